@@ -1,0 +1,148 @@
+/** What every browser test and tool stands on: a Chromium that is found or installed, and a server of this repository with COOP/COEP. */
+import { execFileSync } from 'node:child_process';
+import { createReadStream, existsSync, readdirSync, statSync } from 'node:fs';
+import type { ServerResponse, IncomingMessage } from 'node:http';
+import { homedir } from 'node:os';
+import { join, normalize } from 'node:path';
+import { chromium, type Browser, type Page } from 'playwright';
+import { createServer, type Plugin } from 'vite';
+
+const PLACES = [
+  '/usr/bin/chromium',
+  '/usr/bin/chromium-browser',
+  '/usr/bin/google-chrome',
+  '/usr/bin/google-chrome-stable',
+  '/snap/bin/chromium',
+  '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome',
+  '/Applications/Chromium.app/Contents/MacOS/Chromium',
+  `${homedir()}/Applications/Google Chrome.app/Contents/MacOS/Google Chrome`,
+  'C:\\Program Files\\Google\\Chrome\\Application\\chrome.exe',
+  'C:\\Program Files (x86)\\Google\\Chrome\\Application\\chrome.exe',
+];
+
+function present(): string | undefined {
+  const { CHROMIUM } = process.env;
+  if (CHROMIUM) {
+    if (existsSync(CHROMIUM)) return CHROMIUM;
+    throw new Error(`$CHROMIUM is ${CHROMIUM}, which does not exist. Set it to a Chromium or Chrome executable, or unset it.`);
+  }
+  const playwrights = (): string => {
+    try {
+      return chromium.executablePath();
+    } catch {
+      return '';
+    }
+  };
+  return [...PLACES, playwrights()].find((path) => path && existsSync(path));
+}
+
+/** $CHROMIUM, the usual places, Playwright's own; else installs one through Playwright, else through apt (as root). */
+export function findChromium(): string {
+  const found = present();
+  if (found) return found;
+  const attempts: [string, string[]][] = [['npx', ['playwright', 'install', '--with-deps', 'chromium']]];
+  if (process.getuid?.() === 0 && existsSync('/usr/bin/apt-get'))
+    attempts.push(['apt-get', ['update']], ['apt-get', ['install', '-y', '--no-install-recommends', 'chromium']]);
+  for (const [command, args] of attempts) {
+    console.error(`no Chromium found; running: ${command} ${args.join(' ')}`);
+    try {
+      execFileSync(command, args, { stdio: ['ignore', 2, 2], env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } });
+    } catch (error) {
+      console.error(String(error));
+    }
+    const installed = present();
+    if (installed) return installed;
+  }
+  throw new Error(
+    'No Chromium found and none could be installed. Install Chromium or Chrome (Debian: `sudo apt-get install chromium`; any system: ' +
+      '`npx playwright install --with-deps chromium`), or set CHROMIUM=/path/to/the/executable, then run this again.',
+  );
+}
+
+export interface LaunchOptions {
+  /** WebGPU on Chromium's software adapter (subgroups of 4, no shader-f16) */
+  webgpu?: boolean;
+  /** 'hardware' leaves the adapter to the browser */
+  adapter?: 'swiftshader' | 'hardware';
+  args?: string[];
+}
+
+export function launchChromium({ webgpu = false, adapter = 'swiftshader', args = [] }: LaunchOptions = {}): Promise<Browser> {
+  return chromium.launch({ executablePath: findChromium(), headless: true, args: chromiumArgs({ webgpu, adapter, args }) });
+}
+
+export const chromiumArgs = ({ webgpu = false, adapter = 'swiftshader', args = [] }: LaunchOptions): string[] => [
+  '--no-sandbox',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+  ...(webgpu ? ['--enable-unsafe-webgpu'] : []),
+  ...(webgpu && adapter === 'swiftshader' ? ['--use-webgpu-adapter=swiftshader'] : []),
+  ...args,
+];
+
+export interface ServeOptions {
+  /** directories served under a prefix, with byte ranges: { '/model': '…/gguf' } */
+  mounts?: Record<string, string>;
+  /** COOP/COEP headers; without them a page has no threads */
+  isolated?: boolean;
+}
+
+export interface Served {
+  origin: string;
+  close(): Promise<void>;
+}
+
+/** Serves the sources of this repository (through Vite, so that pages may import TypeScript) and the mounts. */
+export async function serve({ mounts = {}, isolated = true }: ServeOptions = {}): Promise<Served> {
+  const headers = isolated ? { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp' } : undefined;
+  const server = await createServer({
+    appType: 'mpa',
+    logLevel: 'error',
+    clearScreen: false,
+    plugins: [mount(mounts)],
+    server: { host: '127.0.0.1', port: 0, strictPort: false, headers, hmr: false, ws: false, watch: null },
+  });
+  await server.listen();
+  const address = server.httpServer?.address();
+  if (!address || typeof address === 'string') throw new Error('the test server did not get a port');
+  return { origin: `http://127.0.0.1:${address.port}`, close: () => server.close() };
+}
+
+function mount(mounts: Record<string, string>): Plugin {
+  return {
+    name: 'rivulet-mounts',
+    configureServer(server) {
+      for (const [prefix, directory] of Object.entries(mounts))
+        server.middlewares.use(prefix, (request, response) => sendFile(directory, request, response));
+    },
+  };
+}
+
+/** A file with byte ranges; a directory as a JSON list of its files. */
+export function sendFile(directory: string, request: IncomingMessage, response: ServerResponse): void {
+  const path = join(directory, normalize(`/${decodeURIComponent((request.url ?? '/').split('?')[0])}`));
+  if (!existsSync(path)) return void response.writeHead(404).end(`no such file: ${request.url}`);
+  const { size, mtimeMs } = statSync(path);
+  if (statSync(path).isDirectory()) return void response.setHeader('content-type', 'application/json').end(JSON.stringify(readdirSync(path)));
+  response.setHeader('accept-ranges', 'bytes').setHeader('etag', `"${size}-${mtimeMs}"`).setHeader('content-type', 'application/octet-stream');
+  const range = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? '');
+  const first = range ? Number(range[1]) : 0;
+  const last = range?.[2] ? Math.min(Number(range[2]), size - 1) : size - 1;
+  if (range && first > last) return void response.writeHead(416, { 'content-range': `bytes */${size}` }).end();
+  if (range) response.writeHead(206, { 'content-range': `bytes ${first}-${last}/${size}`, 'content-length': last - first + 1 });
+  else response.writeHead(200, { 'content-length': size });
+  if (request.method === 'HEAD' || size === 0) return void response.end();
+  createReadStream(path, { start: first, end: last }).on('error', () => response.destroy()).pipe(response);
+}
+
+/** An empty page of the server, its console and errors copied to stderr. */
+export async function openPage(browser: Browser, origin: string, path = '/e2e/pages/blank.html'): Promise<Page> {
+  const page = await browser.newPage();
+  page.on('console', (message) => console.error(`page: ${message.text()}`));
+  page.on('pageerror', (error) => console.error(`page: ${error.stack ?? error}`));
+  await page.goto(origin + path);
+  return page;
+}

@@ -1,0 +1,35 @@
+/**
+ * Hands the WGSL files to the bundle:  import { shaders } from 'virtual:rivulet-shaders'  is { 'lib/q4_0': text, matvec: text, … }.
+ * Every .wgsl file is plain WGSL. A kernel is linked at run time by joining files, libraries first (src/backend/webgpu/gpu.ts, Step.sources);
+ * variation is which file is joined, numbers are `override`s.
+ */
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Plugin } from 'vite';
+
+const NAME = 'virtual:rivulet-shaders';
+const here = dirname(fileURLToPath(import.meta.url));
+
+/** Comments and indentation are for readers of the source. */
+export const strip = (code: string): string =>
+  code
+    .replace(/\/\*[\s\S]*?\*\//g, '')
+    .replace(/\/\/.*$/gm, '')
+    .replace(/^\s+/gm, '')
+    .replace(/[ \t]+$/gm, '');
+
+export function readShaders(): Record<string, string> {
+  const shaders: Record<string, string> = {};
+  for (const file of readdirSync(here, { recursive: true, encoding: 'utf8' }).sort())
+    if (file.endsWith('.wgsl')) shaders[file.slice(0, -'.wgsl'.length).replaceAll('\\', '/')] = strip(readFileSync(join(here, file), 'utf8'));
+  return shaders;
+}
+
+export function wgslKernels(): Plugin {
+  return {
+    name: 'rivulet-shaders',
+    resolveId: (id) => (id === NAME ? `\0${NAME}` : undefined),
+    load: (id) => (id === `\0${NAME}` ? `export const shaders = ${JSON.stringify(readShaders())};` : undefined),
+  };
+}

@@ -1,0 +1,82 @@
+/** What a backend is: it takes weights row by row, takes a recorded plan, and turns tokens into logits and logits into tokens. */
+import type { Matrix, Vector } from '../model/ops';
+import type { Plan } from './plan';
+import type { Sampling } from './sampling';
+
+export type BackendName = 'webgpu' | 'wasm' | 'reference';
+
+/** What the engine reports of the backend it took. */
+export interface BackendInfo {
+  name: BackendName;
+  /** adapter, or the instruction set and threads: 'apple m3', 'relaxed-simd × 4' */
+  device: string;
+  /** the kernels chosen: 'subgroups f16', 'relaxed' … */
+  variant: string;
+  /** why something better was not taken, in order */
+  notes: string[];
+  threads?: number;
+}
+
+/**
+ * Takes one matrix. Rows of a segment come in order and whole, as they stand in the checkpoint (block formats of spec 1.9), `firstRow` a
+ * multiple of `ROW_STEP`; every slice but a segment's last has a multiple of `ROW_STEP` rows. The bytes are the caller's again on return.
+ */
+export interface MatrixWriter {
+  write(segment: number, firstRow: number, bytes: Uint8Array): void | Promise<void>;
+  /** throws when rows are missing */
+  finish(): Matrix | Promise<Matrix>;
+}
+
+/** Rows are handed over in multiples of this, so that row-interleaved layouts never see a torn group. */
+export const ROW_STEP = 16;
+
+export interface CompileOptions {
+  /** positions that must fit; KV memory may be taken by need up to it */
+  contextLength: number;
+  /** most tokens of one prefill call */
+  chunk: number;
+}
+
+export interface Backend {
+  readonly info: BackendInfo;
+  /**
+   * @param bytes of all weights as stored, so that memory can be reserved or refused at once
+   * @throws MemoryError naming the size and the alternative
+   */
+  reserve(bytes: number): void | Promise<void>;
+  matrix(spec: Matrix): MatrixWriter;
+  vector(name: string, values: Float32Array): Vector;
+  /** @throws MemoryError */
+  compile(plan: Plan, options: CompileOptions): Promise<Runner>;
+  /** bytes now held for weights, state and scratch */
+  memory(): number;
+  /** Frees everything. No call may follow. */
+  dispose(): void | Promise<void>;
+}
+
+/**
+ * One conversation's state on a backend: the tokens read so far, and one chosen token that is not yet read ("pending").
+ * Calls are made one after another, except that `decode` may be called again before the promise of the last one is settled.
+ */
+export interface Runner {
+  /** tokens read into the state, including those of calls under way */
+  readonly position: number;
+  /** Reads 1 … chunk tokens of the prompt; logits are those of the last. Drops a pending token. */
+  prefill(tokens: Uint32Array): Promise<void>;
+  /**
+   * `steps` times: read the pending token, if there is one; choose the next from the logits, which becomes pending.
+   * Resolves to the chosen tokens, in order. A mask holds for one step only. For the penalties, tokens read by or before the last
+   * prefill are prompt, those after it output.
+   */
+  decode(steps: number, sampling: Sampling): Promise<Uint32Array>;
+  /**
+   * Goes back to `position` tokens read, drops the pending token and all after it; needs a prefill before the next decode.
+   * False when the ring of a conv layer no longer reaches there: then only 0 is possible.
+   */
+  rewind(position: number): boolean;
+  /** The logits of the last token read, [V]. For checks; decode does not need them. */
+  logits(): Promise<Float32Array>;
+  /** One line a step of what is replayed, with the number of dispatches or ops of a decode step first. */
+  describe(): string;
+  dispose(): void;
+}

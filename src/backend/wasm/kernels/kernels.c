@@ -1,0 +1,2 @@
+// All kernels, one translation unit.
+#include "linear.c"

@@ -1,0 +1,55 @@
+/** What a plan is made of on the GPU: steps, each one dispatch of a kernel linked from shaders/. */
+import type { Dtype } from '../../tensor/dtype';
+
+/** A part of a buffer; offset and size are multiples of 256, or the whole buffer. */
+export interface Region {
+  buffer: GPUBuffer;
+  offset: number;
+  size: number;
+}
+
+export interface Step {
+  /** op, shape, weight format, options: 'matvec.q4_0.norm.add'. It names the pipeline in errors, profiles and printed plans. */
+  label: string;
+  /** shader files to link, libraries first, without suffix: ['lib/q4_0', 'lib/sum_subgroup', 'matvec'] */
+  sources: string[];
+  /** values of the kernel's `override`s */
+  constants: Record<string, number>;
+  /** by the name of the binding in WGSL */
+  bindings: Record<string, Region>;
+  grid: [x: number, y: number, z: number];
+}
+
+/** What kernels may rely on; settled once when the device is opened. */
+export interface Features {
+  /** shader-f16: `enable f16` compiles */
+  f16: boolean;
+  /** subgroup operations; the size may lie anywhere in the range and may differ between dispatches */
+  subgroups: boolean;
+  subgroupMinSize: number;
+  subgroupMaxSize: number;
+  /** packed_4x8_integer_dot_product */
+  dp4a: boolean;
+}
+
+/** What ops need of the opened device. */
+export interface Gpu {
+  device: GPUDevice;
+  features: Features;
+  /**
+   * Scalars of the step under way, written by the host before a prefill and by the GPU itself between decode steps; binding `step`:
+   * struct { position: u32 (of the first token), count: u32 (tokens, T of the maths), … } in lib/step.wgsl
+   */
+  step: Region;
+  /** token ids by position, u32 [contextLength]; binding `tokens` */
+  tokens: Region;
+  /** a buffer under an error scope; throws MemoryError */
+  allocate(label: string, bytes: number, usage?: GPUBufferUsageFlags): Promise<GPUBuffer>;
+  /** compiles the pipeline of a step, under an error scope; the same sources and constants give the same pipeline */
+  pipeline(step: Omit<Step, 'bindings' | 'grid'>): Promise<GPUComputePipeline>;
+  /** one submit of these steps, outside a plan: repacking, self tests */
+  run(steps: Step[]): Promise<void>;
+}
+
+/** The weight formats kernels know; every checkpoint dtype is one of them or is repacked into one without loss. */
+export type GpuFormat = Dtype;

@@ -1,0 +1,47 @@
+/**
+ * The errors of Rivulet. They are told apart by `name`: only `{ name, message }` survives the way out of a worker.
+ *
+ * | name            | when |
+ * |-----------------|------|
+ * | CheckpointError | a model file is malformed, unsupported or incomplete |
+ * | SourceError     | bytes cannot be had: network, hub, file, directory |
+ * | StorageError    | the browser's storage refuses, is full, or holds damaged data |
+ * | MemoryError     | the model or its context does not fit |
+ * | DeviceError     | a backend is missing, was lost, or computes wrongly |
+ * | ContextError    | the prompt is longer than the context |
+ * | RequestError    | a call's arguments cannot be honoured |
+ *
+ * An aborted call rejects with the platform's own `AbortError`.
+ */
+export type ErrorName =
+  | 'CheckpointError'
+  | 'SourceError'
+  | 'StorageError'
+  | 'MemoryError'
+  | 'DeviceError'
+  | 'ContextError'
+  | 'RequestError';
+
+/** What a reader needs: what happened, what was got, what was wanted, what to do about it. */
+export interface Failure {
+  what: string;
+  got?: string | number;
+  wanted?: string | number;
+  cure?: string;
+}
+
+export class RivuletError extends Error {
+  constructor(name: ErrorName, { what, got, wanted, cure }: Failure, cause?: unknown) {
+    const parts = [what];
+    if (got !== undefined) parts.push(`got ${got}`);
+    if (wanted !== undefined) parts.push(`wanted ${wanted}`);
+    super(`${parts.join(': ').replace(/: wanted/, ', wanted')}.${cure ? ` ${cure}` : ''}`, { cause });
+    this.name = name;
+  }
+}
+
+export function fail(name: ErrorName, failure: Failure, cause?: unknown): never {
+  throw new RivuletError(name, failure, cause);
+}
+
+export const abortError = (): DOMException => new DOMException('The call was aborted.', 'AbortError');

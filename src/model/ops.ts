@@ -1,0 +1,81 @@
+/**
+ * The operations of the model, at the granularity of the paper's blocks. The forward pass (lfm2.ts) is written in them once;
+ * a backend executes what was recorded.
+ *
+ * Letters: T tokens of this step, D hidden width, F feed-forward width, H query heads, K key/value heads, d head width,
+ * L conv length, V vocabulary. Activations are f32, row-major, one row a token.
+ *
+ * A fusion is a named optional argument that is part of the mathematics (`norm` before, `add` after), never a second function.
+ */
+import type { Dtype } from '../tensor/dtype';
+
+/** A weight matrix [rows, cols]; its segments lie one below the other and may differ in dtype (a fused q, k, v). */
+export interface Matrix {
+  readonly name: string;
+  readonly rows: number;
+  readonly cols: number;
+  readonly segments: readonly { readonly name: string; readonly rows: number; readonly dtype: Dtype }[];
+}
+
+/** Small f32 data: norm weights, conv taps, biases. */
+export interface Vector {
+  readonly name: string;
+  readonly length: number;
+}
+
+/** RMSNorm: weight · x / sqrt(mean(x²) + eps), in f32. */
+export interface Norm {
+  weight: Vector;
+  eps: number;
+}
+
+/** An activation [rows, cols]; rows is T, or 1 after `last`. */
+export interface Act {
+  readonly name: string;
+  readonly rows: 'T' | 1;
+  readonly cols: number;
+}
+
+/** Keys (after norm and RoPE) and values of one attention layer, addressed by position. */
+export interface KvCache {
+  readonly kind: 'kv';
+  readonly layer: number;
+  readonly kvHeads: number;
+  readonly headDim: number;
+}
+
+/** B⊙x of one conv layer, a ring by position, of which each step needs the last L − 1. */
+export interface ConvState {
+  readonly kind: 'conv';
+  readonly layer: number;
+  readonly channels: number;
+  readonly length: number;
+}
+
+export interface Attend {
+  qNorm: Norm;
+  kNorm: Norm;
+  heads: number;
+  ropeTheta: number;
+}
+
+export interface Ops {
+  /** rows of the table, one a token: [T, D] */
+  embed(table: Matrix): Act;
+  /** y = W · norm(x) + bias + add: [T, rows of W] */
+  linear(w: Matrix, x: Act, options?: { norm?: Norm; bias?: Vector; add?: Act }): Act;
+  /** silu(W1 · norm(x)) ⊙ (W3 · norm(x)): [T, F] */
+  swiglu(w1: Matrix, w3: Matrix, x: Act, options: { norm: Norm }): Act;
+  /**
+   * Gated short convolution (spec 1.3). bcx [T, 3D] holds B, C, x side by side; taps [D, L], the last one for the current token:
+   * y[t,c] = C[t,c] · (bias[c] + Σ_k taps[c,k] · (B⊙x)[t−(L−1)+k, c]): [T, D]
+   */
+  shortConv(bcx: Act, taps: Vector, state: ConvState, options?: { bias?: Vector }): Act;
+  /**
+   * qkv [T, (H + 2K)·d]: per-head norm of q and k, half-split RoPE by position, append k and v to the cache,
+   * causal softmax(q·k / √d)·v, query head h reading kv head ⌊h·K/H⌋: [T, H·d]
+   */
+  attend(qkv: Act, cache: KvCache, options: Attend): Act;
+  /** the row of the last token: [1, cols] */
+  last(x: Act): Act;
+}

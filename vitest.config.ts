@@ -1,0 +1,17 @@
+import { defineConfig, mergeConfig } from 'vitest/config';
+import vite from './vite.config';
+
+export default mergeConfig(
+  vite,
+  defineConfig({
+    test: {
+      projects: [
+        { extends: true, test: { name: 'unit', include: ['{src,shaders,demo}/**/*.test.ts'], testTimeout: 60_000 } },
+        {
+          extends: true,
+          test: { name: 'browser', include: ['e2e/**/*.spec.ts'], testTimeout: 300_000, hookTimeout: 300_000, fileParallelism: false },
+        },
+      ],
+    },
+  }),
+);
