@@ -1,0 +1,119 @@
+/** The operations in plain loops, f64 in the sums: the oracle that every kernel is held against. Rows are tokens. */
+
+export type Rows = Float32Array;
+
+/** weight · x / sqrt(mean(x²) + eps), row by row */
+export function rmsNorm(x: Rows, cols: number, weight: Float32Array, eps: number): Rows {
+  const y = new Float32Array(x.length);
+  for (let at = 0; at < x.length; at += cols) {
+    let sum = 0;
+    for (let i = 0; i < cols; i++) sum += x[at + i] * x[at + i];
+    const scale = 1 / Math.sqrt(sum / cols + eps);
+    for (let i = 0; i < cols; i++) y[at + i] = weight[i] * (x[at + i] * scale);
+  }
+  return y;
+}
+
+/** y[t, r] = Σ_c w[r, c] · x[t, c] + bias[r] */
+export function linear(w: Float32Array, rows: number, cols: number, x: Rows, bias?: Float32Array): Rows {
+  const T = x.length / cols;
+  const y = new Float32Array(T * rows);
+  for (let r = 0; r < rows; r++)
+    for (let t = 0; t < T; t++) {
+      let sum = bias ? bias[r] : 0;
+      for (let c = 0, i = r * cols, j = t * cols; c < cols; c++) sum += w[i++] * x[j++];
+      y[t * rows + r] = sum;
+    }
+  return y;
+}
+
+export const silu = (v: number): number => v / (1 + Math.exp(-v));
+
+export const swiglu = (gate: Rows, up: Rows): Rows => gate.map((v, i) => silu(v) * up[i]);
+
+/**
+ * y[t, c] = C[t, c] · (bias[c] + Σ_k taps[c, k] · u[t − (L − 1) + k, c]) with u = B ⊙ x.
+ * @param bcx [T, 3D]: B, C, x
+ * @param past u of all earlier positions, [position, D]; those of these tokens are appended
+ */
+export function shortConv(bcx: Rows, D: number, taps: Float32Array, L: number, past: number[][], bias?: Float32Array): Rows {
+  const T = bcx.length / (3 * D);
+  const y = new Float32Array(T * D);
+  for (let t = 0; t < T; t++) {
+    const at = t * 3 * D;
+    past.push(Array.from({ length: D }, (_, c) => Math.fround(bcx[at + c] * bcx[at + 2 * D + c])));
+    for (let c = 0; c < D; c++) {
+      let sum = bias ? bias[c] : 0;
+      for (let k = 0; k < L; k++) {
+        const p = past.length - L + k;
+        if (p >= 0) sum += taps[c * L + k] * past[p][c];
+      }
+      y[t * D + c] = bcx[at + D + c] * sum;
+    }
+  }
+  return y;
+}
+
+/** Rotates a head in place: pairs (i, i + d/2), angle position · theta^(−2i/d) */
+export function rope(head: Float32Array, position: number, theta: number): void {
+  const half = head.length / 2;
+  for (let i = 0; i < half; i++) {
+    const angle = position * theta ** (-i / half);
+    const [cos, sin] = [Math.cos(angle), Math.sin(angle)];
+    const [a, b] = [head[i], head[i + half]];
+    head[i] = a * cos - b * sin;
+    head[i + half] = b * cos + a * sin;
+  }
+}
+
+export interface Cache {
+  /** [position][K · d] */
+  k: Float32Array[];
+  v: Float32Array[];
+}
+
+export interface AttendShape {
+  heads: number;
+  kvHeads: number;
+  headDim: number;
+  qNorm: { weight: Float32Array; eps: number };
+  kNorm: { weight: Float32Array; eps: number };
+  ropeTheta: number;
+}
+
+/** qkv [T, (H + 2K)·d] → [T, H·d]; k and v of these tokens are appended to the cache, whose length is the position of the first. */
+export function attend(qkv: Rows, cache: Cache, s: AttendShape): Rows {
+  const { heads: H, kvHeads: K, headDim: d } = s;
+  const width = (H + 2 * K) * d;
+  const T = qkv.length / width;
+  const y = new Float32Array(T * H * d);
+  for (let t = 0; t < T; t++) {
+    const position = cache.k.length;
+    const row = qkv.subarray(t * width, (t + 1) * width);
+    const q = rmsNorm(row.subarray(0, H * d), d, s.qNorm.weight, s.qNorm.eps);
+    const k = rmsNorm(row.subarray(H * d, (H + K) * d), d, s.kNorm.weight, s.kNorm.eps);
+    for (let h = 0; h < H; h++) rope(q.subarray(h * d, (h + 1) * d), position, s.ropeTheta);
+    for (let h = 0; h < K; h++) rope(k.subarray(h * d, (h + 1) * d), position, s.ropeTheta);
+    cache.k.push(k);
+    cache.v.push(row.slice((H + K) * d));
+
+    for (let h = 0; h < H; h++) {
+      const kv = Math.floor((h * K) / H) * d;
+      const scores = new Float64Array(position + 1);
+      for (let p = 0; p <= position; p++) {
+        let dot = 0;
+        for (let i = 0; i < d; i++) dot += q[h * d + i] * cache.k[p][kv + i];
+        scores[p] = dot / Math.sqrt(d);
+      }
+      const max = scores.reduce((a, b) => Math.max(a, b));
+      let total = 0;
+      for (let p = 0; p <= position; p++) total += scores[p] = Math.exp(scores[p] - max);
+      for (let i = 0; i < d; i++) {
+        let sum = 0;
+        for (let p = 0; p <= position; p++) sum += scores[p] * cache.v[p][kv + i];
+        y[(t * H + h) * d + i] = sum / total;
+      }
+    }
+  }
+  return y;
+}
