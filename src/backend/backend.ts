@@ -74,7 +74,10 @@ export interface Runner {
    * False when the ring of a conv layer no longer reaches there: then only 0 is possible.
    */
   rewind(position: number): boolean;
-  /** The logits of the last token read, [V]. For checks; decode does not need them. */
+  /**
+   * The plan's output for the tokens last read: the logits [V] of the last token; a plan without `last` (conformance cases) gives every
+   * row of the last prefill, [T, cols]. For checks; decode does not need it.
+   */
   logits(): Promise<Float32Array>;
   /** One line a step of what is replayed, with the number of dispatches or ops of a decode step first. */
   describe(): string;
