@@ -1,0 +1,204 @@
+/**
+ * The one table of cases that every backend must compute like the reference: small plans over made-up weights, with odd shapes.
+ * A case is built by the same code on both sides; it is run for every T of `LENGTHS`, from position 0, and then once more in pieces.
+ */
+import type { Act, Matrix, Norm, Ops, Vector } from '../model/ops';
+import { DTYPES, rowBytes, type Dtype } from '../tensor/dtype';
+import { ROW_STEP, type Backend } from './backend';
+import { record } from './plan';
+
+export const LENGTHS = [1, 2, 3, 7, 33, 65, 130];
+const LONGEST = 130;
+const VOCABULARY = 131;
+
+export interface Case {
+  name: string;
+  build: (op: Ops, make: Make) => Act;
+  /** the int8 activations of WASM round here, because what they quantise is not on an int8 grid */
+  rounds?: boolean;
+}
+
+/** Made-up weights; the same names give the same numbers on every backend. */
+export interface Make {
+  /** one dtype, or [dtype, rows] a segment */
+  matrix(name: string, rows: number, cols: number, dtype: Dtype | [Dtype, number][]): Matrix;
+  vector(name: string, length: number): Vector;
+  norm(name: string, length: number): Norm;
+  /** embeds the tokens in rows that int8 with one scale per 32 represents exactly */
+  input(op: Ops, cols: number): Act;
+}
+
+const dtypes = Object.keys(DTYPES) as Dtype[];
+const floats: Dtype[] = ['F32', 'F16', 'BF16'];
+const width = (dtype: Dtype, blocks: number): number => (floats.includes(dtype) ? 32 * blocks + 5 : Math.max(DTYPES[dtype].blockLength, 32) * blocks);
+
+export const CASES: Case[] = [
+  ...dtypes.map((dtype): Case => ({ name: `embed ${dtype}`, build: (op, make) => op.embed(make.matrix('table', VOCABULARY, width(dtype, 1), dtype)) })),
+  ...dtypes.flatMap((dtype) =>
+    [1, 5, 33, 130].map((rows): Case => {
+      const cols = width(dtype, rows === 33 ? 3 : 1);
+      return { name: `linear ${dtype} ${rows}×${cols}`, build: (op, make) => op.linear(make.matrix('w', rows, cols, dtype), make.input(op, cols)) };
+    }),
+  ),
+  ...dtypes.map((dtype): Case => {
+    const cols = width(dtype, 2);
+    return {
+      name: `linear ${dtype} norm bias add`,
+      rounds: true,
+      build: (op, make) => {
+        const x = make.input(op, cols);
+        const square = make.matrix('w', cols, cols, dtype);
+        return op.linear(square, x, { norm: make.norm('norm', cols), bias: make.vector('bias', cols), add: x });
+      },
+    };
+  }),
+  ...dtypes.map((dtype): Case => {
+    const cols = width(dtype, 1);
+    return {
+      name: `swiglu ${dtype}`,
+      rounds: true,
+      build: (op, make) =>
+        op.swiglu(make.matrix('w1', 97, cols, dtype), make.matrix('w3', 97, cols, dtype), make.input(op, cols), { norm: make.norm('norm', cols) }),
+    };
+  }),
+  {
+    name: 'linear of segments Q4_K, Q4_K, Q6_K',
+    build: (op, make) => op.linear(make.matrix('qkv', 160, 256, [['Q4_K', 96], ['Q4_K', 32], ['Q6_K', 32]]), make.input(op, 256)), // prettier-ignore
+  },
+  {
+    name: 'linear of segments F16, Q8_0, BF16, odd rows',
+    build: (op, make) => op.linear(make.matrix('w', 70, 64, [['F16', 37], ['Q8_0', 20], ['BF16', 13]]), make.input(op, 64)), // prettier-ignore
+  },
+  { name: 'last', build: (op, make) => op.linear(make.matrix('w', 40, 64, 'F32'), op.last(make.input(op, 64)), { norm: make.norm('n', 64) }), rounds: true },
+  ...([[32, 3], [33, 3], [130, 4], [96, 2], [65, 1]] as const).map(([D, L]): Case => ({ // prettier-ignore
+    name: `shortConv D ${D} L ${L}`,
+    build: (op, make) =>
+      op.shortConv(make.input(op, 3 * D), make.vector('taps', D * L), { kind: 'conv', layer: 0, channels: D, length: L }, { bias: D === 33 ? make.vector('b', D) : undefined }),
+  })),
+  {
+    name: 'linear then shortConv, as in a conv layer',
+    rounds: true,
+    build: (op, make) => {
+      const x = make.input(op, 64);
+      const bcx = op.linear(make.matrix('in', 192, 64, 'Q8_0'), x, { norm: make.norm('n', 64) });
+      const y = op.shortConv(bcx, make.vector('taps', 64 * 3), { kind: 'conv', layer: 0, channels: 64, length: 3 });
+      return op.linear(make.matrix('out', 64, 64, 'Q4_0'), y, { add: x });
+    },
+  },
+  ...([[4, 2, 64], [16, 8, 64], [3, 1, 32], [4, 4, 16], [6, 2, 80], [2, 1, 128]] as const).map(([H, K, d]): Case => ({ // prettier-ignore
+    name: `attend H ${H} K ${K} d ${d}`,
+    build: (op, make) =>
+      op.attend(
+        make.input(op, (H + 2 * K) * d),
+        { kind: 'kv', layer: 0, kvHeads: K, headDim: d },
+        { qNorm: make.norm('q', d), kNorm: make.norm('k', d), heads: H, ropeTheta: 10000 },
+      ),
+  })),
+];
+
+/** Small deterministic numbers in [0, 2³²) by name. */
+export function noise(name: string): () => number {
+  let state = [...name].reduce((hash, c) => Math.imul(hash ^ c.charCodeAt(0), 16777619), 2166136261) >>> 0;
+  return () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return (state ^ (state >>> 15)) >>> 0;
+  };
+}
+
+/** Random blocks of a dtype whose scales are sane. */
+export function randomRows(name: string, dtype: Dtype, rows: number, cols: number): Uint8Array {
+  const next = noise(`${name} ${dtype}`);
+  const bytes = new Uint8Array(rows * rowBytes(dtype, cols));
+  for (let i = 0; i < bytes.length; i++) bytes[i] = next() >>> 24;
+  const view = new DataView(bytes.buffer);
+  const { blockBytes } = DTYPES[dtype];
+  for (let at = 0; at < bytes.length; at += blockBytes) {
+    const value = (next() / 2 ** 32 - 0.5) * 0.5;
+    if (dtype === 'F32') view.setFloat32(at, value, true);
+    else if (dtype === 'BF16') view.setUint16(at, bf16(value), true);
+    else if (dtype === 'F16') view.setUint16(at, (value < 0 ? 0x8000 : 0) | 0x2800 | (next() & 0x7ff), true);
+    else {
+      const scale = (): number => 0x1800 | (next() & 0x3ff) | (next() & 1 ? 0x400 : 0); // 2^-9 … 2^-7
+      view.setUint16(dtype === 'Q6_K' ? at + 208 : at, dtype.endsWith('_K') ? scale() - 0x0c00 : scale(), true);
+      if (dtype === 'Q4_1' || dtype === 'Q5_1') view.setUint16(at + 2, 0x8000 | scale(), true);
+      if (dtype === 'Q4_K' || dtype === 'Q5_K') view.setUint16(at + 2, scale() - 0x0800, true);
+    }
+  }
+  return bytes;
+}
+
+const bf16 = (value: number): number => new Uint32Array(new Float32Array([value]).buffer)[0] >>> 16;
+
+/** Writes a matrix through the backend in two slices a segment, as a loader would. */
+export async function write(backend: Backend, spec: Matrix): Promise<Matrix> {
+  const writer = backend.matrix(spec);
+  for (const [i, { name, rows, dtype }] of spec.segments.entries()) {
+    const bytes = randomRows(name, dtype, rows, spec.cols);
+    const half = Math.floor(rows / 2 / ROW_STEP) * ROW_STEP;
+    const border = half * rowBytes(dtype, spec.cols);
+    if (half > 0) await writer.write(i, 0, bytes.slice(0, border));
+    await writer.write(i, half, bytes.slice(border));
+  }
+  return writer.finish();
+}
+
+export interface Outcome {
+  /** 'T 33', or 'pieces' */
+  run: string;
+  values: Float32Array;
+}
+
+/** Runs a case on a backend: for every T, and then LONGEST tokens in pieces of which the last is one token. */
+export async function runCase({ build }: Case, backend: Backend): Promise<Outcome[]> {
+  const specs = new Map<string, Matrix>();
+  const vectors = new Map<string, Vector>();
+  const values = (name: string, length: number, low: number, high: number): Float32Array => {
+    const next = noise(name);
+    return Float32Array.from({ length }, () => low + (next() / 2 ** 32) * (high - low));
+  };
+  const vector = (name: string, v: Float32Array): Vector => vectors.get(name) ?? (vectors.set(name, backend.vector(name, v)), vectors.get(name)!);
+  const handles = new Map<string, Matrix>();
+  const matrix = (spec: Matrix): Matrix => (specs.set(spec.name, spec), handles.get(spec.name) ?? spec);
+  const make: Make = {
+    matrix: (name, rows, cols, dtype) => {
+      const parts: [Dtype, number][] = typeof dtype === 'string' ? [[dtype, rows]] : dtype;
+      return matrix({ name, rows, cols, segments: parts.map(([type, n], i) => ({ name: `${name}.${i}`, rows: n, dtype: type })) });
+    },
+    vector: (name, length) => vector(name, values(name, length, -1, 1)),
+    norm: (name, length) => ({ weight: vector(name, values(name, length, 0.3, 1.7)), eps: 1e-5 }),
+    input: (op, cols) => op.embed(matrix({ name: 'grid', rows: VOCABULARY, cols, segments: [{ name: 'grid', rows: VOCABULARY, dtype: 'F32' }] })),
+  };
+  record((op) => build(op, make)); // names the matrices
+  for (const spec of specs.values()) handles.set(spec.name, spec.name === 'grid' ? await writeGrid(backend, spec) : await write(backend, spec));
+  const plan = record((op) => build(op, make));
+
+  const runner = await backend.compile(plan, { contextLength: 256, chunk: LONGEST });
+  const next = noise('tokens');
+  const tokens = Uint32Array.from({ length: LONGEST }, () => next() % VOCABULARY);
+  const outcomes: Outcome[] = [];
+  for (const T of LENGTHS) {
+    if (!runner.rewind(0)) throw new Error('rewind(0) was refused');
+    await runner.prefill(tokens.slice(0, T));
+    outcomes.push({ run: `T ${T}`, values: await runner.logits() });
+  }
+  runner.rewind(0);
+  for (let at = 0, piece = 1; at < LONGEST; at += piece, piece = at + 2 * piece < LONGEST ? 2 * piece : LONGEST - at > 1 ? LONGEST - at - 1 : 1)
+    await runner.prefill(tokens.slice(at, at + piece));
+  outcomes.push({ run: 'pieces', values: await runner.logits() });
+  runner.dispose();
+  return outcomes;
+}
+
+/** Rows of k/127 · s with |k| ≤ 127 that reach ±127 in every 32: exactly what the int8 activations of WASM can hold. */
+function writeGrid(backend: Backend, spec: Matrix): Promise<Matrix> | Matrix {
+  const next = noise('grid');
+  const values = new Float32Array(spec.rows * spec.cols);
+  for (let r = 0, i = 0; r < spec.rows; r++)
+    for (let c = 0; c < spec.cols; c++, i++) {
+      const scale = 2 ** -((r + (c >> 5)) % 3) / 127;
+      values[i] = scale * (c % 32 === 7 ? 127 : (next() % 255) - 127);
+    }
+  const writer = backend.matrix(spec);
+  const done = writer.write(0, 0, new Uint8Array(values.buffer));
+  return done ? done.then(() => writer.finish()) : writer.finish();
+}
