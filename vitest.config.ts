@@ -1,9 +1,8 @@
 import { defineConfig, mergeConfig } from 'vitest/config';
-import vite from './vite.config';
+import vite from './vite.config.ts';
 
-export default mergeConfig(
-  vite,
-  defineConfig({
+export default defineConfig((environment) =>
+  mergeConfig(vite(environment), {
     test: {
       projects: [
         { extends: true, test: { name: 'unit', include: ['{src,shaders,demo}/**/*.test.ts'], testTimeout: 60_000 } },
