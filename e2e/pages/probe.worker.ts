@@ -2,7 +2,8 @@
 import { expose } from 'comlink';
 import type { Backend, Runner } from '../../src/backend/backend';
 import { CASES, runCase, type Outcome } from '../../src/backend/conformance';
-import { record } from '../../src/backend/plan';
+import type { Matrix } from '../../src/model/ops';
+import { record, type Plan } from '../../src/backend/plan';
 import { openReference } from '../../src/backend/reference/backend';
 import { GREEDY } from '../../src/backend/sampling';
 import { openCheckpoint, type Checkpoint } from '../../src/engine/checkpoint';
@@ -85,6 +86,7 @@ const probe = {
       info: backend.info,
       bytes: checkpoint.bytes,
       memory: backend.memory(),
+      macs: matrices(plan).reduce((sum, { rows, cols }) => sum + rows * cols, 0),
       config: checkpoint.config,
       quantization: checkpoint.quantization,
       plan: runner.describe(),
@@ -128,6 +130,10 @@ const probe = {
     loaded = undefined;
   },
 };
+
+/** Every matrix a token is multiplied by; the embedding table is read, not multiplied. */
+const matrices = (plan: Plan): Matrix[] =>
+  plan.nodes.flatMap((node) => (node.op === 'linear' ? [node.w] : node.op === 'swiglu' ? [node.w1, node.w3] : []));
 
 function compare(name: string, wanted: Outcome, got: Outcome, rounds: boolean): Difference {
   if (got.values.length !== wanted.values.length)

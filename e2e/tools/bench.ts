@@ -1,0 +1,173 @@
+/**
+ * Throughput of a backend on a model file, in headless Chromium.
+ *
+ *   npm run bench -- --model PATH --backend wasm|webgpu [--threads N] [--prompt 128] [--gen 64] [--runs 3] [--chunk N] [--variant simd|relaxed]
+ *                    [--position N] [--profile] [--json]
+ *
+ * PATH is a GGUF file or a Hugging Face directory. `--position N` reads N tokens first, so that decode is timed at that position.
+ * Memory is the peak of the page's renderer and GPU process over an empty page.
+ */
+import { readdirSync, statSync } from 'node:fs';
+import { basename, dirname, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { watchMemory } from '../memory';
+import { openProbe } from '../probe';
+
+export interface BenchOptions {
+  model: string;
+  backend: 'wasm' | 'webgpu';
+  threads?: number;
+  variant?: 'simd' | 'relaxed';
+  prompt: number;
+  gen: number;
+  runs: number;
+  chunk: number;
+  position: number;
+}
+
+export interface Spread {
+  median: number;
+  min: number;
+  max: number;
+}
+
+export interface BenchResult {
+  model: string;
+  backend: string;
+  device: string;
+  variant: string;
+  notes: string[];
+  threads?: number;
+  loadSeconds: number;
+  fileBytes: number;
+  /** weights, state and scratch as the backend counts them */
+  backendBytes: number;
+  /** peak of renderer and GPU process over an empty page */
+  peakBytes?: number;
+  peakOverFile?: number;
+  prompt: number;
+  gen: number;
+  position: number;
+  prefillTokensPerSecond: Spread;
+  decodeTokensPerSecond: Spread;
+  /** weights that one decoded token must read */
+  bytesPerToken: number;
+  gigabytesPerSecond: number;
+  gigaMacsPerSecond: { prefill: number; decode: number };
+  plan: string;
+}
+
+export function spread(values: number[]): Spread {
+  const sorted = [...values].sort((a, b) => a - b);
+  const round = (v: number): number => Number(v.toFixed(2));
+  return { median: round(sorted[sorted.length >> 1]), min: round(sorted[0]), max: round(sorted[sorted.length - 1]) };
+}
+
+export async function bench(o: BenchOptions): Promise<BenchResult> {
+  const path = resolve(o.model);
+  const directory = statSync(path).isDirectory() ? path : dirname(path);
+  const files = statSync(path).isDirectory() ? readdirSync(path) : [basename(path)];
+  const probe = await openProbe({ webgpu: o.backend === 'webgpu' }, { mounts: { '/model': directory } });
+  try {
+    const memory = watchMemory();
+    const loaded = await probe.run((p, a) => p.load(a.urls, a.options, a.compile), {
+      urls: files.map((file) => `${probe.origin}/model/${encodeURIComponent(file)}`),
+      options: { backend: o.backend, threads: o.threads, variant: o.variant },
+      compile: { contextLength: o.position + o.prompt + o.gen + 8, chunk: o.chunk },
+    });
+    const { vocabSize: V, hiddenSize: D } = loaded.config;
+    const prefill: number[] = [];
+    const decode: number[] = [];
+    for (let run = -1; run < o.runs; run++) {
+      const { prefillMs, decodeMs } = await probe.run((p, a) => p.time(a.prompt, a.gen, a.chunk), { prompt: o.position || o.prompt, gen: o.gen, chunk: o.chunk });
+      if (run < 0) continue; // the first run compiles
+      prefill.push((1000 * (o.position || o.prompt)) / prefillMs);
+      decode.push((1000 * o.gen) / decodeMs);
+    }
+    const peak = memory.stop()?.peak;
+    const fileBytes = files.reduce((sum, file) => sum + statSync(resolve(directory, file)).size, 0);
+    const decodeSpread = spread(decode);
+    const prefillSpread = spread(prefill);
+    const macs = loaded.macs;
+    return {
+      model: basename(path),
+      backend: loaded.info.name,
+      device: loaded.info.device,
+      variant: loaded.info.variant,
+      notes: loaded.info.notes,
+      threads: loaded.info.threads,
+      loadSeconds: Number(loaded.seconds.toFixed(3)),
+      fileBytes,
+      backendBytes: await probe.run((p) => p.memory(), undefined),
+      peakBytes: peak,
+      peakOverFile: peak && Number((peak / fileBytes).toFixed(3)),
+      prompt: o.prompt,
+      gen: o.gen,
+      position: o.position,
+      prefillTokensPerSecond: prefillSpread,
+      decodeTokensPerSecond: decodeSpread,
+      bytesPerToken: loaded.bytes,
+      gigabytesPerSecond: Number(((loaded.bytes * decodeSpread.median) / 1e9).toFixed(2)),
+      gigaMacsPerSecond: {
+        prefill: Number((((macs - V * D) * prefillSpread.median) / 1e9).toFixed(1)),
+        decode: Number(((macs * decodeSpread.median) / 1e9).toFixed(1)),
+      },
+      plan: await probe.run((p) => p.describe(), undefined),
+    };
+  } finally {
+    await probe.close();
+  }
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      model: { type: 'string' },
+      backend: { type: 'string', default: 'wasm' },
+      threads: { type: 'string' },
+      variant: { type: 'string' },
+      prompt: { type: 'string', default: '128' },
+      gen: { type: 'string', default: '64' },
+      runs: { type: 'string', default: '3' },
+      chunk: { type: 'string', default: '256' },
+      position: { type: 'string', default: '0' },
+      profile: { type: 'boolean' },
+      json: { type: 'boolean' },
+    },
+  });
+  if (!values.model || !['wasm', 'webgpu'].includes(values.backend)) {
+    console.error('usage: npm run bench -- --model PATH --backend wasm|webgpu [--threads N] [--prompt 128] [--gen 64] [--runs 3] [--chunk 256] [--position N] [--json]');
+    process.exit(2);
+  }
+  const result = await bench({
+    model: values.model,
+    backend: values.backend as 'wasm' | 'webgpu',
+    threads: values.threads ? Number(values.threads) : undefined,
+    variant: values.variant as 'simd' | 'relaxed' | undefined,
+    prompt: Number(values.prompt),
+    gen: Number(values.gen),
+    runs: Number(values.runs),
+    chunk: Number(values.chunk),
+    position: Number(values.position),
+  });
+  if (values.profile) console.error(result.plan);
+  if (values.json) console.log(JSON.stringify({ ...result, plan: undefined, dispatchesPerToken: dispatches(result.plan) }));
+  else {
+    const line = ({ median, min, max }: Spread): string => `${median} tok/s (${min} – ${max})`;
+    const MB = (bytes: number): string => `${(bytes / 1e6).toFixed(0)} MB`;
+    console.log(`${result.model} on ${result.backend}: ${result.device}, ${result.variant}`);
+    for (const note of result.notes) console.log(`  ${note}`);
+    console.log(`  load     ${result.loadSeconds} s, file ${MB(result.fileBytes)}, backend ${MB(result.backendBytes)}${result.peakBytes ? `, peak ${MB(result.peakBytes)} (${result.peakOverFile} × file)` : ''}`);
+    console.log(`  prefill  ${line(result.prefillTokensPerSecond)}, ${result.gigaMacsPerSecond.prefill} GMAC/s`);
+    console.log(`  decode   ${line(result.decodeTokensPerSecond)}, ${result.gigaMacsPerSecond.decode} GMAC/s, ${result.gigabytesPerSecond} GB/s`);
+    console.log(`  dispatches a token: ${dispatches(result.plan) ?? 'none, one call a thread'}`);
+  }
+}
+
+/** Runner.describe() begins with the number of dispatches of a decode step. */
+const dispatches = (plan: string): number | undefined => {
+  const match = /^(\d+) dispatches/.exec(plan);
+  return match ? Number(match[1]) : undefined;
+};
+
+if (process.argv[1]?.endsWith('bench.ts')) await main();

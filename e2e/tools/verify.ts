@@ -1,0 +1,242 @@
+/**
+ * Compares a backend with independently computed logits.
+ *
+ *   npm run verify -- --expected DIR --backend wasm|webgpu|reference [--threads N] [--exact] [--file NAME] [--chunk N] [--f16] …
+ *
+ * DIR holds expected.json, logits/, model/ (a Hugging Face directory) and gguf/. One JSON line a file and prompt on stdout; exit code 1
+ * when a bound is missed. `--chunk N` feeds the prompts N tokens at a time.
+ */
+import { closeSync, openSync, readdirSync, readFileSync, readSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { openReference } from '../../src/backend/reference/backend';
+import { record } from '../../src/backend/plan';
+import { GREEDY } from '../../src/backend/sampling';
+import type { Runner } from '../../src/backend/backend';
+import { openCheckpoint } from '../../src/engine/checkpoint';
+import { loadWeights } from '../../src/engine/load';
+import { forward } from '../../src/model/lfm2';
+import type { ByteSource } from '../../src/store/source';
+import { openProbe } from '../probe';
+
+export type BackendName = 'wasm' | 'webgpu' | 'reference';
+
+interface Expected {
+  prompts: Record<string, number[]>;
+  files: Record<string, ExpectedFile>;
+}
+
+interface ExpectedFile {
+  logits_file: string;
+  logits_shape: [number, number];
+  greedy_from_T7?: number[];
+  greedy_margins?: number[];
+  tensor_types: Record<string, string> | null;
+}
+
+export interface Line {
+  file: string;
+  prompt: string;
+  backend: BackendName;
+  maxAbs: number;
+  nmse: number;
+  top1Match: boolean;
+  /** greedy continuation equal up to the first step with a margin below 0.1; null for prompts without one */
+  greedyMatch: boolean | null;
+}
+
+/** A loaded model, in the page or here. */
+interface Model {
+  logits(tokens: number[], piece: number): Promise<ArrayLike<number>>;
+  greedy(tokens: number[], steps: number): Promise<number[]>;
+}
+
+export interface VerifyOptions {
+  expected: string;
+  backend: BackendName;
+  threads?: number;
+  exact?: boolean;
+  file?: string;
+  chunk?: number;
+  variant?: 'simd' | 'relaxed';
+  subgroups?: boolean;
+}
+
+const MARGIN = 0.1;
+const CHUNK = 256;
+
+/** What a file may differ by. */
+interface Bounds {
+  maxAbs?: number;
+  nmseMean?: number;
+  nmseMax?: number;
+  greedy: boolean;
+}
+
+export function boundsOf(options: VerifyOptions, types: string[], f16Storage: boolean): Bounds {
+  if (options.backend === 'reference') return { maxAbs: 1e-3, greedy: true };
+  if (options.backend === 'webgpu') return { maxAbs: f16Storage ? 5e-2 : 2e-2, greedy: true };
+  const quantised = types.some((type) => /^Q/.test(type));
+  if (options.exact) return { maxAbs: 2e-2, greedy: true };
+  if (!quantised) return { maxAbs: 2e-2, greedy: false };
+  // int8 activations: no worse than native llama.cpp on these files
+  return types.some((type) => /_K$/.test(type) && type !== 'Q6_K') || types.every((type) => type === 'Q6_K' || !/^Q/.test(type))
+    ? { nmseMean: 4.5e-3, nmseMax: 8e-3, greedy: false }
+    : { nmseMean: 2.5e-3, nmseMax: 5e-3, greedy: false };
+}
+
+/** Runs every file and prompt; `emit` gets a line each, the result is the list of missed bounds. */
+export async function verify(options: VerifyOptions, emit: (line: Line) => void): Promise<string[]> {
+  const expected = JSON.parse(readFileSync(join(options.expected, 'expected.json'), 'utf8')) as Expected;
+  const names = Object.keys(expected.files).filter((name) => !options.file || name === options.file);
+  if (!names.length) throw new Error(`${options.file} is not in expected.json, which has ${Object.keys(expected.files).join(', ')}`);
+  const prompts = Object.entries(expected.prompts);
+  const contextLength = Math.max(...prompts.map(([, tokens]) => tokens.length)) + 64;
+  const probe = options.backend === 'reference' ? undefined : await openProbe({ webgpu: options.backend === 'webgpu' }, { mounts: { '/expected': options.expected } });
+  const missed: string[] = [];
+
+  try {
+    for (const name of names) {
+      const entry = expected.files[name];
+      const files = name.endsWith('.gguf') ? [join('gguf', name)] : readdirSync(join(options.expected, 'model')).map((file) => join('model', file));
+      const { model, f16Storage } = probe ? await loadInPage(probe, files, options, contextLength) : await loadHere(options.expected, files, contextLength);
+      const rows = floats(join(options.expected, entry.logits_file));
+      const V = entry.logits_shape[1];
+      const bounds = boundsOf(options, Object.values(entry.tensor_types ?? {}), f16Storage);
+      const nmses: number[] = [];
+
+      for (const [i, [prompt, tokens]] of prompts.entries()) {
+        const got = await model.logits(tokens, options.chunk ?? CHUNK);
+        const line: Line = { file: name, prompt, backend: options.backend, ...difference(got, rows.subarray(i * V, (i + 1) * V)), greedyMatch: null };
+        if (prompt === 'T7' && entry.greedy_from_T7 && entry.greedy_margins) {
+          const tokensGot = await model.greedy(tokens, entry.greedy_from_T7.length);
+          const end = entry.greedy_margins.findIndex((margin) => margin < MARGIN);
+          line.greedyMatch = entry.greedy_from_T7.slice(0, end < 0 ? undefined : end).every((token, k) => token === tokensGot[k]);
+        }
+        emit(line);
+        nmses.push(line.nmse);
+        const miss = (what: string): void => void missed.push(`${name}, ${prompt}: ${what}`);
+        if (bounds.maxAbs !== undefined && !(line.maxAbs <= bounds.maxAbs)) miss(`max |Δ| ${line.maxAbs} > ${bounds.maxAbs}`);
+        if (bounds.nmseMax !== undefined && !(line.nmse <= bounds.nmseMax)) miss(`nmse ${line.nmse} > ${bounds.nmseMax}`);
+        if (bounds.greedy && line.greedyMatch === false) miss('the greedy continuation differs before the first small margin');
+      }
+      const mean = nmses.reduce((a, b) => a + b) / nmses.length;
+      if (bounds.nmseMean !== undefined && !(mean <= bounds.nmseMean)) missed.push(`${name}: mean nmse ${mean} > ${bounds.nmseMean}`);
+    }
+  } finally {
+    await probe?.close();
+  }
+  return missed;
+}
+
+type Loaded = { model: Model; f16Storage: boolean };
+
+async function loadInPage(probe: Awaited<ReturnType<typeof openProbe>>, files: string[], options: VerifyOptions, contextLength: number): Promise<Loaded> {
+  const { backend, threads, exact, variant, subgroups } = options;
+  const urls = files.map((file) => `${probe.origin}/expected/${file.replaceAll('\\', '/')}`);
+  const { info } = await probe.run((p, a) => p.load(a.urls, a.options, a.compile), {
+    urls,
+    options: { backend, threads, exact, variant, subgroups },
+    compile: { contextLength, chunk: CHUNK },
+  });
+  return {
+    f16Storage: /\bf16\b/.test(info.variant),
+    model: {
+      logits: (tokens, piece) => probe.run(async (p, a) => Array.from(await p.logits(a.tokens, a.piece)), { tokens, piece }),
+      greedy: (tokens, steps) => probe.run((p, a) => p.greedy(a.tokens, a.steps), { tokens, steps }),
+    },
+  };
+}
+
+async function loadHere(directory: string, files: string[], contextLength: number): Promise<Loaded> {
+  const checkpoint = await openCheckpoint(files.map((file) => fileSource(join(directory, file))));
+  const backend = openReference();
+  const weights = await loadWeights(checkpoint, backend, () => undefined);
+  const runner: Runner = await backend.compile(record((op) => forward(op, checkpoint.config, weights)), { contextLength, chunk: CHUNK });
+  const feed = async (tokens: number[], piece: number): Promise<void> => {
+    runner.rewind(0);
+    for (let at = 0; at < tokens.length; at += piece) await runner.prefill(Uint32Array.from(tokens.slice(at, at + piece)));
+  };
+  return {
+    f16Storage: false,
+    model: {
+      logits: async (tokens, piece) => (await feed(tokens, piece), runner.logits()),
+      greedy: async (tokens, steps) => (await feed(tokens, CHUNK), [...(await runner.decode(steps, GREEDY))]),
+    },
+  };
+}
+
+/** A file of this machine, read by range. */
+export function fileSource(path: string): ByteSource {
+  const { size } = statSync(path);
+  return {
+    name: path.split(/[\\/]/).pop()!,
+    size,
+    async read(offset, length) {
+      const bytes = new Uint8Array(length);
+      const fd = openSync(path, 'r');
+      const got = readSync(fd, bytes, 0, length, offset);
+      closeSync(fd);
+      if (got !== length) throw new RangeError(`${path}: read of ${offset} + ${length} in ${size} bytes`);
+      return bytes;
+    },
+  };
+}
+
+function floats(path: string): Float32Array {
+  const bytes = readFileSync(path);
+  return new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
+}
+
+function difference(got: ArrayLike<number>, wanted: Float32Array): Pick<Line, 'maxAbs' | 'nmse' | 'top1Match'> {
+  if (got.length !== wanted.length) throw new Error(`${got.length} logits, expected ${wanted.length}`);
+  let [maxAbs, error, power, top, best] = [0, 0, 0, 0, 0];
+  for (let v = 0; v < wanted.length; v++) {
+    const delta = Math.abs(got[v] - wanted[v]);
+    if (!(delta <= maxAbs)) maxAbs = delta; // NaN counts
+    error += delta * delta;
+    power += wanted[v] * wanted[v];
+    if (got[v] > got[top]) top = v;
+    if (wanted[v] > wanted[best]) best = v;
+  }
+  return { maxAbs, nmse: error / power, top1Match: top === best };
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      expected: { type: 'string' },
+      backend: { type: 'string' },
+      threads: { type: 'string' },
+      exact: { type: 'boolean' },
+      file: { type: 'string' },
+      chunk: { type: 'string' },
+      variant: { type: 'string' },
+      'no-subgroups': { type: 'boolean' },
+      json: { type: 'boolean' }, // the output is JSON lines in any case
+    },
+  });
+  const { expected, backend } = values;
+  if (!expected || !backend || !['wasm', 'webgpu', 'reference'].includes(backend)) {
+    console.error('usage: npm run verify -- --expected DIR --backend wasm|webgpu|reference [--threads N] [--exact] [--file NAME] [--chunk N] [--variant simd|relaxed] [--no-subgroups]');
+    process.exit(2);
+  }
+  const missed = await verify(
+    {
+      expected,
+      backend: backend as BackendName,
+      threads: values.threads ? Number(values.threads) : undefined,
+      exact: values.exact,
+      file: values.file,
+      chunk: values.chunk ? Number(values.chunk) : undefined,
+      variant: values.variant as 'simd' | 'relaxed' | undefined,
+      subgroups: values['no-subgroups'] ? false : undefined,
+    },
+    (line) => console.log(JSON.stringify(line)),
+  );
+  for (const line of missed) console.error(`missed: ${line}`);
+  console.error(missed.length ? `${missed.length} bounds missed` : 'all bounds hold');
+  process.exit(missed.length ? 1 : 0);
+}
+
+if (process.argv[1]?.endsWith('verify.ts')) await main();
