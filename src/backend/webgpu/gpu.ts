@@ -1,4 +1,12 @@
-/** What a plan is made of on the GPU: steps, each one dispatch of a kernel linked from shaders/. */
+/**
+ * What a plan is made of on the GPU: steps, each one dispatch of a kernel linked from shaders/.
+ *
+ * Rules of the kernels: entry point `main`; all bindings in group 0, numbered 0 … 11 in a kernel and 12 … in libraries, bound by name;
+ * at most 8 storage buffers, 16 KB of workgroup memory, 256 invocations, 65,535 workgroups a dimension. `enable` lines of joined files
+ * are moved to the top. A buffer may not be read and written under two names in one dispatch (WebGPU tracks whole buffers), therefore
+ * every activation slot is a buffer of its own; where `add` and the output share a slot, a kernel binds the output alone and adds to it.
+ */
+import type { Vector } from '../../model/ops';
 import type { Dtype } from '../../tensor/dtype';
 
 /** A part of a buffer; offset and size are multiples of 256, or the whole buffer. */
@@ -43,13 +51,25 @@ export interface Gpu {
   step: Region;
   /** token ids by position, u32 [contextLength]; binding `tokens` */
   tokens: Region;
-  /** a buffer under an error scope; throws MemoryError */
+  /** a buffer under an error scope, by default STORAGE | COPY_SRC | COPY_DST; throws MemoryError */
   allocate(label: string, bytes: number, usage?: GPUBufferUsageFlags): Promise<GPUBuffer>;
+  /** gives back what `allocate` gave */
+  release(buffer: GPUBuffer): void;
   /** compiles the pipeline of a step, under an error scope; the same sources and constants give the same pipeline */
   pipeline(step: Omit<Step, 'bindings' | 'grid'>): Promise<GPUComputePipeline>;
   /** one submit of these steps, outside a plan: repacking, self tests */
   run(steps: Step[]): Promise<void>;
 }
 
+/** What `Backend.vector` of this backend returns: f32 in a region that kernels bind. */
+export interface GpuVector extends Vector {
+  readonly region: Region;
+}
+
 /** The weight formats kernels know; every checkpoint dtype is one of them or is repacked into one without loss. */
 export type GpuFormat = Dtype;
+
+export const whole = (buffer: GPUBuffer): Region => ({ buffer, offset: 0, size: buffer.size });
+
+/** ['lib/sum_subgroup'] or its twin, the first source of kernels that reduce over a workgroup */
+export const sumLibrary = (features: Features): string => (features.subgroups ? 'lib/sum_subgroup' : 'lib/sum_workgroup');

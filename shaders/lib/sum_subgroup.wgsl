@@ -1,0 +1,30 @@
+// group_sum, group_max — over all invocations of a workgroup, by subgroup operations; every invocation gets the result.
+// Called by all of them in uniform control flow. Any subgroup size from 4 to 128: 256 invocations have at most 64 subgroups.
+// Assumes that subgroups take invocations in order of lid, as every driver does; the self test would tell.
+enable subgroups;
+
+override group_size: u32 = 64u; // invocations of the workgroup, a power of two, at most 256
+
+var<workgroup> group_part: array<f32, 64>;
+
+fn group_sum(value: f32, lid: u32) -> f32 {
+  let part = subgroupAdd(value);
+  let lanes = subgroupAdd(1u);
+  workgroupBarrier(); // the partials of an earlier call are read
+  if (lid % lanes == 0u) { group_part[lid / lanes] = part; }
+  workgroupBarrier();
+  var sum = group_part[0];
+  for (var i = 1u; i * lanes < group_size; i++) { sum += group_part[i]; }
+  return sum;
+}
+
+fn group_max(value: f32, lid: u32) -> f32 {
+  let part = subgroupMax(value);
+  let lanes = subgroupAdd(1u);
+  workgroupBarrier();
+  if (lid % lanes == 0u) { group_part[lid / lanes] = part; }
+  workgroupBarrier();
+  var top = group_part[0];
+  for (var i = 1u; i * lanes < group_size; i++) { top = max(top, group_part[i]); }
+  return top;
+}

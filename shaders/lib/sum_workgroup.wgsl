@@ -1,0 +1,27 @@
+// group_sum, group_max — over all invocations of a workgroup, through workgroup memory; every invocation gets the result.
+// Called by all of them in uniform control flow. The twin of sum_subgroup for devices without subgroups.
+override group_size: u32 = 64u; // invocations of the workgroup, a power of two, at most 256
+
+var<workgroup> group_part: array<f32, 256>;
+
+fn group_sum(value: f32, lid: u32) -> f32 {
+  workgroupBarrier(); // the result of an earlier call is read
+  group_part[lid] = value;
+  workgroupBarrier();
+  for (var half = group_size / 2u; half > 0u; half /= 2u) {
+    if (lid < half) { group_part[lid] += group_part[lid + half]; }
+    workgroupBarrier();
+  }
+  return group_part[0];
+}
+
+fn group_max(value: f32, lid: u32) -> f32 {
+  workgroupBarrier();
+  group_part[lid] = value;
+  workgroupBarrier();
+  for (var half = group_size / 2u; half > 0u; half /= 2u) {
+    if (lid < half) { group_part[lid] = max(group_part[lid], group_part[lid + half]); }
+    workgroupBarrier();
+  }
+  return group_part[0];
+}
