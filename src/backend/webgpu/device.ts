@@ -1,0 +1,220 @@
+/**
+ * The opened GPU: adapter and limits, buffers under error scopes, pipelines by source and constants, prepared steps, and errors that
+ * are never silent: what no scope catches, and the loss of the device, is kept and thrown by the next `check()`.
+ */
+import { fail } from '../../errors';
+import { whole, type Features, type Gpu, type Region, type Step } from './gpu';
+import { link, type Shader } from './shader';
+
+export interface DeviceOptions {
+  /** take a software adapter too: tests */
+  allowSoftware?: boolean;
+  /** false: as if the device had no subgroups */
+  subgroups?: boolean;
+  /** false: f32 in place of f16 everywhere */
+  f16?: boolean;
+  adapter?: GPUAdapter;
+}
+
+/** A step with its pipeline and bind group made. */
+export interface PreparedStep {
+  label: string;
+  pipeline: GPUComputePipeline;
+  bindGroup: GPUBindGroup;
+  grid: [number, number, number];
+}
+
+export interface OpenedDevice extends Gpu {
+  info: GPUAdapterInfo;
+  software: boolean;
+  /** resolves with the reason when the device is gone */
+  lost: Promise<string>;
+  /** bytes of all buffers held */
+  bytes(): number;
+  /** @throws DeviceError when the device was lost or an error went uncaught since it was opened */
+  check(): void;
+  prepare(steps: Step[]): Promise<PreparedStep[]>;
+  destroy(): void;
+}
+
+/** step.wgsl: position, count, prompt, reserved */
+export const STEP_BYTES = 16;
+
+const wanted: GPUFeatureName[] = ['shader-f16', 'subgroups', 'timestamp-query'];
+const cure = 'Close other pages that use the GPU, or use the WASM backend.';
+
+/** @throws DeviceError when there is no adapter or no real one, or the device cannot be had */
+export async function openDevice(options: DeviceOptions = {}): Promise<OpenedDevice> {
+  const adapter = options.adapter ?? (await findAdapter());
+  const { info } = adapter;
+  const software = info.isFallbackAdapter || /swiftshader|llvmpipe|lavapipe|basic render/i.test(`${info.architecture} ${info.device} ${info.description}`);
+  if (software && !options.allowSoftware)
+    fail('DeviceError', { what: 'Only a software adapter offers WebGPU here', got: describeAdapter(info), cure: 'The WASM backend is faster than that.' });
+
+  const limits = adapter.limits;
+  const device = await adapter
+    .requestDevice({
+      label: 'rivulet',
+      requiredFeatures: wanted.filter((name) => adapter.features.has(name)),
+      requiredLimits: { maxBufferSize: limits.maxBufferSize, maxStorageBufferBindingSize: limits.maxStorageBufferBindingSize },
+    })
+    .catch((error: unknown) => fail('DeviceError', { what: 'The GPU device could not be opened', got: String(error), cure }, error));
+
+  const features: Features = {
+    f16: options.f16 !== false && device.features.has('shader-f16'),
+    subgroups: options.subgroups !== false && device.features.has('subgroups'),
+    subgroupMinSize: info.subgroupMinSize ?? 4,
+    subgroupMaxSize: info.subgroupMaxSize ?? 128,
+    dp4a: globalThis.navigator?.gpu?.wgslLanguageFeatures?.has('packed_4x8_integer_dot_product') ?? false,
+  };
+
+  let failure: string | undefined;
+  let closing = false;
+  device.addEventListener('uncapturederror', ({ error }) => (failure ??= error.message));
+  const lost = device.lost.then(({ reason, message }) => {
+    if (!closing) failure = `device lost (${reason}): ${message}`;
+    return closing ? 'closed' : `${reason}: ${message}`;
+  });
+  const check = (): void => {
+    if (failure) fail('DeviceError', { what: 'The GPU failed', got: failure, cure });
+  };
+
+  const held = new Map<GPUBuffer, number>();
+  async function allocate(label: string, bytes: number, usage?: GPUBufferUsageFlags): Promise<GPUBuffer> {
+    check();
+    const size = Math.max(16, Math.ceil(bytes / 16) * 16);
+    const tooLarge = (got: string | number): never =>
+      fail('MemoryError', { what: `GPU memory for ${label} (${(size / 2 ** 20).toFixed(1)} MB) was refused`, got, cure: 'Take a smaller model, a stronger quantisation, a smaller context, or the WASM backend.' });
+    if (size > device.limits.maxBufferSize) tooLarge(`a limit of ${device.limits.maxBufferSize} bytes a buffer`);
+    device.pushErrorScope('validation');
+    device.pushErrorScope('out-of-memory');
+    const buffer = device.createBuffer({ label, size, usage: usage ?? GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST });
+    held.set(buffer, size);
+    const errors = await Promise.all([device.popErrorScope(), device.popErrorScope()]).catch((error: unknown) => [error as Error]);
+    const error = errors.find((e) => e);
+    if (error) {
+      release(buffer);
+      check();
+      tooLarge(error.message);
+    }
+    return buffer;
+  }
+  function release(buffer: GPUBuffer): void {
+    held.delete(buffer);
+    buffer.destroy();
+  }
+
+  const layouts = new Map<string, GPUBindGroupLayout>();
+  function layoutOf(shader: Shader): GPUBindGroupLayout {
+    const entries = Array.from(shader.bindings.values(), ({ binding, type }) => ({ binding, visibility: GPUShaderStage.COMPUTE, buffer: { type } }));
+    const key = entries.map(({ binding, buffer }) => `${binding}${buffer.type}`).join();
+    let layout = layouts.get(key);
+    if (!layout) layouts.set(key, (layout = device.createBindGroupLayout({ label: key, entries })));
+    return layout;
+  }
+
+  const modules = new Map<string, GPUShaderModule>();
+  const pipelines = new Map<string, Promise<GPUComputePipeline>>();
+  function pipeline({ label, sources, constants }: Omit<Step, 'bindings' | 'grid'>): Promise<GPUComputePipeline> {
+    const name = sources.join('+');
+    const key = `${name} ${JSON.stringify(Object.entries(constants).sort())}`;
+    let made = pipelines.get(key);
+    if (!made) pipelines.set(key, (made = compile(label, name, link(sources), constants)));
+    return made;
+  }
+  async function compile(label: string, name: string, shader: Shader, constants: Record<string, number>): Promise<GPUComputePipeline> {
+    check();
+    device.pushErrorScope('validation');
+    let module = modules.get(name);
+    if (!module) modules.set(name, (module = device.createShaderModule({ label: name, code: shader.code })));
+    const layout = device.createPipelineLayout({ label, bindGroupLayouts: [layoutOf(shader)] });
+    const made = device.createComputePipelineAsync({ label, layout, compute: { module, entryPoint: 'main', constants } }).catch((error: unknown) => error as Error);
+    const error = await device.popErrorScope().catch((e: unknown) => e as Error);
+    const result = await made;
+    if (!(result instanceof Error) && !error) return result;
+    check();
+    const { messages } = await module.getCompilationInfo();
+    const reasons = messages.filter((m) => m.type === 'error').map((m) => `line ${m.lineNum}: ${m.message}`);
+    return fail('DeviceError', {
+      what: `The kernel ${label} does not compile on this device`,
+      got: reasons.join('; ') || (error ?? (result as Error)).message,
+      cure: 'Another variant or the WASM backend may work.',
+    });
+  }
+
+  function bind({ label, sources, bindings }: Step): GPUBindGroup {
+    const shader = link(sources);
+    const names = [...shader.bindings.keys()].sort().join(', ');
+    const given = Object.keys(bindings).sort().join(', ');
+    if (names !== given) fail('DeviceError', { what: `The bindings of ${label} do not fit its kernel`, got: given, wanted: names });
+    const entries = Array.from(shader.bindings, ([name, { binding }]) => ({ binding, resource: bindings[name] }));
+    return device.createBindGroup({ label, layout: layoutOf(shader), entries });
+  }
+
+  async function prepare(steps: Step[]): Promise<PreparedStep[]> {
+    const made = await Promise.all(steps.map(pipeline));
+    check();
+    device.pushErrorScope('validation');
+    const prepared = steps.map((step, i) => ({ label: step.label, pipeline: made[i], bindGroup: bind(step), grid: step.grid }));
+    const error = await device.popErrorScope();
+    if (error) fail('DeviceError', { what: 'Steps could not be bound', got: error.message });
+    return prepared;
+  }
+
+  async function run(steps: Step[]): Promise<void> {
+    const prepared = await prepare(steps);
+    device.pushErrorScope('validation');
+    const encoder = device.createCommandEncoder({ label: steps[0]?.label });
+    const pass = encoder.beginComputePass();
+    encode(pass, prepared);
+    pass.end();
+    device.queue.submit([encoder.finish()]);
+    const error = await device.popErrorScope();
+    if (error) fail('DeviceError', { what: `The GPU refused ${steps.map((s) => s.label).join(', ')}`, got: error.message });
+  }
+
+  const region = async (label: string, bytes: number, usage: GPUBufferUsageFlags): Promise<Region> => whole(await allocate(label, bytes, usage));
+  const { STORAGE, UNIFORM, COPY_SRC, COPY_DST } = GPUBufferUsage;
+  return {
+    device,
+    features,
+    info,
+    software,
+    lost,
+    step: await region('step', STEP_BYTES, STORAGE | UNIFORM | COPY_SRC | COPY_DST),
+    tokens: await region('tokens', 1024, STORAGE | COPY_SRC | COPY_DST),
+    allocate,
+    release,
+    pipeline,
+    prepare,
+    run,
+    check,
+    bytes: () => [...held.values()].reduce((sum, n) => sum + n, 0),
+    destroy() {
+      closing = true;
+      for (const buffer of held.keys()) buffer.destroy();
+      held.clear();
+      device.destroy();
+    },
+  };
+}
+
+/** Dispatches prepared steps; what is already set is not set again. */
+export function encode(pass: GPUComputePassEncoder, steps: readonly PreparedStep[]): void {
+  let pipeline: GPUComputePipeline | undefined;
+  for (const step of steps) {
+    if (step.pipeline !== pipeline) pass.setPipeline((pipeline = step.pipeline));
+    pass.setBindGroup(0, step.bindGroup);
+    pass.dispatchWorkgroups(step.grid[0], step.grid[1], step.grid[2]);
+  }
+}
+
+async function findAdapter(): Promise<GPUAdapter> {
+  const gpu = globalThis.navigator?.gpu;
+  if (!gpu) fail('DeviceError', { what: 'This browser has no WebGPU', cure: 'The WASM backend works everywhere.' });
+  const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
+  return adapter ?? fail('DeviceError', { what: 'The browser offers no WebGPU adapter', cure: 'Update the graphics driver, or use the WASM backend.' });
+}
+
+export const describeAdapter = (info: GPUAdapterInfo): string =>
+  [info.vendor, info.architecture, info.description || info.device].filter(Boolean).join(' ') || 'unnamed adapter';
