@@ -1,0 +1,170 @@
+/** Text to token ids and back: byte-level BPE (spec 6.1). The merges are @huggingface/tokenizers'; special tokens and decoding are done here. */
+import { Tokenizer as Bpe } from '@huggingface/tokenizers';
+import { fail } from '../errors';
+
+export interface EncodeOptions {
+  /**
+   * true (default, as Hugging Face does): special strings in the text become their tokens.
+   * false: they are spelled out like any other text, so that text from outside cannot give commands.
+   */
+  special?: boolean;
+  /** begin with the BOS token, unless the text already does */
+  bos?: boolean;
+}
+
+export interface DecodeOptions {
+  /** leave special tokens out */
+  skipSpecial?: boolean;
+  /** special tokens that `skipSpecial` still writes */
+  keep?: readonly string[];
+}
+
+/** Decodes token by token; what it gives, joined, is what `decode` gives for the whole. */
+export interface Detokenizer {
+  /** the text that is certain with this token; bytes of an unfinished character are held back */
+  push(id: number): string;
+  /** the end: bytes that never became a character give U+FFFD */
+  flush(): string;
+}
+
+export interface Tokenizer {
+  readonly bosId?: number;
+  readonly eosId?: number;
+  /** whether prompts of this model begin with BOS */
+  readonly addBos: boolean;
+  encode(text: string, options?: EncodeOptions): number[];
+  decode(ids: ArrayLike<number>, options?: DecodeOptions): string;
+  stream(options?: DecodeOptions): Detokenizer;
+  /** the id of a token by its exact text */
+  tokenId(text: string): number | undefined;
+  /** Cuts a text at the special strings in it. */
+  split(text: string): { text: string; id?: number }[];
+}
+
+interface AddedToken {
+  id: number;
+  content: string;
+  special?: boolean;
+}
+
+interface TokenizerJson {
+  added_tokens?: AddedToken[];
+  model: { type?: string; vocab: Record<string, number> };
+  decoder?: { type?: string; decoders?: { type?: string }[] } | null;
+}
+
+interface TokenizerConfig {
+  bos_token?: string | { content: string } | null;
+  eos_token?: string | { content: string } | null;
+  add_bos_token?: boolean;
+}
+
+/**
+ * @param json a tokenizer.json
+ * @param config its tokenizer_config.json
+ * @throws CheckpointError when they are not a byte-level BPE
+ */
+export function createTokenizer(json: object, config: object): Tokenizer {
+  const { added_tokens: added = [], model, decoder } = json as TokenizerJson;
+  const { bos_token, eos_token, add_bos_token } = config as TokenizerConfig;
+  if (model?.type !== 'BPE' || typeof model.vocab !== 'object')
+    fail('CheckpointError', { what: 'The tokenizer cannot be used', got: `model type ${model?.type}`, wanted: 'BPE' });
+  if (![decoder, ...(decoder?.decoders ?? [])].some((d) => d?.type === 'ByteLevel'))
+    fail('CheckpointError', { what: 'The tokenizer cannot be used', got: `decoder ${decoder?.type}`, wanted: 'ByteLevel' });
+
+  // converters do not agree on the flag for markers, so that their form counts too
+  const isSpecial = ({ special, content }: AddedToken): boolean => special === true || /^<\|.*\|>$/s.test(content);
+  const specials = new Map(added.filter(isSpecial).map(({ content, id }) => [content, id]));
+  const plain = new Map(added.filter((t) => !isSpecial(t)).map(({ content, id }) => [content, id]));
+  const texts: string[] = [];
+  for (const [text, id] of Object.entries(model.vocab)) texts[id] = text;
+  for (const { content, id } of added) texts[id] = content;
+
+  const bpe = readBpe(json as TokenizerJson, config, specials);
+  const splitAll = splitter(new Map([...plain, ...specials]));
+  const splitPlain = splitter(plain);
+  const addedIds = new Set(added.map(({ id }) => id));
+  const specialIds = new Set(specials.values());
+
+  const tokenId = (text: string): number | undefined => specials.get(text) ?? plain.get(text) ?? (Object.hasOwn(model.vocab, text) ? model.vocab[text] : undefined);
+  const named = (token: string | { content: string } | null | undefined): number | undefined =>
+    token ? tokenId(typeof token === 'string' ? token : token.content) : undefined;
+  const bosId = named(bos_token);
+
+  function encode(text: string, { special = true, bos = false }: EncodeOptions = {}): number[] {
+    const ids: number[] = [];
+    for (const part of (special ? splitAll : splitPlain)(text)) {
+      if (part.id !== undefined) ids.push(part.id);
+      else for (const id of bpe.encode(part.text, { add_special_tokens: false }).ids) ids.push(id);
+    }
+    if (bos && bosId !== undefined && ids[0] !== bosId) ids.unshift(bosId);
+    return ids;
+  }
+
+  function stream({ skipSpecial = false, keep = [] }: DecodeOptions = {}): Detokenizer {
+    const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
+    const kept = new Set(keep.map(tokenId));
+    return {
+      push(id) {
+        const text = texts[id];
+        if (text === undefined || (skipSpecial && specialIds.has(id) && !kept.has(id))) return '';
+        return addedIds.has(id) ? utf8.decode() + text : utf8.decode(bytesOf(text), { stream: true });
+      },
+      flush: () => utf8.decode(),
+    };
+  }
+
+  return {
+    bosId,
+    eosId: named(eos_token),
+    addBos: bosId !== undefined && add_bos_token !== false,
+    encode,
+    decode(ids, options) {
+      const detokenizer = stream(options);
+      return Array.from(ids, (id) => detokenizer.push(id)).join('') + detokenizer.flush();
+    },
+    stream,
+    tokenId,
+    split: splitAll,
+  };
+}
+
+function readBpe(json: TokenizerJson, config: object, specials: Map<string, number>): Bpe {
+  // without their entries no plain text can be merged into a special token
+  const vocab = Object.fromEntries(Object.entries(json.model.vocab).filter(([text]) => !specials.has(text)));
+  try {
+    return new Bpe({ ...json, added_tokens: [], model: { ...json.model, vocab } }, config);
+  } catch (error) {
+    return fail('CheckpointError', { what: 'The tokenizer cannot be read', got: String(error), cure: 'Use a complete copy of the model.' }, error);
+  }
+}
+
+/** Cuts at the given strings: the leftmost, and of those the longest. */
+function splitter(tokens: Map<string, number>): (text: string) => { text: string; id?: number }[] {
+  const alternatives = [...tokens.keys()].filter(Boolean).sort((a, b) => b.length - a.length);
+  if (alternatives.length === 0) return (text) => (text ? [{ text }] : []);
+  const pattern = new RegExp(`(${alternatives.map((s) => s.replace(/[\\^$.*+?()[\]{}|/-]/g, '\\$&')).join('|')})`);
+  return (text) =>
+    text
+      .split(pattern)
+      .map((part, i) => (i % 2 ? { text: part, id: tokens.get(part) } : { text: part }))
+      .filter((part) => part.text);
+}
+
+/** GPT-2's table: printable bytes stand for themselves, the others for the characters from U+0100 on. */
+const BYTE_OF = ((): Map<string, number> => {
+  const printable = (b: number): boolean => (b >= 0x21 && b <= 0x7e) || (b >= 0xa1 && b <= 0xac) || b >= 0xae;
+  let next = 0x100;
+  return new Map(Array.from({ length: 256 }, (_, b) => [String.fromCharCode(printable(b) ? b : next++), b]));
+})();
+
+/** The bytes of a vocabulary entry; one that is not in GPT-2's table stands for its own text. */
+function bytesOf(text: string): Uint8Array {
+  const bytes = new Uint8Array(text.length);
+  for (let i = 0; i < text.length; i++) {
+    const byte = BYTE_OF.get(text[i]);
+    if (byte === undefined) return new TextEncoder().encode(text);
+    bytes[i] = byte;
+  }
+  return bytes;
+}
