@@ -37,7 +37,9 @@ export interface Tokenizer {
   stream(options?: DecodeOptions): Detokenizer;
   /** the id of a token by its exact text */
   tokenId(text: string): number | undefined;
-  /** Cuts a text at the special strings in it. */
+  /** the texts of the special tokens */
+  readonly specials: readonly string[];
+  /** Cuts a text at the added tokens in it, special or not. */
   split(text: string): { text: string; id?: number }[];
 }
 
@@ -125,6 +127,7 @@ export function createTokenizer(json: object, config: object): Tokenizer {
     },
     stream,
     tokenId,
+    specials: [...specials.keys()],
     split: splitAll,
   };
 }
