@@ -1,0 +1,290 @@
+"""Training and test dialogues: {messages, tools, kind, expect}, made from tools.py by a seeded generator.
+
+split "train" uses the training phrases and values; split "held" uses phrases, names and values that training never sees.
+"""
+import json
+import random
+
+from tools import GREETINGS, NO_TOOL, SELF, TOOLS
+
+CONSONANTS, VOWELS = "bcdfghjklmnprstvwz", "aeiou"
+
+
+def word(rng, held):
+    """A made-up word: copying has to be learned, it cannot be remembered. Held-out ones are of another make: they end in x or q."""
+    syllables = "".join(rng.choice(CONSONANTS) + rng.choice(VOWELS) + (rng.choice("nrsl") if rng.random() < 0.3 else "") for _ in range(rng.randint(2, 3)))
+    return syllables + rng.choice("xq") if held else syllables
+
+
+POOLS = {  # first half of each pool is for training, the rest is held out
+    "theme": ["dark", "light", "blue", "green", "sepia", "high contrast", "purple", "orange", "night", "paper", "ocean", "forest", "desert", "mint"],
+    "unit": ["meters", "feet", "kilometers", "miles", "grams", "ounces", "liters", "gallons", "inches", "centimeters", "pounds", "kilograms", "yards", "pints"],
+    "currency": ["euros", "dollars", "pounds", "yen", "francs", "kroner", "pesos", "rupees", "lira", "zloty"],
+    "language": ["French", "German", "Spanish", "Italian", "Polish", "Dutch", "Greek", "Turkish", "Danish", "Finnish"],
+    "city": ["Paris", "London", "Tokyo", "Berlin", "Madrid", "New York", "Cairo", "Rome", "Oslo", "Lima", "Delhi", "Vienna", "Prague", "Nairobi", "Lisbon", "Toronto"],
+    "section": ["settings", "contact", "prices", "news", "help", "about", "downloads", "gallery", "team", "pricing", "privacy", "shop", "events", "jobs", "archive", "imprint"],
+    "room": ["kitchen", "bathroom", "bedroom", "hall", "office", "garage", "cellar", "attic", "garden", "nursery"],
+    "item": ["apples", "pencils", "tickets", "books", "lamps", "chairs", "mugs", "batteries", "towels", "candles", "spoons", "notebooks", "plates", "shirts"],
+    "person": ["Anna", "Ben", "Clara", "David", "Emma", "Felix", "Greta", "Hugo", "Ida", "Jonas", "Karla", "Leo", "Mona", "Nils", "Olga", "Paul"],
+    "day": ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"],
+    "onoff": ["on", "off"],
+    "event": ["dinner", "the dentist", "a meeting", "football", "yoga", "the party", "a walk", "lunch", "the concert", "swimming", "the review", "chess"],
+    "verb": ["buy", "call", "clean", "paint", "feed", "check", "fix", "water", "send", "book", "wash", "visit", "order", "pack"],
+    "thing": ["the car", "the cat", "milk", "bread", "the plants", "the report", "the roof", "my sister", "the tickets", "the door", "the fence", "the bike", "the letters", "the oven"],
+    "adjective": ["red", "small", "old", "quick", "quiet", "warm", "round", "late", "bright", "heavy", "cold", "soft", "narrow", "fresh"],
+}
+ANY = {"day", "onoff"}
+
+
+def pool(rng, name, held):
+    values = POOLS[name]
+    if name in ANY:
+        return rng.choice(values)
+    half = (2 * len(values) + 2) // 3
+    return rng.choice(values[half:] if held else values[:half])
+
+
+def value(rng, kind, held):
+    v = lambda name: pool(rng, name, held)
+    made = lambda: word(rng, held)
+    if kind == "minutes":
+        return rng.choice([n for n in range(1, 120) if (n % 7 == 3) == held])
+    if kind in ("percent", "zoom"):
+        return rng.choice([n for n in range(1, 200 if kind == "zoom" else 100) if (n % 7 == 3) == held])
+    if kind == "count":
+        return rng.choice([n for n in range(2, 60) if (n % 7 == 3) == held])
+    if kind == "quantity":
+        return rng.choice([rng.randint(1, 999), round(rng.uniform(0.1, 99), 1), rng.randint(1000, 9999)])
+    if kind == "time":
+        return f"{rng.randint(0, 23):02d}:{rng.choice([m for m in range(60) if (m % 7 == 3) == held]):02d}"
+    if kind == "expression":
+        terms = [str(rng.randint(2, 999)) for _ in range(rng.choice([2, 2, 3]))]
+        return "".join(t if i == 0 else f" {rng.choice('+-*/')} {t}" for i, t in enumerate(terms))
+    if kind in ("city", "section", "item", "room", "theme"):
+        return v(kind) if rng.random() < 0.5 else (made().capitalize() if kind == "city" else made())
+    if kind == "person":
+        return v("person") if rng.random() < 0.4 else made().capitalize()
+    if kind == "title":
+        return " ".join(w.capitalize() for w in ([v("adjective")] if rng.random() < 0.5 else []) + [made()] + ([made()] if rng.random() < 0.4 else []))
+    if kind == "task":
+        return f"{v('verb')} {v('thing')}" if rng.random() < 0.5 else f"{v('verb')} the {made()}"
+    if kind == "text":
+        return rng.choice([lambda: f"{v('thing')} is {v('adjective')}", lambda: f"{v('verb')} {v('thing')} on {v('day')}", lambda: f"the {made()} is {v('adjective')}",
+                           lambda: f"I will be there at {value(rng, 'time', held)}", lambda: f"{made()} needs {v('thing')}", lambda: f"the code is {rng.randint(100, 99999)}"])()
+    if kind == "phrase":
+        return rng.choice([lambda: v("thing"), made, lambda: f"{v('adjective')} {made()}", lambda: f"{v('adjective')} {v('item')}"])()
+    return v(kind)
+
+
+def literal(v):
+    return json.dumps(v, ensure_ascii=False)
+
+
+def render_call(name, arguments):
+    return f"{name}({', '.join(f'{k}={literal(v)}' for k, v in arguments.items())})"
+
+
+def calls_text(calls):
+    return "<|tool_call_start|>[" + ", ".join(render_call(c["name"], c["arguments"]) for c in calls) + "]<|tool_call_end|>"
+
+
+class Toolbox:
+    """The tools of one dialogue, in random order, some under another name."""
+
+    def __init__(self, rng, held, rename, need, size=None):
+        self.rng, self.held = rng, held
+        others = [t for t in TOOLS if t not in need]
+        chosen = need + rng.sample(others, k=(size or rng.randint(1, 4)))
+        rng.shuffle(chosen)
+        self.names = {}
+        for tool in chosen:
+            name = tool
+            if rename or rng.random() < 0.35:
+                name = f"{word(rng, held)}_{word(rng, held)}" if rename == "made" or (not held and rng.random() < 0.3) else rng.choice(TOOLS[tool]["aliases"])
+            while name in self.names.values():
+                name = f"{name}_{word(rng, held)}"
+            self.names[tool] = name
+        self.schemas = [self.schema(t) for t in chosen]
+
+    def schema(self, tool):
+        spec = TOOLS[tool]
+        properties = {k: {"type": t, "description": d} for k, (t, _, d) in spec["parameters"].items()}
+        return {"name": self.names[tool], "description": spec["about"], "parameters": {"type": "object", "properties": properties, "required": list(properties)}}
+
+
+def style(rng, text):
+    """People write with and without capitals, question marks and politeness."""
+    if rng.random() < 0.5:
+        text = text[0].upper() + text[1:]
+    if rng.random() < 0.12 and not text.endswith("please"):
+        text += " please"
+    r = rng.random()
+    return text + ("." if r < 0.2 else "?" if r < 0.3 else "!" if r < 0.33 else "")
+
+
+def fill(rng, tool, held):
+    arguments = {k: value(rng, kind, held) for k, (_, kind, _) in TOOLS[tool]["parameters"].items()}
+    if "source" in arguments:
+        while arguments["target"] == arguments["source"]:
+            arguments["target"] = value(rng, TOOLS[tool]["parameters"]["target"][1], held)
+    return arguments
+
+
+def request(rng, tool, arguments, held):
+    return rng.choice(TOOLS[tool]["held"] if held else TOOLS[tool]["ask"]).format(**arguments)
+
+
+def result_of(rng, tool, held):
+    return {"get_time": lambda: value(rng, "time", held), "get_weather": lambda: f"{pool(rng, 'adjective', held)}, {rng.randint(-9, 39)} degrees", "search_page": lambda: str(rng.randint(0, 40)),
+            "find_contact": lambda: f"0{rng.randint(100, 999)} {rng.randint(1000, 99999)}", "translate": lambda: word(rng, held),
+            "calculate": lambda: str(rng.randint(-999, 99999)), "convert_units": lambda: str(round(rng.uniform(0.1, 9999), 2)),
+            "convert_currency": lambda: str(round(rng.uniform(0.1, 9999), 2))}.get(tool, lambda: "ok")()
+
+
+def dialogue(rng, split="train", kind=None, rename=None):
+    held = split == "held"
+    kind = kind or rng.choices(["turns", "call", "two", "ask", "plain", "follow", "json", "self"], [46, 10, 8, 6, 7, 8, 11, 4])[0]
+    if kind == "json":
+        return extraction(rng, held)
+    if kind == "turns":
+        return turns(rng, held, rename)
+    messages, expect = [], None
+    say = lambda role, content: messages.append({"role": role, "content": content})
+    names = list(TOOLS)
+
+    if kind in ("self", "plain"):
+        need = []
+        box = Toolbox(rng, held, rename, need) if kind == "plain" or rng.random() < 0.6 else None
+        if kind == "self":
+            q, a = rng.choice(SELF + GREETINGS)
+            say("user", style(rng, q)), say("assistant", a)
+        else:  # a request for a tool that is not in the list
+            tool = rng.choice([t for t in names if t not in box.names])
+            say("user", style(rng, request(rng, tool, fill(rng, tool, held), held)))
+            say("assistant", rng.choice(NO_TOOL))
+        expect = {"none": True}
+    elif kind == "two":
+        a, b = rng.sample(names, 2)
+        box = Toolbox(rng, held, rename, [a, b], rng.randint(0, 3))
+        args = [fill(rng, a, held), fill(rng, b, held)]
+        joined = rng.choice([" and ", ", then ", " and then ", ", and also "])
+        say("user", style(rng, request(rng, a, args[0], held) + joined + request(rng, b, args[1], held)))
+        calls = [{"name": box.names[t], "arguments": x} for t, x in zip((a, b), args)]
+        say("assistant", calls_text(calls))
+        expect = {"calls": calls}
+    else:
+        with_vague = [t for t in names if TOOLS[t]["vague"]]
+        tool = rng.choice(with_vague if kind == "ask" else names)
+        box = Toolbox(rng, held, rename, [tool])
+        arguments = fill(rng, tool, held)
+        spec = TOOLS[tool]
+        if kind == "ask":
+            (missing, questions), = spec["question"].items()
+            say("user", style(rng, rng.choice(spec["vague"])))
+            say("assistant", rng.choice(questions))
+            if rng.random() < 0.4:
+                expect = {"none": True}
+            else:
+                say("user", rng.choice(["{}", "{}", "{} please", "hm, {}"]).format(arguments[missing]))
+        else:
+            if rng.random() < 0.15:
+                q, a = rng.choice(GREETINGS)
+                say("user", style(rng, q)), say("assistant", a)
+            say("user", style(rng, request(rng, tool, arguments, held)))
+        if not expect:
+            calls = [{"name": box.names[tool], "arguments": arguments}]
+            say("assistant", calls_text(calls))
+            expect = {"calls": calls}
+            if kind == "follow" or rng.random() < 0.5:
+                result = result_of(rng, tool, held)
+                say("tool", result)
+                say("assistant", rng.choice(spec["done"]).format(**arguments, result=result))
+                if kind == "follow":
+                    arguments = fill(rng, tool, held)
+                    say("user", rng.choice(spec["change"]).format(**arguments))
+                    calls = [{"name": box.names[tool], "arguments": arguments}]
+                    say("assistant", calls_text(calls))
+                    expect = {"calls": calls}
+    return {"kind": kind, "messages": messages, "tools": box.schemas if box else [], "expect": expect}
+
+
+def turns(rng, held, rename):
+    """Several requests of all sorts over one list of tools: many answers to learn from for one reading of the list."""
+    box = Toolbox(rng, held, rename, [], rng.randint(2, 4))
+    messages = []
+    say = lambda role, content: messages.append({"role": role, "content": content})
+    inside = list(box.names)
+    for _ in range(rng.randint(3, 6)):
+        tool, sort = rng.choice(inside), rng.random()
+        spec, arguments = TOOLS[tool], fill(rng, tool, held)
+        if sort < 0.08:
+            q, a = rng.choice(SELF + GREETINGS)
+            say("user", style(rng, q)), say("assistant", a)
+            continue
+        if sort < 0.18:
+            other = rng.choice([t for t in TOOLS if t not in box.names])
+            say("user", style(rng, request(rng, other, fill(rng, other, held), held))), say("assistant", rng.choice(NO_TOOL))
+            continue
+        calls = [{"name": box.names[tool], "arguments": arguments}]
+        if sort < 0.30 and spec["vague"]:
+            (missing, questions), = spec["question"].items()
+            say("user", style(rng, rng.choice(spec["vague"]))), say("assistant", rng.choice(questions))
+            say("user", str(arguments[missing]))
+        elif sort < 0.42:
+            second = rng.choice([t for t in inside if t != tool])
+            more = fill(rng, second, held)
+            calls.append({"name": box.names[second], "arguments": more})
+            say("user", style(rng, request(rng, tool, arguments, held) + rng.choice([" and ", ", then ", " and then ", ", and also "]) + request(rng, second, more, held)))
+        else:
+            say("user", style(rng, request(rng, tool, arguments, held)))
+        say("assistant", calls_text(calls))
+        if rng.random() < 0.5:
+            result = result_of(rng, tool, held)
+            say("tool", result if len(calls) == 1 else f"{result}, ok")
+            say("assistant", rng.choice(spec["done"]).format(**arguments, result=result))
+            if len(calls) == 1 and rng.random() < 0.4:
+                arguments = fill(rng, tool, held)
+                say("user", rng.choice(spec["change"]).format(**arguments)), say("assistant", calls_text([{"name": box.names[tool], "arguments": arguments}]))
+    return {"kind": "turns", "messages": messages, "tools": box.schemas, "expect": None}
+
+
+FIELDS = {"name": ("string", "person", "{} is my name", "my name is {}", "I am {}"), "city": ("string", "city", "I live in {}", "from {}", "in {}"), "day": ("string", "day", "on {}", "it is for {}", "come on {}"),
+          "time": ("string", "time", "at {}", "around {}", "the time is {}"), "item": ("string", "item", "I want {}", "it is about {}", "send {}"), "quantity": ("integer", "count", "{} pieces", "{} of them", "the number is {}"),
+          "language": ("string", "language", "I speak {}", "in {} if possible", "my language is {}"), "room": ("string", "room", "it is in the {}", "the {} one", "for the {}"),
+          "currency": ("string", "currency", "I pay in {}", "the price is in {}", "paid in {}")}
+
+
+def extraction(rng, held):
+    fields = rng.sample(list(FIELDS), rng.randint(2, 4))
+    values = {f: value(rng, FIELDS[f][1], held) for f in fields}
+    order = rng.sample(fields, len(fields))
+    text = ", ".join(rng.choice(FIELDS[f][2:]).format(values[f]) for f in order)
+    schema = {"type": "object", "properties": {f: {"type": FIELDS[f][0]} for f in fields}, "required": fields}
+    system = "Answer with JSON of this schema: " + json.dumps(schema)
+    return {"kind": "json", "messages": [{"role": "system", "content": system}, {"role": "user", "content": style(rng, text)}, {"role": "assistant", "content": json.dumps(values, ensure_ascii=False)}],
+            "tools": [], "expect": {"json": values}}
+
+
+def render(messages, tools, generation=False):
+    """The text of a dialogue as chat_template.jinja gives it; and the spans (start, end) that the assistant writes."""
+    text, spans = "<|startoftext|>", []
+    system = messages[0]["content"] if messages and messages[0]["role"] == "system" else ""
+    if tools:
+        system += ("\n" if system else "") + "List of tools: [" + ", ".join(json.dumps(t, ensure_ascii=False) for t in tools) + "]"
+    if system:
+        text += f"<|im_start|>system\n{system}<|im_end|>\n"
+    for m in messages[1:] if messages and messages[0]["role"] == "system" else messages:
+        text += f"<|im_start|>{m['role']}\n"
+        start = len(text)
+        text += f"{m['content']}<|im_end|>"
+        if m["role"] == "assistant":
+            spans.append((start, len(text)))
+        text += "\n"
+    return text + ("<|im_start|>assistant\n" if generation else ""), spans
+
+
+if __name__ == "__main__":
+    rng = random.Random(1)
+    for _ in range(12):
+        d = dialogue(rng)
+        print(d["kind"], render(d["messages"], d["tools"])[0], d["expect"], "\n")
