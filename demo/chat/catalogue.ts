@@ -12,7 +12,7 @@ export const EMBEDDED: Offer = {
   source: new URL('models/rivulet-tiny.gguf', document.baseURI).href,
   name: 'Rivulet tiny',
   megabytes: 2.3,
-  description: 'A miniature with random weights, to try the machinery without a network: its replies are noise. Real models are below.',
+  description: 'A miniature with random weights, to try the machinery without a network: its replies are noise. Choose a real model for answers.',
 };
 
 const hub = (name: string, megabytes: number, description: string, about?: true): Offer => ({
@@ -25,7 +25,7 @@ const hub = (name: string, megabytes: number, description: string, about?: true)
 
 export const HUB: Offer[] = [
   hub('LFM2.5-230M', 149, 'The smallest: phones, short answers, extraction.', true),
-  hub('LFM2.5-350M', 219, 'Small and quick, a good first choice.'),
+  hub('LFM2.5-350M', 219, 'Small and quick, a good first choice.', true),
   hub('LFM2-350M', 219, 'The first generation of the same size.'),
   hub('LFM2-700M', 446, 'Between quick and knowing.', true),
   hub('LFM2.5-1.2B-Instruct', 696, 'Knows more; wants a graphics processor or a fast laptop.', true),
