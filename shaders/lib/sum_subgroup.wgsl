@@ -1,4 +1,4 @@
-// group_sum, group_max — over all invocations of a workgroup, by subgroup operations; every invocation gets the result.
+// group_sum, group_max (and of vec4: group_sum4, group_max4) — over all invocations of a workgroup, by subgroup operations; every invocation gets the result.
 // Called by all of them in uniform control flow. Any subgroup size from 4 to 128: 256 invocations have at most 64 subgroups.
 // Assumes that subgroups take invocations in order of lid, as every driver does; the self test would tell.
 enable subgroups;
@@ -26,5 +26,29 @@ fn group_max(value: f32, lid: u32) -> f32 {
   workgroupBarrier();
   var top = group_part[0];
   for (var i = 1u; i * lanes < group_size; i++) { top = max(top, group_part[i]); }
+  return top;
+}
+
+var<workgroup> group_part4: array<vec4<f32>, 64>;
+
+fn group_sum4(value: vec4<f32>, lid: u32) -> vec4<f32> {
+  let part = subgroupAdd(value);
+  let lanes = subgroupAdd(1u);
+  workgroupBarrier();
+  if (lid % lanes == 0u) { group_part4[lid / lanes] = part; }
+  workgroupBarrier();
+  var sum = group_part4[0];
+  for (var i = 1u; i * lanes < group_size; i++) { sum += group_part4[i]; }
+  return sum;
+}
+
+fn group_max4(value: vec4<f32>, lid: u32) -> vec4<f32> {
+  let part = subgroupMax(value);
+  let lanes = subgroupAdd(1u);
+  workgroupBarrier();
+  if (lid % lanes == 0u) { group_part4[lid / lanes] = part; }
+  workgroupBarrier();
+  var top = group_part4[0];
+  for (var i = 1u; i * lanes < group_size; i++) { top = max(top, group_part4[i]); }
   return top;
 }

@@ -1,4 +1,4 @@
-// group_sum, group_max — over all invocations of a workgroup, through workgroup memory; every invocation gets the result.
+// group_sum, group_max (and of vec4: group_sum4, group_max4) — over all invocations of a workgroup, through workgroup memory; every invocation gets the result.
 // Called by all of them in uniform control flow. The twin of sum_subgroup for devices without subgroups.
 override group_size: u32 = 64u; // invocations of the workgroup, a power of two, at most 256
 
@@ -24,4 +24,28 @@ fn group_max(value: f32, lid: u32) -> f32 {
     workgroupBarrier();
   }
   return group_part[0];
+}
+
+var<workgroup> group_part4: array<vec4<f32>, 256>;
+
+fn group_sum4(value: vec4<f32>, lid: u32) -> vec4<f32> {
+  workgroupBarrier();
+  group_part4[lid] = value;
+  workgroupBarrier();
+  for (var half = group_size / 2u; half > 0u; half /= 2u) {
+    if (lid < half) { group_part4[lid] += group_part4[lid + half]; }
+    workgroupBarrier();
+  }
+  return group_part4[0];
+}
+
+fn group_max4(value: vec4<f32>, lid: u32) -> vec4<f32> {
+  workgroupBarrier();
+  group_part4[lid] = value;
+  workgroupBarrier();
+  for (var half = group_size / 2u; half > 0u; half /= 2u) {
+    if (lid < half) { group_part4[lid] = max(group_part4[lid], group_part4[lid + half]); }
+    workgroupBarrier();
+  }
+  return group_part4[0];
 }

@@ -1,0 +1,103 @@
+// attend_prefill — y[t,h] = softmax(q[t,h]·keys / √d)·values over positions 0 … position + t, online softmax in f32            (spec 1.3)
+// qkv [T, (H + 2K)·d] f32, q normed and rotated (rope_append) · keys, values [position, K, d] → y [T, H·d] f32
+// one workgroup per kv head and 32 rows (token, head of the group); 8 threads a row; tiles of 2048/d keys in workgroup memory.
+// Bound by: arithmetic.
+override H: u32;
+override K: u32;
+override d: u32; // at most 128, a multiple of 8
+
+@group(0) @binding(0) var<storage, read> qkv: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read_write> y: array<vec4<f32>>;
+
+const ROWS = 32u;
+const LANES = 8u; // threads a row
+const STRIDE = 33u; // of `weight`: the odd row keeps the banks apart
+
+var<workgroup> tile: array<vec4<f32>, 576>; // [keys, d/4 + 1]
+var<workgroup> weight: array<f32, 1056>; // [ROWS, keys]
+
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
+  let G = min(H / K, ROWS);
+  let per_tile = ROWS / G; // tokens
+  let kv = group.y;
+  let first = group.x * per_tile;
+  if (first >= step.count) { return; }
+  let last = min(first + per_tile, step.count) - 1u;
+  let quads = d / 4u;
+  let stride = quads + 1u;
+  let keys_per_tile = min(2048u / d, 32u);
+  let end = step.position + last + 1u;
+
+  let row = lid / LANES;
+  let lane = lid % LANES;
+  let token = min(first + row / G, last);
+  let active = row < per_tile * G && first + row / G <= last;
+  let head = kv * G + row % G;
+  let mine = step.position + token; // the last position this row sees
+  let q = (token * (H + 2u * K) + head) * quads;
+  let scale = inverseSqrt(f32(d));
+
+  var sums: array<vec4<f32>, 4>; // vec4s lane, lane + 8, … of the row: d ≤ 128
+  var top = -3.4e38;
+  var total = 0.0;
+
+  for (var begin = 0u; begin < end; begin += keys_per_tile) {
+    let count = min(keys_per_tile, end - begin);
+    workgroupBarrier();
+    for (var n = lid; n < count * (d / 8u); n += 256u) {
+      let key = n / (d / 8u);
+      let unit = n % (d / 8u);
+      let e = load_key(((begin + key) * K + kv) * (d / 8u) + unit);
+      tile[key * stride + 2u * unit] = e.a;
+      tile[key * stride + 2u * unit + 1u] = e.b;
+    }
+    workgroupBarrier();
+    for (var key = lane; key < keys_per_tile; key += LANES) {
+      var s = -3.4e38;
+      if (key < count && begin + key <= mine) {
+        var dots = vec4<f32>(0.0);
+        for (var i = 0u; i < quads; i++) { dots += qkv[q + i] * tile[key * stride + i]; }
+        s = scale * (dots.x + dots.y + dots.z + dots.w);
+      }
+      weight[row * STRIDE + key] = s;
+    }
+    workgroupBarrier();
+    // every lane of the row finds the same new maximum
+    var above = top;
+    for (var key = 0u; key < keys_per_tile; key++) { above = max(above, weight[row * STRIDE + key]); }
+    let fade = exp(top - above);
+    top = above;
+    total *= fade;
+    for (var j = 0u; j < 4u; j++) { sums[j] *= fade; }
+    workgroupBarrier();
+    for (var key = lane; key < keys_per_tile; key += LANES) {
+      let visible = key < count && begin + key <= mine;
+      weight[row * STRIDE + key] = select(0.0, exp(weight[row * STRIDE + key] - top), visible);
+    }
+    for (var n = lid; n < count * (d / 8u); n += 256u) {
+      let key = n / (d / 8u);
+      let unit = n % (d / 8u);
+      let e = load_value(((begin + key) * K + kv) * (d / 8u) + unit);
+      tile[key * stride + 2u * unit] = e.a;
+      tile[key * stride + 2u * unit + 1u] = e.b;
+    }
+    workgroupBarrier();
+    for (var key = 0u; key < count; key++) {
+      let w = weight[row * STRIDE + key];
+      total += w;
+      for (var j = 0u; j < 4u; j++) {
+        let i = lane + j * LANES;
+        if (i < quads) { sums[j] += w * tile[key * stride + i]; }
+      }
+    }
+  }
+
+  if (active) {
+    let at = (token * H + head) * quads;
+    for (var j = 0u; j < 4u; j++) {
+      let i = lane + j * LANES;
+      if (i < quads) { y[at + i] = sums[j] / total; }
+    }
+  }
+}

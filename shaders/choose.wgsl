@@ -1,0 +1,219 @@
+// choose — top-k, top-p, min-p and the draw (src/backend/sampling.ts, steps 3 and 4); then the step advances
+// weights [V] f32 · bins [3, 1024] (weigh) → tokens, counts, step
+// one workgroup. A filter is a cut (weight, id): it is found ten bits of the weight at a time, from the highest weight down, by counting
+// or adding what lies above. Bound by: latency of the passes over the weights, two a filter and one for the draw.
+override V: u32;
+
+@group(0) @binding(0) var<storage, read> weights: array<vec4<f32>>; // [⌈V/4⌉], 0 beyond V
+@group(0) @binding(1) var<storage, read> bins: array<u32>;
+
+var<workgroup> local: array<atomic<u32>, 3072>;
+var<workgroup> running: array<f32, 256>;
+var<workgroup> sixteenth: array<f32, 16>;
+var<workgroup> first: atomic<u32>; // thread
+var<workgroup> final_one: atomic<u32>;
+var<workgroup> found: u32;
+
+// what a filter keeps: weights above `weight`, and those equal to it up to id `last`
+struct Cut {
+  weight: f32,
+  last: u32,
+  sum: f32, // of all that is kept
+}
+
+@compute @workgroup_size(group_size) // 256
+fn main(@builtin(local_invocation_index) lid: u32) {
+  var cut = Cut(0.0, V, 0.0);
+  if (sampling.top_k > 0u && sampling.top_k < V) { cut = select_kept(true, f32(sampling.top_k), lid); }
+  if (sampling.top_p < 1.0) {
+    if (cut.sum == 0.0) { cut.sum = sum_all(lid); }
+    let by_sum = select_kept(false, sampling.top_p * cut.sum, lid);
+    if (by_sum.weight > cut.weight || (by_sum.weight == cut.weight && by_sum.last < cut.last)) { cut = by_sum; }
+  }
+
+  // the draw: the sums of contiguous runs of ids, then of the ids of the run in which the target falls
+  let run = (V + 1023u) / 1024u; // vec4s a thread
+  var own = 0.0;
+  for (var i = lid * run; i < min((lid + 1u) * run, (V + 3u) / 4u); i++) {
+    let w = weights[i];
+    for (var j = 0u; j < 4u; j++) { own += kept(w[j], 4u * i + j, cut); }
+  }
+  scan(own, lid);
+  let goal = random(sampling.seed, step.position + step.count) * running[255];
+  let winner = crossing(running[lid] > goal, own > 0.0, lid);
+  if (lid == winner) {
+    var sum = before(lid);
+    var id = 0u;
+    for (var v = 4u * lid * run; v < min(4u * (lid + 1u) * run, V); v++) {
+      let w = kept(weights[v / 4u][v % 4u], v, cut);
+      if (w > 0.0) {
+        id = v;
+        sum += w;
+        if (sum > goal) { break; }
+      }
+    }
+    advance(id);
+  }
+}
+
+fn kept(w: f32, id: u32, cut: Cut) -> f32 {
+  let above = w > cut.weight || (w == cut.weight && id <= cut.last);
+  return select(0.0, w, above && w >= sampling.min_p);
+}
+
+// the cut after the fewest weights whose number or sum reaches the goal; all of them where none does
+fn select_kept(by_count: bool, goal: f32, lid: u32) -> Cut {
+  var bits = 0u; // of the cut's weight, as far as known
+  var above = vec2<f32>(0.0); // number and sum of the weights above
+  for (var level = 0u; level < 3u; level++) {
+    let shift = 20u - 10u * level;
+    fill(level, bits, lid);
+    // a thread has four bins, from the highest down
+    var amount = 0.0;
+    for (var j = 0u; j < 4u; j++) { amount += part(bin(1023u - 4u * lid - j, bits, shift), by_count); }
+    scan(amount, lid);
+    let reached = part(above, by_count);
+    let winner = crossing(reached + running[lid] >= goal && amount > 0.0, amount > 0.0, lid);
+    if (lid == winner) {
+      var sum = reached + before(lid);
+      for (var j = 0u; j < 4u; j++) {
+        let b = 1023u - 4u * lid - j;
+        let p = part(bin(b, bits, shift), by_count);
+        if (p > 0.0) {
+          found = b;
+          sum += p;
+          if (sum >= goal) { break; }
+        }
+      }
+    }
+    workgroupBarrier();
+    var higher = vec2<f32>(0.0);
+    for (var j = 0u; j < 4u; j++) {
+      let b = 1023u - 4u * lid - j;
+      if (b > found) { higher += bin(b, bits, shift); }
+    }
+    above += group_sum4(vec4<f32>(higher, 0.0, 0.0), lid).xy;
+    bits |= found << shift;
+  }
+
+  let weight = bitcast<f32>(bits);
+  let ties = f32(atomicLoad(&local[bits & 1023u]));
+  let keep = clamp(select(ceil((goal - above.y) / weight), goal - above.x, by_count), 1.0, max(ties, 1.0));
+  return Cut(weight, last_tie(weight, keep, keep < ties, lid), above.y + keep * weight);
+}
+
+// the id of the n-th weight of this size; V when all are kept
+fn last_tie(weight: f32, n: f32, some: bool, lid: u32) -> u32 {
+  workgroupBarrier();
+  if (lid == 0u) { found = select(0u, 1u, some); }
+  if (workgroupUniformLoad(&found) == 0u) { return V; }
+  let run = (V + 1023u) / 1024u;
+  var own = 0.0;
+  for (var i = lid * run; i < min((lid + 1u) * run, (V + 3u) / 4u); i++) {
+    own += dot(vec4<f32>(1.0), select(vec4<f32>(0.0), vec4<f32>(1.0), weights[i] == vec4<f32>(weight)));
+  }
+  scan(own, lid);
+  let winner = crossing(running[lid] >= n, own > 0.0, lid);
+  if (lid == winner) {
+    var seen = before(lid);
+    for (var v = 4u * lid * run; v < min(4u * (lid + 1u) * run, V); v++) {
+      if (weights[v / 4u][v % 4u] == weight) {
+        seen += 1.0;
+        if (seen >= n) {
+          found = v;
+          break;
+        }
+      }
+    }
+  }
+  workgroupBarrier();
+  return found;
+}
+
+fn part(number_and_sum: vec2<f32>, by_count: bool) -> f32 {
+  return select(number_and_sum.y, number_and_sum.x, by_count);
+}
+
+// number and sum of the weights whose bits begin as `bits` and go on with b: sum = number · (least of them) + Σ lower bits · unit
+fn bin(b: u32, bits: u32, shift: u32) -> vec2<f32> {
+  let least = bits | (b << shift);
+  let number = f32(atomicLoad(&local[b]));
+  let lower = f32(atomicLoad(&local[1024u + b])) * 1024.0 + f32(atomicLoad(&local[2048u + b]));
+  let unit = bitcast<f32>(least + 1u) - bitcast<f32>(least);
+  return vec2<f32>(number, select(0.0, number * bitcast<f32>(least) + lower * unit, number > 0.0));
+}
+
+// the bins of this level: the first from weigh, the next by a pass over the weights that begin as `bits`
+fn fill(level: u32, bits: u32, lid: u32) {
+  workgroupBarrier();
+  for (var i = lid; i < 3072u; i += 256u) { atomicStore(&local[i], select(bins[i], 0u, level > 0u)); }
+  workgroupBarrier();
+  if (level > 0u) {
+    let shift = 20u - 10u * level;
+    for (var i = lid; i < (V + 3u) / 4u; i += 256u) {
+      let w = bitcast<vec4<u32>>(weights[i]);
+      for (var j = 0u; j < 4u; j++) {
+        if (w[j] != 0u && (w[j] >> (shift + 10u)) == (bits >> (shift + 10u))) {
+          let b = (w[j] >> shift) & 1023u;
+          let lower = w[j] & ((1u << shift) - 1u);
+          atomicAdd(&local[b], 1u);
+          atomicAdd(&local[1024u + b], lower >> 10u);
+          atomicAdd(&local[2048u + b], lower & 1023u);
+        }
+      }
+    }
+  }
+  workgroupBarrier();
+}
+
+fn sum_all(lid: u32) -> f32 {
+  fill(0u, 0u, lid);
+  var sum = 0.0;
+  for (var j = 0u; j < 4u; j++) { sum += bin(4u * lid + j, 0u, 20u).y; }
+  return group_sum4(vec4<f32>(sum, 0.0, 0.0, 0.0), lid).x;
+}
+
+// running[lid] = Σ own of threads 0 … lid, never falling, and not rising where own is 0
+fn scan(own: f32, lid: u32) {
+  workgroupBarrier();
+  running[lid] = own;
+  workgroupBarrier();
+  var inner = 0.0;
+  for (var i = lid & 240u; i <= lid; i++) { inner += running[i]; }
+  if ((lid & 15u) == 15u) { sixteenth[lid >> 4u] = inner; }
+  workgroupBarrier();
+  var outer = 0.0;
+  for (var i = 0u; i < (lid >> 4u); i++) { outer += sixteenth[i]; }
+  running[lid] = outer + inner;
+  workgroupBarrier();
+}
+
+fn before(lid: u32) -> f32 {
+  if (lid == 0u) { return 0.0; }
+  return running[lid - 1u];
+}
+
+// the first thread that is `over`; where rounding leaves none, the last that has anything
+fn crossing(over: bool, any: bool, lid: u32) -> u32 {
+  if (lid == 0u) {
+    atomicStore(&first, 256u);
+    atomicStore(&final_one, 0u);
+  }
+  workgroupBarrier();
+  if (over && any) { atomicMin(&first, lid); }
+  if (any) { atomicMax(&final_one, lid); }
+  workgroupBarrier();
+  let winner = atomicLoad(&first);
+  return select(winner, atomicLoad(&final_one), winner == 256u);
+}
+
+// sampling.ts, random
+fn pcg(v: u32) -> u32 {
+  let state = v * 747796405u + 2891336453u;
+  let word = ((state >> ((state >> 28u) + 4u)) ^ state) * 277803737u;
+  return (word >> 22u) ^ word;
+}
+
+fn random(seed: u32, position: u32) -> f32 {
+  return f32(pcg(pcg(seed) + position) >> 8u) / 16777216.0;
+}

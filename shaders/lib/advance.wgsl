@@ -1,0 +1,20 @@
+// advance — the end of a step: the chosen token goes where the next step reads it, its count goes up, the position moves on.
+struct Step {
+  position: u32,
+  count: u32,
+  prompt: u32,
+  reserved: u32,
+}
+
+@group(0) @binding(13) var<storage, read_write> counts: array<u32>;
+@group(0) @binding(14) var<storage, read_write> tokens: array<u32>;
+@group(0) @binding(15) var<storage, read_write> step: Step;
+
+// by one invocation
+fn advance(token: u32) {
+  let next = step.position + step.count;
+  tokens[next] = token;
+  counts[token] = (counts[token] | SEEN) + 1u;
+  step.position = next;
+  step.count = 1u;
+}

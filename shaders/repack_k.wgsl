@@ -1,0 +1,47 @@
+// repack_k — rows of Q4_K or Q5_K to the layout of lib/weights_block.
+// raw: blocks of 256 columns [d half, dmin half, 12 bytes of 6-bit sc and m, Q5_K: 32 bytes of fifth bits, 128 bytes of nibbles] → w, scales
+// one thread for 32 columns of 4 rows. Bound by: the upload before it.
+override block_bytes: u32;
+override high_from: u32; // where in the block the fifth bits are; 0: none
+override codes_from: u32;
+
+@group(0) @binding(0) var<storage, read_write> w: array<vec4<u32>>;
+@group(0) @binding(1) var<storage, read_write> scales: array<vec2<u32>>;
+
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+  let unit = id.x % slice.units;
+  let row = id.x / slice.units * 4u;
+  if (row >= slice.rows) { return; }
+  let group = slice.group + row / 4u;
+  let j = unit % 8u; // of the 256
+  var high: vec4<u32>;
+  var scale: vec2<u32>; // bytes of the 4 rows: sc, m
+  var top: vec4<u32>;
+  for (var r = 0u; r < min(4u, slice.rows - row); r++) {
+    let at = (row + r) * slice.row_bytes + unit / 8u * block_bytes;
+    top[r] = word(at);
+    let s = at + 4u + j;
+    var pair = vec2<u32>(byte(s) & 63u, byte(s + 4u) & 63u);
+    if (j >= 4u) { pair = vec2<u32>((byte(s + 4u) & 15u) | (byte(s - 4u) >> 6u << 4u), (byte(s + 4u) >> 4u) | (byte(s) >> 6u << 4u)); }
+    scale |= pair << vec2<u32>(8u * r);
+    // 32 bytes hold two sub-blocks, the even one in the low nibbles
+    let codes = at + codes_from + 32u * (j / 2u);
+    let shift = 4u * (j % 2u);
+    var q: vec4<u32>;
+    for (var k = 0u; k < 4u; k++) {
+      q[k] = ((word(codes + 4u * k) >> shift) & 0x0f0f0f0fu) | (((word(codes + 16u + 4u * k) >> shift) & 0x0f0f0f0fu) << 4u);
+    }
+    w[(4u * group + r) * slice.units + unit] = q;
+    if (high_from > 0u) {
+      for (var k = 0u; k < 8u; k++) { high[r] |= ((word(at + high_from + 4u * k) >> j) & 0x01010101u) << k; }
+    }
+  }
+  let to = group * slice.units + unit;
+  if (high_from > 0u) { w[slice.high_at + to] = high; }
+  scales[to] = scale;
+  if (j == 0u) {
+    scales[slice.top_at + to / 8u * 2u] = top.xy;
+    scales[slice.top_at + to / 8u * 2u + 1u] = top.zw;
+  }
+}
