@@ -1,0 +1,53 @@
+/** Imports go one way (ARCHITECTURE.md): this table is the rule. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { expect, test } from 'vitest';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+
+/** What a part may import of the others; everything may import src/errors.ts. */
+const MAY: Record<string, string[]> = {
+  'src/errors.ts': [],
+  'src/tensor': [],
+  'src/format': ['src/tensor'],
+  'src/model': ['src/tensor'],
+  'src/backend': ['src/tensor', 'src/model'],
+  'src/store': [],
+  'src/text': [],
+  'src/engine': ['src/tensor', 'src/format', 'src/model', 'src/backend', 'src/store', 'src/text'],
+  'src/worker.ts': ['src/engine'],
+  'src/api': ['src/engine', 'src/store', 'src/text', 'src/backend', 'src/worker.ts'],
+  'src/index.ts': ['src/api', 'src/engine', 'src/store', 'src/text', 'src/backend'],
+  demo: ['src/index.ts'],
+};
+
+const part = (path: string): string => Object.keys(MAY).find((name) => path === name || path.startsWith(`${name}/`)) ?? path;
+
+const files = ['src', 'demo']
+  .flatMap((folder) => readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' }).map((file) => `${folder}/${file.replaceAll('\\', '/')}`))
+  // the build's own files and tests stand outside
+  .filter((file) => file.endsWith('.ts') && !/\.(test|d)\.ts$/.test(file) && !file.endsWith('kernels/build.ts'));
+
+function imports(file: string): string[] {
+  const text = readFileSync(join(root, file), 'utf8');
+  return [...text.matchAll(/(?:\bfrom|\bimport\(?)\s*'(\.[^']+)'/g)].map(([, path]) => {
+    const target = relative(root, join(root, dirname(file), path.replace(/\?.*/, ''))).replaceAll('\\', '/');
+    return [`${target}.ts`, target].find((name) => files.includes(name)) ?? target;
+  });
+}
+
+test('imports go one way', () => {
+  expect(files.length).toBeGreaterThan(20);
+  const wrong = files.flatMap((file) =>
+    imports(file)
+      .filter((target) => part(target) !== part(file) && part(target) !== 'src/errors.ts' && !MAY[part(file)]?.includes(part(target)))
+      .map((target) => `${file} → ${target}`),
+  );
+  expect(wrong).toEqual([]);
+});
+
+test('the model mentions no GPU, no fetch and no await', () => {
+  for (const file of files.filter((name) => name.startsWith('src/model/')))
+    expect(readFileSync(join(root, file), 'utf8').replace(/\/\*[\s\S]*?\*\/|\/\/.*/g, ''), file).not.toMatch(/\bGPU|\bfetch\b|\bawait\b/);
+});
