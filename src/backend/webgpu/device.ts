@@ -33,6 +33,8 @@ export interface OpenedDevice extends Gpu {
   bytes(): number;
   /** @throws DeviceError when the device was lost or an error went uncaught since it was opened */
   check(): void;
+  /** `allocate` where there is no waiting: the buffer can be used at once, `ready` rejects when it was refused */
+  create(label: string, bytes: number, usage?: GPUBufferUsageFlags): { buffer: GPUBuffer; ready: Promise<void> };
   prepare(steps: Step[]): Promise<PreparedStep[]>;
   destroy(): void;
 }
@@ -80,23 +82,29 @@ export async function openDevice(options: DeviceOptions = {}): Promise<OpenedDev
   };
 
   const held = new Map<GPUBuffer, number>();
-  async function allocate(label: string, bytes: number, usage?: GPUBufferUsageFlags): Promise<GPUBuffer> {
+  function create(label: string, bytes: number, usage?: GPUBufferUsageFlags): { buffer: GPUBuffer; ready: Promise<void> } {
     check();
     const size = Math.max(16, Math.ceil(bytes / 16) * 16);
-    const tooLarge = (got: string | number): never =>
-      fail('MemoryError', { what: `GPU memory for ${label} (${(size / 2 ** 20).toFixed(1)} MB) was refused`, got, cure: 'Take a smaller model, a stronger quantisation, a smaller context, or the WASM backend.' });
-    if (size > device.limits.maxBufferSize) tooLarge(`a limit of ${device.limits.maxBufferSize} bytes a buffer`);
+    if (size > device.limits.maxBufferSize) refuse(label, size, `a limit of ${device.limits.maxBufferSize} bytes a buffer`);
     device.pushErrorScope('validation');
     device.pushErrorScope('out-of-memory');
     const buffer = device.createBuffer({ label, size, usage: usage ?? GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST });
     held.set(buffer, size);
-    const errors = await Promise.all([device.popErrorScope(), device.popErrorScope()]).catch((error: unknown) => [error as Error]);
-    const error = errors.find((e) => e);
-    if (error) {
-      release(buffer);
-      check();
-      tooLarge(error.message);
-    }
+    const scopes = [device.popErrorScope(), device.popErrorScope()];
+    const ready = Promise.all(scopes)
+      .catch((error: unknown) => [error as Error])
+      .then((errors) => {
+        const error = errors.find((e) => e);
+        if (!error) return;
+        release(buffer);
+        check();
+        refuse(label, size, error.message);
+      });
+    return { buffer, ready };
+  }
+  async function allocate(label: string, bytes: number, usage?: GPUBufferUsageFlags): Promise<GPUBuffer> {
+    const { buffer, ready } = create(label, bytes, usage);
+    await ready;
     return buffer;
   }
   function release(buffer: GPUBuffer): void {
@@ -183,6 +191,7 @@ export async function openDevice(options: DeviceOptions = {}): Promise<OpenedDev
     lost,
     step: await region('step', STEP_BYTES, STORAGE | UNIFORM | COPY_SRC | COPY_DST),
     tokens: await region('tokens', 1024, STORAGE | COPY_SRC | COPY_DST),
+    create,
     allocate,
     release,
     pipeline,
@@ -208,6 +217,13 @@ export function encode(pass: GPUComputePassEncoder, steps: readonly PreparedStep
     pass.dispatchWorkgroups(step.grid[0], step.grid[1], step.grid[2]);
   }
 }
+
+const refuse = (label: string, bytes: number, got: string): never =>
+  fail('MemoryError', {
+    what: `GPU memory for ${label} (${(bytes / 2 ** 20).toFixed(1)} MB) was refused`,
+    got,
+    cure: 'Take a smaller model, a stronger quantisation, a smaller context, or the WASM backend.',
+  });
 
 async function findAdapter(): Promise<GPUAdapter> {
   const gpu = globalThis.navigator?.gpu;

@@ -1,0 +1,200 @@
+/**
+ * One conversation on the GPU. Everything is prepared when it is made: for each bucket of T the dispatches of the plan, for T = 1 and each
+ * number of attention spans too. Decoding records a window of steps in one pass and one submit; position and token move on the GPU.
+ */
+import { fail } from '../../errors';
+import type { CompileOptions, Runner } from '../backend';
+import type { Plan } from '../plan';
+import type { Sampling } from '../sampling';
+import { encode, STEP_BYTES, type OpenedDevice, type PreparedStep } from './device';
+import { whole, type Gpu, type Step } from './gpu';
+import { lower, outputRegion } from './lower';
+import { createReadback, settled } from './readback';
+import { createSampler, type Sampler } from './sampler';
+import { allocateState, growCaches, releaseState, RING, spansOf } from './state';
+
+/** Most steps of one submit; longer calls of `decode` are cut. */
+const WINDOW = 64;
+
+interface Prepared {
+  /** T → dispatches, for T > 1 */
+  prefill: Map<number, PreparedStep[]>;
+  /** spans → dispatches of one token */
+  decode: Map<number, PreparedStep[]>;
+}
+
+export async function createRunner(opened: OpenedDevice, plan: Plan, { contextLength, chunk }: CompileOptions, halves: boolean): Promise<Runner> {
+  const { device } = opened;
+  const { queue } = device;
+  const { STORAGE, UNIFORM, COPY_SRC, COPY_DST } = GPUBufferUsage;
+  const step = await opened.allocate('step', STEP_BYTES, STORAGE | UNIFORM | COPY_SRC | COPY_DST);
+  const tokens = await opened.allocate('tokens', 4 * (contextLength + 1));
+  const gpu: Gpu = { ...opened, step: whole(step), tokens: whole(tokens) };
+
+  const state = await allocateState(gpu, plan, contextLength, chunk, halves).catch((error: unknown) => {
+    opened.release(step);
+    opened.release(tokens);
+    throw error;
+  });
+  const vocabulary = plan.nodes.find((node) => node.op === 'embed')?.table.rows ?? Infinity;
+  const V = plan.output.cols;
+  const output = outputRegion(plan, state, 1);
+  const sampler: Sampler | undefined = plan.output.rows === 1 ? await createSampler(opened, gpu, output, V) : undefined;
+  const buckets = [...new Set([1, 8, 64, chunk].filter((T) => T <= chunk))].sort((a, b) => a - b);
+  let prepared = await prepare();
+
+  const ids = createReadback(opened, 'ids', 4 * WINDOW, 3);
+  const rows = createReadback(opened, 'logits', output.size, 1);
+
+  /** tokens read */
+  let position = 0;
+  let pending = false;
+  /** tokens of the last prefill: rows of the output of a plan without `last` */
+  let lastCount = 0;
+  let hasLogits = false;
+  let promptMarked = false;
+  let chunkDone: Promise<undefined> = Promise.resolve(undefined);
+
+  /** All dispatches; what does not depend on the number of spans is prepared once. */
+  async function prepare(): Promise<Prepared> {
+    const prefill: Prepared['prefill'] = new Map();
+    for (const T of buckets) if (T > 1) prefill.set(T, await opened.prepare(lower(gpu, plan, state, T, 1).flat()));
+    const shared = await Promise.all(lower(gpu, plan, state, 1, 1).map((steps) => opened.prepare(steps)));
+    const decode: Prepared['decode'] = new Map([[1, shared.flat()]]);
+    for (let spans = 2; spans <= spansOf(state.capacity); spans *= 2) {
+      const nodes = lower(gpu, plan, state, 1, spans);
+      const own = await Promise.all(nodes.map((steps, i) => (plan.nodes[i].op === 'attend' ? opened.prepare(steps) : shared[i])));
+      decode.set(spans, own.flat());
+    }
+    return { prefill, decode };
+  }
+
+  /** The caches are shorter than the context only where the device refused the whole. */
+  async function makeRoom(positions: number): Promise<void> {
+    if (positions <= state.capacity) return;
+    await growCaches(gpu, plan, state, Math.min(contextLength, Math.max(positions, 2 * state.capacity)), positions);
+    prepared = await prepare();
+  }
+
+  function checkRoom(more: number): void {
+    if (position + more > contextLength)
+      fail('ContextError', { what: 'The context is full', got: position + more, wanted: `at most ${contextLength} tokens`, cure: 'Start a new conversation, or load with a longer context.' });
+  }
+
+  async function prefill(ids: Uint32Array): Promise<void> {
+    opened.check();
+    checkRoom(ids.length);
+    const wrong = ids.findIndex((id) => id >= vocabulary);
+    if (wrong >= 0) fail('RequestError', { what: 'A token is outside the vocabulary', got: ids[wrong], wanted: `below ${vocabulary}` });
+    await makeRoom(position + ids.length);
+    for (let at = 0; at < ids.length; at += chunk) {
+      const piece = ids.slice(at, at + chunk);
+      pending = false;
+      promptMarked = false;
+      queue.writeBuffer(tokens, 4 * position, piece);
+      queue.writeBuffer(step, 0, new Uint32Array([position, piece.length, position + piece.length, 0]));
+      submit(piece.length === 1 ? decodeSteps(position + 1) : prepared.prefill.get(buckets.find((T) => T >= piece.length)!)!);
+      position += piece.length;
+      lastCount = piece.length;
+      hasLogits = true;
+      // at most two chunks wait for the GPU
+      const before = chunkDone;
+      chunkDone = settled(device, queue.onSubmittedWorkDone());
+      await before;
+    }
+    opened.check();
+  }
+
+  const decodeSteps = (positions: number): PreparedStep[] => prepared.decode.get(spansOf(positions))!;
+
+  function submit(steps: PreparedStep[]): void {
+    const encoder = device.createCommandEncoder();
+    const pass = encoder.beginComputePass();
+    encode(pass, steps);
+    pass.end();
+    queue.submit([encoder.finish()]);
+  }
+
+  async function decode(steps: number, sampling: Sampling): Promise<Uint32Array> {
+    opened.check();
+    if (!hasLogits || !sampler) fail('RequestError', { what: 'decode was called before a prefill' });
+    if (sampling.mask && steps !== 1) fail('RequestError', { what: 'A token mask holds for one step', got: `${steps} steps`, wanted: 1 });
+    const reads = pending ? steps : steps - 1;
+    checkRoom(reads);
+    if (position + reads > state.capacity) await makeRoom(position + reads);
+    const windows: Promise<ArrayBuffer>[] = [];
+    for (let left = steps; left > 0; left -= WINDOW) windows.push(submitWindow(sampler, Math.min(left, WINDOW), sampling));
+    const chosen = new Uint32Array(steps);
+    for (const [i, window] of (await Promise.all(windows)).entries()) chosen.set(new Uint32Array(window), i * WINDOW);
+    return chosen;
+  }
+
+  /** One pass and one submit; nothing is created but the encoder. */
+  function submitWindow(sampler: Sampler, steps: number, sampling: Sampling): Promise<ArrayBuffer> {
+    const draw = sampler.use(sampling);
+    const encoder = device.createCommandEncoder();
+    if (!promptMarked) sampler.markPrompt(encoder, position);
+    promptMarked = true;
+    const first = pending ? position + 1 : position; // where the first chosen token goes
+    const pass = encoder.beginComputePass();
+    for (let i = 0; i < steps; i++) {
+      if (pending) encode(pass, decodeSteps(++position));
+      encode(pass, draw);
+      pending = true;
+    }
+    pass.end();
+    const copy = ids.copy(encoder, tokens, 4 * first, 4 * steps);
+    queue.submit([encoder.finish()]);
+    return copy.read();
+  }
+
+  function rewind(to: number): boolean {
+    if (to < 0 || to > position) return false;
+    const reach = Math.max(0, ...plan.nodes.map((node) => (node.op === 'shortConv' ? node.state.length - 1 : 0)));
+    if (to > 0 && reach > 0 && position - to > RING - reach) return false;
+    position = to;
+    pending = false;
+    hasLogits = false;
+    return true;
+  }
+
+  async function logits(): Promise<Float32Array> {
+    opened.check();
+    if (!hasLogits) fail('RequestError', { what: 'There are no logits before a prefill' });
+    const encoder = device.createCommandEncoder();
+    const bytes = 4 * V * (plan.output.rows === 'T' ? lastCount : 1);
+    const copy = rows.copy(encoder, output.buffer, output.offset, bytes);
+    queue.submit([encoder.finish()]);
+    return new Float32Array(await copy.read());
+  }
+
+  function describe(): string {
+    const line = ({ label, grid, sources }: Step, node: string): string => `${node.padEnd(10)} ${label.padEnd(32)} ${grid.join('×').padEnd(12)} ${sources.at(-1)}`;
+    const list = (spans: number): string[] => [
+      ...lower(gpu, plan, state, 1, spans).flatMap((steps, i) => steps.map((s) => line(s, plan.nodes[i].op))),
+      ...(sampler?.steps().greedy ?? []).map((s) => line(s, 'sample')),
+    ];
+    const most = spansOf(state.capacity);
+    const short = list(1);
+    const long = most > 1 ? `, ${list(most).length} from position 512 on` : '';
+    return [`${short.length} dispatches a token${long}`, ...short].join('\n');
+  }
+
+  return {
+    get position() {
+      return position;
+    },
+    prefill,
+    decode,
+    rewind,
+    logits,
+    describe,
+    dispose() {
+      for (const part of [ids, rows, sampler]) part?.dispose();
+      releaseState(gpu, state);
+      opened.release(step);
+      opened.release(tokens);
+    },
+  };
+}
+
