@@ -9,6 +9,8 @@ import { serveSite, type Site } from './site';
 
 const MODEL = /\.gguf$/;
 const PATIENCE = 120_000;
+/** short replies, until a test saves other settings */
+const BRIEF = `localStorage['rivulet-chat.settings'] ??= '{"backend":"auto","maxTokens":24}'`;
 
 let site: Site;
 beforeAll(async () => {
@@ -47,6 +49,7 @@ describe.each([
   afterAll(() => browser?.close());
   beforeEach(async () => {
     context = await browser.newContext({ viewport: { width: 1280, height: 800 } });
+    await context.addInitScript(BRIEF);
     site.asked.length = 0;
     site.refuse = undefined;
   });
@@ -64,12 +67,17 @@ describe.each([
     expect(first.trim()).not.toBe('');
     expect(await page.innerText('#messages .assistant .foot')).toMatch(/[\d.]+ tok\/s · first token after/);
 
+    // as hot as it gets, so that no end comes before the stop
+    await page.click('#open-settings');
+    for (const [name, value] of Object.entries({ temperature: 2, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, maxTokens: 5000 }))
+      await page.fill(`#settings [name=${name}]`, String(value));
+    await page.click('#settings [value=save]');
     await page.fill('#prompt', 'Tell me more.');
     await page.press('#prompt', 'Enter');
     await page.waitForFunction(() => (document.querySelector('#messages [aria-busy] .body')?.textContent ?? '').length > 4, undefined, { timeout: PATIENCE });
     await page.click('#stop');
     await finished(page, 2);
-    expect(await page.innerText('#messages .assistant:last-child .foot')).toContain('Stopped');
+    expect(await page.innerText('#messages .assistant:last-child .foot')).toContain('stopped');
     expect(await page.evaluate(() => document.activeElement?.id)).toBe('prompt');
 
     // the server delivers the page, but no model
@@ -82,6 +90,8 @@ describe.each([
     expect((await replies(page))[0]).toBe(first);
     await page.fill('#prompt', 'Still there?');
     await page.press('#prompt', 'Enter');
+    await page.waitForFunction(() => document.querySelector('#messages [aria-busy] .body')?.textContent, undefined, { timeout: PATIENCE });
+    await page.keyboard.press('Escape');
     await finished(page, 3);
   });
 
@@ -134,6 +144,7 @@ describe('the page', () => {
   afterAll(() => browser?.close());
   beforeEach(async () => {
     context = await browser.newContext();
+    await context.addInitScript(BRIEF);
     site.refuse = undefined;
   });
   afterEach(() => context.close());

@@ -1,5 +1,5 @@
 /** The chat page: one model, one conversation. Everything it knows of models goes through the public API. */
-import { load, type Result, type Message, type Model, type Progress } from '../../src/index';
+import { load, type Generation, type Message, type Model, type Progress } from '../../src/index';
 import { EMBEDDED } from './catalogue';
 import { element, find } from './dom';
 import { bytes, duration, speed } from './format';
@@ -15,6 +15,8 @@ let choice: Choice;
 let model: Model | undefined;
 let loading: AbortController | undefined;
 let replying: AbortController | undefined;
+/** of the reply under way */
+let partial = '';
 
 const announcer = find('announcer', HTMLElement);
 const announce = (text: string): void => {
@@ -147,8 +149,10 @@ function showTrouble(error: unknown, retry: () => void): void {
 // Chatting
 
 /** The line under a reply. */
-function describe({ decodeTokensPerSecond, completionTokens }: Result, first: number): string {
-  return [`${completionTokens} tokens`, speed(decodeTokensPerSecond), `first token after ${duration(first / 1000)}`].join(' · ');
+function describe({ finish, tokens, tokensPerSecond, promptTokens, firstTokenMs }: Generation): string {
+  const end = { stop: '', length: 'cut at the longest reply', abort: 'stopped' }[finish];
+  const figures = tokens > 1 ? [`${tokens} tokens`, speed(tokensPerSecond), `first token after ${duration(firstTokenMs / 1000)} (${promptTokens} read)`] : [];
+  return [...figures, end].filter(Boolean).join(' · ');
 }
 
 function messages(): Message[] {
@@ -169,44 +173,38 @@ async function answer(): Promise<void> {
   find('trouble', HTMLElement).hidden = true;
   const reply = transcript.reply();
   const asked = turns.length;
-  const start = performance.now();
   let text = '';
-  let first = 0;
-  let stopped = false;
   try {
     const sampling = Object.fromEntries(SAMPLING.map((name) => [name, settings[name]]).filter(([, value]) => value !== undefined));
     const stream = model.chat(messages(), { ...sampling, signal: mine.signal });
-    stream.result.catch(() => undefined);
-    try {
-      for await (const piece of stream) {
-        first ||= performance.now() - start;
-        reply.write((text += piece));
-      }
-    } catch (error) {
-      if (!mine.signal.aborted) throw error;
-      stopped = true;
+    for await (const piece of stream) {
+      partial = text += piece;
+      reply.write(text);
     }
-    stopped ||= mine.signal.aborted;
-    const figures = stopped ? 'Stopped.' : describe(await stream.result, first);
-    if (turns.length !== asked) return reply.remove();
-    if (stopped && !text) {
-      reply.remove();
-      announce('Stopped.');
-      return;
-    }
-    const turn: Turn = { role: 'assistant', content: text, note: figures };
+    const result = await stream.result;
+    if (turns.length !== asked || (result.finish === 'abort' && !text)) return reply.remove();
+    const turn: Turn = { role: 'assistant', content: text, note: describe(result) };
     turns.push(turn);
     reply.finish(turn);
     remember();
-    announce(stopped ? 'Stopped.' : `Rivulet: ${text}`);
+    announce(result.finish === 'abort' ? 'Stopped.' : `Rivulet: ${text}`);
   } catch (error) {
-    reply.remove();
-    showTrouble(error, () => void answer());
+    reply.finish({ role: 'assistant', content: text, note: 'broken off' });
+    showTrouble(error, () => {
+      reply.remove();
+      void answer();
+    });
   } finally {
-    if (replying === mine) replying = undefined;
+    replying = undefined;
+    partial = '';
     refresh();
   }
 }
+
+// a page that goes away in the middle of a reply keeps what there is
+window.addEventListener('pagehide', () => {
+  if (partial) keep('turns', [...turns, { role: 'assistant', content: partial, note: 'broken off' }]);
+});
 
 prompt.addEventListener('keydown', (event) => {
   if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
