@@ -1,2 +1,3 @@
 // All kernels, one translation unit.
 #include "linear.c"
+#include "walk.c"

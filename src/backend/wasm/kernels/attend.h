@@ -1,0 +1,210 @@
+// Grouped-query attention over paged keys and values with an online softmax (Milakov & Gimelshein 2018; Dao et al. 2022).
+//
+// For each query and head, a page gives one partial (maximum, sum, weighted values), in blocks of 64 positions; pages are merged in order.
+// So the same token gets the same bits whether it came alone or in a chunk, and however heads and pages are shared out.
+#pragma once
+#include "lanes.h"
+#include "plan.h"
+
+#define BLOCK 64  // positions whose keys and values stay in the first-level cache over the queries
+#define TOKENS 8  // tokens of one unit of work
+
+// Running softmax of one query: what was seen so far is values / sum, at scale e^max.
+typedef struct {
+  float max, sum;
+  float* values;  // [stride]
+} Partial;
+
+typedef struct {
+  const Op* op;
+  uint32_t d, stride, group;  // group: query heads of one kv head
+  float* q;                   // [TOKENS · group, stride], scaled
+  float* scores;              // [2, BLOCK]
+  Partial* parts;             // of this page, [TOKENS · group]
+  Partial* whole;             // of all pages so far
+} Attention;
+
+static inline uint32_t stride_of(uint32_t d) { return (d + 15) & ~15u; }
+
+// Bytes of the scratch of a thread; Attention is laid out in it by attention_of.
+static uint32_t attention_bytes(const Op* op) {
+  uint32_t rows = TOKENS * (op->heads / op->kv_heads), stride = stride_of(op->head_dim);
+  return 3 * rows * stride * 4 + 2 * BLOCK * 4 + 2 * rows * (uint32_t)sizeof(Partial);
+}
+
+static Attention attention_of(const Op* op, uint8_t* scratch) {
+  Attention a = {.op = op, .d = op->head_dim, .stride = stride_of(op->head_dim), .group = op->heads / op->kv_heads};
+  uint32_t rows = TOKENS * a.group;
+  a.q = (float*)scratch;
+  a.scores = a.q + 3 * rows * a.stride;
+  a.parts = (Partial*)(a.scores + 2 * BLOCK);
+  a.whole = a.parts + rows;
+  for (uint32_t i = 0; i < 2 * rows; i++) a.parts[i].values = a.q + (rows + i) * a.stride;
+  return a;
+}
+
+// Norm and half-split RoPE of one head, times `scale`; `table` has cos and sin [d/2] of the position. The stride beyond d becomes 0.
+static void rotate(const float* x, const float* weight, float eps, const float* table, float scale, uint32_t d, float* y) {
+  uint32_t half = d / 2, i = 0;
+  rms_norm(x, weight, y, d, eps);
+  const v128_t s = SPLAT(scale);
+  for (; i + 4 <= half; i += 4) {
+    v128_t a = MUL(LOAD(y + i), s), b = MUL(LOAD(y + i + half), s), cos = LOAD(table + i), sin = LOAD(table + half + i);
+    STORE(y + i, SUB(MUL(a, cos), MUL(b, sin)));
+    STORE(y + i + half, ADD(MUL(b, cos), MUL(a, sin)));
+  }
+  for (; i < half; i++) {
+    float a = y[i] * scale, b = y[i + half] * scale;
+    y[i] = a * table[i] - b * table[half + i];
+    y[i + half] = b * table[i] + a * table[half + i];
+  }
+  for (i = d; i < stride_of(d); i++) y[i] = 0;
+}
+
+static inline const float* rope_row(const Op* op, uint8_t* const* pages, uint32_t position) {
+  return (const float*)(pages[position / PAGE] + op->rope) + (position % PAGE) * op->head_dim;
+}
+
+static inline float* cache_row(const Op* op, uint8_t* const* pages, uint32_t offset, uint32_t head, uint32_t position) {
+  return (float*)(pages[position / PAGE] + offset) + (head * PAGE + position % PAGE) * stride_of(op->head_dim);
+}
+
+// Writes key and value of one token and kv head. qkv is the token's row.
+static void append(const Op* op, uint8_t* const* pages, const float* qkv, uint32_t head, uint32_t position) {
+  uint32_t d = op->head_dim;
+  const float* k = qkv + (op->heads + head) * d;
+  const float* v = k + op->kv_heads * d;
+  float* values = cache_row(op, pages, op->values, head, position);
+  rotate(k, op->k_norm, op->k_eps, rope_row(op, pages, position), 1, d, cache_row(op, pages, op->keys, head, position));
+  for (uint32_t i = 0; i < stride_of(d); i++) values[i] = i < d ? v[i] : 0;
+}
+
+// The queries of `count` tokens that read kv head `head`, into a->q.
+static void take_queries(Attention* a, uint8_t* const* pages, const float* qkv, uint32_t count, uint32_t head, uint32_t position) {
+  const Op* op = a->op;
+  float scale = 1 / __builtin_sqrtf((float)a->d);
+  for (uint32_t t = 0; t < count; t++)
+    for (uint32_t g = 0; g < a->group; g++)
+      rotate(qkv + t * op->cols + (head * a->group + g) * a->d, op->norm, op->eps, rope_row(op, pages, position + t), scale, a->d,
+             a->q + (t * a->group + g) * a->stride);
+}
+
+// Scores of `rows` (1 or 2) queries against n positions; up to three positions more are computed and become −∞.
+static inline void score(const Attention* a, const float* q, int rows, const float* keys, uint32_t n) {
+  const uint32_t stride = a->stride;
+  const float *q0 = q, *q1 = rows == 2 ? q + stride : q;
+  for (uint32_t j = 0; j < n; j += 4) {
+    const float* k = keys + j * stride;
+    v128_t s0 = SPLAT(0), s1 = s0, s2 = s0, s3 = s0, u0 = s0, u1 = s0, u2 = s0, u3 = s0;
+    for (uint32_t i = 0; i < stride; i += 4) {
+      v128_t x = LOAD(q0 + i), y = rows == 2 ? LOAD(q1 + i) : x, c;
+      c = LOAD(k + i), s0 = MADD(c, x, s0), u0 = rows == 2 ? MADD(c, y, u0) : u0;
+      c = LOAD(k + stride + i), s1 = MADD(c, x, s1), u1 = rows == 2 ? MADD(c, y, u1) : u1;
+      c = LOAD(k + 2 * stride + i), s2 = MADD(c, x, s2), u2 = rows == 2 ? MADD(c, y, u2) : u2;
+      c = LOAD(k + 3 * stride + i), s3 = MADD(c, x, s3), u3 = rows == 2 ? MADD(c, y, u3) : u3;
+    }
+    STORE(a->scores + j, sum_lanes4(s0, s1, s2, s3));
+    if (rows == 2) STORE(a->scores + BLOCK + j, sum_lanes4(u0, u1, u2, u3));
+  }
+  for (int r = 0; r < rows; r++)
+    for (uint32_t j = n; j & 3; j++) a->scores[r * BLOCK + j] = -__builtin_inff();
+}
+
+// Turns n scores into weights at the scale of the new maximum; returns by what the values so far shrink.
+static inline float weigh(Partial* p, float* scores, uint32_t n) {
+  v128_t top = SPLAT(p->max), sum = SPLAT(0);
+  for (uint32_t j = 0; j < n; j += 4) top = wasm_f32x4_pmax(top, LOAD(scores + j));
+  float max = max_lanes(top), shrink = exp_one(p->max - max);
+  for (uint32_t j = 0; j < n; j += 4) {
+    v128_t w = exp_lanes(SUB(LOAD(scores + j), SPLAT(max)));
+    STORE(scores + j, w);
+    sum = ADD(sum, w);
+  }
+  p->max = max;
+  p->sum = p->sum * shrink + sum_lanes(sum);
+  return shrink;
+}
+
+// values = values · shrink + Σ_j weights[j] · v[j], for `rows` (1 or 2) queries
+static inline void gather(const Attention* a, Partial* p, int rows, const float* shrink, const float* v, uint32_t n) {
+  const uint32_t stride = a->stride;
+  const float* w = a->scores;
+  for (uint32_t i = 0; i < stride; i += 16) {
+    v128_t s[8];
+    for (int r = 0; r < rows; r++)
+      for (int c = 0; c < 4; c++) s[4 * r + c] = MUL(LOAD(p[r].values + i + 4 * c), SPLAT(shrink[r]));
+    for (uint32_t j = 0; j < n; j++) {
+      const float* row = v + j * stride + i;
+      v128_t w0 = wasm_v128_load32_splat(w + j), w1 = rows == 2 ? wasm_v128_load32_splat(w + BLOCK + j) : w0;
+      for (int c = 0; c < 4; c++) {
+        v128_t x = LOAD(row + 4 * c);
+        s[c] = MADD(w0, x, s[c]);
+        if (rows == 2) s[4 + c] = MADD(w1, x, s[4 + c]);
+      }
+    }
+    for (int r = 0; r < rows; r++)
+      for (int c = 0; c < 4; c++) STORE(p[r].values + i + 4 * c, s[4 * r + c]);
+  }
+}
+
+static inline void attend_block(Attention* a, uint32_t row, int rows, const float* keys, const float* values, uint32_t n) {
+  float shrink[2];
+  score(a, a->q + row * a->stride, rows, keys, n);
+  for (int r = 0; r < rows; r++) shrink[r] = weigh(a->parts + row + r, a->scores + r * BLOCK, n);
+  gather(a, a->parts + row, rows, shrink, values, n);
+}
+
+static inline void clear(Partial* p, uint32_t rows, uint32_t stride) {
+  for (uint32_t r = 0; r < rows; r++) {
+    p[r].max = -__builtin_inff(), p[r].sum = 0;
+    for (uint32_t i = 0; i < stride; i += 4) STORE(p[r].values + i, SPLAT(0));
+  }
+}
+
+// The partials of one page for `count` tokens; token t sees the positions up to and with last + t.
+static void attend_page(Attention* a, uint8_t* const* pages, uint32_t page, uint32_t head, uint32_t count, uint32_t last) {
+  const float *keys = cache_row(a->op, pages, a->op->keys, head, page * PAGE), *values = cache_row(a->op, pages, a->op->values, head, page * PAGE);
+  clear(a->parts, count * a->group, a->stride);
+  for (uint32_t block = 0; block < PAGE && page * PAGE + block < last + count; block += BLOCK) {
+    uint32_t first = page * PAGE + block;
+    for (uint32_t t = 0; t < count; t++) {
+      if (first > last + t) continue;
+      uint32_t n = least(last + t + 1 - first, BLOCK), row = t * a->group, end = row + a->group;
+      for (; row + 2 <= end; row += 2) attend_block(a, row, 2, keys + block * a->stride, values + block * a->stride, n);
+      if (row < end) attend_block(a, row, 1, keys + block * a->stride, values + block * a->stride, n);
+    }
+  }
+}
+
+static void merge(Partial* into, const Partial* p, uint32_t stride) {
+  if (p->sum == 0) return;
+  float max = into->max > p->max ? into->max : p->max;
+  float a = exp_one(into->max - max), b = exp_one(p->max - max);
+  into->max = max, into->sum = into->sum * a + p->sum * b;
+  for (uint32_t i = 0; i < stride; i += 4) STORE(into->values + i, MADD(LOAD(into->values + i), SPLAT(a), MUL(LOAD(p->values + i), SPLAT(b))));
+}
+
+static void finish(const Partial* p, uint32_t d, float* y) {
+  uint32_t i = 0;
+  float scale = 1 / p->sum;
+  for (; i + 4 <= d; i += 4) STORE(y + i, MUL(LOAD(p->values + i), SPLAT(scale)));
+  for (; i < d; i++) y[i] = p->values[i] * scale;
+}
+
+// Attention of `count` ≤ TOKENS tokens from `position` on, over one kv head. y is the first token's row.
+static void attend_head(Attention* a, uint8_t* const* pages, const float* qkv, float* y, uint32_t count, uint32_t head, uint32_t position) {
+  uint32_t rows = count * a->group;
+  take_queries(a, pages, qkv, count, head, position);
+  clear(a->whole, rows, a->stride);
+  for (uint32_t page = 0; page * PAGE < position + count; page++) {
+    attend_page(a, pages, page, head, count, position);
+    for (uint32_t r = 0; r < rows; r++) merge(a->whole + r, a->parts + r, a->stride);
+  }
+  for (uint32_t t = 0; t < count; t++)
+    for (uint32_t g = 0; g < a->group; g++) finish(a->whole + t * a->group + g, a->d, y + t * a->op->rows + (head * a->group + g) * a->d);
+}
+
+// Where the partial of a query head and page waits for its merge, when pages are shared out too: maximum, sum, values.
+static inline float* partial_of(uint8_t* const* pages, const Op* op, uint32_t page, uint32_t head) {
+  return (float*)(pages[page] + op->partials) + head * (stride_of(op->head_dim) + 16);
+}
