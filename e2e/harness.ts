@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { createReadStream, existsSync, readdirSync, statSync } from 'node:fs';
 import type { ServerResponse, IncomingMessage } from 'node:http';
 import { homedir } from 'node:os';
-import { join, normalize } from 'node:path';
+import { extname, join, normalize } from 'node:path';
 import { chromium, type Browser, type Page } from 'playwright';
 import { createServer, type Plugin } from 'vite';
 
@@ -102,7 +102,7 @@ export async function serve({ mounts = {}, isolated = true }: ServeOptions = {})
     appType: 'mpa',
     logLevel: 'error',
     clearScreen: false,
-    plugins: [mount(mounts)],
+    plugins: [mount(mounts), quiet],
     server: { host: '127.0.0.1', port: 0, strictPort: false, headers, hmr: false, ws: false, watch: null },
   });
   await server.listen();
@@ -110,6 +110,12 @@ export async function serve({ mounts = {}, isolated = true }: ServeOptions = {})
   if (!address || typeof address === 'string') throw new Error('the test server did not get a port');
   return { origin: `http://127.0.0.1:${address.port}`, close: () => server.close() };
 }
+
+/** Pages of tests need no reloading: without Vite's client they do not look for its socket. */
+const quiet: Plugin = {
+  name: 'rivulet-quiet',
+  transformIndexHtml: { order: 'post', handler: (html) => html.replace(/<script[^>]*src="\/@vite\/client"[^>]*><\/script>/, '') },
+};
 
 function mount(mounts: Record<string, string>): Plugin {
   return {
@@ -121,13 +127,15 @@ function mount(mounts: Record<string, string>): Plugin {
   };
 }
 
+const TYPES: Record<string, string> = { '.js': 'text/javascript', '.mjs': 'text/javascript', '.wasm': 'application/wasm', '.json': 'application/json', '.html': 'text/html', '.css': 'text/css' }; // prettier-ignore
+
 /** A file with byte ranges; a directory as a JSON list of its files. */
 export function sendFile(directory: string, request: IncomingMessage, response: ServerResponse): void {
   const path = join(directory, normalize(`/${decodeURIComponent((request.url ?? '/').split('?')[0])}`));
   if (!existsSync(path)) return void response.writeHead(404).end(`no such file: ${request.url}`);
   const { size, mtimeMs } = statSync(path);
   if (statSync(path).isDirectory()) return void response.setHeader('content-type', 'application/json').end(JSON.stringify(readdirSync(path)));
-  response.setHeader('accept-ranges', 'bytes').setHeader('etag', `"${size}-${mtimeMs}"`).setHeader('content-type', 'application/octet-stream');
+  response.setHeader('accept-ranges', 'bytes').setHeader('etag', `"${size}-${mtimeMs}"`).setHeader('content-type', TYPES[extname(path)] ?? 'application/octet-stream');
   const range = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? '');
   const first = range ? Number(range[1]) : 0;
   const last = range?.[2] ? Math.min(Number(range[2]), size - 1) : size - 1;
