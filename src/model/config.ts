@@ -1,3 +1,6 @@
+import { fail } from '../errors';
+import { wantTensor, type Tensors } from './weights';
+
 /** What a checkpoint says of its model. Every number comes from the file (spec sections 1.1, 1.2, 1.6). */
 export interface Config {
   vocabSize: number; // V
@@ -12,4 +15,194 @@ export interface Config {
   ropeTheta: number;
   /** positions the model was made for */
   contextLength: number;
+}
+
+/**
+ * From the metadata of a GGUF file (spec section 1.6).
+ * @param tensors by canonical name: widths are those of the weights
+ * @throws CheckpointError
+ */
+export function configFromGguf(metadata: ReadonlyMap<string, unknown>, tensors: Tensors): Config {
+  const architecture = metadata.get('general.architecture');
+  if (architecture !== 'lfm2') refuseArchitecture(architecture);
+  const get = (key: string): unknown => metadata.get(`lfm2.${key}`);
+  const { number, integer } = readers((key) => get(key), 'lfm2.');
+
+  refuse(get('attention.causal') === false, 'lfm2.attention.causal', false, 'causal attention');
+  refuse(positive(get('attention.sliding_window')), 'lfm2.attention.sliding_window', get('attention.sliding_window'), 'full attention');
+  refuse(positive(get('expert_count')), 'lfm2.expert_count', get('expert_count'), 'a dense model');
+  refuse(positive(get('embedding_length_out')), 'lfm2.embedding_length_out', get('embedding_length_out'), 'a text generation model');
+  const scaling = get('rope.scaling.type');
+  refuse(scaling !== undefined && scaling !== 'none', 'lfm2.rope.scaling.type', scaling, 'none');
+
+  const layerCount = integer('block_count', LIMITS.layers);
+  const kvCounts = get('attention.head_count_kv');
+  const perLayer = Array.isArray(kvCounts)
+    ? integers(kvCounts, 'lfm2.attention.head_count_kv', layerCount, LIMITS.heads)
+    : // one number for all: then only the weights tell the kinds
+      Array.from({ length: layerCount }, (_, i) =>
+        tensors.has(`model.layers.${i}.conv.in_proj.weight`) ? 0 : integer('attention.head_count_kv', LIMITS.heads),
+      );
+  const headCounts = get('attention.head_count');
+  const heads = Array.isArray(headCounts)
+    ? same(integers(headCounts, 'lfm2.attention.head_count', layerCount, LIMITS.heads), 'lfm2.attention.head_count')
+    : integer('attention.head_count', LIMITS.heads);
+  const hiddenSize = integer('embedding_length', LIMITS.width);
+  const headDim = get('attention.key_length') === undefined ? hiddenSize / heads : integer('attention.key_length', LIMITS.headDim);
+  for (const key of ['attention.value_length', 'rope.dimension_count'])
+    refuse(get(key) !== undefined && get(key) !== headDim, `lfm2.${key}`, get(key), `the head width, ${headDim}`);
+
+  return checked(
+    {
+      hiddenSize,
+      layers: perLayer.map((n) => (n ? 'attention' : 'conv')),
+      heads,
+      kvHeads: same(perLayer, 'lfm2.attention.head_count_kv') || heads,
+      headDim,
+      convLength: integer('shortconv.l_cache', LIMITS.convLength),
+      normEps: number('attention.layer_norm_rms_epsilon'),
+      ropeTheta: number('rope.freq_base'),
+      contextLength: integer('context_length', LIMITS.context),
+    },
+    get('vocab_size'),
+    tensors,
+  );
+}
+
+/**
+ * From config.json of a Hugging Face directory (transformers, Lfm2Config).
+ * `intermediate_size` and `block_ff_dim` are not read: they may stand before or after the auto-adjustment; the weights are certain.
+ * @param tensors by canonical name
+ * @throws CheckpointError
+ */
+export function configFromJson(json: Readonly<Record<string, unknown>>, tensors: Tensors): Config {
+  const [architecture] = Array.isArray(json.architectures) ? (json.architectures as unknown[]) : [];
+  if (json.model_type !== 'lfm2') refuseArchitecture(json.model_type ?? architecture);
+  if (isRecord(json.text_config)) refuseArchitecture('a vision or audio model around lfm2');
+  if (architecture !== undefined && architecture !== 'Lfm2ForCausalLM' && architecture !== 'Lfm2Model') refuseArchitecture(architecture);
+  refuse(isRecord(json.quantization_config), 'quantization_config', '{…}', 'BF16, F16 or F32 weights');
+  refuse(positive(json.sliding_window), 'sliding_window', json.sliding_window, 'full attention');
+  const rope = isRecord(json.rope_parameters) ? json.rope_parameters : {};
+  for (const scaling of [rope, json.rope_scaling].filter(isRecord)) {
+    const type = scaling.rope_type ?? scaling.type ?? 'default';
+    refuse(type !== 'default', 'rope_type', type, 'default');
+  }
+  const { number, integer } = readers((key) => json[key] ?? (key === 'rope_theta' ? rope[key] : undefined), '');
+
+  const layers = layerKinds(json, integer('num_hidden_layers', LIMITS.layers));
+  const hiddenSize = integer('hidden_size', LIMITS.width);
+  const heads = integer('num_attention_heads', LIMITS.heads);
+  if (json.conv_bias === true)
+    for (const module of ['in_proj', 'conv', 'out_proj'])
+      layers.forEach((kind, i) => kind === 'conv' && wantTensor(tensors, `model.layers.${i}.conv.${module}.bias`));
+
+  return checked(
+    {
+      hiddenSize,
+      layers,
+      heads,
+      kvHeads: integer('num_key_value_heads', LIMITS.heads),
+      headDim: (json.head_dim ?? null) === null ? hiddenSize / heads : integer('head_dim', LIMITS.headDim),
+      convLength: integer('conv_L_cache', LIMITS.convLength),
+      normEps: number('norm_eps'),
+      ropeTheta: number('rope_theta'),
+      contextLength: integer('max_position_embeddings', LIMITS.context),
+    },
+    json.vocab_size,
+    tensors,
+  );
+}
+
+/** Far beyond any member of the family; a number above them is damage. */
+const LIMITS = { layers: 1024, width: 65536, heads: 1024, headDim: 1024, convLength: 64, context: 2 ** 24, vocab: 2 ** 22 };
+
+const CURE = 'The file is damaged, or of a model that is not supported.';
+
+const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value);
+const positive = (value: unknown): boolean => typeof value === 'number' && value > 0;
+const show = (value: unknown): string => (value === undefined ? 'nothing' : String(JSON.stringify(value)).slice(0, 80));
+
+function refuseArchitecture(name: unknown): never {
+  const known = /^lfm2[_-]?moe/i.test(String(name))
+    ? 'LFM2 with experts (lfm2moe) is not supported yet'
+    : /^lfm3/i.test(String(name))
+      ? 'LFM3 is another architecture and not supported yet'
+      : /^lfm2.*(vl|audio)|vision or audio/i.test(String(name))
+        ? 'vision and audio models are not supported yet'
+        : /bidirectional/i.test(String(name))
+          ? 'bidirectional (retrieval) models are not supported yet'
+          : 'the architecture is not supported';
+  fail('CheckpointError', { what: known, got: show(name), wanted: 'lfm2: the dense text models of LFM2 and LFM2.5', cure: 'Choose one of these.' });
+}
+
+function refuse(when: boolean, key: string, got: unknown, wanted: string): void {
+  if (when) fail('CheckpointError', { what: `the model's ${key} is not supported`, got: show(got), wanted, cure: 'Choose a dense text model of LFM2 or LFM2.5.' });
+}
+
+/** Checked numbers by key. */
+function readers(get: (key: string) => unknown, prefix: string) {
+  function number(key: string): number {
+    const value = get(key);
+    if (typeof value === 'number' && Number.isFinite(value) && value > 0) return value;
+    return fail('CheckpointError', { what: `the model's ${prefix}${key} makes no sense`, got: show(value), wanted: 'a positive number', cure: CURE });
+  }
+  function integer(key: string, limit: number): number {
+    const value = get(key);
+    if (typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= limit) return value;
+    return fail('CheckpointError', { what: `the model's ${prefix}${key} makes no sense`, got: show(value), wanted: `a whole number from 1 to ${limit}`, cure: CURE });
+  }
+  return { number, integer };
+}
+
+/** A list with one whole number ≥ 0 a layer. */
+function integers(list: unknown[], key: string, length: number, limit: number): number[] {
+  const good = list.length === length && list.every((n) => typeof n === 'number' && Number.isInteger(n) && n >= 0 && n <= limit);
+  if (good) return list as number[];
+  return fail('CheckpointError', { what: `the model's ${key} makes no sense`, got: show(list), wanted: `${length} whole numbers from 0 to ${limit}`, cure: CURE });
+}
+
+/** The one number that stands in all places but those with 0; 0 when there is none. */
+function same(list: number[], key: string): number {
+  const [first = 0, ...others] = new Set(list.filter((n) => n > 0));
+  if (others.length) fail('CheckpointError', { what: `the model's ${key} differs between layers`, got: show(list), wanted: 'one number', cure: CURE });
+  return first;
+}
+
+function layerKinds(json: Readonly<Record<string, unknown>>, length: number): Config['layers'] {
+  const { layer_types: types, full_attn_idxs: attention } = json;
+  if (Array.isArray(types)) {
+    if (types.length === length && types.every((type) => type === 'conv' || type === 'full_attention'))
+      return types.map((type) => (type === 'conv' ? 'conv' : 'attention'));
+    return fail('CheckpointError', { what: "the model's layer_types are not supported", got: show(types), wanted: `${length} of conv or full_attention`, cure: CURE });
+  }
+  if (Array.isArray(attention) && attention.every((i) => Number.isInteger(i) && i >= 0 && i < length)) {
+    const indices = new Set(attention);
+    return Array.from({ length }, (_, i) => (indices.has(i) ? 'attention' : 'conv'));
+  }
+  return fail('CheckpointError', {
+    what: 'the configuration does not tell the layers apart',
+    got: `layer_types ${show(types)}, full_attn_idxs ${show(attention)}`,
+    wanted: `layer_types, or full_attn_idxs from 0 to ${length - 1}`,
+    cure: CURE,
+  });
+}
+
+/** Adds the widths that the weights have, and checks what numbers must be to each other. */
+function checked(config: Omit<Config, 'vocabSize' | 'ffnSize'>, vocabSize: unknown, tensors: Tensors): Config {
+  const { heads, kvHeads, headDim, convLength, normEps } = config;
+  const rows = (name: string, limit: number): number => {
+    const { shape } = wantTensor(tensors, name);
+    if (shape.length === 2 && shape[0] <= limit) return shape[0];
+    return fail('CheckpointError', { what: `tensor ${name} has a wrong shape`, got: `[${shape.join(', ')}]`, wanted: `two lengths, at most ${limit} rows`, cure: CURE });
+  };
+  const V = rows('model.embed_tokens.weight', LIMITS.vocab);
+  const demand = (good: boolean, what: string, got: unknown, wanted: string): void => {
+    if (!good) fail('CheckpointError', { what, got: show(got), wanted, cure: CURE });
+  };
+  demand(heads % kvHeads === 0, 'the heads do not share the key-value heads evenly', heads, `a multiple of ${kvHeads}`);
+  demand(headDim % 2 === 0 && headDim <= LIMITS.headDim, 'the head width makes no sense', headDim, `an even number up to ${LIMITS.headDim}`);
+  demand(convLength >= 2, 'the length of the short convolution makes no sense', convLength, `2 to ${LIMITS.convLength}`);
+  demand(normEps < 1, "the norms' epsilon makes no sense", normEps, 'below 1');
+  demand(vocabSize === undefined || vocabSize === V, 'the vocabulary and the embedding differ', vocabSize, `${V}, the rows of the embedding`);
+  return { ...config, vocabSize: V, ffnSize: rows('model.layers.0.feed_forward.w1.weight', LIMITS.width) };
 }

@@ -1,0 +1,352 @@
+/**
+ * Small random LFM2 checkpoints for tests: GGUF files and Hugging Face directories, made in memory. Same options, same bytes.
+ * The weights are noise of the right size, so that activations stay finite.
+ */
+import { DTYPES, rowBytes, type Dtype } from '../../src/tensor/dtype';
+import { dequantize } from '../../src/tensor/dequant';
+import { floatToBfloat, floatToHalf } from '../../src/tensor/half';
+
+export interface TinyOptions {
+  /** of the matrices; one for all, or by GGUF name */
+  dtype?: Dtype | ((name: string) => Dtype);
+  seed?: number;
+  hidden?: number; // D
+  ffn?: number; // F
+  layers?: ('conv' | 'attention')[];
+  heads?: number; // H
+  kvHeads?: number; // K
+  headDim?: number; // d
+  convLength?: number; // L
+  convBias?: boolean;
+  /** V, at least 272 */
+  vocab?: number;
+  tied?: boolean;
+  /** attn_qkv instead of attn_q, attn_k, attn_v; all of one dtype then */
+  fused?: boolean;
+  contextLength?: number;
+}
+
+export interface TinyTensor {
+  name: string;
+  /** outermost first */
+  shape: number[];
+  dtype: Dtype;
+  bytes: Uint8Array;
+}
+
+/** [GGUF type id, value]; an array is [9, element type, values] */
+export type TinyValue = [number, number | boolean | string] | [9, number, readonly (number | boolean | string)[]];
+
+export interface TinyModel {
+  metadata: Record<string, TinyValue>;
+  tensors: TinyTensor[];
+}
+
+const U32 = 4;
+const I32 = 5;
+const F32 = 6;
+const BOOL = 7;
+const STRING = 8;
+const ARRAY = 9;
+
+/** A whole GGUF file. */
+export const tinyGguf = (options: TinyOptions = {}): Uint8Array => ggufBytes(tinyModel(options));
+
+/** Metadata and tensors, to be changed before `ggufBytes` writes them. */
+export function tinyModel(options: TinyOptions = {}): TinyModel {
+  const { dtype = 'F32', hidden: D = 256, layers = ['conv', 'attention', 'conv'], headDim: d = 64, kvHeads: K = 2, convLength: L = 3 } = options;
+  const { ffn: F = 2 * D, heads: H = 4, vocab: V = 320, tied = true, fused = false, convBias = false, contextLength = 512, seed = 1 } = options;
+  const random = generator(seed);
+  const tensors: TinyTensor[] = [];
+  const dtypeOf = typeof dtype === 'function' ? dtype : () => dtype;
+
+  function vector(name: string, shape: number[], middle: number): void {
+    const values = Float32Array.from({ length: product(shape) }, () => middle + random() - 0.5);
+    tensors.push({ name, shape, dtype: 'F32', bytes: encode('F32', values) });
+  }
+  function matrix(name: string, rows: number, cols: number, deviation = cols ** -0.5): void {
+    tensors.push({ name: `${name}.weight`, shape: [rows, cols], dtype: dtypeOf(name), bytes: randomRows(dtypeOf(name), rows, cols, deviation, random) });
+  }
+
+  matrix('token_embd', V, D, 0.5);
+  vector('token_embd_norm.weight', [D], 1);
+  if (!tied) matrix('output', V, D);
+  layers.forEach((kind, i) => {
+    const at = `blk.${i}.`;
+    vector(`${at}attn_norm.weight`, [D], 1);
+    vector(`${at}ffn_norm.weight`, [D], 1);
+    matrix(`${at}ffn_gate`, F, D);
+    matrix(`${at}ffn_up`, F, D);
+    matrix(`${at}ffn_down`, D, F);
+    if (kind === 'conv') {
+      vector(`${at}shortconv.conv.weight`, [D, L], 0.2);
+      matrix(`${at}shortconv.in_proj`, 3 * D, D);
+      matrix(`${at}shortconv.out_proj`, D, D);
+      if (convBias) for (const [name, n] of [['in_proj', 3 * D], ['conv', D], ['out_proj', D]] as const) vector(`${at}shortconv.${name}.bias`, [n], 0.1);
+    } else {
+      if (fused) matrix(`${at}attn_qkv`, (H + 2 * K) * d, D);
+      else for (const [name, heads] of [['q', H], ['k', K], ['v', K]] as const) matrix(`${at}attn_${name}`, heads * d, D);
+      matrix(`${at}attn_output`, D, H * d);
+      vector(`${at}attn_q_norm.weight`, [d], 1);
+      vector(`${at}attn_k_norm.weight`, [d], 1);
+    }
+  });
+
+  const { tokens, types, merges } = vocabulary(V);
+  const metadata: Record<string, TinyValue> = {
+    'general.architecture': [STRING, 'lfm2'],
+    'general.name': [STRING, 'tiny'],
+    'lfm2.block_count': [U32, layers.length],
+    'lfm2.context_length': [U32, contextLength],
+    'lfm2.embedding_length': [U32, D],
+    'lfm2.feed_forward_length': [U32, F],
+    'lfm2.attention.head_count': [U32, H],
+    'lfm2.attention.head_count_kv': [ARRAY, I32, layers.map((kind) => (kind === 'conv' ? 0 : K))],
+    'lfm2.attention.key_length': [U32, d],
+    'lfm2.attention.value_length': [U32, d],
+    'lfm2.attention.layer_norm_rms_epsilon': [F32, 1e-5],
+    'lfm2.rope.freq_base': [F32, 1e6],
+    'lfm2.vocab_size': [U32, V],
+    'lfm2.shortconv.l_cache': [U32, L],
+    'tokenizer.ggml.model': [STRING, 'gpt2'],
+    'tokenizer.ggml.pre': [STRING, 'lfm2'],
+    'tokenizer.ggml.tokens': [ARRAY, STRING, tokens],
+    'tokenizer.ggml.token_type': [ARRAY, I32, types],
+    'tokenizer.ggml.merges': [ARRAY, STRING, merges],
+    'tokenizer.ggml.bos_token_id': [U32, 1],
+    'tokenizer.ggml.eos_token_id': [U32, 7],
+    'tokenizer.ggml.padding_token_id': [U32, 0],
+    'tokenizer.ggml.add_bos_token': [BOOL, true],
+    'tokenizer.ggml.add_eos_token': [BOOL, false],
+    'tokenizer.chat_template': [STRING, CHAT_TEMPLATE],
+  };
+  return { metadata, tensors };
+}
+
+const CHAT_TEMPLATE =
+  "{{- bos_token -}}{%- for m in messages -%}{{- '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>\\n' -}}{%- endfor -%}" +
+  "{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\\n' -}}{%- endif -%}";
+
+const SPECIAL = ['<|pad|>', '<|startoftext|>', '<|endoftext|>', '<|fim_pre|>', '<|fim_mid|>', '<|fim_suf|>', '<|im_start|>', '<|im_end|>'];
+const MERGES = ['Ġ t', 'h e', 'i n', 'Ġt he', 'e r', 'o u', 'Ġ a', 'l l'];
+
+/** Special tokens, the 256 bytes in GPT-2's printable stand-ins, a few merges, reserved ones up to `size`. */
+function vocabulary(size: number): { tokens: string[]; types: number[]; merges: string[] } {
+  const printable = (byte: number): boolean => (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
+  let beyond = 256;
+  const bytes = Array.from({ length: 256 }, (_, byte) => String.fromCodePoint(printable(byte) ? byte : beyond++));
+  const words = [...bytes, ...MERGES.map((merge) => merge.replace(' ', ''))];
+  if (size < SPECIAL.length + words.length) throw new RangeError(`a vocabulary of ${size} has no room for the bytes`);
+  const reserved = Array.from({ length: size - SPECIAL.length - words.length }, (_, i) => `<|reserved_${i}|>`);
+  const types = [...SPECIAL.map(() => 3), ...words.map(() => 1), ...reserved.map(() => 3)];
+  return { tokens: [...SPECIAL, ...words, ...reserved], types, merges: MERGES };
+}
+
+// ---- weights
+
+/** Uniform in [0, 1). */
+export function generator(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x9e3779b9) >>> 0;
+    let x = Math.imul(state ^ (state >>> 16), 0x85ebca6b);
+    x = Math.imul(x ^ (x >>> 13), 0xc2b2ae35);
+    return ((x ^ (x >>> 16)) >>> 0) / 2 ** 32;
+  };
+}
+
+const product = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
+
+/** Block formats: where the half scales lie, the deviation of a random block's integers, and the offset that makes its mean zero, in scales. */
+const BLOCKS: Partial<Record<Dtype, { scale: number; deviation: number; minimum?: [at: number, factor: number] }>> = {
+  Q4_0: { scale: 0, deviation: 4.6 },
+  Q4_1: { scale: 0, deviation: 4.6, minimum: [2, -7.5] },
+  Q5_0: { scale: 0, deviation: 9.2 },
+  Q5_1: { scale: 0, deviation: 9.2, minimum: [2, -15.5] },
+  Q8_0: { scale: 0, deviation: 74 },
+  Q4_K: { scale: 0, deviation: 258, minimum: [2, 7.5] },
+  Q5_K: { scale: 0, deviation: 527, minimum: [2, 15.5] },
+  Q6_K: { scale: 208, deviation: 1184 },
+};
+
+function randomRows(dtype: Dtype, rows: number, cols: number, deviation: number, random: () => number): Uint8Array {
+  const { blockLength, blockBytes } = DTYPES[dtype];
+  if (cols % blockLength) throw new RangeError(`rows of ${cols} values are not whole blocks of ${dtype}`);
+  const block = BLOCKS[dtype];
+  if (!block) return encode(dtype, Float32Array.from({ length: rows * cols }, () => (random() - 0.5) * 3.46 * deviation));
+  const bytes = Uint8Array.from({ length: rows * rowBytes(dtype, cols) }, () => random() * 256);
+  const view = new DataView(bytes.buffer);
+  for (let at = 0; at < bytes.length; at += blockBytes) {
+    const scale = (deviation / block.deviation) * (0.5 + random());
+    view.setUint16(at + block.scale, floatToHalf(scale), true);
+    if (block.minimum) view.setUint16(at + block.minimum[0], floatToHalf(scale * block.minimum[1]), true);
+  }
+  return bytes;
+}
+
+function encode(dtype: Dtype, values: Float32Array): Uint8Array {
+  if (dtype === 'F32') return new Uint8Array(values.buffer.slice(0));
+  if (dtype !== 'F16' && dtype !== 'BF16') throw new RangeError(`no encoder for ${dtype}`);
+  return new Uint8Array(Uint16Array.from(values, dtype === 'F16' ? floatToHalf : floatToBfloat).buffer);
+}
+
+// ---- containers
+
+export function ggufBytes({ metadata, tensors }: TinyModel, version = 3): Uint8Array {
+  const alignment = Number(metadata['general.alignment']?.[1] ?? 32);
+  const head = new Writer();
+  head.raw(new TextEncoder().encode('GGUF'));
+  head.number(U32, version);
+  head.number(10, tensors.length);
+  head.number(10, Object.keys(metadata).length);
+  for (const [key, [type, value, list]] of Object.entries(metadata)) {
+    head.value(STRING, key);
+    head.number(U32, type);
+    if (!list) {
+      head.value(type, value);
+      continue;
+    }
+    head.number(U32, Number(value));
+    head.number(10, list.length);
+    for (const element of list) head.value(Number(value), element);
+  }
+  let offset = 0;
+  for (const { name, shape, dtype, bytes } of tensors) {
+    head.value(STRING, name);
+    head.number(U32, shape.length);
+    for (const length of [...shape].reverse()) head.number(10, length);
+    head.number(U32, DTYPES[dtype].ggml);
+    head.number(10, offset);
+    offset += Math.ceil(bytes.length / alignment) * alignment;
+  }
+  head.pad(alignment);
+  for (const { bytes } of tensors) {
+    head.raw(bytes);
+    head.pad(alignment);
+  }
+  return head.bytes();
+}
+
+export function safetensorsBytes(tensors: readonly TinyTensor[]): Uint8Array {
+  let offset = 0;
+  const header = tensors.map(({ name, shape, dtype, bytes }) => [name, { dtype, shape, data_offsets: [offset, (offset += bytes.length)] }]);
+  const json = new TextEncoder().encode(JSON.stringify({ __metadata__: { format: 'pt' }, ...Object.fromEntries(header) }));
+  const file = new Writer();
+  file.number(10, json.length);
+  file.raw(json);
+  for (const { bytes } of tensors) file.raw(bytes);
+  return file.bytes();
+}
+
+/** Grows by doubling; numbers by GGUF type id, little-endian. */
+class Writer {
+  private data = new Uint8Array(1 << 16);
+  private at = 0;
+
+  private room(length: number): number {
+    while (this.at + length > this.data.length) {
+      const larger = new Uint8Array(2 * this.data.length);
+      larger.set(this.data);
+      this.data = larger;
+    }
+    this.at += length;
+    return this.at - length;
+  }
+  raw(bytes: Uint8Array): void {
+    const at = this.room(bytes.length);
+    this.data.set(bytes, at);
+  }
+  pad(alignment: number): void {
+    this.room((alignment - (this.at % alignment)) % alignment);
+  }
+  number(type: number, value: number): void {
+    const size = [1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8][type];
+    const at = this.room(size);
+    const view = new DataView(this.data.buffer);
+    if (type === F32) view.setFloat32(at, value, true);
+    else if (type === 12) view.setFloat64(at, value, true);
+    else if (size === 8) view.setBigInt64(at, BigInt(value), true);
+    else for (let i = 0; i < size; i++) view.setUint8(at + i, value >> (8 * i));
+  }
+  value(type: number, value: number | boolean | string): void {
+    if (type !== STRING) return this.number(type, Number(value));
+    const text = new TextEncoder().encode(String(value));
+    this.number(10, text.length);
+    this.raw(text);
+  }
+  bytes(): Uint8Array {
+    return this.data.slice(0, this.at);
+  }
+}
+
+// ---- Hugging Face directory
+
+const HF_MODULES: [string, string][] = [
+  ['token_embd_norm', 'model.embedding_norm'],
+  ['token_embd', 'model.embed_tokens'],
+  ['output', 'lm_head'],
+  ['attn_norm', 'operator_norm'],
+  ['shortconv', 'conv'],
+  ['attn_output', 'self_attn.out_proj'],
+  ['attn_q_norm', 'self_attn.q_layernorm'],
+  ['attn_k_norm', 'self_attn.k_layernorm'],
+  ['attn_qkv', 'self_attn.qkv_proj'],
+  ['attn_q', 'self_attn.q_proj'],
+  ['attn_k', 'self_attn.k_proj'],
+  ['attn_v', 'self_attn.v_proj'],
+  ['ffn_gate', 'feed_forward.w1'],
+  ['ffn_up', 'feed_forward.w3'],
+  ['ffn_down', 'feed_forward.w2'],
+];
+
+/** The model of `tinyModel` as a Hugging Face directory, by file name; its matrices as F32, F16 or BF16. */
+export function tinyDirectory(options: TinyOptions = {}, dtype: 'F32' | 'F16' | 'BF16' = 'F32'): Record<string, Uint8Array> {
+  const { metadata, tensors } = tinyModel(options);
+  const text = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(value, null, 1));
+  const get = (key: string): unknown => metadata[key][1];
+  const list = <T>(key: string): T[] => metadata[key][2] as T[];
+  const tokens = list<string>('tokenizer.ggml.tokens');
+  const types = list<number>('tokenizer.ggml.token_type');
+  const weights = tensors.map(({ name, shape, dtype: from, bytes }): TinyTensor => {
+    const [gguf, module] = HF_MODULES.find(([part]) => name.replace(/^blk\.\d+\./, '').startsWith(`${part}.`)) ?? ['', ''];
+    const values = dequantize(from, bytes, product(shape));
+    return {
+      name: name.replace(/^blk/, 'model.layers').replace(gguf, module),
+      shape: module === 'conv' && name.endsWith('conv.conv.weight') ? [shape[0], 1, shape[1]] : shape,
+      dtype,
+      bytes: encode(dtype, values),
+    };
+  });
+  const kinds = list<number>('lfm2.attention.head_count_kv');
+  return {
+    'config.json': text({
+      architectures: ['Lfm2ForCausalLM'],
+      model_type: 'lfm2',
+      vocab_size: tokens.length,
+      hidden_size: get('lfm2.embedding_length'),
+      intermediate_size: 1.5 * Number(get('lfm2.feed_forward_length')),
+      block_auto_adjust_ff_dim: true,
+      num_hidden_layers: kinds.length,
+      num_attention_heads: get('lfm2.attention.head_count'),
+      num_key_value_heads: Math.max(...kinds) || get('lfm2.attention.head_count'),
+      head_dim: get('lfm2.attention.key_length'),
+      layer_types: kinds.map((n) => (n ? 'full_attention' : 'conv')),
+      conv_L_cache: get('lfm2.shortconv.l_cache'),
+      conv_bias: options.convBias ?? false,
+      norm_eps: get('lfm2.attention.layer_norm_rms_epsilon'),
+      rope_theta: get('lfm2.rope.freq_base'),
+      max_position_embeddings: get('lfm2.context_length'),
+      tie_embedding: options.tied ?? true,
+    }),
+    'model.safetensors': safetensorsBytes(weights),
+    'tokenizer.json': text({
+      version: '1.0',
+      added_tokens: tokens.flatMap((content, id) => (types[id] === 3 ? [{ id, content, special: true }] : [])),
+      pre_tokenizer: { type: 'ByteLevel', add_prefix_space: false, use_regex: true },
+      decoder: { type: 'ByteLevel' },
+      model: { type: 'BPE', vocab: Object.fromEntries(tokens.map((token, id) => [token, id])), merges: list<string>('tokenizer.ggml.merges') },
+    }),
+    'tokenizer_config.json': text({ bos_token: '<|startoftext|>', eos_token: '<|im_end|>', chat_template: get('tokenizer.chat_template') }),
+    'generation_config.json': text({ eos_token_id: [7, 2], temperature: 0.3, min_p: 0.15, repetition_penalty: 1.05 }),
+  };
+}
