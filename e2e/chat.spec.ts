@@ -38,9 +38,9 @@ const finished = (page: Page, count: number): Promise<unknown> =>
   page.waitForFunction((n) => document.querySelectorAll('#messages .assistant:not([aria-busy]) .foot button').length === n, count, { timeout: PATIENCE });
 
 describe.each([
-  { backend: 'wasm', name: /WASM/ },
-  { backend: 'webgpu', name: /WebGPU/ },
-] as const)('on $backend', ({ backend, name }) => {
+  { backend: 'wasm', name: /WASM/, query: '?backend=wasm' },
+  { backend: 'webgpu', name: /WebGPU/, query: '?backend=webgpu&software=1' },
+] as const)('on $backend', ({ backend, name, query }) => {
   let browser: Browser;
   let context: BrowserContext;
   beforeAll(async () => {
@@ -56,7 +56,7 @@ describe.each([
   afterEach(() => context.close());
 
   test('load, chat, stop, reload from the cache with the model unreachable', async () => {
-    const page = await visit(context, `?backend=${backend}`);
+    const page = await visit(context, query);
     expect(await page.innerText('#about-summary')).toMatch(name);
     expect(site.asked.filter((path) => MODEL.test(path)).length).toBeGreaterThan(0);
 
@@ -96,7 +96,7 @@ describe.each([
   });
 
   test('keyboard only', async () => {
-    const page = await visit(context, `?backend=${backend}`);
+    const page = await visit(context, query);
     const focused = (): Promise<string> => page.evaluate(() => document.activeElement?.id || document.activeElement?.className || '');
     /** Tabs on until the element has the focus, as a person without a mouse does. */
     const reach = async (id: string, key = 'Tab'): Promise<void> => {

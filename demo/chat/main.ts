@@ -1,5 +1,5 @@
 /** The chat page: one model, one conversation. Everything it knows of models goes through the public API. */
-import { load, type Generation, type Message, type Model, type Progress } from '../../src/index';
+import { listModels, load, type Generation, type Message, type Model, type Progress } from '../../src/index';
 import { EMBEDDED } from './catalogue';
 import { element, find } from './dom';
 import { bytes, duration, speed } from './format';
@@ -11,7 +11,7 @@ import { createTranscript } from './transcript';
 const overrides = readOverrides(location.search);
 let settings = readSettings(kept('settings'));
 const turns: Turn[] = keptTurns();
-let choice: Choice;
+let choice = choiceNamed(EMBEDDED.source);
 let model: Model | undefined;
 let loading: AbortController | undefined;
 let replying: AbortController | undefined;
@@ -26,7 +26,7 @@ const announce = (text: string): void => {
 };
 const transcript = createTranscript(find('messages', HTMLOListElement), announce);
 const picker = createPicker((chosen) => void open(chosen), announce);
-const dialog = createSettingsDialog(() => settings, changeSettings);
+const dialog = createSettingsDialog(() => ({ settings, recommended: model?.info.sampling ?? {} }), changeSettings);
 
 const prompt = find('prompt', HTMLTextAreaElement);
 const send = find('send', HTMLButtonElement);
@@ -88,6 +88,7 @@ async function open(chosen: Choice): Promise<void> {
       backend: overrides.backend ?? settings.backend,
       contextLength: overrides.contextLength ?? settings.contextLength,
       threads: overrides.threads ?? settings.threads,
+      allowSoftware: overrides.allowSoftware,
       hub: overrides.hub,
       signal: mine.signal,
       onProgress: (progress) => {
@@ -96,7 +97,7 @@ async function open(chosen: Choice): Promise<void> {
     });
     if (loading !== mine) return void opened.unload();
     model = opened;
-    if (typeof chosen.source === 'string') keep('model', chosen.source);
+    if (typeof chosen.source === 'string') keep('model', opened.info.id);
     showAbout(opened);
     announce(`${chosen.name} is ready.`);
   } catch (error) {
@@ -177,9 +178,13 @@ async function answer(): Promise<void> {
   try {
     const sampling = Object.fromEntries(SAMPLING.map((name) => [name, settings[name]]).filter(([, value]) => value !== undefined));
     const stream = model.chat(messages(), { ...sampling, signal: mine.signal });
-    for await (const piece of stream) {
-      partial = text += piece;
-      reply.write(text);
+    try {
+      for await (const piece of stream) {
+        partial = text += piece;
+        reply.write(text);
+      }
+    } catch (error) {
+      if (!mine.signal.aborted) throw error;
     }
     const result = await stream.result;
     if (turns.length !== asked || (result.finish === 'abort' && !text)) return reply.remove();
@@ -276,5 +281,13 @@ document.addEventListener('drop', (event) => {
 });
 
 for (const turn of turns) transcript.show(turn);
-const last = kept('model');
-void open(choiceNamed(overrides.model ?? (typeof last === 'string' ? last : EMBEDDED.source)));
+refresh();
+void first().then(open);
+
+/** What was loaded last, if it is still on this device: nothing large is downloaded without being asked for. */
+async function first(): Promise<Choice> {
+  if (overrides.model) return choiceNamed(overrides.model);
+  const last = kept('model');
+  const models = await listModels().catch(() => []);
+  return choiceNamed(models.find(({ id }) => id === last)?.id ?? EMBEDDED.source);
+}

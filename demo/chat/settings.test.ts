@@ -15,12 +15,13 @@ test('what was saved is read again, an emptied field stays empty', () =>
   }));
 
 test('the address overrides, nonsense in it does not', () => {
-  expect(readOverrides('?backend=webgpu&threads=2&context=512&model=a/b:Q4_0&hub=http://h')).toEqual({
+  expect(readOverrides('?backend=webgpu&threads=2&context=512&model=a/b:Q4_0&hub=http://h&software=1')).toEqual({
     backend: 'webgpu',
     threads: 2,
     contextLength: 512,
     model: 'a/b:Q4_0',
     hub: 'http://h',
+    allowSoftware: true,
   });
   expect(readOverrides('?backend=toaster&threads=-1&context=1e9')).toEqual({});
 });

@@ -21,6 +21,8 @@ export interface Overrides {
   /** another hub than huggingface.co */
   hub?: string;
   backend?: Settings['backend'];
+  /** WebGPU on a software adapter, too: `software=1` */
+  allowSoftware?: boolean;
   threads?: number;
   contextLength?: number;
 }
@@ -53,6 +55,7 @@ export function readOverrides(query: string): Overrides {
   const whole = (name: string): number | undefined => (/^[1-9]\d{0,6}$/.test(given.get(name) ?? '') ? Number(given.get(name)) : undefined);
   const backend = given.get('backend');
   if (isBackend(backend)) overrides.backend = backend;
+  if (given.get('software') === '1') overrides.allowSoftware = true;
   overrides.model = given.get('model') ?? undefined;
   overrides.hub = given.get('hub') ?? undefined;
   overrides.threads = whole('threads');
@@ -60,8 +63,8 @@ export function readOverrides(query: string): Overrides {
   return overrides;
 }
 
-/** The settings dialog. `onSave` gets what changed to. */
-export function createSettingsDialog(current: () => Settings, onSave: (settings: Settings) => void): { open(): void } {
+/** The settings dialog. Empty fields show what the model's makers recommend. */
+export function createSettingsDialog(current: () => { settings: Settings; recommended: Partial<Record<string, number>> }, onSave: (settings: Settings) => void): { open(): void } {
   const dialog = find('settings', HTMLDialogElement);
   const form = find('settings-form', HTMLFormElement);
   const field = (name: string): HTMLInputElement | HTMLTextAreaElement => {
@@ -83,7 +86,9 @@ export function createSettingsDialog(current: () => Settings, onSave: (settings:
   find('settings-reset', HTMLButtonElement).addEventListener('click', () => fill(DEFAULTS));
   return {
     open() {
-      fill(current());
+      const { settings, recommended } = current();
+      fill(settings);
+      for (const name of SAMPLING) field(name).placeholder = recommended[name]?.toString() ?? '';
       dialog.showModal();
     },
   };
