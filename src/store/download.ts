@@ -1,0 +1,380 @@
+/**
+ * Fetches the missing chunks of one opened model: those a reader waits for first, then, once all are asked for, the rest in order. One tab
+ * does it; the others wait for its lock and meanwhile look every quarter second at what it has written.
+ *
+ * Memory: a connection owns the chunk it fills until that is hashed and written; as many finished chunks again may wait for their turn in the
+ * hash of the whole file. So at most two chunks per connection.
+ */
+import { abortError, RivuletError } from '../errors';
+import type { FileRecord } from './database';
+import { downloader, exclusive } from './lock';
+import { Meter, type Progress } from './progress';
+import { hex, Sha256, sha256, equal } from './sha256';
+import type { Shelf } from './shelf';
+import { Changed, fetchRange, fetchWhole, NoRanges, sniff, Worthless, type Policy, type Remote } from './transfer';
+
+const LOOK = 250; // milliseconds between looks at another tab's progress
+const STEADY = 8; // chunks without trouble before another connection is tried
+const MORE = 2; // connections beyond those of the policy
+
+interface Waiter {
+  file: string;
+  index: number;
+  done: (error?: unknown) => void;
+}
+
+/** A stream without ranges has gone past a chunk that is wanted now. */
+class Rewind extends Error {}
+
+export class Download {
+  readonly #remotes: Map<string, Remote>;
+  readonly #waiters = new Set<Waiter>();
+  readonly #flying = new Set<string>();
+  readonly #sealed = new Set<string>();
+  readonly #handed = new Set<string>();
+  readonly #retried = new Set<string>();
+  readonly #whole = new Map<string, WholeHash>();
+  /** files whose server ignores ranges */
+  readonly #streamed = new Set<string>();
+  readonly #meter: Meter;
+  #all = false;
+  #running?: Promise<void>;
+  #lanes: number;
+  #steady = 0;
+  #inFlight = 0;
+  /** the last chunk a reader asked for: without storage, chunks are fetched only a little ahead of it */
+  #reader = { file: '', index: -1 };
+  #poke: () => void = () => {};
+  #poked: Promise<void> = Promise.resolve();
+
+  constructor(
+    readonly shelf: Shelf,
+    readonly policy: Policy,
+    readonly signal: AbortSignal,
+    readonly options: { token?: string; onProgress?: (progress: Progress) => void; ahead: number },
+  ) {
+    this.#lanes = policy.connections;
+    this.#remotes = new Map(shelf.manifest.files.map((file) => [file.name, { file, token: options.token }]));
+    this.#meter = new Meter('download', shelf.manifest.files.reduce((sum, { size }) => sum + size, 0), options.onProgress);
+  }
+
+  /** May a reader have it? The last chunk of a file only comes out when the whole file was compared with the hub's hash. */
+  ready(file: FileRecord, index: number): boolean {
+    if (!this.shelf.has(file.name, index)) return false;
+    return index < this.shelf.chunks(file) - 1 || !this.shelf.lasting || this.#isSealed(file.name);
+  }
+
+  #isSealed = (file: string): boolean => this.#sealed.has(file) || this.shelf.manifest.state === 'complete';
+
+  /** A reader took bytes of this chunk. */
+  handed(file: FileRecord, index: number): void {
+    this.#handed.add(file.name);
+    this.#reader = { file: file.name, index };
+    if (index > 0) this.#all = true;
+    if (!this.shelf.lasting && this.#all) this.#wake();
+  }
+
+  /** Resolves when a chunk can be read. @throws SourceError, AbortError */
+  want(file: FileRecord, index: number): Promise<void> {
+    this.#reader = { file: file.name, index };
+    if (index > 0) this.#all = true;
+    return new Promise((resolve, reject) => {
+      const waiter: Waiter = {
+        file: file.name,
+        index,
+        done: (error) => {
+          this.#waiters.delete(waiter);
+          if (error === undefined) resolve();
+          else reject(error);
+        },
+      };
+      this.#waiters.add(waiter);
+      this.#wake();
+    });
+  }
+
+  /** Resolves when everything is in the cache and checked, or cannot be kept. @throws SourceError, AbortError */
+  async all(): Promise<void> {
+    this.#all = true;
+    while (this.shelf.lasting && this.shelf.manifest.state !== 'complete') {
+      this.#wake();
+      await this.#running;
+    }
+  }
+
+  #wake(): void {
+    this.#notify();
+    this.#running ??= this.#run().finally(() => {
+      this.#running = undefined;
+      if (this.#waiters.size > 0 && !this.signal.aborted) this.#wake();
+    });
+    this.#running.catch(() => {}); // every waiter has been told
+  }
+
+  /** Something changed that a waiting lane or the scheduler should look at. */
+  #notify(): void {
+    this.#poke();
+    this.#poked = new Promise((resolve) => (this.#poke = resolve));
+  }
+
+  async #run(): Promise<void> {
+    try {
+      if (this.signal.aborted) throw abortError();
+      if (!this.shelf.lasting) return await this.#transfer();
+      const look = setInterval(() => void this.shelf.refresh().then(this.#settle, () => {}), LOOK);
+      try {
+        await exclusive(
+          downloader(this.shelf.manifest.id),
+          async () => {
+            clearInterval(look);
+            await this.shelf.refresh();
+            this.#settle();
+            await this.#transfer();
+          },
+          this.signal,
+        );
+      } finally {
+        clearInterval(look);
+      }
+    } catch (error) {
+      const reason = this.signal.aborted ? abortError() : error;
+      for (const waiter of [...this.#waiters]) waiter.done(reason);
+      throw reason;
+    }
+  }
+
+  /** Tells the readers whose chunks are here. */
+  #settle = (): void => {
+    for (const waiter of [...this.#waiters]) if (this.ready(this.#remotes.get(waiter.file)!.file, waiter.index)) waiter.done();
+    this.#meter.at(() => this.shelf.bytes + this.#inFlight, this.#reader.file);
+  };
+
+  async #transfer(): Promise<void> {
+    const stop = new AbortController();
+    const stopped = (): void => stop.abort();
+    this.signal.addEventListener('abort', stopped);
+    const lanes = new Set<Promise<void>>();
+    let failure: { error: unknown } | undefined;
+    try {
+      while (!failure) {
+        while (lanes.size < this.#lanes) {
+          const job = this.#next(stop.signal);
+          if (!job) break;
+          const lane: Promise<void> = job()
+            .catch((error: unknown) => void (failure ??= { error }))
+            .finally(() => lanes.delete(lane));
+          lanes.add(lane);
+        }
+        if (lanes.size === 0) break;
+        await Promise.race([...lanes, this.#poked]);
+      }
+      if (failure) throw failure.error;
+      const { files } = this.shelf.manifest;
+      if (this.shelf.lasting && this.shelf.manifest.state !== 'complete' && files.every(({ name }) => this.#sealed.has(name))) await this.shelf.complete();
+      this.#settle();
+    } finally {
+      stop.abort();
+      this.#notify();
+      await Promise.allSettled(lanes);
+      this.signal.removeEventListener('abort', stopped);
+    }
+  }
+
+  /** The next thing to do, taken: a chunk, a file without ranges, a file to compare with its hash. */
+  #next(signal: AbortSignal): (() => Promise<void>) | undefined {
+    const take = (name: string, index: number): (() => Promise<void>) | undefined => {
+      const remote = this.#remotes.get(name)!;
+      const at = this.#streamed.has(name) ? name : `${name} ${index}`;
+      if (this.shelf.has(name, index) || this.#flying.has(at)) return undefined;
+      this.#flying.add(at);
+      return () => (this.#streamed.has(name) ? this.#stream(remote, signal) : this.#fetch(remote, index, signal)).finally(() => this.#flying.delete(at));
+    };
+    for (const { file, index } of this.#waiters) {
+      const job = take(file, index);
+      if (job) return job;
+    }
+    if (!this.#all) return this.#unsealed([...this.#waiters].map(({ file }) => file));
+    if (!this.shelf.lasting) {
+      const file = this.#remotes.get(this.#reader.file)?.file;
+      const end = file ? Math.min(this.shelf.chunks(file), this.#reader.index + 1 + this.options.ahead) : 0;
+      for (let index = this.#reader.index + 1; index < end; index++) {
+        const job = take(file!.name, index);
+        if (job) return job;
+      }
+      return undefined;
+    }
+    for (const file of this.shelf.manifest.files) {
+      if (this.shelf.missing(file) === 0) continue;
+      for (let index = 0; index < this.shelf.chunks(file); index++) {
+        const job = take(file.name, index);
+        if (job) return job;
+      }
+    }
+    return this.#unsealed(this.shelf.manifest.files.map(({ name }) => name));
+  }
+
+  #unsealed(names: string[]): (() => Promise<void>) | undefined {
+    const { lasting } = this.shelf;
+    const name = names.find((name) => lasting && !this.#isSealed(name) && !this.#flying.has(`${name} seal`) && this.shelf.missing(this.#remotes.get(name)!.file) === 0);
+    if (name === undefined) return undefined;
+    this.#flying.add(`${name} seal`);
+    return () => this.#seal(this.#remotes.get(name)!.file).finally(() => this.#flying.delete(`${name} seal`));
+  }
+
+  async #fetch(remote: Remote, index: number, signal: AbortSignal): Promise<void> {
+    const { file } = remote;
+    const data = new Uint8Array(this.shelf.length(file, index));
+    let received = 0;
+    const onBytes = (bytes: number): void => {
+      received += bytes;
+      this.#inFlight += bytes;
+      this.#meter.at(() => this.shelf.bytes + this.#inFlight, file.name);
+    };
+    try {
+      await fetchRange(remote, index * this.shelf.manifest.chunkBytes, data, { policy: this.policy, signal, onBytes, onBusy: this.#busy });
+      await this.#arrived(file, index, data);
+      if (++this.#steady % STEADY === 0) this.#lanes = Math.min(this.policy.connections + MORE, this.#lanes + 1);
+    } catch (error) {
+      if (error instanceof NoRanges) this.#streamed.add(file.name);
+      else await this.#refuse(file, error);
+    } finally {
+      this.#inFlight -= received;
+    }
+  }
+
+  #busy = (): void => {
+    this.#steady = 0;
+    this.#lanes = Math.max(1, this.#lanes >> 1);
+  };
+
+  /** Takes a whole file in one stream; without storage only as fast as it is read. */
+  async #stream(remote: Remote, signal: AbortSignal): Promise<void> {
+    const { file } = remote;
+    const blank = (index: number): Uint8Array<ArrayBuffer> => new Uint8Array(this.shelf.length(file, index));
+    let index = 0;
+    let filled = 0;
+    let data = blank(0);
+    const restart = (): void => {
+      index = filled = 0;
+      data = blank(0);
+    };
+    const take = async (piece: Uint8Array): Promise<void> => {
+      for (let at = 0; at < piece.length; ) {
+        const part = piece.subarray(at, at + data.length - filled);
+        data.set(part, filled);
+        filled += part.length;
+        at += part.length;
+        if (filled < data.length) return;
+        while (!this.shelf.lasting && !this.#soon(file, index, signal)) await this.#poked;
+        await this.#arrived(file, index++, data);
+        filled = 0;
+        data = index < this.shelf.chunks(file) ? blank(index) : new Uint8Array(0);
+      }
+    };
+    try {
+      await fetchWhole(remote, restart, take, { policy: this.policy, signal, onBusy: this.#busy });
+    } catch (error) {
+      if (!(error instanceof Rewind)) await this.#refuse(file, error);
+    }
+  }
+
+  /** Whether a stream may hand on this chunk now, with no storage to put it in. */
+  #soon(file: FileRecord, index: number, signal: AbortSignal): boolean {
+    if (signal.aborted) throw abortError();
+    for (const waiter of this.#waiters) if (waiter.file === file.name && waiter.index < index && !this.shelf.has(file.name, waiter.index)) throw new Rewind();
+    return this.#reader.file === file.name && index <= this.#reader.index + Math.max(1, this.options.ahead);
+  }
+
+  async #arrived(file: FileRecord, index: number, data: Uint8Array<ArrayBuffer>): Promise<void> {
+    if (index === 0) sniff(file.name, data);
+    const known = this.shelf.hash(file.name, index);
+    if (known) {
+      if (equal(known, await sha256(data))) return;
+      throw new Changed(file.name, 'other bytes', 'those already here');
+    }
+    const awaited = [...this.#waiters].some((waiter) => waiter.file === file.name && waiter.index === index);
+    if (file.sha256) this.#wholeHash(file).offer(index, data, this.policy.connections);
+    if (!(await this.shelf.put(file.name, index, data, awaited))) throw new Changed(file.name, 'other bytes', 'those that were here');
+    const last = this.shelf.missing(file) === 0 || (!this.shelf.lasting && this.#whole.get(file.name)?.next === this.shelf.chunks(file));
+    if (last) await this.#seal(file);
+    this.#settle();
+  }
+
+  #wholeHash(file: FileRecord): WholeHash {
+    const known = this.#whole.get(file.name) ?? new WholeHash();
+    this.#whole.set(file.name, known);
+    return known;
+  }
+
+  /** Compares a file, all of whose chunks are here, with what the hub says of it. @throws SourceError */
+  async #seal(file: FileRecord): Promise<void> {
+    if (this.#isSealed(file.name)) return;
+    const wanted = file.sha256 ?? file.gitId;
+    const found = file.sha256 ? await this.#sha256(file) : await this.#gitId(file);
+    if (this.shelf.lasting && this.shelf.missing(file) > 0) return; // a chunk was found damaged: when it is back
+    if (!found || found === wanted) {
+      this.#sealed.add(file.name);
+      this.#settle();
+      return;
+    }
+    this.#whole.delete(file.name);
+    await this.shelf.drop(file.name);
+    if (!this.#handed.has(file.name) && !this.#retried.has(file.name)) return void this.#retried.add(file.name);
+    throw new RivuletError('SourceError', {
+      what: `${file.name} arrived damaged`,
+      got: `hash ${found}`,
+      wanted,
+      cure: 'Nothing of it was kept: load it again, and if it happens again, from another hub address.',
+    });
+  }
+
+  async #sha256(file: FileRecord): Promise<string | undefined> {
+    const whole = this.#wholeHash(file);
+    while (whole.next < this.shelf.chunks(file)) {
+      const data = await this.shelf.get(file.name, whole.next);
+      if (!data) return undefined;
+      whole.offer(whole.next, data, 0);
+    }
+    return whole.digest();
+  }
+
+  async #gitId(file: FileRecord): Promise<string | undefined> {
+    if (!file.gitId || this.shelf.chunks(file) > 1 || !globalThis.crypto?.subtle) return undefined;
+    const data = file.size > 0 ? await this.shelf.get(file.name, 0) : new Uint8Array(0);
+    if (!data) return undefined;
+    const head = new TextEncoder().encode(`blob ${file.size}\0`);
+    const object = new Uint8Array(head.length + data.length);
+    object.set(head);
+    object.set(data, head.length);
+    return hex(new Uint8Array(await crypto.subtle.digest('SHA-1', object)));
+  }
+
+  /** What was kept of a file that is another, or none, goes. Passes the error on. */
+  async #refuse(file: FileRecord, error: unknown): Promise<never> {
+    if (error instanceof Worthless) {
+      this.#whole.delete(file.name);
+      await this.shelf.drop(file.name);
+    }
+    throw error;
+  }
+}
+
+/** SHA-256 of a whole file whose chunks come nearly in order: those that are early wait, if there is room. */
+class WholeHash {
+  readonly #hash = new Sha256();
+  readonly #early = new Map<number, Uint8Array>();
+  #digest?: string;
+  next = 0;
+
+  offer(index: number, data: Uint8Array, room: number): void {
+    if (index > this.next && this.#early.size < room) this.#early.set(index, data);
+    if (index !== this.next) return;
+    this.#hash.update(data);
+    for (this.next++; this.#early.has(this.next); this.next++) {
+      this.#hash.update(this.#early.get(this.next)!);
+      this.#early.delete(this.next);
+    }
+  }
+
+  digest = (): string => (this.#digest ??= hex(this.#hash.digest()));
+}

@@ -1,0 +1,42 @@
+export interface Progress {
+  phase: 'resolve' | 'download' | 'read' | 'load' | 'compile' | 'ready';
+  bytes: number;
+  total: number;
+  /** bytes per second, over the last few seconds */
+  rate: number;
+  /** seconds */
+  eta?: number;
+  file?: string;
+}
+
+const WINDOW = 5000; // milliseconds over which the rate is taken
+const BETWEEN = 100; // milliseconds between two calls at least
+
+/** Turns byte counts into progress calls: not too many, with a rate that does not jump. */
+export class Meter {
+  readonly #samples: { time: number; bytes: number }[] = [];
+  #last?: Progress;
+  #told = -Infinity;
+
+  constructor(
+    readonly phase: Progress['phase'],
+    readonly total: number,
+    readonly onProgress?: (progress: Progress) => void,
+  ) {}
+
+  /** @param count the bytes so far, asked only when a call is due */
+  at(count: () => number, file?: string, last = false): void {
+    const time = performance.now();
+    if (!this.onProgress || (time - this.#told < BETWEEN && !last)) return;
+    const bytes = count();
+    this.#samples.push({ time, bytes });
+    while (this.#samples.length > 2 && time - this.#samples[0].time > WINDOW) this.#samples.shift();
+    const first = this.#samples[0];
+    const rate = time > first.time ? Math.max(0, ((bytes - first.bytes) / (time - first.time)) * 1000) : 0;
+    const same = this.#last?.bytes === bytes;
+    this.#last = { phase: this.phase, bytes, total: this.total, rate, ...(rate > 0 && { eta: (this.total - bytes) / rate }), ...(file && { file }) };
+    if (same) return;
+    this.#told = time;
+    this.onProgress(this.#last);
+  }
+}

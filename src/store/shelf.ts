@@ -1,0 +1,176 @@
+/**
+ * Where the chunks of one opened model lie: in the cache, or, without one, a few of them in memory. Every chunk is checked against its hash
+ * the first time it is read; the last few read stay in memory, for readers ask for less than a chunk at a time.
+ */
+import { chunkCount, chunkLength, type Cache, type Manifest } from './database';
+import { equal, sha256 } from './sha256';
+
+const KEPT = 4; // chunks in memory: the one being read, two read ahead, one behind
+const KEPT_UNCACHED = 10;
+
+export class Shelf {
+  /** SHA-256 of the chunks that are here, by file and index */
+  #hashes = new Map<string, Map<number, Uint8Array<ArrayBuffer>>>();
+  /** most recently used last */
+  readonly #memory = new Map<string, Promise<Uint8Array<ArrayBuffer> | undefined>>();
+  readonly #checked = new Set<string>();
+  /** chunks that lie in memory only */
+  readonly #volatile = new Set<string>();
+  /** hashes of chunks that were found damaged: what is fetched instead must have them */
+  readonly #expected = new Map<string, Uint8Array<ArrayBuffer>>();
+  #cache?: Cache;
+  #full = false;
+
+  constructor(
+    public manifest: Manifest,
+    cache: Cache | undefined,
+    /** told once, when the storage takes no more */
+    readonly onFull: (error: unknown) => void = () => {},
+    /** 'first': each chunk is hashed at its first read; 'always': at every read from disk */
+    readonly check: 'first' | 'always' = 'first',
+  ) {
+    this.#cache = cache;
+  }
+
+  /** Chunks are kept: false without storage and once it is full */
+  get lasting(): boolean {
+    return this.#cache !== undefined && !this.#full;
+  }
+
+  /** Looks at what is in the cache now, after other tabs may have written. */
+  async refresh(): Promise<void> {
+    if (!this.#cache) return;
+    const hashes = await this.#cache.hashes(this.manifest.id);
+    for (const at of this.#volatile) {
+      const [file, index] = JSON.parse(at) as [string, number];
+      ensure(hashes, file).set(index, this.hash(file, index)!);
+    }
+    this.#hashes = hashes;
+    const manifest = await this.#cache.manifest(this.manifest.id);
+    if (manifest) this.manifest = manifest;
+  }
+
+  has = (file: string, index: number): boolean => this.#hashes.get(file)?.has(index) ?? false;
+
+  hash = (file: string, index: number): Uint8Array<ArrayBuffer> | undefined => this.#hashes.get(file)?.get(index);
+
+  chunks = (file: { size: number }): number => chunkCount(file.size, this.manifest.chunkBytes);
+
+  length = (file: { size: number }, index: number): number => chunkLength(file.size, this.manifest.chunkBytes, index);
+
+  missing = (file: { name: string; size: number }): number => this.chunks(file) - (this.#hashes.get(file.name)?.size ?? 0);
+
+  /** Bytes that are here, of all files. */
+  get bytes(): number {
+    let sum = 0;
+    for (const file of this.manifest.files) for (const index of this.#hashes.get(file.name)?.keys() ?? []) sum += Math.max(0, this.length(file, index));
+    return sum;
+  }
+
+  /**
+   * Puts a chunk away.
+   * @param keep leaves it in memory too, for a reader that waits for it
+   * @returns false if the chunk replaces a damaged one and is not the same
+   */
+  async put(file: string, index: number, data: Uint8Array<ArrayBuffer>, keep: boolean): Promise<boolean> {
+    const hash = await sha256(data);
+    const at = key(file, index);
+    const expected = this.#expected.get(at);
+    if (expected && !equal(expected, hash)) return false;
+    this.#expected.delete(at);
+    if (this.lasting) {
+      try {
+        await this.#cache!.putChunk(this.manifest, { file, index, data, hash });
+      } catch (error) {
+        this.#full = true; // QuotaExceededError, or a storage that fails otherwise: the load goes on without it
+        this.onFull(error);
+      }
+    }
+    this.#checked.add(at);
+    ensure(this.#hashes, file).set(index, hash);
+    if (!this.lasting) this.#volatile.add(at);
+    if (keep || !this.lasting) this.#remember(at, Promise.resolve(data));
+    return true;
+  }
+
+  /** The bytes of a chunk, checked; undefined if it is not here, or was and is damaged or gone: then it is forgotten and `has` is false. */
+  get(file: string, index: number): Promise<Uint8Array<ArrayBuffer> | undefined> {
+    const at = key(file, index);
+    const known = this.#memory.get(at);
+    const chunk = known ?? this.#load(file, index);
+    this.#remember(at, chunk);
+    if (!known) chunk.then((data) => data ?? this.#memory.delete(at), () => this.#memory.delete(at));
+    return chunk;
+  }
+
+  /** Starts to read a chunk that will be wanted soon. */
+  ahead(file: string, index: number): void {
+    if (this.has(file, index) && !this.#memory.has(key(file, index))) this.get(file, index).catch(() => {});
+  }
+
+  async #load(file: string, index: number): Promise<Uint8Array<ArrayBuffer> | undefined> {
+    const hash = this.hash(file, index);
+    const record = this.manifest.files.find(({ name }) => name === file);
+    if (!hash || !record || !this.#cache) return this.#forget(file, index);
+    const stored = await this.#cache.chunk(this.manifest.id, file, index);
+    if (!stored || stored.byteLength !== this.length(record, index)) return this.#forget(file, index);
+    const data = new Uint8Array(stored);
+    const at = key(file, index);
+    if (this.check === 'always' || !this.#checked.has(at)) {
+      if (!equal(await sha256(data), hash)) return this.#forget(file, index);
+      this.#checked.add(at);
+    }
+    return data;
+  }
+
+  async #forget(file: string, index: number): Promise<undefined> {
+    const hash = this.hash(file, index);
+    this.#hashes.get(file)?.delete(index);
+    if (!this.#cache || !hash) return;
+    this.#expected.set(key(file, index), hash);
+    await this.#cache.amend(this.manifest.id, (manifest) => ({ ...manifest, state: 'partial' }));
+    await this.#cache.deleteChunk(this.manifest.id, file, index);
+    this.manifest = { ...this.manifest, state: 'partial' };
+  }
+
+  /** Forgets a file, in memory and in the cache. */
+  async drop(file: string): Promise<void> {
+    const count = this.#hashes.get(file)?.size ?? 0;
+    for (const index of this.#hashes.get(file)?.keys() ?? []) {
+      for (const keys of [this.#memory, this.#checked, this.#volatile, this.#expected]) keys.delete(key(file, index));
+    }
+    this.#hashes.delete(file);
+    if (count === 0 || !this.#cache) return;
+    this.manifest = { ...this.manifest, state: 'partial' };
+    if (this.bytes === 0) return await this.#cache.deleteModel(this.manifest.id);
+    await this.#cache.amend(this.manifest.id, (manifest) => ({ ...manifest, state: 'partial' }));
+    await this.#cache.deleteFile(this.manifest.id, file);
+  }
+
+  /** All is here and was compared with what the hub says. */
+  async complete(): Promise<void> {
+    if (!this.lasting) return;
+    this.manifest = { ...this.manifest, state: 'complete', lastUsed: Date.now() };
+    await this.#cache!.amend(this.manifest.id, (manifest) => ({ ...manifest, state: 'complete', lastUsed: Date.now() }));
+  }
+
+  #remember(at: string, chunk: Promise<Uint8Array<ArrayBuffer> | undefined>): void {
+    this.#memory.delete(at);
+    this.#memory.set(at, chunk);
+    for (const oldest of this.#memory.keys()) {
+      if (this.#memory.size <= (this.lasting ? KEPT : KEPT_UNCACHED)) break;
+      this.#memory.delete(oldest);
+      if (!this.#volatile.delete(oldest)) continue;
+      const [file, index] = JSON.parse(oldest) as [string, number];
+      this.#hashes.get(file)?.delete(index); // it lay nowhere else: it is missing again
+    }
+  }
+}
+
+const key = (file: string, index: number): string => JSON.stringify([file, index]);
+
+function ensure<T>(hashes: Map<string, Map<number, T>>, file: string): Map<number, T> {
+  const found = hashes.get(file) ?? new Map<number, T>();
+  hashes.set(file, found);
+  return found;
+}
