@@ -83,7 +83,7 @@ function assignSlots(nodes: Node[], output: PlanAct): Slot[] {
   nodes.forEach((node, i) => {
     const out = node.out;
     const dying = inputs(node).filter((x) => lastUse.get(x) === i);
-    const inPlace = node.op === 'linear' && node.add && node.add.rows === out.rows && dying.includes(node.add) ? node.add : undefined;
+    const inPlace = node.op === 'linear' && node.add && node.add !== node.x && node.add.rows === out.rows && dying.includes(node.add) ? node.add : undefined;
     if (inPlace) out.slot = inPlace.slot;
     else {
       const at = free.findIndex((s) => slots[s].rows === out.rows);
