@@ -1,0 +1,50 @@
+import type { Generation } from '../engine/generate';
+import { abortError } from '../errors';
+
+/**
+ * Text as it comes, once. The generation begins at once and does not wait for its reader; nothing is lost in between. Leaving the loop aborts it.
+ * An abort by the caller's signal ends the iteration with AbortError.
+ */
+export interface TextStream extends AsyncIterable<string> {
+  /** The whole; after an abort with `finish: 'abort'` and the text so far. Rejects with what made the generation fail. */
+  readonly result: Promise<Generation>;
+}
+
+export function createStream(run: (emit: (text: string) => void, signal: AbortSignal) => Promise<Generation>, signal?: AbortSignal): TextStream {
+  const controller = new AbortController();
+  const abort = (): void => controller.abort();
+  if (signal?.aborted) abort();
+  signal?.addEventListener('abort', abort);
+
+  const pieces: string[] = [];
+  let ended = false;
+  let failure: unknown;
+  let wake = (): void => undefined;
+  const emit = (text: string): void => {
+    pieces.push(text);
+    wake();
+  };
+
+  const result = run(emit, controller.signal).finally(() => signal?.removeEventListener('abort', abort));
+  const end = (error?: unknown): void => {
+    ended = true;
+    failure = error;
+    wake();
+  };
+  result.then(({ finish }) => end(finish === 'abort' && signal?.aborted ? abortError() : undefined), end);
+
+  async function* iterate(): AsyncGenerator<string, void> {
+    try {
+      for (;;) {
+        while (pieces.length) yield pieces.shift()!;
+        if (ended) break;
+        await new Promise<void>((resolve) => (wake = resolve));
+      }
+      if (failure) throw failure;
+    } finally {
+      abort();
+    }
+  }
+  const iterator = iterate();
+  return { result, [Symbol.asyncIterator]: () => iterator };
+}

@@ -1,0 +1,24 @@
+/** What Comlink does not carry by itself: an AbortSignal as an argument. Imported on both sides. */
+import { transferHandlers, type TransferHandler } from 'comlink';
+
+interface Wired {
+  aborted: boolean;
+  port: MessagePort;
+}
+
+const handler: TransferHandler<AbortSignal, Wired> = {
+  canHandle: (value): value is AbortSignal => value instanceof AbortSignal,
+  serialize(signal) {
+    const { port1, port2 } = new MessageChannel();
+    signal.addEventListener('abort', () => port1.postMessage('abort'), { once: true });
+    return [{ aborted: signal.aborted, port: port2 }, [port2]];
+  },
+  deserialize({ aborted, port }) {
+    const controller = new AbortController();
+    if (aborted) controller.abort();
+    else port.onmessage = () => controller.abort();
+    return controller.signal;
+  },
+};
+
+transferHandlers.set('AbortSignal', handler);
