@@ -1,0 +1,239 @@
+import { resolveObjectURL } from 'node:buffer';
+import { Worker as NodeThread } from 'node:worker_threads';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import type { Config } from '../../model/config';
+import { forward, type Lfm2 } from '../../model/lfm2';
+import type { Matrix } from '../../model/ops';
+import type { Dtype } from '../../tensor/dtype';
+import type { Backend, Runner } from '../backend';
+import { CASES, noise, runCase, write } from '../conformance';
+import { record } from '../plan';
+import { openReference } from '../reference/backend';
+import { GREEDY, sample, type Sampling } from '../sampling';
+import { openWasm } from './backend';
+
+/** What threads.ts needs of a web worker, on a thread of Node. */
+class NodeWorker {
+  onmessage: ((event: { data: unknown }) => void) | null = null;
+  onerror: ((event: { message: string }) => void) | null = null;
+  private readonly thread: Promise<NodeThread>;
+
+  constructor(url: string) {
+    const prelude = `const { parentPort } = require('node:worker_threads'); const postMessage = (m) => parentPort.postMessage(m);
+      var onmessage, onunhandledrejection; parentPort.on('message', (data) => onmessage({ data }));`;
+    this.thread = resolveObjectURL(url)!.text().then((source) => {
+      const thread = new NodeThread(prelude + source, { eval: true });
+      thread.on('message', (data) => this.onmessage?.({ data }));
+      thread.on('error', (error) => this.onerror?.({ message: String(error) }));
+      return thread;
+    });
+  }
+
+  postMessage(message: unknown): void {
+    void this.thread.then((thread) => thread.postMessage(message));
+  }
+
+  terminate(): void {
+    void this.thread.then((thread) => thread.terminate());
+  }
+}
+
+beforeAll(() => void vi.stubGlobal('Worker', NodeWorker));
+afterAll(() => void vi.unstubAllGlobals());
+
+const open = async (threads: number, options = {}): Promise<Backend> => {
+  const backend = await openWasm({ threads, variant: 'simd', ...options });
+  await backend.reserve(8 << 20);
+  return backend;
+};
+
+const config: Config = {
+  vocabSize: 131, hiddenSize: 256, ffnSize: 288, layers: ['conv', 'attention', 'conv', 'attention'], heads: 6, kvHeads: 2, headDim: 32,
+  convLength: 3, normEps: 1e-5, ropeTheta: 10000, contextLength: 1000,
+}; // prettier-ignore
+
+/** A small model of every kind of op and several formats. */
+async function smallModel(backend: Backend): Promise<Lfm2> {
+  const { vocabSize: V, hiddenSize: D, ffnSize: F, heads: H, kvHeads: K, headDim: d } = config;
+  const matrix = (name: string, rows: number, cols: number, ...dtypes: Dtype[]): Promise<Matrix> => {
+    const part = Math.floor(rows / dtypes.length);
+    const segments = dtypes.map((dtype, i) => ({ name: `${name}.${i}`, dtype, rows: i === dtypes.length - 1 ? rows - part * i : part }));
+    return write(backend, { name, rows, cols, segments });
+  };
+  const vector = (name: string, length: number) => {
+    const next = noise(name);
+    return backend.vector(name, Float32Array.from({ length }, () => 0.5 + next() / 2 ** 32));
+  };
+  const embed = await matrix('embed', V, D, 'Q6_K');
+  const layers = [];
+  for (const [i, kind] of config.layers.entries()) {
+    const ffn = {
+      operatorNorm: vector(`${i}.norm`, D), ffnNorm: vector(`${i}.ffn`, D), w1: await matrix(`${i}.w1`, F, D, 'Q4_0'),
+      w3: await matrix(`${i}.w3`, F, D, 'Q4_0'), w2: await matrix(`${i}.w2`, D, F, i === 1 ? 'F16' : 'Q8_0'),
+    }; // prettier-ignore
+    if (kind === 'conv') layers.push({ kind, ...ffn, inProj: await matrix(`${i}.in`, 3 * D, D, 'Q8_0'), taps: vector(`${i}.taps`, 3 * D), outProj: await matrix(`${i}.out`, D, D, 'Q4_0') });
+    else layers.push({ kind, ...ffn, qkvProj: await matrix(`${i}.qkv`, (H + 2 * K) * d, D, 'Q4_0', 'Q6_K'), qNorm: vector(`${i}.q`, d), kNorm: vector(`${i}.k`, d), outProj: await matrix(`${i}.o`, D, H * d, 'Q8_0') });
+  }
+  return { embed, layers, embeddingNorm: vector('final', D), head: embed } as Lfm2;
+}
+
+async function smallRunner(backend: Backend, chunk: number): Promise<Runner> {
+  const weights = await smallModel(backend);
+  return backend.compile(record((op) => forward(op, config, weights)), { contextLength: 1000, chunk });
+}
+
+const tokens = (n: number, name = 'tokens'): Uint32Array => {
+  const next = noise(name);
+  return Uint32Array.from({ length: n }, () => next() % config.vocabSize);
+};
+
+async function feed(runner: Runner, all: Uint32Array, piece: number): Promise<void> {
+  for (let at = 0; at < all.length; at += piece) await runner.prefill(all.slice(at, at + piece));
+}
+
+async function logitsOf(runner: Runner, all: Uint32Array, piece: number): Promise<Float32Array> {
+  runner.rewind(0);
+  await feed(runner, all, piece);
+  return runner.logits();
+}
+
+describe('ops against plain loops', () => {
+  const names = /shortConv|attend|last|embed F32|F32.*bias|swiglu F32/;
+  it.each(CASES.filter(({ name }) => names.test(name)))('$name', async (one) => {
+    const wanted = await runCase(one, openReference());
+    for (const threads of [1, 2]) {
+      const backend = await open(threads, { exact: true });
+      const got = await runCase(one, backend);
+      await backend.dispose();
+      wanted.forEach(({ run, values }, i) => {
+        const rms = Math.sqrt(values.reduce((sum, v) => sum + v * v, 0) / values.length);
+        const worst = values.reduce((max, v, j) => Math.max(max, Math.abs(v - got[i].values[j])), 0);
+        expect(worst / rms, `${run}, ${threads} threads`).toBeLessThan(1e-4);
+      });
+    }
+  });
+});
+
+describe('the same bits', () => {
+  it('for 1 … 4 threads and any chunks', async () => {
+    const prompt = tokens(530); // three pages of attention
+    const outcomes: [string, Float32Array, Uint32Array][] = [];
+    for (const threads of [1, 2, 3, 4]) {
+      const backend = await open(threads);
+      const runner = await smallRunner(backend, 530);
+      expect(backend.info.threads).toBe(threads);
+      for (const piece of threads === 1 ? [530, 100, 3, 1] : [530, 1]) {
+        const logits = await logitsOf(runner, prompt, piece);
+        outcomes.push([`${threads} threads, pieces of ${piece}`, logits, await runner.decode(5, GREEDY)]);
+      }
+      await backend.dispose();
+    }
+    for (const [name, logits, greedy] of outcomes) {
+      expect(logits, name).toEqual(outcomes[0][1]);
+      expect(greedy, name).toEqual(outcomes[0][2]);
+    }
+    expect(outcomes[0][1].every(Number.isFinite)).toBe(true);
+  });
+});
+
+describe('state', () => {
+  it('goes back by position, as far as the conv rings reach', async () => {
+    const backend = await open(1);
+    const runner = await smallRunner(backend, 64);
+    const other = tokens(20, 'other');
+    const wanted = await logitsOf(runner, Uint32Array.from([...tokens(280), ...other]), 64);
+
+    runner.rewind(0);
+    await feed(runner, tokens(310), 64);
+    await runner.decode(10, GREEDY);
+    expect(runner.position).toBe(319); // the tenth is pending
+    expect(runner.rewind(100)).toBe(false);
+    expect(runner.position).toBe(319);
+    expect(runner.rewind(400)).toBe(false);
+    expect(runner.rewind(280)).toBe(true);
+    await expect(runner.decode(1, GREEDY)).rejects.toMatchObject({ name: 'RequestError' });
+    await runner.prefill(other);
+    expect(await runner.logits()).toEqual(wanted);
+    expect(runner.rewind(0)).toBe(true);
+    await backend.dispose();
+  });
+
+  it('refuses what does not fit, and stays as it was', async () => {
+    const backend = await open(1);
+    const runner = await smallRunner(backend, 600);
+    await runner.prefill(tokens(600));
+    const before = await runner.logits();
+    await expect(runner.prefill(tokens(401))).rejects.toMatchObject({ name: 'ContextError' });
+    await expect(runner.prefill(tokens(601))).rejects.toMatchObject({ name: 'RequestError' });
+    await expect(runner.prefill(Uint32Array.of(131))).rejects.toMatchObject({ name: 'RequestError' });
+    await expect(runner.decode(402, GREEDY)).rejects.toMatchObject({ name: 'ContextError' });
+    expect([runner.position, await runner.logits()]).toEqual([600, before]);
+    expect(() => backend.matrix({ name: 'm', rows: 1, cols: 32, segments: [{ name: 'm', rows: 1, dtype: 'F32' }] }).finish()).toThrow(/missing/);
+    await backend.dispose();
+    await expect(runner.decode(1, GREEDY)).rejects.toMatchObject({ name: 'DeviceError' });
+  });
+
+  it('gives memory back, and names the size of what does not fit', async () => {
+    const backend = await open(1);
+    const embed = await write(backend, { name: 'e', rows: 10, cols: 64, segments: [{ name: 'e', rows: 10, dtype: 'F32' }] });
+    const before = backend.memory();
+    const runner = await backend.compile(record((op) => op.embed(embed)), { contextLength: 3000, chunk: 10 });
+    expect(backend.memory()).toBeGreaterThan(before);
+    runner.dispose();
+    expect(backend.memory()).toBe(before);
+    await backend.dispose();
+    const large = await openWasm({ threads: 1, variant: 'simd' });
+    expect(() => large.reserve(5e9)).toThrow(/5000 MB.*smaller/);
+  });
+});
+
+describe('the sampler', () => {
+  const V = 1003;
+  // row v of the table is the logits after token v, so that a draw depends on the last token
+  const table = (spread: number, ties: boolean): Float32Array => {
+    const next = noise(`table ${spread}`);
+    const unit = (): number => next() / 2 ** 32 + 2 ** -33;
+    return Float32Array.from({ length: V * V }, () => {
+      const normal = spread * Math.sqrt(-2 * Math.log(unit())) * Math.cos(2 * Math.PI * unit());
+      return ties ? Math.round(normal * 2) / 2 : normal;
+    });
+  };
+
+  it.each([
+    ['wide', 4, false],
+    ['flat', 0.3, false],
+    ['with ties', 3, true],
+  ] as const)('draws as its definition does: %s logits', async (_, spread, ties) => {
+    const values = table(spread, ties);
+    const backend = await open(1);
+    const writer = backend.matrix({ name: 'table', rows: V, cols: V, segments: [{ name: 'table', rows: V, dtype: 'F32' }] });
+    await writer.write(0, 0, new Uint8Array(values.buffer));
+    const embed = await writer.finish();
+    const runner = await backend.compile(record((op) => op.last(op.embed(embed))), { contextLength: 64, chunk: 32 });
+    const next = noise(`cases ${spread}`);
+    const pick = <T>(...choices: T[]): T => choices[next() % choices.length];
+
+    for (let i = 0; i < 150; i++) {
+      const s: Sampling = {
+        temperature: pick(0, 0.1, 0.3, 1, 2), topK: pick(0, 0, 1, 2, 15, 40, 500, 2000), topP: pick(1, 1, 0.1, 0.5, 0.9, 0.999),
+        minP: pick(0, 0, 0.05, 0.15, 0.9), repetitionPenalty: pick(1, 1.05, 1.3), frequencyPenalty: pick(0, 0, 0.4), presencePenalty: pick(0, 0, 0.7),
+        seed: next(), bias: pick(undefined, undefined, new Map([[5, 3.25], [V - 1, 9], [17, -1]])),
+        mask: pick(undefined, undefined, Uint32Array.from({ length: Math.ceil(V / 32) }, () => next() & next())),
+      }; // prettier-ignore
+      const prompt = Uint32Array.from({ length: 1 + (next() % 20) }, () => next() % V);
+      runner.rewind(0);
+      await runner.prefill(prompt);
+      const drawn = [...(await runner.decode(3, s)), ...(await runner.decode(1, s))];
+
+      const history = [...prompt];
+      const wanted = drawn.map(() => {
+        const last = history[history.length - 1];
+        const token = sample(values.slice(last * V, (last + 1) * V), s, history, prompt.length, history.length);
+        history.push(token);
+        return token;
+      });
+      expect(drawn, JSON.stringify({ ...s, mask: !!s.mask, bias: !!s.bias })).toEqual(wanted);
+    }
+    await backend.dispose();
+  });
+});
