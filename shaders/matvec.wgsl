@@ -10,12 +10,13 @@ const VALUES: u32 = COLS + select(0u, (COLS + 3u) / 4u, NORMED);
 @compute @workgroup_size(group_size)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
   let group = wid.y * grid.x + wid.x;
-  var total: array<vec4<f32>, VALUES>; // [t] of the 4 rows, then Σ x² of 4 tokens each
+  var total = array<vec4<f32>, VALUES>(); // [t] of the 4 rows, then Σ x² of 4 tokens each
   for (var unit = lid; unit < units; unit += group_size) {
     let u = w_unit(group, unit);
     for (var s = 0u; s < SCALES; s++) {
-      var dots: array<vec4<f32>, COLS>;
-      var sum: array<f32, COLS>;
+      // zeroed in words: Tint 156 keeps the array of the iteration before where a bare `var` should be zero
+      var dots = array<vec4<f32>, COLS>();
+      var sum = array<f32, COLS>();
       for (var k = s * (TILES / SCALES); k < (s + 1u) * (TILES / SCALES); k++) {
         let tile = w_tile(u, k);
         let i = unit * TILES + k;

@@ -1,0 +1,22 @@
+// group_sums — adds up each of VALUES vectors over the workgroup by subgroup operations; the totals lie in sums[0 … VALUES).
+// Any subgroup size from 4 to 128. Assumes that subgroups take invocations in order of lid.
+enable subgroups;
+
+override group_size: u32 = 64u; // a power of two, 32 … 256
+
+var<workgroup> sums: array<vec4<f32>, group_size / 4u * VALUES>; // [subgroup][value]
+
+fn group_sums(values: ptr<function, array<vec4<f32>, VALUES>>, lid: u32) {
+  let lanes = subgroupAdd(1u);
+  for (var i = 0u; i < VALUES; i++) {
+    let part = subgroupAdd((*values)[i]);
+    if (lid % lanes == 0u) { sums[lid / lanes * VALUES + i] = part; }
+  }
+  workgroupBarrier();
+  if (lid < VALUES) {
+    var total = sums[lid];
+    for (var i = 1u; i * lanes < group_size; i++) { total += sums[i * VALUES + lid]; }
+    sums[lid] = total;
+  }
+  workgroupBarrier();
+}
