@@ -250,7 +250,7 @@ async function loadModel(
         chat: Boolean((checkpoint.tokenizer.config as { chat_template?: unknown }).chat_template),
         loadMs: performance.now() - start,
       };
-      onProgress?.({ phase: 'ready', bytes, total: bytes, rate: 0 });
+      await onProgress?.({ phase: 'ready', bytes, total: bytes, rate: 0 }); // over Comlink: all of them have arrived
       return {
         info,
         backend,

@@ -1,0 +1,217 @@
+import { describe, expect, it } from 'vitest';
+import type { Runner } from '../backend/backend';
+import { createTokenizer } from '../text/tokenizer';
+import { generate, type Pace, type Session } from './generate';
+import { samplingDefaults, settle, type GenerateOptions } from './request';
+
+/** Bytes as tokens, and two special ones. */
+const BOS = 256;
+const END = 257;
+const V = 258;
+const printable = (b: number): boolean => (b >= 0x21 && b <= 0x7e) || (b >= 0xa1 && b <= 0xac) || b >= 0xae;
+let next = 0x100;
+const tokenizer = createTokenizer(
+  {
+    added_tokens: [
+      { id: BOS, content: '<|bos|>', special: true },
+      { id: END, content: '<|end|>', special: true },
+    ],
+    normalizer: null,
+    pre_tokenizer: { type: 'ByteLevel', add_prefix_space: false, use_regex: false },
+    post_processor: null,
+    decoder: { type: 'ByteLevel' },
+    model: { type: 'BPE', vocab: Object.fromEntries([...Array(256).keys()].map((b) => [String.fromCharCode(printable(b) ? b : next++), b])), merges: [], ignore_merges: true },
+  },
+  { bos_token: '<|bos|>' },
+);
+const utf8 = (text: string): number[] => [...new TextEncoder().encode(text)];
+
+interface Scripted {
+  runner: Runner;
+  /** 'prefill 0+3', 'decode 2', 'rewind 1' in order */
+  calls: string[];
+  state: number[];
+}
+
+/** A runner that says what a script says, by the number of tokens read; `ring` is how far it can go back. */
+function scripted(script: (position: number, state: readonly number[]) => number, { ring = Infinity, ms = 0 } = {}): Scripted {
+  const calls: string[] = [];
+  const state: number[] = [];
+  let pending: number | undefined;
+  let turn: Promise<unknown> = Promise.resolve();
+  const later = <T>(value: T): Promise<T> => (turn = turn.then(() => new Promise((resolve) => setTimeout(resolve, ms)))).then(() => value) as Promise<T>;
+  const runner: Runner = {
+    get position() {
+      return state.length;
+    },
+    prefill(tokens) {
+      calls.push(`prefill ${state.length}+${tokens.length}`);
+      pending = undefined;
+      state.push(...tokens);
+      return later(undefined);
+    },
+    decode(steps) {
+      calls.push(`decode ${steps}`);
+      const out = Uint32Array.from({ length: steps }, () => {
+        if (pending !== undefined) state.push(pending);
+        return (pending = script(state.length, state));
+      });
+      return later(out);
+    },
+    rewind(position) {
+      calls.push(`rewind ${position}`);
+      if (position > 0 && state.length - position > ring) return false;
+      state.length = position;
+      pending = undefined;
+      return true;
+    },
+    logits: async () => new Float32Array(V),
+    describe: () => 'scripted',
+    dispose: () => undefined,
+  };
+  return { runner, calls, state };
+}
+
+const session = (runner: Runner, pace: Partial<Pace> = {}, contextLength = 64): Session => ({
+  runner,
+  tokenizer,
+  contextLength,
+  vocabSize: V,
+  eosIds: [END],
+  pace: { chunk: 4, windows: 1, longest: 1, ...pace },
+  read: [],
+});
+
+async function run(s: Session, prompt: number[], options: GenerateOptions = {}, signal?: AbortSignal, onText?: (text: string) => void) {
+  const pieces: string[] = [];
+  const request = settle({ temperature: 0, ...options }, samplingDefaults({}), V);
+  const result = await generate(s, prompt, request, (text) => (pieces.push(text), onText?.(text)), signal);
+  return { pieces, result };
+}
+
+const sayFrom = (prompt: number[], text: string) => (position: number) => [...utf8(text), END][position - prompt.length] ?? 0x2e;
+const prompt = [BOS, ...utf8('hello')];
+
+describe.each<[string, Partial<Pace>]>([
+  ['one token at a time', {}],
+  ['two windows under way', { windows: 2, longest: 8 }],
+])('generate, %s', (_, pace) => {
+  it('streams whole characters until the end token', async () => {
+    const { runner, calls } = scripted(sayFrom(prompt, 'a🦀b'));
+    const { pieces, result } = await run(session(runner, pace), prompt);
+    expect(pieces).toEqual(['a', '🦀', 'b']);
+    expect(result).toMatchObject({ text: 'a🦀b', finish: 'stop', promptTokens: 6, reusedTokens: 0, tokens: 7 });
+    expect(calls.filter((call) => call.startsWith('prefill'))).toEqual(['prefill 0+4', 'prefill 4+2']);
+  });
+
+  it('stops at a stop string across tokens, and shows nothing of it', async () => {
+    const { runner } = scripted(sayFrom(prompt, 'one END two'));
+    const { pieces, result } = await run(session(runner, pace), prompt, { stop: 'END' });
+    expect(result).toMatchObject({ text: 'one ', finish: 'stop', tokens: 7 });
+    expect(pieces.join('')).toBe('one ');
+  });
+
+  it('ends at maxTokens, with what was held back', async () => {
+    const { runner, state } = scripted(sayFrom(prompt, 'one END'));
+    const { result } = await run(session(runner, pace), prompt, { stop: 'END', maxTokens: 5 });
+    expect(result).toMatchObject({ text: 'one E', finish: 'length', tokens: 5 });
+    expect(state.length).toBeLessThanOrEqual(prompt.length + 4);
+  });
+
+  it('ends at the end of the context, and a cut character becomes U+FFFD', async () => {
+    const { runner, state } = scripted((at) => utf8('🦀')[(at - prompt.length) % 4]);
+    const { result } = await run(session(runner, pace, 12), prompt);
+    expect(result).toMatchObject({ text: '🦀\ufffd', finish: 'length', tokens: 6 });
+    expect(state.length).toBeLessThan(12);
+  });
+
+  it('ends within 50 ms of an abort, with the text so far', async () => {
+    const controller = new AbortController();
+    const { runner } = scripted(() => 0x61, { ms: 1 });
+    let aborted = 0;
+    let seen = 0;
+    const { result, pieces } = await run(session(runner, pace, 10_000), prompt, {}, controller.signal, () => {
+      if (seen++ !== 40) return;
+      aborted = performance.now();
+      controller.abort();
+    });
+    expect(performance.now() - aborted).toBeLessThan(50 * 3); // timers of a busy machine
+    expect(result.finish).toBe('abort');
+    expect(result.text).toBe(pieces.join(''));
+    expect(result.text.length).toBeGreaterThan(40);
+  });
+
+  it('leaves a state from which the next turn continues', async () => {
+    const { runner, state } = scripted((at) => [...utf8('abc'), END][at - prompt.length] ?? 0x78);
+    const s = session(runner, pace);
+    await run(s, prompt);
+    const turn = [...prompt, ...utf8('abc'), END, ...utf8('more')];
+    const { result } = await run(s, turn, { maxTokens: 1 });
+    expect(result.reusedTokens).toBeGreaterThanOrEqual(prompt.length + 3);
+    expect(state).toEqual(turn);
+    expect(s.read).toEqual(turn);
+  });
+
+  it('fails with the runner, and begins anew after that', async () => {
+    const good = scripted(sayFrom(prompt, 'ab'));
+    let broken = true;
+    const runner: Runner = { ...good.runner, get position() { return good.runner.position; }, decode: (n, how) => (broken ? Promise.reject(new Error('lost')) : good.runner.decode(n, how)) };
+    const s = session(runner, pace);
+    await expect(run(s, prompt)).rejects.toThrow('lost');
+    broken = false;
+    expect((await run(s, prompt)).result).toMatchObject({ text: 'ab', reusedTokens: 0 });
+  });
+});
+
+describe('generate', () => {
+  it('refuses a prompt that leaves no room, before any work', async () => {
+    const { runner, calls } = scripted(() => END);
+    await expect(run(session(runner, {}, 6), prompt)).rejects.toMatchObject({ name: 'ContextError', message: expect.stringMatching(/6 tokens.*fewer than 6/) });
+    await expect(run(session(runner), [])).rejects.toMatchObject({ name: 'RequestError' });
+    await expect(run(session(runner), [V])).rejects.toMatchObject({ name: 'RequestError' });
+    expect(calls).toEqual([]);
+  });
+
+  it('ends an abort between two chunks of the prompt, which the next call then continues', async () => {
+    const controller = new AbortController();
+    const { runner, calls } = scripted(sayFrom([], ''));
+    const long = Array.from({ length: 20 }, (_, i) => i);
+    const s = session({ ...runner, get position() { return runner.position; }, prefill: (tokens) => (runner.position >= 4 && controller.abort(), runner.prefill(tokens)) });
+    const { result } = await run(s, long, {}, controller.signal);
+    expect(result).toMatchObject({ text: '', finish: 'abort', tokens: 0 });
+    expect(calls).toEqual(['prefill 0+4', 'prefill 4+4']);
+    expect((await run(s, long, { maxTokens: 1 })).result.reusedTokens).toBe(8);
+  });
+
+  it('grows its windows no longer than a stop may take', async () => {
+    const fast = scripted(() => 0x61);
+    await run(session(fast.runner, { windows: 2, longest: 16 }, 400), prompt, { maxTokens: 200 });
+    expect(fast.calls.filter((call) => call.startsWith('decode')).slice(0, 8).map((call) => Number(call.slice(7)))).toEqual(expect.arrayContaining([1, 2, 4, 8, 16]));
+    const slow = scripted(() => 0x61, { ms: 30 });
+    await run(session(slow.runner, { windows: 2, longest: 16 }, 400), prompt, { maxTokens: 8 });
+    expect(Math.max(...slow.calls.filter((call) => call.startsWith('decode')).map((call) => Number(call.slice(7))))).toBe(1);
+  });
+
+  it.each([
+    ['goes back to the common part', Infinity, [BOS, ...utf8('help')], 4, ['rewind 4', 'prefill 4+1']],
+    ['reads all again when the ring does not reach', 0, [BOS, ...utf8('help')], 0, ['rewind 4', 'rewind 0', 'prefill 0+4', 'prefill 4+1']],
+    ['reads the last token again for the same prompt', Infinity, prompt, 5, ['rewind 5', 'prefill 5+1']],
+  ])('%s', async (_, ring, second, reused, expected) => {
+    const { runner, calls } = scripted((at) => (at < 7 ? 0x61 : END), { ring });
+    const s = session(runner);
+    await run(s, prompt);
+    calls.length = 0;
+    expect((await run(s, second as number[], { maxTokens: 1 })).result.reusedTokens).toBe(reused);
+    expect(calls.filter((call) => !call.startsWith('decode'))).toEqual(expected);
+  });
+
+  it('reads the whole prompt anew with a seed', async () => {
+    const { runner, calls } = scripted(() => END);
+    const s = session(runner);
+    await run(s, prompt);
+    calls.length = 0;
+    expect((await run(s, prompt, { seed: 7 })).result).toMatchObject({ seed: 7, reusedTokens: 0 });
+    expect(calls[0]).toBe('rewind 0');
+    expect((await run(s, prompt, { seed: 7, reuse: true })).result.reusedTokens).toBe(5);
+  });
+});
