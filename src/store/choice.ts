@@ -6,7 +6,7 @@ const PREFERRED = ['Q4_0', 'Q4_K_M', 'Q4_K_S', 'Q4_K', 'Q4_1', 'Q5_K_M', 'Q5_K_S
 const QUANT = /(?:^|[-._/])(I?Q\d+(?:_[0-9A-Z]+)*|T?BF16|F16|F32)(?=[-._/]|$)/gi;
 const SHARD = /-(\d{5})-of-(\d{5})(?=\.(?:gguf|safetensors)$)/;
 /** read if present, beside config.json, tokenizer.json and the weights */
-const OPTIONAL = ['tokenizer_config.json', 'generation_config.json', 'special_tokens_map.json', 'chat_template.jinja'];
+export const OPTIONAL = ['tokenizer_config.json', 'generation_config.json', 'chat_template.jinja'];
 
 const isGguf = (name: string): boolean => /\.gguf$/i.test(name);
 const base = (name: string): string => name.slice(name.lastIndexOf('/') + 1);

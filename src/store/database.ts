@@ -161,6 +161,12 @@ function isManifest(value: unknown): value is Manifest {
   );
 }
 
+/** What tells this content of a file from another, as far as the server said. */
+export const mark = ({ sha256, gitId, etag }: FileRecord): string | undefined => sha256 ?? gitId ?? etag;
+
+/** Is it certainly the same content? Without any mark it is not. */
+export const sameContent = (a: FileRecord, b: FileRecord): boolean => a.name === b.name && a.size === b.size && mark(a) !== undefined && mark(a) === mark(b);
+
 /** Chunks of a file of `size` bytes. */
 export const chunkCount = (size: number, chunkBytes: number): number => Math.ceil(size / chunkBytes);
 
@@ -178,5 +184,3 @@ export async function requireCache(): Promise<Cache> {
     })
   );
 }
-
-export const isQuotaError = (error: unknown): boolean => error instanceof Error && (error.name === 'QuotaExceededError' || /quota/i.test(error.message));

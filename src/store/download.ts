@@ -102,6 +102,11 @@ export class Download {
     }
   }
 
+  /** Resolves when nothing is under way. */
+  async idle(): Promise<void> {
+    while (this.#running) await this.#running.catch(() => {});
+  }
+
   #wake(): void {
     this.#notify();
     this.#running ??= this.#run().finally(() => {
@@ -169,15 +174,20 @@ export class Download {
         await Promise.race([...lanes, this.#poked]);
       }
       if (failure) throw failure.error;
-      const { files } = this.shelf.manifest;
-      if (this.shelf.lasting && this.shelf.manifest.state !== 'complete' && files.every(({ name }) => this.#sealed.has(name))) await this.shelf.complete();
+      await this.#complete();
       this.#settle();
+      if (this.#all && this.shelf.lasting) this.#meter.at(this.shelf.bytes);
     } finally {
       stop.abort();
       this.#notify();
       await Promise.allSettled(lanes);
       this.signal.removeEventListener('abort', stopped);
     }
+  }
+
+  async #complete(): Promise<void> {
+    const { files, state } = this.shelf.manifest;
+    if (state !== 'complete' && files.every((file) => this.#sealed.has(file.name) && this.shelf.missing(file) === 0)) await this.shelf.complete();
   }
 
   /** The next thing to do, taken: a chunk, a file without ranges, a file to compare with its hash. */
@@ -314,6 +324,7 @@ export class Download {
     if (this.shelf.lasting && this.shelf.missing(file) > 0) return; // a chunk was found damaged: when it is back
     if (!found || found === wanted) {
       this.#sealed.add(file.name);
+      await this.#complete();
       this.#settle();
       return;
     }

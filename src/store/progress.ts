@@ -24,11 +24,11 @@ export class Meter {
     readonly onProgress?: (progress: Progress) => void,
   ) {}
 
-  /** @param count the bytes so far, asked only when a call is due */
-  at(count: () => number, file?: string, last = false): void {
+  /** @param count bytes so far; a function is asked only when a call is due */
+  at(count: number | (() => number), file?: string): void {
     const time = performance.now();
-    if (!this.onProgress || (time - this.#told < BETWEEN && !last)) return;
-    const bytes = count();
+    if (!this.onProgress || (time - this.#told < BETWEEN && !(count === this.total))) return;
+    const bytes = typeof count === 'number' ? count : count();
     this.#samples.push({ time, bytes });
     while (this.#samples.length > 2 && time - this.#samples[0].time > WINDOW) this.#samples.shift();
     const first = this.#samples[0];

@@ -2,8 +2,9 @@
  * Where the chunks of one opened model lie: in the cache, or, without one, a few of them in memory. Every chunk is checked against its hash
  * the first time it is read; the last few read stay in memory, for readers ask for less than a chunk at a time.
  */
-import { chunkCount, chunkLength, type Cache, type Manifest } from './database';
+import { chunkCount, chunkLength, mark, type Cache, type Manifest } from './database';
 import { equal, sha256 } from './sha256';
+import { Changed } from './transfer';
 
 const KEPT = 4; // chunks in memory: the one being read, two read ahead, one behind
 const KEPT_UNCACHED = 10;
@@ -24,8 +25,8 @@ export class Shelf {
   constructor(
     public manifest: Manifest,
     cache: Cache | undefined,
-    /** told once, when the storage takes no more */
-    readonly onFull: (error: unknown) => void = () => {},
+    /** told when the storage takes no more; may throw rather than go on without it */
+    readonly onFull: (error?: unknown) => Promise<void> = async () => {},
     /** 'first': each chunk is hashed at its first read; 'always': at every read from disk */
     readonly check: 'first' | 'always' = 'first',
   ) {
@@ -37,18 +38,31 @@ export class Shelf {
     return this.#cache !== undefined && !this.#full;
   }
 
+  /** From here on nothing more is stored. @throws what `onFull` throws */
+  async fill(error?: unknown): Promise<void> {
+    if (this.#full) return;
+    await this.onFull(error);
+    this.#full = true;
+  }
+
   /** Looks at what is in the cache now, after other tabs may have written. */
   async refresh(): Promise<void> {
     if (!this.#cache) return;
-    const hashes = await this.#cache.hashes(this.manifest.id);
+    const manifest = await this.#cache.manifest(this.manifest.id);
+    if (manifest && !this.#isOurs(manifest)) throw new Changed(this.manifest.id, 'another version in the cache, from another tab', 'the one that was begun');
+    const hashes = manifest ? await this.#cache.hashes(this.manifest.id) : new Map<string, Map<number, Uint8Array<ArrayBuffer>>>();
     for (const at of this.#volatile) {
       const [file, index] = JSON.parse(at) as [string, number];
       ensure(hashes, file).set(index, this.hash(file, index)!);
     }
     this.#hashes = hashes;
-    const manifest = await this.#cache.manifest(this.manifest.id);
     if (manifest) this.manifest = manifest;
   }
+
+  #isOurs = ({ chunkBytes, files }: Manifest): boolean =>
+    chunkBytes === this.manifest.chunkBytes &&
+    files.length === this.manifest.files.length &&
+    files.every((file, i) => file.name === this.manifest.files[i].name && file.size === this.manifest.files[i].size && mark(file) === mark(this.manifest.files[i]));
 
   has = (file: string, index: number): boolean => this.#hashes.get(file)?.has(index) ?? false;
 
@@ -82,8 +96,7 @@ export class Shelf {
       try {
         await this.#cache!.putChunk(this.manifest, { file, index, data, hash });
       } catch (error) {
-        this.#full = true; // QuotaExceededError, or a storage that fails otherwise: the load goes on without it
-        this.onFull(error);
+        await this.fill(error); // QuotaExceededError, or a storage that fails otherwise: the load goes on without it
       }
     }
     this.#checked.add(at);
