@@ -1,10 +1,11 @@
 /**
  * Compares a backend with independently computed logits.
  *
- *   npm run verify -- --expected DIR --backend wasm|webgpu|reference [--threads N] [--exact] [--file NAME] [--chunk N] [--f16] …
+ *   npm run verify -- --expected DIR --backend wasm|webgpu|reference [--threads N] [--exact] [--file NAME] [--chunk N] [--longest N]
+ *                     [--variant simd|relaxed] [--no-subgroups]
  *
  * DIR holds expected.json, logits/, model/ (a Hugging Face directory) and gguf/. One JSON line a file and prompt on stdout; exit code 1
- * when a bound is missed. `--chunk N` feeds the prompts N tokens at a time.
+ * when a bound is missed. `--chunk N` feeds the prompts N tokens at a time, `--longest N` leaves out prompts of more tokens.
  */
 import { closeSync, openSync, readdirSync, readFileSync, readSync, statSync } from 'node:fs';
 import { join } from 'node:path';
@@ -58,6 +59,7 @@ export interface VerifyOptions {
   exact?: boolean;
   file?: string;
   chunk?: number;
+  longest?: number;
   variant?: 'simd' | 'relaxed';
   subgroups?: boolean;
 }
@@ -91,6 +93,7 @@ export async function verify(options: VerifyOptions, emit: (line: Line) => void)
   const names = Object.keys(expected.files).filter((name) => !options.file || name === options.file);
   if (!names.length) throw new Error(`${options.file} is not in expected.json, which has ${Object.keys(expected.files).join(', ')}`);
   const prompts = Object.entries(expected.prompts);
+  const longest = options.longest ?? Infinity;
   const contextLength = Math.max(...prompts.map(([, tokens]) => tokens.length)) + 64;
   const probe = options.backend === 'reference' ? undefined : await openProbe({ webgpu: options.backend === 'webgpu' }, { mounts: { '/expected': options.expected } });
   const missed: string[] = [];
@@ -106,6 +109,7 @@ export async function verify(options: VerifyOptions, emit: (line: Line) => void)
       const nmses: number[] = [];
 
       for (const [i, [prompt, tokens]] of prompts.entries()) {
+        if (tokens.length > longest) continue;
         const got = await model.logits(tokens, options.chunk ?? CHUNK);
         const line: Line = { file: name, prompt, backend: options.backend, ...difference(got, rows.subarray(i * V, (i + 1) * V)), greedyMatch: null };
         if (prompt === 'T7' && entry.greedy_from_T7 && entry.greedy_margins) {
@@ -211,6 +215,7 @@ async function main(): Promise<void> {
       exact: { type: 'boolean' },
       file: { type: 'string' },
       chunk: { type: 'string' },
+      longest: { type: 'string' },
       variant: { type: 'string' },
       'no-subgroups': { type: 'boolean' },
       json: { type: 'boolean' }, // the output is JSON lines in any case
@@ -218,7 +223,7 @@ async function main(): Promise<void> {
   });
   const { expected, backend } = values;
   if (!expected || !backend || !['wasm', 'webgpu', 'reference'].includes(backend)) {
-    console.error('usage: npm run verify -- --expected DIR --backend wasm|webgpu|reference [--threads N] [--exact] [--file NAME] [--chunk N] [--variant simd|relaxed] [--no-subgroups]');
+    console.error('usage: npm run verify -- --expected DIR --backend wasm|webgpu|reference [--threads N] [--exact] [--file NAME] [--chunk N] [--longest N] [--variant simd|relaxed] [--no-subgroups]');
     process.exit(2);
   }
   const missed = await verify(
@@ -229,6 +234,7 @@ async function main(): Promise<void> {
       exact: values.exact,
       file: values.file,
       chunk: values.chunk ? Number(values.chunk) : undefined,
+      longest: values.longest ? Number(values.longest) : undefined,
       variant: values.variant as 'simd' | 'relaxed' | undefined,
       subgroups: values['no-subgroups'] ? false : undefined,
     },

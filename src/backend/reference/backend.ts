@@ -96,7 +96,7 @@ function createRunner(plan: Plan, tap?: ReferenceOptions['tap']): Runner {
         const { w } = node;
         const y = linear(values(w), w.rows, w.cols, normed(node.x, node.norm), node.bias && values(node.bias));
         if (w.segments.length > 1) tapSegments(w, y, tapped);
-        else tapped(w.name, y, w.rows);
+        else tapped(node.out === plan.output ? 'lm_head' : w.name, y, w.rows); // a tied head has the table's name
         if (!node.add) return y;
         const residual = acts.get(node.add)!;
         const sum = y.map((v, i) => v + residual[i]);

@@ -1,0 +1,45 @@
+/**
+ * Whole models against independently computed logits (e2e/golden): every backend, prompts in one piece, in threes and one by one.
+ * With ../shared/golden beside the checkout every weight format is covered as well.
+ */
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import { verify, type Line, type VerifyOptions } from './tools/verify';
+
+const own = fileURLToPath(new URL('./golden/dense', import.meta.url));
+const shared = fileURLToPath(new URL('../../shared/golden/A/dense', import.meta.url));
+
+async function holds(options: VerifyOptions): Promise<void> {
+  const lines: Line[] = [];
+  expect(await verify(options, (line) => lines.push(line))).toEqual([]);
+  expect(lines.length).toBeGreaterThan(0);
+}
+
+describe.each([
+  ['wasm', { backend: 'wasm', threads: 2 }],
+  ['wasm simd, 1 thread', { backend: 'wasm', threads: 1, variant: 'simd' }],
+  ['wasm exact', { backend: 'wasm', threads: 2, exact: true }],
+  ['webgpu', { backend: 'webgpu' }],
+  ['webgpu without subgroups', { backend: 'webgpu', subgroups: false }],
+] as const)('%s', (name, options) => {
+  const longest = name.startsWith('webgpu') ? 130 : undefined; // the software adapter takes minutes for the long ones
+  it('gives the expected logits', () => holds({ ...options, expected: own, longest }));
+  it('whatever the pieces of the prompt', async () => {
+    await holds({ ...options, expected: own, longest: 33, chunk: 3, file: 'tiny-Q4_0.gguf' });
+    await holds({ ...options, expected: own, longest: 33, chunk: 1, file: 'tiny-Q4_K_M.gguf' });
+  });
+});
+
+describe('the reference', () => {
+  it('gives the expected logits', () => holds({ backend: 'reference', expected: own, longest: 130 }));
+});
+
+const rest = existsSync(shared);
+if (!rest) console.warn('../shared/golden is not here: the formats that e2e/golden does not hold are not compared with whole models');
+describe.runIf(rest)('every format of ../shared/golden', () => {
+  it('wasm', () => holds({ backend: 'wasm', threads: 2, expected: shared, longest: 130 }));
+  it('wasm exact', () => holds({ backend: 'wasm', threads: 2, exact: true, expected: shared, longest: 130 }));
+  it('webgpu', () => holds({ backend: 'webgpu', expected: shared, longest: 33 }));
+  it('reference', () => holds({ backend: 'reference', expected: shared, longest: 33 }));
+});

@@ -1,0 +1,49 @@
+/** Activations of every module against those of transformers (../shared/golden), on the Hugging Face directory. */
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import { openCheckpoint } from '../../engine/checkpoint';
+import { loadWeights } from '../../engine/load';
+import { forward } from '../../model/lfm2';
+import { memorySource } from '../../store/source';
+import { record } from '../plan';
+import { openReference } from './backend';
+
+const shared = fileURLToPath(new URL('../../../../shared/golden/A/dense', import.meta.url));
+const present = existsSync(shared);
+if (!present) console.warn('../shared/golden is not here: activations are not compared');
+
+interface Header {
+  [name: string]: { shape: [number, number]; data_offsets: [number, number] };
+}
+
+describe.runIf(present)('activations by module name', () => {
+  it('match to 1e-3 of the largest', async () => {
+    const files = readdirSync(join(shared, 'model')).map((name) => memorySource(name, readFileSync(join(shared, 'model', name))));
+    const checkpoint = await openCheckpoint(files);
+    const got = new Map<string, { values: Float32Array; cols: number }>();
+    const backend = openReference({ tap: (name, values, cols) => got.set(name, { values, cols }) });
+    const weights = await loadWeights(checkpoint, backend, () => undefined);
+    const runner = await backend.compile(record((op) => forward(op, checkpoint.config, weights)), { contextLength: 64, chunk: 64 });
+    const { prompts } = JSON.parse(readFileSync(join(shared, 'expected.json'), 'utf8')) as { prompts: Record<string, number[]> };
+    await runner.prefill(Uint32Array.from(prompts.T7));
+
+    const bytes = readFileSync(join(shared, 'activations.safetensors'));
+    const length = Number(bytes.readBigUInt64LE(0));
+    const header = JSON.parse(bytes.toString('utf8', 8, 8 + length)) as Header;
+    const names = Object.keys(header).filter((name) => name !== '__metadata__');
+    expect(names.length).toBe(47);
+    for (const name of names) {
+      const [from, to] = header[name].data_offsets;
+      const start = bytes.byteOffset + 8 + length;
+      const all = new Float32Array(bytes.buffer.slice(start + from, start + to));
+      const mine = got.get(name);
+      expect(mine, name).toBeTruthy();
+      // behind `last` only the last token's row is computed
+      const wanted = all.subarray(all.length - mine!.values.length);
+      const largest = wanted.reduce((a, b) => Math.max(a, Math.abs(b)), 0);
+      wanted.forEach((w, i) => expect(Math.abs(mine!.values[i] - w), `${name}[${i}]`).toBeLessThan(1e-3 * largest));
+    }
+  });
+});
