@@ -32,7 +32,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let row = lid / LANES;
   let lane = lid % LANES;
   let token = min(first + row / G, last);
-  let active = row < per_tile * G && first + row / G <= last;
+  let owned = row < per_tile * G && first + row / G <= last;
   let head = kv * G + row % G;
   let mine = step.position + token; // the last position this row sees
   let q = (token * (H + 2u * K) + head) * quads;
@@ -93,7 +93,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
   }
 
-  if (active) {
+  if (owned) {
     let at = (token * H + head) * quads;
     for (var j = 0u; j < 4u; j++) {
       let i = lane + j * LANES;

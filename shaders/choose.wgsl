@@ -24,9 +24,10 @@ struct Cut {
 @compute @workgroup_size(group_size) // 256
 fn main(@builtin(local_invocation_index) lid: u32) {
   var cut = Cut(0.0, V, 0.0);
-  if (sampling.top_k > 0u && sampling.top_k < V) { cut = select_kept(true, f32(sampling.top_k), lid); }
+  let by_count = sampling.top_k > 0u && sampling.top_k < V;
+  if (by_count) { cut = select_kept(true, f32(sampling.top_k), lid); }
   if (sampling.top_p < 1.0) {
-    if (cut.sum == 0.0) { cut.sum = sum_all(lid); }
+    if (!by_count) { cut.sum = sum_all(lid); }
     let by_sum = select_kept(false, sampling.top_p * cut.sum, lid);
     if (by_sum.weight > cut.weight || (by_sum.weight == cut.weight && by_sum.last < cut.last)) { cut = by_sum; }
   }
@@ -92,7 +93,7 @@ fn select_kept(by_count: bool, goal: f32, lid: u32) -> Cut {
       let b = 1023u - 4u * lid - j;
       if (b > found) { higher += bin(b, bits, shift); }
     }
-    above += group_sum4(vec4<f32>(higher, 0.0, 0.0), lid).xy;
+    above += vec2<f32>(group_sum(higher.x, lid), group_sum(higher.y, lid));
     bits |= found << shift;
   }
 
@@ -170,7 +171,7 @@ fn sum_all(lid: u32) -> f32 {
   fill(0u, 0u, lid);
   var sum = 0.0;
   for (var j = 0u; j < 4u; j++) { sum += bin(4u * lid + j, 0u, 20u).y; }
-  return group_sum4(vec4<f32>(sum, 0.0, 0.0, 0.0), lid).x;
+  return group_sum(sum, lid);
 }
 
 // running[lid] = Σ own of threads 0 … lid, never falling, and not rising where own is 0
