@@ -5,7 +5,7 @@ import { GREEDY } from '../backend/sampling';
 import { abortError, fail } from '../errors';
 import type { Config } from '../model/config';
 import { forward } from '../model/lfm2';
-import { openModel, type ModelSource } from '../store/open';
+import { openModel, type ModelSource, type OpenedModel, type OpenOptions } from '../store/open';
 import { Meter, type Progress } from '../store/progress';
 import { compileChatTemplate, encodeChat, type ChatTemplate, type Message, type RenderOptions } from '../text/chat';
 import { createTokenizer, type DecodeOptions, type EncodeOptions, type Tokenizer } from '../text/tokenizer';
@@ -16,15 +16,9 @@ import { descend, ladder, type BackendOptions, type Rung } from './pick';
 import { samplingDefaults, settle, type GenerateOptions, type SamplingDefaults } from './request';
 import { align } from './reuse';
 
-export interface LoadOptions extends BackendOptions {
+export interface LoadOptions extends BackendOptions, Omit<OpenOptions, 'signal' | 'onProgress' | 'peek'> {
   /** tokens of prompt and answer together; default 4096, or what the model was made for if that is less */
   contextLength?: number;
-  /** address of the hub that ids refer to */
-  hub?: string;
-  /** access token of the hub */
-  token?: string;
-  /** false: keep nothing in the browser's storage */
-  cache?: boolean;
 }
 
 export interface ModelInfo {
@@ -41,6 +35,8 @@ export interface ModelInfo {
   /** the source was in the browser's storage before */
   cached: boolean;
   backend: BackendInfo;
+  /** what the user may want to know: of storage, of the context, why no better backend */
+  notes: string[];
   /** bytes the backend holds for weights, state and scratch */
   memory: number;
   /** sampling where a call does not say otherwise */
@@ -223,7 +219,7 @@ async function loadModel(
 ): Promise<Loaded> {
   const start = performance.now();
   const backends = rungs(options);
-  const opened = await open(source, { hub: options.hub, token: options.token, cache: options.cache, signal, onProgress });
+  const opened = await open(source, { ...options, signal, onProgress });
   try {
     const checkpoint = await openCheckpoint(opened.files, signal);
     const { config, bytes, quantization } = checkpoint;
@@ -231,9 +227,11 @@ async function loadModel(
     const notes: string[] = [];
     const contextLength = chooseContext(options.contextLength, config.contextLength, notes);
 
-    return await descend(backends, notes, async (backend) => {
+    const reasons: string[] = [];
+    return await descend(backends, reasons, async (backend) => {
       const pace = PACE[backend.info.name];
       const runner = await prepare(checkpoint, backend, { contextLength, chunk: pace.chunk }, onProgress, signal);
+      await keep(opened, options, notes);
       const eosIds = [...new Set([...checkpoint.generation.eosIds, ...(tokenizer.eosId === undefined ? [] : [tokenizer.eosId])])];
       let template: ChatTemplate | undefined;
       const info: ModelInfo = {
@@ -244,7 +242,8 @@ async function loadModel(
         bytes,
         contextLength,
         cached: opened.cached,
-        backend: { ...backend.info, notes: [...notes, ...backend.info.notes] },
+        backend: { ...backend.info, notes: [...reasons, ...backend.info.notes] },
+        notes: [...opened.notes, ...notes, ...reasons, ...backend.info.notes],
         memory: backend.memory(),
         sampling: samplingDefaults(checkpoint.generation),
         chat: Boolean((checkpoint.tokenizer.config as { chat_template?: unknown }).chat_template),
@@ -262,8 +261,23 @@ async function loadModel(
             fail('RequestError', { what: 'The model has no chat template', cure: 'Write the prompt yourself and use generate().' })),
       };
     });
+  } catch (error) {
+    // what is no model must not stay in the cache
+    if ((error as Error).name === 'CheckpointError') await opened.discard().catch(() => undefined);
+    throw error;
   } finally {
     opened.close();
+  }
+}
+
+/** Waits for the rest of the files to be stored; a model that could be loaded is not given up because it cannot be kept. */
+async function keep(opened: OpenedModel, { cache }: LoadOptions, notes: string[]): Promise<void> {
+  try {
+    await opened.finish();
+  } catch (error) {
+    const { name, message } = error as Error;
+    if (name === 'AbortError' || cache === 'required') throw error;
+    notes.push(`The model could not be stored whole: ${message}`);
   }
 }
 
