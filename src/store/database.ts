@@ -76,16 +76,29 @@ export interface Cache {
 
 const within = (...prefix: string[]): IDBKeyRange => IDBKeyRange.bound(prefix, [...prefix, []]); // an array sorts after any string or number
 
+let opened: { factory: IDBFactory; cache: Promise<Cache | undefined> } | undefined;
+
 /** Undefined where there is no IndexedDB or it refuses to open (private windows of some browsers, blocked site data, a damaged profile). */
-export async function openCache(name = 'rivulet'): Promise<Cache | undefined> {
-  if (!globalThis.indexedDB) return undefined;
-  const store = createStore(name, 'weights');
+export function openCache(): Promise<Cache | undefined> {
   try {
-    await get('probe', store);
+    const factory = globalThis.indexedDB;
+    if (!factory) return Promise.resolve(undefined);
+    if (opened?.factory !== factory) opened = { factory, cache: connect() };
+    return opened.cache;
   } catch {
+    return Promise.resolve(undefined); // sandboxed frames throw at the very mention of it
+  }
+}
+
+async function connect(): Promise<Cache | undefined> {
+  try {
+    const store = createStore('rivulet', 'weights');
+    await get('probe', store);
+    return databaseCache(store);
+  } catch {
+    opened = undefined; // the next call asks again
     return undefined;
   }
-  return databaseCache(store);
 }
 
 const databaseCache = (store: UseStore): Cache => ({

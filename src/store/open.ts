@@ -96,8 +96,8 @@ async function openRemote(source: string | { url: string | string[] }, options: 
   if (!held) {
     onProgress?.({ phase: 'resolve', bytes: 0, total: 0, rate: 0 });
     const resolved = await resolve();
-    held = (cache && !peek && (await holdPartial(cache, resolved, alias, notes, signal))) || {
-      manifest: blankManifest(resolved, alias, peek ? PEEK_CHUNK : UNCACHED_CHUNK),
+    held = (cache && !peek && (await holdPartial(cache, resolved, alias, policy.chunkBytes ?? CHUNK_BYTES, notes, signal))) || {
+      manifest: blankManifest(resolved, alias, policy.chunkBytes ?? (peek ? PEEK_CHUNK : UNCACHED_CHUNK)),
       release: () => {},
     };
   }
@@ -181,11 +181,11 @@ async function holdComplete(cache: Cache, alias: string, signal: AbortSignal): P
 }
 
 /** What the cache has of a model, kept from deletion; files of it that changed on the server are dropped first. */
-async function holdPartial(cache: Cache, resolved: Resolved, alias: string, notes: string[], signal: AbortSignal): Promise<Held | undefined> {
+async function holdPartial(cache: Cache, resolved: Resolved, alias: string, chunkBytes: number, notes: string[], signal: AbortSignal): Promise<Held | undefined> {
   for (;;) {
     const release = await share(readers(resolved.id), signal);
     const there = await cache.manifest(resolved.id);
-    if (!there) return { manifest: blankManifest(resolved, alias, CHUNK_BYTES), cache, release };
+    if (!there) return { manifest: blankManifest(resolved, alias, chunkBytes), cache, release };
     const changed = there.files.filter((old) => !resolved.files.some((file) => sameContent(file, old)));
     const unchanged = changed.length === 0 && resolved.files.length === there.files.length;
     const manifest: Manifest = {

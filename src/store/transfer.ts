@@ -17,6 +17,8 @@ export interface Policy {
   backoff: number;
   /** milliseconds without a byte after which a connection counts as dead */
   stall: number;
+  /** bytes of a chunk, of what is downloaded anew; measured sizes unless given */
+  chunkBytes?: number;
 }
 
 export const POLICY: Policy = { connections: 4, attempts: 8, backoff: 500, stall: 30_000 };

@@ -1,0 +1,327 @@
+import 'fake-indexeddb/auto';
+import { IDBFactory } from 'fake-indexeddb';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { createHub, modelBytes, type Fault, type Hub, type HubOptions, type Request } from '../../e2e/hub';
+import { openCache } from './database';
+import { openModel, type ModelSource, type OpenedModel, type OpenOptions } from './open';
+
+const CHUNK = 64 << 10;
+const POLICY = { backoff: 1, stall: 200, chunkBytes: CHUNK };
+const REPO = 'Org/Model-GGUF';
+const large = modelBytes(20 * CHUNK + 1234, 1);
+const small = new TextEncoder().encode('{"architectures":["Lfm2ForCausalLM"]}');
+
+let hub: Hub;
+const open = (source: ModelSource, options: OpenOptions = {}): Promise<OpenedModel> =>
+  openModel(source, { hub: hub.origin, ...options, policy: { ...POLICY, ...options.policy } });
+const start = async (options: HubOptions = {}): Promise<Hub> => (hub = await createHub({ repos: { [REPO]: { 'Model-Q4_0.gguf': large } }, ...options }));
+
+/** Reads all of a model in pieces, as a loader does. */
+async function readAll({ files }: OpenedModel, piece = 100_000): Promise<Uint8Array[]> {
+  const all: Uint8Array[] = [];
+  for (const file of files) {
+    const bytes = new Uint8Array(file.size);
+    for (let at = 0; at < file.size; at += piece) bytes.set(await file.read(at, Math.min(piece, file.size - at)), at);
+    all.push(bytes);
+  }
+  return all;
+}
+
+const once =
+  (fault: Fault, when: (request: Request, n: number) => boolean = (_, n) => n === 2): HubOptions['fault'] =>
+  (request, n) =>
+    request.kind === 'file' && when(request, n) ? fault : undefined;
+
+beforeEach(() => void (globalThis.indexedDB = new IDBFactory()));
+afterEach(() => hub?.close());
+
+describe('openModel', () => {
+  it('loads from the hub, then from the cache without a request', async () => {
+    await start();
+    const first = await open(REPO);
+    expect(first.cached).toBe(false);
+    expect(await readAll(first)).toEqual([large]);
+    await first.finish();
+    first.close();
+    await hub.close();
+    const second = await open(REPO);
+    expect(second.cached).toBe(true);
+    expect(await readAll(second)).toEqual([large]);
+    second.close();
+  });
+
+  it('is in the cache as soon as every file was read to its end', async () => {
+    await start();
+    const first = await open(REPO);
+    await readAll(first);
+    first.close();
+    expect((await open(REPO)).cached).toBe(true);
+  });
+
+  it.each([
+    [`${REPO}:q4_0`, 'Model-Q4_0.gguf'],
+    [`${REPO}:Q8_0`, 'sub/Model-Q8_0.gguf'],
+    [`${REPO}/sub/Model-Q8_0.gguf@main`, 'sub/Model-Q8_0.gguf'],
+    [REPO, 'Model-Q4_0.gguf'],
+  ])('%s means %s', async (source, name) => {
+    await start({ repos: { [REPO]: { 'mmproj-Q4_0.gguf': large, 'sub/Model-Q8_0.gguf': large, 'Model-Q4_0.gguf': large, 'README.md': small } } });
+    const model = await open(source);
+    expect(model.files.map((file) => file.name)).toEqual([name]);
+    model.close();
+  });
+
+  it('takes all shards, and a Hugging Face directory file by file', async () => {
+    const parts = ['M-F16-00001-of-00002.gguf', 'M-F16-00002-of-00002.gguf'];
+    const directory = { 'config.json': small, 'tokenizer.json': small, 'model.safetensors': large, 'generation_config.json': small, 'README.md': small };
+    await start({ repos: { [REPO]: { [parts[1]]: large, [parts[0]]: large }, 'Org/Model': directory } });
+    const split = await open(REPO);
+    expect(split.files.map((file) => file.name)).toEqual(parts);
+    const model = await open('Org/Model');
+    expect(model.files.map((file) => file.name)).toEqual(['config.json', 'tokenizer.json', 'generation_config.json', 'model.safetensors']);
+    await model.finish();
+    expect(await readAll(model)).toEqual([small, small, small, large]);
+    for (const opened of [split, model]) opened.close();
+  });
+
+  it('reads plain addresses, their folders, and lists of them', async () => {
+    await start({ repos: { 'a/b': { 'x.gguf': large, 'config.json': small, 'tokenizer.json': small, 'model.safetensors': large } } });
+    for (const url of [`${hub.origin}/plain/a/b/x.gguf`, `${hub.origin}/plain/a/b/`, [`${hub.origin}/plain/a/b/config.json`, `${hub.origin}/plain/a/b/model.safetensors`]]) {
+      const model = await open({ url });
+      expect((await readAll(model)).at(-1)).toEqual(large);
+      await model.finish();
+      model.close();
+      expect((await open({ url })).cached).toBe(true);
+    }
+  });
+
+  it('reads files and blobs in place', async () => {
+    const file = new File([large], 'x.gguf', { lastModified: 1 });
+    for (const source of [{ file }, { file: new Blob([large]) }, { files: [new File([small], 'notes.txt'), file] }])
+      expect(await readAll(await openModel(source))).toEqual([large]);
+    expect(await (await openCache())!.manifests()).toEqual([]);
+  });
+
+  it('a header read fetches one chunk, a look far less', async () => {
+    await start();
+    const model = await open(REPO);
+    await model.files[0].read(0, 1000);
+    expect(hub.sent()).toBe(CHUNK);
+    model.close();
+    const look = await open(REPO, { peek: true, policy: { chunkBytes: 4096 } });
+    await look.files[0].read(0, 1000);
+    await look.files[0].read(5000, 1000);
+    expect(hub.sent()).toBe(CHUNK + 8192);
+  });
+
+  it('goes on where it stopped: no verified byte is fetched twice', async () => {
+    await start();
+    const first = await open(REPO);
+    await first.files[0].read(6 * CHUNK, 10);
+    first.close();
+    await new Promise((go) => setTimeout(go, 50));
+    const [manifest] = await (await openCache())!.manifests();
+    expect(manifest.state).toBe('partial');
+    const kept = [...(await (await openCache())!.hashes(manifest.id)).values()][0].size * CHUNK;
+    expect(kept).toBeGreaterThan(0);
+    const before = hub.sent();
+    const second = await open(REPO);
+    expect(await readAll(second)).toEqual([large]);
+    expect(hub.sent() - before).toBe(large.length - kept);
+  });
+
+  it.each<[Fault, number]>([
+    ['cut', 2],
+    ['truncate', 2],
+    ['stall', 2],
+    ['shifted', 2],
+    ['403', 2],
+    ['416', 2],
+    ['429', 2],
+    ['500', 2],
+    ['503', 2],
+    ['trickle', 2],
+    ['whole', 2],
+  ])('%s in one answer of the hub: the bytes are right', async (fault, n) => {
+    await start({ fault: once(fault, (_, at) => at === n) });
+    const model = await open(REPO);
+    expect(await readAll(model)).toEqual([large]);
+    await model.finish();
+    model.close();
+    expect((await open(REPO)).cached).toBe(true);
+  });
+
+  it.each<Fault>(['html', 'gzip', 'size'])('%s from the hub is refused by name, and nothing of it is kept', async (fault) => {
+    await start({ fault: once(fault, () => true) });
+    const model = await open(REPO);
+    await expect(readAll(model)).rejects.toMatchObject({ name: 'SourceError' });
+    model.close();
+    expect(await (await openCache())!.manifests()).toEqual([]);
+  });
+
+  it('a signed address that expires is asked for again', async () => {
+    await start({ signedUses: 3 });
+    expect(await readAll(await open(REPO))).toEqual([large]);
+  });
+
+  it('a flipped bit is found by the hash of the whole file, and the file is fetched once more', async () => {
+    await start({ fault: once('flip') });
+    const model = await open(REPO);
+    await model.finish();
+    expect(await readAll(model)).toEqual([large]);
+  });
+
+  it('a flipped bit in bytes that were read already ends in an error, not in nonsense', async () => {
+    await start({ fault: once('flip') });
+    const model = await open(REPO);
+    await expect(readAll(model)).rejects.toMatchObject({ name: 'SourceError', message: expect.stringContaining('damaged') });
+    model.close();
+    expect(await (await openCache())!.manifests()).toEqual([]);
+    expect(await readAll(await open(REPO))).toEqual([large]);
+  });
+
+  it('a file that changes on the server under a download is noticed; the next load begins anew', async () => {
+    await start();
+    const url = `${hub.origin}/plain/${REPO}/Model-Q4_0.gguf`;
+    const first = await open(url);
+    await first.files[0].read(3 * CHUNK, 10);
+    const newer = modelBytes(large.length, 2);
+    hub.repos[REPO]['Model-Q4_0.gguf'] = newer;
+    const rest = readAll(first);
+    await expect(rest).rejects.toMatchObject({ name: 'SourceError', message: expect.stringContaining('changed') });
+    first.close();
+    expect(await readAll(await open(url))).toEqual([newer]);
+  });
+
+  it('a newer revision replaces a half download; of a whole one only on demand', async () => {
+    await start();
+    const first = await open(REPO);
+    await first.files[0].read(3 * CHUNK, 10);
+    first.close();
+    const newer = modelBytes(large.length + CHUNK, 3);
+    hub.repos[REPO]['Model-Q4_0.gguf'] = newer;
+    await new Promise((go) => setTimeout(go, 50));
+    expect(await readAll(await open(REPO))).toEqual([newer]);
+    hub.repos[REPO]['Model-Q4_0.gguf'] = large;
+    expect(await readAll(await open(REPO))).toEqual([newer]);
+    expect(await readAll(await open(REPO, { refresh: true }))).toEqual([large]);
+  });
+
+  it.each([true, false])('a server without ranges: the bytes are right (cache: %s)', async (cache) => {
+    await start({ fault: once('whole', () => true) });
+    const model = await open(REPO, { cache });
+    expect(await readAll(model)).toEqual([large]);
+    await model.files[0].read(0, 10); // back to the beginning
+    await model.finish();
+    expect((await open(REPO, { cache })).cached).toBe(cache);
+    model.close();
+  });
+
+  it('other origins that hide their headers, and servers without validators', async () => {
+    await start({ exposed: false, validators: false });
+    const url = `${hub.origin}/plain/${REPO}/Model-Q4_0.gguf`;
+    expect(await readAll(await open(url))).toEqual([large]);
+  });
+
+  it('without storage, and with cache: false, it streams and keeps nothing', async () => {
+    await start();
+    expect(await readAll(await open(REPO, { cache: false }))).toEqual([large]);
+    const { indexedDB } = globalThis;
+    Reflect.deleteProperty(globalThis, 'indexedDB');
+    const model = await open(REPO);
+    expect(model.notes.join()).toContain('keeps nothing');
+    expect(await readAll(model)).toEqual([large]);
+    await model.finish();
+    globalThis.indexedDB = indexedDB;
+    expect(await (await openCache())!.manifests()).toEqual([]);
+  });
+
+  it('a storage that fills up: the load goes on, what fitted stays, and required caching says what is missing', async () => {
+    await start();
+    const cache = (await openCache())!;
+    const { putChunk } = cache;
+    let left = 5;
+    cache.putChunk = (...parts) => (left-- > 0 ? putChunk(...parts) : Promise.reject(new DOMException('full', 'QuotaExceededError')));
+    const model = await open(REPO);
+    expect(await readAll(model)).toEqual([large]);
+    await model.finish();
+    expect(model.notes.join()).toContain('no room');
+    model.close();
+    left = 3;
+    await expect(open(REPO, { cache: 'required' }).then(readAll)).rejects.toMatchObject({ name: 'StorageError', message: expect.stringContaining('more are needed') });
+    const before = hub.sent();
+    left = Infinity;
+    const last = await open(REPO);
+    expect(await readAll(last)).toEqual([large]);
+    expect(hub.sent() - before).toBe(large.length - 8 * CHUNK);
+  });
+
+  it('a damaged chunk is found at its read and fetched anew; without a connection the load fails by name', async () => {
+    await start();
+    const model = await open(REPO);
+    await model.finish();
+    model.close();
+    const cache = (await openCache())!;
+    const damage = async (index: number): Promise<void> => {
+      const data = new Uint8Array((await cache.chunk(model.id, 'Model-Q4_0.gguf', index))!);
+      data[7] ^= 1;
+      const hash = (await cache.hashes(model.id)).get('Model-Q4_0.gguf')!.get(index)!;
+      await cache.putChunk((await cache.manifest(model.id))!, { file: 'Model-Q4_0.gguf', index, data, hash });
+    };
+    await damage(4);
+    const healed = await open(REPO);
+    expect(healed.cached).toBe(true);
+    const before = hub.sent();
+    expect(await readAll(healed)).toEqual([large]);
+    expect(hub.sent() - before).toBe(CHUNK);
+    await healed.finish();
+    healed.close();
+    await damage(9);
+    await hub.close();
+    const broken = await open(REPO);
+    await expect(readAll(broken)).rejects.toMatchObject({ name: 'StorageError' });
+    broken.close();
+  });
+
+  it('can be aborted in every phase, and the rest is found again', async () => {
+    await start({ pace: 5 });
+    const controller = new AbortController();
+    const model = await open(REPO, { signal: controller.signal });
+    const reads = readAll(model);
+    setTimeout(() => controller.abort(), 60);
+    await expect(reads).rejects.toMatchObject({ name: 'AbortError' });
+    await expect(model.finish()).rejects.toMatchObject({ name: 'AbortError' });
+    await expect(open(REPO, { signal: controller.signal })).rejects.toMatchObject({ name: 'AbortError' });
+    expect(await readAll(await open(REPO))).toEqual([large]);
+  });
+
+  it('sends the token to the hub alone', async () => {
+    await start();
+    await readAll(await open(REPO, { token: 'hf_secret' }));
+    for (const { kind, authorization } of hub.log) expect(authorization).toBe(kind === 'file' ? undefined : 'Bearer hf_secret');
+    expect(JSON.stringify(await (await openCache())!.manifests())).not.toContain('secret');
+  });
+
+  it.each<[string, RegExp]>([
+    ['Org/Nothing', /status 404/],
+    [`${REPO}:Q2_K`, /no model 'Q2_K': got Q4_0/],
+    [`${REPO}@v9`, /status 404/],
+  ])('%s: SourceError', async (source, message) => {
+    await start();
+    await expect(open(source)).rejects.toMatchObject({ name: 'SourceError', message: expect.stringMatching(message) });
+  });
+
+  it.each(['no model', 'a/b/../c', 'Org', '', 'ftp://x/y.gguf'])('%j is no source', async (source) => {
+    await start();
+    await expect(open(source)).rejects.toMatchObject({ name: 'RequestError' });
+  });
+
+  it('tells progress up to the last byte, with a rate', async () => {
+    await start({ pace: 3 });
+    const calls: { phase: string; bytes: number; total: number; rate: number }[] = [];
+    const model = await open(REPO, { onProgress: (progress) => calls.push(progress) });
+    await model.finish();
+    expect(calls[0].phase).toBe('resolve');
+    expect(calls.at(-1)).toMatchObject({ phase: 'download', bytes: large.length, total: large.length });
+    expect(calls.some(({ rate }) => rate > 0)).toBe(true);
+  });
+});
