@@ -44,4 +44,14 @@ export function fail(name: ErrorName, failure: Failure, cause?: unknown): never 
   throw new RivuletError(name, failure, cause);
 }
 
+/** A value from outside, for a message: short, and never throwing (a parsed object may shadow toString, or be nested without end). */
+export function show(value: unknown): string {
+  if (value === undefined) return 'nothing';
+  if (typeof value === 'string') return JSON.stringify(value.length > 80 ? `${value.slice(0, 80)}…` : value);
+  if (typeof value !== 'object' || value === null) return String(value);
+  if (!Array.isArray(value)) return 'an object';
+  const short = value.length <= 32 && value.every((element) => typeof element !== 'object');
+  return short ? `[${value.map(show).join(', ')}]` : `a list of ${value.length}`;
+}
+
 export const abortError = (): DOMException => new DOMException('The call was aborted.', 'AbortError');

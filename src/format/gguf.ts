@@ -2,7 +2,7 @@
  * GGUF, versions 2 and 3, little-endian: magic, version, counts, metadata, tensor infos, aligned tensor data (ggml-org/ggml docs/gguf.md).
  * Pure: bytes in, a header out.
  */
-import { fail } from '../errors';
+import { fail, show } from '../errors';
 import { dtypeOfGgml, DTYPES, rowBytes } from '../tensor/dtype';
 import type { TensorInfo } from '../tensor/tensor';
 import { MAX_HEADER, parseHead, type Cursor, type HeadFile, type Need } from './cursor';
@@ -164,20 +164,18 @@ function readTensor(c: Cursor, file: number): TensorInfo {
   return { name, dtype, shape, file, offset, byteLength };
 }
 
-const show = (value: GgufValue): string => (Array.isArray(value) ? `a list of ${value.length}` : String(value).slice(0, 80));
-
 /**
  * Puts the headers of a model's shards together: the metadata of the first, the tensors of all (keys split.no, split.count).
  * @param headers in the order of the files, each with its index in `TensorInfo.file`
  * @throws CheckpointError when shards are missing, too many, or hold a tensor twice
  */
 export function joinShards(headers: readonly GgufHeader[]): { metadata: GgufMetadata; tensors: TensorInfo[] } {
-  const counts = headers.map(({ metadata }) => metadata.get('split.count') ?? 1);
+  const counts = headers.map(({ metadata }) => metadata.get('split.count') || 1); // 0 in files merged again
   const numbers = headers.map(({ metadata }) => metadata.get('split.no') ?? 0);
   if (counts.some((n) => n !== headers.length) || new Set(numbers).size !== headers.length || numbers.some((n) => !(Number(n) >= 0 && Number(n) < headers.length)))
     fail('CheckpointError', {
       what: 'the GGUF files are not the shards of one model',
-      got: `shards ${numbers.map((n) => show(n)).join(', ')} of ${counts.map((n) => show(n)).join(', ')}`,
+      got: `shards ${numbers.map(show).join(', ')} of ${counts.map(show).join(', ')}`,
       wanted: headers.length === 1 && typeof counts[0] === 'number' ? `all ${counts[0]} files` : 'one file, or every shard of one model once',
       cure: 'Give all the files of one model, and only those.',
     });

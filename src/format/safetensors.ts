@@ -2,7 +2,7 @@
  * safetensors: a 64-bit length, so many bytes of JSON { name: { dtype, shape, data_offsets } }, the data (huggingface/safetensors README).
  * Pure: bytes in, tensor infos out.
  */
-import { fail } from '../errors';
+import { fail, show } from '../errors';
 import { rowBytes, type Dtype } from '../tensor/dtype';
 import type { TensorInfo } from '../tensor/tensor';
 import { MAX_HEADER, parseHead, type Cursor, type HeadFile, type Need } from './cursor';
@@ -47,7 +47,7 @@ function parse(text: string, file: HeadFile): unknown {
 
 function object(value: unknown, what: string): Record<string, unknown> {
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
-  return fail('CheckpointError', { what: `${what} makes no sense`, got: JSON.stringify(value)?.slice(0, 80), wanted: 'a JSON object', cure: DAMAGED });
+  return fail('CheckpointError', { what: `${what} makes no sense`, got: show(value), wanted: 'a JSON object', cure: DAMAGED });
 }
 
 const isNumbers = (value: unknown): value is number[] => Array.isArray(value) && value.every((n) => Number.isSafeInteger(n) && n >= 0);
@@ -58,14 +58,14 @@ function tensor(name: string, entry: Record<string, unknown>, dataOffset: number
   if (!dtype)
     return fail('CheckpointError', {
       what: `tensor ${name} has a type that is not supported`,
-      got: String(JSON.stringify(entry.dtype)).slice(0, 80),
+      got: show(entry.dtype),
       wanted: [...DTYPE.values()].join(', '),
       cure: 'Use an unquantised model, or a GGUF file.',
     });
   if (!isNumbers(shape) || shape.length > 8 || !isNumbers(offsets) || offsets.length !== 2 || offsets[1] < offsets[0])
     return fail('CheckpointError', {
       what: `tensor ${name} is not described soundly`,
-      got: JSON.stringify({ shape, data_offsets: offsets }).slice(0, 120),
+      got: `shape ${show(shape)}, data_offsets ${show(offsets)}`,
       wanted: 'a shape and two rising data_offsets',
       cure: DAMAGED,
     });

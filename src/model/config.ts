@@ -1,4 +1,4 @@
-import { fail } from '../errors';
+import { fail, show } from '../errors';
 import { wantTensor, type Tensors } from './weights';
 
 /** What a checkpoint says of its model. Every number comes from the file (spec sections 1.1, 1.2, 1.6). */
@@ -120,19 +120,19 @@ const CURE = 'The file is damaged, or of a model that is not supported.';
 
 const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value);
 const positive = (value: unknown): boolean => typeof value === 'number' && value > 0;
-const show = (value: unknown): string => (value === undefined ? 'nothing' : String(JSON.stringify(value)).slice(0, 80));
 
-function refuseArchitecture(name: unknown): never {
-  const known = /^lfm2[_-]?moe/i.test(String(name))
-    ? 'LFM2 with experts (lfm2moe) is not supported yet'
-    : /^lfm3/i.test(String(name))
-      ? 'LFM3 is another architecture and not supported yet'
-      : /^lfm2.*(vl|audio)|vision or audio/i.test(String(name))
-        ? 'vision and audio models are not supported yet'
-        : /bidirectional/i.test(String(name))
-          ? 'bidirectional (retrieval) models are not supported yet'
-          : 'the architecture is not supported';
-  fail('CheckpointError', { what: known, got: show(name), wanted: 'lfm2: the dense text models of LFM2 and LFM2.5', cure: 'Choose one of these.' });
+/** Relatives of LFM2 that have an error of their own. */
+const RELATIVES: [RegExp, string][] = [
+  [/^"lfm2[_-]?moe/i, 'LFM2 with experts (lfm2moe) is not supported yet'],
+  [/^"lfm3/i, 'LFM3 is another architecture and not supported yet'],
+  [/^"lfm2.*(vl|audio)|vision or audio/i, 'vision and audio models are not supported yet'],
+  [/bidirectional/i, 'bidirectional (retrieval) models are not supported yet'],
+];
+
+function refuseArchitecture(architecture: unknown): never {
+  const got = show(architecture);
+  const what = RELATIVES.find(([pattern]) => pattern.test(got))?.[1] ?? 'the architecture of the model is not supported';
+  fail('CheckpointError', { what, got, wanted: 'lfm2: the dense text models of LFM2 and LFM2.5', cure: 'Choose one of these.' });
 }
 
 function refuse(when: boolean, key: string, got: unknown, wanted: string): void {

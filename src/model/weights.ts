@@ -56,19 +56,15 @@ export function canonicalName(name: string): string | undefined {
   return hf && `${hf.replace('.N.', `.${layer}.`)}.${kind}`;
 }
 
-/** @throws CheckpointError when the model has no such weight, or has it twice */
+/**
+ * Tensors that LFM2 does not have keep their names.
+ * @throws CheckpointError when a weight is there twice
+ */
 export function nameTensors(tensors: readonly TensorInfo[]): Map<string, TensorInfo> {
   const named = new Map<string, TensorInfo>();
   for (const tensor of tensors) {
     if (tensor.name.endsWith('rotary_emb.inv_freq')) continue; // follows from the configuration
-    const name = canonicalName(tensor.name);
-    if (name === undefined)
-      return fail('CheckpointError', {
-        what: 'the checkpoint has a tensor that LFM2 does not have',
-        got: tensor.name,
-        wanted: 'the tensors of a dense LFM2 text model',
-        cure: 'It is another kind of model (an adapter, experts, an encoder), or was converted by another tool.',
-      });
+    const name = canonicalName(tensor.name) ?? tensor.name;
     if (named.has(name)) fail('CheckpointError', { what: `the checkpoint has ${name} twice`, got: `${named.get(name)?.name} and ${tensor.name}`, cure: 'Remove one.' });
     named.set(name, tensor);
   }
@@ -168,9 +164,9 @@ export function weightTree(config: Config, tensors: Tensors): Lfm2<MatrixSource,
   for (const [name, tensor] of tensors)
     if (!used.has(name))
       fail('CheckpointError', {
-        what: 'the checkpoint has a tensor that its configuration does not speak of',
+        what: 'the checkpoint has a tensor that a dense LFM2 of its configuration does not have',
         got: tensor.name,
-        cure: 'The configuration is not that of these weights.',
+        cure: 'It is another kind of model (an adapter, experts, an encoder), or the configuration is not that of these weights.',
       });
   return tree;
 }

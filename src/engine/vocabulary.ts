@@ -1,0 +1,145 @@
+/** The tokenizer files of a checkpoint: checked when they are there, made from the metadata of a GGUF file otherwise (spec section 6.1). */
+import { fail, show } from '../errors';
+import type { GgufMetadata, GgufValue } from '../format/gguf';
+
+/** As tokenizer.json and tokenizer_config.json; the chat template is in `config.chat_template`. */
+export interface TokenizerFiles {
+  json: object;
+  config: object;
+}
+
+/** The pre-tokenizer of Llama 3, which LFM2 uses too; files by other converters name it so. */
+const PRE_TOKENIZERS = ['lfm2', 'llama3', 'llama-v3', 'llama-bpe'];
+const PATTERN =
+  "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
+
+const CONTROL = 3;
+const USER_DEFINED = 4;
+const CURE = 'Use the model as converted by its maker, or its Hugging Face directory.';
+
+/** @throws CheckpointError */
+export function tokenizerFromGguf(metadata: GgufMetadata): TokenizerFiles {
+  const get = (key: string): GgufValue | undefined => metadata.get(`tokenizer.ggml.${key}`);
+  const wrong = (what: string, got: unknown, wanted: string): never =>
+    fail('CheckpointError', { what, got: show(got), wanted, cure: CURE });
+
+  if (get('model') !== 'gpt2') wrong('the tokenizer of the checkpoint is not supported', get('model'), 'gpt2 (byte-level BPE)');
+  const pre = get('pre') ?? 'lfm2';
+  if (typeof pre !== 'string' || !PRE_TOKENIZERS.includes(pre)) wrong('the pre-tokenizer of the checkpoint is not supported', pre, PRE_TOKENIZERS.join(', '));
+  const tokens = get('tokens');
+  const types = get('token_type');
+  const merges = get('merges');
+  if (!isStrings(tokens) || tokens.length === 0) return wrong('the checkpoint has no vocabulary', undefined, 'tokenizer.ggml.tokens, a list of texts');
+  if (!isStrings(merges)) return wrong('the checkpoint has no merges', undefined, 'tokenizer.ggml.merges, a list of texts');
+  if (!Array.isArray(types) || types.length !== tokens.length || !types.every((type) => typeof type === 'number'))
+    return wrong('the vocabulary has no types', Array.isArray(types) ? types.length : types, `tokenizer.ggml.token_type, ${tokens.length} numbers`);
+
+  const vocab = Object.fromEntries(tokens.map((token, id) => [token, id]));
+  if (Object.keys(vocab).length !== tokens.length)
+    wrong('two entries of the vocabulary have the same text', tokens.find((token, id) => vocab[token] !== id), 'different texts');
+
+  const special = (key: string): { id: number; text: string } | undefined => {
+    const id = get(`${key}_token_id`);
+    if (id === undefined) return undefined;
+    if (typeof id !== 'number' || tokens[id] === undefined) return wrong(`tokenizer.ggml.${key}_token_id is not in the vocabulary`, id, `below ${tokens.length}`);
+    return { id, text: tokens[id] };
+  };
+  const bos = special('bos');
+  const eos = special('eos');
+  const pad = special('padding');
+  const addBos = get('add_bos_token') !== false;
+  const addEos = get('add_eos_token') === true;
+
+  const json = {
+    version: '1.0',
+    truncation: null,
+    padding: null,
+    added_tokens: tokens.flatMap((content, id) =>
+      types[id] === CONTROL || types[id] === USER_DEFINED
+        ? [{ id, content, single_word: false, lstrip: false, rstrip: false, normalized: false, special: types[id] === CONTROL }]
+        : [],
+    ),
+    normalizer: null,
+    pre_tokenizer: {
+      type: 'Sequence',
+      pretokenizers: [
+        { type: 'Split', pattern: { Regex: PATTERN }, behavior: 'Isolated', invert: false },
+        { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: false },
+      ],
+    },
+    post_processor: template(addBos ? bos : undefined, addEos ? eos : undefined),
+    decoder: { type: 'ByteLevel', add_prefix_space: true, trim_offsets: true, use_regex: true },
+    model: {
+      type: 'BPE',
+      dropout: null,
+      unk_token: null,
+      continuing_subword_prefix: null,
+      end_of_word_suffix: null,
+      fuse_unk: false,
+      byte_fallback: false,
+      ignore_merges: true,
+      vocab,
+      merges: merges.map((merge) => {
+        const space = merge.indexOf(' ', 1); // the parts are printable stand-ins for bytes: no spaces in them
+        if (space < 0) wrong('a merge of the vocabulary makes no sense', merge, 'two texts with a space between');
+        return [merge.slice(0, space), merge.slice(space + 1)];
+      }),
+    },
+  };
+  const chatTemplate = metadata.get('tokenizer.chat_template');
+  const contextLength = metadata.get('lfm2.context_length');
+  const config = {
+    tokenizer_class: 'PreTrainedTokenizerFast',
+    ...(bos && { bos_token: bos.text }),
+    ...(eos && { eos_token: eos.text }),
+    ...(pad && { pad_token: pad.text }),
+    add_bos_token: addBos,
+    add_eos_token: addEos,
+    ...(typeof contextLength === 'number' && { model_max_length: contextLength }),
+    clean_up_tokenization_spaces: false,
+    ...(typeof chatTemplate === 'string' && { chat_template: chatTemplate }),
+  };
+  return { json, config };
+}
+
+const isStrings = (value: GgufValue | undefined): value is string[] => Array.isArray(value) && value.every((text) => typeof text === 'string');
+
+type Named = { id: number; text: string };
+
+function template(bos: Named | undefined, eos: Named | undefined): object {
+  const one = ({ text }: Named) => ({ SpecialToken: { id: text, type_id: 0 } });
+  const around = (sequence: string) => [...(bos ? [one(bos)] : []), { Sequence: { id: sequence, type_id: 0 } }, ...(eos ? [one(eos)] : [])];
+  const specials = [bos, eos].filter((token) => token !== undefined);
+  return {
+    type: 'TemplateProcessing',
+    single: around('A'),
+    pair: [...around('A'), ...around('B')],
+    special_tokens: Object.fromEntries(specials.map(({ id, text }) => [text, { id: text, ids: [id], tokens: [text] }])),
+  };
+}
+
+/**
+ * The ids by text, of vocabulary and added tokens.
+ * @throws CheckpointError when it is no tokenizer.json, or an id is not a row of the embedding
+ */
+export function tokenIds({ json }: TokenizerFiles, vocabSize: number): ReadonlyMap<string, number> {
+  const { model, added_tokens: added = [] } = json as { model?: { vocab?: unknown }; added_tokens?: unknown };
+  const vocab = model?.vocab;
+  if (typeof vocab !== 'object' || vocab === null || Array.isArray(vocab) || !Array.isArray(added))
+    return fail('CheckpointError', { what: 'tokenizer.json is not one of a byte-level BPE', wanted: 'model.vocab, an object, and added_tokens, a list', cure: CURE });
+  const ids = new Map<string, unknown>(Object.entries(vocab));
+  for (const token of added as ({ id?: unknown; content?: unknown } | null)[]) {
+    const content = token?.content;
+    if (typeof content !== 'string') return fail('CheckpointError', { what: 'an added token of tokenizer.json has no text', got: show(content), cure: CURE });
+    ids.set(content, token?.id);
+  }
+  for (const [text, id] of ids)
+    if (typeof id !== 'number' || !Number.isInteger(id) || id < 0 || id >= vocabSize)
+      fail('CheckpointError', {
+        what: `the token ${show(text)} has no row in the embedding`,
+        got: show(id),
+        wanted: `an id below ${vocabSize}`,
+        cure: 'The tokenizer is not that of these weights.',
+      });
+  return ids as Map<string, number>;
+}
