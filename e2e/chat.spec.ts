@@ -30,7 +30,7 @@ async function visit(context: BrowserContext, query: string): Promise<Page> {
 
 async function ready(page: Page): Promise<void> {
   await page.waitForSelector('#about:visible, #trouble:visible', { timeout: PATIENCE });
-  expect(await page.innerText('#trouble')).toBe('');
+  expect(await page.locator('#trouble:visible #trouble-text').allInnerTexts()).toEqual([]);
 }
 
 const replies = (page: Page): Promise<string[]> => page.locator('#messages .assistant .body').allInnerTexts();
@@ -107,7 +107,7 @@ describe.each([
     await reach('prompt');
     await page.keyboard.type('Hello!');
     await page.keyboard.press('Enter');
-    await page.waitForSelector('#messages .assistant', { timeout: PATIENCE });
+    await page.waitForFunction(() => document.querySelector('#messages .assistant .body')?.textContent, undefined, { timeout: PATIENCE });
     await page.keyboard.press('Escape');
     await finished(page, 1);
 
