@@ -5,7 +5,7 @@ override block_bytes: u32;
 override high_from: u32; // where in the block the fifth bits are; 0: none
 override codes_from: u32;
 override code_words: u32; // vec4<u32> of codes a block: 1 or 2
-override flip: u32;       // Q8_0: signed codes become codes offset by 128
+override bits: u32;
 override minimum: u32;    // 1: each row has d and m
 
 @group(0) @binding(0) var<storage, read_write> w: array<vec4<u32>>;
@@ -24,14 +24,16 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let at = (row + r) * slice.row_bytes + block * block_bytes;
     scale[r] = word(at);
     if (high_from > 0u) {
-      // bit 4k + j → bit 8j + k
-      let bits = word(at + high_from);
-      for (var k = 0u; k < 8u; k++) { high[r] |= ((((bits >> (4u * k)) & 15u) * 0x00204081u) & 0x01010101u) << k; }
+      // bit 4k + j → bit 8j + (k xor 4)
+      let fifth = word(at + high_from);
+      for (var k = 0u; k < 8u; k++) { high[r] |= ((((fifth >> (4u * k)) & 15u) * 0x00204081u) & 0x01010101u) << (k ^ 4u); }
     }
     for (var i = 0u; i < code_words; i++) {
       let from_byte = at + codes_from + 16u * i;
-      let q = vec4<u32>(word(from_byte), word(from_byte + 4u), word(from_byte + 8u), word(from_byte + 12u));
-      w[(4u * group + r) * slice.units + block * code_words + i] = q ^ vec4<u32>(flip);
+      var q = vec4<u32>(word(from_byte), word(from_byte + 4u), word(from_byte + 8u), word(from_byte + 12u));
+      if (bits == 4u) { q = vec4<u32>(in_order(q.x, q.y), in_order(q.z, q.w), in_order(q.x >> 4u, q.y >> 4u), in_order(q.z >> 4u, q.w >> 4u)); }
+      if (bits == 8u) { q ^= vec4<u32>(0x80808080u); } // signed codes become codes offset by 128
+      w[(4u * group + r) * slice.units + block * code_words + i] = q;
     }
   }
   let to = group * blocks + block;

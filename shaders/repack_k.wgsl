@@ -30,11 +30,15 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let shift = 4u * (j % 2u);
     var q: vec4<u32>;
     for (var k = 0u; k < 4u; k++) {
+      if (high_from == 0u) {
+        q[k] = in_order(word(codes + 8u * k) >> shift, word(codes + 8u * k + 4u) >> shift);
+        continue;
+      }
       q[k] = ((word(codes + 4u * k) >> shift) & 0x0f0f0f0fu) | (((word(codes + 16u + 4u * k) >> shift) & 0x0f0f0f0fu) << 4u);
     }
     w[(4u * group + r) * slice.units + unit] = q;
     if (high_from > 0u) {
-      for (var k = 0u; k < 8u; k++) { high[r] |= ((word(at + high_from + 4u * k) >> j) & 0x01010101u) << k; }
+      for (var k = 0u; k < 8u; k++) { high[r] |= ((word(at + high_from + 4u * k) >> j) & 0x01010101u) << (k ^ 4u); }
     }
   }
   let to = group * slice.units + unit;

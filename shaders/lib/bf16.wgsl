@@ -1,13 +1,8 @@
 // BF16 — a unit is 8 columns; a bfloat16 is the upper half of an f32.
 const TILES: u32 = 2u;
-const SCALES: u32 = 1u;
 
-fn four(q: vec4<u32>, k: u32) -> vec4<f32> {
+fn floats(q: vec4<u32>, k: u32) -> vec4<f32> {
   let a = q[2u * k];
   let b = q[2u * k + 1u];
   return bitcast<vec4<f32>>(vec4<u32>(a << 16u, a & 0xffff0000u, b << 16u, b & 0xffff0000u));
 }
-
-fn w_tile(u: Unit, k: u32) -> mat4x4<f32> { return mat4x4<f32>(four(u.q0, k), four(u.q1, k), four(u.q2, k), four(u.q3, k)); }
-
-fn w_fold(u: Unit, s: u32, dots: vec4<f32>, sum: f32) -> vec4<f32> { return dots; }

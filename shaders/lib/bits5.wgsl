@@ -1,14 +1,16 @@
-// 5-bit codes (Q5_0, Q5_1, Q5_K): nibbles as in bits4; the fifth bit of column 4k + j is bit 8j + k of a word, one word a row.
+// 5-bit codes (Q5_0, Q5_1, Q5_K): a unit is 32 columns; byte j of word i holds column 4i + j in its low nibble and column 16 + 4i + j in
+// its high one; the fifth bit of column 4k + j is bit 8j + (k xor 4) of a word a row. Codes become floats as in bits4.
 const TILES: u32 = 8u;
 const BLOCK_UNITS: u32 = 1u;
 const HIGH: u32 = 1u;
-const RANGE: f32 = 32.0;
 
-fn four(q: vec4<u32>, high: u32, k: u32) -> vec4<f32> {
-  let b = ((q[k & 3u] >> (k & 4u)) & 0x0f0f0f0fu) | (((high >> k) & 0x01010101u) << 4u);
-  return bitcast<vec4<f32>>((vec4<u32>(b << 18u, b << 10u, b << 2u, b >> 6u) & vec4<u32>(0x7c0000u)) | vec4<u32>(0x3f800000u));
-}
+fn word_of(k: u32) -> u32 { return k % 4u; }
+fn high_of(high0: vec4<u32>, high1: vec4<u32>, k: u32) -> vec4<u32> { return high0; }
 
-fn w_tile(u: Unit, k: u32) -> mat4x4<f32> {
-  return mat4x4<f32>(four(u.q0, u.high0.x, k), four(u.q1, u.high0.y, k), four(u.q2, u.high0.z, k), four(u.q3, u.high0.w, k));
+// q − 16 · CENTRED of 4 columns, tile k
+fn codes(word: u32, high: u32, k: u32) -> vec4<f32> {
+  let fifth = select(high << (8u - k), high >> k, k < 4u);
+  let b = ((word >> (k & 4u)) & 0x0f0f0f0fu) | (fifth & 0x10101010u);
+  let q = vec4<u32>(b, b, b >> 16u, b >> 16u) & vec4<u32>(0x1fu, 0x1f00u, 0x1fu, 0x1f00u);
+  return bitcast<vec4<f32>>(q | vec4<u32>(0x4b000000u, 0x47000000u, 0x4b000000u, 0x47000000u)) - (vec4<f32>(8388608.0, 32768.0, 8388608.0, 32768.0) + CENTRED * 16.0);
 }

@@ -1,15 +1,16 @@
-// 6-bit codes (Q6_K): nibbles as in bits4; the two high bits of column 16h + 4k + j are at 8j + 2k of a word of half h, one word a row.
+// 6-bit codes (Q6_K): a unit is 32 columns, nibbles as in bits5; the two high bits of column 16h + 4k + j are at 8j + 2k of word h of
+// two words a row. Codes become floats as in bits4.
 const TILES: u32 = 8u;
 const BLOCK_UNITS: u32 = 1u;
 const HIGH: u32 = 2u;
-const RANGE: f32 = 64.0;
 
-fn four(q: vec4<u32>, high: u32, k: u32) -> vec4<f32> {
-  let b = ((q[k & 3u] >> (k & 4u)) & 0x0f0f0f0fu) | (((high >> (2u * (k & 3u))) & 0x03030303u) << 4u);
-  return bitcast<vec4<f32>>((vec4<u32>(b << 17u, b << 9u, b << 1u, b >> 7u) & vec4<u32>(0x7e0000u)) | vec4<u32>(0x3f800000u));
-}
+fn word_of(k: u32) -> u32 { return k % 4u; }
+fn high_of(high0: vec4<u32>, high1: vec4<u32>, k: u32) -> vec4<u32> { return select(high0, high1, k >= 4u); }
 
-fn w_tile(u: Unit, k: u32) -> mat4x4<f32> {
-  let high = select(u.high0, u.high1, k >= 4u);
-  return mat4x4<f32>(four(u.q0, high.x, k), four(u.q1, high.y, k), four(u.q2, high.z, k), four(u.q3, high.w, k));
+// q − 32 of 4 columns, tile k
+fn codes(word: u32, high: u32, k: u32) -> vec4<f32> {
+  let j = k % 4u * 2u;
+  let b = ((word >> (k & 4u)) & 0x0f0f0f0fu) | (select(high >> (j - 4u), high << (4u - j), j < 4u) & 0x30303030u);
+  let q = vec4<u32>(b, b, b >> 16u, b >> 16u) & vec4<u32>(0x3fu, 0x3f00u, 0x3fu, 0x3f00u);
+  return bitcast<vec4<f32>>(q | vec4<u32>(0x4b000000u, 0x47000000u, 0x4b000000u, 0x47000000u)) - (vec4<f32>(8388608.0, 32768.0, 8388608.0, 32768.0) + CENTRED * 32.0);
 }

@@ -1,12 +1,14 @@
-// w = d · q + m (Q4_1, Q5_1): two halves a row and block.
-const SCALES: u32 = 1u;
+// w = d · code + m (Q4_1, Q5_1), codes from 0: two halves a row and block.
+const CENTRED: f32 = 0.0;
+const SCALES: u32 = 1u; // a unit
 const SCALE: u32 = 2u;
 const TOP: u32 = 0u;
 
-fn w_fold(u: Unit, s: u32, dots: vec4<f32>, sum: f32) -> vec4<f32> {
-  let a = half2(u.scale.x);
-  let b = half2(u.scale.y);
-  let c = half2(u.scale.z);
-  let d = half2(u.scale.w);
-  return RANGE * vec4<f32>(a.x, b.x, c.x, d.x) * (dots - sum) + vec4<f32>(a.y, b.y, c.y, d.y) * sum;
+// Σ code · x of 4 rows, and Σ x, over the columns under scale `part` of the unit → Σ w · x
+fn w_fold(s: Scales, part: u32, dots: vec4<f32>, sum: f32) -> vec4<f32> {
+  let a = half2(s.scale.x);
+  let b = half2(s.scale.y);
+  let c = half2(s.scale.z);
+  let d = half2(s.scale.w);
+  return vec4<f32>(a.x, b.x, c.x, d.x) * dots + vec4<f32>(a.y, b.y, c.y, d.y) * sum;
 }

@@ -38,6 +38,8 @@ export interface Features {
   subgroupMaxSize: number;
   /** packed_4x8_integer_dot_product */
   dp4a: boolean;
+  /** unpack2x16float loses subnormal halves here: kernels take halves apart by integers */
+  integerHalves?: boolean;
 }
 
 /** What ops need of the opened device. */

@@ -1,6 +1,7 @@
 /**
- * The linear maps as dispatches: embed, linear and swiglu over packed matrices (repack.ts). One token and 2 … 8 tokens go through matvec,
- * more through matmul; a matrix of several parts (dtypes, or too large for one binding) takes a dispatch for each.
+ * The linear maps as dispatches: embed, linear, swiglu and the way into a short convolution, over packed matrices (repack.ts).
+ * One token and 2 … 8 tokens go through matvec, more through matmul; a matrix of several parts (dtypes, or too large for one binding)
+ * takes a dispatch for each.
  */
 import type { Norm } from '../../model/ops';
 import type { Gpu, GpuVector, Region, Step } from './gpu';
@@ -33,77 +34,154 @@ export interface Swiglu {
   norm: Norm;
 }
 
+export interface ConvIn {
+  /** [3D, D]: B, C, x */
+  inProj: GpuMatrix;
+  /** [1, D] */
+  x: Region;
+  /** [1, D], C ⊙ conv(B ⊙ x) */
+  y: Region;
+  norm: Norm;
+  /** [D, L] */
+  taps: Region;
+  /** [D], of the convolution */
+  bias?: Region;
+  /** [R, D], B ⊙ x by position mod R, appended to */
+  ring: Region;
+  channels: number;
+  length: number;
+  /** R, a power of two */
+  slots: number;
+}
+
+/** What may be chosen for a device. The weights lie in one way for all of it. */
+export interface Tuning {
+  /** rows of W a workgroup of `matvec` takes with one token */
+  rows: 4 | 8;
+  /** invocations of a workgroup of `matvec`: 32, 64, 128 or 256 */
+  groupSize: number;
+}
+
 /** y[t] = the row of tokens[position + t] */
 export function embedSteps(gpu: Gpu, table: GpuMatrix, y: Region, T: number): Step[] {
   const { tokens, step } = gpu;
-  return table.parts.map((part) => ({
-    label: `embed.${part.dtype.toLowerCase()}`,
-    sources: ['lib/step', ...weights(part).sources, 'lib/values', 'embed'],
-    constants: { ...weights(part).constants, cols: table.cols, rows: part.rows, first: part.first },
-    bindings: { ...weights(part).bindings, tokens, step, y },
-    grid: [Math.ceil(table.cols / 256), T, 1],
-  }));
-}
-
-/** y = W · norm(x) + bias + add */
-export const linearSteps = (gpu: Gpu, map: Linear): Step[] => mapSteps(gpu, map, map.add && (map.add.buffer === map.y.buffer ? 'accumulate' : 'add'));
-
-/** y = silu(W1 · norm(x)) ⊙ (W3 · norm(x)) */
-export function swigluSteps(gpu: Gpu, { w1, w3, x, y, T, norm }: Swiglu): Step[] {
-  return [...mapSteps(gpu, { w: w1, x, y, T, norm }), ...mapSteps(gpu, { w: w3, x, y, T, norm }, 'gate')];
-}
-
-type Put = 'store' | 'add' | 'accumulate' | 'gate';
-
-function mapSteps(gpu: Gpu, { w, x, y, T, norm, bias, add }: Linear, put: Put = 'store'): Step[] {
-  const many = T > FEW;
-  const tokens = many ? T : T <= 1 ? 1 : T <= 2 ? 2 : T <= 4 ? 4 : FEW;
-  return w.parts.map((part) => {
-    const { dtype, rows, first } = part;
-    const packed = weights(part);
-    const whole = w.cols % FORMATS[dtype].unitColumns === 0;
-    const sources = [
-      ...packed.sources,
-      whole ? 'lib/x_vec4' : 'lib/x_scalar',
-      norm ? (whole ? 'lib/norm_vec4' : 'lib/norm_scalar') : 'lib/norm_none',
-      bias ? 'lib/bias' : 'lib/bias_none',
-      `lib/put_${put}`,
-    ];
-    const constants: Record<string, number> = { ...packed.constants, cols: w.cols, rows, first, width: w.rows, ...(norm && { eps: norm.eps }) };
-    const bindings: Record<string, Region> = { ...packed.bindings, x, y };
-    if (norm) bindings.norm = (norm.weight as GpuVector).region;
-    if (bias) bindings.bias = bias;
-    if (put === 'add') bindings.add = add!;
-    if (tokens > 1) bindings.step = gpu.step;
-    const options = [norm && 'norm', bias && 'bias', put !== 'store' && put].filter(Boolean).map((name) => `.${name}`).join('');
-    const label = `${many ? 'matmul' : tokens > 1 ? `matvec_${tokens}` : 'matvec'}.${dtype.toLowerCase()}${options}`;
-    if (many)
-      return {
-        label,
-        sources: ['lib/step', ...sources, 'lib/values', 'matmul'],
-        constants,
-        bindings,
-        grid: [Math.ceil(rows / 64), Math.ceil(T / 64), 1],
-      };
+  return table.parts.map((part) => {
+    const { sources, constants, bindings } = weights(gpu, part);
     return {
-      label,
-      sources: [gpu.features.subgroups ? 'lib/sums_subgroup' : 'lib/sums_workgroup', ...(tokens > 1 ? ['lib/step'] : []), ...sources, `lib/cols_${tokens}`, 'matvec'],
-      constants: { ...constants, group_size: groupSize(part.layout.units) },
-      bindings,
-      grid: grid(Math.ceil(rows / 4)),
+      label: `embed.${part.dtype.toLowerCase()}`,
+      sources: ['lib/step', ...sources, 'embed'],
+      constants: { ...constants, cols: table.cols, rows: part.rows, first: part.first },
+      bindings: { ...bindings, tokens, step, y },
+      grid: [Math.ceil(table.cols / 256), T, 1],
     };
   });
 }
 
-/** Invocations along a row: a unit each, or two and more when there are many. Results of 8 tokens fit 16 KB of workgroup memory. */
+/** y = W · norm(x) + bias + add */
+export function linearSteps(gpu: Gpu, { w, add, ...map }: Linear, tuning: Partial<Tuning> = {}): Step[] {
+  const put = add ? (add.buffer === map.y.buffer ? 'accumulate' : 'add') : 'store';
+  return w.parts.map((part) => partStep(gpu, part, { ...map, cols: w.cols, width: w.rows, put, add, tuning }));
+}
+
+/** y = silu(W1 · norm(x)) ⊙ (W3 · norm(x)): one dispatch a part for few tokens; else two, the second over the result of the first */
+export function swigluSteps(gpu: Gpu, { w1, w3, ...map }: Swiglu, tuning: Partial<Tuning> = {}): Step[] {
+  const shared = { ...map, cols: w1.cols, width: w1.rows, tuning };
+  if (map.T <= FEW && alike(w1, w3)) return w1.parts.map((part, i) => partStep(gpu, part, { ...shared, put: 'store', up: w3.parts[i] }));
+  return [
+    ...w1.parts.map((part) => partStep(gpu, part, { ...shared, put: 'store' })),
+    ...w3.parts.map((part) => partStep(gpu, part, { ...shared, put: 'gate' })),
+  ];
+}
+
+/** in_proj and the short convolution of one token in one dispatch; undefined where B, C and x do not lie in one part */
+export function convInSteps(gpu: Gpu, { inProj, x, y, norm, taps, bias, ring, channels: D, length: L, slots: R }: ConvIn): Step[] | undefined {
+  const [part, ...others] = inProj.parts;
+  if (others.length || D % 4 || inProj.rows !== 3 * D) return undefined;
+  const step = partStep(gpu, { ...part, rows: D }, { x, y, T: 1, norm, cols: inProj.cols, width: D, put: 'store', rows: 'lib/conv_in', tuning: {} });
+  return [
+    {
+      ...step,
+      label: step.label.replace('matvec', 'conv_in'),
+      sources: ['lib/step', ...step.sources],
+      constants: { ...step.constants, D, L, R, biased: Number(!!bias) },
+      bindings: { ...step.bindings, step: gpu.step, taps, conv_bias: bias ?? taps, ring },
+    },
+  ];
+}
+
+const alike = (a: GpuMatrix, b: GpuMatrix): boolean =>
+  a.parts.length === b.parts.length && a.parts.every(({ dtype, first, rows }, i) => b.parts[i].dtype === dtype && b.parts[i].first === first && b.parts[i].rows === rows);
+
+interface PartMap extends Pick<Linear, 'x' | 'y' | 'T' | 'norm' | 'bias' | 'add'> {
+  cols: number;
+  /** of a row of y */
+  width: number;
+  put: 'store' | 'add' | 'accumulate' | 'gate';
+  /** the part of W3 beside a part of W1 */
+  up?: Part;
+  /** the file that says which rows a workgroup takes, in place of rows_* */
+  rows?: string;
+  tuning: Partial<Tuning>;
+}
+
+function partStep(gpu: Gpu, part: Part, { x, y, T, norm, bias, add, cols, width, put, up, rows, tuning }: PartMap): Step {
+  const { dtype } = part;
+  const whole = cols % FORMATS[dtype].unitColumns === 0;
+  const packed = weights(gpu, part);
+  const sources = [
+    ...packed.sources,
+    whole ? 'lib/x_vec4' : 'lib/x_scalar',
+    norm ? (whole ? 'lib/norm_vec4' : 'lib/norm_scalar') : 'lib/norm_none',
+    bias ? 'lib/bias' : 'lib/bias_none',
+    `lib/put_${put}`,
+  ];
+  const constants: Record<string, number> = { ...packed.constants, cols, rows: part.rows, first: part.first, width };
+  const bindings: Record<string, Region> = { ...packed.bindings, x, y };
+  if (norm) {
+    constants.eps = norm.eps;
+    bindings.norm = (norm.weight as GpuVector).region;
+  }
+  if (bias) bindings.bias = bias;
+  if (put === 'add' && add) bindings.add = add;
+  if (T > 1) bindings.step = gpu.step;
+  const options = [up && 'swiglu', norm && 'norm', bias && 'bias', put !== 'store' && put].filter(Boolean).map((name) => `.${name}`).join('');
+
+  if (T > FEW)
+    return {
+      label: `matmul.${dtype.toLowerCase()}${options}`,
+      sources: ['lib/step', ...sources, 'matmul'],
+      constants,
+      bindings,
+      grid: [Math.ceil(part.rows / 64), Math.ceil(T / 64), 1],
+    };
+
+  const tokens = T > 4 ? FEW : T > 2 ? 4 : T;
+  const eight = (tuning.rows ?? (part.rows >= 4096 ? 8 : 4)) === 8 && T === 1;
+  const kind = up ? 'lib/gate_up' : (rows ?? (eight ? 'lib/rows_8' : 'lib/rows_4'));
+  if (up) {
+    sources.push(up.scales ? 'lib/up_block' : 'lib/up_float');
+    bindings.up = up.w;
+    if (up.scales) bindings.up_scales = up.scales;
+  }
+  const { subgroups } = gpu.features;
+  return {
+    label: `matvec${T > 1 ? `_${tokens}` : ''}.${dtype.toLowerCase()}${options}`,
+    sources: [subgroups ? 'lib/sums_subgroup' : 'lib/sums_workgroup', ...(T > 1 ? ['lib/step'] : []), ...sources, `lib/cols_${tokens}`, kind, 'matvec'],
+    constants: { ...constants, group_size: subgroups || T <= 4 ? (tuning.groupSize ?? groupSize(part.layout.units)) : 32 },
+    bindings,
+    grid: grid(Math.ceil(part.rows / (kind === 'lib/rows_8' ? 8 : 4))),
+  };
+}
+
+/** A unit an invocation, or two and more when there are many. */
 const groupSize = (units: number): number => (units > 32 ? 64 : 32);
 
 /** 65,535 workgroups a dimension are allowed; what lies beyond the last row is computed from clamped reads and not written. */
 const grid = (groups: number): [number, number, number] => (groups <= 65535 ? [groups, 1, 1] : [32768, Math.ceil(groups / 32768), 1]);
 
 /** How a kernel is given one part of a matrix. */
-function weights({ dtype, layout, w, scales }: Part): Pick<Step, 'sources' | 'constants' | 'bindings'> {
-  const { libraries } = FORMATS[dtype];
-  if (!scales) return { sources: ['lib/weights_float', ...libraries], constants: { units: layout.units }, bindings: { w } };
-  return { sources: ['lib/weights_block', ...libraries], constants: { ...layout }, bindings: { w, scales } };
+function weights(gpu: Gpu, { dtype, layout, w, scales }: Part): Pick<Step, 'sources' | 'constants' | 'bindings'> {
+  const sources = [...FORMATS[dtype].libraries, gpu.features.integerHalves ? 'lib/half_integer' : 'lib/half_unpack'];
+  if (!scales) return { sources: ['lib/weights_float', ...sources], constants: { units: layout.units }, bindings: { w } };
+  return { sources: ['lib/weights_block', ...sources], constants: { ...layout }, bindings: { w, scales } };
 }

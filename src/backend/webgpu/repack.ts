@@ -15,7 +15,7 @@ import { ROW_STEP, type MatrixWriter } from '../backend';
 import { whole, type Gpu, type Region, type Step } from './gpu';
 
 interface Format {
-  /** shader files that decode it, without the loader of the weights */
+  /** shader files that decode it, without the loader (lib/weights_*) and the halves (lib/half_*) */
   libraries: string[];
   unitColumns: number;
   high: number;
@@ -25,7 +25,7 @@ interface Format {
 }
 
 const float = (name: string, unitColumns: number): Format => ({
-  libraries: [`lib/${name}`, 'lib/half_unpack'],
+  libraries: [`lib/${name}`],
   unitColumns,
   high: 0,
   scale: 0,
@@ -41,11 +41,11 @@ function block(bits: 4 | 5 | 8, minimum: boolean, dtype: Dtype): Format {
     high_from: bits === 5 ? (minimum ? 4 : 2) : 0,
     codes_from: block_bytes - codeBytes,
     code_words: codeBytes / 16,
-    flip: bits === 8 ? 0x80808080 : 0,
+    bits,
     minimum: Number(minimum),
   };
   return {
-    libraries: [`lib/bits${bits}`, minimum ? 'lib/scale_minimum' : 'lib/scale_middle', 'lib/half_unpack'],
+    libraries: [`lib/bits${bits}`, minimum ? 'lib/scale_minimum' : 'lib/scale_middle'],
     unitColumns: bits === 8 ? 16 : 32,
     high: bits === 5 ? 1 : 0,
     scale: minimum ? 2 : 1,
@@ -55,7 +55,7 @@ function block(bits: 4 | 5 | 8, minimum: boolean, dtype: Dtype): Format {
 }
 
 const kBlock = (bits: 4 | 5, dtype: Dtype): Format => ({
-  libraries: [`lib/bits${bits}`, 'lib/scale_k', 'lib/half_unpack'],
+  libraries: [`lib/bits${bits}`, 'lib/scale_k'],
   unitColumns: 32,
   high: bits === 5 ? 1 : 0,
   scale: 1,
@@ -78,7 +78,7 @@ export const FORMATS: Record<Dtype, Format> = {
   Q4_K: kBlock(4, 'Q4_K'),
   Q5_K: kBlock(5, 'Q5_K'),
   Q6_K: {
-    libraries: ['lib/bits6', 'lib/scale_q6_k', 'lib/half_unpack'],
+    libraries: ['lib/bits6', 'lib/scale_q6_k'],
     unitColumns: 32,
     high: 2,
     scale: 1,
@@ -288,7 +288,7 @@ function repackStep(part: Part, { raw, slice }: Staging, rows: number): Step {
   const threads = repack.kernel === 'repack_float' ? rows * units : Math.ceil(rows / 4) * (units / (repack.constants.code_words ?? 1));
   return {
     label: `repack.${part.dtype.toLowerCase()}`,
-    sources: ['lib/raw', repack.kernel],
+    sources: ['lib/raw', 'lib/nibbles', repack.kernel],
     constants: repack.constants,
     bindings: { raw: whole(raw), slice: whole(slice), w: part.w, ...(part.scales && { scales: part.scales }) },
     grid: [Math.ceil(threads / 64), 1, 1],
