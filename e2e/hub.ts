@@ -228,7 +228,7 @@ export async function createHub(options: HubOptions = {}): Promise<Hub> {
       if (response.destroyed) return;
       const part = body.subarray(at, Math.min(at + piece, stop));
       entry.sent += part.length;
-      if (!response.write(part)) await new Promise((go) => response.once('drain', go).once('close', go));
+      if (!response.write(part)) await drained(response);
       if (pace > 0) await new Promise((go) => setTimeout(go, pace));
     }
     if (entry.fault === 'cut') response.destroy();
@@ -256,3 +256,12 @@ export async function createHub(options: HubOptions = {}): Promise<Hub> {
   };
   return hub;
 }
+
+const drained = (response: ServerResponse): Promise<void> =>
+  new Promise((resolve) => {
+    const go = (): void => {
+      response.off('drain', go).off('close', go);
+      resolve();
+    };
+    response.on('drain', go).on('close', go);
+  });

@@ -5,7 +5,7 @@
  * Memory: a connection owns the chunk it fills until that is hashed and written; as many finished chunks again may wait for their turn in the
  * hash of the whole file. So at most two chunks per connection.
  */
-import { abortError, RivuletError } from '../errors';
+import { abortError } from '../errors';
 import type { FileRecord } from './database';
 import { downloader, exclusive } from './lock';
 import { Meter, type Progress } from './progress';
@@ -23,8 +23,16 @@ interface Waiter {
   done: (error?: unknown) => void;
 }
 
+interface Job {
+  file: string;
+  run: () => Promise<void>;
+}
+
 /** A stream without ranges has gone past a chunk that is wanted now. */
 class Rewind extends Error {}
+
+/** The file is whole and its hash is not the hub's. */
+class Damaged extends Worthless {}
 
 export class Download {
   readonly #remotes: Map<string, Remote>;
@@ -38,6 +46,8 @@ export class Download {
   readonly #streamed = new Set<string>();
   readonly #meter: Meter;
   #all = false;
+  /** a file changed or came damaged: whoever has read of it must begin anew, so nothing more is given out */
+  #dead?: Worthless;
   #running?: Promise<void>;
   #lanes: number;
   #steady = 0;
@@ -60,7 +70,7 @@ export class Download {
 
   /** May a reader have it? The last chunk of a file only comes out when the whole file was compared with the hub's hash. */
   ready(file: FileRecord, index: number): boolean {
-    if (!this.shelf.has(file.name, index)) return false;
+    if (this.#dead || !this.shelf.has(file.name, index)) return false;
     return index < this.shelf.chunks(file) - 1 || !this.shelf.lasting || this.#isSealed(file.name);
   }
 
@@ -78,6 +88,7 @@ export class Download {
   want(file: FileRecord, index: number): Promise<void> {
     this.#reader = { file: file.name, index };
     if (index > 0) this.#all = true;
+    if (this.#dead) return Promise.reject(this.#dead);
     return new Promise((resolve, reject) => {
       const waiter: Waiter = {
         file: file.name,
@@ -97,6 +108,7 @@ export class Download {
   async all(): Promise<void> {
     this.#all = true;
     while (this.shelf.lasting && this.shelf.manifest.state !== 'complete') {
+      if (this.#dead) throw this.#dead;
       this.#wake();
       await this.#running;
     }
@@ -154,35 +166,53 @@ export class Download {
     this.#meter.at(() => this.shelf.bytes + this.#inFlight, this.#reader.file);
   };
 
+  /** Works until there is nothing left to do. What is known to be worthless is dropped when no lane is at work that could write more of it. */
   async #transfer(): Promise<void> {
+    for (;;) {
+      const failure = await this.#work();
+      if (!failure) break;
+      const { error, file } = failure;
+      if (error instanceof Worthless) {
+        this.#whole.delete(file);
+        await this.shelf.drop(file);
+        if (error instanceof Damaged && !this.#handed.has(file) && !this.#retried.has(file)) {
+          this.#retried.add(file);
+          continue;
+        }
+        this.#dead = error;
+      }
+      throw error;
+    }
+    await this.#complete();
+    this.#settle();
+    if (this.#all && this.shelf.lasting) this.#meter.at(this.shelf.bytes);
+  }
+
+  async #work(): Promise<{ error: unknown; file: string } | undefined> {
     const stop = new AbortController();
     const stopped = (): void => stop.abort();
     this.signal.addEventListener('abort', stopped);
     const lanes = new Set<Promise<void>>();
-    let failure: { error: unknown } | undefined;
-    try {
-      while (!failure) {
-        while (lanes.size < this.#lanes) {
-          const job = this.#next(stop.signal);
-          if (!job) break;
-          const lane: Promise<void> = job()
-            .catch((error: unknown) => void (failure ??= { error }))
-            .finally(() => lanes.delete(lane));
-          lanes.add(lane);
-        }
-        if (lanes.size === 0) break;
-        await Promise.race([...lanes, this.#poked]);
+    let failure: { error: unknown; file: string } | undefined;
+    while (!failure) {
+      while (lanes.size < this.#lanes) {
+        const job = this.#next(stop.signal);
+        if (!job) break;
+        const { file } = job;
+        const lane: Promise<void> = job
+          .run()
+          .catch((error: unknown) => void (failure ??= { error, file }))
+          .finally(() => lanes.delete(lane));
+        lanes.add(lane);
       }
-      if (failure) throw failure.error;
-      await this.#complete();
-      this.#settle();
-      if (this.#all && this.shelf.lasting) this.#meter.at(this.shelf.bytes);
-    } finally {
-      stop.abort();
-      this.#notify();
-      await Promise.allSettled(lanes);
-      this.signal.removeEventListener('abort', stopped);
+      if (lanes.size === 0) break;
+      await Promise.race([...lanes, this.#poked]);
     }
+    stop.abort();
+    this.#notify();
+    await Promise.allSettled(lanes);
+    this.signal.removeEventListener('abort', stopped);
+    return failure;
   }
 
   async #complete(): Promise<void> {
@@ -191,13 +221,14 @@ export class Download {
   }
 
   /** The next thing to do, taken: a chunk, a file without ranges, a file to compare with its hash. */
-  #next(signal: AbortSignal): (() => Promise<void>) | undefined {
-    const take = (name: string, index: number): (() => Promise<void>) | undefined => {
+  #next(signal: AbortSignal): Job | undefined {
+    const take = (name: string, index: number): Job | undefined => {
       const remote = this.#remotes.get(name)!;
       const at = this.#streamed.has(name) ? name : `${name} ${index}`;
       if (this.shelf.has(name, index) || this.#flying.has(at)) return undefined;
       this.#flying.add(at);
-      return () => (this.#streamed.has(name) ? this.#stream(remote, signal) : this.#fetch(remote, index, signal)).finally(() => this.#flying.delete(at));
+      const work = this.#streamed.has(name) ? this.#stream : this.#fetch;
+      return { file: name, run: () => work.call(this, remote, index, signal).finally(() => this.#flying.delete(at)) };
     };
     for (const { file, index } of this.#waiters) {
       const job = take(file, index);
@@ -223,12 +254,12 @@ export class Download {
     return this.#unsealed(this.shelf.manifest.files.map(({ name }) => name));
   }
 
-  #unsealed(names: string[]): (() => Promise<void>) | undefined {
+  #unsealed(names: string[]): Job | undefined {
     const { lasting } = this.shelf;
     const name = names.find((name) => lasting && !this.#isSealed(name) && !this.#flying.has(`${name} seal`) && this.shelf.missing(this.#remotes.get(name)!.file) === 0);
     if (name === undefined) return undefined;
     this.#flying.add(`${name} seal`);
-    return () => this.#seal(this.#remotes.get(name)!.file).finally(() => this.#flying.delete(`${name} seal`));
+    return { file: name, run: () => this.#seal(this.#remotes.get(name)!.file).finally(() => this.#flying.delete(`${name} seal`)) };
   }
 
   async #fetch(remote: Remote, index: number, signal: AbortSignal): Promise<void> {
@@ -246,7 +277,7 @@ export class Download {
       if (++this.#steady % STEADY === 0) this.#lanes = Math.min(this.policy.connections + MORE, this.#lanes + 1);
     } catch (error) {
       if (error instanceof NoRanges) this.#streamed.add(file.name);
-      else await this.#refuse(file, error);
+      else throw error;
     } finally {
       this.#inFlight -= received;
     }
@@ -258,7 +289,7 @@ export class Download {
   };
 
   /** Takes a whole file in one stream; without storage only as fast as it is read. */
-  async #stream(remote: Remote, signal: AbortSignal): Promise<void> {
+  async #stream(remote: Remote, _: number, signal: AbortSignal): Promise<void> {
     const { file } = remote;
     const blank = (index: number): Uint8Array<ArrayBuffer> => new Uint8Array(this.shelf.length(file, index));
     let index = 0;
@@ -284,7 +315,7 @@ export class Download {
     try {
       await fetchWhole(remote, restart, take, { policy: this.policy, signal, onBusy: this.#busy });
     } catch (error) {
-      if (!(error instanceof Rewind)) await this.#refuse(file, error);
+      if (!(error instanceof Rewind)) throw error;
     }
   }
 
@@ -328,10 +359,7 @@ export class Download {
       this.#settle();
       return;
     }
-    this.#whole.delete(file.name);
-    await this.shelf.drop(file.name);
-    if (!this.#handed.has(file.name) && !this.#retried.has(file.name)) return void this.#retried.add(file.name);
-    throw new RivuletError('SourceError', {
+    throw new Damaged({
       what: `${file.name} arrived damaged`,
       got: `hash ${found}`,
       wanted,
@@ -342,9 +370,10 @@ export class Download {
   async #sha256(file: FileRecord): Promise<string | undefined> {
     const whole = this.#wholeHash(file);
     while (whole.next < this.shelf.chunks(file)) {
-      const data = await this.shelf.get(file.name, whole.next);
+      const index = whole.next;
+      const data = await this.shelf.get(file.name, index);
       if (!data) return undefined;
-      whole.offer(whole.next, data, 0);
+      whole.offer(index, data, 0);
     }
     return whole.digest();
   }
@@ -358,15 +387,6 @@ export class Download {
     object.set(head);
     object.set(data, head.length);
     return hex(new Uint8Array(await crypto.subtle.digest('SHA-1', object)));
-  }
-
-  /** What was kept of a file that is another, or none, goes. Passes the error on. */
-  async #refuse(file: FileRecord, error: unknown): Promise<never> {
-    if (error instanceof Worthless) {
-      this.#whole.delete(file.name);
-      await this.shelf.drop(file.name);
-    }
-    throw error;
   }
 }
 

@@ -1,7 +1,7 @@
 import 'fake-indexeddb/auto';
 import { IDBFactory } from 'fake-indexeddb';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { createHub, modelBytes, type Fault, type Hub, type HubOptions, type Request } from '../../e2e/hub';
+import { createHub, modelBytes, sha256Of as hash, type Fault, type Hub, type HubOptions, type Request } from '../../e2e/hub';
 import { openCache } from './database';
 import { openModel, type ModelSource, type OpenedModel, type OpenOptions } from './open';
 
@@ -16,13 +16,13 @@ const open = (source: ModelSource, options: OpenOptions = {}): Promise<OpenedMod
   openModel(source, { hub: hub.origin, ...options, policy: { ...POLICY, ...options.policy } });
 const start = async (options: HubOptions = {}): Promise<Hub> => (hub = await createHub({ repos: { [REPO]: { 'Model-Q4_0.gguf': large } }, ...options }));
 
-/** Reads all of a model in pieces, as a loader does. */
-async function readAll({ files }: OpenedModel, piece = 100_000): Promise<Uint8Array[]> {
-  const all: Uint8Array[] = [];
+/** Reads all of a model in pieces, as a loader does; SHA-256 of each file. */
+async function readAll({ files }: OpenedModel, piece = 100_000): Promise<string[]> {
+  const all: string[] = [];
   for (const file of files) {
     const bytes = new Uint8Array(file.size);
     for (let at = 0; at < file.size; at += piece) bytes.set(await file.read(at, Math.min(piece, file.size - at)), at);
-    all.push(bytes);
+    all.push(hash(bytes));
   }
   return all;
 }
@@ -40,13 +40,13 @@ describe('openModel', () => {
     await start();
     const first = await open(REPO);
     expect(first.cached).toBe(false);
-    expect(await readAll(first)).toEqual([large]);
+    expect(await readAll(first)).toEqual([hash(large)]);
     await first.finish();
     first.close();
     await hub.close();
     const second = await open(REPO);
     expect(second.cached).toBe(true);
-    expect(await readAll(second)).toEqual([large]);
+    expect(await readAll(second)).toEqual([hash(large)]);
     second.close();
   });
 
@@ -79,7 +79,7 @@ describe('openModel', () => {
     const model = await open('Org/Model');
     expect(model.files.map((file) => file.name)).toEqual(['config.json', 'tokenizer.json', 'generation_config.json', 'model.safetensors']);
     await model.finish();
-    expect(await readAll(model)).toEqual([small, small, small, large]);
+    expect(await readAll(model)).toEqual([small, small, small, large].map(hash));
     for (const opened of [split, model]) opened.close();
   });
 
@@ -87,7 +87,7 @@ describe('openModel', () => {
     await start({ repos: { 'a/b': { 'x.gguf': large, 'config.json': small, 'tokenizer.json': small, 'model.safetensors': large } } });
     for (const url of [`${hub.origin}/plain/a/b/x.gguf`, `${hub.origin}/plain/a/b/`, [`${hub.origin}/plain/a/b/config.json`, `${hub.origin}/plain/a/b/model.safetensors`]]) {
       const model = await open({ url });
-      expect((await readAll(model)).at(-1)).toEqual(large);
+      expect((await readAll(model)).at(-1)).toEqual(hash(large));
       await model.finish();
       model.close();
       expect((await open({ url })).cached).toBe(true);
@@ -97,7 +97,7 @@ describe('openModel', () => {
   it('reads files and blobs in place', async () => {
     const file = new File([large], 'x.gguf', { lastModified: 1 });
     for (const source of [{ file }, { file: new Blob([large]) }, { files: [new File([small], 'notes.txt'), file] }])
-      expect(await readAll(await openModel(source))).toEqual([large]);
+      expect(await readAll(await openModel(source))).toEqual([hash(large)]);
     expect(await (await openCache())!.manifests()).toEqual([]);
   });
 
@@ -125,7 +125,7 @@ describe('openModel', () => {
     expect(kept).toBeGreaterThan(0);
     const before = hub.sent();
     const second = await open(REPO);
-    expect(await readAll(second)).toEqual([large]);
+    expect(await readAll(second)).toEqual([hash(large)]);
     expect(hub.sent() - before).toBe(large.length - kept);
   });
 
@@ -144,7 +144,7 @@ describe('openModel', () => {
   ])('%s in one answer of the hub: the bytes are right', async (fault, n) => {
     await start({ fault: once(fault, (_, at) => at === n) });
     const model = await open(REPO);
-    expect(await readAll(model)).toEqual([large]);
+    expect(await readAll(model)).toEqual([hash(large)]);
     await model.finish();
     model.close();
     expect((await open(REPO)).cached).toBe(true);
@@ -160,23 +160,23 @@ describe('openModel', () => {
 
   it('a signed address that expires is asked for again', async () => {
     await start({ signedUses: 3 });
-    expect(await readAll(await open(REPO))).toEqual([large]);
+    expect(await readAll(await open(REPO))).toEqual([hash(large)]);
   });
 
   it('a flipped bit is found by the hash of the whole file, and the file is fetched once more', async () => {
     await start({ fault: once('flip') });
     const model = await open(REPO);
     await model.finish();
-    expect(await readAll(model)).toEqual([large]);
+    expect(await readAll(model)).toEqual([hash(large)]);
   });
 
-  it('a flipped bit in bytes that were read already ends in an error, not in nonsense', async () => {
+  it.each([true, false])('a flipped bit in bytes that were read already ends in an error, not in nonsense (cache: %s)', async (cache) => {
     await start({ fault: once('flip') });
-    const model = await open(REPO);
+    const model = await open(REPO, { cache });
     await expect(readAll(model)).rejects.toMatchObject({ name: 'SourceError', message: expect.stringContaining('damaged') });
     model.close();
     expect(await (await openCache())!.manifests()).toEqual([]);
-    expect(await readAll(await open(REPO))).toEqual([large]);
+    expect(await readAll(await open(REPO))).toEqual([hash(large)]);
   });
 
   it('a file that changes on the server under a download is noticed; the next load begins anew', async () => {
@@ -189,7 +189,7 @@ describe('openModel', () => {
     const rest = readAll(first);
     await expect(rest).rejects.toMatchObject({ name: 'SourceError', message: expect.stringContaining('changed') });
     first.close();
-    expect(await readAll(await open(url))).toEqual([newer]);
+    expect(await readAll(await open(url))).toEqual([hash(newer)]);
   });
 
   it('a newer revision replaces a half download; of a whole one only on demand', async () => {
@@ -200,16 +200,16 @@ describe('openModel', () => {
     const newer = modelBytes(large.length + CHUNK, 3);
     hub.repos[REPO]['Model-Q4_0.gguf'] = newer;
     await new Promise((go) => setTimeout(go, 50));
-    expect(await readAll(await open(REPO))).toEqual([newer]);
+    expect(await readAll(await open(REPO))).toEqual([hash(newer)]);
     hub.repos[REPO]['Model-Q4_0.gguf'] = large;
-    expect(await readAll(await open(REPO))).toEqual([newer]);
-    expect(await readAll(await open(REPO, { refresh: true }))).toEqual([large]);
+    expect(await readAll(await open(REPO))).toEqual([hash(newer)]);
+    expect(await readAll(await open(REPO, { refresh: true }))).toEqual([hash(large)]);
   });
 
   it.each([true, false])('a server without ranges: the bytes are right (cache: %s)', async (cache) => {
     await start({ fault: once('whole', () => true) });
     const model = await open(REPO, { cache });
-    expect(await readAll(model)).toEqual([large]);
+    expect(await readAll(model)).toEqual([hash(large)]);
     await model.files[0].read(0, 10); // back to the beginning
     await model.finish();
     expect((await open(REPO, { cache })).cached).toBe(cache);
@@ -219,17 +219,17 @@ describe('openModel', () => {
   it('other origins that hide their headers, and servers without validators', async () => {
     await start({ exposed: false, validators: false });
     const url = `${hub.origin}/plain/${REPO}/Model-Q4_0.gguf`;
-    expect(await readAll(await open(url))).toEqual([large]);
+    expect(await readAll(await open(url))).toEqual([hash(large)]);
   });
 
   it('without storage, and with cache: false, it streams and keeps nothing', async () => {
     await start();
-    expect(await readAll(await open(REPO, { cache: false }))).toEqual([large]);
+    expect(await readAll(await open(REPO, { cache: false }))).toEqual([hash(large)]);
     const { indexedDB } = globalThis;
     Reflect.deleteProperty(globalThis, 'indexedDB');
     const model = await open(REPO);
     expect(model.notes.join()).toContain('keeps nothing');
-    expect(await readAll(model)).toEqual([large]);
+    expect(await readAll(model)).toEqual([hash(large)]);
     await model.finish();
     globalThis.indexedDB = indexedDB;
     expect(await (await openCache())!.manifests()).toEqual([]);
@@ -242,7 +242,7 @@ describe('openModel', () => {
     let left = 5;
     cache.putChunk = (...parts) => (left-- > 0 ? putChunk(...parts) : Promise.reject(new DOMException('full', 'QuotaExceededError')));
     const model = await open(REPO);
-    expect(await readAll(model)).toEqual([large]);
+    expect(await readAll(model)).toEqual([hash(large)]);
     await model.finish();
     expect(model.notes.join()).toContain('no room');
     model.close();
@@ -251,7 +251,7 @@ describe('openModel', () => {
     const before = hub.sent();
     left = Infinity;
     const last = await open(REPO);
-    expect(await readAll(last)).toEqual([large]);
+    expect(await readAll(last)).toEqual([hash(large)]);
     expect(hub.sent() - before).toBe(large.length - 8 * CHUNK);
   });
 
@@ -271,7 +271,7 @@ describe('openModel', () => {
     const healed = await open(REPO);
     expect(healed.cached).toBe(true);
     const before = hub.sent();
-    expect(await readAll(healed)).toEqual([large]);
+    expect(await readAll(healed)).toEqual([hash(large)]);
     expect(hub.sent() - before).toBe(CHUNK);
     await healed.finish();
     healed.close();
@@ -291,7 +291,7 @@ describe('openModel', () => {
     await expect(reads).rejects.toMatchObject({ name: 'AbortError' });
     await expect(model.finish()).rejects.toMatchObject({ name: 'AbortError' });
     await expect(open(REPO, { signal: controller.signal })).rejects.toMatchObject({ name: 'AbortError' });
-    expect(await readAll(await open(REPO))).toEqual([large]);
+    expect(await readAll(await open(REPO))).toEqual([hash(large)]);
   });
 
   it('sends the token to the hub alone', async () => {

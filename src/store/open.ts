@@ -10,7 +10,7 @@ import type { Progress } from './progress';
 import { makeRoom, persistStorage, refuseForRoom, roomMessage, storageRoom } from './room';
 import { Shelf } from './shelf';
 import { checkRange, type ByteSource } from './source';
-import { POLICY, type Policy } from './transfer';
+import { POLICY, Worthless, type Policy } from './transfer';
 
 /**
  * A hub id 'Org/Repo[:quant | /file][@revision]' or an address (https://…, ./…, /…; one ending in '/' is a folder with a Hugging Face
@@ -252,7 +252,7 @@ function reader(file: FileRecord, shelf: Shelf, download: Download, closed: Abor
         try {
           await abortable(download.want(file, index), signal);
         } catch (error) {
-          if (!damaged || signal?.aborted || closed.aborted) throw error;
+          if (!damaged || error instanceof Worthless || signal?.aborted || closed.aborted) throw error;
           fail('StorageError', { what: `the cached copy of ${file.name} is damaged and cannot be fetched anew`, got: String(error), cure: 'Load it again with a connection, or delete it.' }, error);
         }
       }

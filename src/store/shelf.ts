@@ -17,7 +17,7 @@ export class Shelf {
   readonly #checked = new Set<string>();
   /** chunks that lie in memory only */
   readonly #volatile = new Set<string>();
-  /** hashes of chunks that were found damaged: what is fetched instead must have them */
+  /** hashes of chunks that were here and are not: what is fetched instead must have them */
   readonly #expected = new Map<string, Uint8Array<ArrayBuffer>>();
   #cache?: Cache;
   #full = false;
@@ -175,6 +175,7 @@ export class Shelf {
       this.#memory.delete(oldest);
       if (!this.#volatile.delete(oldest)) continue;
       const [file, index] = JSON.parse(oldest) as [string, number];
+      this.#expected.set(oldest, this.hash(file, index)!);
       this.#hashes.get(file)?.delete(index); // it lay nowhere else: it is missing again
     }
   }
