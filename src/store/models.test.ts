@@ -1,0 +1,117 @@
+import 'fake-indexeddb/auto';
+import { IDBFactory } from 'fake-indexeddb';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { createHub, modelBytes, sha256Of, type Hub } from '../../e2e/hub';
+import { openCache } from './database';
+import { deleteModel, downloadModel, exportModel, importModel, listModels, modelRoom, modelSize, pinModel, verifyModel } from './models';
+import { openModel } from './open';
+
+const CHUNK = 16 << 10;
+const bytes = modelBytes(9 * CHUNK + 77, 5);
+const FILE = 'M-Q4_0.gguf';
+let hub: Hub;
+const options = () => ({ hub: hub.origin, policy: { backoff: 1, stall: 200, chunkBytes: CHUNK } });
+
+beforeEach(async () => {
+  globalThis.indexedDB = new IDBFactory();
+  hub = await createHub({ repos: { 'a/b': { [FILE]: bytes }, 'a/c': { [FILE]: bytes.slice().reverse() } } });
+  hub.repos['a/c'][FILE].set(bytes.subarray(0, 4));
+});
+afterEach(() => hub.close());
+
+async function flip(id: string, index: number): Promise<void> {
+  const cache = (await openCache())!;
+  const data = new Uint8Array((await cache.chunk(id, FILE, index))!);
+  data[data.length >> 1] ^= 1;
+  await cache.putChunk((await cache.manifest(id))!, { file: FILE, index, data, hash: (await cache.hashes(id)).get(FILE)!.get(index)! });
+}
+
+describe('the models in the cache', () => {
+  it('are listed, the last used first, sized, pinned and deleted', async () => {
+    const first = await downloadModel('a/b', options());
+    await new Promise((go) => setTimeout(go, 5));
+    const second = await downloadModel('a/c', options());
+    await pinModel(first);
+    const models = await listModels();
+    expect(models.map(({ id, pinned, complete, there }) => ({ id, pinned, complete, there }))).toEqual([
+      { id: second, pinned: false, complete: true, there: bytes.length },
+      { id: first, pinned: true, complete: true, there: bytes.length },
+    ]);
+    await deleteModel(second);
+    expect(await modelSize(second)).toBe(0);
+    expect((await listModels()).map(({ id }) => id)).toEqual([first]);
+  });
+
+  it('say what they need before they are downloaded', async () => {
+    const room = await modelRoom('a/b', options());
+    expect(room).toMatchObject({ bytes: bytes.length, needed: bytes.length, enough: true });
+    const id = await downloadModel('a/b', options());
+    expect(await modelRoom('a/b', options())).toMatchObject({ id, needed: 0 });
+  });
+
+  it('any flipped byte is found, and only its chunk is fetched anew', async () => {
+    const id = await downloadModel('a/b', options());
+    expect(await verifyModel(id)).toEqual({ ok: true, damaged: [], foreign: [] });
+    await flip(id, 6);
+    expect(await verifyModel(id)).toEqual({ ok: false, damaged: [{ file: FILE, index: 6 }], foreign: [] });
+    const before = hub.sent();
+    await downloadModel('a/b', options());
+    expect(hub.sent() - before).toBe(CHUNK);
+    expect((await verifyModel(id)).ok).toBe(true);
+  });
+
+  it('chunks of another file with hashes to match do not pass for this one', async () => {
+    const id = await downloadModel('a/b', options());
+    const other = await downloadModel('a/c', options());
+    const cache = (await openCache())!;
+    const data = new Uint8Array((await cache.chunk(other, FILE, 3))!);
+    await cache.putChunk((await cache.manifest(id))!, { file: FILE, index: 3, data, hash: (await cache.hashes(other)).get(FILE)!.get(3)! });
+    expect(await verifyModel(id)).toEqual({ ok: false, damaged: [], foreign: [FILE] });
+    await downloadModel('a/b', options());
+    expect((await verifyModel(id)).ok).toBe(true);
+  });
+
+  it('go out into one file and come in from it', async () => {
+    const id = await downloadModel('a/b', options());
+    const blob = await exportModel(id);
+    await hub.close();
+    globalThis.indexedDB = new IDBFactory();
+    expect(await importModel(blob)).toBe(id);
+    const model = await openModel('a/b', options());
+    expect(model.cached).toBe(true);
+    expect(sha256Of(await model.files[0].read(0, bytes.length))).toBe(sha256Of(bytes));
+    model.close();
+  });
+
+  it.each<[string, (whole: Uint8Array<ArrayBuffer>) => Uint8Array<ArrayBuffer>]>([
+    ['nothing', () => new Uint8Array(0)],
+    ['another format', () => bytes],
+    ['cut', (whole) => whole.slice(0, -5)],
+    ['cut in the header', (whole) => whole.slice(0, 60)],
+    ['longer', (whole) => new Uint8Array([...whole, 0])],
+    ['a flipped byte', (whole) => whole.map((byte, i) => (i === whole.length - 9 ? byte ^ 1 : byte))],
+    ['a flipped header', (whole) => whole.map((byte, i) => (i === 14 ? byte ^ 1 : byte))],
+  ])('an import of %s is refused and leaves nothing', async (_, change) => {
+    const id = await downloadModel('a/b', options());
+    const whole = new Uint8Array(await (await exportModel(id)).arrayBuffer());
+    globalThis.indexedDB = new IDBFactory();
+    await expect(importModel(new Blob([change(whole)]))).rejects.toMatchObject({ name: 'SourceError' });
+    expect(await listModels()).toEqual([]);
+  });
+
+  it('a download ahead of use begins anew, once, if the file changes on the server', async () => {
+    let changed = false;
+    const newer = modelBytes(bytes.length, 6);
+    hub.options.fault = ({ kind, range }) => {
+      if (kind === 'file' && (range?.first ?? 0) > 4 * CHUNK && !changed) {
+        changed = true;
+        hub.repos['a/b'][FILE] = newer;
+      }
+      return undefined;
+    };
+    const id = await downloadModel(`${hub.origin}/plain/a/b/${FILE}`, options());
+    expect((await verifyModel(id)).ok).toBe(true);
+    const model = await openModel(id, options());
+    expect(sha256Of(await model.files[0].read(0, newer.length))).toBe(sha256Of(newer));
+  });
+});
