@@ -69,7 +69,7 @@ function declarations(): Plugin {
       for (const file of readdirSync(types, { recursive: true, encoding: 'utf8' })) {
         if (!file.endsWith('.d.ts')) continue;
         const path = join(types, file);
-        writeFileSync(path, readFileSync(path, 'utf8').replace(/(\bfrom |\bimport\()(['"])(\.{1,2}\/[^'"]+?)(?:\.js)?\2/g, '$1$2$3.js$2'));
+        writeFileSync(path, readFileSync(path, 'utf8').replace(/(\bfrom |\bimport |\bimport\()(['"])(\.{1,2}\/[^'"]+?)(?:\.js)?\2/g, '$1$2$3.js$2'));
       }
     },
   };

@@ -289,5 +289,5 @@ async function first(): Promise<Choice> {
   if (overrides.model) return choiceNamed(overrides.model);
   const last = kept('model');
   const models = await listModels().catch(() => []);
-  return choiceNamed(models.find(({ id }) => id === last)?.id ?? EMBEDDED.source);
+  return choiceNamed(models.find(({ id, complete }) => complete && id === last)?.id ?? EMBEDDED.source);
 }

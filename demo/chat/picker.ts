@@ -47,8 +47,13 @@ export function createPicker(onChoose: (choice: Choice) => void, announce: (text
     try {
       const models = await listModels();
       list.replaceChildren(
-        ...models.map(({ id, bytes: size }) => {
-          const load = element('button', { type: 'button', className: 'card' }, element('strong', {}, choiceNamed(id).name), element('span', { className: 'size' }, bytes(size)));
+        ...models.map(({ id, bytes: size, there, complete }) => {
+          const load = element('button', { type: 'button', className: 'card' });
+          load.append(
+            element('strong', {}, choiceNamed(id).name),
+            element('span', { className: 'size' }, complete ? bytes(size) : `${bytes(there)} of ${bytes(size)}`),
+          );
+          if (!complete) load.append(element('span', { className: 'description' }, 'Not all of it is here: loading goes on with the download.'));
           load.addEventListener('click', () => choose(choiceNamed(id)));
           const remove = element('button', { type: 'button', ariaLabel: `Delete ${choiceNamed(id).name} from this device` }, 'Delete');
           remove.addEventListener('click', async () => {
