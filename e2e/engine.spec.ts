@@ -265,7 +265,7 @@ describe.skipIf(!present)('the engine', () => {
         await name(load('/model/nonsense.gguf', { backend: 'cuda' as 'wasm' })),
         await name(load(new File([new Uint8Array(100)], 'x.gguf') as never, { backend: 'wasm' })),
       ];
-      return { failed, kept: (await listModels()).map(({ id }) => id) };
+      return { failed, kept: (await listModels()).map(({ id }: { id: string }) => id) };
     }, undefined);
     expect(names.failed.slice(0, 3)).toEqual(['SourceError', 'CheckpointError', 'RequestError']);
     expect(names.kept.join()).not.toMatch(/nonsense/);

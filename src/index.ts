@@ -9,4 +9,4 @@ export type { ErrorName } from './errors';
 export type { ModelSource } from './store/open';
 export type { Progress } from './store/progress';
 export type { Message, RenderOptions } from './text/chat';
-export { deleteModel, listModels } from './store/open';
+export { deleteModel, listModels, type CachedModel } from './store/models';

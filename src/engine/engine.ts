@@ -146,12 +146,13 @@ export function createEngine(parts: { open?: typeof openModel; rungs?: (options:
   }
 
   function speak(prompt: () => readonly number[], options: GenerateOptions, emit: (text: string) => unknown, signal?: AbortSignal): Promise<Generation> {
+    const called = performance.now();
     return inTurn(async (either) => {
       const { session, info } = model();
       const request = settle(options, info.sampling, info.config.vocabSize);
       // the last answer is awaited, so that over Comlink no text comes after the result
       let delivered: unknown;
-      const result = await generate(session, prompt(), request, (text) => (delivered = emit(text)), either);
+      const result = await generate(session, prompt(), request, (text) => (delivered = emit(text)), either, called);
       await delivered;
       return result;
     }, signal).catch((error: Error) => (error.name === 'AbortError' ? UNSPOKEN : Promise.reject(error)));

@@ -40,10 +40,11 @@ export interface Generation {
   /** tokens chosen, with the one that ended the text */
   tokens: number;
   seed: number;
+  /** of reading the prompt, to the first token */
   prefillMs: number;
   /** from the first token to the last */
   decodeMs: number;
-  /** from the start to the first token */
+  /** from the call to the first token */
   firstTokenMs: number;
   /** of the tokens after the first */
   tokensPerSecond: number;
@@ -57,14 +58,20 @@ const STOP_MS = 50;
  * @throws ContextError before any work when the prompt leaves no room for an answer; RequestError; DeviceError. An abort is no error: the
  * generation ends with `finish: 'abort'` and what there was.
  */
-export async function generate(session: Session, prompt: readonly number[], request: Request, emit: (text: string) => void, signal?: AbortSignal): Promise<Generation> {
+export async function generate(
+  session: Session,
+  prompt: readonly number[],
+  request: Request,
+  emit: (text: string) => void,
+  signal?: AbortSignal,
+  called = performance.now(),
+): Promise<Generation> {
   check(session, prompt);
   const start = performance.now();
   const reusedTokens = recall(session, request.reuse ? prompt : []);
   session.read = []; // unknown, should anything fail on the way
   await prefill(session, prompt, reusedTokens, signal);
-  const prefillMs = performance.now() - start;
-  const said = signal?.aborted ? nothing() : await decode(session, prompt, request, emit, signal);
+  const said = signal?.aborted ? nothing(performance.now()) : await decode(session, prompt, request, emit, signal);
   session.read = [...prompt, ...said.chosen].slice(0, session.runner.position);
 
   const { text, finish, tokens, firstAt, lastAt } = said;
@@ -76,9 +83,9 @@ export async function generate(session: Session, prompt: readonly number[], requ
     reusedTokens,
     tokens,
     seed: request.sampling.seed,
-    prefillMs,
+    prefillMs: firstAt - start,
     decodeMs,
-    firstTokenMs: tokens > 0 ? firstAt - start : 0,
+    firstTokenMs: firstAt - called,
     tokensPerSecond: decodeMs > 0 ? ((tokens - 1) * 1000) / decodeMs : 0,
   };
 }
@@ -121,11 +128,12 @@ interface Said {
   /** every token the runner chose, also those after the end */
   chosen: number[];
   tokens: number;
+  /** when the first and the last token came */
   firstAt: number;
   lastAt: number;
 }
 
-const nothing = (): Said => ({ text: '', finish: 'abort', chosen: [], tokens: 0, firstAt: 0, lastAt: 0 });
+const nothing = (at: number): Said => ({ text: '', finish: 'abort', chosen: [], tokens: 0, firstAt: at, lastAt: at });
 
 async function decode(session: Session, prompt: readonly number[], request: Request, emit: (text: string) => void, signal?: AbortSignal): Promise<Said> {
   const { runner, tokenizer, eosIds, contextLength } = session;
@@ -133,7 +141,7 @@ async function decode(session: Session, prompt: readonly number[], request: Requ
   const limit = Math.min(request.maxTokens, contextLength - prompt.length);
   const detokenizer = tokenizer.stream({ skipSpecial: true, keep: SPOKEN_MARKERS });
   const filter = createStopFilter(request.stop);
-  const said: Said = nothing();
+  const said = nothing(0);
   const say = (piece: string): void => {
     said.text += piece;
     if (piece) emit(piece);
