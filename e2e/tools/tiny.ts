@@ -193,7 +193,7 @@ function encode(dtype: Dtype, values: Float32Array): Uint8Array {
 // ---- containers
 
 export function ggufBytes({ metadata, tensors }: TinyModel, version = 3): Uint8Array {
-  const alignment = Number(metadata['general.alignment']?.[1] ?? 32);
+  const alignment = Number(metadata['general.alignment']?.[1] ?? 32) || 1; // 0 is a file that must be refused
   const head = new Writer();
   head.raw(new TextEncoder().encode('GGUF'));
   head.number(U32, version);
@@ -260,7 +260,7 @@ class Writer {
     this.room((alignment - (this.at % alignment)) % alignment);
   }
   number(type: number, value: number): void {
-    const size = [1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8][type];
+    const size = [1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8][type] ?? 4;
     const at = this.room(size);
     const view = new DataView(this.data.buffer);
     if (type === F32) view.setFloat32(at, value, true);
