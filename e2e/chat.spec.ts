@@ -65,7 +65,7 @@ describe.each([
     await finished(page, 1);
     const [first] = await replies(page);
     expect(first.trim()).not.toBe('');
-    expect(await page.innerText('#messages .assistant .foot')).toMatch(/[\d.]+ tok\/s · first token after/);
+    expect(await page.innerText('#messages .assistant .foot')).toMatch(/[\d.]+\stok\/s · first token after/);
 
     // as hot as it gets, so that no end comes before the stop
     await page.click('#open-settings');

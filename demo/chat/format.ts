@@ -1,17 +1,17 @@
-/** Figures as people read them. Bytes are decimal, as file lists and operating systems show them. */
+/** Figures as people read them, with a space that does not break a line. Bytes are decimal, as file lists and operating systems show them. */
 export function bytes(n: number): string {
-  if (n < 1000) return `${Math.round(n)} B`;
+  if (n < 1000) return `${Math.round(n)}\u00a0B`;
   const unit = n < 999_500 ? 'KB' : n < 999_500_000 ? 'MB' : 'GB';
   const value = n / { KB: 1e3, MB: 1e6, GB: 1e9 }[unit];
-  return `${value < 9.95 || unit === 'GB' ? value.toFixed(value < 9.95 && unit === 'GB' ? 2 : 1) : Math.round(value)} ${unit}`;
+  return `${value < 9.95 || unit === 'GB' ? value.toFixed(value < 9.95 && unit === 'GB' ? 2 : 1) : Math.round(value)}\u00a0${unit}`;
 }
 
 export function duration(seconds: number): string {
-  if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;
-  if (seconds < 59.5) return `${seconds < 9.95 ? seconds.toFixed(1) : Math.round(seconds)} s`;
-  if (seconds < 3570) return `${Math.round(seconds / 60)} min`;
-  return `${(seconds / 3600).toFixed(1)} h`;
+  if (seconds < 1) return `${Math.round(seconds * 1000)}\u00a0ms`;
+  if (seconds < 59.5) return `${seconds < 9.95 ? seconds.toFixed(1) : Math.round(seconds)}\u00a0s`;
+  if (seconds < 3570) return `${Math.round(seconds / 60)}\u00a0min`;
+  return `${(seconds / 3600).toFixed(1)}\u00a0h`;
 }
 
 /** Tokens a second; slow models need the decimals. */
-export const speed = (tokensPerSecond: number): string => `${tokensPerSecond.toFixed(tokensPerSecond < 10 ? 1 : 0)} tok/s`;
+export const speed = (tokensPerSecond: number): string => `${tokensPerSecond.toFixed(tokensPerSecond < 10 ? 1 : 0)}\u00a0tok/s`;
