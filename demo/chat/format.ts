@@ -3,7 +3,8 @@ export function bytes(n: number): string {
   if (n < 1000) return `${Math.round(n)}\u00a0B`;
   const unit = n < 999_500 ? 'KB' : n < 999_500_000 ? 'MB' : 'GB';
   const value = n / { KB: 1e3, MB: 1e6, GB: 1e9 }[unit];
-  return `${value < 9.95 || unit === 'GB' ? value.toFixed(value < 9.95 && unit === 'GB' ? 2 : 1) : Math.round(value)}\u00a0${unit}`;
+  const decimals = (value < 9.95 ? 1 : 0) + (unit === 'GB' ? 1 : 0);
+  return `${value.toFixed(decimals)}\u00a0${unit}`;
 }
 
 export function duration(seconds: number): string {
