@@ -7,7 +7,7 @@ import { HUB, parseHubId, resolveHub, type Resolved } from './hub';
 import { openLocal, type LocalSource } from './local';
 import { exclusiveNow, readers, share } from './lock';
 import type { Progress } from './progress';
-import { makeRoom, persistStorage, refuseForRoom, roomMessage, storageRoom } from './room';
+import { deleteOldest, persistStorage, refuseForRoom, roomMessage, storageRoom } from './room';
 import { Shelf } from './shelf';
 import { checkRange, type ByteSource } from './source';
 import { POLICY, Worthless, type Policy } from './transfer';
@@ -103,10 +103,12 @@ async function openRemote(source: string | { url: string | string[] }, options: 
   }
   const { manifest, release } = held;
   const complete = manifest.state === 'complete';
-  const full = async (error?: unknown): Promise<void> => {
+  const full = async (error?: unknown): Promise<boolean> => {
+    if (options.makeRoom && (await deleteOne(cache!, manifest.id, notes))) return true;
     const message = await roomMessage(cache!, Math.max(0, total(manifest) - shelf.bytes), manifest.id);
     if (options.cache === 'required') refuseForRoom(manifest.id, message, error);
     notes.push(`There is no room to keep the model (${message}): it is used without being kept.`);
+    return false;
   };
   const shelf = new Shelf(manifest, held.cache, full, options.check);
   const close = (): void => {
@@ -231,15 +233,17 @@ const total = ({ files }: Manifest): number => files.reduce((sum, { size }) => s
 /** Looks before it begins: a download that cannot be kept should be known as such from the start. */
 async function enoughRoom(cache: Cache, shelf: Shelf, consent: boolean, notes: string[]): Promise<boolean> {
   const needed = total(shelf.manifest) - shelf.bytes;
-  const fits = async (): Promise<boolean> => {
+  for (;;) {
     const room = await storageRoom();
-    return !room || room.quota - room.usage >= needed;
-  };
-  if (await fits()) return true;
-  if (!consent) return false;
-  const gone = await makeRoom(cache, needed, shelf.manifest.id);
-  if (gone.length > 0) notes.push(`Deleted to make room: ${gone.join(', ')}.`);
-  return fits();
+    if (!room || room.quota - room.usage >= needed) return true;
+    if (!consent || !(await deleteOne(cache, shelf.manifest.id, notes))) return false;
+  }
+}
+
+async function deleteOne(cache: Cache, keep: string, notes: string[]): Promise<boolean> {
+  const gone = await deleteOldest(cache, keep);
+  if (gone) notes.push(`Deleted to make room: ${gone}.`);
+  return gone !== undefined;
 }
 
 /** A file of the shelf as a source. */

@@ -26,27 +26,21 @@ export async function persistStorage(): Promise<boolean> {
   }
 }
 
-/**
- * Deletes models that are not pinned and that nobody reads, the longest unused first, until `needed` bytes are free. Only on consent.
- * @returns ids of what went
- */
-export async function makeRoom(cache: Cache, needed: number, keep: string): Promise<string[]> {
-  const gone: string[] = [];
-  for (const { id } of candidates(await cache.manifests(), keep)) {
-    const room = await storageRoom();
-    if (!room || room.quota - room.usage >= needed) break;
-    if (await exclusiveNow(readers(id), async () => (await cache.deleteModel(id), true))) gone.push(id);
-  }
-  return gone;
+/** Deletes the model that was not used for the longest time, is not pinned and that nobody reads: only on consent. @returns its id */
+export async function deleteOldest(cache: Cache, keep: string): Promise<string | undefined> {
+  for (const { id } of candidates(await cache.manifests(), keep))
+    if (await exclusiveNow(readers(id), async () => (await cache.deleteModel(id), true))) return id;
+  return undefined;
 }
 
 const candidates = (manifests: Manifest[], keep: string): Manifest[] =>
   manifests.filter(({ id, pinned }) => id !== keep && !pinned).sort((a, b) => a.lastUsed - b.lastUsed);
 
-/** What is needed, what is there, what could go. */
+/** What is needed, what is there, what could go. Chromium tells every site of 10 GB, whatever the disk holds. */
 export async function roomMessage(cache: Cache, needed: number, keep: string): Promise<string> {
   const room = await storageRoom();
-  const there = room ? `${megabytes(Math.max(0, room.quota - room.usage))} of ${megabytes(room.quota)} are free` : 'the browser does not say how much is free';
+  const free = room && Math.max(0, room.quota - room.usage);
+  const there = free !== undefined && free < needed ? `${megabytes(free)} are free` : 'the browser takes no more';
   const others = candidates(await cache.manifests(), keep).map(({ id, files }) => `${id} (${megabytes(files.reduce((sum, { size }) => sum + size, 0))})`);
   return `${megabytes(needed)} more are needed, ${there}${others.length > 0 ? `; could be deleted: ${others.join(', ')}` : ''}`;
 }

@@ -2,12 +2,14 @@
  * Where the chunks of one opened model lie: in the cache, or, without one, a few of them in memory. Every chunk is checked against its hash
  * the first time it is read; the last few read stay in memory, for readers ask for less than a chunk at a time.
  */
-import { chunkCount, chunkLength, mark, type Cache, type Manifest } from './database';
+import { chunkCount, chunkLength, mark, type Cache, type Chunk, type Manifest } from './database';
 import { equal, sha256 } from './sha256';
 import { Changed } from './transfer';
 
 const KEPT = 4; // chunks in memory: the one being read, two read ahead, one behind
 const KEPT_UNCACHED = 10;
+const RETRIES = 6; // of a write, between two deletions that make room
+const RECLAIM = 300; // milliseconds
 
 export class Shelf {
   /** SHA-256 of the chunks that are here, by file and index */
@@ -21,12 +23,13 @@ export class Shelf {
   readonly #expected = new Map<string, Uint8Array<ArrayBuffer>>();
   #cache?: Cache;
   #full = false;
+  #filling?: Promise<boolean>;
 
   constructor(
     public manifest: Manifest,
     cache: Cache | undefined,
-    /** told when the storage takes no more; may throw rather than go on without it */
-    readonly onFull: (error?: unknown) => Promise<void> = async () => {},
+    /** told when the storage takes no more; answers whether room was made; may throw rather than go on without storage */
+    readonly onFull: (error?: unknown) => Promise<boolean> = async () => false,
     /** 'first': each chunk is hashed at its first read; 'always': at every read from disk */
     readonly check: 'first' | 'always' = 'first',
   ) {
@@ -41,8 +44,20 @@ export class Shelf {
   /** From here on nothing more is stored. @throws what `onFull` throws */
   async fill(error?: unknown): Promise<void> {
     if (this.#full) return;
-    await this.onFull(error);
-    this.#full = true;
+    this.#filling ??= this.onFull(error).finally(() => (this.#filling = undefined)); // once for all connections that find it full
+    if (!(await this.#filling)) this.#full = true;
+  }
+
+  /** Writes a chunk, unless the storage is full (QuotaExceededError) or fails otherwise: then the load goes on without it. */
+  async #store(chunk: Chunk): Promise<void> {
+    for (let attempt = 1; this.lasting; attempt++) {
+      try {
+        return await this.#cache!.putChunk(this.manifest, chunk);
+      } catch (error) {
+        if (attempt % RETRIES === 1) await this.fill(error);
+        else await new Promise((go) => setTimeout(go, RECLAIM)); // what was deleted becomes free a little later
+      }
+    }
   }
 
   /** Looks at what is in the cache now, after other tabs may have written. */
@@ -92,13 +107,7 @@ export class Shelf {
     const expected = this.#expected.get(at);
     if (expected && !equal(expected, hash)) return false;
     this.#expected.delete(at);
-    if (this.lasting) {
-      try {
-        await this.#cache!.putChunk(this.manifest, { file, index, data, hash });
-      } catch (error) {
-        await this.fill(error); // QuotaExceededError, or a storage that fails otherwise: the load goes on without it
-      }
-    }
+    await this.#store({ file, index, data, hash });
     this.#checked.add(at);
     ensure(this.#hashes, file).set(index, hash);
     if (!this.lasting) this.#volatile.add(at);

@@ -1,0 +1,140 @@
+/** The store as tests and drills in a browser call it: each call answers with plain data, errors included. */
+import { openCache } from '../../src/store/database';
+import { deleteModel, downloadModel, exportModel, importModel, listModels, verifyModel } from '../../src/store/models';
+import { openModel, type OpenOptions } from '../../src/store/open';
+import { hex, Sha256 } from '../../src/store/sha256';
+
+const PIECE = 4 << 20; // bytes per read, as the loader takes them
+
+export interface Loaded {
+  hashes: string[];
+  cached: boolean;
+  notes: string[];
+  /** until the last byte was read, and until all was in the cache */
+  seconds: number;
+  finished: number;
+  error?: undefined;
+}
+export interface Failed {
+  error: { name: string; message: string };
+}
+
+const answer = async <T extends object>(work: () => Promise<T>): Promise<T | Failed> => {
+  try {
+    return await work();
+  } catch (error) {
+    const { name, message } = error instanceof Error ? error : { name: 'unknown', message: String(error) };
+    return { error: { name, message } };
+  }
+};
+
+const once = <T>(request: IDBRequest<T> | IDBTransaction): Promise<T> =>
+  new Promise((resolve, reject) => {
+    if (request instanceof IDBTransaction) request.oncomplete = () => resolve(undefined as T);
+    else request.onsuccess = () => resolve(request.result);
+    request.onerror = () => reject(request.error);
+  });
+
+export const calls = {
+  /** Opens a model, reads all of it in order, finishes. */
+  load: (source: string, options: OpenOptions & { hash?: boolean } = {}): Promise<Loaded | Failed> =>
+    answer(async () => {
+      const start = performance.now();
+      const model = await openModel(source, options);
+      try {
+        const hashes: string[] = [];
+        for (const file of model.files) {
+          const hash = new Sha256();
+          for (let at = 0; at < file.size; at += PIECE) {
+            const bytes = await file.read(at, Math.min(PIECE, file.size - at));
+            if (options.hash !== false) hash.update(bytes);
+          }
+          hashes.push(hex(hash.digest()));
+        }
+        const seconds = (performance.now() - start) / 1000;
+        await model.finish();
+        return { hashes, cached: model.cached, notes: model.notes, seconds, finished: (performance.now() - start) / 1000 };
+      } finally {
+        model.close();
+      }
+    }),
+
+  inWorker: (source: string, options: object): Promise<Loaded | Failed> =>
+    new Promise((resolve) => {
+      const worker = new Worker(new URL('./store.worker.ts', import.meta.url), { type: 'module' });
+      worker.onmessage = ({ data }: MessageEvent<Loaded | Failed>) => {
+        worker.terminate();
+        resolve(data);
+      };
+      worker.postMessage({ source, options });
+    }),
+
+  /** seconds */
+  download: (source: string, options: OpenOptions = {}) =>
+    answer(async () => {
+      const start = performance.now();
+      const id = await downloadModel(source, options);
+      return { id, seconds: (performance.now() - start) / 1000 };
+    }),
+  list: () => answer(async () => ({ models: await listModels() })),
+  remove: (id: string) => answer(async () => (await deleteModel(id), {})),
+  verify: (id: string) => answer(() => verifyModel(id)),
+  /** An export that comes in again. */
+  roundTrip: (id: string) =>
+    answer(async () => {
+      const blob = await exportModel(id);
+      await deleteModel(id);
+      return { id: await importModel(blob), bytes: blob.size };
+    }),
+
+  /** Changes one bit of one stored chunk and leaves its hash. */
+  flip: (id: string, file: string, index: number, at: number) =>
+    answer(async () => {
+      const cache = (await openCache())!;
+      const data = new Uint8Array((await cache.chunk(id, file, index))!);
+      data[at % data.length] ^= 16;
+      await cache.putChunk((await cache.manifest(id))!, { file, index, data, hash: (await cache.hashes(id)).get(file)!.get(index)! });
+      return {};
+    }),
+
+  /** seconds to fetch into memory with nothing but fetch */
+  plainFetch: (url: string) =>
+    answer(async () => {
+      const start = performance.now();
+      const { byteLength } = await (await fetch(url, { cache: 'no-store' })).arrayBuffer();
+      return { seconds: (performance.now() - start) / 1000, byteLength };
+    }),
+
+  /** seconds to write and to read `total` bytes with nothing but IndexedDB, four transactions at once */
+  bareLoop: (total: number, chunkBytes: number) =>
+    answer(async () => {
+      const request = indexedDB.open('bare');
+      request.onupgradeneeded = () => request.result.createObjectStore('s');
+      const db = await once(request);
+      const count = Math.ceil(total / chunkBytes);
+      const buffers = Array.from({ length: 4 }, () => {
+        const bytes = new Uint8Array(chunkBytes);
+        for (let at = 0; at < chunkBytes; at += 65536) crypto.getRandomValues(bytes.subarray(at, at + 65536));
+        return bytes.buffer;
+      });
+      const lanes = async (work: (index: number, lane: number) => Promise<unknown>): Promise<number> => {
+        const start = performance.now();
+        let next = 0;
+        await Promise.all(
+          buffers.map(async (_, lane) => {
+            while (next < count) await work(next++, lane);
+          }),
+        );
+        return (performance.now() - start) / 1000;
+      };
+      const write = await lanes((index, lane) => {
+        const transaction = db.transaction('s', 'readwrite');
+        transaction.objectStore('s').put(buffers[lane], index);
+        return once(transaction);
+      });
+      const read = await lanes((index) => once(db.transaction('s').objectStore('s').get(index)));
+      db.close();
+      await once(indexedDB.deleteDatabase('bare'));
+      return { write, read };
+    }),
+};
