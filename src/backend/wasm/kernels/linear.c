@@ -1,1 +1,321 @@
+// y = W x for every weight format.
+//
+// Quantised weights, int8 activations: unsigned weights times signed activations are summed in integers over 32 k, which is exact, and the sums are
+// brought to f32 by d_w · d_x (settle). One token reads the packed weights straight (one_token). For more, the quads of 8 rows × 1024 k are unpacked
+// once into a panel that stays in the L1 cache, and all tokens go over it in tiles of four (many_tokens).
+// f32 activations: 8 rows × 256 k are decoded to f32 (float_rows), for checks and for F32, F16, BF16.
+//
+// Every y is the same sum in the same order whatever T, the row range and the variant: prefill equals token by token, threads do not matter.
 #include "linear.h"
+#include "linear_format.h"
+#include "linear_pack.h"
+#include "linear_quantize.h"
+
+#ifdef __wasm_relaxed_simd__
+// The quad's values have at most 7 bits, so that the relaxed operation has one result everywhere.
+INLINE v128_t dot(const uint8_t* x, int i, v128_t quad, v128_t sum) { return wasm_i32x4_relaxed_dot_i8x16_i7x16_add(wasm_v128_load32_splat(x + 4 * i), quad, sum); }
+#else
+// A 16-bit lane of the quad is E = w0 + 256 w1, and E >> 8 is w1: E x0 + w1 (x1 − 256 x0) = w0 x0 + w1 x1, with one shift and no masks.
+INLINE v128_t dot(const uint8_t* x, int i, v128_t quad, v128_t sum) {
+  sum = wasm_i32x4_add(sum, wasm_i32x4_dot_i16x8(quad, wasm_v128_load32_splat(x + 8 * i)));
+  return wasm_i32x4_add(sum, wasm_i32x4_dot_i16x8(wasm_i16x8_shr(quad, 8), wasm_v128_load32_splat(x + 8 * i + 4)));
+}
+#endif
+
+// Q8_0 has 8 bits: for the relaxed dot two planes of nibbles.
+#ifdef __wasm_relaxed_simd__
+INLINE int planes_of(uint32_t f) { return f == Q8_0 ? 2 : 1; }
+#else
+INLINE int planes_of(uint32_t f) { return 1 + 0 * f; }
+#endif
+
+// What the integer sums of token t begin with, so that weights may be taken without their offset. `sixteen`: Q6_K has a sum for each half block.
+INLINE v128_t initial(uint32_t f, const uint8_t* block, uint32_t n, uint32_t t, int sixteen) {
+  if (!offset_of(f)) return wasm_i32x4_splat(0);
+  if (f == Q8_0 && planes_of(f) == 1) return token_word(block, n, t, EVEN128);
+  v128_t s = token_word(block, n, t, f == Q6_K && !sixteen ? FIRST8 : SUM8);
+  if (f == Q6_K && sixteen) s = wasm_i32x4_sub(s, token_word(block, n, t, FIRST8));
+  int shift = f == Q8_0 ? 4 : f == Q6_K ? 2 : f == Q5_0 ? 1 : 0;
+  return shift ? wasm_i32x4_shl(s, shift) : s;
+}
+
+// Adds the integer sums of a block (Q6_K: of its two sixteens) to y. The one place where floats are added up.
+INLINE v128_t settle(uint32_t f, v128_t y, const v128_t* sums, const v128_t* d, v128_t m, v128_t dx, v128_t dsum) {
+  v128_t first = wasm_f32x4_convert_i32x4(sums[0]);
+  if (f == Q6_K) {
+    v128_t both = wasm_f32x4_add(wasm_f32x4_mul(first, d[0]), wasm_f32x4_mul(wasm_f32x4_convert_i32x4(sums[1]), d[1]));
+    return wasm_f32x4_add(y, wasm_f32x4_mul(both, dx));
+  }
+  y = wasm_f32x4_add(y, wasm_f32x4_mul(first, wasm_f32x4_mul(d[0], dx)));
+  return has_mins(f) ? wasm_f32x4_add(y, wasm_f32x4_mul(m, dsum)) : y;
+}
+
+// Four rows of y, of which `rows` exist.
+INLINE v128_t get_rows(const float* y, int32_t rows) {
+  if (rows >= 4) return wasm_v128_load(y);
+  float v[4] = {};
+  for (int32_t r = 0; r < rows; r++) v[r] = y[r];
+  return wasm_v128_load(v);
+}
+INLINE void put_rows(float* y, int32_t rows, v128_t value) {
+  if (rows >= 4) return wasm_v128_store(y, value);
+  float v[4];
+  wasm_v128_store(v, value);
+  for (int32_t r = 0; r < rows; r++) y[r] = v[r];
+}
+
+INLINE void one_token(uint32_t f, const Weight* w, const uint8_t* xq, float* y, uint32_t r0, uint32_t r1) {
+  const uint32_t units = w->cols / (BLOCK * subs_of(f));
+  const uint8_t* unit = w->data + r0 / GROUP * units * unit_bytes(f);
+  for (uint32_t r = r0; r < r1; r += GROUP) {
+    v128_t acc[2] = {wasm_f32x4_splat(0), wasm_f32x4_splat(0)};
+    const uint8_t* x = xq;
+    for (uint32_t u = 0; u < units; u++, unit += unit_bytes(f)) {
+      const uint8_t* sub = unit + header_bytes(f);
+      for (uint32_t j = 0; j < subs_of(f); j++, sub += sub_bytes(f), x += TOKEN_BLOCK) {
+        v128_t sums[2][2], high[2];
+        for (int h = 0; h < 2; h++) {
+          sums[h][0] = initial(f, x, 1, 0, 0);
+          sums[h][1] = f == Q6_K ? initial(f, x, 1, 0, 1) : sums[h][0];
+          high[h] = wasm_i32x4_splat(0);
+        }
+#pragma clang loop unroll(full)
+        for (int s = 0; s < 8; s++)
+          for (int h = 0; h < 2; h++) {
+            const int i = turn(bits_of(f), s);
+            v128_t q = quad(bits_of(f), sub + h * half_bytes(f), i), *sum = &sums[h][f == Q6_K ? i / 4 : 0];
+            if (planes_of(f) == 2) high[h] = dot(x, i, field(q, 4, 15), high[h]);
+            *sum = dot(x, i, planes_of(f) == 2 ? field(q, 0, 15) : q, *sum);
+          }
+        Scales scale = scales_of(f, unit, sub);
+        for (int h = 0; h < 2; h++) {
+          if (planes_of(f) == 2) sums[h][0] = wasm_i32x4_add(sums[h][0], wasm_i32x4_shl(high[h], 4));
+          acc[h] = settle(f, acc[h], sums[h], scale.d[h], scale.m[h], token_word(x, 1, 0, SCALE), token_word(x, 1, 0, DSUM));
+        }
+      }
+    }
+    for (int h = 0; h < 2; h++) put_rows(y + r + 4 * h, (int32_t)(w->rows - r) - 4 * h, acc[h]);
+  }
+}
+
+// The panel: for each block the quads of 8 rows, [plane][quad][half], the upper plane first; then d [sixteen][half], then mins [half].
+enum { PANEL_BLOCKS = 32, PANEL_VECTORS = 34 };
+INLINE uint32_t panel_scales(uint32_t f) { return 16 * planes_of(f); }
+INLINE uint32_t panel_mins(uint32_t f) { return panel_scales(f) + (f == Q6_K ? 4 : 2); }
+INLINE uint32_t panel_stride(uint32_t f) { return panel_mins(f) + (has_mins(f) ? 2 : 0); }
+
+INLINE void fill_panel(uint32_t f, const uint8_t* unit, uint32_t blocks, v128_t* panel) {
+  for (uint32_t b = 0; b < blocks; unit += unit_bytes(f)) {
+    const uint8_t* sub = unit + header_bytes(f);
+    for (uint32_t j = 0; j < subs_of(f); j++, b++, sub += sub_bytes(f), panel += panel_stride(f)) {
+#pragma clang loop unroll(full)
+      for (int s = 0; s < 8; s++)
+        for (int h = 0; h < 2; h++) {
+          const int i = turn(bits_of(f), s);
+          v128_t q = quad(bits_of(f), sub + h * half_bytes(f), i);
+          if (planes_of(f) == 2) panel[2 * i + h] = field(q, 4, 15);
+          panel[16 * (planes_of(f) - 1) + 2 * i + h] = planes_of(f) == 2 ? field(q, 0, 15) : q;
+        }
+      Scales scale = scales_of(f, unit, sub);
+      for (int h = 0; h < 2; h++) {
+        panel[panel_scales(f) + h] = scale.d[h][0];
+        if (f == Q6_K) panel[panel_scales(f) + 2 + h] = scale.d[h][1];
+        if (has_mins(f)) panel[panel_mins(f) + h] = scale.m[h];
+      }
+    }
+  }
+}
+
+// 8 rows × n tokens over the blocks of the panel; y goes on from where the last panel left it.
+INLINE void tile(uint32_t f, uint32_t n, const v128_t* panel, uint32_t blocks, const uint8_t* x, float* y, uint32_t ldy, int32_t rows, int go_on) {
+  v128_t acc[TILE_TOKENS][2];
+  for (uint32_t t = 0; t < n; t++)
+    for (int h = 0; h < 2; h++) acc[t][h] = go_on ? get_rows(y + t * ldy + 4 * h, rows - 4 * h) : wasm_f32x4_splat(0);
+  for (uint32_t b = 0; b < blocks; b++, x += n * TOKEN_BLOCK, panel += panel_stride(f)) {
+    v128_t sums[TILE_TOKENS][2][2];
+    for (uint32_t t = 0; t < n; t++)
+      for (int h = 0; h < 2; h++) sums[t][h][0] = planes_of(f) == 2 ? wasm_i32x4_splat(0) : initial(f, x, n, t, 0);
+#pragma clang loop unroll(full)
+    for (int i = 0; i < 8 * planes_of(f); i++) {
+      if (f == Q6_K && i == 4)
+        for (uint32_t t = 0; t < n; t++)
+          for (int h = 0; h < 2; h++) sums[t][h][1] = initial(f, x, n, t, 1);
+      if (i == 8)
+        for (uint32_t t = 0; t < n; t++)
+          for (int h = 0; h < 2; h++) sums[t][h][0] = wasm_i32x4_add(wasm_i32x4_shl(sums[t][h][0], 4), initial(f, x, n, t, 0));
+      for (uint32_t t = 0; t < n; t++)
+        for (int h = 0; h < 2; h++) {
+          v128_t* sum = &sums[t][h][f == Q6_K ? i / 4 : 0];
+          *sum = dot(x + t * QUANTS, i % 8, panel[2 * i + h], *sum);
+        }
+    }
+    for (uint32_t t = 0; t < n; t++)
+      for (int h = 0; h < 2; h++) {
+        v128_t d[2] = {panel[panel_scales(f) + h], panel[panel_scales(f) + (f == Q6_K ? 2 : 0) + h]};
+        v128_t m = has_mins(f) ? panel[panel_mins(f) + h] : d[0];
+        acc[t][h] = settle(f, acc[t][h], sums[t][h], d, m, token_word(x, n, t, SCALE), token_word(x, n, t, DSUM));
+      }
+  }
+  for (uint32_t t = 0; t < n; t++)
+    for (int h = 0; h < 2; h++) put_rows(y + t * ldy + 4 * h, rows - 4 * h, acc[t][h]);
+}
+
+INLINE void tiles(uint32_t f, const v128_t* panel, uint32_t blocks, const void* xq, uint32_t cols, uint32_t b, uint32_t T, float* y, uint32_t ldy, int32_t rows) {
+  for (uint32_t t = 0; t < T; t += TILE_TOKENS) {
+    uint32_t n = T - t < TILE_TOKENS ? T - t : TILE_TOKENS;
+    const uint8_t* x = tile_block(xq, cols, t, n, b);
+    float* to = y + t * ldy;
+    switch (n) {
+      case 1: tile(f, 1, panel, blocks, x, to, ldy, rows, b > 0); break;
+      case 2: tile(f, 2, panel, blocks, x, to, ldy, rows, b > 0); break;
+      case 3: tile(f, 3, panel, blocks, x, to, ldy, rows, b > 0); break;
+      default: tile(f, 4, panel, blocks, x, to, ldy, rows, b > 0);
+    }
+  }
+}
+
+// The formats that are the same once they are in a panel share their tiles.
+static void tiles_4_0(const v128_t* panel, uint32_t blocks, const void* xq, uint32_t cols, uint32_t b, uint32_t T, float* y, uint32_t ldy, int32_t rows) {
+  tiles(Q4_0, panel, blocks, xq, cols, b, T, y, ldy, rows);
+}
+static void tiles_5_0(const v128_t* panel, uint32_t blocks, const void* xq, uint32_t cols, uint32_t b, uint32_t T, float* y, uint32_t ldy, int32_t rows) {
+  tiles(Q5_0, panel, blocks, xq, cols, b, T, y, ldy, rows);
+}
+static void tiles_8_0(const v128_t* panel, uint32_t blocks, const void* xq, uint32_t cols, uint32_t b, uint32_t T, float* y, uint32_t ldy, int32_t rows) {
+  tiles(Q8_0, panel, blocks, xq, cols, b, T, y, ldy, rows);
+}
+static void tiles_6_k(const v128_t* panel, uint32_t blocks, const void* xq, uint32_t cols, uint32_t b, uint32_t T, float* y, uint32_t ldy, int32_t rows) {
+  tiles(Q6_K, panel, blocks, xq, cols, b, T, y, ldy, rows);
+}
+static void tiles_min(const v128_t* panel, uint32_t blocks, const void* xq, uint32_t cols, uint32_t b, uint32_t T, float* y, uint32_t ldy, int32_t rows) {
+  tiles(Q4_1, panel, blocks, xq, cols, b, T, y, ldy, rows);
+}
+
+INLINE void many_tokens(uint32_t f, const Weight* w, const void* xq, uint32_t T, float* y, uint32_t ldy, uint32_t r0, uint32_t r1) {
+  v128_t panel[PANEL_BLOCKS * PANEL_VECTORS];
+  const uint32_t blocks = w->cols / BLOCK;
+  const uint8_t* unit = w->data + r0 / GROUP * (blocks / subs_of(f)) * unit_bytes(f);
+  for (uint32_t r = r0; r < r1; r += GROUP)
+    for (uint32_t b = 0, n; b < blocks; b += n, unit += n / subs_of(f) * unit_bytes(f)) {
+      n = blocks - b < PANEL_BLOCKS ? blocks - b : PANEL_BLOCKS;
+      fill_panel(f, unit, n, panel);
+      const int32_t rows = (int32_t)(w->rows - r);
+      if (f == Q4_0) tiles_4_0(panel, n, xq, w->cols, b, T, y + r, ldy, rows);
+      else if (f == Q5_0) tiles_5_0(panel, n, xq, w->cols, b, T, y + r, ldy, rows);
+      else if (f == Q8_0) tiles_8_0(panel, n, xq, w->cols, b, T, y + r, ldy, rows);
+      else if (f == Q6_K) tiles_6_k(panel, n, xq, w->cols, b, T, y + r, ldy, rows);
+      else tiles_min(panel, n, xq, w->cols, b, T, y + r, ldy, rows);
+    }
+}
+
+INLINE void quantised(uint32_t f, const Weight* w, const void* xq, uint32_t T, float* y, uint32_t ldy, uint32_t r0, uint32_t r1) {
+  if (T == 1) one_token(f, w, xq, y, r0, r1);
+  else many_tokens(f, w, xq, T, y, ldy, r0, r1);
+}
+
+// Decoded panels: out[k * 8 + row] for k0 … k0 + count (a multiple of 256 but at the end).
+enum { FLOAT_COLS = 256 };
+
+INLINE void decode_blocks(uint32_t f, const uint8_t* group, uint32_t k0, uint32_t count, float* out) {
+  const uint8_t* unit = group + k0 / (BLOCK * subs_of(f)) * unit_bytes(f);
+  for (uint32_t k = 0; k < count; unit += unit_bytes(f))
+    for (uint32_t j = 0; j < subs_of(f); j++, k += BLOCK) decode_block(f, unit, unit + header_bytes(f) + j * sub_bytes(f), out + k * GROUP);
+}
+
+static const float* decoded(const Weight* w, uint32_t row, uint32_t k0, uint32_t count, float* out) {
+  const uint8_t* group = w->data + row / GROUP * group_bytes(w->format, w->cols);
+  switch (w->format) {
+    case F32: return (const float*)group + k0 * GROUP;
+    case F16: decode_words(F16, group + k0 / 2 * GROUP * 4, count, out); break;
+    case BF16: decode_words(BF16, group + k0 / 2 * GROUP * 4, count, out); break;
+    case Q4_0: decode_blocks(Q4_0, group, k0, count, out); break;
+    case Q4_1: decode_blocks(Q4_1, group, k0, count, out); break;
+    case Q5_0: decode_blocks(Q5_0, group, k0, count, out); break;
+    case Q5_1: decode_blocks(Q5_1, group, k0, count, out); break;
+    case Q8_0: decode_blocks(Q8_0, group, k0, count, out); break;
+    case Q4_K: decode_blocks(Q4_K, group, k0, count, out); break;
+    case Q5_K: decode_blocks(Q5_K, group, k0, count, out); break;
+    case Q6_K: decode_blocks(Q6_K, group, k0, count, out); break;
+  }
+  return out;
+}
+
+// g groups of 8 rows × n tokens over `count` k; x has cols to the token.
+INLINE void float_tile(uint32_t g, uint32_t n, const float* const* panel, uint32_t count, const float* x, uint32_t cols, float* y, uint32_t ldy, int32_t rows, int go_on) {
+  v128_t acc[TILE_TOKENS][4];
+  for (uint32_t t = 0; t < n; t++)
+    for (uint32_t h = 0; h < 2 * g; h++) acc[t][h] = go_on ? get_rows(y + t * ldy + 4 * h, rows - 4 * (int32_t)h) : wasm_f32x4_splat(0);
+  for (uint32_t k = 0; k < count; k++)
+    for (uint32_t t = 0; t < n; t++) {
+      v128_t value = wasm_v128_load32_splat(x + t * cols + k);
+      for (uint32_t h = 0; h < 2 * g; h++)
+        acc[t][h] = wasm_f32x4_add(acc[t][h], wasm_f32x4_mul(value, wasm_v128_load(panel[h / 2] + k * GROUP + h % 2 * 4)));
+    }
+  for (uint32_t t = 0; t < n; t++)
+    for (uint32_t h = 0; h < 2 * g; h++) put_rows(y + t * ldy + 4 * h, rows - 4 * (int32_t)h, acc[t][h]);
+}
+
+// One token takes 16 rows at once, so that four sums are under way; more tokens 8 rows and four tokens.
+static void float_rows(const Weight* w, const float* x, uint32_t T, float* y, uint32_t ldy, uint32_t r0, uint32_t r1) {
+  float room[2][(FLOAT_COLS + 1) * GROUP];
+  const uint32_t cols = w->cols, groups = T == 1 ? 2 : 1;
+  for (uint32_t r = r0; r < r1; r += groups * GROUP)
+    for (uint32_t k = 0; k < cols; k += FLOAT_COLS) {
+      const uint32_t count = cols - k < FLOAT_COLS ? cols - k : FLOAT_COLS;
+      const int32_t rows = (int32_t)(w->rows - r);
+      const int two = T == 1 && rows > GROUP;
+      const float* panel[2] = {decoded(w, r, k, count, room[0]), two ? decoded(w, r + GROUP, k, count, room[1]) : 0};
+      for (uint32_t t = 0; t < T; t += TILE_TOKENS) {
+        const float* from = x + t * cols + k;
+        float* to = y + t * ldy + r;
+        if (two) float_tile(2, 1, panel, count, from, cols, to, ldy, rows, k > 0);
+        else if (T - t == 1) float_tile(1, 1, panel, count, from, cols, to, ldy, rows, k > 0);
+        else if (T - t == 2) float_tile(1, 2, panel, count, from, cols, to, ldy, rows, k > 0);
+        else if (T - t == 3) float_tile(1, 3, panel, count, from, cols, to, ldy, rows, k > 0);
+        else float_tile(1, 4, panel, count, from, cols, to, ldy, rows, k > 0);
+      }
+    }
+}
+
+// Exported by themselves for the tests and the micro-benchmark.
+__attribute__((export_name("linear"))) void linear(const Weight* w, const float* x, const void* xq, uint32_t T, float* y, uint32_t ldy, uint32_t r0, uint32_t r1) {
+  if (!xq || is_float(w->format)) return float_rows(w, x, T, y, ldy, r0, r1);
+  switch (w->format) {
+    case Q4_0: return quantised(Q4_0, w, xq, T, y, ldy, r0, r1);
+    case Q4_1: return quantised(Q4_1, w, xq, T, y, ldy, r0, r1);
+    case Q5_0: return quantised(Q5_0, w, xq, T, y, ldy, r0, r1);
+    case Q5_1: return quantised(Q5_1, w, xq, T, y, ldy, r0, r1);
+    case Q8_0: return quantised(Q8_0, w, xq, T, y, ldy, r0, r1);
+    case Q4_K: return quantised(Q4_K, w, xq, T, y, ldy, r0, r1);
+    case Q5_K: return quantised(Q5_K, w, xq, T, y, ldy, r0, r1);
+    case Q6_K: return quantised(Q6_K, w, xq, T, y, ldy, r0, r1);
+  }
+}
+
+uint32_t quantized_bytes(uint32_t T, uint32_t cols) { return T * (cols / BLOCK) * TOKEN_BLOCK; }
+
+__attribute__((export_name("quantize"))) void quantize(const float* x, void* xq, uint32_t cols, uint32_t T, uint32_t t0, uint32_t t1) {
+  for (uint32_t t = t0; t < t1; t++) {
+    const uint32_t first = t / TILE_TOKENS * TILE_TOKENS, n = T - first < TILE_TOKENS ? T - first : TILE_TOKENS;
+    for (uint32_t b = 0; b < cols / BLOCK; b++) quantize_block(x + t * cols + b * BLOCK, (uint8_t*)tile_block(xq, cols, first, n, b), n, t - first);
+  }
+}
+
+int wants_int8(uint32_t format) { return !is_float(format); }
+
+uint32_t packed_bytes(uint32_t format, uint32_t rows, uint32_t cols) { return (rows + GROUP - 1) / GROUP * group_bytes(format, cols); }
+
+void pack_rows(const Weight* w, const uint8_t* src, uint32_t first, uint32_t count) {
+  const uint32_t size = group_bytes(w->format, w->cols), row_bytes = source_row_bytes(w->format, w->cols);
+  for (uint32_t r = 0; r < count; r += GROUP)
+    pack_group_of(w->format, (uint8_t*)w->data + (first + r) / GROUP * size, src + r * row_bytes, w->cols, count - r);
+}
+
+__attribute__((export_name("unpack_row"))) void unpack_row(const Weight* w, uint32_t row, float* out) {
+  float room[(FLOAT_COLS + 1) * GROUP];
+  for (uint32_t k0 = 0; k0 < w->cols; k0 += FLOAT_COLS) {
+    const uint32_t count = w->cols - k0 < FLOAT_COLS ? w->cols - k0 : FLOAT_COLS;
+    const float* panel = decoded(w, row, k0, count, room);
+    for (uint32_t k = 0; k < count; k++) out[k0 + k] = panel[k * GROUP + row % GROUP];
+  }
+}

@@ -1,0 +1,175 @@
+// How packed weights lie in memory, and how they are read.
+//
+// Rows go in groups of 8, so that a vector lane is a row and no sum goes across lanes. Four rows are a half, and its unit is the quad:
+// one vector with 4 successive k of 4 rows,
+//
+//     byte        0    4    8    12
+//     quad i    | r0 | r1 | r2 | r3 |     r0 = row 0, k = 4i … 4i + 3
+//
+// Eight quads are the 32 values of a block. They are stored as unsigned `bits`-bit values in `bits` vectors (4, 5, 6 or 8):
+//
+//     4 bits    S0–S3: low nibble quad i, high nibble quad i + 4
+//     5 bits    S0–S4: low 5 bits quads 0–4, the 15 bits above quads 5–7 (see quad5)
+//     6 bits    S0–S2: low 6 bits quads 0–2, the bits above quad 3; S3–S5 the same with quads 4–7
+//     8 bits    S0–S7: quad i, biased (see BIAS8)
+//
+// A group of 8 rows is a row of units, one unit for each 32 (or, K-quants, 256) values of k:
+//
+//     | d: f32 × 8 | min: f32 × 8 (Q4_1, Q5_1, K-quants but Q6_K) | sub-block |          one sub-block,    K-quants eight
+//     sub-block = | half 0: bits × 16 bytes | half 1 | small scales: 16 bytes (K-quants) |
+//
+// Lane r of the small scales holds four bytes: scales of rows r and r + 4, then their mins; in Q6_K, which has two scales for 32 values and
+// no mins: first scales of r and r + 4, then second ones. Mins are stored with the sign they are added with.
+//
+// Floats: words of 32 bits (F32: one k, F16 and BF16: two, the lower k in the low half), 8 rows side by side; the last word is padded with zero.
+#pragma once
+#include "linear.h"
+#include <wasm_simd128.h>
+
+#define INLINE static inline __attribute__((always_inline))
+
+enum { F32 = 0, F16 = 1, Q4_0 = 2, Q4_1 = 3, Q5_0 = 6, Q5_1 = 7, Q8_0 = 8, Q4_K = 12, Q5_K = 13, Q6_K = 14, BF16 = 30 };
+enum { GROUP = 8, BLOCK = 32 };
+
+INLINE int is_float(uint32_t f) { return f == F32 || f == F16 || f == BF16; }
+INLINE int is_k(uint32_t f) { return f == Q4_K || f == Q5_K || f == Q6_K; }
+INLINE int has_mins(uint32_t f) { return f == Q4_1 || f == Q5_1 || f == Q4_K || f == Q5_K; }
+INLINE int bits_of(uint32_t f) { return f == Q8_0 ? 8 : f == Q6_K ? 6 : f == Q5_0 || f == Q5_1 || f == Q5_K ? 5 : 4; }
+INLINE int float_bytes(uint32_t f) { return f == F32 ? 4 : 2; }
+
+// What an unsigned quant stands above its value.
+INLINE int offset_of(uint32_t f) { return f == Q4_0 ? 8 : f == Q5_0 ? 16 : f == Q6_K ? 32 : f == Q8_0 ? 128 : 0; }
+
+// Q8_0 is stored as w ^ BIAS8. Relaxed: every byte is w + 128. Plain: the even bytes are w + 128, the odd ones stay signed (see dot).
+#ifdef __wasm_relaxed_simd__
+#define BIAS8 0x80808080
+#else
+#define BIAS8 0x00800080
+#endif
+
+INLINE uint32_t subs_of(uint32_t f) { return is_k(f) ? 8 : 1; }
+INLINE uint32_t header_bytes(uint32_t f) { return has_mins(f) ? 64 : 32; }
+INLINE uint32_t half_bytes(uint32_t f) { return bits_of(f) * 16; }
+INLINE uint32_t sub_bytes(uint32_t f) { return 2 * half_bytes(f) + (is_k(f) ? 16 : 0); }
+INLINE uint32_t unit_bytes(uint32_t f) { return header_bytes(f) + subs_of(f) * sub_bytes(f); }
+
+INLINE uint32_t words_of(uint32_t f, uint32_t cols) { return (cols * float_bytes(f) + 3) / 4; }
+INLINE uint32_t group_bytes(uint32_t f, uint32_t cols) {
+  return is_float(f) ? words_of(f, cols) * GROUP * 4 : cols / (BLOCK * subs_of(f)) * unit_bytes(f);
+}
+
+// (v >> n) & mask: the mask takes away what came over from the next byte
+INLINE v128_t field(v128_t v, int n, int mask) {
+  return wasm_v128_and(n < 0 ? wasm_i32x4_shl(v, -n) : n ? wasm_u32x4_shr(v, n) : v, wasm_i8x16_splat(mask));
+}
+
+// Stores the quads v[0..7] of one half.
+INLINE void put_quads(int bits, uint8_t* s, const v128_t* v) {
+  v128_t out[8];
+  if (bits == 4)
+    for (int i = 0; i < 4; i++) out[i] = v[i] | field(v[i + 4], -4, 0xF0);
+  if (bits == 5) {
+    out[0] = v[0] | field(v[5], -3, 0xE0);
+    out[1] = v[1] | field(v[5], -6, 0xC0) | field(v[7], -4, 0x20);
+    out[2] = v[2] | field(v[6], -3, 0xE0);
+    out[3] = v[3] | field(v[6], -6, 0xC0) | field(v[7], -5, 0x20);
+    out[4] = v[4] | field(v[7], -3, 0xE0);
+  }
+  if (bits == 6)
+    for (int i = 0; i < 2; i++) {
+      out[3 * i] = v[4 * i] | field(v[4 * i + 3], -2, 0xC0);
+      out[3 * i + 1] = v[4 * i + 1] | field(v[4 * i + 3], -4, 0xC0);
+      out[3 * i + 2] = v[4 * i + 2] | field(v[4 * i + 3], -6, 0xC0);
+    }
+  if (bits == 8)
+    for (int i = 0; i < 8; i++) out[i] = v[i];
+  for (int i = 0; i < bits; i++) wasm_v128_store(s + 16 * i, out[i]);
+}
+
+// Quads 5 and 6 have their upper three bits above quad 0 or 2 and their lower two above 1 or 3; what is left is quad 7.
+INLINE v128_t quad5(const uint8_t* s, int i) {
+  const v128_t* S = (const v128_t*)s;
+  if (i < 5) return field(S[i], 0, 31);
+  if (i < 7) return field(S[2 * (i - 5)], 3, 0x1C) | field(S[2 * (i - 5) + 1], 6, 3);
+  return field(S[4], 3, 0x1C) | field(S[1], 4, 2) | field(S[3], 5, 1);
+}
+
+// Quad i of the half at s.
+INLINE v128_t quad(int bits, const uint8_t* s, int i) {
+  const v128_t* S = (const v128_t*)s;
+  if (bits == 4) return field(S[i & 3], i < 4 ? 0 : 4, 15);
+  if (bits == 5) return quad5(s, i);
+  if (bits == 8) return S[i];
+  S += 3 * (i / 4);
+  if (i % 4 < 3) return field(S[i % 4], 0, 63);
+  return field(S[0], 2, 0x30) | field(S[1], 4, 0x0C) | field(S[2], 6, 3);
+}
+
+// The i-th quad to read, so that what shares a vector is read together.
+INLINE int turn(int bits, int i) { return bits == 4 ? i / 2 + i % 2 * 4 : i; }
+
+// f32 scales of 32 values of 8 rows.
+typedef struct {
+  v128_t d[2][2];  // [half][sixteen]; the second sixteen only in Q6_K
+  v128_t m[2];     // with has_mins
+} Scales;
+
+INLINE v128_t signed_byte(v128_t v, int i) { return wasm_i32x4_shr(i < 3 ? wasm_i32x4_shl(v, 24 - 8 * i) : v, 24); }
+INLINE v128_t unsigned_byte(v128_t v, int i) {
+  v = i ? wasm_u32x4_shr(v, 8 * i) : v;
+  return i < 3 ? wasm_v128_and(v, wasm_i32x4_splat(255)) : v;
+}
+
+INLINE Scales scales_of(uint32_t f, const uint8_t* unit, const uint8_t* sub) {
+  Scales s = {};
+  const v128_t small = is_k(f) ? wasm_v128_load(sub + 2 * half_bytes(f)) : wasm_i32x4_splat(0);
+  for (int h = 0; h < 2; h++) {
+    v128_t d = wasm_v128_load(unit + 16 * h), m = has_mins(f) ? wasm_v128_load(unit + 32 + 16 * h) : d;
+    if (f == Q6_K)
+      for (int i = 0; i < 2; i++) s.d[h][i] = wasm_f32x4_mul(d, wasm_f32x4_convert_i32x4(signed_byte(small, h + 2 * i)));
+    else if (is_k(f)) {
+      s.d[h][0] = wasm_f32x4_mul(d, wasm_f32x4_convert_i32x4(unsigned_byte(small, h)));
+      s.m[h] = wasm_f32x4_mul(m, wasm_f32x4_convert_i32x4(unsigned_byte(small, h + 2)));
+    } else {
+      s.d[h][0] = d;
+      s.m[h] = m;
+    }
+  }
+  return s;
+}
+
+// Decodes 32 values of 8 rows to f32, out[k * 8 + row].
+INLINE void decode_block(uint32_t f, const uint8_t* unit, const uint8_t* sub, float* out) {
+  Scales s = scales_of(f, unit, sub);
+  for (int h = 0; h < 2; h++)
+    for (int i = 0; i < 8; i++) {
+      v128_t q = quad(bits_of(f), sub + h * half_bytes(f), i);
+      if (f == Q8_0) q = wasm_v128_xor(q, wasm_i32x4_splat((int)BIAS8));
+      for (int t = 0; t < 4; t++) {
+        v128_t value = f == Q8_0 ? signed_byte(q, t) : wasm_i32x4_sub(unsigned_byte(q, t), wasm_i32x4_splat(offset_of(f)));
+        value = wasm_f32x4_mul(wasm_f32x4_convert_i32x4(value), s.d[h][f == Q6_K ? i / 4 : 0]);
+        if (has_mins(f)) value = wasm_f32x4_add(value, s.m[h]);
+        wasm_v128_store(out + (4 * i + t) * GROUP + 4 * h, value);
+      }
+    }
+}
+
+// The half in the upper (or lower) 16 bits of each lane. Exponent and mantissa go to their place in an f32, whose exponent is then 112 too
+// low: one multiplication puts it right, and normalises subnormals. Infinity and NaN become values from 65536 on.
+INLINE v128_t half_lanes(v128_t v, int upper) {
+  v = wasm_i32x4_shr(upper ? v : wasm_i32x4_shl(v, 16), 3);
+  return wasm_f32x4_mul(wasm_v128_and(v, wasm_i32x4_splat((int)0x8FFFE000)), wasm_f32x4_splat(0x1p112f));
+}
+INLINE v128_t bfloat_lanes(v128_t v, int upper) {
+  return upper ? wasm_v128_and(v, wasm_i32x4_splat((int)0xFFFF0000)) : wasm_i32x4_shl(v, 16);
+}
+
+// Decodes `count` k of 8 rows to f32, out[k * 8 + row]. An odd count writes one k more.
+INLINE void decode_words(uint32_t f, const uint8_t* words, uint32_t count, float* out) {
+  for (uint32_t k = 0; k < count; k += 2, words += GROUP * 4)
+    for (int h = 0; h < 2; h++)
+      for (int upper = 0; upper < 2; upper++) {
+        v128_t v = wasm_v128_load(words + 16 * h);
+        wasm_v128_store(out + (k + upper) * GROUP + 4 * h, f == F16 ? half_lanes(v, upper) : bfloat_lanes(v, upper));
+      }
+}

@@ -1,0 +1,163 @@
+// From the rows of a checkpoint (spec 1.9) to the packed form of linear_format.h, a group of 8 rows at a time.
+#pragma once
+#include "linear_format.h"
+
+INLINE uint32_t u16_at(const uint8_t* p) { return p[0] | p[1] << 8; }
+
+// Exact, with subnormals, infinities and NaN.
+INLINE float half_at(const uint8_t* p) {
+  uint32_t h = u16_at(p), bits = (h & 0x7FFF) << 13;
+  union {
+    uint32_t u;
+    float f;
+  } v = {bits};
+  v.f *= 0x1p112f;
+  if (bits >= 0x7C00u << 13) v.u |= 0x7F800000;
+  v.u |= (h & 0x8000) << 16;
+  return v.f;
+}
+
+INLINE uint32_t source_bytes(uint32_t f) {
+  switch (f) {
+    case Q4_0: return 18;
+    case Q4_1: return 20;
+    case Q5_0: return 22;
+    case Q5_1: return 24;
+    case Q8_0: return 34;
+    case Q4_K: return 144;
+    case Q5_K: return 176;
+    case Q6_K: return 210;
+    default: return float_bytes(f);
+  }
+}
+INLINE uint32_t source_row_bytes(uint32_t f, uint32_t cols) { return is_float(f) ? cols * float_bytes(f) : cols / (BLOCK * subs_of(f)) * source_bytes(f); }
+
+// Bit 16 n + i of the 32-bit word at p, as bit 4 of byte i.
+INLINE v128_t fifth_bits(const uint8_t* p, int n) {
+  v128_t spread = wasm_i8x16_shuffle(wasm_v128_load16_splat(p + 2 * n), wasm_i32x4_splat(0), 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1);
+  const v128_t bit = wasm_i64x2_splat((int64_t)0x8040201008040201);
+  return wasm_v128_and(wasm_i8x16_eq(wasm_v128_and(spread, bit), bit), wasm_i8x16_splat(16));
+}
+
+// The 32 unsigned values of sub-block j of a source block, 16 in each vector.
+INLINE void source_quants(uint32_t f, const uint8_t* block, uint32_t j, v128_t out[2]) {
+  if (f == Q8_0) {
+    for (int i = 0; i < 2; i++) out[i] = wasm_v128_xor(wasm_v128_load(block + 2 + 16 * i), wasm_i32x4_splat((int)BIAS8));
+  } else if (f == Q6_K) {
+    const uint8_t *low = block + 64 * (j / 4) + 32 * (j % 2), *high = block + 128 + 32 * (j / 4);
+    for (int i = 0; i < 2; i++) {
+      v128_t l = wasm_u32x4_shr(wasm_v128_load(low + 16 * i), 4 * (j / 2 % 2)), h = wasm_u32x4_shr(wasm_v128_load(high + 16 * i), 2 * (j % 4));
+      out[i] = field(l, 0, 15) | field(h, -4, 0x30);
+    }
+  } else if (is_k(f)) {
+    const uint8_t* low = block + (f == Q5_K ? 48 : 16) + 32 * (j / 2);
+    for (int i = 0; i < 2; i++) {
+      out[i] = field(wasm_u32x4_shr(wasm_v128_load(low + 16 * i), 4 * (j % 2)), 0, 15);
+      if (f == Q5_K) out[i] |= field(wasm_i32x4_shl(field(wasm_u32x4_shr(wasm_v128_load(block + 16 + 16 * i), j), 0, 1), 4), 0, 16);
+    }
+  } else {
+    v128_t q = wasm_v128_load(block + source_bytes(f) - 16);
+    for (int i = 0; i < 2; i++) {
+      out[i] = field(q, 4 * i, 15);
+      if (bits_of(f) == 5) out[i] |= fifth_bits(block + source_bytes(f) - 20, i);
+    }
+  }
+}
+
+// d and min of a source block; of K-quants those of the whole block.
+INLINE void source_header(uint32_t f, const uint8_t* block, float* d, float* m) {
+  *d = half_at(block + (f == Q6_K ? 208 : 0));
+  *m = has_mins(f) ? is_k(f) ? -half_at(block + 2) : half_at(block + 2) : 0;
+}
+
+// The small scales of sub-block j: two bytes that stand side by side for rows r and r + 4.
+INLINE void source_small(uint32_t f, const uint8_t* block, uint32_t j, uint8_t out[2]) {
+  if (f == Q6_K) {
+    out[0] = block[192 + 2 * j];
+    out[1] = block[193 + 2 * j];
+    return;
+  }
+  const uint8_t* s = block + 4;
+  out[0] = j < 4 ? s[j] & 63 : (s[j + 4] & 15) | (s[j - 4] >> 6) << 4;
+  out[1] = j < 4 ? s[j + 4] & 63 : s[j + 4] >> 4 | (s[j] >> 6) << 4;
+}
+
+// 4 × 4 words; v[i] becomes column i.
+INLINE void transpose(v128_t v[4]) {
+  v128_t a = wasm_i32x4_shuffle(v[0], v[1], 0, 4, 1, 5), b = wasm_i32x4_shuffle(v[2], v[3], 0, 4, 1, 5);
+  v128_t c = wasm_i32x4_shuffle(v[0], v[1], 2, 6, 3, 7), d = wasm_i32x4_shuffle(v[2], v[3], 2, 6, 3, 7);
+  v[0] = wasm_i64x2_shuffle(a, b, 0, 2);
+  v[1] = wasm_i64x2_shuffle(a, b, 1, 3);
+  v[2] = wasm_i64x2_shuffle(c, d, 0, 2);
+  v[3] = wasm_i64x2_shuffle(c, d, 1, 3);
+}
+
+// One group; rows from `count` on become zero.
+INLINE void pack_group(uint32_t f, uint8_t* out, const uint8_t* src, uint32_t cols, uint32_t count) {
+  const uint32_t row_bytes = source_row_bytes(f, cols);
+  for (uint32_t unit = 0; unit < cols / (BLOCK * subs_of(f)); unit++, out += unit_bytes(f), src += source_bytes(f)) {
+    float* header = (float*)out;
+    for (uint32_t r = 0; r < GROUP; r++) {
+      float d = 0, m = 0;
+      if (r < count) source_header(f, src + r * row_bytes, &d, &m);
+      header[r] = d;
+      if (has_mins(f)) header[GROUP + r] = m;
+    }
+    uint8_t* sub = out + header_bytes(f);
+    for (uint32_t j = 0; j < subs_of(f); j++, sub += sub_bytes(f))
+      for (int h = 0; h < 2; h++) {
+        v128_t quads[8];
+        for (uint32_t i = 0; i < 4; i++) {
+          v128_t q[2] = {wasm_i32x4_splat(0), wasm_i32x4_splat(0)};
+          uint8_t small[2] = {0, 0};
+          if (h * 4 + i < count) {
+            const uint8_t* block = src + (h * 4 + i) * row_bytes;
+            source_quants(f, block, j, q);
+            if (is_k(f)) source_small(f, block, j, small);
+          }
+          quads[i] = q[0];
+          quads[i + 4] = q[1];
+          if (is_k(f)) {
+            sub[2 * half_bytes(f) + 4 * i + h] = small[0];
+            sub[2 * half_bytes(f) + 4 * i + h + 2] = small[1];
+          }
+        }
+        transpose(quads);
+        transpose(quads + 4);
+        put_quads(bits_of(f), sub + h * half_bytes(f), quads);
+      }
+  }
+}
+
+// One group of a float format; a source row has `bytes` bytes.
+static void pack_words(uint32_t* out, const uint8_t* src, uint32_t bytes, uint32_t count) {
+  for (uint32_t at = 0; at < bytes; at += 16, out += 4 * GROUP) {
+    const uint32_t n = bytes - at < 16 ? bytes - at : 16;
+    for (uint32_t h = 0; h < 2; h++) {
+      v128_t v[4] = {};
+      for (uint32_t i = 0; i < 4 && h * 4 + i < count; i++) {
+        const uint8_t* from = src + (h * 4 + i) * bytes + at;
+        if (n == 16) v[i] = wasm_v128_load(from);
+        else
+          for (uint32_t b = 0; b < n; b++) ((uint8_t*)&v[i])[b] = from[b];
+      }
+      transpose(v);
+      for (uint32_t k = 0; k < (n + 3) / 4; k++) wasm_v128_store(out + k * GROUP + 4 * h, v[k]);
+    }
+  }
+}
+
+// One function a format, so that each is specialised once.
+static void pack_group_of(uint32_t f, uint8_t* out, const uint8_t* src, uint32_t cols, uint32_t count) {
+  switch (f) {
+    case Q4_0: return pack_group(Q4_0, out, src, cols, count);
+    case Q4_1: return pack_group(Q4_1, out, src, cols, count);
+    case Q5_0: return pack_group(Q5_0, out, src, cols, count);
+    case Q5_1: return pack_group(Q5_1, out, src, cols, count);
+    case Q8_0: return pack_group(Q8_0, out, src, cols, count);
+    case Q4_K: return pack_group(Q4_K, out, src, cols, count);
+    case Q5_K: return pack_group(Q5_K, out, src, cols, count);
+    case Q6_K: return pack_group(Q6_K, out, src, cols, count);
+    default: return pack_words((uint32_t*)out, src, cols * float_bytes(f), count);
+  }
+}
