@@ -14,7 +14,7 @@ export interface WasmOptions {
   threads?: number;
   /** the best that the browser runs when absent */
   variant?: Variant;
-  /** f32 activations instead of int8 ones: slower */
+  /** f32 activations, keys and values instead of int8 and f16 ones: slower */
   exact?: boolean;
 }
 
@@ -155,6 +155,7 @@ export async function openWasm({ threads, variant: wanted, exact = false }: Wasm
         bytesOf,
         check,
         threads: fixed,
+        half: !exact,
         addresses: {
           matrix: (m) => known(matrices, m).address,
           vector: (v) => known(vectors, v),

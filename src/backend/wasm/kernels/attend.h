@@ -18,8 +18,10 @@ typedef struct {
 typedef struct {
   const Op* op;
   uint32_t d, stride, group;  // group: query heads of one kv head
+  float lift;                 // what widened halves lack, see widen
   float* q;                   // [TOKENS · group, stride], scaled
   float* scores;              // [2, BLOCK]
+  float* wide;                // [2, BLOCK, stride]: keys and values of a block in f32
   Partial* parts;             // of this page, [TOKENS · group]
   Partial* whole;             // of all pages so far
 } Attention;
@@ -29,15 +31,17 @@ static inline uint32_t stride_of(uint32_t d) { return (d + 15) & ~15u; }
 // Bytes of the scratch of a thread; Attention is laid out in it by attention_of.
 static uint32_t attention_bytes(const Op* op) {
   uint32_t rows = TOKENS * (op->heads / op->kv_heads), stride = stride_of(op->head_dim);
-  return 3 * rows * stride * 4 + 2 * BLOCK * 4 + 2 * rows * (uint32_t)sizeof(Partial);
+  return 3 * rows * stride * 4 + 2 * BLOCK * 4 + 2 * BLOCK * stride * 4 + 2 * rows * (uint32_t)sizeof(Partial);
 }
 
 static Attention attention_of(const Op* op, uint8_t* scratch) {
   Attention a = {.op = op, .d = op->head_dim, .stride = stride_of(op->head_dim), .group = op->heads / op->kv_heads};
   uint32_t rows = TOKENS * a.group;
+  a.lift = op->half ? 0x1p112f : 1;
   a.q = (float*)scratch;
   a.scores = a.q + 3 * rows * a.stride;
-  a.parts = (Partial*)(a.scores + 2 * BLOCK);
+  a.wide = a.scores + 2 * BLOCK;
+  a.parts = (Partial*)(a.wide + 2 * BLOCK * a.stride);
   a.whole = a.parts + rows;
   for (uint32_t i = 0; i < 2 * rows; i++) a.parts[i].values = a.q + (rows + i) * a.stride;
   return a;
@@ -65,24 +69,54 @@ static inline const float* rope_row(const Op* op, uint8_t* const* pages, uint32_
   return (const float*)(pages[position / PAGE] + op->rope) + (position % PAGE) * op->head_dim;
 }
 
-static inline float* cache_row(const Op* op, uint8_t* const* pages, uint32_t offset, uint32_t head, uint32_t position) {
-  return (float*)(pages[position / PAGE] + offset) + (head * PAGE + position % PAGE) * stride_of(op->head_dim);
+// The row of a position in the keys or values of a page, f32 or f16.
+static inline uint8_t* cache_row(const Op* op, uint8_t* const* pages, uint32_t offset, uint32_t head, uint32_t position) {
+  return pages[position / PAGE] + offset + (head * PAGE + position % PAGE) * stride_of(op->head_dim) * (op->half ? 2 : 4);
+}
+
+// f32 → f16, n a multiple of 8, nearest even. Beyond ±65504 it is clamped, below 2^-14 it becomes 0: widen has no subnormals then.
+static void narrow(const float* x, uint16_t* y, uint32_t n) {
+  const v128_t most = SPLAT(65504), sign = wasm_i32x4_splat((int)0x80000000);
+  for (uint32_t i = 0; i < n; i += 8) {
+    v128_t half[2];
+    for (int j = 0; j < 2; j++) {
+      v128_t v = LOAD(x + i + 4 * j), magnitude = wasm_f32x4_pmin(wasm_f32x4_abs(v), most);
+      v128_t even = wasm_v128_and(wasm_u32x4_shr(magnitude, 13), wasm_i32x4_splat(1));
+      v128_t bits = wasm_u32x4_shr(wasm_i32x4_add(wasm_i32x4_add(magnitude, wasm_i32x4_splat(0xfff)), even), 13);
+      bits = wasm_v128_and(wasm_i32x4_sub(bits, wasm_i32x4_splat(112 << 10)), wasm_f32x4_ge(magnitude, SPLAT(0x1p-14f)));
+      half[j] = wasm_v128_or(bits, wasm_u32x4_shr(wasm_v128_and(v, sign), 16));
+    }
+    STORE(y + i, wasm_u16x8_narrow_i32x4(half[0], half[1]));
+  }
+}
+
+// f16 → f32 · 2^-112, n a multiple of 8: the bits only move. Queries and weights carry the 2^112 (`lift`).
+static void widen(const uint16_t* x, float* y, uint32_t n) {
+  const v128_t zero = wasm_i32x4_splat(0), mask = wasm_i32x4_splat((int)0x8fffffff);
+  for (uint32_t i = 0; i < n; i += 8) {
+    v128_t v = LOAD(x + i);
+    STORE(y + i, wasm_v128_and(wasm_i32x4_shr(wasm_i16x8_shuffle(zero, v, 0, 8, 1, 9, 2, 10, 3, 11), 3), mask));
+    STORE(y + i + 4, wasm_v128_and(wasm_i32x4_shr(wasm_i16x8_shuffle(zero, v, 4, 12, 5, 13, 6, 14, 7, 15), 3), mask));
+  }
 }
 
 // Writes key and value of one token and kv head. qkv is the token's row.
-static void append(const Op* op, uint8_t* const* pages, const float* qkv, uint32_t head, uint32_t position) {
-  uint32_t d = op->head_dim;
+static void append(const Attention* a, uint8_t* const* pages, const float* qkv, uint32_t head, uint32_t position) {
+  const Op* op = a->op;
+  const uint32_t d = a->d, stride = a->stride;
   const float* k = qkv + (op->heads + head) * d;
   const float* v = k + op->kv_heads * d;
-  float* values = cache_row(op, pages, op->values, head, position);
-  rotate(k, op->k_norm, op->k_eps, rope_row(op, pages, position), 1, d, cache_row(op, pages, op->keys, head, position));
-  for (uint32_t i = 0; i < stride_of(d); i++) values[i] = i < d ? v[i] : 0;
+  uint8_t *keys = cache_row(op, pages, op->keys, head, position), *values = cache_row(op, pages, op->values, head, position);
+  float *key = op->half ? a->wide : (float*)keys, *value = op->half ? a->wide + stride : (float*)values;
+  rotate(k, op->k_norm, op->k_eps, rope_row(op, pages, position), 1, d, key);
+  for (uint32_t i = 0; i < stride; i++) value[i] = i < d ? v[i] : 0;
+  if (op->half) narrow(key, (uint16_t*)keys, stride), narrow(value, (uint16_t*)values, stride);
 }
 
 // The queries of `count` tokens that read kv head `head`, into a->q.
 static void take_queries(Attention* a, uint8_t* const* pages, const float* qkv, uint32_t count, uint32_t head, uint32_t position) {
   const Op* op = a->op;
-  float scale = 1 / __builtin_sqrtf((float)a->d);
+  float scale = a->lift / __builtin_sqrtf((float)a->d);
   for (uint32_t t = 0; t < count; t++)
     for (uint32_t g = 0; g < a->group; g++)
       rotate(qkv + t * op->cols + (head * a->group + g) * a->d, op->norm, op->eps, rope_row(op, pages, position + t), scale, a->d,
@@ -111,13 +145,13 @@ static inline void score(const Attention* a, const float* q, int rows, const flo
 }
 
 // Turns n scores into weights at the scale of the new maximum; returns by what the values so far shrink.
-static inline float weigh(Partial* p, float* scores, uint32_t n) {
+static inline float weigh(Partial* p, float* scores, uint32_t n, float lift) {
   v128_t top = SPLAT(p->max), sum = SPLAT(0);
   for (uint32_t j = 0; j < n; j += 4) top = wasm_f32x4_pmax(top, LOAD(scores + j));
   float max = max_lanes(top), shrink = exp_one(p->max - max);
   for (uint32_t j = 0; j < n; j += 4) {
     v128_t w = exp_lanes(SUB(LOAD(scores + j), SPLAT(max)));
-    STORE(scores + j, w);
+    STORE(scores + j, MUL(w, SPLAT(lift)));
     sum = ADD(sum, w);
   }
   p->max = max;
@@ -150,7 +184,7 @@ static inline void gather(const Attention* a, Partial* p, int rows, const float*
 static inline void attend_block(Attention* a, uint32_t row, int rows, const float* keys, const float* values, uint32_t n) {
   float shrink[2];
   score(a, a->q + row * a->stride, rows, keys, n);
-  for (int r = 0; r < rows; r++) shrink[r] = weigh(a->parts + row + r, a->scores + r * BLOCK, n);
+  for (int r = 0; r < rows; r++) shrink[r] = weigh(a->parts + row + r, a->scores + r * BLOCK, n, a->lift);
   gather(a, a->parts + row, rows, shrink, values, n);
 }
 
@@ -163,15 +197,21 @@ static inline void clear(Partial* p, uint32_t rows, uint32_t stride) {
 
 // The partials of one page for `count` tokens; token t sees the positions up to and with last + t.
 static void attend_page(Attention* a, uint8_t* const* pages, uint32_t page, uint32_t head, uint32_t count, uint32_t last) {
-  const float *keys = cache_row(a->op, pages, a->op->keys, head, page * PAGE), *values = cache_row(a->op, pages, a->op->values, head, page * PAGE);
-  clear(a->parts, count * a->group, a->stride);
-  for (uint32_t block = 0; block < PAGE && page * PAGE + block < last + count; block += BLOCK) {
-    uint32_t first = page * PAGE + block;
+  const uint32_t stride = a->stride;
+  clear(a->parts, count * a->group, stride);
+  for (uint32_t first = page * PAGE; first < page * PAGE + PAGE && first < last + count; first += BLOCK) {
+    const void *k = cache_row(a->op, pages, a->op->keys, head, first), *v = cache_row(a->op, pages, a->op->values, head, first);
+    const float *keys = k, *values = v;
+    if (a->op->half) {
+      uint32_t n = (least(last + count - first, BLOCK) + 3 & ~3u) * stride;  // score takes positions by fours
+      keys = a->wide, values = a->wide + BLOCK * stride;
+      widen(k, a->wide, n), widen(v, a->wide + BLOCK * stride, n);
+    }
     for (uint32_t t = 0; t < count; t++) {
       if (first > last + t) continue;
       uint32_t n = least(last + t + 1 - first, BLOCK), row = t * a->group, end = row + a->group;
-      for (; row + 2 <= end; row += 2) attend_block(a, row, 2, keys + block * a->stride, values + block * a->stride, n);
-      if (row < end) attend_block(a, row, 1, keys + block * a->stride, values + block * a->stride, n);
+      for (; row + 2 <= end; row += 2) attend_block(a, row, 2, keys, values, n);
+      if (row < end) attend_block(a, row, 1, keys, values, n);
     }
   }
 }

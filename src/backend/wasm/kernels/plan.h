@@ -26,6 +26,7 @@ typedef struct {
   const float* k_norm;      // [d]
   float k_eps;
   uint32_t rope, partials, keys, values;  // byte offsets in a page
+  uint32_t half;            // keys and values are f16
 } Op;
 
 // Positions a conv layer remembers: L − 1 and at least 64 more, so that going back a few dozen tokens needs nothing.

@@ -139,7 +139,7 @@ static void attend_one(const Walk* s, const Op* op, Attention* a) {
   if (K % s->threads == 0 || pages == 1) {
     share(s, K, 1, &first, &end);
     for (uint32_t head = first; head < end; head++) {
-      append(op, p->pages, op->x, head, s->position);
+      append(a, p->pages, op->x, head, s->position);
       attend_head(a, p->pages, op->x, op->y, 1, head, s->position);
     }
     return;
@@ -148,7 +148,7 @@ static void attend_one(const Walk* s, const Op* op, Attention* a) {
   for (uint32_t unit = first; unit < end; unit++) {
     uint32_t head = unit / pages, page = unit % pages;
     if (unit == first || page == 0) take_queries(a, p->pages, op->x, 1, head, s->position);
-    if (page == pages - 1) append(op, p->pages, op->x, head, s->position);
+    if (page == pages - 1) append(a, p->pages, op->x, head, s->position);
     attend_page(a, p->pages, page, head, 1, s->position);
     for (uint32_t g = 0; g < a->group; g++) {
       float* out = partial_of(p->pages, op, page, head * a->group + g);
@@ -176,7 +176,7 @@ static void run_attend(const Walk* s, const Op* op) {
   uint32_t first, end, units = (s->T + TOKENS - 1) / TOKENS * op->kv_heads;
   share(s, s->T, 1, &first, &end);
   for (uint32_t t = first; t < end; t++)
-    for (uint32_t head = 0; head < op->kv_heads; head++) append(op, p->pages, op->x + t * op->cols, head, s->position + t);
+    for (uint32_t head = 0; head < op->kv_heads; head++) append(&a, p->pages, op->x + t * op->cols, head, s->position + t);
   barrier(s->team, s->threads);
   for (uint32_t unit = s->thread; unit < units; unit += s->threads) {  // dealt out, because later tokens see more
     uint32_t t = unit / op->kv_heads * TOKENS;
