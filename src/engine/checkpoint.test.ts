@@ -1,0 +1,154 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, test } from 'vitest';
+import { ggufBytes, tinyDirectory, tinyGguf, tinyModel, type TinyOptions, type TinyValue } from '../../e2e/tools/tiny';
+import { memorySource, type ByteSource } from '../store/source';
+import { openCheckpoint } from './checkpoint';
+
+const TINY: TinyOptions = { hidden: 64, headDim: 16, vocab: 320 };
+const golden = fileURLToPath(new URL('../../../shared/golden/A/dense', import.meta.url));
+const text = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(value));
+const sources = (files: Record<string, Uint8Array | undefined>): ByteSource[] =>
+  Object.entries(files).flatMap(([name, bytes]) => (bytes ? [memorySource(name, bytes)] : []));
+const gguf = (options: TinyOptions = TINY): ByteSource => memorySource('tiny.gguf', tinyGguf(options));
+const withMetadata = (change: Record<string, TinyValue>): ByteSource[] => {
+  const model = tinyModel(TINY);
+  Object.assign(model.metadata, change);
+  return [memorySource('tiny.gguf', ggufBytes(model))];
+};
+const named = (name: string, pattern: RegExp) => expect.objectContaining({ name, message: expect.stringMatching(pattern) });
+
+/** Counts the bytes that are read of a file. */
+function counted(source: ByteSource): ByteSource & { bytes: number } {
+  const counter = { ...source, bytes: 0 };
+  counter.read = (offset, length, signal) => {
+    counter.bytes += length;
+    return source.read(offset, length, signal);
+  };
+  return counter;
+}
+
+describe('openCheckpoint', () => {
+  test('GGUF', async () => {
+    const checkpoint = await openCheckpoint([gguf({ ...TINY, dtype: (name) => (name === 'token_embd' ? 'Q8_0' : 'Q4_0') })]);
+    expect(checkpoint).toMatchObject({ quantization: 'Q4_0', config: { hiddenSize: 64, vocabSize: 320 }, generation: { eosIds: [7, 2] } });
+    expect(checkpoint.weights.head).toBe(checkpoint.weights.embed);
+    expect(checkpoint.bytes).toBeLessThan(checkpoint.files[0].size);
+  });
+
+  test('shards, in any order, beside other files', async () => {
+    const { metadata, tensors } = tinyModel(TINY);
+    const shard = (no: number, part: typeof tensors): Uint8Array =>
+      ggufBytes({ metadata: { ...(no === 0 ? metadata : {}), 'split.no': [2, no], 'split.count': [2, 2], 'split.tensors.count': [5, tensors.length] }, tensors: part });
+    const checkpoint = await openCheckpoint(
+      sources({ 'README.md': text('hello'), 'a-2.gguf': shard(1, tensors.slice(9)), 'a-1.gguf': shard(0, tensors.slice(0, 9)) }),
+    );
+    const whole = await openCheckpoint([gguf()]);
+    expect({ ...checkpoint, files: 0, weights: 0 }).toEqual({ ...whole, files: 0, weights: 0 });
+    expect(checkpoint.weights.embed.segments[0].tensor.file).toBe(1);
+  });
+
+  test('a Hugging Face directory is the same model as the GGUF file', async () => {
+    for (const options of [{ ...TINY, tied: true }, { ...TINY, tied: false, fused: true, convBias: true }]) {
+      const directory = await openCheckpoint(sources(tinyDirectory(options)));
+      const file = await openCheckpoint([gguf(options)]);
+      expect({ ...directory.config, normEps: 0 }).toEqual({ ...file.config, normEps: 0 });
+      expect(directory.bytes).toBe(file.bytes);
+      expect(directory.weights.head === directory.weights.embed).toBe(options.tied);
+      expect(directory.generation).toEqual({ eosIds: [7, 2], temperature: 0.3, minP: 0.15, repetitionPenalty: 1.05 });
+    }
+  });
+
+  test('sharded safetensors in a folder, chat_template.jinja, a tied head written out', async () => {
+    const directory = tinyDirectory({ ...TINY, tied: false });
+    const config = JSON.parse(new TextDecoder().decode(directory['config.json']));
+    const files = Object.fromEntries(Object.entries(directory).map(([name, bytes]) => [`LFM2/${name.replace('model.', 'part-')}`, bytes]));
+    files['LFM2/config.json'] = text({ ...config, tie_embedding: true });
+    files['LFM2/model.safetensors.index.json'] = text({ weight_map: { 'model.embed_tokens.weight': 'part-safetensors' } });
+    files['LFM2/chat_template.jinja'] = new TextEncoder().encode('{{ messages }}');
+    files['LFM2/sub/config.json'] = text({});
+    files['LFM2/other.safetensors'] = new Uint8Array(9); // not in the index
+    const checkpoint = await openCheckpoint(sources(files));
+    expect(checkpoint.tokenizer.config).toMatchObject({ chat_template: '{{ messages }}', bos_token: '<|startoftext|>' });
+    expect(checkpoint.weights.head).toBe(checkpoint.weights.embed);
+    expect(checkpoint.files.map(({ name }) => name)).toEqual(['LFM2/part-safetensors']);
+  });
+
+  test('reads no more than the header needs', async () => {
+    const long = new Uint8Array(6 << 20);
+    long.set(tinyGguf(TINY));
+    const source = counted(memorySource('a.gguf', long));
+    await openCheckpoint([source]);
+    expect(source.bytes).toBeLessThanOrEqual(4 << 20);
+  });
+
+  test('settings of the sampling from metadata; those out of range count as not said', async () => {
+    const sampling = { 'general.sampling.temp': [6, 0.5], 'general.sampling.top_k': [5, 50], 'general.sampling.top_p': [6, 7] } as Record<string, TinyValue>;
+    const { generation } = await openCheckpoint(withMetadata({ ...sampling, 'tokenizer.ggml.eos_token_id': [4, 2] }));
+    expect(generation).toEqual({ eosIds: [2, 7], temperature: 0.5, topK: 50 });
+  });
+
+  const directory = tinyDirectory(TINY);
+  const config = JSON.parse(new TextDecoder().decode(directory['config.json']));
+  test.each<[string, () => ByteSource[], RegExp]>([
+    ['no files', () => [], /no model among the files: got no files/],
+    ['other files', () => sources({ 'a.txt': text(1), 'b.bin': text('no model') }), /no model among the files: got a\.txt, b\.bin/],
+    ['a web page', () => [memorySource('model.gguf', new TextEncoder().encode('<!doctype html>'))], /not a GGUF file/],
+    ['two models', () => [gguf(), gguf()], /not the shards of one model/],
+    ['weights without config.json', () => sources({ ...directory, 'config.json': undefined }), /no model among the files/],
+    ['no tokenizer', () => sources({ ...directory, 'tokenizer.json': undefined }), /directory is incomplete, wanted tokenizer\.json/],
+    ['config.json that is no JSON', () => sources({ ...directory, 'config.json': new TextEncoder().encode('{') }), /config\.json is not JSON/],
+    ['config.json that is a list', () => sources({ ...directory, 'config.json': text([]) }), /config\.json makes no sense: got \[\]/],
+    ['a shard that is not there', () => sources({ ...directory, 'model.safetensors.index.json': text({ weight_map: { a: 'b.safetensors' } }) }), /weight files are missing: .*wanted b\.safetensors/],
+    ['several weight files without index', () => sources({ ...directory, 'model.safetensors': undefined, 'a.safetensors': text(1), 'b.safetensors': text(1) }), /not clear which/],
+    ['an untied head that is not there', () => sources({ ...directory, 'config.json': text({ ...config, tie_embedding: false }) }), /lacks a tensor, wanted lm_head\.weight/],
+    ['another tokenizer model', () => withMetadata({ 'tokenizer.ggml.model': [8, 'llama'] }), /tokenizer .* not supported: got "llama", wanted gpt2/],
+    ['another pre-tokenizer', () => withMetadata({ 'tokenizer.ggml.pre': [8, 'qwen2'] }), /pre-tokenizer .* got "qwen2"/],
+    ['types of another length', () => withMetadata({ 'tokenizer.ggml.token_type': [9, 5, [1]] }), /no types: got 1, wanted .* 320 numbers/],
+    ['two tokens of one text', () => withMetadata({ 'tokenizer.ggml.tokens': [9, 8, Array(320).fill('a')] }), /same text: got "a"/],
+    ['more tokens than rows', () => withMetadata({ 'tokenizer.ggml.tokens': [9, 8, Array.from({ length: 321 }, (_, i) => `${i}`)], 'tokenizer.ggml.token_type': [9, 5, Array(321).fill(1)] }), /no row in the embedding: got 320/],
+    ['a merge without space', () => withMetadata({ 'tokenizer.ggml.merges': [9, 8, ['ab']] }), /merge .* makes no sense: got "ab"/],
+    ['an end token beyond', () => withMetadata({ 'tokenizer.ggml.eos_token_id': [4, 999] }), /eos_token_id is not in the vocabulary: got 999/],
+    ['a token id beyond', () => sources({ ...directory, 'tokenizer.json': text({ model: { vocab: { a: 4e9 } } }) }), /"a" has no row in the embedding: got 4000000000/],
+    ['a vocabulary that is a list', () => sources({ ...directory, 'tokenizer.json': text({ model: { vocab: ['a'] } }) }), /not one of a byte-level BPE/],
+    ['an added token that is null', () => sources({ ...directory, 'tokenizer.json': text({ model: { vocab: {} }, added_tokens: [null] }) }), /added token .* has no text/],
+  ])('%s', (_, files, pattern) => expect(openCheckpoint(files())).rejects.toThrow(named('CheckpointError', pattern)));
+
+  test('failures of the source and aborts come through', async () => {
+    const broken = { ...gguf(), read: () => Promise.reject(Object.assign(new Error('gone'), { name: 'SourceError' })) };
+    await expect(openCheckpoint([broken])).rejects.toThrow(named('SourceError', /gone/));
+    await expect(openCheckpoint([gguf()], AbortSignal.abort())).rejects.toThrow(named('AbortError', /abort/));
+  });
+});
+
+describe.runIf(existsSync(golden))('golden checkpoints', () => {
+  const read = (path: string): ByteSource => memorySource(path.split('/').at(-1)!, readFileSync(`${golden}/${path}`));
+  const json = (path: string): unknown => JSON.parse(readFileSync(`${golden}/${path}`, 'utf8'));
+
+  test('every GGUF file and the directory are the same model', async () => {
+    const types = (json('expected.json') as { files: Record<string, { tensor_types?: Record<string, string> }> }).files;
+    const directory = await openCheckpoint(readdirSync(`${golden}/model`).map((name) => read(`model/${name}`)));
+    for (const name of readdirSync(`${golden}/gguf`)) {
+      const checkpoint = await openCheckpoint([read(`gguf/${name}`)]);
+      expect({ ...checkpoint.config, normEps: 0 }, name).toEqual({ ...directory.config, normEps: 0 });
+      expect(name).toContain(checkpoint.quantization);
+      const expected = types[name].tensor_types;
+      const segments = [checkpoint.weights.embed, ...checkpoint.weights.layers.map((layer) => layer.w2)].flatMap((matrix) => matrix.segments);
+      if (expected) for (const { tensor } of segments) expect(tensor.dtype, tensor.name).toBe(expected[tensor.name]);
+    }
+  });
+
+  test('the tokenizer made from metadata is the one of the directory', async () => {
+    const { tokenizer, generation } = await openCheckpoint([read('gguf/tiny-Q4_0.gguf')]);
+    const { added_tokens: added, ...rest } = tokenizer.json as { added_tokens: { id: number }[] };
+    const { added_tokens: wanted, ...others } = json('model/tokenizer.json') as { added_tokens: { id: number }[] };
+    expect(rest).toEqual(others);
+    expect(added).toEqual(wanted);
+    expect(tokenizer.config).toEqual(json('model/tokenizer_config.json'));
+    expect(generation.eosIds).toEqual([7, 2]);
+  });
+});
+
+test.runIf(!existsSync(golden))('golden checkpoints are absent: ../shared/golden', () => {
+  console.warn(`not tested against golden checkpoints: ${golden} is absent`);
+});

@@ -1,0 +1,210 @@
+import { describe, expect, test } from 'vitest';
+import type { TensorInfo } from '../tensor/tensor';
+import { configFromGguf, configFromJson, type Config } from './config';
+import { canonicalName, mapWeights, nameTensors, weightTree } from './weights';
+
+// D 64, F 96, V 300, H 4, K 2, d 16, L 3: conv, attention, conv
+const LAYERS: Config['layers'] = ['conv', 'attention', 'conv'];
+const SHAPES: Record<string, number[]> = { 'token_embd.weight': [300, 64], 'token_embd_norm.weight': [64] };
+LAYERS.forEach((kind, i) => {
+  const module: Record<string, number[]> = { attn_norm: [64], ffn_norm: [64], ffn_gate: [96, 64], ffn_up: [96, 64], ffn_down: [64, 96] };
+  if (kind === 'conv') Object.assign(module, { 'shortconv.in_proj': [192, 64], 'shortconv.conv': [64, 3], 'shortconv.out_proj': [64, 64] });
+  else Object.assign(module, { attn_q: [64, 64], attn_k: [32, 64], attn_v: [32, 64], attn_output: [64, 64], attn_q_norm: [16], attn_k_norm: [16] });
+  for (const [name, shape] of Object.entries(module)) SHAPES[`blk.${i}.${name}.weight`] = shape;
+});
+
+const METADATA: Record<string, unknown> = {
+  'general.architecture': 'lfm2',
+  'lfm2.block_count': 3,
+  'lfm2.context_length': 512,
+  'lfm2.embedding_length': 64,
+  'lfm2.feed_forward_length': 12288, // wrong on purpose: the weights decide
+  'lfm2.attention.head_count': 4,
+  'lfm2.attention.head_count_kv': [0, 2, 0],
+  'lfm2.attention.layer_norm_rms_epsilon': 1e-5,
+  'lfm2.rope.freq_base': 1e6,
+  'lfm2.vocab_size': 300,
+  'lfm2.shortconv.l_cache': 3,
+};
+
+const JSON_CONFIG: Record<string, unknown> = {
+  architectures: ['Lfm2ForCausalLM'],
+  model_type: 'lfm2',
+  vocab_size: 300,
+  hidden_size: 64,
+  block_ff_dim: 144,
+  intermediate_size: 144,
+  num_hidden_layers: 3,
+  num_attention_heads: 4,
+  num_key_value_heads: 2,
+  layer_types: ['conv', 'full_attention', 'conv'],
+  conv_L_cache: 3,
+  conv_bias: false,
+  norm_eps: 1e-5,
+  rope_theta: 1e6,
+  max_position_embeddings: 512,
+};
+
+const CONFIG: Config = {
+  vocabSize: 300,
+  hiddenSize: 64,
+  ffnSize: 96,
+  layers: LAYERS,
+  heads: 4,
+  kvHeads: 2,
+  headDim: 16,
+  convLength: 3,
+  normEps: 1e-5,
+  ropeTheta: 1e6,
+  contextLength: 512,
+};
+
+/** An empty value takes the entry away. */
+function merged<T>(base: Record<string, T>, change: Record<string, T | undefined>): [string, T][] {
+  return Object.entries({ ...base, ...change }).filter((entry): entry is [string, T] => entry[1] !== undefined);
+}
+
+const infos = (change: Record<string, number[] | undefined> = {}): TensorInfo[] =>
+  merged(SHAPES, change).map(([name, shape], i) => ({ name, shape, dtype: 'F32', file: 0, offset: i, byteLength: 0 }));
+const tensors = (change?: Record<string, number[] | undefined>) => nameTensors(infos(change));
+const fromGguf = (change: Record<string, unknown>, shapes?: Record<string, number[] | undefined>): Config =>
+  configFromGguf(new Map(merged(METADATA, change)), tensors(shapes));
+const fromJson = (change: Record<string, unknown>, shapes?: Record<string, number[] | undefined>): Config =>
+  configFromJson(Object.fromEntries(merged(JSON_CONFIG, change)), tensors(shapes));
+
+const checkpointError = (pattern: RegExp) => expect.objectContaining({ name: 'CheckpointError', message: expect.stringMatching(pattern) });
+
+describe('configFromGguf', () => {
+  test.each<[string, Record<string, unknown>, Partial<Config>]>([
+    ['the widths are those of the weights', {}, {}],
+    ['one kv count for all layers: the weights tell the kinds', { 'lfm2.attention.head_count_kv': 2 }, {}],
+    ['a head count a layer', { 'lfm2.attention.head_count': [4, 4, 4] }, {}],
+    ['a stated head width', { 'lfm2.attention.key_length': 32 }, { headDim: 32 }],
+    ['no attention at all', { 'lfm2.attention.head_count_kv': [0, 0, 0] }, { layers: ['conv', 'conv', 'conv'], kvHeads: 4 }],
+    ['another kernel, base and length', { 'lfm2.shortconv.l_cache': 7, 'lfm2.rope.freq_base': 1e4, 'lfm2.context_length': 128000 }, { convLength: 7, ropeTheta: 1e4, contextLength: 128000 }],
+  ])('%s', (_, change, expected) => expect(fromGguf(change)).toEqual({ ...CONFIG, ...expected }));
+
+  test.each<[string, Record<string, unknown>, RegExp]>([
+    ['another architecture', { 'general.architecture': 'llama' }, /architecture .* not supported: got "llama", wanted lfm2/],
+    ['no architecture', { 'general.architecture': undefined }, /got nothing/],
+    ['experts', { 'general.architecture': 'lfm2moe' }, /LFM2 with experts \(lfm2moe\) is not supported yet/],
+    ['LFM3', { 'general.architecture': 'lfm3' }, /LFM3 is another architecture/],
+    ['not causal', { 'lfm2.attention.causal': false }, /attention\.causal is not supported/],
+    ['a window', { 'lfm2.attention.sliding_window': 30 }, /sliding_window is not supported: got 30/],
+    ['scaled positions', { 'lfm2.rope.scaling.type': 'yarn' }, /rope\.scaling\.type is not supported: got "yarn"/],
+    ['an embedding model', { 'lfm2.embedding_length_out': 128 }, /embedding_length_out is not supported/],
+    ['no layers', { 'lfm2.block_count': 0 }, /lfm2\.block_count makes no sense: got 0, wanted a whole number from 1/],
+    ['2^32 layers', { 'lfm2.block_count': 2 ** 32 }, /block_count makes no sense/],
+    ['a text for a number', { 'lfm2.embedding_length': '64' }, /embedding_length makes no sense: got "64"/],
+    ['kv counts of another length', { 'lfm2.attention.head_count_kv': [0, 2] }, /head_count_kv makes no sense: got \[0, 2\], wanted 3 whole numbers/],
+    ['kv counts that differ', { 'lfm2.attention.head_count_kv': [4, 2, 0] }, /head_count_kv differs between layers/],
+    ['kv counts below zero', { 'lfm2.attention.head_count_kv': [0, -2, 0] }, /head_count_kv makes no sense/],
+    ['heads that do not share evenly', { 'lfm2.attention.head_count_kv': [0, 3, 0] }, /evenly: got 4, wanted a multiple of 3/],
+    ['a broken head width', { 'lfm2.attention.head_count': 3, 'lfm2.attention.head_count_kv': [0, 3, 0] }, /head width makes no sense/],
+    ['an odd head width', { 'lfm2.attention.key_length': 15 }, /head width makes no sense: got 15/],
+    ['partial rotation', { 'lfm2.rope.dimension_count': 8 }, /dimension_count is not supported: got 8/],
+    ['a kernel of one', { 'lfm2.shortconv.l_cache': 1 }, /short convolution makes no sense/],
+    ['epsilon zero', { 'lfm2.attention.layer_norm_rms_epsilon': 0 }, /layer_norm_rms_epsilon makes no sense/],
+    ['a base that is no number', { 'lfm2.rope.freq_base': NaN }, /freq_base makes no sense/],
+    ['no base', { 'lfm2.rope.freq_base': undefined }, /freq_base makes no sense: got nothing/],
+    ['another vocabulary', { 'lfm2.vocab_size': 301 }, /vocabulary and the embedding differ: got 301, wanted 300/],
+  ])('refuses %s', (_, change, pattern) => expect(() => fromGguf(change)).toThrow(checkpointError(pattern)));
+
+  test('refuses a checkpoint without embedding, or a flat one', () => {
+    expect(() => fromGguf({}, { 'token_embd.weight': undefined })).toThrow(checkpointError(/lacks a tensor, wanted model\.embed_tokens\.weight \(GGUF: token_embd\.weight\)/));
+    expect(() => fromGguf({}, { 'token_embd.weight': [19200] })).toThrow(checkpointError(/embed_tokens\.weight has a wrong shape: got \[19200\]/));
+  });
+});
+
+describe('configFromJson', () => {
+  test.each<[string, Record<string, unknown>, Partial<Config>]>([
+    ['layer_types', {}, {}],
+    ['full_attn_idxs', { layer_types: undefined, full_attn_idxs: [1] }, {}],
+    ['rope_parameters', { rope_theta: undefined, rope_parameters: { rope_theta: 5e5, rope_type: 'default' } }, { ropeTheta: 5e5 }],
+    ['head_dim', { head_dim: 32 }, { headDim: 32 }],
+    ['head_dim null', { head_dim: null, rope_scaling: null }, {}],
+  ])('%s', (_, change, expected) => expect(fromJson(change)).toEqual({ ...CONFIG, ...expected }));
+
+  test.each<[string, Record<string, unknown>, RegExp]>([
+    ['another architecture', { model_type: 'llama', architectures: ['LlamaForCausalLM'] }, /got "llama", wanted lfm2/],
+    ['no model type', { model_type: undefined }, /got "Lfm2ForCausalLM"/],
+    ['experts', { model_type: 'lfm2_moe' }, /LFM2 with experts/],
+    ['vision', { model_type: 'lfm2_vl', text_config: {} }, /vision and audio models are not supported yet/],
+    ['a text_config inside', { text_config: { model_type: 'lfm2' } }, /vision and audio models/],
+    ['retrieval', { architectures: ['Lfm2BidirectionalModel'] }, /bidirectional/],
+    ['a type that is an object', { model_type: { toString: null } }, /got an object/],
+    ['quantised weights', { quantization_config: { quant_method: 'awq' } }, /quantization_config is not supported/],
+    ['scaled positions', { rope_scaling: { rope_type: 'yarn', factor: 4 } }, /rope_type is not supported: got "yarn"/],
+    ['sliding layers', { layer_types: ['conv', 'sliding_attention', 'conv'] }, /layer_types are not supported/],
+    ['too few layer_types', { layer_types: ['conv'] }, /layer_types are not supported/],
+    ['indices beyond', { layer_types: undefined, full_attn_idxs: [3] }, /does not tell the layers apart: got .* \[3\]/],
+    ['no kinds', { layer_types: undefined }, /does not tell the layers apart/],
+    ['no kv heads', { num_key_value_heads: undefined }, /num_key_value_heads makes no sense: got nothing/],
+    ['half a layer', { num_hidden_layers: 2.5 }, /num_hidden_layers makes no sense: got 2.5/],
+    ['biases that are not there', { conv_bias: true }, /lacks a tensor, wanted model\.layers\.0\.conv\.in_proj\.bias/],
+  ])('refuses %s', (_, change, pattern) => expect(() => fromJson(change)).toThrow(checkpointError(pattern)));
+});
+
+describe('weights', () => {
+  test.each([
+    ['token_embd_norm.weight', 'model.embedding_norm.weight'],
+    ['blk.12.shortconv.in_proj.weight', 'model.layers.12.conv.in_proj.weight'],
+    ['blk.0.attn_q_norm.weight', 'model.layers.0.self_attn.q_layernorm.weight'],
+    ['output.weight', 'lm_head.weight'],
+    ['model.layers.3.feed_forward.w2.weight', 'model.layers.3.feed_forward.w2.weight'],
+    ['model.language_model.layers.3.conv.conv.bias', 'model.layers.3.conv.conv.bias'],
+    ['lfm.embed_tokens.weight', 'model.embed_tokens.weight'],
+    ['layers.3.operator_norm.weight', 'model.layers.3.operator_norm.weight'],
+    ['output_norm.weight', undefined],
+    ['blk.0.ffn_gate_exps.weight', undefined],
+    ['blk.0.attn_q', undefined],
+  ])('%s is %s', (name, canonical) => expect(canonicalName(name)).toBe(canonical));
+
+  test('the tree has the modules’ names, and segments for separate q, k, v', () => {
+    const tree = weightTree(CONFIG, tensors());
+    expect(tree.head).toBe(tree.embed);
+    const [conv, attention] = tree.layers;
+    expect(conv).toMatchObject({ kind: 'conv', inProj: { name: 'model.layers.0.conv.in_proj', cols: 64 }, taps: { length: 192 }, inBias: undefined });
+    if (attention.kind !== 'attention') throw new Error('not attention');
+    expect(attention.qkvProj).toMatchObject({ name: 'model.layers.1.self_attn.qkv_proj', cols: 64 });
+    expect(attention.qkvProj.segments.map(({ name, rows }) => [name, rows])).toEqual([
+      ['model.layers.1.self_attn.q_proj', 64],
+      ['model.layers.1.self_attn.k_proj', 32],
+      ['model.layers.1.self_attn.v_proj', 32],
+    ]);
+  });
+
+  test('fused qkv, an untied head, biases, taps with a middle length', () => {
+    const fused = { 'blk.1.attn_q.weight': undefined, 'blk.1.attn_k.weight': undefined, 'blk.1.attn_v.weight': undefined, 'blk.1.attn_qkv.weight': [128, 64] };
+    const biases = { 'blk.0.shortconv.in_proj.bias': [192], 'blk.0.shortconv.conv.bias': [64], 'blk.0.shortconv.out_proj.bias': [64] };
+    const tree = weightTree(CONFIG, tensors({ ...fused, ...biases, 'output.weight': [300, 64], 'blk.2.shortconv.conv.weight': [64, 1, 3] }));
+    const [conv, attention, last] = tree.layers;
+    expect(tree.head).toMatchObject({ name: 'lm_head' });
+    expect(attention).toMatchObject({ qkvProj: { segments: [{ name: 'model.layers.1.self_attn.qkv_proj', rows: 128 }] } });
+    expect(conv).toMatchObject({ inBias: { length: 192 }, convBias: { length: 64 }, outBias: { length: 64 } });
+    expect(last).toMatchObject({ taps: { length: 192 } });
+  });
+
+  test.each<[string, Record<string, number[] | undefined>, RegExp]>([
+    ['missing', { 'blk.1.attn_k.weight': undefined }, /lacks a tensor, wanted model\.layers\.1\.self_attn\.k_proj\.weight \(GGUF: blk\.1\.attn_k\.weight\)/],
+    ['wrong shape', { 'blk.2.ffn_down.weight': [64, 128] }, /blk\.2\.ffn_down\.weight has a wrong shape: got \[64, 128\], wanted \[64, 96\]/],
+    ['taps turned around', { 'blk.0.shortconv.conv.weight': [3, 64] }, /wanted \[64, 3\] or \[64, 1, 3\]/],
+    ['left over', { 'blk.3.attn_norm.weight': [64] }, /does not have: got blk\.3\.attn_norm\.weight/],
+    ['unknown', { 'dense_2.weight': [128, 64] }, /does not have: got dense_2\.weight/],
+    ['separate and fused', { 'blk.1.attn_qkv.weight': [128, 64] }, /does not have: got blk\.1\.attn_q\.weight/],
+  ])('refuses a tensor %s', (_, change, pattern) => expect(() => weightTree(CONFIG, tensors(change))).toThrow(checkpointError(pattern)));
+
+  test('one weight in both spellings', () => {
+    expect(() => tensors({ 'model.embed_tokens.weight': [300, 64] })).toThrow(checkpointError(/twice: got token_embd\.weight and model\.embed_tokens\.weight/));
+  });
+
+  test('mapWeights keeps a tied head the same object', () => {
+    const tree = mapWeights(
+      weightTree(CONFIG, tensors()),
+      ({ name }) => ({ name }),
+      ({ length }) => length,
+    );
+    expect(tree.head).toBe(tree.embed);
+    expect(tree.layers[1]).toMatchObject({ kind: 'attention', qkvProj: { name: 'model.layers.1.self_attn.qkv_proj' }, qNorm: 16 });
+  });
+});
