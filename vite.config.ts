@@ -64,7 +64,7 @@ function declarations(): Plugin {
     closeBundle() {
       const types = join(dist, 'types');
       rmSync(types, { recursive: true, force: true });
-      const tsc = createRequire(import.meta.url).resolve('typescript/bin/tsc');
+      const tsc = join(dirname(createRequire(import.meta.url).resolve('typescript/package.json')), 'bin/tsc');
       execFileSync(process.execPath, [tsc, '-p', join(here, 'tsconfig.types.json'), '--outDir', types], { stdio: 'inherit' });
       for (const file of readdirSync(types, { recursive: true, encoding: 'utf8' })) {
         if (!file.endsWith('.d.ts')) continue;

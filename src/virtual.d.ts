@@ -1,5 +1,5 @@
 declare module 'virtual:rivulet-kernels' {
-  /** base64 of the WASM modules */
+  /** the WASM modules, as base64 of raw deflate */
   export const simd: string;
   export const relaxed: string;
 }

@@ -41,7 +41,7 @@ export async function openWasm({ threads, variant: wanted, exact = false }: Wasm
   const obstacle = whyNoThreads();
   const most = obstacle ? 1 : Math.min(threads ?? navigator.hardwareConcurrency ?? 1, MOST_THREADS);
   const shared = most > 1;
-  const { module, variant } = compileModule(shared, wanted);
+  const { module, variant } = await compileModule(shared, wanted);
   const info: BackendInfo = { name: 'wasm', device: '', variant: exact ? `${variant} exact` : variant, notes: [] };
   const describeDevice = (n: number): void => {
     info.threads = n;

@@ -16,9 +16,9 @@ export interface Kernels {
 }
 
 /** Compiles the best variant that the engine validates, or the one asked for. @throws DeviceError */
-export function compileModule(shared: boolean, wanted?: Variant): { module: WebAssembly.Module; variant: Variant } {
+export async function compileModule(shared: boolean, wanted?: Variant): Promise<{ module: WebAssembly.Module; variant: Variant }> {
   for (const variant of wanted ? [wanted] : (['relaxed', 'simd'] as const)) {
-    const bytes = Uint8Array.from(atob(variant === 'relaxed' ? relaxed : simd), (c) => c.charCodeAt(0));
+    const bytes = await inflate(variant === 'relaxed' ? relaxed : simd);
     if (!shared) unshareMemory(bytes);
     if (WebAssembly.validate(bytes)) return { module: new WebAssembly.Module(bytes), variant };
   }
@@ -27,6 +27,12 @@ export function compileModule(shared: boolean, wanted?: Variant): { module: WebA
     wanted: wanted === 'relaxed' ? 'relaxed SIMD' : 'WebAssembly SIMD with atomics',
     cure: wanted === 'relaxed' ? "Take the variant 'simd'." : 'Update the browser.',
   });
+}
+
+/** Base64 of raw deflate, as the bundle holds a module (kernels/build.ts). */
+async function inflate(text: string): Promise<Uint8Array<ArrayBuffer>> {
+  const packed = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+  return new Uint8Array(await new Response(new Blob([packed]).stream().pipeThrough(new DecompressionStream('deflate-raw'))).arrayBuffer());
 }
 
 export const instantiate = (module: WebAssembly.Module, memory: WebAssembly.Memory): Kernels =>
