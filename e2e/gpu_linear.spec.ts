@@ -1,70 +1,128 @@
-/** Embed, linear and swiglu of the WebGPU backend on every weight format, in Chromium's software adapter. */
-import type { Browser, Page } from 'playwright';
+/** Embed, linear and swiglu of the WebGPU backend on every weight format: Chromium's and Firefox's software adapters, two shader compilers. */
+import { existsSync } from 'node:fs';
+import { launch } from 'puppeteer-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { DTYPES, type Dtype } from '../src/tensor/dtype';
 import { launchChromium, openPage, serve, type Served } from './harness';
-import type { Case, LinearWindow, Result } from './pages/linear';
+import type { Case, LinearWindow, Result, Variant } from './pages/linear';
 
-let served: Served;
-let browser: Browser;
-let page: Page;
-beforeAll(async () => {
-  served = await serve();
-  browser = await launchChromium({ webgpu: true });
-  page = await openPage(browser, served.origin, '/e2e/pages/linear.html');
-  await page.waitForFunction(() => 'check' in window);
-});
-afterAll(async () => {
-  await browser?.close();
-  await served?.close();
-});
-
-const check = (c: Case, subgroups: boolean): Promise<Result> =>
-  page.evaluate(([c, subgroups]) => (window as Window & Partial<LinearWindow>).check!(c, { subgroups }), [c, subgroups] as const);
+const PAGE = '/e2e/pages/linear.html';
+const FIREFOX = process.env.FIREFOX ?? ['/usr/bin/firefox-esr', '/usr/bin/firefox'].find(existsSync);
 
 /** f32 rounding of sums of a few hundred terms, relative to the sum of their sizes */
 const BOUND = 2e-6;
 
-function cases(dtype: Dtype): Case[] {
+interface Checker {
+  check(c: Case, variant: Variant): Promise<Result>;
+  close(): Promise<void>;
+}
+
+/** What runs in the page. */
+const inPage = ([c, variant]: readonly [Case, Variant]): Promise<Result> => (window as Window & Partial<LinearWindow>).check!(c, variant);
+
+async function openChromium(origin: string): Promise<Checker> {
+  const browser = await launchChromium({ webgpu: true });
+  const page = await openPage(browser, origin, PAGE);
+  await page.waitForFunction(() => 'check' in window);
+  return { check: (c, variant) => page.evaluate(inPage, [c, variant] as const), close: () => browser.close() };
+}
+
+async function openFirefox(origin: string): Promise<Checker> {
+  const extraPrefsFirefox = { 'dom.webgpu.enabled': true, 'gfx.webgpu.ignore-blocklist': true };
+  const browser = await launch({ browser: 'firefox', executablePath: FIREFOX, headless: true, extraPrefsFirefox });
+  const page = await browser.newPage();
+  await page.goto(origin + PAGE);
+  await page.waitForFunction(() => 'check' in window);
+  return { check: (c, variant) => page.evaluate(inPage, [c, variant] as const), close: () => browser.close() };
+}
+
+/** What each format does: one and several units an invocation, every kernel, whole and torn groups of rows. */
+function formatCases(dtype: Dtype): Case[] {
   const { blockLength } = DTYPES[dtype];
-  const [narrow, wide] = blockLength === 1 ? [33, 1000] : [blockLength, Math.max(1056, 5 * blockLength)];
-  const one = { dtypes: [dtype] };
+  const [narrow, wide] = blockLength === 1 ? [33, 1000] : [blockLength, Math.max(1056, 10 * blockLength)];
+  const one = { dtypes: [dtype], norm: true };
   return [
     { ...one, op: 'linear', rows: [1], cols: narrow, T: 1 },
-    { ...one, op: 'linear', rows: [5], cols: wide, T: 1, norm: true, bias: true, add: 'apart' },
-    { ...one, op: 'linear', rows: [130], cols: wide, T: 1, add: 'in place' },
-    { ...one, op: 'linear', rows: [33], cols: wide, T: 2, norm: true },
-    { ...one, op: 'linear', rows: [33], cols: narrow, T: 3, bias: true },
-    { ...one, op: 'linear', rows: [1000], cols: narrow, T: 7, norm: true, add: 'in place' },
-    { ...one, op: 'linear', rows: [5], cols: narrow, T: 33, norm: true },
-    { ...one, op: 'linear', rows: [130], cols: wide, T: 65, norm: true, bias: true, add: 'apart' },
-    { ...one, op: 'linear', rows: [1000], cols: wide, T: 1, limit: 2 ** 18 },
-    { ...one, op: 'swiglu', rows: [130], cols: wide, T: 1, norm: true },
-    { ...one, op: 'swiglu', rows: [33], cols: narrow, T: 5, norm: true },
-    { ...one, op: 'swiglu', rows: [33], cols: wide, T: 33, norm: true },
-    { ...one, op: 'embed', rows: [130], cols: narrow, T: 7 },
-    { ...one, op: 'embed', rows: [1000], cols: wide, T: 3, limit: 2 ** 18 },
+    { ...one, op: 'linear', rows: [130], cols: wide, T: 1 },
+    { ...one, op: 'linear', rows: [33], cols: wide, T: 3 },
+    { ...one, op: 'linear', rows: [130], cols: wide, T: 33 },
+    { ...one, op: 'embed', rows: [33], cols: wide, T: 7 },
   ];
 }
 
-const name = ({ op, dtypes, rows, cols, T, norm, bias, add, limit }: Case): string =>
-  [op, dtypes.join(' '), `[${rows.join('+')}, ${cols}]`, `T ${T}`, norm && 'norm', bias && 'bias', add && `add ${add}`, limit && 'cut'].filter(Boolean).join(' ');
+/** What does not depend on the format, on one with all planes and on one without scales. */
+function optionCases(dtype: 'Q5_K' | 'F16'): Case[] {
+  const [narrow, wide] = dtype === 'F16' ? [33, 1000] : [256, 2560];
+  const one = { dtypes: [dtype] };
+  return [
+    { ...one, op: 'linear', rows: [5], cols: wide, T: 1, norm: true, bias: true, add: 'apart' },
+    { ...one, op: 'linear', rows: [130], cols: wide, T: 1, add: 'in place', tuning: { groupSize: 32 } },
+    { ...one, op: 'linear', rows: [1000], cols: narrow, T: 1, norm: true, tuning: { rows: 8 } },
+    { ...one, op: 'linear', rows: [5], cols: narrow, T: 1, tuning: { rows: 8, groupSize: 64 } },
+    { ...one, op: 'linear', rows: [33], cols: narrow, T: 2, bias: true },
+    { ...one, op: 'linear', rows: [33], cols: wide, T: 7, norm: true, add: 'in place' },
+    { ...one, op: 'linear', rows: [5], cols: narrow, T: 9, norm: true },
+    { ...one, op: 'linear', rows: [130], cols: narrow, T: 65, norm: true, bias: true, add: 'apart' },
+    { ...one, op: 'linear', rows: [1000], cols: wide, T: 1, limit: 2 ** 18 },
+    { ...one, op: 'embed', rows: [1000], cols: wide, T: 7, limit: 2 ** 18 },
+    { ...one, op: 'swiglu', rows: [130], cols: wide, T: 1, norm: true },
+    { ...one, op: 'swiglu', rows: [33], cols: narrow, T: 3, norm: true },
+    { ...one, op: 'swiglu', rows: [33], cols: narrow, T: 5, norm: true },
+    { ...one, op: 'swiglu', rows: [33], cols: narrow, T: 33, norm: true },
+    { op: 'swiglu', dtypes: [dtype, 'F32'], rows: [32, 33], cols: wide, T: 1, norm: true },
+  ];
+}
 
-describe.each([true, false])('subgroups %s', (subgroups) => {
-  it.each(Object.keys(DTYPES) as Dtype[])('%s', async (dtype) => {
-    for (const c of cases(dtype)) {
-      const { worst, parts } = await check(c, subgroups);
-      expect(worst, name(c)).toBeLessThan(BOUND);
-      if (c.limit) expect(parts, name(c)).toBeGreaterThan(1);
-    }
+const CONV: Case[] = [
+  { op: 'convIn', dtypes: ['F32'], rows: [192], cols: 64, T: 1, norm: true, bias: true },
+  { op: 'convIn', dtypes: ['Q5_K'], rows: [768], cols: 256, T: 1, norm: true },
+];
+
+/** A projection whose value rows have another dtype than its query and key rows. */
+const MIXED = [1, 3, 33].map((T): Case => ({ op: 'linear', dtypes: ['Q4_K', 'Q4_K', 'Q6_K'], rows: [64, 32, 33], cols: 512, T, norm: true }));
+
+const name = ({ op, dtypes, rows, cols, T, norm, bias, add, limit, tuning }: Case): string =>
+  [op, dtypes.join(' '), `[${rows.join('+')}, ${cols}]`, `T ${T}`, norm && 'norm', bias && 'bias', add && `add ${add}`, limit && 'cut', tuning && JSON.stringify(tuning)]
+    .filter(Boolean)
+    .join(' ');
+
+function suite(open: (origin: string) => Promise<Checker>, variants: [string, Variant][], dtypes: Dtype[], options: ('Q5_K' | 'F16')[]): void {
+  let served: Served;
+  let checker: Checker;
+  beforeAll(async () => {
+    served = await serve();
+    checker = await open(served.origin);
+  });
+  afterAll(async () => {
+    await checker?.close();
+    await served?.close();
   });
 
-  it('segments of several dtypes', async () => {
-    const c: Case = { op: 'linear', dtypes: ['Q4_K', 'Q4_K', 'Q6_K'], rows: [64, 32, 33], cols: 512, T: 1, norm: true };
-    for (const T of [1, 3, 33]) {
-      const { worst, parts } = await check({ ...c, T }, subgroups);
-      expect(worst, `T ${T}`).toBeLessThan(BOUND);
-      expect(parts).toBe(2);
-    }
+  describe.each(variants)('%s', (_, variant) => {
+    const holds = async (cases: Case[]): Promise<void> => {
+      for (const c of cases) {
+        const { worst, parts } = await checker.check(c, variant);
+        expect(worst, name(c)).toBeLessThan(BOUND);
+        if (c.limit) expect(parts, name(c)).toBeGreaterThan(1);
+      }
+    };
+    it.each(dtypes)('%s', (dtype) => holds(formatCases(dtype)));
+    it.each(options)('options, on %s', (dtype) => holds(optionCases(dtype)));
+    it('short convolution behind in_proj', () => holds(CONV));
+    it('segments of several dtypes', () => holds(MIXED));
   });
+}
+
+const ALL = Object.keys(DTYPES) as Dtype[];
+
+describe('Chromium', () => {
+  const variants: [string, Variant][] = [
+    ['subgroups', { subgroups: true }],
+    ['no subgroups, halves by integers', { subgroups: false, integerHalves: true }],
+  ];
+  suite(openChromium, variants, ALL, ['Q5_K', 'F16']);
+});
+
+describe.skipIf(!FIREFOX)(`Firefox${FIREFOX ? '' : ' (not installed: apt-get install firefox-esr, or set FIREFOX)'}`, () => {
+  suite(openFirefox, [['no subgroups', { subgroups: false }]], ['F16', 'Q4_0', 'Q8_0', 'Q4_K', 'Q6_K'], ['F16']);
 });

@@ -1,7 +1,7 @@
 /** Runs the linear maps of the WebGPU backend on random weights and compares with plain loops in f64 over the dequantised weights. */
 import { openDevice, type DeviceOptions, type OpenedDevice } from '../../src/backend/webgpu/device';
 import { whole, type GpuVector, type Region, type Step } from '../../src/backend/webgpu/gpu';
-import { embedSteps, linearSteps, swigluSteps } from '../../src/backend/webgpu/linear';
+import { convInSteps, embedSteps, linearSteps, swigluSteps, type Tuning } from '../../src/backend/webgpu/linear';
 import { matrixWriter, packedBytes, type GpuMatrix } from '../../src/backend/webgpu/repack';
 import type { Matrix } from '../../src/model/ops';
 import { ROW_STEP } from '../../src/backend/backend';
@@ -10,7 +10,7 @@ import { DTYPES, rowBytes, type Dtype } from '../../src/tensor/dtype';
 import { floatToBfloat, floatToHalf } from '../../src/tensor/half';
 
 export interface Case {
-  op: 'linear' | 'swiglu' | 'embed';
+  op: 'linear' | 'swiglu' | 'embed' | 'convIn';
   /** one a segment */
   dtypes: Dtype[];
   /** one a segment */
@@ -22,6 +22,12 @@ export interface Case {
   add?: 'apart' | 'in place';
   /** bytes a binding may have, to cut the matrix into parts */
   limit?: number;
+  tuning?: Partial<Tuning>;
+}
+
+export interface Variant {
+  subgroups?: boolean;
+  integerHalves?: boolean;
 }
 
 export interface Result {
@@ -75,10 +81,12 @@ async function weights(gpu: OpenedDevice, name: string, { dtypes, rows, cols, li
   const segments = dtypes.map((dtype, i) => ({ name: `${name}.${i}`, rows: rows[i], dtype }));
   const spec: Matrix = { name, rows: rows.reduce((a, b) => a + b), cols, segments };
   const writer = matrixWriter(gpu, spec, limit ? { limit } : {});
-  const values: number[] = [];
+  const values = new Float32Array(spec.rows * cols);
+  let at = 0;
   for (const [i, { dtype, rows: count }] of segments.entries()) {
     const bytes = randomRows(dtype, count, cols, next);
-    for (const v of dequantize(dtype, bytes, count * cols)) values.push(v);
+    values.set(dequantize(dtype, bytes, count * cols), at);
+    at += count * cols;
     // in slices, as a loader does
     const step = ROW_STEP * 3;
     for (let row = 0; row < count; row += step) {
@@ -88,7 +96,7 @@ async function weights(gpu: OpenedDevice, name: string, { dtypes, rows, cols, li
   }
   const packed = (await writer.finish()) as GpuMatrix;
   if (packed.bytes !== packedBytes(spec, limit)) throw new Error(`${name}: ${packed.bytes} bytes held, ${packedBytes(spec, limit)} told`);
-  return { packed, values: Float32Array.from(values) };
+  return { packed, values };
 }
 
 async function upload(gpu: OpenedDevice, values: Float32Array): Promise<Region> {
@@ -120,13 +128,15 @@ function dot(w: Float32Array, n: number, v: Float64Array): [number, number] {
   return [sum, size];
 }
 
-export async function check(c: Case, options: DeviceOptions = {}): Promise<Result> {
-  const gpu = await device(options);
+export async function check(c: Case, { subgroups, integerHalves }: Variant = {}): Promise<Result> {
+  const gpu = await device({ subgroups });
+  gpu.features.integerHalves = integerHalves;
   const next = random(c.cols * 31 + c.T);
   const { cols, T } = c;
   const N = c.rows.reduce((a, b) => a + b);
   const floats = (length: number): Float32Array => Float32Array.from({ length }, next);
-  const y = await upload(gpu, new Float32Array(T * (c.op === 'embed' ? cols : N)));
+  const width = c.op === 'embed' || c.op === 'convIn' ? cols : N;
+  const y = await upload(gpu, new Float32Array(T * width));
   const position = 5;
   gpu.device.queue.writeBuffer(gpu.step.buffer, 0, new Uint32Array([position, T, 0, 0]));
 
@@ -151,9 +161,22 @@ export async function check(c: Case, options: DeviceOptions = {}): Promise<Resul
     const region = await upload(gpu, x);
     const vector: GpuVector = { name: 'norm', length: cols, region: await upload(gpu, gains) };
     const norm = c.norm ? { weight: vector, eps } : undefined;
-    if (c.op === 'swiglu') {
+    if (c.op === 'convIn') {
+      const [length, slots] = [3, 4];
+      const taps = floats(cols * length);
+      const bias = floats(cols);
+      const ring = floats(slots * cols);
+      const map = { inProj: a.packed, x: region, y, norm: norm!, channels: cols, length, slots };
+      steps = convInSteps(gpu, { ...map, taps: await upload(gpu, taps), bias: c.bias ? await upload(gpu, bias) : undefined, ring: await upload(gpu, ring) })!;
+      wanted = (t, n) => {
+        const [[B, Bs], [C, Cs], [v, vs]] = [0, 1, 2].map((part) => dot(a.values, part * cols + n, rows[t]));
+        const past = [position - 2, position - 1].map((p) => ring[(p % slots) * cols + n]);
+        const sum = taps[3 * n] * past[0] + taps[3 * n + 1] * past[1] + taps[3 * n + 2] * B * v + (c.bias ? bias[n] : 0);
+        return [C * sum, Math.abs(sum) * Cs + Math.abs(C) * (Math.abs(taps[3 * n] * past[0]) + Math.abs(taps[3 * n + 1] * past[1]) + Bs * vs + 1)];
+      };
+    } else if (c.op === 'swiglu') {
       const b = await weights(gpu, 'b', c, next);
-      steps = swigluSteps(gpu, { w1: a.packed, w3: b.packed, x: region, y, T, norm: norm! });
+      steps = swigluSteps(gpu, { w1: a.packed, w3: b.packed, x: region, y, T, norm: norm! }, c.tuning);
       wanted = (t, n) => {
         const [gate, gateSize] = dot(a.values, n, rows[t]);
         const [up, upSize] = dot(b.values, n, rows[t]);
@@ -164,15 +187,8 @@ export async function check(c: Case, options: DeviceOptions = {}): Promise<Resul
       const bias = floats(N);
       const add = floats(T * N);
       if (c.add === 'in place') gpu.device.queue.writeBuffer(y.buffer, 0, add as Float32Array<ArrayBuffer>);
-      steps = linearSteps(gpu, {
-        w: a.packed,
-        x: region,
-        y,
-        T,
-        norm,
-        bias: c.bias ? await upload(gpu, bias) : undefined,
-        add: c.add === 'in place' ? y : c.add ? await upload(gpu, add) : undefined,
-      });
+      const map = { w: a.packed, x: region, y, T, norm, bias: c.bias ? await upload(gpu, bias) : undefined };
+      steps = linearSteps(gpu, { ...map, add: c.add === 'in place' ? y : c.add ? await upload(gpu, add) : undefined }, c.tuning);
       wanted = (t, n) => {
         const [sum, size] = dot(a.values, n, rows[t]);
         const more = (c.bias ? bias[n] : 0) + (c.add ? add[t * N + n] : 0);
@@ -181,7 +197,6 @@ export async function check(c: Case, options: DeviceOptions = {}): Promise<Resul
     }
   }
   await gpu.run(steps);
-  const width = c.op === 'embed' ? cols : N;
   const got = await download(gpu, y, T * width);
   gpu.check();
   let worst = 0;

@@ -2,9 +2,10 @@
 // Any subgroup size from 4 to 128. Assumes that subgroups take invocations in order of lid.
 enable subgroups;
 
-override group_size: u32 = 64u; // a power of two, 32 … 256
+override group_size: u32 = 64u; // 32, 64 or 128
 
-var<workgroup> sums: array<vec4<f32>, group_size / 4u * VALUES>; // [subgroup][value]
+// [subgroup][value]; sized by a constant, because Firefox 153 dies of workgroup arrays sized by an override
+var<workgroup> sums: array<vec4<f32>, 32u * VALUES>;
 
 fn group_sums(values: ptr<function, array<vec4<f32>, VALUES>>, lid: u32) {
   let lanes = subgroupAdd(1u);

@@ -58,7 +58,7 @@ export interface ConvIn {
 export interface Tuning {
   /** rows of W a workgroup of `matvec` takes with one token */
   rows: 4 | 8;
-  /** invocations of a workgroup of `matvec`: 32, 64, 128 or 256 */
+  /** invocations of a workgroup of `matvec`: 32, 64 or, with subgroups, 128 */
   groupSize: number;
 }
 
@@ -83,20 +83,22 @@ export function linearSteps(gpu: Gpu, { w, add, ...map }: Linear, tuning: Partia
   return w.parts.map((part) => partStep(gpu, part, { ...map, cols: w.cols, width: w.rows, put, add, tuning }));
 }
 
-/** y = silu(W1 · norm(x)) ⊙ (W3 · norm(x)): one dispatch a part for few tokens; else two, the second over the result of the first */
+/** y = silu(W1 · norm(x)) ⊙ (W3 · norm(x)): one dispatch a part up to 4 tokens; else two, the second over the result of the first */
 export function swigluSteps(gpu: Gpu, { w1, w3, ...map }: Swiglu, tuning: Partial<Tuning> = {}): Step[] {
   const shared = { ...map, cols: w1.cols, width: w1.rows, tuning };
-  if (map.T <= FEW && alike(w1, w3)) return w1.parts.map((part, i) => partStep(gpu, part, { ...shared, put: 'store', up: w3.parts[i] }));
+  if (map.T <= 4 && alike(w1, w3)) return w1.parts.map((part, i) => partStep(gpu, part, { ...shared, put: 'store', up: w3.parts[i] }));
   return [
     ...w1.parts.map((part) => partStep(gpu, part, { ...shared, put: 'store' })),
     ...w3.parts.map((part) => partStep(gpu, part, { ...shared, put: 'gate' })),
   ];
 }
 
-/** in_proj and the short convolution of one token in one dispatch; undefined where B, C and x do not lie in one part */
+/**
+ * in_proj and the short convolution of one token in one dispatch; undefined where B, C and x do not lie in one part, or x and y in one buffer
+ */
 export function convInSteps(gpu: Gpu, { inProj, x, y, norm, taps, bias, ring, channels: D, length: L, slots: R }: ConvIn): Step[] | undefined {
   const [part, ...others] = inProj.parts;
-  if (others.length || D % 4 || inProj.rows !== 3 * D) return undefined;
+  if (others.length || D % 4 || inProj.rows !== 3 * D || x.buffer === y.buffer) return undefined;
   const step = partStep(gpu, { ...part, rows: D }, { x, y, T: 1, norm, cols: inProj.cols, width: D, put: 'store', rows: 'lib/conv_in', tuning: {} });
   return [
     {
@@ -163,11 +165,10 @@ function partStep(gpu: Gpu, part: Part, { x, y, T, norm, bias, add, cols, width,
     bindings.up = up.w;
     if (up.scales) bindings.up_scales = up.scales;
   }
-  const { subgroups } = gpu.features;
   return {
     label: `matvec${T > 1 ? `_${tokens}` : ''}.${dtype.toLowerCase()}${options}`,
-    sources: [subgroups ? 'lib/sums_subgroup' : 'lib/sums_workgroup', ...(T > 1 ? ['lib/step'] : []), ...sources, `lib/cols_${tokens}`, kind, 'matvec'],
-    constants: { ...constants, group_size: subgroups || T <= 4 ? (tuning.groupSize ?? groupSize(part.layout.units)) : 32 },
+    sources: [gpu.features.subgroups ? 'lib/sums_subgroup' : 'lib/sums_workgroup', ...(T > 1 ? ['lib/step'] : []), ...sources, `lib/cols_${tokens}`, kind, 'matvec'],
+    constants: { ...constants, group_size: tuning.groupSize ?? groupSize(part.layout.units) },
     bindings,
     grid: grid(Math.ceil(part.rows / (kind === 'lib/rows_8' ? 8 : 4))),
   };
