@@ -32,12 +32,18 @@ export interface Failure {
 
 export class RivuletError extends Error {
   constructor(name: ErrorName, { what, got, wanted, cure }: Failure, cause?: unknown) {
-    const parts = [what];
-    if (got !== undefined) parts.push(`got ${got}`);
-    if (wanted !== undefined) parts.push(`wanted ${wanted}`);
+    const parts = [brief(what)];
+    if (got !== undefined) parts.push(`got ${brief(got)}`);
+    if (wanted !== undefined) parts.push(`wanted ${brief(wanted)}`);
     super(`${parts.join(': ').replace(/: wanted/, ', wanted')}.${cure ? ` ${cure}` : ''}`, { cause });
     this.name = name;
   }
+}
+
+/** Names in a message come from files: one line, of bounded length. */
+function brief(part: string | number): string {
+  const line = String(part).slice(0, 600).replace(/\p{Cc}+/gu, ' ');
+  return line.length > 400 ? `${line.slice(0, 400)}…` : line;
 }
 
 export function fail(name: ErrorName, failure: Failure, cause?: unknown): never {

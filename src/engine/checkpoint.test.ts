@@ -2,7 +2,11 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { ggufBytes, tinyDirectory, tinyGguf, tinyModel, type TinyOptions, type TinyValue } from '../../e2e/tools/tiny';
+import { mapWeights } from '../model/weights';
 import { memorySource, type ByteSource } from '../store/source';
+import { dequantize } from '../tensor/dequant';
+import type { Dtype } from '../tensor/dtype';
+import type { TensorInfo } from '../tensor/tensor';
 import { openCheckpoint } from './checkpoint';
 
 const TINY: TinyOptions = { hidden: 64, headDim: 16, vocab: 320 };
@@ -135,6 +139,41 @@ describe.runIf(existsSync(golden))('golden checkpoints', () => {
       const expected = types[name].tensor_types;
       const segments = [checkpoint.weights.embed, ...checkpoint.weights.layers.map((layer) => layer.w2)].flatMap((matrix) => matrix.segments);
       if (expected) for (const { tensor } of segments) expect(tensor.dtype, tensor.name).toBe(expected[tensor.name]);
+    }
+  });
+
+  // Σ(Δ²)/Σ(ref²) of rounding to 4, 5, 6, 8 bits and to 8 bits of a bfloat; a wrong nibble, scale or minimum is far beyond
+  const ROUNDING: Partial<Record<Dtype, number>> = { Q4_0: 1e-2, Q4_1: 7e-3, Q4_K: 7e-3, Q5_0: 3e-3, Q5_1: 2e-3, Q5_K: 2e-3, Q6_K: 5e-4, Q8_0: 5e-5, BF16: 1e-5, F16: 1e-6, F32: 0 };
+
+  test('every tensor of every file decodes to nearly the weights of the directory', async () => {
+    async function leaves(sources: ByteSource[]) {
+      const { weights, files } = await openCheckpoint(sources);
+      const found: { name: string; dtype: Dtype; values: () => Promise<Float32Array> }[] = [];
+      function add(name: string, { dtype, shape, file, offset, byteLength }: TensorInfo): void {
+        const count = shape.reduce((a, b) => a * b);
+        found.push({ name, dtype, values: async () => dequantize(dtype, await files[file].read(offset, byteLength), count) });
+      }
+      mapWeights(
+        weights,
+        ({ segments }) => segments.forEach(({ name, tensor }) => add(name, tensor)),
+        ({ name, tensor }) => add(name, tensor),
+      );
+      return found;
+    }
+    const wanted = await leaves(readdirSync(`${golden}/model`).map((name) => read(`model/${name}`)));
+    for (const file of readdirSync(`${golden}/gguf`)) {
+      const got = await leaves([read(`gguf/${file}`)]);
+      expect(got.map(({ name }) => name)).toEqual(wanted.map(({ name }) => name));
+      for (const [i, leaf] of got.entries()) {
+        const [a, b] = await Promise.all([leaf.values(), wanted[i].values()]);
+        let difference = 0;
+        let power = 0;
+        for (let j = 0; j < a.length; j++) {
+          difference += (a[j] - b[j]) ** 2;
+          power += b[j] ** 2;
+        }
+        expect(difference / power, `${file} ${leaf.name} ${leaf.dtype}`).toBeLessThanOrEqual(ROUNDING[leaf.dtype]!);
+      }
     }
   });
 
