@@ -72,6 +72,7 @@ INLINE void one_token(uint32_t f, const Weight* w, const uint8_t* xq, float* y, 
     const uint8_t* x = xq;
     for (uint32_t u = 0; u < units; u++, unit += unit_bytes(f)) {
       const uint8_t* sub = unit + header_bytes(f);
+#pragma clang loop unroll(disable)
       for (uint32_t j = 0; j < subs_of(f); j++, sub += sub_bytes(f), x += TOKEN_BLOCK) {
         v128_t sums[2][2], high[2];
         for (int h = 0; h < 2; h++) {
@@ -104,9 +105,10 @@ INLINE uint32_t panel_scales(uint32_t f) { return 16 * planes_of(f); }
 INLINE uint32_t panel_mins(uint32_t f) { return panel_scales(f) + (f == Q6_K ? 4 : 2); }
 INLINE uint32_t panel_stride(uint32_t f) { return panel_mins(f) + (has_mins(f) ? 2 : 0); }
 
-INLINE void fill_panel(uint32_t f, const uint8_t* unit, uint32_t blocks, v128_t* panel) {
+INLINE void fill(uint32_t f, const uint8_t* unit, uint32_t blocks, v128_t* panel) {
   for (uint32_t b = 0; b < blocks; unit += unit_bytes(f)) {
     const uint8_t* sub = unit + header_bytes(f);
+#pragma clang loop unroll(disable)
     for (uint32_t j = 0; j < subs_of(f); j++, b++, sub += sub_bytes(f), panel += panel_stride(f)) {
 #pragma clang loop unroll(full)
       for (int s = 0; s < 8; s++)
@@ -123,6 +125,22 @@ INLINE void fill_panel(uint32_t f, const uint8_t* unit, uint32_t blocks, v128_t*
         if (has_mins(f)) panel[panel_mins(f) + h] = scale.m[h];
       }
     }
+  }
+}
+
+// Unpacks `blocks` blocks, from block b on, of the 8 rows that begin with row r.
+static void fill_panel(const Weight* w, uint32_t r, uint32_t b, uint32_t blocks, v128_t* panel) {
+  const uint8_t* group = w->data + r / GROUP * group_bytes(w->format, w->cols);
+  const uint8_t* unit = group + b / subs_of(w->format) * unit_bytes(w->format);
+  switch (w->format) {
+    case Q4_0: return fill(Q4_0, unit, blocks, panel);
+    case Q4_1: return fill(Q4_1, unit, blocks, panel);
+    case Q5_0: return fill(Q5_0, unit, blocks, panel);
+    case Q5_1: return fill(Q5_1, unit, blocks, panel);
+    case Q8_0: return fill(Q8_0, unit, blocks, panel);
+    case Q4_K: return fill(Q4_K, unit, blocks, panel);
+    case Q5_K: return fill(Q5_K, unit, blocks, panel);
+    case Q6_K: return fill(Q6_K, unit, blocks, panel);
   }
 }
 
@@ -174,68 +192,58 @@ INLINE void tiles(uint32_t f, const v128_t* panel, uint32_t blocks, const void* 
   }
 }
 
-// The formats that are the same once they are in a panel share their tiles.
-static void tiles_4_0(const v128_t* panel, uint32_t blocks, const void* xq, uint32_t cols, uint32_t b, uint32_t T, float* y, uint32_t ldy, int32_t rows) {
-  tiles(Q4_0, panel, blocks, xq, cols, b, T, y, ldy, rows);
-}
-static void tiles_5_0(const v128_t* panel, uint32_t blocks, const void* xq, uint32_t cols, uint32_t b, uint32_t T, float* y, uint32_t ldy, int32_t rows) {
-  tiles(Q5_0, panel, blocks, xq, cols, b, T, y, ldy, rows);
-}
-static void tiles_8_0(const v128_t* panel, uint32_t blocks, const void* xq, uint32_t cols, uint32_t b, uint32_t T, float* y, uint32_t ldy, int32_t rows) {
-  tiles(Q8_0, panel, blocks, xq, cols, b, T, y, ldy, rows);
-}
-static void tiles_6_k(const v128_t* panel, uint32_t blocks, const void* xq, uint32_t cols, uint32_t b, uint32_t T, float* y, uint32_t ldy, int32_t rows) {
-  tiles(Q6_K, panel, blocks, xq, cols, b, T, y, ldy, rows);
-}
-static void tiles_min(const v128_t* panel, uint32_t blocks, const void* xq, uint32_t cols, uint32_t b, uint32_t T, float* y, uint32_t ldy, int32_t rows) {
-  tiles(Q4_1, panel, blocks, xq, cols, b, T, y, ldy, rows);
+// The formats that are the same once they are in a panel share a function.
+static void tiles_of(uint32_t f, const v128_t* panel, uint32_t blocks, const void* xq, uint32_t cols, uint32_t b, uint32_t T, float* y, uint32_t ldy, int32_t rows) {
+  switch (f) {
+    case Q4_0: return tiles(Q4_0, panel, blocks, xq, cols, b, T, y, ldy, rows);
+    case Q5_0: return tiles(Q5_0, panel, blocks, xq, cols, b, T, y, ldy, rows);
+    case Q8_0: return tiles(Q8_0, panel, blocks, xq, cols, b, T, y, ldy, rows);
+    case Q6_K: return tiles(Q6_K, panel, blocks, xq, cols, b, T, y, ldy, rows);
+    default: return tiles(Q4_1, panel, blocks, xq, cols, b, T, y, ldy, rows);
+  }
 }
 
-INLINE void many_tokens(uint32_t f, const Weight* w, const void* xq, uint32_t T, float* y, uint32_t ldy, uint32_t r0, uint32_t r1) {
+static void many_tokens(const Weight* w, const void* xq, uint32_t T, float* y, uint32_t ldy, uint32_t r0, uint32_t r1) {
   v128_t panel[PANEL_BLOCKS * PANEL_VECTORS];
   const uint32_t blocks = w->cols / BLOCK;
-  const uint8_t* unit = w->data + r0 / GROUP * (blocks / subs_of(f)) * unit_bytes(f);
   for (uint32_t r = r0; r < r1; r += GROUP)
-    for (uint32_t b = 0, n; b < blocks; b += n, unit += n / subs_of(f) * unit_bytes(f)) {
+    for (uint32_t b = 0, n; b < blocks; b += n) {
       n = blocks - b < PANEL_BLOCKS ? blocks - b : PANEL_BLOCKS;
-      fill_panel(f, unit, n, panel);
-      const int32_t rows = (int32_t)(w->rows - r);
-      if (f == Q4_0) tiles_4_0(panel, n, xq, w->cols, b, T, y + r, ldy, rows);
-      else if (f == Q5_0) tiles_5_0(panel, n, xq, w->cols, b, T, y + r, ldy, rows);
-      else if (f == Q8_0) tiles_8_0(panel, n, xq, w->cols, b, T, y + r, ldy, rows);
-      else if (f == Q6_K) tiles_6_k(panel, n, xq, w->cols, b, T, y + r, ldy, rows);
-      else tiles_min(panel, n, xq, w->cols, b, T, y + r, ldy, rows);
+      fill_panel(w, r, b, n, panel);
+      tiles_of(w->format, panel, n, xq, w->cols, b, T, y + r, ldy, (int32_t)(w->rows - r));
     }
 }
 
-INLINE void quantised(uint32_t f, const Weight* w, const void* xq, uint32_t T, float* y, uint32_t ldy, uint32_t r0, uint32_t r1) {
-  if (T == 1) one_token(f, w, xq, y, r0, r1);
-  else many_tokens(f, w, xq, T, y, ldy, r0, r1);
-}
-
-// Decoded panels: out[k * 8 + row] for k0 … k0 + count (a multiple of 256 but at the end).
+// Decoded panels: f32 of 8 rows for k0 … k0 + count, out[k * 8 + row].
 enum { FLOAT_COLS = 256 };
 
-INLINE void decode_blocks(uint32_t f, const uint8_t* group, uint32_t k0, uint32_t count, float* out) {
-  const uint8_t* unit = group + k0 / (BLOCK * subs_of(f)) * unit_bytes(f);
-  for (uint32_t k = 0; k < count; unit += unit_bytes(f))
-    for (uint32_t j = 0; j < subs_of(f); j++, k += BLOCK) decode_block(f, unit, unit + header_bytes(f) + j * sub_bytes(f), out + k * GROUP);
+// A panel of quads to f32.
+static void decode_panel(uint32_t f, const v128_t* panel, uint32_t blocks, float* out) {
+  const v128_t offset = wasm_f32x4_splat(f == Q8_0 ? 0 : offset_of(f)), bias = wasm_i32x4_splat((int)BIAS8);
+  for (uint32_t b = 0; b < blocks; b++, panel += panel_stride(f))
+    for (uint32_t i = 0; i < 16; i++, out += i % 2 ? 4 : 4 * GROUP - 4) {
+      const uint32_t h = i % 2;
+      v128_t d = panel[panel_scales(f) + h + (f == Q6_K && i >= 8 ? 2 : 0)], m = panel[panel_mins(f) - 2 * !has_mins(f) + h], q = panel[i];
+      if (planes_of(f) == 2) q = wasm_i32x4_shl(q, 4) | panel[16 + i];
+      if (f == Q8_0) q = wasm_v128_xor(q, bias);
+      for (int t = 0; t < 4; t++, q = wasm_u32x4_shr(q, 8)) {
+        v128_t low = f == Q8_0 ? signed_byte(q, 0) : unsigned_byte(q, 0);
+        v128_t value = wasm_f32x4_mul(wasm_f32x4_sub(wasm_f32x4_convert_i32x4(low), offset), d);
+        wasm_v128_store(out + t * GROUP, has_mins(f) ? wasm_f32x4_add(value, m) : value);
+      }
+    }
 }
 
+// The count is a multiple of 256, but at the end.
 static const float* decoded(const Weight* w, uint32_t row, uint32_t k0, uint32_t count, float* out) {
   const uint8_t* group = w->data + row / GROUP * group_bytes(w->format, w->cols);
-  switch (w->format) {
-    case F32: return (const float*)group + k0 * GROUP;
-    case F16: decode_words(F16, group + k0 / 2 * GROUP * 4, count, out); break;
-    case BF16: decode_words(BF16, group + k0 / 2 * GROUP * 4, count, out); break;
-    case Q4_0: decode_blocks(Q4_0, group, k0, count, out); break;
-    case Q4_1: decode_blocks(Q4_1, group, k0, count, out); break;
-    case Q5_0: decode_blocks(Q5_0, group, k0, count, out); break;
-    case Q5_1: decode_blocks(Q5_1, group, k0, count, out); break;
-    case Q8_0: decode_blocks(Q8_0, group, k0, count, out); break;
-    case Q4_K: decode_blocks(Q4_K, group, k0, count, out); break;
-    case Q5_K: decode_blocks(Q5_K, group, k0, count, out); break;
-    case Q6_K: decode_blocks(Q6_K, group, k0, count, out); break;
+  if (w->format == F32) return (const float*)group + k0 * GROUP;
+  if (w->format == F16) decode_words(F16, group + k0 / 2 * GROUP * 4, count, out);
+  else if (w->format == BF16) decode_words(BF16, group + k0 / 2 * GROUP * 4, count, out);
+  else {
+    v128_t panel[FLOAT_COLS / BLOCK * PANEL_VECTORS];
+    fill_panel(w, row, k0 / BLOCK, count / BLOCK, panel);
+    decode_panel(w->format, panel, count / BLOCK, out);
   }
   return out;
 }
@@ -280,15 +288,16 @@ static void float_rows(const Weight* w, const float* x, uint32_t T, float* y, ui
 // Exported by themselves for the tests and the micro-benchmark.
 __attribute__((export_name("linear"))) void linear(const Weight* w, const float* x, const void* xq, uint32_t T, float* y, uint32_t ldy, uint32_t r0, uint32_t r1) {
   if (!xq || is_float(w->format)) return float_rows(w, x, T, y, ldy, r0, r1);
+  if (T > 1) return many_tokens(w, xq, T, y, ldy, r0, r1);
   switch (w->format) {
-    case Q4_0: return quantised(Q4_0, w, xq, T, y, ldy, r0, r1);
-    case Q4_1: return quantised(Q4_1, w, xq, T, y, ldy, r0, r1);
-    case Q5_0: return quantised(Q5_0, w, xq, T, y, ldy, r0, r1);
-    case Q5_1: return quantised(Q5_1, w, xq, T, y, ldy, r0, r1);
-    case Q8_0: return quantised(Q8_0, w, xq, T, y, ldy, r0, r1);
-    case Q4_K: return quantised(Q4_K, w, xq, T, y, ldy, r0, r1);
-    case Q5_K: return quantised(Q5_K, w, xq, T, y, ldy, r0, r1);
-    case Q6_K: return quantised(Q6_K, w, xq, T, y, ldy, r0, r1);
+    case Q4_0: return one_token(Q4_0, w, xq, y, r0, r1);
+    case Q4_1: return one_token(Q4_1, w, xq, y, r0, r1);
+    case Q5_0: return one_token(Q5_0, w, xq, y, r0, r1);
+    case Q5_1: return one_token(Q5_1, w, xq, y, r0, r1);
+    case Q8_0: return one_token(Q8_0, w, xq, y, r0, r1);
+    case Q4_K: return one_token(Q4_K, w, xq, y, r0, r1);
+    case Q5_K: return one_token(Q5_K, w, xq, y, r0, r1);
+    case Q6_K: return one_token(Q6_K, w, xq, y, r0, r1);
   }
 }
 

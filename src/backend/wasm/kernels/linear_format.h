@@ -138,22 +138,6 @@ INLINE Scales scales_of(uint32_t f, const uint8_t* unit, const uint8_t* sub) {
   return s;
 }
 
-// Decodes 32 values of 8 rows to f32, out[k * 8 + row].
-INLINE void decode_block(uint32_t f, const uint8_t* unit, const uint8_t* sub, float* out) {
-  Scales s = scales_of(f, unit, sub);
-  for (int h = 0; h < 2; h++)
-    for (int i = 0; i < 8; i++) {
-      v128_t q = quad(bits_of(f), sub + h * half_bytes(f), i);
-      if (f == Q8_0) q = wasm_v128_xor(q, wasm_i32x4_splat((int)BIAS8));
-      for (int t = 0; t < 4; t++) {
-        v128_t value = f == Q8_0 ? signed_byte(q, t) : wasm_i32x4_sub(unsigned_byte(q, t), wasm_i32x4_splat(offset_of(f)));
-        value = wasm_f32x4_mul(wasm_f32x4_convert_i32x4(value), s.d[h][f == Q6_K ? i / 4 : 0]);
-        if (has_mins(f)) value = wasm_f32x4_add(value, s.m[h]);
-        wasm_v128_store(out + (4 * i + t) * GROUP + 4 * h, value);
-      }
-    }
-}
-
 // The half in the upper (or lower) 16 bits of each lane. Exponent and mantissa go to their place in an f32, whose exponent is then 112 too
 // low: one multiplication puts it right, and normalises subnormals. Infinity and NaN become values from 65536 on.
 INLINE v128_t half_lanes(v128_t v, int upper) {

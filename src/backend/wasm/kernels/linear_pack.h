@@ -104,7 +104,9 @@ INLINE void pack_group(uint32_t f, uint8_t* out, const uint8_t* src, uint32_t co
       if (has_mins(f)) header[GROUP + r] = m;
     }
     uint8_t* sub = out + header_bytes(f);
+#pragma clang loop unroll(disable)
     for (uint32_t j = 0; j < subs_of(f); j++, sub += sub_bytes(f))
+#pragma clang loop unroll(disable)
       for (int h = 0; h < 2; h++) {
         v128_t quads[8];
         for (uint32_t i = 0; i < 4; i++) {
