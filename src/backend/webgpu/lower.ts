@@ -18,10 +18,10 @@ export function lower(gpu: Gpu, plan: Plan, state: State, T: number, spans: numb
   return plan.nodes.map((node) => lowerNode(gpu, node, state, at, node.out.rows === 1 ? 1 : T, spans));
 }
 
-/** With one token, its row is the last row: `last` is no dispatch but another name. */
+/** With one token, its row is the last row: `last` is no dispatch but another name, unless it is the output itself. */
 function place(plan: Plan, state: State, T: number): (act: PlanAct) => Region {
   const alias = new Map<PlanAct, PlanAct>();
-  if (T === 1) for (const node of plan.nodes) if (node.op === 'last') alias.set(node.out, node.x);
+  if (T === 1) for (const node of plan.nodes) if (node.op === 'last' && node.out !== plan.output) alias.set(node.out, node.x);
   return (act) => state.slots[(alias.get(act) ?? act).slot];
 }
 

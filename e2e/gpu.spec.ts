@@ -1,0 +1,98 @@
+/** The WebGPU backend's own promises, in Chromium's software adapter: what it creates per token, draws, long attention, going back. */
+import type { Browser, Page } from 'playwright';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { GREEDY } from '../src/backend/sampling';
+import { launchChromium, openPage, serve, type Served } from './harness';
+import type { Draw, GpuPage } from './pages/gpu';
+
+let browser: Browser;
+let page: Page;
+let server: Served;
+beforeAll(async () => {
+  server = await serve();
+  browser = await launchChromium({ webgpu: true });
+  page = await openPage(browser, server.origin, '/e2e/pages/gpu.html');
+  await page.waitForFunction(() => 'gpu' in window);
+});
+afterAll(async () => {
+  await browser?.close();
+  await server?.close();
+});
+
+const call = <K extends keyof GpuPage>(name: K, ...args: Parameters<GpuPage[K]>): Promise<Awaited<ReturnType<GpuPage[K]>>> =>
+  page.evaluate(`gpu.${name}(...${JSON.stringify(args)})`) as never;
+
+/** Reproducible settings of every kind, alone and mixed. */
+function randomDraws(n: number, prompts: number, V: number, windows: number[], masked: boolean): Draw[] {
+  let state = V;
+  const next = (below: number): number => (state = (Math.imul(state, 1664525) + 1013904223) >>> 0) % below;
+  const one = <T>(values: T[]): T => values[(next(1 << 16) >> 4) % values.length];
+  return Array.from({ length: n }, () => ({
+    prompt: Array.from({ length: 1 + (next(1 << 16) >> 4) % 9 }, () => (next(1 << 24) >> 4) % prompts),
+    windows,
+    sampling: {
+      temperature: one([0, 0.1, 0.3, 0.7, 1, 1.6]),
+      topK: one([0, 0, 1, 3, 40, 400]),
+      topP: one([1, 1, 0.95, 0.5, 0.1]),
+      minP: one([0, 0, 0.05, 0.15]),
+      repetitionPenalty: one([1, 1, 1.05, 1.5]),
+      frequencyPenalty: one([0, 0, 0.2]),
+      presencePenalty: one([0, 0, 0.5]),
+      seed: next(2 ** 31),
+      bias: one([false, false, true]) ? Array.from({ length: 5 }, () => [(next(1 << 24) >> 4) % V, one([-3, 2, 6])]) : undefined,
+      mask: masked && one([false, true]) ? Array.from({ length: Math.ceil(V / 32) }, () => next(2 ** 31)) : undefined,
+    },
+  }));
+}
+
+describe.each([{ subgroups: true }, { subgroups: false }])('$subgroups', (options) => {
+  it.each([
+    { V: 509, rows: 509, ties: false, windows: [1, 3, 5, 4], masked: false, n: 40 },
+    { V: 509, rows: 509, ties: true, windows: [2, 6], masked: false, n: 30 },
+    { V: 1030, rows: 8, ties: true, windows: [1], masked: true, n: 40 },
+    { V: 65536, rows: 8, ties: false, windows: [1], masked: true, n: 40 },
+  ])('draws like the definition: V $V, ties $ties, windows $windows', async ({ V, rows, ties, windows, masked, n }) => {
+    const draws = randomDraws(n, rows, V, windows, masked);
+    const [got, wanted] = await call('draws', rows, V, ties, draws, options);
+    draws.forEach((draw, i) => expect({ ...draw, mask: undefined, chosen: got[i] }).toEqual({ ...draw, mask: undefined, chosen: wanted[i] }));
+  });
+
+  it('attends to one token over one span, several, and their borders', async () => {
+    const positions = [0, 1, 63, 511, 512, 513, 1023, 1024, 1100];
+    for (const [i, error] of (await call('attention', positions, { ...options, f16: false })).entries())
+      expect(error, `f32 cache, position ${positions[i]}`).toBeLessThan(2e-5);
+    for (const [i, error] of (await call('attention', positions, options)).entries())
+      expect(error, `f16 cache, position ${positions[i]}`).toBeLessThan(5e-3);
+  });
+
+  it('gives the same logits for one piece, pieces of 3, of 130, and single tokens', async () => {
+    for (const error of await call('pieces', 190, [190, 3, 130, 1], { ...options, f16: false })) expect(error).toBeLessThan(2e-4);
+  });
+
+  it('goes back within the ring, and to the start', async () => {
+    const { error, tooFar, toStart, beyond } = await call('rewound', options);
+    expect(error).toBeLessThan(1e-6);
+    expect({ tooFar, toStart, beyond }).toEqual({ tooFar: false, toStart: true, beyond: false });
+  });
+
+  it.each([
+    { name: 'greedy', sampling: GREEDY, prompt: 20 },
+    { name: 'sampled', sampling: { ...GREEDY, temperature: 0.7, topK: 40, topP: 0.9, minP: 0.05, repetitionPenalty: 1.05 }, prompt: 20 },
+    { name: 'greedy, several spans', sampling: GREEDY, prompt: 600 },
+  ])('creates nothing for a token, and submits once a window: $name', async ({ sampling, prompt }) => {
+    const { counts, jsPerToken, described } = await call('counts', sampling, 6, 8, prompt, options);
+    expect(counts).toMatchObject({ createBindGroup: 0, createBuffer: 0, createComputePipeline: 0, createComputePipelineAsync: 0, createShaderModule: 0 });
+    expect(counts.submit).toBe(6);
+    expect(counts.writeBuffer).toBe(0);
+    expect(counts.dispatchWorkgroups / 48, described).toBeLessThanOrEqual(80);
+    expect(jsPerToken).toBeLessThan(0.5); // 0.2 on a quiet machine
+    console.log(`${counts.dispatchWorkgroups / 48} dispatches, ${jsPerToken.toFixed(3)} ms of JavaScript a token`);
+  });
+
+  it('takes the cache by halves from a device that refuses the whole, and grows it', async () => {
+    // 4096 positions of 32 halves are 256 KB
+    const { equal, refusals, error } = await call('refused', 64 << 10, options);
+    expect({ equal, refusals }).toEqual({ equal: true, refusals: 2 });
+    expect(error).toBeLessThan(1e-6);
+  });
+});
