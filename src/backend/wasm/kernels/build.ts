@@ -50,6 +50,9 @@ export async function compileKernels(variant: Variant): Promise<Uint8Array> {
   return wasm;
 }
 
+/** The module as the bundle holds it. */
+export const packKernels = async (variant: Variant): Promise<string> => deflateRawSync(await compileKernels(variant), { level: 9 }).toString('base64');
+
 const NAME = 'virtual:rivulet-kernels';
 
 export function wasmKernels(): Plugin {
@@ -59,7 +62,7 @@ export function wasmKernels(): Plugin {
     async load(id) {
       if (id !== `\0${NAME}`) return;
       const line = async (variant: Variant): Promise<string> =>
-        `export const ${variant} = ${JSON.stringify(deflateRawSync(await compileKernels(variant), { level: 9 }).toString('base64'))};\n`;
+        `export const ${variant} = ${JSON.stringify(await packKernels(variant))};\n`;
       return (await line('simd')) + (await line('relaxed'));
     },
   };
