@@ -8,7 +8,7 @@ import type { Lfm2 } from '../model/lfm2';
 import { mapWeights, nameTensors, wantTensor, weightTree, type MatrixSource, type VectorSource } from '../model/weights';
 import type { ByteSource } from '../store/source';
 import type { TensorInfo } from '../tensor/tensor';
-import { tokenIds, tokenizerFromGguf, type TokenizerFiles } from './vocabulary';
+import { checkTokenizer, tokenId, tokenizerFromGguf, type TokenizerFiles } from './vocabulary';
 
 export interface Generation {
   /** tokens that end an answer */
@@ -89,9 +89,9 @@ async function openGguf(files: ByteSource[], signal?: AbortSignal): Promise<Chec
   const named = nameTensors(tensors);
   const config = configFromGguf(metadata, named);
   const weights = weightTree(config, named);
-  const tokenizer = tokenizerFromGguf(metadata);
-  const ids = tokenIds(tokenizer, config.vocabSize);
-  return { config, weights, files, ...sizes(weights), tokenizer, generation: generationFromGguf(metadata, ids) };
+  const tokenizer = tokenizerFromGguf(metadata, config.vocabSize);
+  const generation = generationFromGguf(metadata, ends(tokenizer, config));
+  return { config, weights, files, ...sizes(weights), tokenizer, generation };
 }
 
 async function openDirectory(files: Map<string, ByteSource>, signal?: AbortSignal): Promise<Checkpoint> {
@@ -109,10 +109,12 @@ async function openDirectory(files: Map<string, ByteSource>, signal?: AbortSigna
   else wantTensor(named, 'lm_head.weight');
   const weights = weightTree(config, named);
 
-  const tokenizer: { json: object; config: Record<string, unknown> } = { json: await json('tokenizer.json'), config: await optional('tokenizer_config.json') };
+  const vocabulary = await json('tokenizer.json');
+  checkTokenizer(vocabulary, config.vocabSize);
+  const tokenizer = { json: vocabulary, config: await optional('tokenizer_config.json') };
   if (files.has('chat_template.jinja')) tokenizer.config.chat_template = await readText(files, 'chat_template.jinja', signal);
-  const ids = tokenIds(tokenizer, config.vocabSize);
-  const generation = generationFromJson(await optional('generation_config.json'), settings, ids);
+  const said = await optional('generation_config.json');
+  const generation = generationFromJson({ eos_token_id: settings.eos_token_id, ...said }, ends(tokenizer, config));
   return { config, weights, files: shards, ...sizes(weights), tokenizer, generation };
 }
 
@@ -172,46 +174,36 @@ function sizes(weights: Lfm2<MatrixSource, VectorSource>): { bytes: number; quan
 /** The tokens that end a turn or a text in every LFM2 vocabulary, if it has them (spec section 7). */
 const ENDS = ['<|im_end|>', '<|endoftext|>'];
 
-function eosIds(said: unknown, ids: ReadonlyMap<string, number>): number[] {
-  const known = new Set(ids.values());
-  const listed = (Array.isArray(said) ? said : [said]).filter((id): id is number => typeof id === 'number' && known.has(id));
-  return [...new Set([...listed, ...ENDS.flatMap((text) => ids.get(text) ?? [])])];
+/** Completes the ids that a checkpoint states as ends by those that its vocabulary names so. */
+function ends(tokenizer: TokenizerFiles, { vocabSize }: Config): (said: unknown) => number[] {
+  const isToken = (id: unknown): id is number => Number.isInteger(id) && Number(id) >= 0 && Number(id) < vocabSize;
+  return (said) => [...new Set([...(Array.isArray(said) ? said : [said]).filter(isToken), ...ENDS.flatMap((text) => tokenId(tokenizer, text) ?? [])])];
 }
 
-/** What a setting is worth: sampling takes only numbers within their range, others count as not said. */
-const within = (value: unknown, low: number, high: number): number | undefined =>
-  typeof value === 'number' && value >= low && value <= high ? value : undefined;
+type Sampling = Omit<Generation, 'eosIds'>;
 
-interface Said {
-  temperature: unknown;
-  topK: unknown;
-  topP: unknown;
-  minP: unknown;
-  repetitionPenalty: unknown;
+const RANGES: Record<keyof Sampling, [number, number]> = { temperature: [0, 100], topK: [0, 2 ** 22], topP: [0, 1], minP: [0, 1], repetitionPenalty: [0.01, 100] };
+
+/** The numbers within their range; others count as not said. */
+function sampling(said: Record<keyof Sampling, unknown>): Sampling {
+  const good = Object.entries(RANGES).filter(([key, [low, high]]) => {
+    const value = said[key as keyof Sampling];
+    return typeof value === 'number' && value >= low && value <= high && (key !== 'topK' || Number.isInteger(value));
+  });
+  return Object.fromEntries(good.map(([key]) => [key, said[key as keyof Sampling]]));
 }
 
-function sampling(said: Said): Omit<Generation, 'eosIds'> {
-  const settings = {
-    temperature: within(said.temperature, 0, 100),
-    topK: Number.isInteger(said.topK) ? within(said.topK, 0, 2 ** 22) : undefined,
-    topP: within(said.topP, 0, 1),
-    minP: within(said.minP, 0, 1),
-    repetitionPenalty: within(said.repetitionPenalty, 0.01, 100),
-  };
-  return Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined));
-}
-
-function generationFromJson(json: Record<string, unknown>, config: Record<string, unknown>, ids: ReadonlyMap<string, number>): Generation {
+function generationFromJson(json: Record<string, unknown>, eosIds: (said: unknown) => number[]): Generation {
   const { top_k: topK, top_p: topP, min_p: minP, repetition_penalty: repetitionPenalty } = json;
   const temperature = json.do_sample === false ? 0 : json.temperature;
-  return { eosIds: eosIds(json.eos_token_id ?? config.eos_token_id, ids), ...sampling({ temperature, topK, topP, minP, repetitionPenalty }) };
+  return { eosIds: eosIds(json.eos_token_id), ...sampling({ temperature, topK, topP, minP, repetitionPenalty }) };
 }
 
 /** The keys that converters write from generation_config.json (gguf-py, general.sampling.*). */
-function generationFromGguf(metadata: GgufMetadata, ids: ReadonlyMap<string, number>): Generation {
+function generationFromGguf(metadata: GgufMetadata, eosIds: (said: unknown) => number[]): Generation {
   const get = (key: string): unknown => metadata.get(`general.sampling.${key}`);
   return {
-    eosIds: eosIds(metadata.get('tokenizer.ggml.eos_token_id'), ids),
+    eosIds: eosIds(metadata.get('tokenizer.ggml.eos_token_id')),
     ...sampling({ temperature: get('temp'), topK: get('top_k'), topP: get('top_p'), minP: get('min_p'), repetitionPenalty: get('penalty_repeat') }),
   };
 }

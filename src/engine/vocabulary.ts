@@ -15,10 +15,14 @@ const PATTERN =
 
 const CONTROL = 3;
 const USER_DEFINED = 4;
+const OTHER_WEIGHTS = 'The tokenizer is not that of these weights.';
 const CURE = 'Use the model as converted by its maker, or its Hugging Face directory.';
 
-/** @throws CheckpointError */
-export function tokenizerFromGguf(metadata: GgufMetadata): TokenizerFiles {
+/**
+ * @param vocabSize rows of the embedding; there may be fewer tokens
+ * @throws CheckpointError
+ */
+export function tokenizerFromGguf(metadata: GgufMetadata, vocabSize: number): TokenizerFiles {
   const get = (key: string): GgufValue | undefined => metadata.get(`tokenizer.ggml.${key}`);
   const wrong = (what: string, got: unknown, wanted: string): never =>
     fail('CheckpointError', { what, got: show(got), wanted, cure: CURE });
@@ -30,13 +34,17 @@ export function tokenizerFromGguf(metadata: GgufMetadata): TokenizerFiles {
   const types = get('token_type');
   const merges = get('merges');
   if (!isStrings(tokens) || tokens.length === 0) return wrong('the checkpoint has no vocabulary', undefined, 'tokenizer.ggml.tokens, a list of texts');
+  if (tokens.length > vocabSize)
+    fail('CheckpointError', { what: 'the vocabulary is longer than the embedding', got: tokens.length, wanted: `at most ${vocabSize}`, cure: OTHER_WEIGHTS });
   if (!isStrings(merges)) return wrong('the checkpoint has no merges', undefined, 'tokenizer.ggml.merges, a list of texts');
   if (!Array.isArray(types) || types.length !== tokens.length || !types.every((type) => typeof type === 'number'))
     return wrong('the vocabulary has no types', Array.isArray(types) ? types.length : types, `tokenizer.ggml.token_type, ${tokens.length} numbers`);
 
-  const vocab = Object.fromEntries(tokens.map((token, id) => [token, id]));
-  if (Object.keys(vocab).length !== tokens.length)
-    wrong('two entries of the vocabulary have the same text', tokens.find((token, id) => vocab[token] !== id), 'different texts');
+  const vocab = Object.create(null) as Record<string, number>; // a token may be called __proto__
+  tokens.forEach((token, id) => {
+    if (vocab[token] !== undefined) wrong('two entries of the vocabulary have the same text', token, 'different texts');
+    vocab[token] = id;
+  });
 
   const special = (key: string): { id: number; text: string } | undefined => {
     const id = get(`${key}_token_id`);
@@ -118,28 +126,31 @@ function template(bos: Named | undefined, eos: Named | undefined): object {
   };
 }
 
+/** The parts of a tokenizer.json that are read here; `checkTokenizer` has seen to their form. */
+interface Vocabulary {
+  model: { vocab: Record<string, number> };
+  added_tokens?: { id: number; content: string }[];
+}
+
+/** The id of a token by its text. */
+export function tokenId({ json }: TokenizerFiles, text: string): number | undefined {
+  const { model, added_tokens: added } = json as Vocabulary;
+  return added?.find(({ content }) => content === text)?.id ?? (Object.hasOwn(model.vocab, text) ? model.vocab[text] : undefined);
+}
+
 /**
- * The ids by text, of vocabulary and added tokens.
- * @throws CheckpointError when it is no tokenizer.json, or an id is not a row of the embedding
+ * Checks what a tokenizer.json says of its tokens.
+ * @throws CheckpointError when it is none of a BPE, or an id is not a row of the embedding
  */
-export function tokenIds({ json }: TokenizerFiles, vocabSize: number): ReadonlyMap<string, number> {
+export function checkTokenizer(json: Readonly<Record<string, unknown>>, vocabSize: number): void {
   const { model, added_tokens: added = [] } = json as { model?: { vocab?: unknown }; added_tokens?: unknown };
   const vocab = model?.vocab;
   if (typeof vocab !== 'object' || vocab === null || Array.isArray(vocab) || !Array.isArray(added))
     return fail('CheckpointError', { what: 'tokenizer.json is not one of a byte-level BPE', wanted: 'model.vocab, an object, and added_tokens, a list', cure: CURE });
-  const ids = new Map<string, unknown>(Object.entries(vocab));
-  for (const token of added as ({ id?: unknown; content?: unknown } | null)[]) {
-    const content = token?.content;
-    if (typeof content !== 'string') return fail('CheckpointError', { what: 'an added token of tokenizer.json has no text', got: show(content), cure: CURE });
-    ids.set(content, token?.id);
+  function check(text: unknown, id: unknown): void {
+    if (typeof text === 'string' && typeof id === 'number' && Number.isInteger(id) && id >= 0 && id < vocabSize) return;
+    fail('CheckpointError', { what: `the token ${show(text)} has no row in the embedding`, got: show(id), wanted: `a text with an id below ${vocabSize}`, cure: OTHER_WEIGHTS });
   }
-  for (const [text, id] of ids)
-    if (typeof id !== 'number' || !Number.isInteger(id) || id < 0 || id >= vocabSize)
-      fail('CheckpointError', {
-        what: `the token ${show(text)} has no row in the embedding`,
-        got: show(id),
-        wanted: `an id below ${vocabSize}`,
-        cure: 'The tokenizer is not that of these weights.',
-      });
-  return ids as Map<string, number>;
+  for (const [text, id] of Object.entries(vocab)) check(text, id);
+  for (const token of added as ({ id?: unknown; content?: unknown } | null)[]) check(token?.content, token?.id);
 }
