@@ -138,6 +138,8 @@ describe.skipIf(!present).each([
   it('aborts while it reads the prompt and while it writes', async () => {
     const outcome = await opened.run(async (_, { model }) => {
       const long = 'word '.repeat(60);
+      const [letter] = await model.tokenize('a');
+      const endless = { bias: new Map([[letter, 1000]]) };
       const end = async (stream: Rivulet.TextStream, onPiece: () => void): Promise<{ error: string; finish: string; late: number }> => {
         let error = 'none';
         try {
@@ -154,12 +156,15 @@ describe.skipIf(!present).each([
       setTimeout(() => ((at = performance.now()), reading.abort()), 5);
       const prefill = await end(read, () => undefined);
       const writing = new AbortController();
-      const write = model.generate('x', { bias: new Map([[300, 1000]]), signal: writing.signal });
+      const write = model.generate('x', { ...endless, signal: writing.signal });
       let pieces = 0;
       const decode = await end(write, () => {
-        if (++pieces === 5) (at = performance.now()), writing.abort();
+        if (++pieces === 5) {
+          at = performance.now();
+          writing.abort();
+        }
       });
-      const left = model.generate('x', { bias: new Map([[300, 1000]]) });
+      const left = model.generate('x', endless);
       for await (const text of left) if (text) break;
       return { prefill, decode, left: (await left.result).finish, after: (await model.generate('x', { maxTokens: 2 }).result).tokens };
     }, undefined);
