@@ -1,6 +1,5 @@
 /** Weights into a backend: a stream of slices in the order of the file, of which at most two are held. */
-import type { Backend } from '../backend/backend';
-import { ROW_STEP, type MatrixWriter } from '../backend/backend';
+import { ROW_STEP, type Backend, type MatrixWriter } from '../backend/backend';
 import { abortError } from '../errors';
 import type { Lfm2 } from '../model/lfm2';
 import type { Matrix, Vector } from '../model/ops';
@@ -61,7 +60,6 @@ export async function loadWeights(checkpoint: Checkpoint, backend: Backend, onBy
 
 function matrixSlices({ name, cols, segments }: MatrixSource, backend: Backend, done: (matrix: Matrix) => void): Slice[] {
   let writer: MatrixWriter | undefined;
-  let left = 0;
   const slices = segments.flatMap(({ rows, dtype, tensor }, segment) => {
     const row = rowBytes(dtype, cols);
     const step = Math.max(Math.floor(SLICE / row / ROW_STEP), 1) * ROW_STEP;
@@ -70,7 +68,8 @@ function matrixSlices({ name, cols, segments }: MatrixSource, backend: Backend, 
       return { tensor, offset: tensor.offset + first * row, length: Math.min(step, rows - first) * row, put: (bytes) => put(segment, first, bytes) };
     });
   });
-  left = slices.length;
+  let left = slices.length;
+
   async function put(segment: number, firstRow: number, bytes: Uint8Array): Promise<void> {
     writer ??= backend.matrix({
       name,
