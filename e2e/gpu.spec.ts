@@ -58,7 +58,7 @@ describe.each([{ subgroups: true }, { subgroups: false }])('$subgroups', (option
   });
 
   it('attends to one token over one span, several, and their borders', async () => {
-    const positions = [0, 1, 63, 511, 512, 513, 1023, 1024, 1100];
+    const positions = [0, 1, 511, 512, 1024, 1100];
     for (const [i, error] of (await call('attention', positions, { ...options, f16: false })).entries())
       expect(error, `f32 cache, position ${positions[i]}`).toBeLessThan(2e-5);
     for (const [i, error] of (await call('attention', positions, options)).entries())
@@ -85,7 +85,7 @@ describe.each([{ subgroups: true }, { subgroups: false }])('$subgroups', (option
     expect(counts.submit).toBe(6);
     expect(counts.writeBuffer).toBe(0);
     expect(counts.dispatchWorkgroups / 48, described).toBeLessThanOrEqual(80);
-    expect(jsPerToken).toBeLessThan(0.5); // 0.2 on a quiet machine
+    expect(jsPerToken).toBeLessThan(0.2);
     console.log(`${counts.dispatchWorkgroups / 48} dispatches, ${jsPerToken.toFixed(3)} ms of JavaScript a token`);
   });
 

@@ -143,7 +143,7 @@ const gpu = {
 
   /** Errors of attention for the last token, read alone, after `positions` tokens. */
   async attention(positions: number[], options: DeviceOptions): Promise<number[]> {
-    const [H, K, d] = [6, 2, 64];
+    const [H, K, d] = [3, 1, 32];
     const [got, wanted] = await both(options, async (backend) => {
       const uniform = random('qkv');
       const table = await floats(backend, 'table', 67, (H + 2 * K) * d, () => normal(uniform));
@@ -208,19 +208,19 @@ const gpu = {
     for (let at = 0; at < prompt; at += 256) await runner.prefill(someTokens(V, Math.min(256, prompt - at)));
     await runner.decode(2, sampling);
     const counter = count();
-    let ms = 0;
+    let jsPerToken = Infinity; // of the quietest window: the machine does other things too
     const pending: Promise<unknown>[] = [];
     for (let i = 0; i < windows; i++) {
       const start = performance.now();
       pending.push(runner.decode(steps, sampling));
-      ms += performance.now() - start;
+      jsPerToken = Math.min(jsPerToken, (performance.now() - start) / steps);
       if (i > 0) await pending[i - 1];
     }
     await Promise.all(pending);
     const counts = counter.stop();
     const described = runner.describe();
     backend.dispose();
-    return { counts, jsPerToken: ms / (windows * steps), described };
+    return { counts, jsPerToken, described };
   },
 
   /** A device that refuses caches beyond `most` bytes: the tokens are still those of one that does not. */

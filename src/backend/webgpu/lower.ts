@@ -1,8 +1,8 @@
 /** A plan as dispatches for a bucket of T tokens: one list of steps a node, in the plan's order. */
 import { fail } from '../../errors';
-import type { Node, Plan, PlanAct } from '../plan';
+import { inputs, type Node, type Plan, type PlanAct } from '../plan';
 import { sumLibrary, type Gpu, type GpuVector, type Region, type Step } from './gpu';
-import { embedSteps, linearSteps, swigluSteps } from './linear';
+import { convInSteps, embedSteps, linearSteps, swigluSteps } from './linear';
 import type { GpuMatrix } from './repack';
 import { RING, ropeKey, SPAN, type State } from './state';
 import type { Vector } from '../../model/ops';
@@ -15,7 +15,30 @@ export const outputRegion = (plan: Plan, state: State, T: number): Region => pla
 /** @param spans of 512 positions that attention is cut into at T = 1 */
 export function lower(gpu: Gpu, plan: Plan, state: State, T: number, spans: number): Step[][] {
   const at = place(plan, state, T);
-  return plan.nodes.map((node) => lowerNode(gpu, node, state, at, node.out.rows === 1 ? 1 : T, spans));
+  const steps = plan.nodes.map((node) => lowerNode(gpu, node, state, at, node.out.rows === 1 ? 1 : T, spans));
+  if (T === 1) plan.nodes.forEach((_, i) => fuseConvolution(gpu, plan, i, state, at, steps));
+  return steps;
+}
+
+/** in_proj and the convolution behind it in one dispatch: a workgroup that makes B, C and x of a channel can go on to its convolution. */
+function fuseConvolution(gpu: Gpu, plan: Plan, i: number, state: State, at: (act: PlanAct) => Region, steps: Step[][]): void {
+  const [map, conv] = [plan.nodes[i], plan.nodes[i + 1]];
+  if (map.op !== 'linear' || conv?.op !== 'shortConv' || conv.bcx !== map.out) return;
+  if (map.bias || map.add || !map.norm || map.out === plan.output || plan.nodes.some((node) => node !== conv && inputs(node).includes(map.out))) return;
+  const { layer, channels, length } = conv.state;
+  const fused = convInSteps(gpu, {
+    inProj: map.w as GpuMatrix,
+    x: at(map.x),
+    y: at(conv.out),
+    norm: map.norm,
+    taps: regionOf(conv.taps),
+    bias: conv.bias && regionOf(conv.bias),
+    ring: state.rings.get(layer)!,
+    channels,
+    length,
+    slots: RING,
+  });
+  if (fused) [steps[i], steps[i + 1]] = [fused, []];
 }
 
 /** With one token, its row is the last row: `last` is no dispatch but another name, unless it is the output itself. */
