@@ -69,7 +69,7 @@ function start(): { engine: ReturnType<typeof wrap<Engine>>; guard: Guard; end(r
   try {
     worker = new EngineWorker({ name: 'rivulet' });
   } catch (cause) {
-    throw new RivuletError('DeviceError', { what: 'The worker cannot be started', got: String(cause), cure: "The page's security policy must allow worker-src blob:." }, cause);
+    throw new RivuletError('DeviceError', { what: 'The worker cannot be started', got: String(cause), cure: "load() needs a browser whose page allows worker-src blob:." }, cause);
   }
   const open = new Set<(error: Error) => void>();
   let ended: Error | undefined;
