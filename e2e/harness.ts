@@ -100,7 +100,8 @@ export interface Served {
 
 /** Serves the sources of this repository (through Vite, so that pages may import TypeScript) and the mounts. */
 export async function serve({ mounts = {}, isolated = true }: ServeOptions = {}): Promise<Served> {
-  const headers = isolated ? { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp' } : undefined;
+  // named also when off: they are merged with those of the configuration
+  const headers = { 'Cross-Origin-Opener-Policy': isolated ? 'same-origin' : 'unsafe-none', 'Cross-Origin-Embedder-Policy': isolated ? 'require-corp' : 'unsafe-none' };
   const server = await createServer({
     appType: 'mpa',
     logLevel: 'error',
