@@ -37,7 +37,7 @@ export interface Request {
 }
 
 export interface HubOptions {
-  /** { 'Org/Repo': { 'model.gguf': bytes } }; files of 64 KB and more are stated with their SHA-256, smaller ones with their git id */
+  /** { 'Org/Repo': { 'model.gguf': bytes } }; large files are stated with their SHA-256, small ones with their git id */
   repos?: Record<string, Record<string, Uint8Array>>;
   /** decides about each request; `n` counts those of its kind */
   fault?: (request: Request, n: number) => Fault | undefined;
@@ -47,6 +47,8 @@ export interface HubOptions {
   signedUses?: number;
   /** answers carry ETag and Last-Modified; without, nothing tells one version from another */
   validators?: boolean;
+  /** files of this many bytes on are stated with their SHA-256: 65536 unless given */
+  lfsFrom?: number;
   /** milliseconds between the pieces of 64 KB of a body: a slow line */
   pace?: number;
 }
@@ -97,7 +99,6 @@ function hashOf(bytes: Uint8Array): string {
   return hashes.get(bytes)!;
 }
 const gitIdOf = (bytes: Uint8Array): string => createHash('sha1').update(`blob ${bytes.length}\0`).update(bytes).digest('hex');
-const isLarge = (bytes: Uint8Array): boolean => bytes.length >= 65536;
 const commitOf = (files: Record<string, Uint8Array>): string =>
   createHash('sha1').update(Object.entries(files).map(([name, bytes]) => name + hashOf(bytes)).join()).digest('hex');
 
@@ -105,6 +106,7 @@ export async function createHub(options: HubOptions = {}): Promise<Hub> {
   const repos = options.repos ?? {};
   const log: Request[] = [];
   const signatures = new Map<string, number>();
+  const isLarge = (bytes: Uint8Array): boolean => bytes.length >= (options.lfsFrom ?? 65536);
   const counts = { api: 0, resolve: 0, file: 0 };
   let nextSignature = 1;
 

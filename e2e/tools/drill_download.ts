@@ -50,6 +50,7 @@ async function drill(seed: number): Promise<Outcome> {
   const hub: Hub = await createHub({
     repos: { 'a/b': files },
     exposed: chance(0.8),
+    lfsFrom: CHUNK,
     signedUses: chance(0.4) ? 1 + Math.floor(random() * 6) : Infinity,
     fault: ({ kind }: Request) => {
       if (!broken || !chance(rate)) return undefined;
@@ -60,8 +61,9 @@ async function drill(seed: number): Promise<Outcome> {
     },
   });
   const source = plain ? { url: Object.keys(files).map((name) => `${hub.origin}/plain/a/b/${name}`) } : 'a/b';
-  const options: OpenOptions = { hub: hub.origin, policy: { backoff: 1, stall: 40, attempts: 5, chunkBytes: CHUNK, connections: 1 + Math.floor(random() * 5) } };
+  const options: OpenOptions = { hub: hub.origin, policy: { backoff: 1, stall: 200, attempts: 6, chunkBytes: CHUNK, connections: 1 + Math.floor(random() * 5) } };
 
+  let reason = '';
   const load = async (cache: boolean, interrupt: boolean): Promise<string> => {
     const controller = new AbortController();
     const timer = setTimeout(() => controller.abort(), interrupt ? Math.floor(random() * 120) : LONGEST);
@@ -89,6 +91,7 @@ async function drill(seed: number): Promise<Outcome> {
       const { name, message } = error as Error;
       if (!NAMES.includes(name)) outcome.wrong.push(`unnamed error ${name}: ${message}`);
       if (name === 'AbortError' && !interrupt) outcome.wrong.push(`no end after ${Date.now() - began} ms`);
+      reason = message;
       return name;
     } finally {
       clearTimeout(timer);
@@ -137,7 +140,7 @@ async function drill(seed: number): Promise<Outcome> {
     else outcome.errors[result] = (outcome.errors[result] ?? 0) + 1;
     if (cache && !dropping.some((fault) => faults[fault]) && twice(stored, hub.log.slice(from)) > 0) outcome.wrong.push('stored chunks were fetched again');
     // the first load from a hub in order may find, at the end of a file, what was flipped before; the second has no excuse
-    if (i === LOADS - 1 && result !== 'right') outcome.wrong.push(`${result} from a hub in order`);
+    if (i === LOADS - 1 && result !== 'right') outcome.wrong.push(`from a hub in order: ${reason}`);
   }
   await audit();
   await hub.close();

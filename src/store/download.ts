@@ -16,6 +16,7 @@ import { Changed, fetchRange, fetchWhole, NoRanges, sniff, Worthless, type Polic
 const LOOK = 250; // milliseconds between looks at another tab's progress
 const STEADY = 8; // chunks without trouble before another connection is tried
 const MORE = 2; // connections beyond those of the policy
+const SMALL = 32 << 20; // bytes: what is hashed in one piece; the hub keeps no larger file without stating its SHA-256
 
 interface Waiter {
   file: string;
@@ -76,12 +77,22 @@ export class Download {
 
   #isSealed = (file: string): boolean => this.#sealed.has(file) || this.shelf.manifest.state === 'complete';
 
-  /** A reader took bytes of this chunk. */
-  handed(file: FileRecord, index: number): void {
+  /** A reader takes this chunk. @throws SourceError when it completes a file that is not the hub's */
+  async handed(file: FileRecord, index: number, data: Uint8Array): Promise<void> {
     this.#handed.add(file.name);
     this.#reader = { file: file.name, index };
     if (index > 0) this.#all = true;
-    if (!this.shelf.lasting && this.#all) this.#wake();
+    if (this.shelf.lasting) return;
+    if (file.sha256) this.#wholeHash(file).offer(index, data, 0); // it may have come when its turn in the hash had not
+    if (this.#all) this.#wake();
+    if (this.#whole.get(file.name)?.next === this.shelf.chunks(file)) {
+      try {
+        await this.#seal(file);
+      } catch (error) {
+        if (error instanceof Worthless) this.#dead = error;
+        throw error;
+      }
+    }
   }
 
   /** Resolves when a chunk can be read. @throws SourceError, AbortError */
@@ -379,13 +390,15 @@ export class Download {
   }
 
   async #gitId(file: FileRecord): Promise<string | undefined> {
-    if (!file.gitId || this.shelf.chunks(file) > 1 || !globalThis.crypto?.subtle) return undefined;
-    const data = file.size > 0 ? await this.shelf.get(file.name, 0) : new Uint8Array(0);
-    if (!data) return undefined;
+    if (!file.gitId || file.size > SMALL || !globalThis.crypto?.subtle) return undefined;
     const head = new TextEncoder().encode(`blob ${file.size}\0`);
-    const object = new Uint8Array(head.length + data.length);
+    const object = new Uint8Array(head.length + file.size);
     object.set(head);
-    object.set(data, head.length);
+    for (let index = 0; index < this.shelf.chunks(file); index++) {
+      const data = await this.shelf.get(file.name, index);
+      if (!data) return undefined;
+      object.set(data, head.length + index * this.shelf.manifest.chunkBytes);
+    }
     return hex(new Uint8Array(await crypto.subtle.digest('SHA-1', object)));
   }
 }

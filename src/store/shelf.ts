@@ -6,7 +6,7 @@ import { chunkCount, chunkLength, mark, type Cache, type Chunk, type Manifest } 
 import { equal, sha256 } from './sha256';
 import { Changed } from './transfer';
 
-const KEPT = 4; // chunks in memory: the one being read, two read ahead, one behind
+const KEPT = 6; // chunks in memory: the one being read, four read ahead, one behind
 const KEPT_UNCACHED = 10;
 const RETRIES = 6; // of a write, between two deletions that make room
 const RECLAIM = 300; // milliseconds
@@ -80,6 +80,9 @@ export class Shelf {
     files.every((file, i) => file.name === this.manifest.files[i].name && file.size === this.manifest.files[i].size && mark(file) === mark(this.manifest.files[i]));
 
   has = (file: string, index: number): boolean => this.#hashes.get(file)?.has(index) ?? false;
+
+  /** It was stored and was found damaged or gone */
+  wasHere = (file: string, index: number): boolean => this.lasting && this.#expected.has(key(file, index));
 
   hash = (file: string, index: number): Uint8Array<ArrayBuffer> | undefined => this.#hashes.get(file)?.get(index);
 

@@ -11,6 +11,16 @@ export interface ByteSource {
    * @throws SourceError when the range leaves the file or the bytes cannot be had; StorageError when the cached copy is damaged; AbortError
    */
   read(offset: number, length: number, signal?: AbortSignal): Promise<Uint8Array>;
+  /**
+   * The reader is through with bytes that `read` gave: they must not be touched again. Their memory is freed at once where nobody else has
+   * them, for engines let hundreds of megabytes of buffers lie before they collect.
+   */
+  release?(bytes: Uint8Array): void;
+}
+
+/** Frees the memory of a buffer of which this is the only user. Without ArrayBuffer.transfer (Safari before 17.4) it waits for the collector. */
+export function free(bytes: Uint8Array): void {
+  if (bytes.byteLength === bytes.buffer.byteLength && bytes.buffer instanceof ArrayBuffer) bytes.buffer.transfer?.(0);
 }
 
 /** @throws SourceError unless 0 ≤ offset ≤ offset + length ≤ size, all whole numbers */
@@ -58,5 +68,6 @@ export function blobSource(blob: Blob, name = blob instanceof File ? blob.name :
         fail('SourceError', { what: `${name} changed while it was read`, got: `${bytes.length} bytes`, wanted: `${length}`, cure: 'Choose the file again.' });
       return bytes;
     },
+    release: free,
   };
 }

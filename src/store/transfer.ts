@@ -23,6 +23,7 @@ export interface Policy {
 
 export const POLICY: Policy = { connections: 4, attempts: 8, backoff: 500, stall: 30_000 };
 const LONGEST_PAUSE = 30_000;
+const EXPIRED = [401, 403, 404, 410, 416]; // from a signed address: asked for once more from where it came
 const LONGEST_RETRY_AFTER = 300_000;
 
 /** A file on a server, with what was learnt about the server on the way. */
@@ -263,7 +264,8 @@ interface Connection {
 }
 
 /** Sends one request and checks the head of the answer: status 200 or 206, identity encoding, not a web page. */
-async function connect(remote: Remote, { range, small }: { range?: string; small?: boolean }, transport: Transport): Promise<Connection> {
+async function connect(remote: Remote, ask: { range?: string; small?: boolean; fromStart?: boolean }, transport: Transport): Promise<Connection> {
+  const { range, small, fromStart } = ask;
   const { policy, signal } = transport;
   const controller = new AbortController();
   const stop = (): void => controller.abort();
@@ -285,13 +287,18 @@ async function connect(remote: Remote, { range, small }: { range?: string; small
   };
   try {
     if (signal.aborted) throw abortError();
-    const url = remote.signed ?? remote.file.url;
+    const signed = fromStart ? undefined : remote.signed;
     const headers = new Headers({ 'Accept-Encoding': 'identity' });
     if (range) headers.set('Range', range);
-    if (remote.token && !remote.signed) headers.set('Authorization', `Bearer ${remote.token}`);
-    const response = await alive(fetch(url, { headers, signal: controller.signal, cache: 'no-store', referrerPolicy: 'no-referrer' }));
+    if (remote.token && !signed) headers.set('Authorization', `Bearer ${remote.token}`);
+    const response = await alive(fetch(signed ?? remote.file.url, { headers, signal: controller.signal, cache: 'no-store', referrerPolicy: 'no-referrer' }));
     if (response.redirected && response.ok && response.url && !small) remote.signed = response.url;
-    checkHead(response, remote, url);
+    if (signed && EXPIRED.includes(response.status)) {
+      if (remote.signed === signed) remote.signed = undefined;
+      end();
+      return await connect(remote, { ...ask, fromStart: true }, transport);
+    }
+    checkHead(response, remote);
     async function* pieces(): AsyncGenerator<Uint8Array> {
       if (!response.body) return;
       const reader = response.body.getReader();
@@ -308,14 +315,11 @@ async function connect(remote: Remote, { range, small }: { range?: string; small
   }
 }
 
-function checkHead(response: Response, remote: Remote, url: string): void {
+function checkHead(response: Response, remote: Remote): void {
   const { name } = remote.file;
   const { status } = response;
   if (status !== 200 && status !== 206) {
-    if (url !== remote.file.url && [401, 403, 404, 410, 416].includes(status)) {
-      if (remote.signed === url) remote.signed = undefined; // expired, most likely: the next attempt asks for a new one
-      throw new Passing(`status ${status} from a signed address`);
-    }
+    if (status === 403 && response.redirected) throw new Passing('status 403 from a signed address that is new');
     if (status === 408 || status === 425 || status === 429 || status >= 500)
       throw new Passing(`status ${status}`, retryAfter(response), status === 429 || status === 503);
     if (status === 416) throw unlike(remote, contentRange(response)?.total ?? 0);

@@ -1,0 +1,92 @@
+/**
+ * npm run drill:kill -- --seed S --runs N [--mb 219]
+ *
+ * Each run: a fresh profile; a Chromium that downloads is killed (SIGKILL to all its processes) at 10 random moments, each restart goes on;
+ * at the end the hash is right and the cache verifies. Then one more model is downloaded and the browser killed while it is deleted to make room:
+ * it is there whole or not at all. One JSON line per run; exit status 1 if anything was wrong.
+ */
+import { parseArgs } from 'node:util';
+import { serve } from '../harness';
+import { createHub, modelBytes, seeded, sha256Of } from '../hub';
+import type { Failed, Loaded } from '../pages/store_calls';
+import { createProfile } from '../profile';
+
+const MB = 1e6;
+const KILLS = 10;
+const CHUNK = 8 << 20;
+const CONNECTIONS = 6;
+
+const { values } = parseArgs({
+  options: { seed: { type: 'string', default: '1' }, runs: { type: 'string', default: '1' }, mb: { type: 'string', default: '219' } },
+});
+const size = Number(values.mb) * MB;
+const wait = (milliseconds: number): Promise<void> => new Promise((go) => setTimeout(go, milliseconds));
+
+async function drill(seed: number, site: string): Promise<{ kills: number; refetched: number; wrong: string[] }> {
+  const random = seeded(seed);
+  const wrong: string[] = [];
+  const model = modelBytes(size, seed);
+  const hash = sha256Of(model);
+  const other = modelBytes(size >> 1, seed + 1);
+  const hub = await createHub({ repos: { 'a/model': { 'M-Q4_0.gguf': model }, 'a/other': { 'M-Q4_0.gguf': other } }, pace: 1 });
+  const profile = createProfile();
+  const options = { hub: hub.origin, hash: false };
+  try {
+    let kills = 0;
+    for (; kills < KILLS; kills++) {
+      const tab = await profile.tab(site);
+      const from = hub.sent();
+      const load = tab.call('load', 'a/model', options).catch(() => undefined);
+      const goal = from + (random() * size) / (KILLS - 2);
+      let ended = false;
+      void load.then(() => (ended = true));
+      while (hub.sent() < goal && !ended) await wait(5);
+      await wait(random() * 50);
+      await profile.kill();
+      await load;
+      if (ended) break;
+    }
+    const tab = await profile.tab(site);
+    const result: Loaded | Failed = await tab.call('load', 'a/model', { hub: hub.origin });
+    if (result.error) wrong.push(`${result.error.name}: ${result.error.message}`);
+    else if (result.hashes[0] !== hash) wrong.push(`hash ${result.hashes[0]}, wanted ${hash}`);
+    const refetched = hub.sent() - size;
+    // what a killed connection had taken of its chunk, and what lay in the sockets; a write that was not yet on disk counts as a second chunk
+    if (refetched > kills * CONNECTIONS * (2 * CHUNK)) wrong.push(`${refetched} bytes were fetched again after ${kills} kills`);
+    const listed = await tab.call('list');
+    const ids = 'models' in listed ? listed.models.map(({ id }) => id) : [];
+    const verified = await tab.call('verify', ids[0]);
+    if (!('ok' in verified) || !verified.ok) wrong.push(`verify: ${JSON.stringify(verified)}`);
+
+    // killed while it makes room
+    hub.options.pace = 0;
+    await tab.call('download', 'a/other', { hub: hub.origin });
+    const removal = tab.call('remove', ids[0]).catch(() => undefined);
+    await wait(random() * 60);
+    await profile.kill();
+    await removal;
+    const after = await profile.tab(site);
+    const left = await after.call('list');
+    for (const { id, complete } of 'models' in left ? left.models : []) {
+      const state = await after.call('verify', id);
+      if (!complete || !('ok' in state) || !state.ok) wrong.push(`after a kill during a deletion, ${id}: ${JSON.stringify(state)}`);
+    }
+    const reloaded = await after.call('load', 'a/model', { hub: hub.origin });
+    if (reloaded.error || reloaded.hashes[0] !== hash) wrong.push(`after a kill during a deletion: ${JSON.stringify(reloaded)}`);
+    return { kills, refetched, wrong };
+  } finally {
+    await profile.remove();
+    await hub.close();
+  }
+}
+
+const site = await serve();
+let failed = false;
+for (let seed = Number(values.seed); seed < Number(values.seed) + Number(values.runs); seed++) {
+  const start = Date.now();
+  const outcome = await drill(seed, site.origin);
+  failed ||= outcome.wrong.length > 0;
+  console.log(JSON.stringify({ seed, mb: size / MB, ...outcome, seconds: (Date.now() - start) / 1000 }));
+}
+await site.close();
+process.exit(failed ? 1 : 0);
