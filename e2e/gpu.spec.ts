@@ -1,26 +1,40 @@
-/** The WebGPU backend's own promises, in Chromium's software adapter: what it creates per token, draws, long attention, going back. */
-import type { Browser, Page } from 'playwright';
+/** The WebGPU backend's own promises, in Chromium's software adapter and in Firefox: what it creates per token, draws, long attention, going back. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { GREEDY } from '../src/backend/sampling';
+import type { DeviceOptions } from '../src/backend/webgpu/device';
+import { findFirefox, launchFirefox } from './firefox';
 import { launchChromium, openPage, serve, type Served } from './harness';
 import type { Draw, GpuPage } from './pages/gpu';
 
-let browser: Browser;
-let page: Page;
-let server: Served;
-beforeAll(async () => {
-  server = await serve();
-  browser = await launchChromium({ webgpu: true });
-  page = await openPage(browser, server.origin, '/e2e/pages/gpu.html');
-  await page.waitForFunction(() => 'gpu' in window);
-});
-afterAll(async () => {
-  await browser?.close();
-  await server?.close();
-});
+interface Engine {
+  name: string;
+  options: DeviceOptions;
+  /** of a browser that may be absent from this machine */
+  present: () => boolean;
+  open(origin: string): Promise<{ evaluate(expression: string): Promise<unknown>; close(): Promise<void> }>;
+}
 
-const call = <K extends keyof GpuPage>(name: K, ...args: Parameters<GpuPage[K]>): Promise<Awaited<ReturnType<GpuPage[K]>>> =>
-  page.evaluate(`gpu.${name}(...${JSON.stringify(args)})`) as never;
+async function chromium(origin: string): ReturnType<Engine['open']> {
+  const browser = await launchChromium({ webgpu: true });
+  const page = await openPage(browser, origin, PAGE);
+  await page.waitForFunction(() => 'gpu' in window);
+  return { evaluate: (expression) => page.evaluate(expression), close: () => browser.close() };
+}
+
+async function firefox(origin: string): ReturnType<Engine['open']> {
+  const browser = await launchFirefox({ webgpu: true });
+  const page = await browser.newPage();
+  await page.goto(origin + PAGE);
+  await page.waitForFunction('"gpu" in window');
+  return { evaluate: (expression) => page.evaluate(expression), close: () => browser.close() };
+}
+
+const PAGE = '/e2e/pages/gpu.html';
+const ENGINES: Engine[] = [
+  { name: 'Chromium, subgroups of 4', options: { subgroups: true }, present: () => true, open: chromium },
+  { name: 'Chromium, no subgroups', options: { subgroups: false }, present: () => true, open: chromium },
+  { name: 'Firefox, no subgroups', options: {}, present: () => !!findFirefox(), open: firefox },
+];
 
 /** Reproducible settings of every kind, alone and mixed. */
 function randomDraws(n: number, prompts: number, V: number, windows: number[], masked: boolean): Draw[] {
@@ -45,7 +59,21 @@ function randomDraws(n: number, prompts: number, V: number, windows: number[], m
   }));
 }
 
-describe.each([{ subgroups: true }, { subgroups: false }])('$subgroups', (options) => {
+describe.each(ENGINES)('$name', ({ name, options, present, open }) => {
+  if (!present()) return void it.skip(`${name}: this browser is not installed`);
+  let page: Awaited<ReturnType<Engine['open']>>;
+  let server: Served;
+  beforeAll(async () => {
+    server = await serve();
+    page = await open(server.origin);
+  });
+  afterAll(async () => {
+    await page?.close();
+    await server?.close();
+  });
+  const call = <K extends keyof GpuPage>(method: K, ...args: Parameters<GpuPage[K]>): Promise<Awaited<ReturnType<GpuPage[K]>>> =>
+    page.evaluate(`gpu.${method}(...${JSON.stringify(args)})`) as never;
+
   it.each([
     { V: 509, rows: 509, ties: false, windows: [1, 3, 5, 4], masked: false, n: 40 },
     { V: 509, rows: 509, ties: true, windows: [2, 6], masked: false, n: 30 },
@@ -86,7 +114,7 @@ describe.each([{ subgroups: true }, { subgroups: false }])('$subgroups', (option
     expect(counts.writeBuffer).toBe(0);
     expect(counts.dispatchWorkgroups / 48, described).toBeLessThanOrEqual(80);
     expect(jsPerToken).toBeLessThan(0.2);
-    console.log(`${counts.dispatchWorkgroups / 48} dispatches, ${jsPerToken.toFixed(3)} ms of JavaScript a token`);
+    console.error(`${name}: ${counts.dispatchWorkgroups / 48} dispatches, ${jsPerToken.toFixed(3)} ms of JavaScript a token`);
   });
 
   it('takes the cache by halves from a device that refuses the whole, and grows it', async () => {

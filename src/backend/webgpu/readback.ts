@@ -44,9 +44,17 @@ export function createReadback(opened: OpenedDevice, label: string, slotBytes: n
   };
 }
 
+const waiting = new Map<GPUDevice, { work: number; timer: ReturnType<typeof setInterval> }>();
+
 /** Waits for GPU work, nudging browsers that would notice late. */
 export async function settled<T>(device: GPUDevice, work: Promise<T>): Promise<T> {
   if (!nudges) return work;
-  const timer = setInterval(() => device.queue.submit([]), 1);
-  return work.finally(() => clearInterval(timer));
+  const wait = waiting.get(device) ?? { work: 0, timer: setInterval(() => device.queue.submit([]), 1) };
+  waiting.set(device, wait);
+  wait.work++;
+  return work.finally(() => {
+    if (--wait.work > 0) return;
+    clearInterval(wait.timer);
+    waiting.delete(device);
+  });
 }
