@@ -150,10 +150,11 @@ async function decode(session: Session, prompt: readonly number[], request: Requ
   const underWay: Promise<Uint32Array>[] = [];
   let asked = 0;
   let steps = 1;
+  let depth = 1;
   let finish: Generation['finish'] | undefined;
   try {
     while (!finish) {
-      while (underWay.length < windows && asked < limit) {
+      while (underWay.length < depth && asked < limit) {
         const window = runner.decode(Math.min(steps, limit - asked), request.sampling);
         window.catch(() => undefined); // it is awaited later, perhaps after another has failed
         asked += Math.min(steps, limit - asked);
@@ -173,6 +174,7 @@ async function decode(session: Session, prompt: readonly number[], request: Requ
       if (said.firstAt) {
         const fitting = Math.floor(STOP_MS / windows / ((now - said.lastAt) / ids.length));
         steps = Math.max(1, Math.min(fitting, 2 * steps, longest));
+        depth = fitting ? windows : 1; // on a slow device nothing is won by a second one
       } else said.firstAt = now;
       said.lastAt = now;
       await pause();

@@ -52,7 +52,7 @@ export class Download {
   #running?: Promise<void>;
   #lanes: number;
   #steady = 0;
-  #inFlight = 0;
+  readonly #inFlight = new Set<{ file: string; index: number; bytes: number }>();
   /** the last chunk a reader asked for: without storage, chunks are fetched only a little ahead of it */
   #reader = { file: '', index: -1 };
   #poke: () => void = () => {};
@@ -174,7 +174,7 @@ export class Download {
   /** Tells the readers whose chunks are here. */
   #settle = (): void => {
     for (const waiter of [...this.#waiters]) if (this.ready(this.#remotes.get(waiter.file)!.file, waiter.index)) waiter.done();
-    this.#meter.at(() => this.shelf.bytes + this.#inFlight, this.#reader.file);
+    this.#meter.at(this.#bytes, this.#reader.file);
   };
 
   /** Works until there is nothing left to do. What is known to be worthless is dropped when no lane is at work that could write more of it. */
@@ -276,11 +276,11 @@ export class Download {
   async #fetch(remote: Remote, index: number, signal: AbortSignal): Promise<void> {
     const { file } = remote;
     const data = new Uint8Array(this.shelf.length(file, index));
-    let received = 0;
+    const flight = { file: file.name, index, bytes: 0 };
+    this.#inFlight.add(flight);
     const onBytes = (bytes: number): void => {
-      received += bytes;
-      this.#inFlight += bytes;
-      this.#meter.at(() => this.shelf.bytes + this.#inFlight, file.name);
+      flight.bytes += bytes;
+      this.#meter.at(this.#bytes, file.name);
     };
     try {
       await fetchRange(remote, index * this.shelf.manifest.chunkBytes, data, { policy: this.policy, signal, onBytes, onBusy: this.#busy });
@@ -290,9 +290,16 @@ export class Download {
       if (error instanceof NoRanges) this.#streamed.add(file.name);
       else throw error;
     } finally {
-      this.#inFlight -= received;
+      this.#inFlight.delete(flight);
     }
   }
+
+  /** On the shelf or on the way to it; a chunk that is being stored counts once. */
+  #bytes = (): number => {
+    let sum = this.shelf.bytes;
+    for (const { file, index, bytes } of this.#inFlight) if (!this.shelf.has(file, index)) sum += bytes;
+    return sum;
+  };
 
   #busy = (): void => {
     this.#steady = 0;
