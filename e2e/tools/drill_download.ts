@@ -13,7 +13,7 @@ import { openModel, type OpenOptions } from '../../src/store/open';
 import { createHub, FAULTS, modelBytes, seeded, sha256Of, type Fault, type Hub, type Request } from '../hub';
 
 const CHUNK = 16 << 10;
-const LOADS = 6; // the last two from a hub in order
+const BROKEN = 4; // loads from a hub that breaks
 const LONGEST = 30_000; // milliseconds a load may take
 const NAMES = ['SourceError', 'StorageError', 'AbortError'];
 
@@ -128,8 +128,9 @@ async function drill(seed: number): Promise<Outcome> {
     }).length;
   const dropping: Fault[] = plain ? ['416', 'etag', 'size'] : ['flip']; // after these, what is stored is rightly thrown away
 
-  for (let i = 0; i < LOADS; i++) {
-    broken = i < LOADS - 2;
+  const loads = BROKEN + 1 + count;
+  for (let i = 0; i < loads; i++) {
+    broken = i < BROKEN;
     const cache = !broken || chance(0.85);
     const stored = await audit();
     const from = hub.log.length;
@@ -139,8 +140,8 @@ async function drill(seed: number): Promise<Outcome> {
     if (result === 'right') outcome.right++;
     else outcome.errors[result] = (outcome.errors[result] ?? 0) + 1;
     if (cache && !dropping.some((fault) => faults[fault]) && twice(stored, hub.log.slice(from)) > 0) outcome.wrong.push('stored chunks were fetched again');
-    // the first load from a hub in order may find, at the end of a file, what was flipped before; the second has no excuse
-    if (i === LOADS - 1 && result !== 'right') outcome.wrong.push(`from a hub in order: ${reason}`);
+    // a load from a hub in order may find, at the end of a file, what was flipped before; with one for each file the last has no excuse
+    if (i === loads - 1 && result !== 'right') outcome.wrong.push(`from a hub in order: ${reason}`);
   }
   await audit();
   await hub.close();

@@ -191,12 +191,21 @@ export class Download {
           continue;
         }
         this.#dead = error;
+        if (error instanceof Damaged) await this.#weed();
       }
       throw error;
     }
     await this.#complete();
     this.#settle();
     if (this.#all && this.shelf.lasting) this.#meter.at(this.shelf.bytes);
+  }
+
+  /** Drops the other files that are whole and not the hub's, so that one more load suffices. */
+  async #weed(): Promise<void> {
+    for (const file of this.shelf.manifest.files) {
+      if (this.shelf.chunks(file) === 0 || this.shelf.missing(file) > 0) continue;
+      await this.#seal(file).catch(() => this.shelf.drop(file.name));
+    }
   }
 
   async #work(): Promise<{ error: unknown; file: string } | undefined> {
