@@ -37,6 +37,12 @@ const replies = (page: Page): Promise<string[]> => page.locator('#messages .assi
 const finished = (page: Page, count: number): Promise<unknown> =>
   page.waitForFunction((n) => document.querySelectorAll('#messages .assistant:not([aria-busy]) .foot button').length === n, count, { timeout: PATIENCE });
 
+async function save(page: Page, fields: Record<string, number>): Promise<void> {
+  await page.click('#open-settings');
+  for (const [name, value] of Object.entries(fields)) await page.fill(`#settings [name=${name}]`, String(value));
+  await page.click('#settings [value=save]');
+}
+
 describe.each([
   { backend: 'wasm', name: /WASM/, query: '?backend=wasm' },
   { backend: 'webgpu', name: /WebGPU/, query: '?backend=webgpu&software=1' },
@@ -63,36 +69,34 @@ describe.each([
     await page.fill('#prompt', 'Hello!');
     await page.click('#send');
     await finished(page, 1);
-    const [first] = await replies(page);
-    expect(first.trim()).not.toBe('');
+    expect((await replies(page))[0].trim()).not.toBe('');
     expect(await page.innerText('#messages .assistant .foot')).toMatch(/[\d.]+\stok\/s · first token after/);
 
-    // as hot as it gets, so that no end comes before the stop
-    await page.click('#open-settings');
-    for (const [name, value] of Object.entries({ temperature: 2, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, maxTokens: 5000 }))
-      await page.fill(`#settings [name=${name}]`, String(value));
-    await page.click('#settings [value=save]');
-    await page.fill('#prompt', 'Tell me more.');
-    await page.press('#prompt', 'Enter');
-    await page.waitForFunction(() => (document.querySelector('#messages [aria-busy] .body')?.textContent ?? '').length > 4, undefined, { timeout: PATIENCE });
-    await page.click('#stop');
-    await finished(page, 2);
-    expect(await page.innerText('#messages .assistant:last-child .foot')).toContain('stopped');
+    // as hot as it gets, so that the end seldom comes before the stop
+    await save(page, { temperature: 2, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, maxTokens: 3000 });
+    for (let attempt = 0; !(await page.innerText('#messages')).includes('stopped'); attempt++) {
+      expect(attempt).toBeLessThan(20);
+      await page.fill('#prompt', 'Tell me more.');
+      await page.press('#prompt', 'Enter');
+      // a reply that has ended by itself leaves nothing to stop
+      await page.click('#stop', { timeout: 1000 }).catch(() => undefined);
+      await page.waitForSelector('#send:visible', { timeout: 5000 });
+    }
     expect(await page.evaluate(() => document.activeElement?.id)).toBe('prompt');
 
     // the server delivers the page, but no model
+    await save(page, { maxTokens: 24 });
+    const before = await page.innerText('#messages');
     site.refuse = MODEL;
     site.asked.length = 0;
     await page.reload();
     await ready(page);
     expect(site.asked.filter((path) => MODEL.test(path))).toEqual([]);
-    expect(await page.locator('#messages li').count()).toBe(4);
-    expect((await replies(page))[0]).toBe(first);
+    expect(await page.innerText('#messages')).toBe(before);
+    const said = (await replies(page)).length;
     await page.fill('#prompt', 'Still there?');
     await page.press('#prompt', 'Enter');
-    await page.waitForFunction(() => document.querySelector('#messages [aria-busy] .body')?.textContent, undefined, { timeout: PATIENCE });
-    await page.keyboard.press('Escape');
-    await finished(page, 3);
+    await finished(page, said + 1);
   });
 
   test('keyboard only', async () => {
