@@ -1,5 +1,5 @@
 /** The page of the checking tools: starts the probe worker and lends it to Node as `probe`. */
-import { wrap, proxy, type Remote } from 'comlink';
+import { wrap, type Remote } from 'comlink';
 import type { Probe } from './probe.worker';
 
 const worker = new Worker(new URL('./probe.worker.ts', import.meta.url), { type: 'module' });
@@ -7,7 +7,9 @@ worker.addEventListener('error', (event) => console.error(`probe worker: ${event
 
 export interface ProbeWindow {
   probe: Remote<Probe>;
-  proxy: typeof proxy;
+  /** the files chosen in the page */
+  chosen: () => File[];
 }
 
-Object.assign(window, { probe: wrap<Probe>(worker), proxy } satisfies ProbeWindow);
+const input = document.querySelector<HTMLInputElement>('#files')!;
+Object.assign(window, { probe: wrap<Probe>(worker), chosen: () => [...(input.files ?? [])] } satisfies ProbeWindow);

@@ -9,7 +9,7 @@ import { GREEDY } from '../../src/backend/sampling';
 import { openCheckpoint, type Checkpoint } from '../../src/engine/checkpoint';
 import { loadWeights } from '../../src/engine/load';
 import { forward } from '../../src/model/lfm2';
-import type { ByteSource } from '../../src/store/source';
+import { blobSource, free, type ByteSource } from '../../src/store/source';
 
 export interface BackendOptions {
   backend: 'wasm' | 'webgpu' | 'reference';
@@ -40,6 +40,7 @@ async function remote(url: string): Promise<ByteSource> {
       const response = await fetch(url, { headers: { range: `bytes=${offset}-${offset + length - 1}` } });
       return new Uint8Array(await response.arrayBuffer());
     },
+    release: free,
   };
 }
 
@@ -71,10 +72,11 @@ const probe = {
     }
   },
 
-  async load(urls: string[], options: BackendOptions, compile: { contextLength: number; chunk: number }) {
+  /** From served files, or from files chosen in the page: under automation a browser keeps what it fetches, so memory is measured with these. */
+  async load(sources: (string | File)[], options: BackendOptions, compile: { contextLength: number; chunk: number }) {
     await probe.unload();
     const start = performance.now();
-    const checkpoint = await openCheckpoint(await Promise.all(urls.map(remote)));
+    const checkpoint = await openCheckpoint(await Promise.all(sources.map((source) => (typeof source === 'string' ? remote(source) : blobSource(source)))));
     const backend = await open(options);
     await backend.reserve(checkpoint.bytes);
     const weights = await loadWeights(checkpoint, backend, () => undefined);

@@ -11,6 +11,7 @@ import { readdirSync, statSync } from 'node:fs';
 import { basename, dirname, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { watchMemory } from '../memory';
+import type { ProbeWindow } from '../pages/probe';
 import { openProbe } from '../probe';
 
 export interface BenchOptions {
@@ -67,11 +68,11 @@ export async function bench(o: BenchOptions): Promise<BenchResult> {
   const path = resolve(o.model);
   const directory = statSync(path).isDirectory() ? path : dirname(path);
   const files = statSync(path).isDirectory() ? readdirSync(path) : [basename(path)];
-  const probe = await openProbe({ webgpu: o.backend === 'webgpu' }, { mounts: { '/model': directory } });
+  const probe = await openProbe({ webgpu: o.backend === 'webgpu' });
   try {
     const memory = watchMemory();
-    const loaded = await probe.run((p, a) => p.load(a.urls, a.options, a.compile), {
-      urls: files.map((file) => `${probe.origin}/model/${encodeURIComponent(file)}`),
+    await probe.page.setInputFiles('#files', files.map((file) => resolve(directory, file))); // prettier-ignore
+    const loaded = await probe.run((p, a) => p.load((window as unknown as ProbeWindow).chosen(), a.options, a.compile), {
       options: { backend: o.backend, threads: o.threads, variant: o.variant },
       compile: { contextLength: o.position + o.prompt + o.gen + 8, chunk: o.chunk },
     });

@@ -49,6 +49,7 @@ export async function loadWeights(checkpoint: Checkpoint, backend: Backend, onBy
     const bytes = (await next)!;
     next = read(i + 1);
     await slice.put(bytes);
+    checkpoint.files[slice.tensor.file].release?.(bytes);
     onBytes(slice.length);
   }
   return mapWeights(
