@@ -54,6 +54,7 @@ export async function load(source: ModelSource, { onProgress, signal, ...options
   const report = onProgress && proxy(onProgress);
   try {
     const info = await guard(engine.load(absolute(source), { ...options, ...(options.hub && { hub: absolute(options.hub) as string }) }, report, signal));
+    if (signal?.aborted) throw abortError();
     return createModel(info, engine, guard, end);
   } catch (error) {
     end(error as Error);

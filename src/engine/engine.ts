@@ -12,6 +12,7 @@ import { createTokenizer, type DecodeOptions, type EncodeOptions, type Tokenizer
 import { openCheckpoint, type Checkpoint } from './checkpoint';
 import { check, generate, prefill, type Generation, type Pace, type Session } from './generate';
 import { loadWeights } from './load';
+import { pause } from './pause';
 import { descend, ladder, type BackendOptions, type Rung } from './pick';
 import { samplingDefaults, settle, type GenerateOptions, type SamplingDefaults } from './request';
 import { align } from './reuse';
@@ -303,12 +304,19 @@ async function prepare(
   const meter = new Meter('load', bytes, onProgress);
   let done = 0;
   const weights = await loadWeights(checkpoint, backend, (n) => meter.at((done += n)), signal);
-  if (signal?.aborted) throw abortError();
   onProgress?.({ phase: 'compile', bytes, total: bytes, rate: 0 });
+  await heed(signal);
   const runner = await backend.compile(record((op) => forward(op, config, weights)), compile);
-  if (signal?.aborted) throw abortError();
+  await heed(signal);
   await warm(runner);
+  await heed(signal);
   return runner;
+}
+
+/** Lets an abort arrive, and obeys it. */
+async function heed(signal?: AbortSignal): Promise<void> {
+  await pause();
+  if (signal?.aborted) throw abortError();
 }
 
 /** The first run compiles what compiles lazily, and shows whether the device computes at all. */
