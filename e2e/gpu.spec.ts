@@ -123,4 +123,28 @@ describe.each(ENGINES)('$name', ({ name, options, present, open }) => {
     expect({ equal, refusals }).toEqual({ equal: true, refusals: 2 });
     expect(error).toBeLessThan(1e-6);
   });
+
+  const spoilers = [
+    { what: 'nothing', pattern: '', by: '', variant: /^(subgroups|workgroup memory), cache f16$/, notes: 0 },
+    { what: 'subgroup sums, wrong', pattern: 'subgroupAdd(value)', by: 'value', variant: /^workgroup memory, cache f16$/, notes: 1 },
+    { what: 'subgroup sums, not compiling', pattern: 'subgroupAdd(value)', by: 'subgroupAdd(', variant: /^workgroup memory, cache f16$/, notes: 1 },
+    { what: 'halves, wrong', pattern: 'pack2x16float(a.zw)', by: 'pack2x16float(a.xy)', variant: /^workgroup memory, cache f32$/, notes: 1 },
+  ].filter(({ pattern }) => options.subgroups || !pattern.startsWith('subgroup'));
+  it.each(spoilers)('tests itself and steps down, spoilt: $what', async ({ pattern, by, variant, notes }) => {
+    const found = await call('spoilt', pattern, by, 'Q4_0', options);
+    expect(found).toMatchObject({ variant: expect.stringMatching(variant) });
+    if ('notes' in found) expect(found.notes.filter((note) => note.includes('failed its self test')).length).toBeGreaterThanOrEqual(notes);
+  });
+
+  it('gives WebGPU up where everything is wrong', async () => {
+    expect(await call('spoilt', 'inverseSqrt(', 'sqrt(', 'Q4_0', options)).toMatchObject({ error: expect.stringMatching(/^DeviceError: This GPU computes wrongly: got .*wanted/) });
+  });
+
+  it.each(['load', 'compile', 'prefill', 'decode'] as const)('says that the device was lost, at once and from then on: during %s', async (phase) => {
+    const { errors, hung, equal } = await call('lost', phase, options);
+    expect(hung).toBe(false);
+    for (const error of errors) expect(error).toMatch(/^DeviceError: /);
+    expect(errors.at(-1)).toMatch(/lost/);
+    expect(equal, 'the tokens of a new device after the same history').toBe(true);
+  });
 });

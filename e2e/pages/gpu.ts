@@ -4,17 +4,16 @@ import { CASES, noise, runCase, write } from '../../src/backend/conformance';
 import { record, type Plan } from '../../src/backend/plan';
 import { openReference } from '../../src/backend/reference/backend';
 import { GREEDY, type Sampling } from '../../src/backend/sampling';
-import { openWebGpu } from '../../src/backend/webgpu/backend';
-import type { DeviceOptions } from '../../src/backend/webgpu/device';
+import { openWebGpu, type WebGpuOptions } from '../../src/backend/webgpu/backend';
 import type { Config } from '../../src/model/config';
 import { forward, type Layer, type Lfm2 } from '../../src/model/lfm2';
 import type { Dtype } from '../../src/tensor/dtype';
 import type { Matrix, Vector } from '../../src/model/ops';
 
-const open = (options: DeviceOptions): Promise<Backend> => openWebGpu({ ...options, allowSoftware: true });
+const open = (options: WebGpuOptions): Promise<Backend> => openWebGpu({ selfTest: 'never', ...options, allowSoftware: true });
 
 /** The same on the GPU and on the reference. */
-async function both<T>(options: DeviceOptions, run: (backend: Backend) => Promise<T>): Promise<[got: T, wanted: T]> {
+async function both<T>(options: WebGpuOptions, run: (backend: Backend) => Promise<T>): Promise<[got: T, wanted: T]> {
   const wanted = await run(openReference());
   const backend = await open(options);
   try {
@@ -126,14 +125,14 @@ const gpu = {
   caseNames: (): string[] => CASES.map(({ name }) => name),
 
   /** Largest difference over rms of every run of a conformance case. */
-  async conformance(name: string, options: DeviceOptions): Promise<{ run: string; error: number }[]> {
+  async conformance(name: string, options: WebGpuOptions): Promise<{ run: string; error: number }[]> {
     const one = CASES.find((c) => c.name === name)!;
     const [got, wanted] = await both(options, (backend) => runCase(one, backend));
     return wanted.map(({ run, values }, i) => ({ run, error: difference(got[i].values, values) }));
   },
 
   /** Tokens drawn on the GPU and by the definition. */
-  async draws(rows: number, V: number, ties: boolean, draws: Draw[], options: DeviceOptions): Promise<[got: number[][], wanted: number[][]]> {
+  async draws(rows: number, V: number, ties: boolean, draws: Draw[], options: WebGpuOptions): Promise<[got: number[][], wanted: number[][]]> {
     return both(options, async (backend) => {
       const runner = await backend.compile(await transitions(backend, rows, V, ties), { contextLength: 256, chunk: 64 });
       const all = [];
@@ -143,7 +142,7 @@ const gpu = {
   },
 
   /** Errors of attention for the last token, read alone, after `positions` tokens. */
-  async attention(positions: number[], options: DeviceOptions): Promise<number[]> {
+  async attention(positions: number[], options: WebGpuOptions): Promise<number[]> {
     const [H, K, d] = [3, 1, 32];
     const [got, wanted] = await both(options, async (backend) => {
       const uniform = random('qkv');
@@ -165,7 +164,7 @@ const gpu = {
   },
 
   /** Errors of the logits after a prompt that is fed in pieces. */
-  async pieces(length: number, pieces: number[], options: DeviceOptions): Promise<number[]> {
+  async pieces(length: number, pieces: number[], options: WebGpuOptions): Promise<number[]> {
     const [got, wanted] = await both(options, async (backend) => {
       const { plan, V } = await randomModel(backend, ['conv', 'conv', 'attention', 'conv'], 64, 96, 'Q8_0');
       const runner = await backend.compile(plan, { contextLength: 1024, chunk: 256 });
@@ -182,7 +181,7 @@ const gpu = {
   },
 
   /** A conversation that goes back: the logits after `rewind(to)` and the same tokens again, against never having gone on. */
-  async rewound(options: DeviceOptions): Promise<{ error: number; tooFar: boolean; toStart: boolean; beyond: boolean }> {
+  async rewound(options: WebGpuOptions): Promise<{ error: number; tooFar: boolean; toStart: boolean; beyond: boolean }> {
     const backend = await open(options);
     const { plan, V } = await randomModel(backend, ['conv', 'attention', 'conv'], 64, 96, 'Q8_0');
     const runner = await backend.compile(plan, { contextLength: 1024, chunk: 256 });
@@ -202,7 +201,7 @@ const gpu = {
   },
 
   /** What the browser is asked to do for `windows` windows of `steps` tokens, after warm-up. */
-  async counts(sampling: Sampling, windows: number, steps: number, prompt: number, options: DeviceOptions) {
+  async counts(sampling: Sampling, windows: number, steps: number, prompt: number, options: WebGpuOptions) {
     const backend = await open(options);
     const { plan, V } = await randomModel(backend, SIXTEEN, 128, 128, 'Q4_0');
     const runner = await backend.compile(plan, { contextLength: 2048, chunk: 256 });
@@ -224,8 +223,80 @@ const gpu = {
     return { counts, jsPerToken, described };
   },
 
+  /** What the self test finds when the shaders of a device are spoilt: `pattern` becomes `by` in all of them. */
+  async spoilt(pattern: string, by: string, dtype: Dtype, options: WebGpuOptions): Promise<{ variant: string; notes: string[]; ms: number } | { error: string }> {
+    const original = GPUDevice.prototype.createShaderModule;
+    if (pattern)
+      GPUDevice.prototype.createShaderModule = function (descriptor) {
+        return original.call(this, { ...descriptor, code: descriptor.code.replaceAll(pattern, by) });
+      };
+    const backend = await open({ ...options, selfTest: 'always' });
+    try {
+      const { plan } = await randomModel(backend, ['conv', 'attention'], 256, 256, dtype);
+      const start = performance.now();
+      await backend.compile(plan, { contextLength: 64, chunk: 16 });
+      const { variant, notes } = backend.info;
+      return { variant, notes, ms: performance.now() - start };
+    } catch (error) {
+      return { error: `${(error as Error).name}: ${(error as Error).message}` };
+    } finally {
+      GPUDevice.prototype.createShaderModule = original;
+      await backend.dispose();
+    }
+  },
+
+  /** Destroys the device in the middle of a phase; then a new one reads what was read and goes on. */
+  async lost(phase: 'load' | 'compile' | 'prefill' | 'decode', options: WebGpuOptions): Promise<{ errors: string[]; hung: boolean; equal: boolean }> {
+    const prompt = someTokens(512, 40);
+    const start = async (stop: (at: typeof phase) => void) => {
+      const backend = await open(options);
+      const loading = randomModel(backend, ['conv', 'attention', 'conv'], 64, 96, 'Q8_0');
+      setTimeout(() => stop('load'));
+      const { plan } = await loading;
+      const compiling = backend.compile(plan, { contextLength: 256, chunk: 64 });
+      stop('compile');
+      return { backend, runner: await compiling };
+    };
+    const undisturbed = await start(() => undefined);
+    await undisturbed.runner.prefill(prompt);
+    const wanted = [...(await undisturbed.runner.decode(12, GREEDY))];
+
+    let device: GPUDevice | undefined;
+    const original = GPUAdapter.prototype.requestDevice;
+    GPUAdapter.prototype.requestDevice = async function (descriptor) {
+      return (device = await original.call(this, descriptor));
+    };
+    const errors: string[] = [];
+    const note = (error: Error): void => void errors.push(`${error.name}: ${error.message}`);
+    const chosen: number[] = [];
+    const run = async (): Promise<void> => {
+      const { runner } = await start((at) => at === phase && device!.destroy());
+      const reading = runner.prefill(prompt);
+      if (phase === 'prefill') device!.destroy();
+      await reading;
+      chosen.push(...(await runner.decode(3, GREEDY)));
+      const windows = [runner.decode(3, GREEDY), runner.decode(3, GREEDY)];
+      if (phase === 'decode') device!.destroy();
+      for (const window of await Promise.allSettled(windows)) {
+        if (window.status === 'fulfilled') chosen.push(...window.value);
+        else note(window.reason as Error);
+      }
+      await runner.prefill(prompt).catch(note);
+      await runner.logits().catch(note);
+      await runner.decode(1, GREEDY).then(() => undefined, note);
+    };
+    const hung = await Promise.race([run().catch(note).then(() => false), new Promise<boolean>((resolve) => setTimeout(() => resolve(true), 60_000))]);
+    GPUAdapter.prototype.requestDevice = original;
+
+    const next = await start(() => undefined);
+    await next.runner.prefill(prompt);
+    if (chosen.length) await next.runner.prefill(Uint32Array.from(chosen));
+    const rest = [...(await next.runner.decode(12 - chosen.length, GREEDY))];
+    return { errors, hung, equal: [...chosen, ...rest].join() === wanted.join() };
+  },
+
   /** A device that refuses caches beyond `most` bytes: the tokens are still those of one that does not. */
-  async refused(most: number, options: DeviceOptions): Promise<{ equal: boolean; refusals: number; error: number }> {
+  async refused(most: number, options: WebGpuOptions): Promise<{ equal: boolean; refusals: number; error: number }> {
     const run = async (): Promise<{ ids: number[]; logits: Float32Array }> => {
       const backend = await open(options);
       const { plan, V } = await randomModel(backend, ['conv', 'attention', 'conv'], 64, 96, 'Q8_0');

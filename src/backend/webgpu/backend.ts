@@ -1,26 +1,28 @@
 /** The WebGPU backend: a device, weights packed on it, and plans made into dispatches. */
 import type { Matrix, Vector } from '../../model/ops';
+import type { Dtype } from '../../tensor/dtype';
 import type { Backend, BackendInfo } from '../backend';
 import { describeAdapter, openDevice, type DeviceOptions } from './device';
 import { whole, type GpuVector } from './gpu';
+import { dtypesOf, probe, variantName, type Variant } from './probe';
 import { matrixWriter } from './repack';
 import { createRunner } from './runner';
 
+export interface WebGpuOptions extends DeviceOptions {
+  /** of the kernels before the first use; 'known' (default) trusts an earlier verdict of this adapter, browser and build */
+  selfTest?: 'known' | 'always' | 'never';
+}
+
 /** @throws DeviceError when no adapter, or only a software adapter, is there */
-export async function openWebGpu(options: DeviceOptions = {}): Promise<Backend> {
+export async function openWebGpu({ selfTest = 'known', ...options }: WebGpuOptions = {}): Promise<Backend> {
   const opened = await openDevice(options);
-  const { features } = opened;
-  const halves = options.f16 !== false;
+  let variant: Variant = { subgroups: opened.features.subgroups, halves: options.f16 !== false };
   const notes: string[] = [];
-  if (options.subgroups !== false && !features.subgroups) notes.push('no subgroup operations on this device: sums go through workgroup memory');
-  const info: BackendInfo = {
-    name: 'webgpu',
-    device: describeAdapter(opened.info),
-    variant: `${features.subgroups ? 'subgroups' : 'workgroup memory'}, cache ${halves ? 'f16' : 'f32'}`,
-    notes,
-  };
+  if (options.subgroups !== false && !variant.subgroups) notes.push('This device has no subgroup operations: sums go through workgroup memory.');
+  const info: BackendInfo = { name: 'webgpu', device: describeAdapter(opened.info), variant: variantName(variant), notes };
   /** refusals of vectors, whose buffers are made without waiting; thrown by compile */
   const made: Promise<void>[] = [];
+  const tested = new Set<Dtype>();
 
   return {
     info,
@@ -37,7 +39,16 @@ export async function openWebGpu(options: DeviceOptions = {}): Promise<Backend> 
 
     async compile(plan, compileOptions) {
       await Promise.all(made);
-      return createRunner(opened, plan, compileOptions, halves);
+      const dtypes = dtypesOf(plan).filter((dtype) => !tested.has(dtype));
+      if (selfTest !== 'never' && dtypes.length) {
+        const verdict = await probe(opened, variant, dtypes, selfTest === 'known');
+        variant = verdict.variant;
+        opened.features.subgroups = variant.subgroups;
+        notes.push(...verdict.notes);
+        info.variant = variantName(variant);
+        for (const dtype of dtypes) tested.add(dtype);
+      }
+      return createRunner(opened, plan, compileOptions, variant.halves);
     },
     memory: () => opened.bytes(),
     dispose: () => opened.destroy(),

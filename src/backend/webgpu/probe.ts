@@ -1,0 +1,194 @@
+/**
+ * The self test: a small model with made-up weights of the formats in use goes through the very kernels that the real one will use (matmul,
+ * the small matvec, one token, both attentions, the ring, the draws), and its results are held against those of the reference (golden.ts).
+ * What is wrong on a device, or does not compile there, is given up for something simpler: subgroups, then halves, then WebGPU.
+ */
+import { createStore, get, set } from 'idb-keyval';
+import { shaders } from 'virtual:rivulet-shaders';
+import { fail } from '../../errors';
+import type { Matrix, Norm, Ops, Vector } from '../../model/ops';
+import { DTYPES, type Dtype } from '../../tensor/dtype';
+import type { Backend, Runner } from '../backend';
+import { record, type Plan } from '../plan';
+import { GREEDY } from '../sampling';
+import { noise, write } from '../synthetic';
+import { describeAdapter, type OpenedDevice } from './device';
+import { GOLDEN } from './golden';
+import { whole, type GpuVector } from './gpu';
+import { matrixWriter, releaseMatrix, type GpuMatrix } from './repack';
+import { createRunner } from './runner';
+
+/** What the kernels of a device may use. */
+export interface Variant {
+  subgroups: boolean;
+  /** KV cache in f16 */
+  halves: boolean;
+}
+
+export const variantName = ({ subgroups, halves }: Variant): string => `${subgroups ? 'subgroups' : 'workgroup memory'}, cache ${halves ? 'f16' : 'f32'}`;
+
+/** Two projections of the logits over their length, after 11, 3 and 1 tokens more, and the tokens then drawn. */
+export interface Fingerprint {
+  projections: number[];
+  drawn: number[];
+}
+
+type Weights = Pick<Backend, 'matrix' | 'vector'>;
+
+const [V, D, H, K, d, L] = [64, 256, 4, 2, 64, 3];
+
+/** A conv layer, an attention layer and a head, whole or odd as LFM2 has them. */
+export async function probePlan(weights: Weights, dtype: Dtype): Promise<{ plan: Plan; matrices: Matrix[] }> {
+  const matrices: Matrix[] = [];
+  const matrix = async (name: string, rows: number): Promise<Matrix> => {
+    const made = await write(weights, { name, rows, cols: D, segments: [{ name, rows, dtype }] });
+    matrices.push(made);
+    return made;
+  };
+  const vector = (name: string, length: number): Vector => {
+    const next = noise(name);
+    return weights.vector(name, Float32Array.from({ length }, () => 0.5 + next() / 2 ** 32));
+  };
+  const norm = (name: string, length = D): Norm => ({ weight: vector(name, length), eps: 1e-5 });
+  const embed = await matrix('embed', V);
+  const [inProj, qkv] = [await matrix('in_proj', 3 * D), await matrix('qkv', (H + 2 * K) * d)];
+  const [convOut, attentionOut] = [await matrix('conv_out', D), await matrix('attention_out', H * d)];
+  const [w1, w2, w3] = [await matrix('w1', D), await matrix('w2', D), await matrix('w3', D)];
+  const norms = { conv: norm('conv_norm'), attention: norm('attention_norm'), ffn: norm('ffn_norm'), final: norm('final_norm'), q: norm('q_norm', d), k: norm('k_norm', d) };
+  const taps = vector('taps', D * L);
+
+  const build = (op: Ops) => {
+    let x = op.embed(embed);
+    const y = op.shortConv(op.linear(inProj, x, { norm: norms.conv }), taps, { kind: 'conv', layer: 0, channels: D, length: L });
+    x = op.linear(convOut, y, { add: x });
+    const bundle = op.linear(qkv, x, { norm: norms.attention });
+    const attended = op.attend(bundle, { kind: 'kv', layer: 1, kvHeads: K, headDim: d }, { qNorm: norms.q, kNorm: norms.k, heads: H, ropeTheta: 1e6 });
+    x = op.linear(attentionOut, attended, { add: x });
+    x = op.linear(w2, op.swiglu(w1, w3, x, { norm: norms.ffn }), { add: x });
+    return op.linear(embed, op.last(x), { norm: norms.final });
+  };
+  return { plan: record(build), matrices };
+}
+
+export async function fingerprint(runner: Runner): Promise<Fingerprint> {
+  const next = noise('prompt');
+  const projections: number[] = [];
+  for (const T of [11, 3, 1]) {
+    await runner.prefill(Uint32Array.from({ length: T }, () => next() % V));
+    const logits = await runner.logits();
+    const size = Math.sqrt(logits.reduce((sum, v) => sum + v * v, 0));
+    const sign = noise(`projection ${T}`);
+    for (let i = 0; i < 2; i++) projections.push(logits.reduce((sum, v) => sum + (v * (sign() - 2 ** 31)) / 2 ** 31, 0) / size);
+  }
+  const sampled = { ...GREEDY, temperature: 0.8, topK: 20, topP: 0.9, minP: 0.02, repetitionPenalty: 1.1, seed: 7 };
+  return { projections, drawn: [...(await runner.decode(4, GREEDY)), ...(await runner.decode(4, sampled))] };
+}
+
+/** The first thing that is wrong; undefined when all is right. */
+async function wrongWith(opened: OpenedDevice, dtype: Dtype, halves: boolean): Promise<string | undefined> {
+  const buffers: GPUBuffer[] = [];
+  const held: Matrix[] = [];
+  let runner: Runner | undefined;
+  try {
+    const { plan, matrices } = await probePlan(
+      {
+        matrix: (spec) => matrixWriter(opened, spec),
+        vector(name, values) {
+          const { buffer } = opened.create(name, values.byteLength);
+          buffers.push(buffer);
+          opened.device.queue.writeBuffer(buffer, 0, values as Float32Array<ArrayBuffer>);
+          return { name, length: values.length, region: whole(buffer) } as GpuVector;
+        },
+      },
+      dtype,
+    );
+    held.push(...matrices);
+    runner = await createRunner(opened, plan, { contextLength: 64, chunk: 16 }, halves);
+    const got = await fingerprint(runner);
+    const wanted = GOLDEN[dtype];
+    const tolerance = halves ? 2e-2 : 2e-3;
+    const off = wanted.projections.findIndex((w, i) => !(Math.abs(got.projections[i] - w) <= tolerance));
+    if (off >= 0) return `${['a chunk', 'a few tokens', 'one token'][off >> 1]} of ${dtype}: got ${got.projections[off]}, wanted ${wanted.projections[off]}`;
+    if (got.drawn.join() !== wanted.drawn.join()) return `draws over ${dtype}: got ${got.drawn.join(' ')}, wanted ${wanted.drawn.join(' ')}`;
+    return undefined;
+  } catch (error) {
+    opened.check(); // a lost device is no wrong kernel
+    return (error as Error).message;
+  } finally {
+    runner?.dispose();
+    for (const matrix of held) releaseMatrix(opened, matrix as GpuMatrix);
+    for (const buffer of buffers) opened.release(buffer);
+  }
+}
+
+export interface Verdict {
+  variant: Variant;
+  /** why a better one was not taken */
+  notes: string[];
+  /** the formats that were tested */
+  dtypes: Dtype[];
+}
+
+/**
+ * Finds the best variant that computes these formats rightly. The verdict is kept for this adapter, browser and build.
+ * @throws DeviceError when none does
+ */
+export async function probe(opened: OpenedDevice, wish: Variant, dtypes: readonly Dtype[], remember: boolean): Promise<Verdict> {
+  const key = [describeAdapter(opened.info), opened.info.description, globalThis.navigator?.userAgent, build(), variantName(wish)].join(' | ');
+  const known = remember ? await recall(key) : undefined;
+  const notes = known?.notes ?? [];
+  let wanted = dtypes.filter((dtype) => !known?.dtypes.includes(dtype));
+  const all = [...new Set([...(known?.dtypes ?? []), ...dtypes])];
+  for (const variant of below(known?.variant ?? wish)) {
+    opened.features.subgroups = variant.subgroups;
+    let reason: string | undefined;
+    for (const dtype of wanted) reason ??= await wrongWith(opened, dtype, variant.halves);
+    if (!reason) {
+      const verdict = { variant, notes, dtypes: all };
+      if (remember && wanted.length) await keep(key, verdict);
+      return verdict;
+    }
+    notes.push(`WebGPU with ${variantName(variant)} failed its self test (${reason}).`);
+    wanted = all; // what passed with the better variant has not been tried with the next
+  }
+  return fail('DeviceError', { what: 'This GPU computes wrongly', got: notes.join(' '), cure: 'The WASM backend is taken instead, unless WebGPU was asked for.' });
+}
+
+/** A variant and what is simpler, in the order in which it is tried. */
+function below(variant: Variant): Variant[] {
+  const ladder = [variant];
+  if (variant.subgroups) ladder.push({ ...variant, subgroups: false });
+  if (variant.halves) ladder.push({ subgroups: false, halves: false });
+  return ladder;
+}
+
+/** Changes whenever a kernel does. */
+function build(): string {
+  let hash = 2166136261;
+  for (const code of Object.values(shaders)) for (let i = 0; i < code.length; i++) hash = Math.imul(hash ^ code.charCodeAt(i), 16777619);
+  return (hash >>> 0).toString(36);
+}
+
+// without storage (Node, private windows) the test is run each time
+const verdicts = () => createStore('rivulet-devices', 'verdicts');
+const recall = async (key: string): Promise<Verdict | undefined> => {
+  try {
+    return await get<Verdict>(key, verdicts());
+  } catch {
+    return undefined;
+  }
+};
+const keep = async (key: string, verdict: Verdict): Promise<void> => {
+  try {
+    await set(key, verdict, verdicts());
+  } catch {
+    return;
+  }
+};
+
+/** The formats of a plan's matrices. */
+export function dtypesOf(plan: Plan): Dtype[] {
+  const matrices = plan.nodes.flatMap((node) => (node.op === 'embed' ? [node.table] : node.op === 'linear' ? [node.w] : node.op === 'swiglu' ? [node.w1, node.w3] : []));
+  const found = new Set(matrices.flatMap(({ segments }) => segments.map(({ dtype }) => dtype)));
+  return (Object.keys(DTYPES) as Dtype[]).filter((dtype) => found.has(dtype));
+}
