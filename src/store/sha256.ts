@@ -1,4 +1,5 @@
 /** SHA-256 (FIPS 180-4), piece by piece: WebCrypto only digests what is wholly in memory, and is absent outside of secure contexts. */
+import { compileRounds, type Compress } from './rounds';
 
 // the first 32 bits of the fractions of the cube roots of the first 64 primes, and of the square roots of the first 8
 const K = new Int32Array(64);
@@ -9,11 +10,17 @@ for (let candidate = 2, n = 0; n < 64; candidate++) {
   K[n++] = (Math.cbrt(candidate) % 1) * 2 ** 32;
 }
 
+let fastest: Compress | undefined;
+
 export class Sha256 {
   readonly #state = START.slice();
-  readonly #words = new Int32Array(64);
+  readonly #compress: Compress;
   readonly #rest = new Uint8Array(64);
   #length = 0;
+
+  constructor(compress = (fastest ??= compileRounds(K) ?? compressInScript)) {
+    this.#compress = compress;
+  }
 
   update(bytes: Uint8Array): this {
     let at = 0;
@@ -23,10 +30,10 @@ export class Sha256 {
       at = Math.min(64 - filled, bytes.length);
       this.#rest.set(bytes.subarray(0, at), filled);
       if (filled + at < 64) return this;
-      this.#compress(new DataView(this.#rest.buffer), 0, 64);
+      this.#compress(this.#state, this.#rest);
     }
     const whole = at + Math.floor((bytes.length - at) / 64) * 64;
-    this.#compress(new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), at, whole);
+    this.#compress(this.#state, bytes.subarray(at, whole));
     this.#rest.set(bytes.subarray(whole));
     return this;
   }
@@ -38,49 +45,50 @@ export class Sha256 {
     new Uint8Array(tail.buffer).set(this.#rest.subarray(0, filled));
     tail.setUint8(filled, 0x80);
     tail.setBigUint64(tail.byteLength - 8, BigInt(this.#length) * 8n);
-    this.#compress(tail, 0, tail.byteLength);
+    this.#compress(this.#state, new Uint8Array(tail.buffer));
     const out = new DataView(new ArrayBuffer(32));
     this.#state.forEach((word, i) => out.setInt32(4 * i, word));
     return new Uint8Array(out.buffer);
   }
-
-  #compress(view: DataView, from: number, to: number): void {
-    const w = this.#words;
-    const s = this.#state;
-    for (let at = from; at < to; at += 64) {
-      for (let i = 0; i < 16; i++) w[i] = view.getInt32(at + 4 * i);
-      for (let i = 16; i < 64; i++) {
-        const x = w[i - 15];
-        const y = w[i - 2];
-        const low = ((x >>> 7) | (x << 25)) ^ ((x >>> 18) | (x << 14)) ^ (x >>> 3);
-        const high = ((y >>> 17) | (y << 15)) ^ ((y >>> 19) | (y << 13)) ^ (y >>> 10);
-        w[i] = (w[i - 16] + low + w[i - 7] + high) | 0;
-      }
-      let a = s[0], b = s[1], c = s[2], d = s[3], e = s[4], f = s[5], g = s[6], h = s[7];
-      for (let i = 0; i < 64; i++) {
-        const high = ((e >>> 6) | (e << 26)) ^ ((e >>> 11) | (e << 21)) ^ ((e >>> 25) | (e << 7));
-        const t = (h + high + (g ^ (e & (f ^ g))) + K[i] + w[i]) | 0;
-        const low = ((a >>> 2) | (a << 30)) ^ ((a >>> 13) | (a << 19)) ^ ((a >>> 22) | (a << 10));
-        h = g;
-        g = f;
-        f = e;
-        e = (d + t) | 0;
-        d = c;
-        c = b;
-        b = a;
-        a = (t + low + ((b & c) | (d & (b | c)))) | 0;
-      }
-      s[0] = (s[0] + a) | 0;
-      s[1] = (s[1] + b) | 0;
-      s[2] = (s[2] + c) | 0;
-      s[3] = (s[3] + d) | 0;
-      s[4] = (s[4] + e) | 0;
-      s[5] = (s[5] + f) | 0;
-      s[6] = (s[6] + g) | 0;
-      s[7] = (s[7] + h) | 0;
-    }
-  }
 }
+
+/** The same rounds where WebAssembly is not allowed. */
+export const compressInScript: Compress = (s, blocks) => {
+  const view = new DataView(blocks.buffer, blocks.byteOffset, blocks.byteLength);
+  const w = new Int32Array(64);
+  for (let at = 0; at < blocks.length; at += 64) {
+    for (let i = 0; i < 16; i++) w[i] = view.getInt32(at + 4 * i);
+    for (let i = 16; i < 64; i++) {
+      const x = w[i - 15];
+      const y = w[i - 2];
+      const low = ((x >>> 7) | (x << 25)) ^ ((x >>> 18) | (x << 14)) ^ (x >>> 3);
+      const high = ((y >>> 17) | (y << 15)) ^ ((y >>> 19) | (y << 13)) ^ (y >>> 10);
+      w[i] = (w[i - 16] + low + w[i - 7] + high) | 0;
+    }
+    let a = s[0], b = s[1], c = s[2], d = s[3], e = s[4], f = s[5], g = s[6], h = s[7];
+    for (let i = 0; i < 64; i++) {
+      const high = ((e >>> 6) | (e << 26)) ^ ((e >>> 11) | (e << 21)) ^ ((e >>> 25) | (e << 7));
+      const t = (h + high + (g ^ (e & (f ^ g))) + K[i] + w[i]) | 0;
+      const low = ((a >>> 2) | (a << 30)) ^ ((a >>> 13) | (a << 19)) ^ ((a >>> 22) | (a << 10));
+      h = g;
+      g = f;
+      f = e;
+      e = (d + t) | 0;
+      d = c;
+      c = b;
+      b = a;
+      a = (t + low + ((b & c) | (d & (b | c)))) | 0;
+    }
+    s[0] = (s[0] + a) | 0;
+    s[1] = (s[1] + b) | 0;
+    s[2] = (s[2] + c) | 0;
+    s[3] = (s[3] + d) | 0;
+    s[4] = (s[4] + e) | 0;
+    s[5] = (s[5] + f) | 0;
+    s[6] = (s[6] + g) | 0;
+    s[7] = (s[7] + h) | 0;
+  }
+};
 
 /** SHA-256 of a buffer: WebCrypto's where the page may use it, else the one above. */
 export async function sha256(bytes: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
