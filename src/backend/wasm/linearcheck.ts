@@ -40,8 +40,8 @@ export function randomRows(dtype: Dtype, rows: number, cols: number, next: () =>
   for (let at = 0; at < bytes.length; at += blockBytes)
     if (dtype === 'F32') view.setFloat32(at, real(), true);
     else if (dtype === 'BF16') view.setUint16(at, (new Uint32Array(new Float32Array([real()]).buffer)[0] >>> 16), true);
-    // one half in eight is subnormal
-    else for (const h of halves) view.setUint16(at + h, floatToHalf(next() % 8 ? real() : real() * 2e-4), true);
+    // some halves are subnormal
+    else for (const h of halves) view.setUint16(at + h, floatToHalf(next() % (dtype === 'F16' ? 256 : 8) ? real() : real() * 2e-4), true);
   return bytes;
 }
 

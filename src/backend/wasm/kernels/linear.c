@@ -11,31 +11,31 @@
 #include "linear_pack.h"
 #include "linear_quantize.h"
 
+// sum + the quad times the four k of quad i of a token, of which the quants stand at x.
+INLINE v128_t dot(uint32_t f, uint32_t n, const uint8_t* x, int i, v128_t quad, v128_t sum) {
 #ifdef __wasm_relaxed_simd__
-// The quad's values have at most 7 bits, so that the relaxed operation has one result everywhere.
-INLINE v128_t dot(const uint8_t* x, int i, v128_t quad, v128_t sum) { return wasm_i32x4_relaxed_dot_i8x16_i7x16_add(wasm_v128_load32_splat(x + 4 * i), quad, sum); }
+  // The second operand of the relaxed dot has 7 bits, so that there is one result everywhere. Weights of 4 to 6 bits are it themselves. For Q8_0 it is |x|,
+  // and the weight takes the sign: w ^ −1 = −w − 1, so that the sum lacks Σ |x| over the negative x, with which it begins (start8).
+  if (f != Q8_0) return wasm_i32x4_relaxed_dot_i8x16_i7x16_add(wasm_v128_load32_splat(x + 4 * i), quad, sum);
+  const uint8_t *size = x + n * QUANTS, *sign = size + n * QUANTS;
+  quad = wasm_v128_xor(quad, wasm_v128_load32_splat(sign + 4 * i));
+  return wasm_i32x4_relaxed_dot_i8x16_i7x16_add(quad, wasm_v128_load32_splat(size + 4 * i), sum);
 #else
-// A 16-bit lane of the quad is E = w0 + 256 w1, and E >> 8 is w1: E x0 + w1 (x1 − 256 x0) = w0 x0 + w1 x1, with one shift and no masks.
-INLINE v128_t dot(const uint8_t* x, int i, v128_t quad, v128_t sum) {
+  // A 16-bit lane of the quad is E = w0 + 256 w1, and E >> 8 is w1: E x0 + w1 (x1 − 256 x0) = w0 x0 + w1 x1, with one shift and no masks.
+  // For Q8_0 w1 is signed, and w0 is 128 too large, which start8 takes away.
+  (void)f, (void)n;
   sum = wasm_i32x4_add(sum, wasm_i32x4_dot_i16x8(quad, wasm_v128_load32_splat(x + 8 * i)));
   return wasm_i32x4_add(sum, wasm_i32x4_dot_i16x8(wasm_i16x8_shr(quad, 8), wasm_v128_load32_splat(x + 8 * i + 4)));
+#endif
 }
-#endif
-
-// Q8_0 has 8 bits: for the relaxed dot two planes of nibbles.
-#ifdef __wasm_relaxed_simd__
-INLINE int planes_of(uint32_t f) { return f == Q8_0 ? 2 : 1; }
-#else
-INLINE int planes_of(uint32_t f) { return 1 + 0 * f; }
-#endif
 
 // What the integer sums of token t begin with, so that weights may be taken without their offset. `sixteen`: Q6_K has a sum for each half block.
 INLINE v128_t initial(uint32_t f, const uint8_t* block, uint32_t n, uint32_t t, int sixteen) {
+  if (f == Q8_0) return token_word(block, n, t, START8);
   if (!offset_of(f)) return wasm_i32x4_splat(0);
-  if (f == Q8_0 && planes_of(f) == 1) return token_word(block, n, t, EVEN128);
   v128_t s = token_word(block, n, t, f == Q6_K && !sixteen ? FIRST8 : SUM8);
   if (f == Q6_K && sixteen) s = wasm_i32x4_sub(s, token_word(block, n, t, FIRST8));
-  int shift = f == Q8_0 ? 4 : f == Q6_K ? 2 : f == Q5_0 ? 1 : 0;
+  int shift = f == Q6_K ? 2 : f == Q5_0 ? 1 : 0;
   return shift ? wasm_i32x4_shl(s, shift) : s;
 }
 
@@ -50,18 +50,13 @@ INLINE v128_t settle(uint32_t f, v128_t y, const v128_t* sums, const v128_t* d, 
   return has_mins(f) ? wasm_f32x4_add(y, wasm_f32x4_mul(m, dsum)) : y;
 }
 
-// Four rows of y, of which `rows` exist.
-INLINE v128_t get_rows(const float* y, int32_t rows) {
-  if (rows >= 4) return wasm_v128_load(y);
-  float v[4] = {};
-  for (int32_t r = 0; r < rows; r++) v[r] = y[r];
-  return wasm_v128_load(v);
-}
-INLINE void put_rows(float* y, int32_t rows, v128_t value) {
-  if (rows >= 4) return wasm_v128_store(y, value);
-  float v[4];
-  wasm_v128_store(v, value);
-  for (int32_t r = 0; r < rows; r++) y[r] = v[r];
+// The last group may have fewer rows: then y of a tile is this, [token][row].
+typedef struct {
+  float y[TILE_TOKENS * 2 * GROUP];
+} Edge;
+static void copy_rows(float* to, uint32_t ldto, const float* from, uint32_t ldfrom, uint32_t n, uint32_t rows) {
+  for (uint32_t t = 0; t < n; t++)
+    for (uint32_t r = 0; r < rows; r++) to[t * ldto + r] = from[t * ldfrom + r];
 }
 
 INLINE void one_token(uint32_t f, const Weight* w, const uint8_t* xq, float* y, uint32_t r0, uint32_t r1) {
@@ -74,36 +69,34 @@ INLINE void one_token(uint32_t f, const Weight* w, const uint8_t* xq, float* y, 
       const uint8_t* sub = unit + header_bytes(f);
 #pragma clang loop unroll(disable)
       for (uint32_t j = 0; j < subs_of(f); j++, sub += sub_bytes(f), x += TOKEN_BLOCK) {
-        v128_t sums[2][2], high[2];
+        v128_t sums[2][2];
         for (int h = 0; h < 2; h++) {
           sums[h][0] = initial(f, x, 1, 0, 0);
           sums[h][1] = f == Q6_K ? initial(f, x, 1, 0, 1) : sums[h][0];
-          high[h] = wasm_i32x4_splat(0);
         }
 #pragma clang loop unroll(full)
         for (int s = 0; s < 8; s++)
           for (int h = 0; h < 2; h++) {
             const int i = turn(bits_of(f), s);
-            v128_t q = quad(bits_of(f), sub + h * half_bytes(f), i), *sum = &sums[h][f == Q6_K ? i / 4 : 0];
-            if (planes_of(f) == 2) high[h] = dot(x, i, field(q, 4, 15), high[h]);
-            *sum = dot(x, i, planes_of(f) == 2 ? field(q, 0, 15) : q, *sum);
+            v128_t* sum = &sums[h][f == Q6_K ? i / 4 : 0];
+            *sum = dot(f, 1, x, i, quad(bits_of(f), sub + h * half_bytes(f), i), *sum);
           }
         Scales scale = scales_of(f, unit, sub);
-        for (int h = 0; h < 2; h++) {
-          if (planes_of(f) == 2) sums[h][0] = wasm_i32x4_add(sums[h][0], wasm_i32x4_shl(high[h], 4));
+        for (int h = 0; h < 2; h++)
           acc[h] = settle(f, acc[h], sums[h], scale.d[h], scale.m[h], token_word(x, 1, 0, SCALE), token_word(x, 1, 0, DSUM));
-        }
       }
     }
-    for (int h = 0; h < 2; h++) put_rows(y + r + 4 * h, (int32_t)(w->rows - r) - 4 * h, acc[h]);
+    Edge edge;
+    float* to = w->rows - r < GROUP ? edge.y : y + r;
+    for (int h = 0; h < 2; h++) wasm_v128_store(to + 4 * h, acc[h]);
+    if (to == edge.y) copy_rows(y + r, 0, edge.y, 0, 1, w->rows - r);
   }
 }
 
-// The panel: for each block the quads of 8 rows, [plane][quad][half], the upper plane first; then d [sixteen][half], then mins [half].
-enum { PANEL_BLOCKS = 32, PANEL_VECTORS = 34 };
-INLINE uint32_t panel_scales(uint32_t f) { return 16 * planes_of(f); }
-INLINE uint32_t panel_mins(uint32_t f) { return panel_scales(f) + (f == Q6_K ? 4 : 2); }
-INLINE uint32_t panel_stride(uint32_t f) { return panel_mins(f) + (has_mins(f) ? 2 : 0); }
+// The panel: for each block the quads of 8 rows, [quad][half], d [sixteen][half], mins [half].
+enum { PANEL_BLOCKS = 32, PANEL_D = 16, PANEL_VECTORS = 20 };
+INLINE uint32_t panel_min(uint32_t f) { return PANEL_D + (f == Q6_K ? 4 : 2); }
+INLINE uint32_t panel_stride(uint32_t f) { return panel_min(f) + (has_mins(f) ? 2 : 0); }
 
 INLINE void fill(uint32_t f, const uint8_t* unit, uint32_t blocks, v128_t* panel) {
   for (uint32_t b = 0; b < blocks; unit += unit_bytes(f)) {
@@ -114,15 +107,13 @@ INLINE void fill(uint32_t f, const uint8_t* unit, uint32_t blocks, v128_t* panel
       for (int s = 0; s < 8; s++)
         for (int h = 0; h < 2; h++) {
           const int i = turn(bits_of(f), s);
-          v128_t q = quad(bits_of(f), sub + h * half_bytes(f), i);
-          if (planes_of(f) == 2) panel[2 * i + h] = field(q, 4, 15);
-          panel[16 * (planes_of(f) - 1) + 2 * i + h] = planes_of(f) == 2 ? field(q, 0, 15) : q;
+          panel[2 * i + h] = quad(bits_of(f), sub + h * half_bytes(f), i);
         }
       Scales scale = scales_of(f, unit, sub);
       for (int h = 0; h < 2; h++) {
-        panel[panel_scales(f) + h] = scale.d[h][0];
-        if (f == Q6_K) panel[panel_scales(f) + 2 + h] = scale.d[h][1];
-        if (has_mins(f)) panel[panel_mins(f) + h] = scale.m[h];
+        panel[PANEL_D + h] = scale.d[h][0];
+        if (f == Q6_K) panel[PANEL_D + 2 + h] = scale.d[h][1];
+        if (has_mins(f)) panel[panel_min(f) + h] = scale.m[h];
       }
     }
   }
@@ -145,55 +136,56 @@ static void fill_panel(const Weight* w, uint32_t r, uint32_t b, uint32_t blocks,
 }
 
 // 8 rows × n tokens over the blocks of the panel; y goes on from where the last panel left it.
-INLINE void tile(uint32_t f, uint32_t n, const v128_t* panel, uint32_t blocks, const uint8_t* x, float* y, uint32_t ldy, int32_t rows, int go_on) {
+INLINE void tile(uint32_t f, uint32_t n, const v128_t* panel, uint32_t blocks, const uint8_t* x, float* y, uint32_t ldy, int go_on) {
   v128_t acc[TILE_TOKENS][2];
   for (uint32_t t = 0; t < n; t++)
-    for (int h = 0; h < 2; h++) acc[t][h] = go_on ? get_rows(y + t * ldy + 4 * h, rows - 4 * h) : wasm_f32x4_splat(0);
+    for (int h = 0; h < 2; h++) acc[t][h] = go_on ? wasm_v128_load(y + t * ldy + 4 * h) : wasm_f32x4_splat(0);
   for (uint32_t b = 0; b < blocks; b++, x += n * TOKEN_BLOCK, panel += panel_stride(f)) {
     v128_t sums[TILE_TOKENS][2][2];
     for (uint32_t t = 0; t < n; t++)
-      for (int h = 0; h < 2; h++) sums[t][h][0] = planes_of(f) == 2 ? wasm_i32x4_splat(0) : initial(f, x, n, t, 0);
+      for (int h = 0; h < 2; h++) sums[t][h][0] = initial(f, x, n, t, 0);
 #pragma clang loop unroll(full)
-    for (int i = 0; i < 8 * planes_of(f); i++) {
+    for (int i = 0; i < 8; i++) {
       if (f == Q6_K && i == 4)
         for (uint32_t t = 0; t < n; t++)
           for (int h = 0; h < 2; h++) sums[t][h][1] = initial(f, x, n, t, 1);
-      if (i == 8)
-        for (uint32_t t = 0; t < n; t++)
-          for (int h = 0; h < 2; h++) sums[t][h][0] = wasm_i32x4_add(wasm_i32x4_shl(sums[t][h][0], 4), initial(f, x, n, t, 0));
       for (uint32_t t = 0; t < n; t++)
         for (int h = 0; h < 2; h++) {
           v128_t* sum = &sums[t][h][f == Q6_K ? i / 4 : 0];
-          *sum = dot(x + t * QUANTS, i % 8, panel[2 * i + h], *sum);
+          *sum = dot(f, n, x + t * QUANTS, i, panel[2 * i + h], *sum);
         }
     }
     for (uint32_t t = 0; t < n; t++)
       for (int h = 0; h < 2; h++) {
-        v128_t d[2] = {panel[panel_scales(f) + h], panel[panel_scales(f) + (f == Q6_K ? 2 : 0) + h]};
-        v128_t m = has_mins(f) ? panel[panel_mins(f) + h] : d[0];
+        v128_t d[2] = {panel[PANEL_D + h], panel[PANEL_D + (f == Q6_K ? 2 : 0) + h]};
+        v128_t m = has_mins(f) ? panel[panel_min(f) + h] : d[0];
         acc[t][h] = settle(f, acc[t][h], sums[t][h], d, m, token_word(x, n, t, SCALE), token_word(x, n, t, DSUM));
       }
   }
   for (uint32_t t = 0; t < n; t++)
-    for (int h = 0; h < 2; h++) put_rows(y + t * ldy + 4 * h, rows - 4 * h, acc[t][h]);
+    for (int h = 0; h < 2; h++) wasm_v128_store(y + t * ldy + 4 * h, acc[t][h]);
 }
 
-INLINE void tiles(uint32_t f, const v128_t* panel, uint32_t blocks, const void* xq, uint32_t cols, uint32_t b, uint32_t T, float* y, uint32_t ldy, int32_t rows) {
+INLINE void tiles(uint32_t f, const v128_t* panel, uint32_t blocks, const void* xq, uint32_t cols, uint32_t b, uint32_t T, float* y, uint32_t ldy, uint32_t rows) {
   for (uint32_t t = 0; t < T; t += TILE_TOKENS) {
     uint32_t n = T - t < TILE_TOKENS ? T - t : TILE_TOKENS;
     const uint8_t* x = tile_block(xq, cols, t, n, b);
-    float* to = y + t * ldy;
+    Edge edge;
+    float* const to = rows < GROUP ? edge.y : y + t * ldy;
+    const uint32_t ld = rows < GROUP ? GROUP : ldy;
+    if (to == edge.y && b > 0) copy_rows(to, ld, y + t * ldy, ldy, n, rows);
     switch (n) {
-      case 1: tile(f, 1, panel, blocks, x, to, ldy, rows, b > 0); break;
-      case 2: tile(f, 2, panel, blocks, x, to, ldy, rows, b > 0); break;
-      case 3: tile(f, 3, panel, blocks, x, to, ldy, rows, b > 0); break;
-      default: tile(f, 4, panel, blocks, x, to, ldy, rows, b > 0);
+      case 1: tile(f, 1, panel, blocks, x, to, ld, b > 0); break;
+      case 2: tile(f, 2, panel, blocks, x, to, ld, b > 0); break;
+      case 3: tile(f, 3, panel, blocks, x, to, ld, b > 0); break;
+      default: tile(f, 4, panel, blocks, x, to, ld, b > 0);
     }
+    if (to == edge.y) copy_rows(y + t * ldy, ldy, to, ld, n, rows);
   }
 }
 
 // The formats that are the same once they are in a panel share a function.
-static void tiles_of(uint32_t f, const v128_t* panel, uint32_t blocks, const void* xq, uint32_t cols, uint32_t b, uint32_t T, float* y, uint32_t ldy, int32_t rows) {
+static void tiles_of(uint32_t f, const v128_t* panel, uint32_t blocks, const void* xq, uint32_t cols, uint32_t b, uint32_t T, float* y, uint32_t ldy, uint32_t rows) {
   switch (f) {
     case Q4_0: return tiles(Q4_0, panel, blocks, xq, cols, b, T, y, ldy, rows);
     case Q5_0: return tiles(Q5_0, panel, blocks, xq, cols, b, T, y, ldy, rows);
@@ -210,7 +202,7 @@ static void many_tokens(const Weight* w, const void* xq, uint32_t T, float* y, u
     for (uint32_t b = 0, n; b < blocks; b += n) {
       n = blocks - b < PANEL_BLOCKS ? blocks - b : PANEL_BLOCKS;
       fill_panel(w, r, b, n, panel);
-      tiles_of(w->format, panel, n, xq, w->cols, b, T, y + r, ldy, (int32_t)(w->rows - r));
+      tiles_of(w->format, panel, n, xq, w->cols, b, T, y + r, ldy, w->rows - r);
     }
 }
 
@@ -219,12 +211,11 @@ enum { FLOAT_COLS = 256 };
 
 // A panel of quads to f32.
 static void decode_panel(uint32_t f, const v128_t* panel, uint32_t blocks, float* out) {
-  const v128_t offset = wasm_f32x4_splat(f == Q8_0 ? 0 : offset_of(f)), bias = wasm_i32x4_splat((int)BIAS8);
+  const v128_t offset = wasm_f32x4_splat(offset_of(f)), bias = wasm_i32x4_splat(BIAS8);
   for (uint32_t b = 0; b < blocks; b++, panel += panel_stride(f))
     for (uint32_t i = 0; i < 16; i++, out += i % 2 ? 4 : 4 * GROUP - 4) {
       const uint32_t h = i % 2;
-      v128_t d = panel[panel_scales(f) + h + (f == Q6_K && i >= 8 ? 2 : 0)], m = panel[panel_mins(f) - 2 * !has_mins(f) + h], q = panel[i];
-      if (planes_of(f) == 2) q = wasm_i32x4_shl(q, 4) | panel[16 + i];
+      v128_t d = panel[PANEL_D + h + (f == Q6_K && i >= 8 ? 2 : 0)], m = panel[panel_min(f) - 2 * !has_mins(f) + h], q = panel[i];
       if (f == Q8_0) q = wasm_v128_xor(q, bias);
       for (int t = 0; t < 4; t++, q = wasm_u32x4_shr(q, 8)) {
         v128_t low = f == Q8_0 ? signed_byte(q, 0) : unsigned_byte(q, 0);
@@ -249,10 +240,10 @@ static const float* decoded(const Weight* w, uint32_t row, uint32_t k0, uint32_t
 }
 
 // g groups of 8 rows × n tokens over `count` k; x has cols to the token.
-INLINE void float_tile(uint32_t g, uint32_t n, const float* const* panel, uint32_t count, const float* x, uint32_t cols, float* y, uint32_t ldy, int32_t rows, int go_on) {
+INLINE void float_tile(uint32_t g, uint32_t n, const float* const* panel, uint32_t count, const float* x, uint32_t cols, float* y, uint32_t ldy, int go_on) {
   v128_t acc[TILE_TOKENS][4];
   for (uint32_t t = 0; t < n; t++)
-    for (uint32_t h = 0; h < 2 * g; h++) acc[t][h] = go_on ? get_rows(y + t * ldy + 4 * h, rows - 4 * (int32_t)h) : wasm_f32x4_splat(0);
+    for (uint32_t h = 0; h < 2 * g; h++) acc[t][h] = go_on ? wasm_v128_load(y + t * ldy + 4 * h) : wasm_f32x4_splat(0);
   for (uint32_t k = 0; k < count; k++)
     for (uint32_t t = 0; t < n; t++) {
       v128_t value = wasm_v128_load32_splat(x + t * cols + k);
@@ -260,7 +251,7 @@ INLINE void float_tile(uint32_t g, uint32_t n, const float* const* panel, uint32
         acc[t][h] = wasm_f32x4_add(acc[t][h], wasm_f32x4_mul(value, wasm_v128_load(panel[h / 2] + k * GROUP + h % 2 * 4)));
     }
   for (uint32_t t = 0; t < n; t++)
-    for (uint32_t h = 0; h < 2 * g; h++) put_rows(y + t * ldy + 4 * h, rows - 4 * (int32_t)h, acc[t][h]);
+    for (uint32_t h = 0; h < 2 * g; h++) wasm_v128_store(y + t * ldy + 4 * h, acc[t][h]);
 }
 
 // One token takes 16 rows at once, so that four sums are under way; more tokens 8 rows and four tokens.
@@ -270,17 +261,21 @@ static void float_rows(const Weight* w, const float* x, uint32_t T, float* y, ui
   for (uint32_t r = r0; r < r1; r += groups * GROUP)
     for (uint32_t k = 0; k < cols; k += FLOAT_COLS) {
       const uint32_t count = cols - k < FLOAT_COLS ? cols - k : FLOAT_COLS;
-      const int32_t rows = (int32_t)(w->rows - r);
-      const int two = T == 1 && rows > GROUP;
-      const float* panel[2] = {decoded(w, r, k, count, room[0]), two ? decoded(w, r + GROUP, k, count, room[1]) : 0};
+      const uint32_t rows = w->rows - r, wide = T == 1 && rows > GROUP ? 2 * GROUP : GROUP;
+      const float* panel[2] = {decoded(w, r, k, count, room[0]), wide > GROUP ? decoded(w, r + GROUP, k, count, room[1]) : 0};
       for (uint32_t t = 0; t < T; t += TILE_TOKENS) {
+        const uint32_t n = T - t < TILE_TOKENS ? T - t : TILE_TOKENS;
         const float* from = x + t * cols + k;
-        float* to = y + t * ldy + r;
-        if (two) float_tile(2, 1, panel, count, from, cols, to, ldy, rows, k > 0);
-        else if (T - t == 1) float_tile(1, 1, panel, count, from, cols, to, ldy, rows, k > 0);
-        else if (T - t == 2) float_tile(1, 2, panel, count, from, cols, to, ldy, rows, k > 0);
-        else if (T - t == 3) float_tile(1, 3, panel, count, from, cols, to, ldy, rows, k > 0);
-        else float_tile(1, 4, panel, count, from, cols, to, ldy, rows, k > 0);
+        Edge edge;
+        float* const to = rows < wide ? edge.y : y + t * ldy + r;
+        const uint32_t ld = rows < wide ? wide : ldy;
+        if (to == edge.y && k > 0) copy_rows(to, ld, y + t * ldy + r, ldy, n, rows);
+        if (wide > GROUP) float_tile(2, 1, panel, count, from, cols, to, ld, k > 0);
+        else if (n == 1) float_tile(1, 1, panel, count, from, cols, to, ld, k > 0);
+        else if (n == 2) float_tile(1, 2, panel, count, from, cols, to, ld, k > 0);
+        else if (n == 3) float_tile(1, 3, panel, count, from, cols, to, ld, k > 0);
+        else float_tile(1, 4, panel, count, from, cols, to, ld, k > 0);
+        if (to == edge.y) copy_rows(y + t * ldy + r, ldy, to, ld, n, rows);
       }
     }
 }

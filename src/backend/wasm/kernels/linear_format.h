@@ -6,12 +6,12 @@
 //     byte        0    4    8    12
 //     quad i    | r0 | r1 | r2 | r3 |     r0 = row 0, k = 4i … 4i + 3
 //
-// Eight quads are the 32 values of a block. They are stored as unsigned `bits`-bit values in `bits` vectors (4, 5, 6 or 8):
+// Eight quads are the 32 values of a block. They are stored as `bits`-bit values, unsigned but for 8, in `bits` vectors (4, 5, 6 or 8):
 //
 //     4 bits    S0–S3: low nibble quad i, high nibble quad i + 4
 //     5 bits    S0–S4: low 5 bits quads 0–4, the 15 bits above quads 5–7 (see quad5)
 //     6 bits    S0–S2: low 6 bits quads 0–2, the bits above quad 3; S3–S5 the same with quads 4–7
-//     8 bits    S0–S7: quad i, biased (see BIAS8)
+//     8 bits    S0–S7: quad i (see BIAS8)
 //
 // A group of 8 rows is a row of units, one unit for each 32 (or, K-quants, 256) values of k:
 //
@@ -38,13 +38,13 @@ INLINE int bits_of(uint32_t f) { return f == Q8_0 ? 8 : f == Q6_K ? 6 : f == Q5_
 INLINE int float_bytes(uint32_t f) { return f == F32 ? 4 : 2; }
 
 // What an unsigned quant stands above its value.
-INLINE int offset_of(uint32_t f) { return f == Q4_0 ? 8 : f == Q5_0 ? 16 : f == Q6_K ? 32 : f == Q8_0 ? 128 : 0; }
+INLINE int offset_of(uint32_t f) { return f == Q4_0 ? 8 : f == Q5_0 ? 16 : f == Q6_K ? 32 : 0; }
 
-// Q8_0 is stored as w ^ BIAS8. Relaxed: every byte is w + 128. Plain: the even bytes are w + 128, the odd ones stay signed (see dot).
+// Q8_0 is stored as w ^ BIAS8: relaxed as it is, plain with 128 added in the even bytes (see dot).
 #ifdef __wasm_relaxed_simd__
-#define BIAS8 0x80808080
+enum { BIAS8 = 0 };
 #else
-#define BIAS8 0x00800080
+enum { BIAS8 = 0x00800080 };
 #endif
 
 INLINE uint32_t subs_of(uint32_t f) { return is_k(f) ? 8 : 1; }
@@ -138,11 +138,22 @@ INLINE Scales scales_of(uint32_t f, const uint8_t* unit, const uint8_t* sub) {
   return s;
 }
 
-// The half in the upper (or lower) 16 bits of each lane. Exponent and mantissa go to their place in an f32, whose exponent is then 112 too
-// low: one multiplication puts it right, and normalises subnormals. Infinity and NaN become values from 65536 on.
+// The halves in the upper (or lower) 16 bits of the lanes. Exponent and mantissa go to their place in an f32, whose exponent is then 112 too low: one
+// multiplication puts it right. Infinity and NaN become values from 65536 on.
 INLINE v128_t half_lanes(v128_t v, int upper) {
   v = wasm_i32x4_shr(upper ? v : wasm_i32x4_shl(v, 16), 3);
   return wasm_f32x4_mul(wasm_v128_and(v, wasm_i32x4_splat((int)0x8FFFE000)), wasm_f32x4_splat(0x1p112f));
+}
+// The same where there are subnormals or zeros. Above is right for them too, but many processors are a hundred times slower at subnormal floats.
+static __attribute__((noinline)) void store_small_halves(v128_t halves, float* out) {
+  for (int upper = 0; upper < 2; upper++, out += GROUP) {
+    v128_t v = upper ? halves : wasm_i32x4_shl(halves, 16);
+    v128_t magnitude = wasm_u32x4_shr(wasm_v128_and(v, wasm_i32x4_splat(0x7FFF0000)), 16);
+    v128_t small = wasm_f32x4_mul(wasm_f32x4_convert_i32x4(magnitude), wasm_f32x4_splat(0x1p-24f));
+    v128_t normal = wasm_i32x4_add(wasm_i32x4_shl(magnitude, 13), wasm_i32x4_splat(112 << 23));
+    v128_t value = wasm_v128_bitselect(small, normal, wasm_i32x4_lt(magnitude, wasm_i32x4_splat(1024)));
+    wasm_v128_store(out, wasm_v128_or(value, wasm_v128_and(v, wasm_i32x4_splat((int)0x80000000))));
+  }
 }
 INLINE v128_t bfloat_lanes(v128_t v, int upper) {
   return upper ? wasm_v128_and(v, wasm_i32x4_splat((int)0xFFFF0000)) : wasm_i32x4_shl(v, 16);
@@ -150,10 +161,15 @@ INLINE v128_t bfloat_lanes(v128_t v, int upper) {
 
 // Decodes `count` k of 8 rows to f32, out[k * 8 + row]. An odd count writes one k more.
 INLINE void decode_words(uint32_t f, const uint8_t* words, uint32_t count, float* out) {
+  const v128_t exponent = wasm_i16x8_splat(0x7C00);
   for (uint32_t k = 0; k < count; k += 2, words += GROUP * 4)
-    for (int h = 0; h < 2; h++)
-      for (int upper = 0; upper < 2; upper++) {
-        v128_t v = wasm_v128_load(words + 16 * h);
-        wasm_v128_store(out + (k + upper) * GROUP + 4 * h, f == F16 ? half_lanes(v, upper) : bfloat_lanes(v, upper));
+    for (int h = 0; h < 2; h++) {
+      v128_t v = wasm_v128_load(words + 16 * h);
+      if (f == F16 && !wasm_i16x8_all_true(wasm_v128_and(v, exponent))) {
+        store_small_halves(v, out + k * GROUP + 4 * h);
+        continue;
       }
+      for (int upper = 0; upper < 2; upper++)
+        wasm_v128_store(out + (k + upper) * GROUP + 4 * h, f == BF16 ? bfloat_lanes(v, upper) : half_lanes(v, upper));
+    }
 }

@@ -42,7 +42,7 @@ INLINE v128_t fifth_bits(const uint8_t* p, int n) {
 // The 32 unsigned values of sub-block j of a source block, 16 in each vector.
 INLINE void source_quants(uint32_t f, const uint8_t* block, uint32_t j, v128_t out[2]) {
   if (f == Q8_0) {
-    for (int i = 0; i < 2; i++) out[i] = wasm_v128_xor(wasm_v128_load(block + 2 + 16 * i), wasm_i32x4_splat((int)BIAS8));
+    for (int i = 0; i < 2; i++) out[i] = wasm_v128_xor(wasm_v128_load(block + 2 + 16 * i), wasm_i32x4_splat(BIAS8));
   } else if (f == Q6_K) {
     const uint8_t *low = block + 64 * (j / 4) + 32 * (j % 2), *high = block + 128 + 32 * (j / 4);
     for (int i = 0; i < 2; i++) {

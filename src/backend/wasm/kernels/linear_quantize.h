@@ -2,23 +2,24 @@
 //
 // Tokens go in tiles of four, the last tile of a call has what is left over. In a tile of n tokens, block after block of 32 k:
 //
-//     | quants of token 0 … n − 1 | d × n | sum8 × n | first8 × n | dsum × n | (plain) even128 × n |
+//     | quants of token 0 … n − 1 | (relaxed) |q| of token 0 … n − 1 | signs of token 0 … n − 1 | d × n | sum8 × n | first8 × n | dsum × n | start8 × n |
 //
 //   sum8     −8 Σ q over the block, first8 the same over its first sixteen: what an integer sum of unsigned weights begins with
 //   dsum     d · Σ q: what a min is multiplied with
-//   even128  −128 Σ q over the even k: the same for Q8_0 in the plain variant (see BIAS8)
+//   start8   what an integer sum of Q8_0 begins with: relaxed Σ |q| over the negative q, plain −128 Σ q over the even k
 //
-// Relaxed: quants are 32 bytes. Plain: 64 bytes, 16-bit values; the four k of a quad are x0, x2, x1 − 256 x0, x3 − 256 x2 (see dot).
+// Relaxed: quants, |q| and signs (−1 for a negative q, else 0) are 32 bytes each.
+// Plain: quants are 64 bytes, 16-bit values; the four k of a quad are x0, x2, x1 − 256 x0, x3 − 256 x2. dot says what for.
 #pragma once
 #include "linear_format.h"
 
 #ifdef __wasm_relaxed_simd__
-enum { QUANTS = 32, WORDS = 4 };
+enum { QUANTS = 32, PARTS = 3 };
 #else
-enum { QUANTS = 64, WORDS = 5 };
+enum { QUANTS = 64, PARTS = 1 };
 #endif
-enum { SCALE, SUM8, FIRST8, DSUM, EVEN128 };
-enum { TILE_TOKENS = 4, TOKEN_BLOCK = QUANTS + 4 * WORDS };
+enum { SCALE, SUM8, FIRST8, DSUM, START8, WORDS };
+enum { TILE_TOKENS = 4, TOKEN_BLOCK = PARTS * QUANTS + 4 * WORDS };
 
 // Block b of the tile that begins with token t, of n tokens.
 INLINE const uint8_t* tile_block(const void* xq, uint32_t cols, uint32_t t, uint32_t n, uint32_t b) {
@@ -26,7 +27,7 @@ INLINE const uint8_t* tile_block(const void* xq, uint32_t cols, uint32_t t, uint
 }
 
 // A word of token t, in all lanes.
-INLINE v128_t token_word(const uint8_t* block, uint32_t n, uint32_t t, int word) { return wasm_v128_load32_splat(block + n * QUANTS + (word * n + t) * 4); }
+INLINE v128_t token_word(const uint8_t* block, uint32_t n, uint32_t t, int word) { return wasm_v128_load32_splat(block + (n * PARTS * QUANTS) + (word * n + t) * 4); }
 
 INLINE int32_t sum_of(v128_t v) {
   v = wasm_i32x4_add(v, wasm_i32x4_shuffle(v, v, 2, 3, 0, 1));
@@ -56,20 +57,27 @@ INLINE void quantize_block(const float* x, uint8_t* block, uint32_t n, uint32_t 
   union {
     float f;
     int32_t i;
-  } words[5] = {[SCALE] = {d}, [SUM8] = {.i = -8 * sum}, [FIRST8] = {.i = -8 * first}, [DSUM] = {d * (float)sum}};
+  } words[WORDS] = {[SCALE] = {d}, [SUM8] = {.i = -8 * sum}, [FIRST8] = {.i = -8 * first}, [DSUM] = {d * (float)sum}};
 
   uint8_t* out = block + t * QUANTS;
+  v128_t start8 = wasm_i32x4_splat(0);
 #ifdef __wasm_relaxed_simd__
-  for (int i = 0; i < 2; i++) wasm_v128_store(out + 16 * i, wasm_i8x16_narrow_i16x8(q[2 * i], q[2 * i + 1]));
+  for (int i = 0; i < 2; i++, out += 16) {
+    v128_t bytes = wasm_i8x16_narrow_i16x8(q[2 * i], q[2 * i + 1]), negative = wasm_i8x16_shr(bytes, 7), size = wasm_i8x16_abs(bytes);
+    wasm_v128_store(out, bytes);
+    wasm_v128_store(out + n * QUANTS, size);
+    wasm_v128_store(out + 2 * n * QUANTS, negative);
+    start8 = wasm_i32x4_add(start8, wasm_u32x4_extadd_pairwise_u16x8(wasm_u16x8_extadd_pairwise_u8x16(wasm_v128_and(size, negative))));
+  }
+  words[START8].i = sum_of(start8);
 #else
   const v128_t even = wasm_i32x4_splat(1);
-  v128_t evens = wasm_i32x4_splat(0);
-  for (int i = 0; i < 4; i++) {
-    evens = wasm_i32x4_add(evens, wasm_i32x4_dot_i16x8(q[i], even));
+  for (int i = 0; i < 4; i++, out += 16) {
     v128_t y = wasm_i16x8_sub(q[i], wasm_i32x4_shl(q[i], 24));  // x0, x1 − 256 x0, x2, x3 − 256 x2, …
-    wasm_v128_store(out + 16 * i, wasm_i16x8_shuffle(y, y, 0, 2, 1, 3, 4, 6, 5, 7));
+    wasm_v128_store(out, wasm_i16x8_shuffle(y, y, 0, 2, 1, 3, 4, 6, 5, 7));
+    start8 = wasm_i32x4_add(start8, wasm_i32x4_dot_i16x8(q[i], even));
   }
-  words[EVEN128].i = -128 * sum_of(evens);
+  words[START8].i = -128 * sum_of(start8);
 #endif
-  for (uint32_t i = 0; i < WORDS; i++) *(int32_t*)(block + n * QUANTS + (i * n + t) * 4) = words[i].i;
+  for (uint32_t i = 0; i < WORDS; i++) *(int32_t*)(block + n * PARTS * QUANTS + (i * n + t) * 4) = words[i].i;
 }

@@ -1,0 +1,53 @@
+/**
+ * Speed of the linear map's WASM kernels alone, in headless Chromium, next to the read roofline.
+ *
+ *   npx tsx e2e/tools/kernels.ts [--dtypes Q4_0,Q6_K] [--variants simd,relaxed] [--threads 1,2] [--rows 4096] [--cols 2048] [--tokens 128] [--budget 100]
+ *
+ * Prints a line of JSON for each variant, dtype and thread count: GEMV (one token) in GMAC/s and GB/s of packed weights, GEMM in GMAC/s, packing in GB/s.
+ */
+import { parseArgs } from 'node:util';
+import { commands } from '@yowasp/clang';
+import { DTYPES, type Dtype } from '../../src/tensor/dtype';
+import { launchChromium, openPage, serve } from '../harness';
+import type { Measured, MeasureOptions } from '../pages/kernels';
+
+const READER = `#include <wasm_simd128.h>
+__attribute__((export_name("read"))) int read(const char* from, const char* to) {
+  v128_t s = wasm_i32x4_splat(0), t = s;
+  for (const v128_t* p = (const v128_t*)from; (const char*)p < to; p += 4) s ^= p[0] ^ p[1], t ^= p[2] ^ p[3];
+  return wasm_v128_any_true(s ^ t);
+}`;
+const FLAGS = ['--target=wasm32-unknown-unknown', '-O3', '-nostdlib', '-msimd128', '-matomics', '-mbulk-memory', '-Wl,--no-entry,--import-memory,--shared-memory,--max-memory=4294967296'];
+
+const { values } = parseArgs({
+  options: {
+    dtypes: { type: 'string', default: Object.keys(DTYPES).join() },
+    variants: { type: 'string', default: 'relaxed,simd' },
+    threads: { type: 'string', default: '1,2' },
+    rows: { type: 'string', default: '4096' },
+    cols: { type: 'string', default: '2048' },
+    tokens: { type: 'string', default: '128' },
+    budget: { type: 'string', default: '100' },
+  },
+});
+const compiled = await commands.clang([...FLAGS, '-o', 'read.wasm', 'read.c'], { 'read.c': READER }, { fetchProgress: () => undefined });
+const server = await serve();
+const browser = await launchChromium({ args: ['--js-flags=--no-liftoff'] });
+const page = await openPage(browser, server.origin);
+for (const variant of values.variants.split(',') as MeasureOptions['variant'][]) {
+  const options: MeasureOptions = {
+    variant,
+    dtypes: values.dtypes.split(',') as Dtype[],
+    threads: values.threads.split(',').map(Number),
+    rows: Number(values.rows),
+    cols: Number(values.cols),
+    T: Number(values.tokens),
+    budget: Number(values.budget),
+    reader: Buffer.from((compiled as Record<string, Uint8Array>)['read.wasm']).toString('base64'),
+  };
+  // as text: tsx would rewrite the import() for Node
+  const rows = (await page.evaluate(`import('/e2e/pages/kernels.ts').then(({ measure }) => measure(${JSON.stringify(options)}))`)) as Measured[];
+  for (const row of rows) console.log(JSON.stringify({ variant, ...row }));
+}
+await browser.close();
+await server.close();
