@@ -81,6 +81,9 @@ export async function openDevice(options: DeviceOptions = {}): Promise<OpenedDev
     if (failure) fail('DeviceError', { what: 'The GPU failed', got: failure, cure });
   };
 
+  /** what the innermost error scope caught; a lost device may refuse to tell */
+  const scoped = (): Promise<GPUError | Error | null> => device.popErrorScope().catch((error: unknown) => error as Error);
+
   const held = new Map<GPUBuffer, number>();
   function create(label: string, bytes: number, usage?: GPUBufferUsageFlags): { buffer: GPUBuffer; ready: Promise<void> } {
     check();
@@ -90,16 +93,13 @@ export async function openDevice(options: DeviceOptions = {}): Promise<OpenedDev
     device.pushErrorScope('out-of-memory');
     const buffer = device.createBuffer({ label, size, usage: usage ?? GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST });
     held.set(buffer, size);
-    const scopes = [device.popErrorScope(), device.popErrorScope()];
-    const ready = Promise.all(scopes)
-      .catch((error: unknown) => [error as Error])
-      .then((errors) => {
-        const error = errors.find((e) => e);
-        if (!error) return;
-        release(buffer);
-        check();
-        refuse(label, size, error.message);
-      });
+    const ready = Promise.all([scoped(), scoped()]).then((errors) => {
+      const error = errors.find((e) => e);
+      if (!error) return;
+      release(buffer);
+      check();
+      refuse(label, size, error.message);
+    });
     return { buffer, ready };
   }
   async function allocate(label: string, bytes: number, usage?: GPUBufferUsageFlags): Promise<GPUBuffer> {
@@ -137,7 +137,7 @@ export async function openDevice(options: DeviceOptions = {}): Promise<OpenedDev
     if (!module) modules.set(name, (module = device.createShaderModule({ label: name, code: shader.code })));
     const layout = device.createPipelineLayout({ label, bindGroupLayouts: [layoutOf(shader)] });
     const made = device.createComputePipelineAsync({ label, layout, compute: { module, entryPoint: 'main', constants } }).catch((error: unknown) => error as Error);
-    const error = await device.popErrorScope().catch((e: unknown) => e as Error);
+    const error = await scoped();
     const result = await made;
     if (!(result instanceof Error) && !error) return result;
     check();
@@ -164,7 +164,8 @@ export async function openDevice(options: DeviceOptions = {}): Promise<OpenedDev
     check();
     device.pushErrorScope('validation');
     const prepared = steps.map((step, i) => ({ label: step.label, pipeline: made[i], bindGroup: bind(step), grid: step.grid }));
-    const error = await device.popErrorScope();
+    const error = await scoped();
+    if (error) check();
     if (error) fail('DeviceError', { what: 'Steps could not be bound', got: error.message });
     return prepared;
   }
@@ -177,7 +178,8 @@ export async function openDevice(options: DeviceOptions = {}): Promise<OpenedDev
     encode(pass, prepared);
     pass.end();
     device.queue.submit([encoder.finish()]);
-    const error = await device.popErrorScope();
+    const error = await scoped();
+    if (error) check();
     if (error) fail('DeviceError', { what: `The GPU refused ${steps.map((s) => s.label).join(', ')}`, got: error.message });
   }
 
