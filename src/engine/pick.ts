@@ -33,13 +33,9 @@ export function ladder({ backend = 'auto', threads, allowSoftware, subgroups, f1
   const gpu = { allowSoftware, subgroups, f16 };
   const rungs: Rung[] = [];
   if (backend !== 'wasm') {
-    const open = async (options: typeof gpu): Promise<Backend> => {
-      if (!allowSoftware) await refuseHiddenSoftware();
-      return openWebGpu(options);
-    };
-    rungs.push({ name: 'webgpu', label: 'WebGPU', open: () => open(gpu) });
+    rungs.push({ name: 'webgpu', label: 'WebGPU', open: () => openWebGpu(gpu) });
     if (subgroups !== false || f16 !== false)
-      rungs.push({ name: 'webgpu', label: 'WebGPU without subgroups and f16', open: () => open({ ...gpu, subgroups: false, f16: false }) });
+      rungs.push({ name: 'webgpu', label: 'WebGPU without subgroups and f16', open: () => openWebGpu({ ...gpu, subgroups: false, f16: false }) });
   }
   if (backend !== 'webgpu') rungs.push({ name: 'wasm', label: 'WASM', open: () => openWasm({ threads, variant, exact }) });
   return rungs;
@@ -74,17 +70,4 @@ export async function descend<T>(rungs: Rung[], notes: string[], use: (backend: 
       notes.push(`${label}: ${message}`);
     }
   }
-}
-
-/** An adapter without a name, as Firefox gives, may be a software driver; WebGL's renderer gives that away. */
-async function refuseHiddenSoftware(): Promise<void> {
-  const info = (await globalThis.navigator?.gpu?.requestAdapter())?.info;
-  if (!info || info.vendor || info.architecture || info.description || typeof OffscreenCanvas === 'undefined') return;
-  const gl = new OffscreenCanvas(1, 1).getContext('webgl');
-  if (!gl) return;
-  const extension = gl.getExtension('WEBGL_debug_renderer_info');
-  const renderer = String(gl.getParameter(extension ? extension.UNMASKED_RENDERER_WEBGL : gl.RENDERER));
-  gl.getExtension('WEBGL_lose_context')?.loseContext();
-  if (/llvmpipe|softpipe|swiftshader|software|basic render/i.test(renderer))
-    fail('DeviceError', { what: 'Graphics are computed in software here', got: renderer, wanted: 'a GPU', cure: 'The WASM backend is faster than that.' });
 }
