@@ -11,8 +11,8 @@ export interface Offer {
 export const EMBEDDED: Offer = {
   source: new URL('models/rivulet-tiny.gguf', document.baseURI).href,
   name: 'Rivulet tiny',
-  megabytes: 2.3,
-  description: 'A miniature with random weights, to try the machinery without a network: its replies are noise. Choose a real model for answers.',
+  megabytes: 6.2,
+  description: 'A miniature trained for this project, and for a short while only: it greets, says what it is and knows nothing. Choose a real model for answers.',
 };
 
 const hub = (name: string, megabytes: number, description: string, about?: true): Offer => ({
