@@ -1,6 +1,6 @@
 /** Runs backends in a worker for the checking tools: conformance cases, logits of prompts, timings. No cache, no chat. */
 import { expose } from 'comlink';
-import type { Backend, Runner } from '../../src/backend/backend';
+import type { Backend, KernelTime, Runner } from '../../src/backend/backend';
 import { CASES, runCase, type Outcome } from '../../src/backend/conformance';
 import type { Matrix } from '../../src/model/ops';
 import { record, type Plan } from '../../src/backend/plan';
@@ -110,8 +110,8 @@ const probe = {
     return [...(await runner.decode(steps, GREEDY))];
   },
 
-  /** Milliseconds of a prefill of `prompt` tokens in chunks, and of `steps` decode steps after it. */
-  async time(prompt: number, steps: number, chunk: number): Promise<{ prefillMs: number; decodeMs: number }> {
+  /** Milliseconds of a prefill of `prompt` tokens in chunks, and of `steps` decode steps after it, `window` a call and two calls under way. */
+  async time(prompt: number, steps: number, chunk: number, window: number): Promise<{ prefillMs: number; decodeMs: number }> {
     const { runner, checkpoint } = loaded!;
     const tokens = Uint32Array.from({ length: prompt }, (_, i) => (i * 7919 + 257) % checkpoint.config.vocabSize);
     runner.rewind(0);
@@ -119,8 +119,23 @@ const probe = {
     for (let at = 0; at < prompt; at += chunk) await runner.prefill(tokens.subarray(at, at + chunk));
     await runner.decode(1, GREEDY); // the first token needs no forward pass: it ends the prefill
     const middle = performance.now();
-    for (let i = 0; i < steps; i++) await runner.decode(1, GREEDY);
+    let before: Promise<unknown> | undefined;
+    for (let left = steps; left > 0; left -= window) {
+      const call = runner.decode(Math.min(left, window), GREEDY);
+      if (window === 1) await call;
+      await before;
+      before = call;
+    }
+    await before;
     return { prefillMs: middle - start, decodeMs: performance.now() - middle };
+  },
+
+  /** Time by kernel of a decode step after `position` tokens. */
+  async profile(position: number, chunk: number): Promise<KernelTime[]> {
+    const { runner } = loaded!;
+    runner.rewind(0);
+    for (let at = 0; at < Math.max(1, position); at += chunk) await runner.prefill(new Uint32Array(Math.min(chunk, Math.max(1, position) - at)));
+    return (await runner.profile?.()) ?? [];
   },
 
   describe: (): string => loaded!.runner.describe(),

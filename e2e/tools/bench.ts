@@ -10,6 +10,7 @@
 import { readdirSync, statSync } from 'node:fs';
 import { basename, dirname, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import type { KernelTime } from '../../src/backend/backend';
 import { watchMemory } from '../memory';
 import type { ProbeWindow } from '../pages/probe';
 import { openProbe } from '../probe';
@@ -24,6 +25,8 @@ export interface BenchOptions {
   runs: number;
   chunk: number;
   position: number;
+  /** times by kernel too (webgpu) */
+  profile?: boolean;
 }
 
 export interface Spread {
@@ -56,6 +59,7 @@ export interface BenchResult {
   gigabytesPerSecond: number;
   gigaMacsPerSecond: { prefill: number; decode: number };
   plan: string;
+  profile?: KernelTime[];
 }
 
 export function spread(values: number[]): Spread {
@@ -80,7 +84,12 @@ export async function bench(o: BenchOptions): Promise<BenchResult> {
     const prefill: number[] = [];
     const decode: number[] = [];
     for (let run = -1; run < o.runs; run++) {
-      const { prefillMs, decodeMs } = await probe.run((p, a) => p.time(a.prompt, a.gen, a.chunk), { prompt: o.position || o.prompt, gen: o.gen, chunk: o.chunk });
+      const { prefillMs, decodeMs } = await probe.run((p, a) => p.time(a.prompt, a.gen, a.chunk, a.window), {
+        prompt: o.position || o.prompt,
+        gen: o.gen,
+        chunk: o.chunk,
+        window: o.backend === 'webgpu' ? 16 : 1,
+      });
       if (run < 0) continue; // the first run compiles
       prefill.push((1000 * (o.position || o.prompt)) / prefillMs);
       decode.push((1000 * o.gen) / decodeMs);
@@ -114,9 +123,24 @@ export async function bench(o: BenchOptions): Promise<BenchResult> {
         decode: Number(((macs * decodeSpread.median) / 1e9).toFixed(1)),
       },
       plan: await probe.run((p) => p.describe(), undefined),
+      profile: o.profile ? await probe.run((p, a) => p.profile(a.position, a.chunk), { position: o.position, chunk: o.chunk }) : undefined,
     };
   } finally {
     await probe.close();
+  }
+}
+
+/** µs, GB/s and the share of what a copy reaches, by kernel and for the whole token. */
+function printProfile(times: KernelTime[]): void {
+  const kernels = times.slice(0, -1);
+  const copy = times[kernels.length];
+  const sum = (key: 'dispatches' | 'micros' | 'bytes'): number => kernels.reduce((total, time) => total + time[key], 0);
+  const token = { kernel: 'token', dispatches: sum('dispatches'), micros: sum('micros'), bytes: sum('bytes') };
+  const rate = ({ bytes, micros }: KernelTime): number => bytes / micros / 1000;
+  for (const time of [...kernels, token, copy]) {
+    const micros = (time.micros / time.dispatches).toFixed(1).padStart(9);
+    const share = ((100 * rate(time)) / rate(copy)).toFixed(0).padStart(4);
+    console.error(`${time.kernel.padEnd(36)} ${String(time.dispatches).padStart(4)} × ${micros} µs ${rate(time).toFixed(1).padStart(8)} GB/s ${share} % of copy`);
   }
 }
 
@@ -150,8 +174,12 @@ async function main(): Promise<void> {
     runs: Number(values.runs),
     chunk: Number(values.chunk),
     position: Number(values.position),
+    profile: values.profile,
   });
-  if (values.profile) console.error(result.plan);
+  if (values.profile) {
+    console.error(result.plan);
+    if (result.profile?.length) printProfile(result.profile);
+  }
   if (values.json) console.log(JSON.stringify({ ...result, plan: undefined, dispatchesPerToken: dispatches(result.plan) }));
   else {
     const line = ({ median, min, max }: Spread): string => `${median} tok/s (${min} – ${max})`;

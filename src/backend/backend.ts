@@ -54,6 +54,17 @@ export interface Backend {
   dispose(): void | Promise<void>;
 }
 
+export interface KernelTime {
+  /** as in `describe` */
+  kernel: string;
+  /** of one token */
+  dispatches: number;
+  /** of all of them together */
+  micros: number;
+  /** that they must read, or for `copy` read and write */
+  bytes: number;
+}
+
 /**
  * One conversation's state on a backend: the tokens read so far, and one chosen token that is not yet read ("pending").
  * Calls are made one after another, except that `decode` may be called again before the promise of the last one is settled.
@@ -79,6 +90,11 @@ export interface Runner {
    * row of the last prefill, [T, cols]. For checks; decode does not need it.
    */
   logits(): Promise<Float32Array>;
+  /**
+   * Time of each kernel of a decode step at the position reached, where the backend can tell; last the line `copy`, a plain copy of memory.
+   * The state is lost: only rewind(0) may follow.
+   */
+  profile?(): Promise<KernelTime[]>;
   /** One line a step of what is replayed, with the number of dispatches or ops of a decode step first. */
   describe(): string;
   dispose(): void;

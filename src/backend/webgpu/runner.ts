@@ -3,12 +3,13 @@
  * number of attention spans too. Decoding records a window of steps in one pass and one submit; position and token move on the GPU.
  */
 import { fail } from '../../errors';
-import type { CompileOptions, Runner } from '../backend';
+import type { CompileOptions, KernelTime, Runner } from '../backend';
 import type { Plan } from '../plan';
-import type { Sampling } from '../sampling';
+import { GREEDY, type Sampling } from '../sampling';
 import { encode, STEP_BYTES, type OpenedDevice, type PreparedStep } from './device';
 import { whole, type Gpu, type Step } from './gpu';
 import { lower, outputRegion } from './lower';
+import { profile } from './profile';
 import { createReadback, settled } from './readback';
 import { createSampler, type Sampler } from './sampler';
 import { allocateState, growCaches, releaseState, RING, spansOf } from './state';
@@ -168,6 +169,23 @@ export async function createRunner(opened: OpenedDevice, plan: Plan, { contextLe
     return new Float32Array(await copy.read());
   }
 
+  async function times(): Promise<KernelTime[]> {
+    opened.check();
+    const at = Math.min(position, contextLength - 1);
+    const spans = spansOf(at + 1);
+    const steps = [...lower(gpu, plan, state, 1, spans).flat(), ...(sampler?.steps().greedy ?? [])];
+    const draw = sampler?.use(GREEDY) ?? [];
+    // the draw moves the position on: it is put back before every kernel that depends on it, by measuring the draw last
+    queue.writeBuffer(step, 0, new Uint32Array([at, 1, at + 1, 0]));
+    const node = plan.nodes.find((n) => n.op === 'attend');
+    const cacheBytes = node ? 2 * (at + 1) * node.cache.kvHeads * node.cache.headDim * (state.halves ? 2 : 4) : 0;
+    const measured = await profile(opened, steps, [...prepared.decode.get(spans)!, ...draw], cacheBytes);
+    position = 0;
+    pending = false;
+    hasLogits = false;
+    return measured;
+  }
+
   function describe(): string {
     const line = ({ label, grid, sources }: Step, node: string): string => `${node.padEnd(10)} ${label.padEnd(32)} ${grid.join('×').padEnd(12)} ${sources.at(-1)}`;
     const list = (spans: number): string[] => [
@@ -188,6 +206,7 @@ export async function createRunner(opened: OpenedDevice, plan: Plan, { contextLe
     decode,
     rewind,
     logits,
+    profile: times,
     describe,
     dispose() {
       for (const part of [ids, rows, sampler]) part?.dispose();

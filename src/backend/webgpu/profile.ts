@@ -1,0 +1,113 @@
+/** Time of each kernel of a decode step: its dispatches over all layers, many in one pass, by timestamp queries where the device has them. */
+import type { KernelTime } from '../backend';
+import { encode, type OpenedDevice, type PreparedStep } from './device';
+import type { Step } from './gpu';
+import { settled } from './readback';
+
+/** A pass is repeated until it takes this long: timestamps may be rounded to 100 µs. */
+const ENOUGH_US = 10_000;
+const MOST_DISPATCHES = 4096;
+const ROUNDS = 3;
+const COPY_BYTES = 64 << 20;
+
+/** Bindings of weights: what a step must read from memory, beside the cache. */
+const WEIGHTS = ['w', 'scales', 'up', 'up_scales'];
+
+/**
+ * @param steps of one token, with what was prepared from them
+ * @param cacheBytes that one dispatch of attention reads
+ */
+export async function profile(opened: OpenedDevice, steps: Step[], prepared: PreparedStep[], cacheBytes: number): Promise<KernelTime[]> {
+  const timer = createTimer(opened);
+  const times: KernelTime[] = [];
+  const labels = [...new Set(steps.map(({ label }) => label))];
+  for (const label of labels) {
+    const group = prepared.filter((step) => step.label === label);
+    const bytes = steps
+      .filter((step) => step.label === label)
+      .reduce((sum, { bindings }) => sum + (label.startsWith('embed') ? 0 : WEIGHTS.reduce((s, name) => s + (bindings[name]?.size ?? 0), 0)), 0);
+    const read = bytes + (label.startsWith('attend.') ? cacheBytes * group.length : 0);
+    const once = await timer.measure((pass) => encode(pass, group));
+    const repeats = Math.max(1, Math.min(Math.floor(MOST_DISPATCHES / group.length), Math.ceil(ENOUGH_US / Math.max(once, 1))));
+    let best = Infinity;
+    for (let round = 0; round < ROUNDS; round++)
+      best = Math.min(best, (await timer.measure((pass) => { for (let i = 0; i < repeats; i++) encode(pass, group); })) / repeats); // prettier-ignore
+    times.push({ kernel: label, dispatches: group.length, micros: best, bytes: read });
+  }
+  timer.dispose();
+  times.push(await copyTime(opened));
+  return times;
+}
+
+interface Timer {
+  /** µs of a pass */
+  measure(record: (pass: GPUComputePassEncoder) => void): Promise<number>;
+  dispose(): void;
+}
+
+function createTimer(opened: OpenedDevice): Timer {
+  const { device } = opened;
+  if (!device.features.has('timestamp-query'))
+    return {
+      async measure(record) {
+        await settled(device, device.queue.onSubmittedWorkDone());
+        const start = performance.now();
+        const encoder = device.createCommandEncoder();
+        const pass = encoder.beginComputePass();
+        record(pass);
+        pass.end();
+        device.queue.submit([encoder.finish()]);
+        await settled(device, device.queue.onSubmittedWorkDone());
+        return 1000 * (performance.now() - start);
+      },
+      dispose: () => undefined,
+    };
+  const querySet = device.createQuerySet({ type: 'timestamp', count: 2 });
+  const resolved = device.createBuffer({ label: 'timestamps', size: 256, usage: GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC });
+  const mapped = device.createBuffer({ label: 'timestamps', size: 16, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
+  return {
+    async measure(record) {
+      const encoder = device.createCommandEncoder();
+      const pass = encoder.beginComputePass({ timestampWrites: { querySet, beginningOfPassWriteIndex: 0, endOfPassWriteIndex: 1 } });
+      record(pass);
+      pass.end();
+      encoder.resolveQuerySet(querySet, 0, 2, resolved, 0);
+      encoder.copyBufferToBuffer(resolved, 0, mapped, 0, 16);
+      device.queue.submit([encoder.finish()]);
+      await settled(device, mapped.mapAsync(GPUMapMode.READ));
+      const [begin, end] = new BigUint64Array(mapped.getMappedRange().slice(0));
+      mapped.unmap();
+      return Number(end - begin) / 1000;
+    },
+    dispose() {
+      querySet.destroy();
+      resolved.destroy();
+      mapped.destroy();
+    },
+  };
+}
+
+/** What the memory gives: a copy of a large buffer, read and written. */
+async function copyTime(opened: OpenedDevice): Promise<KernelTime> {
+  const { device } = opened;
+  const from = await opened.allocate('copy', COPY_BYTES);
+  const to = await opened.allocate('copy', COPY_BYTES);
+  const time = async (copies: number): Promise<number> => {
+    const encoder = device.createCommandEncoder();
+    for (let i = 0; i < copies; i++) encoder.copyBufferToBuffer(from, 0, to, 0, COPY_BYTES);
+    const start = performance.now();
+    device.queue.submit([encoder.finish()]);
+    await settled(device, device.queue.onSubmittedWorkDone());
+    return 1000 * (performance.now() - start);
+  };
+  await time(1);
+  let best = Infinity;
+  // the difference of many and few leaves the cost of a submit out
+  for (let round = 0; round < ROUNDS; round++) {
+    const few = await time(2);
+    best = Math.min(best, ((await time(10)) - few) / 8);
+  }
+  opened.release(from);
+  opened.release(to);
+  return { kernel: 'copy', dispatches: 1, micros: best, bytes: 2 * COPY_BYTES };
+}
