@@ -2,7 +2,7 @@
  * The cache on disk: one IndexedDB database of our own, through idb-keyval. Keys:
  *
  *   ['manifest', model]             what the model consists of and whether it is whole
- *   ['hash', model, file, index]    SHA-256 of a chunk, 32 bytes
+ *   ['hash', model, file, index]    fingerprint of a chunk (fingerprint.ts)
  *   ['chunk', model, file, index]   the chunk, an ArrayBuffer
  *
  * A chunk and its hash are written in one transaction, so a hash on record means a chunk that was verified. Only a manifest whose state
@@ -54,6 +54,7 @@ export interface Chunk {
   file: string;
   index: number;
   data: Uint8Array<ArrayBuffer>;
+  /** fingerprint */
   hash: Uint8Array<ArrayBuffer>;
 }
 
@@ -64,7 +65,7 @@ export interface Cache {
   /** changes a manifest that is there */
   amend(id: string, change: (manifest: Manifest) => Manifest): Promise<void>;
   put(manifest: Manifest): Promise<void>;
-  /** Hashes of the chunks that are there, by file: hashes.get(file)?.get(index) */
+  /** Fingerprints of the chunks that are there, by file: hashes.get(file)?.get(index) */
   hashes(id: string): Promise<Map<string, Map<number, Uint8Array<ArrayBuffer>>>>;
   chunk(id: string, file: string, index: number): Promise<ArrayBuffer | undefined>;
   /** Writes a chunk with its hash, and the manifest if the model has none yet. Rejects with QuotaExceededError when the disk is full. */
@@ -126,7 +127,7 @@ const databaseCache = (store: UseStore): Cache => ({
       keys.forEach((key, i) => {
         const [, , file, index] = key as [string, string, string, number];
         const hash: unknown = values[i];
-        if (!(hash instanceof Uint8Array) || hash.length !== 32) return;
+        if (!(hash instanceof Uint8Array) || (hash.length !== 32 && hash.length !== 64)) return;
         if (!files.has(file)) files.set(file, new Map());
         files.get(file)!.set(index, Uint8Array.from(hash));
       });

@@ -7,9 +7,10 @@
  */
 import { abortError } from '../errors';
 import type { FileRecord } from './database';
+import { matches } from './fingerprint';
 import { downloader, exclusive } from './lock';
 import { Meter, type Progress } from './progress';
-import { hex, Sha256, sha256, equal } from './sha256';
+import { hex, Sha256 } from './sha256';
 import type { Shelf } from './shelf';
 import { Changed, fetchRange, fetchWhole, NoRanges, sniff, Worthless, type Policy, type Remote } from './transfer';
 
@@ -357,7 +358,7 @@ export class Download {
     if (index === 0) sniff(file.name, data);
     const known = this.shelf.hash(file.name, index);
     if (known) {
-      if (equal(known, await sha256(data))) return;
+      if (await matches(data, known, true)) return;
       throw new Changed(file.name, 'other bytes', 'those already here');
     }
     const awaited = [...this.#waiters].some((waiter) => waiter.file === file.name && waiter.index === index);

@@ -1,11 +1,12 @@
 /** The models in the cache: list, size, delete, verify, pin, export, import, download ahead of use. */
 import { abortError, fail } from '../errors';
 import { chunkCount, chunkLength, requireCache, type Cache, type FileRecord, type Manifest } from './database';
+import { fingerprint, matches, sha256Part } from './fingerprint';
 import { exclusive, exclusiveNow, readers, share } from './lock';
 import { openModel, type ModelSource, type OpenOptions } from './open';
 import { Meter, type Progress } from './progress';
 import { megabytes, storageRoom } from './room';
-import { equal, hex, sha256, Sha256 } from './sha256';
+import { hex, Sha256 } from './sha256';
 import { Changed } from './transfer';
 
 export { persistStorage, storageRoom } from './room';
@@ -95,7 +96,7 @@ export async function verifyModel(id: string, options: { signal?: AbortSignal; o
         if (options.signal?.aborted) throw abortError();
         const hash = hashes.get(file.name)?.get(index);
         const data = hash && (await cache.chunk(id, file.name, index));
-        const good = data !== undefined && data.byteLength === chunkLength(file.size, manifest.chunkBytes, index) && equal(await sha256(new Uint8Array(data)), hash!);
+        const good = data !== undefined && data.byteLength === chunkLength(file.size, manifest.chunkBytes, index) && (await matches(new Uint8Array(data), hash!, true));
         if (good && file.sha256 && entire) whole.update(new Uint8Array(data));
         entire &&= good;
         if (!good && (hash || manifest.state === 'complete')) result.damaged.push({ file: file.name, index });
@@ -179,11 +180,11 @@ export async function exportModel(id: string, { signal }: { signal?: AbortSignal
     const records: Header['files'] = [];
     for (const file of files) {
       const count = chunkCount(file.size, chunkBytes);
-      records.push({ ...file, hashes: Array.from({ length: count }, (_, index) => hex(hashOf(file.name, index))) });
+      records.push({ ...file, hashes: Array.from({ length: count }, (_, index) => hex(sha256Part(hashOf(file.name, index)))) });
       for (let index = 0; index < count; index++) {
         if (signal?.aborted) throw abortError();
         const data = await cache.chunk(id, file.name, index);
-        if (!data || !equal(await sha256(new Uint8Array(data)), hashOf(file.name, index))) damaged(id, file.name);
+        if (!data || !(await matches(new Uint8Array(data), hashOf(file.name, index), true))) damaged(id, file.name);
         parts.push(new Blob([data]));
       }
     }
@@ -229,8 +230,8 @@ export async function importModel(blob: Blob, { signal, onProgress }: { signal?:
             if (signal?.aborted) throw abortError();
             const end = at + chunkLength(file.size, header.chunkBytes, index);
             const data = new Uint8Array(await blob.slice(at, end).arrayBuffer());
-            const hash = await sha256(data);
-            if (hex(hash) !== file.hashes[index]) wrong(`damaged bytes in ${file.name}`);
+            const hash = await fingerprint(data);
+            if (hex(sha256Part(hash)) !== file.hashes[index]) wrong(`damaged bytes in ${file.name}`);
             if (file.sha256) whole.update(data);
             await cache.putChunk(manifest, { file: file.name, index, data, hash });
             at = end;

@@ -283,11 +283,14 @@ describe('openModel', () => {
   });
 
   it('can be aborted in every phase, and the rest is found again', async () => {
-    await start({ pace: 5 });
+    await start({ pace: 20 });
     const controller = new AbortController();
     const model = await open(REPO, { signal: controller.signal });
     const reads = readAll(model);
-    setTimeout(() => controller.abort(), 60);
+    void (async () => {
+      while (hub.sent() < 5 * CHUNK) await new Promise((go) => setTimeout(go, 1));
+      controller.abort();
+    })();
     await expect(reads).rejects.toMatchObject({ name: 'AbortError' });
     await expect(model.finish()).rejects.toMatchObject({ name: 'AbortError' });
     await expect(open(REPO, { signal: controller.signal })).rejects.toMatchObject({ name: 'AbortError' });

@@ -31,8 +31,8 @@ export interface OpenOptions {
   refresh?: boolean;
   /** consent to delete models, the longest unused first, if there is no room otherwise */
   makeRoom?: boolean;
-  /** cached chunks are hashed at their 'first' read by this model (default) or 'always' */
-  check?: 'first' | 'always';
+  /** the first read of each cached chunk is checked by a quick sum (default), or every read from disk by SHA-256 */
+  check?: 'quick' | 'full';
   /** ends everything: reads reject with AbortError, what has arrived stays */
   signal?: AbortSignal;
   onProgress?: (progress: Progress) => void;

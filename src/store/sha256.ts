@@ -1,5 +1,6 @@
 /** SHA-256 (FIPS 180-4), piece by piece: WebCrypto only digests what is wholly in memory, and is absent outside of secure contexts. */
-import { compileRounds, type Compress } from './rounds';
+import type { Run } from './assembler';
+import { compileRounds } from './rounds';
 
 // the first 32 bits of the fractions of the cube roots of the first 64 primes, and of the square roots of the first 8
 const K = new Int32Array(64);
@@ -10,11 +11,12 @@ for (let candidate = 2, n = 0; n < 64; candidate++) {
   K[n++] = (Math.cbrt(candidate) % 1) * 2 ** 32;
 }
 
-let fastest: Compress | undefined;
+let fastest: Run | undefined;
 
 export class Sha256 {
   readonly #state = START.slice();
-  readonly #compress: Compress;
+  readonly #bytes = new Uint8Array(this.#state.buffer);
+  readonly #compress: Run;
   readonly #rest = new Uint8Array(64);
   #length = 0;
 
@@ -30,10 +32,10 @@ export class Sha256 {
       at = Math.min(64 - filled, bytes.length);
       this.#rest.set(bytes.subarray(0, at), filled);
       if (filled + at < 64) return this;
-      this.#compress(this.#state, this.#rest);
+      this.#compress(this.#bytes, this.#rest);
     }
     const whole = at + Math.floor((bytes.length - at) / 64) * 64;
-    this.#compress(this.#state, bytes.subarray(at, whole));
+    this.#compress(this.#bytes, bytes.subarray(at, whole));
     this.#rest.set(bytes.subarray(whole));
     return this;
   }
@@ -45,7 +47,7 @@ export class Sha256 {
     new Uint8Array(tail.buffer).set(this.#rest.subarray(0, filled));
     tail.setUint8(filled, 0x80);
     tail.setBigUint64(tail.byteLength - 8, BigInt(this.#length) * 8n);
-    this.#compress(this.#state, new Uint8Array(tail.buffer));
+    this.#compress(this.#bytes, new Uint8Array(tail.buffer));
     const out = new DataView(new ArrayBuffer(32));
     this.#state.forEach((word, i) => out.setInt32(4 * i, word));
     return new Uint8Array(out.buffer);
@@ -53,7 +55,8 @@ export class Sha256 {
 }
 
 /** The same rounds where WebAssembly is not allowed. */
-export const compressInScript: Compress = (s, blocks) => {
+export const compressInScript: Run = (state, blocks) => {
+  const s = new Int32Array(state.buffer, state.byteOffset, 8);
   const view = new DataView(blocks.buffer, blocks.byteOffset, blocks.byteLength);
   const w = new Int32Array(64);
   for (let at = 0; at < blocks.length; at += 64) {

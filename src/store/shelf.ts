@@ -3,7 +3,8 @@
  * the first time it is read; the last few read stay in memory, for readers ask for less than a chunk at a time.
  */
 import { chunkCount, chunkLength, mark, type Cache, type Chunk, type Manifest } from './database';
-import { equal, sha256 } from './sha256';
+import { fingerprint, matches, sha256Part } from './fingerprint';
+import { equal } from './sha256';
 import { Changed } from './transfer';
 
 const KEPT = 6; // chunks in memory: the one being read, four read ahead, one behind
@@ -12,7 +13,7 @@ const RETRIES = 6; // of a write, between two deletions that make room
 const RECLAIM = 300; // milliseconds
 
 export class Shelf {
-  /** SHA-256 of the chunks that are here, by file and index */
+  /** fingerprints of the chunks that are here, by file and index */
   #hashes = new Map<string, Map<number, Uint8Array<ArrayBuffer>>>();
   /** most recently used last */
   readonly #memory = new Map<string, Promise<Uint8Array<ArrayBuffer> | undefined>>();
@@ -30,8 +31,8 @@ export class Shelf {
     cache: Cache | undefined,
     /** told when the storage takes no more; answers whether room was made; may throw rather than go on without storage */
     readonly onFull: (error?: unknown) => Promise<boolean> = async () => false,
-    /** 'first': each chunk is hashed at its first read; 'always': at every read from disk */
-    readonly check: 'first' | 'always' = 'first',
+    /** 'quick': the first read of each chunk by its quick sum; 'full': every read from disk by SHA-256 */
+    readonly check: 'quick' | 'full' = 'quick',
   ) {
     this.#cache = cache;
   }
@@ -105,10 +106,10 @@ export class Shelf {
    * @returns false if the chunk replaces a damaged one and is not the same
    */
   async put(file: string, index: number, data: Uint8Array<ArrayBuffer>, keep: boolean): Promise<boolean> {
-    const hash = await sha256(data);
+    const hash = await fingerprint(data);
     const at = key(file, index);
     const expected = this.#expected.get(at);
-    if (expected && !equal(expected, hash)) return false;
+    if (expected && !equal(sha256Part(expected), sha256Part(hash))) return false;
     this.#expected.delete(at);
     await this.#store({ file, index, data, hash });
     this.#checked.add(at);
@@ -130,7 +131,7 @@ export class Shelf {
 
   /** Starts to read a chunk that will be wanted soon. */
   ahead(file: string, index: number): void {
-    if (this.has(file, index) && !this.#memory.has(key(file, index))) this.get(file, index).catch(() => {});
+    if (this.has(file, index)) this.get(file, index).catch(() => {});
   }
 
   async #load(file: string, index: number): Promise<Uint8Array<ArrayBuffer> | undefined> {
@@ -141,8 +142,8 @@ export class Shelf {
     if (!stored || stored.byteLength !== this.length(record, index)) return this.#forget(file, index);
     const data = new Uint8Array(stored);
     const at = key(file, index);
-    if (this.check === 'always' || !this.#checked.has(at)) {
-      if (!equal(await sha256(data), hash)) return this.#forget(file, index);
+    if (this.check === 'full' || !this.#checked.has(at)) {
+      if (!(await matches(data, hash, this.check === 'full'))) return this.#forget(file, index);
       this.#checked.add(at);
     }
     return data;
