@@ -4,7 +4,7 @@ import type { ChatOptions, Engine, LoadOptions, ModelInfo, Status } from '../eng
 import type { Generation } from '../engine/generate';
 import type { GenerateOptions } from '../engine/request';
 import '../engine/wire';
-import { abortError, RivuletError } from '../errors';
+import { abortError, fail, RivuletError } from '../errors';
 import type { ModelSource } from '../store/open';
 import type { Progress } from '../store/progress';
 import type { Message, RenderOptions } from '../text/chat';
@@ -51,9 +51,10 @@ const UNLOAD_MS = 3000;
 export async function load(source: ModelSource, { onProgress, signal, ...options }: LoadCall = {}): Promise<Model> {
   if (signal?.aborted) throw abortError();
   const { engine, guard, end } = start();
-  const report = onProgress && proxy(onProgress);
+  const report = onProgress && proxy((progress: Progress) => onProgress(progress));
   try {
-    const info = await guard(engine.load(absolute(source), { ...options, ...(options.hub && { hub: absolute(options.hub) as string }) }, report, signal));
+    const hub = options.hub && (absolute(options.hub) as string);
+    const info = await guard(engine.load(absolute(source), { ...options, hub }, report, signal));
     if (signal?.aborted) throw abortError();
     return createModel(info, engine, guard, end);
   } catch (error) {
@@ -70,7 +71,8 @@ function start(): { engine: ReturnType<typeof wrap<Engine>>; guard: Guard; end(r
   try {
     worker = new EngineWorker({ name: 'rivulet' });
   } catch (cause) {
-    throw new RivuletError('DeviceError', { what: 'The worker cannot be started', got: String(cause), cure: "load() needs a browser whose page allows worker-src blob:." }, cause);
+    const cure = 'load() needs a browser, and a page that allows worker-src blob:.';
+    fail('DeviceError', { what: 'The worker cannot be started', got: String(cause), cure }, cause);
   }
   const open = new Set<(error: Error) => void>();
   let ended: Error | undefined;

@@ -25,7 +25,8 @@ export function createStream(run: (emit: (text: string) => void, signal: AbortSi
     wake();
   };
 
-  const result = run(emit, controller.signal).finally(() => signal?.removeEventListener('abort', abort));
+  const begin = async (): Promise<Generation> => run(emit, controller.signal); // what cannot be sent fails the result, not the call
+  const result = begin().finally(() => signal?.removeEventListener('abort', abort));
   const end = (error?: unknown): void => {
     ended = true;
     failure = error;

@@ -146,7 +146,8 @@ export function createEngine(parts: { open?: typeof openModel; rungs?: (options:
     await gone?.backend.dispose();
   }
 
-  function speak(prompt: () => readonly number[], options: GenerateOptions, emit: (text: string) => unknown, signal?: AbortSignal): Promise<Generation> {
+  type Emit = (text: string) => unknown;
+  function speak(prompt: () => readonly number[], options: GenerateOptions, emit: Emit, signal?: AbortSignal): Promise<Generation> {
     const called = performance.now();
     return inTurn(async (either) => {
       const { session, info } = model();
@@ -177,7 +178,11 @@ export function createEngine(parts: { open?: typeof openModel; rungs?: (options:
     },
 
     generate(prompt, options, emit, signal) {
-      const ids = (): readonly number[] => (typeof prompt === 'string' ? model().tokenizer.encode(prompt, { bos: model().tokenizer.addBos }) : prompt);
+      const ids = (): readonly number[] => {
+        if (typeof prompt !== 'string') return prompt;
+        const { tokenizer } = model();
+        return tokenizer.encode(prompt, { bos: tokenizer.addBos });
+      };
       return speak(ids, options, emit, signal);
     },
 
@@ -198,10 +203,9 @@ export function createEngine(parts: { open?: typeof openModel; rungs?: (options:
 
     status: () => ({ state: underWay.size ? 'busy' : loaded ? 'ready' : 'empty', memory: loaded?.backend.memory() ?? 0 }),
 
-    async unload() {
+    unload() {
       for (const controller of underWay) controller.abort();
-      await tail;
-      await release();
+      return inTurn(release);
     },
   };
 }
@@ -324,7 +328,12 @@ async function warm(runner: Runner): Promise<void> {
   await runner.prefill(Uint32Array.of(0, 0));
   const logits = await runner.logits();
   if (!logits.every(Number.isFinite) || logits.every((v) => v === logits[0]))
-    fail('DeviceError', { what: 'The device computes wrongly', got: `logits ${logits.slice(0, 4).join(', ')} …`, wanted: 'finite, distinct numbers' });
+    fail('DeviceError', {
+      what: 'The device computes wrongly',
+      got: `logits ${logits.slice(0, 4).join(', ')} …`,
+      wanted: 'finite, distinct numbers',
+      cure: 'Try another backend, or update the browser and the graphics driver.',
+    });
   await runner.decode(2, GREEDY);
   runner.rewind(0);
 }

@@ -101,7 +101,7 @@ export function check({ contextLength, vocabSize }: Session, prompt: readonly nu
       cure: 'Shorten it, or load the model with a larger contextLength.',
     });
   const wrong = prompt.find((id) => !Number.isInteger(id) || id < 0 || id >= vocabSize);
-  if (wrong !== undefined) fail('RequestError', { what: 'The prompt has a token that the model does not know', got: wrong, wanted: `0 to ${vocabSize - 1}` });
+  if (wrong !== undefined) fail('RequestError', { what: 'The model does not know a token of the prompt', got: wrong, wanted: `0 to ${vocabSize - 1}` });
 }
 
 /** Takes the runner back to where its state and the prompt part, or to 0. At least one token is left to read: its logits are needed. */
@@ -135,7 +135,13 @@ interface Said {
 
 const nothing = (at: number): Said => ({ text: '', finish: 'abort', chosen: [], tokens: 0, firstAt: at, lastAt: at });
 
-async function decode(session: Session, prompt: readonly number[], request: Request, emit: (text: string) => void, signal?: AbortSignal): Promise<Said> {
+async function decode(
+  session: Session,
+  prompt: readonly number[],
+  request: Request,
+  emit: (text: string) => void,
+  signal?: AbortSignal,
+): Promise<Said> {
   const { runner, tokenizer, eosIds, contextLength } = session;
   const { windows, longest } = session.pace;
   const limit = Math.min(request.maxTokens, contextLength - prompt.length);

@@ -29,7 +29,8 @@ export interface Rung {
 
 /** @throws RequestError for a backend that does not exist */
 export function ladder({ backend = 'auto', threads, allowSoftware, subgroups, f16, variant, exact }: BackendOptions): Rung[] {
-  if (!['auto', 'webgpu', 'wasm'].includes(backend)) fail('RequestError', { what: 'There is no such backend', got: String(backend), wanted: 'auto, webgpu or wasm' });
+  if (!['auto', 'webgpu', 'wasm'].includes(backend))
+    fail('RequestError', { what: 'There is no such backend', got: String(backend), wanted: 'auto, webgpu or wasm' });
   const gpu = { allowSoftware, subgroups, f16 };
   const rungs: Rung[] = [];
   if (backend !== 'wasm') {
@@ -65,7 +66,8 @@ export async function descend<T>(rungs: Rung[], notes: string[], use: (backend: 
       if (FINAL.includes(kind)) throw error;
       if (rest.length === 0) {
         if (notes.length === 0 && backend) throw error;
-        fail(kind === 'MemoryError' ? kind : 'DeviceError', { what: 'No backend could take the model', got: [...notes, `${label}: ${message}`].join(' ') }, error);
+        const got = [...notes, `${label}: ${message}`].join(' ');
+        fail(kind === 'MemoryError' ? kind : 'DeviceError', { what: 'No backend could take the model', got }, error);
       }
       notes.push(`${label}: ${message}`);
     }

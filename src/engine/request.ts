@@ -52,7 +52,8 @@ export function settle(options: GenerateOptions, defaults: SamplingDefaults, voc
   for (const [name, { valid, wanted }] of Object.entries(RANGES)) {
     const value: unknown = options[name as keyof typeof RANGES];
     if (value === undefined) continue;
-    if (typeof value !== 'number' || !Number.isFinite(value) || !valid(value)) fail('RequestError', { what: `${name} is out of range`, got: String(value), wanted });
+    if (typeof value !== 'number' || !Number.isFinite(value) || !valid(value))
+      fail('RequestError', { what: `${name} is out of range`, got: String(value), wanted });
   }
   const stop = typeof options.stop === 'string' ? [options.stop] : (options.stop ?? []);
   if (!Array.isArray(stop) || stop.some((text) => typeof text !== 'string' || text === ''))

@@ -48,8 +48,8 @@ export function compileChatTemplate(config: object): ChatTemplate | undefined {
       try {
         return template.render({ ...variables, ...tokens, messages, tools: tools ?? null, add_generation_prompt: addGenerationPrompt });
       } catch (error) {
-        const got = (error as Error).message;
-        return fail('RequestError', { what: "The model's chat template refuses these messages", got, cure: 'See which roles and fields it takes.' }, error);
+        const what = "The model's chat template refuses these messages";
+        return fail('RequestError', { what, got: (error as Error).message, cure: 'See which roles and fields it takes.' }, error);
       }
     },
   };
@@ -73,15 +73,22 @@ export function encodeChat(tokenizer: Tokenizer, template: ChatTemplate, message
   return tokenizer.split(guarded).flatMap(({ text, id }) => (id === undefined ? tokenizer.encode(guard.remove(text), { special: false }) : [id]));
 }
 
+interface Guard {
+  /** the value with its texts guarded, but for the markers in `except` */
+  all(value: unknown, except?: readonly string[]): unknown;
+  remove(text: string): string;
+}
+
 /**
  * Puts a character that occurs nowhere in the request after each first character of a special string, so that none can form, not even
  * where the template joins two texts. (A template reads contents, but in practice not at these places.)
  */
-function createGuard(specials: readonly string[], ...request: unknown[]): { all(value: unknown, except?: readonly string[]): unknown; remove(text: string): string } {
+function createGuard(specials: readonly string[], ...request: unknown[]): Guard {
   const escape = (text: string): string => text.replace(/[\\^$.*+?()[\]{}|/-]/g, '\\$&');
   const present = JSON.stringify(request);
   let code = 0xe000; // the private use area: no case, no normal form, and JSON keeps it as it is
-  while (present.includes(String.fromCharCode(code))) if (++code > 0xf8ff) fail('RequestError', { what: 'The messages use every private character of Unicode' });
+  while (present.includes(String.fromCharCode(code)))
+    if (++code > 0xf8ff) fail('RequestError', { what: 'The messages use every private character of Unicode' });
   const mark = String.fromCharCode(code);
   const firsts = [...new Set(specials.map((text) => text[0]))].map(escape).join('|');
 
@@ -94,8 +101,8 @@ function createGuard(specials: readonly string[], ...request: unknown[]): { all(
   function all(value: unknown, except: readonly string[] = []): unknown {
     if (typeof value === 'string') return text(value, except);
     if (Array.isArray(value)) return value.map((item) => all(item, except));
-    if (value && typeof value === 'object') return Object.fromEntries(Object.entries(value).map(([key, item]) => [text(key, except), all(item, except)]));
-    return value;
+    if (typeof value !== 'object' || value === null) return value;
+    return Object.fromEntries(Object.entries(value).map(([key, item]) => [text(key, except), all(item, except)]));
   }
 
   return { all, remove: (value) => value.replaceAll(mark, '') };

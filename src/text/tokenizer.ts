@@ -88,7 +88,8 @@ export function createTokenizer(json: object, config: object): Tokenizer {
   const addedIds = new Set(added.map(({ id }) => id));
   const specialIds = new Set(specials.values());
 
-  const tokenId = (text: string): number | undefined => specials.get(text) ?? plain.get(text) ?? (Object.hasOwn(model.vocab, text) ? model.vocab[text] : undefined);
+  const tokenId = (text: string): number | undefined =>
+    specials.get(text) ?? plain.get(text) ?? (Object.hasOwn(model.vocab, text) ? model.vocab[text] : undefined);
   const named = (token: string | { content: string } | null | undefined): number | undefined =>
     token ? tokenId(typeof token === 'string' ? token : token.content) : undefined;
   const bosId = named(bos_token);
