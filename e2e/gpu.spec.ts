@@ -85,6 +85,10 @@ describe.each(ENGINES)('$name', ({ name, options, present, open }) => {
     draws.forEach((draw, i) => expect({ ...draw, mask: undefined, chosen: got[i] }).toEqual({ ...draw, mask: undefined, chosen: wanted[i] }));
   });
 
+  it('refuses a software adapter unless it is asked for', async () => {
+    expect(await call('hardwareOnly')).toMatch(/^DeviceError: Only a software adapter/);
+  });
+
   it('attends to one token over one span, several, and their borders', async () => {
     const positions = [0, 1, 511, 512, 1024, 1100];
     for (const [i, error] of (await call('attention', positions, { ...options, f16: false })).entries())

@@ -223,6 +223,12 @@ const gpu = {
     return { counts, jsPerToken, described };
   },
 
+  /** Opens without `allowSoftware`. */
+  hardwareOnly: async (): Promise<string> => {
+    const opened = await openWebGpu().catch((error: Error) => `${error.name}: ${error.message}`);
+    return typeof opened === 'string' ? opened : opened.info.device;
+  },
+
   /** What the self test finds when the shaders of a device are spoilt: `pattern` becomes `by` in all of them. */
   async spoilt(pattern: string, by: string, dtype: Dtype, options: WebGpuOptions): Promise<{ variant: string; notes: string[]; ms: number } | { error: string }> {
     const original = GPUDevice.prototype.createShaderModule;

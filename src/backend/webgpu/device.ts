@@ -26,7 +26,6 @@ export interface PreparedStep {
 
 export interface OpenedDevice extends Gpu {
   info: GPUAdapterInfo;
-  software: boolean;
   /** resolves with the reason when the device is gone */
   lost: Promise<string>;
   /** bytes of all buffers held */
@@ -49,9 +48,9 @@ const cure = 'Close other pages that use the GPU, or use the WASM backend.';
 export async function openDevice(options: DeviceOptions = {}): Promise<OpenedDevice> {
   const adapter = options.adapter ?? (await findAdapter());
   const { info } = adapter;
-  const software = info.isFallbackAdapter || /swiftshader|llvmpipe|lavapipe|basic render/i.test(`${info.architecture} ${info.device} ${info.description}`);
-  if (software && !options.allowSoftware)
-    fail('DeviceError', { what: 'Only a software adapter offers WebGPU here', got: describeAdapter(info), cure: 'The WASM backend is faster than that.' });
+  const software = softwareName(info);
+  if (software !== undefined && !options.allowSoftware)
+    fail('DeviceError', { what: 'Only a software adapter offers WebGPU here', got: software, cure: 'The WASM backend is faster than that.' });
 
   const limits = adapter.limits;
   const device = await adapter
@@ -189,7 +188,6 @@ export async function openDevice(options: DeviceOptions = {}): Promise<OpenedDev
     device,
     features,
     info,
-    software,
     lost,
     step: await region('step', STEP_BYTES, STORAGE | UNIFORM | COPY_SRC | COPY_DST),
     tokens: await region('tokens', 1024, STORAGE | COPY_SRC | COPY_DST),
@@ -234,5 +232,22 @@ async function findAdapter(): Promise<GPUAdapter> {
   return adapter ?? fail('DeviceError', { what: 'The browser offers no WebGPU adapter', cure: 'Update the graphics driver, or use the WASM backend.' });
 }
 
+const SOFTWARE = /swiftshader|llvmpipe|lavapipe|softpipe|software|basic render/i;
+
+/** What an adapter is called that computes on the CPU; one without a name, as Firefox gives, is told by WebGL's renderer. */
+function softwareName(info: GPUAdapterInfo): string | undefined {
+  const name = describeAdapter(info);
+  if (info.isFallbackAdapter || SOFTWARE.test(`${name} ${info.device}`)) return name;
+  if (name !== UNNAMED || typeof OffscreenCanvas === 'undefined') return undefined;
+  const gl = new OffscreenCanvas(1, 1).getContext('webgl');
+  if (!gl) return undefined;
+  const extension = gl.getExtension('WEBGL_debug_renderer_info');
+  const renderer = String(gl.getParameter(extension ? extension.UNMASKED_RENDERER_WEBGL : gl.RENDERER));
+  gl.getExtension('WEBGL_lose_context')?.loseContext();
+  return SOFTWARE.test(renderer) ? renderer : undefined;
+}
+
+const UNNAMED = 'unnamed adapter';
+
 export const describeAdapter = (info: GPUAdapterInfo): string =>
-  [info.vendor, info.architecture, info.description || info.device].filter(Boolean).join(' ') || 'unnamed adapter';
+  [info.vendor, info.architecture, info.description || info.device].filter(Boolean).join(' ') || UNNAMED;
