@@ -81,6 +81,7 @@ export async function bench(o: BenchOptions): Promise<BenchResult> {
       compile: { contextLength: o.position + o.prompt + o.gen + 8, chunk: o.chunk },
     });
     const { vocabSize: V, hiddenSize: D } = loaded.config;
+    let peak: number | undefined;
     const prefill: number[] = [];
     const decode: number[] = [];
     for (let run = -1; run < o.runs; run++) {
@@ -90,11 +91,13 @@ export async function bench(o: BenchOptions): Promise<BenchResult> {
         chunk: o.chunk,
         window: o.backend === 'webgpu' ? 16 : 1,
       });
-      if (run < 0) continue; // the first run compiles
+      if (run < 0) {
+        peak = memory.stop()?.peak; // the watch takes time itself: none while something is timed
+        continue; // the first run compiles
+      }
       prefill.push((1000 * (o.position || o.prompt)) / prefillMs);
       decode.push((1000 * o.gen) / decodeMs);
     }
-    const peak = memory.stop()?.peak;
     const fileBytes = files.reduce((sum, file) => sum + statSync(resolve(directory, file)).size, 0);
     const decodeSpread = spread(decode);
     const prefillSpread = spread(prefill);
