@@ -58,7 +58,7 @@ export interface Chunk {
   hash: Uint8Array<ArrayBuffer>;
 }
 
-/** What the store needs of a cache; another kind of storage would implement this. */
+/** What the store needs of a cache; another kind of storage would implement this. All calls reject with StorageError. */
 export interface Cache {
   manifests(): Promise<Manifest[]>;
   manifest(id: string): Promise<Manifest | undefined>;
@@ -68,7 +68,7 @@ export interface Cache {
   /** Fingerprints of the chunks that are there, by file: hashes.get(file)?.get(index) */
   hashes(id: string): Promise<Map<string, Map<number, Uint8Array<ArrayBuffer>>>>;
   chunk(id: string, file: string, index: number): Promise<ArrayBuffer | undefined>;
-  /** Writes a chunk with its hash, and the manifest if the model has none yet. Rejects with QuotaExceededError when the disk is full. */
+  /** Writes a chunk with its hash, and the manifest if the model has none yet. @throws StorageError when the disk is full */
   putChunk(manifest: Manifest, chunk: Chunk): Promise<void>;
   deleteChunk(id: string, file: string, index: number): Promise<void>;
   deleteFile(id: string, file: string): Promise<void>;
@@ -95,11 +95,24 @@ async function connect(): Promise<Cache | undefined> {
   try {
     const store = createStore('rivulet', 'weights');
     await get('probe', store);
-    return databaseCache(store);
+    return databaseCache((mode, work) => store(mode, work).catch(refuse));
   } catch {
     opened = undefined; // the next call asks again
     return undefined;
   }
+}
+
+/** What IndexedDB rejects with (QuotaExceededError, UnknownError, InvalidStateError, …) under the name callers know. */
+function refuse(cause: unknown): never {
+  const name = cause instanceof Error || cause instanceof DOMException ? cause.name : String(cause);
+  const cure = isQuotaError(cause) ? 'Delete a model or free space on the device.' : 'Reload the page; if it happens again, delete the data of this site.';
+  fail('StorageError', { what: "the browser's storage refuses", got: name, cure }, cause);
+}
+
+/** Also of an error that has one as its cause. */
+export function isQuotaError(error: unknown): boolean {
+  const { name, cause } = (error ?? {}) as { name?: unknown; cause?: unknown };
+  return name === 'QuotaExceededError' || (cause !== undefined && isQuotaError(cause));
 }
 
 const databaseCache = (store: UseStore): Cache => ({

@@ -1,6 +1,6 @@
 /** The models in the cache: list, size, delete, verify, pin, export, import, download ahead of use. */
 import { abortError, fail } from '../errors';
-import { chunkCount, chunkLength, requireCache, type Cache, type FileRecord, type Manifest } from './database';
+import { chunkCount, chunkLength, isQuotaError, requireCache, type Cache, type FileRecord, type Manifest } from './database';
 import { fingerprint, matches, sha256Part } from './fingerprint';
 import { exclusive, exclusiveNow, readers, share } from './lock';
 import { openModel, type ModelSource, type OpenOptions } from './open';
@@ -241,8 +241,8 @@ export async function importModel(blob: Blob, { signal, onProgress }: { signal?:
         }
         await cache.put({ ...manifest, state: 'complete' });
       } catch (error) {
-        await cache.deleteModel(id);
-        if (error instanceof DOMException && error.name === 'QuotaExceededError')
+        await cache.deleteModel(id).catch(() => {}); // it stays partial, which counts as nothing
+        if (isQuotaError(error))
           fail('StorageError', { what: `there is no room for ${id}`, wanted: megabytes(total), cure: 'Delete a model or free space on the device.' }, error);
         throw error;
       }

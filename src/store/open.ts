@@ -1,7 +1,7 @@
 /** From a source to files that can be read: out of the cache, or from the network with the cache filling on the way. */
-import { abortError, fail } from '../errors';
+import { abortError, fail, RivuletError } from '../errors';
 import { parseAddress, resolveAddresses } from './address';
-import { CHUNK_BYTES, openCache, requireCache, sameContent, type Cache, type FileRecord, type Manifest } from './database';
+import { CHUNK_BYTES, isQuotaError, openCache, requireCache, sameContent, type Cache, type FileRecord, type Manifest } from './database';
 import { Download } from './download';
 import { HUB, parseHubId, resolveHub, type Resolved } from './hub';
 import { openLocal, type LocalSource } from './local';
@@ -73,11 +73,11 @@ export async function openModel(source: ModelSource, options: OpenOptions = {}):
   }
   const controller = new AbortController();
   const abort = (): void => controller.abort();
-  options.signal?.addEventListener('abort', abort, { once: true });
+  options.signal?.addEventListener('abort', abort, { signal: controller.signal }); // until it is closed
   try {
     return await openRemote(source, options, controller);
   } catch (error) {
-    options.signal?.removeEventListener('abort', abort);
+    controller.abort();
     throw options.signal?.aborted ? abortError() : error;
   }
 }
@@ -91,12 +91,22 @@ async function openRemote(source: string | { url: string | string[] }, options: 
   const cache = options.cache === false ? undefined : options.cache === 'required' ? await requireCache() : await openCache();
   if (!cache && options.cache !== false) notes.push('This browser window keeps nothing: the model is downloaded again at each visit.');
 
-  let held = cache && !options.refresh ? await holdComplete(cache, alias, signal) : undefined;
+  const unlessBroken = async (work: Promise<Held | undefined>): Promise<Held | undefined> => {
+    try {
+      return await work;
+    } catch (error) {
+      if (options.cache === 'required' || !(error instanceof RivuletError) || error.name !== 'StorageError') throw error;
+      notes.push(`The model is used without being kept: ${error.message}`);
+      return undefined;
+    }
+  };
+
+  let held = cache && !options.refresh ? await unlessBroken(holdComplete(cache, alias, signal)) : undefined;
   const cached = held !== undefined;
   if (!held) {
     onProgress?.({ phase: 'resolve', bytes: 0, total: 0, rate: 0 });
     const resolved = await resolve();
-    held = (cache && !peek && (await holdPartial(cache, resolved, alias, policy.chunkBytes ?? CHUNK_BYTES, notes, signal))) || {
+    held = (cache && !peek && (await unlessBroken(holdPartial(cache, resolved, alias, policy.chunkBytes ?? CHUNK_BYTES, signal)))) || {
       manifest: blankManifest(resolved, alias, policy.chunkBytes ?? (peek ? PEEK_CHUNK : UNCACHED_CHUNK)),
       release: () => {},
     };
@@ -105,9 +115,11 @@ async function openRemote(source: string | { url: string | string[] }, options: 
   const complete = manifest.state === 'complete';
   const full = async (error?: unknown): Promise<boolean> => {
     if (options.makeRoom && (await deleteOne(cache!, manifest.id, notes))) return true;
-    const message = await roomMessage(cache!, Math.max(0, total(manifest) - shelf.bytes), manifest.id);
+    const broken = error instanceof RivuletError && !isQuotaError(error);
+    if (broken && options.cache === 'required') throw error;
+    const message = broken ? error.message : await roomMessage(cache!, Math.max(0, total(manifest) - shelf.bytes), manifest.id);
     if (options.cache === 'required') refuseForRoom(manifest.id, message, error);
-    notes.push(`There is no room to keep the model (${message}): it is used without being kept.`);
+    notes.push(`${broken ? 'The storage fails' : 'There is no room to keep the model'} (${message}): it is used without being kept.`);
     return false;
   };
   const shelf = new Shelf(manifest, held.cache, full, options.check);
@@ -171,22 +183,28 @@ interface Held {
   release: () => void;
 }
 
+const orRelease = <T>(work: Promise<T>, release: () => void): Promise<T> =>
+  work.catch((error: unknown) => {
+    release();
+    throw error;
+  });
+
 /** A whole model of the cache, kept from deletion; undefined if there is none. */
 async function holdComplete(cache: Cache, alias: string, signal: AbortSignal): Promise<Held | undefined> {
   const found = (await cache.manifests()).find(({ state, aliases }) => state === 'complete' && aliases.includes(alias));
   if (!found) return undefined;
   const release = await share(readers(found.id), signal);
-  const manifest = await cache.manifest(found.id);
+  const manifest = await orRelease(cache.manifest(found.id), release);
   if (manifest?.state !== 'complete') return void release();
-  await cache.amend(found.id, (now) => ({ ...now, lastUsed: Date.now() }));
+  await cache.amend(found.id, (now) => ({ ...now, lastUsed: Date.now() })).catch(() => {}); // a full disk must not keep one from reading
   return { manifest, cache, release };
 }
 
 /** What the cache has of a model, kept from deletion; files of it that changed on the server are dropped first. */
-async function holdPartial(cache: Cache, resolved: Resolved, alias: string, chunkBytes: number, notes: string[], signal: AbortSignal): Promise<Held | undefined> {
+async function holdPartial(cache: Cache, resolved: Resolved, alias: string, chunkBytes: number, signal: AbortSignal): Promise<Held> {
   for (;;) {
     const release = await share(readers(resolved.id), signal);
-    const there = await cache.manifest(resolved.id);
+    const there = await orRelease(cache.manifest(resolved.id), release);
     if (!there) return { manifest: blankManifest(resolved, alias, chunkBytes), cache, release };
     const changed = there.files.filter((old) => !resolved.files.some((file) => sameContent(file, old)));
     const unchanged = changed.length === 0 && resolved.files.length === there.files.length;
@@ -198,7 +216,7 @@ async function holdPartial(cache: Cache, resolved: Resolved, alias: string, chun
       state: unchanged ? there.state : 'partial',
     };
     if (unchanged) {
-      await cache.amend(there.id, (now) => ({ ...manifest, state: now.state, pinned: now.pinned }));
+      await cache.amend(there.id, (now) => ({ ...manifest, state: now.state, pinned: now.pinned })).catch(() => {});
       return { manifest, cache, release };
     }
     release();
@@ -211,10 +229,7 @@ async function holdPartial(cache: Cache, resolved: Resolved, alias: string, chun
       }
       return true;
     });
-    if (!done) {
-      notes.push('Another tab uses an older version of this model: the new one is loaded without being kept.');
-      return undefined;
-    }
+    if (!done) fail('StorageError', { what: 'another tab uses an older version of this model', cure: 'Close it to keep the new one.' });
   }
 }
 

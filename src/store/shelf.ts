@@ -138,7 +138,7 @@ export class Shelf {
     const hash = this.hash(file, index);
     const record = this.manifest.files.find(({ name }) => name === file);
     if (!hash || !record || !this.#cache) return this.#forget(file, index);
-    const stored = await this.#cache.chunk(this.manifest.id, file, index);
+    const stored = await this.#cache.chunk(this.manifest.id, file, index).catch(() => undefined); // lost, as far as a reader is concerned
     if (!stored || stored.byteLength !== this.length(record, index)) return this.#forget(file, index);
     const data = new Uint8Array(stored);
     const at = key(file, index);
@@ -154,9 +154,13 @@ export class Shelf {
     this.#hashes.get(file)?.delete(index);
     if (!this.#cache || !hash) return;
     this.#expected.set(key(file, index), hash);
-    await this.#cache.amend(this.manifest.id, (manifest) => ({ ...manifest, state: 'partial' }));
-    await this.#cache.deleteChunk(this.manifest.id, file, index);
     this.manifest = { ...this.manifest, state: 'partial' };
+    try {
+      await this.#cache.amend(this.manifest.id, (manifest) => ({ ...manifest, state: 'partial' }));
+      await this.#cache.deleteChunk(this.manifest.id, file, index);
+    } catch {
+      // a storage that cannot even delete: the damage is found again at the next load
+    }
   }
 
   /** Forgets a file, in memory and in the cache. */
@@ -176,8 +180,12 @@ export class Shelf {
   /** All is here and was compared with what the hub says. */
   async complete(): Promise<void> {
     if (!this.lasting) return;
-    this.manifest = { ...this.manifest, state: 'complete', lastUsed: Date.now() };
-    await this.#cache!.amend(this.manifest.id, (manifest) => ({ ...manifest, state: 'complete', lastUsed: Date.now() }));
+    try {
+      await this.#cache!.amend(this.manifest.id, (manifest) => ({ ...manifest, state: 'complete', lastUsed: Date.now() }));
+      this.manifest = { ...this.manifest, state: 'complete', lastUsed: Date.now() };
+    } catch (error) {
+      await this.fill(error);
+    }
   }
 
   #remember(at: string, chunk: Promise<Uint8Array<ArrayBuffer> | undefined>): void {
