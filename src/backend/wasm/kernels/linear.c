@@ -66,21 +66,26 @@ INLINE void one_token(uint32_t f, const Weight* w, const uint8_t* xq, float* y, 
     v128_t acc[2] = {wasm_f32x4_splat(0), wasm_f32x4_splat(0)};
     const uint8_t* x = xq;
     for (uint32_t u = 0; u < units; u++, unit += unit_bytes(f)) {
+      unit = fresh(unit);
       const uint8_t* sub = unit + header_bytes(f);
 #pragma clang loop unroll(disable)
       for (uint32_t j = 0; j < subs_of(f); j++, sub += sub_bytes(f), x += TOKEN_BLOCK) {
+        if (subs_of(f) > 1) sub = fresh(sub);
+        x = fresh(x);
         v128_t sums[2][2];
         for (int h = 0; h < 2; h++) {
           sums[h][0] = initial(f, x, 1, 0, 0);
           sums[h][1] = f == Q6_K ? initial(f, x, 1, 0, 1) : sums[h][0];
         }
 #pragma clang loop unroll(full)
-        for (int s = 0; s < 8; s++)
+        for (int s = 0; s < 8; s++) {
+          const int i = turn(bits_of(f), s), sixteen = f == Q6_K ? i / 4 : 0;
           for (int h = 0; h < 2; h++) {
-            const int i = turn(bits_of(f), s);
-            v128_t* sum = &sums[h][f == Q6_K ? i / 4 : 0];
+            v128_t* sum = &sums[h][sixteen];
             *sum = dot(f, 1, x, i, quad(bits_of(f), sub + h * half_bytes(f), i), *sum);
           }
+          in_order(&sums[0][sixteen], &sums[1][sixteen]);
+        }
         Scales scale = scales_of(f, unit, sub);
         for (int h = 0; h < 2; h++)
           acc[h] = settle(f, acc[h], sums[h], scale.d[h], scale.m[h], token_word(x, 1, 0, SCALE), token_word(x, 1, 0, DSUM));
@@ -141,19 +146,21 @@ INLINE void tile(uint32_t f, uint32_t n, const v128_t* panel, uint32_t blocks, c
   for (uint32_t t = 0; t < n; t++)
     for (int h = 0; h < 2; h++) acc[t][h] = go_on ? wasm_v128_load(y + t * ldy + 4 * h) : wasm_f32x4_splat(0);
   for (uint32_t b = 0; b < blocks; b++, x += n * TOKEN_BLOCK, panel += panel_stride(f)) {
+    panel = fresh(panel), x = fresh(x);
     v128_t sums[TILE_TOKENS][2][2];
     for (uint32_t t = 0; t < n; t++)
       for (int h = 0; h < 2; h++) sums[t][h][0] = initial(f, x, n, t, 0);
 #pragma clang loop unroll(full)
     for (int i = 0; i < 8; i++) {
-      if (f == Q6_K && i == 4)
-        for (uint32_t t = 0; t < n; t++)
-          for (int h = 0; h < 2; h++) sums[t][h][1] = initial(f, x, n, t, 1);
-      for (uint32_t t = 0; t < n; t++)
+      const int sixteen = f == Q6_K ? i / 4 : 0;
+      for (uint32_t t = 0; t < n; t++) {
         for (int h = 0; h < 2; h++) {
-          v128_t* sum = &sums[t][h][f == Q6_K ? i / 4 : 0];
+          v128_t* sum = &sums[t][h][sixteen];
+          if (f == Q6_K && i == 4) *sum = initial(f, x, n, t, 1);
           *sum = dot(f, n, x + t * QUANTS, i, panel[2 * i + h], *sum);
         }
+        in_order(&sums[t][0][sixteen], &sums[t][1][sixteen]);
+      }
     }
     for (uint32_t t = 0; t < n; t++)
       for (int h = 0; h < 2; h++) {

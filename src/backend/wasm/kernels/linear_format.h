@@ -28,6 +28,16 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
+// The pointer, which the compiler then takes for a new one: addresses from it become constant offsets of the loads. Left alone it makes
+// an induction variable, and an addition, of every offset.
+INLINE const void* fresh(const void* p) {
+  __asm__("" : "+r"(p));
+  return p;
+}
+
+// Keeps what is computed before this before what comes after it, so that few vectors are alive at a time: there are sixteen registers on x86.
+INLINE void in_order(v128_t* a, v128_t* b) { __asm__ volatile("" : "+r"(*a), "+r"(*b)); }
+
 enum { F32 = 0, F16 = 1, Q4_0 = 2, Q4_1 = 3, Q5_0 = 6, Q5_1 = 7, Q8_0 = 8, Q4_K = 12, Q5_K = 13, Q6_K = 14, BF16 = 30 };
 enum { GROUP = 8, BLOCK = 32 };
 
