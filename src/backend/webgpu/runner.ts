@@ -12,7 +12,7 @@ import { lower, outputRegion } from './lower';
 import { profile } from './profile';
 import { createReadback, settled } from './readback';
 import { createSampler, type Sampler } from './sampler';
-import { allocateState, growCaches, releaseState, RING, spansOf } from './state';
+import { allocateState, growCaches, releaseState, RING, spansOf, type State } from './state';
 
 /** Most steps of one submit; longer calls of `decode` are cut. */
 const WINDOW = 64;
@@ -24,28 +24,41 @@ interface Prepared {
   decode: Map<number, PreparedStep[]>;
 }
 
+/** @throws MemoryError, DeviceError; then nothing is left on the device */
 export async function createRunner(opened: OpenedDevice, plan: Plan, { contextLength, chunk }: CompileOptions, halves: boolean): Promise<Runner> {
   const { device } = opened;
   const { queue } = device;
-  const { STORAGE, UNIFORM, COPY_SRC, COPY_DST } = GPUBufferUsage;
-  const step = await opened.allocate('step', STEP_BYTES, STORAGE | UNIFORM | COPY_SRC | COPY_DST);
-  const tokens = await opened.allocate('tokens', 4 * (contextLength + 1));
-  const gpu: Gpu = { ...opened, step: whole(step), tokens: whole(tokens) };
+  const held: (() => void)[] = [];
+  const dispose = (): void => held.forEach((release) => release());
+  const take = async (label: string, bytes: number, usage?: GPUBufferUsageFlags): Promise<GPUBuffer> => {
+    const buffer = await opened.allocate(label, bytes, usage);
+    held.push(() => opened.release(buffer));
+    return buffer;
+  };
 
-  const state = await allocateState(gpu, plan, contextLength, chunk, halves).catch((error: unknown) => {
-    opened.release(step);
-    opened.release(tokens);
+  const V = plan.output.cols;
+  const vocabulary = plan.nodes.find((node) => node.op === 'embed')?.table.rows ?? Infinity;
+  const buckets = [...new Set([1, 8, 64, chunk].filter((T) => T <= chunk))].sort((a, b) => a - b);
+  const { step, tokens, gpu, state, output, sampler, ids, rows, first } = await make().catch((error: unknown) => {
+    dispose();
     throw error;
   });
-  const vocabulary = plan.nodes.find((node) => node.op === 'embed')?.table.rows ?? Infinity;
-  const V = plan.output.cols;
-  const output = outputRegion(plan, state, 1);
-  const sampler: Sampler | undefined = plan.output.rows === 1 ? await createSampler(opened, gpu, output, V) : undefined;
-  const buckets = [...new Set([1, 8, 64, chunk].filter((T) => T <= chunk))].sort((a, b) => a - b);
-  let prepared = await prepare();
+  let prepared = first;
 
-  const ids = createReadback(opened, 'ids', 4 * WINDOW, 3);
-  const rows = createReadback(opened, 'logits', output.size, 1);
+  async function make() {
+    const { STORAGE, UNIFORM, COPY_SRC, COPY_DST } = GPUBufferUsage;
+    const step = await take('step', STEP_BYTES, STORAGE | UNIFORM | COPY_SRC | COPY_DST);
+    const tokens = await take('tokens', 4 * (contextLength + 1));
+    const gpu: Gpu = { ...opened, step: whole(step), tokens: whole(tokens) };
+    const state = await allocateState(gpu, plan, contextLength, chunk, halves);
+    held.push(() => releaseState(gpu, state));
+    const output = outputRegion(plan, state, 1);
+    const sampler = plan.output.rows === 1 ? await createSampler(opened, gpu, output, V, take) : undefined;
+    const ids = createReadback(opened, 'ids', 4 * WINDOW, 3);
+    const rows = createReadback(opened, 'logits', output.size, 1);
+    held.push(ids.dispose, rows.dispose);
+    return { step, tokens, gpu, state, output, sampler, ids, rows, first: await prepare(gpu, state) };
+  }
 
   /** tokens read */
   let position = 0;
@@ -54,10 +67,11 @@ export async function createRunner(opened: OpenedDevice, plan: Plan, { contextLe
   let lastCount = 0;
   let hasLogits = false;
   let promptMarked = false;
+  let growing: Promise<void> | undefined;
   let chunkDone: Promise<undefined> = Promise.resolve(undefined);
 
   /** All dispatches; what does not depend on the number of spans is prepared once. */
-  async function prepare(): Promise<Prepared> {
+  async function prepare(gpu: Gpu, state: State): Promise<Prepared> {
     const prefill: Prepared['prefill'] = new Map();
     for (const T of buckets) if (T > 1) prefill.set(T, await opened.prepare(lower(gpu, plan, state, T, 1).flat()));
     const shared = await Promise.all(lower(gpu, plan, state, 1, 1).map((steps) => opened.prepare(steps)));
@@ -71,10 +85,16 @@ export async function createRunner(opened: OpenedDevice, plan: Plan, { contextLe
   }
 
   /** The caches are shorter than the context only where the device refused the whole. */
-  async function makeRoom(positions: number): Promise<void> {
-    if (positions <= state.capacity) return;
-    await growCaches(gpu, plan, state, Math.min(contextLength, Math.max(positions, 2 * state.capacity)), positions);
-    prepared = await prepare();
+  function makeRoom(positions: number): Promise<void> {
+    const grown = (growing ?? Promise.resolve()).then(async () => {
+      if (positions <= state.capacity) return;
+      await growCaches(gpu, plan, state, Math.min(contextLength, Math.max(positions, 2 * state.capacity)), positions);
+      prepared = await prepare(gpu, state);
+    });
+    growing = grown;
+    return grown.finally(() => {
+      if (growing === grown) growing = undefined;
+    });
   }
 
   function checkRoom(more: number): void {
@@ -122,29 +142,42 @@ export async function createRunner(opened: OpenedDevice, plan: Plan, { contextLe
     if (sampling.mask && steps !== 1) fail('RequestError', { what: 'A token mask holds for one step', got: `${steps} steps`, wanted: 1 });
     const reads = pending ? steps : steps - 1;
     checkRoom(reads);
-    if (position + reads > state.capacity) await makeRoom(position + reads);
+    // the next call begins where this one ends, even if this one has to wait for room
+    let at = position;
+    let reading = pending;
+    position += reads;
+    pending = true;
+    if (growing || position > state.capacity) await makeRoom(position);
     const windows: Promise<ArrayBuffer>[] = [];
-    for (let left = steps; left > 0; left -= WINDOW) windows.push(submitWindow(sampler, Math.min(left, WINDOW), sampling));
+    for (let left = steps; left > 0; left -= WINDOW) {
+      const window = Math.min(left, WINDOW);
+      windows.push(submitWindow(sampler, at, reading, window, sampling));
+      at += reading ? window : window - 1;
+      reading = true;
+    }
     const chosen = new Uint32Array(steps);
     for (const [i, window] of (await Promise.all(windows)).entries()) chosen.set(new Uint32Array(window), i * WINDOW);
     return chosen;
   }
 
-  /** One pass and one submit; nothing is created but the encoder. */
-  function submitWindow(sampler: Sampler, steps: number, sampling: Sampling): Promise<ArrayBuffer> {
+  /**
+   * One pass and one submit; nothing is created but the encoder.
+   * @param at tokens read before it
+   * @param reading there is a pending token to read first
+   */
+  function submitWindow(sampler: Sampler, at: number, reading: boolean, steps: number, sampling: Sampling): Promise<ArrayBuffer> {
     const draw = sampler.use(sampling);
     const encoder = device.createCommandEncoder();
-    if (!promptMarked) sampler.markPrompt(encoder, position);
+    if (!promptMarked) sampler.markPrompt(encoder, at);
     promptMarked = true;
-    const first = pending ? position + 1 : position; // where the first chosen token goes
     const pass = encoder.beginComputePass();
     for (let i = 0; i < steps; i++) {
-      if (pending) encode(pass, decodeSteps(++position));
+      const read = reading ? at + i + 1 : at + i; // tokens, when this one is drawn
+      if (reading || i > 0) encode(pass, decodeSteps(read));
       encode(pass, draw);
-      pending = true;
     }
     pass.end();
-    const copy = ids.copy(encoder, tokens, 4 * first, 4 * steps);
+    const copy = ids.copy(encoder, tokens, 4 * (reading ? at + 1 : at), 4 * steps);
     queue.submit([encoder.finish()]);
     return copy.read();
   }
@@ -208,12 +241,7 @@ export async function createRunner(opened: OpenedDevice, plan: Plan, { contextLe
     logits,
     profile: times,
     describe,
-    dispose() {
-      for (const part of [ids, rows, sampler]) part?.dispose();
-      releaseState(gpu, state);
-      opened.release(step);
-      opened.release(tokens);
-    },
+    dispose,
   };
 }
 

@@ -10,27 +10,27 @@ export interface Sampler {
   /** before the first draw after a prefill: all tokens read so far become prompt */
   markPrompt(encoder: GPUCommandEncoder, tokens: number): void;
   steps(): { greedy: Step[]; sampled: Step[] };
-  dispose(): void;
 }
 
 const BINS = 1024;
 
-export async function createSampler(opened: OpenedDevice, gpu: Gpu, logits: Region, V: number): Promise<Sampler> {
+/** @param take a buffer that lives as long as the runner */
+export async function createSampler(
+  opened: OpenedDevice,
+  gpu: Gpu,
+  logits: Region,
+  V: number,
+  take: (label: string, bytes: number, usage?: GPUBufferUsageFlags) => Promise<GPUBuffer>,
+): Promise<Sampler> {
   const { queue } = gpu.device;
   const blocks = Math.ceil(V / 1024);
-  const buffers: GPUBuffer[] = [];
-  const take = async (label: string, bytes: number, usage?: GPUBufferUsageFlags): Promise<Region> => {
-    const buffer = await gpu.allocate(label, bytes, usage);
-    buffers.push(buffer);
-    return whole(buffer);
-  };
-  const settings = await take('sampling', 48, GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST);
-  const counts = await take('counts', 4 * V);
-  const bias = await take('bias', 4 * V);
-  const mask = await take('mask', 4 * Math.ceil(V / 32));
-  const scores = await take('scores', 4 * V);
-  const best = await take('best', 8 * blocks);
-  const bins = await take('bins', 12 * BINS);
+  const settings = whole(await take('sampling', 48, GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST));
+  const counts = whole(await take('counts', 4 * V));
+  const bias = whole(await take('bias', 4 * V));
+  const mask = whole(await take('mask', 4 * Math.ceil(V / 32)));
+  const scores = whole(await take('scores', 4 * V));
+  const best = whole(await take('best', 8 * blocks));
+  const bins = whole(await take('bins', 12 * BINS));
   const { step, tokens } = gpu;
 
   const sum = sumLibrary(gpu.features);
@@ -111,5 +111,5 @@ export async function createSampler(opened: OpenedDevice, gpu: Gpu, logits: Regi
     pass.end();
   }
 
-  return { use, markPrompt, steps, dispose: () => buffers.forEach((buffer) => gpu.release(buffer)) };
+  return { use, markPrompt, steps };
 }
