@@ -91,6 +91,8 @@ export interface ServeOptions {
   mounts?: Record<string, string>;
   /** COOP/COEP headers; without them a page has no threads */
   isolated?: boolean;
+  /** asked before all else; what it ends is answered */
+  answer?: (request: IncomingMessage, response: ServerResponse) => unknown;
 }
 
 export interface Served {
@@ -99,14 +101,14 @@ export interface Served {
 }
 
 /** Serves the sources of this repository (through Vite, so that pages may import TypeScript) and the mounts. */
-export async function serve({ mounts = {}, isolated = true }: ServeOptions = {}): Promise<Served> {
+export async function serve({ mounts = {}, isolated = true, answer }: ServeOptions = {}): Promise<Served> {
   // named also when off: they are merged with those of the configuration
   const headers = { 'Cross-Origin-Opener-Policy': isolated ? 'same-origin' : 'unsafe-none', 'Cross-Origin-Embedder-Policy': isolated ? 'require-corp' : 'unsafe-none' };
   const server = await createServer({
     appType: 'mpa',
     logLevel: 'error',
     clearScreen: false,
-    plugins: [mount(mounts), quiet],
+    plugins: [mount(mounts, answer), quiet],
     server: { host: '127.0.0.1', port: 0, strictPort: false, headers, hmr: false, ws: false, watch: null },
   });
   await server.listen();
@@ -121,10 +123,14 @@ const quiet: Plugin = {
   transformIndexHtml: { order: 'post', handler: (html) => html.replace(/<script[^>]*src="\/@vite\/client"[^>]*><\/script>/, '') },
 };
 
-function mount(mounts: Record<string, string>): Plugin {
+function mount(mounts: Record<string, string>, answer?: ServeOptions['answer']): Plugin {
   return {
     name: 'rivulet-mounts',
     configureServer(server) {
+      if (answer)
+        server.middlewares.use((request, response, next) => {
+          if (answer(request, response) === undefined) next();
+        });
       for (const [prefix, directory] of Object.entries(mounts))
         server.middlewares.use(prefix, (request, response) => sendFile(directory, request, response));
     },
