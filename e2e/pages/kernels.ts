@@ -103,9 +103,9 @@ export async function measure({ variant, dtypes, threads, rows, cols, T, budget,
       }
     for (const n of threads) {
       c.quantize(x, xq, cols, 1, 0, 1);
-      const gemv = await speed(n, 1, 0, rows, 2048);
+      const gemv = await speed(n, 1, 0, rows, 4096);
       c.quantize(x, xq, cols, T, 0, T);
-      const gemm = await speed(n, T, 0, rows, 64);
+      const gemm = await speed(n, T, 0, rows, 128);
       const round = (v: number): number => +(v / 1e9).toFixed(2);
       out.push({
         dtype, threads: n, packed: +(size / source.length).toFixed(3), packGBs: round(bytes / packing),

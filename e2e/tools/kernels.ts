@@ -1,7 +1,7 @@
 /**
  * Speed of the linear map's WASM kernels alone, in headless Chromium, next to the read roofline.
  *
- *   npx tsx e2e/tools/kernels.ts [--dtypes Q4_0,Q6_K] [--variants simd,relaxed] [--threads 1,2] [--rows 4096] [--cols 2048] [--tokens 128] [--budget 100]
+ *   npx tsx e2e/tools/kernels.ts [--dtypes Q4_0,Q6_K] [--variants simd,relaxed] [--threads 1,2] [--rows 8192] [--cols 2048] [--tokens 128] [--budget 100]
  *
  * Prints a line of JSON for each variant, dtype and thread count: GEMV (one token) in GMAC/s and GB/s of packed weights, GEMM in GMAC/s, packing in GB/s.
  */
@@ -24,7 +24,7 @@ const { values } = parseArgs({
     dtypes: { type: 'string', default: Object.keys(DTYPES).join() },
     variants: { type: 'string', default: 'relaxed,simd' },
     threads: { type: 'string', default: '1,2' },
-    rows: { type: 'string', default: '4096' },
+    rows: { type: 'string', default: '8192' },
     cols: { type: 'string', default: '2048' },
     tokens: { type: 'string', default: '128' },
     budget: { type: 'string', default: '100' },

@@ -1,4 +1,7 @@
-/** One conversation on the WASM backend: its state in the memory, and the steps that threads walk. */
+/**
+ * One conversation on the WASM backend: its state in the memory, and the steps that threads walk. A step runs in the calling thread before
+ * its call returns: whoever wants to hear messages pauses between steps.
+ */
 import { fail } from '../../errors';
 import type { CompileOptions, Runner } from '../backend';
 import { printPlan, type Node, type Plan } from '../plan';
@@ -158,7 +161,6 @@ export function createRunner(plan: Plan, { contextLength, chunk }: CompileOption
       promptLength = position;
       pending = false;
       rows = plan.output.rows === 1 ? 1 : T;
-      await breathe();
     },
 
     async decode(steps, sampling) {
@@ -174,7 +176,6 @@ export function createRunner(plan: Plan, { contextLength, chunk }: CompileOption
       pending = true;
       if (reads > 0) rows = 1;
       const chosen = heap.u32.slice(history / 4 + first, history / 4 + first + steps);
-      await breathe();
       return chosen;
     },
 
@@ -205,14 +206,6 @@ export function createRunner(plan: Plan, { contextLength, chunk }: CompileOption
 
 const tooLong = (got: number, wanted: number): never =>
   fail('ContextError', { what: 'The context is full', got: `${got} tokens`, wanted: `at most ${wanted}`, cure: 'Shorten the prompt or open the model with a longer context.' });
-
-/** Lets messages in: a step runs in the calling thread and would otherwise keep a stop button from being heard. */
-const breathe = (): Promise<void> =>
-  new Promise((resolve) => {
-    const { port1, port2 } = new MessageChannel();
-    port1.onmessage = () => (port1.close(), resolve());
-    port2.postMessage(0);
-  });
 
 /** Time by kind of op since the model was loaded, then the plan with the milliseconds of each op a decoded token. */
 function describe(plan: Plan, { bytesOf }: RunnerContext, times: Float64Array, tokens: number[], threads: number): string {
