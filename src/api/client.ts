@@ -10,7 +10,6 @@ import type { Progress } from '../store/progress';
 import type { Message, RenderOptions } from '../text/chat';
 import type { DecodeOptions, EncodeOptions } from '../text/tokenizer';
 import EngineWorker from '../worker?worker&inline';
-import { lendThreads } from './lend';
 import { absolute } from './source';
 import { createStream, type TextStream } from './stream';
 
@@ -75,14 +74,12 @@ function start(): { engine: ReturnType<typeof wrap<Engine>>; guard: Guard; end(r
     const cure = 'load() needs a browser, and a page that allows worker-src blob:.';
     fail('DeviceError', { what: 'The worker cannot be started', got: String(cause), cure }, cause);
   }
-  const takeBack = lendThreads(worker);
   const open = new Set<(error: Error) => void>();
   let ended: Error | undefined;
 
   function end(reason: Error): void {
     ended ??= reason;
     worker.terminate();
-    takeBack();
     for (const reject of open) reject(ended);
     open.clear();
   }
