@@ -35,6 +35,7 @@ onunhandledrejection = ({ reason }) => postMessage(String(reason));
 
 /** Why threads cannot be had here; undefined when they can. */
 export function whyNoThreads(): string | undefined {
+  if (typeof SharedArrayBuffer === 'undefined' && globalThis.crossOriginIsolated) return 'One thread: this browser has no SharedArrayBuffer.';
   if (typeof SharedArrayBuffer === 'undefined' || globalThis.crossOriginIsolated === false)
     return 'One thread: the page is not cross-origin isolated (it needs the headers Cross-Origin-Opener-Policy and Cross-Origin-Embedder-Policy).';
   if (typeof Worker === 'undefined') return 'One thread: there are no workers here.';
