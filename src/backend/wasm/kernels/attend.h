@@ -18,7 +18,7 @@ typedef struct {
 typedef struct {
   const Op* op;
   uint32_t d, stride, group;  // group: query heads of one kv head
-  float lift;                 // what widened halves lack, see widen
+  float lift;                 // what widened halves lack, see from_half
   float* q;                   // [TOKENS · group, stride], scaled
   float* scores;              // [2, BLOCK]
   float* wide;                // [2, BLOCK, stride]: keys and values of a block in f32
@@ -74,8 +74,8 @@ static inline uint8_t* cache_row(const Op* op, uint8_t* const* pages, uint32_t o
   return pages[position / PAGE] + offset + (head * PAGE + position % PAGE) * stride_of(op->head_dim) * (op->half ? 2 : 4);
 }
 
-// f32 → f16, n a multiple of 8, nearest even. Beyond ±65504 it is clamped, below 2^-14 it becomes 0: widen has no subnormals then.
-static void narrow(const float* x, uint16_t* y, uint32_t n) {
+// f32 → f16, n a multiple of 8, nearest even. Beyond ±65504 it is clamped, below 2^-14 it becomes 0: from_half has no subnormals then.
+static void to_half(const float* x, uint16_t* y, uint32_t n) {
   const v128_t most = SPLAT(65504), sign = wasm_i32x4_splat((int)0x80000000);
   for (uint32_t i = 0; i < n; i += 8) {
     v128_t half[2];
@@ -91,7 +91,7 @@ static void narrow(const float* x, uint16_t* y, uint32_t n) {
 }
 
 // f16 → f32 · 2^-112, n a multiple of 8: the bits only move. Queries and weights carry the 2^112 (`lift`).
-static void widen(const uint16_t* x, float* y, uint32_t n) {
+static void from_half(const uint16_t* x, float* y, uint32_t n) {
   const v128_t zero = wasm_i32x4_splat(0), mask = wasm_i32x4_splat((int)0x8fffffff);
   for (uint32_t i = 0; i < n; i += 8) {
     v128_t v = LOAD(x + i);
@@ -110,7 +110,7 @@ static void append(const Attention* a, uint8_t* const* pages, const float* qkv, 
   float *key = op->half ? a->wide : (float*)keys, *value = op->half ? a->wide + stride : (float*)values;
   rotate(k, op->k_norm, op->k_eps, rope_row(op, pages, position), 1, d, key);
   for (uint32_t i = 0; i < stride; i++) value[i] = i < d ? v[i] : 0;
-  if (op->half) narrow(key, (uint16_t*)keys, stride), narrow(value, (uint16_t*)values, stride);
+  if (op->half) to_half(key, (uint16_t*)keys, stride), to_half(value, (uint16_t*)values, stride);
 }
 
 // The queries of `count` tokens that read kv head `head`, into a->q.
@@ -205,7 +205,7 @@ static void attend_page(Attention* a, uint8_t* const* pages, uint32_t page, uint
     if (a->op->half) {
       uint32_t n = (least(last + count - first, BLOCK) + 3 & ~3u) * stride;  // score takes positions by fours
       keys = a->wide, values = a->wide + BLOCK * stride;
-      widen(k, a->wide, n), widen(v, a->wide + BLOCK * stride, n);
+      from_half(k, a->wide, n), from_half(v, a->wide + BLOCK * stride, n);
     }
     for (uint32_t t = 0; t < count; t++) {
       if (first > last + t) continue;
