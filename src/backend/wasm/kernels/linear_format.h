@@ -15,8 +15,11 @@
 //
 // A group of 8 rows is a row of units, one unit for each 32 (or, K-quants, 256) values of k:
 //
-//     | d: f32 × 8 | min: f32 × 8 (Q4_1, Q5_1, K-quants but Q6_K) | sub-block |          one sub-block,    K-quants eight
+//     | d: 16 bits × 8 | min: 16 bits × 8 (Q4_1, Q5_1, K-quants but Q6_K) | sub-block |          one sub-block,    K-quants eight
 //     sub-block = | half 0: bits × 16 bytes | half 1 | small scales: 16 bytes (K-quants) |
+//
+// d and min are halves of 1024 times the value, rows r and r + 4 in lane r: normal numbers all, since those of checkpoints are mostly below 2^-14, where
+// halves are subnormal and floats made of them slow. The exponent 31 is a number too: exact below 128, and what is larger becomes that.
 //
 // Lane r of the small scales holds four bytes: scales of rows r and r + 4, then their mins; in Q6_K, which has two scales for 32 values and
 // no mins: first scales of r and r + 4, then second ones. Mins are stored with the sign they are added with.
@@ -58,7 +61,7 @@ enum { BIAS8 = 0x00800080 };
 #endif
 
 INLINE uint32_t subs_of(uint32_t f) { return is_k(f) ? 8 : 1; }
-INLINE uint32_t header_bytes(uint32_t f) { return has_mins(f) ? 64 : 32; }
+INLINE uint32_t header_bytes(uint32_t f) { return has_mins(f) ? 32 : 16; }
 INLINE uint32_t half_bytes(uint32_t f) { return bits_of(f) * 16; }
 INLINE uint32_t sub_bytes(uint32_t f) { return 2 * half_bytes(f) + (is_k(f) ? 16 : 0); }
 INLINE uint32_t unit_bytes(uint32_t f) { return header_bytes(f) + subs_of(f) * sub_bytes(f); }
@@ -130,11 +133,19 @@ INLINE v128_t unsigned_byte(v128_t v, int i) {
   return i < 3 ? wasm_v128_and(v, wasm_i32x4_splat(255)) : v;
 }
 
+// The halves in the upper (or lower) 16 bits of the lanes, times scale / 2^112: exponent and mantissa go to their place in an f32, whose exponent is
+// then 112 too low. Infinity and NaN become values from 65536 on.
+INLINE v128_t half_lanes(v128_t v, int upper, float scale) {
+  v = wasm_i32x4_shr(upper ? v : wasm_i32x4_shl(v, 16), 3);
+  return wasm_f32x4_mul(wasm_v128_and(v, wasm_i32x4_splat((int)0x8FFFE000)), wasm_f32x4_splat(scale));
+}
+
 INLINE Scales scales_of(uint32_t f, const uint8_t* unit, const uint8_t* sub) {
   Scales s = {};
   const v128_t small = is_k(f) ? wasm_v128_load(sub + 2 * half_bytes(f)) : wasm_i32x4_splat(0);
+  const v128_t halves = wasm_v128_load(unit), mins = has_mins(f) ? wasm_v128_load(unit + 16) : halves;
   for (int h = 0; h < 2; h++) {
-    v128_t d = wasm_v128_load(unit + 16 * h), m = has_mins(f) ? wasm_v128_load(unit + 32 + 16 * h) : d;
+    const v128_t d = half_lanes(halves, h, 0x1p102f), m = half_lanes(mins, h, 0x1p102f);
     if (f == Q6_K)
       for (int i = 0; i < 2; i++) s.d[h][i] = wasm_f32x4_mul(d, wasm_f32x4_convert_i32x4(signed_byte(small, h + 2 * i)));
     else if (is_k(f)) {
@@ -148,13 +159,7 @@ INLINE Scales scales_of(uint32_t f, const uint8_t* unit, const uint8_t* sub) {
   return s;
 }
 
-// The halves in the upper (or lower) 16 bits of the lanes. Exponent and mantissa go to their place in an f32, whose exponent is then 112 too low: one
-// multiplication puts it right. Infinity and NaN become values from 65536 on.
-INLINE v128_t half_lanes(v128_t v, int upper) {
-  v = wasm_i32x4_shr(upper ? v : wasm_i32x4_shl(v, 16), 3);
-  return wasm_f32x4_mul(wasm_v128_and(v, wasm_i32x4_splat((int)0x8FFFE000)), wasm_f32x4_splat(0x1p112f));
-}
-// The same where there are subnormals or zeros. Above is right for them too, but many processors are a hundred times slower at subnormal floats.
+// The same, times 1, where there are subnormals or zeros. Above is right for them too, but many processors are a hundred times slower at subnormal floats.
 static __attribute__((noinline)) void store_small_halves(v128_t halves, float* out) {
   for (int upper = 0; upper < 2; upper++, out += GROUP) {
     v128_t v = upper ? halves : wasm_i32x4_shl(halves, 16);
@@ -180,6 +185,6 @@ INLINE void decode_words(uint32_t f, const uint8_t* words, uint32_t count, float
         continue;
       }
       for (int upper = 0; upper < 2; upper++)
-        wasm_v128_store(out + (k + upper) * GROUP + 4 * h, f == BF16 ? bfloat_lanes(v, upper) : half_lanes(v, upper));
+        wasm_v128_store(out + (k + upper) * GROUP + 4 * h, f == BF16 ? bfloat_lanes(v, upper) : half_lanes(v, upper, 0x1p112f));
     }
 }

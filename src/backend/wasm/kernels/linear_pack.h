@@ -4,17 +4,16 @@
 
 INLINE uint32_t u16_at(const uint8_t* p) { return p[0] | p[1] << 8; }
 
-// Exact, with subnormals, infinities and NaN.
-INLINE float half_at(const uint8_t* p) {
-  uint32_t h = u16_at(p), bits = (h & 0x7FFF) << 13;
-  union {
-    uint32_t u;
-    float f;
-  } v = {bits};
-  v.f *= 0x1p112f;
-  if (bits >= 0x7C00u << 13) v.u |= 0x7F800000;
-  v.u |= (h & 0x8000) << 16;
-  return v.f;
+// The half 1024 h as linear_format.h has it. `sign` is added to the sign.
+INLINE uint16_t scaled_half(uint32_t h, uint32_t sign) {
+  uint32_t exponent = h >> 10 & 31, mantissa = h & 1023;
+  if (exponent == 0) {
+    if (mantissa == 0) return 0;
+    for (exponent = 1; !(mantissa & 1024); exponent--) mantissa <<= 1;
+    mantissa &= 1023;
+  }
+  exponent += 10;
+  return ((h ^ sign) & 0x8000) | ((int32_t)exponent > 31 ? 0x7FFF : exponent << 10 | mantissa);
 }
 
 INLINE uint32_t source_bytes(uint32_t f) {
@@ -64,10 +63,10 @@ INLINE void source_quants(uint32_t f, const uint8_t* block, uint32_t j, v128_t o
   }
 }
 
-// d and min of a source block; of K-quants those of the whole block.
-INLINE void source_header(uint32_t f, const uint8_t* block, float* d, float* m) {
-  *d = half_at(block + (f == Q6_K ? 208 : 0));
-  *m = has_mins(f) ? is_k(f) ? -half_at(block + 2) : half_at(block + 2) : 0;
+// d and min of a source block; of K-quants those of the whole block, whose mins are subtracted.
+INLINE void source_header(uint32_t f, const uint8_t* block, uint16_t* d, uint16_t* m) {
+  *d = scaled_half(u16_at(block + (f == Q6_K ? 208 : 0)), 0);
+  if (has_mins(f)) *m = scaled_half(u16_at(block + 2), is_k(f) ? 0x8000 : 0);
 }
 
 // The small scales of sub-block j: two bytes that stand side by side for rows r and r + 4.
@@ -96,12 +95,12 @@ INLINE void transpose(v128_t v[4]) {
 INLINE void pack_group(uint32_t f, uint8_t* out, const uint8_t* src, uint32_t cols, uint32_t count) {
   const uint32_t row_bytes = source_row_bytes(f, cols);
   for (uint32_t unit = 0; unit < cols / (BLOCK * subs_of(f)); unit++, out += unit_bytes(f), src += source_bytes(f)) {
-    float* header = (float*)out;
+    uint16_t* header = (uint16_t*)out;
     for (uint32_t r = 0; r < GROUP; r++) {
-      float d = 0, m = 0;
+      uint16_t d = 0, m = 0;
       if (r < count) source_header(f, src + r * row_bytes, &d, &m);
-      header[r] = d;
-      if (has_mins(f)) header[GROUP + r] = m;
+      header[r % 4 * 2 + r / 4] = d;
+      if (has_mins(f)) header[GROUP + r % 4 * 2 + r / 4] = m;
     }
     uint8_t* sub = out + header_bytes(f);
 #pragma clang loop unroll(disable)
