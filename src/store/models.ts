@@ -5,11 +5,9 @@ import { fingerprint, matches, sha256Part } from './fingerprint';
 import { exclusive, exclusiveNow, readers, share } from './lock';
 import { openModel, type ModelSource, type OpenOptions } from './open';
 import { Meter, type Progress } from './progress';
-import { megabytes, storageRoom } from './room';
+import { bytesThere, freeRoom, megabytes } from './room';
 import { hex, Sha256 } from './sha256';
 import { Changed } from './transfer';
-
-export { persistStorage, storageRoom } from './room';
 
 export interface CachedModel {
   id: string;
@@ -148,8 +146,7 @@ export async function modelRoom(source: ModelSource, options: OpenOptions = {}):
   const bytes = sum(model.files.map(({ size }) => size));
   model.close();
   const needed = model.cached ? 0 : Math.max(0, bytes - (await modelSize(model.id)));
-  const room = await storageRoom();
-  const free = room && Math.max(0, room.quota - room.usage);
+  const free = await freeRoom(needed);
   const enough = free === undefined || free >= needed;
   const there = free === undefined ? 'the browser does not say how much room there is' : `${megabytes(free)} are free`;
   return { id: model.id, bytes, needed, ...(free !== undefined && { free }), enough, message: `${model.id} needs ${megabytes(needed)} more, ${there}.` };
@@ -281,10 +278,5 @@ function readHeader(text: string): Header | undefined {
 
 const known = async (cache: Cache, id: string): Promise<Manifest> =>
   (await cache.manifest(id)) ?? fail('StorageError', { what: `${id} is not in the cache`, cure: 'listModels() names what is.' });
-
-async function bytesThere(cache: Cache, { id, files, chunkBytes }: Manifest): Promise<number> {
-  const hashes = await cache.hashes(id);
-  return sum(files.flatMap(({ name, size }) => [...(hashes.get(name)?.keys() ?? [])].map((index) => Math.max(0, chunkLength(size, chunkBytes, index)))));
-}
 
 const sum = (numbers: number[]): number => numbers.reduce((a, b) => a + b, 0);

@@ -7,7 +7,7 @@ import { HUB, parseHubId, resolveHub, type Resolved } from './hub';
 import { openLocal, type LocalSource } from './local';
 import { exclusiveNow, readers, share } from './lock';
 import type { Progress } from './progress';
-import { deleteOldest, persistStorage, refuseForRoom, roomMessage, storageRoom } from './room';
+import { makeRoom, refuseForRoom, roomMessage, type Consent } from './room';
 import { Shelf } from './shelf';
 import { checkRange, type ByteSource } from './source';
 import { POLICY, Worthless, type Policy } from './transfer';
@@ -29,8 +29,8 @@ export interface OpenOptions {
   peek?: boolean;
   /** asks the server whether there is a newer version even if the model is in the cache */
   refresh?: boolean;
-  /** consent to delete models, the longest unused first, if there is no room otherwise */
-  makeRoom?: boolean;
+  /** consent to delete other models, the longest unused first, if there is no room otherwise; a function is asked each time */
+  makeRoom?: Consent;
   /** the first read of each cached chunk is checked by a quick sum (default), or every read from disk by SHA-256 */
   check?: 'quick' | 'full';
   /** ends everything: reads reject with AbortError, what has arrived stays */
@@ -114,22 +114,23 @@ async function openRemote(source: string | { url: string | string[] }, options: 
   const { manifest, release } = held;
   const complete = manifest.state === 'complete';
   const full = async (error?: unknown): Promise<boolean> => {
-    if (options.makeRoom && (await deleteOne(cache!, manifest.id, notes))) return true;
     const broken = error instanceof RivuletError && !isQuotaError(error);
+    if (isQuotaError(error) && (await makeRoom(cache!, manifest.id, missing(), options.makeRoom ?? false, notes, true))) return true;
     if (broken && options.cache === 'required') throw error;
-    const message = broken ? error.message : await roomMessage(cache!, Math.max(0, total(manifest) - shelf.bytes), manifest.id);
+    const message = broken ? error.message : await roomMessage(cache!, missing(), manifest.id);
     if (options.cache === 'required') refuseForRoom(manifest.id, message, error);
     notes.push(`${broken ? 'The storage fails' : 'There is no room to keep the model'} (${message}): it is used without being kept.`);
     return false;
   };
   const shelf = new Shelf(manifest, held.cache, full, options.check);
+  const missing = (): number => Math.max(0, total(manifest) - shelf.bytes);
   const close = (): void => {
     controller.abort();
     release();
   };
   try {
     await shelf.refresh();
-    if (held.cache && !complete && !(await enoughRoom(held.cache, shelf, options.makeRoom ?? false, notes))) await shelf.fill();
+    if (held.cache && !complete && !(await makeRoom(held.cache, manifest.id, missing(), options.makeRoom ?? false, notes))) await shelf.fill();
   } catch (error) {
     close();
     throw error;
@@ -140,10 +141,7 @@ async function openRemote(source: string | { url: string | string[] }, options: 
     files: shelf.manifest.files.map((file) => reader(file, shelf, download, signal)),
     cached: cached || complete,
     notes,
-    finish: async () => {
-      await download.all();
-      if (!complete && shelf.lasting) await persistStorage();
-    },
+    finish: () => download.all(),
     close,
     discard: async () => {
       close();
@@ -244,22 +242,6 @@ const blankManifest = (resolved: Resolved, alias: string, chunkBytes: number): M
 });
 
 const total = ({ files }: Manifest): number => files.reduce((sum, { size }) => sum + size, 0);
-
-/** Looks before it begins: a download that cannot be kept should be known as such from the start. */
-async function enoughRoom(cache: Cache, shelf: Shelf, consent: boolean, notes: string[]): Promise<boolean> {
-  const needed = total(shelf.manifest) - shelf.bytes;
-  for (;;) {
-    const room = await storageRoom();
-    if (!room || room.quota - room.usage >= needed) return true;
-    if (!consent || !(await deleteOne(cache, shelf.manifest.id, notes))) return false;
-  }
-}
-
-async function deleteOne(cache: Cache, keep: string, notes: string[]): Promise<boolean> {
-  const gone = await deleteOldest(cache, keep);
-  if (gone) notes.push(`Deleted to make room: ${gone}.`);
-  return gone !== undefined;
-}
 
 /** A file of the shelf as a source. */
 function reader(file: FileRecord, shelf: Shelf, download: Download, closed: AbortSignal): ByteSource {
