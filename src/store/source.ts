@@ -18,9 +18,16 @@ export interface ByteSource {
   release?(bytes: Uint8Array): void;
 }
 
-/** Frees the memory of a buffer of which this is the only user. Without ArrayBuffer.transfer (Safari before 17.4) it waits for the collector. */
-export function free(bytes: Uint8Array): void {
-  if (bytes.byteLength === bytes.buffer.byteLength && bytes.buffer instanceof ArrayBuffer) bytes.buffer.transfer?.(0);
+/**
+ * Frees the memory of a buffer of which this is the only user. A port that closes over it does so at once; ArrayBuffer.transfer does not, for what a
+ * browser interface has made or taken (fetch, Blob, IndexedDB, WebCrypto) is held by its handle on it until the collector comes by.
+ */
+export function free({ buffer }: Uint8Array): void {
+  if (!(buffer instanceof ArrayBuffer) || buffer.byteLength === 0) return;
+  const { port1, port2 } = new MessageChannel();
+  port1.postMessage(buffer, [buffer]);
+  port1.close();
+  port2.close();
 }
 
 /** @throws SourceError unless 0 ≤ offset ≤ offset + length ≤ size, all whole numbers */
