@@ -2,8 +2,9 @@
 export { load, type LoadCall, type Model } from './api/client';
 export type { TextStream } from './api/stream';
 export type { BackendInfo } from './backend/backend';
-export type { ChatOptions, LoadOptions, ModelInfo, Status } from './engine/engine';
+export type { ChatOptions, Status } from './engine/engine';
 export type { Generation } from './engine/generate';
+export type { LoadOptions, ModelInfo } from './engine/model';
 export type { GenerateOptions } from './engine/request';
 export type { ErrorName } from './errors';
 export type { ModelSource } from './store/open';

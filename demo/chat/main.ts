@@ -49,6 +49,7 @@ const PHASES: Record<Progress['phase'], string> = {
   read: 'Reading',
   load: 'Loading',
   compile: 'Preparing the kernels for',
+  replay: 'Reading the conversation again with',
   ready: 'Ready:',
 };
 

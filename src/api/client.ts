@@ -1,7 +1,8 @@
 /** The page's side: starts the worker, and turns its calls into a model with async iterables. */
 import { proxy, wrap } from 'comlink';
-import type { ChatOptions, Engine, LoadOptions, ModelInfo, Status } from '../engine/engine';
+import type { ChatOptions, Engine, Status } from '../engine/engine';
 import type { Generation } from '../engine/generate';
+import type { LoadOptions, ModelInfo } from '../engine/model';
 import type { GenerateOptions } from '../engine/request';
 import '../engine/wire';
 import { abortError, fail, RivuletError } from '../errors';
@@ -24,6 +25,7 @@ export interface LoadCall extends LoadOptions, Abortable {
 
 /** A loaded model, with a worker of its own. Generations on one model run one after another: a second call waits for the first. */
 export interface Model {
+  /** as things are now: after a lost device the backend may be another */
   readonly info: ModelInfo;
   /** The answer of the model to a conversation, by the checkpoint's chat template. */
   chat(messages: readonly Message[], options?: ChatOptions & Abortable): TextStream;
@@ -51,12 +53,16 @@ const UNLOAD_MS = 3000;
 export async function load(source: ModelSource, { onProgress, signal, ...options }: LoadCall = {}): Promise<Model> {
   if (signal?.aborted) throw abortError();
   const { engine, guard, end } = start();
-  const report = onProgress && proxy((progress: Progress) => onProgress(progress));
+  let info: ModelInfo | undefined;
+  const report = proxy(async (progress: Progress) => {
+    if (info && progress.phase === 'ready') info = await guard<ModelInfo>(engine.info()); // on another device
+    return onProgress?.(progress);
+  });
   try {
     const hub = options.hub && (absolute(options.hub) as string);
-    const info = await guard(engine.load(absolute(source), { ...options, hub }, report, signal));
+    info = await guard<ModelInfo>(engine.load(absolute(source), { ...options, hub }, report, signal));
     if (signal?.aborted) throw abortError();
-    return createModel(info, engine, guard, end);
+    return createModel(() => info!, engine, guard, end);
   } catch (error) {
     end(error as Error);
     throw error;
@@ -97,10 +103,12 @@ function start(): { engine: ReturnType<typeof wrap<Engine>>; guard: Guard; end(r
   return { engine: wrap<Engine>(worker), guard, end };
 }
 
-function createModel(info: ModelInfo, engine: ReturnType<typeof wrap<Engine>>, guard: Guard, end: (reason: Error) => void): Model {
+function createModel(info: () => ModelInfo, engine: ReturnType<typeof wrap<Engine>>, guard: Guard, end: (reason: Error) => void): Model {
   const plain = <T extends Abortable>({ signal: _, ...options }: T): Omit<T, 'signal'> => options;
   return {
-    info,
+    get info() {
+      return info();
+    },
     chat: (messages, options = {}) =>
       createStream((emit, signal) => guard<Generation>(engine.chat(messages, plain(options), proxy(emit), signal)), options.signal),
     generate: (prompt, options = {}) =>

@@ -50,6 +50,8 @@ export interface Backend {
   compile(plan: Plan, options: CompileOptions): Promise<Runner>;
   /** bytes now held for weights, state and scratch */
   memory(): number;
+  /** The device is gone, and only a new backend helps; absent where there is no device to lose. */
+  lost?(): boolean;
   /** Frees everything. No call may follow. */
   dispose(): void | Promise<void>;
 }
@@ -63,6 +65,8 @@ export interface KernelTime {
   micros: number;
   /** that they must read, or for `copy` read and write */
   bytes: number;
+  /** what the time was taken with: the device's timestamp queries, or the clock here around a submit */
+  clock: 'timestamp' | 'submit';
 }
 
 /**

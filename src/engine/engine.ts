@@ -1,51 +1,15 @@
 /** The composition root, which lives in the worker: one model from its source to its words. */
-import type { Backend, BackendInfo, Runner } from '../backend/backend';
-import { record } from '../backend/plan';
-import { GREEDY } from '../backend/sampling';
 import { abortError, fail } from '../errors';
-import type { Config } from '../model/config';
-import { forward } from '../model/lfm2';
-import { openModel, type ModelSource, type OpenedModel, type OpenOptions } from '../store/open';
-import { Meter, type Progress } from '../store/progress';
-import { compileChatTemplate, encodeChat, type ChatTemplate, type Message, type RenderOptions } from '../text/chat';
-import { createTokenizer, type DecodeOptions, type EncodeOptions, type Tokenizer } from '../text/tokenizer';
-import { openCheckpoint, type Checkpoint } from './checkpoint';
-import { check, generate, prefill, type Generation, type Pace, type Session } from './generate';
-import { loadWeights } from './load';
-import { pause } from './pause';
-import { descend, ladder, type BackendOptions, type Rung } from './pick';
-import { samplingDefaults, settle, type GenerateOptions, type SamplingDefaults } from './request';
+import { openModel, type ModelSource } from '../store/open';
+import type { Progress } from '../store/progress';
+import { encodeChat, type Message, type RenderOptions } from '../text/chat';
+import type { DecodeOptions, EncodeOptions } from '../text/tokenizer';
+import { check, generate, prefill, type Generation } from './generate';
+import { EMPTY, tokensOf } from './journal';
+import { loadModel, type Loaded, type LoadOptions, type ModelInfo, type Parts } from './model';
+import { ladder } from './pick';
+import { settle, type GenerateOptions } from './request';
 import { align } from './reuse';
-
-export interface LoadOptions extends BackendOptions, Omit<OpenOptions, 'signal' | 'onProgress' | 'peek'> {
-  /** tokens of prompt and answer together; default 4096, or what the model was made for if that is less */
-  contextLength?: number;
-}
-
-export interface ModelInfo {
-  /** as listModels() gives it */
-  id: string;
-  /** for people */
-  name: string;
-  config: Config;
-  /** of most of the bytes: 'Q4_0' */
-  quantization: string;
-  /** of all weights as stored */
-  bytes: number;
-  contextLength: number;
-  /** the source was in the browser's storage before */
-  cached: boolean;
-  backend: BackendInfo;
-  /** what the user may want to know: of storage, of the context, why no better backend */
-  notes: string[];
-  /** bytes the backend holds for weights, state and scratch */
-  memory: number;
-  /** sampling where a call does not say otherwise */
-  sampling: SamplingDefaults;
-  /** the checkpoint has a chat template */
-  chat: boolean;
-  loadMs: number;
-}
 
 export type ChatOptions = GenerateOptions & RenderOptions;
 
@@ -72,27 +36,11 @@ export interface Engine {
   /** The logits after these tokens, [V], read anew in chunks of `chunk`: for checks. */
   logits(tokens: readonly number[], chunk?: number): Promise<Float32Array>;
   status(): Status;
+  /** as things are now; @throws RequestError without a model */
+  info(): ModelInfo;
   /** Ends what is under way and frees the memory. */
   unload(): Promise<void>;
 }
-
-interface Loaded {
-  info: ModelInfo;
-  backend: Backend;
-  session: Session;
-  tokenizer: Tokenizer;
-  /** compiled at its first use: a broken one must not bar the model */
-  template(): ChatTemplate;
-}
-
-const PACE: Record<BackendInfo['name'], Pace> = {
-  webgpu: { chunk: 256, windows: 2, longest: 64 },
-  wasm: { chunk: 64, windows: 1, longest: 1 },
-  reference: { chunk: 64, windows: 1, longest: 1 },
-};
-
-const CONTEXT = 4096;
-const SHORTEST_CONTEXT = 16;
 
 /** Of a call that was aborted while it waited for its turn. */
 const UNSPOKEN: Generation = {
@@ -109,8 +57,7 @@ const UNSPOKEN: Generation = {
 };
 
 /** @param parts replace the store and the backends, for tests */
-export function createEngine(parts: { open?: typeof openModel; rungs?: (options: BackendOptions) => Rung[] } = {}): Engine {
-  const { open = openModel, rungs = ladder } = parts;
+export function createEngine({ open = openModel, rungs = ladder }: Partial<Parts> = {}): Engine {
   let loaded: Loaded | undefined;
   let tail: Promise<unknown> = Promise.resolve();
   const underWay = new Set<AbortController>();
@@ -142,8 +89,7 @@ export function createEngine(parts: { open?: typeof openModel; rungs?: (options:
   async function release(): Promise<void> {
     const gone = loaded;
     loaded = undefined;
-    gone?.session.runner.dispose();
-    await gone?.backend.dispose();
+    await gone?.place.dispose();
   }
 
   type Emit = (text: string) => unknown;
@@ -151,7 +97,7 @@ export function createEngine(parts: { open?: typeof openModel; rungs?: (options:
     const called = performance.now();
     return inTurn(async (either) => {
       const { session, info } = model();
-      const request = settle(options, info.sampling, info.config.vocabSize);
+      const request = settle(options, info().sampling, session.vocabSize);
       // the last answer is awaited, so that over Comlink no text comes after the result
       let delivered: unknown;
       const result = await generate(session, prompt(), request, (text) => (delivered = emit(text)), either, called);
@@ -165,14 +111,14 @@ export function createEngine(parts: { open?: typeof openModel; rungs?: (options:
       inTurn(async (either) => {
         await release();
         loaded = await loadModel(source, options, { open, rungs }, onProgress, either);
-        return loaded.info;
+        return loaded.info();
       }, signal),
 
     chat(messages, options, emit, signal) {
       const prompt = (): readonly number[] => {
-        const { tokenizer, template, session } = model();
-        const ids = encodeChat(tokenizer, template(), messages, options);
-        return align(ids, session.read, tokenizer);
+        const { template, session } = model();
+        const ids = encodeChat(session.tokenizer, template(), messages, options);
+        return align(ids, tokensOf(session.journal), session.tokenizer);
       };
       return speak(prompt, options, emit, signal);
     },
@@ -180,28 +126,30 @@ export function createEngine(parts: { open?: typeof openModel; rungs?: (options:
     generate(prompt, options, emit, signal) {
       const ids = (): readonly number[] => {
         if (typeof prompt !== 'string') return prompt;
-        const { tokenizer } = model();
+        const { tokenizer } = model().session;
         return tokenizer.encode(prompt, { bos: tokenizer.addBos });
       };
       return speak(ids, options, emit, signal);
     },
 
-    tokenize: (text, options) => model().tokenizer.encode(text, options),
-    detokenize: (ids, options) => model().tokenizer.decode(ids, options),
+    tokenize: (text, options) => model().session.tokenizer.encode(text, options),
+    detokenize: (ids, options) => model().session.tokenizer.decode(ids, options),
     render: (messages, options) => model().template().render(messages, options),
 
-    logits: (tokens, chunk) =>
+    logits: (tokens, chunk = Infinity) =>
       inTurn(async (signal) => {
         const { session } = model();
-        check(session, tokens);
-        session.read = [];
-        session.runner.rewind(0);
-        await prefill({ ...session, pace: { ...session.pace, chunk: Math.min(chunk ?? Infinity, session.pace.chunk) } }, tokens, 0, signal);
-        if (signal.aborted) throw abortError();
-        return session.runner.logits();
+        return session.place.run(async (seat) => {
+          check(session, seat, tokens);
+          session.journal = EMPTY;
+          seat.runner.rewind(0);
+          await prefill(session, { ...seat, pace: { ...seat.pace, chunk: Math.min(chunk, seat.pace.chunk) } }, tokens, signal);
+          return seat.runner.logits();
+        }, signal);
       }),
 
-    status: () => ({ state: underWay.size ? 'busy' : loaded ? 'ready' : 'empty', memory: loaded?.backend.memory() ?? 0 }),
+    info: () => model().info(),
+    status: () => ({ state: underWay.size ? 'busy' : loaded ? 'ready' : 'empty', memory: loaded?.place.seat?.backend.memory() ?? 0 }),
 
     unload() {
       for (const controller of underWay) controller.abort();
@@ -215,125 +163,3 @@ const aborted = (signal: AbortSignal): Promise<void> =>
     if (signal.aborted) resolve();
     else signal.addEventListener('abort', () => resolve(), { once: true });
   });
-
-async function loadModel(
-  source: ModelSource,
-  options: LoadOptions,
-  { open, rungs }: { open: typeof openModel; rungs: (options: BackendOptions) => Rung[] },
-  onProgress?: (progress: Progress) => void,
-  signal?: AbortSignal,
-): Promise<Loaded> {
-  const start = performance.now();
-  const backends = rungs(options);
-  const opened = await open(source, { ...options, signal, onProgress });
-  try {
-    const checkpoint = await openCheckpoint(opened.files, signal);
-    const { config, bytes, quantization } = checkpoint;
-    const tokenizer = createTokenizer(checkpoint.tokenizer.json, checkpoint.tokenizer.config);
-    const notes: string[] = [];
-    const contextLength = chooseContext(options.contextLength, config.contextLength, notes);
-
-    const reasons: string[] = [];
-    return await descend(backends, reasons, async (backend) => {
-      const pace = PACE[backend.info.name];
-      const runner = await prepare(checkpoint, backend, { contextLength, chunk: pace.chunk }, onProgress, signal);
-      await keep(opened, options, notes);
-      const eosIds = [...new Set([...checkpoint.generation.eosIds, ...(tokenizer.eosId === undefined ? [] : [tokenizer.eosId])])];
-      let template: ChatTemplate | undefined;
-      const info: ModelInfo = {
-        id: opened.id,
-        name: opened.id.slice(opened.id.lastIndexOf('/') + 1),
-        config,
-        quantization,
-        bytes,
-        contextLength,
-        cached: opened.cached,
-        backend: { ...backend.info, notes: [...reasons, ...backend.info.notes] },
-        notes: [...opened.notes, ...notes, ...reasons, ...backend.info.notes],
-        memory: backend.memory(),
-        sampling: samplingDefaults(checkpoint.generation),
-        chat: Boolean((checkpoint.tokenizer.config as { chat_template?: unknown }).chat_template),
-        loadMs: performance.now() - start,
-      };
-      await onProgress?.({ phase: 'ready', bytes, total: bytes, rate: 0 }); // over Comlink: all of them have arrived
-      return {
-        info,
-        backend,
-        session: { runner, tokenizer, contextLength, vocabSize: config.vocabSize, eosIds, pace, read: [] },
-        tokenizer,
-        template: () =>
-          (template ??=
-            compileChatTemplate(checkpoint.tokenizer.config) ??
-            fail('RequestError', { what: 'The model has no chat template', cure: 'Write the prompt yourself and use generate().' })),
-      };
-    });
-  } catch (error) {
-    // what is no model must not stay in the cache
-    if ((error as Error).name === 'CheckpointError') await opened.discard().catch(() => undefined);
-    throw error;
-  } finally {
-    opened.close();
-  }
-}
-
-/** Waits for the rest of the files to be stored; a model that could be loaded is not given up because it cannot be kept. */
-async function keep(opened: OpenedModel, { cache }: LoadOptions, notes: string[]): Promise<void> {
-  try {
-    await opened.finish();
-  } catch (error) {
-    const { name, message } = error as Error;
-    if (name === 'AbortError' || cache === 'required') throw error;
-    notes.push(`The model could not be stored whole: ${message}`);
-  }
-}
-
-function chooseContext(asked: number | undefined, made: number, notes: string[]): number {
-  if (asked === undefined) return Math.min(CONTEXT, made);
-  if (!Number.isInteger(asked) || asked < SHORTEST_CONTEXT)
-    fail('RequestError', { what: 'contextLength cannot be honoured', got: String(asked), wanted: `a whole number of at least ${SHORTEST_CONTEXT}` });
-  if (asked > made) notes.push(`The context is ${made} tokens and not ${asked}: the model was made for no more.`);
-  return Math.min(asked, made);
-}
-
-/** Weights into the backend, the plan compiled and run once. */
-async function prepare(
-  checkpoint: Checkpoint,
-  backend: Backend,
-  compile: { contextLength: number; chunk: number },
-  onProgress?: (progress: Progress) => void,
-  signal?: AbortSignal,
-): Promise<Runner> {
-  const { bytes, config } = checkpoint;
-  await backend.reserve(bytes);
-  const meter = new Meter('load', bytes, onProgress);
-  let done = 0;
-  const weights = await loadWeights(checkpoint, backend, (n) => meter.at((done += n)), signal);
-  onProgress?.({ phase: 'compile', bytes, total: bytes, rate: 0 });
-  await heed(signal);
-  const runner = await backend.compile(record((op) => forward(op, config, weights)), compile);
-  await heed(signal);
-  await warm(runner);
-  await heed(signal);
-  return runner;
-}
-
-/** Lets an abort arrive, and obeys it. */
-async function heed(signal?: AbortSignal): Promise<void> {
-  await pause();
-  if (signal?.aborted) throw abortError();
-}
-
-/** The first run compiles what compiles lazily, and shows whether the device computes at all. */
-async function warm(runner: Runner): Promise<void> {
-  await runner.prefill(Uint32Array.of(0, 0));
-  const logits = await runner.logits();
-  if (!logits.every(Number.isFinite) || logits.every((v) => v === logits[0]))
-    fail('DeviceError', {
-      what: 'The device computes wrongly',
-      got: `logits ${logits.slice(0, 4).join(', ')} …`,
-      wanted: 'finite, distinct numbers',
-      cure: 'Try another backend, or update the browser and the graphics driver.',
-    });
-  await runner.decode(2, GREEDY);
-  runner.rewind(0);
-}

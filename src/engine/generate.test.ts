@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import type { Runner } from '../backend/backend';
 import { createTokenizer } from '../text/tokenizer';
-import { generate, type Pace, type Session } from './generate';
+import { generate, type Session } from './generate';
+import { EMPTY, tokensOf } from './journal';
+import type { Pace, Place, Seat } from './place';
 import { samplingDefaults, settle, type GenerateOptions } from './request';
 
 /** Bytes as tokens, and two special ones. */
@@ -72,14 +74,15 @@ function scripted(script: (position: number, state: readonly number[]) => number
   return { runner, calls, state };
 }
 
+const backend: Seat['backend'] = { info: { name: 'reference', device: '', variant: '', notes: [] }, memory: () => 0, dispose: () => undefined };
+const steady = (seat: Seat): Pick<Place, 'run' | 'cause'> => ({ run: (task) => task(seat), cause: undefined });
 const session = (runner: Runner, pace: Partial<Pace> = {}, contextLength = 64): Session => ({
-  runner,
+  place: steady({ runner, contextLength, pace: { chunk: 4, windows: 1, longest: 1, ...pace }, backend }),
   tokenizer,
-  contextLength,
   vocabSize: V,
   eosIds: [END],
-  pace: { chunk: 4, windows: 1, longest: 1, ...pace },
-  read: [],
+  journal: EMPTY,
+  tell: () => undefined,
 });
 
 async function run(s: Session, prompt: number[], options: GenerateOptions = {}, signal?: AbortSignal, onText?: (text: string) => void) {
@@ -149,7 +152,7 @@ describe.each<[string, Partial<Pace>]>([
     const { result } = await run(s, turn, { maxTokens: 1 });
     expect(result.reusedTokens).toBeGreaterThanOrEqual(prompt.length + 3);
     expect(state).toEqual(turn);
-    expect(s.read).toEqual(turn);
+    expect(tokensOf(s.journal)).toEqual(turn);
   });
 
   it('fails with the runner, and begins anew after that', async () => {

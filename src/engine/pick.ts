@@ -3,6 +3,7 @@ import type { Backend } from '../backend/backend';
 import { openWasm } from '../backend/wasm/backend';
 import { openWebGpu } from '../backend/webgpu/backend';
 import { fail } from '../errors';
+import { pause } from './pause';
 
 export interface BackendOptions {
   /** `auto` (default): WebGPU on a real adapter, else WASM. A backend that is named is taken, or the call fails. */
@@ -42,34 +43,67 @@ export function ladder({ backend = 'auto', threads, allowSoftware, subgroups, f1
   return rungs;
 }
 
+/** The way down a ladder, for as long as the model lives. */
+export interface Descent {
+  /** the rung in use, or to be tried next, and those below it */
+  rungs: Rung[];
+  /** why rungs were left, and devices that were lost */
+  reasons: string[];
+  /** when a device was last lost, as performance.now() */
+  lostAt: number;
+}
+
+export const descentOf = (rungs: Rung[]): Descent => ({ rungs, reasons: [], lostAt: -Infinity });
+
+/** A second loss within this time, and WebGPU is given up: a device that is lost again and again costs more than it gives. */
+export const LOSS_WINDOW_MS = 60_000;
+
 /** Failures of the model, the request or the reader: another backend would not help. */
 const FINAL = ['AbortError', 'CheckpointError', 'SourceError', 'StorageError', 'ContextError', 'RequestError'];
 
+export type Fault = 'unopened' | 'failed' | 'lost';
+
+/**
+ * After an error on the first rung: the same once more where a device was lost for the first time, else what is below. A kernel that fails may
+ * work in another variant; a missing device and too little memory need another backend.
+ * @throws the error when nothing is left to try, with the reasons of the rungs before
+ */
+export function retreat(descent: Descent, error: Error, fault: Fault): void {
+  const { rungs, reasons, lostAt } = descent;
+  const [{ name, label }, ...below] = rungs;
+  const { name: kind, message } = error;
+  if (FINAL.includes(kind)) throw error;
+  const first = reasons.length === 0;
+  let rest = fault === 'failed' && kind !== 'MemoryError' ? below : below.filter((rung) => rung.name !== name);
+  if (fault === 'lost') {
+    descent.lostAt = performance.now();
+    if (descent.lostAt - lostAt > LOSS_WINDOW_MS) rest = rungs;
+  }
+  if (rest.length === 0) {
+    if (first && fault !== 'unopened') throw error;
+    const cure = fault === 'lost' && name === 'webgpu' ? "Load the model with backend 'auto' or 'wasm'." : undefined;
+    fail(kind === 'MemoryError' ? kind : 'DeviceError', { what: 'No backend could take the model', got: [...reasons, `${label}: ${message}`].join(' '), cure }, error);
+  }
+  descent.rungs = rest;
+  const reason = `${label}: ${message}`;
+  if (!reasons.includes(reason)) reasons.push(reason);
+}
+
 /**
  * Uses the first rung on which `use` succeeds; frees those on which it did not.
- * @param notes gets the reasons for each rung that was left
- * @throws the last rung's error, with the reasons of those before
+ * @throws what `retreat` does
  */
-export async function descend<T>(rungs: Rung[], notes: string[], use: (backend: Backend) => Promise<T>): Promise<T> {
-  let rest = rungs;
+export async function descend<T>(descent: Descent, use: (backend: Backend) => Promise<T>): Promise<T> {
   for (;;) {
-    const [{ name, label, open }, ...below] = rest;
     let backend: Backend | undefined;
     try {
-      backend = await open();
+      backend = await descent.rungs[0].open();
       return await use(backend);
     } catch (error) {
-      const { name: kind, message } = error as Error;
+      await pause(); // what failed because of a loss may be heard of before the loss
+      const fault = !backend ? 'unopened' : backend.lost?.() ? 'lost' : 'failed';
       await Promise.resolve(backend?.dispose()).catch(() => undefined); // the first error is the one to tell
-      // another variant helps against a kernel that fails, not against a missing device or too little memory
-      rest = backend && kind !== 'MemoryError' ? below : below.filter((rung) => rung.name !== name);
-      if (FINAL.includes(kind)) throw error;
-      if (rest.length === 0) {
-        if (notes.length === 0 && backend) throw error;
-        const got = [...notes, `${label}: ${message}`].join(' ');
-        fail(kind === 'MemoryError' ? kind : 'DeviceError', { what: 'No backend could take the model', got }, error);
-      }
-      notes.push(`${label}: ${message}`);
+      retreat(descent, error as Error, fault);
     }
   }
 }

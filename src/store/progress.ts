@@ -1,5 +1,6 @@
 export interface Progress {
-  phase: 'resolve' | 'download' | 'read' | 'load' | 'compile' | 'ready';
+  /** `replay`: a model that moved to another device reads its conversation again; its `bytes` and `total` are tokens */
+  phase: 'resolve' | 'download' | 'read' | 'load' | 'compile' | 'replay' | 'ready';
   bytes: number;
   total: number;
   /** bytes per second, over the last few seconds */
@@ -7,6 +8,8 @@ export interface Progress {
   /** seconds */
   eta?: number;
   file?: string;
+  /** why the model is set up once more: what became of its device, or of its memory */
+  cause?: string;
 }
 
 const WINDOW = 5000; // milliseconds over which the rate is taken

@@ -23,6 +23,8 @@ export async function openWebGpu({ selfTest = 'known', ...options }: WebGpuOptio
   /** refusals of vectors, whose buffers are made without waiting; thrown by compile */
   const made: Promise<void>[] = [];
   const tested = new Set<Dtype>();
+  let gone = false;
+  void opened.lost.then(() => (gone = true));
 
   return {
     info,
@@ -51,6 +53,7 @@ export async function openWebGpu({ selfTest = 'known', ...options }: WebGpuOptio
       return createRunner(opened, plan, compileOptions, variant.halves);
     },
     memory: () => opened.bytes(),
+    lost: () => gone,
     dispose: () => opened.destroy(),
   };
 }
