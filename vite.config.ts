@@ -3,6 +3,7 @@
  *   --mode module   dist/rivulet.mjs and dist/types: the library for bundlers and <script type="module">
  *   --mode script   dist/rivulet.js: the same as one classic script that sets the global `rivulet`
  *   --mode site     dist/site: the pages of demo/ with public/ and rivulet.js beside them
+ *   --mode dawn     dist/dawn: the WebGPU backend's benchmark for Node (e2e/dawn)
  * Worker, WGSL and WASM are inlined in each. Any other mode (tests, tools) serves the sources of the whole repository.
  */
 import { execFileSync } from 'node:child_process';
@@ -41,6 +42,11 @@ const builds: Record<string, UserConfig> = {
       rolldownOptions: { input: ['index.html', 'script-tag.html'].map((page) => resolve(here, 'demo', page)) },
     },
     plugins: [besideThePages()],
+  },
+  dawn: {
+    publicDir: false,
+    build: { ssr: resolve(here, 'e2e/dawn/bench.ts'), outDir: resolve(dist, 'dawn'), emptyOutDir: true, rolldownOptions: { output: { entryFileNames: 'bench.mjs' } } },
+    ssr: { noExternal: true, external: ['webgpu'] },
   },
 };
 

@@ -1,15 +1,16 @@
 /** Runs backends in a worker for the checking tools: conformance cases, logits of prompts, timings. No cache, no chat. */
 import { expose } from 'comlink';
 import type { Backend, KernelTime, Runner } from '../../src/backend/backend';
-import { CASES, runCase, type Outcome } from '../../src/backend/conformance';
-import type { Matrix } from '../../src/model/ops';
-import { record, type Plan } from '../../src/backend/plan';
+import { CASES, runCase } from '../../src/backend/conformance';
+import { record } from '../../src/backend/plan';
 import { openReference } from '../../src/backend/reference/backend';
 import { GREEDY } from '../../src/backend/sampling';
 import { openCheckpoint, type Checkpoint } from '../../src/engine/checkpoint';
 import { loadWeights } from '../../src/engine/load';
 import { forward } from '../../src/model/lfm2';
-import { blobSource, free, type ByteSource } from '../../src/store/source';
+import { free } from '../../src/store/loan';
+import { blobSource, type ByteSource } from '../../src/store/source';
+import { compare, macsOf, profileAt, time, type Difference } from '../measure';
 
 export interface BackendOptions {
   backend: 'wasm' | 'webgpu' | 'reference';
@@ -46,15 +47,6 @@ async function remote(url: string): Promise<ByteSource> {
 
 let loaded: { checkpoint: Checkpoint; backend: Backend; runner: Runner } | undefined;
 
-export interface Difference {
-  name: string;
-  run: string;
-  maxAbs: number;
-  rms: number;
-  nmse: number;
-  rounds: boolean;
-}
-
 const probe = {
   caseNames: (): string[] => CASES.map(({ name }) => name),
 
@@ -66,7 +58,7 @@ const probe = {
     await backend.reserve(64 << 20);
     try {
       const got = await runCase(one, backend);
-      return wanted.map((w, i) => compare(name, w, got[i], !!one.rounds));
+      return wanted.map((w, i) => compare(name, w, got[i]));
     } finally {
       await backend.dispose();
     }
@@ -88,7 +80,7 @@ const probe = {
       info: backend.info,
       bytes: checkpoint.bytes,
       memory: backend.memory(),
-      macs: matrices(plan).reduce((sum, { rows, cols }) => sum + rows * cols, 0),
+      macs: macsOf(plan),
       config: checkpoint.config,
       quantization: checkpoint.quantization,
       plan: runner.describe(),
@@ -110,33 +102,11 @@ const probe = {
     return [...(await runner.decode(steps, GREEDY))];
   },
 
-  /** Milliseconds of a prefill of `prompt` tokens in chunks, and of `steps` decode steps after it, `window` a call and two calls under way. */
-  async time(prompt: number, steps: number, chunk: number, window: number): Promise<{ prefillMs: number; decodeMs: number }> {
-    const { runner, checkpoint } = loaded!;
-    const tokens = Uint32Array.from({ length: prompt }, (_, i) => (i * 7919 + 257) % checkpoint.config.vocabSize);
-    runner.rewind(0);
-    const start = performance.now();
-    for (let at = 0; at < prompt; at += chunk) await runner.prefill(tokens.subarray(at, at + chunk));
-    await runner.decode(1, GREEDY); // the first token needs no forward pass: it ends the prefill
-    const middle = performance.now();
-    let before: Promise<unknown> | undefined;
-    for (let left = steps; left > 0; left -= window) {
-      const call = runner.decode(Math.min(left, window), GREEDY);
-      if (window === 1) await call;
-      await before;
-      before = call;
-    }
-    await before;
-    return { prefillMs: middle - start, decodeMs: performance.now() - middle };
+  time(prompt: number, steps: number, chunk: number, window: number): Promise<{ prefillMs: number; decodeMs: number }> {
+    return time(loaded!.runner, loaded!.checkpoint.config.vocabSize, prompt, steps, chunk, window);
   },
 
-  /** Time by kernel of a decode step after `position` tokens. */
-  async profile(position: number, chunk: number): Promise<KernelTime[]> {
-    const { runner } = loaded!;
-    runner.rewind(0);
-    for (let at = 0; at < Math.max(1, position); at += chunk) await runner.prefill(new Uint32Array(Math.min(chunk, Math.max(1, position) - at)));
-    return (await runner.profile?.()) ?? [];
-  },
+  profile: (position: number, chunk: number): Promise<KernelTime[]> => profileAt(loaded!.runner, position, chunk),
 
   describe: (): string => loaded!.runner.describe(),
   memory: (): number => loaded!.backend.memory(),
@@ -147,25 +117,6 @@ const probe = {
     loaded = undefined;
   },
 };
-
-/** Every matrix a token is multiplied by; the embedding table is read, not multiplied. */
-const matrices = (plan: Plan): Matrix[] =>
-  plan.nodes.flatMap((node) => (node.op === 'linear' ? [node.w] : node.op === 'swiglu' ? [node.w1, node.w3] : []));
-
-function compare(name: string, wanted: Outcome, got: Outcome, rounds: boolean): Difference {
-  if (got.values.length !== wanted.values.length)
-    throw new Error(`${name}, ${wanted.run}: ${got.values.length} values, the reference has ${wanted.values.length}`);
-  let maxAbs = 0;
-  let error = 0;
-  let power = 0;
-  wanted.values.forEach((w, i) => {
-    const delta = Math.abs(got.values[i] - w);
-    if (!(delta <= maxAbs)) maxAbs = delta; // NaN counts
-    error += delta * delta;
-    power += w * w;
-  });
-  return { name, run: wanted.run, maxAbs, rms: Math.sqrt(power / wanted.values.length), nmse: error / power, rounds };
-}
 
 export type Probe = typeof probe;
 expose(probe);

@@ -11,6 +11,7 @@ import { readdirSync, statSync } from 'node:fs';
 import { basename, dirname, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { KernelTime } from '../../src/backend/backend';
+import { dispatchesOf, profileTable, spread, type Spread } from '../measure';
 import { watchMemory } from '../memory';
 import type { ProbeWindow } from '../pages/probe';
 import { openProbe } from '../probe';
@@ -27,12 +28,6 @@ export interface BenchOptions {
   position: number;
   /** times by kernel too (webgpu) */
   profile?: boolean;
-}
-
-export interface Spread {
-  median: number;
-  min: number;
-  max: number;
 }
 
 export interface BenchResult {
@@ -60,12 +55,6 @@ export interface BenchResult {
   gigaMacsPerSecond: { prefill: number; decode: number };
   plan: string;
   profile?: KernelTime[];
-}
-
-export function spread(values: number[]): Spread {
-  const sorted = [...values].sort((a, b) => a - b);
-  const round = (v: number): number => Number(v.toFixed(2));
-  return { median: round(sorted[sorted.length >> 1]), min: round(sorted[0]), max: round(sorted[sorted.length - 1]) };
 }
 
 export async function bench(o: BenchOptions): Promise<BenchResult> {
@@ -133,20 +122,6 @@ export async function bench(o: BenchOptions): Promise<BenchResult> {
   }
 }
 
-/** µs, GB/s and the share of what a copy reaches, by kernel and for the whole token. */
-function printProfile(times: KernelTime[]): void {
-  const kernels = times.slice(0, -1);
-  const copy = times[kernels.length];
-  const sum = (key: 'dispatches' | 'micros' | 'bytes'): number => kernels.reduce((total, time) => total + time[key], 0);
-  const token = { kernel: 'token', dispatches: sum('dispatches'), micros: sum('micros'), bytes: sum('bytes') };
-  const rate = ({ bytes, micros }: KernelTime): number => bytes / micros / 1000;
-  for (const time of [...kernels, token, copy]) {
-    const micros = (time.micros / time.dispatches).toFixed(1).padStart(9);
-    const share = ((100 * rate(time)) / rate(copy)).toFixed(0).padStart(4);
-    console.error(`${time.kernel.padEnd(36)} ${String(time.dispatches).padStart(4)} × ${micros} µs ${rate(time).toFixed(1).padStart(8)} GB/s ${share} % of copy`);
-  }
-}
-
 async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
@@ -181,9 +156,9 @@ async function main(): Promise<void> {
   });
   if (values.profile) {
     console.error(result.plan);
-    if (result.profile?.length) printProfile(result.profile);
+    for (const line of profileTable(result.profile ?? [])) console.error(line);
   }
-  if (values.json) console.log(JSON.stringify({ ...result, plan: undefined, dispatchesPerToken: dispatches(result.plan) }));
+  if (values.json) console.log(JSON.stringify({ ...result, plan: undefined, dispatchesPerToken: dispatchesOf(result.plan) }));
   else {
     const line = ({ median, min, max }: Spread): string => `${median} tok/s (${min} – ${max})`;
     const MB = (bytes: number): string => `${(bytes / 1e6).toFixed(0)} MB`;
@@ -192,14 +167,8 @@ async function main(): Promise<void> {
     console.log(`  load     ${result.loadSeconds} s, file ${MB(result.fileBytes)}, backend ${MB(result.backendBytes)}${result.peakBytes ? `, peak ${MB(result.peakBytes)} (${result.peakOverFile} × file)` : ''}`);
     console.log(`  prefill  ${line(result.prefillTokensPerSecond)}, ${result.gigaMacsPerSecond.prefill} GMAC/s`);
     console.log(`  decode   ${line(result.decodeTokensPerSecond)}, ${result.gigaMacsPerSecond.decode} GMAC/s, ${result.gigabytesPerSecond} GB/s`);
-    console.log(`  dispatches a token: ${dispatches(result.plan) ?? 'none, one call a thread'}`);
+    console.log(`  dispatches a token: ${dispatchesOf(result.plan) ?? 'none, one call a thread'}`);
   }
 }
-
-/** Runner.describe() begins with the number of dispatches of a decode step. */
-const dispatches = (plan: string): number | undefined => {
-  const match = /^(\d+) dispatches/.exec(plan);
-  return match ? Number(match[1]) : undefined;
-};
 
 if (process.argv[1]?.endsWith('bench.ts')) await main();

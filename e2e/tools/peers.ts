@@ -9,7 +9,8 @@ import { createRequire } from 'node:module';
 import { basename, dirname, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { launchChromium, openPage, serve } from '../harness';
-import { bench, spread, type Spread } from './bench';
+import { spread, type Spread } from '../measure';
+import { bench } from './bench';
 
 interface Row {
   what: string;

@@ -32,23 +32,25 @@ export async function profile(opened: OpenedDevice, steps: Step[], prepared: Pre
     let best = Infinity;
     for (let round = 0; round < ROUNDS; round++)
       best = Math.min(best, (await timer.measure((pass) => { for (let i = 0; i < repeats; i++) encode(pass, group); })) / repeats); // prettier-ignore
-    times.push({ kernel: label, dispatches: group.length, micros: best, bytes: read });
+    times.push({ kernel: label, dispatches: group.length, micros: best, bytes: read, clock: timer.clock });
   }
   timer.dispose();
-  times.push(await copyTime(opened));
+  times.push({ ...(await copyTime(opened)), clock: timer.clock });
   return times;
 }
 
-interface Timer {
+export interface Timer {
+  clock: KernelTime['clock'];
   /** µs of a pass */
   measure(record: (pass: GPUComputePassEncoder) => void): Promise<number>;
   dispose(): void;
 }
 
-function createTimer(opened: OpenedDevice): Timer {
+export function createTimer(opened: OpenedDevice): Timer {
   const { device } = opened;
   if (!device.features.has('timestamp-query'))
     return {
+      clock: 'submit',
       async measure(record) {
         await settled(device, device.queue.onSubmittedWorkDone());
         const start = performance.now();
@@ -66,6 +68,7 @@ function createTimer(opened: OpenedDevice): Timer {
   const resolved = device.createBuffer({ label: 'timestamps', size: 256, usage: GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC });
   const mapped = device.createBuffer({ label: 'timestamps', size: 16, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
   return {
+    clock: 'timestamp',
     async measure(record) {
       const encoder = device.createCommandEncoder();
       const pass = encoder.beginComputePass({ timestampWrites: { querySet, beginningOfPassWriteIndex: 0, endOfPassWriteIndex: 1 } });
@@ -88,7 +91,7 @@ function createTimer(opened: OpenedDevice): Timer {
 }
 
 /** What the memory gives: a copy of a large buffer, read and written. */
-async function copyTime(opened: OpenedDevice): Promise<KernelTime> {
+async function copyTime(opened: OpenedDevice): Promise<Omit<KernelTime, 'clock'>> {
   const { device } = opened;
   const from = await opened.allocate('copy', COPY_BYTES);
   const to = await opened.allocate('copy', COPY_BYTES);
