@@ -1,13 +1,14 @@
 /** Opens a checkpoint: from a few ranged reads, where every weight lies and what the model is. GGUF or a Hugging Face directory. */
 import { abortError, fail } from '../errors';
 import type { HeadFile, Need } from '../format/cursor';
-import { joinShards, parseGguf, type GgufMetadata } from '../format/gguf';
+import { joinShards, parseGguf, type GgufHeader, type GgufMetadata } from '../format/gguf';
 import { parseSafetensors } from '../format/safetensors';
 import { configFromGguf, configFromJson, type Config } from '../model/config';
 import type { Lfm2 } from '../model/lfm2';
 import { mapWeights, nameTensors, wantTensor, weightTree, type MatrixSource, type VectorSource } from '../model/weights';
 import type { ByteSource } from '../store/source';
 import type { TensorInfo } from '../tensor/tensor';
+import { skimHeader } from './skim';
 import { checkTokenizer, tokenId, tokenizerFromGguf, type TokenizerFiles } from './vocabulary';
 
 export interface Generation {
@@ -20,7 +21,8 @@ export interface Generation {
   repetitionPenalty?: number;
 }
 
-export interface Checkpoint {
+/** What the headers say of a model, without its vocabulary. */
+export interface Outline {
   config: Config;
   weights: Lfm2<MatrixSource, VectorSource>;
   /** the files that `TensorInfo.file` counts */
@@ -29,6 +31,9 @@ export interface Checkpoint {
   bytes: number;
   /** the dtype that most bytes have: 'Q4_0' */
   quantization: string;
+}
+
+export interface Checkpoint extends Outline {
   tokenizer: TokenizerFiles;
   generation: Generation;
 }
@@ -43,14 +48,32 @@ const GGUF = [0x47, 0x47, 0x55, 0x46];
  * @throws CheckpointError when they are no sound model of a supported architecture; SourceError when they cannot be read; AbortError
  */
 export async function openCheckpoint(files: ByteSource[], signal?: AbortSignal): Promise<Checkpoint> {
+  const found = await findModel(files, signal);
+  return Array.isArray(found) ? openGguf(found, signal) : openDirectory(found, signal);
+}
+
+/**
+ * As openCheckpoint, with as few bytes as will do: for a look at a file that is not here.
+ * @throws the same, but for what only the vocabulary shows
+ */
+export async function openOutline(files: ByteSource[], signal?: AbortSignal): Promise<Outline> {
+  const found = await findModel(files, signal);
+  if (!Array.isArray(found)) return (await outlineDirectory(found, signal)).outline;
+  const headers = [];
+  for (const [index, file] of found.entries()) headers.push((found.length === 1 && (await skimHeader(file, signal))) || (await readHeader(file, index, parseGguf, signal)));
+  return outlineGguf(found, headers).outline;
+}
+
+/** GGUF files, or those of a Hugging Face directory by their names within it. */
+async function findModel(files: ByteSource[], signal?: AbortSignal): Promise<ByteSource[] | Map<string, ByteSource>> {
   const root = files.map(({ name }) => name).filter((name) => /(^|\/)config\.json$/.test(name)).sort((a, b) => a.length - b.length)[0];
   const directory = root === undefined ? undefined : root.slice(0, -'config.json'.length);
   if (directory !== undefined && files.some(({ name }) => inside(directory, name) && name.endsWith('.safetensors')))
-    return openDirectory(new Map(files.filter(({ name }) => name.startsWith(directory)).map((file) => [file.name.slice(directory.length), file])), signal);
+    return new Map(files.filter(({ name }) => name.startsWith(directory)).map((file) => [file.name.slice(directory.length), file]));
 
   const gguf: ByteSource[] = [];
   for (const file of files) if (files.length === 1 || (await isGguf(file, signal))) gguf.push(file);
-  if (gguf.length) return openGguf(gguf, signal);
+  if (gguf.length) return gguf;
   return fail('CheckpointError', {
     what: 'there is no model among the files',
     got: files.map(({ name }) => name).join(', ').slice(0, 200) || 'no files',
@@ -85,19 +108,29 @@ async function readHeader<T extends object>(
 async function openGguf(files: ByteSource[], signal?: AbortSignal): Promise<Checkpoint> {
   const headers = [];
   for (const [index, file] of files.entries()) headers.push(await readHeader(file, index, parseGguf, signal));
+  const { outline, metadata } = outlineGguf(files, headers);
+  const tokenizer = tokenizerFromGguf(metadata, outline.config.vocabSize);
+  const generation = generationFromGguf(metadata, ends(tokenizer, outline.config));
+  return { ...outline, tokenizer, generation };
+}
+
+function outlineGguf(files: ByteSource[], headers: GgufHeader[]): { outline: Outline; metadata: GgufMetadata } {
   const { metadata, tensors } = joinShards(headers);
   const named = nameTensors(tensors);
   const config = configFromGguf(metadata, named);
   const weights = weightTree(config, named);
-  const tokenizer = tokenizerFromGguf(metadata, config.vocabSize);
-  const generation = generationFromGguf(metadata, ends(tokenizer, config));
-  return { config, weights, files, ...sizes(weights), tokenizer, generation };
+  return { outline: { config, weights, files, ...sizes(weights) }, metadata };
 }
 
-async function openDirectory(files: Map<string, ByteSource>, signal?: AbortSignal): Promise<Checkpoint> {
-  const json = async (name: string): Promise<Record<string, unknown>> => parseObject(name, await readText(files, name, signal));
-  const optional = async (name: string): Promise<Record<string, unknown>> => (files.has(name) ? json(name) : {});
+type Json = (name: string) => Promise<Record<string, unknown>>;
 
+const reading = (files: Map<string, ByteSource>, signal?: AbortSignal): { json: Json; optional: Json } => {
+  const json: Json = async (name) => parseObject(name, await readText(files, name, signal));
+  return { json, optional: async (name) => (files.has(name) ? json(name) : {}) };
+};
+
+async function outlineDirectory(files: Map<string, ByteSource>, signal?: AbortSignal): Promise<{ outline: Outline; settings: Record<string, unknown> }> {
+  const { json, optional } = reading(files, signal);
   const settings = await json('config.json');
   const shards = await listShards(files, optional);
   const tensors: TensorInfo[] = [];
@@ -108,14 +141,20 @@ async function openDirectory(files: Map<string, ByteSource>, signal?: AbortSigna
   if ((settings.tie_embedding ?? settings.tie_word_embeddings) !== false) named.delete('lm_head.weight');
   else wantTensor(named, 'lm_head.weight');
   const weights = weightTree(config, named);
+  return { outline: { config, weights, files: shards, ...sizes(weights) }, settings };
+}
 
+async function openDirectory(files: Map<string, ByteSource>, signal?: AbortSignal): Promise<Checkpoint> {
+  const { json, optional } = reading(files, signal);
+  const { outline, settings } = await outlineDirectory(files, signal);
+  const { config } = outline;
   const vocabulary = await json('tokenizer.json');
   checkTokenizer(vocabulary, config.vocabSize);
   const tokenizer = { json: vocabulary, config: await optional('tokenizer_config.json') };
   if (files.has('chat_template.jinja')) tokenizer.config.chat_template = await readText(files, 'chat_template.jinja', signal);
   const said = await optional('generation_config.json');
   const generation = generationFromJson({ eos_token_id: settings.eos_token_id, ...said }, ends(tokenizer, config));
-  return { config, weights, files: shards, ...sizes(weights), tokenizer, generation };
+  return { ...outline, tokenizer, generation };
 }
 
 /** The weight files: those that the index names, or the only one. */

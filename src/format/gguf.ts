@@ -5,7 +5,7 @@
 import { fail, show } from '../errors';
 import { dtypeOfGgml, DTYPES, rowBytes } from '../tensor/dtype';
 import type { TensorInfo } from '../tensor/tensor';
-import { MAX_HEADER, parseHead, type Cursor, type HeadFile, type Need } from './cursor';
+import { Cursor, MAX_HEADER, parseHead, type HeadFile, type Need } from './cursor';
 import { checkLayout, valueCount } from './layout';
 
 /** 64-bit integers beyond 2^53 are rounded. */
@@ -64,6 +64,13 @@ export const parseGguf = (head: Uint8Array, file: HeadFile, index = 0): GgufHead
   parseHead(head, file, (cursor) => readHeader(cursor, file, index));
 
 function readHeader(c: Cursor, file: HeadFile, index: number): GgufHeader {
+  const { version, tensorCount, entryCount } = readCounts(c, file);
+  const metadata: GgufMetadata = new Map();
+  readMetadata(c, entryCount, metadata);
+  return { version, metadata, ...readTensors(c, tensorCount, metadata, index, 0) };
+}
+
+function readCounts(c: Cursor, file: HeadFile): { version: number; tensorCount: number; entryCount: number } {
   if (c.u32() !== MAGIC)
     fail('CheckpointError', {
       what: `${file.name} is not a GGUF file`,
@@ -82,26 +89,86 @@ function readHeader(c: Cursor, file: HeadFile, index: number): GgufHeader {
   // every tensor info has at least 24 bytes, every metadata entry 13
   const tensorCount = count(c.u64(), 24, 'tensors', MAX_ENTRIES, c);
   const entryCount = count(c.u64(), 13, 'metadata entries', MAX_ENTRIES, c);
+  return { version, tensorCount, entryCount };
+}
 
-  const metadata: GgufMetadata = new Map();
+function readMetadata(c: Cursor, entryCount: number, into: GgufMetadata): void {
   for (let i = 0; i < entryCount; i++) {
     const key = c.string(count(c.u64(), 1, 'bytes of a metadata key', MAX_KEY, c));
-    if (metadata.has(key)) fail('CheckpointError', { what: `${file.name} has a metadata key twice`, got: key, cure: DAMAGED });
-    metadata.set(key, readValue(c, c.u32(), key, 0));
+    if (into.has(key)) fail('CheckpointError', { what: `${c.file.name} has a metadata key twice`, got: key, cure: DAMAGED });
+    into.set(key, readValue(c, c.u32(), key, 0));
   }
+}
+
+/** @param start of the cursor's bytes within the file */
+function readTensors(c: Cursor, tensorCount: number, metadata: GgufMetadata, index: number, start: number): Pick<GgufHeader, 'tensors' | 'alignment' | 'dataOffset'> {
+  const { file } = c;
   const alignment = metadata.get('general.alignment') ?? 32;
   if (typeof alignment !== 'number' || alignment < 1 || alignment > 65536 || !Number.isInteger(Math.log2(alignment)))
     fail('CheckpointError', { what: `general.alignment of ${file.name} makes no sense`, got: show(alignment), wanted: 'a power of two up to 65536', cure: DAMAGED });
 
   const infos = Array.from({ length: tensorCount }, () => readTensor(c, index));
-  const dataOffset = Math.ceil(c.at / alignment) * alignment;
+  const dataOffset = Math.ceil((start + c.at) / alignment) * alignment;
   const tensors = infos.map((info) => {
     if (info.offset % alignment !== 0)
       fail('CheckpointError', { what: `tensor ${info.name} is not aligned`, got: `offset ${info.offset}`, wanted: `a multiple of ${alignment}`, cure: DAMAGED });
     return { ...info, offset: info.offset + dataOffset };
   });
   checkLayout(tensors, file);
-  return { version, metadata, tensors, alignment, dataOffset };
+  return { tensors, alignment, dataOffset };
+}
+
+/** What the first bytes of a file say: `metadata` holds the entries that are whole in them, those before the vocabulary in files as they are written. */
+export interface GgufStart {
+  version: number;
+  tensorCount: number;
+  metadata: GgufMetadata;
+}
+
+/** @throws CheckpointError as parseGguf does */
+export function parseGgufStart(head: Uint8Array, file: HeadFile): GgufStart | Need {
+  const metadata: GgufMetadata = new Map();
+  let counts: ReturnType<typeof readCounts> | undefined;
+  const rest = parseHead(head, file, (c) => {
+    counts = readCounts(c, file);
+    readMetadata(c, counts.entryCount, metadata);
+    return {};
+  });
+  return counts ? { version: counts.version, tensorCount: counts.tensorCount, metadata } : (rest as Need);
+}
+
+/**
+ * Could these bytes be of a header? Lengths and types are mostly zeros, a chat template is text, weights are neither. A guess: what is found
+ * with its help is checked by `findGgufTensors`.
+ */
+export function looksLikeHeader(bytes: Uint8Array): boolean {
+  let [zeros, text] = [0, 0];
+  for (const byte of bytes) {
+    if (byte === 0) zeros++;
+    else if (byte >= 9 && byte < 127) text++;
+  }
+  return zeros > 0.2 * bytes.length || text > 0.8 * bytes.length;
+}
+
+/**
+ * The header of a file whose tensor table lies somewhere in a piece of it: with all tensors, and with the metadata of its start.
+ * @param piece from byte `at` of the file
+ * @returns undefined unless there is a table whose tensors fill the rest of the file exactly
+ */
+export function findGgufTensors(start: GgufStart, piece: Uint8Array, at: number, file: HeadFile, index = 0): GgufHeader | undefined {
+  const { version, tensorCount, metadata } = start;
+  const view = new DataView(piece.buffer, piece.byteOffset, piece.byteLength);
+  for (let from = 0; from + 24 * tensorCount <= piece.length; from++) {
+    if (view.getUint32(from + 4, true) !== 0 || view.getUint32(from, true) > MAX_NAME || view.getUint32(from, true) === 0) continue;
+    const cursor = new Cursor(piece.subarray(from), file);
+    try {
+      const header = { version, metadata, ...readTensors(cursor, tensorCount, metadata, index, at + from) };
+      if (fills(header, file.size)) return header;
+    } catch {
+      continue; // not here
+    }
+  }
+  return undefined;
 }
 
 /** A count of things of at least `bytes` bytes each, believed only if they fit what is left of the file. */
@@ -134,6 +201,16 @@ function readValue(c: Cursor, type: number, key: string, depth: number): GgufVal
     return Array.from({ length }, () => element[1](c));
   }
   return Array.from({ length }, () => readValue(c, elementType, key, depth + 1));
+}
+
+/** Do the tensors follow each other from the first byte of the data to the last? */
+function fills({ tensors, alignment, dataOffset }: Pick<GgufHeader, 'tensors' | 'alignment' | 'dataOffset'>, size: number): boolean {
+  let end = dataOffset;
+  for (const { offset, byteLength } of [...tensors].sort((a, b) => a.offset - b.offset)) {
+    if (offset - end >= alignment) return false;
+    end = offset + byteLength;
+  }
+  return size - end < alignment;
 }
 
 /** The offset is still that within the tensor data. */
