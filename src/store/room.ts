@@ -35,10 +35,11 @@ async function grantedRoom(needed: number): Promise<number | undefined> {
   await folder.removeEntry(name, { recursive: true }).catch(() => undefined); // of a browser that was killed here
   const files = await folder.getDirectoryHandle(name, { create: true });
   const held: FileSystemSyncAccessHandle[] = [];
+  const wanted = Math.ceil(needed / 2 ** LEAST) * 2 ** LEAST; // a sum of different powers
   let sum = 0;
   try {
-    for (let power = Math.max(LEAST, Math.floor(Math.log2(needed))); power >= LEAST && sum < needed; power--) {
-      if (power > LEAST && sum + 2 ** power > needed) continue;
+    for (let power = Math.floor(Math.log2(wanted)); power >= LEAST && sum < wanted; power--) {
+      if (sum + 2 ** power > wanted) continue;
       const handle = await (await files.getFileHandle(String(power), { create: true })).createSyncAccessHandle();
       held.push(handle);
       try {
