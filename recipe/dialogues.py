@@ -1,19 +1,21 @@
-"""Training and test dialogues: {messages, tools, kind, expect}, made from tools.py by a seeded generator.
+"""Training and test dialogues: {kind, messages, tools, expect, last}, made from tools.py by a seeded generator; `expect` is what message number `last` should be.
 
 split "train" uses the training phrases and values; split "held" uses phrases, names and values that training never sees.
 """
 import json
 import random
 
-from tools import GREETINGS, NO_TOOL, SELF, TOOLS
+from tools import GREETINGS, HELD_SELF, NO_TOOL, SELF, TOOLS
 
-CONSONANTS, VOWELS = "bcdfghjklmnprstvwz", "aeiou"
+ONSETS = "b c d f g h j k l m n p r s t v w y z x qu br ch cl cr dr fl gr pl pr sh sl sp st str th tr wh".split() + [""]
+NUCLEI = "a e i o u a e i o a e ai ea ee oo ou".split()
+CODAS = ["", "", "", "n", "r", "s", "l", "t", "m", "d", "ck", "nd", "ng", "st", "ll", "p"]
 
 
 def word(rng, held):
     """A made-up word: copying has to be learned, it cannot be remembered. Held-out ones are of another make: they end in x or q."""
-    syllables = "".join(rng.choice(CONSONANTS) + rng.choice(VOWELS) + (rng.choice("nrsl") if rng.random() < 0.3 else "") for _ in range(rng.randint(2, 3)))
-    return syllables + rng.choice("xq") if held else syllables
+    spelled = "".join(rng.choice(ONSETS) + rng.choice(NUCLEI) + rng.choice(CODAS) for _ in range(rng.choice([1, 2, 2, 2, 3])))
+    return spelled + rng.choice("xq") if held else spelled if len(spelled) > 1 else spelled + "n"
 
 
 POOLS = {  # first half of each pool is for training, the rest is held out
@@ -71,6 +73,8 @@ def value(rng, kind, held):
     if kind == "text":
         return rng.choice([lambda: f"{v('thing')} is {v('adjective')}", lambda: f"{v('verb')} {v('thing')} on {v('day')}", lambda: f"the {made()} is {v('adjective')}",
                            lambda: f"I will be there at {value(rng, 'time', held)}", lambda: f"{made()} needs {v('thing')}", lambda: f"the code is {rng.randint(100, 99999)}"])()
+    if kind == "code":
+        return "".join(rng.choice("ABCDEFGHKLMNPRST") for _ in range(rng.randint(1, 3))) + rng.choice(["", "-"]) + str(rng.randint(10, 99999))
     if kind == "phrase":
         return rng.choice([lambda: v("thing"), made, lambda: f"{v('adjective')} {made()}", lambda: f"{v('adjective')} {v('item')}"])()
     return v(kind)
@@ -88,19 +92,23 @@ def calls_text(calls):
     return "<|tool_call_start|>[" + ", ".join(render_call(c["name"], c["arguments"]) for c in calls) + "]<|tool_call_end|>"
 
 
+def made_name(rng, held):
+    return "_".join(word(rng, held) for _ in range(rng.choice([1, 2, 2, 3])))
+
+
 class Toolbox:
     """The tools of one dialogue, in random order, some under another name."""
 
     def __init__(self, rng, held, rename, need, size=None):
         self.rng, self.held = rng, held
         others = [t for t in TOOLS if t not in need]
-        chosen = need + rng.sample(others, k=(size or rng.randint(1, 4)))
+        chosen = need + rng.sample(others, k=rng.choice([0, 1, 1, 2, 2, 3, 4, 6]) if size is None else size)
         rng.shuffle(chosen)
         self.names = {}
         for tool in chosen:
             name = tool
-            if rename or rng.random() < 0.35:
-                name = f"{word(rng, held)}_{word(rng, held)}" if rename == "made" or (not held and rng.random() < 0.3) else rng.choice(TOOLS[tool]["aliases"])
+            if rename or rng.random() < (0.3 if held else 0.6):
+                name = made_name(rng, held) if rename == "made" or (not held and rng.random() < 0.6) else rng.choice(TOOLS[tool]["aliases"])
             while name in self.names.values():
                 name = f"{name}_{word(rng, held)}"
             self.names[tool] = name
@@ -112,12 +120,20 @@ class Toolbox:
         return {"name": self.names[tool], "description": spec["about"], "parameters": {"type": "object", "properties": properties, "required": list(properties)}}
 
 
-def style(rng, text):
+IMPERATIVES = set("set start count give put switch use make change turn go convert express calculate work compute solve tell note write save add take jot search find look show open bring navigate "
+                  "jump play send message let text wake ring translate say order get zoom scale schedule plan exchange read remind remember check compare do keep run fetch step".split())
+OPENERS = ["please", "can you", "could you", "I want you to", "would you", "I need you to", "hey,", "now", "ok,", "you should", "let's", "go ahead and", "can you please"]
+HELD_OPENERS = ["kindly", "do me a favour and", "it would be nice if you could", "would you mind, please"]
+
+
+def style(rng, text, held=False):
     """People write with and without capitals, question marks and politeness."""
-    if rng.random() < 0.5:
+    if text.split(" ", 1)[0] in IMPERATIVES and rng.random() < 0.3:
+        text = f"{rng.choice(HELD_OPENERS if held else OPENERS)} {text}"
+    if rng.random() < 0.4:
         text = text[0].upper() + text[1:]
-    if rng.random() < 0.12 and not text.endswith("please"):
-        text += " please"
+    if rng.random() < 0.12 and "please" not in text:
+        text += rng.choice([" please", " please", ", please", ", thanks", " for me", " now"])
     r = rng.random()
     return text + ("." if r < 0.2 else "?" if r < 0.3 else "!" if r < 0.33 else "")
 
@@ -143,12 +159,12 @@ def result_of(rng, tool, held):
 
 def dialogue(rng, split="train", kind=None, rename=None):
     held = split == "held"
-    kind = kind or rng.choices(["turns", "call", "two", "ask", "plain", "follow", "json", "self"], [46, 10, 8, 6, 7, 8, 11, 4])[0]
+    kind = kind or rng.choices(["turns", "call", "two", "plain", "json", "self"], [68, 5, 3, 7, 15, 2])[0]
     if kind == "json":
-        return extraction(rng, held)
+        return extraction(rng, held, 1 if held else rng.randint(2, 4))
     if kind == "turns":
         return turns(rng, held, rename)
-    messages, expect = [], None
+    messages, expect, last = [], None, None
     say = lambda role, content: messages.append({"role": role, "content": content})
     names = list(TOOLS)
 
@@ -156,11 +172,11 @@ def dialogue(rng, split="train", kind=None, rename=None):
         need = []
         box = Toolbox(rng, held, rename, need) if kind == "plain" or rng.random() < 0.6 else None
         if kind == "self":
-            q, a = rng.choice(SELF + GREETINGS)
+            q, a = rng.choice(HELD_SELF if held else SELF + GREETINGS)
             say("user", style(rng, q)), say("assistant", a)
         else:  # a request for a tool that is not in the list
             tool = rng.choice([t for t in names if t not in box.names])
-            say("user", style(rng, request(rng, tool, fill(rng, tool, held), held)))
+            say("user", style(rng, request(rng, tool, fill(rng, tool, held), held), held))
             say("assistant", rng.choice(NO_TOOL))
         expect = {"none": True}
     elif kind == "two":
@@ -168,7 +184,7 @@ def dialogue(rng, split="train", kind=None, rename=None):
         box = Toolbox(rng, held, rename, [a, b], rng.randint(0, 3))
         args = [fill(rng, a, held), fill(rng, b, held)]
         joined = rng.choice([" and ", ", then ", " and then ", ", and also "])
-        say("user", style(rng, request(rng, a, args[0], held) + joined + request(rng, b, args[1], held)))
+        say("user", style(rng, request(rng, a, args[0], held) + joined + request(rng, b, args[1], held), held))
         calls = [{"name": box.names[t], "arguments": x} for t, x in zip((a, b), args)]
         say("assistant", calls_text(calls))
         expect = {"calls": calls}
@@ -180,7 +196,7 @@ def dialogue(rng, split="train", kind=None, rename=None):
         spec = TOOLS[tool]
         if kind == "ask":
             (missing, questions), = spec["question"].items()
-            say("user", style(rng, rng.choice(spec["vague"])))
+            say("user", style(rng, rng.choice(spec["vague"]), held))
             say("assistant", rng.choice(questions))
             if rng.random() < 0.4:
                 expect = {"none": True}
@@ -190,11 +206,11 @@ def dialogue(rng, split="train", kind=None, rename=None):
             if rng.random() < 0.15:
                 q, a = rng.choice(GREETINGS)
                 say("user", style(rng, q)), say("assistant", a)
-            say("user", style(rng, request(rng, tool, arguments, held)))
+            say("user", style(rng, request(rng, tool, arguments, held), held))
         if not expect:
             calls = [{"name": box.names[tool], "arguments": arguments}]
             say("assistant", calls_text(calls))
-            expect = {"calls": calls}
+            expect, last = {"calls": calls}, len(messages) - 1
             if kind == "follow" or rng.random() < 0.5:
                 result = result_of(rng, tool, held)
                 say("tool", result)
@@ -204,17 +220,17 @@ def dialogue(rng, split="train", kind=None, rename=None):
                     say("user", rng.choice(spec["change"]).format(**arguments))
                     calls = [{"name": box.names[tool], "arguments": arguments}]
                     say("assistant", calls_text(calls))
-                    expect = {"calls": calls}
-    return {"kind": kind, "messages": messages, "tools": box.schemas if box else [], "expect": expect}
+                    expect, last = {"calls": calls}, len(messages) - 1
+    return {"kind": kind, "messages": messages, "tools": box.schemas if box else [], "expect": expect, "last": last or len(messages) - 1}
 
 
 def turns(rng, held, rename):
     """Several requests of all sorts over one list of tools: many answers to learn from for one reading of the list."""
-    box = Toolbox(rng, held, rename, [], rng.randint(2, 4))
+    box = Toolbox(rng, held, rename, [], rng.choice([2, 2, 3, 3, 4, 5, 7]))
     messages = []
     say = lambda role, content: messages.append({"role": role, "content": content})
     inside = list(box.names)
-    for _ in range(rng.randint(3, 6)):
+    for _ in range(rng.randint(3, 5)):
         tool, sort = rng.choice(inside), rng.random()
         spec, arguments = TOOLS[tool], fill(rng, tool, held)
         if sort < 0.08:
@@ -223,20 +239,20 @@ def turns(rng, held, rename):
             continue
         if sort < 0.18:
             other = rng.choice([t for t in TOOLS if t not in box.names])
-            say("user", style(rng, request(rng, other, fill(rng, other, held), held))), say("assistant", rng.choice(NO_TOOL))
+            say("user", style(rng, request(rng, other, fill(rng, other, held), held), held)), say("assistant", rng.choice(NO_TOOL))
             continue
         calls = [{"name": box.names[tool], "arguments": arguments}]
         if sort < 0.30 and spec["vague"]:
             (missing, questions), = spec["question"].items()
-            say("user", style(rng, rng.choice(spec["vague"]))), say("assistant", rng.choice(questions))
+            say("user", style(rng, rng.choice(spec["vague"]), held)), say("assistant", rng.choice(questions))
             say("user", str(arguments[missing]))
         elif sort < 0.42:
             second = rng.choice([t for t in inside if t != tool])
             more = fill(rng, second, held)
             calls.append({"name": box.names[second], "arguments": more})
-            say("user", style(rng, request(rng, tool, arguments, held) + rng.choice([" and ", ", then ", " and then ", ", and also "]) + request(rng, second, more, held)))
+            say("user", style(rng, request(rng, tool, arguments, held) + rng.choice([" and ", ", then ", " and then ", ", and also "]) + request(rng, second, more, held), held))
         else:
-            say("user", style(rng, request(rng, tool, arguments, held)))
+            say("user", style(rng, request(rng, tool, arguments, held), held))
         say("assistant", calls_text(calls))
         if rng.random() < 0.5:
             result = result_of(rng, tool, held)
@@ -245,24 +261,44 @@ def turns(rng, held, rename):
             if len(calls) == 1 and rng.random() < 0.4:
                 arguments = fill(rng, tool, held)
                 say("user", rng.choice(spec["change"]).format(**arguments)), say("assistant", calls_text([{"name": box.names[tool], "arguments": arguments}]))
-    return {"kind": "turns", "messages": messages, "tools": box.schemas, "expect": None}
+    return {"kind": "turns", "messages": messages, "tools": box.schemas}
 
 
-FIELDS = {"name": ("string", "person", "{} is my name", "my name is {}", "I am {}"), "city": ("string", "city", "I live in {}", "from {}", "in {}"), "day": ("string", "day", "on {}", "it is for {}", "come on {}"),
-          "time": ("string", "time", "at {}", "around {}", "the time is {}"), "item": ("string", "item", "I want {}", "it is about {}", "send {}"), "quantity": ("integer", "count", "{} pieces", "{} of them", "the number is {}"),
-          "language": ("string", "language", "I speak {}", "in {} if possible", "my language is {}"), "room": ("string", "room", "it is in the {}", "the {} one", "for the {}"),
-          "currency": ("string", "currency", "I pay in {}", "the price is in {}", "paid in {}")}
+# what a field is, how its value is drawn, and phrases that hold it; the last phrase of each is held out
+FIELDS = {
+    "name": ("string", "person", "{} is my name", "my name is {}", "I am {}", "this is {}", "{} here", "they call me {}"),
+    "city": ("string", "city", "I live in {}", "from {}", "in {}", "my city is {}", "we are in {}", "my home is {}"),
+    "day": ("string", "day", "on {}", "it is for {}", "come on {}", "the day is {}", "let's say {}", "best on {}"),
+    "time": ("string", "time", "at {}", "around {}", "the time is {}", "it starts at {}", "from {} on", "be there at {}"),
+    "item": ("string", "item", "I want {}", "it is about {}", "send {}", "we need {}", "give me {}", "I would like {}"),
+    "quantity": ("integer", "count", "{} pieces", "{} of them", "the number is {}", "we take {}", "{} in all", "{} times"),
+    "language": ("string", "language", "I speak {}", "in {} if possible", "my language is {}", "write in {}", "please answer in {}"),
+    "room": ("string", "room", "it is in the {}", "the {} one", "for the {}", "bring it to the {}", "we meet in the {}"),
+    "currency": ("string", "currency", "I pay in {}", "the price is in {}", "paid in {}", "we use {}", "the bill is in {}"),
+    "title": ("string", "title", "the title is {}", "it is called {}", "the song {}", "about {}", "it has the title {}"),
+    "code": ("string", "code", "the code is {}", "code {}", "my number is {}", "it says {}", "use the code {}"),
+    "note": ("string", "text", "note: {}", "the message is: {}", "write: {}", "my note: {}", "say: {}"),
+    "price": ("number", "quantity", "it costs {}", "the price is {}", "for {}", "I paid {}", "its price was {}"),
+}
 
 
-def extraction(rng, held):
+def extraction(rng, held, texts=1):
+    """One schema, and texts whose values are to be filled in."""
     fields = rng.sample(list(FIELDS), rng.randint(2, 4))
-    values = {f: value(rng, FIELDS[f][1], held) for f in fields}
-    order = rng.sample(fields, len(fields))
-    text = ", ".join(rng.choice(FIELDS[f][2:]).format(values[f]) for f in order)
     schema = {"type": "object", "properties": {f: {"type": FIELDS[f][0]} for f in fields}, "required": fields}
-    system = "Answer with JSON of this schema: " + json.dumps(schema)
-    return {"kind": "json", "messages": [{"role": "system", "content": system}, {"role": "user", "content": style(rng, text)}, {"role": "assistant", "content": json.dumps(values, ensure_ascii=False)}],
-            "tools": [], "expect": {"json": values}}
+    messages = [{"role": "system", "content": "Answer with JSON of this schema: " + json.dumps(schema)}]
+    for _ in range(texts):
+        values = {f: value(rng, FIELDS[f][1], held) for f in fields}
+        phrase = lambda f: FIELDS[f][-1] if held else rng.choice(FIELDS[f][2:-1])
+        text = rng.choice([", ", ", ", " and ", ". "]).join(phrase(f).format(values[f]) for f in rng.sample(fields, len(fields)))
+        messages += [{"role": "user", "content": style(rng, text)}, {"role": "assistant", "content": json.dumps(values, ensure_ascii=False)}]
+    return {"kind": "json", "messages": messages, "tools": [], "expect": {"json": values}, "last": len(messages) - 1}
+
+
+def signature(tool):
+    """A tool as the template lists it: name(argument: type, …): what it does."""
+    arguments = ", ".join(f"{name}: {'|'.join(p['enum']) if 'enum' in p else p['type']}" for name, p in tool["parameters"]["properties"].items())
+    return f"{tool['name']}({arguments}): {tool['description']}"
 
 
 def render(messages, tools, generation=False):
@@ -270,7 +306,7 @@ def render(messages, tools, generation=False):
     text, spans = "<|startoftext|>", []
     system = messages[0]["content"] if messages and messages[0]["role"] == "system" else ""
     if tools:
-        system += ("\n" if system else "") + "List of tools: [" + ", ".join(json.dumps(t, ensure_ascii=False) for t in tools) + "]"
+        system += ("\n" if system else "") + "List of tools: <|tool_list_start|>" + "\n".join(map(signature, tools)) + "<|tool_list_end|>"
     if system:
         text += f"<|im_start|>system\n{system}<|im_end|>\n"
     for m in messages[1:] if messages and messages[0]["role"] == "system" else messages:
@@ -287,4 +323,4 @@ if __name__ == "__main__":
     rng = random.Random(1)
     for _ in range(12):
         d = dialogue(rng)
-        print(d["kind"], render(d["messages"], d["tools"])[0], d["expect"], "\n")
+        print(d["kind"], render(d["messages"], d["tools"])[0], d.get("expect"), "\n")

@@ -1,4 +1,4 @@
-"""Writes a trained directory as GGUF:  python to_gguf.py DIR OUT.gguf [--type Q8_0|Q4_0|F16]
+"""Writes a trained directory as GGUF:  python to_gguf.py DIR OUT.gguf [--type Q8_0|Q4_0|F16|F32]
 
 Norms and conv taps stay F32, as llama.cpp keeps them; all other matrices get the type.
 """
@@ -10,6 +10,7 @@ import gguf
 import numpy as np
 from safetensors.numpy import load_file
 
+TYPES = {"Q8_0": 7, "Q4_0": 2, "F16": 1, "F32": 0}  # and the number of the file type
 PARTS = {"operator_norm": "attn_norm", "ffn_norm": "ffn_norm", "conv.in_proj": "shortconv.in_proj", "conv.conv": "shortconv.conv", "conv.out_proj": "shortconv.out_proj",
          "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v", "self_attn.out_proj": "attn_output", "self_attn.q_layernorm": "attn_q_norm",
          "self_attn.k_layernorm": "attn_k_norm", "feed_forward.w1": "ffn_gate", "feed_forward.w3": "ffn_up", "feed_forward.w2": "ffn_down"}
@@ -24,22 +25,17 @@ def name_of(hf):
     return f"blk.{layer}.{PARTS[rest.removesuffix('.weight')]}.weight"
 
 
-def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("source", type=pathlib.Path)
-    parser.add_argument("out", type=pathlib.Path)
-    parser.add_argument("--type", default="Q8_0", choices=["Q8_0", "Q4_0", "F16"])
-    o = parser.parse_args()
-    config = json.loads((o.source / "config.json").read_text())
-    tokenizer = json.loads((o.source / "tokenizer.json").read_text())
-    weights = {k: v for k, v in load_file(o.source / "model.safetensors").items() if k != "lm_head.weight"}
+def write(source, out, type):
+    config = json.loads((source / "config.json").read_text())
+    tokenizer = json.loads((source / "tokenizer.json").read_text())
+    weights = {k: v for k, v in load_file(source / "model.safetensors").items() if k != "lm_head.weight"}
     theta = config.get("rope_theta") or config["rope_parameters"]["rope_theta"]
 
-    w = gguf.GGUFWriter(str(o.out), "lfm2")
+    w = gguf.GGUFWriter(str(out), "lfm2")
     w.add_name("Rivulet tiny")
     w.add_description("The miniature that comes with Rivulet: calls page tools, fills in JSON")
     w.add_license("Apache-2.0")
-    w.add_file_type({"Q8_0": 7, "Q4_0": 2, "F16": 1}[o.type])
+    w.add_file_type(TYPES[type])
     w.add_block_count(config["num_hidden_layers"])
     w.add_context_length(config["max_position_embeddings"])
     w.add_embedding_length(config["hidden_size"])
@@ -69,16 +65,25 @@ def main():
             value = value[:, 0, :]
         if value.ndim == 1 or "conv.conv" in name:
             w.add_tensor(name_of(name), value)
-        elif o.type == "F16":
-            w.add_tensor(name_of(name), value.astype(np.float16))
+        elif type in ("F16", "F32"):
+            w.add_tensor(name_of(name), value.astype(np.float16 if type == "F16" else np.float32))
         else:
-            kind = gguf.GGMLQuantizationType[o.type]
+            kind = gguf.GGMLQuantizationType[type]
             w.add_tensor(name_of(name), gguf.quantize(value, kind), raw_dtype=kind)
     w.write_header_to_file()
     w.write_kv_data_to_file()
     w.write_tensors_to_file()
     w.close()
-    print(f"{o.out}: {o.out.stat().st_size / 1e6:.2f} MB")
+    print(f"{out}: {out.stat().st_size / 1e6:.2f} MB")
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("source", type=pathlib.Path)
+    parser.add_argument("out", type=pathlib.Path)
+    parser.add_argument("--type", default="Q8_0", choices=TYPES)
+    o = parser.parse_args()
+    write(o.source, o.out, o.type)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,156 @@
+/**
+ * How well a model calls tools: cases run greedily through the public API in headless Chromium.
+ *
+ *   npm run eval -- [--model PATH] [--cases FILE.jsonl] [--backend wasm|webgpu] [--seed S] [--n N] [--show N] [--json]
+ *
+ * A line of FILE is `{ messages, tools, expect: { calls } | { none: true } | { json }, skill? }`; without --cases the held-out cases of the
+ * recipe. --n takes N of them, drawn by --seed. Prints figures by skill and the failures (--show of each skill, all with --show -1).
+ */
+import { readFileSync } from 'node:fs';
+import { basename, dirname, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { isDeepStrictEqual, parseArgs } from 'node:util';
+import type * as Rivulet from '../../src/index';
+import { readCalls, type ToolCall } from '../../src/text/calls';
+import { launchChromium, openPage, serve } from '../harness';
+import { generator } from './tiny';
+
+export interface Case {
+  messages: Rivulet.Message[];
+  tools?: object[];
+  expect: { calls?: ToolCall[]; none?: boolean; json?: unknown };
+  /** what the case is counted under */
+  skill?: string;
+}
+
+export interface Outcome {
+  skill: string;
+  /** the whole answer as it should be; where no call is wanted, that there is none */
+  exact: boolean;
+  /** calls where a call is wanted, and only there */
+  decided: boolean;
+  expect: Case['expect'];
+  asked: unknown;
+  answer: string;
+}
+
+export interface Figures {
+  cases: number;
+  exact: number;
+  decided: number;
+}
+
+const skillOf = ({ skill, expect }: Case): string => skill ?? (expect.calls ? 'call' : 'json' in expect ? 'JSON' : 'no call');
+
+export function judge(given: Case, answer: string): Outcome {
+  const { expect, messages } = given;
+  const { calls, broken, text } = readCalls(answer);
+  const called = calls.length + broken.length > 0;
+  const exact = expect.calls ? broken.length === 0 && isDeepStrictEqual(calls, expect.calls) : 'json' in expect ? isDeepStrictEqual(json(text), expect.json) : !called;
+  return { skill: skillOf(given), exact, decided: called === Boolean(expect.calls?.length), expect, asked: messages.at(-1)?.content, answer };
+}
+
+function json(text: string): unknown {
+  try {
+    return JSON.parse(text.replace(/^```(?:json)?\n|\n```$/g, ''));
+  } catch {
+    return undefined;
+  }
+}
+
+/** Figures by skill, in the order in which they appear, and over all. */
+export function figures(outcomes: readonly Outcome[]): Record<string, Figures> {
+  const of = (part: readonly Outcome[]): Figures => ({
+    cases: part.length,
+    exact: part.filter(({ exact }) => exact).length,
+    decided: part.filter(({ decided }) => decided).length,
+  });
+  const skills = [...new Set(outcomes.map(({ skill }) => skill))];
+  return Object.fromEntries([...skills.map((skill) => [skill, of(outcomes.filter((o) => o.skill === skill))] as const), ['all', of(outcomes)]]);
+}
+
+export interface EvalOptions {
+  model: string;
+  backend: 'wasm' | 'webgpu';
+  cases: Case[];
+}
+
+/** Runs the cases one after another; `emit` gets each outcome. */
+export async function evaluate({ model, backend, cases }: EvalOptions, emit: (outcome: Outcome) => void): Promise<void> {
+  const server = await serve({ mounts: { '/model': dirname(resolve(model)) } });
+  const browser = await launchChromium({ webgpu: backend === 'webgpu' });
+  try {
+    const page = await openPage(browser, server.origin, '/e2e/pages/engine.html');
+    await page.waitForFunction(() => 'rivulet' in window);
+    const call = (body: string, argument: unknown): Promise<unknown> => page.evaluate(`(async (a) => { ${body} })(${JSON.stringify(argument)})`);
+    await call('window.model = await window.rivulet.load({ url: a.url }, a.options)', {
+      url: `${server.origin}/model/${basename(model)}`,
+      options: { backend, allowSoftware: true, cache: false },
+    });
+    for (const given of cases) {
+      const answer = await call('return (await window.model.chat(a.messages, a.options).result).text', {
+        messages: given.messages,
+        options: { tools: given.tools, temperature: 0, repetitionPenalty: 1, maxTokens: 160 },
+      });
+      emit(judge(given, String(answer)));
+    }
+  } finally {
+    await browser.close();
+    await server.close();
+  }
+}
+
+/** N of the cases without repetition, spread over the file. */
+function draw(cases: Case[], n: number, seed: number): Case[] {
+  const random = generator(seed);
+  const order = cases.map((given, i) => ({ given, i, key: random() })).sort((a, b) => a.key - b.key);
+  return order.slice(0, n).sort((a, b) => a.i - b.i).map(({ given }) => given);
+}
+
+function readCases(path: string): Case[] {
+  const lines = readFileSync(path, 'utf8').split('\n');
+  return lines.flatMap((line, i): Case[] => {
+    if (!line.trim()) return [];
+    const given = JSON.parse(line) as Case;
+    const { messages, expect } = given;
+    if (!Array.isArray(messages) || !(expect && (Array.isArray(expect.calls) || expect.none === true || 'json' in expect)))
+      throw new Error(`${path}, line ${i + 1}: wanted { messages, tools, expect: { calls } | { none: true } | { json } }`);
+    return [given];
+  });
+}
+
+async function main(): Promise<void> {
+  const root = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url));
+  const { values } = parseArgs({
+    options: {
+      model: { type: 'string', default: root('public/models/rivulet-tiny.gguf') },
+      cases: { type: 'string', default: root('recipe/heldout.jsonl') },
+      backend: { type: 'string', default: 'wasm' },
+      seed: { type: 'string', default: '1' },
+      n: { type: 'string' },
+      show: { type: 'string', default: '3' },
+      json: { type: 'boolean', default: false },
+    },
+  });
+  const { backend } = values;
+  if (backend !== 'wasm' && backend !== 'webgpu') throw new Error(`--backend is ${backend}, wanted wasm or webgpu`);
+  const all = readCases(values.cases);
+  const cases = draw(all, values.n === undefined ? all.length : Number(values.n), Number(values.seed));
+  const outcomes: Outcome[] = [];
+  await evaluate({ model: values.model, backend, cases }, (outcome) => {
+    outcomes.push(outcome);
+    if (outcomes.length % 50 === 0) console.error(`${outcomes.length} of ${cases.length}`);
+  });
+  const result = figures(outcomes);
+  const failures = outcomes.filter(({ exact }) => !exact);
+  const most = Number(values.show) < 0 ? Infinity : Number(values.show);
+  const shown = Object.keys(result).flatMap((skill) => failures.filter((o) => o.skill === skill).slice(0, most));
+  if (values.json) return console.log(JSON.stringify({ model: basename(values.model), cases: basename(values.cases), backend, skills: result, failures: shown }));
+  for (const { skill, asked, expect, answer } of shown)
+    console.log(`${skill}: ${JSON.stringify(asked)}\n  wanted ${JSON.stringify(expect.calls ?? ('json' in expect ? expect.json : 'no call'))}\n  got    ${answer}`);
+  console.log(`${'skill'.padEnd(18)}${['cases', 'exact', 'decision'].map((name) => name.padStart(10)).join('')}`);
+  const share = (part: number, whole: number): string => `${((100 * part) / whole).toFixed(1)} %`.padStart(10);
+  for (const [skill, f] of Object.entries(result)) console.log(`${skill.padEnd(18)}${String(f.cases).padStart(10)}${share(f.exact, f.cases)}${share(f.decided, f.cases)}`);
+}
+
+if (process.argv[1]?.endsWith('eval.ts')) await main();
