@@ -48,6 +48,7 @@ export const calls = {
           for (let at = 0; at < file.size; at += PIECE) {
             const bytes = await file.read(at, Math.min(PIECE, file.size - at));
             if (options.hash !== false) hash.update(bytes);
+            file.release?.(bytes);
           }
           hashes.push(hex(hash.digest()));
         }

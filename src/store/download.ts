@@ -2,22 +2,24 @@
  * Fetches the missing chunks of one opened model: those a reader waits for first, then, once all are asked for, the rest in order. One tab
  * does it; the others wait for its lock and meanwhile look every quarter second at what it has written.
  *
- * Memory: a connection owns the chunk it fills until that is hashed and written; as many finished chunks again may wait for their turn in the
- * hash of the whole file. So at most two chunks per connection.
+ * Memory: a connection holds the chunk it fills until that is hashed and written; a few more wait for the reader or for their turn in the hash
+ * of the whole file. So at most two chunks per connection.
  */
 import { abortError } from '../errors';
 import type { FileRecord } from './database';
 import { matches } from './fingerprint';
+import { hold, letGo } from './loan';
 import { downloader, exclusive } from './lock';
 import { Meter, type Progress } from './progress';
-import { hex, Sha256 } from './sha256';
+import { Damaged, Seals } from './seal';
 import type { Shelf } from './shelf';
 import { Changed, fetchRange, fetchWhole, NoRanges, sniff, Worthless, type Policy, type Remote } from './transfer';
 
+/** Chunks that are read before a reader asks for them: reads at once are faster than one after the other, and checking overlaps */
+export const READ_AHEAD = 2;
 const LOOK = 250; // milliseconds between looks at another tab's progress
 const STEADY = 8; // chunks without trouble before another connection is tried
 const MORE = 2; // connections beyond those of the policy
-const SMALL = 32 << 20; // bytes: what is hashed in one piece; the hub keeps no larger file without stating its SHA-256
 
 interface Waiter {
   file: string;
@@ -33,17 +35,13 @@ interface Job {
 /** A stream without ranges has gone past a chunk that is wanted now. */
 class Rewind extends Error {}
 
-/** The file is whole and its hash is not the hub's. */
-class Damaged extends Worthless {}
-
 export class Download {
   readonly #remotes: Map<string, Remote>;
   readonly #waiters = new Set<Waiter>();
   readonly #flying = new Set<string>();
-  readonly #sealed = new Set<string>();
   readonly #handed = new Set<string>();
   readonly #retried = new Set<string>();
-  readonly #whole = new Map<string, WholeHash>();
+  readonly #seals: Seals;
   /** files whose server ignores ranges */
   readonly #streamed = new Set<string>();
   readonly #meter: Meter;
@@ -66,6 +64,7 @@ export class Download {
     readonly options: { token?: string; onProgress?: (progress: Progress) => void; ahead: number },
   ) {
     this.#lanes = policy.connections;
+    this.#seals = new Seals(shelf);
     this.#remotes = new Map(shelf.manifest.files.map((file) => [file.name, { file, token: options.token }]));
     this.#meter = new Meter('download', shelf.manifest.files.reduce((sum, { size }) => sum + size, 0), options.onProgress);
   }
@@ -73,10 +72,8 @@ export class Download {
   /** May a reader have it? The last chunk of a file only comes out when the whole file was compared with the hub's hash. */
   ready(file: FileRecord, index: number): boolean {
     if (this.#dead || !this.shelf.has(file.name, index)) return false;
-    return index < this.shelf.chunks(file) - 1 || !this.shelf.lasting || this.#isSealed(file.name);
+    return index < this.shelf.chunks(file) - 1 || !this.shelf.lasting || this.#seals.has(file.name);
   }
-
-  #isSealed = (file: string): boolean => this.#sealed.has(file) || this.shelf.manifest.state === 'complete';
 
   /** A reader takes this chunk. @throws SourceError when it completes a file that is not the hub's */
   async handed(file: FileRecord, index: number, data: Uint8Array): Promise<void> {
@@ -84,9 +81,9 @@ export class Download {
     this.#reader = { file: file.name, index };
     if (index > 0) this.#all = true;
     if (this.shelf.lasting) return;
-    if (file.sha256) this.#wholeHash(file).offer(index, data, 0); // it may have come when its turn in the hash had not
+    this.#seals.offer(file, index, data); // it may have come when its turn in the hash had not
     if (this.#all) this.#wake();
-    if (this.#whole.get(file.name)?.next === this.shelf.chunks(file)) {
+    if (this.#seals.ready(file)) {
       try {
         await this.#seal(file);
       } catch (error) {
@@ -185,7 +182,7 @@ export class Download {
       if (!failure) break;
       const { error, file } = failure;
       if (error instanceof Worthless) {
-        this.#whole.delete(file);
+        this.#seals.forget(file);
         await this.shelf.drop(file);
         if (error instanceof Damaged && !this.#handed.has(file) && !this.#retried.has(file)) {
           this.#retried.add(file);
@@ -238,7 +235,7 @@ export class Download {
 
   async #complete(): Promise<void> {
     const { files, state } = this.shelf.manifest;
-    if (state !== 'complete' && files.every((file) => this.#sealed.has(file.name) && this.shelf.missing(file) === 0)) await this.shelf.complete();
+    if (state !== 'complete' && files.every((file) => this.#seals.has(file.name) && this.shelf.missing(file) === 0)) await this.shelf.complete();
   }
 
   /** The next thing to do, taken: a chunk, a file without ranges, a file to compare with its hash. */
@@ -277,7 +274,7 @@ export class Download {
 
   #unsealed(names: string[]): Job | undefined {
     const { lasting } = this.shelf;
-    const name = names.find((name) => lasting && !this.#isSealed(name) && !this.#flying.has(`${name} seal`) && this.shelf.missing(this.#remotes.get(name)!.file) === 0);
+    const name = names.find((name) => lasting && !this.#seals.has(name) && !this.#flying.has(`${name} seal`) && this.shelf.missing(this.#remotes.get(name)!.file) === 0);
     if (name === undefined) return undefined;
     this.#flying.add(`${name} seal`);
     return { file: name, run: () => this.#seal(this.#remotes.get(name)!.file).finally(() => this.#flying.delete(`${name} seal`)) };
@@ -285,7 +282,7 @@ export class Download {
 
   async #fetch(remote: Remote, index: number, signal: AbortSignal): Promise<void> {
     const { file } = remote;
-    const data = new Uint8Array(this.shelf.length(file, index));
+    const data = hold(new Uint8Array(this.shelf.length(file, index)));
     const flight = { file: file.name, index, bytes: 0 };
     this.#inFlight.add(flight);
     const onBytes = (bytes: number): void => {
@@ -301,6 +298,7 @@ export class Download {
       else throw error;
     } finally {
       this.#inFlight.delete(flight);
+      letGo(data);
     }
   }
 
@@ -319,7 +317,7 @@ export class Download {
   /** Takes a whole file in one stream; without storage only as fast as it is read. */
   async #stream(remote: Remote, _: number, signal: AbortSignal): Promise<void> {
     const { file } = remote;
-    const blank = (index: number): Uint8Array<ArrayBuffer> => new Uint8Array(this.shelf.length(file, index));
+    const blank = (index: number): Uint8Array<ArrayBuffer> => hold(new Uint8Array(index < this.shelf.chunks(file) ? this.shelf.length(file, index) : 0));
     let index = 0;
     let filled = 0;
     let data = blank(0);
@@ -336,8 +334,9 @@ export class Download {
         if (filled < data.length) return;
         while (!this.shelf.lasting && !this.#soon(file, index, signal)) await this.#poked;
         await this.#arrived(file, index++, data);
+        letGo(data);
         filled = 0;
-        data = index < this.shelf.chunks(file) ? blank(index) : new Uint8Array(0);
+        data = blank(index);
       }
     };
     try {
@@ -361,81 +360,19 @@ export class Download {
       if (await matches(data, known, true)) return;
       throw new Changed(file.name, 'other bytes', 'those already here');
     }
-    const awaited = [...this.#waiters].some((waiter) => waiter.file === file.name && waiter.index === index);
-    if (file.sha256) this.#wholeHash(file).offer(index, data, this.policy.connections);
-    if (!(await this.shelf.put(file.name, index, data, awaited))) throw new Changed(file.name, 'other bytes', 'those that were here');
-    const last = this.shelf.missing(file) === 0 || (!this.shelf.lasting && this.#whole.get(file.name)?.next === this.shelf.chunks(file));
+    const soon = this.#reader.file === file.name && index >= this.#reader.index && index <= this.#reader.index + READ_AHEAD;
+    this.#seals.offer(file, index, data);
+    if (!(await this.shelf.put(file.name, index, data, soon))) throw new Changed(file.name, 'other bytes', 'those that were here');
+    const last = this.shelf.missing(file) === 0 || (!this.shelf.lasting && this.#seals.ready(file));
     if (last) await this.#seal(file);
+    else if (this.shelf.lasting) await this.#seals.catchUp(file);
     this.#settle();
-  }
-
-  #wholeHash(file: FileRecord): WholeHash {
-    const known = this.#whole.get(file.name) ?? new WholeHash();
-    this.#whole.set(file.name, known);
-    return known;
   }
 
   /** Compares a file, all of whose chunks are here, with what the hub says of it. @throws SourceError */
   async #seal(file: FileRecord): Promise<void> {
-    if (this.#isSealed(file.name)) return;
-    const wanted = file.sha256 ?? file.gitId;
-    const found = file.sha256 ? await this.#sha256(file) : await this.#gitId(file);
-    if (this.shelf.lasting && this.shelf.missing(file) > 0) return; // a chunk was found damaged: when it is back
-    if (!found || found === wanted) {
-      this.#sealed.add(file.name);
-      await this.#complete();
-      this.#settle();
-      return;
-    }
-    throw new Damaged({
-      what: `${file.name} arrived damaged`,
-      got: `hash ${found}`,
-      wanted,
-      cure: 'Nothing of it was kept: load it again, and if it happens again, from another hub address.',
-    });
+    if (this.#seals.has(file.name) || !(await this.#seals.check(file))) return; // a lost chunk comes first
+    await this.#complete();
+    this.#settle();
   }
-
-  async #sha256(file: FileRecord): Promise<string | undefined> {
-    const whole = this.#wholeHash(file);
-    while (whole.next < this.shelf.chunks(file)) {
-      const index = whole.next;
-      const data = await this.shelf.get(file.name, index);
-      if (!data) return undefined;
-      whole.offer(index, data, 0);
-    }
-    return whole.digest();
-  }
-
-  async #gitId(file: FileRecord): Promise<string | undefined> {
-    if (!file.gitId || file.size > SMALL || !globalThis.crypto?.subtle) return undefined;
-    const head = new TextEncoder().encode(`blob ${file.size}\0`);
-    const object = new Uint8Array(head.length + file.size);
-    object.set(head);
-    for (let index = 0; index < this.shelf.chunks(file); index++) {
-      const data = await this.shelf.get(file.name, index);
-      if (!data) return undefined;
-      object.set(data, head.length + index * this.shelf.manifest.chunkBytes);
-    }
-    return hex(new Uint8Array(await crypto.subtle.digest('SHA-1', object)));
-  }
-}
-
-/** SHA-256 of a whole file whose chunks come nearly in order: those that are early wait, if there is room. */
-class WholeHash {
-  readonly #hash = new Sha256();
-  readonly #early = new Map<number, Uint8Array>();
-  #digest?: string;
-  next = 0;
-
-  offer(index: number, data: Uint8Array, room: number): void {
-    if (index > this.next && this.#early.size < room) this.#early.set(index, data);
-    if (index !== this.next) return;
-    this.#hash.update(data);
-    for (this.next++; this.#early.has(this.next); this.next++) {
-      this.#hash.update(this.#early.get(this.next)!);
-      this.#early.delete(this.next);
-    }
-  }
-
-  digest = (): string => (this.#digest ??= hex(this.#hash.digest()));
 }

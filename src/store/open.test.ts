@@ -21,7 +21,11 @@ async function readAll({ files }: OpenedModel, piece = 100_000): Promise<string[
   const all: string[] = [];
   for (const file of files) {
     const bytes = new Uint8Array(file.size);
-    for (let at = 0; at < file.size; at += piece) bytes.set(await file.read(at, Math.min(piece, file.size - at)), at);
+    for (let at = 0; at < file.size; at += piece) {
+      const part = await file.read(at, Math.min(piece, file.size - at));
+      bytes.set(part, at);
+      file.release?.(part);
+    }
     all.push(hash(bytes));
   }
   return all;

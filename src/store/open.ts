@@ -2,9 +2,10 @@
 import { abortError, fail, RivuletError } from '../errors';
 import { parseAddress, resolveAddresses } from './address';
 import { CHUNK_BYTES, isQuotaError, openCache, requireCache, sameContent, type Cache, type FileRecord, type Manifest } from './database';
-import { Download } from './download';
+import { Download, READ_AHEAD } from './download';
 import { HUB, parseHubId, resolveHub, type Resolved } from './hub';
 import { openLocal, type LocalSource } from './local';
+import { hold, letGo } from './loan';
 import { exclusiveNow, readers, share } from './lock';
 import type { Progress } from './progress';
 import { makeRoom, refuseForRoom, roomMessage, type Consent } from './room';
@@ -60,7 +61,6 @@ export interface OpenedModel {
 
 const UNCACHED_CHUNK = 4 << 20;
 const PEEK_CHUNK = 256 << 10;
-const READ_AHEAD = 4; // chunks: four reads at once are three times as fast as one, and hashing overlaps
 const ATTEMPTS = 3;
 
 /** @throws RequestError for a source that makes no sense; SourceError; StorageError if the cache is required; AbortError */
@@ -243,7 +243,7 @@ const blankManifest = (resolved: Resolved, alias: string, chunkBytes: number): M
 
 const total = ({ files }: Manifest): number => files.reduce((sum, { size }) => sum + size, 0);
 
-/** A file of the shelf as a source. */
+/** A file of the shelf as a source; what it reads is held for the reader. */
 function reader(file: FileRecord, shelf: Shelf, download: Download, closed: AbortSignal): ByteSource {
   const chunk = async (index: number, signal: AbortSignal | undefined): Promise<Uint8Array> => {
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
@@ -275,15 +275,18 @@ function reader(file: FileRecord, shelf: Shelf, download: Download, closed: Abor
       let index = Math.floor(offset / chunkBytes);
       if (length === 0) return new Uint8Array(0);
       if (offset + length <= (index + 1) * chunkBytes) return (await chunk(index, signal)).subarray(offset - index * chunkBytes, offset - index * chunkBytes + length);
-      const bytes = new Uint8Array(length);
+      const bytes = hold(new Uint8Array(length));
       for (let at = 0; at < length; index++) {
         const start = offset + at - index * chunkBytes;
-        const part = (await chunk(index, signal)).subarray(start, start + length - at);
+        const data = await chunk(index, signal);
+        const part = data.subarray(start, start + length - at);
         bytes.set(part, at);
         at += part.length;
+        letGo(data);
       }
       return bytes;
     },
+    release: letGo,
   };
 }
 

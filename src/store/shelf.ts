@@ -4,10 +4,11 @@
  */
 import { chunkCount, chunkLength, mark, type Cache, type Chunk, type Manifest } from './database';
 import { fingerprint, matches, sha256Part } from './fingerprint';
+import { hold, letGo } from './loan';
 import { equal } from './sha256';
 import { Changed } from './transfer';
 
-const KEPT = 6; // chunks in memory: the one being read, four read ahead, one behind
+const KEPT = 3; // chunks in memory: the one being read and two read ahead
 const KEPT_UNCACHED = 10;
 const RETRIES = 6; // of a write, between two deletions that make room
 const RECLAIM = 300; // milliseconds
@@ -115,23 +116,31 @@ export class Shelf {
     this.#checked.add(at);
     ensure(this.#hashes, file).set(index, hash);
     if (!this.lasting) this.#volatile.add(at);
-    if (keep || !this.lasting) this.#remember(at, Promise.resolve(data));
+    if (keep || !this.lasting) this.#remember(at, Promise.resolve(hold(data)));
     return true;
   }
 
-  /** The bytes of a chunk, checked; undefined if it is not here, or was and is damaged or gone: then it is forgotten and `has` is false. */
+  /**
+   * The bytes of a chunk, checked, held for the caller, who lets go of them; undefined if it is not here, or was and is damaged or gone: then it
+   * is forgotten and `has` is false.
+   */
   get(file: string, index: number): Promise<Uint8Array<ArrayBuffer> | undefined> {
-    const at = key(file, index);
-    const known = this.#memory.get(at);
-    const chunk = known ?? this.#load(file, index);
-    this.#remember(at, chunk);
-    if (!known) chunk.then((data) => data ?? this.#memory.delete(at), () => this.#memory.delete(at));
-    return chunk;
+    return this.#recall(file, index).then((data) => data && hold(data)); // said before anything that could take it from memory
   }
 
   /** Starts to read a chunk that will be wanted soon. */
   ahead(file: string, index: number): void {
-    if (this.has(file, index)) this.get(file, index).catch(() => {});
+    if (this.has(file, index)) this.#recall(file, index).catch(() => {});
+  }
+
+  #recall(file: string, index: number): Promise<Uint8Array<ArrayBuffer> | undefined> {
+    const at = key(file, index);
+    const known = this.#memory.get(at);
+    const chunk = known ?? this.#load(file, index);
+    this.#remember(at, chunk);
+    const lost = (): void => void (this.#memory.get(at) === chunk && this.#memory.delete(at));
+    if (!known) chunk.then((data) => data ?? lost(), lost);
+    return chunk;
   }
 
   async #load(file: string, index: number): Promise<Uint8Array<ArrayBuffer> | undefined> {
@@ -140,7 +149,7 @@ export class Shelf {
     if (!hash || !record || !this.#cache) return this.#forget(file, index);
     const stored = await this.#cache.chunk(this.manifest.id, file, index).catch(() => undefined); // lost, as far as a reader is concerned
     if (!stored || stored.byteLength !== this.length(record, index)) return this.#forget(file, index);
-    const data = new Uint8Array(stored);
+    const data = hold(new Uint8Array(stored));
     const at = key(file, index);
     if (this.check === 'full' || !this.#checked.has(at)) {
       if (!(await matches(data, hash, this.check === 'full'))) return this.#forget(file, index);
@@ -167,7 +176,8 @@ export class Shelf {
   async drop(file: string): Promise<void> {
     const count = this.#hashes.get(file)?.size ?? 0;
     for (const index of this.#hashes.get(file)?.keys() ?? []) {
-      for (const keys of [this.#memory, this.#checked, this.#volatile, this.#expected]) keys.delete(key(file, index));
+      this.#evict(key(file, index));
+      for (const keys of [this.#checked, this.#volatile, this.#expected]) keys.delete(key(file, index));
     }
     this.#hashes.delete(file);
     if (count === 0 || !this.#cache) return;
@@ -189,16 +199,22 @@ export class Shelf {
   }
 
   #remember(at: string, chunk: Promise<Uint8Array<ArrayBuffer> | undefined>): void {
+    if (this.#memory.get(at) !== chunk) this.#evict(at);
     this.#memory.delete(at);
     this.#memory.set(at, chunk);
     for (const oldest of this.#memory.keys()) {
       if (this.#memory.size <= (this.lasting ? KEPT : KEPT_UNCACHED)) break;
-      this.#memory.delete(oldest);
+      this.#evict(oldest);
       if (!this.#volatile.delete(oldest)) continue;
       const [file, index] = JSON.parse(oldest) as [string, number];
       this.#expected.set(oldest, this.hash(file, index)!);
       this.#hashes.get(file)?.delete(index); // it lay nowhere else: it is missing again
     }
+  }
+
+  #evict(at: string): void {
+    this.#memory.get(at)?.then((data) => data && letGo(data), () => {});
+    this.#memory.delete(at);
   }
 }
 

@@ -1,5 +1,6 @@
 /** Where bytes come from: a file of known size that is read piece by piece. Everything above the store sees only this. */
 import { abortError, fail } from '../errors';
+import { free } from './loan';
 
 export interface ByteSource {
   /** path within its model, '/' between folders: 'LFM2-350M-Q4_0.gguf', 'config.json' */
@@ -16,18 +17,6 @@ export interface ByteSource {
    * them, for engines let hundreds of megabytes of buffers lie before they collect.
    */
   release?(bytes: Uint8Array): void;
-}
-
-/**
- * Frees the memory of a buffer of which this is the only user. A port that closes over it does so at once; ArrayBuffer.transfer does not, for what a
- * browser interface has made or taken (fetch, Blob, IndexedDB, WebCrypto) is held by its handle on it until the collector comes by.
- */
-export function free({ buffer }: Uint8Array): void {
-  if (!(buffer instanceof ArrayBuffer) || buffer.byteLength === 0) return;
-  const { port1, port2 } = new MessageChannel();
-  port1.postMessage(buffer, [buffer]);
-  port1.close();
-  port2.close();
 }
 
 /** @throws SourceError unless 0 ≤ offset ≤ offset + length ≤ size, all whole numbers */

@@ -7,6 +7,7 @@
  */
 import { abortError, fail, RivuletError, type Failure } from '../errors';
 import type { FileRecord } from './database';
+import { free } from './loan';
 
 export interface Policy {
   /** ranges in flight to begin with; up to two more while all goes well, fewer when the server is busy */
@@ -23,6 +24,7 @@ export interface Policy {
 
 export const POLICY: Policy = { connections: 4, attempts: 8, backoff: 500, stall: 30_000 };
 const LONGEST_PAUSE = 30_000;
+const PIECE = 256 << 10; // bytes read from a body at a time, at most
 const EXPIRED = [401, 403, 404, 410, 416]; // from a signed address: asked for once more from where it came
 const LONGEST_RETRY_AFTER = 300_000;
 
@@ -258,6 +260,7 @@ const unlike = ({ file }: Remote, size: number): Error =>
 
 interface Connection {
   response: Response;
+  /** the body; each piece is good until the next is asked for */
   pieces(): AsyncGenerator<Uint8Array>;
   /** lets go of the connection, the body read or not */
   end(): void;
@@ -299,19 +302,38 @@ async function connect(remote: Remote, ask: { range?: string; small?: boolean; f
       return await connect(remote, { ...ask, fromStart: true }, transport);
     }
     checkHead(response, remote);
-    async function* pieces(): AsyncGenerator<Uint8Array> {
-      if (!response.body) return;
-      const reader = response.body.getReader();
-      for (;;) {
-        const { done, value } = await alive(reader.read());
-        if (done) return;
-        yield value;
-      }
-    }
-    return { response, pieces, end };
+    return { response, pieces: () => readBody(response.body, alive), end };
   } catch (error) {
     end();
     throw error;
+  }
+}
+
+/** Into one buffer over and over where the body is a stream of bytes: a buffer for every piece would lie about until it is collected. */
+async function* readBody(body: Response['body'], alive: <T>(work: Promise<T>) => Promise<T>): AsyncGenerator<Uint8Array> {
+  if (!body) return;
+  const reader = byteReader(body);
+  if (!reader) {
+    for (const plain = body.getReader(); ; ) {
+      const { done, value } = await alive(plain.read());
+      if (done) return;
+      yield value;
+    }
+  }
+  for (let into = new Uint8Array(PIECE); ; ) {
+    const { done, value } = await alive(reader.read(into));
+    if (done) return void (value && free(value));
+    yield value;
+    into = new Uint8Array(value.buffer);
+  }
+}
+
+/** Undefined in browsers whose bodies are no streams of bytes: Chromium before 115, Safari. */
+function byteReader(body: NonNullable<Response['body']>): ReadableStreamBYOBReader | undefined {
+  try {
+    return body.getReader({ mode: 'byob' });
+  } catch {
+    return undefined;
   }
 }
 
