@@ -1,0 +1,71 @@
+/**
+ * One folder that runs the benchmark of e2e/dawn on a bare Linux machine with a GPU driver: this Node, Dawn, the Vulkan loader, the built benchmark and
+ * the miniature model, what is large compressed. Needs nothing there but tar, a shell, and xz or python3.
+ *
+ *   npm run pack:dawn [-- --out dist/rivulet-dawn]      then there:  ./run.sh --random 350m --quant q4_0 --profile
+ */
+import { execFileSync } from 'node:child_process';
+import { copyFileSync, existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join, relative, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+
+const MOST_BYTES = 64 * 2 ** 20;
+const LOADERS = ['/usr/lib/x86_64-linux-gnu/libvulkan.so.1', '/usr/lib/aarch64-linux-gnu/libvulkan.so.1', '/usr/lib64/libvulkan.so.1', '/usr/lib/libvulkan.so.1'];
+
+const RUN = `#!/bin/sh
+# Unpacks once, then runs the benchmark: ./run.sh --random 350m --quant q4_0 --profile
+# VK_DRIVER_FILES names a driver where the loader does not find it; UNPACK a folder to unpack into.
+set -e
+PATH=\${PATH:-/usr/local/bin:/usr/bin:/bin}
+here=$(cd "$(dirname "$0")" && pwd)
+there=\${UNPACK:-\${TMPDIR:-/tmp}/rivulet-dawn}
+stamp=$(cksum < "$here/payload.tar.xz")
+if [ "$(cat "$there/stamp" 2>/dev/null)" != "$stamp" ]; then
+  rm -rf "$there"
+  mkdir -p "$there"
+  if command -v xz >/dev/null; then xz -dc "$here/payload.tar.xz"
+  else python3 -c 'import lzma, shutil, sys; shutil.copyfileobj(lzma.open(sys.argv[1]), sys.stdout.buffer)' "$here/payload.tar.xz"
+  fi | tar -xf - -C "$there"
+  echo "$stamp" > "$there/stamp"
+fi
+# the loader that came along is for machines that have none
+if ! ldconfig -p 2>/dev/null | grep -q libvulkan.so.1; then export LD_LIBRARY_PATH="$there/lib\${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"; fi
+if [ -z "$VK_DRIVER_FILES$VK_ICD_FILENAMES" ] && [ -f /usr/local/nvidia/share/vulkan/icd.d/nvidia_icd.json ]; then
+  export VK_DRIVER_FILES=/usr/local/nvidia/share/vulkan/icd.d/nvidia_icd.json
+fi
+case " $* " in *" --model "* | *" --random "* | *" --conformance "*) ;; *) set -- --model "$here/rivulet-tiny.gguf" --check "$@" ;; esac
+XDG_RUNTIME_DIR=\${XDG_RUNTIME_DIR:-$there} exec "$there/node" "$there/bench.mjs" "$@"
+`;
+
+const { values } = parseArgs({ options: { out: { type: 'string', default: 'dist/rivulet-dawn' } } });
+const root = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
+const out = resolve(root, values.out);
+const dawn = dirname(createRequire(import.meta.url).resolve('webgpu'));
+const platform = join(dawn, 'dist', `linux-${process.arch}`);
+const loader = LOADERS.find(existsSync);
+if (process.platform !== 'linux' || !existsSync(platform)) throw new Error('The folder is made on the kind of machine that it is for: Linux on x64 or arm64.');
+if (!loader) throw new Error('No Vulkan loader to take along: install libvulkan1 (Debian), or vulkan-loader.');
+
+execFileSync(process.execPath, [join(root, 'node_modules/vite/bin/vite.js'), 'build', '--mode', 'dawn', '--logLevel', 'warn'], { cwd: root, stdio: 'inherit' });
+rmSync(out, { recursive: true, force: true });
+const payload = join(out, 'payload');
+const copies: [string, string][] = [
+  [process.execPath, 'node'],
+  [loader, 'lib/libvulkan.so.1'],
+  ...readdirSync(join(root, 'dist/dawn')).map((file): [string, string] => [join(root, 'dist/dawn', file), file]),
+  ...['index.js', 'package.json', 'LICENSE.md', join(relative(dawn, platform), 'dawn.node')].map((file): [string, string] => [join(dawn, file), join('node_modules/webgpu', file)]),
+];
+for (const [from, to] of copies) {
+  mkdirSync(dirname(join(payload, to)), { recursive: true });
+  copyFileSync(from, join(payload, to));
+}
+execFileSync('tar', ['-C', payload, '--owner=0', '--group=0', '-I', 'xz -6 -T0', '-cf', join(out, 'payload.tar.xz'), '.'], { stdio: 'inherit' });
+rmSync(payload, { recursive: true });
+copyFileSync(join(root, 'public/models/rivulet-tiny.gguf'), join(out, 'rivulet-tiny.gguf'));
+writeFileSync(join(out, 'run.sh'), RUN, { mode: 0o755 });
+
+const bytes = readdirSync(out).reduce((sum, file) => sum + statSync(join(out, file)).size, 0);
+console.log(`${relative(process.cwd(), out)}: ${(bytes / 2 ** 20).toFixed(1)} MB`);
+if (bytes > MOST_BYTES) throw new Error(`${bytes} bytes, at most ${MOST_BYTES} were wanted`);
