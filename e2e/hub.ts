@@ -91,6 +91,10 @@ export function modelBytes(size: number, seed: number): Uint8Array<ArrayBuffer> 
   return bytes;
 }
 
+/** Bytes of files that were asked for by range, from entry `from` of the log on. What was sent says less: sockets take what no browser reads. */
+export const requested = ({ log }: Hub, from = 0): number =>
+  log.slice(from).reduce((sum, { kind, range }) => sum + (kind === 'file' && range ? range.last - range.first + 1 : 0), 0);
+
 export const sha256Of = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
 
 const hashes = new WeakMap<Uint8Array, string>();

@@ -47,7 +47,7 @@ function counted(files: () => ByteSource[], change: (backend: Backend) => Backen
         cached: false,
         notes: ['a note of the store'],
         finish: async () => undefined,
-        close: () => void counts.closed++,
+        close: async () => void counts.closed++,
         discard: async () => void counts.discarded++,
       };
     },

@@ -81,7 +81,7 @@ function engineOf(fate: Fate, names: Rung['name'][] = ['webgpu', 'wasm']): Engin
   return createEngine({
     open: async (_, { onProgress } = {}) => {
       onProgress?.({ phase: 'read', bytes: 0, total: 1, rate: 0 });
-      return { id: 'a/b', files: [memorySource('a.gguf', fate.source)], cached: true, notes: [], finish: async () => {}, close: () => {}, discard: async () => {} };
+      return { id: 'a/b', files: [memorySource('a.gguf', fate.source)], cached: true, notes: [], finish: async () => {}, close: async () => {}, discard: async () => {} };
     },
     rungs: () => names.map((name) => fated(fate, name)),
   });
@@ -219,7 +219,7 @@ describe('memory that is refused', () => {
   ])('at a load: %s', async (_, room, contextLength, wanted, notes) => {
     const fate = { ...untouched(), room };
     const engine = createEngine({
-      open: async () => ({ id: 'a/b', files: [memorySource('a.gguf', fate.source)], cached: true, notes: [], finish: async () => {}, close: () => {}, discard: async () => {} }),
+      open: async () => ({ id: 'a/b', files: [memorySource('a.gguf', fate.source)], cached: true, notes: [], finish: async () => {}, close: async () => {}, discard: async () => {} }),
       rungs: () => [fated(fate, 'webgpu'), { ...fated(untouched(), 'wasm') }],
     });
     const info = await engine.load('a/b', { contextLength });

@@ -1,7 +1,7 @@
 import 'fake-indexeddb/auto';
 import { IDBFactory } from 'fake-indexeddb';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { createHub, modelBytes, sha256Of as hash, type Fault, type Hub, type HubOptions, type Request } from '../../e2e/hub';
+import { createHub, modelBytes, requested, sha256Of as hash, type Fault, type Hub, type HubOptions, type Request } from '../../e2e/hub';
 import { openCache } from './database';
 import { openModel, type ModelSource, type OpenedModel, type OpenOptions } from './open';
 
@@ -121,16 +121,15 @@ describe('openModel', () => {
     await start();
     const first = await open(REPO);
     await first.files[0].read(6 * CHUNK, 10);
-    first.close();
-    await new Promise((go) => setTimeout(go, 50));
+    await first.close();
     const [manifest] = await (await openCache())!.manifests();
     expect(manifest.state).toBe('partial');
     const kept = [...(await (await openCache())!.hashes(manifest.id)).values()][0].size * CHUNK;
     expect(kept).toBeGreaterThan(0);
-    const before = hub.sent();
+    const before = hub.log.length;
     const second = await open(REPO);
     expect(await readAll(second)).toEqual([hash(large)]);
-    expect(hub.sent() - before).toBe(large.length - kept);
+    expect(requested(hub, before)).toBe(large.length - kept);
   });
 
   it.each<[Fault, number]>([
@@ -200,10 +199,9 @@ describe('openModel', () => {
     await start();
     const first = await open(REPO);
     await first.files[0].read(3 * CHUNK, 10);
-    first.close();
+    await first.close();
     const newer = modelBytes(large.length + CHUNK, 3);
     hub.repos[REPO]['Model-Q4_0.gguf'] = newer;
-    await new Promise((go) => setTimeout(go, 50));
     expect(await readAll(await open(REPO))).toEqual([hash(newer)]);
     hub.repos[REPO]['Model-Q4_0.gguf'] = large;
     expect(await readAll(await open(REPO))).toEqual([hash(newer)]);
@@ -287,17 +285,16 @@ describe('openModel', () => {
   });
 
   it('can be aborted in every phase, and the rest is found again', async () => {
-    await start({ pace: 20 });
+    await start({ fault: (request, n) => (request.kind === 'file' && n >= 5 ? 'stall' : undefined) });
     const controller = new AbortController();
-    const model = await open(REPO, { signal: controller.signal });
-    const reads = readAll(model);
-    void (async () => {
-      while (hub.sent() < 5 * CHUNK) await new Promise((go) => setTimeout(go, 1));
-      controller.abort();
-    })();
-    await expect(reads).rejects.toMatchObject({ name: 'AbortError' });
+    const model = await open(REPO, { signal: controller.signal, policy: { stall: 1e6 } });
+    const reads = expect(readAll(model)).rejects.toMatchObject({ name: 'AbortError' });
+    while (!hub.log.some(({ fault }) => fault)) await new Promise((go) => setTimeout(go, 1));
+    controller.abort();
+    await reads;
     await expect(model.finish()).rejects.toMatchObject({ name: 'AbortError' });
     await expect(open(REPO, { signal: controller.signal })).rejects.toMatchObject({ name: 'AbortError' });
+    hub.options.fault = undefined;
     expect(await readAll(await open(REPO))).toEqual([hash(large)]);
   });
 

@@ -53,8 +53,8 @@ export interface OpenedModel {
    * @throws SourceError; StorageError if the cache is required; AbortError
    */
   finish(): Promise<void>;
-  /** Ends the reads and the download; what has arrived is kept for the next time */
-  close(): void;
+  /** Ends the reads and the download; what has arrived is kept for the next time. Resolves when nothing is under way any more */
+  close(): Promise<void>;
   /** Closes it and deletes it from the cache, unless another tab reads it: for files that turn out to be no model */
   discard(): Promise<void>;
 }
@@ -69,7 +69,7 @@ export async function openModel(source: ModelSource, options: OpenOptions = {}):
   if (typeof source === 'object' && !('url' in source)) {
     const { id, files } = await openLocal(source);
     const nothing = async (): Promise<void> => {};
-    return { id, files, cached: false, notes: [], finish: nothing, close: () => {}, discard: nothing };
+    return { id, files, cached: false, notes: [], finish: nothing, close: nothing, discard: nothing };
   }
   const controller = new AbortController();
   const abort = (): void => controller.abort();
@@ -124,17 +124,18 @@ async function openRemote(source: string | { url: string | string[] }, options: 
   };
   const shelf = new Shelf(manifest, held.cache, full, options.check);
   const missing = (): number => Math.max(0, total(manifest) - shelf.bytes);
-  const close = (): void => {
-    controller.abort();
-    release();
-  };
   try {
     await shelf.refresh();
     if (held.cache && !complete && !(await makeRoom(held.cache, manifest.id, missing(), options.makeRoom ?? false, notes))) await shelf.fill();
   } catch (error) {
-    close();
+    release();
     throw error;
   }
+  const close = async (): Promise<void> => {
+    controller.abort();
+    await download.idle();
+    release();
+  };
   const download = new Download(shelf, policy, signal, { token: options.token, onProgress, ahead: peek ? 0 : policy.connections });
   return {
     id: manifest.id,
@@ -144,8 +145,7 @@ async function openRemote(source: string | { url: string | string[] }, options: 
     finish: () => download.all(),
     close,
     discard: async () => {
-      close();
-      await download.idle();
+      await close();
       await exclusiveNow(readers(manifest.id), async () => await held.cache?.deleteModel(manifest.id));
     },
   };
