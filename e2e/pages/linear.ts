@@ -1,7 +1,7 @@
 /** Runs the linear maps of the WebGPU backend on random weights and compares with plain loops in f64 over the dequantised weights. */
 import { openDevice, type DeviceOptions, type OpenedDevice } from '../../src/backend/webgpu/device';
-import { whole, type GpuVector, type Region, type Step } from '../../src/backend/webgpu/gpu';
-import { convInSteps, embedSteps, linearSteps, swigluSteps, type Tuning } from '../../src/backend/webgpu/linear';
+import { whole, type GpuVector, type Region, type Step, type Tuning } from '../../src/backend/webgpu/gpu';
+import { convInSteps, embedSteps, linearSteps, swigluSteps } from '../../src/backend/webgpu/linear';
 import { matrixWriter, packedBytes, type GpuMatrix } from '../../src/backend/webgpu/repack';
 import type { Matrix } from '../../src/model/ops';
 import { ROW_STEP } from '../../src/backend/backend';

@@ -7,10 +7,17 @@ const HIGH: u32 = 1u;
 fn word_of(k: u32) -> u32 { return k % 4u; }
 fn high_of(high0: vec4<u32>, high1: vec4<u32>, k: u32) -> vec4<u32> { return high0; }
 
+// the codes of 4 columns as bytes, tile k
+const PAIRED: bool = false;
+const ZERO: i32 = i32(CENTRED) * 16;
+fn code_bytes(word: u32, high: u32, k: u32) -> u32 {
+  let fifth = select(high << (8u - k), high >> k, k < 4u);
+  return ((word >> (k & 4u)) & 0x0f0f0f0fu) | (fifth & 0x10101010u);
+}
+
 // q − 16 · CENTRED of 4 columns, tile k
 fn codes(word: u32, high: u32, k: u32) -> vec4<f32> {
-  let fifth = select(high << (8u - k), high >> k, k < 4u);
-  let b = ((word >> (k & 4u)) & 0x0f0f0f0fu) | (fifth & 0x10101010u);
+  let b = code_bytes(word, high, k);
   let q = vec4<u32>(b, b, b >> 16u, b >> 16u) & vec4<u32>(0x1fu, 0x1f00u, 0x1fu, 0x1f00u);
   return bitcast<vec4<f32>>(q | vec4<u32>(0x4b000000u, 0x47000000u, 0x4b000000u, 0x47000000u)) - (vec4<f32>(8388608.0, 32768.0, 8388608.0, 32768.0) + CENTRED * 16.0);
 }

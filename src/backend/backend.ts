@@ -69,6 +69,28 @@ export interface KernelTime {
   clock: 'timestamp' | 'submit';
 }
 
+export interface TuneOptions {
+  /** most milliseconds of it; default 1500 */
+  budgetMs?: number;
+  /** asked before each sample, which takes some 40 ms at most; false ends the tuning, and the next call goes on */
+  idle?(): boolean;
+  /** µs of a kernel in place of the device's own clock, and that clock: for tests */
+  measure?(shape: string, tuning: object): Promise<number>;
+  now?(): number;
+}
+
+export interface TuneRow {
+  /** 'swiglu q4_0 4608×1024' */
+  shape: string;
+  /** how the kernel now taken differs from the usual one */
+  tuning: { rows?: 4 | 8; groupSize?: number; subgroups?: boolean; integers?: boolean };
+  /** of a dispatch with the usual kernel, and with the one taken */
+  usualMicros: number;
+  micros: number;
+  /** faster ones that were not taken, and why */
+  refused: string[];
+}
+
 /**
  * One conversation's state on a backend: the tokens read so far, and one chosen token that is not yet read ("pending").
  * Calls are made one after another, except that `decode` may be called again before the promise of the last one is settled.
@@ -99,6 +121,8 @@ export interface Runner {
    * The state is lost: only rewind(0) may follow.
    */
   profile?(): Promise<KernelTime[]>;
+  /** Tries out kernels and takes the fastest for each shape, for this runner and later ones on this device. Needs no turn of its own. */
+  tune?(options?: TuneOptions): Promise<TuneRow[]>;
   /** One line a step of what is replayed, with the number of dispatches or ops of a decode step first. */
   describe(): string;
   dispose(): void;

@@ -3,18 +3,23 @@ import type { Matrix, Vector } from '../../model/ops';
 import type { Dtype } from '../../tensor/dtype';
 import type { Backend, BackendInfo } from '../backend';
 import { describeAdapter, openDevice, type DeviceOptions } from './device';
-import { whole, type GpuVector } from './gpu';
+import { ANY, whole, type GpuVector, type Tuning } from './gpu';
 import { dtypesOf, probe, variantName, type Variant } from './probe';
 import { matrixWriter } from './repack';
 import { createRunner } from './runner';
+import { recallTunings } from './tune';
 
 export interface WebGpuOptions extends DeviceOptions {
   /** of the kernels before the first use; 'known' (default) trusts an earlier verdict of this adapter, browser and build */
   selfTest?: 'known' | 'always' | 'never';
+  /** no kernels that round activations, whatever is faster */
+  exact?: boolean;
+  /** these kernels everywhere, and nothing else that was found to be faster: tests */
+  tuning?: Partial<Tuning>;
 }
 
 /** @throws DeviceError when no adapter, or only a software adapter, is there */
-export async function openWebGpu({ selfTest = 'known', ...options }: WebGpuOptions = {}): Promise<Backend> {
+export async function openWebGpu({ selfTest = 'known', exact = false, tuning, ...options }: WebGpuOptions = {}): Promise<Backend> {
   const opened = await openDevice(options);
   let variant: Variant = { subgroups: opened.features.subgroups, halves: options.f16 !== false };
   const notes: string[] = [];
@@ -50,7 +55,9 @@ export async function openWebGpu({ selfTest = 'known', ...options }: WebGpuOptio
         info.variant = variantName(variant);
         for (const dtype of dtypes) tested.add(dtype);
       }
-      return createRunner(opened, plan, compileOptions, variant.halves);
+      if (tuning) opened.tunings.set(ANY, tuning);
+      else if (selfTest === 'known') await recallTunings(opened, exact);
+      return createRunner(opened, plan, compileOptions, variant.halves, exact);
     },
     memory: () => opened.bytes(),
     lost: () => gone,

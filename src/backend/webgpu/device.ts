@@ -3,7 +3,7 @@
  * are never silent: what no scope catches, and the loss of the device, is kept and thrown by the next `check()`.
  */
 import { fail } from '../../errors';
-import { whole, type Features, type Gpu, type Region, type Step } from './gpu';
+import { whole, type Features, type Gpu, type Region, type Step, type Tuning } from './gpu';
 import { link, type Shader } from './shader';
 
 export interface DeviceOptions {
@@ -25,6 +25,7 @@ export interface PreparedStep {
 }
 
 export interface OpenedDevice extends Gpu {
+  tunings: Map<string, Partial<Tuning>>;
   info: GPUAdapterInfo;
   /** resolves with the reason when the device is gone */
   lost: Promise<string>;
@@ -187,6 +188,7 @@ export async function openDevice(options: DeviceOptions = {}): Promise<OpenedDev
   return {
     device,
     features,
+    tunings: new Map(),
     info,
     lost,
     step: await region('step', STEP_BYTES, STORAGE | UNIFORM | COPY_SRC | COPY_DST),

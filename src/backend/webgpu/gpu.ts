@@ -26,6 +26,8 @@ export interface Step {
   /** by the name of the binding in WGSL */
   bindings: Record<string, Region>;
   grid: [x: number, y: number, z: number];
+  /** what it maps, where a kernel may be chosen for that (linear.ts): 'swiglu q4_0 4608×1024' */
+  shape?: string;
 }
 
 /** What kernels may rely on; settled once when the device is opened. */
@@ -42,10 +44,27 @@ export interface Features {
   integerHalves?: boolean;
 }
 
+/** What may be chosen for a device and a shape. The weights lie in one way for all of it. */
+export interface Tuning {
+  /** rows of W a workgroup of `matvec` takes with one token */
+  rows: 4 | 8;
+  /** invocations of a workgroup of `matvec`: 32, 64 or, with subgroups, 128 */
+  groupSize: number;
+  /** sums by subgroup operations, where the device has them, or through workgroup memory */
+  subgroups: boolean;
+  /** activations rounded to int8 and multiplied four at a time, where the device can; quantised weights only */
+  integers: boolean;
+}
+
+/** Of shapes (Step.shape); of ANY for all that are not there, and for few tokens too. */
+export type Tunings = ReadonlyMap<string, Partial<Tuning>>;
+export const ANY = '*';
+
 /** What ops need of the opened device. */
 export interface Gpu {
   device: GPUDevice;
   features: Features;
+  tunings: Tunings;
   /**
    * Scalars of the step under way, written by the host before a prefill and by the GPU itself between decode steps; binding `step`:
    * struct { position: u32 (of the first token), count: u32 (tokens, T of the maths), … } in lib/step.wgsl

@@ -4,7 +4,7 @@
  * takes a dispatch for each.
  */
 import type { Norm } from '../../model/ops';
-import type { Gpu, GpuVector, Region, Step } from './gpu';
+import { ANY, type Gpu, type GpuVector, type Region, type Step, type Tuning } from './gpu';
 import { FORMATS, type GpuMatrix, type Part } from './repack';
 
 /** The most tokens that go through matvec. */
@@ -52,14 +52,6 @@ export interface ConvIn {
   length: number;
   /** R, a power of two */
   slots: number;
-}
-
-/** What may be chosen for a device. The weights lie in one way for all of it. */
-export interface Tuning {
-  /** rows of W a workgroup of `matvec` takes with one token */
-  rows: 4 | 8;
-  /** invocations of a workgroup of `matvec`: 32, 64 or, with subgroups, 128 */
-  groupSize: number;
 }
 
 /** y[t] = the row of tokens[position + t] */
@@ -158,7 +150,13 @@ function partStep(gpu: Gpu, part: Part, { x, y, T, norm, bias, add, cols, width,
     };
 
   const tokens = T > 4 ? FEW : T > 2 ? 4 : T;
-  const eight = (tuning.rows ?? (part.rows >= 4096 ? 8 : 4)) === 8 && T === 1;
+  const op = up ? 'swiglu' : rows ? 'conv_in' : 'linear';
+  const shape = `${op} ${dtype.toLowerCase()} ${part.rows}×${cols}`;
+  const usual = { rows: part.rows >= 4096 ? 8 : 4, groupSize: groupSize(part.layout.units), subgroups: true, integers: false };
+  const chosen = { ...usual, ...gpu.tunings.get(ANY), ...(T === 1 ? gpu.tunings.get(shape) : undefined), ...tuning };
+  const subgroups = chosen.subgroups && gpu.features.subgroups;
+  const integers = chosen.integers && gpu.features.dp4a && !!part.scales;
+  const eight = chosen.rows === 8 && T === 1 && op === 'linear';
   const kind = up ? 'lib/gate_up' : (rows ?? (eight ? 'lib/rows_8' : 'lib/rows_4'));
   if (up) {
     sources.push(up.scales ? 'lib/up_block' : 'lib/up_float');
@@ -166,11 +164,19 @@ function partStep(gpu: Gpu, part: Part, { x, y, T, norm, bias, add, cols, width,
     if (up.scales) bindings.up_scales = up.scales;
   }
   return {
-    label: `matvec${T > 1 ? `_${tokens}` : ''}.${dtype.toLowerCase()}${options}`,
-    sources: [gpu.features.subgroups ? 'lib/sums_subgroup' : 'lib/sums_workgroup', ...(T > 1 ? ['lib/step'] : []), ...sources, `lib/cols_${tokens}`, kind, 'matvec'],
-    constants: { ...constants, group_size: tuning.groupSize ?? groupSize(part.layout.units) },
+    label: `matvec${T > 1 ? `_${tokens}` : ''}.${dtype.toLowerCase()}${options}${integers ? '.int8' : ''}`,
+    sources: [
+      subgroups ? 'lib/sums_subgroup' : 'lib/sums_workgroup',
+      ...(T > 1 ? ['lib/step'] : []),
+      ...sources,
+      `lib/cols_${tokens}`,
+      kind,
+      integers ? 'matvec_integer' : 'matvec',
+    ],
+    constants: { ...constants, group_size: subgroups ? chosen.groupSize : Math.min(64, chosen.groupSize) },
     bindings,
-    grid: grid(Math.ceil(part.rows / (kind === 'lib/rows_8' ? 8 : 4))),
+    grid: grid(Math.ceil(part.rows / (eight ? 8 : 4))),
+    shape,
   };
 }
 

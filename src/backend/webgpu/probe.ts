@@ -3,8 +3,6 @@
  * the small matvec, one token, both attentions, the ring, the draws), and its results are held against those of the reference (golden.ts).
  * What is wrong on a device, or does not compile there, is given up for something simpler: subgroups, then halves, then WebGPU.
  */
-import { createStore, get, set } from 'idb-keyval';
-import { shaders } from 'virtual:rivulet-shaders';
 import { fail } from '../../errors';
 import type { Matrix, Norm, Ops, Vector } from '../../model/ops';
 import { DTYPES, type Dtype } from '../../tensor/dtype';
@@ -12,11 +10,12 @@ import type { Backend, Runner } from '../backend';
 import { record, type Plan } from '../plan';
 import { GREEDY } from '../sampling';
 import { noise, write } from '../synthetic';
-import { describeAdapter, type OpenedDevice } from './device';
+import type { OpenedDevice } from './device';
 import { GOLDEN } from './golden';
 import { whole, type GpuVector } from './gpu';
 import { matrixWriter, releaseMatrix, type GpuMatrix } from './repack';
 import { createRunner } from './runner';
+import { keep, recall } from './verdicts';
 
 /** What the kernels of a device may use. */
 export interface Variant {
@@ -134,8 +133,7 @@ export interface Verdict {
  * @throws DeviceError when none does
  */
 export async function probe(opened: OpenedDevice, wish: Variant, dtypes: readonly Dtype[], remember: boolean): Promise<Verdict> {
-  const key = [describeAdapter(opened.info), opened.info.description, globalThis.navigator?.userAgent, build(), variantName(wish)].join(' | ');
-  const known = remember ? await recall(key) : undefined;
+  const known = remember ? await recall<Verdict>(opened, variantName(wish)) : undefined;
   const notes = known?.notes ?? [];
   let wanted = dtypes.filter((dtype) => !known?.dtypes.includes(dtype));
   const all = [...new Set([...(known?.dtypes ?? []), ...dtypes])];
@@ -145,7 +143,7 @@ export async function probe(opened: OpenedDevice, wish: Variant, dtypes: readonl
     for (const dtype of wanted) reason ??= await wrongWith(opened, dtype, variant.halves);
     if (!reason) {
       const verdict = { variant, notes, dtypes: all };
-      if (remember && wanted.length) await keep(key, verdict);
+      if (remember && wanted.length) await keep(opened, variantName(wish), verdict);
       return verdict;
     }
     notes.push(`WebGPU with ${variantName(variant)} failed its self test (${reason}).`);
@@ -161,30 +159,6 @@ function below(variant: Variant): Variant[] {
   if (variant.halves) ladder.push({ subgroups: false, halves: false });
   return ladder;
 }
-
-/** Changes whenever a kernel does. */
-function build(): string {
-  let hash = 2166136261;
-  for (const code of Object.values(shaders)) for (let i = 0; i < code.length; i++) hash = Math.imul(hash ^ code.charCodeAt(i), 16777619);
-  return (hash >>> 0).toString(36);
-}
-
-// without storage (Node, private windows) the test is run each time
-const verdicts = () => createStore('rivulet-devices', 'verdicts');
-const recall = async (key: string): Promise<Verdict | undefined> => {
-  try {
-    return await get<Verdict>(key, verdicts());
-  } catch {
-    return undefined;
-  }
-};
-const keep = async (key: string, verdict: Verdict): Promise<void> => {
-  try {
-    await set(key, verdict, verdicts());
-  } catch {
-    return;
-  }
-};
 
 /** The formats of a plan's matrices. */
 export function dtypesOf(plan: Plan): Dtype[] {

@@ -10,8 +10,10 @@ const MOST_DISPATCHES = 4096;
 const ROUNDS = 3;
 const COPY_BYTES = 64 << 20;
 
-/** Bindings of weights: what a step must read from memory, beside the cache. */
 const WEIGHTS = ['w', 'scales', 'up', 'up_scales'];
+
+/** Bytes of weights that a step must read from memory; a lookup reads next to nothing of its table. */
+export const weightBytes = ({ label, bindings }: Step): number => (label.startsWith('embed') ? 0 : WEIGHTS.reduce((sum, name) => sum + (bindings[name]?.size ?? 0), 0));
 
 /**
  * @param steps of one token, with what was prepared from them
@@ -23,9 +25,7 @@ export async function profile(opened: OpenedDevice, steps: Step[], prepared: Pre
   const labels = [...new Set(steps.map(({ label }) => label))];
   for (const label of labels) {
     const group = prepared.filter((step) => step.label === label);
-    const bytes = steps
-      .filter((step) => step.label === label)
-      .reduce((sum, { bindings }) => sum + (label.startsWith('embed') ? 0 : WEIGHTS.reduce((s, name) => s + (bindings[name]?.size ?? 0), 0)), 0);
+    const bytes = steps.filter((step) => step.label === label).reduce((sum, step) => sum + weightBytes(step), 0);
     const read = bytes + (label.startsWith('attend.') ? cacheBytes * group.length : 0);
     const once = await timer.measure((pass) => encode(pass, group));
     const repeats = Math.max(1, Math.min(Math.floor(MOST_DISPATCHES / group.length), Math.ceil(ENOUGH_US / Math.max(once, 1))));

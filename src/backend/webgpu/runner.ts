@@ -3,7 +3,7 @@
  * number of attention spans too. Decoding records a window of steps in one pass and one submit; position and token move on the GPU.
  */
 import { fail } from '../../errors';
-import type { CompileOptions, KernelTime, Runner } from '../backend';
+import type { CompileOptions, KernelTime, Runner, TuneOptions, TuneRow } from '../backend';
 import type { Plan } from '../plan';
 import { GREEDY, type Sampling } from '../sampling';
 import { encode, STEP_BYTES, type OpenedDevice, type PreparedStep } from './device';
@@ -12,6 +12,7 @@ import { lower, outputRegion } from './lower';
 import { profile } from './profile';
 import { createReadback, settled } from './readback';
 import { createSampler, type Sampler } from './sampler';
+import { tune } from './tune';
 import { allocateState, growCaches, releaseState, RING, spansOf, type State } from './state';
 
 /** Most steps of one submit; longer calls of `decode` are cut. */
@@ -25,11 +26,15 @@ interface Prepared {
 }
 
 /** @throws MemoryError, DeviceError; then nothing is left on the device */
-export async function createRunner(opened: OpenedDevice, plan: Plan, { contextLength, chunk }: CompileOptions, halves: boolean): Promise<Runner> {
+export async function createRunner(opened: OpenedDevice, plan: Plan, { contextLength, chunk }: CompileOptions, halves: boolean, exact = false): Promise<Runner> {
   const { device } = opened;
   const { queue } = device;
   const held: (() => void)[] = [];
-  const dispose = (): void => held.forEach((release) => release());
+  let disposed = false;
+  const dispose = (): void => {
+    disposed = true;
+    held.forEach((release) => release());
+  };
   const take = async (label: string, bytes: number, usage?: GPUBufferUsageFlags): Promise<GPUBuffer> => {
     const buffer = await opened.allocate(label, bytes, usage);
     held.push(() => opened.release(buffer));
@@ -86,10 +91,17 @@ export async function createRunner(opened: OpenedDevice, plan: Plan, { contextLe
 
   /** The caches are shorter than the context only where the device refused the whole. */
   function makeRoom(positions: number): Promise<void> {
-    const grown = (growing ?? Promise.resolve()).then(async () => {
-      if (positions <= state.capacity) return;
+    return renew(async () => {
+      if (positions <= state.capacity) return false;
       await growCaches(gpu, plan, state, Math.min(contextLength, Math.max(positions, 2 * state.capacity)), positions);
-      prepared = await prepare(gpu, state);
+      return true;
+    });
+  }
+
+  /** Prepares all dispatches anew where `change` says so; one change at a time, and calls wait for it. */
+  function renew(change: () => Promise<boolean>): Promise<void> {
+    const grown = (growing ?? Promise.resolve()).then(async () => {
+      if (await change()) prepared = await prepare(gpu, state);
     });
     growing = grown;
     return grown.finally(() => {
@@ -219,6 +231,17 @@ export async function createRunner(opened: OpenedDevice, plan: Plan, { contextLe
     return measured;
   }
 
+  let tuning: Promise<TuneRow[]> | undefined;
+  function tuneOnce({ idle = () => true, ...options }: TuneOptions = {}): Promise<TuneRow[]> {
+    tuning ??= (async () => {
+      const rows = await tune(opened, plan, state, exact, { ...options, idle: () => !disposed && idle() });
+      const taken = rows.some((row) => Object.keys(row.tuning).length > 0);
+      if (taken && !disposed) await renew(() => Promise.resolve(true));
+      return rows;
+    })().finally(() => (tuning = undefined));
+    return tuning;
+  }
+
   function describe(): string {
     const line = ({ label, grid, sources }: Step, node: string): string => `${node.padEnd(10)} ${label.padEnd(32)} ${grid.join('×').padEnd(12)} ${sources.at(-1)}`;
     const list = (spans: number): string[] => [
@@ -240,6 +263,7 @@ export async function createRunner(opened: OpenedDevice, plan: Plan, { contextLe
     rewind,
     logits,
     profile: times,
+    tune: tuneOnce,
     describe,
     dispose,
   };

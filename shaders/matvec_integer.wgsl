@@ -1,0 +1,76 @@
+// matvec_integer — the twin of matvec for devices with an instruction for four products of bytes: the activations of a unit are rounded to
+// int8 under a scale of their own, each invocation for itself, so that no dispatch is added; the codes of W are taken as they are.
+// Bound by: memory bandwidth for W; it spares the floating-point unpacking where that is the limit.
+requires packed_4x8_integer_dot_product;
+override rows: u32;  // of this part of W
+override first: u32; // the row of y it begins with
+
+const SQUARES: u32 = COLS * MAPS; // where in `total` Σ x² begins
+const VALUES: u32 = SQUARES + select(0u, (COLS + 3u) / 4u, NORMED);
+
+// two tiles of x as bytes, in the order in which code_bytes gives those of W
+fn tile_pair(a: vec4<f32>, b: vec4<f32>) -> vec2<u32> {
+  let p = vec4<i32>(round(a));
+  let q = vec4<i32>(round(b));
+  if (PAIRED) { return vec2<u32>(pack4xI8(vec4<i32>(p.xz, q.xz)), pack4xI8(vec4<i32>(p.yw, q.yw))); }
+  return vec2<u32>(pack4xI8(p), pack4xI8(q));
+}
+
+@compute @workgroup_size(group_size)
+fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
+  let group = wid.y * grid.x + wid.x;
+  var total = array<vec4<f32>, VALUES>(); // [t][map] of 4 rows, then Σ x² of 4 tokens each
+  for (var unit = lid; unit < units; unit += group_size) {
+    var u = array<Unit, MAPS>();
+    for (var m = 0u; m < MAPS; m++) { u[m] = unit_of(m, group, unit); }
+    for (var t = 0u; t < COLS; t++) {
+      var v = array<vec4<f32>, TILES>();
+      var top = vec4<f32>();
+      for (var k = 0u; k < TILES; k++) {
+        let i = unit * TILES + k;
+        let raw = x_at(t, i);
+        v[k] = raw * gain(i);
+        top = max(top, abs(v[k]));
+        if (NORMED) { total[SQUARES + t / 4u][t % 4u] += dot(raw, raw); }
+      }
+      let largest = max(max(top.x, top.y), max(top.z, top.w));
+      let inverse = select(0.0, 127.0 / largest, largest > 1e-30);
+      var q = array<u32, TILES>();
+      for (var k = 0u; k < TILES; k += 2u) {
+        let two = tile_pair(v[k] * inverse, v[k + 1u] * inverse);
+        q[k] = two.x;
+        q[k + 1u] = two.y;
+      }
+      for (var part = 0u; part < SCALES; part++) {
+        var dots = array<vec4<i32>, MAPS>();
+        var sum = i32(0u); // not a bare `var`: see matvec
+        for (var k = part * (TILES / SCALES); k < (part + 1u) * (TILES / SCALES); k++) {
+          let i = word_of(k);
+          sum += dot4I8Packed(q[k], 0x01010101u);
+          for (var m = 0u; m < MAPS; m++) {
+            let high = high_of(u[m].high0, u[m].high1, k);
+            dots[m] += vec4<i32>(
+              dot4I8Packed(code_bytes(u[m].q0[i], high.x, k), q[k]),
+              dot4I8Packed(code_bytes(u[m].q1[i], high.y, k), q[k]),
+              dot4I8Packed(code_bytes(u[m].q2[i], high.z, k), q[k]),
+              dot4I8Packed(code_bytes(u[m].q3[i], high.w, k), q[k]));
+          }
+        }
+        let scale = largest / 127.0;
+        for (var m = 0u; m < MAPS; m++) {
+          total[t * MAPS + m] += w_fold(u[m].scales, part, vec4<f32>(dots[m] - ZERO * sum) * scale, f32(sum) * scale);
+        }
+      }
+    }
+  }
+  group_sums(&total, lid);
+  let t = lid / 4u;
+  let r = lid % 4u;
+  if (t < min(COLS, count())) {
+    var scale = 1.0;
+    if (NORMED) { scale = rms(sums[SQUARES + t / 4u][t % 4u]); }
+    var v = array<f32, MAPS>();
+    for (var m = 0u; m < MAPS; m++) { v[m] = sums[t * MAPS + m][r] * scale; }
+    finish(t, group, r, v);
+  }
+}

@@ -1,0 +1,195 @@
+/**
+ * Which kernel for which shape, tried out on the user's own device: the real weights, many dispatches over different layers a sample, in idle
+ * time and within a budget. A kernel is taken only when it is faster by MARGIN and gives the results of the one that passed the self test.
+ */
+import type { TuneOptions, TuneRow } from '../backend';
+import type { Plan } from '../plan';
+import { noise } from '../synthetic';
+import { encode, STEP_BYTES, type OpenedDevice, type PreparedStep } from './device';
+import { ANY, whole, type Region, type Step, type Tuning } from './gpu';
+import { lower } from './lower';
+import { createTimer, weightBytes } from './profile';
+import { settled } from './readback';
+import { RING, type State } from './state';
+import { keep, recall } from './verdicts';
+
+/** A kernel must be faster by this share of its time: less is noise, and no reader would notice. */
+export const MARGIN = 0.05;
+const BUDGET_MS = 1500;
+const DISPATCHES = 50;
+/** A sample is repeated up to the first, for clocks of 100 µs, and ends at the second, for whoever waits for the GPU meanwhile. */
+const [LEAST_US, MOST_US] = [2_000, 40_000];
+
+/** Of largest differences over the rms of the results: other orders of the same sums; and of squares, where activations become int8. */
+const [SUMS, INTEGERS] = [1e-4, 2.5e-3];
+
+/** What can be tried on a device. */
+export interface Trials {
+  /** µs of a dispatch */
+  measure(shape: string, tuning: Partial<Tuning>): Promise<number>;
+  /** why this kernel must not be taken; undefined when its results are right */
+  wrong(shape: string, tuning: Partial<Tuning>): Promise<string | undefined>;
+}
+
+export interface Budget {
+  ms: number;
+  /** false ends it before the next sample */
+  idle(): boolean;
+  now(): number;
+}
+
+/**
+ * One setting after another is changed, the better kept. Shapes that the budget does not reach are left out.
+ * @param settings tried in this order
+ */
+export async function choose(shapes: readonly string[], settings: readonly Partial<Tuning>[], { measure, wrong }: Trials, { ms, idle, now }: Budget): Promise<TuneRow[]> {
+  const end = now() + ms;
+  const rows: TuneRow[] = [];
+  for (const shape of shapes) {
+    if (!idle() || now() >= end) return rows;
+    const row: TuneRow = { shape, tuning: {}, usualMicros: await measure(shape, {}), micros: Infinity, refused: [] };
+    row.micros = row.usualMicros;
+    for (const setting of settings) {
+      if (!idle() || now() >= end) return rows;
+      const tuning = { ...row.tuning, ...setting };
+      try {
+        let micros = await measure(shape, tuning);
+        if (micros >= (1 - MARGIN) * row.micros) continue;
+        // once more, the one and the other: a clock that changed in between must not decide
+        row.micros = Math.min(row.micros, await measure(shape, row.tuning));
+        micros = Math.max(micros, await measure(shape, tuning));
+        if (micros >= (1 - MARGIN) * row.micros) continue;
+        const reason = await wrong(shape, tuning);
+        if (reason) row.refused.push(`${JSON.stringify(setting)}: ${reason}`);
+        else Object.assign(row, { tuning, micros });
+      } catch (error) {
+        row.refused.push(`${JSON.stringify(setting)}: ${(error as Error).message}`);
+      }
+    }
+    rows.push(row);
+  }
+  return rows;
+}
+
+/** What a device can be asked, and a model may want. */
+export function settingsFor({ features }: OpenedDevice, exact: boolean): Partial<Tuning>[] {
+  const settings: Partial<Tuning>[] = [{ rows: 8 }, { rows: 4 }, { groupSize: 64 }, { groupSize: 32 }];
+  if (features.subgroups) settings.push({ groupSize: 128 }, { subgroups: false });
+  if (features.dp4a && !exact) settings.push({ integers: true });
+  return settings;
+}
+
+/**
+ * Tunes the shapes of a plan that are not tuned yet; the results are kept for this adapter, browser and build. Nothing of the conversation's
+ * state is touched: kernels run on the real weights and activations of their own.
+ * @returns a row for each shape tried; `opened.tunings` has them then
+ */
+export async function tune(opened: OpenedDevice, plan: Plan, state: State, exact: boolean, options: TuneOptions = {}): Promise<TuneRow[]> {
+  const bytes = new Map<string, number>();
+  for (const step of lower(opened, plan, state, 1, 1).flat()) if (step.shape && !opened.tunings.has(step.shape)) bytes.set(step.shape, (bytes.get(step.shape) ?? 0) + weightBytes(step));
+  const shapes = [...bytes.keys()].sort((a, b) => bytes.get(b)! - bytes.get(a)!); // what a token reads most of goes first
+  if (!shapes.length) return [];
+  const trials = await createTrials(opened, plan, state);
+  try {
+    const measure = options.measure ?? trials.measure;
+    const budget: Budget = { ms: options.budgetMs ?? BUDGET_MS, idle: options.idle ?? (() => true), now: options.now ?? (() => performance.now()) };
+    const rows = await choose(shapes, settingsFor(opened, exact), { measure, wrong: trials.wrong }, budget);
+    for (const { shape, tuning } of rows) opened.tunings.set(shape, tuning);
+    if (rows.length) await keep(opened, about(exact), [...(await known(opened, exact)), ...rows.map(({ shape, tuning }) => [shape, tuning] as const)]);
+    return rows;
+  } finally {
+    trials.dispose();
+  }
+}
+
+type Kept = (readonly [shape: string, tuning: Partial<Tuning>])[];
+const about = (exact: boolean): string => `tunings${exact ? ', exact' : ''}`;
+const known = async (opened: OpenedDevice, exact: boolean): Promise<Kept> => (await recall<Kept>(opened, about(exact))) ?? [];
+
+/** Takes over what was found out before. */
+export async function recallTunings(opened: OpenedDevice, exact: boolean): Promise<void> {
+  for (const [shape, tuning] of await known(opened, exact)) opened.tunings.set(shape, tuning);
+}
+
+/** Kernels of a plan at one token, on its weights and on activations of their own. */
+async function createTrials(opened: OpenedDevice, plan: Plan, real: State): Promise<Trials & { dispose(): void }> {
+  const { device } = opened;
+  const buffers: GPUBuffer[] = [];
+  const take = async (bytes: number, usage?: GPUBufferUsageFlags): Promise<Region> => {
+    const buffer = await opened.allocate('trials', bytes, usage);
+    buffers.push(buffer);
+    return whole(buffer);
+  };
+  const { STORAGE, UNIFORM, COPY_DST, MAP_READ } = GPUBufferUsage;
+  const widest = Math.max(...plan.slots.map(({ cols }) => cols));
+  const slots: Region[] = [];
+  for (const { cols } of plan.slots) slots.push(await take(4 * cols));
+  const ring = await take(4 * RING * Math.max(1, ...plan.nodes.map((node) => (node.op === 'shortConv' ? node.state.channels : 0))));
+  const step = await take(STEP_BYTES, STORAGE | UNIFORM | COPY_DST);
+  const result = await take(4 * widest, MAP_READ | COPY_DST);
+  device.queue.writeBuffer(step.buffer, 0, new Uint32Array([RING / 2, 1, RING / 2 + 1, 0]));
+  const next = noise('activations');
+  const values = Float32Array.from({ length: widest }, () => next() / 2 ** 31 - 1);
+  const fill = (): void => slots.forEach(({ buffer }) => device.queue.writeBuffer(buffer, 0, values, 0, buffer.size / 4));
+  fill();
+  const state: State = { ...real, slots, rings: new Map([...real.rings.keys()].map((layer) => [layer, ring])) };
+  const timer = createTimer(opened);
+
+  const stepsOf = (shape: string, tuning: Partial<Tuning>): Step[] =>
+    lower({ ...opened, step, tunings: new Map([[ANY, tuning]]) }, plan, state, 1, 1)
+      .flat()
+      .filter((s) => s.shape === shape);
+  const made = new Map<string, { steps: Step[]; prepared: PreparedStep[] }>();
+  async function kernels(shape: string, tuning: Partial<Tuning>): Promise<{ steps: Step[]; prepared: PreparedStep[] }> {
+    const key = shape + JSON.stringify(tuning);
+    let one = made.get(key);
+    if (!one) {
+      const steps = stepsOf(shape, tuning);
+      made.set(key, (one = { steps, prepared: await opened.prepare(steps) }));
+    }
+    return one;
+  }
+
+  /** of the first layer that has it */
+  async function resultOf(shape: string, tuning: Partial<Tuning>): Promise<Float32Array> {
+    const { steps, prepared } = await kernels(shape, tuning);
+    const { y } = steps[0].bindings;
+    fill();
+    const encoder = device.createCommandEncoder();
+    encoder.clearBuffer(ring.buffer);
+    const pass = encoder.beginComputePass();
+    encode(pass, prepared.slice(0, 1));
+    pass.end();
+    encoder.copyBufferToBuffer(y.buffer, y.offset, result.buffer, 0, y.size);
+    device.queue.submit([encoder.finish()]);
+    await settled(device, result.buffer.mapAsync(GPUMapMode.READ, 0, y.size));
+    const got = new Float32Array(result.buffer.getMappedRange(0, y.size).slice(0));
+    result.buffer.unmap();
+    return got;
+  }
+
+  const rounds = new Map<string, number>();
+  return {
+    async measure(shape, tuning) {
+      const { prepared } = await kernels(shape, tuning);
+      const sample = async (times: number): Promise<number> => (await timer.measure((pass) => { for (let i = 0; i < times; i++) encode(pass, prepared); })) / times; // prettier-ignore
+      const once = await sample(1); // warms, too
+      if (!rounds.has(shape)) rounds.set(shape, Math.max(1, Math.min(Math.floor(MOST_US / once), Math.ceil(Math.max(DISPATCHES / prepared.length, LEAST_US / once)))));
+      return (await sample(rounds.get(shape)!)) / prepared.length;
+    },
+
+    async wrong(shape, tuning) {
+      const [wanted, got] = [await resultOf(shape, {}), await resultOf(shape, tuning)];
+      const power = wanted.reduce((sum, v) => sum + v * v, 0);
+      const error = got.reduce((sum, v, i) => sum + (v - wanted[i]) ** 2, 0) / power;
+      const most = got.reduce((top, v, i) => (Math.abs(v - wanted[i]) <= top ? top : Math.abs(v - wanted[i])), 0) / Math.sqrt(power / wanted.length);
+      const right = tuning.integers ? error <= INTEGERS : most <= SUMS;
+      return right ? undefined : `off by ${most.toExponential(1)} of the rms, ${error.toExponential(1)} of the power`;
+    },
+
+    dispose() {
+      timer.dispose();
+      for (const buffer of buffers) opened.release(buffer);
+    },
+  };
+}

@@ -1,0 +1,33 @@
+/** What was found out about a device is kept for this adapter, browser and build. Without storage (Node, private windows) it is found out each time. */
+import { createStore, get, set } from 'idb-keyval';
+import { shaders } from 'virtual:rivulet-shaders';
+import { describeAdapter, type OpenedDevice } from './device';
+
+/** @param about what the verdict is on: 'tunings', a variant */
+export async function recall<T>(opened: OpenedDevice, about: string): Promise<T | undefined> {
+  try {
+    return await get<T>(keyOf(opened, about), store());
+  } catch {
+    return undefined;
+  }
+}
+
+export async function keep(opened: OpenedDevice, about: string, verdict: unknown): Promise<void> {
+  try {
+    await set(keyOf(opened, about), verdict, store());
+  } catch {
+    return;
+  }
+}
+
+const store = () => createStore('rivulet-devices', 'verdicts');
+
+const keyOf = ({ info }: OpenedDevice, about: string): string =>
+  [describeAdapter(info), info.description, globalThis.navigator?.userAgent, build(), about].join(' | ');
+
+/** Changes whenever a kernel does. */
+function build(): string {
+  let hash = 2166136261;
+  for (const code of Object.values(shaders)) for (let i = 0; i < code.length; i++) hash = Math.imul(hash ^ code.charCodeAt(i), 16777619);
+  return (hash >>> 0).toString(36);
+}
