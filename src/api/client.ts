@@ -2,20 +2,23 @@
 import { proxy, wrap } from 'comlink';
 import type { ChatOptions, Engine, Status } from '../engine/engine';
 import type { Generation } from '../engine/generate';
+import type { Keeper } from '../engine/keeper';
 import type { LoadOptions, ModelInfo } from '../engine/model';
 import type { GenerateOptions } from '../engine/request';
 import '../engine/wire';
 import { abortError, fail, RivuletError } from '../errors';
 import type { ModelSource } from '../store/open';
 import type { Progress } from '../store/progress';
+import type { Consent } from '../store/room';
 import type { Message, RenderOptions } from '../text/chat';
 import type { DecodeOptions, EncodeOptions } from '../text/tokenizer';
 import EngineWorker from '../worker?worker&inline';
-import { absolute } from './source';
+import { asksToPersist } from './persist';
+import { absolute, absoluteHub } from './source';
 import { createStream, type TextStream } from './stream';
 
 /** A call's own signal, beside its options. */
-interface Abortable {
+export interface Abortable {
   signal?: AbortSignal;
 }
 
@@ -50,17 +53,18 @@ const UNLOAD_MS = 3000;
  * @param source a hub id ('LiquidAI/LFM2-350M-GGUF', ':Q4_0' or a file name behind it, '@revision'), a URL, a File or Blob, or a directory
  * @throws by name: SourceError, StorageError, CheckpointError, MemoryError, DeviceError, RequestError, AbortError (src/errors.ts)
  */
-export async function load(source: ModelSource, { onProgress, signal, ...options }: LoadCall = {}): Promise<Model> {
+export async function load(source: ModelSource, { onProgress, signal, makeRoom, ...options }: LoadCall = {}): Promise<Model> {
   if (signal?.aborted) throw abortError();
   const { engine, guard, end } = start();
   let info: ModelInfo | undefined;
+  const ask = asksToPersist(options.cache);
   const report = proxy(async (progress: Progress) => {
+    ask(progress);
     if (info && progress.phase === 'ready') info = await guard<ModelInfo>(engine.info()); // on another device
     return onProgress?.(progress);
   });
   try {
-    const hub = options.hub && (absolute(options.hub) as string);
-    info = await guard<ModelInfo>(engine.load(absolute(source), { ...options, hub }, report, signal));
+    info = await guard<ModelInfo>(engine.load(absolute(source), absoluteHub(options), report, signal, askable(makeRoom)));
     if (signal?.aborted) throw abortError();
     return createModel(() => info!, engine, guard, end);
   } catch (error) {
@@ -69,10 +73,16 @@ export async function load(source: ModelSource, { onProgress, signal, ...options
   }
 }
 
+/** A function that is asked in the page, as an argument. */
+export const askable = (consent: Consent | undefined): Consent | undefined => (typeof consent === 'function' ? proxy(consent) : consent);
+
 type Guard = <T>(call: Promise<T>) => Promise<T>;
 
+/** The worker's calls. */
+export type Remote = ReturnType<typeof wrap<Engine & Keeper>>;
+
 /** A worker whose calls settle even when it dies. */
-function start(): { engine: ReturnType<typeof wrap<Engine>>; guard: Guard; end(reason: Error): void } {
+export function start(): { engine: Remote; guard: Guard; end(reason: Error): void } {
   let worker: Worker;
   try {
     worker = new EngineWorker({ name: 'rivulet' });
@@ -100,10 +110,10 @@ function start(): { engine: ReturnType<typeof wrap<Engine>>; guard: Guard; end(r
       open.add(reject);
       call.then(resolve, reject).finally(() => open.delete(reject));
     });
-  return { engine: wrap<Engine>(worker), guard, end };
+  return { engine: wrap<Engine & Keeper>(worker), guard, end };
 }
 
-function createModel(info: () => ModelInfo, engine: ReturnType<typeof wrap<Engine>>, guard: Guard, end: (reason: Error) => void): Model {
+function createModel(info: () => ModelInfo, engine: Remote, guard: Guard, end: (reason: Error) => void): Model {
   const plain = <T extends Abortable>({ signal: _, ...options }: T): Omit<T, 'signal'> => options;
   return {
     get info() {

@@ -10,3 +10,6 @@ export function absolute(source: ModelSource): ModelSource {
   if (!('url' in source)) return source;
   return { ...source, url: typeof source.url === 'string' ? resolve(source.url) : source.url.map(resolve) };
 }
+
+/** The same for the address of a hub among options. */
+export const absoluteHub = <T extends { hub?: string }>(options: T): T => (options.hub ? { ...options, hub: absolute(options.hub) as string } : options);

@@ -40,6 +40,8 @@ export interface Checkpoint extends Outline {
 
 /** Holds the header of a 65,536-token GGUF file, so that one read does. */
 const FIRST_READ = 4 * 2 ** 20;
+/** Holds the header of a .safetensors file of a small model. */
+const FIRST_LOOK = 32 << 10;
 const MAX_TEXT = 64 * 2 ** 20;
 const GGUF = [0x47, 0x47, 0x55, 0x46];
 
@@ -53,15 +55,16 @@ export async function openCheckpoint(files: ByteSource[], signal?: AbortSignal):
 }
 
 /**
- * As openCheckpoint, with as few bytes as will do: for a look at a file that is not here.
- * @throws the same, but for what only the vocabulary shows
+ * As openCheckpoint, without the vocabulary: for a look at a file that is not here.
+ * @param skim reads a few hundred KB of a GGUF file in many pieces, and gives undefined where those do not tell; else its whole header is read
+ * @throws as openCheckpoint, but for what only the vocabulary shows
  */
-export async function openOutline(files: ByteSource[], signal?: AbortSignal): Promise<Outline> {
+export async function openOutline(files: ByteSource[], skim: boolean, signal?: AbortSignal): Promise<Outline | undefined> {
   const found = await findModel(files, signal);
-  if (!Array.isArray(found)) return (await outlineDirectory(found, signal)).outline;
-  const headers = [];
-  for (const [index, file] of found.entries()) headers.push((found.length === 1 && (await skimHeader(file, signal))) || (await readHeader(file, index, parseGguf, signal)));
-  return outlineGguf(found, headers).outline;
+  if (!Array.isArray(found)) return (await outlineDirectory(found, FIRST_LOOK, signal)).outline;
+  if (!skim) return outlineGguf(found, await readHeaders(found, signal)).outline;
+  const header = found.length === 1 ? await skimHeader(found[0], signal) : undefined;
+  return header && outlineGguf(found, [header]).outline;
 }
 
 /** GGUF files, or those of a Hugging Face directory by their names within it. */
@@ -96,8 +99,9 @@ async function readHeader<T extends object>(
   index: number,
   parse: (head: Uint8Array, file: HeadFile, index: number) => T | Need,
   signal?: AbortSignal,
+  first = FIRST_READ,
 ): Promise<T> {
-  for (let length = FIRST_READ; ; ) {
+  for (let length = first; ; ) {
     if (signal?.aborted) throw abortError();
     const header = parse(await file.read(0, Math.min(length, file.size), signal), file, index);
     if (!('need' in header)) return header;
@@ -105,10 +109,14 @@ async function readHeader<T extends object>(
   }
 }
 
-async function openGguf(files: ByteSource[], signal?: AbortSignal): Promise<Checkpoint> {
+async function readHeaders(files: ByteSource[], signal?: AbortSignal): Promise<GgufHeader[]> {
   const headers = [];
   for (const [index, file] of files.entries()) headers.push(await readHeader(file, index, parseGguf, signal));
-  const { outline, metadata } = outlineGguf(files, headers);
+  return headers;
+}
+
+async function openGguf(files: ByteSource[], signal?: AbortSignal): Promise<Checkpoint> {
+  const { outline, metadata } = outlineGguf(files, await readHeaders(files, signal));
   const tokenizer = tokenizerFromGguf(metadata, outline.config.vocabSize);
   const generation = generationFromGguf(metadata, ends(tokenizer, outline.config));
   return { ...outline, tokenizer, generation };
@@ -129,12 +137,12 @@ const reading = (files: Map<string, ByteSource>, signal?: AbortSignal): { json: 
   return { json, optional: async (name) => (files.has(name) ? json(name) : {}) };
 };
 
-async function outlineDirectory(files: Map<string, ByteSource>, signal?: AbortSignal): Promise<{ outline: Outline; settings: Record<string, unknown> }> {
+async function outlineDirectory(files: Map<string, ByteSource>, first: number, signal?: AbortSignal): Promise<{ outline: Outline; settings: Record<string, unknown> }> {
   const { json, optional } = reading(files, signal);
   const settings = await json('config.json');
   const shards = await listShards(files, optional);
   const tensors: TensorInfo[] = [];
-  for (const [index, shard] of shards.entries()) for (const tensor of await readHeader(shard, index, parseSafetensors, signal)) tensors.push(tensor);
+  for (const [index, shard] of shards.entries()) for (const tensor of await readHeader(shard, index, parseSafetensors, signal, first)) tensors.push(tensor);
   const named = nameTensors(tensors);
   const config = configFromJson(settings, named);
   // a tied head may be written out all the same; an untied one must be
@@ -146,7 +154,7 @@ async function outlineDirectory(files: Map<string, ByteSource>, signal?: AbortSi
 
 async function openDirectory(files: Map<string, ByteSource>, signal?: AbortSignal): Promise<Checkpoint> {
   const { json, optional } = reading(files, signal);
-  const { outline, settings } = await outlineDirectory(files, signal);
+  const { outline, settings } = await outlineDirectory(files, FIRST_READ, signal);
   const { config } = outline;
   const vocabulary = await json('tokenizer.json');
   checkTokenizer(vocabulary, config.vocabSize);

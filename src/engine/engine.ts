@@ -2,6 +2,7 @@
 import { abortError, fail } from '../errors';
 import { openModel, type ModelSource } from '../store/open';
 import type { Progress } from '../store/progress';
+import type { Consent } from '../store/room';
 import { encodeChat, type Message, type RenderOptions } from '../text/chat';
 import type { DecodeOptions, EncodeOptions } from '../text/tokenizer';
 import { check, generate, prefill, type Generation } from './generate';
@@ -25,7 +26,7 @@ export interface Engine {
    * Unloads a model that is there, then loads; frees everything when it fails.
    * @throws SourceError, StorageError, CheckpointError, MemoryError, DeviceError, RequestError, AbortError
    */
-  load(source: ModelSource, options?: LoadOptions, onProgress?: (progress: Progress) => void, signal?: AbortSignal): Promise<ModelInfo>;
+  load(source: ModelSource, options?: LoadOptions, onProgress?: (progress: Progress) => void, signal?: AbortSignal, makeRoom?: Consent): Promise<ModelInfo>;
   /** @throws ContextError, RequestError, DeviceError */
   chat(messages: readonly Message[], options: ChatOptions, emit: (text: string) => unknown, signal?: AbortSignal): Promise<Generation>;
   /** A text gets BOS in front where the model wants it; token ids are taken as they are. */
@@ -107,10 +108,10 @@ export function createEngine({ open = openModel, rungs = ladder }: Partial<Parts
   }
 
   return {
-    load: (source, options = {}, onProgress, signal) =>
+    load: (source, options = {}, onProgress, signal, makeRoom) =>
       inTurn(async (either) => {
         await release();
-        loaded = await loadModel(source, options, { open, rungs }, onProgress, either);
+        loaded = await loadModel(source, { ...options, ...(makeRoom && { makeRoom }) }, { open, rungs }, onProgress, either);
         return loaded.info();
       }, signal),
 

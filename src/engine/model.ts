@@ -66,7 +66,7 @@ export interface Parts {
   rungs: (options: BackendOptions) => Rung[];
 }
 
-const PACE: Record<BackendInfo['name'], Pace> = {
+export const PACE: Record<BackendInfo['name'], Pace> = {
   webgpu: { chunk: 256, windows: 2, longest: 64 },
   wasm: { chunk: 64, windows: 1, longest: 1 },
   reference: { chunk: 64, windows: 1, longest: 1 },
@@ -182,7 +182,7 @@ function same(checkpoint: Checkpoint, face: string): Checkpoint {
 
 const faceOf = ({ config, bytes, files }: Checkpoint): string => JSON.stringify([config, bytes, files.map(({ name, size }) => [name, size])]);
 
-function chooseContext(asked: number | undefined, made: number, notes: string[]): number {
+export function chooseContext(asked: number | undefined, made: number, notes: string[]): number {
   if (asked === undefined) return Math.min(CONTEXT, made);
   if (!Number.isInteger(asked) || asked < SHORTEST_CONTEXT)
     fail('RequestError', { what: 'contextLength cannot be honoured', got: String(asked), wanted: `a whole number of at least ${SHORTEST_CONTEXT}` });
@@ -214,7 +214,7 @@ async function prepare(checkpoint: Checkpoint, backend: Backend, extent: Extent,
 }
 
 /** @throws MemoryError that names the next smaller context, where that was not to be taken of one's own accord */
-async function compile(backend: Backend, plan: Plan, { wished, least, chunk }: Extent): Promise<{ runner: Runner; contextLength: number }> {
+export async function compile(backend: Backend, plan: Plan, { wished, least, chunk }: Extent): Promise<{ runner: Runner; contextLength: number }> {
   for (let contextLength = wished; ; contextLength >>= 1) {
     try {
       return { runner: await backend.compile(plan, { contextLength, chunk }), contextLength };

@@ -32,7 +32,7 @@ test('the tensors are found without the vocabulary', async () => {
 
 test('an outline is that of the checkpoint', async () => {
   const { config, bytes, quantization, weights } = await openCheckpoint([memorySource('a.gguf', whole)]);
-  expect(await openOutline([memorySource('a.gguf', whole)])).toMatchObject({ config, bytes, quantization, weights });
+  for (const skim of [true, false]) expect(await openOutline([memorySource('a.gguf', whole)], skim)).toMatchObject({ config, bytes, quantization, weights });
 });
 
 test.each<[string, Uint8Array]>([
@@ -46,5 +46,5 @@ test('what load refuses is refused with the same words', async () => {
   const cut = whole.slice(0, -4000);
   const refusal = await openCheckpoint([memorySource('a.gguf', cut)]).catch((error: Error) => error);
   expect(refusal).toMatchObject({ name: 'CheckpointError' });
-  await expect(openOutline([memorySource('a.gguf', cut)])).rejects.toThrow((refusal as Error).message);
+  await expect(openOutline([memorySource('a.gguf', cut)], false)).rejects.toThrow((refusal as Error).message);
 });

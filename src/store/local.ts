@@ -5,6 +5,9 @@ import { blobSource, type ByteSource } from './source';
 
 export type LocalSource = { file: File | Blob; name?: string } | { files: File[] } | FileSystemDirectoryHandle;
 
+/** Is it a file of this device, which is read in place? */
+export const isLocal = (source: string | { url: string | string[] } | LocalSource): source is LocalSource => typeof source === 'object' && !('url' in source);
+
 /** @throws SourceError when the files hold no model */
 export async function openLocal(source: LocalSource): Promise<{ id: string; files: ByteSource[] }> {
   if ('file' in source) {

@@ -1,9 +1,10 @@
 /** The models in the cache: list, size, delete, verify, pin, export, import, download ahead of use. */
 import { abortError, fail } from '../errors';
-import { chunkCount, chunkLength, isQuotaError, requireCache, type Cache, type FileRecord, type Manifest } from './database';
+import { chunkCount, chunkLength, isQuotaError, openCache, requireCache, type Cache, type FileRecord, type Manifest } from './database';
 import { fingerprint, matches, sha256Part } from './fingerprint';
 import { exclusive, exclusiveNow, readers, share } from './lock';
-import { openModel, type ModelSource, type OpenOptions } from './open';
+import { isLocal } from './local';
+import { openModel, type ModelSource, type OpenedModel, type OpenOptions } from './open';
 import { Meter, type Progress } from './progress';
 import { bytesThere, freeRoom, megabytes } from './room';
 import { hex, Sha256 } from './sha256';
@@ -47,7 +48,10 @@ export async function listModels(): Promise<CachedModel[]> {
 
 /** Bytes that a model takes up here; 0 if it is not here. */
 export async function modelSize(id: string): Promise<number> {
-  const cache = await requireCache();
+  return sizeIn(await requireCache(), id);
+}
+
+async function sizeIn(cache: Cache, id: string): Promise<number> {
   const manifest = await cache.manifest(id);
   return manifest ? bytesThere(cache, manifest) : 0;
 }
@@ -137,19 +141,31 @@ export interface Room {
   /** bytes this site may still store; undefined where the browser does not say */
   free?: number;
   enough: boolean;
+  /** what is needed and what is there, in one sentence */
   message: string;
 }
 
 /** Asks, before anything is downloaded, what a model needs and what is there. @throws as openModel */
 export async function modelRoom(source: ModelSource, options: OpenOptions = {}): Promise<Room> {
   const model = await openModel(source, { ...options, peek: true });
-  const bytes = sum(model.files.map(({ size }) => size));
   model.close();
-  const needed = model.cached ? 0 : Math.max(0, bytes - (await modelSize(model.id)));
+  return roomFor(source, model);
+}
+
+/** The same of a source that is open. */
+export async function roomFor(source: ModelSource, { id, files, cached }: Pick<OpenedModel, 'id' | 'files' | 'cached'>): Promise<Room> {
+  const bytes = sum(files.map(({ size }) => size));
+  const here = cached || isLocal(source);
+  const cache = here ? undefined : await openCache();
+  const there = cache ? await sizeIn(cache, id) : 0;
+  const needed = here ? 0 : Math.max(0, bytes - there);
+  const room = { id, bytes, needed };
+  if (needed === 0) return { ...room, enough: true, message: `${id} is on this device.` };
+  const needs = `${id} needs ${megabytes(needed)}${there > 0 ? ' more' : ''}`;
+  if (!cache) return { ...room, free: 0, enough: false, message: `${needs}; this browser window keeps nothing, so it is downloaded at each visit.` };
   const free = await freeRoom(needed);
-  const enough = free === undefined || free >= needed;
-  const there = free === undefined ? 'the browser does not say how much room there is' : `${megabytes(free)} are free`;
-  return { id: model.id, bytes, needed, ...(free !== undefined && { free }), enough, message: `${model.id} needs ${megabytes(needed)} more, ${there}.` };
+  if (free === undefined) return { ...room, enough: true, message: `${needs}; the browser does not say how much room there is.` };
+  return { ...room, free, enough: free >= needed, message: `${needs}; ${megabytes(free)} are free.` };
 }
 
 // An exported model: 8 bytes of MAGIC, the length of the header (u32, little-endian), the header (JSON), then the files one after another.
