@@ -13,6 +13,7 @@ const VARIANTS: [string, BackendOptions][] = [
   ['wasm simd, 1 thread, exact', { backend: 'wasm', variant: 'simd', threads: 1, exact: true }],
   ['webgpu, subgroups', { backend: 'webgpu', subgroups: true }],
   ['webgpu, no subgroups, f32 cache', { backend: 'webgpu', subgroups: false, f16: false }],
+  ['webgpu, int8 activations', { backend: 'webgpu', tuning: { integers: true } }],
 ];
 
 let probe: ProbePage;
@@ -22,9 +23,10 @@ beforeAll(async () => {
 afterAll(() => probe?.close());
 
 describe.each(VARIANTS)('%s', (_, options) => {
-  const { backend, exact, f16 } = options;
-  const accuracy: Accuracy = { integers: backend === 'wasm' && !exact ? 'blocks' : undefined, halves: !exact && f16 !== false };
-  it.each(CASES)('$name', async (one) => {
+  const { backend, exact, f16, tuning } = options;
+  const accuracy: Accuracy = { integers: tuning?.integers ? 'units' : backend === 'wasm' && !exact ? 'blocks' : undefined, halves: !exact && f16 !== false };
+  // what has no linear map of blocks is the same kernels as above
+  it.each(tuning?.integers ? CASES.filter(({ name }) => /^(linear|swiglu) .*[QK]/.test(name)) : CASES)('$name', async (one) => {
     const differences = await probe.run((p, [name, o]) => p.conformance(name, o), [one.name, options] as const);
     for (const difference of differences) expect(missed(one, accuracy, difference), difference.run).toBeUndefined();
   });

@@ -144,6 +144,28 @@ describe.each(ENGINES)('$name', ({ name, options, present, open }) => {
     expect(await call('spoilt', 'inverseSqrt(', 'sqrt(', 'Q4_0', options)).toMatchObject({ error: expect.stringMatching(/^DeviceError: This GPU computes wrongly: got .*wanted/) });
   });
 
+  it('takes the kernels that the tuner found faster, keeps them, and leaves the conversation alone', async () => {
+    const { rows, error, untouched, counts, again, described, kept } = await call('tuned', { rows: 0.5, groupSize: 2, integers: 0.9 }, false, options);
+    expect(rows.map(({ shape }) => shape.split(' ')[0])).toEqual(expect.arrayContaining(['linear', 'swiglu', 'conv_in']));
+    const integers = described.includes('.int8');
+    for (const { shape, tuning, refused } of rows) {
+      expect(tuning, shape).toMatchObject({ rows: 4, ...(integers && { integers: true }) });
+      expect(refused, shape).toEqual([]);
+    }
+    expect(untouched).toBe(0);
+    expect(error).toBeLessThan(integers ? 0.1 : 1e-4); // int8 activations of several layers
+    expect(counts).toMatchObject({ createBindGroup: 0, createBuffer: 0, createComputePipelineAsync: 0, submit: 1 });
+    expect(again).toEqual([]);
+    expect(kept).toBe(true);
+    console.error(`${name}: tuned kernels ${integers ? 'with' : 'without'} int8 activations, logits off by ${error.toExponential(1)}`);
+  });
+
+  it('does not take a wrong kernel, however fast', async () => {
+    const { rows, described } = await call('tuned', { integers: 0.1 }, true, options);
+    expect(described).not.toContain('.int8');
+    if (rows.some(({ refused }) => refused.length)) for (const { refused } of rows) expect(refused.join()).toMatch(/^{"integers":true}: off by/);
+  });
+
   it.each(['load', 'compile', 'prefill', 'decode'] as const)('fails by name when the device is lost, at once and from then on: during %s', async (phase) => {
     const { errors, hung, equal } = await call('lost', phase, options);
     expect(hung).toBe(false);

@@ -1,4 +1,5 @@
 /** The WebGPU backend by itself, in a page: what e2e/gpu.spec.ts asks it. Everything is compared with the reference on the same plan. */
+import { clear, createStore } from 'idb-keyval';
 import type { Backend, Runner } from '../../src/backend/backend';
 import { CASES, noise, runCase, write } from '../../src/backend/conformance';
 import { record, type Plan } from '../../src/backend/plan';
@@ -248,6 +249,50 @@ const gpu = {
     } finally {
       GPUDevice.prototype.createShaderModule = original;
       await backend.dispose();
+    }
+  },
+
+  /**
+   * Tunes with made-up times, of which the winner is known; then a second load on the same device. `spoil` makes the integer kernel wrong.
+   * @param times µs by setting, multiplied
+   */
+  async tuned(times: Record<string, number>, spoil: boolean, options: WebGpuOptions) {
+    const original = GPUDevice.prototype.createShaderModule;
+    if (spoil)
+      GPUDevice.prototype.createShaderModule = function (descriptor) {
+        return original.call(this, { ...descriptor, code: descriptor.code.replaceAll('ZERO * sum', 'sum') });
+      };
+    const start = async (fresh: boolean) => {
+      const backend = await open({ ...options, selfTest: 'known' });
+      const { plan, V } = await randomModel(backend, ['conv', 'attention', 'conv'], 256, 256, 'Q4_0');
+      const runner = await backend.compile(plan, { contextLength: 512, chunk: 64 });
+      const greedy = async () => (runner.rewind(0), await runner.prefill(someTokens(V, 20)), [...(await runner.decode(8, GREEDY))]);
+      const logits = async () => (runner.rewind(0), await runner.prefill(someTokens(V, 20)), await runner.prefill(someTokens(V, 1)), runner.logits());
+      if (fresh) await greedy();
+      return { backend, runner, greedy, logits };
+    };
+    try {
+      await clear(createStore('rivulet-devices', 'verdicts'));
+      const first = await start(true);
+      const wanted = await first.logits();
+      await first.runner.prefill(someTokens(512, 4)); // a conversation is open while the tuner runs
+      const before = await first.runner.logits();
+      const measure = (_: string, tuning: object): Promise<number> => Promise.resolve(Object.keys(tuning).reduce((micros, name) => micros * (times[name] ?? 1), 100));
+      const rows = await first.runner.tune!({ measure, budgetMs: 1e6 });
+      const untouched = difference(await first.runner.logits(), before);
+      const error = difference(await first.logits(), wanted);
+      const counter = count();
+      const tokens = await first.runner.decode(4, GREEDY);
+      const counts = counter.stop();
+      const again = await first.runner.tune!({ measure });
+      const described = first.runner.describe();
+      await first.backend.dispose();
+      const second = await start(false);
+      const kept = second.runner.describe() === described;
+      await second.backend.dispose();
+      return { rows, error, untouched, counts, tokens: tokens.length, again, described, kept };
+    } finally {
+      GPUDevice.prototype.createShaderModule = original;
     }
   },
 

@@ -1,10 +1,11 @@
 /** Runs backends in a worker for the checking tools: conformance cases, logits of prompts, timings. No cache, no chat. */
 import { expose } from 'comlink';
-import type { Backend, KernelTime, Runner } from '../../src/backend/backend';
+import type { Backend, KernelTime, Runner, TuneRow } from '../../src/backend/backend';
 import { CASES, runCase } from '../../src/backend/conformance';
 import { record } from '../../src/backend/plan';
 import { openReference } from '../../src/backend/reference/backend';
 import { GREEDY } from '../../src/backend/sampling';
+import type { WebGpuOptions } from '../../src/backend/webgpu/backend';
 import { openCheckpoint, type Checkpoint } from '../../src/engine/checkpoint';
 import { loadWeights } from '../../src/engine/load';
 import { forward } from '../../src/model/lfm2';
@@ -19,6 +20,7 @@ export interface BackendOptions {
   exact?: boolean;
   subgroups?: boolean;
   f16?: boolean;
+  tuning?: WebGpuOptions['tuning'];
 }
 
 export async function open({ backend, ...options }: BackendOptions): Promise<Backend> {
@@ -107,6 +109,13 @@ const probe = {
   },
 
   profile: (position: number, chunk: number): Promise<KernelTime[]> => profileAt(loaded!.runner, position, chunk),
+
+  /** Tries kernels out, whatever the budget; what was kept before holds. */
+  async tune(budgetMs: number): Promise<TuneRow[]> {
+    const { runner } = loaded!;
+    if (runner.position === 0) await runner.prefill(Uint32Array.of(0)); // one token has run
+    return (await runner.tune?.({ budgetMs })) ?? [];
+  },
 
   describe: (): string => loaded!.runner.describe(),
   memory: (): number => loaded!.backend.memory(),
