@@ -278,13 +278,13 @@ const gpu = {
       await first.runner.prefill(someTokens(512, 4)); // a conversation is open while the tuner runs
       const before = await first.runner.logits();
       const measure = (_: string, tuning: object): Promise<number> => Promise.resolve(Object.keys(tuning).reduce((micros, name) => micros * (times[name] ?? 1), 100));
-      const rows = await first.runner.tune!({ measure, budgetMs: 1e6 });
+      const rows = await first.runner.tune!({ measure, budgetMs: 1e6, software: true });
       const untouched = difference(await first.runner.logits(), before);
       const error = difference(await first.logits(), wanted);
       const counter = count();
       const tokens = await first.runner.decode(4, GREEDY);
       const counts = counter.stop();
-      const again = await first.runner.tune!({ measure });
+      const again = await first.runner.tune!({ measure, software: true });
       const described = first.runner.describe();
       await first.backend.dispose();
       const second = await start(false);

@@ -114,7 +114,7 @@ const probe = {
   async tune(budgetMs: number): Promise<TuneRow[]> {
     const { runner } = loaded!;
     if (runner.position === 0) await runner.prefill(Uint32Array.of(0)); // one token has run
-    return (await runner.tune?.({ budgetMs })) ?? [];
+    return (await runner.tune?.({ budgetMs, software: true })) ?? [];
   },
 
   describe: (): string => loaded!.runner.describe(),

@@ -72,6 +72,8 @@ export interface KernelTime {
 export interface TuneOptions {
   /** most milliseconds of it; default 1500 */
   budgetMs?: number;
+  /** on a software adapter, too: there is nothing to be won */
+  software?: boolean;
   /** asked before each sample, which takes some 40 ms at most; false ends the tuning, and the next call goes on */
   idle?(): boolean;
   /** µs of a kernel in place of the device's own clock, and that clock: for tests */

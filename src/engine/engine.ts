@@ -57,6 +57,9 @@ const UNSPOKEN: Generation = {
   tokensPerSecond: 0,
 };
 
+/** Silence after an answer before kernels are tried out. */
+const IDLE_MS = 1000;
+
 /** @param parts replace the store and the backends, for tests */
 export function createEngine({ open = openModel, rungs = ladder }: Partial<Parts> = {}): Engine {
   let loaded: Loaded | undefined;
@@ -93,6 +96,16 @@ export function createEngine({ open = openModel, rungs = ladder }: Partial<Parts
     await gone?.place.dispose();
   }
 
+  let waiting: ReturnType<typeof setTimeout> | undefined;
+  /** Kernels are tried out when an answer is out and nobody waits: never before a first token. */
+  function tuneSoon(): void {
+    const idle = (): boolean => underWay.size === 0;
+    clearTimeout(waiting);
+    waiting = setTimeout(() => {
+      if (idle()) void loaded?.place.seat?.runner.tune?.({ idle }).catch(() => undefined); // a lost device is the next call's to tell
+    }, IDLE_MS);
+  }
+
   type Emit = (text: string) => unknown;
   function speak(prompt: () => readonly number[], options: GenerateOptions, emit: Emit, signal?: AbortSignal): Promise<Generation> {
     const called = performance.now();
@@ -104,7 +117,9 @@ export function createEngine({ open = openModel, rungs = ladder }: Partial<Parts
       const result = await generate(session, prompt(), request, (text) => (delivered = emit(text)), either, called);
       await delivered;
       return result;
-    }, signal).catch((error: Error) => (error.name === 'AbortError' ? UNSPOKEN : Promise.reject(error)));
+    }, signal)
+      .catch((error: Error) => (error.name === 'AbortError' ? UNSPOKEN : Promise.reject(error)))
+      .finally(tuneSoon);
   }
 
   return {

@@ -17,7 +17,7 @@ export interface BackendOptions {
   f16?: boolean;
   /** WASM instruction set; default: what the browser has */
   variant?: 'simd' | 'relaxed';
-  /** WASM: f32 activations in place of int8: slower, exact */
+  /** f32 activations, never int8: exact, slower on WASM */
   exact?: boolean;
 }
 
@@ -32,7 +32,7 @@ export interface Rung {
 export function ladder({ backend = 'auto', threads, allowSoftware, subgroups, f16, variant, exact }: BackendOptions): Rung[] {
   if (!['auto', 'webgpu', 'wasm'].includes(backend))
     fail('RequestError', { what: 'There is no such backend', got: String(backend), wanted: 'auto, webgpu or wasm' });
-  const gpu = { allowSoftware, subgroups, f16 };
+  const gpu = { allowSoftware, subgroups, f16, exact };
   const rungs: Rung[] = [];
   if (backend !== 'wasm') {
     rungs.push({ name: 'webgpu', label: 'WebGPU', open: () => openWebGpu(gpu) });

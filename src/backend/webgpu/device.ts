@@ -27,6 +27,8 @@ export interface PreparedStep {
 export interface OpenedDevice extends Gpu {
   tunings: Map<string, Partial<Tuning>>;
   info: GPUAdapterInfo;
+  /** computes on the CPU */
+  software: boolean;
   /** resolves with the reason when the device is gone */
   lost: Promise<string>;
   /** bytes of all buffers held */
@@ -190,6 +192,7 @@ export async function openDevice(options: DeviceOptions = {}): Promise<OpenedDev
     features,
     tunings: new Map(),
     info,
+    software: software !== undefined,
     lost,
     step: await region('step', STEP_BYTES, STORAGE | UNIFORM | COPY_SRC | COPY_DST),
     tokens: await region('tokens', 1024, STORAGE | COPY_SRC | COPY_DST),

@@ -85,6 +85,7 @@ export function settingsFor({ features }: OpenedDevice, exact: boolean): Partial
  * @returns a row for each shape tried; `opened.tunings` has them then
  */
 export async function tune(opened: OpenedDevice, plan: Plan, state: State, exact: boolean, options: TuneOptions = {}): Promise<TuneRow[]> {
+  if (opened.software && !options.software) return [];
   const bytes = new Map<string, number>();
   for (const step of lower(opened, plan, state, 1, 1).flat()) if (step.shape && !opened.tunings.has(step.shape)) bytes.set(step.shape, (bytes.get(step.shape) ?? 0) + weightBytes(step));
   const shapes = [...bytes.keys()].sort((a, b) => bytes.get(b)! - bytes.get(a)!); // what a token reads most of goes first
