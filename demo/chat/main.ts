@@ -15,6 +15,8 @@ let choice = choiceNamed(EMBEDDED.source);
 let model: Model | undefined;
 let loading: AbortController | undefined;
 let replying: AbortController | undefined;
+/** the model is on its way to another device */
+let moving = false;
 /** of the reply under way */
 let partial = '';
 
@@ -37,7 +39,7 @@ function refresh(): void {
   send.disabled = !model || replying !== undefined;
   send.hidden = replying !== undefined;
   stop.hidden = replying === undefined;
-  find('loading', HTMLElement).hidden = loading === undefined;
+  find('loading', HTMLElement).hidden = loading === undefined && !moving;
   find('model-name', HTMLElement).textContent = choice.name;
 }
 
@@ -61,12 +63,24 @@ function showProgress({ phase, bytes: done, total, rate, eta }: Progress): void 
     bar.value = done;
   } else bar.removeAttribute('value');
   find('loading-figures', HTMLElement).textContent = [
-    total > 0 ? `${bytes(done)} of ${bytes(total)}` : '',
-    rate > 0 ? `${bytes(rate)}/s` : '',
+    total > 0 ? (phase === 'replay' ? `${done} of ${total} tokens` : `${bytes(done)} of ${bytes(total)}`) : '',
+    rate > 0 && phase !== 'replay' ? `${bytes(rate)}/s` : '',
     eta !== undefined && eta >= 1 ? `${duration(eta)} left` : '',
   ]
     .filter(Boolean)
     .join(' · ');
+}
+
+/** The model's device was lost, or its memory was full, and it is set up once more: the reply waits for that. */
+function showMove(progress: Progress): void {
+  if (!moving) announce(`Setting ${choice.name} up again. ${progress.cause}`);
+  moving = progress.phase !== 'ready';
+  showProgress(progress);
+  if (!moving && model) {
+    showAbout(model);
+    announce('The model is ready again.');
+  }
+  refresh();
 }
 
 /** Puts another model in the place of the present one. */
@@ -82,10 +96,12 @@ async function open(chosen: Choice): Promise<void> {
   announce(`Loading ${chosen.name}.`);
   const former = model;
   model = undefined;
+  moving = false;
   refresh();
+  let opened: Model | undefined;
   try {
     await former?.unload();
-    const opened = await load(chosen.source, {
+    opened = await load(chosen.source, {
       backend: overrides.backend ?? settings.backend,
       contextLength: overrides.contextLength ?? settings.contextLength,
       threads: overrides.threads ?? settings.threads,
@@ -94,6 +110,7 @@ async function open(chosen: Choice): Promise<void> {
       signal: mine.signal,
       onProgress: (progress) => {
         if (loading === mine) showProgress(progress);
+        else if (opened && model === opened) showMove(progress);
       },
     });
     if (loading !== mine) return void opened.unload();
@@ -202,6 +219,7 @@ async function answer(): Promise<void> {
     });
   } finally {
     replying = undefined;
+    moving = false;
     partial = '';
     refresh();
   }
@@ -255,7 +273,7 @@ find('new-chat', HTMLButtonElement).addEventListener('click', () => {
 find('choose', HTMLButtonElement).addEventListener('click', picker.open);
 find('trouble-choose', HTMLButtonElement).addEventListener('click', picker.open);
 find('open-settings', HTMLButtonElement).addEventListener('click', dialog.open);
-find('loading-cancel', HTMLButtonElement).addEventListener('click', () => loading?.abort());
+find('loading-cancel', HTMLButtonElement).addEventListener('click', () => (loading ?? replying)?.abort());
 
 function changeSettings(changed: Settings): void {
   const reload = (['backend', 'contextLength', 'threads'] as const).some((name) => changed[name] !== settings[name]);
