@@ -31,12 +31,12 @@ export interface Said {
 
 /** of the next engine: where its load is disturbed */
 let armed: number[] = [];
-let made: Worker;
+const made: Worker[] = [];
 window.Worker = class extends Worker {
   constructor(url: string | URL, options?: WorkerOptions) {
     const both = ['/e2e/pages/loss_worker.ts', String(url)].map((path) => `import ${JSON.stringify(new URL(path, location.href))};`);
     super(URL.createObjectURL(new Blob(both, { type: 'text/javascript' })), { ...options, type: 'module' });
-    made = this;
+    made.push(this);
     lose(this, armed);
   }
 };
@@ -69,7 +69,7 @@ const calls = {
     armed = losses;
     const phases: string[] = [];
     const model = await load(source, { ...options, onProgress: ({ phase, cause }) => void (cause && phases.at(-1) !== phase && phases.push(phase)) });
-    const worker = made;
+    const worker = made.at(-1)!;
     const id = opened.push({ model, worker, phases }) - 1;
     return { id, acts: await count(worker), backend: model.info.backend.name, phases: phases.splice(0) };
   },

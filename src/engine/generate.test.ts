@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import type { Runner } from '../backend/backend';
 import { createTokenizer } from '../text/tokenizer';
 import { generate, type Session } from './generate';
@@ -193,6 +193,48 @@ describe('generate', () => {
     const slow = scripted(() => 0x61, { ms: 30 });
     await run(session(slow.runner, { windows: 2, longest: 16 }, 400), prompt, { maxTokens: 8 });
     expect(Math.max(...slow.calls.filter((call) => call.startsWith('decode')).map((call) => Number(call.slice(7))))).toBe(1);
+  });
+
+  it.each([1, 4, 11, 20, 30, 200])('has no more than 50 ms of work under way at a stop: %i ms a token', async (ms) => {
+    let time = 1;
+    const clock = vi.spyOn(performance, 'now').mockImplementation(() => time);
+    try {
+      const { runner, calls } = scripted(() => 0x61);
+      let turn = Promise.resolve();
+      let asked = 0;
+      const timed: Runner = {
+        ...runner,
+        get position() {
+          return runner.position;
+        },
+        decode(steps, sampling) {
+          asked += steps;
+          const ids = runner.decode(steps, sampling);
+          turn = turn.then(() => void (time += steps * ms));
+          return turn.then(() => ids);
+        },
+      };
+      for (const stopAt of [1, 2, 7, 40, 90]) {
+        const controller = new AbortController();
+        asked = calls.length = 0;
+        let heard = 0;
+        let pending = 0;
+        const onText = (): void => {
+          if (++heard !== stopAt) return;
+          pending = asked - heard;
+          controller.abort();
+        };
+        const { result } = await run(session(timed, { windows: 2, longest: 64 }, 1000), prompt, { reuse: false }, controller.signal, onText);
+        expect(result.finish).toBe('abort');
+        expect(pending * ms, `stopped at token ${stopAt}`).toBeLessThanOrEqual(50);
+        expect(asked - stopAt, 'nothing more is asked for after the stop').toBe(pending);
+        const lengths = calls.filter((call) => call.startsWith('decode')).map((call) => Number(call.slice(7)));
+        expect(lengths[0]).toBe(1);
+        lengths.slice(1).forEach((length, i) => expect(length).toBeLessThanOrEqual(2 * Math.max(...lengths.slice(0, i + 1))));
+      }
+    } finally {
+      clock.mockRestore();
+    }
   });
 
   it.each([
