@@ -46,6 +46,11 @@ export interface Backend {
   reserve(bytes: number): void | Promise<void>;
   matrix(spec: Matrix): MatrixWriter;
   vector(name: string, values: Float32Array): Vector;
+  /**
+   * A plan of these shapes will be compiled when its weights are there: what can be done before is begun. Matrices and vectors are names and
+   * shapes only. What goes wrong is told by `compile`.
+   */
+  expect?(plan: Plan, options: CompileOptions): void;
   /** @throws MemoryError */
   compile(plan: Plan, options: CompileOptions): Promise<Runner>;
   /** bytes now held for weights, state and scratch */

@@ -4,7 +4,8 @@ import { record, type Plan } from '../backend/plan';
 import { GREEDY } from '../backend/sampling';
 import { abortError, fail } from '../errors';
 import type { Config } from '../model/config';
-import { forward } from '../model/lfm2';
+import { forward, type Lfm2 } from '../model/lfm2';
+import { mapWeights } from '../model/weights';
 import type { ModelSource, OpenedModel, openModel, OpenOptions } from '../store/open';
 import { Meter, type Progress } from '../store/progress';
 import { compileChatTemplate, type ChatTemplate } from '../text/chat';
@@ -197,10 +198,19 @@ interface Extent {
   chunk: number;
 }
 
+/** The weights as names and shapes. */
+const shapes = ({ weights }: Checkpoint): Lfm2 =>
+  mapWeights(
+    weights,
+    ({ name, cols, segments }) => ({ name, cols, rows: segments.reduce((sum, { rows }) => sum + rows, 0), segments }),
+    ({ name, length }) => ({ name, length }),
+  );
+
 /** Weights into the backend, the plan compiled and run once. */
 async function prepare(checkpoint: Checkpoint, backend: Backend, extent: Extent, tell: Tell, signal?: AbortSignal): Promise<{ runner: Runner; contextLength: number }> {
   const { bytes, config } = checkpoint;
   await backend.reserve(bytes);
+  backend.expect?.(record((op) => forward(op, config, shapes(checkpoint))), { contextLength: extent.wished, chunk: extent.chunk });
   const meter = new Meter('load', bytes, tell);
   let done = 0;
   const weights = await loadWeights(checkpoint, backend, (n) => meter.at((done += n)), signal);

@@ -2,6 +2,8 @@
 import type { Matrix, Vector } from '../../model/ops';
 import type { Dtype } from '../../tensor/dtype';
 import type { Backend, BackendInfo } from '../backend';
+import type { Plan } from '../plan';
+import { compileAhead } from './ahead';
 import { describeAdapter, openDevice, type DeviceOptions } from './device';
 import { ANY, whole, type GpuVector, type Tuning } from './gpu';
 import { dtypesOf, probe, variantName, type Variant } from './probe';
@@ -31,6 +33,23 @@ export async function openWebGpu({ selfTest = 'known', exact = false, tuning, ..
   let gone = false;
   void opened.lost.then(() => (gone = true));
 
+  let expected: Promise<void> = Promise.resolve();
+
+  /** Which kernels are used for the formats of a plan: what the self test allows, then what was found to be fast. */
+  async function settle(plan: Plan): Promise<void> {
+    const dtypes = dtypesOf(plan).filter((dtype) => !tested.has(dtype));
+    if (selfTest !== 'never' && dtypes.length) {
+      const verdict = await probe(opened, variant, dtypes, selfTest === 'known');
+      variant = verdict.variant;
+      opened.features.subgroups = variant.subgroups;
+      notes.push(...verdict.notes);
+      info.variant = variantName(variant);
+      for (const dtype of dtypes) tested.add(dtype);
+    }
+    if (tuning) opened.tunings.set(ANY, tuning);
+    else if (selfTest === 'known') await recallTunings(opened, exact);
+  }
+
   return {
     info,
     reserve: () => undefined,
@@ -44,19 +63,16 @@ export async function openWebGpu({ selfTest = 'known', exact = false, tuning, ..
       return { name, length: values.length, region: whole(buffer) } as GpuVector;
     },
 
+    expect(plan, compileOptions) {
+      expected = settle(plan)
+        .then(() => compileAhead(opened, plan, compileOptions, variant.halves))
+        .catch(() => undefined);
+    },
+
     async compile(plan, compileOptions) {
       await Promise.all(made);
-      const dtypes = dtypesOf(plan).filter((dtype) => !tested.has(dtype));
-      if (selfTest !== 'never' && dtypes.length) {
-        const verdict = await probe(opened, variant, dtypes, selfTest === 'known');
-        variant = verdict.variant;
-        opened.features.subgroups = variant.subgroups;
-        notes.push(...verdict.notes);
-        info.variant = variantName(variant);
-        for (const dtype of dtypes) tested.add(dtype);
-      }
-      if (tuning) opened.tunings.set(ANY, tuning);
-      else if (selfTest === 'known') await recallTunings(opened, exact);
+      await expected;
+      await settle(plan);
       return createRunner(opened, plan, compileOptions, variant.halves, exact);
     },
     memory: () => opened.bytes(),

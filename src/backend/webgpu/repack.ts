@@ -207,16 +207,20 @@ export function matrixWriter(gpu: Gpu, spec: Matrix, { limit = bindingLimit(gpu)
 
 export const bindingLimit = ({ device: { limits } }: Gpu): number => Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
 
+/** How a matrix will lie, in buffers that are not there yet. */
+export const packedParts = (spec: Matrix, limit: number, nowhere: () => Region): Part[] => pieces(spec, limit).map((piece) => partOf(piece, spec.cols, nowhere().buffer));
+
+function partOf(piece: Piece, cols: number, buffer: GPUBuffer): Part {
+  const { layout, w, scales } = planes(piece.dtype, piece.rows, cols);
+  const part: Part = { ...piece, layout, w: { buffer, offset: 0, size: w } };
+  if (scales) part.scales = { buffer, offset: align(w, 256), size: scales };
+  return part;
+}
+
 async function allocateParts(gpu: Gpu, spec: Matrix, limit: number): Promise<Part[]> {
   const made: Part[] = [];
   try {
-    for (const piece of pieces(spec, limit)) {
-      const { layout, w, scales } = planes(piece.dtype, piece.rows, spec.cols);
-      const buffer = await gpu.allocate(spec.name, pieceBytes(piece, spec.cols));
-      const part: Part = { ...piece, layout, w: { buffer, offset: 0, size: w } };
-      if (scales) part.scales = { buffer, offset: align(w, 256), size: scales };
-      made.push(part);
-    }
+    for (const piece of pieces(spec, limit)) made.push(partOf(piece, spec.cols, await gpu.allocate(spec.name, pieceBytes(piece, spec.cols))));
   } catch (error) {
     for (const { w } of made) gpu.release(w.buffer);
     throw error;

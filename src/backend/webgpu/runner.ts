@@ -25,6 +25,9 @@ interface Prepared {
   decode: Map<number, PreparedStep[]>;
 }
 
+/** The numbers of tokens that dispatches are prepared for, ascending; a chunk takes the least that holds it. */
+export const bucketsOf = (chunk: number): number[] => [...new Set([1, 8, 64, chunk].filter((T) => T <= chunk))].sort((a, b) => a - b);
+
 /** @throws MemoryError, DeviceError; then nothing is left on the device */
 export async function createRunner(opened: OpenedDevice, plan: Plan, { contextLength, chunk }: CompileOptions, halves: boolean, exact = false): Promise<Runner> {
   const { device } = opened;
@@ -43,7 +46,7 @@ export async function createRunner(opened: OpenedDevice, plan: Plan, { contextLe
 
   const V = plan.output.cols;
   const vocabulary = plan.nodes.find((node) => node.op === 'embed')?.table.rows ?? Infinity;
-  const buckets = [...new Set([1, 8, 64, chunk].filter((T) => T <= chunk))].sort((a, b) => a - b);
+  const buckets = bucketsOf(chunk);
   const { step, tokens, gpu, state, output, sampler, ids, rows, first } = await make().catch((error: unknown) => {
     dispose();
     throw error;

@@ -30,7 +30,7 @@ export const spansOf = (positions: number): number => 2 ** Math.ceil(Math.log2(M
 export const ropeKey = (theta: number, headDim: number): string => `${theta} ${headDim}`;
 
 type AttendNode = Extract<Plan['nodes'][number], { op: 'attend' }>;
-const attends = (plan: Plan): AttendNode[] => plan.nodes.filter((node) => node.op === 'attend');
+export const attends = (plan: Plan): AttendNode[] => plan.nodes.filter((node) => node.op === 'attend');
 
 /**
  * The KV cache is taken whole; where the device refuses that, the half, down to LEAST_CONTEXT, and it is grown when it is needed.
