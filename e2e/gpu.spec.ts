@@ -121,6 +121,14 @@ describe.each(ENGINES)('$name', ({ name, options, present, open }) => {
     console.error(`${name}: ${counts.dispatchWorkgroups / 48} dispatches, ${jsPerToken.toFixed(3)} ms of JavaScript a token`);
   });
 
+  it('cuts a chunk into submits by the time that the last one took, with the same results', async () => {
+    const { submits, dispatches, error } = await call('submits', options);
+    expect(submits[0]).toBeGreaterThan(1);
+    expect(submits[0]).toBeLessThanOrEqual(16);
+    expect(submits.slice(1)).toEqual([1, dispatches]);
+    expect(error).toBe(0);
+  });
+
   it('takes the cache by halves from a device that refuses the whole, and grows it', async () => {
     // 4096 positions of 32 halves are 256 KB
     const { equal, refusals, error } = await call('refused', 64 << 10, options);

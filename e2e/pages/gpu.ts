@@ -224,6 +224,32 @@ const gpu = {
     return { counts, jsPerToken, described };
   },
 
+  /** Submits of the first chunk, of one after a chunk that took no time, and of one after a chunk that took an hour; and whether the logits are the same. */
+  async submits(options: WebGpuOptions) {
+    const backend = await open(options);
+    const { plan, V } = await randomModel(backend, ['conv', 'attention', 'conv', 'conv'], 64, 96, 'Q8_0');
+    const runner = await backend.compile(plan, { contextLength: 256, chunk: 64 });
+    const now = performance.now.bind(performance);
+    const results: { submit: number; dispatchWorkgroups: number; logits: Float32Array }[] = [];
+    try {
+      for (const speed of [0, 1e6, 1]) {
+        performance.now = () => speed * now();
+        runner.rewind(0);
+        const counter = count();
+        await runner.prefill(someTokens(V, 64));
+        const { submit, dispatchWorkgroups } = counter.stop();
+        const logits = await runner.logits();
+        await runner.prefill(someTokens(V, 1)); // waits for the chunk
+        await runner.prefill(someTokens(V, 1));
+        results.push({ submit, dispatchWorkgroups, logits });
+      }
+    } finally {
+      performance.now = now;
+      await backend.dispose();
+    }
+    return { submits: results.map((r) => r.submit), dispatches: results[0].dispatchWorkgroups, error: Math.max(...results.map((r) => difference(r.logits, results[0].logits))) };
+  },
+
   /** Opens without `allowSoftware`. */
   hardwareOnly: async (): Promise<string> => {
     const opened = await openWebGpu().catch((error: Error) => `${error.name}: ${error.message}`);

@@ -18,6 +18,13 @@ import { allocateState, growCaches, releaseState, RING, spansOf, type State } fr
 /** Most steps of one submit; longer calls of `decode` are cut. */
 const WINDOW = 64;
 
+/**
+ * A chunk of the prompt goes to the GPU in submits of about this many milliseconds: watchdogs end what takes a second or two, and the page's own
+ * pictures have to pass between. How many that are is measured; of the first chunk nothing is known.
+ */
+const SUBMIT_MS = 50;
+const FIRST_SUBMITS = 16;
+
 interface Prepared {
   /** T → dispatches, for T > 1 */
   prefill: Map<number, PreparedStep[]>;
@@ -76,7 +83,10 @@ export async function createRunner(opened: OpenedDevice, plan: Plan, { contextLe
   let hasLogits = false;
   let promptMarked = false;
   let growing: Promise<void> | undefined;
-  let chunkDone: Promise<undefined> = Promise.resolve(undefined);
+  let chunkDone: Promise<void> = Promise.resolve();
+  let lastDone = 0;
+  /** what the last chunk of a bucket took */
+  const chunkMs = new Map<number, number>();
 
   /** All dispatches; what does not depend on the number of spans is prepared once. */
   async function prepare(gpu: Gpu, state: State): Promise<Prepared> {
@@ -129,13 +139,19 @@ export async function createRunner(opened: OpenedDevice, plan: Plan, { contextLe
       promptMarked = false;
       queue.writeBuffer(tokens, 4 * position, piece);
       queue.writeBuffer(step, 0, new Uint32Array([position, piece.length, position + piece.length, 0]));
-      submit(piece.length === 1 ? decodeSteps(position + 1) : prepared.prefill.get(buckets.find((T) => T >= piece.length)!)!);
+      const bucket = buckets.find((T) => T >= piece.length)!;
+      const begun = performance.now();
+      submit(bucket === 1 ? decodeSteps(position + 1) : prepared.prefill.get(bucket)!, bucket);
       position += piece.length;
       lastCount = piece.length;
       hasLogits = true;
       // at most two chunks wait for the GPU
       const before = chunkDone;
-      chunkDone = settled(device, queue.onSubmittedWorkDone());
+      chunkDone = settled(device, queue.onSubmittedWorkDone()).then(() => {
+        const now = performance.now();
+        chunkMs.set(bucket, now - Math.max(begun, lastDone));
+        lastDone = now;
+      });
       await before;
     }
     opened.check();
@@ -143,12 +159,17 @@ export async function createRunner(opened: OpenedDevice, plan: Plan, { contextLe
 
   const decodeSteps = (positions: number): PreparedStep[] => prepared.decode.get(spansOf(positions))!;
 
-  function submit(steps: PreparedStep[]): void {
-    const encoder = device.createCommandEncoder();
-    const pass = encoder.beginComputePass();
-    encode(pass, steps);
-    pass.end();
-    queue.submit([encoder.finish()]);
+  function submit(steps: PreparedStep[], bucket: number): void {
+    const known = chunkMs.get(bucket);
+    const submits = bucket === 1 ? 1 : known === undefined ? FIRST_SUBMITS : Math.max(1, Math.ceil(known / SUBMIT_MS));
+    const length = Math.ceil(steps.length / submits);
+    for (let at = 0; at < steps.length; at += length) {
+      const encoder = device.createCommandEncoder();
+      const pass = encoder.beginComputePass();
+      encode(pass, steps.slice(at, at + length));
+      pass.end();
+      queue.submit([encoder.finish()]);
+    }
   }
 
   async function decode(steps: number, sampling: Sampling): Promise<Uint32Array> {
