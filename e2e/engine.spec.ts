@@ -135,6 +135,26 @@ describe.skipIf(!present).each([
     expect(stopped).toMatchObject({ text: 'ab', finish: 'stop', tokens: 5 });
   });
 
+  it('tells log probabilities of the raw logits, whatever the sampling', async () => {
+    const { said, logits, plain } = await opened.run(async (_, { model }) => {
+      const ids = await model.tokenize('Hello there');
+      const said = (await model.generate(ids, { temperature: 2, minP: 0, repetitionPenalty: 1.3, seed: 3, maxTokens: 6, logprobs: 2 }).result).logprobs!;
+      const plain = (await model.generate(ids, { maxTokens: 2 }).result).logprobs;
+      const logits = [];
+      for (const n of [0, 5]) logits.push([...(await model.logits([...ids, ...said.slice(0, n).map(({ id }) => id)]))]);
+      return { said, plain, logits };
+    }, undefined);
+    expect(plain).toBeUndefined();
+    expect(said.length).toBe(6);
+    [said[0], said[5]].forEach(({ id, logprob, top }, i) => {
+      const sum = Math.log(logits[i].reduce((total, l) => total + Math.exp(l), 0));
+      expect(Math.abs(logprob - (logits[i][id] - sum))).toBeLessThan(i ? 0.1 : 1e-4); // read token by token, and in one piece
+      expect(top.length).toBe(2);
+      expect(Math.abs(top[0].logprob - (Math.max(...logits[i]) - sum))).toBeLessThan(i ? 0.1 : 1e-4);
+      expect(top[0].logprob).toBeGreaterThanOrEqual(top[1].logprob);
+    });
+  });
+
   it('aborts while it reads the prompt and while it writes', async () => {
     const outcome = await opened.run(async (_, { model }) => {
       const long = 'word '.repeat(60);

@@ -3,6 +3,7 @@ export { load, type LoadCall, type Model } from './api/client';
 export { downloadModel, estimate, exportModel, importModel, modelRoom, verifyModel, type DownloadOptions } from './api/models';
 export type { TextStream } from './api/stream';
 export type { BackendInfo } from './backend/backend';
+export type { ChosenLogprob, Logprob } from './backend/sampling';
 export type { ChatOptions, Status } from './engine/engine';
 export type { Estimate, EstimateOptions } from './engine/estimate';
 export type { Generation } from './engine/generate';

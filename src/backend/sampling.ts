@@ -88,3 +88,38 @@ export function sample(logits: Float32Array, s: Sampling, history: ArrayLike<num
   let sum = 0;
   return kept.find((v) => (sum += weight[v]) > target) ?? kept[kept.length - 1];
 }
+
+export interface Logprob {
+  id: number;
+  /** natural logarithm of the token's probability */
+  logprob: number;
+}
+
+/** A chosen token, and the most likely ones at its place, from the highest down. */
+export interface ChosenLogprob extends Logprob {
+  top: Logprob[];
+}
+
+/**
+ * What the model itself says of a token: log-softmax of the raw logits, before penalties, bias, mask and temperature, as is the custom of
+ * completion APIs. Among equals the lower id goes first.
+ * @param logits [V], from which `chosen` was drawn
+ * @param n how many of the most likely tokens are told
+ */
+export function logprobs(logits: Float32Array, chosen: number, n: number): ChosenLogprob {
+  const top: number[] = [];
+  let max = -Infinity;
+  for (let v = 0; v < logits.length; v++) {
+    max = Math.max(max, logits[v]);
+    if (top.length === n && !(n > 0 && logits[v] > logits[top[n - 1]])) continue;
+    let at = top.length;
+    while (at > 0 && logits[v] > logits[top[at - 1]]) at--;
+    top.splice(at, 0, v);
+    top.length = Math.min(top.length, n);
+  }
+  let sum = 0;
+  for (const l of logits) sum += Math.exp(l - max);
+  const log = max + Math.log(sum);
+  const of = (id: number): Logprob => ({ id, logprob: logits[id] - log });
+  return { ...of(chosen), top: top.map(of) };
+}

@@ -1,5 +1,5 @@
 /** Prompt tokens in, text out: chunked prefill, decode in windows, and everything that ends a text. A lost device does not end it. */
-import { GREEDY } from '../backend/sampling';
+import { GREEDY, logprobs, type ChosenLogprob } from '../backend/sampling';
 import { abortError, fail } from '../errors';
 import { Meter, type Progress } from '../store/progress';
 import { SPOKEN_MARKERS } from '../text/chat';
@@ -42,6 +42,8 @@ export interface Generation {
   firstTokenMs: number;
   /** of the tokens after the first */
   tokensPerSecond: number;
+  /** of each token, in order, where they were asked for */
+  logprobs?: ChosenLogprob[];
 }
 
 /** What is under way when a stop is met has to run out: all of it together may take this long. */
@@ -96,7 +98,7 @@ export async function generate(
     if (name !== 'AbortError') throw error;
   }
 
-  const { text, finish, ids, firstAt, lastAt } = speech.end();
+  const { text, finish, ids, told, firstAt, lastAt } = speech.end();
   const decodeMs = lastAt - firstAt;
   return {
     text,
@@ -109,6 +111,7 @@ export async function generate(
     decodeMs,
     firstTokenMs: firstAt - called,
     tokensPerSecond: decodeMs > 0 ? ((ids.length - 1) * 1000) / decodeMs : 0,
+    ...(request.logprobs !== undefined && { logprobs: told }),
   };
 }
 
@@ -169,6 +172,8 @@ interface Speech {
   finish?: Generation['finish'];
   /** tokens chosen, up to the end */
   ids: number[];
+  /** what the model says of them, where that was asked for */
+  told: ChosenLogprob[];
   /** those that the runner chose after it */
   beyond: number[];
   /** when the first and the last token came; 0 before */
@@ -190,6 +195,7 @@ function createSpeech({ tokenizer, eosIds }: Session, { stop }: Request, emit: (
   const speech: Speech = {
     text: '',
     ids: [],
+    told: [],
     beyond: [],
     firstAt: 0,
     lastAt: 0,
@@ -213,7 +219,7 @@ function createSpeech({ tokenizer, eosIds }: Session, { stop }: Request, emit: (
 
 /** Goes on with an answer to its end. */
 async function decode({ runner, pace }: Seat, limit: number, request: Request, speech: Speech, signal?: AbortSignal): Promise<void> {
-  const { windows, longest } = pace;
+  const { windows, longest } = request.logprobs === undefined ? pace : { windows: 1, longest: 1 };
   const underWay: Promise<Uint32Array>[] = [];
   let asked = speech.ids.length;
   let steps = 1;
@@ -227,6 +233,7 @@ async function decode({ runner, pace }: Seat, limit: number, request: Request, s
         underWay.push(window);
       }
       const ids = await underWay.shift()!;
+      if (request.logprobs !== undefined) speech.told.push(logprobs(await runner.logits(), ids[0], request.logprobs));
       const now = performance.now();
       for (const id of ids) {
         if (speech.finish) speech.beyond.push(id);

@@ -90,6 +90,7 @@ function engineOf(fate: Fate, names: Rung['name'][] = ['webgpu', 'wasm']): Engin
 const KINDS: Record<string, GenerateOptions> = {
   greedy: { temperature: 0, repetitionPenalty: 1, stop: 'never said' },
   sampled: { temperature: 1.3, minP: 0, topP: 0.95, repetitionPenalty: 1.1, frequencyPenalty: 0.7, presencePenalty: 0.4, seed: 9, stop: ['zz', 'qq'] },
+  'with logprobs': { temperature: 0.9, minP: 0, seed: 4, logprobs: 3 },
 };
 const prompt = Array.from({ length: 100 }, (_, i) => 8 + ((i * 37) % 256));
 
@@ -97,6 +98,7 @@ interface Said {
   text: string;
   pieces: string[];
   finish: string;
+  logprobs: number[] | undefined;
   backend: string;
   notes: string;
   fate: Fate;
@@ -109,18 +111,19 @@ async function say(options: GenerateOptions, fate = untouched(), signal?: AbortS
   const told = ({ phase, cause }: Progress): void => void (cause && phases.at(-1) !== phase && phases.push(phase));
   await engine.load('a/b', { contextLength: 512 }, told);
   const pieces: string[] = [];
-  const { text, finish } = await engine.generate(prompt, { maxTokens: 16, ...options }, (piece) => (pieces.push(piece), onPiece(piece)), signal);
+  const { text, finish, logprobs } = await engine.generate(prompt, { maxTokens: 16, ...options }, (piece) => (pieces.push(piece), onPiece(piece)), signal);
   const { backend } = engine.info();
-  return { text, pieces, finish, backend: backend.name, notes: backend.notes.join(' '), fate, phases, engine };
+  return { text, pieces, finish, logprobs: logprobs?.flatMap(({ id, logprob, top }) => [id, logprob, ...top.map((one) => one.id)]), backend: backend.name, notes: backend.notes.join(' '), fate, phases, engine };
 }
 
 describe.each(Object.entries(KINDS))('a device lost once, %s', (_, options) => {
   it('at any call from the load to the last token: the text is the same, once, and the old device is freed', async () => {
-    const { text, pieces, finish, fate } = await say(options);
+    const { text, pieces, finish, logprobs, fate } = await say(options);
+    expect(logprobs?.length).toBe(options.logprobs && 16 * 5);
     expect(pieces.length).toBeGreaterThan(2);
     for (let at = 1; at <= fate.acts; at++) {
       const disturbed = await say(options, { ...untouched(), losses: [at] });
-      expect({ at, text: disturbed.text, pieces: disturbed.pieces, finish: disturbed.finish }).toEqual({ at, text, pieces, finish });
+      expect({ at, text: disturbed.text, pieces: disturbed.pieces, finish: disturbed.finish, logprobs: disturbed.logprobs }).toEqual({ at, text, pieces, finish, logprobs });
       expect(disturbed.fate).toMatchObject({ opened: 2, freed: 1 });
       expect(disturbed).toMatchObject({ backend: 'webgpu', notes: expect.stringMatching(/lost/) });
     }

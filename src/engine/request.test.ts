@@ -25,6 +25,7 @@ it.each<[object, RegExp]>([
   [{ minP: 2 }, /minP/],
   [{ repetitionPenalty: 0 }, /repetitionPenalty/],
   [{ maxTokens: 0 }, /maxTokens/],
+  [{ logprobs: 21 }, /logprobs/],
   [{ seed: -1 }, /seed/],
   [{ seed: 2 ** 32 }, /seed/],
   [{ stop: [''] }, /stop/],

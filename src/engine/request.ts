@@ -12,6 +12,11 @@ export interface GenerateOptions extends Partial<Omit<Sampling, 'mask'>> {
    * close choice: therefore the default is true without a seed, and false with one.
    */
   reuse?: boolean;
+  /**
+   * 0 to 20: the result tells of each token its log probability and that many of the most likely alternatives, as the model has them: before
+   * temperature and penalties. All logits of each token come back for it, one token at a time: slower than without.
+   */
+  logprobs?: number;
 }
 
 export interface Request {
@@ -19,6 +24,7 @@ export interface Request {
   maxTokens: number;
   stop: readonly string[];
   reuse: boolean;
+  logprobs?: number;
 }
 
 export type SamplingDefaults = Omit<Sampling, 'seed' | 'bias' | 'mask'>;
@@ -35,7 +41,7 @@ export function samplingDefaults(generation: Partial<SamplingDefaults>): Samplin
   return { ...NEUTRAL, ...(Object.keys(said).length ? said : FAMILY) };
 }
 
-const RANGES: Record<keyof SamplingDefaults | 'seed' | 'maxTokens', { valid: (n: number) => boolean; wanted: string }> = {
+const RANGES: Record<keyof SamplingDefaults | 'seed' | 'maxTokens' | 'logprobs', { valid: (n: number) => boolean; wanted: string }> = {
   temperature: { valid: (n) => n >= 0, wanted: '0 (greedy) or more' },
   topK: { valid: (n) => Number.isInteger(n) && n >= 0, wanted: 'a whole number, 0 for all' },
   topP: { valid: (n) => n > 0 && n <= 1, wanted: 'above 0, at most 1' },
@@ -45,6 +51,7 @@ const RANGES: Record<keyof SamplingDefaults | 'seed' | 'maxTokens', { valid: (n:
   presencePenalty: { valid: () => true, wanted: 'a number' },
   seed: { valid: (n) => Number.isInteger(n) && n >= 0 && n < 2 ** 32, wanted: 'a whole number from 0 to 4294967295' },
   maxTokens: { valid: (n) => Number.isInteger(n) && n > 0, wanted: 'a whole number above 0' },
+  logprobs: { valid: (n) => Number.isInteger(n) && n >= 0 && n <= 20, wanted: 'a whole number from 0 to 20' },
 };
 
 /** @throws RequestError naming the first option that cannot be honoured */
@@ -62,7 +69,7 @@ export function settle(options: GenerateOptions, defaults: SamplingDefaults, voc
     if (!Number.isInteger(id) || id < 0 || id >= vocabSize || Number.isNaN(bias))
       fail('RequestError', { what: 'bias cannot be used', got: `${id}: ${bias}`, wanted: `token ids below ${vocabSize} with numbers` });
   }
-  const { seed = crypto.getRandomValues(new Uint32Array(1))[0], bias, maxTokens = Infinity, reuse = options.seed === undefined } = options;
+  const { seed = crypto.getRandomValues(new Uint32Array(1))[0], bias, maxTokens = Infinity, reuse = options.seed === undefined, logprobs } = options;
   const chosen = Object.fromEntries(Object.entries(defaults).map(([name, value]) => [name, options[name as keyof SamplingDefaults] ?? value]));
-  return { sampling: { ...defaults, ...chosen, seed, bias }, maxTokens, stop, reuse };
+  return { sampling: { ...defaults, ...chosen, seed, bias }, maxTokens, stop, reuse, logprobs };
 }
