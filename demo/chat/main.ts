@@ -55,7 +55,12 @@ const PHASES: Record<Progress['phase'], string> = {
   ready: 'Ready:',
 };
 
-function showProgress({ phase, bytes: done, total, rate, eta }: Progress): void {
+/** why it is done once more */
+let told: string | undefined;
+
+function showProgress({ phase, bytes: done, total, rate, eta, cause }: Progress): void {
+  if (cause !== told && cause !== undefined) announce(`Setting ${choice.name} up again. ${cause}`);
+  told = phase === 'ready' ? undefined : cause;
   find('loading-what', HTMLElement).textContent = `${PHASES[phase]} ${choice.name}`;
   const bar = find('loading-bar', HTMLProgressElement);
   if (total > 0) {
@@ -73,7 +78,6 @@ function showProgress({ phase, bytes: done, total, rate, eta }: Progress): void 
 
 /** The model's device was lost, or its memory was full, and it is set up once more: the reply waits for that. */
 function showMove(progress: Progress): void {
-  if (!moving) announce(`Setting ${choice.name} up again. ${progress.cause}`);
   moving = progress.phase !== 'ready';
   showProgress(progress);
   if (!moving && model) {

@@ -75,17 +75,18 @@ export function retreat(descent: Descent, error: Error, fault: Fault): void {
   if (FINAL.includes(kind)) throw error;
   const first = reasons.length === 0;
   let rest = fault === 'failed' && kind !== 'MemoryError' ? below : below.filter((rung) => rung.name !== name);
+  let reason = `${label}: ${message}`;
   if (fault === 'lost') {
     descent.lostAt = performance.now();
     if (descent.lostAt - lostAt > LOSS_WINDOW_MS) rest = rungs;
+    else reason += ' This was the second time within a minute.';
   }
   if (rest.length === 0) {
     if (first && fault !== 'unopened') throw error;
     const cure = fault === 'lost' && name === 'webgpu' ? "Load the model with backend 'auto' or 'wasm'." : undefined;
-    fail(kind === 'MemoryError' ? kind : 'DeviceError', { what: 'No backend could take the model', got: [...reasons, `${label}: ${message}`].join(' '), cure }, error);
+    fail(kind === 'MemoryError' ? kind : 'DeviceError', { what: 'No backend could take the model', got: [...reasons, reason].join(' '), cure }, error);
   }
   descent.rungs = rest;
-  const reason = `${label}: ${message}`;
   if (!reasons.includes(reason)) reasons.push(reason);
 }
 
