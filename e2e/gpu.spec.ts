@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { GREEDY } from '../src/backend/sampling';
 import type { DeviceOptions } from '../src/backend/webgpu/device';
+import type { Dtype } from '../src/tensor/dtype';
 import { findFirefox, launchFirefox } from './firefox';
 import { launchChromium, openPage, serve, type Served } from './harness';
 import type { Draw, GpuPage } from './pages/gpu';
@@ -102,9 +103,9 @@ describe.each(ENGINES)('$name', ({ name, options, present, open }) => {
   });
 
   it('goes back within the ring, and to the start', async () => {
-    const { error, tooFar, toStart, beyond } = await call('rewound', options);
+    const { error, ...went } = await call('rewound', options);
     expect(error).toBeLessThan(1e-6);
-    expect({ tooFar, toStart, beyond }).toEqual({ tooFar: false, toStart: true, beyond: false });
+    expect(went).toEqual({ tooFar: false, overwritten: false, toStart: true, beyond: false });
   });
 
   it.each([
@@ -136,14 +137,15 @@ describe.each(ENGINES)('$name', ({ name, options, present, open }) => {
     expect(error).toBeLessThan(1e-6);
   });
 
-  const spoilers = [
+  const spoilers: { what: string; pattern: string; by: string; variant: RegExp; notes: number; dtype?: Dtype }[] = [
     { what: 'nothing', pattern: '', by: '', variant: /^(subgroups|workgroup memory), cache f16$/, notes: 0 },
     { what: 'subgroup sums, wrong', pattern: 'subgroupAdd(value)', by: 'value', variant: /^workgroup memory, cache f16$/, notes: 1 },
     { what: 'subgroup sums, not compiling', pattern: 'subgroupAdd(value)', by: 'subgroupAdd(', variant: /^workgroup memory, cache f16$/, notes: 1 },
-    { what: 'halves, wrong', pattern: 'pack2x16float(a.zw)', by: 'pack2x16float(a.xy)', variant: /^workgroup memory, cache f32$/, notes: 1 },
+    { what: 'subnormal halves, flushed', pattern: 'unpack2x16float(bits)', by: 'unpack2x16float(select(bits, 0u, (bits & 0x7c00u) == 0u))', variant: /, cache f16, halves by integers$/, notes: 1, dtype: 'Q6_K' },
+    { what: 'halves, wrong', pattern: 'pack2x16float(a.zw)', by: 'pack2x16float(a.xy)', variant: /^workgroup memory, cache f32, halves by integers$/, notes: 1 },
   ].filter(({ pattern }) => options.subgroups || !pattern.startsWith('subgroup'));
-  it.each(spoilers)('tests itself and steps down, spoilt: $what', async ({ pattern, by, variant, notes }) => {
-    const found = await call('spoilt', pattern, by, 'Q4_0', options);
+  it.each(spoilers)('tests itself and steps down, spoilt: $what', async ({ pattern, by, variant, notes, dtype = 'Q4_0' }) => {
+    const found = await call('spoilt', pattern, by, dtype, options);
     expect(found).toMatchObject({ variant: expect.stringMatching(variant) });
     if ('notes' in found) expect(found.notes.filter((note) => note.includes('failed its self test')).length).toBeGreaterThanOrEqual(notes);
   });

@@ -26,7 +26,9 @@ export function randomRows(name: string, dtype: Dtype, rows: number, cols: numbe
     else if (dtype === 'F16') view.setUint16(at, (value < 0 ? 0x8000 : 0) | 0x2800 | (next() & 0x7ff), true);
     else {
       const scale = (): number => 0x1800 | (next() & 0x3ff) | (next() & 1 ? 0x400 : 0); // 2^-9 … 2^-7
-      view.setUint16(dtype === 'Q6_K' ? at + 208 : at, dtype.endsWith('_K') ? scale() - 0x0c00 : scale(), true);
+      // that of Q6_K is often a subnormal half, which some devices flush
+      if (dtype === 'Q6_K') view.setUint16(at + 208, next() & 3 ? 0x200 | (next() & 0x1ff) : scale() - 0x0c00, true);
+      else view.setUint16(at, dtype.endsWith('_K') ? scale() - 0x0c00 : scale(), true);
       if (dtype === 'Q4_1' || dtype === 'Q5_1') view.setUint16(at + 2, 0x8000 | scale(), true);
       if (dtype === 'Q4_K' || dtype === 'Q5_K') view.setUint16(at + 2, scale() - 0x0800, true);
     }

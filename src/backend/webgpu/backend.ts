@@ -41,7 +41,7 @@ export async function openWebGpu({ selfTest = 'known', exact = false, tuning, ..
     if (selfTest !== 'never' && dtypes.length) {
       const verdict = await probe(opened, variant, dtypes, selfTest === 'known');
       variant = verdict.variant;
-      opened.features.subgroups = variant.subgroups;
+      Object.assign(opened.features, { subgroups: variant.subgroups, integerHalves: variant.integerHalves });
       notes.push(...verdict.notes);
       info.variant = variantName(variant);
       for (const dtype of dtypes) tested.add(dtype);

@@ -40,7 +40,7 @@ export interface Features {
   subgroupMaxSize: number;
   /** packed_4x8_integer_dot_product */
   dp4a: boolean;
-  /** unpack2x16float loses subnormal halves here: kernels take halves apart by integers */
+  /** unpack2x16float loses subnormal halves here, as the self test found: kernels take halves of weights apart by integers */
   integerHalves?: boolean;
 }
 

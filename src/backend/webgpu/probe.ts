@@ -1,7 +1,8 @@
 /**
  * The self test: a small model with made-up weights of the formats in use goes through the very kernels that the real one will use (matmul,
  * the small matvec, one token, both attentions, the ring, the draws), and its results are held against those of the reference (golden.ts).
- * What is wrong on a device, or does not compile there, is given up for something simpler: subgroups, then halves, then WebGPU.
+ * What is wrong on a device, or does not compile there, is given up for something simpler: the device's conversion of halves, subgroups, halves
+ * in the cache, then WebGPU.
  */
 import { fail } from '../../errors';
 import type { Matrix, Norm, Ops, Vector } from '../../model/ops';
@@ -22,9 +23,12 @@ export interface Variant {
   subgroups: boolean;
   /** KV cache in f16 */
   halves: boolean;
+  /** halves of weights are taken apart by integers: the device flushes subnormal ones */
+  integerHalves?: boolean;
 }
 
-export const variantName = ({ subgroups, halves }: Variant): string => `${subgroups ? 'subgroups' : 'workgroup memory'}, cache ${halves ? 'f16' : 'f32'}`;
+export const variantName = ({ subgroups, halves, integerHalves }: Variant): string =>
+  `${subgroups ? 'subgroups' : 'workgroup memory'}, cache ${halves ? 'f16' : 'f32'}${integerHalves ? ', halves by integers' : ''}`;
 
 /** Two projections of the logits over their length, after 11, 3 and 1 tokens more, and the tokens then drawn. */
 export interface Fingerprint {
@@ -138,7 +142,7 @@ export async function probe(opened: OpenedDevice, wish: Variant, dtypes: readonl
   let wanted = dtypes.filter((dtype) => !known?.dtypes.includes(dtype));
   const all = [...new Set([...(known?.dtypes ?? []), ...dtypes])];
   for (const variant of below(known?.variant ?? wish)) {
-    opened.features.subgroups = variant.subgroups;
+    Object.assign(opened.features, { subgroups: variant.subgroups, integerHalves: variant.integerHalves });
     let reason: string | undefined;
     for (const dtype of wanted) reason ??= await wrongWith(opened, dtype, variant.halves);
     if (!reason) {
@@ -155,8 +159,9 @@ export async function probe(opened: OpenedDevice, wish: Variant, dtypes: readonl
 /** A variant and what is simpler, in the order in which it is tried. */
 function below(variant: Variant): Variant[] {
   const ladder = [variant];
+  if (!variant.integerHalves) ladder.push({ ...variant, integerHalves: true });
   if (variant.subgroups) ladder.push({ ...variant, subgroups: false });
-  if (variant.halves) ladder.push({ subgroups: false, halves: false });
+  if (variant.halves) ladder.push({ subgroups: false, halves: false, integerHalves: true });
   return ladder;
 }
 

@@ -77,6 +77,8 @@ export async function createRunner(opened: OpenedDevice, plan: Plan, { contextLe
 
   /** tokens read */
   let position = 0;
+  /** the rings hold the positions from here on, also after a rewind */
+  let floor = 0;
   let pending = false;
   /** tokens of the last prefill: rows of the output of a plan without `last` */
   let lastCount = 0;
@@ -143,6 +145,7 @@ export async function createRunner(opened: OpenedDevice, plan: Plan, { contextLe
       const begun = performance.now();
       submit(bucket === 1 ? decodeSteps(position + 1) : prepared.prefill.get(bucket)!, bucket);
       position += piece.length;
+      floor = Math.max(floor, position - RING);
       lastCount = piece.length;
       hasLogits = true;
       // at most two chunks wait for the GPU
@@ -182,6 +185,7 @@ export async function createRunner(opened: OpenedDevice, plan: Plan, { contextLe
     let at = position;
     let reading = pending;
     position += reads;
+    floor = Math.max(floor, position - RING);
     pending = true;
     if (growing || position > state.capacity) await makeRoom(position);
     const windows: Promise<ArrayBuffer>[] = [];
@@ -221,8 +225,9 @@ export async function createRunner(opened: OpenedDevice, plan: Plan, { contextLe
   function rewind(to: number): boolean {
     if (to < 0 || to > position) return false;
     const reach = Math.max(0, ...plan.nodes.map((node) => (node.op === 'shortConv' ? node.state.length - 1 : 0)));
-    if (to > 0 && reach > 0 && position - to > RING - reach) return false;
+    if (to > 0 && reach > 0 && Math.max(0, to - reach) < floor) return false;
     position = to;
+    if (to === 0) floor = 0;
     pending = false;
     hasLogits = false;
     return true;
