@@ -11,21 +11,44 @@
 #include "linear_pack.h"
 #include "linear_quantize.h"
 
-// sum + the quad times the four k of quad i of a token, of which the quants stand at x.
-INLINE v128_t dot(uint32_t f, uint32_t n, const uint8_t* x, int i, v128_t quad, v128_t sum) {
+// Four k of a token in all lanes: relaxed { q } or, for Q8_0, { |q|, sign }, plain { (x0, x2), (x1 − 256 x0, x3 − 256 x2) }.
+typedef struct {
+  v128_t a, b;
+} Four;
+
+// The words of quad i of the block at x, as quant_words gives them.
+INLINE Four fours_at(uint32_t f, uint32_t n, const uint8_t* x, int i) {
+#ifdef __wasm_relaxed_simd__
+  if (f != Q8_0) return (Four){.a = quant_words(x, n, i)};
+  return (Four){quant_words(x + n * QUANTS, n, i), quant_words(x + 2 * n * QUANTS, n, i)};
+#else
+  (void)f;
+  return (Four){quant_words(x, n, 2 * i), quant_words(x, n, 2 * i + 1)};
+#endif
+}
+// Those of token t.
+INLINE Four four_of(uint32_t f, uint32_t n, Four fours, const uint8_t* x, int i, uint32_t t) {
+#ifdef __wasm_relaxed_simd__
+  if (f != Q8_0) return (Four){.a = quant_word(fours.a, x, n, i, t)};
+  return (Four){quant_word(fours.a, x + n * QUANTS, n, i, t), quant_word(fours.b, x + 2 * n * QUANTS, n, i, t)};
+#else
+  (void)f;
+  return (Four){quant_word(fours.a, x, n, 2 * i, t), quant_word(fours.b, x, n, 2 * i + 1, t)};
+#endif
+}
+
+// sum + the quad times four k.
+INLINE v128_t dot(uint32_t f, Four x, v128_t quad, v128_t sum) {
 #ifdef __wasm_relaxed_simd__
   // The second operand of the relaxed dot has 7 bits, so that there is one result everywhere. Weights of 4 to 6 bits are it themselves. For Q8_0 it is |x|,
   // and the weight takes the sign: w ^ −1 = −w − 1, so that the sum lacks Σ |x| over the negative x, with which it begins (start8).
-  if (f != Q8_0) return wasm_i32x4_relaxed_dot_i8x16_i7x16_add(wasm_v128_load32_splat(x + 4 * i), quad, sum);
-  const uint8_t *size = x + n * QUANTS, *sign = size + n * QUANTS;
-  quad = wasm_v128_xor(quad, wasm_v128_load32_splat(sign + 4 * i));
-  return wasm_i32x4_relaxed_dot_i8x16_i7x16_add(quad, wasm_v128_load32_splat(size + 4 * i), sum);
+  return f == Q8_0 ? wasm_i32x4_relaxed_dot_i8x16_i7x16_add(wasm_v128_xor(quad, x.b), x.a, sum) : wasm_i32x4_relaxed_dot_i8x16_i7x16_add(x.a, quad, sum);
 #else
   // A 16-bit lane of the quad is E = w0 + 256 w1, and E >> 8 is w1: E x0 + w1 (x1 − 256 x0) = w0 x0 + w1 x1, with one shift and no masks.
   // For Q8_0 w1 is signed, and w0 is 128 too large, which start8 takes away.
-  (void)f, (void)n;
-  sum = wasm_i32x4_add(sum, wasm_i32x4_dot_i16x8(quad, wasm_v128_load32_splat(x + 8 * i)));
-  return wasm_i32x4_add(sum, wasm_i32x4_dot_i16x8(wasm_i16x8_shr(quad, 8), wasm_v128_load32_splat(x + 8 * i + 4)));
+  (void)f;
+  sum = wasm_i32x4_add(sum, wasm_i32x4_dot_i16x8(quad, x.a));
+  return wasm_i32x4_add(sum, wasm_i32x4_dot_i16x8(wasm_i16x8_shr(quad, 8), x.b));
 #endif
 }
 
@@ -59,41 +82,56 @@ static void copy_rows(float* to, uint32_t ldto, const float* from, uint32_t ldfr
     for (uint32_t r = 0; r < rows; r++) to[t * ldto + r] = from[t * ldfrom + r];
 }
 
+// Two groups at a time, so that what is made of x serves 16 rows. Where there is but one it is taken twice.
 INLINE void one_token(uint32_t f, const Weight* w, const uint8_t* xq, float* y, uint32_t r0, uint32_t r1) {
-  const uint32_t units = w->cols / (BLOCK * subs_of(f));
-  const uint8_t* unit = w->data + r0 / GROUP * units * unit_bytes(f);
-  for (uint32_t r = r0; r < r1; r += GROUP) {
-    v128_t acc[2] = {wasm_f32x4_splat(0), wasm_f32x4_splat(0)};
+  const uint32_t units = w->cols / (BLOCK * subs_of(f)), size = group_bytes(f, w->cols);
+  const int bits = bits_of(f), parts = 8 / quads_of(bits);
+  const Masks masks = masks_of(bits);
+  for (uint32_t r = r0; r < r1; r += 2 * GROUP) {
+    const uint8_t* unit = w->data + r / GROUP * size;
+    const uint32_t next = w->rows - r > GROUP ? size : 0;
+    v128_t acc[4];
+    for (int h = 0; h < 4; h++) acc[h] = wasm_f32x4_splat(0);
     const uint8_t* x = xq;
     for (uint32_t u = 0; u < units; u++, unit += unit_bytes(f)) {
       unit = fresh(unit);
       const uint8_t* sub = unit + header_bytes(f);
+      Scales headers[2];
+      if (is_k(f))
+        for (int g = 0; g < 2; g++) headers[g] = header_of(f, unit + (g ? next : 0), &masks);
 #pragma clang loop unroll(disable)
       for (uint32_t j = 0; j < subs_of(f); j++, sub += sub_bytes(f), x += TOKEN_BLOCK) {
         if (subs_of(f) > 1) sub = fresh(sub);
         x = fresh(x);
-        v128_t sums[2][2];
-        for (int h = 0; h < 2; h++) {
-          sums[h][0] = initial(f, x, 1, 0, 0);
-          sums[h][1] = f == Q6_K ? initial(f, x, 1, 0, 1) : sums[h][0];
+        const uint8_t* const subs[2] = {sub, fresh(sub + next)};
+        v128_t sums[4][2];
+        for (int i = 0; i < 2; i++) {
+          v128_t start = initial(f, x, 1, 0, i);
+          for (int h = 0; h < 4; h++) sums[h][i] = start;
         }
 #pragma clang loop unroll(full)
-        for (int s = 0; s < 8; s++) {
-          const int i = turn(bits_of(f), s), sixteen = f == Q6_K ? i / 4 : 0;
-          for (int h = 0; h < 2; h++) {
-            v128_t* sum = &sums[h][sixteen];
-            *sum = dot(f, 1, x, i, quad(bits_of(f), sub + h * half_bytes(f), i), *sum);
+        for (int part = 0; part < parts; part++) {
+          Four four[8];
+          for (int q = 0; q < quads_of(bits); q++) four[q] = four_of(f, 1, fours_at(f, 1, x, quad_index(bits, part, q)), x, quad_index(bits, part, q), 0);
+          v128_t* const at[4] = {&sums[0][f == Q6_K && part], &sums[1][f == Q6_K && part], &sums[2][f == Q6_K && part], &sums[3][f == Q6_K && part]};
+          for (int h = 0; h < 4; h++) {
+            v128_t S[5];
+            for (int i = 0; i < vectors_of(bits); i++) S[i] = wasm_v128_load(subs[h / 2] + h % 2 * half_bytes(f) + (part * vectors_of(bits) + i) * 16);
+            for (int q = 0; q < quads_of(bits); q++) *at[h] = dot(f, four[q], quad(bits, S, q, &masks), *at[h]);
           }
-          in_order(&sums[0][sixteen], &sums[1][sixteen]);
+          in_order(at[0], at[1]), in_order(at[2], at[3]);
         }
-        Scales scale = scales_of(f, unit, sub);
-        for (int h = 0; h < 2; h++)
-          acc[h] = settle(f, acc[h], sums[h], scale.d[h], scale.m[h], token_word(x, 1, 0, SCALE), token_word(x, 1, 0, DSUM));
+        for (int g = 0; g < 2; g++) {
+          if (!is_k(f)) headers[g] = header_of(f, subs[g] - header_bytes(f), &masks);
+          Scales scale = scales_of(f, headers[g], subs[g], &masks);
+          for (int h = 0; h < 2; h++)
+            acc[2 * g + h] = settle(f, acc[2 * g + h], sums[2 * g + h], scale.d[h], scale.m[h], token_word(x, 1, 0, SCALE), token_word(x, 1, 0, DSUM));
+        }
       }
     }
     Edge edge;
-    float* to = w->rows - r < GROUP ? edge.y : y + r;
-    for (int h = 0; h < 2; h++) wasm_v128_store(to + 4 * h, acc[h]);
+    float* to = w->rows - r < 2 * GROUP ? edge.y : y + r;
+    for (int h = 0; h < 4; h++) wasm_v128_store(to + 4 * h, acc[h]);
     if (to == edge.y) copy_rows(y + r, 0, edge.y, 0, 1, w->rows - r);
   }
 }
@@ -104,17 +142,20 @@ INLINE uint32_t panel_min(uint32_t f) { return PANEL_D + (f == Q6_K ? 4 : 2); }
 INLINE uint32_t panel_stride(uint32_t f) { return panel_min(f) + (has_mins(f) ? 2 : 0); }
 
 INLINE void fill(uint32_t f, const uint8_t* unit, uint32_t blocks, v128_t* panel) {
+  const int bits = bits_of(f);
+  const Masks masks = masks_of(bits);
   for (uint32_t b = 0; b < blocks; unit += unit_bytes(f)) {
     const uint8_t* sub = unit + header_bytes(f);
+    const Scales header = header_of(f, unit, &masks);
 #pragma clang loop unroll(disable)
     for (uint32_t j = 0; j < subs_of(f); j++, b++, sub += sub_bytes(f), panel += panel_stride(f)) {
+      for (int h = 0; h < 2; h++)
 #pragma clang loop unroll(full)
-      for (int s = 0; s < 8; s++)
-        for (int h = 0; h < 2; h++) {
-          const int i = turn(bits_of(f), s);
-          panel[2 * i + h] = quad(bits_of(f), sub + h * half_bytes(f), i);
+        for (int part = 0; part < 8 / quads_of(bits); part++) {
+          const v128_t* S = (const v128_t*)(sub + h * half_bytes(f)) + part * vectors_of(bits);
+          for (int q = 0; q < quads_of(bits); q++) panel[2 * quad_index(bits, part, q) + h] = quad(bits, S, q, &masks);
         }
-      Scales scale = scales_of(f, unit, sub);
+      Scales scale = scales_of(f, header, sub, &masks);
       for (int h = 0; h < 2; h++) {
         panel[PANEL_D + h] = scale.d[h][0];
         if (f == Q6_K) panel[PANEL_D + 2 + h] = scale.d[h][1];
@@ -153,11 +194,14 @@ INLINE void tile(uint32_t f, uint32_t n, const v128_t* panel, uint32_t blocks, c
 #pragma clang loop unroll(full)
     for (int i = 0; i < 8; i++) {
       const int sixteen = f == Q6_K ? i / 4 : 0;
+      const v128_t quads[2] = {panel[2 * i], panel[2 * i + 1]};
+      const Four fours = fours_at(f, n, x, i);
       for (uint32_t t = 0; t < n; t++) {
+        const Four four = four_of(f, n, fours, x, i, t);
         for (int h = 0; h < 2; h++) {
           v128_t* sum = &sums[t][h][sixteen];
           if (f == Q6_K && i == 4) *sum = initial(f, x, n, t, 1);
-          *sum = dot(f, n, x + t * QUANTS, i, panel[2 * i + h], *sum);
+          *sum = dot(f, four, quads[h], *sum);
         }
         in_order(&sums[t][0][sixteen], &sums[t][1][sixteen]);
       }
@@ -218,14 +262,15 @@ enum { FLOAT_COLS = 256 };
 
 // A panel of quads to f32.
 static void decode_panel(uint32_t f, const v128_t* panel, uint32_t blocks, float* out) {
-  const v128_t offset = wasm_f32x4_splat(offset_of(f)), bias = wasm_i32x4_splat(BIAS8);
+  const v128_t offset = wasm_f32x4_splat(offset_of(f)), bias = wasm_i32x4_splat(BIAS8), to_scales = wasm_f32x4_splat(TO_SCALES);
   for (uint32_t b = 0; b < blocks; b++, panel += panel_stride(f))
     for (uint32_t i = 0; i < 16; i++, out += i % 2 ? 4 : 4 * GROUP - 4) {
       const uint32_t h = i % 2;
-      v128_t d = panel[PANEL_D + h + (f == Q6_K && i >= 8 ? 2 : 0)], m = panel[panel_min(f) - 2 * !has_mins(f) + h], q = panel[i];
+      v128_t d = wasm_f32x4_mul(panel[PANEL_D + h + (f == Q6_K && i >= 8 ? 2 : 0)], to_scales), q = panel[i];
+      v128_t m = wasm_f32x4_mul(panel[panel_min(f) - 2 * !has_mins(f) + h], to_scales);
       if (f == Q8_0) q = wasm_v128_xor(q, bias);
       for (int t = 0; t < 4; t++, q = wasm_u32x4_shr(q, 8)) {
-        v128_t low = f == Q8_0 ? signed_byte(q, 0) : unsigned_byte(q, 0);
+        v128_t low = f == Q8_0 ? signed_byte(q, 0) : unsigned_byte(q, 0, wasm_i32x4_splat(255));
         v128_t value = wasm_f32x4_mul(wasm_f32x4_sub(wasm_f32x4_convert_i32x4(low), offset), d);
         wasm_v128_store(out + t * GROUP, has_mins(f) ? wasm_f32x4_add(value, m) : value);
       }

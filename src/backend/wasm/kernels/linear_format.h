@@ -38,6 +38,12 @@ INLINE const void* fresh(const void* p) {
   return p;
 }
 
+// A constant in a register: V8 makes constants anew, in three instructions, wherever they stand.
+INLINE v128_t held(v128_t v) {
+  __asm__("" : "+r"(v));
+  return v;
+}
+
 // Keeps what is computed before this before what comes after it, so that few vectors are alive at a time: there are sixteen registers on x86.
 INLINE void in_order(v128_t* a, v128_t* b) { __asm__ volatile("" : "+r"(*a), "+r"(*b)); }
 
@@ -72,9 +78,8 @@ INLINE uint32_t group_bytes(uint32_t f, uint32_t cols) {
 }
 
 // (v >> n) & mask: the mask takes away what came over from the next byte
-INLINE v128_t field(v128_t v, int n, int mask) {
-  return wasm_v128_and(n < 0 ? wasm_i32x4_shl(v, -n) : n ? wasm_u32x4_shr(v, n) : v, wasm_i8x16_splat(mask));
-}
+INLINE v128_t masked(v128_t v, int n, v128_t mask) { return wasm_v128_and(n < 0 ? wasm_i32x4_shl(v, -n) : n ? wasm_u32x4_shr(v, n) : v, mask); }
+INLINE v128_t field(v128_t v, int n, int mask) { return masked(v, n, wasm_i8x16_splat(mask)); }
 
 // Stores the quads v[0..7] of one half.
 INLINE void put_quads(int bits, uint8_t* s, const v128_t* v) {
@@ -99,67 +104,77 @@ INLINE void put_quads(int bits, uint8_t* s, const v128_t* v) {
   for (int i = 0; i < bits; i++) wasm_v128_store(s + 16 * i, out[i]);
 }
 
-// Quads 5 and 6 have their upper three bits above quad 0 or 2 and their lower two above 1 or 3; what is left is quad 7.
-INLINE v128_t quad5(const uint8_t* s, int i) {
-  const v128_t* S = (const v128_t*)s;
-  if (i < 5) return field(S[i], 0, 31);
-  if (i < 7) return field(S[2 * (i - 5)], 3, 0x1C) | field(S[2 * (i - 5) + 1], 6, 3);
-  return field(S[4], 3, 0x1C) | field(S[1], 4, 2) | field(S[3], 5, 1);
+// The masks that quads and scales are read with.
+typedef struct {
+  v128_t low, mask[3], half, byte;
+} Masks;
+INLINE v128_t half_mask(void) { return wasm_i32x4_splat((int)0x8FFFE000); }
+INLINE Masks masks_of(int bits) {
+  Masks m = {.low = held(wasm_i8x16_splat((1 << (bits & 7)) - 1)), .half = held(half_mask()), .byte = held(wasm_i32x4_splat(255))};
+  const int six = bits == 6;
+  if (six || bits == 5)
+    m.mask[0] = held(wasm_i8x16_splat(six ? 0x30 : 0x1C)), m.mask[1] = held(wasm_i8x16_splat(six ? 0x0C : 2)), m.mask[2] = held(wasm_i8x16_splat(six ? 3 : 1));
+  return m;
 }
 
-// Quad i of the half at s.
-INLINE v128_t quad(int bits, const uint8_t* s, int i) {
-  const v128_t* S = (const v128_t*)s;
-  if (bits == 4) return field(S[i & 3], i < 4 ? 0 : 4, 15);
-  if (bits == 5) return quad5(s, i);
-  if (bits == 8) return S[i];
-  S += 3 * (i / 4);
-  if (i % 4 < 3) return field(S[i % 4], 0, 63);
-  return field(S[0], 2, 0x30) | field(S[1], 4, 0x0C) | field(S[2], 6, 3);
+// Quads that share vectors are read together: a part of a half has quads_of quads in vectors_of vectors.
+INLINE int quads_of(int bits) { return bits == 4 ? 2 : bits == 5 ? 8 : bits == 6 ? 4 : 1; }
+INLINE int vectors_of(int bits) { return quads_of(bits) * bits / 8; }
+INLINE int quad_index(int bits, int part, int q) { return bits == 4 ? part + 4 * q : part * quads_of(bits) + q; }
+
+// Quad q of the part in S. Of 5 bits, quads 5 and 6 have their upper three bits above quad 0 or 2 and their lower two above 1 or 3; what is left is quad 7.
+INLINE v128_t quad(int bits, const v128_t* S, int q, const Masks* m) {
+  if (bits == 8) return S[0];
+  if (bits == 4) return masked(S[0], 4 * q, m->low);
+  if (q < (bits == 5 ? 5 : 3)) return wasm_v128_and(S[q], m->low);
+  if (bits == 6) return masked(S[0], 2, m->mask[0]) | masked(S[1], 4, m->mask[1]) | masked(S[2], 6, m->mask[2]);
+  if (q == 7) return masked(S[4], 3, m->mask[0]) | masked(S[1], 4, m->mask[1]) | masked(S[3], 5, m->mask[2]);
+  return masked(S[2 * (q - 5)], 3, m->mask[0]) | masked(S[2 * (q - 5) + 1], 6, m->mask[1] | m->mask[2]);
 }
 
-// The i-th quad to read, so that what shares a vector is read together.
-INLINE int turn(int bits, int i) { return bits == 4 ? i / 2 + i % 2 * 4 : i; }
-
-// f32 scales of 32 values of 8 rows.
+// f32 scales of 32 values of 8 rows, divided by TO_SCALES, which the scales of activations are multiplied with.
+#define TO_SCALES 0x1p102f
 typedef struct {
   v128_t d[2][2];  // [half][sixteen]; the second sixteen only in Q6_K
   v128_t m[2];     // with has_mins
 } Scales;
 
 INLINE v128_t signed_byte(v128_t v, int i) { return wasm_i32x4_shr(i < 3 ? wasm_i32x4_shl(v, 24 - 8 * i) : v, 24); }
-INLINE v128_t unsigned_byte(v128_t v, int i) {
+INLINE v128_t unsigned_byte(v128_t v, int i, v128_t mask) {
   v = i ? wasm_u32x4_shr(v, 8 * i) : v;
-  return i < 3 ? wasm_v128_and(v, wasm_i32x4_splat(255)) : v;
+  return i < 3 ? wasm_v128_and(v, mask) : v;
 }
 
-// The halves in the upper (or lower) 16 bits of the lanes, times scale / 2^112: exponent and mantissa go to their place in an f32, whose exponent is
-// then 112 too low. Infinity and NaN become values from 65536 on.
-INLINE v128_t half_lanes(v128_t v, int upper, float scale) {
-  v = wasm_i32x4_shr(upper ? v : wasm_i32x4_shl(v, 16), 3);
-  return wasm_f32x4_mul(wasm_v128_and(v, wasm_i32x4_splat((int)0x8FFFE000)), wasm_f32x4_splat(scale));
-}
+// The halves in the upper (or lower) 16 bits of the lanes, divided by 2^112: exponent and mantissa at their place in an f32.
+// Infinity and NaN are values from 65536 on.
+INLINE v128_t half_lanes(v128_t v, int upper, v128_t mask) { return wasm_v128_and(wasm_i32x4_shr(upper ? v : wasm_i32x4_shl(v, 16), 3), mask); }
 
-INLINE Scales scales_of(uint32_t f, const uint8_t* unit, const uint8_t* sub) {
+// d and min of a unit, of K-quants the large ones.
+INLINE Scales header_of(uint32_t f, const uint8_t* unit, const Masks* masks) {
   Scales s = {};
-  const v128_t small = is_k(f) ? wasm_v128_load(sub + 2 * half_bytes(f)) : wasm_i32x4_splat(0);
-  const v128_t halves = wasm_v128_load(unit), mins = has_mins(f) ? wasm_v128_load(unit + 16) : halves;
+  const v128_t d = wasm_v128_load(unit), m = has_mins(f) ? wasm_v128_load(unit + 16) : d;
   for (int h = 0; h < 2; h++) {
-    const v128_t d = half_lanes(halves, h, 0x1p102f), m = half_lanes(mins, h, 0x1p102f);
-    if (f == Q6_K)
-      for (int i = 0; i < 2; i++) s.d[h][i] = wasm_f32x4_mul(d, wasm_f32x4_convert_i32x4(signed_byte(small, h + 2 * i)));
-    else if (is_k(f)) {
-      s.d[h][0] = wasm_f32x4_mul(d, wasm_f32x4_convert_i32x4(unsigned_byte(small, h)));
-      s.m[h] = wasm_f32x4_mul(m, wasm_f32x4_convert_i32x4(unsigned_byte(small, h + 2)));
-    } else {
-      s.d[h][0] = d;
-      s.m[h] = m;
-    }
+    s.d[h][0] = half_lanes(d, h, masks->half);
+    if (has_mins(f)) s.m[h] = half_lanes(m, h, masks->half);
   }
   return s;
 }
 
-// The same, times 1, where there are subnormals or zeros. Above is right for them too, but many processors are a hundred times slower at subnormal floats.
+INLINE Scales scales_of(uint32_t f, Scales header, const uint8_t* sub, const Masks* masks) {
+  if (!is_k(f)) return header;
+  Scales s = {};
+  const v128_t small = wasm_v128_load(sub + 2 * half_bytes(f));
+  for (int h = 0; h < 2; h++)
+    if (f == Q6_K)
+      for (int i = 0; i < 2; i++) s.d[h][i] = wasm_f32x4_mul(header.d[h][0], wasm_f32x4_convert_i32x4(signed_byte(small, h + 2 * i)));
+    else {
+      s.d[h][0] = wasm_f32x4_mul(header.d[h][0], wasm_f32x4_convert_i32x4(unsigned_byte(small, h, masks->byte)));
+      s.m[h] = wasm_f32x4_mul(header.m[h], wasm_f32x4_convert_i32x4(unsigned_byte(small, h + 2, masks->byte)));
+    }
+  return s;
+}
+
+// The halves themselves, where there are subnormals or zeros. A product of the above is right for them too, but many processors are a hundred times slower at subnormal floats.
 static __attribute__((noinline)) void store_small_halves(v128_t halves, float* out) {
   for (int upper = 0; upper < 2; upper++, out += GROUP) {
     v128_t v = upper ? halves : wasm_i32x4_shl(halves, 16);
@@ -185,6 +200,6 @@ INLINE void decode_words(uint32_t f, const uint8_t* words, uint32_t count, float
         continue;
       }
       for (int upper = 0; upper < 2; upper++)
-        wasm_v128_store(out + (k + upper) * GROUP + 4 * h, f == BF16 ? bfloat_lanes(v, upper) : half_lanes(v, upper, 0x1p112f));
+        wasm_v128_store(out + (k + upper) * GROUP + 4 * h, f == BF16 ? bfloat_lanes(v, upper) : wasm_f32x4_mul(half_lanes(v, upper, half_mask()), wasm_f32x4_splat(0x1p112f)));
     }
 }
