@@ -1,5 +1,5 @@
 /** What the bench in a page and the bench on Dawn both do: time a runner, compare with the reference, print times by kernel. */
-import type { KernelTime, Runner } from '../src/backend/backend';
+import type { KernelTime, Runner, TuneRow } from '../src/backend/backend';
 import type { Outcome } from '../src/backend/conformance';
 import type { Plan } from '../src/backend/plan';
 import { GREEDY } from '../src/backend/sampling';
@@ -109,5 +109,18 @@ export function profileTable(times: KernelTime[]): string[] {
     ...kernels.map(row),
     row(token),
     `over the roofline: ${overhead.toFixed(0)} µs a token, ${(overhead / token.dispatches).toFixed(2)} µs a dispatch`,
+  ];
+}
+
+/** Lines of a table of what the tuner tried. */
+export function tuneTable(rows: TuneRow[]): string[] {
+  if (!rows.length) return ['nothing to tune: every shape has been tuned on this device, or the budget is too small'];
+  const named = ({ tuning }: TuneRow): string => Object.entries(tuning).map(([name, value]) => `${name} ${value}`).join(', ') || 'as usual'; // prettier-ignore
+  return [
+    `${'shape'.padEnd(32)} ${'usual µs'.padStart(9)} ${'taken µs'.padStart(9)}  gain  kernel`,
+    ...rows.flatMap((row) => [
+      `${row.shape.padEnd(32)} ${row.usualMicros.toFixed(1).padStart(9)} ${row.micros.toFixed(1).padStart(9)} ${(100 * (1 - row.micros / row.usualMicros)).toFixed(0).padStart(4)} %  ${named(row)}`,
+      ...row.refused.map((reason) => `  refused ${reason}`),
+    ]),
   ];
 }
