@@ -10,6 +10,7 @@
  */
 import { createStore, get, promisifyRequest, set, type UseStore } from 'idb-keyval';
 import { fail } from '../errors';
+import { createReader } from './reader';
 
 /**
  * Bytes of a chunk. Chromium 156, profile on disk, 192 MB of random bytes, 1 / 4 transactions at once, median of 3, MB/s:
@@ -75,6 +76,9 @@ export interface Cache {
   deleteModel(id: string): Promise<void>;
 }
 
+const DATABASE = 'rivulet';
+const STORE = 'weights';
+
 const within = (...prefix: string[]): IDBKeyRange => IDBKeyRange.bound(prefix, [...prefix, []]); // an array sorts after any string or number
 
 let opened: { factory: IDBFactory; cache: Promise<Cache | undefined> } | undefined;
@@ -93,9 +97,10 @@ export function openCache(): Promise<Cache | undefined> {
 
 async function connect(): Promise<Cache | undefined> {
   try {
-    const store = createStore('rivulet', 'weights');
+    const store = createStore(DATABASE, STORE);
     await get('probe', store);
-    return databaseCache((mode, work) => store(mode, work).catch(refuse));
+    const willing: UseStore = (mode, work) => store(mode, work).catch(refuse);
+    return databaseCache(willing, createReader(DATABASE, STORE, (key) => get<unknown>(key, willing)));
   } catch {
     opened = undefined; // the next call asks again
     return undefined;
@@ -115,7 +120,7 @@ export function isQuotaError(error: unknown): boolean {
   return name === 'QuotaExceededError' || (cause !== undefined && isQuotaError(cause));
 }
 
-const databaseCache = (store: UseStore): Cache => ({
+const databaseCache = (store: UseStore, readValue: (key: IDBValidKey) => Promise<unknown>): Cache => ({
   manifests: async () => {
     const all: unknown[] = await store('readonly', (s) => promisifyRequest(s.getAll(within('manifest'))));
     return all.filter(isManifest);
@@ -147,7 +152,7 @@ const databaseCache = (store: UseStore): Cache => ({
       return files;
     }),
   chunk: async (id, file, index) => {
-    const data = await get<unknown>(['chunk', id, file, index], store);
+    const data = await readValue(['chunk', id, file, index]);
     return data instanceof ArrayBuffer ? data : undefined;
   },
   putChunk: (manifest, { file, index, data, hash }) =>
