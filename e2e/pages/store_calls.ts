@@ -3,6 +3,7 @@ import { openCache } from '../../src/store/database';
 import { deleteModel, downloadModel, exportModel, importModel, listModels, verifyModel } from '../../src/store/models';
 import { openModel, type OpenOptions } from '../../src/store/open';
 import { hex, Sha256 } from '../../src/store/sha256';
+import { Shelf } from '../../src/store/shelf';
 
 const PIECE = 4 << 20; // bytes per read, as the loader takes them
 
@@ -112,30 +113,44 @@ export const calls = {
       const request = indexedDB.open('bare');
       request.onupgradeneeded = () => request.result.createObjectStore('s');
       const db = await once(request);
-      const count = Math.ceil(total / chunkBytes);
-      const buffers = Array.from({ length: 4 }, () => {
-        const bytes = new Uint8Array(chunkBytes);
-        for (let at = 0; at < chunkBytes; at += 65536) crypto.getRandomValues(bytes.subarray(at, at + 65536));
-        return bytes.buffer;
-      });
-      const lanes = async (work: (index: number, lane: number) => Promise<unknown>): Promise<number> => {
-        const start = performance.now();
-        let next = 0;
-        await Promise.all(
-          buffers.map(async (_, lane) => {
-            while (next < count) await work(next++, lane);
-          }),
-        );
-        return (performance.now() - start) / 1000;
-      };
-      const write = await lanes((index, lane) => {
+      const write = await inLanes(total, chunkBytes, ({ buffer }, index) => {
         const transaction = db.transaction('s', 'readwrite');
-        transaction.objectStore('s').put(buffers[lane], index);
+        transaction.objectStore('s').put(buffer, index);
         return once(transaction);
       });
-      const read = await lanes((index) => once(db.transaction('s').objectStore('s').get(index)));
+      const read = await inLanes(total, chunkBytes, (_, index) => once(db.transaction('s').objectStore('s').get(index)));
       db.close();
       await once(indexedDB.deleteDatabase('bare'));
       return { write, read };
     }),
+
+  /** seconds in which the store writes `total` bytes that are in memory, hashes included */
+  storeWrite: (total: number, chunkBytes: number) =>
+    answer(async () => {
+      const cache = (await openCache())!;
+      const times = { added: 0, lastUsed: 0, pinned: false };
+      const shelf = new Shelf({ id: 'written', aliases: [], files: [{ name: 'w', size: total, url: '' }], chunkBytes, state: 'partial', ...times }, cache);
+      const seconds = await inLanes(total, chunkBytes, (chunk, index) => shelf.put('w', index, chunk.subarray(0, Math.min(chunkBytes, total - index * chunkBytes)), false));
+      await cache.deleteModel('written');
+      return { seconds };
+    }),
 };
+
+const LANES = 4;
+
+/** seconds for one call for each chunk of `total` bytes, so many at once; each lane has a buffer of its own */
+async function inLanes(total: number, chunkBytes: number, work: (chunk: Uint8Array<ArrayBuffer>, index: number) => Promise<unknown>): Promise<number> {
+  const chunks = Array.from({ length: LANES }, () => {
+    const bytes = new Uint8Array(chunkBytes);
+    for (let at = 0; at < chunkBytes; at += 65536) crypto.getRandomValues(bytes.subarray(at, at + 65536));
+    return bytes;
+  });
+  const start = performance.now();
+  let next = 0;
+  await Promise.all(
+    chunks.map(async (chunk) => {
+      while (next * chunkBytes < total) await work(chunk, next++);
+    }),
+  );
+  return (performance.now() - start) / 1000;
+}
