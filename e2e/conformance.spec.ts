@@ -1,8 +1,9 @@
-/** The conformance table (src/backend/conformance.ts) on every variant of every backend, against the reference, in Chromium. */
+/** The conformance table (src/backend/conformance.ts) on every variant of every backend, against the reference, in Chromium; WebGPU in Firefox, too. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { CASES, missed, type Accuracy } from '../src/backend/conformance';
 import type { BackendOptions } from './pages/probe.worker';
-import { openProbe, type ProbePage } from './probe';
+import { findFirefox } from './firefox';
+import { openFirefoxProbe, openProbe, type Probe } from './probe';
 
 const VARIANTS: [string, BackendOptions][] = [
   ['wasm simd, 1 thread', { backend: 'wasm', variant: 'simd', threads: 1 }],
@@ -16,13 +17,11 @@ const VARIANTS: [string, BackendOptions][] = [
   ['webgpu, int8 activations', { backend: 'webgpu', tuning: { integers: true } }],
 ];
 
-let probe: ProbePage;
-beforeAll(async () => {
-  probe = await openProbe({ webgpu: true });
-});
-afterAll(() => probe?.close());
-
-describe.each(VARIANTS)('%s', (_, options) => {
+function suite(open: () => Promise<Probe>, options: BackendOptions): void {
+  let probe: Probe;
+  beforeAll(async () => {
+    probe = await open();
+  });
   const { backend, exact, f16, tuning } = options;
   const accuracy: Accuracy = { integers: tuning?.integers ? 'units' : backend === 'wasm' && !exact ? 'blocks' : undefined, halves: !exact && f16 !== false };
   // what has no linear map of blocks is the same kernels as above
@@ -30,4 +29,17 @@ describe.each(VARIANTS)('%s', (_, options) => {
     const differences = await probe.run((p, [name, o]) => p.conformance(name, o), [one.name, options] as const);
     for (const difference of differences) expect(missed(one, accuracy, difference), difference.run).toBeUndefined();
   });
-});
+}
+
+/** Opened at its first use. */
+function once(open: () => Promise<Probe>): () => Promise<Probe> {
+  let probe: Promise<Probe> | undefined;
+  afterAll(async () => (await probe)?.close());
+  return () => (probe ??= open());
+}
+
+const chromium = once(() => openProbe({ webgpu: true }));
+describe.each(VARIANTS)('%s', (_, options) => suite(chromium, options));
+
+const firefox = once(() => openFirefoxProbe());
+describe.skipIf(!findFirefox())(`Firefox${findFirefox() ? '' : ' (not installed: apt-get install firefox-esr, or set FIREFOX)'}, webgpu`, () => suite(firefox, { backend: 'webgpu' }));

@@ -2,7 +2,7 @@
  * Compares a backend with independently computed logits.
  *
  *   npm run verify -- --expected DIR --backend wasm|webgpu|reference [--threads N] [--exact] [--file NAME] [--chunk N] [--longest N]
- *                     [--variant simd|relaxed] [--no-subgroups]
+ *                     [--variant simd|relaxed] [--no-subgroups] [--int8] [--browser firefox]
  *
  * DIR holds expected.json, logits/, model/ (a Hugging Face directory) and gguf/. One JSON line a file and prompt on stdout; exit code 1
  * when a bound is missed. `--chunk N` feeds the prompts N tokens at a time, `--longest N` leaves out prompts of more tokens.
@@ -18,7 +18,7 @@ import { openCheckpoint } from '../../src/engine/checkpoint';
 import { loadWeights } from '../../src/engine/load';
 import { forward } from '../../src/model/lfm2';
 import type { ByteSource } from '../../src/store/source';
-import { openProbe } from '../probe';
+import { openFirefoxProbe, openProbe, type Probe } from '../probe';
 
 export type BackendName = 'wasm' | 'webgpu' | 'reference';
 
@@ -32,6 +32,8 @@ interface ExpectedFile {
   logits_shape: [number, number];
   greedy_from_T7?: number[];
   greedy_margins?: number[];
+  /** continuations of any prompts, with the margin of the likeliest token at each step; always demanded up to the first margin below 0.05 */
+  greedy?: Record<string, { tokens: number[]; margins: number[] }>;
   tensor_types: Record<string, string> | null;
 }
 
@@ -62,9 +64,13 @@ export interface VerifyOptions {
   longest?: number;
   variant?: 'simd' | 'relaxed';
   subgroups?: boolean;
+  /** WebGPU: the kernels that round activations to int8, everywhere */
+  int8?: boolean;
+  browser?: 'chromium' | 'firefox';
 }
 
 const MARGIN = 0.1;
+const OWN_MARGIN = 0.05; // where float32 continuations are given by prompt
 const CHUNK = 256;
 
 /** What a file may differ by. */
@@ -77,7 +83,7 @@ interface Bounds {
 
 export function boundsOf(options: VerifyOptions, types: string[], f16Storage: boolean): Bounds {
   if (options.backend === 'reference') return { maxAbs: 1e-3, greedy: true };
-  if (options.backend === 'webgpu') return { maxAbs: f16Storage ? 5e-2 : 2e-2, greedy: true };
+  if (options.backend === 'webgpu' && !options.int8) return { maxAbs: f16Storage ? 5e-2 : 2e-2, greedy: true };
   const quantised = types.some((type) => /^Q/.test(type));
   if (options.exact) return { maxAbs: 2e-2, greedy: true };
   if (!quantised) return { maxAbs: 2e-2, greedy: false };
@@ -95,7 +101,9 @@ export async function verify(options: VerifyOptions, emit: (line: Line) => void)
   const prompts = Object.entries(expected.prompts);
   const longest = options.longest ?? Infinity;
   const contextLength = Math.max(...prompts.map(([, tokens]) => tokens.length)) + 64;
-  const probe = options.backend === 'reference' ? undefined : await openProbe({ webgpu: options.backend === 'webgpu' }, { mounts: { '/expected': options.expected } });
+  const mounts = { '/expected': options.expected };
+  const open = (): Promise<Probe> => (options.browser === 'firefox' ? openFirefoxProbe({ mounts }) : openProbe({ webgpu: options.backend === 'webgpu' }, { mounts }));
+  const probe = options.backend === 'reference' ? undefined : await open();
   const missed: string[] = [];
 
   try {
@@ -112,17 +120,18 @@ export async function verify(options: VerifyOptions, emit: (line: Line) => void)
         if (tokens.length > longest) continue;
         const got = await model.logits(tokens, options.chunk ?? CHUNK);
         const line: Line = { file: name, prompt, backend: options.backend, ...difference(got, rows.subarray(i * V, (i + 1) * V)), greedyMatch: null };
-        if (prompt === 'T7' && entry.greedy_from_T7 && entry.greedy_margins) {
-          const tokensGot = await model.greedy(tokens, entry.greedy_from_T7.length);
-          const end = entry.greedy_margins.findIndex((margin) => margin < MARGIN);
-          line.greedyMatch = entry.greedy_from_T7.slice(0, end < 0 ? undefined : end).every((token, k) => token === tokensGot[k]);
+        const wanted = continuation(entry, prompt);
+        if (wanted) {
+          const tokensGot = await model.greedy(tokens, wanted.tokens.length);
+          const end = wanted.margins.findIndex((margin) => margin < wanted.margin);
+          line.greedyMatch = wanted.tokens.slice(0, end < 0 ? undefined : end).every((token, k) => token === tokensGot[k]);
         }
         emit(line);
         nmses.push(line.nmse);
         const miss = (what: string): void => void missed.push(`${name}, ${prompt}: ${what}`);
         if (bounds.maxAbs !== undefined && !(line.maxAbs <= bounds.maxAbs)) miss(`max |Δ| ${line.maxAbs} > ${bounds.maxAbs}`);
         if (bounds.nmseMax !== undefined && !(line.nmse <= bounds.nmseMax)) miss(`nmse ${line.nmse} > ${bounds.nmseMax}`);
-        if (bounds.greedy && line.greedyMatch === false) miss('the greedy continuation differs before the first small margin');
+        if ((bounds.greedy || entry.greedy) && line.greedyMatch === false) miss('the greedy continuation differs before the first small margin');
       }
       const mean = nmses.reduce((a, b) => a + b) / nmses.length;
       if (bounds.nmseMean !== undefined && !(mean <= bounds.nmseMean)) missed.push(`${name}: mean nmse ${mean} > ${bounds.nmseMean}`);
@@ -133,14 +142,21 @@ export async function verify(options: VerifyOptions, emit: (line: Line) => void)
   return missed;
 }
 
+function continuation(entry: ExpectedFile, prompt: string): { tokens: number[]; margins: number[]; margin: number } | undefined {
+  const own = entry.greedy?.[prompt];
+  if (own) return { ...own, margin: OWN_MARGIN };
+  if (prompt !== 'T7' || !entry.greedy_from_T7 || !entry.greedy_margins) return undefined;
+  return { tokens: entry.greedy_from_T7, margins: entry.greedy_margins, margin: MARGIN };
+}
+
 type Loaded = { model: Model; f16Storage: boolean };
 
-async function loadInPage(probe: Awaited<ReturnType<typeof openProbe>>, files: string[], options: VerifyOptions, contextLength: number): Promise<Loaded> {
-  const { backend, threads, exact, variant, subgroups } = options;
+async function loadInPage(probe: Probe, files: string[], options: VerifyOptions, contextLength: number): Promise<Loaded> {
+  const { backend, threads, exact, variant, subgroups, int8 } = options;
   const urls = files.map((file) => `${probe.origin}/expected/${file.replaceAll('\\', '/')}`);
   const { info } = await probe.run((p, a) => p.load(a.urls, a.options, a.compile), {
     urls,
-    options: { backend, threads, exact, variant, subgroups },
+    options: { backend, threads, exact, variant, subgroups, tuning: int8 ? { integers: true } : undefined },
     compile: { contextLength, chunk: CHUNK },
   });
   return {
@@ -218,6 +234,8 @@ async function main(): Promise<void> {
       longest: { type: 'string' },
       variant: { type: 'string' },
       'no-subgroups': { type: 'boolean' },
+      int8: { type: 'boolean' },
+      browser: { type: 'string' },
       json: { type: 'boolean' }, // the output is JSON lines in any case
     },
   });
@@ -237,6 +255,8 @@ async function main(): Promise<void> {
       longest: values.longest ? Number(values.longest) : undefined,
       variant: values.variant as 'simd' | 'relaxed' | undefined,
       subgroups: values['no-subgroups'] ? false : undefined,
+      int8: values.int8,
+      browser: values.browser as 'chromium' | 'firefox' | undefined,
     },
     (line) => console.log(JSON.stringify(line)),
   );
