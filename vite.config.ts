@@ -1,5 +1,5 @@
 /**
- * One configuration, three builds:
+ * One configuration, four builds:
  *   --mode module   dist/rivulet.mjs and dist/types: the library for bundlers and <script type="module">
  *   --mode script   dist/rivulet.js: the same as one classic script that sets the global `rivulet`
  *   --mode site     dist/site: the pages of demo/ with public/ and rivulet.js beside them

@@ -10,6 +10,7 @@ function device(factors: Partial<Record<keyof Tuning, number>>, { sampleMs = 10,
   const asked: string[] = [];
   let clock = 0;
   const trials: Trials = {
+    kernel: (_, tuning) => JSON.stringify(tuning),
     async measure(shape, tuning) {
       clock += sampleMs;
       asked.push(shape);
@@ -61,6 +62,12 @@ describe('choose', () => {
     const rows = await choose(['a', 'b', 'c'], settings, trials, { ms: 1500, idle: always, now });
     expect(rows.map(({ shape }) => shape)).toEqual(['a', 'b']);
     expect(now()).toBeLessThanOrEqual(1500 + 300); // one setting is at most three samples
+  });
+
+  it('asks no device for what makes no difference', async () => {
+    const { trials, now, asked } = device({ rows: 0.5 });
+    const [row] = await choose(['a'], settings, { ...trials, kernel: () => 'the same' }, { ms: 1e6, idle: always, now });
+    expect([row.tuning, asked.length]).toEqual([{}, 1]);
   });
 
   it('stops before the next sample when somebody calls', async () => {

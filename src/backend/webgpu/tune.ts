@@ -25,6 +25,8 @@ const [SUMS, INTEGERS] = [1e-4, 2.5e-3];
 
 /** What can be tried on a device. */
 export interface Trials {
+  /** what tells a kernel from another: settings may make no difference to a shape */
+  kernel(shape: string, tuning: Partial<Tuning>): string;
   /** µs of a dispatch */
   measure(shape: string, tuning: Partial<Tuning>): Promise<number>;
   /** why this kernel must not be taken; undefined when its results are right */
@@ -42,7 +44,7 @@ export interface Budget {
  * One setting after another is changed, the better kept. Shapes that the budget does not reach are left out.
  * @param settings tried in this order
  */
-export async function choose(shapes: readonly string[], settings: readonly Partial<Tuning>[], { measure, wrong }: Trials, { ms, idle, now }: Budget): Promise<TuneRow[]> {
+export async function choose(shapes: readonly string[], settings: readonly Partial<Tuning>[], { kernel, measure, wrong }: Trials, { ms, idle, now }: Budget): Promise<TuneRow[]> {
   const end = now() + ms;
   const rows: TuneRow[] = [];
   for (const shape of shapes) {
@@ -52,6 +54,7 @@ export async function choose(shapes: readonly string[], settings: readonly Parti
     for (const setting of settings) {
       if (!idle() || now() >= end) return rows;
       const tuning = { ...row.tuning, ...setting };
+      if (kernel(shape, tuning) === kernel(shape, row.tuning)) continue;
       try {
         let micros = await measure(shape, tuning);
         if (micros >= (1 - MARGIN) * row.micros) continue;
@@ -94,7 +97,7 @@ export async function tune(opened: OpenedDevice, plan: Plan, state: State, exact
   try {
     const measure = options.measure ?? trials.measure;
     const budget: Budget = { ms: options.budgetMs ?? BUDGET_MS, idle: options.idle ?? (() => true), now: options.now ?? (() => performance.now()) };
-    const rows = await choose(shapes, settingsFor(opened, exact), { measure, wrong: trials.wrong }, budget);
+    const rows = await choose(shapes, settingsFor(opened, exact), { ...trials, measure }, budget);
     for (const { shape, tuning } of rows) opened.tunings.set(shape, tuning);
     if (rows.length) await keep(opened, about(exact), [...(await known(opened, exact)), ...rows.map(({ shape, tuning }) => [shape, tuning] as const)]);
     return rows;
@@ -136,30 +139,33 @@ async function createTrials(opened: OpenedDevice, plan: Plan, real: State): Prom
   const state: State = { ...real, slots, rings: new Map([...real.rings.keys()].map((layer) => [layer, ring])) };
   const timer = createTimer(opened);
 
-  const stepsOf = (shape: string, tuning: Partial<Tuning>): Step[] =>
-    lower({ ...opened, step, tunings: new Map([[ANY, tuning]]) }, plan, state, 1, 1)
-      .flat()
-      .filter((s) => s.shape === shape);
-  const made = new Map<string, { steps: Step[]; prepared: PreparedStep[] }>();
-  async function kernels(shape: string, tuning: Partial<Tuning>): Promise<{ steps: Step[]; prepared: PreparedStep[] }> {
+  const made = new Map<string, Step[]>();
+  function stepsOf(shape: string, tuning: Partial<Tuning>): Step[] {
     const key = shape + JSON.stringify(tuning);
-    let one = made.get(key);
-    if (!one) {
-      const steps = stepsOf(shape, tuning);
-      made.set(key, (one = { steps, prepared: await opened.prepare(steps) }));
+    let steps = made.get(key);
+    if (!steps) {
+      const all = lower({ ...opened, step, tunings: new Map([[ANY, tuning]]) }, plan, state, 1, 1).flat();
+      made.set(key, (steps = all.filter((s) => s.shape === shape)));
     }
+    return steps;
+  }
+  const ready = new Map<Step[], Promise<PreparedStep[]>>();
+  function prepared(steps: Step[]): Promise<PreparedStep[]> {
+    let one = ready.get(steps);
+    if (!one) ready.set(steps, (one = opened.prepare(steps)));
     return one;
   }
 
   /** of the first layer that has it */
   async function resultOf(shape: string, tuning: Partial<Tuning>): Promise<Float32Array> {
-    const { steps, prepared } = await kernels(shape, tuning);
+    const steps = stepsOf(shape, tuning);
+    const [first] = await prepared(steps);
     const { y } = steps[0].bindings;
     fill();
     const encoder = device.createCommandEncoder();
     encoder.clearBuffer(ring.buffer);
     const pass = encoder.beginComputePass();
-    encode(pass, prepared.slice(0, 1));
+    encode(pass, [first]);
     pass.end();
     encoder.copyBufferToBuffer(y.buffer, y.offset, result.buffer, 0, y.size);
     device.queue.submit([encoder.finish()]);
@@ -171,12 +177,17 @@ async function createTrials(opened: OpenedDevice, plan: Plan, real: State): Prom
 
   const rounds = new Map<string, number>();
   return {
+    kernel(shape, tuning) {
+      const [{ sources, constants }] = stepsOf(shape, tuning);
+      return JSON.stringify([sources, constants]);
+    },
+
     async measure(shape, tuning) {
-      const { prepared } = await kernels(shape, tuning);
-      const sample = async (times: number): Promise<number> => (await timer.measure((pass) => { for (let i = 0; i < times; i++) encode(pass, prepared); })) / times; // prettier-ignore
+      const all = await prepared(stepsOf(shape, tuning));
+      const sample = async (times: number): Promise<number> => (await timer.measure((pass) => { for (let i = 0; i < times; i++) encode(pass, all); })) / times; // prettier-ignore
       const once = await sample(1); // warms, too
-      if (!rounds.has(shape)) rounds.set(shape, Math.max(1, Math.min(Math.floor(MOST_US / once), Math.ceil(Math.max(DISPATCHES / prepared.length, LEAST_US / once)))));
-      return (await sample(rounds.get(shape)!)) / prepared.length;
+      if (!rounds.has(shape)) rounds.set(shape, Math.max(1, Math.min(Math.floor(MOST_US / once), Math.ceil(Math.max(DISPATCHES / all.length, LEAST_US / once)))));
+      return (await sample(rounds.get(shape)!)) / all.length;
     },
 
     async wrong(shape, tuning) {
