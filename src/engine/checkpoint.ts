@@ -103,7 +103,9 @@ async function readHeader<T extends object>(
 ): Promise<T> {
   for (let length = first; ; ) {
     if (signal?.aborted) throw abortError();
-    const header = parse(await file.read(0, Math.min(length, file.size), signal), file, index);
+    const head = await file.read(0, Math.min(length, file.size), signal);
+    const header = parse(head, file, index);
+    file.release?.(head);
     if (!('need' in header)) return header;
     length = Math.max(header.need, 2 * length); // parsers never want more than the file has
   }
@@ -190,7 +192,10 @@ async function readText(files: Map<string, ByteSource>, name: string, signal?: A
   const file = files.get(name);
   if (!file) return fail('CheckpointError', { what: 'the model directory is incomplete', wanted: name, cure: 'Choose the whole directory of the model.' });
   if (file.size > MAX_TEXT) fail('CheckpointError', { what: `${name} is too long`, got: `${file.size} bytes`, wanted: `at most ${MAX_TEXT}` });
-  return new TextDecoder().decode(await file.read(0, file.size, signal));
+  const bytes = await file.read(0, file.size, signal);
+  const text = new TextDecoder().decode(bytes);
+  file.release?.(bytes);
+  return text;
 }
 
 function parseObject(name: string, text: string): Record<string, unknown> {

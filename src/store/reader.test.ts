@@ -31,7 +31,10 @@ function employ(fate: Fate): { started: number; ended: number } {
 const here = async (key: IDBValidKey): Promise<unknown> => `here ${String(key)}`;
 const keys = Array.from({ length: 11 }, (_, i) => `${i}`);
 
-beforeEach(() => void vi.useFakeTimers());
+beforeEach(() => {
+  vi.useFakeTimers();
+  vi.stubGlobal('navigator', { userAgentData: {} });
+});
 afterEach(() => {
   vi.useRealTimers();
   vi.unstubAllGlobals();
@@ -67,8 +70,13 @@ describe('reader', () => {
     expect(await again).toBe('here again');
   });
 
-  it('no workers: reads in place', async () => {
-    vi.stubGlobal('Worker', undefined);
+  it.each([
+    ['Worker', undefined],
+    ['navigator', {}],
+  ])('another %s: reads in place', async (name, value) => {
+    const counts = employ('answers');
+    vi.stubGlobal(name, value);
     expect(await createReader('d', 's', here)('a')).toBe('here a');
+    expect(counts.started).toBe(0);
   });
 });

@@ -1,11 +1,12 @@
 /**
  * Reads values of an IndexedDB store in a worker that is soon replaced. A browser keeps the serialised form of every value it has given until its
  * collector comes by, and beside hundreds of megabytes of WASM memory, on a busy thread, that is after the whole model. It goes with its worker.
+ * So it was measured in Chromium; elsewhere values are read in place, for Firefox may hang in a worker's own `new Worker`.
  *
  * The worker is started from source text, so that any bundle on any static host can have it, and hands the values over without a copy.
  */
 const LIFE = 4; // reads of a worker
-const PATIENCE = 5000; // milliseconds for a read; Firefox may hang in a worker's own `new Worker`
+const PATIENCE = 5000; // milliseconds for a read
 const IDLE = 1000; // milliseconds
 
 /** An upgrade would mean that the database is not there: it must not be made without its store. */
@@ -46,10 +47,10 @@ interface Desk {
 
 /**
  * A function that reads the value of a key.
- * @param inPlace does the same in this thread: where there are no workers, and whenever one fails
+ * @param inPlace does the same in this thread: in other browsers, and whenever a worker fails
  */
 export function createReader(database: string, store: string, inPlace: (key: IDBValidKey) => Promise<unknown>): (key: IDBValidKey) => Promise<unknown> {
-  let able = typeof Worker !== 'undefined';
+  let able = typeof Worker !== 'undefined' && 'userAgentData' in navigator; // Chromium's engine, in a secure context
   let desk: Desk | undefined;
   const desks = new Set<Desk>();
   let url: string | undefined;
