@@ -169,6 +169,28 @@ describe('the page', () => {
     expect(await page.innerText('#trouble-title')).toBe('This model file cannot be used');
   });
 
+  test('says whether a model fits; keeps, checks and deletes stored ones', async () => {
+    const page = await visit(context, '?backend=wasm');
+    await page.click('#choose');
+    await page.fill('#address', `${site.url}models/rivulet-tiny.gguf?another`);
+    await page.click('#address-look');
+    await page.waitForSelector('#address-estimate:has-text("tok/s")', { timeout: PATIENCE });
+    expect(await page.innerText('#address-estimate')).toMatch(/^It fits — 6\.2\sMB to download, [\d.]+\sGB free; [\d.]+\sMB of memory at a full context; about [\d.]+\stok\/s on the processor\.$/);
+    expect(await page.innerText('#announcer')).toMatch(/^It fits/);
+    await page.fill('#address', `${site.url}icon.svg`);
+    await page.click('#address-look');
+    await page.waitForSelector('#address-estimate:has-text("GGUF")', { timeout: PATIENCE });
+
+    const kept = page.locator('#models-kept li');
+    expect(await kept.count()).toBe(1);
+    await kept.getByRole('button', { name: /^Keep/ }).click();
+    await kept.locator('[aria-pressed=true]').waitFor();
+    await kept.getByRole('button', { name: /^Check/ }).click();
+    await kept.locator('p:has-text("as it was written")').waitFor();
+    await kept.getByRole('button', { name: /^Delete/ }).click();
+    await page.waitForSelector('#models-kept-none:visible');
+  });
+
   test('what a model writes runs nothing and asks for nothing', async () => {
     const hostile = [
       '<img src="https://evil.example/x" onerror="window.hit = 1"><script>window.hit = 1</script>',

@@ -1,5 +1,5 @@
 /** The chat page: one model, one conversation. Everything it knows of models goes through the public API. */
-import { listModels, load, type Generation, type Message, type Model, type Progress } from '../../src/index';
+import { listModels, load, type EstimateOptions, type Eviction, type Generation, type Message, type Model, type Progress } from '../../src/index';
 import { EMBEDDED } from './catalogue';
 import { element, find } from './dom';
 import { bytes, duration, speed } from './format';
@@ -27,7 +27,7 @@ const announce = (text: string): void => {
   requestAnimationFrame(() => (announcer.textContent = text));
 };
 const transcript = createTranscript(find('messages', HTMLOListElement), announce);
-const picker = createPicker((chosen) => void open(chosen), announce);
+const picker = createPicker((chosen) => void open(chosen), announce, placement);
 const dialog = createSettingsDialog(() => ({ settings, recommended: model?.info.sampling ?? {} }), changeSettings);
 
 const prompt = find('prompt', HTMLTextAreaElement);
@@ -87,6 +87,24 @@ function showMove(progress: Progress): void {
   refresh();
 }
 
+/** Where a model comes from and how it runs, as far as the reader has a say. */
+function placement(): EstimateOptions {
+  return {
+    backend: overrides.backend ?? settings.backend,
+    contextLength: overrides.contextLength ?? settings.contextLength,
+    threads: overrides.threads ?? settings.threads,
+    allowSoftware: overrides.allowSoftware,
+    hub: overrides.hub,
+  };
+}
+
+/** Nothing is deleted unasked. */
+function makeRoom({ id, needed, free, victims }: Eviction): boolean {
+  const going = victims.map((victim) => `${choiceNamed(victim.id).name} (${bytes(victim.bytes)}, last used ${victim.lastUsed.toLocaleDateString()})`).join(', ');
+  const there = free === undefined ? '' : `, ${bytes(free)} are free`;
+  return confirm(`To keep ${choiceNamed(id).name} on this device, ${bytes(needed)} are needed${there}. Delete ${going}?`);
+}
+
 /** Puts another model in the place of the present one. */
 async function open(chosen: Choice): Promise<void> {
   replying?.abort();
@@ -106,11 +124,8 @@ async function open(chosen: Choice): Promise<void> {
   try {
     await former?.unload();
     opened = await load(chosen.source, {
-      backend: overrides.backend ?? settings.backend,
-      contextLength: overrides.contextLength ?? settings.contextLength,
-      threads: overrides.threads ?? settings.threads,
-      allowSoftware: overrides.allowSoftware,
-      hub: overrides.hub,
+      ...placement(),
+      makeRoom,
       signal: mine.signal,
       onProgress: (progress) => {
         if (loading === mine) showProgress(progress);

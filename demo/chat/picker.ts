@@ -1,8 +1,8 @@
 /** The model dialog: the embedded model, models kept on this device, the hub's, an address, files. */
-import { deleteModel, listModels, type ModelSource } from '../../src/index';
+import { deleteModel, estimate, listModels, pinModel, verifyModel, type CachedModel, type Estimate, type EstimateOptions, type ModelSource } from '../../src/index';
 import { EMBEDDED, HUB, sizeOf, type Offer } from './catalogue';
 import { element, find } from './dom';
-import { bytes } from './format';
+import { bytes, speed } from './format';
 
 /** What the reader chose, and how to call it. */
 export interface Choice {
@@ -20,12 +20,54 @@ export function choiceNamed(source: string): Choice {
   return offer ? offered(offer) : { name: source.split('/').pop() || source, source };
 }
 
-/** @param onChoose gets the choice after the dialog has closed */
-export function createPicker(onChoose: (choice: Choice) => void, announce: (text: string) => void): { open(): void } {
+/** What an estimate says, in plain words. */
+export function explain({ fits, obstacles, download, free, memory, tokensPerSecond, backend }: Estimate): string {
+  const parts = [
+    download > 0 ? `${bytes(download)} to download${free === undefined ? '' : `, ${bytes(free)} free`}` : 'Nothing to download',
+    `${bytes(memory.total)} of memory at a full context`,
+    `about ${speed(tokensPerSecond)} ${backend.name === 'webgpu' ? 'on the graphics processor' : 'on the processor'}`,
+  ];
+  return `${fits ? 'It fits' : `It does not fit: ${obstacles.join(' ')}`} ${fits ? '— ' : ''}${parts.join('; ')}.`;
+}
+
+/**
+ * @param onChoose gets the choice after the dialog has closed
+ * @param options that a model would be loaded with
+ */
+export function createPicker(onChoose: (choice: Choice) => void, announce: (text: string) => void, options: () => EstimateOptions): { open(): void } {
   const dialog = find('models', HTMLDialogElement);
   const choose = (choice: Choice): void => {
     dialog.close();
     onChoose(choice);
+  };
+
+  const say = (output: HTMLElement, text: string): void => {
+    output.textContent = text;
+    output.hidden = false;
+    announce(text);
+  };
+
+  /** Fills `output` with what the model would need of this device. One at a time: a second look ends the first. */
+  let looking: AbortController | undefined;
+  const look = async (source: string, name: string, output: HTMLElement): Promise<void> => {
+    looking?.abort();
+    const mine = (looking = new AbortController());
+    say(output, `Looking at ${name}…`);
+    try {
+      say(output, explain(await estimate(source, { ...options(), signal: mine.signal })));
+    } catch (error) {
+      if (mine.signal.aborted) output.hidden = true;
+      else say(output, error instanceof Error ? error.message : String(error));
+    }
+  };
+
+  const hubCard = (offer: Offer): HTMLLIElement => {
+    const item = card(offer);
+    const output = element('p', { hidden: true });
+    const ask = element('button', { type: 'button', ariaLabel: `Does ${offer.name} fit this device?` }, 'Does it fit?');
+    ask.addEventListener('click', () => void look(offer.source, offer.name, output));
+    item.append(element('div', { className: 'row tools' }, ask), output);
+    return item;
   };
 
   const card = (offer: Offer): HTMLLIElement => {
@@ -39,7 +81,17 @@ export function createPicker(onChoose: (choice: Choice) => void, announce: (text
     return element('li', {}, button);
   };
   find('models-embedded', HTMLUListElement).append(card(EMBEDDED));
-  find('models-hub', HTMLUListElement).append(...HUB.map(card));
+  find('models-hub', HTMLUListElement).append(...HUB.map(hubCard));
+
+  const verify = async (id: CachedModel['id'], output: HTMLElement): Promise<void> => {
+    say(output, 'Checking every stored byte…');
+    try {
+      const { ok } = await verifyModel(id);
+      say(output, ok ? 'Every stored byte is as it was written.' : 'Some of it is damaged: the next load fetches that part anew.');
+    } catch (error) {
+      say(output, error instanceof Error ? error.message : String(error));
+    }
+  };
 
   const showKept = async (): Promise<void> => {
     const list = find('models-kept', HTMLUListElement);
@@ -47,7 +99,7 @@ export function createPicker(onChoose: (choice: Choice) => void, announce: (text
     try {
       const models = await listModels();
       list.replaceChildren(
-        ...models.map(({ id, bytes: size, there, complete }) => {
+        ...models.map(({ id, bytes: size, there, complete, pinned }) => {
           const load = element('button', { type: 'button', className: 'card' });
           load.append(
             element('strong', {}, choiceNamed(id).name),
@@ -62,7 +114,17 @@ export function createPicker(onChoose: (choice: Choice) => void, announce: (text
             await showKept();
             dialog.querySelector<HTMLButtonElement>('.close')?.focus();
           });
-          return element('li', { className: 'row' }, load, remove);
+          const output = element('p', { hidden: true });
+          const pin = element('button', { type: 'button', ariaPressed: String(pinned), ariaLabel: `Keep ${choiceNamed(id).name} when room is made for others` }, 'Keep');
+          pin.addEventListener('click', async () => {
+            const keep = pin.ariaPressed !== 'true';
+            await pinModel(id, keep);
+            pin.ariaPressed = String(keep);
+            announce(keep ? 'Kept.' : 'No longer kept.');
+          });
+          const check = element('button', { type: 'button', ariaLabel: `Check ${choiceNamed(id).name} for damage` }, 'Check');
+          check.addEventListener('click', () => void verify(id, output));
+          return element('li', {}, load, element('div', { className: 'row tools' }, pin, check, remove), output);
         }),
       );
       none.hidden = models.length > 0;
@@ -79,6 +141,12 @@ export function createPicker(onChoose: (choice: Choice) => void, announce: (text
     const source = address.value.trim();
     if (source) choose(choiceNamed(source));
   });
+  find('address-look', HTMLButtonElement).addEventListener('click', () => {
+    const source = address.value.trim();
+    if (!address.reportValidity() || !source) return;
+    void look(source, choiceNamed(source).name, find('address-estimate', HTMLElement));
+  });
+  dialog.addEventListener('close', () => looking?.abort());
   const file = find('file', HTMLInputElement);
   file.addEventListener('change', () => {
     const files = [...(file.files ?? [])];

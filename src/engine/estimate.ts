@@ -58,8 +58,8 @@ export type EstimateOptions = Omit<LoadOptions, 'cache' | 'makeRoom' | 'check' |
 
 const FINE = 16 << 10; // bytes of a piece, as the headers are first looked for
 const MEASURED_MS = 300;
-/** of made-up weights: more than most caches hold, so that memory is what is measured */
-const SAMPLE = 48e6;
+/** bytes of made-up weights: more than most caches hold, so that memory is what is measured */
+const SAMPLE = 128e6;
 const SLICE = 1 << 20;
 /** positions that WASM keys and values begin with */
 const PAGE = 256;

@@ -1,0 +1,157 @@
+/**
+ * npm run drill:quota -- --seed S --runs N [--json]
+ *
+ * Each run: a fresh Chromium profile whose quota is set by hand, models of random sizes, the public API. Too little room from the start: a named
+ * error with what is needed and what is there, before any byte. Room that runs out on the way: a named error, and with room again the rest is
+ * fetched and nothing twice. Deletion to make room: the longest unused first, never a pinned one, never without consent, never in vain. One
+ * line a run; exit status 1 if anything was wrong.
+ */
+import { parseArgs } from 'node:util';
+import type * as Rivulet from '../../src/index';
+import { serve } from '../harness';
+import { createHub, modelBytes, seeded } from '../hub';
+import { createProfile } from '../profile';
+
+const MB = 1 << 20;
+const CHUNK = MB;
+const FILE = 'M-Q4_0.gguf';
+const MARGIN = 2 * MB; // what the database keeps beside the chunks
+
+export interface Outcome {
+  seed: number;
+  /** MB of the three models: used long ago, used of late, new */
+  sizes: number[];
+  /** bytes in storage when the room had run out on the way */
+  kept: number;
+  deleted: string[];
+  wrong: string[];
+}
+
+type Result = { id: string } | { error: { name: string; message: string } };
+interface Asked {
+  needed: number;
+  free?: number;
+  victims: { id: string; bytes: number }[];
+}
+
+export async function drill(seed: number, site: string): Promise<Outcome> {
+  const random = seeded(seed);
+  const sizes = Array.from({ length: 3 }, () => 6 * MB + Math.floor(random() * 8 * MB));
+  const hub = await createHub({ repos: Object.fromEntries(['a/old', 'a/recent', 'a/new'].map((name, i) => [name, { [FILE]: modelBytes(sizes[i], seed * 10 + i) }])) });
+  const profile = createProfile();
+  const wrong: string[] = [];
+  const expect = (good: boolean, what: string): void => void (good || wrong.push(what));
+  try {
+    const { page } = await profile.tab(site);
+    await page.goto(`${site}/e2e/pages/engine.html`);
+    await page.waitForFunction(() => 'rivulet' in window);
+    const session = await page.context().newCDPSession(page);
+    const quota = async (room?: number): Promise<void> => {
+      const { usage = 0 } = await page.evaluate(() => navigator.storage.estimate());
+      await session.send('Storage.overrideQuotaForOrigin', { origin: site, ...(room !== undefined && { quotaSize: usage + Math.floor(room) }) });
+    };
+    const download = (name: string, consent?: boolean | 'asked: yes' | 'asked: no'): Promise<{ result: Result; asked: Asked[] }> =>
+      page.evaluate(
+        async ({ name, hub, chunkBytes, consent }) => {
+          const { downloadModel } = (window as unknown as { rivulet: typeof Rivulet }).rivulet;
+          const asked: Asked[] = [];
+          const makeRoom = typeof consent === 'string' ? (eviction: Asked) => (asked.push(eviction), consent === 'asked: yes') : consent;
+          try {
+            return { asked, result: { id: await downloadModel(name, { hub, makeRoom, policy: { chunkBytes, connections: 2, backoff: 20 } }) } };
+          } catch (error) {
+            const { name, message } = error as Error;
+            return { asked, result: { error: { name, message } } };
+          }
+        },
+        { name, hub: hub.origin, chunkBytes: CHUNK, consent },
+      );
+    const models = (): Promise<{ id: string; there: number; complete: boolean; pinned: boolean }[]> =>
+      page.evaluate(() => (window as unknown as { rivulet: typeof Rivulet }).rivulet.listModels());
+    const idOf = async (name: string): Promise<string> => (await models()).find(({ id }) => id.includes(name))?.id ?? '';
+    const intact = async (what: string, ...names: string[]): Promise<void> => {
+      for (const name of names) {
+        const id = await idOf(name);
+        const state = id && (await page.evaluate((id) => (window as unknown as { rivulet: typeof Rivulet }).rivulet.verifyModel(id), id));
+        expect(Boolean(state && state.ok), `${what}: ${name} is not whole any more`);
+      }
+    };
+    const refused = async (what: string, { result }: { result: Result }, sent: number): Promise<void> => {
+      const text = 'error' in result ? `${result.error.name}: ${result.error.message}` : 'no error';
+      expect(/^StorageError: .*\d MB more are needed, [\d.]+ MB are free/.test(text), `${what}: ${text}`);
+      expect(hub.sent() === sent, `${what}: ${hub.sent() - sent} bytes were fetched`);
+    };
+
+    for (const name of ['a/old', 'a/recent']) expect('id' in (await download(name)).result, `${name} is not stored`);
+    let sent = hub.sent();
+
+    // too little from the start: without consent, and with a no
+    await quota(sizes[2] * random() * 0.9);
+    await refused('no room, no consent', await download('a/new'), sent);
+    const no = await download('a/new', 'asked: no');
+    await refused('no room, consent refused', no, sent);
+    expect(no.asked.length === 1 && no.asked[0].victims[0]?.id.includes('a/old'), `asked about ${JSON.stringify(no.asked)}`);
+    expect(no.asked[0]?.needed === sizes[2] && (no.asked[0].free ?? Infinity) < sizes[2], `asked with ${JSON.stringify(no.asked[0])}`);
+    await intact('after a refusal', 'a/old', 'a/recent');
+
+    // room that runs out on the way
+    hub.options.pace = 10;
+    await quota(sizes[2] + MARGIN);
+    const running = download('a/new');
+    const border = sent + 2.5 * CHUNK + random() * (sizes[2] - 5 * CHUNK);
+    while (hub.sent() < border) await new Promise((go) => setTimeout(go, 5));
+    await quota(0);
+    const { result: broken } = await running;
+    hub.options.pace = 0;
+    expect('error' in broken && broken.error.name === 'StorageError', `room that ran out: ${JSON.stringify(broken)}`);
+    const kept = (await models()).find(({ id }) => id.includes('a/new'))?.there ?? 0;
+    await quota();
+    sent = hub.sent();
+    expect('id' in (await download('a/new')).result, 'with room again, it is not whole');
+    expect(kept > 0 && hub.sent() - sent === sizes[2] - kept, `${hub.sent() - sent} bytes fetched for ${sizes[2] - kept} that were missing`);
+    await intact('resumed', 'a/old', 'a/recent', 'a/new');
+
+    // deletion on consent; the other one pinned by chance
+    await page.evaluate((id) => (window as unknown as { rivulet: typeof Rivulet }).rivulet.deleteModel(id), await idOf('a/new'));
+    const pinned = random() < 0.5 ? 'a/old' : undefined;
+    if (pinned) await page.evaluate((id) => (window as unknown as { rivulet: typeof Rivulet }).rivulet.pinModel(id), await idOf(pinned));
+    const victim = pinned ? 1 : 0;
+    await new Promise((go) => setTimeout(go, 500)); // what was deleted becomes free a little later
+    await quota(Math.max(0, sizes[2] + MARGIN - sizes[victim] / 2));
+    const made = await download('a/new', random() < 0.5 ? true : 'asked: yes');
+    const there = (await models()).map(({ id }) => id);
+    const suffices = sizes[victim] / 2 >= MARGIN || pinned !== undefined;
+    const names = ['a/old', 'a/recent'];
+    const deleted = names.filter((name) => !there.some((id) => id.includes(name)));
+    if ('id' in made.result) {
+      expect(suffices ? deleted[0] === names[victim] || deleted.length === 0 : true, `deleted ${deleted.join(', ')}, wanted ${names[victim]} first`);
+      await intact('with room made', 'a/new', ...names.filter((name) => !deleted.includes(name)));
+    } else wrong.push(`with consent: ${JSON.stringify(made)}`);
+    expect(!pinned || !deleted.includes(pinned), `the pinned model was deleted`);
+
+    // all that may go would not suffice: nothing goes
+    const before = (await models()).length;
+    hub.repos['a/huge'] = { [FILE]: modelBytes(40 * MB, seed) };
+    await quota(MB);
+    sent = hub.sent();
+    await refused('no room even with all deleted', await download('a/huge', true), sent);
+    expect((await models()).length === before, 'something was deleted in vain');
+    return { seed, sizes: sizes.map((size) => Number((size / 1e6).toFixed(1))), kept, deleted, wrong };
+  } finally {
+    await profile.remove();
+    await hub.close();
+  }
+}
+
+if (process.argv[1]?.endsWith('drill_quota.ts')) {
+  const { values } = parseArgs({ options: { seed: { type: 'string', default: '1' }, runs: { type: 'string', default: '5' }, json: { type: 'boolean' } } });
+  const site = await serve();
+  let failed = false;
+  for (let seed = Number(values.seed); seed < Number(values.seed) + Number(values.runs); seed++) {
+    const outcome = await drill(seed, site.origin);
+    failed ||= outcome.wrong.length > 0;
+    const { sizes, kept, deleted, wrong } = outcome;
+    console.log(values.json ? JSON.stringify(outcome) : `seed ${seed}: ${sizes.join(', ')} MB, ${kept} bytes kept, deleted ${deleted.join(', ') || 'nothing'}: ${wrong.join('; ') || 'right'}`);
+  }
+  await site.close();
+  process.exit(failed ? 1 : 0);
+}
