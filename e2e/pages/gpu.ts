@@ -182,7 +182,7 @@ const gpu = {
   },
 
   /** A conversation that goes back: the logits after `rewind(to)` and the same tokens again, against never having gone on. */
-  async rewound(options: WebGpuOptions): Promise<{ error: number; tooFar: boolean; toStart: boolean; beyond: boolean }> {
+  async rewound(options: WebGpuOptions): Promise<{ error: number; tooFar: boolean; overwritten: boolean; toStart: boolean; beyond: boolean }> {
     const backend = await open(options);
     const { plan, V } = await randomModel(backend, ['conv', 'attention', 'conv'], 64, 96, 'Q8_0');
     const runner = await backend.compile(plan, { contextLength: 1024, chunk: 256 });
@@ -195,10 +195,11 @@ const gpu = {
     await runner.prefill(tokens.slice(200, 230));
     const again = await runner.logits();
     const tooFar = runner.rewind(20);
+    const overwritten = runner.rewind(130); // near enough to 230, but 269 had been reached
     const beyond = runner.rewind(999);
     const toStart = runner.rewind(0);
     backend.dispose();
-    return { error: back ? difference(again, straight) : NaN, tooFar, toStart, beyond };
+    return { error: back ? difference(again, straight) : NaN, tooFar, overwritten, toStart, beyond };
   },
 
   /** What the browser is asked to do for `windows` windows of `steps` tokens, after warm-up. */
