@@ -16,24 +16,14 @@ typedef struct {
   v128_t a, b;
 } Four;
 
-// The words of quad i of the block at x, as quant_words gives them.
-INLINE Four fours_at(uint32_t f, uint32_t n, const uint8_t* x, int i) {
+// Quad i of a token, of which the quants stand at x.
+INLINE Four four_at(uint32_t f, uint32_t n, const uint8_t* x, int i) {
 #ifdef __wasm_relaxed_simd__
-  if (f != Q8_0) return (Four){.a = quant_words(x, n, i)};
-  return (Four){quant_words(x + n * QUANTS, n, i), quant_words(x + 2 * n * QUANTS, n, i)};
+  if (f != Q8_0) return (Four){.a = quant_word(x, n, i)};
+  return (Four){quant_word(x + n * QUANTS, n, i), quant_word(x + 2 * n * QUANTS, n, i)};
 #else
   (void)f;
-  return (Four){quant_words(x, n, 2 * i), quant_words(x, n, 2 * i + 1)};
-#endif
-}
-// Those of token t.
-INLINE Four four_of(uint32_t f, uint32_t n, Four fours, const uint8_t* x, int i, uint32_t t) {
-#ifdef __wasm_relaxed_simd__
-  if (f != Q8_0) return (Four){.a = quant_word(fours.a, x, n, i, t)};
-  return (Four){quant_word(fours.a, x + n * QUANTS, n, i, t), quant_word(fours.b, x + 2 * n * QUANTS, n, i, t)};
-#else
-  (void)f;
-  return (Four){quant_word(fours.a, x, n, 2 * i, t), quant_word(fours.b, x, n, 2 * i + 1, t)};
+  return (Four){quant_word(x, n, 2 * i), quant_word(x, n, 2 * i + 1)};
 #endif
 }
 
@@ -82,57 +72,67 @@ static void copy_rows(float* to, uint32_t ldto, const float* from, uint32_t ldfr
     for (uint32_t r = 0; r < rows; r++) to[t * ldto + r] = from[t * ldfrom + r];
 }
 
-// Two groups at a time, so that what is made of x serves 16 rows. Where there is but one it is taken twice.
-INLINE void one_token(uint32_t f, const Weight* w, const uint8_t* xq, float* y, uint32_t r0, uint32_t r1) {
-  const uint32_t units = w->cols / (BLOCK * subs_of(f)), size = group_bytes(f, w->cols);
-  const int bits = bits_of(f), parts = 8 / quads_of(bits);
-  const Masks masks = masks_of(bits);
-  for (uint32_t r = r0; r < r1; r += 2 * GROUP) {
-    const uint8_t* unit = w->data + r / GROUP * size;
-    const uint32_t next = w->rows - r > GROUP ? size : 0;
-    v128_t acc[4];
-    for (int h = 0; h < 4; h++) acc[h] = wasm_f32x4_splat(0);
-    const uint8_t* x = xq;
-    for (uint32_t u = 0; u < units; u++, unit += unit_bytes(f)) {
-      unit = fresh(unit);
-      const uint8_t* sub = unit + header_bytes(f);
-      Scales headers[2];
-      if (is_k(f))
-        for (int g = 0; g < 2; g++) headers[g] = header_of(f, unit + (g ? next : 0), &masks);
+// Adds a unit of 16 rows times x to their sums; the second group of 8 is `next` bytes behind the first. What is made of x serves both.
+INLINE void add_unit(uint32_t f, const uint8_t* unit, uint32_t next, const uint8_t* x, const Masks* masks, v128_t* total) {
+  const int bits = bits_of(f);
+  v128_t acc[4];
+  for (int h = 0; h < 4; h++) acc[h] = total[h];
+  Scales headers[2];
+  if (is_k(f))
+    for (int g = 0; g < 2; g++) headers[g] = header_of(f, unit + (g ? next : 0), masks);
+  const uint8_t* sub = unit + header_bytes(f);
 #pragma clang loop unroll(disable)
-      for (uint32_t j = 0; j < subs_of(f); j++, sub += sub_bytes(f), x += TOKEN_BLOCK) {
-        if (subs_of(f) > 1) sub = fresh(sub);
-        x = fresh(x);
-        const uint8_t* const subs[2] = {sub, fresh(sub + next)};
-        v128_t sums[4][2];
-        for (int i = 0; i < 2; i++) {
-          v128_t start = initial(f, x, 1, 0, i);
-          for (int h = 0; h < 4; h++) sums[h][i] = start;
-        }
+  for (uint32_t j = 0; j < subs_of(f); j++, sub += sub_bytes(f), x += TOKEN_BLOCK) {
+    if (subs_of(f) > 1) sub = fresh(sub);
+    x = fresh(x);
+    const uint8_t* const subs[2] = {sub, fresh(sub + next)};
+    v128_t sums[2][4];
+    for (int i = 0; i < 2; i++) {
+      v128_t start = initial(f, x, 1, 0, i);
+      for (int h = 0; h < 4; h++) sums[i][h] = start;
+    }
 #pragma clang loop unroll(full)
-        for (int part = 0; part < parts; part++) {
-          Four four[8];
-          for (int q = 0; q < quads_of(bits); q++) four[q] = four_of(f, 1, fours_at(f, 1, x, quad_index(bits, part, q)), x, quad_index(bits, part, q), 0);
-          v128_t* const at[4] = {&sums[0][f == Q6_K && part], &sums[1][f == Q6_K && part], &sums[2][f == Q6_K && part], &sums[3][f == Q6_K && part]};
-          for (int h = 0; h < 4; h++) {
-            v128_t S[5];
-            for (int i = 0; i < vectors_of(bits); i++) S[i] = wasm_v128_load(subs[h / 2] + h % 2 * half_bytes(f) + (part * vectors_of(bits) + i) * 16);
-            for (int q = 0; q < quads_of(bits); q++) *at[h] = dot(f, four[q], quad(bits, S, q, &masks), *at[h]);
-          }
-          in_order(at[0], at[1]), in_order(at[2], at[3]);
-        }
-        for (int g = 0; g < 2; g++) {
-          if (!is_k(f)) headers[g] = header_of(f, subs[g] - header_bytes(f), &masks);
-          Scales scale = scales_of(f, headers[g], subs[g], &masks);
-          for (int h = 0; h < 2; h++)
-            acc[2 * g + h] = settle(f, acc[2 * g + h], sums[2 * g + h], scale.d[h], scale.m[h], token_word(x, 1, 0, SCALE), token_word(x, 1, 0, DSUM));
-        }
+    for (int part = 0; part < 8 / quads_of(bits); part++) {
+      v128_t* const sum = sums[f == Q6_K && part];
+      Four four[8];
+      for (int q = 0; q < quads_of(bits); q++) four[q] = four_at(f, 1, x, quad_index(bits, part, q));
+      for (int h = 0; h < 4; h++) {
+        v128_t S[5];
+        for (int i = 0; i < vectors_of(bits); i++) S[i] = wasm_v128_load(subs[h / 2] + h % 2 * half_bytes(f) + (part * vectors_of(bits) + i) * 16);
+        for (int q = 0; q < quads_of(bits); q++) sum[h] = dot(f, four[q], quad(bits, S, q, masks), sum[h]);
+      }
+      in_order(&sum[0], &sum[1]), in_order(&sum[2], &sum[3]);
+    }
+    for (int g = 0; g < 2; g++) {
+      if (!is_k(f)) headers[g] = header_of(f, subs[g] - header_bytes(f), masks);
+      Scales scale = scales_of(f, headers[g], subs[g], masks);
+      for (int h = 0; h < 2; h++) {
+        const v128_t both[2] = {sums[0][2 * g + h], sums[1][2 * g + h]};
+        acc[2 * g + h] = settle(f, acc[2 * g + h], both, scale.d[h], scale.m[h], token_word(x, 1, 0, SCALE), token_word(x, 1, 0, DSUM));
       }
     }
-    Edge edge;
-    float* to = w->rows - r < 2 * GROUP ? edge.y : y + r;
-    for (int h = 0; h < 4; h++) wasm_v128_store(to + 4 * h, acc[h]);
-    if (to == edge.y) copy_rows(y + r, 0, edge.y, 0, 1, w->rows - r);
+  }
+  for (int h = 0; h < 4; h++) total[h] = acc[h];
+}
+
+// Groups are read side by side, a unit of each in turn: processors fetch ahead in every page by itself, so that eight streams come from memory up to twice as fast
+// as one. A group without a second one is taken twice.
+enum { STREAMS = 8 };
+
+INLINE void one_token(uint32_t f, const Weight* w, const uint8_t* xq, float* y, uint32_t r0, uint32_t r1) {
+  const uint32_t units = w->cols / (BLOCK * subs_of(f)), size = group_bytes(f, w->cols);
+  const Masks masks = masks_of(bits_of(f));
+  for (uint32_t r = r0; r < r1; r += STREAMS * GROUP) {
+    const uint32_t rows = r1 - r < STREAMS * GROUP ? r1 - r : STREAMS * GROUP;
+    v128_t totals[2 * STREAMS];
+    for (int h = 0; h < 2 * STREAMS; h++) totals[h] = wasm_f32x4_splat(0);
+    const uint8_t *first = w->data + r / GROUP * size, *x = xq;
+    for (uint32_t u = 0; u < units; u++, first += unit_bytes(f), x += subs_of(f) * TOKEN_BLOCK) {
+      const uint8_t* unit = first;
+#pragma clang loop unroll(disable)
+      for (uint32_t i = 0; i < rows; i += 2 * GROUP, unit += 2 * size) add_unit(f, fresh(unit), rows - i > GROUP ? size : 0, x, &masks, totals + i / 4);
+    }
+    copy_rows(y + r, 0, (const float*)totals, 0, 1, rows);
   }
 }
 
@@ -195,9 +195,8 @@ INLINE void tile(uint32_t f, uint32_t n, const v128_t* panel, uint32_t blocks, c
     for (int i = 0; i < 8; i++) {
       const int sixteen = f == Q6_K ? i / 4 : 0;
       const v128_t quads[2] = {panel[2 * i], panel[2 * i + 1]};
-      const Four fours = fours_at(f, n, x, i);
       for (uint32_t t = 0; t < n; t++) {
-        const Four four = four_of(f, n, fours, x, i, t);
+        const Four four = four_at(f, n, x + t * QUANTS, i);
         for (int h = 0; h < 2; h++) {
           v128_t* sum = &sums[t][h][sixteen];
           if (f == Q6_K && i == 4) *sum = initial(f, x, n, t, 1);

@@ -2,16 +2,15 @@
 //
 // Tokens go in tiles of four, the last tile of a call has what is left over. In a tile of n tokens, block after block of 32 k:
 //
-//     | quants | (relaxed) |q| | signs | scale × n | sum8 × n | first8 × n | dsum × n | start8 × n |
+//     | quants of token 0 … n − 1 | (relaxed) |q| of token 0 … n − 1 | signs of token 0 … n − 1 | scale × n | sum8 × n | first8 × n | dsum × n | start8 × n |
 //
 //   scale    d · TO_SCALES
 //   sum8     −8 Σ q over the block, first8 the same over its first sixteen: what an integer sum of unsigned weights begins with
 //   dsum     scale · Σ q: what a min is multiplied with
 //   start8   what an integer sum of Q8_0 begins with: relaxed Σ |q| over the negative q, plain −128 Σ q over the even k
 //
-// Relaxed: quants, |q| and signs (−1 for a negative q, else 0) are eight words a token, each the four k of a quad.
-// Plain: quants are sixteen words a token, two for a quad, of 16-bit values x0, x2, x1 − 256 x0, x3 − 256 x2. dot says what for.
-// Word k of all n tokens stand side by side.
+// Relaxed: quants, |q| and signs (−1 for a negative q, else 0) are 32 bytes each.
+// Plain: quants are 64 bytes, 16-bit values; the four k of a quad are x0, x2, x1 − 256 x0, x3 − 256 x2. dot says what for.
 #pragma once
 #include "linear_format.h"
 
@@ -28,32 +27,20 @@ INLINE const uint8_t* tile_block(const void* xq, uint32_t cols, uint32_t t, uint
   return (const uint8_t*)xq + (t * (cols / BLOCK) + n * b) * TOKEN_BLOCK;
 }
 
-// Lane i in all lanes.
-INLINE v128_t lane(v128_t v, uint32_t i) {
-  if (i == 0) return wasm_i32x4_shuffle(v, v, 0, 0, 0, 0);
-  if (i == 1) return wasm_i32x4_shuffle(v, v, 1, 1, 1, 1);
-  return i == 2 ? wasm_i32x4_shuffle(v, v, 2, 2, 2, 2) : wasm_i32x4_shuffle(v, v, 3, 3, 3, 3);
+// Word i of a vector in all lanes. Where many rows share it, as with one token, it is fewer instructions than a splat from memory; where few do, the shuffles
+// would take the place of dots.
+INLINE v128_t lane(const v128_t* v, int i) {
+  const v128_t w = v[i / 4];
+  if (i % 4 == 0) return wasm_i32x4_shuffle(w, w, 0, 0, 0, 0);
+  if (i % 4 == 1) return wasm_i32x4_shuffle(w, w, 1, 1, 1, 1);
+  return i % 4 == 2 ? wasm_i32x4_shuffle(w, w, 2, 2, 2, 2) : wasm_i32x4_shuffle(w, w, 3, 3, 3, 3);
 }
+INLINE v128_t quant_word(const uint8_t* quants, uint32_t n, int i) { return n == 1 ? lane((const v128_t*)quants, i) : wasm_v128_load32_splat(quants + 4 * i); }
 
-// Words k of the n tokens, if they are a vector, and from it that of token t in all lanes: V8 takes fewer instructions for a lane than for a splat from memory.
-INLINE v128_t quant_words(const uint8_t* part, uint32_t n, int k) { return wasm_v128_load(part + (n == 1 ? k / 4 * 4 : k * n) * 4); }
-INLINE v128_t quant_word(v128_t words, const uint8_t* part, uint32_t n, int k, uint32_t t) {
-  return n == 1 || n == 4 ? lane(words, n == 1 ? k % 4 : t) : wasm_v128_load32_splat(part + (k * n + t) * 4);
-}
+// A word of token t, in all lanes.
 INLINE v128_t token_word(const uint8_t* block, uint32_t n, uint32_t t, int word) {
-  block += n * (PARTS * QUANTS + word * 4);
-  if (n == 1 && word < 4) return lane(wasm_v128_load(block - word * 4), word);
-  return n == 4 ? lane(wasm_v128_load(block), t) : wasm_v128_load32_splat(block + t * 4);
-}
-
-// Writes the words k … k + 3 of token t.
-INLINE void put_words(uint8_t* part, uint32_t n, int k, uint32_t t, v128_t v) {
-  if (n == 1) return wasm_v128_store(part + k * 4, v);
-  part += (k * n + t) * 4;
-  wasm_v128_store32_lane(part, v, 0);
-  wasm_v128_store32_lane(part + n * 4, v, 1);
-  wasm_v128_store32_lane(part + 2 * n * 4, v, 2);
-  wasm_v128_store32_lane(part + 3 * n * 4, v, 3);
+  block += n * PARTS * QUANTS;
+  return n == 1 && word < 4 ? lane((const v128_t*)block, word) : wasm_v128_load32_splat(block + (word * n + t) * 4);
 }
 
 INLINE int32_t sum_of(v128_t v) {
@@ -86,21 +73,22 @@ INLINE void quantize_block(const float* x, uint8_t* block, uint32_t n, uint32_t 
     int32_t i;
   } words[WORDS] = {[SCALE] = {d * TO_SCALES}, [SUM8] = {.i = -8 * sum}, [FIRST8] = {.i = -8 * first}, [DSUM] = {d * (float)sum * TO_SCALES}};
 
+  uint8_t* out = block + t * QUANTS;
   v128_t start8 = wasm_i32x4_splat(0);
 #ifdef __wasm_relaxed_simd__
-  for (int i = 0; i < 2; i++) {
+  for (int i = 0; i < 2; i++, out += 16) {
     v128_t bytes = wasm_i8x16_narrow_i16x8(q[2 * i], q[2 * i + 1]), negative = wasm_i8x16_shr(bytes, 7), size = wasm_i8x16_abs(bytes);
-    put_words(block, n, 4 * i, t, bytes);
-    put_words(block + n * QUANTS, n, 4 * i, t, size);
-    put_words(block + 2 * n * QUANTS, n, 4 * i, t, negative);
+    wasm_v128_store(out, bytes);
+    wasm_v128_store(out + n * QUANTS, size);
+    wasm_v128_store(out + 2 * n * QUANTS, negative);
     start8 = wasm_i32x4_add(start8, wasm_u32x4_extadd_pairwise_u16x8(wasm_u16x8_extadd_pairwise_u8x16(wasm_v128_and(size, negative))));
   }
   words[START8].i = sum_of(start8);
 #else
   const v128_t even = wasm_i32x4_splat(1);
-  for (int i = 0; i < 4; i++) {
+  for (int i = 0; i < 4; i++, out += 16) {
     v128_t y = wasm_i16x8_sub(q[i], wasm_i32x4_shl(q[i], 24));  // x0, x1 − 256 x0, x2, x3 − 256 x2, …
-    put_words(block, n, 4 * i, t, wasm_i16x8_shuffle(y, y, 0, 2, 1, 3, 4, 6, 5, 7));
+    wasm_v128_store(out, wasm_i16x8_shuffle(y, y, 0, 2, 1, 3, 4, 6, 5, 7));
     start8 = wasm_i32x4_add(start8, wasm_i32x4_dot_i16x8(q[i], even));
   }
   words[START8].i = -128 * sum_of(start8);
