@@ -148,6 +148,7 @@ describe.each(ENGINES)('$name', ({ name, options, present, open }) => {
     const found = await call('spoilt', pattern, by, dtype, options);
     expect(found).toMatchObject({ variant: expect.stringMatching(variant) });
     if ('notes' in found) expect(found.notes.filter((note) => note.includes('failed its self test')).length).toBeGreaterThanOrEqual(notes);
+    if ('ms' in found) console.error(`${name}: self test and compilation, ${found.variant}: ${found.ms.toFixed(0)} ms`);
   });
 
   it('gives WebGPU up where everything is wrong', async () => {
