@@ -230,23 +230,23 @@ def turns(rng, held, rename):
     messages = []
     say = lambda role, content: messages.append({"role": role, "content": content})
     inside = list(box.names)
-    for _ in range(rng.randint(3, 5)):
+    for _ in range(rng.randint(4, 7)):
         tool, sort = rng.choice(inside), rng.random()
         spec, arguments = TOOLS[tool], fill(rng, tool, held)
         if sort < 0.08:
             q, a = rng.choice(SELF + GREETINGS)
             say("user", style(rng, q)), say("assistant", a)
             continue
-        if sort < 0.18:
+        if sort < 0.21:
             other = rng.choice([t for t in TOOLS if t not in box.names])
             say("user", style(rng, request(rng, other, fill(rng, other, held), held), held)), say("assistant", rng.choice(NO_TOOL))
             continue
         calls = [{"name": box.names[tool], "arguments": arguments}]
-        if sort < 0.30 and spec["vague"]:
+        if sort < 0.31 and spec["vague"]:
             (missing, questions), = spec["question"].items()
             say("user", style(rng, rng.choice(spec["vague"]), held)), say("assistant", rng.choice(questions))
             say("user", str(arguments[missing]))
-        elif sort < 0.42:
+        elif sort < 0.45:
             second = rng.choice([t for t in inside if t != tool])
             more = fill(rng, second, held)
             calls.append({"name": box.names[second], "arguments": more})
@@ -254,11 +254,11 @@ def turns(rng, held, rename):
         else:
             say("user", style(rng, request(rng, tool, arguments, held), held))
         say("assistant", calls_text(calls))
-        if rng.random() < 0.5:
+        if rng.random() < 0.4:
             result = result_of(rng, tool, held)
             say("tool", result if len(calls) == 1 else f"{result}, ok")
             say("assistant", rng.choice(spec["done"]).format(**arguments, result=result))
-            if len(calls) == 1 and rng.random() < 0.4:
+            if len(calls) == 1 and rng.random() < 0.5:
                 arguments = fill(rng, tool, held)
                 say("user", rng.choice(spec["change"]).format(**arguments)), say("assistant", calls_text([{"name": box.names[tool], "arguments": arguments}]))
     return {"kind": "turns", "messages": messages, "tools": box.schemas}
@@ -296,9 +296,9 @@ def extraction(rng, held, texts=1):
 
 
 def signature(tool):
-    """A tool as the template lists it: name(argument: type, …): what it does."""
+    """A tool as the template lists it: what it does = name(argument: type, …). In this order the name can be picked where it stands."""
     arguments = ", ".join(f"{name}: {'|'.join(p['enum']) if 'enum' in p else p['type']}" for name, p in tool["parameters"]["properties"].items())
-    return f"{tool['name']}({arguments}): {tool['description']}"
+    return f"{tool['description']} = {tool['name']}({arguments})"
 
 
 def render(messages, tools, generation=False):

@@ -1,6 +1,6 @@
 """LFM2 for training: the arithmetic of transformers' Lfm2ForCausalLM under the same weight names, without what slows a CPU down.
 
-The short convolution is three shifted products, the head sees only the positions that are trained, and heads are scaled by one attention call.
+The short convolution is three shifted products; the last feed-forward and the head see only the positions that are trained.
 """
 import torch
 import torch.nn as nn
@@ -86,8 +86,10 @@ class Layer(nn.Module):
         self.feed_forward = Feed(d, config["intermediate_size"])
         self.operator = "conv" if kind == "conv" else "self_attn"
 
-    def forward(self, x, rope):
+    def forward(self, x, rope, at=None):
         x = x + getattr(self, self.operator)(self.operator_norm(x), rope)
+        if at is not None:
+            x = x.flatten(0, 1)[at]
         return x + self.feed_forward(self.ffn_norm(x))
 
 
@@ -162,9 +164,7 @@ class Lfm2(nn.Module):
     def forward(self, ids, at=None):
         """ids (B, T) → logits (N, V) at the flat positions `at`, all by default."""
         x = self.embed_tokens(ids)
-        if torch.is_autocast_enabled("cpu"):
-            x = x.to(torch.get_autocast_dtype("cpu"))
-        for layer in self.layers:
+        for layer in self.layers[:-1]:
             x = layer(x, self.rope)
-        x = x.flatten(0, 1) if at is None else x.flatten(0, 1)[at]
+        x = self.layers[-1](x, self.rope, torch.arange(ids.numel(), device=ids.device) if at is None else at)
         return F.linear(self.embedding_norm(x), self.embed_tokens.weight)

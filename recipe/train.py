@@ -8,9 +8,12 @@ import argparse
 import json
 import pathlib
 import random
+import subprocess
+import sys
 import time
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 
 from dialogues import dialogue, render
@@ -18,7 +21,7 @@ from model import Lfm2
 from vocabulary import SPECIAL, build
 
 HERE = pathlib.Path(__file__).parent
-LONGEST = 448
+LONGEST = 512
 CALL = SPECIAL.index("<|tool_call_start|>")
 CONFIG = dict(hidden_size=256, intermediate_size=704, num_attention_heads=4, num_key_value_heads=2, layer_types=["conv", "full_attention"] * 3, conv_L_cache=3, rope_theta=1000000.0,
               max_position_embeddings=2048)
@@ -67,26 +70,36 @@ def losses(model, ids, wanted):
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum made orthogonal by a Newton-Schulz iteration (Jordan 2024), for the matrices between embedding and head."""
+    """Momentum made orthogonal by a Newton-Schulz iteration (Jordan 2024), for the matrices between embedding and head. The workers share the iterations."""
 
     def __init__(self, parameters, lr, momentum=0.95, decay=0.02):
         super().__init__(parameters, dict(lr=lr, momentum=momentum, decay=decay))
 
     @torch.no_grad()
     def step(self):
-        for group in self.param_groups:
-            for p in group["params"]:
-                m = self.state[p].setdefault("momentum", torch.zeros_like(p))
-                m.lerp_(p.grad, 1 - group["momentum"])
-                x = p.grad.lerp(m, group["momentum"])
-                turned = x.shape[0] > x.shape[1]
-                x = x.T if turned else x
-                x = x / (x.norm() + 1e-7)
-                for _ in range(5):
-                    a = x @ x.T
-                    x = 3.4445 * x + torch.addmm(a, a, a, beta=-4.7750, alpha=2.0315) @ x
-                x = x.T if turned else x
-                p.mul_(1 - group["lr"] * group["decay"]).add_(x, alpha=-group["lr"] * max(1, p.shape[0] / p.shape[1]) ** 0.5)
+        rank, workers = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+        (group,) = self.param_groups
+        updates = torch.zeros(sum(p.numel() for p in group["params"]), device=group["params"][0].device)
+        parts = [u.view_as(p) for u, p in zip(updates.split([p.numel() for p in group["params"]]), group["params"])]
+        for i, (p, update) in enumerate(zip(group["params"], parts)):
+            m = self.state[p].setdefault("momentum", torch.zeros_like(p))
+            m.lerp_(p.grad, 1 - group["momentum"])
+            if i % workers == rank:
+                update.copy_(orthogonal(p.grad.lerp(m, group["momentum"])))
+        if workers > 1:
+            dist.all_reduce(updates)
+        for p, update in zip(group["params"], parts):
+            p.mul_(1 - group["lr"] * group["decay"]).add_(update, alpha=-group["lr"] * max(1, p.shape[0] / p.shape[1]) ** 0.5)
+
+
+def orthogonal(x):
+    turned = x.shape[0] > x.shape[1]
+    x = x.T if turned else x
+    x = x / (x.norm() + 1e-7)
+    for _ in range(5):
+        a = x @ x.T
+        x = 3.4445 * x + torch.addmm(a, a, a, beta=-4.7750, alpha=2.0315) @ x
+    return x.T if turned else x
 
 
 @torch.no_grad()
@@ -112,7 +125,9 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--out", type=pathlib.Path, required=True)
     parser.add_argument("--minutes", type=float, default=600)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--workers", type=int, default=1, help="processes that share each batch; two of one thread are twice as fast as one of two")
+    parser.add_argument("--rank", type=int, default=0, help="number of this worker; the first starts the others")
+    parser.add_argument("--threads", type=int, default=1, help="of a worker")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--tokens", type=int, default=3072, help="tokens of a batch")
     parser.add_argument("--rate", type=float, default=0.02, help="of Muon; AdamW takes a tenth")
@@ -123,6 +138,15 @@ def main():
     torch.manual_seed(o.seed)
     torch.set_num_threads(o.threads)
     o.out.mkdir(parents=True, exist_ok=True)
+    if o.workers > 1:
+        meeting = o.out.resolve() / "meeting"
+        if o.rank == 0:
+            meeting.unlink(missing_ok=True)
+            for rank in range(1, o.workers):
+                subprocess.Popen([sys.executable, *sys.argv, "--rank", str(rank)])
+        else:
+            time.sleep(2)  # the first has removed the file of an earlier run
+        dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=o.rank, world_size=o.workers)
     state = torch.load(o.out / "state.pt", weights_only=False) if o.resume else None
     tokenizer = build(o.seed, state and state["tokenizer"])
     config = CONFIG | {"vocab_size": tokenizer.get_vocab_size()}
@@ -137,36 +161,54 @@ def main():
         for optimizer, saved in zip(optimizers, state["optimizers"]):
             optimizer.load_state_dict(saved)
         seen, step = state["seen"], state["step"]
-    print(f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters, {config['vocab_size']} tokens", flush=True)
-    rng = random.Random(o.seed + step + 1)
-    dialogues = batches(lambda: example(tokenizer, rng), o.tokens)
+    if o.rank == 0:
+        print(f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters, {config['vocab_size']} tokens", flush=True)
+    rng = random.Random(o.seed + step + 1 + 1_000_003 * o.rank)
+    dialogues = batches(lambda: example(tokenizer, rng), o.tokens // o.workers)
+    # all gradients in one vector, with the tokens of the batch and the share of the time that is over behind them
+    parameters = matrices + others
+    total = sum(p.numel() for p in parameters)
+    shared = torch.zeros(total + 2, device=o.device)
+    for p, part in zip(parameters, shared[:total].split([p.numel() for p in parameters])):
+        p.grad = part.view_as(p)
 
     def save():
         torch.save({"model": model.state_dict(), "optimizers": [x.state_dict() for x in optimizers], "seen": seen, "step": step, "config": config, "tokenizer": tokenizer.to_str()}, o.out / "new.pt")
         (o.out / "new.pt").rename(o.out / "state.pt")
 
     began, first, told, mean, hit = time.time(), step, time.time(), 0.0, 0.0
-    while (done := (time.time() - began) / (60 * o.minutes)) < 1:
+    while True:
+        ids, wanted = (x.to(o.device) for x in next(dialogues))
+        shared.zero_()
+        loss, best, _, targets = losses(model, ids, wanted)
+        loss.mean().backward()
+        shared[total] += ids.numel() * o.workers
+        shared[total + 1] += (time.time() - began) / (60 * o.minutes)
+        if o.workers > 1:
+            dist.all_reduce(shared)
+            shared /= o.workers
+        done = shared[total + 1].item()
+        if done >= 1:
+            break
         rate = min(1, (step - first + 1) / 60, max(0.01, (1 - done) / o.decay))
         for optimizer, base in zip(optimizers, (o.rate, o.rate / 10)):
             for group in optimizer.param_groups:
                 group["lr"] = base * rate
-        ids, wanted = (x.to(o.device) for x in next(dialogues))
-        loss, best, _, targets = losses(model, ids, wanted)
-        loss.mean().backward()
-        for optimizer in optimizers:
             optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-        seen += ids.numel()
+        seen += int(shared[total].item())
         step += 1
         weight = min(0.98, 1 - 1 / (step - first))
         mean, hit = weight * mean + (1 - weight) * loss.mean().item(), weight * hit + (1 - weight) * (best == targets).float().mean().item()
+        if o.rank:
+            continue
         if step % 20 == 0:
             print(f"step {step}  {seen / 1e6:.2f} M tokens  {(time.time() - began) / 60:.1f} min  loss {mean:.4f}  hits {hit:.4f}", flush=True)
         if time.time() - told > 240:
             save()
             print("held out:", "  ".join(f"{k} {100 * v:.0f} %" for k, v in held_out(model, tokenizer, 48).items()), flush=True)
             told = time.time()
+    if o.rank:
+        return
     save()
     print(f"{step} steps, {seen / 1e6:.1f} M tokens in {(time.time() - began) / 60:.1f} minutes; loss {mean:.4f}")
     print("held out:", "  ".join(f"{k} {100 * v:.0f} %" for k, v in held_out(model, tokenizer, 200).items()))
