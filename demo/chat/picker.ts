@@ -64,7 +64,7 @@ export function createPicker(onChoose: (choice: Choice) => void, announce: (text
   const hubCard = (offer: Offer): HTMLLIElement => {
     const item = card(offer);
     const output = element('p', { hidden: true });
-    const ask = element('button', { type: 'button', ariaLabel: `Does ${offer.name} fit this device?` }, 'Does it fit?');
+    const ask = element('button', { type: 'button', ariaLabel: `Does it fit? ${offer.name}` }, 'Does it fit?');
     ask.addEventListener('click', () => void look(offer.source, offer.name, output));
     item.append(element('div', { className: 'row tools' }, ask), output);
     return item;

@@ -1,5 +1,5 @@
 /** What a model would need of this device and how fast it would be, before it is downloaded: from its headers, and from a short run over made-up weights. */
-import type { Backend, BackendInfo, Runner } from '../backend/backend';
+import { ROW_STEP, type Backend, type BackendInfo, type Runner } from '../backend/backend';
 import { record } from '../backend/plan';
 import { GREEDY } from '../backend/sampling';
 import { randomRows } from '../backend/synthetic';
@@ -8,11 +8,11 @@ import type { Config } from '../model/config';
 import { forward, type Layer, type Lfm2 } from '../model/lfm2';
 import type { Matrix, Vector } from '../model/ops';
 import { mapWeights, type MatrixSource, type VectorSource } from '../model/weights';
-import { ROW_STEP } from '../backend/backend';
+import { isLocal } from '../store/local';
 import { roomFor, type Room } from '../store/models';
 import { openModel, type ModelSource } from '../store/open';
-import type { ByteSource } from '../store/source';
 import { megabytes } from '../store/room';
+import type { ByteSource } from '../store/source';
 import { rowBytes, type Dtype } from '../tensor/dtype';
 import { openOutline, type Outline } from './checkpoint';
 import { chooseContext, compile, PACE, type LoadOptions } from './model';
@@ -89,7 +89,7 @@ export async function estimate(source: ModelSource, options: EstimateOptions = {
     quantization,
     bytes: room.bytes,
     download: room.needed,
-    fetched: cached ? 0 : fetched,
+    fetched: cached || isLocal(source) ? 0 : fetched,
     ...(room.free !== undefined && { free: room.free }),
     contextLength: measured.contextLength,
     memory,

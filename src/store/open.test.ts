@@ -87,6 +87,31 @@ describe('openModel', () => {
     for (const opened of [split, model]) opened.close();
   });
 
+  it('takes a revision by its name and by its commit', async () => {
+    await start();
+    const first = await open(`${REPO}@main`);
+    await first.finish();
+    first.close();
+    const [{ revision }] = await (await openCache())!.manifests();
+    const model = await open(`${REPO}:Q4_0@${revision}`);
+    expect(await readAll(model)).toEqual([hash(large)]);
+    expect(model.id).toContain(`@${revision}`);
+    model.close();
+    expect(hub.log.some(({ path }) => path.includes(`/revision/${revision}`))).toBe(true);
+  });
+
+  it('takes a list of the addresses of shards, and all of them from the address of the first', async () => {
+    const parts = ['M-F16-00001-of-00002.gguf', 'M-F16-00002-of-00002.gguf'];
+    await start({ repos: { 'a/b': { [parts[0]]: large, [parts[1]]: large.slice().fill(7, 4) } } });
+    const urls = parts.map((name) => `${hub.origin}/plain/a/b/${name}`);
+    for (const url of [urls, urls[0]]) {
+      const model = await open({ url });
+      expect(model.files.map(({ name }) => name)).toEqual(parts);
+      expect(await readAll(model)).toEqual([hash(large), hash(large.slice().fill(7, 4))]);
+      model.close();
+    }
+  });
+
   it('reads plain addresses, their folders, and lists of them', async () => {
     await start({ repos: { 'a/b': { 'x.gguf': large, 'config.json': small, 'tokenizer.json': small, 'model.safetensors': large } } });
     for (const url of [`${hub.origin}/plain/a/b/x.gguf`, `${hub.origin}/plain/a/b/`, [`${hub.origin}/plain/a/b/config.json`, `${hub.origin}/plain/a/b/model.safetensors`]]) {
