@@ -2,7 +2,7 @@
  * Throughput of a backend on a model file, in headless Chromium.
  *
  *   npm run bench -- --model PATH --backend wasm|webgpu [--threads N] [--prompt 128] [--gen 64] [--runs 3] [--chunk N] [--variant simd|relaxed]
- *                    [--position N] [--profile] [--json]
+ *                    [--position N] [--hardware] [--profile] [--json]
  *
  * PATH is a GGUF file or a Hugging Face directory. `--position N` reads N tokens first, so that decode is timed at that position.
  * Memory is the peak of the page's renderer and GPU process over an empty page.
@@ -26,6 +26,8 @@ export interface BenchOptions {
   runs: number;
   chunk: number;
   position: number;
+  /** WebGPU on this machine's GPU in place of Chromium's software adapter */
+  hardware?: boolean;
   /** times by kernel too (webgpu) */
   profile?: boolean;
 }
@@ -61,7 +63,7 @@ export async function bench(o: BenchOptions): Promise<BenchResult> {
   const path = resolve(o.model);
   const directory = statSync(path).isDirectory() ? path : dirname(path);
   const files = statSync(path).isDirectory() ? readdirSync(path) : [basename(path)];
-  const probe = await openProbe({ webgpu: o.backend === 'webgpu' });
+  const probe = await openProbe({ webgpu: o.backend === 'webgpu', adapter: o.hardware ? 'hardware' : 'swiftshader' });
   try {
     const memory = watchMemory();
     await probe.page.setInputFiles('#files', files.map((file) => resolve(directory, file))); // prettier-ignore
@@ -134,12 +136,13 @@ async function main(): Promise<void> {
       runs: { type: 'string', default: '3' },
       chunk: { type: 'string', default: '256' },
       position: { type: 'string', default: '0' },
+      hardware: { type: 'boolean' },
       profile: { type: 'boolean' },
       json: { type: 'boolean' },
     },
   });
   if (!values.model || !['wasm', 'webgpu'].includes(values.backend)) {
-    console.error('usage: npm run bench -- --model PATH --backend wasm|webgpu [--threads N] [--prompt 128] [--gen 64] [--runs 3] [--chunk 256] [--position N] [--json]');
+    console.error('usage: npm run bench -- --model PATH --backend wasm|webgpu [--threads N] [--prompt 128] [--gen 64] [--runs 3] [--chunk 256] [--position N] [--hardware] [--profile] [--json]');
     process.exit(2);
   }
   const result = await bench({
@@ -152,6 +155,7 @@ async function main(): Promise<void> {
     runs: Number(values.runs),
     chunk: Number(values.chunk),
     position: Number(values.position),
+    hardware: values.hardware,
     profile: values.profile,
   });
   if (values.profile) {
