@@ -133,7 +133,7 @@ async function createTrials(opened: OpenedDevice, plan: Plan, real: State): Prom
   const result = await take(4 * widest, MAP_READ | COPY_DST);
   device.queue.writeBuffer(step.buffer, 0, new Uint32Array([RING / 2, 1, RING / 2 + 1, 0]));
   const next = noise('activations');
-  const values = Float32Array.from({ length: widest }, () => next() / 2 ** 31 - 1);
+  const values = Float32Array.from({ length: widest + 3 }, () => next() / 2 ** 31 - 1); // buffers are whole multiples of 16 bytes
   const fill = (): void => slots.forEach(({ buffer }) => device.queue.writeBuffer(buffer, 0, values, 0, buffer.size / 4));
   fill();
   const state: State = { ...real, slots, rings: new Map([...real.rings.keys()].map((layer) => [layer, ring])) };
