@@ -16,14 +16,15 @@ typedef struct {
   v128_t a, b;
 } Four;
 
-// Quad i of a token, of which the quants stand at x.
-INLINE Four four_at(uint32_t f, uint32_t n, const uint8_t* x, int i) {
+// Quad i of token t of a tile of n.
+INLINE Four four_at(uint32_t f, uint32_t n, const uint8_t* block, uint32_t t, int i) {
 #ifdef __wasm_relaxed_simd__
-  if (f != Q8_0) return (Four){.a = quant_word(x, n, i)};
-  return (Four){quant_word(x + n * QUANTS, n, i), quant_word(x + 2 * n * QUANTS, n, i)};
+  if (f != Q8_0) return (Four){.a = quant_word(block + t * QUANTS, n, i)};
+  return (Four){quant_word(block + n * SIZES + t * QUANTS, n, i), quant_word(block + n * SIGNS + t * QUANTS, n, i)};
 #else
   (void)f;
-  return (Four){quant_word(x, n, 2 * i), quant_word(x, n, 2 * i + 1)};
+  block += t * QUANTS;
+  return (Four){quant_word(block, n, 2 * i), quant_word(block, n, 2 * i + 1)};
 #endif
 }
 
@@ -72,65 +73,61 @@ static void copy_rows(float* to, uint32_t ldto, const float* from, uint32_t ldfr
     for (uint32_t r = 0; r < rows; r++) to[t * ldto + r] = from[t * ldfrom + r];
 }
 
-// Adds a unit of 16 rows times x to their sums; the second group of 8 is `next` bytes behind the first. What is made of x serves both.
-INLINE void add_unit(uint32_t f, const uint8_t* unit, uint32_t next, const uint8_t* x, const Masks* masks, v128_t* total) {
+// Adds a block of 16 rows times x to their sums; the second group of 8 is `next` bytes behind the first. What is made of x serves both.
+INLINE void add_block(uint32_t f, const uint8_t* block, uint32_t next, const uint8_t* x, const Scales* headers, const Masks* masks, v128_t* total) {
   const int bits = bits_of(f);
-  v128_t acc[4];
-  for (int h = 0; h < 4; h++) acc[h] = total[h];
-  Scales headers[2];
-  if (is_k(f))
-    for (int g = 0; g < 2; g++) headers[g] = header_of(f, unit + (g ? next : 0), masks);
-  const uint8_t* sub = unit + header_bytes(f);
-#pragma clang loop unroll(disable)
-  for (uint32_t j = 0; j < subs_of(f); j++, sub += sub_bytes(f), x += TOKEN_BLOCK) {
-    if (subs_of(f) > 1) sub = fresh(sub);
-    x = fresh(x);
-    const uint8_t* const subs[2] = {sub, fresh(sub + next)};
-    v128_t sums[2][4];
-    for (int i = 0; i < 2; i++) {
-      v128_t start = initial(f, x, 1, 0, i);
-      for (int h = 0; h < 4; h++) sums[i][h] = start;
-    }
+  const uint8_t* const blocks[2] = {block, fresh(block + next)};
+  v128_t sums[2][4];
+  for (int i = 0; i < 2; i++) {
+    v128_t start = initial(f, x, 1, 0, i);
+    for (int h = 0; h < 4; h++) sums[i][h] = start;
+  }
 #pragma clang loop unroll(full)
-    for (int part = 0; part < 8 / quads_of(bits); part++) {
-      v128_t* const sum = sums[f == Q6_K && part];
-      Four four[8];
-      for (int q = 0; q < quads_of(bits); q++) four[q] = four_at(f, 1, x, quad_index(bits, part, q));
-      for (int h = 0; h < 4; h++) {
-        v128_t S[5];
-        for (int i = 0; i < vectors_of(bits); i++) S[i] = wasm_v128_load(subs[h / 2] + h % 2 * half_bytes(f) + (part * vectors_of(bits) + i) * 16);
-        for (int q = 0; q < quads_of(bits); q++) sum[h] = dot(f, four[q], quad(bits, S, q, masks), sum[h]);
-      }
-      in_order(&sum[0], &sum[1]), in_order(&sum[2], &sum[3]);
+  for (int part = 0; part < 8 / quads_of(bits); part++) {
+    v128_t* const sum = sums[f == Q6_K && part];
+    Four four[8];
+    for (int q = 0; q < quads_of(bits); q++) four[q] = four_at(f, 1, x, 0, quad_index(bits, part, q));
+    for (int h = 0; h < 4; h++) {
+      v128_t S[5];
+      for (int i = 0; i < vectors_of(bits); i++) S[i] = wasm_v128_load(blocks[h / 2] + h % 2 * half_bytes(f) + (part * vectors_of(bits) + i) * 16);
+      for (int q = 0; q < quads_of(bits); q++) sum[h] = dot(f, four[q], quad(bits, S, q, masks), sum[h]);
     }
-    for (int g = 0; g < 2; g++) {
-      if (!is_k(f)) headers[g] = header_of(f, subs[g] - header_bytes(f), masks);
-      Scales scale = scales_of(f, headers[g], subs[g], masks);
-      for (int h = 0; h < 2; h++) {
-        const v128_t both[2] = {sums[0][2 * g + h], sums[1][2 * g + h]};
-        acc[2 * g + h] = settle(f, acc[2 * g + h], both, scale.d[h], scale.m[h], token_word(x, 1, 0, SCALE), token_word(x, 1, 0, DSUM));
-      }
+    in_order(&sum[0], &sum[1]), in_order(&sum[2], &sum[3]);
+  }
+  for (int g = 0; g < 2; g++) {
+    const Scales scale = is_k(f) ? scales_of(f, headers[g], blocks[g], masks) : header_of(f, blocks[g] - header_bytes(f), masks);
+    for (int h = 0; h < 2; h++) {
+      const v128_t both[2] = {sums[0][2 * g + h], sums[1][2 * g + h]};
+      total[2 * g + h] = settle(f, total[2 * g + h], both, scale.d[h], scale.m[h], token_word(x, 1, 0, SCALE), token_word(x, 1, 0, DSUM));
     }
   }
-  for (int h = 0; h < 4; h++) total[h] = acc[h];
 }
 
-// Groups are read side by side, a unit of each in turn: processors fetch ahead in every page by itself, so that eight streams come from memory up to twice as fast
-// as one. A group without a second one is taken twice.
-enum { STREAMS = 8 };
+// Groups are read side by side, a block of each in turn: processors fetch ahead in every page by itself, so that many streams come from memory up to twice as
+// fast as one. How many are best was measured. A group without a second one is taken twice.
+enum { MOST_STREAMS = 16 };
+INLINE uint32_t streams_of(uint32_t f) { return is_k(f) ? MOST_STREAMS : 8; }
 
 INLINE void one_token(uint32_t f, const Weight* w, const uint8_t* xq, float* y, uint32_t r0, uint32_t r1) {
   const uint32_t units = w->cols / (BLOCK * subs_of(f)), size = group_bytes(f, w->cols);
   const Masks masks = masks_of(bits_of(f));
-  for (uint32_t r = r0; r < r1; r += STREAMS * GROUP) {
-    const uint32_t rows = r1 - r < STREAMS * GROUP ? r1 - r : STREAMS * GROUP;
-    v128_t totals[2 * STREAMS];
-    for (int h = 0; h < 2 * STREAMS; h++) totals[h] = wasm_f32x4_splat(0);
-    const uint8_t *first = w->data + r / GROUP * size, *x = xq;
-    for (uint32_t u = 0; u < units; u++, first += unit_bytes(f), x += subs_of(f) * TOKEN_BLOCK) {
-      const uint8_t* unit = first;
+  for (uint32_t r = r0; r < r1; r += streams_of(f) * GROUP) {
+    const uint32_t rows = r1 - r < streams_of(f) * GROUP ? r1 - r : streams_of(f) * GROUP;
+    v128_t totals[2 * MOST_STREAMS];
+    for (uint32_t h = 0; h < 2 * streams_of(f); h++) totals[h] = wasm_f32x4_splat(0);
+    const uint8_t *unit = w->data + r / GROUP * size, *x = xq;
+    for (uint32_t u = 0; u < units; u++, unit += unit_bytes(f)) {
+      Scales headers[MOST_STREAMS];
+      if (is_k(f))
+        for (uint32_t i = 0; i < rows; i += GROUP) headers[i / GROUP] = header_of(f, unit + i / GROUP * size, &masks);
+      const uint8_t* sub = unit + header_bytes(f);
 #pragma clang loop unroll(disable)
-      for (uint32_t i = 0; i < rows; i += 2 * GROUP, unit += 2 * size) add_unit(f, fresh(unit), rows - i > GROUP ? size : 0, x, &masks, totals + i / 4);
+      for (uint32_t j = 0; j < subs_of(f); j++, sub += sub_bytes(f), x += TOKEN_BLOCK) {
+        const uint8_t* block = sub;
+#pragma clang loop unroll(disable)
+        for (uint32_t i = 0; i < rows; i += 2 * GROUP, block += 2 * size)
+          add_block(f, fresh(block), rows - i > GROUP ? size : 0, fresh(x), headers + i / GROUP, &masks, totals + i / 4);
+      }
     }
     copy_rows(y + r, 0, (const float*)totals, 0, 1, rows);
   }
@@ -196,7 +193,7 @@ INLINE void tile(uint32_t f, uint32_t n, const v128_t* panel, uint32_t blocks, c
       const int sixteen = f == Q6_K ? i / 4 : 0;
       const v128_t quads[2] = {panel[2 * i], panel[2 * i + 1]};
       for (uint32_t t = 0; t < n; t++) {
-        const Four four = four_at(f, n, x + t * QUANTS, i);
+        const Four four = four_at(f, n, x, t, i);
         for (int h = 0; h < 2; h++) {
           v128_t* sum = &sums[t][h][sixteen];
           if (f == Q6_K && i == 4) *sum = initial(f, x, n, t, 1);

@@ -2,7 +2,7 @@
 //
 // Tokens go in tiles of four, the last tile of a call has what is left over. In a tile of n tokens, block after block of 32 k:
 //
-//     | quants of token 0 … n − 1 | (relaxed) |q| of token 0 … n − 1 | signs of token 0 … n − 1 | scale × n | sum8 × n | first8 × n | dsum × n | start8 × n |
+//     | quants of token 0 … n − 1 | scale × n | sum8 × n | first8 × n | dsum × n | start8 × n | (relaxed) |q| of token 0 … n − 1 | signs of token 0 … n − 1 |
 //
 //   scale    d · TO_SCALES
 //   sum8     −8 Σ q over the block, first8 the same over its first sixteen: what an integer sum of unsigned weights begins with
@@ -14,13 +14,13 @@
 #pragma once
 #include "linear_format.h"
 
-#ifdef __wasm_relaxed_simd__
-enum { QUANTS = 32, PARTS = 3 };
-#else
-enum { QUANTS = 64, PARTS = 1 };
-#endif
 enum { SCALE, SUM8, FIRST8, DSUM, START8, WORDS };
-enum { TILE_TOKENS = 4, TOKEN_BLOCK = PARTS * QUANTS + 4 * WORDS };
+#ifdef __wasm_relaxed_simd__
+enum { QUANTS = 32, SIZES = QUANTS + 4 * WORDS, SIGNS = SIZES + QUANTS, TOKEN_BLOCK = SIGNS + QUANTS };
+#else
+enum { QUANTS = 64, TOKEN_BLOCK = QUANTS + 4 * WORDS };
+#endif
+enum { TILE_TOKENS = 4 };
 
 // Block b of the tile that begins with token t, of n tokens.
 INLINE const uint8_t* tile_block(const void* xq, uint32_t cols, uint32_t t, uint32_t n, uint32_t b) {
@@ -39,7 +39,7 @@ INLINE v128_t quant_word(const uint8_t* quants, uint32_t n, int i) { return n ==
 
 // A word of token t, in all lanes.
 INLINE v128_t token_word(const uint8_t* block, uint32_t n, uint32_t t, int word) {
-  block += n * PARTS * QUANTS;
+  block += n * QUANTS;
   return n == 1 && word < 4 ? lane((const v128_t*)block, word) : wasm_v128_load32_splat(block + (word * n + t) * 4);
 }
 
@@ -79,8 +79,8 @@ INLINE void quantize_block(const float* x, uint8_t* block, uint32_t n, uint32_t 
   for (int i = 0; i < 2; i++, out += 16) {
     v128_t bytes = wasm_i8x16_narrow_i16x8(q[2 * i], q[2 * i + 1]), negative = wasm_i8x16_shr(bytes, 7), size = wasm_i8x16_abs(bytes);
     wasm_v128_store(out, bytes);
-    wasm_v128_store(out + n * QUANTS, size);
-    wasm_v128_store(out + 2 * n * QUANTS, negative);
+    wasm_v128_store(out + n * SIZES, size);
+    wasm_v128_store(out + n * SIGNS, negative);
     start8 = wasm_i32x4_add(start8, wasm_u32x4_extadd_pairwise_u16x8(wasm_u16x8_extadd_pairwise_u8x16(wasm_v128_and(size, negative))));
   }
   words[START8].i = sum_of(start8);
@@ -93,5 +93,5 @@ INLINE void quantize_block(const float* x, uint8_t* block, uint32_t n, uint32_t 
   }
   words[START8].i = -128 * sum_of(start8);
 #endif
-  for (uint32_t i = 0; i < WORDS; i++) *(int32_t*)(block + n * PARTS * QUANTS + (i * n + t) * 4) = words[i].i;
+  for (uint32_t i = 0; i < WORDS; i++) *(int32_t*)(block + n * QUANTS + (i * n + t) * 4) = words[i].i;
 }
