@@ -1,28 +1,23 @@
 /** A GPU device is lost in the middle of a text: the stream of the public API goes on, and the chat page tells of it. `npm run drill:loss` is the long form. */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { launchChromium } from './harness';
-import { openLossPage, SOFTWARE, SOURCE, type LossPage } from './loss';
+import { openLossPage, SOFTWARE, SOURCE } from './loss';
 import { serveSite } from './site';
 
-describe('a lost device', () => {
-  let page: LossPage;
-  beforeAll(async () => {
-    page = await openLossPage();
-  });
-  afterAll(() => page?.close());
-
-  it('does not change a text; lost again, WASM ends it', async () => {
-    // no halves and exact sums, so that the two backends agree to the last token
-    const { id, backend } = await page.call('open', SOURCE, { ...SOFTWARE, f16: false, exact: true });
+it('a device lost in the middle of a text does not change it', async () => {
+  const page = await openLossPage();
+  try {
+    const { id, backend } = await page.call('open', SOURCE, SOFTWARE);
     expect(backend).toBe('webgpu');
     const sampled = { messages: [{ role: 'user' as const, content: 'Hello!' }], sampling: { temperature: 1.2, minP: 0, frequencyPenalty: 0.2, seed: 5, maxTokens: 12 } };
     const wanted = await page.call('say', id, sampled);
     const { reads } = wanted.acts;
-    const once = await page.call('say', id, { ...sampled, losses: [reads[5]] });
-    expect(once).toMatchObject({ text: wanted.text, streamed: wanted.text, tokens: wanted.tokens, backend: 'webgpu', phases: ['load', 'compile', 'replay', 'ready'] });
-    const twice = await page.call('say', id, { ...sampled, losses: [reads[5], reads[5] + 20] });
-    expect(twice).toMatchObject({ text: wanted.text, streamed: wanted.text, backend: 'wasm', notes: [expect.stringMatching(/^WebGPU: .*lost/), ...twice.notes.slice(1)] });
-  });
+    const disturbed = await page.call('say', id, { ...sampled, losses: [reads[5]] });
+    expect(disturbed).toMatchObject({ text: wanted.text, streamed: wanted.text, tokens: wanted.tokens, backend: 'webgpu', phases: ['load', 'compile', 'replay', 'ready'] });
+    expect(disturbed.notes.join(' ')).toMatch(/WebGPU: .*lost/);
+  } finally {
+    await page.close();
+  }
 });
 
 it('the chat page says that the device was lost, and the reply goes on', async () => {
@@ -50,7 +45,7 @@ it('the chat page says that the device was lost, and the reply goes on', async (
     expect(await page.innerText('#messages .assistant .foot')).toMatch(/\d+ tokens/);
     const told = (await page.evaluate('told')) as string[];
     expect(told.join(' | ')).toMatch(/Setting .* up again\. .*lost.* \| .*The model is ready again\..* \| Rivulet: /);
-    expect(await page.locator('#about-notes').innerText()).toMatch(/lost/);
+    expect(await page.textContent('#about-notes')).toMatch(/lost/);
     expect(await page.isVisible('#loading')).toBe(false);
   } finally {
     await browser.close();
