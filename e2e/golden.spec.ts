@@ -5,6 +5,7 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
+import { findFirefox } from './firefox';
 import { verify, type Line, type VerifyOptions } from './tools/verify';
 
 const own = fileURLToPath(new URL('./golden/dense', import.meta.url));
@@ -31,6 +32,9 @@ describe.each([
     await holds({ ...options, expected: own, longest: gpu ? 7 : 33, chunk: 1, file: 'tiny-Q4_K_M.gguf' });
   });
 });
+
+it('webgpu with int8 activations', () => holds({ backend: 'webgpu', int8: true, expected: own, longest: 33 }));
+it.skipIf(!findFirefox())(`webgpu in Firefox${findFirefox() ? '' : ' (not installed)'}`, () => holds({ backend: 'webgpu', browser: 'firefox', expected: own, longest: 33 }));
 
 describe('the reference', () => {
   it('gives the expected logits', () => holds({ backend: 'reference', expected: own, longest: 130 }));
