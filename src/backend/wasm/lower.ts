@@ -12,7 +12,7 @@ export const RING = 128;
 const KINDS = ['embed', 'linear', 'swiglu', 'shortConv', 'attend', 'last'] as const;
 
 const OP = [
-  'kind', 'single', 'x', 'y', 'cols', 'rows', 'w', 'segments', 'w3', 'norm', 'eps', 'bias', 'add', 'int8', 'taps', 'ring', 'length',
+  'kind', 'single', 'x', 'y', 'cols', 'rows', 'w', 'segments', 'parts', 'apart', 'w3', 'norm', 'eps', 'bias', 'add', 'int8', 'taps', 'ring', 'length',
   'heads', 'kvHeads', 'headDim', 'kNorm', 'kEps', 'rope', 'partials', 'keys', 'values', 'half',
 ] as const; // prettier-ignore
 type Op = Partial<Record<(typeof OP)[number], number>>;
@@ -85,7 +85,7 @@ export function lower(plan: Plan, chunk: number, half: boolean, heap: Heap, kern
       if (!partials.has(shape)) partials.set(shape, inPage(heads * (stride(headDim) + 16) * 4));
     }
 
-  const lowerNode = (node: Node): Op => {
+  const lowerNode = (node: Node, i: number): Op => {
     const op: Op = { kind: KINDS.indexOf(node.op), single: node.out.rows === 1 ? 1 : 0, y: address(node.out), rows: node.out.cols };
     switch (node.op) {
       case 'embed':
@@ -95,7 +95,7 @@ export function lower(plan: Plan, chunk: number, half: boolean, heap: Heap, kern
         widest = Math.max(widest, x.cols);
         return {
           ...op, x: address(x), cols: x.cols, w: at.matrix(w), segments: w.segments.length, norm: vector(norm?.weight), eps: norm?.eps ?? 0,
-          bias: vector(bias), add: add && address(add), int8: Number(at.int8(w)),
+          bias: vector(bias), add: add && address(add), int8: Number(at.int8(w)), ...followed(node, plan.nodes[i + 1]),
         }; // prettier-ignore
       }
       case 'swiglu': {
@@ -142,6 +142,28 @@ export function lower(plan: Plan, chunk: number, half: boolean, heap: Heap, kern
   );
   const attentionBytes = Math.max(0, ...list.map((op, i) => (op.heads ? kernels.attention_size(ops + i * OP_BYTES) : 0)));
   return { ops, count: list.length, slots, ropes, pageBytes, widest, attentionBytes, convLength, held };
+}
+
+/**
+ * How a linear map's rows are shared out so that the op behind it reads, in each thread, only what that thread wrote: then none waits between
+ * them. Where the two write must not be what the first reads: a slower thread may still be there.
+ */
+function followed({ w: { segments, rows }, x, add, out }: Extract<Node, { op: 'linear' }>, next: Node | undefined): { parts: number; apart: number } {
+  const shared = (parts: number, apart: boolean): { parts: number; apart: number } => (apart ? { parts, apart: 1 } : { parts: 1, apart: 0 });
+  if (!next || next.out.slot === x.slot || next.out.slot === add?.slot) return shared(1, false);
+  switch (next.op) {
+    case 'shortConv':
+      return shared(3, next.bcx === out && segments.length === 1 && rows % 48 === 0);
+    case 'attend': {
+      const { heads, cache: { kvHeads, headDim: d } } = next; // prettier-ignore
+      const wanted = [heads, kvHeads, kvHeads].map((n) => n * d);
+      return shared(1, next.qkv === out && d % 16 === 0 && segments.length === 3 && segments.every((s, i) => s.rows === wanted[i]));
+    }
+    case 'last':
+      return shared(1, next.x === out && segments.length === 1);
+    default:
+      return shared(1, false);
+  }
 }
 
 /** Fills the tables of the page that begins at `position`. Angles in f64: in f32 those of position 16,000 are off by 1e-3. */

@@ -64,6 +64,14 @@ async function smallModel(backend: Backend): Promise<Lfm2> {
     const next = noise(name);
     return backend.vector(name, Float32Array.from({ length }, () => 0.5 + next() / 2 ** 32));
   };
+  // queries, keys and values by themselves, as in a checkpoint: then threads need not meet before the attention
+  const qkv = (i: number): Promise<Matrix> =>
+    write(backend, {
+      name: `${i}.qkv`,
+      rows: (H + 2 * K) * d,
+      cols: D,
+      segments: [H, K, K].map((heads, j) => ({ name: `${i}.qkv.${j}`, dtype: j < 2 ? 'Q4_0' : 'Q6_K', rows: heads * d })),
+    });
   const embed = await matrix('embed', V, D, 'Q6_K');
   const layers = [];
   for (const [i, kind] of config.layers.entries()) {
@@ -72,7 +80,7 @@ async function smallModel(backend: Backend): Promise<Lfm2> {
       w3: await matrix(`${i}.w3`, F, D, 'Q4_0'), w2: await matrix(`${i}.w2`, D, F, i === 1 ? 'F16' : 'Q8_0'),
     }; // prettier-ignore
     if (kind === 'conv') layers.push({ kind, ...ffn, inProj: await matrix(`${i}.in`, 3 * D, D, 'Q8_0'), taps: vector(`${i}.taps`, 3 * D), outProj: await matrix(`${i}.out`, D, D, 'Q4_0') });
-    else layers.push({ kind, ...ffn, qkvProj: await matrix(`${i}.qkv`, (H + 2 * K) * d, D, 'Q4_0', 'Q6_K'), qNorm: vector(`${i}.q`, d), kNorm: vector(`${i}.k`, d), outProj: await matrix(`${i}.o`, D, H * d, 'Q8_0') });
+    else layers.push({ kind, ...ffn, qkvProj: await (i === 1 ? qkv(i) : matrix(`${i}.qkv`, (H + 2 * K) * d, D, 'Q4_0', 'Q6_K')), qNorm: vector(`${i}.q`, d), kNorm: vector(`${i}.k`, d), outProj: await matrix(`${i}.o`, D, H * d, 'Q8_0') });
   }
   return { embed, layers, embeddingNorm: vector('final', D), head: embed } as Lfm2;
 }

@@ -13,6 +13,8 @@ typedef struct {
   uint32_t cols, rows;
   const Weight* w;          // embed: the table; swiglu: W1
   uint32_t segments;        // of w
+  uint32_t parts;           // a segment's rows are shared out in as many equal parts
+  uint32_t apart;           // each thread goes on at once: of this op the next one reads what the same thread wrote (see meets)
   const Weight* w3;         // swiglu
   const float* norm;        // [cols]; attend: of q [d]
   float eps;

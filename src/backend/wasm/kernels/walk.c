@@ -91,19 +91,21 @@ static void run_linear(const Walk* s, const Op* op, uint32_t T) {
   Input in = prepare(s, op, T);
   float* tile = tile_of(s, 0);
   uint32_t size = T == 1 ? TILE_ONE : TILE, segment_row = 0;
-  for (const Weight* w = op->w; w < op->w + op->segments; segment_row += w->rows, w++) {
-    uint32_t first, end;
-    share(s, w->rows, 16, &first, &end);
-    if (!op->bias && !op->add) {
-      if (first < end) multiply(w, in, T, op->y + segment_row, op->rows, first, end);
-      continue;
+  for (const Weight* w = op->w; w < op->w + op->segments; segment_row += w->rows, w++)
+    for (uint32_t part = 0, part_rows = w->rows / op->parts; part < op->parts; part++) {
+      uint32_t first, end;
+      share(s, part_rows, 16, &first, &end);
+      first += part * part_rows, end += part * part_rows;
+      if (!op->bias && !op->add) {
+        if (first < end) multiply(w, in, T, op->y + segment_row, op->rows, first, end);
+        continue;
+      }
+      for (uint32_t r = first; r < end; r += size) {
+        uint32_t rows = least(end - r, size), at = segment_row + r;
+        multiply(w, in, T, from_row(tile, r), size, r, r + rows);
+        add_tile(tile, size, op->bias ? op->bias + at : 0, op->add ? op->add + at : 0, op->y + at, op->rows, T, rows);
+      }
     }
-    for (uint32_t r = first; r < end; r += size) {
-      uint32_t rows = least(end - r, size), at = segment_row + r;
-      multiply(w, in, T, from_row(tile, r), size, r, r + rows);
-      add_tile(tile, size, op->bias ? op->bias + at : 0, op->add ? op->add + at : 0, op->y + at, op->rows, T, rows);
-    }
-  }
 }
 
 static void run_swiglu(const Walk* s, const Op* op, uint32_t T) {
@@ -131,20 +133,23 @@ static void run_swiglu(const Walk* s, const Op* op, uint32_t T) {
   }
 }
 
-// One token: a kv head belongs to a thread, which appends and attends. Where the heads do not divide evenly and there are several
-// pages, (head, page) pairs are shared out instead, and merged in the order of pages: the same sums.
-static void attend_one(const Walk* s, const Op* op, Attention* a) {
-  const Plan* p = s->plan;
-  uint32_t K = op->kv_heads, pages = s->position / PAGE + 1, first, end;
-  if (K % s->threads == 0 || pages == 1) {
-    share(s, K, 1, &first, &end);
-    for (uint32_t head = first; head < end; head++) {
-      append(a, p->pages, op->x, head, s->position);
-      attend_head(a, p->pages, op->x, op->y, 1, head, s->position);
-    }
-    return;
+// A kv head belongs to a thread, which appends and attends.
+static void attend_heads(const Walk* s, const Op* op, Attention* a) {
+  uint8_t* const* pages = s->plan->pages;
+  uint32_t first, end;
+  share(s, op->kv_heads, 1, &first, &end);
+  for (uint32_t head = first; head < end; head++) {
+    for (uint32_t t = 0; t < s->T; t++) append(a, pages, op->x + t * op->cols, head, s->position + t);
+    for (uint32_t t = 0; t < s->T; t += TOKENS)
+      attend_head(a, pages, op->x + t * op->cols, op->y + t * op->rows, least(s->T - t, TOKENS), head, s->position + t);
   }
-  share(s, K * pages, 1, &first, &end);
+}
+
+// One token, where threads do not divide the heads: (head, page) pairs are shared out, and merged in the order of pages: the same sums.
+static void attend_pages(const Walk* s, const Op* op, Attention* a) {
+  const Plan* p = s->plan;
+  uint32_t pages = s->position / PAGE + 1, first, end;
+  share(s, op->kv_heads * pages, 1, &first, &end);
   for (uint32_t unit = first; unit < end; unit++) {
     uint32_t head = unit / pages, page = unit % pages;
     if (unit == first || page == 0) take_queries(a, p->pages, op->x, 1, head, s->position);
@@ -172,7 +177,8 @@ static void attend_one(const Walk* s, const Op* op, Attention* a) {
 static void run_attend(const Walk* s, const Op* op) {
   const Plan* p = s->plan;
   Attention a = attention_of(op, s->scratch);
-  if (s->T == 1) return attend_one(s, op, &a);
+  if (op->kv_heads % s->threads == 0 || (s->T == 1 && s->position < PAGE)) return attend_heads(s, op, &a);
+  if (s->T == 1) return attend_pages(s, op, &a);
   uint32_t first, end, units = (s->T + TOKENS - 1) / TOKENS * op->kv_heads;
   share(s, s->T, 1, &first, &end);
   for (uint32_t t = first; t < end; t++)
@@ -201,6 +207,11 @@ static void run_op(const Walk* s, const Op* op) {
   }
 }
 
+// Whether all threads wait for each other behind an op; `next` is absent at the end.
+static inline int meets(const Op* op, const Op* next, uint32_t threads) {
+  return !op->apart || !next || (next->kind == ATTEND && next->kv_heads % threads);
+}
+
 // Everything that the host may change when thread 0 has returned is read at the start: other threads leave a little later.
 static void run(Team* team, uint32_t thread, uint32_t threads) {
   const Plan* p = team->plan;
@@ -210,7 +221,7 @@ static void run(Team* team, uint32_t thread, uint32_t threads) {
     double start = thread ? 0 : now(), *times = p->times + (s.T > 1 ? end + 1 : 0);
     for (uint32_t i = first; s.T > 0 && i < end; i++) {
       run_op(&s, p->ops + i);
-      barrier(team, threads);
+      if (meets(p->ops + i, i + 1 < end ? p->ops + i + 1 : 0, threads)) barrier(team, threads);
       if (thread == 0) {
         double time = now();
         times[i] += time - start, start = time;
