@@ -2,9 +2,10 @@
  * Throughput of a backend on a model file, in headless Chromium.
  *
  *   npm run bench -- --model PATH --backend wasm|webgpu [--threads N] [--prompt 128] [--gen 64] [--runs 3] [--chunk N] [--variant simd|relaxed]
- *                    [--position N] [--hardware] [--profile] [--json]
+ *                    [--position N] [--further N,N] [--hardware] [--profile] [--json]
  *
- * PATH is a GGUF file or a Hugging Face directory. `--position N` reads N tokens first, so that decode is timed at that position.
+ * PATH is a GGUF file or a Hugging Face directory. `--position N` reads N tokens first, so that decode is timed at that position;
+ * `--further` does the same at other positions, in turn, and prints their ratio to the first.
  * Memory is the peak of the page's renderer and GPU process over an empty page.
  */
 import { readdirSync, statSync } from 'node:fs';
@@ -28,6 +29,8 @@ export interface BenchOptions {
   position: number;
   /** WebGPU on this machine's GPU in place of Chromium's software adapter */
   hardware?: boolean;
+  /** positions at which prefill and decode are timed too */
+  further?: number[];
   /** times by kernel too (webgpu) */
   profile?: boolean;
 }
@@ -51,6 +54,7 @@ export interface BenchResult {
   position: number;
   prefillTokensPerSecond: Spread;
   decodeTokensPerSecond: Spread;
+  further: { position: number; prefill: Spread; decode: Spread; ratio: number }[];
   /** weights that one decoded token must read */
   bytesPerToken: number;
   gigabytesPerSecond: number;
@@ -69,29 +73,29 @@ export async function bench(o: BenchOptions): Promise<BenchResult> {
     await probe.page.setInputFiles('#files', files.map((file) => resolve(directory, file))); // prettier-ignore
     const loaded = await probe.run((p, a) => p.load((window as unknown as ProbeWindow).chosen(), a.options, a.compile), {
       options: { backend: o.backend, threads: o.threads, variant: o.variant },
-      compile: { contextLength: o.position + o.prompt + o.gen + 8, chunk: o.chunk },
+      compile: { contextLength: Math.max(o.position, o.prompt, ...(o.further ?? [])) + o.gen + 8, chunk: o.chunk },
     });
     const { vocabSize: V, hiddenSize: D } = loaded.config;
     let peak: number | undefined;
-    const prefill: number[] = [];
-    const decode: number[] = [];
+    const positions = [o.position || o.prompt, ...(o.further ?? [])];
+    const rates = positions.map(() => ({ prefill: [] as number[], decode: [] as number[] }));
     for (let run = -1; run < o.runs; run++) {
-      const { prefillMs, decodeMs } = await probe.run((p, a) => p.time(a.prompt, a.gen, a.chunk, a.window), {
-        prompt: o.position || o.prompt,
-        gen: o.gen,
-        chunk: o.chunk,
-        window: o.backend === 'webgpu' ? 16 : 1,
-      });
-      if (run < 0) {
-        peak = memory.stop()?.peak; // the watch takes time itself: none while something is timed
-        continue; // the first run compiles
+      for (const [i, prompt] of (run < 0 ? positions.slice(0, 1) : positions).entries()) {
+        const { prefillMs, decodeMs } = await probe.run((p, a) => p.time(a.prompt, a.gen, a.chunk, a.window), {
+          prompt,
+          gen: o.gen,
+          chunk: o.chunk,
+          window: o.backend === 'webgpu' ? 16 : 1,
+        });
+        if (run < 0) continue; // the first run compiles
+        rates[i].prefill.push((1000 * prompt) / prefillMs);
+        rates[i].decode.push((1000 * o.gen) / decodeMs);
       }
-      prefill.push((1000 * (o.position || o.prompt)) / prefillMs);
-      decode.push((1000 * o.gen) / decodeMs);
+      if (run < 0) peak = memory.stop()?.peak; // the watch takes time itself: none while something is timed
     }
     const fileBytes = files.reduce((sum, file) => sum + statSync(resolve(directory, file)).size, 0);
-    const decodeSpread = spread(decode);
-    const prefillSpread = spread(prefill);
+    const spreads = rates.map(({ prefill, decode }) => ({ prefill: spread(prefill), decode: spread(decode) }));
+    const { prefill: prefillSpread, decode: decodeSpread } = spreads[0];
     const macs = loaded.macs;
     return {
       model: basename(path),
@@ -110,6 +114,7 @@ export async function bench(o: BenchOptions): Promise<BenchResult> {
       position: o.position,
       prefillTokensPerSecond: prefillSpread,
       decodeTokensPerSecond: decodeSpread,
+      further: spreads.slice(1).map((rate, i) => ({ position: positions[i + 1], ...rate, ratio: Number((rate.decode.median / decodeSpread.median).toFixed(3)) })),
       bytesPerToken: loaded.bytes,
       gigabytesPerSecond: Number(((loaded.bytes * decodeSpread.median) / 1e9).toFixed(2)),
       gigaMacsPerSecond: {
@@ -136,6 +141,7 @@ async function main(): Promise<void> {
       runs: { type: 'string', default: '3' },
       chunk: { type: 'string', default: '256' },
       position: { type: 'string', default: '0' },
+      further: { type: 'string' },
       hardware: { type: 'boolean' },
       profile: { type: 'boolean' },
       json: { type: 'boolean' },
@@ -155,6 +161,7 @@ async function main(): Promise<void> {
     runs: Number(values.runs),
     chunk: Number(values.chunk),
     position: Number(values.position),
+    further: values.further?.split(',').map(Number),
     hardware: values.hardware,
     profile: values.profile,
   });
@@ -171,6 +178,8 @@ async function main(): Promise<void> {
     console.log(`  load     ${result.loadSeconds} s, file ${MB(result.fileBytes)}, backend ${MB(result.backendBytes)}${result.peakBytes ? `, peak ${MB(result.peakBytes)} (${result.peakOverFile} × file)` : ''}`);
     console.log(`  prefill  ${line(result.prefillTokensPerSecond)}, ${result.gigaMacsPerSecond.prefill} GMAC/s`);
     console.log(`  decode   ${line(result.decodeTokensPerSecond)}, ${result.gigaMacsPerSecond.decode} GMAC/s, ${result.gigabytesPerSecond} GB/s`);
+    for (const { position, prefill, decode, ratio } of result.further)
+      console.log(`  at ${position}: prefill ${line(prefill)}, decode ${line(decode)}, ${ratio} of the first`);
     console.log(`  dispatches a token: ${dispatchesOf(result.plan) ?? 'none, one call a thread'}`);
   }
 }
