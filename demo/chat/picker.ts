@@ -41,29 +41,22 @@ export function createPicker(onChoose: (choice: Choice) => void, announce: (text
     onChoose(choice);
   };
 
-  const say = (output: HTMLElement, text: string): void => {
-    output.textContent = text;
-    output.hidden = false;
-    announce(text);
-  };
-
   /** Fills `output` with what the model would need of this device. One at a time: a second look ends the first. */
   let looking: AbortController | undefined;
   const look = async (source: string, name: string, output: HTMLElement): Promise<void> => {
     looking?.abort();
     const mine = (looking = new AbortController());
-    say(output, `Looking at ${name}…`);
+    output.textContent = `Looking at ${name}…`;
     try {
-      say(output, explain(await estimate(source, { ...options(), signal: mine.signal })));
+      output.textContent = explain(await estimate(source, { ...options(), signal: mine.signal }));
     } catch (error) {
-      if (mine.signal.aborted) output.hidden = true;
-      else say(output, error instanceof Error ? error.message : String(error));
+      output.textContent = mine.signal.aborted ? '' : error instanceof Error ? error.message : String(error);
     }
   };
 
   const hubCard = (offer: Offer): HTMLLIElement => {
     const item = card(offer);
-    const output = element('p', { hidden: true });
+    const output = element('p', { role: 'status' }); // in the dialog: what is behind it is not read out
     const ask = element('button', { type: 'button', ariaLabel: `Does it fit? ${offer.name}` }, 'Does it fit?');
     ask.addEventListener('click', () => void look(offer.source, offer.name, output));
     item.append(element('div', { className: 'row tools' }, ask), output);
@@ -84,12 +77,12 @@ export function createPicker(onChoose: (choice: Choice) => void, announce: (text
   find('models-hub', HTMLUListElement).append(...HUB.map(hubCard));
 
   const verify = async (id: CachedModel['id'], output: HTMLElement): Promise<void> => {
-    say(output, 'Checking every stored byte…');
+    output.textContent = 'Checking every stored byte…';
     try {
       const { ok } = await verifyModel(id);
-      say(output, ok ? 'Every stored byte is as it was written.' : 'Some of it is damaged: the next load fetches that part anew.');
+      output.textContent = ok ? 'Every stored byte is as it was written.' : 'Some of it is damaged: the next load fetches that part anew.';
     } catch (error) {
-      say(output, error instanceof Error ? error.message : String(error));
+      output.textContent = error instanceof Error ? error.message : String(error);
     }
   };
 
@@ -114,13 +107,12 @@ export function createPicker(onChoose: (choice: Choice) => void, announce: (text
             await showKept();
             dialog.querySelector<HTMLButtonElement>('.close')?.focus();
           });
-          const output = element('p', { hidden: true });
+          const output = element('p', { role: 'status' });
           const pin = element('button', { type: 'button', ariaPressed: String(pinned), ariaLabel: `Keep ${choiceNamed(id).name} when room is made for others` }, 'Keep');
           pin.addEventListener('click', async () => {
             const keep = pin.ariaPressed !== 'true';
             await pinModel(id, keep);
             pin.ariaPressed = String(keep);
-            announce(keep ? 'Kept.' : 'No longer kept.');
           });
           const check = element('button', { type: 'button', ariaLabel: `Check ${choiceNamed(id).name} for damage` }, 'Check');
           check.addEventListener('click', () => void verify(id, output));
