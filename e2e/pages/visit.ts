@@ -1,5 +1,7 @@
-/** A page as a user has it, without automation in the browser: loads a model through the public API, generates, and posts what it saw to /report. */
-import { load, type LoadCall } from '../../src/index';
+/** A page as a user has it, without automation in the browser: loads a model with the built library, generates, and posts what it saw to /report. */
+import type { LoadCall } from '../../src/index';
+
+declare const rivulet: typeof import('../../src/index');
 
 const query = new URLSearchParams(location.search);
 const start = performance.now();
@@ -7,7 +9,7 @@ const report: Record<string, unknown> = {};
 try {
   const options: LoadCall = { backend: 'wasm', threads: Number(query.get('threads') ?? 2), contextLength: 1024 };
   await fetch('/mark?loading');
-  const model = await load(new URL(query.get('model') ?? '', location.href).href, options);
+  const model = await rivulet.load(new URL(query.get('model') ?? '', location.href).href, options);
   report.loadMs = performance.now() - start;
   report.cached = model.info.cached;
   report.notes = model.info.notes;

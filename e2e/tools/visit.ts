@@ -1,5 +1,5 @@
 /**
- * Two visits of a page that loads a model through the public API, in a Chromium that nobody automates (under automation a browser keeps what it
+ * Two visits of a page that loads a model with the built script, in a Chromium that nobody automates (under automation a browser keeps what it
  * fetches): time and peak memory of the first, with the download, and of the second, from the browser's storage with the model unreachable.
  *
  *   npx tsx e2e/tools/visit.ts --model PATH.gguf [--threads 2]
@@ -12,6 +12,7 @@ import type { IncomingMessage } from 'node:http';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { build } from 'vite';
 import { chromiumArgs, findChromium, serve } from '../harness';
 import { watchMemory } from '../memory';
 
@@ -45,13 +46,14 @@ async function visit(url: string, profile: string, reported: Promise<string>, ma
 /** @throws when a visit reports an error */
 export async function visits(model: string, threads: number): Promise<Visit[]> {
   const path = resolve(model);
+  await build({ mode: 'script', logLevel: 'error' });
   const { size } = statSync(path);
   const profile = mkdtempSync(join(tmpdir(), 'rivulet-visit-'));
   let report: (text: string) => void = () => undefined;
   let mark = (): void => undefined;
   let reachable = true;
   const server = await serve({
-    mounts: { '/model': dirname(path) },
+    mounts: { '/model': dirname(path), '/built': 'dist' },
     answer(request, response) {
       if (request.url?.startsWith('/model') && !reachable) return response.writeHead(503).end();
       if (request.url?.startsWith('/mark')) return (mark(), response.end());

@@ -12,7 +12,7 @@ import { hold, letGo } from './loan';
 import { downloader, exclusive } from './lock';
 import { Meter, type Progress } from './progress';
 import { Damaged, Seals } from './seal';
-import type { Shelf } from './shelf';
+import { KEPT_FILLING, type Shelf } from './shelf';
 import { Changed, fetchRange, fetchWhole, NoRanges, sniff, Worthless, type Policy, type Remote } from './transfer';
 
 /** Chunks that are read before a reader asks for them: reads at once are faster than one after the other, and checking overlaps */
@@ -360,7 +360,7 @@ export class Download {
       if (await matches(data, known, true)) return;
       throw new Changed(file.name, 'other bytes', 'those already here');
     }
-    const soon = this.#reader.file === file.name && index >= this.#reader.index && index <= this.#reader.index + READ_AHEAD;
+    const soon = this.#reader.file === file.name && index >= this.#reader.index && index < this.#reader.index + KEPT_FILLING;
     this.#seals.offer(file, index, data);
     if (!(await this.shelf.put(file.name, index, data, soon))) throw new Changed(file.name, 'other bytes', 'those that were here');
     const last = this.shelf.missing(file) === 0 || (!this.shelf.lasting && this.#seals.ready(file));

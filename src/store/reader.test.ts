@@ -47,9 +47,9 @@ describe('reader', () => {
     const all = Promise.all(keys.map(read));
     await vi.advanceTimersByTimeAsync(10);
     expect(await all).toEqual(keys.map((key) => `worker ${key}`));
-    expect(counts.started).toBe(3);
+    expect(counts.started).toBe(6);
     await vi.advanceTimersByTimeAsync(2000);
-    expect(counts.ended).toBe(3);
+    expect(counts.ended).toBe(6);
   });
 
   it.each<[Fate, number]>([

@@ -5,9 +5,9 @@
  *
  * The worker is started from source text, so that any bundle on any static host can have it, and hands the values over without a copy.
  */
-const LIFE = 4; // reads of a worker
+const LIFE = 2; // reads of a worker
 const PATIENCE = 5000; // milliseconds for a read
-const IDLE = 1000; // milliseconds
+const IDLE = 200; // milliseconds
 
 /** An upgrade would mean that the database is not there: it must not be made without its store. */
 const source = (database: string, store: string): string => `
