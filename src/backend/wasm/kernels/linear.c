@@ -103,8 +103,8 @@ INLINE void add_block(uint32_t f, const uint8_t* block, uint32_t next, const uin
   }
 }
 
-// Groups are read side by side, a block of each in turn: processors fetch ahead in every page by itself, so that many streams come from memory up to twice as
-// fast as one. How many are best was measured. A group without a second one is taken twice.
+// Groups are read side by side, a block of each in turn: processors fetch ahead within a page, so that many streams come from memory up to twice as fast as
+// one (how many are best was measured). A group without a second one is taken twice.
 enum { MOST_STREAMS = 16 };
 INLINE uint32_t streams_of(uint32_t f) { return is_k(f) ? MOST_STREAMS : 8; }
 
@@ -119,7 +119,7 @@ INLINE void one_token(uint32_t f, const Weight* w, const uint8_t* xq, float* y, 
     for (uint32_t u = 0; u < units; u++, unit += unit_bytes(f)) {
       Scales headers[MOST_STREAMS];
       if (is_k(f))
-        for (uint32_t i = 0; i < rows; i += GROUP) headers[i / GROUP] = header_of(f, unit + i / GROUP * size, &masks);
+        for (uint32_t i = 0; i < rows || i / GROUP % 2; i += GROUP) headers[i / GROUP] = header_of(f, unit + (i < rows ? i : i - GROUP) / GROUP * size, &masks);
       const uint8_t* sub = unit + header_bytes(f);
 #pragma clang loop unroll(disable)
       for (uint32_t j = 0; j < subs_of(f); j++, sub += sub_bytes(f), x += TOKEN_BLOCK) {
