@@ -161,6 +161,7 @@ async function bench(): Promise<string[]> {
   const loaded = await load(checkpoint, opening, { contextLength: Math.max(128, position + prompt + gen + 8), chunk });
   const loadSeconds = (performance.now() - start) / 1000;
   const { runner, plan, backend } = loaded;
+  console.error(`loaded ${(bytes / 1e6).toFixed(0)} MB in ${loadSeconds.toFixed(1)} s: ${dispatchesOf(runner.describe())} dispatches a token`);
   let tuned: TuneRow[] | undefined;
   if (flags.tune) {
     await runner.prefill(Uint32Array.of(0)); // one token has run
