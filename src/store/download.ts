@@ -15,8 +15,6 @@ import { Damaged, Seals } from './seal';
 import { KEPT_FILLING, type Shelf } from './shelf';
 import { Changed, fetchRange, fetchWhole, NoRanges, sniff, Worthless, type Policy, type Remote } from './transfer';
 
-/** Chunks that are read before a reader asks for them: reads at once are faster than one after the other, and checking overlaps */
-export const READ_AHEAD = 2;
 const LOOK = 250; // milliseconds between looks at another tab's progress
 const STEADY = 8; // chunks without trouble before another connection is tried
 const MORE = 2; // connections beyond those of the policy
@@ -52,7 +50,7 @@ export class Download {
   #lanes: number;
   #steady = 0;
   readonly #inFlight = new Set<{ file: string; index: number; bytes: number }>();
-  /** the last chunk a reader asked for: without storage, chunks are fetched only a little ahead of it */
+  /** the last chunk a reader asked for: what comes just behind it stays in memory, and without storage no more is fetched */
   #reader = { file: '', index: -1 };
   #poke: () => void = () => {};
   #poked: Promise<void> = Promise.resolve();

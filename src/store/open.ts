@@ -2,7 +2,7 @@
 import { abortError, fail, RivuletError } from '../errors';
 import { parseAddress, resolveAddresses } from './address';
 import { CHUNK_BYTES, isQuotaError, openCache, requireCache, sameContent, type Cache, type FileRecord, type Manifest } from './database';
-import { Download, READ_AHEAD } from './download';
+import { Download } from './download';
 import { HUB, parseHubId, resolveHub, type Resolved } from './hub';
 import { openLocal, type LocalSource } from './local';
 import { hold, letGo } from './loan';
@@ -61,6 +61,7 @@ export interface OpenedModel {
 
 const UNCACHED_CHUNK = 4 << 20;
 const PEEK_CHUNK = 256 << 10;
+const READ_AHEAD = 2; // chunks: reads at once are faster than one after the other, and checking overlaps
 const ATTEMPTS = 3;
 
 /** @throws RequestError for a source that makes no sense; SourceError; StorageError if the cache is required; AbortError */
