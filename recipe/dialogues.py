@@ -7,14 +7,17 @@ import random
 
 from tools import GREETINGS, HELD_SELF, NO_TOOL, SELF, TOOLS
 
-ONSETS = "b c d f g h j k l m n p r s t v w y z x qu br ch cl cr dr fl gr pl pr sh sl sp st str th tr wh".split() + [""]
+ONSETS = "b c d f g h j k l m n p r s t v w y z x q q qu br ch cl cr dr fl gr pl pr sh sl sp st str th tr wh".split() + [""]
 NUCLEI = "a e i o u a e i o a e ai ea ee oo ou".split()
-CODAS = ["", "", "", "n", "r", "s", "l", "t", "m", "d", "ck", "nd", "ng", "st", "ll", "p"]
+CODAS = ["", "", "", "", "n", "r", "s", "l", "t", "m", "d", "b", "f", "g", "ck", "nd", "ng", "st", "ll", "p", "sh", "nt", "ss", "ch", "nn", "ft", "v"]
+ENDINGS = "ish ty ery ing ive ers ent ity ches ple ton bi col int ic con urs gar let inn obe min too ney day ring ous ate age ure".split()
 
 
 def word(rng, held):
     """A made-up word: copying has to be learned, it cannot be remembered. Held-out ones are of another make: they end in x or q."""
     spelled = "".join(rng.choice(ONSETS) + rng.choice(NUCLEI) + rng.choice(CODAS) for _ in range(rng.choice([1, 2, 2, 2, 3])))
+    if rng.random() < 0.25:
+        spelled += rng.choice(ENDINGS)
     return spelled + rng.choice("xq") if held else spelled if len(spelled) > 1 else spelled + "n"
 
 
@@ -93,7 +96,7 @@ def calls_text(calls):
 
 
 def made_name(rng, held):
-    return "_".join(word(rng, held) for _ in range(rng.choice([1, 2, 2, 3])))
+    return "_".join(word(rng, held) for _ in range(rng.choice([1, 1, 2])))
 
 
 class Toolbox:

@@ -149,6 +149,7 @@ class Lfm2(nn.Module):
                 a.v_proj.weight[group * size:(group + 1) * size] = torch.eye(d)[part]
                 a.out_proj.weight[part, head * size:(head + 1) * size] = 0.15 * torch.eye(size)
                 a.out_proj.weight[0] = 0
+        average(attention[0], one, 0.05)
         a = attention[1]
         for group in range(groups):
             last = nn.init.orthogonal_(torch.empty(3 * len(slow) // 5, quarter))
@@ -168,3 +169,19 @@ class Lfm2(nn.Module):
             x = layer(x, self.rope)
         x = self.layers[-1](x, self.rope, torch.arange(ids.numel(), device=ids.device) if at is None else at)
         return F.linear(self.embedding_norm(x), self.embed_tokens.weight)
+
+
+@torch.no_grad()
+def average(a, one, scale):
+    """Makes the last two heads of an attention averages over about the last 8 and the last 40 tokens (queries and keys that only turn with the position): what a line or a request is about."""
+    d, size, groups = a.out_proj.weight.shape[0], a.size, a.groups
+    near, far = (range(first * size // 64, (first + 4) * size // 64) for first in (4, 8))
+    k, v = a.k_proj.weight[-size:], a.v_proj.weight[-size:]
+    k.zero_(), v.zero_()
+    k[[*near, *far], 0] = 1 / one
+    v[:, 1:d // 2] = nn.init.orthogonal_(torch.empty(size, d // 2 - 1))
+    for turns, head in ((near, a.heads - 2), (far, a.heads - 1)):
+        part = slice(head * size, (head + 1) * size)
+        a.q_proj.weight[part] = 0
+        a.q_proj.weight[part][list(turns), 0] = 1 / one
+        a.out_proj.weight[:, part] = scale * nn.init.orthogonal_(torch.empty(d, size))

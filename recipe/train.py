@@ -22,6 +22,7 @@ from vocabulary import SPECIAL, build
 
 HERE = pathlib.Path(__file__).parent
 LONGEST = 512
+CHOOSING = []
 CALL = SPECIAL.index("<|tool_call_start|>")
 CONFIG = dict(hidden_size=256, intermediate_size=704, num_attention_heads=4, num_key_value_heads=2, layer_types=["conv", "full_attention"] * 3, conv_L_cache=3, rope_theta=1000000.0,
               max_position_embeddings=2048)
@@ -59,6 +60,12 @@ def stack(group):
     """ids (B, T) and the wanted targets (B, T)"""
     width = max(len(ids) for ids, _ in group)
     return torch.tensor([ids + [0] * (width - len(ids)) for ids, _ in group]), torch.tensor([w + [False] * (width - len(w)) for _, w in group])
+
+
+def weights(ids, wanted):
+    """Of the wanted targets: those that choose weigh more, the first token of an answer and the first of a tool's name."""
+    before = torch.isin(ids, torch.tensor(CHOOSING, device=ids.device)) | ~wanted
+    return torch.where(before[:, :-1][wanted[:, 1:]], 5.0, 1.0)
 
 
 def losses(model, ids, wanted):
@@ -164,6 +171,7 @@ def main():
     if o.rank == 0:
         print(f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters, {config['vocab_size']} tokens", flush=True)
     rng = random.Random(o.seed + step + 1 + 1_000_003 * o.rank)
+    CHOOSING[:] = [tokenizer.token_to_id(t) for t in ("[", "),")]
     dialogues = batches(lambda: example(tokenizer, rng), o.tokens // o.workers)
     # all gradients in one vector, with the tokens of the batch and the share of the time that is over behind them
     parameters = matrices + others
@@ -181,7 +189,8 @@ def main():
         ids, wanted = (x.to(o.device) for x in next(dialogues))
         shared.zero_()
         loss, best, _, targets = losses(model, ids, wanted)
-        loss.mean().backward()
+        weight = weights(ids, wanted)
+        ((loss * weight).sum() / weight.sum()).backward()
         shared[total] += ids.numel() * o.workers
         shared[total + 1] += (time.time() - began) / (60 * o.minutes)
         if o.workers > 1:
@@ -197,8 +206,8 @@ def main():
             optimizer.step()
         seen += int(shared[total].item())
         step += 1
-        weight = min(0.98, 1 - 1 / (step - first))
-        mean, hit = weight * mean + (1 - weight) * loss.mean().item(), weight * hit + (1 - weight) * (best == targets).float().mean().item()
+        keep = min(0.98, 1 - 1 / (step - first))
+        mean, hit = keep * mean + (1 - keep) * loss.mean().item(), keep * hit + (1 - keep) * (best == targets).float().mean().item()
         if o.rank:
             continue
         if step % 20 == 0:
