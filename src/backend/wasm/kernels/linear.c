@@ -191,13 +191,12 @@ INLINE void tile(uint32_t f, uint32_t n, const v128_t* panel, uint32_t blocks, c
 #pragma clang loop unroll(full)
     for (int i = 0; i < 8; i++) {
       const int sixteen = f == Q6_K ? i / 4 : 0;
-      const v128_t quads[2] = {panel[2 * i], panel[2 * i + 1]};
       for (uint32_t t = 0; t < n; t++) {
         const Four four = four_at(f, n, x, t, i);
         for (int h = 0; h < 2; h++) {
           v128_t* sum = &sums[t][h][sixteen];
           if (f == Q6_K && i == 4) *sum = initial(f, x, n, t, 1);
-          *sum = dot(f, four, quads[h], *sum);
+          *sum = dot(f, four, panel[2 * i + h], *sum);
         }
         in_order(&sums[t][0][sixteen], &sums[t][1][sixteen]);
       }
