@@ -120,14 +120,17 @@ export function isQuotaError(error: unknown): boolean {
   return name === 'QuotaExceededError' || (cause !== undefined && isQuotaError(cause));
 }
 
-const databaseCache = (store: UseStore, readValue: (key: IDBValidKey) => Promise<unknown>): Cache => ({
+/** @param begun models whose manifest is known to be there, so that a write of a chunk need not look */
+const databaseCache = (store: UseStore, readValue: (key: IDBValidKey) => Promise<unknown>, begun = new Set<string>()): Cache => ({
   manifests: async () => {
     const all: unknown[] = await store('readonly', (s) => promisifyRequest(s.getAll(within('manifest'))));
     return all.filter(isManifest);
   },
   manifest: async (id) => {
     const manifest = await get<unknown>(['manifest', id], store);
-    return isManifest(manifest) ? manifest : undefined;
+    if (isManifest(manifest)) return manifest;
+    begun.delete(id); // another tab may have deleted it
+    return undefined;
   },
   amend: (id, change) =>
     store('readwrite', (s) => {
@@ -156,18 +159,25 @@ const databaseCache = (store: UseStore, readValue: (key: IDBValidKey) => Promise
     return data instanceof ArrayBuffer ? data : undefined;
   },
   putChunk: (manifest, { file, index, data, hash }) =>
-    store('readwrite', (s) => {
-      const request = s.count(['manifest', manifest.id]);
-      request.onsuccess = () => {
-        if (request.result === 0) s.put(manifest, ['manifest', manifest.id]);
-      };
+    store('readwrite', async (s) => {
+      const request = begun.has(manifest.id) ? undefined : s.count(['manifest', manifest.id]);
+      if (request)
+        request.onsuccess = () => {
+          if (request.result === 0) s.put(manifest, ['manifest', manifest.id]);
+        };
       s.put(hash, ['hash', manifest.id, file, index]);
       s.put(wholeBuffer(data), ['chunk', manifest.id, file, index]);
-      return promisifyRequest(s.transaction);
+      if (!request) s.transaction.commit?.(); // writes follow one another: none should wait for this thread to hear of the last
+      await promisifyRequest(s.transaction);
+      begun.add(manifest.id);
     }),
   deleteChunk: (id, file, index) => remove(store, ['hash', id, file, index], ['chunk', id, file, index]),
   deleteFile: (id, file) => remove(store, within('hash', id, file), within('chunk', id, file)),
-  deleteModel: (id) => remove(store, within('hash', id), within('chunk', id), ['manifest', id]),
+  deleteModel: async (id) => {
+    begun.delete(id);
+    await remove(store, within('hash', id), within('chunk', id), ['manifest', id]);
+    begun.delete(id); // a chunk may have been on its way
+  },
 });
 
 const remove = (store: UseStore, ...what: (IDBKeyRange | IDBValidKey)[]): Promise<void> =>
