@@ -33,7 +33,7 @@ describe.each([
   });
 });
 
-it('webgpu with int8 activations', () => holds({ backend: 'webgpu', int8: true, expected: own, longest: 33 }));
+it('webgpu with int8 activations', () => holds({ backend: 'webgpu', int8: true, expected: own, longest: 7 }));
 it.skipIf(!findFirefox())(`webgpu in Firefox${findFirefox() ? '' : ' (not installed)'}`, () => holds({ backend: 'webgpu', browser: 'firefox', expected: own, longest: 33 }));
 
 describe('the reference', () => {
