@@ -21,7 +21,7 @@ from model import EPS, Lfm2
 from vocabulary import SPECIAL
 
 HERE = pathlib.Path(__file__).parent
-STEPS, LOGITS = 24, 50
+STEPS, PROMPTS = 24, 50
 
 
 def to_hf(out):
@@ -58,18 +58,18 @@ def expectations(model, directory, out):
     shutil.copytree(directory, out / "model", dirs_exist_ok=True)
     tokenizer, rng = Tokenizer.from_file(str(directory / "tokenizer.json")), random.Random(50)
     prompts, rows, greedy = {}, [], {}
-    while len(prompts) < LOGITS:
+    while len(prompts) < PROMPTS:
         d = dialogue(rng, "held", rng.choice(["call", "two", "ask", "plain", "follow", "json", "self"]))
         ids = tokenizer.encode(render(d["messages"][:-1], d["tools"], generation=True)[0], add_special_tokens=False).ids
         name = f"P{len(prompts)}"
         prompts[name], tokens, margins = ids, [], []
-        for step in range(STEPS):
-            logits = model(torch.tensor([ids + tokens])).logits[0, -1]
-            if step == 0:
-                rows.append(logits.numpy())
-            best = logits.topk(2)
+        given = model(torch.tensor([ids]), use_cache=True)
+        rows.append(given.logits[0, -1].numpy())
+        while len(tokens) < STEPS:
+            best = given.logits[0, -1].topk(2)
             tokens.append(best.indices[0].item())
             margins.append(round((best.values[0] - best.values[1]).item(), 4))
+            given = model(best.indices[None, :1], past_key_values=given.past_key_values, use_cache=True)
         greedy[name] = {"tokens": tokens, "margins": margins}
     np.stack(rows).astype("<f4").tofile(out / "logits" / "model.f32")
     entry = {"logits_file": "logits/model.f32", "logits_shape": [len(rows), len(rows[0])], "greedy": greedy, "tensor_types": None}

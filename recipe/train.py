@@ -65,7 +65,7 @@ def stack(group):
 def weights(ids, wanted):
     """Of the wanted targets: those that choose weigh more, the first token of an answer and the first of a tool's name."""
     before = torch.isin(ids, torch.tensor(CHOOSING, device=ids.device)) | ~wanted
-    return torch.where(before[:, :-1][wanted[:, 1:]], 5.0, 1.0)
+    return torch.where(before[:, :-1][wanted[:, 1:]], 2.5, 1.0)
 
 
 def losses(model, ids, wanted):
