@@ -12,7 +12,7 @@ import { hold, letGo } from './loan';
 import { downloader, exclusive } from './lock';
 import { Meter, type Progress } from './progress';
 import { Damaged, Seals } from './seal';
-import { KEPT_FILLING, type Shelf } from './shelf';
+import { KEPT, type Shelf } from './shelf';
 import { Changed, fetchRange, fetchWhole, NoRanges, sniff, Worthless, type Policy, type Remote } from './transfer';
 
 const LOOK = 250; // milliseconds between looks at another tab's progress
@@ -358,7 +358,7 @@ export class Download {
       if (await matches(data, known, true)) return;
       throw new Changed(file.name, 'other bytes', 'those already here');
     }
-    const soon = this.#reader.file === file.name && index >= this.#reader.index && index < this.#reader.index + KEPT_FILLING;
+    const soon = this.#reader.file === file.name && index >= this.#reader.index && index < this.#reader.index + KEPT;
     this.#seals.offer(file, index, data);
     if (!(await this.shelf.put(file.name, index, data, soon))) throw new Changed(file.name, 'other bytes', 'those that were here');
     const last = this.shelf.missing(file) === 0 || (!this.shelf.lasting && this.#seals.ready(file));

@@ -8,8 +8,7 @@ import { hold, letGo } from './loan';
 import { equal } from './sha256';
 import { Changed } from './transfer';
 
-const KEPT = 3; // chunks in memory: the one being read and two read ahead
-export const KEPT_FILLING = 4; // while a download fills the cache: what the reader wants next need not be read back
+export const KEPT = 3; // chunks in memory: the one being read and two that are wanted next
 const KEPT_UNCACHED = 10;
 const RETRIES = 6; // of a write, between two deletions that make room
 const RECLAIM = 300; // milliseconds
@@ -203,9 +202,8 @@ export class Shelf {
     if (this.#memory.get(at) !== chunk) this.#evict(at);
     this.#memory.delete(at);
     this.#memory.set(at, chunk);
-    const most = !this.lasting ? KEPT_UNCACHED : this.manifest.state === 'complete' ? KEPT : KEPT_FILLING;
     for (const oldest of this.#memory.keys()) {
-      if (this.#memory.size <= most) break;
+      if (this.#memory.size <= (this.lasting ? KEPT : KEPT_UNCACHED)) break;
       this.#evict(oldest);
       if (!this.#volatile.delete(oldest)) continue;
       const [file, index] = JSON.parse(oldest) as [string, number];
