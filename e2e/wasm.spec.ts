@@ -19,13 +19,16 @@ afterAll(async () => {
   await Promise.all(servers?.map((server) => server.close()) ?? []);
 });
 
-/** Calls the worker page; comlink comes from the dev server. */
-const call = <K extends keyof WasmPage>(page: Page, name: K, ...args: Parameters<WasmPage[K]>): Promise<Awaited<ReturnType<WasmPage[K]>>> =>
+/** Calls the worker page; comlink comes from the dev server. `lend`: the page makes the threads, as it does for the engine. */
+const run = <K extends keyof WasmPage>(page: Page, lend: boolean, name: K, ...args: Parameters<WasmPage[K]>): Promise<Awaited<ReturnType<WasmPage[K]>>> =>
   page.evaluate(`(async () => {
     const { wrap } = await import('/node_modules/comlink/dist/esm/comlink.mjs');
+    const { lendThreads } = await import('/src/api/lend.ts');
     const worker = new Worker('/e2e/pages/wasm.worker.ts', { type: 'module' });
-    try { return await wrap(worker).${name}(...${JSON.stringify(args)}); } finally { worker.terminate(); }
+    const takeBack = ${lend} ? lendThreads(worker) : () => {};
+    try { return await wrap(worker).${name}(...${JSON.stringify(args)}); } finally { worker.terminate(); takeBack(); }
   })()`) as never;
+const call = <K extends keyof WasmPage>(page: Page, name: K, ...args: Parameters<WasmPage[K]>) => run(page, false, name, ...args);
 
 it.each(['relaxed', 'simd'] as const)('%s: every case has the same bits with 1, 2, 3 and 4 threads, shared memory or not', async (variant) => {
   const wanted = await call(isolated, 'bits', { variant, threads: 1 });
@@ -48,7 +51,9 @@ it('says why it has one thread, and computes the same', async () => {
   const many = await call(isolated, 'info', { threads: 4 }, { steps: 50 });
   const one = await call(plain, 'info', {}, { steps: 50 });
   const refused = await call(isolated, 'info', { threads: 4 }, { steps: 50, workers: false });
+  const lent = await run(isolated, true, 'info', { threads: 4 }, { steps: 50, workers: false });
   expect(many).toMatchObject({ threads: 4, notes: [] });
+  expect(lent, 'by the page').toMatchObject({ threads: 4, notes: [], tokens: many.tokens });
   expect(one).toMatchObject({ threads: 1, isolated: false, notes: [expect.stringMatching(/not cross-origin isolated/)], tokens: many.tokens });
   expect(refused).toMatchObject({ threads: 1, notes: [expect.stringMatching(/1 of 4 threads.*no workers today/)], tokens: many.tokens });
 });

@@ -13,6 +13,7 @@ import type { Consent } from '../store/room';
 import type { Message, RenderOptions } from '../text/chat';
 import type { DecodeOptions, EncodeOptions } from '../text/tokenizer';
 import EngineWorker from '../worker?worker&inline';
+import { lendThreads } from './lend';
 import { asksToPersist } from './persist';
 import { absolute, absoluteHub } from './source';
 import { createStream, type TextStream } from './stream';
@@ -90,12 +91,14 @@ export function start(): { engine: Remote; guard: Guard; end(reason: Error): voi
     const cure = 'load() needs a browser, and a page that allows worker-src blob:.';
     fail('DeviceError', { what: 'The worker cannot be started', got: String(cause), cure }, cause);
   }
+  const takeBack = lendThreads(worker);
   const open = new Set<(error: Error) => void>();
   let ended: Error | undefined;
 
   function end(reason: Error): void {
     ended ??= reason;
     worker.terminate();
+    takeBack();
     for (const reject of open) reject(ended);
     open.clear();
   }

@@ -1,4 +1,7 @@
-/** Worker threads over one shared memory. They are started from source text, so that any bundle on any static host can have them. */
+/**
+ * Worker threads over one shared memory. They are started from source text, so that any bundle on any static host can have them; by the page
+ * where it lends them, else by this worker.
+ */
 import { fail } from '../../errors';
 import type { Heap } from './memory';
 import type { Kernels } from './module';
@@ -14,24 +17,47 @@ const START_MS = 10_000;
 
 const SOURCE = `
 let exports, memory;
-onmessage = async ({ data }) => {
-  if (data.module) {
-    memory = data.memory;
-    ({ exports } = await WebAssembly.instantiate(data.module, { env: { memory, now: () => 0 } }));
-    return postMessage('ready');
-  }
-  exports.__stack_pointer.value = data.stack;
-  try {
-    exports.serve(data.team, data.thread);
-  } catch (error) {
-    const words = new Int32Array(memory.buffer, data.team, ${TEAM_BYTES / 4});
-    Atomics.store(words, ${ABORTED}, 1);
-    Atomics.notify(words, ${GENERATION});
-    throw error;
-  }
+onmessage = ({ data: { port } }) => {
+  port.onmessage = async ({ data }) => {
+    if (data.module) {
+      memory = data.memory;
+      try {
+        ({ exports } = await WebAssembly.instantiate(data.module, { env: { memory, now: () => 0 } }));
+        port.postMessage('ready');
+      } catch (error) {
+        port.postMessage(String(error));
+      }
+      return;
+    }
+    exports.__stack_pointer.value = data.stack;
+    port.postMessage('ready');
+    try {
+      exports.serve(data.team, data.thread);
+    } catch (error) {
+      const words = new Int32Array(memory.buffer, data.team, ${TEAM_BYTES / 4});
+      Atomics.store(words, ${ABORTED}, 1);
+      Atomics.notify(words, ${GENERATION});
+      throw error;
+    }
+  };
 };
-onunhandledrejection = ({ reason }) => postMessage(String(reason));
 `;
+
+/** Between an engine's worker and its page (src/api/lend.ts): the page says that it makes threads, the worker asks for one or ends one. */
+export type Lending =
+  | { rivuletThreads: 'lent' }
+  | { rivuletThreads: 'start'; id: number; url: string; port: MessagePort }
+  | { rivuletThreads: 'end'; id: number }
+  | { rivuletThreads: 'failed'; id: number; reason: string };
+
+let lent = false;
+const failures = new Map<number, (reason: string) => void>();
+let nextId = 0;
+if (typeof document === 'undefined' && typeof addEventListener === 'function')
+  addEventListener('message', ({ data }: MessageEvent<Lending | undefined>) => {
+    if (data?.rivuletThreads === 'lent') lent = true;
+    if (data?.rivuletThreads === 'failed') failures.get(data.id)?.(data.reason);
+  });
 
 /** Why threads cannot be had here; undefined when they can. */
 export function whyNoThreads(): string | undefined {
@@ -47,7 +73,7 @@ export function whyNoThreads(): string | undefined {
 export class Team {
   /** address of the struct where they meet */
   readonly address: number;
-  private workers: Worker[] = [];
+  private threads: Thread[] = [];
   private url: string | undefined;
 
   constructor(
@@ -58,21 +84,24 @@ export class Team {
   }
 
   get size(): number {
-    return 1 + this.workers.length;
+    return 1 + this.threads.length;
   }
 
-  /** Starts workers until there are `threads`; returns why there are fewer. */
-  async start(threads: number, module: WebAssembly.Module): Promise<string | undefined> {
-    if (threads <= 1) return undefined;
-    this.url = URL.createObjectURL(new Blob([SOURCE], { type: 'text/javascript' }));
-    const started = await Promise.allSettled(Array.from({ length: threads - 1 }, () => startWorker(this.url!, module, this.heap.memory)));
-    if (!this.url) return undefined; // stopped meanwhile
-    this.workers = started.flatMap((s) => (s.status === 'fulfilled' ? [s.value] : []));
-    this.workers.forEach((worker, i) =>
-      worker.postMessage({ team: this.address, thread: i + 1, stack: this.heap.alloc(STACK_BYTES, 'threads') + STACK_BYTES }),
+  /** Starts threads until there are `wanted`; returns why there are fewer. */
+  async start(wanted: number, module: WebAssembly.Module): Promise<string | undefined> {
+    if (wanted <= 1) return undefined;
+    const url = (this.url = URL.createObjectURL(new Blob([SOURCE], { type: 'text/javascript' })));
+    const threads = Array.from({ length: wanted - 1 }, () => startThread(url));
+    this.threads = threads; // so that `stop` ends those under way too
+    const started = await Promise.allSettled(threads.map((thread) => thread.ask({ module, memory: this.heap.memory })));
+    if (!this.url) return undefined;
+    this.threads = threads.filter((thread, i) => started[i].status === 'fulfilled' || void thread.end());
+    const serving = this.threads.map((thread, i) =>
+      thread.ask({ team: this.address, thread: i + 1, stack: this.heap.alloc(STACK_BYTES, 'threads') + STACK_BYTES }),
     );
+    await Promise.all(serving);
     const failed = started.find((s) => s.status === 'rejected');
-    return failed && `${this.size} of ${threads} threads: ${String(failed.reason)}`;
+    return failed && `${this.size} of ${wanted} threads: ${String(failed.reason)}`;
   }
 
   /** Runs a plan's step on the first `threads` threads. @throws DeviceError when a kernel traps; then nothing may follow */
@@ -88,7 +117,7 @@ export class Team {
 
   /** Ends the threads from `threads` on. */
   shrink(threads: number): void {
-    for (const worker of this.workers.splice(Math.max(threads - 1, 0))) worker.terminate();
+    for (const thread of this.threads.splice(Math.max(threads - 1, 0))) thread.end();
   }
 
   stop(): void {
@@ -98,21 +127,51 @@ export class Team {
   }
 }
 
-function startWorker(url: string, module: WebAssembly.Module, memory: WebAssembly.Memory): Promise<Worker> {
-  return new Promise((resolve, reject) => {
-    const worker = new Worker(url);
-    const timer = setTimeout(() => end('the worker did not start'), START_MS);
-    function end(reason: unknown): void {
-      clearTimeout(timer);
-      worker.onmessage = worker.onerror = null;
-      if (reason === 'ready') return resolve(worker);
-      worker.terminate();
-      reject(reason);
+interface Thread {
+  /** Sends a message; settles with the answer. */
+  ask(message: object): Promise<void>;
+  end(): void;
+}
+
+function startThread(url: string): Thread {
+  const id = nextId++;
+  const { port1, port2 } = new MessageChannel();
+  let refuse: (reason: string) => void = () => undefined;
+  let refused: string | undefined;
+  let worker: Worker | undefined;
+  const fail = (reason: string): void => {
+    refused = reason || 'the worker could not be started (Content-Security-Policy: worker-src blob:)';
+    refuse(refused);
+  };
+
+  if (lent) {
+    failures.set(id, fail);
+    postMessage({ rivuletThreads: 'start', id, url, port: port2 } satisfies Lending, [port2]);
+  } else
+    try {
+      worker = new Worker(url);
+      worker.onerror = ({ message }) => fail(message);
+      worker.postMessage({ port: port2 }, [port2]);
+    } catch (error) {
+      fail(String(error));
     }
-    worker.onmessage = ({ data }: MessageEvent) => end(data);
-    worker.onerror = (event) => end(event.message || 'the worker could not be started (Content-Security-Policy: worker-src blob:)');
-    worker.postMessage({ module, memory });
-  });
+
+  return {
+    ask: (message) =>
+      new Promise((resolve, reject) => {
+        const timer = setTimeout(() => refuse('a worker does not answer'), START_MS);
+        refuse = (reason) => (clearTimeout(timer), reject(reason));
+        if (refused !== undefined) return refuse(refused);
+        port1.onmessage = ({ data }) => (data === 'ready' ? (clearTimeout(timer), resolve()) : refuse(String(data)));
+        port1.postMessage(message);
+      }),
+    end() {
+      port1.close();
+      failures.delete(id);
+      worker?.terminate();
+      if (!worker && lent) postMessage({ rivuletThreads: 'end', id } satisfies Lending);
+    },
+  };
 }
 
 /**

@@ -14,23 +14,20 @@ import { openWasm } from './backend';
 
 /** What threads.ts needs of a web worker, on a thread of Node. */
 class NodeWorker {
-  onmessage: ((event: { data: unknown }) => void) | null = null;
   onerror: ((event: { message: string }) => void) | null = null;
   private readonly thread: Promise<NodeThread>;
 
   constructor(url: string) {
-    const prelude = `const { parentPort } = require('node:worker_threads'); const postMessage = (m) => parentPort.postMessage(m);
-      var onmessage, onunhandledrejection; parentPort.on('message', (data) => onmessage({ data }));`;
+    const prelude = `var onmessage; require('node:worker_threads').parentPort.on('message', (data) => onmessage({ data }));`;
     this.thread = resolveObjectURL(url)!.text().then((source) => {
       const thread = new NodeThread(prelude + source, { eval: true });
-      thread.on('message', (data) => this.onmessage?.({ data }));
       thread.on('error', (error) => this.onerror?.({ message: String(error) }));
       return thread;
     });
   }
 
-  postMessage(message: unknown): void {
-    void this.thread.then((thread) => thread.postMessage(message));
+  postMessage(message: unknown, transfer: MessagePort[]): void {
+    void this.thread.then((thread) => thread.postMessage(message, transfer as never));
   }
 
   terminate(): void {

@@ -1,0 +1,101 @@
+/** WebKitGTK's MiniBrowser, driven over plain W3C WebDriver: an engine without relaxed SIMD, shared memory or WebGPU, the nearest to an old Safari. */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, readdirSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
+
+const DRIVER = '/usr/bin/WebKitWebDriver';
+const XVFB = '/usr/bin/Xvfb';
+const LIB = '/usr/lib';
+/** it lies under the machine's architecture, /usr/lib/x86_64-linux-gnu */
+const browser = (): string | undefined =>
+  existsSync(LIB) ? readdirSync(LIB).map((folder) => `${LIB}/${folder}/webkit2gtk-4.1/MiniBrowser`).find((path) => existsSync(path)) : undefined;
+
+/** Whether the driver, its browser and a display server are installed (Debian: webkit2gtk-driver, xvfb). */
+export const hasWebKit = (): boolean => existsSync(DRIVER) && existsSync(XVFB) && !!browser();
+
+export interface WebKitPage {
+  goto(url: string): Promise<void>;
+  /** an expression, or a promise of one, as JSON */
+  evaluate<T>(expression: string): Promise<T>;
+  close(): Promise<void>;
+}
+
+/** Starts a display, the driver and one page. Every process ends with `close`. */
+export async function openWebKit(): Promise<WebKitPage> {
+  const children: ChildProcess[] = [];
+  const stop = async (): Promise<void> => {
+    for (const child of children.reverse()) {
+      if (child.exitCode !== null || child.signalCode !== null) continue;
+      child.kill();
+      await once(child, 'exit');
+    }
+  };
+  try {
+    const display = spawn(XVFB, ['-displayfd', '3', '-screen', '0', '1024x768x24', '-nolisten', 'tcp'], { stdio: ['ignore', 'ignore', 'ignore', 'pipe'] });
+    children.push(display);
+    const [number] = (await once(createInterface(display.stdio[3] as Readable), 'line')) as [string];
+    const port = await freePort();
+    children.push(
+      spawn(DRIVER, [`--port=${port}`], {
+        stdio: 'ignore',
+        env: {
+          ...process.env,
+          DISPLAY: `:${number}`,
+          WEBKIT_DISABLE_COMPOSITING_MODE: '1',
+          WEBKIT_DISABLE_SANDBOX_THIS_IS_DANGEROUS: '1', // Chromium's --no-sandbox: the tests may run as root
+          LIBGL_ALWAYS_SOFTWARE: '1',
+        },
+      }),
+    );
+    const driver = `http://127.0.0.1:${port}`;
+    await answering(`${driver}/status`);
+    const capabilities = { alwaysMatch: { 'webkitgtk:browserOptions': { binary: browser(), args: ['--automation'] } } };
+    const { sessionId } = await command<{ sessionId: string }>(`${driver}/session`, { capabilities });
+    const session = `${driver}/session/${sessionId}`;
+    await command(`${session}/timeouts`, { script: 300_000, pageLoad: 60_000 });
+    const script = 'const done = arguments[arguments.length - 1]; Promise.resolve().then(() => eval(arguments[0])).then((value) => done({ value }), (error) => done({ error: String(error) }));';
+    return {
+      goto: (url) => command(`${session}/url`, { url }),
+      async evaluate<T>(expression: string): Promise<T> {
+        const { value, error } = await command<{ value: T; error?: string }>(`${session}/execute/async`, { script, args: [expression] });
+        if (error !== undefined) throw new Error(error);
+        return value;
+      },
+      async close() {
+        await fetch(session, { method: 'DELETE' }).catch(() => undefined);
+        await stop();
+      },
+    };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+async function command<T>(url: string, body: object): Promise<T> {
+  const response = await fetch(url, { method: 'POST', body: JSON.stringify(body) });
+  const { value } = (await response.json()) as { value: T & { error?: string; message?: string } };
+  if (!response.ok) throw new Error(`WebDriver ${new URL(url).pathname}: ${value.error}: ${value.message}`);
+  return value;
+}
+
+async function answering(url: string): Promise<void> {
+  for (let attempt = 0; ; attempt++) {
+    const response = await fetch(url).catch(() => undefined);
+    if (response?.ok) return;
+    if (attempt === 100) throw new Error(`the WebDriver did not answer at ${url} within 20 s`);
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  }
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  server.close();
+  if (!address || typeof address === 'string') throw new Error('no free port');
+  return address.port;
+}

@@ -1,0 +1,29 @@
+/**
+ * Threads for an engine's worker, made by the page. The worker could make them itself, but Firefox (ESR 153, measured: one start in fourteen on
+ * a busy machine) never returns from `new Worker` inside a worker.
+ */
+import type { Lending } from '../backend/wasm/threads';
+
+/** Makes threads for `engine` when it asks; the result ends them all. */
+export function lendThreads(engine: Worker): () => void {
+  const threads = new Map<number, Worker>();
+  engine.addEventListener('message', ({ data }: MessageEvent<Lending | undefined>) => {
+    if (data?.rivuletThreads === 'start') {
+      const { id, url, port } = data;
+      const failed = (reason: string): void => engine.postMessage({ rivuletThreads: 'failed', id, reason } satisfies Lending);
+      try {
+        const thread = new Worker(url);
+        thread.onerror = ({ message }) => failed(message);
+        thread.postMessage({ port }, [port]);
+        threads.set(id, thread);
+      } catch (error) {
+        failed(String(error));
+      }
+    } else if (data?.rivuletThreads === 'end') {
+      threads.get(data.id)?.terminate();
+      threads.delete(data.id);
+    }
+  });
+  engine.postMessage({ rivuletThreads: 'lent' } satisfies Lending);
+  return () => threads.forEach((thread) => thread.terminate());
+}
