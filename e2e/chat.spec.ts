@@ -175,7 +175,7 @@ describe('the page', () => {
     await page.fill('#address', `${site.url}models/rivulet-tiny.gguf?another`);
     await page.click('#address-look');
     await page.waitForSelector('#address-estimate:has-text("tok/s")', { timeout: PATIENCE });
-    expect(await page.innerText('#address-estimate')).toMatch(/^It fits — 5\.4\sMB to download, [\d.]+\sGB free; [\d.]+\sMB of memory at a full context; about [\d.]+\stok\/s on the processor\.$/);
+    expect(await page.innerText('#address-estimate')).toMatch(/^It fits — [\d.]+\sMB to download, [\d.]+\sGB free; [\d.]+\sMB of memory at a full context; about [\d.]+\stok\/s on the processor\.$/);
     await page.fill('#address', `${site.url}icon.svg`);
     await page.click('#address-look');
     await page.waitForSelector('#address-estimate:has-text("GGUF")', { timeout: PATIENCE });
