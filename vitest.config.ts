@@ -8,7 +8,7 @@ export default defineConfig((environment) =>
         { extends: true, test: { name: 'unit', include: ['{src,shaders,demo}/**/*.test.ts'], testTimeout: 60_000 } },
         {
           extends: true,
-          test: { name: 'browser', include: ['e2e/**/*.spec.ts'], testTimeout: 300_000, hookTimeout: 300_000, fileParallelism: false },
+          test: { name: 'browser', include: ['e2e/**/*.spec.ts'], globalSetup: 'e2e/setup.ts', testTimeout: 300_000, hookTimeout: 300_000, fileParallelism: false },
         },
       ],
     },
