@@ -1,10 +1,10 @@
 /**
  * How well a model calls tools: cases run greedily through the public API in headless Chromium.
  *
- *   npm run eval -- [--model PATH] [--cases FILE.jsonl] [--backend wasm|webgpu] [--seed S] [--n N] [--show N] [--json]
+ *   npm run eval -- [--model PATH] [--cases FILE.jsonl] [--backend wasm|webgpu] [--seed S] [--n N] [--show N|all] [--json]
  *
  * A line of FILE is `{ messages, tools, expect: { calls } | { none: true } | { json }, skill? }`; without --cases the held-out cases of the
- * recipe. --n takes N of them, drawn by --seed. Prints figures by skill and the failures (--show of each skill, all with --show -1).
+ * recipe. --n takes N of them, drawn by --seed. Prints figures by skill and the failures (--show N of each skill, or all).
  */
 import { readFileSync } from 'node:fs';
 import { basename, dirname, resolve } from 'node:path';
@@ -143,7 +143,7 @@ async function main(): Promise<void> {
   });
   const result = figures(outcomes);
   const failures = outcomes.filter(({ exact }) => !exact);
-  const most = Number(values.show) < 0 ? Infinity : Number(values.show);
+  const most = values.show === 'all' ? Infinity : Number(values.show);
   const shown = Object.keys(result).flatMap((skill) => failures.filter((o) => o.skill === skill).slice(0, most));
   if (values.json) return console.log(JSON.stringify({ model: basename(values.model), cases: basename(values.cases), backend, skills: result, failures: shown }));
   for (const { skill, asked, expect, answer } of shown)
