@@ -1,11 +1,10 @@
-"""Trains the embedded model and exports it as a Hugging Face directory.
+"""Trains the embedded model.
 
-    python train.py --out OUT [--minutes 600] [--threads 2] [--seed 7] [--device cpu|cuda]
+    python train.py --out OUT [--minutes 600] [--workers 2] [--seed 7] [--resume] [--device cpu|cuda]
 
 The learning rate follows the wall clock: a short warm-up, constant, and a linear decay over the last part of the time. OUT/state.pt holds all that is needed to go on (--resume).
 """
 import argparse
-import json
 import pathlib
 import random
 import subprocess
@@ -20,7 +19,6 @@ from dialogues import dialogue, render
 from model import Lfm2
 from vocabulary import SPECIAL, build
 
-HERE = pathlib.Path(__file__).parent
 LONGEST = 512
 CHOOSING = []
 CALL = SPECIAL.index("<|tool_call_start|>")
