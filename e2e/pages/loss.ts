@@ -34,6 +34,10 @@ let armed: number[] = [];
 const made: Worker[] = [];
 window.Worker = class extends Worker {
   constructor(url: string | URL, options?: WorkerOptions) {
+    if (options?.name !== 'rivulet') {
+      super(url, options); // a thread
+      return;
+    }
     const both = ['/e2e/pages/loss_worker.ts', String(url)].map((path) => `import ${JSON.stringify(new URL(path, location.href))};`);
     super(URL.createObjectURL(new Blob(both, { type: 'text/javascript' })), { ...options, type: 'module' });
     made.push(this);
