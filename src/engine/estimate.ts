@@ -114,8 +114,8 @@ async function look(source: ModelSource, options: EstimateOptions, signal?: Abor
   for (const skim of [true, false]) {
     const opened = await openModel(source, { ...options, signal, peek: true, ...(skim && { policy: { chunkBytes: FINE } }) });
     try {
-      const pieces = new Set<string>();
-      const outline = await openOutline(opened.files.map((file) => noted(file, pieces)), skim, signal);
+      const pieces = new Map<string, Promise<Uint8Array>>();
+      const outline = await openOutline(opened.files.map((file) => keeping(file, pieces)), skim, signal);
       fetched += pieces.size * FINE;
       if (outline) return { outline, room: await roomFor(source, opened), cached: opened.cached, fetched };
     } finally {
@@ -125,12 +125,20 @@ async function look(source: ModelSource, options: EstimateOptions, signal?: Abor
   throw new Error('a whole header tells the outline or why not');
 }
 
-/** Notes which pieces of a file are read. */
-const noted = (file: ByteSource, pieces: Set<string>): ByteSource => ({
+/** Keeps the pieces of a file that were read: the search comes back to the first ones when the store has let go of them. */
+const keeping = (file: ByteSource, pieces: Map<string, Promise<Uint8Array>>): ByteSource => ({
   ...file,
-  read: (offset, length, signal) => {
-    for (let piece = Math.floor(offset / FINE); piece * FINE < offset + length; piece++) pieces.add(`${file.name} ${piece}`);
-    return file.read(offset, length, signal);
+  async read(offset, length, signal) {
+    if (offset + length > file.size) return file.read(offset, length, signal); // which refuses
+    const bytes = new Uint8Array(length);
+    for (let at = offset - (offset % FINE); at < offset + length; at += FINE) {
+      const key = `${file.name} ${at}`;
+      let piece = pieces.get(key);
+      if (!piece) pieces.set(key, (piece = file.read(at, Math.min(FINE, file.size - at), signal)));
+      const part = (await piece).subarray(Math.max(0, offset - at), offset + length - at);
+      bytes.set(part, Math.max(0, at - offset));
+    }
+    return bytes;
   },
 });
 
