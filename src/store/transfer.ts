@@ -277,10 +277,13 @@ async function connect(remote: Remote, ask: { range?: string; small?: boolean; f
     signal.removeEventListener('abort', stop);
     controller.abort();
   };
+  // a platform may leave a read that was aborted unsettled (as Node's fetch may do): the signal itself ends the wait
+  const cut = new Promise<never>((_, reject) => controller.signal.addEventListener('abort', () => reject(abortError()), { once: true }));
+  cut.catch(() => undefined);
   const alive = async <T>(work: Promise<T>): Promise<T> => {
     const timer = setTimeout(stop, policy.stall);
     try {
-      return await work;
+      return await Promise.race([work, cut]);
     } catch (error) {
       if (signal.aborted) throw abortError();
       throw new Passing(controller.signal.aborted ? `no byte for ${policy.stall / 1000} s` : String(error instanceof Error ? error.message : error));
