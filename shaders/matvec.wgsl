@@ -3,12 +3,6 @@
 // a workgroup for MAPS × 4 rows, its invocations along K: each takes a unit of the rows (4 · MAPS loads of 16 bytes in flight, neighbours
 // adjacent) and uses every x for all of them. Which rows, and what becomes of them, is rows_*, gate_up or conv_in.
 // Bound by: memory bandwidth for W; for small matrices dispatch latency.
-override rows: u32;  // of this part of W
-override first: u32; // the row of y it begins with
-
-const SQUARES: u32 = COLS * MAPS; // where in `total` Σ x² begins
-const VALUES: u32 = SQUARES + select(0u, (COLS + 3u) / 4u, NORMED);
-
 @compute @workgroup_size(group_size)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
   let group = wid.y * grid.x + wid.x;
@@ -38,14 +32,5 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid: ve
       }
     }
   }
-  group_sums(&total, lid);
-  let t = lid / 4u;
-  let r = lid % 4u;
-  if (t < min(COLS, count())) {
-    var scale = 1.0;
-    if (NORMED) { scale = rms(sums[SQUARES + t / 4u][t % 4u]); }
-    var v = array<f32, MAPS>();
-    for (var m = 0u; m < MAPS; m++) { v[m] = sums[t * MAPS + m][r] * scale; }
-    finish(t, group, r, v);
-  }
+  write_rows(&total, group, lid);
 }

@@ -2,12 +2,6 @@
 // int8 under a scale of their own, each invocation for itself, so that no dispatch is added; the codes of W are taken as they are.
 // Bound by: memory bandwidth for W; it spares the floating-point unpacking where that is the limit.
 requires packed_4x8_integer_dot_product;
-override rows: u32;  // of this part of W
-override first: u32; // the row of y it begins with
-
-const SQUARES: u32 = COLS * MAPS; // where in `total` Σ x² begins
-const VALUES: u32 = SQUARES + select(0u, (COLS + 3u) / 4u, NORMED);
-
 // two tiles of x as bytes, in the order in which code_bytes gives those of W
 fn tile_pair(a: vec4<f32>, b: vec4<f32>) -> vec2<u32> {
   let p = vec4<i32>(round(a));
@@ -63,14 +57,5 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid: ve
       }
     }
   }
-  group_sums(&total, lid);
-  let t = lid / 4u;
-  let r = lid % 4u;
-  if (t < min(COLS, count())) {
-    var scale = 1.0;
-    if (NORMED) { scale = rms(sums[SQUARES + t / 4u][t % 4u]); }
-    var v = array<f32, MAPS>();
-    for (var m = 0u; m < MAPS; m++) { v[m] = sums[t * MAPS + m][r] * scale; }
-    finish(t, group, r, v);
-  }
+  write_rows(&total, group, lid);
 }

@@ -11,7 +11,6 @@
  * --budget milliseconds, before it measures. The checks end with exit code 1 when a bound is missed. The driver is found as Vulkan does:
  * VK_DRIVER_FILES names one. `--random` makes weights of a published shape as they are loaded: for speed they are as good as real ones.
  */
-import { closeSync, openSync, readSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
 import { parseArgs } from 'node:util';
 import { create, globals } from 'webgpu';
@@ -24,7 +23,7 @@ import { openWebGpu, type WebGpuOptions } from '../../src/backend/webgpu/backend
 import { openCheckpoint, type Checkpoint } from '../../src/engine/checkpoint';
 import { loadWeights } from '../../src/engine/load';
 import { forward } from '../../src/model/lfm2';
-import type { ByteSource } from '../../src/store/source';
+import { fileSource } from '../file_source';
 import { compare, dispatchesOf, macsOf, profileAt, profileTable, spread, time, tuneTable, weightBytesOf } from '../measure';
 import { randomCheckpoint } from './random';
 
@@ -66,23 +65,6 @@ function installDawn(): void {
 }
 
 const options: WebGpuOptions = { tuning: flags.int8 ? { integers: true } : undefined, allowSoftware: true, subgroups: flags['no-subgroups'] ? false : undefined, f16: flags['f32-cache'] ? false : undefined };
-
-/** A file of this machine, read by range. */
-function fileSource(path: string): ByteSource {
-  const { size } = statSync(path);
-  return {
-    name: basename(path),
-    size,
-    async read(offset, length) {
-      const bytes = new Uint8Array(length);
-      const fd = openSync(path, 'r');
-      const got = readSync(fd, bytes, 0, length, offset);
-      closeSync(fd);
-      if (got !== length) throw new RangeError(`${path}: read of ${offset} + ${length} in ${size} bytes`);
-      return bytes;
-    },
-  };
-}
 
 interface Loaded {
   backend: Backend;

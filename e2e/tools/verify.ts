@@ -7,7 +7,7 @@
  * DIR holds expected.json, logits/, model/ (a Hugging Face directory) and gguf/. One JSON line a file and prompt on stdout; exit code 1
  * when a bound is missed. `--chunk N` feeds the prompts N tokens at a time, `--longest N` leaves out prompts of more tokens.
  */
-import { closeSync, openSync, readdirSync, readFileSync, readSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { openReference } from '../../src/backend/reference/backend';
@@ -17,7 +17,7 @@ import type { Runner } from '../../src/backend/backend';
 import { openCheckpoint } from '../../src/engine/checkpoint';
 import { loadWeights } from '../../src/engine/load';
 import { forward } from '../../src/model/lfm2';
-import type { ByteSource } from '../../src/store/source';
+import { fileSource } from '../file_source';
 import { openFirefoxProbe, openProbe, type Probe } from '../probe';
 
 export type BackendName = 'wasm' | 'webgpu' | 'reference';
@@ -182,23 +182,6 @@ async function loadHere(directory: string, files: string[], contextLength: numbe
     model: {
       logits: async (tokens, piece) => (await feed(tokens, piece), runner.logits()),
       greedy: async (tokens, steps) => (await feed(tokens, CHUNK), [...(await runner.decode(steps, GREEDY))]),
-    },
-  };
-}
-
-/** A file of this machine, read by range. */
-export function fileSource(path: string): ByteSource {
-  const { size } = statSync(path);
-  return {
-    name: path.split(/[\\/]/).pop()!,
-    size,
-    async read(offset, length) {
-      const bytes = new Uint8Array(length);
-      const fd = openSync(path, 'r');
-      const got = readSync(fd, bytes, 0, length, offset);
-      closeSync(fd);
-      if (got !== length) throw new RangeError(`${path}: read of ${offset} + ${length} in ${size} bytes`);
-      return bytes;
     },
   };
 }
