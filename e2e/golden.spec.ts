@@ -6,10 +6,12 @@ import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { findFirefox } from './firefox';
-import { verify, type Line, type VerifyOptions } from './tools/verify';
+import { verify, WHOLE, type Feed, type Line, type VerifyOptions } from './tools/verify';
 
 const own = fileURLToPath(new URL('./golden/dense', import.meta.url));
 const shared = fileURLToPath(new URL('../../shared/golden/A/dense', import.meta.url));
+
+const upTo = (longest: number): Feed[] => [{ chunk: WHOLE, longest }];
 
 async function holds(options: VerifyOptions): Promise<void> {
   const lines: Line[] = [];
@@ -17,35 +19,31 @@ async function holds(options: VerifyOptions): Promise<void> {
   expect(lines.length).toBeGreaterThan(0);
 }
 
-describe.each([
-  ['wasm', { backend: 'wasm', threads: 2 }],
-  ['wasm simd, 1 thread', { backend: 'wasm', threads: 1, variant: 'simd' }],
-  ['wasm exact', { backend: 'wasm', threads: 2, exact: true }],
-  ['webgpu', { backend: 'webgpu' }],
-  ['webgpu without subgroups', { backend: 'webgpu', subgroups: false }],
-] as const)('%s', (name, options) => {
-  const gpu = name.startsWith('webgpu');
-  const longest = gpu ? 130 : undefined; // the software adapter takes minutes for the long ones
-  it('gives the expected logits', () => holds({ ...options, expected: own, longest }));
-  it('whatever the pieces of the prompt', async () => {
-    await holds({ ...options, expected: own, longest: 33, chunk: 3, file: 'tiny-Q4_0.gguf' });
-    await holds({ ...options, expected: own, longest: gpu ? 7 : 33, chunk: 1, file: 'tiny-Q4_K_M.gguf' });
-  });
-});
+/** prompts in one piece, in threes and one by one; the software adapter takes minutes for the long ones */
+const WASM_FEEDS: Feed[] = [{ chunk: WHOLE }, { chunk: 3, longest: 33 }, { chunk: 1, longest: 33 }];
+const GPU_FEEDS: Feed[] = [{ chunk: WHOLE, longest: 130 }, { chunk: 3, longest: 33 }, { chunk: 1, longest: 7 }];
 
-it('webgpu with int8 activations', () => holds({ backend: 'webgpu', int8: true, expected: own, longest: 7 }));
-it.skipIf(!findFirefox())(`webgpu in Firefox${findFirefox() ? '' : ' (not installed)'}`, () => holds({ backend: 'webgpu', browser: 'firefox', expected: own, longest: 33 }));
+it.each([
+  ['wasm', { backend: 'wasm', threads: 2, feeds: WASM_FEEDS }],
+  ['wasm simd, 1 thread', { backend: 'wasm', threads: 1, variant: 'simd', feeds: WASM_FEEDS }],
+  ['wasm exact', { backend: 'wasm', threads: 2, exact: true, feeds: WASM_FEEDS }],
+  ['webgpu', { backend: 'webgpu', feeds: GPU_FEEDS }],
+  ['webgpu without subgroups', { backend: 'webgpu', subgroups: false, feeds: GPU_FEEDS }],
+  ['webgpu with int8 activations', { backend: 'webgpu', int8: true, feeds: upTo(7) }],
+] as const)('%s gives the expected logits, whatever the pieces of the prompt', (_, options) => holds({ ...options, expected: own }));
+
+it.skipIf(!findFirefox())(`webgpu in Firefox${findFirefox() ? '' : ' (not installed)'}`, () => holds({ backend: 'webgpu', browser: 'firefox', expected: own, feeds: upTo(33) }));
 
 describe('the reference', () => {
-  it('gives the expected logits', () => holds({ backend: 'reference', expected: own, longest: 130 }));
+  it('gives the expected logits', () => holds({ backend: 'reference', expected: own, feeds: upTo(130) }));
 });
 
 const rest = existsSync(shared);
 if (!rest) console.warn('../shared/golden is not here: the formats that e2e/golden does not hold are not compared with whole models');
 describe.runIf(rest)('formats of ../shared/golden', () => {
-  it('wasm', () => holds({ backend: 'wasm', threads: 2, expected: shared, longest: 130 }));
-  it('wasm exact', () => holds({ backend: 'wasm', threads: 2, exact: true, expected: shared, longest: 130 }));
+  it('wasm', () => holds({ backend: 'wasm', threads: 2, expected: shared, feeds: upTo(130) }));
+  it('wasm exact', () => holds({ backend: 'wasm', threads: 2, exact: true, expected: shared, feeds: upTo(130) }));
   // three on the software adapter, which takes 15 s for each; `npm run verify` takes all
-  it.each(['model.safetensors', 'tiny-Q8_0.gguf', 'tiny-Q5_K_M.gguf'])('webgpu: %s', (file) => holds({ backend: 'webgpu', expected: shared, file, longest: 7 }));
-  it('reference', () => holds({ backend: 'reference', expected: shared, longest: 33 }));
+  it.each(['model.safetensors', 'tiny-Q8_0.gguf', 'tiny-Q5_K_M.gguf'])('webgpu: %s', (file) => holds({ backend: 'webgpu', expected: shared, file, feeds: upTo(7) }));
+  it('reference', () => holds({ backend: 'reference', expected: shared, feeds: upTo(33) }));
 });

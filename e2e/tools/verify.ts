@@ -5,7 +5,7 @@
  *                     [--variant simd|relaxed] [--no-subgroups] [--int8] [--browser firefox]
  *
  * DIR holds expected.json, logits/, model/ (a Hugging Face directory) and gguf/. One JSON line a file and prompt on stdout; exit code 1
- * when a bound is missed. `--chunk N` feeds the prompts N tokens at a time, `--longest N` leaves out prompts of more tokens.
+ * when a bound is missed. `--chunk N` feeds the prompts N tokens at a time, `--chunk 256,3,1` in each of these ways, `--longest N` leaves out prompts of more tokens.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -40,12 +40,20 @@ interface ExpectedFile {
 export interface Line {
   file: string;
   prompt: string;
+  /** tokens at a time */
+  chunk: number;
   backend: BackendName;
   maxAbs: number;
   nmse: number;
   top1Match: boolean;
   /** greedy continuation equal up to the first step with a margin below 0.1; null for prompts without one */
   greedyMatch: boolean | null;
+}
+
+/** How prompts are fed: `chunk` tokens at a time, those of at most `longest` tokens. */
+export interface Feed {
+  chunk: number;
+  longest?: number;
 }
 
 /** A loaded model, in the page or here. */
@@ -60,8 +68,8 @@ export interface VerifyOptions {
   threads?: number;
   exact?: boolean;
   file?: string;
-  chunk?: number;
-  longest?: number;
+  /** one after the other on the same loaded model, default whole chunks; of the later ones only what differs from the first */
+  feeds?: readonly Feed[];
   variant?: 'simd' | 'relaxed';
   subgroups?: boolean;
   /** WebGPU: the kernels that round activations to int8, everywhere */
@@ -71,7 +79,8 @@ export interface VerifyOptions {
 
 const MARGIN = 0.1;
 const OWN_MARGIN = 0.05; // where float32 continuations are given by prompt
-const CHUNK = 256;
+/** the most tokens at a time, as the engine has it */
+export const WHOLE = 256;
 
 /** What a file may differ by. */
 interface Bounds {
@@ -99,8 +108,10 @@ export async function verify(options: VerifyOptions, emit: (line: Line) => void)
   const names = Object.keys(expected.files).filter((name) => !options.file || name === options.file);
   if (!names.length) throw new Error(`${options.file} is not in expected.json, which has ${Object.keys(expected.files).join(', ')}`);
   const prompts = Object.entries(expected.prompts);
-  const longest = options.longest ?? Infinity;
-  const contextLength = Math.max(...prompts.map(([, tokens]) => tokens.length)) + 64;
+  const feeds = options.feeds ?? [{ chunk: WHOLE }];
+  const fits = (tokens: number[], { longest = Infinity }: Feed): boolean => tokens.length <= longest;
+  const used = prompts.filter(([, tokens]) => feeds.some((feed) => fits(tokens, feed)));
+  const contextLength = Math.max(...used.map(([, tokens]) => tokens.length)) + 64;
   const mounts = { '/expected': options.expected };
   const open = (): Promise<Probe> => (options.browser === 'firefox' ? openFirefoxProbe({ mounts }) : openProbe({ webgpu: options.backend === 'webgpu' }, { mounts }));
   const probe = options.backend === 'reference' ? undefined : await open();
@@ -114,27 +125,30 @@ export async function verify(options: VerifyOptions, emit: (line: Line) => void)
       const rows = floats(join(options.expected, entry.logits_file));
       const V = entry.logits_shape[1];
       const bounds = boundsOf(options, Object.values(entry.tensor_types ?? {}), f16Storage);
-      const nmses: number[] = [];
+      const miss = (what: string): void => void missed.push(`${name}, ${what}`);
 
-      for (const [i, [prompt, tokens]] of prompts.entries()) {
-        if (tokens.length > longest) continue;
-        const got = await model.logits(tokens, options.chunk ?? CHUNK);
-        const line: Line = { file: name, prompt, backend: options.backend, ...difference(got, rows.subarray(i * V, (i + 1) * V)), greedyMatch: null };
-        const wanted = continuation(entry, prompt);
-        if (wanted) {
-          const tokensGot = await model.greedy(tokens, wanted.tokens.length);
-          const end = wanted.margins.findIndex((margin) => margin < wanted.margin);
-          line.greedyMatch = wanted.tokens.slice(0, end < 0 ? undefined : end).every((token, k) => token === tokensGot[k]);
+      for (const feed of feeds) {
+        const nmses: number[] = [];
+        for (const [i, [prompt, tokens]] of prompts.entries()) {
+          if (!fits(tokens, feed) || (feed !== feeds[0] && tokens.length <= feed.chunk)) continue;
+          const got = await model.logits(tokens, feed.chunk);
+          const line: Line = { file: name, prompt, chunk: feed.chunk, backend: options.backend, ...difference(got, rows.subarray(i * V, (i + 1) * V)), greedyMatch: null };
+          const wanted = feed === feeds[0] ? continuation(entry, prompt) : undefined;
+          if (wanted) {
+            const tokensGot = await model.greedy(tokens, wanted.tokens.length);
+            const end = wanted.margins.findIndex((margin) => margin < wanted.margin);
+            line.greedyMatch = wanted.tokens.slice(0, end < 0 ? undefined : end).every((token, k) => token === tokensGot[k]);
+          }
+          emit(line);
+          nmses.push(line.nmse);
+          const what = `${prompt}, ${feed.chunk} at a time:`;
+          if (bounds.maxAbs !== undefined && !(line.maxAbs <= bounds.maxAbs)) miss(`${what} max |Δ| ${line.maxAbs} > ${bounds.maxAbs}`);
+          if (bounds.nmseMax !== undefined && !(line.nmse <= bounds.nmseMax)) miss(`${what} nmse ${line.nmse} > ${bounds.nmseMax}`);
+          if ((bounds.greedy || entry.greedy) && line.greedyMatch === false) miss(`${what} the greedy continuation differs before the first small margin`);
         }
-        emit(line);
-        nmses.push(line.nmse);
-        const miss = (what: string): void => void missed.push(`${name}, ${prompt}: ${what}`);
-        if (bounds.maxAbs !== undefined && !(line.maxAbs <= bounds.maxAbs)) miss(`max |Δ| ${line.maxAbs} > ${bounds.maxAbs}`);
-        if (bounds.nmseMax !== undefined && !(line.nmse <= bounds.nmseMax)) miss(`nmse ${line.nmse} > ${bounds.nmseMax}`);
-        if ((bounds.greedy || entry.greedy) && line.greedyMatch === false) miss('the greedy continuation differs before the first small margin');
+        const mean = nmses.reduce((a, b) => a + b, 0) / nmses.length;
+        if (nmses.length && bounds.nmseMean !== undefined && !(mean <= bounds.nmseMean)) miss(`${feed.chunk} at a time: mean nmse ${mean} > ${bounds.nmseMean}`);
       }
-      const mean = nmses.reduce((a, b) => a + b) / nmses.length;
-      if (bounds.nmseMean !== undefined && !(mean <= bounds.nmseMean)) missed.push(`${name}: mean nmse ${mean} > ${bounds.nmseMean}`);
     }
   } finally {
     await probe?.close();
@@ -157,7 +171,7 @@ async function loadInPage(probe: Probe, files: string[], options: VerifyOptions,
   const { info } = await probe.run((p, a) => p.load(a.urls, a.options, a.compile), {
     urls,
     options: { backend, threads, exact, variant, subgroups, tuning: int8 ? { integers: true } : undefined },
-    compile: { contextLength, chunk: CHUNK },
+    compile: { contextLength, chunk: WHOLE },
   });
   return {
     f16Storage: /\bf16\b/.test(info.variant),
@@ -172,7 +186,7 @@ async function loadHere(directory: string, files: string[], contextLength: numbe
   const checkpoint = await openCheckpoint(files.map((file) => fileSource(join(directory, file))));
   const backend = openReference();
   const weights = await loadWeights(checkpoint, backend, () => undefined);
-  const runner: Runner = await backend.compile(record((op) => forward(op, checkpoint.config, weights)), { contextLength, chunk: CHUNK });
+  const runner: Runner = await backend.compile(record((op) => forward(op, checkpoint.config, weights)), { contextLength, chunk: WHOLE });
   const feed = async (tokens: number[], piece: number): Promise<void> => {
     runner.rewind(0);
     for (let at = 0; at < tokens.length; at += piece) await runner.prefill(Uint32Array.from(tokens.slice(at, at + piece)));
@@ -181,7 +195,7 @@ async function loadHere(directory: string, files: string[], contextLength: numbe
     f16Storage: false,
     model: {
       logits: async (tokens, piece) => (await feed(tokens, piece), runner.logits()),
-      greedy: async (tokens, steps) => (await feed(tokens, CHUNK), [...(await runner.decode(steps, GREEDY))]),
+      greedy: async (tokens, steps) => (await feed(tokens, WHOLE), [...(await runner.decode(steps, GREEDY))]),
     },
   };
 }
@@ -234,8 +248,7 @@ async function main(): Promise<void> {
       threads: values.threads ? Number(values.threads) : undefined,
       exact: values.exact,
       file: values.file,
-      chunk: values.chunk ? Number(values.chunk) : undefined,
-      longest: values.longest ? Number(values.longest) : undefined,
+      feeds: (values.chunk ?? String(WHOLE)).split(',').map((chunk) => ({ chunk: Number(chunk), longest: values.longest ? Number(values.longest) : undefined })),
       variant: values.variant as 'simd' | 'relaxed' | undefined,
       subgroups: values['no-subgroups'] ? false : undefined,
       int8: values.int8,

@@ -1,0 +1,168 @@
+/** Devices that compute wrongly, are lost, refuse memory, or have faster kernels: what the backend makes of them. */
+import { createStore, del, keys } from 'idb-keyval';
+import type { Runner } from '../../src/backend/backend';
+import { write } from '../../src/backend/synthetic';
+import { record } from '../../src/backend/plan';
+import { GREEDY } from '../../src/backend/sampling';
+import { openWebGpu, type WebGpuOptions } from '../../src/backend/webgpu/backend';
+import type { Dtype } from '../../src/tensor/dtype';
+import { count, difference, open, randomModel, shared, smallModel, someTokens } from './gpu_models';
+
+/** a runner of the shared device, which no test loses */
+let undisturbed: Promise<Runner> | undefined;
+
+export const faults = {
+  /** Opens without `allowSoftware`. */
+  hardwareOnly: async (): Promise<string> => {
+    const opened = await openWebGpu().catch((error: Error) => `${error.name}: ${error.message}`);
+    return typeof opened === 'string' ? opened : opened.info.device;
+  },
+
+  /** What the self test finds when the shaders of a device are spoilt: `pattern` becomes `by` in all of them. */
+  async spoilt(pattern: string, by: string, dtype: Dtype, options: WebGpuOptions): Promise<{ variant: string; notes: string[]; ms: number } | { error: string }> {
+    const original = GPUDevice.prototype.createShaderModule;
+    if (pattern)
+      GPUDevice.prototype.createShaderModule = function (descriptor) {
+        return original.call(this, { ...descriptor, code: descriptor.code.replaceAll(pattern, by) });
+      };
+    const backend = await open({ ...options, selfTest: 'always' });
+    try {
+      // the formats of a plan are what is tested: a lookup is enough to name one
+      const table = await write(backend, { name: 'table', rows: 32, cols: 256, segments: [{ name: 'table', rows: 32, dtype }] });
+      const plan = record((op) => op.last(op.embed(table)));
+      const start = performance.now();
+      await backend.compile(plan, { contextLength: 64, chunk: 1 });
+      const { variant, notes } = backend.info;
+      return { variant, notes, ms: performance.now() - start };
+    } catch (error) {
+      return { error: `${(error as Error).name}: ${(error as Error).message}` };
+    } finally {
+      GPUDevice.prototype.createShaderModule = original;
+      await backend.dispose();
+    }
+  },
+
+  /**
+   * Tunes with made-up times, of which the winner is known; then a second load on the same device. `spoil` makes the integer kernel wrong.
+   * @param times µs by setting, multiplied
+   */
+  async tuned(times: Record<string, number>, spoil: boolean, options: WebGpuOptions) {
+    const original = GPUDevice.prototype.createShaderModule;
+    if (spoil)
+      GPUDevice.prototype.createShaderModule = function (descriptor) {
+        return original.call(this, { ...descriptor, code: descriptor.code.replaceAll('ZERO * sum', 'sum') });
+      };
+    const start = async (fresh: boolean) => {
+      const backend = await open({ ...options, selfTest: 'known' });
+      const { plan, V } = await randomModel(backend, ['conv', 'attention'], 256, 256, 'Q4_0');
+      const runner = await backend.compile(plan, { contextLength: 64, chunk: 8 });
+      const greedy = async () => (runner.rewind(0), await runner.prefill(someTokens(V, 20)), [...(await runner.decode(8, GREEDY))]);
+      const logits = async () => (runner.rewind(0), await runner.prefill(someTokens(V, 20)), await runner.prefill(someTokens(V, 1)), runner.logits());
+      if (fresh) await greedy();
+      return { backend, runner, greedy, logits };
+    };
+    try {
+      const verdicts = createStore('rivulet-devices', 'verdicts');
+      for (const key of await keys<string>(verdicts)) if (key.includes('tunings')) await del(key, verdicts);
+      const first = await start(true);
+      const wanted = await first.logits();
+      await first.runner.prefill(someTokens(512, 4)); // a conversation is open while the tuner runs
+      const before = await first.runner.logits();
+      const measure = (_: string, tuning: object): Promise<number> => Promise.resolve(Object.keys(tuning).reduce((micros, name) => micros * (times[name] ?? 1), 100));
+      const rows = await first.runner.tune!({ measure, budgetMs: 1e6, software: true });
+      const untouched = difference(await first.runner.logits(), before);
+      const error = difference(await first.logits(), wanted);
+      const counter = count();
+      const tokens = await first.runner.decode(4, GREEDY);
+      const counts = counter.stop();
+      const again = await first.runner.tune!({ measure, software: true });
+      const described = first.runner.describe();
+      await first.backend.dispose();
+      const second = spoil ? undefined : await start(false);
+      const kept = second?.runner.describe() === described;
+      await second?.backend.dispose();
+      return { rows, error, untouched, counts, tokens: tokens.length, again, described, kept };
+    } finally {
+      GPUDevice.prototype.createShaderModule = original;
+    }
+  },
+
+  /** Destroys a device in the middle of a phase; then another one reads what was read and goes on. */
+  async lost(phase: 'load' | 'compile' | 'prefill' | 'decode', options: WebGpuOptions): Promise<{ errors: string[]; hung: boolean; equal: boolean }> {
+    const sizes = { contextLength: 256, chunk: 64 };
+    const prompt = someTokens(512, 40);
+    undisturbed ??= (async () => {
+      const backend = await shared(options);
+      return backend.compile((await smallModel(backend)).plan, sizes);
+    })();
+    /** what a device that is not lost says after the prompt and these tokens */
+    const afterwards = async (tokens: number[]): Promise<number[]> => {
+      const runner = await undisturbed!;
+      runner.rewind(0);
+      await runner.prefill(prompt);
+      if (tokens.length) await runner.prefill(Uint32Array.from(tokens));
+      return [...(await runner.decode(12 - tokens.length, GREEDY))];
+    };
+    const wanted = await afterwards([]);
+
+    let device: GPUDevice | undefined;
+    const original = GPUAdapter.prototype.requestDevice;
+    GPUAdapter.prototype.requestDevice = async function (descriptor) {
+      return (device = await original.call(this, descriptor));
+    };
+    const errors: string[] = [];
+    const note = (error: Error): void => void errors.push(`${error.name}: ${error.message}`);
+    const chosen: number[] = [];
+    const destroy = (at: typeof phase): unknown => at === phase && device!.destroy();
+    const run = async (): Promise<void> => {
+      const backend = await open(options);
+      const loading = smallModel(backend);
+      setTimeout(() => destroy('load'));
+      const { plan } = await loading;
+      const compiling = backend.compile(plan, sizes);
+      destroy('compile');
+      const runner = await compiling;
+      const reading = runner.prefill(prompt);
+      destroy('prefill');
+      await reading;
+      chosen.push(...(await runner.decode(3, GREEDY)));
+      const windows = [runner.decode(3, GREEDY), runner.decode(3, GREEDY)];
+      destroy('decode');
+      for (const window of await Promise.allSettled(windows)) {
+        if (window.status === 'fulfilled') chosen.push(...window.value);
+        else note(window.reason as Error);
+      }
+      await runner.prefill(prompt).catch(note);
+      await runner.logits().catch(note);
+      await runner.decode(1, GREEDY).then(() => undefined, note);
+    };
+    const hung = await Promise.race([run().catch(note).then(() => false), new Promise<boolean>((resolve) => setTimeout(() => resolve(true), 60_000))]);
+    GPUAdapter.prototype.requestDevice = original;
+    return { errors, hung, equal: [...chosen, ...(await afterwards(chosen))].join() === wanted.join() };
+  },
+
+  /** A device that refuses caches beyond `most` bytes: the tokens are still those of one that does not. */
+  async refused(most: number, options: WebGpuOptions): Promise<{ equal: boolean; refusals: number; error: number }> {
+    const backend = await shared(options);
+    const { plan, V } = await smallModel(backend);
+    const run = async (contextLength: number): Promise<{ ids: number[]; logits: Float32Array }> => {
+      const runner = await backend.compile(plan, { contextLength, chunk: 256 });
+      for (let at = 0; at < 1022; at += 146) await runner.prefill(someTokens(V, 146));
+      const logits = await runner.logits();
+      const windows = await Promise.all([runner.decode(2, GREEDY), runner.decode(4, GREEDY), runner.decode(4, GREEDY)]); // over the border
+      const ids = windows.flatMap((window) => [...window]);
+      runner.dispose();
+      return { ids, logits };
+    };
+    const plain = await run(2048);
+    const original = GPUDevice.prototype.createBuffer;
+    let refusals = 0;
+    GPUDevice.prototype.createBuffer = function (descriptor) {
+      if (!/^(keys|values)/.test(descriptor.label ?? '') || descriptor.size <= most || refusals >= 2) return original.call(this, descriptor);
+      refusals++;
+      return original.call(this, { ...descriptor, size: 2 ** 52 });
+    };
+    const short = await run(4096).finally(() => (GPUDevice.prototype.createBuffer = original));
+    return { equal: short.ids.join() === plain.ids.join(), refusals, error: difference(short.logits, plain.logits) };
+  },
+};

@@ -1,0 +1,125 @@
+/** What e2e/pages/gpu*.ts run on the GPU: models with made-up weights on devices that tests share, and counts of what the browser is asked to do. */
+import type { Backend } from '../../src/backend/backend';
+import { noise, write } from '../../src/backend/synthetic';
+import { record, type Plan } from '../../src/backend/plan';
+import { openReference } from '../../src/backend/reference/backend';
+import { openWebGpu, type WebGpuOptions } from '../../src/backend/webgpu/backend';
+import type { Config } from '../../src/model/config';
+import { forward, type Layer, type Lfm2 } from '../../src/model/lfm2';
+import type { Matrix, Vector } from '../../src/model/ops';
+import type { Dtype } from '../../src/tensor/dtype';
+
+export const open = (options: WebGpuOptions): Promise<Backend> => openWebGpu({ selfTest: 'never', ...options, allowSoftware: true });
+
+const backends = new Map<string, Promise<Backend>>();
+
+/** A backend that stays: software adapters take seconds to compile kernels, and one device compiles each only once. */
+export function shared(options: WebGpuOptions): Promise<Backend> {
+  const key = JSON.stringify(options);
+  if (!backends.has(key)) backends.set(key, open(options));
+  return backends.get(key)!;
+}
+
+/** The same on the GPU and on the reference. */
+export async function both<T>(options: WebGpuOptions, run: (backend: Backend) => Promise<T>): Promise<[got: T, wanted: T]> {
+  const wanted = await run(openReference());
+  return [await run(await shared(options)), wanted];
+}
+
+export async function floats(backend: Backend, name: string, rows: number, cols: number, value: (i: number) => number): Promise<Matrix> {
+  const writer = backend.matrix({ name, rows, cols, segments: [{ name, rows, dtype: 'F32' }] });
+  await writer.write(0, 0, new Uint8Array(Float32Array.from({ length: rows * cols }, (_, i) => value(i)).buffer));
+  return writer.finish();
+}
+
+export const random = (name: string): (() => number) => {
+  const next = noise(name);
+  return () => next() / 2 ** 32;
+};
+
+export const normal = (uniform: () => number): number => Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform());
+
+/** A plan whose logits are the row of the token read: a table of transitions. `ties`: logits in steps of a quarter. */
+export async function transitions(backend: Backend, rows: number, V: number, ties: boolean): Promise<Plan> {
+  const uniform = random(`transitions ${V}`);
+  const table = await floats(backend, 'table', rows, V, () => (ties ? Math.round(12 * normal(uniform)) / 4 : 3 * normal(uniform)));
+  return record((op) => op.last(op.embed(table)));
+}
+
+export interface Model {
+  plan: Plan;
+  V: number;
+}
+
+/** A model of the family's shape with random weights. */
+export async function randomModel(backend: Backend, layers: Config['layers'], D: number, F: number, dtype: Dtype): Promise<Model> {
+  const config: Config = {
+    vocabSize: 512, hiddenSize: D, ffnSize: F, layers, heads: D / 32, kvHeads: D / 64, headDim: 32, convLength: 3, normEps: 1e-5, ropeTheta: 1e6, contextLength: 4096,
+  }; // prettier-ignore
+  const vector = (name: string, length: number): Vector => {
+    const uniform = random(name);
+    return backend.vector(name, Float32Array.from({ length }, () => 0.5 + uniform()));
+  };
+  const matrix = (name: string, rows: number, cols: number): Promise<Matrix> => write(backend, { name, rows, cols, segments: [{ name, rows, dtype }] });
+  const embed = await matrix('embed', config.vocabSize, D);
+  const weights: Lfm2 = { embed, head: embed, embeddingNorm: vector('embedding_norm', D), layers: [] };
+  for (const [i, kind] of layers.entries()) {
+    const shared = {
+      operatorNorm: vector(`${i}.operator_norm`, D),
+      ffnNorm: vector(`${i}.ffn_norm`, D),
+      w1: await matrix(`${i}.w1`, F, D),
+      w3: await matrix(`${i}.w3`, F, D),
+      w2: await matrix(`${i}.w2`, D, F),
+      outProj: await matrix(`${i}.out_proj`, D, D),
+    };
+    const layer: Layer =
+      kind === 'conv'
+        ? { kind, ...shared, inProj: await matrix(`${i}.in_proj`, 3 * D, D), taps: vector(`${i}.conv`, 3 * D) }
+        : { kind, ...shared, qkvProj: await matrix(`${i}.qkv`, 2 * D, D), qNorm: vector(`${i}.q_norm`, 32), kNorm: vector(`${i}.k_norm`, 32) };
+    weights.layers.push(layer);
+  }
+  return { plan: record((op) => forward(op, config, weights)), V: config.vocabSize };
+}
+
+/** The least model with all ops, as most tests want it. */
+export const smallModel = (backend: Backend): Promise<Model> => randomModel(backend, ['conv', 'attention', 'conv'], 64, 96, 'Q8_0');
+
+export const someTokens = (V: number, length: number): Uint32Array => {
+  const next = noise('prompt');
+  return Uint32Array.from({ length }, () => next() % V);
+};
+
+/** Counts calls of the WebGPU methods named, from now until `stop`. */
+export function count(): { stop(): Record<string, number> } {
+  const counts: Record<string, number> = {};
+  const undo: (() => void)[] = [];
+  const watch = (prototype: object, names: string[]): void => {
+    for (const name of names) {
+      const original = Reflect.get(prototype, name) as (...args: unknown[]) => unknown;
+      counts[name] = 0;
+      Reflect.set(prototype, name, function (this: unknown, ...args: unknown[]) {
+        const nudge = name === 'submit' && !(args[0] as unknown[]).length; // Firefox notices finished work late
+        if (!nudge) counts[name]++;
+        return original.apply(this, args);
+      });
+      undo.push(() => void Reflect.set(prototype, name, original));
+    }
+  };
+  watch(GPUComputePassEncoder.prototype, ['dispatchWorkgroups', 'setBindGroup', 'setPipeline']);
+  watch(GPUQueue.prototype, ['submit', 'writeBuffer']);
+  watch(GPUCommandEncoder.prototype, ['beginComputePass']);
+  watch(GPUDevice.prototype, ['createBindGroup', 'createBuffer', 'createComputePipeline', 'createComputePipelineAsync', 'createShaderModule', 'createCommandEncoder']);
+  return { stop: () => (undo.forEach((f) => f()), counts) };
+}
+
+export function difference(got: Float32Array, wanted: Float32Array): number {
+  if (got.length !== wanted.length) throw new Error(`${got.length} values, wanted ${wanted.length}`);
+  let most = 0;
+  let power = 0;
+  wanted.forEach((w, i) => {
+    const delta = Math.abs(got[i] - w);
+    if (!(delta <= most)) most = delta; // NaN counts
+    power += w * w;
+  });
+  return most / Math.sqrt(power / wanted.length);
+}
