@@ -2,21 +2,21 @@
 import type { KernelTime, Runner, TuneRow } from '../src/backend/backend';
 import type { Outcome } from '../src/backend/conformance';
 import type { Plan } from '../src/backend/plan';
-import { GREEDY } from '../src/backend/sampling';
+import { GREEDY, type Sampling } from '../src/backend/sampling';
 import type { Matrix } from '../src/model/ops';
 import { rowBytes } from '../src/tensor/dtype';
 
 /** Milliseconds of a prefill of `prompt` tokens in chunks, and of `steps` decode steps after it, `window` a call and two calls under way. */
-export async function time(runner: Runner, vocabSize: number, prompt: number, steps: number, chunk: number, window: number): Promise<{ prefillMs: number; decodeMs: number }> {
+export async function time(runner: Runner, vocabSize: number, prompt: number, steps: number, chunk: number, window: number, sampling: Sampling = GREEDY): Promise<{ prefillMs: number; decodeMs: number }> {
   const tokens = Uint32Array.from({ length: prompt }, (_, i) => (i * 7919 + 257) % vocabSize);
   runner.rewind(0);
   const start = performance.now();
   for (let at = 0; at < prompt; at += chunk) await runner.prefill(tokens.subarray(at, at + chunk));
-  await runner.decode(1, GREEDY); // the first token needs no forward pass: it ends the prefill
+  await runner.decode(1, sampling); // the first token needs no forward pass: it ends the prefill
   const middle = performance.now();
   let before: Promise<unknown> | undefined;
   for (let left = steps; left > 0; left -= window) {
-    const call = runner.decode(Math.min(left, window), GREEDY);
+    const call = runner.decode(Math.min(left, window), sampling);
     if (window === 1) await call;
     await before;
     before = call;

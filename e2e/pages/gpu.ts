@@ -106,7 +106,7 @@ const gpu = {
   /** What the browser is asked to do for `windows` windows of `steps` tokens, after warm-up. */
   async counts(sampling: Sampling, windows: number, steps: number, prompt: number, options: WebGpuOptions) {
     const backend = await shared(options);
-    const { plan, V } = await randomModel(backend, SIXTEEN, 128, 128, 'Q4_0');
+    const { plan, V } = await randomModel(backend, SIXTEEN, 64, 64, 'Q4_0');
     const runner = await backend.compile(plan, { contextLength: 1024, chunk: 256 });
     for (let at = 0; at < prompt; at += 256) await runner.prefill(someTokens(V, Math.min(256, prompt - at)));
     await runner.decode(2, sampling);

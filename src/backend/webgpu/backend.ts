@@ -57,7 +57,6 @@ export async function openWebGpu({ selfTest = 'known', exact = false, tuning, ..
 
     vector(name: string, values: Float32Array): Vector {
       const { buffer, ready } = opened.create(name, values.byteLength);
-      ready.catch(() => undefined);
       made.push(ready);
       opened.device.queue.writeBuffer(buffer, 0, values as Float32Array<ArrayBuffer>);
       return { name, length: values.length, region: whole(buffer) } as GpuVector;

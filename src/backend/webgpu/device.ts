@@ -102,6 +102,7 @@ export async function openDevice(options: DeviceOptions = {}): Promise<OpenedDev
       check();
       refuse(label, size, error.message);
     });
+    ready.catch(() => undefined); // who needs it awaits it, perhaps after another has failed
     return { buffer, ready };
   }
   async function allocate(label: string, bytes: number, usage?: GPUBufferUsageFlags): Promise<GPUBuffer> {
@@ -237,19 +238,22 @@ async function findAdapter(): Promise<GPUAdapter> {
   return adapter ?? fail('DeviceError', { what: 'The browser offers no WebGPU adapter', cure: 'Update the graphics driver, or use the WASM backend.' });
 }
 
+/** What adapters are called that compute on the CPU. */
+export const isSoftware = (name: string): boolean => SOFTWARE.test(name);
+
 const SOFTWARE = /swiftshader|llvmpipe|lavapipe|softpipe|software|basic render/i;
 
 /** What an adapter is called that computes on the CPU; one without a name, as Firefox gives, is told by WebGL's renderer. */
 function softwareName(info: GPUAdapterInfo): string | undefined {
   const name = describeAdapter(info);
-  if (info.isFallbackAdapter || SOFTWARE.test(`${name} ${info.device}`)) return name;
+  if (info.isFallbackAdapter || isSoftware(`${name} ${info.device}`)) return name;
   if (name !== UNNAMED || typeof OffscreenCanvas === 'undefined') return undefined;
   const gl = new OffscreenCanvas(1, 1).getContext('webgl');
   if (!gl) return undefined;
   const extension = gl.getExtension('WEBGL_debug_renderer_info');
   const renderer = String(gl.getParameter(extension ? extension.UNMASKED_RENDERER_WEBGL : gl.RENDERER));
   gl.getExtension('WEBGL_lose_context')?.loseContext();
-  return SOFTWARE.test(renderer) ? renderer : undefined;
+  return isSoftware(renderer) ? renderer : undefined;
 }
 
 const UNNAMED = 'unnamed adapter';

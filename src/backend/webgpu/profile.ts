@@ -65,11 +65,13 @@ export function createTimer(opened: OpenedDevice): Timer {
       dispose: () => undefined,
     };
   const querySet = device.createQuerySet({ type: 'timestamp', count: 2 });
-  const resolved = device.createBuffer({ label: 'timestamps', size: 256, usage: GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC });
-  const mapped = device.createBuffer({ label: 'timestamps', size: 16, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
+  const { QUERY_RESOLVE, COPY_SRC, COPY_DST, MAP_READ } = GPUBufferUsage;
+  const { buffer: resolved, ready: first } = opened.create('timestamps', 256, QUERY_RESOLVE | COPY_SRC);
+  const { buffer: mapped, ready: second } = opened.create('timestamps', 16, MAP_READ | COPY_DST);
   return {
     clock: 'timestamp',
     async measure(record) {
+      await Promise.all([first, second]);
       const encoder = device.createCommandEncoder();
       const pass = encoder.beginComputePass({ timestampWrites: { querySet, beginningOfPassWriteIndex: 0, endOfPassWriteIndex: 1 } });
       record(pass);
@@ -84,8 +86,8 @@ export function createTimer(opened: OpenedDevice): Timer {
     },
     dispose() {
       querySet.destroy();
-      resolved.destroy();
-      mapped.destroy();
+      opened.release(resolved);
+      opened.release(mapped);
     },
   };
 }
