@@ -21,9 +21,11 @@ export interface BackendOptions {
   subgroups?: boolean;
   f16?: boolean;
   tuning?: WebGpuOptions['tuning'];
+  /** WebGPU on a device that stays for the next call with the same options: a software adapter takes seconds to compile what a device compiles once */
+  stays?: boolean;
 }
 
-export async function open({ backend, ...options }: BackendOptions): Promise<Backend> {
+export async function open({ backend, stays: _, ...options }: BackendOptions): Promise<Backend> {
   if (backend === 'reference') return openReference();
   if (backend === 'wasm') return (await import('../../src/backend/wasm/backend')).openWasm(options);
   return (await import('../../src/backend/webgpu/backend')).openWebGpu({ ...options, allowSoftware: true, selfTest: 'never' }); // what it would test is compared here
@@ -47,15 +49,17 @@ async function remote(url: string): Promise<ByteSource> {
   };
 }
 
-/** Of WebGPU for the conformance cases: software adapters take seconds to compile kernels, and a device compiles each only once. */
-const devices = new Map<string, Promise<Backend>>();
-function shared(options: BackendOptions): Promise<Backend> {
+const staying = new Map<string, Promise<Backend>>();
+
+/** Of WebGPU, which frees nothing then. */
+function take(options: BackendOptions): Promise<Backend> {
+  if (!options.stays) return open(options);
   const key = JSON.stringify(options);
-  if (!devices.has(key)) devices.set(key, open(options));
-  return devices.get(key)!;
+  if (!staying.has(key)) staying.set(key, open(options));
+  return staying.get(key)!;
 }
 
-let loaded: { checkpoint: Checkpoint; backend: Backend; runner: Runner } | undefined;
+let loaded: { checkpoint: Checkpoint; backend: Backend; runner: Runner; stays?: boolean } | undefined;
 
 const probe = {
   caseNames: (): string[] => CASES.map(({ name }) => name),
@@ -64,14 +68,13 @@ const probe = {
   async conformance(name: string, options: BackendOptions): Promise<Difference[]> {
     const one = CASES.find((c) => c.name === name)!;
     const wanted = await runCase(one, openReference());
-    const once = options.backend === 'wasm'; // whose memory is given back as a whole
-    const backend = await (once ? open(options) : shared(options));
+    const backend = await take(options);
     await backend.reserve(64 << 20);
     try {
       const got = await runCase(one, backend);
       return wanted.map((w, i) => compare(name, w, got[i]));
     } finally {
-      if (once) await backend.dispose();
+      if (!options.stays) await backend.dispose();
     }
   },
 
@@ -80,12 +83,12 @@ const probe = {
     await probe.unload();
     const start = performance.now();
     const checkpoint = await openCheckpoint(await Promise.all(sources.map((source) => (typeof source === 'string' ? remote(source) : blobSource(source)))));
-    const backend = await open(options);
+    const backend = await take(options);
     await backend.reserve(checkpoint.bytes);
     const weights = await loadWeights(checkpoint, backend, () => undefined);
     const plan = record((op) => forward(op, checkpoint.config, weights));
     const runner = await backend.compile(plan, compile);
-    loaded = { checkpoint, backend, runner };
+    loaded = { checkpoint, backend, runner, stays: options.stays };
     return {
       seconds: (performance.now() - start) / 1000,
       info: backend.info,
@@ -131,7 +134,7 @@ const probe = {
 
   async unload(): Promise<void> {
     loaded?.runner.dispose();
-    await loaded?.backend.dispose();
+    if (!loaded?.stays) await loaded?.backend.dispose();
     loaded = undefined;
   },
 };

@@ -1,7 +1,7 @@
 /**
  * Compares a backend with independently computed logits.
  *
- *   npm run verify -- --expected DIR --backend wasm|webgpu|reference [--threads N] [--exact] [--file NAME] [--chunk N] [--longest N]
+ *   npm run verify -- --expected DIR --backend wasm|webgpu|reference [--threads N] [--exact] [--file NAME] … [--chunk N] [--longest N]
  *                     [--variant simd|relaxed] [--no-subgroups] [--int8] [--browser firefox]
  *
  * DIR holds expected.json, logits/, model/ (a Hugging Face directory) and gguf/. One JSON line a file and prompt on stdout; exit code 1
@@ -67,7 +67,8 @@ export interface VerifyOptions {
   backend: BackendName;
   threads?: number;
   exact?: boolean;
-  file?: string;
+  /** default all */
+  files?: readonly string[];
   /** one after the other on the same loaded model, default whole chunks; of the later ones only what differs from the first */
   feeds?: readonly Feed[];
   variant?: 'simd' | 'relaxed';
@@ -105,8 +106,8 @@ export function boundsOf(options: VerifyOptions, types: string[], f16Storage: bo
 /** Runs every file and prompt; `emit` gets a line each, the result is the list of missed bounds. */
 export async function verify(options: VerifyOptions, emit: (line: Line) => void): Promise<string[]> {
   const expected = JSON.parse(readFileSync(join(options.expected, 'expected.json'), 'utf8')) as Expected;
-  const names = Object.keys(expected.files).filter((name) => !options.file || name === options.file);
-  if (!names.length) throw new Error(`${options.file} is not in expected.json, which has ${Object.keys(expected.files).join(', ')}`);
+  const names = options.files ?? Object.keys(expected.files);
+  for (const name of names) if (!expected.files[name]) throw new Error(`${name} is not in expected.json, which has ${Object.keys(expected.files).join(', ')}`);
   const prompts = Object.entries(expected.prompts);
   const feeds = options.feeds ?? [{ chunk: WHOLE }];
   const fits = (tokens: number[], { longest = Infinity }: Feed): boolean => tokens.length <= longest;
@@ -170,7 +171,7 @@ async function loadInPage(probe: Probe, files: string[], options: VerifyOptions,
   const urls = files.map((file) => `${probe.origin}/expected/${file.replaceAll('\\', '/')}`);
   const { info } = await probe.run((p, a) => p.load(a.urls, a.options, a.compile), {
     urls,
-    options: { backend, threads, exact, variant, subgroups, tuning: int8 ? { integers: true } : undefined },
+    options: { backend, threads, exact, variant, subgroups, tuning: int8 ? { integers: true } : undefined, stays: backend === 'webgpu' },
     compile: { contextLength, chunk: WHOLE },
   });
   return {
@@ -226,7 +227,7 @@ async function main(): Promise<void> {
       backend: { type: 'string' },
       threads: { type: 'string' },
       exact: { type: 'boolean' },
-      file: { type: 'string' },
+      file: { type: 'string', multiple: true },
       chunk: { type: 'string' },
       longest: { type: 'string' },
       variant: { type: 'string' },
@@ -238,7 +239,7 @@ async function main(): Promise<void> {
   });
   const { expected, backend } = values;
   if (!expected || !backend || !['wasm', 'webgpu', 'reference'].includes(backend)) {
-    console.error('usage: npm run verify -- --expected DIR --backend wasm|webgpu|reference [--threads N] [--exact] [--file NAME] [--chunk N] [--longest N] [--variant simd|relaxed] [--no-subgroups]');
+    console.error('usage: npm run verify -- --expected DIR --backend wasm|webgpu|reference [--threads N] [--exact] [--file NAME] … [--chunk N] [--longest N] [--variant simd|relaxed] [--no-subgroups]');
     process.exit(2);
   }
   const missed = await verify(
@@ -247,7 +248,7 @@ async function main(): Promise<void> {
       backend: backend as BackendName,
       threads: values.threads ? Number(values.threads) : undefined,
       exact: values.exact,
-      file: values.file,
+      files: values.file,
       feeds: (values.chunk ?? String(WHOLE)).split(',').map((chunk) => ({ chunk: Number(chunk), longest: values.longest ? Number(values.longest) : undefined })),
       variant: values.variant as 'simd' | 'relaxed' | undefined,
       subgroups: values['no-subgroups'] ? false : undefined,

@@ -90,10 +90,14 @@ export async function openDevice(options: DeviceOptions = {}): Promise<OpenedDev
   function create(label: string, bytes: number, usage?: GPUBufferUsageFlags): { buffer: GPUBuffer; ready: Promise<void> } {
     check();
     const size = Math.max(16, Math.ceil(bytes / 16) * 16);
-    if (size > device.limits.maxBufferSize) refuse(label, size, `a limit of ${device.limits.maxBufferSize} bytes a buffer`);
+    const purpose = usage ?? GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
+    const { maxBufferSize, maxStorageBufferBindingSize } = device.limits;
+    // kernels bind buffers whole, or in parts that repack.ts cuts to fit
+    const most = purpose & GPUBufferUsage.STORAGE ? Math.min(maxBufferSize, maxStorageBufferBindingSize) : maxBufferSize;
+    if (size > most) refuse(label, size, `a limit of ${most} bytes`);
     device.pushErrorScope('validation');
     device.pushErrorScope('out-of-memory');
-    const buffer = device.createBuffer({ label, size, usage: usage ?? GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST });
+    const buffer = device.createBuffer({ label, size, usage: purpose });
     held.set(buffer, size);
     const ready = Promise.all([scoped(), scoped()]).then((errors) => {
       const error = errors.find((e) => e);
