@@ -1,0 +1,71 @@
+import { expect, it, vi } from 'vitest';
+import { tinyGguf } from '../../../e2e/tools/tiny';
+import { openCheckpoint } from '../../engine/checkpoint';
+import { loadWeights } from '../../engine/load';
+import { forward, type Lfm2 } from '../../model/lfm2';
+import { mapWeights } from '../../model/weights';
+import { memorySource } from '../../store/source';
+import type { Matrix } from '../../model/ops';
+import type { Backend } from '../backend';
+import { record } from '../plan';
+import { compileAhead } from './ahead';
+import type { OpenedDevice } from './device';
+import { whole, type GpuVector, type Step } from './gpu';
+import { matrixWriter } from './repack';
+import { createRunner } from './runner';
+
+vi.stubGlobal('GPUBufferUsage', { MAP_READ: 1, COPY_SRC: 4, COPY_DST: 8, UNIFORM: 64, STORAGE: 128 });
+
+/** A device that does nothing, and notes which pipelines it is asked for. */
+function fakeDevice(pipelines: Set<string>, { subgroups, limit }: { subgroups: boolean; limit: number }): OpenedDevice {
+  const buffer = (label: string, size: number): GPUBuffer => ({ label, size }) as GPUBuffer;
+  const note = ({ sources, constants }: Pick<Step, 'sources' | 'constants'>): void => void pipelines.add(JSON.stringify([sources, constants]));
+  const nothing = (): undefined => undefined;
+  return {
+    device: {
+      limits: { maxBufferSize: 2 ** 30, maxStorageBufferBindingSize: limit },
+      queue: { writeBuffer: nothing, submit: nothing, onSubmittedWorkDone: () => Promise.resolve() },
+      createCommandEncoder: () => ({ copyBufferToBuffer: nothing, finish: nothing }),
+    },
+    features: { f16: false, subgroups, subgroupMinSize: 4, subgroupMaxSize: 128, dp4a: false },
+    tunings: new Map([['*', { rows: 8 }]]),
+    step: whole(buffer('step', 16)),
+    tokens: whole(buffer('tokens', 1024)),
+    allocate: (label: string, size: number) => Promise.resolve(buffer(label, size)),
+    create: (label: string, size: number) => ({ buffer: buffer(label, size), ready: Promise.resolve() }),
+    release: nothing,
+    run: () => Promise.resolve(),
+    pipeline: (step: Step) => Promise.resolve(note(step)),
+    prepare: (steps: Step[]) => Promise.resolve(steps.map(note)),
+    check: nothing,
+  } as unknown as OpenedDevice;
+}
+
+it.each([
+  { subgroups: true, limit: 2 ** 30 },
+  { subgroups: false, limit: 2 ** 14 }, // matrices come in several parts
+])('makes the very pipelines that the runner will ask for, but for the draws: subgroups $subgroups, bindings of $limit bytes', async (device) => {
+  const file = tinyGguf({ hidden: 64, ffn: 96, heads: 2, kvHeads: 1, headDim: 32, vocab: 280, layers: ['conv', 'attention', 'conv'], contextLength: 8192 });
+  const checkpoint = await openCheckpoint([memorySource('tiny.gguf', file)]);
+  const sizes = { contextLength: 2048, chunk: 64 };
+
+  const ahead = new Set<string>();
+  const shapes = mapWeights(
+    checkpoint.weights,
+    ({ name, cols, segments }) => ({ name, cols, rows: segments.reduce((sum, { rows }) => sum + rows, 0), segments }),
+    ({ name, length }) => ({ name, length }),
+  ) as Lfm2;
+  await compileAhead(fakeDevice(ahead, device), record((op) => forward(op, checkpoint.config, shapes)), sizes, true);
+
+  const wanted = new Set<string>();
+  const opened = fakeDevice(wanted, device);
+  const backend = {
+    matrix: (spec: Matrix) => matrixWriter(opened, spec),
+    vector: (name: string, values: Float32Array) => ({ name, length: values.length, region: whole({ size: values.byteLength } as GPUBuffer) }) as GpuVector,
+  };
+  const weights = await loadWeights(checkpoint, backend as unknown as Backend, () => undefined);
+  await createRunner(opened, record((op) => forward(op, checkpoint.config, weights)), sizes, true);
+  const forDraws = /"(score|pick|weigh|choose|mark_prompt)"/;
+  expect([...ahead].sort()).toEqual([...wanted].filter((key) => !forDraws.test(key)).sort());
+  expect(ahead.size).toBeGreaterThan(20);
+});
