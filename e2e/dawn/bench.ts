@@ -9,7 +9,8 @@
  * --check compares logits and a greedy continuation with the reference backend; --conformance runs the table of cases that every backend
  * must compute like the reference; --int8 takes the kernels that round activations everywhere; --tune takes what the tuner finds faster, within
  * --budget milliseconds, before it measures. The checks end with exit code 1 when a bound is missed. The driver is found as Vulkan does:
- * VK_DRIVER_FILES names one. On a software adapter the defaults are --prompt 8 --gen 2 --runs 1. `--random` makes weights of a published shape as they are loaded: for speed they are as good as real ones.
+ * VK_DRIVER_FILES names one. On a software adapter the defaults are --prompt 8 --gen 2 --runs 1. `--random` makes weights of a published
+ * shape as they are loaded: for speed they are as good as real ones.
  */
 import { basename } from 'node:path';
 import { parseArgs } from 'node:util';
