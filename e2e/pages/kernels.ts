@@ -4,11 +4,11 @@ import { compileModule, type Variant } from '../../src/backend/wasm/module';
 import { DTYPES, rowBytes, type Dtype } from '../../src/tensor/dtype';
 import type { Job, Timed } from './kernels_worker';
 
-const open = async (variant: Variant): Promise<Kernels> => openKernels((await compileModule(true, variant)).module);
+const open = async (variant: Variant, brief?: boolean): Promise<Kernels> => openKernels((await compileModule(true, variant)).module, brief);
 
-/** Every format and shape, simd and relaxed. @returns what is wrong */
+/** Every format and shape, simd and relaxed, with sums of both kinds. @returns what is wrong */
 export async function checkAll(): Promise<string[]> {
-  const kernels = { simd: await open('simd'), relaxed: await open('relaxed') };
+  const kernels = { simd: await open('simd'), relaxed: await open('relaxed'), brief: await open('relaxed', true) };
   return DTYPE_NAMES.flatMap((dtype) =>
     SHAPES.filter(([, cols]) => cols % DTYPES[dtype].blockLength === 0).flatMap(([rows, cols]) => checkLinear(kernels, dtype, rows, cols)),
   );
@@ -16,6 +16,8 @@ export async function checkAll(): Promise<string[]> {
 
 export interface MeasureOptions {
   variant: Variant;
+  /** relaxed: sums of 16 bits */
+  brief: boolean;
   dtypes: Dtype[];
   threads: number[];
   rows: number;
@@ -40,9 +42,9 @@ export interface Measured {
 }
 
 /** GEMV and GEMM of every dtype; the row 'read' is the read roofline, in GB/s. */
-export async function measure({ variant, dtypes, threads, rows, cols, T, budget, reader }: MeasureOptions): Promise<Measured[]> {
+export async function measure({ variant, brief, dtypes, threads, rows, cols, T, budget, reader }: MeasureOptions): Promise<Measured[]> {
   const { module } = await compileModule(true, variant);
-  const { c, memory } = await openKernels(module);
+  const { c, memory } = await openKernels(module, brief);
   memory.grow(Math.ceil((rows * cols * 9 + T * (rows + cols * 8) * 4) / 65536) + 64);
   const read = await WebAssembly.compile(Uint8Array.from(atob(reader), (v) => v.charCodeAt(0)));
   let free = c.__heap_base.value;

@@ -1,9 +1,9 @@
 /**
  * Speed of the linear map's WASM kernels alone, in headless Chromium, next to the read roofline.
  *
- *   npx tsx e2e/tools/kernels.ts [--dtypes Q4_0,Q6_K] [--variants simd,relaxed] [--threads 1,2] [--rows 8192] [--cols 2048] [--tokens 128] [--budget 100]
+ *   npx tsx e2e/tools/kernels.ts [--dtypes Q4_0,Q6_K] [--variants simd,relaxed,brief] [--threads 1,2] [--rows 8192] [--cols 2048] [--tokens 128] [--budget 100]
  *
- * Prints a line of JSON for each variant, dtype and thread count: GEMV (one token) in GMAC/s and GB/s of packed weights, GEMM in GMAC/s, packing in GB/s.
+ * `brief` is relaxed SIMD with sums of 16 bits (src/backend/wasm/dots.ts). Prints a line of JSON for each variant, dtype and thread count: GEMV (one token) in GMAC/s and GB/s of packed weights, GEMM in GMAC/s, packing in GB/s.
  */
 import { parseArgs } from 'node:util';
 import { commands } from '@yowasp/clang';
@@ -28,7 +28,7 @@ const FLAGS = ['--target=wasm32-unknown-unknown', '-O3', '-nostdlib', '-msimd128
 const { values } = parseArgs({
   options: {
     dtypes: { type: 'string', default: Object.keys(DTYPES).join() },
-    variants: { type: 'string', default: 'relaxed,simd' },
+    variants: { type: 'string', default: 'relaxed,brief,simd' },
     threads: { type: 'string', default: '1,2' },
     rows: { type: 'string', default: '8192' },
     cols: { type: 'string', default: '2048' },
@@ -40,9 +40,10 @@ const compiled = await commands.clang([...FLAGS, '-o', 'read.wasm', 'read.c'], {
 const server = await serve();
 const browser = await launchChromium({ args: ['--js-flags=--no-liftoff'] });
 const page = await openPage(browser, server.origin);
-for (const variant of values.variants.split(',') as MeasureOptions['variant'][]) {
+for (const name of values.variants.split(',')) {
   const options: MeasureOptions = {
-    variant,
+    variant: name === 'simd' ? 'simd' : 'relaxed',
+    brief: name === 'brief',
     dtypes: values.dtypes.split(',') as Dtype[],
     threads: values.threads.split(',').map(Number),
     rows: Number(values.rows),
@@ -53,7 +54,7 @@ for (const variant of values.variants.split(',') as MeasureOptions['variant'][])
   };
   // as text: tsx would rewrite the import() for Node
   const rows = (await page.evaluate(`import('/e2e/pages/kernels.ts').then(({ measure }) => measure(${JSON.stringify(options)}))`)) as Measured[];
-  for (const row of rows) console.log(JSON.stringify({ variant, ...row }));
+  for (const row of rows) console.log(JSON.stringify({ variant: name, ...row }));
 }
 await browser.close();
 await server.close();

@@ -4,6 +4,7 @@ import type { Matrix, Vector } from '../../model/ops';
 import { DTYPES, rowBytes } from '../../tensor/dtype';
 import { ROW_STEP, type Backend, type BackendInfo } from '../backend';
 import type { Node } from '../plan';
+import { chooseDots } from './dots';
 import { createMemory, Heap } from './memory';
 import { compileModule, instantiate, type Kernels, type Variant } from './module';
 import { createRunner, type WasmRunner } from './runner';
@@ -67,6 +68,7 @@ export async function openWasm({ threads, variant: wanted, exact = false }: Wasm
     const memory = createMemory(bytes, shared);
     const kernels = instantiate(module, memory);
     const heap = new Heap(memory, kernels.__heap_base.value as number);
+    chooseDots(kernels, heap);
     const team = new Team(kernels, heap);
     machine = { heap, kernels, team, started: team.start(most, module) };
     return machine;

@@ -8,8 +8,9 @@ import { checkLinear, DTYPE_NAMES, openKernels, SHAPES } from './linearcheck';
 setFlagsFromString('--experimental-wasm-relaxed-simd');
 setFlagsFromString('--no-liftoff');
 
-const open = async (variant: Variant): ReturnType<typeof openKernels> => openKernels(await WebAssembly.compile((await compileKernels(variant)) as BufferSource));
-const kernels = { simd: await open('simd'), relaxed: await open('relaxed') };
+const open = async (variant: Variant, brief?: boolean): ReturnType<typeof openKernels> =>
+  openKernels(await WebAssembly.compile((await compileKernels(variant)) as BufferSource), brief);
+const kernels = { simd: await open('simd'), relaxed: await open('relaxed'), brief: await open('relaxed', true) };
 
 describe.each(DTYPE_NAMES)('linear %s', (dtype) => {
   it.each(SHAPES.filter(([, cols]) => cols % DTYPES[dtype].blockLength === 0))('%i × %i, alike for every T, row range and variant', (rows, cols) => {

@@ -15,6 +15,7 @@ export interface Linear {
   pack(w: number, src: number, first: number, count: number): void;
   packed_size(format: number, rows: number, cols: number): number;
   quantized_size(T: number, cols: number): number;
+  sum_briefly?(yes: number): void;
 }
 
 export const DTYPE_NAMES = Object.keys(DTYPES) as Dtype[];
@@ -67,10 +68,13 @@ export interface Kernels {
   memory: WebAssembly.Memory;
 }
 
-export async function openKernels(module: WebAssembly.Module): Promise<Kernels> {
+/** @param brief relaxed SIMD: sums of products in 16 bits */
+export async function openKernels(module: WebAssembly.Module, brief = false): Promise<Kernels> {
   const memory = new WebAssembly.Memory({ initial: 256, maximum: 65536, shared: true });
   const { exports } = await WebAssembly.instantiate(module, { env: { memory, now: () => 0 } });
-  return { c: exports as unknown as Linear, memory };
+  const c = exports as unknown as Linear;
+  c.sum_briefly?.(Number(brief));
+  return { c, memory };
 }
 
 interface Product {

@@ -28,20 +28,10 @@ INLINE Four four_at(uint32_t f, uint32_t n, const uint8_t* block, uint32_t t, in
 #endif
 }
 
-// sum + the quad times four k.
-INLINE v128_t dot(uint32_t f, Four x, v128_t quad, v128_t sum) {
-#ifdef __wasm_relaxed_simd__
-  // The second operand of the relaxed dot has 7 bits, so that there is one result everywhere. Weights of 4 to 6 bits are it themselves. For Q8_0 it is |x|,
-  // and the weight takes the sign: w ^ −1 = −w − 1, so that the sum lacks Σ |x| over the negative x, with which it begins (start8).
-  return f == Q8_0 ? wasm_i32x4_relaxed_dot_i8x16_i7x16_add(wasm_v128_xor(quad, x.b), x.a, sum) : wasm_i32x4_relaxed_dot_i8x16_i7x16_add(x.a, quad, sum);
-#else
-  // A 16-bit lane of the quad is E = w0 + 256 w1, and E >> 8 is w1: E x0 + w1 (x1 − 256 x0) = w0 x0 + w1 x1, with one shift and no masks.
-  // For Q8_0 w1 is signed, and w0 is 128 too large, which start8 takes away.
-  (void)f;
-  sum = wasm_i32x4_add(sum, wasm_i32x4_dot_i16x8(quad, x.a));
-  return wasm_i32x4_add(sum, wasm_i32x4_dot_i16x8(wasm_i16x8_shr(quad, 8), x.b));
-#endif
-}
+// An integer sum of quads times x. `brief`: as yet in 16 bits, see add_dot.
+typedef struct {
+  v128_t sum, brief;
+} Sum;
 
 // What the integer sums of token t begin with, so that weights may be taken without their offset. `sixteen`: Q6_K has a sum for each half block.
 INLINE v128_t initial(uint32_t f, const uint8_t* block, uint32_t n, uint32_t t, int sixteen) {
@@ -53,11 +43,47 @@ INLINE v128_t initial(uint32_t f, const uint8_t* block, uint32_t n, uint32_t t, 
   return shift ? wasm_i32x4_shl(s, shift) : s;
 }
 
+// The relaxed dot is one instruction with ARM's dot product or AVX-VNNI, and five on other x86 processors. There, of weights of few bits, products are better
+// added up in 16 bits, as many as these hold: the same integers. Which is faster is measured (../dots.ts) and said here for all threads.
+#ifdef __wasm_relaxed_simd__
+static int32_t briefly;
+__attribute__((export_name("sum_briefly"))) void sum_briefly(int32_t yes) { briefly = yes; }
+#else
+enum { briefly = 0 };
+#endif
+INLINE int quads_in_brief(uint32_t f) { return bits_of(f) == 4 ? 8 : bits_of(f) == 5 ? 4 : 2; }
+
+// Adds quad i of a block times four k to a sum; block, n and t say where the token stands.
+INLINE void add_dot(uint32_t f, int brief, int i, Four x, v128_t quad, const uint8_t* block, uint32_t n, uint32_t t, v128_t ones, Sum* s) {
+  const int sixteen = f == Q6_K && i >= 4, at = sixteen ? i - 4 : i;
+#ifdef __wasm_relaxed_simd__
+  // The second operand of the relaxed dot has 7 bits, so that there is one result everywhere. Weights of 4 to 6 bits are it themselves. For Q8_0 it is |x|,
+  // and the weight takes the sign: w ^ −1 = −w − 1, so that the sum lacks Σ |x| over the negative x, with which it begins (start8).
+  if (brief) {
+    const int run = quads_in_brief(f);
+    const v128_t products = wasm_i16x8_relaxed_dot_i8x16_i7x16(x.a, quad);
+    s->brief = at % run ? wasm_i16x8_add(s->brief, products) : products;
+    if (at % run < run - 1) return;
+    s->sum = wasm_i32x4_add(at < run ? initial(f, block, n, t, sixteen) : s->sum, wasm_i32x4_dot_i16x8(s->brief, ones));
+    return;
+  }
+  if (at == 0) s->sum = initial(f, block, n, t, sixteen);
+  s->sum = f == Q8_0 ? wasm_i32x4_relaxed_dot_i8x16_i7x16_add(wasm_v128_xor(quad, x.b), x.a, s->sum) : wasm_i32x4_relaxed_dot_i8x16_i7x16_add(x.a, quad, s->sum);
+#else
+  // A 16-bit lane of the quad is E = w0 + 256 w1, and E >> 8 is w1: E x0 + w1 (x1 − 256 x0) = w0 x0 + w1 x1, with one shift and no masks.
+  // For Q8_0 w1 is signed, and w0 is 128 too large, which start8 takes away.
+  (void)brief, (void)ones;
+  s->sum = wasm_i32x4_add(at == 0 ? initial(f, block, n, t, sixteen) : s->sum, wasm_i32x4_dot_i16x8(quad, x.a));
+  s->sum = wasm_i32x4_add(s->sum, wasm_i32x4_dot_i16x8(wasm_i16x8_shr(quad, 8), x.b));
+#endif
+}
+INLINE void in_order_of(int brief, Sum* a, Sum* b) { brief ? in_order(&a->brief, &b->brief) : in_order(&a->sum, &b->sum); }
+
 // Adds the integer sums of a block (Q6_K: of its two sixteens) to y. The one place where floats are added up.
-INLINE v128_t settle(uint32_t f, v128_t y, const v128_t* sums, const v128_t* d, v128_t m, v128_t dx, v128_t dsum) {
-  v128_t first = wasm_f32x4_convert_i32x4(sums[0]);
+INLINE v128_t settle(uint32_t f, v128_t y, const Sum* sums, const v128_t* d, v128_t m, v128_t dx, v128_t dsum) {
+  v128_t first = wasm_f32x4_convert_i32x4(sums[0].sum);
   if (f == Q6_K) {
-    v128_t both = wasm_f32x4_add(wasm_f32x4_mul(first, d[0]), wasm_f32x4_mul(wasm_f32x4_convert_i32x4(sums[1]), d[1]));
+    v128_t both = wasm_f32x4_add(wasm_f32x4_mul(first, d[0]), wasm_f32x4_mul(wasm_f32x4_convert_i32x4(sums[1].sum), d[1]));
     return wasm_f32x4_add(y, wasm_f32x4_mul(both, dx));
   }
   y = wasm_f32x4_add(y, wasm_f32x4_mul(first, wasm_f32x4_mul(d[0], dx)));
@@ -74,32 +100,27 @@ static void copy_rows(float* to, uint32_t ldto, const float* from, uint32_t ldfr
 }
 
 // Adds a block of 16 rows times x to their sums; the second group of 8 is `next` bytes behind the first. What is made of x serves both.
-INLINE void add_block(uint32_t f, const uint8_t* block, uint32_t next, const uint8_t* x, const Scales* headers, const Masks* masks, v128_t* total) {
+INLINE void add_block(uint32_t f, int brief, const uint8_t* block, uint32_t next, const uint8_t* x, const Scales* headers, const Masks* masks, v128_t* total) {
   const int bits = bits_of(f);
   const uint8_t* const blocks[2] = {block, fresh(block + next)};
-  v128_t sums[2][4];
-  for (int i = 0; i < 2; i++) {
-    v128_t start = initial(f, x, 1, 0, i);
-    for (int h = 0; h < 4; h++) sums[i][h] = start;
-  }
+  Sum sums[4][2];
 #pragma clang loop unroll(full)
   for (int part = 0; part < 8 / quads_of(bits); part++) {
-    v128_t* const sum = sums[f == Q6_K && part];
+    const int sixteen = f == Q6_K && part;
     Four four[8];
     for (int q = 0; q < quads_of(bits); q++) four[q] = four_at(f, 1, x, 0, quad_index(bits, part, q));
     for (int h = 0; h < 4; h++) {
       v128_t S[5];
       for (int i = 0; i < vectors_of(bits); i++) S[i] = wasm_v128_load(blocks[h / 2] + h % 2 * half_bytes(f) + (part * vectors_of(bits) + i) * 16);
-      for (int q = 0; q < quads_of(bits); q++) sum[h] = dot(f, four[q], quad(bits, S, q, masks), sum[h]);
+      for (int q = 0; q < quads_of(bits); q++)
+        add_dot(f, brief, part * quads_of(bits) + q, four[q], quad(bits, S, q, masks), x, 1, 0, masks->ones, &sums[h][sixteen]);
     }
-    in_order(&sum[0], &sum[1]), in_order(&sum[2], &sum[3]);
+    in_order_of(brief, &sums[0][sixteen], &sums[1][sixteen]), in_order_of(brief, &sums[2][sixteen], &sums[3][sixteen]);
   }
   for (int g = 0; g < 2; g++) {
     const Scales scale = is_k(f) ? scales_of(f, headers[g], blocks[g], masks) : header_of(f, blocks[g] - header_bytes(f), masks);
-    for (int h = 0; h < 2; h++) {
-      const v128_t both[2] = {sums[0][2 * g + h], sums[1][2 * g + h]};
-      total[2 * g + h] = settle(f, total[2 * g + h], both, scale.d[h], scale.m[h], token_word(x, 1, 0, SCALE), token_word(x, 1, 0, DSUM));
-    }
+    for (int h = 0; h < 2; h++)
+      total[2 * g + h] = settle(f, total[2 * g + h], sums[2 * g + h], scale.d[h], scale.m[h], token_word(x, 1, 0, SCALE), token_word(x, 1, 0, DSUM));
   }
 }
 
@@ -108,7 +129,7 @@ INLINE void add_block(uint32_t f, const uint8_t* block, uint32_t next, const uin
 enum { MOST_STREAMS = 16 };
 INLINE uint32_t streams_of(uint32_t f) { return is_k(f) ? MOST_STREAMS : 8; }
 
-INLINE void one_token(uint32_t f, const Weight* w, const uint8_t* xq, float* y, uint32_t r0, uint32_t r1) {
+INLINE void one_token(uint32_t f, int brief, const Weight* w, const uint8_t* xq, float* y, uint32_t r0, uint32_t r1) {
   const uint32_t units = w->cols / (BLOCK * subs_of(f)), size = group_bytes(f, w->cols);
   const Masks masks = masks_of(bits_of(f));
   for (uint32_t r = r0; r < r1; r += streams_of(f) * GROUP) {
@@ -126,7 +147,7 @@ INLINE void one_token(uint32_t f, const Weight* w, const uint8_t* xq, float* y, 
         const uint8_t* block = sub;
 #pragma clang loop unroll(disable)
         for (uint32_t i = 0; i < rows; i += 2 * GROUP, block += 2 * size)
-          add_block(f, fresh(block), rows - i > GROUP ? size : 0, fresh(x), headers + i / GROUP, &masks, totals + i / 4);
+          add_block(f, brief, fresh(block), rows - i > GROUP ? size : 0, fresh(x), headers + i / GROUP, &masks, totals + i / 4);
       }
     }
     copy_rows(y + r, 0, (const float*)totals, 0, 1, rows);
@@ -178,27 +199,23 @@ static void fill_panel(const Weight* w, uint32_t r, uint32_t b, uint32_t blocks,
   }
 }
 
-// 8 rows × n tokens over the blocks of the panel; y goes on from where the last panel left it.
-INLINE void tile(uint32_t f, uint32_t n, const v128_t* panel, uint32_t blocks, const uint8_t* x, float* y, uint32_t ldy, int go_on) {
+// 8 rows × 4 tokens over the blocks of the panel; y goes on from where the last panel left it.
+INLINE void tile(uint32_t f, int brief, const v128_t* panel, uint32_t blocks, const uint8_t* x, float* y, uint32_t ldy, int go_on) {
+  const uint32_t n = TILE_TOKENS;
+  const v128_t ones = held(wasm_i16x8_splat(1));
   v128_t acc[TILE_TOKENS][2];
   for (uint32_t t = 0; t < n; t++)
     for (int h = 0; h < 2; h++) acc[t][h] = go_on ? wasm_v128_load(y + t * ldy + 4 * h) : wasm_f32x4_splat(0);
   for (uint32_t b = 0; b < blocks; b++, x += n * TOKEN_BLOCK, panel += panel_stride(f)) {
     panel = fresh(panel), x = fresh(x);
-    v128_t sums[TILE_TOKENS][2][2];
-    for (uint32_t t = 0; t < n; t++)
-      for (int h = 0; h < 2; h++) sums[t][h][0] = initial(f, x, n, t, 0);
+    Sum sums[TILE_TOKENS][2][2];
 #pragma clang loop unroll(full)
     for (int i = 0; i < 8; i++) {
-      const int sixteen = f == Q6_K ? i / 4 : 0;
+      const int sixteen = f == Q6_K && i >= 4;
       for (uint32_t t = 0; t < n; t++) {
         const Four four = four_at(f, n, x, t, i);
-        for (int h = 0; h < 2; h++) {
-          v128_t* sum = &sums[t][h][sixteen];
-          if (f == Q6_K && i == 4) *sum = initial(f, x, n, t, 1);
-          *sum = dot(f, four, panel[2 * i + h], *sum);
-        }
-        in_order(&sums[t][0][sixteen], &sums[t][1][sixteen]);
+        for (int h = 0; h < 2; h++) add_dot(f, brief, i, four, panel[2 * i + h], x, n, t, ones, &sums[t][h][sixteen]);
+        in_order_of(brief, &sums[t][0][sixteen], &sums[t][1][sixteen]);
       }
     }
     for (uint32_t t = 0; t < n; t++)
@@ -212,32 +229,29 @@ INLINE void tile(uint32_t f, uint32_t n, const v128_t* panel, uint32_t blocks, c
     for (int h = 0; h < 2; h++) wasm_v128_store(y + t * ldy + 4 * h, acc[t][h]);
 }
 
-INLINE void tiles(uint32_t f, const v128_t* panel, uint32_t blocks, const void* xq, uint32_t cols, uint32_t b, uint32_t T, float* y, uint32_t ldy, uint32_t rows) {
+// The last tile may have fewer tokens: what is computed beyond them, from whatever lies there, is left behind in `edge`.
+INLINE void tiles(uint32_t f, int brief, const v128_t* panel, uint32_t blocks, const void* xq, uint32_t cols, uint32_t b, uint32_t T, float* y, uint32_t ldy, uint32_t rows) {
   for (uint32_t t = 0; t < T; t += TILE_TOKENS) {
-    uint32_t n = T - t < TILE_TOKENS ? T - t : TILE_TOKENS;
-    const uint8_t* x = tile_block(xq, cols, t, n, b);
+    const uint32_t n = T - t < TILE_TOKENS ? T - t : TILE_TOKENS;
     Edge edge;
-    float* const to = rows < GROUP ? edge.y : y + t * ldy;
-    const uint32_t ld = rows < GROUP ? GROUP : ldy;
-    if (to == edge.y && b > 0) copy_rows(to, ld, y + t * ldy, ldy, n, rows);
-    switch (n) {
-      case 1: tile(f, 1, panel, blocks, x, to, ld, b > 0); break;
-      case 2: tile(f, 2, panel, blocks, x, to, ld, b > 0); break;
-      case 3: tile(f, 3, panel, blocks, x, to, ld, b > 0); break;
-      default: tile(f, 4, panel, blocks, x, to, ld, b > 0);
-    }
-    if (to == edge.y) copy_rows(y + t * ldy, ldy, to, ld, n, rows);
+    const int whole = rows >= GROUP && n == TILE_TOKENS;
+    float* const to = whole ? y + t * ldy : edge.y;
+    const uint32_t ld = whole ? ldy : GROUP, some = rows < GROUP ? rows : GROUP;
+    if (!whole && b > 0) copy_rows(to, ld, y + t * ldy, ldy, n, some);
+    tile(f, brief, panel, blocks, tile_block(xq, cols, t, TILE_TOKENS, b), to, ld, b > 0);
+    if (!whole) copy_rows(y + t * ldy, ldy, to, ld, n, some);
   }
 }
 
 // The formats that are the same once they are in a panel share a function.
+#define TILES(f) briefly ? tiles(f, 1, panel, blocks, xq, cols, b, T, y, ldy, rows) : tiles(f, 0, panel, blocks, xq, cols, b, T, y, ldy, rows)
 static void tiles_of(uint32_t f, const v128_t* panel, uint32_t blocks, const void* xq, uint32_t cols, uint32_t b, uint32_t T, float* y, uint32_t ldy, uint32_t rows) {
   switch (f) {
-    case Q4_0: return tiles(Q4_0, panel, blocks, xq, cols, b, T, y, ldy, rows);
-    case Q5_0: return tiles(Q5_0, panel, blocks, xq, cols, b, T, y, ldy, rows);
-    case Q8_0: return tiles(Q8_0, panel, blocks, xq, cols, b, T, y, ldy, rows);
-    case Q6_K: return tiles(Q6_K, panel, blocks, xq, cols, b, T, y, ldy, rows);
-    default: return tiles(Q4_1, panel, blocks, xq, cols, b, T, y, ldy, rows);
+    case Q4_0: return TILES(Q4_0);
+    case Q5_0: return TILES(Q5_0);
+    case Q8_0: return tiles(Q8_0, 0, panel, blocks, xq, cols, b, T, y, ldy, rows);
+    case Q6_K: return TILES(Q6_K);
+    default: return TILES(Q4_1);
   }
 }
 
@@ -327,27 +341,28 @@ static void float_rows(const Weight* w, const float* x, uint32_t T, float* y, ui
     }
 }
 
+#define ONE_TOKEN(f) briefly ? one_token(f, 1, w, xq, y, r0, r1) : one_token(f, 0, w, xq, y, r0, r1)
 // Exported by themselves for the tests and the micro-benchmark.
 __attribute__((export_name("linear"))) void linear(const Weight* w, const float* x, const void* xq, uint32_t T, float* y, uint32_t ldy, uint32_t r0, uint32_t r1) {
   if (!xq || is_float(w->format)) return float_rows(w, x, T, y, ldy, r0, r1);
   if (T > 1) return many_tokens(w, xq, T, y, ldy, r0, r1);
   switch (w->format) {
-    case Q4_0: return one_token(Q4_0, w, xq, y, r0, r1);
-    case Q4_1: return one_token(Q4_1, w, xq, y, r0, r1);
-    case Q5_0: return one_token(Q5_0, w, xq, y, r0, r1);
-    case Q5_1: return one_token(Q5_1, w, xq, y, r0, r1);
-    case Q8_0: return one_token(Q8_0, w, xq, y, r0, r1);
-    case Q4_K: return one_token(Q4_K, w, xq, y, r0, r1);
-    case Q5_K: return one_token(Q5_K, w, xq, y, r0, r1);
-    case Q6_K: return one_token(Q6_K, w, xq, y, r0, r1);
+    case Q4_0: return ONE_TOKEN(Q4_0);
+    case Q4_1: return ONE_TOKEN(Q4_1);
+    case Q5_0: return ONE_TOKEN(Q5_0);
+    case Q5_1: return ONE_TOKEN(Q5_1);
+    case Q8_0: return one_token(Q8_0, 0, w, xq, y, r0, r1);
+    case Q4_K: return ONE_TOKEN(Q4_K);
+    case Q5_K: return ONE_TOKEN(Q5_K);
+    case Q6_K: return one_token(Q6_K, 0, w, xq, y, r0, r1);
   }
 }
 
-uint32_t quantized_bytes(uint32_t T, uint32_t cols) { return T * (cols / BLOCK) * TOKEN_BLOCK; }
+uint32_t quantized_bytes(uint32_t T, uint32_t cols) { return (T == 1 ? 1 : (T + TILE_TOKENS - 1) / TILE_TOKENS * TILE_TOKENS) * (cols / BLOCK) * TOKEN_BLOCK; }
 
 __attribute__((export_name("quantize"))) void quantize(const float* x, void* xq, uint32_t cols, uint32_t T, uint32_t t0, uint32_t t1) {
   for (uint32_t t = t0; t < t1; t++) {
-    const uint32_t first = t / TILE_TOKENS * TILE_TOKENS, n = T - first < TILE_TOKENS ? T - first : TILE_TOKENS;
+    const uint32_t first = t / TILE_TOKENS * TILE_TOKENS, n = T == 1 ? 1 : TILE_TOKENS;
     for (uint32_t b = 0; b < cols / BLOCK; b++) quantize_block(x + t * cols + b * BLOCK, (uint8_t*)tile_block(xq, cols, first, n, b), n, t - first);
   }
 }

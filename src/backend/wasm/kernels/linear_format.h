@@ -106,11 +106,11 @@ INLINE void put_quads(int bits, uint8_t* s, const v128_t* v) {
 
 // The masks that quads and scales are read with.
 typedef struct {
-  v128_t low, mask[3], half, byte;
+  v128_t low, mask[3], half, byte, ones;
 } Masks;
 INLINE v128_t half_mask(void) { return wasm_i32x4_splat((int)0x8FFFE000); }
 INLINE Masks masks_of(int bits) {
-  Masks m = {.low = held(wasm_i8x16_splat((1 << (bits & 7)) - 1)), .half = held(half_mask()), .byte = held(wasm_i32x4_splat(255))};
+  Masks m = {.low = held(wasm_i8x16_splat((1 << (bits & 7)) - 1)), .half = held(half_mask()), .byte = held(wasm_i32x4_splat(255)), .ones = held(wasm_i16x8_splat(1))};
   const int six = bits == 6;
   if (six || bits == 5)
     m.mask[0] = held(wasm_i8x16_splat(six ? 0x30 : 0x1C)), m.mask[1] = held(wasm_i8x16_splat(six ? 0x0C : 2)), m.mask[2] = held(wasm_i8x16_splat(six ? 3 : 1));

@@ -1,6 +1,6 @@
 // Activations in int8, one f32 scale for 32 values: d = max |x| / 127, q = round(x · 127 / max |x|).
 //
-// Tokens go in tiles of four, the last tile of a call has what is left over. In a tile of n tokens, block after block of 32 k:
+// Tokens go in tiles of four, of which the last may not be full; a single token is by itself. In a tile of n (4 or 1) tokens, block after block of 32 k:
 //
 //     | quants of token 0 … n − 1 | scale × n | sum8 × n | first8 × n | dsum × n | start8 × n | (relaxed) |q| of token 0 … n − 1 | signs of token 0 … n − 1 |
 //
@@ -22,7 +22,7 @@ enum { QUANTS = 64, TOKEN_BLOCK = QUANTS + 4 * WORDS };
 #endif
 enum { TILE_TOKENS = 4 };
 
-// Block b of the tile that begins with token t, of n tokens.
+// Block b of the tile of n that begins with token t.
 INLINE const uint8_t* tile_block(const void* xq, uint32_t cols, uint32_t t, uint32_t n, uint32_t b) {
   return (const uint8_t*)xq + (t * (cols / BLOCK) + n * b) * TOKEN_BLOCK;
 }
