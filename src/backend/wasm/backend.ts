@@ -15,7 +15,7 @@ export interface WasmOptions {
   threads?: number;
   /** the best that the browser runs when absent */
   variant?: Variant;
-  /** f32 activations, keys and values instead of int8 and f16 ones: slower */
+  /** f32 activations, keys and values instead of int8 and int16 ones: slower */
   exact?: boolean;
 }
 
@@ -157,7 +157,7 @@ export async function openWasm({ threads, variant: wanted, exact = false }: Wasm
         bytesOf,
         check,
         threads: fixed,
-        half: !exact,
+        int16: !exact,
         addresses: {
           matrix: (m) => known(matrices, m).address,
           vector: (v) => known(vectors, v),

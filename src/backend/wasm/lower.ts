@@ -13,7 +13,7 @@ const KINDS = ['embed', 'linear', 'swiglu', 'shortConv', 'attend', 'last'] as co
 
 const OP = [
   'kind', 'single', 'x', 'y', 'cols', 'rows', 'w', 'segments', 'parts', 'apart', 'w3', 'norm', 'eps', 'bias', 'add', 'int8', 'taps', 'ring', 'length',
-  'heads', 'kvHeads', 'headDim', 'kNorm', 'kEps', 'rope', 'partials', 'keys', 'values', 'half',
+  'heads', 'kvHeads', 'headDim', 'kNorm', 'kEps', 'rope', 'partials', 'keys', 'values', 'int16',
 ] as const; // prettier-ignore
 type Op = Partial<Record<(typeof OP)[number], number>>;
 const FLOATS = new Set<string>(['eps', 'kEps']);
@@ -54,10 +54,10 @@ export interface Lowered {
 const stride = (headDim: number): number => Math.ceil(headDim / 16) * 16;
 
 /**
- * @param half keys and values are stored as f16
+ * @param int16 keys and values are stored as int16 with a scale a row, not f32
  * @throws MemoryError, DeviceError for a plan that these kernels cannot run
  */
-export function lower(plan: Plan, chunk: number, half: boolean, heap: Heap, kernels: Kernels, at: Addresses): Lowered {
+export function lower(plan: Plan, chunk: number, int16: boolean, heap: Heap, kernels: Kernels, at: Addresses): Lowered {
   const held: number[] = [];
   const alloc = (bytes: number, what: string): number => {
     const address = heap.zeros(bytes, what);
@@ -119,11 +119,11 @@ export function lower(plan: Plan, chunk: number, half: boolean, heap: Heap, kern
         const { qkv, cache: { kvHeads, headDim }, heads, qNorm, kNorm, ropeTheta } = node; // prettier-ignore
         if (heads % kvHeads || headDim % 2)
           fail('DeviceError', { what: 'The attention shape is not supported', got: `${heads} heads, ${kvHeads} key/value heads of ${headDim}` });
-        const cacheBytes = kvHeads * PAGE * stride(headDim) * (half ? 2 : 4);
+        const cacheBytes = kvHeads * PAGE * (int16 ? 2 * stride(headDim) + 4 : 4 * stride(headDim));
         return {
           ...op, x: address(qkv), cols: qkv.cols, heads, kvHeads, headDim, norm: vector(qNorm.weight), eps: qNorm.eps, kNorm: vector(kNorm.weight),
           kEps: kNorm.eps, rope: ropes.find((r) => r.theta === ropeTheta && r.headDim === headDim)!.offset,
-          partials: partials.get(`${heads} ${headDim}`), keys: inPage(cacheBytes), values: inPage(cacheBytes), half: Number(half),
+          partials: partials.get(`${heads} ${headDim}`), keys: inPage(cacheBytes), values: inPage(cacheBytes), int16: Number(int16),
         }; // prettier-ignore
       }
       case 'last':

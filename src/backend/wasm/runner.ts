@@ -35,8 +35,8 @@ export interface RunnerContext {
   bytesOf(node: Node): number;
   /** threads to use; undefined to measure */
   threads: number | undefined;
-  /** keys and values as f16 */
-  half: boolean;
+  /** keys and values as int16, else f32 */
+  int16: boolean;
   /** throws when the backend is gone */
   check(): void;
 }
@@ -48,7 +48,7 @@ export interface WasmRunner extends Runner {
 /** @throws MemoryError, DeviceError */
 export function createRunner(plan: Plan, { contextLength, chunk }: CompileOptions, context: RunnerContext): WasmRunner {
   const { heap, kernels, team, addresses, check } = context;
-  const lowered = lower(plan, chunk, context.half, heap, kernels, addresses);
+  const lowered = lower(plan, chunk, context.int16, heap, kernels, addresses);
   const { count, ropes, pageBytes, convLength, held } = lowered;
   const alloc = (bytes: number, what: string): number => {
     const address = heap.zeros(bytes, what);

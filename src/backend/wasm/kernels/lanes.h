@@ -3,6 +3,7 @@
 #include <stdint.h>
 #include <wasm_simd128.h>
 
+#define INLINE static inline __attribute__((always_inline))
 #define EXPORT(name) __attribute__((export_name(#name)))
 #define SPLAT wasm_f32x4_splat
 #define ADD wasm_f32x4_add

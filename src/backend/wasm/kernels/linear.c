@@ -341,6 +341,7 @@ static void float_rows(const Weight* w, const float* x, uint32_t T, float* y, ui
     }
 }
 
+// of 5 and 6 bits, one token is faster without (PERF.md)
 #define ONE_TOKEN(f) briefly ? one_token(f, 1, w, xq, y, r0, r1) : one_token(f, 0, w, xq, y, r0, r1)
 // Exported by themselves for the tests and the micro-benchmark.
 __attribute__((export_name("linear"))) void linear(const Weight* w, const float* x, const void* xq, uint32_t T, float* y, uint32_t ldy, uint32_t r0, uint32_t r1) {
@@ -349,11 +350,11 @@ __attribute__((export_name("linear"))) void linear(const Weight* w, const float*
   switch (w->format) {
     case Q4_0: return ONE_TOKEN(Q4_0);
     case Q4_1: return ONE_TOKEN(Q4_1);
-    case Q5_0: return ONE_TOKEN(Q5_0);
-    case Q5_1: return ONE_TOKEN(Q5_1);
+    case Q5_0: return one_token(Q5_0, 0, w, xq, y, r0, r1);
+    case Q5_1: return one_token(Q5_1, 0, w, xq, y, r0, r1);
     case Q8_0: return one_token(Q8_0, 0, w, xq, y, r0, r1);
     case Q4_K: return ONE_TOKEN(Q4_K);
-    case Q5_K: return ONE_TOKEN(Q5_K);
+    case Q5_K: return one_token(Q5_K, 0, w, xq, y, r0, r1);
     case Q6_K: return one_token(Q6_K, 0, w, xq, y, r0, r1);
   }
 }

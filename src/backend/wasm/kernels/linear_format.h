@@ -26,10 +26,8 @@
 //
 // Floats: words of 32 bits (F32: one k, F16 and BF16: two, the lower k in the low half), 8 rows side by side; the last word is padded with zero.
 #pragma once
+#include "lanes.h"
 #include "linear.h"
-#include <wasm_simd128.h>
-
-#define INLINE static inline __attribute__((always_inline))
 
 // The pointer, which the compiler then takes for a new one: addresses from it become constant offsets of the loads. Left alone it makes
 // an induction variable, and an addition, of every offset.

@@ -28,14 +28,14 @@ typedef struct {
   const float* k_norm;      // [d]
   float k_eps;
   uint32_t rope, partials, keys, values;  // byte offsets in a page
-  uint32_t half;            // keys and values are f16
+  uint32_t int16;           // keys and values are int16 with scales, not f32
 } Op;
 
 // Positions a conv layer remembers: L − 1 and at least 64 more, so that going back a few dozen tokens needs nothing.
 #define RING 128
 
 // A page holds PAGE positions of every attention layer: tables of cos and sin [PAGE, d], partial results of split heads, then for each
-// layer keys [K, PAGE, stride] and values the same. PAGE is also the range of one partial softmax: results do not depend on how they are split.
+// layer keys [K, PAGE, stride], their scales [K, PAGE] if they are int16, and values the same. PAGE is also the range of one partial softmax: results do not depend on how they are split.
 #define PAGE 256
 
 typedef struct {
