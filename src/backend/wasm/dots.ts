@@ -1,38 +1,27 @@
 /** How this processor adds up products of bytes fastest: kernels/linear.c says between what. Both ways give the same bits. */
-import { DTYPES } from '../../tensor/dtype';
 import type { Heap } from './memory';
 import type { Kernels } from './module';
 
-const [ROWS, COLS, TOKENS] = [64, 1024, 8];
-/** ms of one sample: clocks of pages that are not isolated go by tenths */
-const SAMPLE = 0.5;
-const ROUNDS = 4;
+/** at least what a tile of 8 rows × 4 tokens × 1024 k reads and writes */
+const TILE_BYTES = 64 << 10;
+/** tiles of one call: some 0.1 ms */
+const TILES = 64;
+/** ms: browsers compile quickly at first and well a little later, and only the latter counts */
+const TIME = 25;
 
-/** Tells the kernels, after some milliseconds over a small matrix. Plain SIMD has no choice. @throws MemoryError */
-export function chooseDots(kernels: Kernels, heap: Heap): void {
-  const choose = kernels.sum_briefly;
-  if (!choose) return;
-  const format = DTYPES.Q4_0.ggml;
-  const held: number[] = [];
-  const alloc = (bytes: number): number => held[held.push(heap.zeros(bytes, 'the choice of kernels')) - 1];
-  const weights = alloc(kernels.packed_size(format, ROWS, COLS));
-  const [w, x, int8, y] = [16, TOKENS * COLS * 4, kernels.quantized_size(TOKENS, COLS), TOKENS * ROWS * 4].map(alloc);
-  heap.u32.set([format, ROWS, COLS, weights], w / 4);
-  kernels.quantize(x, int8, COLS, TOKENS, 0, TOKENS);
-
+/** Tells the kernels, after a short measurement. Plain SIMD has no choice. @throws MemoryError */
+export function chooseDots({ try_tiles: run, sum_briefly: choose }: Kernels, heap: Heap): void {
+  if (!run || !choose) return;
+  const zeros = heap.zeros(3 * TILE_BYTES, 'the choice of kernels');
   const best = [Infinity, Infinity];
-  for (let round = 0; round < ROUNDS; round++)
+  for (const begin = performance.now(); performance.now() - begin < TIME; )
     for (const brief of [0, 1]) {
-      choose(brief);
       const start = performance.now();
       let [calls, time] = [0, 0];
-      do {
-        kernels.linear(w, x, int8, TOKENS, y, ROWS, 0, ROWS);
-        calls++;
-        time = performance.now() - start;
-      } while (time < SAMPLE);
+      // clocks of pages that are not isolated go by tenths of a millisecond
+      for (; time < 0.5; time = performance.now() - start, calls++) run(brief, zeros, zeros + TILE_BYTES, zeros + 2 * TILE_BYTES, TILES);
       best[brief] = Math.min(best[brief], time / calls);
     }
+  heap.release(zeros);
   choose(Number(best[1] < best[0]));
-  held.forEach((address) => heap.release(address));
 }

@@ -13,9 +13,9 @@ export interface Kernels {
   quantized_size(T: number, cols: number): number;
   takes_int8(format: number): number;
   attention_size(op: number): number;
-  quantize(x: number, int8: number, cols: number, T: number, first: number, end: number): void;
-  linear(weight: number, x: number, int8: number, T: number, y: number, ldy: number, firstRow: number, endRow: number): void;
-  /** relaxed SIMD alone: for all threads, see dots.ts */
+  /** Of relaxed SIMD alone, see dots.ts. */
+  try_tiles?(brief: number, panel: number, x: number, y: number, count: number): void;
+  /** The same, for all threads. */
   sum_briefly?(yes: number): void;
 }
 

@@ -229,8 +229,48 @@ INLINE void tile(uint32_t f, int brief, const v128_t* panel, uint32_t blocks, co
     for (int h = 0; h < 2; h++) wasm_v128_store(y + t * ldy + 4 * h, acc[t][h]);
 }
 
+// One function each, so that browsers optimise those soon that are used, and dots.ts may time one.
+typedef void TileKernel(const v128_t* panel, uint32_t blocks, const uint8_t* x, float* y, uint32_t ldy, int go_on);
+#define TILE_KERNEL(f, kind, brief)                                                                                                                       \
+  static __attribute__((noinline)) void tile_##f##_##kind(const v128_t* panel, uint32_t blocks, const uint8_t* x, float* y, uint32_t ldy, int go_on) { \
+    tile(f, brief, panel, blocks, x, y, ldy, go_on);                                                                                               \
+  }
+TILE_KERNEL(Q4_0, wide, 0)
+TILE_KERNEL(Q4_1, wide, 0)
+TILE_KERNEL(Q5_0, wide, 0)
+TILE_KERNEL(Q6_K, wide, 0)
+TILE_KERNEL(Q8_0, wide, 0)
+#ifdef __wasm_relaxed_simd__
+TILE_KERNEL(Q4_0, brief, 1)
+TILE_KERNEL(Q4_1, brief, 1)
+TILE_KERNEL(Q5_0, brief, 1)
+TILE_KERNEL(Q6_K, brief, 1)
+#define EITHER(f) brief ? tile_##f##_brief : tile_##f##_wide
+#else
+#define EITHER(f) tile_##f##_wide
+#endif
+
+// Formats that are the same once they are in a panel share one.
+static TileKernel* tile_kernel(uint32_t f, int brief) {
+  (void)brief;
+  switch (f) {
+    case Q4_0: return EITHER(Q4_0);
+    case Q5_0: return EITHER(Q5_0);
+    case Q8_0: return tile_Q8_0_wide;
+    case Q6_K: return EITHER(Q6_K);
+    default: return EITHER(Q4_1);
+  }
+}
+
+#ifdef __wasm_relaxed_simd__
+// `count` tiles of 4 tokens × 8 rows × 1024 k: what dots.ts times.
+__attribute__((export_name("try_tiles"))) void try_tiles(int brief, const v128_t* panel, const uint8_t* x, float* y, uint32_t count) {
+  for (TileKernel* tile = tile_kernel(Q4_0, brief); count--;) tile(panel, PANEL_BLOCKS, x, y, GROUP, 0);
+}
+#endif
+
 // The last tile may have fewer tokens: what is computed beyond them, from whatever lies there, is left behind in `edge`.
-INLINE void tiles(uint32_t f, int brief, const v128_t* panel, uint32_t blocks, const void* xq, uint32_t cols, uint32_t b, uint32_t T, float* y, uint32_t ldy, uint32_t rows) {
+static void tiles(TileKernel* tile, const v128_t* panel, uint32_t blocks, const void* xq, uint32_t cols, uint32_t b, uint32_t T, float* y, uint32_t ldy, uint32_t rows) {
   for (uint32_t t = 0; t < T; t += TILE_TOKENS) {
     const uint32_t n = T - t < TILE_TOKENS ? T - t : TILE_TOKENS;
     Edge edge;
@@ -238,31 +278,20 @@ INLINE void tiles(uint32_t f, int brief, const v128_t* panel, uint32_t blocks, c
     float* const to = whole ? y + t * ldy : edge.y;
     const uint32_t ld = whole ? ldy : GROUP, some = rows < GROUP ? rows : GROUP;
     if (!whole && b > 0) copy_rows(to, ld, y + t * ldy, ldy, n, some);
-    tile(f, brief, panel, blocks, tile_block(xq, cols, t, TILE_TOKENS, b), to, ld, b > 0);
+    tile(panel, blocks, tile_block(xq, cols, t, TILE_TOKENS, b), to, ld, b > 0);
     if (!whole) copy_rows(y + t * ldy, ldy, to, ld, n, some);
-  }
-}
-
-// The formats that are the same once they are in a panel share a function.
-#define TILES(f) briefly ? tiles(f, 1, panel, blocks, xq, cols, b, T, y, ldy, rows) : tiles(f, 0, panel, blocks, xq, cols, b, T, y, ldy, rows)
-static void tiles_of(uint32_t f, const v128_t* panel, uint32_t blocks, const void* xq, uint32_t cols, uint32_t b, uint32_t T, float* y, uint32_t ldy, uint32_t rows) {
-  switch (f) {
-    case Q4_0: return TILES(Q4_0);
-    case Q5_0: return TILES(Q5_0);
-    case Q8_0: return tiles(Q8_0, 0, panel, blocks, xq, cols, b, T, y, ldy, rows);
-    case Q6_K: return TILES(Q6_K);
-    default: return TILES(Q4_1);
   }
 }
 
 static void many_tokens(const Weight* w, const void* xq, uint32_t T, float* y, uint32_t ldy, uint32_t r0, uint32_t r1) {
   v128_t panel[PANEL_BLOCKS * PANEL_VECTORS];
   const uint32_t blocks = w->cols / BLOCK;
+  TileKernel* const tile = tile_kernel(w->format, briefly);
   for (uint32_t r = r0; r < r1; r += GROUP)
     for (uint32_t b = 0, n; b < blocks; b += n) {
       n = blocks - b < PANEL_BLOCKS ? blocks - b : PANEL_BLOCKS;
       fill_panel(w, r, b, n, panel);
-      tiles_of(w->format, panel, n, xq, w->cols, b, T, y + r, ldy, w->rows - r);
+      tiles(tile, panel, n, xq, w->cols, b, T, y + r, ldy, w->rows - r);
     }
 }
 
