@@ -158,7 +158,9 @@ export async function createHub(options: HubOptions = {}): Promise<Hub> {
         blobId: gitIdOf(isLarge(bytes) ? new TextEncoder().encode(rfilename) : bytes),
         ...(isLarge(bytes) && { lfs: { sha256: hashOf(bytes), size: bytes.length, pointerSize: 134 } }),
       }));
-      return void response.setHeader('content-type', 'application/json').end(JSON.stringify({ id: repo, sha: commitOf(files), siblings }));
+      const answer = JSON.stringify({ id: repo, sha: commitOf(files), siblings });
+      if (entry.fault === 'gzip') response.setHeader('content-encoding', 'gzip');
+      return void response.setHeader('content-type', 'application/json').end(entry.fault === 'gzip' ? gzipSync(answer) : answer);
     }
     const [, from, commit, name] = /^\/([^/]+\/[^/]+)\/resolve\/([^/]+)\/(.+)$/.exec(path) ?? [];
     if (from) {

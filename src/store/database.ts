@@ -1,7 +1,7 @@
 /**
  * The cache on disk: one IndexedDB database of our own, through idb-keyval. Keys:
  *
- *   ['manifest', model]             what the model consists of and whether it is whole
+ *   ['manifest', model]             what the model consists of and whether it is whole, with a SHA-256 of that
  *   ['hash', model, file, index]    fingerprint of a chunk (fingerprint.ts)
  *   ['chunk', model, file, index]   the chunk, an ArrayBuffer
  *
@@ -11,6 +11,7 @@
 import { createStore, get, promisifyRequest, set, type UseStore } from 'idb-keyval';
 import { fail } from '../errors';
 import { createReader } from './reader';
+import { hex, Sha256 } from './sha256';
 
 /**
  * Bytes of a chunk. Chromium 156, profile on disk, 192 MB of random bytes, 1 / 4 transactions at once, median of 3, MB/s:
@@ -123,24 +124,27 @@ export function isQuotaError(error: unknown): boolean {
 /** @param begun models whose manifest is known to be there, so that a write of a chunk need not look */
 const databaseCache = (store: UseStore, readValue: (key: IDBValidKey) => Promise<unknown>, begun = new Set<string>()): Cache => ({
   manifests: async () => {
-    const all: unknown[] = await store('readonly', (s) => promisifyRequest(s.getAll(within('manifest'))));
+    const [keys, all] = await store('readonly', (s) => Promise.all([promisifyRequest(s.getAllKeys(within('manifest'))), promisifyRequest<unknown[]>(s.getAll(within('manifest')))]));
+    const damaged = keys.filter((_, i) => !isManifest(all[i]));
+    for (const key of damaged) await removeModel(store, (key as [string, string])[1]);
     return all.filter(isManifest);
   },
   manifest: async (id) => {
     const manifest = await get<unknown>(['manifest', id], store);
     if (isManifest(manifest)) return manifest;
     begun.delete(id); // another tab may have deleted it
+    if (manifest !== undefined) await removeModel(store, id);
     return undefined;
   },
   amend: (id, change) =>
     store('readwrite', (s) => {
       const request = s.get(['manifest', id]);
       request.onsuccess = () => {
-        if (isManifest(request.result)) s.put(change(request.result), ['manifest', id]);
+        if (isManifest(request.result)) s.put(sealed(change(request.result)), ['manifest', id]);
       };
       return promisifyRequest(s.transaction);
     }),
-  put: (manifest) => set(['manifest', manifest.id], manifest, store),
+  put: (manifest) => set(['manifest', manifest.id], sealed(manifest), store),
   hashes: (id) =>
     store('readonly', async (s) => {
       const [keys, values] = await Promise.all([promisifyRequest(s.getAllKeys(within('hash', id))), promisifyRequest(s.getAll(within('hash', id)))]);
@@ -163,7 +167,7 @@ const databaseCache = (store: UseStore, readValue: (key: IDBValidKey) => Promise
       const request = begun.has(manifest.id) ? undefined : s.count(['manifest', manifest.id]);
       if (request)
         request.onsuccess = () => {
-          if (request.result === 0) s.put(manifest, ['manifest', manifest.id]);
+          if (request.result === 0) s.put(sealed(manifest), ['manifest', manifest.id]);
         };
       s.put(hash, ['hash', manifest.id, file, index]);
       s.put(wholeBuffer(data), ['chunk', manifest.id, file, index]);
@@ -175,7 +179,7 @@ const databaseCache = (store: UseStore, readValue: (key: IDBValidKey) => Promise
   deleteFile: (id, file) => remove(store, within('hash', id, file), within('chunk', id, file)),
   deleteModel: async (id) => {
     begun.delete(id);
-    await remove(store, within('hash', id), within('chunk', id), ['manifest', id]);
+    await removeModel(store, id);
     begun.delete(id); // a chunk may have been on its way
   },
 });
@@ -186,14 +190,25 @@ const remove = (store: UseStore, ...what: (IDBKeyRange | IDBValidKey)[]): Promis
     return promisifyRequest(s.transaction);
   });
 
+const removeModel = (store: UseStore, id: string): Promise<void> => remove(store, within('hash', id), within('chunk', id), ['manifest', id]);
+
 const wholeBuffer = (data: Uint8Array<ArrayBuffer>): ArrayBuffer =>
   data.byteLength === data.buffer.byteLength ? data.buffer : data.slice().buffer;
 
-/** Storage is input too: a record of another version, or of another script on this origin, is not a manifest. */
+/** A manifest as it is stored: with the SHA-256 of itself, so that one that was damaged is known. */
+const sealed = (manifest: Manifest): Manifest & { seal: string } => ({ ...manifest, seal: sealOf(manifest) });
+const sealOf = (manifest: object): string => hex(new Sha256().update(new TextEncoder().encode(JSON.stringify({ ...manifest, seal: undefined }))).digest());
+
+/**
+ * Storage is input too: a record of another version, of another script on this origin, or with a byte that is not what was written, is not a
+ * manifest. Nothing can be read without one, therefore such a model is forgotten whole.
+ */
 function isManifest(value: unknown): value is Manifest {
-  const m = value as Partial<Manifest> | undefined;
+  const m = value as (Partial<Manifest> & { seal?: string }) | undefined;
   return (
-    typeof m?.id === 'string' &&
+    typeof m?.seal === 'string' &&
+    m.seal === sealOf(m) &&
+    typeof m.id === 'string' &&
     Array.isArray(m.aliases) &&
     Array.isArray(m.files) &&
     m.files.every((f) => typeof f?.name === 'string' && Number.isSafeInteger(f.size) && f.size >= 0 && typeof f.url === 'string') &&

@@ -59,11 +59,12 @@ export class Download {
     readonly shelf: Shelf,
     readonly policy: Policy,
     readonly signal: AbortSignal,
-    readonly options: { token?: string; onProgress?: (progress: Progress) => void; ahead: number },
+    /** a token is for addresses below the hub's alone */
+    readonly options: { hub: string; token?: string; onProgress?: (progress: Progress) => void; ahead: number },
   ) {
     this.#lanes = policy.connections;
     this.#seals = new Seals(shelf);
-    this.#remotes = new Map(shelf.manifest.files.map((file) => [file.name, { file, token: options.token }]));
+    this.#remotes = new Map(shelf.manifest.files.map((file) => [file.name, { file, ...(file.url.startsWith(`${options.hub}/`) && { token: options.token }) }]));
     this.#meter = new Meter('download', shelf.manifest.files.reduce((sum, { size }) => sum + size, 0), options.onProgress);
   }
 

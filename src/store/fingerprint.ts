@@ -25,7 +25,7 @@ let run: Run | undefined | null = null;
 
 /** 32 bytes; undefined where a page may not compile WebAssembly */
 export function quickSum(data: Uint8Array): Uint8Array<ArrayBuffer> | undefined {
-  if (run === null) run = compileModule(mix(), [LANES, 0x7e], 8 * LANES);
+  if (run === null) run = compileModule(mix(), [[LANES, 0x7e]], 8 * LANES);
   if (!run) return undefined;
   const state = new BigUint64Array(LANES).map((_, i) => PRIME * BigInt(i + 1) + BigInt(data.length));
   const sum = new Uint8Array(state.buffer);
@@ -48,8 +48,9 @@ export async function fingerprint(data: Uint8Array<ArrayBuffer>): Promise<Uint8A
 
 export const sha256Part = (print: Uint8Array): Uint8Array => print.subarray(0, 32);
 
-/** Are these the bytes? @param thorough by SHA-256 even if there is a sum */
+/** Are these the bytes? @param thorough by SHA-256 also if there is a sum */
 export async function matches(data: Uint8Array<ArrayBuffer>, print: Uint8Array, thorough: boolean): Promise<boolean> {
-  const sum = thorough || print.length < 64 ? undefined : quickSum(data);
-  return sum ? equal(sum, print.subarray(32)) : equal(await sha256(data), sha256Part(print));
+  const sum = print.length < 64 ? undefined : quickSum(data);
+  if (sum && !equal(sum, print.subarray(32))) return false;
+  return (sum && !thorough) || equal(await sha256(data), sha256Part(print));
 }

@@ -1,5 +1,6 @@
 import 'fake-indexeddb/auto';
 import { IDBFactory } from 'fake-indexeddb';
+import { createStore, get, set } from 'idb-keyval';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createHub, modelBytes, seeded, sha256Of, type Hub } from '../../e2e/hub';
 import { openCache } from './database';
@@ -85,6 +86,63 @@ describe('the models in the cache', () => {
       model.close();
       await downloadModel('a/b', options()).catch(() => deleteModel(id).then(() => downloadModel('a/b', options())));
     }
+  });
+
+  it('the first and the last byte of every chunk, and every part of its hash: verify finds what changed', async () => {
+    const id = await downloadModel('a/b', options());
+    const cache = (await openCache())!;
+    const manifest = (await cache.manifest(id))!;
+    for (let index = 0; index < 10; index++) {
+      const chunk = (await cache.chunk(id, FILE, index))!;
+      const right = (await cache.hashes(id)).get(FILE)!.get(index)!;
+      const places = [...[0, chunk.byteLength - 1].map((at) => ({ part: 'data', at })), ...[0, 31, 32, 63].map((at) => ({ part: 'hash', at }))];
+      for (const { part, at } of places) {
+        const [data, hash] = [new Uint8Array(chunk.slice(0)), right.slice()];
+        (part === 'data' ? data : hash)[at] ^= 1;
+        await cache.putChunk(manifest, { file: FILE, index, data, hash });
+        expect(await verifyModel(id), `${part} ${at} of ${index}`).toEqual({ ok: false, damaged: [{ file: FILE, index }], foreign: [] });
+        await cache.putChunk(manifest, { file: FILE, index, data: new Uint8Array(chunk.slice(0)), hash: right });
+        await cache.put({ ...manifest, state: 'complete' });
+      }
+    }
+    expect(await verifyModel(id)).toMatchObject({ ok: true });
+  });
+
+  it('wherever a bit of a manifest flips: verify ends in an error, and a load gives the right bytes', async () => {
+    const store = createStore('rivulet', 'weights');
+    let id = await downloadModel('a/b', options());
+    const text = JSON.stringify(await get(['manifest', id], store));
+    const random = seeded(11);
+    const flipped = new Set<string>();
+    for (let n = 0; n < 60; ) {
+      const at = Math.floor(random() * text.length);
+      const other = text.slice(0, at) + String.fromCharCode(text.charCodeAt(at) ^ (1 << Math.floor(random() * 7))) + text.slice(at + 1);
+      let record: object;
+      try {
+        record = JSON.parse(other) as object; // what the browser could not read back it would not hand out
+      } catch {
+        continue;
+      }
+      if (JSON.stringify(record) === text) continue;
+      n++;
+      flipped.add([...text.slice(0, at).matchAll(/"(\w+)":/g)].at(-1)?.[1] ?? '');
+      const damaged = async (): Promise<void> => {
+        id = await downloadModel('a/b', options());
+        await set(['manifest', id], record, store);
+      };
+      if (n % 2 === 0) {
+        await damaged();
+        await expect(verifyModel(id), other).rejects.toMatchObject({ name: 'StorageError' });
+      } else {
+        await damaged();
+        const model = await openModel('a/b', options());
+        expect(sha256Of(await model.files[0].read(0, bytes.length)), other).toBe(sha256Of(bytes));
+        await model.finish();
+        await model.close();
+        expect(await verifyModel(id), other).toMatchObject({ ok: true });
+      }
+    }
+    for (const field of ['aliases', 'url', 'sha256']) expect(flipped).toContain(field);
   });
 
   it('chunks of another file with hashes to match do not pass for this one', async () => {

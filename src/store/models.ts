@@ -128,7 +128,7 @@ export async function downloadModel(source: ModelSource, options: OpenOptions = 
     } catch (error) {
       if (!(again && error instanceof Changed)) throw error;
     } finally {
-      model.close();
+      await model.close();
     }
   }
 }
@@ -148,7 +148,7 @@ export interface Room {
 /** Asks, before anything is downloaded, what a model needs and what is there. @throws as openModel */
 export async function modelRoom(source: ModelSource, options: OpenOptions = {}): Promise<Room> {
   const model = await openModel(source, { ...options, peek: true });
-  model.close();
+  await model.close();
   return roomFor(source, model);
 }
 
@@ -293,6 +293,6 @@ function readHeader(text: string): Header | undefined {
 }
 
 const known = async (cache: Cache, id: string): Promise<Manifest> =>
-  (await cache.manifest(id)) ?? fail('StorageError', { what: `${id} is not in the cache`, cure: 'listModels() names what is.' });
+  (await cache.manifest(id)) ?? fail('StorageError', { what: `${id} is not in the cache, or its record there was damaged`, cure: 'listModels() names what is; load the model again.' });
 
 const sum = (numbers: number[]): number => numbers.reduce((a, b) => a + b, 0);

@@ -330,6 +330,19 @@ describe('openModel', () => {
     expect(JSON.stringify(await (await openCache())!.manifests())).not.toContain('secret');
   });
 
+  it('sends no token to a plain address', async () => {
+    await start();
+    const token = 'hf_secret';
+    const url = `${hub.origin}/plain/${REPO}/Model-Q4_0.gguf`;
+    expect(await readAll(await open(url, { token, hub: undefined }))).toEqual([hash(large)]);
+    expect(hub.log.filter(({ authorization }) => authorization)).toEqual([]);
+  });
+
+  it('a list of files may come compressed', async () => {
+    await start({ fault: ({ kind }) => (kind === 'api' ? 'gzip' : undefined) });
+    expect(await readAll(await open(REPO))).toEqual([hash(large)]);
+  });
+
   it.each<[string, RegExp]>([
     ['Org/Nothing', /status 404/],
     [`${REPO}:Q2_K`, /no model 'Q2_K': got Q4_0/],

@@ -137,7 +137,7 @@ async function openRemote(source: string | { url: string | string[] }, options: 
     await download.idle();
     release();
   };
-  const download = new Download(shelf, policy, signal, { token: options.token, onProgress, ahead: peek ? 0 : policy.connections });
+  const download = new Download(shelf, policy, signal, { hub: hubHost(options), token: options.token, onProgress, ahead: peek ? 0 : policy.connections });
   return {
     id: manifest.id,
     files: shelf.manifest.files.map((file) => reader(file, shelf, download, signal)),
@@ -152,14 +152,17 @@ async function openRemote(source: string | { url: string | string[] }, options: 
   };
 }
 
+const hubHost = ({ hub = HUB }: OpenOptions): string => hub.replace(/\/+$/, '');
+
 /** A source in one spelling, to find it in the cache without the network, and how to resolve it. */
 function understand(
   source: string | { url: string | string[] },
-  { hub = HUB, token }: OpenOptions,
+  options: OpenOptions,
   policy: Policy,
   signal: AbortSignal,
 ): { alias: string; resolve: () => Promise<Resolved> } {
-  const host = hub.replace(/\/+$/, '');
+  const host = hubHost(options);
+  const { token } = options;
   const id = typeof source === 'string' ? parseHubId(source, host) : undefined;
   if (id) {
     const alias = `${host}/${id.repo}:${id.wish ?? ''}@${id.revision}`;

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
+import { compileRounds } from './rounds';
 import { compressInScript, equal, hex, Sha256, sha256 } from './sha256';
 
 describe('SHA-256 piece by piece', () => {
@@ -17,6 +18,8 @@ describe('SHA-256 piece by piece', () => {
     }
     expect(hex(await sha256(part))).toBe(wanted);
   });
+
+  it('is WebAssembly here', () => expect(compileRounds(new Int32Array(64))).toBeDefined());
 
   it('equals it beyond the memory of the module', () => {
     const long = new Uint8Array(1_000_001).map((_, i) => i * 7);

@@ -108,7 +108,7 @@ export async function fetchWhole(remote: Remote, restart: () => void, take: (pie
 export async function fetchJson(url: string, { token, ...transport }: Transport & { token?: string }): Promise<unknown> {
   let text = '';
   await persist(url, transport, async () => {
-    const connection = await connect({ file: { name: url, size: 0, url }, token }, {}, transport);
+    const connection = await connect({ file: { name: url, size: 0, url }, token }, { text: true }, transport);
     try {
       const decoder = new TextDecoder();
       text = '';
@@ -267,7 +267,7 @@ interface Connection {
 }
 
 /** Sends one request and checks the head of the answer: status 200 or 206, identity encoding, not a web page. */
-async function connect(remote: Remote, ask: { range?: string; small?: boolean; fromStart?: boolean }, transport: Transport): Promise<Connection> {
+async function connect(remote: Remote, ask: { range?: string; small?: boolean; fromStart?: boolean; text?: boolean }, transport: Transport): Promise<Connection> {
   const { range, small, fromStart } = ask;
   const { policy, signal } = transport;
   const controller = new AbortController();
@@ -304,7 +304,7 @@ async function connect(remote: Remote, ask: { range?: string; small?: boolean; f
       end();
       return await connect(remote, { ...ask, fromStart: true }, transport);
     }
-    checkHead(response, remote);
+    checkHead(response, remote, ask.text);
     return { response, pieces: () => readBody(response.body, alive), end };
   } catch (error) {
     end();
@@ -340,7 +340,8 @@ function byteReader(body: NonNullable<Response['body']>): ReadableStreamBYOBRead
   }
 }
 
-function checkHead(response: Response, remote: Remote): void {
+/** @param text it may come compressed: its length does not matter */
+function checkHead(response: Response, remote: Remote, text = false): void {
   const { name } = remote.file;
   const { status } = response;
   if (status !== 200 && status !== 206) {
@@ -355,7 +356,7 @@ function checkHead(response: Response, remote: Remote): void {
     fail('SourceError', { what: `${name} is not to be had`, got: `status ${status}`, wanted: '200 or 206', cure });
   }
   const encoding = response.headers.get('content-encoding');
-  if (encoding && encoding !== 'identity')
+  if (encoding && encoding !== 'identity' && !text)
     fail('SourceError', { what: `${name} was sent compressed`, got: encoding, wanted: 'the bytes as they are', cure: 'Turn compression off for this file on the server.' });
   if (/^text\/html/i.test(response.headers.get('content-type') ?? ''))
     fail('SourceError', { what: `a web page was sent as ${name}`, got: 'text/html', wanted: 'model data', cure: 'It may be an error or sign-in page: open the address in a browser and look.' });
