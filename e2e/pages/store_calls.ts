@@ -2,6 +2,7 @@
 import { openCache } from '../../src/store/database';
 import { deleteModel, downloadModel, exportModel, importModel, listModels, verifyModel } from '../../src/store/models';
 import { openModel, type OpenOptions } from '../../src/store/open';
+import type { Progress } from '../../src/store/progress';
 import { hex, Sha256 } from '../../src/store/sha256';
 import { Shelf } from '../../src/store/shelf';
 
@@ -14,6 +15,8 @@ export interface Loaded {
   /** until the last byte was read, and until all was in the cache */
   seconds: number;
   finished: number;
+  /** calls of onProgress during the download, each with more bytes than the last */
+  told: number;
   error?: undefined;
 }
 export interface Failed {
@@ -41,7 +44,9 @@ export const calls = {
   load: (source: string, options: OpenOptions & { hash?: boolean } = {}): Promise<Loaded | Failed> =>
     answer(async () => {
       const start = performance.now();
-      const model = await openModel(source, options);
+      let [told, last] = [0, 0];
+      const onProgress = ({ phase, bytes }: Progress): void => void (phase === 'download' && bytes > last && ((last = bytes), told++));
+      const model = await openModel(source, { ...options, onProgress });
       try {
         const hashes: string[] = [];
         for (const file of model.files) {
@@ -55,7 +60,7 @@ export const calls = {
         }
         const seconds = (performance.now() - start) / 1000;
         await model.finish();
-        return { hashes, cached: model.cached, notes: model.notes, seconds, finished: (performance.now() - start) / 1000 };
+        return { hashes, cached: model.cached, notes: model.notes, seconds, finished: (performance.now() - start) / 1000, told };
       } finally {
         model.close();
       }
@@ -79,7 +84,18 @@ export const calls = {
       return { id, seconds: (performance.now() - start) / 1000 };
     }),
   list: () => answer(async () => ({ models: await listModels() })),
-  remove: (id: string) => answer(async () => (await deleteModel(id), {})),
+  remove: (id: string, options: { wait?: boolean } = {}) => answer(async () => (await deleteModel(id, options), { at: Date.now() })),
+  /** Has a chunk of a model open for a time. */
+  keepOpen: (source: string, options: OpenOptions, milliseconds: number) =>
+    answer(async () => {
+      const model = await openModel(source, options);
+      await model.files[0].read(0, 16);
+      await new Promise((go) => setTimeout(go, milliseconds));
+      await model.files[0].read(0, 16);
+      const closed = Date.now();
+      await model.close();
+      return { closed };
+    }),
   verify: (id: string) => answer(() => verifyModel(id)),
   /** An export that comes in again. */
   roundTrip: (id: string) =>
@@ -96,6 +112,24 @@ export const calls = {
       const data = new Uint8Array((await cache.chunk(id, file, index))!);
       data[at % data.length] ^= 16;
       await cache.putChunk((await cache.manifest(id))!, { file, index, data, hash: (await cache.hashes(id)).get(file)!.get(index)! });
+      return {};
+    }),
+
+  /** Changes one bit of one field of a stored manifest, past the store: 'files 0 size'. */
+  flipManifest: (id: string, field: string) =>
+    answer(async () => {
+      await openCache();
+      const db = await once(indexedDB.open('rivulet'));
+      const store = db.transaction('weights', 'readwrite').objectStore('weights');
+      const manifest = (await once(store.get(['manifest', id]))) as Record<string, unknown>;
+      const path = field.split(' ');
+      const name = path.pop()!;
+      const holder = path.reduce((at, key) => at[key] as Record<string, unknown>, manifest);
+      const value = holder[name];
+      if (value === undefined) throw new Error(`a manifest has no ${field}`);
+      holder[name] = typeof value === 'number' ? value ^ 1 : typeof value === 'boolean' ? !value : String.fromCharCode(String(value).charCodeAt(0) ^ 1) + String(value).slice(1);
+      await once(store.put(manifest, ['manifest', id]));
+      db.close();
       return {};
     }),
 
