@@ -2,7 +2,7 @@
  * The engine's GPU half in Node on Dawn (npm package `webgpu`), without a browser: throughput, times by kernel, and checks.
  *
  *   npm run bench:dawn -- (--model FILE.gguf | --random 350m|700m|1.2b|2.6b --quant q4_0|q8_0|q6_k|q4_k|f16)
- *                         [--prompt 128] [--gen 128] [--runs 3] [--chunk 256] [--window 32] [--position N] [--profile] [--tune] [--budget 1500] [--json]
+ *                         [--prompt 128] [--gen 128] [--runs 3] [--chunk 256] [--window 32] [--position N] [--profile] [--tune] [--budget 60000] [--json]
  *                         [--check] [--int8] [--no-subgroups] [--f32-cache] [--adapter NAME] [--features a,b]
  *   npm run bench:dawn -- --conformance [--only TEXT] [--no-subgroups] [--f32-cache]
  *
@@ -42,7 +42,7 @@ const { values: flags } = parseArgs({
     position: { type: 'string', default: '0' },
     profile: { type: 'boolean' },
     tune: { type: 'boolean' },
-    budget: { type: 'string', default: '1500' },
+    budget: { type: 'string', default: '60000' },
     int8: { type: 'boolean' },
     json: { type: 'boolean' },
     check: { type: 'boolean' },
