@@ -168,6 +168,16 @@ describe.each(ENGINES)('$name', ({ name, options, sums, present, open }) => {
     expect(error).toBe(0);
   });
 
+  it('tells the time of every kernel by its shape, and the bandwidth of a copy', async () => {
+    const { times, dispatches, error } = await call('profiled', options);
+    const [copy, ...kernels] = times.toReversed();
+    expect(kernels.reduce((sum, { dispatches: n }) => sum + n, 0)).toBe(dispatches);
+    expect(kernels.find(({ kernel }) => kernel === 'matvec.q8_0.norm 512×64')).toMatchObject({ dispatches: 1, bytes: 512 * 68 }); // the head: 512 rows of two blocks
+    for (const { kernel, micros } of times) expect(micros, kernel).toBeGreaterThan(0);
+    expect(copy).toMatchObject({ kernel: 'copy', bytes: 2 * 64 * 2 ** 20 });
+    expect(error).toBe(0);
+  });
+
   it('takes the cache by halves from a device that refuses the whole, and grows it', async () => {
     // 4096 positions of 32 halves are 256 KB
     const { equal, refusals, error } = await call('refused', 64 << 10, options);

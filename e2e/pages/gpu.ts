@@ -126,6 +126,21 @@ const gpu = {
     return { counts, jsPerToken, described };
   },
 
+  /** Times by kernel of a token after a prompt, and whether the runner can go on from the start. */
+  async profiled(options: WebGpuOptions) {
+    const backend = await shared(options);
+    const { plan, V } = await smallModel(backend);
+    const runner = await backend.compile(plan, { contextLength: 256, chunk: 64 });
+    const read = async (): Promise<Float32Array> => (await runner.prefill(someTokens(V, 20)), runner.logits());
+    const before = await read();
+    const times = await runner.profile!();
+    runner.rewind(0);
+    const error = difference(await read(), before);
+    const dispatches = Number.parseInt(runner.describe(), 10);
+    runner.dispose();
+    return { times, dispatches, error };
+  },
+
   /** Submits of the first chunk, of one after a chunk that took no time, and of one after a chunk that took an hour; and whether the logits are the same. */
   async submits(options: WebGpuOptions) {
     const backend = await shared(options);

@@ -62,7 +62,7 @@ export interface Backend {
 }
 
 export interface KernelTime {
-  /** as in `describe` */
+  /** as in `describe`, on WebGPU with the shape of its matrix */
   kernel: string;
   /** of one token */
   dispatches: number;

@@ -15,24 +15,26 @@ const WEIGHTS = ['w', 'scales', 'up', 'up_scales'];
 /** Bytes of weights that a step must read from memory; a lookup reads next to nothing of its table. */
 export const weightBytes = ({ label, bindings }: Step): number => (label.startsWith('embed') ? 0 : WEIGHTS.reduce((sum, name) => sum + (bindings[name]?.size ?? 0), 0));
 
+/** Kernels that map by matrices of different shapes are told apart: 'matvec.q8_0.norm 65536×2048'. */
+const nameOf = ({ label, shape }: Step): string => (shape ? `${label} ${shape.slice(shape.lastIndexOf(' ') + 1)}` : label);
+
 /**
- * @param steps of one token, with what was prepared from them
+ * @param steps of one token, with what was prepared from them, in the same order
  * @param cacheBytes that one dispatch of attention reads
  */
 export async function profile(opened: OpenedDevice, steps: Step[], prepared: PreparedStep[], cacheBytes: number): Promise<KernelTime[]> {
   const timer = createTimer(opened);
   const times: KernelTime[] = [];
-  const labels = [...new Set(steps.map(({ label }) => label))];
-  for (const label of labels) {
-    const group = prepared.filter((step) => step.label === label);
-    const bytes = steps.filter((step) => step.label === label).reduce((sum, step) => sum + weightBytes(step), 0);
-    const read = bytes + (label.startsWith('attend.') ? cacheBytes * group.length : 0);
+  for (const kernel of new Set(steps.map(nameOf))) {
+    const group = prepared.filter((_, i) => nameOf(steps[i]) === kernel);
+    const bytes = steps.filter((step) => nameOf(step) === kernel).reduce((sum, step) => sum + weightBytes(step), 0);
+    const read = bytes + (kernel.startsWith('attend.') ? cacheBytes * group.length : 0);
     const once = await timer.measure((pass) => encode(pass, group));
     const repeats = Math.max(1, Math.min(Math.floor(MOST_DISPATCHES / group.length), Math.ceil(ENOUGH_US / Math.max(once, 1))));
     let best = Infinity;
     for (let round = 0; round < ROUNDS; round++)
       best = Math.min(best, (await timer.measure((pass) => { for (let i = 0; i < repeats; i++) encode(pass, group); })) / repeats); // prettier-ignore
-    times.push({ kernel: label, dispatches: group.length, micros: best, bytes: read, clock: timer.clock });
+    times.push({ kernel, dispatches: group.length, micros: best, bytes: read, clock: timer.clock });
   }
   timer.dispose();
   times.push({ ...(await copyTime(opened)), clock: timer.clock });
@@ -106,13 +108,11 @@ async function copyTime(opened: OpenedDevice): Promise<Omit<KernelTime, 'clock'>
     return 1000 * (performance.now() - start);
   };
   await time(1);
-  let best = Infinity;
-  // the difference of many and few leaves the cost of a submit out
-  for (let round = 0; round < ROUNDS; round++) {
-    const few = await time(2);
-    best = Math.min(best, ((await time(10)) - few) / 8);
-  }
+  let [few, many] = [Infinity, Infinity];
+  for (let round = 0; round < ROUNDS; round++) [few, many] = [Math.min(few, await time(2)), Math.min(many, await time(10))];
+  // the difference of the two leaves the cost of a submit out
+  const micros = (many - few) / 8;
   opened.release(from);
   opened.release(to);
-  return { kernel: 'copy', dispatches: 1, micros: best, bytes: 2 * COPY_BYTES };
+  return { kernel: 'copy', dispatches: 1, micros, bytes: 2 * COPY_BYTES };
 }
