@@ -93,7 +93,7 @@ async function conformance(): Promise<string[]> {
     const backend = await openWebGpu({ ...options, selfTest: 'never' }); // what it would test is compared here
     const got = await runCase(one, backend);
     await backend.dispose();
-    const wrong = wanted.map((w, i) => missed(one, { halves: !flags['f32-cache'], integers: flags.int8 ? 'units' : undefined }, compare(one.name, w, got[i]))).filter((m) => m !== undefined);
+    const wrong = wanted.map((w, i) => missed(one, { cache: flags['f32-cache'] ? undefined : 'f16', integers: flags.int8 ? 'units' : undefined }, compare(one.name, w, got[i]))).filter((m) => m !== undefined);
     console.error(`${wrong.length ? 'missed' : 'holds '} ${one.name}`);
     misses.push(...wrong.map((what) => `${one.name}: ${what}`));
   }

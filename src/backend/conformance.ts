@@ -23,17 +23,18 @@ export interface Case {
 export interface Accuracy {
   /** activations to int8, a scale for every 32 columns as on the grid, or for every packed unit, which has 16 columns in Q8_0 */
   integers?: 'blocks' | 'units';
-  /** keys and values to f16 */
-  halves?: boolean;
+  /** keys and values to f16 (WebGPU) or int16 (WASM) */
+  cache?: 'f16' | 'int16';
 }
 
 /** The bound a run of a case misses; undefined when it holds. `rms` is of the reference's values, `nmse` over their power. */
-export function missed({ name, rounds }: Case, { integers, halves }: Accuracy, { maxAbs, rms, nmse }: { maxAbs: number; rms: number; nmse: number }): string | undefined {
+export function missed({ name, rounds }: Case, { integers, cache }: Accuracy, { maxAbs, rms, nmse }: { maxAbs: number; rms: number; nmse: number }): string | undefined {
   const below = (what: string, got: number, bound: number): string | undefined => (got < bound ? undefined : `${what} ${got}, bound ${bound}`);
   // int8 activations off the grid: llama.cpp's own error on these formats (2.5e-3); all else is f32 rounding of long sums
   if (integers && (rounds || (integers === 'units' && name.includes('Q8_0')))) return below('nmse', nmse, 2.5e-3);
   // f16: 2^-11 at most, 8e-8 of the power on average, in scores and in values
-  if (halves && name.startsWith('attend')) return below('nmse', nmse, 5e-7);
+  // int16: off by 2^-16 of a row's largest value at most, 1e-9 of the power as measured
+  if (cache && name.startsWith('attend')) return below('nmse', nmse, cache === 'f16' ? 5e-7 : 5e-9);
   return below('largest difference over rms', maxAbs / rms, 1e-4);
 }
 

@@ -125,7 +125,7 @@ describe('ops against plain loops', () => {
     const got = await runCase(one, backend);
     await backend.dispose();
     for (const [i, { run, values }] of wanted.entries())
-      expect(power(values.map((v, j) => v - got[i].values[j])) / power(values), run).toBeLessThan(5e-7);
+      expect(power(values.map((v, j) => v - got[i].values[j])) / power(values), run).toBeLessThan(5e-9);
   });
 });
 
