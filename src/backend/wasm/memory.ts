@@ -41,13 +41,15 @@ export class Heap {
   private views: { buffer: ArrayBufferLike; u8: Uint8Array; u32: Uint32Array; f32: Float32Array; f64: Float64Array } | undefined;
   /** bytes handed out */
   used: number;
+  /** nothing from here on was ever handed out: it is zero, and takes no real memory yet */
+  private untouched: number;
 
   constructor(
     readonly memory: WebAssembly.Memory,
     base: number,
   ) {
     const start = align(base);
-    this.used = start;
+    this.used = this.untouched = start;
     this.free = [{ address: start, size: memory.buffer.byteLength - start }];
   }
 
@@ -65,13 +67,15 @@ export class Heap {
     if (block.size === 0) this.free.splice(this.free.indexOf(block), 1);
     this.sizes.set(address, size);
     this.used += size;
+    this.untouched = Math.max(this.untouched, address + size);
     return address;
   }
 
   /** As `alloc`, zeroed. */
   zeros(bytes: number, what: string): number {
+    const { untouched } = this;
     const address = this.alloc(bytes, what);
-    this.u8.fill(0, address, address + bytes);
+    if (address < untouched) this.u8.fill(0, address, Math.min(address + bytes, untouched));
     return address;
   }
 
