@@ -1,6 +1,7 @@
 """LFM2 for training: the arithmetic of transformers' Lfm2ForCausalLM under the same weight names, without what slows a CPU down.
 
-The short convolution is three shifted products; the last feed-forward and the head see only the positions that are trained.
+The short convolution is three shifted products, attention two plain products (twice as fast as the fused one at these lengths); the last feed-forward and the head see only the positions that
+are trained.
 """
 import torch
 import torch.nn as nn
@@ -52,17 +53,21 @@ class Attention(nn.Module):
         self.q_proj, self.k_proj, self.v_proj, self.out_proj = linear(d, d), linear(d, groups * self.size), linear(d, groups * self.size), linear(d, d)
         self.q_layernorm, self.k_layernorm = Norm(self.size), Norm(self.size)
 
-    def forward(self, x, rope):
+    def forward(self, x, rope, point=None):
         B, T, D = x.shape
-        q = self.q_layernorm(self.q_proj(x).view(B, T, self.heads, self.size)).transpose(1, 2)
-        k = self.k_layernorm(self.k_proj(x).view(B, T, self.groups, self.size)).transpose(1, 2)
-        v = self.v_proj(x).view(B, T, self.groups, self.size).transpose(1, 2)
-        cos, sin = rope[0][:T].to(x.dtype), rope[1][:T].to(x.dtype)
-        q, k = rotate(q, cos, sin), rotate(k, cos, sin)
-        repeat = self.heads // self.groups
-        k, v = k.repeat_interleave(repeat, dim=1), v.repeat_interleave(repeat, dim=1)
-        y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        return self.out_proj(y.transpose(1, 2).reshape(B, T, D))
+        G, R, S = self.groups, self.heads // self.groups, self.size
+        cos, sin = rope[0][:T, None].to(x.dtype), rope[1][:T, None].to(x.dtype)
+        q = rotate(self.q_layernorm(self.q_proj(x).view(B, T, G * R, S)) * S ** -0.5, cos, sin)
+        k = rotate(self.k_layernorm(self.k_proj(x).view(B, T, G, S)), cos, sin).transpose(1, 2).reshape(B * G, T, S)
+        v = self.v_proj(x).view(B, T, G, S).transpose(1, 2).reshape(B * G, T, S)
+        q = q.view(B, T, G, R, S).permute(0, 2, 3, 1, 4).reshape(B * G, R * T, S)
+        future = torch.full((T, T), -3e4, dtype=x.dtype, device=x.device).triu(1).repeat(R, 1)
+        p = torch.baddbmm(future, q, k.transpose(1, 2)).softmax(-1)
+        if point is not None:  # the first head of each group is to look at the source of what it copies (or of the tool that is meant)
+            row, at, source, weight = point
+            self.pointed = (-p.view(B, G, R, T, T)[row, :, 0, at, source].float().clamp(min=1e-9).log().mean(1) * weight).sum() / weight.sum().clamp(min=1)
+        y = (p @ v).view(B, G, R, T, S).permute(0, 3, 1, 2, 4).reshape(B, T, D)
+        return self.out_proj(y)
 
 
 class Feed(nn.Module):
@@ -86,8 +91,8 @@ class Layer(nn.Module):
         self.feed_forward = Feed(d, config["intermediate_size"])
         self.operator = "conv" if kind == "conv" else "self_attn"
 
-    def forward(self, x, rope, at=None):
-        x = x + getattr(self, self.operator)(self.operator_norm(x), rope)
+    def forward(self, x, rope, at=None, point=None):
+        x = x + getattr(self, self.operator)(self.operator_norm(x), *((rope, point) if point is not None else (rope,)))
         if at is not None:
             x = x.flatten(0, 1)[at]
         return x + self.feed_forward(self.ffn_norm(x))
@@ -162,13 +167,17 @@ class Lfm2(nn.Module):
                 else:
                     q[i, half:half + quarter] = k[i, half + quarter:] = before[row - len(last)]
 
-    def forward(self, ids, at=None):
-        """ids (B, T) → logits (N, V) at the flat positions `at`, all by default."""
+    def forward(self, ids, at=None, point=None):
+        """ids (B, T) → logits (N, V) at the flat positions `at`, all by default; `point` (rows, positions, sources, weights) is what the copying heads of the last attention should look at."""
         x = self.embed_tokens(ids)
         for layer in self.layers[:-1]:
             x = layer(x, self.rope)
-        x = self.layers[-1](x, self.rope, torch.arange(ids.numel(), device=ids.device) if at is None else at)
+        x = self.layers[-1](x, self.rope, torch.arange(ids.numel(), device=ids.device) if at is None else at, point)
         return F.linear(self.embedding_norm(x), self.embed_tokens.weight)
+
+    def pointed(self):
+        """How far the copying heads were from the places they should look at: the mean of -log(their share there)."""
+        return self.layers[-1].self_attn.pointed
 
 
 @torch.no_grad()

@@ -5,18 +5,25 @@
 The learning rate follows the wall clock: a short warm-up, constant, and a linear decay over the last part of the time. OUT/state.pt holds all that is needed to go on (--resume).
 """
 import argparse
+import bisect
+import copy
 import pathlib
 import random
 import subprocess
 import sys
 import time
 
+import gguf
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
+from tokenizers.models import BPE
 
+from copies import copies
 from dialogues import dialogue, render
+from lessons import lesson
 from model import Lfm2
+from to_gguf import name_of
 from vocabulary import SPECIAL, build
 
 LONGEST = 512
@@ -27,16 +34,32 @@ CONFIG = dict(hidden_size=256, intermediate_size=704, num_attention_heads=4, num
 
 
 def example(tokenizer, rng, split="train", kind=None, rename=None):
-    """Token ids of a dialogue, and which of them the assistant writes; of a held-out one only the answer that counts."""
+    """Token ids of a dialogue, which of them the assistant writes (of a held-out one only the answer that counts), and where to look for them: (position before, position of the
+    source, weight); before an answer that is the name of its tool, or the first token where no tool fits."""
     while True:
-        d = dialogue(rng, split, kind, rename)
+        d = lesson(rng) if split == "train" else dialogue(rng, split, kind, rename)
         messages = d["messages"] if split == "train" else d["messages"][:d["last"] + 1]
         text, spans = render(messages, d["tools"])
         if split != "train":
             spans = spans[-1:]
         encoding = tokenizer.encode(text, add_special_tokens=False)
         if len(encoding.ids) <= LONGEST:
-            return encoding.ids, [any(a <= s and e <= b for a, b in spans) for s, e in encoding.offsets]
+            wanted, points = [False] * len(encoding.ids), []
+            starts, ends = [s for s, _ in encoding.offsets], [e for _, e in encoding.offsets]
+            for a, b in spans:
+                for i in range(bisect.bisect_left(starts, a), bisect.bisect_right(ends, b)):
+                    wanted[i] = True
+            for a, b, source in copies(text, spans):
+                first = bisect.bisect_left(ends, a + 1)
+                for i in range(first, bisect.bisect_right(ends, b)):
+                    j = bisect.bisect_left(ends, ends[i] - a + source)
+                    if j < i and tokenizer.id_to_token(encoding.ids[j]).lstrip("Ġ") == tokenizer.id_to_token(encoding.ids[i]).lstrip("Ġ"):
+                        points.append((i - 1, j, 3 if i == first else 1))
+            for (a, _), m in zip(spans, (m for m in messages if m["role"] == "assistant")):
+                if "tool" in m:
+                    listed = text.find(f" = {m['tool']}(")
+                    points.append((bisect.bisect_left(starts, a) - 1, bisect.bisect_left(ends, listed + 4) if listed >= 0 else 0, 3))
+            return encoding.ids, wanted, points
 
 
 def batches(make, tokens):
@@ -55,23 +78,24 @@ def batches(make, tokens):
 
 
 def stack(group):
-    """ids (B, T) and the wanted targets (B, T)"""
-    width = max(len(ids) for ids, _ in group)
-    return torch.tensor([ids + [0] * (width - len(ids)) for ids, _ in group]), torch.tensor([w + [False] * (width - len(w)) for _, w in group])
+    """ids (B, T), the wanted targets (B, T), and the places to copy from: rows, positions, sources, weights"""
+    width = max(len(ids) for ids, _, _ in group)
+    points = torch.tensor([(row, *point) for row, (_, _, points) in enumerate(group) for point in points], dtype=torch.long).view(-1, 4)
+    return torch.tensor([ids + [0] * (width - len(ids)) for ids, _, _ in group]), torch.tensor([w + [False] * (width - len(w)) for _, w, _ in group]), points.T.contiguous()
 
 
 def weights(ids, wanted):
-    """Of the wanted targets: those that choose weigh more, the first token of an answer and the first of a tool's name."""
+    """Of the wanted targets: those that choose weigh more: the first token of an answer, of a tool's name, of a value."""
     before = torch.isin(ids, torch.tensor(CHOOSING, device=ids.device)) | ~wanted
     return torch.where(before[:, :-1][wanted[:, 1:]], 2.5, 1.0)
 
 
-def losses(model, ids, wanted):
+def losses(model, ids, wanted, point=None):
     """Of the wanted targets: cross entropy, the likeliest token, the row, the target."""
     rows, columns = wanted[:, 1:].nonzero(as_tuple=True)
     targets = ids[rows, columns + 1]
-    logits = model(ids, rows * ids.shape[1] + columns).float()
-    return F.cross_entropy(logits, targets, reduction="none"), logits.argmax(-1), rows, targets
+    logits = model(ids, rows * ids.shape[1] + columns, point).float()
+    return F.cross_entropy(logits, targets, reduction="none"), logits.detach().argmax(-1), rows, targets
 
 
 class Muon(torch.optim.Optimizer):
@@ -100,7 +124,7 @@ class Muon(torch.optim.Optimizer):
 def orthogonal(x):
     turned = x.shape[0] > x.shape[1]
     x = x.T if turned else x
-    x = x / (x.norm() + 1e-7)
+    x = (x / (x.norm() + 1e-7)).bfloat16()
     for _ in range(5):
         a = x @ x.T
         x = 3.4445 * x + torch.addmm(a, a, a, beta=-4.7750, alpha=2.0315) @ x
@@ -116,7 +140,7 @@ def held_out(model, tokenizer, n, seed=5):
         rng, right = random.Random(seed), 0
         pool = sorted((example(tokenizer, rng, "held", kind, rename) for _ in range(n)), key=lambda x: len(x[0]))
         for i in range(0, n, 16):
-            ids, wanted = (x.to(model.embed_tokens.weight.device) for x in stack(pool[i:i + 16]))
+            ids, wanted, _ = (x.to(model.embed_tokens.weight.device) for x in stack(pool[i:i + 16]))
             _, best, rows, targets = losses(model, ids, wanted)
             for row in range(len(ids)):
                 mine, should = best[rows == row], targets[rows == row]
@@ -124,6 +148,21 @@ def held_out(model, tokenizer, n, seed=5):
         shares[kind + (" renamed" if rename else "")] = right / n
     model.train()
     return shares
+
+
+@torch.no_grad()
+def begin(model, tokenizer, path):
+    """Takes the weights of a GGUF file."""
+    read = gguf.GGUFReader(path)
+    values = {t.name: torch.from_numpy(gguf.quants.dequantize(t.data, t.tensor_type).copy()) for t in read.tensors}
+    tokens = {t: i for i, t in enumerate(read.fields["tokenizer.ggml.tokens"].contents())}
+    merges = [tuple(m.split(" ")) for m in read.fields["tokenizer.ggml.merges"].contents()]
+    pieces = BPE(vocab=tokens, merges=merges)
+    for name, p in model.named_parameters():
+        value = values[name_of(f"model.{name}")]
+        if "embed_tokens" in name:
+            value = torch.stack([value[tokens[t]] if t in tokens else value[[x.id for x in pieces.tokenize(t)]].mean(0) for t in map(tokenizer.id_to_token, range(len(p)))])
+        p.copy_(value.view_as(p))
 
 
 def main():
@@ -137,6 +176,8 @@ def main():
     parser.add_argument("--tokens", type=int, default=3072, help="tokens of a batch")
     parser.add_argument("--rate", type=float, default=0.02, help="of Muon; AdamW takes a tenth")
     parser.add_argument("--decay", type=float, default=0.3, help="share of the time over which the rate falls")
+    parser.add_argument("--point", type=float, default=0.2, help="weight of the loss that shows the copying heads where to look")
+    parser.add_argument("--from", dest="start", type=pathlib.Path, help="GGUF file of this recipe whose weights to begin with; tokens that it lacks begin as the mean of their pieces")
     parser.add_argument("--resume", action="store_true", help="go on from OUT/state.pt")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     o = parser.parse_args()
@@ -168,8 +209,12 @@ def main():
         seen, step = state["seen"], state["step"]
     if o.rank == 0:
         print(f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters, {config['vocab_size']} tokens", flush=True)
+    if o.start and not state:
+        begin(model, tokenizer, o.start)
+    # products in bfloat16, weights and optimizers in float32
+    fast = copy.deepcopy(model).to(torch.bfloat16)
     rng = random.Random(o.seed + step + 1 + 1_000_003 * o.rank)
-    CHOOSING[:] = [tokenizer.token_to_id(t) for t in ("[", "),")]
+    CHOOSING[:] = [tokenizer.token_to_id(t) for t in ("[", "),", '="', "=", 'Ġ"', "Ġ")]
     dialogues = batches(lambda: example(tokenizer, rng), o.tokens // o.workers)
     # all gradients in one vector, with the tokens of the batch and the share of the time that is over behind them
     parameters = matrices + others
@@ -177,27 +222,38 @@ def main():
     shared = torch.zeros(total + 2, device=o.device)
     for p, part in zip(parameters, shared[:total].split([p.numel() for p in parameters])):
         p.grad = part.view_as(p)
+    doubles = dict(fast.named_parameters())
+    doubles = [(p, doubles[name]) for name, p in model.named_parameters()]
 
     def save():
         torch.save({"model": model.state_dict(), "optimizers": [x.state_dict() for x in optimizers], "seen": seen, "step": step, "config": config, "tokenizer": tokenizer.to_str()}, o.out / "new.pt")
         (o.out / "new.pt").rename(o.out / "state.pt")
 
-    began, first, told, mean, hit = time.time(), step, time.time(), 0.0, 0.0
+    first, told, last, spent, mean, hit, seek = step, time.time(), time.time(), 0.0, 0.0, 0.0, 0.0
     while True:
-        ids, wanted = (x.to(o.device) for x in next(dialogues))
+        ids, wanted, point = (x.to(o.device) for x in next(dialogues))
         shared.zero_()
-        loss, best, _, targets = losses(model, ids, wanted)
+        with torch.no_grad():
+            for p, double in doubles:
+                double.copy_(p)
+                double.grad = None
+        loss, best, _, targets = losses(fast, ids, wanted, point)
         weight = weights(ids, wanted)
-        ((loss * weight).sum() / weight.sum()).backward()
+        pointed = fast.pointed()
+        ((loss * weight).sum() / weight.sum() + o.point * pointed).backward()
+        for p, double in doubles:
+            p.grad.copy_(double.grad)
+        spent += min(time.time() - last, 15)  # a step that took longer was paused
+        last = time.time()
         shared[total] += ids.numel() * o.workers
-        shared[total + 1] += (time.time() - began) / (60 * o.minutes)
+        shared[total + 1] += spent / (60 * o.minutes)
         if o.workers > 1:
             dist.all_reduce(shared)
             shared /= o.workers
         done = shared[total + 1].item()
         if done >= 1:
             break
-        rate = min(1, (step - first + 1) / 60, max(0.01, (1 - done) / o.decay))
+        rate = min(1, (step - first + 1) / (15 if first else 60), max(0.01, (1 - done) / o.decay))
         for optimizer, base in zip(optimizers, (o.rate, o.rate / 10)):
             for group in optimizer.param_groups:
                 group["lr"] = base * rate
@@ -206,18 +262,19 @@ def main():
         step += 1
         keep = min(0.98, 1 - 1 / (step - first))
         mean, hit = keep * mean + (1 - keep) * loss.mean().item(), keep * hit + (1 - keep) * (best == targets).float().mean().item()
+        seek = keep * seek + (1 - keep) * pointed.item()
         if o.rank:
             continue
         if step % 20 == 0:
-            print(f"step {step}  {seen / 1e6:.2f} M tokens  {(time.time() - began) / 60:.1f} min  loss {mean:.4f}  hits {hit:.4f}", flush=True)
-        if time.time() - told > 240:
+            print(f"step {step}  {seen / 1e6:.2f} M tokens  {spent / 60:.1f} min  rate {base * rate * 10:.4f}  loss {mean:.4f}  hits {hit:.4f}  looking {seek:.3f}", flush=True)
+        if time.time() - told > 300:
             save()
-            print("held out:", "  ".join(f"{k} {100 * v:.0f} %" for k, v in held_out(model, tokenizer, 48).items()), flush=True)
-            told = time.time()
+            print("held out:", "  ".join(f"{k} {100 * v:.0f} %" for k, v in held_out(fast, tokenizer, 48).items()), flush=True)
+            told = last = time.time()
     if o.rank:
         return
     save()
-    print(f"{step} steps, {seen / 1e6:.1f} M tokens in {(time.time() - began) / 60:.1f} minutes; loss {mean:.4f}")
+    print(f"{step} steps, {seen / 1e6:.1f} M tokens in {spent / 60:.1f} minutes; loss {mean:.4f}")
     print("held out:", "  ".join(f"{k} {100 * v:.0f} %" for k, v in held_out(model, tokenizer, 200).items()))
 
 

@@ -10,9 +10,10 @@ import re
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
-from dialogues import POOLS, dialogue, render, word
+from dialogues import MORE, POOLS, render, word
+from lessons import lesson
 
-PIECES, SPACED = 1400, 800
+PIECES, SPACED = 1700, 1000
 SPECIAL = ["<|pad|>", "<|startoftext|>", "<|endoftext|>", "<|fim_pre|>", "<|fim_mid|>", "<|fim_suf|>", "<|im_start|>", "<|im_end|>", "<|tool_list_start|>", "<|tool_list_end|>", "<|tool_call_start|>",
            "<|tool_call_end|>", "<|tool_response_start|>", "<|tool_response_end|>"] + [f"<|reserved_{i}|>" for i in range(14, 64)]
 SPLIT = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -23,7 +24,7 @@ def build(seed, saved=None):
     if saved:
         return Tokenizer.from_str(saved)
     rng = random.Random(seed)
-    texts = [render(d["messages"], d["tools"])[0] for d in (dialogue(rng) for _ in range(3000))]
+    texts = [render(d["messages"], d["tools"])[0] for d in (lesson(rng) for _ in range(4000))]
     special = [AddedToken(s, special=True, normalized=False) for s in SPECIAL]
     split = lambda pattern: pre_tokenizers.Split(Regex(pattern), behavior="isolated", invert=False)
     spelling = Tokenizer(models.BPE())
@@ -34,10 +35,10 @@ def build(seed, saved=None):
 
     model = json.loads(spelling.to_str())["model"]
     vocabulary, merges = model["vocab"], [tuple(m.split(" ")) if isinstance(m, str) else tuple(m) for m in model["merges"]]
-    values = set(" ".join(sum(POOLS.values(), [])).split()) - {"the", "a", "my", "on"}
+    values = set(" ".join(sum([*POOLS.values(), *MORE.values()], [])).split()) - {"the", "a", "my", "on"}
     spaced = collections.Counter(m for text in texts for m in re.findall(r" ([A-Za-z]+)", text) if m not in values)
     for text, count in spaced.most_common():
-        if len(vocabulary) >= PIECES + SPACED or count < 30:
+        if len(vocabulary) >= PIECES + SPACED or count < 20:
             break
         if text in vocabulary:
             vocabulary["Ġ" + text] = len(vocabulary)
