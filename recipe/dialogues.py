@@ -13,8 +13,16 @@ CODAS = ["", "", "", "", "n", "r", "s", "l", "t", "m", "d", "b", "f", "g", "ck",
 ENDINGS = "ish ty ery ing ive ers ent ity ches ple ton bi col int ic con urs gar let inn obe min too ney day ring ous ate age ure".split()
 
 
+SPELLINGS = []  # the pieces of the vocabulary that are letters (vocabulary.py)
+
+
 def word(rng, held):
     """A made-up word: copying has to be learned, it cannot be remembered. Held-out ones are of another make: they end in x or q."""
+    if not held and SPELLINGS and rng.random() < 0.4:  # of any pieces: a token that is never copied cannot be told from others like it
+        while True:
+            spelled = "".join(rng.choice(SPELLINGS) for _ in range(rng.choice([1, 1, 2, 2, 3])))
+            if spelled[-1] not in "xq" and spelled not in HELD_VALUES:
+                return spelled
     if not held and rng.random() < 0.08:  # any letters, for copying's sake
         return "".join(rng.choice("abcdefghijklmnopqrstuvwxyz") for _ in range(rng.randint(2, 7))) + rng.choice("abcdefghijklmnoprstuvwyz")
     spelled = "".join(rng.choice(ONSETS) + rng.choice(NUCLEI) + rng.choice(CODAS) for _ in range(rng.choice([1, 2, 2, 2, 3])))
@@ -55,6 +63,7 @@ MORE = {name: text.split(", ") for name, text in {  # for training alone
     "verb": "mow, sell, repair, move, pick up, return, print, read, sign, write, cook, cut, hang up, find, close, open, measure, bring, take, renew",
     "thing": "the dog, the bills, the window, the garden, my brother, the books, the bed, the parcel, a cake, the car keys, the kitchen, a present, the printer, the contract, some eggs, the shoes, my homework, the bathroom, the baby",
     "adjective": "new, blue, green, broken, empty, full, ready, dirty, clean, tall, short, sweet, loud, dark, nice, ugly, strong, wet, dry, open, closed"}.items()}
+HELD_VALUES = {word for values in POOLS.values() for text in values[(2 * len(values) + 2) // 3:] for word in text.split()} - {"the", "my", "a"}
 assert not any(set(more) & set(POOLS[name][(2 * len(POOLS[name]) + 2) // 3:]) for name, more in MORE.items())
 
 

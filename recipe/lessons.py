@@ -84,7 +84,7 @@ def turns(rng):
     near = rng.sample(rng.choice(NEAR), rng.choice([1, 2, 2])) if rng.random() < 0.35 else []
     size = rng.choice([1, 1, 2, 2, 2, 3, 3, 4, 5, 6])
     empty = rng.random() < 0.05
-    box = Toolbox(rng, False, "made" if rng.random() < 0.25 else None, near, max(0, size - len(near)))
+    box = Toolbox(rng, False, "made" if rng.random() < 0.45 else None, near, max(0, size - len(near)))
     inside = list(box.names)
     messages = []
     say = lambda role, content, **about: messages.append({"role": role, "content": content} | about)

@@ -10,7 +10,7 @@ import re
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
-from dialogues import MORE, POOLS, render, word
+from dialogues import MORE, POOLS, SPELLINGS, render, word
 from lessons import lesson
 
 PIECES, SPACED = 1700, 1000
@@ -20,9 +20,13 @@ SPLIT = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\
 
 
 def build(seed, saved=None):
-    """The tokenizer, from its JSON if there is one."""
-    if saved:
-        return Tokenizer.from_str(saved)
+    """The tokenizer, from its JSON if there is one; made-up words are then spelled with all of its pieces."""
+    tokenizer = Tokenizer.from_str(saved) if saved else learn(seed)
+    SPELLINGS[:] = sorted(t for t in tokenizer.get_vocab() if t.isascii() and t.isalpha() and (t.islower() or t[1:].islower()))
+    return tokenizer
+
+
+def learn(seed):
     rng = random.Random(seed)
     texts = [render(d["messages"], d["tools"])[0] for d in (lesson(rng) for _ in range(4000))]
     special = [AddedToken(s, special=True, normalized=False) for s in SPECIAL]
