@@ -72,7 +72,7 @@ def pool(rng, name, held):
         r = rng.random()
         if r < 0.35:  # made up: what can be remembered is not copied, and a held-out word then ends a value too early
             spelled = word(rng, False)
-            return f"the {spelled}" if name == "thing" else spelled.capitalize() if name in ("language", "city", "person") else spelled
+            return f"the {spelled}" if name == "thing" or (name == "event" and r < 0.15) else spelled.capitalize() if name in ("language", "city", "person") else spelled
         if r < 0.7:
             return rng.choice(MORE[name])
     values = POOLS[name]

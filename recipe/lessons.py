@@ -77,7 +77,7 @@ def foreign(rng):
 
 
 def lesson(rng):
-    return extraction(rng) if rng.random() < 0.2 else turns(rng)
+    return extraction(rng) if rng.random() < 0.24 else turns(rng)
 
 
 def turns(rng):
@@ -92,11 +92,11 @@ def turns(rng):
     for _ in range(rng.randint(3, 6)):
         tool, sort = rng.choice(inside), rng.random()
         spec, arguments = TOOLS[tool], fill(rng, tool, False)
-        if sort < 0.08:
+        if sort < 0.07:
             q, a = chat(rng)
             say("user", written(rng, q)), say("assistant", a, tool=None)
             continue
-        if sort < 0.33 or empty:
+        if sort < 0.38 or empty:
             others = [t for t in TOOLS if empty or t not in box.names]
             other = rng.choice(others)
             if rng.random() < 0.3:
@@ -108,13 +108,13 @@ def turns(rng):
             say("user", written(rng, q)), say("assistant", rng.choice(NO_TOOL), tool=None)
             continue
         calls = [call(tool, arguments)]
-        if sort < 0.45 and spec["vague"]:
+        if sort < 0.48 and spec["vague"]:
             (missing, questions), = spec["question"].items()
             say("user", written(rng, phrase(rng, VAGUE[tool] if rng.random() < 0.6 else spec["vague"]))), say("assistant", rng.choice(questions), tool=box.names[tool])
             if rng.random() < 0.25:
                 continue
             say("user", expand(rng, rng.choice(["{}", "{}", "{}", "(hm|well|ok|oh|let me see|maybe|say), {}", "{}(.|!| please|, please| I think| will do|, thanks)"])).format(arguments[missing]))
-        elif sort < 0.64 and len(inside) > 1:
+        elif sort < 0.7 and len(inside) > 1:
             second = rng.choice([t for t in inside if t != tool])
             more = fill(rng, second, False)
             calls.append(call(second, more))

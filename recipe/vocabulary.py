@@ -45,8 +45,7 @@ def learn(seed):
         if len(vocabulary) >= PIECES + SPACED or count < 20:
             break
         if text in vocabulary:
-            vocabulary["Ġ" + text] = len(vocabulary)
-            merges.append(("Ġ", text))
+            vocabulary["Ġ" + text] = len(vocabulary)  # without a merge: only whole words, or ` attic` would begin with ` at`, and `"attic"` with `at`
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=merges, ignore_merges=True))
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split(SPLIT), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
     tokenizer.decoder = decoders.ByteLevel()
