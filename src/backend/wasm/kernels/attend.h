@@ -133,13 +133,22 @@ static Block block_of(const Op* op, uint8_t* const* pages, uint32_t offset, uint
   return (Block){cache_row(op, pages, offset, head, position), scale_of(op, pages, offset, head, position)};
 }
 
-// Scores of `rows` (1 or 2) queries against n positions; up to three positions more are computed and become −∞.
-INLINE void score(const Attention* a, int int16, const float* q, int rows, Block keys, uint32_t n) {
+// Asks the memory for what is needed soon: a load whose value nobody takes. WASM has no prefetch.
+INLINE void touch(const uint8_t* at, uint32_t bytes) {
+  for (uint32_t i = 0; i < bytes; i += 64) {
+    uint8_t byte = *(const volatile uint8_t*)(at + i);
+    __asm__ volatile("" ::"r"(byte));
+  }
+}
+
+// Scores of `rows` (1 or 2) queries against n positions; up to three positions more are computed and become −∞. The values of the positions are on their way then.
+INLINE void score(const Attention* a, int int16, const float* q, int rows, Block keys, Block values, uint32_t n) {
   const uint32_t stride = a->stride, row = stride * (int16 ? 2 : 4);
   const float *q0 = q, *q1 = rows == 2 ? q + stride : q;
   for (uint32_t j = 0; j < n; j += 4) {
     const uint8_t *k0 = keys.rows + j * row, *k1 = k0 + row, *k2 = k1 + row, *k3 = k2 + row;
     v128_t s0 = SPLAT(0), s1 = s0, s2 = s0, s3 = s0, u0 = s0, u1 = s0, u2 = s0, u3 = s0;
+    touch(values.rows + j * row, 4 * row);
     for (uint32_t i = 0; i < stride; i += 4) {
       v128_t x = LOAD(q0 + i), y = rows == 2 ? LOAD(q1 + i) : x, c;
       c = four_of(k0, i, int16), s0 = MADD(c, x, s0), u0 = rows == 2 ? MADD(c, y, u0) : u0;
@@ -193,7 +202,7 @@ INLINE void gather(const Attention* a, int int16, Partial* p, int rows, const fl
 
 INLINE void attend_rows(Attention* a, int int16, uint32_t row, int rows, Block keys, Block values, uint32_t n) {
   float shrink[2];
-  score(a, int16, a->q + row * a->stride, rows, keys, n);
+  score(a, int16, a->q + row * a->stride, rows, keys, values, n);
   for (int r = 0; r < rows; r++) shrink[r] = weigh(a->parts + row + r, int16, a->scores + r * BLOCK, n, values.scales);
   gather(a, int16, a->parts + row, rows, shrink, values.rows, n);
 }
