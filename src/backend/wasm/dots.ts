@@ -1,4 +1,4 @@
-/** How this processor adds up products of bytes fastest: kernels/linear.c says between what. Both ways give the same bits. */
+/** How this processor adds up products of bytes fastest: kernels/linear_dot.h says between what. Both ways give the same bits. */
 import type { Heap } from './memory';
 import type { Kernels } from './module';
 
