@@ -3,13 +3,15 @@ import { fail } from '../errors';
 import { chooseFiles } from './choice';
 import { blobSource, type ByteSource } from './source';
 
-export type LocalSource = { file: File | Blob; name?: string } | { files: File[] } | FileSystemDirectoryHandle;
+export type LocalSource = File | Blob | FileSystemFileHandle | { file: File | Blob; name?: string } | { files: File[] } | FileSystemDirectoryHandle;
 
 /** Is it a file of this device, which is read in place? */
 export const isLocal = (source: string | { url: string | string[] } | LocalSource): source is LocalSource => typeof source === 'object' && !('url' in source);
 
-/** @throws SourceError when the files hold no model */
+/** @throws SourceError when the files hold no model or cannot be read; RequestError for anything that is no source */
 export async function openLocal(source: LocalSource): Promise<{ id: string; files: ByteSource[] }> {
+  if (source instanceof Blob) return openLocal({ file: source });
+  if ('kind' in source && source.kind === 'file') return openLocal({ file: await chosen(source) });
   if ('file' in source) {
     const { file } = source;
     const name = source.name ?? (file instanceof File ? file.name : 'model.gguf');
@@ -18,16 +20,22 @@ export async function openLocal(source: LocalSource): Promise<{ id: string; file
   if ('files' in source) {
     const listed = new Map(source.files.map((file) => [file.webkitRelativePath || file.name, file]));
     const { folder, names } = within([...listed.keys()]);
-    const chosen = names.length === 1 ? names : chooseFiles(names, undefined, 'the list of files');
-    return { id: `file:${folder || chosen[0]}`, files: chosen.map((name) => blobSource(listed.get(folder ? `${folder}/${name}` : name)!, name)) };
+    const list = names.length === 1 ? names : chooseFiles(names, undefined, 'the list of files');
+    return { id: `file:${folder || list[0]}`, files: list.map((name) => blobSource(listed.get(folder ? `${folder}/${name}` : name)!, name)) };
   }
+  if (!('kind' in source) || source.kind !== 'directory')
+    fail('RequestError', { what: 'this is not a model source', got: Object.keys(source).join(', ') || 'an empty object', wanted: 'a file, a directory handle, { url }, { file } or { files }' });
   const handles = new Map<string, FileSystemFileHandle>();
   await walk(source, '', handles);
-  const chosen = chooseFiles([...handles.keys()], undefined, `the folder ${source.name}`);
+  const names = chooseFiles([...handles.keys()], undefined, `the folder ${source.name}`);
+  return { id: `file:${source.name}`, files: await Promise.all(names.map(async (name) => blobSource(await chosen(handles.get(name)!), name))) };
+}
+
+async function chosen(handle: FileSystemFileHandle): Promise<File> {
   try {
-    return { id: `file:${source.name}`, files: await Promise.all(chosen.map(async (name) => blobSource(await handles.get(name)!.getFile(), name))) };
+    return await handle.getFile();
   } catch (cause) {
-    fail('SourceError', { what: `a file of the folder ${source.name} cannot be read`, got: String(cause), cure: 'Choose the folder again.' }, cause);
+    fail('SourceError', { what: `the file ${handle.name} cannot be read`, got: String(cause), cure: 'Choose it, or its folder, again.' }, cause);
   }
 }
 

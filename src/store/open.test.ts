@@ -125,7 +125,8 @@ describe('openModel', () => {
 
   it('reads files and blobs in place', async () => {
     const file = new File([large], 'x.gguf', { lastModified: 1 });
-    for (const source of [{ file }, { file: new Blob([large]) }, { files: [new File([small], 'notes.txt'), file] }])
+    const handle = { kind: 'file', name: 'x.gguf', getFile: async () => file } as FileSystemFileHandle;
+    for (const source of [{ file }, file, handle, new Blob([large]), { file: new Blob([large]) }, { files: [new File([small], 'notes.txt'), file] }])
       expect(await readAll(await openModel(source))).toEqual([hash(large)]);
     expect(await (await openCache())!.manifests()).toEqual([]);
   });
@@ -140,6 +141,20 @@ describe('openModel', () => {
     await look.files[0].read(0, 1000);
     await look.files[0].read(5000, 1000);
     expect(hub.sent()).toBe(CHUNK + 8192);
+  });
+
+  it('a model that is closed keeps no memory', async () => {
+    await start();
+    for (const cached of [false, true]) {
+      const model = await open(REPO);
+      await model.finish();
+      expect(model.cached).toBe(cached);
+      const parts = [await model.files[0].read(0, 10), await model.files[0].read(2 * CHUNK, 10), await model.files[0].read(large.length - 10, 10)];
+      for (const part of parts) model.files[0].release?.(part);
+      expect(parts.at(-1)!.buffer.byteLength).toBe(1234); // kept, for the reader may want more of the chunk
+      await model.close();
+      expect(parts.map(({ buffer }) => buffer.byteLength)).toEqual([0, 0, 0]);
+    }
   });
 
   it('goes on where it stopped: no verified byte is fetched twice', async () => {
@@ -355,6 +370,12 @@ describe('openModel', () => {
   it.each(['no model', 'a/b/../c', 'Org', '', 'ftp://x/y.gguf'])('%j is no source', async (source) => {
     await start();
     await expect(open(source)).rejects.toMatchObject({ name: 'RequestError' });
+  });
+
+  it('says so of an object that is no source, and of a file that is gone', async () => {
+    await expect(openModel({ path: 'x.gguf' } as never)).rejects.toMatchObject({ name: 'RequestError', message: expect.stringContaining('path') });
+    const gone = { kind: 'file', name: 'x.gguf', getFile: () => Promise.reject(new DOMException('gone', 'NotFoundError')) } as unknown as FileSystemFileHandle;
+    await expect(openModel(gone)).rejects.toMatchObject({ name: 'SourceError' });
   });
 
   it('tells progress up to the last byte, with a rate', async () => {

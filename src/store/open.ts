@@ -135,6 +135,7 @@ async function openRemote(source: string | { url: string | string[] }, options: 
   const close = async (): Promise<void> => {
     controller.abort();
     await download.idle();
+    shelf.close();
     release();
   };
   const download = new Download(shelf, policy, signal, { hub: hubHost(options), token: options.token, onProgress, ahead: peek ? 0 : policy.connections });

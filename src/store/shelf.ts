@@ -26,6 +26,7 @@ export class Shelf {
   #cache?: Cache;
   #full = false;
   #filling?: Promise<boolean>;
+  #closed = false;
 
   constructor(
     public manifest: Manifest,
@@ -130,7 +131,7 @@ export class Shelf {
 
   /** Starts to read a chunk that will be wanted soon. */
   ahead(file: string, index: number): void {
-    if (this.has(file, index)) this.#recall(file, index).catch(() => {});
+    if (!this.#closed && this.has(file, index)) this.#recall(file, index).catch(() => {});
   }
 
   #recall(file: string, index: number): Promise<Uint8Array<ArrayBuffer> | undefined> {
@@ -210,6 +211,12 @@ export class Shelf {
       this.#expected.set(oldest, this.hash(file, index)!);
       this.#hashes.get(file)?.delete(index); // it lay nowhere else: it is missing again
     }
+  }
+
+  /** Frees what is in memory, for whoever knows the model's name may keep the shelf for as long as the model lives. Nothing may be read after it. */
+  close(): void {
+    this.#closed = true;
+    for (const at of [...this.#memory.keys()]) this.#evict(at);
   }
 
   #evict(at: string): void {
