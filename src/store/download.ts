@@ -2,8 +2,8 @@
  * Fetches the missing chunks of one opened model: those a reader waits for first, then, once all are asked for, the rest in order. One tab
  * does it; the others wait for its lock and meanwhile look every quarter second at what it has written.
  *
- * Memory: a connection holds the chunk it fills until that is hashed and written; a few more wait for the reader or for their turn in the hash
- * of the whole file. So at most two chunks per connection.
+ * Memory: a connection holds the chunk it fills until that is hashed and written; others, which came before their turn, wait for the reader or
+ * for the hash of the whole file, unless there would be more than two chunks per connection: then they are read from the cache when it comes.
  */
 import { abortError } from '../errors';
 import type { FileRecord } from './database';
@@ -79,8 +79,8 @@ export class Download {
     this.#handed.add(file.name);
     this.#reader = { file: file.name, index };
     if (index > 0) this.#all = true;
-    if (this.shelf.lasting) return;
-    this.#seals.offer(file, index, data); // it may have come when its turn in the hash had not
+    if (this.shelf.lasting) return this.shelf.past(file.name, index);
+    this.#seals.offer(file, index, data, this.#seals.early < 2); // it may have come when its turn in the hash had not
     if (this.#all) this.#wake();
     if (this.#seals.ready(file)) {
       try {
@@ -359,9 +359,11 @@ export class Download {
       if (await matches(data, known, true)) return;
       throw new Changed(file.name, 'other bytes', 'those already here');
     }
+    const roomy = this.#inFlight.size + this.shelf.kept + this.#seals.early < 2 * this.#lanes;
     const soon = this.#reader.file === file.name && index >= this.#reader.index && index < this.#reader.index + KEPT;
-    this.#seals.offer(file, index, data);
-    if (!(await this.shelf.put(file.name, index, data, soon))) throw new Changed(file.name, 'other bytes', 'those that were here');
+    const awaited = [...this.#waiters].some((waiter) => waiter.file === file.name && waiter.index === index);
+    this.#seals.offer(file, index, data, roomy);
+    if (!(await this.shelf.put(file.name, index, data, awaited || (soon && roomy)))) throw new Changed(file.name, 'other bytes', 'those that were here');
     const last = this.shelf.missing(file) === 0 || (!this.shelf.lasting && this.#seals.ready(file));
     if (last) await this.#seal(file);
     else if (this.shelf.lasting) await this.#seals.catchUp(file);

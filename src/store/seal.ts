@@ -5,7 +5,6 @@ import { hex, Sha256 } from './sha256';
 import type { Shelf } from './shelf';
 import { Worthless } from './transfer';
 
-const EARLY = 2; // chunks that wait in memory for their turn in the hash; others are read from the shelf when it comes
 const SMALL = 32 << 20; // bytes: what is hashed in one piece; the hub keeps no larger file without stating its SHA-256
 
 /** The file is whole and its hash is not the hub's. */
@@ -20,9 +19,14 @@ export class Seals {
   /** The file is whole and what the hub says. */
   has = (file: string): boolean => this.#sealed.has(file) || this.shelf.manifest.state === 'complete';
 
-  /** A chunk that has come. */
-  offer(file: FileRecord, index: number, data: Uint8Array): void {
-    if (file.sha256) this.#of(file).offer(index, data);
+  /** A chunk that has come. @param wait in memory, if its turn in the hash has not come; else it is read from the shelf then */
+  offer(file: FileRecord, index: number, data: Uint8Array, wait: boolean): void {
+    if (file.sha256) this.#of(file).offer(index, data, wait);
+  }
+
+  /** Chunks that wait in memory for their turn. */
+  get early(): number {
+    return [...this.#running.values()].reduce((sum, { early }) => sum + early.size, 0);
   }
 
   /** Every chunk went through the hash; never true of files without one. */
@@ -37,7 +41,7 @@ export class Seals {
         const index = running.next;
         const data = await this.shelf.get(file.name, index);
         if (!data) return;
-        running.offer(index, data);
+        running.offer(index, data, false);
         letGo(data);
       }
     })().finally(() => (running.busy = undefined));
@@ -62,6 +66,7 @@ export class Seals {
   }
 
   forget(file: string): void {
+    this.#running.get(file)?.early.forEach(letGo);
     this.#running.delete(file);
   }
 
@@ -94,19 +99,19 @@ export class Seals {
 /** SHA-256 of a whole file whose chunks come nearly in order. */
 class Running {
   readonly #hash = new Sha256();
-  readonly #early = new Map<number, Uint8Array>();
+  readonly early = new Map<number, Uint8Array>();
   #digest?: string;
   next = 0;
   /** a catch-up under way */
   busy?: Promise<void>;
 
-  offer(index: number, data: Uint8Array): void {
-    if (index > this.next && this.#early.size < EARLY && !this.#early.has(index)) this.#early.set(index, hold(data));
+  offer(index: number, data: Uint8Array, wait: boolean): void {
+    if (wait && index > this.next && !this.early.has(index)) this.early.set(index, hold(data));
     if (index !== this.next) return;
     this.#hash.update(data);
-    for (this.next++; this.#early.has(this.next); this.next++) {
-      const early = this.#early.get(this.next)!;
-      this.#early.delete(this.next);
+    for (this.next++; this.early.has(this.next); this.next++) {
+      const early = this.early.get(this.next)!;
+      this.early.delete(this.next);
       this.#hash.update(early);
       letGo(early);
     }

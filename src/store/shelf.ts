@@ -8,7 +8,7 @@ import { hold, letGo } from './loan';
 import { equal } from './sha256';
 import { Changed } from './transfer';
 
-export const KEPT = 3; // chunks in memory: the one being read and two that are wanted next
+export const KEPT = 6; // chunks in memory at most: the one being read and those that are wanted next, as many as come side by side
 const KEPT_UNCACHED = 10;
 const RETRIES = 6; // of a write, between two deletions that make room
 const RECLAIM = 300; // milliseconds
@@ -210,6 +210,19 @@ export class Shelf {
       const [file, index] = JSON.parse(oldest) as [string, number];
       this.#expected.set(oldest, this.hash(file, index)!);
       this.#hashes.get(file)?.delete(index); // it lay nowhere else: it is missing again
+    }
+  }
+
+  /** Chunks in memory. */
+  get kept(): number {
+    return this.#memory.size;
+  }
+
+  /** A reader has come to this chunk: those before it need not stay in memory. */
+  past(file: string, index: number): void {
+    for (const at of [...this.#memory.keys()]) {
+      const [name, before] = JSON.parse(at) as [string, number];
+      if (name === file && before < index) this.#evict(at);
     }
   }
 
