@@ -362,8 +362,9 @@ export class Download {
     const roomy = this.#inFlight.size + this.shelf.kept + this.#seals.early < 2 * this.#lanes;
     const soon = this.#reader.file === file.name && index >= this.#reader.index && index < this.#reader.index + KEPT;
     const awaited = [...this.#waiters].some((waiter) => waiter.file === file.name && waiter.index === index);
+    const put = this.shelf.put(file.name, index, data, awaited || (soon && roomy)); // the browser hashes the chunk on a thread of its own meanwhile
     this.#seals.offer(file, index, data, roomy);
-    if (!(await this.shelf.put(file.name, index, data, awaited || (soon && roomy)))) throw new Changed(file.name, 'other bytes', 'those that were here');
+    if (!(await put)) throw new Changed(file.name, 'other bytes', 'those that were here');
     const last = this.shelf.missing(file) === 0 || (!this.shelf.lasting && this.#seals.ready(file));
     if (last) await this.#seal(file);
     else if (this.shelf.lasting) await this.#seals.catchUp(file);
