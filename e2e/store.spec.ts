@@ -63,7 +63,7 @@ describe('the store in Chromium', () => {
   });
 
   it('two tabs and a worker at once: one transfer, all get the bytes', async () => {
-    hub.options.pace = 1;
+    hub.options.pace = 10; // about a second: time for some looks at the progress
     const [a, b] = [await profile.tab(site.origin), await profile.tab(site.origin)];
     const loads = await Promise.all([a.call('load', REPO, options()), b.call('load', REPO, options()), b.call('inWorker', REPO, options())]);
     for (const load of loads) {
