@@ -49,14 +49,19 @@ const estimate = (page: Page, source: string): Promise<Rivulet.Estimate | { refu
     { source, options: { ...options, hub: hub.origin } },
   );
 
-/** Loads, says a few words, unloads. */
-const say = (page: Page, source: string, policy: object = {}): Promise<{ text: string; tokensPerSecond: number; memory: number } | { refused: string }> =>
+/** Loads, says a few words, as often as asked, unloads; the speed is that of the fastest time: browsers optimise kernels while they run. */
+const say = (page: Page, source: string, policy: object = {}, times = 1): Promise<{ text: string; tokensPerSecond: number; memory: number } | { refused: string }> =>
   page.evaluate(
-    async ({ source, options }) => {
+    async ({ source, options, times }) => {
       const { load } = (window as unknown as { rivulet: typeof Rivulet }).rivulet;
       try {
         const model = await load(source, options);
-        const { text, tokensPerSecond } = await model.generate('Hello', { temperature: 0, maxTokens: 48 }).result;
+        let [text, tokensPerSecond] = ['', 0];
+        for (let i = 0; i < times; i++) {
+          const result = await model.generate('Hello', { temperature: 0, maxTokens: 48 }).result;
+          text = result.text;
+          tokensPerSecond = Math.max(tokensPerSecond, result.tokensPerSecond);
+        }
         const { memory } = model.info;
         await model.unload();
         return { text, tokensPerSecond, memory };
@@ -65,7 +70,7 @@ const say = (page: Page, source: string, policy: object = {}): Promise<{ text: s
         return { refused: `${name}: ${message}` };
       }
     },
-    { source, options: { ...options, hub: hub.origin, policy } },
+    { source, options: { ...options, hub: hub.origin, policy }, times },
   );
 
 const browsers: [string, () => Promise<Browser>][] = [
@@ -102,13 +107,13 @@ describe.each(browsers)('in %s', (_, launch) => {
     for (const one of said) expect(one).toMatchObject({ text: expect.stringMatching(/\w/) });
     expect(new Set(said.map((one) => 'text' in one && one.text)).size).toBe(1);
 
-    const alone = await say(a, 'a/tiny');
+    const alone = await say(a, 'a/tiny', {}, 12);
     const after = await estimate(a, 'a/tiny');
     if ('refused' in alone || 'refused' in after) throw new Error(JSON.stringify([alone, after]));
     expect(after).toMatchObject({ download: 0, fetched: 0, fits: true });
     expect(hub.sent() - looked).toBe(tiny.length);
     console.error(`predicted ${after.tokensPerSecond.toFixed(0)} tok/s, measured ${alone.tokensPerSecond.toFixed(0)}; memory ${after.memory.total}, held ${alone.memory}`);
-    // the text's way to the page takes a third of the time of so small a model (1.4 to 2.1 were seen); other work of the machine the rest
+    // the text's way to the page takes a third of the time of so small a model, other work of the machine comes and goes between the two
     expect(after.tokensPerSecond / alone.tokensPerSecond).toBeGreaterThan(1 / 4);
     expect(after.tokensPerSecond / alone.tokensPerSecond).toBeLessThan(4);
     const moved = await a.evaluate(async () => {
