@@ -9,7 +9,7 @@ it('a device lost in the middle of a text does not change it', async () => {
   try {
     const { id, backend } = await page.call('open', SOURCE, SOFTWARE);
     expect(backend).toBe('webgpu');
-    const sampled = { messages: [{ role: 'user' as const, content: 'Hello!' }], sampling: { temperature: 1.2, minP: 0, frequencyPenalty: 0.2, seed: 5, maxTokens: 12 } };
+    const sampled = { messages: [{ role: 'user' as const, content: 'Who are you?' }], sampling: { temperature: 1.2, minP: 0, frequencyPenalty: 0.2, seed: 5, maxTokens: 12 } };
     const wanted = await page.call('say', id, sampled);
     const { reads } = wanted.acts;
     const disturbed = await page.call('say', id, { ...sampled, losses: [reads[5]] });
