@@ -67,7 +67,8 @@ def chat(rng):
     else:
         asked, a = rng.choice(ASKED)
         q = phrase(rng, [asked])
-    return q.format(item=value(rng, "item", False), person=value(rng, "person", False)), a
+    q = q.format(item=value(rng, "item", False), person=value(rng, "person", False))
+    return (q[0].upper() + q[1:] if rng.random() < 0.6 else q), a
 
 
 def foreign(rng):
@@ -83,7 +84,7 @@ def lesson(rng):
 def turns(rng):
     near = rng.sample(rng.choice(NEAR), rng.choice([1, 2, 2])) if rng.random() < 0.35 else []
     size = rng.choice([1, 1, 2, 2, 2, 3, 3, 4, 5, 6])
-    empty = rng.random() < 0.05
+    empty = rng.random() < 0.1
     box = Toolbox(rng, False, "made" if rng.random() < 0.45 else None, near, max(0, size - len(near)))
     inside = list(box.names)
     messages = []
@@ -92,7 +93,7 @@ def turns(rng):
     for _ in range(rng.randint(3, 6)):
         tool, sort = rng.choice(inside), rng.random()
         spec, arguments = TOOLS[tool], fill(rng, tool, False)
-        if sort < 0.07:
+        if sort < (0.6 if empty else 0.07):  # a page without tools is talked to
             q, a = chat(rng)
             say("user", written(rng, q)), say("assistant", a, tool=None)
             continue
