@@ -84,7 +84,7 @@ describe('the store in Chromium', () => {
         const { load } = (window as unknown as { rivulet: typeof Rivulet }).rivulet;
         const model = await load('a/tiny', { ...options, backend: 'wasm', threads: 1, contextLength: 256 });
         let text = '';
-        for await (const part of model.generate('Once upon a time', { maxTokens: 12, temperature: 0 })) text += part;
+        for await (const part of model.chat([{ role: 'user', content: 'Who are you?' }], { maxTokens: 12, temperature: 0 })) text += part;
         await model.unload();
         return text;
       }, options());
