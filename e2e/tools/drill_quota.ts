@@ -3,12 +3,14 @@
  *
  * Each run: a fresh Chromium profile whose quota is set by hand, models of random sizes, the public API. Too little room from the start: a named
  * error with what is needed and what is there, before any byte. Deletion to make room: the longest unused first, never a pinned one, never
- * without consent, never in vain. One line a run; exit status 1 if anything was wrong.
+ * without consent, never in vain. Room that another script of the site takes in the middle of a download: a load goes on without storage, a
+ * download ends in a named error and is continued later. One line a run; exit status 1 if anything was wrong.
  */
 import { parseArgs } from 'node:util';
+import type { CDPSession, Page } from 'playwright';
 import type * as Rivulet from '../../src/index';
 import { serve } from '../harness';
-import { createHub, modelBytes, seeded } from '../hub';
+import { createHub, modelBytes, requested, seeded, sha256Of } from '../hub';
 import { createProfile } from '../profile';
 
 const MB = 1 << 20;
@@ -31,6 +33,25 @@ interface Asked {
   victims: { id: string; bytes: number }[];
 }
 
+/** In the page: another script of the site writes until the browser refuses. */
+async function fillUp(): Promise<void> {
+  const request = indexedDB.open('filler');
+  request.onupgradeneeded = () => request.result.createObjectStore('s');
+  const db = await new Promise<IDBDatabase>((resolve) => (request.onsuccess = () => resolve(request.result)));
+  for (let bytes = 4 << 20; bytes >= 1 << 14; ) {
+    const value = new Uint8Array(bytes);
+    for (let at = 0; at < bytes; at += 65536) crypto.getRandomValues(value.subarray(at, at + 65536)); // nothing that compresses
+    const transaction = db.transaction('s', 'readwrite');
+    transaction.objectStore('s').put(value, Math.random());
+    const written = await new Promise<boolean>((resolve) => {
+      transaction.oncomplete = () => resolve(true);
+      transaction.onabort = () => resolve(false);
+    });
+    if (!written) bytes >>= 1;
+  }
+  db.close();
+}
+
 export async function drill(seed: number, site: string): Promise<Outcome> {
   const random = seeded(seed);
   const sizes = Array.from({ length: 3 }, () => 6 * MB + Math.floor(random() * 8 * MB));
@@ -39,10 +60,13 @@ export async function drill(seed: number, site: string): Promise<Outcome> {
   const wrong: string[] = [];
   const expect = (good: boolean, what: string): void => void (good || wrong.push(what));
   try {
-    const { page } = await profile.tab(site);
-    await page.goto(`${site}/e2e/pages/engine.html`);
-    await page.waitForFunction(() => 'rivulet' in window);
-    const session = await page.context().newCDPSession(page);
+    const open = async (): Promise<{ page: Page; session: CDPSession }> => {
+      const { page } = await profile.tab(site);
+      await page.goto(`${site}/e2e/pages/engine.html`);
+      await page.waitForFunction(() => 'rivulet' in window);
+      return { page, session: await page.context().newCDPSession(page) };
+    };
+    let { page, session } = await open();
     const quota = async (room?: number): Promise<void> => {
       const { usage = 0 } = await page.evaluate(() => navigator.storage.estimate());
       await session.send('Storage.overrideQuotaForOrigin', { origin: site, ...(room !== undefined && { quotaSize: usage + Math.floor(room) }) });
@@ -118,6 +142,36 @@ export async function drill(seed: number, site: string): Promise<Outcome> {
     sent = hub.sent();
     await refused('no room even with all deleted', await download('a/huge', true), sent);
     expect((await models()).length === before, 'something was deleted in vain');
+
+    // the room goes while a model comes: a download ends, a load goes on without keeping the rest, and what has come stays
+    hub.repos['a/late'] = { [FILE]: modelBytes(sizes[2], seed * 10 + 3) };
+    const kept = async (): Promise<number> => (await models()).find(({ id }) => id.includes('a/late'))?.there ?? 0;
+    const part = (0.2 + 0.5 * random()) * sizes[2];
+    await profile.kill(); // a database that is open remembers for half a minute how much was free
+    ({ page, session } = await open());
+    await models(); // only then does the browser know again what is in use
+    await quota(3 * sizes[2]); // the rest of it goes to the other script, however much it is
+    hub.options.pace = 40;
+    let over = false;
+    const coming = download('a/late').finally(() => (over = true));
+    while (!over && (await kept()) < part) await new Promise((go) => setTimeout(go, 20));
+    await page.evaluate(fillUp);
+    const { result } = await coming;
+    const text = 'error' in result ? `${result.error.name}: ${result.error.message}` : 'no error';
+    expect(/^StorageError: there is no room to keep .*more are needed/.test(text), `filled during a download: ${text}`);
+    const rest = sizes[2] - (await kept());
+    expect(rest > 0 && rest <= sizes[2] - part, `filled during a download: ${rest} of ${sizes[2]} bytes are missing`);
+    hub.options.pace = 0;
+    const tab = await profile.tab(site);
+    const loaded = await tab.call('load', 'a/late', { hub: hub.origin });
+    const right = loaded.error === undefined && loaded.hashes[0] === sha256Of(hub.repos['a/late'][FILE]) && loaded.notes.some((note) => note.startsWith('There is no room'));
+    expect(right, `a load without room: ${JSON.stringify(loaded)}`);
+    await page.evaluate(() => indexedDB.deleteDatabase('filler'));
+    await quota();
+    const from = hub.log.length;
+    expect('id' in (await download('a/late')).result, 'with room again, the rest does not come');
+    expect(requested(hub, from) === rest, `continued: ${requested(hub, from)} bytes were fetched for ${rest} missing`);
+    await intact('continued', 'a/late');
     return { seed, sizes: sizes.map((size) => Number((size / 1e6).toFixed(1))), deleted, wrong };
   } finally {
     await profile.remove();
