@@ -171,8 +171,8 @@ async function measure(backend: Backend, outline: Outline, wished: number, optio
   await backend.dispose();
 
   // keys, values and rings of the layers and positions that the part did not have
-  const half = options.exact || (info.name === 'webgpu' && options.f16 === false) ? 4 : 2;
-  const position = 2 * config.kvHeads * config.headDim * half;
+  const whole = options.exact || (info.name === 'webgpu' && options.f16 === false); // f32; else halves, or int16 and a scale
+  const position = 2 * config.kvHeads * (whole ? 4 * config.headDim : 2 * config.headDim + (info.name === 'wasm' ? 4 : 0));
   const layers = (kinds: Config['layers'], kind: Config['layers'][number]): number => kinds.filter((k) => k === kind).length;
   const held = layers(partConfig.layers, 'attention') * (info.name === 'wasm' ? Math.min(PAGE, contextLength) : contextLength);
   const keys = position * (layers(config.layers, 'attention') * contextLength - held);
