@@ -153,28 +153,36 @@ describe.each(ENGINES)('$name', ({ name, options, sums, present, open }) => {
   ])('creates nothing for a token, and submits once a window: $name', async ({ sampling, prompt }) => {
     const { counts, jsPerToken, described } = await call('counts', sampling, WINDOWS, STEPS, prompt, options);
     expect(counts).toMatchObject({ createBindGroup: 0, createBuffer: 0, createComputePipeline: 0, createComputePipelineAsync: 0, createShaderModule: 0 });
-    expect(counts.submit).toBe(WINDOWS);
+    expect([counts.submit, counts.beginComputePass]).toEqual([WINDOWS, WINDOWS]);
     expect(counts.writeBuffer).toBe(0);
     expect(counts.dispatchWorkgroups / (WINDOWS * STEPS), described).toBeLessThanOrEqual(80);
     expect(jsPerToken).toBeLessThan(0.2);
     console.error(`${name}: ${counts.dispatchWorkgroups / (WINDOWS * STEPS)} dispatches, ${jsPerToken.toFixed(3)} ms of JavaScript a token`);
   });
 
-  it('cuts a chunk into submits by the time that the last one took, with the same results', async () => {
-    const { submits, dispatches, error } = await call('submits', options);
+  it('cuts a chunk into submits by the time that blocks of 64 tokens took before, with the same results', async () => {
+    const chunks = [
+      { tokens: 256, ms: 0 }, // nothing is known of it
+      { tokens: 65, ms: 100 },
+      { tokens: 65, ms: 100 },
+      { tokens: 256, ms: 1e6 },
+      { tokens: 256, ms: 0 },
+    ];
+    const { submits, dispatches, error } = await call('submits', chunks, options);
     expect(submits[0]).toBeGreaterThan(1);
     expect(submits[0]).toBeLessThanOrEqual(16);
-    expect(submits.slice(1)).toEqual([1, dispatches]);
+    expect(submits.slice(1)).toEqual([1, 2, 4, dispatches]);
     expect(error).toBe(0);
   });
 
   it('tells the time of every kernel by its shape, and the bandwidth of a copy', async () => {
     const { times, dispatches, error } = await call('profiled', options);
-    const [copy, ...kernels] = times.toReversed();
+    const [copy, nothing, ...kernels] = times.toReversed();
     expect(kernels.reduce((sum, { dispatches: n }) => sum + n, 0)).toBe(dispatches);
     expect(kernels.find(({ kernel }) => kernel === 'matvec.q8_0.norm 512×64')).toMatchObject({ dispatches: 1, bytes: 512 * 68 }); // the head: 512 rows of two blocks
     for (const { kernel, micros } of times) expect(micros, kernel).toBeGreaterThan(0);
     expect(copy).toMatchObject({ kernel: 'copy', bytes: 2 * 64 * 2 ** 20 });
+    expect(nothing).toMatchObject({ kernel: 'nothing', dispatches: 1, bytes: 0 });
     expect(error).toBe(0);
   });
 
@@ -187,6 +195,34 @@ describe.each(ENGINES)('$name', ({ name, options, sums, present, open }) => {
 
   it('gives WebGPU up where everything is wrong', async () => {
     expect(await call('spoilt', 'inverseSqrt(', 'sqrt(', 'Q4_0', options)).toMatchObject({ error: expect.stringMatching(/^DeviceError: This GPU computes wrongly: got .*wanted/) });
+  });
+
+  // kernels of 4 rows and of one span are right: what is spoilt serves large matrices, and conversations beyond 512 tokens
+  it.each([
+    { what: 'the second four of eight rows', pattern: 'first + n + 4u, v[1]', by: 'first + n + 4u, v[0]', where: 'a chunk, F32' },
+    { what: 'units of a row beyond the invocations', pattern: 'unit < units; unit += group_size', by: 'unit < min(units, group_size); unit += group_size', where: 'a few tokens, F32' },
+    { what: 'tiles of keys after the first', pattern: 'let fade = exp(top - above);', by: 'let fade = 1.0;', where: 'a long prompt, long' },
+    { what: 'a ring filled by a chunk', pattern: '& (R - 1u)) * D + c] = bcx[row]', by: '& (R - 1u)) * D + c] = 2.0 * bcx[row]', where: 'a long prompt, long' },
+    { what: 'the merge of spans', pattern: 'sum / total', by: 'sum', where: 'one token over several spans, long' },
+  ])('tests what small models do not meet: $what', async ({ pattern, by, where }) => {
+    const found = await call('spoilt', pattern, by, 'F32', { ...options, subgroups: false, f16: false });
+    expect(found).toMatchObject({ error: expect.stringMatching(`failed its self test \\((${where}): got`) });
+  });
+
+  it('keeps what it found of a device', async () => {
+    if (!options.subgroups) return;
+    const [first, second] = await call('remembered', 'subgroups', options);
+    expect(first).toMatchObject({ variant: 'workgroup memory, cache f16', error: undefined });
+    expect(first.notes.join()).toMatch(/failed its self test/);
+    expect(second).toEqual({ ...first, pipelines: expect.any(Number) });
+    expect(second.pipelines).toBeLessThan(first.pipelines / 3);
+  });
+
+  it('does not take too little memory for a wrong kernel', async () => {
+    const [first, second] = await call('remembered', 'memory', options);
+    expect(first.error).toBe('MemoryError');
+    expect(second).toMatchObject({ variant: expect.stringMatching(options.subgroups ? /^subgroups, cache f16$/ : /^workgroup memory, cache f16$/), error: undefined });
+    expect(second.notes.filter((note) => note.includes('self test'))).toEqual([]);
   });
 
   it('does not take a wrong kernel, however fast', async () => {

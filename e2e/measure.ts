@@ -83,14 +83,17 @@ export function dispatchesOf(plan: string): number | undefined {
   return match ? Number(match[1]) : undefined;
 }
 
+/** Without what was measured beside the kernels. */
+export const kernelsOf = (times: KernelTime[]): KernelTime[] => times.filter(({ kernel }) => kernel !== 'copy' && kernel !== 'nothing');
+
 /**
  * Lines of a table: µs a dispatch, GB/s and share of the roofline by kernel, then of a whole token. The roofline is napkin arithmetic: what a
  * kernel must read, at the bandwidth of a plain copy measured beside it; where a kernel reads next to nothing, dispatch cost is all there is.
  */
 export function profileTable(times: KernelTime[]): string[] {
-  const kernels = times.filter(({ kernel }) => kernel !== 'copy');
-  const copy = times.find(({ kernel }) => kernel === 'copy');
-  if (!copy) return ['this backend does not tell times by kernel'];
+  const kernels = kernelsOf(times);
+  const [copy, nothing] = ['copy', 'nothing'].map((name) => times.find(({ kernel }) => kernel === name));
+  if (!copy || !nothing) return ['this backend does not tell times by kernel'];
   const sum = (key: 'dispatches' | 'micros' | 'bytes'): number => kernels.reduce((total, entry) => total + entry[key], 0);
   const token: KernelTime = { kernel: 'token', dispatches: sum('dispatches'), micros: sum('micros'), bytes: sum('bytes'), clock: copy.clock };
   const rate = ({ bytes, micros }: KernelTime): number => bytes / micros / 1000;
@@ -108,7 +111,7 @@ export function profileTable(times: KernelTime[]): string[] {
     head,
     ...kernels.map(row),
     row(token),
-    `over the roofline: ${overhead.toFixed(0)} µs a token, ${(overhead / token.dispatches).toFixed(2)} µs a dispatch`,
+    `over the roofline: ${overhead.toFixed(0)} µs a token, ${(overhead / token.dispatches).toFixed(2)} µs a dispatch; a dispatch that does nothing: ${nothing.micros.toFixed(2)} µs`,
   ];
 }
 

@@ -21,7 +21,7 @@ import { record, type Plan } from '../../src/backend/plan';
 import { openReference } from '../../src/backend/reference/backend';
 import { GREEDY } from '../../src/backend/sampling';
 import { openWebGpu, type WebGpuOptions } from '../../src/backend/webgpu/backend';
-import { isSoftware } from '../../src/backend/webgpu/device';
+import { isSoftware } from '../../src/backend/webgpu/adapter';
 import { openCheckpoint, type Checkpoint } from '../../src/engine/checkpoint';
 import { loadWeights } from '../../src/engine/load';
 import { forward } from '../../src/model/lfm2';

@@ -1,8 +1,8 @@
 /** Devices that compute wrongly, are lost, refuse memory, or have faster kernels: what the backend makes of them. */
 import { createStore, del, keys } from 'idb-keyval';
-import type { Runner } from '../../src/backend/backend';
+import type { Backend, Runner } from '../../src/backend/backend';
 import { write } from '../../src/backend/synthetic';
-import { record } from '../../src/backend/plan';
+import { record, type Plan } from '../../src/backend/plan';
 import { GREEDY } from '../../src/backend/sampling';
 import { openWebGpu, type WebGpuOptions } from '../../src/backend/webgpu/backend';
 import type { Dtype } from '../../src/tensor/dtype';
@@ -10,6 +10,18 @@ import { count, difference, open, randomModel, shared, smallModel, someTokens } 
 
 /** a runner of the shared device, which no test loses */
 let undisturbed: Promise<Runner> | undefined;
+
+/** Verdicts on what has this in its name: 'cache' is in those on variants. */
+async function forget(about: string): Promise<void> {
+  const verdicts = createStore('rivulet-devices', 'verdicts');
+  for (const key of await keys<string>(verdicts)) if (key.includes(about)) await del(key, verdicts);
+}
+
+/** The formats of a plan are what is tested: a lookup is enough to name one. */
+async function lookup(backend: Backend, dtype: Dtype): Promise<Plan> {
+  const table = await write(backend, { name: 'table', rows: 32, cols: 256, segments: [{ name: 'table', rows: 32, dtype }] });
+  return record((op) => op.last(op.embed(table)));
+}
 
 export const faults = {
   /** Opens without `allowSoftware`. */
@@ -27,11 +39,8 @@ export const faults = {
       };
     const backend = await open({ ...options, selfTest: 'always' });
     try {
-      // the formats of a plan are what is tested: a lookup is enough to name one
-      const table = await write(backend, { name: 'table', rows: 32, cols: 256, segments: [{ name: 'table', rows: 32, dtype }] });
-      const plan = record((op) => op.last(op.embed(table)));
       const start = performance.now();
-      await backend.compile(plan, { contextLength: 64, chunk: 1 });
+      await backend.compile(await lookup(backend, dtype), { contextLength: 64, chunk: 1 });
       const { variant, notes } = backend.info;
       return { variant, notes, ms: performance.now() - start };
     } catch (error) {
@@ -40,6 +49,41 @@ export const faults = {
       GPUDevice.prototype.createShaderModule = original;
       await backend.dispose();
     }
+  },
+
+  /**
+   * Loads on a device whose subgroups are spoilt, or whose memory is refused while it is tested, and then once more on a sound one: what was
+   * found each time, and how many pipelines were made.
+   */
+  async remembered(fault: 'subgroups' | 'memory', options: WebGpuOptions): Promise<{ variant: string; notes: string[]; pipelines: number; error?: string }[]> {
+    const { createShaderModule, createBuffer } = GPUDevice.prototype;
+    const start = async (): Promise<{ variant: string; notes: string[]; pipelines: number; error?: string }> => {
+      const backend = await open({ ...options, selfTest: 'known' });
+      const counter = count();
+      let error: string | undefined;
+      try {
+        await backend.compile(await lookup(backend, 'F32'), { contextLength: 64, chunk: 1 });
+      } catch (failure) {
+        error = (failure as Error).name;
+      }
+      const { createComputePipelineAsync: pipelines } = counter.stop();
+      const { variant, notes } = backend.info;
+      await backend.dispose();
+      return { variant, notes, pipelines, error };
+    };
+    await forget('cache');
+    if (fault === 'subgroups')
+      GPUDevice.prototype.createShaderModule = function (descriptor) {
+        return createShaderModule.call(this, { ...descriptor, code: descriptor.code.replaceAll('subgroupAdd(value)', 'value') });
+      };
+    else
+      GPUDevice.prototype.createBuffer = function (descriptor) {
+        return createBuffer.call(this, /^keys/.test(descriptor.label ?? '') ? { ...descriptor, size: 2 ** 52 } : descriptor);
+      };
+    const first = await start().finally(() => Object.assign(GPUDevice.prototype, { createShaderModule, createBuffer }));
+    const second = await start();
+    await forget('cache');
+    return [first, second];
   },
 
   /**
@@ -62,8 +106,7 @@ export const faults = {
       return { backend, runner, greedy, logits };
     };
     try {
-      const verdicts = createStore('rivulet-devices', 'verdicts');
-      for (const key of await keys<string>(verdicts)) if (key.includes('tunings')) await del(key, verdicts);
+      await forget('tunings');
       const first = await start(true);
       const wanted = await first.logits();
       await first.runner.prefill(someTokens(512, 4)); // a conversation is open while the tuner runs

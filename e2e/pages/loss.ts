@@ -11,8 +11,9 @@ export interface Acts {
 export interface Turn {
   messages: Message[];
   sampling: GenerateOptions;
-  /** the device is lost at these acts of the answer */
+  /** the device is lost at these acts of the answer, the first time at the `latest`-th reading of a result at the latest */
   losses?: number[];
+  latest?: number;
 }
 
 export interface Said {
@@ -46,7 +47,7 @@ window.Worker = class extends Worker {
 };
 
 /** Counts anew from here, and loses the device at these acts. */
-const lose = (worker: Worker, at: number[]): void => worker.postMessage({ lose: at });
+const lose = (worker: Worker, at: number[], latest?: number): void => worker.postMessage({ lose: at, latest });
 
 function count(worker: Worker): Promise<Acts> {
   return new Promise((resolve) => {
@@ -78,9 +79,9 @@ const calls = {
     return { id, acts: await count(worker), backend: model.info.backend.name, phases: phases.splice(0) };
   },
 
-  async say(id: number, { messages, sampling, losses = [] }: Turn): Promise<Said> {
+  async say(id: number, { messages, sampling, losses = [], latest }: Turn): Promise<Said> {
     const { model, worker, phases } = opened[id];
-    lose(worker, losses);
+    lose(worker, losses, latest);
     const stream = model.chat(messages, sampling);
     let streamed = '';
     for await (const piece of stream) streamed += piece;

@@ -1,6 +1,7 @@
 /**
  * Runs in the engine's worker before the engine: counts what is asked of the GPU, and loses the device when it is told to. A message
- * `{ lose: [n, …] }` starts the count anew, 0 is at once, and sets the clock on, so that losses of before are long ago; `{ count: true }` is
+ * `{ lose: [n, …] }` starts the count anew, 0 is at once, and sets the clock on, so that losses of before are long ago; with `latest: r` the
+ * first loss is at the r-th reading of a result at the latest, for how many submits a prompt takes depends on the time; `{ count: true }` is
  * answered with the count.
  */
 import type { Acts } from './loss';
@@ -9,13 +10,17 @@ let device: GPUDevice | undefined;
 let acts = 0;
 let reads: number[] = [];
 let losses: number[] = [];
+let latest = Infinity;
 let later = 0;
 
 const now = performance.now.bind(performance);
 performance.now = () => now() + later;
 
 function act(): void {
-  if (losses.includes(++acts)) device?.destroy();
+  acts++;
+  const due = reads.length === latest && losses.every((n) => n > acts);
+  if (due || losses.includes(acts)) device?.destroy();
+  if (due) [losses, latest] = [losses.slice(1), Infinity];
 }
 
 function before<T extends object, K extends keyof T>(prototype: T, method: K, call: () => void): void {
@@ -35,14 +40,14 @@ if ('GPUAdapter' in globalThis) {
   before(GPUDevice.prototype, 'createComputePipelineAsync', act);
   before(GPUQueue.prototype, 'submit', act);
   before(GPUBuffer.prototype, 'mapAsync', () => {
+    reads.push(acts + 1);
     act();
-    reads.push(acts);
   });
 }
 
-addEventListener('message', ({ data }: MessageEvent<{ lose?: number[]; count?: boolean }>) => {
+addEventListener('message', ({ data }: MessageEvent<{ lose?: number[]; latest?: number; count?: boolean }>) => {
   if (data.lose) {
-    [acts, reads, losses] = [0, [], data.lose];
+    [acts, reads, losses, latest] = [0, [], data.lose, data.latest ?? Infinity];
     later += 3_600_000;
     if (losses.includes(0)) device?.destroy();
   }

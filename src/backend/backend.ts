@@ -124,7 +124,8 @@ export interface Runner {
    */
   logits(): Promise<Float32Array>;
   /**
-   * Time of each kernel of a decode step at the position reached, where the backend can tell; last the line `copy`, a plain copy of memory.
+   * Time of each kernel of a decode step at the position reached, where the backend can tell; then the lines `nothing`, a dispatch that does next
+   * to nothing, and `copy`, a plain copy of memory.
    * The state is lost: only rewind(0) may follow.
    */
   profile?(): Promise<KernelTime[]>;

@@ -35,6 +35,7 @@ function fakeDevice(pipelines: Set<string>, { subgroups, limit }: { subgroups: b
     create: (label: string, size: number) => ({ buffer: buffer(label, size), ready: Promise.resolve() }),
     release: nothing,
     run: () => Promise.resolve(),
+    settled: <T>(work: Promise<T>) => work,
     pipeline: (step: Step) => Promise.resolve(note(step)),
     prepare: (steps: Step[]) => Promise.resolve(steps.map(note)),
     check: nothing,

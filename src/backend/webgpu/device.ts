@@ -2,7 +2,8 @@
  * The opened GPU: adapter and limits, buffers under error scopes, pipelines by source and constants, prepared steps, and errors that
  * are never silent: what no scope catches, and the loss of the device, is kept and thrown by the next `check()`.
  */
-import { fail } from '../../errors';
+import { fail, RivuletError } from '../../errors';
+import { findAdapter, softwareName } from './adapter';
 import { whole, type Features, type Gpu, type Region, type Step, type Tuning } from './gpu';
 import { link, type Shader } from './shader';
 
@@ -44,13 +45,18 @@ export interface OpenedDevice extends Gpu {
 /** step.wgsl: position, count, prompt, reserved */
 export const STEP_BYTES = 16;
 
-const wanted: GPUFeatureName[] = ['shader-f16', 'subgroups', 'timestamp-query'];
+/** What is not to be used is not asked for either: a driver may fail at that. */
+const FEATURES: [GPUFeatureName, (options: DeviceOptions) => boolean][] = [
+  ['timestamp-query', () => true],
+  ['subgroups', ({ subgroups }) => subgroups !== false],
+  ['shader-f16', ({ f16 }) => f16 !== false],
+];
 const cure = 'Close other pages that use the GPU, or use the WASM backend.';
 
 /** @throws DeviceError when there is no adapter or no real one, or the device cannot be had */
 export async function openDevice(options: DeviceOptions = {}): Promise<OpenedDevice> {
   const adapter = options.adapter ?? (await findAdapter());
-  const { info } = adapter;
+  const info = adapter.info ?? ({} as GPUAdapterInfo); // browsers before 2024 have none
   const software = softwareName(info);
   if (software !== undefined && !options.allowSoftware)
     fail('DeviceError', { what: 'Only a software adapter offers WebGPU here', got: software, cure: 'The WASM backend is faster than that.' });
@@ -59,7 +65,7 @@ export async function openDevice(options: DeviceOptions = {}): Promise<OpenedDev
   const device = await adapter
     .requestDevice({
       label: 'rivulet',
-      requiredFeatures: wanted.filter((name) => adapter.features.has(name)),
+      requiredFeatures: FEATURES.filter(([name, wanted]) => wanted(options) && adapter.features.has(name)).map(([name]) => name),
       requiredLimits: { maxBufferSize: limits.maxBufferSize, maxStorageBufferBindingSize: limits.maxStorageBufferBindingSize },
     })
     .catch((error: unknown) => fail('DeviceError', { what: 'The GPU device could not be opened', got: String(error), cure }, error));
@@ -75,16 +81,31 @@ export async function openDevice(options: DeviceOptions = {}): Promise<OpenedDev
   let failure: string | undefined;
   let closing = false;
   device.addEventListener('uncapturederror', ({ error }) => (failure ??= error.message));
+  /** whoever waits for the device */
+  const waiting = new Set<(reason: Error) => void>();
+  let end: Error | undefined;
   const lost = device.lost.then(({ reason, message }) => {
-    if (!closing) failure = `device lost (${reason}): ${message}`;
+    const got = `device lost (${reason}): ${message}`;
+    if (!closing) failure = got;
+    end = new RivuletError('DeviceError', { what: 'The GPU failed', got, cure });
+    for (const giveUp of waiting) giveUp(end);
     return closing ? 'closed' : `${reason}: ${message}`;
   });
+  /** the same, or a rejection when the device is lost: some browsers leave what was under way pending then */
+  function living<T>(work: Promise<T>): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      if (end) return reject(end);
+      waiting.add(reject);
+      work.then(resolve, reject).finally(() => waiting.delete(reject));
+    });
+  }
+  const settled = <T>(work: Promise<T>): Promise<T> => nudged(device, living(work));
   const check = (): void => {
     if (failure) fail('DeviceError', { what: 'The GPU failed', got: failure, cure });
   };
 
   /** what the innermost error scope caught; a lost device may refuse to tell */
-  const scoped = (): Promise<GPUError | Error | null> => device.popErrorScope().catch((error: unknown) => error as Error);
+  const scoped = (): Promise<GPUError | Error | null> => living(device.popErrorScope()).catch((error: unknown) => error as Error);
 
   const held = new Map<GPUBuffer, number>();
   function create(label: string, bytes: number, usage?: GPUBufferUsageFlags): { buffer: GPUBuffer; ready: Promise<void> } {
@@ -143,7 +164,7 @@ export async function openDevice(options: DeviceOptions = {}): Promise<OpenedDev
     let module = modules.get(name);
     if (!module) modules.set(name, (module = device.createShaderModule({ label: name, code: shader.code })));
     const layout = device.createPipelineLayout({ label, bindGroupLayouts: [layoutOf(shader)] });
-    const made = device.createComputePipelineAsync({ label, layout, compute: { module, entryPoint: 'main', constants } }).catch((error: unknown) => error as Error);
+    const made = living(device.createComputePipelineAsync({ label, layout, compute: { module, entryPoint: 'main', constants } })).catch((error: unknown) => error as Error);
     const error = await scoped();
     const result = await made;
     if (!(result instanceof Error) && !error) return result;
@@ -207,6 +228,7 @@ export async function openDevice(options: DeviceOptions = {}): Promise<OpenedDev
     pipeline,
     prepare,
     run,
+    settled,
     check,
     bytes: () => [...held.values()].reduce((sum, n) => sum + n, 0),
     destroy() {
@@ -235,32 +257,18 @@ const refuse = (label: string, bytes: number, got: string): never =>
     cure: 'Take a smaller model, a stronger quantisation, a smaller context, or the WASM backend.',
   });
 
-async function findAdapter(): Promise<GPUAdapter> {
-  const gpu = globalThis.navigator?.gpu;
-  if (!gpu) fail('DeviceError', { what: 'This browser has no WebGPU', cure: 'The WASM backend works everywhere.' });
-  const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
-  return adapter ?? fail('DeviceError', { what: 'The browser offers no WebGPU adapter', cure: 'Update the graphics driver, or use the WASM backend.' });
+/** Firefox looks for finished work every 100 ms unless something is submitted (bug 1870699). */
+const nudges = /firefox/i.test(globalThis.navigator?.userAgent ?? '');
+const nudging = new WeakMap<GPUDevice, { work: number; timer: ReturnType<typeof setInterval> }>();
+
+function nudged<T>(device: GPUDevice, work: Promise<T>): Promise<T> {
+  if (!nudges) return work;
+  const wait = nudging.get(device) ?? { work: 0, timer: setInterval(() => device.queue.submit([]), 1) };
+  nudging.set(device, wait);
+  wait.work++;
+  return work.finally(() => {
+    if (--wait.work > 0) return;
+    clearInterval(wait.timer);
+    nudging.delete(device);
+  });
 }
-
-/** What adapters are called that compute on the CPU. */
-export const isSoftware = (name: string): boolean => SOFTWARE.test(name);
-
-const SOFTWARE = /swiftshader|llvmpipe|lavapipe|softpipe|software|basic render/i;
-
-/** What an adapter is called that computes on the CPU; one without a name, as Firefox gives, is told by WebGL's renderer. */
-function softwareName(info: GPUAdapterInfo): string | undefined {
-  const name = describeAdapter(info);
-  if (info.isFallbackAdapter || isSoftware(`${name} ${info.device}`)) return name;
-  if (name !== UNNAMED || typeof OffscreenCanvas === 'undefined') return undefined;
-  const gl = new OffscreenCanvas(1, 1).getContext('webgl');
-  if (!gl) return undefined;
-  const extension = gl.getExtension('WEBGL_debug_renderer_info');
-  const renderer = String(gl.getParameter(extension ? extension.UNMASKED_RENDERER_WEBGL : gl.RENDERER));
-  gl.getExtension('WEBGL_lose_context')?.loseContext();
-  return isSoftware(renderer) ? renderer : undefined;
-}
-
-const UNNAMED = 'unnamed adapter';
-
-export const describeAdapter = (info: GPUAdapterInfo): string =>
-  [info.vendor, info.architecture, info.description || info.device].filter(Boolean).join(' ') || UNNAMED;

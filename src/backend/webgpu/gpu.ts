@@ -80,6 +80,8 @@ export interface Gpu {
   pipeline(step: Omit<Step, 'bindings' | 'grid'>): Promise<GPUComputePipeline>;
   /** one submit of these steps, outside a plan: repacking, self tests */
   run(steps: Step[]): Promise<void>;
+  /** waits for work of the device; rejects with a DeviceError when the device is lost meanwhile, whatever the browser does with the promise */
+  settled<T>(work: Promise<T>): Promise<T>;
 }
 
 /** What `Backend.vector` of this backend returns: f32 in a region that kernels bind. */

@@ -148,7 +148,8 @@ function attendPrefillSteps(gpu: Gpu, node: Node & { op: 'attend' }, qkv: Region
 
 const kvLibrary = (state: State): string => (state.halves ? 'lib/kv_f16' : 'lib/kv_f32');
 
-const lastStep = (gpu: Gpu, cols: number, x: Region, y: Region): Step => ({
+/** y = the last row of x */
+export const lastStep = (gpu: Gpu, cols: number, x: Region, y: Region): Step => ({
   label: 'copy_last',
   sources: ['lib/step', 'copy_last'],
   constants: { cols },

@@ -1,13 +1,14 @@
 /**
  * The self test: a small model with made-up weights of the formats in use goes through the very kernels that the real one will use (matmul,
- * the small matvec, one token, both attentions, the ring, the draws), and its results are held against those of the reference (golden.ts).
- * What is wrong on a device, or does not compile there, is given up for something simpler: the device's conversion of halves, subgroups, halves
+ * the small matvec, one token with few and with many rows and columns, both attentions, the ring, the draws), and a plan without weights to
+ * speak of through those that long prompts take (attention over several tiles and spans, a chunk that fills the ring). Their results are held
+ * against those of the reference (golden.ts). What is wrong on a device, or does not compile there, is given up for something simpler: the device's conversion of halves, subgroups, halves
  * in the cache, then WebGPU.
  */
 import { fail } from '../../errors';
 import type { Matrix, Norm, Ops, Vector } from '../../model/ops';
 import { DTYPES, type Dtype } from '../../tensor/dtype';
-import type { Backend, Runner } from '../backend';
+import type { Backend, CompileOptions, Runner } from '../backend';
 import { record, type Plan } from '../plan';
 import { GREEDY } from '../sampling';
 import { noise, write } from '../synthetic';
@@ -30,21 +31,40 @@ export interface Variant {
 export const variantName = ({ subgroups, halves, integerHalves }: Variant): string =>
   `${subgroups ? 'subgroups' : 'workgroup memory'}, cache ${halves ? 'f16' : 'f32'}${integerHalves ? ', halves by integers' : ''}`;
 
-/** Two projections of the logits over their length, after 11, 3 and 1 tokens more, and the tokens then drawn. */
+/** A format, or long prompts. */
+export type Subject = Dtype | 'long';
+
+/** Two projections of the logits over their length after each prompt, and the tokens then drawn. */
 export interface Fingerprint {
   projections: number[];
   drawn: number[];
 }
 
+/** Tokens read one after the other, by kind of kernel: */
+const PROMPTS = [
+  { tokens: 11, as: 'a chunk' },
+  { tokens: 3, as: 'a few tokens' },
+  { tokens: 1, as: 'one token' },
+];
+/** two whole chunks, whose ends the convolution of the next piece needs */
+const LONG_PROMPTS = [
+  { tokens: 514, as: 'a long prompt' },
+  { tokens: 1, as: 'one token over several spans' },
+];
+const promptsOf = (subject: Subject): typeof PROMPTS => (subject === 'long' ? LONG_PROMPTS : PROMPTS);
+export const sizesOf = (subject: Subject): CompileOptions => (subject === 'long' ? { contextLength: 640, chunk: 256 } : { contextLength: 64, chunk: 16 });
+
 type Weights = Pick<Backend, 'matrix' | 'vector'>;
 
-const [V, D, H, K, d, L] = [64, 256, 4, 2, 64, 3];
+/** So many rows that a workgroup takes 8 of the head, several parts of the draw; so many columns of w2 that an invocation takes one unit and more. */
+const [V, D, F, H, K, d, L] = [4096, 256, 1280, 4, 2, 64, 3];
 
-/** A conv layer, an attention layer and a head, whole or odd as LFM2 has them. */
-export async function probePlan(weights: Weights, dtype: Dtype): Promise<{ plan: Plan; matrices: Matrix[] }> {
+/** A conv layer, an attention layer and a head, whole or odd as LFM2 has them; or attention and a convolution for long prompts. */
+export async function probePlan(weights: Weights, subject: Subject): Promise<{ plan: Plan; matrices: Matrix[] }> {
   const matrices: Matrix[] = [];
-  const matrix = async (name: string, rows: number): Promise<Matrix> => {
-    const made = await write(weights, { name, rows, cols: D, segments: [{ name, rows, dtype }] });
+  const dtype = subject === 'long' ? 'F32' : subject;
+  const matrix = async (name: string, rows: number, cols = D): Promise<Matrix> => {
+    const made = await write(weights, { name, rows, cols, segments: [{ name, rows, dtype }] });
     matrices.push(made);
     return made;
   };
@@ -53,10 +73,21 @@ export async function probePlan(weights: Weights, dtype: Dtype): Promise<{ plan:
     return weights.vector(name, Float32Array.from({ length }, () => 0.5 + next() / 2 ** 32));
   };
   const norm = (name: string, length = D): Norm => ({ weight: vector(name, length), eps: 1e-5 });
+  if (subject === 'long') {
+    const [heads, channels] = [3, d]; // of one kv head
+    const table = await matrix('table', 67, (heads + 2) * d);
+    const norms = [norm('q_norm', d), norm('k_norm', d)];
+    const kernel = vector('long_taps', channels * L);
+    const build = (op: Ops) => {
+      const attended = op.attend(op.embed(table), { kind: 'kv', layer: 0, kvHeads: 1, headDim: d }, { qNorm: norms[0], kNorm: norms[1], heads, ropeTheta: 1e6 });
+      return op.last(op.shortConv(attended, kernel, { kind: 'conv', layer: 1, channels, length: L }));
+    };
+    return { plan: record(build), matrices };
+  }
   const embed = await matrix('embed', V);
   const [inProj, qkv] = [await matrix('in_proj', 3 * D), await matrix('qkv', (H + 2 * K) * d)];
   const [convOut, attentionOut] = [await matrix('conv_out', D), await matrix('attention_out', H * d)];
-  const [w1, w2, w3] = [await matrix('w1', D), await matrix('w2', D), await matrix('w3', D)];
+  const [w1, w2, w3] = [await matrix('w1', F), await matrix('w2', D, F), await matrix('w3', F)];
   const norms = { conv: norm('conv_norm'), attention: norm('attention_norm'), ffn: norm('ffn_norm'), final: norm('final_norm'), q: norm('q_norm', d), k: norm('k_norm', d) };
   const taps = vector('taps', D * L);
 
@@ -73,22 +104,23 @@ export async function probePlan(weights: Weights, dtype: Dtype): Promise<{ plan:
   return { plan: record(build), matrices };
 }
 
-export async function fingerprint(runner: Runner): Promise<Fingerprint> {
+export async function fingerprint(runner: Runner, subject: Subject): Promise<Fingerprint> {
   const next = noise('prompt');
   const projections: number[] = [];
-  for (const T of [11, 3, 1]) {
-    await runner.prefill(Uint32Array.from({ length: T }, () => next() % V));
+  for (const { tokens: T } of promptsOf(subject)) {
+    await runner.prefill(Uint32Array.from({ length: T }, () => next() % (subject === 'long' ? 67 : V)));
     const logits = await runner.logits();
     const size = Math.sqrt(logits.reduce((sum, v) => sum + v * v, 0));
     const sign = noise(`projection ${T}`);
     for (let i = 0; i < 2; i++) projections.push(logits.reduce((sum, v) => sum + (v * (sign() - 2 ** 31)) / 2 ** 31, 0) / size);
   }
+  if (subject === 'long') return { projections, drawn: [] };
   const sampled = { ...GREEDY, temperature: 0.8, topK: 20, topP: 0.9, minP: 0.02, repetitionPenalty: 1.1, seed: 7 };
   return { projections, drawn: [...(await runner.decode(4, GREEDY)), ...(await runner.decode(4, sampled))] };
 }
 
 /** The first thing that is wrong; undefined when all is right. */
-async function wrongWith(opened: OpenedDevice, dtype: Dtype, halves: boolean): Promise<string | undefined> {
+async function wrongWith(opened: OpenedDevice, subject: Subject, halves: boolean): Promise<string | undefined> {
   const buffers: GPUBuffer[] = [];
   const held: Matrix[] = [];
   let runner: Runner | undefined;
@@ -103,19 +135,20 @@ async function wrongWith(opened: OpenedDevice, dtype: Dtype, halves: boolean): P
           return { name, length: values.length, region: whole(buffer) } as GpuVector;
         },
       },
-      dtype,
+      subject,
     );
     held.push(...matrices);
-    runner = await createRunner(opened, plan, { contextLength: 64, chunk: 16 }, halves);
-    const got = await fingerprint(runner);
-    const wanted = GOLDEN[dtype];
+    runner = await createRunner(opened, plan, sizesOf(subject), halves);
+    const got = await fingerprint(runner, subject);
+    const wanted = GOLDEN[subject];
     const tolerance = halves ? 2e-2 : 2e-3;
     const off = wanted.projections.findIndex((w, i) => !(Math.abs(got.projections[i] - w) <= tolerance));
-    if (off >= 0) return `${['a chunk', 'a few tokens', 'one token'][off >> 1]} of ${dtype}: got ${got.projections[off]}, wanted ${wanted.projections[off]}`;
-    if (got.drawn.join() !== wanted.drawn.join()) return `draws over ${dtype}: got ${got.drawn.join(' ')}, wanted ${wanted.drawn.join(' ')}`;
+    if (off >= 0) return `${promptsOf(subject)[off >> 1].as}, ${subject}: got ${got.projections[off]}, wanted ${wanted.projections[off]}`;
+    if (got.drawn.join() !== wanted.drawn.join()) return `draws over ${subject}: got ${got.drawn.join(' ')}, wanted ${wanted.drawn.join(' ')}`;
     return undefined;
   } catch (error) {
-    opened.check(); // a lost device is no wrong kernel
+    opened.check(); // a lost device is no wrong kernel, nor is too little memory
+    if ((error as Error).name === 'MemoryError') throw error;
     return (error as Error).message;
   } finally {
     runner?.dispose();
@@ -128,25 +161,26 @@ export interface Verdict {
   variant: Variant;
   /** why a better one was not taken */
   notes: string[];
-  /** the formats that were tested */
-  dtypes: Dtype[];
+  /** what was tested */
+  subjects: Subject[];
 }
 
 /**
  * Finds the best variant that computes these formats rightly. The verdict is kept for this adapter, browser and build.
- * @throws DeviceError when none does
+ * @throws DeviceError when none does; MemoryError
  */
 export async function probe(opened: OpenedDevice, wish: Variant, dtypes: readonly Dtype[], remember: boolean): Promise<Verdict> {
   const known = remember ? await recall<Verdict>(opened, variantName(wish)) : undefined;
   const notes = known?.notes ?? [];
-  let wanted = dtypes.filter((dtype) => !known?.dtypes.includes(dtype));
-  const all = [...new Set([...(known?.dtypes ?? []), ...dtypes])];
+  const asked: Subject[] = [...dtypes, 'long'];
+  let wanted = asked.filter((subject) => !known?.subjects.includes(subject));
+  const all = [...new Set([...(known?.subjects ?? []), ...asked])];
   for (const variant of below(known?.variant ?? wish)) {
     Object.assign(opened.features, { subgroups: variant.subgroups, integerHalves: variant.integerHalves });
     let reason: string | undefined;
-    for (const dtype of wanted) reason ??= await wrongWith(opened, dtype, variant.halves);
+    for (const subject of wanted) reason ??= await wrongWith(opened, subject, variant.halves);
     if (!reason) {
-      const verdict = { variant, notes, dtypes: all };
+      const verdict = { variant, notes, subjects: all };
       if (remember && wanted.length) await keep(opened, variantName(wish), verdict);
       return verdict;
     }

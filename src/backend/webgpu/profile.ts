@@ -1,14 +1,21 @@
 /** Time of each kernel of a decode step: its dispatches over all layers, many in one pass, by timestamp queries where the device has them. */
 import type { KernelTime } from '../backend';
 import { encode, type OpenedDevice, type PreparedStep } from './device';
-import type { Step } from './gpu';
-import { settled } from './readback';
+import { whole, type Step } from './gpu';
+import { lastStep } from './lower';
 
-/** A pass is repeated until it takes this long: timestamps may be rounded to 100 µs. */
-const ENOUGH_US = 10_000;
+/** A sample has this many dispatches, where one submit can. */
+const DISPATCHES = 50;
 const MOST_DISPATCHES = 4096;
+/** What one submit of a sample may take, for whoever waits for the GPU meanwhile. */
+const MOST_US = 40_000;
+/** A sample takes at least this long, by the steps of a clock: 100 µs of timestamps; 1 ms and the way to the GPU and back of a clock around a submit. */
+const LEAST_US = { timestamp: 4_000, submit: 20_000 };
+/** What a clock may have missed of a pass that took it no time. */
+const STEP_US = { timestamp: 100, submit: 1_000 };
 const ROUNDS = 3;
-const COPY_BYTES = 64 << 20;
+const COPY_BYTES = 256 << 20;
+const MOST_COPIES = 1024;
 
 const WEIGHTS = ['w', 'scales', 'up', 'up_scales'];
 
@@ -29,16 +36,36 @@ export async function profile(opened: OpenedDevice, steps: Step[], prepared: Pre
     const group = prepared.filter((_, i) => nameOf(steps[i]) === kernel);
     const bytes = steps.filter((step) => nameOf(step) === kernel).reduce((sum, step) => sum + weightBytes(step), 0);
     const read = bytes + (kernel.startsWith('attend.') ? cacheBytes * group.length : 0);
-    const once = await timer.measure((pass) => encode(pass, group));
-    const repeats = Math.max(1, Math.min(Math.floor(MOST_DISPATCHES / group.length), Math.ceil(ENOUGH_US / Math.max(once, 1))));
-    let best = Infinity;
-    for (let round = 0; round < ROUNDS; round++)
-      best = Math.min(best, (await timer.measure((pass) => { for (let i = 0; i < repeats; i++) encode(pass, group); })) / repeats); // prettier-ignore
-    times.push({ kernel, dispatches: group.length, micros: best, bytes: read, clock: timer.clock });
+    times.push({ kernel, dispatches: group.length, micros: await best(timer, group), bytes: read, clock: timer.clock });
   }
+  times.push({ kernel: 'nothing', dispatches: 1, micros: await nothingTime(opened, timer), bytes: 0, clock: timer.clock });
   timer.dispose();
-  times.push({ ...(await copyTime(opened)), clock: timer.clock });
+  times.push({ kernel: 'copy', dispatches: 1, ...(await copyTime(opened)), clock: timer.clock });
   return times;
+}
+
+/** µs of these dispatches, the best of several samples */
+async function best(timer: Timer, group: PreparedStep[]): Promise<number> {
+  const pass = (times: number): Promise<number> => timer.measure((encoder) => { for (let i = 0; i < times; i++) encode(encoder, group); }); // prettier-ignore
+  const times = await roundsOf(pass, group.length, timer.clock);
+  let least = Infinity;
+  for (let round = 0; round < ROUNDS; round++) least = Math.min(least, (await pass(times)) / times);
+  return least;
+}
+
+/**
+ * How often a sample goes over `length` dispatches: DISPATCHES of them at least, and as long as the clock wants, but no submit beyond MOST_US.
+ * @param pass µs of so many rounds in one submit; 0 where the clock did not move
+ */
+export async function roundsOf(pass: (times: number) => Promise<number>, length: number, clock: Timer['clock']): Promise<number> {
+  let times = 1;
+  for (;;) {
+    const micros = Math.max(await pass(times), STEP_US[clock]);
+    const wanted = Math.ceil(Math.max(DISPATCHES / length, (times * LEAST_US[clock]) / micros));
+    const next = Math.floor(Math.min(wanted, (times * MOST_US) / micros, MOST_DISPATCHES / length));
+    if (next <= times) return times;
+    times = next;
+  }
 }
 
 export interface Timer {
@@ -54,14 +81,14 @@ export function createTimer(opened: OpenedDevice): Timer {
     return {
       clock: 'submit',
       async measure(record) {
-        await settled(device, device.queue.onSubmittedWorkDone());
+        await opened.settled(device.queue.onSubmittedWorkDone());
         const start = performance.now();
         const encoder = device.createCommandEncoder();
         const pass = encoder.beginComputePass();
         record(pass);
         pass.end();
         device.queue.submit([encoder.finish()]);
-        await settled(device, device.queue.onSubmittedWorkDone());
+        await opened.settled(device.queue.onSubmittedWorkDone());
         return 1000 * (performance.now() - start);
       },
       dispose: () => undefined,
@@ -81,10 +108,10 @@ export function createTimer(opened: OpenedDevice): Timer {
       encoder.resolveQuerySet(querySet, 0, 2, resolved, 0);
       encoder.copyBufferToBuffer(resolved, 0, mapped, 0, 16);
       device.queue.submit([encoder.finish()]);
-      await settled(device, mapped.mapAsync(GPUMapMode.READ));
+      await opened.settled(mapped.mapAsync(GPUMapMode.READ));
       const [begin, end] = new BigUint64Array(mapped.getMappedRange().slice(0));
       mapped.unmap();
-      return Number(end - begin) / 1000;
+      return Math.max(0, Number(end - begin)) / 1000; // some drivers' clocks stand still or start anew
     },
     dispose() {
       querySet.destroy();
@@ -94,25 +121,50 @@ export function createTimer(opened: OpenedDevice): Timer {
   };
 }
 
-/** What the memory gives: a copy of a large buffer, read and written. */
-async function copyTime(opened: OpenedDevice): Promise<Omit<KernelTime, 'clock'>> {
+/** µs of a dispatch of one workgroup that copies 64 numbers, behind one that wrote to the same place: what any dispatch costs. */
+async function nothingTime(opened: OpenedDevice, timer: Timer): Promise<number> {
+  const [x, y] = [await opened.allocate('nothing', 256), await opened.allocate('nothing', 256)];
+  opened.device.queue.writeBuffer(opened.step.buffer, 0, new Uint32Array([0, 1, 1, 0]));
+  const micros = await best(timer, await opened.prepare([lastStep(opened, 64, whole(x), whole(y))]));
+  opened.release(x);
+  opened.release(y);
+  return micros;
+}
+
+/** What the memory gives: copies of a buffer beyond the caches, read and written, where the device can have two of them. */
+async function copyTime(opened: OpenedDevice): Promise<Pick<KernelTime, 'micros' | 'bytes'>> {
   const { device } = opened;
-  const from = await opened.allocate('copy', COPY_BYTES);
-  const to = await opened.allocate('copy', COPY_BYTES);
+  const { buffers, size } = await copyBuffers(opened);
+  const [from, to] = buffers;
   const time = async (copies: number): Promise<number> => {
+    await opened.settled(device.queue.onSubmittedWorkDone());
     const encoder = device.createCommandEncoder();
-    for (let i = 0; i < copies; i++) encoder.copyBufferToBuffer(from, 0, to, 0, COPY_BYTES);
+    for (let i = 0; i < copies; i++) encoder.copyBufferToBuffer(from, 0, to, 0, size);
     const start = performance.now();
     device.queue.submit([encoder.finish()]);
-    await settled(device, device.queue.onSubmittedWorkDone());
+    await opened.settled(device.queue.onSubmittedWorkDone());
     return 1000 * (performance.now() - start);
   };
+  // the difference of few and many leaves the cost of a submit out
   await time(1);
+  const one = await time(1);
+  let more = 2;
+  while (more < MOST_COPIES && (await time(1 + more)) - one < LEAST_US.submit) more *= 2;
   let [few, many] = [Infinity, Infinity];
-  for (let round = 0; round < ROUNDS; round++) [few, many] = [Math.min(few, await time(2)), Math.min(many, await time(10))];
-  // the difference of the two leaves the cost of a submit out
-  const micros = (many - few) / 8;
-  opened.release(from);
-  opened.release(to);
-  return { kernel: 'copy', dispatches: 1, micros, bytes: 2 * COPY_BYTES };
+  for (let round = 0; round < ROUNDS; round++) [few, many] = [Math.min(few, await time(1)), Math.min(many, await time(1 + more))];
+  for (const buffer of buffers) opened.release(buffer);
+  return { micros: Math.max((many - few) / more, 1e-3), bytes: 2 * size };
+}
+
+async function copyBuffers(opened: OpenedDevice): Promise<{ buffers: GPUBuffer[]; size: number }> {
+  for (let size = Math.min(opened.software ? COPY_BYTES / 4 : COPY_BYTES, opened.device.limits.maxBufferSize); ; size /= 2) {
+    const buffers: GPUBuffer[] = [];
+    try {
+      for (let i = 0; i < 2; i++) buffers.push(await opened.allocate('copy', size, GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST));
+      return { buffers, size };
+    } catch (error) {
+      for (const buffer of buffers) opened.release(buffer);
+      if ((error as Error).name !== 'MemoryError' || size <= 1 << 20) throw error;
+    }
+  }
 }

@@ -8,11 +8,7 @@ export interface Readback {
   dispose(): void;
 }
 
-/** Firefox looks for finished work every 100 ms unless something is submitted (bug 1870699). */
-const nudges = /firefox/i.test(globalThis.navigator?.userAgent ?? '');
-
 export function createReadback(opened: OpenedDevice, label: string, slotBytes: number, slots: number): Readback {
-  const { device } = opened;
   const make = () => opened.create(label, slotBytes, GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST);
   const made = Array.from({ length: slots }, make);
   const free = [...made];
@@ -27,7 +23,7 @@ export function createReadback(opened: OpenedDevice, label: string, slotBytes: n
         async read() {
           await ready;
           try {
-            await settled(device, buffer.mapAsync(GPUMapMode.READ, 0, bytes));
+            await opened.settled(buffer.mapAsync(GPUMapMode.READ, 0, bytes));
           } catch (error) {
             opened.check();
             fail('DeviceError', { what: 'The GPU gave no result', got: String(error) }, error);
@@ -42,19 +38,4 @@ export function createReadback(opened: OpenedDevice, label: string, slotBytes: n
     },
     dispose: () => made.forEach(({ buffer }) => opened.release(buffer)),
   };
-}
-
-const waiting = new Map<GPUDevice, { work: number; timer: ReturnType<typeof setInterval> }>();
-
-/** Waits for GPU work, nudging browsers that would notice late. */
-export async function settled<T>(device: GPUDevice, work: Promise<T>): Promise<T> {
-  if (!nudges) return work;
-  const wait = waiting.get(device) ?? { work: 0, timer: setInterval(() => device.queue.submit([]), 1) };
-  waiting.set(device, wait);
-  wait.work++;
-  return work.finally(() => {
-    if (--wait.work > 0) return;
-    clearInterval(wait.timer);
-    waiting.delete(device);
-  });
 }

@@ -279,7 +279,7 @@ async function upload(gpu: Gpu, part: Part, firstRow: number, rows: number, byte
     held.pending += size;
     if (held.pending >= PENDING_BYTES) {
       held.pending = 0;
-      await queue.onSubmittedWorkDone();
+      await gpu.settled(queue.onSubmittedWorkDone());
     }
   });
   held.tail = turn.catch(() => {});

@@ -10,7 +10,7 @@ import { encode, STEP_BYTES, type OpenedDevice, type PreparedStep } from './devi
 import { whole, type Gpu, type Step } from './gpu';
 import { lower, outputRegion } from './lower';
 import { profile } from './profile';
-import { createReadback, settled } from './readback';
+import { createReadback } from './readback';
 import { createSampler, type Sampler } from './sampler';
 import { tune } from './tune';
 import { allocateState, growCaches, releaseState, RING, spansOf, type State } from './state';
@@ -24,6 +24,8 @@ const WINDOW = 64;
  */
 const SUBMIT_MS = 50;
 const FIRST_SUBMITS = 16;
+/** Kernels of chunks take tokens by so many: what a chunk costs goes by blocks begun. */
+const BLOCK = 64;
 
 interface Prepared {
   /** T → dispatches, for T > 1 */
@@ -87,8 +89,8 @@ export async function createRunner(opened: OpenedDevice, plan: Plan, { contextLe
   let growing: Promise<void> | undefined;
   let chunkDone: Promise<void> = Promise.resolve();
   let lastDone = 0;
-  /** what the last chunk of a bucket took */
-  const chunkMs = new Map<number, number>();
+  /** what a blockful of the last chunk of a bucket took */
+  const blockMs = new Map<number, number>();
 
   /** All dispatches; what does not depend on the number of spans is prepared once. */
   async function prepare(gpu: Gpu, state: State): Promise<Prepared> {
@@ -143,18 +145,20 @@ export async function createRunner(opened: OpenedDevice, plan: Plan, { contextLe
       queue.writeBuffer(step, 0, new Uint32Array([position, piece.length, position + piece.length, 0]));
       const bucket = buckets.find((T) => T >= piece.length)!;
       const begun = performance.now();
-      submit(bucket === 1 ? decodeSteps(position + 1) : prepared.prefill.get(bucket)!, bucket);
+      const blocks = Math.ceil(piece.length / BLOCK);
+      submit(bucket === 1 ? decodeSteps(position + 1) : prepared.prefill.get(bucket)!, bucket, blocks);
       position += piece.length;
       floor = Math.max(floor, position - RING);
       lastCount = piece.length;
       hasLogits = true;
       // at most two chunks wait for the GPU
       const before = chunkDone;
-      chunkDone = settled(device, queue.onSubmittedWorkDone()).then(() => {
+      chunkDone = opened.settled(queue.onSubmittedWorkDone()).then(() => {
         const now = performance.now();
-        chunkMs.set(bucket, now - Math.max(begun, lastDone));
+        blockMs.set(bucket, (now - Math.max(begun, lastDone)) / blocks);
         lastDone = now;
       });
+      chunkDone.catch(() => undefined); // the next chunk tells, or the next reading
       await before;
     }
     opened.check();
@@ -162,9 +166,9 @@ export async function createRunner(opened: OpenedDevice, plan: Plan, { contextLe
 
   const decodeSteps = (positions: number): PreparedStep[] => prepared.decode.get(spansOf(positions))!;
 
-  function submit(steps: PreparedStep[], bucket: number): void {
-    const known = chunkMs.get(bucket);
-    const submits = bucket === 1 ? 1 : known === undefined ? FIRST_SUBMITS : Math.max(1, Math.ceil(known / SUBMIT_MS));
+  function submit(steps: PreparedStep[], bucket: number, blocks: number): void {
+    const known = blockMs.get(bucket);
+    const submits = bucket === 1 ? 1 : known === undefined ? FIRST_SUBMITS : Math.max(1, Math.ceil((known * blocks) / SUBMIT_MS));
     const length = Math.ceil(steps.length / submits);
     for (let at = 0; at < steps.length; at += length) {
       const encoder = device.createCommandEncoder();

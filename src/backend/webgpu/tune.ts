@@ -8,18 +8,13 @@ import { noise } from '../synthetic';
 import { encode, STEP_BYTES, type OpenedDevice, type PreparedStep } from './device';
 import { ANY, whole, type Region, type Step, type Tuning } from './gpu';
 import { lower } from './lower';
-import { createTimer, weightBytes } from './profile';
-import { settled } from './readback';
+import { createTimer, roundsOf, weightBytes } from './profile';
 import { RING, type State } from './state';
 import { keep, recall } from './verdicts';
 
 /** A kernel must be faster by this share of its time: less is noise, and no reader would notice. */
 export const MARGIN = 0.05;
 const BUDGET_MS = 1500;
-const DISPATCHES = 50;
-/** A sample is repeated up to the first, for clocks of 100 µs, and ends at the second, for whoever waits for the GPU meanwhile. */
-const [LEAST_US, MOST_US] = [4_000, 40_000];
-
 /** Of largest differences over the rms of the results: other orders of the same sums; and of squares, where activations become int8. */
 const [SUMS, INTEGERS] = [1e-4, 2.5e-3];
 
@@ -169,7 +164,7 @@ async function createTrials(opened: OpenedDevice, plan: Plan, real: State): Prom
     pass.end();
     encoder.copyBufferToBuffer(y.buffer, y.offset, result.buffer, 0, y.size);
     device.queue.submit([encoder.finish()]);
-    await settled(device, result.buffer.mapAsync(GPUMapMode.READ, 0, y.size));
+    await opened.settled(result.buffer.mapAsync(GPUMapMode.READ, 0, y.size));
     const got = new Float32Array(result.buffer.getMappedRange(0, y.size).slice(0));
     result.buffer.unmap();
     return got;
@@ -184,10 +179,11 @@ async function createTrials(opened: OpenedDevice, plan: Plan, real: State): Prom
 
     async measure(shape, tuning) {
       const all = await prepared(stepsOf(shape, tuning));
-      const sample = async (times: number): Promise<number> => (await timer.measure((pass) => { for (let i = 0; i < times; i++) encode(pass, all); })) / times; // prettier-ignore
-      const once = await sample(1); // warms, too
-      if (!rounds.has(shape)) rounds.set(shape, Math.max(1, Math.min(Math.floor(MOST_US / once), Math.ceil(Math.max(DISPATCHES / all.length, LEAST_US / once)))));
-      return (await sample(rounds.get(shape)!)) / all.length;
+      const pass = (times: number): Promise<number> => timer.measure((pass) => { for (let i = 0; i < times; i++) encode(pass, all); }); // prettier-ignore
+      if (!rounds.has(shape)) rounds.set(shape, await roundsOf(pass, all.length, timer.clock));
+      else await pass(1); // warms
+      const times = rounds.get(shape)!;
+      return (await pass(times)) / times / all.length;
     },
 
     async wrong(shape, tuning) {

@@ -1,7 +1,8 @@
 /** What was found out about a device is kept for this adapter, browser and build. Without storage (Node, private windows) it is found out each time. */
 import { createStore, get, set } from 'idb-keyval';
 import { shaders } from 'virtual:rivulet-shaders';
-import { describeAdapter, type OpenedDevice } from './device';
+import { describeAdapter } from './adapter';
+import type { OpenedDevice } from './device';
 
 /** @param about what the verdict is on: 'tunings', a variant */
 export async function recall<T>(opened: OpenedDevice, about: string): Promise<T | undefined> {
@@ -22,8 +23,9 @@ export async function keep(opened: OpenedDevice, about: string, verdict: unknown
 
 const store = () => createStore('rivulet-devices', 'verdicts');
 
-const keyOf = ({ info }: OpenedDevice, about: string): string =>
-  [describeAdapter(info), info.description, globalThis.navigator?.userAgent, build(), about].join(' | ');
+/** Some browsers do not name adapters: what they offer tells one from another then. */
+const keyOf = ({ info, device: { features, limits } }: OpenedDevice, about: string): string =>
+  [describeAdapter(info), info.device, limits.maxBufferSize, limits.maxStorageBufferBindingSize, [...features].sort(), globalThis.navigator?.userAgent, build(), about].join(' | ');
 
 /** Changes whenever a kernel does. */
 function build(): string {
