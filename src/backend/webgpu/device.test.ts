@@ -3,15 +3,23 @@ import { openDevice } from './device';
 
 /** A device that gives what it is asked for, and the limits it was asked for. */
 function fakeAdapter(limits: { maxBufferSize: number; maxStorageBufferBindingSize: number }, refusals: (label: string) => string | undefined = () => undefined) {
+  let silent = false;
   const scopes: (string | undefined)[] = [];
   const destroyed: string[] = [];
   const requested: GPUDeviceDescriptor[] = [];
+  let lose: (info: { reason: string; message: string }) => void;
+  const forever = (): Promise<never> => new Promise(() => undefined);
   const device = {
     features: new Set(),
     addEventListener: () => undefined,
-    lost: new Promise(() => undefined),
+    lost: new Promise<{ reason: string; message: string }>((resolve) => (lose = resolve)),
+    createShaderModule: () => ({}),
+    createBindGroupLayout: () => ({}),
+    createPipelineLayout: () => ({}),
+    createComputePipelineAsync: forever,
+    queue: { onSubmittedWorkDone: forever },
     pushErrorScope: () => scopes.push(undefined),
-    popErrorScope: () => Promise.resolve(scopes.pop() ?? null).then((message) => message && { message }),
+    popErrorScope: () => (silent ? forever() : Promise.resolve(scopes.pop() ?? null).then((message) => message && { message })),
     createBuffer({ label, size }: GPUBufferDescriptor) {
       scopes.splice(-1, 1, refusals(label!));
       return { label, size, destroy: () => destroyed.push(label!) };
@@ -27,9 +35,12 @@ function fakeAdapter(limits: { maxBufferSize: number; maxStorageBufferBindingSiz
       return Promise.resolve({ ...device, limits: descriptor.requiredLimits });
     },
   };
-  return { adapter: adapter as unknown as GPUAdapter, destroyed, requested };
+  /** from now on nothing is answered, as in browsers that leave pending what was under way when a device was lost */
+  const silence = (): void => void (silent = true);
+  return { adapter: adapter as unknown as GPUAdapter, destroyed, requested, silence, lose: () => lose({ reason: 'unknown', message: 'the driver was reset' }) };
 }
 
+vi.stubGlobal('GPUShaderStage', { COMPUTE: 4 });
 vi.stubGlobal('GPUBufferUsage', { MAP_READ: 1, COPY_SRC: 4, COPY_DST: 8, UNIFORM: 64, STORAGE: 128 });
 
 describe('memory of a device', () => {
@@ -58,4 +69,35 @@ describe('memory of a device', () => {
     expect(destroyed).toEqual(['keys']);
     expect(opened.bytes()).toBe(held);
   });
+});
+
+describe('a device that is lost', () => {
+  it('ends all that waits for it, before and after, though the browser says nothing', async () => {
+    const { adapter, silence, lose } = fakeAdapter({ maxBufferSize: 4096, maxStorageBufferBindingSize: 4096 });
+    const opened = await openDevice({ adapter });
+    silence();
+    const copy = { label: 'copy', sources: ['lib/step', 'copy_last'], constants: { cols: 64 } };
+    const under = [opened.settled(opened.device.queue.onSubmittedWorkDone()), opened.allocate('keys', 64), opened.pipeline(copy), opened.settled(new Promise(() => undefined))];
+    lose();
+    for (const work of under) await expect(work).rejects.toMatchObject({ name: 'DeviceError', message: expect.stringMatching(/the driver was reset/) });
+    await expect(opened.settled(new Promise(() => undefined))).rejects.toMatchObject({ name: 'DeviceError' });
+    expect(() => opened.check()).toThrow(/the driver was reset/);
+  });
+
+  it('keeps what came in time', async () => {
+    const { adapter, lose } = fakeAdapter({ maxBufferSize: 4096, maxStorageBufferBindingSize: 4096 });
+    const opened = await openDevice({ adapter });
+    const came = opened.settled(Promise.resolve(7));
+    expect(await came).toBe(7);
+    lose();
+    expect(await opened.lost).toMatch(/the driver was reset/);
+  });
+});
+
+it('asks for no feature that is not to be used', async () => {
+  const { adapter, requested } = fakeAdapter({ maxBufferSize: 4096, maxStorageBufferBindingSize: 2048 });
+  Object.assign(adapter, { features: new Set(['shader-f16', 'subgroups', 'timestamp-query', 'texture-compression-bc']) });
+  await openDevice({ adapter });
+  await openDevice({ adapter, subgroups: false, f16: false });
+  expect(requested.map(({ requiredFeatures }) => requiredFeatures)).toEqual([['timestamp-query', 'subgroups', 'shader-f16'], ['timestamp-query']]);
 });

@@ -6,7 +6,7 @@ import { lastStep } from './lower';
 
 /** A sample has this many dispatches, where one submit can. */
 const DISPATCHES = 50;
-const MOST_DISPATCHES = 4096;
+const MOST_DISPATCHES = 8192;
 /** What one submit of a sample may take, for whoever waits for the GPU meanwhile. */
 const MOST_US = 40_000;
 /** A sample takes at least this long, by the steps of a clock: 100 µs of timestamps; 1 ms and the way to the GPU and back of a clock around a submit. */
