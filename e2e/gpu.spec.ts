@@ -33,7 +33,7 @@ async function firefox(origin: string): ReturnType<Engine['open']> {
 }
 
 /** of decoding, where calls are counted */
-const [WINDOWS, STEPS] = [3, 16];
+const [WINDOWS, STEPS] = [5, 16];
 
 const PAGE = '/e2e/pages/gpu.html';
 const ENGINES: Engine[] = [

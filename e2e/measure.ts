@@ -83,35 +83,78 @@ export function dispatchesOf(plan: string): number | undefined {
   return match ? Number(match[1]) : undefined;
 }
 
-/** Without what was measured beside the kernels. */
-export const kernelsOf = (times: KernelTime[]): KernelTime[] => times.filter(({ kernel }) => kernel !== 'copy' && kernel !== 'nothing');
+/** One kernel of a token, or all of them, beside a plain copy. */
+export interface KernelRow {
+  kernel: string;
+  dispatches: number;
+  /** of all of them */
+  micros: number;
+  microsEach: number;
+  /** what must be read, at the bandwidth of the copy */
+  roofMicros: number;
+  gigabytesPerSecond: number;
+  /** of the bandwidth of the copy; absent where next to nothing is read */
+  shareOfCopy?: number;
+}
+
+export interface Profile {
+  clock: KernelTime['clock'];
+  /** of a plain copy, read and write */
+  copyGigabytesPerSecond: number;
+  /** µs of a dispatch that does next to nothing, behind another one */
+  nothingMicros: number;
+  kernels: KernelRow[];
+  token: KernelRow;
+  /** µs a dispatch that a token takes beyond the roofline */
+  overheadMicrosEach: number;
+}
 
 /**
- * Lines of a table: µs a dispatch, GB/s and share of the roofline by kernel, then of a whole token. The roofline is napkin arithmetic: what a
- * kernel must read, at the bandwidth of a plain copy measured beside it; where a kernel reads next to nothing, dispatch cost is all there is.
+ * The roofline is napkin arithmetic: what a kernel must read, at the bandwidth of a plain copy measured beside it; where a kernel reads next to
+ * nothing, dispatch cost is all there is. Undefined where the backend does not tell times by kernel.
  */
-export function profileTable(times: KernelTime[]): string[] {
-  const kernels = kernelsOf(times);
+export function profileOf(times: KernelTime[]): Profile | undefined {
   const [copy, nothing] = ['copy', 'nothing'].map((name) => times.find(({ kernel }) => kernel === name));
-  if (!copy || !nothing) return ['this backend does not tell times by kernel'];
+  if (!copy || !nothing) return undefined;
+  const kernels = times.filter((entry) => entry !== copy && entry !== nothing);
   const sum = (key: 'dispatches' | 'micros' | 'bytes'): number => kernels.reduce((total, entry) => total + entry[key], 0);
-  const token: KernelTime = { kernel: 'token', dispatches: sum('dispatches'), micros: sum('micros'), bytes: sum('bytes'), clock: copy.clock };
-  const rate = ({ bytes, micros }: KernelTime): number => bytes / micros / 1000;
-  const row = (entry: KernelTime): string => {
-    const floor = entry.bytes / rate(copy) / 1000;
-    const share = entry.bytes ? `${((100 * rate(entry)) / rate(copy)).toFixed(0).padStart(4)} %` : '     –';
-    const each = (entry.micros / entry.dispatches).toFixed(1).padStart(9);
-    const cells = [String(entry.dispatches).padStart(4), each, entry.micros.toFixed(0).padStart(9), floor.toFixed(0).padStart(9), rate(entry).toFixed(1).padStart(8)];
-    return `${entry.kernel.padEnd(38)} ${cells.join(' ')} ${share}`;
+  const rate = ({ bytes, micros }: Pick<KernelTime, 'bytes' | 'micros'>): number => bytes / micros / 1000;
+  const round = (v: number): number => Number(v.toPrecision(4));
+  const row = (entry: Omit<KernelTime, 'clock'>): KernelRow => ({
+    kernel: entry.kernel,
+    dispatches: entry.dispatches,
+    micros: round(entry.micros),
+    microsEach: round(entry.micros / entry.dispatches),
+    roofMicros: round(entry.bytes / rate(copy) / 1000),
+    gigabytesPerSecond: round(rate(entry)),
+    ...(entry.bytes && { shareOfCopy: round(rate(entry) / rate(copy)) }),
+  });
+  const token = row({ kernel: 'token', dispatches: sum('dispatches'), micros: sum('micros'), bytes: sum('bytes') });
+  return {
+    clock: copy.clock,
+    copyGigabytesPerSecond: round(rate(copy)),
+    nothingMicros: round(nothing.micros),
+    kernels: kernels.map(row),
+    token,
+    overheadMicrosEach: round((token.micros - token.roofMicros) / token.dispatches),
   };
-  const head = `${'kernel'.padEnd(38)} ${['   ×', '  µs each', ' µs token', '  µs roof', '    GB/s'].join(' ')}  roof`;
-  const overhead = token.micros - token.bytes / rate(copy) / 1000;
+}
+
+/** Lines of a table: µs a dispatch, GB/s and share of the roofline by kernel, then of a whole token. */
+export function profileTable(profile: Profile | undefined): string[] {
+  if (!profile) return ['this backend does not tell times by kernel'];
+  const { clock, copyGigabytesPerSecond, nothingMicros, kernels, token, overheadMicrosEach } = profile;
+  const line = ({ kernel, dispatches, micros, microsEach, roofMicros, gigabytesPerSecond, shareOfCopy }: KernelRow): string => {
+    const cells = [String(dispatches).padStart(4), microsEach.toFixed(1).padStart(9), micros.toFixed(0).padStart(9), roofMicros.toFixed(0).padStart(9), gigabytesPerSecond.toFixed(1).padStart(8)];
+    return `${kernel.padEnd(38)} ${cells.join(' ')} ${shareOfCopy === undefined ? '     –' : `${(100 * shareOfCopy).toFixed(0).padStart(4)} %`}`;
+  };
   return [
-    `timed by ${copy.clock === 'timestamp' ? 'timestamp queries' : 'the clock of the CPU around a submit: this device has no timestamp queries'}; copy bandwidth ${rate(copy).toFixed(1)} GB/s (read and write)`,
-    head,
-    ...kernels.map(row),
-    row(token),
-    `over the roofline: ${overhead.toFixed(0)} µs a token, ${(overhead / token.dispatches).toFixed(2)} µs a dispatch; a dispatch that does nothing: ${nothing.micros.toFixed(2)} µs`,
+    `timed by ${clock === 'timestamp' ? 'timestamp queries' : 'the clock of the CPU around a submit: this device has no timestamp queries'}; copy bandwidth ${copyGigabytesPerSecond.toFixed(1)} GB/s (read and write)`,
+    `${'kernel'.padEnd(38)} ${['   ×', '  µs each', ' µs token', '  µs roof', '    GB/s'].join(' ')}  roof`,
+    ...kernels.map(line),
+    line(token),
+    `µs each: one dispatch. µs roof: the bytes that it must read, at the bandwidth of the copy; above 100 % they came from a cache.`,
+    `over the roofline: ${(token.micros - token.roofMicros).toFixed(0)} µs a token, ${overheadMicrosEach.toFixed(2)} µs a dispatch; a dispatch that does nothing: ${nothingMicros.toFixed(2)} µs`,
   ];
 }
 
@@ -119,11 +162,13 @@ export function profileTable(times: KernelTime[]): string[] {
 export function tuneTable(rows: TuneRow[]): string[] {
   if (!rows.length) return ['nothing to tune: every shape has been tuned on this device, or the budget is too small'];
   const named = ({ tuning }: TuneRow): string => Object.entries(tuning).map(([name, value]) => `${name} ${value}`).join(', ') || 'as usual'; // prettier-ignore
+  const rate = (bytes: number, micros: number): string => (bytes / micros / 1000).toFixed(1).padStart(7);
   return [
-    `${'shape'.padEnd(32)} ${'usual µs'.padStart(9)} ${'taken µs'.padStart(9)}  gain  kernel`,
+    `${'shape'.padEnd(32)} ${'usual µs'.padStart(9)} ${'GB/s'.padStart(7)} ${'taken µs'.padStart(9)} ${'GB/s'.padStart(7)}  gain  kernel`,
     ...rows.flatMap((row) => [
-      `${row.shape.padEnd(32)} ${row.usualMicros.toFixed(1).padStart(9)} ${row.micros.toFixed(1).padStart(9)} ${(100 * (1 - row.micros / row.usualMicros)).toFixed(0).padStart(4)} %  ${named(row)}`,
+      `${row.shape.padEnd(32)} ${row.usualMicros.toFixed(1).padStart(9)} ${rate(row.bytes, row.usualMicros)} ${row.micros.toFixed(1).padStart(9)} ${rate(row.bytes, row.micros)} ${(100 * (1 - row.micros / row.usualMicros)).toFixed(0).padStart(4)} %  ${named(row)}`,
       ...row.refused.map((reason) => `  refused ${reason}`),
     ]),
+    'shape: rows×columns of weights. µs of one dispatch, over the weights of all layers in turn; GB/s of these weights. A kernel is taken when it gains 5 % twice and computes the same.',
   ];
 }

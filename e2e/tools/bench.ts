@@ -11,8 +11,7 @@
 import { readdirSync, statSync } from 'node:fs';
 import { basename, dirname, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import type { KernelTime } from '../../src/backend/backend';
-import { dispatchesOf, profileTable, spread, type Spread } from '../measure';
+import { dispatchesOf, profileOf, profileTable, spread, type Profile, type Spread } from '../measure';
 import { watchMemory } from '../memory';
 import type { ProbeWindow } from '../pages/probe';
 import { openProbe } from '../probe';
@@ -60,7 +59,7 @@ export interface BenchResult {
   gigabytesPerSecond: number;
   gigaMacsPerSecond: { prefill: number; decode: number };
   plan: string;
-  profile?: KernelTime[];
+  profile?: Profile;
 }
 
 export async function bench(o: BenchOptions): Promise<BenchResult> {
@@ -122,7 +121,7 @@ export async function bench(o: BenchOptions): Promise<BenchResult> {
         decode: Number(((macs * decodeSpread.median) / 1e9).toFixed(1)),
       },
       plan: await probe.run((p) => p.describe(), undefined),
-      profile: o.profile ? await probe.run((p, a) => p.profile(a.position, a.chunk), { position: o.position, chunk: o.chunk }) : undefined,
+      profile: o.profile ? profileOf(await probe.run((p, a) => p.profile(a.position, a.chunk), { position: o.position, chunk: o.chunk })) : undefined,
     };
   } finally {
     await probe.close();
@@ -167,7 +166,7 @@ async function main(): Promise<void> {
   });
   if (values.profile) {
     console.error(result.plan);
-    for (const line of profileTable(result.profile ?? [])) console.error(line);
+    for (const line of profileTable(result.profile)) console.error(line);
   }
   if (values.json) console.log(JSON.stringify({ ...result, plan: undefined, dispatchesPerToken: dispatchesOf(result.plan) }));
   else {

@@ -2,7 +2,7 @@
  * One folder that runs the benchmark of e2e/dawn on a bare Linux machine with a GPU driver: this Node, Dawn, the Vulkan loader, the built benchmark and
  * the miniature model, what is large compressed. Needs nothing there but tar, a shell, and xz or python3.
  *
- *   npm run pack:dawn [-- --out dist/rivulet-dawn]      then there:  ./run.sh --random 350m --quant q4_0 --profile
+ *   npm run pack:dawn [-- --out dist/rivulet-dawn]      then there:  ./run.sh --suite --json > all.jsonl
  */
 import { execFileSync } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
@@ -15,7 +15,7 @@ const MOST_BYTES = 64 * 2 ** 20;
 const LOADERS = ['/usr/lib/x86_64-linux-gnu/libvulkan.so.1', '/usr/lib/aarch64-linux-gnu/libvulkan.so.1', '/usr/lib64/libvulkan.so.1', '/usr/lib/libvulkan.so.1'];
 
 const RUN = `#!/bin/sh
-# Unpacks once, then runs the benchmark: ./run.sh --random 350m --quant q4_0 --profile
+# Unpacks once, then runs the benchmark: ./run.sh --suite --json > all.jsonl, or ./run.sh --random 350m --quant q4_0 --profile
 # VK_DRIVER_FILES names a driver where the loader does not find it; UNPACK a folder to unpack into.
 set -e
 PATH=\${PATH:-/usr/local/bin:/usr/bin:/bin}
@@ -30,12 +30,32 @@ if [ "$(cat "$there/stamp" 2>/dev/null)" != "$stamp" ]; then
   fi | tar -xf - -C "$there"
   echo "$stamp" > "$there/stamp"
 fi
+also() { if [ -d "$1" ]; then export LD_LIBRARY_PATH="\${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$1"; fi; }
+seen() {
+  for directory in $(echo "$LD_LIBRARY_PATH" | tr : ' '); do if [ -e "$directory/$1" ]; then return 0; fi; done
+  PATH="$PATH:/sbin:/usr/sbin" ldconfig -p 2>/dev/null | grep -q "$1"
+}
+# containers may have NVIDIA's libraries where the linker does not look
+also /usr/local/nvidia/lib64
+also /usr/local/nvidia/lib
 # the loader that came along is for machines that have none
-if ! ldconfig -p 2>/dev/null | grep -q libvulkan.so.1; then export LD_LIBRARY_PATH="$there/lib\${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"; fi
-if [ -z "$VK_DRIVER_FILES$VK_ICD_FILENAMES" ] && [ -f /usr/local/nvidia/share/vulkan/icd.d/nvidia_icd.json ]; then
-  export VK_DRIVER_FILES=/usr/local/nvidia/share/vulkan/icd.d/nvidia_icd.json
+seen libvulkan.so.1 || also "$there/lib"
+if [ -z "$VK_DRIVER_FILES$VK_ICD_FILENAMES" ]; then
+  drivers= library=
+  apart=/usr/local/nvidia/share/vulkan/icd.d/nvidia_icd.json
+  if [ -f $apart ]; then drivers=$apart
+  elif [ ! -f /etc/vulkan/icd.d/nvidia_icd.json ] && [ ! -f /usr/share/vulkan/icd.d/nvidia_icd.json ] && seen libGLX_nvidia.so.0; then library=libGLX_nvidia.so.0
+  fi
+  # NVIDIA's usual driver library wants X11, its EGL library offers the same without
+  if seen libEGL_nvidia.so.0 && ! { seen libX11.so.6 && seen libXext.so.6; }; then library=libEGL_nvidia.so.0; fi
+  if [ -n "$library" ]; then
+    echo "{\\"file_format_version\\": \\"1.0.0\\", \\"ICD\\": {\\"library_path\\": \\"$library\\", \\"api_version\\": \\"1.3.0\\"}}" > "$there/nvidia_icd.json"
+    drivers="\${drivers:+$drivers:}$there/nvidia_icd.json"
+  fi
+  if [ -n "$drivers" ]; then export VK_DRIVER_FILES="$drivers" VK_ICD_FILENAMES="$drivers"; fi
 fi
-case " $* " in *" --model "* | *" --random "* | *" --conformance "*) ;; *) set -- --model "$here/rivulet-tiny.gguf" --check "$@" ;; esac
+if command -v nvidia-smi >/dev/null; then nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.max.memory,clocks.max.sm,power.limit --format=csv,noheader >&2 || true; fi
+case " $* " in *" --model "* | *" --random "* | *" --conformance "* | *" --suite "*) ;; *) set -- --model "$here/rivulet-tiny.gguf" --check "$@" ;; esac
 XDG_RUNTIME_DIR=\${XDG_RUNTIME_DIR:-$there} exec "$there/node" "$there/bench.mjs" "$@"
 `;
 

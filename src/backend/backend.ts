@@ -89,6 +89,8 @@ export interface TuneOptions {
 export interface TuneRow {
   /** 'swiglu q4_0 4608×1024' */
   shape: string;
+  /** of weights that one dispatch reads */
+  bytes: number;
   /** how the kernel now taken differs from the usual one */
   tuning: { rows?: 4 | 8; groupSize?: number; subgroups?: boolean; integers?: boolean };
   /** of a dispatch with the usual kernel, and with the one taken */

@@ -190,7 +190,19 @@ describe('generate', () => {
     const clock = vi.spyOn(performance, 'now').mockReturnValue(1);
     try {
       const { runner, calls } = scripted(() => 0x61);
-      await run(session(runner, { windows: 2, longest: 16 }, 400), prompt, { maxTokens: 200 });
+      let [underWay, most] = [0, 0];
+      const counted: Runner = {
+        ...runner,
+        get position() {
+          return runner.position;
+        },
+        decode(steps, sampling) {
+          most = Math.max(most, ++underWay);
+          return runner.decode(steps, sampling).finally(() => underWay--);
+        },
+      };
+      await run(session(counted, { windows: 2, longest: 16 }, 400), prompt, { maxTokens: 200 });
+      expect(most, 'windows under way').toBe(2);
       expect([...new Set(calls.filter((call) => call.startsWith('decode')))].slice(0, 5)).toEqual([1, 2, 4, 8, 16].map((steps) => `decode ${steps}`));
     } finally {
       clock.mockRestore();

@@ -14,7 +14,7 @@ async function ofReference(subject: Subject, unrest = 0, seed = ''): Promise<Fin
     const next = noise(name + seed);
     return values.map((v) => v * (1 + unrest * (next() / 2 ** 31 - 1)));
   };
-  const { plan } = await probePlan({ matrix: (spec) => backend.matrix(spec), vector: (name, values) => backend.vector(name, uneasy(name, values)) }, subject);
+  const plan = await probePlan({ matrix: (spec) => backend.matrix(spec), vector: (name, values) => backend.vector(name, uneasy(name, values)) }, subject);
   return fingerprint(await backend.compile(plan, sizesOf(subject)), subject);
 }
 

@@ -60,14 +60,9 @@ type Weights = Pick<Backend, 'matrix' | 'vector'>;
 const [V, D, F, H, K, d, L] = [4096, 256, 1280, 4, 2, 64, 3];
 
 /** A conv layer, an attention layer and a head, whole or odd as LFM2 has them; or attention and a convolution for long prompts. */
-export async function probePlan(weights: Weights, subject: Subject): Promise<{ plan: Plan; matrices: Matrix[] }> {
-  const matrices: Matrix[] = [];
+export async function probePlan(weights: Weights, subject: Subject): Promise<Plan> {
   const dtype = subject === 'long' ? 'F32' : subject;
-  const matrix = async (name: string, rows: number, cols = D): Promise<Matrix> => {
-    const made = await write(weights, { name, rows, cols, segments: [{ name, rows, dtype }] });
-    matrices.push(made);
-    return made;
-  };
+  const matrix = (name: string, rows: number, cols = D): Promise<Matrix> => write(weights, { name, rows, cols, segments: [{ name, rows, dtype }] });
   const vector = (name: string, length: number): Vector => {
     const next = noise(name);
     return weights.vector(name, Float32Array.from({ length }, () => 0.5 + next() / 2 ** 32));
@@ -82,7 +77,7 @@ export async function probePlan(weights: Weights, subject: Subject): Promise<{ p
       const attended = op.attend(op.embed(table), { kind: 'kv', layer: 0, kvHeads: 1, headDim: d }, { qNorm: norms[0], kNorm: norms[1], heads, ropeTheta: 1e6 });
       return op.last(op.shortConv(attended, kernel, { kind: 'conv', layer: 1, channels, length: L }));
     };
-    return { plan: record(build), matrices };
+    return record(build);
   }
   const embed = await matrix('embed', V);
   const [inProj, qkv] = [await matrix('in_proj', 3 * D), await matrix('qkv', (H + 2 * K) * d)];
@@ -101,7 +96,7 @@ export async function probePlan(weights: Weights, subject: Subject): Promise<{ p
     x = op.linear(w2, op.swiglu(w1, w3, x, { norm: norms.ffn }), { add: x });
     return op.linear(embed, op.last(x), { norm: norms.final });
   };
-  return { plan: record(build), matrices };
+  return record(build);
 }
 
 export async function fingerprint(runner: Runner, subject: Subject): Promise<Fingerprint> {
@@ -125,9 +120,17 @@ async function wrongWith(opened: OpenedDevice, subject: Subject, halves: boolean
   const held: Matrix[] = [];
   let runner: Runner | undefined;
   try {
-    const { plan, matrices } = await probePlan(
+    const plan = await probePlan(
       {
-        matrix: (spec) => matrixWriter(opened, spec),
+        matrix(spec) {
+          const { write, finish } = matrixWriter(opened, spec);
+          const keep = async (): Promise<Matrix> => {
+            const matrix = await finish();
+            held.push(matrix);
+            return matrix;
+          };
+          return { write, finish: keep };
+        },
         vector(name, values) {
           const { buffer } = opened.create(name, values.byteLength);
           buffers.push(buffer);
@@ -137,7 +140,6 @@ async function wrongWith(opened: OpenedDevice, subject: Subject, halves: boolean
       },
       subject,
     );
-    held.push(...matrices);
     runner = await createRunner(opened, plan, sizesOf(subject), halves);
     const got = await fingerprint(runner, subject);
     const wanted = GOLDEN[subject];

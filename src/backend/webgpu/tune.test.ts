@@ -57,11 +57,25 @@ describe('choose', () => {
     expect((await choose(['a'], settings, { ...trials, measure }, { ms: 1e6, idle: always, now }))[0].tuning).toEqual({});
   });
 
+  it('tells a gain only of a kernel that it took: a first sample may be slow', async () => {
+    const { trials, now } = device({});
+    let calls = 0;
+    const measure: Trials['measure'] = async (shape, tuning) => (++calls === 1 ? 200 : trials.measure(shape, tuning));
+    const [row] = await choose(['a'], settings, { ...trials, measure }, { ms: 1e6, idle: always, now });
+    expect(row).toMatchObject({ tuning: {}, usualMicros: 100, micros: 100 });
+  });
+
   it('ends with its budget, and keeps only shapes that were tried whole', async () => {
     const { trials, now } = device({ rows: 0.8 }, { sampleMs: 100 });
     const rows = await choose(['a', 'b', 'c'], settings, trials, { ms: 1500, idle: always, now });
     expect(rows.map(({ shape }) => shape)).toEqual(['a', 'b']);
     expect(now()).toBeLessThanOrEqual(1500 + 300); // one setting is at most three samples
+  });
+
+  it('comes to an end with the first shape, however slow the device is', async () => {
+    const { trials, now } = device({ rows: 0.8, integers: 0.5 }, { sampleMs: 600 });
+    const rows = await choose(['a', 'b'], settings, trials, { ms: 1500, idle: always, now });
+    expect(rows).toMatchObject([{ shape: 'a', tuning: { rows: 8 } }]);
   });
 
   it('asks no device for what makes no difference', async () => {

@@ -36,18 +36,19 @@ export interface Budget {
 }
 
 /**
- * One setting after another is changed, the better kept. Shapes that the budget does not reach are left out.
+ * One setting after another is changed, the better kept. Shapes that the budget does not reach are left out; the first is taken as far as it went.
  * @param settings tried in this order
  */
-export async function choose(shapes: readonly string[], settings: readonly Partial<Tuning>[], { kernel, measure, wrong }: Trials, { ms, idle, now }: Budget): Promise<TuneRow[]> {
+export async function choose(shapes: readonly string[], settings: readonly Partial<Tuning>[], { kernel, measure, wrong }: Trials, { ms, idle, now }: Budget): Promise<Omit<TuneRow, 'bytes'>[]> {
   const end = now() + ms;
-  const rows: TuneRow[] = [];
+  const rows: Omit<TuneRow, 'bytes'>[] = [];
   for (const shape of shapes) {
     if (!idle() || now() >= end) return rows;
-    const row: TuneRow = { shape, tuning: {}, usualMicros: await measure(shape, {}), micros: Infinity, refused: [] };
+    const row: (typeof rows)[number] = { shape, tuning: {}, usualMicros: await measure(shape, {}), micros: Infinity, refused: [] };
     row.micros = row.usualMicros;
     for (const setting of settings) {
-      if (!idle() || now() >= end) return rows;
+      if (!idle()) return rows;
+      if (now() >= end) return rows.length ? rows : [row]; // a slow device must come to an end with some shape each time
       const tuning = { ...row.tuning, ...setting };
       if (kernel(shape, tuning) === kernel(shape, row.tuning)) continue;
       try {
@@ -55,6 +56,7 @@ export async function choose(shapes: readonly string[], settings: readonly Parti
         if (micros >= (1 - MARGIN) * row.micros) continue;
         // once more, the one and the other: a clock that changed in between must not decide
         row.micros = Math.min(row.micros, await measure(shape, row.tuning));
+        if (!Object.keys(row.tuning).length) row.usualMicros = row.micros;
         micros = Math.max(micros, await measure(shape, tuning));
         if (micros >= (1 - MARGIN) * row.micros) continue;
         const reason = await wrong(shape, tuning);
@@ -84,9 +86,14 @@ export function settingsFor({ features }: OpenedDevice, exact: boolean): Partial
  */
 export async function tune(opened: OpenedDevice, plan: Plan, state: State, exact: boolean, options: TuneOptions = {}): Promise<TuneRow[]> {
   if (opened.software && !options.software) return [];
-  const bytes = new Map<string, number>();
-  for (const step of lower(opened, plan, state, 1, 1).flat()) if (step.shape && !opened.tunings.has(step.shape)) bytes.set(step.shape, (bytes.get(step.shape) ?? 0) + weightBytes(step));
-  const shapes = [...bytes.keys()].sort((a, b) => bytes.get(b)! - bytes.get(a)!); // what a token reads most of goes first
+  /** of a token, and of one dispatch */
+  const bytes = new Map<string, { all: number; each: number }>();
+  for (const step of lower(opened, plan, state, 1, 1).flat()) {
+    if (!step.shape || opened.tunings.has(step.shape)) continue;
+    const each = weightBytes(step);
+    bytes.set(step.shape, { all: (bytes.get(step.shape)?.all ?? 0) + each, each });
+  }
+  const shapes = [...bytes.keys()].sort((a, b) => bytes.get(b)!.all - bytes.get(a)!.all); // what a token reads most of goes first
   if (!shapes.length) return [];
   const trials = await createTrials(opened, plan, state);
   try {
@@ -95,7 +102,7 @@ export async function tune(opened: OpenedDevice, plan: Plan, state: State, exact
     const rows = await choose(shapes, settingsFor(opened, exact), { ...trials, measure }, budget);
     for (const { shape, tuning } of rows) opened.tunings.set(shape, tuning);
     if (rows.length) await keep(opened, about(exact), [...(await known(opened, exact)), ...rows.map(({ shape, tuning }) => [shape, tuning] as const)]);
-    return rows;
+    return rows.map((row) => ({ ...row, bytes: bytes.get(row.shape)!.each }));
   } finally {
     trials.dispose();
   }

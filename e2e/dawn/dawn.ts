@@ -1,0 +1,55 @@
+/** What the browser gives a page, as far as the backend asks for it, from Dawn in Node. */
+import { create, globals } from 'webgpu';
+import { describeAdapter, findAdapter, isSoftware } from '../../src/backend/webgpu/adapter';
+
+export interface Adapter {
+  name: string;
+  /** computes on the CPU */
+  software: boolean;
+  info: Record<'vendor' | 'architecture' | 'device' | 'description', string>;
+  subgroups: [min: number, max: number];
+  features: string[];
+  limits: Record<string, number>;
+  node: string;
+}
+
+const LIMITS = ['maxBufferSize', 'maxStorageBufferBindingSize', 'maxStorageBuffersPerShaderStage', 'maxComputeWorkgroupStorageSize', 'maxComputeInvocationsPerWorkgroup'] as const;
+
+/** of Dawn's making: it must outlive its devices */
+const instances: GPU[] = [];
+
+/**
+ * Sets `navigator.gpu`.
+ * @throws an error that says how to name a driver where there is none
+ */
+export async function installDawn({ adapter, features }: { adapter?: string; features?: string }): Promise<Adapter> {
+  Object.assign(globalThis, globals);
+  const install = (...disabled: string[]): void => {
+    const gpu = create([...(adapter ? [`adapter=${adapter}`] : []), ...(features ? [`enable-dawn-features=${features}`] : []), `disable-dawn-features=${disabled.join()}`]);
+    instances.push(gpu);
+    Object.defineProperty(globalThis, 'navigator', { value: { gpu, userAgent: `Node ${process.version}, Dawn` }, configurable: true });
+  };
+  const find = (): Promise<GPUAdapter> =>
+    findAdapter().catch((error: Error) => {
+      throw new Error(`${error.message} Dawn sees no GPU: VK_DRIVER_FILES=/path/to/a_driver_icd.json names its Vulkan driver, VK_LOADER_DEBUG=all shows what the loader tried.`, { cause: error });
+    });
+  // times in ns, where browsers round to 100 µs
+  install('timestamp_quantization');
+  let found = await find();
+  if (isSoftware(describeAdapter(found.info))) {
+    // zeroing workgroup memory by Vulkan's extension makes SwiftShader compile a kernel in seconds, by the shader itself in a tenth
+    install('timestamp_quantization', 'use_vulkan_zero_initialize_workgroup_memory_extension');
+    found = await find();
+  }
+  const { info, limits } = found;
+  const { vendor, architecture, device, description, subgroupMinSize, subgroupMaxSize } = info;
+  return {
+    name: describeAdapter(info),
+    software: isSoftware(describeAdapter(info)),
+    info: { vendor, architecture, device, description },
+    subgroups: [subgroupMinSize, subgroupMaxSize],
+    features: [...found.features].sort(),
+    limits: Object.fromEntries(LIMITS.map((name) => [name, limits[name]])),
+    node: process.version,
+  };
+}
