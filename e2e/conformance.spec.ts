@@ -17,7 +17,7 @@ const VARIANTS: [string, BackendOptions][] = [
   ['webgpu, int8 activations', { backend: 'webgpu', tuning: { integers: true } }],
 ];
 
-function suite(open: () => Promise<Probe>, options: BackendOptions): void {
+function suite(open: () => Promise<Probe>, options: BackendOptions, only = /./): void {
   let probe: Probe;
   beforeAll(async () => {
     probe = await open();
@@ -25,7 +25,7 @@ function suite(open: () => Promise<Probe>, options: BackendOptions): void {
   const { backend, exact, f16, tuning } = options;
   const accuracy: Accuracy = { integers: tuning?.integers ? 'units' : backend === 'wasm' && !exact ? 'blocks' : undefined, cache: exact || f16 === false ? undefined : backend === 'wasm' ? 'int16' : 'f16' };
   // what has no linear map of blocks is the same kernels as above
-  it.each(tuning?.integers ? CASES.filter(({ name }) => /^(linear|swiglu) .*[QK]/.test(name)) : CASES)('$name', async (one) => {
+  it.each(CASES.filter(({ name }) => (tuning?.integers ? /^(linear|swiglu) .*[QK]/ : only).test(name)))('$name', async (one) => {
     const differences = await probe.run((p, [name, o]) => p.conformance(name, o), [one.name, { ...options, stays: backend === 'webgpu' }] as const);
     for (const difference of differences) expect(missed(one, accuracy, difference), difference.run).toBeUndefined();
   });
@@ -42,4 +42,7 @@ const chromium = once(() => openProbe({ webgpu: true }));
 describe.each(VARIANTS)('%s', (_, options) => suite(chromium, options));
 
 const firefox = once(() => openFirefoxProbe());
-describe.skipIf(!findFirefox())(`Firefox${findFirefox() ? '' : ' (not installed: apt-get install firefox-esr, or set FIREFOX)'}, webgpu`, () => suite(firefox, { backend: 'webgpu' }));
+const absent = findFirefox() ? '' : ' (not installed: apt-get install firefox-esr, or set FIREFOX)';
+describe.skipIf(!findFirefox())(`Firefox${absent}, webgpu`, () => suite(firefox, { backend: 'webgpu' }));
+describe.skipIf(!findFirefox())(`Firefox${absent}, webgpu, f32 cache`, () => suite(firefox, { backend: 'webgpu', f16: false }, /^attend/));
+describe.skipIf(!findFirefox())(`Firefox${absent}, webgpu, int8 activations`, () => suite(firefox, { backend: 'webgpu', tuning: { integers: true } }));

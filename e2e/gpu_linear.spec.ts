@@ -124,5 +124,9 @@ describe('Chromium', () => {
 });
 
 describe.skipIf(!FIREFOX)(`Firefox${FIREFOX ? '' : ' (not installed: apt-get install firefox-esr, or set FIREFOX)'}`, () => {
-  suite(openFirefox, [['no subgroups', { subgroups: false }]], ['F16', 'Q4_0', 'Q8_0', 'Q4_K', 'Q6_K'], ['F16']);
+  const variants: [string, Variant][] = [
+    ['no subgroups', { subgroups: false }],
+    ['no subgroups, halves by integers', { subgroups: false, integerHalves: true }],
+  ];
+  suite(openFirefox, variants, ['F16', 'Q4_0', 'Q8_0', 'Q4_K', 'Q6_K'], ['F16']);
 });

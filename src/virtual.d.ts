@@ -7,4 +7,6 @@ declare module 'virtual:rivulet-kernels' {
 declare module 'virtual:rivulet-shaders' {
   /** WGSL by file name without suffix */
   export const shaders: Record<string, string>;
+  /** another one when they or the WebGPU backend change */
+  export const build: string;
 }

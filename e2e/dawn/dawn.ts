@@ -9,6 +9,7 @@ export interface Adapter {
   info: Record<'vendor' | 'architecture' | 'device' | 'description', string>;
   subgroups: [min: number, max: number];
   features: string[];
+  languageFeatures: string[];
   limits: Record<string, number>;
   node: string;
 }
@@ -49,6 +50,7 @@ export async function installDawn({ adapter, features }: { adapter?: string; fea
     info: { vendor, architecture, device, description },
     subgroups: [subgroupMinSize, subgroupMaxSize],
     features: [...found.features].sort(),
+    languageFeatures: [...(globalThis.navigator.gpu.wgslLanguageFeatures ?? [])].sort(),
     limits: Object.fromEntries(LIMITS.map((name) => [name, limits[name]])),
     node: process.version,
   };

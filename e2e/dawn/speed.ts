@@ -148,6 +148,7 @@ export function speedLines(s: Speed): string[] {
     `${s.model} on ${s.device}: ${s.variant}`,
     ...s.notes.map((note) => `  ${note}`),
     `  load     ${s.loadSeconds} s with self test and compilation, weights ${(s.fileBytes / 1e6).toFixed(0)} MB, backend ${(s.backendBytes / 1e6).toFixed(0)} MB`,
+    ...(s.position ? [`  decode at position ${s.position}`] : []),
     ...s.prefill.map(({ tokens, tokensPerSecond }) => `  prefill  ${String(tokens).padStart(4)} tokens: ${told(tokensPerSecond)}`),
     ...decoding(s),
     `  dispatches a token: ${s.dispatchesPerToken}`,

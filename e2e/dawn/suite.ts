@@ -23,6 +23,7 @@ export interface SuiteOptions {
 
 /** logits of a prompt read whole and token by token may differ by this much of their power: rounding grows through made-up layers */
 const PIECES_NMSE = 1e-2;
+const FAR = 4096;
 /** of all the time, what checks before the models may take */
 const CHECKS = 0.3;
 
@@ -88,23 +89,23 @@ export async function suite(adapter: Adapter, o: SuiteOptions): Promise<string[]
   const done: Speed[] = [];
   /** milliseconds a byte of weights that the last model took */
   let pace = 0;
-  for (const size of o.sizes)
-    for (const quant of o.quants) {
-      const name = `speed ${size} ${quant}`;
-      const checkpoint = randomCheckpoint(size, quant);
-      if (performance.now() + pace * checkpoint.bytes > end) {
-        skip(name);
-        continue;
-      }
-      const begun = performance.now();
-      await item(name, async () => {
-        const result = await speed(`random ${size} ${quant}`, checkpoint, { ...o, chunk: 256, window: 32, position: 0, warm: !adapter.software, profile: true, pieces: Math.min(64, o.prompts[0]) });
-        done.push(result);
-        const missed = result.pieces!.nmse <= PIECES_NMSE ? [] : [`a prompt read whole and token by token gives other logits: ${result.pieces!.nmse} of the power`];
-        return { result, missed, lines: speedLines(result) };
-      });
-      pace = (performance.now() - begun) / checkpoint.bytes;
-    }
+  async function model(size: string, quant: string, position: number): Promise<void> {
+    const name = `speed ${size} ${quant}${position ? ` at ${position}` : ''}`;
+    const checkpoint = randomCheckpoint(size, quant);
+    if (performance.now() + pace * checkpoint.bytes > end) return skip(name);
+    const begun = performance.now();
+    const further = position ? { tuneMs: 0, pieces: 0 } : { pieces: Math.min(64, o.prompts[0]) };
+    await item(name, async () => {
+      const result = await speed(`random ${size} ${quant}`, checkpoint, { ...o, chunk: 256, window: 32, position, warm: !adapter.software, profile: true, ...further });
+      done.push(result);
+      const apart = result.pieces && !(result.pieces.nmse <= PIECES_NMSE);
+      return { result, missed: apart ? [`a prompt read whole and token by token gives other logits: ${result.pieces!.nmse} of the power`] : [], lines: speedLines(result) };
+    });
+    pace = (performance.now() - begun) / checkpoint.bytes;
+  }
+  for (const size of o.sizes) for (const quant of o.quants) await model(size, quant, 0);
+  // attention over many positions
+  if (!adapter.software) for (const size of o.sizes) await model(size, o.quants[0], FAR);
 
   for (const [name, gpu] of [
     ['conformance without subgroups, f32 cache', { ...o.gpu, subgroups: false, f16: false }],
@@ -134,7 +135,7 @@ async function selfTest(gpu: WebGpuOptions): Promise<number> {
 function summary(all: Speed[]): string[] {
   const head = ['model', ...(all[0]?.prefill.map(({ tokens }) => `prefill ${tokens}`) ?? []), 'decode', 'sampled', 'tuned', 'GB/s', '% of copy', 'kernels %', 'µs over roof'];
   const rows = all.map(({ model, prefill, tuned, profile, ...s }) => [
-    model,
+    s.position ? `${model} at ${s.position}` : model,
     ...prefill.map(({ tokensPerSecond }) => tokensPerSecond.median.toFixed(0)),
     s.decodeTokensPerSecond.median.toFixed(1),
     s.sampledTokensPerSecond.median.toFixed(1),

@@ -13,6 +13,10 @@ function fakeAdapter(limits: { maxBufferSize: number; maxStorageBufferBindingSiz
     features: new Set(),
     addEventListener: () => undefined,
     lost: new Promise<{ reason: string; message: string }>((resolve) => (lose = resolve)),
+    createQuerySet({ count }: GPUQuerySetDescriptor) {
+      scopes.splice(-1, 1, refusals('queries'));
+      return { count };
+    },
     createShaderModule: () => ({}),
     createBindGroupLayout: () => ({}),
     createPipelineLayout: () => ({}),
@@ -24,7 +28,7 @@ function fakeAdapter(limits: { maxBufferSize: number; maxStorageBufferBindingSiz
       scopes.splice(-1, 1, refusals(label!));
       return { label, size, destroy: () => destroyed.push(label!) };
     },
-    destroy: () => undefined,
+    destroy: () => destroyed.push('the device'),
   };
   const adapter = {
     info: { vendor: 'test', architecture: '', description: '', device: '' },
@@ -59,6 +63,19 @@ describe('memory of a device', () => {
     await opened.allocate('keys', 2048);
     await opened.allocate('logits', 4096, GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST);
     expect(opened.bytes()).toBe(held + 2048 + 4096);
+  });
+
+  it('frees the device that refuses the least', async () => {
+    const { adapter, destroyed } = fakeAdapter({ maxBufferSize: 4096, maxStorageBufferBindingSize: 4096 }, (label) => (label === 'tokens' ? 'out of memory' : undefined));
+    await expect(openDevice({ adapter })).rejects.toMatchObject({ name: 'MemoryError' });
+    expect(destroyed).toEqual(['tokens', 'step', 'the device']);
+  });
+
+  it('does without timestamps where the device refuses them', async () => {
+    const { adapter } = fakeAdapter({ maxBufferSize: 4096, maxStorageBufferBindingSize: 4096 }, (label) => (label === 'queries' ? 'too many' : undefined));
+    expect(await (await openDevice({ adapter })).queries(2)).toBeUndefined();
+    const { adapter: other } = fakeAdapter({ maxBufferSize: 4096, maxStorageBufferBindingSize: 4096 });
+    expect(await (await openDevice({ adapter: other })).queries(2)).toEqual({ count: 2 });
   });
 
   it('gives back what the device refused', async () => {

@@ -38,6 +38,8 @@ export interface OpenedDevice extends Gpu {
   check(): void;
   /** `allocate` where there is no waiting: the buffer can be used at once, `ready` rejects when it was refused */
   create(label: string, bytes: number, usage?: GPUBufferUsageFlags): { buffer: GPUBuffer; ready: Promise<void> };
+  /** for so many timestamps; undefined where that is refused */
+  queries(count: number): Promise<GPUQuerySet | undefined>;
   prepare(steps: Step[]): Promise<PreparedStep[]>;
   destroy(): void;
 }
@@ -135,6 +137,14 @@ export async function openDevice(options: DeviceOptions = {}): Promise<OpenedDev
     await ready;
     return buffer;
   }
+  async function queries(count: number): Promise<GPUQuerySet | undefined> {
+    device.pushErrorScope('validation');
+    device.pushErrorScope('out-of-memory');
+    const made = device.createQuerySet({ type: 'timestamp', count });
+    const errors = await Promise.all([scoped(), scoped()]);
+    check();
+    return errors.some((e) => e) ? undefined : made;
+  }
   function release(buffer: GPUBuffer): void {
     held.delete(buffer);
     buffer.destroy();
@@ -211,7 +221,20 @@ export async function openDevice(options: DeviceOptions = {}): Promise<OpenedDev
     if (error) fail('DeviceError', { what: `The GPU refused ${steps.map((s) => s.label).join(', ')}`, got: error.message });
   }
 
-  const region = async (label: string, bytes: number, usage: GPUBufferUsageFlags): Promise<Region> => whole(await allocate(label, bytes, usage));
+  function destroy(): void {
+    closing = true;
+    for (const buffer of held.keys()) buffer.destroy();
+    held.clear();
+    device.destroy();
+  }
+  const region = async (label: string, bytes: number, usage: GPUBufferUsageFlags): Promise<Region> => {
+    try {
+      return whole(await allocate(label, bytes, usage));
+    } catch (error) {
+      destroy();
+      throw error;
+    }
+  };
   const { STORAGE, UNIFORM, COPY_SRC, COPY_DST } = GPUBufferUsage;
   return {
     device,
@@ -224,6 +247,7 @@ export async function openDevice(options: DeviceOptions = {}): Promise<OpenedDev
     tokens: await region('tokens', 1024, STORAGE | COPY_SRC | COPY_DST),
     create,
     allocate,
+    queries,
     release,
     pipeline,
     prepare,
@@ -231,12 +255,7 @@ export async function openDevice(options: DeviceOptions = {}): Promise<OpenedDev
     settled,
     check,
     bytes: () => [...held.values()].reduce((sum, n) => sum + n, 0),
-    destroy() {
-      closing = true;
-      for (const buffer of held.keys()) buffer.destroy();
-      held.clear();
-      device.destroy();
-    },
+    destroy,
   };
 }
 

@@ -30,7 +30,7 @@ const nameOf = ({ label, shape }: Step): string => (shape ? `${label} ${shape.sl
  * @param cacheBytes that one dispatch of attention reads
  */
 export async function profile(opened: OpenedDevice, steps: Step[], prepared: PreparedStep[], cacheBytes: number): Promise<KernelTime[]> {
-  const timer = createTimer(opened);
+  const timer = await createTimer(opened);
   const times: KernelTime[] = [];
   for (const kernel of new Set(steps.map(nameOf))) {
     const group = prepared.filter((_, i) => nameOf(steps[i]) === kernel);
@@ -75,9 +75,10 @@ export interface Timer {
   dispose(): void;
 }
 
-export function createTimer(opened: OpenedDevice): Timer {
+export async function createTimer(opened: OpenedDevice): Promise<Timer> {
   const { device } = opened;
-  if (!device.features.has('timestamp-query'))
+  const querySet = device.features.has('timestamp-query') ? await opened.queries(2) : undefined;
+  if (!querySet)
     return {
       clock: 'submit',
       async measure(record) {
@@ -93,7 +94,6 @@ export function createTimer(opened: OpenedDevice): Timer {
       },
       dispose: () => undefined,
     };
-  const querySet = device.createQuerySet({ type: 'timestamp', count: 2 });
   const { QUERY_RESOLVE, COPY_SRC, COPY_DST, MAP_READ } = GPUBufferUsage;
   const { buffer: resolved, ready: first } = opened.create('timestamps', 256, QUERY_RESOLVE | COPY_SRC);
   const { buffer: mapped, ready: second } = opened.create('timestamps', 16, MAP_READ | COPY_DST);

@@ -139,7 +139,7 @@ async function createTrials(opened: OpenedDevice, plan: Plan, real: State): Prom
   const fill = (): void => slots.forEach(({ buffer }) => device.queue.writeBuffer(buffer, 0, values, 0, buffer.size / 4));
   fill();
   const state: State = { ...real, slots, rings: new Map([...real.rings.keys()].map((layer) => [layer, ring])) };
-  const timer = createTimer(opened);
+  const timer = await createTimer(opened);
 
   const made = new Map<string, Step[]>();
   function stepsOf(shape: string, tuning: Partial<Tuning>): Step[] {

@@ -1,6 +1,6 @@
 /** What was found out about a device is kept for this adapter, browser and build. Without storage (Node, private windows) it is found out each time. */
 import { createStore, get, set } from 'idb-keyval';
-import { shaders } from 'virtual:rivulet-shaders';
+import { build } from 'virtual:rivulet-shaders';
 import { describeAdapter } from './adapter';
 import type { OpenedDevice } from './device';
 
@@ -25,11 +25,4 @@ const store = () => createStore('rivulet-devices', 'verdicts');
 
 /** Some browsers do not name adapters: what they offer tells one from another then. */
 const keyOf = ({ info, device: { features, limits } }: OpenedDevice, about: string): string =>
-  [describeAdapter(info), info.device, limits.maxBufferSize, limits.maxStorageBufferBindingSize, [...features].sort(), globalThis.navigator?.userAgent, build(), about].join(' | ');
-
-/** Changes whenever a kernel does. */
-function build(): string {
-  let hash = 2166136261;
-  for (const code of Object.values(shaders)) for (let i = 0; i < code.length; i++) hash = Math.imul(hash ^ code.charCodeAt(i), 16777619);
-  return (hash >>> 0).toString(36);
-}
+  [describeAdapter(info), info.device, limits.maxBufferSize, limits.maxStorageBufferBindingSize, [...features].sort(), globalThis.navigator?.userAgent, build, about].join(' | ');
