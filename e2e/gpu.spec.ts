@@ -209,6 +209,12 @@ describe.each(ENGINES)('$name', ({ name, options, sums, present, open }) => {
     expect(found).toMatchObject({ error: expect.stringMatching(`failed its self test \\((${where}): got`) });
   });
 
+  it.runIf(options.subgroups).each([16, 32, 128])('computes rightly with subgroups of %i, more than a workgroup has or fewer', async (lanes) => {
+    const { changed, ...found } = await call('subgroupsOf', lanes, options);
+    expect(found).toEqual({ variant: 'subgroups, cache f16', notes: [] });
+    expect(changed).toBeGreaterThan(10);
+  });
+
   it('keeps what it found of a device', async () => {
     if (!options.subgroups) return;
     const [first, second] = await call('remembered', 'subgroups', options);

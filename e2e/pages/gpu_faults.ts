@@ -23,6 +23,32 @@ async function lookup(backend: Backend, dtype: Dtype): Promise<Plan> {
   return record((op) => op.last(op.embed(table)));
 }
 
+/** WGSL whose subgroups are so many neighbours of a workgroup, by workgroup memory: devices differ in their size. */
+function withSubgroupsOf(lanes: number, code: string): string {
+  if (!code.includes('enable subgroups;')) return code;
+  const reduce = (name: string, type: string, place: string, from: string, step: string): string =>
+    `fn ${name}(v: ${type}, lid: u32) -> ${type} {
+      workgroupBarrier(); ${place}[lid] = v; workgroupBarrier();
+      var r = ${from}; for (var i = 0u; i < lanes_of(lid); i++) { let o = ${place}[lid / ${lanes}u * ${lanes}u + i]; r = ${step}; }
+      workgroupBarrier(); return r;
+    }`;
+  const helpers = [
+    'var<workgroup> lanes1: array<f32, 256>; var<workgroup> lanes4: array<vec4<f32>, 256>;',
+    `fn lanes_of(lid: u32) -> u32 { return min(${lanes}u, group_size - lid / ${lanes}u * ${lanes}u); }`,
+    reduce('lanes_sum', 'f32', 'lanes1', '0.0', 'r + o'),
+    reduce('lanes_max', 'f32', 'lanes1', '-3.4e38', 'max(r, o)'),
+    reduce('lanes_sum4', 'vec4<f32>', 'lanes4', 'vec4<f32>()', 'r + o'),
+    reduce('lanes_max4', 'vec4<f32>', 'lanes4', 'vec4<f32>(-3.4e38)', 'max(r, o)'),
+  ];
+  return (
+    code
+      .replace('enable subgroups;', '')
+      .replaceAll('subgroupAdd(1u)', 'lanes_of(lid)')
+      .replaceAll('subgroupAdd((*values)[i])', 'lanes_sum4((*values)[i], lid)')
+      .replace(/fn group_(sum|max)(4?)\(value[^}]*?subgroup(Add|Max)\(value\)/g, (text, kind, four) => text.replace(/subgroup(Add|Max)\(value\)/, `lanes_${kind}${four}(value, lid)`)) + helpers.join('\n')
+  );
+}
+
 export const faults = {
   /** Opens without `allowSoftware`. */
   hardwareOnly: async (): Promise<string> => {
@@ -45,6 +71,26 @@ export const faults = {
       return { variant, notes, ms: performance.now() - start };
     } catch (error) {
       return { error: `${(error as Error).name}: ${(error as Error).message}` };
+    } finally {
+      GPUDevice.prototype.createShaderModule = original;
+      await backend.dispose();
+    }
+  },
+
+  /** What the self test finds where subgroups have so many invocations. */
+  async subgroupsOf(lanes: number, options: WebGpuOptions): Promise<{ variant: string; notes: string[]; changed: number }> {
+    const original = GPUDevice.prototype.createShaderModule;
+    let changed = 0;
+    GPUDevice.prototype.createShaderModule = function (descriptor) {
+      const code = withSubgroupsOf(lanes, descriptor.code);
+      if (code !== descriptor.code) changed++;
+      if (code.includes('subgroupAdd')) throw new Error(`subgroups are left in ${descriptor.label}`);
+      return original.call(this, { ...descriptor, code });
+    };
+    const backend = await open({ ...options, selfTest: 'always' });
+    try {
+      await backend.compile(await lookup(backend, 'Q4_K'), { contextLength: 64, chunk: 1 });
+      return { variant: backend.info.variant, notes: backend.info.notes, changed };
     } finally {
       GPUDevice.prototype.createShaderModule = original;
       await backend.dispose();
