@@ -68,7 +68,7 @@ describe('memory of a device', () => {
   it('frees the device that refuses the least', async () => {
     const { adapter, destroyed } = fakeAdapter({ maxBufferSize: 4096, maxStorageBufferBindingSize: 4096 }, (label) => (label === 'tokens' ? 'out of memory' : undefined));
     await expect(openDevice({ adapter })).rejects.toMatchObject({ name: 'MemoryError' });
-    expect(destroyed).toEqual(['tokens', 'step', 'the device']);
+    expect(destroyed.toSorted()).toEqual(['step', 'the device', 'tokens']);
   });
 
   it('does without timestamps where the device refuses them', async () => {
@@ -99,6 +99,13 @@ describe('a device that is lost', () => {
     for (const work of under) await expect(work).rejects.toMatchObject({ name: 'DeviceError', message: expect.stringMatching(/the driver was reset/) });
     await expect(opened.settled(new Promise(() => undefined))).rejects.toMatchObject({ name: 'DeviceError' });
     expect(() => opened.check()).toThrow(/the driver was reset/);
+  });
+
+  it('is told by its first use when it was lost while it was opened', async () => {
+    const { adapter, lose } = fakeAdapter({ maxBufferSize: 4096, maxStorageBufferBindingSize: 4096 }, () => (lose(), 'no device'));
+    const opened = await openDevice({ adapter });
+    await expect(opened.allocate('keys', 64)).rejects.toMatchObject({ name: 'DeviceError', message: expect.stringMatching(/the driver was reset/) });
+    expect(await opened.lost).toMatch(/the driver was reset/);
   });
 
   it('keeps what came in time', async () => {

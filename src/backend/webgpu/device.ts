@@ -4,7 +4,7 @@
  */
 import { fail, RivuletError } from '../../errors';
 import { findAdapter, softwareName } from './adapter';
-import { whole, type Features, type Gpu, type Region, type Step, type Tuning } from './gpu';
+import { whole, type Features, type Gpu, type Step, type Tuning } from './gpu';
 import { link, type Shader } from './shader';
 
 export interface DeviceOptions {
@@ -227,15 +227,18 @@ export async function openDevice(options: DeviceOptions = {}): Promise<OpenedDev
     held.clear();
     device.destroy();
   }
-  const region = async (label: string, bytes: number, usage: GPUBufferUsageFlags): Promise<Region> => {
-    try {
-      return whole(await allocate(label, bytes, usage));
-    } catch (error) {
+  const { STORAGE, UNIFORM, COPY_SRC, COPY_DST } = GPUBufferUsage;
+  const [step, tokens] = [create('step', STEP_BYTES, STORAGE | UNIFORM | COPY_SRC | COPY_DST), create('tokens', 1024, STORAGE | COPY_SRC | COPY_DST)];
+  try {
+    await Promise.all([step.ready, tokens.ready]);
+  } catch (error) {
+    await new Promise((resolve) => setTimeout(resolve)); // what failed because of a loss may be heard of before the loss
+    // a device that is lost already is not one that cannot be opened: its first use tells
+    if (!end) {
       destroy();
       throw error;
     }
-  };
-  const { STORAGE, UNIFORM, COPY_SRC, COPY_DST } = GPUBufferUsage;
+  }
   return {
     device,
     features,
@@ -243,8 +246,8 @@ export async function openDevice(options: DeviceOptions = {}): Promise<OpenedDev
     info,
     software: software !== undefined,
     lost,
-    step: await region('step', STEP_BYTES, STORAGE | UNIFORM | COPY_SRC | COPY_DST),
-    tokens: await region('tokens', 1024, STORAGE | COPY_SRC | COPY_DST),
+    step: whole(step.buffer),
+    tokens: whole(tokens.buffer),
     create,
     allocate,
     queries,
