@@ -71,6 +71,7 @@ export function launchChromium({ webgpu = false, adapter = 'swiftshader', args =
   return chromium.launch({ executablePath: findChromium(), headless: true, args: chromiumArgs({ webgpu, adapter, args }) });
 }
 
+/** $CHROMIUM_ARGS are added: a GPU may need some that others do not. */
 export const chromiumArgs = ({ webgpu = false, adapter = 'swiftshader', args = [] }: LaunchOptions): string[] => [
   '--no-sandbox',
   '--disable-quic',
@@ -83,6 +84,7 @@ export const chromiumArgs = ({ webgpu = false, adapter = 'swiftshader', args = [
   ...(webgpu && adapter === 'swiftshader'
     ? ['--use-webgpu-adapter=swiftshader', '--disable-dawn-features=use_vulkan_zero_initialize_workgroup_memory_extension']
     : []),
+  ...(process.env.CHROMIUM_ARGS?.split(' ').filter(Boolean) ?? []),
   ...args,
 ];
 

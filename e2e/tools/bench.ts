@@ -11,6 +11,7 @@
 import { readdirSync, statSync } from 'node:fs';
 import { basename, dirname, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { isSoftware } from '../../src/backend/webgpu/adapter';
 import { dispatchesOf, profileOf, profileTable, spread, type Profile, type Spread } from '../measure';
 import { watchMemory } from '../memory';
 import type { ProbeWindow } from '../pages/probe';
@@ -74,6 +75,7 @@ export async function bench(o: BenchOptions): Promise<BenchResult> {
       options: { backend: o.backend, threads: o.threads, variant: o.variant },
       compile: { contextLength: Math.max(o.position, o.prompt, ...(o.further ?? [])) + o.gen + 8, chunk: o.chunk },
     });
+    if (o.hardware && isSoftware(loaded.info.device)) console.error(`Chromium offers no GPU here, only ${loaded.info.device}: $CHROMIUM_ARGS may name flags that this GPU needs.`);
     const { vocabSize: V, hiddenSize: D } = loaded.config;
     let peak: number | undefined;
     const positions = [o.position || o.prompt, ...(o.further ?? [])];

@@ -9,6 +9,7 @@
  */
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { isSoftware } from '../../src/backend/webgpu/adapter';
 import { tuneTable } from '../measure';
 import type { ProbeWindow } from '../pages/probe';
 import { openProbe } from '../probe';
@@ -27,6 +28,7 @@ try {
     options: { backend: 'webgpu' as const },
     compile: { contextLength: 512, chunk: 64 },
   });
+  if (isSoftware(info.device) && !values.software) throw new Error(`Chromium offers no GPU here, only ${info.device}: $CHROMIUM_ARGS may name flags that this GPU needs; --software tunes on the CPU.`);
   const rows = await probe.run((p, budget) => p.tune(budget), Number(values.budget));
   if (values.json) console.log(JSON.stringify({ device: info.device, variant: info.variant, rows }));
   else for (const line of [`${info.device}: ${info.variant}`, ...tuneTable(rows)]) console.log(line);
