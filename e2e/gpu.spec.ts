@@ -177,12 +177,13 @@ describe.each(ENGINES)('$name', ({ name, options, sums, present, open }) => {
 
   it('tells the time of every kernel by its shape, and the bandwidth of a copy', async () => {
     const { times, dispatches, error } = await call('profiled', options);
-    const [copy, nothing, ...kernels] = times.toReversed();
+    const [copy, nothing, draw, ...kernels] = times.toReversed();
     expect(kernels.reduce((sum, { dispatches: n }) => sum + n, 0)).toBe(dispatches);
     expect(kernels.find(({ kernel }) => kernel === 'matvec.q8_0.norm 512×64')).toMatchObject({ dispatches: 1, bytes: 512 * 68 }); // the head: 512 rows of two blocks
     for (const { kernel, micros } of times) expect(micros, kernel).toBeGreaterThan(0);
     expect(copy).toMatchObject({ kernel: 'copy', bytes: 2 * 64 * 2 ** 20 });
     expect(nothing).toMatchObject({ kernel: 'nothing', dispatches: 1, bytes: 0 });
+    expect(draw).toMatchObject({ kernel: 'sampled draw', dispatches: 3, bytes: 0 });
     expect(error).toBe(0);
   });
 

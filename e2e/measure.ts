@@ -1,5 +1,5 @@
 /** What the bench in a page and the bench on Dawn both do: time a runner, compare with the reference, print times by kernel. */
-import type { KernelTime, Runner, TuneRow } from '../src/backend/backend';
+import { BESIDE, type KernelTime, type Runner, type TuneRow } from '../src/backend/backend';
 import type { Outcome } from '../src/backend/conformance';
 import type { Plan } from '../src/backend/plan';
 import { GREEDY, type Sampling } from '../src/backend/sampling';
@@ -103,6 +103,8 @@ export interface Profile {
   copyGigabytesPerSecond: number;
   /** µs of a dispatch that does next to nothing, behind another one */
   nothingMicros: number;
+  /** µs of a draw with every filter and penalty, which a sampled token has in place of the greedy draw of a token here */
+  sampledDrawMicros: number;
   kernels: KernelRow[];
   token: KernelRow;
   /** µs a dispatch that a token takes beyond the roofline */
@@ -114,9 +116,9 @@ export interface Profile {
  * nothing, dispatch cost is all there is. Undefined where the backend does not tell times by kernel.
  */
 export function profileOf(times: KernelTime[]): Profile | undefined {
-  const [copy, nothing] = ['copy', 'nothing'].map((name) => times.find(({ kernel }) => kernel === name));
-  if (!copy || !nothing) return undefined;
-  const kernels = times.filter((entry) => entry !== copy && entry !== nothing);
+  const [copy, nothing, draw] = [BESIDE.copy, BESIDE.nothing, BESIDE.draw].map((name) => times.find(({ kernel }) => kernel === name));
+  if (!copy || !nothing || !draw) return undefined;
+  const kernels = times.filter((entry) => entry !== copy && entry !== nothing && entry !== draw);
   const sum = (key: 'dispatches' | 'micros' | 'bytes'): number => kernels.reduce((total, entry) => total + entry[key], 0);
   const rate = ({ bytes, micros }: Pick<KernelTime, 'bytes' | 'micros'>): number => bytes / micros / 1000;
   const round = (v: number): number => Number(v.toPrecision(4));
@@ -134,6 +136,7 @@ export function profileOf(times: KernelTime[]): Profile | undefined {
     clock: copy.clock,
     copyGigabytesPerSecond: round(rate(copy)),
     nothingMicros: round(nothing.micros),
+    sampledDrawMicros: round(draw.micros),
     kernels: kernels.map(row),
     token,
     overheadMicrosEach: round((token.micros - token.roofMicros) / token.dispatches),
@@ -143,7 +146,7 @@ export function profileOf(times: KernelTime[]): Profile | undefined {
 /** Lines of a table: µs a dispatch, GB/s and share of the roofline by kernel, then of a whole token. */
 export function profileTable(profile: Profile | undefined): string[] {
   if (!profile) return ['this backend does not tell times by kernel'];
-  const { clock, copyGigabytesPerSecond, nothingMicros, kernels, token, overheadMicrosEach } = profile;
+  const { clock, copyGigabytesPerSecond, nothingMicros, sampledDrawMicros, kernels, token, overheadMicrosEach } = profile;
   const line = ({ kernel, dispatches, micros, microsEach, roofMicros, gigabytesPerSecond, shareOfCopy }: KernelRow): string => {
     const cells = [String(dispatches).padStart(4), microsEach.toFixed(1).padStart(9), micros.toFixed(0).padStart(9), roofMicros.toFixed(0).padStart(9), gigabytesPerSecond.toFixed(1).padStart(8)];
     return `${kernel.padEnd(38)} ${cells.join(' ')} ${shareOfCopy === undefined ? '     –' : `${(100 * shareOfCopy).toFixed(0).padStart(4)} %`}`;
@@ -155,6 +158,7 @@ export function profileTable(profile: Profile | undefined): string[] {
     line(token),
     `µs each: one dispatch. µs roof: the bytes that it must read, at the bandwidth of the copy; above 100 % they came from a cache.`,
     `over the roofline: ${(token.micros - token.roofMicros).toFixed(0)} µs a token, ${overheadMicrosEach.toFixed(2)} µs a dispatch; a dispatch that does nothing: ${nothingMicros.toFixed(2)} µs`,
+    `a sampled draw, in place of score and pick: ${sampledDrawMicros.toFixed(1)} µs`,
   ];
 }
 

@@ -1,6 +1,6 @@
 /** How fast a checkpoint is on this GPU: prefill, decode, sampled decode, times by kernel, and the same with what the tuner finds. */
 import type { TuneRow } from '../../src/backend/backend';
-import { GREEDY } from '../../src/backend/sampling';
+import { TYPICAL } from '../../src/backend/sampling';
 import { openWebGpu, type WebGpuOptions } from '../../src/backend/webgpu/backend';
 import type { Checkpoint } from '../../src/engine/checkpoint';
 import { dispatchesOf, macsOf, profileAt, profileOf, profileTable, spread, time, tuneTable, weightBytesOf, type Profile, type Spread } from '../measure';
@@ -55,9 +55,6 @@ export interface Speed extends Decoding {
   tuned?: Decoding & { rows: TuneRow[] };
 }
 
-/** every filter and penalty */
-const SAMPLED = { ...GREEDY, temperature: 0.7, topK: 40, topP: 0.9, minP: 0.05, repetitionPenalty: 1.05, seed: 1 };
-
 const rate = (tokens: number, ms: number): number => (1000 * tokens) / ms;
 
 export async function speed(model: string, checkpoint: Checkpoint, o: SpeedOptions): Promise<Speed> {
@@ -78,7 +75,7 @@ export async function speed(model: string, checkpoint: Checkpoint, o: SpeedOptio
       const rates = { greedy: [] as number[], sampled: [] as number[] };
       for (let run = o.warm ? -1 : 0; run < o.runs; run++) {
         const greedy = await time(runner, config.vocabSize, before, o.gen, o.chunk, o.window);
-        const sampled = await time(runner, config.vocabSize, before, o.gen, o.chunk, o.window, SAMPLED);
+        const sampled = await time(runner, config.vocabSize, before, o.gen, o.chunk, o.window, TYPICAL);
         if (run < 0) continue;
         rates.greedy.push(rate(o.gen, greedy.decodeMs));
         rates.sampled.push(rate(o.gen, sampled.decodeMs));

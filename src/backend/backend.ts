@@ -61,8 +61,11 @@ export interface Backend {
   dispose(): void | Promise<void>;
 }
 
+/** What `profile` tells beside the kernels of a greedy token: a sampled draw, a dispatch that does next to nothing, a plain copy of memory. */
+export const BESIDE = { draw: 'sampled draw', nothing: 'nothing', copy: 'copy' } as const;
+
 export interface KernelTime {
-  /** as in `describe`, on WebGPU with the shape of its matrix */
+  /** as in `describe`, on WebGPU with the shape of its matrix; or one of BESIDE */
   kernel: string;
   /** of one token */
   dispatches: number;
@@ -126,8 +129,7 @@ export interface Runner {
    */
   logits(): Promise<Float32Array>;
   /**
-   * Time of each kernel of a decode step at the position reached, where the backend can tell; then the lines `nothing`, a dispatch that does next
-   * to nothing, and `copy`, a plain copy of memory.
+   * Time of each kernel of a greedy decode step at the position reached, where the backend can tell; then those of BESIDE.
    * The state is lost: only rewind(0) may follow.
    */
   profile?(): Promise<KernelTime[]>;

@@ -39,6 +39,9 @@ export const GREEDY: Sampling = {
   seed: 0,
 };
 
+/** Every filter and penalty, for measurements. */
+export const TYPICAL: Sampling = { ...GREEDY, temperature: 0.7, topK: 40, topP: 0.9, minP: 0.05, repetitionPenalty: 1.05, seed: 1 };
+
 /** 24 random bits as a number in [0, 1): PCG's output permutation over (seed, position), u32 arithmetic only (Jarzynski & Olano 2020). */
 export function random(seed: number, position: number): number {
   const pcg = (v: number): number => {

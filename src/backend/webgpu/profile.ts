@@ -1,5 +1,5 @@
 /** Time of each kernel of a decode step: its dispatches over all layers, many in one pass, by timestamp queries where the device has them. */
-import type { KernelTime } from '../backend';
+import { BESIDE, type KernelTime } from '../backend';
 import { encode, type OpenedDevice, type PreparedStep } from './device';
 import { whole, type Step } from './gpu';
 import { lastStep } from './lower';
@@ -25,22 +25,31 @@ export const weightBytes = ({ label, bindings }: Step): number => (label.startsW
 /** Kernels that map by matrices of different shapes are told apart: 'matvec.q8_0.norm 65536×2048'. */
 const nameOf = ({ label, shape }: Step): string => (shape ? `${label} ${shape.slice(shape.lastIndexOf(' ') + 1)}` : label);
 
-/**
- * @param steps of one token, with what was prepared from them, in the same order
- * @param cacheBytes that one dispatch of attention reads
- */
-export async function profile(opened: OpenedDevice, steps: Step[], prepared: PreparedStep[], cacheBytes: number): Promise<KernelTime[]> {
+export interface Profiled {
+  /** of one token, and what was prepared from them, in the same order */
+  steps: Step[];
+  prepared: PreparedStep[];
+  /** that one dispatch of attention reads */
+  cacheBytes: number;
+  /** makes the settings of a sampled draw hold, and gives its dispatches */
+  sampled(): PreparedStep[];
+}
+
+export async function profile(opened: OpenedDevice, { steps, prepared, cacheBytes, sampled }: Profiled): Promise<KernelTime[]> {
   const timer = await createTimer(opened);
+  const { clock } = timer;
   const times: KernelTime[] = [];
   for (const kernel of new Set(steps.map(nameOf))) {
     const group = prepared.filter((_, i) => nameOf(steps[i]) === kernel);
     const bytes = steps.filter((step) => nameOf(step) === kernel).reduce((sum, step) => sum + weightBytes(step), 0);
     const read = bytes + (kernel.startsWith('attend.') ? cacheBytes * group.length : 0);
-    times.push({ kernel, dispatches: group.length, micros: await best(timer, group), bytes: read, clock: timer.clock });
+    times.push({ kernel, dispatches: group.length, micros: await best(timer, group), bytes: read, clock });
   }
-  times.push({ kernel: 'nothing', dispatches: 1, micros: await nothingTime(opened, timer), bytes: 0, clock: timer.clock });
+  const draw = sampled();
+  if (draw.length) times.push({ kernel: BESIDE.draw, dispatches: draw.length, micros: await best(timer, draw), bytes: 0, clock });
+  times.push({ kernel: BESIDE.nothing, dispatches: 1, micros: await nothingTime(opened, timer), bytes: 0, clock });
   timer.dispose();
-  times.push({ kernel: 'copy', dispatches: 1, ...(await copyTime(opened)), clock: timer.clock });
+  times.push({ kernel: BESIDE.copy, dispatches: 1, ...(await copyTime(opened)), clock });
   return times;
 }
 

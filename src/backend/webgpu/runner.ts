@@ -5,7 +5,7 @@
 import { fail } from '../../errors';
 import type { CompileOptions, KernelTime, Runner, TuneOptions, TuneRow } from '../backend';
 import type { Plan } from '../plan';
-import { GREEDY, type Sampling } from '../sampling';
+import { GREEDY, TYPICAL, type Sampling } from '../sampling';
 import { encode, STEP_BYTES, type OpenedDevice, type PreparedStep } from './device';
 import { whole, type Gpu, type Step } from './gpu';
 import { lower, outputRegion } from './lower';
@@ -257,7 +257,7 @@ export async function createRunner(opened: OpenedDevice, plan: Plan, { contextLe
     queue.writeBuffer(step, 0, new Uint32Array([at, 1, at + 1, 0]));
     const node = plan.nodes.find((n) => n.op === 'attend');
     const cacheBytes = node ? 2 * (at + 1) * node.cache.kvHeads * node.cache.headDim * (state.halves ? 2 : 4) : 0;
-    const measured = await profile(opened, steps, [...prepared.decode.get(spans)!, ...draw], cacheBytes);
+    const measured = await profile(opened, { steps, prepared: [...prepared.decode.get(spans)!, ...draw], cacheBytes, sampled: () => sampler?.use(TYPICAL) ?? [] });
     position = 0;
     pending = false;
     hasLogits = false;
