@@ -2,17 +2,34 @@
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { promisify } from 'node:util';
-import { expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
+import type { Speed } from './dawn/speed';
 
 /** SwiftShader as Chromium and Chrome bring it along, or the driver that is named. */
 const DRIVER = [process.env.VK_DRIVER_FILES, '/usr/lib/chromium/vk_swiftshader_icd.json', '/opt/google/chrome/vk_swiftshader_icd.json'].find((path) => path && existsSync(path));
 const run = promisify(execFile);
 
-it.skipIf(!DRIVER)(`computes like the reference${DRIVER ? '' : ' (no Vulkan driver: install Debian’s chromium, or set VK_DRIVER_FILES)'}`, async () => {
-  const root = new URL('..', import.meta.url).pathname;
-  await run(process.execPath, ['node_modules/vite/bin/vite.js', 'build', '--mode', 'dawn', '--logLevel', 'warn'], { cwd: root });
-  for (const only of ['embed Q6_K', 'linear Q4_0 5×', 'attend H 3']) {
-    const { stdout } = await run(process.execPath, ['dist/dawn/bench.mjs', '--conformance', '--only', only, '--json'], { cwd: root, env: { ...process.env, VK_DRIVER_FILES: DRIVER } });
-    expect(JSON.parse(stdout)).toMatchObject({ cases: 1, left: 0, missed: [] });
-  }
+const root = new URL('..', import.meta.url).pathname;
+const none = DRIVER ? '' : ' (no Vulkan driver: install Debian’s chromium, or set VK_DRIVER_FILES)';
+
+async function bench(...args: string[]): Promise<unknown> {
+  const { stdout } = await run(process.execPath, ['dist/dawn/bench.mjs', ...args, '--json'], { cwd: root, env: { ...process.env, VK_DRIVER_FILES: DRIVER } });
+  return JSON.parse(stdout);
+}
+
+describe.skipIf(!DRIVER)(`the benchmark on Dawn${none}`, () => {
+  beforeAll(() => run(process.execPath, ['node_modules/vite/bin/vite.js', 'build', '--mode', 'dawn', '--logLevel', 'warn'], { cwd: root }));
+
+  it.each(['embed Q6_K', 'linear Q4_0 5×', 'attend H 3'])('computes like the reference: %s', async (only) => {
+    expect(await bench('--conformance', '--only', only)).toMatchObject({ cases: 1, left: 0, missed: [], worst: { maxAbsOverRms: expect.any(Number) } });
+  });
+
+  it('tells speed and times by kernel of a made-up checkpoint', async () => {
+    const told = (await bench('--random', 'tiny', '--quant', 'q8_0', '--prompt', '4,9', '--gen', '1', '--profile')) as Speed;
+    expect(told.prefill.map(({ tokens }) => tokens)).toEqual([4, 9]);
+    const { kernels, token, copyGigabytesPerSecond, nothingMicros, sampledDrawMicros } = told.profile!;
+    expect(token.dispatches).toBe(told.dispatchesPerToken);
+    expect(kernels.find(({ kernel }) => kernel === 'matvec.q8_0.norm 65536×256')).toMatchObject({ dispatches: 1, shareOfCopy: expect.any(Number) });
+    for (const speed of [told.decodeTokensPerSecond.median, told.sampledTokensPerSecond.median, copyGigabytesPerSecond, nothingMicros, sampledDrawMicros]) expect(speed).toBeGreaterThan(0);
+  });
 });

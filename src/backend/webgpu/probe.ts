@@ -2,8 +2,8 @@
  * The self test: a small model with made-up weights of the formats in use goes through the very kernels that the real one will use (matmul,
  * the small matvec, one token with few and with many rows and columns, both attentions, the ring, the draws), and a plan without weights to
  * speak of through those that long prompts take (attention over several tiles and spans, a chunk that fills the ring). Their results are held
- * against those of the reference (golden.ts). What is wrong on a device, or does not compile there, is given up for something simpler: the device's conversion of halves, subgroups, halves
- * in the cache, then WebGPU.
+ * against those of the reference (golden.ts). What is wrong on a device, or does not compile there, is given up for something simpler: the
+ * device's conversion of halves, subgroups, halves in the cache, then WebGPU.
  */
 import { fail } from '../../errors';
 import type { Matrix, Norm, Ops, Vector } from '../../model/ops';
