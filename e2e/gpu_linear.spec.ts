@@ -66,6 +66,7 @@ function optionCases(dtype: 'Q5_K' | 'F16'): Case[] {
     { ...one, op: 'linear', rows: [1000], cols: wide, T: 1, limit: 2 ** 18 },
     { ...one, op: 'embed', rows: [1000], cols: wide, T: 7, limit: 2 ** 18 },
     { ...one, op: 'swiglu', rows: [130], cols: wide, T: 1, norm: true },
+    { ...one, op: 'swiglu', rows: [33], cols: wide, T: 1, norm: true, tuning: { rows: 8 } },
     { ...one, op: 'swiglu', rows: [33], cols: narrow, T: 3, norm: true },
     { ...one, op: 'swiglu', rows: [33], cols: narrow, T: 5, norm: true },
     { ...one, op: 'swiglu', rows: [33], cols: narrow, T: 33, norm: true },

@@ -101,17 +101,23 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   var b2 = vec4<f32>(0.0);
   var b3 = vec4<f32>(0.0);
   if (slot < slots) {
-    for (var p = begin + slot; p < end; p += slots) {
-      let e = load_value((p * K + kv) * units + lane);
-      let w = scores[p - begin];
-      a0 += w.x * e.a;
-      a1 += w.y * e.a;
-      a2 += w.z * e.a;
-      a3 += w.w * e.a;
-      b0 += w.x * e.b;
-      b1 += w.y * e.b;
-      b2 += w.z * e.b;
-      b3 += w.w * e.b;
+    // up to two heads leave registers for two keys at a time
+    for (var p = begin + slot; p < end; p += select(1u, 2u, H / K <= 2u) * slots) {
+      for (var j = 0u; j < select(1u, 2u, H / K <= 2u); j++) {
+        let key = min(p + j * slots, end - 1u);
+        let e = load_value((key * K + kv) * units + lane);
+        let w = select(vec4<f32>(0.0), scores[key - begin], p + j * slots < end);
+        a0 += w.x * e.a;
+        b0 += w.x * e.b;
+        a1 += w.y * e.a;
+        b1 += w.y * e.b;
+        if (H / K > 2u) {
+          a2 += w.z * e.a;
+          b2 += w.z * e.b;
+          a3 += w.w * e.a;
+          b3 += w.w * e.b;
+        }
+      }
     }
   }
   // two heads at a time: slots · units · 2 heads · 2 vec4 ≤ 512

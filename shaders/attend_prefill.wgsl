@@ -53,14 +53,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       tile[key * stride + 2u * unit + 1u] = e.b;
     }
     workgroupBarrier();
-    for (var key = lane; key < keys_per_tile; key += LANES) {
-      var s = -3.4e38;
-      if (key < count && begin + key <= mine) {
-        var dots = vec4<f32>(0.0);
-        for (var i = 0u; i < quads; i++) { dots += qkv[q + i] * tile[key * stride + i]; }
-        s = scale * (dots.x + dots.y + dots.z + dots.w);
-      }
-      weight[row * STRIDE + key] = s;
+    // a lane's keys together, so that a quad of q is loaded once for all
+    var dots = array<vec4<f32>, 4>();
+    for (var i = 0u; i < quads; i++) {
+      let part = qkv[q + i];
+      for (var j = 0u; j < (min(2048u / d, 32u) + LANES - 1u) / LANES; j++) { dots[j] += part * tile[(lane + j * LANES) * stride + i]; }
+    }
+    for (var j = 0u; j < 4u; j++) {
+      let key = lane + j * LANES;
+      let visible = key < count && begin + key <= mine;
+      let s = scale * (dots[j].x + dots[j].y + dots[j].z + dots[j].w);
+      if (key < keys_per_tile) { weight[row * STRIDE + key] = select(-3.4e38, s, visible); }
     }
     workgroupBarrier();
     // every lane of the row finds the same new maximum
@@ -71,9 +74,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     total *= fade;
     for (var j = 0u; j < 4u; j++) { sums[j] *= fade; }
     workgroupBarrier();
-    for (var key = lane; key < keys_per_tile; key += LANES) {
+    for (var j = 0u; j < 4u; j++) {
+      let key = lane + j * LANES;
       let visible = key < count && begin + key <= mine;
-      weight[row * STRIDE + key] = select(0.0, exp(weight[row * STRIDE + key] - top), visible);
+      if (key < keys_per_tile) { weight[row * STRIDE + key] = select(0.0, exp(weight[row * STRIDE + key] - top), visible); }
     }
     for (var n = lid; n < count * (d / 8u); n += 256u) {
       let key = n / (d / 8u);
@@ -83,12 +87,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       tile[key * stride + 2u * unit + 1u] = e.b;
     }
     workgroupBarrier();
-    for (var key = 0u; key < count; key++) {
-      let w = weight[row * STRIDE + key];
-      total += w;
-      for (var j = 0u; j < 4u; j++) {
-        let i = lane + j * LANES;
-        if (i < quads) { sums[j] += w * tile[key * stride + i]; }
+    for (var four = 0u; four < count; four += 4u) {
+      for (var n = 0u; n < 4u; n++) { // weights beyond `count` are 0
+        let key = four + n;
+        let w = weight[row * STRIDE + key];
+        total += w;
+        for (var j = 0u; j < (d / 4u + LANES - 1u) / LANES; j++) {
+          sums[j] += w * tile[key * stride + lane + j * LANES]; // past the row: not written in the end
+        }
       }
     }
   }

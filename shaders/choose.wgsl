@@ -34,10 +34,14 @@ fn main(@builtin(local_invocation_index) lid: u32) {
 
   // the draw: the sums of contiguous runs of ids, then of the ids of the run in which the target falls
   let run = (V + 1023u) / 1024u; // vec4s a thread
+  let begin = lid * run;
+  let end = min(begin + run, (V + 3u) / 4u);
   var own = 0.0;
-  for (var i = lid * run; i < min((lid + 1u) * run, (V + 3u) / 4u); i++) {
-    let w = weights[i];
-    for (var j = 0u; j < 4u; j++) { own += kept(w[j], 4u * i + j, cut); }
+  for (var four = begin; four < end; four += 4u) {
+    // four loads on their way at a time
+    var w = array<vec4<f32>, 4>();
+    for (var n = 0u; n < 4u; n++) { w[n] = select(vec4<f32>(0.0), weights[min(four + n, end - 1u)], four + n < end); }
+    for (var n = 0u; n < 16u; n++) { own += kept(w[n / 4u][n % 4u], 4u * four + n, cut); }
   }
   scan(own, lid);
   let goal = random(sampling.seed, step.position + step.count) * running[255];
@@ -45,12 +49,14 @@ fn main(@builtin(local_invocation_index) lid: u32) {
   if (lid == winner) {
     var sum = before(lid);
     var id = 0u;
-    for (var v = 4u * lid * run; v < min(4u * (lid + 1u) * run, V); v++) {
-      let w = kept(weights[v / 4u][v % 4u], v, cut);
-      if (w > 0.0) {
-        id = v;
-        sum += w;
-        if (sum > goal) { break; }
+    for (var i = begin; i < end && sum <= goal; i++) {
+      let quad = weights[i];
+      for (var j = 0u; j < 4u; j++) {
+        let w = kept(quad[j], 4u * i + j, cut);
+        if (w > 0.0 && sum <= goal) {
+          id = 4u * i + j;
+          sum += w;
+        }
       }
     }
     advance(id);

@@ -33,10 +33,11 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
       xs[(4u * b + j) * 16u + a] = xt[j];
     }
     workgroupBarrier();
-    for (var k = 0u; k < 512u; k += 16u) {
-      let w0 = ws[k + b];
-      let w1 = ws[k + 8u + b];
-      let v = xs[k + a];
+    // from 0 by 1, as Tint then knows that no index is too large, and adds no counter of its own
+    for (var k = 0u; k < 32u; k++) {
+      let w0 = ws[16u * k + b];
+      let w1 = ws[16u * k + 8u + b];
+      let v = xs[16u * k + a];
       total[0] += w0 * v.x;
       total[1] += w0 * v.y;
       total[2] += w0 * v.z;
@@ -59,8 +60,8 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   for (var j = 0u; j < 8u; j++) {
     let t = token + j % 4u;
     let n = 64u * wid.x + 32u * (j / 4u) + 4u * b;
-    if (t < step.count) {
-      for (var r = 0u; r < 4u && n + r < rows; r++) { put(t, first + n + r, total[j][r] * scale[j % 4u]); }
+    for (var r = 0u; r < 4u; r++) {
+      if (t < step.count && n + r < rows) { put(t, first + n + r, total[j][r] * scale[j % 4u]); }
     }
   }
 }

@@ -30,30 +30,27 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid: ve
       let largest = max(max(top.x, top.y), max(top.z, top.w));
       let inverse = select(0.0, 127.0 / largest, largest > 1e-30);
       var q = array<u32, TILES>();
-      for (var k = 0u; k < TILES; k += 2u) {
-        let two = tile_pair(v[k] * inverse, v[k + 1u] * inverse);
-        q[k] = two.x;
-        q[k + 1u] = two.y;
+      for (var k = 0u; k < TILES / 2u; k++) {
+        let two = tile_pair(v[2u * k] * inverse, v[2u * k + 1u] * inverse);
+        q[2u * k] = two.x;
+        q[2u * k + 1u] = two.y;
       }
-      for (var part = 0u; part < SCALES; part++) {
-        var dots = array<vec4<i32>, MAPS>();
-        var sum = i32(0u); // not a bare `var`: see matvec
-        for (var k = part * (TILES / SCALES); k < (part + 1u) * (TILES / SCALES); k++) {
-          let i = word_of(k);
-          sum += dot4I8Packed(q[k], 0x01010101u);
-          for (var m = 0u; m < MAPS; m++) {
-            let high = high_of(u[m].high0, u[m].high1, k);
-            dots[m] += vec4<i32>(
-              dot4I8Packed(code_bytes(u[m].q0[i], high.x, k), q[k]),
-              dot4I8Packed(code_bytes(u[m].q1[i], high.y, k), q[k]),
-              dot4I8Packed(code_bytes(u[m].q2[i], high.z, k), q[k]),
-              dot4I8Packed(code_bytes(u[m].q3[i], high.w, k), q[k]));
-          }
-        }
-        let scale = largest / 127.0;
+      var dots = array<vec4<i32>, MAPS>();
+      var sum = i32(0u); // not a bare `var`: see matvec
+      for (var k = 0u; k < TILES; k++) {
+        let i = word_of(k);
+        sum += dot4I8Packed(q[k], 0x01010101u);
         for (var m = 0u; m < MAPS; m++) {
-          total[t * MAPS + m] += w_fold(u[m].scales, part, vec4<f32>(dots[m] - ZERO * sum) * scale, f32(sum) * scale);
+          dots[m] += vec4<i32>(
+            dot4I8Packed(code_bytes(u[m].q0[i], u[m].high.x, k), q[k]),
+            dot4I8Packed(code_bytes(u[m].q1[i], u[m].high.y, k), q[k]),
+            dot4I8Packed(code_bytes(u[m].q2[i], u[m].high.z, k), q[k]),
+            dot4I8Packed(code_bytes(u[m].q3[i], u[m].high.w, k), q[k]));
         }
+      }
+      let scale = largest / 127.0;
+      for (var m = 0u; m < MAPS; m++) {
+        total[t * MAPS + m] += w_fold(u[m].scales, vec4<f32>(dots[m] - ZERO * sum) * scale, f32(sum) * scale);
       }
     }
   }

@@ -13,7 +13,7 @@ override minimum: u32;    // 1: each row has d and m
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-  let blocks = slice.units / code_words;
+  let blocks = slice.units / 2u;
   let block = id.x % blocks;
   let row = id.x / blocks * 4u;
   if (row >= slice.rows) { return; }
@@ -24,16 +24,17 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let at = (row + r) * slice.row_bytes + block * block_bytes;
     scale[r] = word(at);
     if (high_from > 0u) {
-      // bit 4k + j → bit 8j + (k xor 4)
+      // bit 4k + j → bit 8j + k
       let fifth = word(at + high_from);
-      for (var k = 0u; k < 8u; k++) { high[r] |= ((((fifth >> (4u * k)) & 15u) * 0x00204081u) & 0x01010101u) << (k ^ 4u); }
+      for (var k = 0u; k < 8u; k++) { high[r] |= ((((fifth >> (4u * k)) & 15u) * 0x00204081u) & 0x01010101u) << k; }
     }
     for (var i = 0u; i < code_words; i++) {
       let from_byte = at + codes_from + 16u * i;
       var q = vec4<u32>(word(from_byte), word(from_byte + 4u), word(from_byte + 8u), word(from_byte + 12u));
       if (bits == 4u) { q = vec4<u32>(in_order(q.x, q.y), in_order(q.z, q.w), in_order(q.x >> 4u, q.y >> 4u), in_order(q.z >> 4u, q.w >> 4u)); }
+      if (bits == 5u) { q = vec4<u32>(stacked(q.x, q.z), stacked(q.y, q.w), stacked(q.x >> 4u, q.z >> 4u), stacked(q.y >> 4u, q.w >> 4u)); }
       if (bits == 8u) { q ^= vec4<u32>(0x80808080u); } // signed codes become codes offset by 128
-      w[(4u * group + r) * slice.units + block * code_words + i] = q;
+      w[((4u * group + r) * blocks + block) * code_words + i] = q;
     }
   }
   let to = group * blocks + block;

@@ -10,16 +10,17 @@ override codes_from: u32;
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-  let unit = id.x % slice.units;
-  let row = id.x / slice.units * 4u;
+  let blocks = slice.units / 2u; // of 32 columns
+  let block = id.x % blocks;
+  let row = id.x / blocks * 4u;
   if (row >= slice.rows) { return; }
   let group = slice.group + row / 4u;
-  let j = unit % 8u; // of the 256
+  let j = block % 8u; // of the 256
   var high: vec4<u32>;
   var scale: vec2<u32>; // bytes of the 4 rows: sc, m
   var top: vec4<u32>;
   for (var r = 0u; r < min(4u, slice.rows - row); r++) {
-    let at = (row + r) * slice.row_bytes + unit / 8u * block_bytes;
+    let at = (row + r) * slice.row_bytes + block / 8u * block_bytes;
     top[r] = word(at);
     let s = at + 4u + j;
     var pair = vec2<u32>(byte(s) & 63u, byte(s + 4u) & 63u);
@@ -34,14 +35,15 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         q[k] = in_order(word(codes + 8u * k) >> shift, word(codes + 8u * k + 4u) >> shift);
         continue;
       }
-      q[k] = ((word(codes + 4u * k) >> shift) & 0x0f0f0f0fu) | (((word(codes + 16u + 4u * k) >> shift) & 0x0f0f0f0fu) << 4u);
+      let from_byte = codes + 16u * (k / 2u) + 4u * (k % 2u);
+      q[k] = stacked(word(from_byte) >> shift, word(from_byte + 8u) >> shift);
     }
-    w[(4u * group + r) * slice.units + unit] = q;
+    w[(4u * group + r) * blocks + block] = q;
     if (high_from > 0u) {
-      for (var k = 0u; k < 8u; k++) { high[r] |= ((word(at + high_from + 4u * k) >> j) & 0x01010101u) << (k ^ 4u); }
+      for (var k = 0u; k < 8u; k++) { high[r] |= ((word(at + high_from + 4u * k) >> j) & 0x01010101u) << k; }
     }
   }
-  let to = group * slice.units + unit;
+  let to = group * blocks + block;
   if (high_from > 0u) { w[slice.high_at + to] = high; }
   scales[to] = scale;
   if (j == 0u) {

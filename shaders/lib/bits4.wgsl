@@ -1,12 +1,11 @@
-// 4-bit codes (Q4_0, Q4_1, Q4_K): a unit is 32 columns, nibble j of word i is column 8i + j.
+// 4-bit codes (Q4_0, Q4_1, Q4_K): nibble j of word i is column 8i + j.
 // A code is masked where it stands into the mantissa of a power of two, 2^23 | q = 2^23 + q, and the power taken off, which is exact:
 // no conversion from integers and one shift for four codes, both slow on many GPUs.
-const TILES: u32 = 8u;
-const BLOCK_UNITS: u32 = 1u;
+alias Codes = vec2<u32>;
 const HIGH: u32 = 0u;
 
 fn word_of(k: u32) -> u32 { return k / 2u; }
-fn high_of(high0: vec4<u32>, high1: vec4<u32>, k: u32) -> vec4<u32> { return high0; }
+fn high_of(high: vec4<u32>, unit: u32) -> vec4<u32> { return high; }
 
 // q − ZERO of 4 columns, tile k
 fn codes(word: u32, high: u32, k: u32) -> vec4<f32> {

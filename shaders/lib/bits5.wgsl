@@ -1,18 +1,16 @@
-// 5-bit codes (Q5_0, Q5_1, Q5_K): a unit is 32 columns; byte j of word i holds column 4i + j in its low nibble and column 16 + 4i + j in
-// its high one; the fifth bit of column 4k + j is bit 8j + (k xor 4) of a word a row. Codes become floats as in bits4.
-const TILES: u32 = 8u;
-const BLOCK_UNITS: u32 = 1u;
+// 5-bit codes (Q5_0, Q5_1, Q5_K): byte j of word i holds column 4i + j in its low nibble and column 8 + 4i + j in its high one; the fifth
+// bit of column 4k + j of the block is bit 8j + k of a word a row. Codes become floats as in bits4.
+alias Codes = vec2<u32>;
 const HIGH: u32 = 1u;
 
-fn word_of(k: u32) -> u32 { return k % 4u; }
-fn high_of(high0: vec4<u32>, high1: vec4<u32>, k: u32) -> vec4<u32> { return high0; }
+fn word_of(k: u32) -> u32 { return k % 2u; }
+fn high_of(high: vec4<u32>, unit: u32) -> vec4<u32> { return high >> vec4<u32>(unit % 2u * 4u); }
 
 // the codes of 4 columns as bytes, tile k
 const PAIRED: bool = false;
 const ZERO: i32 = i32(CENTRED) * 16;
 fn code_bytes(word: u32, high: u32, k: u32) -> u32 {
-  let fifth = select(high << (8u - k), high >> k, k < 4u);
-  return ((word >> (k & 4u)) & 0x0f0f0f0fu) | (fifth & 0x10101010u);
+  return ((word >> (k / 2u * 4u)) & 0x0f0f0f0fu) | ((high << (4u - k)) & 0x10101010u);
 }
 
 // q − 16 · CENTRED of 4 columns, tile k

@@ -1,10 +1,9 @@
-// 8-bit codes (Q8_0), offset by 128 when packed: a unit is 16 columns, half a block. Codes become floats as in bits4.
-const TILES: u32 = 4u;
-const BLOCK_UNITS: u32 = 2u;
+// 8-bit codes (Q8_0), offset by 128 when packed. Codes become floats as in bits4.
+alias Codes = vec4<u32>;
 const HIGH: u32 = 0u;
 
 fn word_of(k: u32) -> u32 { return k; }
-fn high_of(high0: vec4<u32>, high1: vec4<u32>, k: u32) -> vec4<u32> { return high0; }
+fn high_of(high: vec4<u32>, unit: u32) -> vec4<u32> { return high; }
 
 // q − 128 of 4 columns, tile k
 fn codes(word: u32, high: u32, k: u32) -> vec4<f32> {

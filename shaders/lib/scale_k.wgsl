@@ -1,12 +1,11 @@
 // w = d · sc · code − dmin · m (Q4_K, Q5_K), codes from 0: 6-bit sc and m a row and 32 columns, as bytes of the 4 rows; halves d and dmin
 // a row and 256.
 const CENTRED: f32 = 0.0;
-const SCALES: u32 = 1u; // a unit
 const SCALE: u32 = 1u;
 const TOP: u32 = 2u;
 
-// Σ code · x of 4 rows, and Σ x, over the columns under scale `part` of the unit → Σ w · x
-fn w_fold(s: Scales, part: u32, dots: vec4<f32>, sum: f32) -> vec4<f32> {
+// Σ code · x of 4 rows, and Σ x, over the columns of a unit → Σ w · x
+fn w_fold(s: Scales, dots: vec4<f32>, sum: f32) -> vec4<f32> {
   let a = half2(s.top.x);
   let b = half2(s.top.y);
   let c = half2(s.top.z);

@@ -1,11 +1,10 @@
 // w = d · code + m (Q4_1, Q5_1), codes from 0: two halves a row and block.
 const CENTRED: f32 = 0.0;
-const SCALES: u32 = 1u; // a unit
 const SCALE: u32 = 2u;
 const TOP: u32 = 0u;
 
-// Σ code · x of 4 rows, and Σ x, over the columns under scale `part` of the unit → Σ w · x
-fn w_fold(s: Scales, part: u32, dots: vec4<f32>, sum: f32) -> vec4<f32> {
+// Σ code · x of 4 rows, and Σ x, over the columns of a unit → Σ w · x
+fn w_fold(s: Scales, dots: vec4<f32>, sum: f32) -> vec4<f32> {
   let a = half2(s.scale.x);
   let b = half2(s.scale.y);
   let c = half2(s.scale.z);

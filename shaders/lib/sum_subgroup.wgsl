@@ -9,9 +9,9 @@ var<workgroup> group_part: array<f32, 64>;
 
 fn group_sum(value: f32, lid: u32) -> f32 {
   let part = subgroupAdd(value);
-  let lanes = subgroupAdd(1u);
+  let lanes = subgroupAdd(1u); // a power of two: shifts in place of divisions
   workgroupBarrier(); // the partials of an earlier call are read
-  if (lid % lanes == 0u) { group_part[lid / lanes] = part; }
+  if ((lid & (lanes - 1u)) == 0u) { group_part[lid >> countOneBits(lanes - 1u)] = part; }
   workgroupBarrier();
   var sum = group_part[0];
   for (var i = 1u; i * lanes < group_size; i++) { sum += group_part[i]; }
@@ -22,7 +22,7 @@ fn group_max(value: f32, lid: u32) -> f32 {
   let part = subgroupMax(value);
   let lanes = subgroupAdd(1u);
   workgroupBarrier();
-  if (lid % lanes == 0u) { group_part[lid / lanes] = part; }
+  if ((lid & (lanes - 1u)) == 0u) { group_part[lid >> countOneBits(lanes - 1u)] = part; }
   workgroupBarrier();
   var top = group_part[0];
   for (var i = 1u; i * lanes < group_size; i++) { top = max(top, group_part[i]); }
@@ -35,7 +35,7 @@ fn group_sum4(value: vec4<f32>, lid: u32) -> vec4<f32> {
   let part = subgroupAdd(value);
   let lanes = subgroupAdd(1u);
   workgroupBarrier();
-  if (lid % lanes == 0u) { group_part4[lid / lanes] = part; }
+  if ((lid & (lanes - 1u)) == 0u) { group_part4[lid >> countOneBits(lanes - 1u)] = part; }
   workgroupBarrier();
   var sum = group_part4[0];
   for (var i = 1u; i * lanes < group_size; i++) { sum += group_part4[i]; }
@@ -46,7 +46,7 @@ fn group_max4(value: vec4<f32>, lid: u32) -> vec4<f32> {
   let part = subgroupMax(value);
   let lanes = subgroupAdd(1u);
   workgroupBarrier();
-  if (lid % lanes == 0u) { group_part4[lid / lanes] = part; }
+  if ((lid & (lanes - 1u)) == 0u) { group_part4[lid >> countOneBits(lanes - 1u)] = part; }
   workgroupBarrier();
   var top = group_part4[0];
   for (var i = 1u; i * lanes < group_size; i++) { top = max(top, group_part4[i]); }

@@ -8,10 +8,11 @@ override group_size: u32 = 64u; // 32, 64 or 128
 var<workgroup> sums: array<vec4<f32>, 32u * VALUES>;
 
 fn group_sums(values: ptr<function, array<vec4<f32>, VALUES>>, lid: u32) {
-  let lanes = subgroupAdd(1u);
+  let lanes = subgroupAdd(1u); // a power of two: a shift in place of a division
+  let subgroup = lid >> countOneBits(lanes - 1u);
   for (var i = 0u; i < VALUES; i++) {
     let part = subgroupAdd((*values)[i]);
-    if (lid % lanes == 0u) { sums[lid / lanes * VALUES + i] = part; }
+    if ((lid & (lanes - 1u)) == 0u) { sums[subgroup * VALUES + i] = part; }
   }
   workgroupBarrier();
   if (lid < VALUES) {

@@ -4,7 +4,6 @@ override units: u32; // of a row
 
 @group(0) @binding(14) var<storage, read> w: array<vec4<u32>>;
 
-const SCALES: u32 = 1u;
 struct Scales { none: u32 }
 
 struct Unit { q0: vec4<u32>, q1: vec4<u32>, q2: vec4<u32>, q3: vec4<u32>, scales: Scales }
@@ -17,7 +16,7 @@ fn w_unit(group: u32, unit: u32) -> Unit {
 // 4 rows × 4 columns, tile k of the unit; a vector for each row
 fn w_tile(u: Unit, k: u32) -> mat4x4<f32> { return mat4x4<f32>(floats(u.q0, k), floats(u.q1, k), floats(u.q2, k), floats(u.q3, k)); }
 
-fn w_fold(scales: Scales, part: u32, dots: vec4<f32>, sum: f32) -> vec4<f32> { return dots; }
+fn w_fold(scales: Scales, dots: vec4<f32>, sum: f32) -> vec4<f32> { return dots; }
 
 // 4 rows × 4 columns from column 4k on; a vector for each column
 fn w_values(group: u32, k: u32) -> mat4x4<f32> { return transpose(w_tile(w_unit(group, k / TILES), k % TILES)); }

@@ -46,7 +46,7 @@ export interface Features {
 
 /** What may be chosen for a device and a shape. The weights lie in one way for all of it. */
 export interface Tuning {
-  /** rows of W a workgroup of `matvec` takes with one token */
+  /** rows of W an invocation of `matvec` takes: 4, or 8 with one token; of swiglu and conv_in 4 of one map, or 4 of every map */
   rows: 4 | 8;
   /** invocations of a workgroup of `matvec`: 32, 64 or, with subgroups, 128 */
   groupSize: number;

@@ -152,10 +152,13 @@ function partStep(gpu: Gpu, part: Part, { x, y, T, norm, bias, add, cols, width,
   const tokens = T > 4 ? FEW : T > 2 ? 4 : T;
   const op = up ? 'swiglu' : rows ? 'conv_in' : 'linear';
   const shape = `${op} ${dtype.toLowerCase()} ${part.rows}×${cols}`;
-  const usual = { rows: part.rows >= 4096 ? 8 : 4, groupSize: groupSize(part.layout.units), subgroups: true, integers: false };
+  // more than four rows an invocation are more than 64 registers
+  const usual = { rows: 4, subgroups: true, integers: false };
   const chosen = { ...usual, ...gpu.tunings.get(ANY), ...(T === 1 ? gpu.tunings.get(shape) : undefined), ...tuning };
   const subgroups = chosen.subgroups && gpu.features.subgroups;
   const integers = chosen.integers && gpu.features.dp4a && !!part.scales;
+  const together = chosen.rows === 8 || integers;
+  const size = chosen.groupSize ?? groupSize(part.layout.units * (together ? 1 : up ? 2 : rows ? 3 : 1));
   const eight = chosen.rows === 8 && T === 1 && op === 'linear';
   const kind = up ? 'lib/gate_up' : (rows ?? (eight ? 'lib/rows_8' : 'lib/rows_4'));
   if (up) {
@@ -174,7 +177,7 @@ function partStep(gpu: Gpu, part: Part, { x, y, T, norm, bias, add, cols, width,
       'lib/row_totals',
       integers ? 'matvec_integer' : 'matvec',
     ],
-    constants: { ...constants, group_size: subgroups ? chosen.groupSize : Math.min(64, chosen.groupSize) },
+    constants: { ...constants, group_size: subgroups ? size : Math.min(64, size), ...(together && !integers && { together: 1 }) },
     bindings,
     grid: grid(Math.ceil(part.rows / (eight ? 8 : 4))),
     shape,
@@ -182,7 +185,7 @@ function partStep(gpu: Gpu, part: Part, { x, y, T, norm, bias, add, cols, width,
 }
 
 /** A unit an invocation, or two and more when there are many. */
-const groupSize = (units: number): number => (units > 32 ? 64 : 32);
+const groupSize = (units: number): number => (units > 128 ? 128 : units > 32 ? 64 : 32);
 
 /** 65,535 workgroups a dimension are allowed; what lies beyond the last row is computed from clamped reads and not written. */
 const grid = (groups: number): [number, number, number] => (groups <= 65535 ? [groups, 1, 1] : [32768, Math.ceil(groups / 32768), 1]);

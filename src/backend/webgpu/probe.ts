@@ -56,7 +56,7 @@ export const sizesOf = (subject: Subject): CompileOptions => (subject === 'long'
 
 type Weights = Pick<Backend, 'matrix' | 'vector'>;
 
-/** So many rows that a workgroup takes 8 of the head, several parts of the draw; so many columns of w2 that an invocation takes one unit and more. */
+/** So many rows that the draw has several parts; so many columns of w2 that an invocation takes one unit and more. */
 const [V, D, F, H, K, d, L] = [4096, 256, 1280, 4, 2, 64, 3];
 
 /** A conv layer, an attention layer and a head, whole or odd as LFM2 has them; or attention and a convolution for long prompts. */

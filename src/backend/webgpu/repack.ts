@@ -1,8 +1,9 @@
 /**
  * Packed weights: how a matrix lies on the GPU, and how it gets there.
  *
- * Rows are taken four at a time (a group), columns in units of 16 bytes of codes. A part has two planes, each 256-byte aligned:
- *   w       codes [row][unit] of 16 bytes, then for Q5 and Q6 the high bits of 4 rows [group][block] of 16 bytes × `high`
+ * Rows are taken four at a time (a group), columns in units: 16 bytes of floats, 16 columns of codes (half a block of 32), of which neighbouring
+ * lanes then want neighbouring activations. A part has two planes, each 256-byte aligned:
+ *   w       codes [row][unit] of `unitBytes`, then for Q5 and Q6 the high bits of 4 rows [group][block] of 16 bytes × `high`
  *   scales  of 4 rows [group][block of 32] of 8 bytes × `scale`, then for K-quants those of [group][block of 256] of 8 bytes × `top`
  * so that neighbouring lanes of a kernel, each at its own unit, read neighbouring addresses in every plane. Nothing is rounded: codes,
  * 6-bit scales and halves are kept as they are. Bytes a 256-block: Q4_0 144, Q5_0 176, Q8_0 272, Q6_K 210, as in the file; Q4_K 148 and
@@ -18,6 +19,7 @@ interface Format {
   /** shader files that decode it, without the loader (lib/weights_*) and the halves (lib/half_*) */
   libraries: string[];
   unitColumns: number;
+  unitBytes: 8 | 16;
   high: number;
   scale: number;
   top: number;
@@ -27,6 +29,7 @@ interface Format {
 const float = (name: string, unitColumns: number): Format => ({
   libraries: [`lib/${name}`],
   unitColumns,
+  unitBytes: 16,
   high: 0,
   scale: 0,
   top: 0,
@@ -46,7 +49,8 @@ function block(bits: 4 | 5 | 8, minimum: boolean, dtype: Dtype): Format {
   };
   return {
     libraries: [`lib/bits${bits}`, minimum ? 'lib/scale_minimum' : 'lib/scale_middle'],
-    unitColumns: bits === 8 ? 16 : 32,
+    unitColumns: 16,
+    unitBytes: bits === 8 ? 16 : 8,
     high: bits === 5 ? 1 : 0,
     scale: minimum ? 2 : 1,
     top: 0,
@@ -56,7 +60,8 @@ function block(bits: 4 | 5 | 8, minimum: boolean, dtype: Dtype): Format {
 
 const kBlock = (bits: 4 | 5, dtype: Dtype): Format => ({
   libraries: [`lib/bits${bits}`, 'lib/scale_k'],
-  unitColumns: 32,
+  unitColumns: 16,
+  unitBytes: 8,
   high: bits === 5 ? 1 : 0,
   scale: 1,
   top: 2,
@@ -79,7 +84,8 @@ export const FORMATS: Record<Dtype, Format> = {
   Q5_K: kBlock(5, 'Q5_K'),
   Q6_K: {
     libraries: ['lib/bits6', 'lib/scale_q6_k'],
-    unitColumns: 32,
+    unitColumns: 16,
+    unitBytes: 8,
     high: 2,
     scale: 1,
     top: 1,
@@ -111,11 +117,11 @@ const align = (bytes: number, to: number): number => Math.ceil(bytes / to) * to;
 
 /** Bytes of the two planes of a part, and where their inner planes begin. */
 function planes(dtype: Dtype, rows: number, cols: number) {
-  const { unitColumns, high, scale, top } = FORMATS[dtype];
+  const { unitColumns, unitBytes, high, scale, top } = FORMATS[dtype];
   const units = Math.ceil(cols / unitColumns);
   const groups = Math.ceil(rows / 4);
   const blocks = Math.floor((groups * cols) / 32);
-  const high_at = groups * 4 * units;
+  const high_at = (groups * 4 * units * unitBytes) / 16;
   const top_at = blocks * scale;
   return { layout: { units, high_at, top_at }, w: 16 * (high_at + blocks * high), scales: 8 * (top_at + (blocks / 8) * top) };
 }
@@ -289,7 +295,7 @@ async function upload(gpu: Gpu, part: Part, firstRow: number, rows: number, byte
 function repackStep(part: Part, { raw, slice }: Staging, rows: number): Step {
   const { repack } = FORMATS[part.dtype];
   const { units } = part.layout;
-  const threads = repack.kernel === 'repack_float' ? rows * units : Math.ceil(rows / 4) * (units / (repack.constants.code_words ?? 1));
+  const threads = part.scales ? (Math.ceil(rows / 4) * units) / 2 : rows * units;
   return {
     label: `repack.${part.dtype.toLowerCase()}`,
     sources: ['lib/raw', 'lib/nibbles', repack.kernel],
