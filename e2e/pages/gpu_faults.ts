@@ -11,6 +11,25 @@ import { count, difference, open, randomModel, shared, smallModel, someTokens } 
 /** a runner of the shared device, which no test loses */
 let undisturbed: Promise<Runner> | undefined;
 
+/** A browser that, from `begin` to `end`, answers nothing that is asked of a device, nor what was asked before: some are so when it is lost. */
+function silenced(): { begin(): void; end(): void } {
+  let silent = false;
+  const undo: (() => void)[] = [];
+  const hush = (prototype: object, name: string): void => {
+    const original = Reflect.get(prototype, name) as (...parameters: unknown[]) => Promise<unknown>;
+    Reflect.set(prototype, name, function (this: unknown, ...parameters: unknown[]) {
+      const answer = original.apply(this, parameters);
+      return new Promise((resolve, reject) => void answer.then((value) => silent || resolve(value), (error) => silent || reject(error)));
+    });
+    undo.push(() => void Reflect.set(prototype, name, original));
+  };
+  hush(GPUBuffer.prototype, 'mapAsync');
+  hush(GPUQueue.prototype, 'onSubmittedWorkDone');
+  hush(GPUDevice.prototype, 'popErrorScope');
+  hush(GPUDevice.prototype, 'createComputePipelineAsync');
+  return { begin: () => (silent = true), end: () => undo.forEach((f) => f()) };
+}
+
 /** Verdicts on what has this in its name: 'cache' is in those on variants. */
 async function forget(about: string): Promise<void> {
   const verdicts = createStore('rivulet-devices', 'verdicts');
@@ -176,8 +195,8 @@ export const faults = {
     }
   },
 
-  /** Destroys a device in the middle of a phase; then another one reads what was read and goes on. */
-  async lost(phase: 'load' | 'compile' | 'prefill' | 'decode', options: WebGpuOptions): Promise<{ errors: string[]; hung: boolean; equal: boolean }> {
+  /** Destroys a device in the middle of a phase, in a browser that then says nothing more if `silent`; then another one reads what was read and goes on. */
+  async lost(phase: 'load' | 'compile' | 'prefill' | 'decode', options: WebGpuOptions, silent = false): Promise<{ errors: string[]; hung: boolean; equal: boolean }> {
     const sizes = { contextLength: 256, chunk: 64 };
     const prompt = someTokens(512, 40);
     undisturbed ??= (async () => {
@@ -202,7 +221,12 @@ export const faults = {
     const errors: string[] = [];
     const note = (error: Error): void => void errors.push(`${error.name}: ${error.message}`);
     const chosen: number[] = [];
-    const destroy = (at: typeof phase): unknown => at === phase && device!.destroy();
+    const silence = silent ? silenced() : undefined;
+    const destroy = (at: typeof phase): void => {
+      if (at !== phase) return;
+      silence?.begin();
+      device!.destroy();
+    };
     const run = async (): Promise<void> => {
       const backend = await open(options);
       const loading = smallModel(backend);
@@ -227,6 +251,7 @@ export const faults = {
     };
     const hung = await Promise.race([run().catch(note).then(() => false), new Promise<boolean>((resolve) => setTimeout(() => resolve(true), 60_000))]);
     GPUAdapter.prototype.requestDevice = original;
+    silence?.end();
     return { errors, hung, equal: [...chosen, ...(await afterwards(chosen))].join() === wanted.join() };
   },
 
