@@ -1,7 +1,8 @@
 // choose — top-k, top-p, min-p and the draw (src/backend/sampling.ts, steps 3 and 4); then the step advances
 // weights [V] f32 · bins [3, 1024] (weigh) → tokens, counts, step
 // one workgroup. A filter is a cut (weight, id): it is found ten bits of the weight at a time, from the highest weight down, by counting
-// or adding what lies above. Bound by: latency of the passes over the weights, two a filter and one for the draw.
+// or adding what lies above. The first ten, or min-p, leave few weights as a rule: these are listed, and the rest is done over the list.
+// Bound by: latency of the passes over the weights: one; where too many are left to list them, two a filter and one for the draw more.
 override V: u32;
 
 @group(0) @binding(0) var<storage, read> weights: array<vec4<f32>>; // [⌈V/4⌉], 0 beyond V
@@ -13,6 +14,11 @@ var<workgroup> sixteenth: array<f32, 16>;
 var<workgroup> first: atomic<u32>; // thread
 var<workgroup> final_one: atomic<u32>;
 var<workgroup> found: u32;
+// in order of id; `local` leaves no more of 16 KB
+const LIST = 192u;
+var<workgroup> list_weight: array<f32, LIST>; // no vectors: a thread that writes a part of one may write all of it
+var<workgroup> list_id: array<u32, LIST>;
+var<workgroup> listed: u32; // 0: nothing is, and the weights themselves are gone through
 
 // what a filter keeps: weights above `weight`, and those equal to it up to id `last`
 struct Cut {
@@ -25,23 +31,25 @@ struct Cut {
 fn main(@builtin(local_invocation_index) lid: u32) {
   var cut = Cut(0.0, V, 0.0);
   let by_count = sampling.top_k > 0u && sampling.top_k < V;
-  if (by_count) { cut = select_kept(true, f32(sampling.top_k), lid); }
-  if (sampling.top_p < 1.0) {
+  let by_sum = sampling.top_p < 1.0;
+  if (!by_count && !by_sum && sampling.min_p > 0.0) { make_list(bitcast<u32>(sampling.min_p), lid); }
+  if (by_count) { cut = select_kept(true, f32(sampling.top_k), true, lid); }
+  if (by_sum) {
     if (!by_count) { cut.sum = sum_all(lid); }
-    let by_sum = select_kept(false, sampling.top_p * cut.sum, lid);
-    if (by_sum.weight > cut.weight || (by_sum.weight == cut.weight && by_sum.last < cut.last)) { cut = by_sum; }
+    let nearer = select_kept(false, sampling.top_p * cut.sum, !by_count, lid);
+    if (nearer.weight > cut.weight || (nearer.weight == cut.weight && nearer.last < cut.last)) { cut = nearer; }
   }
 
   // the draw: the sums of contiguous runs of ids, then of the ids of the run in which the target falls
-  let run = (V + 1023u) / 1024u; // vec4s a thread
-  let begin = lid * run;
-  let end = min(begin + run, (V + 3u) / 4u);
+  let run = run_of(lid);
+  let begin = run.x;
+  let end = run.y;
   var own = 0.0;
   for (var four = begin; four < end; four += 4u) {
     // four loads on their way at a time
     var w = array<vec4<f32>, 4>();
-    for (var n = 0u; n < 4u; n++) { w[n] = select(vec4<f32>(0.0), weights[min(four + n, end - 1u)], four + n < end); }
-    for (var n = 0u; n < 16u; n++) { own += kept(w[n / 4u][n % 4u], 4u * four + n, cut); }
+    for (var n = 0u; n < 4u; n++) { w[n] = select(vec4<f32>(0.0), quad(min(four + n, end - 1u)), four + n < end); }
+    for (var n = 0u; n < 16u; n++) { own += kept(w[n / 4u][n % 4u], id_of(4u * four + n), cut); }
   }
   scan(own, lid);
   let goal = random(sampling.seed, step.position + step.count) * running[255];
@@ -50,11 +58,11 @@ fn main(@builtin(local_invocation_index) lid: u32) {
     var sum = before(lid);
     var id = 0u;
     for (var i = begin; i < end && sum <= goal; i++) {
-      let quad = weights[i];
+      let four = quad(i);
       for (var j = 0u; j < 4u; j++) {
-        let w = kept(quad[j], 4u * i + j, cut);
+        let w = kept(four[j], id_of(4u * i + j), cut);
         if (w > 0.0 && sum <= goal) {
-          id = 4u * i + j;
+          id = id_of(4u * i + j);
           sum += w;
         }
       }
@@ -63,13 +71,63 @@ fn main(@builtin(local_invocation_index) lid: u32) {
   }
 }
 
+// what is gone through: the list, or all weights, by four
+fn quads() -> u32 { return select((V + 3u) / 4u, (listed + 3u) / 4u, listed > 0u); }
+
+fn quad(i: u32) -> vec4<f32> {
+  if (listed > 0u) { return vec4<f32>(list_weight[4u * i], list_weight[4u * i + 1u], list_weight[4u * i + 2u], list_weight[4u * i + 3u]); }
+  return weights[i];
+}
+
+fn id_of(n: u32) -> u32 {
+  if (listed > 0u) { return list_id[min(n, LIST - 1u)]; }
+  return n;
+}
+
+// a thread's part of them: from x up to y
+fn run_of(lid: u32) -> vec2<u32> {
+  let all = quads();
+  let run = (all + 255u) / 256u;
+  return min(vec2<u32>(lid * run, (lid + 1u) * run), vec2<u32>(all));
+}
+
+// lists the weights whose bits are at least these, if there is room for them
+fn make_list(least: u32, lid: u32) {
+  let run = run_of(lid);
+  var own = 0u;
+  for (var four = run.x; four < run.y; four += 4u) {
+    // four loads on their way at a time
+    var w = array<vec4<u32>, 4>();
+    for (var n = 0u; n < 4u; n++) { w[n] = select(vec4<u32>(0u), bitcast<vec4<u32>>(weights[min(four + n, run.y - 1u)]), four + n < run.y); }
+    for (var n = 0u; n < 4u; n++) { own += dot(vec4<u32>(1u), select(vec4<u32>(0u), vec4<u32>(1u), w[n] >= vec4<u32>(least))); }
+  }
+  if (lid < LIST) { list_weight[lid] = 0.0; }
+  scan(f32(own), lid);
+  let all = u32(running[255]);
+  if (all <= LIST) {
+    var at = u32(before(lid));
+    for (var i = run.x; i < run.y && own > 0u; i++) {
+      let four = weights[i];
+      for (var j = 0u; j < 4u; j++) {
+        if (bitcast<u32>(four[j]) < least) { continue; }
+        list_weight[at] = four[j];
+        list_id[at] = 4u * i + j;
+        at++;
+      }
+    }
+  }
+  workgroupBarrier();
+  if (lid == 0u && all <= LIST) { listed = all; }
+  workgroupBarrier();
+}
+
 fn kept(w: f32, id: u32, cut: Cut) -> f32 {
   let above = w > cut.weight || (w == cut.weight && id <= cut.last);
   return select(0.0, w, above && w >= sampling.min_p);
 }
 
 // the cut after the fewest weights whose number or sum reaches the goal; all of them where none does
-fn select_kept(by_count: bool, goal: f32, lid: u32) -> Cut {
+fn select_kept(by_count: bool, goal: f32, list: bool, lid: u32) -> Cut {
   var bits = 0u; // of the cut's weight, as far as known
   var above = vec2<f32>(0.0); // number and sum of the weights above
   for (var level = 0u; level < 3u; level++) {
@@ -101,6 +159,7 @@ fn select_kept(by_count: bool, goal: f32, lid: u32) -> Cut {
     }
     above += vec2<f32>(group_sum(higher.x, lid), group_sum(higher.y, lid));
     bits |= found << shift;
+    if (list && level == 0u) { make_list(bits, lid); }
   }
 
   let weight = bitcast<f32>(bits);
@@ -114,20 +173,20 @@ fn last_tie(weight: f32, n: f32, some: bool, lid: u32) -> u32 {
   workgroupBarrier();
   if (lid == 0u) { found = select(0u, 1u, some); }
   if (workgroupUniformLoad(&found) == 0u) { return V; }
-  let run = (V + 1023u) / 1024u;
+  let run = run_of(lid);
   var own = 0.0;
-  for (var i = lid * run; i < min((lid + 1u) * run, (V + 3u) / 4u); i++) {
-    own += dot(vec4<f32>(1.0), select(vec4<f32>(0.0), vec4<f32>(1.0), weights[i] == vec4<f32>(weight)));
+  for (var i = run.x; i < run.y; i++) {
+    own += dot(vec4<f32>(1.0), select(vec4<f32>(0.0), vec4<f32>(1.0), quad(i) == vec4<f32>(weight)));
   }
   scan(own, lid);
   let winner = crossing(running[lid] >= n, own > 0.0, lid);
   if (lid == winner) {
     var seen = before(lid);
-    for (var v = 4u * lid * run; v < min(4u * (lid + 1u) * run, V); v++) {
-      if (weights[v / 4u][v % 4u] == weight) {
+    for (var v = 4u * run.x; v < 4u * run.y; v++) {
+      if (quad(v / 4u)[v % 4u] == weight) {
         seen += 1.0;
         if (seen >= n) {
-          found = v;
+          found = id_of(v);
           break;
         }
       }
@@ -157,8 +216,8 @@ fn fill(level: u32, bits: u32, lid: u32) {
   workgroupBarrier();
   if (level > 0u) {
     let shift = 20u - 10u * level;
-    for (var i = lid; i < (V + 3u) / 4u; i += 256u) {
-      let w = bitcast<vec4<u32>>(weights[i]);
+    for (var i = lid; i < quads(); i += 256u) {
+      let w = bitcast<vec4<u32>>(quad(i));
       for (var j = 0u; j < 4u; j++) {
         if (w[j] != 0u && (w[j] >> (shift + 10u)) == (bits >> (shift + 10u))) {
           let b = (w[j] >> shift) & 1023u;

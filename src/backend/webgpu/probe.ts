@@ -111,7 +111,8 @@ export async function fingerprint(runner: Runner, subject: Subject): Promise<Fin
   }
   if (subject === 'long') return { projections, drawn: [] };
   const sampled = { ...GREEDY, temperature: 0.8, topK: 20, topP: 0.9, minP: 0.02, repetitionPenalty: 1.1, seed: 7 };
-  return { projections, drawn: [...(await runner.decode(4, GREEDY)), ...(await runner.decode(4, sampled))] };
+  const wide = { ...GREEDY, temperature: 1, bias: new Map([[2222, 1000]]) }; // nothing is listed, and there is no doubt about which
+  return { projections, drawn: [...(await runner.decode(4, GREEDY)), ...(await runner.decode(4, sampled)), ...(await runner.decode(1, wide))] };
 }
 
 /** The first thing that is wrong; undefined when all is right. */
