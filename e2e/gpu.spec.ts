@@ -35,6 +35,8 @@ async function firefox(origin: string): ReturnType<Engine['open']> {
 /** of decoding, where calls are counted */
 const [WINDOWS, STEPS] = [5, 16];
 
+const SPANS = [128, 256, 512] as const;
+
 const PAGE = '/e2e/pages/gpu.html';
 const ENGINES: Engine[] = [
   { name: 'Chromium, subgroups of 4', options: { subgroups: true }, present: () => true, open: chromium },
@@ -92,11 +94,18 @@ describe.each(ENGINES)('$name', ({ name, options, sums, present, open }) => {
   });
 
   it('attends to one token over one span, several, and their borders', async () => {
-    const positions = [0, 1, 511, 512, 1024, 1100];
-    for (const [i, error] of (await call('attention', positions, { ...options, f16: false })).entries())
-      expect(error, `f32 cache, position ${positions[i]}`).toBeLessThan(2e-5);
-    for (const [i, error] of (await call('attention', positions, options)).entries())
-      expect(error, `f16 cache, position ${positions[i]}`).toBeLessThan(5e-3);
+    const positions = [0, 1, 126, 127, 128, 510, 511, 512, 1024, 1100];
+    for (const span of SPANS) {
+      for (const [i, error] of (await call('attention', positions, { ...options, f16: false, tuning: { span } })).entries())
+        expect(error, `f32 cache, spans of ${span}, position ${positions[i]}`).toBeLessThan(2e-5);
+      for (const [i, error] of (await call('attention', positions, { ...options, tuning: { span } })).entries())
+        expect(error, `f16 cache, spans of ${span}, position ${positions[i]}`).toBeLessThan(5e-3);
+    }
+  });
+
+  it('attends by longer spans than were asked for, where there would be many', async () => {
+    const [error] = await call('attention', [2050], { ...options, f16: false, tuning: { span: 128 } });
+    expect(error).toBeLessThan(2e-5);
   });
 
   it('gives the same logits for one piece, pieces of 3, of 130, and single tokens', async () => {
@@ -119,14 +128,17 @@ describe.each(ENGINES)('$name', ({ name, options, sums, present, open }) => {
   });
 
   it('takes the kernels that the tuner found faster, keeps them, and leaves the conversation alone', async () => {
-    const { rows, error, untouched, counts, again, described, kept } = await call('tuned', { rows: 0.5, groupSize: 2, integers: 0.9 }, false, options);
-    expect(rows.map(({ shape }) => shape.split(' ')[0])).toEqual(expect.arrayContaining(['linear', 'swiglu', 'conv_in']));
+    const times = { rows: 0.5, groupSize: 2, integers: 0.9, 'span 128': 0.8 };
+    const { rows, error, untouched, counts, again, described, kept, goesOn } = await call('tuned', times, false, options);
+    expect(rows.map(({ shape }) => shape.split(' ')[0])).toEqual(expect.arrayContaining(['linear', 'swiglu', 'conv_in', 'attend']));
     const integers = described.includes('.int8');
     for (const { shape, tuning, refused } of rows) {
-      expect(tuning, shape).toEqual({ rows: 8, ...(integers && { integers: true }) });
+      expect(tuning, shape).toEqual(shape.startsWith('attend ') ? { span: 128 } : { rows: 8, ...(integers && { integers: true }) });
       expect(refused, shape).toEqual([]);
     }
+    expect(described).toContain('from position 128 on');
     expect(untouched).toBe(0);
+    expect(goesOn).toBeLessThan(integers ? 0.1 : 1e-4);
     expect(error).toBeLessThan(integers ? 0.1 : 1e-4); // int8 activations of several layers
     expect(counts).toMatchObject({ createBindGroup: 0, createBuffer: 0, createComputePipelineAsync: 0, submit: 1 });
     expect(again).toEqual([]);
@@ -150,8 +162,9 @@ describe.each(ENGINES)('$name', ({ name, options, sums, present, open }) => {
     { name: 'greedy', sampling: GREEDY, prompt: 20 },
     { name: 'sampled', sampling: { ...GREEDY, temperature: 0.7, topK: 40, topP: 0.9, minP: 0.05, repetitionPenalty: 1.05 }, prompt: 20 },
     { name: 'greedy, several spans', sampling: GREEDY, prompt: 520 },
-  ])('creates nothing for a token, and submits once a window: $name', async ({ sampling, prompt }) => {
-    const { counts, jsPerToken, described } = await call('counts', sampling, WINDOWS, STEPS, prompt, options);
+    { name: 'greedy, several short spans', sampling: GREEDY, prompt: 200, tuning: { span: 128 as const } },
+  ])('creates nothing for a token, and submits once a window: $name', async ({ sampling, prompt, tuning }) => {
+    const { counts, jsPerToken, described } = await call('counts', sampling, WINDOWS, STEPS, prompt, { ...options, tuning });
     expect(counts).toMatchObject({ createBindGroup: 0, createBuffer: 0, createComputePipeline: 0, createComputePipelineAsync: 0, createShaderModule: 0 });
     expect([counts.submit, counts.beginComputePass]).toEqual([WINDOWS, WINDOWS]);
     expect(counts.writeBuffer).toBe(0);
@@ -232,9 +245,13 @@ describe.each(ENGINES)('$name', ({ name, options, sums, present, open }) => {
   });
 
   it('does not take a wrong kernel, however fast', async () => {
-    const { rows, described } = await call('tuned', { integers: 0.1 }, true, options);
+    const { rows, described } = await call('tuned', { integers: 0.1, 'span 128': 0.1 }, true, options);
     expect(described).not.toContain('.int8');
-    if (rows.some(({ refused }) => refused.length)) for (const { refused } of rows) expect(refused.join()).toMatch(/^{"integers":true}: off by/);
+    expect(described).not.toContain('from position 128 on');
+    const maps = rows.filter(({ shape }) => !shape.startsWith('attend '));
+    const [attention] = rows.filter((row) => !maps.includes(row));
+    expect(attention).toMatchObject({ tuning: {}, refused: [expect.stringMatching(/^{"span":128}: off by/)] });
+    if (maps.some(({ refused }) => refused.length)) for (const { refused } of maps) expect(refused.join()).toMatch(/^{"integers":true}: off by/);
   });
 
   describe.each([false, true])('a device is lost, and the browser says nothing more: %s', (silent) => {

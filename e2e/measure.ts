@@ -173,6 +173,6 @@ export function tuneTable(rows: TuneRow[]): string[] {
       `${row.shape.padEnd(32)} ${row.usualMicros.toFixed(1).padStart(9)} ${rate(row.bytes, row.usualMicros)} ${row.micros.toFixed(1).padStart(9)} ${rate(row.bytes, row.micros)} ${(100 * (1 - row.micros / row.usualMicros)).toFixed(0).padStart(4)} %  ${named(row)}`,
       ...row.refused.map((reason) => `  refused ${reason}`),
     ]),
-    'shape: rows×columns of weights. µs of one dispatch, over the weights of all layers in turn; GB/s of these weights. A kernel is taken when it gains 5 % twice and computes the same.',
+    'shape: rows×columns of weights, heads/kv heads×width of attention over 512 positions. µs of one dispatch (attention with its merge), over all layers in turn; GB/s of their weights, or cache. A kernel is taken when it gains 5 % twice and computes the same.',
   ];
 }

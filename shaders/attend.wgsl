@@ -1,16 +1,15 @@
 // attend — one token: q, k ← rope(rmsnorm_head(q, k)); cache ← k, v; softmax(q·k / √d)·v over one span of positions          (spec 1.3)
 // qkv [(H + 2K)·d] f32 · q_norm, k_norm [d] f32 · rope table · keys, values [position, K, d] → y [H, d] f32; where the context needs
 // several spans, y is instead [H, spans, d + 4]: sums that are not yet divided, then their total and their largest score, for attend_merge
-// one workgroup per span of 512 positions and 4 query heads of one kv head. Scores: a thread per key; sums: d/4 threads per key.
+// one workgroup per span of SPAN positions and 4 query heads of one kv head. Scores: a thread per key; sums: d/4 threads per key.
 // Bound by: bandwidth of the cache, dispatch latency for short contexts.
 override H: u32;
 override K: u32;
 override d: u32; // at most 128, a multiple of 8
 override spans: u32; // 1: y is the result
+override SPAN: u32; // at most 512
 override q_eps: f32;
 override k_eps: f32;
-
-const SPAN = 512u; // 4 · group_size, of which `scores` makes use twice
 
 @group(0) @binding(0) var<storage, read> qkv: array<f32>;
 @group(0) @binding(1) var<storage, read> q_norm: array<f32>;
@@ -19,7 +18,7 @@ const SPAN = 512u; // 4 · group_size, of which `scores` makes use twice
 
 var<workgroup> q: array<vec4<f32>, 128>; // by dim: of the four heads
 var<workgroup> k: array<f32, 128>;
-var<workgroup> scores: array<vec4<f32>, 512>; // by key: of the four heads; then the partial sums
+var<workgroup> scores: array<vec4<f32>, 512>; // by key: of the four heads; then the partial sums, 4 an invocation
 
 @compute @workgroup_size(group_size) // 128
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lid: u32) {

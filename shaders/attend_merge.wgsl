@@ -3,8 +3,7 @@
 // one workgroup per head, a thread per dim. Bound by: dispatch latency.
 override d: u32; // at most 128
 override spans: u32;
-
-const SPAN = 512u;
+override SPAN: u32; // positions of one, as in attend
 
 @group(0) @binding(0) var<storage, read> part: array<f32>;
 @group(0) @binding(1) var<storage, read_write> y: array<f32>;

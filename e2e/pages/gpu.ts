@@ -50,8 +50,8 @@ const gpu = {
       const norm = (name: string) => ({ weight: backend.vector(name, Float32Array.from({ length: d }, (_, i) => 0.6 + (i % 7) / 8)), eps: 1e-5 });
       const [qNorm, kNorm] = [norm('q'), norm('k')];
       const plan = record((op) => op.attend(op.embed(table), { kind: 'kv', layer: 0, kvHeads: K, headDim: d }, { qNorm, kNorm, heads: H, ropeTheta: 1e6 }));
-      const runner = await backend.compile(plan, { contextLength: 2048, chunk: 256 });
-      const tokens = Uint32Array.from({ length: 2048 }, (_, i) => (i * i + 11 * i) % 67);
+      const runner = await backend.compile(plan, { contextLength: 4096, chunk: 256 });
+      const tokens = Uint32Array.from({ length: 4096 }, (_, i) => (i * i + 11 * i) % 67);
       const outputs: Float32Array[] = [];
       for (const position of positions) {
         while (runner.position < position) await runner.prefill(tokens.slice(runner.position, Math.min(position, runner.position + 256)));

@@ -152,21 +152,22 @@ export const faults = {
   },
 
   /**
-   * Tunes with made-up times, of which the winner is known; then a second load on the same device. `spoil` makes the integer kernel wrong.
-   * @param times µs by setting, multiplied
+   * Tunes with made-up times, of which the winner is known; then a second load on the same device. `spoil` makes the integer kernel wrong, and the merge of spans of 128.
+   * @param times µs by setting, 'rows' or 'span 128', multiplied
    */
   async tuned(times: Record<string, number>, spoil: boolean, options: WebGpuOptions) {
     const original = GPUDevice.prototype.createShaderModule;
     if (spoil)
       GPUDevice.prototype.createShaderModule = function (descriptor) {
-        return original.call(this, { ...descriptor, code: descriptor.code.replaceAll('ZERO * sum', 'sum') });
+        return original.call(this, { ...descriptor, code: descriptor.code.replaceAll('ZERO * sum', 'sum').replaceAll('step.position / SPAN', 'step.position / max(SPAN, 256u)') });
       };
     const start = async (fresh: boolean) => {
       const backend = await open({ ...options, selfTest: 'known' });
       const { plan, V } = await randomModel(backend, ['conv', 'attention'], 256, 256, 'Q4_0');
-      const runner = await backend.compile(plan, { contextLength: 64, chunk: 8 });
+      const runner = await backend.compile(plan, { contextLength: 256, chunk: 8 });
       const greedy = async () => (runner.rewind(0), await runner.prefill(someTokens(V, 20)), [...(await runner.decode(8, GREEDY))]);
-      const logits = async () => (runner.rewind(0), await runner.prefill(someTokens(V, 20)), await runner.prefill(someTokens(V, 1)), runner.logits());
+      /** where short spans are several */
+      const logits = async () => (runner.rewind(0), await runner.prefill(someTokens(V, 140)), await runner.prefill(someTokens(V, 1)), runner.logits());
       if (fresh) await greedy();
       return { backend, runner, greedy, logits };
     };
@@ -176,9 +177,15 @@ export const faults = {
       const wanted = await first.logits();
       await first.runner.prefill(someTokens(512, 4)); // a conversation is open while the tuner runs
       const before = await first.runner.logits();
-      const measure = (_: string, tuning: object): Promise<number> => Promise.resolve(Object.keys(tuning).reduce((micros, name) => micros * (times[name] ?? 1), 100));
+      const measure = (_: string, tuning: object): Promise<number> => Promise.resolve(Object.entries(tuning).reduce((micros, [name, value]) => micros * (times[`${name} ${value}`] ?? times[name] ?? 1), 100));
       const rows = await first.runner.tune!({ measure, budgetMs: 1e6, software: true });
       const untouched = difference(await first.runner.logits(), before);
+      // the conversation that was open goes on as one that was never tuned under
+      const goOn = async () => (await first.runner.prefill(someTokens(512, 1)), first.runner.logits());
+      const gone = await goOn();
+      await first.logits();
+      await first.runner.prefill(someTokens(512, 4));
+      const goesOn = difference(gone, await goOn());
       const error = difference(await first.logits(), wanted);
       const counter = count();
       const tokens = await first.runner.decode(4, GREEDY);
@@ -189,7 +196,7 @@ export const faults = {
       const second = spoil ? undefined : await start(false);
       const kept = second?.runner.describe() === described;
       await second?.backend.dispose();
-      return { rows, error, untouched, counts, tokens: tokens.length, again, described, kept };
+      return { rows, error, untouched, goesOn, counts, tokens: tokens.length, again, described, kept };
     } finally {
       GPUDevice.prototype.createShaderModule = original;
     }

@@ -90,13 +90,13 @@ export interface TuneOptions {
 }
 
 export interface TuneRow {
-  /** 'swiglu q4_0 4608×1024' */
+  /** 'swiglu q4_0 4608×1024', 'attend f16 16/8×64' (heads, kv heads, width) */
   shape: string;
-  /** of weights that one dispatch reads */
+  /** of weights that one dispatch reads, or of the cache */
   bytes: number;
   /** how the kernel now taken differs from the usual one */
-  tuning: { rows?: 4 | 8; groupSize?: number; subgroups?: boolean; integers?: boolean };
-  /** of a dispatch with the usual kernel, and with the one taken */
+  tuning: { rows?: 4 | 8; groupSize?: number; subgroups?: boolean; integers?: boolean; span?: 128 | 256 | 512 };
+  /** of a dispatch with the usual kernel, and with the one taken; of attention over 512 positions with its merge */
   usualMicros: number;
   micros: number;
   /** faster ones that were not taken, and why */

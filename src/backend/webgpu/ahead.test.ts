@@ -17,7 +17,7 @@ import { createRunner } from './runner';
 vi.stubGlobal('GPUBufferUsage', { MAP_READ: 1, COPY_SRC: 4, COPY_DST: 8, UNIFORM: 64, STORAGE: 128 });
 
 /** A device that does nothing, and notes which pipelines it is asked for. */
-function fakeDevice(pipelines: Set<string>, { subgroups, limit }: { subgroups: boolean; limit: number }): OpenedDevice {
+function fakeDevice(pipelines: Set<string>, { subgroups, limit, span }: { subgroups: boolean; limit: number; span?: 128 }): OpenedDevice {
   const buffer = (label: string, size: number): GPUBuffer => ({ label, size }) as GPUBuffer;
   const note = ({ sources, constants }: Pick<Step, 'sources' | 'constants'>): void => void pipelines.add(JSON.stringify([sources, constants]));
   const nothing = (): undefined => undefined;
@@ -28,7 +28,7 @@ function fakeDevice(pipelines: Set<string>, { subgroups, limit }: { subgroups: b
       createCommandEncoder: () => ({ copyBufferToBuffer: nothing, finish: nothing }),
     },
     features: { f16: false, subgroups, subgroupMinSize: 4, subgroupMaxSize: 128, dp4a: false },
-    tunings: new Map([['*', { rows: 8 }]]),
+    tunings: new Map([['*', { rows: 8, span }]]),
     step: whole(buffer('step', 16)),
     tokens: whole(buffer('tokens', 1024)),
     allocate: (label: string, size: number) => Promise.resolve(buffer(label, size)),
@@ -44,7 +44,7 @@ function fakeDevice(pipelines: Set<string>, { subgroups, limit }: { subgroups: b
 
 it.each([
   { subgroups: true, limit: 2 ** 30 },
-  { subgroups: false, limit: 2 ** 14 }, // matrices come in several parts
+  { subgroups: false, limit: 2 ** 14, span: 128 as const }, // matrices come in several parts
 ])('makes the very pipelines that the runner will ask for, but for the draws: subgroups $subgroups, bindings of $limit bytes', async (device) => {
   const file = tinyGguf({ hidden: 64, ffn: 96, heads: 2, kvHeads: 1, headDim: 32, vocab: 280, layers: ['conv', 'attention', 'conv'], contextLength: 8192 });
   const checkpoint = await openCheckpoint([memorySource('tiny.gguf', file)]);

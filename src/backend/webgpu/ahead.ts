@@ -4,10 +4,10 @@ import type { CompileOptions } from '../backend';
 import type { Node, Plan } from '../plan';
 import type { OpenedDevice } from './device';
 import type { Region } from './gpu';
-import { lower } from './lower';
+import { lower, spanOf } from './lower';
 import { bindingLimit, packedParts, type GpuMatrix } from './repack';
 import { bucketsOf } from './runner';
-import { attends, ropeKey, spansOf, type State } from './state';
+import { attends, reachOf, ropeKey, type State } from './state';
 
 /** bound to nothing: pipelines do not look at buffers */
 const nowhere = (): Region => ({ buffer: {} as GPUBuffer, offset: 0, size: 0 });
@@ -32,6 +32,7 @@ export async function compileAhead(opened: OpenedDevice, plan: Plan, { contextLe
     halves,
   };
   const shapes = bucketsOf(chunk).map((T) => [T, 1]);
-  for (let spans = 2; spans <= spansOf(contextLength); spans *= 2) shapes.push([1, spans]);
-  await Promise.all(shapes.flatMap(([T, spans]) => lower(opened, { ...plan, nodes }, state, T, spans).flat().map(opened.pipeline)));
+  const span = spanOf(opened, plan, state);
+  for (let reach = 2 * span; reach <= reachOf(contextLength, span); reach *= 2) shapes.push([1, reach]);
+  await Promise.all(shapes.flatMap(([T, reach]) => lower(opened, { ...plan, nodes }, state, T, reach).flat().map(opened.pipeline)));
 }

@@ -26,7 +26,7 @@ export interface Step {
   /** by the name of the binding in WGSL */
   bindings: Record<string, Region>;
   grid: [x: number, y: number, z: number];
-  /** what it maps, where a kernel may be chosen for that (linear.ts): 'swiglu q4_0 4608×1024' */
+  /** what it maps, where a kernel may be chosen for that (linear.ts, lower.ts): 'swiglu q4_0 4608×1024'; a step behind it without one belongs to it */
   shape?: string;
 }
 
@@ -54,6 +54,8 @@ export interface Tuning {
   subgroups: boolean;
   /** activations rounded to int8 and multiplied four at a time, where the device can; quantised weights only */
   integers: boolean;
+  /** positions of a workgroup of `attend`: short ones occupy more of a GPU, and need the merge sooner (state.ts) */
+  span: 128 | 256 | 512;
 }
 
 /** Of shapes (Step.shape); of ANY for all that are not there, and for few tokens too. */

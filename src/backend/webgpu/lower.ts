@@ -1,10 +1,10 @@
 /** A plan as dispatches for a bucket of T tokens: one list of steps a node, in the plan's order. */
 import { fail } from '../../errors';
 import { inputs, type Node, type Plan, type PlanAct } from '../plan';
-import { sumLibrary, type Gpu, type GpuVector, type Region, type Step } from './gpu';
+import { ANY, sumLibrary, type Gpu, type GpuVector, type Region, type Step } from './gpu';
 import { convInSteps, embedSteps, linearSteps, swigluSteps } from './linear';
 import type { GpuMatrix } from './repack';
-import { RING, ropeKey, SPAN, type State } from './state';
+import { attends, cut, RING, ropeKey, SPAN, type State } from './state';
 import type { Vector } from '../../model/ops';
 
 export const regionOf = (vector: Vector): Region => (vector as GpuVector).region;
@@ -12,10 +12,10 @@ export const regionOf = (vector: Vector): Region => (vector as GpuVector).region
 /** Where the plan's output lies after a step of a bucket of T. */
 export const outputRegion = (plan: Plan, state: State, T: number): Region => place(plan, state, T)(plan.output);
 
-/** @param spans of 512 positions that attention is cut into at T = 1 */
-export function lower(gpu: Gpu, plan: Plan, state: State, T: number, spans: number): Step[][] {
+/** @param reach positions that attention of one token must see: it is cut into spans for that */
+export function lower(gpu: Gpu, plan: Plan, state: State, T: number, reach = 1): Step[][] {
   const at = place(plan, state, T);
-  const steps = plan.nodes.map((node) => lowerNode(gpu, node, state, at, node.out.rows === 1 ? 1 : T, spans));
+  const steps = plan.nodes.map((node) => lowerNode(gpu, node, state, at, node.out.rows === 1 ? 1 : T, reach));
   if (T === 1) plan.nodes.forEach((_, i) => fuseConvolution(gpu, plan, i, state, at, steps));
   return steps;
 }
@@ -48,7 +48,7 @@ function place(plan: Plan, state: State, T: number): (act: PlanAct) => Region {
   return (act) => state.slots[(alias.get(act) ?? act).slot];
 }
 
-function lowerNode(gpu: Gpu, node: Node, state: State, at: (act: PlanAct) => Region, T: number, spans: number): Step[] {
+function lowerNode(gpu: Gpu, node: Node, state: State, at: (act: PlanAct) => Region, T: number, reach: number): Step[] {
   const y = at(node.out);
   switch (node.op) {
     case 'embed':
@@ -62,7 +62,7 @@ function lowerNode(gpu: Gpu, node: Node, state: State, at: (act: PlanAct) => Reg
     case 'shortConv':
       return shortConvSteps(gpu, node, at(node.bcx), y, state, T);
     case 'attend':
-      return T === 1 ? attendSteps(gpu, node, at(node.qkv), y, state, spans) : attendPrefillSteps(gpu, node, at(node.qkv), y, state, T);
+      return T === 1 ? attendSteps(gpu, node, at(node.qkv), y, state, reach) : attendPrefillSteps(gpu, node, at(node.qkv), y, state, T);
     case 'last':
       return at(node.x) === y ? [] : [lastStep(gpu, node.x.cols, at(node.x), y)];
   }
@@ -92,14 +92,24 @@ function attendShape({ heads: H, cache: { kvHeads: K, headDim: d, layer } }: Nod
   return { H, K, d };
 }
 
+const spanFor = ({ tunings }: Gpu, shape: string): number => tunings.get(shape)?.span ?? tunings.get(ANY)?.span ?? SPAN;
+const attendName = (node: Node & { op: 'attend' }, halves: boolean): string => `attend ${halves ? 'f16' : 'f32'} ${node.heads}/${node.cache.kvHeads}×${node.cache.headDim}`;
+
+/** Positions of the shortest spans in force for a plan. */
+export const spanOf = (gpu: Gpu, plan: Plan, { halves }: State): number => Math.min(SPAN, ...attends(plan).map((node) => spanFor(gpu, attendName(node, halves))));
+
 /** Norm, rotation, append and attention of one token in one dispatch; where there are several spans, one more that merges them. */
-function attendSteps(gpu: Gpu, node: Node & { op: 'attend' }, qkv: Region, y: Region, state: State, spans: number): Step[] {
+function attendSteps(gpu: Gpu, node: Node & { op: 'attend' }, qkv: Region, y: Region, state: State, reach: number): Step[] {
   const { H, K, d } = attendShape(node);
   const { keys, values } = state.caches.get(node.cache.layer)!;
+  const shape = attendName(node, state.halves);
+  const { span, spans } = cut(reach, spanFor(gpu, shape));
   const attend: Step = {
     label: `attend.${state.halves ? 'f16' : 'f32'}${spans > 1 ? `.spans_${spans}` : ''}`,
+    shape,
     sources: [sumLibrary(gpu.features), 'lib/step', 'lib/rope', kvLibrary(state), 'attend'],
-    constants: { H, K, d, spans, q_eps: node.qNorm.eps, k_eps: node.kNorm.eps, group_size: SPAN / 4 },
+    // a single span is one kernel, whatever could have been its length
+    constants: { H, K, d, spans, SPAN: spans > 1 ? span : SPAN, q_eps: node.qNorm.eps, k_eps: node.kNorm.eps, group_size: SPAN / 4 },
     bindings: {
       qkv,
       q_norm: regionOf(node.qNorm.weight),
@@ -116,7 +126,7 @@ function attendSteps(gpu: Gpu, node: Node & { op: 'attend' }, qkv: Region, y: Re
   const merge: Step = {
     label: 'attend_merge',
     sources: ['lib/step', 'attend_merge'],
-    constants: { d, spans },
+    constants: { d, spans, SPAN: span },
     bindings: { part: state.spans, y, step: gpu.step },
     grid: [H, 1, 1],
   };

@@ -1,6 +1,6 @@
 /**
  * One conversation on the GPU. Everything is prepared when it is made: for each bucket of T the dispatches of the plan, for T = 1 and each
- * number of attention spans too. Decoding records a window of steps in one pass and one submit; position and token move on the GPU.
+ * number of positions that attention reaches too. Decoding records a window of steps in one pass and one submit; position and token move on the GPU.
  */
 import { fail } from '../../errors';
 import type { CompileOptions, KernelTime, Runner, TuneOptions, TuneRow } from '../backend';
@@ -8,12 +8,12 @@ import type { Plan } from '../plan';
 import { GREEDY, TYPICAL, type Sampling } from '../sampling';
 import { encode, STEP_BYTES, type OpenedDevice, type PreparedStep } from './device';
 import { whole, type Gpu, type Step } from './gpu';
-import { lower, outputRegion } from './lower';
+import { lower, outputRegion, spanOf } from './lower';
 import { profile } from './profile';
 import { createReadback } from './readback';
 import { createSampler, type Sampler } from './sampler';
 import { tune } from './tune';
-import { allocateState, growCaches, releaseState, RING, spansOf, type State } from './state';
+import { allocateState, cacheBytes, growCaches, reachOf, releaseState, RING, type State } from './state';
 
 /** Most steps of one submit; longer calls of `decode` are cut. */
 const WINDOW = 64;
@@ -30,8 +30,10 @@ const BLOCK = 64;
 interface Prepared {
   /** T → dispatches, for T > 1 */
   prefill: Map<number, PreparedStep[]>;
-  /** spans → dispatches of one token */
+  /** positions reached → dispatches of one token */
   decode: Map<number, PreparedStep[]>;
+  /** the least of them */
+  span: number;
 }
 
 /** The numbers of tokens that dispatches are prepared for, ascending; a chunk takes the least that holds it. */
@@ -92,18 +94,19 @@ export async function createRunner(opened: OpenedDevice, plan: Plan, { contextLe
   /** what a blockful of the last chunk of a bucket took */
   const blockMs = new Map<number, number>();
 
-  /** All dispatches; what does not depend on the number of spans is prepared once. */
+  /** All dispatches; what does not depend on the reach of attention is prepared once. */
   async function prepare(gpu: Gpu, state: State): Promise<Prepared> {
     const prefill: Prepared['prefill'] = new Map();
-    for (const T of buckets) if (T > 1) prefill.set(T, await opened.prepare(lower(gpu, plan, state, T, 1).flat()));
-    const shared = await Promise.all(lower(gpu, plan, state, 1, 1).map((steps) => opened.prepare(steps)));
-    const decode: Prepared['decode'] = new Map([[1, shared.flat()]]);
-    for (let spans = 2; spans <= spansOf(state.capacity); spans *= 2) {
-      const nodes = lower(gpu, plan, state, 1, spans);
+    for (const T of buckets) if (T > 1) prefill.set(T, await opened.prepare(lower(gpu, plan, state, T).flat()));
+    const shared = await Promise.all(lower(gpu, plan, state, 1).map((steps) => opened.prepare(steps)));
+    const span = spanOf(gpu, plan, state);
+    const decode: Prepared['decode'] = new Map([[span, shared.flat()]]);
+    for (let reach = 2 * span; reach <= reachOf(state.capacity, span); reach *= 2) {
+      const nodes = lower(gpu, plan, state, 1, reach);
       const own = await Promise.all(nodes.map((steps, i) => (plan.nodes[i].op === 'attend' ? opened.prepare(steps) : shared[i])));
-      decode.set(spans, own.flat());
+      decode.set(reach, own.flat());
     }
-    return { prefill, decode };
+    return { prefill, decode, span };
   }
 
   /** The caches are shorter than the context only where the device refused the whole. */
@@ -164,7 +167,7 @@ export async function createRunner(opened: OpenedDevice, plan: Plan, { contextLe
     opened.check();
   }
 
-  const decodeSteps = (positions: number): PreparedStep[] => prepared.decode.get(spansOf(positions))!;
+  const decodeSteps = (positions: number): PreparedStep[] => prepared.decode.get(reachOf(positions, prepared.span))!;
 
   function submit(steps: PreparedStep[], bucket: number, blocks: number): void {
     const known = blockMs.get(bucket);
@@ -250,14 +253,14 @@ export async function createRunner(opened: OpenedDevice, plan: Plan, { contextLe
   async function times(): Promise<KernelTime[]> {
     opened.check();
     const at = Math.min(position, contextLength - 1);
-    const spans = spansOf(at + 1);
-    const steps = [...lower(gpu, plan, state, 1, spans).flat(), ...(sampler?.steps().greedy ?? [])];
+    const reach = reachOf(at + 1, prepared.span);
+    const steps = [...lower(gpu, plan, state, 1, reach).flat(), ...(sampler?.steps().greedy ?? [])];
     const draw = sampler?.use(GREEDY) ?? [];
     // the draw moves the position on: it is put back before every kernel that depends on it, by measuring the draw last
     queue.writeBuffer(step, 0, new Uint32Array([at, 1, at + 1, 0]));
     const node = plan.nodes.find((n) => n.op === 'attend');
-    const cacheBytes = node ? 2 * (at + 1) * node.cache.kvHeads * node.cache.headDim * (state.halves ? 2 : 4) : 0;
-    const measured = await profile(opened, { steps, prepared: [...prepared.decode.get(spans)!, ...draw], cacheBytes, sampled: () => sampler?.use(TYPICAL) ?? [] });
+    const attended = node ? 2 * cacheBytes(node.cache, at + 1, state.halves) : 0;
+    const measured = await profile(opened, { steps, prepared: [...prepared.decode.get(reach)!, ...draw], cacheBytes: attended, sampled: () => sampler?.use(TYPICAL) ?? [] });
     position = 0;
     pending = false;
     hasLogits = false;
@@ -277,13 +280,13 @@ export async function createRunner(opened: OpenedDevice, plan: Plan, { contextLe
 
   function describe(): string {
     const line = ({ label, grid, sources }: Step, node: string): string => `${node.padEnd(10)} ${label.padEnd(32)} ${grid.join('×').padEnd(12)} ${sources.at(-1)}`;
-    const list = (spans: number): string[] => [
-      ...lower(gpu, plan, state, 1, spans).flatMap((steps, i) => steps.map((s) => line(s, plan.nodes[i].op))),
+    const list = (reach: number): string[] => [
+      ...lower(gpu, plan, state, 1, reach).flatMap((steps, i) => steps.map((s) => line(s, plan.nodes[i].op))),
       ...(sampler?.steps().greedy ?? []).map((s) => line(s, 'sample')),
     ];
-    const most = spansOf(state.capacity);
-    const short = list(1);
-    const long = most > 1 ? `, ${list(most).length} from position 512 on` : '';
+    const { span } = prepared;
+    const short = list(span);
+    const long = state.capacity > span ? `, ${list(state.capacity).length} from position ${span} on` : '';
     return [`${short.length} dispatches a token${long}`, ...short].join('\n');
   }
 

@@ -22,10 +22,21 @@ export interface State {
   spans: Region;
 }
 
-/** Positions of one workgroup of attend.wgsl */
+/** Positions of one workgroup of attend.wgsl at most, and where nothing else was found to be faster */
 export const SPAN = 512;
+/** Spans are shorter than SPAN only where these are enough: the merge reads every one. */
+const SHORT_SPANS = 16;
 
-export const spansOf = (positions: number): number => 2 ** Math.ceil(Math.log2(Math.max(1, positions / SPAN)));
+const upToPower = (x: number): number => 2 ** Math.ceil(Math.log2(Math.max(1, x)));
+
+/** Positions that dispatches prepared for so many serve: the span times a power of two. */
+export const reachOf = (positions: number, span: number): number => span * upToPower(positions / span);
+
+/** How attention is cut that must reach so many positions, and prefers spans of this length. */
+export function cut(positions: number, wanted: number): { span: number; spans: number } {
+  const span = Math.min(SPAN, Math.max(wanted, upToPower(positions / SHORT_SPANS)));
+  return { span, spans: upToPower(positions / span) };
+}
 
 export const ropeKey = (theta: number, headDim: number): string => `${theta} ${headDim}`;
 
@@ -60,7 +71,7 @@ export async function allocateState(gpu: Gpu, plan: Plan, contextLength: number,
       ropes.set(key, region);
     }
     const widest = Math.max(0, ...attends(plan).map(({ heads, cache }) => heads * (cache.headDim + 4)));
-    const spans = await take('attention spans', 4 * widest * spansOf(contextLength));
+    const spans = await take('attention spans', 4 * widest * Math.max(SHORT_SPANS, cut(contextLength, SPAN).spans));
     const state: State = { slots, rings, ropes, spans, caches: new Map(), capacity: 0, halves };
     await growCaches(gpu, plan, state, contextLength, Math.min(contextLength, LEAST_CONTEXT));
     return state;
@@ -72,13 +83,16 @@ export async function allocateState(gpu: Gpu, plan: Plan, contextLength: number,
 
 const LEAST_CONTEXT = 1024;
 
+/** of keys, and as many of values */
+export const cacheBytes = ({ kvHeads, headDim }: AttendNode['cache'], positions: number, halves: boolean): number => positions * kvHeads * headDim * (halves ? 2 : 4);
+
 /** Makes the caches hold `wanted` positions, or half of that and so on, but no fewer than `least`; what they hold is kept. */
 export async function growCaches(gpu: Gpu, plan: Plan, state: State, wanted: number, least: number): Promise<void> {
   for (let capacity = wanted; ; capacity = Math.max(least, Math.ceil(capacity / 2))) {
     const made: State['caches'] = new Map();
     try {
       for (const { cache } of attends(plan)) {
-        const bytes = capacity * cache.kvHeads * cache.headDim * (state.halves ? 2 : 4);
+        const bytes = cacheBytes(cache, capacity, state.halves);
         const keys = whole(await gpu.allocate(`keys ${cache.layer}`, bytes));
         made.set(cache.layer, { keys, values: keys });
         made.set(cache.layer, { keys, values: whole(await gpu.allocate(`values ${cache.layer}`, bytes)) });

@@ -1,6 +1,7 @@
 /** How the tuner chooses, with a table of times whose winner is known and a clock of its own. */
 import { describe, expect, it } from 'vitest';
-import { choose, MARGIN, type Trials } from './tune';
+import type { OpenedDevice } from './device';
+import { choose, MARGIN, settingsFor, type Trials } from './tune';
 import type { Tuning } from './gpu';
 
 const settings: Partial<Tuning>[] = [{ rows: 8 }, { groupSize: 32 }, { subgroups: false }, { integers: true }];
@@ -63,6 +64,19 @@ describe('choose', () => {
     const measure: Trials['measure'] = async (shape, tuning) => (++calls === 1 ? 200 : trials.measure(shape, tuning));
     const [row] = await choose(['a'], settings, { ...trials, measure }, { ms: 1e6, idle: always, now });
     expect(row).toMatchObject({ tuning: {}, usualMicros: 100, micros: 100 });
+  });
+
+  it.each([
+    { micros: { 512: 100, 256: 80, 128: 60 }, taken: { span: 128 } },
+    { micros: { 512: 100, 256: 120, 128: 90 }, taken: { span: 128 } },
+    { micros: { 512: 100, 256: 80, 128: 77 }, taken: { span: 256 } },
+    { micros: { 512: 100, 256: 96, 128: 110 }, taken: {} },
+  ])('takes the span that is faster with its merge: $micros', async ({ micros, taken }) => {
+    const { trials, now } = device({});
+    const measure: Trials['measure'] = (_, { span = 512 }) => Promise.resolve(micros[span]);
+    const kernel: Trials['kernel'] = (_, { span = 512 }) => `${span}`;
+    const tried = settingsFor({ features: { subgroups: true, dp4a: true } } as OpenedDevice, false);
+    expect(await choose(['attend f16 16/8×64'], tried, { ...trials, measure, kernel }, { ms: 1e6, idle: always, now })).toMatchObject([{ tuning: taken, usualMicros: 100, refused: [] }]);
   });
 
   it('ends with its budget, and keeps only shapes that were tried whole', async () => {

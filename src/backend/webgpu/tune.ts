@@ -6,15 +6,17 @@ import type { TuneOptions, TuneRow } from '../backend';
 import type { Plan } from '../plan';
 import { noise } from '../synthetic';
 import { encode, STEP_BYTES, type OpenedDevice, type PreparedStep } from './device';
-import { ANY, whole, type Region, type Step, type Tuning } from './gpu';
+import { ANY, whole, type Step, type Tuning } from './gpu';
 import { lower } from './lower';
 import { createTimer, roundsOf, weightBytes } from './profile';
-import { RING, type State } from './state';
+import { allocateState, attends, cacheBytes, releaseState, SPAN, type State } from './state';
 import { keep, recall } from './verdicts';
 
 /** A kernel must be faster by this share of its time: less is noise, and no reader would notice. */
 export const MARGIN = 0.05;
 const BUDGET_MS = 1500;
+/** Attention is tried at the end of the longest span, where only shorter ones pay for a merge: beyond it all do, far below it there is little to win. */
+const POSITIONS = SPAN;
 /** Of largest differences over the rms of the results: other orders of the same sums; and of squares, where activations become int8. */
 const [SUMS, INTEGERS] = [1e-4, 2.5e-3];
 
@@ -76,6 +78,7 @@ export function settingsFor({ features }: OpenedDevice, exact: boolean): Partial
   const settings: Partial<Tuning>[] = [{ rows: 8 }, { rows: 4 }, { groupSize: 64 }, { groupSize: 32 }];
   if (features.subgroups) settings.push({ groupSize: 128 }, { subgroups: false });
   if (features.dp4a && !exact) settings.push({ integers: true });
+  settings.push({ span: 256 }, { span: 128 }); // of attention, which knows nothing of the others
   return settings;
 }
 
@@ -88,9 +91,10 @@ export async function tune(opened: OpenedDevice, plan: Plan, state: State, exact
   if (opened.software && !options.software) return [];
   /** of a token, and of one dispatch */
   const bytes = new Map<string, { all: number; each: number }>();
-  for (const step of lower(opened, plan, state, 1, 1).flat()) {
+  for (const [i, step] of lower(opened, plan, state, 1).flatMap((steps, i) => steps.map((step) => [i, step] as const))) {
     if (!step.shape || opened.tunings.has(step.shape)) continue;
-    const each = weightBytes(step);
+    const node = plan.nodes[i];
+    const each = node.op === 'attend' ? 2 * cacheBytes(node.cache, POSITIONS, state.halves) : weightBytes(step);
     bytes.set(step.shape, { all: (bytes.get(step.shape)?.all ?? 0) + each, each });
   }
   const shapes = [...bytes.keys()].sort((a, b) => bytes.get(b)!.all - bytes.get(a)!.all); // what a token reads most of goes first
@@ -117,40 +121,48 @@ export async function recallTunings(opened: OpenedDevice, exact: boolean): Promi
   for (const [shape, tuning] of await known(opened, exact)) opened.tunings.set(shape, tuning);
 }
 
-/** Kernels of a plan at one token, on its weights and on activations of their own. */
+/** Kernels of a plan at one token, on its weights and on a state of their own. */
 async function createTrials(opened: OpenedDevice, plan: Plan, real: State): Promise<Trials & { dispose(): void }> {
   const { device } = opened;
-  const buffers: GPUBuffer[] = [];
-  const take = async (bytes: number, usage?: GPUBufferUsageFlags): Promise<Region> => {
-    const buffer = await opened.allocate('trials', bytes, usage);
-    buffers.push(buffer);
-    return whole(buffer);
-  };
   const { STORAGE, UNIFORM, COPY_DST, MAP_READ } = GPUBufferUsage;
   const widest = Math.max(...plan.slots.map(({ cols }) => cols));
-  const slots: Region[] = [];
-  for (const { cols } of plan.slots) slots.push(await take(4 * cols));
-  const ring = await take(4 * RING * Math.max(1, ...plan.nodes.map((node) => (node.op === 'shortConv' ? node.state.channels : 0))));
-  const step = await take(STEP_BYTES, STORAGE | UNIFORM | COPY_DST);
-  const result = await take(4 * widest, MAP_READ | COPY_DST);
-  device.queue.writeBuffer(step.buffer, 0, new Uint32Array([RING / 2, 1, RING / 2 + 1, 0]));
+  const state = await allocateState(opened, plan, POSITIONS, 1, real.halves);
+  const buffers: GPUBuffer[] = [];
+  const take = async (bytes: number, usage?: GPUBufferUsageFlags): Promise<GPUBuffer> => {
+    const buffer = await opened.allocate('trials', bytes, usage);
+    buffers.push(buffer);
+    return buffer;
+  };
+  const dispose = (): void => {
+    releaseState(opened, state);
+    for (const buffer of buffers) opened.release(buffer);
+  };
+  const make = async () => ({ step: whole(await take(STEP_BYTES, STORAGE | UNIFORM | COPY_DST)), result: await take(4 * widest, MAP_READ | COPY_DST), timer: await createTimer(opened) });
+  const { step, result, timer } = await make().catch((error: unknown) => {
+    dispose();
+    throw error;
+  });
+  device.queue.writeBuffer(step.buffer, 0, new Uint32Array([POSITIONS - 1, 1, POSITIONS, 0]));
   const next = noise('activations');
   const values = Float32Array.from({ length: widest + 3 }, () => next() / 2 ** 31 - 1); // buffers are whole multiples of 16 bytes
-  const fill = (): void => slots.forEach(({ buffer }) => device.queue.writeBuffer(buffer, 0, values, 0, buffer.size / 4));
+  const fill = (): void => state.slots.forEach(({ buffer }) => device.queue.writeBuffer(buffer, 0, values, 0, buffer.size / 4));
   fill();
-  const state: State = { ...real, slots, rings: new Map([...real.rings.keys()].map((layer) => [layer, ring])) };
-  const timer = await createTimer(opened);
+  // any two halves without the bits of exponents that make them 1 and more
+  const most = Math.max(0, ...attends(plan).map(({ cache }) => cacheBytes(cache, POSITIONS, state.halves))) / 4;
+  const kept = state.halves ? Uint32Array.from({ length: most }, () => next() & 0xbbffbbff) : Float32Array.from({ length: most }, () => next() / 2 ** 31 - 1);
+  for (const { keys, values } of state.caches.values()) for (const { buffer } of [keys, values]) device.queue.writeBuffer(buffer, 0, kept, 0, Math.min(most, buffer.size / 4));
 
   const made = new Map<string, Step[]>();
   function stepsOf(shape: string, tuning: Partial<Tuning>): Step[] {
     const key = shape + JSON.stringify(tuning);
     let steps = made.get(key);
     if (!steps) {
-      const all = lower({ ...opened, step, tunings: new Map([[ANY, tuning]]) }, plan, state, 1, 1).flat();
-      made.set(key, (steps = all.filter((s) => s.shape === shape)));
+      const all = lower({ ...opened, step, tunings: new Map([[ANY, tuning]]) }, plan, state, 1, POSITIONS);
+      made.set(key, (steps = all.flatMap((node) => node.filter((s, i) => (s.shape ?? node[i - 1]?.shape) === shape))));
     }
     return steps;
   }
+  const lengthOf = (steps: Step[]): number => steps.filter((s) => s.shape).length;
   const ready = new Map<Step[], Promise<PreparedStep[]>>();
   function prepared(steps: Step[]): Promise<PreparedStep[]> {
     let one = ready.get(steps);
@@ -161,19 +173,20 @@ async function createTrials(opened: OpenedDevice, plan: Plan, real: State): Prom
   /** of the first layer that has it */
   async function resultOf(shape: string, tuning: Partial<Tuning>): Promise<Float32Array> {
     const steps = stepsOf(shape, tuning);
-    const [first] = await prepared(steps);
-    const { y } = steps[0].bindings;
+    const length = steps[1] && !steps[1].shape ? 2 : 1;
+    const first = (await prepared(steps)).slice(0, length);
+    const { y } = steps[length - 1].bindings;
     fill();
     const encoder = device.createCommandEncoder();
-    encoder.clearBuffer(ring.buffer);
+    for (const { buffer } of state.rings.values()) encoder.clearBuffer(buffer);
     const pass = encoder.beginComputePass();
-    encode(pass, [first]);
+    encode(pass, first);
     pass.end();
-    encoder.copyBufferToBuffer(y.buffer, y.offset, result.buffer, 0, y.size);
+    encoder.copyBufferToBuffer(y.buffer, y.offset, result, 0, y.size);
     device.queue.submit([encoder.finish()]);
-    await opened.settled(result.buffer.mapAsync(GPUMapMode.READ, 0, y.size));
-    const got = new Float32Array(result.buffer.getMappedRange(0, y.size).slice(0));
-    result.buffer.unmap();
+    await opened.settled(result.mapAsync(GPUMapMode.READ, 0, y.size));
+    const got = new Float32Array(result.getMappedRange(0, y.size).slice(0));
+    result.unmap();
     return got;
   }
 
@@ -181,16 +194,17 @@ async function createTrials(opened: OpenedDevice, plan: Plan, real: State): Prom
   return {
     kernel(shape, tuning) {
       const [{ sources, constants }] = stepsOf(shape, tuning);
-      return JSON.stringify([sources, constants]);
+      return JSON.stringify([sources, constants]); // of the first: a merge differs as the attention before it does
     },
 
     async measure(shape, tuning) {
-      const all = await prepared(stepsOf(shape, tuning));
+      const steps = stepsOf(shape, tuning);
+      const all = await prepared(steps);
       const pass = (times: number): Promise<number> => timer.measure((pass) => { for (let i = 0; i < times; i++) encode(pass, all); }); // prettier-ignore
       if (!rounds.has(shape)) rounds.set(shape, await roundsOf(pass, all.length, timer.clock));
       else await pass(1); // warms
       const times = rounds.get(shape)!;
-      return (await pass(times)) / times / all.length;
+      return (await pass(times)) / times / lengthOf(steps);
     },
 
     async wrong(shape, tuning) {
@@ -204,7 +218,7 @@ async function createTrials(opened: OpenedDevice, plan: Plan, real: State): Prom
 
     dispose() {
       timer.dispose();
-      for (const buffer of buffers) opened.release(buffer);
+      dispose();
     },
   };
 }
