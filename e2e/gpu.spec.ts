@@ -1,5 +1,6 @@
 /** The WebGPU backend's own promises, in Chromium's software adapter and in Firefox: what it creates per token, draws, long attention, going back. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { strip } from '../shaders/link';
 import { GREEDY } from '../src/backend/sampling';
 import type { DeviceOptions } from '../src/backend/webgpu/device';
 import type { Dtype } from '../src/tensor/dtype';
@@ -93,6 +94,22 @@ describe.each(ENGINES)('$name', ({ name, options, sums, present, open }) => {
     draws.forEach((draw, i) => expect({ ...draw, mask: undefined, chosen: got[i] }).toEqual({ ...draw, mask: undefined, chosen: wanted[i] }));
   });
 
+  it.each([
+    { kind: 'plain', V: 509 },
+    { kind: 'plain', V: 65536 },
+    { kind: 'ties', V: 1030 },
+    { kind: 'ties', V: 65537 },
+    { kind: 'ties', V: 7 },
+    { kind: 'extremes', V: 771 },
+  ] as const)('tells log probabilities like the definition, and reads back no more than that: $kind, V $V', async ({ kind, V }) => {
+    const asked = [0, 1, 2].flatMap((token) => [0, 1, 20].map((n) => ({ token, chosen: (37 * token + 5 * n) % V, n })));
+    for (const [i, { got, wanted, off, copied }] of (await call('ranked', kind, V, asked, options)).entries()) {
+      expect({ ...asked[i], ids: got }).toEqual({ ...asked[i], ids: wanted });
+      expect(off, `n ${asked[i].n} after ${asked[i].token}`).toBeLessThan(1e-5);
+      expect(copied).toBe(8 * (Math.min(asked[i].n, V) + 2));
+    }
+  });
+
   it('attends to one token over one span, several, and their borders', async () => {
     const positions = [0, 1, 126, 127, 128, 510, 511, 512, 1024, 1100];
     for (const span of SPANS) {
@@ -121,7 +138,7 @@ describe.each(ENGINES)('$name', ({ name, options, sums, present, open }) => {
     // halves are taken apart in the same way everywhere: once is enough; the ladder from subgroups down goes through the variant without them
   ].filter(({ pattern, dtype }) => (dtype ? sums : sums ? !pattern : options.subgroups || !pattern.startsWith('subgroup')));
   it.each(spoilers)('tests itself and steps down, spoilt: $what', async ({ pattern, by, variant, notes, dtype = 'Q4_0' }) => {
-    const found = await call('spoilt', pattern, by, dtype, options);
+    const found = await call('spoilt', strip(pattern), strip(by), dtype, options);
     expect(found).toMatchObject({ variant: expect.stringMatching(variant) });
     if ('notes' in found) expect(found.notes.filter((note) => note.includes('failed its self test')).length).toBeGreaterThanOrEqual(notes);
     if ('ms' in found) console.error(`${name}: self test and compilation, ${found.variant}: ${found.ms.toFixed(0)} ms`);
@@ -212,14 +229,15 @@ describe.each(ENGINES)('$name', ({ name, options, sums, present, open }) => {
     expect(await call('spoilt', 'inverseSqrt(', 'sqrt(', 'Q4_0', options)).toMatchObject({ error: expect.stringMatching(/^DeviceError: This GPU computes wrongly: got .*wanted/) });
   });
 
-  // what is spoilt serves long rows, and conversations beyond 512 tokens
+  // what is spoilt serves long rows, conversations beyond 512 tokens, and who asks for log probabilities
   it.each([
     { what: 'units of a row beyond the invocations', pattern: '* units; item += group_size', by: '* min(units, group_size); item += group_size', where: 'a few tokens, F32' },
     { what: 'tiles of keys after the first', pattern: 'let fade = exp(top - above);', by: 'let fade = 1.0;', where: 'a long prompt, long' },
     { what: 'a ring filled by a chunk', pattern: '& (R - 1u)) * D + c] = bcx[row]', by: '& (R - 1u)) * D + c] = 2.0 * bcx[row]', where: 'a long prompt, long' },
+    { what: 'log probabilities', pattern: 'l > own.l', by: 'l < own.l', where: 'log probabilities' },
     { what: 'the merge of spans', pattern: 'sum / total', by: 'sum', where: 'one token over several spans, long' },
-  ])('tests what small models do not meet: $what', async ({ pattern, by, where }) => {
-    const found = await call('spoilt', pattern, by, 'F32', { ...options, subgroups: false, f16: false });
+  ])('tests what short greedy answers of small models do not meet: $what', async ({ pattern, by, where }) => {
+    const found = await call('spoilt', strip(pattern), strip(by), 'F32', { ...options, subgroups: false, f16: false });
     expect(found).toMatchObject({ error: expect.stringMatching(`failed its self test \\((${where}): got`) });
   });
 

@@ -12,13 +12,14 @@ import type { Plugin } from 'vite';
 const NAME = 'virtual:rivulet-shaders';
 const here = dirname(fileURLToPath(import.meta.url));
 
-/** Comments and indentation are for readers of the source. */
+/** Comments, indentation and what stands around brackets and stops are for readers of the source; `enable` lines are still found, as a file begins with them. */
 export const strip = (code: string): string =>
   code
     .replace(/\/\*[\s\S]*?\*\//g, '')
     .replace(/\/\/.*$/gm, '')
     .replace(/^\s+/gm, '')
-    .replace(/[ \t]+$/gm, '');
+    .replace(/[ \t]+$/gm, '')
+    .replace(/[ \t]*([,;:{}()[\]])\s*/g, '$1');
 
 export function readShaders(): Record<string, string> {
   const shaders: Record<string, string> = {};

@@ -1,7 +1,7 @@
 /** The WebGPU backend by itself, in a page: what e2e/gpu.spec.ts asks it. Everything is compared with the reference on the same plan. */
 import type { Runner } from '../../src/backend/backend';
 import { record } from '../../src/backend/plan';
-import { GREEDY, type Sampling } from '../../src/backend/sampling';
+import { GREEDY, logprobs, type Sampling } from '../../src/backend/sampling';
 import type { WebGpuOptions } from '../../src/backend/webgpu/backend';
 import type { Config } from '../../src/model/config';
 import { faults } from './gpu_faults';
@@ -39,6 +39,49 @@ const gpu = {
       runner.dispose();
       return all;
     });
+  },
+
+  /**
+   * What is told of tokens after draws with penalties, by the definition and on the GPU: the ids, the largest difference of a log probability
+   * (equal infinities have none), and the bytes that were copied for it.
+   * @param kind of logits; 'extremes' have the ends of f32, -inf and zeros of either sign among them
+   */
+  async ranked(kind: 'plain' | 'ties' | 'extremes', V: number, asked: { token: number; chosen: number; n: number }[], options: WebGpuOptions) {
+    const backend = await shared(options);
+    const ends = [-Infinity, 3.4e38, -3.4e38, 0, -0, 3.4e38, 90, -Infinity];
+    const uniform = random(`ranked ${V}`);
+    const rows = Array.from({ length: 3 }, () => Float32Array.from({ length: V }, (_, i) => (kind === 'extremes' && i % 5 ? ends[Math.floor(8 * uniform())] : kind === 'ties' ? Math.round(12 * normal(uniform)) / 4 : 3 * normal(uniform))));
+    if (kind === 'extremes') {
+      rows[1] = rows[1].map((l) => (l > 0 ? -Infinity : l)); // zeros come first
+      rows[2] = rows[2].map((_, i) => (i % 128 ? -Infinity : 1.5)); // fewer than 20 are possible at all, and equals share an invocation
+    }
+    const table = await floats(backend, 'table', 3, V, (i) => rows[Math.floor(i / V)][i % V]);
+    const runner = await backend.compile(record((op) => op.last(op.embed(table))), { contextLength: 64, chunk: 16 });
+    const penalties: Sampling = { ...GREEDY, repetitionPenalty: 1.5, presencePenalty: 3, bias: new Map([[0, 5]]), mask: new Uint32Array(Math.ceil(V / 32)).fill(0x55555555) };
+    const { copyBufferToBuffer } = GPUCommandEncoder.prototype;
+    const results = [];
+    try {
+      for (const { token, chosen, n } of asked) {
+        runner.rewind(0);
+        await runner.prefill(Uint32Array.of(2, token));
+        await runner.decode(1, { ...penalties, temperature: n % 2 });
+        let copied = 0;
+        GPUCommandEncoder.prototype.copyBufferToBuffer = function (this: GPUCommandEncoder, ...parameters: [GPUBuffer, number, GPUBuffer, number, number]) {
+          copied += parameters[4];
+          return copyBufferToBuffer.apply(this, parameters);
+        } as typeof copyBufferToBuffer;
+        const got = await runner.logprobs(chosen, n);
+        GPUCommandEncoder.prototype.copyBufferToBuffer = copyBufferToBuffer;
+        const wanted = logprobs(rows[token], chosen, n);
+        const differences = [got, ...got.top].map(({ logprob: l }, i) => ((w) => (l === w ? 0 : Math.abs(l - w)))([wanted, ...wanted.top][i]?.logprob ?? NaN));
+        const off = differences.reduce((most, d) => (d <= most ? most : d), 0); // NaN counts
+        results.push({ got: [got, ...got.top].map(({ id }) => id), wanted: [wanted, ...wanted.top].map(({ id }) => id), off: Number.isFinite(off) ? off : 1e9, copied });
+      }
+    } finally {
+      GPUCommandEncoder.prototype.copyBufferToBuffer = copyBufferToBuffer;
+      runner.dispose();
+    }
+    return results;
   },
 
   /** Errors of attention for the last token, read alone, after `positions` tokens. */

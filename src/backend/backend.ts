@@ -1,7 +1,7 @@
 /** What a backend is: it takes weights row by row, takes a recorded plan, and turns tokens into logits and logits into tokens. */
 import type { Matrix, Vector } from '../model/ops';
 import type { Plan } from './plan';
-import type { Sampling } from './sampling';
+import type { ChosenLogprob, Sampling } from './sampling';
 
 export type BackendName = 'webgpu' | 'wasm' | 'reference';
 
@@ -128,6 +128,12 @@ export interface Runner {
    * row of the last prefill, [T, cols]. For checks; decode does not need it.
    */
   logits(): Promise<Float32Array>;
+  /**
+   * Log probabilities (sampling.ts, `logprobs`) of the chosen token and of the `n` most likely ones, by the logits that it was drawn from.
+   * @param chosen the pending token
+   * @param n 0 … 20
+   */
+  logprobs(chosen: number, n: number): Promise<ChosenLogprob>;
   /**
    * Time of each kernel of a greedy decode step at the position reached, where the backend can tell; then those of BESIDE.
    * The state is lost: only rewind(0) may follow.

@@ -67,7 +67,11 @@ function scripted(script: (position: number, state: readonly number[]) => number
       pending = undefined;
       return true;
     },
-    logits: async () => new Float32Array(V),
+    logits: () => Promise.reject(new Error('generation never wants all logits')),
+    async logprobs(chosen, n) {
+      calls.push(`logprobs ${chosen} ${n}`);
+      return { id: chosen, logprob: -chosen, top: [] };
+    },
     describe: () => 'scripted',
     dispose: () => undefined,
   };
@@ -105,6 +109,13 @@ describe.each<[string, Partial<Pace>]>([
     expect(pieces).toEqual(['a', '🦀', 'b']);
     expect(result).toMatchObject({ text: 'a🦀b', finish: 'stop', promptTokens: 6, reusedTokens: 0, tokens: 7 });
     expect(calls.filter((call) => call.startsWith('prefill'))).toEqual(['prefill 0+4', 'prefill 4+2']);
+  });
+
+  it('asks for log probabilities after every token, and for no logits', async () => {
+    const { runner, calls } = scripted(sayFrom(prompt, 'ab'));
+    const { result } = await run(session(runner, pace), prompt, { logprobs: 3 });
+    expect(result.logprobs?.map(({ id, logprob }) => [id, logprob])).toEqual([...utf8('ab'), END].map((id) => [id, -id]));
+    expect(calls.slice(2)).toEqual([...utf8('ab'), END].flatMap((id) => ['decode 1', `logprobs ${id} 3`]));
   });
 
   it('stops at a stop string across tokens, and shows nothing of it', async () => {

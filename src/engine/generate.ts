@@ -1,5 +1,5 @@
 /** Prompt tokens in, text out: chunked prefill, decode in windows, and everything that ends a text. A lost device does not end it. */
-import { GREEDY, logprobs, type ChosenLogprob } from '../backend/sampling';
+import { GREEDY, type ChosenLogprob } from '../backend/sampling';
 import { abortError, fail } from '../errors';
 import { Meter, type Progress } from '../store/progress';
 import { SPOKEN_MARKERS } from '../text/chat';
@@ -233,7 +233,7 @@ async function decode({ runner, pace }: Seat, limit: number, request: Request, s
         underWay.push(window);
       }
       const ids = await underWay.shift()!;
-      if (request.logprobs !== undefined) speech.told.push(logprobs(await runner.logits(), ids[0], request.logprobs));
+      if (request.logprobs !== undefined) speech.told.push(await runner.logprobs(ids[0], request.logprobs));
       const now = performance.now();
       for (const id of ids) {
         if (speech.finish) speech.beyond.push(id);

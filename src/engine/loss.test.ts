@@ -68,6 +68,7 @@ function fated(fate: Fate, name: Rung['name']): Rung {
             prefill: async (tokens) => (act(), runner.prefill(tokens)),
             decode: async (steps, how) => (act(steps), runner.decode(steps, how)),
             logits: async () => (act(), runner.logits()),
+            logprobs: async (chosen, n) => (act(), runner.logprobs(chosen, n)),
           };
         },
         lost: () => gone,

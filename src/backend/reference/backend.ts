@@ -5,7 +5,7 @@ import { dequantize } from '../../tensor/dequant';
 import { rowBytes } from '../../tensor/dtype';
 import type { Backend, Runner } from '../backend';
 import { printPlan, type Node, type Plan, type PlanAct } from '../plan';
-import { sample, type Sampling } from '../sampling';
+import { logprobs, sample, type Sampling } from '../sampling';
 import { attend, linear, rmsNorm, shortConv, swiglu, type Cache, type Rows } from './ops';
 
 interface ReferenceMatrix extends Matrix {
@@ -158,6 +158,9 @@ function createRunner(plan: Plan, tap?: ReferenceOptions['tap']): Runner {
     },
     async logits() {
       return logits?.slice() ?? fail('RequestError', { what: 'there are no logits before a prefill' });
+    },
+    async logprobs(chosen, n) {
+      return logprobs(await this.logits(), chosen, n);
     },
     describe: () => printPlan(plan),
     dispose: () => undefined,

@@ -5,7 +5,7 @@
 import { fail } from '../../errors';
 import type { CompileOptions, Runner } from '../backend';
 import { printPlan, type Node, type Plan } from '../plan';
-import type { Sampling } from '../sampling';
+import { logprobs, type Sampling } from '../sampling';
 import { lower, PAGE, RING, writeRope, type Addresses } from './lower';
 import type { Heap } from './memory';
 import type { Kernels } from './module';
@@ -194,6 +194,10 @@ export function createRunner(plan: Plan, { contextLength, chunk }: CompileOption
       check();
       if (rows === 0) fail('RequestError', { what: 'There are no logits before a prefill' });
       return heap.f32.slice(output / 4, output / 4 + rows * V);
+    },
+
+    async logprobs(chosen, n) {
+      return logprobs(await this.logits(), chosen, n);
     },
 
     describe: () => describe(plan, context, heap.f64.subarray(times / 8, times / 8 + 2 * (count + 1)), tokensRead, threads),

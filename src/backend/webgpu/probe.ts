@@ -2,15 +2,15 @@
  * The self test: a small model with made-up weights of the formats in use goes through the very kernels that the real one will use (matmul,
  * the small matvec, one token with few and with many rows and columns, both attentions, the ring, the draws), and a plan without weights to
  * speak of through those that long prompts take (attention over several tiles and spans, a chunk that fills the ring). Their results are held
- * against those of the reference (golden.ts). What is wrong on a device, or does not compile there, is given up for something simpler: the
- * device's conversion of halves, subgroups, halves in the cache, then WebGPU.
+ * against those of the reference (golden.ts), log probabilities against the device's own logits. What is wrong on a device, or does not compile
+ * there, is given up for something simpler: the device's conversion of halves, subgroups, halves in the cache, then WebGPU.
  */
 import { fail } from '../../errors';
 import type { Matrix, Norm, Ops, Vector } from '../../model/ops';
 import { DTYPES, type Dtype } from '../../tensor/dtype';
 import type { Backend, CompileOptions, Runner } from '../backend';
 import { record, type Plan } from '../plan';
-import { GREEDY } from '../sampling';
+import { GREEDY, logprobs } from '../sampling';
 import { noise, write } from '../synthetic';
 import type { OpenedDevice } from './device';
 import { GOLDEN } from './golden';
@@ -115,6 +115,13 @@ export async function fingerprint(runner: Runner, subject: Subject): Promise<Fin
   return { projections, drawn: [...(await runner.decode(4, GREEDY)), ...(await runner.decode(4, sampled)), ...(await runner.decode(1, wide))] };
 }
 
+/** What is wrong with what is told of the token drawn last. */
+async function untold(runner: Runner, chosen: number): Promise<string | undefined> {
+  const [got, wanted] = [await runner.logprobs(chosen, 20), logprobs(await runner.logits(), chosen, 20)].map((told) => [told, ...told.top]);
+  const off = wanted.findIndex(({ id, logprob }, i) => got[i].id !== id || !(Math.abs(got[i].logprob - logprob) <= 1e-3));
+  return off < 0 ? undefined : `log probabilities: got ${got[off].logprob} of ${got[off].id}, wanted ${wanted[off].logprob} of ${wanted[off].id}`;
+}
+
 /** The first thing that is wrong; undefined when all is right. */
 async function wrongWith(opened: OpenedDevice, subject: Subject, halves: boolean): Promise<string | undefined> {
   const buffers: GPUBuffer[] = [];
@@ -148,7 +155,7 @@ async function wrongWith(opened: OpenedDevice, subject: Subject, halves: boolean
     const off = wanted.projections.findIndex((w, i) => !(Math.abs(got.projections[i] - w) <= tolerance));
     if (off >= 0) return `${promptsOf(subject)[off >> 1].as}, ${subject}: got ${got.projections[off]}, wanted ${wanted.projections[off]}`;
     if (got.drawn.join() !== wanted.drawn.join()) return `draws over ${subject}: got ${got.drawn.join(' ')}, wanted ${wanted.drawn.join(' ')}`;
-    return undefined;
+    return subject === 'long' ? undefined : await untold(runner, got.drawn.at(-1)!);
   } catch (error) {
     opened.check(); // a lost device is no wrong kernel, nor is too little memory
     if ((error as Error).name === 'MemoryError') throw error;

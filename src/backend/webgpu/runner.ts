@@ -5,11 +5,12 @@
 import { fail } from '../../errors';
 import type { CompileOptions, KernelTime, Runner, TuneOptions, TuneRow } from '../backend';
 import type { Plan } from '../plan';
-import { GREEDY, TYPICAL, type Sampling } from '../sampling';
+import { GREEDY, TYPICAL, type ChosenLogprob, type Sampling } from '../sampling';
 import { encode, STEP_BYTES, type OpenedDevice, type PreparedStep } from './device';
 import { whole, type Gpu, type Step } from './gpu';
 import { lower, outputRegion, spanOf } from './lower';
 import { profile } from './profile';
+import { createRanking } from './ranking';
 import { createReadback } from './readback';
 import { createSampler, type Sampler } from './sampler';
 import { tune } from './tune';
@@ -58,7 +59,7 @@ export async function createRunner(opened: OpenedDevice, plan: Plan, { contextLe
   const V = plan.output.cols;
   const vocabulary = plan.nodes.find((node) => node.op === 'embed')?.table.rows ?? Infinity;
   const buckets = bucketsOf(chunk);
-  const { step, tokens, gpu, state, output, sampler, ids, rows, first } = await make().catch((error: unknown) => {
+  const { step, tokens, gpu, state, output, sampler, ranking, ids, rows, first } = await make().catch((error: unknown) => {
     dispose();
     throw error;
   });
@@ -76,7 +77,8 @@ export async function createRunner(opened: OpenedDevice, plan: Plan, { contextLe
     const ids = createReadback(opened, 'ids', 4 * WINDOW, 3);
     const rows = createReadback(opened, 'logits', output.size, 1);
     held.push(ids.dispose, rows.dispose);
-    return { step, tokens, gpu, state, output, sampler, ids, rows, first: await prepare(gpu, state) };
+    const ranking = sampler && (await createRanking(opened, gpu, output, V, take, ids));
+    return { step, tokens, gpu, state, output, sampler, ranking, ids, rows, first: await prepare(gpu, state) };
   }
 
   /** tokens read */
@@ -250,6 +252,12 @@ export async function createRunner(opened: OpenedDevice, plan: Plan, { contextLe
     return new Float32Array(await copy.read());
   }
 
+  async function logprobs(chosen: number, n: number): Promise<ChosenLogprob> {
+    opened.check();
+    if (!hasLogits || !ranking) fail('RequestError', { what: 'There are no logits before a prefill' });
+    return ranking(chosen, n);
+  }
+
   async function times(): Promise<KernelTime[]> {
     opened.check();
     const at = Math.min(position, contextLength - 1);
@@ -298,6 +306,7 @@ export async function createRunner(opened: OpenedDevice, plan: Plan, { contextLe
     decode,
     rewind,
     logits,
+    logprobs,
     profile: times,
     tune: tuneOnce,
     describe,
