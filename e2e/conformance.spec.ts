@@ -23,7 +23,7 @@ function suite(open: () => Promise<Probe>, options: BackendOptions, only = /./):
     probe = await open();
   });
   const { backend, exact, f16, tuning } = options;
-  const accuracy: Accuracy = { integers: tuning?.integers ? 'units' : backend === 'wasm' && !exact ? 'blocks' : undefined, cache: exact || f16 === false ? undefined : backend === 'wasm' ? 'int16' : 'f16' };
+  const accuracy: Accuracy = { integers: tuning?.integers ?? (backend === 'wasm' && !exact), cache: exact || f16 === false ? undefined : backend === 'wasm' ? 'int16' : 'f16' };
   // what has no linear map of blocks is the same kernels as above
   it.each(CASES.filter(({ name }) => (tuning?.integers ? /^(linear|swiglu) .*[QK]/ : only).test(name)))('$name', async (one) => {
     const differences = await probe.run((p, [name, o]) => p.conformance(name, o), [one.name, { ...options, stays: backend === 'webgpu' }] as const);

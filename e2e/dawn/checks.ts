@@ -40,7 +40,7 @@ export async function conformance(options: WebGpuOptions, only = '', until = Inf
   const integers = options.tuning?.integers;
   // what has no linear map of blocks is not touched by int8 activations
   const cases = CASES.filter(({ name }) => name.includes(only) && (!integers || /^(linear|swiglu) .*[QK]/.test(name)));
-  const accuracy: Accuracy = { cache: options.f16 === false ? undefined : 'f16', integers: integers ? 'units' : undefined };
+  const accuracy: Accuracy = { cache: options.f16 === false ? undefined : 'f16', integers };
   const worst: Conformance['worst'] = { maxAbsOverRms: 0, maxAbsOf: '', nmse: 0, nmseOf: '' };
   const misses: string[] = [];
   let left = cases.length;
