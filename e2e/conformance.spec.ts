@@ -1,6 +1,6 @@
 /** The conformance table (src/backend/conformance.ts) on every variant of every backend, against the reference, in Chromium; WebGPU in Firefox, too. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { CASES, missed, type Accuracy } from '../src/backend/conformance';
+import { CASES, missed, takesIntegers, type Accuracy } from '../src/backend/conformance';
 import type { BackendOptions } from './pages/probe.worker';
 import { findFirefox } from './firefox';
 import { openFirefoxProbe, openProbe, type Probe } from './probe';
@@ -24,8 +24,7 @@ function suite(open: () => Promise<Probe>, options: BackendOptions, only = /./):
   });
   const { backend, exact, f16, tuning } = options;
   const accuracy: Accuracy = { integers: tuning?.integers ?? (backend === 'wasm' && !exact), cache: exact || f16 === false ? undefined : backend === 'wasm' ? 'int16' : 'f16' };
-  // what has no linear map of blocks is the same kernels as above
-  it.each(CASES.filter(({ name }) => (tuning?.integers ? /^(linear|swiglu) .*[QK]/ : only).test(name)))('$name', async (one) => {
+  it.each(CASES.filter((one) => (tuning?.integers ? takesIntegers(one) : only.test(one.name))))('$name', async (one) => {
     const differences = await probe.run((p, [name, o]) => p.conformance(name, o), [one.name, { ...options, stays: backend === 'webgpu' }] as const);
     for (const difference of differences) expect(missed(one, accuracy, difference), difference.run).toBeUndefined();
   });

@@ -1,6 +1,6 @@
 /** Whether this GPU computes rightly: the table of cases, logits and continuations against the reference, prompts whole against prompts in pieces. */
 import type { Backend, CompileOptions, Runner } from '../../src/backend/backend';
-import { CASES, missed, runCase, type Accuracy } from '../../src/backend/conformance';
+import { CASES, missed, runCase, takesIntegers, type Accuracy } from '../../src/backend/conformance';
 import { record, type Plan } from '../../src/backend/plan';
 import { openReference } from '../../src/backend/reference/backend';
 import { GREEDY } from '../../src/backend/sampling';
@@ -38,8 +38,7 @@ export interface Conformance {
  */
 export async function conformance(options: WebGpuOptions, only = '', until = Infinity): Promise<Conformance> {
   const integers = options.tuning?.integers;
-  // what has no linear map of blocks is not touched by int8 activations
-  const cases = CASES.filter(({ name }) => name.includes(only) && (!integers || /^(linear|swiglu) .*[QK]/.test(name)));
+  const cases = CASES.filter((one) => one.name.includes(only) && (!integers || takesIntegers(one)));
   const accuracy: Accuracy = { cache: options.f16 === false ? undefined : 'f16', integers };
   const worst: Conformance['worst'] = { maxAbsOverRms: 0, maxAbsOf: '', nmse: 0, nmseOf: '' };
   const misses: string[] = [];

@@ -19,6 +19,9 @@ export interface Case {
   rounds?: boolean;
 }
 
+/** Has it a linear map of blocks, as int8 activations on WebGPU want? In all else they change no kernel. */
+export const takesIntegers = ({ name }: Case): boolean => /^(linear|swiglu) .*[QK]/.test(name);
+
 /** What a backend rounds on purpose. */
 export interface Accuracy {
   /** activations to int8, with a scale for every 32 columns (WASM) or 16 (WebGPU): the grid is exact in both */
