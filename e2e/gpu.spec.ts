@@ -177,18 +177,19 @@ describe.each(ENGINES)('$name', ({ name, options, sums, present, open }) => {
   });
 
   it.each([
-    { name: 'greedy', sampling: GREEDY, prompt: 20 },
-    { name: 'sampled', sampling: TYPICAL, prompt: 20 },
-    { name: 'greedy, several spans', sampling: GREEDY, prompt: 520 },
-    { name: 'greedy, several short spans', sampling: GREEDY, prompt: 200, tuning: { span: 128 as const } },
-  ])('creates nothing for a token, and submits once a window: $name', async ({ sampling, prompt, tuning }) => {
-    const { counts, jsPerToken, described } = await call('counts', sampling, WINDOWS, STEPS, prompt, { ...options, tuning });
+    { what: 'greedy', sampling: GREEDY, prompt: 20 },
+    { what: 'sampled', sampling: TYPICAL, prompt: 20 },
+    { what: 'sampled, value rows of another format', sampling: TYPICAL, prompt: 20, value: 'Q8_0' as Dtype },
+    { what: 'sampled, several spans, value rows of another format', sampling: TYPICAL, prompt: 520, value: 'Q8_0' as Dtype },
+    { what: 'greedy, several short spans', sampling: GREEDY, prompt: 200, tuning: { span: 128 as const } },
+  ])('creates nothing for a token, and submits once a window: $what', async ({ what, sampling, prompt, tuning, value = 'Q4_0' as Dtype }) => {
+    const { counts, jsPerToken, described } = await call('counts', sampling, WINDOWS, STEPS, prompt, value, { ...options, tuning });
     expect(counts).toMatchObject({ createBindGroup: 0, createBuffer: 0, createComputePipeline: 0, createComputePipelineAsync: 0, createShaderModule: 0 });
     expect([counts.submit, counts.beginComputePass]).toEqual([WINDOWS, WINDOWS]);
     expect(counts.writeBuffer).toBe(0);
     expect(counts.dispatchWorkgroups / (WINDOWS * STEPS), described).toBeLessThanOrEqual(80);
     expect(jsPerToken).toBeLessThan(0.2);
-    console.error(`${name}: ${counts.dispatchWorkgroups / (WINDOWS * STEPS)} dispatches, ${jsPerToken.toFixed(3)} ms of JavaScript a token`);
+    console.error(`${name}, ${what}: ${counts.dispatchWorkgroups / (WINDOWS * STEPS)} dispatches, ${jsPerToken.toFixed(3)} ms of JavaScript a token`);
   });
 
   it('cuts a chunk into submits by the time that blocks of 64 tokens took before, with the same results', async () => {

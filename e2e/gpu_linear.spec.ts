@@ -80,7 +80,15 @@ const CONV: Case[] = [
 ];
 
 /** A projection whose value rows have another dtype than its query and key rows. */
-const MIXED = [1, 3, 33].map((T): Case => ({ op: 'linear', dtypes: ['Q4_K', 'Q4_K', 'Q6_K'], rows: [64, 32, 33], cols: 512, T, norm: true }));
+const MIXED: Case[] = [
+  ...[1, 3, 33].map((T): Case => ({ op: 'linear', dtypes: ['Q4_K', 'Q4_K', 'Q6_K'], rows: [64, 32, 33], cols: 512, T, norm: true })),
+  // one dispatch for two parts
+  { op: 'linear', dtypes: ['Q6_K', 'F16'], rows: [100, 30], cols: 1024, T: 1, norm: true, tuning: { rows: 8 } },
+  { op: 'linear', dtypes: ['F16', 'F32'], rows: [8, 9], cols: 33, T: 1, norm: true, tuning: { groupSize: 32 } }, // neither is whole
+  { op: 'linear', dtypes: ['F16', 'F32'], rows: [8, 9], cols: 36, T: 1 }, // the second is
+  { op: 'linear', dtypes: ['Q5_1', 'Q8_0', 'Q4_0'], rows: [4, 4, 130], cols: 320, T: 1, add: 'in place' },
+  { op: 'linear', dtypes: ['Q4_1', 'Q5_0'], rows: [12, 6], cols: 64, T: 1, norm: true, bias: true, add: 'apart' }, // too many buffers for one
+];
 
 const name = ({ op, dtypes, rows, cols, T, norm, bias, add, limit, tuning }: Case): string =>
   [op, dtypes.join(' '), `[${rows.join('+')}, ${cols}]`, `T ${T}`, norm && 'norm', bias && 'bias', add && `add ${add}`, limit && 'cut', tuning && JSON.stringify(tuning)]

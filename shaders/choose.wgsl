@@ -1,5 +1,5 @@
 // choose — top-k, top-p, min-p and the draw (src/backend/sampling.ts, steps 3 and 4); then the step advances
-// weights [V] f32 · bins [3, 1024] (weigh) → tokens, counts, step
+// weights [V] f32 · bins [3, 1024] (weigh) → tokens, counts, step, the next step's x
 // one workgroup. A filter is a cut (weight, id): it is found ten bits of the weight at a time, from the highest weight down, by counting
 // or adding what lies above. The first ten, or min-p, leave few weights as a rule: these are listed, and the rest is done over the list.
 // Bound by: latency of the passes over the weights: one; where too many are left to list them, two a filter and one for the draw more.
@@ -69,6 +69,7 @@ fn main(@builtin(local_invocation_index) lid: u32) {
     }
     advance(id);
   }
+  embed_next(workgroupUniformLoad(&drawn), lid);
 }
 
 // what is gone through: the list, or all weights, by four

@@ -2,12 +2,10 @@
 // table [V, D], any weight format · tokens [context] u32 → y [T, D] f32
 // one thread for 4 columns, y of the grid is t; where the table lies in several buffers each dispatch writes its own rows.
 // Bound by: dispatch latency.
-override cols: u32;
 override rows: u32;  // in this buffer
 override first: u32; // the row of the table it begins with
 
 @group(0) @binding(0) var<storage, read> tokens: array<u32>;
-@group(0) @binding(1) var<storage, read_write> y: array<f32>;
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
@@ -15,6 +13,5 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   if (t >= step.count || 4u * id.x >= cols) { return; }
   let row = tokens[step.position + t] - first; // wraps for rows of an earlier buffer
   if (row >= rows) { return; }
-  let values = transpose(w_values(row / 4u, id.x))[row % 4u];
-  for (var j = 0u; j < 4u && 4u * id.x + j < cols; j++) { y[t * cols + 4u * id.x + j] = values[j]; }
+  embed_row(row, t, id.x);
 }

@@ -12,14 +12,16 @@ import type { Plugin } from 'vite';
 const NAME = 'virtual:rivulet-shaders';
 const here = dirname(fileURLToPath(import.meta.url));
 
-/** Comments, indentation and what stands around brackets and stops are for readers of the source; `enable` lines are still found, as a file begins with them. */
+/** Comments, indentation, space around brackets, stops and operators, and long names of types are for readers of the source; `enable` lines are still found, as a file begins with them. */
 export const strip = (code: string): string =>
   code
     .replace(/\/\*[\s\S]*?\*\//g, '')
     .replace(/\/\/.*$/gm, '')
     .replace(/^\s+/gm, '')
     .replace(/[ \t]+$/gm, '')
-    .replace(/[ \t]*([,;:{}()[\]])\s*/g, '$1');
+    .replace(/[ \t]*([,;:{}()[\]])\s*/g, '$1')
+    .replace(/ (->|<<|>>|[=!<>]=|&&|\|\||[-+*/|&]=|[=*/+<>|^%&]) /g, '$1')
+    .replace(/\b(vec\d|mat\dx\d)<([fui])32>/g, '$1$2');
 
 export function readShaders(): Record<string, string> {
   const shaders: Record<string, string> = {};

@@ -5,9 +5,7 @@
 // Which rows, and what becomes of them, is rows_*, gate_up or conv_in. Bound by: memory bandwidth for W; for small matrices dispatch latency.
 override together: bool = false;
 
-@compute @workgroup_size(group_size)
-fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
-  let group = wid.y * grid.x + wid.x;
+fn multiply(group: u32, lid: u32) {
   var total = array<vec4<f32>, VALUES>(); // [t][map] of 4 rows, then Σ x² of 4 tokens each
   for (var item = lid; item < select(MAPS, 1u, together) * units; item += group_size) {
     let map = select(item / units, 0u, together || MAPS == 1u);
@@ -34,7 +32,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid: ve
     for (var t = 0u; t < COLS; t++) {
       for (var m = 0u; m < MAPS; m++) {
         let own = select(0u, m, together);
-        let value = w_fold(u[own].scales, dots[t * MAPS + own], sum[t]);
+        let value = w_fold(u[own].scaling, dots[t * MAPS + own], sum[t]);
         total[t * MAPS + m] += select(vec4<f32>(0.0), value, together || MAPS == 1u || m == map);
       }
     }

@@ -10,9 +10,7 @@ fn tile_pair(a: vec4<f32>, b: vec4<f32>) -> vec2<u32> {
   return vec2<u32>(pack4xI8(p), pack4xI8(q));
 }
 
-@compute @workgroup_size(group_size)
-fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
-  let group = wid.y * grid.x + wid.x;
+fn multiply(group: u32, lid: u32) {
   var total = array<vec4<f32>, VALUES>(); // [t][map] of 4 rows, then Σ x² of 4 tokens each
   for (var unit = lid; unit < units; unit += group_size) {
     var u = array<Unit, MAPS>();
@@ -50,7 +48,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid: ve
       }
       let scale = largest / 127.0;
       for (var m = 0u; m < MAPS; m++) {
-        total[t * MAPS + m] += w_fold(u[m].scales, vec4<f32>(dots[m] - ZERO * sum) * scale, f32(sum) * scale);
+        total[t * MAPS + m] += w_fold(u[m].scaling, vec4<f32>(dots[m] - ZERO * sum) * scale, f32(sum) * scale);
       }
     }
   }

@@ -1,5 +1,5 @@
 // pick — the greedy choice: the highest of `best`, the lowest id among equals; then the step advances
-// best [⌈V/1024⌉] (value, id) → tokens, counts, step
+// best [⌈V/1024⌉] (value, id) → tokens, counts, step, the next step's x
 // one workgroup. Bound by: dispatch latency.
 override V: u32;
 
@@ -24,4 +24,5 @@ fn main(@builtin(local_invocation_index) lid: u32) {
   if (id != 0xffffffffu && top == highest) { atomicMin(&best_id, id); }
   workgroupBarrier();
   if (lid == 0u) { advance(min(atomicLoad(&best_id), V - 1u)); }
+  embed_next(workgroupUniformLoad(&drawn), lid);
 }

@@ -159,7 +159,7 @@ export const faults = {
     const original = GPUDevice.prototype.createShaderModule;
     if (spoil)
       GPUDevice.prototype.createShaderModule = function (descriptor) {
-        return original.call(this, { ...descriptor, code: descriptor.code.replaceAll('ZERO * sum', 'sum').replaceAll('step.position / SPAN', 'step.position / max(SPAN, 256u)') });
+        return original.call(this, { ...descriptor, code: descriptor.code.replaceAll('ZERO*sum', 'sum').replaceAll('step.position/SPAN', 'step.position/max(SPAN,256u)') });
       };
     const start = async (fresh: boolean) => {
       const backend = await open({ ...options, selfTest: 'known' });

@@ -51,8 +51,11 @@ export interface Model {
   V: number;
 }
 
-/** A model of the family's shape with random weights. */
-export async function randomModel(backend: Backend, layers: Config['layers'], D: number, F: number, dtype: Dtype): Promise<Model> {
+/**
+ * A model of the family's shape with random weights.
+ * @param value format of the value rows
+ */
+export async function randomModel(backend: Backend, layers: Config['layers'], D: number, F: number, dtype: Dtype, value = dtype): Promise<Model> {
   const config: Config = {
     vocabSize: 512, hiddenSize: D, ffnSize: F, layers, heads: D / 32, kvHeads: D / 64, headDim: 32, convLength: 3, normEps: 1e-5, ropeTheta: 1e6, contextLength: 4096,
   }; // prettier-ignore
@@ -61,6 +64,8 @@ export async function randomModel(backend: Backend, layers: Config['layers'], D:
     return backend.vector(name, Float32Array.from({ length }, () => 0.5 + uniform()));
   };
   const matrix = (name: string, rows: number, cols: number): Promise<Matrix> => write(backend, { name, rows, cols, segments: [{ name, rows, dtype }] });
+  const bundle = (name: string): Promise<Matrix> =>
+    write(backend, { name, rows: 2 * D, cols: D, segments: [{ name: `${name}.qk`, rows: 1.5 * D, dtype }, { name: `${name}.v`, rows: D / 2, dtype: value }] }); // prettier-ignore
   const embed = await matrix('embed', config.vocabSize, D);
   const weights: Lfm2 = { embed, head: embed, embeddingNorm: vector('embedding_norm', D), layers: [] };
   for (const [i, kind] of layers.entries()) {
@@ -75,7 +80,7 @@ export async function randomModel(backend: Backend, layers: Config['layers'], D:
     const layer: Layer =
       kind === 'conv'
         ? { kind, ...shared, inProj: await matrix(`${i}.in_proj`, 3 * D, D), taps: vector(`${i}.conv`, 3 * D) }
-        : { kind, ...shared, qkvProj: await matrix(`${i}.qkv`, 2 * D, D), qNorm: vector(`${i}.q_norm`, 32), kNorm: vector(`${i}.k_norm`, 32) };
+        : { kind, ...shared, qkvProj: await bundle(`${i}.qkv`), qNorm: vector(`${i}.q_norm`, 32), kNorm: vector(`${i}.k_norm`, 32) };
     weights.layers.push(layer);
   }
   return { plan: record((op) => forward(op, config, weights)), V: config.vocabSize };

@@ -6,12 +6,15 @@ struct Step {
   reserved: u32,
 }
 
-@group(0) @binding(13) var<storage, read_write> counts: array<u32>;
-@group(0) @binding(14) var<storage, read_write> tokens: array<u32>;
-@group(0) @binding(15) var<storage, read_write> step: Step;
+@group(0) @binding(24) var<storage, read_write> counts: array<u32>;
+@group(0) @binding(25) var<storage, read_write> tokens: array<u32>;
+@group(0) @binding(26) var<storage, read_write> step: Step;
+
+var<workgroup> drawn: u32;
 
 // by one invocation
 fn advance(token: u32) {
+  drawn = token;
   let next = step.position + step.count;
   tokens[next] = token;
   counts[token] = (counts[token] | SEEN) + 1u;

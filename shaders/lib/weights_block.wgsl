@@ -15,7 +15,7 @@ struct Scales { scale: vec4<u32>, top: vec4<u32> } // of 4 rows
 struct Unit {
   q0: Codes, q1: Codes, q2: Codes, q3: Codes, // one row each
   high: vec4<u32>,                            // of the 4 rows
-  scales: Scales,
+  scaling: Scales,
 }
 
 // where the high bits of a unit are: of HIGH = 2 it has its own, of HIGH = 1 those of its block

@@ -6,7 +6,7 @@ override units: u32; // of a row
 
 struct Scales { none: u32 }
 
-struct Unit { q0: vec4<u32>, q1: vec4<u32>, q2: vec4<u32>, q3: vec4<u32>, scales: Scales }
+struct Unit { q0: vec4<u32>, q1: vec4<u32>, q2: vec4<u32>, q3: vec4<u32>, scaling: Scales }
 
 fn w_unit(group: u32, unit: u32) -> Unit {
   let at = 4u * group * units + unit;

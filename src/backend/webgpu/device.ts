@@ -262,10 +262,11 @@ export async function openDevice(options: DeviceOptions = {}): Promise<OpenedDev
   };
 }
 
-/** Dispatches prepared steps; what is already set is not set again. */
-export function encode(pass: GPUComputePassEncoder, steps: readonly PreparedStep[]): void {
+/** Dispatches prepared steps, from one on; what is already set is not set again. */
+export function encode(pass: GPUComputePassEncoder, steps: readonly PreparedStep[], from = 0): void {
   let pipeline: GPUComputePipeline | undefined;
-  for (const step of steps) {
+  for (let i = from; i < steps.length; i++) {
+    const step = steps[i];
     if (step.pipeline !== pipeline) pass.setPipeline((pipeline = step.pipeline));
     pass.setBindGroup(0, step.bindGroup);
     pass.dispatchWorkgroups(step.grid[0], step.grid[1], step.grid[2]);

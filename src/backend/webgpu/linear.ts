@@ -1,11 +1,12 @@
 /**
  * The linear maps as dispatches: embed, linear, swiglu and the way into a short convolution, over packed matrices (repack.ts).
- * One token and 2 … 8 tokens go through matvec, more through matmul; a matrix of several parts (dtypes, or too large for one binding)
- * takes a dispatch for each.
+ * One token and 2 … 8 tokens go through matvec, more through matmul. A matrix of several parts (dtypes, or too large for one binding) takes a
+ * dispatch for each, with one token a dispatch for two.
  */
 import type { Norm } from '../../model/ops';
 import { ANY, type Gpu, type GpuVector, type Region, type Step, type Tuning } from './gpu';
 import { FORMATS, type GpuMatrix, type Part } from './repack';
+import { AGAIN } from './shader';
 
 /** The most tokens that go through matvec. */
 export const FEW = 8;
@@ -61,7 +62,7 @@ export function embedSteps(gpu: Gpu, table: GpuMatrix, y: Region, T: number): St
     const { sources, constants, bindings } = weights(gpu, part);
     return {
       label: `embed.${part.dtype.toLowerCase()}`,
-      sources: ['lib/step', ...sources, 'embed'],
+      sources: ['lib/step', ...sources, 'lib/embed_row', 'embed'],
       constants: { ...constants, cols: table.cols, rows: part.rows, first: part.first },
       bindings: { ...bindings, tokens, step, y },
       grid: [Math.ceil(table.cols / 256), T, 1],
@@ -69,16 +70,27 @@ export function embedSteps(gpu: Gpu, table: GpuMatrix, y: Region, T: number): St
   });
 }
 
+/** What a draw is given to look the chosen token up: then the next step need not begin with that. Nothing where the table lies in several parts. */
+export function embedNext(gpu: Gpu, table: GpuMatrix | undefined, y: Region): Pick<Step, 'sources' | 'constants' | 'bindings'> {
+  if (table?.parts.length !== 1) return { sources: ['lib/embed_none'], constants: {}, bindings: {} };
+  const { sources, constants, bindings } = weights(gpu, table.parts[0]);
+  return { sources: [...sources, 'lib/embed_row', 'lib/embed_next'], constants: { ...constants, cols: table.cols }, bindings: { ...bindings, y } };
+}
+
 /** y = W · norm(x) + bias + add */
 export function linearSteps(gpu: Gpu, { w, add, ...map }: Linear, tuning: Partial<Tuning> = {}): Step[] {
   const put = add ? (add.buffer === map.y.buffer ? 'accumulate' : 'add') : 'store';
-  return w.parts.map((part) => partStep(gpu, part, { ...map, cols: w.cols, width: w.rows, put, add, tuning }));
+  const shared = { ...map, cols: w.cols, width: w.rows, put, add, tuning } as const;
+  const pairs = map.T === 1 && !map.bias && put !== 'add'; // 8 storage buffers are bound at most
+  const steps: Step[] = [];
+  for (let i = 0; i < w.parts.length; i += pairs ? 2 : 1) steps.push(partStep(gpu, w.parts[i], { ...shared, beside: pairs ? w.parts[i + 1] : undefined }));
+  return steps;
 }
 
-/** y = silu(W1 · norm(x)) ⊙ (W3 · norm(x)): one dispatch a part up to 4 tokens; else two, the second over the result of the first */
+/** y = silu(W1 · norm(x)) ⊙ (W3 · norm(x)): one dispatch a part with one token; else two, the second over the result of the first */
 export function swigluSteps(gpu: Gpu, { w1, w3, ...map }: Swiglu, tuning: Partial<Tuning> = {}): Step[] {
   const shared = { ...map, cols: w1.cols, width: w1.rows, tuning };
-  if (map.T <= 4 && alike(w1, w3)) return w1.parts.map((part, i) => partStep(gpu, part, { ...shared, put: 'store', up: w3.parts[i] }));
+  if (map.T === 1 && alike(w1, w3)) return w1.parts.map((part, i) => partStep(gpu, part, { ...shared, put: 'store', up: w3.parts[i] }));
   return [
     ...w1.parts.map((part) => partStep(gpu, part, { ...shared, put: 'store' })),
     ...w3.parts.map((part) => partStep(gpu, part, { ...shared, put: 'gate' })),
@@ -103,6 +115,17 @@ export function convInSteps(gpu: Gpu, { inProj, x, y, norm, taps, bias, ring, ch
   ];
 }
 
+/** What a second part of W adds to a kernel: the files that depend on its format once more, and its own constants and bindings. */
+function copyFor(gpu: Gpu, part: Part, rows: string, kernel: string, options: Record<string, number>): Pick<Step, 'sources' | 'constants' | 'bindings'> {
+  const { sources, constants, bindings } = weights(gpu, part);
+  const rename = <T>(named: Record<string, T>): Record<string, T> => Object.fromEntries(Object.entries(named).map(([name, value]) => [name + AGAIN, value]));
+  return {
+    sources: [...sources.filter((name) => !name.startsWith('lib/half')), rows, 'lib/row_totals', kernel].map((name) => name + AGAIN),
+    constants: rename({ ...constants, ...options, rows: part.rows, first: part.first }),
+    bindings: rename(bindings),
+  };
+}
+
 const alike = (a: GpuMatrix, b: GpuMatrix): boolean =>
   a.parts.length === b.parts.length && a.parts.every(({ dtype, first, rows }, i) => b.parts[i].dtype === dtype && b.parts[i].first === first && b.parts[i].rows === rows);
 
@@ -113,14 +136,17 @@ interface PartMap extends Pick<Linear, 'x' | 'y' | 'T' | 'norm' | 'bias' | 'add'
   put: 'store' | 'add' | 'accumulate' | 'gate';
   /** the part of W3 beside a part of W1 */
   up?: Part;
+  /** the next part of W, in the same dispatch */
+  beside?: Part;
   /** the file that says which rows a workgroup takes, in place of rows_* */
   rows?: string;
   tuning: Partial<Tuning>;
 }
 
-function partStep(gpu: Gpu, part: Part, { x, y, T, norm, bias, add, cols, width, put, up, rows, tuning }: PartMap): Step {
-  const { dtype } = part;
-  const whole = cols % FORMATS[dtype].unitColumns === 0;
+function partStep(gpu: Gpu, part: Part, { x, y, T, norm, bias, add, cols, width, put, up, beside, rows, tuning }: PartMap): Step {
+  const parts = beside ? [part, beside] : [part];
+  const format = parts.map(({ dtype }) => dtype.toLowerCase()).join('+');
+  const whole = parts.every(({ dtype }) => cols % FORMATS[dtype].unitColumns === 0);
   const packed = weights(gpu, part);
   const sources = [
     ...packed.sources,
@@ -142,21 +168,20 @@ function partStep(gpu: Gpu, part: Part, { x, y, T, norm, bias, add, cols, width,
 
   if (T > FEW)
     return {
-      label: `matmul.${dtype.toLowerCase()}${options}`,
+      label: `matmul.${format}${options}`,
       sources: ['lib/step', ...sources, 'matmul'],
       constants,
       bindings,
       grid: [Math.ceil(part.rows / 64), Math.ceil(T / 64), 1],
     };
 
-  const tokens = T > 4 ? FEW : T > 2 ? 4 : T;
   const op = up ? 'swiglu' : rows ? 'conv_in' : 'linear';
-  const shape = `${op} ${dtype.toLowerCase()} ${part.rows}×${cols}`;
+  const shape = `${op} ${format} ${parts.reduce((sum, p) => sum + p.rows, 0)}×${cols}`;
   // more than four rows an invocation are more than 64 registers
   const usual = { rows: 4, subgroups: true, integers: false };
   const chosen = { ...usual, ...gpu.tunings.get(ANY), ...(T === 1 ? gpu.tunings.get(shape) : undefined), ...tuning };
   const subgroups = chosen.subgroups && gpu.features.subgroups;
-  const integers = chosen.integers && gpu.features.dp4a && !!part.scales;
+  const integers = chosen.integers && gpu.features.dp4a && parts.every(({ scales }) => scales);
   const together = chosen.rows === 8 || integers;
   const size = chosen.groupSize ?? groupSize(part.layout.units * (together ? 1 : up ? 2 : rows ? 3 : 1));
   const eight = chosen.rows === 8 && T === 1 && op === 'linear';
@@ -166,20 +191,30 @@ function partStep(gpu: Gpu, part: Part, { x, y, T, norm, bias, add, cols, width,
     bindings.up = up.w;
     if (up.scales) bindings.up_scales = up.scales;
   }
+  const kernel = integers ? 'matvec_integer' : 'matvec';
+  const own: Record<string, number> = together && !integers ? { together: 1 } : {};
+  const groups = parts.map((p) => Math.ceil(p.rows / (eight ? 8 : 4)));
+  if (beside) {
+    const copy = copyFor(gpu, beside, kind, kernel, own);
+    sources.push(...copy.sources);
+    Object.assign(constants, copy.constants, { split: groups[0] });
+    Object.assign(bindings, copy.bindings);
+  }
   return {
-    label: `matvec${T > 1 ? `_${tokens}` : ''}.${dtype.toLowerCase()}${options}${integers ? '.int8' : ''}`,
+    label: `matvec${T > 1 ? `_${FEW}` : ''}.${format}${options}${integers ? '.int8' : ''}`,
     sources: [
       subgroups ? 'lib/sums_subgroup' : 'lib/sums_workgroup',
       ...(T > 1 ? ['lib/step'] : []),
       ...sources,
-      `lib/cols_${tokens}`,
+      `lib/cols_${T > 1 ? FEW : 1}`,
       kind,
       'lib/row_totals',
-      integers ? 'matvec_integer' : 'matvec',
+      beside ? 'lib/two_parts' : 'lib/one_part',
+      kernel,
     ],
-    constants: { ...constants, group_size: subgroups ? size : Math.min(64, size), ...(together && !integers && { together: 1 }) },
+    constants: { ...constants, ...own, group_size: subgroups ? size : Math.min(64, size) },
     bindings,
-    grid: grid(Math.ceil(part.rows / (eight ? 8 : 4))),
+    grid: grid(groups.reduce((sum, n) => sum + n)),
     shape,
   };
 }

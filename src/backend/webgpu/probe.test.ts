@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { DTYPES } from '../../tensor/dtype';
+import type { Backend } from '../backend';
 import { openReference } from '../reference/backend';
 import { noise } from '../synthetic';
 import { GOLDEN } from './golden';
@@ -7,14 +8,21 @@ import { fingerprint, probePlan, sizesOf, type Fingerprint, type Subject } from 
 
 const SUBJECTS = [...Object.keys(DTYPES), 'long'] as Subject[];
 
-/** @param unrest the vectors are off by up to this share, each number by another */
-async function ofReference(subject: Subject, unrest = 0, seed = ''): Promise<Fingerprint> {
+/**
+ * @param unrest the vectors are off by up to this share, each number by another
+ * @param absent a segment of a matrix that is all zeros
+ */
+async function ofReference(subject: Subject, { unrest = 0, seed = '', absent = '' } = {}): Promise<Fingerprint> {
   const backend = openReference();
   const uneasy = (name: string, values: Float32Array): Float32Array => {
     const next = noise(name + seed);
     return values.map((v) => v * (1 + unrest * (next() / 2 ** 31 - 1)));
   };
-  const plan = await probePlan({ matrix: (spec) => backend.matrix(spec), vector: (name, values) => backend.vector(name, uneasy(name, values)) }, subject);
+  const matrix: Backend['matrix'] = (spec) => {
+    const { write, finish } = backend.matrix(spec);
+    return { write: (i, row, bytes) => write(i, row, spec.segments[i].name === absent ? bytes.fill(0) : bytes), finish };
+  };
+  const plan = await probePlan({ matrix, vector: (name, values) => backend.vector(name, uneasy(name, values)) }, subject);
   return fingerprint(await backend.compile(plan, sizesOf(subject)), subject);
 }
 
@@ -30,6 +38,14 @@ describe("the results that the self test wants are the reference's", () => {
 
   // a cache in halves is off by 2^-11 at most
   it.each(SUBJECTS)('%s: no draw hangs on rounding', async (subject) => {
-    for (const seed of ['a', 'b']) expect((await ofReference(subject, 2e-3, seed)).drawn).toEqual(GOLDEN[subject].drawn);
+    for (const seed of ['a', 'b']) expect((await ofReference(subject, { unrest: 2e-3, seed })).drawn).toEqual(GOLDEN[subject].drawn);
+  });
+
+  // 2e-2 is what the self test allows a cache in halves
+  it.each(['F32', 'Q4_1', 'Q5_0', 'Q4_K', 'Q6_K'] as const)('%s: no map goes unseen', async (subject) => {
+    for (const absent of ['bcx', 'conv_out', 'qk', 'v', 'attention_out', 'w1', 'w2', 'w3']) {
+      const { projections } = await ofReference(subject, { absent });
+      expect(Math.max(...projections.map((v, i) => Math.abs(v - GOLDEN[subject].projections[i]))), absent).toBeGreaterThan(4e-2);
+    }
   });
 });

@@ -63,9 +63,9 @@ const [V, D, F, H, K, d, L] = [4096, 256, 1280, 4, 2, 64, 3];
 export async function probePlan(weights: Weights, subject: Subject): Promise<Plan> {
   const dtype = subject === 'long' ? 'F32' : subject;
   const matrix = (name: string, rows: number, cols = D): Promise<Matrix> => write(weights, { name, rows, cols, segments: [{ name, rows, dtype }] });
-  const vector = (name: string, length: number): Vector => {
+  const vector = (name: string, length: number, least = 0.5): Vector => {
     const next = noise(name);
-    return weights.vector(name, Float32Array.from({ length }, () => 0.5 + next() / 2 ** 32));
+    return weights.vector(name, Float32Array.from({ length }, () => least + next() / 2 ** 32));
   };
   const norm = (name: string, length = D): Norm => ({ weight: vector(name, length), eps: 1e-5 });
   if (subject === 'long') {
@@ -79,12 +79,15 @@ export async function probePlan(weights: Weights, subject: Subject): Promise<Pla
     };
     return record(build);
   }
-  const embed = await matrix('embed', V);
-  const [inProj, qkv] = [await matrix('in_proj', 3 * D), await matrix('qkv', (H + 2 * K) * d)];
+  const embed = await matrix('vocabulary', V);
+  const inProj = await matrix('bcx', 3 * D);
+  // two formats, as many checkpoints have them here: a dispatch over two parts
+  const segments = [{ name: 'qk', rows: (H + K) * d, dtype }, { name: 'v', rows: K * d, dtype: dtype === 'F32' ? ('BF16' as const) : ('F32' as const) }]; // prettier-ignore
+  const qkv = await write(weights, { name: 'qkv', rows: (H + 2 * K) * d, cols: D, segments });
   const [convOut, attentionOut] = [await matrix('conv_out', D), await matrix('attention_out', H * d)];
   const [w1, w2, w3] = [await matrix('w1', F), await matrix('w2', D, F), await matrix('w3', F)];
   const norms = { conv: norm('conv_norm'), attention: norm('attention_norm'), ffn: norm('ffn_norm'), final: norm('final_norm'), q: norm('q_norm', d), k: norm('k_norm', d) };
-  const taps = vector('taps', D * L);
+  const taps = vector('taps', D * L, -0.5); // B · x · C is large enough
 
   const build = (op: Ops) => {
     let x = op.embed(embed);

@@ -17,10 +17,10 @@ const ROUNDS = 3;
 const COPY_BYTES = 256 << 20;
 const MOST_COPIES = 1024;
 
-const WEIGHTS = ['w', 'scales', 'up', 'up_scales'];
+const WEIGHTS = ['w', 'scales', 'up', 'up_scales', 'w_2', 'scales_2'];
 
-/** Bytes of weights that a step must read from memory; a lookup reads next to nothing of its table. */
-export const weightBytes = ({ label, bindings }: Step): number => (label.startsWith('embed') ? 0 : WEIGHTS.reduce((sum, name) => sum + (bindings[name]?.size ?? 0), 0));
+/** Bytes of weights that a step of one token must read from memory: maps do, which have a shape; a lookup reads next to nothing of its table. */
+export const weightBytes = ({ shape, bindings }: Step): number => (!shape ? 0 : WEIGHTS.reduce((sum, name) => sum + (bindings[name]?.size ?? 0), 0));
 
 /** Kernels that map by matrices of different shapes are told apart: 'matvec.q8_0.norm 65536×2048'. */
 const nameOf = ({ label, shape }: Step): string => (shape ? `${label} ${shape.slice(shape.lastIndexOf(' ') + 1)}` : label);

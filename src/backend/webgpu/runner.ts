@@ -9,9 +9,11 @@ import { GREEDY, TYPICAL, type ChosenLogprob, type Sampling } from '../sampling'
 import { encode, STEP_BYTES, type OpenedDevice, type PreparedStep } from './device';
 import { whole, type Gpu, type Step } from './gpu';
 import { lower, outputRegion, spanOf } from './lower';
+import { embedNext } from './linear';
 import { profile } from './profile';
 import { createRanking } from './ranking';
 import { createReadback } from './readback';
+import type { GpuMatrix } from './repack';
 import { createSampler, type Sampler } from './sampler';
 import { tune } from './tune';
 import { allocateState, cacheBytes, growCaches, reachOf, releaseState, RING, type State } from './state';
@@ -31,7 +33,7 @@ const BLOCK = 64;
 interface Prepared {
   /** T → dispatches, for T > 1 */
   prefill: Map<number, PreparedStep[]>;
-  /** positions reached → dispatches of one token */
+  /** positions reached → dispatches of one token, its lookup first */
   decode: Map<number, PreparedStep[]>;
   /** the least of them */
   span: number;
@@ -57,13 +59,17 @@ export async function createRunner(opened: OpenedDevice, plan: Plan, { contextLe
   };
 
   const V = plan.output.cols;
-  const vocabulary = plan.nodes.find((node) => node.op === 'embed')?.table.rows ?? Infinity;
+  const [begin] = plan.nodes;
+  const table = begin.op === 'embed' ? (begin.table as GpuMatrix) : undefined;
+  const vocabulary = table?.rows ?? Infinity;
   const buckets = bucketsOf(chunk);
   const { step, tokens, gpu, state, output, sampler, ranking, ids, rows, first } = await make().catch((error: unknown) => {
     dispose();
     throw error;
   });
   let prepared = first;
+  /** dispatches of a decode step that the draw before has done: the lookup of its token */
+  const done = sampler && table?.parts.length === 1 ? 1 : 0;
 
   async function make() {
     const { STORAGE, UNIFORM, COPY_SRC, COPY_DST } = GPUBufferUsage;
@@ -73,7 +79,7 @@ export async function createRunner(opened: OpenedDevice, plan: Plan, { contextLe
     const state = await allocateState(gpu, plan, contextLength, chunk, halves);
     held.push(() => releaseState(gpu, state));
     const output = outputRegion(plan, state, 1);
-    const sampler = plan.output.rows === 1 ? await createSampler(opened, gpu, output, V, take) : undefined;
+    const sampler = plan.output.rows === 1 ? await createSampler(opened, gpu, output, V, embedNext(gpu, table, state.slots[begin.out.slot]), take) : undefined;
     const ids = createReadback(opened, 'ids', 4 * WINDOW, 3);
     const rows = createReadback(opened, 'logits', output.size, 1);
     held.push(ids.dispose, rows.dispose);
@@ -222,7 +228,7 @@ export async function createRunner(opened: OpenedDevice, plan: Plan, { contextLe
     const pass = encoder.beginComputePass();
     for (let i = 0; i < steps; i++) {
       const read = reading ? at + i + 1 : at + i; // tokens, when this one is drawn
-      if (reading || i > 0) encode(pass, decodeSteps(read));
+      if (reading || i > 0) encode(pass, decodeSteps(read), done);
       encode(pass, draw);
     }
     pass.end();
@@ -262,13 +268,13 @@ export async function createRunner(opened: OpenedDevice, plan: Plan, { contextLe
     opened.check();
     const at = Math.min(position, contextLength - 1);
     const reach = reachOf(at + 1, prepared.span);
-    const steps = [...lower(gpu, plan, state, 1, reach).flat(), ...(sampler?.steps().greedy ?? [])];
+    const steps = [...lower(gpu, plan, state, 1, reach).flat().slice(done), ...(sampler?.steps().greedy ?? [])];
     const draw = sampler?.use(GREEDY) ?? [];
     // the draw moves the position on: it is put back before every kernel that depends on it, by measuring the draw last
     queue.writeBuffer(step, 0, new Uint32Array([at, 1, at + 1, 0]));
     const node = plan.nodes.find((n) => n.op === 'attend');
     const attended = node ? 2 * cacheBytes(node.cache, at + 1, state.halves) : 0;
-    const measured = await profile(opened, { steps, prepared: [...prepared.decode.get(reach)!, ...draw], cacheBytes: attended, sampled: () => sampler?.use(TYPICAL) ?? [] });
+    const measured = await profile(opened, { steps, prepared: [...prepared.decode.get(reach)!.slice(done), ...draw], cacheBytes: attended, sampled: () => sampler?.use(TYPICAL) ?? [] });
     position = 0;
     pending = false;
     hasLogits = false;
@@ -289,7 +295,7 @@ export async function createRunner(opened: OpenedDevice, plan: Plan, { contextLe
   function describe(): string {
     const line = ({ label, grid, sources }: Step, node: string): string => `${node.padEnd(10)} ${label.padEnd(32)} ${grid.join('×').padEnd(12)} ${sources.at(-1)}`;
     const list = (reach: number): string[] => [
-      ...lower(gpu, plan, state, 1, reach).flatMap((steps, i) => steps.map((s) => line(s, plan.nodes[i].op))),
+      ...lower(gpu, plan, state, 1, reach).flatMap((steps, i) => (i < done ? [] : steps.map((s) => line(s, plan.nodes[i].op)))),
       ...(sampler?.steps().greedy ?? []).map((s) => line(s, 'sample')),
     ];
     const { span } = prepared;

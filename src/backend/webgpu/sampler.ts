@@ -14,12 +14,16 @@ export interface Sampler {
 
 const BINS = 1024;
 
-/** @param take a buffer that lives as long as the runner */
+/**
+ * @param next what looks the chosen token up
+ * @param take a buffer that lives as long as the runner
+ */
 export async function createSampler(
   opened: OpenedDevice,
   gpu: Gpu,
   logits: Region,
   V: number,
+  next: Pick<Step, 'sources' | 'constants' | 'bindings'>,
   take: (label: string, bytes: number, usage?: GPUBufferUsageFlags) => Promise<GPUBuffer>,
 ): Promise<Sampler> {
   const { queue } = gpu.device;
@@ -46,9 +50,9 @@ export async function createSampler(
       score(false),
       {
         label: 'pick',
-        sources: [sum, 'lib/sampling', 'lib/advance', 'pick'],
-        constants: { V, group_size: 64 },
-        bindings: { best, sampling: settings, counts, tokens, step },
+        sources: [sum, 'lib/sampling', 'lib/advance', ...next.sources, 'pick'],
+        constants: { V, group_size: 64, ...next.constants },
+        bindings: { best, sampling: settings, counts, tokens, step, ...next.bindings },
         grid: [1, 1, 1],
       },
     ],
@@ -63,9 +67,9 @@ export async function createSampler(
       },
       {
         label: 'choose',
-        sources: [sum, 'lib/sampling', 'lib/advance', 'choose'],
-        constants: { V, group_size: 256 },
-        bindings: { weights: scores, bins, sampling: settings, counts, tokens, step },
+        sources: [sum, 'lib/sampling', 'lib/advance', ...next.sources, 'choose'],
+        constants: { V, group_size: 256, ...next.constants },
+        bindings: { weights: scores, bins, sampling: settings, counts, tokens, step, ...next.bindings },
         grid: [1, 1, 1],
       },
     ],
