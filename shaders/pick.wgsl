@@ -7,7 +7,7 @@ override V: u32;
 
 var<workgroup> best_id: atomic<u32>;
 
-@compute @workgroup_size(group_size) // 64
+@compute @workgroup_size(group_size) // 256, for the lookup
 fn main(@builtin(local_invocation_index) lid: u32) {
   if (lid == 0u) { atomicStore(&best_id, 0xffffffffu); }
   let parts = (V + 1023u) / 1024u;

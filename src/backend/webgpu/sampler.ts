@@ -51,7 +51,7 @@ export async function createSampler(
       {
         label: 'pick',
         sources: [sum, 'lib/sampling', 'lib/advance', ...next.sources, 'pick'],
-        constants: { V, group_size: 64, ...next.constants },
+        constants: { V, group_size: 256, ...next.constants },
         bindings: { best, sampling: settings, counts, tokens, step, ...next.bindings },
         grid: [1, 1, 1],
       },
