@@ -33,10 +33,11 @@ fn main(@builtin(local_invocation_index) lid: u32) {
   let by_count = sampling.top_k > 0u && sampling.top_k < V;
   let by_sum = sampling.top_p < 1.0;
   if (!by_count && !by_sum && sampling.min_p > 0.0) { make_list(bitcast<u32>(sampling.min_p), lid); }
-  if (by_count) { cut = select_kept(true, f32(sampling.top_k), true, lid); }
-  if (by_sum) {
-    if (!by_count) { cut.sum = sum_all(lid); }
-    let nearer = select_kept(false, sampling.top_p * cut.sum, !by_count, lid);
+  // one call in a loop: drivers copy a function to wherever it is called
+  for (var turn = 0u; turn < 2u; turn++) {
+    let counting = turn == 0u;
+    if (!select(by_sum, by_count, counting)) { continue; }
+    let nearer = select_kept(counting, cut.sum, counting || !by_count, lid);
     if (nearer.weight > cut.weight || (nearer.weight == cut.weight && nearer.last < cut.last)) { cut = nearer; }
   }
 
@@ -127,8 +128,10 @@ fn kept(w: f32, id: u32, cut: Cut) -> f32 {
   return select(0.0, w, above && w >= sampling.min_p);
 }
 
-// the cut after the fewest weights whose number or sum reaches the goal; all of them where none does
-fn select_kept(by_count: bool, goal: f32, list: bool, lid: u32) -> Cut {
+// the cut after the fewest weights whose number, or share of the sum, reaches the goal; all of them where none does
+// sum: of what is kept so far; 0 for all, as long as nothing is dropped
+fn select_kept(by_count: bool, sum: f32, list: bool, lid: u32) -> Cut {
+  var goal = f32(sampling.top_k);
   var bits = 0u; // of the cut's weight, as far as known
   var above = vec2<f32>(0.0); // number and sum of the weights above
   for (var level = 0u; level < 3u; level++) {
@@ -138,17 +141,18 @@ fn select_kept(by_count: bool, goal: f32, list: bool, lid: u32) -> Cut {
     var amount = 0.0;
     for (var j = 0u; j < 4u; j++) { amount += part(bin(1023u - 4u * lid - j, bits, shift), by_count); }
     scan(amount, lid);
+    if (level == 0u && !by_count) { goal = sampling.top_p * select(running[255], sum, sum > 0.0); }
     let reached = part(above, by_count);
     let winner = crossing(reached + running[lid] >= goal && amount > 0.0, amount > 0.0, lid);
     if (lid == winner) {
-      var sum = reached + before(lid);
+      var up_to = reached + before(lid);
       for (var j = 0u; j < 4u; j++) {
         let b = 1023u - 4u * lid - j;
         let p = part(bin(b, bits, shift), by_count);
         if (p > 0.0) {
           found = b;
-          sum += p;
-          if (sum >= goal) { break; }
+          up_to += p;
+          if (up_to >= goal) { break; }
         }
       }
     }
@@ -231,13 +235,6 @@ fn fill(level: u32, bits: u32, lid: u32) {
     }
   }
   workgroupBarrier();
-}
-
-fn sum_all(lid: u32) -> f32 {
-  fill(0u, 0u, lid);
-  var sum = 0.0;
-  for (var j = 0u; j < 4u; j++) { sum += bin(4u * lid + j, 0u, 20u).y; }
-  return group_sum(sum, lid);
 }
 
 // running[lid] = Σ own of threads 0 … lid, never falling, and not rising where own is 0
