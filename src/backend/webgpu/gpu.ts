@@ -1,10 +1,11 @@
 /**
  * What a plan is made of on the GPU: steps, each one dispatch of a kernel linked from shaders/.
  *
- * Rules of the kernels: entry point `main`; all bindings in group 0, numbered 0 … 11 in a kernel and 12 … in libraries, bound by name;
- * at most 8 storage buffers, 16 KB of workgroup memory, 256 invocations, 65,535 workgroups a dimension. `enable` lines of joined files
- * are moved to the top. A buffer may not be read and written under two names in one dispatch (WebGPU tracks whole buffers), therefore
- * every activation slot is a buffer of its own; where `add` and the output share a slot, a kernel binds the output alone and adds to it.
+ * Rules of the kernels: entry point `main`; all bindings in group 0, numbered 0 … 11 in a kernel and 12 … in libraries (20 more in a second
+ * copy of one, shader.ts), bound by name; at most 8 storage buffers, 16 KB of workgroup memory, 256 invocations, 65,535 workgroups a dimension.
+ * `enable` lines of joined files are moved to the top. A buffer may not be read and written under two names in one dispatch (WebGPU tracks
+ * whole buffers), therefore every activation slot is a buffer of its own; where `add` and the output share a slot, a kernel binds the output
+ * alone and adds to it.
  */
 import type { Vector } from '../../model/ops';
 import type { Dtype } from '../../tensor/dtype';
