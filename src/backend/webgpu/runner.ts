@@ -23,10 +23,9 @@ const WINDOW = 64;
 
 /**
  * A chunk of the prompt goes to the GPU in submits of about this many milliseconds: watchdogs end what takes a second or two, and the page's own
- * pictures have to pass between. How many that are is measured; of the first chunk nothing is known.
+ * pictures have to pass between. How many that are is known from the chunk before.
  */
 const SUBMIT_MS = 50;
-const FIRST_SUBMITS = 16;
 /** Kernels of chunks take tokens by so many: what a chunk costs goes by blocks begun. */
 const BLOCK = 64;
 
@@ -157,7 +156,13 @@ export async function createRunner(opened: OpenedDevice, plan: Plan, { contextLe
       const bucket = buckets.find((T) => T >= piece.length)!;
       const begun = performance.now();
       const blocks = Math.ceil(piece.length / BLOCK);
-      submit(bucket === 1 ? decodeSteps(position + 1) : prepared.prefill.get(bucket)!, bucket, blocks);
+      const steps = bucket === 1 ? decodeSteps(position + 1) : prepared.prefill.get(bucket)!;
+      const known = bucket === 1 ? 0 : blockMs.get(bucket);
+      if (known === undefined) await explore(steps);
+      else {
+        const length = Math.ceil(steps.length / Math.max(1, Math.ceil((known * blocks) / SUBMIT_MS)));
+        for (let at = 0; at < steps.length; at += length) submit(steps.slice(at, at + length));
+      }
       position += piece.length;
       floor = Math.max(floor, position - RING);
       lastCount = piece.length;
@@ -177,16 +182,22 @@ export async function createRunner(opened: OpenedDevice, plan: Plan, { contextLe
 
   const decodeSteps = (positions: number): PreparedStep[] => prepared.decode.get(reachOf(positions, prepared.span))!;
 
-  function submit(steps: PreparedStep[], bucket: number, blocks: number): void {
-    const known = blockMs.get(bucket);
-    const submits = bucket === 1 ? 1 : known === undefined ? FIRST_SUBMITS : Math.max(1, Math.ceil((known * blocks) / SUBMIT_MS));
-    const length = Math.ceil(steps.length / submits);
-    for (let at = 0; at < steps.length; at += length) {
-      const encoder = device.createCommandEncoder();
-      const pass = encoder.beginComputePass();
-      encode(pass, steps.slice(at, at + length));
-      pass.end();
-      queue.submit([encoder.finish()]);
+  function submit(steps: PreparedStep[]): void {
+    const encoder = device.createCommandEncoder();
+    const pass = encoder.beginComputePass();
+    encode(pass, steps);
+    pass.end();
+    queue.submit([encoder.finish()]);
+  }
+
+  /** A chunk of which the time is not known: each submit is waited for, and takes up to twice as many dispatches as the one before. */
+  async function explore(steps: PreparedStep[]): Promise<void> {
+    for (let at = 0, length = 1; at < steps.length; ) {
+      const begun = performance.now();
+      submit(steps.slice(at, at + length));
+      at += length;
+      await opened.settled(queue.onSubmittedWorkDone());
+      length = Math.max(1, Math.floor(length * Math.min(2, SUBMIT_MS / 2 / (performance.now() - begun))));
     }
   }
 
