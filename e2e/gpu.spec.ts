@@ -192,6 +192,13 @@ describe.each(ENGINES)('$name', ({ name, options, sums, present, open }) => {
     console.error(`${name}, ${what}: ${counts.dispatchWorkgroups / (WINDOWS * STEPS)} dispatches, ${jsPerToken.toFixed(3)} ms of JavaScript a token`);
   });
 
+  it('says the same from a table in several buffers', async () => {
+    const [[several, tokens], [one, wanted]] = await call('sharded', 1.2e6, options);
+    expect([several, one]).toEqual([6, 4]); // two lookups, square, one for both parts of the head, score, pick; the draw looks up where it can
+    expect(new Set(tokens).size).toBeGreaterThan(8);
+    expect(tokens).toEqual(wanted);
+  });
+
   it('cuts a chunk into submits by the time that blocks of 64 tokens took before, with the same results', async () => {
     const chunks = [
       { tokens: 256, ms: 0 }, // nothing is known of it: 1, 2, 4 … dispatches a submit

@@ -1,12 +1,13 @@
 /** The WebGPU backend by itself, in a page: what e2e/gpu.spec.ts asks it. Everything is compared with the reference on the same plan. */
 import type { Runner } from '../../src/backend/backend';
 import { record } from '../../src/backend/plan';
-import { GREEDY, logprobs, type Sampling } from '../../src/backend/sampling';
+import { write } from '../../src/backend/synthetic';
+import { GREEDY, logprobs, TYPICAL, type Sampling } from '../../src/backend/sampling';
 import type { WebGpuOptions } from '../../src/backend/webgpu/backend';
 import type { Dtype } from '../../src/tensor/dtype';
 import type { Config } from '../../src/model/config';
 import { faults } from './gpu_faults';
-import { both, count, difference, floats, normal, random, randomModel, shared, smallModel, someTokens, transitions } from './gpu_models';
+import { both, count, difference, floats, normal, open, random, randomModel, shared, smallModel, someTokens, transitions } from './gpu_models';
 
 export interface Draw {
   prompt: number[];
@@ -172,6 +173,29 @@ const gpu = {
     const described = runner.describe();
     runner.dispose();
     return { counts, jsPerToken, described };
+  },
+
+  /** Dispatches and tokens of a device whose bindings are so small that the table comes in several buffers, and of one without bounds. */
+  async sharded(most: number, options: WebGpuOptions): Promise<[number, number[]][]> {
+    const said = async (limit: number): Promise<[number, number[]]> => {
+      const original = GPUAdapter.prototype.requestDevice;
+      GPUAdapter.prototype.requestDevice = async function (descriptor) {
+        const device = await original.call(this, descriptor);
+        const limits = new Proxy(device.limits, { get: (all, name) => (name === 'maxStorageBufferBindingSize' ? limit : Reflect.get(all, name, all)) });
+        return Object.defineProperty(device, 'limits', { value: limits });
+      };
+      const backend = await open(options).finally(() => (GPUAdapter.prototype.requestDevice = original));
+      const table = await write(backend, { name: 'table', rows: 5000, cols: 64, segments: [{ name: 'table', rows: 5000, dtype: 'F32' }] });
+      const square = await write(backend, { name: 'square', rows: 64, cols: 64, segments: [{ name: 'square', rows: 64, dtype: 'F32' }] });
+      const plan = record((op) => op.linear(table, op.last(op.linear(square, op.embed(table)))));
+      const runner = await backend.compile(plan, { contextLength: 256, chunk: 64 });
+      await runner.prefill(someTokens(5000, 20));
+      const chosen = [...(await runner.decode(4, GREEDY)), ...(await runner.decode(8, TYPICAL))];
+      const dispatches = Number.parseInt(runner.describe(), 10);
+      await backend.dispose();
+      return [dispatches, chosen];
+    };
+    return [await said(most), await said(2 ** 30)];
   },
 
   /** Times by kernel of a token after a prompt, and whether the runner can go on from the start. */
