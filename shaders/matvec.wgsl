@@ -5,8 +5,7 @@
 // Which rows, and what becomes of them, is rows_*, gate_up or conv_in. Bound by: memory bandwidth for W; for small matrices dispatch latency.
 override together: bool = false;
 
-fn multiply(group: u32, lid: u32) {
-  var total = array<vec4<f32>, VALUES>(); // [t][map] of 4 rows, then Σ x² of 4 tokens each
+fn multiply(total: ptr<function, array<vec4<f32>, VALUES>>, group: u32, lid: u32) {
   for (var item = lid; item < select(MAPS, 1u, together) * units; item += group_size) {
     let map = select(item / units, 0u, together || MAPS == 1u);
     let unit = item - map * units;
@@ -26,16 +25,15 @@ fn multiply(group: u32, lid: u32) {
         let v = raw * g;
         for (var m = 0u; m < select(1u, MAPS, together); m++) { dots[t * MAPS + m] += v * tile[m]; }
         sum[t] += v.x + v.y + v.z + v.w;
-        if (NORMED && map == 0u) { total[SQUARES + t / 4u][t % 4u] += dot(raw, raw); }
+        if (NORMED && map == 0u) { (*total)[SQUARES + t / 4u][t % 4u] += dot(raw, raw); }
       }
     }
     for (var t = 0u; t < COLS; t++) {
       for (var m = 0u; m < MAPS; m++) {
         let own = select(0u, m, together);
         let value = w_fold(u[own].scaling, dots[t * MAPS + own], sum[t]);
-        total[t * MAPS + m] += select(vec4<f32>(0.0), value, together || MAPS == 1u || m == map);
+        (*total)[t * MAPS + m] += select(vec4<f32>(0.0), value, together || MAPS == 1u || m == map);
       }
     }
   }
-  write_rows(&total, group, lid);
 }

@@ -10,8 +10,7 @@ fn tile_pair(a: vec4<f32>, b: vec4<f32>) -> vec2<u32> {
   return vec2<u32>(pack4xI8(p), pack4xI8(q));
 }
 
-fn multiply(group: u32, lid: u32) {
-  var total = array<vec4<f32>, VALUES>(); // [t][map] of 4 rows, then Σ x² of 4 tokens each
+fn multiply(total: ptr<function, array<vec4<f32>, VALUES>>, group: u32, lid: u32) {
   for (var unit = lid; unit < units; unit += group_size) {
     var u = array<Unit, MAPS>();
     for (var m = 0u; m < MAPS; m++) { u[m] = unit_of(m, group, unit); }
@@ -23,7 +22,7 @@ fn multiply(group: u32, lid: u32) {
         let raw = x_at(t, i);
         v[k] = raw * gain(i);
         top = max(top, abs(v[k]));
-        if (NORMED) { total[SQUARES + t / 4u][t % 4u] += dot(raw, raw); }
+        if (NORMED) { (*total)[SQUARES + t / 4u][t % 4u] += dot(raw, raw); }
       }
       let largest = max(max(top.x, top.y), max(top.z, top.w));
       let inverse = select(0.0, 127.0 / largest, largest > 1e-30);
@@ -48,9 +47,8 @@ fn multiply(group: u32, lid: u32) {
       }
       let scale = largest / 127.0;
       for (var m = 0u; m < MAPS; m++) {
-        total[t * MAPS + m] += w_fold(u[m].scaling, vec4<f32>(dots[m] - ZERO * sum) * scale, f32(sum) * scale);
+        (*total)[t * MAPS + m] += w_fold(u[m].scaling, vec4<f32>(dots[m] - ZERO * sum) * scale, f32(sum) * scale);
       }
     }
   }
-  write_rows(&total, group, lid);
 }

@@ -1,12 +1,12 @@
-// row_totals — what the invocations of matvec and matvec_integer have for their rows is added up, scaled by the norm and written
+// row_totals — what the invocations of matvec and matvec_integer have for their rows, added up, is scaled by the norm and written
 override rows: u32;  // of this part of W
 override first: u32; // the row of y it begins with
 
-const SQUARES: u32 = COLS * MAPS; // where in `total` Σ x² begins
+// `total` and `sums`: [t][map] of 4 rows, then Σ x² of 4 tokens each
+const SQUARES: u32 = COLS * MAPS;
 const VALUES: u32 = SQUARES + select(0u, (COLS + 3u) / 4u, NORMED);
 
-fn write_rows(total: ptr<function, array<vec4<f32>, VALUES>>, group: u32, lid: u32) {
-  group_sums(total, lid);
+fn write_rows(group: u32, lid: u32) {
   let t = lid / 4u;
   let r = lid % 4u;
   if (t < min(COLS, count())) {
