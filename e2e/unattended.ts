@@ -36,13 +36,14 @@ export async function createUnattended({ answer, ...options }: ServeOptions = {}
     async visit(path, marked) {
       mark = marked;
       const reported = new Promise<string>((done) => (report = done));
-      const browser = spawn(findChromium(), ['--headless=new', `--user-data-dir=${profile}`, ...chromiumArgs({}), server.origin + path], { stdio: 'ignore' });
+      const browser = spawn(findChromium(), ['--headless=new', `--user-data-dir=${profile}`, ...chromiumArgs({}), server.origin + path], { detached: true, stdio: 'ignore' });
       const gone = new Promise<void>((done) => browser.once('exit', () => done()));
       try {
         return await Promise.race([reported, gone.then(() => Promise.reject(new Error(`Chromium ended before ${path} reported`)))]);
       } finally {
         browser.kill();
         await gone;
+        end(-browser.pid!); // its helpers may go on writing into the profile
       }
     },
     async close() {
@@ -50,6 +51,15 @@ export async function createUnattended({ answer, ...options }: ServeOptions = {}
       rmSync(profile, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
     },
   };
+}
+
+/** Ends a group of processes, if there still is one. */
+function end(group: number): void {
+  try {
+    process.kill(group, 'SIGKILL');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
 }
 
 const body = async (request: IncomingMessage): Promise<string> => {
