@@ -52,7 +52,7 @@ async function declare(sources: string[]): Promise<void> {
 async function rollUp(source: string, file: string): Promise<void> {
   const { Extractor, ExtractorConfig, ExtractorLogLevel } = await import('@microsoft/api-extractor'); // here: it takes its time to load
   const entry = join(parts, relative(join(here, 'src'), source).replace(/\.ts$/, '.d.ts'));
-  const compilerOptions = { target: 'ES2022', lib: ['ES2022', 'DOM', 'DOM.Iterable'], module: 'ESNext', moduleResolution: 'bundler', strict: true, skipLibCheck: true, types: [] };
+  const compilerOptions = { target: 'ES2022', lib: ['ES2022', 'DOM'], module: 'ESNext', moduleResolution: 'bundler', strict: true, skipLibCheck: true, types: [] };
   const config = ExtractorConfig.prepare({
     configObject: {
       projectFolder: here,

@@ -52,7 +52,7 @@ const UNLOAD_MS = 3000;
 /**
  * Loads a model into a worker of its own.
  * @param source a hub id ('LiquidAI/LFM2-350M-GGUF', ':Q4_0' or a file name behind it, '@revision'), a URL, a File or Blob, or a directory
- * @throws by name: SourceError, StorageError, CheckpointError, MemoryError, DeviceError, RequestError, AbortError (src/errors.ts)
+ * @throws by name: SourceError, StorageError, CheckpointError, MemoryError, DeviceError, RequestError, AbortError (see ErrorName)
  */
 export async function load(source: ModelSource, { onProgress, signal, makeRoom, ...options }: LoadCall = {}): Promise<Model> {
   if (signal?.aborted) throw abortError();

@@ -24,7 +24,7 @@ export interface Sampling {
   seed: number;
   /** added to the logits, by token id */
   bias?: ReadonlyMap<number, number>;
-  /** bit v of word v >> 5 set: token v is allowed; one draw only */
+  /** @internal bit v of word v >> 5 set: token v is allowed; one draw only */
   mask?: Uint32Array;
 }
 

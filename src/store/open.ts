@@ -26,7 +26,7 @@ export interface OpenOptions {
   token?: string;
   /** false: nothing is stored; 'required': rather a StorageError than a load that is not kept */
   cache?: boolean | 'required';
-  /** reads small pieces of the network and keeps none: for a look at the header. A model that is in the cache is read from there */
+  /** @internal reads small pieces of the network and keeps none: for a look at the header. A model that is in the cache is read from there */
   peek?: boolean;
   /** asks the server whether there is a newer version even if the model is in the cache */
   refresh?: boolean;

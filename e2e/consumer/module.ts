@@ -1,0 +1,132 @@
+/** A strict project that uses all that the package exports; e2e/package.spec.ts compiles it against the packed tarball. */
+import {
+  deleteModel,
+  downloadModel,
+  estimate,
+  exportModel,
+  importModel,
+  listModels,
+  load,
+  modelRoom,
+  modelSize,
+  pinModel,
+  readCalls,
+  verifyModel,
+  type BackendInfo,
+  type CachedModel,
+  type ChatOptions,
+  type ChosenLogprob,
+  type Consent,
+  type DownloadOptions,
+  type ErrorName,
+  type Estimate,
+  type EstimateOptions,
+  type Eviction,
+  type GenerateOptions,
+  type Generation,
+  type LoadCall,
+  type LoadOptions,
+  type Logprob,
+  type Message,
+  type Model,
+  type ModelInfo,
+  type ModelSource,
+  type Progress,
+  type RenderOptions,
+  type Room,
+  type Spoken,
+  type Status,
+  type TextStream,
+  type ToolCall,
+  type Verification,
+} from 'rivulet';
+
+export type Is<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
+/** Fails to compile where the types differ, `any` included. */
+const same = <A, B>(..._: Is<A, B> extends true ? [] : ['the types differ']): void => undefined;
+
+const show = (...values: (string | number | boolean | undefined)[]): void => document.body.append(values.join(' '));
+
+const onProgress = ({ phase, bytes, total, rate, eta, file, cause }: Progress): void => show(phase, bytes, total, rate, eta?.toFixed(0), file, cause);
+const makeRoom: Consent = ({ id, needed, free, victims }: Eviction) => victims.every(({ lastUsed }) => lastUsed.getTime() < Date.now()) && confirm(`${id}: ${needed} of ${free ?? '?'}`);
+const signal = AbortSignal.timeout(60_000);
+
+export function sources(file: File, directory: FileSystemDirectoryHandle, handle: FileSystemFileHandle): ModelSource[] {
+  return ['LiquidAI/LFM2-350M-GGUF:Q4_0', { url: './model.gguf' }, { url: ['./a.gguf', './b.gguf'] }, file, { file, name: 'mine' }, { files: [file] }, directory, handle];
+}
+
+export async function talk(source: ModelSource): Promise<Model> {
+  const options: LoadOptions = { backend: 'wasm', threads: 2, contextLength: 2048, cache: 'required', check: 'full', hub: 'https://hub.example', token: 'secret', makeRoom };
+  const call: LoadCall = { ...options, onProgress, signal };
+  const model = await load(source, call);
+  same<typeof model, Model>();
+
+  const info: ModelInfo = model.info;
+  const backend: BackendInfo = info.backend;
+  show(info.id, info.name, info.quantization, info.bytes, info.contextLength, info.cached, info.memory, info.chat, info.loadMs, ...info.notes);
+  show(info.config.vocabSize, info.sampling.temperature, backend.name, backend.device, backend.variant, backend.threads, ...backend.notes);
+
+  const messages: readonly Message[] = [
+    { role: 'system', content: 'Answer briefly.' },
+    { role: 'user', content: [{ type: 'text', text: 'Hello' }] },
+  ];
+  const render: RenderOptions = { tools: [{ name: 'set_timer' }], addGenerationPrompt: true, variables: { keep_past_thinking: true } };
+  const sampling: GenerateOptions = { temperature: 0, topK: 40, seed: 1, bias: new Map([[7, -1]]), maxTokens: 20, stop: ['\n'], reuse: false, logprobs: 2 };
+  const chat: ChatOptions = { ...sampling, ...render };
+  const stream: TextStream = model.chat(messages, { ...chat, signal });
+  for await (const text of stream) show(text.trim());
+  const result: Generation = await stream.result;
+  show(result.text, result.finish === 'abort', result.promptTokens, result.reusedTokens, result.tokens, result.seed, result.firstTokenMs, result.tokensPerSecond);
+  for (const { id, logprob, top } of result.logprobs ?? []) {
+    const chosen: ChosenLogprob = { id, logprob, top };
+    const best: Logprob | undefined = chosen.top[0];
+    show(best?.id, best && Math.exp(best.logprob));
+  }
+
+  const { text, calls, broken }: Spoken = readCalls(result.text);
+  const names = calls.map(({ name, arguments: given }: ToolCall) => `${name}(${Object.keys(given).join()})`);
+  show(text, ...names, ...broken);
+
+  const ids = await model.tokenize('tea', { bos: true, special: false });
+  same<typeof ids, number[]>();
+  show(await model.detokenize(ids, { skipSpecial: true }), await model.render(messages, render), (await model.logits(ids, 64)).length);
+  for await (const piece of model.generate(ids, sampling)) show(piece);
+  const status: Status = await model.status();
+  show(status.state, status.memory);
+  await model.unload();
+  return model;
+}
+
+export async function keep(source: ModelSource): Promise<void> {
+  const look: EstimateOptions = { backend: 'auto', contextLength: 4096 };
+  const told: Estimate = await estimate(source, { ...look, signal });
+  show(told.fits, told.download, told.free, told.memory.total, told.tokensPerSecond, told.backend.name, ...told.obstacles, ...told.notes);
+  const room: Room = await modelRoom(source, { signal });
+  show(room.id, room.needed, room.free, room.enough, room.message);
+
+  const options: DownloadOptions = { onProgress, signal, makeRoom: true, refresh: true };
+  const id = await downloadModel(source, options);
+  same<typeof id, string>();
+  const verification: Verification = await verifyModel(id, { onProgress, signal });
+  show(verification.ok, ...verification.damaged.map(({ file, index }) => `${file} ${index}`), ...verification.foreign);
+  const blob = await exportModel(id, { signal });
+  same<typeof blob, Blob>();
+  await pinModel(await importModel(blob, { onProgress }), false);
+  const models: CachedModel[] = await listModels();
+  for (const { id, bytes, there, complete, files, revision, added, lastUsed, pinned } of models)
+    show(id, bytes, there, complete, files[0]?.name, revision, added.toISOString(), lastUsed.toISOString(), pinned, await modelSize(id));
+  await deleteModel(id, { wait: false, signal });
+}
+
+export function explain(error: unknown): string {
+  const cures: Record<ErrorName, string> = {
+    CheckpointError: 'another file',
+    SourceError: 'the network',
+    StorageError: 'room',
+    MemoryError: 'a shorter context',
+    DeviceError: 'another backend',
+    ContextError: 'a shorter prompt',
+    RequestError: 'other options',
+  };
+  return error instanceof Error && error.name in cures ? cures[error.name as ErrorName] : String(error);
+}

@@ -1,0 +1,89 @@
+/** The package as it is published: its files, its types in strict projects without any other package, and what two checkers say of it. */
+import { execFile } from 'node:child_process';
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { promisify } from 'node:util';
+import { runInNewContext } from 'node:vm';
+import { publint } from 'publint';
+import { formatMessage } from 'publint/utils';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import ts from 'typescript-5.6';
+
+const root = resolve(import.meta.dirname, '..');
+const folder = mkdtempSync(join(tmpdir(), 'rivulet-package-'));
+const installed = join(folder, 'node_modules/rivulet');
+const require = createRequire(import.meta.url);
+const bin = (name: string, path: string): string => join(dirname(require.resolve(`${name}/package.json`)), path);
+let tarball: string;
+
+/** A program's whole output, where it fails as an error. */
+async function run(file: string, ...args: string[]): Promise<string> {
+  const env = { ...process.env, npm_config_offline: 'true', npm_config_update_notifier: 'false' };
+  const { stdout } = await promisify(execFile)(file, args, { cwd: folder, env }).catch(({ message, stdout, stderr }) => {
+    throw new Error(`${message}\n${stdout}${stderr}`);
+  });
+  return stdout;
+}
+
+beforeAll(async () => {
+  await run('npm', 'pack', root, '--ignore-scripts', '--pack-destination', folder);
+  tarball = join(folder, readdirSync(folder).find((name) => name.endsWith('.tgz'))!);
+  mkdirSync(installed, { recursive: true });
+  await run('tar', '-xzf', tarball, '-C', installed, '--strip-components=1');
+  cpSync(join(root, 'e2e/consumer'), folder, { recursive: true });
+  const blocks = [...readFileSync(join(root, 'README.md'), 'utf8').matchAll(/```ts\n([\s\S]*?)```/g)].map(([, code]) => code).filter((code) => code.includes("from 'rivulet'"));
+  if (!blocks.length) throw new Error('README.md has no example that imports rivulet: the test looks for blocks of ts.');
+  blocks.forEach((code, i) => writeFileSync(join(folder, `readme_${i}.ts`), code));
+  writeFileSync(join(folder, 'package.json'), '{ "type": "module" }');
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+test('the tarball holds the library, its types and what is said of it, nothing else', async () => {
+  const files = (await run('tar', '-tzf', tarball)).trim().split('\n').map((path) => path.replace('package/', '')); // prettier-ignore
+  expect(files.sort()).toEqual(['LICENSE', 'README.md', 'dist/rivulet.d.mts', 'dist/rivulet.d.ts', 'dist/rivulet.js', 'dist/rivulet.mjs', 'package.json']);
+});
+
+test('publint and arethetypeswrong find nothing', async () => {
+  const content = readFileSync(tarball);
+  const { messages, pkg } = await publint({ pack: { tarball: content.buffer.slice(content.byteOffset, content.byteOffset + content.length) }, strict: true });
+  expect(messages.map((message) => formatMessage(message, pkg!, { color: false }))).toEqual([]);
+  await run(process.execPath, bin('@arethetypeswrong/cli', 'dist/index.js'), tarball, '--profile', 'esm-only', '--no-definitely-typed', '--no-emoji', '--no-color');
+});
+
+test('the types name the exports that are there, every function with a docstring, and the consumer uses all of them', async () => {
+  const program = ts.createProgram({
+    rootNames: [join(folder, 'module.ts')],
+    options: { module: ts.ModuleKind.NodeNext, moduleResolution: ts.ModuleResolutionKind.NodeNext, types: [], noLib: true },
+  });
+  const checker = program.getTypeChecker();
+  const exported = checker.getExportsOfModule(checker.getSymbolAtLocation(program.getSourceFile(join(installed, 'dist/rivulet.d.mts'))!)!);
+  const names = (flags: ts.SymbolFlags): string[] => exported.filter((symbol) => symbol.flags & flags).map((symbol) => symbol.name).sort(); // prettier-ignore
+  const values = names(ts.SymbolFlags.Value);
+  expect(values).toContain('load');
+  expect(Object.keys(await import(pathToFileURL(join(installed, 'dist/rivulet.mjs')).href)).sort()).toEqual(values);
+  expect(Object.keys(runInNewContext(`${readFileSync(join(installed, 'dist/rivulet.js'), 'utf8')}; rivulet`)).sort()).toEqual(values);
+  const bare = exported.filter((symbol) => symbol.flags & ts.SymbolFlags.Value && !symbol.getDocumentationComment(checker).length);
+  expect(bare.map(({ name }) => name)).toEqual([]);
+
+  const [{ importClause }] = program.getSourceFile(join(folder, 'module.ts'))!.statements.filter(ts.isImportDeclaration);
+  const used = (importClause!.namedBindings as ts.NamedImports).elements.map(({ name }) => name.text);
+  expect(used.sort()).toEqual(exported.map(({ name }) => name).sort());
+});
+
+const more = { exactOptionalPropertyTypes: true, noUncheckedIndexedAccess: true };
+describe.concurrent('a strict project without any types but those of a page compiles', () => {
+  test.each([
+    { compiler: 'typescript', moduleResolution: 'bundler', module: 'ESNext' },
+    { compiler: 'typescript', moduleResolution: 'nodenext', module: 'NodeNext', ...more },
+    { compiler: 'typescript-5.6', moduleResolution: 'bundler', module: 'ESNext', ...more },
+    { compiler: 'typescript-5.6', moduleResolution: 'nodenext', module: 'NodeNext' },
+  ])('$compiler, $moduleResolution', async ({ compiler, ...options }) => {
+    const compilerOptions = { target: 'ES2022', lib: ['ES2022', 'DOM'], types: [], strict: true, skipLibCheck: false, noEmit: true, ...options };
+    const config = join(folder, `tsconfig.${compiler}.${options.moduleResolution}.json`);
+    writeFileSync(config, JSON.stringify({ compilerOptions, include: ['*.ts'] }));
+    await run(process.execPath, bin(compiler, 'bin/tsc'), '-p', config, '--pretty', 'false');
+  });
+});
