@@ -1,4 +1,4 @@
-/** The package as it is published: its files, its types in strict projects without any other package, and what two checkers say of it. */
+/** The package as it is published: its files, its types and the examples of its documents in strict projects, and what two checkers say of it. */
 import { execFile } from 'node:child_process';
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -34,9 +34,10 @@ beforeAll(async () => {
   mkdirSync(installed, { recursive: true });
   await run('tar', '-xzf', tarball, '-C', installed, '--strip-components=1');
   cpSync(join(root, 'e2e/consumer'), folder, { recursive: true });
-  const blocks = [...readFileSync(join(root, 'README.md'), 'utf8').matchAll(/```ts\n([\s\S]*?)```/g)].map(([, code]) => code).filter((code) => code.includes("from 'rivulet'"));
-  if (!blocks.length) throw new Error('README.md has no example that imports rivulet: the test looks for blocks of ts.');
-  blocks.forEach((code, i) => writeFileSync(join(folder, `readme_${i}.ts`), code));
+  const texts = ['README.md', ...readdirSync(join(root, 'docs')).map((name) => `docs/${name}`)].map((path) => readFileSync(join(root, path), 'utf8'));
+  const examples = texts.flatMap((text) => [...text.matchAll(/```ts\n([\s\S]*?)```/g)].map(([, code]) => code)).filter((code) => code.includes("from 'rivulet'"));
+  if (!examples.length) throw new Error('README.md and docs/ have no block of ts that imports rivulet, and should have one.');
+  examples.forEach((code, i) => writeFileSync(join(folder, `example_${i}.ts`), code));
   writeFileSync(join(folder, 'package.json'), '{ "type": "module" }');
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -59,7 +60,8 @@ test('the types name the exports that are there, every function with a docstring
     options: { module: ts.ModuleKind.NodeNext, moduleResolution: ts.ModuleResolutionKind.NodeNext, types: [], noLib: true },
   });
   const checker = program.getTypeChecker();
-  const exported = checker.getExportsOfModule(checker.getSymbolAtLocation(program.getSourceFile(join(installed, 'dist/rivulet.d.mts'))!)!);
+  const [{ importClause, moduleSpecifier }] = program.getSourceFile(join(folder, 'module.ts'))!.statements.filter(ts.isImportDeclaration);
+  const exported = checker.getExportsOfModule(checker.getSymbolAtLocation(moduleSpecifier)!);
   const names = (flags: ts.SymbolFlags): string[] => exported.filter((symbol) => symbol.flags & flags).map((symbol) => symbol.name).sort(); // prettier-ignore
   const values = names(ts.SymbolFlags.Value);
   expect(values).toContain('load');
@@ -68,7 +70,6 @@ test('the types name the exports that are there, every function with a docstring
   const bare = exported.filter((symbol) => symbol.flags & ts.SymbolFlags.Value && !symbol.getDocumentationComment(checker).length);
   expect(bare.map(({ name }) => name)).toEqual([]);
 
-  const [{ importClause }] = program.getSourceFile(join(folder, 'module.ts'))!.statements.filter(ts.isImportDeclaration);
   const used = (importClause!.namedBindings as ts.NamedImports).elements.map(({ name }) => name.text);
   expect(used.sort()).toEqual(exported.map(({ name }) => name).sort());
 });
