@@ -1,3 +1,4 @@
+// @module-tag chromium
 /** The chat page as built, in Chromium, on both backends: load, chat, stop, reload with the model unreachable, keyboard only, hostile output. */
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';

@@ -2,8 +2,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { CASES, missed, takesIntegers, type Accuracy } from '../src/backend/conformance';
 import type { BackendOptions } from './pages/probe.worker';
-import { findFirefox } from './firefox';
 import { openFirefoxProbe, openProbe, type Probe } from './probe';
+import { FIREFOX_WEBGPU } from './system';
 
 const VARIANTS: [string, BackendOptions][] = [
   ['wasm simd, 1 thread', { backend: 'wasm', variant: 'simd', threads: 1 }],
@@ -38,10 +38,9 @@ function once(open: () => Promise<Probe>): () => Promise<Probe> {
 }
 
 const chromium = once(() => openProbe({ webgpu: true }));
-describe.each(VARIANTS)('%s', (_, options) => suite(chromium, options));
+describe.each(VARIANTS)('%s', { tags: 'chromium' }, (_, options) => suite(chromium, options));
 
 const firefox = once(() => openFirefoxProbe());
-const absent = findFirefox() ? '' : ' (not installed: apt-get install firefox-esr, or set FIREFOX)';
-describe.skipIf(!findFirefox())(`Firefox${absent}, webgpu`, () => suite(firefox, { backend: 'webgpu' }));
-describe.skipIf(!findFirefox())(`Firefox${absent}, webgpu, f32 cache`, () => suite(firefox, { backend: 'webgpu', f16: false }, /^attend/));
-describe.skipIf(!findFirefox())(`Firefox${absent}, webgpu, int8 activations`, () => suite(firefox, { backend: 'webgpu', tuning: { integers: true } }));
+describe('Firefox, webgpu', FIREFOX_WEBGPU, () => suite(firefox, { backend: 'webgpu' }));
+describe('Firefox, webgpu, f32 cache', FIREFOX_WEBGPU, () => suite(firefox, { backend: 'webgpu', f16: false }, /^attend/));
+describe('Firefox, webgpu, int8 activations', FIREFOX_WEBGPU, () => suite(firefox, { backend: 'webgpu', tuning: { integers: true } }));

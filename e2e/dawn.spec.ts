@@ -1,23 +1,20 @@
 /** The benchmark on Dawn in Node, as built: a few cases of the table on a Vulkan driver that computes on the CPU. */
 import { execFile } from 'node:child_process';
-import { existsSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { Speed } from './dawn/speed';
+import { findSwiftShader } from './system';
 
-/** SwiftShader as Chromium and Chrome bring it along, or the driver that is named. */
-const DRIVER = [process.env.VK_DRIVER_FILES, '/usr/lib/chromium/vk_swiftshader_icd.json', '/opt/google/chrome/vk_swiftshader_icd.json'].find((path) => path && existsSync(path));
 const run = promisify(execFile);
 
 const root = new URL('..', import.meta.url).pathname;
-const none = DRIVER ? '' : ' (no Vulkan driver: install Debian’s chromium, or set VK_DRIVER_FILES)';
 
 async function bench(...args: string[]): Promise<unknown> {
-  const { stdout } = await run(process.execPath, ['dist/dawn/bench.mjs', ...args, '--json'], { cwd: root, env: { ...process.env, VK_DRIVER_FILES: DRIVER } });
+  const { stdout } = await run(process.execPath, ['dist/dawn/bench.mjs', ...args, '--json'], { cwd: root, env: { ...process.env, VK_DRIVER_FILES: findSwiftShader() } });
   return JSON.parse(stdout);
 }
 
-describe.skipIf(!DRIVER)(`the benchmark on Dawn${none}`, () => {
+describe('the benchmark on Dawn', { tags: ['vulkan', 'swiftshader'] }, () => {
   beforeAll(() => run(process.execPath, ['node_modules/vite/bin/vite.js', 'build', '--mode', 'dawn', '--logLevel', 'warn'], { cwd: root }));
 
   it.each(['embed Q6_K', 'linear Q4_0 5×', 'attend H 3'])('computes like the reference: %s', async (only) => {

@@ -1,3 +1,4 @@
+// @module-tag chromium
 /** The public API in Chromium, from an address to text, on both backends. */
 import { copyFileSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -2,9 +2,10 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type * as Rivulet from '../src/index';
-import { findFirefox, launchFirefox } from './firefox';
+import { launchFirefox } from './firefox';
 import { launchChromium, serve, type Served } from './harness';
 import { createHub, type Hub } from './hub';
+import type { PartName } from './system';
 
 const tiny = new Uint8Array(readFileSync(new URL('../public/models/rivulet-tiny.gguf', import.meta.url)));
 const options = { backend: 'wasm', threads: 1, contextLength: 512 } as const;
@@ -73,17 +74,16 @@ const say = (page: Page, source: string, policy: object = {}, times = 1): Promis
     { source, options: { ...options, hub: hub.origin, policy }, times },
   );
 
-const browsers: [string, () => Promise<Browser>][] = [
-  ['Chromium', async () => {
+const browsers: [string, PartName, () => Promise<Browser>][] = [
+  ['Chromium', 'chromium', async () => {
     const browser = await launchChromium();
     const context = await browser.newContext(); // tabs of one context share their storage
     return { newPage: () => context.newPage(), close: () => browser.close() };
   }],
+  ['Firefox', 'firefox', launchFirefox],
 ];
-if (findFirefox()) browsers.push(['Firefox', launchFirefox]);
-else console.error('estimate.spec.ts leaves Firefox out: there is none');
 
-describe.each(browsers)('in %s', (_, launch) => {
+for (const [name, tag, launch] of browsers) describe(`in ${name}`, { tags: tag }, () => {
   let browser: Browser;
   beforeAll(async () => void (browser = await launch()));
   afterAll(() => browser?.close());

@@ -1,15 +1,12 @@
 /** A stock Firefox, driven over WebDriver BiDi: the second WGSL compiler that the kernels must please. */
-import { existsSync } from 'node:fs';
 import puppeteer, { type Browser } from 'puppeteer-core';
+import { cure, findFirefox, PARTS } from './system';
 
-const PLACES = ['/usr/bin/firefox-esr', '/usr/bin/firefox', '/snap/bin/firefox', '/Applications/Firefox.app/Contents/MacOS/firefox', 'C:\\Program Files\\Mozilla Firefox\\firefox.exe'];
-
-/** $FIREFOX or the usual places; undefined where there is none, which a test must say. */
-export const findFirefox = (): string | undefined => [process.env.FIREFOX, ...PLACES].find((path) => path && existsSync(path));
+export { findFirefox };
 
 export function launchFirefox({ webgpu = false } = {}): Promise<Browser> {
   const executablePath = findFirefox();
-  if (!executablePath) throw new Error('No Firefox found. Install it, or set FIREFOX=/path/to/the/executable.');
+  if (!executablePath) throw new Error(`No Firefox was found at $FIREFOX and the usual places. Get one: ${cure(PARTS.firefox)}.`);
   return puppeteer.launch({
     browser: 'firefox',
     executablePath,

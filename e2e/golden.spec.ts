@@ -5,7 +5,7 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { findFirefox } from './firefox';
+import { FIREFOX_WEBGPU } from './system';
 import { verify, WHOLE, type Feed, type Line, type VerifyOptions } from './tools/verify';
 
 const own = fileURLToPath(new URL('./golden/dense', import.meta.url));
@@ -32,9 +32,9 @@ it.each([
   ['webgpu', { backend: 'webgpu', feeds: GPU_FEEDS }],
   ['webgpu without subgroups', { backend: 'webgpu', subgroups: false, feeds: SUMS_FEEDS }],
   ['webgpu with int8 activations', { backend: 'webgpu', int8: true, feeds: upTo(7) }],
-] as const)('%s gives the expected logits, whatever the pieces of the prompt', (_, options) => holds({ ...options, expected: own }));
+] as const)('%s gives the expected logits, whatever the pieces of the prompt', { tags: 'chromium' }, (_, options) => holds({ ...options, expected: own }));
 
-it.skipIf(!findFirefox())(`webgpu in Firefox${findFirefox() ? '' : ' (not installed)'}`, () => holds({ backend: 'webgpu', browser: 'firefox', expected: own, feeds: upTo(33) }));
+it('webgpu in Firefox', FIREFOX_WEBGPU, () => holds({ backend: 'webgpu', browser: 'firefox', expected: own, feeds: upTo(33) }));
 
 describe('the reference', () => {
   it('gives the expected logits', () => holds({ backend: 'reference', expected: own, feeds: upTo(130) }));
@@ -43,9 +43,9 @@ describe('the reference', () => {
 const rest = existsSync(shared);
 if (!rest) console.warn('../shared/golden is not here: the formats that e2e/golden does not hold are not compared with whole models');
 describe.runIf(rest)('formats of ../shared/golden', () => {
-  it('wasm', () => holds({ backend: 'wasm', threads: 2, expected: shared, feeds: upTo(130) }));
-  it('wasm exact', () => holds({ backend: 'wasm', threads: 2, exact: true, expected: shared, feeds: upTo(130) }));
+  it('wasm', { tags: 'chromium' }, () => holds({ backend: 'wasm', threads: 2, expected: shared, feeds: upTo(130) }));
+  it('wasm exact', { tags: 'chromium' }, () => holds({ backend: 'wasm', threads: 2, exact: true, expected: shared, feeds: upTo(130) }));
   // three on the software adapter, which takes 10 s for each; `npm run verify` takes all
-  it('webgpu', () => holds({ backend: 'webgpu', expected: shared, files: ['model.safetensors', 'tiny-Q8_0.gguf', 'tiny-Q5_K_M.gguf'], feeds: upTo(7) }));
+  it('webgpu', { tags: 'chromium' }, () => holds({ backend: 'webgpu', expected: shared, files: ['model.safetensors', 'tiny-Q8_0.gguf', 'tiny-Q5_K_M.gguf'], feeds: upTo(7) }));
   it('reference', () => holds({ backend: 'reference', expected: shared, feeds: upTo(33) }));
 });

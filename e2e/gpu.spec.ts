@@ -4,17 +4,17 @@ import { strip } from '../shaders/link';
 import { GREEDY, TYPICAL } from '../src/backend/sampling';
 import type { DeviceOptions } from '../src/backend/webgpu/device';
 import type { Dtype } from '../src/tensor/dtype';
-import { findFirefox, launchFirefox } from './firefox';
+import { launchFirefox } from './firefox';
 import { launchChromium, openPage, serve, type Served } from './harness';
 import type { Draw, GpuPage } from './pages/gpu';
+import { FIREFOX_WEBGPU, type PartName } from './system';
 
 interface Engine {
   name: string;
   options: DeviceOptions;
   /** asked only what depends on how sums over a workgroup are made: this browser, and kernels without subgroups, are asked the rest elsewhere */
   sums?: boolean;
-  /** of a browser that may be absent from this machine */
-  present: () => boolean;
+  tags: PartName[];
   open(origin: string): Promise<{ evaluate(expression: string): Promise<unknown>; close(): Promise<void> }>;
 }
 
@@ -40,9 +40,9 @@ const SPANS = [128, 256, 512] as const;
 
 const PAGE = '/e2e/pages/gpu.html';
 const ENGINES: Engine[] = [
-  { name: 'Chromium, subgroups of 4', options: { subgroups: true }, present: () => true, open: chromium },
-  { name: 'Chromium, no subgroups', options: { subgroups: false }, sums: true, present: () => true, open: chromium },
-  { name: 'Firefox, no subgroups', options: {}, present: () => !!findFirefox(), open: firefox },
+  { name: 'Chromium, subgroups of 4', options: { subgroups: true }, tags: ['chromium'], open: chromium },
+  { name: 'Chromium, no subgroups', options: { subgroups: false }, sums: true, tags: ['chromium'], open: chromium },
+  { name: 'Firefox, no subgroups', options: {}, ...FIREFOX_WEBGPU, open: firefox },
 ];
 
 /** Reproducible settings of every kind, alone and mixed. */
@@ -68,8 +68,7 @@ function randomDraws(n: number, prompts: number, V: number, windows: number[], m
   }));
 }
 
-describe.each(ENGINES)('$name', ({ name, options, sums, present, open }) => {
-  if (!present()) return void it.skip(`${name}: this browser is not installed`);
+for (const { name, options, sums, tags, open } of ENGINES) describe(name, { tags }, () => {
   let page: Awaited<ReturnType<Engine['open']>>;
   let server: Served;
   beforeAll(async () => {

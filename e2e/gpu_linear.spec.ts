@@ -1,13 +1,12 @@
 /** Embed, linear and swiglu of the WebGPU backend on every weight format: Chromium's and Firefox's software adapters, two shader compilers. */
-import { existsSync } from 'node:fs';
-import { launch } from 'puppeteer-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { DTYPES, type Dtype } from '../src/tensor/dtype';
+import { launchFirefox } from './firefox';
 import { launchChromium, openPage, serve, type Served } from './harness';
 import type { Case, LinearWindow, Result, Variant } from './pages/linear';
+import { FIREFOX_WEBGPU } from './system';
 
 const PAGE = '/e2e/pages/linear.html';
-const FIREFOX = process.env.FIREFOX ?? ['/usr/bin/firefox-esr', '/usr/bin/firefox'].find(existsSync);
 
 /** f32 rounding of sums of a few hundred terms, relative to the sum of their sizes */
 const BOUND = 2e-6;
@@ -28,8 +27,7 @@ async function openChromium(origin: string): Promise<Checker> {
 }
 
 async function openFirefox(origin: string): Promise<Checker> {
-  const extraPrefsFirefox = { 'dom.webgpu.enabled': true, 'gfx.webgpu.ignore-blocklist': true };
-  const browser = await launch({ browser: 'firefox', executablePath: FIREFOX, headless: true, extraPrefsFirefox });
+  const browser = await launchFirefox({ webgpu: true });
   const page = await browser.newPage();
   await page.goto(origin + PAGE);
   await page.waitForFunction(() => 'check' in window);
@@ -124,7 +122,7 @@ function suite(open: (origin: string) => Promise<Checker>, variants: [string, Va
 
 const ALL = Object.keys(DTYPES) as Dtype[];
 
-describe('Chromium', () => {
+describe('Chromium', { tags: 'chromium' }, () => {
   const variants: [string, Variant][] = [
     ['subgroups', { subgroups: true }],
     ['no subgroups, halves by integers', { subgroups: false, integerHalves: true }],
@@ -132,7 +130,7 @@ describe('Chromium', () => {
   suite(openChromium, variants, ALL, ['Q5_K', 'F16']);
 });
 
-describe.skipIf(!FIREFOX)(`Firefox${FIREFOX ? '' : ' (not installed: apt-get install firefox-esr, or set FIREFOX)'}`, () => {
+describe('Firefox', FIREFOX_WEBGPU, () => {
   const variants: [string, Variant][] = [
     ['no subgroups', { subgroups: false }],
     ['no subgroups, halves by integers', { subgroups: false, integerHalves: true }],

@@ -1,63 +1,12 @@
-/** What every browser test and tool stands on: a Chromium that is found or installed, and a server of this repository with COOP/COEP. */
-import { execFileSync } from 'node:child_process';
+/** What every browser test and tool needs: a Chromium, and a server of this repository with COOP/COEP. */
 import { createReadStream, existsSync, readdirSync, statSync } from 'node:fs';
 import type { ServerResponse, IncomingMessage } from 'node:http';
-import { homedir } from 'node:os';
 import { extname, join, normalize } from 'node:path';
 import { chromium, type Browser, type Page } from 'playwright';
 import { createServer, type Plugin } from 'vite';
+import { findChromium } from './system';
 
-const PLACES = [
-  '/usr/bin/chromium',
-  '/usr/bin/chromium-browser',
-  '/usr/bin/google-chrome',
-  '/usr/bin/google-chrome-stable',
-  '/snap/bin/chromium',
-  '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome',
-  '/Applications/Chromium.app/Contents/MacOS/Chromium',
-  `${homedir()}/Applications/Google Chrome.app/Contents/MacOS/Google Chrome`,
-  'C:\\Program Files\\Google\\Chrome\\Application\\chrome.exe',
-  'C:\\Program Files (x86)\\Google\\Chrome\\Application\\chrome.exe',
-];
-
-function present(): string | undefined {
-  const { CHROMIUM } = process.env;
-  if (CHROMIUM) {
-    if (existsSync(CHROMIUM)) return CHROMIUM;
-    throw new Error(`$CHROMIUM is ${CHROMIUM}, which does not exist. Set it to a Chromium or Chrome executable, or unset it.`);
-  }
-  const playwrights = (): string => {
-    try {
-      return chromium.executablePath();
-    } catch {
-      return '';
-    }
-  };
-  return [...PLACES, playwrights()].find((path) => path && existsSync(path));
-}
-
-/** $CHROMIUM, the usual places, Playwright's own; else installs one through Playwright, else through apt (as root). */
-export function findChromium(): string {
-  const found = present();
-  if (found) return found;
-  const attempts: [string, string[]][] = [['npx', ['playwright', 'install', '--with-deps', 'chromium']]];
-  if (process.getuid?.() === 0 && existsSync('/usr/bin/apt-get'))
-    attempts.push(['apt-get', ['update']], ['apt-get', ['install', '-y', '--no-install-recommends', 'chromium']]);
-  for (const [command, args] of attempts) {
-    console.error(`no Chromium found; running: ${command} ${args.join(' ')}`);
-    try {
-      execFileSync(command, args, { stdio: ['ignore', 2, 2], env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } });
-    } catch (error) {
-      console.error(String(error));
-    }
-    const installed = present();
-    if (installed) return installed;
-  }
-  throw new Error(
-    'No Chromium found and none could be installed. Install Chromium or Chrome (Debian: `sudo apt-get install chromium`; any system: ' +
-      '`npx playwright install --with-deps chromium`), or set CHROMIUM=/path/to/the/executable, then run this again.',
-  );
-}
+export { findChromium };
 
 export interface LaunchOptions {
   /** WebGPU on Chromium's software adapter (subgroups of 4, no shader-f16) */

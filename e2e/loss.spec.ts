@@ -1,3 +1,4 @@
+// @module-tag chromium
 /** A GPU device is lost in the middle of a text: the stream of the public API goes on, and the chat page tells of it. `npm run drill:loss` is the long form. */
 import { expect, it } from 'vitest';
 import { launchChromium } from './harness';

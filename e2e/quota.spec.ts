@@ -1,3 +1,4 @@
+// @module-tag chromium
 /** The drill of tools/drill_quota.ts with fixed seeds: one with the oldest model pinned, one without. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { serve, type Served } from './harness';

@@ -1,3 +1,4 @@
+// @module-tag chromium
 /** The WASM backend in Chromium: the same bits however it is run, and what it does without threads. */
 import type { Browser, Page } from 'playwright';
 import { afterAll, beforeAll, expect, it } from 'vitest';

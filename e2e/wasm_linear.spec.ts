@@ -1,3 +1,4 @@
+// @module-tag chromium
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { launchChromium, openPage, serve, type Served } from './harness';
 

@@ -1,20 +1,13 @@
 /** WebKitGTK's MiniBrowser, driven over plain W3C WebDriver: an engine without relaxed SIMD, shared memory or WebGPU, the nearest to an old Safari. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readdirSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
+import { cure, findWebKit, PARTS } from './system';
 
-const DRIVER = '/usr/bin/WebKitWebDriver';
-const XVFB = '/usr/bin/Xvfb';
-const LIB = '/usr/lib';
-/** it lies under the machine's architecture, /usr/lib/x86_64-linux-gnu */
-const browser = (): string | undefined =>
-  existsSync(LIB) ? readdirSync(LIB).map((folder) => `${LIB}/${folder}/webkit2gtk-4.1/MiniBrowser`).find((path) => existsSync(path)) : undefined;
-
-/** Whether the driver, its browser and a display server are installed (Debian: webkit2gtk-driver, xvfb). */
-export const hasWebKit = (): boolean => existsSync(DRIVER) && existsSync(XVFB) && !!browser();
+/** Whether the driver, its browser and a display server are installed. */
+export const hasWebKit = (): boolean => !!findWebKit();
 
 export interface WebKitPage {
   goto(url: string): Promise<void>;
@@ -25,6 +18,8 @@ export interface WebKitPage {
 
 /** Starts a display, the driver and one page. Every process ends with `close`. */
 export async function openWebKit(): Promise<WebKitPage> {
+  const found = findWebKit();
+  if (!found) throw new Error(`${PARTS.webkit.name} were not found. Get them: ${cure(PARTS.webkit)}.`);
   const children: ChildProcess[] = [];
   const stop = async (): Promise<void> => {
     for (const child of children.reverse()) {
@@ -34,12 +29,12 @@ export async function openWebKit(): Promise<WebKitPage> {
     }
   };
   try {
-    const display = spawn(XVFB, ['-displayfd', '3', '-screen', '0', '1024x768x24', '-nolisten', 'tcp'], { stdio: ['ignore', 'ignore', 'ignore', 'pipe'] });
+    const display = spawn(found.display, ['-displayfd', '3', '-screen', '0', '1024x768x24', '-nolisten', 'tcp'], { stdio: ['ignore', 'ignore', 'ignore', 'pipe'] });
     children.push(display);
     const [number] = (await once(createInterface(display.stdio[3] as Readable), 'line')) as [string];
     const port = await freePort();
     children.push(
-      spawn(DRIVER, [`--port=${port}`], {
+      spawn(found.driver, [`--port=${port}`], {
         stdio: 'ignore',
         env: {
           ...process.env,
@@ -52,7 +47,7 @@ export async function openWebKit(): Promise<WebKitPage> {
     );
     const driver = `http://127.0.0.1:${port}`;
     await answering(`${driver}/status`);
-    const capabilities = { alwaysMatch: { 'webkitgtk:browserOptions': { binary: browser(), args: ['--automation'] } } };
+    const capabilities = { alwaysMatch: { 'webkitgtk:browserOptions': { binary: found.browser, args: ['--automation'] } } };
     const { sessionId } = await command<{ sessionId: string }>(`${driver}/session`, { capabilities });
     const session = `${driver}/session/${sessionId}`;
     await command(`${session}/timeouts`, { script: 300_000, pageLoad: 60_000 });
