@@ -130,7 +130,7 @@ export const tags = NAMES.map((name) => ({ name, description: PARTS[name].name }
 
 const MINUTE = 60_000;
 
-/** Whether the command succeeded; its last lines are shown where it did not. */
+/** Whether the command succeeded; its first errors are shown where it did not. */
 function succeeds(command: string, args: string[], limit: number): boolean {
   try {
     execFileSync(command, args, {
@@ -142,7 +142,7 @@ function succeeds(command: string, args: string[], limit: number): boolean {
     return true;
   } catch (error) {
     const { code, stdout, stderr } = error as { code?: string; stdout?: Buffer; stderr?: Buffer };
-    const said = `${stdout ?? ''}\n${stderr ?? ''}`.split('\n').filter(Boolean).slice(-5);
+    const said = `${stderr ?? ''}\n${stdout ?? ''}`.split('\n').filter((line) => /^E:|error|fail/i.test(line)).slice(0, 3);
     const why = code === 'ETIMEDOUT' ? [`it did not end within ${limit / MINUTE} minutes`] : said.length ? said : [String(error)];
     console.error(`${command} ${args.filter((arg) => !/^-|=/.test(arg)).join(' ')} failed:\n  ${why.join('\n  ')}`);
     return false;
