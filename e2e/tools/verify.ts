@@ -2,7 +2,7 @@
  * Compares a backend with independently computed logits.
  *
  *   npm run verify -- --expected DIR --backend wasm|webgpu|reference [--threads N] [--exact] [--file NAME] … [--chunk N] [--longest N]
- *                     [--variant simd|relaxed] [--no-subgroups] [--int8] [--browser firefox]
+ *                     [--variant simd|relaxed] [--no-subgroups] [--int8] [--browser firefox] [--node]
  *
  * DIR holds expected.json, logits/, model/ (a Hugging Face directory) and gguf/. One JSON line a file and prompt on stdout; exit code 1
  * when a bound is missed. `--chunk N` feeds the prompts N tokens at a time, `--chunk 256,3,1` in each of these ways, `--longest N` leaves out prompts of more tokens.
@@ -11,6 +11,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { openReference } from '../../src/backend/reference/backend';
+import { openWasm } from '../../src/backend/wasm/backend';
 import { record } from '../../src/backend/plan';
 import { GREEDY } from '../../src/backend/sampling';
 import type { Runner } from '../../src/backend/backend';
@@ -18,7 +19,7 @@ import { openCheckpoint } from '../../src/engine/checkpoint';
 import { loadWeights } from '../../src/engine/load';
 import { forward } from '../../src/model/lfm2';
 import { fileSource } from '../file_source';
-import { openFirefoxProbe, openProbe, type Probe } from '../probe';
+import type { Probe } from '../probe';
 
 export type BackendName = 'wasm' | 'webgpu' | 'reference';
 
@@ -76,6 +77,8 @@ export interface VerifyOptions {
   /** WebGPU: the kernels that round activations to int8, everywhere */
   int8?: boolean;
   browser?: 'chromium' | 'firefox';
+  /** WASM in this process instead of a page: plain SIMD on one thread */
+  node?: boolean;
 }
 
 const MARGIN = 0.1;
@@ -113,16 +116,15 @@ export async function verify(options: VerifyOptions, emit: (line: Line) => void)
   const fits = (tokens: number[], { longest = Infinity }: Feed): boolean => tokens.length <= longest;
   const used = prompts.filter(([, tokens]) => feeds.some((feed) => fits(tokens, feed)));
   const contextLength = Math.max(...used.map(([, tokens]) => tokens.length)) + 64;
-  const mounts = { '/expected': options.expected };
-  const open = (): Promise<Probe> => (options.browser === 'firefox' ? openFirefoxProbe({ mounts }) : openProbe({ webgpu: options.backend === 'webgpu' }, { mounts }));
-  const probe = options.backend === 'reference' ? undefined : await open();
+  const inPage = options.backend === 'webgpu' || (options.backend === 'wasm' && !options.node);
+  const probe = inPage ? await openPage(options) : undefined;
   const missed: string[] = [];
 
   try {
     for (const name of names) {
       const entry = expected.files[name];
       const files = name.endsWith('.gguf') ? [join('gguf', name)] : readdirSync(join(options.expected, 'model')).map((file) => join('model', file));
-      const { model, f16Storage } = probe ? await loadInPage(probe, files, options, contextLength) : await loadHere(options.expected, files, contextLength);
+      const { model, f16Storage } = probe ? await loadInPage(probe, files, options, contextLength) : await loadHere(options, files, contextLength);
       const rows = floats(join(options.expected, entry.logits_file));
       const V = entry.logits_shape[1];
       const bounds = boundsOf(options, Object.values(entry.tensor_types ?? {}), f16Storage);
@@ -164,6 +166,13 @@ function continuation(entry: ExpectedFile, prompt: string): { tokens: number[]; 
   return { tokens: entry.greedy_from_T7, margins: entry.greedy_margins, margin: MARGIN };
 }
 
+/** A browser is imported by those who need one. */
+async function openPage({ expected, browser, backend }: VerifyOptions): Promise<Probe> {
+  const { openFirefoxProbe, openProbe } = await import('../probe');
+  const mounts = { '/expected': expected };
+  return browser === 'firefox' ? openFirefoxProbe({ mounts }) : openProbe({ webgpu: backend === 'webgpu' }, { mounts });
+}
+
 type Loaded = { model: Model; f16Storage: boolean };
 
 async function loadInPage(probe: Probe, files: string[], options: VerifyOptions, contextLength: number): Promise<Loaded> {
@@ -183,9 +192,9 @@ async function loadInPage(probe: Probe, files: string[], options: VerifyOptions,
   };
 }
 
-async function loadHere(directory: string, files: string[], contextLength: number): Promise<Loaded> {
-  const checkpoint = await openCheckpoint(files.map((file) => fileSource(join(directory, file))));
-  const backend = openReference();
+async function loadHere({ expected, backend: name, exact }: VerifyOptions, files: string[], contextLength: number): Promise<Loaded> {
+  const checkpoint = await openCheckpoint(files.map((file) => fileSource(join(expected, file))));
+  const backend = name === 'wasm' ? await openWasm({ threads: 1, variant: 'simd', exact }) : openReference();
   const weights = await loadWeights(checkpoint, backend, () => undefined);
   const runner: Runner = await backend.compile(record((op) => forward(op, checkpoint.config, weights)), { contextLength, chunk: WHOLE });
   const feed = async (tokens: number[], piece: number): Promise<void> => {
@@ -234,6 +243,7 @@ async function main(): Promise<void> {
       'no-subgroups': { type: 'boolean' },
       int8: { type: 'boolean' },
       browser: { type: 'string' },
+      node: { type: 'boolean' },
       json: { type: 'boolean' }, // the output is JSON lines in any case
     },
   });
@@ -254,6 +264,7 @@ async function main(): Promise<void> {
       subgroups: values['no-subgroups'] ? false : undefined,
       int8: values.int8,
       browser: values.browser as 'chromium' | 'firefox' | undefined,
+      node: values.node,
     },
     (line) => console.log(JSON.stringify(line)),
   );

@@ -1,0 +1,38 @@
+/** Plain SIMD without a browser, on one thread: the whole conformance table against the reference, and whole models against independently computed logits. */
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { compare } from '../../../e2e/measure';
+import { verify, WHOLE, type Line } from '../../../e2e/tools/verify';
+import type { Backend } from '../backend';
+import { CASES, missed, runCase } from '../conformance';
+import { openReference } from '../reference/backend';
+import { openWasm } from './backend';
+
+const EXPECTED = fileURLToPath(new URL('../../../e2e/golden/dense', import.meta.url));
+
+describe('the conformance table', () => {
+  let backends: { exact: boolean; backend: Backend }[];
+  beforeAll(async () => {
+    backends = await Promise.all([true, false].map(async (exact) => ({ exact, backend: await openWasm({ threads: 1, variant: 'simd', exact }) })));
+  });
+  afterAll(() => Promise.all(backends.map(({ backend }) => backend.dispose())));
+
+  it.each(CASES)('$name, exact and with int8 activations', async (one) => {
+    const wanted = await runCase(one, openReference());
+    for (const { exact, backend } of backends) {
+      const got = await runCase(one, backend);
+      expect(got.length).toBe(wanted.length);
+      for (const [i, outcome] of wanted.entries())
+        expect(missed(one, exact ? {} : { integers: true, cache: 'int16' }, compare(one.name, outcome, got[i])), `${outcome.run}, exact: ${exact}`).toBeUndefined();
+    }
+  });
+});
+
+describe('whole models', () => {
+  it.each([true, false])('give the expected logits, whatever the pieces of the prompt; exact: %s', async (exact) => {
+    const lines: Line[] = [];
+    const feeds = [{ chunk: WHOLE }, { chunk: 3, longest: 33 }, { chunk: 1, longest: 7 }];
+    expect(await verify({ expected: EXPECTED, backend: 'wasm', node: true, exact, feeds }, (line) => lines.push(line))).toEqual([]);
+    expect(new Set(lines.map(({ chunk }) => chunk)).size).toBe(3);
+  });
+});
