@@ -1,4 +1,4 @@
-/** The models that the picker offers. Sizes are those of the Q4_0 files in decimal MB; `about` marks one computed from the published shapes. */
+/** The models that the picker offers. Sizes are of the Q4_0 files, in decimal MB; `about` marks a size computed from the published shapes. */
 export interface Offer {
   /** what `load` takes */
   source: string;
@@ -11,8 +11,8 @@ export interface Offer {
 export const EMBEDDED: Offer = {
   source: new URL('models/rivulet-tiny.gguf', document.baseURI).href,
   name: 'Rivulet tiny',
-  megabytes: 5.4,
-  description: 'A miniature trained for this project: it says what it is and copies requests into tool calls, 96 % of held-out ones exactly right, and knows nothing. Choose a real model for answers.',
+  megabytes: 5.5,
+  description: 'Demo model. Greets and calls tools, but cannot answer questions.',
 };
 
 const hub = (name: string, megabytes: number, description: string, about?: true): Offer => ({
@@ -24,13 +24,13 @@ const hub = (name: string, megabytes: number, description: string, about?: true)
 });
 
 export const HUB: Offer[] = [
-  hub('LFM2.5-230M', 149, 'The smallest: phones, short answers, extraction.', true),
-  hub('LFM2.5-350M', 219, 'Small and quick, a good first choice.', true),
-  hub('LFM2-350M', 219, 'The first generation of the same size.'),
-  hub('LFM2-700M', 446, 'Between quick and knowing.', true),
-  hub('LFM2.5-1.2B-Instruct', 696, 'Knows more; wants a graphics processor or a fast laptop.', true),
-  hub('LFM2-1.2B', 696, 'The first generation of the same size.', true),
-  hub('LFM2-2.6B', 1483, 'The most able dense model; wants about 2 GB of memory.', true),
+  hub('LFM2.5-230M', 149, 'The smallest. For phones, short answers and extracting data.', true),
+  hub('LFM2.5-350M', 219, 'Small and fast. A good first choice.', true),
+  hub('LFM2-350M', 219, 'The previous version, same size.'),
+  hub('LFM2-700M', 446, 'Slower than 350M, knows more.', true),
+  hub('LFM2.5-1.2B-Instruct', 696, 'Better answers. Needs a GPU or a fast laptop.', true),
+  hub('LFM2-1.2B', 696, 'The previous version, same size.', true),
+  hub('LFM2-2.6B', 1483, 'The best answers. Needs about 2 GB of memory.', true),
 ];
 
 export const sizeOf = ({ megabytes, about }: Offer): string =>

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { bytes, duration, speed } from './format';
+import { bytes, count, duration, speed } from './format';
 
 const plain = (text: string): string => text.replaceAll('\u00a0', ' ');
 
@@ -23,3 +23,5 @@ test.each([
 ])('%d seconds are %s', (seconds, text) => expect(plain(duration(seconds))).toBe(text));
 
 test('slow speeds keep a decimal', () => expect([speed(3.456), speed(123.4)].map(plain)).toEqual(['3.5 tok/s', '123 tok/s']));
+
+test('a long count has its thousands apart', () => expect([count(24), count(2048)]).toEqual(['24', '2,048']));

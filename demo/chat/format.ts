@@ -16,3 +16,6 @@ export function duration(seconds: number): string {
 
 /** Tokens a second; slow models need the decimals. */
 export const speed = (tokensPerSecond: number): string => `${tokensPerSecond.toFixed(tokensPerSecond < 10 ? 1 : 0)}\u00a0tok/s`;
+
+/** A whole number with its thousands apart. */
+export const count = (n: number): string => n.toLocaleString('en');

@@ -1,28 +1,29 @@
-/** The chat page: one model, one conversation. Everything it knows of models goes through the public API. */
+/** The chat page: one model, one conversation. It uses models only through the public API. */
 import { listModels, load, type EstimateOptions, type Eviction, type Generation, type Message, type Model, type Progress } from '../../src/index';
 import { EMBEDDED } from './catalogue';
 import { element, find } from './dom';
-import { bytes, duration, speed } from './format';
+import { explain, explained, sentence, type Explanation } from './explain';
+import { bytes, count, duration, speed } from './format';
 import { keep, kept, keptTurns, type Turn } from './history';
 import { choiceNamed, choiceOf, createPicker, type Choice } from './picker';
 import { createSettingsDialog, readOverrides, readSettings, SAMPLING, type Settings } from './settings';
 import { createTranscript } from './transcript';
 
-const overrides = readOverrides(location.search);
+const { overrides, notes: addressNotes } = readOverrides(location.search);
 let settings = readSettings(kept('settings'));
 const turns: Turn[] = keptTurns();
 let choice = choiceNamed(EMBEDDED.source);
 let model: Model | undefined;
 let loading: AbortController | undefined;
 let replying: AbortController | undefined;
-/** the model is on its way to another device */
+/** the model is being loaded again on another device */
 let moving = false;
-/** of the reply under way */
+/** text so far of the reply that is being written */
 let partial = '';
 
 const announcer = find('announcer', HTMLElement);
 const announce = (text: string): void => {
-  // the same words twice are announced twice
+  // emptied first, so that the same text is announced again
   announcer.textContent = '';
   requestAnimationFrame(() => (announcer.textContent = text));
 };
@@ -46,21 +47,21 @@ function refresh(): void {
 // Loading
 
 const PHASES: Record<Progress['phase'], string> = {
-  resolve: 'Looking for',
+  resolve: 'Finding',
   download: 'Downloading',
   read: 'Reading',
   load: 'Loading',
-  compile: 'Preparing the kernels for',
+  compile: 'Preparing',
   replay: 'Reading the conversation again with',
   ready: 'Ready:',
 };
 
-/** why it is done once more */
-let told: string | undefined;
+/** the announced reason for loading the model again */
+let announcedCause: string | undefined;
 
 function showProgress({ phase, bytes: done, total, rate, eta, cause }: Progress): void {
-  if (cause !== told && cause !== undefined) announce(`Setting ${choice.name} up again. ${cause}`);
-  told = phase === 'ready' ? undefined : cause;
+  if (cause !== announcedCause && cause !== undefined) announce(`Loading ${choice.name} again. ${sentence(cause)}`);
+  announcedCause = phase === 'ready' ? undefined : cause;
   find('loading-what', HTMLElement).textContent = `${PHASES[phase]} ${choice.name}`;
   const bar = find('loading-bar', HTMLProgressElement);
   if (total > 0) {
@@ -68,7 +69,7 @@ function showProgress({ phase, bytes: done, total, rate, eta, cause }: Progress)
     bar.value = done;
   } else bar.removeAttribute('value');
   find('loading-figures', HTMLElement).textContent = [
-    total > 0 ? (phase === 'replay' ? `${done} of ${total} tokens` : `${bytes(done)} of ${bytes(total)}`) : '',
+    total > 0 ? (phase === 'replay' ? `${count(done)} of ${count(total)} tokens` : `${bytes(done)} of ${bytes(total)}`) : '',
     rate > 0 && phase !== 'replay' ? `${bytes(rate)}/s` : '',
     eta !== undefined && eta >= 1 ? `${duration(eta)} left` : '',
   ]
@@ -76,7 +77,7 @@ function showProgress({ phase, bytes: done, total, rate, eta, cause }: Progress)
     .join(' · ');
 }
 
-/** The model's device was lost, or its memory was full, and it is set up once more: the reply waits for that. */
+/** The GPU was lost or memory ran out, and the model is loaded again. The reply waits for it. */
 function showMove(progress: Progress): void {
   moving = progress.phase !== 'ready';
   showProgress(progress);
@@ -87,7 +88,7 @@ function showMove(progress: Progress): void {
   refresh();
 }
 
-/** Where a model comes from and how it runs, as far as the reader has a say. */
+/** The options of a load: from the address, else from the settings. */
 function placement(): EstimateOptions {
   return {
     backend: overrides.backend ?? settings.backend,
@@ -98,24 +99,25 @@ function placement(): EstimateOptions {
   };
 }
 
-/** Nothing is deleted unasked. */
+/** Asks before anything is deleted. */
 function makeRoom({ id, needed, free, victims }: Eviction): boolean {
-  const going = victims.map((victim) => `${choiceNamed(victim.id).name} (${bytes(victim.bytes)}, last used ${victim.lastUsed.toLocaleDateString()})`).join(', ');
-  const there = free === undefined ? '' : `, ${bytes(free)} are free`;
-  return confirm(`To keep ${choiceNamed(id).name} on this device, ${bytes(needed)} are needed${there}. Delete ${going}?`);
+  const names = victims.map((victim) => `${choiceNamed(victim.id).name} (${bytes(victim.bytes)}, last used ${victim.lastUsed.toLocaleDateString()})`).join(', ');
+  const room = free === undefined ? '' : `, and ${bytes(free)} is free`;
+  return confirm(`Storing ${choiceNamed(id).name} on this device needs ${bytes(needed)}${room}. Delete ${names} to make room?`);
 }
 
-/** Puts another model in the place of the present one. */
+/** Replaces the loaded model. */
 async function open(chosen: Choice): Promise<void> {
   replying?.abort();
   loading?.abort();
   const mine = new AbortController();
   loading = mine;
   choice = chosen;
-  find('trouble', HTMLElement).hidden = true;
+  find('error', HTMLElement).hidden = true;
   find('about', HTMLDetailsElement).hidden = true;
   showProgress({ phase: 'resolve', bytes: 0, total: 0, rate: 0 });
   announce(`Loading ${chosen.name}.`);
+  let total = 0;
   const former = model;
   model = undefined;
   moving = false;
@@ -128,6 +130,7 @@ async function open(chosen: Choice): Promise<void> {
       makeRoom,
       signal: mine.signal,
       onProgress: (progress) => {
+        if (progress.phase === 'download') total = progress.total;
         if (loading === mine) showProgress(progress);
         else if (opened && model === opened) showMove(progress);
       },
@@ -139,7 +142,7 @@ async function open(chosen: Choice): Promise<void> {
     announce(`${chosen.name} is ready.`);
   } catch (error) {
     if (loading !== mine) return;
-    showTrouble(error, () => void open(chosen));
+    showError(error, () => void open(chosen), await cancelledDownload(error, total));
   } finally {
     if (loading === mine) {
       loading = undefined;
@@ -150,46 +153,69 @@ async function open(chosen: Choice): Promise<void> {
 
 function showAbout({ info }: Model): void {
   const { backend } = info;
-  const NAMES = { webgpu: 'WebGPU', wasm: 'WASM', reference: 'the reference backend' };
-  find('about-summary', HTMLElement).textContent = `Runs on ${NAMES[backend.name]}: ${backend.device}`;
-  find('about-model', HTMLElement).textContent =
-    `${info.name}, ${info.quantization}, ${bytes(info.bytes)}; context of ${info.contextLength} tokens; kernels: ${backend.variant}.` +
-    (choice.source === EMBEDDED.source ? ` ${EMBEDDED.description}` : '');
-  find('about-notes', HTMLUListElement).replaceChildren(...backend.notes.map((note) => element('li', {}, note)));
+  const where = {
+    webgpu: `with WebGPU: ${backend.device}`,
+    wasm: `on the CPU, ${backend.threads === 1 ? '1 thread' : `${backend.threads} threads`}`,
+    reference: 'on the reference backend',
+  }[backend.name];
+  const model = `${info.name}: ${info.quantization}, ${bytes(info.bytes)}, context of ${count(info.contextLength)} tokens`;
+  const technical = `Backend: ${{ webgpu: 'WebGPU', wasm: 'WASM', reference: 'reference' }[backend.name]}, ${backend.device}. Kernels: ${backend.variant}.`;
+  find('about-summary', HTMLElement).textContent = `Running ${where}`;
+  find('about-model', HTMLElement).textContent = [...(choice.source === EMBEDDED.source ? [EMBEDDED.description] : []), `${model}.`, technical].join(' ');
+  find('about-notes', HTMLUListElement).replaceChildren(...backend.notes.map((note) => element('li', {}, sentence(note))));
   find('about', HTMLDetailsElement).hidden = false;
 }
 
-// Trouble
+// Errors
 
-const TITLES: Record<string, string> = {
-  CheckpointError: 'This model file cannot be used',
-  SourceError: 'The model cannot be reached',
-  StorageError: 'The browser’s storage refuses',
-  MemoryError: 'The model does not fit into memory',
-  DeviceError: 'This device cannot run the model so',
-  ContextError: 'The conversation is too long',
-  RequestError: 'The settings cannot be honoured',
-  AbortError: 'Cancelled',
-};
+/** What a cancelled download leaves behind, where it is known. */
+async function cancelledDownload(error: unknown, total: number): Promise<Explanation | undefined> {
+  if (!(error instanceof Error && error.name === 'AbortError') || total === 0) return undefined;
+  const models = await listModels().catch(() => []);
+  const part = models.find((stored) => !stored.complete && stored.bytes === total);
+  return part && { title: 'Download cancelled', text: `${bytes(part.there)} of ${bytes(total)} are kept. The download continues from there.` };
+}
 
-function showTrouble(error: unknown, retry: () => void): void {
-  const { name, message } = error instanceof Error ? error : { name: 'Error', message: String(error) };
-  find('trouble-title', HTMLElement).textContent = TITLES[name] ?? 'Something went wrong';
-  find('trouble-text', HTMLElement).textContent = message;
-  find('trouble-retry', HTMLButtonElement).onclick = () => {
-    find('trouble', HTMLElement).hidden = true;
-    retry();
+/** @param retry does again what has failed */
+function showError(error: unknown, retry: () => void, download?: Explanation): void {
+  const name = error instanceof Error ? error.name : '';
+  const { backend = 'auto' } = placement();
+  const explanation = download ?? explain(error, backend);
+  const section = find('error', HTMLElement);
+  const button = (id: string, shown: boolean, act: () => void): HTMLButtonElement => {
+    const found = find(id, HTMLButtonElement);
+    found.hidden = !shown;
+    found.onclick = () => {
+      section.hidden = true;
+      act();
+    };
+    return found;
   };
-  find('trouble', HTMLElement).hidden = false;
-  find('trouble', HTMLElement).scrollIntoView({ block: 'nearest' });
+  find('error-title', HTMLElement).textContent = explanation.title;
+  find('error-text', HTMLElement).replaceChildren(...explained(explanation));
+  button('error-retry', name !== 'ContextError', retry).textContent = download ? 'Resume' : 'Try again';
+  button('error-cpu', name === 'DeviceError' && backend === 'webgpu', useCpu);
+  button('error-new-chat', name === 'ContextError', newChat);
+  const calm = name === 'AbortError';
+  section.role = calm ? 'status' : 'alert';
+  section.classList.toggle('calm', calm);
+  section.hidden = false;
+  section.scrollIntoView({ block: 'nearest' });
+}
+
+function useCpu(): void {
+  overrides.backend = undefined;
+  settings = { ...settings, backend: 'wasm' };
+  keep('settings', settings);
+  void open(choice);
 }
 
 // Chatting
 
 /** The line under a reply. */
-function describe({ finish, tokens, tokensPerSecond, promptTokens, firstTokenMs }: Generation): string {
-  const end = { stop: '', length: 'cut at the longest reply', abort: 'stopped' }[finish];
-  const figures = tokens > 1 ? [`${tokens} tokens`, speed(tokensPerSecond), `first token after ${duration(firstTokenMs / 1000)} (${promptTokens} read)`] : [];
+function describe({ finish, tokens, tokensPerSecond, firstTokenMs }: Generation): string {
+  const end = { stop: '', length: 'stopped at the length limit', abort: 'stopped' }[finish];
+  const figures = tokens > 1 ? [`${count(tokens)} tokens`, speed(tokensPerSecond), `${duration(firstTokenMs / 1000)} to first token`] : [];
   return [...figures, end].filter(Boolean).join(' · ');
 }
 
@@ -199,16 +225,16 @@ function messages(): Message[] {
 }
 
 function remember(): void {
-  if (!keep('turns', turns)) announce('The browser does not keep this conversation: its storage is full or closed.');
+  if (!keep('turns', turns)) announce('This conversation cannot be saved. The browser’s storage is full or blocked.');
 }
 
-/** Answers the last turn, which is the reader's. */
+/** Answers the last turn, which is the user's. */
 async function answer(): Promise<void> {
   if (!model || replying) return;
   const mine = new AbortController();
   replying = mine;
   refresh();
-  find('trouble', HTMLElement).hidden = true;
+  find('error', HTMLElement).hidden = true;
   const reply = transcript.reply();
   const asked = turns.length;
   let text = '';
@@ -231,8 +257,9 @@ async function answer(): Promise<void> {
     remember();
     announce(result.finish === 'abort' ? 'Stopped.' : `Rivulet: ${text}`);
   } catch (error) {
-    reply.finish({ role: 'assistant', content: text, note: 'broken off' });
-    showTrouble(error, () => {
+    if (text) reply.finish({ role: 'assistant', content: text, note: 'interrupted' });
+    else reply.remove();
+    showError(error, () => {
       reply.remove();
       void answer();
     });
@@ -244,9 +271,9 @@ async function answer(): Promise<void> {
   }
 }
 
-// a page that goes away in the middle of a reply keeps what there is
+// keeps the text so far when the page closes in the middle of a reply
 window.addEventListener('pagehide', () => {
-  if (partial) keep('turns', [...turns, { role: 'assistant', content: partial, note: 'broken off' }]);
+  if (partial) keep('turns', [...turns, { role: 'assistant', content: partial, note: 'interrupted' }]);
 });
 
 prompt.addEventListener('keydown', (event) => {
@@ -277,20 +304,21 @@ document.addEventListener('keydown', (event) => {
   if (event.key === 'Escape' && replying && !document.querySelector('dialog[open]')) halt();
 });
 
-find('new-chat', HTMLButtonElement).addEventListener('click', () => {
+function newChat(): void {
   replying?.abort();
   turns.length = 0;
   remember();
   transcript.clear();
-  find('trouble', HTMLElement).hidden = true;
+  find('error', HTMLElement).hidden = true;
   announce('New chat.');
   prompt.focus();
-});
+}
+find('new-chat', HTMLButtonElement).addEventListener('click', newChat);
 
 // Choosing
 
 find('choose', HTMLButtonElement).addEventListener('click', picker.open);
-find('trouble-choose', HTMLButtonElement).addEventListener('click', picker.open);
+find('error-choose', HTMLButtonElement).addEventListener('click', picker.open);
 find('open-settings', HTMLButtonElement).addEventListener('click', dialog.open);
 find('loading-cancel', HTMLButtonElement).addEventListener('click', () => (loading ?? replying)?.abort());
 
@@ -318,11 +346,13 @@ document.addEventListener('drop', (event) => {
   void open(choiceOf(files));
 });
 
+find('address-notes', HTMLElement).append(...addressNotes.map((note) => element('p', {}, note)));
+find('address-notes', HTMLElement).hidden = addressNotes.length === 0;
 for (const turn of turns) transcript.show(turn);
 refresh();
 void first().then(open);
 
-/** What was loaded last, if it is still on this device: nothing large is downloaded without being asked for. */
+/** The model that was loaded last, if it is still stored here. A large model is downloaded only when the user asks for it. */
 async function first(): Promise<Choice> {
   if (overrides.model) return choiceNamed(overrides.model);
   const last = kept('model');

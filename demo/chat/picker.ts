@@ -1,10 +1,11 @@
-/** The model dialog: the embedded model, models kept on this device, the hub's, an address, files. */
+/** The model dialog: the embedded model, stored models, models of the hub, an address, files. */
 import { deleteModel, estimate, listModels, pinModel, verifyModel, type CachedModel, type Estimate, type EstimateOptions, type ModelSource } from '../../src/index';
 import { EMBEDDED, HUB, sizeOf, type Offer } from './catalogue';
 import { element, find } from './dom';
+import { explain, explained } from './explain';
 import { bytes, speed } from './format';
 
-/** What the reader chose, and how to call it. */
+/** A model to load, and its name. */
 export interface Choice {
   name: string;
   source: ModelSource;
@@ -20,14 +21,14 @@ export function choiceNamed(source: string): Choice {
   return offer ? offered(offer) : { name: source.split('/').pop() || source, source };
 }
 
-/** What an estimate says, in plain words. */
-export function explain({ fits, obstacles, download, free, memory, tokensPerSecond, backend }: Estimate): string {
-  const parts = [
-    download > 0 ? `${bytes(download)} to download${free === undefined ? '' : `, ${bytes(free)} free`}` : 'Nothing to download',
-    `${bytes(memory.total)} of memory at a full context`,
-    `about ${speed(tokensPerSecond)} ${backend.name === 'webgpu' ? 'on the graphics processor' : 'on the processor'}`,
-  ];
-  return `${fits ? 'It fits' : `It does not fit: ${obstacles.join(' ')}`} ${fits ? '— ' : ''}${parts.join('; ')}.`;
+/** An estimate as a sentence. */
+export function describeEstimate({ fits, obstacles, download, free, memory, tokensPerSecond, backend }: Estimate): string {
+  const needs = [
+    download > 0 ? `${bytes(download)} to download${free === undefined ? '' : ` (${bytes(free)} free)`}` : 'nothing to download',
+    `up to ${bytes(memory.total)} of memory`,
+    `about ${speed(tokensPerSecond)} on the ${backend.name === 'webgpu' ? 'GPU' : 'CPU'}`,
+  ].join(', ');
+  return fits ? `It fits: ${needs}.` : `It does not fit. ${obstacles.join(' ')} It needs ${needs}.`;
 }
 
 /**
@@ -41,22 +42,22 @@ export function createPicker(onChoose: (choice: Choice) => void, announce: (text
     onChoose(choice);
   };
 
-  /** Fills `output` with what the model would need of this device. One at a time: a second look ends the first. */
+  /** Shows in `output` what the model needs of this device. One at a time: a second call cancels the first. */
   let looking: AbortController | undefined;
   const look = async (source: string, name: string, output: HTMLElement): Promise<void> => {
     looking?.abort();
     const mine = (looking = new AbortController());
-    output.textContent = `Looking at ${name}…`;
+    output.textContent = `Checking ${name}…`;
     try {
-      output.textContent = explain(await estimate(source, { ...options(), signal: mine.signal }));
+      output.textContent = describeEstimate(await estimate(source, { ...options(), signal: mine.signal }));
     } catch (error) {
-      output.textContent = mine.signal.aborted ? '' : error instanceof Error ? error.message : String(error);
+      output.replaceChildren(...(mine.signal.aborted ? [] : explained(explain(error, options().backend))));
     }
   };
 
   const hubCard = (offer: Offer): HTMLLIElement => {
     const item = card(offer);
-    const output = element('p', { role: 'status' }); // in the dialog: what is behind it is not read out
+    const output = element('div', { className: 'result', role: 'status' }); // in the dialog, because a screen reader does not read what is behind it
     const ask = element('button', { type: 'button', ariaLabel: `Does it fit? ${offer.name}` }, 'Does it fit?');
     ask.addEventListener('click', () => void look(offer.source, offer.name, output));
     item.append(element('div', { className: 'row tools' }, ask), output);
@@ -77,12 +78,12 @@ export function createPicker(onChoose: (choice: Choice) => void, announce: (text
   find('models-hub', HTMLUListElement).append(...HUB.map(hubCard));
 
   const verify = async (id: CachedModel['id'], output: HTMLElement): Promise<void> => {
-    output.textContent = 'Checking every stored byte…';
+    output.textContent = 'Verifying…';
     try {
       const { ok } = await verifyModel(id);
-      output.textContent = ok ? 'Every stored byte is as it was written.' : 'Some of it is damaged: the next load fetches that part anew.';
+      output.textContent = ok ? 'No damage found.' : 'Damaged. It will be repaired the next time you load it.';
     } catch (error) {
-      output.textContent = error instanceof Error ? error.message : String(error);
+      output.replaceChildren(...explained(explain(error)));
     }
   };
 
@@ -98,31 +99,32 @@ export function createPicker(onChoose: (choice: Choice) => void, announce: (text
             element('strong', {}, choiceNamed(id).name),
             element('span', { className: 'size' }, complete ? bytes(size) : `${bytes(there)} of ${bytes(size)}`),
           );
-          if (!complete) load.append(element('span', { className: 'description' }, 'Not all of it is here: loading goes on with the download.'));
+          if (!complete) load.append(element('span', { className: 'description' }, 'Download incomplete. Select to resume.'));
           load.addEventListener('click', () => choose(choiceNamed(id)));
-          const remove = element('button', { type: 'button', ariaLabel: `Delete ${choiceNamed(id).name} from this device` }, 'Delete');
+          const remove = element('button', { type: 'button', ariaLabel: `Delete ${choiceNamed(id).name}` }, 'Delete');
           remove.addEventListener('click', async () => {
             await deleteModel(id);
             announce('Deleted.');
             await showKept();
             dialog.querySelector<HTMLButtonElement>('.close')?.focus();
           });
-          const output = element('p', { role: 'status' });
-          const pin = element('button', { type: 'button', ariaPressed: String(pinned), ariaLabel: `Keep ${choiceNamed(id).name} when room is made for others` }, 'Keep');
+          const output = element('div', { className: 'result', role: 'status' });
+          const pin = element('button', { type: 'button', ariaPressed: String(pinned), ariaLabel: `Pin (never delete automatically): ${choiceNamed(id).name}` }, 'Pin (never delete automatically)');
           pin.addEventListener('click', async () => {
-            const keep = pin.ariaPressed !== 'true';
-            await pinModel(id, keep);
-            pin.ariaPressed = String(keep);
+            const pinning = pin.ariaPressed !== 'true';
+            await pinModel(id, pinning);
+            pin.ariaPressed = String(pinning);
           });
-          const check = element('button', { type: 'button', ariaLabel: `Check ${choiceNamed(id).name} for damage` }, 'Check');
+          const check = element('button', { type: 'button', ariaLabel: `Verify ${choiceNamed(id).name}` }, 'Verify');
           check.addEventListener('click', () => void verify(id, output));
           return element('li', {}, load, element('div', { className: 'row tools' }, pin, check, remove), output);
         }),
       );
+      none.textContent = 'No models are stored yet.';
       none.hidden = models.length > 0;
     } catch (error) {
       list.replaceChildren();
-      none.textContent = `The browser does not show what is kept: ${error instanceof Error ? error.message : String(error)}`;
+      none.replaceChildren(...explained(explain(error)));
       none.hidden = false;
     }
   };

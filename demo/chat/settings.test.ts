@@ -14,14 +14,24 @@ test('what was saved is read again, an emptied field stays empty', () =>
     threads: 2,
   }));
 
-test('the address overrides, nonsense in it does not', () => {
-  expect(readOverrides('?backend=webgpu&threads=2&context=512&model=a/b:Q4_0&hub=http://h&software=1')).toEqual({
-    backend: 'webgpu',
-    threads: 2,
-    contextLength: 512,
-    model: 'a/b:Q4_0',
-    hub: 'http://h',
-    allowSoftware: true,
+test('the address overrides the settings', () => {
+  expect(readOverrides('?backend=webgpu&threads=2&context=512&model=a/b:Q4_0&hub=http://h&software=1&utm_source=x')).toEqual({
+    overrides: { backend: 'webgpu', threads: 2, contextLength: 512, model: 'a/b:Q4_0', hub: 'http://h', allowSoftware: true },
+    notes: [],
   });
-  expect(readOverrides('?backend=toaster&threads=-1&context=1e9')).toEqual({});
+  expect(readOverrides('?software=0')).toEqual({ overrides: {}, notes: [] });
+});
+
+test('what is not understood in the address is named, with what is allowed', () => {
+  expect(readOverrides('?backend=gpu&threads=-1&context=1e9&software=yes&modell=a/b&constructor=1')).toEqual({
+    overrides: {},
+    notes: [
+      '“backend=gpu” in the address is ignored. Allowed: auto, webgpu, wasm.',
+      '“threads=-1” in the address is ignored. Allowed: a whole number from 1.',
+      '“context=1e9” in the address is ignored. Allowed: a whole number from 1.',
+      '“software=yes” in the address is ignored. Allowed: 1, 0.',
+      '“modell” in the address is not an option. Options: model, hub, backend, software, threads, context.',
+      '“constructor” in the address is not an option. Options: model, hub, backend, software, threads, context.',
+    ],
+  });
 });

@@ -1,4 +1,4 @@
-/** What the reader may set, where it is kept, and what the page's address overrides (`?backend=wasm&model=…`). */
+/** The settings of the page, and the options in its address that override them (`?backend=wasm&model=…`). */
 import { find } from './dom';
 
 export interface Settings {
@@ -15,13 +15,13 @@ export interface Settings {
   maxTokens?: number;
 }
 
-/** Options of the page's address; they hold for this visit and are not kept. */
+/** Options of the page's address. They hold for this visit and are not stored. */
 export interface Overrides {
   model?: string;
-  /** another hub than huggingface.co */
+  /** a host other than huggingface.co */
   hub?: string;
   backend?: Settings['backend'];
-  /** WebGPU on a software adapter, too: `software=1` */
+  /** allows WebGPU on a software adapter: `software=1` */
   allowSoftware?: boolean;
   threads?: number;
   contextLength?: number;
@@ -33,8 +33,9 @@ const NUMBERS = [...SAMPLING, 'contextLength', 'threads'] as const;
 const BACKENDS = ['auto', 'webgpu', 'wasm'] as const;
 
 const isBackend = (value: unknown): value is Settings['backend'] => BACKENDS.some((name) => name === value);
+const isWhole = (text: string): boolean => /^[1-9]\d{0,6}$/.test(text);
 
-/** Anything may stand in storage or in an address: what is not understood is left out. */
+/** Stored settings may be damaged: a value that is not valid is left out. */
 export function readSettings(stored: unknown): Settings {
   const settings: Settings = { ...DEFAULTS };
   if (typeof stored !== 'object' || stored === null) return settings;
@@ -49,21 +50,41 @@ export function readSettings(stored: unknown): Settings {
   return settings;
 }
 
-export function readOverrides(query: string): Overrides {
-  const given = new URLSearchParams(query);
-  const overrides: Overrides = {};
-  const whole = (name: string): number | undefined => (/^[1-9]\d{0,6}$/.test(given.get(name) ?? '') ? Number(given.get(name)) : undefined);
-  const backend = given.get('backend');
-  if (isBackend(backend)) overrides.backend = backend;
-  if (given.get('software') === '1') overrides.allowSoftware = true;
-  overrides.model = given.get('model') ?? undefined;
-  overrides.hub = given.get('hub') ?? undefined;
-  overrides.threads = whole('threads');
-  overrides.contextLength = whole('context');
-  return overrides;
+/** The options of an address and the values that each allows. */
+const ALLOWED: Record<string, { allowed: string; valid(text: string): boolean }> = {
+  model: { allowed: 'a Hugging Face model or the address of a file', valid: Boolean },
+  hub: { allowed: 'the address of a host', valid: Boolean },
+  backend: { allowed: BACKENDS.join(', '), valid: isBackend },
+  software: { allowed: '1, 0', valid: (text) => /^[01]$/.test(text) },
+  threads: { allowed: 'a whole number from 1', valid: isWhole },
+  context: { allowed: 'a whole number from 1', valid: isWhole },
+};
+/** added to links by other sites */
+const TRACKING = /^(utm_.*|.*clid|ref)$/;
+
+/** @returns notes that say what was not understood, and what is allowed */
+export function readOverrides(query: string): { overrides: Overrides; notes: string[] } {
+  const given: Record<string, string> = {};
+  const notes: string[] = [];
+  for (const [name, text] of new URLSearchParams(query)) {
+    const option = Object.hasOwn(ALLOWED, name) ? ALLOWED[name] : undefined;
+    if (option?.valid(text)) given[name] = text;
+    else if (option) notes.push(`“${name}=${text}” in the address is ignored. Allowed: ${option.allowed}.`);
+    else if (!TRACKING.test(name)) notes.push(`“${name}” in the address is not an option. Options: ${Object.keys(ALLOWED).join(', ')}.`);
+  }
+  const { model, hub, backend, software, threads, context } = given;
+  const overrides: Overrides = {
+    ...(model && { model }),
+    ...(hub && { hub }),
+    ...(isBackend(backend) && { backend }),
+    ...(software === '1' && { allowSoftware: true }),
+    ...(threads && { threads: Number(threads) }),
+    ...(context && { contextLength: Number(context) }),
+  };
+  return { overrides, notes };
 }
 
-/** The settings dialog. Empty fields show what the model's makers recommend. */
+/** The settings dialog. Empty fields show the model's recommended values. */
 export function createSettingsDialog(current: () => { settings: Settings; recommended: Partial<Record<string, number>> }, onSave: (settings: Settings) => void): { open(): void } {
   const dialog = find('settings', HTMLDialogElement);
   const form = find('settings-form', HTMLFormElement);

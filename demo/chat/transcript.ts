@@ -29,7 +29,7 @@ export function createTranscript(list: HTMLOListElement, announce: (text: string
   };
 
   const message = (role: Turn['role']): { item: HTMLLIElement; body: HTMLElement; foot: HTMLElement } => {
-    const body = element('div', { className: 'body' });
+    const body = element('div', { className: 'body', dir: 'auto' });
     const foot = element('p', { className: 'foot' });
     const item = element('li', { className: role }, element('h2', {}, NAMES[role]), body, foot);
     return { item, body, foot };
@@ -43,7 +43,7 @@ export function createTranscript(list: HTMLOListElement, announce: (text: string
         announce('Copied.');
         button.textContent = 'Copied';
       } catch {
-        announce('The browser does not let this page copy.');
+        announce('The browser does not allow this page to copy.');
         button.textContent = 'Not allowed';
       }
       setTimeout(() => (button.textContent = 'Copy'), 2000);

@@ -1,0 +1,49 @@
+import { expect, test } from 'vitest';
+import type { ErrorName } from '../../src/errors';
+import { explain, sentence } from './explain';
+
+/** An error as it leaves the worker. */
+const thrown = (name: string, message: string, parts: { cure?: string } = {}): Error => Object.assign(new Error(message), { name, ...parts });
+
+const NAMES: Record<ErrorName | 'AbortError', true> = {
+  CheckpointError: true,
+  SourceError: true,
+  StorageError: true,
+  MemoryError: true,
+  DeviceError: true,
+  ContextError: true,
+  RequestError: true,
+  AbortError: true,
+};
+
+test('every kind of error has a title', () => {
+  for (const name of Object.keys(NAMES)) expect(explain(thrown(name, 'x')).title).not.toBe('Something went wrong');
+  expect(explain(new TypeError('x'))).toEqual({ title: 'Something went wrong', text: 'X.' });
+  expect(explain('lost')).toEqual({ title: 'Something went wrong', text: 'Lost.' });
+});
+
+test('the cure comes first, and the message is kept for the details', () =>
+  expect(explain(thrown('SourceError', 'm.gguf is missing: got status 404, wanted 200. Check the address.', { cure: 'Check the address.' }))).toEqual({
+    title: 'The model cannot be reached',
+    text: 'Check the address.',
+    details: 'M.gguf is missing: got status 404, wanted 200. Check the address.',
+  }));
+
+test('without a cure the whole message is shown', () =>
+  expect(explain(thrown('CheckpointError', 'the header is not JSON: got [.'))).toEqual({ title: 'This model cannot be used', text: 'The header is not JSON: got [.' }));
+
+test('WebGPU that was asked for and fails leads to the CPU', () => {
+  const error = thrown('DeviceError', 'No backend: got WebGPU: Update the driver..', { cure: 'Update the driver.' });
+  expect(explain(error, 'webgpu')).toMatchObject({ title: 'WebGPU is not available here', text: expect.stringMatching(/^Use the CPU/), details: 'No backend: got WebGPU: Update the driver.' });
+  expect(explain(error, 'auto')).toMatchObject({ title: 'This device cannot run the model', text: 'Update the driver.' });
+});
+
+test('a cancelled load is no alarm', () => expect(explain(thrown('AbortError', 'The call was aborted.'))).toEqual({ title: 'Cancelled', text: 'The model was not loaded.' }));
+
+test.each([
+  ['it failed', 'It failed.'],
+  ['It failed: got “No adapter.”.', 'It failed: got “No adapter.”.'],
+  ['got No adapter.. Use WASM..', 'Got No adapter. Use WASM.'],
+  ['see ../models and wait...', 'See ../models and wait...'],
+  ['is it there?', 'Is it there?'],
+])('%s as a sentence', (text, wanted) => expect(sentence(text)).toBe(wanted));

@@ -1,0 +1,59 @@
+/** Errors in words for the person at the page: a title, what to do, and the technical message to fold away. */
+import { element } from './dom';
+
+/** The parts of a Rivulet error. They are absent in errors of other kinds. */
+interface Parts {
+  name: string;
+  message: string;
+  what?: string;
+  got?: string;
+  wanted?: string;
+  cure?: string;
+}
+
+export interface Explanation {
+  title: string;
+  /** what to do; the whole message where the error does not say */
+  text: string;
+  /** the technical message, where `text` is something else */
+  details?: string;
+}
+
+const TITLES: Record<string, string> = {
+  CheckpointError: 'This model cannot be used',
+  SourceError: 'The model cannot be reached',
+  StorageError: 'There is a problem with the browser’s storage',
+  MemoryError: 'There is not enough memory for this model',
+  DeviceError: 'This device cannot run the model',
+  ContextError: 'The conversation is too long',
+  RequestError: 'A setting or the address of the model is not valid',
+  AbortError: 'Cancelled',
+};
+
+/** What to do on this page, where the error's own advice is for the developer of a page. */
+const ADVICE: Record<string, string> = {
+  ContextError: 'Start a new chat. This conversation is longer than the model can read.',
+  MemoryError: 'Choose a smaller model, or set a shorter context in Settings.',
+  AbortError: 'The model was not loaded.',
+};
+
+/** @param backend the one that was asked for */
+export function explain(error: unknown, backend: 'auto' | 'webgpu' | 'wasm' = 'auto'): Explanation {
+  const { name, message, cure }: Parts = error instanceof Error ? error : { name: 'Error', message: String(error) };
+  const details = sentence(message);
+  if (name === 'DeviceError' && backend === 'webgpu') return { title: 'WebGPU is not available here', text: 'Use the CPU instead. It is slower, but works in every browser.', details };
+  const text = ADVICE[name] ?? (cure && sentence(cure)) ?? details;
+  return { title: TITLES[name] ?? 'Something went wrong', text, ...(text !== details && name !== 'AbortError' && { details }) };
+}
+
+/** A capital letter at the start and one full stop at the end; a message may quote a sentence that has its own. */
+export function sentence(text: string): string {
+  const once = text.trim().replace(/(?<!\.)\.\.(?=\s|$)/g, '.');
+  return `${once.charAt(0).toUpperCase()}${once.slice(1)}${/[.!?…)]$/.test(once) ? '' : '.'}`;
+}
+
+/** The text, and the technical message behind a “Details” that opens. */
+export const explained = ({ text, details }: Explanation): HTMLElement[] => [
+  element('p', {}, text),
+  ...(details ? [element('details', {}, element('summary', {}, 'Details'), element('p', {}, details))] : []),
+];
