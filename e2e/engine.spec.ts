@@ -210,6 +210,19 @@ describe.skipIf(!present).each([
     expect(errors[2]).toMatch(/^RequestError: temperature/);
   });
 
+  it('carries the parts of an error out of the worker', async () => {
+    const parts = await opened.run(async (_, { model }) => {
+      const pick = ({ what, got, wanted, cure }: Rivulet.ErrorParts): unknown => ({ what, got, wanted, cure });
+      return model.generate('word '.repeat(600)).result.then(() => 'no error', pick);
+    }, undefined);
+    expect(parts).toEqual({
+      what: expect.stringMatching(/prompt/),
+      got: expect.stringMatching(/^\d+ tokens$/),
+      wanted: expect.stringMatching(/fewer than 512/),
+      cure: expect.stringMatching(/contextLength/),
+    });
+  });
+
   it('frees on unload, and loads again from the cache with the file gone from the server', async () => {
     rmSync(join(folder, file));
     const again = await opened.run(async ({ load }, kept, { url, ...rest }) => {

@@ -1,15 +1,16 @@
 /**
- * The errors of Rivulet. They are told apart by `name`: only `{ name, message }` survives the way out of a worker.
+ * The errors of Rivulet. Tell them apart by `name`: a worker cannot send an object of this class, so `instanceof` works inside the worker only.
+ * The page gets an Error with `name`, `message` and the parts of the message (engine/wire.ts): `what`, `got`, `wanted`, `cure`.
  *
  * | name            | when |
  * |-----------------|------|
  * | CheckpointError | a model file is malformed, unsupported or incomplete |
- * | SourceError     | bytes cannot be had: network, hub, file, directory |
- * | StorageError    | the browser's storage refuses, is full, or holds damaged data |
+ * | SourceError     | bytes cannot be read or downloaded: network, hub, file, directory |
+ * | StorageError    | the browser's storage is blocked, full or damaged |
  * | MemoryError     | the model or its context does not fit |
- * | DeviceError     | a backend is missing, was lost, or computes wrongly |
+ * | DeviceError     | a backend is missing, was lost, or computes wrong results |
  * | ContextError    | the prompt is longer than the context |
- * | RequestError    | a call's arguments cannot be honoured |
+ * | RequestError    | an argument of a call is not valid |
  *
  * An aborted call rejects with the platform's own `AbortError`.
  */
@@ -22,32 +23,36 @@ export type ErrorName =
   | 'ContextError'
   | 'RequestError';
 
-/** What a reader needs: what happened, what was got, what was wanted, what to do about it. */
-export interface Failure {
+/** The parts of a message: what happened, what was found, what was expected, and what to do about it. */
+export interface ErrorParts {
   what: string;
   got?: string | number;
   wanted?: string | number;
   cure?: string;
 }
 
-export class RivuletError extends Error {
-  constructor(name: ErrorName, { what, got, wanted, cure }: Failure, cause?: unknown) {
-    const parts = [brief(what)];
-    if (got !== undefined) parts.push(`got ${brief(got)}`);
-    if (wanted !== undefined) parts.push(`wanted ${brief(wanted)}`);
-    super(`${parts.join(': ').replace(/: wanted/, ', wanted')}.${cure ? ` ${cure}` : ''}`, { cause });
-    this.name = name;
+export class RivuletError extends Error implements ErrorParts {
+  declare readonly what: string;
+  declare readonly got?: string;
+  declare readonly wanted?: string;
+  declare readonly cure?: string;
+
+  constructor(name: ErrorName, parts: ErrorParts, cause?: unknown) {
+    const what = toLine(parts.what);
+    const [got, wanted] = [parts.got, parts.wanted].map((part) => (part === undefined ? undefined : toLine(part)));
+    super(`${what}${got ? `: got ${got}` : ''}${wanted ? `, wanted ${wanted}` : ''}.${parts.cure ? ` ${parts.cure}` : ''}`, { cause });
+    Object.assign(this, { name, what, got, wanted, cure: parts.cure });
   }
 }
 
-/** Names in a message come from files: one line, of bounded length. */
-function brief(part: string | number): string {
-  const line = String(part).slice(0, 600).replace(/\p{Cc}+/gu, ' ');
+/** A part may quote a file or another error: it becomes one line of bounded length without its full stop. */
+function toLine(part: string | number): string {
+  const line = String(part).slice(0, 600).replace(/\p{Cc}+/gu, ' ').replace(/\.$/, '');
   return line.length > 400 ? `${line.slice(0, 400)}…` : line;
 }
 
-export function fail(name: ErrorName, failure: Failure, cause?: unknown): never {
-  throw new RivuletError(name, failure, cause);
+export function fail(name: ErrorName, parts: ErrorParts, cause?: unknown): never {
+  throw new RivuletError(name, parts, cause);
 }
 
 /** A value from outside, for a message: short, and never throwing (a parsed object may shadow toString, or be nested without end). */

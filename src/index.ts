@@ -9,7 +9,7 @@ export type { Estimate, EstimateOptions } from './engine/estimate';
 export type { Generation } from './engine/generate';
 export type { LoadOptions, ModelInfo } from './engine/model';
 export type { GenerateOptions } from './engine/request';
-export type { ErrorName } from './errors';
+export type { ErrorName, ErrorParts } from './errors';
 export type { ModelSource } from './store/open';
 export type { Progress } from './store/progress';
 export type { Consent, Eviction } from './store/room';

@@ -1,5 +1,6 @@
-/** What Comlink does not carry by itself: an AbortSignal as an argument. Imported on both sides. */
+/** What Comlink does not carry by itself: an AbortSignal as an argument, and the parts of an error. Imported on both sides. */
 import { transferHandlers, type TransferHandler } from 'comlink';
+import { RivuletError } from '../errors';
 
 interface Wired {
   aborted: boolean;
@@ -22,3 +23,12 @@ const handler: TransferHandler<AbortSignal, Wired> = {
 };
 
 transferHandlers.set('AbortSignal', handler);
+
+// Comlink sends { name, message, stack } of an error, and the other side copies every field that it gets
+const thrown = transferHandlers.get('throw') as TransferHandler<{ value: unknown }, { value: object }>;
+const { serialize } = thrown;
+thrown.serialize = ({ value }) => {
+  const sent = serialize({ value });
+  if (value instanceof RivuletError) Object.assign(sent[0].value, value);
+  return sent;
+};

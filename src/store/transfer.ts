@@ -5,7 +5,7 @@
  * Requests carry Range, so browsers ask for the identity encoding by themselves (Fetch standard); `Range: bytes=a-b` needs no CORS preflight,
  * If-Range would. Content-Range and ETag of other origins can be read only where the server exposes them; Content-Length and Last-Modified always.
  */
-import { abortError, fail, RivuletError, type Failure } from '../errors';
+import { abortError, fail, RivuletError, type ErrorParts } from '../errors';
 import type { FileRecord } from './database';
 import { free } from './loan';
 
@@ -57,7 +57,7 @@ class Passing extends Error {
 
 /** What is already here of a file is of no use. */
 export class Worthless extends RivuletError {
-  constructor(failure: Failure) {
+  constructor(failure: ErrorParts) {
     super('SourceError', failure);
   }
 }
