@@ -6,7 +6,9 @@ import { fileURLToPath } from 'node:url';
 import type { Browser, BrowserContext, Page } from 'playwright';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { launchChromium } from './harness';
+import { createHub, requested } from './hub';
 import { serveSite, type Site } from './site';
+import { tinyGguf } from './tools/tiny';
 
 const MODEL = /\.gguf$/;
 const PATIENCE = 120_000;
@@ -30,8 +32,8 @@ async function visit(context: BrowserContext, query: string): Promise<Page> {
 }
 
 async function ready(page: Page): Promise<void> {
-  await page.waitForSelector('#about:visible, #trouble:visible', { timeout: PATIENCE });
-  expect(await page.locator('#trouble:visible #trouble-text').allInnerTexts()).toEqual([]);
+  await page.waitForSelector('#about:visible, #error:visible', { timeout: PATIENCE });
+  expect(await page.locator('#error:visible').allInnerTexts()).toEqual([]);
 }
 
 const replies = (page: Page): Promise<string[]> => page.locator('#messages .assistant .body').allInnerTexts();
@@ -45,8 +47,8 @@ async function save(page: Page, fields: Record<string, number>): Promise<void> {
 }
 
 describe.each([
-  { backend: 'wasm', name: /WASM/, query: '?backend=wasm' },
-  { backend: 'webgpu', name: /WebGPU/, query: '?backend=webgpu&software=1' },
+  { backend: 'wasm', name: /^Running on the CPU, (1 thread|\d+ threads)$/, query: '?backend=wasm' },
+  { backend: 'webgpu', name: /^Running with WebGPU: /, query: '?backend=webgpu&software=1' },
 ] as const)('on $backend', ({ backend, name, query }) => {
   let browser: Browser;
   let context: BrowserContext;
@@ -71,7 +73,7 @@ describe.each([
     await page.click('#send');
     await finished(page, 1);
     expect((await replies(page))[0].trim()).not.toBe('');
-    expect(await page.innerText('#messages .assistant .foot')).toMatch(/[\d.]+\stok\/s · first token after/);
+    expect(await page.innerText('#messages .assistant .foot')).toMatch(/[\d.]+\stok\/s · [\d.]+\sm?s to first token/);
 
     // as hot as it gets, and the end, which the prompt has seen, made unlikely: it seldom comes before the stop
     await save(page, { temperature: 2, topK: 0, topP: 1, minP: 0, repetitionPenalty: 2, maxTokens: 3000 });
@@ -154,39 +156,107 @@ describe('the page', () => {
   });
   afterEach(() => context.close());
 
-  test('says what is wrong with a model, and loads another one after it', async () => {
+  const errorShown = async (page: Page): Promise<{ title: string; text: string; buttons: string[] }> => {
+    await page.waitForSelector('#error:visible', { timeout: PATIENCE });
+    expect(await page.textContent('#error')).not.toMatch(/\.\.(\s|$)/);
+    return {
+      title: await page.innerText('#error-title'),
+      text: await page.innerText('#error-text > p'),
+      buttons: await page.locator('#error button:visible').allInnerTexts(),
+    };
+  };
+
+  test('an error says what to do first, keeps the technical message in its details, and another model loads after it', async () => {
     const page = await context.newPage();
     await page.goto(`${site.url}?backend=wasm&model=${encodeURIComponent(`${site.url}chat/nothing.gguf`)}`);
-    await page.waitForSelector('#trouble:visible', { timeout: PATIENCE });
-    expect(await page.innerText('#trouble-title')).toBe('The model cannot be reached');
-    expect(await page.innerText('#trouble-text')).toContain('404');
-    await page.click('#trouble-choose');
+    expect(await errorShown(page)).toEqual({
+      title: 'The model cannot be reached',
+      text: expect.stringMatching(/^Check the /),
+      buttons: ['Try again', 'Choose another model'],
+    });
+    expect(await page.isVisible('#error details p')).toBe(false);
+    await page.click('#error summary');
+    expect(await page.innerText('#error details p')).toMatch(/nothing\.gguf.*404/);
+    await page.click('#error-choose');
     await page.setInputFiles('#file', fileURLToPath(new URL('../public/models/rivulet-tiny.gguf', import.meta.url)));
     await ready(page);
     expect(await page.innerText('#model-name')).toBe('rivulet-tiny.gguf');
     await page.click('#choose');
     await page.setInputFiles('#file', { name: 'broken.gguf', mimeType: 'application/octet-stream', buffer: Buffer.from('not a model') });
-    await page.waitForSelector('#trouble:visible', { timeout: PATIENCE });
-    expect(await page.innerText('#trouble-title')).toBe('This model file cannot be used');
+    expect((await errorShown(page)).title).toBe('This model cannot be used');
   });
 
-  test('says whether a model fits; keeps, checks and deletes stored ones', async () => {
+  test('WebGPU that is chosen and missing: one button goes on with the CPU, also at the next visit', async () => {
+    const page = await context.newPage();
+    await page.goto(`${site.url}?backend=webgpu`);
+    expect(await errorShown(page)).toMatchObject({ title: 'WebGPU is not available here', text: expect.stringMatching(/^Use the CPU/), buttons: ['Use the CPU', 'Try again', 'Choose another model'] });
+    await page.click('#error-cpu');
+    await ready(page);
+    expect(await page.innerText('#about-summary')).toMatch(/^Running on the CPU/);
+    expect(await page.evaluate(() => JSON.parse(localStorage['rivulet-chat.settings']))).toMatchObject({ backend: 'wasm' });
+  });
+
+  test('a conversation that is too long offers a new chat', async () => {
+    const page = await visit(context, '?backend=wasm&context=64');
+    await page.fill('#prompt', 'word '.repeat(200));
+    await page.press('#prompt', 'Enter');
+    expect(await errorShown(page)).toMatchObject({ title: 'The conversation is too long', text: expect.stringMatching(/^Start a new chat/), buttons: ['New chat', 'Choose another model'] });
+    expect(await page.locator('#messages .assistant').count()).toBe(0);
+    await page.click('#error-new-chat');
+    expect(await page.locator('#messages li').count()).toBe(0);
+    expect(await page.isVisible('#error')).toBe(false);
+  });
+
+  test('a cancelled download says how much is kept, and goes on from there', async () => {
+    const file = tinyGguf({ vocab: 24_000 });
+    const hub = await createHub({ repos: { 'a/b': { 'M-Q4_0.gguf': file } }, pace: 20 });
+    try {
+      const page = await context.newPage();
+      await page.goto(`${site.url}?backend=wasm&model=a/b&hub=${encodeURIComponent(hub.origin)}`);
+      await page.waitForFunction(() => (document.querySelector('progress')?.value ?? 0) > 9 << 20, undefined, { timeout: PATIENCE });
+      await page.click('#loading-cancel');
+      const { title, text, buttons } = await errorShown(page);
+      expect([title, buttons]).toEqual(['Download cancelled', ['Resume', 'Choose another model']]);
+      expect(text.replaceAll('\u00a0', ' ')).toMatch(/^[1-9][\d.]* MB of [23]\d MB are kept\. The download continues from there\.$/);
+      expect(await page.getAttribute('#error', 'role')).toBe('status');
+      const from = hub.log.length;
+      hub.options.pace = 0;
+      await page.click('#error-retry');
+      await ready(page);
+      expect(requested(hub, from)).toBeLessThan(file.length);
+    } finally {
+      await hub.close();
+    }
+  });
+
+  test('what the address gets wrong is said', async () => {
+    const page = await visit(context, '?backend=gpu&context=abc');
+    expect(await page.locator('#address-notes p').allInnerTexts()).toEqual([
+      '“backend=gpu” in the address is ignored. Allowed: auto, webgpu, wasm.',
+      '“context=abc” in the address is ignored. Allowed: a whole number from 1.',
+    ]);
+    await page.goto(`${site.url}?backend=wasm`);
+    await ready(page);
+    expect(await page.isVisible('#address-notes')).toBe(false);
+  });
+
+  test('says whether a model fits; pins, verifies and deletes stored ones', async () => {
     const page = await visit(context, '?backend=wasm');
     await page.click('#choose');
     await page.fill('#address', `${site.url}models/rivulet-tiny.gguf?another`);
     await page.click('#address-look');
     await page.waitForSelector('#address-estimate:has-text("tok/s")', { timeout: PATIENCE });
-    expect(await page.innerText('#address-estimate')).toMatch(/^It fits — [\d.]+\sMB to download, [\d.]+\sGB free; [\d.]+\sMB of memory at a full context; about [\d.]+\stok\/s on the processor\.$/);
+    expect(await page.innerText('#address-estimate')).toMatch(/^It fits: [\d.]+\sMB to download \([\d.]+\sGB free\), up to [\d.]+\sMB of memory, about [\d.]+\stok\/s on the CPU\.$/);
     await page.fill('#address', `${site.url}icon.svg`);
     await page.click('#address-look');
     await page.waitForSelector('#address-estimate:has-text("GGUF")', { timeout: PATIENCE });
 
     const kept = page.locator('#models-kept li');
     expect(await kept.count()).toBe(1);
-    await kept.getByRole('button', { name: /^Keep/ }).click();
+    await kept.getByRole('button', { name: /^Pin/ }).click();
     await kept.locator('[aria-pressed=true]').waitFor();
-    await kept.getByRole('button', { name: /^Check/ }).click();
-    await kept.locator('p:has-text("as it was written")').waitFor();
+    await kept.getByRole('button', { name: /^Verify/ }).click();
+    await kept.locator('.result:has-text("No damage found")').waitFor();
     await kept.getByRole('button', { name: /^Delete/ }).click();
     await page.waitForSelector('#models-kept-none:visible');
   });
@@ -196,7 +266,7 @@ describe('the page', () => {
       '<img src="https://evil.example/x" onerror="window.hit = 1"><script>window.hit = 1</script>',
       '![secret](https://evil.example/?q=secret) [click](javascript:window.hit=1) [fine](https://example.org)',
       '<form action="https://evil.example"><input name=q></form> <style>body{display:none}</style>',
-      '**bold** and `code`\n\n```html\n<b>shown</b>\n```\n\n| a | b |\n|---|---|\n| 1 | 2 |',
+      '## Heading\n\n**bold** and `code`\n\n```html\n<b>shown</b>\n```\n\n| a | b |\n|---|---|\n| 1 | 2 |',
     ].join('\n\n');
     await context.addInitScript(
       (content) => localStorage.setItem('rivulet-chat.turns', JSON.stringify([{ role: 'user', content: '<b>me</b>' }, { role: 'assistant', content }])),
@@ -215,6 +285,9 @@ describe('the page', () => {
     expect(await body.locator('pre').innerText()).toContain('<b>shown</b>');
     expect(await body.locator('td').count()).toBe(2);
     expect(await page.innerText('#messages .user .body')).toBe('<b>me</b>');
+    // not the style of the speaker's name
+    expect(await body.locator('h2').evaluate((heading) => getComputedStyle(heading).fontSize)).toBe('17px');
+    expect(await body.getAttribute('dir')).toBe('auto');
     expect(await page.evaluate(() => 'hit' in window)).toBe(false);
     expect(strangers).toEqual([]);
   });

@@ -26,7 +26,7 @@ test('the cure comes first, and the message is kept for the details', () =>
   expect(explain(thrown('SourceError', 'm.gguf is missing: got status 404, wanted 200. Check the address.', { cure: 'Check the address.' }))).toEqual({
     title: 'The model cannot be reached',
     text: 'Check the address.',
-    details: 'M.gguf is missing: got status 404, wanted 200. Check the address.',
+    details: 'm.gguf is missing: got status 404, wanted 200. Check the address.',
   }));
 
 test('without a cure the whole message is shown', () =>
@@ -46,4 +46,7 @@ test.each([
   ['got No adapter.. Use WASM..', 'Got No adapter. Use WASM.'],
   ['see ../models and wait...', 'See ../models and wait...'],
   ['is it there?', 'Is it there?'],
+  ['cat.jpg is no model', 'cat.jpg is no model.'],
+  ['https://a.b/c cannot be reached', 'https://a.b/c cannot be reached.'],
+  ["the model's key is wrong", "The model's key is wrong."],
 ])('%s as a sentence', (text, wanted) => expect(sentence(text)).toBe(wanted));

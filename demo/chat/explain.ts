@@ -46,10 +46,11 @@ export function explain(error: unknown, backend: 'auto' | 'webgpu' | 'wasm' = 'a
   return { title: TITLES[name] ?? 'Something went wrong', text, ...(text !== details && name !== 'AbortError' && { details }) };
 }
 
-/** A capital letter at the start and one full stop at the end; a message may quote a sentence that has its own. */
+/** A capital letter at the start, except for a file name or an address, and one full stop at the end: a message may quote a whole sentence. */
 export function sentence(text: string): string {
   const once = text.trim().replace(/(?<!\.)\.\.(?=\s|$)/g, '.');
-  return `${once.charAt(0).toUpperCase()}${once.slice(1)}${/[.!?…)]$/.test(once) ? '' : '.'}`;
+  const capital = once.replace(/^[a-z](?=[a-z’']*[,:.]?(?:\s|$))/, (letter) => letter.toUpperCase());
+  return /[.!?…)]$/.test(capital) ? capital : `${capital}.`;
 }
 
 /** The text, and the technical message behind a “Details” that opens. */

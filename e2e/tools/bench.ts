@@ -1,21 +1,15 @@
 /**
- * Throughput of a backend on a model file, in headless Chromium.
- *
- *   npm run bench -- --model PATH --backend wasm|webgpu [--threads N] [--prompt 128] [--gen 64] [--runs 3] [--chunk N] [--variant simd|relaxed]
- *                    [--position N] [--further N,N] [--hardware] [--profile] [--json]
- *
- * PATH is a GGUF file or a Hugging Face directory. `--position N` reads N tokens first, so that decode is timed at that position;
- * `--further` does the same at other positions, in turn, and prints their ratio to the first.
- * Memory is the peak of the page's renderer and GPU process over an empty page.
+ * Throughput of a backend on a model file, in headless Chromium. `npm run bench -- --help` explains the options.
+ * Memory is the peak of the page's renderer and GPU process, minus that of an empty page.
  */
 import { readdirSync, statSync } from 'node:fs';
 import { basename, dirname, resolve } from 'node:path';
-import { parseArgs } from 'node:util';
 import { isSoftware } from '../../src/backend/webgpu/adapter';
 import { dispatchesOf, profileOf, profileTable, spread, type Profile, type Spread } from '../measure';
 import { watchMemory } from '../memory';
 import type { ProbeWindow } from '../pages/probe';
 import { openProbe } from '../probe';
+import { file, flag, oneOf, startTool, whole, wholes } from './options';
 
 export interface BenchOptions {
   model: string;
@@ -63,6 +57,9 @@ export interface BenchResult {
   profile?: Profile;
 }
 
+/** Why --hardware does not measure a GPU. */
+export const noGpu = (device: string): string => `Chromium found no GPU here, only ${device}. Set $CHROMIUM_ARGS to the flags that this GPU needs.`;
+
 export async function bench(o: BenchOptions): Promise<BenchResult> {
   const path = resolve(o.model);
   const directory = statSync(path).isDirectory() ? path : dirname(path);
@@ -75,7 +72,7 @@ export async function bench(o: BenchOptions): Promise<BenchResult> {
       options: { backend: o.backend, threads: o.threads, variant: o.variant },
       compile: { contextLength: Math.max(o.position, o.prompt, ...(o.further ?? [])) + o.gen + 8, chunk: o.chunk },
     });
-    if (o.hardware && isSoftware(loaded.info.device)) console.error(`Chromium offers no GPU here, only ${loaded.info.device}: $CHROMIUM_ARGS may name flags that this GPU needs.`);
+    if (o.hardware && isSoftware(loaded.info.device)) console.error(noGpu(loaded.info.device));
     const { vocabSize: V, hiddenSize: D } = loaded.config;
     let peak: number | undefined;
     const positions = [o.position || o.prompt, ...(o.further ?? [])];
@@ -131,41 +128,22 @@ export async function bench(o: BenchOptions): Promise<BenchResult> {
 }
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({
-    options: {
-      model: { type: 'string' },
-      backend: { type: 'string', default: 'wasm' },
-      threads: { type: 'string' },
-      variant: { type: 'string' },
-      prompt: { type: 'string', default: '128' },
-      gen: { type: 'string', default: '64' },
-      runs: { type: 'string', default: '3' },
-      chunk: { type: 'string', default: '256' },
-      position: { type: 'string', default: '0' },
-      further: { type: 'string' },
-      hardware: { type: 'boolean' },
-      profile: { type: 'boolean' },
-      json: { type: 'boolean' },
-    },
+  const values = startTool('npm run bench --', 'Measures the speed of a backend on a model file, in headless Chromium.', {
+    model: file('a GGUF file or a Hugging Face directory'),
+    backend: oneOf(['wasm', 'webgpu'], 'the backend to measure', 'wasm'),
+    threads: whole('threads of the WASM backend', undefined, 1),
+    variant: oneOf(['simd', 'relaxed'], 'kernels of the WASM backend'),
+    prompt: whole('tokens of the prompt', 128, 1),
+    gen: whole('tokens to generate', 64, 1),
+    runs: whole('how often to measure', 3, 1),
+    chunk: whole('tokens to read at a time', 256, 1),
+    position: whole('tokens to read first, so that generation is timed at that position', 0),
+    further: wholes('more positions to time; the result has their ratio to the first'),
+    hardware: flag('WebGPU on the GPU of this machine, not on the software adapter'),
+    profile: flag('times by kernel (WebGPU)'),
+    json: flag('prints one JSON object'),
   });
-  if (!values.model || !['wasm', 'webgpu'].includes(values.backend)) {
-    console.error('usage: npm run bench -- --model PATH --backend wasm|webgpu [--threads N] [--prompt 128] [--gen 64] [--runs 3] [--chunk 256] [--position N] [--hardware] [--profile] [--json]');
-    process.exit(2);
-  }
-  const result = await bench({
-    model: values.model,
-    backend: values.backend as 'wasm' | 'webgpu',
-    threads: values.threads ? Number(values.threads) : undefined,
-    variant: values.variant as 'simd' | 'relaxed' | undefined,
-    prompt: Number(values.prompt),
-    gen: Number(values.gen),
-    runs: Number(values.runs),
-    chunk: Number(values.chunk),
-    position: Number(values.position),
-    further: values.further?.split(',').map(Number),
-    hardware: values.hardware,
-    profile: values.profile,
-  });
+  const result = await bench(values);
   if (values.profile) {
     console.error(result.plan);
     for (const line of profileTable(result.profile)) console.error(line);
@@ -180,8 +158,8 @@ async function main(): Promise<void> {
     console.log(`  prefill  ${line(result.prefillTokensPerSecond)}, ${result.gigaMacsPerSecond.prefill} GMAC/s`);
     console.log(`  decode   ${line(result.decodeTokensPerSecond)}, ${result.gigaMacsPerSecond.decode} GMAC/s, ${result.gigabytesPerSecond} GB/s`);
     for (const { position, prefill, decode, ratio } of result.further)
-      console.log(`  at ${position}: prefill ${line(prefill)}, decode ${line(decode)}, ${ratio} of the first`);
-    console.log(`  dispatches a token: ${dispatchesOf(result.plan) ?? 'none, one call a thread'}`);
+      console.log(`  at ${position}: prefill ${line(prefill)}, decode ${line(decode)}, ratio to the first ${ratio}`);
+    console.log(`  dispatches per token: ${dispatchesOf(result.plan) ?? 'none (one call per thread)'}`);
   }
 }
 

@@ -7,19 +7,20 @@
  */
 import 'fake-indexeddb/auto';
 import { IDBFactory } from 'fake-indexeddb';
-import { parseArgs } from 'node:util';
 import { openCache, type Manifest } from '../../src/store/database';
 import { openModel, type OpenOptions } from '../../src/store/open';
 import { createHub, FAULTS, modelBytes, seeded, sha256Of, type Fault, type Hub, type Request } from '../hub';
+import { startTool, whole } from './options';
 
 const CHUNK = 16 << 10;
 const BROKEN = 4; // loads from a hub that breaks
 const LONGEST = 30_000; // milliseconds a load may take
 const NAMES = ['SourceError', 'StorageError', 'AbortError'];
 
-const { values } = parseArgs({ options: { seed: { type: 'string', default: '1' }, runs: { type: 'string', default: '200' } } });
-const first = Number(values.seed);
-const runs = Number(values.runs);
+const { seed: first, runs } = startTool('npm run drill:download --', 'Downloads models from a server that fails at random, and checks what is stored.', {
+  seed: whole('the first seed', 1),
+  runs: whole('how many runs, each with the next seed', 200, 1),
+});
 
 interface Outcome {
   loads: number;

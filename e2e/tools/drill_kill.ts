@@ -5,21 +5,23 @@
  * at the end the hash is right and the cache verifies. Then one more model is downloaded and the browser killed while it is deleted to make room:
  * it is there whole or not at all. One JSON line per run; exit status 1 if anything was wrong.
  */
-import { parseArgs } from 'node:util';
 import { serve } from '../harness';
 import { createHub, modelBytes, seeded, sha256Of } from '../hub';
 import type { Failed, Loaded } from '../pages/store_calls';
 import { createProfile, type StorePage } from '../profile';
+import { startTool, whole } from './options';
 
 const MB = 1e6;
 const KILLS = 10;
 const CHUNK = 8 << 20;
 const CONNECTIONS = 6;
 
-const { values } = parseArgs({
-  options: { seed: { type: 'string', default: '1' }, runs: { type: 'string', default: '1' }, mb: { type: 'string', default: '219' } },
+const values = startTool('npm run drill:kill --', 'Kills Chromium during downloads and a deletion, and checks what is stored.', {
+  seed: whole('the first seed', 1),
+  runs: whole('how many runs, each with the next seed', 1, 1),
+  mb: whole('size of the model in MB', 219, 1),
 });
-const size = Number(values.mb) * MB;
+const size = values.mb * MB;
 const wait = (milliseconds: number): Promise<void> => new Promise((go) => setTimeout(go, milliseconds));
 
 interface Outcome {
@@ -99,7 +101,7 @@ async function drill(seed: number, site: string): Promise<Outcome> {
 
 const site = await serve();
 let failed = false;
-for (let seed = Number(values.seed); seed < Number(values.seed) + Number(values.runs); seed++) {
+for (let seed = values.seed; seed < values.seed + values.runs; seed++) {
   const start = Date.now();
   const outcome = await drill(seed, site.origin);
   failed ||= outcome.wrong.length > 0;

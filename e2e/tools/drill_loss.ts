@@ -5,15 +5,17 @@
  * destroyed at a random call: while it loads, reads the prompt, waits for the first token, is in the middle of the text, or between two turns.
  * The text must be the same. At the end one run whose device is lost twice, which WASM must finish. Exit status 1 if anything was wrong.
  */
-import { parseArgs } from 'node:util';
 import { seeded } from '../hub';
 import { openLossPage, SOFTWARE, SOURCE, type Said, type Turn } from '../loss';
+import { flag, startTool, whole } from './options';
 
-const { values } = parseArgs({
-  options: { seed: { type: 'string', default: '1' }, runs: { type: 'string', default: '5' }, json: { type: 'boolean' } },
+const values = startTool('npm run drill:loss --', 'Destroys the GPU device at random moments, and compares the text with an undisturbed run.', {
+  seed: whole('of all runs', 1),
+  runs: whole('how many runs', 5, 1),
+  json: flag('prints one JSON line per run'),
 });
-const runs = Number(values.runs);
-const random = seeded(Number(values.seed));
+const { runs } = values;
+const random = seeded(values.seed);
 /** a whole number from `from` to `to` */
 const pick = (from: number, to: number): number => from + Math.floor(random() * (Math.max(from, to) - from + 1));
 

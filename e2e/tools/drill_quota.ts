@@ -6,12 +6,12 @@
  * without consent, never in vain. Room that another script of the site takes in the middle of a download: a load goes on without storage, a
  * download ends in a named error and is continued later. One line a run; exit status 1 if anything was wrong.
  */
-import { parseArgs } from 'node:util';
 import type { CDPSession, Page } from 'playwright';
 import type * as Rivulet from '../../src/index';
 import { serve } from '../harness';
 import { createHub, modelBytes, requested, seeded, sha256Of } from '../hub';
 import { createProfile } from '../profile';
+import { flag, startTool, whole } from './options';
 
 const MB = 1 << 20;
 const CHUNK = MB;
@@ -180,10 +180,14 @@ export async function drill(seed: number, site: string): Promise<Outcome> {
 }
 
 if (process.argv[1]?.endsWith('drill_quota.ts')) {
-  const { values } = parseArgs({ options: { seed: { type: 'string', default: '1' }, runs: { type: 'string', default: '5' }, json: { type: 'boolean' } } });
+  const values = startTool('npm run drill:quota --', 'Downloads models into a browser with little storage, and checks what is deleted and kept.', {
+    seed: whole('the first seed', 1),
+    runs: whole('how many runs, each with the next seed', 5, 1),
+    json: flag('prints one JSON line per run'),
+  });
   const site = await serve();
   let failed = false;
-  for (let seed = Number(values.seed); seed < Number(values.seed) + Number(values.runs); seed++) {
+  for (let seed = values.seed; seed < values.seed + values.runs; seed++) {
     const outcome = await drill(seed, site.origin);
     failed ||= outcome.wrong.length > 0;
     const { sizes, deleted, wrong } = outcome;

@@ -6,12 +6,15 @@
  *   writeSpeed, readSpeed: the store's speed over the bare loop's (above 1: faster), the write with its hashes, the read with its checks
  *   firstLoad: seconds of a first load, stored and checked whole, over plain fetch + bare write, from a hub that states a hash and from an address
  */
-import { parseArgs } from 'node:util';
 import { createHub, modelBytes } from '../hub';
 import { createUnattended } from '../unattended';
+import { startTool, whole } from './options';
 
-const { values } = parseArgs({ options: { mb: { type: 'string', default: '219' }, runs: { type: 'string', default: '3' } } });
-const size = Number(values.mb) * 1e6;
+const values = startTool('npm run drill:store --', 'Measures the speed of the model storage beside a bare loop, in Chromium.', {
+  mb: whole('size of the model in MB', 219, 1),
+  runs: whole('how many runs', 3, 1),
+});
+const size = values.mb * 1e6;
 const CHUNK = 8 << 20;
 const FILE = 'M-Q4_0.gguf';
 const hub = await createHub({ repos: { 'a/b': { [FILE]: modelBytes(size, 1) } } });
@@ -31,7 +34,7 @@ interface Answer {
 }
 
 const rows: Record<string, number>[] = [];
-for (let run = 0; run < Number(values.runs); run++) {
+for (let run = 0; run < values.runs; run++) {
   const browser = await createUnattended();
   const steps = [fetched, fetched, bare, ['storeWrite', size, CHUNK], load('a/b'), load(url), load('a/b'), bare, fetched]; // the first is not counted: the server is new, too
   const answers = JSON.parse(await browser.visit(`/e2e/pages/store.html?steps=${encodeURIComponent(JSON.stringify(steps))}`)) as Answer[];

@@ -1,18 +1,16 @@
 /**
- * How well a model calls tools: cases run greedily through the public API in headless Chromium.
+ * How well a model calls tools: cases run greedily through the public API in headless Chromium. `npm run eval -- --help` explains the options.
  *
- *   npm run eval -- [--model PATH] [--cases FILE.jsonl] [--backend wasm|webgpu] [--seed S] [--n N] [--show N|all] [--json]
- *
- * A line of FILE is `{ messages, tools, expect: { calls } | { none: true } | { json }, skill? }`; without --cases the held-out cases of the
- * recipe. --n takes N of them, drawn by --seed. Prints figures by skill and the failures (--show N of each skill, or all).
+ * A line of the file of cases is `{ messages, tools, expect: { calls } | { none: true } | { json }, skill? }`. Prints figures by skill and the failures.
  */
 import { readFileSync } from 'node:fs';
 import { basename, dirname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { isDeepStrictEqual, parseArgs } from 'node:util';
+import { isDeepStrictEqual } from 'node:util';
 import type * as Rivulet from '../../src/index';
 import { readCalls, type ToolCall } from '../../src/text/calls';
 import { launchChromium, openPage, serve } from '../harness';
+import { file, flag, oneOf, startTool, text, whole } from './options';
 import { generator } from './tiny';
 
 export interface Case {
@@ -114,28 +112,25 @@ function readCases(path: string): Case[] {
     const given = JSON.parse(line) as Case;
     const { messages, expect } = given;
     if (!Array.isArray(messages) || !(expect && (Array.isArray(expect.calls) || expect.none === true || 'json' in expect)))
-      throw new Error(`${path}, line ${i + 1}: wanted { messages, tools, expect: { calls } | { none: true } | { json } }`);
+      throw new Error(`${path}, line ${i + 1} is not a case. Write { messages, tools, expect: { calls } | { none: true } | { json } }.`);
     return [given];
   });
 }
 
 async function main(): Promise<void> {
   const root = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url));
-  const { values } = parseArgs({
-    options: {
-      model: { type: 'string', default: root('public/models/rivulet-tiny.gguf') },
-      cases: { type: 'string', default: root('recipe/heldout.jsonl') },
-      backend: { type: 'string', default: 'wasm' },
-      seed: { type: 'string', default: '1' },
-      n: { type: 'string' },
-      show: { type: 'string', default: '3' },
-      json: { type: 'boolean', default: false },
-    },
+  const values = startTool('npm run eval --', 'Checks how well a model calls tools, with cases that run greedily in headless Chromium.', {
+    model: file('a GGUF file', root('public/models/rivulet-tiny.gguf')),
+    cases: file('a JSON Lines file of cases', root('recipe/heldout.jsonl')),
+    backend: oneOf(['wasm', 'webgpu'], 'the backend', 'wasm'),
+    n: whole('how many cases to draw; without this option, all', undefined, 1),
+    seed: whole('of the draw', 1),
+    show: text('N|all', 'failures to print for each skill', '3'),
+    json: flag('prints one JSON object'),
   });
   const { backend } = values;
-  if (backend !== 'wasm' && backend !== 'webgpu') throw new Error(`--backend is ${backend}, wanted wasm or webgpu`);
   const all = readCases(values.cases);
-  const cases = draw(all, values.n === undefined ? all.length : Number(values.n), Number(values.seed));
+  const cases = draw(all, values.n ?? all.length, values.seed);
   const outcomes: Outcome[] = [];
   await evaluate({ model: values.model, backend, cases }, (outcome) => {
     outcomes.push(outcome);

@@ -1,15 +1,15 @@
 /**
  * Speed of the linear map's WASM kernels alone, in headless Chromium, next to the read roofline.
+ * `npm run bench:kernels -- --help` explains the options.
  *
- *   npx tsx e2e/tools/kernels.ts [--dtypes Q4_0,Q6_K] [--variants simd,relaxed,brief] [--threads 1,2] [--rows 8192] [--cols 2048] [--tokens 128] [--budget 100]
- *
- * `brief` is relaxed SIMD with sums of 16 bits (src/backend/wasm/dots.ts). Prints a line of JSON for each variant, dtype and thread count: GEMV (one token) in GMAC/s and GB/s of packed weights, GEMM in GMAC/s, packing in GB/s.
+ * `brief` is relaxed SIMD with sums of 16 bits (src/backend/wasm/dots.ts). Prints a line of JSON for each variant, dtype and thread count: GEMV (one
+ * token) in GMAC/s and GB/s of packed weights, GEMM in GMAC/s, packing in GB/s.
  */
-import { parseArgs } from 'node:util';
 import { commands } from '@yowasp/clang';
 import { DTYPES, type Dtype } from '../../src/tensor/dtype';
 import { launchChromium, openPage, serve } from '../harness';
 import type { Measured, MeasureOptions } from '../pages/kernels';
+import { someOf, startTool, whole, wholes } from './options';
 
 // eight streams, as kernels/linear.c reads weights: one alone is not as fast as memory can be
 const READER = `#include <wasm_simd128.h>
@@ -25,31 +25,30 @@ __attribute__((export_name("read"))) int read(const char* from, const char* to) 
 }`;
 const FLAGS = ['--target=wasm32-unknown-unknown', '-O3', '-nostdlib', '-msimd128', '-matomics', '-mbulk-memory', '-Wl,--no-entry,--import-memory,--shared-memory,--max-memory=4294967296'];
 
-const { values } = parseArgs({
-  options: {
-    dtypes: { type: 'string', default: Object.keys(DTYPES).join() },
-    variants: { type: 'string', default: 'relaxed,brief,simd' },
-    threads: { type: 'string', default: '1,2' },
-    rows: { type: 'string', default: '8192' },
-    cols: { type: 'string', default: '2048' },
-    tokens: { type: 'string', default: '128' },
-    budget: { type: 'string', default: '100' },
-  },
+const TYPES = Object.keys(DTYPES) as Dtype[];
+const values = startTool('npm run bench:kernels --', "Measures the linear map's WASM kernels alone, beside the speed of reading memory, in headless Chromium.", {
+  dtypes: someOf(TYPES, 'formats of the weights', TYPES.join()),
+  variants: someOf(['simd', 'relaxed', 'brief'], 'kernels', 'relaxed,brief,simd'),
+  threads: wholes('numbers of threads', '1,2'),
+  rows: whole('rows of the matrix', 8192, 1),
+  cols: whole('columns of the matrix', 2048, 1),
+  tokens: whole('tokens of the GEMM', 128, 1),
+  budget: whole('milliseconds per measurement', 100, 1),
 });
 const compiled = await commands.clang([...FLAGS, '-o', 'read.wasm', 'read.c'], { 'read.c': READER }, { fetchProgress: () => undefined });
 const server = await serve();
 const browser = await launchChromium({ args: ['--js-flags=--no-liftoff'] });
 const page = await openPage(browser, server.origin);
-for (const name of values.variants.split(',')) {
+for (const name of values.variants) {
   const options: MeasureOptions = {
     variant: name === 'simd' ? 'simd' : 'relaxed',
     brief: name === 'brief',
-    dtypes: values.dtypes.split(',') as Dtype[],
-    threads: values.threads.split(',').map(Number),
-    rows: Number(values.rows),
-    cols: Number(values.cols),
-    T: Number(values.tokens),
-    budget: Number(values.budget),
+    dtypes: values.dtypes,
+    threads: values.threads,
+    rows: values.rows,
+    cols: values.cols,
+    T: values.tokens,
+    budget: values.budget,
     reader: Buffer.from((compiled as Record<string, Uint8Array>)['read.wasm']).toString('base64'),
   };
   // as text: tsx would rewrite the import() for Node

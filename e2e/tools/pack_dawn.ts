@@ -9,7 +9,7 @@ import { copyFileSync, existsSync, mkdirSync, readdirSync, rmSync, statSync, wri
 import { createRequire } from 'node:module';
 import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+import { startTool, text } from './options';
 
 const MOST_BYTES = 64 * 2 ** 20;
 const LOADERS = ['/usr/lib/x86_64-linux-gnu/libvulkan.so.1', '/usr/lib/aarch64-linux-gnu/libvulkan.so.1', '/usr/lib64/libvulkan.so.1', '/usr/lib/libvulkan.so.1'];
@@ -59,14 +59,16 @@ case " $* " in *" --model "* | *" --random "* | *" --conformance "* | *" --suite
 XDG_RUNTIME_DIR=\${XDG_RUNTIME_DIR:-$there} exec "$there/node" "$there/bench.mjs" "$@"
 `;
 
-const { values } = parseArgs({ options: { out: { type: 'string', default: 'dist/rivulet-dawn' } } });
+const values = startTool('npm run pack:dawn --', 'Makes one folder that runs the WebGPU benchmark on a bare Linux machine.', {
+  out: text('PATH', 'the folder to make', 'dist/rivulet-dawn'),
+});
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
 const out = resolve(root, values.out);
 const dawn = dirname(createRequire(import.meta.url).resolve('webgpu'));
 const platform = join(dawn, 'dist', `linux-${process.arch}`);
 const loader = LOADERS.find(existsSync);
-if (process.platform !== 'linux' || !existsSync(platform)) throw new Error('The folder is made on the kind of machine that it is for: Linux on x64 or arm64.');
-if (!loader) throw new Error('No Vulkan loader to take along: install libvulkan1 (Debian), or vulkan-loader.');
+if (process.platform !== 'linux' || !existsSync(platform)) throw new Error('This tool works on Linux only, on the kind of machine that the folder is for: x64 or arm64.');
+if (!loader) throw new Error('The Vulkan loader is missing. Install libvulkan1 (Debian), or vulkan-loader.');
 
 execFileSync(process.execPath, [join(root, 'node_modules/vite/bin/vite.js'), 'build', '--mode', 'dawn', '--logLevel', 'warn'], { cwd: root, stdio: 'inherit' });
 rmSync(out, { recursive: true, force: true });
@@ -88,4 +90,4 @@ writeFileSync(join(out, 'run.sh'), RUN, { mode: 0o755 });
 
 const bytes = readdirSync(out).reduce((sum, file) => sum + statSync(join(out, file)).size, 0);
 console.log(`${relative(process.cwd(), out)}: ${(bytes / 2 ** 20).toFixed(1)} MB`);
-if (bytes > MOST_BYTES) throw new Error(`${bytes} bytes, at most ${MOST_BYTES} were wanted`);
+if (bytes > MOST_BYTES) throw new Error(`The folder has ${bytes} bytes, more than the limit of ${MOST_BYTES}.`);

@@ -1,16 +1,13 @@
 /**
  * This project's WASM backend beside wllama (llama.cpp in the browser), alternately, in the same Chromium build on the same machine.
- *
- *   npm run bench:peers -- --model PATH [--threads 2] [--prompt 128,512] [--gen 32] [--rounds 3] [--json]
- *
- * PATH is a GGUF file of tools that make up weights, or a real one. Prints tokens per second of both and their ratio, medians over the rounds.
+ * `npm run bench:peers -- --help` explains the options. Prints tokens per second of both and their ratio, medians over the rounds.
  */
 import { createRequire } from 'node:module';
 import { basename, dirname, resolve } from 'node:path';
-import { parseArgs } from 'node:util';
 import { launchChromium, openPage, serve } from '../harness';
 import { spread, type Spread } from '../measure';
 import { bench } from './bench';
+import { file, flag, startTool, whole, wholes } from './options';
 
 interface Row {
   what: string;
@@ -43,28 +40,20 @@ async function wllama(model: string, threads: number, prompts: number[], gen: nu
   }
 }
 
-const { values } = parseArgs({
-  options: {
-    model: { type: 'string' },
-    threads: { type: 'string', default: '2' },
-    prompt: { type: 'string', default: '128,512' },
-    gen: { type: 'string', default: '32' },
-    rounds: { type: 'string', default: '3' },
-    json: { type: 'boolean' },
-  },
+const values = startTool('npm run bench:peers --', 'Measures the WASM backend and wllama in turn, in the same Chromium.', {
+  model: file('a GGUF file'),
+  threads: whole('threads', 2, 1),
+  prompt: wholes('lengths of the prompt', '128,512'),
+  gen: whole('tokens to generate', 32, 1),
+  rounds: whole('how often to measure both', 3, 1),
+  json: flag('prints one JSON line per measurement'),
 });
-if (!values.model) {
-  console.error('usage: npm run bench:peers -- --model PATH [--threads 2] [--prompt 128,512] [--gen 32] [--rounds 3] [--json]');
-  process.exit(2);
-}
 const model = resolve(values.model);
-const threads = Number(values.threads);
-const gen = Number(values.gen);
-const prompts = values.prompt.split(',').map(Number);
+const { threads, gen, prompt: prompts } = values;
 const ours: number[][] = [...prompts, 0].map(() => []);
 const theirs: number[][] = [...prompts, 0].map(() => []);
 
-for (let round = 0; round < Number(values.rounds); round++) {
+for (let round = 0; round < values.rounds; round++) {
   const peer = await wllama(model, threads, prompts, gen);
   [...peer.prefill, peer.decode].forEach((v, i) => theirs[i].push(v));
   for (const [i, prompt] of prompts.entries()) {

@@ -11,6 +11,7 @@ import { brotliCompressSync, constants, gzipSync } from 'node:zlib';
 import { build } from 'vite';
 import { readShaders } from '../../shaders/link';
 import { compileKernels, packKernels } from '../../src/backend/wasm/kernels/build';
+import { flag, startTool } from './options';
 
 export interface Size {
   raw: number;
@@ -50,16 +51,17 @@ export async function sizes(): Promise<Sizes> {
 }
 
 if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) {
-  console.error('building dist/rivulet.js …');
+  const { json } = startTool('npm run size --', 'Builds dist/rivulet.js and prints its size.', { json: flag('prints one JSON object') });
+  console.error('Building dist/rivulet.js …');
   await build({ mode: 'script', logLevel: 'silent' });
   const { files, parts, total } = await sizes();
-  if (process.argv.includes('--json')) console.log(JSON.stringify({ files, parts, total }));
+  if (json) console.log(JSON.stringify({ files, parts, total }));
   else {
     const row = (name: string, { raw, gzip, brotli }: Size): string => name.padEnd(32) + [raw, gzip, brotli].map((n) => n.toLocaleString('en').padStart(12)).join('');
     console.log(`${' '.repeat(32)}${['raw', 'gzip -9', 'brotli'].map((head) => head.padStart(12)).join('')}`);
     for (const file of files) console.log(row(file.name, file));
     console.log(row('total, with one WASM variant', total));
-    console.log(`\nparts, weighed alone:`);
+    console.log(`\nparts, each measured alone:`);
     for (const part of parts) console.log(row(`  ${part.name}`, part));
   }
 }

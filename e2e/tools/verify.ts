@@ -1,15 +1,11 @@
 /**
- * Compares a backend with independently computed logits.
+ * Compares a backend with independently computed logits. `npm run verify -- --help` explains the options.
  *
- *   npm run verify -- --expected DIR --backend wasm|webgpu|reference [--threads N] [--exact] [--file NAME] … [--chunk N] [--longest N]
- *                     [--variant simd|relaxed] [--no-subgroups] [--int8] [--browser firefox] [--node]
- *
- * DIR holds expected.json, logits/, model/ (a Hugging Face directory) and gguf/. One JSON line a file and prompt on stdout; exit code 1
- * when a bound is missed. `--chunk N` feeds the prompts N tokens at a time, `--chunk 256,3,1` in each of these ways, `--longest N` leaves out prompts of more tokens.
+ * DIR holds expected.json, logits/, model/ (a Hugging Face directory) and gguf/. Prints one JSON line for each file and prompt. The exit code is 1
+ * when a bound is missed. `--chunk N` feeds the prompts N tokens at a time; `--chunk 256,3,1` feeds them in each of these ways.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { openReference } from '../../src/backend/reference/backend';
 import { openWasm } from '../../src/backend/wasm/backend';
 import { record } from '../../src/backend/plan';
@@ -20,6 +16,7 @@ import { loadWeights } from '../../src/engine/load';
 import { forward } from '../../src/model/lfm2';
 import { fileSource } from '../file_source';
 import type { Probe } from '../probe';
+import { file, flag, oneOf, startTool, texts, whole, wholes } from './options';
 
 export type BackendName = 'wasm' | 'webgpu' | 'reference';
 
@@ -110,7 +107,7 @@ export function boundsOf(options: VerifyOptions, types: string[], f16Storage: bo
 export async function verify(options: VerifyOptions, emit: (line: Line) => void): Promise<string[]> {
   const expected = JSON.parse(readFileSync(join(options.expected, 'expected.json'), 'utf8')) as Expected;
   const names = options.files ?? Object.keys(expected.files);
-  for (const name of names) if (!expected.files[name]) throw new Error(`${name} is not in expected.json, which has ${Object.keys(expected.files).join(', ')}`);
+  for (const name of names) if (!expected.files[name]) throw new Error(`${name} is not in expected.json. Its files are ${Object.keys(expected.files).join(', ')}.`);
   const prompts = Object.entries(expected.prompts);
   const feeds = options.feeds ?? [{ chunk: WHOLE }];
   const fits = (tokens: number[], { longest = Infinity }: Feed): boolean => tokens.length <= longest;
@@ -230,41 +227,27 @@ function difference(got: ArrayLike<number>, wanted: Float32Array): Pick<Line, 'm
 }
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({
-    options: {
-      expected: { type: 'string' },
-      backend: { type: 'string' },
-      threads: { type: 'string' },
-      exact: { type: 'boolean' },
-      file: { type: 'string', multiple: true },
-      chunk: { type: 'string' },
-      longest: { type: 'string' },
-      variant: { type: 'string' },
-      'no-subgroups': { type: 'boolean' },
-      int8: { type: 'boolean' },
-      browser: { type: 'string' },
-      node: { type: 'boolean' },
-      json: { type: 'boolean' }, // the output is JSON lines in any case
-    },
+  const values = startTool('npm run verify --', 'Compares a backend with independently computed logits.', {
+    expected: file('a folder with expected.json, logits/, model/ and gguf/'),
+    backend: oneOf(['wasm', 'webgpu', 'reference'], 'the backend to check', null),
+    threads: whole('threads of the WASM backend', undefined, 1),
+    exact: flag('WASM kernels that do not round activations to int8'),
+    file: texts('NAME', 'a file of expected.json; without this option, all'),
+    chunk: wholes('tokens to read at a time; several numbers check each', String(WHOLE)),
+    longest: whole('leaves out prompts of more tokens', undefined, 1),
+    variant: oneOf(['simd', 'relaxed'], 'kernels of the WASM backend'),
+    'no-subgroups': flag('WebGPU without subgroup operations'),
+    int8: flag('WebGPU with the kernels that round activations to int8'),
+    browser: oneOf(['chromium', 'firefox'], 'the browser', 'chromium'),
+    node: flag('the WASM backend in Node, without a browser'),
+    json: flag('no effect: the output is always JSON'),
   });
-  const { expected, backend } = values;
-  if (!expected || !backend || !['wasm', 'webgpu', 'reference'].includes(backend)) {
-    console.error('usage: npm run verify -- --expected DIR --backend wasm|webgpu|reference [--threads N] [--exact] [--file NAME] … [--chunk N] [--longest N] [--variant simd|relaxed] [--no-subgroups]');
-    process.exit(2);
-  }
   const missed = await verify(
     {
-      expected,
-      backend: backend as BackendName,
-      threads: values.threads ? Number(values.threads) : undefined,
-      exact: values.exact,
+      ...values,
       files: values.file,
-      feeds: (values.chunk ?? String(WHOLE)).split(',').map((chunk) => ({ chunk: Number(chunk), longest: values.longest ? Number(values.longest) : undefined })),
-      variant: values.variant as 'simd' | 'relaxed' | undefined,
+      feeds: values.chunk.map((chunk) => ({ chunk, longest: values.longest })),
       subgroups: values['no-subgroups'] ? false : undefined,
-      int8: values.int8,
-      browser: values.browser as 'chromium' | 'firefox' | undefined,
-      node: values.node,
     },
     (line) => console.log(JSON.stringify(line)),
   );

@@ -2,16 +2,16 @@
  * Two visits of a page that loads a model with the built script, in a Chromium that nobody automates: time and peak memory of the first, with
  * the download, and of the second, from the browser's storage with the model unreachable.
  *
- *   npx tsx e2e/tools/visit.ts --model PATH.gguf [--threads 2]
+ *   npm run bench:visit -- --model PATH [--threads 2]
  *
  * One JSON line a visit. Memory is the peak of the page's renderer over that of an empty page, from /proc (Linux).
  */
 import { statSync } from 'node:fs';
 import { basename, dirname, resolve } from 'node:path';
-import { parseArgs } from 'node:util';
 import { build } from 'vite';
 import { watchMemory } from '../memory';
 import { createUnattended } from '../unattended';
+import { file, flag, startTool, whole } from './options';
 
 export interface Visit {
   visit: 'first' | 'second';
@@ -55,10 +55,10 @@ export async function visits(model: string, threads: number): Promise<Visit[]> {
 }
 
 if (process.argv[1]?.endsWith('visit.ts')) {
-  const { values } = parseArgs({ options: { model: { type: 'string' }, threads: { type: 'string', default: '2' }, json: { type: 'boolean' } } });
-  if (!values.model) {
-    console.error('usage: npx tsx e2e/tools/visit.ts --model PATH.gguf [--threads 2]');
-    process.exit(2);
-  }
-  for (const line of await visits(values.model, Number(values.threads))) console.log(JSON.stringify(line));
+  const values = startTool('npm run bench:visit --', 'Measures the first and the second visit of a page that loads a model.', {
+    model: file('a GGUF file'),
+    threads: whole('threads', 2, 1),
+    json: flag('no effect: the output is always JSON'),
+  });
+  for (const line of await visits(values.model, values.threads)) console.log(JSON.stringify(line));
 }
