@@ -73,7 +73,7 @@ describe.each([
     await page.click('#send');
     await finished(page, 1);
     expect((await replies(page))[0].trim()).not.toBe('');
-    expect(await page.innerText('#messages .assistant .foot')).toMatch(/[\d.]+\stok\/s · [\d.]+\sm?s to first token/);
+    expect(await page.innerText('#messages .assistant .foot')).toMatch(/[\d.,]+\stok\/s · [\d.]+\sm?s to first token/);
 
     // as hot as it gets, and the end, which the prompt has seen, made unlikely: it seldom comes before the stop
     await save(page, { temperature: 2, topK: 0, topP: 1, minP: 0, repetitionPenalty: 2, maxTokens: 3000 });
@@ -246,7 +246,7 @@ describe('the page', () => {
     await page.fill('#address', `${site.url}models/rivulet-tiny.gguf?another`);
     await page.click('#address-look');
     await page.waitForSelector('#address-estimate:has-text("tok/s")', { timeout: PATIENCE });
-    expect(await page.innerText('#address-estimate')).toMatch(/^It fits: [\d.]+\sMB to download \([\d.]+\sGB free\), up to [\d.]+\sMB of memory, about [\d.]+\stok\/s on the CPU\.$/);
+    expect(await page.innerText('#address-estimate')).toMatch(/^It fits: [\d.]+\sMB to download \([\d.]+\sGB free\), up to [\d.]+\sMB of memory, about [\d.,]+\stok\/s on the CPU\.$/);
     await page.fill('#address', `${site.url}icon.svg`);
     await page.click('#address-look');
     await page.waitForSelector('#address-estimate:has-text("GGUF")', { timeout: PATIENCE });
@@ -293,7 +293,7 @@ describe('the page', () => {
   });
 
   test.each(['light', 'dark'] as const)('has nothing that an accessibility checker objects to, %s', async (colorScheme) => {
-    const page = await visit(context, '?backend=wasm');
+    const page = await visit(context, '?backend=wasm&context=abc');
     await page.emulateMedia({ colorScheme });
     await page.setViewportSize({ width: 320, height: 640 });
     await page.fill('#prompt', 'Hello!');
@@ -315,6 +315,10 @@ describe('the page', () => {
       expect(await objections()).toEqual([]);
       await page.keyboard.press('Escape');
     }
+    await page.setInputFiles('#file', { name: 'broken.gguf', mimeType: 'application/octet-stream', buffer: Buffer.from('not a model') });
+    await errorShown(page);
+    await page.click('#error summary');
+    expect(await objections()).toEqual([]);
     expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(320);
   });
 });

@@ -14,8 +14,8 @@ export function duration(seconds: number): string {
   return `${(seconds / 3600).toFixed(1)}\u00a0h`;
 }
 
-/** Tokens a second; slow models need the decimals. */
-export const speed = (tokensPerSecond: number): string => `${tokensPerSecond.toFixed(tokensPerSecond < 10 ? 1 : 0)}\u00a0tok/s`;
+/** Tokens per second; slow models need the decimals. */
+export const speed = (tokensPerSecond: number): string => `${tokensPerSecond < 10 ? tokensPerSecond.toFixed(1) : count(Math.round(tokensPerSecond))}\u00a0tok/s`;
 
 /** A whole number with its thousands apart. */
 export const count = (n: number): string => n.toLocaleString('en');

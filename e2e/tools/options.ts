@@ -39,17 +39,16 @@ export function text(value: string, help: string, usual?: string): Option<string
 
 export const texts = (value: string, help: string): Option<string[] | undefined> => ({ value, help, multiple: true, read: (given) => (given.length ? given : undefined) });
 
-/** A file or folder that must exist; without a usual one the option is required. */
-export const file = (help: string, usual?: string): Option<string> => ({
-  value: 'PATH',
-  help,
-  usual,
-  required: usual === undefined,
-  read([path]) {
-    if (existsSync(path)) return path;
-    throw new Invalid(`${path} does not exist. Pass ${help}.`);
-  },
-});
+/** A file or folder that must exist. Without a usual one the option is required. */
+export const file = (help: string, usual?: string): Option<string> => ({ value: 'PATH', help, usual, required: usual === undefined, read: ([path]) => existing(path, help) });
+
+/** A file or folder that must exist if it is given. */
+export const optionalFile = (help: string): Option<string | undefined> => ({ value: 'PATH', help, read: ([path]) => (path === undefined ? undefined : existing(path, help)) });
+
+function existing(path: string, help: string): string {
+  if (existsSync(path)) return path;
+  throw new Invalid(`${path} does not exist. Pass ${help}.`);
+}
 
 /** A whole number. */
 export function whole(help: string, usual: number, least?: number): Option<number>;
