@@ -11,8 +11,8 @@ import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { defineConfig, type Plugin, type UserConfig } from 'vite';
 import { declarations, globalDeclaration } from './declarations.ts';
-import { wgslKernels } from './shaders/link.ts';
-import { wasmKernels } from './src/backend/wasm/kernels/build.ts';
+import { wgslShadersPlugin } from './shaders/plugin.ts';
+import { wasmKernelsPlugin } from './src/backend/wasm/kernels/build.ts';
 
 const isolation = { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp' };
 const here = dirname(fileURLToPath(import.meta.url));
@@ -57,8 +57,8 @@ export default defineConfig(({ mode }) => {
   return {
     ...rest,
     build: { target: 'es2022', reportCompressedSize: false, chunkSizeWarningLimit: 1024, ...build },
-    plugins: [wasmKernels(), wgslKernels(), ...plugins],
-    worker: { format: 'es', plugins: () => [wasmKernels(), wgslKernels()] },
+    plugins: [wasmKernelsPlugin(), wgslShadersPlugin(), ...plugins],
+    worker: { format: 'es', plugins: () => [wasmKernelsPlugin(), wgslShadersPlugin()] },
     optimizeDeps: { noDiscovery: true, include: [] },
     server: { host: '127.0.0.1', headers: isolation },
     preview: { host: '127.0.0.1', headers: isolation },

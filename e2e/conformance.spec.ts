@@ -1,6 +1,6 @@
 /** The conformance table (src/backend/conformance.ts) on every variant of every backend, against the reference, in Chromium; WebGPU in Firefox, too. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { CASES, missed, takesIntegers, type Accuracy } from '../src/backend/conformance';
+import { CONFORMANCE_CASES, exceededBound, usesInt8Activations, type BackendRounding } from '../src/backend/conformance';
 import type { BackendOptions } from './pages/probe.worker';
 import { openFirefoxProbe, openProbe, type Probe } from './probe';
 import { FIREFOX_WEBGPU } from './system';
@@ -14,7 +14,7 @@ const VARIANTS: [string, BackendOptions][] = [
   ['wasm simd, 1 thread, exact', { backend: 'wasm', variant: 'simd', threads: 1, exact: true }],
   ['webgpu, subgroups', { backend: 'webgpu', subgroups: true }],
   ['webgpu, no subgroups, f32 cache', { backend: 'webgpu', subgroups: false, f16: false }],
-  ['webgpu, int8 activations', { backend: 'webgpu', tuning: { integers: true } }],
+  ['webgpu, int8 activations', { backend: 'webgpu', tuning: { int8Activations: true } }],
 ];
 
 function suite(open: () => Promise<Probe>, options: BackendOptions, only = /./): void {
@@ -23,10 +23,10 @@ function suite(open: () => Promise<Probe>, options: BackendOptions, only = /./):
     probe = await open();
   });
   const { backend, exact, f16, tuning } = options;
-  const accuracy: Accuracy = { integers: tuning?.integers ?? (backend === 'wasm' && !exact), cache: exact || f16 === false ? undefined : backend === 'wasm' ? 'int16' : 'f16' };
-  it.each(CASES.filter((one) => (tuning?.integers ? takesIntegers(one) : only.test(one.name))))('$name', async (one) => {
+  const accuracy: BackendRounding = { int8Activations: tuning?.int8Activations ?? (backend === 'wasm' && !exact), cache: exact || f16 === false ? undefined : backend === 'wasm' ? 'int16' : 'f16' };
+  it.each(CONFORMANCE_CASES.filter((one) => (tuning?.int8Activations ? usesInt8Activations(one) : only.test(one.name))))('$name', async (one) => {
     const differences = await probe.run((p, [name, o]) => p.conformance(name, o), [one.name, { ...options, stays: backend === 'webgpu' }] as const);
-    for (const difference of differences) expect(missed(one, accuracy, difference), difference.run).toBeUndefined();
+    for (const difference of differences) expect(exceededBound(one, accuracy, difference), difference.run).toBeUndefined();
   });
 }
 
@@ -43,4 +43,4 @@ describe.each(VARIANTS)('%s', { tags: 'chromium' }, (_, options) => suite(chromi
 const firefox = once(() => openFirefoxProbe());
 describe('Firefox, webgpu', FIREFOX_WEBGPU, () => suite(firefox, { backend: 'webgpu' }));
 describe('Firefox, webgpu, f32 cache', FIREFOX_WEBGPU, () => suite(firefox, { backend: 'webgpu', f16: false }, /^attend/));
-describe('Firefox, webgpu, int8 activations', FIREFOX_WEBGPU, () => suite(firefox, { backend: 'webgpu', tuning: { integers: true } }));
+describe('Firefox, webgpu, int8 activations', FIREFOX_WEBGPU, () => suite(firefox, { backend: 'webgpu', tuning: { int8Activations: true } }));

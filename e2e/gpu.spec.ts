@@ -1,7 +1,7 @@
 /** The WebGPU backend's own promises, in Chromium's software adapter and in Firefox: what it creates per token, draws, long attention, going back. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { strip } from '../shaders/link';
-import { GREEDY, TYPICAL } from '../src/backend/sampling';
+import { minifyWgsl } from '../shaders/plugin';
+import { GREEDY_SAMPLING, ALL_FILTERS_SAMPLING } from '../src/backend/sampling';
 import type { DeviceOptions } from '../src/backend/webgpu/device';
 import type { Dtype } from '../src/tensor/dtype';
 import { launchFirefox } from './firefox';
@@ -137,30 +137,30 @@ for (const { name, options, sums, tags, open } of ENGINES) describe(name, { tags
     // halves are taken apart in the same way everywhere: once is enough; the ladder from subgroups down goes through the variant without them
   ].filter(({ pattern, dtype }) => (dtype ? sums : sums ? !pattern : options.subgroups || !pattern.startsWith('subgroup')));
   it.each(spoilers)('tests itself and steps down, spoilt: $what', async ({ pattern, by, variant, notes, dtype = 'Q4_0' }) => {
-    const found = await call('spoilt', strip(pattern), strip(by), dtype, options);
+    const found = await call('spoilt', minifyWgsl(pattern), minifyWgsl(by), dtype, options);
     expect(found).toMatchObject({ variant: expect.stringMatching(variant) });
     if ('notes' in found) expect(found.notes.filter((note) => note.includes('failed its self test')).length).toBeGreaterThanOrEqual(notes);
     if ('ms' in found) console.error(`${name}: self test and compilation, ${found.variant}: ${found.ms.toFixed(0)} ms`);
   });
 
   it('takes the kernels that the tuner found faster, keeps them, and leaves the conversation alone', async () => {
-    const times = { rows: 0.5, groupSize: 2, integers: 0.9, 'span 128': 0.8 };
+    const times = { rows: 0.5, groupSize: 2, int8Activations: 0.9, 'span 128': 0.8 };
     // without kernels that round activations once, where nothing else hides what differs
     const { rows, error, untouched, counts, again, described, kept, goesOn } = await call('tuned', times, false, { ...options, exact: sums });
-    expect(rows.map(({ shape }) => shape.split(' ')[0])).toEqual(expect.arrayContaining(['linear', 'swiglu', 'conv_in', 'attend']));
-    const integers = described.includes('.int8');
-    for (const { shape, tuning, refused } of rows) {
-      expect(tuning, shape).toEqual(shape.startsWith('attend ') ? { span: 128 } : { rows: 8, ...(integers && { integers: true }) });
-      expect(refused, shape).toEqual([]);
+    expect(rows.map(({ tuneKey }) => tuneKey.split(' ')[0])).toEqual(expect.arrayContaining(['linear', 'swiglu', 'in_proj_conv', 'attend']));
+    const int8 = described.includes('.int8');
+    for (const { tuneKey, tuning, rejected } of rows) {
+      expect(tuning, tuneKey).toEqual(tuneKey.startsWith('attend ') ? { span: 128 } : { rows: 8, ...(int8 && { int8Activations: true }) });
+      expect(rejected, tuneKey).toEqual([]);
     }
     expect(described).toContain('from position 128 on');
     expect(untouched).toBe(0);
-    expect(goesOn).toBeLessThan(integers ? 0.1 : 1e-4);
-    expect(error).toBeLessThan(integers ? 0.1 : 1e-4); // int8 activations of several layers
+    expect(goesOn).toBeLessThan(int8 ? 0.1 : 1e-4);
+    expect(error).toBeLessThan(int8 ? 0.1 : 1e-4); // int8 activations of several layers
     expect(counts).toMatchObject({ createBindGroup: 0, createBuffer: 0, createComputePipelineAsync: 0, submit: 1 });
     expect(again).toEqual([]);
     expect(kept).toBe(true);
-    console.error(`${name}: tuned kernels ${integers ? 'with' : 'without'} int8 activations, logits off by ${error.toExponential(1)}`);
+    console.error(`${name}: tuned kernels ${int8 ? 'with' : 'without'} int8 activations, logits off by ${error.toExponential(1)}`);
   });
 
   if (sums) return;
@@ -176,11 +176,11 @@ for (const { name, options, sums, tags, open } of ENGINES) describe(name, { tags
   });
 
   it.each([
-    { what: 'greedy', sampling: GREEDY, prompt: 20 },
-    { what: 'sampled', sampling: TYPICAL, prompt: 20 },
-    { what: 'sampled, value rows of another format', sampling: TYPICAL, prompt: 20, value: 'Q8_0' as Dtype },
-    { what: 'sampled, several spans, value rows of another format', sampling: TYPICAL, prompt: 520, value: 'Q8_0' as Dtype },
-    { what: 'greedy, several short spans', sampling: GREEDY, prompt: 200, tuning: { span: 128 as const } },
+    { what: 'greedy', sampling: GREEDY_SAMPLING, prompt: 20 },
+    { what: 'sampled', sampling: ALL_FILTERS_SAMPLING, prompt: 20 },
+    { what: 'sampled, value rows of another format', sampling: ALL_FILTERS_SAMPLING, prompt: 20, value: 'Q8_0' as Dtype },
+    { what: 'sampled, several spans, value rows of another format', sampling: ALL_FILTERS_SAMPLING, prompt: 520, value: 'Q8_0' as Dtype },
+    { what: 'greedy, several short spans', sampling: GREEDY_SAMPLING, prompt: 200, tuning: { span: 128 as const } },
   ])('creates nothing for a token, and submits once a window: $what', async ({ what, sampling, prompt, tuning, value = 'Q4_0' as Dtype }) => {
     const { counts, jsPerToken, described } = await call('counts', sampling, WINDOWS, STEPS, prompt, value, { ...options, tuning });
     expect(counts).toMatchObject({ createBindGroup: 0, createBuffer: 0, createComputePipeline: 0, createComputePipelineAsync: 0, createShaderModule: 0 });
@@ -193,7 +193,7 @@ for (const { name, options, sums, tags, open } of ENGINES) describe(name, { tags
 
   it('says the same from a table in several buffers', async () => {
     const [[several, tokens], [one, wanted]] = await call('sharded', 1.2e6, options);
-    expect([several, one]).toEqual([6, 4]); // two lookups, square, one for both parts of the head, score, pick; the draw looks up where it can
+    expect([several, one]).toEqual([6, 4]); // two lookups, square, one for both parts of the head, process_logits, argmax; the draw looks up where it can
     expect(new Set(tokens).size).toBeGreaterThan(8);
     expect(tokens).toEqual(wanted);
   });
@@ -215,12 +215,12 @@ for (const { name, options, sums, tags, open } of ENGINES) describe(name, { tags
 
   it('tells the time of every kernel by its shape, and the bandwidth of a copy', async () => {
     const { times, dispatches, error } = await call('profiled', options);
-    const [copy, nothing, draw, ...kernels] = times.toReversed();
+    const [copy, empty, draw, ...kernels] = times.toReversed();
     expect(kernels.reduce((sum, { dispatches: n }) => sum + n, 0)).toBe(dispatches);
     expect(kernels.find(({ kernel }) => kernel === 'matvec.q8_0.norm 512×64')).toMatchObject({ dispatches: 1, bytes: 512 * 68 }); // the head: 512 rows of two blocks
     for (const { kernel, micros } of times) expect(micros, kernel).toBeGreaterThan(0);
-    expect(copy).toMatchObject({ kernel: 'copy', bytes: 2 * 64 * 2 ** 20 });
-    expect(nothing).toMatchObject({ kernel: 'nothing', dispatches: 1, bytes: 0 });
+    expect(copy).toMatchObject({ kernel: 'memory copy', bytes: 2 * 64 * 2 ** 20 });
+    expect(empty).toMatchObject({ kernel: 'empty dispatch', dispatches: 1, bytes: 0 });
     expect(draw).toMatchObject({ kernel: 'sampled draw', dispatches: 3, bytes: 0 });
     expect(error).toBe(0);
   });
@@ -233,18 +233,18 @@ for (const { name, options, sums, tags, open } of ENGINES) describe(name, { tags
   });
 
   it('gives WebGPU up where everything is wrong', async () => {
-    expect(await call('spoilt', 'inverseSqrt(', 'sqrt(', 'Q4_0', options)).toMatchObject({ error: expect.stringMatching(/^DeviceError: This GPU computes wrongly: got .*wanted/) });
+    expect(await call('spoilt', 'inverseSqrt(', 'sqrt(', 'Q4_0', options)).toMatchObject({ error: expect.stringMatching(/^DeviceError: This GPU failed the self test: got .*wanted/) });
   });
 
   // what is spoilt serves long rows, conversations beyond 512 tokens, and who asks for log probabilities
   it.each([
     { what: 'units of a row beyond the invocations', pattern: '* units; item += group_size', by: '* min(units, group_size); item += group_size', where: 'a few tokens, F32' },
-    { what: 'tiles of keys after the first', pattern: 'let fade = exp(top - above);', by: 'let fade = 1.0;', where: 'a long prompt, long' },
+    { what: 'tiles of keys after the first', pattern: 'let fade = exp(top - new_top);', by: 'let fade = 1.0;', where: 'a long prompt, long' },
     { what: 'a ring filled by a chunk', pattern: '& (R - 1u)) * D + c] = bcx[row]', by: '& (R - 1u)) * D + c] = 2.0 * bcx[row]', where: 'a long prompt, long' },
     { what: 'log probabilities', pattern: 'l > own.l', by: 'l < own.l', where: 'log probabilities' },
     { what: 'the merge of spans', pattern: 'sum / total', by: 'sum', where: 'one token over several spans, long' },
   ])('tests what short greedy answers of small models do not meet: $what', async ({ pattern, by, where }) => {
-    const found = await call('spoilt', strip(pattern), strip(by), 'F32', { ...options, subgroups: false, f16: false });
+    const found = await call('spoilt', minifyWgsl(pattern), minifyWgsl(by), 'F32', { ...options, subgroups: false, f16: false });
     expect(found).toMatchObject({ error: expect.stringMatching(`failed its self test \\((${where}): got`) });
   });
 
@@ -273,13 +273,13 @@ for (const { name, options, sums, tags, open } of ENGINES) describe(name, { tags
   });
 
   it('does not take a wrong kernel, however fast', async () => {
-    const { rows, described } = await call('tuned', { integers: 0.1, 'span 128': 0.1 }, true, options);
+    const { rows, described } = await call('tuned', { int8Activations: 0.1, 'span 128': 0.1 }, true, options);
     expect(described).not.toContain('.int8');
     expect(described).not.toContain('from position 128 on');
-    const maps = rows.filter(({ shape }) => !shape.startsWith('attend '));
+    const maps = rows.filter(({ tuneKey }) => !tuneKey.startsWith('attend '));
     const [attention] = rows.filter((row) => !maps.includes(row));
-    expect(attention).toMatchObject({ tuning: {}, refused: [expect.stringMatching(/^{"span":128}: off by/)] });
-    if (maps.some(({ refused }) => refused.length)) for (const { refused } of maps) expect(refused.join()).toMatch(/^{"integers":true}: off by/);
+    expect(attention).toMatchObject({ tuning: {}, rejected: [expect.stringMatching(/^{"span":128}: off by/)] });
+    if (maps.some(({ rejected }) => rejected.length)) for (const { rejected } of maps) expect(rejected.join()).toMatch(/^{"int8Activations":true}: off by/);
   });
 
   describe.each([false, true])('a device is lost, and the browser says nothing more: %s', (silent) => {

@@ -3,21 +3,21 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { DTYPES, type Dtype } from '../src/tensor/dtype';
 import { launchFirefox } from './firefox';
 import { launchChromium, openPage, serve, type Served } from './harness';
-import type { Case, LinearWindow, Result, Variant } from './pages/linear';
+import type { Case, LinearWindow, Result, FeatureOptions } from './pages/gpu_linear';
 import { FIREFOX_WEBGPU } from './system';
 
-const PAGE = '/e2e/pages/linear.html';
+const PAGE = '/e2e/pages/gpu_linear.html';
 
 /** f32 rounding of sums of a few hundred terms, relative to the sum of their sizes */
 const BOUND = 2e-6;
 
 interface Checker {
-  check(c: Case, variant: Variant): Promise<Result>;
+  check(c: Case, variant: FeatureOptions): Promise<Result>;
   close(): Promise<void>;
 }
 
 /** What runs in the page. */
-const inPage = ([c, variant]: readonly [Case, Variant]): Promise<Result> => (window as Window & Partial<LinearWindow>).check!(c, variant);
+const inPage = ([c, variant]: readonly [Case, FeatureOptions]): Promise<Result> => (window as Window & Partial<LinearWindow>).check!(c, variant);
 
 async function openChromium(origin: string): Promise<Checker> {
   const browser = await launchChromium({ webgpu: true });
@@ -93,7 +93,7 @@ const name = ({ op, dtypes, rows, cols, T, norm, bias, add, limit, tuning }: Cas
     .filter(Boolean)
     .join(' ');
 
-function suite(open: (origin: string) => Promise<Checker>, variants: [string, Variant][], dtypes: Dtype[], options: ('Q5_K' | 'F16')[]): void {
+function suite(open: (origin: string) => Promise<Checker>, variants: [string, FeatureOptions][], dtypes: Dtype[], options: ('Q5_K' | 'F16')[]): void {
   let served: Served;
   let checker: Checker;
   beforeAll(async () => {
@@ -123,17 +123,17 @@ function suite(open: (origin: string) => Promise<Checker>, variants: [string, Va
 const ALL = Object.keys(DTYPES) as Dtype[];
 
 describe('Chromium', { tags: 'chromium' }, () => {
-  const variants: [string, Variant][] = [
+  const variants: [string, FeatureOptions][] = [
     ['subgroups', { subgroups: true }],
-    ['no subgroups, halves by integers', { subgroups: false, integerHalves: true }],
+    ['no subgroups, halves by integers', { subgroups: false, integerHalfDecode: true }],
   ];
   suite(openChromium, variants, ALL, ['Q5_K', 'F16']);
 });
 
 describe('Firefox', FIREFOX_WEBGPU, () => {
-  const variants: [string, Variant][] = [
+  const variants: [string, FeatureOptions][] = [
     ['no subgroups', { subgroups: false }],
-    ['no subgroups, halves by integers', { subgroups: false, integerHalves: true }],
+    ['no subgroups, halves by integers', { subgroups: false, integerHalfDecode: true }],
   ];
   suite(openFirefox, variants, ['F16', 'Q4_0', 'Q8_0', 'Q4_K', 'Q6_K'], ['F16']);
 });

@@ -1,13 +1,13 @@
-/** What the bench in a page and the bench on Dawn both do: time a runner, compare with the reference, print times by kernel. */
-import { BESIDE, type KernelTime, type Runner, type TuneRow } from '../src/backend/backend';
-import type { Outcome } from '../src/backend/conformance';
+/** Shared by the benchmarks in a page and on Dawn: measures a runner, compares with the reference, prints times of kernels. */
+import { BASELINES, type KernelTime, type Runner, type TuningResult } from '../src/backend/backend';
+import type { CaseOutput } from '../src/backend/conformance';
 import type { Plan } from '../src/backend/plan';
-import { GREEDY, type Sampling } from '../src/backend/sampling';
+import { GREEDY_SAMPLING, type SamplingParams } from '../src/backend/sampling';
 import type { Matrix } from '../src/model/ops';
 import { rowBytes } from '../src/tensor/dtype';
 
-/** Milliseconds of a prefill of `prompt` tokens in chunks, and of `steps` decode steps after it, `window` a call and two calls under way. */
-export async function time(runner: Runner, vocabSize: number, prompt: number, steps: number, chunk: number, window: number, sampling: Sampling = GREEDY): Promise<{ prefillMs: number; decodeMs: number }> {
+/** Milliseconds of a prefill of `prompt` tokens in chunks, and of `steps` decode steps after it, `window` per call and two calls in flight. */
+export async function time(runner: Runner, vocabSize: number, prompt: number, steps: number, chunk: number, window: number, sampling: SamplingParams = GREEDY_SAMPLING): Promise<{ prefillMs: number; decodeMs: number }> {
   const tokens = Uint32Array.from({ length: prompt }, (_, i) => (i * 7919 + 257) % vocabSize);
   runner.rewind(0);
   const start = performance.now();
@@ -25,20 +25,20 @@ export async function time(runner: Runner, vocabSize: number, prompt: number, st
   return { prefillMs: middle - start, decodeMs: performance.now() - middle };
 }
 
-/** Time by kernel of a decode step after `position` tokens; empty where the backend cannot tell. */
+/** The time of each kernel of a decode step after `position` tokens; empty when the backend does not measure kernels. */
 export async function profileAt(runner: Runner, position: number, chunk: number): Promise<KernelTime[]> {
   runner.rewind(0);
   for (let at = 0; at < Math.max(1, position); at += chunk) await runner.prefill(new Uint32Array(Math.min(chunk, Math.max(1, position) - at)));
   return (await runner.profile?.()) ?? [];
 }
 
-/** Every matrix a token is multiplied by; the embedding table is read, not multiplied. */
+/** The matrices of the linear maps; the embedding table is not one of them. */
 const matrices = (plan: Plan): Matrix[] => plan.nodes.flatMap((node) => (node.op === 'linear' ? [node.w] : node.op === 'swiglu' ? [node.w1, node.w3] : []));
 
-/** Multiply-adds of one token. */
+/** Multiply-adds per token. */
 export const macsOf = (plan: Plan): number => matrices(plan).reduce((sum, { rows, cols }) => sum + rows * cols, 0);
 
-/** Bytes of weights, as stored, that one decoded token must read. */
+/** Bytes of weights in the checkpoint that one decoded token must read. */
 export const weightBytesOf = (plan: Plan): number =>
   matrices(plan).reduce((sum, { cols, segments }) => sum + segments.reduce((s, { rows, dtype }) => s + rows * rowBytes(dtype, cols), 0), 0);
 
@@ -51,7 +51,7 @@ export interface Difference {
 }
 
 /** @throws when the lengths differ */
-export function compare(name: string, wanted: Outcome, got: Outcome): Difference {
+export function compare(name: string, wanted: CaseOutput, got: CaseOutput): Difference {
   if (got.values.length !== wanted.values.length) throw new Error(`${name}, ${wanted.run}: ${got.values.length} values, the reference has ${wanted.values.length}`);
   let maxAbs = 0;
   let error = 0;
@@ -77,48 +77,48 @@ export function spread(values: number[]): Spread {
   return { median: round(sorted[sorted.length >> 1]), min: round(sorted[0]), max: round(sorted[sorted.length - 1]) };
 }
 
-/** Runner.describe() begins with the number of dispatches of a decode step. */
+/** The number of dispatches of a decode step, with which Runner.describe() begins. */
 export function dispatchesOf(plan: string): number | undefined {
   const match = /^(\d+) dispatches/.exec(plan);
   return match ? Number(match[1]) : undefined;
 }
 
-/** One kernel of a token, or all of them, beside a plain copy. */
+/** The times of one kernel of a token, or of all its kernels, compared with a memory copy. */
 export interface KernelRow {
   kernel: string;
   dispatches: number;
-  /** of all of them */
+  /** µs of all its dispatches together */
   micros: number;
   microsEach: number;
-  /** what must be read, at the bandwidth of the copy */
+  /** µs for the bytes that must be read, at the bandwidth of the copy */
   roofMicros: number;
   gigabytesPerSecond: number;
-  /** of the bandwidth of the copy; absent where next to nothing is read */
+  /** share of the bandwidth of the copy; absent when the kernel reads no weights */
   shareOfCopy?: number;
 }
 
 export interface Profile {
   clock: KernelTime['clock'];
-  /** of a plain copy, read and write */
+  /** of a memory copy, read and write */
   copyGigabytesPerSecond: number;
-  /** µs of a dispatch that does next to nothing, behind another one */
-  nothingMicros: number;
-  /** µs of a draw with every filter and penalty, which a sampled token has in place of the greedy draw of a token here */
+  /** µs of a dispatch with almost no work, after another dispatch */
+  emptyDispatchMicros: number;
+  /** µs of a draw with every filter and penalty; the token measured here has a greedy draw instead */
   sampledDrawMicros: number;
   kernels: KernelRow[];
   token: KernelRow;
-  /** µs a dispatch that a token takes beyond the roofline */
+  /** µs per dispatch beyond the roofline */
   overheadMicrosEach: number;
 }
 
 /**
- * The roofline is napkin arithmetic: what a kernel must read, at the bandwidth of a plain copy measured beside it; where a kernel reads next to
- * nothing, dispatch cost is all there is. Undefined where the backend does not tell times by kernel.
+ * The roofline is an estimate: the bytes that a kernel must read, at the bandwidth of a memory copy on the same device. A kernel that reads
+ * almost nothing costs a dispatch. Returns undefined when the backend does not measure kernels.
  */
 export function profileOf(times: KernelTime[]): Profile | undefined {
-  const [copy, nothing, draw] = [BESIDE.copy, BESIDE.nothing, BESIDE.draw].map((name) => times.find(({ kernel }) => kernel === name));
-  if (!copy || !nothing || !draw) return undefined;
-  const kernels = times.filter((entry) => entry !== copy && entry !== nothing && entry !== draw);
+  const [copy, empty, draw] = [BASELINES.memoryCopy, BASELINES.emptyDispatch, BASELINES.sampledDraw].map((name) => times.find(({ kernel }) => kernel === name));
+  if (!copy || !empty || !draw) return undefined;
+  const kernels = times.filter((entry) => entry !== copy && entry !== empty && entry !== draw);
   const sum = (key: 'dispatches' | 'micros' | 'bytes'): number => kernels.reduce((total, entry) => total + entry[key], 0);
   const rate = ({ bytes, micros }: Pick<KernelTime, 'bytes' | 'micros'>): number => bytes / micros / 1000;
   const round = (v: number): number => Number(v.toPrecision(4));
@@ -135,7 +135,7 @@ export function profileOf(times: KernelTime[]): Profile | undefined {
   return {
     clock: copy.clock,
     copyGigabytesPerSecond: round(rate(copy)),
-    nothingMicros: round(nothing.micros),
+    emptyDispatchMicros: round(empty.micros),
     sampledDrawMicros: round(draw.micros),
     kernels: kernels.map(row),
     token,
@@ -143,10 +143,10 @@ export function profileOf(times: KernelTime[]): Profile | undefined {
   };
 }
 
-/** Lines of a table: µs a dispatch, GB/s and share of the roofline by kernel, then of a whole token. */
+/** Lines of a table: µs per dispatch, GB/s and share of the roofline for each kernel, then for a whole token. */
 export function profileTable(profile: Profile | undefined): string[] {
-  if (!profile) return ['this backend does not tell times by kernel'];
-  const { clock, copyGigabytesPerSecond, nothingMicros, sampledDrawMicros, kernels, token, overheadMicrosEach } = profile;
+  if (!profile) return ['this backend does not measure kernels'];
+  const { clock, copyGigabytesPerSecond, emptyDispatchMicros, sampledDrawMicros, kernels, token, overheadMicrosEach } = profile;
   const line = ({ kernel, dispatches, micros, microsEach, roofMicros, gigabytesPerSecond, shareOfCopy }: KernelRow): string => {
     const cells = [String(dispatches).padStart(4), microsEach.toFixed(1).padStart(9), micros.toFixed(0).padStart(9), roofMicros.toFixed(0).padStart(9), gigabytesPerSecond.toFixed(1).padStart(8)];
     return `${kernel.padEnd(38)} ${cells.join(' ')} ${shareOfCopy === undefined ? '     –' : `${(100 * shareOfCopy).toFixed(0).padStart(4)} %`}`;
@@ -157,22 +157,22 @@ export function profileTable(profile: Profile | undefined): string[] {
     ...kernels.map(line),
     line(token),
     `µs each: one dispatch. µs roof: the bytes that it must read, at the bandwidth of the copy; above 100 % they came from a cache.`,
-    `over the roofline: ${(token.micros - token.roofMicros).toFixed(0)} µs a token, ${overheadMicrosEach.toFixed(2)} µs a dispatch; a dispatch that does nothing: ${nothingMicros.toFixed(2)} µs`,
-    `a sampled draw, in place of score and pick: ${sampledDrawMicros.toFixed(1)} µs`,
+    `over the roofline: ${(token.micros - token.roofMicros).toFixed(0)} µs per token, ${overheadMicrosEach.toFixed(2)} µs per dispatch; an empty dispatch: ${emptyDispatchMicros.toFixed(2)} µs`,
+    `a sampled draw, in place of process_logits and argmax: ${sampledDrawMicros.toFixed(1)} µs`,
   ];
 }
 
-/** Lines of a table of what the tuner tried. */
-export function tuneTable(rows: TuneRow[]): string[] {
-  if (!rows.length) return ['nothing to tune: every shape has been tuned on this device, or the budget is too small'];
-  const named = ({ tuning }: TuneRow): string => Object.entries(tuning).map(([name, value]) => `${name} ${value}`).join(', ') || 'as usual'; // prettier-ignore
+/** Lines of a table of the tuner's results. */
+export function tuneTable(rows: TuningResult[]): string[] {
+  if (!rows.length) return ['nothing to tune: all kernels are tuned on this device already, or the time limit is too short'];
+  const named = ({ tuning }: TuningResult): string => Object.entries(tuning).map(([name, value]) => `${name} ${value}`).join(', ') || 'default'; // prettier-ignore
   const rate = (bytes: number, micros: number): string => (bytes / micros / 1000).toFixed(1).padStart(7);
   return [
-    `${'shape'.padEnd(32)} ${'usual µs'.padStart(9)} ${'GB/s'.padStart(7)} ${'taken µs'.padStart(9)} ${'GB/s'.padStart(7)}  gain  kernel`,
+    `${'shape'.padEnd(32)} ${'default µs'.padStart(10)} ${'GB/s'.padStart(7)} ${'tuned µs'.padStart(9)} ${'GB/s'.padStart(7)}  gain  kernel`,
     ...rows.flatMap((row) => [
-      `${row.shape.padEnd(32)} ${row.usualMicros.toFixed(1).padStart(9)} ${rate(row.bytes, row.usualMicros)} ${row.micros.toFixed(1).padStart(9)} ${rate(row.bytes, row.micros)} ${(100 * (1 - row.micros / row.usualMicros)).toFixed(0).padStart(4)} %  ${named(row)}`,
-      ...row.refused.map((reason) => `  refused ${reason}`),
+      `${row.tuneKey.padEnd(32)} ${row.defaultMicros.toFixed(1).padStart(10)} ${rate(row.bytes, row.defaultMicros)} ${row.micros.toFixed(1).padStart(9)} ${rate(row.bytes, row.micros)} ${(100 * (1 - row.micros / row.defaultMicros)).toFixed(0).padStart(4)} %  ${named(row)}`,
+      ...row.rejected.map((reason) => `  rejected ${reason}`),
     ]),
-    'shape: rows×columns of weights, heads/kv heads×width of attention over 512 positions. µs of one dispatch (attention with its merge), over all layers in turn; GB/s of their weights, or cache. A kernel is taken when it gains 5 % twice and computes the same.',
+    'shape: rows×columns of the weights, or H/K×d of attention over 512 positions. µs: one dispatch (attention with its merge), measured over all layers in turn; GB/s: of the weights or the KV cache. A kernel is taken when it is 5 % faster in two samples and its results agree.',
   ];
 }

@@ -15,7 +15,7 @@ it.each([
   try {
     const page = await openPage(browser, server.origin);
     // as text: an import() here would be rewritten for Node
-    const wrong = await page.evaluate(`import('/e2e/pages/kernels.ts').then(({ checkAll }) => checkAll())`);
+    const wrong = await page.evaluate(`import('/e2e/pages/wasm_linear.ts').then(({ checkAll }) => checkAll())`);
     expect(wrong).toEqual([]);
   } finally {
     await browser.close();

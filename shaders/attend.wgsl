@@ -1,8 +1,8 @@
 // attend — one token: q, k ← rope(rmsnorm_head(q, k)); cache ← k, v; softmax(q·k / √d)·v over one span of positions          (spec 1.3)
 // qkv [(H + 2K)·d] f32 · q_norm, k_norm [d] f32 · rope table · keys, values [position, K, d] → y [H, d] f32; where the context needs
-// several spans, y is instead [H, spans, d + 4]: sums that are not yet divided, then their total and their largest score, for attend_merge
-// one workgroup per span of SPAN positions and 4 query heads of one kv head. Scores: a thread per key; sums: d/4 threads per key.
-// Bound by: bandwidth of the cache, dispatch latency for short contexts.
+// several spans, y is [H, spans, d + 4] for attend_merge: sums that are not yet divided, then their divisor and their largest score
+// one workgroup per span of SPAN positions and 4 query heads of one kv head. Scores: a thread per key; sums: d/8 threads per key.
+// Bound by: bandwidth of the cache; dispatch latency for short contexts.
 override H: u32;
 override K: u32;
 override d: u32; // at most 128, a multiple of 8
@@ -16,16 +16,16 @@ override k_eps: f32;
 @group(0) @binding(2) var<storage, read> k_norm: array<f32>;
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
 
-var<workgroup> q: array<vec4<f32>, 128>; // by dim: of the four heads
+var<workgroup> q: array<vec4<f32>, 128>; // by dim, for the four heads
 var<workgroup> k: array<f32, 128>;
-var<workgroup> scores: array<vec4<f32>, 512>; // by key: of the four heads; then the partial sums, 4 an invocation
+var<workgroup> scores: array<vec4<f32>, 512>; // by key, for the four heads; later the partial sums, 4 per invocation
 
 @compute @workgroup_size(group_size) // 128
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
   let G = H / K;
   let quads = (G + 3u) / 4u;
   let kv = group.x / quads;
-  let first = kv * G + (group.x % quads) * 4u; // of the query heads
+  let first = kv * G + (group.x % quads) * 4u; // the first query head
   let heads = min(4u, (kv + 1u) * G - first);
   let span = group.y;
   let position = step.position;
@@ -34,7 +34,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let end = min(begin + SPAN, position + 1u);
   let half = d / 2u;
 
-  // norm and rotation of the four heads; the span of the token itself appends its key and value
+  // norm and RoPE of the four heads; the span that holds the new token appends its key and value
   var own = vec4<f32>(0.0);
   var own_k = 0.0;
   let i = lid;
@@ -87,7 +87,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   }
   total = group_sum4(total, lid);
 
-  // sums of values: thread (lane, slot) takes the dims 8·lane … of every slots-th key
+  // sums of values: thread (lane, slot) takes the dims 8·lane … 8·lane + 7 of every slots-th key
   let slots = group_size / units;
   let lane = lid % units;
   let slot = lid / units;
@@ -100,7 +100,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   var b2 = vec4<f32>(0.0);
   var b3 = vec4<f32>(0.0);
   if (slot < slots) {
-    // up to two heads leave registers for two keys at a time
+    // with one or two heads there are registers for two keys at a time
     for (var p = begin + slot; p < end; p += select(1u, 2u, H / K <= 2u) * slots) {
       for (var j = 0u; j < select(1u, 2u, H / K <= 2u); j++) {
         let key = min(p + j * slots, end - 1u);
@@ -121,13 +121,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   }
   // two heads at a time: slots · units · 2 heads · 2 vec4 ≤ 512
   workgroupBarrier();
-  if (slot < slots) { put(slot * units + lane, a0, b0, a1, b1); }
+  if (slot < slots) { store_partial(slot * units + lane, a0, b0, a1, b1); }
   workgroupBarrier();
-  emit(first, min(heads, 2u), span, total.xy, top.xy, lid, slots);
+  write_heads(first, min(heads, 2u), span, total.xy, top.xy, lid, slots);
   workgroupBarrier();
-  if (slot < slots) { put(slot * units + lane, a2, b2, a3, b3); }
+  if (slot < slots) { store_partial(slot * units + lane, a2, b2, a3, b3); }
   workgroupBarrier();
-  if (heads > 2u) { emit(first + 2u, heads - 2u, span, total.zw, top.zw, lid, slots); }
+  if (heads > 2u) { write_heads(first + 2u, heads - 2u, span, total.zw, top.zw, lid, slots); }
 }
 
 fn q_raw(first: u32, heads: u32, i: u32) -> vec4<f32> {
@@ -138,15 +138,15 @@ fn q_raw(first: u32, heads: u32, i: u32) -> vec4<f32> {
   return x;
 }
 
-fn put(at: u32, a0: vec4<f32>, b0: vec4<f32>, a1: vec4<f32>, b1: vec4<f32>) {
+fn store_partial(at: u32, a0: vec4<f32>, b0: vec4<f32>, a1: vec4<f32>, b1: vec4<f32>) {
   scores[4u * at] = a0;
   scores[4u * at + 1u] = b0;
   scores[4u * at + 2u] = a1;
   scores[4u * at + 3u] = b1;
 }
 
-// adds up the slots' partial sums of two heads and writes them; a thread per head and four dims
-fn emit(first: u32, heads: u32, span: u32, total: vec2<f32>, top: vec2<f32>, lid: u32, slots: u32) {
+// adds the partial sums of all slots for two heads and writes them; a thread per head and four dims
+fn write_heads(first: u32, heads: u32, span: u32, total: vec2<f32>, top: vec2<f32>, lid: u32, slots: u32) {
   let quads = d / 4u;
   for (var n = lid; n < heads * quads; n += group_size) {
     let h = n / quads;

@@ -1,6 +1,6 @@
 // attend_prefill — y[t,h] = softmax(q[t,h]·keys / √d)·values over positions 0 … position + t, online softmax in f32            (spec 1.3)
 // qkv [T, (H + 2K)·d] f32, q normed and rotated (rope_append) · keys, values [position, K, d] → y [T, H·d] f32
-// one workgroup per kv head and 32 rows (token, head of the group); 8 threads a row; tiles of 2048/d keys in workgroup memory.
+// one workgroup per kv head and 32 rows (token, query head); 8 threads per row; tiles of at most 32 keys in workgroup memory.
 // Bound by: arithmetic.
 override H: u32;
 override K: u32;
@@ -10,8 +10,8 @@ override d: u32; // at most 128, a multiple of 8
 @group(0) @binding(1) var<storage, read_write> y: array<vec4<f32>>;
 
 const ROWS = 32u;
-const LANES = 8u; // threads a row
-const STRIDE = 33u; // of `weight`: the odd row keeps the banks apart
+const LANES = 8u; // threads per row
+const STRIDE = 33u; // of `weight`: an odd row length avoids bank conflicts
 
 var<workgroup> tile: array<vec4<f32>, 576>; // [keys, d/4 + 1]
 var<workgroup> weight: array<f32, 1056>; // [ROWS, keys]
@@ -34,7 +34,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let token = min(first + row / G, last);
   let owned = row < per_tile * G && first + row / G <= last;
   let head = kv * G + row % G;
-  let mine = step.position + token; // the last position this row sees
+  let last_visible = step.position + token; // the last position that this row attends to
   let q = (token * (H + 2u * K) + head) * quads;
   let scale = inverseSqrt(f32(d));
 
@@ -53,7 +53,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       tile[key * stride + 2u * unit + 1u] = e.b;
     }
     workgroupBarrier();
-    // a lane's keys together, so that a quad of q is loaded once for all
+    // all keys of a lane together, so that each quad of q is loaded once
     var dots = array<vec4<f32>, 4>();
     for (var i = 0u; i < quads; i++) {
       let part = qkv[q + i];
@@ -61,22 +61,22 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     for (var j = 0u; j < 4u; j++) {
       let key = lane + j * LANES;
-      let visible = key < count && begin + key <= mine;
+      let visible = key < count && begin + key <= last_visible;
       let s = scale * (dots[j].x + dots[j].y + dots[j].z + dots[j].w);
       if (key < keys_per_tile) { weight[row * STRIDE + key] = select(-3.4e38, s, visible); }
     }
     workgroupBarrier();
-    // every lane of the row finds the same new maximum
-    var above = top;
-    for (var key = 0u; key < keys_per_tile; key++) { above = max(above, weight[row * STRIDE + key]); }
-    let fade = exp(top - above);
-    top = above;
+    // every lane of the row computes the same new maximum
+    var new_top = top;
+    for (var key = 0u; key < keys_per_tile; key++) { new_top = max(new_top, weight[row * STRIDE + key]); }
+    let fade = exp(top - new_top);
+    top = new_top;
     total *= fade;
     for (var j = 0u; j < 4u; j++) { sums[j] *= fade; }
     workgroupBarrier();
     for (var j = 0u; j < 4u; j++) {
       let key = lane + j * LANES;
-      let visible = key < count && begin + key <= mine;
+      let visible = key < count && begin + key <= last_visible;
       if (key < keys_per_tile) { weight[row * STRIDE + key] = select(0.0, exp(weight[row * STRIDE + key] - top), visible); }
     }
     for (var n = lid; n < count * (d / 8u); n += 256u) {
@@ -93,7 +93,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let w = weight[row * STRIDE + key];
         total += w;
         for (var j = 0u; j < (d / 4u + LANES - 1u) / LANES; j++) {
-          sums[j] += w * tile[key * stride + lane + j * LANES]; // past the row: not written in the end
+          sums[j] += w * tile[key * stride + lane + j * LANES]; // columns past the row are not written
         }
       }
     }

@@ -1,4 +1,4 @@
-// mark_prompt — counts[v] = SEEN for every token of the prompt; counts is cleared before
+// mark_prompt — counts[v] = SEEN for every token of the prompt; counts is cleared before this
 // tokens [contextLength] u32, of which step.prompt count → counts [V] u32
 // one thread per position. Bound by: dispatch latency.
 override V: u32;
@@ -10,5 +10,5 @@ override V: u32;
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   let p = id.x;
   if (p >= step.prompt || tokens[p] >= V) { return; }
-  counts[tokens[p]] = 0x80000000u; // the same from every thread that writes it
+  counts[tokens[p]] = 0x80000000u; // all threads write the same value
 }

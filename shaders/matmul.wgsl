@@ -1,12 +1,12 @@
 // matmul — y[t,n] = bias[n] + add[t,n] + Σ_k W[n,k] · norm(x[t])[k], for chunks of tokens
 // W [N, K], any weight format · x [T, K] f32 · norm [K], bias [N], add [T, N] f32 → y [T, N] f32
-// a workgroup of 128 for 64 rows × 64 tokens: 32 columns of both at a time go to workgroup memory, W dequantised once, then each thread
+// a workgroup of 128 for 64 rows × 64 tokens: 32 columns of W and x at a time go to workgroup memory, W dequantized once; each thread then
 // adds 8 rows × 4 tokens from 3 loads. Bound by: f32 multiply-adds.
 override rows: u32;  // of this part of W
-override first: u32; // the row of y it begins with
+override first: u32; // its first row in y
 
-var<workgroup> ws: array<vec4<f32>, 512>; // [32 columns][16] 4 rows each
-var<workgroup> xs: array<vec4<f32>, 512>; // [32 columns][16] 4 tokens each
+var<workgroup> ws: array<vec4<f32>, 512>; // [32 columns][16], 4 rows each
+var<workgroup> xs: array<vec4<f32>, 512>; // [32 columns][16], 4 tokens each
 
 @compute @workgroup_size(128)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
@@ -33,7 +33,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
       xs[(4u * b + j) * 16u + a] = xt[j];
     }
     workgroupBarrier();
-    // from 0 by 1, as Tint then knows that no index is too large, and adds no counter of its own
+    // counts from 0 by 1: then Tint proves the indices and adds no loop counter of its own
     for (var k = 0u; k < 32u; k++) {
       let w0 = ws[16u * k + b];
       let w1 = ws[16u * k + 8u + b];
@@ -61,7 +61,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
     let t = token + j % 4u;
     let n = 64u * wid.x + 32u * (j / 4u) + 4u * b;
     for (var r = 0u; r < 4u; r++) {
-      if (t < step.count && n + r < rows) { put(t, first + n + r, total[j][r] * scale[j % 4u]); }
+      if (t < step.count && n + r < rows) { write_output(t, first + n + r, total[j][r] * scale[j % 4u]); }
     }
   }
 }

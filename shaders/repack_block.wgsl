@@ -1,10 +1,10 @@
-// repack_block — rows of Q4_0, Q4_1, Q5_0, Q5_1 or Q8_0 to the layout of lib/weights_block.
+// repack_block — packs rows of Q4_0, Q4_1, Q5_0, Q5_1 or Q8_0 into the layout of lib/weights_block.
 // raw: blocks of 32 columns [d half, m half?, fifth bits u32?, codes] → w, scales
-// one thread for a block of 4 rows. Bound by: the upload before it.
+// one thread per block of 4 rows. Bound by: the upload before it.
 override block_bytes: u32;
-override high_from: u32; // where in the block the fifth bits are; 0: none
+override high_from: u32; // offset of the fifth bits in the block; 0: there are none
 override codes_from: u32;
-override code_words: u32; // vec4<u32> of codes a block: 1 or 2
+override code_words: u32; // vec4<u32> of codes per block: 1 or 2
 override bits: u32;
 override minimum: u32;    // 1: each row has d and m
 
@@ -31,8 +31,8 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     for (var i = 0u; i < code_words; i++) {
       let from_byte = at + codes_from + 16u * i;
       var q = vec4<u32>(word(from_byte), word(from_byte + 4u), word(from_byte + 8u), word(from_byte + 12u));
-      if (bits == 4u) { q = vec4<u32>(in_order(q.x, q.y), in_order(q.z, q.w), in_order(q.x >> 4u, q.y >> 4u), in_order(q.z >> 4u, q.w >> 4u)); }
-      if (bits == 5u) { q = vec4<u32>(stacked(q.x, q.z), stacked(q.y, q.w), stacked(q.x >> 4u, q.z >> 4u), stacked(q.y >> 4u, q.w >> 4u)); }
+      if (bits == 4u) { q = vec4<u32>(pack_nibbles(q.x, q.y), pack_nibbles(q.z, q.w), pack_nibbles(q.x >> 4u, q.y >> 4u), pack_nibbles(q.z >> 4u, q.w >> 4u)); }
+      if (bits == 5u) { q = vec4<u32>(pair_nibbles(q.x, q.z), pair_nibbles(q.y, q.w), pair_nibbles(q.x >> 4u, q.z >> 4u), pair_nibbles(q.y >> 4u, q.w >> 4u)); }
       if (bits == 8u) { q ^= vec4<u32>(0x80808080u); } // signed codes become codes offset by 128
       w[((4u * group + r) * blocks + block) * code_words + i] = q;
     }

@@ -1,6 +1,6 @@
-// repack_float — rows of F32, F16 or BF16 to whole units of 16 bytes, padded with zeros.
+// repack_float — packs rows of F32, F16 or BF16 into whole units of 16 bytes, padded with zeros.
 // raw: rows as in the checkpoint → w [rows, units] vec4<u32>
-// one thread a unit. Bound by: the upload before it.
+// one thread per unit. Bound by: the upload before it.
 @group(0) @binding(0) var<storage, read_write> w: array<vec4<u32>>;
 
 @compute @workgroup_size(64)

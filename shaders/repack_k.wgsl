@@ -1,8 +1,8 @@
-// repack_k — rows of Q4_K or Q5_K to the layout of lib/weights_block.
+// repack_k — packs rows of Q4_K or Q5_K into the layout of lib/weights_block.
 // raw: blocks of 256 columns [d half, dmin half, 12 bytes of 6-bit sc and m, Q5_K: 32 bytes of fifth bits, 128 bytes of nibbles] → w, scales
-// one thread for 32 columns of 4 rows. Bound by: the upload before it.
+// one thread per 32 columns of 4 rows. Bound by: the upload before it.
 override block_bytes: u32;
-override high_from: u32; // where in the block the fifth bits are; 0: none
+override high_from: u32; // offset of the fifth bits in the block; 0: there are none
 override codes_from: u32;
 
 @group(0) @binding(0) var<storage, read_write> w: array<vec4<u32>>;
@@ -32,11 +32,11 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     var q: vec4<u32>;
     for (var k = 0u; k < 4u; k++) {
       if (high_from == 0u) {
-        q[k] = in_order(word(codes + 8u * k) >> shift, word(codes + 8u * k + 4u) >> shift);
+        q[k] = pack_nibbles(word(codes + 8u * k) >> shift, word(codes + 8u * k + 4u) >> shift);
         continue;
       }
       let from_byte = codes + 16u * (k / 2u) + 4u * (k % 2u);
-      q[k] = stacked(word(from_byte) >> shift, word(from_byte + 8u) >> shift);
+      q[k] = pair_nibbles(word(from_byte) >> shift, word(from_byte + 8u) >> shift);
     }
     w[(4u * group + r) * blocks + block] = q;
     if (high_from > 0u) {

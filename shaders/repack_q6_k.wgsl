@@ -1,6 +1,6 @@
-// repack_q6_k — rows of Q6_K to the layout of lib/weights_block.
+// repack_q6_k — packs rows of Q6_K into the layout of lib/weights_block.
 // raw: blocks of 256 columns [128 bytes of nibbles, 64 bytes of 2 high bits, 16 signed bytes sc, d half] → w, scales
-// one thread for 32 columns of 4 rows. Bound by: the upload before it.
+// one thread per 32 columns of 4 rows. Bound by: the upload before it.
 @group(0) @binding(0) var<storage, read_write> w: array<vec4<u32>>;
 @group(0) @binding(1) var<storage, read_write> scales: array<vec2<u32>>;
 
@@ -27,7 +27,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     var q: vec4<u32>;
     for (var k = 0u; k < 4u; k++) {
       let from_byte = codes + 16u * (k / 2u) + 4u * (k % 2u);
-      q[k] = stacked(word(from_byte) >> shift, word(from_byte + 8u) >> shift);
+      q[k] = pair_nibbles(word(from_byte) >> shift, word(from_byte + 8u) >> shift);
       high0[r] |= ((word(bits + 4u * k) >> (2u * part)) & 0x03030303u) << (2u * k);
       high1[r] |= ((word(bits + 16u + 4u * k) >> (2u * part)) & 0x03030303u) << (2u * k);
     }

@@ -1,5 +1,5 @@
 declare module 'virtual:rivulet-kernels' {
-  /** the WASM modules, as base64 of raw deflate */
+  /** the WASM modules: raw deflate in base64 */
   export const simd: string;
   export const relaxed: string;
 }
@@ -7,6 +7,6 @@ declare module 'virtual:rivulet-kernels' {
 declare module 'virtual:rivulet-shaders' {
   /** WGSL by file name without suffix */
   export const shaders: Record<string, string>;
-  /** another one when they or the WebGPU backend change */
+  /** a version that changes with the shaders and the WebGPU backend */
   export const build: string;
 }

@@ -13,8 +13,8 @@ import { openCheckpoint } from '../../src/engine/checkpoint';
 import { fileSource } from '../file_source';
 import { flag, optionalFile, startTool, text, whole, wholes } from '../tools/options';
 import { check, conformance } from './checks';
-import { installDawn } from './dawn';
-import { randomCheckpoint } from './random';
+import { installDawn } from './install_dawn';
+import { randomCheckpoint } from './random_checkpoint';
 import { speed, speedLines, type SpeedOptions } from './speed';
 import { suite } from './suite';
 
@@ -46,7 +46,7 @@ const flags = startTool('npm run bench:dawn --', 'Measures and checks the WebGPU
   json: flag('prints JSON'),
 });
 
-const gpu: WebGpuOptions = { tuning: flags.int8 ? { integers: true } : undefined, allowSoftware: true, subgroups: flags['no-subgroups'] ? false : undefined, f16: flags['f32-cache'] ? false : undefined };
+const gpu: WebGpuOptions = { tuning: flags.int8 ? { int8Activations: true } : undefined, allowSoftware: true, subgroups: flags['no-subgroups'] ? false : undefined, f16: flags['f32-cache'] ? false : undefined };
 
 async function main(): Promise<string[]> {
   if (!flags.suite && !flags.conformance && !flags.model && !flags.random) {

@@ -1,30 +1,30 @@
-/** How fast a checkpoint is on this GPU: prefill, decode, sampled decode, times by kernel, and the same with what the tuner finds. */
-import type { TuneRow } from '../../src/backend/backend';
-import { TYPICAL } from '../../src/backend/sampling';
-import { openWebGpu, type WebGpuOptions } from '../../src/backend/webgpu/backend';
+/** Measures a checkpoint on this GPU: prefill, greedy and sampled decode, times of kernels, and the same with tuned kernels. */
+import type { TuningResult } from '../../src/backend/backend';
+import { ALL_FILTERS_SAMPLING } from '../../src/backend/sampling';
+import { openWebGpuBackend, type WebGpuOptions } from '../../src/backend/webgpu/backend';
 import type { Checkpoint } from '../../src/engine/checkpoint';
 import { dispatchesOf, macsOf, profileAt, profileOf, profileTable, spread, time, tuneTable, weightBytesOf, type Profile, type Spread } from '../measure';
-import { load, pieces, type Loaded } from './checks';
+import { load, comparePieces, type Loaded } from './checks';
 
 export interface SpeedOptions {
   gpu: WebGpuOptions;
-  /** lengths of prompts; decode is timed after the first */
+  /** lengths of prompts; decode is measured after the first */
   prompts: number[];
   gen: number;
   runs: number;
   chunk: number;
-  /** tokens of a decode call, of which two are under way */
+  /** tokens per decode call; two calls are in flight */
   window: number;
-  /** decode is timed here, and not after a prompt */
+  /** if not 0, decode is measured at this position instead of after a prompt */
   position: number;
-  /** a run before that does not count */
+  /** one more run first, which does not count */
   warm: boolean;
   profile: boolean;
-  /** milliseconds of tuning; 0 none */
+  /** time limit of the tuner in ms; 0: no tuning */
   tuneMs: number;
-  /** a prompt of so many tokens is read whole and token by token; 0 none */
+  /** length of a prompt to read whole and token by token; 0: none */
   pieces: number;
-  /** before the measurements */
+  /** called before the measurements */
   check?(loaded: Loaded): Promise<unknown>;
 }
 
@@ -32,7 +32,7 @@ export interface Decoding {
   decodeTokensPerSecond: Spread;
   sampledTokensPerSecond: Spread;
   sampledOverGreedy: number;
-  /** of the weights that a token reads, by the clock of a whole answer */
+  /** bytes of weights per token over the time per token of a whole answer */
   gigabytesPerSecond: number;
   profile?: Profile;
 }
@@ -52,7 +52,7 @@ export interface Speed extends Decoding {
   macsPerToken: number;
   dispatchesPerToken?: number;
   pieces?: { maxAbsOverRms: number; nmse: number };
-  tuned?: Decoding & { rows: TuneRow[] };
+  tuned?: Decoding & { rows: TuningResult[] };
 }
 
 const rate = (tokens: number, ms: number): number => (1000 * tokens) / ms;
@@ -60,7 +60,7 @@ const rate = (tokens: number, ms: number): number => (1000 * tokens) / ms;
 export async function speed(model: string, checkpoint: Checkpoint, o: SpeedOptions): Promise<Speed> {
   const { config, bytes } = checkpoint;
   const start = performance.now();
-  const backend = await openWebGpu(o.gpu);
+  const backend = await openWebGpuBackend(o.gpu);
   try {
     const loaded = await load(checkpoint, backend, { contextLength: Math.max(128, o.position + Math.max(...o.prompts) + o.gen + 8), chunk: o.chunk });
     const loadSeconds = (performance.now() - start) / 1000;
@@ -75,7 +75,7 @@ export async function speed(model: string, checkpoint: Checkpoint, o: SpeedOptio
       const rates = { greedy: [] as number[], sampled: [] as number[] };
       for (let run = o.warm ? -1 : 0; run < o.runs; run++) {
         const greedy = await time(runner, config.vocabSize, before, o.gen, o.chunk, o.window);
-        const sampled = await time(runner, config.vocabSize, before, o.gen, o.chunk, o.window, TYPICAL);
+        const sampled = await time(runner, config.vocabSize, before, o.gen, o.chunk, o.window, ALL_FILTERS_SAMPLING);
         if (run < 0) continue;
         rates.greedy.push(rate(o.gen, greedy.decodeMs));
         rates.sampled.push(rate(o.gen, sampled.decodeMs));
@@ -99,12 +99,12 @@ export async function speed(model: string, checkpoint: Checkpoint, o: SpeedOptio
       }
       prefill.push({ tokens, tokensPerSecond: spread(rates) });
     }
-    const usual = await decoding();
-    const agreement = o.pieces ? await pieces(loaded, config.vocabSize, o.pieces) : undefined;
+    const untuned = await decoding();
+    const agreement = o.pieces ? await comparePieces(loaded, config.vocabSize, o.pieces) : undefined;
     let tuned: Speed['tuned'];
     if (o.tuneMs) {
-      const rows = await runner.tune!({ budgetMs: o.tuneMs, software: true });
-      tuned = { ...(rows.some((row) => Object.keys(row.tuning).length) ? await decoding() : usual), rows };
+      const rows = await runner.tune!({ budgetMs: o.tuneMs, allowSoftware: true });
+      tuned = { ...(rows.some((row) => Object.keys(row.tuning).length) ? await decoding() : untuned), rows };
     }
     const result: Speed = {
       model,
@@ -115,7 +115,7 @@ export async function speed(model: string, checkpoint: Checkpoint, o: SpeedOptio
       fileBytes: bytes,
       backendBytes: backend.memory(),
       prefill,
-      ...usual,
+      ...untuned,
       gen: o.gen,
       position: o.position,
       bytesPerToken,
@@ -132,13 +132,13 @@ export async function speed(model: string, checkpoint: Checkpoint, o: SpeedOptio
   }
 }
 
-const told = ({ median, min, max }: Spread): string => `${median} tok/s (${min} – ${max})`;
+const formatSpread = ({ median, min, max }: Spread): string => `${median} tok/s (${min} – ${max})`;
 
-/** For people. */
+/** The result as text. */
 export function speedLines(s: Speed): string[] {
   const decoding = (d: Decoding): string[] => {
     const share = d.profile && `, ${((100 * d.gigabytesPerSecond) / d.profile.copyGigabytesPerSecond).toFixed(0)} % of a copy's`;
-    return [`  decode   ${told(d.decodeTokensPerSecond)}, ${d.gigabytesPerSecond} GB/s of weights${share ?? ''}`, `  sampled  ${told(d.sampledTokensPerSecond)}, ${d.sampledOverGreedy} of greedy`];
+    return [`  decode   ${formatSpread(d.decodeTokensPerSecond)}, ${d.gigabytesPerSecond} GB/s of weights${share ?? ''}`, `  sampled  ${formatSpread(d.sampledTokensPerSecond)}, ${d.sampledOverGreedy} of greedy`];
   };
   const indented = (lines: string[]): string[] => lines.map((line) => `    ${line}`);
   return [
@@ -146,7 +146,7 @@ export function speedLines(s: Speed): string[] {
     ...s.notes.map((note) => `  ${note}`),
     `  load     ${s.loadSeconds} s with self test and compilation, weights ${(s.fileBytes / 1e6).toFixed(0)} MB, backend ${(s.backendBytes / 1e6).toFixed(0)} MB`,
     ...(s.position ? [`  decode at position ${s.position}`] : []),
-    ...s.prefill.map(({ tokens, tokensPerSecond }) => `  prefill  ${String(tokens).padStart(4)} tokens: ${told(tokensPerSecond)}`),
+    ...s.prefill.map(({ tokens, tokensPerSecond }) => `  prefill  ${String(tokens).padStart(4)} tokens: ${formatSpread(tokensPerSecond)}`),
     ...decoding(s),
     `  dispatches a token: ${s.dispatchesPerToken}`,
     ...(s.pieces ? [`  a prompt whole and token by token: logits differ by ${s.pieces.maxAbsOverRms.toExponential(1)} of the rms at most, ${s.pieces.nmse.toExponential(1)} of the power`] : []),

@@ -1,11 +1,11 @@
-/** All that is wanted of a GPU that is at hand for ten minutes, the most important first; what time does not suffice for is named. */
-import { record } from '../../src/backend/plan';
-import { write } from '../../src/backend/synthetic';
-import { openWebGpu, type WebGpuOptions } from '../../src/backend/webgpu/backend';
+/** All checks and measurements of a GPU within a time limit, the most important first. It lists those that did not fit. */
+import { recordPlan } from '../../src/backend/plan';
+import { writeRandomMatrix } from '../../src/backend/random_weights';
+import { openWebGpuBackend, type WebGpuOptions } from '../../src/backend/webgpu/backend';
 import type { Dtype } from '../../src/tensor/dtype';
 import { check, conformance, type Loaded } from './checks';
-import type { Adapter } from './dawn';
-import { randomCheckpoint } from './random';
+import type { Adapter } from './install_dawn';
+import { randomCheckpoint } from './random_checkpoint';
 import { speed, speedLines, type Speed } from './speed';
 
 export interface SuiteOptions {
@@ -17,15 +17,16 @@ export interface SuiteOptions {
   runs: number;
   seconds: number;
   tuneMs: number;
-  /** one line of JSON for each item, else text */
+  /** print a line of JSON for each item, else text */
   json: boolean;
 }
 
-/** logits of a prompt read whole and token by token may differ by this much of their power: rounding grows through made-up layers */
+/** bound of the difference between a prompt read whole and token by token, as a share of the power: rounding grows through random layers */
 const PIECES_NMSE = 1e-2;
-const FAR = 4096;
-/** of all the time, what checks before the models may take */
-const CHECKS = 0.3;
+/** position of the measurements of long contexts */
+const FAR_POSITION = 4096;
+/** share of the time that the checks before the models may take */
+const CHECKS_SHARE = 0.3;
 
 /** @returns the bounds missed */
 export async function suite(adapter: Adapter, o: SuiteOptions): Promise<string[]> {
@@ -37,7 +38,7 @@ export async function suite(adapter: Adapter, o: SuiteOptions): Promise<string[]
     if (o.json) console.log(JSON.stringify({ item, ...result }));
     else for (const line of lines) console.log(line);
   };
-  /** Does one item; what it throws is told and does not end the rest. */
+  /** Runs one item and reports its error, so that the others still run. */
   async function item(name: string, act: () => Promise<{ result: object; lines: string[]; missed?: string[] }>): Promise<void> {
     const begun = performance.now();
     console.error(`[${seconds(start)} s] ${name}`);
@@ -56,7 +57,7 @@ export async function suite(adapter: Adapter, o: SuiteOptions): Promise<string[]
     item(name, async () => {
       const result = await conformance(gpu, '', until);
       const { worst } = result;
-      const left = result.left ? `, ${result.left} left out for want of time` : '';
+      const left = result.left ? `, ${result.left} left out for lack of time` : '';
       return {
         result,
         missed: result.missed,
@@ -83,16 +84,16 @@ export async function suite(adapter: Adapter, o: SuiteOptions): Promise<string[]
       const { missed, maxAbs, nmse, greedy } = result!;
       return { result: result!, missed, lines: [`tiny ${quant} against the reference: logits off by ${maxAbs.toExponential(1)} at most, ${nmse.toExponential(1)} of the power; greedy tokens the same: ${greedy}`] };
     });
-  const share = CHECKS * (end - start);
+  const share = CHECKS_SHARE * (end - start);
   await table('conformance', o.gpu, Math.min(end, Math.max(start + share, performance.now() + share / 2)));
 
   const done: Speed[] = [];
-  /** milliseconds a byte of weights that the last model took */
-  let pace = 0;
+  /** milliseconds per byte of weights of the last model */
+  let msPerByte = 0;
   async function model(size: string, quant: string, position: number): Promise<void> {
     const name = `speed ${size} ${quant}${position ? ` at ${position}` : ''}`;
     const checkpoint = randomCheckpoint(size, quant);
-    if (performance.now() + pace * checkpoint.bytes > end) return skip(name);
+    if (performance.now() + msPerByte * checkpoint.bytes > end) return skip(name);
     const begun = performance.now();
     const further = position ? { tuneMs: 0, pieces: 0 } : { pieces: Math.min(64, o.prompts[0]) };
     await item(name, async () => {
@@ -101,15 +102,15 @@ export async function suite(adapter: Adapter, o: SuiteOptions): Promise<string[]
       const apart = result.pieces && !(result.pieces.nmse <= PIECES_NMSE);
       return { result, missed: apart ? [`a prompt read whole and token by token gives other logits: ${result.pieces!.nmse} of the power`] : [], lines: speedLines(result) };
     });
-    pace = (performance.now() - begun) / checkpoint.bytes;
+    msPerByte = (performance.now() - begun) / checkpoint.bytes;
   }
   for (const size of o.sizes) for (const quant of o.quants) await model(size, quant, 0);
-  // attention over many positions
-  if (!adapter.software) for (const size of o.sizes) await model(size, o.quants[0], FAR);
+  // attention at long contexts
+  if (!adapter.software) for (const size of o.sizes) await model(size, o.quants[0], FAR_POSITION);
 
   for (const [name, gpu] of [
     ['conformance without subgroups, f32 cache', { ...o.gpu, subgroups: false, f16: false }],
-    ['conformance with int8 activations', { ...o.gpu, tuning: { integers: true } }],
+    ['conformance with int8 activations', { ...o.gpu, tuning: { int8Activations: true } }],
   ] as [string, WebGpuOptions][]) {
     if (performance.now() < end) await table(name, gpu, end);
     else skip(name);
@@ -118,12 +119,12 @@ export async function suite(adapter: Adapter, o: SuiteOptions): Promise<string[]
   return misses;
 }
 
-/** Milliseconds of a load whose plan names two formats and has no weights to speak of: the self test of these formats. */
+/** Milliseconds of the self test of two formats: of a compilation whose plan has only a small table of both. */
 async function selfTest(gpu: WebGpuOptions): Promise<number> {
-  const backend = await openWebGpu({ ...gpu, selfTest: 'always' });
+  const backend = await openWebGpuBackend({ ...gpu, selfTest: 'always' });
   const segments = (['Q4_0', 'Q6_K'] as Dtype[]).map((dtype) => ({ name: dtype, rows: 32, dtype }));
-  const table = await write(backend, { name: 'table', rows: 64, cols: 256, segments });
-  const plan = record((op) => op.last(op.embed(table)));
+  const table = await writeRandomMatrix(backend, { name: 'table', rows: 64, cols: 256, segments });
+  const plan = recordPlan((op) => op.last(op.embed(table)));
   const start = performance.now();
   await backend.compile(plan, { contextLength: 64, chunk: 1 });
   const ms = performance.now() - start;
@@ -131,7 +132,7 @@ async function selfTest(gpu: WebGpuOptions): Promise<number> {
   return ms;
 }
 
-/** Tokens a second of all models, and what limits them. */
+/** A table of the tokens per second of all models, and of their limits. */
 function summary(all: Speed[]): string[] {
   const head = ['model', ...(all[0]?.prefill.map(({ tokens }) => `prefill ${tokens}`) ?? []), 'decode', 'sampled', 'tuned', 'GB/s', '% of copy', 'kernels %', 'µs over roof'];
   const rows = all.map(({ model, prefill, tuned, profile, ...s }) => [
@@ -146,7 +147,7 @@ function summary(all: Speed[]): string[] {
     profile ? profile.overheadMicrosEach.toFixed(2) : '–',
   ]);
   return [
-    'tokens a second (medians); GB/s of weights by the clock of an answer, its share of the copy bandwidth, the same by the times of the kernels, and µs a dispatch over the roofline',
+    'tokens per second (medians); GB/s of weights from the time of an answer, its share of the copy bandwidth, the same share from the times of the kernels, and µs per dispatch over the roofline',
     ...[head, ...rows].map((row) => `| ${row.join(' | ')} |`),
   ];
 }

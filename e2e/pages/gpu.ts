@@ -1,8 +1,8 @@
 /** The WebGPU backend by itself, in a page: what e2e/gpu.spec.ts asks it. Everything is compared with the reference on the same plan. */
 import type { Runner } from '../../src/backend/backend';
-import { record } from '../../src/backend/plan';
-import { write } from '../../src/backend/synthetic';
-import { GREEDY, logprobs, TYPICAL, type Sampling } from '../../src/backend/sampling';
+import { recordPlan } from '../../src/backend/plan';
+import { writeRandomMatrix } from '../../src/backend/random_weights';
+import { GREEDY_SAMPLING, logprobs, ALL_FILTERS_SAMPLING, type SamplingParams } from '../../src/backend/sampling';
 import type { WebGpuOptions } from '../../src/backend/webgpu/backend';
 import type { Dtype } from '../../src/tensor/dtype';
 import type { Config } from '../../src/model/config';
@@ -13,14 +13,14 @@ export interface Draw {
   prompt: number[];
   /** lengths of the windows; the first two are in flight together */
   windows: number[];
-  sampling: Omit<Sampling, 'bias' | 'mask'> & { bias?: [number, number][]; mask?: number[] };
+  sampling: Omit<SamplingParams, 'bias' | 'mask'> & { bias?: [number, number][]; mask?: number[] };
 }
 
 async function draw(runner: Runner, { prompt, windows, sampling }: Draw): Promise<number[]> {
   runner.rewind(0);
   await runner.prefill(Uint32Array.from(prompt));
   const { bias, mask, ...rest } = sampling;
-  const s: Sampling = { ...rest, bias: bias && new Map(bias), mask: mask && Uint32Array.from(mask) };
+  const s: SamplingParams = { ...rest, bias: bias && new Map(bias), mask: mask && Uint32Array.from(mask) };
   const chosen = [];
   for (let i = 0; i < windows.length; i += 2)
     chosen.push(...(runner.position === 0 ? [] : await Promise.all(windows.slice(i, i + 2).map((n) => runner.decode(n, s)))));
@@ -58,8 +58,8 @@ const gpu = {
       rows[2] = rows[2].map((_, i) => (i % 128 ? -Infinity : 1.5)); // fewer than 20 are possible at all, and equals share an invocation
     }
     const table = await floats(backend, 'table', 3, V, (i) => rows[Math.floor(i / V)][i % V]);
-    const runner = await backend.compile(record((op) => op.last(op.embed(table))), { contextLength: 64, chunk: 16 });
-    const penalties: Sampling = { ...GREEDY, repetitionPenalty: 1.5, presencePenalty: 3, bias: new Map([[0, 5]]), mask: new Uint32Array(Math.ceil(V / 32)).fill(0x55555555) };
+    const runner = await backend.compile(recordPlan((op) => op.last(op.embed(table))), { contextLength: 64, chunk: 16 });
+    const penalties: SamplingParams = { ...GREEDY_SAMPLING, repetitionPenalty: 1.5, presencePenalty: 3, bias: new Map([[0, 5]]), mask: new Uint32Array(Math.ceil(V / 32)).fill(0x55555555) };
     const { copyBufferToBuffer } = GPUCommandEncoder.prototype;
     const results = [];
     try {
@@ -94,7 +94,7 @@ const gpu = {
       const table = await floats(backend, 'table', 67, (H + 2 * K) * d, () => normal(uniform));
       const norm = (name: string) => ({ weight: backend.vector(name, Float32Array.from({ length: d }, (_, i) => 0.6 + (i % 7) / 8)), eps: 1e-5 });
       const [qNorm, kNorm] = [norm('q'), norm('k')];
-      const plan = record((op) => op.attend(op.embed(table), { kind: 'kv', layer: 0, kvHeads: K, headDim: d }, { qNorm, kNorm, heads: H, ropeTheta: 1e6 }));
+      const plan = recordPlan((op) => op.attend(op.embed(table), { kind: 'kv', layer: 0, kvHeads: K, headDim: d }, { qNorm, kNorm, heads: H, ropeTheta: 1e6 }));
       const runner = await backend.compile(plan, { contextLength: 4096, chunk: 256 });
       const tokens = Uint32Array.from({ length: 4096 }, (_, i) => (i * i + 11 * i) % 67);
       const outputs: Float32Array[] = [];
@@ -136,7 +136,7 @@ const gpu = {
     await runner.prefill(tokens.slice(0, 200));
     await runner.prefill(tokens.slice(200, 230));
     const straight = await runner.logits();
-    await runner.decode(40, GREEDY);
+    await runner.decode(40, GREEDY_SAMPLING);
     const back = runner.rewind(200);
     await runner.prefill(tokens.slice(200, 230));
     const again = await runner.logits();
@@ -149,7 +149,7 @@ const gpu = {
   },
 
   /** What the browser is asked to do for `windows` windows of `steps` tokens, after warm-up; `value` is the format of value rows. */
-  async counts(sampling: Sampling, windows: number, steps: number, prompt: number, value: Dtype, options: WebGpuOptions) {
+  async counts(sampling: SamplingParams, windows: number, steps: number, prompt: number, value: Dtype, options: WebGpuOptions) {
     const backend = await shared(options);
     const { plan, V } = await randomModel(backend, SIXTEEN, 64, 64, 'Q4_0', value);
     const runner = await backend.compile(plan, { contextLength: 1024, chunk: 256 });
@@ -185,12 +185,12 @@ const gpu = {
         return Object.defineProperty(device, 'limits', { value: limits });
       };
       const backend = await open(options).finally(() => (GPUAdapter.prototype.requestDevice = original));
-      const table = await write(backend, { name: 'table', rows: 5000, cols: 64, segments: [{ name: 'table', rows: 5000, dtype: 'F32' }] });
-      const square = await write(backend, { name: 'square', rows: 64, cols: 64, segments: [{ name: 'square', rows: 64, dtype: 'F32' }] });
-      const plan = record((op) => op.linear(table, op.last(op.linear(square, op.embed(table)))));
+      const table = await writeRandomMatrix(backend, { name: 'table', rows: 5000, cols: 64, segments: [{ name: 'table', rows: 5000, dtype: 'F32' }] });
+      const square = await writeRandomMatrix(backend, { name: 'square', rows: 64, cols: 64, segments: [{ name: 'square', rows: 64, dtype: 'F32' }] });
+      const plan = recordPlan((op) => op.linear(table, op.last(op.linear(square, op.embed(table)))));
       const runner = await backend.compile(plan, { contextLength: 256, chunk: 64 });
       await runner.prefill(someTokens(5000, 20));
-      const chosen = [...(await runner.decode(4, GREEDY)), ...(await runner.decode(8, TYPICAL))];
+      const chosen = [...(await runner.decode(4, GREEDY_SAMPLING)), ...(await runner.decode(8, ALL_FILTERS_SAMPLING))];
       const dispatches = Number.parseInt(runner.describe(), 10);
       await backend.dispose();
       return [dispatches, chosen];

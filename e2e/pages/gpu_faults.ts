@@ -1,10 +1,10 @@
 /** Devices that compute wrongly, are lost, refuse memory, or have faster kernels: what the backend makes of them. */
 import { createStore, del, keys } from 'idb-keyval';
 import type { Backend, Runner } from '../../src/backend/backend';
-import { write } from '../../src/backend/synthetic';
-import { record, type Plan } from '../../src/backend/plan';
-import { GREEDY } from '../../src/backend/sampling';
-import { openWebGpu, type WebGpuOptions } from '../../src/backend/webgpu/backend';
+import { writeRandomMatrix } from '../../src/backend/random_weights';
+import { recordPlan, type Plan } from '../../src/backend/plan';
+import { GREEDY_SAMPLING } from '../../src/backend/sampling';
+import { openWebGpuBackend, type WebGpuOptions } from '../../src/backend/webgpu/backend';
 import type { Dtype } from '../../src/tensor/dtype';
 import { count, difference, open, randomModel, shared, smallModel, someTokens } from './gpu_models';
 
@@ -38,8 +38,8 @@ async function forget(about: string): Promise<void> {
 
 /** The formats of a plan are what is tested: a lookup is enough to name one. */
 async function lookup(backend: Backend, dtype: Dtype): Promise<Plan> {
-  const table = await write(backend, { name: 'table', rows: 32, cols: 256, segments: [{ name: 'table', rows: 32, dtype }] });
-  return record((op) => op.last(op.embed(table)));
+  const table = await writeRandomMatrix(backend, { name: 'table', rows: 32, cols: 256, segments: [{ name: 'table', rows: 32, dtype }] });
+  return recordPlan((op) => op.last(op.embed(table)));
 }
 
 /** WGSL whose subgroups are so many neighbours of a workgroup, by workgroup memory: devices differ in their size. */
@@ -71,7 +71,7 @@ function withSubgroupsOf(lanes: number, code: string): string {
 export const faults = {
   /** Opens without `allowSoftware`. */
   hardwareOnly: async (): Promise<string> => {
-    const opened = await openWebGpu().catch((error: Error) => `${error.name}: ${error.message}`);
+    const opened = await openWebGpuBackend().catch((error: Error) => `${error.name}: ${error.message}`);
     return typeof opened === 'string' ? opened : opened.info.device;
   },
 
@@ -165,7 +165,7 @@ export const faults = {
       const backend = await open({ ...options, selfTest: 'known' });
       const { plan, V } = await randomModel(backend, ['conv', 'attention'], 256, 256, 'Q4_0');
       const runner = await backend.compile(plan, { contextLength: 256, chunk: 8 });
-      const greedy = async () => (runner.rewind(0), await runner.prefill(someTokens(V, 20)), [...(await runner.decode(8, GREEDY))]);
+      const greedy = async () => (runner.rewind(0), await runner.prefill(someTokens(V, 20)), [...(await runner.decode(8, GREEDY_SAMPLING))]);
       /** where short spans are several */
       const logits = async () => (runner.rewind(0), await runner.prefill(someTokens(V, 140)), await runner.prefill(someTokens(V, 1)), runner.logits());
       if (fresh) await greedy();
@@ -178,7 +178,7 @@ export const faults = {
       await first.runner.prefill(someTokens(512, 4)); // a conversation is open while the tuner runs
       const before = await first.runner.logits();
       const measure = (_: string, tuning: object): Promise<number> => Promise.resolve(Object.entries(tuning).reduce((micros, [name, value]) => micros * (times[`${name} ${value}`] ?? times[name] ?? 1), 100));
-      const rows = await first.runner.tune!({ measure, budgetMs: 1e6, software: true });
+      const rows = await first.runner.tune!({ measure, budgetMs: 1e6, allowSoftware: true });
       const untouched = difference(await first.runner.logits(), before);
       // the conversation that was open goes on as one that was never tuned under
       const goOn = async () => (await first.runner.prefill(someTokens(512, 1)), first.runner.logits());
@@ -188,9 +188,9 @@ export const faults = {
       const goesOn = difference(gone, await goOn());
       const error = difference(await first.logits(), wanted);
       const counter = count();
-      const tokens = await first.runner.decode(4, GREEDY);
+      const tokens = await first.runner.decode(4, GREEDY_SAMPLING);
       const counts = counter.stop();
-      const again = await first.runner.tune!({ measure, software: true });
+      const again = await first.runner.tune!({ measure, allowSoftware: true });
       const described = first.runner.describe();
       await first.backend.dispose();
       const second = spoil ? undefined : await start(false);
@@ -216,7 +216,7 @@ export const faults = {
       runner.rewind(0);
       await runner.prefill(prompt);
       if (tokens.length) await runner.prefill(Uint32Array.from(tokens));
-      return [...(await runner.decode(12 - tokens.length, GREEDY))];
+      return [...(await runner.decode(12 - tokens.length, GREEDY_SAMPLING))];
     };
     const wanted = await afterwards([]);
 
@@ -245,8 +245,8 @@ export const faults = {
       const reading = runner.prefill(prompt);
       destroy('prefill');
       await reading;
-      chosen.push(...(await runner.decode(3, GREEDY)));
-      const windows = [runner.decode(3, GREEDY), runner.decode(3, GREEDY)];
+      chosen.push(...(await runner.decode(3, GREEDY_SAMPLING)));
+      const windows = [runner.decode(3, GREEDY_SAMPLING), runner.decode(3, GREEDY_SAMPLING)];
       destroy('decode');
       for (const window of await Promise.allSettled(windows)) {
         if (window.status === 'fulfilled') chosen.push(...window.value);
@@ -254,7 +254,7 @@ export const faults = {
       }
       await runner.prefill(prompt).catch(note);
       await runner.logits().catch(note);
-      await runner.decode(1, GREEDY).then(() => undefined, note);
+      await runner.decode(1, GREEDY_SAMPLING).then(() => undefined, note);
     };
     const hung = await Promise.race([run().catch(note).then(() => false), new Promise<boolean>((resolve) => setTimeout(() => resolve(true), 60_000))]);
     GPUAdapter.prototype.requestDevice = original;
@@ -270,7 +270,7 @@ export const faults = {
       const runner = await backend.compile(plan, { contextLength, chunk: 256 });
       for (let at = 0; at < 1022; at += 146) await runner.prefill(someTokens(V, 146));
       const logits = await runner.logits();
-      const windows = await Promise.all([runner.decode(2, GREEDY), runner.decode(4, GREEDY), runner.decode(4, GREEDY)]); // over the border
+      const windows = await Promise.all([runner.decode(2, GREEDY_SAMPLING), runner.decode(4, GREEDY_SAMPLING), runner.decode(4, GREEDY_SAMPLING)]); // over the border
       const ids = windows.flatMap((window) => [...window]);
       runner.dispose();
       return { ids, logits };

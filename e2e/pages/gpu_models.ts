@@ -1,15 +1,15 @@
-/** What e2e/pages/gpu*.ts run on the GPU: models with made-up weights on devices that tests share, and counts of what the browser is asked to do. */
+/** For e2e/pages/gpu*.ts: models with random weights, devices that tests share, and counts of WebGPU calls. */
 import type { Backend } from '../../src/backend/backend';
-import { noise, write } from '../../src/backend/synthetic';
-import { record, type Plan } from '../../src/backend/plan';
-import { openReference } from '../../src/backend/reference/backend';
-import { openWebGpu, type WebGpuOptions } from '../../src/backend/webgpu/backend';
+import { seededRandom, writeRandomMatrix } from '../../src/backend/random_weights';
+import { recordPlan, type Plan } from '../../src/backend/plan';
+import { openReferenceBackend } from '../../src/backend/reference/backend';
+import { openWebGpuBackend, type WebGpuOptions } from '../../src/backend/webgpu/backend';
 import type { Config } from '../../src/model/config';
 import { forward, type Layer, type Lfm2 } from '../../src/model/lfm2';
 import type { Matrix, Vector } from '../../src/model/ops';
 import type { Dtype } from '../../src/tensor/dtype';
 
-export const open = (options: WebGpuOptions): Promise<Backend> => openWebGpu({ selfTest: 'never', ...options, allowSoftware: true });
+export const open = (options: WebGpuOptions): Promise<Backend> => openWebGpuBackend({ selfTest: 'never', ...options, allowSoftware: true });
 
 const backends = new Map<string, Promise<Backend>>();
 
@@ -22,7 +22,7 @@ export function shared(options: WebGpuOptions): Promise<Backend> {
 
 /** The same on the GPU and on the reference. */
 export async function both<T>(options: WebGpuOptions, run: (backend: Backend) => Promise<T>): Promise<[got: T, wanted: T]> {
-  const wanted = await run(openReference());
+  const wanted = await run(openReferenceBackend());
   return [await run(await shared(options)), wanted];
 }
 
@@ -33,7 +33,7 @@ export async function floats(backend: Backend, name: string, rows: number, cols:
 }
 
 export const random = (name: string): (() => number) => {
-  const next = noise(name);
+  const next = seededRandom(name);
   return () => next() / 2 ** 32;
 };
 
@@ -43,7 +43,7 @@ export const normal = (uniform: () => number): number => Math.sqrt(-2 * Math.log
 export async function transitions(backend: Backend, rows: number, V: number, ties: boolean): Promise<Plan> {
   const uniform = random(`transitions ${V}`);
   const table = await floats(backend, 'table', rows, V, () => (ties ? Math.round(12 * normal(uniform)) / 4 : 3 * normal(uniform)));
-  return record((op) => op.last(op.embed(table)));
+  return recordPlan((op) => op.last(op.embed(table)));
 }
 
 export interface Model {
@@ -63,9 +63,9 @@ export async function randomModel(backend: Backend, layers: Config['layers'], D:
     const uniform = random(name);
     return backend.vector(name, Float32Array.from({ length }, () => 0.5 + uniform()));
   };
-  const matrix = (name: string, rows: number, cols: number): Promise<Matrix> => write(backend, { name, rows, cols, segments: [{ name, rows, dtype }] });
+  const matrix = (name: string, rows: number, cols: number): Promise<Matrix> => writeRandomMatrix(backend, { name, rows, cols, segments: [{ name, rows, dtype }] });
   const bundle = (name: string): Promise<Matrix> =>
-    write(backend, { name, rows: 2 * D, cols: D, segments: [{ name: `${name}.qk`, rows: 1.5 * D, dtype }, { name: `${name}.v`, rows: D / 2, dtype: value }] }); // prettier-ignore
+    writeRandomMatrix(backend, { name, rows: 2 * D, cols: D, segments: [{ name: `${name}.qk`, rows: 1.5 * D, dtype }, { name: `${name}.v`, rows: D / 2, dtype: value }] }); // prettier-ignore
   const embed = await matrix('embed', config.vocabSize, D);
   const weights: Lfm2 = { embed, head: embed, embeddingNorm: vector('embedding_norm', D), layers: [] };
   for (const [i, kind] of layers.entries()) {
@@ -83,14 +83,14 @@ export async function randomModel(backend: Backend, layers: Config['layers'], D:
         : { kind, ...shared, qkvProj: await bundle(`${i}.qkv`), qNorm: vector(`${i}.q_norm`, 32), kNorm: vector(`${i}.k_norm`, 32) };
     weights.layers.push(layer);
   }
-  return { plan: record((op) => forward(op, config, weights)), V: config.vocabSize };
+  return { plan: recordPlan((op) => forward(op, config, weights)), V: config.vocabSize };
 }
 
 /** The least model with all ops, as most tests want it. */
 export const smallModel = (backend: Backend): Promise<Model> => randomModel(backend, ['conv', 'attention', 'conv'], 64, 96, 'Q8_0');
 
 export const someTokens = (V: number, length: number): Uint32Array => {
-  const next = noise('prompt');
+  const next = seededRandom('prompt');
   return Uint32Array.from({ length }, () => next() % V);
 };
 

@@ -1,10 +1,10 @@
 /** Runs backends in a worker for the checking tools: conformance cases, logits of prompts, timings. No cache, no chat. */
 import { expose } from 'comlink';
-import type { Backend, KernelTime, Runner, TuneRow } from '../../src/backend/backend';
-import { CASES, runCase } from '../../src/backend/conformance';
-import { record } from '../../src/backend/plan';
-import { openReference } from '../../src/backend/reference/backend';
-import { GREEDY } from '../../src/backend/sampling';
+import type { Backend, KernelTime, Runner, TuningResult } from '../../src/backend/backend';
+import { CONFORMANCE_CASES, runConformanceCase } from '../../src/backend/conformance';
+import { recordPlan } from '../../src/backend/plan';
+import { openReferenceBackend } from '../../src/backend/reference/backend';
+import { GREEDY_SAMPLING } from '../../src/backend/sampling';
 import type { WebGpuOptions } from '../../src/backend/webgpu/backend';
 import { openCheckpoint, type Checkpoint } from '../../src/engine/checkpoint';
 import { loadWeights } from '../../src/engine/load';
@@ -21,17 +21,17 @@ export interface BackendOptions {
   subgroups?: boolean;
   f16?: boolean;
   tuning?: WebGpuOptions['tuning'];
-  /** WebGPU on a device that stays for the next call with the same options: a software adapter takes seconds to compile what a device compiles once */
+  /** WebGPU: keep the device for the next call with the same options, because compilation takes seconds on a software adapter */
   stays?: boolean;
 }
 
 export async function open({ backend, stays: _, ...options }: BackendOptions): Promise<Backend> {
-  if (backend === 'reference') return openReference();
-  if (backend === 'wasm') return (await import('../../src/backend/wasm/backend')).openWasm(options);
-  return (await import('../../src/backend/webgpu/backend')).openWebGpu({ ...options, allowSoftware: true, selfTest: 'never' }); // what it would test is compared here
+  if (backend === 'reference') return openReferenceBackend();
+  if (backend === 'wasm') return (await import('../../src/backend/wasm/backend')).openWasmBackend(options);
+  return (await import('../../src/backend/webgpu/backend')).openWebGpuBackend({ ...options, allowSoftware: true, selfTest: 'never' }); // no self test: the tools compare more
 }
 
-/** Ranged reads of a served file. */
+/** Reads ranges of a served file. */
 async function remote(url: string): Promise<ByteSource> {
   const head = await fetch(url, { method: 'HEAD' });
   if (!head.ok) throw new Error(`${url}: ${head.status}`);
@@ -62,16 +62,16 @@ function take(options: BackendOptions): Promise<Backend> {
 let loaded: { checkpoint: Checkpoint; backend: Backend; runner: Runner; stays?: boolean } | undefined;
 
 const probe = {
-  caseNames: (): string[] => CASES.map(({ name }) => name),
+  caseNames: (): string[] => CONFORMANCE_CASES.map(({ name }) => name),
 
-  /** Differences of one case from the reference, or the error it met. */
+  /** The differences of one case from the reference, or the error of the run. */
   async conformance(name: string, options: BackendOptions): Promise<Difference[]> {
-    const one = CASES.find((c) => c.name === name)!;
-    const wanted = await runCase(one, openReference());
+    const one = CONFORMANCE_CASES.find((c) => c.name === name)!;
+    const wanted = await runConformanceCase(one, openReferenceBackend());
     const backend = await take(options);
     await backend.reserve(64 << 20);
     try {
-      const got = await runCase(one, backend);
+      const got = await runConformanceCase(one, backend);
       return wanted.map((w, i) => compare(name, w, got[i]));
     } finally {
       if (!options.stays) await backend.dispose();
@@ -86,7 +86,7 @@ const probe = {
     const backend = await take(options);
     await backend.reserve(checkpoint.bytes);
     const weights = await loadWeights(checkpoint, backend, () => undefined);
-    const plan = record((op) => forward(op, checkpoint.config, weights));
+    const plan = recordPlan((op) => forward(op, checkpoint.config, weights));
     const runner = await backend.compile(plan, compile);
     loaded = { checkpoint, backend, runner, stays: options.stays };
     return {
@@ -113,7 +113,7 @@ const probe = {
     const { runner } = loaded!;
     runner.rewind(0);
     await runner.prefill(Uint32Array.from(tokens));
-    return [...(await runner.decode(steps, GREEDY))];
+    return [...(await runner.decode(steps, GREEDY_SAMPLING))];
   },
 
   time(prompt: number, steps: number, chunk: number, window: number): Promise<{ prefillMs: number; decodeMs: number }> {
@@ -122,11 +122,11 @@ const probe = {
 
   profile: (position: number, chunk: number): Promise<KernelTime[]> => profileAt(loaded!.runner, position, chunk),
 
-  /** Tries kernels out, whatever the budget; what was kept before holds. */
-  async tune(budgetMs: number): Promise<TuneRow[]> {
+  /** Tunes kernels; saved results stay in use. */
+  async tune(budgetMs: number): Promise<TuningResult[]> {
     const { runner } = loaded!;
-    if (runner.position === 0) await runner.prefill(Uint32Array.of(0)); // one token has run
-    return (await runner.tune?.({ budgetMs, software: true })) ?? [];
+    if (runner.position === 0) await runner.prefill(Uint32Array.of(0)); // tune needs one token
+    return (await runner.tune?.({ budgetMs, allowSoftware: true })) ?? [];
   },
 
   describe: (): string => loaded!.runner.describe(),

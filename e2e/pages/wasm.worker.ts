@@ -1,18 +1,19 @@
-/** The WASM backend in a worker, for e2e/wasm.spec.ts: conformance cases by their bits, and what the backend says of itself. */
+/** The WASM backend in a worker, for e2e/wasm.spec.ts: hashes of conformance cases, and the backend's info. */
 import { expose } from 'comlink';
 import type { BackendInfo } from '../../src/backend/backend';
-import { CASES, runCase, write } from '../../src/backend/conformance';
-import { record } from '../../src/backend/plan';
-import { GREEDY } from '../../src/backend/sampling';
-import { openWasm, type WasmOptions } from '../../src/backend/wasm/backend';
+import { CONFORMANCE_CASES, runConformanceCase } from '../../src/backend/conformance';
+import { recordPlan } from '../../src/backend/plan';
+import { writeRandomMatrix } from '../../src/backend/random_weights';
+import { GREEDY_SAMPLING } from '../../src/backend/sampling';
+import { openWasmBackend, type WasmOptions } from '../../src/backend/wasm/backend';
 
 const page = {
-  /** FNV-1a of the bits of every outcome of a case, or of all cases */
+  /** FNV-1a hashes of the bits of every output of one case, or of all cases. */
   async bits(options: WasmOptions, name?: string): Promise<Record<string, number>> {
     const hashes: Record<string, number> = {};
-    for (const one of CASES.filter((c) => !name || c.name === name)) {
-      const backend = await openWasm(options);
-      const outcomes = await runCase(one, backend);
+    for (const one of CONFORMANCE_CASES.filter((c) => !name || c.name === name)) {
+      const backend = await openWasmBackend(options);
+      const outcomes = await runConformanceCase(one, backend);
       await backend.dispose();
       for (const { run, values } of outcomes) {
         let hash = 2166136261;
@@ -23,7 +24,7 @@ const page = {
     return hashes;
   },
 
-  /** What a backend says after it has decoded `steps` tokens of a plan that is one large map. */
+  /** The backend's info after it has decoded `steps` tokens of a plan with one large linear map. */
   async info(options: WasmOptions, { steps = 1, workers = true } = {}): Promise<BackendInfo & { tokens: number[]; isolated: boolean }> {
     const { Worker } = globalThis;
     if (!workers)
@@ -32,16 +33,16 @@ const page = {
           throw new Error('no workers today');
         }
       } as never;
-    const backend = await openWasm(options);
-    const matrix = (name: string, dtype: 'F32' | 'Q4_0', rows: number, cols: number) => write(backend, { name, rows, cols, segments: [{ name, rows, dtype }] });
+    const backend = await openWasmBackend(options);
+    const matrix = (name: string, dtype: 'F32' | 'Q4_0', rows: number, cols: number) => writeRandomMatrix(backend, { name, rows, cols, segments: [{ name, rows, dtype }] });
     const table = await matrix('table', 'F32', 128, 2048);
     const head = await matrix('head', 'Q4_0', 4096, 2048);
     const narrow = await matrix('narrow', 'Q4_0', 128, 4096);
-    const plan = record((op) => op.linear(narrow, op.last(op.linear(head, op.embed(table)))));
+    const plan = recordPlan((op) => op.linear(narrow, op.last(op.linear(head, op.embed(table)))));
     const runner = await backend.compile(plan, { contextLength: 1024, chunk: 64 });
     globalThis.Worker = Worker;
     await runner.prefill(Uint32Array.of(1, 2, 3));
-    const tokens = [...(await runner.decode(steps, GREEDY))];
+    const tokens = [...(await runner.decode(steps, GREEDY_SAMPLING))];
     const info = { ...backend.info, tokens, isolated: globalThis.crossOriginIsolated };
     await backend.dispose();
     return info;

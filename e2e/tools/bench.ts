@@ -4,7 +4,7 @@
  */
 import { readdirSync, statSync } from 'node:fs';
 import { basename, dirname, resolve } from 'node:path';
-import { isSoftware } from '../../src/backend/webgpu/adapter';
+import { isSoftwareAdapterName } from '../../src/backend/webgpu/adapter';
 import { dispatchesOf, profileOf, profileTable, spread, type Profile, type Spread } from '../measure';
 import { watchMemory } from '../memory';
 import type { ProbeWindow } from '../pages/probe';
@@ -72,7 +72,7 @@ export async function bench(o: BenchOptions): Promise<BenchResult> {
       options: { backend: o.backend, threads: o.threads, variant: o.variant },
       compile: { contextLength: Math.max(o.position, o.prompt, ...(o.further ?? [])) + o.gen + 8, chunk: o.chunk },
     });
-    if (o.hardware && isSoftware(loaded.info.device)) console.error(noGpu(loaded.info.device));
+    if (o.hardware && isSoftwareAdapterName(loaded.info.device)) console.error(noGpu(loaded.info.device));
     const { vocabSize: V, hiddenSize: D } = loaded.config;
     let peak: number | undefined;
     const positions = [o.position || o.prompt, ...(o.further ?? [])];

@@ -2,16 +2,16 @@
  * Speed of the linear map's WASM kernels alone, in headless Chromium, next to the read roofline.
  * `npm run bench:kernels -- --help` explains the options.
  *
- * `brief` is relaxed SIMD with sums of 16 bits (src/backend/wasm/dots.ts). Prints a line of JSON for each variant, dtype and thread count: GEMV (one
- * token) in GMAC/s and GB/s of packed weights, GEMM in GMAC/s, packing in GB/s.
+ * `relaxed-int16` is relaxed SIMD with int16 sums (src/backend/wasm/accumulator_width.ts). Prints a line of JSON for each variant, dtype and number of
+ * threads: GEMV (one token) in GMAC/s and GB/s of packed weights, GEMM in GMAC/s, packing in GB/s.
  */
 import { commands } from '@yowasp/clang';
 import { DTYPES, type Dtype } from '../../src/tensor/dtype';
 import { launchChromium, openPage, serve } from '../harness';
-import type { Measured, MeasureOptions } from '../pages/kernels';
+import type { Measured, MeasureOptions } from '../pages/wasm_linear';
 import { someOf, startTool, whole, wholes } from './options';
 
-// eight streams, as kernels/linear.c reads weights: one alone is not as fast as memory can be
+// eight streams, as kernels/linear.c reads weights: one stream alone does not reach the memory bandwidth
 const READER = `#include <wasm_simd128.h>
 __attribute__((export_name("read"))) int read(const char* from, const char* to) {
   const long length = (to - from) / 8 & -64;
@@ -28,7 +28,7 @@ const FLAGS = ['--target=wasm32-unknown-unknown', '-O3', '-nostdlib', '-msimd128
 const TYPES = Object.keys(DTYPES) as Dtype[];
 const values = startTool('npm run bench:kernels --', "Measures the linear map's WASM kernels alone, beside the speed of reading memory, in headless Chromium.", {
   dtypes: someOf(TYPES, 'formats of the weights', TYPES.join()),
-  variants: someOf(['simd', 'relaxed', 'brief'], 'kernels', 'relaxed,brief,simd'),
+  variants: someOf(['simd', 'relaxed', 'relaxed-int16'], 'kernels', 'relaxed,relaxed-int16,simd'),
   threads: wholes('numbers of threads', '1,2'),
   rows: whole('rows of the matrix', 8192, 1),
   cols: whole('columns of the matrix', 2048, 1),
@@ -42,7 +42,7 @@ const page = await openPage(browser, server.origin);
 for (const name of values.variants) {
   const options: MeasureOptions = {
     variant: name === 'simd' ? 'simd' : 'relaxed',
-    brief: name === 'brief',
+    int16Sums: name === 'relaxed-int16',
     dtypes: values.dtypes,
     threads: values.threads,
     rows: values.rows,
@@ -52,7 +52,7 @@ for (const name of values.variants) {
     reader: Buffer.from((compiled as Record<string, Uint8Array>)['read.wasm']).toString('base64'),
   };
   // as text: tsx would rewrite the import() for Node
-  const rows = (await page.evaluate(`import('/e2e/pages/kernels.ts').then(({ measure }) => measure(${JSON.stringify(options)}))`)) as Measured[];
+  const rows = (await page.evaluate(`import('/e2e/pages/wasm_linear.ts').then(({ measure }) => measure(${JSON.stringify(options)}))`)) as Measured[];
   for (const row of rows) console.log(JSON.stringify({ variant: name, ...row }));
 }
 await browser.close();

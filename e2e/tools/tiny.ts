@@ -1,8 +1,9 @@
 /**
- * Small random LFM2 checkpoints for tests: GGUF files and Hugging Face directories, made in memory. Same options, same bytes.
- * The weights are noise of the right size, so that activations stay finite.
+ * Small random LFM2 checkpoints for tests: GGUF files and Hugging Face directories in memory. The same options give the same bytes.
+ * The size of the random weights keeps activations finite.
  */
-import { DTYPES, rowBytes, type Dtype } from '../../src/tensor/dtype';
+import { randomBlocks } from '../../src/backend/random_weights';
+import { DTYPES, type Dtype } from '../../src/tensor/dtype';
 import { dequantize } from '../../src/tensor/dequant';
 import { floatToBfloat, floatToHalf } from '../../src/tensor/half';
 
@@ -157,7 +158,7 @@ export function generator(seed: number): () => number {
 
 const product = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
 
-/** Block formats: where the half scales lie, the deviation of a random block's integers, and the offset that makes its mean zero, in scales. */
+/** Block formats: the offset of the scale, the standard deviation of a random block's integers, and the minimum that makes its mean zero, in scales. */
 const BLOCKS: Partial<Record<Dtype, { scale: number; deviation: number; minimum?: [at: number, factor: number] }>> = {
   Q4_0: { scale: 0, deviation: 4.6 },
   Q4_1: { scale: 0, deviation: 4.6, minimum: [2, -7.5] },
@@ -170,18 +171,14 @@ const BLOCKS: Partial<Record<Dtype, { scale: number; deviation: number; minimum?
 };
 
 function randomRows(dtype: Dtype, rows: number, cols: number, deviation: number, random: () => number): Uint8Array {
-  const { blockLength, blockBytes } = DTYPES[dtype];
-  if (cols % blockLength) throw new RangeError(`rows of ${cols} values are not whole blocks of ${dtype}`);
+  if (cols % DTYPES[dtype].blockLength) throw new RangeError(`rows of ${cols} values are not whole blocks of ${dtype}`);
   const block = BLOCKS[dtype];
   if (!block) return encode(dtype, Float32Array.from({ length: rows * cols }, () => (random() - 0.5) * 3.46 * deviation));
-  const bytes = Uint8Array.from({ length: rows * rowBytes(dtype, cols) }, () => random() * 256);
-  const view = new DataView(bytes.buffer);
-  for (let at = 0; at < bytes.length; at += blockBytes) {
+  return randomBlocks(dtype, rows, cols, () => random() * 256, (view, at) => {
     const scale = (deviation / block.deviation) * (0.5 + random());
     view.setUint16(at + block.scale, floatToHalf(scale), true);
     if (block.minimum) view.setUint16(at + block.minimum[0], floatToHalf(scale * block.minimum[1]), true);
-  }
-  return bytes;
+  });
 }
 
 function encode(dtype: Dtype, values: Float32Array): Uint8Array {

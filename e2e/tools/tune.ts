@@ -6,7 +6,7 @@
  * without a browser.
  */
 import { resolve } from 'node:path';
-import { isSoftware } from '../../src/backend/webgpu/adapter';
+import { isSoftwareAdapterName } from '../../src/backend/webgpu/adapter';
 import { tuneTable } from '../measure';
 import type { ProbeWindow } from '../pages/probe';
 import { openProbe } from '../probe';
@@ -26,7 +26,7 @@ try {
     options: { backend: 'webgpu' as const },
     compile: { contextLength: 512, chunk: 64 },
   });
-  if (isSoftware(info.device) && !values.software) throw new Error(`${noGpu(info.device)} With --software the tuner runs on the software adapter.`);
+  if (isSoftwareAdapterName(info.device) && !values.software) throw new Error(`${noGpu(info.device)} With --software the tuner runs on the software adapter.`);
   const rows = await probe.run((p, budget) => p.tune(budget), values.budget);
   if (values.json) console.log(JSON.stringify({ device: info.device, variant: info.variant, rows }));
   else for (const line of [`${info.device}: ${info.variant}`, ...tuneTable(rows)]) console.log(line);

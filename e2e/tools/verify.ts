@@ -6,10 +6,10 @@
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { openReference } from '../../src/backend/reference/backend';
-import { openWasm } from '../../src/backend/wasm/backend';
-import { record } from '../../src/backend/plan';
-import { GREEDY } from '../../src/backend/sampling';
+import { openReferenceBackend } from '../../src/backend/reference/backend';
+import { openWasmBackend } from '../../src/backend/wasm/backend';
+import { recordPlan } from '../../src/backend/plan';
+import { GREEDY_SAMPLING } from '../../src/backend/sampling';
 import type { Runner } from '../../src/backend/backend';
 import { openCheckpoint } from '../../src/engine/checkpoint';
 import { loadWeights } from '../../src/engine/load';
@@ -177,7 +177,7 @@ async function loadInPage(probe: Probe, files: string[], options: VerifyOptions,
   const urls = files.map((file) => `${probe.origin}/expected/${file.replaceAll('\\', '/')}`);
   const { info } = await probe.run((p, a) => p.load(a.urls, a.options, a.compile), {
     urls,
-    options: { backend, threads, exact, variant, subgroups, tuning: int8 ? { integers: true } : undefined, stays: backend === 'webgpu' },
+    options: { backend, threads, exact, variant, subgroups, tuning: int8 ? { int8Activations: true } : undefined, stays: backend === 'webgpu' },
     compile: { contextLength, chunk: WHOLE },
   });
   return {
@@ -191,9 +191,9 @@ async function loadInPage(probe: Probe, files: string[], options: VerifyOptions,
 
 async function loadHere({ expected, backend: name, exact }: VerifyOptions, files: string[], contextLength: number): Promise<Loaded> {
   const checkpoint = await openCheckpoint(files.map((file) => fileSource(join(expected, file))));
-  const backend = name === 'wasm' ? await openWasm({ threads: 1, variant: 'simd', exact }) : openReference();
+  const backend = name === 'wasm' ? await openWasmBackend({ threads: 1, variant: 'simd', exact }) : openReferenceBackend();
   const weights = await loadWeights(checkpoint, backend, () => undefined);
-  const runner: Runner = await backend.compile(record((op) => forward(op, checkpoint.config, weights)), { contextLength, chunk: WHOLE });
+  const runner: Runner = await backend.compile(recordPlan((op) => forward(op, checkpoint.config, weights)), { contextLength, chunk: WHOLE });
   const feed = async (tokens: number[], piece: number): Promise<void> => {
     runner.rewind(0);
     for (let at = 0; at < tokens.length; at += piece) await runner.prefill(Uint32Array.from(tokens.slice(at, at + piece)));
@@ -202,7 +202,7 @@ async function loadHere({ expected, backend: name, exact }: VerifyOptions, files
     f16Storage: false,
     model: {
       logits: async (tokens, piece) => (await feed(tokens, piece), runner.logits()),
-      greedy: async (tokens, steps) => (await feed(tokens, WHOLE), [...(await runner.decode(steps, GREEDY))]),
+      greedy: async (tokens, steps) => (await feed(tokens, WHOLE), [...(await runner.decode(steps, GREEDY_SAMPLING))]),
     },
   };
 }

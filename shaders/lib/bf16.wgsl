@@ -1,4 +1,4 @@
-// BF16 — a unit is 8 columns; a bfloat16 is the upper half of an f32.
+// BF16 — a unit is 8 columns; a bfloat16 is the upper 16 bits of an f32.
 const TILES: u32 = 2u;
 
 fn floats(q: vec4<u32>, k: u32) -> vec4<f32> {

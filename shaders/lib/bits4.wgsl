@@ -1,6 +1,6 @@
 // 4-bit codes (Q4_0, Q4_1, Q4_K): nibble j of word i is column 8i + j.
-// A code is masked where it stands into the mantissa of a power of two, 2^23 | q = 2^23 + q, and the power taken off, which is exact:
-// no conversion from integers and one shift for four codes, both slow on many GPUs.
+// A code becomes a float in the mantissa of a power of two: 2^23 | q = 2^23 + q, and subtracting 2^23 is exact. That avoids conversions
+// from integers and takes one shift for four codes; both are slow on many GPUs.
 alias Codes = vec2<u32>;
 const HIGH: u32 = 0u;
 
@@ -13,7 +13,7 @@ fn codes(word: u32, high: u32, k: u32) -> vec4<f32> {
   return bitcast<vec4<f32>>(q | vec4<u32>(0x4b000000u, 0x49000000u, 0x47000000u, 0x45000000u)) - (vec4<f32>(8388608.0, 524288.0, 32768.0, 2048.0) + CENTRED * 8.0);
 }
 
-// for matvec_integer: the codes of tile k as 4 bytes, of the even columns of 8 when k is even, else of the odd ones
+// for matvec_int8: 4 codes as bytes, those of the even columns of 8 when k is even, else those of the odd columns
 const PAIRED: bool = true;
 const ZERO: i32 = i32(CENTRED) * 8;
 fn code_bytes(word: u32, high: u32, k: u32) -> u32 { return (word >> (k % 2u * 4u)) & 0x0f0f0f0fu; }

@@ -11,7 +11,7 @@ fn codes(word: u32, high: u32, k: u32) -> vec4<f32> {
   return bitcast<vec4<f32>>(q | vec4<u32>(0x4b000000u, 0x47000000u, 0x4b000000u, 0x47000000u)) - (vec4<f32>(8388608.0, 32768.0, 8388608.0, 32768.0) + CENTRED * 128.0);
 }
 
-// for matvec_integer: the codes of 4 columns as signed bytes, tile k
+// for matvec_int8: the codes of 4 columns as signed bytes, tile k
 const PAIRED: bool = false;
 const ZERO: i32 = 0;
 fn code_bytes(word: u32, high: u32, k: u32) -> u32 { return word ^ 0x80808080u; }

@@ -1,2 +1,2 @@
-// the next step looks its token up by itself: the table lies in several buffers
+// the next step runs embed: the table is split over several buffers
 fn embed_next(token: u32, lid: u32) {}

@@ -1,4 +1,4 @@
-// embed_row — columns 4k … 4k + 3 of a row of the table, as row t of y [T, cols]; y is where the first layer reads its x
+// embed_row — columns 4k … 4k + 3 of a row of the table, as row t of y [T, cols]; the first layer reads its x from y
 override cols: u32;
 
 @group(0) @binding(22) var<storage, read_write> y: array<f32>;

@@ -1,4 +1,4 @@
-// The KV cache in halves: keys and values [position, K, d], packed by two, in units of eight (16 bytes). Core WGSL, no shader-f16 needed.
+// The KV cache in f16: keys and values [position, K, d], two per word, in units of eight (16 bytes). It needs no shader-f16.
 @group(0) @binding(13) var<storage, read_write> keys: array<vec4<u32>>;
 @group(0) @binding(14) var<storage, read_write> values: array<vec4<u32>>;
 
@@ -14,7 +14,7 @@ fn unpack8(p: vec4<u32>) -> Eight {
   );
 }
 
-// what lies beyond the largest half would be undefined
+// the result of values beyond the largest half is undefined
 fn pack8(e: Eight) -> vec4<u32> {
   let a = clamp(e.a, vec4<f32>(-65504.0), vec4<f32>(65504.0));
   let b = clamp(e.b, vec4<f32>(-65504.0), vec4<f32>(65504.0));

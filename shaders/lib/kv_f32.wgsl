@@ -1,4 +1,4 @@
-// The KV cache in f32: keys and values [position, K, d] in units of eight. The twin of kv_f16 where exactness is asked for.
+// The KV cache in f32: keys and values [position, K, d] in units of eight. For exact results, in place of kv_f16.
 struct Eight {
   a: vec4<f32>,
   b: vec4<f32>,

@@ -1,4 +1,4 @@
-// no norm before the map
+// no norm before the linear map
 const NORMED: bool = false;
 
 fn gain(i: u32) -> vec4<f32> { return vec4<f32>(1.0); }

@@ -1,4 +1,4 @@
-// norm_vec4 for any number of columns
+// RMSNorm as in norm_vec4, for any number of columns
 const NORMED: bool = true;
 override eps: f32;
 

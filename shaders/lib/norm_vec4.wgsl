@@ -1,4 +1,4 @@
-// RMSNorm before the map, W · (norm ⊙ x / rms(x)): the kernel multiplies x by gain, sums x² beside its dots, and scales the result.
+// RMSNorm before the linear map, W · (norm ⊙ x / rms(x)): the kernel multiplies x by gain, sums x² with its dots, and scales the result.
 const NORMED: bool = true;
 override eps: f32;
 

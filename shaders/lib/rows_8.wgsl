@@ -1,10 +1,10 @@
-// 8 rows of W a workgroup, which halves the reads of x
-const MAPS: u32 = 2u;
+// 8 rows of W per workgroup, which halves the reads of x
+const MATRICES: u32 = 2u;
 
-fn unit_of(map: u32, group: u32, unit: u32) -> Unit { return w_unit(2u * group + map, unit); }
+fn unit_of(matrix: u32, group: u32, unit: u32) -> Unit { return w_unit(2u * group + matrix, unit); }
 
-fn finish(t: u32, group: u32, r: u32, v: array<f32, MAPS>) {
+fn finish(t: u32, group: u32, r: u32, v: array<f32, MATRICES>) {
   let n = 8u * group + r;
-  if (n < rows) { put(t, first + n, v[0]); }
-  if (n + 4u < rows) { put(t, first + n + 4u, v[1]); }
+  if (n < rows) { write_output(t, first + n, v[0]); }
+  if (n + 4u < rows) { write_output(t, first + n + 4u, v[1]); }
 }

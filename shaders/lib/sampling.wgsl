@@ -1,4 +1,4 @@
-// The settings of a draw (src/backend/sampling.ts), and SEEN: counts[v] is 0 for a token not seen, else SEEN + the times it is in the output.
+// The parameters of a draw (src/backend/sampling.ts). counts[v] is 0 for a token that did not occur, else SEEN + its count in the output.
 struct Sampling {
   temperature: f32,
   top_k: u32,

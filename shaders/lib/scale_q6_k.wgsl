@@ -1,4 +1,4 @@
-// w = d · sc · code (Q6_K), codes around 0: a signed byte sc a row and 16 columns; a half d a row and 256.
+// w = d · sc · code (Q6_K), signed codes: a signed byte sc per row and 16 columns; a half d per row and 256 columns.
 const CENTRED: f32 = 1.0;
 const SCALE: u32 = 0u;
 const TOP: u32 = 1u;

@@ -1,8 +1,8 @@
-// step — scalars of the step under way; the host writes them before a prefill, the sampling kernel between decode steps.
-// A uniform: it costs none of the eight storage bindings, and barriers may depend on it. Libraries take bindings from 12 up.
+// step — scalars of the current step. The host writes them before a prefill, the sampling kernel between decode steps.
+// As a uniform it takes none of the eight storage bindings, and barriers may depend on it. Libraries have bindings from 12 up.
 struct Step {
   position: u32, // of the first token of this step
-  count: u32,    // tokens, T of the maths
+  count: u32,    // tokens of this step, T
   prompt: u32,   // tokens at positions below this are prompt, for the penalties
   reserved: u32,
 }

@@ -1,4 +1,4 @@
-// up_block — the units of a second matrix of the same shape and format as w
+// up_unit — loads a unit of W3, a quantized matrix of the same shape and format as w
 @group(0) @binding(17) var<storage, read> up: array<Codes>;
 @group(0) @binding(18) var<storage, read> up_scales: array<vec2<u32>>;
 

@@ -1,9 +1,9 @@
-// weights_block — loads of a packed quantised matrix (src/backend/webgpu/repack.ts). Group: 4 rows, unit: 16 columns, half a block.
-// w: codes[row][unit], 8 or 16 bytes; then the high bits of 4 rows [group][block][HIGH] of 16 bytes. scales: of 4 rows [group][block][SCALE];
-// then those of blocks of 256 [group][block / 8][TOP]. Neighbouring lanes take neighbouring units, so neighbouring addresses in every plane.
-override units: u32;   // of a row
-override high_at: u32; // where the high bits begin in w, in 16 bytes
-override top_at: u32;  // where the scales of 256 begin
+// weights_block — loads from a packed quantized matrix (src/backend/webgpu/repack.ts). A group is 4 rows; a unit is 16 columns, half a block.
+// w: codes [row][unit] of 8 or 16 bytes, then high bits of 4 rows [group][block][HIGH] of 16 bytes. scales: of 4 rows [group][block][SCALE],
+// then those of blocks of 256 [group][block / 8][TOP]. Neighbouring lanes take neighbouring units, so their addresses are adjacent in each plane.
+override units: u32;   // per row
+override high_at: u32; // offset of the high bits in w, in units of 16 bytes
+override top_at: u32;  // offset of the scales of 256 columns
 
 @group(0) @binding(14) var<storage, read> w: array<Codes>;
 @group(0) @binding(16) var<storage, read> scales: array<vec2<u32>>;
@@ -18,7 +18,7 @@ struct Unit {
   scaling: Scales,
 }
 
-// where the high bits of a unit are: of HIGH = 2 it has its own, of HIGH = 1 those of its block
+// the index of the high bits of a unit: with HIGH = 2 each unit has its own, with HIGH = 1 the two units of a block share them
 fn high_index(group: u32, unit: u32) -> u32 { return 2u * (high_at + (group * units + unit) * HIGH / 2u); }
 
 fn w_scales(group: u32, unit: u32) -> Scales {
@@ -50,7 +50,7 @@ fn w_tile(u: Unit, k: u32) -> mat4x4<f32> {
   return mat4x4<f32>(codes(u.q0[i], u.high.x, k), codes(u.q1[i], u.high.y, k), codes(u.q2[i], u.high.z, k), codes(u.q3[i], u.high.w, k));
 }
 
-// the weights of 4 rows × 4 columns from column 4k on; a vector for each column. It loads one word a row.
+// the weights of 4 rows × 4 columns from column 4k on; a vector for each column. It loads one word per row.
 fn w_values(group: u32, k: u32) -> mat4x4<f32> {
   let unit = k / TILES;
   let tile = k % TILES;

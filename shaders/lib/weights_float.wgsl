@@ -1,6 +1,6 @@
-// weights_float — loads of a packed float matrix (src/backend/webgpu/repack.ts): w[row][unit], 16 bytes a unit.
-// Group: 4 rows, unit: 4 · TILES columns. Neighbouring lanes take neighbouring units of one row.
-override units: u32; // of a row
+// weights_float — loads from a packed float matrix (src/backend/webgpu/repack.ts): w [row][unit], 16 bytes per unit.
+// A group is 4 rows; a unit is 4 · TILES columns. Neighbouring lanes take neighbouring units of one row.
+override units: u32; // per row
 
 @group(0) @binding(14) var<storage, read> w: array<vec4<u32>>;
 

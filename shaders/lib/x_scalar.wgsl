@@ -1,4 +1,4 @@
-// x_at — columns 4i … 4i + 3 of row t of the activation x [T, cols], any cols; 0 past the end.
+// x_at — columns 4i … 4i + 3 of row t of the activation x [T, cols], for any cols; 0 past the end of the row.
 override cols: u32;
 
 @group(0) @binding(12) var<storage, read> x: array<f32>;

@@ -1,4 +1,4 @@
-// x_at — columns 4i … 4i + 3 of row t of the activation x [T, cols], cols a multiple of a unit.
+// x_at — columns 4i … 4i + 3 of row t of the activation x [T, cols], if cols is a multiple of a unit.
 override cols: u32;
 
 @group(0) @binding(12) var<storage, read> x: array<vec4<f32>>;

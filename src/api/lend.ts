@@ -2,15 +2,15 @@
  * Threads for an engine's worker, made by the page. The worker could make them itself, but Firefox (ESR 153, measured: one start in fourteen on
  * a busy machine) never returns from `new Worker` inside a worker.
  */
-import type { Lending } from '../backend/wasm/threads';
+import type { ThreadMessage } from '../backend/wasm/threads';
 
 /** Makes threads for `engine` when it asks; the result ends them all. */
 export function lendThreads(engine: Worker): () => void {
   const threads = new Map<number, Worker>();
-  engine.addEventListener('message', ({ data }: MessageEvent<Lending | undefined>) => {
+  engine.addEventListener('message', ({ data }: MessageEvent<ThreadMessage | undefined>) => {
     if (data?.rivuletThreads === 'start') {
       const { id, url, port } = data;
-      const failed = (reason: string): void => engine.postMessage({ rivuletThreads: 'failed', id, reason } satisfies Lending);
+      const failed = (reason: string): void => engine.postMessage({ rivuletThreads: 'failed', id, reason } satisfies ThreadMessage);
       try {
         const thread = new Worker(url);
         thread.onerror = ({ message }) => failed(message);
@@ -24,6 +24,6 @@ export function lendThreads(engine: Worker): () => void {
       threads.delete(data.id);
     }
   });
-  engine.postMessage({ rivuletThreads: 'lent' } satisfies Lending);
+  engine.postMessage({ rivuletThreads: 'lent' } satisfies ThreadMessage);
   return () => threads.forEach((thread) => thread.terminate());
 }

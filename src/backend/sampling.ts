@@ -1,34 +1,35 @@
 /**
- * How the next token is chosen: one definition, which the C and the WGSL sampler follow, and the oracle that they are tested against.
+ * The definition of sampling. The C sampler and the WGSL sampler follow it, and tests compare both with the code here.
  *
- * 1. l[v] of every token: seen before (prompt or output): l > 0 ? l / repetitionPenalty : l · repetitionPenalty;
- *    then − frequencyPenalty · n − presencePenalty · (n > 0), n the times v is in the output; then + bias[v].
- * 2. Tokens outside `mask` are dropped. If temperature is 0: the highest l, the lowest id among equals.
- * 3. w[v] = exp((l[v] − max) / temperature). In this order: top-k keeps the k highest; top-p keeps, from the highest down, the fewest
- *    whose sum reaches topP of the kept sum; min-p keeps w ≥ minP. Among equals the lower id goes first. One token is always kept.
- * 4. u = random(seed, position) in [0, 1): the kept tokens in order of id, the first whose running sum exceeds u · total.
+ * 1. For every token v that occurs in the prompt or the output: l[v] = l > 0 ? l / repetitionPenalty : l · repetitionPenalty.
+ *    Then l[v] −= frequencyPenalty · n + presencePenalty · (n > 0), where n counts v in the output. Then l[v] += bias[v].
+ * 2. Tokens outside `mask` are dropped. At temperature 0 the token with the highest l is taken, among equals the lowest id.
+ * 3. w[v] = exp((l[v] − max) / temperature). The filters follow in this order: top-k keeps the k highest weights; top-p keeps the fewest
+ *    highest weights whose sum reaches topP of the sum so far kept; min-p keeps w ≥ minP. Among equals the lower id goes first.
+ *    At least one token is kept.
+ * 4. u = uniformRandom(seed, position) in [0, 1). In order of id, the first kept token whose running sum exceeds u · total is drawn.
  */
-export interface Sampling {
-  /** 0 is greedy */
+export interface SamplingParams {
+  /** 0 takes the most likely token (greedy) */
   temperature: number;
-  /** 0 keeps all */
+  /** 0 keeps all tokens */
   topK: number;
-  /** 1 keeps all */
+  /** 1 keeps all tokens */
   topP: number;
-  /** 0 keeps all */
+  /** 0 keeps all tokens */
   minP: number;
-  /** 1 does nothing */
+  /** 1 changes nothing */
   repetitionPenalty: number;
   frequencyPenalty: number;
   presencePenalty: number;
   seed: number;
   /** added to the logits, by token id */
   bias?: ReadonlyMap<number, number>;
-  /** @internal bit v of word v >> 5 set: token v is allowed; one draw only */
+  /** @internal bit v & 31 of word v >> 5 is set when token v is allowed; for one draw only */
   mask?: Uint32Array;
 }
 
-export const GREEDY: Sampling = {
+export const GREEDY_SAMPLING: SamplingParams = {
   temperature: 0,
   topK: 0,
   topP: 1,
@@ -39,11 +40,11 @@ export const GREEDY: Sampling = {
   seed: 0,
 };
 
-/** Every filter and penalty, for measurements. */
-export const TYPICAL: Sampling = { ...GREEDY, temperature: 0.7, topK: 40, topP: 0.9, minP: 0.05, repetitionPenalty: 1.05, seed: 1 };
+/** Uses every filter and a penalty: for measurements and tests. */
+export const ALL_FILTERS_SAMPLING: SamplingParams = { ...GREEDY_SAMPLING, temperature: 0.7, topK: 40, topP: 0.9, minP: 0.05, repetitionPenalty: 1.05, seed: 1 };
 
-/** 24 random bits as a number in [0, 1): PCG's output permutation over (seed, position), u32 arithmetic only (Jarzynski & Olano 2020). */
-export function random(seed: number, position: number): number {
+/** 24 random bits as a number in [0, 1): PCG's output permutation of (seed, position) in u32 arithmetic (Jarzynski & Olano 2020). */
+export function uniformRandom(seed: number, position: number): number {
   const pcg = (v: number): number => {
     const state = (Math.imul(v, 747796405) + 2891336453) >>> 0;
     const word = Math.imul((state >>> ((state >>> 28) + 4)) ^ state, 277803737) >>> 0;
@@ -53,12 +54,12 @@ export function random(seed: number, position: number): number {
 }
 
 /**
- * Chooses a token.
+ * Draws a token.
  * @param logits [V], changed in place
  * @param history tokens by position; those from `promptLength` on are output
- * @param position of the token being chosen
+ * @param position of the token that is drawn
  */
-export function sample(logits: Float32Array, s: Sampling, history: ArrayLike<number>, promptLength: number, position: number): number {
+export function sampleToken(logits: Float32Array, s: SamplingParams, history: ArrayLike<number>, promptLength: number, position: number): number {
   const V = logits.length;
   const count = new Map<number, number>();
   for (let i = 0; i < history.length; i++) count.set(history[i], (count.get(history[i]) ?? 0) + (i < promptLength ? 0 : 1));
@@ -87,7 +88,7 @@ export function sample(logits: Float32Array, s: Sampling, history: ArrayLike<num
   }
   kept = kept.filter((v, i) => i === 0 || weight[v] >= s.minP).sort((a, b) => a - b);
 
-  const target = random(s.seed, position) * kept.reduce((sum, v) => sum + weight[v], 0);
+  const target = uniformRandom(s.seed, position) * kept.reduce((sum, v) => sum + weight[v], 0);
   let sum = 0;
   return kept.find((v) => (sum += weight[v]) > target) ?? kept[kept.length - 1];
 }
@@ -98,16 +99,16 @@ export interface Logprob {
   logprob: number;
 }
 
-/** A chosen token, and the most likely ones at its place, from the highest down. */
+/** A drawn token, and the most likely tokens at its position, from the highest down. */
 export interface ChosenLogprob extends Logprob {
   top: Logprob[];
 }
 
 /**
- * What the model itself says of a token: log-softmax of the raw logits, before penalties, bias, mask and temperature, as is the custom of
- * completion APIs. Among equals the lower id goes first.
+ * Log-softmax of the raw logits, before penalties, bias, mask and temperature, as completion APIs define it. Among equals the lower id
+ * goes first.
  * @param logits [V], from which `chosen` was drawn
- * @param n how many of the most likely tokens are told
+ * @param n number of most likely tokens to return
  */
 export function logprobs(logits: Float32Array, chosen: number, n: number): ChosenLogprob {
   const top: number[] = [];

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it, vi } from 'vitest';
 import type { Backend } from '../backend/backend';
-import { openReference } from '../backend/reference/backend';
+import { openReferenceBackend } from '../backend/reference/backend';
 import { RivuletError } from '../errors';
 import { memorySource, type ByteSource } from '../store/source';
 import { createTokenizer } from '../text/tokenizer';
@@ -10,8 +10,8 @@ import { createEngine, type Engine } from './engine';
 import type { Rung } from './pick';
 
 // the real backends have their own tests, in browsers
-vi.mock('../backend/wasm/backend', () => ({ openWasm: vi.fn() }));
-vi.mock('../backend/webgpu/backend', () => ({ openWebGpu: vi.fn() }));
+vi.mock('../backend/wasm/backend', () => ({ openWasmBackend: vi.fn() }));
+vi.mock('../backend/webgpu/backend', () => ({ openWebGpuBackend: vi.fn() }));
 
 const golden = '../shared/golden/A';
 const present = existsSync(golden);
@@ -34,7 +34,7 @@ function counted(files: () => ByteSource[], change: (backend: Backend) => Backen
     name: 'reference',
     label: 'Reference',
     open: () => {
-      const backend = change(openReference());
+      const backend = change(openReferenceBackend());
       return { ...backend, dispose: () => void counts.disposed++ };
     },
   };

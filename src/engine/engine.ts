@@ -102,7 +102,7 @@ export function createEngine({ open = openModel, rungs = ladder }: Partial<Parts
     const idle = (): boolean => underWay.size === 0;
     clearTimeout(waiting);
     waiting = setTimeout(() => {
-      if (idle()) void loaded?.place.seat?.runner.tune?.({ idle }).catch(() => undefined); // a lost device is the next call's to tell
+      if (idle()) void loaded?.place.seat?.runner.tune?.({ isIdle: idle }).catch(() => undefined); // a lost device is the next call's to tell
     }, IDLE_MS);
   }
 

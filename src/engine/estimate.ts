@@ -1,8 +1,8 @@
 /** What a model would need of this device and how fast it would be, before it is downloaded: from its headers, and from a short run over made-up weights. */
-import { ROW_STEP, type Backend, type BackendInfo, type Runner } from '../backend/backend';
-import { record } from '../backend/plan';
-import { GREEDY } from '../backend/sampling';
-import { randomRows } from '../backend/synthetic';
+import { ROW_ALIGNMENT, type Backend, type BackendInfo, type Runner } from '../backend/backend';
+import { recordPlan } from '../backend/plan';
+import { GREEDY_SAMPLING } from '../backend/sampling';
+import { randomWeightRows } from '../backend/random_weights';
 import { abortError } from '../errors';
 import type { Config } from '../model/config';
 import { forward, type Layer, type Lfm2 } from '../model/lfm2';
@@ -163,7 +163,7 @@ async function measure(backend: Backend, outline: Outline, wished: number, optio
   const loaded = backend.memory();
   const partConfig: Config = { ...config, vocabSize: rowsOf(part.head), layers: part.layers.map(({ kind }) => kind) };
   const pace = PACE[backend.info.name];
-  const { runner, contextLength } = await compile(backend, record((op) => forward(op, partConfig, filled)), { wished, least: 1, chunk: pace.chunk });
+  const { runner, contextLength } = await compile(backend, recordPlan((op) => forward(op, partConfig, filled)), { wished, least: 1, chunk: pace.chunk });
   const compiled = backend.memory();
   const seconds = await secondsPerToken(runner, partConfig, Math.min(contextLength, PAGE), pace.longest, signal);
   const info = { ...backend.info };
@@ -220,7 +220,7 @@ async function fill(backend: Backend, part: Sources, signal?: AbortSignal): Prom
     const key = `${dtype} ${cols}`;
     const made = tiles.get(key);
     if (made && made.length >= rows * rowBytes(dtype, cols)) return made;
-    tiles.set(key, randomRows(key, dtype, rows, cols));
+    tiles.set(key, randomWeightRows(key, dtype, rows, cols));
     return tiles.get(key)!;
   };
   const matrices = new Map<MatrixSource, Matrix>();
@@ -233,7 +233,7 @@ async function fill(backend: Backend, part: Sources, signal?: AbortSignal): Prom
     const writer = backend.matrix({ name, cols, rows: rowsOf(source), segments });
     for (const [i, { dtype, rows }] of segments.entries()) {
       const row = rowBytes(dtype, cols);
-      const step = Math.max(1, Math.floor(SLICE / row / ROW_STEP)) * ROW_STEP;
+      const step = Math.max(1, Math.floor(SLICE / row / ROW_ALIGNMENT)) * ROW_ALIGNMENT;
       for (let first = 0; first < rows; first += step) {
         const count = Math.min(step, rows - first);
         await writer.write(i, first, tile(dtype, Math.min(step, rows), cols).slice(0, count * row));
@@ -254,11 +254,11 @@ async function secondsPerToken(runner: Runner, { vocabSize }: Config, contextLen
   const begin = async (): Promise<void> => {
     runner.rewind(0);
     await runner.prefill(prompt);
-    await runner.decode(1, GREEDY);
+    await runner.decode(1, GREEDY_SAMPLING);
   };
   const timed = async (steps: number): Promise<number> => {
     const start = performance.now();
-    await runner.decode(steps, GREEDY);
+    await runner.decode(steps, GREEDY_SAMPLING);
     return (performance.now() - start) / 1000 / steps;
   };
   await begin();

@@ -1,5 +1,5 @@
 /** Prompt tokens in, text out: chunked prefill, decode in windows, and everything that ends a text. A lost device does not end it. */
-import { GREEDY, type ChosenLogprob } from '../backend/sampling';
+import { GREEDY_SAMPLING, type ChosenLogprob } from '../backend/sampling';
 import { abortError, fail } from '../errors';
 import { Meter, type Progress } from '../store/progress';
 import { SPOKEN_MARKERS } from '../text/chat';
@@ -152,7 +152,7 @@ async function repeat({ vocabSize }: Session, { runner, pace }: Seat, ids: reado
   const only = (id: number): Promise<Uint32Array> => {
     const mask = new Uint32Array(Math.ceil(vocabSize / 32));
     mask[id >>> 5] = 1 << (id & 31);
-    return runner.decode(1, { ...GREEDY, mask });
+    return runner.decode(1, { ...GREEDY_SAMPLING, mask });
   };
   const batch = Math.min(pace.longest, REPEATS);
   const before = runner.position;

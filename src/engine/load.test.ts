@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { tinyGguf } from '../../e2e/tools/tiny';
-import { openReference } from '../backend/reference/backend';
-import { ROW_STEP, type Backend } from '../backend/backend';
+import { openReferenceBackend } from '../backend/reference/backend';
+import { ROW_ALIGNMENT, type Backend } from '../backend/backend';
 import type { Matrix } from '../model/ops';
 import { memorySource, type ByteSource } from '../store/source';
 import { dequantize } from '../tensor/dequant';
@@ -20,7 +20,7 @@ function recorder(onWrite: () => void = () => undefined, delay = 0): { backend: 
   const written = new Map<string, Written>();
   const vectors = new Map<string, Float32Array>();
   const backend: Backend = {
-    ...openReference(),
+    ...openReferenceBackend(),
     matrix(spec) {
       const entry: Written = { spec, slices: [], finished: false };
       expect(written.has(spec.name)).toBe(false);
@@ -63,7 +63,7 @@ describe('loadWeights', () => {
         let next = 0;
         for (const slice of slices.filter((s) => s.segment === segment)) {
           expect(slice.firstRow).toBe(next);
-          expect(slice.firstRow % ROW_STEP).toBe(0);
+          expect(slice.firstRow % ROW_ALIGNMENT).toBe(0);
           expect(slice.bytes.length).toBeLessThanOrEqual(4 << 20);
           next += slice.bytes.length / rowBytes(dtype, spec.cols);
         }

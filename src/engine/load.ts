@@ -1,5 +1,5 @@
 /** Weights into a backend: a stream of slices in the order of the file, of which at most two are held. */
-import { ROW_STEP, type Backend, type MatrixWriter } from '../backend/backend';
+import { ROW_ALIGNMENT, type Backend, type MatrixWriter } from '../backend/backend';
 import { abortError } from '../errors';
 import type { Lfm2 } from '../model/lfm2';
 import type { Matrix, Vector } from '../model/ops';
@@ -63,7 +63,7 @@ function matrixSlices({ name, cols, segments }: MatrixSource, backend: Backend, 
   let writer: MatrixWriter | undefined;
   const slices = segments.flatMap(({ rows, dtype, tensor }, segment) => {
     const row = rowBytes(dtype, cols);
-    const step = Math.max(Math.floor(SLICE / row / ROW_STEP), 1) * ROW_STEP;
+    const step = Math.max(Math.floor(SLICE / row / ROW_ALIGNMENT), 1) * ROW_ALIGNMENT;
     return Array.from({ length: Math.ceil(rows / step) }, (_, i): Slice => {
       const first = i * step;
       return { tensor, offset: tensor.offset + first * row, length: Math.min(step, rows - first) * row, put: (bytes) => put(segment, first, bytes) };

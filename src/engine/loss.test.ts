@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { tinyGguf } from '../../e2e/tools/tiny';
 import type { Backend } from '../backend/backend';
-import { openReference } from '../backend/reference/backend';
+import { openReferenceBackend } from '../backend/reference/backend';
 import { fail } from '../errors';
 import { memorySource } from '../store/source';
 import type { Progress } from '../store/progress';
@@ -10,8 +10,8 @@ import type { Rung } from './pick';
 import type { GenerateOptions } from './request';
 
 // the real backends have their drill, in a browser
-vi.mock('../backend/wasm/backend', () => ({ openWasm: vi.fn() }));
-vi.mock('../backend/webgpu/backend', () => ({ openWebGpu: vi.fn() }));
+vi.mock('../backend/wasm/backend', () => ({ openWasmBackend: vi.fn() }));
+vi.mock('../backend/webgpu/backend', () => ({ openWebGpuBackend: vi.fn() }));
 
 const MODEL = tinyGguf({ hidden: 32, ffn: 32, heads: 2, kvHeads: 1, headDim: 16, vocab: 280, layers: ['conv', 'attention'], contextLength: 8192 });
 
@@ -38,7 +38,7 @@ function fated(fate: Fate, name: Rung['name']): Rung {
     name,
     label: name,
     open() {
-      const backend = openReference();
+      const backend = openReferenceBackend();
       backend.info.name = name;
       let gone = false;
       const act = (n = 1): void => {

@@ -1,7 +1,7 @@
 /** One model from its source to a backend, once more where that is lost. */
 import type { Backend, BackendInfo, Runner } from '../backend/backend';
-import { record, type Plan } from '../backend/plan';
-import { GREEDY } from '../backend/sampling';
+import { recordPlan, type Plan } from '../backend/plan';
+import { GREEDY_SAMPLING } from '../backend/sampling';
 import { abortError, fail } from '../errors';
 import type { Config } from '../model/config';
 import { forward, type Lfm2 } from '../model/lfm2';
@@ -210,13 +210,13 @@ const shapes = ({ weights }: Checkpoint): Lfm2 =>
 async function prepare(checkpoint: Checkpoint, backend: Backend, extent: Extent, tell: Tell, signal?: AbortSignal): Promise<{ runner: Runner; contextLength: number }> {
   const { bytes, config } = checkpoint;
   await backend.reserve(bytes);
-  backend.expect?.(record((op) => forward(op, config, shapes(checkpoint))), { contextLength: extent.wished, chunk: extent.chunk });
+  backend.precompile?.(recordPlan((op) => forward(op, config, shapes(checkpoint))), { contextLength: extent.wished, chunk: extent.chunk });
   const meter = new Meter('load', bytes, tell);
   let done = 0;
   const weights = await loadWeights(checkpoint, backend, (n) => meter.at((done += n)), signal);
   tell({ phase: 'compile', bytes, total: bytes, rate: 0 });
   await heed(signal);
-  const compiled = await compile(backend, record((op) => forward(op, config, weights)), extent);
+  const compiled = await compile(backend, recordPlan((op) => forward(op, config, weights)), extent);
   await heed(signal);
   await warm(compiled.runner);
   await heed(signal);
@@ -259,6 +259,6 @@ async function warm(runner: Runner): Promise<void> {
       wanted: 'finite, distinct numbers',
       cure: 'Try another backend, or update the browser and the graphics driver.',
     });
-  await runner.decode(2, GREEDY);
+  await runner.decode(2, GREEDY_SAMPLING);
   runner.rewind(0);
 }

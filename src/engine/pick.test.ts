@@ -4,8 +4,8 @@ import { RivuletError, type ErrorName } from '../errors';
 import { descend, descentOf, ladder, type Rung } from './pick';
 
 // the ladder is tried here, not what stands on it
-vi.mock('../backend/wasm/backend', () => ({ openWasm: vi.fn() }));
-vi.mock('../backend/webgpu/backend', () => ({ openWebGpu: vi.fn() }));
+vi.mock('../backend/wasm/backend', () => ({ openWasmBackend: vi.fn() }));
+vi.mock('../backend/webgpu/backend', () => ({ openWebGpuBackend: vi.fn() }));
 
 const error = (name: ErrorName, what: string): RivuletError => new RivuletError(name, { what });
 

@@ -1,7 +1,7 @@
 /** Which backend: the rungs of a ladder from the best down, and the descent with its reasons. */
 import type { Backend } from '../backend/backend';
-import { openWasm } from '../backend/wasm/backend';
-import { openWebGpu } from '../backend/webgpu/backend';
+import { openWasmBackend } from '../backend/wasm/backend';
+import { openWebGpuBackend } from '../backend/webgpu/backend';
 import { fail } from '../errors';
 import { pause } from './pause';
 
@@ -35,11 +35,11 @@ export function ladder({ backend = 'auto', threads, allowSoftware, subgroups, f1
   const gpu = { allowSoftware, subgroups, f16, exact };
   const rungs: Rung[] = [];
   if (backend !== 'wasm') {
-    rungs.push({ name: 'webgpu', label: 'WebGPU', open: () => openWebGpu(gpu) });
+    rungs.push({ name: 'webgpu', label: 'WebGPU', open: () => openWebGpuBackend(gpu) });
     if (subgroups !== false || f16 !== false)
-      rungs.push({ name: 'webgpu', label: 'WebGPU without subgroups and f16', open: () => openWebGpu({ ...gpu, subgroups: false, f16: false }) });
+      rungs.push({ name: 'webgpu', label: 'WebGPU without subgroups and f16', open: () => openWebGpuBackend({ ...gpu, subgroups: false, f16: false }) });
   }
-  if (backend !== 'webgpu') rungs.push({ name: 'wasm', label: 'WASM', open: () => openWasm({ threads, variant, exact }) });
+  if (backend !== 'webgpu') rungs.push({ name: 'wasm', label: 'WASM', open: () => openWasmBackend({ threads, variant, exact }) });
   return rungs;
 }
 

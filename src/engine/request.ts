@@ -1,8 +1,8 @@
 /** What a call may ask of a generation, checked and completed. */
-import type { Sampling } from '../backend/sampling';
+import type { SamplingParams } from '../backend/sampling';
 import { fail } from '../errors';
 
-export interface GenerateOptions extends Partial<Omit<Sampling, 'mask'>> {
+export interface GenerateOptions extends Partial<Omit<SamplingParams, 'mask'>> {
   /** tokens at most; without it, to the end of the context */
   maxTokens?: number;
   /** the text ends before the first of these */
@@ -20,14 +20,14 @@ export interface GenerateOptions extends Partial<Omit<Sampling, 'mask'>> {
 }
 
 export interface Request {
-  sampling: Sampling;
+  sampling: SamplingParams;
   maxTokens: number;
   stop: readonly string[];
   reuse: boolean;
   logprobs?: number;
 }
 
-export type SamplingDefaults = Omit<Sampling, 'seed' | 'bias' | 'mask'>;
+export type SamplingDefaults = Omit<SamplingParams, 'seed' | 'bias' | 'mask'>;
 
 const NEUTRAL: SamplingDefaults = { temperature: 1, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, frequencyPenalty: 0, presencePenalty: 0 };
 

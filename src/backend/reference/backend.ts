@@ -1,12 +1,12 @@
-/** The oracle: interprets a plan with plain loops over dequantised weights. Slow, unoptimised, never shipped. */
+/** The reference backend: runs a plan with plain loops over dequantized weights, to test the others. It is not in the library. */
 import { fail } from '../../errors';
 import type { Matrix, Norm, Vector } from '../../model/ops';
 import { dequantize } from '../../tensor/dequant';
 import { rowBytes } from '../../tensor/dtype';
 import type { Backend, Runner } from '../backend';
-import { printPlan, type Node, type Plan, type PlanAct } from '../plan';
-import { logprobs, sample, type Sampling } from '../sampling';
-import { attend, linear, rmsNorm, shortConv, swiglu, type Cache, type Rows } from './ops';
+import { printPlan, type PlanNode, type Plan, type PlanActivation } from '../plan';
+import { logprobs, sampleToken, type SamplingParams } from '../sampling';
+import { attend, linear, rmsNorm, shortConv, swiglu, type KeyValueCache, type TokenRows } from './ops';
 
 interface ReferenceMatrix extends Matrix {
   values: Float32Array; // [rows, cols]
@@ -17,11 +17,11 @@ interface ReferenceVector extends Vector {
 }
 
 export interface ReferenceOptions {
-  /** called with the output of every module by its Hugging Face name, [rows, cols] */
-  tap?: (name: string, values: Float32Array, cols: number) => void;
+  /** called with the Hugging Face name and the output [rows, cols] of every module */
+  onModuleOutput?: (name: string, values: Float32Array, cols: number) => void;
 }
 
-export function openReference({ tap }: ReferenceOptions = {}): Backend {
+export function openReferenceBackend({ onModuleOutput: tap }: ReferenceOptions = {}): Backend {
   let bytes = 0;
   return {
     info: { name: 'reference', device: 'plain loops', variant: 'f64 sums', notes: [] },
@@ -53,38 +53,38 @@ export function openReference({ tap }: ReferenceOptions = {}): Backend {
   };
 }
 
-function createRunner(plan: Plan, tap?: ReferenceOptions['tap']): Runner {
+function createRunner(plan: Plan, tap?: ReferenceOptions['onModuleOutput']): Runner {
   let history: number[] = [];
   let promptLength = 0;
   let pending: number | undefined;
   let logits: Float32Array | undefined;
-  let caches = new Map<number, Cache>();
+  let caches = new Map<number, KeyValueCache>();
   let columns = new Map<number, number[][]>();
 
   const values = (v: Matrix | Vector): Float32Array => (v as ReferenceMatrix | ReferenceVector).values;
   const moduleName = (name: string): string => name.replace(/\.weight$/, '');
 
   function step(tokens: ArrayLike<number>): void {
-    const acts = new Map<PlanAct, Rows>();
-    const normed = (x: PlanAct, norm?: Norm): Rows => {
+    const acts = new Map<PlanActivation, TokenRows>();
+    const normed = (x: PlanActivation, norm?: Norm): TokenRows => {
       if (!norm) return acts.get(x)!;
       const y = rmsNorm(acts.get(x)!, x.cols, values(norm.weight), norm.eps);
       tap?.(moduleName(norm.weight.name), y, x.cols);
       return y;
     };
-    const tapped = (name: string, y: Rows, cols: number): Rows => (tap?.(moduleName(name), y, cols), y);
+    const tapped = (name: string, y: TokenRows, cols: number): TokenRows => (tap?.(moduleName(name), y, cols), y);
     for (const node of plan.nodes) acts.set(node.out, run(node, acts, normed, tapped, tokens));
     for (let i = 0; i < tokens.length; i++) history.push(tokens[i]);
     logits = acts.get(plan.output)!;
   }
 
   function run(
-    node: Node,
-    acts: Map<PlanAct, Rows>,
-    normed: (x: PlanAct, norm?: Norm) => Rows,
-    tapped: (name: string, y: Rows, cols: number) => Rows,
+    node: PlanNode,
+    acts: Map<PlanActivation, TokenRows>,
+    normed: (x: PlanActivation, norm?: Norm) => TokenRows,
+    tapped: (name: string, y: TokenRows, cols: number) => TokenRows,
     tokens: ArrayLike<number>,
-  ): Rows {
+  ): TokenRows {
     switch (node.op) {
       case 'embed': {
         const { cols: D } = node.table;
@@ -96,7 +96,7 @@ function createRunner(plan: Plan, tap?: ReferenceOptions['tap']): Runner {
         const { w } = node;
         const y = linear(values(w), w.rows, w.cols, normed(node.x, node.norm), node.bias && values(node.bias));
         if (w.segments.length > 1) tapSegments(w, y, tapped);
-        else tapped(node.out === plan.output ? 'lm_head' : w.name, y, w.rows); // a tied head has the table's name
+        else tapped(node.out === plan.output ? 'lm_head' : w.name, y, w.rows); // a tied head has the name of the table
         if (!node.add) return y;
         const residual = acts.get(node.add)!;
         const sum = y.map((v, i) => v + residual[i]);
@@ -136,12 +136,12 @@ function createRunner(plan: Plan, tap?: ReferenceOptions['tap']): Runner {
       step(tokens);
       promptLength = history.length;
     },
-    async decode(steps, sampling: Sampling) {
+    async decode(steps, sampling: SamplingParams) {
       const out: number[] = [];
       for (let i = 0; i < steps; i++) {
         if (pending !== undefined) step([pending]);
-        if (!logits) fail('RequestError', { what: 'decode was called before any prefill' });
-        pending = sample(logits.slice(), sampling, history, promptLength, history.length);
+        if (!logits) fail('RequestError', { what: 'decode needs a prefill before it' });
+        pending = sampleToken(logits.slice(), sampling, history, promptLength, history.length);
         out.push(pending);
       }
       return Uint32Array.from(out);
@@ -157,7 +157,7 @@ function createRunner(plan: Plan, tap?: ReferenceOptions['tap']): Runner {
       return true;
     },
     async logits() {
-      return logits?.slice() ?? fail('RequestError', { what: 'there are no logits before a prefill' });
+      return logits?.slice() ?? fail('RequestError', { what: 'There are no logits before a prefill' });
     },
     async logprobs(chosen, n) {
       return logprobs(await this.logits(), chosen, n);
@@ -167,7 +167,7 @@ function createRunner(plan: Plan, tap?: ReferenceOptions['tap']): Runner {
   };
 }
 
-function tapSegments(w: Matrix, y: Rows, tapped: (name: string, y: Rows, cols: number) => Rows): void {
+function tapSegments(w: Matrix, y: TokenRows, tapped: (name: string, y: TokenRows, cols: number) => TokenRows): void {
   let first = 0;
   for (const { name, rows } of w.segments) {
     const part = new Float32Array((y.length / w.rows) * rows);

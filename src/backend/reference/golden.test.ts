@@ -7,8 +7,8 @@ import { openCheckpoint } from '../../engine/checkpoint';
 import { loadWeights } from '../../engine/load';
 import { forward } from '../../model/lfm2';
 import { memorySource } from '../../store/source';
-import { record } from '../plan';
-import { openReference } from './backend';
+import { recordPlan } from '../plan';
+import { openReferenceBackend } from './backend';
 
 const shared = fileURLToPath(new URL('../../../../shared/golden/A/dense', import.meta.url));
 const present = existsSync(shared);
@@ -23,9 +23,9 @@ describe.runIf(present)('activations by module name', () => {
     const files = readdirSync(join(shared, 'model')).map((name) => memorySource(name, readFileSync(join(shared, 'model', name))));
     const checkpoint = await openCheckpoint(files);
     const got = new Map<string, { values: Float32Array; cols: number }>();
-    const backend = openReference({ tap: (name, values, cols) => got.set(name, { values, cols }) });
+    const backend = openReferenceBackend({ onModuleOutput: (name, values, cols) => got.set(name, { values, cols }) });
     const weights = await loadWeights(checkpoint, backend, () => undefined);
-    const runner = await backend.compile(record((op) => forward(op, checkpoint.config, weights)), { contextLength: 64, chunk: 64 });
+    const runner = await backend.compile(recordPlan((op) => forward(op, checkpoint.config, weights)), { contextLength: 64, chunk: 64 });
     const { prompts } = JSON.parse(readFileSync(join(shared, 'expected.json'), 'utf8')) as { prompts: Record<string, number[]> };
     await runner.prefill(Uint32Array.from(prompts.T7));
 

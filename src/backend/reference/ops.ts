@@ -1,9 +1,9 @@
-/** The operations in plain loops, f64 in the sums: the oracle that every kernel is held against. Rows are tokens. */
+/** The ops as plain loops with f64 sums: the reference for every kernel. Rows are tokens. */
 
-export type Rows = Float32Array;
+export type TokenRows = Float32Array;
 
 /** weight · x / sqrt(mean(x²) + eps), row by row */
-export function rmsNorm(x: Rows, cols: number, weight: Float32Array, eps: number): Rows {
+export function rmsNorm(x: TokenRows, cols: number, weight: Float32Array, eps: number): TokenRows {
   const y = new Float32Array(x.length);
   for (let at = 0; at < x.length; at += cols) {
     let sum = 0;
@@ -15,7 +15,7 @@ export function rmsNorm(x: Rows, cols: number, weight: Float32Array, eps: number
 }
 
 /** y[t, r] = Σ_c w[r, c] · x[t, c] + bias[r] */
-export function linear(w: Float32Array, rows: number, cols: number, x: Rows, bias?: Float32Array): Rows {
+export function linear(w: Float32Array, rows: number, cols: number, x: TokenRows, bias?: Float32Array): TokenRows {
   const T = x.length / cols;
   const y = new Float32Array(T * rows);
   for (let r = 0; r < rows; r++)
@@ -29,14 +29,14 @@ export function linear(w: Float32Array, rows: number, cols: number, x: Rows, bia
 
 export const silu = (v: number): number => v / (1 + Math.exp(-v));
 
-export const swiglu = (gate: Rows, up: Rows): Rows => gate.map((v, i) => silu(v) * up[i]);
+export const swiglu = (gate: TokenRows, up: TokenRows): TokenRows => gate.map((v, i) => silu(v) * up[i]);
 
 /**
  * y[t, c] = C[t, c] · (bias[c] + Σ_k taps[c, k] · u[t − (L − 1) + k, c]) with u = B ⊙ x.
  * @param bcx [T, 3D]: B, C, x
- * @param past u of all earlier positions, [position, D]; those of these tokens are appended
+ * @param past u of all earlier positions, [position, D]; that of these tokens is appended
  */
-export function shortConv(bcx: Rows, D: number, taps: Float32Array, L: number, past: number[][], bias?: Float32Array): Rows {
+export function shortConv(bcx: TokenRows, D: number, taps: Float32Array, L: number, past: number[][], bias?: Float32Array): TokenRows {
   const T = bcx.length / (3 * D);
   const y = new Float32Array(T * D);
   for (let t = 0; t < T; t++) {
@@ -66,13 +66,13 @@ export function rope(head: Float32Array, position: number, theta: number): void 
   }
 }
 
-export interface Cache {
+export interface KeyValueCache {
   /** [position][K · d] */
   k: Float32Array[];
   v: Float32Array[];
 }
 
-export interface AttendShape {
+export interface AttentionParams {
   heads: number;
   kvHeads: number;
   headDim: number;
@@ -81,8 +81,8 @@ export interface AttendShape {
   ropeTheta: number;
 }
 
-/** qkv [T, (H + 2K)·d] → [T, H·d]; k and v of these tokens are appended to the cache, whose length is the position of the first. */
-export function attend(qkv: Rows, cache: Cache, s: AttendShape): Rows {
+/** qkv [T, (H + 2K)·d] → [T, H·d]; The k and v of these tokens are appended to the cache; its length is the position of the first token. */
+export function attend(qkv: TokenRows, cache: KeyValueCache, s: AttentionParams): TokenRows {
   const { heads: H, kvHeads: K, headDim: d } = s;
   const width = (H + 2 * K) * d;
   const T = qkv.length / width;

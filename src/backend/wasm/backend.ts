@@ -1,89 +1,91 @@
-/** The WASM backend: C kernels over one memory, walked by as many threads as help. */
+/** The WASM backend: C kernels over one shared memory, on as many threads as make them faster. */
 import { fail } from '../../errors';
 import type { Matrix, Vector } from '../../model/ops';
 import { DTYPES, rowBytes } from '../../tensor/dtype';
-import { ROW_STEP, type Backend, type BackendInfo } from '../backend';
-import type { Node } from '../plan';
-import { chooseDots } from './dots';
-import { createMemory, Heap } from './memory';
-import { compileModule, instantiate, type Kernels, type Variant } from './module';
-import { createRunner, type WasmRunner } from './runner';
-import { Team, whyNoThreads } from './threads';
+import { ROW_ALIGNMENT, type Backend, type BackendInfo } from '../backend';
+import type { PlanNode } from '../plan';
+import { chooseAccumulatorWidth } from './accumulator_width';
+import { createWasmMemory, WasmHeap } from './memory';
+import { loadKernelModule, instantiateKernels, type KernelExports, type SimdVariant } from './module';
+import { createWasmRunner, type WasmRunner } from './runner';
+import { ThreadPool, whyNoThreads } from './threads';
 
 export interface WasmOptions {
-  /** measured when absent, among 1 … 8 and what the device has */
+  /** number of threads; by default the fastest of 1 … 8, as far as the device has them */
   threads?: number;
-  /** the best that the browser runs when absent */
-  variant?: Variant;
-  /** f32 activations, keys and values instead of int8 and int16 ones: slower */
+  /** by default the fastest that the browser supports */
+  variant?: SimdVariant;
+  /** keep activations, keys and values in f32 instead of int8 and int16: slower */
   exact?: boolean;
 }
 
-const MOST_THREADS = 8;
+const MAX_THREADS = 8;
 const STAGING_BYTES = 1 << 20;
-/** four words: format, rows, cols, address */
+/** words of the C struct Weight: format, rows, cols, address */
 const WEIGHT_WORDS = 4;
 
-interface Packed {
+/** A packed matrix: the address of its Weight structs, and the bytes of its data. */
+interface PackedMatrix {
   address: number;
   bytes: number;
 }
 
-/** What exists once the size of the model is known. */
-interface Machine {
-  heap: Heap;
-  kernels: Kernels;
-  team: Team;
+/** Exists from the moment when the size of the model is known. */
+interface WasmInstance {
+  heap: WasmHeap;
+  kernels: KernelExports;
+  pool: ThreadPool;
+  /** resolves when the threads run, to the reason if there are fewer than wanted */
   started: Promise<string | undefined>;
 }
 
 /** @throws DeviceError when the browser lacks WebAssembly SIMD */
-export async function openWasm({ threads, variant: wanted, exact = false }: WasmOptions = {}): Promise<Backend> {
+export async function openWasmBackend({ threads, variant: wanted, exact = false }: WasmOptions = {}): Promise<Backend> {
   const obstacle = whyNoThreads();
-  const most = obstacle ? 1 : Math.min(threads ?? navigator.hardwareConcurrency ?? 1, MOST_THREADS);
-  const shared = most > 1;
-  const { module, variant } = await compileModule(shared, wanted);
+  const maxThreads = obstacle ? 1 : Math.min(threads ?? navigator.hardwareConcurrency ?? 1, MAX_THREADS);
+  const shared = maxThreads > 1;
+  const { module, variant } = await loadKernelModule(shared, wanted);
   const info: BackendInfo = { name: 'wasm', device: '', variant: exact ? `${variant} exact` : variant, notes: [] };
   const describeDevice = (n: number): void => {
     info.threads = n;
     info.device = `${variant === 'relaxed' ? 'relaxed SIMD' : 'SIMD'} × ${n}`;
   };
-  describeDevice(most);
+  describeDevice(maxThreads);
   if (obstacle && threads !== 1) info.notes.push(obstacle);
-  if (!wanted && variant === 'simd') info.notes.push('Plain SIMD: this browser has no relaxed SIMD.');
+  if (!wanted && variant === 'simd') info.notes.push('This browser has no relaxed SIMD; the plain SIMD kernels are slower.');
 
-  const matrices = new Map<Matrix, Packed>();
+  const matrices = new Map<Matrix, PackedMatrix>();
   const vectors = new Map<Vector, number>();
   const runners = new Set<WasmRunner>();
-  let machine: Machine | undefined;
+  let instance: WasmInstance | undefined;
   let disposed = false;
 
   const check = (): void => {
-    if (disposed) fail('DeviceError', { what: 'This backend is closed', cure: 'Load the model again.' });
+    if (disposed) fail('DeviceError', { what: 'The WASM backend is closed', cure: 'Load the model again.' });
   };
 
-  function start(bytes: number): Machine {
+  function start(bytes: number): WasmInstance {
     check();
-    if (machine) return machine;
-    const memory = createMemory(bytes, shared);
-    const kernels = instantiate(module, memory);
-    const heap = new Heap(memory, kernels.__heap_base.value as number);
-    chooseDots(kernels, heap);
-    const team = new Team(kernels, heap);
-    machine = { heap, kernels, team, started: team.start(most, module) };
-    return machine;
+    if (instance) return instance;
+    const memory = createWasmMemory(bytes, shared);
+    const kernels = instantiateKernels(module, memory);
+    const heap = new WasmHeap(memory, kernels.__heap_base.value as number);
+    chooseAccumulatorWidth(kernels, heap);
+    const pool = new ThreadPool(kernels, heap);
+    instance = { heap, kernels, pool, started: pool.start(maxThreads, module) };
+    return instance;
   }
 
   function dispose(): void {
     disposed = true;
-    machine?.team.stop();
-    machine = undefined;
+    instance?.pool.stop();
+    instance = undefined;
     runners.clear();
     matrices.clear();
     vectors.clear();
   }
 
-  const bytesOf = (node: Node): number => {
+  const weightBytes = (node: PlanNode): number => {
     const weights = node.op === 'linear' ? [node.w] : node.op === 'swiglu' ? [node.w1, node.w3] : node.op === 'embed' ? [node.table] : [];
     return weights.reduce((sum, w) => sum + (matrices.get(w)?.bytes ?? 0), 0);
   };
@@ -96,7 +98,7 @@ export async function openWasm({ threads, variant: wanted, exact = false }: Wasm
       const { heap, kernels } = start(0);
       const weights = heap.alloc(spec.segments.length * WEIGHT_WORDS * 4, spec.name);
       let bytes = 0;
-      const held = spec.segments.map(({ rows, dtype }, i) => {
+      const segments = spec.segments.map(({ rows, dtype }, i) => {
         const format = DTYPES[dtype].ggml;
         const size = kernels.packed_size(format, rows, spec.cols) >>> 0;
         const data = heap.alloc(size, spec.name);
@@ -107,14 +109,14 @@ export async function openWasm({ threads, variant: wanted, exact = false }: Wasm
       return {
         write(index, firstRow, slice) {
           check();
-          const segment = held[index];
+          const segment = segments[index];
           const count = slice.byteLength / segment.row;
-          if (firstRow !== segment.written || !Number.isInteger(count) || firstRow + count > segment.rows || firstRow % ROW_STEP)
-            fail('CheckpointError', { what: `Rows of ${spec.segments[index].name} do not follow each other`, got: `${count} rows at ${firstRow}`, wanted: `rows from ${segment.written} on, ${segment.rows} in all` });
-          const staged = Math.max(Math.floor(STAGING_BYTES / segment.row / ROW_STEP), 1) * ROW_STEP;
-          const staging = heap.alloc(Math.min(staged, count) * segment.row, 'loading');
-          for (let row = 0; row < count; row += staged) {
-            const rows = Math.min(staged, count - row);
+          if (firstRow !== segment.written || !Number.isInteger(count) || firstRow + count > segment.rows || firstRow % ROW_ALIGNMENT)
+            fail('CheckpointError', { what: `The rows of ${spec.segments[index].name} are not in order`, got: `${count} rows at ${firstRow}`, wanted: `rows from ${segment.written} on, ${segment.rows} in all` });
+          const stagedRows = Math.max(Math.floor(STAGING_BYTES / segment.row / ROW_ALIGNMENT), 1) * ROW_ALIGNMENT;
+          const staging = heap.alloc(Math.min(stagedRows, count) * segment.row, 'loading the weights');
+          for (let row = 0; row < count; row += stagedRows) {
+            const rows = Math.min(stagedRows, count - row);
             heap.u8.set(slice.subarray(row * segment.row, (row + rows) * segment.row), staging);
             kernels.pack(weights + index * WEIGHT_WORDS * 4, staging, firstRow + row, rows);
           }
@@ -123,7 +125,7 @@ export async function openWasm({ threads, variant: wanted, exact = false }: Wasm
         },
         finish() {
           check();
-          held.forEach(({ rows, written }, i) => {
+          segments.forEach(({ rows, written }, i) => {
             if (written !== rows) fail('CheckpointError', { what: `Rows of ${spec.segments[i].name} are missing`, got: written, wanted: rows });
           });
           const handle: Matrix = { ...spec };
@@ -143,20 +145,20 @@ export async function openWasm({ threads, variant: wanted, exact = false }: Wasm
     },
 
     async compile(plan, options) {
-      const { heap, kernels, team, started } = start(0);
+      const { heap, kernels, pool, started } = start(0);
       const failure = await started;
       check();
       if (failure && !info.notes.includes(failure)) info.notes.push(failure);
       const known = <K extends { name: string }, W>(map: Map<K, W>, key: K): W =>
-        map.get(key) ?? fail('DeviceError', { what: `${key.name} was not loaded into this backend` });
-      const fixed = runners.size > 0 || threads !== undefined ? team.size : undefined;
-      const runner = createRunner(plan, options, {
+        map.get(key) ?? fail('DeviceError', { what: `${key.name} is not in this backend`, cure: 'Load the model again.' });
+      const fixedThreads = runners.size > 0 || threads !== undefined ? pool.size : undefined;
+      const runner = createWasmRunner(plan, options, {
         heap,
         kernels,
-        team,
-        bytesOf,
+        pool,
+        weightBytes,
         check,
-        threads: fixed,
+        threads: fixedThreads,
         int16: !exact,
         addresses: {
           matrix: (m) => known(matrices, m).address,
@@ -164,13 +166,13 @@ export async function openWasm({ threads, variant: wanted, exact = false }: Wasm
           int8: (m) => !exact && m.segments.some(({ dtype }) => kernels.takes_int8(DTYPES[dtype].ggml)),
         },
       });
-      team.shrink(runner.threads);
+      pool.keepOnly(runner.threads);
       describeDevice(runner.threads);
       runners.add(runner);
       return runner;
     },
 
-    memory: () => machine?.heap.used ?? 0,
+    memory: () => instance?.heap.used ?? 0,
     dispose,
   };
 }

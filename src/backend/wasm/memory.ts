@@ -1,47 +1,47 @@
-/** The one WebAssembly.Memory of a backend: how large it may get, and who holds which part of it. */
+/** The WebAssembly.Memory of a backend: its maximum size, and an allocator for it. */
 import { fail } from '../../errors';
 
-const PAGE = 65536;
-const LIMIT = 2 ** 32;
+const WASM_PAGE_BYTES = 65536;
+const MAX_BYTES = 2 ** 32;
 const ALIGNMENT = 64;
-const GROWTH = 4 << 20;
+const MIN_GROWTH = 4 << 20;
 
 const MB = (bytes: number): string => `${Math.ceil(bytes / 1e6)} MB`;
-const CURE = 'Take a smaller model, a smaller quantisation or a shorter context.';
+const CURE = 'Use a smaller model, a smaller quantization or a shorter context.';
 
 /**
- * A memory for weights of `bytes`. A shared memory reserves its maximum when it is made, which phones refuse long before 4 GB: then less
- * is left for the context.
+ * Creates a memory for weights of `bytes`. A shared memory reserves its maximum at once, and phones refuse far less than 4 GB: then it tries
+ * again with less room for the context.
  * @throws MemoryError
  */
-export function createMemory(bytes: number, shared: boolean): WebAssembly.Memory {
-  if (bytes > LIMIT - (64 << 20)) fail('MemoryError', { what: 'The model does not fit in WebAssembly memory', got: MB(bytes), wanted: `less than ${MB(LIMIT)}`, cure: CURE });
+export function createWasmMemory(bytes: number, shared: boolean): WebAssembly.Memory {
+  if (bytes > MAX_BYTES - (64 << 20)) fail('MemoryError', { what: 'The model does not fit in WebAssembly memory', got: MB(bytes), wanted: `less than ${MB(MAX_BYTES)}`, cure: CURE });
   let cause: unknown;
-  for (const headroom of [LIMIT, 2 ** 31, 2 ** 30, 2 ** 29, 2 ** 28]) {
-    const maximum = Math.min(LIMIT, Math.ceil(bytes * 1.25) + headroom) / PAGE;
-    const initial = Math.min(maximum, Math.ceil((bytes * 1.125 + 2 * GROWTH) / PAGE));
+  for (const headroom of [MAX_BYTES, 2 ** 31, 2 ** 30, 2 ** 29, 2 ** 28]) {
+    const maximum = Math.min(MAX_BYTES, Math.ceil(bytes * 1.25) + headroom) / WASM_PAGE_BYTES;
+    const initial = Math.min(maximum, Math.ceil((bytes * 1.125 + 2 * MIN_GROWTH) / WASM_PAGE_BYTES));
     try {
       return new WebAssembly.Memory({ initial, maximum: Math.floor(maximum), shared });
     } catch (error) {
       cause = error;
     }
   }
-  fail('MemoryError', { what: 'The browser refuses the memory for the model', got: MB(bytes), cure: CURE }, cause);
+  fail('MemoryError', { what: 'The browser refused the memory for the model', got: MB(bytes), cure: CURE }, cause);
 }
 
-interface Block {
+interface FreeBlock {
   address: number;
   size: number;
 }
 
-/** First-fit allocation in a memory, from `base` on; it grows the memory. Blocks are few and large. */
-export class Heap {
-  private free: Block[];
+/** A first-fit allocator in a memory from the address `base` on; it grows the memory. Allocations are few and large. */
+export class WasmHeap {
+  private free: FreeBlock[];
   private readonly sizes = new Map<number, number>();
   private views: { buffer: ArrayBufferLike; u8: Uint8Array; u32: Uint32Array; f32: Float32Array; f64: Float64Array } | undefined;
-  /** bytes handed out */
+  /** bytes that are allocated, including those below `base` */
   used: number;
-  /** nothing from here on was ever handed out: it is zero, and takes no real memory yet */
+  /** memory from here on was never allocated: it is zero, and the system has not provided it yet */
   private untouched: number;
 
   constructor(
@@ -86,7 +86,7 @@ export class Heap {
     this.used -= size;
     this.free.push({ address, size });
     this.free.sort((a, b) => a.address - b.address);
-    this.free = this.free.reduce<Block[]>((merged, b) => {
+    this.free = this.free.reduce<FreeBlock[]>((merged, b) => {
       const last = merged.at(-1);
       if (last && last.address + last.size === b.address) last.size += b.size;
       else merged.push(b);
@@ -94,7 +94,7 @@ export class Heap {
     }, []);
   }
 
-  // a growth replaces the buffer
+  // the buffer changes when the memory grows
   private get view(): NonNullable<typeof this.views> {
     const { buffer } = this.memory;
     if (this.views?.buffer !== buffer)
@@ -122,15 +122,15 @@ export class Heap {
     const last = this.free.at(-1);
     const tail = last && last.address + last.size === end ? last : undefined;
     const missing = size - (tail?.size ?? 0);
-    const grow = (bytes: number): number => (this.memory.grow(Math.ceil(bytes / PAGE)), this.memory.buffer.byteLength - end);
+    const grow = (bytes: number): number => (this.memory.grow(Math.ceil(bytes / WASM_PAGE_BYTES)), this.memory.buffer.byteLength - end);
     let grown: number;
     try {
-      grown = grow(Math.max(missing, GROWTH));
+      grown = grow(Math.max(missing, MIN_GROWTH));
     } catch {
       try {
         grown = grow(missing);
       } catch (error) {
-        fail('MemoryError', { what: `There is no memory for ${what}`, got: `${MB(end)} in use and ${MB(missing)} more`, wanted: `less than ${MB(LIMIT)} and what the browser allows`, cure: CURE }, error);
+        fail('MemoryError', { what: `There is no WASM memory for ${what}`, got: `${MB(end)} in use and ${MB(missing)} more`, wanted: `less than ${MB(MAX_BYTES)} and as much as the browser allows`, cure: CURE }, error);
       }
     }
     if (tail) tail.size += grown;

@@ -1,26 +1,27 @@
-/** The compiled kernels: which variant this engine can run, and how they become an instance over a memory. */
+/** Loads the compiled kernels: selects the variant that the browser supports, and instantiates it over a memory. */
 import { relaxed, simd } from 'virtual:rivulet-kernels';
 import { fail } from '../../errors';
 
-export type Variant = 'simd' | 'relaxed';
+/** The instruction set of the kernels: plain WASM SIMD, or with relaxed SIMD. */
+export type SimdVariant = 'simd' | 'relaxed';
 
-/** What the kernels export (kernels/walk.c). Addresses are bytes; results are signed, `>>> 0` makes them addresses. */
-export interface Kernels {
+/** The exports of the kernels (kernels/interpreter.c). Addresses are in bytes. Results are signed; `>>> 0` makes an address of them. */
+export interface KernelExports {
   __heap_base: WebAssembly.Global;
-  step(team: number, threads: number): void;
+  step(pool: number, threads: number): void;
   pack(weight: number, source: number, firstRow: number, rows: number): void;
   packed_size(format: number, rows: number, cols: number): number;
   quantized_size(T: number, cols: number): number;
   takes_int8(format: number): number;
   attention_size(op: number): number;
-  /** Of relaxed SIMD alone, see dots.ts. */
-  try_tiles?(brief: number, panel: number, x: number, y: number, count: number): void;
-  /** The same, for all threads. */
-  sum_briefly?(yes: number): void;
+  /** relaxed SIMD only: runs `count` tiles for accumulator_width.ts */
+  time_tiles?(int16: number, panel: number, x: number, y: number, count: number): void;
+  /** relaxed SIMD only: sets the accumulator width for all threads */
+  use_int16_sums?(yes: number): void;
 }
 
-/** Compiles the best variant that the engine validates, or the one asked for. @throws DeviceError */
-export async function compileModule(shared: boolean, wanted?: Variant): Promise<{ module: WebAssembly.Module; variant: Variant }> {
+/** Compiles the variant `wanted`, or the fastest one that the browser supports. @throws DeviceError */
+export async function loadKernelModule(shared: boolean, wanted?: SimdVariant): Promise<{ module: WebAssembly.Module; variant: SimdVariant }> {
   for (const variant of wanted ? [wanted] : (['relaxed', 'simd'] as const)) {
     const bytes = await inflate(variant === 'relaxed' ? relaxed : simd);
     if (!shared) unshareMemory(bytes);
@@ -29,24 +30,24 @@ export async function compileModule(shared: boolean, wanted?: Variant): Promise<
   fail('DeviceError', {
     what: 'This browser cannot run the WASM kernels',
     wanted: wanted === 'relaxed' ? 'relaxed SIMD' : 'WebAssembly SIMD with atomics',
-    cure: wanted === 'relaxed' ? "Take the variant 'simd'." : 'Update the browser.',
+    cure: wanted === 'relaxed' ? "Use the variant 'simd'." : 'Update the browser.',
   });
 }
 
-/** Base64 of raw deflate, as the bundle holds a module (kernels/build.ts). */
+/** Decodes a module of the bundle, which is raw deflate in base64 (kernels/build.ts). */
 async function inflate(text: string): Promise<Uint8Array<ArrayBuffer>> {
   const packed = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
   return new Uint8Array(await new Response(new Blob([packed]).stream().pipeThrough(new DecompressionStream('deflate-raw'))).arrayBuffer());
 }
 
-export const instantiate = (module: WebAssembly.Module, memory: WebAssembly.Memory): Kernels =>
-  new WebAssembly.Instance(module, { env: { memory, now: () => performance.now() } }).exports as unknown as Kernels;
+export const instantiateKernels = (module: WebAssembly.Module, memory: WebAssembly.Memory): KernelExports =>
+  new WebAssembly.Instance(module, { env: { memory, now: () => performance.now() } }).exports as unknown as KernelExports;
 
 const IMPORT_SECTION = 2;
 const [FUNCTION, MEMORY] = [0, 2];
 const [HAS_MAXIMUM, SHARED] = [1, 2];
 
-/** The modules import a shared memory; without threads the import must not say so. Atomic instructions may work on any memory. */
+/** Clears the shared flag of the memory import: without threads the memory is not shared. Atomic instructions work on any memory. */
 function unshareMemory(wasm: Uint8Array): void {
   let at = 8;
   const leb = (): number => {

@@ -1,43 +1,43 @@
 /**
- * One conversation on the WASM backend: its state in the memory, and the steps that threads walk. A step runs in the calling thread before
- * its call returns: whoever wants to hear messages pauses between steps.
+ * Runs a plan on the WASM backend with the state of one conversation. A step blocks the calling thread until it is done: the caller must
+ * pause between steps to receive messages.
  */
 import { fail } from '../../errors';
 import type { CompileOptions, Runner } from '../backend';
-import { printPlan, type Node, type Plan } from '../plan';
-import { logprobs, type Sampling } from '../sampling';
-import { lower, PAGE, RING, writeRope, type Addresses } from './lower';
-import type { Heap } from './memory';
-import type { Kernels } from './module';
-import { fastest, type Team } from './threads';
+import { printPlan, type PlanNode, type Plan } from '../plan';
+import { logprobs, type SamplingParams } from '../sampling';
+import { lowerPlan, KV_PAGE_POSITIONS, CONV_RING_POSITIONS, writeRopeTables, type WeightAddresses } from './lower';
+import type { WasmHeap } from './memory';
+import type { KernelExports } from './module';
+import { fastestThreadCount, type ThreadPool } from './threads';
 
-// Plan of kernels/plan.h: words, then Sampling
-const PLAN = [
+// the struct Plan of kernels/plan.h: these words, then its Sampling (seven doubles, six words)
+const PLAN_FIELDS = [
   'T', 'position', 'draws', 'first', 'end', 'prompt', 'ops', 'history', 'pages', 'logits', 'vocabulary', 'normed', 'int8', 'scratch',
   'scratchBytes', 'tile', 'widest', 'candidates', 'marks', 'times',
 ] as const; // prettier-ignore
-const SAMPLING = PLAN.length * 4;
-const SAMPLING_WORDS = SAMPLING + 7 * 8;
-const PLAN_BYTES = SAMPLING_WORDS + 6 * 4;
+const SAMPLING_OFFSET = PLAN_FIELDS.length * 4;
+const SAMPLING_WORDS_OFFSET = SAMPLING_OFFSET + 7 * 8;
+const PLAN_BYTES = SAMPLING_WORDS_OFFSET + 6 * 4;
 
-const TILE_FLOATS = (chunk: number): number => Math.max(64 * chunk, 512);
-/** bytes of weights that are walked to measure threads: more than a cache holds, a few ms */
+const tileFloats = (chunk: number): number => Math.max(64 * chunk, 512);
+/** bytes of weights read by each run that measures threads: more than a cache holds, and a few ms */
 const MEASURED_BYTES = 48e6;
 
 const align = (bytes: number): number => Math.ceil(bytes / 64) * 64;
 
-export interface RunnerContext {
-  heap: Heap;
-  kernels: Kernels;
-  team: Team;
-  addresses: Addresses;
+export interface WasmRunnerContext {
+  heap: WasmHeap;
+  kernels: KernelExports;
+  pool: ThreadPool;
+  addresses: WeightAddresses;
   /** packed bytes of a node's weights */
-  bytesOf(node: Node): number;
+  weightBytes(node: PlanNode): number;
   /** threads to use; undefined to measure */
   threads: number | undefined;
-  /** keys and values as int16, else f32 */
+  /** keep keys and values in int16, else in f32 */
   int16: boolean;
-  /** throws when the backend is gone */
+  /** @throws DeviceError when the backend is closed */
   check(): void;
 }
 
@@ -46,9 +46,9 @@ export interface WasmRunner extends Runner {
 }
 
 /** @throws MemoryError, DeviceError */
-export function createRunner(plan: Plan, { contextLength, chunk }: CompileOptions, context: RunnerContext): WasmRunner {
-  const { heap, kernels, team, addresses, check } = context;
-  const lowered = lower(plan, chunk, context.int16, heap, kernels, addresses);
+export function createWasmRunner(plan: Plan, { contextLength, chunk }: CompileOptions, context: WasmRunnerContext): WasmRunner {
+  const { heap, kernels, pool, addresses, check } = context;
+  const lowered = lowerPlan(plan, chunk, context.int16, heap, kernels, addresses);
   const { count, ropes, pageBytes, convLength, held } = lowered;
   const alloc = (bytes: number, what: string): number => {
     const address = heap.zeros(bytes, what);
@@ -57,12 +57,12 @@ export function createRunner(plan: Plan, { contextLength, chunk }: CompileOption
   };
 
   const V = plan.output.cols;
-  const inputs = Math.max(...plan.nodes.map((node) => (node.op === 'embed' ? node.table.rows : 0)));
+  const vocabulary = Math.max(...plan.nodes.map((node) => (node.op === 'embed' ? node.table.rows : 0)));
   const widest = Math.ceil(lowered.widest / 16) * 16;
-  const tile = TILE_FLOATS(chunk);
+  const tile = tileFloats(chunk);
   const scratchBytes = align(Math.max(widest * 4 + kernels.quantized_size(1, widest), lowered.attentionBytes)) + 2 * tile * 4;
   const history = alloc((contextLength + 1) * 4, 'the history');
-  const pages = alloc(Math.ceil(contextLength / PAGE + 1) * 4, 'the page table');
+  const pages = alloc(Math.ceil(contextLength / KV_PAGE_POSITIONS + 1) * 4, 'the page table');
   const output = lowered.slots[plan.output.slot];
   const times = alloc(2 * (count + 1) * 8, 'the profile');
   const header = alloc(PLAN_BYTES, 'the plan');
@@ -70,27 +70,27 @@ export function createRunner(plan: Plan, { contextLength, chunk }: CompileOption
   let bias = { address: 0, room: 0 };
   const pageAddresses: number[] = [];
 
-  const set = (values: Partial<Record<(typeof PLAN)[number], number>>): void => {
-    for (const [name, value] of Object.entries(values)) heap.u32[header / 4 + PLAN.indexOf(name as (typeof PLAN)[number])] = value;
+  const set = (values: Partial<Record<(typeof PLAN_FIELDS)[number], number>>): void => {
+    for (const [name, value] of Object.entries(values)) heap.u32[header / 4 + PLAN_FIELDS.indexOf(name as (typeof PLAN_FIELDS)[number])] = value;
   };
   set({
     first: 0, end: count, ops: lowered.ops, history, pages, logits: output, vocabulary: V, normed: alloc(chunk * widest * 4, 'activations'),
-    int8: alloc(kernels.quantized_size(chunk, widest), 'activations'), scratch: alloc(scratchBytes * team.size, 'scratch'), scratchBytes, tile, widest,
-    candidates: alloc(V * 20, 'the sampler'), marks: alloc(Math.max(V, inputs) * 4, 'the sampler'), times,
+    int8: alloc(kernels.quantized_size(chunk, widest), 'activations'), scratch: alloc(scratchBytes * pool.size, 'scratch'), scratchBytes, tile, widest,
+    candidates: alloc(V * 20, 'the sampler'), marks: alloc(Math.max(V, vocabulary) * 4, 'the sampler'), times,
   }); // prettier-ignore
 
   let position = 0;
-  let floor = 0; // the rings hold B ⊙ x of the positions from here on
+  let ringStart = 0; // the convolution rings hold the positions from here on
   let pending = false;
   let promptLength = 0;
-  let rows = 0; // of the output, 0 when there is none
+  let rows = 0; // rows of the output; 0 before a prefill
   let threads = 1;
-  const tokensRead = [0, 0]; // in steps of one token, and of more
+  const tokensRead = [0, 0]; // in steps of one token, and in steps of several
 
-  function reserve(end: number): void {
-    while (pageAddresses.length * PAGE < end) {
+  function allocatePages(end: number): void {
+    while (pageAddresses.length * KV_PAGE_POSITIONS < end) {
       const address = alloc(pageBytes + 64, `position ${end} of the context`);
-      writeRope(heap.f32, address, pageAddresses.length * PAGE, ropes);
+      writeRopeTables(heap.f32, address, pageAddresses.length * KV_PAGE_POSITIONS, ropes);
       heap.u32[pages / 4 + pageAddresses.length] = address;
       pageAddresses.push(address);
     }
@@ -99,13 +99,13 @@ export function createRunner(plan: Plan, { contextLength, chunk }: CompileOption
   function step(T: number, draws: number): void {
     const reads = T + Math.max(draws - 1, 0);
     set({ T, position, draws, prompt: promptLength });
-    team.step(header, threads);
+    pool.runStep(header, threads);
     tokensRead[T > 1 ? 1 : 0] += reads;
     position += reads;
-    floor = Math.max(floor, position - RING);
+    ringStart = Math.max(ringStart, position - CONV_RING_POSITIONS);
   }
 
-  function writeSampling(s: Sampling): void {
+  function writeSampling(s: SamplingParams): void {
     const ids = [...(s.bias ?? [])].filter(([id]) => id >= 0 && id < V);
     if (ids.length > bias.room) {
       heap.release(bias.address);
@@ -118,25 +118,25 @@ export function createRunner(plan: Plan, { contextLength, chunk }: CompileOption
       heap.u32[keys / 4 + i] = id;
     });
     if (s.mask) heap.u32.fill(0, mask / 4, mask / 4 + Math.ceil(V / 32)).set(s.mask.subarray(0, Math.ceil(V / 32)), mask / 4);
-    const at = header + SAMPLING;
+    const at = header + SAMPLING_OFFSET;
     heap.f64.set([s.temperature, s.topP, s.minP, Math.log(s.minP), s.repetitionPenalty, s.frequencyPenalty, s.presencePenalty], at / 8);
-    heap.u32.set([s.topK, s.seed, ids.length, keys, values, s.mask ? mask : 0], (header + SAMPLING_WORDS) / 4);
+    heap.u32.set([s.topK, s.seed, ids.length, keys, values, s.mask ? mask : 0], (header + SAMPLING_WORDS_OFFSET) / 4);
   }
 
-  /** The number of threads that walks the first layers fastest. Their state is written from position 0 on, as the first prompt will. */
-  function measure(): number {
+  /** Measures the fastest number of threads on the first layers. It writes their state from position 0 on, which the first prompt overwrites. */
+  function measureThreads(): number {
     let bytes = 0;
-    const end = plan.nodes.findIndex((node) => node.out.rows === 1 || (bytes += node.op === 'embed' ? 0 : context.bytesOf(node)) > MEASURED_BYTES);
+    const end = plan.nodes.findIndex((node) => node.out.rows === 1 || (bytes += node.op === 'embed' ? 0 : context.weightBytes(node)) > MEASURED_BYTES);
     set({ end: end < 0 ? count : Math.max(end, 1), T: 1, position: 0, draws: 0 });
-    const best = fastest((n) => team.step(header, n), team.size);
+    const best = fastestThreadCount((n) => pool.runStep(header, n), pool.size);
     set({ end: count });
     heap.f64.fill(0, times / 8, times / 8 + 2 * (count + 1));
     return best;
   }
 
   try {
-    reserve(1);
-    threads = context.threads ?? (team.size > 1 ? measure() : 1);
+    allocatePages(1);
+    threads = context.threads ?? (pool.size > 1 ? measureThreads() : 1);
   } catch (error) {
     held.forEach((address) => heap.release(address));
     throw error;
@@ -151,11 +151,11 @@ export function createRunner(plan: Plan, { contextLength, chunk }: CompileOption
     async prefill(tokens) {
       check();
       const T = tokens.length;
-      if (T < 1 || T > chunk) fail('RequestError', { what: 'Wrong number of tokens in one prefill', got: T, wanted: `1 … ${chunk}` });
+      if (T < 1 || T > chunk) fail('RequestError', { what: 'The number of tokens in one prefill is wrong', got: T, wanted: `1 … ${chunk}` });
       if (position + T > contextLength) tooLong(position + T, contextLength);
-      const foreign = tokens.find((token) => token >= inputs);
-      if (foreign !== undefined) fail('RequestError', { what: 'A token is outside the vocabulary', got: foreign, wanted: `less than ${inputs}` });
-      reserve(position + T);
+      const unknown = tokens.find((token) => token >= vocabulary);
+      if (unknown !== undefined) fail('RequestError', { what: 'A token is outside the vocabulary', got: unknown, wanted: `less than ${vocabulary}` });
+      allocatePages(position + T);
       heap.u32.set(tokens, history / 4 + position);
       step(T, 0);
       promptLength = position;
@@ -169,7 +169,7 @@ export function createRunner(plan: Plan, { contextLength, chunk }: CompileOption
       if (steps < 1) return new Uint32Array();
       const reads = steps - (pending ? 0 : 1);
       if (position + reads > contextLength) tooLong(position + reads, contextLength);
-      reserve(position + reads);
+      allocatePages(position + reads);
       writeSampling(sampling);
       const first = position + (pending ? 1 : 0);
       step(pending ? 1 : 0, steps);
@@ -181,9 +181,9 @@ export function createRunner(plan: Plan, { contextLength, chunk }: CompileOption
 
     rewind(to) {
       check();
-      if (to > position || (to > 0 && Math.max(0, to - (convLength - 1)) < floor)) return false;
+      if (to > position || (to > 0 && Math.max(0, to - (convLength - 1)) < ringStart)) return false;
       position = to;
-      if (to === 0) floor = 0;
+      if (to === 0) ringStart = 0;
       promptLength = Math.min(promptLength, to);
       pending = false;
       rows = 0;
@@ -209,16 +209,16 @@ export function createRunner(plan: Plan, { contextLength, chunk }: CompileOption
 }
 
 const tooLong = (got: number, wanted: number): never =>
-  fail('ContextError', { what: 'The context is full', got: `${got} tokens`, wanted: `at most ${wanted}`, cure: 'Shorten the prompt or open the model with a longer context.' });
+  fail('ContextError', { what: 'The context is full', got: `${got} tokens`, wanted: `at most ${wanted}`, cure: 'Start a new conversation, or load the model with a longer context.' });
 
-/** Time by kind of op since the model was loaded, then the plan with the milliseconds of each op a decoded token. */
-function describe(plan: Plan, { bytesOf }: RunnerContext, times: Float64Array, tokens: number[], threads: number): string {
+/** The time of each kind of op since the model was loaded, then the plan with the milliseconds of each op per decoded token. */
+function describe(plan: Plan, { weightBytes }: WasmRunnerContext, times: Float64Array, tokens: number[], threads: number): string {
   const n = plan.nodes.length;
   const nameOf = (i: number): string => (i === n ? 'sample' : plan.nodes[i].out === plan.output ? 'head' : plan.nodes[i].op);
-  const macsOf = (node: Node | undefined): number =>
+  const macsOf = (node: PlanNode | undefined): number =>
     node?.op === 'linear' ? node.w.rows * node.w.cols : node?.op === 'swiglu' ? 2 * node.w1.rows * node.w1.cols : 0;
   const kinds = [...new Set(Array.from({ length: n + 1 }, (_, i) => nameOf(i)))];
-  const mode = (title: string, offset: number, count: number): string[] => {
+  const table = (title: string, offset: number, count: number): string[] => {
     if (!count) return [];
     const sum = (from: (i: number) => number, kind?: string): number =>
       Array.from({ length: n + 1 }, (_, i) => (kind === undefined || nameOf(i) === kind ? from(i) : 0)).reduce((a, b) => a + b);
@@ -226,7 +226,7 @@ function describe(plan: Plan, { bytesOf }: RunnerContext, times: Float64Array, t
     const rate = (kind?: string): string => {
       const time = sum(ms, kind);
       const macs = sum((i) => macsOf(plan.nodes[i]), kind) / time / 1e6;
-      const bytes = sum((i) => (plan.nodes[i]?.op === 'embed' || i === n ? 0 : bytesOf(plan.nodes[i])), kind) / time / 1e6;
+      const bytes = sum((i) => (plan.nodes[i]?.op === 'embed' || i === n ? 0 : weightBytes(plan.nodes[i])), kind) / time / 1e6;
       return `${time.toFixed(3).padStart(8)} ms${macs > 0 ? `${macs.toFixed(1).padStart(7)} GMAC/s` : ''}${bytes > 0 && offset === 0 ? `${bytes.toFixed(1).padStart(7)} GB/s` : ''}`;
     };
     return [`${title.padEnd(14)}${rate()}`, ...kinds.map((kind) => `  ${kind.padEnd(12)}${rate(kind)}`)];
@@ -234,8 +234,8 @@ function describe(plan: Plan, { bytesOf }: RunnerContext, times: Float64Array, t
   const lines = printPlan(plan).split('\n');
   return [
     `${n} ops on ${threads} thread${threads > 1 ? 's' : ''}`,
-    ...mode('decoded token', 0, tokens[0]),
-    ...mode('prompt token', n + 1, tokens[1]),
+    ...table('decoded token', 0, tokens[0]),
+    ...table('prompt token', n + 1, tokens[1]),
     ...lines.map((line, i) => `${tokens[0] ? `${(times[i] / tokens[0]).toFixed(3).padStart(7)} ms  ` : ''}${line}`),
   ].join('\n');
 }

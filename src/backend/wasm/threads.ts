@@ -1,21 +1,21 @@
 /**
- * Worker threads over one shared memory. They are started from source text, so that any bundle on any static host can have them; by the page
- * where it lends them, else by this worker.
+ * A pool of worker threads over one shared memory. Workers start from source text, so that the bundle needs no other file on its host. The page
+ * creates them if it offers to, else this worker.
  */
 import { fail } from '../../errors';
-import type { Heap } from './memory';
-import type { Kernels } from './module';
+import type { WasmHeap } from './memory';
+import type { KernelExports } from './module';
 
-// word offsets of Team in kernels/plan.h
+// word offsets in ThreadPool of kernels/plan.h
 const PLAN = 1;
 const ABORTED = 2;
 const GENERATION = 16;
-const TEAM_BYTES = 256;
+const POOL_BYTES = 256;
 
 const STACK_BYTES = 65536;
-const START_MS = 10_000;
+const START_TIMEOUT_MS = 10_000;
 
-const SOURCE = `
+const WORKER_SOURCE = `
 let exports, memory;
 onmessage = ({ data: { port } }) => {
   port.onmessage = async ({ data }) => {
@@ -32,9 +32,9 @@ onmessage = ({ data: { port } }) => {
     exports.__stack_pointer.value = data.stack;
     port.postMessage('ready');
     try {
-      exports.serve(data.team, data.thread);
+      exports.serve(data.pool, data.thread);
     } catch (error) {
-      const words = new Int32Array(memory.buffer, data.team, ${TEAM_BYTES / 4});
+      const words = new Int32Array(memory.buffer, data.pool, ${POOL_BYTES / 4});
       Atomics.store(words, ${ABORTED}, 1);
       Atomics.notify(words, ${GENERATION});
       throw error;
@@ -43,69 +43,70 @@ onmessage = ({ data: { port } }) => {
 };
 `;
 
-/** Between an engine's worker and its page (src/api/lend.ts): the page says that it makes threads, the worker asks for one or ends one. */
-export type Lending =
+/** Messages between the engine's worker and its page (src/api/lend.ts): the page offers to create threads; the worker asks it to start or end one. */
+export type ThreadMessage =
   | { rivuletThreads: 'lent' }
   | { rivuletThreads: 'start'; id: number; url: string; port: MessagePort }
   | { rivuletThreads: 'end'; id: number }
   | { rivuletThreads: 'failed'; id: number; reason: string };
 
-let lent = false;
+/** the page creates the threads */
+let createdByPage = false;
 const failures = new Map<number, (reason: string) => void>();
 let nextId = 0;
 if (typeof document === 'undefined' && typeof addEventListener === 'function')
-  addEventListener('message', ({ data }: MessageEvent<Lending | undefined>) => {
-    if (data?.rivuletThreads === 'lent') lent = true;
+  addEventListener('message', ({ data }: MessageEvent<ThreadMessage | undefined>) => {
+    if (data?.rivuletThreads === 'lent') createdByPage = true;
     if (data?.rivuletThreads === 'failed') failures.get(data.id)?.(data.reason);
   });
 
-/** Why threads cannot be had here; undefined when they can. */
+/** The reason why there can be only one thread here; undefined when there can be more. */
 export function whyNoThreads(): string | undefined {
-  if (typeof SharedArrayBuffer === 'undefined' && globalThis.crossOriginIsolated) return 'One thread: this browser has no SharedArrayBuffer.';
+  if (typeof SharedArrayBuffer === 'undefined' && globalThis.crossOriginIsolated) return 'WASM runs on one thread: this browser has no SharedArrayBuffer.';
   if (typeof SharedArrayBuffer === 'undefined' || globalThis.crossOriginIsolated === false)
-    return 'One thread: the page is not cross-origin isolated (it needs the headers Cross-Origin-Opener-Policy and Cross-Origin-Embedder-Policy).';
-  if (typeof Worker === 'undefined') return 'One thread: there are no workers here.';
-  if (typeof document !== 'undefined') return 'One thread: the main thread of a page may not wait for others. Open the backend in a worker.';
+    return 'WASM runs on one thread: the page is not cross-origin isolated. Its server must send the headers Cross-Origin-Opener-Policy and Cross-Origin-Embedder-Policy.';
+  if (typeof Worker === 'undefined') return 'WASM runs on one thread: there are no web workers here.';
+  if (typeof document !== 'undefined') return 'WASM runs on one thread: the main thread of a page may not wait for other threads. Open the backend in a worker.';
   return undefined;
 }
 
-/** The threads of one backend. Thread 0 is the caller of `step`; the others sleep between steps. */
-export class Team {
-  /** address of the struct where they meet */
+/** The threads of one backend. Thread 0 is the caller of `runStep`; the others sleep between steps. */
+export class ThreadPool {
+  /** address of the C struct ThreadPool */
   readonly address: number;
   private threads: Thread[] = [];
   private url: string | undefined;
 
   constructor(
-    private readonly kernels: Kernels,
-    private readonly heap: Heap,
+    private readonly kernels: KernelExports,
+    private readonly heap: WasmHeap,
   ) {
-    this.address = heap.zeros(TEAM_BYTES, 'threads');
+    this.address = heap.zeros(POOL_BYTES, 'threads');
   }
 
   get size(): number {
     return 1 + this.threads.length;
   }
 
-  /** Starts threads until there are `wanted`; returns why there are fewer. */
+  /** Starts threads until there are `wanted`; resolves to the reason if there are fewer. */
   async start(wanted: number, module: WebAssembly.Module): Promise<string | undefined> {
     if (wanted <= 1) return undefined;
-    const url = (this.url = URL.createObjectURL(new Blob([SOURCE], { type: 'text/javascript' })));
+    const url = (this.url = URL.createObjectURL(new Blob([WORKER_SOURCE], { type: 'text/javascript' })));
     const threads = Array.from({ length: wanted - 1 }, () => startThread(url));
-    this.threads = threads; // so that `stop` ends those under way too
+    this.threads = threads; // so that `stop` also ends threads that still start
     const started = await Promise.allSettled(threads.map((thread) => thread.ask({ module, memory: this.heap.memory })));
     if (!this.url) return undefined;
     this.threads = threads.filter((thread, i) => started[i].status === 'fulfilled' || void thread.end());
     const serving = this.threads.map((thread, i) =>
-      thread.ask({ team: this.address, thread: i + 1, stack: this.heap.alloc(STACK_BYTES, 'threads') + STACK_BYTES }),
+      thread.ask({ pool: this.address, thread: i + 1, stack: this.heap.alloc(STACK_BYTES, 'threads') + STACK_BYTES }),
     );
     await Promise.all(serving);
     const failed = started.find((s) => s.status === 'rejected');
     return failed && `${this.size} of ${wanted} threads: ${String(failed.reason)}`;
   }
 
-  /** Runs a plan's step on the first `threads` threads. @throws DeviceError when a kernel traps; then nothing may follow */
-  step(plan: number, threads: number): void {
+  /** Runs a step of a plan on the first `threads` threads. @throws DeviceError when a kernel traps; then no other call may follow */
+  runStep(plan: number, threads: number): void {
     this.heap.u32[this.address / 4 + PLAN] = plan;
     try {
       this.kernels.step(this.address, threads);
@@ -115,20 +116,20 @@ export class Team {
     }
   }
 
-  /** Ends the threads from `threads` on. */
-  shrink(threads: number): void {
+  /** Ends all threads but the first `threads`. */
+  keepOnly(threads: number): void {
     for (const thread of this.threads.splice(Math.max(threads - 1, 0))) thread.end();
   }
 
   stop(): void {
-    this.shrink(0);
+    this.keepOnly(0);
     if (this.url) URL.revokeObjectURL(this.url);
     this.url = undefined;
   }
 }
 
 interface Thread {
-  /** Sends a message; settles with the answer. */
+  /** Sends a message and waits for the answer. */
   ask(message: object): Promise<void>;
   end(): void;
 }
@@ -136,17 +137,17 @@ interface Thread {
 function startThread(url: string): Thread {
   const id = nextId++;
   const { port1, port2 } = new MessageChannel();
-  let refuse: (reason: string) => void = () => undefined;
-  let refused: string | undefined;
+  let rejectAnswer: (reason: string) => void = () => undefined;
+  let failure: string | undefined;
   let worker: Worker | undefined;
   const fail = (reason: string): void => {
-    refused = reason || 'the worker could not be started (Content-Security-Policy: worker-src blob:)';
-    refuse(refused);
+    failure = reason || 'the worker did not start; the Content-Security-Policy needs worker-src blob:';
+    rejectAnswer(failure);
   };
 
-  if (lent) {
+  if (createdByPage) {
     failures.set(id, fail);
-    postMessage({ rivuletThreads: 'start', id, url, port: port2 } satisfies Lending, [port2]);
+    postMessage({ rivuletThreads: 'start', id, url, port: port2 } satisfies ThreadMessage, [port2]);
   } else
     try {
       worker = new Worker(url);
@@ -159,26 +160,26 @@ function startThread(url: string): Thread {
   return {
     ask: (message) =>
       new Promise((resolve, reject) => {
-        const timer = setTimeout(() => refuse('a worker does not answer'), START_MS);
-        refuse = (reason) => (clearTimeout(timer), reject(reason));
-        if (refused !== undefined) return refuse(refused);
-        port1.onmessage = ({ data }) => (data === 'ready' ? (clearTimeout(timer), resolve()) : refuse(String(data)));
+        const timer = setTimeout(() => rejectAnswer('a worker did not answer'), START_TIMEOUT_MS);
+        rejectAnswer = (reason) => (clearTimeout(timer), reject(reason));
+        if (failure !== undefined) return rejectAnswer(failure);
+        port1.onmessage = ({ data }) => (data === 'ready' ? (clearTimeout(timer), resolve()) : rejectAnswer(String(data)));
         port1.postMessage(message);
       }),
     end() {
       port1.close();
       failures.delete(id);
       worker?.terminate();
-      if (!worker && lent) postMessage({ rivuletThreads: 'end', id } satisfies Lending);
+      if (!worker && createdByPage) postMessage({ rivuletThreads: 'end', id } satisfies ThreadMessage);
     },
   };
 }
 
 /**
- * The number of threads with the least time for `run`, among 1, 2, 3, 4, 6, 8 … `most`; a larger number must be clearly better. Cores differ,
- * and some of those that the browser counts may be busy.
+ * Measures `run` with 1, 2, 3, 4, 6 and 8 threads, up to `most`, and returns the fastest number; more threads must be faster by 7 %. Cores
+ * differ in speed, and other programs may use some of them.
  */
-export function fastest(run: (threads: number) => void, most: number): number {
+export function fastestThreadCount(run: (threads: number) => void, most: number): number {
   const counts = [1, 2, 3, 4, 6, 8].filter((n) => n <= most);
   const warmUntil = performance.now() + 30;
   do run(most);

@@ -6,13 +6,14 @@ import { forward, type Lfm2 } from '../../model/lfm2';
 import type { Matrix } from '../../model/ops';
 import type { Dtype } from '../../tensor/dtype';
 import type { Backend, Runner } from '../backend';
-import { CASES, noise, runCase, write } from '../conformance';
-import { record } from '../plan';
-import { openReference } from '../reference/backend';
-import { GREEDY, sample, type Sampling } from '../sampling';
-import { openWasm } from './backend';
+import { CONFORMANCE_CASES, runConformanceCase } from '../conformance';
+import { recordPlan } from '../plan';
+import { seededRandom, writeRandomMatrix } from '../random_weights';
+import { openReferenceBackend } from '../reference/backend';
+import { GREEDY_SAMPLING, sampleToken, type SamplingParams } from '../sampling';
+import { openWasmBackend } from './backend';
 
-/** What threads.ts needs of a web worker, on a thread of Node. */
+/** A web worker on a thread of Node, as far as threads.ts needs one. */
 class NodeWorker {
   onerror: ((event: { message: string }) => void) | null = null;
   private readonly thread: Promise<NodeThread>;
@@ -39,7 +40,7 @@ beforeAll(() => void vi.stubGlobal('Worker', NodeWorker));
 afterAll(() => void vi.unstubAllGlobals());
 
 const open = async (threads: number, options = {}): Promise<Backend> => {
-  const backend = await openWasm({ threads, variant: 'simd', ...options });
+  const backend = await openWasmBackend({ threads, variant: 'simd', ...options });
   await backend.reserve(8 << 20);
   return backend;
 };
@@ -49,21 +50,21 @@ const config: Config = {
   convLength: 3, normEps: 1e-5, ropeTheta: 10000, contextLength: 1000,
 }; // prettier-ignore
 
-/** A small model of every kind of op and several formats. */
+/** A small model with every kind of op and several weight formats. */
 async function smallModel(backend: Backend): Promise<Lfm2> {
   const { vocabSize: V, hiddenSize: D, ffnSize: F, heads: H, kvHeads: K, headDim: d } = config;
   const matrix = (name: string, rows: number, cols: number, ...dtypes: Dtype[]): Promise<Matrix> => {
     const part = Math.floor(rows / dtypes.length);
     const segments = dtypes.map((dtype, i) => ({ name: `${name}.${i}`, dtype, rows: i === dtypes.length - 1 ? rows - part * i : part }));
-    return write(backend, { name, rows, cols, segments });
+    return writeRandomMatrix(backend, { name, rows, cols, segments });
   };
   const vector = (name: string, length: number) => {
-    const next = noise(name);
+    const next = seededRandom(name);
     return backend.vector(name, Float32Array.from({ length }, () => 0.5 + next() / 2 ** 32));
   };
-  // queries, keys and values by themselves, as in a checkpoint: then threads need not meet before the attention
+  // q, k and v as three segments, as in a checkpoint: then the attention needs no barrier before it
   const qkv = (i: number): Promise<Matrix> =>
-    write(backend, {
+    writeRandomMatrix(backend, {
       name: `${i}.qkv`,
       rows: (H + 2 * K) * d,
       cols: D,
@@ -84,11 +85,11 @@ async function smallModel(backend: Backend): Promise<Lfm2> {
 
 async function smallRunner(backend: Backend, chunk: number): Promise<Runner> {
   const weights = await smallModel(backend);
-  return backend.compile(record((op) => forward(op, config, weights)), { contextLength: 1000, chunk });
+  return backend.compile(recordPlan((op) => forward(op, config, weights)), { contextLength: 1000, chunk });
 }
 
 const tokens = (n: number, name = 'tokens'): Uint32Array => {
-  const next = noise(name);
+  const next = seededRandom(name);
   return Uint32Array.from({ length: n }, () => next() % config.vocabSize);
 };
 
@@ -104,13 +105,13 @@ async function logitsOf(runner: Runner, all: Uint32Array, piece: number): Promis
 
 const power = (values: Float32Array): number => values.reduce((sum, v) => sum + v * v, 0);
 
-describe('ops against plain loops', () => {
+describe('ops against the reference', () => {
   const names = /shortConv|attend|last|embed F32|F32.*bias|swiglu F32/;
-  it.each(CASES.filter(({ name }) => names.test(name)))('$name', async (one) => {
-    const wanted = await runCase(one, openReference());
+  it.each(CONFORMANCE_CASES.filter(({ name }) => names.test(name)))('$name', async (one) => {
+    const wanted = await runConformanceCase(one, openReferenceBackend());
     for (const threads of [1, 2]) {
       const backend = await open(threads, { exact: true });
-      const got = await runCase(one, backend);
+      const got = await runConformanceCase(one, backend);
       await backend.dispose();
       wanted.forEach(({ run, values }, i) => {
         const worst = values.reduce((max, v, j) => Math.max(max, Math.abs(v - got[i].values[j])), 0);
@@ -119,10 +120,10 @@ describe('ops against plain loops', () => {
     }
   });
 
-  it.each(CASES.filter(({ name }) => /attend/.test(name)))('$name, keys and values as int16', async (one) => {
-    const wanted = await runCase(one, openReference());
+  it.each(CONFORMANCE_CASES.filter(({ name }) => /attend/.test(name)))('$name, keys and values as int16', async (one) => {
+    const wanted = await runConformanceCase(one, openReferenceBackend());
     const backend = await open(2);
-    const got = await runCase(one, backend);
+    const got = await runConformanceCase(one, backend);
     await backend.dispose();
     for (const [i, { run, values }] of wanted.entries())
       expect(power(values.map((v, j) => v - got[i].values[j])) / power(values), run).toBeLessThan(5e-9);
@@ -139,7 +140,7 @@ describe('the same bits', () => {
       expect(backend.info.threads).toBe(threads);
       for (const piece of threads === 1 ? [530, 100, 3, 1] : [530, 1]) {
         const logits = await logitsOf(runner, prompt, piece);
-        outcomes.push([`${threads} threads, pieces of ${piece}`, logits, await runner.decode(5, GREEDY)]);
+        outcomes.push([`${threads} threads, pieces of ${piece}`, logits, await runner.decode(5, GREEDY_SAMPLING)]);
       }
       await backend.dispose();
     }
@@ -152,7 +153,7 @@ describe('the same bits', () => {
 });
 
 describe('state', () => {
-  it('goes back by position, as far as the conv rings reach', async () => {
+  it('rewinds to a position that the convolution rings still hold', async () => {
     const backend = await open(1);
     const runner = await smallRunner(backend, 64);
     const other = tokens(20, 'other');
@@ -160,20 +161,20 @@ describe('state', () => {
 
     runner.rewind(0);
     await feed(runner, tokens(310), 64);
-    await runner.decode(10, GREEDY);
+    await runner.decode(10, GREEDY_SAMPLING);
     expect(runner.position).toBe(319); // the tenth is pending
     expect(runner.rewind(100)).toBe(false);
     expect(runner.position).toBe(319);
     expect(runner.rewind(400)).toBe(false);
     expect(runner.rewind(280)).toBe(true);
-    await expect(runner.decode(1, GREEDY)).rejects.toMatchObject({ name: 'RequestError' });
+    await expect(runner.decode(1, GREEDY_SAMPLING)).rejects.toMatchObject({ name: 'RequestError' });
     await runner.prefill(other);
     expect(await runner.logits()).toEqual(wanted);
     expect(runner.rewind(0)).toBe(true);
     await backend.dispose();
   });
 
-  it('refuses what does not fit, and stays as it was', async () => {
+  it('refuses requests that do not fit, and keeps its state', async () => {
     const backend = await open(1);
     const runner = await smallRunner(backend, 600);
     await runner.prefill(tokens(600));
@@ -181,32 +182,32 @@ describe('state', () => {
     await expect(runner.prefill(tokens(401))).rejects.toMatchObject({ name: 'ContextError' });
     await expect(runner.prefill(tokens(601))).rejects.toMatchObject({ name: 'RequestError' });
     await expect(runner.prefill(Uint32Array.of(131))).rejects.toMatchObject({ name: 'RequestError' });
-    await expect(runner.decode(402, GREEDY)).rejects.toMatchObject({ name: 'ContextError' });
+    await expect(runner.decode(402, GREEDY_SAMPLING)).rejects.toMatchObject({ name: 'ContextError' });
     expect([runner.position, await runner.logits()]).toEqual([600, before]);
     expect(() => backend.matrix({ name: 'm', rows: 1, cols: 32, segments: [{ name: 'm', rows: 1, dtype: 'F32' }] }).finish()).toThrow(/missing/);
     await backend.dispose();
-    await expect(runner.decode(1, GREEDY)).rejects.toMatchObject({ name: 'DeviceError' });
+    await expect(runner.decode(1, GREEDY_SAMPLING)).rejects.toMatchObject({ name: 'DeviceError' });
   });
 
-  it('gives memory back, and names the size of what does not fit', async () => {
+  it('releases memory, and names the size of a model that does not fit', async () => {
     const backend = await open(1);
-    const embed = await write(backend, { name: 'e', rows: 10, cols: 64, segments: [{ name: 'e', rows: 10, dtype: 'F32' }] });
+    const embed = await writeRandomMatrix(backend, { name: 'e', rows: 10, cols: 64, segments: [{ name: 'e', rows: 10, dtype: 'F32' }] });
     const before = backend.memory();
-    const runner = await backend.compile(record((op) => op.embed(embed)), { contextLength: 3000, chunk: 10 });
+    const runner = await backend.compile(recordPlan((op) => op.embed(embed)), { contextLength: 3000, chunk: 10 });
     expect(backend.memory()).toBeGreaterThan(before);
     runner.dispose();
     expect(backend.memory()).toBe(before);
     await backend.dispose();
-    const large = await openWasm({ threads: 1, variant: 'simd' });
+    const large = await openWasmBackend({ threads: 1, variant: 'simd' });
     expect(() => large.reserve(5e9)).toThrow(/5000 MB.*smaller/);
   });
 });
 
 describe('the sampler', () => {
   const V = 1003;
-  // row v of the table is the logits after token v, so that a draw depends on the last token
+  // row v of the table holds the logits after token v, so that a draw depends on the last token
   const table = (spread: number, ties: boolean): Float32Array => {
-    const next = noise(`table ${spread}`);
+    const next = seededRandom(`table ${spread}`);
     const unit = (): number => next() / 2 ** 32 + 2 ** -33;
     return Float32Array.from({ length: V * V }, () => {
       const normal = spread * Math.sqrt(-2 * Math.log(unit())) * Math.cos(2 * Math.PI * unit());
@@ -218,18 +219,18 @@ describe('the sampler', () => {
     ['wide', 4, false],
     ['flat', 0.3, false],
     ['with ties', 3, true],
-  ] as const)('draws as its definition does: %s logits', async (_, spread, ties) => {
+  ] as const)('draws as sampling.ts defines: %s logits', async (_, spread, ties) => {
     const values = table(spread, ties);
     const backend = await open(1);
     const writer = backend.matrix({ name: 'table', rows: V, cols: V, segments: [{ name: 'table', rows: V, dtype: 'F32' }] });
     await writer.write(0, 0, new Uint8Array(values.buffer));
     const embed = await writer.finish();
-    const runner = await backend.compile(record((op) => op.last(op.embed(embed))), { contextLength: 64, chunk: 32 });
-    const next = noise(`cases ${spread}`);
+    const runner = await backend.compile(recordPlan((op) => op.last(op.embed(embed))), { contextLength: 64, chunk: 32 });
+    const next = seededRandom(`cases ${spread}`);
     const pick = <T>(...choices: T[]): T => choices[next() % choices.length];
 
     for (let i = 0; i < 150; i++) {
-      const s: Sampling = {
+      const s: SamplingParams = {
         temperature: pick(0, 0.1, 0.3, 1, 2), topK: pick(0, 0, 1, 2, 15, 40, 500, 2000), topP: pick(1, 1, 0.1, 0.5, 0.9, 0.999),
         minP: pick(0, 0, 0.05, 0.15, 0.9), repetitionPenalty: pick(1, 1.05, 1.3), frequencyPenalty: pick(0, 0, 0.4), presencePenalty: pick(0, 0, 0.7),
         seed: next(), bias: pick(undefined, undefined, new Map([[5, 3.25], [V - 1, 9], [17, -1]])),
@@ -243,7 +244,7 @@ describe('the sampler', () => {
       const history = [...prompt];
       const wanted = drawn.map(() => {
         const last = history[history.length - 1];
-        const token = sample(values.slice(last * V, (last + 1) * V), s, history, prompt.length, history.length);
+        const token = sampleToken(values.slice(last * V, (last + 1) * V), s, history, prompt.length, history.length);
         history.push(token);
         return token;
       });

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
 const adapter = { name: 'an adapter' };
 
-/** A browser that answers so, one request after the other; `Error` throws. */
+/** A browser that gives these answers, one per request; an Error is thrown. */
 function browser(answers: (typeof adapter | null | Error)[]) {
   const wishes: (GPURequestAdapterOptions | undefined)[] = [];
   const gpu = {
@@ -18,29 +18,35 @@ function browser(answers: (typeof adapter | null | Error)[]) {
 let findAdapter: typeof import('./adapter').findAdapter;
 beforeEach(async () => {
   vi.useFakeTimers();
-  vi.resetModules(); // it remembers that there was an adapter
+  vi.resetModules(); // the module remembers that there was an adapter
   ({ findAdapter } = await import('./adapter'));
 });
 afterEach(() => void vi.useRealTimers());
 
 describe('the adapter', () => {
   it.each([
-    ['refuses the wish for performance with nothing', null],
-    ['refuses it with an error', new TypeError('powerPreference')],
-  ])('is taken without a wish where the browser %s', async (_, answer) => {
+    ['answers a power preference with null', null],
+    ['rejects a power preference', new TypeError('powerPreference')],
+  ])('is requested without a power preference if the browser %s', async (_, answer) => {
     const { gpu, wishes } = browser([answer, adapter]);
     expect(await findAdapter(gpu)).toBe(adapter);
     expect(wishes).toEqual([{ powerPreference: 'high-performance' }, {}]);
   });
 
-  it('is missing at once where there never was one, with what the browser said', async () => {
+  it('is reported missing at once if there never was one, with the message of the browser', async () => {
     const { gpu, wishes } = browser([null, new Error('blocked')]);
     await expect(findAdapter(gpu)).rejects.toMatchObject({ name: 'DeviceError', message: expect.stringMatching(/no WebGPU adapter: got Error: blocked/) });
     expect(wishes.length).toBe(2);
     await expect(findAdapter(undefined)).rejects.toMatchObject({ name: 'DeviceError', message: expect.stringMatching(/no WebGPU/) });
   });
 
-  it('is asked for again where there was one: a lost device may have taken the GPU process along', async () => {
+  it('is missing on a page over plain http, and the error says so', async () => {
+    vi.stubGlobal('isSecureContext', false);
+    await expect(findAdapter(undefined)).rejects.toMatchObject({ name: 'DeviceError', message: expect.stringMatching(/WebGPU needs https or localhost/) });
+    vi.unstubAllGlobals();
+  });
+
+  it('is requested again if there was one before: the GPU process may have crashed with the device', async () => {
     expect(await findAdapter(browser([adapter]).gpu)).toBe(adapter);
     const { gpu, wishes } = browser([null, null, null, null, adapter]);
     const again = findAdapter(gpu);

@@ -1,82 +1,82 @@
-/** The WebGPU backend: a device, weights packed on it, and plans made into dispatches. */
+/** The WebGPU backend: a device, packed weights in its memory, and runners for plans. */
 import type { Matrix, Vector } from '../../model/ops';
 import type { Dtype } from '../../tensor/dtype';
 import type { Backend, BackendInfo } from '../backend';
 import type { Plan } from '../plan';
-import { describeAdapter } from './adapter';
-import { compileAhead } from './ahead';
+import { adapterName } from './adapter';
+import { precompilePipelines } from './precompile';
 import { openDevice, type DeviceOptions } from './device';
-import { ANY, whole, type GpuVector, type Tuning } from './gpu';
-import { dtypesOf, probe, variantName, type Variant } from './probe';
-import { matrixWriter } from './repack';
-import { createRunner } from './runner';
-import { recallTunings } from './tune';
+import { ANY_KERNEL, wholeBuffer, type GpuVector, type KernelTuning } from './dispatch';
+import { weightDtypes, selfTest, kernelVariantName, type KernelVariant } from './self_test';
+import { createMatrixWriter } from './repack';
+import { createWebGpuRunner } from './runner';
+import { loadTunings } from './tune';
 
 export interface WebGpuOptions extends DeviceOptions {
-  /** of the kernels before the first use; 'known' (default) trusts an earlier verdict of this adapter, browser and build */
+  /** the self test of the kernels before first use; 'known' (default) accepts an earlier result for this adapter, browser and build */
   selfTest?: 'known' | 'always' | 'never';
-  /** no kernels that round activations, whatever is faster */
+  /** never use kernels that round activations to int8, even if they are faster */
   exact?: boolean;
-  /** these kernels everywhere, and nothing else that was found to be faster: tests */
-  tuning?: Partial<Tuning>;
+  /** use these settings for all kernels, and ignore what the tuner found: tests */
+  tuning?: Partial<KernelTuning>;
 }
 
-/** @throws DeviceError when no adapter, or only a software adapter, is there */
-export async function openWebGpu({ selfTest = 'known', exact = false, tuning, ...options }: WebGpuOptions = {}): Promise<Backend> {
+/** @throws DeviceError when there is no adapter, or only a software adapter */
+export async function openWebGpuBackend({ selfTest: selfTestMode = 'known', exact = false, tuning, ...options }: WebGpuOptions = {}): Promise<Backend> {
   const opened = await openDevice(options);
-  let variant: Variant = { subgroups: opened.features.subgroups, halves: options.f16 !== false };
+  let variant: KernelVariant = { subgroups: opened.features.subgroups, f16Cache: options.f16 !== false };
   const notes: string[] = [];
-  if (options.subgroups !== false && !variant.subgroups) notes.push('This device has no subgroup operations: sums go through workgroup memory.');
-  const info: BackendInfo = { name: 'webgpu', device: describeAdapter(opened.info), variant: variantName(variant), notes };
-  /** refusals of vectors, whose buffers are made without waiting; thrown by compile */
-  const made: Promise<void>[] = [];
+  if (options.subgroups !== false && !variant.subgroups) notes.push('This GPU has no subgroup operations: its kernels add through workgroup memory, which is slower.');
+  const info: BackendInfo = { name: 'webgpu', device: adapterName(opened.info), variant: kernelVariantName(variant), notes };
+  /** rejects when the buffer of a vector was refused; `compile` waits for these */
+  const vectorsReady: Promise<void>[] = [];
   const tested = new Set<Dtype>();
-  let gone = false;
-  void opened.lost.then(() => (gone = true));
+  let lost = false;
+  void opened.lost.then(() => (lost = true));
 
-  let expected: Promise<void> = Promise.resolve();
+  let precompiled: Promise<void> = Promise.resolve();
 
-  /** Which kernels are used for the formats of a plan: what the self test allows, then what was found to be fast. */
-  async function settle(plan: Plan): Promise<void> {
-    const dtypes = dtypesOf(plan).filter((dtype) => !tested.has(dtype));
-    if (selfTest !== 'never' && dtypes.length) {
-      const verdict = await probe(opened, variant, dtypes, selfTest === 'known');
+  /** Selects the kernels for the weight formats of a plan: those that pass the self test, then those that the tuner found faster. */
+  async function selectKernels(plan: Plan): Promise<void> {
+    const dtypes = weightDtypes(plan).filter((dtype) => !tested.has(dtype));
+    if (selfTestMode !== 'never' && dtypes.length) {
+      const verdict = await selfTest(opened, variant, dtypes, selfTestMode === 'known');
       variant = verdict.variant;
-      Object.assign(opened.features, { subgroups: variant.subgroups, integerHalves: variant.integerHalves });
+      Object.assign(opened.features, { subgroups: variant.subgroups, integerHalfDecode: variant.integerHalfDecode });
       notes.push(...verdict.notes);
-      info.variant = variantName(variant);
+      info.variant = kernelVariantName(variant);
       for (const dtype of dtypes) tested.add(dtype);
     }
-    if (tuning) opened.tunings.set(ANY, tuning);
-    else if (selfTest === 'known') await recallTunings(opened, exact);
+    if (tuning) opened.tunings.set(ANY_KERNEL, tuning);
+    else if (selfTestMode === 'known') await loadTunings(opened, exact);
   }
 
   return {
     info,
     reserve: () => undefined,
-    matrix: (spec: Matrix) => matrixWriter(opened, spec),
+    matrix: (spec: Matrix) => createMatrixWriter(opened, spec),
 
     vector(name: string, values: Float32Array): Vector {
-      const { buffer, ready } = opened.create(name, values.byteLength);
-      made.push(ready);
+      const { buffer, ready } = opened.createBuffer(name, values.byteLength);
+      vectorsReady.push(ready);
       opened.device.queue.writeBuffer(buffer, 0, values as Float32Array<ArrayBuffer>);
-      return { name, length: values.length, region: whole(buffer) } as GpuVector;
+      return { name, length: values.length, region: wholeBuffer(buffer) } as GpuVector;
     },
 
-    expect(plan, compileOptions) {
-      expected = settle(plan)
-        .then(() => compileAhead(opened, plan, compileOptions, variant.halves))
+    precompile(plan, compileOptions) {
+      precompiled = selectKernels(plan)
+        .then(() => precompilePipelines(opened, plan, compileOptions, variant.f16Cache))
         .catch(() => undefined);
     },
 
     async compile(plan, compileOptions) {
-      await Promise.all(made);
-      await expected;
-      await settle(plan);
-      return createRunner(opened, plan, compileOptions, variant.halves, exact);
+      await Promise.all(vectorsReady);
+      await precompiled;
+      await selectKernels(plan);
+      return createWebGpuRunner(opened, plan, compileOptions, variant.f16Cache, exact);
     },
     memory: () => opened.bytes(),
-    lost: () => gone,
+    lost: () => lost,
     dispose: () => opened.destroy(),
   };
 }

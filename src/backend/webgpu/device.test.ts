@@ -1,7 +1,7 @@
 import { describe, expect, it, vi } from 'vitest';
 import { openDevice } from './device';
 
-/** A device that gives what it is asked for, and the limits it was asked for. */
+/** A fake adapter whose device has the requested limits. */
 function fakeAdapter(limits: { maxBufferSize: number; maxStorageBufferBindingSize: number }, refusals: (label: string) => string | undefined = () => undefined) {
   let silent = false;
   const scopes: (string | undefined)[] = [];
@@ -39,7 +39,7 @@ function fakeAdapter(limits: { maxBufferSize: number; maxStorageBufferBindingSiz
       return Promise.resolve({ ...device, limits: descriptor.requiredLimits });
     },
   };
-  /** from now on nothing is answered, as in browsers that leave pending what was under way when a device was lost */
+  /** from now on promises stay pending, as in some browsers after a loss */
   const silence = (): void => void (silent = true);
   return { adapter: adapter as unknown as GPUAdapter, destroyed, requested, silence, lose: () => lose({ reason: 'unknown', message: 'the driver was reset' }) };
 }
@@ -48,77 +48,77 @@ vi.stubGlobal('GPUShaderStage', { COMPUTE: 4 });
 vi.stubGlobal('GPUBufferUsage', { MAP_READ: 1, COPY_SRC: 4, COPY_DST: 8, UNIFORM: 64, STORAGE: 128 });
 
 describe('memory of a device', () => {
-  it('asks for all that the adapter can bind', async () => {
+  it('requests the largest bindings of the adapter', async () => {
     const { adapter, requested } = fakeAdapter({ maxBufferSize: 4096, maxStorageBufferBindingSize: 2048 });
     await openDevice({ adapter });
     expect(requested[0].requiredLimits).toEqual({ maxBufferSize: 4096, maxStorageBufferBindingSize: 2048 });
   });
 
-  it('refuses what cannot be bound before it is made, so that less can be taken', async () => {
+  it('refuses a buffer that is too large to bind before it is created', async () => {
     const { adapter } = fakeAdapter({ maxBufferSize: 4096, maxStorageBufferBindingSize: 2048 });
     const opened = await openDevice({ adapter });
     const held = opened.bytes();
-    await expect(opened.allocate('keys', 2064)).rejects.toMatchObject({ name: 'MemoryError', message: expect.stringMatching(/keys .*2048 bytes/) });
+    await expect(opened.allocateBuffer('keys', 2064)).rejects.toMatchObject({ name: 'MemoryError', message: expect.stringMatching(/keys .*2048 bytes/) });
     expect(opened.bytes()).toBe(held);
-    await opened.allocate('keys', 2048);
-    await opened.allocate('logits', 4096, GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST);
+    await opened.allocateBuffer('keys', 2048);
+    await opened.allocateBuffer('logits', 4096, GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST);
     expect(opened.bytes()).toBe(held + 2048 + 4096);
   });
 
-  it('frees the device that refuses the least', async () => {
+  it('destroys a device that refuses even the smallest buffers', async () => {
     const { adapter, destroyed } = fakeAdapter({ maxBufferSize: 4096, maxStorageBufferBindingSize: 4096 }, (label) => (label === 'tokens' ? 'out of memory' : undefined));
     await expect(openDevice({ adapter })).rejects.toMatchObject({ name: 'MemoryError' });
     expect(destroyed.toSorted()).toEqual(['step', 'the device', 'tokens']);
   });
 
-  it('does without timestamps where the device refuses them', async () => {
+  it('works without timestamps if the device refuses them', async () => {
     const { adapter } = fakeAdapter({ maxBufferSize: 4096, maxStorageBufferBindingSize: 4096 }, (label) => (label === 'queries' ? 'too many' : undefined));
-    expect(await (await openDevice({ adapter })).queries(2)).toBeUndefined();
+    expect(await (await openDevice({ adapter })).createTimestampQueries(2)).toBeUndefined();
     const { adapter: other } = fakeAdapter({ maxBufferSize: 4096, maxStorageBufferBindingSize: 4096 });
-    expect(await (await openDevice({ adapter: other })).queries(2)).toEqual({ count: 2 });
+    expect(await (await openDevice({ adapter: other })).createTimestampQueries(2)).toEqual({ count: 2 });
   });
 
-  it('gives back what the device refused', async () => {
+  it('releases a buffer that the device refused', async () => {
     const { adapter, destroyed } = fakeAdapter({ maxBufferSize: 4096, maxStorageBufferBindingSize: 4096 }, (label) => (label === 'keys' ? 'out of memory' : undefined));
     const opened = await openDevice({ adapter });
     const held = opened.bytes();
-    await expect(opened.allocate('keys', 64)).rejects.toMatchObject({ name: 'MemoryError', message: expect.stringMatching(/out of memory/) });
+    await expect(opened.allocateBuffer('keys', 64)).rejects.toMatchObject({ name: 'MemoryError', message: expect.stringMatching(/out of memory/) });
     expect(destroyed).toEqual(['keys']);
     expect(opened.bytes()).toBe(held);
   });
 });
 
 describe('a device that is lost', () => {
-  it('ends all that waits for it, before and after, though the browser says nothing', async () => {
+  it('rejects all pending and later promises, even if the browser leaves them pending', async () => {
     const { adapter, silence, lose } = fakeAdapter({ maxBufferSize: 4096, maxStorageBufferBindingSize: 4096 });
     const opened = await openDevice({ adapter });
     silence();
     const copy = { label: 'copy', sources: ['lib/step', 'copy_last'], constants: { cols: 64 } };
-    const under = [opened.settled(opened.device.queue.onSubmittedWorkDone()), opened.allocate('keys', 64), opened.pipeline(copy), opened.settled(new Promise(() => undefined))];
+    const under = [opened.waitFor(opened.device.queue.onSubmittedWorkDone()), opened.allocateBuffer('keys', 64), opened.pipeline(copy), opened.waitFor(new Promise(() => undefined))];
     lose();
     for (const work of under) await expect(work).rejects.toMatchObject({ name: 'DeviceError', message: expect.stringMatching(/the driver was reset/) });
-    await expect(opened.settled(new Promise(() => undefined))).rejects.toMatchObject({ name: 'DeviceError' });
-    expect(() => opened.check()).toThrow(/the driver was reset/);
+    await expect(opened.waitFor(new Promise(() => undefined))).rejects.toMatchObject({ name: 'DeviceError' });
+    expect(() => opened.throwIfFailed()).toThrow(/the driver was reset/);
   });
 
-  it('is told by its first use when it was lost while it was opened', async () => {
+  it('is reported by its first use if it was lost while it was opened', async () => {
     const { adapter, lose } = fakeAdapter({ maxBufferSize: 4096, maxStorageBufferBindingSize: 4096 }, () => (lose(), 'no device'));
     const opened = await openDevice({ adapter });
-    await expect(opened.allocate('keys', 64)).rejects.toMatchObject({ name: 'DeviceError', message: expect.stringMatching(/the driver was reset/) });
+    await expect(opened.allocateBuffer('keys', 64)).rejects.toMatchObject({ name: 'DeviceError', message: expect.stringMatching(/the driver was reset/) });
     expect(await opened.lost).toMatch(/the driver was reset/);
   });
 
-  it('keeps what came in time', async () => {
+  it('keeps results that arrived before the loss', async () => {
     const { adapter, lose } = fakeAdapter({ maxBufferSize: 4096, maxStorageBufferBindingSize: 4096 });
     const opened = await openDevice({ adapter });
-    const came = opened.settled(Promise.resolve(7));
+    const came = opened.waitFor(Promise.resolve(7));
     expect(await came).toBe(7);
     lose();
     expect(await opened.lost).toMatch(/the driver was reset/);
   });
 });
 
-it('asks for no feature that is not to be used', async () => {
+it('requests only features that it may use', async () => {
   const { adapter, requested } = fakeAdapter({ maxBufferSize: 4096, maxStorageBufferBindingSize: 2048 });
   Object.assign(adapter, { features: new Set(['shader-f16', 'subgroups', 'timestamp-query', 'texture-compression-bc']) });
   await openDevice({ adapter });

@@ -1,120 +1,120 @@
-/** A plan as dispatches for a bucket of T tokens: one list of steps a node, in the plan's order. */
+/** Lowers a plan to dispatches for a bucket of T tokens: one list per node, in the order of the plan. */
 import { fail } from '../../errors';
-import { inputs, type Node, type Plan, type PlanAct } from '../plan';
-import { ANY, sumLibrary, type Gpu, type GpuVector, type Region, type Step } from './gpu';
-import { convInSteps, embedSteps, linearSteps, swigluSteps } from './linear';
+import { activationInputs, type PlanNode, type Plan, type PlanActivation } from '../plan';
+import { ANY_KERNEL, reductionLibrary, type GpuContext, type GpuVector, type BufferRegion, type Dispatch } from './dispatch';
+import { inProjConvDispatches, embedDispatches, linearDispatches, swigluDispatches } from './linear';
 import type { GpuMatrix } from './repack';
-import { attends, cut, RING, ropeKey, SPAN, type State } from './state';
+import { attentionNodes, splitAttentionIntoSpans, CONV_RING_POSITIONS, ropeTableKey, MAX_ATTENTION_SPAN, type RunnerState } from './state';
 import type { Vector } from '../../model/ops';
 
-export const regionOf = (vector: Vector): Region => (vector as GpuVector).region;
+export const vectorRegion = (vector: Vector): BufferRegion => (vector as GpuVector).region;
 
-/** Where the plan's output lies after a step of a bucket of T. */
-export const outputRegion = (plan: Plan, state: State, T: number): Region => place(plan, state, T)(plan.output);
+/** The region of the plan's output after a step of T tokens. */
+export const outputRegion = (plan: Plan, state: RunnerState, T: number): BufferRegion => activationRegions(plan, state, T)(plan.output);
 
-/** @param reach positions that attention of one token must see: it is cut into spans for that */
-export function lower(gpu: Gpu, plan: Plan, state: State, T: number, reach = 1): Step[][] {
-  const at = place(plan, state, T);
-  const steps = plan.nodes.map((node) => lowerNode(gpu, node, state, at, node.out.rows === 1 ? 1 : T, reach));
-  if (T === 1) plan.nodes.forEach((_, i) => fuseConvolution(gpu, plan, i, state, at, steps));
-  return steps;
+/** @param context positions that attention of one token covers: it is split into spans for them */
+export function lowerPlan(gpu: GpuContext, plan: Plan, state: RunnerState, T: number, context = 1): Dispatch[][] {
+  const at = activationRegions(plan, state, T);
+  const dispatches = plan.nodes.map((node) => lowerNode(gpu, node, state, at, node.out.rows === 1 ? 1 : T, context));
+  if (T === 1) plan.nodes.forEach((_, i) => fuseConvolution(gpu, plan, i, state, at, dispatches));
+  return dispatches;
 }
 
-/** in_proj and the convolution behind it in one dispatch: a workgroup that makes B, C and x of a channel can go on to its convolution. */
-function fuseConvolution(gpu: Gpu, plan: Plan, i: number, state: State, at: (act: PlanAct) => Region, steps: Step[][]): void {
+/** Fuses in_proj with the convolution after it: the workgroup that computes B, C and x of a channel also computes its convolution. */
+function fuseConvolution(gpu: GpuContext, plan: Plan, i: number, state: RunnerState, at: (act: PlanActivation) => BufferRegion, dispatches: Dispatch[][]): void {
   const [map, conv] = [plan.nodes[i], plan.nodes[i + 1]];
   if (map.op !== 'linear' || conv?.op !== 'shortConv' || conv.bcx !== map.out) return;
-  if (map.bias || map.add || !map.norm || map.out === plan.output || plan.nodes.some((node) => node !== conv && inputs(node).includes(map.out))) return;
+  if (map.bias || map.add || !map.norm || map.out === plan.output || plan.nodes.some((node) => node !== conv && activationInputs(node).includes(map.out))) return;
   const { layer, channels, length } = conv.state;
-  const fused = convInSteps(gpu, {
+  const fused = inProjConvDispatches(gpu, {
     inProj: map.w as GpuMatrix,
     x: at(map.x),
     y: at(conv.out),
     norm: map.norm,
-    taps: regionOf(conv.taps),
-    bias: conv.bias && regionOf(conv.bias),
+    taps: vectorRegion(conv.taps),
+    bias: conv.bias && vectorRegion(conv.bias),
     ring: state.rings.get(layer)!,
     channels,
     length,
-    slots: RING,
+    slots: CONV_RING_POSITIONS,
   });
-  if (fused) [steps[i], steps[i + 1]] = [fused, []];
+  if (fused) [dispatches[i], dispatches[i + 1]] = [fused, []];
 }
 
-/** With one token, its row is the last row: `last` is no dispatch but another name, unless it is the output itself. */
-function place(plan: Plan, state: State, T: number): (act: PlanAct) => Region {
-  const alias = new Map<PlanAct, PlanAct>();
+/** The region of each activation. With one token `last` needs no dispatch: it is another name for its input, unless it is the output. */
+function activationRegions(plan: Plan, state: RunnerState, T: number): (act: PlanActivation) => BufferRegion {
+  const alias = new Map<PlanActivation, PlanActivation>();
   if (T === 1) for (const node of plan.nodes) if (node.op === 'last' && node.out !== plan.output) alias.set(node.out, node.x);
   return (act) => state.slots[(alias.get(act) ?? act).slot];
 }
 
-function lowerNode(gpu: Gpu, node: Node, state: State, at: (act: PlanAct) => Region, T: number, reach: number): Step[] {
+function lowerNode(gpu: GpuContext, node: PlanNode, state: RunnerState, at: (act: PlanActivation) => BufferRegion, T: number, context: number): Dispatch[] {
   const y = at(node.out);
   switch (node.op) {
     case 'embed':
-      return embedSteps(gpu, node.table as GpuMatrix, y, T);
+      return embedDispatches(gpu, node.table as GpuMatrix, y, T);
     case 'linear': {
       const { w, x, norm, bias, add } = node;
-      return linearSteps(gpu, { w: w as GpuMatrix, x: at(x), y, T, norm, bias: bias && regionOf(bias), add: add && at(add) });
+      return linearDispatches(gpu, { w: w as GpuMatrix, x: at(x), y, T, norm, bias: bias && vectorRegion(bias), add: add && at(add) });
     }
     case 'swiglu':
-      return swigluSteps(gpu, { w1: node.w1 as GpuMatrix, w3: node.w3 as GpuMatrix, x: at(node.x), y, T, norm: node.norm });
+      return swigluDispatches(gpu, { w1: node.w1 as GpuMatrix, w3: node.w3 as GpuMatrix, x: at(node.x), y, T, norm: node.norm });
     case 'shortConv':
-      return shortConvSteps(gpu, node, at(node.bcx), y, state, T);
+      return shortConvDispatches(gpu, node, at(node.bcx), y, state, T);
     case 'attend':
-      return T === 1 ? attendSteps(gpu, node, at(node.qkv), y, state, reach) : attendPrefillSteps(gpu, node, at(node.qkv), y, state, T);
+      return T === 1 ? attendDispatches(gpu, node, at(node.qkv), y, state, context) : attendPrefillDispatches(gpu, node, at(node.qkv), y, state, T);
     case 'last':
-      return at(node.x) === y ? [] : [lastStep(gpu, node.x.cols, at(node.x), y)];
+      return at(node.x) === y ? [] : [copyLastDispatch(gpu, node.x.cols, at(node.x), y)];
   }
 }
 
-function shortConvSteps(gpu: Gpu, node: Node & { op: 'shortConv' }, bcx: Region, y: Region, state: State, T: number): Step[] {
+function shortConvDispatches(gpu: GpuContext, node: PlanNode & { op: 'shortConv' }, bcx: BufferRegion, y: BufferRegion, state: RunnerState, T: number): Dispatch[] {
   const { channels: D, length: L, layer } = node.state;
-  if (L > RING) fail('CheckpointError', { what: `The short convolution of layer ${layer} is too long`, got: L, wanted: `≤ ${RING}` });
+  if (L > CONV_RING_POSITIONS) fail('CheckpointError', { what: `The short convolution of layer ${layer} is too long`, got: L, wanted: `at most ${CONV_RING_POSITIONS}` });
   const ring = state.rings.get(layer)!;
-  const taps = regionOf(node.taps);
-  const appends = T <= RING - (L - 1);
-  const grid: Step['grid'] = [Math.ceil(D / 64), T, 1];
-  const conv: Step = {
+  const taps = vectorRegion(node.taps);
+  const appends = T <= CONV_RING_POSITIONS - (L - 1);
+  const grid: Dispatch['grid'] = [Math.ceil(D / 64), T, 1];
+  const conv: Dispatch = {
     label: `short_conv${node.bias ? '.bias' : ''}`,
     sources: ['lib/step', 'short_conv'],
-    constants: { D, L, R: RING, biased: node.bias ? 1 : 0, appends: appends ? 1 : 0 },
-    bindings: { bcx, taps, bias: node.bias ? regionOf(node.bias) : taps, ring, y, step: gpu.step },
+    constants: { D, L, R: CONV_RING_POSITIONS, biased: node.bias ? 1 : 0, appends: appends ? 1 : 0 },
+    bindings: { bcx, taps, bias: node.bias ? vectorRegion(node.bias) : taps, ring, y, step: gpu.step },
     grid,
   };
   if (appends) return [conv];
-  return [conv, { label: 'conv_append', sources: ['lib/step', 'conv_append'], constants: { D, R: RING }, bindings: { bcx, ring, step: gpu.step }, grid }];
+  return [conv, { label: 'conv_append', sources: ['lib/step', 'conv_append'], constants: { D, R: CONV_RING_POSITIONS }, bindings: { bcx, ring, step: gpu.step }, grid }];
 }
 
-function attendShape({ heads: H, cache: { kvHeads: K, headDim: d, layer } }: Node & { op: 'attend' }): { H: number; K: number; d: number } {
+function attendShape({ heads: H, cache: { kvHeads: K, headDim: d, layer } }: PlanNode & { op: 'attend' }): { H: number; K: number; d: number } {
   if (d % 8 || d > 128 || H % K || H / K > 32)
-    fail('CheckpointError', { what: `Attention of layer ${layer} has a shape that the kernels do not know`, got: `${H} heads, ${K} kv heads of ${d}`, wanted: 'width a multiple of 8, at most 128' });
+    fail('CheckpointError', { what: `The attention of layer ${layer} has a shape that the kernels do not support`, got: `${H} query heads, ${K} key/value heads, head width ${d}`, wanted: 'a head width that is a multiple of 8 and at most 128' });
   return { H, K, d };
 }
 
-const spanFor = ({ tunings }: Gpu, shape: string): number => tunings.get(shape)?.span ?? tunings.get(ANY)?.span ?? SPAN;
-const attendName = (node: Node & { op: 'attend' }, halves: boolean): string => `attend ${halves ? 'f16' : 'f32'} ${node.heads}/${node.cache.kvHeads}×${node.cache.headDim}`;
+const tunedSpan = ({ tunings }: GpuContext, tuneKey: string): number => tunings.get(tuneKey)?.span ?? tunings.get(ANY_KERNEL)?.span ?? MAX_ATTENTION_SPAN;
+const attendTuneKey = (node: PlanNode & { op: 'attend' }, f16Cache: boolean): string => `attend ${f16Cache ? 'f16' : 'f32'} ${node.heads}/${node.cache.kvHeads}×${node.cache.headDim}`;
 
-/** Positions of the shortest spans in force for a plan. */
-export const spanOf = (gpu: Gpu, plan: Plan, { halves }: State): number => Math.min(SPAN, ...attends(plan).map((node) => spanFor(gpu, attendName(node, halves))));
+/** Positions of the shortest attention span of a plan. */
+export const shortestAttentionSpan = (gpu: GpuContext, plan: Plan, { f16Cache }: RunnerState): number => Math.min(MAX_ATTENTION_SPAN, ...attentionNodes(plan).map((node) => tunedSpan(gpu, attendTuneKey(node, f16Cache))));
 
-/** Norm, rotation, append and attention of one token in one dispatch; where there are several spans, one more that merges them. */
-function attendSteps(gpu: Gpu, node: Node & { op: 'attend' }, qkv: Region, y: Region, state: State, reach: number): Step[] {
+/** One dispatch for norm, RoPE, append and attention of one token; with several spans, a second one merges them. */
+function attendDispatches(gpu: GpuContext, node: PlanNode & { op: 'attend' }, qkv: BufferRegion, y: BufferRegion, state: RunnerState, context: number): Dispatch[] {
   const { H, K, d } = attendShape(node);
   const { keys, values } = state.caches.get(node.cache.layer)!;
-  const shape = attendName(node, state.halves);
-  const { span, spans } = cut(reach, spanFor(gpu, shape));
-  const attend: Step = {
-    label: `attend.${state.halves ? 'f16' : 'f32'}${spans > 1 ? `.spans_${spans}` : ''}`,
-    shape,
-    sources: [sumLibrary(gpu.features), 'lib/step', 'lib/rope', kvLibrary(state), 'attend'],
-    // a single span is one kernel, whatever could have been its length
-    constants: { H, K, d, spans, SPAN: spans > 1 ? span : SPAN, q_eps: node.qNorm.eps, k_eps: node.kNorm.eps, group_size: SPAN / 4 },
+  const tuneKey = attendTuneKey(node, state.f16Cache);
+  const { span, spans } = splitAttentionIntoSpans(context, tunedSpan(gpu, tuneKey));
+  const attend: Dispatch = {
+    label: `attend.${state.f16Cache ? 'f16' : 'f32'}${spans > 1 ? `.spans_${spans}` : ''}`,
+    tuneKey,
+    sources: [reductionLibrary(gpu.features), 'lib/step', 'lib/rope', kvLibrary(state), 'attend'],
+    // the same constants for any single span, so that it is one pipeline
+    constants: { H, K, d, spans, SPAN: spans > 1 ? span : MAX_ATTENTION_SPAN, q_eps: node.qNorm.eps, k_eps: node.kNorm.eps, group_size: MAX_ATTENTION_SPAN / 4 },
     bindings: {
       qkv,
-      q_norm: regionOf(node.qNorm.weight),
-      k_norm: regionOf(node.kNorm.weight),
-      rope: state.ropes.get(ropeKey(node.ropeTheta, d))!,
+      q_norm: vectorRegion(node.qNorm.weight),
+      k_norm: vectorRegion(node.kNorm.weight),
+      rope: state.ropes.get(ropeTableKey(node.ropeTheta, d))!,
       keys,
       values,
       y: spans > 1 ? state.spans : y,
@@ -123,27 +123,28 @@ function attendSteps(gpu: Gpu, node: Node & { op: 'attend' }, qkv: Region, y: Re
     grid: [K * Math.ceil(H / K / 4), spans, 1],
   };
   if (spans === 1) return [attend];
-  const merge: Step = {
+  const merge: Dispatch = {
     label: 'attend_merge',
+    partOf: attend,
     sources: ['lib/step', 'attend_merge'],
     constants: { d, spans, SPAN: span },
-    bindings: { part: state.spans, y, step: gpu.step },
+    bindings: { span_results: state.spans, y, step: gpu.step },
     grid: [H, 1, 1],
   };
   return [attend, merge];
 }
 
-function attendPrefillSteps(gpu: Gpu, node: Node & { op: 'attend' }, qkv: Region, y: Region, state: State, T: number): Step[] {
+function attendPrefillDispatches(gpu: GpuContext, node: PlanNode & { op: 'attend' }, qkv: BufferRegion, y: BufferRegion, state: RunnerState, T: number): Dispatch[] {
   const { H, K, d } = attendShape(node);
   const { keys, values } = state.caches.get(node.cache.layer)!;
   const cache = { keys, values, step: gpu.step };
-  const storage = state.halves ? 'f16' : 'f32';
+  const storage = state.f16Cache ? 'f16' : 'f32';
   return [
     {
       label: `rope_append.${storage}`,
-      sources: [sumLibrary(gpu.features), 'lib/step', 'lib/rope', kvLibrary(state), 'rope_append'],
+      sources: [reductionLibrary(gpu.features), 'lib/step', 'lib/rope', kvLibrary(state), 'rope_append'],
       constants: { H, K, d, q_eps: node.qNorm.eps, k_eps: node.kNorm.eps, group_size: 2 ** Math.ceil(Math.log2(Math.max(d / 2, 4))) },
-      bindings: { qkv, q_norm: regionOf(node.qNorm.weight), k_norm: regionOf(node.kNorm.weight), rope: state.ropes.get(ropeKey(node.ropeTheta, d))!, ...cache },
+      bindings: { qkv, q_norm: vectorRegion(node.qNorm.weight), k_norm: vectorRegion(node.kNorm.weight), rope: state.ropes.get(ropeTableKey(node.ropeTheta, d))!, ...cache },
       grid: [H + 2 * K, T, 1],
     },
     {
@@ -156,10 +157,10 @@ function attendPrefillSteps(gpu: Gpu, node: Node & { op: 'attend' }, qkv: Region
   ];
 }
 
-const kvLibrary = (state: State): string => (state.halves ? 'lib/kv_f16' : 'lib/kv_f32');
+const kvLibrary = (state: RunnerState): string => (state.f16Cache ? 'lib/kv_f16' : 'lib/kv_f32');
 
-/** y = the last row of x */
-export const lastStep = (gpu: Gpu, cols: number, x: Region, y: Region): Step => ({
+/** y = the last row of x: the kernel with the least work */
+export const copyLastDispatch = (gpu: GpuContext, cols: number, x: BufferRegion, y: BufferRegion): Dispatch => ({
   label: 'copy_last',
   sources: ['lib/step', 'copy_last'],
   constants: { cols },

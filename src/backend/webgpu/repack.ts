@@ -1,22 +1,23 @@
 /**
- * Packed weights: how a matrix lies on the GPU, and how it gets there.
+ * Packed weights: the layout of a matrix on the GPU, and the upload into it.
  *
- * Rows are taken four at a time (a group), columns in units: 16 bytes of floats, 16 columns of codes (half a block of 32), of which neighbouring
- * lanes then want neighbouring activations. A part has two planes, each 256-byte aligned:
+ * Four rows form a group. Columns form units: 16 bytes of floats, or 16 columns of codes (half a block of 32). A part has two planes, each
+ * 256-byte aligned:
  *   w       codes [row][unit] of `unitBytes`, then for Q5 and Q6 the high bits of 4 rows [group][block] of 16 bytes × `high`
  *   scales  of 4 rows [group][block of 32] of 8 bytes × `scale`, then for K-quants those of [group][block of 256] of 8 bytes × `top`
- * so that neighbouring lanes of a kernel, each at its own unit, read neighbouring addresses in every plane. Nothing is rounded: codes,
- * 6-bit scales and halves are kept as they are. Bytes a 256-block: Q4_0 144, Q5_0 176, Q8_0 272, Q6_K 210, as in the file; Q4_K 148 and
+ * Neighbouring lanes of a kernel take neighbouring units, so that they read adjacent addresses in every plane. Nothing is rounded: codes,
+ * 6-bit scales and halves keep their values. Bytes per 256 weights: Q4_0 144, Q5_0 176, Q8_0 272, Q6_K 210, as in the file; Q4_K 148 and
  * Q5_K 180 (144, 176 in the file), because 6-bit scales become bytes.
  */
 import { fail } from '../../errors';
 import type { Matrix } from '../../model/ops';
 import { DTYPES, rowBytes, type Dtype } from '../../tensor/dtype';
-import { ROW_STEP, type MatrixWriter } from '../backend';
-import { whole, type Gpu, type Region, type Step } from './gpu';
+import { ROW_ALIGNMENT, type MatrixWriter } from '../backend';
+import { wholeBuffer, type GpuContext, type BufferRegion, type Dispatch } from './dispatch';
 
-interface Format {
-  /** shader files that decode it, without the loader (lib/weights_*) and the halves (lib/half_*) */
+/** The packed layout of a dtype: bytes and counts in the terms of the comment above. */
+interface PackedFormat {
+  /** shader files that decode it, besides lib/weights_* and lib/half_* */
   libraries: string[];
   unitColumns: number;
   unitBytes: 8 | 16;
@@ -26,7 +27,7 @@ interface Format {
   repack: { kernel: string; constants: Record<string, number> };
 }
 
-const float = (name: string, unitColumns: number): Format => ({
+const float = (name: string, unitColumns: number): PackedFormat => ({
   libraries: [`lib/${name}`],
   unitColumns,
   unitBytes: 16,
@@ -36,7 +37,7 @@ const float = (name: string, unitColumns: number): Format => ({
   repack: { kernel: 'repack_float', constants: {} },
 });
 
-function block(bits: 4 | 5 | 8, minimum: boolean, dtype: Dtype): Format {
+function block(bits: 4 | 5 | 8, minimum: boolean, dtype: Dtype): PackedFormat {
   const codeBytes = bits === 8 ? 32 : 16;
   const { blockBytes: block_bytes } = DTYPES[dtype];
   const constants = {
@@ -48,7 +49,7 @@ function block(bits: 4 | 5 | 8, minimum: boolean, dtype: Dtype): Format {
     minimum: Number(minimum),
   };
   return {
-    libraries: [`lib/bits${bits}`, minimum ? 'lib/scale_minimum' : 'lib/scale_middle'],
+    libraries: [`lib/bits${bits}`, minimum ? 'lib/scale_min' : 'lib/scale_symmetric'],
     unitColumns: 16,
     unitBytes: bits === 8 ? 16 : 8,
     high: bits === 5 ? 1 : 0,
@@ -58,7 +59,7 @@ function block(bits: 4 | 5 | 8, minimum: boolean, dtype: Dtype): Format {
   };
 }
 
-const kBlock = (bits: 4 | 5, dtype: Dtype): Format => ({
+const kBlock = (bits: 4 | 5, dtype: Dtype): PackedFormat => ({
   libraries: [`lib/bits${bits}`, 'lib/scale_k'],
   unitColumns: 16,
   unitBytes: 8,
@@ -71,7 +72,7 @@ const kBlock = (bits: 4 | 5, dtype: Dtype): Format => ({
   },
 });
 
-export const FORMATS: Record<Dtype, Format> = {
+export const PACKED_FORMATS: Record<Dtype, PackedFormat> = {
   F32: float('f32', 4),
   F16: float('f16', 8),
   BF16: float('bf16', 8),
@@ -94,30 +95,30 @@ export const FORMATS: Record<Dtype, Format> = {
 };
 
 /** A run of rows of one dtype in one buffer. */
-export interface Part {
+export interface MatrixPart {
   dtype: Dtype;
-  /** its first row in the matrix, and how many there are */
+  /** its first row in the matrix, and its number of rows */
   first: number;
   rows: number;
-  w: Region;
+  w: BufferRegion;
   /** absent for floats */
-  scales?: Region;
-  /** the overrides of lib/weights_* */
+  scales?: BufferRegion;
+  /** values of the overrides of lib/weights_* */
   layout: { units: number; high_at: number; top_at: number };
 }
 
 /** A matrix on the GPU. */
 export interface GpuMatrix extends Matrix {
-  readonly parts: readonly Part[];
-  /** of GPU memory */
+  readonly parts: readonly MatrixPart[];
+  /** size in GPU memory */
   readonly bytes: number;
 }
 
 const align = (bytes: number, to: number): number => Math.ceil(bytes / to) * to;
 
-/** Bytes of the two planes of a part, and where their inner planes begin. */
+/** Bytes of the two planes of a part, and the offsets of the parts within them. */
 function planes(dtype: Dtype, rows: number, cols: number) {
-  const { unitColumns, unitBytes, high, scale, top } = FORMATS[dtype];
+  const { unitColumns, unitBytes, high, scale, top } = PACKED_FORMATS[dtype];
   const units = Math.ceil(cols / unitColumns);
   const groups = Math.ceil(rows / 4);
   const blocks = Math.floor((groups * cols) / 32);
@@ -126,58 +127,59 @@ function planes(dtype: Dtype, rows: number, cols: number) {
   return { layout: { units, high_at, top_at }, w: 16 * (high_at + blocks * high), scales: 8 * (top_at + (blocks / 8) * top) };
 }
 
-interface Piece {
+/** A part before its buffer exists. */
+interface RowRange {
   dtype: Dtype;
   first: number;
   rows: number;
 }
 
-/** Segments of one dtype that lie on whole groups become one piece; a piece beyond `limit` bytes of a binding is cut by rows. */
-function pieces(spec: Matrix, limit: number): Piece[] {
-  const joined: Piece[] = [];
+/** Joins adjacent segments of one dtype if the first ends at a whole group, then splits what exceeds `limit` bytes of a binding by rows. */
+function rowRanges(spec: Matrix, limit: number): RowRange[] {
+  const joined: RowRange[] = [];
   let first = 0;
   for (const { dtype, rows } of spec.segments) {
     const last = joined.at(-1);
-    if (last?.dtype === dtype && last.rows % ROW_STEP === 0) last.rows += rows;
+    if (last?.dtype === dtype && last.rows % ROW_ALIGNMENT === 0) last.rows += rows;
     else joined.push({ dtype, first, rows });
     first += rows;
   }
   return joined.flatMap((piece) => {
-    const { w, scales } = planes(piece.dtype, ROW_STEP, spec.cols);
-    const most = Math.floor((limit - 512) / (w + scales)) * ROW_STEP;
-    if (most === 0) fail('MemoryError', { what: `${ROW_STEP} rows of ${spec.name} do not fit one GPU binding`, got: w + scales, wanted: `≤ ${limit} bytes` });
-    const cut: Piece[] = [];
+    const { w, scales } = planes(piece.dtype, ROW_ALIGNMENT, spec.cols);
+    const most = Math.floor((limit - 512) / (w + scales)) * ROW_ALIGNMENT;
+    if (most === 0) fail('MemoryError', { what: `${ROW_ALIGNMENT} rows of ${spec.name} are larger than a GPU binding`, got: `${w + scales} bytes`, wanted: `at most ${limit}`, cure: 'Use the WASM backend.' });
+    const cut: RowRange[] = [];
     for (let at = 0; at < piece.rows; at += most) cut.push({ ...piece, first: piece.first + at, rows: Math.min(most, piece.rows - at) });
     return cut;
   });
 }
 
-function pieceBytes({ dtype, rows }: Piece, cols: number): number {
+function rowRangeBytes({ dtype, rows }: RowRange, cols: number): number {
   const { w, scales } = planes(dtype, rows, cols);
   return scales ? align(w, 256) + align(scales, 16) : w;
 }
 
-/** Bytes a matrix takes on the GPU. */
-export const packedBytes = (spec: Matrix, limit = Infinity): number =>
-  pieces(spec, limit).reduce((sum, piece) => sum + pieceBytes(piece, spec.cols), 0);
+/** Bytes of a matrix on the GPU. */
+export const packedMatrixBytes = (spec: Matrix, limit = Infinity): number =>
+  rowRanges(spec, limit).reduce((sum, piece) => sum + rowRangeBytes(piece, spec.cols), 0);
 
-export interface PackOptions {
-  /** most bytes of one part; by default what the device can bind */
+export interface MatrixWriterOptions {
+  /** most bytes of one part; by default the largest binding of the device */
   limit?: number;
 }
 
 const SLICE_BYTES = 1 << 20;
-const SLICE_FIELDS = 6;
-const PENDING_BYTES = 32 << 20;
+const SLICE_UNIFORM_BYTES = 24;
+const MAX_QUEUED_BYTES = 32 << 20;
 
 /**
- * Takes the rows of a matrix. Each slice of ≤ 1 MB is written to a staging buffer and repacked by a kernel from there.
- * Slices may be queued faster than the GPU takes them: `write` waits for the GPU every 32 MB.
- * @throws MemoryError when a buffer is refused, CheckpointError for rows that do not fit the matrix or are missing
+ * Receives the rows of a matrix. It writes slices of at most 1 MB to a staging buffer, from which a kernel packs them.
+ * `write` waits for the GPU every 32 MB, so that uploads do not queue up without limit.
+ * @throws MemoryError when a buffer is refused, CheckpointError when rows are missing or do not fit the matrix
  */
-export function matrixWriter(gpu: Gpu, spec: Matrix, { limit = bindingLimit(gpu) }: PackOptions = {}): MatrixWriter {
+export function createMatrixWriter(gpu: GpuContext, spec: Matrix, { limit = maxBindingBytes(gpu) }: MatrixWriterOptions = {}): MatrixWriter {
   const parts = allocateParts(gpu, spec, limit);
-  parts.catch(() => {}); // reported by the first write
+  parts.catch(() => {}); // the first write reports the error
   const starts = spec.segments.map((_, i) => spec.segments.slice(0, i).reduce((sum, { rows }) => sum + rows, 0));
   const written = spec.segments.map(() => 0);
 
@@ -185,9 +187,9 @@ export function matrixWriter(gpu: Gpu, spec: Matrix, { limit = bindingLimit(gpu)
     const { dtype, rows: segmentRows, name } = spec.segments[segment];
     const bytesPerRow = rowBytes(dtype, spec.cols);
     const rows = bytes.length / bytesPerRow;
-    if (!Number.isInteger(rows) || firstRow % ROW_STEP || firstRow + rows > segmentRows)
-      fail('CheckpointError', { what: `Rows of ${name} do not fit`, got: `${bytes.length} bytes at row ${firstRow}`, wanted: `rows of ${bytesPerRow} bytes, ${segmentRows} in all` });
-    const step = ROW_STEP * Math.max(1, Math.floor(SLICE_BYTES / (ROW_STEP * bytesPerRow)));
+    if (!Number.isInteger(rows) || firstRow % ROW_ALIGNMENT || firstRow + rows > segmentRows)
+      fail('CheckpointError', { what: `Rows of ${name} do not fit the matrix`, got: `${bytes.length} bytes at row ${firstRow}`, wanted: `rows of ${bytesPerRow} bytes, ${segmentRows} in all` });
+    const step = ROW_ALIGNMENT * Math.max(1, Math.floor(SLICE_BYTES / (ROW_ALIGNMENT * bytesPerRow)));
     const ready = await parts;
     for (let row = 0; row < rows; ) {
       const at = starts[segment] + firstRow + row;
@@ -211,67 +213,67 @@ export function matrixWriter(gpu: Gpu, spec: Matrix, { limit = bindingLimit(gpu)
   return { write, finish };
 }
 
-export const bindingLimit = ({ device: { limits } }: Gpu): number => Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
+export const maxBindingBytes = ({ device: { limits } }: GpuContext): number => Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
 
-/** How a matrix will lie, in buffers that are not there yet. */
-export const packedParts = (spec: Matrix, limit: number, nowhere: () => Region): Part[] => pieces(spec, limit).map((piece) => partOf(piece, spec.cols, nowhere().buffer));
+/** The parts of a matrix whose buffers do not exist yet. */
+export const unallocatedParts = (spec: Matrix, limit: number, noBuffer: () => BufferRegion): MatrixPart[] => rowRanges(spec, limit).map((piece) => partOf(piece, spec.cols, noBuffer().buffer));
 
-function partOf(piece: Piece, cols: number, buffer: GPUBuffer): Part {
+function partOf(piece: RowRange, cols: number, buffer: GPUBuffer): MatrixPart {
   const { layout, w, scales } = planes(piece.dtype, piece.rows, cols);
-  const part: Part = { ...piece, layout, w: { buffer, offset: 0, size: w } };
+  const part: MatrixPart = { ...piece, layout, w: { buffer, offset: 0, size: w } };
   if (scales) part.scales = { buffer, offset: align(w, 256), size: scales };
   return part;
 }
 
-async function allocateParts(gpu: Gpu, spec: Matrix, limit: number): Promise<Part[]> {
-  const made: Part[] = [];
+async function allocateParts(gpu: GpuContext, spec: Matrix, limit: number): Promise<MatrixPart[]> {
+  const made: MatrixPart[] = [];
   try {
-    for (const piece of pieces(spec, limit)) made.push(partOf(piece, spec.cols, await gpu.allocate(spec.name, pieceBytes(piece, spec.cols))));
+    for (const piece of rowRanges(spec, limit)) made.push(partOf(piece, spec.cols, await gpu.allocateBuffer(spec.name, rowRangeBytes(piece, spec.cols))));
   } catch (error) {
-    for (const { w } of made) gpu.release(w.buffer);
+    for (const { w } of made) gpu.releaseBuffer(w.buffer);
     throw error;
   }
   return made;
 }
 
-/** Frees what a matrix holds. */
-export const releaseMatrix = (gpu: Gpu, { parts }: GpuMatrix): void => parts.forEach(({ w }) => gpu.release(w.buffer));
+/** Releases the buffers of a matrix. */
+export const releaseMatrix = (gpu: GpuContext, { parts }: GpuMatrix): void => parts.forEach(({ w }) => gpu.releaseBuffer(w.buffer));
 
 interface Staging {
   raw: GPUBuffer;
   slice: GPUBuffer;
-  /** bytes written since the GPU was last waited for */
-  pending: number;
-  /** the upload before: one at a time uses the buffers */
-  tail: Promise<void>;
+  /** bytes written since the last wait for the GPU */
+  queued: number;
+  /** resolves after the last upload: uploads take turns with these buffers */
+  lastUpload: Promise<void>;
 }
 
-const stagings = new WeakMap<Gpu, Promise<Staging>>();
+const stagings = new WeakMap<GpuContext, Promise<Staging>>();
 
-function staging(gpu: Gpu): Promise<Staging> {
+function staging(gpu: GpuContext): Promise<Staging> {
   let held = stagings.get(gpu);
   if (!held) {
     const { STORAGE, COPY_DST, UNIFORM } = GPUBufferUsage;
     const make = async (): Promise<Staging> => ({
-      raw: await gpu.allocate('upload', SLICE_BYTES + 4, STORAGE | COPY_DST),
-      slice: await gpu.allocate('upload slice', 4 * SLICE_FIELDS, UNIFORM | COPY_DST),
-      pending: 0,
-      tail: Promise.resolve(),
+      raw: await gpu.allocateBuffer('upload', SLICE_BYTES + 4, STORAGE | COPY_DST),
+      slice: await gpu.allocateBuffer('upload slice', SLICE_UNIFORM_BYTES, UNIFORM | COPY_DST),
+      queued: 0,
+      lastUpload: Promise.resolve(),
     });
     stagings.set(gpu, (held = make()));
   }
   return held;
 }
 
-/** Rows of a part from `firstRow` (of the part) on: upload, and a dispatch that packs them. The queue keeps the order of the two. */
-async function upload(gpu: Gpu, part: Part, firstRow: number, rows: number, bytesPerRow: number, bytes: Uint8Array): Promise<void> {
+/** Uploads rows of a part, from its row `firstRow` on, and packs them; the queue keeps the two in order. */
+async function upload(gpu: GpuContext, part: MatrixPart, firstRow: number, rows: number, bytesPerRow: number, bytes: Uint8Array): Promise<void> {
   const held = await staging(gpu);
-  const turn = held.tail.then(async () => {
+  const turn = held.lastUpload.then(async () => {
     const { queue } = gpu.device;
     const size = align(bytes.length, 4);
     if (size > held.raw.size - 4) {
-      gpu.release(held.raw);
-      held.raw = await gpu.allocate('upload', size + 4, GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST);
+      gpu.releaseBuffer(held.raw);
+      held.raw = await gpu.allocateBuffer('upload', size + 4, GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST);
     }
     const { units, high_at, top_at } = part.layout;
     queue.writeBuffer(held.slice, 0, new Uint32Array([firstRow / 4, rows, bytesPerRow, units, high_at, top_at]));
@@ -281,26 +283,26 @@ async function upload(gpu: Gpu, part: Part, firstRow: number, rows: number, byte
       padded.set(bytes);
       queue.writeBuffer(held.raw, 0, padded);
     }
-    await gpu.run([repackStep(part, held, rows)]);
-    held.pending += size;
-    if (held.pending >= PENDING_BYTES) {
-      held.pending = 0;
-      await gpu.settled(queue.onSubmittedWorkDone());
+    await gpu.run([repackDispatch(part, held, rows)]);
+    held.queued += size;
+    if (held.queued >= MAX_QUEUED_BYTES) {
+      held.queued = 0;
+      await gpu.waitFor(queue.onSubmittedWorkDone());
     }
   });
-  held.tail = turn.catch(() => {});
+  held.lastUpload = turn.catch(() => {});
   return turn;
 }
 
-function repackStep(part: Part, { raw, slice }: Staging, rows: number): Step {
-  const { repack } = FORMATS[part.dtype];
+function repackDispatch(part: MatrixPart, { raw, slice }: Staging, rows: number): Dispatch {
+  const { repack } = PACKED_FORMATS[part.dtype];
   const { units } = part.layout;
   const threads = part.scales ? (Math.ceil(rows / 4) * units) / 2 : rows * units;
   return {
     label: `repack.${part.dtype.toLowerCase()}`,
-    sources: ['lib/raw', 'lib/nibbles', repack.kernel],
+    sources: ['lib/checkpoint_bytes', 'lib/nibbles', repack.kernel],
     constants: repack.constants,
-    bindings: { raw: whole(raw), slice: whole(slice), w: part.w, ...(part.scales && { scales: part.scales }) },
+    bindings: { raw: wholeBuffer(raw), slice: wholeBuffer(slice), w: part.w, ...(part.scales && { scales: part.scales }) },
     grid: [Math.ceil(threads / 64), 1, 1],
   };
 }

@@ -1,48 +1,48 @@
 /**
- * One conversation on the GPU. Everything is prepared when it is made: for each bucket of T the dispatches of the plan, for T = 1 and each
- * number of positions that attention reaches too. Decoding records a window of steps in one pass and one submit; position and token move on the GPU.
+ * Runs a plan on the GPU with the state of one conversation. All dispatches are prepared at the start: for each bucket of T and, for one
+ * token, for each bucket of the context. Decode encodes a window of steps in one pass and one submit; the GPU itself advances position and token.
  */
 import { fail } from '../../errors';
-import type { CompileOptions, KernelTime, Runner, TuneOptions, TuneRow } from '../backend';
+import type { CompileOptions, KernelTime, Runner, TuneOptions, TuningResult } from '../backend';
 import type { Plan } from '../plan';
-import { GREEDY, TYPICAL, type ChosenLogprob, type Sampling } from '../sampling';
-import { encode, STEP_BYTES, type OpenedDevice, type PreparedStep } from './device';
-import { whole, type Gpu, type Step } from './gpu';
-import { lower, outputRegion, spanOf } from './lower';
-import { embedNext } from './linear';
-import { profile } from './profile';
-import { createRanking } from './ranking';
+import { GREEDY_SAMPLING, ALL_FILTERS_SAMPLING, type ChosenLogprob, type SamplingParams } from '../sampling';
+import { encodeDispatches, STEP_UNIFORM_BYTES, type OpenedDevice, type PreparedDispatch } from './device';
+import { wholeBuffer, type GpuContext, type Dispatch } from './dispatch';
+import { lowerPlan, outputRegion, shortestAttentionSpan } from './lower';
+import { nextTokenEmbedding } from './linear';
+import { profileKernels } from './profile';
+import { createGpuLogprobs } from './logprobs';
 import { createReadback } from './readback';
 import type { GpuMatrix } from './repack';
-import { createSampler, type Sampler } from './sampler';
-import { tune } from './tune';
-import { allocateState, cacheBytes, growCaches, reachOf, releaseState, RING, type State } from './state';
+import { createGpuSampler, type GpuSampler } from './sampler';
+import { tuneKernels } from './tune';
+import { allocateRunnerState, kvCacheBytes, growKvCaches, contextBucket, releaseRunnerState, CONV_RING_POSITIONS, type RunnerState } from './state';
 
-/** Most steps of one submit; longer calls of `decode` are cut. */
-const WINDOW = 64;
+/** Most steps of one submit; `decode` splits longer calls. */
+const WINDOW_STEPS = 64;
 
 /**
- * A chunk of the prompt goes to the GPU in submits of about this many milliseconds: watchdogs end what takes a second or two, and the page's own
- * pictures have to pass between. How many that are is known from the chunk before.
+ * A chunk of the prompt goes to the GPU in submits of about this many milliseconds: a watchdog kills submits of a second or two, and the
+ * page has to render in between. The time of the previous chunk gives the number of submits.
  */
 const SUBMIT_MS = 50;
-/** Kernels of chunks take tokens by so many: what a chunk costs goes by blocks begun. */
-const BLOCK = 64;
+/** Tokens per workgroup of the prefill kernels: the cost of a chunk is proportional to its tiles. */
+const TILE_TOKENS = 64;
 
-interface Prepared {
+interface PreparedPlan {
   /** T → dispatches, for T > 1 */
-  prefill: Map<number, PreparedStep[]>;
-  /** positions reached → dispatches of one token, its lookup first */
-  decode: Map<number, PreparedStep[]>;
-  /** the least of them */
+  prefill: Map<number, PreparedDispatch[]>;
+  /** context bucket → dispatches of one token, its embedding first */
+  decode: Map<number, PreparedDispatch[]>;
+  /** the smallest context bucket */
   span: number;
 }
 
-/** The numbers of tokens that dispatches are prepared for, ascending; a chunk takes the least that holds it. */
-export const bucketsOf = (chunk: number): number[] => [...new Set([1, 8, 64, chunk].filter((T) => T <= chunk))].sort((a, b) => a - b);
+/** The numbers of tokens for which dispatches are prepared, ascending; a chunk takes the smallest bucket that holds it. */
+export const prefillBuckets = (chunk: number): number[] => [...new Set([1, 8, 64, chunk].filter((T) => T <= chunk))].sort((a, b) => a - b);
 
-/** @throws MemoryError, DeviceError; then nothing is left on the device */
-export async function createRunner(opened: OpenedDevice, plan: Plan, { contextLength, chunk }: CompileOptions, halves: boolean, exact = false): Promise<Runner> {
+/** @throws MemoryError, DeviceError; then all its buffers are released */
+export async function createWebGpuRunner(opened: OpenedDevice, plan: Plan, { contextLength, chunk }: CompileOptions, f16Cache: boolean, exact = false): Promise<Runner> {
   const { device } = opened;
   const { queue } = device;
   const held: (() => void)[] = [];
@@ -52,81 +52,81 @@ export async function createRunner(opened: OpenedDevice, plan: Plan, { contextLe
     held.forEach((release) => release());
   };
   const take = async (label: string, bytes: number, usage?: GPUBufferUsageFlags): Promise<GPUBuffer> => {
-    const buffer = await opened.allocate(label, bytes, usage);
-    held.push(() => opened.release(buffer));
+    const buffer = await opened.allocateBuffer(label, bytes, usage);
+    held.push(() => opened.releaseBuffer(buffer));
     return buffer;
   };
 
   const V = plan.output.cols;
-  const [begin] = plan.nodes;
-  const table = begin.op === 'embed' ? (begin.table as GpuMatrix) : undefined;
+  const [firstNode] = plan.nodes;
+  const table = firstNode.op === 'embed' ? (firstNode.table as GpuMatrix) : undefined;
   const vocabulary = table?.rows ?? Infinity;
-  const buckets = bucketsOf(chunk);
-  const { step, tokens, gpu, state, output, sampler, ranking, ids, rows, first } = await make().catch((error: unknown) => {
+  const buckets = prefillBuckets(chunk);
+  const { step, tokens, gpu, state, output, sampler, logprobsOf, ids, rows, first } = await create().catch((error: unknown) => {
     dispose();
     throw error;
   });
   let prepared = first;
-  /** dispatches of a decode step that the draw before has done: the lookup of its token */
-  const done = sampler && table?.parts.length === 1 ? 1 : 0;
+  /** dispatches of a decode step that the draw before it replaces: the embedding of its token */
+  const skipped = sampler && table?.parts.length === 1 ? 1 : 0;
 
-  async function make() {
+  async function create() {
     const { STORAGE, UNIFORM, COPY_SRC, COPY_DST } = GPUBufferUsage;
-    const step = await take('step', STEP_BYTES, STORAGE | UNIFORM | COPY_SRC | COPY_DST);
+    const step = await take('step', STEP_UNIFORM_BYTES, STORAGE | UNIFORM | COPY_SRC | COPY_DST);
     const tokens = await take('tokens', 4 * (contextLength + 1));
-    const gpu: Gpu = { ...opened, step: whole(step), tokens: whole(tokens) };
-    const state = await allocateState(gpu, plan, contextLength, chunk, halves);
-    held.push(() => releaseState(gpu, state));
+    const gpu: GpuContext = { ...opened, step: wholeBuffer(step), tokens: wholeBuffer(tokens) };
+    const state = await allocateRunnerState(gpu, plan, contextLength, chunk, f16Cache);
+    held.push(() => releaseRunnerState(gpu, state));
     const output = outputRegion(plan, state, 1);
-    const sampler = plan.output.rows === 1 ? await createSampler(opened, gpu, output, V, embedNext(gpu, table, state.slots[begin.out.slot]), take) : undefined;
-    const ids = createReadback(opened, 'ids', 4 * WINDOW, 3);
+    const sampler = plan.output.rows === 1 ? await createGpuSampler(opened, gpu, output, V, nextTokenEmbedding(gpu, table, state.slots[firstNode.out.slot]), take) : undefined;
+    const ids = createReadback(opened, 'ids', 4 * WINDOW_STEPS, 3);
     const rows = createReadback(opened, 'logits', output.size, 1);
     held.push(ids.dispose, rows.dispose);
-    const ranking = sampler && (await createRanking(opened, gpu, output, V, take, ids));
-    return { step, tokens, gpu, state, output, sampler, ranking, ids, rows, first: await prepare(gpu, state) };
+    const logprobsOf = sampler && (await createGpuLogprobs(opened, gpu, output, V, take, ids));
+    return { step, tokens, gpu, state, output, sampler, logprobsOf, ids, rows, first: await prepare(gpu, state) };
   }
 
-  /** tokens read */
+  /** tokens read so far */
   let position = 0;
-  /** the rings hold the positions from here on, also after a rewind */
-  let floor = 0;
+  /** the convolution rings hold the positions from here on, also after a rewind */
+  let ringStart = 0;
   let pending = false;
-  /** tokens of the last prefill: rows of the output of a plan without `last` */
+  /** tokens of the last prefill, which are the rows of the output in a plan without `last` */
   let lastCount = 0;
   let hasLogits = false;
   let promptMarked = false;
   let growing: Promise<void> | undefined;
   let chunkDone: Promise<void> = Promise.resolve();
   let lastDone = 0;
-  /** what a blockful of the last chunk of a bucket took */
-  const blockMs = new Map<number, number>();
+  /** ms per tile of the last chunk of each bucket */
+  const tileMs = new Map<number, number>();
 
-  /** All dispatches; what does not depend on the reach of attention is prepared once. */
-  async function prepare(gpu: Gpu, state: State): Promise<Prepared> {
-    const prefill: Prepared['prefill'] = new Map();
-    for (const T of buckets) if (T > 1) prefill.set(T, await opened.prepare(lower(gpu, plan, state, T).flat()));
-    const shared = await Promise.all(lower(gpu, plan, state, 1).map((steps) => opened.prepare(steps)));
-    const span = spanOf(gpu, plan, state);
-    const decode: Prepared['decode'] = new Map([[span, shared.flat()]]);
-    for (let reach = 2 * span; reach <= reachOf(state.capacity, span); reach *= 2) {
-      const nodes = lower(gpu, plan, state, 1, reach);
-      const own = await Promise.all(nodes.map((steps, i) => (plan.nodes[i].op === 'attend' ? opened.prepare(steps) : shared[i])));
-      decode.set(reach, own.flat());
+  /** Prepares all dispatches; those that do not depend on the context bucket are shared by all buckets. */
+  async function prepare(gpu: GpuContext, state: RunnerState): Promise<PreparedPlan> {
+    const prefill: PreparedPlan['prefill'] = new Map();
+    for (const T of buckets) if (T > 1) prefill.set(T, await opened.prepare(lowerPlan(gpu, plan, state, T).flat()));
+    const shared = await Promise.all(lowerPlan(gpu, plan, state, 1).map((dispatches) => opened.prepare(dispatches)));
+    const span = shortestAttentionSpan(gpu, plan, state);
+    const decode: PreparedPlan['decode'] = new Map([[span, shared.flat()]]);
+    for (let context = 2 * span; context <= contextBucket(state.capacity, span); context *= 2) {
+      const nodes = lowerPlan(gpu, plan, state, 1, context);
+      const own = await Promise.all(nodes.map((dispatches, i) => (plan.nodes[i].op === 'attend' ? opened.prepare(dispatches) : shared[i])));
+      decode.set(context, own.flat());
     }
     return { prefill, decode, span };
   }
 
-  /** The caches are shorter than the context only where the device refused the whole. */
-  function makeRoom(positions: number): Promise<void> {
-    return renew(async () => {
+  /** Grows the KV caches: they are shorter than the context only if the device refused more. */
+  function ensureCapacity(positions: number): Promise<void> {
+    return reprepare(async () => {
       if (positions <= state.capacity) return false;
-      await growCaches(gpu, plan, state, Math.min(contextLength, Math.max(positions, 2 * state.capacity)), positions);
+      await growKvCaches(gpu, plan, state, Math.min(contextLength, Math.max(positions, 2 * state.capacity)), positions);
       return true;
     });
   }
 
-  /** Prepares all dispatches anew where `change` says so; one change at a time, and calls wait for it. */
-  function renew(change: () => Promise<boolean>): Promise<void> {
+  /** Prepares all dispatches again when `change` returns true. One change runs at a time, and calls wait for it. */
+  function reprepare(change: () => Promise<boolean>): Promise<void> {
     const grown = (growing ?? Promise.resolve()).then(async () => {
       if (await change()) prepared = await prepare(gpu, state);
     });
@@ -136,17 +136,17 @@ export async function createRunner(opened: OpenedDevice, plan: Plan, { contextLe
     });
   }
 
-  function checkRoom(more: number): void {
+  function checkContext(more: number): void {
     if (position + more > contextLength)
-      fail('ContextError', { what: 'The context is full', got: position + more, wanted: `at most ${contextLength} tokens`, cure: 'Start a new conversation, or load with a longer context.' });
+      fail('ContextError', { what: 'The context is full', got: position + more, wanted: `at most ${contextLength} tokens`, cure: 'Start a new conversation, or load the model with a longer context.' });
   }
 
   async function prefill(ids: Uint32Array): Promise<void> {
-    opened.check();
-    checkRoom(ids.length);
+    opened.throwIfFailed();
+    checkContext(ids.length);
     const wrong = ids.findIndex((id) => id >= vocabulary);
     if (wrong >= 0) fail('RequestError', { what: 'A token is outside the vocabulary', got: ids[wrong], wanted: `below ${vocabulary}` });
-    await makeRoom(position + ids.length);
+    await ensureCapacity(position + ids.length);
     for (let at = 0; at < ids.length; at += chunk) {
       const piece = ids.slice(at, at + chunk);
       pending = false;
@@ -155,112 +155,112 @@ export async function createRunner(opened: OpenedDevice, plan: Plan, { contextLe
       queue.writeBuffer(step, 0, new Uint32Array([position, piece.length, position + piece.length, 0]));
       const bucket = buckets.find((T) => T >= piece.length)!;
       const begun = performance.now();
-      const blocks = Math.ceil(piece.length / BLOCK);
-      const steps = bucket === 1 ? decodeSteps(position + 1) : prepared.prefill.get(bucket)!;
-      const known = bucket === 1 ? 0 : blockMs.get(bucket);
-      if (known === undefined) await explore(steps);
+      const tiles = Math.ceil(piece.length / TILE_TOKENS);
+      const dispatches = bucket === 1 ? decodeDispatches(position + 1) : prepared.prefill.get(bucket)!;
+      const known = bucket === 1 ? 0 : tileMs.get(bucket);
+      if (known === undefined) await submitGradually(dispatches);
       else {
-        const length = Math.ceil(steps.length / Math.max(1, Math.ceil((known * blocks) / SUBMIT_MS)));
-        for (let at = 0; at < steps.length; at += length) submit(steps.slice(at, at + length));
+        const length = Math.ceil(dispatches.length / Math.max(1, Math.ceil((known * tiles) / SUBMIT_MS)));
+        for (let at = 0; at < dispatches.length; at += length) submit(dispatches.slice(at, at + length));
       }
       position += piece.length;
-      floor = Math.max(floor, position - RING);
+      ringStart = Math.max(ringStart, position - CONV_RING_POSITIONS);
       lastCount = piece.length;
       hasLogits = true;
-      // at most two chunks wait for the GPU
+      // at most two chunks are queued on the GPU
       const before = chunkDone;
-      chunkDone = opened.settled(queue.onSubmittedWorkDone()).then(() => {
+      chunkDone = opened.waitFor(queue.onSubmittedWorkDone()).then(() => {
         const now = performance.now();
-        blockMs.set(bucket, (now - Math.max(begun, lastDone)) / blocks);
+        tileMs.set(bucket, (now - Math.max(begun, lastDone)) / tiles);
         lastDone = now;
       });
-      chunkDone.catch(() => undefined); // the next chunk tells, or the next reading
+      chunkDone.catch(() => undefined); // the next chunk or the next readback reports the error
       await before;
     }
-    opened.check();
+    opened.throwIfFailed();
   }
 
-  const decodeSteps = (positions: number): PreparedStep[] => prepared.decode.get(reachOf(positions, prepared.span))!;
+  const decodeDispatches = (positions: number): PreparedDispatch[] => prepared.decode.get(contextBucket(positions, prepared.span))!;
 
-  function submit(steps: PreparedStep[]): void {
+  function submit(dispatches: PreparedDispatch[]): void {
     const encoder = device.createCommandEncoder();
     const pass = encoder.beginComputePass();
-    encode(pass, steps);
+    encodeDispatches(pass, dispatches);
     pass.end();
     queue.submit([encoder.finish()]);
   }
 
-  /** A chunk of which the time is not known: each submit is waited for, and takes up to twice as many dispatches as the one before. */
-  async function explore(steps: PreparedStep[]): Promise<void> {
-    for (let at = 0, length = 1; at < steps.length; ) {
+  /** Submits a chunk of unknown time: it waits for each submit, and the next one has up to twice as many dispatches. */
+  async function submitGradually(dispatches: PreparedDispatch[]): Promise<void> {
+    for (let at = 0, length = 1; at < dispatches.length; ) {
       const begun = performance.now();
-      submit(steps.slice(at, at + length));
+      submit(dispatches.slice(at, at + length));
       at += length;
-      await opened.settled(queue.onSubmittedWorkDone());
+      await opened.waitFor(queue.onSubmittedWorkDone());
       length = Math.max(1, Math.floor(length * Math.min(2, SUBMIT_MS / 2 / (performance.now() - begun))));
     }
   }
 
-  async function decode(steps: number, sampling: Sampling): Promise<Uint32Array> {
-    opened.check();
-    if (!hasLogits || !sampler) fail('RequestError', { what: 'decode was called before a prefill' });
-    if (sampling.mask && steps !== 1) fail('RequestError', { what: 'A token mask holds for one step', got: `${steps} steps`, wanted: 1 });
+  async function decode(steps: number, sampling: SamplingParams): Promise<Uint32Array> {
+    opened.throwIfFailed();
+    if (!hasLogits || !sampler) fail('RequestError', { what: 'decode needs a prefill before it' });
+    if (sampling.mask && steps !== 1) fail('RequestError', { what: 'A token mask applies to one step only', got: `${steps} steps`, wanted: 1 });
     const reads = pending ? steps : steps - 1;
-    checkRoom(reads);
-    // the next call begins where this one ends, even if this one has to wait for room
+    checkContext(reads);
+    // advance at once: the next call may come while this one still waits for its cache
     let at = position;
-    let reading = pending;
+    let readsPending = pending;
     position += reads;
-    floor = Math.max(floor, position - RING);
+    ringStart = Math.max(ringStart, position - CONV_RING_POSITIONS);
     pending = true;
-    if (growing || position > state.capacity) await makeRoom(position);
+    if (growing || position > state.capacity) await ensureCapacity(position);
     const windows: Promise<ArrayBuffer>[] = [];
-    for (let left = steps; left > 0; left -= WINDOW) {
-      const window = Math.min(left, WINDOW);
-      windows.push(submitWindow(sampler, at, reading, window, sampling));
-      at += reading ? window : window - 1;
-      reading = true;
+    for (let left = steps; left > 0; left -= WINDOW_STEPS) {
+      const window = Math.min(left, WINDOW_STEPS);
+      windows.push(submitWindow(sampler, at, readsPending, window, sampling));
+      at += readsPending ? window : window - 1;
+      readsPending = true;
     }
     const chosen = new Uint32Array(steps);
-    for (const [i, window] of (await Promise.all(windows)).entries()) chosen.set(new Uint32Array(window), i * WINDOW);
+    for (const [i, window] of (await Promise.all(windows)).entries()) chosen.set(new Uint32Array(window), i * WINDOW_STEPS);
     return chosen;
   }
 
   /**
-   * One pass and one submit; nothing is created but the encoder.
+   * Encodes a window of decode steps in one pass and one submit; it creates nothing but the encoder.
    * @param at tokens read before it
-   * @param reading there is a pending token to read first
+   * @param readsPending whether the first step reads a pending token
    */
-  function submitWindow(sampler: Sampler, at: number, reading: boolean, steps: number, sampling: Sampling): Promise<ArrayBuffer> {
-    const draw = sampler.use(sampling);
+  function submitWindow(sampler: GpuSampler, at: number, readsPending: boolean, steps: number, sampling: SamplingParams): Promise<ArrayBuffer> {
+    const draw = sampler.drawDispatches(sampling);
     const encoder = device.createCommandEncoder();
     if (!promptMarked) sampler.markPrompt(encoder, at);
     promptMarked = true;
     const pass = encoder.beginComputePass();
     for (let i = 0; i < steps; i++) {
-      const read = reading ? at + i + 1 : at + i; // tokens, when this one is drawn
-      if (reading || i > 0) encode(pass, decodeSteps(read), done);
-      encode(pass, draw);
+      const read = readsPending ? at + i + 1 : at + i; // tokens read when this one is drawn
+      if (readsPending || i > 0) encodeDispatches(pass, decodeDispatches(read), skipped);
+      encodeDispatches(pass, draw);
     }
     pass.end();
-    const copy = ids.copy(encoder, tokens, 4 * (reading ? at + 1 : at), 4 * steps);
+    const copy = ids.copy(encoder, tokens, 4 * (readsPending ? at + 1 : at), 4 * steps);
     queue.submit([encoder.finish()]);
     return copy.read();
   }
 
   function rewind(to: number): boolean {
     if (to < 0 || to > position) return false;
-    const reach = Math.max(0, ...plan.nodes.map((node) => (node.op === 'shortConv' ? node.state.length - 1 : 0)));
-    if (to > 0 && reach > 0 && Math.max(0, to - reach) < floor) return false;
+    const convHistory = Math.max(0, ...plan.nodes.map((node) => (node.op === 'shortConv' ? node.state.length - 1 : 0)));
+    if (to > 0 && convHistory > 0 && Math.max(0, to - convHistory) < ringStart) return false;
     position = to;
-    if (to === 0) floor = 0;
+    if (to === 0) ringStart = 0;
     pending = false;
     hasLogits = false;
     return true;
   }
 
   async function logits(): Promise<Float32Array> {
-    opened.check();
+    opened.throwIfFailed();
     if (!hasLogits) fail('RequestError', { what: 'There are no logits before a prefill' });
     const encoder = device.createCommandEncoder();
     const bytes = 4 * V * (plan.output.rows === 'T' ? lastCount : 1);
@@ -270,44 +270,44 @@ export async function createRunner(opened: OpenedDevice, plan: Plan, { contextLe
   }
 
   async function logprobs(chosen: number, n: number): Promise<ChosenLogprob> {
-    opened.check();
-    if (!hasLogits || !ranking) fail('RequestError', { what: 'There are no logits before a prefill' });
-    return ranking(chosen, n);
+    opened.throwIfFailed();
+    if (!hasLogits || !logprobsOf) fail('RequestError', { what: 'There are no logits before a prefill' });
+    return logprobsOf(chosen, n);
   }
 
-  async function times(): Promise<KernelTime[]> {
-    opened.check();
+  async function profile(): Promise<KernelTime[]> {
+    opened.throwIfFailed();
     const at = Math.min(position, contextLength - 1);
-    const reach = reachOf(at + 1, prepared.span);
-    const steps = [...lower(gpu, plan, state, 1, reach).flat().slice(done), ...(sampler?.steps().greedy ?? [])];
-    const draw = sampler?.use(GREEDY) ?? [];
-    // the draw moves the position on: it is put back before every kernel that depends on it, by measuring the draw last
+    const context = contextBucket(at + 1, prepared.span);
+    const dispatches = [...lowerPlan(gpu, plan, state, 1, context).flat().slice(skipped), ...(sampler?.dispatches().greedy ?? [])];
+    const draw = sampler?.drawDispatches(GREEDY_SAMPLING) ?? [];
+    // the draw advances the position, so it is measured last
     queue.writeBuffer(step, 0, new Uint32Array([at, 1, at + 1, 0]));
     const node = plan.nodes.find((n) => n.op === 'attend');
-    const attended = node ? 2 * cacheBytes(node.cache, at + 1, state.halves) : 0;
-    const measured = await profile(opened, { steps, prepared: [...prepared.decode.get(reach)!.slice(done), ...draw], cacheBytes: attended, sampled: () => sampler?.use(TYPICAL) ?? [] });
+    const attended = node ? 2 * kvCacheBytes(node.cache, at + 1, state.f16Cache) : 0;
+    const measured = await profileKernels(opened, { dispatches, prepared: [...prepared.decode.get(context)!.slice(skipped), ...draw], cacheBytes: attended, sampledDraw: () => sampler?.drawDispatches(ALL_FILTERS_SAMPLING) ?? [] });
     position = 0;
     pending = false;
     hasLogits = false;
     return measured;
   }
 
-  let tuning: Promise<TuneRow[]> | undefined;
-  function tuneOnce({ idle = () => true, ...options }: TuneOptions = {}): Promise<TuneRow[]> {
+  let tuning: Promise<TuningResult[]> | undefined;
+  function tune({ isIdle = () => true, ...options }: TuneOptions = {}): Promise<TuningResult[]> {
     tuning ??= (async () => {
-      const rows = await tune(opened, plan, state, exact, { ...options, idle: () => !disposed && idle() });
-      const taken = rows.some((row) => Object.keys(row.tuning).length > 0);
-      if (taken && !disposed) await renew(() => Promise.resolve(true));
+      const rows = await tuneKernels(opened, plan, state, exact, { ...options, isIdle: () => !disposed && isIdle() });
+      const changed = rows.some((row) => Object.keys(row.tuning).length > 0);
+      if (changed && !disposed) await reprepare(() => Promise.resolve(true));
       return rows;
     })().finally(() => (tuning = undefined));
     return tuning;
   }
 
   function describe(): string {
-    const line = ({ label, grid, sources }: Step, node: string): string => `${node.padEnd(10)} ${label.padEnd(32)} ${grid.join('×').padEnd(12)} ${sources.at(-1)}`;
-    const list = (reach: number): string[] => [
-      ...lower(gpu, plan, state, 1, reach).flatMap((steps, i) => (i < done ? [] : steps.map((s) => line(s, plan.nodes[i].op)))),
-      ...(sampler?.steps().greedy ?? []).map((s) => line(s, 'sample')),
+    const line = ({ label, grid, sources }: Dispatch, node: string): string => `${node.padEnd(10)} ${label.padEnd(32)} ${grid.join('×').padEnd(12)} ${sources.at(-1)}`;
+    const list = (context: number): string[] => [
+      ...lowerPlan(gpu, plan, state, 1, context).flatMap((dispatches, i) => (i < skipped ? [] : dispatches.map((s) => line(s, plan.nodes[i].op)))),
+      ...(sampler?.dispatches().greedy ?? []).map((s) => line(s, 'sample')),
     ];
     const { span } = prepared;
     const short = list(span);
@@ -324,10 +324,9 @@ export async function createRunner(opened: OpenedDevice, plan: Plan, { contextLe
     rewind,
     logits,
     logprobs,
-    profile: times,
-    tune: tuneOnce,
+    profile,
+    tune,
     describe,
     dispose,
   };
 }
-

@@ -1,91 +1,93 @@
-/** The choice of a token on the GPU (src/backend/sampling.ts is its definition): buffers, prepared dispatches, settings written when they change. */
+/** Sampling on the GPU, as src/backend/sampling.ts defines it: buffers, prepared dispatches, and parameters that are written when they change. */
 import { fail } from '../../errors';
-import type { Sampling } from '../sampling';
-import type { OpenedDevice, PreparedStep } from './device';
-import { sumLibrary, whole, type Gpu, type Region, type Step } from './gpu';
+import type { SamplingParams } from '../sampling';
+import type { OpenedDevice, PreparedDispatch } from './device';
+import { reductionLibrary, wholeBuffer, type GpuContext, type BufferRegion, type Dispatch, type KernelPart } from './dispatch';
 
-export interface Sampler {
-  /** the dispatches of a draw under these settings; the settings hold for what is submitted from now on */
-  use(sampling: Sampling): PreparedStep[];
-  /** before the first draw after a prefill: all tokens read so far become prompt */
+export interface GpuSampler {
+  /** writes these parameters, which apply to later submits, and returns the dispatches of a draw */
+  drawDispatches(sampling: SamplingParams): PreparedDispatch[];
+  /** marks all tokens read so far as prompt; before the first draw after a prefill */
   markPrompt(encoder: GPUCommandEncoder, tokens: number): void;
-  steps(): { greedy: Step[]; sampled: Step[] };
+  dispatches(): { greedy: Dispatch[]; sampled: Dispatch[] };
 }
 
+/** bins of the histogram of softmax_histogram.wgsl, and tokens per workgroup of process_logits.wgsl */
 const BINS = 1024;
+const TOKENS_PER_WORKGROUP = 1024;
 
 /**
- * @param next what looks the chosen token up
- * @param take a buffer that lives as long as the runner
+ * @param lookup embeds the drawn token for the next step
+ * @param take allocates a buffer that lives as long as the runner
  */
-export async function createSampler(
+export async function createGpuSampler(
   opened: OpenedDevice,
-  gpu: Gpu,
-  logits: Region,
+  gpu: GpuContext,
+  logits: BufferRegion,
   V: number,
-  next: Pick<Step, 'sources' | 'constants' | 'bindings'>,
+  lookup: KernelPart,
   take: (label: string, bytes: number, usage?: GPUBufferUsageFlags) => Promise<GPUBuffer>,
-): Promise<Sampler> {
+): Promise<GpuSampler> {
   const { queue } = gpu.device;
-  const blocks = Math.ceil(V / 1024);
-  const settings = whole(await take('sampling', 48, GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST));
-  const counts = whole(await take('counts', 4 * V));
-  const bias = whole(await take('bias', 4 * V));
-  const mask = whole(await take('mask', 4 * Math.ceil(V / 32)));
-  const scores = whole(await take('scores', 4 * V));
-  const best = whole(await take('best', 8 * blocks));
-  const bins = whole(await take('bins', 12 * BINS));
+  const workgroups = Math.ceil(V / TOKENS_PER_WORKGROUP);
+  const params = wholeBuffer(await take('sampling', 48, GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST));
+  const counts = wholeBuffer(await take('counts', 4 * V));
+  const bias = wholeBuffer(await take('bias', 4 * V));
+  const mask = wholeBuffer(await take('mask', 4 * Math.ceil(V / 32)));
+  const scores = wholeBuffer(await take('scores', 4 * V));
+  const best = wholeBuffer(await take('best', 8 * workgroups));
+  const bins = wholeBuffer(await take('bins', 12 * BINS));
   const { step, tokens } = gpu;
 
-  const sum = sumLibrary(gpu.features);
-  const score = (sampled: boolean): Step => ({
-    label: `score${sampled ? '.sampled' : ''}`,
-    sources: [sum, 'lib/sampling', 'score'],
+  const reduction = reductionLibrary(gpu.features);
+  const processLogits = (sampled: boolean): Dispatch => ({
+    label: `process_logits${sampled ? '.sampled' : ''}`,
+    sources: [reduction, 'lib/sampling', 'process_logits'],
     constants: { V, sampled: sampled ? 1 : 0, group_size: 256 },
-    bindings: { logits, counts, bias, mask, scores, best, bins, sampling: settings },
-    grid: [blocks, 1, 1],
+    bindings: { logits, counts, bias, mask, scores, best, bins, sampling: params },
+    grid: [workgroups, 1, 1],
   });
-  const steps = (): { greedy: Step[]; sampled: Step[] } => ({
+  const dispatches = (): { greedy: Dispatch[]; sampled: Dispatch[] } => ({
     greedy: [
-      score(false),
+      processLogits(false),
       {
-        label: 'pick',
-        sources: [sum, 'lib/sampling', 'lib/advance', ...next.sources, 'pick'],
-        constants: { V, group_size: 256, ...next.constants },
-        bindings: { best, sampling: settings, counts, tokens, step, ...next.bindings },
+        label: 'argmax',
+        sources: [reduction, 'lib/sampling', 'lib/advance_step', ...lookup.sources, 'argmax'],
+        constants: { V, group_size: 256, ...lookup.constants },
+        bindings: { best, sampling: params, counts, tokens, step, ...lookup.bindings },
         grid: [1, 1, 1],
       },
     ],
     sampled: [
-      score(true),
+      processLogits(true),
       {
-        label: 'weigh',
-        sources: [sum, 'lib/sampling', 'weigh'],
+        label: 'softmax_histogram',
+        sources: [reduction, 'lib/sampling', 'softmax_histogram'],
         constants: { V, group_size: 256 },
-        bindings: { scores, best, bins, sampling: settings },
-        grid: [blocks, 1, 1],
+        bindings: { scores, best, bins, sampling: params },
+        grid: [workgroups, 1, 1],
       },
       {
-        label: 'choose',
-        sources: [sum, 'lib/sampling', 'lib/advance', ...next.sources, 'choose'],
-        constants: { V, group_size: 256, ...next.constants },
-        bindings: { weights: scores, bins, sampling: settings, counts, tokens, step, ...next.bindings },
+        label: 'sample',
+        sources: [reduction, 'lib/sampling', 'lib/advance_step', ...lookup.sources, 'sample'],
+        constants: { V, group_size: 256, ...lookup.constants },
+        bindings: { weights: scores, bins, sampling: params, counts, tokens, step, ...lookup.bindings },
         grid: [1, 1, 1],
       },
     ],
   });
-  const mark: Step = { label: 'mark_prompt', sources: ['lib/step', 'mark_prompt'], constants: { V }, bindings: { tokens, counts, step }, grid: [1, 1, 1] };
+  const markPromptDispatch: Dispatch = { label: 'mark_prompt', sources: ['lib/step', 'mark_prompt'], constants: { V }, bindings: { tokens, counts, step }, grid: [1, 1, 1] };
 
-  const [greedy, sampled, [marking]] = await Promise.all([opened.prepare(steps().greedy), opened.prepare(steps().sampled), opened.prepare([mark])]);
+  const [greedy, sampled, [marker]] = await Promise.all([opened.prepare(dispatches().greedy), opened.prepare(dispatches().sampled), opened.prepare([markPromptDispatch])]);
 
   const words = new ArrayBuffer(48);
   const f32 = new Float32Array(words);
   const u32 = new Uint32Array(words);
   let written = '';
-  let biasWritten: Sampling['bias'];
+  let biasWritten: SamplingParams['bias'];
 
-  function use(s: Sampling): PreparedStep[] {
-    if (s.mask && s.mask.length !== Math.ceil(V / 32)) fail('RequestError', { what: 'The token mask has a wrong length', got: s.mask.length, wanted: Math.ceil(V / 32) });
+  function drawDispatches(s: SamplingParams): PreparedDispatch[] {
+    if (s.mask && s.mask.length !== Math.ceil(V / 32)) fail('RequestError', { what: 'The token mask has the wrong length', got: s.mask.length, wanted: Math.ceil(V / 32) });
     const penalises = s.repetitionPenalty !== 1 || s.frequencyPenalty !== 0 || s.presencePenalty !== 0;
     const biased = !!s.bias?.size;
     f32.set([s.temperature, 0, s.topP, Math.min(s.minP, 1), s.repetitionPenalty, s.frequencyPenalty, s.presencePenalty]);
@@ -93,7 +95,7 @@ export async function createSampler(
     u32.set([s.seed >>> 0, penalises ? 1 : 0, biased ? 1 : 0, s.mask ? 1 : 0, 0], 7);
     const now = u32.join();
     if (now !== written) {
-      queue.writeBuffer(settings.buffer, 0, words);
+      queue.writeBuffer(params.buffer, 0, words);
       written = now;
     }
     if (biased && s.bias !== biasWritten) {
@@ -109,11 +111,11 @@ export async function createSampler(
   function markPrompt(encoder: GPUCommandEncoder, count: number): void {
     encoder.clearBuffer(counts.buffer);
     const pass = encoder.beginComputePass({ label: 'mark_prompt' });
-    pass.setPipeline(marking.pipeline);
-    pass.setBindGroup(0, marking.bindGroup);
+    pass.setPipeline(marker.pipeline);
+    pass.setBindGroup(0, marker.bindGroup);
     pass.dispatchWorkgroups(Math.ceil(count / 64));
     pass.end();
   }
 
-  return { use, markPrompt, steps };
+  return { drawDispatches, markPrompt, dispatches };
 }

@@ -1,18 +1,18 @@
 import { shaders } from 'virtual:rivulet-shaders';
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { strip } from '../../../shaders/link';
-import { AGAIN, link } from './shader';
+import { minifyWgsl } from '../../../shaders/plugin';
+import { SECOND_COPY_SUFFIX, linkShader } from './shader';
 
 const folder = new URL('../../../shaders/', import.meta.url);
 const files = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.wgsl'));
 const tokens = (code: string): string[] => code.replace(/\/\/.*$/gm, '').match(/[A-Za-z_]\w*|\d[\w.]*|<<=?|>>=?|->|--|\+\+|&&|\|\||[-+*/%&|^=!<>]=|\S/g)!;
 
-describe('what is for readers of WGSL is taken out of it', () => {
-  it.each(files)('%s has the tokens it had', (file) => {
+describe('minified WGSL', () => {
+  it.each(files)('%s keeps its tokens', (file) => {
     const source = readFileSync(new URL(file, folder), 'utf8').replace(/\b(vec\d|mat\dx\d)<([fui])32>/g, '$1$2');
-    expect(tokens(strip(source))).toEqual(tokens(source));
-    expect(strip(source).length).toBeLessThan(source.length);
+    expect(tokens(minifyWgsl(source))).toEqual(tokens(source));
+    expect(minifyWgsl(source).length).toBeLessThan(source.length);
   });
 });
 
@@ -23,19 +23,19 @@ describe('a second copy of files in one kernel', () => {
     c: 'const shared=1.0;',
   };
 
-  it('has names, bindings and overrides of its own, and the rest in common', () => {
-    const { code, bindings } = link(['a', 'b', 'c', `a${AGAIN}`, `b${AGAIN}`], text);
+  it('has its own names, bindings and overrides, and shares the rest', () => {
+    const { code, bindings } = linkShader(['a', 'b', 'c', `a${SECOND_COPY_SUFFIX}`, `b${SECOND_COPY_SUFFIX}`], text);
     expect(code).toContain('fn twice_2(i:u32)->f32{let u=load_2(i);return u.q.w*f32(rows_2)+shared;}');
     expect(code).toContain('override rows_2:u32;@group(0)@binding(34) var<storage,read> w_2:array<vec4f>;struct Unit_2{q:vec4f}');
     expect([...bindings.keys()]).toEqual(['w', 'w_2']);
   });
 
-  it('is refused where a file is missing or two bindings have one number', () => {
-    expect(() => link(['a', 'nothing'], text)).toThrow(/A shader file is missing: got nothing/);
-    expect(() => link(['a', 'd'], { ...text, d: '@group(0)@binding(14) var<uniform> v:f32;' })).toThrow(/number 14: got w and v/);
+  it('is refused if a file is missing or two bindings have the same number', () => {
+    expect(() => linkShader(['a', 'nothing'], text)).toThrow(/A shader file is missing: got nothing/);
+    expect(() => linkShader(['a', 'd'], { ...text, d: '@group(0)@binding(14) var<uniform> v:f32;' })).toThrow(/number 14: got w and v/);
   });
 
-  it('is possible: no field of a struct is called what a file declares', () => {
+  it('is possible: no struct field has the name of a declaration', () => {
     const all = Object.entries(shaders).filter(([name]) => /^matvec|^lib\/(weights|bits|scale|rows|row_totals|f16|f32|bf16)/.test(name));
     const declared = new Set(all.flatMap(([, code]) => Array.from(code.matchAll(/\b(?:fn|const|override|var<[^>]+>)\s+(\w+)/g), ([, name]) => name)));
     const fields = all.flatMap(([, code]) => Array.from(code.matchAll(/struct \w+\{([^}]*)\}/g), ([, body]) => body.split(',').map((field) => field.split(':')[0].trim()))).flat();

@@ -1,8 +1,8 @@
-/** Joins WGSL files into one module and reads its bindings from the text, which is their only declaration. */
+/** Links WGSL files into one shader module and reads the bindings from its text, which is their only declaration. */
 import { shaders } from 'virtual:rivulet-shaders';
 import { fail } from '../../errors';
 
-export interface Shader {
+export interface LinkedShader {
   code: string;
   bindings: ReadonlyMap<string, { binding: number; type: GPUBufferBindingType }>;
 }
@@ -12,26 +12,26 @@ const BINDING = /@group\(0\)\s*@binding\((\d+)\)\s*var<\s*(uniform|storage)\s*(?
 
 const DECLARATION = /\b(?:fn|struct|const|alias|override|var<[^>]+>)\s+(\w+)/g;
 
-/** Behind the name of a file: a second copy of it, for kernels over two formats. What the copies declare has it behind its name, too. */
-export const AGAIN = '_2';
+/** The suffix for a second copy of a file in one kernel, which then reads two weight formats: added to the file name and to every name it declares. */
+export const SECOND_COPY_SUFFIX = '_2';
 
-/** Copies mean each other's names. No field of a struct may be called what a file declares. */
-function copyOf(texts: string[]): string {
+/** Joins the second copies: they refer to each other's renamed declarations. No struct field may have the name of a declaration. */
+function renamedCopy(texts: string[]): string {
   const text = texts.join('\n');
   const declared = new Set(Array.from(text.matchAll(DECLARATION), ([, name]) => name));
-  return text.replace(/(?<!\.)\b[a-z_]\w*/gi, (word) => (declared.has(word) ? word + AGAIN : word)).replace(/@binding\((\d+)\)/g, (_, n) => `@binding(${20 + Number(n)})`);
+  return text.replace(/(?<!\.)\b[a-z_]\w*/gi, (word) => (declared.has(word) ? word + SECOND_COPY_SUFFIX : word)).replace(/@binding\((\d+)\)/g, (_, n) => `@binding(${20 + Number(n)})`);
 }
 
-const linked = new Map<string, Shader>();
+const linked = new Map<string, LinkedShader>();
 
-/** @throws DeviceError for an unknown file or two bindings with one number: mistakes of this project, not of its user */
-export function link(sources: readonly string[], files: Record<string, string> = shaders): Shader {
+/** @throws DeviceError for an unknown file or two bindings with one number: bugs of this project */
+export function linkShader(sources: readonly string[], files: Record<string, string> = shaders): LinkedShader {
   const key = sources.join('+');
   const known = files === shaders ? linked.get(key) : undefined;
   if (known) return known;
   const textOf = (name: string): string => files[name] ?? fail('DeviceError', { what: 'A shader file is missing', got: name, cure: 'Build the project again.' });
-  const copies = sources.filter((name) => name.endsWith(AGAIN)).map((name) => textOf(name.slice(0, -AGAIN.length)));
-  const text = [...sources.filter((name) => !name.endsWith(AGAIN)).map(textOf), copyOf(copies)].join('\n');
+  const copies = sources.filter((name) => name.endsWith(SECOND_COPY_SUFFIX)).map((name) => textOf(name.slice(0, -SECOND_COPY_SUFFIX.length)));
+  const text = [...sources.filter((name) => !name.endsWith(SECOND_COPY_SUFFIX)).map(textOf), renamedCopy(copies)].join('\n');
   const directives = new Set(Array.from(text.matchAll(DIRECTIVE), ([line]) => line.trim()));
   const code = [...directives, text.replace(DIRECTIVE, '')].join('\n');
 

@@ -1,101 +1,102 @@
-/** What a conversation holds on the GPU: activations by slot, rings of the conv layers, the KV cache, and the tables it needs. */
+/** The state of a runner on the GPU: activation slots, convolution rings, KV caches, RoPE tables. */
 import type { Attend } from '../../model/ops';
 import type { Plan } from '../plan';
-import { whole, type Gpu, type Region } from './gpu';
+import { wholeBuffer, type GpuContext, type BufferRegion } from './dispatch';
 
-/** Positions of B⊙x that a conv layer keeps: how far `rewind` reaches, windows in flight included. A power of two. */
-export const RING = 128;
+/** Positions of B ⊙ x that a conv layer keeps, a power of two: `rewind` cannot go back further, and decode windows count. */
+export const CONV_RING_POSITIONS = 128;
 
-export interface State {
-  /** a buffer a slot (gpu.ts says why) */
-  slots: Region[];
-  /** [RING, D] f32 by layer */
-  rings: Map<number, Region>;
+/** The buffers of a runner: activations, convolution rings, KV caches. */
+export interface RunnerState {
+  /** one buffer per activation slot (dispatch.ts gives the reason) */
+  slots: BufferRegion[];
+  /** [CONV_RING_POSITIONS, D] f32 by layer */
+  rings: Map<number, BufferRegion>;
   /** [capacity, K, d] each, by layer */
-  caches: Map<number, { keys: Region; values: Region }>;
-  /** positions the caches hold now */
+  caches: Map<number, { keys: BufferRegion; values: BufferRegion }>;
+  /** positions for which the caches have room now */
   capacity: number;
-  halves: boolean;
-  /** by theta and d: lib/rope.wgsl */
-  ropes: Map<string, Region>;
-  /** sums of attention spans, of one layer at a time */
-  spans: Region;
+  f16Cache: boolean;
+  /** tables of lib/rope.wgsl, by theta and d */
+  ropes: Map<string, BufferRegion>;
+  /** partial results of attention spans, used by one layer at a time */
+  spans: BufferRegion;
 }
 
-/** Positions of one workgroup of attend.wgsl at most, and where nothing else was found to be faster */
-export const SPAN = 512;
-/** Spans are shorter than SPAN only where these are enough: the merge reads every one. */
-const SHORT_SPANS = 16;
+/** Most positions of one workgroup of attend.wgsl, and the default. */
+export const MAX_ATTENTION_SPAN = 512;
+/** At most 16 spans: the merge reads all of them. Longer contexts use longer spans, up to MAX_ATTENTION_SPAN. */
+const MAX_SHORT_SPANS = 16;
 
-const upToPower = (x: number): number => 2 ** Math.ceil(Math.log2(Math.max(1, x)));
+const roundUpToPower = (x: number): number => 2 ** Math.ceil(Math.log2(Math.max(1, x)));
 
-/** Positions that dispatches prepared for so many serve: the span times a power of two. */
-export const reachOf = (positions: number, span: number): number => span * upToPower(positions / span);
+/** The context length for which the dispatches of `positions` are prepared: the span times a power of two. */
+export const contextBucket = (positions: number, span: number): number => span * roundUpToPower(positions / span);
 
-/** How attention is cut that must reach so many positions, and prefers spans of this length. */
-export function cut(positions: number, wanted: number): { span: number; spans: number } {
-  const span = Math.min(SPAN, Math.max(wanted, upToPower(positions / SHORT_SPANS)));
-  return { span, spans: upToPower(positions / span) };
+/** Splits attention over `positions` into spans, if possible of the tuned length. */
+export function splitAttentionIntoSpans(positions: number, tunedSpan: number): { span: number; spans: number } {
+  const span = Math.min(MAX_ATTENTION_SPAN, Math.max(tunedSpan, roundUpToPower(positions / MAX_SHORT_SPANS)));
+  return { span, spans: roundUpToPower(positions / span) };
 }
 
-export const ropeKey = (theta: number, headDim: number): string => `${theta} ${headDim}`;
+export const ropeTableKey = (theta: number, headDim: number): string => `${theta} ${headDim}`;
 
 type AttendNode = Extract<Plan['nodes'][number], { op: 'attend' }>;
-export const attends = (plan: Plan): AttendNode[] => plan.nodes.filter((node) => node.op === 'attend');
+export const attentionNodes = (plan: Plan): AttendNode[] => plan.nodes.filter((node) => node.op === 'attend');
 
 /**
- * The KV cache is taken whole; where the device refuses that, the half, down to LEAST_CONTEXT, and it is grown when it is needed.
+ * Allocates the KV cache for the whole context. If the device refuses, it tries half of that, down to MIN_CONTEXT; the cache then grows on demand.
  * @throws MemoryError
  */
-export async function allocateState(gpu: Gpu, plan: Plan, contextLength: number, chunk: number, halves: boolean): Promise<State> {
+export async function allocateRunnerState(gpu: GpuContext, plan: Plan, contextLength: number, chunk: number, f16Cache: boolean): Promise<RunnerState> {
   const buffers: GPUBuffer[] = [];
-  const take = async (label: string, bytes: number): Promise<Region> => {
-    const buffer = await gpu.allocate(label, bytes);
+  const take = async (label: string, bytes: number): Promise<BufferRegion> => {
+    const buffer = await gpu.allocateBuffer(label, bytes);
     buffers.push(buffer);
-    return whole(buffer);
+    return wholeBuffer(buffer);
   };
   try {
     const slots = [];
     for (const [i, { rows, cols }] of plan.slots.entries()) slots.push(await take(`slot ${i}`, 4 * cols * (rows === 'T' ? chunk : 1)));
-    const rings: State['rings'] = new Map();
-    const ropes: State['ropes'] = new Map();
+    const rings: RunnerState['rings'] = new Map();
+    const ropes: RunnerState['ropes'] = new Map();
     for (const node of plan.nodes) {
-      if (node.op === 'shortConv') rings.set(node.state.layer, await take(`ring ${node.state.layer}`, 4 * RING * node.state.channels));
+      if (node.op === 'shortConv') rings.set(node.state.layer, await take(`ring ${node.state.layer}`, 4 * CONV_RING_POSITIONS * node.state.channels));
       if (node.op !== 'attend') continue;
       const { headDim } = node.cache;
-      const key = ropeKey(node.ropeTheta, headDim);
+      const key = ropeTableKey(node.ropeTheta, headDim);
       if (ropes.has(key)) continue;
       const table = ropeTable(node.ropeTheta, headDim, contextLength);
       const region = await take('rope', table.byteLength);
       gpu.device.queue.writeBuffer(region.buffer, 0, table);
       ropes.set(key, region);
     }
-    const widest = Math.max(0, ...attends(plan).map(({ heads, cache }) => heads * (cache.headDim + 4)));
-    const spans = await take('attention spans', 4 * widest * Math.max(SHORT_SPANS, cut(contextLength, SPAN).spans));
-    const state: State = { slots, rings, ropes, spans, caches: new Map(), capacity: 0, halves };
-    await growCaches(gpu, plan, state, contextLength, Math.min(contextLength, LEAST_CONTEXT));
+    const widest = Math.max(0, ...attentionNodes(plan).map(({ heads, cache }) => heads * (cache.headDim + 4)));
+    const spans = await take('attention spans', 4 * widest * Math.max(MAX_SHORT_SPANS, splitAttentionIntoSpans(contextLength, MAX_ATTENTION_SPAN).spans));
+    const state: RunnerState = { slots, rings, ropes, spans, caches: new Map(), capacity: 0, f16Cache };
+    await growKvCaches(gpu, plan, state, contextLength, Math.min(contextLength, MIN_CONTEXT));
     return state;
   } catch (error) {
-    for (const buffer of buffers) gpu.release(buffer);
+    for (const buffer of buffers) gpu.releaseBuffer(buffer);
     throw error;
   }
 }
 
-const LEAST_CONTEXT = 1024;
+const MIN_CONTEXT = 1024;
 
-/** of keys, and as many of values */
-export const cacheBytes = ({ kvHeads, headDim }: AttendNode['cache'], positions: number, halves: boolean): number => positions * kvHeads * headDim * (halves ? 2 : 4);
+/** Bytes of the keys of one layer; its values take as many. */
+export const kvCacheBytes = ({ kvHeads, headDim }: AttendNode['cache'], positions: number, f16Cache: boolean): number => positions * kvHeads * headDim * (f16Cache ? 2 : 4);
 
-/** Makes the caches hold `wanted` positions, or half of that and so on, but no fewer than `least`; what they hold is kept. */
-export async function growCaches(gpu: Gpu, plan: Plan, state: State, wanted: number, least: number): Promise<void> {
+/** Grows the caches to `wanted` positions, or to half of that and so on, but to at least `least`; their contents are kept. */
+export async function growKvCaches(gpu: GpuContext, plan: Plan, state: RunnerState, wanted: number, least: number): Promise<void> {
   for (let capacity = wanted; ; capacity = Math.max(least, Math.ceil(capacity / 2))) {
-    const made: State['caches'] = new Map();
+    const made: RunnerState['caches'] = new Map();
     try {
-      for (const { cache } of attends(plan)) {
-        const bytes = cacheBytes(cache, capacity, state.halves);
-        const keys = whole(await gpu.allocate(`keys ${cache.layer}`, bytes));
+      for (const { cache } of attentionNodes(plan)) {
+        const bytes = kvCacheBytes(cache, capacity, state.f16Cache);
+        const keys = wholeBuffer(await gpu.allocateBuffer(`keys ${cache.layer}`, bytes));
         made.set(cache.layer, { keys, values: keys });
-        made.set(cache.layer, { keys, values: whole(await gpu.allocate(`values ${cache.layer}`, bytes)) });
+        made.set(cache.layer, { keys, values: wholeBuffer(await gpu.allocateBuffer(`values ${cache.layer}`, bytes)) });
       }
     } catch (error) {
       releaseCaches(gpu, made);
@@ -116,19 +117,19 @@ export async function growCaches(gpu: Gpu, plan: Plan, state: State, wanted: num
   }
 }
 
-function releaseCaches(gpu: Gpu, caches: State['caches']): void {
+function releaseCaches(gpu: GpuContext, caches: RunnerState['caches']): void {
   for (const { keys, values } of caches.values()) {
-    gpu.release(keys.buffer);
-    if (values !== keys) gpu.release(values.buffer);
+    gpu.releaseBuffer(keys.buffer);
+    if (values !== keys) gpu.releaseBuffer(values.buffer);
   }
 }
 
-export function releaseState(gpu: Gpu, state: State): void {
-  for (const { buffer } of [...state.slots, ...state.rings.values(), ...state.ropes.values(), state.spans]) gpu.release(buffer);
+export function releaseRunnerState(gpu: GpuContext, state: RunnerState): void {
+  for (const { buffer } of [...state.slots, ...state.rings.values(), ...state.ropes.values(), state.spans]) gpu.releaseBuffer(buffer);
   releaseCaches(gpu, state.caches);
 }
 
-/** cos and sin of positions 0 … 255, then of 256·j, in f64 before they are rounded: [256 + ⌈context / 256⌉, d/2, 2] (lib/rope.wgsl) */
+/** cos and sin of positions 0 … 255, then of positions 256·j, computed in f64: [256 + ⌈context / 256⌉, d/2, 2] (lib/rope.wgsl) */
 export function ropeTable(theta: Attend['ropeTheta'], headDim: number, contextLength: number): Float32Array<ArrayBuffer> {
   const half = headDim / 2;
   const rows = 256 + Math.ceil(contextLength / 256);

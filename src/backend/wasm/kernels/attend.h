@@ -1,16 +1,16 @@
 // Grouped-query attention over paged keys and values with an online softmax (Milakov & Gimelshein 2018; Dao et al. 2022).
 //
-// Keys and values are f32 (`exact`), or 16-bit integers with a scale for each row, which V8 widens in two instructions for four, a third of what halves take.
-// For each query and head, a page gives one partial (maximum, sum, weighted values), in blocks of 64 positions; pages are merged in order.
-// So the same token gets the same bits whether it came alone or in a chunk, and however heads and pages are shared out.
+// Keys and values are f32 (`exact`), or int16 with a scale for each row: V8 widens four of them in two instructions, a third of what halves take.
+// For each query and head, a page gives one partial result (maximum, sum, weighted values), in blocks of 64 positions. Pages are merged in order.
+// So a token has the same bits alone or in a chunk, however the threads share heads and pages.
 #pragma once
-#include "lanes.h"
+#include "simd.h"
 #include "plan.h"
 
-#define BLOCK 64  // positions whose keys and values stay in the first-level cache over the queries
-#define TOKENS 8  // tokens of one unit of work
+#define KV_BLOCK 64      // positions whose keys and values stay in the L1 cache for all queries
+#define QUERY_TOKENS 8  // tokens per unit of work
 
-// Running softmax of one query: what was seen so far is values / sum, at scale e^max.
+// The running softmax of one query: the result so far is values / sum; both are scaled by e^−max.
 typedef struct {
   float max, sum;
   float* values;  // [stride]
@@ -19,34 +19,34 @@ typedef struct {
 typedef struct {
   const Op* op;
   uint32_t d, stride, group;  // group: query heads of one kv head
-  float* q;                   // [TOKENS · group, stride], scaled
-  float* scores;              // [2, BLOCK]
-  float* fresh;               // [2, stride]: key and value of one token
-  Partial* parts;             // of this page, [TOKENS · group]
-  Partial* whole;             // of all pages so far
+  float* q;                   // [QUERY_TOKENS · group, stride], scaled
+  float* scores;              // [2, KV_BLOCK]
+  float* new_rows;            // [2, stride]: key and value of one token
+  Partial* page_parts;        // results of this page, [QUERY_TOKENS · group]
+  Partial* merged;            // results of all pages so far
 } Attention;
 
 static inline uint32_t stride_of(uint32_t d) { return (d + 15) & ~15u; }
 
-// Bytes of the scratch of a thread; Attention is laid out in it by attention_of.
+// Bytes of a thread's scratch for attention; attention_of defines its layout.
 static uint32_t attention_bytes(const Op* op) {
-  uint32_t rows = TOKENS * (op->heads / op->kv_heads), stride = stride_of(op->head_dim);
-  return 3 * rows * stride * 4 + 2 * BLOCK * 4 + 2 * stride * 4 + 2 * rows * (uint32_t)sizeof(Partial);
+  uint32_t rows = QUERY_TOKENS * (op->heads / op->kv_heads), stride = stride_of(op->head_dim);
+  return 3 * rows * stride * 4 + 2 * KV_BLOCK * 4 + 2 * stride * 4 + 2 * rows * (uint32_t)sizeof(Partial);
 }
 
 static Attention attention_of(const Op* op, uint8_t* scratch) {
   Attention a = {.op = op, .d = op->head_dim, .stride = stride_of(op->head_dim), .group = op->heads / op->kv_heads};
-  uint32_t rows = TOKENS * a.group;
+  uint32_t rows = QUERY_TOKENS * a.group;
   a.q = (float*)scratch;
   a.scores = a.q + 3 * rows * a.stride;
-  a.fresh = a.scores + 2 * BLOCK;
-  a.parts = (Partial*)(a.fresh + 2 * a.stride);
-  a.whole = a.parts + rows;
-  for (uint32_t i = 0; i < 2 * rows; i++) a.parts[i].values = a.q + (rows + i) * a.stride;
+  a.new_rows = a.scores + 2 * KV_BLOCK;
+  a.page_parts = (Partial*)(a.new_rows + 2 * a.stride);
+  a.merged = a.page_parts + rows;
+  for (uint32_t i = 0; i < 2 * rows; i++) a.page_parts[i].values = a.q + (rows + i) * a.stride;
   return a;
 }
 
-// Norm and half-split RoPE of one head, times `scale`; `table` has cos and sin [d/2] of the position. The stride beyond d becomes 0.
+// RMSNorm and half-split RoPE of one head, times `scale`. `table` holds cos and sin [d/2] of the position. Values from d to the stride become 0.
 static void rotate(const float* x, const float* weight, float eps, const float* table, float scale, uint32_t d, float* y) {
   uint32_t half = d / 2, i = 0;
   rms_norm(x, weight, y, d, eps);
@@ -65,20 +65,21 @@ static void rotate(const float* x, const float* weight, float eps, const float* 
 }
 
 static inline const float* rope_row(const Op* op, uint8_t* const* pages, uint32_t position) {
-  return (const float*)(pages[position / PAGE] + op->rope) + (position % PAGE) * op->head_dim;
+  return (const float*)(pages[position / KV_PAGE_POSITIONS] + op->rope) + (position % KV_PAGE_POSITIONS) * op->head_dim;
 }
 
-// The row of a position in the keys or values of a page, f32 or int16.
+// The row of a position in the keys or values, f32 or int16.
 static inline uint8_t* cache_row(const Op* op, uint8_t* const* pages, uint32_t offset, uint32_t head, uint32_t position) {
-  return pages[position / PAGE] + offset + (head * PAGE + position % PAGE) * stride_of(op->head_dim) * (op->int16 ? 2 : 4);
+  return pages[position / KV_PAGE_POSITIONS] + offset + (head * KV_PAGE_POSITIONS + position % KV_PAGE_POSITIONS) * stride_of(op->head_dim) * (op->int16 ? 2 : 4);
 }
 
-// The scale of that row, if it is int16; they lie behind all rows, [K, PAGE].
+// The scale of an int16 row; scales [K, KV_PAGE_POSITIONS] follow the rows of a page.
 static inline float* scale_of(const Op* op, uint8_t* const* pages, uint32_t offset, uint32_t head, uint32_t position) {
-  return (float*)cache_row(op, pages, offset, op->kv_heads, position - position % PAGE) + head * PAGE + position % PAGE;
+  return (float*)cache_row(op, pages, offset, op->kv_heads, position - position % KV_PAGE_POSITIONS) + head * KV_PAGE_POSITIONS + position % KV_PAGE_POSITIONS;
 }
 
-// f32 → int16 · scale, n a multiple of 16: off by max |x| / 65534 at most. Below 1e-30 all is zero; NaN or infinity anywhere makes the row NaN.
+// Rounds n values (a multiple of 16) to int16 and returns the scale. The error is at most max |x| / 65534. If all are below 1e-30 the row becomes
+// zero; a NaN or infinity makes the row NaN.
 static float to_int16(const float* x, int16_t* y, uint32_t n) {
   v128_t most = SPLAT(0);
   for (uint32_t i = 0; i < n; i += 4) most = wasm_f32x4_max(most, wasm_f32x4_abs(LOAD(x + i)));
@@ -93,19 +94,19 @@ static float to_int16(const float* x, int16_t* y, uint32_t n) {
   return max < 1e-30f ? 0 : max / 32767;
 }
 
-// Four values of a row, from value i on; of int16 without their scale.
+// Four values of a row from value i on; int16 values are not yet scaled.
 INLINE v128_t four_of(const uint8_t* row, uint32_t i, int int16) {
   return int16 ? wasm_f32x4_convert_i32x4(wasm_i32x4_load16x4(row + 2 * i)) : LOAD(row + 4 * i);
 }
 
-// Writes key and value of one token and kv head. qkv is the token's row.
+// Appends key and value of one token and kv head to the cache. qkv is the token's row.
 static void append(const Attention* a, uint8_t* const* pages, const float* qkv, uint32_t head, uint32_t position) {
   const Op* op = a->op;
   const uint32_t d = a->d, stride = a->stride;
   const float* k = qkv + (op->heads + head) * d;
   const float* v = k + op->kv_heads * d;
   uint8_t *keys = cache_row(op, pages, op->keys, head, position), *values = cache_row(op, pages, op->values, head, position);
-  float *key = op->int16 ? a->fresh : (float*)keys, *value = op->int16 ? a->fresh + stride : (float*)values;
+  float *key = op->int16 ? a->new_rows : (float*)keys, *value = op->int16 ? a->new_rows + stride : (float*)values;
   rotate(k, op->k_norm, op->k_eps, rope_row(op, pages, position), 1, d, key);
   for (uint32_t i = 0; i < stride; i++) value[i] = i < d ? v[i] : 0;
   if (!op->int16) return;
@@ -113,8 +114,8 @@ static void append(const Attention* a, uint8_t* const* pages, const float* qkv, 
   *scale_of(op, pages, op->values, head, position) = to_int16(value, (int16_t*)values, stride);
 }
 
-// The queries of `count` tokens that read kv head `head`, into a->q.
-static void take_queries(Attention* a, uint8_t* const* pages, const float* qkv, uint32_t count, uint32_t head, uint32_t position) {
+// Loads the queries of `count` tokens that read kv head `head` into a->q.
+static void load_queries(Attention* a, uint8_t* const* pages, const float* qkv, uint32_t count, uint32_t head, uint32_t position) {
   const Op* op = a->op;
   float scale = 1 / __builtin_sqrtf((float)a->d);
   for (uint32_t t = 0; t < count; t++)
@@ -123,32 +124,32 @@ static void take_queries(Attention* a, uint8_t* const* pages, const float* qkv, 
              a->q + (t * a->group + g) * a->stride);
 }
 
-// Keys or values of a block, with the scales of int16 rows.
+// Keys or values of a block, and the scales of int16 rows.
 typedef struct {
   const uint8_t* rows;
   const float* scales;
-} Block;
+} KvBlock;
 
-static Block block_of(const Op* op, uint8_t* const* pages, uint32_t offset, uint32_t head, uint32_t position) {
-  return (Block){cache_row(op, pages, offset, head, position), scale_of(op, pages, offset, head, position)};
+static KvBlock block_of(const Op* op, uint8_t* const* pages, uint32_t offset, uint32_t head, uint32_t position) {
+  return (KvBlock){cache_row(op, pages, offset, head, position), scale_of(op, pages, offset, head, position)};
 }
 
-// Asks the memory for what is needed soon: a load whose value nobody takes. WASM has no prefetch.
-INLINE void touch(const uint8_t* at, uint32_t bytes) {
+// Prefetches by loads whose values are not used: WASM has no prefetch instruction.
+INLINE void prefetch(const uint8_t* at, uint32_t bytes) {
   for (uint32_t i = 0; i < bytes; i += 64) {
     uint8_t byte = *(const volatile uint8_t*)(at + i);
     __asm__ volatile("" ::"r"(byte));
   }
 }
 
-// Scores of `rows` (1 or 2) queries against n positions; up to three positions more are computed and become −∞. The values of the positions are on their way then.
-INLINE void score(const Attention* a, int int16, const float* q, int rows, Block keys, Block values, uint32_t n) {
+// Scores of `rows` (1 or 2) queries for n positions; up to three further scores are set to −∞. It prefetches the values of these positions.
+INLINE void score(const Attention* a, int int16, const float* q, int rows, KvBlock keys, KvBlock values, uint32_t n) {
   const uint32_t stride = a->stride, row = stride * (int16 ? 2 : 4);
   const float *q0 = q, *q1 = rows == 2 ? q + stride : q;
   for (uint32_t j = 0; j < n; j += 4) {
     const uint8_t *k0 = keys.rows + j * row, *k1 = k0 + row, *k2 = k1 + row, *k3 = k2 + row;
     v128_t s0 = SPLAT(0), s1 = s0, s2 = s0, s3 = s0, u0 = s0, u1 = s0, u2 = s0, u3 = s0;
-    touch(values.rows + j * row, 4 * row);
+    prefetch(values.rows + j * row, 4 * row);
     for (uint32_t i = 0; i < stride; i += 4) {
       v128_t x = LOAD(q0 + i), y = rows == 2 ? LOAD(q1 + i) : x, c;
       c = four_of(k0, i, int16), s0 = MADD(c, x, s0), u0 = rows == 2 ? MADD(c, y, u0) : u0;
@@ -158,14 +159,14 @@ INLINE void score(const Attention* a, int int16, const float* q, int rows, Block
     }
     const v128_t scale = int16 ? LOAD(keys.scales + j) : SPLAT(1);
     STORE(a->scores + j, MUL(sum_lanes4(s0, s1, s2, s3), scale));
-    if (rows == 2) STORE(a->scores + BLOCK + j, MUL(sum_lanes4(u0, u1, u2, u3), scale));
+    if (rows == 2) STORE(a->scores + KV_BLOCK + j, MUL(sum_lanes4(u0, u1, u2, u3), scale));
   }
   for (int r = 0; r < rows; r++)
-    for (uint32_t j = n; j & 3; j++) a->scores[r * BLOCK + j] = -__builtin_inff();
+    for (uint32_t j = n; j & 3; j++) a->scores[r * KV_BLOCK + j] = -__builtin_inff();
 }
 
-// Turns n scores into weights at the scale of the new maximum, times the scales of the values; returns by what the values so far shrink.
-INLINE float weigh(Partial* p, int int16, float* scores, uint32_t n, const float* scales) {
+// Turns n scores into softmax weights relative to the new maximum, times the scales of the values. Returns the factor for the values so far.
+INLINE float softmax_weights(Partial* p, int int16, float* scores, uint32_t n, const float* scales) {
   v128_t top = SPLAT(p->max), sum = SPLAT(0);
   for (uint32_t j = 0; j < n; j += 4) top = wasm_f32x4_pmax(top, LOAD(scores + j));
   float max = max_lanes(top), shrink = exp_one(p->max - max);
@@ -180,7 +181,7 @@ INLINE float weigh(Partial* p, int int16, float* scores, uint32_t n, const float
 }
 
 // values = values · shrink + Σ_j weights[j] · v[j], for `rows` (1 or 2) queries
-INLINE void gather(const Attention* a, int int16, Partial* p, int rows, const float* shrink, const uint8_t* v, uint32_t n) {
+INLINE void add_values(const Attention* a, int int16, Partial* p, int rows, const float* shrink, const uint8_t* v, uint32_t n) {
   const uint32_t stride = a->stride, row = stride * (int16 ? 2 : 4);
   for (uint32_t i = 0; i < stride; i += 16, v += 16 * (int16 ? 2 : 4)) {
     v128_t s[8];
@@ -188,7 +189,7 @@ INLINE void gather(const Attention* a, int int16, Partial* p, int rows, const fl
       for (int c = 0; c < 4; c++) s[4 * r + c] = MUL(LOAD(p[r].values + i + 4 * c), SPLAT(shrink[r]));
     const uint8_t* at = v;
     for (const float *w = a->scores, *end = w + n; w < end; w++, at += row) {
-      v128_t w0 = wasm_v128_load32_splat(w), w1 = rows == 2 ? wasm_v128_load32_splat(w + BLOCK) : w0;
+      v128_t w0 = wasm_v128_load32_splat(w), w1 = rows == 2 ? wasm_v128_load32_splat(w + KV_BLOCK) : w0;
       for (int c = 0; c < 4; c++) {
         v128_t x = four_of(at, 4 * c, int16);
         s[c] = MADD(w0, x, s[c]);
@@ -200,15 +201,15 @@ INLINE void gather(const Attention* a, int int16, Partial* p, int rows, const fl
   }
 }
 
-INLINE void attend_rows(Attention* a, int int16, uint32_t row, int rows, Block keys, Block values, uint32_t n) {
+INLINE void attend_rows(Attention* a, int int16, uint32_t row, int rows, KvBlock keys, KvBlock values, uint32_t n) {
   float shrink[2];
   score(a, int16, a->q + row * a->stride, rows, keys, values, n);
-  for (int r = 0; r < rows; r++) shrink[r] = weigh(a->parts + row + r, int16, a->scores + r * BLOCK, n, values.scales);
-  gather(a, int16, a->parts + row, rows, shrink, values.rows, n);
+  for (int r = 0; r < rows; r++) shrink[r] = softmax_weights(a->page_parts + row + r, int16, a->scores + r * KV_BLOCK, n, values.scales);
+  add_values(a, int16, a->page_parts + row, rows, shrink, values.rows, n);
 }
 
-// The queries of one token against n positions.
-INLINE void attend_block(Attention* a, int int16, uint32_t row, Block keys, Block values, uint32_t n) {
+// Attention of the queries of one token over n positions of a block.
+INLINE void attend_block(Attention* a, int int16, uint32_t row, KvBlock keys, KvBlock values, uint32_t n) {
   const uint32_t end = row + a->group;
   for (; row + 2 <= end; row += 2) attend_rows(a, int16, row, 2, keys, values, n);
   if (row < end) attend_rows(a, int16, row, 1, keys, values, n);
@@ -221,15 +222,15 @@ static inline void clear(Partial* p, uint32_t rows, uint32_t stride) {
   }
 }
 
-// The partials of one page for `count` tokens; token t sees the positions up to and with last + t.
+// The partial results of one page for `count` tokens; token t attends to the positions up to last + t inclusive.
 static void attend_page(Attention* a, uint8_t* const* pages, uint32_t page, uint32_t head, uint32_t count, uint32_t last) {
   const uint32_t stride = a->stride;
-  clear(a->parts, count * a->group, stride);
-  for (uint32_t first = page * PAGE; first < page * PAGE + PAGE && first < last + count; first += BLOCK) {
-    const Block keys = block_of(a->op, pages, a->op->keys, head, first), values = block_of(a->op, pages, a->op->values, head, first);
+  clear(a->page_parts, count * a->group, stride);
+  for (uint32_t first = page * KV_PAGE_POSITIONS; first < page * KV_PAGE_POSITIONS + KV_PAGE_POSITIONS && first < last + count; first += KV_BLOCK) {
+    const KvBlock keys = block_of(a->op, pages, a->op->keys, head, first), values = block_of(a->op, pages, a->op->values, head, first);
     for (uint32_t t = 0; t < count; t++) {
       if (first > last + t) continue;
-      uint32_t n = least(last + t + 1 - first, BLOCK);
+      uint32_t n = least(last + t + 1 - first, KV_BLOCK);
       if (a->op->int16) attend_block(a, 1, t * a->group, keys, values, n);
       else attend_block(a, 0, t * a->group, keys, values, n);
     }
@@ -251,20 +252,20 @@ static void finish(const Partial* p, uint32_t d, float* y) {
   for (; i < d; i++) y[i] = p->values[i] * scale;
 }
 
-// Attention of `count` ≤ TOKENS tokens from `position` on, over one kv head. y is the first token's row.
+// Attention of `count` ≤ QUERY_TOKENS tokens from `position` on, for one kv head. y is the first token's row.
 static void attend_head(Attention* a, uint8_t* const* pages, const float* qkv, float* y, uint32_t count, uint32_t head, uint32_t position) {
   uint32_t rows = count * a->group;
-  take_queries(a, pages, qkv, count, head, position);
-  clear(a->whole, rows, a->stride);
-  for (uint32_t page = 0; page * PAGE < position + count; page++) {
+  load_queries(a, pages, qkv, count, head, position);
+  clear(a->merged, rows, a->stride);
+  for (uint32_t page = 0; page * KV_PAGE_POSITIONS < position + count; page++) {
     attend_page(a, pages, page, head, count, position);
-    for (uint32_t r = 0; r < rows; r++) merge(a->whole + r, a->parts + r, a->stride);
+    for (uint32_t r = 0; r < rows; r++) merge(a->merged + r, a->page_parts + r, a->stride);
   }
   for (uint32_t t = 0; t < count; t++)
-    for (uint32_t g = 0; g < a->group; g++) finish(a->whole + t * a->group + g, a->d, y + t * a->op->rows + (head * a->group + g) * a->d);
+    for (uint32_t g = 0; g < a->group; g++) finish(a->merged + t * a->group + g, a->d, y + t * a->op->rows + (head * a->group + g) * a->d);
 }
 
-// Where the partial of a query head and page waits for its merge, when pages are shared out too: maximum, sum, values.
+// The partial result of a query head and page, kept for the merge when threads share pages: maximum, sum, values.
 static inline float* partial_of(uint8_t* const* pages, const Op* op, uint32_t page, uint32_t head) {
   return (float*)(pages[page] + op->partials) + head * (stride_of(op->head_dim) + 16);
 }

@@ -1,14 +1,14 @@
-// How threads meet. Spinning is short, because with more runnable threads than cores a spinning thread holds up the one it waits for.
+// The barrier between ops. Threads spin only briefly: with more threads than cores, a spinning thread delays the one it waits for.
 #pragma once
 #include "plan.h"
 
 #define SPINS 800
-#define PATIENCE 60000000000ll  // ns, longer than any op: then a thread has died without a word
+#define BARRIER_TIMEOUT 60000000000ll  // ns, longer than any op: after it a thread must have died
 
 static inline uint32_t read(const uint32_t* word) { return __atomic_load_n(word, __ATOMIC_SEQ_CST); }
 
-// Whether *word is still `old` after some 50 µs, about what waking a sleeper costs. Between two looks a chain of square roots leaves the core
-// to its other hardware thread; it is carried on and tested, or V8 takes it away.
+// Whether *word is still `old` after about 50 µs, the cost of waking a thread. Between two reads a chain of square roots leaves the core to its
+// other hardware thread; the result is tested, so that V8 keeps it.
 static int spin(const uint32_t* word, uint32_t old) {
   double pause = 1.5;
   for (int i = 0; i < SPINS; i++) {
@@ -20,19 +20,19 @@ static int spin(const uint32_t* word, uint32_t old) {
 
 static inline void notify(uint32_t* word) { __builtin_wasm_memory_atomic_notify((int32_t*)word, 0xffffffff); }
 
-// No thread passes before all `threads` have come.
-static void barrier(Team* team, uint32_t threads) {
+// Waits until all `threads` have arrived.
+static void barrier(ThreadPool* pool, uint32_t threads) {
   if (threads == 1) return;
-  uint32_t generation = read(&team->generation);
-  if (__atomic_add_fetch(&team->arrived, 1, __ATOMIC_SEQ_CST) == threads) {
-    __atomic_store_n(&team->arrived, 0, __ATOMIC_SEQ_CST);
-    __atomic_store_n(&team->generation, generation + 1, __ATOMIC_SEQ_CST);
-    if (read(&team->sleepers)) notify(&team->generation);
-  } else if (spin(&team->generation, generation)) {
-    __atomic_fetch_add(&team->sleepers, 1, __ATOMIC_SEQ_CST);
-    while (read(&team->generation) == generation && !read(&team->aborted))
-      if (__builtin_wasm_memory_atomic_wait32((int32_t*)&team->generation, (int32_t)generation, PATIENCE) == 2) __builtin_trap();
-    __atomic_fetch_sub(&team->sleepers, 1, __ATOMIC_SEQ_CST);
+  uint32_t generation = read(&pool->generation);
+  if (__atomic_add_fetch(&pool->arrived, 1, __ATOMIC_SEQ_CST) == threads) {
+    __atomic_store_n(&pool->arrived, 0, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&pool->generation, generation + 1, __ATOMIC_SEQ_CST);
+    if (read(&pool->sleepers)) notify(&pool->generation);
+  } else if (spin(&pool->generation, generation)) {
+    __atomic_fetch_add(&pool->sleepers, 1, __ATOMIC_SEQ_CST);
+    while (read(&pool->generation) == generation && !read(&pool->aborted))
+      if (__builtin_wasm_memory_atomic_wait32((int32_t*)&pool->generation, (int32_t)generation, BARRIER_TIMEOUT) == 2) __builtin_trap();
+    __atomic_fetch_sub(&pool->sleepers, 1, __ATOMIC_SEQ_CST);
   }
-  if (read(&team->aborted)) __builtin_trap();
+  if (read(&pool->aborted)) __builtin_trap();
 }

@@ -1,11 +1,11 @@
 /**
- * Compiles the C kernels with the clang of npm package @yowasp/clang, and hands them to the bundle as base64 of raw deflate: base64 alone
- * would be half as large again after the page's own compression.
+ * Compiles the C kernels with clang from the npm package @yowasp/clang, and provides them to the bundle as raw deflate in base64. Without
+ * deflate the base64 text would be half as large again after the compression of the server.
  *
  *   import { simd, relaxed } from 'virtual:rivulet-kernels'
  *
- * Both modules import a shared memory; where threads are not to be had the host clears the import's shared flag (module.ts).
- * Run by itself (`npx tsx src/backend/wasm/kernels/build.ts`) it prints sizes.
+ * Both modules import a shared memory; without threads the host clears the shared flag of the import (module.ts).
+ * Run on its own (`npx tsx src/backend/wasm/kernels/build.ts`) it prints sizes.
  */
 import { createHash } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync, existsSync } from 'node:fs';
@@ -13,6 +13,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { deflateRawSync, gzipSync } from 'node:zlib';
 import type { Plugin } from 'vite';
+import type { SimdVariant } from '../module';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const cache = join(here, '../../../../node_modules/.cache/rivulet');
@@ -23,10 +24,8 @@ const FLAGS = [
   '-Wl,--strip-all', '-Wl,--import-memory', '-Wl,--shared-memory', '-Wl,--max-memory=4294967296', EXPORTS_STACK,
 ]; // prettier-ignore
 
-export type Variant = 'simd' | 'relaxed';
-
-/** The module of a variant; compiled when a source or flag changed since the last time. */
-export async function compileKernels(variant: Variant): Promise<Uint8Array> {
+/** Compiles a variant, or takes it from the cache if no source and no flag has changed. */
+export async function compileKernels(variant: SimdVariant): Promise<Uint8Array> {
   const sources: Record<string, string> = {};
   for (const file of readdirSync(here)) if (/\.[ch]$/.test(file)) sources[file] = readFileSync(join(here, file), 'utf8');
   const flags = variant === 'relaxed' ? [...FLAGS, '-mrelaxed-simd'] : FLAGS;
@@ -50,20 +49,20 @@ export async function compileKernels(variant: Variant): Promise<Uint8Array> {
   return wasm;
 }
 
-/** The module as the bundle holds it; shorter blocks of deflate (memLevel) make it 1 % smaller. */
-export const packKernels = async (variant: Variant): Promise<string> =>
+/** The module in the form of the bundle; memLevel 7, with its shorter deflate blocks, makes it 1 % smaller. */
+export const encodeKernels = async (variant: SimdVariant): Promise<string> =>
   deflateRawSync(await compileKernels(variant), { level: 9, memLevel: 7 }).toString('base64');
 
 const NAME = 'virtual:rivulet-kernels';
 
-export function wasmKernels(): Plugin {
+export function wasmKernelsPlugin(): Plugin {
   return {
     name: 'rivulet-kernels',
     resolveId: (id) => (id === NAME ? `\0${NAME}` : undefined),
     async load(id) {
       if (id !== `\0${NAME}`) return;
-      const line = async (variant: Variant): Promise<string> =>
-        `export const ${variant} = ${JSON.stringify(await packKernels(variant))};\n`;
+      const line = async (variant: SimdVariant): Promise<string> =>
+        `export const ${variant} = ${JSON.stringify(await encodeKernels(variant))};\n`;
       return (await line('simd')) + (await line('relaxed'));
     },
   };

@@ -1,3 +1,3 @@
-// All kernels, one translation unit.
+// All kernels as one translation unit.
 #include "linear.c"
-#include "walk.c"
+#include "interpreter.c"

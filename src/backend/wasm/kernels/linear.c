@@ -1,18 +1,18 @@
 // y = W x for every weight format.
 //
-// Quantised weights, int8 activations: unsigned weights times signed activations are summed in integers over 32 k, which is exact, and the sums are
-// brought to f32 by d_w · d_x (settle). One token reads the packed weights straight (one_token). For more, the quads of 8 rows × 1024 k are unpacked
-// once into a panel that stays in the L1 cache, and all tokens go over it in tiles of four (many_tokens).
-// f32 activations: 8 rows × 256 k are decoded to f32 (float_rows), for checks and for F32, F16, BF16.
+// Quantized weights with int8 activations: products are summed over 32 k as integers, which is exact, then scaled by d_w · d_x (add_scaled).
+// One token reads the packed weights directly (one_token). For several tokens the quads of 8 rows × 1024 k are unpacked once into a panel in the
+// L1 cache, and all tokens use it in tiles of four (many_tokens).
+// f32 activations: 8 rows × 256 k are decoded to f32 (float_rows); for exact results, and for F32, F16 and BF16.
 //
-// Every y is the same sum in the same order whatever T, the row range and the variant: prefill equals token by token, threads do not matter.
+// Every y is the same sum in the same order for any T, row range and SIMD variant: chunks and threads do not change results.
 #include "linear.h"
 #include "linear_dot.h"
 #include "linear_format.h"
 #include "linear_pack.h"
 #include "linear_quantize.h"
 
-// The last group may have fewer rows: then y of a tile is this, [token][row].
+// The output of a tile for a last group with fewer than 8 rows, [token][row].
 typedef struct {
   float y[TILE_TOKENS * 2 * GROUP];
 } Edge;
@@ -21,11 +21,11 @@ static void copy_rows(float* to, uint32_t ldto, const float* from, uint32_t ldfr
     for (uint32_t r = 0; r < rows; r++) to[t * ldto + r] = from[t * ldfrom + r];
 }
 
-// Adds a block of 16 rows times x to their sums; the second group of 8 is `next` bytes behind the first. What is made of x serves both.
-INLINE void add_block(uint32_t f, int brief, const uint8_t* block, uint32_t next, const uint8_t* x, const Scales* headers, const Masks* masks, v128_t* total) {
+// Adds a block of 16 rows times x to their sums; the second group of 8 rows is `next` bytes after the first. Both use the same values of x.
+INLINE void add_block(uint32_t f, int int16, const uint8_t* block, uint32_t next, const uint8_t* x, const Scales* headers, const Masks* masks, v128_t* total) {
   const int bits = bits_of(f);
-  const uint8_t* const blocks[2] = {block, fresh(block + next)};
-  Sum sums[4][2];
+  const uint8_t* const blocks[2] = {block, opaque(block + next)};
+  Accumulator sums[4][2];
 #pragma clang loop unroll(full)
   for (int part = 0; part < 8 / quads_of(bits); part++) {
     const int sixteen = f == Q6_K && part;
@@ -35,23 +35,23 @@ INLINE void add_block(uint32_t f, int brief, const uint8_t* block, uint32_t next
       v128_t S[5];
       for (int i = 0; i < vectors_of(bits); i++) S[i] = wasm_v128_load(blocks[h / 2] + h % 2 * half_bytes(f) + (part * vectors_of(bits) + i) * 16);
       for (int q = 0; q < quads_of(bits); q++)
-        add_dot(f, brief, part * quads_of(bits) + q, four[q], quad(bits, S, q, masks), x, 1, 0, masks->ones, &sums[h][sixteen]);
+        add_dot(f, int16, part * quads_of(bits) + q, four[q], quad(bits, S, q, masks), x, 1, 0, masks->ones, &sums[h][sixteen]);
     }
-    in_order_of(brief, &sums[0][sixteen], &sums[1][sixteen]), in_order_of(brief, &sums[2][sixteen], &sums[3][sixteen]);
+    in_order_of(int16, &sums[0][sixteen], &sums[1][sixteen]), in_order_of(int16, &sums[2][sixteen], &sums[3][sixteen]);
   }
   for (int g = 0; g < 2; g++) {
     const Scales scale = is_k(f) ? scales_of(f, headers[g], blocks[g], masks) : header_of(f, blocks[g] - header_bytes(f), masks);
     for (int h = 0; h < 2; h++)
-      total[2 * g + h] = settle(f, total[2 * g + h], sums[2 * g + h], scale.d[h], scale.m[h], token_word(x, 1, 0, SCALE), token_word(x, 1, 0, DSUM));
+      total[2 * g + h] = add_scaled(f, total[2 * g + h], sums[2 * g + h], scale.d[h], scale.m[h], token_word(x, 1, 0, SCALE), token_word(x, 1, 0, DSUM));
   }
 }
 
-// Groups are read side by side, a block of each in turn: processors fetch ahead within a page, so that many streams come from memory up to twice as fast as
-// one (how many are best was measured). A group without a second one is taken twice.
+// Several groups are read side by side, one block of each in turn: a processor prefetches each stream by itself, so that several streams are up
+// to twice as fast as one (the numbers were measured). A group without a second one is processed twice.
 enum { MOST_STREAMS = 16 };
 INLINE uint32_t streams_of(uint32_t f) { return is_k(f) ? MOST_STREAMS : 8; }
 
-INLINE void one_token(uint32_t f, int brief, const Weight* w, const uint8_t* xq, float* y, uint32_t r0, uint32_t r1) {
+INLINE void one_token(uint32_t f, int int16, const Weight* w, const uint8_t* xq, float* y, uint32_t r0, uint32_t r1) {
   const uint32_t units = w->cols / (BLOCK * subs_of(f)), size = group_bytes(f, w->cols);
   const Masks masks = masks_of(bits_of(f));
   for (uint32_t r = r0; r < r1; r += streams_of(f) * GROUP) {
@@ -69,7 +69,7 @@ INLINE void one_token(uint32_t f, int brief, const Weight* w, const uint8_t* xq,
         const uint8_t* block = sub;
 #pragma clang loop unroll(disable)
         for (uint32_t i = 0; i < rows; i += 2 * GROUP, block += 2 * size)
-          add_block(f, brief, fresh(block), rows - i > GROUP ? size : 0, fresh(x), headers + i / GROUP, &masks, totals + i / 4);
+          add_block(f, int16, opaque(block), rows - i > GROUP ? size : 0, opaque(x), headers + i / GROUP, &masks, totals + i / 4);
       }
     }
     copy_rows(y + r, 0, (const float*)totals, 0, 1, rows);
@@ -122,76 +122,76 @@ static void fill_panel(const Weight* w, uint32_t r, uint32_t b, uint32_t blocks,
 }
 
 // 8 rows × 4 tokens over the blocks of the panel; y goes on from where the last panel left it.
-INLINE void tile(uint32_t f, int brief, const v128_t* panel, uint32_t blocks, const uint8_t* x, float* y, uint32_t ldy, int go_on) {
+INLINE void tile(uint32_t f, int int16, const v128_t* panel, uint32_t blocks, const uint8_t* x, float* y, uint32_t ldy, int go_on) {
   const uint32_t n = TILE_TOKENS;
   const v128_t ones = held(wasm_i16x8_splat(1));
   v128_t acc[TILE_TOKENS][2];
   for (uint32_t t = 0; t < n; t++)
     for (int h = 0; h < 2; h++) acc[t][h] = go_on ? wasm_v128_load(y + t * ldy + 4 * h) : wasm_f32x4_splat(0);
   for (uint32_t b = 0; b < blocks; b++, x += n * TOKEN_BLOCK, panel += panel_stride(f)) {
-    panel = fresh(panel), x = fresh(x);
-    Sum sums[TILE_TOKENS][2][2];
+    panel = opaque(panel), x = opaque(x);
+    Accumulator sums[TILE_TOKENS][2][2];
 #pragma clang loop unroll(full)
     for (int i = 0; i < 8; i++) {
       const int sixteen = f == Q6_K && i >= 4;
       for (uint32_t t = 0; t < n; t++) {
         const Four four = four_at(f, n, x, t, i);
-        for (int h = 0; h < 2; h++) add_dot(f, brief, i, four, panel[2 * i + h], x, n, t, ones, &sums[t][h][sixteen]);
-        in_order_of(brief, &sums[t][0][sixteen], &sums[t][1][sixteen]);
+        for (int h = 0; h < 2; h++) add_dot(f, int16, i, four, panel[2 * i + h], x, n, t, ones, &sums[t][h][sixteen]);
+        in_order_of(int16, &sums[t][0][sixteen], &sums[t][1][sixteen]);
       }
     }
     for (uint32_t t = 0; t < n; t++)
       for (int h = 0; h < 2; h++) {
         v128_t d[2] = {panel[PANEL_D + h], panel[PANEL_D + (f == Q6_K ? 2 : 0) + h]};
         v128_t m = has_mins(f) ? panel[panel_min(f) + h] : d[0];
-        acc[t][h] = settle(f, acc[t][h], sums[t][h], d, m, token_word(x, n, t, SCALE), token_word(x, n, t, DSUM));
+        acc[t][h] = add_scaled(f, acc[t][h], sums[t][h], d, m, token_word(x, n, t, SCALE), token_word(x, n, t, DSUM));
       }
   }
   for (uint32_t t = 0; t < n; t++)
     for (int h = 0; h < 2; h++) wasm_v128_store(y + t * ldy + 4 * h, acc[t][h]);
 }
 
-// One function each, so that browsers optimise those soon that are used, and dots.ts may time one.
+// One function per format, so that browsers optimize those that are used, and accumulator_width.ts can time one.
 typedef void TileKernel(const v128_t* panel, uint32_t blocks, const uint8_t* x, float* y, uint32_t ldy, int go_on);
-#define TILE_KERNEL(f, kind, brief)                                                                                                                    \
+#define TILE_KERNEL(f, kind, int16)                                                                                                                    \
   static __attribute__((noinline)) void tile_##f##_##kind(const v128_t* panel, uint32_t blocks, const uint8_t* x, float* y, uint32_t ldy, int go_on) { \
-    tile(f, brief, panel, blocks, x, y, ldy, go_on);                                                                                                   \
+    tile(f, int16, panel, blocks, x, y, ldy, go_on);                                                                                                   \
   }
-TILE_KERNEL(Q4_0, wide, 0)
-TILE_KERNEL(Q4_1, wide, 0)
-TILE_KERNEL(Q5_0, wide, 0)
-TILE_KERNEL(Q6_K, wide, 0)
-TILE_KERNEL(Q8_0, wide, 0)
+TILE_KERNEL(Q4_0, int32, 0)
+TILE_KERNEL(Q4_1, int32, 0)
+TILE_KERNEL(Q5_0, int32, 0)
+TILE_KERNEL(Q6_K, int32, 0)
+TILE_KERNEL(Q8_0, int32, 0)
 #ifdef __wasm_relaxed_simd__
-TILE_KERNEL(Q4_0, brief, 1)
-TILE_KERNEL(Q4_1, brief, 1)
-TILE_KERNEL(Q5_0, brief, 1)
-TILE_KERNEL(Q6_K, brief, 1)
-#define EITHER(f) brief ? tile_##f##_brief : tile_##f##_wide
+TILE_KERNEL(Q4_0, int16, 1)
+TILE_KERNEL(Q4_1, int16, 1)
+TILE_KERNEL(Q5_0, int16, 1)
+TILE_KERNEL(Q6_K, int16, 1)
+#define EITHER(f) int16 ? tile_##f##_int16 : tile_##f##_int32
 #else
-#define EITHER(f) tile_##f##_wide
+#define EITHER(f) tile_##f##_int32
 #endif
 
-// Formats that are the same once they are in a panel share one.
-static TileKernel* tile_kernel(uint32_t f, int brief) {
-  (void)brief;
+// Formats with the same panel share a kernel.
+static TileKernel* tile_kernel(uint32_t f, int int16) {
+  (void)int16;
   switch (f) {
     case Q4_0: return EITHER(Q4_0);
     case Q5_0: return EITHER(Q5_0);
-    case Q8_0: return tile_Q8_0_wide;
+    case Q8_0: return tile_Q8_0_int32;
     case Q6_K: return EITHER(Q6_K);
     default: return EITHER(Q4_1);
   }
 }
 
 #ifdef __wasm_relaxed_simd__
-// `count` tiles of 4 tokens × 8 rows × 1024 k: what dots.ts times.
-EXPORT(try_tiles) void try_tiles(int brief, const v128_t* panel, const uint8_t* x, float* y, uint32_t count) {
-  for (TileKernel* tile = tile_kernel(Q4_0, brief); count--;) tile(panel, PANEL_BLOCKS, x, y, GROUP, 0);
+// Runs `count` tiles of 4 tokens × 8 rows × 1024 k for accumulator_width.ts.
+EXPORT(time_tiles) void time_tiles(int int16, const v128_t* panel, const uint8_t* x, float* y, uint32_t count) {
+  for (TileKernel* tile = tile_kernel(Q4_0, int16); count--;) tile(panel, PANEL_BLOCKS, x, y, GROUP, 0);
 }
 #endif
 
-// The last tile may have fewer tokens: what is computed beyond them, from whatever lies there, is left behind in `edge`.
+// The last tile may have fewer tokens: results for the missing ones go to `edge` and are dropped.
 static void tiles(TileKernel* tile, const v128_t* panel, uint32_t blocks, const void* xq, uint32_t cols, uint32_t b, uint32_t T, float* y, uint32_t ldy, uint32_t rows) {
   for (uint32_t t = 0; t < T; t += TILE_TOKENS) {
     const uint32_t n = T - t < TILE_TOKENS ? T - t : TILE_TOKENS;
@@ -208,7 +208,7 @@ static void tiles(TileKernel* tile, const v128_t* panel, uint32_t blocks, const 
 static void many_tokens(const Weight* w, const void* xq, uint32_t T, float* y, uint32_t ldy, uint32_t r0, uint32_t r1) {
   v128_t panel[PANEL_BLOCKS * PANEL_VECTORS];
   const uint32_t blocks = w->cols / BLOCK;
-  TileKernel* const tile = tile_kernel(w->format, briefly);
+  TileKernel* const tile = tile_kernel(w->format, int16_sums);
   for (uint32_t r = r0; r < r1; r += GROUP)
     for (uint32_t b = 0, n; b < blocks; b += n) {
       n = blocks - b < PANEL_BLOCKS ? blocks - b : PANEL_BLOCKS;
@@ -217,10 +217,10 @@ static void many_tokens(const Weight* w, const void* xq, uint32_t T, float* y, u
     }
 }
 
-// Decoded panels: f32 of 8 rows for k0 … k0 + count, out[k * 8 + row].
+// Columns of a decoded panel: f32 of 8 rows, out[k * 8 + row].
 enum { FLOAT_COLS = 256 };
 
-// A panel of quads to f32.
+// Converts a panel of quads to f32.
 static void decode_panel(uint32_t f, const v128_t* panel, uint32_t blocks, float* out) {
   const v128_t offset = wasm_f32x4_splat(offset_of(f)), bias = wasm_i32x4_splat(BIAS8), to_scales = wasm_f32x4_splat(TO_SCALES);
   for (uint32_t b = 0; b < blocks; b++, panel += panel_stride(f))
@@ -237,7 +237,7 @@ static void decode_panel(uint32_t f, const v128_t* panel, uint32_t blocks, float
     }
 }
 
-// The count is a multiple of 256, but at the end.
+// Decodes `count` columns of 8 rows; `count` is a multiple of 256 except at the end.
 static const float* decoded(const Weight* w, uint32_t row, uint32_t k0, uint32_t count, float* out) {
   const uint8_t* group = w->data + row / GROUP * group_bytes(w->format, w->cols);
   if (w->format == F32) return (const float*)group + k0 * GROUP;
@@ -251,7 +251,7 @@ static const float* decoded(const Weight* w, uint32_t row, uint32_t k0, uint32_t
   return out;
 }
 
-// g groups of 8 rows × n tokens over `count` k; x has cols to the token.
+// Multiplies g groups of 8 rows with n tokens over `count` k; `cols` is the row length of x.
 INLINE void float_tile(uint32_t g, uint32_t n, const float* const* panel, uint32_t count, const float* x, uint32_t cols, float* y, uint32_t ldy, int go_on) {
   v128_t acc[TILE_TOKENS][4];
   for (uint32_t t = 0; t < n; t++)
@@ -266,7 +266,7 @@ INLINE void float_tile(uint32_t g, uint32_t n, const float* const* panel, uint32
     for (uint32_t h = 0; h < 2 * g; h++) wasm_v128_store(y + t * ldy + 4 * h, acc[t][h]);
 }
 
-// One token takes 16 rows at once, so that four sums are under way; more tokens 8 rows and four tokens.
+// One token takes 16 rows at once, for four independent sums; several tokens take 8 rows × 4 tokens.
 static void float_rows(const Weight* w, const float* x, uint32_t T, float* y, uint32_t ldy, uint32_t r0, uint32_t r1) {
   float room[2][(FLOAT_COLS + 1) * GROUP];
   const uint32_t cols = w->cols, groups = T == 1 ? 2 : 1;
@@ -292,9 +292,9 @@ static void float_rows(const Weight* w, const float* x, uint32_t T, float* y, ui
     }
 }
 
-// of 5 and 6 bits, one token is faster without (PERF.md)
-#define ONE_TOKEN(f) briefly ? one_token(f, 1, w, xq, y, r0, r1) : one_token(f, 0, w, xq, y, r0, r1)
-// Exported by themselves for the tests and the micro-benchmark.
+// for one token, int16 sums are slower with 5 and 6 bits (PERF.md)
+#define ONE_TOKEN(f) int16_sums ? one_token(f, 1, w, xq, y, r0, r1) : one_token(f, 0, w, xq, y, r0, r1)
+// linear, quantize and unpack_row are exported for the tests and the micro-benchmark.
 __attribute__((export_name("linear"))) void linear(const Weight* w, const float* x, const void* xq, uint32_t T, float* y, uint32_t ldy, uint32_t r0, uint32_t r1) {
   if (!xq || is_float(w->format)) return float_rows(w, x, T, y, ldy, r0, r1);
   if (T > 1) return many_tokens(w, xq, T, y, ldy, r0, r1);

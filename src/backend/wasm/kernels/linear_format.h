@@ -1,12 +1,13 @@
-// How packed weights lie in memory, and how they are read.
+// The memory layout of packed weights, and how kernels read it.
 //
-// Rows go in groups of 8, so that a vector lane is a row and no sum goes across lanes. Four rows are a half, and its unit is the quad:
-// one vector with 4 successive k of 4 rows,
+// Rows form groups of 8, so that a vector lane is a row and no sum crosses lanes. Four rows are a half. Its unit is the quad: one vector
+// with 4 successive k of 4 rows,
 //
 //     byte        0    4    8    12
 //     quad i    | r0 | r1 | r2 | r3 |     r0 = row 0, k = 4i … 4i + 3
 //
-// Eight quads are the 32 values of a block. They are stored as `bits`-bit values, unsigned but for 8, in `bits` vectors (4, 5, 6 or 8):
+// Eight quads are the 32 values of a block. They are stored as `bits`-bit values in `bits` vectors (4, 5, 6 or 8). Values of 8 bits are
+// signed, all others unsigned:
 //
 //     4 bits    S0–S3: low nibble quad i, high nibble quad i + 4
 //     5 bits    S0–S4: low 5 bits quads 0–4, the 15 bits above quads 5–7 (see quad5)
@@ -18,34 +19,36 @@
 //     | d: 16 bits × 8 | min: 16 bits × 8 (Q4_1, Q5_1, K-quants but Q6_K) | sub-block |          one sub-block,    K-quants eight
 //     sub-block = | half 0: bits × 16 bytes | half 1 | small scales: 16 bytes (K-quants) |
 //
-// d and min are halves of 1024 times the value, rows r and r + 4 in lane r: normal numbers all, since those of checkpoints are mostly below 2^-14, where
-// halves are subnormal and floats made of them slow. The exponent 31 is a number too: exact below 128, and what is larger becomes that.
+// d and min are halves of 1024 times their value, rows r and r + 4 in lane r. In checkpoints most are below 2^-14, where halves are subnormal
+// and slow to convert; times 1024 they are normal. The exponent 31 is a number too: values below 128 are exact, larger ones become almost 128.
 //
-// Lane r of the small scales holds four bytes: scales of rows r and r + 4, then their mins; in Q6_K, which has two scales for 32 values and
-// no mins: first scales of r and r + 4, then second ones. Mins are stored with the sign they are added with.
+// Lane r of the small scales holds four bytes: the scales of rows r and r + 4, then their mins. Q6_K has two scales for 32 values and no mins:
+// the first scales of r and r + 4, then their second ones. Mins have the sign with which they are added.
 //
-// Floats: words of 32 bits (F32: one k, F16 and BF16: two, the lower k in the low half), 8 rows side by side; the last word is padded with zero.
+// Floats are stored in words of 32 bits, 8 rows side by side. A word holds one k of F32, or two of F16 and BF16, the lower k in the low half.
+// The last word of a row is padded with zero.
 #pragma once
-#include "lanes.h"
+#include "simd.h"
 #include "linear.h"
 
-// The pointer, which the compiler then takes for a new one: addresses from it become constant offsets of the loads. Left alone it makes
-// an induction variable, and an addition, of every offset.
-INLINE const void* fresh(const void* p) {
+// Hides from the compiler where a pointer comes from, so that loads use constant offsets from it. Otherwise the compiler makes an induction
+// variable, and an addition, of every offset.
+INLINE const void* opaque(const void* p) {
   __asm__("" : "+r"(p));
   return p;
 }
 
-// A constant in a register: V8 makes constants anew, in three instructions, wherever they stand.
+// Keeps a constant in a register: V8 rebuilds a constant at every use, in three instructions.
 INLINE v128_t held(v128_t v) {
   __asm__("" : "+r"(v));
   return v;
 }
 
-// Keeps what is computed before this before what comes after it, so that few vectors are alive at a time: there are sixteen registers on x86.
+// An order barrier for the compiler: it keeps few vectors alive at a time, because x86 has sixteen registers.
 INLINE void in_order(v128_t* a, v128_t* b) { __asm__ volatile("" : "+r"(*a), "+r"(*b)); }
 
 enum { F32 = 0, F16 = 1, Q4_0 = 2, Q4_1 = 3, Q5_0 = 6, Q5_1 = 7, Q8_0 = 8, Q4_K = 12, Q5_K = 13, Q6_K = 14, BF16 = 30 };
+// rows of a group; columns of a block
 enum { GROUP = 8, BLOCK = 32 };
 
 INLINE int is_float(uint32_t f) { return f == F32 || f == F16 || f == BF16; }
@@ -54,10 +57,10 @@ INLINE int has_mins(uint32_t f) { return f == Q4_1 || f == Q5_1 || f == Q4_K || 
 INLINE int bits_of(uint32_t f) { return f == Q8_0 ? 8 : f == Q6_K ? 6 : f == Q5_0 || f == Q5_1 || f == Q5_K ? 5 : 4; }
 INLINE int float_bytes(uint32_t f) { return f == F32 ? 4 : 2; }
 
-// What an unsigned quant stands above its value.
+// The offset that was added to a value to make it unsigned.
 INLINE int offset_of(uint32_t f) { return f == Q4_0 ? 8 : f == Q5_0 ? 16 : f == Q6_K ? 32 : 0; }
 
-// Q8_0 is stored as w ^ BIAS8: relaxed as it is, plain with 128 added in the even bytes (see dot).
+// Q8_0 is stored as w ^ BIAS8: unchanged for relaxed SIMD, with 128 added in the even bytes for plain SIMD (see add_dot).
 #ifdef __wasm_relaxed_simd__
 enum { BIAS8 = 0 };
 #else
@@ -75,7 +78,7 @@ INLINE uint32_t group_bytes(uint32_t f, uint32_t cols) {
   return is_float(f) ? words_of(f, cols) * GROUP * 4 : cols / (BLOCK * subs_of(f)) * unit_bytes(f);
 }
 
-// (v >> n) & mask: the mask takes away what came over from the next byte
+// (v >> n) & mask; the mask removes bits of the neighbouring byte
 INLINE v128_t masked(v128_t v, int n, v128_t mask) { return wasm_v128_and(n < 0 ? wasm_i32x4_shl(v, -n) : n ? wasm_u32x4_shr(v, n) : v, mask); }
 INLINE v128_t field(v128_t v, int n, int mask) { return masked(v, n, wasm_i8x16_splat(mask)); }
 
@@ -102,7 +105,7 @@ INLINE void put_quads(int bits, uint8_t* s, const v128_t* v) {
   for (int i = 0; i < bits; i++) wasm_v128_store(s + 16 * i, out[i]);
 }
 
-// The masks that quads and scales are read with.
+// The masks for reading quads and scales.
 typedef struct {
   v128_t low, mask[3], half, byte, ones;
 } Masks;
@@ -115,12 +118,13 @@ INLINE Masks masks_of(int bits) {
   return m;
 }
 
-// Quads that share vectors are read together: a part of a half has quads_of quads in vectors_of vectors.
+// Quads that share vectors are read together: a part of a half is quads_of quads in vectors_of vectors.
 INLINE int quads_of(int bits) { return bits == 4 ? 2 : bits == 5 ? 8 : bits == 6 ? 4 : 1; }
 INLINE int vectors_of(int bits) { return quads_of(bits) * bits / 8; }
 INLINE int quad_index(int bits, int part, int q) { return bits == 4 ? part + 4 * q : part * quads_of(bits) + q; }
 
-// Quad q of the part in S. Of 5 bits, quads 5 and 6 have their upper three bits above quad 0 or 2 and their lower two above 1 or 3; what is left is quad 7.
+// Quad q of the part in S. With 5 bits, quads 5 and 6 have their upper three bits above quad 0 or 2 and their lower two above quad 1 or 3;
+// quad 7 uses the remaining bits.
 INLINE v128_t quad(int bits, const v128_t* S, int q, const Masks* m) {
   if (bits == 8) return S[0];
   if (bits == 4) return masked(S[0], 4 * q, m->low);
@@ -130,7 +134,7 @@ INLINE v128_t quad(int bits, const v128_t* S, int q, const Masks* m) {
   return masked(S[2 * (q - 5)], 3, m->mask[0]) | masked(S[2 * (q - 5) + 1], 6, m->mask[1] | m->mask[2]);
 }
 
-// f32 scales of 32 values of 8 rows, divided by TO_SCALES, which the scales of activations are multiplied with.
+// The f32 scales of 32 values of 8 rows, divided by TO_SCALES; the scales of activations are multiplied by it.
 #define TO_SCALES 0x1p102f
 typedef struct {
   v128_t d[2][2];  // [half][sixteen]; the second sixteen only in Q6_K
@@ -143,11 +147,11 @@ INLINE v128_t unsigned_byte(v128_t v, int i, v128_t mask) {
   return i < 3 ? wasm_v128_and(v, mask) : v;
 }
 
-// The halves in the upper (or lower) 16 bits of the lanes, divided by 2^112: exponent and mantissa at their place in an f32.
-// Infinity and NaN are values from 65536 on.
+// The halves in the upper (or lower) 16 bits of the lanes, divided by 2^112: their exponent and mantissa bits are those of an f32.
+// Infinity and NaN become values from 65536 on.
 INLINE v128_t half_lanes(v128_t v, int upper, v128_t mask) { return wasm_v128_and(wasm_i32x4_shr(upper ? v : wasm_i32x4_shl(v, 16), 3), mask); }
 
-// d and min of a unit, of K-quants the large ones.
+// d and min of a unit; for K-quants those of the 256 values.
 INLINE Scales header_of(uint32_t f, const uint8_t* unit, const Masks* masks) {
   Scales s = {};
   const v128_t d = wasm_v128_load(unit), m = has_mins(f) ? wasm_v128_load(unit + 16) : d;
@@ -172,7 +176,8 @@ INLINE Scales scales_of(uint32_t f, Scales header, const uint8_t* sub, const Mas
   return s;
 }
 
-// The halves themselves, where there are subnormals or zeros. A product of the above is right for them too, but many processors are a hundred times slower at subnormal floats.
+// Converts halves among which are subnormals or zeros. half_lanes is right for them too, but subnormal floats are a hundred times slower on
+// many processors.
 static __attribute__((noinline)) void store_small_halves(v128_t halves, float* out) {
   for (int upper = 0; upper < 2; upper++, out += GROUP) {
     v128_t v = upper ? halves : wasm_i32x4_shl(halves, 16);

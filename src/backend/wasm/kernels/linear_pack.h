@@ -1,10 +1,10 @@
-// From the rows of a checkpoint (spec 1.9) to the packed form of linear_format.h, a group of 8 rows at a time.
+// Packs the rows of a checkpoint (spec 1.9) into the layout of linear_format.h, one group of 8 rows at a time.
 #pragma once
 #include "linear_format.h"
 
 INLINE uint32_t u16_at(const uint8_t* p) { return p[0] | p[1] << 8; }
 
-// The half 1024 h as linear_format.h has it. `sign` is added to the sign.
+// The half 1024 h in the form of linear_format.h. `sign` flips the sign.
 INLINE uint16_t scaled_half(uint32_t h, uint32_t sign) {
   uint32_t exponent = h >> 10 & 31, mantissa = h & 1023;
   if (exponent == 0) {
@@ -31,7 +31,7 @@ INLINE uint32_t source_bytes(uint32_t f) {
 }
 INLINE uint32_t source_row_bytes(uint32_t f, uint32_t cols) { return is_float(f) ? cols * float_bytes(f) : cols / (BLOCK * subs_of(f)) * source_bytes(f); }
 
-// Bit 16 n + i of the 32-bit word at p, as bit 4 of byte i.
+// Bit 16 n + i of the 32-bit word at p becomes bit 4 of byte i.
 INLINE v128_t fifth_bits(const uint8_t* p, int n) {
   v128_t spread = wasm_i8x16_shuffle(wasm_v128_load16_splat(p + 2 * n), wasm_i32x4_splat(0), 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1);
   const v128_t bit = wasm_i64x2_splat((int64_t)0x8040201008040201);
@@ -63,13 +63,13 @@ INLINE void source_quants(uint32_t f, const uint8_t* block, uint32_t j, v128_t o
   }
 }
 
-// d and min of a source block; of K-quants those of the whole block, whose mins are subtracted.
+// d and min of a source block. K-quants subtract their mins, so the sign of min flips.
 INLINE void source_header(uint32_t f, const uint8_t* block, uint16_t* d, uint16_t* m) {
   *d = scaled_half(u16_at(block + (f == Q6_K ? 208 : 0)), 0);
   if (has_mins(f)) *m = scaled_half(u16_at(block + 2), is_k(f) ? 0x8000 : 0);
 }
 
-// The small scales of sub-block j: two bytes that stand side by side for rows r and r + 4.
+// The two bytes of small scales of sub-block j.
 INLINE void source_small(uint32_t f, const uint8_t* block, uint32_t j, uint8_t out[2]) {
   if (f == Q6_K) {
     out[0] = block[192 + 2 * j];
@@ -148,7 +148,7 @@ static void pack_words(uint32_t* out, const uint8_t* src, uint32_t bytes, uint32
   }
 }
 
-// One function a format, so that each is specialised once.
+// One function per format, so that the compiler specializes each.
 static void pack_group_of(uint32_t f, uint8_t* out, const uint8_t* src, uint32_t cols, uint32_t count) {
   switch (f) {
     case Q4_0: return pack_group(Q4_0, out, src, cols, count);

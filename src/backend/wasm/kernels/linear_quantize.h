@@ -1,16 +1,16 @@
-// Activations in int8, one f32 scale for 32 values: d = max |x| / 127, q = round(x · 127 / max |x|).
+// Activations become int8 with one f32 scale for 32 values: d = max |x| / 127, q = round(x · 127 / max |x|).
 //
-// Tokens go in tiles of four, of which the last may not be full; a single token is by itself. In a tile of n (4 or 1) tokens, block after block of 32 k:
+// Tokens form tiles of four, and the last tile may have fewer; a single token is a tile of one. A tile of n (4 or 1) tokens is a sequence of blocks of 32 k:
 //
 //     | quants of token 0 … n − 1 | scale × n | sum8 × n | first8 × n | dsum × n | start8 × n | (relaxed) |q| of token 0 … n − 1 | signs of token 0 … n − 1 |
 //
 //   scale    d · TO_SCALES
-//   sum8     −8 Σ q over the block, first8 the same over its first sixteen: what an integer sum of unsigned weights begins with
-//   dsum     scale · Σ q: what a min is multiplied with
-//   start8   what an integer sum of Q8_0 begins with: relaxed Σ |q| over the negative q, plain −128 Σ q over the even k
+//   sum8     −8 Σ q over the block, first8 the same over its first sixteen: the start of an integer sum over unsigned weights
+//   dsum     scale · Σ q: the factor of a min
+//   start8   the start of an integer sum over Q8_0: relaxed SIMD Σ |q| over the negative q, plain SIMD −128 Σ q over the even k
 //
 // Relaxed: quants, |q| and signs (−1 for a negative q, else 0) are 32 bytes each.
-// Plain: quants are 64 bytes, 16-bit values; the four k of a quad are x0, x2, x1 − 256 x0, x3 − 256 x2. dot says what for.
+// Plain: quants are 64 bytes of 16-bit values; the four k of a quad are x0, x2, x1 − 256 x0, x3 − 256 x2 (add_dot uses them).
 #pragma once
 #include "linear_format.h"
 
@@ -27,8 +27,8 @@ INLINE const uint8_t* tile_block(const void* xq, uint32_t cols, uint32_t t, uint
   return (const uint8_t*)xq + (t * (cols / BLOCK) + n * b) * TOKEN_BLOCK;
 }
 
-// Word i of a vector in all lanes. Where many rows share it, as with one token, it is fewer instructions than a splat from memory; where few do, the shuffles
-// would take the place of dots.
+// Word i of a vector in all lanes. With one token many rows share it, and a shuffle takes fewer instructions than a splat from memory; with
+// several tokens the shuffles would delay the dots.
 INLINE v128_t lane(const v128_t* v, int i) {
   const v128_t w = v[i / 4];
   if (i % 4 == 0) return wasm_i32x4_shuffle(w, w, 0, 0, 0, 0);
@@ -37,7 +37,7 @@ INLINE v128_t lane(const v128_t* v, int i) {
 }
 INLINE v128_t quant_word(const uint8_t* quants, uint32_t n, int i) { return n == 1 ? lane((const v128_t*)quants, i) : wasm_v128_load32_splat(quants + 4 * i); }
 
-// A word of token t, in all lanes.
+// A word of token t in all lanes.
 INLINE v128_t token_word(const uint8_t* block, uint32_t n, uint32_t t, int word) {
   block += n * QUANTS;
   return n == 1 && word < 4 ? lane((const v128_t*)block, word) : wasm_v128_load32_splat(block + (word * n + t) * 4);
@@ -54,7 +54,7 @@ INLINE v128_t round8(const float* x, v128_t inverse) {
   return wasm_i16x8_narrow_i32x4(wasm_i32x4_trunc_sat_f32x4(a), wasm_i32x4_trunc_sat_f32x4(b));
 }
 
-// One block of one token of a tile of n. Below 1e-30 all is zero; NaN anywhere makes d NaN.
+// Quantizes one block of one token in a tile of n. If all values are below 1e-30 the block becomes zero; a NaN makes d NaN.
 INLINE void quantize_block(const float* x, uint8_t* block, uint32_t n, uint32_t t) {
   v128_t most = wasm_f32x4_abs(wasm_v128_load(x));
   for (int i = 1; i < 8; i++) most = wasm_f32x4_max(most, wasm_f32x4_abs(wasm_v128_load(x + 4 * i)));

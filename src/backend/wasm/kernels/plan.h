@@ -1,28 +1,28 @@
-// The op list that TypeScript writes (lower.ts, word by word in this order) and every thread walks.
+// The op list that every thread executes. TypeScript writes it word by word in this order (../lower.ts, ../runner.ts).
 #pragma once
 #include "linear.h"
 
-typedef enum { EMBED, LINEAR, SWIGLU, SHORT_CONV, ATTEND, LAST } Kind;
+typedef enum { EMBED, LINEAR, SWIGLU, SHORT_CONV, ATTEND, LAST } OpKind;
 
 // Activations are [T, width], or [1, width] for an op with `single`. Absent pointers are 0.
 typedef struct {
   uint32_t kind;
-  uint32_t single;          // works on one row whatever T is: behind `last`
+  uint32_t single;          // has one row for any T: the op comes after `last`
   const float* x;           // input [T, cols]
   float* y;                 // output [T, rows]
   uint32_t cols, rows;
   const Weight* w;          // embed: the table; swiglu: W1
   uint32_t segments;        // of w
-  uint32_t parts;           // a segment's rows are shared out in as many equal parts
-  uint32_t apart;           // each thread goes on at once: of this op the next one reads what the same thread wrote (see meets)
+  uint32_t parts;           // linear: the rows of a segment are divided into this many equal parts, each among all threads
+  uint32_t no_barrier_after;  // each thread of the next op reads only rows that it wrote itself, so no barrier is needed
   const Weight* w3;         // swiglu
   const float* norm;        // [cols]; attend: of q [d]
   float eps;
   const float* bias;        // linear [rows], shortConv [channels]
   const float* add;         // [T, rows]; may be y
-  uint32_t int8;            // whether the weights want the int8 form of x
+  uint32_t int8;            // whether the weights read the int8 form of x
   const float* taps;        // shortConv, transposed: [length, channels]
-  float* ring;              // shortConv: [RING, channels] of B ⊙ x by position
+  float* ring;              // shortConv: [CONV_RING_POSITIONS, channels] of B ⊙ x by position
   uint32_t length;
   uint32_t heads, kv_heads, head_dim;
   const float* k_norm;      // [d]
@@ -31,12 +31,13 @@ typedef struct {
   uint32_t int16;           // keys and values are int16 with scales, not f32
 } Op;
 
-// Positions a conv layer remembers: L − 1 and at least 64 more, so that going back a few dozen tokens needs nothing.
-#define RING 128
+// Positions that a convolution's ring holds: L − 1 and at least 64 more, so that a rewind by a few dozen tokens needs no other state.
+#define CONV_RING_POSITIONS 128
 
-// A page holds PAGE positions of every attention layer: tables of cos and sin [PAGE, d], partial results of split heads, then for each
-// layer keys [K, PAGE, stride], their scales [K, PAGE] if they are int16, and values the same. PAGE is also the range of one partial softmax: results do not depend on how they are split.
-#define PAGE 256
+// A page of the KV cache holds P = KV_PAGE_POSITIONS positions of every attention layer: tables of cos and sin [P, d], partial results of
+// attention, then for each layer keys [K, P, stride], their scales [K, P] if they are int16, and the same for values. A partial softmax covers
+// exactly one page, so that results do not depend on how threads share the work.
+#define KV_PAGE_POSITIONS 256
 
 typedef struct {
   double temperature, top_p, min_p, log_min_p, repetition, frequency, presence;
@@ -48,35 +49,35 @@ typedef struct {
 } Sampling;
 
 typedef struct {
-  // of this call
+  // set for each call
   uint32_t T, position;     // tokens to read, tokens read before; T may be 0 when there is no pending token
-  uint32_t draws;           // tokens to choose: each but the last is read again
-  uint32_t first, end;      // ops [first, end): all of them, but while threads are measured
+  uint32_t draws;           // tokens to draw; all but the last are also read
+  uint32_t first, end;      // ops [first, end): a part of them only while threads are measured
   uint32_t prompt;          // tokens of the prompt, for the penalties
-  // of the plan
+  // set once for the plan
   const Op* ops;
   uint32_t* history;        // token by position
   uint8_t** pages;
   float* logits;            // [V]
   uint32_t vocabulary;
   float* normed;            // [chunk, widest x], T > 1
-  void* int8;               // the same as int8, T > 1
-  uint8_t* scratch;         // scratch_bytes a thread
+  void* int8;               // the int8 form of x, T > 1
+  uint8_t* scratch;         // scratch_bytes per thread
   uint32_t scratch_bytes;
-  uint32_t tile;            // floats of one of the two tiles in scratch
-  uint32_t widest;          // widest x
-  void* candidates;         // of the sampler: 20 bytes a vocabulary entry
-  uint32_t* marks;          // of the sampler, [V], zero
-  double* times;            // ms by op and of the sampler: of steps of one token, then of steps of more
+  uint32_t tile;            // floats per tile; scratch ends with two tiles
+  uint32_t widest;          // columns of the widest x
+  void* candidates;         // sampler: 20 bytes per token of the vocabulary
+  uint32_t* marks;          // sampler: [V], zero between draws
+  double* times;            // ms of each op and of the sampler: first in steps of one token, then in steps of several
   Sampling sampling;
 } Plan;
 
-// Where the threads meet; one a memory. Words that are waited on lie on cache lines of their own.
+// The state that the threads share. Each word on which threads wait has a cache line of its own.
 typedef struct {
-  _Alignas(64) uint32_t epoch;       // calls so far << 8 | threads of this one
+  _Alignas(64) uint32_t epoch;       // number of calls << 8 | threads of this call
   const Plan* plan;
-  uint32_t aborted;                  // a thread trapped: all others must
-  _Alignas(64) uint32_t generation;  // barriers so far
+  uint32_t aborted;                  // a thread trapped, so all others must trap
+  _Alignas(64) uint32_t generation;  // number of barriers so far
   _Alignas(64) uint32_t arrived;
   _Alignas(64) uint32_t sleepers;
-} Team;
+} ThreadPool;

@@ -1,21 +1,21 @@
-// Chooses the next token; the definition is src/backend/sampling.ts. Nothing sorts the vocabulary: a pass over the maxima of groups of
-// logits bounds what can be kept, and a partial selection finds the end of top-k and top-p.
+// Draws the next token, as src/backend/sampling.ts defines it. It does not sort the vocabulary: the maxima of groups of logits give a lower
+// bound for what the filters can keep, and a partial selection (quickselect) finds the end of top-k and top-p.
 #pragma once
-#include "lanes.h"
+#include "simd.h"
 #include "plan.h"
 
-#define GROUP 64
+#define LOGIT_GROUP 64  // logits per maximum
 
 typedef struct {
   float weight;  // or logit
   uint32_t id;
 } Candidate;
 
-// The sampler's memory: logits after penalties [V], candidates in order of id [V], and a copy that gets permuted [V].
+// The memory of the sampler: logits after penalties [V], candidates in order of id [V], and a copy that the selection permutes [V].
 typedef struct {
   float* logits;
   Candidate *candidates, *order;
-} Choice;
+} SamplerMemory;
 
 static uint32_t pcg(uint32_t v) {
   uint32_t state = v * 747796405u + 2891336453u;
@@ -25,7 +25,7 @@ static uint32_t pcg(uint32_t v) {
 
 static double random_unit(uint32_t seed, uint32_t position) { return (pcg(pcg(seed) + position) >> 8) / 16777216.0; }
 
-// e^x for x ≤ 0, two at a time, relative error 1e-11: it is rounded to f32 afterwards.
+// e^x for x ≤ 0, two at a time, with a relative error of 1e-11; the caller rounds it to f32.
 static inline v128_t exp_doubles(v128_t x) {
   const v128_t shift = wasm_f64x2_splat(6755399441055744.0);  // 1.5 · 2^52
   x = wasm_f64x2_pmax(wasm_f64x2_splat(-700), x);
@@ -46,9 +46,9 @@ static inline void swap(Candidate* a, Candidate* b) {
   *a = *b, *b = c;
 }
 
-// The end of the fewest highest of n candidates whose count (or sum of weights) reaches `limit`: the lowest of them. c is permuted.
+// Takes the fewest highest of n candidates whose count (or sum of weights) reaches `limit`, and returns the lowest of them. Permutes c.
 static Candidate last_kept(Candidate* c, uint32_t n, double limit, int by_sum) {
-  uint32_t low = 0, high = n;  // c[0, low) is kept, the end lies in [low, high)
+  uint32_t low = 0, high = n;  // c[0, low) is kept; the result is in c[low, high)
   double kept = 0;
   while (high - low > 16) {
     Candidate *a = c + low, *b = c + low + (high - low) / 2, *d = c + high - 1;
@@ -75,8 +75,8 @@ static Candidate last_kept(Candidate* c, uint32_t n, double limit, int by_sum) {
   return c[high - 1];
 }
 
-// Logits as the sampling changes them, into `work`.
-static void adjust(const Plan* p, uint32_t position, float* work) {
+// Writes the logits with penalties, bias and mask to `work`.
+static void process_logits(const Plan* p, uint32_t position, float* work) {
   const Sampling* s = &p->sampling;
   const uint32_t V = p->vocabulary;
   __builtin_memcpy(work, p->logits, V * 4);
@@ -99,14 +99,14 @@ static void adjust(const Plan* p, uint32_t position, float* work) {
       if (!(s->mask[v >> 5] >> (v & 31) & 1)) work[v] = -__builtin_inff();
 }
 
-// The highest of each group of logits, into `highest`; returns how many groups.
-static uint32_t maxima(const float* l, uint32_t V, Candidate* highest) {
+// Writes the maximum of each group of logits to `highest`; returns the number of groups.
+static uint32_t group_maxima(const float* l, uint32_t V, Candidate* highest) {
   uint32_t groups = 0;
-  for (uint32_t v = 0; v < V; v += GROUP, groups++) {
+  for (uint32_t v = 0; v < V; v += LOGIT_GROUP, groups++) {
     float max = -__builtin_inff();
-    if (v + GROUP <= V) {
+    if (v + LOGIT_GROUP <= V) {
       v128_t a = SPLAT(max), b = a;
-      for (uint32_t i = v; i < v + GROUP; i += 8) a = wasm_f32x4_pmax(a, LOAD(l + i)), b = wasm_f32x4_pmax(b, LOAD(l + i + 4));
+      for (uint32_t i = v; i < v + LOGIT_GROUP; i += 8) a = wasm_f32x4_pmax(a, LOAD(l + i)), b = wasm_f32x4_pmax(b, LOAD(l + i + 4));
       max = max_lanes(wasm_f32x4_pmax(a, b));
     } else {
       for (uint32_t i = v; i < V; i++) max = l[i] > max ? l[i] : max;
@@ -116,23 +116,23 @@ static uint32_t maxima(const float* l, uint32_t V, Candidate* highest) {
   return groups;
 }
 
-static uint32_t choose(const Plan* p, uint32_t position) {
+static uint32_t draw_token(const Plan* p, uint32_t position) {
   const Sampling* s = &p->sampling;
   const uint32_t V = p->vocabulary;
   Candidate* candidates = (Candidate*)p->candidates;
-  Choice c = {(float*)(candidates + 2 * V), candidates, candidates + V};
+  SamplerMemory c = {(float*)(candidates + 2 * V), candidates, candidates + V};
   const float* l = p->logits;
-  if (s->repetition != 1 || s->frequency != 0 || s->presence != 0 || s->bias_count || s->mask) adjust(p, position, c.logits), l = c.logits;
+  if (s->repetition != 1 || s->frequency != 0 || s->presence != 0 || s->bias_count || s->mask) process_logits(p, position, c.logits), l = c.logits;
 
-  uint32_t groups = maxima(l, V, c.order), best = 0, n = 0;
+  uint32_t groups = group_maxima(l, V, c.order), best = 0, n = 0;
   Candidate top = c.order[0];
   for (uint32_t g = 1; g < groups; g++)
     if (c.order[g].weight > top.weight) top = c.order[g];
-  for (best = top.id * GROUP; best + 1 < V && l[best] != top.weight;) best++;
+  for (best = top.id * LOGIT_GROUP; best + 1 < V && l[best] != top.weight;) best++;
   if (s->temperature == 0 || top.weight == -__builtin_inff()) return best;
 
-  // Below `floor` nothing can be kept. The k-th highest of the maxima is not above the k-th highest logit; a margin covers
-  // different logits whose weights round to the same.
+  // The filters keep no logit below `floor`: the k-th highest group maximum is at most the k-th highest logit. The margin covers different
+  // logits whose weights round to the same value.
   double floor = top.weight - 105 * s->temperature, margin = 1e-6 * s->temperature;
   if (s->min_p > 0 && s->top_p >= 1) floor = higher(floor, top.weight + s->temperature * s->log_min_p - margin);
   if (s->top_k > 0 && s->top_k < groups) floor = higher(floor, last_kept(c.order, groups, s->top_k, 0).weight - margin);
@@ -153,7 +153,7 @@ static uint32_t choose(const Plan* p, uint32_t position) {
       if (weights[j] > 0) c.candidates[m++] = (Candidate){weights[j], c.candidates[i + j].id};
   }
 
-  Candidate end = {0, 0};  // the last one kept
+  Candidate end = {0, 0};  // the lowest candidate that is kept
   if (s->top_k > 0 && s->top_k < m) {
     __builtin_memcpy(c.order, c.candidates, m * sizeof(Candidate));
     end = last_kept(c.order, m, s->top_k, 0);

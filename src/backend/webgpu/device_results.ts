@@ -1,0 +1,28 @@
+/** Stores the results of the self test and of the tuner for this adapter, browser and build. Without storage (Node, private windows) they run each time. */
+import { createStore, get, set } from 'idb-keyval';
+import { build } from 'virtual:rivulet-shaders';
+import { adapterName } from './adapter';
+import type { OpenedDevice } from './device';
+
+/** @param name of the result: 'tunings', or a kernel variant */
+export async function loadDeviceResult<T>(opened: OpenedDevice, name: string): Promise<T | undefined> {
+  try {
+    return await get<T>(keyOf(opened, name), store());
+  } catch {
+    return undefined;
+  }
+}
+
+export async function saveDeviceResult(opened: OpenedDevice, name: string, result: unknown): Promise<void> {
+  try {
+    await set(keyOf(opened, name), result, store());
+  } catch {
+    return;
+  }
+}
+
+const store = () => createStore('rivulet-devices', 'verdicts');
+
+/** Some browsers do not name adapters; then features and limits tell adapters apart. */
+const keyOf = ({ info, device: { features, limits } }: OpenedDevice, name: string): string =>
+  [adapterName(info), info.device, limits.maxBufferSize, limits.maxStorageBufferBindingSize, [...features].sort(), globalThis.navigator?.userAgent, build, name].join(' | ');

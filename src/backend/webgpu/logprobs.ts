@@ -1,0 +1,47 @@
+/** Log probabilities on the GPU, as `logprobs` of src/backend/sampling.ts defines them: only 2 · (n + 2) words are read back. */
+import type { ChosenLogprob } from '../sampling';
+import { encodeDispatches, type OpenedDevice, type PreparedDispatch } from './device';
+import { reductionLibrary, wholeBuffer, type GpuContext, type BufferRegion } from './dispatch';
+import type { Readback } from './readback';
+
+/** The log probabilities of the current logits, for the drawn token and the n ≤ 20 most likely ones. */
+export type GpuLogprobs = (chosen: number, n: number) => Promise<ChosenLogprob>;
+
+/**
+ * @param take allocates a buffer that lives as long as the runner
+ * @param readback with slots of at least 176 bytes
+ */
+export async function createGpuLogprobs(
+  opened: OpenedDevice,
+  gpu: GpuContext,
+  logits: BufferRegion,
+  V: number,
+  take: (label: string, bytes: number, usage?: GPUBufferUsageFlags) => Promise<GPUBuffer>,
+  readback: Readback,
+): Promise<GpuLogprobs> {
+  const { device } = gpu;
+  const request = wholeBuffer(await take('logprobs request', 16, GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST));
+  const result = wholeBuffer(await take('logprobs', 176));
+  /** prepared at the first call: few answers need it */
+  let prepared: Promise<PreparedDispatch[]> | undefined;
+
+  return async (chosen, n) => {
+    prepared ??= opened.prepare([
+      { label: 'logprobs', sources: [reductionLibrary(gpu.features), 'logprobs'], constants: { group_size: 256 }, bindings: { request, logits, result }, grid: [1, 1, 1] },
+    ]);
+    const dispatches = await prepared;
+    const count = Math.min(n, V);
+    device.queue.writeBuffer(request.buffer, 0, new Uint32Array([V, chosen, count]));
+    const encoder = device.createCommandEncoder();
+    const pass = encoder.beginComputePass();
+    encodeDispatches(pass, dispatches);
+    pass.end();
+    const copy = readback.copy(encoder, result.buffer, 0, 8 * (count + 2));
+    device.queue.submit([encoder.finish()]);
+    const bytes = await copy.read();
+    const [values, ids] = [new Float32Array(bytes), new Uint32Array(bytes)];
+    const logSum = values[0] + Math.log(values[1]);
+    const [own, ...top] = Array.from({ length: count + 1 }, (_, i) => ({ id: ids[2 * i + 3], logprob: values[2 * i + 2] - logSum }));
+    return { ...own, top };
+  };
+}

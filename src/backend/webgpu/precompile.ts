@@ -1,0 +1,38 @@
+/** Compiles the pipelines of a plan while its weights load: a pipeline depends only on shapes and formats, which are known before. */
+import type { Matrix } from '../../model/ops';
+import type { CompileOptions } from '../backend';
+import type { PlanNode, Plan } from '../plan';
+import type { OpenedDevice } from './device';
+import type { BufferRegion } from './dispatch';
+import { lowerPlan, shortestAttentionSpan } from './lower';
+import { maxBindingBytes, unallocatedParts, type GpuMatrix } from './repack';
+import { prefillBuckets } from './runner';
+import { attentionNodes, contextBucket, ropeTableKey, type RunnerState } from './state';
+
+/** a placeholder: pipelines do not depend on buffers */
+const noBuffer = (): BufferRegion => ({ buffer: {} as GPUBuffer, offset: 0, size: 0 });
+
+/** @throws DeviceError when a kernel does not compile */
+export async function precompilePipelines(opened: OpenedDevice, plan: Plan, { contextLength, chunk }: CompileOptions, f16Cache: boolean): Promise<void> {
+  const limit = maxBindingBytes(opened);
+  const matrix = (spec: Matrix): GpuMatrix => ({ ...spec, parts: unallocatedParts(spec, limit, noBuffer), bytes: 0 });
+  const nodes = plan.nodes.map((node): PlanNode => {
+    if (node.op === 'embed') return { ...node, table: matrix(node.table) };
+    if (node.op === 'linear') return { ...node, w: matrix(node.w) };
+    if (node.op === 'swiglu') return { ...node, w1: matrix(node.w1), w3: matrix(node.w3) };
+    return node;
+  });
+  const state: RunnerState = {
+    slots: plan.slots.map(noBuffer),
+    rings: new Map(nodes.flatMap((node) => (node.op === 'shortConv' ? [[node.state.layer, noBuffer()]] : []))),
+    caches: new Map(attentionNodes(plan).map(({ cache }) => [cache.layer, { keys: noBuffer(), values: noBuffer() }])),
+    ropes: new Map(attentionNodes(plan).map(({ ropeTheta, cache }) => [ropeTableKey(ropeTheta, cache.headDim), noBuffer()])),
+    spans: noBuffer(),
+    capacity: contextLength,
+    f16Cache,
+  };
+  const sizes = prefillBuckets(chunk).map((T) => [T, 1]);
+  const span = shortestAttentionSpan(opened, plan, state);
+  for (let context = 2 * span; context <= contextBucket(contextLength, span); context *= 2) sizes.push([1, context]);
+  await Promise.all(sizes.flatMap(([T, context]) => lowerPlan(opened, { ...plan, nodes }, state, T, context).flat().map(opened.pipeline)));
+}

@@ -1,0 +1,223 @@
+/**
+ * The self test: a small model with random weights runs on the same kernels as the real model: matmul, matvec with few and with many rows and
+ * columns, both attention kernels, the convolution, the draws. It runs once for each weight format in use. A second small plan covers long
+ * prompts: attention over several tiles and spans, and a chunk that fills the convolution ring. The results are compared with those of the
+ * reference (self_test_golden.ts), log probabilities with the device's own logits. If a kernel is wrong or does not compile, the next simpler
+ * variant is tested: halves decoded by integer operations, no subgroups, an f32 cache. If all fail, the backend refuses the device.
+ */
+import { fail } from '../../errors';
+import type { Matrix, Norm, Ops, Vector } from '../../model/ops';
+import { DTYPES, type Dtype } from '../../tensor/dtype';
+import type { Backend, CompileOptions, Runner } from '../backend';
+import { recordPlan, type Plan } from '../plan';
+import { GREEDY_SAMPLING, logprobs } from '../sampling';
+import { seededRandom, writeRandomMatrix } from '../random_weights';
+import { precompilePipelines } from './precompile';
+import type { OpenedDevice } from './device';
+import { SELF_TEST_GOLDEN } from './self_test_golden';
+import { wholeBuffer, type GpuVector } from './dispatch';
+import { createMatrixWriter, releaseMatrix, type GpuMatrix } from './repack';
+import { createWebGpuRunner } from './runner';
+import { saveDeviceResult, loadDeviceResult } from './device_results';
+
+/** The features that the kernels use on a device. */
+export interface KernelVariant {
+  subgroups: boolean;
+  /** keep the KV cache in f16 */
+  f16Cache: boolean;
+  /** decode the halves of weights by integer operations: the device flushes subnormal halves */
+  integerHalfDecode?: boolean;
+}
+
+export const kernelVariantName = ({ subgroups, f16Cache, integerHalfDecode }: KernelVariant): string =>
+  `${subgroups ? 'subgroups' : 'workgroup memory'}, cache ${f16Cache ? 'f16' : 'f32'}${integerHalfDecode ? ', halves by integers' : ''}`;
+
+/** A weight format, or the plan for long prompts. */
+export type SelfTestCase = Dtype | 'long';
+
+/** Two random projections of the logits, divided by their norm, after each prompt; and the tokens drawn after the last. */
+export interface SelfTestOutput {
+  projections: number[];
+  drawn: number[];
+}
+
+/** Prompts that are read one after the other; each takes other kernels. */
+const PROMPTS = [
+  { tokens: 11, as: 'a chunk' },
+  { tokens: 3, as: 'a few tokens' },
+  { tokens: 1, as: 'one token' },
+];
+/** two full chunks and a piece whose convolution reads their last positions */
+const LONG_PROMPTS = [
+  { tokens: 514, as: 'a long prompt' },
+  { tokens: 1, as: 'one token over several spans' },
+];
+const promptsOf = (testCase: SelfTestCase): typeof PROMPTS => (testCase === 'long' ? LONG_PROMPTS : PROMPTS);
+export const selfTestCompileOptions = (testCase: SelfTestCase): CompileOptions => (testCase === 'long' ? { contextLength: 640, chunk: 256 } : { contextLength: 64, chunk: 16 });
+
+type Weights = Pick<Backend, 'matrix' | 'vector'>;
+
+/** V is so large that several workgroups take part in a draw; F is so large that an invocation of matvec takes several units. */
+const [V, D, F, H, K, d, L] = [4096, 256, 1280, 4, 2, 64, 3];
+
+/** A conv layer, an attention layer and a head, as in LFM2; or, for long prompts, attention and a convolution. */
+export async function selfTestPlan(weights: Weights, testCase: SelfTestCase): Promise<Plan> {
+  const dtype = testCase === 'long' ? 'F32' : testCase;
+  const matrix = (name: string, rows: number, cols = D): Promise<Matrix> => writeRandomMatrix(weights, { name, rows, cols, segments: [{ name, rows, dtype }] });
+  const vector = (name: string, length: number, least = 0.5): Vector => {
+    const next = seededRandom(name);
+    return weights.vector(name, Float32Array.from({ length }, () => least + next() / 2 ** 32));
+  };
+  const norm = (name: string, length = D): Norm => ({ weight: vector(name, length), eps: 1e-5 });
+  if (testCase === 'long') {
+    const [heads, channels] = [3, d]; // with one key/value head
+    const table = await matrix('table', 67, (heads + 2) * d);
+    const norms = [norm('q_norm', d), norm('k_norm', d)];
+    const kernel = vector('long_taps', channels * L);
+    const build = (op: Ops) => {
+      const attended = op.attend(op.embed(table), { kind: 'kv', layer: 0, kvHeads: 1, headDim: d }, { qNorm: norms[0], kNorm: norms[1], heads, ropeTheta: 1e6 });
+      return op.shortConv(attended, kernel, { kind: 'conv', layer: 1, channels, length: L }); // an output for every token: no draw, and no kernels for one
+    };
+    return recordPlan(build);
+  }
+  const embed = await matrix('vocabulary', V);
+  const inProj = await matrix('bcx', 3 * D);
+  // two formats, as in many checkpoints: one dispatch over two parts
+  const segments = [{ name: 'qk', rows: (H + K) * d, dtype }, { name: 'v', rows: K * d, dtype: dtype === 'F32' ? ('BF16' as const) : ('F32' as const) }]; // prettier-ignore
+  const qkv = await writeRandomMatrix(weights, { name: 'qkv', rows: (H + 2 * K) * d, cols: D, segments });
+  const [convOut, attentionOut] = [await matrix('conv_out', D), await matrix('attention_out', H * d)];
+  const [w1, w2, w3] = [await matrix('w1', F), await matrix('w2', D, F), await matrix('w3', F)];
+  const norms = { conv: norm('conv_norm'), attention: norm('attention_norm'), ffn: norm('ffn_norm'), final: norm('final_norm'), q: norm('q_norm', d), k: norm('k_norm', d) };
+  const taps = vector('taps', D * L, -0.5); // so that B · x · C is not too small
+
+  const build = (op: Ops) => {
+    let x = op.embed(embed);
+    const y = op.shortConv(op.linear(inProj, x, { norm: norms.conv }), taps, { kind: 'conv', layer: 0, channels: D, length: L });
+    x = op.linear(convOut, y, { add: x });
+    const bundle = op.linear(qkv, x, { norm: norms.attention });
+    const attended = op.attend(bundle, { kind: 'kv', layer: 1, kvHeads: K, headDim: d }, { qNorm: norms.q, kNorm: norms.k, heads: H, ropeTheta: 1e6 });
+    x = op.linear(attentionOut, attended, { add: x });
+    x = op.linear(w2, op.swiglu(w1, w3, x, { norm: norms.ffn }), { add: x });
+    return op.linear(embed, op.last(x), { norm: norms.final });
+  };
+  return recordPlan(build);
+}
+
+export async function runSelfTestCase(runner: Runner, testCase: SelfTestCase): Promise<SelfTestOutput> {
+  const next = seededRandom('prompt');
+  const projections: number[] = [];
+  for (const { tokens: T } of promptsOf(testCase)) {
+    await runner.prefill(Uint32Array.from({ length: T }, () => next() % (testCase === 'long' ? 67 : V)));
+    const logits = (await runner.logits()).slice(testCase === 'long' ? -d : 0); // of the last token
+    const size = Math.sqrt(logits.reduce((sum, v) => sum + v * v, 0));
+    const sign = seededRandom(`projection ${T}`);
+    for (let i = 0; i < 2; i++) projections.push(logits.reduce((sum, v) => sum + (v * (sign() - 2 ** 31)) / 2 ** 31, 0) / size);
+  }
+  if (testCase === 'long') return { projections, drawn: [] };
+  const sampled = { ...GREEDY_SAMPLING, temperature: 0.8, topK: 20, topP: 0.9, minP: 0.02, repetitionPenalty: 1.1, seed: 7 };
+  const wide = { ...GREEDY_SAMPLING, temperature: 1, bias: new Map([[2222, 1000]]) }; // too many tokens are left for the list of sample.wgsl, yet the result is certain
+  return { projections, drawn: [...(await runner.decode(4, GREEDY_SAMPLING)), ...(await runner.decode(4, sampled)), ...(await runner.decode(1, wide))] };
+}
+
+/** Describes an error in the log probabilities of the last token drawn; undefined when they are right. */
+async function wrongLogprobs(runner: Runner, chosen: number): Promise<string | undefined> {
+  const [got, wanted] = [await runner.logprobs(chosen, 20), logprobs(await runner.logits(), chosen, 20)].map((logprob) => [logprob, ...logprob.top]);
+  const off = wanted.findIndex(({ id, logprob }, i) => got[i].id !== id || !(Math.abs(got[i].logprob - logprob) <= 1e-3));
+  return off < 0 ? undefined : `log probabilities: got ${got[off].logprob} of ${got[off].id}, wanted ${wanted[off].logprob} of ${wanted[off].id}`;
+}
+
+/** Describes the first error of a case; undefined when all results are right. */
+async function findError(opened: OpenedDevice, testCase: SelfTestCase, f16Cache: boolean): Promise<string | undefined> {
+  const buffers: GPUBuffer[] = [];
+  const held: Matrix[] = [];
+  let runner: Runner | undefined;
+  try {
+    const plan = await selfTestPlan(
+      {
+        matrix(spec) {
+          const { write, finish } = createMatrixWriter(opened, spec);
+          const finishAndHold = async (): Promise<Matrix> => {
+            const matrix = await finish();
+            held.push(matrix);
+            return matrix;
+          };
+          return { write, finish: finishAndHold };
+        },
+        vector(name, values) {
+          const { buffer } = opened.createBuffer(name, values.byteLength);
+          buffers.push(buffer);
+          opened.device.queue.writeBuffer(buffer, 0, values as Float32Array<ArrayBuffer>);
+          return { name, length: values.length, region: wholeBuffer(buffer) } as GpuVector;
+        },
+      },
+      testCase,
+    );
+    // starts all compilations at once, for drivers with several threads; errors appear again below
+    precompilePipelines(opened, plan, selfTestCompileOptions(testCase), f16Cache).catch(() => undefined);
+    runner = await createWebGpuRunner(opened, plan, selfTestCompileOptions(testCase), f16Cache);
+    const got = await runSelfTestCase(runner, testCase);
+    const wanted = SELF_TEST_GOLDEN[testCase];
+    const tolerance = f16Cache ? 2e-2 : 2e-3;
+    const off = wanted.projections.findIndex((w, i) => !(Math.abs(got.projections[i] - w) <= tolerance));
+    if (off >= 0) return `${promptsOf(testCase)[off >> 1].as}, ${testCase}: got ${got.projections[off]}, wanted ${wanted.projections[off]}`;
+    if (got.drawn.join() !== wanted.drawn.join()) return `draws over ${testCase}: got ${got.drawn.join(' ')}, wanted ${wanted.drawn.join(' ')}`;
+    return testCase === 'long' ? undefined : await wrongLogprobs(runner, got.drawn.at(-1)!);
+  } catch (error) {
+    opened.throwIfFailed(); // a lost device or a lack of memory is no wrong kernel
+    if ((error as Error).name === 'MemoryError') throw error;
+    return (error as Error).message;
+  } finally {
+    runner?.dispose();
+    for (const matrix of held) releaseMatrix(opened, matrix as GpuMatrix);
+    for (const buffer of buffers) opened.releaseBuffer(buffer);
+  }
+}
+
+export interface SelfTestVerdict {
+  variant: KernelVariant;
+  /** the variants that failed, with the reason */
+  notes: string[];
+  /** the cases that passed */
+  cases: SelfTestCase[];
+}
+
+/**
+ * Finds the fastest variant whose results are right for these formats, and saves the verdict for this adapter, browser and build.
+ * @throws DeviceError when no variant passes; MemoryError
+ */
+export async function selfTest(opened: OpenedDevice, wanted: KernelVariant, dtypes: readonly Dtype[], useSaved: boolean): Promise<SelfTestVerdict> {
+  const known = useSaved ? await loadDeviceResult<SelfTestVerdict>(opened, kernelVariantName(wanted)) : undefined;
+  const notes = known?.notes ?? [];
+  const needed: SelfTestCase[] = [...dtypes, 'long'];
+  let untested = needed.filter((testCase) => !known?.cases.includes(testCase));
+  const all = [...new Set([...(known?.cases ?? []), ...needed])];
+  for (const variant of withFallbacks(known?.variant ?? wanted)) {
+    Object.assign(opened.features, { subgroups: variant.subgroups, integerHalfDecode: variant.integerHalfDecode });
+    let reason: string | undefined;
+    for (const testCase of untested) reason ??= await findError(opened, testCase, variant.f16Cache);
+    if (!reason) {
+      const verdict = { variant, notes, cases: all };
+      if (useSaved && untested.length) await saveDeviceResult(opened, kernelVariantName(wanted), verdict);
+      return verdict;
+    }
+    notes.push(`WebGPU with ${kernelVariantName(variant)} failed its self test (${reason}).`);
+    untested = all; // no case has run with the next variant yet
+  }
+  return fail('DeviceError', { what: 'This GPU failed the self test', got: notes.join(' '), cure: 'Use the WASM backend.' });
+}
+
+/** A variant and the simpler ones, in the order in which they are tested. */
+function withFallbacks(variant: KernelVariant): KernelVariant[] {
+  const variants = [variant];
+  if (!variant.integerHalfDecode) variants.push({ ...variant, integerHalfDecode: true });
+  if (variant.subgroups) variants.push({ ...variant, subgroups: false });
+  if (variant.f16Cache) variants.push({ subgroups: false, f16Cache: false, integerHalfDecode: true });
+  return variants;
+}
+
+/** The weight formats of a plan's matrices. */
+export function weightDtypes(plan: Plan): Dtype[] {
+  const matrices = plan.nodes.flatMap((node) => (node.op === 'embed' ? [node.table] : node.op === 'linear' ? [node.w] : node.op === 'swiglu' ? [node.w1, node.w3] : []));
+  const found = new Set(matrices.flatMap(({ segments }) => segments.map(({ dtype }) => dtype)));
+  return (Object.keys(DTYPES) as Dtype[]).filter((dtype) => found.has(dtype));
+}
