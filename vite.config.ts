@@ -1,12 +1,12 @@
 /**
  * One configuration, four builds:
  *   --mode module   dist/rivulet.mjs and its types: the library for bundlers and <script type="module">
- *   --mode script   dist/rivulet.js and its types: the same as one classic script that sets the global `rivulet`
+ *   --mode script   dist/rivulet.js and its types: the same as one classic script that sets the global `rivulet`; the demo model in dist/models
  *   --mode site     dist/site: the pages of demo/ with public/ and rivulet.js beside them
  *   --mode dawn     dist/dawn: the WebGPU backend's benchmark for Node (e2e/dawn)
  * Worker, WGSL and WASM are inlined in each. Any other mode (tests, tools) serves the sources of the whole repository.
  */
-import { copyFileSync } from 'node:fs';
+import { copyFileSync, cpSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { defineConfig, type Plugin, type UserConfig } from 'vite';
@@ -32,7 +32,7 @@ const library = (format: 'es' | 'iife', entry: Record<string, string>, suffix: s
 
 const builds: Record<string, UserConfig> = {
   module: { ...library('es', entries, '.mjs'), plugins: [declarations(entries, dist)] },
-  script: { ...library('iife', { rivulet: entries.rivulet }, '.js'), plugins: [globalDeclaration('rivulet', dist)] },
+  script: { ...library('iife', { rivulet: entries.rivulet }, '.js'), plugins: [globalDeclaration('rivulet', dist), demoModel()] },
   site: {
     root: resolve(here, 'demo'),
     publicDir: resolve(here, 'public'),
@@ -71,5 +71,14 @@ function besideThePages(): Plugin {
     name: 'rivulet-beside-the-pages',
     apply: 'build',
     closeBundle: () => copyFileSync(join(dist, 'rivulet.js'), join(dist, 'site/rivulet.js')),
+  };
+}
+
+/** The package brings the demo model along, so that the first example of the README works from it. */
+function demoModel(): Plugin {
+  return {
+    name: 'rivulet-demo-model',
+    apply: 'build',
+    closeBundle: () => cpSync(resolve(here, 'public/models'), join(dist, 'models'), { recursive: true }),
   };
 }

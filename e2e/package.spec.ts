@@ -42,9 +42,9 @@ beforeAll(async () => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-test('the tarball holds the library, its types and what is said of it, nothing else', async () => {
+test('the tarball holds the library, its types, the demo model, licence and README, nothing else', async () => {
   const files = (await run('tar', '-tzf', tarball)).trim().split('\n').map((path) => path.replace('package/', '')); // prettier-ignore
-  expect(files.sort()).toEqual(['LICENSE', 'README.md', 'dist/rivulet.d.mts', 'dist/rivulet.d.ts', 'dist/rivulet.js', 'dist/rivulet.mjs', 'package.json']);
+  expect(files.sort()).toEqual(['LICENSE', 'README.md', 'dist/models/rivulet-tiny.gguf', 'dist/rivulet.d.mts', 'dist/rivulet.d.ts', 'dist/rivulet.js', 'dist/rivulet.mjs', 'package.json']);
 });
 
 test('publint and arethetypeswrong find nothing', async () => {

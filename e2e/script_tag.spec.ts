@@ -2,6 +2,7 @@
 /** The script tag on a plain static host: under a sub-path, with and without cross-origin isolation, and no request to anyone else. */
 import { readFileSync } from 'node:fs';
 import type { Browser } from 'playwright';
+import { transformWithOxc } from 'vite';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { launchChromium } from './harness';
 import { serveSite } from './site';
@@ -19,6 +20,27 @@ test('the page holds the snippet of the README, word for word', () => {
   const snippet = /```html\n([\s\S]*?)```/.exec(read('README.md'))?.[1] ?? '';
   expect(lines(snippet).length).toBeGreaterThan(3);
   expect(lines(read('demo/script-tag.html')).join('\n')).toContain(lines(snippet).join('\n'));
+});
+
+test('the tool example of the README does what its comments say', async () => {
+  const example = /### Tools[\s\S]*?```ts\n([\s\S]*?)```/.exec(read('README.md'))![1];
+  const { code } = await transformWithOxc(example.replace(/^import .*$/m, ''), 'example.ts');
+  const site = await serveSite();
+  const page = await browser.newPage();
+  try {
+    await page.goto(`${site.url}script-tag.html`);
+    const logged = await page.evaluate(`(async ({ load, readCalls }) => {
+      const logged = [];
+      const console = { log: (value) => logged.push(value) };
+      ${code}
+      return logged;
+    })(rivulet)`);
+    expect(example).toContain("console.log(calls); // [{ name: 'set_timer', arguments: { minutes: 10 } }]");
+    expect(logged).toEqual([[{ name: 'set_timer', arguments: { minutes: 10 } }], /; \/\/ (The timer .*)/.exec(example)![1]]);
+  } finally {
+    await page.close();
+    await site.close();
+  }
 });
 
 test.each([

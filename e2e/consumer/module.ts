@@ -19,6 +19,7 @@ import {
   type Consent,
   type DownloadOptions,
   type ErrorName,
+  type ErrorParts,
   type Estimate,
   type EstimateOptions,
   type Eviction,
@@ -128,5 +129,6 @@ export function explain(error: unknown): string {
     ContextError: 'a shorter prompt',
     RequestError: 'other options',
   };
-  return error instanceof Error && error.name in cures ? cures[error.name as ErrorName] : String(error);
+  const { cure }: Partial<ErrorParts> = error instanceof Error ? error : {};
+  return cure ?? (error instanceof Error && error.name in cures ? cures[error.name as ErrorName] : String(error));
 }
