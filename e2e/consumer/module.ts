@@ -129,6 +129,6 @@ export function explain(error: unknown): string {
     ContextError: 'a shorter prompt',
     RequestError: 'other options',
   };
-  const { cure }: Partial<ErrorParts> = error instanceof Error ? error : {};
+  const { cure } = error as Partial<ErrorParts>;
   return cure ?? (error instanceof Error && error.name in cures ? cures[error.name as ErrorName] : String(error));
 }
