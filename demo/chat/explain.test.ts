@@ -26,7 +26,7 @@ test('the cure comes first, and the message is kept for the details', () =>
   expect(explain(thrown('SourceError', 'm.gguf is missing: got status 404, wanted 200. Check the address.', { cure: 'Check the address.' }))).toEqual({
     title: 'The model cannot be reached',
     text: 'Check the address.',
-    details: 'm.gguf is missing: got status 404, wanted 200. Check the address.',
+    details: 'm.gguf is missing: got status 404, wanted 200.',
   }));
 
 test('without a cure the whole message is shown', () =>

@@ -40,8 +40,10 @@ const ADVICE: Record<string, string> = {
 /** @param backend the one that was asked for */
 export function explain(error: unknown, backend: 'auto' | 'webgpu' | 'wasm' = 'auto'): Explanation {
   const { name, message, cure }: Parts = error instanceof Error ? error : { name: 'Error', message: String(error) };
-  const details = sentence(message);
-  if (name === 'DeviceError' && backend === 'webgpu') return { title: 'WebGPU is not available here', text: 'Use the CPU instead. It is slower, but works in every browser.', details };
+  const advised = cure !== undefined && message.endsWith(` ${cure}`) && ADVICE[name] === undefined;
+  const details = sentence(advised ? message.slice(0, -cure.length) : message);
+  if (name === 'DeviceError' && backend === 'webgpu')
+    return { title: 'WebGPU is not available here', text: 'Use the CPU instead. It is slower, but works in every browser.', details: sentence(message) };
   const text = ADVICE[name] ?? (cure && sentence(cure)) ?? details;
   return { title: TITLES[name] ?? 'Something went wrong', text, ...(text !== details && name !== 'AbortError' && { details }) };
 }
