@@ -1,5 +1,6 @@
 /** The command line of the tools: what is wrong is said in a line or two, without a stack. */
 import { execFile } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { explainFailure, file, flag, oneOf, readOptions, someOf, text, texts, usage, whole, wholes } from './tools/options';
@@ -54,8 +55,18 @@ const run = (...args: string[]): Promise<{ code: unknown; stdout: string; stderr
     execFile(process.execPath, [tsx, ...args], { cwd: fileURLToPath(new URL('..', import.meta.url)) }, (error, stdout, stderr) => resolve({ code: error?.code ?? 0, stdout, stderr }));
   });
 
-test('a tool: its help, a wrong call, a failure on the way', async () => {
-  expect(await run('e2e/tools/bench.ts', '--help')).toMatchObject({ code: 0, stdout: expect.stringContaining('--model PATH'), stderr: '' });
+/** the tools that package.json runs as they are */
+const { scripts } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { scripts: Record<string, string> };
+const TOOLS = Object.entries(scripts).flatMap(([name, command]) => (/^tsx e2e\/tools\/\w+\.ts$/.test(command) ? [{ name, path: command.slice('tsx '.length) }] : []));
+
+test.each(TOOLS)('npm run $name -- --help', async ({ name, path }) => {
+  const { code, stdout, stderr } = await run(path, '--help');
+  expect([code, stderr]).toEqual([0, '']);
+  expect(stdout).toMatch(new RegExp(`^npm run ${name} -- \\[options\\]\\n.+\\n\\n  --`));
+});
+
+test('a tool: a wrong call, a failure on the way', async () => {
+  expect(TOOLS.length).toBeGreaterThan(10);
   expect(await run('e2e/tools/bench.ts', '--model', 'missing.gguf')).toEqual({
     code: 2,
     stdout: '',

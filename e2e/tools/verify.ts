@@ -6,11 +6,13 @@
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { runnerImport } from 'vite';
 import { openReferenceBackend } from '../../src/backend/reference/backend';
-import { openWasmBackend } from '../../src/backend/wasm/backend';
+import { wasmKernelsPlugin } from '../../src/backend/wasm/kernels/build';
 import { recordPlan } from '../../src/backend/plan';
 import { GREEDY_SAMPLING } from '../../src/backend/sampling';
-import type { Runner } from '../../src/backend/backend';
+import type { Backend, Runner } from '../../src/backend/backend';
 import { openCheckpoint } from '../../src/engine/checkpoint';
 import { loadWeights } from '../../src/engine/load';
 import { forward } from '../../src/model/lfm2';
@@ -189,9 +191,16 @@ async function loadInPage(probe: Probe, files: string[], options: VerifyOptions,
   };
 }
 
+/** Through Vite, which compiles the kernels that the backend imports. */
+async function openWasmHere(exact?: boolean): Promise<Backend> {
+  const path = fileURLToPath(new URL('../../src/backend/wasm/backend.ts', import.meta.url));
+  const { module } = await runnerImport<typeof import('../../src/backend/wasm/backend')>(path, { plugins: [wasmKernelsPlugin()], logLevel: 'error' });
+  return module.openWasmBackend({ threads: 1, variant: 'simd', exact });
+}
+
 async function loadHere({ expected, backend: name, exact }: VerifyOptions, files: string[], contextLength: number): Promise<Loaded> {
   const checkpoint = await openCheckpoint(files.map((file) => fileSource(join(expected, file))));
-  const backend = name === 'wasm' ? await openWasmBackend({ threads: 1, variant: 'simd', exact }) : openReferenceBackend();
+  const backend = name === 'wasm' ? await openWasmHere(exact) : openReferenceBackend();
   const weights = await loadWeights(checkpoint, backend, () => undefined);
   const runner: Runner = await backend.compile(recordPlan((op) => forward(op, checkpoint.config, weights)), { contextLength, chunk: WHOLE });
   const feed = async (tokens: number[], piece: number): Promise<void> => {
