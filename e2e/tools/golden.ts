@@ -12,7 +12,7 @@ export function drawnWeights(name: string, shape: readonly number[]): Float32Arr
   const random = generator(seed);
   const noise = (): number => (random() + random() + random() + random() - 2) * Math.sqrt(3);
   const [middle, deviation, scale] = /[qk]_layernorm/.test(name)
-    ? [1, 0.35, 1.6]
+    ? [1, 0.35, 1.25]
     : /norm/.test(name)
       ? [1, 0.35, 1]
       : [0, 1, /conv\.conv/.test(name) ? 0.6 : (/embed_tokens/.test(name) ? 1.44 : 1.1) / Math.sqrt(shape.at(-1)!)];

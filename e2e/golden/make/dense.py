@@ -11,7 +11,7 @@ from transformers import AutoTokenizer, Lfm2Config, Lfm2ForCausalLM
 from weights import draw
 
 out, llama_quantize = pathlib.Path(sys.argv[1]), sys.argv[2]
-SEED = 347  # of 1 to 600 the one whose T7 continues longest in every file before two tokens come within 0.1
+SEED = 2574  # of 1 to 3000 the one whose T7 continues longest in every file before two tokens come within 0.1
 VOCAB, HEADS, KV_HEADS = 1024, 4, 2
 CONV, ATTENTION = "conv", "full_attention"
 NARROW = {"hidden": 64, "ffn": 96, "layers": [CONV, ATTENTION, ATTENTION, CONV]}

@@ -20,7 +20,7 @@ def draw(name, shape):
     count = int(np.prod(shape))
     u = uniform(seed, 4 * count).reshape(count, 4)
     noise = ((u[:, 0] + u[:, 1] + u[:, 2] + u[:, 3]) - 2) * np.sqrt(3.0)
-    if "q_layernorm" in name or "k_layernorm" in name: values = 1.6 * (1 + 0.35 * noise)
+    if "q_layernorm" in name or "k_layernorm" in name: values = 1.25 * (1 + 0.35 * noise)
     elif "norm" in name: values = 1 + 0.35 * noise
     elif "conv.conv" in name: values = 0.6 * noise
     elif "embed_tokens" in name: values = (1.44 / np.sqrt(float(shape[-1]))) * noise
