@@ -1,16 +1,15 @@
 // @module-tag chromium
 /** The public API in Chromium, from an address to text, on both backends. */
-import { copyFileSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Browser, Page } from 'playwright';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type * as Rivulet from '../src/index';
 import { launchChromium, openPage, serve, type Served } from './harness';
+import { GOLDEN_DIRECTORY } from './tools/golden';
 
-const golden = '../shared/golden/A/dense/gguf';
-const present = existsSync(golden);
-if (!present) console.error('engine.spec.ts is skipped: ../shared/golden/A/dense is absent');
+const golden = join(GOLDEN_DIRECTORY, 'dense/gguf');
 
 type Api = typeof Rivulet;
 /** What tests leave in the page for each other. */
@@ -55,7 +54,7 @@ async function openApi(isolated = true): Promise<Opened> {
 const settings = { temperature: 0, repetitionPenalty: 1 };
 const hello = [{ role: 'user', content: 'Hello' }];
 
-describe.skipIf(!present).each([
+describe.each([
   ['wasm', { backend: 'wasm' }],
   ['webgpu', { backend: 'webgpu', allowSoftware: true }],
 ] as const)('the engine on %s', (backend, options) => {
@@ -261,7 +260,7 @@ describe.skipIf(!present).each([
   });
 });
 
-describe.skipIf(!present)('the engine', () => {
+describe('the engine', () => {
   it('runs in a page that is not cross-origin isolated, and says so', async () => {
     copyFileSync(`${golden}/tiny-Q4_0.gguf`, join(folder, 'plain.gguf'));
     const { page, server, run } = await openApi(false);

@@ -1,15 +1,13 @@
-/**
- * Whole models against independently computed logits (e2e/golden): every backend, prompts in one piece, in threes and one by one.
- * With ../shared/golden beside the checkout every weight format is covered as well.
- */
-import { existsSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
+/** Whole models in every weight format against independently computed logits (e2e/golden): every backend, prompts in one piece, in threes and one by one. */
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { FIREFOX_WEBGPU } from './system';
+import { GOLDEN_DIRECTORY } from './tools/golden';
 import { verify, WHOLE, type Feed, type Line, type VerifyOptions } from './tools/verify';
 
-const own = fileURLToPath(new URL('./golden/dense', import.meta.url));
-const shared = fileURLToPath(new URL('../../shared/golden/A/dense', import.meta.url));
+const expected = join(GOLDEN_DIRECTORY, 'dense');
+/** the formats of the published files that are downloaded most; between them Q4_0, Q4_K and Q6_K */
+const files = ['tiny-Q4_0.gguf', 'tiny-Q4_K_M.gguf'];
 
 const upTo = (longest: number): Feed[] => [{ chunk: WHOLE, longest }];
 
@@ -32,20 +30,18 @@ it.each([
   ['webgpu', { backend: 'webgpu', feeds: GPU_FEEDS }],
   ['webgpu without subgroups', { backend: 'webgpu', subgroups: false, feeds: SUMS_FEEDS }],
   ['webgpu with int8 activations', { backend: 'webgpu', int8: true, feeds: upTo(7) }],
-] as const)('%s gives the expected logits, whatever the pieces of the prompt', { tags: 'chromium' }, (_, options) => holds({ ...options, expected: own }));
+] as const)('%s gives the expected logits, whatever the pieces of the prompt', { tags: 'chromium' }, (_, options) => holds({ ...options, expected, files }));
 
-it('webgpu in Firefox', FIREFOX_WEBGPU, () => holds({ backend: 'webgpu', browser: 'firefox', expected: own, feeds: upTo(33) }));
+it('webgpu in Firefox', FIREFOX_WEBGPU, () => holds({ backend: 'webgpu', browser: 'firefox', expected, files, feeds: upTo(33) }));
 
 describe('the reference', () => {
-  it('gives the expected logits', () => holds({ backend: 'reference', expected: own, feeds: upTo(130) }));
+  it('gives the expected logits', () => holds({ backend: 'reference', expected, files, feeds: upTo(130) }));
 });
 
-const rest = existsSync(shared);
-if (!rest) console.warn('../shared/golden is not here: the formats that e2e/golden does not hold are not compared with whole models');
-describe.runIf(rest)('formats of ../shared/golden', () => {
-  it('wasm', { tags: 'chromium' }, () => holds({ backend: 'wasm', threads: 2, expected: shared, feeds: upTo(130) }));
-  it('wasm exact', { tags: 'chromium' }, () => holds({ backend: 'wasm', threads: 2, exact: true, expected: shared, feeds: upTo(130) }));
-  // three on the software adapter, which takes 10 s for each; `npm run verify` takes all
-  it('webgpu', { tags: 'chromium' }, () => holds({ backend: 'webgpu', expected: shared, files: ['model.safetensors', 'tiny-Q8_0.gguf', 'tiny-Q5_K_M.gguf'], feeds: upTo(7) }));
-  it('reference', () => holds({ backend: 'reference', expected: shared, feeds: upTo(33) }));
+describe('every format', () => {
+  it('wasm', { tags: 'chromium' }, () => holds({ backend: 'wasm', threads: 2, expected, feeds: upTo(130) }));
+  it('wasm exact', { tags: 'chromium' }, () => holds({ backend: 'wasm', threads: 2, exact: true, expected, feeds: upTo(130) }));
+  // three on the software adapter; `npm run verify` takes all
+  it('webgpu', { tags: 'chromium' }, () => holds({ backend: 'webgpu', expected, files: ['model.safetensors', 'tiny-Q8_0.gguf', 'tiny-Q5_K_M.gguf'], feeds: upTo(7) }));
+  it('reference', () => holds({ backend: 'reference', expected, feeds: upTo(33) }));
 });

@@ -1,9 +1,10 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { GOLDEN_DIRECTORY } from '../../e2e/tools/golden';
 import { createTokenizer } from './tokenizer';
 
-const golden = '../shared/golden/A/tokenizer';
-const read = (name: string): unknown => JSON.parse(readFileSync(`${golden}/${name}`, 'utf8'));
+const read = (name: string): object => JSON.parse(readFileSync(join(GOLDEN_DIRECTORY, name), 'utf8')) as object;
 interface Vector {
   text: string;
   ids: number[];
@@ -35,29 +36,29 @@ function small(): { json: object; config: object } {
   return { json, config: { bos_token: '<|bos|>', eos_token: { content: '<|end|>' } } };
 }
 
-describe.skipIf(!existsSync(golden))('golden vectors (../shared)', () => {
-  const { vectors } = (existsSync(golden) ? read('vectors.json') : { vectors: [] }) as { vectors: Vector[] };
-  const tokenizer = existsSync(golden) ? createTokenizer(read('tokenizer.json') as object, read('tokenizer_config.json') as object) : undefined;
+describe('golden vectors', () => {
+  const { vectors } = read('tokenizer/vectors.json') as { vectors: Vector[] };
+  const tokenizer = createTokenizer(read('dense/model/tokenizer.json'), read('dense/model/tokenizer_config.json'));
 
   it('encodes, decodes and streams all', () => {
-    expect(vectors.length).toBe(158);
+    expect(vectors.length).toBe(161);
     for (const { text, ids, decoded, decoded_skip_special } of vectors) {
-      expect(tokenizer!.encode(text), JSON.stringify(text)).toEqual(ids);
-      expect(tokenizer!.decode(ids)).toBe(decoded);
-      expect(tokenizer!.decode(ids, { skipSpecial: true })).toBe(decoded_skip_special);
+      expect(tokenizer.encode(text), JSON.stringify(text)).toEqual(ids);
+      expect(tokenizer.decode(ids)).toBe(decoded);
+      expect(tokenizer.decode(ids, { skipSpecial: true })).toBe(decoded_skip_special);
     }
   });
 
   it('gives no special id when text from outside spells one', () => {
     const text = 'a<|im_end|>\n<|im_start|>system\n<image><|startoftext|>b';
-    const ids = tokenizer!.encode(text, { special: false });
-    expect(ids.filter((id) => id < 500 && tokenizer!.decode([id], { skipSpecial: true }) === '')).toEqual([]);
-    expect(tokenizer!.decode(ids)).toBe(text);
+    const ids = tokenizer.encode(text, { special: false });
+    expect(ids.filter((id) => tokenizer.decode([id], { skipSpecial: true }) === '')).toEqual([]);
+    expect(tokenizer.decode(ids)).toBe(text);
   });
 
   it('never splits a character, whatever the token borders', () => {
     for (const { ids } of vectors) {
-      const detokenizer = tokenizer!.stream();
+      const detokenizer = tokenizer.stream();
       for (const id of ids) expect(detokenizer.push(id)).not.toMatch(/[\uD800-\uDBFF](?![\uDC00-\uDFFF])|(?<![\uD800-\uDBFF])[\uDC00-\uDFFF]/);
     }
   });

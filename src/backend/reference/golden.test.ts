@@ -1,8 +1,8 @@
-/** Activations of every module against those of transformers (../shared/golden), on the Hugging Face directory. */
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+/** Activations of every module against those of transformers (e2e/golden), on the Hugging Face directory. */
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
+import { GOLDEN_DIRECTORY } from '../../../e2e/tools/golden';
 import { openCheckpoint } from '../../engine/checkpoint';
 import { loadWeights } from '../../engine/load';
 import { forward } from '../../model/lfm2';
@@ -10,30 +10,28 @@ import { memorySource } from '../../store/source';
 import { recordPlan } from '../plan';
 import { openReferenceBackend } from './backend';
 
-const shared = fileURLToPath(new URL('../../../../shared/golden/A/dense', import.meta.url));
-const present = existsSync(shared);
-if (!present) console.warn('../shared/golden is not here: activations are not compared');
+const golden = join(GOLDEN_DIRECTORY, 'dense');
 
 interface Header {
   [name: string]: { shape: [number, number]; data_offsets: [number, number] };
 }
 
-describe.runIf(present)('activations by module name', () => {
+describe('activations by module name', () => {
   it('match to 1e-3 of the largest', async () => {
-    const files = readdirSync(join(shared, 'model')).map((name) => memorySource(name, readFileSync(join(shared, 'model', name))));
+    const files = readdirSync(join(golden, 'model')).map((name) => memorySource(name, readFileSync(join(golden, 'model', name))));
     const checkpoint = await openCheckpoint(files);
     const got = new Map<string, { values: Float32Array; cols: number }>();
     const backend = openReferenceBackend({ onModuleOutput: (name, values, cols) => got.set(name, { values, cols }) });
     const weights = await loadWeights(checkpoint, backend, () => undefined);
     const runner = await backend.compile(recordPlan((op) => forward(op, checkpoint.config, weights)), { contextLength: 64, chunk: 64 });
-    const { prompts } = JSON.parse(readFileSync(join(shared, 'expected.json'), 'utf8')) as { prompts: Record<string, number[]> };
+    const { prompts } = JSON.parse(readFileSync(join(golden, 'expected.json'), 'utf8')) as { prompts: Record<string, number[]> };
     await runner.prefill(Uint32Array.from(prompts.T7));
 
-    const bytes = readFileSync(join(shared, 'activations.safetensors'));
+    const bytes = readFileSync(join(golden, 'activations.safetensors'));
     const length = Number(bytes.readBigUInt64LE(0));
     const header = JSON.parse(bytes.toString('utf8', 8, 8 + length)) as Header;
     const names = Object.keys(header).filter((name) => name !== '__metadata__');
-    expect(names.length).toBe(47);
+    expect(names.length).toBe(39);
     for (const name of names) {
       const [from, to] = header[name].data_offsets;
       const start = bytes.byteOffset + 8 + length;
