@@ -158,23 +158,23 @@ describe.each([
   // by the clock of a machine that does other things too: the quietest of three
   it('aborts while it reads the prompt and while it writes', { retry: 2 }, async () => {
     const outcome = await opened.run(async (_, { model }) => {
-      const long = 'word '.repeat(60);
+      const long = 'word '.repeat(165); // nearly the whole context: reading takes far longer than the abort
       const [letter] = await model.tokenize('a');
       const endless = { bias: new Map([[letter, 1000]]) };
-      const end = async (stream: Rivulet.TextStream, onPiece: () => void): Promise<{ error: string; finish: string; late: number }> => {
+      const end = async (stream: Rivulet.TextStream, onPiece: () => void): Promise<{ error: string; finish: string; tokens: number; late: number }> => {
         let error = 'none';
         try {
           for await (const text of stream) if (text) onPiece();
         } catch (caught) {
           error = (caught as Error).name;
         }
-        const { finish } = await stream.result;
-        return { error, finish, late: performance.now() - at };
+        const { finish, tokens } = await stream.result;
+        return { error, finish, tokens, late: performance.now() - at };
       };
       let at = 0;
       const reading = new AbortController();
       const read = model.generate(long, { reuse: false, signal: reading.signal });
-      setTimeout(() => ((at = performance.now()), reading.abort()), 5);
+      setTimeout(() => ((at = performance.now()), reading.abort()), 1);
       const prefill = await end(read, () => undefined);
       const writing = new AbortController();
       const write = model.generate('x', { ...endless, signal: writing.signal });
@@ -188,7 +188,7 @@ describe.each([
       for await (const text of left) if (text) break;
       return { prefill, decode, tokenMs, left: (await left.result).finish, after: (await model.generate('x', { maxTokens: 2 }).result).tokens };
     }, undefined);
-    expect(outcome.prefill).toMatchObject({ error: 'AbortError', finish: 'abort' });
+    expect(outcome.prefill).toMatchObject({ error: 'AbortError', finish: 'abort', tokens: 0 });
     expect(outcome.decode).toMatchObject({ error: 'AbortError', finish: 'abort' });
     expect(outcome.decode.late).toBeLessThan(200 + 2.5 * outcome.tokenMs);
     expect(outcome.left).toBe('abort');
