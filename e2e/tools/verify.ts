@@ -6,10 +6,7 @@
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { runnerImport } from 'vite';
 import { openReferenceBackend } from '../../src/backend/reference/backend';
-import { wasmKernelsPlugin } from '../../src/backend/wasm/kernels/build';
 import { recordPlan } from '../../src/backend/plan';
 import { GREEDY_SAMPLING } from '../../src/backend/sampling';
 import type { Backend, Runner } from '../../src/backend/backend';
@@ -76,8 +73,8 @@ export interface VerifyOptions {
   /** WebGPU: the kernels that round activations to int8, everywhere */
   int8?: boolean;
   browser?: 'chromium' | 'firefox';
-  /** WASM in this process instead of a page: plain SIMD on one thread */
-  node?: boolean;
+  /** opens the backend in this process instead of a page */
+  open?: () => Promise<Backend>;
 }
 
 const MARGIN = 0.1;
@@ -115,8 +112,7 @@ export async function verify(options: VerifyOptions, emit: (line: Line) => void)
   const fits = (tokens: number[], { longest = Infinity }: Feed): boolean => tokens.length <= longest;
   const used = prompts.filter(([, tokens]) => feeds.some((feed) => fits(tokens, feed)));
   const contextLength = Math.max(...used.map(([, tokens]) => tokens.length)) + 64;
-  const inPage = options.backend === 'webgpu' || (options.backend === 'wasm' && !options.node);
-  const probe = inPage ? await openPage(options) : undefined;
+  const probe = options.backend === 'reference' || options.open ? undefined : await openPage(options);
   const missed: string[] = [];
 
   try {
@@ -191,16 +187,9 @@ async function loadInPage(probe: Probe, files: string[], options: VerifyOptions,
   };
 }
 
-/** Through Vite, which compiles the kernels that the backend imports. */
-async function openWasmHere(exact?: boolean): Promise<Backend> {
-  const path = fileURLToPath(new URL('../../src/backend/wasm/backend.ts', import.meta.url));
-  const { module } = await runnerImport<typeof import('../../src/backend/wasm/backend')>(path, { plugins: [wasmKernelsPlugin()], logLevel: 'error' });
-  return module.openWasmBackend({ threads: 1, variant: 'simd', exact });
-}
-
-async function loadHere({ expected, backend: name, exact }: VerifyOptions, files: string[], contextLength: number): Promise<Loaded> {
+async function loadHere({ expected, open }: VerifyOptions, files: string[], contextLength: number): Promise<Loaded> {
   const checkpoint = await openCheckpoint(files.map((file) => fileSource(join(expected, file))));
-  const backend = name === 'wasm' ? await openWasmHere(exact) : openReferenceBackend();
+  const backend = open ? await open() : openReferenceBackend();
   const weights = await loadWeights(checkpoint, backend, () => undefined);
   const runner: Runner = await backend.compile(recordPlan((op) => forward(op, checkpoint.config, weights)), { contextLength, chunk: WHOLE });
   const feed = async (tokens: number[], piece: number): Promise<void> => {
@@ -248,7 +237,6 @@ async function main(): Promise<void> {
     'no-subgroups': flag('WebGPU without subgroup operations'),
     int8: flag('WebGPU with the kernels that round activations to int8'),
     browser: oneOf(['chromium', 'firefox'], 'the browser', 'chromium'),
-    node: flag('the WASM backend in Node, without a browser'),
     json: flag('no effect: the output is always JSON'),
   });
   const missed = await verify(
