@@ -32,17 +32,17 @@ function summary(vitest: Vitest, missing: PartName[], { whole }: Scope): void {
   const tests = vitest.state.getTestModules().flatMap((module) => [...module.children.allTests()]);
   const skipped = tests.filter((test) => test.result().state === 'skipped');
   const executed = tests.length - skipped.length;
-  const lines = [`\n${executed} tests were executed, ${skipped.length} were skipped.`];
+  const lines = [`\nTests executed: ${executed}; skipped: ${skipped.length}.`];
   for (const name of missing) {
     const count = skipped.filter(({ tags }) => tags.includes(name)).length;
-    if (count) lines.push(`Absent: ${PARTS[name].name}. ${count} tests were skipped for it (${PARTS[name].use}). To run them: ${cure(PARTS[name])}.`);
+    if (count) lines.push(`Absent: ${PARTS[name].name}. Tests skipped for it: ${count} (${PARTS[name].use}). To run them: ${cure(PARTS[name])}.`);
   }
   if (whole) {
     const others = skipped.filter(({ tags }) => !tags.some((tag) => missing.includes(tag as PartName)));
     if (others.length) lines.push('Skipped for another reason:', ...others.map(({ module, fullName }) => `  ${module.relativeModuleId}: ${fullName}`));
     const [fewest, browser] = missing.includes('chromium') ? [FEWEST.without, 'without'] : [FEWEST.withChromium, 'with'];
     if (executed < fewest) {
-      lines.push(`FAILED: ${executed} tests were executed. A whole run ${browser} Chromium executes at least ${fewest}. Look above for files that did not load and tests that did not run.`);
+      lines.push(`FAILED: too few tests were executed (${executed}). A whole run ${browser} Chromium executes at least ${fewest}. Look above for files that did not load and tests that did not run.`);
       process.exitCode = 1;
     }
   }
