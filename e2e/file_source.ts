@@ -1,6 +1,6 @@
 import { closeSync, openSync, readSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
-import type { ByteSource } from '../src/store/source';
+import type { ByteSource } from '../src/store/byte_source';
 
 /** A file of this machine, read by range. */
 export function fileSource(path: string): ByteSource {

@@ -118,8 +118,8 @@ describe('the store in Chromium', () => {
     await session.send('Storage.overrideQuotaForOrigin', { origin: site.origin, quotaSize: 12 * MB });
     const first = await tab.call('load', REPO, options());
     expect(first).toMatchObject({ hashes: [hash], cached: false });
-    expect('notes' in first && first.notes.join()).toMatch(/no room to keep/);
-    expect(await tab.call('load', REPO, { ...options(), cache: 'required' })).toMatchObject({ error: { name: 'StorageError', message: expect.stringMatching(/MB more are needed, the browser takes no more/) } });
+    expect('notes' in first && first.notes.join()).toMatch(/not enough space to store/);
+    expect(await tab.call('load', REPO, { ...options(), cache: 'required' })).toMatchObject({ error: { name: 'StorageError', message: expect.stringMatching(/MB more are needed, the browser stores no more/) } });
     await session.send('Storage.overrideQuotaForOrigin', { origin: site.origin });
     expect(await tab.call('load', REPO, options())).toMatchObject({ hashes: [hash], notes: [] });
     expect(await tab.call('load', REPO, options())).toMatchObject({ hashes: [hash], cached: true });

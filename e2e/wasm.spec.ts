@@ -24,7 +24,7 @@ afterAll(async () => {
 const run = <K extends keyof WasmPage>(page: Page, lend: boolean, name: K, ...args: Parameters<WasmPage[K]>): Promise<Awaited<ReturnType<WasmPage[K]>>> =>
   page.evaluate(`(async () => {
     const { wrap } = await import('/node_modules/comlink/dist/esm/comlink.mjs');
-    const { lendThreads } = await import('/src/api/lend.ts');
+    const { lendThreads } = await import('/src/api/lend_threads.ts');
     const worker = new Worker('/e2e/pages/wasm.worker.ts', { type: 'module' });
     const takeBack = ${lend} ? lendThreads(worker) : () => {};
     try { return await wrap(worker).${name}(...${JSON.stringify(args)}); } finally { worker.terminate(); takeBack(); }

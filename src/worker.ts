@@ -1,7 +1,7 @@
-/** The worker's side: the engine, behind Comlink. */
+/** The worker: offers the engine and the model manager through Comlink. */
 import { expose } from 'comlink';
 import { createEngine } from './engine/engine';
-import { keeper } from './engine/keeper';
-import './engine/wire';
+import { modelManager } from './engine/model_manager';
+import './engine/comlink_handlers';
 
-expose({ ...createEngine(), ...keeper });
+expose({ ...createEngine(), ...modelManager });

@@ -1,5 +1,5 @@
 /** The chat page: one model, one conversation. It uses models only through the public API. */
-import { listModels, load, type EstimateOptions, type Eviction, type Generation, type Message, type Model, type Progress } from '../../src/index';
+import { listModels, load, type EstimateOptions, type EvictionRequest, type GenerationResult, type Message, type Model, type Progress } from '../../src/index';
 import { EMBEDDED } from './catalogue';
 import { element, find } from './dom';
 import { explain, explained, sentence, type Explanation } from './explain';
@@ -100,7 +100,7 @@ function placement(): EstimateOptions {
 }
 
 /** Asks before anything is deleted. */
-function makeRoom({ id, needed, free, victims }: Eviction): boolean {
+function makeRoom({ id, needed, free, victims }: EvictionRequest): boolean {
   const names = victims.map((victim) => `${choiceNamed(victim.id).name} (${bytes(victim.bytes)}, last used ${victim.lastUsed.toLocaleDateString()})`).join(', ');
   const room = free === undefined ? '' : `, and ${bytes(free)} is free`;
   return confirm(`Storing ${choiceNamed(id).name} on this device needs ${bytes(needed)}${room}. Delete ${names} to make room?`);
@@ -213,7 +213,7 @@ function useCpu(): void {
 // Chatting
 
 /** The line under a reply. */
-function describe({ finish, tokens, tokensPerSecond, firstTokenMs }: Generation): string {
+function describe({ finish, tokens, tokensPerSecond, firstTokenMs }: GenerationResult): string {
   const end = { stop: '', length: 'stopped at the length limit', abort: 'stopped' }[finish];
   const figures = tokens > 1 ? [`${count(tokens)} tokens`, speed(tokensPerSecond), `${duration(firstTokenMs / 1000)} to first token`] : [];
   return [...figures, end].filter(Boolean).join(' · ');

@@ -6,7 +6,7 @@ import { openReferenceBackend } from '../../src/backend/reference/backend';
 import { GREEDY_SAMPLING } from '../../src/backend/sampling';
 import { openWebGpuBackend, type WebGpuOptions } from '../../src/backend/webgpu/backend';
 import type { Checkpoint } from '../../src/engine/checkpoint';
-import { loadWeights } from '../../src/engine/load';
+import { loadWeights } from '../../src/engine/load_weights';
 import { forward } from '../../src/model/lfm2';
 import { compare, type Difference } from '../measure';
 

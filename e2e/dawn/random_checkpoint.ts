@@ -83,6 +83,6 @@ export function randomCheckpoint(size: string, quant: string): Checkpoint {
     bytes: end,
     quantization: linear,
     tokenizer: { json: {}, config: {} },
-    generation: { eosIds: [] },
+    generationConfig: { eosIds: [] },
   };
 }

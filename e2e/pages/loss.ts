@@ -1,5 +1,5 @@
 /** A page whose engines lose their GPU devices on demand: the worker is the real one, with loss_worker.ts in front. */
-import { load, type GenerateOptions, type LoadCall, type Message, type Model } from '../../src/index';
+import { load, type GenerateOptions, type LoadCallOptions, type Message, type Model } from '../../src/index';
 
 /** What was asked of the GPU. */
 export interface Acts {
@@ -70,7 +70,7 @@ const opened: Opened[] = [];
 
 const calls = {
   /** Loads a model, losing the device at these acts; the answer is its number and what the load asked of the GPU. */
-  async open(source: string, options: LoadCall, losses: number[] = []): Promise<{ id: number; acts: Acts; backend: string; phases: string[] }> {
+  async open(source: string, options: LoadCallOptions, losses: number[] = []): Promise<{ id: number; acts: Acts; backend: string; phases: string[] }> {
     armed = losses;
     const phases: string[] = [];
     const model = await load(source, { ...options, onProgress: ({ phase, cause }) => void (cause && phases.at(-1) !== phase && phases.push(phase)) });

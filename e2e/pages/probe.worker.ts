@@ -7,10 +7,10 @@ import { openReferenceBackend } from '../../src/backend/reference/backend';
 import { GREEDY_SAMPLING } from '../../src/backend/sampling';
 import type { WebGpuOptions } from '../../src/backend/webgpu/backend';
 import { openCheckpoint, type Checkpoint } from '../../src/engine/checkpoint';
-import { loadWeights } from '../../src/engine/load';
+import { loadWeights } from '../../src/engine/load_weights';
 import { forward } from '../../src/model/lfm2';
-import { free } from '../../src/store/loan';
-import { blobSource, type ByteSource } from '../../src/store/source';
+import { freeBuffer } from '../../src/store/buffer_references';
+import { blobSource, type ByteSource } from '../../src/store/byte_source';
 import { compare, macsOf, profileAt, time, type Difference } from '../measure';
 
 export interface BackendOptions {
@@ -45,7 +45,7 @@ async function remote(url: string): Promise<ByteSource> {
       const response = await fetch(url, { headers: { range: `bytes=${offset}-${offset + length - 1}` } });
       return new Uint8Array(await response.arrayBuffer());
     },
-    release: free,
+    release: freeBuffer,
   };
 }
 

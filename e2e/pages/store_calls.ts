@@ -1,10 +1,10 @@
 /** The store as tests and drills in a browser call it: each call answers with plain data, errors included. */
-import { openCache } from '../../src/store/database';
-import { deleteModel, downloadModel, exportModel, importModel, listModels, verifyModel } from '../../src/store/models';
-import { openModel, type OpenOptions } from '../../src/store/open';
+import { openModelCache } from '../../src/store/model_cache';
+import { deleteModel, downloadModel, exportModel, importModel, listModels, verifyModel } from '../../src/store/cached_models';
+import { openModel, type OpenOptions } from '../../src/store/open_model';
 import type { Progress } from '../../src/store/progress';
-import { hex, Sha256 } from '../../src/store/sha256';
-import { Shelf } from '../../src/store/shelf';
+import { toHex, Sha256 } from '../../src/store/sha256';
+import { ChunkStore } from '../../src/store/chunk_store';
 
 const PIECE = 4 << 20; // bytes per read, as the loader takes them
 
@@ -56,7 +56,7 @@ export const calls = {
             if (options.hash !== false) hash.update(bytes);
             file.release?.(bytes);
           }
-          hashes.push(hex(hash.digest()));
+          hashes.push(toHex(hash.digest()));
         }
         const seconds = (performance.now() - start) / 1000;
         await model.finish();
@@ -108,17 +108,17 @@ export const calls = {
   /** Changes one bit of one stored chunk and leaves its hash. */
   flip: (id: string, file: string, index: number, at: number) =>
     answer(async () => {
-      const cache = (await openCache())!;
+      const cache = (await openModelCache())!;
       const data = new Uint8Array((await cache.chunk(id, file, index))!);
       data[at % data.length] ^= 16;
-      await cache.putChunk((await cache.manifest(id))!, { file, index, data, hash: (await cache.hashes(id)).get(file)!.get(index)! });
+      await cache.putChunk((await cache.manifest(id))!, { file, index, data, checksum: (await cache.checksums(id)).get(file)!.get(index)! });
       return {};
     }),
 
   /** Changes one bit of one field of a stored manifest, past the store: 'files 0 size'. */
   flipManifest: (id: string, field: string) =>
     answer(async () => {
-      await openCache();
+      await openModelCache();
       const db = await once(indexedDB.open('rivulet'));
       const store = db.transaction('weights', 'readwrite').objectStore('weights');
       const manifest = (await once(store.get(['manifest', id]))) as Record<string, unknown>;
@@ -161,10 +161,10 @@ export const calls = {
   /** seconds in which the store writes `total` bytes that are in memory, hashes included */
   storeWrite: (total: number, chunkBytes: number) =>
     answer(async () => {
-      const cache = (await openCache())!;
+      const cache = (await openModelCache())!;
       const times = { added: 0, lastUsed: 0, pinned: false };
-      const shelf = new Shelf({ id: 'written', aliases: [], files: [{ name: 'w', size: total, url: '' }], chunkBytes, state: 'partial', ...times }, cache);
-      const seconds = await inLanes(total, chunkBytes, (chunk, index) => shelf.put('w', index, chunk.subarray(0, Math.min(chunkBytes, total - index * chunkBytes)), false));
+      const chunkStore = new ChunkStore({ id: 'written', aliases: [], files: [{ name: 'w', size: total, url: '' }], chunkBytes, state: 'partial', ...times }, cache);
+      const seconds = await inLanes(total, chunkBytes, (chunk, index) => chunkStore.put('w', index, chunk.subarray(0, Math.min(chunkBytes, total - index * chunkBytes)), false));
       await cache.deleteModel('written');
       return { seconds };
     }),

@@ -1,5 +1,5 @@
 /** A page as a user has it, without automation in the browser: loads a model with the built library, generates, and posts what it saw to /report. */
-import type { LoadCall } from '../../src/index';
+import type { LoadCallOptions } from '../../src/index';
 
 declare const rivulet: typeof import('../../src/index');
 
@@ -7,7 +7,7 @@ const query = new URLSearchParams(location.search);
 const start = performance.now();
 const report: Record<string, unknown> = {};
 try {
-  const options: LoadCall = { backend: 'wasm', threads: Number(query.get('threads') ?? 2), contextLength: 1024 };
+  const options: LoadCallOptions = { backend: 'wasm', threads: Number(query.get('threads') ?? 2), contextLength: 1024 };
   await fetch('/mark?loading');
   const model = await rivulet.load(new URL(query.get('model') ?? '', location.href).href, options);
   report.loadMs = performance.now() - start;

@@ -7,8 +7,8 @@
  */
 import 'fake-indexeddb/auto';
 import { IDBFactory } from 'fake-indexeddb';
-import { openCache, type Manifest } from '../../src/store/database';
-import { openModel, type OpenOptions } from '../../src/store/open';
+import { openModelCache, type ModelManifest } from '../../src/store/model_cache';
+import { openModel, type OpenOptions } from '../../src/store/open_model';
 import { createHub, FAULTS, modelBytes, seeded, sha256Of, type Fault, type Hub, type Request } from '../hub';
 import { startTool, whole } from './options';
 
@@ -103,10 +103,10 @@ async function drill(seed: number): Promise<Outcome> {
 
   /** Everything in the cache is what the server has. */
   const audit = async (): Promise<Set<string>> => {
-    const cache = (await openCache())!;
+    const cache = (await openModelCache())!;
     const stored = new Set<string>();
-    for (const manifest of (await cache.manifests()) as Manifest[]) {
-      const hashes = await cache.hashes(manifest.id);
+    for (const manifest of (await cache.manifests()) as ModelManifest[]) {
+      const hashes = await cache.checksums(manifest.id);
       for (const { name, size } of manifest.files) {
         for (const index of hashes.get(name)?.keys() ?? []) {
           const data = new Uint8Array((await cache.chunk(manifest.id, name, index))!);

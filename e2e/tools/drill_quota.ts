@@ -158,7 +158,7 @@ export async function drill(seed: number, site: string): Promise<Outcome> {
     await page.evaluate(fillUp);
     const { result } = await coming;
     const text = 'error' in result ? `${result.error.name}: ${result.error.message}` : 'no error';
-    expect(/^StorageError: there is no room to keep .*more are needed/.test(text), `filled during a download: ${text}`);
+    expect(/^StorageError: There is not enough space to store .*more are needed/.test(text), `filled during a download: ${text}`);
     const rest = sizes[2] - (await kept());
     expect(rest > 0 && rest <= sizes[2] - part, `filled during a download: ${rest} of ${sizes[2]} bytes are missing`);
     hub.options.pace = 0;

@@ -8,7 +8,7 @@ import { basename, dirname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { isDeepStrictEqual } from 'node:util';
 import type * as Rivulet from '../../src/index';
-import { readCalls, type ToolCall } from '../../src/text/calls';
+import { readCalls, type ToolCall } from '../../src/text/tool_calls';
 import { launchChromium, openPage, serve } from '../harness';
 import { file, flag, oneOf, startTool, text, whole } from './options';
 import { generator } from './tiny';

@@ -11,7 +11,7 @@ import { recordPlan } from '../../src/backend/plan';
 import { GREEDY_SAMPLING } from '../../src/backend/sampling';
 import type { Backend, Runner } from '../../src/backend/backend';
 import { openCheckpoint } from '../../src/engine/checkpoint';
-import { loadWeights } from '../../src/engine/load';
+import { loadWeights } from '../../src/engine/load_weights';
 import { forward } from '../../src/model/lfm2';
 import { fileSource } from '../file_source';
 import type { Probe } from '../probe';

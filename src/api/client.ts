@@ -1,71 +1,71 @@
-/** The page's side: starts the worker, and turns its calls into a model with async iterables. */
+/** The page's side: starts the worker and offers its calls as a model. */
 import { proxy, wrap } from 'comlink';
-import type { ChatOptions, Engine, Status } from '../engine/engine';
-import type { Generation } from '../engine/generate';
-import type { Keeper } from '../engine/keeper';
-import type { LoadOptions, ModelInfo } from '../engine/model';
-import type { GenerateOptions } from '../engine/request';
-import '../engine/wire';
+import type { ChatOptions, Engine, EngineStatus } from '../engine/engine';
+import type { GenerationResult } from '../engine/generate';
+import type { ModelManager } from '../engine/model_manager';
+import type { LoadOptions, ModelInfo } from '../engine/load_model';
+import type { GenerateOptions } from '../engine/generate_options';
+import '../engine/comlink_handlers';
 import { abortError, fail, RivuletError } from '../errors';
-import type { ModelSource } from '../store/open';
+import type { ModelSource } from '../store/open_model';
 import type { Progress } from '../store/progress';
-import type { Consent } from '../store/room';
-import type { Message, RenderOptions } from '../text/chat';
+import type { EvictionConsent } from '../store/storage_space';
+import type { Message, RenderOptions } from '../text/chat_template';
 import type { DecodeOptions, EncodeOptions } from '../text/tokenizer';
 import EngineWorker from '../worker?worker&inline';
-import { lendThreads } from './lend';
-import { asksToPersist } from './persist';
-import { absolute, absoluteHub } from './source';
-import { createStream, type TextStream } from './stream';
+import { lendThreads } from './lend_threads';
+import { persistOnDownload } from './persist_storage';
+import { absoluteSource, absoluteHub } from './resolve_source';
+import { createTextStream, type TextStream } from './text_stream';
 
-/** A call's own signal, beside its options. */
+/** The options that every call has. */
 export interface Abortable {
   signal?: AbortSignal;
 }
 
-export interface LoadCall extends LoadOptions, Abortable {
+export interface LoadCallOptions extends LoadOptions, Abortable {
   onProgress?: (progress: Progress) => void;
 }
 
 /** A loaded model, with a worker of its own. Generations on one model run one after another: a second call waits for the first. */
 export interface Model {
-  /** as things are now: after a lost device the backend may be another */
+  /** the current state: the backend can change after a lost device */
   readonly info: ModelInfo;
-  /** The answer of the model to a conversation, by the checkpoint's chat template. */
+  /** The model's answer to a conversation, by the checkpoint's chat template. */
   chat(messages: readonly Message[], options?: ChatOptions & Abortable): TextStream;
-  /** What follows a text; BOS is put in front where the model wants it. Token ids are taken as they are. */
+  /** The continuation of a text. BOS is put before it if the model expects it. Token ids are used unchanged. */
   generate(prompt: string | readonly number[], options?: GenerateOptions & Abortable): TextStream;
   tokenize(text: string, options?: EncodeOptions): Promise<number[]>;
   detokenize(ids: readonly number[], options?: DecodeOptions): Promise<string>;
-  /** The text that chat() would make of the messages. */
+  /** The prompt text that chat() makes from the messages. */
   render(messages: readonly Message[], options?: RenderOptions): Promise<string>;
-  /** The logits after these tokens, [V], read anew in pieces of at most `chunk`: for checks. */
+  /** The logits after these tokens, [V], read from the start in pieces of at most `chunk`. For tests. */
   logits(tokens: readonly number[], chunk?: number): Promise<Float32Array>;
-  status(): Promise<Status>;
-  /** Ends what is under way and frees all memory. The model cannot be used after it. */
+  status(): Promise<EngineStatus>;
+  /** Aborts running calls and frees all memory. The model cannot be used afterwards. */
   unload(): Promise<void>;
 }
 
-/** How long an unload may take before the worker is ended by force. */
+/** How long an unload may take before the worker is terminated. */
 const UNLOAD_MS = 3000;
 
 /**
  * Loads a model into a worker of its own.
- * @param source a hub id ('LiquidAI/LFM2-350M-GGUF', ':Q4_0' or a file name behind it, '@revision'), a URL, a File or Blob, or a directory
+ * @param source a hub id ('LiquidAI/LFM2-350M-GGUF', with ':Q4_0', '/file.gguf' or '@revision' after it), a URL, a File or Blob, or a directory
  * @throws by name: SourceError, StorageError, CheckpointError, MemoryError, DeviceError, RequestError, AbortError (see ErrorName)
  */
-export async function load(source: ModelSource, { onProgress, signal, makeRoom, ...options }: LoadCall = {}): Promise<Model> {
+export async function load(source: ModelSource, { onProgress, signal, makeRoom, ...options }: LoadCallOptions = {}): Promise<Model> {
   if (signal?.aborted) throw abortError();
-  const { engine, guard, end } = start();
+  const { engine, guard, end } = startWorker();
   let info: ModelInfo | undefined;
-  const ask = asksToPersist(options.cache);
+  const ask = persistOnDownload(options.cache);
   const report = proxy(async (progress: Progress) => {
     ask(progress);
-    if (info && progress.phase === 'ready') info = await guard<ModelInfo>(engine.info()); // on another device
+    if (info && progress.phase === 'ready') info = await guard<ModelInfo>(engine.info()); // the device may be another one now
     return onProgress?.(progress);
   });
   try {
-    info = await guard<ModelInfo>(engine.load(absolute(source), absoluteHub(options), report, signal, askable(makeRoom)));
+    info = await guard<ModelInfo>(engine.load(absoluteSource(source), absoluteHub(options), report, signal, proxyConsent(makeRoom)));
     if (signal?.aborted) throw abortError();
     return createModel(() => info!, engine, guard, end);
   } catch (error) {
@@ -74,22 +74,22 @@ export async function load(source: ModelSource, { onProgress, signal, makeRoom, 
   }
 }
 
-/** A function that is asked in the page, as an argument. */
-export const askable = (consent: Consent | undefined): Consent | undefined => (typeof consent === 'function' ? proxy(consent) : consent);
+/** A consent function runs in the page; the worker gets a proxy of it. */
+export const proxyConsent = (consent: EvictionConsent | undefined): EvictionConsent | undefined => (typeof consent === 'function' ? proxy(consent) : consent);
 
-type Guard = <T>(call: Promise<T>) => Promise<T>;
+type CallGuard = <T>(call: Promise<T>) => Promise<T>;
 
-/** The worker's calls. */
-export type Remote = ReturnType<typeof wrap<Engine & Keeper>>;
+/** The worker's calls, as promises. */
+export type RemoteEngine = ReturnType<typeof wrap<Engine & ModelManager>>;
 
-/** A worker whose calls settle even when it dies. */
-export function start(): { engine: Remote; guard: Guard; end(reason: Error): void } {
+/** Starts a worker. Its calls settle even if it dies. */
+export function startWorker(): { engine: RemoteEngine; guard: CallGuard; end(reason: Error): void } {
   let worker: Worker;
   try {
     worker = new EngineWorker({ name: 'rivulet' });
   } catch (cause) {
-    const cure = 'load() needs a browser, and a page that allows worker-src blob:.';
-    fail('DeviceError', { what: 'The worker cannot be started', got: String(cause), cure }, cause);
+    const cure = 'Serve the page over http(s). With a Content Security Policy, allow worker-src blob:.';
+    fail('DeviceError', { what: 'The worker did not start', got: String(cause), cure }, cause);
   }
   const takeBack = lendThreads(worker);
   const open = new Set<(error: Error) => void>();
@@ -103,29 +103,29 @@ export function start(): { engine: Remote; guard: Guard; end(reason: Error): voi
     open.clear();
   }
   worker.addEventListener('error', (event) => {
-    const cure = "If nothing was loaded yet: the page's security policy must allow worker-src blob:.";
-    end(new RivuletError('DeviceError', { what: 'The worker failed', got: event.message || 'no reason given', cure }));
+    const cure = "Reload the page. With a Content Security Policy, allow worker-src blob:.";
+    end(new RivuletError('DeviceError', { what: 'The worker failed', got: event.message || 'no reason', cure }));
   });
 
-  const guard: Guard = (call) =>
+  const guard: CallGuard = (call) =>
     new Promise((resolve, reject) => {
       if (ended) return reject(ended);
       open.add(reject);
       call.then(resolve, reject).finally(() => open.delete(reject));
     });
-  return { engine: wrap<Engine & Keeper>(worker), guard, end };
+  return { engine: wrap<Engine & ModelManager>(worker), guard, end };
 }
 
-function createModel(info: () => ModelInfo, engine: Remote, guard: Guard, end: (reason: Error) => void): Model {
+function createModel(info: () => ModelInfo, engine: RemoteEngine, guard: CallGuard, end: (reason: Error) => void): Model {
   const plain = <T extends Abortable>({ signal: _, ...options }: T): Omit<T, 'signal'> => options;
   return {
     get info() {
       return info();
     },
     chat: (messages, options = {}) =>
-      createStream((emit, signal) => guard<Generation>(engine.chat(messages, plain(options), proxy(emit), signal)), options.signal),
+      createTextStream((emit, signal) => guard<GenerationResult>(engine.chat(messages, plain(options), proxy(emit), signal)), options.signal),
     generate: (prompt, options = {}) =>
-      createStream((emit, signal) => guard<Generation>(engine.generate(prompt, plain(options), proxy(emit), signal)), options.signal),
+      createTextStream((emit, signal) => guard<GenerationResult>(engine.generate(prompt, plain(options), proxy(emit), signal)), options.signal),
     tokenize: (text, options) => guard(engine.tokenize(text, options)),
     detokenize: (ids, options) => guard(engine.detokenize(ids, options)),
     render: (messages, options) => guard(engine.render(messages, options)),
@@ -133,7 +133,7 @@ function createModel(info: () => ModelInfo, engine: Remote, guard: Guard, end: (
     status: () => guard(engine.status()),
     async unload() {
       const late = new Promise<void>((resolve) => setTimeout(resolve, UNLOAD_MS));
-      await Promise.race([guard(engine.unload()), late]).catch(() => undefined); // ended already: nothing is left to free
+      await Promise.race([guard(engine.unload()), late]).catch(() => undefined); // it has ended already
       end(new RivuletError('RequestError', { what: 'The model was unloaded', cure: 'Load it again.' }));
     },
   };

@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { drawnWeights, GOLDEN_DIRECTORY } from '../../e2e/tools/golden';
 import { ggufBytes, tinyDirectory, tinyGguf, tinyModel, type TinyOptions, type TinyValue } from '../../e2e/tools/tiny';
 import { mapWeights } from '../model/weights';
-import { memorySource, type ByteSource } from '../store/source';
+import { memorySource, type ByteSource } from '../store/byte_source';
 import { dequantize } from '../tensor/dequant';
 import type { Dtype } from '../tensor/dtype';
 import type { TensorInfo } from '../tensor/tensor';
@@ -36,7 +36,7 @@ function counted(source: ByteSource): ByteSource & { bytes: number } {
 describe('openCheckpoint', () => {
   test('GGUF', async () => {
     const checkpoint = await openCheckpoint([gguf({ ...TINY, dtype: (name) => (name === 'token_embd' ? 'Q8_0' : 'Q4_0') })]);
-    expect(checkpoint).toMatchObject({ quantization: 'Q4_0', config: { hiddenSize: 64, vocabSize: 320 }, generation: { eosIds: [7, 2] } });
+    expect(checkpoint).toMatchObject({ quantization: 'Q4_0', config: { hiddenSize: 64, vocabSize: 320 }, generationConfig: { eosIds: [7, 2] } });
     expect(checkpoint.weights.head).toBe(checkpoint.weights.embed);
     expect(checkpoint.bytes).toBeLessThan(checkpoint.files[0].size);
   });
@@ -60,7 +60,7 @@ describe('openCheckpoint', () => {
       expect({ ...directory.config, normEps: 0 }).toEqual({ ...file.config, normEps: 0 });
       expect(directory.bytes).toBe(file.bytes);
       expect(directory.weights.head === directory.weights.embed).toBe(options.tied);
-      expect(directory.generation).toEqual({ eosIds: [7, 2], temperature: 0.3, minP: 0.15, repetitionPenalty: 1.05 });
+      expect(directory.generationConfig).toEqual({ eosIds: [7, 2], temperature: 0.3, minP: 0.15, repetitionPenalty: 1.05 });
     }
   });
 
@@ -89,8 +89,8 @@ describe('openCheckpoint', () => {
 
   test('settings of the sampling from metadata; those out of range count as not said', async () => {
     const sampling = { 'general.sampling.temp': [6, 0.5], 'general.sampling.top_k': [5, 50], 'general.sampling.top_p': [6, 7] } as Record<string, TinyValue>;
-    const { generation } = await openCheckpoint(withMetadata({ ...sampling, 'tokenizer.ggml.eos_token_id': [4, 2] }));
-    expect(generation).toEqual({ eosIds: [2, 7], temperature: 0.5, topK: 50 });
+    const { generationConfig } = await openCheckpoint(withMetadata({ ...sampling, 'tokenizer.ggml.eos_token_id': [4, 2] }));
+    expect(generationConfig).toEqual({ eosIds: [2, 7], temperature: 0.5, topK: 50 });
   });
 
   const directory = tinyDirectory(TINY);
@@ -101,21 +101,21 @@ describe('openCheckpoint', () => {
     ['a web page', () => [memorySource('model.gguf', new TextEncoder().encode('<!doctype html>'))], /not a GGUF file/],
     ['two models', () => [gguf(), gguf()], /not the shards of one model/],
     ['weights without config.json', () => sources({ ...directory, 'config.json': undefined }), /no model among the files/],
-    ['no tokenizer', () => sources({ ...directory, 'tokenizer.json': undefined }), /directory is incomplete, wanted tokenizer\.json/],
+    ['no tokenizer', () => sources({ ...directory, 'tokenizer.json': undefined }), /file of the model is missing, wanted tokenizer\.json/],
     ['config.json that is no JSON', () => sources({ ...directory, 'config.json': new TextEncoder().encode('{') }), /config\.json is not JSON/],
-    ['config.json that is a list', () => sources({ ...directory, 'config.json': text([]) }), /config\.json makes no sense: got \[\]/],
-    ['a shard that is not there', () => sources({ ...directory, 'model.safetensors.index.json': text({ weight_map: { a: 'b.safetensors' } }) }), /weight files are missing: .*wanted b\.safetensors/],
+    ['config.json that is a list', () => sources({ ...directory, 'config.json': text([]) }), /config\.json is not valid: got \[\]/],
+    ['a shard that is not there', () => sources({ ...directory, 'model.safetensors.index.json': text({ weight_map: { a: 'b.safetensors' } }) }), /Weight files are missing: .*wanted b\.safetensors/],
     ['several weight files without index', () => sources({ ...directory, 'model.safetensors': undefined, 'a.safetensors': text(1), 'b.safetensors': text(1) }), /not clear which/],
     ['an untied head that is not there', () => sources({ ...directory, 'config.json': text({ ...config, tie_embedding: false }) }), /lacks a tensor, wanted lm_head\.weight/],
     ['another tokenizer model', () => withMetadata({ 'tokenizer.ggml.model': [8, 'llama'] }), /tokenizer .* not supported: got "llama", wanted gpt2/],
     ['another pre-tokenizer', () => withMetadata({ 'tokenizer.ggml.pre': [8, 'qwen2'] }), /pre-tokenizer .* got "qwen2"/],
-    ['types of another length', () => withMetadata({ 'tokenizer.ggml.token_type': [9, 5, [1]] }), /no types: got 1, wanted .* 320 numbers/],
+    ['types of another length', () => withMetadata({ 'tokenizer.ggml.token_type': [9, 5, [1]] }), /no token types: got 1, wanted .* 320 numbers/],
     ['two tokens of one text', () => withMetadata({ 'tokenizer.ggml.tokens': [9, 8, Array(320).fill('a')] }), /same text: got "a"/],
-    ['more tokens than rows', () => withMetadata({ 'tokenizer.ggml.tokens': [9, 8, Array.from({ length: 321 }, (_, i) => `${i}`)], 'tokenizer.ggml.token_type': [9, 5, Array(321).fill(1)] }), /longer than the embedding: got 321, wanted at most 320/],
-    ['a merge without space', () => withMetadata({ 'tokenizer.ggml.merges': [9, 8, ['ab']] }), /merge .* makes no sense: got "ab"/],
+    ['more tokens than rows', () => withMetadata({ 'tokenizer.ggml.tokens': [9, 8, Array.from({ length: 321 }, (_, i) => `${i}`)], 'tokenizer.ggml.token_type': [9, 5, Array(321).fill(1)] }), /more tokens than the embedding has rows: got 321, wanted at most 320/],
+    ['a merge without space', () => withMetadata({ 'tokenizer.ggml.merges': [9, 8, ['ab']] }), /merge .* is not valid: got "ab"/],
     ['an end token beyond', () => withMetadata({ 'tokenizer.ggml.eos_token_id': [4, 999] }), /eos_token_id is not in the vocabulary: got 999/],
     ['a token id beyond', () => sources({ ...directory, 'tokenizer.json': text({ model: { vocab: { a: 4e9 } } }) }), /"a" has no row in the embedding: got 4000000000/],
-    ['a vocabulary that is a list', () => sources({ ...directory, 'tokenizer.json': text({ model: { vocab: ['a'] } }) }), /not one of a byte-level BPE/],
+    ['a vocabulary that is a list', () => sources({ ...directory, 'tokenizer.json': text({ model: { vocab: ['a'] } }) }), /not a byte-level BPE/],
     ['an added token that is null', () => sources({ ...directory, 'tokenizer.json': text({ model: { vocab: {} }, added_tokens: [null] }) }), /token nothing has no row/],
   ])('%s', (_, files, pattern) => expect(openCheckpoint(files())).rejects.toThrow(named('CheckpointError', pattern)));
 
@@ -187,12 +187,12 @@ describe('golden checkpoints', () => {
   });
 
   test('the tokenizer made from metadata is the one of the directory', async () => {
-    const { tokenizer, generation } = await openCheckpoint([read('gguf/tiny-Q4_0.gguf')]);
+    const { tokenizer, generationConfig } = await openCheckpoint([read('gguf/tiny-Q4_0.gguf')]);
     const { added_tokens: added, ...rest } = tokenizer.json as { added_tokens: { id: number }[] };
     const { added_tokens: wanted, ...others } = json('model/tokenizer.json') as { added_tokens: { id: number }[] };
     expect(rest).toEqual(others);
     expect(added).toEqual(wanted);
     expect(tokenizer.config).toEqual(json('model/tokenizer_config.json'));
-    expect(generation.eosIds).toEqual([7, 2]);
+    expect(generationConfig.eosIds).toEqual([7, 2]);
   });
 });

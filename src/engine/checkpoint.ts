@@ -1,17 +1,18 @@
-/** Opens a checkpoint: from a few ranged reads, where every weight lies and what the model is. GGUF or a Hugging Face directory. */
+/** Opens a checkpoint, GGUF or a Hugging Face directory: a few ranged reads tell what the model is and where each weight lies. */
 import { abortError, fail } from '../errors';
-import type { HeadFile, Need } from '../format/cursor';
+import type { NamedFile, NeedMoreBytes } from '../format/header_cursor';
 import { joinShards, parseGguf, type GgufHeader, type GgufMetadata } from '../format/gguf';
 import { parseSafetensors } from '../format/safetensors';
 import { configFromGguf, configFromJson, type Config } from '../model/config';
 import type { Lfm2 } from '../model/lfm2';
-import { mapWeights, nameTensors, wantTensor, weightTree, type MatrixSource, type VectorSource } from '../model/weights';
-import type { ByteSource } from '../store/source';
+import { mapWeights, tensorsByName, requireTensor, weightTree, type MatrixSource, type VectorSource } from '../model/weights';
+import type { ByteSource } from '../store/byte_source';
 import type { TensorInfo } from '../tensor/tensor';
-import { skimHeader } from './skim';
-import { checkTokenizer, tokenId, tokenizerFromGguf, type TokenizerFiles } from './vocabulary';
+import { readHeaderWithoutVocabulary } from './partial_header';
+import { checkTokenizerJson, findTokenId, tokenizerFromGguf, type TokenizerFiles } from './tokenizer_files';
 
-export interface Generation {
+/** The settings of generation_config.json, or of the same metadata of a GGUF file. */
+export interface GenerationConfig {
   /** tokens that end an answer */
   eosIds: number[];
   temperature?: number;
@@ -21,33 +22,33 @@ export interface Generation {
   repetitionPenalty?: number;
 }
 
-/** What the headers say of a model, without its vocabulary. */
-export interface Outline {
+/** A model as its headers describe it, without the vocabulary. */
+export interface CheckpointOutline {
   config: Config;
   weights: Lfm2<MatrixSource, VectorSource>;
-  /** the files that `TensorInfo.file` counts */
+  /** `TensorInfo.file` is an index into this list */
   files: ByteSource[];
-  /** of all weights as stored, a tied head once */
+  /** size of all weights as stored; a tied head counts once */
   bytes: number;
-  /** the dtype that most bytes have: 'Q4_0' */
+  /** the dtype of most bytes: 'Q4_0' */
   quantization: string;
 }
 
-export interface Checkpoint extends Outline {
+export interface Checkpoint extends CheckpointOutline {
   tokenizer: TokenizerFiles;
-  generation: Generation;
+  generationConfig: GenerationConfig;
 }
 
-/** Holds the header of a 65,536-token GGUF file, so that one read does. */
+/** Enough for the header of a GGUF file with 65,536 tokens. */
 const FIRST_READ = 4 * 2 ** 20;
-/** Holds the header of a .safetensors file of a small model. */
-const FIRST_LOOK = 32 << 10;
+/** Enough for the header of a .safetensors file of a small model. */
+const FIRST_OUTLINE_READ = 32 << 10;
 const MAX_TEXT = 64 * 2 ** 20;
 const GGUF = [0x47, 0x47, 0x55, 0x46];
 
 /**
- * @param files of one model: a GGUF file or its shards, or the files of a Hugging Face directory; others beside them are left alone
- * @throws CheckpointError when they are no sound model of a supported architecture; SourceError when they cannot be read; AbortError
+ * @param files a GGUF file or its shards, or the files of a Hugging Face directory; files that do not belong to the model are ignored
+ * @throws CheckpointError if they are not a valid model of a supported architecture; SourceError if they cannot be read; AbortError
  */
 export async function openCheckpoint(files: ByteSource[], signal?: AbortSignal): Promise<Checkpoint> {
   const found = await findModel(files, signal);
@@ -55,19 +56,19 @@ export async function openCheckpoint(files: ByteSource[], signal?: AbortSignal):
 }
 
 /**
- * As openCheckpoint, without the vocabulary: for a look at a file that is not here.
- * @param skim reads a few hundred KB of a GGUF file in many pieces, and gives undefined where those do not tell; else its whole header is read
- * @throws as openCheckpoint, but for what only the vocabulary shows
+ * Like openCheckpoint, without the vocabulary: for a file that is not downloaded.
+ * @param skim true: reads a few hundred KB of a GGUF file and returns undefined if they are not enough; false: reads the whole header
+ * @throws like openCheckpoint, except for errors in the vocabulary
  */
-export async function openOutline(files: ByteSource[], skim: boolean, signal?: AbortSignal): Promise<Outline | undefined> {
+export async function openCheckpointOutline(files: ByteSource[], skim: boolean, signal?: AbortSignal): Promise<CheckpointOutline | undefined> {
   const found = await findModel(files, signal);
-  if (!Array.isArray(found)) return (await outlineDirectory(found, FIRST_LOOK, signal)).outline;
-  if (!skim) return outlineGguf(found, await readHeaders(found, signal)).outline;
-  const header = found.length === 1 ? await skimHeader(found[0], signal) : undefined;
-  return header && outlineGguf(found, [header]).outline;
+  if (!Array.isArray(found)) return (await outlineOfDirectory(found, FIRST_OUTLINE_READ, signal)).outline;
+  if (!skim) return outlineOfGguf(found, await readHeaders(found, signal)).outline;
+  const header = found.length === 1 ? await readHeaderWithoutVocabulary(found[0], signal) : undefined;
+  return header && outlineOfGguf(found, [header]).outline;
 }
 
-/** GGUF files, or those of a Hugging Face directory by their names within it. */
+/** @returns a list of GGUF files, or a map of the files of a Hugging Face directory by their names in it */
 async function findModel(files: ByteSource[], signal?: AbortSignal): Promise<ByteSource[] | Map<string, ByteSource>> {
   const root = files.map(({ name }) => name).filter((name) => /(^|\/)config\.json$/.test(name)).sort((a, b) => a.length - b.length)[0];
   const directory = root === undefined ? undefined : root.slice(0, -'config.json'.length);
@@ -78,7 +79,7 @@ async function findModel(files: ByteSource[], signal?: AbortSignal): Promise<Byt
   for (const file of files) if (files.length === 1 || (await isGguf(file, signal))) gguf.push(file);
   if (gguf.length) return gguf;
   return fail('CheckpointError', {
-    what: 'there is no model among the files',
+    what: 'There is no model among the files',
     got: files.map(({ name }) => name).join(', ').slice(0, 200) || 'no files',
     wanted: 'a GGUF file, or config.json with its .safetensors',
     cure: 'Choose a model file, or the whole directory of a model.',
@@ -93,11 +94,11 @@ async function isGguf(file: ByteSource, signal?: AbortSignal): Promise<boolean> 
   return (await file.read(0, 4, signal)).every((byte, i) => byte === GGUF[i]);
 }
 
-/** Reads the head of a file until the parser has enough of it. */
+/** Reads more and more of the start of a file until the parser has enough. */
 async function readHeader<T extends object>(
   file: ByteSource,
   index: number,
-  parse: (head: Uint8Array, file: HeadFile, index: number) => T | Need,
+  parse: (head: Uint8Array, file: NamedFile, index: number) => T | NeedMoreBytes,
   signal?: AbortSignal,
   first = FIRST_READ,
 ): Promise<T> {
@@ -107,7 +108,7 @@ async function readHeader<T extends object>(
     const header = parse(head, file, index);
     file.release?.(head);
     if (!('need' in header)) return header;
-    length = Math.max(header.need, 2 * length); // parsers never want more than the file has
+    length = Math.max(header.need, 2 * length); // parsers never need more than the file has
   }
 }
 
@@ -118,15 +119,15 @@ async function readHeaders(files: ByteSource[], signal?: AbortSignal): Promise<G
 }
 
 async function openGguf(files: ByteSource[], signal?: AbortSignal): Promise<Checkpoint> {
-  const { outline, metadata } = outlineGguf(files, await readHeaders(files, signal));
+  const { outline, metadata } = outlineOfGguf(files, await readHeaders(files, signal));
   const tokenizer = tokenizerFromGguf(metadata, outline.config.vocabSize);
-  const generation = generationFromGguf(metadata, ends(tokenizer, outline.config));
-  return { ...outline, tokenizer, generation };
+  const generationConfig = generationFromGguf(metadata, endTokens(tokenizer, outline.config));
+  return { ...outline, tokenizer, generationConfig };
 }
 
-function outlineGguf(files: ByteSource[], headers: GgufHeader[]): { outline: Outline; metadata: GgufMetadata } {
+function outlineOfGguf(files: ByteSource[], headers: GgufHeader[]): { outline: CheckpointOutline; metadata: GgufMetadata } {
   const { metadata, tensors } = joinShards(headers);
-  const named = nameTensors(tensors);
+  const named = tensorsByName(tensors);
   const config = configFromGguf(metadata, named);
   const weights = weightTree(config, named);
   return { outline: { config, weights, files, ...sizes(weights) }, metadata };
@@ -134,40 +135,40 @@ function outlineGguf(files: ByteSource[], headers: GgufHeader[]): { outline: Out
 
 type Json = (name: string) => Promise<Record<string, unknown>>;
 
-const reading = (files: Map<string, ByteSource>, signal?: AbortSignal): { json: Json; optional: Json } => {
+const jsonReaders = (files: Map<string, ByteSource>, signal?: AbortSignal): { json: Json; optional: Json } => {
   const json: Json = async (name) => parseObject(name, await readText(files, name, signal));
   return { json, optional: async (name) => (files.has(name) ? json(name) : {}) };
 };
 
-async function outlineDirectory(files: Map<string, ByteSource>, first: number, signal?: AbortSignal): Promise<{ outline: Outline; settings: Record<string, unknown> }> {
-  const { json, optional } = reading(files, signal);
+async function outlineOfDirectory(files: Map<string, ByteSource>, first: number, signal?: AbortSignal): Promise<{ outline: CheckpointOutline; settings: Record<string, unknown> }> {
+  const { json, optional } = jsonReaders(files, signal);
   const settings = await json('config.json');
   const shards = await listShards(files, optional);
   const tensors: TensorInfo[] = [];
   for (const [index, shard] of shards.entries()) for (const tensor of await readHeader(shard, index, parseSafetensors, signal, first)) tensors.push(tensor);
-  const named = nameTensors(tensors);
+  const named = tensorsByName(tensors);
   const config = configFromJson(settings, named);
-  // a tied head may be written out all the same; an untied one must be
+  // a file may store a tied head too; it must store an untied one
   if ((settings.tie_embedding ?? settings.tie_word_embeddings) !== false) named.delete('lm_head.weight');
-  else wantTensor(named, 'lm_head.weight');
+  else requireTensor(named, 'lm_head.weight');
   const weights = weightTree(config, named);
   return { outline: { config, weights, files: shards, ...sizes(weights) }, settings };
 }
 
 async function openDirectory(files: Map<string, ByteSource>, signal?: AbortSignal): Promise<Checkpoint> {
-  const { json, optional } = reading(files, signal);
-  const { outline, settings } = await outlineDirectory(files, FIRST_READ, signal);
+  const { json, optional } = jsonReaders(files, signal);
+  const { outline, settings } = await outlineOfDirectory(files, FIRST_READ, signal);
   const { config } = outline;
   const vocabulary = await json('tokenizer.json');
-  checkTokenizer(vocabulary, config.vocabSize);
+  checkTokenizerJson(vocabulary, config.vocabSize);
   const tokenizer = { json: vocabulary, config: await optional('tokenizer_config.json') };
   if (files.has('chat_template.jinja')) tokenizer.config.chat_template = await readText(files, 'chat_template.jinja', signal);
-  const said = await optional('generation_config.json');
-  const generation = generationFromJson({ eos_token_id: settings.eos_token_id, ...said }, ends(tokenizer, config));
-  return { ...outline, tokenizer, generation };
+  const stated = await optional('generation_config.json');
+  const generationConfig = generationFromJson({ eos_token_id: settings.eos_token_id, ...stated }, endTokens(tokenizer, config));
+  return { ...outline, tokenizer, generationConfig };
 }
 
-/** The weight files: those that the index names, or the only one. */
+/** The weight files: the ones that the index names, or the only one. */
 async function listShards(files: Map<string, ByteSource>, optional: (name: string) => Promise<Record<string, unknown>>): Promise<ByteSource[]> {
   const map = (await optional('model.safetensors.index.json')).weight_map;
   const present = [...files.keys()].filter((name) => name.endsWith('.safetensors') && !name.includes('/'));
@@ -180,7 +181,7 @@ async function listShards(files: Map<string, ByteSource>, optional: (name: strin
   const missing = names.filter((name) => !files.has(name));
   if (missing.length || names.length === 0 || (names.length > 1 && !map))
     fail('CheckpointError', {
-      what: missing.length ? 'weight files are missing' : 'it is not clear which files hold the weights',
+      what: missing.length ? 'Weight files are missing' : 'It is not clear which files hold the weights',
       got: present.join(', ').slice(0, 200) || 'none',
       wanted: missing.join(', ').slice(0, 200) || 'model.safetensors, or model.safetensors.index.json and its shards',
       cure: 'Choose the whole directory of the model.',
@@ -190,7 +191,7 @@ async function listShards(files: Map<string, ByteSource>, optional: (name: strin
 
 async function readText(files: Map<string, ByteSource>, name: string, signal?: AbortSignal): Promise<string> {
   const file = files.get(name);
-  if (!file) return fail('CheckpointError', { what: 'the model directory is incomplete', wanted: name, cure: 'Choose the whole directory of the model.' });
+  if (!file) return fail('CheckpointError', { what: 'A file of the model is missing', wanted: name, cure: 'Choose the whole directory of the model.' });
   if (file.size > MAX_TEXT) fail('CheckpointError', { what: `${name} is too long`, got: `${file.size} bytes`, wanted: `at most ${MAX_TEXT}` });
   const bytes = await file.read(0, file.size, signal);
   const text = new TextDecoder().decode(bytes);
@@ -206,10 +207,10 @@ function parseObject(name: string, text: string): Record<string, unknown> {
     fail('CheckpointError', { what: `${name} is not JSON`, got: String(cause), cure: 'Get the file again.' }, cause);
   }
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
-  return fail('CheckpointError', { what: `${name} makes no sense`, got: text.slice(0, 40), wanted: 'a JSON object', cure: 'Get the file again.' });
+  return fail('CheckpointError', { what: `${name} is not valid`, got: text.slice(0, 40), wanted: 'a JSON object', cure: 'Get the file again.' });
 }
 
-/** Bytes of all weights, and the dtype of most of them. */
+/** The size of all weights, and the dtype of most bytes. */
 function sizes(weights: Lfm2<MatrixSource, VectorSource>): { bytes: number; quantization: string } {
   const tensors = new Set<TensorInfo>();
   mapWeights(
@@ -223,39 +224,39 @@ function sizes(weights: Lfm2<MatrixSource, VectorSource>): { bytes: number; quan
   return { bytes: [...byDtype.values()].reduce((a, b) => a + b), quantization };
 }
 
-/** The tokens that end a turn or a text in every LFM2 vocabulary, if it has them (spec section 7). */
-const ENDS = ['<|im_end|>', '<|endoftext|>'];
+/** Tokens that end a turn or a text, in vocabularies that have them (spec section 7). */
+const END_TOKENS = ['<|im_end|>', '<|endoftext|>'];
 
-/** Completes the ids that a checkpoint states as ends by those that its vocabulary names so. */
-function ends(tokenizer: TokenizerFiles, { vocabSize }: Config): (said: unknown) => number[] {
+/** The end tokens that a checkpoint states, and those that its vocabulary has by name. */
+function endTokens(tokenizer: TokenizerFiles, { vocabSize }: Config): (stated: unknown) => number[] {
   const isToken = (id: unknown): id is number => Number.isInteger(id) && Number(id) >= 0 && Number(id) < vocabSize;
-  return (said) => [...new Set([...(Array.isArray(said) ? said : [said]).filter(isToken), ...ENDS.flatMap((text) => tokenId(tokenizer, text) ?? [])])];
+  return (stated) => [...new Set([...(Array.isArray(stated) ? stated : [stated]).filter(isToken), ...END_TOKENS.flatMap((text) => findTokenId(tokenizer, text) ?? [])])];
 }
 
-type Sampling = Omit<Generation, 'eosIds'>;
+type SamplingSettings = Omit<GenerationConfig, 'eosIds'>;
 
-const RANGES: Record<keyof Sampling, [number, number]> = { temperature: [0, 100], topK: [0, 2 ** 22], topP: [0, 1], minP: [0, 1], repetitionPenalty: [0.01, 100] };
+const RANGES: Record<keyof SamplingSettings, [number, number]> = { temperature: [0, 100], topK: [0, 2 ** 22], topP: [0, 1], minP: [0, 1], repetitionPenalty: [0.01, 100] };
 
-/** The numbers within their range; others count as not said. */
-function sampling(said: Record<keyof Sampling, unknown>): Sampling {
+/** Keeps the numbers that are within their range. */
+function validSampling(stated: Record<keyof SamplingSettings, unknown>): SamplingSettings {
   const good = Object.entries(RANGES).filter(([key, [low, high]]) => {
-    const value = said[key as keyof Sampling];
+    const value = stated[key as keyof SamplingSettings];
     return typeof value === 'number' && value >= low && value <= high && (key !== 'topK' || Number.isInteger(value));
   });
-  return Object.fromEntries(good.map(([key]) => [key, said[key as keyof Sampling]]));
+  return Object.fromEntries(good.map(([key]) => [key, stated[key as keyof SamplingSettings]]));
 }
 
-function generationFromJson(json: Record<string, unknown>, eosIds: (said: unknown) => number[]): Generation {
+function generationFromJson(json: Record<string, unknown>, eosIds: (stated: unknown) => number[]): GenerationConfig {
   const { top_k: topK, top_p: topP, min_p: minP, repetition_penalty: repetitionPenalty } = json;
   const temperature = json.do_sample === false ? 0 : json.temperature;
-  return { eosIds: eosIds(json.eos_token_id), ...sampling({ temperature, topK, topP, minP, repetitionPenalty }) };
+  return { eosIds: eosIds(json.eos_token_id), ...validSampling({ temperature, topK, topP, minP, repetitionPenalty }) };
 }
 
-/** The keys that converters write from generation_config.json (gguf-py, general.sampling.*). */
-function generationFromGguf(metadata: GgufMetadata, eosIds: (said: unknown) => number[]): Generation {
+/** Converters write generation_config.json as general.sampling.* (gguf-py). */
+function generationFromGguf(metadata: GgufMetadata, eosIds: (stated: unknown) => number[]): GenerationConfig {
   const get = (key: string): unknown => metadata.get(`general.sampling.${key}`);
   return {
     eosIds: eosIds(metadata.get('tokenizer.ggml.eos_token_id')),
-    ...sampling({ temperature: get('temp'), topK: get('top_k'), topP: get('top_p'), minP: get('min_p'), repetitionPenalty: get('penalty_repeat') }),
+    ...validSampling({ temperature: get('temp'), topK: get('top_k'), topP: get('top_p'), minP: get('min_p'), repetitionPenalty: get('penalty_repeat') }),
   };
 }

@@ -4,11 +4,11 @@ import { GOLDEN_DIRECTORY as golden } from '../../e2e/tools/golden';
 import type { Backend } from '../backend/backend';
 import { openReferenceBackend } from '../backend/reference/backend';
 import { RivuletError } from '../errors';
-import { memorySource, type ByteSource } from '../store/source';
+import { memorySource, type ByteSource } from '../store/byte_source';
 import { createTokenizer } from '../text/tokenizer';
 import { openCheckpoint } from './checkpoint';
 import { createEngine, type Engine } from './engine';
-import type { Rung } from './pick';
+import type { BackendCandidate } from './choose_backend';
 
 // the real backends have their own tests, in browsers
 vi.mock('../backend/wasm/backend', () => ({ openWasmBackend: vi.fn() }));
@@ -29,7 +29,7 @@ interface Counted {
 /** An engine on the reference backend, with counts of what it opens and frees. */
 function counted(files: () => ByteSource[], change: (backend: Backend) => Backend = (backend) => backend): Counted {
   const counts: Counted = { opened: 0, closed: 0, discarded: 0, disposed: 0, engine: undefined as unknown as Engine };
-  const rung: Rung = {
+  const rung: BackendCandidate = {
     name: 'reference',
     label: 'Reference',
     open: () => {
@@ -50,7 +50,7 @@ function counted(files: () => ByteSource[], change: (backend: Backend) => Backen
         discard: async () => void counts.discarded++,
       };
     },
-    rungs: () => [rung],
+    candidates: () => [rung],
   });
   return counts;
 }

@@ -1,50 +1,50 @@
-/** The composition root, which lives in the worker: one model from its source to its words. */
+/** The engine in the worker: it loads one model and answers the page's calls. Store, format, model, backend and text meet here. */
 import { abortError, fail } from '../errors';
-import { openModel, type ModelSource } from '../store/open';
+import { openModel, type ModelSource } from '../store/open_model';
 import type { Progress } from '../store/progress';
-import type { Consent } from '../store/room';
-import { encodeChat, type Message, type RenderOptions } from '../text/chat';
+import type { EvictionConsent } from '../store/storage_space';
+import { encodeChat, type Message, type RenderOptions } from '../text/chat_template';
 import type { DecodeOptions, EncodeOptions } from '../text/tokenizer';
-import { check, generate, prefill, type Generation } from './generate';
-import { EMPTY, tokensOf } from './journal';
-import { loadModel, type Loaded, type LoadOptions, type ModelInfo, type Parts } from './model';
-import { ladder } from './pick';
-import { settle, type GenerateOptions } from './request';
-import { align } from './reuse';
+import { checkPrompt, generate, prefill, type GenerationResult } from './generate';
+import { EMPTY_HISTORY, historyTokens } from './token_history';
+import { loadModel, type LoadedModel, type LoadOptions, type ModelInfo, type EngineParts } from './load_model';
+import { backendCandidates } from './choose_backend';
+import { resolveOptions, type GenerateOptions } from './generate_options';
+import { alignToHistory } from './prompt_reuse';
 
 export type ChatOptions = GenerateOptions & RenderOptions;
 
-export interface Status {
+export interface EngineStatus {
   state: 'empty' | 'busy' | 'ready';
   /** bytes the backend holds */
   memory: number;
 }
 
-/** What the page reaches through Comlink. Calls that need the model run one after another, in the order they came. */
+/** The calls that the page makes through Comlink. Calls that use the model run one after another, in the order of the calls. */
 export interface Engine {
   /**
-   * Unloads a model that is there, then loads; frees everything when it fails.
+   * Unloads the previous model, then loads. Frees everything if it fails.
    * @throws SourceError, StorageError, CheckpointError, MemoryError, DeviceError, RequestError, AbortError
    */
-  load(source: ModelSource, options?: LoadOptions, onProgress?: (progress: Progress) => void, signal?: AbortSignal, makeRoom?: Consent): Promise<ModelInfo>;
+  load(source: ModelSource, options?: LoadOptions, onProgress?: (progress: Progress) => void, signal?: AbortSignal, makeRoom?: EvictionConsent): Promise<ModelInfo>;
   /** @throws ContextError, RequestError, DeviceError */
-  chat(messages: readonly Message[], options: ChatOptions, emit: (text: string) => unknown, signal?: AbortSignal): Promise<Generation>;
-  /** A text gets BOS in front where the model wants it; token ids are taken as they are. */
-  generate(prompt: string | readonly number[], options: GenerateOptions, emit: (text: string) => unknown, signal?: AbortSignal): Promise<Generation>;
+  chat(messages: readonly Message[], options: ChatOptions, emit: (text: string) => unknown, signal?: AbortSignal): Promise<GenerationResult>;
+  /** Puts BOS before a text if the model expects it. Token ids are used unchanged. */
+  generate(prompt: string | readonly number[], options: GenerateOptions, emit: (text: string) => unknown, signal?: AbortSignal): Promise<GenerationResult>;
   tokenize(text: string, options?: EncodeOptions): number[];
   detokenize(ids: readonly number[], options?: DecodeOptions): string;
   render(messages: readonly Message[], options?: RenderOptions): string;
-  /** The logits after these tokens, [V], read anew in chunks of `chunk`: for checks. */
+  /** The logits after these tokens, [V], read from the start in chunks of `chunk`. For tests. */
   logits(tokens: readonly number[], chunk?: number): Promise<Float32Array>;
-  status(): Status;
-  /** as things are now; @throws RequestError without a model */
+  status(): EngineStatus;
+  /** the current state; @throws RequestError without a model */
   info(): ModelInfo;
-  /** Ends what is under way and frees the memory. */
+  /** Aborts running calls and frees the memory. */
   unload(): Promise<void>;
 }
 
-/** Of a call that was aborted while it waited for its turn. */
-const UNSPOKEN: Generation = {
+/** The result of a call that was aborted while it waited. */
+const ABORTED_BEFORE_START: GenerationResult = {
   text: '',
   finish: 'abort',
   promptTokens: 0,
@@ -57,76 +57,76 @@ const UNSPOKEN: Generation = {
   tokensPerSecond: 0,
 };
 
-/** Silence after an answer before kernels are tried out. */
-const IDLE_MS = 1000;
+/** The tuner starts when no call has come for this long after an answer. */
+const TUNE_AFTER_IDLE_MS = 1000;
 
-/** @param parts replace the store and the backends, for tests */
-export function createEngine({ open = openModel, rungs = ladder }: Partial<Parts> = {}): Engine {
-  let loaded: Loaded | undefined;
-  let tail: Promise<unknown> = Promise.resolve();
-  const underWay = new Set<AbortController>();
+/** The parameters replace the store and the backends in tests. */
+export function createEngine({ open = openModel, candidates = backendCandidates }: Partial<EngineParts> = {}): Engine {
+  let loaded: LoadedModel | undefined;
+  let last: Promise<unknown> = Promise.resolve();
+  const running = new Set<AbortController>();
 
-  /** Runs a task after those before it; its signal also falls when the engine is unloaded. While it waits, an abort rejects at once. */
-  function inTurn<T>(task: (signal: AbortSignal) => Promise<T>, signal?: AbortSignal): Promise<T> {
+  /** Runs a task after the tasks before it. An unload also aborts its signal. An abort while it waits rejects at once. */
+  function enqueue<T>(task: (signal: AbortSignal) => Promise<T>, signal?: AbortSignal): Promise<T> {
     const controller = new AbortController();
     const abort = (): void => controller.abort();
     if (signal?.aborted) abort();
     signal?.addEventListener('abort', abort);
-    underWay.add(controller);
-    const before = tail;
+    running.add(controller);
+    const previous = last;
     const run = (async () => {
       try {
-        await Promise.race([before, aborted(controller.signal)]);
+        await Promise.race([previous, aborted(controller.signal)]);
         if (controller.signal.aborted) throw abortError();
         return await task(controller.signal);
       } finally {
-        underWay.delete(controller);
+        running.delete(controller);
         signal?.removeEventListener('abort', abort);
       }
     })();
-    tail = Promise.allSettled([before, run]);
+    last = Promise.allSettled([previous, run]);
     return run;
   }
 
-  const model = (): Loaded => loaded ?? fail('RequestError', { what: 'No model is loaded', cure: 'Call load() first.' });
+  const model = (): LoadedModel => loaded ?? fail('RequestError', { what: 'No model is loaded', cure: 'Call load() first.' });
 
   async function release(): Promise<void> {
-    const gone = loaded;
+    const old = loaded;
     loaded = undefined;
-    await gone?.place.dispose();
+    await old?.recoverable.dispose();
   }
 
-  let waiting: ReturnType<typeof setTimeout> | undefined;
-  /** Kernels are tried out when an answer is out and nobody waits: never before a first token. */
+  let tuneTimer: ReturnType<typeof setTimeout> | undefined;
+  /** The tuner runs after an answer and only while no call waits, so it never delays a first token. */
   function tuneSoon(): void {
-    const idle = (): boolean => underWay.size === 0;
-    clearTimeout(waiting);
-    waiting = setTimeout(() => {
-      if (idle()) void loaded?.place.seat?.runner.tune?.({ isIdle: idle }).catch(() => undefined); // a lost device is the next call's to tell
-    }, IDLE_MS);
+    const idle = (): boolean => running.size === 0;
+    clearTimeout(tuneTimer);
+    tuneTimer = setTimeout(() => {
+      if (idle()) void loaded?.recoverable.current?.runner.tune?.({ isIdle: idle }).catch(() => undefined); // the next call reports a lost device
+    }, TUNE_AFTER_IDLE_MS);
   }
 
   type Emit = (text: string) => unknown;
-  function speak(prompt: () => readonly number[], options: GenerateOptions, emit: Emit, signal?: AbortSignal): Promise<Generation> {
-    const called = performance.now();
-    return inTurn(async (either) => {
+  function runGeneration(prompt: () => readonly number[], options: GenerateOptions, emit: Emit, signal?: AbortSignal): Promise<GenerationResult> {
+    const calledAt = performance.now();
+    return enqueue(async (combined) => {
       const { session, info } = model();
-      const request = settle(options, info().sampling, session.vocabSize);
-      // the last answer is awaited, so that over Comlink no text comes after the result
+      const request = resolveOptions(options, info().sampling, session.vocabSize);
+      // over Comlink, text must not arrive after the result
       let delivered: unknown;
-      const result = await generate(session, prompt(), request, (text) => (delivered = emit(text)), either, called);
+      const result = await generate(session, prompt(), request, (text) => (delivered = emit(text)), combined, calledAt);
       await delivered;
       return result;
     }, signal)
-      .catch((error: Error) => (error.name === 'AbortError' ? UNSPOKEN : Promise.reject(error)))
+      .catch((error: Error) => (error.name === 'AbortError' ? ABORTED_BEFORE_START : Promise.reject(error)))
       .finally(tuneSoon);
   }
 
   return {
     load: (source, options = {}, onProgress, signal, makeRoom) =>
-      inTurn(async (either) => {
+      enqueue(async (combined) => {
         await release();
-        loaded = await loadModel(source, { ...options, ...(makeRoom && { makeRoom }) }, { open, rungs }, onProgress, either);
+        loaded = await loadModel(source, { ...options, ...(makeRoom && { makeRoom }) }, { open, candidates }, onProgress, combined);
         return loaded.info();
       }, signal),
 
@@ -134,9 +134,9 @@ export function createEngine({ open = openModel, rungs = ladder }: Partial<Parts
       const prompt = (): readonly number[] => {
         const { template, session } = model();
         const ids = encodeChat(session.tokenizer, template(), messages, options);
-        return align(ids, tokensOf(session.journal), session.tokenizer);
+        return alignToHistory(ids, historyTokens(session.history), session.tokenizer);
       };
-      return speak(prompt, options, emit, signal);
+      return runGeneration(prompt, options, emit, signal);
     },
 
     generate(prompt, options, emit, signal) {
@@ -145,7 +145,7 @@ export function createEngine({ open = openModel, rungs = ladder }: Partial<Parts
         const { tokenizer } = model().session;
         return tokenizer.encode(prompt, { bos: tokenizer.addBos });
       };
-      return speak(ids, options, emit, signal);
+      return runGeneration(ids, options, emit, signal);
     },
 
     tokenize: (text, options) => model().session.tokenizer.encode(text, options),
@@ -153,23 +153,23 @@ export function createEngine({ open = openModel, rungs = ladder }: Partial<Parts
     render: (messages, options) => model().template().render(messages, options),
 
     logits: (tokens, chunk = Infinity) =>
-      inTurn(async (signal) => {
+      enqueue(async (signal) => {
         const { session } = model();
-        return session.place.run(async (seat) => {
-          check(session, seat, tokens);
-          session.journal = EMPTY;
-          seat.runner.rewind(0);
-          await prefill(session, { ...seat, pace: { ...seat.pace, chunk: Math.min(chunk, seat.pace.chunk) } }, tokens, signal);
-          return seat.runner.logits();
+        return session.recoverable.run(async (onBackend) => {
+          checkPrompt(session, onBackend, tokens);
+          session.history = EMPTY_HISTORY;
+          onBackend.runner.rewind(0);
+          await prefill(session, { ...onBackend, limits: { ...onBackend.limits, chunk: Math.min(chunk, onBackend.limits.chunk) } }, tokens, signal);
+          return onBackend.runner.logits();
         }, signal);
       }),
 
     info: () => model().info(),
-    status: () => ({ state: underWay.size ? 'busy' : loaded ? 'ready' : 'empty', memory: loaded?.place.seat?.backend.memory() ?? 0 }),
+    status: () => ({ state: running.size ? 'busy' : loaded ? 'ready' : 'empty', memory: loaded?.recoverable.current?.backend.memory() ?? 0 }),
 
     unload() {
-      for (const controller of underWay) controller.abort();
-      return inTurn(release);
+      for (const controller of running) controller.abort();
+      return enqueue(release);
     },
   };
 }

@@ -1,4 +1,4 @@
-/** What a model would need of this device and how fast it would be, before it is downloaded: from its headers, and from a short run over made-up weights. */
+/** Estimates, before a download, how much memory a model needs and how fast it runs: from its headers and a short run over synthetic weights. */
 import { ROW_ALIGNMENT, type Backend, type BackendInfo, type Runner } from '../backend/backend';
 import { recordPlan } from '../backend/plan';
 import { GREEDY_SAMPLING } from '../backend/sampling';
@@ -8,133 +8,133 @@ import type { Config } from '../model/config';
 import { forward, type Layer, type Lfm2 } from '../model/lfm2';
 import type { Matrix, Vector } from '../model/ops';
 import { mapWeights, type MatrixSource, type VectorSource } from '../model/weights';
-import { isLocal } from '../store/local';
-import { roomFor, type Room } from '../store/models';
-import { openModel, type ModelSource } from '../store/open';
-import { megabytes } from '../store/room';
-import type { ByteSource } from '../store/source';
+import { isLocalSource } from '../store/local_source';
+import { roomForOpenModel, type ModelRoom } from '../store/cached_models';
+import { openModel, type ModelSource } from '../store/open_model';
+import { formatMegabytes } from '../store/storage_space';
+import type { ByteSource } from '../store/byte_source';
 import { rowBytes, type Dtype } from '../tensor/dtype';
-import { openOutline, type Outline } from './checkpoint';
-import { chooseContext, compile, PACE, type LoadOptions } from './model';
-import { pause } from './pause';
-import { descend, descentOf, ladder } from './pick';
+import { openCheckpointOutline, type CheckpointOutline } from './checkpoint';
+import { chooseContextLength, compileWithFittingContext, CALL_LIMITS, type LoadOptions } from './load_model';
+import { yieldToEventLoop } from './event_loop';
+import { withWorkingBackend, createFallback, backendCandidates } from './choose_backend';
 
 export interface Estimate {
-  /** as listModels() and ModelInfo give it */
+  /** the id in listModels() and ModelInfo */
   id: string;
-  /** for people */
+  /** a short name to show */
   name: string;
   architecture: 'lfm2';
   config: Config;
-  /** weights, as numbers */
+  /** number of weights */
   parameters: number;
-  /** of most of the bytes: 'Q4_0' */
+  /** the type of most weights: 'Q4_0' */
   quantization: string;
-  /** of all files; of them that are still to be downloaded; that this call fetched to find out */
+  /** bytes of all files; bytes that still have to be downloaded; bytes that this call fetched */
   bytes: number;
   download: number;
   fetched: number;
-  /** bytes this site may still store; undefined where the browser does not say */
+  /** bytes that this site may still store; undefined if the browser does not say */
   free?: number;
-  /** that load() would take; memory is that of a conversation which fills it */
+  /** the context that load() would use; `memory` counts a conversation that fills it */
   contextLength: number;
-  /** bytes on the backend: the weights, everything else, both */
+  /** bytes on the backend: the weights, everything else, and both */
   memory: { weights: number; context: number; total: number };
-  /** the one load() would take, and why no better one */
+  /** the backend that load() would use, and why no better one */
   backend: BackendInfo;
-  /** predicted, for the beginning of a conversation */
+  /** predicted for the beginning of a conversation */
   tokensPerSecond: number;
-  /** how long the run over made-up weights took, all in all */
+  /** duration of the run over synthetic weights */
   benchmarkMs: number;
-  /** nothing that is known of this device keeps it from loading and storing the model */
+  /** true if nothing known about this device prevents loading and storing the model */
   fits: boolean;
-  /** what does, in plain words */
+  /** what prevents it, in plain words */
   obstacles: string[];
-  /** what else is good to know */
+  /** other facts for the user */
   notes: string[];
 }
 
 export type EstimateOptions = Omit<LoadOptions, 'cache' | 'makeRoom' | 'check' | 'policy'>;
 
-const FINE = 16 << 10; // bytes of a piece, as the headers are first looked for
+const PIECE_BYTES = 16 << 10; // unit of reads while the tensor table is searched
 const MEASURED_MS = 300;
-/** bytes of made-up weights: more than most caches hold, so that memory is what is measured */
-const SAMPLE = 128e6;
-const SLICE = 1 << 20;
-/** positions that WASM keys and values begin with */
-const PAGE = 256;
+/** size of the synthetic weights: larger than most CPU caches, so that the run measures memory speed */
+const SAMPLE_BYTES = 128e6;
+const SLICE_BYTES = 1 << 20;
+/** positions for which WASM first allocates keys and values */
+const WASM_PAGE_POSITIONS = 256;
 const RING_POSITIONS = 128;
-const WASM_LIMIT = 2 ** 32;
+const WASM_MAX_BYTES = 2 ** 32;
 
-/** @throws as load does for what the headers show: SourceError, CheckpointError, RequestError, DeviceError where nothing computes; AbortError */
+/** @throws what load() throws for the headers: SourceError, CheckpointError, RequestError, DeviceError if no backend works; AbortError */
 export async function estimate(source: ModelSource, options: EstimateOptions = {}, signal?: AbortSignal): Promise<Estimate> {
-  const descent = descentOf(ladder(options));
-  const { outline, room, cached, fetched } = await look(source, options, signal);
+  const fallback = createFallback(backendCandidates(options));
+  const { outline, room, cached, fetched } = await inspect(source, options, signal);
   const { config, quantization, weights } = outline;
   const notes: string[] = [];
-  const contextLength = chooseContext(options.contextLength, config.contextLength, notes);
+  const contextLength = chooseContextLength(options.contextLength, config.contextLength, notes);
   const start = performance.now();
-  const measured = await descend(descent, (backend) => measure(backend, outline, contextLength, options, signal));
+  const measured = await withWorkingBackend(fallback, (backend) => measureSample(backend, outline, contextLength, options, signal));
   const { memory, obstacles } = measured;
   if (!room.enough) obstacles.push(room.message);
-  const device = (globalThis.navigator as { deviceMemory?: number } | undefined)?.deviceMemory; // GiB, rounded down to a power of two and capped
-  if (device !== undefined && memory.total > device * 2 ** 30) obstacles.push(`It takes ${megabytes(memory.total)} of memory, and this device has about ${device} GB.`);
-  else if (device !== undefined && memory.total > device * 2 ** 29) notes.push(`It takes more than half of the memory of this device (about ${device} GB).`);
+  const device = (globalThis.navigator as { deviceMemory?: number } | undefined)?.deviceMemory; // GiB; browsers round down to a power of two and cap it
+  if (device !== undefined && memory.total > device * 2 ** 30) obstacles.push(`The model needs ${formatMegabytes(memory.total)} of memory; this device has about ${device} GB.`);
+  else if (device !== undefined && memory.total > device * 2 ** 29) notes.push(`The model needs more than half of the memory of this device (about ${device} GB).`);
   return {
     id: room.id,
     name: room.id.slice(room.id.lastIndexOf('/') + 1),
     architecture: 'lfm2',
     config,
-    parameters: countOf(weights),
+    parameters: parameterCount(weights),
     quantization,
     bytes: room.bytes,
     download: room.needed,
-    fetched: cached || isLocal(source) ? 0 : fetched,
+    fetched: cached || isLocalSource(source) ? 0 : fetched,
     ...(room.free !== undefined && { free: room.free }),
     contextLength: measured.contextLength,
     memory,
-    backend: { ...measured.backend, notes: [...descent.reasons, ...measured.backend.notes] },
+    backend: { ...measured.backend, notes: [...fallback.reasons, ...measured.backend.notes] },
     tokensPerSecond: measured.tokensPerSecond,
     benchmarkMs: performance.now() - start,
     fits: obstacles.length === 0,
     obstacles,
-    notes: [...notes, ...descent.reasons, ...measured.backend.notes],
+    notes: [...notes, ...fallback.reasons, ...measured.backend.notes],
   };
 }
 
-interface Look {
-  outline: Outline;
-  room: Room;
+interface Inspection {
+  outline: CheckpointOutline;
+  room: ModelRoom;
   cached: boolean;
   fetched: number;
 }
 
-async function look(source: ModelSource, options: EstimateOptions, signal?: AbortSignal): Promise<Look> {
+async function inspect(source: ModelSource, options: EstimateOptions, signal?: AbortSignal): Promise<Inspection> {
   let fetched = 0;
   for (const skim of [true, false]) {
-    const opened = await openModel(source, { ...options, signal, peek: true, ...(skim && { policy: { chunkBytes: FINE } }) });
+    const opened = await openModel(source, { ...options, signal, peek: true, ...(skim && { policy: { chunkBytes: PIECE_BYTES } }) });
     try {
       const pieces = new Map<string, Promise<Uint8Array>>();
-      const outline = await openOutline(opened.files.map((file) => keeping(file, pieces)), skim, signal);
-      fetched += pieces.size * FINE;
-      if (outline) return { outline, room: await roomFor(source, opened), cached: opened.cached, fetched };
+      const outline = await openCheckpointOutline(opened.files.map((file) => cachingReads(file, pieces)), skim, signal);
+      fetched += pieces.size * PIECE_BYTES;
+      if (outline) return { outline, room: await roomForOpenModel(source, opened), cached: opened.cached, fetched };
     } finally {
       opened.close();
     }
   }
-  throw new Error('a whole header tells the outline or why not');
+  throw new Error('A whole header gives the outline or an error');
 }
 
-/** Keeps the pieces of a file that were read: the search comes back to the first ones when the store has let go of them. */
-const keeping = (file: ByteSource, pieces: Map<string, Promise<Uint8Array>>): ByteSource => ({
+/** Keeps the pieces that were read: the search returns to early ones after the store has freed them. */
+const cachingReads = (file: ByteSource, pieces: Map<string, Promise<Uint8Array>>): ByteSource => ({
   ...file,
   async read(offset, length, signal) {
-    if (offset + length > file.size) return file.read(offset, length, signal); // which refuses
+    if (offset + length > file.size) return file.read(offset, length, signal); // throws
     const bytes = new Uint8Array(length);
-    for (let at = offset - (offset % FINE); at < offset + length; at += FINE) {
+    for (let at = offset - (offset % PIECE_BYTES); at < offset + length; at += PIECE_BYTES) {
       const key = `${file.name} ${at}`;
       let piece = pieces.get(key);
-      if (!piece) pieces.set(key, (piece = file.read(at, Math.min(FINE, file.size - at), signal)));
+      if (!piece) pieces.set(key, (piece = file.read(at, Math.min(PIECE_BYTES, file.size - at), signal)));
       const part = (await piece).subarray(Math.max(0, offset - at), offset + length - at);
       bytes.set(part, Math.max(0, at - offset));
     }
@@ -142,9 +142,9 @@ const keeping = (file: ByteSource, pieces: Map<string, Promise<Uint8Array>>): By
   },
 });
 
-type Sources = Lfm2<MatrixSource, VectorSource>;
+type WeightSources = Lfm2<MatrixSource, VectorSource>;
 
-interface Measured {
+interface Measurement {
   backend: BackendInfo;
   contextLength: number;
   memory: Estimate['memory'];
@@ -152,39 +152,39 @@ interface Measured {
   obstacles: string[];
 }
 
-/** Runs a part of the model, with the shapes and formats of its layers and weights of no meaning, and concludes from its bytes to those of the whole. */
-async function measure(backend: Backend, outline: Outline, wished: number, options: EstimateOptions, signal?: AbortSignal): Promise<Measured> {
+/** Runs some layers of the model with synthetic weights of the same shapes and formats, and scales time and memory to the whole model. */
+async function measureSample(backend: Backend, outline: CheckpointOutline, wanted: number, options: EstimateOptions, signal?: AbortSignal): Promise<Measurement> {
   const { config, weights, bytes } = outline;
   const obstacles: string[] = [];
-  const part = sample(weights, SAMPLE / bytes);
+  const part = sampleLayers(weights, SAMPLE_BYTES / bytes);
   await reserve(backend, bytes, bytesOf(part), obstacles);
   const before = backend.memory();
-  const filled = await fill(backend, part, signal);
+  const filled = await writeSyntheticWeights(backend, part, signal);
   const loaded = backend.memory();
   const partConfig: Config = { ...config, vocabSize: rowsOf(part.head), layers: part.layers.map(({ kind }) => kind) };
-  const pace = PACE[backend.info.name];
-  const { runner, contextLength } = await compile(backend, recordPlan((op) => forward(op, partConfig, filled)), { wished, least: 1, chunk: pace.chunk });
+  const limits = CALL_LIMITS[backend.info.name];
+  const { runner, contextLength } = await compileWithFittingContext(backend, recordPlan((op) => forward(op, partConfig, filled)), { wanted, least: 1, chunk: limits.chunk });
   const compiled = backend.memory();
-  const seconds = await secondsPerToken(runner, partConfig, Math.min(contextLength, PAGE), pace.longest, signal);
+  const seconds = await secondsPerToken(runner, partConfig, Math.min(contextLength, WASM_PAGE_POSITIONS), limits.decodeSteps, signal);
   const info = { ...backend.info };
   runner.dispose();
   await backend.dispose();
 
-  // keys, values and rings of the layers and positions that the part did not have
-  const whole = options.exact || (info.name === 'webgpu' && options.f16 === false); // f32; else halves, or int16 and a scale
+  // add keys, values and conv states of the layers and positions that the sample did not have
+  const whole = options.exact || (info.name === 'webgpu' && options.f16 === false); // f32; otherwise f16, or int16 with a scale
   const position = 2 * config.kvHeads * (whole ? 4 * config.headDim : 2 * config.headDim + (info.name === 'wasm' ? 4 : 0));
   const layers = (kinds: Config['layers'], kind: Config['layers'][number]): number => kinds.filter((k) => k === kind).length;
-  const held = layers(partConfig.layers, 'attention') * (info.name === 'wasm' ? Math.min(PAGE, contextLength) : contextLength);
+  const held = layers(partConfig.layers, 'attention') * (info.name === 'wasm' ? Math.min(WASM_PAGE_POSITIONS, contextLength) : contextLength);
   const keys = position * (layers(config.layers, 'attention') * contextLength - held);
   const rings = 4 * RING_POSITIONS * config.hiddenSize * (layers(config.layers, 'conv') - layers(partConfig.layers, 'conv'));
   const weightBytes = Math.round(((loaded - before) / bytesOf(part)) * bytesOf(weights));
   const context = compiled - loaded + keys + rings;
   const total = weightBytes + context;
-  if (info.name === 'wasm' && total > WASM_LIMIT) obstacles.push(`It takes ${megabytes(total)} of memory, and WebAssembly has no more than ${megabytes(WASM_LIMIT)}.`);
+  if (info.name === 'wasm' && total > WASM_MAX_BYTES) obstacles.push(`The model needs ${formatMegabytes(total)} of memory; WebAssembly has at most ${formatMegabytes(WASM_MAX_BYTES)}.`);
   return { backend: info, contextLength, memory: { weights: weightBytes, context, total }, tokensPerSecond: bytesRead(part) / bytesRead(weights) / seconds, obstacles };
 }
 
-/** Asks for the memory of the whole model, as load does; where that is refused, for what the part needs. */
+/** Reserves the memory of the whole model, as load() does. If that fails, reserves what the sample needs. */
 async function reserve(backend: Backend, whole: number, part: number, obstacles: string[]): Promise<void> {
   try {
     await backend.reserve(whole);
@@ -196,8 +196,8 @@ async function reserve(backend: Backend, whole: number, part: number, obstacles:
   }
 }
 
-/** Some layers of each kind that the model has, and as much of the vocabulary. */
-function sample(weights: Sources, share: number): Sources {
+/** The same share of each kind of layer and of the vocabulary. */
+function sampleLayers(weights: WeightSources, share: number): WeightSources {
   if (share >= 1) return weights;
   const kinds = new Map<string, Layer<MatrixSource, VectorSource>[]>();
   for (const layer of weights.layers) kinds.set(layer.kind, [...(kinds.get(layer.kind) ?? []), layer]);
@@ -213,8 +213,8 @@ function sample(weights: Sources, share: number): Sources {
   };
 }
 
-/** Made-up weights into the backend, a few rows of each format again and again. */
-async function fill(backend: Backend, part: Sources, signal?: AbortSignal): Promise<Lfm2> {
+/** Writes synthetic weights into the backend: a few rows of each format, repeated. */
+async function writeSyntheticWeights(backend: Backend, part: WeightSources, signal?: AbortSignal): Promise<Lfm2> {
   const tiles = new Map<string, Uint8Array>();
   const tile = (dtype: Dtype, rows: number, cols: number): Uint8Array => {
     const key = `${dtype} ${cols}`;
@@ -227,13 +227,13 @@ async function fill(backend: Backend, part: Sources, signal?: AbortSignal): Prom
   const sources: MatrixSource[] = [];
   mapWeights(part, (source) => void sources.push(source), () => undefined);
   for (const source of sources) {
-    await pause();
+    await yieldToEventLoop();
     if (signal?.aborted) throw abortError();
     const { name, cols, segments } = source;
     const writer = backend.matrix({ name, cols, rows: rowsOf(source), segments });
     for (const [i, { dtype, rows }] of segments.entries()) {
       const row = rowBytes(dtype, cols);
-      const step = Math.max(1, Math.floor(SLICE / row / ROW_ALIGNMENT)) * ROW_ALIGNMENT;
+      const step = Math.max(1, Math.floor(SLICE_BYTES / row / ROW_ALIGNMENT)) * ROW_ALIGNMENT;
       for (let first = 0; first < rows; first += step) {
         const count = Math.min(step, rows - first);
         await writer.write(i, first, tile(dtype, Math.min(step, rows), cols).slice(0, count * row));
@@ -248,7 +248,7 @@ async function fill(backend: Backend, part: Sources, signal?: AbortSignal): Prom
   );
 }
 
-/** Median over calls of decode, after one that is not counted. */
+/** The median over decode calls; the first call does not count. */
 async function secondsPerToken(runner: Runner, { vocabSize }: Config, contextLength: number, longest: number, signal?: AbortSignal): Promise<number> {
   const prompt = Uint32Array.of(0, 1 % vocabSize);
   const begin = async (): Promise<void> => {
@@ -263,7 +263,7 @@ async function secondsPerToken(runner: Runner, { vocabSize }: Config, contextLen
   };
   await begin();
   const first = await timed(1);
-  // a window as in use, but for devices so slow that one would take all the time
+  // as many steps as in use, but fewer on a device so slow that one call would take all the time
   const steps = Math.max(1, Math.min(longest, contextLength - 8, Math.floor(MEASURED_MS / 3000 / first)));
   const times: number[] = [];
   const end = performance.now() + MEASURED_MS;
@@ -271,27 +271,27 @@ async function secondsPerToken(runner: Runner, { vocabSize }: Config, contextLen
     if (signal?.aborted) throw abortError();
     if (runner.position + steps > contextLength) await begin();
     times.push(await timed(steps));
-    await pause();
+    await yieldToEventLoop();
   }
   return times.sort((a, b) => a - b)[times.length >> 1];
 }
 
 const rowsOf = ({ segments }: MatrixSource): number => segments.reduce((sum, { rows }) => sum + rows, 0);
-const stored = ({ cols, segments }: MatrixSource): number => segments.reduce((sum, { rows, dtype }) => sum + rows * rowBytes(dtype, cols), 0);
+const storedBytes = ({ cols, segments }: MatrixSource): number => segments.reduce((sum, { rows, dtype }) => sum + rows * rowBytes(dtype, cols), 0);
 
-/** Sums over the matrices, a tied head once. */
-function sumOf(weights: Sources, of: (matrix: MatrixSource) => number): number {
+/** Sums over the matrices; a tied head counts once. */
+function sumOf(weights: WeightSources, of: (matrix: MatrixSource) => number): number {
   const matrices = new Set<MatrixSource>();
   mapWeights(weights, (matrix) => void matrices.add(matrix), () => undefined);
   return [...matrices].reduce((sum, matrix) => sum + of(matrix), 0);
 }
 
-const bytesOf = (weights: Sources): number => sumOf(weights, stored);
+const bytesOf = (weights: WeightSources): number => sumOf(weights, storedBytes);
 
-/** Bytes that a decoded token reads: all but the embedding, of which it is one row. */
-const bytesRead = (weights: Sources): number => bytesOf(weights) - (weights.head === weights.embed ? 0 : stored(weights.embed));
+/** Bytes that one decode step reads: all weights, but only one row of the embedding. */
+const bytesRead = (weights: WeightSources): number => bytesOf(weights) - (weights.head === weights.embed ? 0 : storedBytes(weights.embed));
 
-function countOf(weights: Sources): number {
+function parameterCount(weights: WeightSources): number {
   let vectors = 0;
   mapWeights(weights, () => undefined, ({ length }) => void (vectors += length));
   return vectors + sumOf(weights, (matrix) => rowsOf(matrix) * matrix.cols);

@@ -1,10 +1,10 @@
 import { describe, expect, it, vi } from 'vitest';
 import type { Runner } from '../backend/backend';
 import { createTokenizer } from '../text/tokenizer';
-import { generate, type Session } from './generate';
-import { EMPTY, tokensOf } from './journal';
-import type { Pace, Place, Seat } from './place';
-import { samplingDefaults, settle, type GenerateOptions } from './request';
+import { generate, type GenerationSession } from './generate';
+import { EMPTY_HISTORY, historyTokens } from './token_history';
+import type { CallLimits, RecoverableModel, ModelOnBackend } from './recovery';
+import { samplingDefaults, resolveOptions, type GenerateOptions } from './generate_options';
 
 /** Bytes as tokens, and two special ones. */
 const BOS = 256;
@@ -78,20 +78,20 @@ function scripted(script: (position: number, state: readonly number[]) => number
   return { runner, calls, state };
 }
 
-const backend: Seat['backend'] = { info: { name: 'reference', device: '', variant: '', notes: [] }, memory: () => 0, dispose: () => undefined };
-const steady = (seat: Seat): Pick<Place, 'run' | 'cause'> => ({ run: (task) => task(seat), cause: undefined });
-const session = (runner: Runner, pace: Partial<Pace> = {}, contextLength = 64): Session => ({
-  place: steady({ runner, contextLength, pace: { chunk: 4, windows: 1, longest: 1, ...pace }, backend }),
+const backend: ModelOnBackend['backend'] = { info: { name: 'reference', device: '', variant: '', notes: [] }, memory: () => 0, dispose: () => undefined };
+const steady = (seat: ModelOnBackend): Pick<RecoverableModel, 'run' | 'reloadReason'> => ({ run: (task) => task(seat), reloadReason: undefined });
+const session = (runner: Runner, pace: Partial<CallLimits> = {}, contextLength = 64): GenerationSession => ({
+  recoverable: steady({ runner, contextLength, limits: { chunk: 4, decodesInFlight: 1, decodeSteps: 1, ...pace }, backend }),
   tokenizer,
   vocabSize: V,
   eosIds: [END],
-  journal: EMPTY,
-  tell: () => undefined,
+  history: EMPTY_HISTORY,
+  onProgress: () => undefined,
 });
 
-async function run(s: Session, prompt: number[], options: GenerateOptions = {}, signal?: AbortSignal, onText?: (text: string) => void) {
+async function run(s: GenerationSession, prompt: number[], options: GenerateOptions = {}, signal?: AbortSignal, onText?: (text: string) => void) {
   const pieces: string[] = [];
-  const request = settle({ temperature: 0, ...options }, samplingDefaults({}), V);
+  const request = resolveOptions({ temperature: 0, ...options }, samplingDefaults({}), V);
   const result = await generate(s, prompt, request, (text) => (pieces.push(text), onText?.(text)), signal);
   return { pieces, result };
 }
@@ -99,9 +99,9 @@ async function run(s: Session, prompt: number[], options: GenerateOptions = {}, 
 const sayFrom = (prompt: number[], text: string) => (position: number) => [...utf8(text), END][position - prompt.length] ?? 0x2e;
 const prompt = [BOS, ...utf8('hello')];
 
-describe.each<[string, Partial<Pace>]>([
+describe.each<[string, Partial<CallLimits>]>([
   ['one token at a time', {}],
-  ['two windows under way', { windows: 2, longest: 8 }],
+  ['two windows under way', { decodesInFlight: 2, decodeSteps: 8 }],
 ])('generate, %s', (_, pace) => {
   it('streams whole characters until the end token', async () => {
     const { runner, calls } = scripted(sayFrom(prompt, 'a🦀b'));
@@ -164,7 +164,7 @@ describe.each<[string, Partial<Pace>]>([
     const { result } = await run(s, turn, { maxTokens: 1 });
     expect(result.reusedTokens).toBeGreaterThanOrEqual(prompt.length + 3);
     expect(state).toEqual(turn);
-    expect(tokensOf(s.journal)).toEqual(turn);
+    expect(historyTokens(s.history)).toEqual(turn);
   });
 
   it('fails with the runner, and begins anew after that', async () => {
@@ -213,7 +213,7 @@ describe('generate', () => {
           return runner.decode(steps, sampling).finally(() => underWay--);
         },
       };
-      await run(session(counted, { windows: 2, longest: 16 }, 400), prompt, { maxTokens: 200 });
+      await run(session(counted, { decodesInFlight: 2, decodeSteps: 16 }, 400), prompt, { maxTokens: 200 });
       expect(most, 'windows under way').toBe(2);
       expect([...new Set(calls.filter((call) => call.startsWith('decode')))].slice(0, 5)).toEqual([1, 2, 4, 8, 16].map((steps) => `decode ${steps}`));
     } finally {
@@ -250,7 +250,7 @@ describe('generate', () => {
           pending = asked - heard;
           controller.abort();
         };
-        const { result } = await run(session(timed, { windows: 2, longest: 64 }, 1000), prompt, { reuse: false }, controller.signal, onText);
+        const { result } = await run(session(timed, { decodesInFlight: 2, decodeSteps: 64 }, 1000), prompt, { reuse: false }, controller.signal, onText);
         expect(result.finish).toBe('abort');
         expect(pending * ms, `stopped at token ${stopAt}`).toBeLessThanOrEqual(50);
         expect(asked - stopAt, 'nothing more is asked for after the stop').toBe(pending);

@@ -1,255 +1,257 @@
-/** Prompt tokens in, text out: chunked prefill, decode in windows, and everything that ends a text. A lost device does not end it. */
+/** Prompt tokens in, text out: chunked prefill, decode calls of several steps, and everything that ends a text. The text survives a lost device. */
 import { GREEDY_SAMPLING, type ChosenLogprob } from '../backend/sampling';
 import { abortError, fail } from '../errors';
-import { Meter, type Progress } from '../store/progress';
-import { SPOKEN_MARKERS } from '../text/chat';
-import { createStopFilter } from '../text/stop';
+import { ProgressMeter, type Progress } from '../store/progress';
+import { ANSWER_MARKERS } from '../text/chat_template';
+import { createStopFilter } from '../text/stop_strings';
 import type { Tokenizer } from '../text/tokenizer';
-import { cut, EMPTY, lengthOf, recut, restore, spanOf, tokensOf, type Journal } from './journal';
-import { pause } from './pause';
-import type { Place, Seat } from './place';
-import type { Request } from './request';
-import { commonPrefix } from './reuse';
+import { yieldToEventLoop } from './event_loop';
+import type { GenerationRequest } from './generate_options';
+import { commonPrefixLength } from './prompt_reuse';
+import type { ModelOnBackend, RecoverableModel } from './recovery';
+import { appendCalls, EMPTY_HISTORY, historyCall, historyLength, historyTokens, rechunkHistory, restoreRunner, truncateHistory, type TokenHistory } from './token_history';
 
-/** A model in its place, and what is known of its state. Generations on it run one after another. */
-export interface Session {
-  readonly place: Pick<Place, 'run' | 'cause'>;
+/** A model and the tokens that it has read. Generations run one after another. */
+export interface GenerationSession {
+  readonly recoverable: Pick<RecoverableModel, 'run' | 'reloadReason'>;
   readonly tokenizer: Tokenizer;
   readonly vocabSize: number;
   /** tokens that end a text */
   readonly eosIds: readonly number[];
-  /** what the runner has read, or is to read again before anything else; empty when that is unknown */
-  journal: Journal;
-  /** progress, for the page */
-  tell(progress: Progress): unknown;
+  /** what the runner has read; after a reload it reads this again first. Empty if the state is unknown */
+  history: TokenHistory;
+  /** reports to the page */
+  onProgress(progress: Progress): unknown;
 }
 
-export interface Generation {
+export interface GenerationResult {
   text: string;
   /** `stop`: an end token or a stop string; `length`: maxTokens or the end of the context */
   finish: 'stop' | 'length' | 'abort';
   promptTokens: number;
-  /** of them, those that were still in the state */
+  /** tokens of the prompt that were still in the state */
   reusedTokens: number;
-  /** tokens chosen, with the one that ended the text */
+  /** number of chosen tokens, including the one that ended the text */
   tokens: number;
   seed: number;
-  /** of reading the prompt, to the first token */
+  /** time to read the prompt, up to the first token */
   prefillMs: number;
   /** from the first token to the last */
   decodeMs: number;
   /** from the call to the first token */
   firstTokenMs: number;
-  /** of the tokens after the first */
+  /** speed after the first token */
   tokensPerSecond: number;
-  /** of each token, in order, where they were asked for */
+  /** one for each token, in order, if the call asked for them */
   logprobs?: ChosenLogprob[];
 }
 
-/** What is under way when a stop is met has to run out: all of it together may take this long. */
-const STOP_MS = 50;
-/** Most tokens of an answer that are under way at a time when it is read again: an abort waits for them. */
-const REPEATS = 8;
+/** When a text ends, decode calls in flight still have to finish. Together they may take this long. */
+const MAX_OVERRUN_MS = 50;
+/** Tokens in flight while an answer is replayed: an abort waits for them. */
+const MAX_FORCED_TOKENS = 8;
 
-/** After these the state is known. */
-const HARMLESS = ['AbortError', 'ContextError', 'RequestError'];
+/** After these errors the state of the runner is known. */
+const KEEPS_HISTORY = ['AbortError', 'ContextError', 'RequestError'];
 
 /**
- * When the device is lost on the way, the state is made again on another and the text goes on where it was: the same text, where the new
- * backend computes the same numbers, as a device of the same kind does.
- * @param emit gets the text in pieces, whole characters each, as soon as they are certain
- * @throws ContextError before any work when the prompt leaves no room for an answer; RequestError; DeviceError; MemoryError. An abort is no
- * error: the generation ends with `finish: 'abort'` and what there was.
+ * If the device is lost, the state is restored on another one and the text continues. It is the same text if the new backend computes the same
+ * numbers, as a device of the same kind does.
+ * @param emit gets the text in pieces of whole characters, as soon as they are certain
+ * @param calledAt when the page made the call, as performance.now()
+ * @throws ContextError before any work if the prompt leaves no room for an answer; RequestError; DeviceError; MemoryError. An abort is not an
+ * error: the generation ends with `finish: 'abort'` and the text so far.
  */
 export async function generate(
-  session: Session,
+  session: GenerationSession,
   prompt: readonly number[],
-  request: Request,
+  request: GenerationRequest,
   emit: (text: string) => void,
   signal?: AbortSignal,
-  called = performance.now(),
-): Promise<Generation> {
-  const start = performance.now();
-  const speech = createSpeech(session, request, emit);
-  let reused: number | undefined;
+  calledAt = performance.now(),
+): Promise<GenerationResult> {
+  const startedAt = performance.now();
+  const answer = createAnswer(session, request, emit);
+  let reusedTokens: number | undefined;
 
-  async function speak(seat: Seat): Promise<void> {
-    check(session, seat, prompt);
-    const limit = Math.min(request.maxTokens, seat.contextLength - prompt.length);
-    if (speech.ids.length >= limit) return void (speech.finish = 'length'); // another backend, a shorter context
-    // at least one token is left to read: its logits are needed
-    if (reused === undefined) session.journal = request.reuse ? cut(session.journal, commonPrefix(tokensOf(session.journal), prompt.slice(0, -1))) : EMPTY;
-    const meter = new Meter('replay', lengthOf(session.journal) + speech.ids.length, session.tell);
-    await resume(session, seat, meter, signal);
-    reused ??= lengthOf(session.journal);
-    await prefill(session, seat, prompt, signal);
-    await repeat(session, seat, speech.ids, meter, signal);
-    if (session.place.cause) await session.tell({ phase: 'ready', bytes: 0, total: 0, rate: 0 });
-    await decode(seat, limit, request, speech, signal);
-    const answer = [...speech.ids, ...speech.beyond].map((id) => spanOf([id]));
-    session.journal = cut({ ...session.journal, spans: [...session.journal.spans, ...answer] }, seat.runner.position);
+  async function run(model: ModelOnBackend): Promise<void> {
+    checkPrompt(session, model, prompt);
+    const limit = Math.min(request.maxTokens, model.contextLength - prompt.length);
+    if (answer.ids.length >= limit) return void (answer.finish = 'length'); // the new backend may have a shorter context
+    // the last prompt token is always read: its logits are needed
+    if (reusedTokens === undefined) session.history = request.reuse ? truncateHistory(session.history, commonPrefixLength(historyTokens(session.history), prompt.slice(0, -1))) : EMPTY_HISTORY;
+    const meter = new ProgressMeter('replay', historyLength(session.history) + answer.ids.length, session.onProgress);
+    await restoreState(session, model, meter, signal);
+    reusedTokens ??= historyLength(session.history);
+    await prefill(session, model, prompt, signal);
+    await forceTokens(session, model, answer.ids, meter, signal);
+    if (session.recoverable.reloadReason) await session.onProgress({ phase: 'ready', bytes: 0, total: 0, rate: 0 });
+    await decode(model, limit, request, answer, signal);
+    const read = appendCalls(session.history, [...answer.ids, ...answer.overrun].map((id) => historyCall([id])));
+    session.history = truncateHistory(read, model.runner.position);
   }
 
   try {
-    await session.place.run(speak, signal);
+    await session.recoverable.run(run, signal);
   } catch (error) {
     const { name } = error as Error;
-    if (!HARMLESS.includes(name)) session.journal = EMPTY;
+    if (!KEEPS_HISTORY.includes(name)) session.history = EMPTY_HISTORY;
     if (name !== 'AbortError') throw error;
   }
 
-  const { text, finish, ids, told, firstAt, lastAt } = speech.end();
-  const decodeMs = lastAt - firstAt;
+  const finish = answer.close();
+  const { text, ids, logprobs, firstTokenAt, lastTokenAt } = answer;
+  const decodeMs = lastTokenAt - firstTokenAt;
   return {
     text,
     finish,
     promptTokens: prompt.length,
-    reusedTokens: reused ?? 0,
+    reusedTokens: reusedTokens ?? 0,
     tokens: ids.length,
     seed: request.sampling.seed,
-    prefillMs: firstAt - start,
+    prefillMs: firstTokenAt - startedAt,
     decodeMs,
-    firstTokenMs: firstAt - called,
+    firstTokenMs: firstTokenAt - calledAt,
     tokensPerSecond: decodeMs > 0 ? ((ids.length - 1) * 1000) / decodeMs : 0,
-    ...(request.logprobs !== undefined && { logprobs: told }),
+    ...(request.logprobs !== undefined && { logprobs }),
   };
 }
 
 /** @throws ContextError, RequestError */
-export function check({ vocabSize }: Session, { contextLength }: Seat, prompt: readonly number[]): void {
+export function checkPrompt({ vocabSize }: GenerationSession, { contextLength }: ModelOnBackend, prompt: readonly number[]): void {
   if (prompt.length === 0) fail('RequestError', { what: 'The prompt is empty', wanted: 'at least one token' });
   if (prompt.length >= contextLength)
     fail('ContextError', {
-      what: 'The prompt does not fit into the context with room for an answer',
+      what: 'The prompt is too long for the context',
       got: `${prompt.length} tokens`,
-      wanted: `fewer than ${contextLength}`,
-      cure: 'Shorten it, or load the model with a larger contextLength.',
+      wanted: `fewer than ${contextLength}, to leave room for an answer`,
+      cure: 'Shorten the prompt, or load the model with a larger contextLength.',
     });
   const wrong = prompt.find((id) => !Number.isInteger(id) || id < 0 || id >= vocabSize);
-  if (wrong !== undefined) fail('RequestError', { what: 'The model does not know a token of the prompt', got: wrong, wanted: `0 to ${vocabSize - 1}` });
+  if (wrong !== undefined) fail('RequestError', { what: 'The prompt has a token id that the model does not have', got: wrong, wanted: `0 to ${vocabSize - 1}` });
 }
 
-/** Brings the runner to where the journal ends. */
-async function resume(session: Session, { runner, backend, pace }: Seat, meter: Meter, signal?: AbortSignal): Promise<void> {
-  session.journal = recut(session.journal, backend.info.name, pace.chunk);
-  session.journal = await restore(runner, session.journal, (tokens) => meter.at(tokens), signal);
+/** Brings the runner to the end of the session's history. */
+async function restoreState(session: GenerationSession, { runner, backend, limits }: ModelOnBackend, meter: ProgressMeter, signal?: AbortSignal): Promise<void> {
+  session.history = rechunkHistory(session.history, backend.info.name, limits.chunk);
+  session.history = await restoreRunner(runner, session.history, (tokens) => meter.update(tokens), signal);
 }
 
-/** Reads what of the prompt is not in the state yet. */
-export async function prefill(session: Session, { runner, pace }: Seat, prompt: readonly number[], signal?: AbortSignal): Promise<void> {
-  for (let at = lengthOf(session.journal); at < prompt.length; at += pace.chunk) {
+/** Reads the tokens of the prompt that are not in the state yet. */
+export async function prefill(session: GenerationSession, { runner, limits }: ModelOnBackend, prompt: readonly number[], signal?: AbortSignal): Promise<void> {
+  for (let at = historyLength(session.history); at < prompt.length; at += limits.chunk) {
     if (signal?.aborted) throw abortError();
-    const span = spanOf(prompt.slice(at, at + pace.chunk));
-    await runner.prefill(Uint32Array.from(span.ids));
-    session.journal = { ...session.journal, spans: [...session.journal.spans, span] };
-    await pause();
+    const call = historyCall(prompt.slice(at, at + limits.chunk));
+    await runner.prefill(Uint32Array.from(call.ids));
+    session.history = appendCalls(session.history, [call]);
+    await yieldToEventLoop();
   }
   if (signal?.aborted) throw abortError();
 }
 
-/** Has the runner choose the tokens of an answer once more, whatever it would choose: they are output, as the penalties count. */
-async function repeat({ vocabSize }: Session, { runner, pace }: Seat, ids: readonly number[], meter: Meter, signal?: AbortSignal): Promise<void> {
-  const only = (id: number): Promise<Uint32Array> => {
+/** Makes the runner choose the tokens of an answer again, with masks that allow one token each: penalties count chosen tokens as output. */
+async function forceTokens({ vocabSize }: GenerationSession, { runner, limits }: ModelOnBackend, ids: readonly number[], meter: ProgressMeter, signal?: AbortSignal): Promise<void> {
+  const force = (id: number): Promise<Uint32Array> => {
     const mask = new Uint32Array(Math.ceil(vocabSize / 32));
     mask[id >>> 5] = 1 << (id & 31);
     return runner.decode(1, { ...GREEDY_SAMPLING, mask });
   };
-  const batch = Math.min(pace.longest, REPEATS);
+  const batch = Math.min(limits.decodeSteps, MAX_FORCED_TOKENS);
   const before = runner.position;
   for (let at = 0; at < ids.length; at += batch) {
     const wanted = ids.slice(at, at + batch);
-    const got = await Promise.all(wanted.map(only));
-    if (got.some(([id], i) => id !== wanted[i])) fail('DeviceError', { what: 'The device does not say what it is told', got: got.join(), wanted: wanted.join() });
-    meter.at(before + at + wanted.length);
-    await pause();
+    const got = await Promise.all(wanted.map(force));
+    if (got.some(([id], i) => id !== wanted[i])) fail('DeviceError', { what: 'The device chose tokens that the mask excludes', got: got.join(), wanted: wanted.join() });
+    meter.update(before + at + wanted.length);
+    await yieldToEventLoop();
     if (signal?.aborted) throw abortError();
   }
 }
 
-/** What an answer has come to: it outlives the device that it began on. */
-interface Speech {
+/** The answer so far. It survives the device that it began on. */
+interface Answer {
   text: string;
-  finish?: Generation['finish'];
-  /** tokens chosen, up to the end */
+  finish?: GenerationResult['finish'];
+  /** chosen tokens, up to the end of the text */
   ids: number[];
-  /** what the model says of them, where that was asked for */
-  told: ChosenLogprob[];
-  /** those that the runner chose after it */
-  beyond: number[];
+  /** one for each token, if the call asked for them */
+  logprobs: ChosenLogprob[];
+  /** ids that the device chose after the text had ended */
+  overrun: number[];
   /** when the first and the last token came; 0 before */
-  firstAt: number;
-  lastAt: number;
-  /** Takes the next token, which is the end where `limit` tokens are reached. */
-  hear(id: number, limit: number): void;
-  /** No more tokens come: what was held back is said. */
-  end(): Speech & { finish: Generation['finish'] };
+  firstTokenAt: number;
+  lastTokenAt: number;
+  /** Adds a token. The text ends at `limit` tokens. */
+  push(id: number, limit: number): void;
+  /** Emits the text that was held back. No token may follow. */
+  close(): GenerationResult['finish'];
 }
 
-function createSpeech({ tokenizer, eosIds }: Session, { stop }: Request, emit: (text: string) => void): Speech {
-  const detokenizer = tokenizer.stream({ skipSpecial: true, keep: SPOKEN_MARKERS });
+function createAnswer({ tokenizer, eosIds }: GenerationSession, { stop }: GenerationRequest, emit: (text: string) => void): Answer {
+  const detokenizer = tokenizer.stream({ skipSpecial: true, keep: ANSWER_MARKERS });
   const filter = createStopFilter(stop);
-  const say = (piece: string): void => {
-    speech.text += piece;
+  const append = (piece: string): void => {
+    answer.text += piece;
     if (piece) emit(piece);
   };
-  const speech: Speech = {
+  const answer: Answer = {
     text: '',
     ids: [],
-    told: [],
-    beyond: [],
-    firstAt: 0,
-    lastAt: 0,
-    hear(id, limit) {
-      speech.ids.push(id);
-      if (eosIds.includes(id)) speech.finish = 'stop';
-      else say(filter.push(detokenizer.push(id)));
-      if (filter.stopped !== undefined) speech.finish = 'stop';
-      else if (speech.ids.length >= limit) speech.finish ??= 'length';
+    logprobs: [],
+    overrun: [],
+    firstTokenAt: 0,
+    lastTokenAt: 0,
+    push(id, limit) {
+      answer.ids.push(id);
+      if (eosIds.includes(id)) answer.finish = 'stop';
+      else append(filter.push(detokenizer.push(id)));
+      if (filter.stopped !== undefined) answer.finish = 'stop';
+      else if (answer.ids.length >= limit) answer.finish ??= 'length';
     },
-    end() {
-      const finish = (speech.finish ??= 'abort');
-      say(filter.push(finish === 'abort' ? '' : detokenizer.flush()));
-      say(filter.flush());
-      if (!speech.firstAt) speech.firstAt = speech.lastAt = performance.now();
-      return { ...speech, finish };
+    close() {
+      const finish = (answer.finish ??= 'abort');
+      append(filter.push(finish === 'abort' ? '' : detokenizer.flush()));
+      append(filter.flush());
+      if (!answer.firstTokenAt) answer.firstTokenAt = answer.lastTokenAt = performance.now();
+      return finish;
     },
   };
-  return speech;
+  return answer;
 }
 
-/** Goes on with an answer to its end. */
-async function decode({ runner, pace }: Seat, limit: number, request: Request, speech: Speech, signal?: AbortSignal): Promise<void> {
-  const { windows, longest } = request.logprobs === undefined ? pace : { windows: 1, longest: 1 };
-  const underWay: Promise<Uint32Array>[] = [];
-  let asked = speech.ids.length;
+/** Decodes until the answer ends. The number of steps in flight follows the speed of the device. */
+async function decode({ runner, limits }: ModelOnBackend, limit: number, request: GenerationRequest, answer: Answer, signal?: AbortSignal): Promise<void> {
+  const { decodesInFlight, decodeSteps } = request.logprobs === undefined ? limits : { decodesInFlight: 1, decodeSteps: 1 };
+  const inFlight: Promise<Uint32Array>[] = [];
+  let requested = answer.ids.length;
   let steps = 1;
   let depth = 1;
   try {
-    while (!speech.finish) {
-      while (underWay.length < depth && asked < limit) {
-        const window = runner.decode(Math.min(steps, limit - asked), request.sampling);
-        window.catch(() => undefined); // it is awaited later, perhaps after another has failed
-        asked += Math.min(steps, limit - asked);
-        underWay.push(window);
+    while (!answer.finish) {
+      while (inFlight.length < depth && requested < limit) {
+        const call = runner.decode(Math.min(steps, limit - requested), request.sampling);
+        call.catch(() => undefined); // it is awaited later; an earlier call may fail before that
+        requested += Math.min(steps, limit - requested);
+        inFlight.push(call);
       }
-      const ids = await underWay.shift()!;
-      if (request.logprobs !== undefined) speech.told.push(await runner.logprobs(ids[0], request.logprobs));
+      const ids = await inFlight.shift()!;
+      if (request.logprobs !== undefined) answer.logprobs.push(await runner.logprobs(ids[0], request.logprobs));
       const now = performance.now();
       for (const id of ids) {
-        if (speech.finish) speech.beyond.push(id);
-        else speech.hear(id, limit);
+        if (answer.finish) answer.overrun.push(id);
+        else answer.push(id, limit);
       }
-      if (speech.firstAt) {
-        const fitting = Math.floor(STOP_MS / windows / ((now - speech.lastAt) / ids.length));
-        steps = Math.max(1, Math.min(fitting, 2 * steps, longest));
-        depth = fitting ? windows : 1; // on a slow device nothing is won by a second one
-      } else speech.firstAt = now;
-      speech.lastAt = now;
-      await pause();
-      if (signal?.aborted) speech.finish ??= 'abort';
+      if (answer.firstTokenAt) {
+        const fitting = Math.floor(MAX_OVERRUN_MS / decodesInFlight / ((now - answer.lastTokenAt) / ids.length));
+        steps = Math.max(1, Math.min(fitting, 2 * steps, decodeSteps));
+        depth = fitting ? decodesInFlight : 1; // on a slow device a second call gains nothing
+      } else answer.firstTokenAt = now;
+      answer.lastTokenAt = now;
+      await yieldToEventLoop();
+      if (signal?.aborted) answer.finish ??= 'abort';
     }
   } finally {
-    // the calls after the end still change the state: nothing may begin before they are through
-    for (const window of await Promise.allSettled(underWay)) if (speech.finish && window.status === 'fulfilled') speech.beyond.push(...window.value);
+    // calls in flight still change the state, so the next generation must wait for them
+    for (const call of await Promise.allSettled(inFlight)) if (answer.finish && call.status === 'fulfilled') answer.overrun.push(...call.value);
   }
 }

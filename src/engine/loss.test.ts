@@ -3,11 +3,11 @@ import { tinyGguf } from '../../e2e/tools/tiny';
 import type { Backend } from '../backend/backend';
 import { openReferenceBackend } from '../backend/reference/backend';
 import { fail } from '../errors';
-import { memorySource } from '../store/source';
+import { memorySource } from '../store/byte_source';
 import type { Progress } from '../store/progress';
 import { createEngine, type Engine } from './engine';
-import type { Rung } from './pick';
-import type { GenerateOptions } from './request';
+import type { BackendCandidate } from './choose_backend';
+import type { GenerateOptions } from './generate_options';
 
 // the real backends have their drill, in a browser
 vi.mock('../backend/wasm/backend', () => ({ openWasmBackend: vi.fn() }));
@@ -33,7 +33,7 @@ interface Fate {
 const untouched = (): Fate => ({ acts: 0, losses: [], refusal: -1, room: Infinity, opened: 0, freed: 0, source: MODEL });
 
 /** The reference backend on a device that can be lost at any of its calls. */
-function fated(fate: Fate, name: Rung['name']): Rung {
+function fated(fate: Fate, name: BackendCandidate['name']): BackendCandidate {
   return {
     name,
     label: name,
@@ -78,13 +78,13 @@ function fated(fate: Fate, name: Rung['name']): Rung {
   };
 }
 
-function engineOf(fate: Fate, names: Rung['name'][] = ['webgpu', 'wasm']): Engine {
+function engineOf(fate: Fate, names: BackendCandidate['name'][] = ['webgpu', 'wasm']): Engine {
   return createEngine({
     open: async (_, { onProgress } = {}) => {
       onProgress?.({ phase: 'read', bytes: 0, total: 1, rate: 0 });
       return { id: 'a/b', files: [memorySource('a.gguf', fate.source)], cached: true, notes: [], finish: async () => {}, close: async () => {}, discard: async () => {} };
     },
-    rungs: () => names.map((name) => fated(fate, name)),
+    candidates: () => names.map((name) => fated(fate, name)),
   });
 }
 
@@ -212,19 +212,19 @@ describe('memory that is refused', () => {
     const engine = engineOf({ ...untouched(), refusal: fate.acts - 5 }, ['wasm']);
     await engine.load('a/b', { contextLength: 512 });
     const speak = () => engine.generate(prompt, { maxTokens: 16, ...KINDS.sampled }, () => undefined);
-    await expect(speak()).rejects.toMatchObject({ name: 'MemoryError', message: expect.stringMatching(/outgrown.*contextLength of 1\d\d or less/) });
+    await expect(speak()).rejects.toMatchObject({ name: 'MemoryError', message: expect.stringMatching(/no longer fits.*contextLength of 1\d\d or less/) });
     expect((await speak()).text).toBe(text);
   });
 
   it.each([
-    ['takes the next smaller context that fits', 1500, undefined, { contextLength: 1024, backend: { name: 'webgpu' } }, /1024 tokens and not 2048: GPU memory/],
+    ['takes the next smaller context that fits', 1500, undefined, { contextLength: 1024, backend: { name: 'webgpu' } }, /1024 tokens instead of 2048: GPU memory/],
     ['takes the next backend where none fits', 300, undefined, { contextLength: 300, backend: { name: 'wasm' } }, /contextLength 256, or with backend 'wasm'/],
     ['takes the next backend rather than less than was asked for', 1500, 2000, { contextLength: 2000, backend: { name: 'wasm' } }, /context of 2000.*contextLength 1000/],
   ])('at a load: %s', async (_, room, contextLength, wanted, notes) => {
     const fate = { ...untouched(), room };
     const engine = createEngine({
       open: async () => ({ id: 'a/b', files: [memorySource('a.gguf', fate.source)], cached: true, notes: [], finish: async () => {}, close: async () => {}, discard: async () => {} }),
-      rungs: () => [fated(fate, 'webgpu'), { ...fated(untouched(), 'wasm') }],
+      candidates: () => [fated(fate, 'webgpu'), { ...fated(untouched(), 'wasm') }],
     });
     const info = await engine.load('a/b', { contextLength });
     expect(info).toMatchObject({ ...wanted, contextLength: wanted.backend.name === 'wasm' ? (contextLength ?? 4096) : wanted.contextLength });

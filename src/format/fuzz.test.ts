@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { generator, ggufBytes, tinyDirectory, tinyModel, type TinyOptions, type TinyValue } from '../../e2e/tools/tiny';
 import { openCheckpoint } from '../engine/checkpoint';
-import { memorySource, type ByteSource } from '../store/source';
+import { memorySource, type ByteSource } from '../store/byte_source';
 
 const TINY: TinyOptions = { dtype: 'Q8_0', hidden: 32, ffn: 32, headDim: 8, heads: 4, layers: ['conv', 'attention'], vocab: 272 };
 const NAMES = ['CheckpointError', 'SourceError'];

@@ -86,10 +86,10 @@ describe('parseGguf', () => {
       const head = bytes.subarray(0, n);
       const wish = parseGguf(head, { name: 'a.gguf', size: bytes.length });
       const wished = 'need' in wish && wish.need > n && wish.need <= headerEnd + 32;
-      if (!wished || !/^CheckpointError: .*cut short/.test(message(() => parseGguf(head, { name: 'a.gguf', size: n })))) wrong.push(n);
+      if (!wished || !/^CheckpointError: .*incomplete/.test(message(() => parseGguf(head, { name: 'a.gguf', size: n })))) wrong.push(n);
     }
     expect(wrong).toEqual([]);
-    for (const n of [headerEnd + 32, dataEnd - 1]) expect(message(() => parse(bytes, n))).toMatch(/^CheckpointError: a.gguf is cut short: tensor .* got \d+ bytes, wanted at least \d+/);
+    for (const n of [headerEnd + 32, dataEnd - 1]) expect(message(() => parse(bytes, n))).toMatch(/^CheckpointError: a.gguf is incomplete: tensor .* got \d+ bytes, wanted at least \d+/);
   });
 
   const tensor = (i: number, change: Partial<TinyModel['tensors'][0]>) => changed(({ tensors }) => Object.assign(tensors[i], change));
@@ -108,31 +108,31 @@ describe('parseGguf', () => {
 
   test.each<[string, () => Uint8Array, RegExp]>([
     ['wrong magic', () => new TextEncoder().encode('<!doctype html>'), /not a GGUF file: got first bytes 3c 21 64 6f, wanted/],
-    ['nothing', () => new Uint8Array(0), /cut short/],
+    ['nothing', () => new Uint8Array(0), /incomplete/],
     ['version 1', () => poke(4, 1), /version .* got 1, wanted/],
     ['version 4', () => poke(4, 4), /version .* got 4, wanted/],
     ['big-endian', () => poke(4, 0, 0, 0, 3), /big-endian/],
-    ['2^64 tensors', () => poke(8, ...huge), /claims 18446744073709552000 tensors/],
-    ['2^64 entries', () => poke(16, ...huge), /claims 18446744073709552000 metadata entries/],
+    ['2^64 tensors', () => poke(8, ...huge), /states 18446744073709552000 tensors/],
+    ['2^64 entries', () => poke(16, ...huge), /states 18446744073709552000 metadata entries/],
     ['a key of 2^64 bytes', () => poke(24, ...huge), /bytes of a metadata key/],
     ['a text of 2^60 bytes', () => poke(24 + 8 + 20 + 4, 0, 0, 0, 0, 0, 0, 0, 16), /bytes of general.architecture/],
     ['unknown value type', () => withValue([13, 0]), /a\.key has an unknown type: got 13/],
     ['a list of 2^31 values', () => poke(after('tokenizer.ggml.tokens') + 8, 0, 0, 0, 128), /values of tokenizer.ggml.tokens/],
     ['lists in lists in lists', () => nested(3), /nested too deeply/],
-    ['a key twice', twice, /a metadata key twice: got aa/],
+    ['a key twice', twice, /the same metadata key twice: got aa/],
     ['alignment 0', () => changed((m) => (m.metadata['general.alignment'] = [4, 0])), /general\.alignment .* got 0/],
     ['alignment 24', () => changed((m) => (m.metadata['general.alignment'] = [4, 24])), /general\.alignment .* got 24/],
-    ['a tensor twice', () => tensor(1, { name: 'token_embd.weight' }), /two tensors of one name: got token_embd.weight/],
+    ['a tensor twice', () => tensor(1, { name: 'token_embd.weight' }), /two tensors with the same name: got token_embd.weight/],
     ['no dimensions', () => poke(embedding, 0), /dimensions: got 0/],
     ['five dimensions', () => poke(embedding, 5), /dimensions: got 5/],
-    ['a shape beyond 2^53', () => poke(embedding + 4, 0, 0, 0, 0, 0, 0, 32, 0), /shape of tensor token_embd.weight makes no sense/],
-    ['a length of zero', () => poke(embedding + 4, 0), /shape of tensor token_embd.weight makes no sense/],
+    ['a shape beyond 2^53', () => poke(embedding + 4, 0, 0, 0, 0, 0, 0, 32, 0), /shape of tensor token_embd.weight is not valid/],
+    ['a length of zero', () => poke(embedding + 4, 0), /shape of tensor token_embd.weight is not valid/],
     ['unknown type', () => poke(embedding + 20, 99), /type that is not supported: got type 99/],
     ['a type that is not run', () => poke(embedding + 20, 20), /type that is not supported: got IQ4_NL, wanted F32, F16/],
     ['rows that are no whole blocks', () => poke(embedding + 20, 12), /not whole blocks of Q4_K: got 64, wanted a multiple of 256/],
     ['an offset that is not aligned', () => poke(embedding + 24, 4), /not aligned: got offset 4/],
     ['overlap', () => poke(after('token_embd_norm.weight') + 16, 32, 0, 0, 0), /token_embd.weight and token_embd_norm.weight of a.gguf overlap/],
-    ['an offset beyond the file', () => poke(embedding + 24, 0, 0, 0, 0, 1), /cut short: tensor token_embd.weight leaves the file/],
+    ['an offset beyond the file', () => poke(embedding + 24, 0, 0, 0, 0, 1), /incomplete: tensor token_embd.weight ends after the file/],
     ['an offset of 2^63', () => poke(embedding + 24, ...huge.slice(1).map(() => 0), 128), /too large|not aligned/],
   ])('%s', (_, bytes, expected) => {
     const file = bytes();

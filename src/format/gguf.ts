@@ -5,8 +5,8 @@
 import { fail, show } from '../errors';
 import { dtypeOfGgml, DTYPES, rowBytes } from '../tensor/dtype';
 import type { TensorInfo } from '../tensor/tensor';
-import { Cursor, MAX_HEADER, parseHead, type HeadFile, type Need } from './cursor';
-import { checkLayout, valueCount } from './layout';
+import { HeaderCursor, MAX_HEADER_BYTES, parseHead, type NamedFile, type NeedMoreBytes } from './header_cursor';
+import { checkLayout, valueCount } from './check_layout';
 
 /** 64-bit integers beyond 2^53 are rounded. */
 export type GgufValue = number | boolean | string | GgufValue[];
@@ -31,8 +31,8 @@ const MAX_NAME = 256;
 const STRING = 8;
 const ARRAY = 9;
 
-/** type id → bytes of the smallest value, and its reader; strings and arrays apart */
-const SCALARS = new Map<number, [number, (c: Cursor) => number | boolean]>([
+/** type id → size in bytes and reader; strings and arrays are handled separately */
+const SCALARS = new Map<number, [number, (c: HeaderCursor) => number | boolean]>([
   [0, [1, (c) => c.u8()]],
   [1, [1, (c) => c.i8()]],
   [2, [2, (c) => c.u16()]],
@@ -46,7 +46,7 @@ const SCALARS = new Map<number, [number, (c: Cursor) => number | boolean]>([
   [12, [8, (c) => c.f64()]],
 ]);
 
-/** ggml types that exist but are not run here, for the message */
+/** ggml types that are not supported, for the error message */
 const OTHER_TYPES: Record<number, string> = {
   10: 'Q2_K', 11: 'Q3_K', 16: 'IQ2_XXS', 17: 'IQ2_XS', 18: 'IQ3_XXS', 19: 'IQ1_S', 20: 'IQ4_NL', 21: 'IQ3_S', 22: 'IQ2_S', 23: 'IQ4_XS',
   24: 'I8', 25: 'I16', 26: 'I32', 27: 'I64', 28: 'F64', 29: 'IQ1_M', 34: 'TQ1_0', 35: 'TQ2_0', 39: 'MXFP4', 40: 'NVFP4', 41: 'Q1_0', 42: 'Q2_0',
@@ -55,22 +55,22 @@ const OTHER_TYPES: Record<number, string> = {
 const DAMAGED = 'The file is damaged: get it again.';
 
 /**
- * The header, or how many bytes of the file are wanted at least.
+ * The header, or how many bytes of the file the parser needs.
  * @param head the first bytes of the file
  * @param index of the file among the shards, for `TensorInfo.file`
- * @throws CheckpointError on anything that is not a sound GGUF file of supported types
+ * @throws CheckpointError for anything but a valid GGUF file of supported types
  */
-export const parseGguf = (head: Uint8Array, file: HeadFile, index = 0): GgufHeader | Need =>
+export const parseGguf = (head: Uint8Array, file: NamedFile, index = 0): GgufHeader | NeedMoreBytes =>
   parseHead(head, file, (cursor) => readHeader(cursor, file, index));
 
-function readHeader(c: Cursor, file: HeadFile, index: number): GgufHeader {
+function readHeader(c: HeaderCursor, file: NamedFile, index: number): GgufHeader {
   const { version, tensorCount, entryCount } = readCounts(c, file);
   const metadata: GgufMetadata = new Map();
   readMetadata(c, entryCount, metadata);
   return { version, metadata, ...readTensors(c, tensorCount, metadata, index, 0) };
 }
 
-function readCounts(c: Cursor, file: HeadFile): { version: number; tensorCount: number; entryCount: number } {
+function readCounts(c: HeaderCursor, file: NamedFile): { version: number; tensorCount: number; entryCount: number } {
   if (c.u32() !== MAGIC)
     fail('CheckpointError', {
       what: `${file.name} is not a GGUF file`,
@@ -81,7 +81,7 @@ function readCounts(c: Cursor, file: HeadFile): { version: number; tensorCount: 
   const version = c.u32();
   if (version !== 2 && version !== 3)
     fail('CheckpointError', {
-      what: version > 0xffff ? `${file.name} is big-endian` : `the GGUF version of ${file.name} is not supported`,
+      what: version > 0xffff ? `${file.name} is big-endian` : `The GGUF version of ${file.name} is not supported`,
       got: version > 0xffff ? undefined : version,
       wanted: 'little-endian GGUF version 2 or 3',
       cure: 'Convert the model with a current converter.',
@@ -92,41 +92,41 @@ function readCounts(c: Cursor, file: HeadFile): { version: number; tensorCount: 
   return { version, tensorCount, entryCount };
 }
 
-function readMetadata(c: Cursor, entryCount: number, into: GgufMetadata): void {
+function readMetadata(c: HeaderCursor, entryCount: number, into: GgufMetadata): void {
   for (let i = 0; i < entryCount; i++) {
     const key = c.string(count(c.u64(), 1, 'bytes of a metadata key', MAX_KEY, c));
-    if (into.has(key)) fail('CheckpointError', { what: `${c.file.name} has a metadata key twice`, got: key, cure: DAMAGED });
+    if (into.has(key)) fail('CheckpointError', { what: `${c.file.name} has the same metadata key twice`, got: key, cure: DAMAGED });
     into.set(key, readValue(c, c.u32(), key, 0));
   }
 }
 
-/** @param start of the cursor's bytes within the file */
-function readTensors(c: Cursor, tensorCount: number, metadata: GgufMetadata, index: number, start: number): Pick<GgufHeader, 'tensors' | 'alignment' | 'dataOffset'> {
+/** @param start where the cursor's bytes begin in the file */
+function readTensors(c: HeaderCursor, tensorCount: number, metadata: GgufMetadata, index: number, start: number): Pick<GgufHeader, 'tensors' | 'alignment' | 'dataOffset'> {
   const { file } = c;
   const alignment = metadata.get('general.alignment') ?? 32;
   if (typeof alignment !== 'number' || alignment < 1 || alignment > 65536 || !Number.isInteger(Math.log2(alignment)))
-    fail('CheckpointError', { what: `general.alignment of ${file.name} makes no sense`, got: show(alignment), wanted: 'a power of two up to 65536', cure: DAMAGED });
+    fail('CheckpointError', { what: `general.alignment of ${file.name} is not valid`, got: show(alignment), wanted: 'a power of two up to 65536', cure: DAMAGED });
 
   const infos = Array.from({ length: tensorCount }, () => readTensor(c, index));
   const dataOffset = Math.ceil((start + c.at) / alignment) * alignment;
   const tensors = infos.map((info) => {
     if (info.offset % alignment !== 0)
-      fail('CheckpointError', { what: `tensor ${info.name} is not aligned`, got: `offset ${info.offset}`, wanted: `a multiple of ${alignment}`, cure: DAMAGED });
+      fail('CheckpointError', { what: `Tensor ${info.name} is not aligned`, got: `offset ${info.offset}`, wanted: `a multiple of ${alignment}`, cure: DAMAGED });
     return { ...info, offset: info.offset + dataOffset };
   });
   checkLayout(tensors, file);
   return { tensors, alignment, dataOffset };
 }
 
-/** What the first bytes of a file say: `metadata` holds the entries that are whole in them, those before the vocabulary in files as they are written. */
-export interface GgufStart {
+/** The header as far as the first bytes of a file go. `metadata` has the entries that are complete in them: usually those before the vocabulary. */
+export interface GgufPartialHeader {
   version: number;
   tensorCount: number;
   metadata: GgufMetadata;
 }
 
-/** @throws CheckpointError as parseGguf does */
-export function parseGgufStart(head: Uint8Array, file: HeadFile): GgufStart | Need {
+/** @throws CheckpointError like parseGguf */
+export function parseGgufPartialHeader(head: Uint8Array, file: NamedFile): GgufPartialHeader | NeedMoreBytes {
   const metadata: GgufMetadata = new Map();
   let counts: ReturnType<typeof readCounts> | undefined;
   const rest = parseHead(head, file, (c) => {
@@ -134,12 +134,12 @@ export function parseGgufStart(head: Uint8Array, file: HeadFile): GgufStart | Ne
     readMetadata(c, counts.entryCount, metadata);
     return {};
   });
-  return counts ? { version: counts.version, tensorCount: counts.tensorCount, metadata } : (rest as Need);
+  return counts ? { version: counts.version, tensorCount: counts.tensorCount, metadata } : (rest as NeedMoreBytes);
 }
 
 /**
- * Could these bytes be of a header? Lengths and types are mostly zeros, a chat template is text, weights are neither. A guess: what is found
- * with its help is checked by `findGgufTensors`.
+ * Guesses whether the bytes belong to a header: lengths and types are mostly zeros, a chat template is text, weights are neither.
+ * `findGgufTensors` checks the result.
  */
 export function looksLikeHeader(bytes: Uint8Array): boolean {
   let [zeros, text] = [0, 0];
@@ -151,19 +151,19 @@ export function looksLikeHeader(bytes: Uint8Array): boolean {
 }
 
 /**
- * The header of a file whose tensor table lies somewhere in a piece of it: with all tensors, and with the metadata of its start.
- * @param piece from byte `at` of the file
- * @returns undefined unless there is a table whose tensors fill the rest of the file exactly
+ * Finds the tensor table in a piece of the file, and returns a header with all tensors and the metadata of the start.
+ * @param piece the bytes of the file from byte `at` on
+ * @returns undefined unless the tensors of a table fill the rest of the file exactly
  */
-export function findGgufTensors(start: GgufStart, piece: Uint8Array, at: number, file: HeadFile, index = 0): GgufHeader | undefined {
+export function findGgufTensors(start: GgufPartialHeader, piece: Uint8Array, at: number, file: NamedFile, index = 0): GgufHeader | undefined {
   const { version, tensorCount, metadata } = start;
   const view = new DataView(piece.buffer, piece.byteOffset, piece.byteLength);
   for (let from = 0; from + 24 * tensorCount <= piece.length; from++) {
     if (view.getUint32(from + 4, true) !== 0 || view.getUint32(from, true) > MAX_NAME || view.getUint32(from, true) === 0) continue;
-    const cursor = new Cursor(piece.subarray(from), file);
+    const cursor = new HeaderCursor(piece.subarray(from), file);
     try {
       const header = { version, metadata, ...readTensors(cursor, tensorCount, metadata, index, at + from) };
-      if (fills(header, file.size)) return header;
+      if (tensorsFillFile(header, file.size)) return header;
     } catch {
       continue; // not here
     }
@@ -171,40 +171,40 @@ export function findGgufTensors(start: GgufStart, piece: Uint8Array, at: number,
   return undefined;
 }
 
-/** A count of things of at least `bytes` bytes each, believed only if they fit what is left of the file. */
-function count(n: number, bytes: number, of: string, limit: number, c: Cursor): number {
-  const room = Math.min(c.file.size, MAX_HEADER) - c.at;
+/** Checks a count of items of at least `bytes` bytes each: they must fit into the rest of the file. */
+function count(n: number, bytes: number, of: string, limit: number, c: HeaderCursor): number {
+  const room = Math.min(c.file.size, MAX_HEADER_BYTES) - c.at;
   if (n <= limit && n * bytes <= room) return n;
   return fail('CheckpointError', {
-    what: `${c.file.name} is cut short or damaged: it claims ${n} ${of}`,
+    what: `${c.file.name} is incomplete or damaged: it states ${n} ${of}`,
     got: `${room} bytes left for them`,
     wanted: n > limit ? `at most ${limit} ${of}` : `at least ${n * bytes}`,
     cure: 'Get the file again.',
   });
 }
 
-function readValue(c: Cursor, type: number, key: string, depth: number): GgufValue {
+function readValue(c: HeaderCursor, type: number, key: string, depth: number): GgufValue {
   const scalar = SCALARS.get(type);
   if (scalar) return scalar[1](c);
-  if (type === STRING) return c.string(count(c.u64(), 1, `bytes of ${key}`, MAX_HEADER, c));
-  if (type !== ARRAY) return fail('CheckpointError', { what: `the metadata value ${key} has an unknown type`, got: type, wanted: '0 to 12', cure: DAMAGED });
+  if (type === STRING) return c.string(count(c.u64(), 1, `bytes of ${key}`, MAX_HEADER_BYTES, c));
+  if (type !== ARRAY) return fail('CheckpointError', { what: `The metadata value ${key} has an unknown type`, got: type, wanted: '0 to 12', cure: DAMAGED });
   if (depth === MAX_DEPTH)
-    return fail('CheckpointError', { what: `the metadata value ${key} is nested too deeply`, got: `more than ${depth} arrays in each other`, cure: DAMAGED });
+    return fail('CheckpointError', { what: `The metadata value ${key} is nested too deeply`, got: `more than ${depth} nested arrays`, cure: DAMAGED });
 
   const elementType = c.u32();
   const element = SCALARS.get(elementType);
   const length = count(c.u64(), element?.[0] ?? (elementType === ARRAY ? 12 : 8), `values of ${key}`, elementType === ARRAY ? MAX_ENTRIES : MAX_ARRAY, c);
   if (elementType === STRING) return c.strings(length);
   if (element) {
-    const end = c.take(length * element[0]); // all at hand before the list is made
+    const end = c.take(length * element[0]); // all bytes must be in memory before the list is made
     c.at = end;
     return Array.from({ length }, () => element[1](c));
   }
   return Array.from({ length }, () => readValue(c, elementType, key, depth + 1));
 }
 
-/** Do the tensors follow each other from the first byte of the data to the last? */
-function fills({ tensors, alignment, dataOffset }: Pick<GgufHeader, 'tensors' | 'alignment' | 'dataOffset'>, size: number): boolean {
+/** True if the tensors fill the data of the file without gaps. */
+function tensorsFillFile({ tensors, alignment, dataOffset }: Pick<GgufHeader, 'tensors' | 'alignment' | 'dataOffset'>, size: number): boolean {
   let end = dataOffset;
   for (const { offset, byteLength } of [...tensors].sort((a, b) => a.offset - b.offset)) {
     if (offset - end >= alignment) return false;
@@ -213,19 +213,19 @@ function fills({ tensors, alignment, dataOffset }: Pick<GgufHeader, 'tensors' | 
   return size - end < alignment;
 }
 
-/** The offset is still that within the tensor data. */
-function readTensor(c: Cursor, file: number): TensorInfo {
+/** The offset of the result counts from the start of the tensor data. */
+function readTensor(c: HeaderCursor, file: number): TensorInfo {
   const name = c.string(count(c.u64(), 1, 'bytes of a tensor name', MAX_NAME, c));
   const dimensions = c.u32();
   if (dimensions < 1 || dimensions > 4)
-    fail('CheckpointError', { what: `tensor ${name} has a wrong number of dimensions`, got: dimensions, wanted: '1 to 4', cure: DAMAGED });
-  const shape = Array.from({ length: dimensions }, () => c.u64()).reverse(); // ne lists the innermost first
+    fail('CheckpointError', { what: `Tensor ${name} has a wrong number of dimensions`, got: dimensions, wanted: '1 to 4', cure: DAMAGED });
+  const shape = Array.from({ length: dimensions }, () => c.u64()).reverse(); // GGUF lists the innermost dimension first
   const type = c.u32();
   const offset = c.u64();
   const dtype = dtypeOfGgml(type);
   if (!dtype)
     return fail('CheckpointError', {
-      what: `tensor ${name} has a type that is not supported`,
+      what: `Tensor ${name} has a type that is not supported`,
       got: OTHER_TYPES[type] ?? `type ${type}`,
       wanted: Object.keys(DTYPES).join(', '),
       cure: 'Use the model in one of these types, Q4_0 or Q4_K_M for instance.',
@@ -234,24 +234,24 @@ function readTensor(c: Cursor, file: number): TensorInfo {
   const cols = shape[shape.length - 1];
   const { blockLength } = DTYPES[dtype];
   if (cols % blockLength !== 0)
-    fail('CheckpointError', { what: `the rows of tensor ${name} are not whole blocks of ${dtype}`, got: cols, wanted: `a multiple of ${blockLength}`, cure: DAMAGED });
+    fail('CheckpointError', { what: `The rows of tensor ${name} are not whole blocks of ${dtype}`, got: cols, wanted: `a multiple of ${blockLength}`, cure: DAMAGED });
   const byteLength = rowBytes(dtype, cols) * (values / cols);
   if (!Number.isSafeInteger(byteLength) || !Number.isSafeInteger(offset))
-    fail('CheckpointError', { what: `tensor ${name} is too large`, got: `${byteLength} bytes at ${offset}`, wanted: 'below 2^53', cure: DAMAGED });
+    fail('CheckpointError', { what: `Tensor ${name} is too large`, got: `${byteLength} bytes at ${offset}`, wanted: 'below 2^53', cure: DAMAGED });
   return { name, dtype, shape, file, offset, byteLength };
 }
 
 /**
- * Puts the headers of a model's shards together: the metadata of the first, the tensors of all (keys split.no, split.count).
+ * Joins the headers of a model's shards: the metadata of the first, the tensors of all (keys split.no, split.count).
  * @param headers in the order of the files, each with its index in `TensorInfo.file`
- * @throws CheckpointError when shards are missing, too many, or hold a tensor twice
+ * @throws CheckpointError if there are too few or too many shards, or if two hold the same tensor
  */
 export function joinShards(headers: readonly GgufHeader[]): { metadata: GgufMetadata; tensors: TensorInfo[] } {
-  const counts = headers.map(({ metadata }) => metadata.get('split.count') || 1); // 0 in files merged again
+  const counts = headers.map(({ metadata }) => metadata.get('split.count') || 1); // 0 in merged files
   const numbers = headers.map(({ metadata }) => metadata.get('split.no') ?? 0);
   if (counts.some((n) => n !== headers.length) || new Set(numbers).size !== headers.length || numbers.some((n) => !(Number(n) >= 0 && Number(n) < headers.length)))
     fail('CheckpointError', {
-      what: 'the GGUF files are not the shards of one model',
+      what: 'The GGUF files are not the shards of one model',
       got: `shards ${numbers.map(show).join(', ')} of ${counts.map(show).join(', ')}`,
       wanted: headers.length === 1 && typeof counts[0] === 'number' ? `all ${counts[0]} files` : 'one file, or every shard of one model once',
       cure: 'Give all the files of one model, and only those.',
@@ -259,7 +259,7 @@ export function joinShards(headers: readonly GgufHeader[]): { metadata: GgufMeta
   const names = new Set<string>();
   const tensors = headers.flatMap((header) => header.tensors);
   for (const { name } of tensors) {
-    if (names.has(name)) fail('CheckpointError', { what: 'two shards hold the same tensor', got: name, cure: 'Give the files of one model only.' });
+    if (names.has(name)) fail('CheckpointError', { what: 'Two shards hold the same tensor', got: name, cure: 'Give the files of one model only.' });
     names.add(name);
   }
   return { metadata: headers[numbers.indexOf(0)].metadata, tensors };

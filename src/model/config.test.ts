@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { TensorInfo } from '../tensor/tensor';
 import { configFromGguf, configFromJson, type Config } from './config';
-import { canonicalName, mapWeights, nameTensors, weightTree } from './weights';
+import { canonicalName, mapWeights, tensorsByName, weightTree } from './weights';
 
 // D 64, F 96, V 300, H 4, K 2, d 16, L 3: conv, attention, conv
 const LAYERS: Config['layers'] = ['conv', 'attention', 'conv'];
@@ -66,7 +66,7 @@ function merged<T>(base: Record<string, T>, change: Record<string, T | undefined
 
 const infos = (change: Record<string, number[] | undefined> = {}): TensorInfo[] =>
   merged(SHAPES, change).map(([name, shape], i) => ({ name, shape, dtype: 'F32', file: 0, offset: i, byteLength: 0 }));
-const tensors = (change?: Record<string, number[] | undefined>) => nameTensors(infos(change));
+const tensors = (change?: Record<string, number[] | undefined>) => tensorsByName(infos(change));
 const fromGguf = (change: Record<string, unknown>, shapes?: Record<string, number[] | undefined>): Config =>
   configFromGguf(new Map(merged(METADATA, change)), tensors(shapes));
 const fromJson = (change: Record<string, unknown>, shapes?: Record<string, number[] | undefined>): Config =>
@@ -93,21 +93,21 @@ describe('configFromGguf', () => {
     ['a window', { 'lfm2.attention.sliding_window': 30 }, /sliding_window is not supported: got 30/],
     ['scaled positions', { 'lfm2.rope.scaling.type': 'yarn' }, /rope\.scaling\.type is not supported: got "yarn"/],
     ['an embedding model', { 'lfm2.embedding_length_out': 128 }, /embedding_length_out is not supported/],
-    ['no layers', { 'lfm2.block_count': 0 }, /lfm2\.block_count makes no sense: got 0, wanted a whole number from 1/],
-    ['2^32 layers', { 'lfm2.block_count': 2 ** 32 }, /block_count makes no sense/],
-    ['a text for a number', { 'lfm2.embedding_length': '64' }, /embedding_length makes no sense: got "64"/],
-    ['kv counts of another length', { 'lfm2.attention.head_count_kv': [0, 2] }, /head_count_kv makes no sense: got \[0, 2\], wanted 3 whole numbers/],
+    ['no layers', { 'lfm2.block_count': 0 }, /lfm2\.block_count is not valid: got 0, wanted a whole number from 1/],
+    ['2^32 layers', { 'lfm2.block_count': 2 ** 32 }, /block_count is not valid/],
+    ['a text for a number', { 'lfm2.embedding_length': '64' }, /embedding_length is not valid: got "64"/],
+    ['kv counts of another length', { 'lfm2.attention.head_count_kv': [0, 2] }, /head_count_kv is not valid: got \[0, 2\], wanted 3 whole numbers/],
     ['kv counts that differ', { 'lfm2.attention.head_count_kv': [4, 2, 0] }, /head_count_kv differs between layers/],
-    ['kv counts below zero', { 'lfm2.attention.head_count_kv': [0, -2, 0] }, /head_count_kv makes no sense/],
-    ['heads that do not share evenly', { 'lfm2.attention.head_count_kv': [0, 3, 0] }, /evenly: got 4, wanted a multiple of 3/],
-    ['a broken head width', { 'lfm2.attention.head_count': 3, 'lfm2.attention.head_count_kv': [0, 3, 0] }, /head width makes no sense/],
-    ['an odd head width', { 'lfm2.attention.key_length': 15 }, /head width makes no sense: got 15/],
+    ['kv counts below zero', { 'lfm2.attention.head_count_kv': [0, -2, 0] }, /head_count_kv is not valid/],
+    ['heads that do not share evenly', { 'lfm2.attention.head_count_kv': [0, 3, 0] }, /not a multiple of the number of key-value heads: got 4, wanted a multiple of 3/],
+    ['a broken head width', { 'lfm2.attention.head_count': 3, 'lfm2.attention.head_count_kv': [0, 3, 0] }, /head width is not valid/],
+    ['an odd head width', { 'lfm2.attention.key_length': 15 }, /head width is not valid: got 15/],
     ['partial rotation', { 'lfm2.rope.dimension_count': 8 }, /dimension_count is not supported: got 8/],
-    ['a kernel of one', { 'lfm2.shortconv.l_cache': 1 }, /short convolution makes no sense/],
-    ['epsilon zero', { 'lfm2.attention.layer_norm_rms_epsilon': 0 }, /layer_norm_rms_epsilon makes no sense/],
-    ['a base that is no number', { 'lfm2.rope.freq_base': NaN }, /freq_base makes no sense/],
-    ['no base', { 'lfm2.rope.freq_base': undefined }, /freq_base makes no sense: got nothing/],
-    ['another vocabulary', { 'lfm2.vocab_size': 301 }, /vocabulary and the embedding differ: got 301, wanted 300/],
+    ['a kernel of one', { 'lfm2.shortconv.l_cache': 1 }, /short convolution is not valid/],
+    ['epsilon zero', { 'lfm2.attention.layer_norm_rms_epsilon': 0 }, /layer_norm_rms_epsilon is not valid/],
+    ['a base that is no number', { 'lfm2.rope.freq_base': NaN }, /freq_base is not valid/],
+    ['no base', { 'lfm2.rope.freq_base': undefined }, /freq_base is not valid: got nothing/],
+    ['another vocabulary', { 'lfm2.vocab_size': 301 }, /vocabulary differs from that of the embedding: got 301, wanted 300/],
   ])('refuses %s', (_, change, pattern) => expect(() => fromGguf(change)).toThrow(checkpointError(pattern)));
 
   test('refuses a checkpoint without embedding, or a flat one', () => {
@@ -129,18 +129,18 @@ describe('configFromJson', () => {
     ['another architecture', { model_type: 'llama', architectures: ['LlamaForCausalLM'] }, /got "llama", wanted lfm2/],
     ['no model type', { model_type: undefined }, /got "Lfm2ForCausalLM"/],
     ['experts', { model_type: 'lfm2_moe' }, /LFM2 with experts/],
-    ['vision', { model_type: 'lfm2_vl', text_config: {} }, /vision and audio models are not supported yet/],
-    ['a text_config inside', { text_config: { model_type: 'lfm2' } }, /vision and audio models/],
-    ['retrieval', { architectures: ['Lfm2BidirectionalModel'] }, /bidirectional/],
+    ['vision', { model_type: 'lfm2_vl', text_config: {} }, /Vision and audio models are not supported yet/],
+    ['a text_config inside', { text_config: { model_type: 'lfm2' } }, /Vision and audio models/],
+    ['retrieval', { architectures: ['Lfm2BidirectionalModel'] }, /Bidirectional/],
     ['a type that is an object', { model_type: { toString: null } }, /got an object/],
     ['quantised weights', { quantization_config: { quant_method: 'awq' } }, /quantization_config is not supported/],
     ['scaled positions', { rope_scaling: { rope_type: 'yarn', factor: 4 } }, /rope_type is not supported: got "yarn"/],
     ['sliding layers', { layer_types: ['conv', 'sliding_attention', 'conv'] }, /layer_types are not supported/],
     ['too few layer_types', { layer_types: ['conv'] }, /layer_types are not supported/],
-    ['indices beyond', { layer_types: undefined, full_attn_idxs: [3] }, /does not tell the layers apart: got .* \[3\]/],
-    ['no kinds', { layer_types: undefined }, /does not tell the layers apart/],
-    ['no kv heads', { num_key_value_heads: undefined }, /num_key_value_heads makes no sense: got nothing/],
-    ['half a layer', { num_hidden_layers: 2.5 }, /num_hidden_layers makes no sense: got 2.5/],
+    ['indices beyond', { layer_types: undefined, full_attn_idxs: [3] }, /does not state the kinds of the layers: got .* \[3\]/],
+    ['no kinds', { layer_types: undefined }, /does not state the kinds of the layers/],
+    ['no kv heads', { num_key_value_heads: undefined }, /num_key_value_heads is not valid: got nothing/],
+    ['half a layer', { num_hidden_layers: 2.5 }, /num_hidden_layers is not valid: got 2.5/],
     ['biases that are not there', { conv_bias: true }, /lacks a tensor, wanted model\.layers\.0\.conv\.in_proj\.bias/],
   ])('refuses %s', (_, change, pattern) => expect(() => fromJson(change)).toThrow(checkpointError(pattern)));
 });
@@ -189,9 +189,9 @@ describe('weights', () => {
     ['missing', { 'blk.1.attn_k.weight': undefined }, /lacks a tensor, wanted model\.layers\.1\.self_attn\.k_proj\.weight \(GGUF: blk\.1\.attn_k\.weight\)/],
     ['wrong shape', { 'blk.2.ffn_down.weight': [64, 128] }, /blk\.2\.ffn_down\.weight has a wrong shape: got \[64, 128\], wanted \[64, 96\]/],
     ['taps turned around', { 'blk.0.shortconv.conv.weight': [3, 64] }, /wanted \[64, 3\] or \[64, 1, 3\]/],
-    ['left over', { 'blk.3.attn_norm.weight': [64] }, /does not have: got blk\.3\.attn_norm\.weight/],
-    ['unknown', { 'dense_2.weight': [128, 64] }, /does not have: got dense_2\.weight/],
-    ['separate and fused', { 'blk.1.attn_qkv.weight': [128, 64] }, /does not have: got blk\.1\.attn_q\.weight/],
+    ['left over', { 'blk.3.attn_norm.weight': [64] }, /does not belong to a dense LFM2 model of its configuration: got blk\.3\.attn_norm\.weight/],
+    ['unknown', { 'dense_2.weight': [128, 64] }, /does not belong to a dense LFM2 model of its configuration: got dense_2\.weight/],
+    ['separate and fused', { 'blk.1.attn_qkv.weight': [128, 64] }, /does not belong to a dense LFM2 model of its configuration: got blk\.1\.attn_q\.weight/],
   ])('refuses a tensor %s', (_, change, pattern) => expect(() => weightTree(CONFIG, tensors(change))).toThrow(checkpointError(pattern)));
 
   test('one weight in both spellings', () => {

@@ -1,11 +1,11 @@
 import { fail, show } from '../errors';
-import { wantTensor, type Tensors } from './weights';
+import { requireTensor, type TensorsByName } from './weights';
 
-/** What a checkpoint says of its model. Every number comes from the file (spec sections 1.1, 1.2, 1.6). */
+/** The configuration of a model. Every number comes from the file (spec sections 1.1, 1.2, 1.6). */
 export interface Config {
   vocabSize: number; // V
   hiddenSize: number; // D
-  ffnSize: number; // F, as the weights have it
+  ffnSize: number; // F, from the shapes of the weights
   layers: ('conv' | 'attention')[];
   heads: number; // H
   kvHeads: number; // K
@@ -13,51 +13,51 @@ export interface Config {
   convLength: number; // L
   normEps: number;
   ropeTheta: number;
-  /** positions the model was made for */
+  /** positions that the model was trained for */
   contextLength: number;
 }
 
 /**
  * From the metadata of a GGUF file (spec section 1.6).
- * @param tensors by canonical name: widths are those of the weights
+ * @param tensors by canonical name; widths come from their shapes
  * @throws CheckpointError
  */
-export function configFromGguf(metadata: ReadonlyMap<string, unknown>, tensors: Tensors): Config {
+export function configFromGguf(metadata: ReadonlyMap<string, unknown>, tensors: TensorsByName): Config {
   const architecture = metadata.get('general.architecture');
   if (architecture !== 'lfm2') refuseArchitecture(architecture);
   const get = (key: string): unknown => metadata.get(`lfm2.${key}`);
-  const { number, integer } = readers((key) => get(key), 'lfm2.');
+  const { number, integer } = checkedNumbers((key) => get(key), 'lfm2.');
 
-  refuse(get('attention.causal') === false, 'lfm2.attention.causal', false, 'causal attention');
-  refuse(positive(get('attention.sliding_window')), 'lfm2.attention.sliding_window', get('attention.sliding_window'), 'full attention');
-  refuse(positive(get('expert_count')), 'lfm2.expert_count', get('expert_count'), 'a dense model');
-  refuse(positive(get('embedding_length_out')), 'lfm2.embedding_length_out', get('embedding_length_out'), 'a text generation model');
+  refuseIf(get('attention.causal') === false, 'lfm2.attention.causal', false, 'causal attention');
+  refuseIf(positive(get('attention.sliding_window')), 'lfm2.attention.sliding_window', get('attention.sliding_window'), 'full attention');
+  refuseIf(positive(get('expert_count')), 'lfm2.expert_count', get('expert_count'), 'a dense model');
+  refuseIf(positive(get('embedding_length_out')), 'lfm2.embedding_length_out', get('embedding_length_out'), 'a text generation model');
   const scaling = get('rope.scaling.type');
-  refuse(scaling !== undefined && scaling !== 'none', 'lfm2.rope.scaling.type', scaling, 'none');
+  refuseIf(scaling !== undefined && scaling !== 'none', 'lfm2.rope.scaling.type', scaling, 'none');
 
   const layerCount = integer('block_count', LIMITS.layers);
   const kvCounts = get('attention.head_count_kv');
   const perLayer = Array.isArray(kvCounts)
     ? integers(kvCounts, 'lfm2.attention.head_count_kv', layerCount, LIMITS.heads)
-    : // one number for all: then only the weights tell the kinds
+    : // one number for all layers: the weights tell which are convolutions
       Array.from({ length: layerCount }, (_, i) =>
         tensors.has(`model.layers.${i}.conv.in_proj.weight`) ? 0 : integer('attention.head_count_kv', LIMITS.heads),
       );
   const headCounts = get('attention.head_count');
   const heads = Array.isArray(headCounts)
-    ? same(integers(headCounts, 'lfm2.attention.head_count', layerCount, LIMITS.heads), 'lfm2.attention.head_count')
+    ? singleValue(integers(headCounts, 'lfm2.attention.head_count', layerCount, LIMITS.heads), 'lfm2.attention.head_count')
     : integer('attention.head_count', LIMITS.heads);
   const hiddenSize = integer('embedding_length', LIMITS.width);
   const headDim = get('attention.key_length') === undefined ? hiddenSize / heads : integer('attention.key_length', LIMITS.headDim);
   for (const key of ['attention.value_length', 'rope.dimension_count'])
-    refuse(get(key) !== undefined && get(key) !== headDim, `lfm2.${key}`, get(key), `the head width, ${headDim}`);
+    refuseIf(get(key) !== undefined && get(key) !== headDim, `lfm2.${key}`, get(key), `the head width, ${headDim}`);
 
   return checked(
     {
       hiddenSize,
       layers: perLayer.map((n) => (n ? 'attention' : 'conv')),
       heads,
-      kvHeads: same(perLayer, 'lfm2.attention.head_count_kv') || heads,
+      kvHeads: singleValue(perLayer, 'lfm2.attention.head_count_kv') || heads,
       headDim,
       convLength: integer('shortconv.l_cache', LIMITS.convLength),
       normEps: number('attention.layer_norm_rms_epsilon'),
@@ -71,30 +71,30 @@ export function configFromGguf(metadata: ReadonlyMap<string, unknown>, tensors: 
 
 /**
  * From config.json of a Hugging Face directory (transformers, Lfm2Config).
- * `intermediate_size` and `block_ff_dim` are not read: they may stand before or after the auto-adjustment; the weights are certain.
+ * `intermediate_size` and `block_ff_dim` are not read: some files state them before the auto-adjustment, some after. The weights are certain.
  * @param tensors by canonical name
  * @throws CheckpointError
  */
-export function configFromJson(json: Readonly<Record<string, unknown>>, tensors: Tensors): Config {
+export function configFromJson(json: Readonly<Record<string, unknown>>, tensors: TensorsByName): Config {
   const [architecture] = Array.isArray(json.architectures) ? (json.architectures as unknown[]) : [];
   if (json.model_type !== 'lfm2') refuseArchitecture(json.model_type ?? architecture);
   if (isRecord(json.text_config)) refuseArchitecture('a vision or audio model around lfm2');
   if (architecture !== undefined && architecture !== 'Lfm2ForCausalLM' && architecture !== 'Lfm2Model') refuseArchitecture(architecture);
-  refuse(isRecord(json.quantization_config), 'quantization_config', '{…}', 'BF16, F16 or F32 weights');
-  refuse(positive(json.sliding_window), 'sliding_window', json.sliding_window, 'full attention');
+  refuseIf(isRecord(json.quantization_config), 'quantization_config', '{…}', 'BF16, F16 or F32 weights');
+  refuseIf(positive(json.sliding_window), 'sliding_window', json.sliding_window, 'full attention');
   const rope = isRecord(json.rope_parameters) ? json.rope_parameters : {};
   for (const scaling of [rope, json.rope_scaling].filter(isRecord)) {
     const type = scaling.rope_type ?? scaling.type ?? 'default';
-    refuse(type !== 'default', 'rope_type', type, 'default');
+    refuseIf(type !== 'default', 'rope_type', type, 'default');
   }
-  const { number, integer } = readers((key) => json[key] ?? (key === 'rope_theta' ? rope[key] : undefined), '');
+  const { number, integer } = checkedNumbers((key) => json[key] ?? (key === 'rope_theta' ? rope[key] : undefined), '');
 
   const layers = layerKinds(json, integer('num_hidden_layers', LIMITS.layers));
   const hiddenSize = integer('hidden_size', LIMITS.width);
   const heads = integer('num_attention_heads', LIMITS.heads);
   if (json.conv_bias === true)
     for (const module of ['in_proj', 'conv', 'out_proj'])
-      layers.forEach((kind, i) => kind === 'conv' && wantTensor(tensors, `model.layers.${i}.conv.${module}.bias`));
+      layers.forEach((kind, i) => kind === 'conv' && requireTensor(tensors, `model.layers.${i}.conv.${module}.bias`));
 
   return checked(
     {
@@ -113,58 +113,58 @@ export function configFromJson(json: Readonly<Record<string, unknown>>, tensors:
   );
 }
 
-/** Far beyond any member of the family; a number above them is damage. */
+/** Far above any LFM2 model; a larger number means that the file is damaged. */
 const LIMITS = { layers: 1024, width: 65536, heads: 1024, headDim: 1024, convLength: 64, context: 2 ** 24, vocab: 2 ** 22 };
 
-const CURE = 'The file is damaged, or of a model that is not supported.';
+const CURE = 'The file is damaged, or the model is not supported.';
 
 const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value);
 const positive = (value: unknown): boolean => typeof value === 'number' && value > 0;
 
-/** Relatives of LFM2 that have an error of their own. */
-const RELATIVES: [RegExp, string][] = [
+/** Models of the family that are not supported, by the name of their architecture. */
+const UNSUPPORTED_RELATIVES: [RegExp, string][] = [
   [/^"lfm2[_-]?moe/i, 'LFM2 with experts (lfm2moe) is not supported yet'],
   [/^"lfm3/i, 'LFM3 is another architecture and not supported yet'],
-  [/^"lfm2.*(vl|audio)|vision or audio/i, 'vision and audio models are not supported yet'],
-  [/bidirectional/i, 'bidirectional (retrieval) models are not supported yet'],
+  [/^"lfm2.*(vl|audio)|vision or audio/i, 'Vision and audio models are not supported yet'],
+  [/bidirectional/i, 'Bidirectional (retrieval) models are not supported yet'],
 ];
 
 function refuseArchitecture(architecture: unknown): never {
   const got = show(architecture);
-  const what = RELATIVES.find(([pattern]) => pattern.test(got))?.[1] ?? 'the architecture of the model is not supported';
+  const what = UNSUPPORTED_RELATIVES.find(([pattern]) => pattern.test(got))?.[1] ?? 'The architecture of the model is not supported';
   fail('CheckpointError', { what, got, wanted: 'lfm2: the dense text models of LFM2 and LFM2.5', cure: 'Choose one of these.' });
 }
 
-function refuse(when: boolean, key: string, got: unknown, wanted: string): void {
-  if (when) fail('CheckpointError', { what: `the model's ${key} is not supported`, got: show(got), wanted, cure: 'Choose a dense text model of LFM2 or LFM2.5.' });
+function refuseIf(when: boolean, key: string, got: unknown, wanted: string): void {
+  if (when) fail('CheckpointError', { what: `The model's ${key} is not supported`, got: show(got), wanted, cure: 'Choose a dense text model of LFM2 or LFM2.5.' });
 }
 
 /** Checked numbers by key. */
-function readers(get: (key: string) => unknown, prefix: string) {
+function checkedNumbers(get: (key: string) => unknown, prefix: string) {
   function number(key: string): number {
     const value = get(key);
     if (typeof value === 'number' && Number.isFinite(value) && value > 0) return value;
-    return fail('CheckpointError', { what: `the model's ${prefix}${key} makes no sense`, got: show(value), wanted: 'a positive number', cure: CURE });
+    return fail('CheckpointError', { what: `The model's ${prefix}${key} is not valid`, got: show(value), wanted: 'a positive number', cure: CURE });
   }
   function integer(key: string, limit: number): number {
     const value = get(key);
     if (typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= limit) return value;
-    return fail('CheckpointError', { what: `the model's ${prefix}${key} makes no sense`, got: show(value), wanted: `a whole number from 1 to ${limit}`, cure: CURE });
+    return fail('CheckpointError', { what: `The model's ${prefix}${key} is not valid`, got: show(value), wanted: `a whole number from 1 to ${limit}`, cure: CURE });
   }
   return { number, integer };
 }
 
-/** A list with one whole number ≥ 0 a layer. */
+/** A list with one whole number ≥ 0 for each layer. */
 function integers(list: unknown[], key: string, length: number, limit: number): number[] {
   const good = list.length === length && list.every((n) => typeof n === 'number' && Number.isInteger(n) && n >= 0 && n <= limit);
   if (good) return list as number[];
-  return fail('CheckpointError', { what: `the model's ${key} makes no sense`, got: show(list), wanted: `${length} whole numbers from 0 to ${limit}`, cure: CURE });
+  return fail('CheckpointError', { what: `The model's ${key} is not valid`, got: show(list), wanted: `${length} whole numbers from 0 to ${limit}`, cure: CURE });
 }
 
-/** The one number that stands in all places but those with 0; 0 when there is none. */
-function same(list: number[], key: string): number {
+/** The number that all entries except zeros have; 0 if all are zero. */
+function singleValue(list: number[], key: string): number {
   const [first = 0, ...others] = new Set(list.filter((n) => n > 0));
-  if (others.length) fail('CheckpointError', { what: `the model's ${key} differs between layers`, got: show(list), wanted: 'one number', cure: CURE });
+  if (others.length) fail('CheckpointError', { what: `The model's ${key} differs between layers`, got: show(list), wanted: 'one number', cure: CURE });
   return first;
 }
 
@@ -173,36 +173,36 @@ function layerKinds(json: Readonly<Record<string, unknown>>, length: number): Co
   if (Array.isArray(types)) {
     if (types.length === length && types.every((type) => type === 'conv' || type === 'full_attention'))
       return types.map((type) => (type === 'conv' ? 'conv' : 'attention'));
-    return fail('CheckpointError', { what: "the model's layer_types are not supported", got: show(types), wanted: `${length} of conv or full_attention`, cure: CURE });
+    return fail('CheckpointError', { what: "The model's layer_types are not supported", got: show(types), wanted: `${length} of conv or full_attention`, cure: CURE });
   }
   if (Array.isArray(attention) && attention.every((i) => Number.isInteger(i) && i >= 0 && i < length)) {
     const indices = new Set(attention);
     return Array.from({ length }, (_, i) => (indices.has(i) ? 'attention' : 'conv'));
   }
   return fail('CheckpointError', {
-    what: 'the configuration does not tell the layers apart',
+    what: 'The configuration does not state the kinds of the layers',
     got: `layer_types ${show(types)}, full_attn_idxs ${show(attention)}`,
     wanted: `layer_types, or full_attn_idxs from 0 to ${length - 1}`,
     cure: CURE,
   });
 }
 
-/** Adds the widths that the weights have, and checks what numbers must be to each other. */
-function checked(config: Omit<Config, 'vocabSize' | 'ffnSize'>, vocabSize: unknown, tensors: Tensors): Config {
+/** Adds the widths from the weights, and checks that the numbers fit together. */
+function checked(config: Omit<Config, 'vocabSize' | 'ffnSize'>, vocabSize: unknown, tensors: TensorsByName): Config {
   const { heads, kvHeads, headDim, convLength, normEps } = config;
   const rows = (name: string, limit: number): number => {
-    const { shape } = wantTensor(tensors, name);
+    const { shape } = requireTensor(tensors, name);
     if (shape.length === 2 && shape[0] <= limit) return shape[0];
-    return fail('CheckpointError', { what: `tensor ${name} has a wrong shape`, got: `[${shape.join(', ')}]`, wanted: `two lengths, at most ${limit} rows`, cure: CURE });
+    return fail('CheckpointError', { what: `Tensor ${name} has a wrong shape`, got: `[${shape.join(', ')}]`, wanted: `two lengths, at most ${limit} rows`, cure: CURE });
   };
   const V = rows('model.embed_tokens.weight', LIMITS.vocab);
   const demand = (good: boolean, what: string, got: unknown, wanted: string): void => {
     if (!good) fail('CheckpointError', { what, got: show(got), wanted, cure: CURE });
   };
-  demand(heads % kvHeads === 0, 'the heads do not share the key-value heads evenly', heads, `a multiple of ${kvHeads}`);
-  demand(headDim % 2 === 0 && headDim <= LIMITS.headDim, 'the head width makes no sense', headDim, `an even number up to ${LIMITS.headDim}`);
-  demand(convLength >= 2, 'the length of the short convolution makes no sense', convLength, `2 to ${LIMITS.convLength}`);
-  demand(normEps < 1, "the norms' epsilon makes no sense", normEps, 'below 1');
-  demand(vocabSize === undefined || vocabSize === V, 'the vocabulary and the embedding differ', vocabSize, `${V}, the rows of the embedding`);
+  demand(heads % kvHeads === 0, 'The number of heads is not a multiple of the number of key-value heads', heads, `a multiple of ${kvHeads}`);
+  demand(headDim % 2 === 0 && headDim <= LIMITS.headDim, 'The head width is not valid', headDim, `an even number up to ${LIMITS.headDim}`);
+  demand(convLength >= 2, 'The length of the short convolution is not valid', convLength, `2 to ${LIMITS.convLength}`);
+  demand(normEps < 1, "The norms' epsilon is not valid", normEps, 'below 1');
+  demand(vocabSize === undefined || vocabSize === V, 'The size of the vocabulary differs from that of the embedding', vocabSize, `${V}, the rows of the embedding`);
   return { ...config, vocabSize: V, ffnSize: rows('model.layers.0.feed_forward.w1.weight', LIMITS.width) };
 }

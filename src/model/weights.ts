@@ -1,4 +1,4 @@
-/** The weights by name: one table Hugging Face ↔ GGUF (spec section 1.5), and the model tree of where each weight's bytes lie. */
+/** The names of the weights in Hugging Face and GGUF files (spec section 1.5), and the tree that tells where each weight's bytes are. */
 import { fail } from '../errors';
 import type { Dtype } from '../tensor/dtype';
 import type { TensorInfo } from '../tensor/tensor';
@@ -18,10 +18,10 @@ export interface VectorSource {
   tensor: TensorInfo;
 }
 
-/** Tensors by their Hugging Face name, 'model.layers.3.conv.in_proj.weight', however the file spells them. */
-export type Tensors = ReadonlyMap<string, TensorInfo>;
+/** Tensors by their Hugging Face name ('model.layers.3.conv.in_proj.weight'), in files of either format. */
+export type TensorsByName = ReadonlyMap<string, TensorInfo>;
 
-/** Hugging Face module → GGUF module; `N` is the layer. token_embd_norm is the final norm in spite of its name. */
+/** Hugging Face module → GGUF module; `N` is the layer. Despite its name, token_embd_norm is the final norm. */
 const NAMES = [
   ['model.embed_tokens', 'token_embd'],
   ['model.embedding_norm', 'token_embd_norm'],
@@ -47,7 +47,7 @@ const FROM_GGUF = new Map<string, string>(NAMES.map(([hf, gguf]) => [gguf, hf]))
 const FROM_HF = new Map<string, string>(NAMES.map(([hf]) => [hf.replace(/^model\./, ''), hf]));
 const PREFIX = /^(model\.language_model\.|model\.|lfm\.)/;
 
-/** 'blk.3.attn_q.weight' or 'lfm.layers.3.self_attn.q_proj.weight' → 'model.layers.3.self_attn.q_proj.weight'; undefined when it is no weight of LFM2. */
+/** 'blk.3.attn_q.weight' or 'lfm.layers.3.self_attn.q_proj.weight' → 'model.layers.3.self_attn.q_proj.weight'; undefined if it is not a weight of LFM2. */
 export function canonicalName(name: string): string | undefined {
   const [, layer] = /^(?:blk|(?:.*\.)?layers)\.(\d{1,6})\./.exec(name) ?? [];
   const [, module, kind] = /^(.*)\.(weight|bias)$/.exec(name.replace(`.${layer}.`, '.N.')) ?? [];
@@ -57,50 +57,50 @@ export function canonicalName(name: string): string | undefined {
 }
 
 /**
- * Tensors that LFM2 does not have keep their names.
- * @throws CheckpointError when a weight is there twice
+ * Tensors that are not weights of LFM2 keep their names.
+ * @throws CheckpointError if a weight occurs twice
  */
-export function nameTensors(tensors: readonly TensorInfo[]): Map<string, TensorInfo> {
+export function tensorsByName(tensors: readonly TensorInfo[]): Map<string, TensorInfo> {
   const named = new Map<string, TensorInfo>();
   for (const tensor of tensors) {
-    if (tensor.name.endsWith('rotary_emb.inv_freq')) continue; // follows from the configuration
+    if (tensor.name.endsWith('rotary_emb.inv_freq')) continue; // computed from the configuration
     const name = canonicalName(tensor.name) ?? tensor.name;
-    if (named.has(name)) fail('CheckpointError', { what: `the checkpoint has ${name} twice`, got: `${named.get(name)?.name} and ${tensor.name}`, cure: 'Remove one.' });
+    if (named.has(name)) fail('CheckpointError', { what: `The checkpoint has ${name} twice`, got: `${named.get(name)?.name} and ${tensor.name}`, cure: 'Remove one.' });
     named.set(name, tensor);
   }
   return named;
 }
 
 /** @throws CheckpointError */
-export function wantTensor(tensors: Tensors, name: string): TensorInfo {
+export function requireTensor(tensors: TensorsByName, name: string): TensorInfo {
   const tensor = tensors.get(name);
   if (tensor) return tensor;
   const gguf = NAMES.find(([hf]) => hf === name.replace(/\.\d+\./, '.N.').replace(/\.(weight|bias)$/, ''))?.[1];
   return fail('CheckpointError', {
-    what: 'the checkpoint lacks a tensor',
+    what: 'The checkpoint lacks a tensor',
     wanted: `${name}${gguf ? ` (GGUF: ${gguf.replace('.N.', `.${/\d+/.exec(name)?.[0]}.`)}.${name.split('.').at(-1)})` : ''}`,
-    cure: 'The file is incomplete or of another architecture.',
+    cure: 'The file is incomplete, or the model has another architecture.',
   });
 }
 
 /**
- * The model's tree with the place of every weight.
- * @throws CheckpointError naming the tensor that is missing, has a wrong shape, or is left over
+ * The tree of the model's weights, with where each one is stored.
+ * @throws CheckpointError that names a tensor that is missing, has a wrong shape, or does not belong to the model
  */
-export function weightTree(config: Config, tensors: Tensors): Lfm2<MatrixSource, VectorSource> {
+export function weightTree(config: Config, tensors: TensorsByName): Lfm2<MatrixSource, VectorSource> {
   const { vocabSize: V, hiddenSize: D, ffnSize: F, heads: H, kvHeads: K, headDim: d, convLength: L } = config;
   const used = new Set<string>();
 
   function take(name: string, ...shapes: number[][]): TensorInfo {
-    const tensor = wantTensor(tensors, name);
+    const tensor = requireTensor(tensors, name);
     used.add(name);
     const got = tensor.shape.join(', ');
     if (!shapes.some((shape) => shape.join(', ') === got))
       fail('CheckpointError', {
-        what: `tensor ${tensor.name} has a wrong shape`,
+        what: `Tensor ${tensor.name} has a wrong shape`,
         got: `[${got}]`,
         wanted: shapes.map((shape) => `[${shape.join(', ')}]`).join(' or '),
-        cure: 'The configuration is not that of these weights.',
+        cure: 'The configuration belongs to other weights.',
       });
     return tensor;
   }
@@ -164,14 +164,14 @@ export function weightTree(config: Config, tensors: Tensors): Lfm2<MatrixSource,
   for (const [name, tensor] of tensors)
     if (!used.has(name))
       fail('CheckpointError', {
-        what: 'the checkpoint has a tensor that a dense LFM2 of its configuration does not have',
+        what: 'The checkpoint has a tensor that does not belong to a dense LFM2 model of its configuration',
         got: tensor.name,
-        cure: 'It is another kind of model (an adapter, experts, an encoder), or the configuration is not that of these weights.',
+        cure: 'It is another kind of model (an adapter, experts, an encoder), or the configuration belongs to other weights.',
       });
   return tree;
 }
 
-/** The same tree over other leaves. A tied head stays the same object as the embedding. */
+/** The same tree with other leaves. A tied head stays the same object as the embedding. */
 export function mapWeights<M, V, M2, V2>(weights: Lfm2<M, V>, matrix: (m: M) => M2, vector: (v: V) => V2): Lfm2<M2, V2> {
   const optional = (v: V | undefined): V2 | undefined => (v === undefined ? undefined : vector(v));
   const layer = (l: Layer<M, V>): Layer<M2, V2> => {

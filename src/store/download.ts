@@ -1,28 +1,28 @@
 /**
- * Fetches the missing chunks of one opened model: those a reader waits for first, then, once all are asked for, the rest in order. One tab
- * does it; the others wait for its lock and meanwhile look every quarter second at what it has written.
+ * Downloads the missing chunks of one opened model: first the chunks that readers wait for, then, if the whole model is wanted, the rest in
+ * order. One tab downloads; the others wait for its lock and check every quarter second what it has written.
  *
- * Memory: a connection holds the chunk it fills until that is hashed and written; others, which came before their turn, wait for the reader or
- * for the hash of the whole file, unless there would be more than two chunks per connection: then they are read from the cache when it comes.
+ * Memory: a connection keeps its chunk until the chunk is hashed and written. Chunks that arrive early stay in memory for the reader or for the
+ * hash of the whole file, up to two per connection. Beyond that they are read from the cache again.
  */
 import { abortError } from '../errors';
-import type { FileRecord } from './database';
-import { matches } from './fingerprint';
-import { hold, letGo } from './loan';
-import { downloader, exclusive } from './lock';
-import { Meter, type Progress } from './progress';
-import { Damaged, Seals } from './seal';
-import { KEPT, type Shelf } from './shelf';
-import { Changed, fetchRange, fetchWhole, NoRanges, sniff, Worthless, type Policy, type Remote } from './transfer';
+import type { FileRecord } from './model_cache';
+import { matchesChecksum } from './checksum';
+import { retainBuffer, releaseBuffer } from './buffer_references';
+import { downloadLock, withExclusiveLock } from './model_locks';
+import { ProgressMeter, type Progress } from './progress';
+import { DamagedFileError, FileVerifier } from './file_verifier';
+import { MAX_CHUNKS_IN_MEMORY, type ChunkStore } from './chunk_store';
+import { FileChangedError, fetchRange, fetchWholeFile, RangesIgnoredError, checkFirstBytes, UnusableFileError, type DownloadPolicy, type RemoteFile } from './http';
 
-const LOOK = 250; // milliseconds between looks at another tab's progress
-const STEADY = 8; // chunks without trouble before another connection is tried
-const MORE = 2; // connections beyond those of the policy
+const POLL_MS = 250; // how often another tab's progress is read
+const CHUNKS_PER_EXTRA_CONNECTION = 8; // chunks without an error before another connection is added
+const MAX_EXTRA_CONNECTIONS = 2; // beyond the number in the policy
 
-interface Waiter {
+interface WaitingReader {
   file: string;
   index: number;
-  done: (error?: unknown) => void;
+  settle: (error?: unknown) => void;
 }
 
 interface Job {
@@ -30,130 +30,130 @@ interface Job {
   run: () => Promise<void>;
 }
 
-/** A stream without ranges has gone past a chunk that is wanted now. */
-class Rewind extends Error {}
+/** A stream without ranges has passed a chunk that a reader now waits for. */
+class StreamTooFar extends Error {}
 
-export class Download {
-  readonly #remotes: Map<string, Remote>;
-  readonly #waiters = new Set<Waiter>();
-  readonly #flying = new Set<string>();
-  readonly #handed = new Set<string>();
+export class ModelDownload {
+  readonly #remotes: Map<string, RemoteFile>;
+  readonly #waiting = new Set<WaitingReader>();
+  readonly #claimed = new Set<string>();
+  readonly #deliveredFiles = new Set<string>();
   readonly #retried = new Set<string>();
-  readonly #seals: Seals;
+  readonly #verifier: FileVerifier;
   /** files whose server ignores ranges */
-  readonly #streamed = new Set<string>();
-  readonly #meter: Meter;
-  #all = false;
-  /** a file changed or came damaged: whoever has read of it must begin anew, so nothing more is given out */
-  #dead?: Worthless;
+  readonly #filesWithoutRanges = new Set<string>();
+  readonly #meter: ProgressMeter;
+  #wantsAll = false;
+  /** a file changed or arrived damaged: readers must start again, so no more chunks are delivered */
+  #failed?: UnusableFileError;
   #running?: Promise<void>;
-  #lanes: number;
-  #steady = 0;
+  #connections: number;
+  #chunksWithoutTrouble = 0;
   readonly #inFlight = new Set<{ file: string; index: number; bytes: number }>();
-  /** the last chunk a reader asked for: what comes just behind it stays in memory, and without storage no more is fetched */
-  #reader = { file: '', index: -1 };
-  #poke: () => void = () => {};
-  #poked: Promise<void> = Promise.resolve();
+  /** the last chunk that a reader asked for: the next ones stay in memory; without storage only they are downloaded */
+  #lastRead = { file: '', index: -1 };
+  #signalChange: () => void = () => {};
+  #change: Promise<void> = Promise.resolve();
 
   constructor(
-    readonly shelf: Shelf,
-    readonly policy: Policy,
+    readonly chunks: ChunkStore,
+    readonly policy: DownloadPolicy,
     readonly signal: AbortSignal,
-    /** a token is for addresses below the hub's alone */
-    readonly options: { hub: string; token?: string; onProgress?: (progress: Progress) => void; ahead: number },
+    /** the token is sent to URLs of the hub only */
+    readonly options: { hub: string; token?: string; onProgress?: (progress: Progress) => void; readAhead: number },
   ) {
-    this.#lanes = policy.connections;
-    this.#seals = new Seals(shelf);
-    this.#remotes = new Map(shelf.manifest.files.map((file) => [file.name, { file, ...(file.url.startsWith(`${options.hub}/`) && { token: options.token }) }]));
-    this.#meter = new Meter('download', shelf.manifest.files.reduce((sum, { size }) => sum + size, 0), options.onProgress);
+    this.#connections = policy.connections;
+    this.#verifier = new FileVerifier(chunks);
+    this.#remotes = new Map(chunks.manifest.files.map((file) => [file.name, { file, ...(file.url.startsWith(`${options.hub}/`) && { token: options.token }) }]));
+    this.#meter = new ProgressMeter('download', chunks.manifest.files.reduce((sum, { size }) => sum + size, 0), options.onProgress);
   }
 
-  /** May a reader have it? The last chunk of a file only comes out when the whole file was compared with the hub's hash. */
-  ready(file: FileRecord, index: number): boolean {
-    if (this.#dead || !this.shelf.has(file.name, index)) return false;
-    return index < this.shelf.chunks(file) - 1 || !this.shelf.lasting || this.#seals.has(file.name);
+  /** The last chunk of a file is readable only after the whole file was compared with the hub's hash. */
+  isReadable(file: FileRecord, index: number): boolean {
+    if (this.#failed || !this.chunks.has(file.name, index)) return false;
+    return index < this.chunks.chunkCount(file) - 1 || !this.chunks.persistent || this.#verifier.isVerified(file.name);
   }
 
-  /** A reader takes this chunk. @throws SourceError when it completes a file that is not the hub's */
-  async handed(file: FileRecord, index: number, data: Uint8Array): Promise<void> {
-    this.#handed.add(file.name);
-    this.#reader = { file: file.name, index };
-    if (index > 0) this.#all = true;
-    if (this.shelf.lasting) return this.shelf.past(file.name, index);
-    this.#seals.offer(file, index, data, this.#seals.early < 2); // it may have come when its turn in the hash had not
-    if (this.#all) this.#wake();
-    if (this.#seals.ready(file)) {
+  /** A reader takes this chunk. @throws SourceError if it completes a file with a wrong hash */
+  async delivered(file: FileRecord, index: number, data: Uint8Array): Promise<void> {
+    this.#deliveredFiles.add(file.name);
+    this.#lastRead = { file: file.name, index };
+    if (index > 0) this.#wantsAll = true;
+    if (this.chunks.persistent) return this.chunks.evictBefore(file.name, index);
+    this.#verifier.addChunk(file, index, data, this.#verifier.waitingCount < 2); // it may have arrived too early for the hash
+    if (this.#wantsAll) this.#start();
+    if (this.#verifier.isHashed(file)) {
       try {
-        await this.#seal(file);
+        await this.#verify(file);
       } catch (error) {
-        if (error instanceof Worthless) this.#dead = error;
+        if (error instanceof UnusableFileError) this.#failed = error;
         throw error;
       }
     }
   }
 
-  /** Resolves when a chunk can be read. @throws SourceError, AbortError */
-  want(file: FileRecord, index: number): Promise<void> {
-    this.#reader = { file: file.name, index };
-    if (index > 0) this.#all = true;
-    if (this.#dead) return Promise.reject(this.#dead);
+  /** Resolves when the chunk can be read. @throws SourceError, AbortError */
+  waitFor(file: FileRecord, index: number): Promise<void> {
+    this.#lastRead = { file: file.name, index };
+    if (index > 0) this.#wantsAll = true;
+    if (this.#failed) return Promise.reject(this.#failed);
     return new Promise((resolve, reject) => {
-      const waiter: Waiter = {
+      const waiter: WaitingReader = {
         file: file.name,
         index,
-        done: (error) => {
-          this.#waiters.delete(waiter);
+        settle: (error) => {
+          this.#waiting.delete(waiter);
           if (error === undefined) resolve();
           else reject(error);
         },
       };
-      this.#waiters.add(waiter);
-      this.#wake();
+      this.#waiting.add(waiter);
+      this.#start();
     });
   }
 
-  /** Resolves when everything is in the cache and checked, or cannot be kept. @throws SourceError, AbortError */
-  async all(): Promise<void> {
-    this.#all = true;
-    while (this.shelf.lasting && this.shelf.manifest.state !== 'complete') {
-      if (this.#dead) throw this.#dead;
-      this.#wake();
+  /** Resolves when everything is stored and verified, or when storage has failed. @throws SourceError, AbortError */
+  async downloadAll(): Promise<void> {
+    this.#wantsAll = true;
+    while (this.chunks.persistent && this.chunks.manifest.state !== 'complete') {
+      if (this.#failed) throw this.#failed;
+      this.#start();
       await this.#running;
     }
   }
 
-  /** Resolves when nothing is under way. */
-  async idle(): Promise<void> {
+  /** Resolves when no job is running. */
+  async whenIdle(): Promise<void> {
     while (this.#running) await this.#running.catch(() => {});
   }
 
-  #wake(): void {
+  #start(): void {
     this.#notify();
     this.#running ??= this.#run().finally(() => {
       this.#running = undefined;
-      if (this.#waiters.size > 0 && !this.signal.aborted) this.#wake();
+      if (this.#waiting.size > 0 && !this.signal.aborted) this.#start();
     });
-    this.#running.catch(() => {}); // every waiter has been told
+    this.#running.catch(() => {}); // every waiting reader was told
   }
 
-  /** Something changed that a waiting lane or the scheduler should look at. */
+  /** Wakes the scheduler and streams that wait for a change. */
   #notify(): void {
-    this.#poke();
-    this.#poked = new Promise((resolve) => (this.#poke = resolve));
+    this.#signalChange();
+    this.#change = new Promise((resolve) => (this.#signalChange = resolve));
   }
 
   async #run(): Promise<void> {
     try {
       if (this.signal.aborted) throw abortError();
-      if (!this.shelf.lasting) return await this.#transfer();
-      const look = setInterval(() => void this.shelf.refresh().then(this.#settle, () => {}), LOOK);
+      if (!this.chunks.persistent) return await this.#transfer();
+      const look = setInterval(() => void this.chunks.refresh().then(this.#settleWaiters, () => {}), POLL_MS);
       try {
-        await exclusive(
-          downloader(this.shelf.manifest.id),
+        await withExclusiveLock(
+          downloadLock(this.chunks.manifest.id),
           async () => {
             clearInterval(look);
-            await this.shelf.refresh();
-            this.#settle();
+            await this.chunks.refresh();
+            this.#settleWaiters();
             await this.#transfer();
           },
           this.signal,
@@ -163,160 +163,160 @@ export class Download {
       }
     } catch (error) {
       const reason = this.signal.aborted ? abortError() : error;
-      for (const waiter of [...this.#waiters]) waiter.done(reason);
+      for (const waiter of [...this.#waiting]) waiter.settle(reason);
       throw reason;
     }
   }
 
-  /** Tells the readers whose chunks are here. */
-  #settle = (): void => {
-    for (const waiter of [...this.#waiters]) if (this.ready(this.#remotes.get(waiter.file)!.file, waiter.index)) waiter.done();
-    this.#meter.at(this.#bytes, this.#reader.file);
+  /** Resolves the readers whose chunks have arrived. */
+  #settleWaiters = (): void => {
+    for (const waiter of [...this.#waiting]) if (this.isReadable(this.#remotes.get(waiter.file)!.file, waiter.index)) waiter.settle();
+    this.#meter.update(this.#bytes, this.#lastRead.file);
   };
 
-  /** Works until there is nothing left to do. What is known to be worthless is dropped when no lane is at work that could write more of it. */
+  /** Runs jobs until none is left. An unusable file is deleted after all jobs have ended, since they could write more of it. */
   async #transfer(): Promise<void> {
     for (;;) {
-      const failure = await this.#work();
+      const failure = await this.#runJobs();
       if (!failure) break;
       const { error, file } = failure;
-      if (error instanceof Worthless) {
-        this.#seals.forget(file);
-        await this.shelf.drop(file);
-        if (error instanceof Damaged && !this.#handed.has(file) && !this.#retried.has(file)) {
+      if (error instanceof UnusableFileError) {
+        this.#verifier.forget(file);
+        await this.chunks.deleteFile(file);
+        if (error instanceof DamagedFileError && !this.#deliveredFiles.has(file) && !this.#retried.has(file)) {
           this.#retried.add(file);
           continue;
         }
-        this.#dead = error;
-        if (error instanceof Damaged) await this.#weed();
+        this.#failed = error;
+        if (error instanceof DamagedFileError) await this.#deleteWrongFiles();
       }
       throw error;
     }
     await this.#complete();
-    this.#settle();
-    if (this.#all && this.shelf.lasting) this.#meter.at(this.shelf.bytes);
+    this.#settleWaiters();
+    if (this.#wantsAll && this.chunks.persistent) this.#meter.update(this.chunks.storedBytes);
   }
 
-  /** Drops the other files that are whole and not the hub's, so that one more load suffices. */
-  async #weed(): Promise<void> {
-    for (const file of this.shelf.manifest.files) {
-      if (this.shelf.chunks(file) === 0 || this.shelf.missing(file) > 0) continue;
-      await this.#seal(file).catch(() => this.shelf.drop(file.name));
+  /** Deletes the other complete files with wrong hashes, so that one more load is enough. */
+  async #deleteWrongFiles(): Promise<void> {
+    for (const file of this.chunks.manifest.files) {
+      if (this.chunks.chunkCount(file) === 0 || this.chunks.missingCount(file) > 0) continue;
+      await this.#verify(file).catch(() => this.chunks.deleteFile(file.name));
     }
   }
 
-  async #work(): Promise<{ error: unknown; file: string } | undefined> {
+  async #runJobs(): Promise<{ error: unknown; file: string } | undefined> {
     const stop = new AbortController();
     const stopped = (): void => stop.abort();
     this.signal.addEventListener('abort', stopped);
-    const lanes = new Set<Promise<void>>();
+    const running = new Set<Promise<void>>();
     let failure: { error: unknown; file: string } | undefined;
     while (!failure) {
-      while (lanes.size < this.#lanes) {
-        const job = this.#next(stop.signal);
+      while (running.size < this.#connections) {
+        const job = this.#nextJob(stop.signal);
         if (!job) break;
         const { file } = job;
-        const lane: Promise<void> = job
+        const run: Promise<void> = job
           .run()
           .catch((error: unknown) => void (failure ??= { error, file }))
-          .finally(() => lanes.delete(lane));
-        lanes.add(lane);
+          .finally(() => running.delete(run));
+        running.add(run);
       }
-      if (lanes.size === 0) break;
-      await Promise.race([...lanes, this.#poked]);
+      if (running.size === 0) break;
+      await Promise.race([...running, this.#change]);
     }
     stop.abort();
     this.#notify();
-    await Promise.allSettled(lanes);
+    await Promise.allSettled(running);
     this.signal.removeEventListener('abort', stopped);
     return failure;
   }
 
   async #complete(): Promise<void> {
-    const { files, state } = this.shelf.manifest;
-    if (state !== 'complete' && files.every((file) => this.#seals.has(file.name) && this.shelf.missing(file) === 0)) await this.shelf.complete();
+    const { files, state } = this.chunks.manifest;
+    if (state !== 'complete' && files.every((file) => this.#verifier.isVerified(file.name) && this.chunks.missingCount(file) === 0)) await this.chunks.markComplete();
   }
 
-  /** The next thing to do, taken: a chunk, a file without ranges, a file to compare with its hash. */
-  #next(signal: AbortSignal): Job | undefined {
+  /** Claims the next job: a chunk, a file without ranges, or a file to verify. */
+  #nextJob(signal: AbortSignal): Job | undefined {
     const take = (name: string, index: number): Job | undefined => {
       const remote = this.#remotes.get(name)!;
-      const at = this.#streamed.has(name) ? name : `${name} ${index}`;
-      if (this.shelf.has(name, index) || this.#flying.has(at)) return undefined;
-      this.#flying.add(at);
-      const work = this.#streamed.has(name) ? this.#stream : this.#fetch;
-      return { file: name, run: () => work.call(this, remote, index, signal).finally(() => this.#flying.delete(at)) };
+      const at = this.#filesWithoutRanges.has(name) ? name : `${name} ${index}`;
+      if (this.chunks.has(name, index) || this.#claimed.has(at)) return undefined;
+      this.#claimed.add(at);
+      const work = this.#filesWithoutRanges.has(name) ? this.#stream : this.#fetch;
+      return { file: name, run: () => work.call(this, remote, index, signal).finally(() => this.#claimed.delete(at)) };
     };
-    for (const { file, index } of this.#waiters) {
+    for (const { file, index } of this.#waiting) {
       const job = take(file, index);
       if (job) return job;
     }
-    if (!this.#all) return this.#unsealed([...this.#waiters].map(({ file }) => file));
-    if (!this.shelf.lasting) {
-      const file = this.#remotes.get(this.#reader.file)?.file;
-      const end = file ? Math.min(this.shelf.chunks(file), this.#reader.index + 1 + this.options.ahead) : 0;
-      for (let index = this.#reader.index + 1; index < end; index++) {
+    if (!this.#wantsAll) return this.#nextVerification([...this.#waiting].map(({ file }) => file));
+    if (!this.chunks.persistent) {
+      const file = this.#remotes.get(this.#lastRead.file)?.file;
+      const end = file ? Math.min(this.chunks.chunkCount(file), this.#lastRead.index + 1 + this.options.readAhead) : 0;
+      for (let index = this.#lastRead.index + 1; index < end; index++) {
         const job = take(file!.name, index);
         if (job) return job;
       }
       return undefined;
     }
-    for (const file of this.shelf.manifest.files) {
-      if (this.shelf.missing(file) === 0) continue;
-      for (let index = 0; index < this.shelf.chunks(file); index++) {
+    for (const file of this.chunks.manifest.files) {
+      if (this.chunks.missingCount(file) === 0) continue;
+      for (let index = 0; index < this.chunks.chunkCount(file); index++) {
         const job = take(file.name, index);
         if (job) return job;
       }
     }
-    return this.#unsealed(this.shelf.manifest.files.map(({ name }) => name));
+    return this.#nextVerification(this.chunks.manifest.files.map(({ name }) => name));
   }
 
-  #unsealed(names: string[]): Job | undefined {
-    const { lasting } = this.shelf;
-    const name = names.find((name) => lasting && !this.#seals.has(name) && !this.#flying.has(`${name} seal`) && this.shelf.missing(this.#remotes.get(name)!.file) === 0);
+  #nextVerification(names: string[]): Job | undefined {
+    const { persistent } = this.chunks;
+    const name = names.find((name) => persistent && !this.#verifier.isVerified(name) && !this.#claimed.has(`${name} verify`) && this.chunks.missingCount(this.#remotes.get(name)!.file) === 0);
     if (name === undefined) return undefined;
-    this.#flying.add(`${name} seal`);
-    return { file: name, run: () => this.#seal(this.#remotes.get(name)!.file).finally(() => this.#flying.delete(`${name} seal`)) };
+    this.#claimed.add(`${name} verify`);
+    return { file: name, run: () => this.#verify(this.#remotes.get(name)!.file).finally(() => this.#claimed.delete(`${name} verify`)) };
   }
 
-  async #fetch(remote: Remote, index: number, signal: AbortSignal): Promise<void> {
+  async #fetch(remote: RemoteFile, index: number, signal: AbortSignal): Promise<void> {
     const { file } = remote;
-    const data = hold(new Uint8Array(this.shelf.length(file, index)));
+    const data = retainBuffer(new Uint8Array(this.chunks.chunkLength(file, index)));
     const flight = { file: file.name, index, bytes: 0 };
     this.#inFlight.add(flight);
     const onBytes = (bytes: number): void => {
       flight.bytes += bytes;
-      this.#meter.at(this.#bytes, file.name);
+      this.#meter.update(this.#bytes, file.name);
     };
     try {
-      await fetchRange(remote, index * this.shelf.manifest.chunkBytes, data, { policy: this.policy, signal, onBytes, onBusy: this.#busy });
-      await this.#arrived(file, index, data);
-      if (++this.#steady % STEADY === 0) this.#lanes = Math.min(this.policy.connections + MORE, this.#lanes + 1);
+      await fetchRange(remote, index * this.chunks.manifest.chunkBytes, data, { policy: this.policy, signal, onBytes, onBusy: this.#busy });
+      await this.#store(file, index, data);
+      if (++this.#chunksWithoutTrouble % CHUNKS_PER_EXTRA_CONNECTION === 0) this.#connections = Math.min(this.policy.connections + MAX_EXTRA_CONNECTIONS, this.#connections + 1);
     } catch (error) {
-      if (error instanceof NoRanges) this.#streamed.add(file.name);
+      if (error instanceof RangesIgnoredError) this.#filesWithoutRanges.add(file.name);
       else throw error;
     } finally {
       this.#inFlight.delete(flight);
-      letGo(data);
+      releaseBuffer(data);
     }
   }
 
-  /** On the shelf or on the way to it; a chunk that is being stored counts once. */
+  /** Bytes that are stored or arriving; a chunk that is being stored counts once. */
   #bytes = (): number => {
-    let sum = this.shelf.bytes;
-    for (const { file, index, bytes } of this.#inFlight) if (!this.shelf.has(file, index)) sum += bytes;
+    let sum = this.chunks.storedBytes;
+    for (const { file, index, bytes } of this.#inFlight) if (!this.chunks.has(file, index)) sum += bytes;
     return sum;
   };
 
   #busy = (): void => {
-    this.#steady = 0;
-    this.#lanes = Math.max(1, this.#lanes >> 1);
+    this.#chunksWithoutTrouble = 0;
+    this.#connections = Math.max(1, this.#connections >> 1);
   };
 
-  /** Takes a whole file in one stream; without storage only as fast as it is read. */
-  async #stream(remote: Remote, _: number, signal: AbortSignal): Promise<void> {
+  /** Downloads a file in one stream; without storage only as fast as the reader reads. */
+  async #stream(remote: RemoteFile, _: number, signal: AbortSignal): Promise<void> {
     const { file } = remote;
-    const blank = (index: number): Uint8Array<ArrayBuffer> => hold(new Uint8Array(index < this.shelf.chunks(file) ? this.shelf.length(file, index) : 0));
+    const blank = (index: number): Uint8Array<ArrayBuffer> => retainBuffer(new Uint8Array(index < this.chunks.chunkCount(file) ? this.chunks.chunkLength(file, index) : 0));
     let index = 0;
     let filled = 0;
     let data = blank(0);
@@ -331,50 +331,50 @@ export class Download {
         filled += part.length;
         at += part.length;
         if (filled < data.length) return;
-        while (!this.shelf.lasting && !this.#soon(file, index, signal)) await this.#poked;
-        await this.#arrived(file, index++, data);
-        letGo(data);
+        while (!this.chunks.persistent && !this.#mayDeliver(file, index, signal)) await this.#change;
+        await this.#store(file, index++, data);
+        releaseBuffer(data);
         filled = 0;
         data = blank(index);
       }
     };
     try {
-      await fetchWhole(remote, restart, take, { policy: this.policy, signal, onBusy: this.#busy });
+      await fetchWholeFile(remote, restart, take, { policy: this.policy, signal, onBusy: this.#busy });
     } catch (error) {
-      if (!(error instanceof Rewind)) throw error;
+      if (!(error instanceof StreamTooFar)) throw error;
     }
   }
 
-  /** Whether a stream may hand on this chunk now, with no storage to put it in. */
-  #soon(file: FileRecord, index: number, signal: AbortSignal): boolean {
+  /** Without storage, a stream may deliver a chunk only when the reader is close to it. */
+  #mayDeliver(file: FileRecord, index: number, signal: AbortSignal): boolean {
     if (signal.aborted) throw abortError();
-    for (const waiter of this.#waiters) if (waiter.file === file.name && waiter.index < index && !this.shelf.has(file.name, waiter.index)) throw new Rewind();
-    return this.#reader.file === file.name && index <= this.#reader.index + Math.max(1, this.options.ahead);
+    for (const waiter of this.#waiting) if (waiter.file === file.name && waiter.index < index && !this.chunks.has(file.name, waiter.index)) throw new StreamTooFar();
+    return this.#lastRead.file === file.name && index <= this.#lastRead.index + Math.max(1, this.options.readAhead);
   }
 
-  async #arrived(file: FileRecord, index: number, data: Uint8Array<ArrayBuffer>): Promise<void> {
-    if (index === 0) sniff(file.name, data);
-    const known = this.shelf.hash(file.name, index);
+  async #store(file: FileRecord, index: number, data: Uint8Array<ArrayBuffer>): Promise<void> {
+    if (index === 0) checkFirstBytes(file.name, data);
+    const known = this.chunks.checksum(file.name, index);
     if (known) {
-      if (await matches(data, known, true)) return;
-      throw new Changed(file.name, 'other bytes', 'those already here');
+      if (await matchesChecksum(data, known, true)) return;
+      throw new FileChangedError(file.name, 'other bytes', 'the bytes that are stored');
     }
-    const roomy = this.#inFlight.size + this.shelf.kept + this.#seals.early < 2 * this.#lanes;
-    const soon = this.#reader.file === file.name && index >= this.#reader.index && index < this.#reader.index + KEPT;
-    const awaited = [...this.#waiters].some((waiter) => waiter.file === file.name && waiter.index === index);
-    const put = this.shelf.put(file.name, index, data, awaited || (soon && roomy)); // the browser hashes the chunk on a thread of its own meanwhile
-    this.#seals.offer(file, index, data, roomy);
-    if (!(await put)) throw new Changed(file.name, 'other bytes', 'those that were here');
-    const last = this.shelf.missing(file) === 0 || (!this.shelf.lasting && this.#seals.ready(file));
-    if (last) await this.#seal(file);
-    else if (this.shelf.lasting) await this.#seals.catchUp(file);
-    this.#settle();
+    const roomy = this.#inFlight.size + this.chunks.chunksInMemory + this.#verifier.waitingCount < 2 * this.#connections;
+    const soon = this.#lastRead.file === file.name && index >= this.#lastRead.index && index < this.#lastRead.index + MAX_CHUNKS_IN_MEMORY;
+    const awaited = [...this.#waiting].some((waiter) => waiter.file === file.name && waiter.index === index);
+    const put = this.chunks.put(file.name, index, data, awaited || (soon && roomy)); // meanwhile the browser hashes the chunk on another thread
+    this.#verifier.addChunk(file, index, data, roomy);
+    if (!(await put)) throw new FileChangedError(file.name, 'other bytes', 'the bytes that were stored');
+    const last = this.chunks.missingCount(file) === 0 || (!this.chunks.persistent && this.#verifier.isHashed(file));
+    if (last) await this.#verify(file);
+    else if (this.chunks.persistent) await this.#verifier.hashStored(file);
+    this.#settleWaiters();
   }
 
-  /** Compares a file, all of whose chunks are here, with what the hub says of it. @throws SourceError */
-  async #seal(file: FileRecord): Promise<void> {
-    if (this.#seals.has(file.name) || !(await this.#seals.check(file))) return; // a lost chunk comes first
+  /** Verifies a file whose chunks have all arrived. @throws SourceError */
+  async #verify(file: FileRecord): Promise<void> {
+    if (this.#verifier.isVerified(file.name) || !(await this.#verifier.verify(file))) return; // a lost chunk must be downloaded first
     await this.#complete();
-    this.#settle();
+    this.#settleWaiters();
   }
 }

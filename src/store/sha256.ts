@@ -1,26 +1,26 @@
-/** SHA-256 (FIPS 180-4), piece by piece: WebCrypto only digests what is wholly in memory, and is absent outside of secure contexts. */
-import type { Run } from './assembler';
-import { compileRounds } from './rounds';
+/** SHA-256 (FIPS 180-4) in pieces: WebCrypto needs all bytes in memory, and is missing outside of secure contexts. */
+import type { BlockFunction } from './wasm_assembler';
+import { compileSha256 } from './sha256_wasm';
 
 // the first 32 bits of the fractions of the cube roots of the first 64 primes, and of the square roots of the first 8
 const K = new Int32Array(64);
-const START = new Int32Array(8);
+const INITIAL_STATE = new Int32Array(8);
 for (let candidate = 2, n = 0; n < 64; candidate++) {
   if (Array.from({ length: candidate - 2 }, (_, i) => i + 2).some((divisor) => candidate % divisor === 0)) continue;
-  if (n < 8) START[n] = (candidate ** 0.5 % 1) * 2 ** 32;
+  if (n < 8) INITIAL_STATE[n] = (candidate ** 0.5 % 1) * 2 ** 32;
   K[n++] = (Math.cbrt(candidate) % 1) * 2 ** 32;
 }
 
-let fastest: Run | undefined;
+let fastestCompress: BlockFunction | undefined;
 
 export class Sha256 {
-  readonly #state = START.slice();
+  readonly #state = INITIAL_STATE.slice();
   readonly #bytes = new Uint8Array(this.#state.buffer);
-  readonly #compress: Run;
+  readonly #compress: BlockFunction;
   readonly #rest = new Uint8Array(64);
   #length = 0;
 
-  constructor(compress = (fastest ??= compileRounds(K) ?? compressInScript)) {
+  constructor(compress = (fastestCompress ??= compileSha256(K) ?? compressInJavaScript)) {
     this.#compress = compress;
   }
 
@@ -40,7 +40,7 @@ export class Sha256 {
     return this;
   }
 
-  /** 32 bytes; the hash takes no more after this */
+  /** 32 bytes; no update may follow */
   digest(): Uint8Array<ArrayBuffer> {
     const filled = this.#length % 64;
     const tail = new DataView(new ArrayBuffer(filled < 56 ? 64 : 128));
@@ -54,8 +54,8 @@ export class Sha256 {
   }
 }
 
-/** The same rounds where WebAssembly is not allowed. */
-export const compressInScript: Run = (state, blocks) => {
+/** The same in JavaScript, for pages that may not compile WebAssembly. */
+export const compressInJavaScript: BlockFunction = (state, blocks) => {
   const s = new Int32Array(state.buffer, state.byteOffset, 8);
   const view = new DataView(blocks.buffer, blocks.byteOffset, blocks.byteLength);
   const w = new Int32Array(64);
@@ -93,12 +93,12 @@ export const compressInScript: Run = (state, blocks) => {
   }
 };
 
-/** SHA-256 of a buffer: WebCrypto's where the page may use it, else the one above. */
+/** SHA-256 of a buffer: by WebCrypto if the page may use it, else by the class above. */
 export async function sha256(bytes: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
   if (globalThis.crypto?.subtle) return new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
   return new Sha256().update(bytes).digest();
 }
 
-export const hex = (bytes: Uint8Array): string => Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
+export const toHex = (bytes: Uint8Array): string => Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
 
-export const equal = (a: Uint8Array, b: Uint8Array): boolean => a.length === b.length && a.every((byte, i) => byte === b[i]);
+export const equalBytes = (a: Uint8Array, b: Uint8Array): boolean => a.length === b.length && a.every((byte, i) => byte === b[i]);

@@ -138,15 +138,15 @@ const DECODE: Record<Dtype, Decode> = {
 
 /**
  * The first `count` values of `bytes`, in storage order.
- * @param out written from index 0 on, when given; at least `count` long
- * @throws RangeError when `count` is not whole blocks, or `bytes` or `out` is too short: a mistake of the caller, files are checked before
+ * @param out if given, written from index 0 on; at least `count` long
+ * @throws RangeError if `count` is not a multiple of the block length, or if `bytes` or `out` is too short. Files are checked before, so this is a bug
  */
 export function dequantize(dtype: Dtype, bytes: Uint8Array, count: number, out: Float32Array = new Float32Array(count)): Float32Array {
   const { blockLength, blockBytes } = DTYPES[dtype];
   const blocks = count / blockLength;
   if (!Number.isInteger(blocks)) throw new RangeError(`${count} values are not whole blocks of ${blockLength} (${dtype})`);
   if (bytes.length < blocks * blockBytes) throw new RangeError(`${bytes.length} bytes for ${count} values of ${dtype}`);
-  if (out.length < count) throw new RangeError(`room for ${out.length} of ${count} values`);
+  if (out.length < count) throw new RangeError(`out has ${out.length} elements for ${count} values`);
   const decode = DECODE[dtype];
   for (let i = 0; i < blocks; i++) decode(bytes, i * blockBytes, out, i * blockLength);
   return out;

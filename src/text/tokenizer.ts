@@ -1,14 +1,14 @@
-/** Text to token ids and back: byte-level BPE (spec 6.1). The merges are @huggingface/tokenizers'; special tokens and decoding are done here. */
+/** Text to token ids and back: byte-level BPE (spec 6.1). @huggingface/tokenizers does the merges; special tokens and decoding are done here. */
 import { Tokenizer as Bpe } from '@huggingface/tokenizers';
 import { fail } from '../errors';
 
 export interface EncodeOptions {
   /**
-   * true (default, as Hugging Face does): special strings in the text become their tokens.
-   * false: they are spelled out like any other text, so that text from outside cannot give commands.
+   * true (default, as in Hugging Face): special strings in the text become special tokens.
+   * false: they are encoded as ordinary text, so that untrusted text cannot contain commands.
    */
   special?: boolean;
-  /** begin with the BOS token, unless the text already does */
+  /** begin with the BOS token, unless the text does already */
   bos?: boolean;
 }
 
@@ -19,18 +19,18 @@ export interface DecodeOptions {
   keep?: readonly string[];
 }
 
-/** Decodes token by token; what it gives, joined, is what `decode` gives for the whole. */
+/** Decodes token by token. The joined pieces equal the result of `decode`. */
 export interface Detokenizer {
-  /** the text that is certain with this token; bytes of an unfinished character are held back */
+  /** the text that is certain after this token; bytes of an unfinished character are held back */
   push(id: number): string;
-  /** the end: bytes that never became a character give U+FFFD */
+  /** the end: an unfinished character becomes U+FFFD */
   flush(): string;
 }
 
 export interface Tokenizer {
   readonly bosId?: number;
   readonly eosId?: number;
-  /** whether prompts of this model begin with BOS */
+  /** prompts of this model begin with BOS */
   readonly addBos: boolean;
   encode(text: string, options?: EncodeOptions): number[];
   decode(ids: ArrayLike<number>, options?: DecodeOptions): string;
@@ -39,7 +39,7 @@ export interface Tokenizer {
   tokenId(text: string): number | undefined;
   /** the texts of the special tokens */
   readonly specials: readonly string[];
-  /** Cuts a text at the added tokens in it, special or not. */
+  /** Splits a text at its added tokens, special or not. */
   split(text: string): { text: string; id?: number }[];
 }
 
@@ -62,19 +62,19 @@ interface TokenizerConfig {
 }
 
 /**
- * @param json a tokenizer.json; its vocabulary and merges are taken out of it
+ * @param json a tokenizer.json; its vocabulary and merges are removed from it
  * @param config its tokenizer_config.json
- * @throws CheckpointError when they are not a byte-level BPE
+ * @throws CheckpointError if they are not a byte-level BPE tokenizer
  */
 export function createTokenizer(json: object, config: object): Tokenizer {
   const { added_tokens: added = [], model, decoder } = json as TokenizerJson;
   const { bos_token, eos_token, add_bos_token } = config as TokenizerConfig;
   if (model?.type !== 'BPE' || typeof model.vocab !== 'object')
-    fail('CheckpointError', { what: 'The tokenizer cannot be used', got: `model type ${model?.type}`, wanted: 'BPE' });
+    fail('CheckpointError', { what: 'The tokenizer is not supported', got: `model type ${model?.type}`, wanted: 'BPE' });
   if (![decoder, ...(decoder?.decoders ?? [])].some((d) => d?.type === 'ByteLevel'))
-    fail('CheckpointError', { what: 'The tokenizer cannot be used', got: `decoder ${decoder?.type}`, wanted: 'ByteLevel' });
+    fail('CheckpointError', { what: 'The tokenizer is not supported', got: `decoder ${decoder?.type}`, wanted: 'ByteLevel' });
 
-  // converters do not agree on the flag for markers, so that their form counts too
+  // converters set the flag for markers differently, so the form of the text counts too
   const isSpecial = ({ special, content }: AddedToken): boolean => special === true || /^<\|.*\|>$/s.test(content);
   const specials = new Map(added.filter(isSpecial).map(({ content, id }) => [content, id]));
   const plain = new Map(added.filter((t) => !isSpecial(t)).map(({ content, id }) => [content, id]));
@@ -134,20 +134,20 @@ export function createTokenizer(json: object, config: object): Tokenizer {
 }
 
 function readBpe({ model, ...json }: TokenizerJson, config: object, specials: Map<string, number>): Bpe {
-  // without their entries no plain text can be merged into a special token
+  // without these entries ordinary text cannot be merged into a special token
   for (const text of specials.keys()) delete model.vocab[text];
   try {
     return new Bpe({ ...json, added_tokens: [], model }, config);
   } catch (error) {
     return fail('CheckpointError', { what: 'The tokenizer cannot be read', got: String(error), cure: 'Use a complete copy of the model.' }, error);
   } finally {
-    // it keeps what it was made from, 10 MB for 65,536 tokens, beside the tables that it has made of it
+    // the library keeps its input (10 MB for 65,536 tokens) besides its own tables
     model.vocab = {};
     if (Array.isArray(model.merges)) model.merges.length = 0;
   }
 }
 
-/** Cuts at the given strings: the leftmost, and of those the longest. */
+/** Splits at the given strings: at the leftmost, and of several there at the longest. */
 function splitter(tokens: Map<string, number>): (text: string) => { text: string; id?: number }[] {
   const alternatives = [...tokens.keys()].filter(Boolean).sort((a, b) => b.length - a.length);
   if (alternatives.length === 0) return (text) => (text ? [{ text }] : []);
@@ -159,14 +159,14 @@ function splitter(tokens: Map<string, number>): (text: string) => { text: string
       .filter((part) => part.text);
 }
 
-/** GPT-2's table: printable bytes stand for themselves, the others for the characters from U+0100 on. */
+/** GPT-2's table: a printable byte is written as itself, the others as characters from U+0100 on. */
 const BYTE_OF = ((): Map<string, number> => {
   const printable = (b: number): boolean => (b >= 0x21 && b <= 0x7e) || (b >= 0xa1 && b <= 0xac) || b >= 0xae;
   let next = 0x100;
   return new Map(Array.from({ length: 256 }, (_, b) => [String.fromCharCode(printable(b) ? b : next++), b]));
 })();
 
-/** The bytes of a vocabulary entry; one that is not in GPT-2's table stands for its own text. */
+/** The bytes of a vocabulary entry; an entry outside of GPT-2's table is ordinary text. */
 function bytesOf(text: string): Uint8Array {
   const bytes = new Uint8Array(text.length);
   for (let i = 0; i < text.length; i++) {

@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { GOLDEN_DIRECTORY } from '../../../e2e/tools/golden';
 import { openCheckpoint } from '../../engine/checkpoint';
-import { loadWeights } from '../../engine/load';
+import { loadWeights } from '../../engine/load_weights';
 import { forward } from '../../model/lfm2';
-import { memorySource } from '../../store/source';
+import { memorySource } from '../../store/byte_source';
 import { recordPlan } from '../plan';
 import { openReferenceBackend } from './backend';
 

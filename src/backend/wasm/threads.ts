@@ -43,7 +43,7 @@ onmessage = ({ data: { port } }) => {
 };
 `;
 
-/** Messages between the engine's worker and its page (src/api/lend.ts): the page offers to create threads; the worker asks it to start or end one. */
+/** Messages between the engine's worker and its page (src/api/lend_threads.ts): the page offers to create threads; the worker asks it to start or end one. */
 export type ThreadMessage =
   | { rivuletThreads: 'lent' }
   | { rivuletThreads: 'start'; id: number; url: string; port: MessagePort }

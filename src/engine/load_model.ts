@@ -1,0 +1,271 @@
+/** Loads a model from its source into a backend, and loads it again if the device is lost. */
+import type { Backend, BackendInfo, Runner } from '../backend/backend';
+import { recordPlan, type Plan } from '../backend/plan';
+import { GREEDY_SAMPLING } from '../backend/sampling';
+import { abortError, fail } from '../errors';
+import type { Config } from '../model/config';
+import { forward, type Lfm2 } from '../model/lfm2';
+import { mapWeights } from '../model/weights';
+import type { ModelSource, OpenedModel, openModel, OpenOptions } from '../store/open_model';
+import { ProgressMeter, type Progress } from '../store/progress';
+import { compileChatTemplate, type ChatTemplate } from '../text/chat_template';
+import { createTokenizer } from '../text/tokenizer';
+import { openCheckpoint, type Checkpoint } from './checkpoint';
+import type { GenerationSession } from './generate';
+import { EMPTY_HISTORY } from './token_history';
+import { loadWeights } from './load_weights';
+import { yieldToEventLoop } from './event_loop';
+import { createFallback, type BackendOptions, type BackendCandidate } from './choose_backend';
+import { createRecoverableModel, MIN_CONTEXT, type CallLimits, type RecoverableModel, type ModelOnBackend } from './recovery';
+import { samplingDefaults, type SamplingDefaults } from './generate_options';
+
+export interface LoadOptions extends BackendOptions, Omit<OpenOptions, 'signal' | 'onProgress' | 'peek'> {
+  /**
+   * tokens of prompt and answer together. If it is set, it is used or the call fails. The default is 4096, or less if the model was trained
+   * for less or memory is short
+   */
+  contextLength?: number;
+}
+
+export interface ModelInfo {
+  /** as listModels() gives it */
+  id: string;
+  /** a short name to show */
+  name: string;
+  config: Config;
+  /** the type of most weights: 'Q4_0' */
+  quantization: string;
+  /** size of all weights as stored */
+  bytes: number;
+  contextLength: number;
+  /** the model was in the browser's storage before this load */
+  cached: boolean;
+  /** the backend in use; it can change after a device was lost */
+  backend: BackendInfo;
+  /** for the user: about storage, about the context, why no better backend is used, which devices were lost */
+  notes: string[];
+  /** bytes that the backend holds for weights, state and scratch */
+  memory: number;
+  /** sampling that a call uses unless it sets its own */
+  sampling: SamplingDefaults;
+  /** the checkpoint has a chat template */
+  chat: boolean;
+  loadMs: number;
+}
+
+export interface LoadedModel {
+  /** the current state */
+  info(): ModelInfo;
+  recoverable: RecoverableModel;
+  session: GenerationSession;
+  /** compiled at its first use, so that a broken template does not stop the load */
+  template(): ChatTemplate;
+}
+
+/** What the engine is built from; tests replace it. */
+export interface EngineParts {
+  open: typeof openModel;
+  candidates: (options: BackendOptions) => BackendCandidate[];
+}
+
+export const CALL_LIMITS: Record<BackendInfo['name'], CallLimits> = {
+  webgpu: { chunk: 256, decodesInFlight: 2, decodeSteps: 64 },
+  wasm: { chunk: 64, decodesInFlight: 1, decodeSteps: 1 },
+  reference: { chunk: 64, decodesInFlight: 1, decodeSteps: 1 },
+};
+
+const DEFAULT_CONTEXT = 4096;
+/** If memory is short, the context shrinks by itself down to this. */
+const MIN_AUTOMATIC_CONTEXT = 512;
+
+type OnProgress = (progress: Progress) => unknown;
+
+/**
+ * Opens the source, loads the model into the first backend that can run it, and waits until its files are stored.
+ * @throws SourceError, StorageError, CheckpointError, MemoryError, DeviceError, RequestError, AbortError; then everything is freed
+ */
+export async function loadModel(source: ModelSource, options: LoadOptions, { open, candidates }: EngineParts, onProgress?: OnProgress, signal?: AbortSignal): Promise<LoadedModel> {
+  const startedAt = performance.now();
+  const fallback = createFallback(candidates(options));
+  let recoverable: RecoverableModel | undefined;
+  const report: OnProgress = (progress) => {
+    const cause = recoverable?.reloadReason;
+    return onProgress?.(cause === undefined ? progress : { ...progress, cause });
+  };
+  const openSource = (signal?: AbortSignal): Promise<OpenedModel> => open(source, { ...options, signal, onProgress: report });
+
+  const opened = await openSource(signal);
+  /** set while the source is open for the first load */
+  let firstCheckpoint: Checkpoint | undefined;
+  try {
+    firstCheckpoint = await openCheckpoint(opened.files, signal);
+    const identity = identityOf(firstCheckpoint);
+    const { config, bytes, quantization, generationConfig, tokenizer: { json, config: tokenizerConfig } } = firstCheckpoint;
+    const tokenizer = createTokenizer(json, tokenizerConfig);
+    const notes: string[] = [];
+    const wanted = chooseContextLength(options.contextLength, config.contextLength, notes);
+    const context = { wanted, least: options.contextLength === undefined ? MIN_AUTOMATIC_CONTEXT : wanted };
+
+    async function loadAgain(backend: Backend, signal?: AbortSignal): Promise<ModelOnBackend> {
+      const reopened = await openSource(signal);
+      try {
+        const checkpoint = await openCheckpoint(reopened.files, signal);
+        // another model would continue in the middle of a sentence
+        if (identityOf(checkpoint) !== identity) fail('SourceError', { what: 'The model has changed at its source since it was loaded', cure: 'Load it again.' });
+        return await loadInto(backend, checkpoint, context, report, signal);
+      } finally {
+        reopened.close();
+      }
+    }
+    let latest: ModelOnBackend;
+    const model = createRecoverableModel(
+      fallback,
+      async (backend, signal) =>
+        (latest = firstCheckpoint ? await loadInto(backend, firstCheckpoint, context, report, signal) : await loadAgain(backend, signal)),
+    );
+    recoverable = model;
+    await model.run(() => finishStoring(opened, options, notes), signal);
+    await report({ phase: 'ready', bytes, total: bytes, rate: 0 }); // awaited, so that over Comlink all earlier reports have arrived too
+    const loadMs = performance.now() - startedAt;
+    let template: ChatTemplate | undefined;
+    return {
+      info() {
+        const { backend, contextLength } = latest;
+        const reasons = [...fallback.reasons, ...backend.info.notes];
+        return {
+          id: opened.id,
+          name: opened.id.slice(opened.id.lastIndexOf('/') + 1),
+          config,
+          quantization,
+          bytes,
+          contextLength,
+          cached: opened.cached,
+          backend: { ...backend.info, notes: reasons },
+          notes: [...opened.notes, ...notes, ...reasons],
+          memory: model.current?.backend.memory() ?? 0,
+          sampling: samplingDefaults(generationConfig),
+          chat: Boolean((tokenizerConfig as { chat_template?: unknown }).chat_template),
+          loadMs,
+        };
+      },
+      recoverable: model,
+      session: {
+        recoverable: model,
+        tokenizer,
+        vocabSize: config.vocabSize,
+        eosIds: [...new Set([...generationConfig.eosIds, ...(tokenizer.eosId === undefined ? [] : [tokenizer.eosId])])],
+        history: EMPTY_HISTORY,
+        onProgress: report,
+      },
+      template: () =>
+        (template ??= compileChatTemplate(tokenizerConfig) ?? fail('RequestError', { what: 'The model has no chat template', cure: 'Write the prompt yourself and use generate().' })),
+    };
+  } catch (error) {
+    await recoverable?.dispose();
+    // files that are not a model must not stay in the cache
+    if ((error as Error).name === 'CheckpointError') await opened.discard().catch(() => undefined);
+    throw error;
+  } finally {
+    firstCheckpoint = undefined;
+    opened.close();
+  }
+}
+
+/** Loads the weights into a backend, compiles the plan and runs it once. */
+async function loadInto(backend: Backend, checkpoint: Checkpoint, context: Omit<ContextRange, 'chunk'>, report: OnProgress, signal?: AbortSignal): Promise<ModelOnBackend> {
+  const { bytes, config } = checkpoint;
+  const limits = CALL_LIMITS[backend.info.name];
+  const range = { ...context, chunk: limits.chunk };
+  await backend.reserve(bytes);
+  backend.precompile?.(recordPlan((op) => forward(op, config, weightShapes(checkpoint))), { contextLength: range.wanted, chunk: range.chunk });
+  const meter = new ProgressMeter('load', bytes, report);
+  let done = 0;
+  const weights = await loadWeights(checkpoint, backend, (n) => meter.update((done += n)), signal);
+  report({ phase: 'compile', bytes, total: bytes, rate: 0 });
+  await yieldUnlessAborted(signal);
+  const compiled = await compileWithFittingContext(backend, recordPlan((op) => forward(op, config, weights)), range);
+  await yieldUnlessAborted(signal);
+  await warmUp(compiled.runner);
+  await yieldUnlessAborted(signal);
+  return { backend, limits, ...compiled };
+}
+
+/** Waits until all files are stored. A model that is loaded can be used even if storing fails. */
+async function finishStoring(opened: OpenedModel, { cache }: LoadOptions, notes: string[]): Promise<void> {
+  try {
+    await opened.finish();
+  } catch (error) {
+    const { name, message } = error as Error;
+    if (name === 'AbortError' || cache === 'required') throw error;
+    notes.push(`The model could not be stored completely: ${message}`);
+  }
+}
+
+/** What must be equal when the source is read again. */
+const identityOf = ({ config, bytes, files }: Checkpoint): string => JSON.stringify([config, bytes, files.map(({ name, size }) => [name, size])]);
+
+export function chooseContextLength(wanted: number | undefined, trained: number, notes: string[]): number {
+  if (wanted === undefined) return Math.min(DEFAULT_CONTEXT, trained);
+  if (!Number.isInteger(wanted) || wanted < MIN_CONTEXT)
+    fail('RequestError', { what: 'contextLength is not valid', got: String(wanted), wanted: `a whole number of at least ${MIN_CONTEXT}` });
+  if (wanted > trained) notes.push(`The context is ${trained} tokens instead of ${wanted}: the model was not trained for more.`);
+  return Math.min(wanted, trained);
+}
+
+interface ContextRange {
+  /** tokens of context, and the fewest that are accepted if memory is short */
+  wanted: number;
+  least: number;
+  chunk: number;
+}
+
+/** The names and shapes of the weights. */
+const weightShapes = ({ weights }: Checkpoint): Lfm2 =>
+  mapWeights(
+    weights,
+    ({ name, cols, segments }) => ({ name, cols, rows: segments.reduce((sum, { rows }) => sum + rows, 0), segments }),
+    ({ name, length }) => ({ name, length }),
+  );
+
+/**
+ * Halves the context until it fits into memory.
+ * @throws MemoryError that names the next smaller context, if that is below `least`
+ */
+export async function compileWithFittingContext(backend: Backend, plan: Plan, { wanted, least, chunk }: ContextRange): Promise<{ runner: Runner; contextLength: number }> {
+  for (let contextLength = wanted; ; contextLength >>= 1) {
+    try {
+      return { runner: await backend.compile(plan, { contextLength, chunk }), contextLength };
+    } catch (error) {
+      const { name, message } = error as Error;
+      if (name !== 'MemoryError' || backend.lost?.()) throw error;
+      const next = contextLength >> 1;
+      if (next >= least) backend.info.notes.push(`The context is ${next} tokens instead of ${contextLength}: ${message}`);
+      else if (next < MIN_CONTEXT) throw error;
+      else {
+        const other = backend.info.name === 'webgpu' ? ", or with backend 'wasm'" : '';
+        fail('MemoryError', { what: `A context of ${contextLength} tokens does not fit`, got: message, cure: `Load the model with contextLength ${next}${other}.` }, error);
+      }
+    }
+  }
+}
+
+/** Lets an abort message arrive. @throws AbortError */
+async function yieldUnlessAborted(signal?: AbortSignal): Promise<void> {
+  await yieldToEventLoop();
+  if (signal?.aborted) throw abortError();
+}
+
+/** The first run triggers lazy compilation, and shows whether the device computes at all. */
+async function warmUp(runner: Runner): Promise<void> {
+  await runner.prefill(Uint32Array.of(0, 0));
+  const logits = await runner.logits();
+  if (!logits.every(Number.isFinite) || logits.every((v) => v === logits[0]))
+    fail('DeviceError', {
+      what: 'The device computes wrong results',
+      got: `logits ${logits.slice(0, 4).join(', ')} …`,
+      wanted: 'finite, distinct numbers',
+      cure: 'Try another backend, or update the browser and the graphics driver.',
+    });
+  await runner.decode(2, GREEDY_SAMPLING);
+  runner.rewind(0);
+}

@@ -1,0 +1,90 @@
+/** Streams the weights into a backend: slices in the order of the file, at most two in memory. */
+import { ROW_ALIGNMENT, type Backend, type MatrixWriter } from '../backend/backend';
+import { abortError } from '../errors';
+import type { Lfm2 } from '../model/lfm2';
+import type { Matrix, Vector } from '../model/ops';
+import { mapWeights, type MatrixSource, type VectorSource } from '../model/weights';
+import { dequantize } from '../tensor/dequant';
+import { rowBytes } from '../tensor/dtype';
+import type { TensorInfo } from '../tensor/tensor';
+import type { Checkpoint } from './checkpoint';
+
+/** Size of a slice, unless ROW_ALIGNMENT rows are longer. */
+const SLICE_BYTES = 4 * 2 ** 20;
+
+interface Slice {
+  tensor: TensorInfo;
+  /** bytes from the start of the file */
+  offset: number;
+  length: number;
+  write(bytes: Uint8Array): void | Promise<void>;
+}
+
+/**
+ * The backend must have reserved `checkpoint.bytes`. Several matrices are written at the same time, since their tensors are interleaved in the file.
+ * @param onBytes gets the size of each slice that is written
+ * @throws what the sources and the backend throw; AbortError
+ */
+export async function loadWeights(checkpoint: Checkpoint, backend: Backend, onBytes: (n: number) => void, signal?: AbortSignal): Promise<Lfm2> {
+  const matrices = new Map<MatrixSource, Matrix>();
+  const vectors = new Map<VectorSource, Vector>();
+  const slices: Slice[] = [];
+  mapWeights(
+    checkpoint.weights,
+    (source) => void slices.push(...matrixSlices(source, backend, (matrix) => matrices.set(source, matrix))),
+    (source) => void slices.push(vectorSlice(source, (values) => vectors.set(source, backend.vector(source.name, values)))),
+  );
+  slices.sort((a, b) => a.tensor.file - b.tensor.file || a.offset - b.offset);
+
+  const read = (i: number): Promise<Uint8Array> | undefined => {
+    if (i >= slices.length) return undefined;
+    const { tensor, offset, length } = slices[i];
+    const bytes = checkpoint.files[tensor.file].read(offset, length, signal);
+    bytes.catch(() => undefined); // it is awaited one slice later; until then a failure must not count as unhandled
+    return bytes;
+  };
+  let next = read(0);
+  for (const [i, slice] of slices.entries()) {
+    if (signal?.aborted) throw abortError();
+    const bytes = (await next)!;
+    next = read(i + 1);
+    await slice.write(bytes);
+    checkpoint.files[slice.tensor.file].release?.(bytes);
+    onBytes(slice.length);
+  }
+  return mapWeights(
+    checkpoint.weights,
+    (source) => matrices.get(source)!,
+    (source) => vectors.get(source)!,
+  );
+}
+
+function matrixSlices({ name, cols, segments }: MatrixSource, backend: Backend, done: (matrix: Matrix) => void): Slice[] {
+  let writer: MatrixWriter | undefined;
+  const slices = segments.flatMap(({ rows, dtype, tensor }, segment) => {
+    const row = rowBytes(dtype, cols);
+    const step = Math.max(Math.floor(SLICE_BYTES / row / ROW_ALIGNMENT), 1) * ROW_ALIGNMENT;
+    return Array.from({ length: Math.ceil(rows / step) }, (_, i): Slice => {
+      const first = i * step;
+      return { tensor, offset: tensor.offset + first * row, length: Math.min(step, rows - first) * row, write: (bytes) => write(segment, first, bytes) };
+    });
+  });
+  let left = slices.length;
+
+  async function write(segment: number, firstRow: number, bytes: Uint8Array): Promise<void> {
+    writer ??= backend.matrix({
+      name,
+      cols,
+      rows: segments.reduce((sum, { rows }) => sum + rows, 0),
+      segments: segments.map(({ name: part, rows, dtype }) => ({ name: part, rows, dtype })),
+    });
+    await writer.write(segment, firstRow, bytes);
+    if (--left === 0) done(await writer.finish());
+  }
+  return slices;
+}
+
+function vectorSlice({ length, tensor }: VectorSource, done: (values: Float32Array) => void): Slice {
+  const write = (bytes: Uint8Array): void => done(dequantize(tensor.dtype, bytes, length));
+  return { tensor, offset: tensor.offset, length: tensor.byteLength, write };
+}

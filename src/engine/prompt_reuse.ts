@@ -1,0 +1,29 @@
+/** Finds how much of a prompt the runner has already read. */
+import type { Tokenizer } from '../text/tokenizer';
+
+export function commonPrefixLength(a: readonly number[], b: readonly number[]): number {
+  let n = 0;
+  while (n < a.length && n < b.length && a[n] === b[n]) n++;
+  return n;
+}
+
+/**
+ * Returns the prompt with the tokens of the history wherever both spell the same text between two special tokens. A model rarely splits its
+ * answer into tokens as the tokenizer does, so without this the next turn would read the answer again.
+ */
+export function alignToHistory(prompt: readonly number[], history: readonly number[], tokenizer: Tokenizer): readonly number[] {
+  const special = new Set(tokenizer.specials.map(tokenizer.tokenId));
+  const end = (ids: readonly number[], from: number): number => {
+    const at = ids.findIndex((id, i) => i >= from && special.has(id));
+    return at < 0 ? ids.length : at;
+  };
+  let aligned = prompt;
+  for (;;) {
+    const common = commonPrefixLength(aligned, history);
+    if (common === aligned.length || common === history.length) return aligned;
+    const start = history.findLastIndex((id, i) => i < common && special.has(id)) + 1;
+    const [historyEnd, promptEnd] = [end(history, common), end(aligned, common)];
+    if (historyEnd === common || tokenizer.decode(history.slice(start, historyEnd)) !== tokenizer.decode(aligned.slice(start, promptEnd))) return aligned;
+    aligned = [...history.slice(0, historyEnd), ...aligned.slice(promptEnd)];
+  }
+}

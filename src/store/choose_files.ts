@@ -1,0 +1,78 @@
+/** Chooses, by name, the files of a repository or directory that make up the requested model. No I/O. */
+import { fail } from '../errors';
+
+/** The order without a selector: 4 bits first, because a page can load them, then more bits, then anything. */
+const PREFERRED = ['Q4_0', 'Q4_K_M', 'Q4_K_S', 'Q4_K', 'Q4_1', 'Q5_K_M', 'Q5_K_S', 'Q5_K', 'Q5_0', 'Q5_1', 'Q6_K', 'Q8_0', 'F16', 'BF16', 'F32'];
+const QUANTIZATION = /(?:^|[-._/])(I?Q\d+(?:_[0-9A-Z]+)*|T?BF16|F16|F32)(?=[-._/]|$)/gi;
+const SHARD = /-(\d{5})-of-(\d{5})(?=\.(?:gguf|safetensors)$)/;
+/** read if they exist, besides config.json, tokenizer.json and the weights */
+export const OPTIONAL_FILES = ['tokenizer_config.json', 'generation_config.json', 'chat_template.jinja'];
+
+const isGguf = (name: string): boolean => /\.gguf$/i.test(name);
+const baseName = (name: string): string => name.slice(name.lastIndexOf('/') + 1);
+
+/** 'LFM2-350M-Q4_K_M.gguf' → 'Q4_K_M'; the last one in the name counts. */
+export const quantizationInName = (name: string): string | undefined => [...name.replace(SHARD, '').matchAll(QUANTIZATION)].at(-1)?.[1].toUpperCase();
+
+/** All shards of the model that `name` belongs to, in order: '…-00001-of-00003.gguf' → three names; any other name → itself. */
+export function shardNames(name: string): string[] {
+  const count = Number(SHARD.exec(name)?.[2] ?? 0);
+  if (count < 1 || count > 999) return [name];
+  return Array.from({ length: count }, (_, i) => name.replace(SHARD, `-${String(i + 1).padStart(5, '0')}-of-${String(count).padStart(5, '0')}`));
+}
+
+/**
+ * @param names all available files
+ * @param selector a quantisation ('Q4_0'), a file name, a folder, or nothing
+ * @param where the repository or folder, for messages
+ * @throws SourceError that lists the available models if none fits
+ */
+export function chooseFiles(names: string[], selector: string | undefined, where: string): string[] {
+  const models = names.filter((name) => isGguf(name) && !/mmproj|imatrix|vocab-only/i.test(baseName(name)) && (!SHARD.test(name) || SHARD.exec(name)![1] === '00001'));
+  const withAllShards = (first: string): string[] => {
+    const all = shardNames(first);
+    const missing = all.filter((name) => !names.includes(name));
+    if (missing.length > 0) fail('SourceError', { what: `${where} has only some parts of a split model`, got: `no ${missing.join(', ')}`, wanted: `${all.length} parts` });
+    return all;
+  };
+  if (selector) {
+    const named = names.find((name) => name === selector && isGguf(name));
+    if (named) return withAllShards(shardNames(named)[0]);
+    const quant = models.filter((name) => quantizationInName(name) === selector.toUpperCase()).sort(byLengthThenName)[0];
+    if (quant) return withAllShards(quant);
+    const inside = checkpointFiles(names, selector.replace(/\/$/, ''));
+    if (inside) return inside;
+    const available = [...new Set(models.map((name) => quantizationInName(name) ?? name))];
+    fail('SourceError', { what: `${where} has no model '${selector}'`, got: available.join(', ') || listNames(names), wanted: selector, cure: 'Choose one of the available models.' });
+  }
+  for (const quant of PREFERRED) {
+    const found = models.filter((name) => quantizationInName(name) === quant).sort(byLengthThenName)[0];
+    if (found) return withAllShards(found);
+  }
+  if (models.length > 0) return withAllShards([...models].sort(byLengthThenName)[0]);
+  return (
+    checkpointFiles(names, '') ??
+    fail('SourceError', {
+      what: `${where} has no model in a supported format`,
+      got: listNames(names),
+      wanted: 'a .gguf file, or config.json, tokenizer.json and .safetensors files',
+    })
+  );
+}
+
+const byLengthThenName = (a: string, b: string): number => a.length - b.length || (a < b ? -1 : 1);
+const listNames = (names: string[]): string => (names.length > 0 ? names.slice(0, 8).join(', ') + (names.length > 8 ? ', …' : '') : 'no files');
+
+/** The files of a Hugging Face checkpoint in `folder`. */
+function checkpointFiles(names: string[], folder: string): string[] | undefined {
+  const prefix = folder ? `${folder}/` : '';
+  const has = (name: string): boolean => names.includes(prefix + name);
+  if (!has('config.json') || !has('tokenizer.json')) return undefined;
+  const inside = names.filter((name) => name.startsWith(prefix) && !name.slice(prefix.length).includes('/'));
+  const tensors = inside.filter((name) => /\.safetensors$/.test(name)).sort();
+  if (tensors.length === 0) return undefined;
+  const index = 'model.safetensors.index.json';
+  const parts = tensors.filter((name) => SHARD.test(name));
+  const weights = has('model.safetensors') ? [`${prefix}model.safetensors`] : has(index) ? [prefix + index, ...(parts.length > 0 ? parts : tensors)] : tensors;
+  return [prefix + 'config.json', prefix + 'tokenizer.json', ...OPTIONAL_FILES.filter(has).map((name) => prefix + name), ...weights];
+}

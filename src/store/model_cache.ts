@@ -1,0 +1,242 @@
+/**
+ * The cache of models on disk: one IndexedDB database, through idb-keyval. Keys:
+ *
+ *   ['manifest', model]             the files of the model and whether all are stored, with a SHA-256 of this record
+ *   ['hash', model, file, index]    checksum of a chunk (checksum.ts)
+ *   ['chunk', model, file, index]   the chunk, an ArrayBuffer
+ *
+ * A chunk and its checksum are written in one transaction, so each stored checksum has a verified chunk. Only a manifest with the state
+ * 'complete' counts as a cached model.
+ */
+import { createStore, get, promisifyRequest, set, type UseStore } from 'idb-keyval';
+import { fail } from '../errors';
+import { createIndexedDbReader } from './indexeddb_reader';
+import { toHex, Sha256 } from './sha256';
+
+/**
+ * Bytes of a chunk. Chromium 156, profile on disk, 192 MB of random bytes, 1 / 4 transactions at once, median of 3, MB/s:
+ *   1 MB: write 108 / 115, read 225 / 295 · 2 MB: 125 / 133, 272 / 334 · 4 MB: 145 / 146, 344 / 392
+ *   8 MB: 154 / 176, 426 / 512 · 16 MB: 159 / 170, 442 / 521
+ * 16 MB is hardly faster, takes more memory and loses more bytes to an interruption.
+ */
+export const CHUNK_BYTES = 8 << 20;
+
+/** One file of a model, with what identifies its content. */
+export interface FileRecord {
+  /** path within the model */
+  name: string;
+  size: number;
+  /** the URL before redirects; empty for imported files */
+  url: string;
+  /** ETag, or Last-Modified if there is none */
+  etag?: string;
+  /** hash of the whole file, hex, as the hub states it */
+  sha256?: string;
+  /** git object id (SHA-1 of 'blob <size>\0' and the content); the hub states it for small files */
+  gitId?: string;
+}
+
+export interface ModelManifest {
+  id: string;
+  /** the source strings that resolved to this model */
+  aliases: string[];
+  /** commit on the hub */
+  revision?: string;
+  files: FileRecord[];
+  chunkBytes: number;
+  state: 'partial' | 'complete';
+  /** milliseconds since 1970 */
+  added: number;
+  lastUsed: number;
+  /** never deleted to make room */
+  pinned: boolean;
+}
+
+export interface StoredChunk {
+  file: string;
+  index: number;
+  data: Uint8Array<ArrayBuffer>;
+  checksum: Uint8Array<ArrayBuffer>;
+}
+
+/** The cache as the store uses it; another kind of storage would implement this. All calls reject with StorageError. */
+export interface ModelCache {
+  manifests(): Promise<ModelManifest[]>;
+  manifest(id: string): Promise<ModelManifest | undefined>;
+  /** changes a stored manifest; does nothing if there is none */
+  updateManifest(id: string, change: (manifest: ModelManifest) => ModelManifest): Promise<void>;
+  putManifest(manifest: ModelManifest): Promise<void>;
+  /** Checksums of the stored chunks: checksums.get(file)?.get(index) */
+  checksums(id: string): Promise<Map<string, Map<number, Uint8Array<ArrayBuffer>>>>;
+  chunk(id: string, file: string, index: number): Promise<ArrayBuffer | undefined>;
+  /** Writes a chunk with its checksum, and the manifest if none is stored. @throws StorageError if the disk is full */
+  putChunk(manifest: ModelManifest, chunk: StoredChunk): Promise<void>;
+  deleteChunk(id: string, file: string, index: number): Promise<void>;
+  deleteFile(id: string, file: string): Promise<void>;
+  deleteModel(id: string): Promise<void>;
+}
+
+const DATABASE = 'rivulet';
+const STORE = 'weights';
+
+const keysWithin = (...prefix: string[]): IDBKeyRange => IDBKeyRange.bound(prefix, [...prefix, []]); // an array sorts after any string or number
+
+let opened: { factory: IDBFactory; cache: Promise<ModelCache | undefined> } | undefined;
+
+/** Undefined if IndexedDB is missing or does not open (private windows of some browsers, blocked site data, a damaged profile). */
+export function openModelCache(): Promise<ModelCache | undefined> {
+  try {
+    const factory = globalThis.indexedDB;
+    if (!factory) return Promise.resolve(undefined);
+    if (opened?.factory !== factory) opened = { factory, cache: connect() };
+    return opened.cache;
+  } catch {
+    return Promise.resolve(undefined); // sandboxed frames throw on access
+  }
+}
+
+async function connect(): Promise<ModelCache | undefined> {
+  try {
+    const store = createStore(DATABASE, STORE);
+    await get('probe', store);
+    const failing: UseStore = (mode, work) => store(mode, work).catch(failStorage);
+    return createModelCache(failing, createIndexedDbReader(DATABASE, STORE, (key) => get<unknown>(key, failing)));
+  } catch {
+    opened = undefined; // the next call tries again
+    return undefined;
+  }
+}
+
+/** Turns an error of IndexedDB (QuotaExceededError, UnknownError, InvalidStateError, …) into a StorageError. */
+function failStorage(cause: unknown): never {
+  const name = cause instanceof Error || cause instanceof DOMException ? cause.name : String(cause);
+  const cure = isQuotaError(cause) ? 'Delete a model or free space on the device.' : 'Reload the page; if it happens again, delete the data of this site.';
+  fail('StorageError', { what: isQuotaError(cause) ? "The browser's storage is full" : "The browser's storage failed", got: name, cure }, cause);
+}
+
+/** True also if a cause of the error is a quota error. */
+export function isQuotaError(error: unknown): boolean {
+  const { name, cause } = (error ?? {}) as { name?: unknown; cause?: unknown };
+  return name === 'QuotaExceededError' || (cause !== undefined && isQuotaError(cause));
+}
+
+/** @param known models whose manifest is stored, so that writing a chunk need not check */
+const createModelCache = (store: UseStore, readValue: (key: IDBValidKey) => Promise<unknown>, known = new Set<string>()): ModelCache => ({
+  manifests: async () => {
+    const [keys, all] = await store('readonly', (s) => Promise.all([promisifyRequest(s.getAllKeys(keysWithin('manifest'))), promisifyRequest<unknown[]>(s.getAll(keysWithin('manifest')))]));
+    const damaged = keys.filter((_, i) => !isManifest(all[i]));
+    for (const key of damaged) await removeModel(store, (key as [string, string])[1]);
+    return all.filter(isManifest);
+  },
+  manifest: async (id) => {
+    const manifest = await get<unknown>(['manifest', id], store);
+    if (isManifest(manifest)) return manifest;
+    known.delete(id); // another tab may have deleted it
+    if (manifest !== undefined) await removeModel(store, id);
+    return undefined;
+  },
+  updateManifest: (id, change) =>
+    store('readwrite', (s) => {
+      const request = s.get(['manifest', id]);
+      request.onsuccess = () => {
+        if (isManifest(request.result)) s.put(withChecksum(change(request.result)), ['manifest', id]);
+      };
+      return promisifyRequest(s.transaction);
+    }),
+  putManifest: (manifest) => set(['manifest', manifest.id], withChecksum(manifest), store),
+  checksums: (id) =>
+    store('readonly', async (s) => {
+      const [keys, values] = await Promise.all([promisifyRequest(s.getAllKeys(keysWithin('hash', id))), promisifyRequest(s.getAll(keysWithin('hash', id)))]);
+      const files = new Map<string, Map<number, Uint8Array<ArrayBuffer>>>();
+      keys.forEach((key, i) => {
+        const [, , file, index] = key as [string, string, string, number];
+        const hash: unknown = values[i];
+        if (!(hash instanceof Uint8Array) || (hash.length !== 32 && hash.length !== 64)) return;
+        if (!files.has(file)) files.set(file, new Map());
+        files.get(file)!.set(index, Uint8Array.from(hash));
+      });
+      return files;
+    }),
+  chunk: async (id, file, index) => {
+    const data = await readValue(['chunk', id, file, index]);
+    return data instanceof ArrayBuffer ? data : undefined;
+  },
+  putChunk: (manifest, { file, index, data, checksum }) =>
+    store('readwrite', async (s) => {
+      const request = known.has(manifest.id) ? undefined : s.count(['manifest', manifest.id]);
+      if (request)
+        request.onsuccess = () => {
+          if (request.result === 0) s.put(withChecksum(manifest), ['manifest', manifest.id]);
+        };
+      s.put(checksum, ['hash', manifest.id, file, index]);
+      s.put(wholeBuffer(data), ['chunk', manifest.id, file, index]);
+      if (!request) s.transaction.commit?.(); // the next write need not wait until this thread is told of this one
+      await promisifyRequest(s.transaction);
+      known.add(manifest.id);
+    }),
+  deleteChunk: (id, file, index) => remove(store, ['hash', id, file, index], ['chunk', id, file, index]),
+  deleteFile: (id, file) => remove(store, keysWithin('hash', id, file), keysWithin('chunk', id, file)),
+  deleteModel: async (id) => {
+    known.delete(id);
+    await removeModel(store, id);
+    known.delete(id); // a chunk may have been written meanwhile
+  },
+});
+
+const remove = (store: UseStore, ...what: (IDBKeyRange | IDBValidKey)[]): Promise<void> =>
+  store('readwrite', (s) => {
+    for (const range of what) s.delete(range);
+    return promisifyRequest(s.transaction);
+  });
+
+const removeModel = (store: UseStore, id: string): Promise<void> => remove(store, keysWithin('hash', id), keysWithin('chunk', id), ['manifest', id]);
+
+const wholeBuffer = (data: Uint8Array<ArrayBuffer>): ArrayBuffer =>
+  data.byteLength === data.buffer.byteLength ? data.buffer : data.slice().buffer;
+
+/** A manifest as it is stored: with its own SHA-256, which shows damage. */
+const withChecksum = (manifest: ModelManifest): ModelManifest & { seal: string } => ({ ...manifest, seal: manifestChecksum(manifest) });
+const manifestChecksum = (manifest: object): string => toHex(new Sha256().update(new TextEncoder().encode(JSON.stringify({ ...manifest, seal: undefined }))).digest());
+
+/**
+ * Stored data is input too: another version, another script of this origin or damage may have changed it. Without a valid manifest nothing can
+ * be read, so such a model is deleted.
+ */
+function isManifest(value: unknown): value is ModelManifest {
+  const m = value as (Partial<ModelManifest> & { seal?: string }) | undefined;
+  return (
+    typeof m?.seal === 'string' &&
+    m.seal === manifestChecksum(m) &&
+    typeof m.id === 'string' &&
+    Array.isArray(m.aliases) &&
+    Array.isArray(m.files) &&
+    m.files.every((f) => typeof f?.name === 'string' && Number.isSafeInteger(f.size) && f.size >= 0 && typeof f.url === 'string') &&
+    Number.isSafeInteger(m.chunkBytes) &&
+    m.chunkBytes! > 0 &&
+    (m.state === 'partial' || m.state === 'complete')
+  );
+}
+
+/** Identifies the content of a file, as far as the server states it. */
+export const contentId = ({ sha256, gitId, etag }: FileRecord): string | undefined => sha256 ?? gitId ?? etag;
+
+/** True if it is certainly the same content; false if the server states no identification. */
+export const sameContent = (a: FileRecord, b: FileRecord): boolean => a.name === b.name && a.size === b.size && contentId(a) !== undefined && contentId(a) === contentId(b);
+
+/** Number of chunks of a file of `size` bytes. */
+export const chunkCount = (size: number, chunkBytes: number): number => Math.ceil(size / chunkBytes);
+
+/** Bytes of chunk `index`; the last one is shorter. */
+export const chunkLength = (size: number, chunkBytes: number, index: number): number => Math.min(chunkBytes, size - index * chunkBytes);
+
+/** @throws StorageError if there is no storage */
+export async function requireModelCache(): Promise<ModelCache> {
+  return (
+    (await openModelCache()) ??
+    fail('StorageError', {
+      what: 'This page has no permanent storage',
+      got: 'no usable IndexedDB',
+      cure: 'Open the page in a normal window, not a private one, and allow it to store data.',
+    })
+  );
+}

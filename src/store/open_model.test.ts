@@ -1,0 +1,390 @@
+import 'fake-indexeddb/auto';
+import { IDBFactory } from 'fake-indexeddb';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { createHub, modelBytes, requested, sha256Of as hash, type Fault, type Hub, type HubOptions, type Request } from '../../e2e/hub';
+import { openModelCache } from './model_cache';
+import { openModel, type ModelSource, type OpenedModel, type OpenOptions } from './open_model';
+
+const CHUNK = 64 << 10;
+const POLICY = { backoff: 1, stall: 200, chunkBytes: CHUNK };
+const REPO = 'Org/Model-GGUF';
+const large = modelBytes(20 * CHUNK + 1234, 1);
+const small = new TextEncoder().encode('{"architectures":["Lfm2ForCausalLM"]}');
+
+let hub: Hub;
+const open = (source: ModelSource, options: OpenOptions = {}): Promise<OpenedModel> =>
+  openModel(source, { hub: hub.origin, ...options, policy: { ...POLICY, ...options.policy } });
+const start = async (options: HubOptions = {}): Promise<Hub> => (hub = await createHub({ repos: { [REPO]: { 'Model-Q4_0.gguf': large } }, ...options }));
+
+/** Reads all of a model in pieces, as a loader does; SHA-256 of each file. */
+async function readAll({ files }: OpenedModel, piece = 100_000): Promise<string[]> {
+  const all: string[] = [];
+  for (const file of files) {
+    const bytes = new Uint8Array(file.size);
+    for (let at = 0; at < file.size; at += piece) {
+      const part = await file.read(at, Math.min(piece, file.size - at));
+      bytes.set(part, at);
+      file.release?.(part);
+    }
+    all.push(hash(bytes));
+  }
+  return all;
+}
+
+const once =
+  (fault: Fault, when: (request: Request, n: number) => boolean = (_, n) => n === 2): HubOptions['fault'] =>
+  (request, n) =>
+    request.kind === 'file' && when(request, n) ? fault : undefined;
+
+beforeEach(() => void (globalThis.indexedDB = new IDBFactory()));
+afterEach(() => hub?.close());
+
+describe('openModel', () => {
+  it('loads from the hub, then from the cache without a request', async () => {
+    await start();
+    const first = await open(REPO);
+    expect(first.cached).toBe(false);
+    expect(await readAll(first)).toEqual([hash(large)]);
+    await first.finish();
+    first.close();
+    await hub.close();
+    const second = await open(REPO);
+    expect(second.cached).toBe(true);
+    expect(await readAll(second)).toEqual([hash(large)]);
+    second.close();
+  });
+
+  it('is in the cache as soon as every file was read to its end', async () => {
+    await start();
+    const first = await open(REPO);
+    await readAll(first);
+    first.close();
+    expect((await open(REPO)).cached).toBe(true);
+  });
+
+  it.each([
+    [`${REPO}:q4_0`, 'Model-Q4_0.gguf'],
+    [`${REPO}:Q8_0`, 'sub/Model-Q8_0.gguf'],
+    [`${REPO}/sub/Model-Q8_0.gguf@main`, 'sub/Model-Q8_0.gguf'],
+    [REPO, 'Model-Q4_0.gguf'],
+  ])('%s means %s', async (source, name) => {
+    await start({ repos: { [REPO]: { 'mmproj-Q4_0.gguf': large, 'sub/Model-Q8_0.gguf': large, 'Model-Q4_0.gguf': large, 'README.md': small } } });
+    const model = await open(source);
+    expect(model.files.map((file) => file.name)).toEqual([name]);
+    model.close();
+  });
+
+  it('takes all shards, and a Hugging Face directory file by file', async () => {
+    const parts = ['M-F16-00001-of-00002.gguf', 'M-F16-00002-of-00002.gguf'];
+    const directory = { 'config.json': small, 'tokenizer.json': small, 'model.safetensors': large, 'generation_config.json': small, 'README.md': small };
+    await start({ repos: { [REPO]: { [parts[1]]: large, [parts[0]]: large }, 'Org/Model': directory } });
+    const split = await open(REPO);
+    expect(split.files.map((file) => file.name)).toEqual(parts);
+    const model = await open('Org/Model');
+    expect(model.files.map((file) => file.name)).toEqual(['config.json', 'tokenizer.json', 'generation_config.json', 'model.safetensors']);
+    await model.finish();
+    expect(await readAll(model)).toEqual([small, small, small, large].map(hash));
+    for (const opened of [split, model]) opened.close();
+  });
+
+  it('takes a revision by its name and by its commit', async () => {
+    await start();
+    const first = await open(`${REPO}@main`);
+    await first.finish();
+    first.close();
+    const [{ revision }] = await (await openModelCache())!.manifests();
+    const model = await open(`${REPO}:Q4_0@${revision}`);
+    expect(await readAll(model)).toEqual([hash(large)]);
+    expect(model.id).toContain(`@${revision}`);
+    model.close();
+    expect(hub.log.some(({ path }) => path.includes(`/revision/${revision}`))).toBe(true);
+  });
+
+  it('takes a list of the addresses of shards, and all of them from the address of the first', async () => {
+    const parts = ['M-F16-00001-of-00002.gguf', 'M-F16-00002-of-00002.gguf'];
+    await start({ repos: { 'a/b': { [parts[0]]: large, [parts[1]]: large.slice().fill(7, 4) } } });
+    const urls = parts.map((name) => `${hub.origin}/plain/a/b/${name}`);
+    for (const url of [urls, urls[0]]) {
+      const model = await open({ url });
+      expect(model.files.map(({ name }) => name)).toEqual(parts);
+      expect(await readAll(model)).toEqual([hash(large), hash(large.slice().fill(7, 4))]);
+      model.close();
+    }
+  });
+
+  it('reads plain addresses, their folders, and lists of them', async () => {
+    await start({ repos: { 'a/b': { 'x.gguf': large, 'config.json': small, 'tokenizer.json': small, 'model.safetensors': large } } });
+    for (const url of [`${hub.origin}/plain/a/b/x.gguf`, `${hub.origin}/plain/a/b/`, [`${hub.origin}/plain/a/b/config.json`, `${hub.origin}/plain/a/b/model.safetensors`]]) {
+      const model = await open({ url });
+      expect((await readAll(model)).at(-1)).toEqual(hash(large));
+      await model.finish();
+      model.close();
+      expect((await open({ url })).cached).toBe(true);
+    }
+  });
+
+  it('reads files and blobs in place', async () => {
+    const file = new File([large], 'x.gguf', { lastModified: 1 });
+    const handle = { kind: 'file', name: 'x.gguf', getFile: async () => file } as FileSystemFileHandle;
+    for (const source of [{ file }, file, handle, new Blob([large]), { file: new Blob([large]) }, { files: [new File([small], 'notes.txt'), file] }])
+      expect(await readAll(await openModel(source))).toEqual([hash(large)]);
+    expect(await (await openModelCache())!.manifests()).toEqual([]);
+  });
+
+  it('a header read fetches one chunk, a look far less', async () => {
+    await start();
+    const model = await open(REPO);
+    await model.files[0].read(0, 1000);
+    expect(hub.sent()).toBe(CHUNK);
+    model.close();
+    const look = await open(REPO, { peek: true, policy: { chunkBytes: 4096 } });
+    await look.files[0].read(0, 1000);
+    await look.files[0].read(5000, 1000);
+    expect(hub.sent()).toBe(CHUNK + 8192);
+  });
+
+  it('a model that is closed keeps no memory', async () => {
+    await start();
+    for (const cached of [false, true]) {
+      const model = await open(REPO);
+      await model.finish();
+      expect(model.cached).toBe(cached);
+      const parts = [await model.files[0].read(0, 10), await model.files[0].read(2 * CHUNK, 10), await model.files[0].read(large.length - 10, 10)];
+      for (const part of parts) model.files[0].release?.(part);
+      expect(parts.at(-1)!.buffer.byteLength).toBe(1234); // kept, for the reader may want more of the chunk
+      await model.close();
+      expect(parts.map(({ buffer }) => buffer.byteLength)).toEqual([0, 0, 0]);
+    }
+  });
+
+  it('goes on where it stopped: no verified byte is fetched twice', async () => {
+    await start();
+    const first = await open(REPO);
+    await first.files[0].read(6 * CHUNK, 10);
+    await first.close();
+    const [manifest] = await (await openModelCache())!.manifests();
+    expect(manifest.state).toBe('partial');
+    const kept = [...(await (await openModelCache())!.checksums(manifest.id)).values()][0].size * CHUNK;
+    expect(kept).toBeGreaterThan(0);
+    const before = hub.log.length;
+    const second = await open(REPO);
+    expect(await readAll(second)).toEqual([hash(large)]);
+    expect(requested(hub, before)).toBe(large.length - kept);
+  });
+
+  it.each<[Fault, number]>([
+    ['cut', 2],
+    ['truncate', 2],
+    ['stall', 2],
+    ['shifted', 2],
+    ['403', 2],
+    ['416', 2],
+    ['429', 2],
+    ['500', 2],
+    ['503', 2],
+    ['trickle', 2],
+    ['whole', 2],
+  ])('%s in one answer of the hub: the bytes are right', async (fault, n) => {
+    await start({ fault: once(fault, (_, at) => at === n) });
+    const model = await open(REPO);
+    expect(await readAll(model)).toEqual([hash(large)]);
+    await model.finish();
+    model.close();
+    expect((await open(REPO)).cached).toBe(true);
+  });
+
+  it.each<Fault>(['html', 'gzip', 'size'])('%s from the hub is refused by name, and nothing of it is kept', async (fault) => {
+    await start({ fault: once(fault, () => true) });
+    const model = await open(REPO);
+    await expect(readAll(model)).rejects.toMatchObject({ name: 'SourceError' });
+    model.close();
+    expect(await (await openModelCache())!.manifests()).toEqual([]);
+  });
+
+  it('a signed address that expires is asked for again', async () => {
+    await start({ signedUses: 3 });
+    expect(await readAll(await open(REPO))).toEqual([hash(large)]);
+  });
+
+  it('a flipped bit is found by the hash of the whole file, and the file is fetched once more', async () => {
+    await start({ fault: once('flip') });
+    const model = await open(REPO);
+    await model.finish();
+    expect(await readAll(model)).toEqual([hash(large)]);
+  });
+
+  it.each([true, false])('a flipped bit in bytes that were read already ends in an error, not in nonsense (cache: %s)', async (cache) => {
+    await start({ fault: once('flip') });
+    const model = await open(REPO, { cache });
+    await expect(readAll(model)).rejects.toMatchObject({ name: 'SourceError', message: expect.stringContaining('damaged') });
+    model.close();
+    expect(await (await openModelCache())!.manifests()).toEqual([]);
+    expect(await readAll(await open(REPO))).toEqual([hash(large)]);
+  });
+
+  it('a file that changes on the server under a download is noticed; the next load begins anew', async () => {
+    await start();
+    const url = `${hub.origin}/plain/${REPO}/Model-Q4_0.gguf`;
+    const first = await open(url);
+    await first.files[0].read(3 * CHUNK, 10);
+    const newer = modelBytes(large.length, 2);
+    hub.repos[REPO]['Model-Q4_0.gguf'] = newer;
+    const rest = readAll(first);
+    await expect(rest).rejects.toMatchObject({ name: 'SourceError', message: expect.stringContaining('changed') });
+    first.close();
+    expect(await readAll(await open(url))).toEqual([hash(newer)]);
+  });
+
+  it('a newer revision replaces a half download; of a whole one only on demand', async () => {
+    await start();
+    const first = await open(REPO);
+    await first.files[0].read(3 * CHUNK, 10);
+    await first.close();
+    const newer = modelBytes(large.length + CHUNK, 3);
+    hub.repos[REPO]['Model-Q4_0.gguf'] = newer;
+    expect(await readAll(await open(REPO))).toEqual([hash(newer)]);
+    hub.repos[REPO]['Model-Q4_0.gguf'] = large;
+    expect(await readAll(await open(REPO))).toEqual([hash(newer)]);
+    expect(await readAll(await open(REPO, { refresh: true }))).toEqual([hash(large)]);
+  });
+
+  it.each([true, false])('a server without ranges: the bytes are right (cache: %s)', async (cache) => {
+    await start({ fault: once('whole', () => true) });
+    const model = await open(REPO, { cache });
+    expect(await readAll(model)).toEqual([hash(large)]);
+    await model.files[0].read(0, 10); // back to the beginning
+    await model.finish();
+    expect((await open(REPO, { cache })).cached).toBe(cache);
+    model.close();
+  });
+
+  it('other origins that hide their headers, and servers without validators', async () => {
+    await start({ exposed: false, validators: false });
+    const url = `${hub.origin}/plain/${REPO}/Model-Q4_0.gguf`;
+    expect(await readAll(await open(url))).toEqual([hash(large)]);
+  });
+
+  it('without storage, and with cache: false, it streams and keeps nothing', async () => {
+    await start();
+    expect(await readAll(await open(REPO, { cache: false }))).toEqual([hash(large)]);
+    const { indexedDB } = globalThis;
+    Reflect.deleteProperty(globalThis, 'indexedDB');
+    const model = await open(REPO);
+    expect(model.notes.join()).toContain('stores nothing');
+    expect(await readAll(model)).toEqual([hash(large)]);
+    await model.finish();
+    globalThis.indexedDB = indexedDB;
+    expect(await (await openModelCache())!.manifests()).toEqual([]);
+  });
+
+  it('a storage that fills up: the load goes on, what fitted stays, and required caching says what is missing', async () => {
+    await start();
+    const cache = (await openModelCache())!;
+    const { putChunk } = cache;
+    let left = 5;
+    cache.putChunk = (...parts) => (left-- > 0 ? putChunk(...parts) : Promise.reject(new DOMException('full', 'QuotaExceededError')));
+    const model = await open(REPO);
+    expect(await readAll(model)).toEqual([hash(large)]);
+    await model.finish();
+    expect(model.notes.join()).toContain('not enough space');
+    model.close();
+    left = 3;
+    await expect(open(REPO, { cache: 'required' }).then(readAll)).rejects.toMatchObject({ name: 'StorageError', message: expect.stringContaining('more are needed') });
+    const before = hub.sent();
+    left = Infinity;
+    const last = await open(REPO);
+    expect(await readAll(last)).toEqual([hash(large)]);
+    expect(hub.sent() - before).toBe(large.length - 8 * CHUNK);
+  });
+
+  it('a damaged chunk is found at its read and fetched anew; without a connection the load fails by name', async () => {
+    await start();
+    const model = await open(REPO);
+    await model.finish();
+    model.close();
+    const cache = (await openModelCache())!;
+    const damage = async (index: number): Promise<void> => {
+      const data = new Uint8Array((await cache.chunk(model.id, 'Model-Q4_0.gguf', index))!);
+      data[7] ^= 1;
+      const hash = (await cache.checksums(model.id)).get('Model-Q4_0.gguf')!.get(index)!;
+      await cache.putChunk((await cache.manifest(model.id))!, { file: 'Model-Q4_0.gguf', index, data, checksum: hash });
+    };
+    await damage(4);
+    const healed = await open(REPO);
+    expect(healed.cached).toBe(true);
+    const before = hub.sent();
+    expect(await readAll(healed)).toEqual([hash(large)]);
+    expect(hub.sent() - before).toBe(CHUNK);
+    await healed.finish();
+    healed.close();
+    await damage(9);
+    await hub.close();
+    const broken = await open(REPO);
+    await expect(readAll(broken)).rejects.toMatchObject({ name: 'StorageError' });
+    broken.close();
+  });
+
+  it('can be aborted in every phase, and the rest is found again', async () => {
+    await start({ fault: (request, n) => (request.kind === 'file' && n >= 5 ? 'stall' : undefined) });
+    const controller = new AbortController();
+    const model = await open(REPO, { signal: controller.signal, policy: { stall: 1e6 } });
+    const reads = expect(readAll(model)).rejects.toMatchObject({ name: 'AbortError' });
+    while (!hub.log.some(({ fault }) => fault)) await new Promise((go) => setTimeout(go, 1));
+    controller.abort();
+    await reads;
+    await expect(model.finish()).rejects.toMatchObject({ name: 'AbortError' });
+    await expect(open(REPO, { signal: controller.signal })).rejects.toMatchObject({ name: 'AbortError' });
+    hub.options.fault = undefined;
+    expect(await readAll(await open(REPO))).toEqual([hash(large)]);
+  });
+
+  it('sends the token to the hub alone', async () => {
+    await start();
+    await readAll(await open(REPO, { token: 'hf_secret' }));
+    for (const { kind, authorization } of hub.log) expect(authorization).toBe(kind === 'file' ? undefined : 'Bearer hf_secret');
+    expect(JSON.stringify(await (await openModelCache())!.manifests())).not.toContain('secret');
+  });
+
+  it('sends no token to a plain address', async () => {
+    await start();
+    const token = 'hf_secret';
+    const url = `${hub.origin}/plain/${REPO}/Model-Q4_0.gguf`;
+    expect(await readAll(await open(url, { token, hub: undefined }))).toEqual([hash(large)]);
+    expect(hub.log.filter(({ authorization }) => authorization)).toEqual([]);
+  });
+
+  it('a list of files may come compressed', async () => {
+    await start({ fault: ({ kind }) => (kind === 'api' ? 'gzip' : undefined) });
+    expect(await readAll(await open(REPO))).toEqual([hash(large)]);
+  });
+
+  it.each<[string, RegExp]>([
+    ['Org/Nothing', /status 404/],
+    [`${REPO}:Q2_K`, /no model 'Q2_K': got Q4_0/],
+    [`${REPO}@v9`, /status 404/],
+  ])('%s: SourceError', async (source, message) => {
+    await start();
+    await expect(open(source)).rejects.toMatchObject({ name: 'SourceError', message: expect.stringMatching(message) });
+  });
+
+  it.each(['no model', 'a/b/../c', 'Org', '', 'ftp://x/y.gguf'])('%j is no source', async (source) => {
+    await start();
+    await expect(open(source)).rejects.toMatchObject({ name: 'RequestError' });
+  });
+
+  it('says so of an object that is no source, and of a file that is gone', async () => {
+    await expect(openModel({ path: 'x.gguf' } as never)).rejects.toMatchObject({ name: 'RequestError', message: expect.stringContaining('path') });
+    const gone = { kind: 'file', name: 'x.gguf', getFile: () => Promise.reject(new DOMException('gone', 'NotFoundError')) } as unknown as FileSystemFileHandle;
+    await expect(openModel(gone)).rejects.toMatchObject({ name: 'SourceError' });
+  });
+
+  it('tells progress up to the last byte, with a rate', async () => {
+    await start({ pace: 3 });
+    const calls: { phase: string; bytes: number; total: number; rate: number }[] = [];
+    const model = await open(REPO, { onProgress: (progress) => calls.push(progress) });
+    await model.finish();
+    expect(calls[0].phase).toBe('resolve');
+    expect(calls.at(-1)).toMatchObject({ phase: 'download', bytes: large.length, total: large.length });
+    expect(calls.some(({ rate }) => rate > 0)).toBe(true);
+  });
+});

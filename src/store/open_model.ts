@@ -1,0 +1,305 @@
+/** Opens a source as readable files: from the cache, or from the network while the cache fills. */
+import { abortError, fail, RivuletError } from '../errors';
+import { parseUrl, resolveUrls } from './url_source';
+import { CHUNK_BYTES, isQuotaError, openModelCache, requireModelCache, sameContent, type ModelCache, type FileRecord, type ModelManifest } from './model_cache';
+import { ModelDownload } from './download';
+import { DEFAULT_HUB, parseHubId, resolveHubModel, type ResolvedModel } from './hub_source';
+import { openLocalSource, type LocalSource } from './local_source';
+import { retainBuffer, releaseBuffer } from './buffer_references';
+import { tryExclusiveLock, readLock, acquireSharedLock } from './model_locks';
+import type { Progress } from './progress';
+import { makeRoom, failWithoutSpace, missingSpaceMessage, type EvictionConsent } from './storage_space';
+import { ChunkStore } from './chunk_store';
+import { checkRange, type ByteSource } from './byte_source';
+import { DEFAULT_POLICY, UnusableFileError, type DownloadPolicy } from './http';
+
+/**
+ * A hub id 'Org/Repo[:quant | /file][@revision]'; a URL (https://…, ./…, /…; one that ends in '/' is a folder with a Hugging Face checkpoint);
+ * the URLs of all files of one model; or local files.
+ */
+export type ModelSource = string | { url: string | string[] } | LocalSource;
+
+export interface OpenOptions {
+  /** default: 'https://huggingface.co' */
+  hub?: string;
+  /** sent to the hub only, never stored */
+  token?: string;
+  /** false: nothing is stored; 'required': a StorageError if the model cannot be stored */
+  cache?: boolean | 'required';
+  /** @internal downloads small pieces and stores none, to read a header only. A cached model is read from the cache */
+  peek?: boolean;
+  /** asks the server for a newer version even if the model is in the cache */
+  refresh?: boolean;
+  /** consent to delete other models, the least recently used first, if space is missing; a function is asked each time */
+  makeRoom?: EvictionConsent;
+  /** checks the first read of each cached chunk by a quick checksum (default), or every read from disk by SHA-256 */
+  check?: 'quick' | 'full';
+  /** stops everything: reads reject with AbortError, stored chunks are kept */
+  signal?: AbortSignal;
+  onProgress?: (progress: Progress) => void;
+  policy?: Partial<DownloadPolicy>;
+}
+
+export interface OpenedModel {
+  id: string;
+  /** A read waits for its chunk. The first read after the first chunk of a file starts the download of everything. */
+  files: ByteSource[];
+  /** the cache had the complete model; no network was needed */
+  cached: boolean;
+  /** for the user: no storage, no space, … It grows while the model is open */
+  notes: string[];
+  /**
+   * Resolves when the whole model is stored and verified, or cannot be stored (a note says why). Await it before `close`.
+   * @throws SourceError; StorageError if the cache is required; AbortError
+   */
+  finish(): Promise<void>;
+  /** Ends reads and download. Stored chunks are kept for the next time. Resolves when everything has ended */
+  close(): Promise<void>;
+  /** Closes the model and deletes it from the cache, unless another tab reads it: for files that are not a model */
+  discard(): Promise<void>;
+}
+
+const UNCACHED_CHUNK_BYTES = 4 << 20;
+const PEEK_CHUNK_BYTES = 256 << 10;
+const READ_AHEAD_CHUNKS = 2; // parallel reads are faster, and checking overlaps with them
+const MAX_READ_ATTEMPTS = 3;
+
+/** @throws RequestError for an invalid source; SourceError; StorageError if the cache is required; AbortError */
+export async function openModel(source: ModelSource, options: OpenOptions = {}): Promise<OpenedModel> {
+  if (options.signal?.aborted) throw abortError();
+  if (typeof source === 'object' && !('url' in source)) {
+    const { id, files } = await openLocalSource(source);
+    const nothing = async (): Promise<void> => {};
+    return { id, files, cached: false, notes: [], finish: nothing, close: nothing, discard: nothing };
+  }
+  const controller = new AbortController();
+  const abort = (): void => controller.abort();
+  options.signal?.addEventListener('abort', abort, { signal: controller.signal }); // until it is closed
+  try {
+    return await openRemote(source, options, controller);
+  } catch (error) {
+    controller.abort();
+    throw options.signal?.aborted ? abortError() : error;
+  }
+}
+
+async function openRemote(source: string | { url: string | string[] }, options: OpenOptions, controller: AbortController): Promise<OpenedModel> {
+  const { signal } = controller;
+  const { peek = false, onProgress } = options;
+  const policy: DownloadPolicy = { ...DEFAULT_POLICY, ...options.policy, ...(peek && { connections: 1 }) };
+  const { alias, resolve } = parseSource(source, options, policy, signal);
+  const notes: string[] = [];
+  const cache = options.cache === false ? undefined : options.cache === 'required' ? await requireModelCache() : await openModelCache();
+  if (!cache && options.cache !== false) notes.push('This browser window stores nothing: the model is downloaded again at each visit.');
+
+  const orWithoutCache = async (work: Promise<LockedModel | undefined>): Promise<LockedModel | undefined> => {
+    try {
+      return await work;
+    } catch (error) {
+      if (options.cache === 'required' || !(error instanceof RivuletError) || error.name !== 'StorageError') throw error;
+      notes.push(`The model is used but not stored: ${error.message}`);
+      return undefined;
+    }
+  };
+
+  let locked = cache && !options.refresh ? await orWithoutCache(lockComplete(cache, alias, signal)) : undefined;
+  const cached = locked !== undefined;
+  if (!locked) {
+    onProgress?.({ phase: 'resolve', bytes: 0, total: 0, rate: 0 });
+    const resolved = await resolve();
+    locked = (cache && !peek && (await orWithoutCache(lockPartial(cache, resolved, alias, policy.chunkBytes ?? CHUNK_BYTES, signal)))) || {
+      manifest: newManifest(resolved, alias, policy.chunkBytes ?? (peek ? PEEK_CHUNK_BYTES : UNCACHED_CHUNK_BYTES)),
+      release: () => {},
+    };
+  }
+  const { manifest, release } = locked;
+  const complete = manifest.state === 'complete';
+  const onFull = async (error?: unknown): Promise<boolean> => {
+    const broken = error instanceof RivuletError && !isQuotaError(error);
+    if (isQuotaError(error) && (await makeRoom(cache!, manifest.id, missing(), options.makeRoom ?? false, notes, true))) return true;
+    if (broken && options.cache === 'required') throw error;
+    const message = broken ? error.message : await missingSpaceMessage(cache!, missing(), manifest.id);
+    if (options.cache === 'required') failWithoutSpace(manifest.id, message, error);
+    notes.push(`${broken ? 'The storage failed' : 'There is not enough space to store the model'} (${message}): the model is used but not stored.`);
+    return false;
+  };
+  const chunks = new ChunkStore(manifest, locked.cache, onFull, options.check);
+  const missing = (): number => Math.max(0, total(manifest) - chunks.storedBytes);
+  try {
+    await chunks.refresh();
+    if (locked.cache && !complete && !(await makeRoom(locked.cache, manifest.id, missing(), options.makeRoom ?? false, notes))) await chunks.handleFull();
+  } catch (error) {
+    release();
+    throw error;
+  }
+  const close = async (): Promise<void> => {
+    controller.abort();
+    await download.whenIdle();
+    chunks.close();
+    release();
+  };
+  const download = new ModelDownload(chunks, policy, signal, { hub: hubHost(options), token: options.token, onProgress, readAhead: peek ? 0 : policy.connections });
+  return {
+    id: manifest.id,
+    files: chunks.manifest.files.map((file) => fileSource(file, chunks, download, signal)),
+    cached: cached || complete,
+    notes,
+    finish: () => download.downloadAll(),
+    close,
+    discard: async () => {
+      await close();
+      await tryExclusiveLock(readLock(manifest.id), async () => await locked.cache?.deleteModel(manifest.id));
+    },
+  };
+}
+
+const hubHost = ({ hub = DEFAULT_HUB }: OpenOptions): string => hub.replace(/\/+$/, '');
+
+/** The source in one canonical spelling, to find it in the cache without the network, and how to resolve it. */
+function parseSource(
+  source: string | { url: string | string[] },
+  options: OpenOptions,
+  policy: DownloadPolicy,
+  signal: AbortSignal,
+): { alias: string; resolve: () => Promise<ResolvedModel> } {
+  const host = hubHost(options);
+  const { token } = options;
+  const id = typeof source === 'string' ? parseHubId(source, host) : undefined;
+  if (id) {
+    const alias = `${host}/${id.repo}:${id.selector ?? ''}@${id.revision}`;
+    return { alias, resolve: () => resolveHubModel(id, { hub: host, token, policy, signal }) };
+  }
+  const listed = typeof source === 'string' ? [source] : [source.url].flat();
+  const urls = listed.map(
+    (text) =>
+      parseUrl(text) ??
+      fail('RequestError', { what: 'This is not a model source', got: JSON.stringify(text), wanted: "'Org/Repo', 'Org/Repo:Q4_0', 'Org/Repo/file.gguf', or a URL" }),
+  );
+  if (urls.length === 0) fail('RequestError', { what: 'The model source has no URL', wanted: 'at least one' });
+  return { alias: urls.join(' '), resolve: () => resolveUrls(urls, { policy, signal }) };
+}
+
+interface LockedModel {
+  manifest: ModelManifest;
+  cache?: ModelCache;
+  /** allows others to delete the model */
+  release: () => void;
+}
+
+const orRelease = <T>(work: Promise<T>, release: () => void): Promise<T> =>
+  work.catch((error: unknown) => {
+    release();
+    throw error;
+  });
+
+/** A complete cached model, locked against deletion; undefined if there is none. */
+async function lockComplete(cache: ModelCache, alias: string, signal: AbortSignal): Promise<LockedModel | undefined> {
+  const found = (await cache.manifests()).find(({ state, aliases }) => state === 'complete' && aliases.includes(alias));
+  if (!found) return undefined;
+  const release = await acquireSharedLock(readLock(found.id), signal);
+  const manifest = await orRelease(cache.manifest(found.id), release);
+  if (manifest?.state !== 'complete') return void release();
+  await cache.updateManifest(found.id, (now) => ({ ...now, lastUsed: Date.now() })).catch(() => {}); // a full disk must not prevent reading
+  return { manifest, cache, release };
+}
+
+/** The cached part of a model, locked against deletion. Files that changed on the server are deleted first. */
+async function lockPartial(cache: ModelCache, resolved: ResolvedModel, alias: string, chunkBytes: number, signal: AbortSignal): Promise<LockedModel> {
+  for (;;) {
+    const release = await acquireSharedLock(readLock(resolved.id), signal);
+    const stored = await orRelease(cache.manifest(resolved.id), release);
+    if (!stored) return { manifest: newManifest(resolved, alias, chunkBytes), cache, release };
+    const changed = stored.files.filter((old) => !resolved.files.some((file) => sameContent(file, old)));
+    const unchanged = changed.length === 0 && resolved.files.length === stored.files.length;
+    const manifest: ModelManifest = {
+      ...stored,
+      ...resolved,
+      aliases: [...new Set([...stored.aliases, alias])],
+      lastUsed: Date.now(),
+      state: unchanged ? stored.state : 'partial',
+    };
+    if (unchanged) {
+      await cache.updateManifest(stored.id, (now) => ({ ...manifest, state: now.state, pinned: now.pinned })).catch(() => {});
+      return { manifest, cache, release };
+    }
+    release();
+    const done = await tryExclusiveLock(readLock(resolved.id), async () => {
+      if (changed.length === stored.files.length) await cache.deleteModel(stored.id);
+      else {
+        await cache.putManifest({ ...stored, state: 'partial' }); // in this order an interruption at any moment leaves no old chunk under a new name
+        for (const { name } of changed) await cache.deleteFile(stored.id, name);
+        await cache.putManifest(manifest);
+      }
+      return true;
+    });
+    if (!done) fail('StorageError', { what: 'Another tab uses an older version of this model', cure: 'Close that tab to store the new version.' });
+  }
+}
+
+const newManifest = (resolved: ResolvedModel, alias: string, chunkBytes: number): ModelManifest => ({
+  ...resolved,
+  aliases: [alias],
+  chunkBytes,
+  state: 'partial',
+  added: Date.now(),
+  lastUsed: Date.now(),
+  pinned: false,
+});
+
+const total = ({ files }: ModelManifest): number => files.reduce((sum, { size }) => sum + size, 0);
+
+/** A file of the chunk store as a byte source; the reader must release what it reads. */
+function fileSource(file: FileRecord, chunks: ChunkStore, download: ModelDownload, closed: AbortSignal): ByteSource {
+  const chunk = async (index: number, signal: AbortSignal | undefined): Promise<Uint8Array> => {
+    for (let attempt = 0; attempt < MAX_READ_ATTEMPTS; attempt++) {
+      if (signal?.aborted || closed.aborted) throw abortError();
+      if (!download.isReadable(file, index)) {
+        try {
+          await abortable(download.waitFor(file, index), signal);
+        } catch (error) {
+          if (!chunks.wasStored(file.name, index) || error instanceof UnusableFileError || signal?.aborted || closed.aborted) throw error;
+          fail('StorageError', { what: `The stored copy of ${file.name} is damaged and cannot be downloaded again`, got: String(error), cure: 'Load it again while online, or delete it.' }, error);
+        }
+      }
+      const data = await chunks.get(file.name, index);
+      if (data) {
+        await download.delivered(file, index, data);
+        for (let next = index + 1; next <= index + READ_AHEAD_CHUNKS; next++) chunks.prefetch(file.name, next);
+        return data;
+      }
+    }
+    return fail('StorageError', { what: `${file.name} cannot be read from the browser's storage`, got: `chunk ${index} damaged ${MAX_READ_ATTEMPTS} times`, cure: 'Delete the model and load it again.' });
+  };
+  return {
+    name: file.name,
+    size: file.size,
+    read: async (offset, length, signal) => {
+      if (signal?.aborted || closed.aborted) throw abortError();
+      checkRange(file, offset, length);
+      const { chunkBytes } = chunks.manifest;
+      let index = Math.floor(offset / chunkBytes);
+      if (length === 0) return new Uint8Array(0);
+      if (offset + length <= (index + 1) * chunkBytes) return (await chunk(index, signal)).subarray(offset - index * chunkBytes, offset - index * chunkBytes + length);
+      const bytes = retainBuffer(new Uint8Array(length));
+      for (let at = 0; at < length; index++) {
+        const start = offset + at - index * chunkBytes;
+        const data = await chunk(index, signal);
+        const part = data.subarray(start, start + length - at);
+        bytes.set(part, at);
+        at += part.length;
+        releaseBuffer(data);
+      }
+      return bytes;
+    },
+    release: releaseBuffer,
+  };
+}
+
+function abortable<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (!signal) return work;
+  return new Promise((resolve, reject) => {
+    const stop = (): void => reject(abortError());
+    signal.addEventListener('abort', stop, { once: true });
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', stop));
+  });
+}
