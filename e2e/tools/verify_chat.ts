@@ -7,7 +7,7 @@
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { compileChatTemplate, type ChatTemplate, type Message, type RenderOptions } from '../../src/text/chat';
+import { compileChatTemplate, type ChatTemplate, type Message, type RenderOptions } from '../../src/text/chat_template';
 import { file, flag, startTool } from './options';
 
 export interface Rendering {
