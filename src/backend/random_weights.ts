@@ -66,7 +66,8 @@ export function randomWeightRows(name: string, dtype: Dtype, rows: number, cols:
   });
 }
 
-const bf16 = (value: number): number => new Uint32Array(new Float32Array([value]).buffer)[0] >>> 16;
+const word = new DataView(new ArrayBuffer(4));
+const bf16 = (value: number): number => (word.setFloat32(0, value), word.getUint16(0));
 
 /** Writes a random matrix to a backend, two slices per segment, as a loader does. */
 export async function writeRandomMatrix(backend: Pick<Backend, 'matrix'>, spec: Matrix): Promise<Matrix> {
