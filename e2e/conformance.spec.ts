@@ -1,7 +1,8 @@
 /** The conformance table (src/backend/conformance.ts) on every variant of every backend, against the reference, in Chromium; WebGPU in Firefox, too. */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { CONFORMANCE_CASES, exceededBound, usesInt8Activations, type BackendRounding } from '../src/backend/conformance';
 import type { BackendOptions } from './pages/probe.worker';
+import { once } from './once';
 import { openFirefoxProbe, openProbe, type Probe } from './probe';
 import { FIREFOX_WEBGPU } from './system';
 
@@ -28,13 +29,6 @@ function suite(open: () => Promise<Probe>, options: BackendOptions, only = /./):
     const differences = await probe.run((p, [name, o]) => p.conformance(name, o), [one.name, { ...options, stays: backend === 'webgpu' }] as const);
     for (const difference of differences) expect(exceededBound(one, accuracy, difference), difference.run).toBeUndefined();
   });
-}
-
-/** Opened at its first use. */
-function once(open: () => Promise<Probe>): () => Promise<Probe> {
-  let probe: Promise<Probe> | undefined;
-  afterAll(async () => (await probe)?.close());
-  return () => (probe ??= open());
 }
 
 const chromium = once(() => openProbe({ webgpu: true }));

@@ -6,6 +6,7 @@ import type { DeviceOptions } from '../src/backend/webgpu/device';
 import type { Dtype } from '../src/tensor/dtype';
 import { launchFirefox } from './firefox';
 import { launchChromium, openPage, serve, type Served } from './harness';
+import { once } from './once';
 import type { Draw, GpuPage } from './pages/gpu';
 import { FIREFOX_WEBGPU, type PartName } from './system';
 
@@ -15,23 +16,34 @@ interface Engine {
   /** asked only what depends on how sums over a workgroup are made: this browser, and kernels without subgroups, are asked the rest elsewhere */
   sums?: boolean;
   tags: PartName[];
-  open(origin: string): Promise<{ evaluate(expression: string): Promise<unknown>; close(): Promise<void> }>;
+  open(): Promise<OpenPage>;
 }
 
-async function chromium(origin: string): ReturnType<Engine['open']> {
+interface OpenPage {
+  evaluate(expression: string): Promise<unknown>;
+  close(): Promise<void>;
+}
+
+async function openChromium(origin: string): Promise<OpenPage> {
   const browser = await launchChromium({ webgpu: true });
   const page = await openPage(browser, origin, PAGE);
   await page.waitForFunction(() => 'gpu' in window);
   return { evaluate: (expression) => page.evaluate(expression), close: () => browser.close() };
 }
 
-async function firefox(origin: string): ReturnType<Engine['open']> {
+async function openFirefox(origin: string): Promise<OpenPage> {
   const browser = await launchFirefox({ webgpu: true });
   const page = await browser.newPage();
   await page.goto(origin + PAGE);
   await page.waitForFunction('"gpu" in window');
   return { evaluate: (expression) => page.evaluate(expression), close: () => browser.close() };
 }
+
+let server: Served;
+beforeAll(async () => void (server = await serve()));
+afterAll(() => server?.close());
+/** one page for all that is asked of a browser: what comes again is compiled already */
+const [chromium, firefox] = [once(() => openChromium(server.origin)), once(() => openFirefox(server.origin))];
 
 /** of decoding, where calls are counted */
 const [WINDOWS, STEPS] = [5, 16];
@@ -69,16 +81,8 @@ function randomDraws(n: number, prompts: number, V: number, windows: number[], m
 }
 
 for (const { name, options, sums, tags, open } of ENGINES) describe(name, { tags }, () => {
-  let page: Awaited<ReturnType<Engine['open']>>;
-  let server: Served;
-  beforeAll(async () => {
-    server = await serve();
-    page = await open(server.origin);
-  });
-  afterAll(async () => {
-    await page?.close();
-    await server?.close();
-  });
+  let page: OpenPage;
+  beforeAll(async () => void (page = await open()));
   const call = <K extends keyof GpuPage>(method: K, ...args: Parameters<GpuPage[K]>): Promise<Awaited<ReturnType<GpuPage[K]>>> =>
     page.evaluate(`gpu.${method}(...${JSON.stringify(args)})`) as never;
 

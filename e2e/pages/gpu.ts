@@ -7,7 +7,7 @@ import type { WebGpuOptions } from '../../src/backend/webgpu/backend';
 import type { Dtype } from '../../src/tensor/dtype';
 import type { Config } from '../../src/model/config';
 import { faults } from './gpu_faults';
-import { both, count, difference, floats, normal, open, random, randomModel, shared, smallModel, someTokens, transitions } from './gpu_models';
+import { both, count, difference, floats, normal, openFresh, random, randomModel, shared, smallModel, someTokens, transitions } from './gpu_models';
 
 export interface Draw {
   prompt: number[];
@@ -184,7 +184,7 @@ const gpu = {
         const limits = new Proxy(device.limits, { get: (all, name) => (name === 'maxStorageBufferBindingSize' ? limit : Reflect.get(all, name, all)) });
         return Object.defineProperty(device, 'limits', { value: limits });
       };
-      const backend = await open(options).finally(() => (GPUAdapter.prototype.requestDevice = original));
+      const backend = await openFresh(options).finally(() => (GPUAdapter.prototype.requestDevice = original));
       const table = await writeRandomMatrix(backend, { name: 'table', rows: 5000, cols: 64, segments: [{ name: 'table', rows: 5000, dtype: 'F32' }] });
       const square = await writeRandomMatrix(backend, { name: 'square', rows: 64, cols: 64, segments: [{ name: 'square', rows: 64, dtype: 'F32' }] });
       const plan = recordPlan((op) => op.linear(table, op.last(op.linear(square, op.embed(table)))));

@@ -6,7 +6,7 @@ import { recordPlan, type Plan } from '../../src/backend/plan';
 import { GREEDY_SAMPLING } from '../../src/backend/sampling';
 import { openWebGpuBackend, type WebGpuOptions } from '../../src/backend/webgpu/backend';
 import type { Dtype } from '../../src/tensor/dtype';
-import { count, difference, open, randomModel, shared, smallModel, someTokens } from './gpu_models';
+import { count, difference, open, openFresh, randomModel, shared, smallModel, someTokens } from './gpu_models';
 
 /** a runner of the shared device, which no test loses */
 let undisturbed: Promise<Runner> | undefined;
@@ -127,7 +127,7 @@ export const faults = {
       const counter = count();
       let error: string | undefined;
       try {
-        await backend.compile(await lookup(backend, 'F32'), { contextLength: 64, chunk: 1 });
+        await backend.compile(await lookup(backend, 'Q4_0'), { contextLength: 64, chunk: 1 });
       } catch (failure) {
         error = (failure as Error).name;
       }
@@ -235,7 +235,7 @@ export const faults = {
       device!.destroy();
     };
     const run = async (): Promise<void> => {
-      const backend = await open(options);
+      const backend = await openFresh(options);
       const loading = smallModel(backend);
       setTimeout(() => destroy('load'));
       const { plan } = await loading;

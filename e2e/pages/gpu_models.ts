@@ -8,12 +8,17 @@ import type { Config } from '../../src/model/config';
 import { forward, type Layer, type Lfm2 } from '../../src/model/lfm2';
 import type { Matrix, Vector } from '../../src/model/ops';
 import type { Dtype } from '../../src/tensor/dtype';
+import { keepingAdapter } from './devices';
 
-export const open = (options: WebGpuOptions): Promise<Backend> => openWebGpuBackend({ selfTest: 'never', ...options, allowSoftware: true });
+/** On a device of its own, which may be lost. */
+export const openFresh = (options: WebGpuOptions): Promise<Backend> => openWebGpuBackend({ selfTest: 'never', ...options, allowSoftware: true });
+
+/** On the device that the page keeps. */
+export const open = async (options: WebGpuOptions): Promise<Backend> => openFresh({ ...options, adapter: await keepingAdapter() });
 
 const backends = new Map<string, Promise<Backend>>();
 
-/** A backend that stays: software adapters take seconds to compile kernels, and one device compiles each only once. */
+/** A backend that stays. */
 export function shared(options: WebGpuOptions): Promise<Backend> {
   const key = JSON.stringify(options);
   if (!backends.has(key)) backends.set(key, open(options));

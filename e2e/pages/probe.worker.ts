@@ -1,7 +1,7 @@
 /** Runs backends in a worker for the checking tools: conformance cases, logits of prompts, timings. No cache, no chat. */
 import { expose } from 'comlink';
 import type { Backend, KernelTime, Runner, TuningResult } from '../../src/backend/backend';
-import { CONFORMANCE_CASES, runConformanceCase } from '../../src/backend/conformance';
+import { CONFORMANCE_CASES, runConformanceCase, type CaseOutput } from '../../src/backend/conformance';
 import { recordPlan } from '../../src/backend/plan';
 import { openReferenceBackend } from '../../src/backend/reference/backend';
 import { GREEDY_SAMPLING } from '../../src/backend/sampling';
@@ -59,6 +59,9 @@ function take(options: BackendOptions): Promise<Backend> {
   return staying.get(key)!;
 }
 
+/** of cases that have run: every variant is compared with the same */
+const references = new Map<string, CaseOutput[]>();
+
 let loaded: { checkpoint: Checkpoint; backend: Backend; runner: Runner; stays?: boolean } | undefined;
 
 const probe = {
@@ -67,7 +70,8 @@ const probe = {
   /** The differences of one case from the reference, or the error of the run. */
   async conformance(name: string, options: BackendOptions): Promise<Difference[]> {
     const one = CONFORMANCE_CASES.find((c) => c.name === name)!;
-    const wanted = await runConformanceCase(one, openReferenceBackend());
+    const wanted = references.get(name) ?? (await runConformanceCase(one, openReferenceBackend()));
+    references.set(name, wanted);
     const backend = await take(options);
     await backend.reserve(64 << 20);
     try {
