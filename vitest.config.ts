@@ -2,15 +2,18 @@ import { defineConfig, mergeConfig } from 'vitest/config';
 import { tags } from './e2e/system.ts';
 import vite from './vite.config.ts';
 
+/** These files measure time, or act in the middle of something. They run one at a time, after all others. */
+const CLOCK = ['chat', 'engine', 'estimate', 'gpu_windows', 'loss', 'quota', 'store'].map((name) => `e2e/${name}.spec.ts`);
+
+const browser = { include: ['e2e/**/*.spec.ts'], globalSetup: 'e2e/setup.ts', tags, testTimeout: 300_000, hookTimeout: 300_000 };
+
 export default defineConfig((environment) =>
   mergeConfig(vite(environment), {
     test: {
       projects: [
         { extends: true, test: { name: 'unit', include: ['{src,shaders,demo}/**/*.test.ts'], testTimeout: 60_000 } },
-        {
-          extends: true,
-          test: { name: 'browser', include: ['e2e/**/*.spec.ts'], globalSetup: 'e2e/setup.ts', tags, testTimeout: 300_000, hookTimeout: 300_000, fileParallelism: false },
-        },
+        { extends: true, test: { ...browser, name: 'browser', exclude: CLOCK, maxWorkers: 2, sequence: { groupOrder: 1 } } },
+        { extends: true, test: { ...browser, name: 'browser by the clock', include: CLOCK, fileParallelism: false, sequence: { groupOrder: 2 } } },
       ],
     },
   }),

@@ -1,61 +1,11 @@
 /** The WebGPU backend's own promises, in Chromium's software adapter and in Firefox: what it creates per token, draws, long attention, going back. */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { minifyWgsl } from '../shaders/plugin';
-import { GREEDY_SAMPLING, ALL_FILTERS_SAMPLING } from '../src/backend/sampling';
-import type { DeviceOptions } from '../src/backend/webgpu/device';
 import type { Dtype } from '../src/tensor/dtype';
-import { launchFirefox } from './firefox';
-import { launchChromium, openPage, serve, type Served } from './harness';
-import { once } from './once';
-import type { Draw, GpuPage } from './pages/gpu';
-import { FIREFOX_WEBGPU, type PartName } from './system';
-
-interface Engine {
-  name: string;
-  options: DeviceOptions;
-  /** asked only what depends on how sums over a workgroup are made: this browser, and kernels without subgroups, are asked the rest elsewhere */
-  sums?: boolean;
-  tags: PartName[];
-  open(): Promise<OpenPage>;
-}
-
-interface OpenPage {
-  evaluate(expression: string): Promise<unknown>;
-  close(): Promise<void>;
-}
-
-async function openChromium(origin: string): Promise<OpenPage> {
-  const browser = await launchChromium({ webgpu: true });
-  const page = await openPage(browser, origin, PAGE);
-  await page.waitForFunction(() => 'gpu' in window);
-  return { evaluate: (expression) => page.evaluate(expression), close: () => browser.close() };
-}
-
-async function openFirefox(origin: string): Promise<OpenPage> {
-  const browser = await launchFirefox({ webgpu: true });
-  const page = await browser.newPage();
-  await page.goto(origin + PAGE);
-  await page.waitForFunction('"gpu" in window');
-  return { evaluate: (expression) => page.evaluate(expression), close: () => browser.close() };
-}
-
-let server: Served;
-beforeAll(async () => void (server = await serve()));
-afterAll(() => server?.close());
-/** one page for all that is asked of a browser: what comes again is compiled already */
-const [chromium, firefox] = [once(() => openChromium(server.origin)), once(() => openFirefox(server.origin))];
-
-/** of decoding, where calls are counted */
-const [WINDOWS, STEPS] = [5, 16];
+import { engines, type Call } from './gpu';
+import type { Draw } from './pages/gpu';
 
 const SPANS = [128, 256, 512] as const;
-
-const PAGE = '/e2e/pages/gpu.html';
-const ENGINES: Engine[] = [
-  { name: 'Chromium, subgroups of 4', options: { subgroups: true }, tags: ['chromium'], open: chromium },
-  { name: 'Chromium, no subgroups', options: { subgroups: false }, sums: true, tags: ['chromium'], open: chromium },
-  { name: 'Firefox, no subgroups', options: {}, ...FIREFOX_WEBGPU, open: firefox },
-];
 
 /** Reproducible settings of every kind, alone and mixed. */
 function randomDraws(n: number, prompts: number, V: number, windows: number[], masked: boolean): Draw[] {
@@ -80,11 +30,9 @@ function randomDraws(n: number, prompts: number, V: number, windows: number[], m
   }));
 }
 
-for (const { name, options, sums, tags, open } of ENGINES) describe(name, { tags }, () => {
-  let page: OpenPage;
-  beforeAll(async () => void (page = await open()));
-  const call = <K extends keyof GpuPage>(method: K, ...args: Parameters<GpuPage[K]>): Promise<Awaited<ReturnType<GpuPage[K]>>> =>
-    page.evaluate(`gpu.${method}(...${JSON.stringify(args)})`) as never;
+for (const { name, options, sums, tags, open } of engines()) describe(name, { tags }, () => {
+  let call: Call;
+  beforeAll(async () => void (call = await open()));
 
   it.each([
     { V: 509, rows: 509, ties: false, windows: [1, 3, 5, 4], masked: false, n: 40 },
@@ -177,22 +125,6 @@ for (const { name, options, sums, tags, open } of ENGINES) describe(name, { tags
     const { error, ...went } = await call('rewound', options);
     expect(error).toBeLessThan(1e-6);
     expect(went).toEqual({ tooFar: false, overwritten: false, toStart: true, beyond: false });
-  });
-
-  it.each([
-    { what: 'greedy', sampling: GREEDY_SAMPLING, prompt: 20 },
-    { what: 'sampled', sampling: ALL_FILTERS_SAMPLING, prompt: 20 },
-    { what: 'sampled, value rows of another format', sampling: ALL_FILTERS_SAMPLING, prompt: 20, value: 'Q8_0' as Dtype },
-    { what: 'sampled, several spans, value rows of another format', sampling: ALL_FILTERS_SAMPLING, prompt: 520, value: 'Q8_0' as Dtype },
-    { what: 'greedy, several short spans', sampling: GREEDY_SAMPLING, prompt: 200, tuning: { span: 128 as const } },
-  ])('creates nothing for a token, and submits once a window: $what', async ({ what, sampling, prompt, tuning, value = 'Q4_0' as Dtype }) => {
-    const { counts, jsPerToken, described } = await call('counts', sampling, WINDOWS, STEPS, prompt, value, { ...options, tuning });
-    expect(counts).toMatchObject({ createBindGroup: 0, createBuffer: 0, createComputePipeline: 0, createComputePipelineAsync: 0, createShaderModule: 0 });
-    expect([counts.submit, counts.beginComputePass]).toEqual([WINDOWS, WINDOWS]);
-    expect(counts.writeBuffer).toBe(0);
-    expect(counts.dispatchWorkgroups / (WINDOWS * STEPS), described).toBeLessThanOrEqual(80);
-    expect(jsPerToken).toBeLessThan(0.2);
-    console.error(`${name}, ${what}: ${counts.dispatchWorkgroups / (WINDOWS * STEPS)} dispatches, ${jsPerToken.toFixed(3)} ms of JavaScript a token`);
   });
 
   it('says the same from a table in several buffers', async () => {

@@ -13,12 +13,14 @@ interface Scope {
   whole: boolean;
 }
 
-export default async function setup(project: TestProject): Promise<() => void> {
+export default async function setup(project: TestProject): Promise<(() => void) | undefined> {
+  const { globalSetup } = project.config;
+  const [first] = project.vitest.projects.filter(({ config }) => String(config.globalSetup) === String(globalSetup));
   const scope = await scopeOf(project.vitest);
-  if (scope.files) install();
+  if (scope.files && project === first) install();
   const missing = absent();
   for (const tag of project.config.tags) if (missing.includes(tag.name as PartName)) tag.skip = true;
-  return () => summary(project.vitest, missing, scope);
+  return project === first ? () => summary(project.vitest, missing, scope) : undefined; // one of the whole run
 }
 
 async function scopeOf(vitest: Vitest): Promise<Scope> {
