@@ -111,7 +111,7 @@ describe('openCheckpoint', () => {
     ['another pre-tokenizer', () => withMetadata({ 'tokenizer.ggml.pre': [8, 'qwen2'] }), /pre-tokenizer .* got "qwen2"/],
     ['types of another length', () => withMetadata({ 'tokenizer.ggml.token_type': [9, 5, [1]] }), /no token types: got 1, wanted .* 320 numbers/],
     ['two tokens of one text', () => withMetadata({ 'tokenizer.ggml.tokens': [9, 8, Array(320).fill('a')] }), /same text: got "a"/],
-    ['more tokens than rows', () => withMetadata({ 'tokenizer.ggml.tokens': [9, 8, Array.from({ length: 321 }, (_, i) => `${i}`)], 'tokenizer.ggml.token_type': [9, 5, Array(321).fill(1)] }), /more tokens than the embedding has rows: got 321, wanted at most 320/],
+    ['more tokens than rows', () => withMetadata({ 'tokenizer.ggml.tokens': [9, 8, Array.from({ length: 321 }, (_, i) => `${i}`)], 'tokenizer.ggml.token_type': [9, 5, Array(321).fill(1)] }), /larger than the embedding: got 321, wanted at most 320/],
     ['a merge without space', () => withMetadata({ 'tokenizer.ggml.merges': [9, 8, ['ab']] }), /merge .* is not valid: got "ab"/],
     ['an end token beyond', () => withMetadata({ 'tokenizer.ggml.eos_token_id': [4, 999] }), /eos_token_id is not in the vocabulary: got 999/],
     ['a token id beyond', () => sources({ ...directory, 'tokenizer.json': text({ model: { vocab: { a: 4e9 } } }) }), /"a" has no row in the embedding: got 4000000000/],

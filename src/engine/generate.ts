@@ -124,11 +124,11 @@ export function checkPrompt({ vocabSize }: GenerationSession, { contextLength }:
     fail('ContextError', {
       what: 'The prompt is too long for the context',
       got: `${prompt.length} tokens`,
-      wanted: `fewer than ${contextLength}, to leave room for an answer`,
+      wanted: `fewer than ${contextLength}`,
       cure: 'Shorten the prompt, or load the model with a larger contextLength.',
     });
   const wrong = prompt.find((id) => !Number.isInteger(id) || id < 0 || id >= vocabSize);
-  if (wrong !== undefined) fail('RequestError', { what: 'The prompt has a token id that the model does not have', got: wrong, wanted: `0 to ${vocabSize - 1}` });
+  if (wrong !== undefined) fail('RequestError', { what: 'The prompt has an unknown token id', got: wrong, wanted: `0 to ${vocabSize - 1}` });
 }
 
 /** Brings the runner to the end of the session's history. */

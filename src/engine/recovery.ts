@@ -89,7 +89,7 @@ const failOutgrown = (positions: number, cause: unknown): never =>
     'MemoryError',
     {
       what: 'The conversation no longer fits into memory',
-      got: `${positions} tokens, and the next ones failed: ${(cause as Error).message}`,
+      got: `${positions} tokens, then: ${(cause as Error).message}`,
       cure: `Begin a new conversation, or load the model with a contextLength of ${Math.max(MIN_CONTEXT, positions)} or less.`,
     },
     cause,

@@ -15,8 +15,8 @@ const SPLIT_PATTERN =
 
 const CONTROL = 3;
 const USER_DEFINED = 4;
-const OTHER_WEIGHTS = 'The tokenizer belongs to another model: get all files of the model again.';
-const CURE = 'Use the file that the maker of the model offers, or its Hugging Face directory.';
+const OTHER_WEIGHTS = 'The tokenizer belongs to other weights.';
+const CURE = 'Use another file of the model, or its Hugging Face directory.';
 
 /**
  * @param vocabSize rows of the embedding; the vocabulary may have fewer tokens
@@ -27,22 +27,22 @@ export function tokenizerFromGguf(metadata: GgufMetadata, vocabSize: number): To
   const refuse = (what: string, got: unknown, wanted: string): never =>
     fail('CheckpointError', { what, got: show(got), wanted, cure: CURE });
 
-  if (get('model') !== 'gpt2') refuse('The tokenizer of the model is not supported', get('model'), 'gpt2 (byte-level BPE)');
+  if (get('model') !== 'gpt2') refuse('The tokenizer is not supported', get('model'), 'gpt2 (byte-level BPE)');
   const pre = get('pre') ?? 'lfm2';
-  if (typeof pre !== 'string' || !PRE_TOKENIZERS.includes(pre)) refuse('The pre-tokenizer of the model is not supported', pre, PRE_TOKENIZERS.join(', '));
+  if (typeof pre !== 'string' || !PRE_TOKENIZERS.includes(pre)) refuse('The pre-tokenizer is not supported', pre, PRE_TOKENIZERS.join(', '));
   const tokens = get('tokens');
   const types = get('token_type');
   const merges = get('merges');
   if (!isStrings(tokens) || tokens.length === 0) return refuse('The model has no vocabulary', undefined, 'tokenizer.ggml.tokens, a list of texts');
   if (tokens.length > vocabSize)
-    fail('CheckpointError', { what: 'The vocabulary has more tokens than the embedding has rows', got: tokens.length, wanted: `at most ${vocabSize}`, cure: OTHER_WEIGHTS });
+    fail('CheckpointError', { what: 'The vocabulary is larger than the embedding', got: tokens.length, wanted: `at most ${vocabSize}`, cure: OTHER_WEIGHTS });
   if (!isStrings(merges)) return refuse('The model has no merges', undefined, 'tokenizer.ggml.merges, a list of texts');
   if (!Array.isArray(types) || types.length !== tokens.length || !types.every((type) => typeof type === 'number'))
     return refuse('The vocabulary has no token types', Array.isArray(types) ? types.length : types, `tokenizer.ggml.token_type, ${tokens.length} numbers`);
 
   const vocab = Object.create(null) as Record<string, number>; // a token may be called __proto__
   tokens.forEach((token, id) => {
-    if (vocab[token] !== undefined) refuse('Two tokens of the vocabulary have the same text', token, 'different texts');
+    if (vocab[token] !== undefined) refuse('Two tokens have the same text', token, 'different texts');
     vocab[token] = id;
   });
 

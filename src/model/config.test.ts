@@ -99,7 +99,7 @@ describe('configFromGguf', () => {
     ['kv counts of another length', { 'lfm2.attention.head_count_kv': [0, 2] }, /head_count_kv is not valid: got \[0, 2\], wanted 3 whole numbers/],
     ['kv counts that differ', { 'lfm2.attention.head_count_kv': [4, 2, 0] }, /head_count_kv differs between layers/],
     ['kv counts below zero', { 'lfm2.attention.head_count_kv': [0, -2, 0] }, /head_count_kv is not valid/],
-    ['heads that do not share evenly', { 'lfm2.attention.head_count_kv': [0, 3, 0] }, /not a multiple of the number of key-value heads: got 4, wanted a multiple of 3/],
+    ['heads that do not share evenly', { 'lfm2.attention.head_count_kv': [0, 3, 0] }, /number of heads is not valid: got 4, wanted a multiple of 3/],
     ['a broken head width', { 'lfm2.attention.head_count': 3, 'lfm2.attention.head_count_kv': [0, 3, 0] }, /head width is not valid/],
     ['an odd head width', { 'lfm2.attention.key_length': 15 }, /head width is not valid: got 15/],
     ['partial rotation', { 'lfm2.rope.dimension_count': 8 }, /dimension_count is not supported: got 8/],
@@ -107,7 +107,7 @@ describe('configFromGguf', () => {
     ['epsilon zero', { 'lfm2.attention.layer_norm_rms_epsilon': 0 }, /layer_norm_rms_epsilon is not valid/],
     ['a base that is no number', { 'lfm2.rope.freq_base': NaN }, /freq_base is not valid/],
     ['no base', { 'lfm2.rope.freq_base': undefined }, /freq_base is not valid: got nothing/],
-    ['another vocabulary', { 'lfm2.vocab_size': 301 }, /vocabulary differs from that of the embedding: got 301, wanted 300/],
+    ['another vocabulary', { 'lfm2.vocab_size': 301 }, /size of the vocabulary is not valid: got 301, wanted 300/],
   ])('refuses %s', (_, change, pattern) => expect(() => fromGguf(change)).toThrow(checkpointError(pattern)));
 
   test('refuses a checkpoint without embedding, or a flat one', () => {
@@ -137,8 +137,8 @@ describe('configFromJson', () => {
     ['scaled positions', { rope_scaling: { rope_type: 'yarn', factor: 4 } }, /rope_type is not supported: got "yarn"/],
     ['sliding layers', { layer_types: ['conv', 'sliding_attention', 'conv'] }, /layer_types are not supported/],
     ['too few layer_types', { layer_types: ['conv'] }, /layer_types are not supported/],
-    ['indices beyond', { layer_types: undefined, full_attn_idxs: [3] }, /does not state the kinds of the layers: got .* \[3\]/],
-    ['no kinds', { layer_types: undefined }, /does not state the kinds of the layers/],
+    ['indices beyond', { layer_types: undefined, full_attn_idxs: [3] }, /does not list the kinds of layers: got .* \[3\]/],
+    ['no kinds', { layer_types: undefined }, /does not list the kinds of layers/],
     ['no kv heads', { num_key_value_heads: undefined }, /num_key_value_heads is not valid: got nothing/],
     ['half a layer', { num_hidden_layers: 2.5 }, /num_hidden_layers is not valid: got 2.5/],
     ['biases that are not there', { conv_bias: true }, /lacks a tensor, wanted model\.layers\.0\.conv\.in_proj\.bias/],
@@ -189,9 +189,9 @@ describe('weights', () => {
     ['missing', { 'blk.1.attn_k.weight': undefined }, /lacks a tensor, wanted model\.layers\.1\.self_attn\.k_proj\.weight \(GGUF: blk\.1\.attn_k\.weight\)/],
     ['wrong shape', { 'blk.2.ffn_down.weight': [64, 128] }, /blk\.2\.ffn_down\.weight has a wrong shape: got \[64, 128\], wanted \[64, 96\]/],
     ['taps turned around', { 'blk.0.shortconv.conv.weight': [3, 64] }, /wanted \[64, 3\] or \[64, 1, 3\]/],
-    ['left over', { 'blk.3.attn_norm.weight': [64] }, /does not belong to a dense LFM2 model of its configuration: got blk\.3\.attn_norm\.weight/],
-    ['unknown', { 'dense_2.weight': [128, 64] }, /does not belong to a dense LFM2 model of its configuration: got dense_2\.weight/],
-    ['separate and fused', { 'blk.1.attn_qkv.weight': [128, 64] }, /does not belong to a dense LFM2 model of its configuration: got blk\.1\.attn_q\.weight/],
+    ['left over', { 'blk.3.attn_norm.weight': [64] }, /does not fit its configuration: got blk\.3\.attn_norm\.weight/],
+    ['unknown', { 'dense_2.weight': [128, 64] }, /does not fit its configuration: got dense_2\.weight/],
+    ['separate and fused', { 'blk.1.attn_qkv.weight': [128, 64] }, /does not fit its configuration: got blk\.1\.attn_q\.weight/],
   ])('refuses a tensor %s', (_, change, pattern) => expect(() => weightTree(CONFIG, tensors(change))).toThrow(checkpointError(pattern)));
 
   test('one weight in both spellings', () => {

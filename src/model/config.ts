@@ -180,7 +180,7 @@ function layerKinds(json: Readonly<Record<string, unknown>>, length: number): Co
     return Array.from({ length }, (_, i) => (indices.has(i) ? 'attention' : 'conv'));
   }
   return fail('CheckpointError', {
-    what: 'The configuration does not state the kinds of the layers',
+    what: 'The configuration does not list the kinds of layers',
     got: `layer_types ${show(types)}, full_attn_idxs ${show(attention)}`,
     wanted: `layer_types, or full_attn_idxs from 0 to ${length - 1}`,
     cure: CURE,
@@ -199,10 +199,10 @@ function checked(config: Omit<Config, 'vocabSize' | 'ffnSize'>, vocabSize: unkno
   const demand = (good: boolean, what: string, got: unknown, wanted: string): void => {
     if (!good) fail('CheckpointError', { what, got: show(got), wanted, cure: CURE });
   };
-  demand(heads % kvHeads === 0, 'The number of heads is not a multiple of the number of key-value heads', heads, `a multiple of ${kvHeads}`);
+  demand(heads % kvHeads === 0, 'The number of heads is not valid', heads, `a multiple of ${kvHeads}`);
   demand(headDim % 2 === 0 && headDim <= LIMITS.headDim, 'The head width is not valid', headDim, `an even number up to ${LIMITS.headDim}`);
   demand(convLength >= 2, 'The length of the short convolution is not valid', convLength, `2 to ${LIMITS.convLength}`);
   demand(normEps < 1, "The norms' epsilon is not valid", normEps, 'below 1');
-  demand(vocabSize === undefined || vocabSize === V, 'The size of the vocabulary differs from that of the embedding', vocabSize, `${V}, the rows of the embedding`);
+  demand(vocabSize === undefined || vocabSize === V, 'The size of the vocabulary is not valid', vocabSize, `${V}, the rows of the embedding`);
   return { ...config, vocabSize: V, ffnSize: rows('model.layers.0.feed_forward.w1.weight', LIMITS.width) };
 }

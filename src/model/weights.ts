@@ -164,9 +164,9 @@ export function weightTree(config: Config, tensors: TensorsByName): Lfm2<MatrixS
   for (const [name, tensor] of tensors)
     if (!used.has(name))
       fail('CheckpointError', {
-        what: 'The checkpoint has a tensor that does not belong to a dense LFM2 model of its configuration',
+        what: 'The checkpoint has a tensor that does not fit its configuration',
         got: tensor.name,
-        cure: 'It is another kind of model (an adapter, experts, an encoder), or the configuration belongs to other weights.',
+        cure: 'It is another kind of model, or the configuration belongs to other weights.',
       });
   return tree;
 }

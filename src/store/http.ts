@@ -26,6 +26,7 @@ export const DEFAULT_POLICY: DownloadPolicy = { connections: 4, attempts: 8, bac
 const MAX_RETRY_WAIT_MS = 30_000;
 const MAX_READ_BYTES = 256 << 10; // per read of a response body
 const EXPIRED_STATUSES = [401, 403, 404, 410, 416]; // from a signed URL: request a new one from the original URL
+const PAGE_CURE = 'It may be an error or sign-in page: open the URL in a browser.';
 const MAX_RETRY_AFTER_MS = 300_000;
 
 /** A file on a server, with what earlier responses told about it. */
@@ -170,10 +171,10 @@ export function checkFirstBytes(name: string, head: Uint8Array): void {
   const wrong = /\.gguf$/i.test(name) ? !text.startsWith('GGUF') : /^\s*<(!doctype|html|\?xml|head)/i.test(text);
   if (wrong)
     throw new UnusableFileError({
-      what: `The server did not send ${name} but something else`,
+      what: `The server sent something else instead of ${name}`,
       got: JSON.stringify(text.slice(0, 12)),
       wanted: /\.gguf$/i.test(name) ? 'GGUF' : 'model data',
-      cure: 'It may be an error or sign-in page: open the URL in a browser to see it.',
+      cure: PAGE_CURE,
     });
 }
 
@@ -255,7 +256,7 @@ async function* request(remote: RemoteFile, range: { first: number; end: number 
 /** The error for a wrong size. A file with a known hash cannot have changed, so the server is wrong; any other file may be a new version. */
 const wrongSize = ({ file }: RemoteFile, size: number): Error =>
   file.sha256 || file.gitId
-    ? new RivuletError('SourceError', { what: `The server sent a file of another size than ${file.name}`, got: `${size} bytes`, wanted: `${file.size}`, cure: 'Try again later, or use another hub.' })
+    ? new RivuletError('SourceError', { what: `The server sent something else instead of ${file.name}`, got: `${size} bytes`, wanted: `${file.size}`, cure: 'Try again later, or use another hub.' })
     : new FileChangedError(file.name, `${size} bytes`, `${file.size}`);
 
 interface Connection {
@@ -359,7 +360,7 @@ function checkResponse(response: Response, remote: RemoteFile, text = false): vo
   if (encoding && encoding !== 'identity' && !text)
     fail('SourceError', { what: `${name} was sent compressed`, got: encoding, wanted: 'uncompressed bytes', cure: 'Turn compression off for this file on the server.' });
   if (/^text\/html/i.test(response.headers.get('content-type') ?? ''))
-    fail('SourceError', { what: `The server sent a web page instead of ${name}`, got: 'text/html', wanted: 'model data', cure: 'It may be an error or sign-in page: open the URL in a browser to see it.' });
+    fail('SourceError', { what: `The server sent something else instead of ${name}`, got: 'text/html', wanted: 'model data', cure: PAGE_CURE });
 }
 
 /** ETag without its weak prefix, else Last-Modified. */

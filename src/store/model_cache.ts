@@ -236,7 +236,7 @@ export async function requireModelCache(): Promise<ModelCache> {
     fail('StorageError', {
       what: 'This page has no permanent storage',
       got: 'no usable IndexedDB',
-      cure: 'Open the page in a normal window, not a private one, and allow it to store data.',
+      cure: 'Use a normal window, not a private one, and allow the page to store data.',
     })
   );
 }
