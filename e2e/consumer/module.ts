@@ -39,7 +39,7 @@ import {
   type Status,
   type TextStream,
   type ToolCall,
-  type Verification,
+  type VerificationResult,
 } from 'rivulet';
 
 export type Is<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
@@ -108,7 +108,7 @@ export async function keep(source: ModelSource): Promise<void> {
   const options: DownloadOptions = { onProgress, signal, makeRoom: true, refresh: true };
   const id = await downloadModel(source, options);
   same<typeof id, string>();
-  const verification: Verification = await verifyModel(id, { onProgress, signal });
+  const verification: VerificationResult = await verifyModel(id, { onProgress, signal });
   show(verification.ok, ...verification.damaged.map(({ file, index }) => `${file} ${index}`), ...verification.foreign);
   const blob = await exportModel(id, { signal });
   same<typeof blob, Blob>();

@@ -3,7 +3,7 @@ import { proxy } from 'comlink';
 import type { Estimate, EstimateOptions } from '../engine/estimate';
 import type { CloneableOptions } from '../engine/model_manager';
 import { abortError, RivuletError } from '../errors';
-import type { ModelRoom, Verification } from '../store/cached_models';
+import type { ModelRoom, VerificationResult } from '../store/cached_models';
 import type { ModelSource, OpenOptions } from '../store/open_model';
 import type { Progress } from '../store/progress';
 import { proxyConsent, startWorker, type Abortable, type RemoteEngine } from './client';
@@ -54,7 +54,7 @@ export const downloadModel = (source: ModelSource, { signal, onProgress, makeRoo
 };
 
 /** Reads every stored byte of a model and checks it; damaged parts are deleted, and the next load downloads them. @throws StorageError, AbortError */
-export const verifyModel = (id: string, { signal, onProgress }: WatchedCall = {}): Promise<Verification> =>
+export const verifyModel = (id: string, { signal, onProgress }: WatchedCall = {}): Promise<VerificationResult> =>
   inWorker(signal, (remote) => remote.verifyModel(id, proxied(onProgress), signal));
 
 /** A completely stored model as one file, for another device. @throws StorageError, AbortError */

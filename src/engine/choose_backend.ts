@@ -62,14 +62,14 @@ export const REPEATED_LOSS_MS = 60_000;
 const NOT_THE_BACKENDS_FAULT = ['AbortError', 'CheckpointError', 'SourceError', 'StorageError', 'ContextError', 'RequestError'];
 
 /** `unopened`: the backend did not open; `failed`: it did not run the model; `lost`: its device is gone */
-export type BackendFailure = 'unopened' | 'failed' | 'lost';
+export type BackendFailureKind = 'unopened' | 'failed' | 'lost';
 
 /**
  * Sets what is tried after the first candidate failed. After a first loss: the same candidate again. After an error of a kernel: the next one,
  * since another variant may work. If the device is missing or its memory is too small: the next backend.
  * @throws the error if no candidate is left, with the reasons of the candidates before
  */
-export function handleFailure(fallback: BackendFallback, error: Error, failure: BackendFailure): void {
+export function handleBackendFailure(fallback: BackendFallback, error: Error, failure: BackendFailureKind): void {
   const { candidates, reasons, lostAt } = fallback;
   const [{ name, label }, ...others] = candidates;
   const { name: errorName, message } = error;
@@ -93,7 +93,7 @@ export function handleFailure(fallback: BackendFallback, error: Error, failure: 
 
 /**
  * Opens candidates in order until `use` succeeds with one. Backends that fail are freed.
- * @throws what `handleFailure` throws
+ * @throws what `handleBackendFailure` throws
  */
 export async function withWorkingBackend<T>(fallback: BackendFallback, use: (backend: Backend) => Promise<T>): Promise<T> {
   for (;;) {
@@ -105,7 +105,7 @@ export async function withWorkingBackend<T>(fallback: BackendFallback, use: (bac
       await yieldToEventLoop(); // a call may fail before the browser reports the loss that caused it
       const failure = !backend ? 'unopened' : backend.lost?.() ? 'lost' : 'failed';
       await Promise.resolve(backend?.dispose()).catch(() => undefined); // the first error is the one to report
-      handleFailure(fallback, error as Error, failure);
+      handleBackendFailure(fallback, error as Error, failure);
     }
   }
 }

@@ -7,10 +7,10 @@ import { encodeChat, type Message, type RenderOptions } from '../text/chat_templ
 import type { DecodeOptions, EncodeOptions } from '../text/tokenizer';
 import { checkPrompt, generate, prefill, type GenerationResult } from './generate';
 import { EMPTY_HISTORY, historyTokens } from './token_history';
-import { loadModel, type LoadedModel, type LoadOptions, type ModelInfo, type EngineParts } from './load_model';
+import { loadModel, type LoadedModel, type LoadOptions, type ModelInfo, type EngineDependencies } from './load_model';
 import { backendCandidates } from './choose_backend';
 import { resolveOptions, type GenerateOptions } from './generate_options';
-import { alignToHistory } from './prompt_reuse';
+import { alignPromptToHistory } from './prompt_reuse';
 
 export type ChatOptions = GenerateOptions & RenderOptions;
 
@@ -61,7 +61,7 @@ const ABORTED_BEFORE_START: GenerationResult = {
 const TUNE_AFTER_IDLE_MS = 1000;
 
 /** The parameters replace the store and the backends in tests. */
-export function createEngine({ open = openModel, candidates = backendCandidates }: Partial<EngineParts> = {}): Engine {
+export function createEngine({ open = openModel, candidates = backendCandidates }: Partial<EngineDependencies> = {}): Engine {
   let loaded: LoadedModel | undefined;
   let last: Promise<unknown> = Promise.resolve();
   const running = new Set<AbortController>();
@@ -134,7 +134,7 @@ export function createEngine({ open = openModel, candidates = backendCandidates 
       const prompt = (): readonly number[] => {
         const { template, session } = model();
         const ids = encodeChat(session.tokenizer, template(), messages, options);
-        return alignToHistory(ids, historyTokens(session.history), session.tokenizer);
+        return alignPromptToHistory(ids, historyTokens(session.history), session.tokenizer);
       };
       return runGeneration(prompt, options, emit, signal);
     },

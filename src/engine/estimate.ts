@@ -15,7 +15,7 @@ import { formatMegabytes } from '../store/storage_space';
 import type { ByteSource } from '../store/byte_source';
 import { rowBytes, type Dtype } from '../tensor/dtype';
 import { openCheckpointOutline, type CheckpointOutline } from './checkpoint';
-import { chooseContextLength, compileWithFittingContext, CALL_LIMITS, type LoadOptions } from './load_model';
+import { chooseContextLength, compileWithFittingContext, RUNNER_CALL_LIMITS, type LoadOptions } from './load_model';
 import { yieldToEventLoop } from './event_loop';
 import { withWorkingBackend, createFallback, backendCandidates } from './choose_backend';
 
@@ -162,7 +162,7 @@ async function measureSample(backend: Backend, outline: CheckpointOutline, wante
   const filled = await writeSyntheticWeights(backend, part, signal);
   const loaded = backend.memory();
   const partConfig: Config = { ...config, vocabSize: rowsOf(part.head), layers: part.layers.map(({ kind }) => kind) };
-  const limits = CALL_LIMITS[backend.info.name];
+  const limits = RUNNER_CALL_LIMITS[backend.info.name];
   const { runner, contextLength } = await compileWithFittingContext(backend, recordPlan((op) => forward(op, partConfig, filled)), { wanted, least: 1, chunk: limits.chunk });
   const compiled = backend.memory();
   const seconds = await secondsPerToken(runner, partConfig, Math.min(contextLength, WASM_PAGE_POSITIONS), limits.decodeSteps, signal);

@@ -9,7 +9,7 @@ import { yieldToEventLoop } from './event_loop';
 import type { GenerationRequest } from './generate_options';
 import { commonPrefixLength } from './prompt_reuse';
 import type { ModelOnBackend, RecoverableModel } from './recovery';
-import { appendCalls, EMPTY_HISTORY, historyCall, historyLength, historyTokens, rechunkHistory, restoreRunner, truncateHistory, type TokenHistory } from './token_history';
+import { appendToHistory, EMPTY_HISTORY, historyCall, historyLength, historyTokens, rechunkHistory, restoreRunnerState, truncateHistory, type TokenHistory } from './token_history';
 
 /** A model and the tokens that it has read. Generations run one after another. */
 export interface GenerationSession {
@@ -87,7 +87,7 @@ export async function generate(
     await forceTokens(session, model, answer.ids, meter, signal);
     if (session.recoverable.reloadReason) await session.onProgress({ phase: 'ready', bytes: 0, total: 0, rate: 0 });
     await decode(model, limit, request, answer, signal);
-    const read = appendCalls(session.history, [...answer.ids, ...answer.overrun].map((id) => historyCall([id])));
+    const read = appendToHistory(session.history, [...answer.ids, ...answer.overrun].map((id) => historyCall([id])));
     session.history = truncateHistory(read, model.runner.position);
   }
 
@@ -134,7 +134,7 @@ export function checkPrompt({ vocabSize }: GenerationSession, { contextLength }:
 /** Brings the runner to the end of the session's history. */
 async function restoreState(session: GenerationSession, { runner, backend, limits }: ModelOnBackend, meter: ProgressMeter, signal?: AbortSignal): Promise<void> {
   session.history = rechunkHistory(session.history, backend.info.name, limits.chunk);
-  session.history = await restoreRunner(runner, session.history, (tokens) => meter.update(tokens), signal);
+  session.history = await restoreRunnerState(runner, session.history, (tokens) => meter.update(tokens), signal);
 }
 
 /** Reads the tokens of the prompt that are not in the state yet. */
@@ -143,7 +143,7 @@ export async function prefill(session: GenerationSession, { runner, limits }: Mo
     if (signal?.aborted) throw abortError();
     const call = historyCall(prompt.slice(at, at + limits.chunk));
     await runner.prefill(Uint32Array.from(call.ids));
-    session.history = appendCalls(session.history, [call]);
+    session.history = appendToHistory(session.history, [call]);
     await yieldToEventLoop();
   }
   if (signal?.aborted) throw abortError();

@@ -16,7 +16,7 @@ import { EMPTY_HISTORY } from './token_history';
 import { loadWeights } from './load_weights';
 import { yieldToEventLoop } from './event_loop';
 import { createFallback, type BackendOptions, type BackendCandidate } from './choose_backend';
-import { createRecoverableModel, MIN_CONTEXT, type CallLimits, type RecoverableModel, type ModelOnBackend } from './recovery';
+import { createRecoverableModel, MIN_CONTEXT, type RunnerCallLimits, type RecoverableModel, type ModelOnBackend } from './recovery';
 import { samplingDefaults, type SamplingDefaults } from './generate_options';
 
 export interface LoadOptions extends BackendOptions, Omit<OpenOptions, 'signal' | 'onProgress' | 'peek'> {
@@ -63,12 +63,12 @@ export interface LoadedModel {
 }
 
 /** What the engine is built from; tests replace it. */
-export interface EngineParts {
+export interface EngineDependencies {
   open: typeof openModel;
   candidates: (options: BackendOptions) => BackendCandidate[];
 }
 
-export const CALL_LIMITS: Record<BackendInfo['name'], CallLimits> = {
+export const RUNNER_CALL_LIMITS: Record<BackendInfo['name'], RunnerCallLimits> = {
   webgpu: { chunk: 256, decodesInFlight: 2, decodeSteps: 64 },
   wasm: { chunk: 64, decodesInFlight: 1, decodeSteps: 1 },
   reference: { chunk: 64, decodesInFlight: 1, decodeSteps: 1 },
@@ -84,7 +84,7 @@ type OnProgress = (progress: Progress) => unknown;
  * Opens the source, loads the model into the first backend that can run it, and waits until its files are stored.
  * @throws SourceError, StorageError, CheckpointError, MemoryError, DeviceError, RequestError, AbortError; then everything is freed
  */
-export async function loadModel(source: ModelSource, options: LoadOptions, { open, candidates }: EngineParts, onProgress?: OnProgress, signal?: AbortSignal): Promise<LoadedModel> {
+export async function loadModel(source: ModelSource, options: LoadOptions, { open, candidates }: EngineDependencies, onProgress?: OnProgress, signal?: AbortSignal): Promise<LoadedModel> {
   const startedAt = performance.now();
   const fallback = createFallback(candidates(options));
   let recoverable: RecoverableModel | undefined;
@@ -174,7 +174,7 @@ export async function loadModel(source: ModelSource, options: LoadOptions, { ope
 /** Loads the weights into a backend, compiles the plan and runs it once. */
 async function loadInto(backend: Backend, checkpoint: Checkpoint, context: Omit<ContextRange, 'chunk'>, report: OnProgress, signal?: AbortSignal): Promise<ModelOnBackend> {
   const { bytes, config } = checkpoint;
-  const limits = CALL_LIMITS[backend.info.name];
+  const limits = RUNNER_CALL_LIMITS[backend.info.name];
   const range = { ...context, chunk: limits.chunk };
   await backend.reserve(bytes);
   backend.precompile?.(recordPlan((op) => forward(op, config, weightShapes(checkpoint))), { contextLength: range.wanted, chunk: range.chunk });

@@ -1,5 +1,5 @@
 /** The worker's side of calls on models that are not loaded: estimates, and the heavy work of the cache, which would make a page stutter. */
-import { exportModel, importModel, downloadModel, modelRoom, verifyModel, type ModelRoom, type Verification } from '../store/cached_models';
+import { exportModel, importModel, downloadModel, modelRoom, verifyModel, type ModelRoom, type VerificationResult } from '../store/cached_models';
 import type { ModelSource, OpenOptions } from '../store/open_model';
 import type { Progress } from '../store/progress';
 import type { EvictionConsent } from '../store/storage_space';
@@ -15,7 +15,7 @@ export interface ModelManager {
   estimate(source: ModelSource, options?: EstimateOptions, signal?: AbortSignal): Promise<Estimate>;
   modelRoom(source: ModelSource, options?: CloneableOptions<OpenOptions>, signal?: AbortSignal): Promise<ModelRoom>;
   downloadModel(source: ModelSource, options?: CloneableOptions<OpenOptions>, onProgress?: OnProgress, signal?: AbortSignal, makeRoom?: EvictionConsent): Promise<string>;
-  verifyModel(id: string, onProgress?: OnProgress, signal?: AbortSignal): Promise<Verification>;
+  verifyModel(id: string, onProgress?: OnProgress, signal?: AbortSignal): Promise<VerificationResult>;
   exportModel(id: string, signal?: AbortSignal): Promise<Blob>;
   importModel(blob: Blob, onProgress?: OnProgress, signal?: AbortSignal): Promise<string>;
 }

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import type { Tokenizer } from '../text/tokenizer';
-import { alignToHistory, commonPrefixLength } from './prompt_reuse';
+import { alignPromptToHistory, commonPrefixLength } from './prompt_reuse';
 
 /** Tokens with several cuts of the same text; 0 and 9 are special. */
 const texts: Record<number, string> = { 0: '<', 1: 'a', 2: 'b', 3: 'ab', 4: 'c', 9: '>' };
@@ -20,4 +20,4 @@ it.each([
   ['another text', [0, 3, 9, 4], [0, 1, 4, 9], [0, 3, 9, 4]],
   ['the same tokens', [0, 3, 9], [0, 3, 9, 4], [0, 3, 9]],
   ['nothing read', [0, 3], [], [0, 3]],
-])('aligns a prompt with %s', (_, prompt, read, expected) => expect(alignToHistory(prompt, read, tokenizer)).toEqual(expected));
+])('aligns a prompt with %s', (_, prompt, read, expected) => expect(alignPromptToHistory(prompt, read, tokenizer)).toEqual(expected));

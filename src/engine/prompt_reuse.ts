@@ -11,7 +11,7 @@ export function commonPrefixLength(a: readonly number[], b: readonly number[]): 
  * Returns the prompt with the tokens of the history wherever both spell the same text between two special tokens. A model rarely splits its
  * answer into tokens as the tokenizer does, so without this the next turn would read the answer again.
  */
-export function alignToHistory(prompt: readonly number[], history: readonly number[], tokenizer: Tokenizer): readonly number[] {
+export function alignPromptToHistory(prompt: readonly number[], history: readonly number[], tokenizer: Tokenizer): readonly number[] {
   const special = new Set(tokenizer.specials.map(tokenizer.tokenId));
   const end = (ids: readonly number[], from: number): number => {
     const at = ids.findIndex((id, i) => i >= from && special.has(id));

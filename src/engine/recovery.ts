@@ -1,10 +1,10 @@
 /** A model that survives the loss of its device: it is loaded again, on the same backend or on the next one. */
 import type { Backend, Runner } from '../backend/backend';
 import { fail } from '../errors';
-import { handleFailure, withWorkingBackend, type BackendFallback } from './choose_backend';
+import { handleBackendFailure, withWorkingBackend, type BackendFallback } from './choose_backend';
 
 /** How much work one call of a runner takes. */
-export interface CallLimits {
+export interface RunnerCallLimits {
   /** tokens of one prefill call; fixed, because the chunk size changes the rounding */
   chunk: number;
   /** decode calls that run at the same time */
@@ -17,7 +17,7 @@ export interface CallLimits {
 export interface ModelOnBackend {
   readonly backend: Pick<Backend, 'info' | 'memory' | 'dispose'>;
   readonly runner: Runner;
-  readonly limits: CallLimits;
+  readonly limits: RunnerCallLimits;
   /** tokens of prompt and answer together */
   readonly contextLength: number;
 }
@@ -69,7 +69,7 @@ export function createRecoverableModel(fallback: BackendFallback, loadInto: (bac
           const otherBackend = fallback.candidates.some((candidate) => candidate.name !== model.backend.info.name);
           if (!lost && !otherBackend) failOutgrown(model.runner.position, error);
           await dispose();
-          handleFailure(fallback, error as Error, lost ? 'lost' : 'failed');
+          handleBackendFailure(fallback, error as Error, lost ? 'lost' : 'failed');
         }
       }
     },

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import type { Runner } from '../backend/backend';
-import { truncateHistory, EMPTY_HISTORY, historyLength, rechunkHistory, restoreRunner, historyCall, historyTokens, type TokenHistory } from './token_history';
+import { truncateHistory, EMPTY_HISTORY, historyLength, rechunkHistory, restoreRunnerState, historyCall, historyTokens, type TokenHistory } from './token_history';
 
 /** A runner that notes how it is called. */
 function noting(position = 0, reach = Infinity): { runner: Runner; calls: string[] } {
@@ -47,7 +47,7 @@ it.each<[string, number, number, string[]]>([
 ])('restores: %s', async (_, position, length, expected) => {
   const { runner, calls } = noting(position);
   const told: number[] = [];
-  const restored = await restoreRunner(runner, truncateHistory(journal, length), (tokens) => told.push(tokens));
+  const restored = await restoreRunnerState(runner, truncateHistory(journal, length), (tokens) => told.push(tokens));
   expect(calls).toEqual(expected);
   expect(historyLength(restored)).toBe(length);
   expect(runner.position).toBe(length);
@@ -56,6 +56,6 @@ it.each<[string, number, number, string[]]>([
 
 it('is empty where the runner cannot go back so far', async () => {
   const { runner, calls } = noting(100, 50);
-  expect(await restoreRunner(runner, journal, () => undefined)).toEqual({ backend: 'webgpu', calls: [] });
+  expect(await restoreRunnerState(runner, journal, () => undefined)).toEqual({ backend: 'webgpu', calls: [] });
   expect(calls).toEqual(['back to 8', 'back to 0']);
 });

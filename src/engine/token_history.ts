@@ -27,7 +27,7 @@ export const historyTokens = ({ calls }: TokenHistory): number[] => calls.flatMa
 
 export const historyCall = (ids: readonly number[]): HistoryCall => ({ ids, kept: ids.length });
 
-export const appendCalls = (history: TokenHistory, calls: readonly HistoryCall[]): TokenHistory => ({ ...history, calls: [...history.calls, ...calls] });
+export const appendToHistory = (history: TokenHistory, calls: readonly HistoryCall[]): TokenHistory => ({ ...history, calls: [...history.calls, ...calls] });
 
 /** The first `length` tokens. */
 export function truncateHistory({ backend, calls }: TokenHistory, length: number): TokenHistory {
@@ -53,7 +53,7 @@ export function rechunkHistory(history: TokenHistory, backend: BackendName, chun
  * @returns the history that the runner now holds: an empty one if it cannot rewind that far
  * @throws AbortError, what the runner throws
  */
-export async function restoreRunner(runner: Runner, history: TokenHistory, onRead: (tokens: number) => void, signal?: AbortSignal): Promise<TokenHistory> {
+export async function restoreRunnerState(runner: Runner, history: TokenHistory, onRead: (tokens: number) => void, signal?: AbortSignal): Promise<TokenHistory> {
   const length = historyLength(history);
   if (runner.position > length && !runner.rewind(length)) {
     runner.rewind(0);

@@ -2,11 +2,11 @@
 import { abortError, fail } from '../errors';
 import { chunkCount, chunkLength, isQuotaError, openModelCache, requireModelCache, type ModelCache, type FileRecord, type ModelManifest } from './model_cache';
 import { chunkChecksum, matchesChecksum, sha256OfChecksum } from './checksum';
-import { withExclusiveLock, tryExclusiveLock, readLock, acquireSharedLock } from './model_locks';
+import { withExclusiveLock, tryExclusiveLock, readLockName, acquireSharedLock } from './model_locks';
 import { isLocalSource } from './local_source';
 import { openModel, type ModelSource, type OpenedModel, type OpenOptions } from './open_model';
 import { ProgressMeter, type Progress } from './progress';
-import { storedBytes, freeSpace, formatMegabytes } from './storage_space';
+import { storedModelBytes, freeStorageBytes, formatMegabytes } from './storage_space';
 import { toHex, Sha256 } from './sha256';
 import { FileChangedError } from './http';
 
@@ -33,7 +33,7 @@ export async function listModels(): Promise<CachedModel[]> {
       async (manifest): Promise<CachedModel> => ({
         id: manifest.id,
         bytes: sum(manifest.files.map(({ size }) => size)),
-        there: await storedBytes(cache, manifest),
+        there: await storedModelBytes(cache, manifest),
         complete: manifest.state === 'complete',
         files: manifest.files.map(({ name, size }) => ({ name, bytes: size })),
         ...(manifest.revision && { revision: manifest.revision }),
@@ -53,7 +53,7 @@ export async function modelSize(id: string): Promise<number> {
 
 async function storedSize(cache: ModelCache, id: string): Promise<number> {
   const manifest = await cache.manifest(id);
-  return manifest ? storedBytes(cache, manifest) : 0;
+  return manifest ? storedModelBytes(cache, manifest) : 0;
 }
 
 /**
@@ -64,7 +64,7 @@ async function storedSize(cache: ModelCache, id: string): Promise<number> {
 export async function deleteModel(id: string, { wait = true, signal }: { wait?: boolean; signal?: AbortSignal } = {}): Promise<void> {
   const cache = await requireModelCache();
   const work = async (): Promise<true> => (await cache.deleteModel(id), true);
-  const done = wait ? await withExclusiveLock(readLock(id), work, signal) : await tryExclusiveLock(readLock(id), work);
+  const done = wait ? await withExclusiveLock(readLockName(id), work, signal) : await tryExclusiveLock(readLockName(id), work);
   if (!done) fail('StorageError', { what: `${id} is in use`, cure: 'Unload it, or close the other tabs of this page.' });
 }
 
@@ -73,7 +73,7 @@ export async function pinModel(id: string, pinned = true): Promise<void> {
   await (await requireModelCache()).updateManifest(id, (manifest) => ({ ...manifest, pinned }));
 }
 
-export interface Verification {
+export interface VerificationResult {
   ok: boolean;
   /** chunks that differ from what was written; they are deleted, and the next load downloads only them */
   damaged: { file: string; index: number }[];
@@ -82,13 +82,13 @@ export interface Verification {
 }
 
 /** Reads every stored byte of a model and checks it against the checksums. @throws StorageError; AbortError */
-export async function verifyModel(id: string, options: { signal?: AbortSignal; onProgress?: (progress: Progress) => void } = {}): Promise<Verification> {
+export async function verifyModel(id: string, options: { signal?: AbortSignal; onProgress?: (progress: Progress) => void } = {}): Promise<VerificationResult> {
   const cache = await requireModelCache();
-  const release = await acquireSharedLock(readLock(id), options.signal);
+  const release = await acquireSharedLock(readLockName(id), options.signal);
   try {
     const manifest = await requireManifest(cache, id);
     const hashes = await cache.checksums(id);
-    const result: Verification = { ok: true, damaged: [], foreign: [] };
+    const result: VerificationResult = { ok: true, damaged: [], foreign: [] };
     const meter = new ProgressMeter('read', sum(manifest.files.map(({ size }) => size)), options.onProgress);
     let done = 0;
     for (const file of manifest.files) {
@@ -163,7 +163,7 @@ export async function roomForOpenModel(source: ModelSource, { id, files, cached 
   if (needed === 0) return { ...room, enough: true, message: `${id} is on this device.` };
   const needs = `${id} needs ${formatMegabytes(needed)}${there > 0 ? ' more' : ''}`;
   if (!cache) return { ...room, free: 0, enough: false, message: `${needs}; this browser window stores nothing, so it is downloaded at each visit.` };
-  const free = await freeSpace(needed);
+  const free = await freeStorageBytes(needed);
   if (free === undefined) return { ...room, enough: true, message: `${needs}; the browser does not say how much space is free.` };
   return { ...room, free, enough: free >= needed, message: `${needs}; ${formatMegabytes(free)} are free.` };
 }
@@ -183,7 +183,7 @@ interface ExportHeader {
 /** A complete cached model as one file, checked while it is read. The browser may keep the blob on disk. @throws StorageError; AbortError */
 export async function exportModel(id: string, { signal }: { signal?: AbortSignal } = {}): Promise<Blob> {
   const cache = await requireModelCache();
-  const release = await acquireSharedLock(readLock(id), signal);
+  const release = await acquireSharedLock(readLockName(id), signal);
   try {
     const { aliases, revision, chunkBytes, files, state } = await requireManifest(cache, id);
     if (state !== 'complete') fail('StorageError', { what: `${id} is not downloaded completely`, got: state, wanted: 'complete', cure: 'Load it once, then export it.' });
@@ -230,7 +230,7 @@ export async function importModel(blob: Blob, { signal, onProgress }: { signal?:
   const files = header.files.map(({ hashes: _, ...file }) => file);
   const manifest: ModelManifest = { ...header, files, state: 'partial', added: now, lastUsed: now, pinned: false };
   await withExclusiveLock(
-    readLock(id),
+    readLockName(id),
     async () => {
       if ((await cache.manifest(id))?.state === 'complete') return;
       await cache.deleteModel(id);

@@ -9,7 +9,7 @@ import { abortError } from '../errors';
 import type { FileRecord } from './model_cache';
 import { matchesChecksum } from './checksum';
 import { retainBuffer, releaseBuffer } from './buffer_references';
-import { downloadLock, withExclusiveLock } from './model_locks';
+import { downloadLockName, withExclusiveLock } from './model_locks';
 import { ProgressMeter, type Progress } from './progress';
 import { DamagedFileError, FileVerifier } from './file_verifier';
 import { MAX_CHUNKS_IN_MEMORY, type ChunkStore } from './chunk_store';
@@ -149,7 +149,7 @@ export class ModelDownload {
       const look = setInterval(() => void this.chunks.refresh().then(this.#settleWaiters, () => {}), POLL_MS);
       try {
         await withExclusiveLock(
-          downloadLock(this.chunks.manifest.id),
+          downloadLockName(this.chunks.manifest.id),
           async () => {
             clearInterval(look);
             await this.chunks.refresh();

@@ -37,7 +37,7 @@ export interface RemoteFile {
   signed?: string;
 }
 
-export interface RequestContext {
+export interface HttpRequestContext {
   policy: DownloadPolicy;
   signal: AbortSignal;
   onBytes?: (bytes: number) => void;
@@ -74,7 +74,7 @@ export class FileChangedError extends UnusableFileError {
 export class RangesIgnoredError extends Error {}
 
 /** Fills `into` with the bytes of the file from `first` on. @throws SourceError, FileChangedError, RangesIgnoredError, AbortError */
-export async function fetchRange(remote: RemoteFile, first: number, into: Uint8Array, transport: RequestContext): Promise<void> {
+export async function fetchRange(remote: RemoteFile, first: number, into: Uint8Array, transport: HttpRequestContext): Promise<void> {
   let got = 0;
   await withRetries(remote.file.name, transport, async () => {
     const before = got;
@@ -94,7 +94,7 @@ export async function fetchRange(remote: RemoteFile, first: number, into: Uint8A
 }
 
 /** The whole file from its beginning, for servers without ranges. Each attempt starts again: `restart` is called first. */
-export async function fetchWholeFile(remote: RemoteFile, restart: () => void, take: (piece: Uint8Array) => Promise<void>, transport: RequestContext): Promise<void> {
+export async function fetchWholeFile(remote: RemoteFile, restart: () => void, take: (piece: Uint8Array) => Promise<void>, transport: HttpRequestContext): Promise<void> {
   await withRetries(remote.file.name, transport, async () => {
     restart();
     for await (const piece of request(remote, undefined, transport)) {
@@ -106,7 +106,7 @@ export async function fetchWholeFile(remote: RemoteFile, restart: () => void, ta
 }
 
 /** @throws SourceError, AbortError */
-export async function fetchJson(url: string, { token, ...transport }: RequestContext & { token?: string }): Promise<unknown> {
+export async function fetchJson(url: string, { token, ...transport }: HttpRequestContext & { token?: string }): Promise<unknown> {
   let text = '';
   await withRetries(url, transport, async () => {
     const connection = await connect({ file: { name: url, size: 0, url }, token }, { text: true }, transport);
@@ -130,7 +130,7 @@ export async function fetchJson(url: string, { token, ...transport }: RequestCon
 }
 
 /** Size, validator and first bytes of a file at an address. @throws SourceError, AbortError */
-export async function fetchFileInfo(url: string, name: string, transport: RequestContext & { token?: string }): Promise<FileRecord> {
+export async function fetchFileInfo(url: string, name: string, transport: HttpRequestContext & { token?: string }): Promise<FileRecord> {
   const file: FileRecord = { name, size: -1, url };
   let head = new Uint8Array(0);
   // servers of other origins may hide Content-Range; the Content-Length of a response to 'bytes=0-' is the size
@@ -179,7 +179,7 @@ export function checkFirstBytes(name: string, head: Uint8Array): void {
 }
 
 /** Runs `attempt` until it has no more to do. Waits after a temporary failure. */
-async function withRetries(name: string, { policy, signal, onBusy }: RequestContext, attempt: () => Promise<{ more: boolean; failed?: TemporaryFailure }>): Promise<void> {
+async function withRetries(name: string, { policy, signal, onBusy }: HttpRequestContext, attempt: () => Promise<{ more: boolean; failed?: TemporaryFailure }>): Promise<void> {
   for (let failures = 0; ; ) {
     if (signal.aborted) throw abortError();
     let failed: TemporaryFailure | undefined;
@@ -222,7 +222,7 @@ function waitToRetry(milliseconds: number, signal: AbortSignal): Promise<void> {
 }
 
 /** The bytes [first, end) of a file, or all of it; never more, perhaps fewer. */
-async function* request(remote: RemoteFile, range: { first: number; end: number } | undefined, transport: RequestContext): AsyncGenerator<Uint8Array> {
+async function* request(remote: RemoteFile, range: { first: number; end: number } | undefined, transport: HttpRequestContext): AsyncGenerator<Uint8Array> {
   const { file } = remote;
   const { first, end } = range ?? { first: 0, end: file.size };
   const connection = await connect(remote, { range: range && `bytes=${first}-${end - 1}` }, transport);
@@ -268,7 +268,7 @@ interface Connection {
 }
 
 /** Sends one request and checks the headers of the response: status 200 or 206, identity encoding, not a web page. */
-async function connect(remote: RemoteFile, options: { range?: string; small?: boolean; fromStart?: boolean; text?: boolean }, transport: RequestContext): Promise<Connection> {
+async function connect(remote: RemoteFile, options: { range?: string; small?: boolean; fromStart?: boolean; text?: boolean }, transport: HttpRequestContext): Promise<Connection> {
   const { range, small, fromStart } = options;
   const { policy, signal } = transport;
   const controller = new AbortController();

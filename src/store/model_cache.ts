@@ -221,7 +221,7 @@ function isManifest(value: unknown): value is ModelManifest {
 export const contentId = ({ sha256, gitId, etag }: FileRecord): string | undefined => sha256 ?? gitId ?? etag;
 
 /** True if it is certainly the same content; false if the server states no identification. */
-export const sameContent = (a: FileRecord, b: FileRecord): boolean => a.name === b.name && a.size === b.size && contentId(a) !== undefined && contentId(a) === contentId(b);
+export const hasSameContent = (a: FileRecord, b: FileRecord): boolean => a.name === b.name && a.size === b.size && contentId(a) !== undefined && contentId(a) === contentId(b);
 
 /** Number of chunks of a file of `size` bytes. */
 export const chunkCount = (size: number, chunkBytes: number): number => Math.ceil(size / chunkBytes);

@@ -2,8 +2,8 @@
 
 const manager = (): LockManager | undefined => globalThis.navigator?.locks;
 
-export const readLock = (model: string): string => `rivulet:read:${model}`;
-export const downloadLock = (model: string): string => `rivulet:download:${model}`;
+export const readLockName = (model: string): string => `rivulet:read:${model}`;
+export const downloadLockName = (model: string): string => `rivulet:download:${model}`;
 
 /** Runs `work` while no other tab or worker of this origin holds `name`. @throws AbortError while it waits */
 export async function withExclusiveLock<T>(name: string, work: () => Promise<T>, signal?: AbortSignal): Promise<T> {

@@ -1,12 +1,12 @@
 /** Opens a source as readable files: from the cache, or from the network while the cache fills. */
 import { abortError, fail, RivuletError } from '../errors';
 import { parseUrl, resolveUrls } from './url_source';
-import { CHUNK_BYTES, isQuotaError, openModelCache, requireModelCache, sameContent, type ModelCache, type FileRecord, type ModelManifest } from './model_cache';
+import { CHUNK_BYTES, isQuotaError, openModelCache, requireModelCache, hasSameContent, type ModelCache, type FileRecord, type ModelManifest } from './model_cache';
 import { ModelDownload } from './download';
 import { DEFAULT_HUB, parseHubId, resolveHubModel, type ResolvedModel } from './hub_source';
 import { openLocalSource, type LocalSource } from './local_source';
 import { retainBuffer, releaseBuffer } from './buffer_references';
-import { tryExclusiveLock, readLock, acquireSharedLock } from './model_locks';
+import { tryExclusiveLock, readLockName, acquireSharedLock } from './model_locks';
 import type { Progress } from './progress';
 import { makeRoom, failWithoutSpace, missingSpaceMessage, type EvictionConsent } from './storage_space';
 import { ChunkStore } from './chunk_store';
@@ -148,7 +148,7 @@ async function openRemote(source: string | { url: string | string[] }, options: 
     close,
     discard: async () => {
       await close();
-      await tryExclusiveLock(readLock(manifest.id), async () => await locked.cache?.deleteModel(manifest.id));
+      await tryExclusiveLock(readLockName(manifest.id), async () => await locked.cache?.deleteModel(manifest.id));
     },
   };
 }
@@ -196,7 +196,7 @@ const orRelease = <T>(work: Promise<T>, release: () => void): Promise<T> =>
 async function lockComplete(cache: ModelCache, alias: string, signal: AbortSignal): Promise<LockedModel | undefined> {
   const found = (await cache.manifests()).find(({ state, aliases }) => state === 'complete' && aliases.includes(alias));
   if (!found) return undefined;
-  const release = await acquireSharedLock(readLock(found.id), signal);
+  const release = await acquireSharedLock(readLockName(found.id), signal);
   const manifest = await orRelease(cache.manifest(found.id), release);
   if (manifest?.state !== 'complete') return void release();
   await cache.updateManifest(found.id, (now) => ({ ...now, lastUsed: Date.now() })).catch(() => {}); // a full disk must not prevent reading
@@ -206,10 +206,10 @@ async function lockComplete(cache: ModelCache, alias: string, signal: AbortSigna
 /** The cached part of a model, locked against deletion. Files that changed on the server are deleted first. */
 async function lockPartial(cache: ModelCache, resolved: ResolvedModel, alias: string, chunkBytes: number, signal: AbortSignal): Promise<LockedModel> {
   for (;;) {
-    const release = await acquireSharedLock(readLock(resolved.id), signal);
+    const release = await acquireSharedLock(readLockName(resolved.id), signal);
     const stored = await orRelease(cache.manifest(resolved.id), release);
     if (!stored) return { manifest: newManifest(resolved, alias, chunkBytes), cache, release };
-    const changed = stored.files.filter((old) => !resolved.files.some((file) => sameContent(file, old)));
+    const changed = stored.files.filter((old) => !resolved.files.some((file) => hasSameContent(file, old)));
     const unchanged = changed.length === 0 && resolved.files.length === stored.files.length;
     const manifest: ModelManifest = {
       ...stored,
@@ -223,7 +223,7 @@ async function lockPartial(cache: ModelCache, resolved: ResolvedModel, alias: st
       return { manifest, cache, release };
     }
     release();
-    const done = await tryExclusiveLock(readLock(resolved.id), async () => {
+    const done = await tryExclusiveLock(readLockName(resolved.id), async () => {
       if (changed.length === stored.files.length) await cache.deleteModel(stored.id);
       else {
         await cache.putManifest({ ...stored, state: 'partial' }); // in this order an interruption at any moment leaves no old chunk under a new name

@@ -1,6 +1,6 @@
 /** SHA-256 (FIPS 180-4) in pieces: WebCrypto needs all bytes in memory, and is missing outside of secure contexts. */
 import type { BlockFunction } from './wasm_assembler';
-import { compileSha256 } from './sha256_wasm';
+import { compileSha256Blocks } from './sha256_wasm';
 
 // the first 32 bits of the fractions of the cube roots of the first 64 primes, and of the square roots of the first 8
 const K = new Int32Array(64);
@@ -20,7 +20,7 @@ export class Sha256 {
   readonly #rest = new Uint8Array(64);
   #length = 0;
 
-  constructor(compress = (fastestCompress ??= compileSha256(K) ?? compressInJavaScript)) {
+  constructor(compress = (fastestCompress ??= compileSha256Blocks(K) ?? sha256BlocksInJavaScript)) {
     this.#compress = compress;
   }
 
@@ -55,7 +55,7 @@ export class Sha256 {
 }
 
 /** The same in JavaScript, for pages that may not compile WebAssembly. */
-export const compressInJavaScript: BlockFunction = (state, blocks) => {
+export const sha256BlocksInJavaScript: BlockFunction = (state, blocks) => {
   const s = new Int32Array(state.buffer, state.byteOffset, 8);
   const view = new DataView(blocks.buffer, blocks.byteOffset, blocks.byteLength);
   const w = new Int32Array(64);

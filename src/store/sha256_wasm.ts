@@ -64,7 +64,7 @@ function compress(): number[] {
 }
 
 /** Blocks of 64 bytes into a state of 8 words. @param K [64] the constants of the standard */
-export const compileSha256 = (K: Int32Array): BlockFunction | undefined =>
+export const compileSha256Blocks = (K: Int32Array): BlockFunction | undefined =>
   compileBlockFunction(
     compress(),
     [

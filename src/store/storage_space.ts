@@ -1,7 +1,7 @@
 /** Storage space: how much is free, how to make storage persistent, and which models may be deleted. */
 import { fail } from '../errors';
 import { chunkLength, type ModelCache, type ModelManifest } from './model_cache';
-import { withExclusiveLock, tryExclusiveLock, readLock } from './model_locks';
+import { withExclusiveLock, tryExclusiveLock, readLockName } from './model_locks';
 
 /** Bytes that the browser grants this site and bytes in use; undefined if it does not say. Browsers round and pad these numbers. */
 export async function storageEstimate(): Promise<{ quota: number; usage: number } | undefined> {
@@ -17,7 +17,7 @@ export async function storageEstimate(): Promise<{ quota: number; usage: number 
  * Bytes that this site may still store; undefined if the browser does not say. Chromium reports 10 GB to every site, whatever is granted or free
  * on the disk. So a worker tries whether `needed` bytes are granted; then the answer is exact to 1 MiB.
  */
-export async function freeSpace(needed: number): Promise<number | undefined> {
+export async function freeStorageBytes(needed: number): Promise<number | undefined> {
   const estimated = await storageEstimate();
   const free = estimated && Math.max(0, estimated.quota - estimated.usage);
   if (needed <= 0 || (free !== undefined && free < needed)) return free;
@@ -94,7 +94,7 @@ const RECLAIM_WAIT = { times: 10, milliseconds: 200 }; // deleted bytes become f
  * @returns whether there is enough space now
  */
 export async function makeRoom(cache: ModelCache, id: string, needed: number, consent: EvictionConsent, notes: string[], writeFailed = false): Promise<boolean> {
-  const free = await freeSpace(needed);
+  const free = await freeStorageBytes(needed);
   const missing = free === undefined || free >= needed ? 0 : needed - free;
   if (missing === 0 && !writeFailed) return true;
   if (!consent) return false;
@@ -102,16 +102,16 @@ export async function makeRoom(cache: ModelCache, id: string, needed: number, co
   for (const { id: other, bytes, lastUsed } of await deletableModels(cache, id)) {
     if (victims.length > 0 && sum(victims) >= missing) break;
     // a model that is being read is not deleted
-    if (await tryExclusiveLock(readLock(other), async () => true)) victims.push({ id: other, bytes, lastUsed });
+    if (await tryExclusiveLock(readLockName(other), async () => true)) victims.push({ id: other, bytes, lastUsed });
   }
   if (victims.length === 0 || sum(victims) < missing) return false;
   if (consent !== true && !(await consent({ id, needed, ...(free !== undefined && { free }), victims }))) return false;
   const before = notes.length;
   for (const { id: other } of victims)
-    if (await tryExclusiveLock(readLock(other), () => deleteUnpinned(cache, other))) notes.push(`Deleted to make room: ${other}.`);
+    if (await tryExclusiveLock(readLockName(other), () => deleteUnpinned(cache, other))) notes.push(`Deleted to make room: ${other}.`);
   if (missing === 0) return notes.length > before; // the writer tries again
   for (let i = 0; i < RECLAIM_WAIT.times; i++) {
-    if (((await freeSpace(needed)) ?? needed) >= needed) return true;
+    if (((await freeStorageBytes(needed)) ?? needed) >= needed) return true;
     await new Promise((go) => setTimeout(go, RECLAIM_WAIT.milliseconds));
   }
   return false;
@@ -125,7 +125,7 @@ async function deleteUnpinned(cache: ModelCache, id: string): Promise<boolean> {
 }
 
 /** Stored bytes of a model. */
-export async function storedBytes(cache: ModelCache, { id, files, chunkBytes }: ModelManifest): Promise<number> {
+export async function storedModelBytes(cache: ModelCache, { id, files, chunkBytes }: ModelManifest): Promise<number> {
   const hashes = await cache.checksums(id);
   const chunks = files.flatMap(({ name, size }) => [...(hashes.get(name)?.keys() ?? [])].map((index) => ({ bytes: Math.max(0, chunkLength(size, chunkBytes, index)) })));
   return sum(chunks);
@@ -134,14 +134,14 @@ export async function storedBytes(cache: ModelCache, { id, files, chunkBytes }: 
 /** Models that may be deleted, the least recently used first. */
 async function deletableModels(cache: ModelCache, keep: string): Promise<EvictionRequest['victims']> {
   const manifests = (await cache.manifests()).filter(({ id, pinned }) => id !== keep && !pinned).sort((a, b) => a.lastUsed - b.lastUsed);
-  return Promise.all(manifests.map(async (manifest) => ({ id: manifest.id, bytes: await storedBytes(cache, manifest), lastUsed: new Date(manifest.lastUsed) })));
+  return Promise.all(manifests.map(async (manifest) => ({ id: manifest.id, bytes: await storedModelBytes(cache, manifest), lastUsed: new Date(manifest.lastUsed) })));
 }
 
 const sum = (parts: readonly { bytes: number }[]): number => parts.reduce((total, { bytes }) => total + bytes, 0);
 
 /** What is needed, what is free, and what could be deleted. */
 export async function missingSpaceMessage(cache: ModelCache, needed: number, keep: string): Promise<string> {
-  const free = await freeSpace(needed);
+  const free = await freeStorageBytes(needed);
   const there = free !== undefined && free < needed ? `${formatMegabytes(free)} are free` : 'the browser stores no more';
   const others = (await deletableModels(cache, keep)).map(({ id, bytes }) => `${id} (${formatMegabytes(bytes)})`);
   return `${formatMegabytes(needed)} more are needed, ${there}${others.length > 0 ? `; could be deleted: ${others.join(', ')}` : ''}`;
