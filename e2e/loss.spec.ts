@@ -46,7 +46,7 @@ it('the chat page says that the device was lost, and the reply goes on', async (
     await page.waitForFunction(() => document.querySelectorAll('#messages .assistant:not([aria-busy]) .foot button').length === 1, undefined, { timeout: 120_000 });
     expect(await page.innerText('#messages .assistant .foot')).toMatch(/\d+ tokens/);
     const told = (await page.evaluate('told')) as string[];
-    expect(told.join(' | ')).toMatch(/Setting .* up again\. .*lost.* \| .*The model is ready again\..* \| Rivulet: /);
+    expect(told.join(' | ')).toMatch(/Loading .* again\. .*lost.* \| .*The model is ready again\..* \| Rivulet: /);
     expect(await page.textContent('#about-notes')).toMatch(/lost/);
     expect(await page.isVisible('#loading')).toBe(false);
   } finally {
