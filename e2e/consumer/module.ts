@@ -16,16 +16,16 @@ import {
   type CachedModel,
   type ChatOptions,
   type ChosenLogprob,
-  type Consent,
+  type EvictionConsent,
   type DownloadOptions,
   type ErrorName,
   type ErrorParts,
   type Estimate,
   type EstimateOptions,
-  type Eviction,
+  type EvictionRequest,
   type GenerateOptions,
-  type Generation,
-  type LoadCall,
+  type GenerationResult,
+  type LoadCallOptions,
   type LoadOptions,
   type Logprob,
   type Message,
@@ -34,9 +34,9 @@ import {
   type ModelSource,
   type Progress,
   type RenderOptions,
-  type Room,
-  type Spoken,
-  type Status,
+  type ModelRoom,
+  type ParsedAnswer,
+  type EngineStatus,
   type TextStream,
   type ToolCall,
   type VerificationResult,
@@ -49,7 +49,7 @@ const same = <A, B>(..._: Is<A, B> extends true ? [] : ['the types differ']): vo
 const show = (...values: (string | number | boolean | undefined)[]): void => document.body.append(values.join(' '));
 
 const onProgress = ({ phase, bytes, total, rate, eta, file, cause }: Progress): void => show(phase, bytes, total, rate, eta?.toFixed(0), file, cause);
-const makeRoom: Consent = ({ id, needed, free, victims }: Eviction) => victims.every(({ lastUsed }) => lastUsed.getTime() < Date.now()) && confirm(`${id}: ${needed} of ${free ?? '?'}`);
+const makeRoom: EvictionConsent = ({ id, needed, free, victims }: EvictionRequest) => victims.every(({ lastUsed }) => lastUsed.getTime() < Date.now()) && confirm(`${id}: ${needed} of ${free ?? '?'}`);
 const signal = AbortSignal.timeout(60_000);
 
 export function sources(file: File, directory: FileSystemDirectoryHandle, handle: FileSystemFileHandle): ModelSource[] {
@@ -58,7 +58,7 @@ export function sources(file: File, directory: FileSystemDirectoryHandle, handle
 
 export async function talk(source: ModelSource): Promise<Model> {
   const options: LoadOptions = { backend: 'wasm', threads: 2, contextLength: 2048, cache: 'required', check: 'full', hub: 'https://hub.example', token: 'secret', makeRoom };
-  const call: LoadCall = { ...options, onProgress, signal };
+  const call: LoadCallOptions = { ...options, onProgress, signal };
   const model = await load(source, call);
   same<typeof model, Model>();
 
@@ -76,7 +76,7 @@ export async function talk(source: ModelSource): Promise<Model> {
   const chat: ChatOptions = { ...sampling, ...render };
   const stream: TextStream = model.chat(messages, { ...chat, signal });
   for await (const text of stream) show(text.trim());
-  const result: Generation = await stream.result;
+  const result: GenerationResult = await stream.result;
   show(result.text, result.finish === 'abort', result.promptTokens, result.reusedTokens, result.tokens, result.seed, result.firstTokenMs, result.tokensPerSecond);
   for (const { id, logprob, top } of result.logprobs ?? []) {
     const chosen: ChosenLogprob = { id, logprob, top };
@@ -84,7 +84,7 @@ export async function talk(source: ModelSource): Promise<Model> {
     show(best?.id, best && Math.exp(best.logprob));
   }
 
-  const { text, calls, broken }: Spoken = readCalls(result.text);
+  const { text, calls, broken }: ParsedAnswer = readCalls(result.text);
   const names = calls.map(({ name, arguments: given }: ToolCall) => `${name}(${Object.keys(given).join()})`);
   show(text, ...names, ...broken);
 
@@ -92,7 +92,7 @@ export async function talk(source: ModelSource): Promise<Model> {
   same<typeof ids, number[]>();
   show(await model.detokenize(ids, { skipSpecial: true }), await model.render(messages, render), (await model.logits(ids, 64)).length);
   for await (const piece of model.generate(ids, sampling)) show(piece);
-  const status: Status = await model.status();
+  const status: EngineStatus = await model.status();
   show(status.state, status.memory);
   await model.unload();
   return model;
@@ -102,7 +102,7 @@ export async function keep(source: ModelSource): Promise<void> {
   const look: EstimateOptions = { backend: 'auto', contextLength: 4096 };
   const told: Estimate = await estimate(source, { ...look, signal });
   show(told.fits, told.download, told.free, told.memory.total, told.tokensPerSecond, told.backend.name, ...told.obstacles, ...told.notes);
-  const room: Room = await modelRoom(source, { signal });
+  const room: ModelRoom = await modelRoom(source, { signal });
   show(room.id, room.needed, room.free, room.enough, room.message);
 
   const options: DownloadOptions = { onProgress, signal, makeRoom: true, refresh: true };
