@@ -3,15 +3,15 @@ import type { PageHost } from './tool';
 
 export type PageParts = Omit<PageHost, 'now' | 'timeZone' | 'ring' | 'notify' | 'speak' | 'schedule'>;
 
-export const browserHost = (page: PageParts): PageHost =>
-  Object.assign(page, {
-    now: Date.now,
-    timeZone: () => Intl.DateTimeFormat().resolvedOptions().timeZone,
-    ring: () => ring(page.volume()),
-    notify,
-    speak: (text: string) => speak(text, page.volume()),
-    schedule,
-  });
+export const browserHost = (page: PageParts): PageHost => ({
+  ...page,
+  now: Date.now,
+  timeZone: () => Intl.DateTimeFormat().resolvedOptions().timeZone,
+  ring: () => ring(page.volume()),
+  notify,
+  speak: (text) => speak(text, page.volume()),
+  schedule,
+});
 
 /** Waits in steps: a timer of the browser holds at most 24.8 days, and does not run while the device sleeps. */
 const STEP_MS = 30_000;

@@ -119,13 +119,16 @@ function expressionOccurs(value: string, text: string): boolean {
   }
   const terms = findNumbers(plain(value)).map(({ values }) => Math.abs(values[0]));
   const heard = findNumbers(text).map(({ values }) => Math.abs(values[0]));
-  const listed = terms.length === heard.length && terms.length > 1 && (terms.every((term, i) => same(term, heard[i])) || reversed(text, terms, heard));
+  const listed = terms.length === heard.length && terms.length > 1 && inOrder(text, terms, heard);
   const operators = [...new Set(wanted.match(/[-+*/^%]/g))];
   return listed && operators.length === 1 && OPERATORS.some(([sign, word]) => sign === operators[0] && word.test(text));
 }
 
 /** 'subtract 3 from 10' is 10 - 3 */
-const reversed = (text: string, terms: number[], heard: number[]): boolean => /(?<!\p{L})(subtract|take)\b.*\bfrom\b/u.test(text) && terms.length === 2 && same(terms[0], heard[1]) && same(terms[1], heard[0]);
+function inOrder(text: string, terms: number[], heard: number[]): boolean {
+  const said = /(?<!\p{L})(subtract|take)(?!\p{L}).*(?<!\p{L})from(?!\p{L})/u.test(text) ? heard.toReversed() : heard;
+  return terms.every((term, i) => same(term, said[i]));
+}
 
 /** Where the text has these characters in this order, with spaces between or not. */
 function joinedIndex(text: string, wanted: string, from: number): { start: number; end: number } | undefined {

@@ -88,7 +88,7 @@ export async function runChecked(given: unknown, { tools, enabled, host, consent
     } catch {
       // a question that could not be asked was not answered with yes
     }
-    if (allowed !== true) return record('declined', 'You declined this.', { value: { error: 'The user declined this call.' }, brief: 'declined' });
+    if (allowed !== true) return record('declined', 'This was not allowed, so nothing was done.', { value: { error: 'The user did not allow this call.' }, brief: 'declined' });
   }
 
   const started = performance.now();

@@ -43,7 +43,7 @@ async function end(host: PageHost, timer: Timer): Promise<void> {
   waitsOf(host).delete(timer.id);
   // storage that fails must not silence an alarm
   const mine = await takeOut(host, timer.id).catch(() => true);
-  if (mine) await announce(host, timer, 'rang', `${timer.title} is over.`.replace(/^(Alarm .*) is over\.$/, '$1'));
+  if (mine) await announce(host, timer, 'rang', timer.kind === 'timer' ? `${sentence(timer)} is over.` : `${sentence(timer)} rings.`);
   else host.timerEnded?.(timer, 'rang');
 }
 
@@ -63,7 +63,7 @@ export async function resumeTimers(host: PageHost): Promise<{ running: Timer[]; 
       running.push(timer);
     } else if (await takeOut(host, timer.id)) {
       missed.push(timer);
-      await announce(host, timer, 'missed', `${timer.title} ended at ${timeOf(timer.end)} while the page was closed.`);
+      await announce(host, timer, 'missed', `${sentence(timer)}${timer.kind === 'timer' ? ` ended at ${timeOf(timer.end)}` : ' passed'} while the page was closed.`);
     }
   }
   return { running, missed };
@@ -81,6 +81,8 @@ export async function cancelTimer(host: PageHost, id: string): Promise<boolean> 
 
 export const runningTimers = async (host: PageHost): Promise<Timer[]> => timersIn(await host.storage.get(KEY)).filter((timer) => timer.end > host.now());
 
+/** 'The timer for 10 minutes' */
+const sentence = ({ title }: Timer): string => `The ${title.charAt(0).toLowerCase()}${title.slice(1)}`;
 const timeOf = (at: number): string => clock(new Date(at).getHours() * 60 + new Date(at).getMinutes());
 
 let made = 0;
@@ -99,7 +101,7 @@ async function start(host: PageHost, kind: Timer['kind'], title: string, at: num
 const minutesText = (minutes: number): string => {
   const [hours, rest] = [Math.floor(minutes / 60), minutes % 60];
   const one = (count: number, unit: string): string => `${count} ${unit}${count === 1 ? '' : 's'}`;
-  return minutes <= 90 || minutes % 60 > 0 && minutes < 120 ? one(minutes, 'minute') : [one(hours, 'hour'), rest ? one(rest, 'minute') : ''].filter(Boolean).join(' ');
+  return minutes < 120 ? one(minutes, 'minute') : [one(hours, 'hour'), rest ? one(rest, 'minute') : ''].filter(Boolean).join(' ');
 };
 
 const started = (timer: Timer, summary: string): Result => ({
@@ -117,7 +119,7 @@ export const setTimer: PageTool = {
   async run({ minutes }, host) {
     const length = Number(minutes);
     if (!(length >= 1 && length <= LONGEST_MINUTES)) throw new ToolError(`The timer is to run ${length} minutes. It can run 1 to ${LONGEST_MINUTES} minutes, which is 7 days.`);
-    const timer = await start(host, 'timer', `Timer, ${minutesText(length)}`, host.now() + length * 60_000);
+    const timer = await start(host, 'timer', `Timer for ${minutesText(length)}`, host.now() + length * 60_000);
     return started(timer, `The timer runs for ${minutesText(length)}, until ${timeOf(timer.end)}.`);
   },
 };

@@ -31,7 +31,7 @@ export type IconName = 'timer' | 'alarm' | 'clock' | 'calculator' | 'ruler' | 'n
 export interface Timer {
   id: string;
   kind: 'timer' | 'alarm';
-  /** plain words: 'Timer, 10 minutes' */
+  /** plain words: 'Timer for 10 minutes' */
   title: string;
   /** milliseconds since 1970 */
   start: number;
