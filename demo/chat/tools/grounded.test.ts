@@ -159,5 +159,5 @@ test('long hostile texts take little time', () => {
   for (const piece of ['1 ', '(', 'a', '7:30 ', 'half an ', '1+', 'km ', 'subtract from ', '\u0130'])
     for (const [name, value] of [['minutes', 5], ['time', '07:30'], ['text', 'a a a a b'], ['expression', '1+1+1+1*2'], ['source', 'parsec'], ['source', 'km']] as const)
       grounded('any', { [name]: value }, piece.repeat(20_000));
-  expect(performance.now() - started).toBeLessThan(20_000);
+  expect(performance.now() - started).toBeLessThan(5000);
 });

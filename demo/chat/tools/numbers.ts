@@ -7,8 +7,9 @@ export interface NumberMention {
   values: number[];
 }
 
-/** The form of a text that all finders here read; their positions count in it. */
-export const plain = (text: string): string => text.normalize('NFC').toLowerCase().replace(/[−–‐]/g, '-').replace(/[’‘]/g, "'").replace(/[\u00a0\u202f\u2009]/g, ' ');
+/** The form of a text that all finders here read; their positions count in it. Runs of spaces are one, which keeps the searches linear. */
+export const plain = (text: string): string =>
+  text.normalize('NFC').toLowerCase().replace(/[−–‐]/g, '-').replace(/[’‘]/g, "'").replace(/[^\S\n]+/g, ' ').replace(/\n\s*/g, '\n');
 
 const SMALL = 'zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen'.split(' ');
 const TENS = 'twenty thirty forty fifty sixty seventy eighty ninety'.split(' ');

@@ -49,7 +49,7 @@ test('a tool that was not offered is refused', async () => {
 test('what the user did not say does not run', async () => {
   const host = memoryHost();
   expect(await run(call('set_volume', { percent: 7 }), { host, userText: 'Wake me at 7:30 tomorrow' })).toMatchObject({
-    state: 'refused', summary: 'The percent 7 does not occur in what you wrote, so nothing was done.',
+    state: 'refused', summary: 'The value 7 for percent does not occur in your message, so nothing was done.',
   });
   expect(host.log).toEqual([]);
   expect(await run(call('set_alarm', { time: '7.30' }), { host, userText: 'Wake me at 7:30 tomorrow' })).toMatchObject({ state: 'done', arguments: { time: '07:30' } });

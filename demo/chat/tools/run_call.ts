@@ -79,7 +79,7 @@ export async function runChecked(given: unknown, { tools, enabled, host, consent
   const { call } = checked;
   const tool = offered.find(({ definition }) => definition.name === call.name)!;
   const invented = userText === undefined ? undefined : ungrounded(call, userText);
-  if (invented !== undefined) return record('refused', `The ${invented} ${shown(call.arguments[invented])} does not occur in what you wrote, so nothing was done.`);
+  if (invented !== undefined) return record('refused', `The value ${shown(call.arguments[invented])} for ${invented} does not occur in your message, so nothing was done.`);
 
   if (tool.changes === 'lasting') {
     let allowed: unknown = false;

@@ -54,7 +54,7 @@ const FORMS: Form[] = [
   form(`${AT}(?<h>\\d{1,2})\\.(?<m>[0-5]\\d)(?![\\d.,])${OTHER_UNIT}`, ({ m }) => Number(m), { exact: true, uncertain: true }),
   form(`${AT}(?<h>[01]\\d|2[0-3])(?<m>[0-5]\\d)(?![\\d.,])${OTHER_UNIT}`, ({ m }) => Number(m), { exact: true, uncertain: true }),
   form(`${HOUR}(?=\\s*[ap]\\.?\\s?m(?:\\.|${END}))`, () => 0),
-  form(`(?:${AT}|(?=\\S+\\s+(?:tonight|in the (?:morning|evening|afternoon)|morgens|abends|nachts|nachmittags)))${HOUR}(?!\\p{L})${OTHER_UNIT}`, () => 0, { uncertain: true }),
+  form(`(?:${AT}|(?=\\S{1,12}\\s+(?:tonight|in the (?:morning|evening|afternoon)|morgens|abends|nachts|nachmittags)))${HOUR}(?!\\p{L})${OTHER_UNIT}`, () => 0, { uncertain: true }),
 ];
 const NAMED: [RegExp, number][] = [
   [/(?<!\p{L}|after|fore)(?:noon|midday|mittags?|12 mittags)(?!\p{L})/gu, 720],
