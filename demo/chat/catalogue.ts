@@ -15,6 +15,9 @@ export const EMBEDDED: Offer = {
   description: 'Demo model. Greets and calls tools, but cannot answer questions.',
 };
 
+/** The demo model copies words exactly when the likeliest token is always taken. */
+export const EMBEDDED_SAMPLING = { temperature: 0, repetitionPenalty: 1 };
+
 const hub = (name: string, megabytes: number, description: string, about?: true): Offer => ({
   source: `LiquidAI/${name}-GGUF:Q4_0`,
   name,

@@ -1,14 +1,40 @@
 /** The conversation and the last choices, kept over a reload. A browser that refuses storage still chats. */
+import type { CallRecord, CallState, Entry, Timer } from './tools/index';
+
+/** A call of the assistant and what came of it. */
+export interface KeptCall extends CallRecord {
+  /** how its timer ended */
+  ended?: TimerEnd;
+  /** the user took it back on the card */
+  undone?: boolean;
+}
+
+export type TimerEnd = 'rang' | 'missed' | 'cancelled';
+
+/** A round of a reply that called tools. */
+export interface Step {
+  /** what the model wrote, with its call markers */
+  text: string;
+  calls: KeptCall[];
+}
+
+/** Why a larger model is offered under a reply: the demo model's call was not understood, or it has no answer. */
+export type OfferReason = 'misunderstood' | 'unanswered';
+
 export interface Turn {
   role: 'user' | 'assistant';
+  /** of a reply: the last words, which stand under its cards */
   content: string;
   /** the line under a reply: how fast it came, or that it was stopped */
   note?: string;
+  steps?: Step[];
+  offer?: OfferReason;
 }
 
+type Kept = 'turns' | 'settings' | 'model' | 'look';
 const PREFIX = 'rivulet-chat.';
 
-export function keep(name: 'turns' | 'settings' | 'model', value: unknown): boolean {
+export function keep(name: Kept, value: unknown): boolean {
   try {
     if (value === undefined) localStorage.removeItem(PREFIX + name);
     else localStorage.setItem(PREFIX + name, JSON.stringify(value));
@@ -18,7 +44,7 @@ export function keep(name: 'turns' | 'settings' | 'model', value: unknown): bool
   }
 }
 
-export function kept(name: 'turns' | 'settings' | 'model'): unknown {
+export function kept(name: Kept): unknown {
   try {
     return JSON.parse(localStorage.getItem(PREFIX + name) ?? 'null');
   } catch {
@@ -26,13 +52,68 @@ export function kept(name: 'turns' | 'settings' | 'model'): unknown {
   }
 }
 
-const isTurn = (turn: unknown): turn is Turn => {
-  if (typeof turn !== 'object' || turn === null) return false;
-  const { role, content, note } = turn as Record<string, unknown>;
-  return (role === 'user' || role === 'assistant') && typeof content === 'string' && (note === undefined || typeof note === 'string');
-};
+// Anything may stand in storage: what is not valid is left out.
+
+type Fields<T> = Partial<Record<keyof T, unknown>>;
+const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value);
+const isText = (value: unknown): value is string => typeof value === 'string';
+const oneOf = <T extends string>(values: readonly T[], value: unknown): T | undefined => values.find((each) => each === value);
+
+const STATES: readonly CallState[] = ['done', 'refused', 'failed', 'declined'];
+const ENDS: readonly TimerEnd[] = ['rang', 'missed', 'cancelled'];
+const OFFERS: readonly OfferReason[] = ['misunderstood', 'unanswered'];
+
+function timerIn(given: unknown): Timer | undefined {
+  const { id, kind, title, start, end } = (isObject(given) ? given : {}) as Fields<Timer>;
+  const known = oneOf(['timer', 'alarm'] as const, kind);
+  return isText(id) && known && isText(title) && typeof start === 'number' && typeof end === 'number' ? { id, kind: known, title, start, end } : undefined;
+}
+
+function entryIn(given: unknown): Entry | undefined {
+  const { id, list, text, added } = (isObject(given) ? given : {}) as Fields<Entry>;
+  const known = oneOf(['notes', 'todos'] as const, list);
+  return isText(id) && known && isText(text) && typeof added === 'number' ? { id, list: known, text, added } : undefined;
+}
+
+function callIn(given: unknown): KeptCall | undefined {
+  if (!isObject(given)) return undefined;
+  const { name, title, summary, brief, repairs, ms, value, arguments: values, ended, undone, live, entry, state } = given as Fields<KeptCall>;
+  const known = oneOf(STATES, state);
+  if (!isText(name) || !isText(title) || !isText(summary) || !isText(brief) || !known) return undefined;
+  const [timer, added, end] = [timerIn(live), entryIn(entry), oneOf(ENDS, ended)];
+  return {
+    name,
+    title,
+    summary,
+    brief,
+    state: known,
+    arguments: isObject(values) ? values : {},
+    value: isObject(value) ? value : {},
+    repairs: Array.isArray(repairs) ? repairs.filter(isText) : [],
+    ms: typeof ms === 'number' ? ms : 0,
+    ...(timer && { live: timer }),
+    ...(added && { entry: added }),
+    ...(end && { ended: end }),
+    ...(undone === true && { undone }),
+  };
+}
+
+function stepIn(given: unknown): Step | undefined {
+  const { text, calls } = (isObject(given) ? given : {}) as Fields<Step>;
+  return isText(text) && Array.isArray(calls) ? { text, calls: calls.map(callIn).filter((call) => call !== undefined) } : undefined;
+}
+
+export function turnIn(given: unknown): Turn | undefined {
+  if (!isObject(given)) return undefined;
+  const { role, content, note, steps, offer } = given as Fields<Turn>;
+  const known = oneOf(['user', 'assistant'] as const, role);
+  if (!known || !isText(content) || (note !== undefined && !isText(note))) return undefined;
+  const rounds = Array.isArray(steps) ? steps.map(stepIn).filter((step) => step !== undefined) : [];
+  const reason = oneOf(OFFERS, offer);
+  return { role: known, content, ...(note !== undefined && { note }), ...(rounds.length && { steps: rounds }), ...(reason && { offer: reason }) };
+}
 
 export function keptTurns(): Turn[] {
   const turns = kept('turns');
-  return Array.isArray(turns) ? turns.filter(isTurn) : [];
+  return Array.isArray(turns) ? turns.map(turnIn).filter((turn) => turn !== undefined) : [];
 }

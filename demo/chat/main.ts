@@ -1,12 +1,17 @@
 /** The chat page: one model, one conversation. It uses models only through the public API. */
 import { listModels, load, type EstimateOptions, type EvictionRequest, type GenerationResult, type Message, type Model, type Progress } from '../../src/index';
-import { EMBEDDED } from './catalogue';
+import { EMBEDDED, EMBEDDED_SAMPLING } from './catalogue';
 import { element, find } from './dom';
 import { explain, explained, sentence, type Explanation } from './explain';
+import { createFirstRun, offerOf } from './first_run';
 import { bytes, count, duration, speed } from './format';
 import { keep, kept, keptTurns, type Turn } from './history';
 import { choiceNamed, choiceOf, createPicker, type Choice } from './picker';
+import { createProgress } from './progress';
+import { MOST_ROUNDS, replyWithTools, turnMessages } from './reply_loop';
 import { createSettingsDialog, readOverrides, readSettings, SAMPLING, type Settings } from './settings';
+import { createToolRuns } from './tool_runs';
+import { prepareSound } from './tools/index';
 import { createTranscript } from './transcript';
 
 const { overrides, notes: addressNotes } = readOverrides(location.search);
@@ -18,8 +23,8 @@ let loading: AbortController | undefined;
 let replying: AbortController | undefined;
 /** the model is being loaded again on another device */
 let moving = false;
-/** text so far of the reply that is being written */
-let partial = '';
+/** the reply that is being written */
+let partial: Turn | undefined;
 
 const announcer = find('announcer', HTMLElement);
 const announce = (text: string): void => {
@@ -27,9 +32,25 @@ const announce = (text: string): void => {
   announcer.textContent = '';
   requestAnimationFrame(() => (announcer.textContent = text));
 };
-const transcript = createTranscript(find('messages', HTMLOListElement), announce);
 const picker = createPicker((chosen) => void open(chosen), announce, placement);
-const dialog = createSettingsDialog(() => ({ settings, recommended: model?.info.sampling ?? {} }), changeSettings);
+const dialog = createSettingsDialog(() => ({ settings, recommended: recommended() }), changeSettings);
+const tools = createToolRuns({
+  turns: () => [...turns, ...(partial ? [partial] : [])],
+  off: () => settings.off ?? [],
+  changed(call) {
+    transcript.update(call);
+    remember();
+  },
+  announce,
+  openModels: picker.open,
+  openSettings: dialog.open,
+});
+const transcript = createTranscript(find('messages', HTMLOListElement), {
+  announce,
+  actions: tools.actions,
+  offer: (reason) => offerOf(reason, tools.enabled(), picker.open),
+});
+const firstRun = createFirstRun(ask, picker.open);
 
 const prompt = find('prompt', HTMLTextAreaElement);
 const send = find('send', HTMLButtonElement);
@@ -42,40 +63,17 @@ function refresh(): void {
   stop.hidden = replying === undefined;
   find('loading', HTMLElement).hidden = loading === undefined && !moving;
   find('model-name', HTMLElement).textContent = choice.name;
+  firstRun.show(turns.length === 0, model !== undefined && replying === undefined);
 }
+
+/** The demo model of this page, also when it was opened as a file. */
+const isDemo = ({ info }: Model): boolean => choice.source === EMBEDDED.source || info.name === EMBEDDED.name;
+const recommended = (): Partial<Record<string, number>> => ({ ...model?.info.sampling, ...(model && isDemo(model) && EMBEDDED_SAMPLING) });
 
 // Loading
 
-const PHASES: Record<Progress['phase'], string> = {
-  resolve: 'Finding',
-  download: 'Downloading',
-  read: 'Reading',
-  load: 'Loading',
-  compile: 'Preparing',
-  replay: 'Reading the conversation again with',
-  ready: 'Ready:',
-};
-
-/** the announced reason for loading the model again */
-let announcedCause: string | undefined;
-
-function showProgress({ phase, bytes: done, total, rate, eta, cause }: Progress): void {
-  if (cause !== announcedCause && cause !== undefined) announce(`Loading ${choice.name} again. ${sentence(cause)}`);
-  announcedCause = phase === 'ready' ? undefined : cause;
-  find('loading-what', HTMLElement).textContent = `${PHASES[phase]} ${choice.name}`;
-  const bar = find('loading-bar', HTMLProgressElement);
-  if (total > 0) {
-    bar.max = total;
-    bar.value = done;
-  } else bar.removeAttribute('value');
-  find('loading-figures', HTMLElement).textContent = [
-    total > 0 ? (phase === 'replay' ? `${count(done)} of ${count(total)} tokens` : `${bytes(done)} of ${bytes(total)}`) : '',
-    rate > 0 && phase !== 'replay' ? `${bytes(rate)}/s` : '',
-    eta !== undefined && eta >= 1 ? `${duration(eta)} left` : '',
-  ]
-    .filter(Boolean)
-    .join(' · ');
-}
+const progressShown = createProgress(announce);
+const showProgress = (progress: Progress): void => progressShown(choice.name, progress);
 
 /** The GPU was lost or memory ran out, and the model is loaded again. The reply waits for it. */
 function showMove(progress: Progress): void {
@@ -219,61 +217,85 @@ function describe({ finish, tokens, tokensPerSecond, firstTokenMs }: GenerationR
   return [...figures, end].filter(Boolean).join(' · ');
 }
 
-function messages(): Message[] {
+function messages(demo: boolean): Message[] {
   const system: Message[] = settings.system.trim() ? [{ role: 'system', content: settings.system }] : [];
-  return [...system, ...turns.map(({ role, content }) => ({ role, content }))];
+  return [...system, ...turns.flatMap((turn) => turnMessages(turn, demo))];
 }
 
 function remember(): void {
   if (!keep('turns', turns)) announce('This conversation cannot be saved. The browser’s storage is full or blocked.');
 }
 
-/** Answers the last turn, which is the user's. */
+/** Answers the last turn: the user's, or a reply that was interrupted after its tools ran. */
 async function answer(): Promise<void> {
   if (!model || replying) return;
+  const asked = model;
+  const demo = isDemo(asked);
   const mine = new AbortController();
   replying = mine;
   refresh();
   find('error', HTMLElement).hidden = true;
   const reply = transcript.reply();
-  const asked = turns.length;
-  let text = '';
+  const before = turns.length;
+  const definitions = tools.enabled().map(({ definition }) => definition);
+  const userText = turns.filter(({ role }) => role === 'user').map(({ content }) => content).join('\n');
   try {
-    const sampling = Object.fromEntries(SAMPLING.map((name) => [name, settings[name]]).filter(([, value]) => value !== undefined));
-    const stream = model.chat(messages(), { ...sampling, signal: mine.signal });
-    try {
-      for await (const piece of stream) {
-        partial = text += piece;
-        reply.write(text);
-      }
-    } catch (error) {
-      if (!mine.signal.aborted) throw error;
-    }
-    const result = await stream.result;
-    if (turns.length !== asked || (result.finish === 'abort' && !text)) return reply.remove();
-    const turn: Turn = { role: 'assistant', content: text, note: describe(result) };
+    const own = Object.fromEntries(SAMPLING.map((name) => [name, settings[name]]).filter(([, value]) => value !== undefined));
+    const sampling = { ...(demo && EMBEDDED_SAMPLING), ...own };
+    const { reply: turn, result, ended } = await replyWithTools(messages(demo), {
+      demo,
+      signal: mine.signal,
+      async generate(given, onText) {
+        const stream = asked.chat(given, { ...sampling, ...(definitions.length && { tools: definitions }), signal: mine.signal });
+        let text = '';
+        try {
+          for await (const piece of stream) onText((text += piece));
+        } catch (error) {
+          if (!mine.signal.aborted) throw error;
+        }
+        return { text, result: await stream.result };
+      },
+      run: (call) => tools.run(call, reply.cards, mine.signal, demo ? userText : undefined),
+      onChange(turn) {
+        partial = turn;
+        reply.write(turn);
+      },
+    });
+    const empty = !turn.content && !turn.steps;
+    if (turns.length !== before || (result.finish === 'abort' && empty)) return reply.remove();
+    // a larger model is offered once in a conversation
+    if (turn.offer === 'unanswered' && turns.some(({ offer }) => offer === 'unanswered')) delete turn.offer;
+    turn.note = describe(result) + (ended ? ` · stopped after ${MOST_ROUNDS} rounds of tools` : '');
     turns.push(turn);
     reply.finish(turn);
     remember();
-    announce(result.finish === 'abort' ? 'Stopped.' : `Rivulet: ${text}`);
+    const said = [...(turn.steps ?? []).flatMap(({ calls }) => calls.map(({ title, summary }) => `${title}: ${summary}`)), turn.content];
+    announce(result.finish === 'abort' ? 'Stopped.' : `Rivulet: ${said.join(' ')}`);
   } catch (error) {
-    if (text) reply.finish({ role: 'assistant', content: text, note: 'interrupted' });
+    const turn: Turn | undefined = partial && { ...partial, note: 'interrupted' };
+    if (turn && (turn.content || turn.steps)) reply.finish(turn);
     else reply.remove();
+    // what tools have done must not be done again
+    const acted = turn?.steps !== undefined && turns.length === before;
+    if (acted) {
+      turns.push(turn);
+      remember();
+    }
     showError(error, () => {
-      reply.remove();
+      if (!acted) reply.remove();
       void answer();
     });
   } finally {
     replying = undefined;
     moving = false;
-    partial = '';
+    partial = undefined;
     refresh();
   }
 }
 
 // keeps the text so far when the page closes in the middle of a reply
 window.addEventListener('pagehide', () => {
-  if (partial) keep('turns', [...turns, { role: 'assistant', content: partial, note: 'interrupted' }]);
+  if (partial) keep('turns', [...turns, { ...partial, note: 'interrupted' }]);
 });
 
 prompt.addEventListener('keydown', (event) => {
@@ -288,12 +310,20 @@ find('composer', HTMLFormElement).addEventListener('submit', (event) => {
   if (!content || replying) return;
   if (!model) return announce(loading ? 'The model is still loading.' : 'Choose a model first.');
   prompt.value = '';
+  prepareSound();
   const turn: Turn = { role: 'user', content };
   turns.push(turn);
   transcript.show(turn);
   remember();
   void answer();
 });
+
+/** An example of the first run is sent as if it had been typed. */
+function ask(request: string): void {
+  prompt.value = request;
+  prompt.focus();
+  find('composer', HTMLFormElement).requestSubmit();
+}
 
 const halt = (): void => {
   replying?.abort();
@@ -311,6 +341,7 @@ function newChat(): void {
   transcript.clear();
   find('error', HTMLElement).hidden = true;
   announce('New chat.');
+  refresh();
   prompt.focus();
 }
 find('new-chat', HTMLButtonElement).addEventListener('click', newChat);
@@ -320,6 +351,7 @@ find('new-chat', HTMLButtonElement).addEventListener('click', newChat);
 find('choose', HTMLButtonElement).addEventListener('click', picker.open);
 find('error-choose', HTMLButtonElement).addEventListener('click', picker.open);
 find('open-settings', HTMLButtonElement).addEventListener('click', dialog.open);
+find('open-notes', HTMLButtonElement).addEventListener('click', tools.openNotes);
 find('loading-cancel', HTMLButtonElement).addEventListener('click', () => (loading ?? replying)?.abort());
 
 function changeSettings(changed: Settings): void {
@@ -350,6 +382,7 @@ find('address-notes', HTMLElement).append(...addressNotes.map((note) => element(
 find('address-notes', HTMLElement).hidden = addressNotes.length === 0;
 for (const turn of turns) transcript.show(turn);
 refresh();
+void tools.resume().catch(() => announce('The timers of the last visit cannot be read. The browser’s storage is blocked.'));
 void first().then(open);
 
 /** The model that was loaded last, if it is still stored here. A large model is downloaded only when the user asks for it. */

@@ -14,6 +14,11 @@ test('what was saved is read again, an emptied field stays empty', () =>
     threads: 2,
   }));
 
+test('tools that are switched off stay so, whatever else stands in storage', () => {
+  expect(readSettings({ off: ['zoom', 7, null] }).off).toEqual(['zoom']);
+  for (const off of [[], 'zoom', null, [7]]) expect(readSettings({ off })).not.toHaveProperty('off');
+});
+
 test('the address overrides the settings', () => {
   expect(readOverrides('?backend=webgpu&threads=2&context=512&model=a/b:Q4_0&hub=http://h&software=1&utm_source=x')).toEqual({
     overrides: { backend: 'webgpu', threads: 2, contextLength: 512, model: 'a/b:Q4_0', hub: 'http://h', allowSoftware: true },

@@ -1,5 +1,6 @@
 /** The settings of the page, and the options in its address that override them (`?backend=wasm&model=…`). */
 import { find } from './dom';
+import { createToolSwitches } from './tool_switches';
 
 export interface Settings {
   system: string;
@@ -13,6 +14,8 @@ export interface Settings {
   repetitionPenalty?: number;
   seed?: number;
   maxTokens?: number;
+  /** names of the tools that are switched off */
+  off?: string[];
 }
 
 /** Options of the page's address. They hold for this visit and are not stored. */
@@ -42,6 +45,10 @@ export function readSettings(stored: unknown): Settings {
   const given = stored as Record<string, unknown>;
   if (typeof given.system === 'string') settings.system = given.system;
   if (isBackend(given.backend)) settings.backend = given.backend;
+  if (Array.isArray(given.off)) {
+    const off = given.off.filter((name): name is string => typeof name === 'string');
+    if (off.length) settings.off = off;
+  }
   delete settings.maxTokens;
   for (const name of NUMBERS) {
     const value = given[name];
@@ -93,14 +100,16 @@ export function createSettingsDialog(current: () => { settings: Settings; recomm
     if (input instanceof HTMLInputElement || input instanceof HTMLTextAreaElement) return input;
     throw new Error(`the settings form has no field ${name}`);
   };
+  const switches = createToolSwitches(find('settings-tools', HTMLFieldSetElement));
   const fill = (settings: Settings): void => {
+    switches.fill(settings.off ?? []);
     field('system').value = settings.system;
     for (const name of NUMBERS) field(name).value = settings[name]?.toString() ?? '';
     for (const radio of form.querySelectorAll<HTMLInputElement>('input[name=backend]')) radio.checked = radio.value === settings.backend;
   };
   form.addEventListener('submit', () => {
     const data = new FormData(form);
-    const given: Record<string, unknown> = { system: data.get('system'), backend: data.get('backend') };
+    const given: Record<string, unknown> = { system: data.get('system'), backend: data.get('backend'), off: switches.off() };
     for (const name of NUMBERS) if (field(name).value !== '') given[name] = Number(field(name).value);
     onSave(readSettings(given));
   });

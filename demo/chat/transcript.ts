@@ -1,11 +1,15 @@
 /** The list of messages. */
 import { element } from './dom';
-import type { Turn } from './history';
+import type { KeptCall, OfferReason, Turn } from './history';
 import { createMarkdown } from './markdown';
+import { wordsOf } from './reply_loop';
+import { callCard, type CardActions } from './tool_cards';
 
 export interface Reply {
-  /** Shows the text so far, at most once a frame. */
-  write(text: string): void;
+  /** the list of the cards */
+  cards: HTMLElement;
+  /** Shows the reply so far: new cards at once, its text at most once a frame. */
+  write(turn: Turn): void;
   /** Takes the message out of its busy state. */
   finish(turn: Turn): void;
   remove(): void;
@@ -14,12 +18,21 @@ export interface Reply {
 export interface Transcript {
   show(turn: Turn): void;
   reply(): Reply;
+  /** shows a card anew */
+  update(call: KeptCall): void;
   clear(): void;
+}
+
+export interface TranscriptParts {
+  announce(text: string): void;
+  actions: CardActions;
+  /** what stands under a reply that offers a larger model */
+  offer(reason: OfferReason): HTMLElement;
 }
 
 const NAMES = { user: 'You', assistant: 'Rivulet' };
 
-export function createTranscript(list: HTMLOListElement, announce: (text: string) => void): Transcript {
+export function createTranscript(list: HTMLOListElement, { announce, actions, offer }: TranscriptParts): Transcript {
   const scroller = document.scrollingElement ?? document.documentElement;
   /** Follows the text only while the reader is at its end. */
   const follow = (change: () => void): void => {
@@ -51,26 +64,61 @@ export function createTranscript(list: HTMLOListElement, announce: (text: string
     return button;
   };
 
+  const shown = new WeakMap<KeptCall, HTMLElement>();
+  const card = (call: KeptCall): HTMLLIElement => {
+    const made = callCard(call, actions);
+    shown.set(call, made);
+    return made;
+  };
+  const update = (call: KeptCall): void => {
+    const old = shown.get(call);
+    if (!old) return;
+    const focused = old.contains(document.activeElement);
+    const made = card(call);
+    old.replaceWith(made);
+    if (!focused) return;
+    // its button may be gone; the focus stays at the card
+    made.tabIndex = -1;
+    made.focus();
+  };
+
   const reply = (): Reply => {
     const { item, body, foot } = message('assistant');
     const render = createMarkdown(body);
+    const cards = element('ul', { className: 'calls', ariaLabel: 'Tools used', hidden: true });
+    body.before(cards);
     let text = '';
     let frame = 0;
     item.ariaBusy = 'true';
     follow(() => list.append(item));
+    const said = new Set<object>();
+    const showCards = ({ steps = [] }: Turn): void => {
+      for (const step of steps) {
+        const words = wordsOf(step.text);
+        if (words && !said.has(step)) cards.append(element('li', { className: 'said', dir: 'auto' }, words));
+        said.add(step);
+        for (const call of step.calls) if (!shown.has(call)) cards.append(card(call));
+      }
+      cards.hidden = steps.length === 0;
+    };
     return {
-      write(soFar) {
-        text = soFar;
+      cards,
+      write(turn) {
+        follow(() => showCards(turn));
+        text = turn.content;
         frame ||= requestAnimationFrame(() => {
           frame = 0;
           follow(() => render(text));
         });
       },
-      finish({ content, note }) {
+      finish(turn) {
         cancelAnimationFrame(frame);
         follow(() => {
-          render(content);
-          foot.replaceChildren(...(note ? [note, ' '] : []), copyButton(content));
+          showCards(turn);
+          render(turn.content);
+          body.hidden = turn.content === '' && turn.steps !== undefined;
+          if (turn.offer) body.after(offer(turn.offer));
+          foot.replaceChildren(...(turn.note ? [turn.note, ' '] : []), copyButton(turn.content));
         });
         item.ariaBusy = null;
       },
@@ -83,6 +131,7 @@ export function createTranscript(list: HTMLOListElement, announce: (text: string
 
   return {
     reply,
+    update,
     show(turn) {
       if (turn.role === 'assistant') return reply().finish(turn);
       const { item, body, foot } = message('user');

@@ -1,0 +1,44 @@
+/** What stands in an empty conversation, and the offer of a larger model under a reply of the demo model. */
+import { element, find } from './dom';
+import type { OfferReason } from './history';
+import type { PageTool } from './tools/index';
+
+/** The demo model acts rightly on each of these; a test asks it. */
+export const EXAMPLES = [
+  'Set a timer for 10 minutes',
+  'What time is it in Tokyo?',
+  'Convert 12 miles to kilometres',
+  'What is 17 * 23?',
+  'Note: buy milk and stamps',
+  'Switch to dark mode',
+] as const;
+
+export function createFirstRun(ask: (request: string) => void, choose: () => void): { show(empty: boolean, ready: boolean): void } {
+  const section = find('first-run', HTMLElement);
+  const buttons = EXAMPLES.map((example) => {
+    const button = element('button', { type: 'button' }, example);
+    button.addEventListener('click', () => ask(example));
+    return button;
+  });
+  find('first-run-examples', HTMLUListElement).append(...buttons.map((button) => element('li', {}, button)));
+  find('first-run-choose', HTMLButtonElement).addEventListener('click', choose);
+  return {
+    show(empty, ready) {
+      section.hidden = !empty;
+      for (const button of buttons) button.disabled = !ready;
+    },
+  };
+}
+
+const lower = (text: string): string => text.charAt(0).toLowerCase() + text.slice(1);
+
+/** @param tools those that are switched on */
+export function offerOf(reason: OfferReason, tools: readonly PageTool[], choose: () => void): HTMLElement {
+  const button = element('button', { type: 'button' }, 'Choose a larger model');
+  button.ariaHasPopup = 'dialog';
+  button.addEventListener('click', choose);
+  const abilities = tools.map(({ definition }) => lower(definition.description)).join(', ');
+  const misunderstood = [`${abilities ? `It can do this: ${abilities}.` : 'All its tools are switched off.'} A larger model understands more.`];
+  const text = reason === 'misunderstood' ? misunderstood : ['The demo model cannot answer questions. A larger model can.'];
+  return element('div', { className: 'offer' }, element('p', {}, ...text), button);
+}

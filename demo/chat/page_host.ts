@@ -1,0 +1,91 @@
+/** What the tools need of this page: its colours, text size and volume, its sections, its text, and a store of its own. */
+import { createStore, get, update } from 'idb-keyval';
+import { keep, kept } from './history';
+import type { PageParts } from './tools/index';
+
+export interface Look {
+  theme: (typeof THEMES)[number];
+  /** text size in percent */
+  zoom: number;
+  /** of the tools' sounds, 0 to 100 */
+  volume: number;
+}
+
+const THEMES = ['system', 'light', 'dark'] as const;
+const USUAL: Look = { theme: 'system', zoom: 100, volume: 70 };
+
+/** Anything may stand in storage. */
+export function lookIn(stored: unknown): Look {
+  const { theme, zoom, volume } = (typeof stored === 'object' && stored !== null ? stored : {}) as Partial<Record<keyof Look, unknown>>;
+  const within = (value: unknown, least: number, most: number, usual: number): number => (typeof value === 'number' && value >= least && value <= most ? value : usual);
+  return {
+    theme: THEMES.find((name) => name === theme) ?? USUAL.theme,
+    zoom: within(zoom, 50, 200, USUAL.zoom),
+    volume: within(volume, 0, 100, USUAL.volume),
+  };
+}
+
+export interface HostParts {
+  /** opens a section of the page, by its name */
+  sections: Record<string, () => void>;
+  lastAnswer(): string | undefined;
+  timerEnded: PageParts['timerEnded'];
+}
+
+export function pageParts({ sections, lastAnswer, timerEnded }: HostParts): PageParts {
+  let look = lookIn(kept('look'));
+  const show = (): void => {
+    const { style } = document.documentElement;
+    style.colorScheme = look.theme === 'system' ? '' : look.theme;
+    style.fontSize = look.zoom === 100 ? '' : `${look.zoom}%`;
+  };
+  const change = (changed: Partial<Look>): void => {
+    look = lookIn({ ...look, ...changed });
+    keep('look', look);
+    show();
+  };
+  show();
+  const store = createStore('rivulet-chat-tools', 'values');
+  return {
+    themes: () => THEMES,
+    theme: () => look.theme,
+    setTheme: (name) => change({ theme: THEMES.find((each) => each === name) }),
+    zoom: () => look.zoom,
+    setZoom: (zoom) => change({ zoom }),
+    volume: () => look.volume,
+    setVolume: (volume) => change({ volume }),
+    sections: () => Object.keys(sections),
+    openSection: (name) => sections[name]?.(),
+    findText,
+    readable: () => ['last answer'],
+    textOf: (name) => (name === 'last answer' ? lastAnswer() : undefined),
+    timerEnded,
+    storage: { get: (key) => get(key, store), update: (key, make) => update(key, make, store) },
+  };
+}
+
+/** Marks the text in the conversation, and scrolls to the first place. The request itself and the reply that is being written do not count. */
+export function findText(query: string): number {
+  const wanted = query.toLowerCase();
+  const list = document.getElementById('messages');
+  const asked = [...(list?.querySelectorAll('li.user') ?? [])].at(-1);
+  const found: Range[] = [];
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT, (node) => {
+    const parent = node.parentElement;
+    if (!parent || asked?.contains(parent) || parent.closest('script, style, [aria-busy], .unseen, #announcer')) return NodeFilter.FILTER_REJECT;
+    return parent.checkVisibility() ? NodeFilter.FILTER_ACCEPT : NodeFilter.FILTER_REJECT;
+  });
+  for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+    const text = (node.textContent ?? '').toLowerCase();
+    for (let at = text.indexOf(wanted); at >= 0 && wanted; at = text.indexOf(wanted, at + wanted.length)) {
+      const range = new Range();
+      range.setStart(node, at);
+      range.setEnd(node, Math.min(at + wanted.length, node.textContent?.length ?? 0));
+      found.push(range);
+    }
+  }
+  // older browsers count the places, and mark none
+  if (typeof Highlight !== 'undefined' && CSS.highlights) CSS.highlights.set('found', new Highlight(...found));
+  found[0]?.startContainer.parentElement?.scrollIntoView({ block: 'center' });
+  return found.length;
+}

@@ -1,0 +1,38 @@
+/** How far the loading of a model is, above the conversation. */
+import type { Progress } from '../../src/index';
+import { find } from './dom';
+import { sentence } from './explain';
+import { bytes, count, duration } from './format';
+
+const PHASES: Record<Progress['phase'], string> = {
+  resolve: 'Finding',
+  download: 'Downloading',
+  read: 'Reading',
+  load: 'Loading',
+  compile: 'Preparing',
+  replay: 'Reading the conversation again with',
+  ready: 'Ready:',
+};
+
+export function createProgress(announce: (text: string) => void): (name: string, progress: Progress) => void {
+  /** the announced reason for loading the model again */
+  let announcedCause: string | undefined;
+
+  return (name, { phase, bytes: done, total, rate, eta, cause }) => {
+    if (cause !== announcedCause && cause !== undefined) announce(`Loading ${name} again. ${sentence(cause)}`);
+    announcedCause = phase === 'ready' ? undefined : cause;
+    find('loading-what', HTMLElement).textContent = `${PHASES[phase]} ${name}`;
+    const bar = find('loading-bar', HTMLProgressElement);
+    if (total > 0) {
+      bar.max = total;
+      bar.value = done;
+    } else bar.removeAttribute('value');
+    find('loading-figures', HTMLElement).textContent = [
+      total > 0 ? (phase === 'replay' ? `${count(done)} of ${count(total)} tokens` : `${bytes(done)} of ${bytes(total)}`) : '',
+      rate > 0 && phase !== 'replay' ? `${bytes(rate)}/s` : '',
+      eta !== undefined && eta >= 1 ? `${duration(eta)} left` : '',
+    ]
+      .filter(Boolean)
+      .join(' · ');
+  };
+}

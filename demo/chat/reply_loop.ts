@@ -1,0 +1,86 @@
+/** A reply with tools: model → calls → results → model, until it answers in words. */
+import { readCalls, type Generation, type Message, type ToolCall } from '../../src/index';
+import type { KeptCall, OfferReason, Step, Turn } from './history';
+
+export const MOST_ROUNDS = 4;
+
+export interface ReplyParts {
+  /** the demo model gets results in a word, and its mistakes are told to the person instead of to it */
+  demo: boolean;
+  /** Writes one answer; `onText` gets the text so far. Resolves also when the generation is stopped. */
+  generate(messages: Message[], onText: (text: string) => void): Promise<{ text: string; result: Generation }>;
+  run(call: ToolCall | undefined): Promise<KeptCall>;
+  /** told after each change of the reply */
+  onChange(reply: Turn): void;
+  signal: AbortSignal;
+}
+
+export interface Outcome {
+  reply: Turn;
+  result: Generation;
+  /** what stopped the reply besides the model */
+  ended?: 'rounds';
+}
+
+const MARKER = '<|tool_call_start|>';
+
+/** What a person may see of an answer, also while it is being written: no call, no marker, no first half of a marker. */
+export function wordsOf(answer: string): string {
+  const text = readCalls(answer).text.replaceAll('<|tool_call_end|>', '').trimEnd();
+  for (let length = Math.min(MARKER.length - 1, text.length); length > 0; length--)
+    if (MARKER.startsWith(text.slice(-length)) && length > 1) return text.slice(0, -length).trimEnd();
+  return text;
+}
+
+/** What the model reads of an earlier call. The demo model was trained on one message with all results of a round. */
+const results = ({ calls }: Step, demo: boolean): Message[] =>
+  demo
+    ? [{ role: 'tool', content: calls.map(({ brief }) => brief).join(', ') }]
+    : calls.map(({ value, undone }) => ({ role: 'tool', content: JSON.stringify(undone ? { ...value, undone: 'The user has taken this back.' } : value) }));
+
+/** A turn as the model reads it. What the demo model misunderstood is left out: it knows no results that are errors. */
+export function turnMessages({ role, content, steps = [], offer }: Turn, demo: boolean): Message[] {
+  const rounds = demo && offer === 'misunderstood' ? [] : steps;
+  const earlier = rounds.flatMap((step): Message[] => [{ role: 'assistant', content: step.text }, ...results(step, demo)]);
+  return [...earlier, ...(content || !earlier.length ? [{ role, content }] : [])];
+}
+
+export const MISUNDERSTOOD = 'The demo model did not understand this request, so nothing was done.';
+const NOTHING_DONE = 'Nothing was done.';
+/** how the demo model says that it has no answer */
+const APOLOGY = /\b(?:sorry|no tool|none of my tools|cannot|can['’]t|not able|do(?: not|n['’]t) know)\b/i;
+
+/** @param before the messages up to the user's last */
+export async function replyWithTools(before: Message[], { demo, generate, run, onChange, signal }: ReplyParts): Promise<Outcome> {
+  const reply: Turn = { role: 'assistant', content: '' };
+  const finish = (result: Generation, content: string, more: { offer?: OfferReason; ended?: 'rounds' } = {}): Outcome => {
+    reply.content = content;
+    if (more.offer) reply.offer = more.offer;
+    return { reply, result, ...(more.ended && { ended: more.ended }) };
+  };
+  for (let round = 1; ; round++) {
+    const { text, result } = await generate([...before, ...(reply.steps ? turnMessages(reply, demo) : [])], (soFar) => {
+      reply.content = wordsOf(soFar);
+      onChange(reply);
+    });
+    const { calls, broken } = readCalls(text);
+    const words = wordsOf(text);
+    // a call that was stopped in the middle was not meant
+    if (result.finish === 'abort' || signal.aborted) return finish(result, words);
+    if (!calls.length && !broken.length) return finish(result, words, { offer: demo && !reply.steps && APOLOGY.test(words) ? 'unanswered' : undefined });
+
+    const step: Step = { text, calls: [] };
+    reply.steps = [...(reply.steps ?? []), step];
+    reply.content = '';
+    onChange(reply);
+    for (const call of [...calls, ...broken.map(() => undefined)]) {
+      if (signal.aborted) break;
+      step.calls.push(await run(call));
+      onChange(reply);
+    }
+    if (signal.aborted) return finish({ ...result, finish: 'abort' }, '');
+    if (demo && step.calls.every(({ state }) => state === 'refused')) return finish(result, MISUNDERSTOOD, { offer: 'misunderstood' });
+    if (demo && !step.calls.some(({ state }) => state === 'done')) return finish(result, NOTHING_DONE);
+    if (round === MOST_ROUNDS) return finish(result, '', { ended: 'rounds' });
+  }
+}

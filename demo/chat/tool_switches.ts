@@ -1,0 +1,30 @@
+/** The switches of the settings: one for each tool, and one for all. */
+import { element } from './dom';
+import { PAGE_TOOLS } from './tools/index';
+
+export function createToolSwitches(fieldset: HTMLFieldSetElement): { fill(off: readonly string[]): void; off(): string[] } {
+  const box = (label: string): { input: HTMLInputElement; line: HTMLLabelElement } => {
+    const input = element('input', { type: 'checkbox' });
+    return { input, line: element('label', {}, input, ` ${label}`) };
+  };
+  const all = box('All tools');
+  const each = PAGE_TOOLS.map(({ definition, title }) => ({ name: definition.name, ...box(title) }));
+  const showAll = (): void => {
+    const on = each.filter(({ input }) => input.checked).length;
+    all.input.checked = on === each.length;
+    all.input.indeterminate = on > 0 && on < each.length;
+  };
+  all.input.addEventListener('change', () => {
+    for (const { input } of each) input.checked = all.input.checked;
+  });
+  for (const { input } of each) input.addEventListener('change', showAll);
+  for (const { name, input } of each) input.value = name;
+  fieldset.append(element('div', { className: 'choice' }, all.line), element('div', { className: 'choice grid' }, ...each.map(({ line }) => line)));
+  return {
+    fill(off) {
+      for (const { name, input } of each) input.checked = !off.includes(name);
+      showAll();
+    },
+    off: () => each.filter(({ input }) => !input.checked).map(({ name }) => name),
+  };
+}
