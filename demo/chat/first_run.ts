@@ -9,7 +9,7 @@ export const EXAMPLES = [
   'What time is it in Tokyo?',
   'Convert 12 miles to kilometres',
   'What is 17 * 23?',
-  'Note: buy milk and stamps',
+  'Add call the dentist to my to-do list',
   'Switch to dark mode',
 ] as const;
 

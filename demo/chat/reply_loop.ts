@@ -27,8 +27,8 @@ const MARKER = '<|tool_call_start|>';
 /** What a person may see of an answer, also while it is being written: no call, no marker, no first half of a marker. */
 export function wordsOf(answer: string): string {
   const text = readCalls(answer).text.replaceAll('<|tool_call_end|>', '').trimEnd();
-  for (let length = Math.min(MARKER.length - 1, text.length); length > 0; length--)
-    if (MARKER.startsWith(text.slice(-length)) && length > 1) return text.slice(0, -length).trimEnd();
+  // one character alone may be meant
+  for (let length = Math.min(MARKER.length - 1, text.length); length > 1; length--) if (MARKER.startsWith(text.slice(-length))) return text.slice(0, -length).trimEnd();
   return text;
 }
 
@@ -47,8 +47,18 @@ export function turnMessages({ role, content, steps = [], offer }: Turn, demo: b
 
 export const MISUNDERSTOOD = 'The demo model did not understand this request, so nothing was done.';
 const NOTHING_DONE = 'Nothing was done.';
+const PARTLY_DONE = 'A part of the request was not done.';
 /** how the demo model says that it has no answer */
 const APOLOGY = /\b(?:sorry|no tool|none of my tools|cannot|can['’]t|not able|do(?: not|n['’]t) know)\b/i;
+
+const numbersIn = (text: string): string[] => text.match(/\d+(?:[.:]\d+)*/g) ?? [];
+
+/** The demo model sometimes copies a figure wrongly. Words with a number that neither the user nor a result has named are not shown. */
+function trusted(words: string, { steps = [] }: Turn, asked: string): boolean {
+  const calls = steps.flatMap((step) => step.calls);
+  const known = new Set(numbersIn([asked, ...calls.map(({ summary, brief }) => `${summary} ${brief}`)].join(' ')));
+  return numbersIn(words).every((number) => known.has(number));
+}
 
 /** @param before the messages up to the user's last */
 export async function replyWithTools(before: Message[], { demo, generate, run, onChange, signal }: ReplyParts): Promise<Outcome> {
@@ -67,7 +77,10 @@ export async function replyWithTools(before: Message[], { demo, generate, run, o
     const words = wordsOf(text);
     // a call that was stopped in the middle was not meant
     if (result.finish === 'abort' || signal.aborted) return finish(result, words);
-    if (!calls.length && !broken.length) return finish(result, words, { offer: demo && !reply.steps && APOLOGY.test(words) ? 'unanswered' : undefined });
+    if (!calls.length && !broken.length) {
+      const shown = demo && reply.steps && !trusted(words, reply, String(before.at(-1)?.content ?? '')) ? '' : words;
+      return finish(result, shown, { offer: demo && !reply.steps && APOLOGY.test(words) ? 'unanswered' : undefined });
+    }
 
     const step: Step = { text, calls: [] };
     reply.steps = [...(reply.steps ?? []), step];
@@ -79,8 +92,11 @@ export async function replyWithTools(before: Message[], { demo, generate, run, o
       onChange(reply);
     }
     if (signal.aborted) return finish({ ...result, finish: 'abort' }, '');
-    if (demo && step.calls.every(({ state }) => state === 'refused')) return finish(result, MISUNDERSTOOD, { offer: 'misunderstood' });
-    if (demo && !step.calls.some(({ state }) => state === 'done')) return finish(result, NOTHING_DONE);
+    if (demo && !step.calls.some(({ state }) => state === 'done')) {
+      if (reply.steps.length > 1) return finish(result, PARTLY_DONE);
+      const understood = step.calls.some(({ state }) => state !== 'refused');
+      return understood ? finish(result, NOTHING_DONE) : finish(result, MISUNDERSTOOD, { offer: 'misunderstood' });
+    }
     if (round === MOST_ROUNDS) return finish(result, '', { ended: 'rounds' });
   }
 }
