@@ -51,6 +51,7 @@ const PARTLY_DONE = 'A part of the request was not done.';
 /** how the demo model says that it has no answer */
 const APOLOGY = /\b(?:sorry|no tool|none of my tools|cannot|can['’]t|not able|do(?: not|n['’]t) know)\b/i;
 
+const failed = ({ state }: KeptCall): boolean => state === 'refused' || state === 'failed';
 const numbersIn = (text: string): string[] => text.match(/\d+(?:[.:]\d+)*/g) ?? [];
 
 /** The demo model sometimes copies a figure wrongly. Words with a number that neither the user nor a result has named are not shown. */
@@ -68,8 +69,12 @@ export async function replyWithTools(before: Message[], { demo, generate, run, o
     if (more.offer) reply.offer = more.offer;
     return { reply, result, ...(more.ended && { ended: more.ended }) };
   };
+  // The demo model loses track after another subject. Where nothing came of its first try, it is asked once more, with the last request alone.
+  const alone = before.filter(({ role }, i) => role === 'system' || i === before.length - 1);
+  let again = demo && alone.length < before.length;
+  let read = before;
   for (let round = 1; ; round++) {
-    const { text, result } = await generate([...before, ...(reply.steps ? turnMessages(reply, demo) : [])], (soFar) => {
+    const { text, result } = await generate([...read, ...(reply.steps ? turnMessages(reply, demo) : [])], (soFar) => {
       reply.content = wordsOf(soFar);
       onChange(reply);
     });
@@ -78,6 +83,11 @@ export async function replyWithTools(before: Message[], { demo, generate, run, o
     // a call that was stopped in the middle was not meant
     if (result.finish === 'abort' || signal.aborted) return finish(result, words);
     if (!calls.length && !broken.length) {
+      if (again && round === 1 && APOLOGY.test(words)) {
+        again = false;
+        read = alone;
+        continue;
+      }
       const shown = demo && reply.steps && !trusted(words, reply, String(before.at(-1)?.content ?? '')) ? '' : words;
       return finish(result, shown, { offer: demo && !reply.steps && APOLOGY.test(words) ? 'unanswered' : undefined });
     }
@@ -85,13 +95,21 @@ export async function replyWithTools(before: Message[], { demo, generate, run, o
     const step: Step = { text, calls: [] };
     reply.steps = [...(reply.steps ?? []), step];
     reply.content = '';
-    onChange(reply);
+    const first = again && round === 1;
+    if (!first) onChange(reply);
     for (const call of [...calls, ...broken.map(() => undefined)]) {
       if (signal.aborted) break;
-      step.calls.push(await run(call));
-      onChange(reply);
+      const ran = await run(call);
+      step.calls.push(ran);
+      if (!first || !failed(ran)) onChange(reply);
     }
     if (signal.aborted) return finish({ ...result, finish: 'abort' }, '');
+    if (first && step.calls.every(failed)) {
+      again = false;
+      read = alone;
+      delete reply.steps;
+      continue;
+    }
     if (demo && !step.calls.some(({ state }) => state === 'done')) {
       if (reply.steps.length > 1) return finish(result, PARTLY_DONE);
       const understood = step.calls.some(({ state }) => state !== 'refused');

@@ -7,7 +7,7 @@ import type { Page } from 'playwright';
 import type { KeptCall, Turn } from '../../demo/chat/history';
 import { launchChromium } from '../harness';
 import { serveSite } from '../site';
-import { flag, startTool } from './options';
+import { flag, startTool, text } from './options';
 
 type Kind = 'tool' | 'greeting' | 'beyond';
 
@@ -31,8 +31,8 @@ async function ask(page: Page, { request, after }: Request): Promise<Turn> {
   await page.keyboard.press('Escape'); // a dialog that the last request has opened
   await page.click('#new-chat');
   let count = 0;
-  for (const text of after === undefined ? [request] : [after, request]) {
-    await page.fill('#prompt', text);
+  for (const message of after === undefined ? [request] : [after, request]) {
+    await page.fill('#prompt', message);
     await page.press('#prompt', 'Enter');
     count++;
     const done = page.waitForFunction((n) => document.querySelectorAll('#messages .assistant:not([aria-busy])').length === n, count);
@@ -65,7 +65,10 @@ function judge({ kind, call }: Request, { content, steps = [], offer }: Turn): b
 const happened = ({ content, steps = [] }: Turn): string =>
   [...steps.flatMap(({ calls }) => calls.map(({ name, arguments: given, state, summary }) => `${name}(${JSON.stringify(given)}) ${state}: ${summary}`)), content].filter(Boolean).join(' | ');
 
-const { wrong } = startTool('npm run drill:first-minute --', 'Asks the built chat page what a visitor types in the first minute.', { wrong: flag('print only what went wrong') });
+const { wrong, after } = startTool('npm run drill:first-minute --', 'Asks the built chat page what a visitor types in the first minute.', {
+  wrong: flag('print only what went wrong'),
+  after: text('MESSAGE', 'sent before each request, in the same conversation'),
+});
 const requests = readFileSync(new URL('../first_minute.jsonl', import.meta.url), 'utf8')
   .trim()
   .split('\n')
@@ -83,7 +86,7 @@ try {
     const asked = requests.filter((request) => request.kind === kind);
     let good = 0;
     for (const request of asked) {
-      const turn = await ask(page, request);
+      const turn = await ask(page, { after, ...request });
       const right = judge(request, turn);
       if (right) good++;
       if (!right || !wrong) console.log(`${right ? 'right' : 'WRONG'}  ${kind.padEnd(8)}  ${request.request}\n       → ${happened(turn)}`);
