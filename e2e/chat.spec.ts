@@ -1,44 +1,22 @@
 // @module-tag chromium
 /** The chat page as built, in Chromium, on both backends: load, chat, stop, reload with the model unreachable, keyboard only, hostile output. */
-import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import type { Browser, BrowserContext, Page } from 'playwright';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { BRIEF, finished, loadAxe, objections, PATIENCE, ready, replies, visitPage } from './chat_page';
 import { launchChromium } from './harness';
 import { createHub, requested } from './hub';
 import { serveSite, type Site } from './site';
 import { tinyGguf } from './tools/tiny';
 
 const MODEL = /\.gguf$/;
-const PATIENCE = 120_000;
-/** short replies, until a test saves other settings */
-const BRIEF = `localStorage['rivulet-chat.settings'] ??= '{"backend":"auto","maxTokens":24}'`;
-
 let site: Site;
 beforeAll(async () => {
   site = await serveSite();
 });
 afterAll(() => site?.close());
 
-/** A page that has finished loading the model. */
-async function visit(context: BrowserContext, query: string): Promise<Page> {
-  const page = await context.newPage();
-  page.on('console', (message) => message.type() === 'error' && console.error(`page: ${message.text()}`));
-  page.on('pageerror', (error) => console.error(`page: ${error.stack ?? error}`));
-  await page.goto(site.url + query);
-  await ready(page);
-  return page;
-}
-
-async function ready(page: Page): Promise<void> {
-  await page.waitForSelector('#about:visible, #error:visible', { timeout: PATIENCE });
-  expect(await page.locator('#error:visible').allInnerTexts()).toEqual([]);
-}
-
-const replies = (page: Page): Promise<string[]> => page.locator('#messages .assistant .body').allInnerTexts();
-const finished = (page: Page, count: number): Promise<unknown> =>
-  page.waitForFunction((n) => document.querySelectorAll('#messages .assistant:not([aria-busy]) .foot button').length === n, count, { timeout: PATIENCE });
+const visit = (context: BrowserContext, query: string): Promise<Page> => visitPage(site.url + query, context);
 
 async function save(page: Page, fields: Record<string, number>): Promise<void> {
   await page.click('#open-settings');
@@ -296,29 +274,45 @@ describe('the page', () => {
     const page = await visit(context, '?backend=wasm&context=abc');
     await page.emulateMedia({ colorScheme });
     await page.setViewportSize({ width: 320, height: 640 });
+    await loadAxe(page);
+    expect(await page.isVisible('#first-run')).toBe(true);
+    expect(await objections(page)).toEqual([]);
+    expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(320);
     await page.fill('#prompt', 'Hello!');
     await page.press('#prompt', 'Enter');
     await page.waitForSelector('#messages .assistant', { timeout: PATIENCE });
     await page.keyboard.press('Escape');
     await page.waitForSelector('#send:visible', { timeout: PATIENCE });
-    await page.evaluate(readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8'));
-    const objections = (): Promise<string[]> =>
-      page.evaluate(async () => {
-        const { axe } = window as unknown as { axe: { run(): Promise<{ violations: { id: string; nodes: { html: string }[] }[] }> } };
-        const { violations } = await axe.run();
-        return violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' ')}`);
-      });
-    expect(await objections()).toEqual([]);
+    expect(await page.isVisible('#first-run')).toBe(false);
+    await page.fill('#prompt', 'Set a timer for 10 minutes');
+    await page.press('#prompt', 'Enter');
+    await page.waitForSelector('.call.done .call-left', { timeout: PATIENCE });
+    await page.waitForSelector('#send:visible', { timeout: PATIENCE });
+    expect(await objections(page)).toEqual([]);
+    await page.fill('#prompt', 'Add call the dentist to my to-do list');
+    await page.press('#prompt', 'Enter');
+    await page.waitForSelector('.call.asking', { timeout: PATIENCE });
+    expect(await objections(page)).toEqual([]);
+    expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(320);
+    await page.keyboard.press('Tab');
+    await page.keyboard.press('Enter');
+    await page.waitForSelector('#send:visible', { timeout: PATIENCE });
     for (const [button, name] of [['#choose', '#models'], ['#open-settings', '#settings']] as const) {
       await page.click(button);
       await page.waitForSelector(`${name}[open]`);
-      expect(await objections()).toEqual([]);
+      expect(await objections(page)).toEqual([]);
       await page.keyboard.press('Escape');
     }
+    await page.click('#open-settings');
+    await page.click('#open-notes');
+    await page.waitForSelector('#notes .entry');
+    expect(await objections(page)).toEqual([]);
+    await page.keyboard.press('Escape');
+    await page.keyboard.press('Escape');
     await page.setInputFiles('#file', { name: 'broken.gguf', mimeType: 'application/octet-stream', buffer: Buffer.from('not a model') });
     await errorShown(page);
     await page.click('#error summary');
-    expect(await objections()).toEqual([]);
+    expect(await objections(page)).toEqual([]);
     expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(320);
   });
 });
