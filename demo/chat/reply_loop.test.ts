@@ -1,0 +1,108 @@
+import { expect, test } from 'vitest';
+import type { Generation, Message } from '../../src/index';
+import type { KeptCall, Turn } from './history';
+import { MISUNDERSTOOD, MOST_ROUNDS, replyWithTools, turnMessages, wordsOf } from './reply_loop';
+import { memoryHost } from './tools/memory_host';
+import { runCall, PAGE_TOOLS } from './tools/index';
+
+const CALL = (text: string): string => `<|tool_call_start|>[${text}]<|tool_call_end|>`;
+const enabled = PAGE_TOOLS.map(({ definition }) => definition.name);
+
+/** Replies to the last of the requests with these answers in turn, through the real tools. */
+async function reply(answers: string[], { demo = true, requests = ['Set a timer for 10 minutes'], finish = 'stop' as Generation['finish'], allowed = true } = {}) {
+  const host = memoryHost();
+  const asked: Message[][] = [];
+  const shown: string[] = [];
+  const userText = requests.join('\n');
+  const outcome = await replyWithTools(
+    requests.map((content) => ({ role: 'user', content })),
+    {
+      demo,
+      signal: new AbortController().signal,
+      async generate(messages, onText) {
+        asked.push(structuredClone(messages));
+        const text = answers.shift() ?? '';
+        for (let end = 1; end <= text.length; end++) onText(text.slice(0, end));
+        return { text, result: { finish } as Generation };
+      },
+      run: (call) => runCall(call, { enabled, host, consent: () => allowed, ...(demo && { userText }) }),
+      onChange: ({ content }) => shown.push(content),
+    },
+  );
+  const calls: KeptCall[] = (outcome.reply.steps ?? []).flatMap((step) => step.calls);
+  return { ...outcome, asked, shown, calls, states: calls.map(({ state }) => state), host };
+}
+
+test('a call runs, its result goes back, the last words stay; markers never show', async () => {
+  const { reply: turn, asked, shown, states } = await reply([CALL('set_timer(minutes=10)'), 'The timer runs for 10 minutes.']);
+  expect(turn.content).toBe('The timer runs for 10 minutes.');
+  expect(states).toEqual(['done']);
+  expect(asked[1].slice(1)).toEqual([{ role: 'assistant', content: CALL('set_timer(minutes=10)') }, { role: 'tool', content: 'ok' }]);
+  expect(shown.join('\n')).not.toMatch(/<\||tool_call/);
+  expect(turnMessages(turn, false).at(1)).toMatchObject({ role: 'tool', content: expect.stringContaining('"started":true') });
+});
+
+test('text beside a call shows, half a marker does not', () => {
+  expect(wordsOf('One moment. <|tool_call_start|>[x(a=1)')).toBe('One moment.');
+  expect(wordsOf('One moment. <|tool_ca')).toBe('One moment.');
+  expect(wordsOf('1 < 2, 2 <')).toBe('1 < 2, 2 <');
+  expect(wordsOf('done<|tool_call_end|>')).toBe('done');
+});
+
+test('the demo model’s call with an invented value, an unknown tool or no readable call runs nothing and offers a larger model', async () => {
+  for (const text of ['set_timer(minutes=25)', 'order_pizza(count=2)', 'set_timer(minutes=']) {
+    const { reply: turn, states, asked, host } = await reply([CALL(text), 'Done!']);
+    expect(turn).toMatchObject({ content: MISUNDERSTOOD, offer: 'misunderstood' });
+    expect(states).toEqual(['refused']);
+    expect(asked).toHaveLength(1);
+    expect(await host.storage.get('timers')).toBeUndefined();
+    // it is not a precedent for the demo model; a larger one reads the whole
+    expect(turnMessages(turn, true)).toEqual([{ role: 'assistant', content: MISUNDERSTOOD }]);
+    expect(turnMessages(turn, false)).toHaveLength(3);
+  }
+});
+
+test('a larger model reads why its call was refused, and corrects it', async () => {
+  const { states, asked, reply: turn } = await reply([CALL('set_timer(length=10)'), CALL('set_timer(minutes=10)'), 'It runs.'], { demo: false });
+  expect(states).toEqual(['refused', 'done']);
+  expect(JSON.parse(String(asked[1].at(-1)?.content))).toEqual({ error: expect.stringContaining('no argument "length"') });
+  expect(turn).toMatchObject({ content: 'It runs.' });
+});
+
+test('what was half done is not called undone', async () => {
+  const both = await reply([CALL('set_timer(minutes=10), set_theme(theme="minutes")'), CALL('zoom(percent=55)')]);
+  expect(both.states).toEqual(['done', 'failed', 'refused']);
+  expect(both.reply.content).toBe('A part of the request was not done.');
+  expect(both.reply.offer).toBeUndefined();
+});
+
+test('the demo model is asked again with the last request alone, once', async () => {
+  const requests = ['Hello!', 'Set a timer for 10 minutes'];
+  for (const first of ['I have no tool for that.', CALL('set_volume(percent=77)')]) {
+    const { asked, states, reply: turn } = await reply([first, CALL('set_timer(minutes=10)'), 'It runs.'], { requests });
+    expect(asked.map((messages) => messages.length)).toEqual([2, 1, 3]);
+    expect(states).toEqual(['done']);
+    expect(turn.content).toBe('It runs.');
+  }
+  const never = await reply(['I have no tool for that.', 'Sorry, no tool.', 'third'], { requests });
+  expect(never.reply).toMatchObject({ content: 'Sorry, no tool.', offer: 'unanswered' });
+});
+
+test('closing words with a figure that no result has are not shown', async () => {
+  const requests = ['Convert 12 miles to kilometres'];
+  const call = CALL('convert_units(value=12, source="miles", target="kilometres")');
+  expect((await reply([call, '12 miles are 19 matches.'], { requests })).reply.content).toBe('');
+  expect((await reply([call, '12 miles are 19.3121 kilometres.'], { requests })).reply.content).toBe('12 miles are 19.3121 kilometres.');
+});
+
+test('declined: nothing is done, and the demo model is not asked for words', async () => {
+  const { states, asked, reply: turn } = await reply([CALL('add_note(text="milk")')], { requests: ['Note: milk'], allowed: false });
+  expect([states, asked.length, turn.content]).toEqual([['declined'], 1, 'Nothing was done.']);
+});
+
+test('a model that calls without end is stopped; a call in a stopped answer does not run', async () => {
+  const endless = await reply(Array.from({ length: 9 }, () => CALL('set_timer(minutes=10)')), { demo: false });
+  expect([endless.calls.length, endless.ended]).toEqual([MOST_ROUNDS, 'rounds']);
+  const stopped = await reply([CALL('set_timer(minutes=10)')], { finish: 'abort' });
+  expect(stopped.reply).toEqual<Turn>({ role: 'assistant', content: '' });
+});
