@@ -30,6 +30,8 @@ export interface TranscriptParts {
   offer(reason: OfferReason): HTMLElement;
 }
 
+const summaries = ({ steps = [] }: Turn): string => steps.flatMap(({ calls }) => calls.map(({ summary }) => summary)).join('\n');
+
 const NAMES = { user: 'You', assistant: 'Rivulet' };
 
 export function createTranscript(list: HTMLOListElement, { announce, actions, offer }: TranscriptParts): Transcript {
@@ -118,7 +120,7 @@ export function createTranscript(list: HTMLOListElement, { announce, actions, of
           render(turn.content);
           body.hidden = turn.content === '' && turn.steps !== undefined;
           if (turn.offer) body.after(offer(turn.offer));
-          foot.replaceChildren(...(turn.note ? [turn.note, ' '] : []), copyButton(turn.content));
+          foot.replaceChildren(...(turn.note ? [turn.note, ' '] : []), copyButton(turn.content || summaries(turn)));
         });
         item.ariaBusy = null;
       },
