@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { Generation, Message } from '../../src/index';
+import type { GenerationResult, Message } from '../../src/index';
 import type { KeptCall, Turn } from './history';
 import { MISUNDERSTOOD, MOST_ROUNDS, replyWithTools, turnMessages, wordsOf } from './reply_loop';
 import { memoryHost } from './tools/memory_host';
@@ -9,7 +9,7 @@ const CALL = (text: string): string => `<|tool_call_start|>[${text}]<|tool_call_
 const enabled = PAGE_TOOLS.map(({ definition }) => definition.name);
 
 /** Replies to the last of the requests with these answers in turn, through the real tools. */
-async function reply(answers: string[], { demo = true, requests = ['Set a timer for 10 minutes'], finish = 'stop' as Generation['finish'], allowed = true } = {}) {
+async function reply(answers: string[], { demo = true, requests = ['Set a timer for 10 minutes'], finish = 'stop' as GenerationResult['finish'], allowed = true } = {}) {
   const host = memoryHost();
   const asked: Message[][] = [];
   const shown: string[] = [];
@@ -23,7 +23,7 @@ async function reply(answers: string[], { demo = true, requests = ['Set a timer 
         asked.push(structuredClone(messages));
         const text = answers.shift() ?? '';
         for (let end = 1; end <= text.length; end++) onText(text.slice(0, end));
-        return { text, result: { finish } as Generation };
+        return { text, result: { finish } as GenerationResult };
       },
       run: (call) => runCall(call, { enabled, host, consent: () => allowed, ...(demo && { userText }) }),
       onChange: ({ content }) => shown.push(content),

@@ -1,5 +1,5 @@
 /** A reply with tools: model → calls → results → model, until it answers in words. */
-import { readCalls, type Generation, type Message, type ToolCall } from '../../src/index';
+import { readCalls, type GenerationResult, type Message, type ToolCall } from '../../src/index';
 import type { KeptCall, OfferReason, Step, Turn } from './history';
 
 export const MOST_ROUNDS = 4;
@@ -8,7 +8,7 @@ export interface ReplyParts {
   /** the demo model gets results in a word, and its mistakes are told to the person instead of to it */
   demo: boolean;
   /** Writes one answer; `onText` gets the text so far. Resolves also when the generation is stopped. */
-  generate(messages: Message[], onText: (text: string) => void): Promise<{ text: string; result: Generation }>;
+  generate(messages: Message[], onText: (text: string) => void): Promise<{ text: string; result: GenerationResult }>;
   run(call: ToolCall | undefined): Promise<KeptCall>;
   /** told after each change of the reply */
   onChange(reply: Turn): void;
@@ -17,7 +17,7 @@ export interface ReplyParts {
 
 export interface Outcome {
   reply: Turn;
-  result: Generation;
+  result: GenerationResult;
   /** what stopped the reply besides the model */
   ended?: 'rounds';
 }
@@ -64,7 +64,7 @@ function trusted(words: string, { steps = [] }: Turn, asked: string): boolean {
 /** @param before the messages up to the user's last */
 export async function replyWithTools(before: Message[], { demo, generate, run, onChange, signal }: ReplyParts): Promise<Outcome> {
   const reply: Turn = { role: 'assistant', content: '' };
-  const finish = (result: Generation, content: string, more: { offer?: OfferReason; ended?: 'rounds' } = {}): Outcome => {
+  const finish = (result: GenerationResult, content: string, more: { offer?: OfferReason; ended?: 'rounds' } = {}): Outcome => {
     reply.content = content;
     if (more.offer) reply.offer = more.offer;
     return { reply, result, ...(more.ended && { ended: more.ended }) };
