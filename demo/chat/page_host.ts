@@ -38,6 +38,7 @@ export function pageParts({ sections, lastAnswer, timerEnded }: HostParts): Page
     const { style } = document.documentElement;
     style.colorScheme = look.theme === 'system' ? '' : look.theme;
     style.fontSize = look.zoom === 100 ? '' : `${look.zoom}%`;
+    document.documentElement.classList.toggle('large-text', look.zoom > 100);
   };
   const change = (changed: Partial<Look>): void => {
     look = lookIn({ ...look, ...changed });

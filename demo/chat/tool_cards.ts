@@ -8,6 +8,7 @@ export interface CardActions {
   cancel(call: KeptCall): void;
   undo(call: KeptCall): void;
   notify(): void;
+  stopReading(call: KeptCall): void;
   /** the time of its timer is over */
   over(call: KeptCall): void;
 }
@@ -36,6 +37,8 @@ export function stateText(call: KeptCall): string {
   if (!call.live || call.state !== 'done') return STATES[call.state];
   return call.ended ? ENDED[call.ended] : runs(call) ? 'Running' : 'Over';
 }
+
+const isSpeaking = (): boolean => typeof speechSynthesis !== 'undefined' && (speechSynthesis.speaking || speechSynthesis.pending);
 
 const canUndo = ({ state, value, entry, undone, name }: KeptCall): boolean =>
   state === 'done' && !undone && (entry !== undefined || (UNDOABLE.includes(name) && (typeof value.before === 'string' || typeof value.before === 'number')));
@@ -91,6 +94,7 @@ export function callCard(call: KeptCall, actions: CardActions): HTMLLIElement {
   const possible = [
     ...(running ? [button('Cancel', () => actions.cancel(call), `Cancel: ${call.live?.title ?? call.title}`)] : []),
     ...(running && typeof Notification !== 'undefined' && Notification.permission === 'default' ? [button('Also show a notification', actions.notify)] : []),
+    ...(call.name === 'read_aloud' && call.state === 'done' && isSpeaking() ? [button('Stop reading', () => actions.stopReading(call))] : []),
     ...(canUndo(call) ? [button('Undo', () => actions.undo(call), `Undo: ${call.summary}`)] : []),
   ];
   if (possible.length) item.append(element('p', { className: 'call-actions' }, ...possible));

@@ -4,7 +4,7 @@ import type { KeptCall, TimerEnd, Turn } from './history';
 import { createNotesDialog } from './notes_dialog';
 import { pageParts } from './page_host';
 import { askConsent, type CardActions } from './tool_cards';
-import { askToNotify, browserHost, cancelTimer, PAGE_TOOLS, removeEntry, resumeTimers, runCall, type Entry, type PageTool, type Timer } from './tools/index';
+import { askToNotify, browserHost, cancelTimer, PAGE_TOOLS, removeEntry, resumeTimers, runCall, stopSpeaking, type Entry, type PageTool, type Timer } from './tools/index';
 
 export interface ToolRunsParts {
   /** all turns, the reply that is being written among them */
@@ -90,6 +90,10 @@ export function createToolRuns({ turns, off, changed, announce, openModels, open
         announce(allowed ? 'Notifications are on.' : 'The browser does not allow notifications here.');
         calls().forEach(changed);
       }),
+      stopReading(call) {
+        stopSpeaking();
+        changed(call);
+      },
       over: changed,
     },
     async resume() {
