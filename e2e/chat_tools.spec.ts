@@ -99,15 +99,21 @@ describe('a request that a tool fits', () => {
 
   test('colours: changed, kept over a reload, and taken back', async () => {
     await visit();
-    const scheme = (): Promise<string> => page.evaluate(() => getComputedStyle(document.documentElement).colorScheme);
+    const [light, dark] = ['rgb(251, 252, 252)', 'rgb(16, 23, 24)'];
+    const ground = (): Promise<string> => page.evaluate(() => getComputedStyle(document.documentElement).backgroundColor);
+    expect(await ground()).toBe(light);
     await ask('Switch to dark mode');
-    expect(await scheme()).toBe('dark');
+    expect(await ground()).toBe(dark);
     await page.reload();
     await ready(page);
-    expect(await scheme()).toBe('dark');
+    expect(await ground()).toBe(dark);
     await page.locator('.call').getByRole('button', { name: /^Undo/ }).click();
-    expect(await scheme()).toBe('light dark');
+    expect(await ground()).toBe(light);
     expect(await page.innerText('.call-state')).toBe('Taken back');
+    await page.emulateMedia({ colorScheme: 'dark' });
+    expect(await ground()).toBe(dark);
+    await ask('make the page light again');
+    expect(await ground()).toBe(light);
   });
 
   test('the examples of the first run act rightly, and the first run ends with the first message', async () => {

@@ -35,10 +35,11 @@ export interface HostParts {
 export function pageParts({ sections, lastAnswer, timerEnded }: HostParts): PageParts {
   let look = lookIn(kept('look'));
   const show = (): void => {
-    const { style } = document.documentElement;
-    style.colorScheme = look.theme === 'system' ? '' : look.theme;
+    const { style, classList } = document.documentElement;
     style.fontSize = look.zoom === 100 ? '' : `${look.zoom}%`;
-    document.documentElement.classList.toggle('large-text', look.zoom > 100);
+    // not by the style: the build turns light-dark() into rules that only a style sheet switches
+    for (const name of ['light', 'dark'] as const) classList.toggle(`theme-${name}`, look.theme === name);
+    classList.toggle('large-text', look.zoom > 100);
   };
   const change = (changed: Partial<Look>): void => {
     look = lookIn({ ...look, ...changed });
