@@ -27,7 +27,7 @@ if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) 
   await page.addInitScript(`localStorage['rivulet-chat.settings'] ??= '{"backend":"wasm","seed":1}'`);
   await page.goto(site.url);
   await page.waitForSelector('#about:visible');
-  for (const question of ['Hello! Who are you?', 'What can you do?']) await ask(page, question);
+  for (const question of ['Convert 12 miles to kilometres', 'Set a timer for 10 minutes']) await ask(page, question);
   await page.evaluate(() => (document.activeElement as HTMLElement | null)?.blur());
   await page.screenshot({ path: values.out });
   await browser.close();
