@@ -164,7 +164,7 @@ export async function drill(seed: number, site: string): Promise<Outcome> {
     hub.options.pace = 0;
     const tab = await profile.tab(site);
     const loaded = await tab.call('load', 'a/late', { hub: hub.origin });
-    const right = loaded.error === undefined && loaded.hashes[0] === sha256Of(hub.repos['a/late'][FILE]) && loaded.notes.some((note) => note.startsWith('There is no room'));
+    const right = loaded.error === undefined && loaded.hashes[0] === sha256Of(hub.repos['a/late'][FILE]) && loaded.notes.some((note) => note.startsWith('There is not enough space to store the model'));
     expect(right, `a load without room: ${JSON.stringify(loaded)}`);
     await page.evaluate(() => indexedDB.deleteDatabase('filler'));
     await quota();
