@@ -1,5 +1,5 @@
 /** Runs the linear maps of the WebGPU backend on random weights and compares them with plain f64 loops over the dequantized weights. */
-import { openDevice, type DeviceOptions, type OpenedDevice } from '../../src/backend/webgpu/device';
+import { openDevice, type OpenedDevice } from '../../src/backend/webgpu/device';
 import { wholeBuffer, type GpuVector, type BufferRegion, type Dispatch, type KernelTuning } from '../../src/backend/webgpu/dispatch';
 import { inProjConvDispatches, embedDispatches, linearDispatches, swigluDispatches } from '../../src/backend/webgpu/linear';
 import { createMatrixWriter, packedMatrixBytes, type GpuMatrix } from '../../src/backend/webgpu/repack';
@@ -8,6 +8,7 @@ import { ROW_ALIGNMENT } from '../../src/backend/backend';
 import { randomTestRows } from '../../src/backend/random_weights';
 import { dequantize } from '../../src/tensor/dequant';
 import { rowBytes, type Dtype } from '../../src/tensor/dtype';
+import { keepingAdapter } from './devices';
 
 export interface Case {
   op: 'linear' | 'swiglu' | 'embed' | 'convIn';
@@ -51,13 +52,6 @@ function mulberry32(seed: number): () => number {
 /** Random rows: every code and 6-bit scale occurs; floats lie between 2⁻²⁰, a subnormal half, and 1. */
 const randomRows = (dtype: Dtype, rows: number, cols: number, next: () => number): Uint8Array =>
   randomTestRows(dtype, rows, cols, () => (next() + 1) * 128, () => next() * 2 ** (next() * 10 - 10));
-
-const devices = new Map<string, Promise<OpenedDevice>>();
-function device(options: DeviceOptions): Promise<OpenedDevice> {
-  const key = JSON.stringify(options);
-  if (!devices.has(key)) devices.set(key, openDevice({ ...options, allowSoftware: true }));
-  return devices.get(key)!;
-}
 
 interface Weights {
   packed: GpuMatrix;
@@ -115,9 +109,18 @@ function dot(w: Float32Array, n: number, v: Float64Array): [number, number] {
   return [sum, size];
 }
 
+/** On the device that the page keeps, without the buffers of the cases before. */
 export async function check(c: Case, { subgroups, integerHalfDecode }: FeatureOptions = {}): Promise<Result> {
-  const gpu = await device({ subgroups });
+  const gpu = await openDevice({ subgroups, adapter: await keepingAdapter(), allowSoftware: true });
   gpu.features.integerHalfDecode = integerHalfDecode;
+  try {
+    return await compare(gpu, c);
+  } finally {
+    gpu.destroy();
+  }
+}
+
+async function compare(gpu: OpenedDevice, c: Case): Promise<Result> {
   const next = mulberry32(c.cols * 31 + c.T);
   const { cols, T } = c;
   const N = c.rows.reduce((a, b) => a + b);

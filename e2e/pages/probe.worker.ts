@@ -21,14 +21,15 @@ export interface BackendOptions {
   subgroups?: boolean;
   f16?: boolean;
   tuning?: WebGpuOptions['tuning'];
-  /** WebGPU: keep the device for the next call with the same options, because compilation takes seconds on a software adapter */
+  /** WebGPU: the device and its pipelines are kept for the next call, because compilation takes seconds on a software adapter */
   stays?: boolean;
 }
 
-export async function open({ backend, stays: _, ...options }: BackendOptions): Promise<Backend> {
+export async function open({ backend, stays, ...options }: BackendOptions): Promise<Backend> {
   if (backend === 'reference') return openReferenceBackend();
   if (backend === 'wasm') return (await import('../../src/backend/wasm/backend')).openWasmBackend(options);
-  return (await import('../../src/backend/webgpu/backend')).openWebGpuBackend({ ...options, allowSoftware: true, selfTest: 'never' }); // no self test: the tools compare more
+  const adapter = stays ? await (await import('./devices')).keepingAdapter() : undefined;
+  return (await import('../../src/backend/webgpu/backend')).openWebGpuBackend({ ...options, adapter, allowSoftware: true, selfTest: 'never' }); // no self test: the tools compare more
 }
 
 /** Reads ranges of a served file. */
@@ -49,20 +50,10 @@ async function remote(url: string): Promise<ByteSource> {
   };
 }
 
-const staying = new Map<string, Promise<Backend>>();
-
-/** Of WebGPU, which frees nothing then. */
-function take(options: BackendOptions): Promise<Backend> {
-  if (!options.stays) return open(options);
-  const key = JSON.stringify(options);
-  if (!staying.has(key)) staying.set(key, open(options));
-  return staying.get(key)!;
-}
-
 /** of cases that have run: every variant is compared with the same */
 const references = new Map<string, CaseOutput[]>();
 
-let loaded: { checkpoint: Checkpoint; backend: Backend; runner: Runner; stays?: boolean } | undefined;
+let loaded: { checkpoint: Checkpoint; backend: Backend; runner: Runner } | undefined;
 
 const probe = {
   caseNames: (): string[] => CONFORMANCE_CASES.map(({ name }) => name),
@@ -72,13 +63,13 @@ const probe = {
     const one = CONFORMANCE_CASES.find((c) => c.name === name)!;
     const wanted = references.get(name) ?? (await runConformanceCase(one, openReferenceBackend()));
     references.set(name, wanted);
-    const backend = await take(options);
+    const backend = await open(options);
     await backend.reserve(64 << 20);
     try {
       const got = await runConformanceCase(one, backend);
       return wanted.map((w, i) => compare(name, w, got[i]));
     } finally {
-      if (!options.stays) await backend.dispose();
+      await backend.dispose();
     }
   },
 
@@ -87,12 +78,12 @@ const probe = {
     await probe.unload();
     const start = performance.now();
     const checkpoint = await openCheckpoint(await Promise.all(sources.map((source) => (typeof source === 'string' ? remote(source) : blobSource(source)))));
-    const backend = await take(options);
+    const backend = await open(options);
     await backend.reserve(checkpoint.bytes);
     const weights = await loadWeights(checkpoint, backend, () => undefined);
     const plan = recordPlan((op) => forward(op, checkpoint.config, weights));
     const runner = await backend.compile(plan, compile);
-    loaded = { checkpoint, backend, runner, stays: options.stays };
+    loaded = { checkpoint, backend, runner };
     return {
       seconds: (performance.now() - start) / 1000,
       info: backend.info,
@@ -138,7 +129,7 @@ const probe = {
 
   async unload(): Promise<void> {
     loaded?.runner.dispose();
-    if (!loaded?.stays) await loaded?.backend.dispose();
+    await loaded?.backend.dispose();
     loaded = undefined;
   },
 };
