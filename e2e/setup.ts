@@ -14,19 +14,19 @@ interface Scope {
 }
 
 export default async function setup(project: TestProject): Promise<(() => void) | undefined> {
-  const { globalSetup } = project.config;
-  const [first] = project.vitest.projects.filter(({ config }) => String(config.globalSetup) === String(globalSetup));
-  const scope = await scopeOf(project.vitest);
+  const { vitest } = project;
+  const every = await vitest.globTestSpecifications();
+  const asked = new Set(vitest.state.getPaths());
+  // this runs for each project with files to run, the rest of it once
+  const first = every.find((one) => asked.has(one.moduleId) && String(one.project.config.globalSetup) === String(project.config.globalSetup))?.project;
+  const scope = scopeOf(vitest, asked.size === every.length);
   if (scope.files && project === first) install();
   const missing = absent();
   for (const tag of project.config.tags) if (missing.includes(tag.name as PartName)) tag.skip = true;
-  return project === first ? () => summary(project.vitest, missing, scope) : undefined; // one of the whole run
+  return project === first ? () => summary(vitest, missing, scope) : undefined;
 }
 
-async function scopeOf(vitest: Vitest): Promise<Scope> {
-  const { testNamePattern, tagsFilter, shard, project } = vitest.config;
-  const every = new Set((await vitest.globTestSpecifications()).map(({ moduleId }) => moduleId));
-  const files = vitest.state.getPaths().length === every.size;
+function scopeOf({ config: { testNamePattern, tagsFilter, shard, project } }: Vitest, files: boolean): Scope {
   return { files, whole: files && !testNamePattern && !tagsFilter?.length && !shard && !project.length };
 }
 
