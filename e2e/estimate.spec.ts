@@ -41,7 +41,7 @@ async function tab(browser: Browser): Promise<Page> {
   return page;
 }
 
-const estimate = (page: Page, source: string): Promise<Rivulet.Estimate | { refused: string }> =>
+const estimate = (page: Page, source: string): Promise<Rivulet.LoadEstimate | { refused: string }> =>
   page.evaluate(
     async ({ source, options }) => {
       const { estimate } = (window as unknown as { rivulet: typeof Rivulet }).rivulet;

@@ -5,7 +5,7 @@ export type { TextStream } from './api/text_stream';
 export type { BackendInfo } from './backend/backend';
 export type { ChosenLogprob, Logprob } from './backend/sampling';
 export type { ChatOptions, EngineStatus } from './engine/engine';
-export type { Estimate, EstimateOptions } from './engine/estimate';
+export type { LoadEstimate, EstimateOptions } from './engine/estimate';
 export type { GenerationResult } from './engine/generate';
 export type { LoadOptions, ModelInfo } from './engine/load_model';
 export type { GenerateOptions } from './engine/generate_options';

@@ -1,7 +1,7 @@
 /** The worker: offers the engine and the model manager through Comlink. */
 import { expose } from 'comlink';
 import { createEngine } from './engine/engine';
-import { modelManager } from './engine/model_manager';
+import { workerModelCalls } from './engine/worker_model_calls';
 import './engine/comlink_handlers';
 
-expose({ ...createEngine(), ...modelManager });
+expose({ ...createEngine(), ...workerModelCalls });

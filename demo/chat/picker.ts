@@ -1,5 +1,5 @@
 /** The model dialog: the embedded model, stored models, models of the hub, an address, files. */
-import { deleteModel, estimate, listModels, pinModel, verifyModel, type CachedModel, type Estimate, type EstimateOptions, type ModelSource } from '../../src/index';
+import { deleteModel, estimate, listModels, pinModel, verifyModel, type CachedModel, type LoadEstimate, type EstimateOptions, type ModelSource } from '../../src/index';
 import { EMBEDDED, HUB, sizeOf, type Offer } from './catalogue';
 import { element, find } from './dom';
 import { explain, explained } from './explain';
@@ -22,7 +22,7 @@ export function choiceNamed(source: string): Choice {
 }
 
 /** An estimate as a sentence. */
-export function describeEstimate({ fits, obstacles, download, free, memory, tokensPerSecond, backend }: Estimate): string {
+export function describeEstimate({ fits, obstacles, download, free, memory, tokensPerSecond, backend }: LoadEstimate): string {
   const needs = [
     download > 0 ? `${bytes(download)} to download${free === undefined ? '' : ` (${bytes(free)} free)`}` : 'nothing to download',
     `up to ${bytes(memory.total)} of memory`,

@@ -20,7 +20,7 @@ import {
   type DownloadOptions,
   type ErrorName,
   type ErrorParts,
-  type Estimate,
+  type LoadEstimate,
   type EstimateOptions,
   type EvictionRequest,
   type GenerateOptions,
@@ -100,7 +100,7 @@ export async function talk(source: ModelSource): Promise<Model> {
 
 export async function keep(source: ModelSource): Promise<void> {
   const look: EstimateOptions = { backend: 'auto', contextLength: 4096 };
-  const told: Estimate = await estimate(source, { ...look, signal });
+  const told: LoadEstimate = await estimate(source, { ...look, signal });
   show(told.fits, told.download, told.free, told.memory.total, told.tokensPerSecond, told.backend.name, ...told.obstacles, ...told.notes);
   const room: ModelRoom = await modelRoom(source, { signal });
   show(room.id, room.needed, room.free, room.enough, room.message);

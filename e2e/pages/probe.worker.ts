@@ -9,7 +9,7 @@ import type { WebGpuOptions } from '../../src/backend/webgpu/backend';
 import { openCheckpoint, type Checkpoint } from '../../src/engine/checkpoint';
 import { loadWeights } from '../../src/engine/load_weights';
 import { forward } from '../../src/model/lfm2';
-import { freeBuffer } from '../../src/store/buffer_references';
+import { freeBufferNow } from '../../src/store/buffer_references';
 import { blobSource, type ByteSource } from '../../src/store/byte_source';
 import { compare, macsOf, profileAt, time, type Difference } from '../measure';
 
@@ -46,7 +46,7 @@ async function remote(url: string): Promise<ByteSource> {
       const response = await fetch(url, { headers: { range: `bytes=${offset}-${offset + length - 1}` } });
       return new Uint8Array(await response.arrayBuffer());
     },
-    release: freeBuffer,
+    release: freeBufferNow,
   };
 }
 

@@ -2,7 +2,7 @@
 import { proxy, wrap } from 'comlink';
 import type { ChatOptions, Engine, EngineStatus } from '../engine/engine';
 import type { GenerationResult } from '../engine/generate';
-import type { ModelManager } from '../engine/model_manager';
+import type { WorkerModelCalls } from '../engine/worker_model_calls';
 import type { LoadOptions, ModelInfo } from '../engine/load_model';
 import type { GenerateOptions } from '../engine/generate_options';
 import '../engine/comlink_handlers';
@@ -80,7 +80,7 @@ export const proxyConsent = (consent: EvictionConsent | undefined): EvictionCons
 type CallGuard = <T>(call: Promise<T>) => Promise<T>;
 
 /** The worker's calls, as promises. */
-export type RemoteEngine = ReturnType<typeof wrap<Engine & ModelManager>>;
+export type RemoteEngine = ReturnType<typeof wrap<Engine & WorkerModelCalls>>;
 
 /** Starts a worker. Its calls settle even if it dies. */
 export function startWorker(): { engine: RemoteEngine; guard: CallGuard; end(reason: Error): void } {
@@ -113,7 +113,7 @@ export function startWorker(): { engine: RemoteEngine; guard: CallGuard; end(rea
       open.add(reject);
       call.then(resolve, reject).finally(() => open.delete(reject));
     });
-  return { engine: wrap<Engine & ModelManager>(worker), guard, end };
+  return { engine: wrap<Engine & WorkerModelCalls>(worker), guard, end };
 }
 
 function createModel(info: () => ModelInfo, engine: RemoteEngine, guard: CallGuard, end: (reason: Error) => void): Model {

@@ -1,7 +1,7 @@
 /** Calls on models that are not loaded: estimates before a download, and the stored models. Heavy work runs in a worker of its own. */
 import { proxy } from 'comlink';
-import type { Estimate, EstimateOptions } from '../engine/estimate';
-import type { CloneableOptions } from '../engine/model_manager';
+import type { LoadEstimate, EstimateOptions } from '../engine/estimate';
+import type { CloneableOptions } from '../engine/worker_model_calls';
 import { abortError, RivuletError } from '../errors';
 import type { ModelRoom, VerificationResult } from '../store/cached_models';
 import type { ModelSource, OpenOptions } from '../store/open_model';
@@ -32,7 +32,7 @@ const proxied = (onProgress: WatchedCall['onProgress']): WatchedCall['onProgress
  * over synthetic weights, on the backend that load() would use.
  * @throws by name, like load() for the headers: SourceError, CheckpointError, RequestError, DeviceError, AbortError
  */
-export const estimate = (source: ModelSource, { signal, ...options }: EstimateOptions & Abortable = {}): Promise<Estimate> =>
+export const estimate = (source: ModelSource, { signal, ...options }: EstimateOptions & Abortable = {}): Promise<LoadEstimate> =>
   inWorker(signal, (remote) => remote.estimate(absoluteSource(source), absoluteHub(options), signal));
 
 /** How much storage space a model needs and how much is free. Does not read the model. @throws SourceError, RequestError, AbortError */

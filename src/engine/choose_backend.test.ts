@@ -1,7 +1,7 @@
 import { expect, it, vi } from 'vitest';
 import type { Backend } from '../backend/backend';
 import { RivuletError, type ErrorName } from '../errors';
-import { withWorkingBackend, createFallback, backendCandidates, type BackendCandidate } from './choose_backend';
+import { withWorkingBackend, createFallbackState, backendCandidates, type BackendCandidate } from './choose_backend';
 
 // the ladder is tried here, not what stands on it
 vi.mock('../backend/wasm/backend', () => ({ openWasmBackend: vi.fn() }));
@@ -32,7 +32,7 @@ it.each([
 it('refuses an unknown backend', () => expect(() => backendCandidates({ backend: 'cuda' as 'wasm' })).toThrow(/got cuda/));
 
 it('steps over a device that is missing, with the reason', async () => {
-  const descent = createFallback([rung('webgpu', 'A', error('DeviceError', 'no adapter')), rung('webgpu', 'B'), rung('wasm', 'C')]);
+  const descent = createFallbackState([rung('webgpu', 'A', error('DeviceError', 'no adapter')), rung('webgpu', 'B'), rung('wasm', 'C')]);
   expect(await withWorkingBackend(descent, async ({ info }) => info.device)).toBe('C');
   expect(descent.reasons).toEqual(['A: no adapter.']);
 });
@@ -40,27 +40,27 @@ it('steps over a device that is missing, with the reason', async () => {
 it('tries the simpler variant of a device whose kernels fail, and frees the first', async () => {
   const rungs = [rung('webgpu', 'A'), rung('webgpu', 'B'), rung('wasm', 'C')];
   const use = async ({ info }: Backend): Promise<string> => (info.device === 'A' ? Promise.reject(error('DeviceError', 'wrong')) : info.device);
-  expect(await withWorkingBackend(createFallback(rungs), use)).toBe('B');
+  expect(await withWorkingBackend(createFallbackState(rungs), use)).toBe('B');
   expect(rungs[0].dispose).toHaveBeenCalledOnce();
   expect(rungs[1].dispose).not.toHaveBeenCalled();
 });
 
 it('does not try another variant against too little memory', async () => {
   const use = async ({ info }: Backend): Promise<string> => (info.name === 'webgpu' ? Promise.reject(error('MemoryError', 'full')) : info.device);
-  expect(await withWorkingBackend(createFallback([rung('webgpu', 'A'), rung('webgpu', 'B'), rung('wasm', 'C')]), use)).toBe('C');
+  expect(await withWorkingBackend(createFallbackState([rung('webgpu', 'A'), rung('webgpu', 'B'), rung('wasm', 'C')]), use)).toBe('C');
 });
 
 it.each(['CheckpointError', 'SourceError', 'RequestError'] as const)('does not descend for a %s, but frees', async (name) => {
   const rungs = [rung('webgpu', 'A'), rung('wasm', 'C')];
-  await expect(withWorkingBackend(createFallback(rungs), () => Promise.reject(error(name, 'x')))).rejects.toMatchObject({ name });
+  await expect(withWorkingBackend(createFallbackState(rungs), () => Promise.reject(error(name, 'x')))).rejects.toMatchObject({ name });
   expect(rungs[0].dispose).toHaveBeenCalledOnce();
 });
 
 it('says all reasons when no rung is left', async () => {
   const rungs = [rung('webgpu', 'WebGPU', error('DeviceError', 'no adapter')), rung('wasm', 'WASM')];
-  await expect(withWorkingBackend(createFallback(rungs), () => Promise.reject(error('MemoryError', 'too large')))).rejects.toMatchObject({
+  await expect(withWorkingBackend(createFallbackState(rungs), () => Promise.reject(error('MemoryError', 'too large')))).rejects.toMatchObject({
     name: 'MemoryError',
     message: expect.stringMatching(/no adapter.*too large/),
   });
-  await expect(withWorkingBackend(createFallback([rungs[1]]), () => Promise.reject(error('MemoryError', 'too large')))).rejects.toMatchObject({ message: 'too large.' });
+  await expect(withWorkingBackend(createFallbackState([rungs[1]]), () => Promise.reject(error('MemoryError', 'too large')))).rejects.toMatchObject({ message: 'too large.' });
 });

@@ -44,7 +44,7 @@ export function backendCandidates({ backend = 'auto', threads, allowSoftware, su
 }
 
 /** The backends that a model may still use. It lives as long as the model. */
-export interface BackendFallback {
+export interface FallbackState {
   /** the first is in use, or is tried next */
   candidates: BackendCandidate[];
   /** why earlier candidates failed, and which devices were lost */
@@ -53,7 +53,7 @@ export interface BackendFallback {
   lostAt: number;
 }
 
-export const createFallback = (candidates: BackendCandidate[]): BackendFallback => ({ candidates, reasons: [], lostAt: -Infinity });
+export const createFallbackState = (candidates: BackendCandidate[]): FallbackState => ({ candidates, reasons: [], lostAt: -Infinity });
 
 /** After a second loss within this time the backend is not used again: reloading again and again costs more than a faster backend gains. */
 export const REPEATED_LOSS_MS = 60_000;
@@ -62,14 +62,14 @@ export const REPEATED_LOSS_MS = 60_000;
 const NOT_THE_BACKENDS_FAULT = ['AbortError', 'CheckpointError', 'SourceError', 'StorageError', 'ContextError', 'RequestError'];
 
 /** `unopened`: the backend did not open; `failed`: it did not run the model; `lost`: its device is gone */
-export type BackendFailureKind = 'unopened' | 'failed' | 'lost';
+export type BackendFailureStage = 'unopened' | 'failed' | 'lost';
 
 /**
  * Sets what is tried after the first candidate failed. After a first loss: the same candidate again. After an error of a kernel: the next one,
  * since another variant may work. If the device is missing or its memory is too small: the next backend.
  * @throws the error if no candidate is left, with the reasons of the candidates before
  */
-export function handleBackendFailure(fallback: BackendFallback, error: Error, failure: BackendFailureKind): void {
+export function handleBackendFailure(fallback: FallbackState, error: Error, failure: BackendFailureStage): void {
   const { candidates, reasons, lostAt } = fallback;
   const [{ name, label }, ...others] = candidates;
   const { name: errorName, message } = error;
@@ -95,7 +95,7 @@ export function handleBackendFailure(fallback: BackendFallback, error: Error, fa
  * Opens candidates in order until `use` succeeds with one. Backends that fail are freed.
  * @throws what `handleBackendFailure` throws
  */
-export async function withWorkingBackend<T>(fallback: BackendFallback, use: (backend: Backend) => Promise<T>): Promise<T> {
+export async function withWorkingBackend<T>(fallback: FallbackState, use: (backend: Backend) => Promise<T>): Promise<T> {
   for (;;) {
     let backend: Backend | undefined;
     try {

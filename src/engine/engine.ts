@@ -7,7 +7,7 @@ import { encodeChat, type Message, type RenderOptions } from '../text/chat_templ
 import type { DecodeOptions, EncodeOptions } from '../text/tokenizer';
 import { checkPrompt, generate, prefill, type GenerationResult } from './generate';
 import { EMPTY_HISTORY, historyTokens } from './token_history';
-import { loadModel, type LoadedModel, type LoadOptions, type ModelInfo, type EngineDependencies } from './load_model';
+import { loadModel, type LoadedModelParts, type LoadOptions, type ModelInfo, type EngineDependencies } from './load_model';
 import { backendCandidates } from './choose_backend';
 import { resolveOptions, type GenerateOptions } from './generate_options';
 import { alignPromptToHistory } from './prompt_reuse';
@@ -62,7 +62,7 @@ const TUNE_AFTER_IDLE_MS = 1000;
 
 /** The parameters replace the store and the backends in tests. */
 export function createEngine({ open = openModel, candidates = backendCandidates }: Partial<EngineDependencies> = {}): Engine {
-  let loaded: LoadedModel | undefined;
+  let loaded: LoadedModelParts | undefined;
   let last: Promise<unknown> = Promise.resolve();
   const running = new Set<AbortController>();
 
@@ -88,7 +88,7 @@ export function createEngine({ open = openModel, candidates = backendCandidates 
     return run;
   }
 
-  const model = (): LoadedModel => loaded ?? fail('RequestError', { what: 'No model is loaded', cure: 'Call load() first.' });
+  const model = (): LoadedModelParts => loaded ?? fail('RequestError', { what: 'No model is loaded', cure: 'Call load() first.' });
 
   async function release(): Promise<void> {
     const old = loaded;
@@ -159,7 +159,7 @@ export function createEngine({ open = openModel, candidates = backendCandidates 
           checkPrompt(session, onBackend, tokens);
           session.history = EMPTY_HISTORY;
           onBackend.runner.rewind(0);
-          await prefill(session, { ...onBackend, limits: { ...onBackend.limits, chunk: Math.min(chunk, onBackend.limits.chunk) } }, tokens, signal);
+          await prefill(session, { ...onBackend, batchSizes: { ...onBackend.batchSizes, chunk: Math.min(chunk, onBackend.batchSizes.chunk) } }, tokens, signal);
           return onBackend.runner.logits();
         }, signal);
       }),

@@ -15,11 +15,11 @@ import { formatMegabytes } from '../store/storage_space';
 import type { ByteSource } from '../store/byte_source';
 import { rowBytes, type Dtype } from '../tensor/dtype';
 import { openCheckpointOutline, type CheckpointOutline } from './checkpoint';
-import { chooseContextLength, compileWithFittingContext, RUNNER_CALL_LIMITS, type LoadOptions } from './load_model';
+import { chooseContextLength, compileWithFittingContext, RUNNER_BATCH_SIZES, type LoadOptions } from './load_model';
 import { yieldToEventLoop } from './event_loop';
-import { withWorkingBackend, createFallback, backendCandidates } from './choose_backend';
+import { withWorkingBackend, createFallbackState, backendCandidates } from './choose_backend';
 
-export interface Estimate {
+export interface LoadEstimate {
   /** the id in listModels() and ModelInfo */
   id: string;
   /** a short name to show */
@@ -67,8 +67,8 @@ const RING_POSITIONS = 128;
 const WASM_MAX_BYTES = 2 ** 32;
 
 /** @throws what load() throws for the headers: SourceError, CheckpointError, RequestError, DeviceError if no backend works; AbortError */
-export async function estimate(source: ModelSource, options: EstimateOptions = {}, signal?: AbortSignal): Promise<Estimate> {
-  const fallback = createFallback(backendCandidates(options));
+export async function estimate(source: ModelSource, options: EstimateOptions = {}, signal?: AbortSignal): Promise<LoadEstimate> {
+  const fallback = createFallbackState(backendCandidates(options));
   const { outline, room, cached, fetched } = await inspect(source, options, signal);
   const { config, quantization, weights } = outline;
   const notes: string[] = [];
@@ -147,7 +147,7 @@ type WeightSources = Lfm2<MatrixSource, VectorSource>;
 interface Measurement {
   backend: BackendInfo;
   contextLength: number;
-  memory: Estimate['memory'];
+  memory: LoadEstimate['memory'];
   tokensPerSecond: number;
   obstacles: string[];
 }
@@ -162,7 +162,7 @@ async function measureSample(backend: Backend, outline: CheckpointOutline, wante
   const filled = await writeSyntheticWeights(backend, part, signal);
   const loaded = backend.memory();
   const partConfig: Config = { ...config, vocabSize: rowsOf(part.head), layers: part.layers.map(({ kind }) => kind) };
-  const limits = RUNNER_CALL_LIMITS[backend.info.name];
+  const limits = RUNNER_BATCH_SIZES[backend.info.name];
   const { runner, contextLength } = await compileWithFittingContext(backend, recordPlan((op) => forward(op, partConfig, filled)), { wanted, least: 1, chunk: limits.chunk });
   const compiled = backend.memory();
   const seconds = await secondsPerToken(runner, partConfig, Math.min(contextLength, WASM_PAGE_POSITIONS), limits.decodeSteps, signal);

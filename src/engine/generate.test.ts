@@ -3,7 +3,7 @@ import type { Runner } from '../backend/backend';
 import { createTokenizer } from '../text/tokenizer';
 import { generate, type GenerationSession } from './generate';
 import { EMPTY_HISTORY, historyTokens } from './token_history';
-import type { RunnerCallLimits, RecoverableModel, ModelOnBackend } from './recovery';
+import type { RunnerBatchSizes, RecoverableModel, ModelOnBackend } from './recovery';
 import { samplingDefaults, resolveOptions, type GenerateOptions } from './generate_options';
 
 /** Bytes as tokens, and two special ones. */
@@ -80,8 +80,8 @@ function scripted(script: (position: number, state: readonly number[]) => number
 
 const backend: ModelOnBackend['backend'] = { info: { name: 'reference', device: '', variant: '', notes: [] }, memory: () => 0, dispose: () => undefined };
 const steady = (seat: ModelOnBackend): Pick<RecoverableModel, 'run' | 'reloadReason'> => ({ run: (task) => task(seat), reloadReason: undefined });
-const session = (runner: Runner, pace: Partial<RunnerCallLimits> = {}, contextLength = 64): GenerationSession => ({
-  recoverable: steady({ runner, contextLength, limits: { chunk: 4, decodesInFlight: 1, decodeSteps: 1, ...pace }, backend }),
+const session = (runner: Runner, pace: Partial<RunnerBatchSizes> = {}, contextLength = 64): GenerationSession => ({
+  recoverable: steady({ runner, contextLength, batchSizes: { chunk: 4, decodesInFlight: 1, decodeSteps: 1, ...pace }, backend }),
   tokenizer,
   vocabSize: V,
   eosIds: [END],
@@ -99,7 +99,7 @@ async function run(s: GenerationSession, prompt: number[], options: GenerateOpti
 const sayFrom = (prompt: number[], text: string) => (position: number) => [...utf8(text), END][position - prompt.length] ?? 0x2e;
 const prompt = [BOS, ...utf8('hello')];
 
-describe.each<[string, Partial<RunnerCallLimits>]>([
+describe.each<[string, Partial<RunnerBatchSizes>]>([
   ['one token at a time', {}],
   ['two windows under way', { decodesInFlight: 2, decodeSteps: 8 }],
 ])('generate, %s', (_, pace) => {

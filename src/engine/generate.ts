@@ -132,16 +132,16 @@ export function checkPrompt({ vocabSize }: GenerationSession, { contextLength }:
 }
 
 /** Brings the runner to the end of the session's history. */
-async function restoreState(session: GenerationSession, { runner, backend, limits }: ModelOnBackend, meter: ProgressMeter, signal?: AbortSignal): Promise<void> {
-  session.history = rechunkHistory(session.history, backend.info.name, limits.chunk);
+async function restoreState(session: GenerationSession, { runner, backend, batchSizes }: ModelOnBackend, meter: ProgressMeter, signal?: AbortSignal): Promise<void> {
+  session.history = rechunkHistory(session.history, backend.info.name, batchSizes.chunk);
   session.history = await restoreRunnerState(runner, session.history, (tokens) => meter.update(tokens), signal);
 }
 
 /** Reads the tokens of the prompt that are not in the state yet. */
-export async function prefill(session: GenerationSession, { runner, limits }: ModelOnBackend, prompt: readonly number[], signal?: AbortSignal): Promise<void> {
-  for (let at = historyLength(session.history); at < prompt.length; at += limits.chunk) {
+export async function prefill(session: GenerationSession, { runner, batchSizes }: ModelOnBackend, prompt: readonly number[], signal?: AbortSignal): Promise<void> {
+  for (let at = historyLength(session.history); at < prompt.length; at += batchSizes.chunk) {
     if (signal?.aborted) throw abortError();
-    const call = historyCall(prompt.slice(at, at + limits.chunk));
+    const call = historyCall(prompt.slice(at, at + batchSizes.chunk));
     await runner.prefill(Uint32Array.from(call.ids));
     session.history = appendToHistory(session.history, [call]);
     await yieldToEventLoop();
@@ -150,13 +150,13 @@ export async function prefill(session: GenerationSession, { runner, limits }: Mo
 }
 
 /** Makes the runner choose the tokens of an answer again, with masks that allow one token each: penalties count chosen tokens as output. */
-async function forceTokens({ vocabSize }: GenerationSession, { runner, limits }: ModelOnBackend, ids: readonly number[], meter: ProgressMeter, signal?: AbortSignal): Promise<void> {
+async function forceTokens({ vocabSize }: GenerationSession, { runner, batchSizes }: ModelOnBackend, ids: readonly number[], meter: ProgressMeter, signal?: AbortSignal): Promise<void> {
   const force = (id: number): Promise<Uint32Array> => {
     const mask = new Uint32Array(Math.ceil(vocabSize / 32));
     mask[id >>> 5] = 1 << (id & 31);
     return runner.decode(1, { ...GREEDY_SAMPLING, mask });
   };
-  const batch = Math.min(limits.decodeSteps, MAX_FORCED_TOKENS);
+  const batch = Math.min(batchSizes.decodeSteps, MAX_FORCED_TOKENS);
   const before = runner.position;
   for (let at = 0; at < ids.length; at += batch) {
     const wanted = ids.slice(at, at + batch);
@@ -220,8 +220,8 @@ function createAnswer({ tokenizer, eosIds }: GenerationSession, { stop }: Genera
 }
 
 /** Decodes until the answer ends. The number of steps in flight follows the speed of the device. */
-async function decode({ runner, limits }: ModelOnBackend, limit: number, request: GenerationRequest, answer: Answer, signal?: AbortSignal): Promise<void> {
-  const { decodesInFlight, decodeSteps } = request.logprobs === undefined ? limits : { decodesInFlight: 1, decodeSteps: 1 };
+async function decode({ runner, batchSizes }: ModelOnBackend, limit: number, request: GenerationRequest, answer: Answer, signal?: AbortSignal): Promise<void> {
+  const { decodesInFlight, decodeSteps } = request.logprobs === undefined ? batchSizes : { decodesInFlight: 1, decodeSteps: 1 };
   const inFlight: Promise<Uint32Array>[] = [];
   let requested = answer.ids.length;
   let steps = 1;

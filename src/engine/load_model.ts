@@ -15,8 +15,8 @@ import type { GenerationSession } from './generate';
 import { EMPTY_HISTORY } from './token_history';
 import { loadWeights } from './load_weights';
 import { yieldToEventLoop } from './event_loop';
-import { createFallback, type BackendOptions, type BackendCandidate } from './choose_backend';
-import { createRecoverableModel, MIN_CONTEXT, type RunnerCallLimits, type RecoverableModel, type ModelOnBackend } from './recovery';
+import { createFallbackState, type BackendOptions, type BackendCandidate } from './choose_backend';
+import { createRecoverableModel, MIN_CONTEXT_LENGTH, type RunnerBatchSizes, type RecoverableModel, type ModelOnBackend } from './recovery';
 import { samplingDefaults, type SamplingDefaults } from './generate_options';
 
 export interface LoadOptions extends BackendOptions, Omit<OpenOptions, 'signal' | 'onProgress' | 'peek'> {
@@ -53,7 +53,7 @@ export interface ModelInfo {
   loadMs: number;
 }
 
-export interface LoadedModel {
+export interface LoadedModelParts {
   /** the current state */
   info(): ModelInfo;
   recoverable: RecoverableModel;
@@ -68,7 +68,7 @@ export interface EngineDependencies {
   candidates: (options: BackendOptions) => BackendCandidate[];
 }
 
-export const RUNNER_CALL_LIMITS: Record<BackendInfo['name'], RunnerCallLimits> = {
+export const RUNNER_BATCH_SIZES: Record<BackendInfo['name'], RunnerBatchSizes> = {
   webgpu: { chunk: 256, decodesInFlight: 2, decodeSteps: 64 },
   wasm: { chunk: 64, decodesInFlight: 1, decodeSteps: 1 },
   reference: { chunk: 64, decodesInFlight: 1, decodeSteps: 1 },
@@ -84,9 +84,9 @@ type OnProgress = (progress: Progress) => unknown;
  * Opens the source, loads the model into the first backend that can run it, and waits until its files are stored.
  * @throws SourceError, StorageError, CheckpointError, MemoryError, DeviceError, RequestError, AbortError; then everything is freed
  */
-export async function loadModel(source: ModelSource, options: LoadOptions, { open, candidates }: EngineDependencies, onProgress?: OnProgress, signal?: AbortSignal): Promise<LoadedModel> {
+export async function loadModel(source: ModelSource, options: LoadOptions, { open, candidates }: EngineDependencies, onProgress?: OnProgress, signal?: AbortSignal): Promise<LoadedModelParts> {
   const startedAt = performance.now();
-  const fallback = createFallback(candidates(options));
+  const fallback = createFallbackState(candidates(options));
   let recoverable: RecoverableModel | undefined;
   const report: OnProgress = (progress) => {
     const cause = recoverable?.reloadReason;
@@ -174,8 +174,8 @@ export async function loadModel(source: ModelSource, options: LoadOptions, { ope
 /** Loads the weights into a backend, compiles the plan and runs it once. */
 async function loadInto(backend: Backend, checkpoint: Checkpoint, context: Omit<ContextRange, 'chunk'>, report: OnProgress, signal?: AbortSignal): Promise<ModelOnBackend> {
   const { bytes, config } = checkpoint;
-  const limits = RUNNER_CALL_LIMITS[backend.info.name];
-  const range = { ...context, chunk: limits.chunk };
+  const batchSizes = RUNNER_BATCH_SIZES[backend.info.name];
+  const range = { ...context, chunk: batchSizes.chunk };
   await backend.reserve(bytes);
   backend.precompile?.(recordPlan((op) => forward(op, config, weightShapes(checkpoint))), { contextLength: range.wanted, chunk: range.chunk });
   const meter = new ProgressMeter('load', bytes, report);
@@ -187,7 +187,7 @@ async function loadInto(backend: Backend, checkpoint: Checkpoint, context: Omit<
   await yieldUnlessAborted(signal);
   await warmUp(compiled.runner);
   await yieldUnlessAborted(signal);
-  return { backend, limits, ...compiled };
+  return { backend, batchSizes, ...compiled };
 }
 
 /** Waits until all files are stored. A model that is loaded can be used even if storing fails. */
@@ -206,8 +206,8 @@ const identityOf = ({ config, bytes, files }: Checkpoint): string => JSON.string
 
 export function chooseContextLength(wanted: number | undefined, trained: number, notes: string[]): number {
   if (wanted === undefined) return Math.min(DEFAULT_CONTEXT, trained);
-  if (!Number.isInteger(wanted) || wanted < MIN_CONTEXT)
-    fail('RequestError', { what: 'contextLength is not valid', got: String(wanted), wanted: `a whole number of at least ${MIN_CONTEXT}` });
+  if (!Number.isInteger(wanted) || wanted < MIN_CONTEXT_LENGTH)
+    fail('RequestError', { what: 'contextLength is not valid', got: String(wanted), wanted: `a whole number of at least ${MIN_CONTEXT_LENGTH}` });
   if (wanted > trained) notes.push(`The context is ${trained} tokens instead of ${wanted}: the model was not trained for more.`);
   return Math.min(wanted, trained);
 }
@@ -240,7 +240,7 @@ export async function compileWithFittingContext(backend: Backend, plan: Plan, { 
       if (name !== 'MemoryError' || backend.lost?.()) throw error;
       const next = contextLength >> 1;
       if (next >= least) backend.info.notes.push(`The context is ${next} tokens instead of ${contextLength}: ${message}`);
-      else if (next < MIN_CONTEXT) throw error;
+      else if (next < MIN_CONTEXT_LENGTH) throw error;
       else {
         const other = backend.info.name === 'webgpu' ? ", or with backend 'wasm'" : '';
         fail('MemoryError', { what: `A context of ${contextLength} tokens does not fit`, got: message, cure: `Load the model with contextLength ${next}${other}.` }, error);

@@ -1,10 +1,10 @@
 /** A model that survives the loss of its device: it is loaded again, on the same backend or on the next one. */
 import type { Backend, Runner } from '../backend/backend';
 import { fail } from '../errors';
-import { handleBackendFailure, withWorkingBackend, type BackendFallback } from './choose_backend';
+import { handleBackendFailure, withWorkingBackend, type FallbackState } from './choose_backend';
 
 /** How much work one call of a runner takes. */
-export interface RunnerCallLimits {
+export interface RunnerBatchSizes {
   /** tokens of one prefill call; fixed, because the chunk size changes the rounding */
   chunk: number;
   /** decode calls that run at the same time */
@@ -17,7 +17,7 @@ export interface RunnerCallLimits {
 export interface ModelOnBackend {
   readonly backend: Pick<Backend, 'info' | 'memory' | 'dispose'>;
   readonly runner: Runner;
-  readonly limits: RunnerCallLimits;
+  readonly batchSizes: RunnerBatchSizes;
   /** tokens of prompt and answer together */
   readonly contextLength: number;
 }
@@ -36,7 +36,7 @@ export interface RecoverableModel {
   dispose(): Promise<void>;
 }
 
-export function createRecoverableModel(fallback: BackendFallback, loadInto: (backend: Backend, signal?: AbortSignal) => Promise<ModelOnBackend>): RecoverableModel {
+export function createRecoverableModel(fallback: FallbackState, loadInto: (backend: Backend, signal?: AbortSignal) => Promise<ModelOnBackend>): RecoverableModel {
   let current: ModelOnBackend | undefined;
   let reloadReason: string | undefined;
   let wasLoaded = false;
@@ -90,9 +90,9 @@ const failOutgrown = (positions: number, cause: unknown): never =>
     {
       what: 'The conversation no longer fits into memory',
       got: `${positions} tokens, then: ${(cause as Error).message}`,
-      cure: `Begin a new conversation, or load the model with a contextLength of ${Math.max(MIN_CONTEXT, positions)} or less.`,
+      cure: `Begin a new conversation, or load the model with a contextLength of ${Math.max(MIN_CONTEXT_LENGTH, positions)} or less.`,
     },
     cause,
   );
 
-export const MIN_CONTEXT = 16;
+export const MIN_CONTEXT_LENGTH = 16;

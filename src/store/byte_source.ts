@@ -1,6 +1,6 @@
 /** A file of known size that is read in pieces. The rest of the engine sees the store only through this. */
 import { abortError, fail } from '../errors';
-import { freeBuffer } from './buffer_references';
+import { freeBufferNow } from './buffer_references';
 
 export interface ByteSource {
   /** path within its model, '/' between folders: 'LFM2-350M-Q4_0.gguf', 'config.json' */
@@ -64,6 +64,6 @@ export function blobSource(blob: Blob, name = blob instanceof File ? blob.name :
         fail('SourceError', { what: `${name} changed while it was read`, got: `${bytes.length} bytes`, wanted: `${length}`, cure: 'Choose the file again.' });
       return bytes;
     },
-    release: freeBuffer,
+    release: freeBufferNow,
   };
 }

@@ -1,12 +1,12 @@
 /** The models in the cache: list, size, delete, verify, pin, export, import, and download before use. */
 import { abortError, fail } from '../errors';
 import { chunkCount, chunkLength, isQuotaError, openModelCache, requireModelCache, type ModelCache, type FileRecord, type ModelManifest } from './model_cache';
-import { chunkChecksum, matchesChecksum, sha256OfChecksum } from './checksum';
+import { chunkChecksum, matchesChecksum, sha256PartOfChecksum } from './checksum';
 import { withExclusiveLock, tryExclusiveLock, readLockName, acquireSharedLock } from './model_locks';
 import { isLocalSource } from './local_source';
 import { openModel, type ModelSource, type OpenedModel, type OpenOptions } from './open_model';
 import { ProgressMeter, type Progress } from './progress';
-import { storedModelBytes, freeStorageBytes, formatMegabytes } from './storage_space';
+import { storedBytesOfModel, freeStorageBytes, formatMegabytes } from './storage_space';
 import { toHex, Sha256 } from './sha256';
 import { FileChangedError } from './http';
 
@@ -33,7 +33,7 @@ export async function listModels(): Promise<CachedModel[]> {
       async (manifest): Promise<CachedModel> => ({
         id: manifest.id,
         bytes: sum(manifest.files.map(({ size }) => size)),
-        there: await storedModelBytes(cache, manifest),
+        there: await storedBytesOfModel(cache, manifest),
         complete: manifest.state === 'complete',
         files: manifest.files.map(({ name, size }) => ({ name, bytes: size })),
         ...(manifest.revision && { revision: manifest.revision }),
@@ -53,7 +53,7 @@ export async function modelSize(id: string): Promise<number> {
 
 async function storedSize(cache: ModelCache, id: string): Promise<number> {
   const manifest = await cache.manifest(id);
-  return manifest ? storedModelBytes(cache, manifest) : 0;
+  return manifest ? storedBytesOfModel(cache, manifest) : 0;
 }
 
 /**
@@ -193,7 +193,7 @@ export async function exportModel(id: string, { signal }: { signal?: AbortSignal
     const records: ExportHeader['files'] = [];
     for (const file of files) {
       const count = chunkCount(file.size, chunkBytes);
-      records.push({ ...file, hashes: Array.from({ length: count }, (_, index) => toHex(sha256OfChecksum(hashOf(file.name, index)))) });
+      records.push({ ...file, hashes: Array.from({ length: count }, (_, index) => toHex(sha256PartOfChecksum(hashOf(file.name, index)))) });
       for (let index = 0; index < count; index++) {
         if (signal?.aborted) throw abortError();
         const data = await cache.chunk(id, file.name, index);
@@ -244,7 +244,7 @@ export async function importModel(blob: Blob, { signal, onProgress }: { signal?:
             const end = at + chunkLength(file.size, header.chunkBytes, index);
             const data = new Uint8Array(await blob.slice(at, end).arrayBuffer());
             const hash = await chunkChecksum(data);
-            if (toHex(sha256OfChecksum(hash)) !== file.hashes[index]) wrong(`damaged bytes in ${file.name}`);
+            if (toHex(sha256PartOfChecksum(hash)) !== file.hashes[index]) wrong(`damaged bytes in ${file.name}`);
             if (file.sha256) whole.update(data);
             await cache.putChunk(manifest, { file: file.name, index, data, checksum: hash });
             at = end;

@@ -2,7 +2,7 @@
  * The checksum of a stored chunk: its SHA-256 (32 bytes) and a quick checksum (32 bytes) that every load can afford. The quick one finds every
  * change within one 8-byte word, because each step is a bijection, and misses one in 2^64 of other changes. It does not stop an attacker.
  */
-import { compileBlockFunction, i32Const, i64Const, loopOverBlocks, localGet, i64Load, OPCODE, localSet, i64Store, type BlockFunction } from './wasm_assembler';
+import { compileBlockHashFunction, i32Const, i64Const, loopOverBlocks, localGet, i64Load, OPCODE, localSet, i64Store, type BlockHashFunction } from './wasm_assembler';
 import { equalBytes, sha256 } from './sha256';
 
 const LANES = 4;
@@ -20,11 +20,11 @@ function mixFunction(): number[] {
   ];
 }
 
-let mixBlocks: BlockFunction | undefined | null = null;
+let mixBlocks: BlockHashFunction | undefined | null = null;
 
 /** 32 bytes; undefined if the page may not compile WebAssembly */
 export function quickChecksum(data: Uint8Array): Uint8Array<ArrayBuffer> | undefined {
-  if (mixBlocks === null) mixBlocks = compileBlockFunction(mixFunction(), [[LANES, 0x7e]], 8 * LANES);
+  if (mixBlocks === null) mixBlocks = compileBlockHashFunction(mixFunction(), [[LANES, 0x7e]], 8 * LANES);
   if (!mixBlocks) return undefined;
   const state = new BigUint64Array(LANES).map((_, i) => PRIME * BigInt(i + 1) + BigInt(data.length));
   const sum = new Uint8Array(state.buffer);
@@ -45,11 +45,11 @@ export async function chunkChecksum(data: Uint8Array<ArrayBuffer>): Promise<Uint
   return sum ? new Uint8Array([...hash, ...sum]) : hash;
 }
 
-export const sha256OfChecksum = (checksum: Uint8Array): Uint8Array => checksum.subarray(0, 32);
+export const sha256PartOfChecksum = (checksum: Uint8Array): Uint8Array => checksum.subarray(0, 32);
 
 /** @param thorough compares SHA-256 even if there is a quick checksum */
 export async function matchesChecksum(data: Uint8Array<ArrayBuffer>, checksum: Uint8Array, thorough: boolean): Promise<boolean> {
   const sum = checksum.length < 64 ? undefined : quickChecksum(data);
   if (sum && !equalBytes(sum, checksum.subarray(32))) return false;
-  return (sum && !thorough) || equalBytes(await sha256(data), sha256OfChecksum(checksum));
+  return (sum && !thorough) || equalBytes(await sha256(data), sha256PartOfChecksum(checksum));
 }

@@ -3,7 +3,7 @@
  * read. The last few stay in memory, because readers ask for less than a chunk at a time.
  */
 import { chunkCount, chunkLength, contentId, type ModelCache, type StoredChunk, type ModelManifest } from './model_cache';
-import { chunkChecksum, matchesChecksum, sha256OfChecksum } from './checksum';
+import { chunkChecksum, matchesChecksum, sha256PartOfChecksum } from './checksum';
 import { retainBuffer, releaseBuffer } from './buffer_references';
 import { equalBytes } from './sha256';
 import { FileChangedError } from './http';
@@ -111,7 +111,7 @@ export class ChunkStore {
     const hash = await chunkChecksum(data);
     const at = chunkKey(file, index);
     const expected = this.#expected.get(at);
-    if (expected && !equalBytes(sha256OfChecksum(expected), sha256OfChecksum(hash))) return false;
+    if (expected && !equalBytes(sha256PartOfChecksum(expected), sha256PartOfChecksum(hash))) return false;
     this.#expected.delete(at);
     await this.#store({ file, index, data, checksum: hash });
     this.#checked.add(at);

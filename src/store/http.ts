@@ -7,7 +7,7 @@
  */
 import { abortError, fail, RivuletError, type ErrorParts } from '../errors';
 import type { FileRecord } from './model_cache';
-import { freeBuffer } from './buffer_references';
+import { freeBufferNow } from './buffer_references';
 
 export interface DownloadPolicy {
   /** parallel requests at the start; up to two more without errors, fewer when the server is busy */
@@ -37,7 +37,7 @@ export interface RemoteFile {
   signed?: string;
 }
 
-export interface HttpRequestContext {
+export interface HttpRequestOptions {
   policy: DownloadPolicy;
   signal: AbortSignal;
   onBytes?: (bytes: number) => void;
@@ -57,14 +57,14 @@ class TemporaryFailure extends Error {
 }
 
 /** The stored part of a file is of no use. */
-export class UnusableFileError extends RivuletError {
+export class UnusableStoredFileError extends RivuletError {
   constructor(failure: ErrorParts) {
     super('SourceError', failure);
   }
 }
 
 /** The file on the server is no longer the one that was partly downloaded. */
-export class FileChangedError extends UnusableFileError {
+export class FileChangedError extends UnusableStoredFileError {
   constructor(name: string, got: string, wanted: string) {
     super({ what: `${name} changed on the server during the download`, got, wanted, cure: 'Load it again: the download starts from the beginning.' });
   }
@@ -74,7 +74,7 @@ export class FileChangedError extends UnusableFileError {
 export class RangesIgnoredError extends Error {}
 
 /** Fills `into` with the bytes of the file from `first` on. @throws SourceError, FileChangedError, RangesIgnoredError, AbortError */
-export async function fetchRange(remote: RemoteFile, first: number, into: Uint8Array, transport: HttpRequestContext): Promise<void> {
+export async function fetchRange(remote: RemoteFile, first: number, into: Uint8Array, transport: HttpRequestOptions): Promise<void> {
   let got = 0;
   await withRetries(remote.file.name, transport, async () => {
     const before = got;
@@ -94,7 +94,7 @@ export async function fetchRange(remote: RemoteFile, first: number, into: Uint8A
 }
 
 /** The whole file from its beginning, for servers without ranges. Each attempt starts again: `restart` is called first. */
-export async function fetchWholeFile(remote: RemoteFile, restart: () => void, take: (piece: Uint8Array) => Promise<void>, transport: HttpRequestContext): Promise<void> {
+export async function fetchWholeFile(remote: RemoteFile, restart: () => void, take: (piece: Uint8Array) => Promise<void>, transport: HttpRequestOptions): Promise<void> {
   await withRetries(remote.file.name, transport, async () => {
     restart();
     for await (const piece of request(remote, undefined, transport)) {
@@ -106,7 +106,7 @@ export async function fetchWholeFile(remote: RemoteFile, restart: () => void, ta
 }
 
 /** @throws SourceError, AbortError */
-export async function fetchJson(url: string, { token, ...transport }: HttpRequestContext & { token?: string }): Promise<unknown> {
+export async function fetchJson(url: string, { token, ...transport }: HttpRequestOptions & { token?: string }): Promise<unknown> {
   let text = '';
   await withRetries(url, transport, async () => {
     const connection = await connect({ file: { name: url, size: 0, url }, token }, { text: true }, transport);
@@ -130,7 +130,7 @@ export async function fetchJson(url: string, { token, ...transport }: HttpReques
 }
 
 /** Size, validator and first bytes of a file at an address. @throws SourceError, AbortError */
-export async function fetchFileInfo(url: string, name: string, transport: HttpRequestContext & { token?: string }): Promise<FileRecord> {
+export async function fetchFileInfo(url: string, name: string, transport: HttpRequestOptions & { token?: string }): Promise<FileRecord> {
   const file: FileRecord = { name, size: -1, url };
   let head = new Uint8Array(0);
   // servers of other origins may hide Content-Range; the Content-Length of a response to 'bytes=0-' is the size
@@ -170,7 +170,7 @@ export function checkFirstBytes(name: string, head: Uint8Array): void {
   const text = String.fromCharCode(...head.subarray(0, 16));
   const wrong = /\.gguf$/i.test(name) ? !text.startsWith('GGUF') : /^\s*<(!doctype|html|\?xml|head)/i.test(text);
   if (wrong)
-    throw new UnusableFileError({
+    throw new UnusableStoredFileError({
       what: `The server sent something else instead of ${name}`,
       got: JSON.stringify(text.slice(0, 12)),
       wanted: /\.gguf$/i.test(name) ? 'GGUF' : 'model data',
@@ -179,7 +179,7 @@ export function checkFirstBytes(name: string, head: Uint8Array): void {
 }
 
 /** Runs `attempt` until it has no more to do. Waits after a temporary failure. */
-async function withRetries(name: string, { policy, signal, onBusy }: HttpRequestContext, attempt: () => Promise<{ more: boolean; failed?: TemporaryFailure }>): Promise<void> {
+async function withRetries(name: string, { policy, signal, onBusy }: HttpRequestOptions, attempt: () => Promise<{ more: boolean; failed?: TemporaryFailure }>): Promise<void> {
   for (let failures = 0; ; ) {
     if (signal.aborted) throw abortError();
     let failed: TemporaryFailure | undefined;
@@ -222,7 +222,7 @@ function waitToRetry(milliseconds: number, signal: AbortSignal): Promise<void> {
 }
 
 /** The bytes [first, end) of a file, or all of it; never more, perhaps fewer. */
-async function* request(remote: RemoteFile, range: { first: number; end: number } | undefined, transport: HttpRequestContext): AsyncGenerator<Uint8Array> {
+async function* request(remote: RemoteFile, range: { first: number; end: number } | undefined, transport: HttpRequestOptions): AsyncGenerator<Uint8Array> {
   const { file } = remote;
   const { first, end } = range ?? { first: 0, end: file.size };
   const connection = await connect(remote, { range: range && `bytes=${first}-${end - 1}` }, transport);
@@ -268,7 +268,7 @@ interface Connection {
 }
 
 /** Sends one request and checks the headers of the response: status 200 or 206, identity encoding, not a web page. */
-async function connect(remote: RemoteFile, options: { range?: string; small?: boolean; fromStart?: boolean; text?: boolean }, transport: HttpRequestContext): Promise<Connection> {
+async function connect(remote: RemoteFile, options: { range?: string; small?: boolean; fromStart?: boolean; text?: boolean }, transport: HttpRequestOptions): Promise<Connection> {
   const { range, small, fromStart } = options;
   const { policy, signal } = transport;
   const controller = new AbortController();
@@ -326,7 +326,7 @@ async function* readBody(body: Response['body'], withTimeout: <T>(work: Promise<
   }
   for (let into = new Uint8Array(MAX_READ_BYTES); ; ) {
     const { done, value } = await withTimeout(reader.read(into));
-    if (done) return void (value && freeBuffer(value));
+    if (done) return void (value && freeBufferNow(value));
     yield value;
     into = new Uint8Array(value.buffer);
   }

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { createIndexedDbReader } from './indexeddb_reader';
+import { createIndexedDbWorkerReader } from './indexeddb_reader';
 
 type Fate = 'answers' | 'fails' | 'is silent' | 'breaks' | 'is refused';
 
@@ -43,7 +43,7 @@ afterEach(() => {
 describe('reader', () => {
   it('reads in workers, each for a few reads, and ends all of them', async () => {
     const counts = employ('answers');
-    const read = createIndexedDbReader('d', 's', here);
+    const read = createIndexedDbWorkerReader('d', 's', here);
     const all = Promise.all(keys.map(read));
     await vi.advanceTimersByTimeAsync(10);
     expect(await all).toEqual(keys.map((key) => `worker ${key}`));
@@ -59,7 +59,7 @@ describe('reader', () => {
     ['is refused', 0],
   ])('a worker that %s: reads in place', async (fate, milliseconds) => {
     const counts = employ(fate);
-    const read = createIndexedDbReader('d', 's', here);
+    const read = createIndexedDbWorkerReader('d', 's', here);
     const all = Promise.all(keys.map(read));
     await vi.advanceTimersByTimeAsync(milliseconds);
     expect(await all).toEqual(keys.map((key) => `here ${key}`));
@@ -76,7 +76,7 @@ describe('reader', () => {
   ])('another %s: reads in place', async (name, value) => {
     const counts = employ('answers');
     vi.stubGlobal(name, value);
-    expect(await createIndexedDbReader('d', 's', here)('a')).toBe('here a');
+    expect(await createIndexedDbWorkerReader('d', 's', here)('a')).toBe('here a');
     expect(counts.started).toBe(0);
   });
 });

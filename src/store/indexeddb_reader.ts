@@ -48,7 +48,7 @@ interface ReaderWorker {
  * A function that reads the value of a key.
  * @param inPlace does the same in this thread, for other browsers and after a worker has failed
  */
-export function createIndexedDbReader(database: string, store: string, inPlace: (key: IDBValidKey) => Promise<unknown>): (key: IDBValidKey) => Promise<unknown> {
+export function createIndexedDbWorkerReader(database: string, store: string, inPlace: (key: IDBValidKey) => Promise<unknown>): (key: IDBValidKey) => Promise<unknown> {
   let useWorkers = typeof Worker !== 'undefined' && 'userAgentData' in navigator; // Chromium's engine, in a secure context
   let current: ReaderWorker | undefined;
   const workers = new Set<ReaderWorker>();

@@ -10,7 +10,7 @@
  */
 import { createStore, get, promisifyRequest, set, type UseStore } from 'idb-keyval';
 import { fail } from '../errors';
-import { createIndexedDbReader } from './indexeddb_reader';
+import { createIndexedDbWorkerReader } from './indexeddb_reader';
 import { toHex, Sha256 } from './sha256';
 
 /**
@@ -100,7 +100,7 @@ async function connect(): Promise<ModelCache | undefined> {
     const store = createStore(DATABASE, STORE);
     await get('probe', store);
     const failing: UseStore = (mode, work) => store(mode, work).catch(failStorage);
-    return createModelCache(failing, createIndexedDbReader(DATABASE, STORE, (key) => get<unknown>(key, failing)));
+    return createModelCache(failing, createIndexedDbWorkerReader(DATABASE, STORE, (key) => get<unknown>(key, failing)));
   } catch {
     opened = undefined; // the next call tries again
     return undefined;

@@ -11,7 +11,7 @@ import type { Progress } from './progress';
 import { makeRoom, failWithoutSpace, missingSpaceMessage, type EvictionConsent } from './storage_space';
 import { ChunkStore } from './chunk_store';
 import { checkRange, type ByteSource } from './byte_source';
-import { DEFAULT_POLICY, UnusableFileError, type DownloadPolicy } from './http';
+import { DEFAULT_POLICY, UnusableStoredFileError, type DownloadPolicy } from './http';
 
 /**
  * A hub id 'Org/Repo[:quant | /file][@revision]'; a URL (https://…, ./…, /…; one that ends in '/' is a folder with a Hugging Face checkpoint);
@@ -257,7 +257,7 @@ function fileSource(file: FileRecord, chunks: ChunkStore, download: ModelDownloa
         try {
           await abortable(download.waitFor(file, index), signal);
         } catch (error) {
-          if (!chunks.wasStored(file.name, index) || error instanceof UnusableFileError || signal?.aborted || closed.aborted) throw error;
+          if (!chunks.wasStored(file.name, index) || error instanceof UnusableStoredFileError || signal?.aborted || closed.aborted) throw error;
           fail('StorageError', { what: `The stored copy of ${file.name} is damaged and cannot be downloaded again`, got: String(error), cure: 'Load it again while online, or delete it.' }, error);
         }
       }

@@ -1,5 +1,5 @@
 /** SHA-256 (FIPS 180-4) in pieces: WebCrypto needs all bytes in memory, and is missing outside of secure contexts. */
-import type { BlockFunction } from './wasm_assembler';
+import type { BlockHashFunction } from './wasm_assembler';
 import { compileSha256Blocks } from './sha256_wasm';
 
 // the first 32 bits of the fractions of the cube roots of the first 64 primes, and of the square roots of the first 8
@@ -11,12 +11,12 @@ for (let candidate = 2, n = 0; n < 64; candidate++) {
   K[n++] = (Math.cbrt(candidate) % 1) * 2 ** 32;
 }
 
-let fastestCompress: BlockFunction | undefined;
+let fastestCompress: BlockHashFunction | undefined;
 
 export class Sha256 {
   readonly #state = INITIAL_STATE.slice();
   readonly #bytes = new Uint8Array(this.#state.buffer);
-  readonly #compress: BlockFunction;
+  readonly #compress: BlockHashFunction;
   readonly #rest = new Uint8Array(64);
   #length = 0;
 
@@ -55,7 +55,7 @@ export class Sha256 {
 }
 
 /** The same in JavaScript, for pages that may not compile WebAssembly. */
-export const sha256BlocksInJavaScript: BlockFunction = (state, blocks) => {
+export const sha256BlocksInJavaScript: BlockHashFunction = (state, blocks) => {
   const s = new Int32Array(state.buffer, state.byteOffset, 8);
   const view = new DataView(blocks.buffer, blocks.byteOffset, blocks.byteLength);
   const w = new Int32Array(64);

@@ -2,7 +2,7 @@
  * SHA-256 of blocks (FIPS 180-4, 6.2.2) in WebAssembly: 64 unrolled rounds with the state in locals. The message schedule is computed in SIMD
  * vectors, four words at a time and four rounds ahead. WebCrypto cannot hash a file in pieces, and JavaScript has a third of the speed.
  */
-import { compileBlockFunction, i32Const, loopOverBlocks, localGet, i32Load, v128Load, OPCODE, localSet, i32x4Shuffle, i8x16Shuffle, i32Store, v128Store, CONSTANTS_ADDRESS, localTee, SIMD_OPCODE, type BlockFunction } from './wasm_assembler';
+import { compileBlockHashFunction, i32Const, loopOverBlocks, localGet, i32Load, v128Load, OPCODE, localSet, i32x4Shuffle, i8x16Shuffle, i32Store, v128Store, CONSTANTS_ADDRESS, localTee, SIMD_OPCODE, type BlockHashFunction } from './wasm_assembler';
 
 const SCHEDULE_ADDRESS = CONSTANTS_ADDRESS + 4 * 64; // the next 16 words of the schedule, with their constants added
 const [T, SUM, ROTATED] = [10, 17, 18]; // locals: state 2–9, i32 10–12, vectors 13–18
@@ -64,8 +64,8 @@ function compress(): number[] {
 }
 
 /** Blocks of 64 bytes into a state of 8 words. @param K [64] the constants of the standard */
-export const compileSha256Blocks = (K: Int32Array): BlockFunction | undefined =>
-  compileBlockFunction(
+export const compileSha256Blocks = (K: Int32Array): BlockHashFunction | undefined =>
+  compileBlockHashFunction(
     compress(),
     [
       [11, 0x7f],

@@ -125,7 +125,7 @@ async function deleteUnpinned(cache: ModelCache, id: string): Promise<boolean> {
 }
 
 /** Stored bytes of a model. */
-export async function storedModelBytes(cache: ModelCache, { id, files, chunkBytes }: ModelManifest): Promise<number> {
+export async function storedBytesOfModel(cache: ModelCache, { id, files, chunkBytes }: ModelManifest): Promise<number> {
   const hashes = await cache.checksums(id);
   const chunks = files.flatMap(({ name, size }) => [...(hashes.get(name)?.keys() ?? [])].map((index) => ({ bytes: Math.max(0, chunkLength(size, chunkBytes, index)) })));
   return sum(chunks);
@@ -134,7 +134,7 @@ export async function storedModelBytes(cache: ModelCache, { id, files, chunkByte
 /** Models that may be deleted, the least recently used first. */
 async function deletableModels(cache: ModelCache, keep: string): Promise<EvictionRequest['victims']> {
   const manifests = (await cache.manifests()).filter(({ id, pinned }) => id !== keep && !pinned).sort((a, b) => a.lastUsed - b.lastUsed);
-  return Promise.all(manifests.map(async (manifest) => ({ id: manifest.id, bytes: await storedModelBytes(cache, manifest), lastUsed: new Date(manifest.lastUsed) })));
+  return Promise.all(manifests.map(async (manifest) => ({ id: manifest.id, bytes: await storedBytesOfModel(cache, manifest), lastUsed: new Date(manifest.lastUsed) })));
 }
 
 const sum = (parts: readonly { bytes: number }[]): number => parts.reduce((total, { bytes }) => total + bytes, 0);

@@ -3,7 +3,7 @@ import { fail, RivuletError } from '../errors';
 import { OPTIONAL_FILES, shardNames } from './choose_files';
 import type { FileRecord } from './model_cache';
 import type { ResolvedModel } from './hub_source';
-import { fetchJson, fetchFileInfo, type HttpRequestContext } from './http';
+import { fetchJson, fetchFileInfo, type HttpRequestOptions } from './http';
 
 /** 'https://…', './model.gguf', '/models/', 'blob:…' → an absolute URL; undefined for any other text. */
 export function parseUrl(text: string): string | undefined {
@@ -18,7 +18,7 @@ export function parseUrl(text: string): string | undefined {
 }
 
 /** @throws SourceError, AbortError */
-export async function resolveUrls(urls: string[], transport: HttpRequestContext & { token?: string }): Promise<ResolvedModel> {
+export async function resolveUrls(urls: string[], transport: HttpRequestOptions & { token?: string }): Promise<ResolvedModel> {
   const id = urls.join(' ');
   if (urls.length === 1 && new URL(urls[0]).pathname.endsWith('/')) return { id, files: await listFolder(urls[0], transport) };
   const all = urls.length === 1 ? shardNames(fileName(urls[0])).map((name) => urls[0].replace(encodeURIComponent(fileName(urls[0])), encodeURIComponent(name))) : urls;
@@ -37,7 +37,7 @@ function fileName(url: string): string {
 }
 
 /** A static server lists no files, so each file that a checkpoint must or may have is requested by name. */
-async function listFolder(url: string, transport: HttpRequestContext & { token?: string }): Promise<FileRecord[]> {
+async function listFolder(url: string, transport: HttpRequestOptions & { token?: string }): Promise<FileRecord[]> {
   const at = (name: string): string => new URL(name, url).href;
   const required = (name: string): Promise<FileRecord> => fetchFileInfo(at(name), name, transport);
   const ifPresent = async (name: string): Promise<FileRecord[]> => {

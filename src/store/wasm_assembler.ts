@@ -47,7 +47,7 @@ const section = (id: number, content: number[]): number[] => [id, ...unsigned(co
 const name = (text: string): number[] => [text.length, ...new TextEncoder().encode(text)];
 
 /** Updates a state of up to 64 bytes, in place, with whole blocks. */
-export type BlockFunction = (state: Uint8Array, blocks: Uint8Array) => void;
+export type BlockHashFunction = (state: Uint8Array, blocks: Uint8Array) => void;
 
 /**
  * @param code finds the state at address 0 of the memory and the bytes between locals 0 and 1
@@ -56,7 +56,7 @@ export type BlockFunction = (state: Uint8Array, blocks: Uint8Array) => void;
  * @param table constants at CONSTANTS_ADDRESS; the memory from their end to address 1024 is free for the code
  * @returns undefined if the page may not compile WebAssembly, or the browser has no SIMD
  */
-export function compileBlockFunction(code: number[], locals: [number, 0x7f | 0x7e | 0x7b][], block: number, table: Int32Array = new Int32Array(0)): BlockFunction | undefined {
+export function compileBlockHashFunction(code: number[], locals: [number, 0x7f | 0x7e | 0x7b][], block: number, table: Int32Array = new Int32Array(0)): BlockHashFunction | undefined {
   const body = [locals.length, ...locals.flat(), ...code, OPCODE.end];
   const bytes = [
     ...[0, 0x61, 0x73, 0x6d, 1, 0, 0, 0],

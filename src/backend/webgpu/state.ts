@@ -45,7 +45,7 @@ type AttendNode = Extract<Plan['nodes'][number], { op: 'attend' }>;
 export const attentionNodes = (plan: Plan): AttendNode[] => plan.nodes.filter((node) => node.op === 'attend');
 
 /**
- * Allocates the KV cache for the whole context. If the device refuses, it tries half of that, down to MIN_CONTEXT; the cache then grows on demand.
+ * Allocates the KV cache for the whole context. If the device refuses, it tries half of that, down to MIN_KV_CACHE_POSITIONS; the cache then grows on demand.
  * @throws MemoryError
  */
 export async function allocateRunnerState(gpu: GpuContext, plan: Plan, contextLength: number, chunk: number, f16Cache: boolean): Promise<RunnerState> {
@@ -74,7 +74,7 @@ export async function allocateRunnerState(gpu: GpuContext, plan: Plan, contextLe
     const widest = Math.max(0, ...attentionNodes(plan).map(({ heads, cache }) => heads * (cache.headDim + 4)));
     const spans = await take('attention spans', 4 * widest * Math.max(MAX_SHORT_SPANS, splitAttentionIntoSpans(contextLength, MAX_ATTENTION_SPAN).spans));
     const state: RunnerState = { slots, rings, ropes, spans, caches: new Map(), capacity: 0, f16Cache };
-    await growKvCaches(gpu, plan, state, contextLength, Math.min(contextLength, MIN_CONTEXT));
+    await growKvCaches(gpu, plan, state, contextLength, Math.min(contextLength, MIN_KV_CACHE_POSITIONS));
     return state;
   } catch (error) {
     for (const buffer of buffers) gpu.releaseBuffer(buffer);
@@ -82,7 +82,7 @@ export async function allocateRunnerState(gpu: GpuContext, plan: Plan, contextLe
   }
 }
 
-const MIN_CONTEXT = 1024;
+const MIN_KV_CACHE_POSITIONS = 1024;
 
 /** Bytes of the keys of one layer; its values take as many. */
 export const kvCacheBytes = ({ kvHeads, headDim }: AttendNode['cache'], positions: number, f16Cache: boolean): number => positions * kvHeads * headDim * (f16Cache ? 2 : 4);

@@ -3,7 +3,7 @@ import { exportModel, importModel, downloadModel, modelRoom, verifyModel, type M
 import type { ModelSource, OpenOptions } from '../store/open_model';
 import type { Progress } from '../store/progress';
 import type { EvictionConsent } from '../store/storage_space';
-import { estimate, type Estimate, type EstimateOptions } from './estimate';
+import { estimate, type LoadEstimate, type EstimateOptions } from './estimate';
 
 type OnProgress = (progress: Progress) => void;
 
@@ -11,8 +11,8 @@ type OnProgress = (progress: Progress) => void;
 export type CloneableOptions<T> = Omit<T, 'signal' | 'onProgress' | 'makeRoom'> & { makeRoom?: boolean };
 
 /** The calls that the page makes through Comlink. */
-export interface ModelManager {
-  estimate(source: ModelSource, options?: EstimateOptions, signal?: AbortSignal): Promise<Estimate>;
+export interface WorkerModelCalls {
+  estimate(source: ModelSource, options?: EstimateOptions, signal?: AbortSignal): Promise<LoadEstimate>;
   modelRoom(source: ModelSource, options?: CloneableOptions<OpenOptions>, signal?: AbortSignal): Promise<ModelRoom>;
   downloadModel(source: ModelSource, options?: CloneableOptions<OpenOptions>, onProgress?: OnProgress, signal?: AbortSignal, makeRoom?: EvictionConsent): Promise<string>;
   verifyModel(id: string, onProgress?: OnProgress, signal?: AbortSignal): Promise<VerificationResult>;
@@ -20,7 +20,7 @@ export interface ModelManager {
   importModel(blob: Blob, onProgress?: OnProgress, signal?: AbortSignal): Promise<string>;
 }
 
-export const modelManager: ModelManager = {
+export const workerModelCalls: WorkerModelCalls = {
   estimate,
   modelRoom: (source, options, signal) => modelRoom(source, { ...options, signal }),
   downloadModel: (source, options, onProgress, signal, makeRoom) => downloadModel(source, { ...options, onProgress, signal, ...(makeRoom && { makeRoom }) }),
