@@ -17,12 +17,12 @@ export default async function setup(project: TestProject): Promise<(() => void) 
   const { vitest } = project;
   const every = await vitest.globTestSpecifications();
   const asked = new Set(vitest.state.getPaths());
-  // this runs for each project with files to run, the rest of it once
+  // this runs for each project with files to run; one of them prints the summary
   const first = every.find((one) => asked.has(one.moduleId) && String(one.project.config.globalSetup) === String(project.config.globalSetup))?.project;
   const scope = scopeOf(vitest, asked.size === every.length);
-  if (scope.files && project === first) install();
+  if (scope.files) install(); // a second call finds everything, or does not try again
   const missing = absent();
-  for (const tag of project.config.tags) if (missing.includes(tag.name as PartName)) tag.skip = true;
+  for (const tag of project.config.tags) tag.skip = missing.includes(tag.name as PartName);
   return project === first ? () => summary(vitest, missing, scope) : undefined;
 }
 
