@@ -1,5 +1,5 @@
 /** Shared by the benchmarks in a page and on Dawn: measures a runner, compares with the reference, prints times of kernels. */
-import { BASELINES, type KernelTime, type Runner, type TuningResult } from '../src/backend/backend';
+import { PROFILE_BASELINES, type KernelTime, type Runner, type ShapeTuningResult } from '../src/backend/backend';
 import type { CaseOutput } from '../src/backend/conformance';
 import type { Plan } from '../src/backend/plan';
 import { GREEDY_SAMPLING, type SamplingParams } from '../src/backend/sampling';
@@ -116,7 +116,7 @@ export interface Profile {
  * almost nothing costs a dispatch. Returns undefined when the backend does not measure kernels.
  */
 export function profileOf(times: KernelTime[]): Profile | undefined {
-  const [copy, empty, draw] = [BASELINES.memoryCopy, BASELINES.emptyDispatch, BASELINES.sampledDraw].map((name) => times.find(({ kernel }) => kernel === name));
+  const [copy, empty, draw] = [PROFILE_BASELINES.memoryCopy, PROFILE_BASELINES.emptyDispatch, PROFILE_BASELINES.sampledDraw].map((name) => times.find(({ kernel }) => kernel === name));
   if (!copy || !empty || !draw) return undefined;
   const kernels = times.filter((entry) => entry !== copy && entry !== empty && entry !== draw);
   const sum = (key: 'dispatches' | 'micros' | 'bytes'): number => kernels.reduce((total, entry) => total + entry[key], 0);
@@ -163,9 +163,9 @@ export function profileTable(profile: Profile | undefined): string[] {
 }
 
 /** Lines of a table of the tuner's results. */
-export function tuneTable(rows: TuningResult[]): string[] {
+export function tuneTable(rows: ShapeTuningResult[]): string[] {
   if (!rows.length) return ['nothing to tune: all kernels are tuned on this device already, or the time limit is too short'];
-  const named = ({ tuning }: TuningResult): string => Object.entries(tuning).map(([name, value]) => `${name} ${value}`).join(', ') || 'default'; // prettier-ignore
+  const named = ({ tuning }: ShapeTuningResult): string => Object.entries(tuning).map(([name, value]) => `${name} ${value}`).join(', ') || 'default'; // prettier-ignore
   const rate = (bytes: number, micros: number): string => (bytes / micros / 1000).toFixed(1).padStart(7);
   return [
     `${'shape'.padEnd(32)} ${'default µs'.padStart(10)} ${'GB/s'.padStart(7)} ${'tuned µs'.padStart(9)} ${'GB/s'.padStart(7)}  gain  kernel`,

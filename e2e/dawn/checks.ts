@@ -1,6 +1,6 @@
 /** Checks that the GPU computes right: conformance cases, logits and continuations against the reference, and whole prompts against prompts in pieces. */
 import type { Backend, CompileOptions, Runner } from '../../src/backend/backend';
-import { CONFORMANCE_CASES, exceededBound, runConformanceCase, usesInt8Activations, type BackendRounding } from '../../src/backend/conformance';
+import { CONFORMANCE_CASES, exceededBound, runConformanceCase, canUseInt8Activations, type BackendRounding } from '../../src/backend/conformance';
 import { recordPlan, type Plan } from '../../src/backend/plan';
 import { openReferenceBackend } from '../../src/backend/reference/backend';
 import { GREEDY_SAMPLING } from '../../src/backend/sampling';
@@ -38,7 +38,7 @@ export interface Conformance {
  */
 export async function conformance(options: WebGpuOptions, only = '', until = Infinity): Promise<Conformance> {
   const int8 = options.tuning?.int8Activations;
-  const cases = CONFORMANCE_CASES.filter((one) => one.name.includes(only) && (!int8 || usesInt8Activations(one)));
+  const cases = CONFORMANCE_CASES.filter((one) => one.name.includes(only) && (!int8 || canUseInt8Activations(one)));
   const accuracy: BackendRounding = { cache: options.f16 === false ? undefined : 'f16', int8Activations: int8 };
   const worst: Conformance['worst'] = { maxAbsOverRms: 0, maxAbsOf: '', nmse: 0, nmseOf: '' };
   const misses: string[] = [];

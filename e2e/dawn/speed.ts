@@ -1,5 +1,5 @@
 /** Measures a checkpoint on this GPU: prefill, greedy and sampled decode, times of kernels, and the same with tuned kernels. */
-import type { TuningResult } from '../../src/backend/backend';
+import type { ShapeTuningResult } from '../../src/backend/backend';
 import { ALL_FILTERS_SAMPLING } from '../../src/backend/sampling';
 import { openWebGpuBackend, type WebGpuOptions } from '../../src/backend/webgpu/backend';
 import type { Checkpoint } from '../../src/engine/checkpoint';
@@ -52,7 +52,7 @@ export interface Speed extends Decoding {
   macsPerToken: number;
   dispatchesPerToken?: number;
   pieces?: { maxAbsOverRms: number; nmse: number };
-  tuned?: Decoding & { rows: TuningResult[] };
+  tuned?: Decoding & { rows: ShapeTuningResult[] };
 }
 
 const rate = (tokens: number, ms: number): number => (1000 * tokens) / ms;

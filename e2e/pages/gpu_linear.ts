@@ -1,11 +1,11 @@
 /** Runs the linear maps of the WebGPU backend on random weights and compares them with plain f64 loops over the dequantized weights. */
 import { openDevice, type OpenedDevice } from '../../src/backend/webgpu/device';
-import { wholeBuffer, type GpuVector, type BufferRegion, type Dispatch, type KernelTuning } from '../../src/backend/webgpu/dispatch';
+import { wholeBuffer, type GpuWeightVector, type BufferRegion, type Dispatch, type KernelTuning } from '../../src/backend/webgpu/dispatch';
 import { inProjConvDispatches, embedDispatches, linearDispatches, swigluDispatches } from '../../src/backend/webgpu/linear';
 import { createMatrixWriter, packedMatrixBytes, type GpuMatrix } from '../../src/backend/webgpu/repack';
 import type { Matrix } from '../../src/model/ops';
 import { ROW_ALIGNMENT } from '../../src/backend/backend';
-import { randomTestRows } from '../../src/backend/random_weights';
+import { randomTestWeightRows } from '../../src/backend/random_weights';
 import { dequantize } from '../../src/tensor/dequant';
 import { rowBytes, type Dtype } from '../../src/tensor/dtype';
 import { keepingAdapter } from './devices';
@@ -51,7 +51,7 @@ function mulberry32(seed: number): () => number {
 
 /** Random rows: every code and 6-bit scale occurs; floats lie between 2⁻²⁰, a subnormal half, and 1. */
 const randomRows = (dtype: Dtype, rows: number, cols: number, next: () => number): Uint8Array =>
-  randomTestRows(dtype, rows, cols, () => (next() + 1) * 128, () => next() * 2 ** (next() * 10 - 10));
+  randomTestWeightRows(dtype, rows, cols, () => (next() + 1) * 128, () => next() * 2 ** (next() * 10 - 10));
 
 interface Weights {
   packed: GpuMatrix;
@@ -149,7 +149,7 @@ async function compare(gpu: OpenedDevice, c: Case): Promise<Result> {
       return row.map((v, k) => (v / rms) * gains[k]);
     });
     const region = await upload(gpu, x);
-    const vector: GpuVector = { name: 'norm', length: cols, region: await upload(gpu, gains) };
+    const vector: GpuWeightVector = { name: 'norm', length: cols, region: await upload(gpu, gains) };
     const norm = c.norm ? { weight: vector, eps } : undefined;
     if (c.op === 'convIn') {
       const [length, slots] = [3, 4];

@@ -1,6 +1,6 @@
 /** Runs backends in a worker for the checking tools: conformance cases, logits of prompts, timings. No cache, no chat. */
 import { expose } from 'comlink';
-import type { Backend, KernelTime, Runner, TuningResult } from '../../src/backend/backend';
+import type { Backend, KernelTime, Runner, ShapeTuningResult } from '../../src/backend/backend';
 import { CONFORMANCE_CASES, runConformanceCase, type CaseOutput } from '../../src/backend/conformance';
 import { recordPlan } from '../../src/backend/plan';
 import { openReferenceBackend } from '../../src/backend/reference/backend';
@@ -118,7 +118,7 @@ const probe = {
   profile: (position: number, chunk: number): Promise<KernelTime[]> => profileAt(loaded!.runner, position, chunk),
 
   /** Tunes kernels; saved results stay in use. */
-  async tune(budgetMs: number): Promise<TuningResult[]> {
+  async tune(budgetMs: number): Promise<ShapeTuningResult[]> {
     const { runner } = loaded!;
     if (runner.position === 0) await runner.prefill(Uint32Array.of(0)); // tune needs one token
     return (await runner.tune?.({ budgetMs, allowSoftware: true })) ?? [];

@@ -1,5 +1,5 @@
 /** The kernels of the linear map in a page, for wasm_linear.spec.ts and tools/kernels.ts. */
-import { checkLinear, DTYPE_NAMES, instantiateLinearKernels, xorshift32, randomRowsWithSubnormals, LINEAR_SHAPES, type LinearKernels } from '../../src/backend/wasm/linear_check';
+import { checkLinear, ALL_DTYPES, instantiateLinearKernels, xorshift32, randomWeightRowsWithSubnormals, LINEAR_SHAPES, type LinearKernels } from '../../src/backend/wasm/linear_check';
 import { loadKernelModule, type SimdVariant } from '../../src/backend/wasm/module';
 import { DTYPES, rowBytes, type Dtype } from '../../src/tensor/dtype';
 import type { Job, Timed } from './wasm_linear_worker';
@@ -9,7 +9,7 @@ const open = async (variant: SimdVariant, int16Sums?: boolean): Promise<LinearKe
 /** Checks every format and shape with all kernels: simd, relaxed, and relaxed with int16 sums. @returns the errors */
 export async function checkAll(): Promise<string[]> {
   const kernels = { simd: await open('simd'), relaxed: await open('relaxed'), 'relaxed, int16 sums': await open('relaxed', true) };
-  return DTYPE_NAMES.flatMap((dtype) =>
+  return ALL_DTYPES.flatMap((dtype) =>
     LINEAR_SHAPES.filter(([, cols]) => cols % DTYPES[dtype].blockLength === 0).flatMap(([rows, cols]) => checkLinear(kernels, dtype, rows, cols)),
   );
 }
@@ -91,7 +91,7 @@ export async function measure({ variant, int16Sums, dtypes, threads, rows, cols,
     const format = DTYPES[dtype].ggml;
     free = base;
     const size = c.packed_size(format, rows, cols);
-    const source = randomRowsWithSubnormals(dtype, rows, cols, next);
+    const source = randomWeightRowsWithSubnormals(dtype, rows, cols, next);
     const [data, src] = [alloc(size), alloc(source.length)];
     new Uint32Array(memory.buffer, w, 4).set([format, rows, cols, data]);
     new Uint8Array(memory.buffer, src, source.length).set(source);

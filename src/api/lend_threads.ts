@@ -2,15 +2,15 @@
  * The page starts the threads of the engine's worker. The worker itself could, but in Firefox `new Worker` inside a worker sometimes never returns
  * (ESR 153, measured: one start in fourteen on a busy machine).
  */
-import type { ThreadMessage } from '../backend/wasm/threads';
+import type { ThreadLendingMessage } from '../backend/wasm/threads';
 
 /** Starts threads when `engine` asks for them. @returns a function that ends them all */
 export function lendThreads(engine: Worker): () => void {
   const threads = new Map<number, Worker>();
-  engine.addEventListener('message', ({ data }: MessageEvent<ThreadMessage | undefined>) => {
+  engine.addEventListener('message', ({ data }: MessageEvent<ThreadLendingMessage | undefined>) => {
     if (data?.rivuletThreads === 'start') {
       const { id, url, port } = data;
-      const failed = (reason: string): void => engine.postMessage({ rivuletThreads: 'failed', id, reason } satisfies ThreadMessage);
+      const failed = (reason: string): void => engine.postMessage({ rivuletThreads: 'failed', id, reason } satisfies ThreadLendingMessage);
       try {
         const thread = new Worker(url);
         thread.onerror = ({ message }) => failed(message);
@@ -24,6 +24,6 @@ export function lendThreads(engine: Worker): () => void {
       threads.delete(data.id);
     }
   });
-  engine.postMessage({ rivuletThreads: 'lent' } satisfies ThreadMessage);
+  engine.postMessage({ rivuletThreads: 'lent' } satisfies ThreadLendingMessage);
   return () => threads.forEach((thread) => thread.terminate());
 }

@@ -63,10 +63,10 @@ export interface Backend {
 }
 
 /** `profile` measures these after the kernels of a greedy token: they show what any draw, any dispatch and any byte costs. */
-export const BASELINES = { sampledDraw: 'sampled draw', emptyDispatch: 'empty dispatch', memoryCopy: 'memory copy' } as const;
+export const PROFILE_BASELINES = { sampledDraw: 'sampled draw', emptyDispatch: 'empty dispatch', memoryCopy: 'memory copy' } as const;
 
 export interface KernelTime {
-  /** the label in `describe`, on WebGPU followed by the shape of the matrix; or one of BASELINES */
+  /** the label in `describe`, on WebGPU followed by the shape of the matrix; or one of PROFILE_BASELINES */
   kernel: string;
   /** per token */
   dispatches: number;
@@ -90,7 +90,7 @@ export interface TuneOptions {
   now?(): number;
 }
 
-export interface TuningResult {
+export interface ShapeTuningResult {
   /** op, format and shape: 'swiglu q4_0 4608×1024', 'attend f16 16/8×64' (H, K, d) */
   tuneKey: string;
   /** of the weights or of the KV cache that one dispatch reads */
@@ -136,11 +136,11 @@ export interface Runner {
    */
   logprobs(chosen: number, n: number): Promise<ChosenLogprob>;
   /**
-   * Measures each kernel of a greedy decode step at the current position, then the BASELINES. Destroys the state: only rewind(0) may follow.
+   * Measures each kernel of a greedy decode step at the current position, then the PROFILE_BASELINES. Destroys the state: only rewind(0) may follow.
    */
   profile?(): Promise<KernelTime[]>;
   /** Measures kernel settings and takes the fastest for each shape, for this runner and later ones. May run beside other calls. */
-  tune?(options?: TuneOptions): Promise<TuningResult[]>;
+  tune?(options?: TuneOptions): Promise<ShapeTuningResult[]>;
   /** A text for people: the number of dispatches or ops of a decode step, then one line for each. */
   describe(): string;
   dispose(): void;

@@ -22,7 +22,7 @@ export interface ConformanceCase {
 }
 
 /** Whether WebGPU can run the case with int8 activations: it has a linear map with quantized weights. */
-export const usesInt8Activations = ({ name }: ConformanceCase): boolean => /^(linear|swiglu) .*[QK]/.test(name);
+export const canUseInt8Activations = ({ name }: ConformanceCase): boolean => /^(linear|swiglu) .*[QK]/.test(name);
 
 /** The values that a backend rounds by design. */
 export interface BackendRounding {

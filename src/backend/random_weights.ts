@@ -26,7 +26,7 @@ export function randomBlocks(dtype: Dtype, rows: number, cols: number, byte: () 
 }
 
 /** Rows of random blocks for tests of kernels: `float` draws the scales, the minima and the weights of float formats. */
-export function randomTestRows(dtype: Dtype, rows: number, cols: number, byte: () => number, float: () => number): Uint8Array {
+export function randomTestWeightRows(dtype: Dtype, rows: number, cols: number, byte: () => number, float: () => number): Uint8Array {
   const offsets = dtype === 'Q6_K' ? [208] : /(_1|Q[45]_K)$/.test(dtype) ? [0, 2] : [0];
   return randomBlocks(dtype, rows, cols, byte, (view, at) => {
     if (dtype === 'F32') view.setFloat32(at, float(), true);

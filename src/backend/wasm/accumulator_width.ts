@@ -13,7 +13,7 @@ const MEASURE_MS = 25;
 let int16IsFaster: boolean | undefined;
 
 /** Sets the faster width in the kernels; only the first backend of a worker measures. The plain SIMD kernels have one width. @throws MemoryError */
-export function chooseAccumulatorWidth({ time_tiles, use_int16_sums }: KernelExports, heap: WasmHeap): void {
+export function setFasterAccumulatorWidth({ time_tiles, use_int16_sums }: KernelExports, heap: WasmHeap): void {
   if (!time_tiles || !use_int16_sums) return;
   int16IsFaster ??= isInt16Faster(time_tiles, heap);
   use_int16_sums(Number(int16IsFaster));

@@ -4,7 +4,7 @@ import type { Matrix, Vector } from '../../model/ops';
 import { DTYPES, rowBytes } from '../../tensor/dtype';
 import { ROW_ALIGNMENT, type Backend, type BackendInfo } from '../backend';
 import type { PlanNode } from '../plan';
-import { chooseAccumulatorWidth } from './accumulator_width';
+import { setFasterAccumulatorWidth } from './accumulator_width';
 import { createWasmMemory, WasmHeap } from './memory';
 import { loadKernelModule, instantiateKernels, type KernelExports, type SimdVariant } from './module';
 import { createWasmRunner, type WasmRunner } from './runner';
@@ -70,7 +70,7 @@ export async function openWasmBackend({ threads, variant: wanted, exact = false 
     const memory = createWasmMemory(bytes, shared);
     const kernels = instantiateKernels(module, memory);
     const heap = new WasmHeap(memory, kernels.__heap_base.value as number);
-    chooseAccumulatorWidth(kernels, heap);
+    setFasterAccumulatorWidth(kernels, heap);
     const pool = new ThreadPool(kernels, heap);
     instance = { heap, kernels, pool, started: pool.start(maxThreads, module) };
     return instance;

@@ -1,7 +1,7 @@
 /** For tests and the micro-benchmark of kernels/linear.c: random matrices of every format, and a check of their products. */
 import { dequantize } from '../../tensor/dequant';
 import { DTYPES, rowBytes, type Dtype } from '../../tensor/dtype';
-import { randomTestRows } from '../random_weights';
+import { randomTestWeightRows } from '../random_weights';
 
 /** values between the rows of y, which the kernels must not change */
 const ROW_PADDING = 3;
@@ -19,7 +19,7 @@ export interface LinearExports {
   use_int16_sums?(yes: number): void;
 }
 
-export const DTYPE_NAMES = Object.keys(DTYPES) as Dtype[];
+export const ALL_DTYPES = Object.keys(DTYPES) as Dtype[];
 const isFloat = (dtype: Dtype): boolean => DTYPES[dtype].blockLength === 1;
 
 /** A generator of numbers in [0, 2³²) by the algorithm xorshift32. */
@@ -33,9 +33,9 @@ export function xorshift32(seed: number): () => number {
 }
 
 /** Rows of random blocks with every bit pattern of the codes; their floats are small, of both signs, and some are subnormal halves. */
-export const randomRowsWithSubnormals = (dtype: Dtype, rows: number, cols: number, next: () => number): Uint8Array => {
+export const randomWeightRowsWithSubnormals = (dtype: Dtype, rows: number, cols: number, next: () => number): Uint8Array => {
   const small = (): number => ((next() >>> 8) / 2 ** 24 - 0.5) * 0.25;
-  return randomTestRows(dtype, rows, cols, () => next() >>> 13, () => (next() % (dtype === 'F16' ? 256 : 8) ? small() : small() * 2e-4));
+  return randomTestWeightRows(dtype, rows, cols, () => next() >>> 13, () => (next() % (dtype === 'F16' ? 256 : 8) ? small() : small() * 2e-4));
 };
 
 /** Rounds activations to int8 and back as kernels/linear_quantize.h does, in f32 arithmetic. */
@@ -119,7 +119,7 @@ const TOKENS = [33, 7, 3, 2, 1];
 export function checkLinear(kernels: Record<string, LinearKernels>, dtype: Dtype, rows: number, cols: number): string[] {
   const wrong: string[] = [];
   const next = xorshift32(rows * 7919 + cols);
-  const source = randomRowsWithSubnormals(dtype, rows, cols, next);
+  const source = randomWeightRowsWithSubnormals(dtype, rows, cols, next);
   const weights = dequantize(dtype, source, rows * cols);
   const lastRow = weights.subarray((rows - 1) * cols);
   const x = new Float32Array(TOKENS[0] * cols).map(() => (next() / 2 ** 31 - 1) * (next() % 16 ? 1 : 20));

@@ -44,7 +44,7 @@ onmessage = ({ data: { port } }) => {
 `;
 
 /** Messages between the engine's worker and its page (src/api/lend_threads.ts): the page offers to create threads; the worker asks it to start or end one. */
-export type ThreadMessage =
+export type ThreadLendingMessage =
   | { rivuletThreads: 'lent' }
   | { rivuletThreads: 'start'; id: number; url: string; port: MessagePort }
   | { rivuletThreads: 'end'; id: number }
@@ -55,7 +55,7 @@ let createdByPage = false;
 const failures = new Map<number, (reason: string) => void>();
 let nextId = 0;
 if (typeof document === 'undefined' && typeof addEventListener === 'function')
-  addEventListener('message', ({ data }: MessageEvent<ThreadMessage | undefined>) => {
+  addEventListener('message', ({ data }: MessageEvent<ThreadLendingMessage | undefined>) => {
     if (data?.rivuletThreads === 'lent') createdByPage = true;
     if (data?.rivuletThreads === 'failed') failures.get(data.id)?.(data.reason);
   });
@@ -147,7 +147,7 @@ function startThread(url: string): Thread {
 
   if (createdByPage) {
     failures.set(id, fail);
-    postMessage({ rivuletThreads: 'start', id, url, port: port2 } satisfies ThreadMessage, [port2]);
+    postMessage({ rivuletThreads: 'start', id, url, port: port2 } satisfies ThreadLendingMessage, [port2]);
   } else
     try {
       worker = new Worker(url);
@@ -170,7 +170,7 @@ function startThread(url: string): Thread {
       port1.close();
       failures.delete(id);
       worker?.terminate();
-      if (!worker && createdByPage) postMessage({ rivuletThreads: 'end', id } satisfies ThreadMessage);
+      if (!worker && createdByPage) postMessage({ rivuletThreads: 'end', id } satisfies ThreadLendingMessage);
     },
   };
 }

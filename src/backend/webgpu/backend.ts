@@ -6,7 +6,7 @@ import type { Plan } from '../plan';
 import { adapterName } from './adapter';
 import { precompilePipelines } from './precompile';
 import { openDevice, type DeviceOptions } from './device';
-import { ANY_KERNEL, wholeBuffer, type GpuVector, type KernelTuning } from './dispatch';
+import { ANY_KERNEL, wholeBuffer, type GpuWeightVector, type KernelTuning } from './dispatch';
 import { weightDtypes, selfTest, kernelVariantName, type KernelVariant } from './self_test';
 import { createMatrixWriter } from './repack';
 import { createWebGpuRunner } from './runner';
@@ -60,7 +60,7 @@ export async function openWebGpuBackend({ selfTest: selfTestMode = 'known', exac
       const { buffer, ready } = opened.createBuffer(name, values.byteLength);
       vectorsReady.push(ready);
       opened.device.queue.writeBuffer(buffer, 0, values as Float32Array<ArrayBuffer>);
-      return { name, length: values.length, region: wholeBuffer(buffer) } as GpuVector;
+      return { name, length: values.length, region: wholeBuffer(buffer) } as GpuWeightVector;
     },
 
     precompile(plan, compileOptions) {

@@ -93,7 +93,7 @@ export interface GpuContext {
 }
 
 /** The result of `Backend.vector` on this backend: f32 in a region that kernels bind. */
-export interface GpuVector extends Vector {
+export interface GpuWeightVector extends Vector {
   readonly region: BufferRegion;
 }
 

@@ -4,7 +4,7 @@
  * each part takes a dispatch, and with one token two parts share one.
  */
 import type { Norm } from '../../model/ops';
-import { ANY_KERNEL, type GpuContext, type GpuVector, type BufferRegion, type KernelPart, type Dispatch, type KernelTuning } from './dispatch';
+import { ANY_KERNEL, type GpuContext, type GpuWeightVector, type BufferRegion, type KernelPart, type Dispatch, type KernelTuning } from './dispatch';
 import { PACKED_FORMATS, type GpuMatrix, type MatrixPart } from './repack';
 import { SECOND_COPY_SUFFIX } from './shader';
 
@@ -77,7 +77,7 @@ export function embedDispatches(gpu: GpuContext, table: GpuMatrix, y: BufferRegi
  * Lets the kernel that draws a token also look up its row of the table, so that the next step needs no dispatch for that. A table split over
  * several buffers needs the dispatches of `embedDispatches`.
  */
-export function nextTokenEmbedding(gpu: GpuContext, table: GpuMatrix | undefined, y: BufferRegion): KernelPart {
+export function embedDrawnTokenPart(gpu: GpuContext, table: GpuMatrix | undefined, y: BufferRegion): KernelPart {
   if (table?.parts.length !== 1) return { sources: ['lib/embed_none'], constants: {}, bindings: {} };
   const { sources, constants, bindings } = weights(gpu, table.parts[0]);
   return { sources: [...sources, 'lib/embed_row', 'lib/embed_next'], constants: { ...constants, cols: table.cols }, bindings: { ...bindings, y } };
@@ -163,7 +163,7 @@ function partDispatch(gpu: GpuContext, part: MatrixPart, { x, y, T, norm, bias, 
   const bindings: Record<string, BufferRegion> = { ...packed.bindings, x, y };
   if (norm) {
     constants.eps = norm.eps;
-    bindings.norm = (norm.weight as GpuVector).region;
+    bindings.norm = (norm.weight as GpuWeightVector).region;
   }
   if (bias) bindings.bias = bias;
   if (output === 'add' && add) bindings.add = add;

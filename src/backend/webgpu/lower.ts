@@ -1,16 +1,16 @@
 /** Lowers a plan to dispatches for a bucket of T tokens: one list per node, in the order of the plan. */
 import { fail } from '../../errors';
 import { activationInputs, type PlanNode, type Plan, type PlanActivation } from '../plan';
-import { ANY_KERNEL, reductionLibrary, type GpuContext, type GpuVector, type BufferRegion, type Dispatch } from './dispatch';
+import { ANY_KERNEL, reductionLibrary, type GpuContext, type GpuWeightVector, type BufferRegion, type Dispatch } from './dispatch';
 import { inProjConvDispatches, embedDispatches, linearDispatches, swigluDispatches } from './linear';
 import type { GpuMatrix } from './repack';
 import { attentionNodes, splitAttentionIntoSpans, CONV_RING_POSITIONS, ropeTableKey, MAX_ATTENTION_SPAN, type RunnerState } from './state';
 import type { Vector } from '../../model/ops';
 
-export const vectorRegion = (vector: Vector): BufferRegion => (vector as GpuVector).region;
+export const weightVectorRegion = (vector: Vector): BufferRegion => (vector as GpuWeightVector).region;
 
 /** The region of the plan's output after a step of T tokens. */
-export const outputRegion = (plan: Plan, state: RunnerState, T: number): BufferRegion => activationRegions(plan, state, T)(plan.output);
+export const planOutputRegion = (plan: Plan, state: RunnerState, T: number): BufferRegion => activationRegions(plan, state, T)(plan.output);
 
 /** @param context positions that attention of one token covers: it is split into spans for them */
 export function lowerPlan(gpu: GpuContext, plan: Plan, state: RunnerState, T: number, context = 1): Dispatch[][] {
@@ -31,8 +31,8 @@ function fuseConvolution(gpu: GpuContext, plan: Plan, i: number, state: RunnerSt
     x: at(map.x),
     y: at(conv.out),
     norm: map.norm,
-    taps: vectorRegion(conv.taps),
-    bias: conv.bias && vectorRegion(conv.bias),
+    taps: weightVectorRegion(conv.taps),
+    bias: conv.bias && weightVectorRegion(conv.bias),
     ring: state.rings.get(layer)!,
     channels,
     length,
@@ -55,7 +55,7 @@ function lowerNode(gpu: GpuContext, node: PlanNode, state: RunnerState, at: (act
       return embedDispatches(gpu, node.table as GpuMatrix, y, T);
     case 'linear': {
       const { w, x, norm, bias, add } = node;
-      return linearDispatches(gpu, { w: w as GpuMatrix, x: at(x), y, T, norm, bias: bias && vectorRegion(bias), add: add && at(add) });
+      return linearDispatches(gpu, { w: w as GpuMatrix, x: at(x), y, T, norm, bias: bias && weightVectorRegion(bias), add: add && at(add) });
     }
     case 'swiglu':
       return swigluDispatches(gpu, { w1: node.w1 as GpuMatrix, w3: node.w3 as GpuMatrix, x: at(node.x), y, T, norm: node.norm });
@@ -72,14 +72,14 @@ function shortConvDispatches(gpu: GpuContext, node: PlanNode & { op: 'shortConv'
   const { channels: D, length: L, layer } = node.state;
   if (L > CONV_RING_POSITIONS) fail('CheckpointError', { what: `The short convolution of layer ${layer} is too long`, got: L, wanted: `at most ${CONV_RING_POSITIONS}` });
   const ring = state.rings.get(layer)!;
-  const taps = vectorRegion(node.taps);
+  const taps = weightVectorRegion(node.taps);
   const appends = T <= CONV_RING_POSITIONS - (L - 1);
   const grid: Dispatch['grid'] = [Math.ceil(D / 64), T, 1];
   const conv: Dispatch = {
     label: `short_conv${node.bias ? '.bias' : ''}`,
     sources: ['lib/step', 'short_conv'],
     constants: { D, L, R: CONV_RING_POSITIONS, biased: node.bias ? 1 : 0, appends: appends ? 1 : 0 },
-    bindings: { bcx, taps, bias: node.bias ? vectorRegion(node.bias) : taps, ring, y, step: gpu.step },
+    bindings: { bcx, taps, bias: node.bias ? weightVectorRegion(node.bias) : taps, ring, y, step: gpu.step },
     grid,
   };
   if (appends) return [conv];
@@ -112,8 +112,8 @@ function attendDispatches(gpu: GpuContext, node: PlanNode & { op: 'attend' }, qk
     constants: { H, K, d, spans, SPAN: spans > 1 ? span : MAX_ATTENTION_SPAN, q_eps: node.qNorm.eps, k_eps: node.kNorm.eps, group_size: MAX_ATTENTION_SPAN / 4 },
     bindings: {
       qkv,
-      q_norm: vectorRegion(node.qNorm.weight),
-      k_norm: vectorRegion(node.kNorm.weight),
+      q_norm: weightVectorRegion(node.qNorm.weight),
+      k_norm: weightVectorRegion(node.kNorm.weight),
       rope: state.ropes.get(ropeTableKey(node.ropeTheta, d))!,
       keys,
       values,
@@ -144,7 +144,7 @@ function attendPrefillDispatches(gpu: GpuContext, node: PlanNode & { op: 'attend
       label: `rope_append.${storage}`,
       sources: [reductionLibrary(gpu.features), 'lib/step', 'lib/rope', kvLibrary(state), 'rope_append'],
       constants: { H, K, d, q_eps: node.qNorm.eps, k_eps: node.kNorm.eps, group_size: 2 ** Math.ceil(Math.log2(Math.max(d / 2, 4))) },
-      bindings: { qkv, q_norm: vectorRegion(node.qNorm.weight), k_norm: vectorRegion(node.kNorm.weight), rope: state.ropes.get(ropeTableKey(node.ropeTheta, d))!, ...cache },
+      bindings: { qkv, q_norm: weightVectorRegion(node.qNorm.weight), k_norm: weightVectorRegion(node.kNorm.weight), rope: state.ropes.get(ropeTableKey(node.ropeTheta, d))!, ...cache },
       grid: [H + 2 * K, T, 1],
     },
     {

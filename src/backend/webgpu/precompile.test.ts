@@ -10,7 +10,7 @@ import type { Backend } from '../backend';
 import { recordPlan } from '../plan';
 import { precompilePipelines } from './precompile';
 import type { OpenedDevice } from './device';
-import { wholeBuffer, type GpuVector, type Dispatch } from './dispatch';
+import { wholeBuffer, type GpuWeightVector, type Dispatch } from './dispatch';
 import { createMatrixWriter } from './repack';
 import { createWebGpuRunner } from './runner';
 
@@ -62,7 +62,7 @@ it.each([
   const opened = fakeDevice(wanted, device);
   const backend = {
     matrix: (spec: Matrix) => createMatrixWriter(opened, spec),
-    vector: (name: string, values: Float32Array) => ({ name, length: values.length, region: wholeBuffer({ size: values.byteLength } as GPUBuffer) }) as GpuVector,
+    vector: (name: string, values: Float32Array) => ({ name, length: values.length, region: wholeBuffer({ size: values.byteLength } as GPUBuffer) }) as GpuWeightVector,
   };
   const weights = await loadWeights(checkpoint, backend as unknown as Backend, () => undefined);
   await createWebGpuRunner(opened, recordPlan((op) => forward(op, checkpoint.config, weights)), sizes, true);

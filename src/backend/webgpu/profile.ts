@@ -1,5 +1,5 @@
 /** Measures each kernel of a decode step: its dispatches of all layers, many times in one pass, by timestamp queries if the device has them. */
-import { BASELINES, type KernelTime } from '../backend';
+import { PROFILE_BASELINES, type KernelTime } from '../backend';
 import { encodeDispatches, type OpenedDevice, type PreparedDispatch } from './device';
 import { shapeOfTuneKey, wholeBuffer, type Dispatch } from './dispatch';
 import { copyLastDispatch } from './lower';
@@ -46,10 +46,10 @@ export async function profileKernels(opened: OpenedDevice, { dispatches, prepare
     times.push({ kernel, dispatches: group.length, micros: await bestMicros(timer, group), bytes: read, clock });
   }
   const draw = sampledDraw();
-  if (draw.length) times.push({ kernel: BASELINES.sampledDraw, dispatches: draw.length, micros: await bestMicros(timer, draw), bytes: 0, clock });
-  times.push({ kernel: BASELINES.emptyDispatch, dispatches: 1, micros: await emptyDispatchMicros(opened, timer), bytes: 0, clock });
+  if (draw.length) times.push({ kernel: PROFILE_BASELINES.sampledDraw, dispatches: draw.length, micros: await bestMicros(timer, draw), bytes: 0, clock });
+  times.push({ kernel: PROFILE_BASELINES.emptyDispatch, dispatches: 1, micros: await emptyDispatchMicros(opened, timer), bytes: 0, clock });
   timer.dispose();
-  times.push({ kernel: BASELINES.memoryCopy, dispatches: 1, ...(await measureMemoryCopy(opened)), clock });
+  times.push({ kernel: PROFILE_BASELINES.memoryCopy, dispatches: 1, ...(await measureMemoryCopy(opened)), clock });
   return times;
 }
 

@@ -3,20 +3,20 @@
  * token, for each bucket of the context. Decode encodes a window of steps in one pass and one submit; the GPU itself advances position and token.
  */
 import { fail } from '../../errors';
-import type { CompileOptions, KernelTime, Runner, TuneOptions, TuningResult } from '../backend';
+import type { CompileOptions, KernelTime, Runner, TuneOptions, ShapeTuningResult } from '../backend';
 import type { Plan } from '../plan';
 import { GREEDY_SAMPLING, ALL_FILTERS_SAMPLING, type ChosenLogprob, type SamplingParams } from '../sampling';
 import { encodeDispatches, STEP_UNIFORM_BYTES, type OpenedDevice, type PreparedDispatch } from './device';
 import { wholeBuffer, type GpuContext, type Dispatch } from './dispatch';
-import { lowerPlan, outputRegion, shortestAttentionSpan } from './lower';
-import { nextTokenEmbedding } from './linear';
+import { lowerPlan, planOutputRegion, shortestAttentionSpan } from './lower';
+import { embedDrawnTokenPart } from './linear';
 import { profileKernels } from './profile';
 import { createGpuLogprobs } from './logprobs';
 import { createReadback } from './readback';
 import type { GpuMatrix } from './repack';
 import { createGpuSampler, type GpuSampler } from './sampler';
 import { tuneKernels } from './tune';
-import { allocateRunnerState, kvCacheBytes, growKvCaches, contextBucket, releaseRunnerState, CONV_RING_POSITIONS, type RunnerState } from './state';
+import { allocateRunnerState, keyCacheBytes, growKvCaches, contextBucket, releaseRunnerState, CONV_RING_POSITIONS, type RunnerState } from './state';
 
 /** Most steps of one submit; `decode` splits longer calls. */
 const WINDOW_STEPS = 64;
@@ -77,8 +77,8 @@ export async function createWebGpuRunner(opened: OpenedDevice, plan: Plan, { con
     const gpu: GpuContext = { ...opened, step: wholeBuffer(step), tokens: wholeBuffer(tokens) };
     const state = await allocateRunnerState(gpu, plan, contextLength, chunk, f16Cache);
     held.push(() => releaseRunnerState(gpu, state));
-    const output = outputRegion(plan, state, 1);
-    const sampler = plan.output.rows === 1 ? await createGpuSampler(opened, gpu, output, V, nextTokenEmbedding(gpu, table, state.slots[firstNode.out.slot]), take) : undefined;
+    const output = planOutputRegion(plan, state, 1);
+    const sampler = plan.output.rows === 1 ? await createGpuSampler(opened, gpu, output, V, embedDrawnTokenPart(gpu, table, state.slots[firstNode.out.slot]), take) : undefined;
     const ids = createReadback(opened, 'ids', 4 * WINDOW_STEPS, 3);
     const rows = createReadback(opened, 'logits', output.size, 1);
     held.push(ids.dispose, rows.dispose);
@@ -284,7 +284,7 @@ export async function createWebGpuRunner(opened: OpenedDevice, plan: Plan, { con
     // the draw advances the position, so it is measured last
     queue.writeBuffer(step, 0, new Uint32Array([at, 1, at + 1, 0]));
     const node = plan.nodes.find((n) => n.op === 'attend');
-    const attended = node ? 2 * kvCacheBytes(node.cache, at + 1, state.f16Cache) : 0;
+    const attended = node ? 2 * keyCacheBytes(node.cache, at + 1, state.f16Cache) : 0;
     const measured = await profileKernels(opened, { dispatches, prepared: [...prepared.decode.get(context)!.slice(skipped), ...draw], cacheBytes: attended, sampledDraw: () => sampler?.drawDispatches(ALL_FILTERS_SAMPLING) ?? [] });
     position = 0;
     pending = false;
@@ -292,8 +292,8 @@ export async function createWebGpuRunner(opened: OpenedDevice, plan: Plan, { con
     return measured;
   }
 
-  let tuning: Promise<TuningResult[]> | undefined;
-  function tune({ isIdle = () => true, ...options }: TuneOptions = {}): Promise<TuningResult[]> {
+  let tuning: Promise<ShapeTuningResult[]> | undefined;
+  function tune({ isIdle = () => true, ...options }: TuneOptions = {}): Promise<ShapeTuningResult[]> {
     tuning ??= (async () => {
       const rows = await tuneKernels(opened, plan, state, exact, { ...options, isIdle: () => !disposed && isIdle() });
       const changed = rows.some((row) => Object.keys(row.tuning).length > 0);

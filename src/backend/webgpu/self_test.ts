@@ -15,7 +15,7 @@ import { seededRandom, writeRandomMatrix } from '../random_weights';
 import { precompilePipelines } from './precompile';
 import type { OpenedDevice } from './device';
 import { SELF_TEST_GOLDEN } from './self_test_golden';
-import { wholeBuffer, type GpuVector } from './dispatch';
+import { wholeBuffer, type GpuWeightVector } from './dispatch';
 import { createMatrixWriter, releaseMatrix, type GpuMatrix } from './repack';
 import { createWebGpuRunner } from './runner';
 import { saveDeviceResult, loadDeviceResult } from './device_results';
@@ -147,7 +147,7 @@ async function findError(opened: OpenedDevice, testCase: SelfTestCase, f16Cache:
           const { buffer } = opened.createBuffer(name, values.byteLength);
           buffers.push(buffer);
           opened.device.queue.writeBuffer(buffer, 0, values as Float32Array<ArrayBuffer>);
-          return { name, length: values.length, region: wholeBuffer(buffer) } as GpuVector;
+          return { name, length: values.length, region: wholeBuffer(buffer) } as GpuWeightVector;
         },
       },
       testCase,

@@ -85,7 +85,7 @@ export async function allocateRunnerState(gpu: GpuContext, plan: Plan, contextLe
 const MIN_KV_CACHE_POSITIONS = 1024;
 
 /** Bytes of the keys of one layer; its values take as many. */
-export const kvCacheBytes = ({ kvHeads, headDim }: AttendNode['cache'], positions: number, f16Cache: boolean): number => positions * kvHeads * headDim * (f16Cache ? 2 : 4);
+export const keyCacheBytes = ({ kvHeads, headDim }: AttendNode['cache'], positions: number, f16Cache: boolean): number => positions * kvHeads * headDim * (f16Cache ? 2 : 4);
 
 /** Grows the caches to `wanted` positions, or to half of that and so on, but to at least `least`; their contents are kept. */
 export async function growKvCaches(gpu: GpuContext, plan: Plan, state: RunnerState, wanted: number, least: number): Promise<void> {
@@ -93,7 +93,7 @@ export async function growKvCaches(gpu: GpuContext, plan: Plan, state: RunnerSta
     const made: RunnerState['caches'] = new Map();
     try {
       for (const { cache } of attentionNodes(plan)) {
-        const bytes = kvCacheBytes(cache, capacity, state.f16Cache);
+        const bytes = keyCacheBytes(cache, capacity, state.f16Cache);
         const keys = wholeBuffer(await gpu.allocateBuffer(`keys ${cache.layer}`, bytes));
         made.set(cache.layer, { keys, values: keys });
         made.set(cache.layer, { keys, values: wholeBuffer(await gpu.allocateBuffer(`values ${cache.layer}`, bytes)) });

@@ -1,7 +1,7 @@
 /** The tuner's search, over a table of times whose fastest kernel is known, with a simulated clock. */
 import { describe, expect, it } from 'vitest';
 import type { OpenedDevice } from './device';
-import { searchTunings, MIN_TUNING_GAIN, candidateTunings, type TuningTrials } from './tune';
+import { searchTunings, MIN_TUNING_GAIN, deviceTuningCandidates, type TuningTrials } from './tune';
 import type { KernelTuning } from './dispatch';
 
 const settings: Partial<KernelTuning>[] = [{ rows: 8 }, { groupSize: 32 }, { subgroups: false }, { int8Activations: true }];
@@ -75,7 +75,7 @@ describe('searchTunings', () => {
     const { trials, now } = device({});
     const measure: TuningTrials['measure'] = (_, { span = 512 }) => Promise.resolve(micros[span]);
     const kernelId: TuningTrials['kernelId'] = (_, { span = 512 }) => `${span}`;
-    const tried = candidateTunings({ features: { subgroups: true, dp4a: true } } as OpenedDevice, false);
+    const tried = deviceTuningCandidates({ features: { subgroups: true, dp4a: true } } as OpenedDevice, false);
     expect(await searchTunings(['attend f16 16/8×64'], tried, { ...trials, measure, kernelId }, { limitMs: 1e6, isIdle: always, now })).toMatchObject([{ tuning: taken, defaultMicros: 100, rejected: [] }]);
   });
 

@@ -3,14 +3,14 @@
  * dispatches over the real weights of different layers. A kernel is taken only if it is faster by MIN_TUNING_GAIN and its results agree with those
  * of the default kernel, which passed the self test.
  */
-import type { TuneOptions, TuningResult } from '../backend';
+import type { TuneOptions, ShapeTuningResult } from '../backend';
 import type { Plan } from '../plan';
 import { seededRandom } from '../random_weights';
 import { encodeDispatches, STEP_UNIFORM_BYTES, type OpenedDevice, type PreparedDispatch } from './device';
 import { ANY_KERNEL, wholeBuffer, type Dispatch, type KernelTuning } from './dispatch';
 import { lowerPlan } from './lower';
 import { createGpuTimer, repetitionsPerSample, weightBytes } from './profile';
-import { allocateRunnerState, attentionNodes, kvCacheBytes, releaseRunnerState, MAX_ATTENTION_SPAN, type RunnerState } from './state';
+import { allocateRunnerState, attentionNodes, keyCacheBytes, releaseRunnerState, MAX_ATTENTION_SPAN, type RunnerState } from './state';
 import { saveDeviceResult, loadDeviceResult } from './device_results';
 
 /** A kernel must be faster by this share of its time; less is within the noise. */
@@ -45,9 +45,9 @@ export interface TuningBudget {
  * the first one.
  * @param settings in the order in which they are tried
  */
-export async function searchTunings(tuneKeys: readonly string[], settings: readonly Partial<KernelTuning>[], { kernelId, measure, check }: TuningTrials, { limitMs, isIdle, now }: TuningBudget): Promise<Omit<TuningResult, 'bytes'>[]> {
+export async function searchTunings(tuneKeys: readonly string[], settings: readonly Partial<KernelTuning>[], { kernelId, measure, check }: TuningTrials, { limitMs, isIdle, now }: TuningBudget): Promise<Omit<ShapeTuningResult, 'bytes'>[]> {
   const end = now() + limitMs;
-  const rows: Omit<TuningResult, 'bytes'>[] = [];
+  const rows: Omit<ShapeTuningResult, 'bytes'>[] = [];
   for (const tuneKey of tuneKeys) {
     if (!isIdle() || now() >= end) return rows;
     const row: (typeof rows)[number] = { tuneKey, tuning: {}, defaultMicros: await measure(tuneKey, {}), micros: Infinity, rejected: [] };
@@ -78,7 +78,7 @@ export async function searchTunings(tuneKeys: readonly string[], settings: reado
 }
 
 /** The settings to try on a device; `exact` excludes int8 activations. */
-export function candidateTunings({ features }: OpenedDevice, exact: boolean): Partial<KernelTuning>[] {
+export function deviceTuningCandidates({ features }: OpenedDevice, exact: boolean): Partial<KernelTuning>[] {
   const settings: Partial<KernelTuning>[] = [{ rows: 8 }, { rows: 4 }, { groupSize: 64 }, { groupSize: 32 }];
   if (features.subgroups) settings.push({ groupSize: 128 }, { subgroups: false });
   if (features.dp4a && !exact) settings.push({ int8Activations: true });
@@ -91,7 +91,7 @@ export function candidateTunings({ features }: OpenedDevice, exact: boolean): Pa
  * Kernels run on the real weights but on activations of their own, so that the conversation's state does not change.
  * @returns a result for each shape
  */
-export async function tuneKernels(opened: OpenedDevice, plan: Plan, state: RunnerState, exact: boolean, options: TuneOptions = {}): Promise<TuningResult[]> {
+export async function tuneKernels(opened: OpenedDevice, plan: Plan, state: RunnerState, exact: boolean, options: TuneOptions = {}): Promise<ShapeTuningResult[]> {
   if (opened.software && !options.allowSoftware) return [];
   /** bytes read for a token, and by one dispatch */
   const bytes = new Map<string, { perToken: number; perDispatch: number }>();
@@ -99,7 +99,7 @@ export async function tuneKernels(opened: OpenedDevice, plan: Plan, state: Runne
     const { tuneKey } = dispatch;
     if (!tuneKey || opened.tunings.has(tuneKey)) continue;
     const node = plan.nodes[i];
-    const perDispatch = node.op === 'attend' ? 2 * kvCacheBytes(node.cache, POSITIONS, state.f16Cache) : weightBytes(dispatch);
+    const perDispatch = node.op === 'attend' ? 2 * keyCacheBytes(node.cache, POSITIONS, state.f16Cache) : weightBytes(dispatch);
     bytes.set(tuneKey, { perToken: (bytes.get(tuneKey)?.perToken ?? 0) + perDispatch, perDispatch });
   }
   const tuneKeys = [...bytes.keys()].sort((a, b) => bytes.get(b)!.perToken - bytes.get(a)!.perToken); // the shapes with most bytes first
@@ -108,7 +108,7 @@ export async function tuneKernels(opened: OpenedDevice, plan: Plan, state: Runne
   try {
     const measure = options.measure ?? trials.measure;
     const budget: TuningBudget = { limitMs: options.budgetMs ?? DEFAULT_LIMIT_MS, isIdle: options.isIdle ?? (() => true), now: options.now ?? (() => performance.now()) };
-    const rows = await searchTunings(tuneKeys, candidateTunings(opened, exact), { ...trials, measure }, budget);
+    const rows = await searchTunings(tuneKeys, deviceTuningCandidates(opened, exact), { ...trials, measure }, budget);
     for (const { tuneKey, tuning } of rows) opened.tunings.set(tuneKey, tuning);
     if (rows.length) await saveDeviceResult(opened, resultName(exact), [...(await savedTunings(opened, exact)), ...rows.map(({ tuneKey, tuning }) => [tuneKey, tuning] as const)]);
     return rows.map((row) => ({ ...row, bytes: bytes.get(row.tuneKey)!.perDispatch }));
@@ -153,7 +153,7 @@ async function createTrials(opened: OpenedDevice, plan: Plan, real: RunnerState)
   const fill = (): void => state.slots.forEach(({ buffer }) => device.queue.writeBuffer(buffer, 0, values, 0, buffer.size / 4));
   fill();
   // with f16 a random word is two halves; the masked bits of their exponents keep them below 1
-  const most = Math.max(0, ...attentionNodes(plan).map(({ cache }) => kvCacheBytes(cache, POSITIONS, state.f16Cache))) / 4;
+  const most = Math.max(0, ...attentionNodes(plan).map(({ cache }) => keyCacheBytes(cache, POSITIONS, state.f16Cache))) / 4;
   const cached = state.f16Cache ? Uint32Array.from({ length: most }, () => next() & 0xbbffbbff) : Float32Array.from({ length: most }, () => next() / 2 ** 31 - 1);
   for (const { keys, values } of state.caches.values()) for (const { buffer } of [keys, values]) device.queue.writeBuffer(buffer, 0, cached, 0, Math.min(most, buffer.size / 4));
 
