@@ -1,8 +1,8 @@
 /** How far the loading of a model is, above the conversation. */
-import type { Progress } from '../../src/index';
-import { find } from './dom';
-import { sentence } from './explain';
-import { bytes, count, duration } from './format';
+import type { Progress } from '../../../src/index';
+import { find } from '../dom';
+import { sentence } from '../explain';
+import { bytes, count, duration } from '../format';
 
 const PHASES: Record<Progress['phase'], string> = {
   resolve: 'Finding',

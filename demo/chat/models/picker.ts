@@ -1,9 +1,9 @@
 /** The model dialog: the embedded model, stored models, models of the hub, an address, files. */
-import { deleteModel, estimate, listModels, pinModel, verifyModel, type CachedModel, type LoadEstimate, type EstimateOptions, type ModelSource } from '../../src/index';
+import { deleteModel, estimate, listModels, pinModel, verifyModel, type CachedModel, type LoadEstimate, type EstimateOptions, type ModelSource } from '../../../src/index';
 import { EMBEDDED, HUB, sizeOf, type Offer } from './catalogue';
-import { element, find } from './dom';
-import { explain, explained } from './explain';
-import { bytes, speed } from './format';
+import { element, find } from '../dom';
+import { explain, explained } from '../explain';
+import { bytes, speed } from '../format';
 
 /** A model to load, and its name. */
 export interface Choice {
