@@ -1,4 +1,4 @@
-// attend — one token: q, k ← rope(rmsnorm_head(q, k)); cache ← k, v; softmax(q·k / √d)·v over one span of positions          (spec 1.3)
+// attend — one token: q, k ← rope(rmsnorm_head(q, k)); cache ← k, v; softmax(q·k / √d)·v over one span of positions
 // qkv [(H + 2K)·d] f32 · q_norm, k_norm [d] f32 · rope table · keys, values [position, K, d] → y [H, d] f32; where the context needs
 // several spans, y is [H, spans, d + 4] for attend_merge: sums that are not yet divided, then their divisor and their largest score
 // one workgroup per span of SPAN positions and 4 query heads of one kv head. Scores: a thread per key; sums: d/8 threads per key.

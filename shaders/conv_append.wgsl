@@ -1,4 +1,4 @@
-// conv_append — ring[(position + t) mod R, c] = B[t,c] · x[t,c] for the last R tokens                                      (spec 1.4)
+// conv_append — ring[(position + t) mod R, c] = B[t,c] · x[t,c] for the last R tokens
 // bcx [T, 3D] f32: B, C, x → ring [R, D] f32
 // one thread per channel and token; runs after short_conv if T > R − (L−1). Bound by: bandwidth.
 override D: u32;

@@ -1,4 +1,4 @@
-// 4 channels of B, C and x (rows c, D + c and 2D + c of in_proj), then the short convolution of one token:  (spec 1.3, 1.4)
+// 4 channels of B, C and x (rows c, D + c and 2D + c of in_proj), then the short convolution of one token:
 // u = B · x; y[c] = C · (Σ_k taps[c,k] · u[t − (L−1) + k, c] + bias[c]), u zero before position 0
 // taps [D, L] f32 · conv_bias [D] f32 → ring [R, D] f32, u by position mod R
 const MATRICES: u32 = 3u;

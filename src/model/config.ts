@@ -1,7 +1,7 @@
 import { fail, show } from '../errors';
 import { requireTensor, type TensorsByName } from './weights';
 
-/** The configuration of a model. Every number comes from the file (spec sections 1.1, 1.2, 1.6). */
+/** The configuration of a model. Every number comes from the file, whose keys are those of transformers (configuration_lfm2.py) or llama.cpp (gguf-py). */
 export interface Config {
   vocabSize: number; // V
   hiddenSize: number; // D
@@ -18,7 +18,7 @@ export interface Config {
 }
 
 /**
- * From the metadata of a GGUF file (spec section 1.6).
+ * From the metadata of a GGUF file.
  * @param tensors by canonical name; widths come from their shapes
  * @throws CheckpointError
  */

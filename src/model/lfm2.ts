@@ -1,4 +1,4 @@
-/** The forward pass of dense LFM2 and LFM2.5 (spec section 1.3), once, for every backend and every T. Shapes at the right. */
+/** The forward pass of dense LFM2 and LFM2.5 (modeling_lfm2.py in transformers), once, for every backend and every T. Shapes at the right. */
 import type { Config } from './config';
 import type { Act, ConvState, KvCache, Matrix, Norm, Ops, Vector } from './ops';
 

@@ -1,4 +1,4 @@
-/** The names of the weights in Hugging Face and GGUF files (spec section 1.5), and the tree that tells where each weight's bytes are. */
+/** The names of the weights in Hugging Face and GGUF files, as transformers (modeling_lfm2.py) and llama.cpp (gguf-py) write them, and the tree that tells where each weight's bytes are. */
 import { fail } from '../errors';
 import type { Dtype } from '../tensor/dtype';
 import type { TensorInfo } from '../tensor/tensor';

@@ -1,5 +1,5 @@
 /**
- * The block formats of GGUF files as plain loops: the oracle of every kernel (spec section 1.9, ggml-common.h).
+ * The block formats of GGUF files as plain loops: the oracle of every kernel (ggml-common.h of llama.cpp).
  * Each block is decoded in f64 and stored as f32.
  */
 import { DTYPES, type Dtype } from './dtype';

@@ -1,4 +1,4 @@
-/** Element types of checkpoint tensors: ggml type id, values per block, bytes per block (ggml.h; spec section 1.9). */
+/** Element types of checkpoint tensors: ggml type id, values per block, bytes per block (ggml.h and ggml-common.h of llama.cpp). */
 export const DTYPES = {
   F32: { ggml: 0, blockLength: 1, blockBytes: 4 },
   F16: { ggml: 1, blockLength: 1, blockBytes: 2 },

@@ -1,4 +1,4 @@
-/** Turns chat messages into a prompt with the Jinja template of the checkpoint (spec 6.2). */
+/** Turns chat messages into a prompt with the Jinja template of the checkpoint. */
 import { Template } from '@huggingface/jinja';
 import { fail } from '../errors';
 import type { Tokenizer } from './tokenizer';

@@ -12,7 +12,7 @@ typedef struct {
 // Bytes of a packed matrix [rows, cols].
 uint32_t packed_bytes(uint32_t format, uint32_t rows, uint32_t cols);
 
-// Packs `count` rows in checkpoint format (spec 1.9) into w->data. `first` is a multiple of 16, and so is `count` except at the end.
+// Packs `count` rows in checkpoint format into w->data. `first` is a multiple of 16, and so is `count` except at the end.
 void pack_rows(const Weight* w, const uint8_t* src, uint32_t first, uint32_t count);
 
 // Bytes of the int8 form of T rows of `cols` activations.

@@ -1,4 +1,4 @@
-// Packs the rows of a checkpoint (spec 1.9) into the layout of linear_format.h, one group of 8 rows at a time.
+// Packs the rows of a checkpoint (ggml-common.h of llama.cpp) into the layout of linear_format.h, one group of 8 rows at a time.
 #pragma once
 #include "linear_format.h"
 

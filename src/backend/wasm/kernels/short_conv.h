@@ -1,4 +1,4 @@
-// The gated short convolution (spec 1.3) over a ring of B ⊙ x by position. This thread computes the channels [c0, c1).
+// The gated short convolution over a ring of B ⊙ x by position. This thread computes the channels [c0, c1).
 #pragma once
 #include "simd.h"
 #include "plan.h"
