@@ -1,6 +1,6 @@
 /** The conformance table (src/backend/conformance.ts) on every variant of every backend, against the reference, in Chromium; WebGPU in Firefox, too. */
 import { beforeAll, describe, expect, it } from 'vitest';
-import { CONFORMANCE_CASES, exceededBound, canUseInt8Activations, type BackendRounding } from '../src/backend/conformance';
+import { CONFORMANCE_CASES, exceededErrorBound, canUseInt8Activations, type ReducedPrecision } from '../src/backend/conformance';
 import type { BackendOptions } from './pages/probe.worker';
 import { once } from './once';
 import { openFirefoxProbe, openProbe, type Probe } from './probe';
@@ -24,10 +24,10 @@ function suite(open: () => Promise<Probe>, options: BackendOptions, only = /./):
     probe = await open();
   });
   const { backend, exact, f16, tuning } = options;
-  const accuracy: BackendRounding = { int8Activations: tuning?.int8Activations ?? (backend === 'wasm' && !exact), cache: exact || f16 === false ? undefined : backend === 'wasm' ? 'int16' : 'f16' };
+  const accuracy: ReducedPrecision = { int8Activations: tuning?.int8Activations ?? (backend === 'wasm' && !exact), cache: exact || f16 === false ? undefined : backend === 'wasm' ? 'int16' : 'f16' };
   it.each(CONFORMANCE_CASES.filter((one) => (tuning?.int8Activations ? canUseInt8Activations(one) : only.test(one.name))))('$name', async (one) => {
     const differences = await probe.run((p, [name, o]) => p.conformance(name, o), [one.name, { ...options, stays: backend === 'webgpu' }] as const);
-    for (const difference of differences) expect(exceededBound(one, accuracy, difference), difference.run).toBeUndefined();
+    for (const difference of differences) expect(exceededErrorBound(one, accuracy, difference), difference.run).toBeUndefined();
   });
 }
 

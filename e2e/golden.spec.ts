@@ -20,7 +20,7 @@ async function holds(options: VerifyOptions): Promise<void> {
 /** prompts in one piece, in threes and one by one; the software adapter takes minutes for the long ones */
 const WASM_FEEDS: Feed[] = [{ chunk: WHOLE }, { chunk: 3, longest: 33 }, { chunk: 1, longest: 33 }];
 const GPU_FEEDS: Feed[] = [{ chunk: WHOLE, longest: 130 }, { chunk: 3, longest: 33 }, { chunk: 1, longest: 7 }];
-/** the kernels of long chunks make no sums over a workgroup, but for those of `rope_append` */
+/** the kernels of long prefill batches make no sums over a workgroup, but for those of `rope_append` */
 const SUMS_FEEDS: Feed[] = [{ chunk: WHOLE, longest: 33 }, { chunk: 3, longest: 7 }, { chunk: 1, longest: 7 }];
 
 it.each([

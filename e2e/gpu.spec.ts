@@ -134,15 +134,15 @@ for (const { name, options, sums, tags, open } of engines()) describe(name, { ta
     expect(tokens).toEqual(wanted);
   });
 
-  it('cuts a chunk into submits by the time that blocks of 64 tokens took before, with the same results', async () => {
-    const chunks = [
+  it('cuts a prefill batch into submits by the time that blocks of 64 tokens took before, with the same results', async () => {
+    const batches = [
       { tokens: 256, ms: 0 }, // nothing is known of it: 1, 2, 4 … dispatches a submit
       { tokens: 65, ms: 100 },
       { tokens: 65, ms: 100 },
       { tokens: 256, ms: 1e6 },
       { tokens: 256, ms: 0 },
     ];
-    const { submits, dispatches, error } = await call('submits', chunks, options);
+    const { submits, dispatches, error } = await call('submits', batches, options);
     expect(submits).toEqual([Math.ceil(Math.log2(dispatches + 1)), 1, 2, 4, dispatches]);
     expect(error).toBe(0);
     const slow = await call('submits', [{ tokens: 256, ms: 100 }], options);
@@ -176,7 +176,7 @@ for (const { name, options, sums, tags, open } of engines()) describe(name, { ta
   it.each([
     { what: 'units of a row beyond the invocations', pattern: '* units; item += group_size', by: '* min(units, group_size); item += group_size', where: 'a few tokens, F32' },
     { what: 'tiles of keys after the first', pattern: 'let fade = exp(top - new_top);', by: 'let fade = 1.0;', where: 'a long prompt, long' },
-    { what: 'a ring filled by a chunk', pattern: '& (R - 1u)) * D + c] = bcx[row]', by: '& (R - 1u)) * D + c] = 2.0 * bcx[row]', where: 'a long prompt, long' },
+    { what: 'a ring filled by a prefill batch', pattern: '& (R - 1u)) * D + c] = bcx[row]', by: '& (R - 1u)) * D + c] = 2.0 * bcx[row]', where: 'a long prompt, long' },
     { what: 'log probabilities', pattern: 'l > own.l', by: 'l < own.l', where: 'log probabilities' },
     { what: 'the merge of spans', pattern: 'sum / total', by: 'sum', where: 'one token over several spans, long' },
   ])('tests what short greedy answers of small models do not meet: $what', async ({ pattern, by, where }) => {

@@ -1,17 +1,17 @@
 /** Shared by the benchmarks in a page and on Dawn: measures a runner, compares with the reference, prints times of kernels. */
 import { PROFILE_BASELINES, type KernelTime, type Runner, type ShapeTuningResult } from '../src/backend/backend';
-import type { CaseOutput } from '../src/backend/conformance';
+import type { CaseRunOutput } from '../src/backend/conformance';
 import type { Plan } from '../src/backend/plan';
 import { GREEDY_SAMPLING, type SamplingParams } from '../src/backend/sampling';
 import type { Matrix } from '../src/model/ops';
 import { rowBytes } from '../src/tensor/dtype';
 
-/** Milliseconds of a prefill of `prompt` tokens in chunks, and of `steps` decode steps after it, `window` per call and two calls in flight. */
-export async function time(runner: Runner, vocabSize: number, prompt: number, steps: number, chunk: number, window: number, sampling: SamplingParams = GREEDY_SAMPLING): Promise<{ prefillMs: number; decodeMs: number }> {
+/** Milliseconds of a prefill of `prompt` tokens in batches, and of `steps` decode steps after it, `window` per call and two calls in flight. */
+export async function time(runner: Runner, vocabSize: number, prompt: number, steps: number, prefillBatch: number, window: number, sampling: SamplingParams = GREEDY_SAMPLING): Promise<{ prefillMs: number; decodeMs: number }> {
   const tokens = Uint32Array.from({ length: prompt }, (_, i) => (i * 7919 + 257) % vocabSize);
   runner.rewind(0);
   const start = performance.now();
-  for (let at = 0; at < prompt; at += chunk) await runner.prefill(tokens.subarray(at, at + chunk));
+  for (let at = 0; at < prompt; at += prefillBatch) await runner.prefill(tokens.subarray(at, at + prefillBatch));
   await runner.decode(1, sampling); // the first token needs no forward pass: it ends the prefill
   const middle = performance.now();
   let before: Promise<unknown> | undefined;
@@ -26,9 +26,9 @@ export async function time(runner: Runner, vocabSize: number, prompt: number, st
 }
 
 /** The time of each kernel of a decode step after `position` tokens; empty when the backend does not measure kernels. */
-export async function profileAt(runner: Runner, position: number, chunk: number): Promise<KernelTime[]> {
+export async function profileAt(runner: Runner, position: number, prefillBatch: number): Promise<KernelTime[]> {
   runner.rewind(0);
-  for (let at = 0; at < Math.max(1, position); at += chunk) await runner.prefill(new Uint32Array(Math.min(chunk, Math.max(1, position) - at)));
+  for (let at = 0; at < Math.max(1, position); at += prefillBatch) await runner.prefill(new Uint32Array(Math.min(prefillBatch, Math.max(1, position) - at)));
   return (await runner.profile?.()) ?? [];
 }
 
@@ -51,7 +51,7 @@ export interface Difference {
 }
 
 /** @throws when the lengths differ */
-export function compare(name: string, wanted: CaseOutput, got: CaseOutput): Difference {
+export function compare(name: string, wanted: CaseRunOutput, got: CaseRunOutput): Difference {
   if (got.values.length !== wanted.values.length) throw new Error(`${name}, ${wanted.run}: ${got.values.length} values, the reference has ${wanted.values.length}`);
   let maxAbs = 0;
   let error = 0;

@@ -56,10 +56,10 @@ describe('the store in Chromium', () => {
     hub.options.fault = undefined;
     const asked = hub.log.length;
     const again = await profile.tab(site.origin);
-    const [{ id, there }] = (await again.call('list') as { models: { id: string; there: number }[] }).models;
-    expect(requested(hub) - there).toBeLessThanOrEqual(6 * MB); // as many connections at most
+    const [{ id, storedBytes }] = (await again.call('list') as { models: { id: string; storedBytes: number }[] }).models;
+    expect(requested(hub) - storedBytes).toBeLessThanOrEqual(6 * MB); // as many connections at most
     expect(await again.call('load', REPO, options())).toMatchObject({ hashes: [hash], cached: false });
-    expect(requested(hub, asked)).toBe(bytes.length - there);
+    expect(requested(hub, asked)).toBe(bytes.length - storedBytes);
     expect(await again.call('verify', id)).toMatchObject({ ok: true });
   });
 

@@ -8,7 +8,7 @@ import {
   listModels,
   load,
   modelRoom,
-  modelSize,
+  storedModelBytes,
   pinModel,
   readCalls,
   verifyModel,
@@ -114,8 +114,8 @@ export async function keep(source: ModelSource): Promise<void> {
   same<typeof blob, Blob>();
   await pinModel(await importModel(blob, { onProgress }), false);
   const models: CachedModel[] = await listModels();
-  for (const { id, bytes, there, complete, files, revision, added, lastUsed, pinned } of models)
-    show(id, bytes, there, complete, files[0]?.name, revision, added.toISOString(), lastUsed.toISOString(), pinned, await modelSize(id));
+  for (const { id, bytes, storedBytes, complete, files, revision, added, lastUsed, pinned } of models)
+    show(id, bytes, storedBytes, complete, files[0]?.name, revision, added.toISOString(), lastUsed.toISOString(), pinned, await storedModelBytes(id));
   await deleteModel(id, { wait: false, signal });
 }
 

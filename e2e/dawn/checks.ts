@@ -1,6 +1,6 @@
 /** Checks that the GPU computes right: conformance cases, logits and continuations against the reference, and whole prompts against prompts in pieces. */
 import type { Backend, CompileOptions, Runner } from '../../src/backend/backend';
-import { CONFORMANCE_CASES, exceededBound, runConformanceCase, canUseInt8Activations, type BackendRounding } from '../../src/backend/conformance';
+import { CONFORMANCE_CASES, exceededErrorBound, runConformanceCase, canUseInt8Activations, type ReducedPrecision } from '../../src/backend/conformance';
 import { recordPlan, type Plan } from '../../src/backend/plan';
 import { openReferenceBackend } from '../../src/backend/reference/backend';
 import { GREEDY_SAMPLING } from '../../src/backend/sampling';
@@ -39,7 +39,7 @@ export interface Conformance {
 export async function conformance(options: WebGpuOptions, only = '', until = Infinity): Promise<Conformance> {
   const int8 = options.tuning?.int8Activations;
   const cases = CONFORMANCE_CASES.filter((one) => one.name.includes(only) && (!int8 || canUseInt8Activations(one)));
-  const accuracy: BackendRounding = { cache: options.f16 === false ? undefined : 'f16', int8Activations: int8 };
+  const accuracy: ReducedPrecision = { cache: options.f16 === false ? undefined : 'f16', int8Activations: int8 };
   const worst: Conformance['worst'] = { maxAbsOverRms: 0, maxAbsOf: '', nmse: 0, nmseOf: '' };
   const misses: string[] = [];
   let left = cases.length;
@@ -55,7 +55,7 @@ export async function conformance(options: WebGpuOptions, only = '', until = Inf
       const got = await runConformanceCase(one, backend);
       const differences = wanted.map((w, i) => compare(one.name, w, got[i]));
       for (const difference of differences) note(worst, difference);
-      wrong = differences.map((difference) => exceededBound(one, accuracy, difference)).filter((m) => m !== undefined);
+      wrong = differences.map((difference) => exceededErrorBound(one, accuracy, difference)).filter((m) => m !== undefined);
     } catch (error) {
       wrong = [(error as Error).message];
       await Promise.resolve(backend?.dispose()).catch(() => undefined);
@@ -94,7 +94,7 @@ export interface Check {
 /** Compares logits after prompts of several lengths, read whole and token by token, and a greedy continuation with the reference. */
 export async function check(checkpoint: Checkpoint, { runner, backend }: Pick<Loaded, 'runner' | 'backend'>): Promise<Check> {
   const { vocabSize } = checkpoint.config;
-  const reference = await load(checkpoint, openReferenceBackend(), { contextLength: 128, chunk: 64 });
+  const reference = await load(checkpoint, openReferenceBackend(), { contextLength: 128, prefillBatch: 64 });
   // with int8 activations the bound is on the power, not on the largest difference
   const bound = /\bf16\b/.test(backend.info.variant) ? 5e-2 : 2e-2;
   const int8 = runner.describe().includes('.int8');

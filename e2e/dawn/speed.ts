@@ -62,7 +62,7 @@ export async function speed(model: string, checkpoint: Checkpoint, o: SpeedOptio
   const start = performance.now();
   const backend = await openWebGpuBackend(o.gpu);
   try {
-    const loaded = await load(checkpoint, backend, { contextLength: Math.max(128, o.position + Math.max(...o.prompts) + o.gen + 8), chunk: o.chunk });
+    const loaded = await load(checkpoint, backend, { contextLength: Math.max(128, o.position + Math.max(...o.prompts) + o.gen + 8), prefillBatch: o.chunk });
     const loadSeconds = (performance.now() - start) / 1000;
     const { runner, plan } = loaded;
     const dispatchesPerToken = dispatchesOf(runner.describe());

@@ -126,7 +126,7 @@ async function selfTest(gpu: WebGpuOptions): Promise<number> {
   const table = await writeRandomMatrix(backend, { name: 'table', rows: 64, cols: 256, segments });
   const plan = recordPlan((op) => op.last(op.embed(table)));
   const start = performance.now();
-  await backend.compile(plan, { contextLength: 64, chunk: 1 });
+  await backend.compile(plan, { contextLength: 64, prefillBatch: 1 });
   const ms = performance.now() - start;
   await backend.dispose();
   return ms;

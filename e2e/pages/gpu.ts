@@ -35,7 +35,7 @@ const gpu = {
   /** Tokens drawn on the GPU and by the definition. */
   async draws(rows: number, V: number, ties: boolean, draws: Draw[], options: WebGpuOptions): Promise<[got: number[][], wanted: number[][]]> {
     return both(options, async (backend) => {
-      const runner = await backend.compile(await transitions(backend, rows, V, ties), { contextLength: 256, chunk: 64 });
+      const runner = await backend.compile(await transitions(backend, rows, V, ties), { contextLength: 256, prefillBatch: 64 });
       const all = [];
       for (const d of draws) all.push(await draw(runner, d));
       runner.dispose();
@@ -58,7 +58,7 @@ const gpu = {
       rows[2] = rows[2].map((_, i) => (i % 128 ? -Infinity : 1.5)); // fewer than 20 are possible at all, and equals share an invocation
     }
     const table = await floats(backend, 'table', 3, V, (i) => rows[Math.floor(i / V)][i % V]);
-    const runner = await backend.compile(recordPlan((op) => op.last(op.embed(table))), { contextLength: 64, chunk: 16 });
+    const runner = await backend.compile(recordPlan((op) => op.last(op.embed(table))), { contextLength: 64, prefillBatch: 16 });
     const penalties: SamplingParams = { ...GREEDY_SAMPLING, repetitionPenalty: 1.5, presencePenalty: 3, bias: new Map([[0, 5]]), mask: new Uint32Array(Math.ceil(V / 32)).fill(0x55555555) };
     const { copyBufferToBuffer } = GPUCommandEncoder.prototype;
     const results = [];
@@ -95,7 +95,7 @@ const gpu = {
       const norm = (name: string) => ({ weight: backend.vector(name, Float32Array.from({ length: d }, (_, i) => 0.6 + (i % 7) / 8)), eps: 1e-5 });
       const [qNorm, kNorm] = [norm('q'), norm('k')];
       const plan = recordPlan((op) => op.attend(op.embed(table), { kind: 'kv', layer: 0, kvHeads: K, headDim: d }, { qNorm, kNorm, heads: H, ropeTheta: 1e6 }));
-      const runner = await backend.compile(plan, { contextLength: 4096, chunk: 256 });
+      const runner = await backend.compile(plan, { contextLength: 4096, prefillBatch: 256 });
       const tokens = Uint32Array.from({ length: 4096 }, (_, i) => (i * i + 11 * i) % 67);
       const outputs: Float32Array[] = [];
       for (const position of positions) {
@@ -113,7 +113,7 @@ const gpu = {
   async pieces(length: number, pieces: number[], options: WebGpuOptions): Promise<number[]> {
     const [got, wanted] = await both(options, async (backend) => {
       const { plan, V } = await smallModel(backend);
-      const runner = await backend.compile(plan, { contextLength: 256, chunk: 256 });
+      const runner = await backend.compile(plan, { contextLength: 256, prefillBatch: 256 });
       const outputs = [];
       for (const piece of backend.info.name === 'reference' ? [length] : pieces) {
         runner.rewind(0);
@@ -131,7 +131,7 @@ const gpu = {
   async rewound(options: WebGpuOptions): Promise<{ error: number; tooFar: boolean; overwritten: boolean; toStart: boolean; beyond: boolean }> {
     const backend = await shared(options);
     const { plan, V } = await smallModel(backend);
-    const runner = await backend.compile(plan, { contextLength: 512, chunk: 256 });
+    const runner = await backend.compile(plan, { contextLength: 512, prefillBatch: 256 });
     const tokens = someTokens(V, 300);
     await runner.prefill(tokens.slice(0, 200));
     await runner.prefill(tokens.slice(200, 230));
@@ -152,7 +152,7 @@ const gpu = {
   async counts(sampling: SamplingParams, windows: number, steps: number, prompt: number, value: Dtype, options: WebGpuOptions) {
     const backend = await shared(options);
     const { plan, V } = await randomModel(backend, SIXTEEN, 64, 64, 'Q4_0', value);
-    const runner = await backend.compile(plan, { contextLength: 1024, chunk: 256 });
+    const runner = await backend.compile(plan, { contextLength: 1024, prefillBatch: 256 });
     for (let at = 0; at < prompt; at += 256) await runner.prefill(someTokens(V, Math.min(256, prompt - at)));
     await runner.decode(2, sampling);
     const counter = count();
@@ -188,7 +188,7 @@ const gpu = {
       const table = await writeRandomMatrix(backend, { name: 'table', rows: 5000, cols: 64, segments: [{ name: 'table', rows: 5000, dtype: 'F32' }] });
       const square = await writeRandomMatrix(backend, { name: 'square', rows: 64, cols: 64, segments: [{ name: 'square', rows: 64, dtype: 'F32' }] });
       const plan = recordPlan((op) => op.linear(table, op.last(op.linear(square, op.embed(table)))));
-      const runner = await backend.compile(plan, { contextLength: 256, chunk: 64 });
+      const runner = await backend.compile(plan, { contextLength: 256, prefillBatch: 64 });
       await runner.prefill(someTokens(5000, 20));
       const chosen = [...(await runner.decode(4, GREEDY_SAMPLING)), ...(await runner.decode(8, ALL_FILTERS_SAMPLING))];
       const dispatches = Number.parseInt(runner.describe(), 10);
@@ -202,7 +202,7 @@ const gpu = {
   async profiled(options: WebGpuOptions) {
     const backend = await shared(options);
     const { plan, V } = await smallModel(backend);
-    const runner = await backend.compile(plan, { contextLength: 256, chunk: 64 });
+    const runner = await backend.compile(plan, { contextLength: 256, prefillBatch: 64 });
     const read = async (): Promise<Float32Array> => (await runner.prefill(someTokens(V, 20)), runner.logits());
     const before = await read();
     const times = await runner.profile!();
@@ -213,11 +213,11 @@ const gpu = {
     return { times, dispatches, error };
   },
 
-  /** Submits of chunks of so many tokens, each of which takes the GPU so many milliseconds by the clock; the logits do not depend on the cuts. */
-  async submits(chunks: { tokens: number; ms: number }[], options: WebGpuOptions) {
+  /** Submits of prefill batches of so many tokens, each of which takes the GPU so many milliseconds by the clock; the logits do not depend on the cuts. */
+  async submits(batches: { tokens: number; ms: number }[], options: WebGpuOptions) {
     const backend = await shared(options);
     const { plan, V } = await smallModel(backend);
-    const runner = await backend.compile(plan, { contextLength: 512, chunk: 256 });
+    const runner = await backend.compile(plan, { contextLength: 512, prefillBatch: 256 });
     const now = performance.now.bind(performance);
     const done = GPUQueue.prototype.onSubmittedWorkDone;
     let time = Math.ceil(now()); // whole, so that differences are exact
@@ -232,7 +232,7 @@ const gpu = {
         await done.call(this);
         time += ms;
       };
-      for (const { tokens, ms } of chunks) {
+      for (const { tokens, ms } of batches) {
         runner.rewind(0);
         taking = ms;
         const counter = count();
@@ -243,7 +243,7 @@ const gpu = {
         error = Math.max(error, difference(got, logits.get(tokens) ?? got));
         logits.set(tokens, got);
         taking = 0;
-        for (let i = 0; i < 2; i++) await runner.prefill(someTokens(V, 1)); // waits for the chunk
+        for (let i = 0; i < 2; i++) await runner.prefill(someTokens(V, 1)); // waits for the batch
       }
     } finally {
       performance.now = now;

@@ -85,7 +85,7 @@ export const faults = {
     const backend = await open({ ...options, selfTest: 'always' });
     try {
       const start = performance.now();
-      await backend.compile(await lookup(backend, dtype), { contextLength: 64, chunk: 1 });
+      await backend.compile(await lookup(backend, dtype), { contextLength: 64, prefillBatch: 1 });
       const { variant, notes } = backend.info;
       return { variant, notes, ms: performance.now() - start };
     } catch (error) {
@@ -108,7 +108,7 @@ export const faults = {
     };
     const backend = await open({ ...options, selfTest: 'always' });
     try {
-      await backend.compile(await lookup(backend, 'Q4_K'), { contextLength: 64, chunk: 1 });
+      await backend.compile(await lookup(backend, 'Q4_K'), { contextLength: 64, prefillBatch: 1 });
       return { variant: backend.info.variant, notes: backend.info.notes, changed };
     } finally {
       GPUDevice.prototype.createShaderModule = original;
@@ -127,7 +127,7 @@ export const faults = {
       const counter = count();
       let error: string | undefined;
       try {
-        await backend.compile(await lookup(backend, 'Q4_0'), { contextLength: 64, chunk: 1 });
+        await backend.compile(await lookup(backend, 'Q4_0'), { contextLength: 64, prefillBatch: 1 });
       } catch (failure) {
         error = (failure as Error).name;
       }
@@ -164,7 +164,7 @@ export const faults = {
     const start = async (fresh: boolean) => {
       const backend = await open({ ...options, selfTest: 'known' });
       const { plan, V } = await randomModel(backend, ['conv', 'attention'], 256, 256, 'Q4_0');
-      const runner = await backend.compile(plan, { contextLength: 256, chunk: 8 });
+      const runner = await backend.compile(plan, { contextLength: 256, prefillBatch: 8 });
       const greedy = async () => (runner.rewind(0), await runner.prefill(someTokens(V, 20)), [...(await runner.decode(8, GREEDY_SAMPLING))]);
       /** where short spans are several */
       const logits = async () => (runner.rewind(0), await runner.prefill(someTokens(V, 140)), await runner.prefill(someTokens(V, 1)), runner.logits());
@@ -204,7 +204,7 @@ export const faults = {
 
   /** Destroys a device in the middle of a phase, in a browser that then says nothing more if `silent`; then another one reads what was read and goes on. */
   async lost(phase: 'load' | 'compile' | 'prefill' | 'decode', options: WebGpuOptions, silent = false): Promise<{ errors: string[]; hung: boolean; equal: boolean }> {
-    const sizes = { contextLength: 256, chunk: 64 };
+    const sizes = { contextLength: 256, prefillBatch: 64 };
     const prompt = someTokens(512, 40);
     undisturbed ??= (async () => {
       const backend = await shared(options);
@@ -267,7 +267,7 @@ export const faults = {
     const backend = await shared(options);
     const { plan, V } = await smallModel(backend);
     const run = async (contextLength: number): Promise<{ ids: number[]; logits: Float32Array }> => {
-      const runner = await backend.compile(plan, { contextLength, chunk: 256 });
+      const runner = await backend.compile(plan, { contextLength, prefillBatch: 256 });
       for (let at = 0; at < 1022; at += 146) await runner.prefill(someTokens(V, 146));
       const logits = await runner.logits();
       const windows = await Promise.all([runner.decode(2, GREEDY_SAMPLING), runner.decode(4, GREEDY_SAMPLING), runner.decode(4, GREEDY_SAMPLING)]); // over the border

@@ -4,7 +4,7 @@ import { wholeBuffer, type GpuWeightVector, type BufferRegion, type Dispatch, ty
 import { inProjConvDispatches, embedDispatches, linearDispatches, swigluDispatches } from '../../src/backend/webgpu/linear';
 import { createMatrixWriter, packedMatrixBytes, type GpuMatrix } from '../../src/backend/webgpu/repack';
 import type { Matrix } from '../../src/model/ops';
-import { ROW_ALIGNMENT } from '../../src/backend/backend';
+import { ROW_SLICE_MULTIPLE } from '../../src/backend/backend';
 import { randomTestWeightRows } from '../../src/backend/random_weights';
 import { dequantize } from '../../src/tensor/dequant';
 import { rowBytes, type Dtype } from '../../src/tensor/dtype';
@@ -69,7 +69,7 @@ async function weights(gpu: OpenedDevice, name: string, { dtypes, rows, cols, li
     values.set(dequantize(dtype, bytes, count * cols), at);
     at += count * cols;
     // in slices, as a loader does
-    const step = ROW_ALIGNMENT * 3;
+    const step = ROW_SLICE_MULTIPLE * 3;
     for (let row = 0; row < count; row += step) {
       const last = Math.min(count, row + step);
       await writer.write(i, row, bytes.slice(row * rowBytes(dtype, cols), last * rowBytes(dtype, cols)));

@@ -1,7 +1,7 @@
 /** Runs backends in a worker for the checking tools: conformance cases, logits of prompts, timings. No cache, no chat. */
 import { expose } from 'comlink';
 import type { Backend, KernelTime, Runner, ShapeTuningResult } from '../../src/backend/backend';
-import { CONFORMANCE_CASES, runConformanceCase, type CaseOutput } from '../../src/backend/conformance';
+import { CONFORMANCE_CASES, runConformanceCase, type CaseRunOutput } from '../../src/backend/conformance';
 import { recordPlan } from '../../src/backend/plan';
 import { openReferenceBackend } from '../../src/backend/reference/backend';
 import { GREEDY_SAMPLING } from '../../src/backend/sampling';
@@ -51,7 +51,7 @@ async function remote(url: string): Promise<ByteSource> {
 }
 
 /** of cases that have run: every variant is compared with the same */
-const references = new Map<string, CaseOutput[]>();
+const references = new Map<string, CaseRunOutput[]>();
 
 let loaded: { checkpoint: Checkpoint; backend: Backend; runner: Runner } | undefined;
 
@@ -74,7 +74,7 @@ const probe = {
   },
 
   /** From served files, or from files chosen in the page: under automation a browser keeps what it fetches, so memory is measured with these. */
-  async load(sources: (string | File)[], options: BackendOptions, compile: { contextLength: number; chunk: number }) {
+  async load(sources: (string | File)[], options: BackendOptions, compile: { contextLength: number; prefillBatch: number }) {
     await probe.unload();
     const start = performance.now();
     const checkpoint = await openCheckpoint(await Promise.all(sources.map((source) => (typeof source === 'string' ? remote(source) : blobSource(source)))));
@@ -111,11 +111,11 @@ const probe = {
     return [...(await runner.decode(steps, GREEDY_SAMPLING))];
   },
 
-  time(prompt: number, steps: number, chunk: number, window: number): Promise<{ prefillMs: number; decodeMs: number }> {
-    return time(loaded!.runner, loaded!.checkpoint.config.vocabSize, prompt, steps, chunk, window);
+  time(prompt: number, steps: number, prefillBatch: number, window: number): Promise<{ prefillMs: number; decodeMs: number }> {
+    return time(loaded!.runner, loaded!.checkpoint.config.vocabSize, prompt, steps, prefillBatch, window);
   },
 
-  profile: (position: number, chunk: number): Promise<KernelTime[]> => profileAt(loaded!.runner, position, chunk),
+  profile: (position: number, prefillBatch: number): Promise<KernelTime[]> => profileAt(loaded!.runner, position, prefillBatch),
 
   /** Tunes kernels; saved results stay in use. */
   async tune(budgetMs: number): Promise<ShapeTuningResult[]> {

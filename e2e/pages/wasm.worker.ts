@@ -39,7 +39,7 @@ const page = {
     const head = await matrix('head', 'Q4_0', 4096, 2048);
     const narrow = await matrix('narrow', 'Q4_0', 128, 4096);
     const plan = recordPlan((op) => op.linear(narrow, op.last(op.linear(head, op.embed(table)))));
-    const runner = await backend.compile(plan, { contextLength: 1024, chunk: 64 });
+    const runner = await backend.compile(plan, { contextLength: 1024, prefillBatch: 64 });
     globalThis.Worker = Worker;
     await runner.prefill(Uint32Array.of(1, 2, 3));
     const tokens = [...(await runner.decode(steps, GREEDY_SAMPLING))];

@@ -1,10 +1,10 @@
 /** The kernels of the linear map in a page, for wasm_linear.spec.ts and tools/kernels.ts. */
-import { checkLinear, ALL_DTYPES, instantiateLinearKernels, xorshift32, randomWeightRowsWithSubnormals, LINEAR_SHAPES, type LinearKernels } from '../../src/backend/wasm/linear_check';
+import { checkLinear, ALL_DTYPES, instantiateLinearKernels, xorshift32, randomWeightRowsWithSubnormals, LINEAR_SHAPES, type LinearKernelInstance } from '../../src/backend/wasm/linear_check';
 import { loadKernelModule, type SimdVariant } from '../../src/backend/wasm/module';
 import { DTYPES, rowBytes, type Dtype } from '../../src/tensor/dtype';
 import type { Job, Timed } from './wasm_linear_worker';
 
-const open = async (variant: SimdVariant, int16Sums?: boolean): Promise<LinearKernels> => instantiateLinearKernels((await loadKernelModule(true, variant)).module, int16Sums);
+const open = async (variant: SimdVariant, int16Sums?: boolean): Promise<LinearKernelInstance> => instantiateLinearKernels((await loadKernelModule(true, variant)).module, int16Sums);
 
 /** Checks every format and shape with all kernels: simd, relaxed, and relaxed with int16 sums. @returns the errors */
 export async function checkAll(): Promise<string[]> {

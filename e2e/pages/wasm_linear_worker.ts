@@ -1,6 +1,6 @@
 /** One thread of the micro-benchmark: calls linear() on its rows; all threads start together. */
 import { instantiateKernels } from '../../src/backend/wasm/module';
-import type { LinearExports } from '../../src/backend/wasm/linear_check';
+import type { LinearKernelExports } from '../../src/backend/wasm/linear_check';
 
 export interface Job {
   /** index of the word that counts the threads that are ready */
@@ -27,13 +27,13 @@ export interface Timed {
   best: number;
 }
 
-let linear: LinearExports;
+let linear: LinearKernelExports;
 let read: (from: number, to: number) => number;
 let words: Int32Array;
 
 onmessage = async ({ data }: MessageEvent<{ module: WebAssembly.Module; reader: WebAssembly.Module; memory: WebAssembly.Memory; stack: number } | Job>) => {
   if ('module' in data) {
-    linear = instantiateKernels(data.module, data.memory) as unknown as LinearExports;
+    linear = instantiateKernels(data.module, data.memory) as unknown as LinearKernelExports;
     linear.__stack_pointer.value = data.stack;
     read = (await WebAssembly.instantiate(data.reader, { env: { memory: data.memory } })).exports.read as typeof read;
     words = new Int32Array(data.memory.buffer);

@@ -70,7 +70,7 @@ export async function bench(o: BenchOptions): Promise<BenchResult> {
     await probe.page.setInputFiles('#files', files.map((file) => resolve(directory, file))); // prettier-ignore
     const loaded = await probe.run((p, a) => p.load((window as unknown as ProbeWindow).chosen(), a.options, a.compile), {
       options: { backend: o.backend, threads: o.threads, variant: o.variant },
-      compile: { contextLength: Math.max(o.position, o.prompt, ...(o.further ?? [])) + o.gen + 8, chunk: o.chunk },
+      compile: { contextLength: Math.max(o.position, o.prompt, ...(o.further ?? [])) + o.gen + 8, prefillBatch: o.chunk },
     });
     if (o.hardware && isSoftwareAdapterName(loaded.info.device)) console.error(noGpu(loaded.info.device));
     const { vocabSize: V, hiddenSize: D } = loaded.config;

@@ -46,7 +46,7 @@ async function drill(seed: number, site: string): Promise<Outcome> {
     /** What was sent since the last look and is not there now. */
     const look = async (tab: StorePage): Promise<void> => {
       const listed = await tab.call('list');
-      const there = 'models' in listed ? (listed.models[0]?.there ?? 0) : 0;
+      const there = 'models' in listed ? (listed.models[0]?.storedBytes ?? 0) : 0;
       worst = Math.max(worst, hub.sent() - lastSent - (there - lastThere));
       [lastSent, lastThere] = [hub.sent(), there];
     };

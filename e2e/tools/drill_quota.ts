@@ -86,7 +86,7 @@ export async function drill(seed: number, site: string): Promise<Outcome> {
         },
         { name, hub: hub.origin, chunkBytes: CHUNK, consent },
       );
-    const models = (): Promise<{ id: string; there: number; complete: boolean; pinned: boolean }[]> =>
+    const models = (): Promise<{ id: string; storedBytes: number; complete: boolean; pinned: boolean }[]> =>
       page.evaluate(() => (window as unknown as { rivulet: typeof Rivulet }).rivulet.listModels());
     const idOf = async (name: string): Promise<string> => (await models()).find(({ id }) => id.includes(name))?.id ?? '';
     const intact = async (what: string, ...names: string[]): Promise<void> => {
@@ -145,7 +145,7 @@ export async function drill(seed: number, site: string): Promise<Outcome> {
 
     // the room goes while a model comes: a download ends, a load goes on without keeping the rest, and what has come stays
     hub.repos['a/late'] = { [FILE]: modelBytes(sizes[2], seed * 10 + 3) };
-    const kept = async (): Promise<number> => (await models()).find(({ id }) => id.includes('a/late'))?.there ?? 0;
+    const kept = async (): Promise<number> => (await models()).find(({ id }) => id.includes('a/late'))?.storedBytes ?? 0;
     const part = (0.2 + 0.5 * random()) * sizes[2];
     await profile.kill(); // a database that is open remembers for half a minute how much was free
     ({ page, session } = await open());

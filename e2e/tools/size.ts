@@ -10,7 +10,7 @@ import { pathToFileURL } from 'node:url';
 import { brotliCompressSync, constants, gzipSync } from 'node:zlib';
 import { build } from 'vite';
 import { readShaders } from '../../shaders/plugin';
-import { compileKernels, encodeKernels } from '../../src/backend/wasm/kernels/build';
+import { compileKernels, compileKernelsToBase64 } from '../../src/backend/wasm/kernels/build';
 import { flag, startTool } from './options';
 
 export interface Size {
@@ -37,7 +37,7 @@ const measure = (content: string | Uint8Array): Size => ({
 /** Sizes of dist/rivulet.js as it was built last. */
 export async function sizes(): Promise<Sizes> {
   const script = readFileSync(new URL('../../dist/rivulet.js', import.meta.url), 'utf8');
-  const [smaller] = (await Promise.all([encodeKernels('simd'), encodeKernels('relaxed')])).sort((a, b) => a.length - b.length);
+  const [smaller] = (await Promise.all([compileKernelsToBase64('simd'), compileKernelsToBase64('relaxed')])).sort((a, b) => a.length - b.length);
   if (!script.includes(smaller)) throw new Error('dist/rivulet.js was built from other kernels. Run `npm run build` first.');
   return {
     files: [{ name: 'rivulet.js', ...measure(script) }],

@@ -24,7 +24,7 @@ try {
   await probe.page.setInputFiles('#files', resolve(values.model));
   const { info } = await probe.run((p, a) => p.load((window as unknown as ProbeWindow).chosen(), a.options, a.compile), {
     options: { backend: 'webgpu' as const },
-    compile: { contextLength: 512, chunk: 64 },
+    compile: { contextLength: 512, prefillBatch: 64 },
   });
   if (isSoftwareAdapterName(info.device) && !values.software) throw new Error(`${noGpu(info.device)} With --software the tuner runs on the software adapter.`);
   const rows = await probe.run((p, budget) => p.tune(budget), values.budget);

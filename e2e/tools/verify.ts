@@ -66,7 +66,7 @@ export interface VerifyOptions {
   exact?: boolean;
   /** default all */
   files?: readonly string[];
-  /** one after the other on the same loaded model, default whole chunks; of the later ones only what differs from the first */
+  /** one after the other on the same loaded model, by default in one batch; of the later ones only what differs from the first */
   feeds?: readonly Feed[];
   variant?: 'simd' | 'relaxed';
   subgroups?: boolean;
@@ -176,7 +176,7 @@ async function loadInPage(probe: Probe, files: string[], options: VerifyOptions,
   const { info } = await probe.run((p, a) => p.load(a.urls, a.options, a.compile), {
     urls,
     options: { backend, threads, exact, variant, subgroups, tuning: int8 ? { int8Activations: true } : undefined, stays: backend === 'webgpu' },
-    compile: { contextLength, chunk: WHOLE },
+    compile: { contextLength, prefillBatch: WHOLE },
   });
   return {
     f16Storage: /\bf16\b/.test(info.variant),
@@ -191,7 +191,7 @@ async function loadHere({ expected, open }: VerifyOptions, files: string[], cont
   const checkpoint = await openCheckpoint(files.map((file) => fileSource(join(expected, file))));
   const backend = open ? await open() : openReferenceBackend();
   const weights = await loadWeights(checkpoint, backend, () => undefined);
-  const runner: Runner = await backend.compile(recordPlan((op) => forward(op, checkpoint.config, weights)), { contextLength, chunk: WHOLE });
+  const runner: Runner = await backend.compile(recordPlan((op) => forward(op, checkpoint.config, weights)), { contextLength, prefillBatch: WHOLE });
   const feed = async (tokens: number[], piece: number): Promise<void> => {
     runner.rewind(0);
     for (let at = 0; at < tokens.length; at += piece) await runner.prefill(Uint32Array.from(tokens.slice(at, at + piece)));

@@ -1,6 +1,6 @@
 /** The page's side: starts the worker and offers its calls as a model. */
 import { proxy, wrap } from 'comlink';
-import type { ChatOptions, Engine, EngineStatus } from '../engine/engine';
+import type { ChatOptions, EngineWorkerCalls, EngineStatus } from '../engine/engine';
 import type { GenerationResult } from '../engine/generate';
 import type { WorkerModelCalls } from '../engine/worker_model_calls';
 import type { LoadOptions, ModelInfo } from '../engine/load_model';
@@ -39,8 +39,8 @@ export interface Model {
   detokenize(ids: readonly number[], options?: DecodeOptions): Promise<string>;
   /** The prompt text that chat() makes from the messages. */
   render(messages: readonly Message[], options?: RenderOptions): Promise<string>;
-  /** The logits after these tokens, [V], read from the start in pieces of at most `chunk`. For tests. */
-  logits(tokens: readonly number[], chunk?: number): Promise<Float32Array>;
+  /** The logits after these tokens, [V], read from the start in batches of at most `prefillBatch`. For tests. */
+  logits(tokens: readonly number[], prefillBatch?: number): Promise<Float32Array>;
   status(): Promise<EngineStatus>;
   /** Aborts running calls and frees all memory. The model cannot be used afterwards. */
   unload(): Promise<void>;
@@ -80,7 +80,7 @@ export const proxyConsent = (consent: EvictionConsent | undefined): EvictionCons
 type CallGuard = <T>(call: Promise<T>) => Promise<T>;
 
 /** The worker's calls, as promises. */
-export type RemoteEngine = ReturnType<typeof wrap<Engine & WorkerModelCalls>>;
+export type RemoteEngine = ReturnType<typeof wrap<EngineWorkerCalls & WorkerModelCalls>>;
 
 /** Starts a worker. Its calls settle even if it dies. */
 export function startWorker(): { engine: RemoteEngine; guard: CallGuard; end(reason: Error): void } {
@@ -113,7 +113,7 @@ export function startWorker(): { engine: RemoteEngine; guard: CallGuard; end(rea
       open.add(reject);
       call.then(resolve, reject).finally(() => open.delete(reject));
     });
-  return { engine: wrap<Engine & WorkerModelCalls>(worker), guard, end };
+  return { engine: wrap<EngineWorkerCalls & WorkerModelCalls>(worker), guard, end };
 }
 
 function createModel(info: () => ModelInfo, engine: RemoteEngine, guard: CallGuard, end: (reason: Error) => void): Model {
@@ -129,7 +129,7 @@ function createModel(info: () => ModelInfo, engine: RemoteEngine, guard: CallGua
     tokenize: (text, options) => guard(engine.tokenize(text, options)),
     detokenize: (ids, options) => guard(engine.detokenize(ids, options)),
     render: (messages, options) => guard(engine.render(messages, options)),
-    logits: (tokens, chunk) => guard(engine.logits(tokens, chunk)),
+    logits: (tokens, prefillBatch) => guard(engine.logits(tokens, prefillBatch)),
     status: () => guard(engine.status()),
     async unload() {
       const late = new Promise<void>((resolve) => setTimeout(resolve, UNLOAD_MS));

@@ -18,8 +18,8 @@ export interface BackendInfo {
 }
 
 /**
- * Receives one matrix. The rows of a segment arrive whole and in order, in the block format of the checkpoint (spec 1.9). `firstRow` is a
- * multiple of ROW_ALIGNMENT, and so is the number of rows of every slice except a segment's last. The writer keeps no reference to `bytes`.
+ * Receives one matrix. The rows of a segment arrive whole and in order, in the block format of the checkpoint (src/tensor/dequant.ts). `firstRow` is a
+ * multiple of ROW_SLICE_MULTIPLE, and so is the number of rows of every slice except a segment's last. The writer keeps no reference to `bytes`.
  */
 export interface MatrixWriter {
   write(segment: number, firstRow: number, bytes: Uint8Array): void | Promise<void>;
@@ -28,13 +28,19 @@ export interface MatrixWriter {
 }
 
 /** Slices of rows begin at multiples of this, so that layouts that interleave rows never get half a group. */
-export const ROW_ALIGNMENT = 16;
+export const ROW_SLICE_MULTIPLE = 16;
+
+/**
+ * Positions of B ⊙ x that the ring of a conv layer holds: `rewind` cannot go back further. The shaders need a power of two, and kernels/plan.h
+ * has the same number.
+ */
+export const CONV_RING_POSITIONS = 128;
 
 export interface CompileOptions {
   /** most positions of the context; a backend may allocate KV memory as the context grows */
   contextLength: number;
-  /** most tokens of one prefill step */
-  chunk: number;
+  /** most tokens of one prefill call */
+  prefillBatch: number;
 }
 
 export interface Backend {
@@ -111,7 +117,7 @@ export interface ShapeTuningResult {
 export interface Runner {
   /** tokens read into the state, including those of calls that still run */
   readonly position: number;
-  /** Reads 1 … chunk tokens of the prompt; the logits are then those of the last one. Drops a pending token. */
+  /** Reads 1 … prefillBatch tokens of the prompt; the logits are then those of the last one. Drops a pending token. */
   prefill(tokens: Uint32Array): Promise<void>;
   /**
    * Repeats `steps` times: reads the pending token, if there is one, and draws the next one, which becomes pending.

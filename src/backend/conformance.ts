@@ -1,6 +1,6 @@
 /**
  * The cases that every backend must compute like the reference: small plans of odd shapes over random weights. The same code builds a case
- * for both. A case runs for every T of PROMPT_LENGTHS, from position 0, and once more in pieces.
+ * for both. A case runs for every T of CONFORMANCE_PROMPT_LENGTHS, from position 0, and once more in pieces.
  */
 import type { Act, Matrix, Norm, Ops, Vector } from '../model/ops';
 import { DTYPES, type Dtype } from '../tensor/dtype';
@@ -8,7 +8,7 @@ import type { Backend } from './backend';
 import { recordPlan } from './plan';
 import { seededRandom, writeRandomMatrix } from './random_weights';
 
-export const PROMPT_LENGTHS = [1, 2, 3, 7, 33, 65, 130];
+export const CONFORMANCE_PROMPT_LENGTHS = [1, 2, 3, 7, 33, 65, 130];
 const LONGEST = 130;
 /** LONGEST tokens in pieces; a piece of one token takes the kernels of decode */
 const PIECES = [1, 2, 4, 8, 16, 32, 64, 2, 1];
@@ -16,7 +16,7 @@ const VOCABULARY = 131;
 
 export interface ConformanceCase {
   name: string;
-  build: (op: Ops, make: CaseTensors) => Act;
+  build: (op: Ops, make: CaseTensorFactory) => Act;
   /** the input of a linear map is not on the int8 grid here, so that int8 activations round */
   offGrid?: boolean;
 }
@@ -25,7 +25,7 @@ export interface ConformanceCase {
 export const canUseInt8Activations = ({ name }: ConformanceCase): boolean => /^(linear|swiglu) .*[QK]/.test(name);
 
 /** The values that a backend rounds by design. */
-export interface BackendRounding {
+export interface ReducedPrecision {
   /** activations become int8 with a scale for every 32 columns (WASM) or 16 (WebGPU); `input` is exact in both */
   int8Activations?: boolean;
   /** keys and values become f16 (WebGPU) or int16 (WASM) */
@@ -33,7 +33,7 @@ export interface BackendRounding {
 }
 
 /** Describes the error bound that a run exceeds; undefined when all hold. `rms` is that of the reference's values; `nmse` is relative to their power. */
-export function exceededBound({ name, offGrid }: ConformanceCase, { int8Activations, cache }: BackendRounding, { maxAbs, rms, nmse }: { maxAbs: number; rms: number; nmse: number }): string | undefined {
+export function exceededErrorBound({ name, offGrid }: ConformanceCase, { int8Activations, cache }: ReducedPrecision, { maxAbs, rms, nmse }: { maxAbs: number; rms: number; nmse: number }): string | undefined {
   const bounded = (what: string, got: number, bound: number): string | undefined => (got < bound ? undefined : `${what} ${got}, bound ${bound}`);
   // off the int8 grid the bound is llama.cpp's own error on these formats; everything else is f32 rounding of long sums
   if (int8Activations && offGrid) return bounded('nmse', nmse, 2.5e-3);
@@ -44,7 +44,7 @@ export function exceededBound({ name, offGrid }: ConformanceCase, { int8Activati
 }
 
 /** Random weights and input; the same names give the same numbers on every backend. */
-export interface CaseTensors {
+export interface CaseTensorFactory {
   /** one dtype, or [dtype, rows] for each segment */
   matrix(name: string, rows: number, cols: number, dtype: Dtype | [Dtype, number][]): Matrix;
   vector(name: string, length: number): Vector;
@@ -121,14 +121,14 @@ export const CONFORMANCE_CASES: ConformanceCase[] = [
   })),
 ];
 
-export interface CaseOutput {
+export interface CaseRunOutput {
   /** 'T 33', or 'pieces' */
   run: string;
   values: Float32Array;
 }
 
 /** Runs a case on a backend: for every T, and then LONGEST tokens in PIECES. */
-export async function runConformanceCase({ build }: ConformanceCase, backend: Backend): Promise<CaseOutput[]> {
+export async function runConformanceCase({ build }: ConformanceCase, backend: Backend): Promise<CaseRunOutput[]> {
   const specs = new Map<string, Matrix>();
   const vectors = new Map<string, Vector>();
   const values = (name: string, length: number, low: number, high: number): Float32Array => {
@@ -138,7 +138,7 @@ export async function runConformanceCase({ build }: ConformanceCase, backend: Ba
   const vector = (name: string, v: Float32Array): Vector => vectors.get(name) ?? (vectors.set(name, backend.vector(name, v)), vectors.get(name)!);
   const handles = new Map<string, Matrix>();
   const matrix = (spec: Matrix): Matrix => (specs.set(spec.name, spec), handles.get(spec.name) ?? spec);
-  const make: CaseTensors = {
+  const make: CaseTensorFactory = {
     matrix: (name, rows, cols, dtype) => {
       const parts: [Dtype, number][] = typeof dtype === 'string' ? [[dtype, rows]] : dtype;
       return matrix({ name, rows, cols, segments: parts.map(([type, n], i) => ({ name: `${name}.${i}`, rows: n, dtype: type })) });
@@ -151,11 +151,11 @@ export async function runConformanceCase({ build }: ConformanceCase, backend: Ba
   for (const spec of specs.values()) handles.set(spec.name, spec.name === 'grid' ? await writeGrid(backend, spec) : await writeRandomMatrix(backend, spec));
   const plan = recordPlan((op) => build(op, make));
 
-  const runner = await backend.compile(plan, { contextLength: 256, chunk: LONGEST });
+  const runner = await backend.compile(plan, { contextLength: 256, prefillBatch: LONGEST });
   const next = seededRandom('tokens');
   const tokens = Uint32Array.from({ length: LONGEST }, () => next() % VOCABULARY);
-  const outcomes: CaseOutput[] = [];
-  for (const T of PROMPT_LENGTHS) {
+  const outcomes: CaseRunOutput[] = [];
+  for (const T of CONFORMANCE_PROMPT_LENGTHS) {
     if (!runner.rewind(0)) throw new Error('rewind(0) was refused');
     await runner.prefill(tokens.slice(0, T));
     outcomes.push({ run: `T ${T}`, values: await runner.logits() });

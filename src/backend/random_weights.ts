@@ -2,7 +2,7 @@
 import type { Matrix } from '../model/ops';
 import { DTYPES, rowBytes, type Dtype } from '../tensor/dtype';
 import { floatToBfloat, floatToHalf } from '../tensor/half';
-import { ROW_ALIGNMENT, type Backend } from './backend';
+import { ROW_SLICE_MULTIPLE, type Backend } from './backend';
 
 /** A generator of numbers in [0, 2³²) whose seed is a name. */
 export function seededRandom(name: string): () => number {
@@ -74,7 +74,7 @@ export async function writeRandomMatrix(backend: Pick<Backend, 'matrix'>, spec: 
   const writer = backend.matrix(spec);
   for (const [i, { name, rows, dtype }] of spec.segments.entries()) {
     const bytes = randomWeightRows(name, dtype, rows, spec.cols);
-    const middle = Math.floor(rows / 2 / ROW_ALIGNMENT) * ROW_ALIGNMENT;
+    const middle = Math.floor(rows / 2 / ROW_SLICE_MULTIPLE) * ROW_SLICE_MULTIPLE;
     const border = middle * rowBytes(dtype, spec.cols);
     if (middle > 0) await writer.write(i, 0, bytes.slice(0, border));
     await writer.write(i, middle, bytes.slice(border));

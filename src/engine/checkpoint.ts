@@ -9,7 +9,7 @@ import { mapWeights, tensorsByName, requireTensor, weightTree, type MatrixSource
 import type { ByteSource } from '../store/byte_source';
 import type { TensorInfo } from '../tensor/tensor';
 import { readHeaderWithoutVocabulary } from './partial_header';
-import { checkTokenizerJson, findTokenId, tokenizerFromGguf, type TokenizerFiles } from './tokenizer_files';
+import { checkTokenizerJson, findTokenId, tokenizerFilesFromGguf, type TokenizerFiles } from './tokenizer_files';
 
 /** The settings of generation_config.json, or of the same metadata of a GGUF file. */
 export interface GenerationConfig {
@@ -120,7 +120,7 @@ async function readHeaders(files: ByteSource[], signal?: AbortSignal): Promise<G
 
 async function openGguf(files: ByteSource[], signal?: AbortSignal): Promise<Checkpoint> {
   const { outline, metadata } = outlineOfGguf(files, await readHeaders(files, signal));
-  const tokenizer = tokenizerFromGguf(metadata, outline.config.vocabSize);
+  const tokenizer = tokenizerFilesFromGguf(metadata, outline.config.vocabSize);
   const generationConfig = generationFromGguf(metadata, endTokens(tokenizer, outline.config));
   return { ...outline, tokenizer, generationConfig };
 }
@@ -224,7 +224,7 @@ function sizes(weights: Lfm2<MatrixSource, VectorSource>): { bytes: number; quan
   return { bytes: [...byDtype.values()].reduce((a, b) => a + b), quantization };
 }
 
-/** Tokens that end a turn or a text, in vocabularies that have them (spec section 7). */
+/** Tokens that end a turn or a text, in vocabularies that have them. */
 const END_TOKENS = ['<|im_end|>', '<|endoftext|>'];
 
 /** The end tokens that a checkpoint states, and those that its vocabulary has by name. */

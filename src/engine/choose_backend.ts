@@ -56,7 +56,7 @@ export interface FallbackState {
 export const createFallbackState = (candidates: BackendCandidate[]): FallbackState => ({ candidates, reasons: [], lostAt: -Infinity });
 
 /** After a second loss within this time the backend is not used again: reloading again and again costs more than a faster backend gains. */
-export const REPEATED_LOSS_MS = 60_000;
+export const REPEATED_DEVICE_LOSS_MS = 60_000;
 
 /** Another backend does not help against these. */
 const NOT_THE_BACKENDS_FAULT = ['AbortError', 'CheckpointError', 'SourceError', 'StorageError', 'ContextError', 'RequestError'];
@@ -79,7 +79,7 @@ export function handleBackendFailure(fallback: FallbackState, error: Error, fail
   let reason = `${label}: ${message}`;
   if (failure === 'lost') {
     fallback.lostAt = performance.now();
-    if (fallback.lostAt - lostAt > REPEATED_LOSS_MS) remaining = candidates;
+    if (fallback.lostAt - lostAt > REPEATED_DEVICE_LOSS_MS) remaining = candidates;
     else reason += ' This was the second time within a minute.';
   }
   if (remaining.length === 0) {

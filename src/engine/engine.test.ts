@@ -7,7 +7,7 @@ import { RivuletError } from '../errors';
 import { memorySource, type ByteSource } from '../store/byte_source';
 import { createTokenizer } from '../text/tokenizer';
 import { openCheckpoint } from './checkpoint';
-import { createEngine, type Engine } from './engine';
+import { createEngine, type EngineWorkerCalls } from './engine';
 import type { BackendCandidate } from './choose_backend';
 
 // the real backends have their own tests, in browsers
@@ -19,7 +19,7 @@ const gguf = (): ByteSource[] => [fileOf(`${golden}/dense/gguf/tiny-Q8_0.gguf`, 
 const directory = (): ByteSource[] => readdirSync(`${golden}/dense/model`).map((name) => fileOf(`${golden}/dense/model/${name}`, name));
 
 interface Counted {
-  engine: Engine;
+  engine: EngineWorkerCalls;
   opened: number;
   closed: number;
   discarded: number;
@@ -28,7 +28,7 @@ interface Counted {
 
 /** An engine on the reference backend, with counts of what it opens and frees. */
 function counted(files: () => ByteSource[], change: (backend: Backend) => Backend = (backend) => backend): Counted {
-  const counts: Counted = { opened: 0, closed: 0, discarded: 0, disposed: 0, engine: undefined as unknown as Engine };
+  const counts: Counted = { opened: 0, closed: 0, discarded: 0, disposed: 0, engine: undefined as unknown as EngineWorkerCalls };
   const rung: BackendCandidate = {
     name: 'reference',
     label: 'Reference',
@@ -109,8 +109,8 @@ describe('engine on the reference backend', () => {
     const bytes = readFileSync(`${golden}/dense/${logits_file}`);
     const rows = new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
     const row = Object.keys(expected.prompts).indexOf('T7');
-    for (const chunk of [undefined, 3, 1]) {
-      const logits = await engine.logits(expected.prompts.T7, chunk);
+    for (const prefillBatch of [undefined, 3, 1]) {
+      const logits = await engine.logits(expected.prompts.T7, prefillBatch);
       expect(Math.max(...logits.map((v, i) => Math.abs(v - rows[row * logits.length + i])))).toBeLessThan(1e-3);
     }
     const sure = greedy_margins.findIndex((margin) => margin < 0.1);

@@ -9,7 +9,7 @@ import { checkPrompt, generate, prefill, type GenerationResult } from './generat
 import { EMPTY_HISTORY, historyTokens } from './token_history';
 import { loadModel, type LoadedModelParts, type LoadOptions, type ModelInfo, type EngineDependencies } from './load_model';
 import { backendCandidates } from './choose_backend';
-import { resolveOptions, type GenerateOptions } from './generate_options';
+import { resolveGenerateOptions, type GenerateOptions } from './generate_options';
 import { alignPromptToHistory } from './prompt_reuse';
 
 export type ChatOptions = GenerateOptions & RenderOptions;
@@ -21,7 +21,7 @@ export interface EngineStatus {
 }
 
 /** The calls that the page makes through Comlink. Calls that use the model run one after another, in the order of the calls. */
-export interface Engine {
+export interface EngineWorkerCalls {
   /**
    * Unloads the previous model, then loads. Frees everything if it fails.
    * @throws SourceError, StorageError, CheckpointError, MemoryError, DeviceError, RequestError, AbortError
@@ -34,8 +34,8 @@ export interface Engine {
   tokenize(text: string, options?: EncodeOptions): number[];
   detokenize(ids: readonly number[], options?: DecodeOptions): string;
   render(messages: readonly Message[], options?: RenderOptions): string;
-  /** The logits after these tokens, [V], read from the start in chunks of `chunk`. For tests. */
-  logits(tokens: readonly number[], chunk?: number): Promise<Float32Array>;
+  /** The logits after these tokens, [V], read from the start in batches of at most `prefillBatch`. For tests. */
+  logits(tokens: readonly number[], prefillBatch?: number): Promise<Float32Array>;
   status(): EngineStatus;
   /** the current state; @throws RequestError without a model */
   info(): ModelInfo;
@@ -61,7 +61,7 @@ const ABORTED_BEFORE_START: GenerationResult = {
 const TUNE_AFTER_IDLE_MS = 1000;
 
 /** The parameters replace the store and the backends in tests. */
-export function createEngine({ open = openModel, candidates = backendCandidates }: Partial<EngineDependencies> = {}): Engine {
+export function createEngine({ open = openModel, candidates = backendCandidates }: Partial<EngineDependencies> = {}): EngineWorkerCalls {
   let loaded: LoadedModelParts | undefined;
   let last: Promise<unknown> = Promise.resolve();
   const running = new Set<AbortController>();
@@ -111,7 +111,7 @@ export function createEngine({ open = openModel, candidates = backendCandidates 
     const calledAt = performance.now();
     return enqueue(async (combined) => {
       const { session, info } = model();
-      const request = resolveOptions(options, info().sampling, session.vocabSize);
+      const request = resolveGenerateOptions(options, info().sampling, session.vocabSize);
       // over Comlink, text must not arrive after the result
       let delivered: unknown;
       const result = await generate(session, prompt(), request, (text) => (delivered = emit(text)), combined, calledAt);
@@ -152,14 +152,14 @@ export function createEngine({ open = openModel, candidates = backendCandidates 
     detokenize: (ids, options) => model().session.tokenizer.decode(ids, options),
     render: (messages, options) => model().template().render(messages, options),
 
-    logits: (tokens, chunk = Infinity) =>
+    logits: (tokens, prefillBatch = Infinity) =>
       enqueue(async (signal) => {
         const { session } = model();
         return session.recoverable.run(async (onBackend) => {
           checkPrompt(session, onBackend, tokens);
           session.history = EMPTY_HISTORY;
           onBackend.runner.rewind(0);
-          await prefill(session, { ...onBackend, batchSizes: { ...onBackend.batchSizes, chunk: Math.min(chunk, onBackend.batchSizes.chunk) } }, tokens, signal);
+          await prefill(session, { ...onBackend, batchSizes: { ...onBackend.batchSizes, prefillBatch: Math.min(prefillBatch, onBackend.batchSizes.prefillBatch) } }, tokens, signal);
           return onBackend.runner.logits();
         }, signal);
       }),

@@ -1,21 +1,22 @@
 /** Estimates, before a download, how much memory a model needs and how fast it runs: from its headers and a short run over synthetic weights. */
-import { ROW_ALIGNMENT, type Backend, type BackendInfo, type Runner } from '../backend/backend';
+import { CONV_RING_POSITIONS, ROW_SLICE_MULTIPLE, type Backend, type BackendInfo, type Runner } from '../backend/backend';
 import { recordPlan } from '../backend/plan';
 import { GREEDY_SAMPLING } from '../backend/sampling';
 import { randomWeightRows } from '../backend/random_weights';
+import { KV_PAGE_POSITIONS } from '../backend/wasm/lower';
 import { abortError } from '../errors';
 import type { Config } from '../model/config';
 import { forward, type Layer, type Lfm2 } from '../model/lfm2';
 import type { Matrix, Vector } from '../model/ops';
 import { mapWeights, type MatrixSource, type VectorSource } from '../model/weights';
 import { isLocalSource } from '../store/local_source';
-import { roomForOpenModel, type ModelRoom } from '../store/cached_models';
+import { reportRoomForOpenModel, type ModelRoom } from '../store/cached_models';
 import { openModel, type ModelSource } from '../store/open_model';
 import { formatMegabytes } from '../store/storage_space';
 import type { ByteSource } from '../store/byte_source';
 import { rowBytes, type Dtype } from '../tensor/dtype';
 import { openCheckpointOutline, type CheckpointOutline } from './checkpoint';
-import { chooseContextLength, compileWithFittingContext, RUNNER_BATCH_SIZES, type LoadOptions } from './load_model';
+import { resolveContextLength, compileWithFittingContext, RUNNER_BATCH_SIZES, type LoadOptions } from './load_model';
 import { yieldToEventLoop } from './event_loop';
 import { withWorkingBackend, createFallbackState, backendCandidates } from './choose_backend';
 
@@ -61,9 +62,6 @@ const MEASURED_MS = 300;
 /** size of the synthetic weights: larger than most CPU caches, so that the run measures memory speed */
 const SAMPLE_BYTES = 128e6;
 const SLICE_BYTES = 1 << 20;
-/** positions for which WASM first allocates keys and values */
-const WASM_PAGE_POSITIONS = 256;
-const RING_POSITIONS = 128;
 const WASM_MAX_BYTES = 2 ** 32;
 
 /** @throws what load() throws for the headers: SourceError, CheckpointError, RequestError, DeviceError if no backend works; AbortError */
@@ -72,7 +70,7 @@ export async function estimate(source: ModelSource, options: EstimateOptions = {
   const { outline, room, cached, fetched } = await inspect(source, options, signal);
   const { config, quantization, weights } = outline;
   const notes: string[] = [];
-  const contextLength = chooseContextLength(options.contextLength, config.contextLength, notes);
+  const contextLength = resolveContextLength(options.contextLength, config.contextLength, notes);
   const start = performance.now();
   const measured = await withWorkingBackend(fallback, (backend) => measureSample(backend, outline, contextLength, options, signal));
   const { memory, obstacles } = measured;
@@ -117,7 +115,7 @@ async function inspect(source: ModelSource, options: EstimateOptions, signal?: A
       const pieces = new Map<string, Promise<Uint8Array>>();
       const outline = await openCheckpointOutline(opened.files.map((file) => cachingReads(file, pieces)), skim, signal);
       fetched += pieces.size * PIECE_BYTES;
-      if (outline) return { outline, room: await roomForOpenModel(source, opened), cached: opened.cached, fetched };
+      if (outline) return { outline, room: await reportRoomForOpenModel(source, opened), cached: opened.cached, fetched };
     } finally {
       opened.close();
     }
@@ -163,9 +161,9 @@ async function measureSample(backend: Backend, outline: CheckpointOutline, wante
   const loaded = backend.memory();
   const partConfig: Config = { ...config, vocabSize: rowsOf(part.head), layers: part.layers.map(({ kind }) => kind) };
   const limits = RUNNER_BATCH_SIZES[backend.info.name];
-  const { runner, contextLength } = await compileWithFittingContext(backend, recordPlan((op) => forward(op, partConfig, filled)), { wanted, least: 1, chunk: limits.chunk });
+  const { runner, contextLength } = await compileWithFittingContext(backend, recordPlan((op) => forward(op, partConfig, filled)), { wanted, least: 1, prefillBatch: limits.prefillBatch });
   const compiled = backend.memory();
-  const seconds = await secondsPerToken(runner, partConfig, Math.min(contextLength, WASM_PAGE_POSITIONS), limits.decodeSteps, signal);
+  const seconds = await secondsPerToken(runner, partConfig, Math.min(contextLength, KV_PAGE_POSITIONS), limits.decodeSteps, signal);
   const info = { ...backend.info };
   runner.dispose();
   await backend.dispose();
@@ -174,9 +172,9 @@ async function measureSample(backend: Backend, outline: CheckpointOutline, wante
   const whole = options.exact || (info.name === 'webgpu' && options.f16 === false); // f32; otherwise f16, or int16 with a scale
   const position = 2 * config.kvHeads * (whole ? 4 * config.headDim : 2 * config.headDim + (info.name === 'wasm' ? 4 : 0));
   const layers = (kinds: Config['layers'], kind: Config['layers'][number]): number => kinds.filter((k) => k === kind).length;
-  const held = layers(partConfig.layers, 'attention') * (info.name === 'wasm' ? Math.min(WASM_PAGE_POSITIONS, contextLength) : contextLength);
+  const held = layers(partConfig.layers, 'attention') * (info.name === 'wasm' ? Math.min(KV_PAGE_POSITIONS, contextLength) : contextLength);
   const keys = position * (layers(config.layers, 'attention') * contextLength - held);
-  const rings = 4 * RING_POSITIONS * config.hiddenSize * (layers(config.layers, 'conv') - layers(partConfig.layers, 'conv'));
+  const rings = 4 * CONV_RING_POSITIONS * config.hiddenSize * (layers(config.layers, 'conv') - layers(partConfig.layers, 'conv'));
   const weightBytes = Math.round(((loaded - before) / bytesOf(part)) * bytesOf(weights));
   const context = compiled - loaded + keys + rings;
   const total = weightBytes + context;
@@ -233,7 +231,7 @@ async function writeSyntheticWeights(backend: Backend, part: WeightSources, sign
     const writer = backend.matrix({ name, cols, rows: rowsOf(source), segments });
     for (const [i, { dtype, rows }] of segments.entries()) {
       const row = rowBytes(dtype, cols);
-      const step = Math.max(1, Math.floor(SLICE_BYTES / row / ROW_ALIGNMENT)) * ROW_ALIGNMENT;
+      const step = Math.max(1, Math.floor(SLICE_BYTES / row / ROW_SLICE_MULTIPLE)) * ROW_SLICE_MULTIPLE;
       for (let first = 0; first < rows; first += step) {
         const count = Math.min(step, rows - first);
         await writer.write(i, first, tile(dtype, Math.min(step, rows), cols).slice(0, count * row));

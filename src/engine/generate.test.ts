@@ -4,7 +4,7 @@ import { createTokenizer } from '../text/tokenizer';
 import { generate, type GenerationSession } from './generate';
 import { EMPTY_HISTORY, historyTokens } from './token_history';
 import type { RunnerBatchSizes, RecoverableModel, ModelOnBackend } from './recovery';
-import { samplingDefaults, resolveOptions, type GenerateOptions } from './generate_options';
+import { samplingDefaults, resolveGenerateOptions, type GenerateOptions } from './generate_options';
 
 /** Bytes as tokens, and two special ones. */
 const BOS = 256;
@@ -81,7 +81,7 @@ function scripted(script: (position: number, state: readonly number[]) => number
 const backend: ModelOnBackend['backend'] = { info: { name: 'reference', device: '', variant: '', notes: [] }, memory: () => 0, dispose: () => undefined };
 const steady = (seat: ModelOnBackend): Pick<RecoverableModel, 'run' | 'reloadReason'> => ({ run: (task) => task(seat), reloadReason: undefined });
 const session = (runner: Runner, pace: Partial<RunnerBatchSizes> = {}, contextLength = 64): GenerationSession => ({
-  recoverable: steady({ runner, contextLength, batchSizes: { chunk: 4, decodesInFlight: 1, decodeSteps: 1, ...pace }, backend }),
+  recoverable: steady({ runner, contextLength, batchSizes: { prefillBatch: 4, decodesInFlight: 1, decodeSteps: 1, ...pace }, backend }),
   tokenizer,
   vocabSize: V,
   eosIds: [END],
@@ -91,7 +91,7 @@ const session = (runner: Runner, pace: Partial<RunnerBatchSizes> = {}, contextLe
 
 async function run(s: GenerationSession, prompt: number[], options: GenerateOptions = {}, signal?: AbortSignal, onText?: (text: string) => void) {
   const pieces: string[] = [];
-  const request = resolveOptions({ temperature: 0, ...options }, samplingDefaults({}), V);
+  const request = resolveGenerateOptions({ temperature: 0, ...options }, samplingDefaults({}), V);
   const result = await generate(s, prompt, request, (text) => (pieces.push(text), onText?.(text)), signal);
   return { pieces, result };
 }
@@ -187,7 +187,7 @@ describe('generate', () => {
     expect(calls).toEqual([]);
   });
 
-  it('ends an abort between two chunks of the prompt, which the next call then continues', async () => {
+  it('ends an abort between two batches of the prompt, which the next call then continues', async () => {
     const controller = new AbortController();
     const { runner, calls } = scripted(sayFrom([], ''));
     const long = Array.from({ length: 20 }, (_, i) => i);

@@ -1,4 +1,4 @@
-/** Prompt tokens in, text out: chunked prefill, decode calls of several steps, and everything that ends a text. The text survives a lost device. */
+/** Prompt tokens in, text out: prefill in batches, decode calls of several steps, and everything that ends a text. The text survives a lost device. */
 import { GREEDY_SAMPLING, type ChosenLogprob } from '../backend/sampling';
 import { abortError, fail } from '../errors';
 import { ProgressMeter, type Progress } from '../store/progress';
@@ -6,10 +6,10 @@ import { ANSWER_MARKERS } from '../text/chat_template';
 import { createStopFilter } from '../text/stop_strings';
 import type { Tokenizer } from '../text/tokenizer';
 import { yieldToEventLoop } from './event_loop';
-import type { GenerationRequest } from './generate_options';
+import type { ResolvedGenerateOptions } from './generate_options';
 import { commonPrefixLength } from './prompt_reuse';
 import type { ModelOnBackend, RecoverableModel } from './recovery';
-import { appendToHistory, EMPTY_HISTORY, historyCall, historyLength, historyTokens, rechunkHistory, restoreRunnerState, truncateHistory, type TokenHistory } from './token_history';
+import { appendToHistory, EMPTY_HISTORY, historyCall, historyLength, historyTokens, rebatchHistory, syncRunnerToHistory, truncateHistory, type TokenHistory } from './token_history';
 
 /** A model and the tokens that it has read. Generations run one after another. */
 export interface GenerationSession {
@@ -65,7 +65,7 @@ const KEEPS_HISTORY = ['AbortError', 'ContextError', 'RequestError'];
 export async function generate(
   session: GenerationSession,
   prompt: readonly number[],
-  request: GenerationRequest,
+  request: ResolvedGenerateOptions,
   emit: (text: string) => void,
   signal?: AbortSignal,
   calledAt = performance.now(),
@@ -133,15 +133,15 @@ export function checkPrompt({ vocabSize }: GenerationSession, { contextLength }:
 
 /** Brings the runner to the end of the session's history. */
 async function restoreState(session: GenerationSession, { runner, backend, batchSizes }: ModelOnBackend, meter: ProgressMeter, signal?: AbortSignal): Promise<void> {
-  session.history = rechunkHistory(session.history, backend.info.name, batchSizes.chunk);
-  session.history = await restoreRunnerState(runner, session.history, (tokens) => meter.update(tokens), signal);
+  session.history = rebatchHistory(session.history, backend.info.name, batchSizes.prefillBatch);
+  session.history = await syncRunnerToHistory(runner, session.history, (tokens) => meter.update(tokens), signal);
 }
 
 /** Reads the tokens of the prompt that are not in the state yet. */
 export async function prefill(session: GenerationSession, { runner, batchSizes }: ModelOnBackend, prompt: readonly number[], signal?: AbortSignal): Promise<void> {
-  for (let at = historyLength(session.history); at < prompt.length; at += batchSizes.chunk) {
+  for (let at = historyLength(session.history); at < prompt.length; at += batchSizes.prefillBatch) {
     if (signal?.aborted) throw abortError();
-    const call = historyCall(prompt.slice(at, at + batchSizes.chunk));
+    const call = historyCall(prompt.slice(at, at + batchSizes.prefillBatch));
     await runner.prefill(Uint32Array.from(call.ids));
     session.history = appendToHistory(session.history, [call]);
     await yieldToEventLoop();
@@ -187,7 +187,7 @@ interface Answer {
   close(): GenerationResult['finish'];
 }
 
-function createAnswer({ tokenizer, eosIds }: GenerationSession, { stop }: GenerationRequest, emit: (text: string) => void): Answer {
+function createAnswer({ tokenizer, eosIds }: GenerationSession, { stop }: ResolvedGenerateOptions, emit: (text: string) => void): Answer {
   const detokenizer = tokenizer.stream({ skipSpecial: true, keep: ANSWER_MARKERS });
   const filter = createStopFilter(stop);
   const append = (piece: string): void => {
@@ -220,7 +220,7 @@ function createAnswer({ tokenizer, eosIds }: GenerationSession, { stop }: Genera
 }
 
 /** Decodes until the answer ends. The number of steps in flight follows the speed of the device. */
-async function decode({ runner, batchSizes }: ModelOnBackend, limit: number, request: GenerationRequest, answer: Answer, signal?: AbortSignal): Promise<void> {
+async function decode({ runner, batchSizes }: ModelOnBackend, limit: number, request: ResolvedGenerateOptions, answer: Answer, signal?: AbortSignal): Promise<void> {
   const { decodesInFlight, decodeSteps } = request.logprobs === undefined ? batchSizes : { decodesInFlight: 1, decodeSteps: 1 };
   const inFlight: Promise<Uint32Array>[] = [];
   let requested = answer.ids.length;

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { samplingDefaults, resolveOptions, type GenerateOptions } from './generate_options';
+import { samplingDefaults, resolveGenerateOptions, type GenerateOptions } from './generate_options';
 
 const defaults = samplingDefaults({});
 
@@ -9,10 +9,10 @@ it('takes the family setting only where the checkpoint is silent', () => {
 });
 
 it('lets a call override one by one', () => {
-  expect(resolveOptions({ temperature: 0 }, defaults, 10).sampling).toMatchObject({ temperature: 0, minP: 0.15 });
-  expect(resolveOptions({ stop: 'x', maxTokens: 3 }, defaults, 10)).toMatchObject({ stop: ['x'], maxTokens: 3, reuse: true });
-  expect(resolveOptions({ seed: 5 }, defaults, 10)).toMatchObject({ reuse: false, sampling: { seed: 5 } });
-  const seeds = new Set([1, 2, 3].map(() => resolveOptions({}, defaults, 10).sampling.seed));
+  expect(resolveGenerateOptions({ temperature: 0 }, defaults, 10).sampling).toMatchObject({ temperature: 0, minP: 0.15 });
+  expect(resolveGenerateOptions({ stop: 'x', maxTokens: 3 }, defaults, 10)).toMatchObject({ stop: ['x'], maxTokens: 3, reuse: true });
+  expect(resolveGenerateOptions({ seed: 5 }, defaults, 10)).toMatchObject({ reuse: false, sampling: { seed: 5 } });
+  const seeds = new Set([1, 2, 3].map(() => resolveGenerateOptions({}, defaults, 10).sampling.seed));
   expect(seeds.size).toBeGreaterThan(1);
 });
 
@@ -32,6 +32,6 @@ it.each<[object, RegExp]>([
   [{ stop: [1] }, /stop/],
   [{ bias: new Map([[10, 1]]) }, /bias/],
 ])('refuses %j', (options, message) => {
-  expect(() => resolveOptions(options as GenerateOptions, defaults, 10)).toThrow(message);
-  expect(() => resolveOptions(options as GenerateOptions, defaults, 10)).toThrow(expect.objectContaining({ name: 'RequestError' }));
+  expect(() => resolveGenerateOptions(options as GenerateOptions, defaults, 10)).toThrow(message);
+  expect(() => resolveGenerateOptions(options as GenerateOptions, defaults, 10)).toThrow(expect.objectContaining({ name: 'RequestError' }));
 });

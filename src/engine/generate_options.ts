@@ -19,7 +19,7 @@ export interface GenerateOptions extends Partial<Omit<SamplingParams, 'mask'>> {
   logprobs?: number;
 }
 
-export interface GenerationRequest {
+export interface ResolvedGenerateOptions {
   sampling: SamplingParams;
   maxTokens: number;
   stop: readonly string[];
@@ -31,7 +31,7 @@ export type SamplingDefaults = Omit<SamplingParams, 'seed' | 'bias' | 'mask'>;
 
 const NEUTRAL: SamplingDefaults = { temperature: 1, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, frequencyPenalty: 0, presencePenalty: 0 };
 
-/** Liquid AI's setting for LFM2 text models (spec 6.4), for checkpoints without a setting. */
+/** The setting that Liquid AI's documentation recommends for LFM2 text models, for checkpoints without a setting. */
 const LFM2_SAMPLING = { temperature: 0.3, minP: 0.15, repetitionPenalty: 1.05 };
 
 /** The sampling that a checkpoint recommends. */
@@ -55,7 +55,7 @@ const RANGES: Record<keyof SamplingDefaults | 'seed' | 'maxTokens' | 'logprobs',
 };
 
 /** @throws RequestError that names the first option that is not valid */
-export function resolveOptions(options: GenerateOptions, defaults: SamplingDefaults, vocabSize: number): GenerationRequest {
+export function resolveGenerateOptions(options: GenerateOptions, defaults: SamplingDefaults, vocabSize: number): ResolvedGenerateOptions {
   for (const [name, { valid, wanted }] of Object.entries(RANGES)) {
     const value: unknown = options[name as keyof typeof RANGES];
     if (value === undefined) continue;

@@ -69,9 +69,9 @@ export interface EngineDependencies {
 }
 
 export const RUNNER_BATCH_SIZES: Record<BackendInfo['name'], RunnerBatchSizes> = {
-  webgpu: { chunk: 256, decodesInFlight: 2, decodeSteps: 64 },
-  wasm: { chunk: 64, decodesInFlight: 1, decodeSteps: 1 },
-  reference: { chunk: 64, decodesInFlight: 1, decodeSteps: 1 },
+  webgpu: { prefillBatch: 256, decodesInFlight: 2, decodeSteps: 64 },
+  wasm: { prefillBatch: 64, decodesInFlight: 1, decodeSteps: 1 },
+  reference: { prefillBatch: 64, decodesInFlight: 1, decodeSteps: 1 },
 };
 
 const DEFAULT_CONTEXT = 4096;
@@ -103,7 +103,7 @@ export async function loadModel(source: ModelSource, options: LoadOptions, { ope
     const { config, bytes, quantization, generationConfig, tokenizer: { json, config: tokenizerConfig } } = firstCheckpoint;
     const tokenizer = createTokenizer(json, tokenizerConfig);
     const notes: string[] = [];
-    const wanted = chooseContextLength(options.contextLength, config.contextLength, notes);
+    const wanted = resolveContextLength(options.contextLength, config.contextLength, notes);
     const context = { wanted, least: options.contextLength === undefined ? MIN_AUTOMATIC_CONTEXT : wanted };
 
     async function loadAgain(backend: Backend, signal?: AbortSignal): Promise<ModelOnBackend> {
@@ -172,12 +172,12 @@ export async function loadModel(source: ModelSource, options: LoadOptions, { ope
 }
 
 /** Loads the weights into a backend, compiles the plan and runs it once. */
-async function loadInto(backend: Backend, checkpoint: Checkpoint, context: Omit<ContextRange, 'chunk'>, report: OnProgress, signal?: AbortSignal): Promise<ModelOnBackend> {
+async function loadInto(backend: Backend, checkpoint: Checkpoint, context: Omit<ContextRange, 'prefillBatch'>, report: OnProgress, signal?: AbortSignal): Promise<ModelOnBackend> {
   const { bytes, config } = checkpoint;
   const batchSizes = RUNNER_BATCH_SIZES[backend.info.name];
-  const range = { ...context, chunk: batchSizes.chunk };
+  const range = { ...context, prefillBatch: batchSizes.prefillBatch };
   await backend.reserve(bytes);
-  backend.precompile?.(recordPlan((op) => forward(op, config, weightShapes(checkpoint))), { contextLength: range.wanted, chunk: range.chunk });
+  backend.precompile?.(recordPlan((op) => forward(op, config, weightShapes(checkpoint))), { contextLength: range.wanted, prefillBatch: range.prefillBatch });
   const meter = new ProgressMeter('load', bytes, report);
   let done = 0;
   const weights = await loadWeights(checkpoint, backend, (n) => meter.update((done += n)), signal);
@@ -204,7 +204,7 @@ async function finishStoring(opened: OpenedModel, { cache }: LoadOptions, notes:
 /** What must be equal when the source is read again. */
 const identityOf = ({ config, bytes, files }: Checkpoint): string => JSON.stringify([config, bytes, files.map(({ name, size }) => [name, size])]);
 
-export function chooseContextLength(wanted: number | undefined, trained: number, notes: string[]): number {
+export function resolveContextLength(wanted: number | undefined, trained: number, notes: string[]): number {
   if (wanted === undefined) return Math.min(DEFAULT_CONTEXT, trained);
   if (!Number.isInteger(wanted) || wanted < MIN_CONTEXT_LENGTH)
     fail('RequestError', { what: 'contextLength is not valid', got: String(wanted), wanted: `a whole number of at least ${MIN_CONTEXT_LENGTH}` });
@@ -216,7 +216,7 @@ interface ContextRange {
   /** tokens of context, and the fewest that are accepted if memory is short */
   wanted: number;
   least: number;
-  chunk: number;
+  prefillBatch: number;
 }
 
 /** The names and shapes of the weights. */
@@ -231,10 +231,10 @@ const weightShapes = ({ weights }: Checkpoint): Lfm2 =>
  * Halves the context until it fits into memory.
  * @throws MemoryError that names the next smaller context, if that is below `least`
  */
-export async function compileWithFittingContext(backend: Backend, plan: Plan, { wanted, least, chunk }: ContextRange): Promise<{ runner: Runner; contextLength: number }> {
+export async function compileWithFittingContext(backend: Backend, plan: Plan, { wanted, least, prefillBatch }: ContextRange): Promise<{ runner: Runner; contextLength: number }> {
   for (let contextLength = wanted; ; contextLength >>= 1) {
     try {
-      return { runner: await backend.compile(plan, { contextLength, chunk }), contextLength };
+      return { runner: await backend.compile(plan, { contextLength, prefillBatch }), contextLength };
     } catch (error) {
       const { name, message } = error as Error;
       if (name !== 'MemoryError' || backend.lost?.()) throw error;

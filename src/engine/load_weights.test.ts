@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { tinyGguf } from '../../e2e/tools/tiny';
 import { openReferenceBackend } from '../backend/reference/backend';
-import { ROW_ALIGNMENT, type Backend } from '../backend/backend';
+import { ROW_SLICE_MULTIPLE, type Backend } from '../backend/backend';
 import type { Matrix } from '../model/ops';
 import { memorySource, type ByteSource } from '../store/byte_source';
 import { dequantize } from '../tensor/dequant';
@@ -63,7 +63,7 @@ describe('loadWeights', () => {
         let next = 0;
         for (const slice of slices.filter((s) => s.segment === segment)) {
           expect(slice.firstRow).toBe(next);
-          expect(slice.firstRow % ROW_ALIGNMENT).toBe(0);
+          expect(slice.firstRow % ROW_SLICE_MULTIPLE).toBe(0);
           expect(slice.bytes.length).toBeLessThanOrEqual(4 << 20);
           next += slice.bytes.length / rowBytes(dtype, spec.cols);
         }

@@ -1,5 +1,5 @@
 /** Streams the weights into a backend: slices in the order of the file, at most two in memory. */
-import { ROW_ALIGNMENT, type Backend, type MatrixWriter } from '../backend/backend';
+import { ROW_SLICE_MULTIPLE, type Backend, type MatrixWriter } from '../backend/backend';
 import { abortError } from '../errors';
 import type { Lfm2 } from '../model/lfm2';
 import type { Matrix, Vector } from '../model/ops';
@@ -9,7 +9,7 @@ import { rowBytes } from '../tensor/dtype';
 import type { TensorInfo } from '../tensor/tensor';
 import type { Checkpoint } from './checkpoint';
 
-/** Size of a slice, unless ROW_ALIGNMENT rows are longer. */
+/** Size of a slice, unless ROW_SLICE_MULTIPLE rows are longer. */
 const SLICE_BYTES = 4 * 2 ** 20;
 
 interface Slice {
@@ -63,7 +63,7 @@ function matrixSlices({ name, cols, segments }: MatrixSource, backend: Backend, 
   let writer: MatrixWriter | undefined;
   const slices = segments.flatMap(({ rows, dtype, tensor }, segment) => {
     const row = rowBytes(dtype, cols);
-    const step = Math.max(Math.floor(SLICE_BYTES / row / ROW_ALIGNMENT), 1) * ROW_ALIGNMENT;
+    const step = Math.max(Math.floor(SLICE_BYTES / row / ROW_SLICE_MULTIPLE), 1) * ROW_SLICE_MULTIPLE;
     return Array.from({ length: Math.ceil(rows / step) }, (_, i): Slice => {
       const first = i * step;
       return { tensor, offset: tensor.offset + first * row, length: Math.min(step, rows - first) * row, write: (bytes) => write(segment, first, bytes) };

@@ -5,7 +5,7 @@ import { openReferenceBackend } from '../backend/reference/backend';
 import { fail } from '../errors';
 import { memorySource } from '../store/byte_source';
 import type { Progress } from '../store/progress';
-import { createEngine, type Engine } from './engine';
+import { createEngine, type EngineWorkerCalls } from './engine';
 import type { BackendCandidate } from './choose_backend';
 import type { GenerateOptions } from './generate_options';
 
@@ -78,7 +78,7 @@ function fated(fate: Fate, name: BackendCandidate['name']): BackendCandidate {
   };
 }
 
-function engineOf(fate: Fate, names: BackendCandidate['name'][] = ['webgpu', 'wasm']): Engine {
+function engineOf(fate: Fate, names: BackendCandidate['name'][] = ['webgpu', 'wasm']): EngineWorkerCalls {
   return createEngine({
     open: async (_, { onProgress } = {}) => {
       onProgress?.({ phase: 'read', bytes: 0, total: 1, rate: 0 });
@@ -106,7 +106,7 @@ interface Said {
   phases: string[];
 }
 
-async function say(options: GenerateOptions, fate = untouched(), signal?: AbortSignal, onPiece: (text: string) => void = () => undefined): Promise<Said & { engine: Engine }> {
+async function say(options: GenerateOptions, fate = untouched(), signal?: AbortSignal, onPiece: (text: string) => void = () => undefined): Promise<Said & { engine: EngineWorkerCalls }> {
   const engine = engineOf(fate);
   const phases: string[] = [];
   const told = ({ phase, cause }: Progress): void => void (cause && phases.at(-1) !== phase && phases.push(phase));

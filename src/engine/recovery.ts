@@ -5,8 +5,8 @@ import { handleBackendFailure, withWorkingBackend, type FallbackState } from './
 
 /** How much work one call of a runner takes. */
 export interface RunnerBatchSizes {
-  /** tokens of one prefill call; fixed, because the chunk size changes the rounding */
-  chunk: number;
+  /** tokens of one prefill call; fixed, because the batch size changes the rounding */
+  prefillBatch: number;
   /** decode calls that run at the same time */
   decodesInFlight: number;
   /** most decode steps of one call */

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import type { Runner } from '../backend/backend';
-import { truncateHistory, EMPTY_HISTORY, historyLength, rechunkHistory, restoreRunnerState, historyCall, historyTokens, type TokenHistory } from './token_history';
+import { truncateHistory, EMPTY_HISTORY, historyLength, rebatchHistory, syncRunnerToHistory, historyCall, historyTokens, type TokenHistory } from './token_history';
 
 /** A runner that notes how it is called. */
 function noting(position = 0, reach = Infinity): { runner: Runner; calls: string[] } {
@@ -33,9 +33,9 @@ it('cuts in the middle of a span, and remembers the whole of it', () => {
 });
 
 it('is cut anew for another backend, not for its own', () => {
-  expect(rechunkHistory(journal, 'webgpu', 3)).toEqual(journal);
-  expect(rechunkHistory(journal, 'wasm', 3)).toEqual({ backend: 'wasm', calls: [[1, 2, 3], [4, 5, 6], [7, 8]].map(historyCall) });
-  expect(rechunkHistory(EMPTY_HISTORY, 'wasm', 3)).toEqual({ backend: 'wasm', calls: [] });
+  expect(rebatchHistory(journal, 'webgpu', 3)).toEqual(journal);
+  expect(rebatchHistory(journal, 'wasm', 3)).toEqual({ backend: 'wasm', calls: [[1, 2, 3], [4, 5, 6], [7, 8]].map(historyCall) });
+  expect(rebatchHistory(EMPTY_HISTORY, 'wasm', 3)).toEqual({ backend: 'wasm', calls: [] });
 });
 
 it.each<[string, number, number, string[]]>([
@@ -47,7 +47,7 @@ it.each<[string, number, number, string[]]>([
 ])('restores: %s', async (_, position, length, expected) => {
   const { runner, calls } = noting(position);
   const told: number[] = [];
-  const restored = await restoreRunnerState(runner, truncateHistory(journal, length), (tokens) => told.push(tokens));
+  const restored = await syncRunnerToHistory(runner, truncateHistory(journal, length), (tokens) => told.push(tokens));
   expect(calls).toEqual(expected);
   expect(historyLength(restored)).toBe(length);
   expect(runner.position).toBe(length);
@@ -56,6 +56,6 @@ it.each<[string, number, number, string[]]>([
 
 it('is empty where the runner cannot go back so far', async () => {
   const { runner, calls } = noting(100, 50);
-  expect(await restoreRunnerState(runner, journal, () => undefined)).toEqual({ backend: 'webgpu', calls: [] });
+  expect(await syncRunnerToHistory(runner, journal, () => undefined)).toEqual({ backend: 'webgpu', calls: [] });
   expect(calls).toEqual(['back to 8', 'back to 0']);
 });

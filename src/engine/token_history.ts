@@ -40,11 +40,11 @@ export function truncateHistory({ backend, calls }: TokenHistory, length: number
   return { backend, calls: first };
 }
 
-/** The same tokens in calls of `chunk` tokens, if another backend read them. */
-export function rechunkHistory(history: TokenHistory, backend: BackendName, chunk: number): TokenHistory {
+/** The same tokens in calls of `prefillBatch` tokens, if another backend read them. */
+export function rebatchHistory(history: TokenHistory, backend: BackendName, prefillBatch: number): TokenHistory {
   if (history.backend === backend || history.calls.length === 0) return { backend, calls: history.calls };
   const tokens = historyTokens(history);
-  return { backend, calls: Array.from({ length: Math.ceil(tokens.length / chunk) }, (_, i) => historyCall(tokens.slice(i * chunk, (i + 1) * chunk))) };
+  return { backend, calls: Array.from({ length: Math.ceil(tokens.length / prefillBatch) }, (_, i) => historyCall(tokens.slice(i * prefillBatch, (i + 1) * prefillBatch))) };
 }
 
 /**
@@ -53,7 +53,7 @@ export function rechunkHistory(history: TokenHistory, backend: BackendName, chun
  * @returns the history that the runner now holds: an empty one if it cannot rewind that far
  * @throws AbortError, what the runner throws
  */
-export async function restoreRunnerState(runner: Runner, history: TokenHistory, onRead: (tokens: number) => void, signal?: AbortSignal): Promise<TokenHistory> {
+export async function syncRunnerToHistory(runner: Runner, history: TokenHistory, onRead: (tokens: number) => void, signal?: AbortSignal): Promise<TokenHistory> {
   const length = historyLength(history);
   if (runner.position > length && !runner.rewind(length)) {
     runner.rewind(0);

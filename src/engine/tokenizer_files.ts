@@ -1,4 +1,4 @@
-/** The tokenizer files of a checkpoint: checked if they exist, else made from the metadata of a GGUF file (spec section 6.1). */
+/** The tokenizer files of a checkpoint: checked if they exist, else made from the metadata of a GGUF file. */
 import { fail, show } from '../errors';
 import type { GgufMetadata, GgufValue } from '../format/gguf';
 
@@ -22,7 +22,7 @@ const CURE = 'Use another file of the model, or its Hugging Face directory.';
  * @param vocabSize rows of the embedding; the vocabulary may have fewer tokens
  * @throws CheckpointError
  */
-export function tokenizerFromGguf(metadata: GgufMetadata, vocabSize: number): TokenizerFiles {
+export function tokenizerFilesFromGguf(metadata: GgufMetadata, vocabSize: number): TokenizerFiles {
   const get = (key: string): GgufValue | undefined => metadata.get(`tokenizer.ggml.${key}`);
   const refuse = (what: string, got: unknown, wanted: string): never =>
     fail('CheckpointError', { what, got: show(got), wanted, cure: CURE });

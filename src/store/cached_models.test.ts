@@ -4,7 +4,7 @@ import { createStore, get, set } from 'idb-keyval';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createHub, modelBytes, seeded, sha256Of, type Hub } from '../../e2e/hub';
 import { openModelCache } from './model_cache';
-import { deleteModel, downloadModel, exportModel, importModel, listModels, modelRoom, modelSize, pinModel, verifyModel } from './cached_models';
+import { deleteModel, downloadModel, exportModel, importModel, listModels, modelRoom, storedModelBytes, pinModel, verifyModel } from './cached_models';
 import { openModel } from './open_model';
 
 const CHUNK = 16 << 10;
@@ -34,12 +34,12 @@ describe('the models in the cache', () => {
     const second = await downloadModel('a/c', options());
     await pinModel(first);
     const models = await listModels();
-    expect(models.map(({ id, pinned, complete, there }) => ({ id, pinned, complete, there }))).toEqual([
-      { id: second, pinned: false, complete: true, there: bytes.length },
-      { id: first, pinned: true, complete: true, there: bytes.length },
+    expect(models.map(({ id, pinned, complete, storedBytes }) => ({ id, pinned, complete, storedBytes }))).toEqual([
+      { id: second, pinned: false, complete: true, storedBytes: bytes.length },
+      { id: first, pinned: true, complete: true, storedBytes: bytes.length },
     ]);
     await deleteModel(second);
-    expect(await modelSize(second)).toBe(0);
+    expect(await storedModelBytes(second)).toBe(0);
     expect((await listModels()).map(({ id }) => id)).toEqual([first]);
   });
 

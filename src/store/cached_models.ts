@@ -1,12 +1,12 @@
 /** The models in the cache: list, size, delete, verify, pin, export, import, and download before use. */
 import { abortError, fail } from '../errors';
 import { chunkCount, chunkLength, isQuotaError, openModelCache, requireModelCache, type ModelCache, type FileRecord, type ModelManifest } from './model_cache';
-import { chunkChecksum, matchesChecksum, sha256PartOfChecksum } from './checksum';
+import { sha256WithQuickChecksum, matchesChecksum, sha256PartOfChecksum } from './checksum';
 import { withExclusiveLock, tryExclusiveLock, readLockName, acquireSharedLock } from './model_locks';
 import { isLocalSource } from './local_source';
 import { openModel, type ModelSource, type OpenedModel, type OpenOptions } from './open_model';
 import { ProgressMeter, type Progress } from './progress';
-import { storedBytesOfModel, freeStorageBytes, formatMegabytes } from './storage_space';
+import { sumStoredChunkBytes, freeStorageBytes, formatMegabytes } from './storage_space';
 import { toHex, Sha256 } from './sha256';
 import { FileChangedError } from './http';
 
@@ -14,7 +14,7 @@ export interface CachedModel {
   id: string;
   /** bytes of the whole model, and bytes that are stored */
   bytes: number;
-  there: number;
+  storedBytes: number;
   /** false: the download has not ended; loading the model continues it */
   complete: boolean;
   files: { name: string; bytes: number }[];
@@ -33,7 +33,7 @@ export async function listModels(): Promise<CachedModel[]> {
       async (manifest): Promise<CachedModel> => ({
         id: manifest.id,
         bytes: sum(manifest.files.map(({ size }) => size)),
-        there: await storedBytesOfModel(cache, manifest),
+        storedBytes: await sumStoredChunkBytes(cache, manifest),
         complete: manifest.state === 'complete',
         files: manifest.files.map(({ name, size }) => ({ name, bytes: size })),
         ...(manifest.revision && { revision: manifest.revision }),
@@ -47,13 +47,13 @@ export async function listModels(): Promise<CachedModel[]> {
 }
 
 /** Stored bytes of a model; 0 if it is not stored. */
-export async function modelSize(id: string): Promise<number> {
-  return storedSize(await requireModelCache(), id);
+export async function storedModelBytes(id: string): Promise<number> {
+  return storedBytesOf(await requireModelCache(), id);
 }
 
-async function storedSize(cache: ModelCache, id: string): Promise<number> {
+async function storedBytesOf(cache: ModelCache, id: string): Promise<number> {
   const manifest = await cache.manifest(id);
-  return manifest ? storedBytesOfModel(cache, manifest) : 0;
+  return manifest ? sumStoredChunkBytes(cache, manifest) : 0;
 }
 
 /**
@@ -149,19 +149,19 @@ export interface ModelRoom {
 export async function modelRoom(source: ModelSource, options: OpenOptions = {}): Promise<ModelRoom> {
   const model = await openModel(source, { ...options, peek: true });
   await model.close();
-  return roomForOpenModel(source, model);
+  return reportRoomForOpenModel(source, model);
 }
 
 /** The same for a source that is already open. */
-export async function roomForOpenModel(source: ModelSource, { id, files, cached }: Pick<OpenedModel, 'id' | 'files' | 'cached'>): Promise<ModelRoom> {
+export async function reportRoomForOpenModel(source: ModelSource, { id, files, cached }: Pick<OpenedModel, 'id' | 'files' | 'cached'>): Promise<ModelRoom> {
   const bytes = sum(files.map(({ size }) => size));
   const here = cached || isLocalSource(source);
   const cache = here ? undefined : await openModelCache();
-  const there = cache ? await storedSize(cache, id) : 0;
-  const needed = here ? 0 : Math.max(0, bytes - there);
+  const stored = cache ? await storedBytesOf(cache, id) : 0;
+  const needed = here ? 0 : Math.max(0, bytes - stored);
   const room = { id, bytes, needed };
   if (needed === 0) return { ...room, enough: true, message: `${id} is on this device.` };
-  const needs = `${id} needs ${formatMegabytes(needed)}${there > 0 ? ' more' : ''}`;
+  const needs = `${id} needs ${formatMegabytes(needed)}${stored > 0 ? ' more' : ''}`;
   if (!cache) return { ...room, free: 0, enough: false, message: `${needs}; this browser window stores nothing, so it is downloaded at each visit.` };
   const free = await freeStorageBytes(needed);
   if (free === undefined) return { ...room, enough: true, message: `${needs}; the browser does not say how much space is free.` };
@@ -243,7 +243,7 @@ export async function importModel(blob: Blob, { signal, onProgress }: { signal?:
             if (signal?.aborted) throw abortError();
             const end = at + chunkLength(file.size, header.chunkBytes, index);
             const data = new Uint8Array(await blob.slice(at, end).arrayBuffer());
-            const hash = await chunkChecksum(data);
+            const hash = await sha256WithQuickChecksum(data);
             if (toHex(sha256PartOfChecksum(hash)) !== file.hashes[index]) wrong(`damaged bytes in ${file.name}`);
             if (file.sha256) whole.update(data);
             await cache.putChunk(manifest, { file: file.name, index, data, checksum: hash });

@@ -39,7 +39,7 @@ export function quickChecksum(data: Uint8Array): Uint8Array<ArrayBuffer> | undef
 }
 
 /** SHA-256 and, if available, the quick checksum: 64 or 32 bytes */
-export async function chunkChecksum(data: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
+export async function sha256WithQuickChecksum(data: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
   const hash = await sha256(data);
   const sum = quickChecksum(data);
   return sum ? new Uint8Array([...hash, ...sum]) : hash;

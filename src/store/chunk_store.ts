@@ -2,8 +2,8 @@
  * The chunks of one opened model: in the cache, or, without storage, a few in memory. A chunk is checked against its checksum when it is first
  * read. The last few stay in memory, because readers ask for less than a chunk at a time.
  */
-import { chunkCount, chunkLength, contentId, type ModelCache, type StoredChunk, type ModelManifest } from './model_cache';
-import { chunkChecksum, matchesChecksum, sha256PartOfChecksum } from './checksum';
+import { chunkCount, chunkLength, contentHashOrEtag, type ModelCache, type StoredChunk, type ModelManifest } from './model_cache';
+import { sha256WithQuickChecksum, matchesChecksum, sha256PartOfChecksum } from './checksum';
 import { retainBuffer, releaseBuffer } from './buffer_references';
 import { equalBytes } from './sha256';
 import { FileChangedError } from './http';
@@ -80,7 +80,7 @@ export class ChunkStore {
   #isSameModel = ({ chunkBytes, files }: ModelManifest): boolean =>
     chunkBytes === this.manifest.chunkBytes &&
     files.length === this.manifest.files.length &&
-    files.every((file, i) => file.name === this.manifest.files[i].name && file.size === this.manifest.files[i].size && contentId(file) === contentId(this.manifest.files[i]));
+    files.every((file, i) => file.name === this.manifest.files[i].name && file.size === this.manifest.files[i].size && contentHashOrEtag(file) === contentHashOrEtag(this.manifest.files[i]));
 
   has = (file: string, index: number): boolean => this.#checksums.get(file)?.has(index) ?? false;
 
@@ -108,7 +108,7 @@ export class ChunkStore {
    * @returns false if it replaces a lost chunk and has other bytes
    */
   async put(file: string, index: number, data: Uint8Array<ArrayBuffer>, keep: boolean): Promise<boolean> {
-    const hash = await chunkChecksum(data);
+    const hash = await sha256WithQuickChecksum(data);
     const at = chunkKey(file, index);
     const expected = this.#expected.get(at);
     if (expected && !equalBytes(sha256PartOfChecksum(expected), sha256PartOfChecksum(hash))) return false;

@@ -13,7 +13,7 @@ import { downloadLockName, withExclusiveLock } from './model_locks';
 import { ProgressMeter, type Progress } from './progress';
 import { DamagedFileError, FileVerifier } from './file_verifier';
 import { MAX_CHUNKS_IN_MEMORY, type ChunkStore } from './chunk_store';
-import { FileChangedError, fetchRange, fetchWholeFile, RangesIgnoredError, checkFirstBytes, UnusableStoredFileError, type DownloadPolicy, type RemoteFile } from './http';
+import { FileChangedError, fetchRange, fetchWholeFile, RangesIgnoredError, checkFirstBytes, FileContentError, type DownloadPolicy, type RemoteFile } from './http';
 
 const POLL_MS = 250; // how often another tab's progress is read
 const CHUNKS_PER_EXTRA_CONNECTION = 8; // chunks without an error before another connection is added
@@ -45,7 +45,7 @@ export class ModelDownload {
   readonly #meter: ProgressMeter;
   #wantsAll = false;
   /** a file changed or arrived damaged: readers must start again, so no more chunks are delivered */
-  #failed?: UnusableStoredFileError;
+  #failed?: FileContentError;
   #running?: Promise<void>;
   #connections: number;
   #chunksWithoutTrouble = 0;
@@ -86,7 +86,7 @@ export class ModelDownload {
       try {
         await this.#verify(file);
       } catch (error) {
-        if (error instanceof UnusableStoredFileError) this.#failed = error;
+        if (error instanceof FileContentError) this.#failed = error;
         throw error;
       }
     }
@@ -180,7 +180,7 @@ export class ModelDownload {
       const failure = await this.#runJobs();
       if (!failure) break;
       const { error, file } = failure;
-      if (error instanceof UnusableStoredFileError) {
+      if (error instanceof FileContentError) {
         this.#verifier.forget(file);
         await this.chunks.deleteFile(file);
         if (error instanceof DamagedFileError && !this.#deliveredFiles.has(file) && !this.#retried.has(file)) {

@@ -3,12 +3,12 @@ import type { FileRecord } from './model_cache';
 import { retainBuffer, releaseBuffer } from './buffer_references';
 import { toHex, Sha256 } from './sha256';
 import type { ChunkStore } from './chunk_store';
-import { UnusableStoredFileError } from './http';
+import { FileContentError } from './http';
 
 const MAX_GIT_ID_BYTES = 32 << 20; // such a file is hashed in one piece; for larger files the hub states a SHA-256
 
 /** The file is complete and its hash differs from the hub's. */
-export class DamagedFileError extends UnusableStoredFileError {}
+export class DamagedFileError extends FileContentError {}
 
 export class FileVerifier {
   readonly #verified = new Set<string>();

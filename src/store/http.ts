@@ -22,7 +22,7 @@ export interface DownloadPolicy {
   chunkBytes?: number;
 }
 
-export const DEFAULT_POLICY: DownloadPolicy = { connections: 4, attempts: 8, backoff: 500, stall: 30_000 };
+export const DEFAULT_DOWNLOAD_POLICY: DownloadPolicy = { connections: 4, attempts: 8, backoff: 500, stall: 30_000 };
 const MAX_RETRY_WAIT_MS = 30_000;
 const MAX_READ_BYTES = 256 << 10; // per read of a response body
 const EXPIRED_STATUSES = [401, 403, 404, 410, 416]; // from a signed URL: request a new one from the original URL
@@ -56,15 +56,15 @@ class TemporaryFailure extends Error {
   }
 }
 
-/** The stored part of a file is of no use. */
-export class UnusableStoredFileError extends RivuletError {
+/** The bytes of a file, stored or just received, are not those of the file that was asked for. They cannot be used. */
+export class FileContentError extends RivuletError {
   constructor(failure: ErrorParts) {
     super('SourceError', failure);
   }
 }
 
 /** The file on the server is no longer the one that was partly downloaded. */
-export class FileChangedError extends UnusableStoredFileError {
+export class FileChangedError extends FileContentError {
   constructor(name: string, got: string, wanted: string) {
     super({ what: `${name} changed on the server during the download`, got, wanted, cure: 'Load it again: the download starts from the beginning.' });
   }
@@ -74,15 +74,15 @@ export class FileChangedError extends UnusableStoredFileError {
 export class RangesIgnoredError extends Error {}
 
 /** Fills `into` with the bytes of the file from `first` on. @throws SourceError, FileChangedError, RangesIgnoredError, AbortError */
-export async function fetchRange(remote: RemoteFile, first: number, into: Uint8Array, transport: HttpRequestOptions): Promise<void> {
+export async function fetchRange(remote: RemoteFile, first: number, into: Uint8Array, options: HttpRequestOptions): Promise<void> {
   let got = 0;
-  await withRetries(remote.file.name, transport, async () => {
+  await withRetries(remote.file.name, options, async () => {
     const before = got;
     try {
-      for await (const piece of request(remote, { first: first + got, end: first + into.length }, transport)) {
+      for await (const piece of fetchPieces(remote, { first: first + got, end: first + into.length }, options)) {
         into.set(piece, got);
         got += piece.length;
-        transport.onBytes?.(piece.length);
+        options.onBytes?.(piece.length);
       }
     } catch (error) {
       if (error instanceof TemporaryFailure && got > before) return { more: true, failed: error };
@@ -94,22 +94,22 @@ export async function fetchRange(remote: RemoteFile, first: number, into: Uint8A
 }
 
 /** The whole file from its beginning, for servers without ranges. Each attempt starts again: `restart` is called first. */
-export async function fetchWholeFile(remote: RemoteFile, restart: () => void, take: (piece: Uint8Array) => Promise<void>, transport: HttpRequestOptions): Promise<void> {
-  await withRetries(remote.file.name, transport, async () => {
+export async function fetchWholeFile(remote: RemoteFile, restart: () => void, take: (piece: Uint8Array) => Promise<void>, options: HttpRequestOptions): Promise<void> {
+  await withRetries(remote.file.name, options, async () => {
     restart();
-    for await (const piece of request(remote, undefined, transport)) {
+    for await (const piece of fetchPieces(remote, undefined, options)) {
       await take(piece);
-      transport.onBytes?.(piece.length);
+      options.onBytes?.(piece.length);
     }
     return { more: false };
   });
 }
 
 /** @throws SourceError, AbortError */
-export async function fetchJson(url: string, { token, ...transport }: HttpRequestOptions & { token?: string }): Promise<unknown> {
+export async function fetchJson(url: string, { token, ...options }: HttpRequestOptions & { token?: string }): Promise<unknown> {
   let text = '';
-  await withRetries(url, transport, async () => {
-    const connection = await connect({ file: { name: url, size: 0, url }, token }, { text: true }, transport);
+  await withRetries(url, options, async () => {
+    const connection = await connect({ file: { name: url, size: 0, url }, token }, { text: true }, options);
     try {
       const decoder = new TextDecoder();
       text = '';
@@ -130,13 +130,13 @@ export async function fetchJson(url: string, { token, ...transport }: HttpReques
 }
 
 /** Size, validator and first bytes of a file at an address. @throws SourceError, AbortError */
-export async function fetchFileInfo(url: string, name: string, transport: HttpRequestOptions & { token?: string }): Promise<FileRecord> {
+export async function fetchFileInfo(url: string, name: string, options: HttpRequestOptions & { token?: string }): Promise<FileRecord> {
   const file: FileRecord = { name, size: -1, url };
   let head = new Uint8Array(0);
   // servers of other origins may hide Content-Range; the Content-Length of a response to 'bytes=0-' is the size
   for (const range of ['bytes=0-15', 'bytes=0-']) {
-    await withRetries(name, transport, async () => {
-      const connection = await connect({ file, token: transport.token }, { range, small: true }, transport);
+    await withRetries(name, options, async () => {
+      const connection = await connect({ file, token: options.token }, { range, small: true }, options);
       try {
         const { response } = connection;
         const length = Number(response.headers.get('content-length') ?? NaN);
@@ -170,7 +170,7 @@ export function checkFirstBytes(name: string, head: Uint8Array): void {
   const text = String.fromCharCode(...head.subarray(0, 16));
   const wrong = /\.gguf$/i.test(name) ? !text.startsWith('GGUF') : /^\s*<(!doctype|html|\?xml|head)/i.test(text);
   if (wrong)
-    throw new UnusableStoredFileError({
+    throw new FileContentError({
       what: `The server sent something else instead of ${name}`,
       got: JSON.stringify(text.slice(0, 12)),
       wanted: /\.gguf$/i.test(name) ? 'GGUF' : 'model data',
@@ -222,10 +222,10 @@ function waitToRetry(milliseconds: number, signal: AbortSignal): Promise<void> {
 }
 
 /** The bytes [first, end) of a file, or all of it; never more, perhaps fewer. */
-async function* request(remote: RemoteFile, range: { first: number; end: number } | undefined, transport: HttpRequestOptions): AsyncGenerator<Uint8Array> {
+async function* fetchPieces(remote: RemoteFile, range: { first: number; end: number } | undefined, options: HttpRequestOptions): AsyncGenerator<Uint8Array> {
   const { file } = remote;
   const { first, end } = range ?? { first: 0, end: file.size };
-  const connection = await connect(remote, { range: range && `bytes=${first}-${end - 1}` }, transport);
+  const connection = await connect(remote, { range: range && `bytes=${first}-${end - 1}` }, options);
   try {
     const { response } = connection;
     const pinned = file.sha256 || file.gitId;
@@ -268,9 +268,9 @@ interface Connection {
 }
 
 /** Sends one request and checks the headers of the response: status 200 or 206, identity encoding, not a web page. */
-async function connect(remote: RemoteFile, options: { range?: string; small?: boolean; fromStart?: boolean; text?: boolean }, transport: HttpRequestOptions): Promise<Connection> {
-  const { range, small, fromStart } = options;
-  const { policy, signal } = transport;
+async function connect(remote: RemoteFile, request: { range?: string; small?: boolean; fromStart?: boolean; text?: boolean }, options: HttpRequestOptions): Promise<Connection> {
+  const { range, small, fromStart } = request;
+  const { policy, signal } = options;
   const controller = new AbortController();
   const stop = (): void => controller.abort();
   signal.addEventListener('abort', stop);
@@ -303,9 +303,9 @@ async function connect(remote: RemoteFile, options: { range?: string; small?: bo
     if (signed && EXPIRED_STATUSES.includes(response.status)) {
       if (remote.signed === signed) remote.signed = undefined;
       end();
-      return await connect(remote, { ...options, fromStart: true }, transport);
+      return await connect(remote, { ...request, fromStart: true }, options);
     }
-    checkResponse(response, remote, options.text);
+    checkResponse(response, remote, request.text);
     return { response, pieces: () => readBody(response.body, withTimeout), end };
   } catch (error) {
     end();

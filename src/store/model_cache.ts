@@ -218,10 +218,10 @@ function isManifest(value: unknown): value is ModelManifest {
 }
 
 /** Identifies the content of a file, as far as the server states it. */
-export const contentId = ({ sha256, gitId, etag }: FileRecord): string | undefined => sha256 ?? gitId ?? etag;
+export const contentHashOrEtag = ({ sha256, gitId, etag }: FileRecord): string | undefined => sha256 ?? gitId ?? etag;
 
 /** True if it is certainly the same content; false if the server states no identification. */
-export const hasSameContent = (a: FileRecord, b: FileRecord): boolean => a.name === b.name && a.size === b.size && contentId(a) !== undefined && contentId(a) === contentId(b);
+export const hasSameContent = (a: FileRecord, b: FileRecord): boolean => a.name === b.name && a.size === b.size && contentHashOrEtag(a) !== undefined && contentHashOrEtag(a) === contentHashOrEtag(b);
 
 /** Number of chunks of a file of `size` bytes. */
 export const chunkCount = (size: number, chunkBytes: number): number => Math.ceil(size / chunkBytes);

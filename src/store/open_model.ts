@@ -1,6 +1,6 @@
 /** Opens a source as readable files: from the cache, or from the network while the cache fills. */
 import { abortError, fail, RivuletError } from '../errors';
-import { parseUrl, resolveUrls } from './url_source';
+import { toAbsoluteUrl, resolveUrls } from './url_source';
 import { CHUNK_BYTES, isQuotaError, openModelCache, requireModelCache, hasSameContent, type ModelCache, type FileRecord, type ModelManifest } from './model_cache';
 import { ModelDownload } from './download';
 import { DEFAULT_HUB, parseHubId, resolveHubModel, type ResolvedModel } from './hub_source';
@@ -11,7 +11,7 @@ import type { Progress } from './progress';
 import { makeRoom, failWithoutSpace, missingSpaceMessage, type EvictionConsent } from './storage_space';
 import { ChunkStore } from './chunk_store';
 import { checkRange, type ByteSource } from './byte_source';
-import { DEFAULT_POLICY, UnusableStoredFileError, type DownloadPolicy } from './http';
+import { DEFAULT_DOWNLOAD_POLICY, FileContentError, type DownloadPolicy } from './http';
 
 /**
  * A hub id 'Org/Repo[:quant | /file][@revision]'; a URL (https://…, ./…, /…; one that ends in '/' is a folder with a Hugging Face checkpoint);
@@ -86,7 +86,7 @@ export async function openModel(source: ModelSource, options: OpenOptions = {}):
 async function openRemote(source: string | { url: string | string[] }, options: OpenOptions, controller: AbortController): Promise<OpenedModel> {
   const { signal } = controller;
   const { peek = false, onProgress } = options;
-  const policy: DownloadPolicy = { ...DEFAULT_POLICY, ...options.policy, ...(peek && { connections: 1 }) };
+  const policy: DownloadPolicy = { ...DEFAULT_DOWNLOAD_POLICY, ...options.policy, ...(peek && { connections: 1 }) };
   const { alias, resolve } = parseSource(source, options, policy, signal);
   const notes: string[] = [];
   const cache = options.cache === false ? undefined : options.cache === 'required' ? await requireModelCache() : await openModelCache();
@@ -172,7 +172,7 @@ function parseSource(
   const listed = typeof source === 'string' ? [source] : [source.url].flat();
   const urls = listed.map(
     (text) =>
-      parseUrl(text) ??
+      toAbsoluteUrl(text) ??
       fail('RequestError', { what: 'This is not a model source', got: JSON.stringify(text), wanted: "'Org/Repo', 'Org/Repo:Q4_0', 'Org/Repo/file.gguf', or a URL" }),
   );
   if (urls.length === 0) fail('RequestError', { what: 'The model source has no URL', wanted: 'at least one' });
@@ -257,7 +257,7 @@ function fileSource(file: FileRecord, chunks: ChunkStore, download: ModelDownloa
         try {
           await abortable(download.waitFor(file, index), signal);
         } catch (error) {
-          if (!chunks.wasStored(file.name, index) || error instanceof UnusableStoredFileError || signal?.aborted || closed.aborted) throw error;
+          if (!chunks.wasStored(file.name, index) || error instanceof FileContentError || signal?.aborted || closed.aborted) throw error;
           fail('StorageError', { what: `The stored copy of ${file.name} is damaged and cannot be downloaded again`, got: String(error), cure: 'Load it again while online, or delete it.' }, error);
         }
       }

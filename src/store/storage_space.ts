@@ -125,7 +125,7 @@ async function deleteUnpinned(cache: ModelCache, id: string): Promise<boolean> {
 }
 
 /** Stored bytes of a model. */
-export async function storedBytesOfModel(cache: ModelCache, { id, files, chunkBytes }: ModelManifest): Promise<number> {
+export async function sumStoredChunkBytes(cache: ModelCache, { id, files, chunkBytes }: ModelManifest): Promise<number> {
   const hashes = await cache.checksums(id);
   const chunks = files.flatMap(({ name, size }) => [...(hashes.get(name)?.keys() ?? [])].map((index) => ({ bytes: Math.max(0, chunkLength(size, chunkBytes, index)) })));
   return sum(chunks);
@@ -134,7 +134,7 @@ export async function storedBytesOfModel(cache: ModelCache, { id, files, chunkBy
 /** Models that may be deleted, the least recently used first. */
 async function deletableModels(cache: ModelCache, keep: string): Promise<EvictionRequest['victims']> {
   const manifests = (await cache.manifests()).filter(({ id, pinned }) => id !== keep && !pinned).sort((a, b) => a.lastUsed - b.lastUsed);
-  return Promise.all(manifests.map(async (manifest) => ({ id: manifest.id, bytes: await storedBytesOfModel(cache, manifest), lastUsed: new Date(manifest.lastUsed) })));
+  return Promise.all(manifests.map(async (manifest) => ({ id: manifest.id, bytes: await sumStoredChunkBytes(cache, manifest), lastUsed: new Date(manifest.lastUsed) })));
 }
 
 const sum = (parts: readonly { bytes: number }[]): number => parts.reduce((total, { bytes }) => total + bytes, 0);
@@ -142,9 +142,9 @@ const sum = (parts: readonly { bytes: number }[]): number => parts.reduce((total
 /** What is needed, what is free, and what could be deleted. */
 export async function missingSpaceMessage(cache: ModelCache, needed: number, keep: string): Promise<string> {
   const free = await freeStorageBytes(needed);
-  const there = free !== undefined && free < needed ? `${formatMegabytes(free)} are free` : 'the browser stores no more';
+  const available = free !== undefined && free < needed ? `${formatMegabytes(free)} are free` : 'the browser stores no more';
   const others = (await deletableModels(cache, keep)).map(({ id, bytes }) => `${id} (${formatMegabytes(bytes)})`);
-  return `${formatMegabytes(needed)} more are needed, ${there}${others.length > 0 ? `; could be deleted: ${others.join(', ')}` : ''}`;
+  return `${formatMegabytes(needed)} more are needed, ${available}${others.length > 0 ? `; could be deleted: ${others.join(', ')}` : ''}`;
 }
 
 export const failWithoutSpace = (id: string, message: string, cause?: unknown): never =>

@@ -6,7 +6,7 @@ import type { ResolvedModel } from './hub_source';
 import { fetchJson, fetchFileInfo, type HttpRequestOptions } from './http';
 
 /** 'https://…', './model.gguf', '/models/', 'blob:…' → an absolute URL; undefined for any other text. */
-export function parseUrl(text: string): string | undefined {
+export function toAbsoluteUrl(text: string): string | undefined {
   if (!/^(?:https?:|blob:|data:|\.{0,2}\/)/.test(text)) return undefined;
   try {
     const url = new URL(text, globalThis.location?.href);
@@ -18,13 +18,13 @@ export function parseUrl(text: string): string | undefined {
 }
 
 /** @throws SourceError, AbortError */
-export async function resolveUrls(urls: string[], transport: HttpRequestOptions & { token?: string }): Promise<ResolvedModel> {
+export async function resolveUrls(urls: string[], options: HttpRequestOptions & { token?: string }): Promise<ResolvedModel> {
   const id = urls.join(' ');
-  if (urls.length === 1 && new URL(urls[0]).pathname.endsWith('/')) return { id, files: await listFolder(urls[0], transport) };
+  if (urls.length === 1 && new URL(urls[0]).pathname.endsWith('/')) return { id, files: await listFolder(urls[0], options) };
   const all = urls.length === 1 ? shardNames(fileName(urls[0])).map((name) => urls[0].replace(encodeURIComponent(fileName(urls[0])), encodeURIComponent(name))) : urls;
   const names = all.map(fileName);
   if (new Set(names).size < names.length) fail('RequestError', { what: 'Two addresses of one model have the same file name', got: names.join(', '), wanted: 'one address for each file' });
-  return { id, files: await Promise.all(all.map((url, i) => fetchFileInfo(url, names[i], transport))) };
+  return { id, files: await Promise.all(all.map((url, i) => fetchFileInfo(url, names[i], options))) };
 }
 
 function fileName(url: string): string {
@@ -37,9 +37,9 @@ function fileName(url: string): string {
 }
 
 /** A static server lists no files, so each file that a checkpoint must or may have is requested by name. */
-async function listFolder(url: string, transport: HttpRequestOptions & { token?: string }): Promise<FileRecord[]> {
+async function listFolder(url: string, options: HttpRequestOptions & { token?: string }): Promise<FileRecord[]> {
   const at = (name: string): string => new URL(name, url).href;
-  const required = (name: string): Promise<FileRecord> => fetchFileInfo(at(name), name, transport);
+  const required = (name: string): Promise<FileRecord> => fetchFileInfo(at(name), name, options);
   const ifPresent = async (name: string): Promise<FileRecord[]> => {
     try {
       return [await required(name)];
@@ -56,7 +56,7 @@ async function listFolder(url: string, transport: HttpRequestOptions & { token?:
   ]);
   if (single.length > 0) return [...base, ...optional.flat(), ...single];
   const listed = await required(index);
-  const map = (await fetchJson(at(index), transport)) as { weight_map?: Record<string, unknown> } | null;
+  const map = (await fetchJson(at(index), options)) as { weight_map?: Record<string, unknown> } | null;
   const parts = [...new Set(Object.values(map?.weight_map ?? {}))].filter((name): name is string => typeof name === 'string' && /^[\w.-]+$/.test(name)).sort();
   if (parts.length === 0) fail('SourceError', { what: `${at(index)} lists no files`, wanted: 'a weight_map' });
   return [...base, ...optional.flat(), listed, ...(await Promise.all(parts.map(required)))];

@@ -166,5 +166,5 @@ async function cancelledDownload(error: unknown, total: number): Promise<Explana
   if (!(error instanceof Error && error.name === 'AbortError') || total === 0) return undefined;
   const models = await listModels().catch(() => []);
   const part = models.find((stored) => !stored.complete && stored.bytes === total);
-  return part && { title: 'Download cancelled', text: `${bytes(part.there)} of ${bytes(total)} are kept. The download continues from there.` };
+  return part && { title: 'Download cancelled', text: `${bytes(part.storedBytes)} of ${bytes(total)} are kept. The download continues from there.` };
 }

@@ -93,11 +93,11 @@ export function createPicker(onChoose: (choice: Choice) => void, announce: (text
     try {
       const models = await listModels();
       list.replaceChildren(
-        ...models.map(({ id, bytes: size, there, complete, pinned }) => {
+        ...models.map(({ id, bytes: size, storedBytes, complete, pinned }) => {
           const load = element('button', { type: 'button', className: 'card' });
           load.append(
             element('strong', {}, choiceNamed(id).name),
-            element('span', { className: 'size' }, complete ? bytes(size) : `${bytes(there)} of ${bytes(size)}`),
+            element('span', { className: 'size' }, complete ? bytes(size) : `${bytes(storedBytes)} of ${bytes(size)}`),
           );
           if (!complete) load.append(element('span', { className: 'description' }, 'Download incomplete. Select to resume.'));
           load.addEventListener('click', () => choose(choiceNamed(id)));

@@ -4,9 +4,9 @@ import type { Matrix, Norm, Vector } from '../../model/ops';
 import { dequantize } from '../../tensor/dequant';
 import { rowBytes } from '../../tensor/dtype';
 import type { Backend, Runner } from '../backend';
-import { printPlan, type PlanNode, type Plan, type PlanActivation } from '../plan';
+import { formatPlan, type PlanNode, type Plan, type PlanActivation } from '../plan';
 import { logprobs, sampleToken, type SamplingParams } from '../sampling';
-import { attend, linear, rmsNorm, shortConv, swiglu, type KeyValueCache, type TokenRows } from './ops';
+import { attend, linear, rmsNorm, shortConv, swiglu, type KeyValueCache, type ActivationRows } from './ops';
 
 interface ReferenceMatrix extends Matrix {
   values: Float32Array; // [rows, cols]
@@ -65,14 +65,14 @@ function createRunner(plan: Plan, tap?: ReferenceOptions['onModuleOutput']): Run
   const moduleName = (name: string): string => name.replace(/\.weight$/, '');
 
   function step(tokens: ArrayLike<number>): void {
-    const acts = new Map<PlanActivation, TokenRows>();
-    const normed = (x: PlanActivation, norm?: Norm): TokenRows => {
+    const acts = new Map<PlanActivation, ActivationRows>();
+    const normed = (x: PlanActivation, norm?: Norm): ActivationRows => {
       if (!norm) return acts.get(x)!;
       const y = rmsNorm(acts.get(x)!, x.cols, values(norm.weight), norm.eps);
       tap?.(moduleName(norm.weight.name), y, x.cols);
       return y;
     };
-    const tapped = (name: string, y: TokenRows, cols: number): TokenRows => (tap?.(moduleName(name), y, cols), y);
+    const tapped = (name: string, y: ActivationRows, cols: number): ActivationRows => (tap?.(moduleName(name), y, cols), y);
     for (const node of plan.nodes) acts.set(node.out, run(node, acts, normed, tapped, tokens));
     for (let i = 0; i < tokens.length; i++) history.push(tokens[i]);
     logits = acts.get(plan.output)!;
@@ -80,11 +80,11 @@ function createRunner(plan: Plan, tap?: ReferenceOptions['onModuleOutput']): Run
 
   function run(
     node: PlanNode,
-    acts: Map<PlanActivation, TokenRows>,
-    normed: (x: PlanActivation, norm?: Norm) => TokenRows,
-    tapped: (name: string, y: TokenRows, cols: number) => TokenRows,
+    acts: Map<PlanActivation, ActivationRows>,
+    normed: (x: PlanActivation, norm?: Norm) => ActivationRows,
+    tapped: (name: string, y: ActivationRows, cols: number) => ActivationRows,
     tokens: ArrayLike<number>,
-  ): TokenRows {
+  ): ActivationRows {
     switch (node.op) {
       case 'embed': {
         const { cols: D } = node.table;
@@ -162,12 +162,12 @@ function createRunner(plan: Plan, tap?: ReferenceOptions['onModuleOutput']): Run
     async logprobs(chosen, n) {
       return logprobs(await this.logits(), chosen, n);
     },
-    describe: () => printPlan(plan),
+    describe: () => formatPlan(plan),
     dispose: () => undefined,
   };
 }
 
-function tapSegments(w: Matrix, y: TokenRows, tapped: (name: string, y: TokenRows, cols: number) => TokenRows): void {
+function tapSegments(w: Matrix, y: ActivationRows, tapped: (name: string, y: ActivationRows, cols: number) => ActivationRows): void {
   let first = 0;
   for (const { name, rows } of w.segments) {
     const part = new Float32Array((y.length / w.rows) * rows);

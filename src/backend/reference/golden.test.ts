@@ -23,7 +23,7 @@ describe('activations by module name', () => {
     const got = new Map<string, { values: Float32Array; cols: number }>();
     const backend = openReferenceBackend({ onModuleOutput: (name, values, cols) => got.set(name, { values, cols }) });
     const weights = await loadWeights(checkpoint, backend, () => undefined);
-    const runner = await backend.compile(recordPlan((op) => forward(op, checkpoint.config, weights)), { contextLength: 64, chunk: 64 });
+    const runner = await backend.compile(recordPlan((op) => forward(op, checkpoint.config, weights)), { contextLength: 64, prefillBatch: 64 });
     const { prompts } = JSON.parse(readFileSync(join(golden, 'expected.json'), 'utf8')) as { prompts: Record<string, number[]> };
     await runner.prefill(Uint32Array.from(prompts.T7));
 

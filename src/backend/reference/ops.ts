@@ -1,9 +1,9 @@
 /** The ops as plain loops with f64 sums: the reference for every kernel. Rows are tokens. */
 
-export type TokenRows = Float32Array;
+export type ActivationRows = Float32Array;
 
 /** weight · x / sqrt(mean(x²) + eps), row by row */
-export function rmsNorm(x: TokenRows, cols: number, weight: Float32Array, eps: number): TokenRows {
+export function rmsNorm(x: ActivationRows, cols: number, weight: Float32Array, eps: number): ActivationRows {
   const y = new Float32Array(x.length);
   for (let at = 0; at < x.length; at += cols) {
     let sum = 0;
@@ -15,7 +15,7 @@ export function rmsNorm(x: TokenRows, cols: number, weight: Float32Array, eps: n
 }
 
 /** y[t, r] = Σ_c w[r, c] · x[t, c] + bias[r] */
-export function linear(w: Float32Array, rows: number, cols: number, x: TokenRows, bias?: Float32Array): TokenRows {
+export function linear(w: Float32Array, rows: number, cols: number, x: ActivationRows, bias?: Float32Array): ActivationRows {
   const T = x.length / cols;
   const y = new Float32Array(T * rows);
   for (let r = 0; r < rows; r++)
@@ -29,14 +29,14 @@ export function linear(w: Float32Array, rows: number, cols: number, x: TokenRows
 
 export const silu = (v: number): number => v / (1 + Math.exp(-v));
 
-export const swiglu = (gate: TokenRows, up: TokenRows): TokenRows => gate.map((v, i) => silu(v) * up[i]);
+export const swiglu = (gate: ActivationRows, up: ActivationRows): ActivationRows => gate.map((v, i) => silu(v) * up[i]);
 
 /**
  * y[t, c] = C[t, c] · (bias[c] + Σ_k taps[c, k] · u[t − (L − 1) + k, c]) with u = B ⊙ x.
  * @param bcx [T, 3D]: B, C, x
  * @param past u of all earlier positions, [position, D]; that of these tokens is appended
  */
-export function shortConv(bcx: TokenRows, D: number, taps: Float32Array, L: number, past: number[][], bias?: Float32Array): TokenRows {
+export function shortConv(bcx: ActivationRows, D: number, taps: Float32Array, L: number, past: number[][], bias?: Float32Array): ActivationRows {
   const T = bcx.length / (3 * D);
   const y = new Float32Array(T * D);
   for (let t = 0; t < T; t++) {
@@ -72,7 +72,7 @@ export interface KeyValueCache {
   v: Float32Array[];
 }
 
-export interface AttentionParams {
+export interface AttentionConfig {
   heads: number;
   kvHeads: number;
   headDim: number;
@@ -82,7 +82,7 @@ export interface AttentionParams {
 }
 
 /** qkv [T, (H + 2K)·d] → [T, H·d]; The k and v of these tokens are appended to the cache; its length is the position of the first token. */
-export function attend(qkv: TokenRows, cache: KeyValueCache, s: AttentionParams): TokenRows {
+export function attend(qkv: ActivationRows, cache: KeyValueCache, s: AttentionConfig): ActivationRows {
   const { heads: H, kvHeads: K, headDim: d } = s;
   const width = (H + 2 * K) * d;
   const T = qkv.length / width;

@@ -2,12 +2,12 @@
 import { fail } from '../../errors';
 import type { Matrix, Vector } from '../../model/ops';
 import { DTYPES, rowBytes } from '../../tensor/dtype';
-import { ROW_ALIGNMENT, type Backend, type BackendInfo } from '../backend';
+import { ROW_SLICE_MULTIPLE, type Backend, type BackendInfo, type Runner } from '../backend';
 import type { PlanNode } from '../plan';
 import { setFasterAccumulatorWidth } from './accumulator_width';
 import { createWasmMemory, WasmHeap } from './memory';
 import { loadKernelModule, instantiateKernels, type KernelExports, type SimdVariant } from './module';
-import { createWasmRunner, type WasmRunner } from './runner';
+import { createWasmRunner } from './runner';
 import { ThreadPool, whyNoThreads } from './threads';
 
 export interface WasmOptions {
@@ -56,7 +56,7 @@ export async function openWasmBackend({ threads, variant: wanted, exact = false 
 
   const matrices = new Map<Matrix, PackedMatrix>();
   const vectors = new Map<Vector, number>();
-  const runners = new Set<WasmRunner>();
+  const runners = new Set<Runner>();
   let instance: WasmInstance | undefined;
   let disposed = false;
 
@@ -111,9 +111,9 @@ export async function openWasmBackend({ threads, variant: wanted, exact = false 
           check();
           const segment = segments[index];
           const count = slice.byteLength / segment.row;
-          if (firstRow !== segment.written || !Number.isInteger(count) || firstRow + count > segment.rows || firstRow % ROW_ALIGNMENT)
+          if (firstRow !== segment.written || !Number.isInteger(count) || firstRow + count > segment.rows || firstRow % ROW_SLICE_MULTIPLE)
             fail('CheckpointError', { what: `The rows of ${spec.segments[index].name} are not in order`, got: `${count} rows at ${firstRow}`, wanted: `rows from ${segment.written} on, ${segment.rows} in all` });
-          const stagedRows = Math.max(Math.floor(STAGING_BYTES / segment.row / ROW_ALIGNMENT), 1) * ROW_ALIGNMENT;
+          const stagedRows = Math.max(Math.floor(STAGING_BYTES / segment.row / ROW_SLICE_MULTIPLE), 1) * ROW_SLICE_MULTIPLE;
           const staging = heap.alloc(Math.min(stagedRows, count) * segment.row, 'loading the weights');
           for (let row = 0; row < count; row += stagedRows) {
             const rows = Math.min(stagedRows, count - row);

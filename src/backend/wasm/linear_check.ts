@@ -7,7 +7,7 @@ import { randomTestWeightRows } from '../random_weights';
 const ROW_PADDING = 3;
 
 /** The exports of the kernels that concern linear maps. */
-export interface LinearExports {
+export interface LinearKernelExports {
   __heap_base: WebAssembly.Global;
   __stack_pointer: WebAssembly.Global;
   linear(w: number, x: number, xq: number, T: number, y: number, ldy: number, r0: number, r1: number): void;
@@ -56,16 +56,16 @@ function roundToInt8(x: Float32Array): Float64Array {
 }
 
 /** An instance of the kernels with its memory. */
-export interface LinearKernels {
-  exports: LinearExports;
+export interface LinearKernelInstance {
+  exports: LinearKernelExports;
   memory: WebAssembly.Memory;
 }
 
 /** @param int16Sums relaxed SIMD: add the first products in 16 bits */
-export async function instantiateLinearKernels(module: WebAssembly.Module, int16Sums = false): Promise<LinearKernels> {
+export async function instantiateLinearKernels(module: WebAssembly.Module, int16Sums = false): Promise<LinearKernelInstance> {
   const memory = new WebAssembly.Memory({ initial: 256, maximum: 65536, shared: true });
   const { exports } = await WebAssembly.instantiate(module, { env: { memory, now: () => 0 } });
-  const c = exports as unknown as LinearExports;
+  const c = exports as unknown as LinearKernelExports;
   c.use_int16_sums?.(Number(int16Sums));
   return { exports: c, memory };
 }
@@ -77,7 +77,7 @@ interface Product {
 }
 
 /** Packs the matrix and multiplies x [T, cols], in two ranges of rows as two threads would. y is [T, rows + ROW_PADDING]; its padding is NaN. */
-function multiply({ exports: c, memory }: LinearKernels, dtype: Dtype, source: Uint8Array, rows: number, cols: number, x: Float32Array, T: number, exact: boolean): Product {
+function multiply({ exports: c, memory }: LinearKernelInstance, dtype: Dtype, source: Uint8Array, rows: number, cols: number, x: Float32Array, T: number, exact: boolean): Product {
   const format = DTYPES[dtype].ggml;
   let free = c.__heap_base.value;
   const alloc = (bytes: number): number => (free = (free + 63) & ~63, (free += bytes) - bytes);
@@ -116,7 +116,7 @@ const TOKENS = [33, 7, 3, 2, 1];
  * Multiplies a matrix of one shape for every T, with int8 and with f32 activations, and compares with plain loops over dequantized weights.
  * @returns the errors; results must have the same bits for every T and all `kernels`
  */
-export function checkLinear(kernels: Record<string, LinearKernels>, dtype: Dtype, rows: number, cols: number): string[] {
+export function checkLinear(kernels: Record<string, LinearKernelInstance>, dtype: Dtype, rows: number, cols: number): string[] {
   const wrong: string[] = [];
   const next = xorshift32(rows * 7919 + cols);
   const source = randomWeightRowsWithSubnormals(dtype, rows, cols, next);

@@ -1,13 +1,13 @@
 /** Lowers a plan to the op list of the C kernels: the structs of kernels/plan.h, word by word. */
 import { fail } from '../../errors';
 import type { Matrix, Vector } from '../../model/ops';
+import { CONV_RING_POSITIONS } from '../backend';
 import type { PlanNode, Plan, PlanActivation } from '../plan';
 import type { WasmHeap } from './memory';
 import type { KernelExports } from './module';
 
-/** positions per page of the KV cache, and positions that a convolution's ring holds: the constants of the same names in kernels/plan.h */
+/** positions per page of the KV cache: the constant of the same name in kernels/plan.h */
 export const KV_PAGE_POSITIONS = 256;
-export const CONV_RING_POSITIONS = 128;
 
 /** the order of the C enum OpKind */
 const OP_KINDS = ['embed', 'linear', 'swiglu', 'shortConv', 'attend', 'last'] as const;
@@ -22,7 +22,7 @@ const FLOATS = new Set<string>(['eps', 'kEps']);
 const OP_BYTES = OP_FIELDS.length * 4;
 
 /** The addresses of packed weights. */
-export interface WeightAddresses {
+export interface WeightAddressLookup {
   /** the Weight structs of a matrix, one per segment */
   matrix(m: Matrix): number;
   vector(v: Vector): number;
@@ -31,7 +31,7 @@ export interface WeightAddresses {
 }
 
 /** The table of cos and sin at `offset` of a page: [KV_PAGE_POSITIONS, headDim]; the first half of a row is cos. */
-export interface RopeTable {
+export interface RopeTableInPage {
   theta: number;
   headDim: number;
   offset: number;
@@ -43,7 +43,7 @@ export interface LoweredPlan {
   count: number;
   /** addresses of the activation slots */
   slots: number[];
-  ropes: RopeTable[];
+  ropes: RopeTableInPage[];
   pageBytes: number;
   /** widest input of a linear map */
   widest: number;
@@ -61,18 +61,18 @@ const rowStride = (headDim: number): number => Math.ceil(headDim / 16) * 16;
  * @param int16 store keys and values as int16 with a scale per row, not as f32
  * @throws MemoryError, DeviceError for a plan that these kernels do not support
  */
-export function lowerPlan(plan: Plan, chunk: number, int16: boolean, heap: WasmHeap, kernels: KernelExports, at: WeightAddresses): LoweredPlan {
+export function lowerPlanToWasmOps(plan: Plan, prefillBatch: number, int16: boolean, heap: WasmHeap, kernels: KernelExports, at: WeightAddressLookup): LoweredPlan {
   const held: number[] = [];
   const alloc = (bytes: number, what: string): number => {
     const address = heap.zeros(bytes, what);
     held.push(address);
     return address;
   };
-  const slots = plan.slots.map(({ rows, cols }) => alloc((rows === 1 ? 1 : chunk) * cols * 4 + 16, 'activations'));
+  const slots = plan.slots.map(({ rows, cols }) => alloc((rows === 1 ? 1 : prefillBatch) * cols * 4 + 16, 'activations'));
   const address = (x: PlanActivation): number => slots[x.slot];
   const vector = (v: Vector | undefined): number => (v ? at.vector(v) : 0);
   let [pageBytes, widest, convLength] = [0, 0, 1];
-  const ropes: RopeTable[] = [];
+  const ropes: RopeTableInPage[] = [];
   const inPage = (bytes: number): number => {
     const offset = pageBytes;
     pageBytes += Math.ceil(bytes / 64) * 64;
@@ -171,7 +171,7 @@ function shareRows({ w: { segments, rows }, x, add, out }: Extract<PlanNode, { o
 }
 
 /** Fills the RoPE tables of the page that begins at `position`. Angles are f64: in f32 those of position 16,000 are off by 1e-3. */
-export function writeRopeTables(f32: Float32Array, page: number, position: number, ropes: RopeTable[]): void {
+export function writeRopeTables(f32: Float32Array, page: number, position: number, ropes: RopeTableInPage[]): void {
   for (const { theta, headDim, offset } of ropes) {
     const half = headDim / 2;
     const frequency = Array.from({ length: half }, (_, i) => theta ** (-i / half));

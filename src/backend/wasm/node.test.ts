@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { compare } from '../../../e2e/measure';
 import { verify, WHOLE, type Line } from '../../../e2e/tools/verify';
 import type { Backend } from '../backend';
-import { CONFORMANCE_CASES, exceededBound, runConformanceCase } from '../conformance';
+import { CONFORMANCE_CASES, exceededErrorBound, runConformanceCase } from '../conformance';
 import { openReferenceBackend } from '../reference/backend';
 import { openWasmBackend } from './backend';
 
@@ -25,7 +25,7 @@ describe('the conformance table', () => {
       const got = await runConformanceCase(one, backend);
       expect(got.length).toBe(wanted.length);
       for (const [i, outcome] of wanted.entries())
-        expect(exceededBound(one, exact ? {} : { int8Activations: true, cache: 'int16' }, compare(one.name, outcome, got[i])), `${outcome.run}, exact: ${exact}`).toBeUndefined();
+        expect(exceededErrorBound(one, exact ? {} : { int8Activations: true, cache: 'int16' }, compare(one.name, outcome, got[i])), `${outcome.run}, exact: ${exact}`).toBeUndefined();
     }
   });
 });

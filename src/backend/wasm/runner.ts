@@ -3,10 +3,10 @@
  * pause between steps to receive messages.
  */
 import { fail } from '../../errors';
-import type { CompileOptions, Runner } from '../backend';
-import { printPlan, type PlanNode, type Plan } from '../plan';
+import { CONV_RING_POSITIONS, type CompileOptions, type Runner } from '../backend';
+import { formatPlan, type PlanNode, type Plan } from '../plan';
 import { logprobs, type SamplingParams } from '../sampling';
-import { lowerPlan, KV_PAGE_POSITIONS, CONV_RING_POSITIONS, writeRopeTables, type WeightAddresses } from './lower';
+import { lowerPlanToWasmOps, KV_PAGE_POSITIONS, writeRopeTables, type WeightAddressLookup } from './lower';
 import type { WasmHeap } from './memory';
 import type { KernelExports } from './module';
 import { fastestThreadCount, type ThreadPool } from './threads';
@@ -20,7 +20,7 @@ const SAMPLING_OFFSET = PLAN_FIELDS.length * 4;
 const SAMPLING_WORDS_OFFSET = SAMPLING_OFFSET + 7 * 8;
 const PLAN_BYTES = SAMPLING_WORDS_OFFSET + 6 * 4;
 
-const tileFloats = (chunk: number): number => Math.max(64 * chunk, 512);
+const tileFloats = (prefillBatch: number): number => Math.max(64 * prefillBatch, 512);
 /** bytes of weights read by each run that measures threads: more than a cache holds, and a few ms */
 const MEASURED_BYTES = 48e6;
 
@@ -30,7 +30,7 @@ export interface WasmRunnerContext {
   heap: WasmHeap;
   kernels: KernelExports;
   pool: ThreadPool;
-  addresses: WeightAddresses;
+  addresses: WeightAddressLookup;
   /** packed bytes of a node's weights */
   weightBytes(node: PlanNode): number;
   /** threads to use; undefined to measure */
@@ -41,14 +41,10 @@ export interface WasmRunnerContext {
   check(): void;
 }
 
-export interface WasmRunner extends Runner {
-  readonly threads: number;
-}
-
 /** @throws MemoryError, DeviceError */
-export function createWasmRunner(plan: Plan, { contextLength, chunk }: CompileOptions, context: WasmRunnerContext): WasmRunner {
+export function createWasmRunner(plan: Plan, { contextLength, prefillBatch }: CompileOptions, context: WasmRunnerContext): Runner & { readonly threads: number } {
   const { heap, kernels, pool, addresses, check } = context;
-  const lowered = lowerPlan(plan, chunk, context.int16, heap, kernels, addresses);
+  const lowered = lowerPlanToWasmOps(plan, prefillBatch, context.int16, heap, kernels, addresses);
   const { count, ropes, pageBytes, convLength, held } = lowered;
   const alloc = (bytes: number, what: string): number => {
     const address = heap.zeros(bytes, what);
@@ -59,7 +55,7 @@ export function createWasmRunner(plan: Plan, { contextLength, chunk }: CompileOp
   const V = plan.output.cols;
   const vocabulary = Math.max(...plan.nodes.map((node) => (node.op === 'embed' ? node.table.rows : 0)));
   const widest = Math.ceil(lowered.widest / 16) * 16;
-  const tile = tileFloats(chunk);
+  const tile = tileFloats(prefillBatch);
   const scratchBytes = align(Math.max(widest * 4 + kernels.quantized_size(1, widest), lowered.attentionBytes)) + 2 * tile * 4;
   const history = alloc((contextLength + 1) * 4, 'the history');
   const pages = alloc(Math.ceil(contextLength / KV_PAGE_POSITIONS + 1) * 4, 'the page table');
@@ -74,8 +70,8 @@ export function createWasmRunner(plan: Plan, { contextLength, chunk }: CompileOp
     for (const [name, value] of Object.entries(values)) heap.u32[header / 4 + PLAN_FIELDS.indexOf(name as (typeof PLAN_FIELDS)[number])] = value;
   };
   set({
-    first: 0, end: count, ops: lowered.ops, history, pages, logits: output, vocabulary: V, normed: alloc(chunk * widest * 4, 'activations'),
-    int8: alloc(kernels.quantized_size(chunk, widest), 'activations'), scratch: alloc(scratchBytes * pool.size, 'scratch'), scratchBytes, tile, widest,
+    first: 0, end: count, ops: lowered.ops, history, pages, logits: output, vocabulary: V, normed: alloc(prefillBatch * widest * 4, 'activations'),
+    int8: alloc(kernels.quantized_size(prefillBatch, widest), 'activations'), scratch: alloc(scratchBytes * pool.size, 'scratch'), scratchBytes, tile, widest,
     candidates: alloc(V * 20, 'the sampler'), marks: alloc(Math.max(V, vocabulary) * 4, 'the sampler'), times,
   }); // prettier-ignore
 
@@ -151,7 +147,7 @@ export function createWasmRunner(plan: Plan, { contextLength, chunk }: CompileOp
     async prefill(tokens) {
       check();
       const T = tokens.length;
-      if (T < 1 || T > chunk) fail('RequestError', { what: 'The number of tokens in one prefill is wrong', got: T, wanted: `1 … ${chunk}` });
+      if (T < 1 || T > prefillBatch) fail('RequestError', { what: 'The number of tokens in one prefill is wrong', got: T, wanted: `1 … ${prefillBatch}` });
       if (position + T > contextLength) tooLong(position + T, contextLength);
       const unknown = tokens.find((token) => token >= vocabulary);
       if (unknown !== undefined) fail('RequestError', { what: 'A token is outside the vocabulary', got: unknown, wanted: `less than ${vocabulary}` });
@@ -231,7 +227,7 @@ function describe(plan: Plan, { weightBytes }: WasmRunnerContext, times: Float64
     };
     return [`${title.padEnd(14)}${rate()}`, ...kinds.map((kind) => `  ${kind.padEnd(12)}${rate(kind)}`)];
   };
-  const lines = printPlan(plan).split('\n');
+  const lines = formatPlan(plan).split('\n');
   return [
     `${n} ops on ${threads} thread${threads > 1 ? 's' : ''}`,
     ...table('decoded token', 0, tokens[0]),

@@ -83,9 +83,9 @@ async function smallModel(backend: Backend): Promise<Lfm2> {
   return { embed, layers, embeddingNorm: vector('final', D), head: embed } as Lfm2;
 }
 
-async function smallRunner(backend: Backend, chunk: number): Promise<Runner> {
+async function smallRunner(backend: Backend, prefillBatch: number): Promise<Runner> {
   const weights = await smallModel(backend);
-  return backend.compile(recordPlan((op) => forward(op, config, weights)), { contextLength: 1000, chunk });
+  return backend.compile(recordPlan((op) => forward(op, config, weights)), { contextLength: 1000, prefillBatch });
 }
 
 const tokens = (n: number, name = 'tokens'): Uint32Array => {
@@ -131,7 +131,7 @@ describe('ops against the reference', () => {
 });
 
 describe('the same bits', () => {
-  it('for 1 … 4 threads and any chunks', async () => {
+  it('for 1 … 4 threads and any batches', async () => {
     const prompt = tokens(530); // three pages of attention
     const outcomes: [string, Float32Array, Uint32Array][] = [];
     for (const threads of [1, 2, 3, 4]) {
@@ -193,7 +193,7 @@ describe('state', () => {
     const backend = await open(1);
     const embed = await writeRandomMatrix(backend, { name: 'e', rows: 10, cols: 64, segments: [{ name: 'e', rows: 10, dtype: 'F32' }] });
     const before = backend.memory();
-    const runner = await backend.compile(recordPlan((op) => op.embed(embed)), { contextLength: 3000, chunk: 10 });
+    const runner = await backend.compile(recordPlan((op) => op.embed(embed)), { contextLength: 3000, prefillBatch: 10 });
     expect(backend.memory()).toBeGreaterThan(before);
     runner.dispose();
     expect(backend.memory()).toBe(before);
@@ -225,7 +225,7 @@ describe('the sampler', () => {
     const writer = backend.matrix({ name: 'table', rows: V, cols: V, segments: [{ name: 'table', rows: V, dtype: 'F32' }] });
     await writer.write(0, 0, new Uint8Array(values.buffer));
     const embed = await writer.finish();
-    const runner = await backend.compile(recordPlan((op) => op.last(op.embed(embed))), { contextLength: 64, chunk: 32 });
+    const runner = await backend.compile(recordPlan((op) => op.last(op.embed(embed))), { contextLength: 64, prefillBatch: 32 });
     const next = seededRandom(`cases ${spread}`);
     const pick = <T>(...choices: T[]): T => choices[next() % choices.length];
 

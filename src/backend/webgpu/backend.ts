@@ -7,10 +7,10 @@ import { adapterName } from './adapter';
 import { precompilePipelines } from './precompile';
 import { openDevice, type DeviceOptions } from './device';
 import { ANY_KERNEL, wholeBuffer, type GpuWeightVector, type KernelTuning } from './dispatch';
-import { weightDtypes, selfTest, kernelVariantName, type KernelVariant } from './self_test';
+import { weightDtypes, selectPassingVariant, kernelVariantName, type DeviceKernelVariant } from './self_test';
 import { createMatrixWriter } from './repack';
 import { createWebGpuRunner } from './runner';
-import { loadTunings } from './tune';
+import { loadSavedTunings } from './tune';
 
 export interface WebGpuOptions extends DeviceOptions {
   /** the self test of the kernels before first use; 'known' (default) accepts an earlier result for this adapter, browser and build */
@@ -22,9 +22,9 @@ export interface WebGpuOptions extends DeviceOptions {
 }
 
 /** @throws DeviceError when there is no adapter, or only a software adapter */
-export async function openWebGpuBackend({ selfTest: selfTestMode = 'known', exact = false, tuning, ...options }: WebGpuOptions = {}): Promise<Backend> {
+export async function openWebGpuBackend({ selfTest = 'known', exact = false, tuning, ...options }: WebGpuOptions = {}): Promise<Backend> {
   const opened = await openDevice(options);
-  let variant: KernelVariant = { subgroups: opened.features.subgroups, f16Cache: options.f16 !== false };
+  let variant: DeviceKernelVariant = { subgroups: opened.features.subgroups, f16Cache: options.f16 !== false };
   const notes: string[] = [];
   if (options.subgroups !== false && !variant.subgroups) notes.push('This GPU has no subgroup operations: its kernels add through workgroup memory, which is slower.');
   const info: BackendInfo = { name: 'webgpu', device: adapterName(opened.info), variant: kernelVariantName(variant), notes };
@@ -39,16 +39,16 @@ export async function openWebGpuBackend({ selfTest: selfTestMode = 'known', exac
   /** Selects the kernels for the weight formats of a plan: those that pass the self test, then those that the tuner found faster. */
   async function selectKernels(plan: Plan): Promise<void> {
     const dtypes = weightDtypes(plan).filter((dtype) => !tested.has(dtype));
-    if (selfTestMode !== 'never' && dtypes.length) {
-      const verdict = await selfTest(opened, variant, dtypes, selfTestMode === 'known');
-      variant = verdict.variant;
+    if (selfTest !== 'never' && dtypes.length) {
+      const selection = await selectPassingVariant(opened, variant, dtypes, selfTest === 'known');
+      variant = selection.variant;
       Object.assign(opened.features, { subgroups: variant.subgroups, integerHalfDecode: variant.integerHalfDecode });
-      notes.push(...verdict.notes);
+      notes.push(...selection.notes);
       info.variant = kernelVariantName(variant);
       for (const dtype of dtypes) tested.add(dtype);
     }
     if (tuning) opened.tunings.set(ANY_KERNEL, tuning);
-    else if (selfTestMode === 'known') await loadTunings(opened, exact);
+    else if (selfTest === 'known') await loadSavedTunings(opened, exact);
   }
 
   return {

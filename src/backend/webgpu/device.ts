@@ -4,7 +4,7 @@
  */
 import { fail, RivuletError } from '../../errors';
 import { findAdapter, softwareAdapterName } from './adapter';
-import { wholeBuffer, type GpuFeatures, type GpuContext, type Dispatch, type KernelTuning } from './dispatch';
+import { wholeBuffer, type GpuFeatures, type DispatchContext, type Dispatch, type KernelTuning } from './dispatch';
 import { linkShader, type LinkedShader } from './shader';
 
 export interface DeviceOptions {
@@ -25,7 +25,7 @@ export interface PreparedDispatch {
   grid: [number, number, number];
 }
 
-export interface OpenedDevice extends GpuContext {
+export interface OpenedDevice extends DispatchContext {
   tunings: Map<string, Partial<KernelTuning>>;
   info: GPUAdapterInfo;
   /** the adapter computes on the CPU */

@@ -5,7 +5,7 @@ import { adapterName } from './adapter';
 import type { OpenedDevice } from './device';
 
 /** @param name of the result: 'tunings', or a kernel variant */
-export async function loadDeviceResult<T>(opened: OpenedDevice, name: string): Promise<T | undefined> {
+export async function loadPersistedDeviceResult<T>(opened: OpenedDevice, name: string): Promise<T | undefined> {
   try {
     return await get<T>(keyOf(opened, name), store());
   } catch {
@@ -13,7 +13,7 @@ export async function loadDeviceResult<T>(opened: OpenedDevice, name: string): P
   }
 }
 
-export async function saveDeviceResult(opened: OpenedDevice, name: string, result: unknown): Promise<void> {
+export async function persistDeviceResult(opened: OpenedDevice, name: string, result: unknown): Promise<void> {
   try {
     await set(keyOf(opened, name), result, store());
   } catch {

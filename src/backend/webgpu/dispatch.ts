@@ -34,7 +34,7 @@ export interface Dispatch {
 }
 
 /** The files, constants and bindings that a library adds to a dispatch. */
-export type KernelPart = Pick<Dispatch, 'sources' | 'constants' | 'bindings'>;
+export type ShaderLibrary = Pick<Dispatch, 'sources' | 'constants' | 'bindings'>;
 
 /** Features of the device that kernels may use. */
 export interface GpuFeatures {
@@ -69,7 +69,7 @@ export type TuningTable = ReadonlyMap<string, Partial<KernelTuning>>;
 export const ANY_KERNEL = '*';
 
 /** The device and the buffers that dispatches of a runner share. */
-export interface GpuContext {
+export interface DispatchContext {
   device: GPUDevice;
   features: GpuFeatures;
   tunings: TuningTable;

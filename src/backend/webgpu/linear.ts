@@ -4,7 +4,7 @@
  * each part takes a dispatch, and with one token two parts share one.
  */
 import type { Norm } from '../../model/ops';
-import { ANY_KERNEL, type GpuContext, type GpuWeightVector, type BufferRegion, type KernelPart, type Dispatch, type KernelTuning } from './dispatch';
+import { ANY_KERNEL, type DispatchContext, type GpuWeightVector, type BufferRegion, type ShaderLibrary, type Dispatch, type KernelTuning } from './dispatch';
 import { PACKED_FORMATS, type GpuMatrix, type MatrixPart } from './repack';
 import { SECOND_COPY_SUFFIX } from './shader';
 
@@ -12,7 +12,7 @@ import { SECOND_COPY_SUFFIX } from './shader';
 export const MATVEC_MAX_TOKENS = 8;
 
 /** y = W · norm(x) + bias + add */
-export interface LinearMap {
+export interface LinearOperands {
   w: GpuMatrix;
   /** [T, cols] f32 */
   x: BufferRegion;
@@ -28,7 +28,7 @@ export interface LinearMap {
 }
 
 /** y = silu(W1 · norm(x)) ⊙ (W3 · norm(x)) */
-export interface SwigluMap {
+export interface SwigluOperands {
   w1: GpuMatrix;
   w3: GpuMatrix;
   x: BufferRegion;
@@ -38,7 +38,7 @@ export interface SwigluMap {
 }
 
 /** in_proj and the short convolution of one token, fused */
-export interface InProjConvMap {
+export interface InProjConvOperands {
   /** [3D, D]: B, C, x */
   inProj: GpuMatrix;
   /** [1, D] */
@@ -59,7 +59,7 @@ export interface InProjConvMap {
 }
 
 /** y[t] = the row of tokens[position + t] */
-export function embedDispatches(gpu: GpuContext, table: GpuMatrix, y: BufferRegion, T: number): Dispatch[] {
+export function embedDispatches(gpu: DispatchContext, table: GpuMatrix, y: BufferRegion, T: number): Dispatch[] {
   const { tokens, step } = gpu;
   return table.parts.map((part) => {
     const { sources, constants, bindings } = weights(gpu, part);
@@ -77,13 +77,13 @@ export function embedDispatches(gpu: GpuContext, table: GpuMatrix, y: BufferRegi
  * Lets the kernel that draws a token also look up its row of the table, so that the next step needs no dispatch for that. A table split over
  * several buffers needs the dispatches of `embedDispatches`.
  */
-export function embedDrawnTokenPart(gpu: GpuContext, table: GpuMatrix | undefined, y: BufferRegion): KernelPart {
+export function embedDrawnTokenLibrary(gpu: DispatchContext, table: GpuMatrix | undefined, y: BufferRegion): ShaderLibrary {
   if (table?.parts.length !== 1) return { sources: ['lib/embed_none'], constants: {}, bindings: {} };
   const { sources, constants, bindings } = weights(gpu, table.parts[0]);
   return { sources: [...sources, 'lib/embed_row', 'lib/embed_next'], constants: { ...constants, cols: table.cols }, bindings: { ...bindings, y } };
 }
 
-export function linearDispatches(gpu: GpuContext, { w, add, ...map }: LinearMap, tuning: Partial<KernelTuning> = {}): Dispatch[] {
+export function linearDispatches(gpu: DispatchContext, { w, add, ...map }: LinearOperands, tuning: Partial<KernelTuning> = {}): Dispatch[] {
   const output = add ? (add.buffer === map.y.buffer ? 'accumulate' : 'add') : 'store';
   const shared = { ...map, cols: w.cols, width: w.rows, output, add, tuning } as const;
   const pairs = map.T === 1 && !map.bias && output !== 'add'; // more would exceed 8 storage buffers
@@ -93,7 +93,7 @@ export function linearDispatches(gpu: GpuContext, { w, add, ...map }: LinearMap,
 }
 
 /** One token takes one dispatch per part; more tokens take two, W1 first, then W3 over its result. */
-export function swigluDispatches(gpu: GpuContext, { w1, w3, ...map }: SwigluMap, tuning: Partial<KernelTuning> = {}): Dispatch[] {
+export function swigluDispatches(gpu: DispatchContext, { w1, w3, ...map }: SwigluOperands, tuning: Partial<KernelTuning> = {}): Dispatch[] {
   const shared = { ...map, cols: w1.cols, width: w1.rows, tuning };
   if (map.T === 1 && samePartition(w1, w3)) return w1.parts.map((part, i) => partDispatch(gpu, part, { ...shared, output: 'store', up: w3.parts[i] }));
   return [
@@ -103,7 +103,7 @@ export function swigluDispatches(gpu: GpuContext, { w1, w3, ...map }: SwigluMap,
 }
 
 /** Undefined when in_proj has several parts, or x and y share a buffer: then the two ops run one after the other. */
-export function inProjConvDispatches(gpu: GpuContext, { inProj, x, y, norm, taps, bias, ring, channels: D, length: L, slots: R }: InProjConvMap): Dispatch[] | undefined {
+export function inProjConvDispatches(gpu: DispatchContext, { inProj, x, y, norm, taps, bias, ring, channels: D, length: L, slots: R }: InProjConvOperands): Dispatch[] | undefined {
   const [part, ...others] = inProj.parts;
   if (others.length || D % 4 || inProj.rows !== 3 * D || x.buffer === y.buffer) return undefined;
   const map = partDispatch(gpu, { ...part, rows: D }, { x, y, T: 1, norm, cols: inProj.cols, width: D, output: 'store', rows: 'lib/in_proj_conv', tuning: {} });
@@ -119,7 +119,7 @@ export function inProjConvDispatches(gpu: GpuContext, { inProj, x, y, norm, taps
 }
 
 /** The second part of W in a kernel over two parts: a second copy of the files that depend on its format, with its own constants and bindings. */
-function secondCopy(gpu: GpuContext, part: MatrixPart, rows: string, kernel: string, options: Record<string, number>): KernelPart {
+function secondCopy(gpu: DispatchContext, part: MatrixPart, rows: string, kernel: string, options: Record<string, number>): ShaderLibrary {
   const { sources, constants, bindings } = weights(gpu, part);
   const rename = <T>(named: Record<string, T>): Record<string, T> => Object.fromEntries(Object.entries(named).map(([name, value]) => [name + SECOND_COPY_SUFFIX, value]));
   return {
@@ -132,7 +132,7 @@ function secondCopy(gpu: GpuContext, part: MatrixPart, rows: string, kernel: str
 const samePartition = (a: GpuMatrix, b: GpuMatrix): boolean =>
   a.parts.length === b.parts.length && a.parts.every(({ dtype, first, rows }, i) => b.parts[i].dtype === dtype && b.parts[i].first === first && b.parts[i].rows === rows);
 
-interface PartMap extends Pick<LinearMap, 'x' | 'y' | 'T' | 'norm' | 'bias' | 'add'> {
+interface PartOperands extends Pick<LinearOperands, 'x' | 'y' | 'T' | 'norm' | 'bias' | 'add'> {
   cols: number;
   /** values per row of y */
   width: number;
@@ -147,7 +147,7 @@ interface PartMap extends Pick<LinearMap, 'x' | 'y' | 'T' | 'norm' | 'bias' | 'a
   tuning: Partial<KernelTuning>;
 }
 
-function partDispatch(gpu: GpuContext, part: MatrixPart, { x, y, T, norm, bias, add, cols, width, output, up, nextPart, rows, tuning }: PartMap): Dispatch {
+function partDispatch(gpu: DispatchContext, part: MatrixPart, { x, y, T, norm, bias, add, cols, width, output, up, nextPart, rows, tuning }: PartOperands): Dispatch {
   const parts = nextPart ? [part, nextPart] : [part];
   const format = parts.map(({ dtype }) => dtype.toLowerCase()).join('+');
   const wholeUnits = parts.every(({ dtype }) => cols % PACKED_FORMATS[dtype].unitColumns === 0);
@@ -230,7 +230,7 @@ const groupSize = (units: number): number => (units > 128 ? 128 : units > 32 ? 6
 const grid = (groups: number): [number, number, number] => (groups <= 65535 ? [groups, 1, 1] : [32768, Math.ceil(groups / 32768), 1]);
 
 /** The files, constants and bindings with which a kernel reads one part of a matrix. */
-function weights(gpu: GpuContext, { dtype, layout, w, scales }: MatrixPart): KernelPart {
+function weights(gpu: DispatchContext, { dtype, layout, w, scales }: MatrixPart): ShaderLibrary {
   const sources = [...PACKED_FORMATS[dtype].libraries, gpu.features.integerHalfDecode ? 'lib/half_integer' : 'lib/half_unpack'];
   if (!scales) return { sources: ['lib/weights_float', ...sources], constants: { units: layout.units }, bindings: { w } };
   return { sources: ['lib/weights_block', ...sources], constants: { ...layout }, bindings: { w, scales } };

@@ -1,11 +1,11 @@
 /** Log probabilities on the GPU, as `logprobs` of src/backend/sampling.ts defines them: only 2 · (n + 2) words are read back. */
 import type { ChosenLogprob } from '../sampling';
 import { encodeDispatches, type OpenedDevice, type PreparedDispatch } from './device';
-import { reductionLibrary, wholeBuffer, type GpuContext, type BufferRegion } from './dispatch';
-import type { Readback } from './readback';
+import { reductionLibrary, wholeBuffer, type DispatchContext, type BufferRegion } from './dispatch';
+import type { ReadbackPool } from './readback';
 
 /** The log probabilities of the current logits, for the drawn token and the n ≤ 20 most likely ones. */
-export type GpuLogprobs = (chosen: number, n: number) => Promise<ChosenLogprob>;
+export type ComputeGpuLogprobs = (chosen: number, n: number) => Promise<ChosenLogprob>;
 
 /**
  * @param take allocates a buffer that lives as long as the runner
@@ -13,12 +13,12 @@ export type GpuLogprobs = (chosen: number, n: number) => Promise<ChosenLogprob>;
  */
 export async function createGpuLogprobs(
   opened: OpenedDevice,
-  gpu: GpuContext,
+  gpu: DispatchContext,
   logits: BufferRegion,
   V: number,
   take: (label: string, bytes: number, usage?: GPUBufferUsageFlags) => Promise<GPUBuffer>,
-  readback: Readback,
-): Promise<GpuLogprobs> {
+  readback: ReadbackPool,
+): Promise<ComputeGpuLogprobs> {
   const { device } = gpu;
   const request = wholeBuffer(await take('logprobs request', 16, GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST));
   const result = wholeBuffer(await take('logprobs', 176));

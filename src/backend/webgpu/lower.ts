@@ -1,10 +1,11 @@
 /** Lowers a plan to dispatches for a bucket of T tokens: one list per node, in the order of the plan. */
 import { fail } from '../../errors';
+import { CONV_RING_POSITIONS } from '../backend';
 import { activationInputs, type PlanNode, type Plan, type PlanActivation } from '../plan';
-import { ANY_KERNEL, reductionLibrary, type GpuContext, type GpuWeightVector, type BufferRegion, type Dispatch } from './dispatch';
+import { ANY_KERNEL, reductionLibrary, type DispatchContext, type GpuWeightVector, type BufferRegion, type Dispatch } from './dispatch';
 import { inProjConvDispatches, embedDispatches, linearDispatches, swigluDispatches } from './linear';
 import type { GpuMatrix } from './repack';
-import { attentionNodes, splitAttentionIntoSpans, CONV_RING_POSITIONS, ropeTableKey, MAX_ATTENTION_SPAN, type RunnerState } from './state';
+import { attentionNodes, splitAttentionIntoSpans, ropeTableKey, MAX_ATTENTION_SPAN, type RunnerState } from './state';
 import type { Vector } from '../../model/ops';
 
 export const weightVectorRegion = (vector: Vector): BufferRegion => (vector as GpuWeightVector).region;
@@ -13,7 +14,7 @@ export const weightVectorRegion = (vector: Vector): BufferRegion => (vector as G
 export const planOutputRegion = (plan: Plan, state: RunnerState, T: number): BufferRegion => activationRegions(plan, state, T)(plan.output);
 
 /** @param context positions that attention of one token covers: it is split into spans for them */
-export function lowerPlan(gpu: GpuContext, plan: Plan, state: RunnerState, T: number, context = 1): Dispatch[][] {
+export function lowerPlanToDispatches(gpu: DispatchContext, plan: Plan, state: RunnerState, T: number, context = 1): Dispatch[][] {
   const at = activationRegions(plan, state, T);
   const dispatches = plan.nodes.map((node) => lowerNode(gpu, node, state, at, node.out.rows === 1 ? 1 : T, context));
   if (T === 1) plan.nodes.forEach((_, i) => fuseConvolution(gpu, plan, i, state, at, dispatches));
@@ -21,7 +22,7 @@ export function lowerPlan(gpu: GpuContext, plan: Plan, state: RunnerState, T: nu
 }
 
 /** Fuses in_proj with the convolution after it: the workgroup that computes B, C and x of a channel also computes its convolution. */
-function fuseConvolution(gpu: GpuContext, plan: Plan, i: number, state: RunnerState, at: (act: PlanActivation) => BufferRegion, dispatches: Dispatch[][]): void {
+function fuseConvolution(gpu: DispatchContext, plan: Plan, i: number, state: RunnerState, at: (act: PlanActivation) => BufferRegion, dispatches: Dispatch[][]): void {
   const [map, conv] = [plan.nodes[i], plan.nodes[i + 1]];
   if (map.op !== 'linear' || conv?.op !== 'shortConv' || conv.bcx !== map.out) return;
   if (map.bias || map.add || !map.norm || map.out === plan.output || plan.nodes.some((node) => node !== conv && activationInputs(node).includes(map.out))) return;
@@ -48,7 +49,7 @@ function activationRegions(plan: Plan, state: RunnerState, T: number): (act: Pla
   return (act) => state.slots[(alias.get(act) ?? act).slot];
 }
 
-function lowerNode(gpu: GpuContext, node: PlanNode, state: RunnerState, at: (act: PlanActivation) => BufferRegion, T: number, context: number): Dispatch[] {
+function lowerNode(gpu: DispatchContext, node: PlanNode, state: RunnerState, at: (act: PlanActivation) => BufferRegion, T: number, context: number): Dispatch[] {
   const y = at(node.out);
   switch (node.op) {
     case 'embed':
@@ -64,11 +65,11 @@ function lowerNode(gpu: GpuContext, node: PlanNode, state: RunnerState, at: (act
     case 'attend':
       return T === 1 ? attendDispatches(gpu, node, at(node.qkv), y, state, context) : attendPrefillDispatches(gpu, node, at(node.qkv), y, state, T);
     case 'last':
-      return at(node.x) === y ? [] : [copyLastDispatch(gpu, node.x.cols, at(node.x), y)];
+      return at(node.x) === y ? [] : [copyLastRowDispatch(gpu, node.x.cols, at(node.x), y)];
   }
 }
 
-function shortConvDispatches(gpu: GpuContext, node: PlanNode & { op: 'shortConv' }, bcx: BufferRegion, y: BufferRegion, state: RunnerState, T: number): Dispatch[] {
+function shortConvDispatches(gpu: DispatchContext, node: PlanNode & { op: 'shortConv' }, bcx: BufferRegion, y: BufferRegion, state: RunnerState, T: number): Dispatch[] {
   const { channels: D, length: L, layer } = node.state;
   if (L > CONV_RING_POSITIONS) fail('CheckpointError', { what: `The short convolution of layer ${layer} is too long`, got: L, wanted: `at most ${CONV_RING_POSITIONS}` });
   const ring = state.rings.get(layer)!;
@@ -92,14 +93,14 @@ function attendShape({ heads: H, cache: { kvHeads: K, headDim: d, layer } }: Pla
   return { H, K, d };
 }
 
-const tunedSpan = ({ tunings }: GpuContext, tuneKey: string): number => tunings.get(tuneKey)?.span ?? tunings.get(ANY_KERNEL)?.span ?? MAX_ATTENTION_SPAN;
+const tunedSpan = ({ tunings }: DispatchContext, tuneKey: string): number => tunings.get(tuneKey)?.span ?? tunings.get(ANY_KERNEL)?.span ?? MAX_ATTENTION_SPAN;
 const attendTuneKey = (node: PlanNode & { op: 'attend' }, f16Cache: boolean): string => `attend ${f16Cache ? 'f16' : 'f32'} ${node.heads}/${node.cache.kvHeads}×${node.cache.headDim}`;
 
 /** Positions of the shortest attention span of a plan. */
-export const shortestAttentionSpan = (gpu: GpuContext, plan: Plan, { f16Cache }: RunnerState): number => Math.min(MAX_ATTENTION_SPAN, ...attentionNodes(plan).map((node) => tunedSpan(gpu, attendTuneKey(node, f16Cache))));
+export const shortestTunedSpan = (gpu: DispatchContext, plan: Plan, { f16Cache }: RunnerState): number => Math.min(MAX_ATTENTION_SPAN, ...attentionNodes(plan).map((node) => tunedSpan(gpu, attendTuneKey(node, f16Cache))));
 
 /** One dispatch for norm, RoPE, append and attention of one token; with several spans, a second one merges them. */
-function attendDispatches(gpu: GpuContext, node: PlanNode & { op: 'attend' }, qkv: BufferRegion, y: BufferRegion, state: RunnerState, context: number): Dispatch[] {
+function attendDispatches(gpu: DispatchContext, node: PlanNode & { op: 'attend' }, qkv: BufferRegion, y: BufferRegion, state: RunnerState, context: number): Dispatch[] {
   const { H, K, d } = attendShape(node);
   const { keys, values } = state.caches.get(node.cache.layer)!;
   const tuneKey = attendTuneKey(node, state.f16Cache);
@@ -134,7 +135,7 @@ function attendDispatches(gpu: GpuContext, node: PlanNode & { op: 'attend' }, qk
   return [attend, merge];
 }
 
-function attendPrefillDispatches(gpu: GpuContext, node: PlanNode & { op: 'attend' }, qkv: BufferRegion, y: BufferRegion, state: RunnerState, T: number): Dispatch[] {
+function attendPrefillDispatches(gpu: DispatchContext, node: PlanNode & { op: 'attend' }, qkv: BufferRegion, y: BufferRegion, state: RunnerState, T: number): Dispatch[] {
   const { H, K, d } = attendShape(node);
   const { keys, values } = state.caches.get(node.cache.layer)!;
   const cache = { keys, values, step: gpu.step };
@@ -160,7 +161,7 @@ function attendPrefillDispatches(gpu: GpuContext, node: PlanNode & { op: 'attend
 const kvLibrary = (state: RunnerState): string => (state.f16Cache ? 'lib/kv_f16' : 'lib/kv_f32');
 
 /** y = the last row of x: the kernel with the least work */
-export const copyLastDispatch = (gpu: GpuContext, cols: number, x: BufferRegion, y: BufferRegion): Dispatch => ({
+export const copyLastRowDispatch = (gpu: DispatchContext, cols: number, x: BufferRegion, y: BufferRegion): Dispatch => ({
   label: 'copy_last',
   sources: ['lib/step', 'copy_last'],
   constants: { cols },

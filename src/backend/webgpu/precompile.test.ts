@@ -48,7 +48,7 @@ it.each([
 ])('compiles exactly the pipelines that the runner needs, except those of the draws: subgroups $subgroups, bindings of $limit bytes', async (device) => {
   const file = tinyGguf({ hidden: 64, ffn: 96, heads: 2, kvHeads: 1, headDim: 32, vocab: 280, layers: ['conv', 'attention', 'conv'], contextLength: 8192 });
   const checkpoint = await openCheckpoint([memorySource('tiny.gguf', file)]);
-  const sizes = { contextLength: 2048, chunk: 64 };
+  const sizes = { contextLength: 2048, prefillBatch: 64 };
 
   const ahead = new Set<string>();
   const shapes = mapWeights(

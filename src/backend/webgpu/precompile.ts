@@ -4,8 +4,8 @@ import type { CompileOptions } from '../backend';
 import type { PlanNode, Plan } from '../plan';
 import type { OpenedDevice } from './device';
 import type { BufferRegion } from './dispatch';
-import { lowerPlan, shortestAttentionSpan } from './lower';
-import { maxBindingBytes, unallocatedParts, type GpuMatrix } from './repack';
+import { lowerPlanToDispatches, shortestTunedSpan } from './lower';
+import { maxBindingBytes, unallocatedMatrixParts, type GpuMatrix } from './repack';
 import { prefillBuckets } from './runner';
 import { attentionNodes, contextBucket, ropeTableKey, type RunnerState } from './state';
 
@@ -13,9 +13,9 @@ import { attentionNodes, contextBucket, ropeTableKey, type RunnerState } from '.
 const noBuffer = (): BufferRegion => ({ buffer: {} as GPUBuffer, offset: 0, size: 0 });
 
 /** @throws DeviceError when a kernel does not compile */
-export async function precompilePipelines(opened: OpenedDevice, plan: Plan, { contextLength, chunk }: CompileOptions, f16Cache: boolean): Promise<void> {
+export async function precompilePipelines(opened: OpenedDevice, plan: Plan, { contextLength, prefillBatch }: CompileOptions, f16Cache: boolean): Promise<void> {
   const limit = maxBindingBytes(opened);
-  const matrix = (spec: Matrix): GpuMatrix => ({ ...spec, parts: unallocatedParts(spec, limit, noBuffer), bytes: 0 });
+  const matrix = (spec: Matrix): GpuMatrix => ({ ...spec, parts: unallocatedMatrixParts(spec, limit, noBuffer), bytes: 0 });
   const nodes = plan.nodes.map((node): PlanNode => {
     if (node.op === 'embed') return { ...node, table: matrix(node.table) };
     if (node.op === 'linear') return { ...node, w: matrix(node.w) };
@@ -31,8 +31,8 @@ export async function precompilePipelines(opened: OpenedDevice, plan: Plan, { co
     capacity: contextLength,
     f16Cache,
   };
-  const sizes = prefillBuckets(chunk).map((T) => [T, 1]);
-  const span = shortestAttentionSpan(opened, plan, state);
+  const sizes = prefillBuckets(prefillBatch).map((T) => [T, 1]);
+  const span = shortestTunedSpan(opened, plan, state);
   for (let context = 2 * span; context <= contextBucket(contextLength, span); context *= 2) sizes.push([1, context]);
-  await Promise.all(sizes.flatMap(([T, context]) => lowerPlan(opened, { ...plan, nodes }, state, T, context).flat().map(opened.pipeline)));
+  await Promise.all(sizes.flatMap(([T, context]) => lowerPlanToDispatches(opened, { ...plan, nodes }, state, T, context).flat().map(opened.pipeline)));
 }

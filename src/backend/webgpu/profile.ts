@@ -2,7 +2,7 @@
 import { PROFILE_BASELINES, type KernelTime } from '../backend';
 import { encodeDispatches, type OpenedDevice, type PreparedDispatch } from './device';
 import { shapeOfTuneKey, wholeBuffer, type Dispatch } from './dispatch';
-import { copyLastDispatch } from './lower';
+import { copyLastRowDispatch } from './lower';
 
 /** Dispatches of a sample, if they fit into one submit. */
 const WANTED_DISPATCHES = 50;
@@ -20,7 +20,7 @@ const MAX_COPIES = 1024;
 const WEIGHT_BINDINGS = ['w', 'scales', 'up', 'up_scales', 'w_2', 'scales_2'];
 
 /** Bytes of weights that a dispatch must read for one token. Linear maps have a tune key; an embedding reads only one row of its table. */
-export const weightBytes = ({ tuneKey, bindings }: Dispatch): number => (!tuneKey ? 0 : WEIGHT_BINDINGS.reduce((sum, name) => sum + (bindings[name]?.size ?? 0), 0));
+export const dispatchWeightBytes = ({ tuneKey, bindings }: Dispatch): number => (!tuneKey ? 0 : WEIGHT_BINDINGS.reduce((sum, name) => sum + (bindings[name]?.size ?? 0), 0));
 
 /** Kernels are grouped by label and shape of the matrix: 'matvec.q8_0.norm 65536×2048'. */
 const kernelName = ({ label, tuneKey }: Dispatch): string => (tuneKey ? `${label} ${shapeOfTuneKey(tuneKey)}` : label);
@@ -41,7 +41,7 @@ export async function profileKernels(opened: OpenedDevice, { dispatches, prepare
   const times: KernelTime[] = [];
   for (const kernel of new Set(dispatches.map(kernelName))) {
     const group = prepared.filter((_, i) => kernelName(dispatches[i]) === kernel);
-    const bytes = dispatches.filter((dispatch) => kernelName(dispatch) === kernel).reduce((sum, dispatch) => sum + weightBytes(dispatch), 0);
+    const bytes = dispatches.filter((dispatch) => kernelName(dispatch) === kernel).reduce((sum, dispatch) => sum + dispatchWeightBytes(dispatch), 0);
     const read = bytes + (kernel.startsWith('attend.') ? cacheBytes * group.length : 0);
     times.push({ kernel, dispatches: group.length, micros: await bestMicros(timer, group), bytes: read, clock });
   }
@@ -134,7 +134,7 @@ export async function createGpuTimer(opened: OpenedDevice): Promise<GpuTimer> {
 async function emptyDispatchMicros(opened: OpenedDevice, timer: GpuTimer): Promise<number> {
   const [x, y] = [await opened.allocateBuffer('empty dispatch', 256), await opened.allocateBuffer('empty dispatch', 256)];
   opened.device.queue.writeBuffer(opened.step.buffer, 0, new Uint32Array([0, 1, 1, 0]));
-  const micros = await bestMicros(timer, await opened.prepare([copyLastDispatch(opened, 64, wholeBuffer(x), wholeBuffer(y))]));
+  const micros = await bestMicros(timer, await opened.prepare([copyLastRowDispatch(opened, 64, wholeBuffer(x), wholeBuffer(y))]));
   opened.releaseBuffer(x);
   opened.releaseBuffer(y);
   return micros;

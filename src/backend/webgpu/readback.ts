@@ -2,13 +2,13 @@
 import { fail } from '../../errors';
 import type { OpenedDevice } from './device';
 
-export interface Readback {
+export interface ReadbackPool {
   /** Encodes the copy; call `read` after the submit. */
   copy(encoder: GPUCommandEncoder, source: GPUBuffer, offset: number, bytes: number): { read(): Promise<ArrayBuffer> };
   dispose(): void;
 }
 
-export function createReadback(opened: OpenedDevice, label: string, slotBytes: number, slots: number): Readback {
+export function createReadbackPool(opened: OpenedDevice, label: string, slotBytes: number, slots: number): ReadbackPool {
   const make = () => opened.createBuffer(label, slotBytes, GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST);
   const made = Array.from({ length: slots }, make);
   const free = [...made];

@@ -1,6 +1,6 @@
 import { expect, it, vi } from 'vitest';
 import { rowBytes } from '../../tensor/dtype';
-import { wholeBuffer, type GpuContext } from './dispatch';
+import { wholeBuffer, type DispatchContext } from './dispatch';
 import { createMatrixWriter } from './repack';
 
 vi.stubGlobal('GPUBufferUsage', { MAP_READ: 1, COPY_SRC: 4, COPY_DST: 8, UNIFORM: 64, STORAGE: 128 });
@@ -24,7 +24,7 @@ it('uploads in slices of at most 1 MB, each packed before the next, and waits fo
     waitFor: <T>(work: Promise<T>) => work,
     run: () => (calls.push('pack'), Promise.resolve()),
     step: wholeBuffer({ size: 16 } as GPUBuffer),
-  } as unknown as GpuContext;
+  } as unknown as DispatchContext;
   const [rows, cols, dtype] = [65536, 1024, 'Q8_0'] as const;
   const spec = { name: 'head', rows, cols, segments: [{ name: 'head', rows, dtype }] };
   const writer = createMatrixWriter(gpu, spec);

@@ -12,8 +12,8 @@
 import { fail } from '../../errors';
 import type { Matrix } from '../../model/ops';
 import { DTYPES, rowBytes, type Dtype } from '../../tensor/dtype';
-import { ROW_ALIGNMENT, type MatrixWriter } from '../backend';
-import { wholeBuffer, type GpuContext, type BufferRegion, type Dispatch } from './dispatch';
+import { ROW_SLICE_MULTIPLE, type MatrixWriter } from '../backend';
+import { wholeBuffer, type DispatchContext, type BufferRegion, type Dispatch } from './dispatch';
 
 /** The packed layout of a dtype: bytes and counts in the terms of the comment above. */
 interface PackedFormat {
@@ -140,14 +140,14 @@ function rowRanges(spec: Matrix, limit: number): RowRange[] {
   let first = 0;
   for (const { dtype, rows } of spec.segments) {
     const last = joined.at(-1);
-    if (last?.dtype === dtype && last.rows % ROW_ALIGNMENT === 0) last.rows += rows;
+    if (last?.dtype === dtype && last.rows % ROW_SLICE_MULTIPLE === 0) last.rows += rows;
     else joined.push({ dtype, first, rows });
     first += rows;
   }
   return joined.flatMap((piece) => {
-    const { w, scales } = planes(piece.dtype, ROW_ALIGNMENT, spec.cols);
-    const most = Math.floor((limit - 512) / (w + scales)) * ROW_ALIGNMENT;
-    if (most === 0) fail('MemoryError', { what: `${ROW_ALIGNMENT} rows of ${spec.name} are larger than a GPU binding`, got: `${w + scales} bytes`, wanted: `at most ${limit}`, cure: 'Use the WASM backend.' });
+    const { w, scales } = planes(piece.dtype, ROW_SLICE_MULTIPLE, spec.cols);
+    const most = Math.floor((limit - 512) / (w + scales)) * ROW_SLICE_MULTIPLE;
+    if (most === 0) fail('MemoryError', { what: `${ROW_SLICE_MULTIPLE} rows of ${spec.name} are larger than a GPU binding`, got: `${w + scales} bytes`, wanted: `at most ${limit}`, cure: 'Use the WASM backend.' });
     const cut: RowRange[] = [];
     for (let at = 0; at < piece.rows; at += most) cut.push({ ...piece, first: piece.first + at, rows: Math.min(most, piece.rows - at) });
     return cut;
@@ -177,7 +177,7 @@ const MAX_QUEUED_BYTES = 32 << 20;
  * `write` waits for the GPU every 32 MB, so that uploads do not queue up without limit.
  * @throws MemoryError when a buffer is refused, CheckpointError when rows are missing or do not fit the matrix
  */
-export function createMatrixWriter(gpu: GpuContext, spec: Matrix, { limit = maxBindingBytes(gpu) }: MatrixWriterOptions = {}): MatrixWriter {
+export function createMatrixWriter(gpu: DispatchContext, spec: Matrix, { limit = maxBindingBytes(gpu) }: MatrixWriterOptions = {}): MatrixWriter {
   const parts = allocateParts(gpu, spec, limit);
   parts.catch(() => {}); // the first write reports the error
   const starts = spec.segments.map((_, i) => spec.segments.slice(0, i).reduce((sum, { rows }) => sum + rows, 0));
@@ -187,9 +187,9 @@ export function createMatrixWriter(gpu: GpuContext, spec: Matrix, { limit = maxB
     const { dtype, rows: segmentRows, name } = spec.segments[segment];
     const bytesPerRow = rowBytes(dtype, spec.cols);
     const rows = bytes.length / bytesPerRow;
-    if (!Number.isInteger(rows) || firstRow % ROW_ALIGNMENT || firstRow + rows > segmentRows)
+    if (!Number.isInteger(rows) || firstRow % ROW_SLICE_MULTIPLE || firstRow + rows > segmentRows)
       fail('CheckpointError', { what: `Rows of ${name} do not fit the matrix`, got: `${bytes.length} bytes at row ${firstRow}`, wanted: `rows of ${bytesPerRow} bytes, ${segmentRows} in all` });
-    const step = ROW_ALIGNMENT * Math.max(1, Math.floor(SLICE_BYTES / (ROW_ALIGNMENT * bytesPerRow)));
+    const step = ROW_SLICE_MULTIPLE * Math.max(1, Math.floor(SLICE_BYTES / (ROW_SLICE_MULTIPLE * bytesPerRow)));
     const ready = await parts;
     for (let row = 0; row < rows; ) {
       const at = starts[segment] + firstRow + row;
@@ -213,10 +213,10 @@ export function createMatrixWriter(gpu: GpuContext, spec: Matrix, { limit = maxB
   return { write, finish };
 }
 
-export const maxBindingBytes = ({ device: { limits } }: GpuContext): number => Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
+export const maxBindingBytes = ({ device: { limits } }: DispatchContext): number => Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
 
 /** The parts of a matrix whose buffers do not exist yet. */
-export const unallocatedParts = (spec: Matrix, limit: number, noBuffer: () => BufferRegion): MatrixPart[] => rowRanges(spec, limit).map((piece) => partOf(piece, spec.cols, noBuffer().buffer));
+export const unallocatedMatrixParts = (spec: Matrix, limit: number, noBuffer: () => BufferRegion): MatrixPart[] => rowRanges(spec, limit).map((piece) => partOf(piece, spec.cols, noBuffer().buffer));
 
 function partOf(piece: RowRange, cols: number, buffer: GPUBuffer): MatrixPart {
   const { layout, w, scales } = planes(piece.dtype, piece.rows, cols);
@@ -225,7 +225,7 @@ function partOf(piece: RowRange, cols: number, buffer: GPUBuffer): MatrixPart {
   return part;
 }
 
-async function allocateParts(gpu: GpuContext, spec: Matrix, limit: number): Promise<MatrixPart[]> {
+async function allocateParts(gpu: DispatchContext, spec: Matrix, limit: number): Promise<MatrixPart[]> {
   const made: MatrixPart[] = [];
   try {
     for (const piece of rowRanges(spec, limit)) made.push(partOf(piece, spec.cols, await gpu.allocateBuffer(spec.name, rowRangeBytes(piece, spec.cols))));
@@ -237,7 +237,7 @@ async function allocateParts(gpu: GpuContext, spec: Matrix, limit: number): Prom
 }
 
 /** Releases the buffers of a matrix. */
-export const releaseMatrix = (gpu: GpuContext, { parts }: GpuMatrix): void => parts.forEach(({ w }) => gpu.releaseBuffer(w.buffer));
+export const releaseMatrix = (gpu: DispatchContext, { parts }: GpuMatrix): void => parts.forEach(({ w }) => gpu.releaseBuffer(w.buffer));
 
 interface Staging {
   raw: GPUBuffer;
@@ -248,9 +248,9 @@ interface Staging {
   lastUpload: Promise<void>;
 }
 
-const stagings = new WeakMap<GpuContext, Promise<Staging>>();
+const stagings = new WeakMap<DispatchContext, Promise<Staging>>();
 
-function staging(gpu: GpuContext): Promise<Staging> {
+function staging(gpu: DispatchContext): Promise<Staging> {
   let held = stagings.get(gpu);
   if (!held) {
     const { STORAGE, COPY_DST, UNIFORM } = GPUBufferUsage;
@@ -266,7 +266,7 @@ function staging(gpu: GpuContext): Promise<Staging> {
 }
 
 /** Uploads rows of a part, from its row `firstRow` on, and packs them; the queue keeps the two in order. */
-async function upload(gpu: GpuContext, part: MatrixPart, firstRow: number, rows: number, bytesPerRow: number, bytes: Uint8Array): Promise<void> {
+async function upload(gpu: DispatchContext, part: MatrixPart, firstRow: number, rows: number, bytesPerRow: number, bytes: Uint8Array): Promise<void> {
   const held = await staging(gpu);
   const turn = held.lastUpload.then(async () => {
     const { queue } = gpu.device;

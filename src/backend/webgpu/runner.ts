@@ -3,30 +3,30 @@
  * token, for each bucket of the context. Decode encodes a window of steps in one pass and one submit; the GPU itself advances position and token.
  */
 import { fail } from '../../errors';
-import type { CompileOptions, KernelTime, Runner, TuneOptions, ShapeTuningResult } from '../backend';
+import { CONV_RING_POSITIONS, type CompileOptions, type KernelTime, type Runner, type TuneOptions, type ShapeTuningResult } from '../backend';
 import type { Plan } from '../plan';
 import { GREEDY_SAMPLING, ALL_FILTERS_SAMPLING, type ChosenLogprob, type SamplingParams } from '../sampling';
 import { encodeDispatches, STEP_UNIFORM_BYTES, type OpenedDevice, type PreparedDispatch } from './device';
-import { wholeBuffer, type GpuContext, type Dispatch } from './dispatch';
-import { lowerPlan, planOutputRegion, shortestAttentionSpan } from './lower';
-import { embedDrawnTokenPart } from './linear';
+import { wholeBuffer, type DispatchContext, type Dispatch } from './dispatch';
+import { lowerPlanToDispatches, planOutputRegion, shortestTunedSpan } from './lower';
+import { embedDrawnTokenLibrary } from './linear';
 import { profileKernels } from './profile';
 import { createGpuLogprobs } from './logprobs';
-import { createReadback } from './readback';
+import { createReadbackPool } from './readback';
 import type { GpuMatrix } from './repack';
-import { createGpuSampler, type GpuSampler } from './sampler';
+import { createGpuTokenSampler, type GpuTokenSampler } from './sampler';
 import { tuneKernels } from './tune';
-import { allocateRunnerState, keyCacheBytes, growKvCaches, contextBucket, releaseRunnerState, CONV_RING_POSITIONS, type RunnerState } from './state';
+import { allocateRunnerState, keyCacheBytes, growKvCaches, contextBucket, releaseRunnerState, type RunnerState } from './state';
 
 /** Most steps of one submit; `decode` splits longer calls. */
 const WINDOW_STEPS = 64;
 
 /**
- * A chunk of the prompt goes to the GPU in submits of about this many milliseconds: a watchdog kills submits of a second or two, and the
- * page has to render in between. The time of the previous chunk gives the number of submits.
+ * A prefill batch goes to the GPU in submits of about this many milliseconds: a watchdog kills submits of a second or two, and the
+ * page has to render in between. The time of the previous batch gives the number of submits.
  */
 const SUBMIT_MS = 50;
-/** Tokens per workgroup of the prefill kernels: the cost of a chunk is proportional to its tiles. */
+/** Tokens per workgroup of the prefill kernels: the cost of a batch is proportional to its tiles. */
 const TILE_TOKENS = 64;
 
 interface PreparedPlan {
@@ -38,11 +38,11 @@ interface PreparedPlan {
   span: number;
 }
 
-/** The numbers of tokens for which dispatches are prepared, ascending; a chunk takes the smallest bucket that holds it. */
-export const prefillBuckets = (chunk: number): number[] => [...new Set([1, 8, 64, chunk].filter((T) => T <= chunk))].sort((a, b) => a - b);
+/** The numbers of tokens for which dispatches are prepared, ascending; a batch takes the smallest bucket that holds it. */
+export const prefillBuckets = (prefillBatch: number): number[] => [...new Set([1, 8, 64, prefillBatch].filter((T) => T <= prefillBatch))].sort((a, b) => a - b);
 
 /** @throws MemoryError, DeviceError; then all its buffers are released */
-export async function createWebGpuRunner(opened: OpenedDevice, plan: Plan, { contextLength, chunk }: CompileOptions, f16Cache: boolean, exact = false): Promise<Runner> {
+export async function createWebGpuRunner(opened: OpenedDevice, plan: Plan, { contextLength, prefillBatch }: CompileOptions, f16Cache: boolean, exact = false): Promise<Runner> {
   const { device } = opened;
   const { queue } = device;
   const held: (() => void)[] = [];
@@ -61,7 +61,7 @@ export async function createWebGpuRunner(opened: OpenedDevice, plan: Plan, { con
   const [firstNode] = plan.nodes;
   const table = firstNode.op === 'embed' ? (firstNode.table as GpuMatrix) : undefined;
   const vocabulary = table?.rows ?? Infinity;
-  const buckets = prefillBuckets(chunk);
+  const buckets = prefillBuckets(prefillBatch);
   const { step, tokens, gpu, state, output, sampler, logprobsOf, ids, rows, first } = await create().catch((error: unknown) => {
     dispose();
     throw error;
@@ -74,13 +74,13 @@ export async function createWebGpuRunner(opened: OpenedDevice, plan: Plan, { con
     const { STORAGE, UNIFORM, COPY_SRC, COPY_DST } = GPUBufferUsage;
     const step = await take('step', STEP_UNIFORM_BYTES, STORAGE | UNIFORM | COPY_SRC | COPY_DST);
     const tokens = await take('tokens', 4 * (contextLength + 1));
-    const gpu: GpuContext = { ...opened, step: wholeBuffer(step), tokens: wholeBuffer(tokens) };
-    const state = await allocateRunnerState(gpu, plan, contextLength, chunk, f16Cache);
+    const gpu: DispatchContext = { ...opened, step: wholeBuffer(step), tokens: wholeBuffer(tokens) };
+    const state = await allocateRunnerState(gpu, plan, contextLength, prefillBatch, f16Cache);
     held.push(() => releaseRunnerState(gpu, state));
     const output = planOutputRegion(plan, state, 1);
-    const sampler = plan.output.rows === 1 ? await createGpuSampler(opened, gpu, output, V, embedDrawnTokenPart(gpu, table, state.slots[firstNode.out.slot]), take) : undefined;
-    const ids = createReadback(opened, 'ids', 4 * WINDOW_STEPS, 3);
-    const rows = createReadback(opened, 'logits', output.size, 1);
+    const sampler = plan.output.rows === 1 ? await createGpuTokenSampler(opened, gpu, output, V, embedDrawnTokenLibrary(gpu, table, state.slots[firstNode.out.slot]), take) : undefined;
+    const ids = createReadbackPool(opened, 'ids', 4 * WINDOW_STEPS, 3);
+    const rows = createReadbackPool(opened, 'logits', output.size, 1);
     held.push(ids.dispose, rows.dispose);
     const logprobsOf = sampler && (await createGpuLogprobs(opened, gpu, output, V, take, ids));
     return { step, tokens, gpu, state, output, sampler, logprobsOf, ids, rows, first: await prepare(gpu, state) };
@@ -96,20 +96,20 @@ export async function createWebGpuRunner(opened: OpenedDevice, plan: Plan, { con
   let hasLogits = false;
   let promptMarked = false;
   let growing: Promise<void> | undefined;
-  let chunkDone: Promise<void> = Promise.resolve();
+  let batchDone: Promise<void> = Promise.resolve();
   let lastDone = 0;
-  /** ms per tile of the last chunk of each bucket */
+  /** ms per tile of the last batch of each bucket */
   const tileMs = new Map<number, number>();
 
   /** Prepares all dispatches; those that do not depend on the context bucket are shared by all buckets. */
-  async function prepare(gpu: GpuContext, state: RunnerState): Promise<PreparedPlan> {
+  async function prepare(gpu: DispatchContext, state: RunnerState): Promise<PreparedPlan> {
     const prefill: PreparedPlan['prefill'] = new Map();
-    for (const T of buckets) if (T > 1) prefill.set(T, await opened.prepare(lowerPlan(gpu, plan, state, T).flat()));
-    const shared = await Promise.all(lowerPlan(gpu, plan, state, 1).map((dispatches) => opened.prepare(dispatches)));
-    const span = shortestAttentionSpan(gpu, plan, state);
+    for (const T of buckets) if (T > 1) prefill.set(T, await opened.prepare(lowerPlanToDispatches(gpu, plan, state, T).flat()));
+    const shared = await Promise.all(lowerPlanToDispatches(gpu, plan, state, 1).map((dispatches) => opened.prepare(dispatches)));
+    const span = shortestTunedSpan(gpu, plan, state);
     const decode: PreparedPlan['decode'] = new Map([[span, shared.flat()]]);
     for (let context = 2 * span; context <= contextBucket(state.capacity, span); context *= 2) {
-      const nodes = lowerPlan(gpu, plan, state, 1, context);
+      const nodes = lowerPlanToDispatches(gpu, plan, state, 1, context);
       const own = await Promise.all(nodes.map((dispatches, i) => (plan.nodes[i].op === 'attend' ? opened.prepare(dispatches) : shared[i])));
       decode.set(context, own.flat());
     }
@@ -147,8 +147,8 @@ export async function createWebGpuRunner(opened: OpenedDevice, plan: Plan, { con
     const wrong = ids.findIndex((id) => id >= vocabulary);
     if (wrong >= 0) fail('RequestError', { what: 'A token is outside the vocabulary', got: ids[wrong], wanted: `below ${vocabulary}` });
     await ensureCapacity(position + ids.length);
-    for (let at = 0; at < ids.length; at += chunk) {
-      const piece = ids.slice(at, at + chunk);
+    for (let at = 0; at < ids.length; at += prefillBatch) {
+      const piece = ids.slice(at, at + prefillBatch);
       pending = false;
       promptMarked = false;
       queue.writeBuffer(tokens, 4 * position, piece);
@@ -167,14 +167,14 @@ export async function createWebGpuRunner(opened: OpenedDevice, plan: Plan, { con
       ringStart = Math.max(ringStart, position - CONV_RING_POSITIONS);
       lastCount = piece.length;
       hasLogits = true;
-      // at most two chunks are queued on the GPU
-      const before = chunkDone;
-      chunkDone = opened.waitFor(queue.onSubmittedWorkDone()).then(() => {
+      // at most two batches are queued on the GPU
+      const before = batchDone;
+      batchDone = opened.waitFor(queue.onSubmittedWorkDone()).then(() => {
         const now = performance.now();
         tileMs.set(bucket, (now - Math.max(begun, lastDone)) / tiles);
         lastDone = now;
       });
-      chunkDone.catch(() => undefined); // the next chunk or the next readback reports the error
+      batchDone.catch(() => undefined); // the next batch or the next readback reports the error
       await before;
     }
     opened.throwIfFailed();
@@ -190,7 +190,7 @@ export async function createWebGpuRunner(opened: OpenedDevice, plan: Plan, { con
     queue.submit([encoder.finish()]);
   }
 
-  /** Submits a chunk of unknown time: it waits for each submit, and the next one has up to twice as many dispatches. */
+  /** Submits a batch of unknown time: it waits for each submit, and the next one has up to twice as many dispatches. */
   async function submitGradually(dispatches: PreparedDispatch[]): Promise<void> {
     for (let at = 0, length = 1; at < dispatches.length; ) {
       const begun = performance.now();
@@ -231,7 +231,7 @@ export async function createWebGpuRunner(opened: OpenedDevice, plan: Plan, { con
    * @param at tokens read before it
    * @param readsPending whether the first step reads a pending token
    */
-  function submitWindow(sampler: GpuSampler, at: number, readsPending: boolean, steps: number, sampling: SamplingParams): Promise<ArrayBuffer> {
+  function submitWindow(sampler: GpuTokenSampler, at: number, readsPending: boolean, steps: number, sampling: SamplingParams): Promise<ArrayBuffer> {
     const draw = sampler.drawDispatches(sampling);
     const encoder = device.createCommandEncoder();
     if (!promptMarked) sampler.markPrompt(encoder, at);
@@ -279,7 +279,7 @@ export async function createWebGpuRunner(opened: OpenedDevice, plan: Plan, { con
     opened.throwIfFailed();
     const at = Math.min(position, contextLength - 1);
     const context = contextBucket(at + 1, prepared.span);
-    const dispatches = [...lowerPlan(gpu, plan, state, 1, context).flat().slice(skipped), ...(sampler?.dispatches().greedy ?? [])];
+    const dispatches = [...lowerPlanToDispatches(gpu, plan, state, 1, context).flat().slice(skipped), ...(sampler?.dispatches().greedy ?? [])];
     const draw = sampler?.drawDispatches(GREEDY_SAMPLING) ?? [];
     // the draw advances the position, so it is measured last
     queue.writeBuffer(step, 0, new Uint32Array([at, 1, at + 1, 0]));
@@ -306,7 +306,7 @@ export async function createWebGpuRunner(opened: OpenedDevice, plan: Plan, { con
   function describe(): string {
     const line = ({ label, grid, sources }: Dispatch, node: string): string => `${node.padEnd(10)} ${label.padEnd(32)} ${grid.join('×').padEnd(12)} ${sources.at(-1)}`;
     const list = (context: number): string[] => [
-      ...lowerPlan(gpu, plan, state, 1, context).flatMap((dispatches, i) => (i < skipped ? [] : dispatches.map((s) => line(s, plan.nodes[i].op)))),
+      ...lowerPlanToDispatches(gpu, plan, state, 1, context).flatMap((dispatches, i) => (i < skipped ? [] : dispatches.map((s) => line(s, plan.nodes[i].op)))),
       ...(sampler?.dispatches().greedy ?? []).map((s) => line(s, 'sample')),
     ];
     const { span } = prepared;

@@ -2,9 +2,9 @@
 import { fail } from '../../errors';
 import type { SamplingParams } from '../sampling';
 import type { OpenedDevice, PreparedDispatch } from './device';
-import { reductionLibrary, wholeBuffer, type GpuContext, type BufferRegion, type Dispatch, type KernelPart } from './dispatch';
+import { reductionLibrary, wholeBuffer, type DispatchContext, type BufferRegion, type Dispatch, type ShaderLibrary } from './dispatch';
 
-export interface GpuSampler {
+export interface GpuTokenSampler {
   /** writes these parameters, which apply to later submits, and returns the dispatches of a draw */
   drawDispatches(sampling: SamplingParams): PreparedDispatch[];
   /** marks all tokens read so far as prompt; before the first draw after a prefill */
@@ -20,14 +20,14 @@ const TOKENS_PER_WORKGROUP = 1024;
  * @param lookup embeds the drawn token for the next step
  * @param take allocates a buffer that lives as long as the runner
  */
-export async function createGpuSampler(
+export async function createGpuTokenSampler(
   opened: OpenedDevice,
-  gpu: GpuContext,
+  gpu: DispatchContext,
   logits: BufferRegion,
   V: number,
-  lookup: KernelPart,
+  lookup: ShaderLibrary,
   take: (label: string, bytes: number, usage?: GPUBufferUsageFlags) => Promise<GPUBuffer>,
-): Promise<GpuSampler> {
+): Promise<GpuTokenSampler> {
   const { queue } = gpu.device;
   const workgroups = Math.ceil(V / TOKENS_PER_WORKGROUP);
   const params = wholeBuffer(await take('sampling', 48, GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST));

@@ -4,16 +4,16 @@ import type { Backend } from '../backend';
 import { openReferenceBackend } from '../reference/backend';
 import { seededRandom } from '../random_weights';
 import { SELF_TEST_GOLDEN } from './self_test_golden';
-import { runSelfTestCase, selfTestPlan, selfTestCompileOptions, type SelfTestOutput, type SelfTestCase } from './self_test';
+import { runSelfTestCase, selfTestPlan, selfTestCompileOptions, type SelfTestOutput, type SelfTestCaseName } from './self_test';
 
-const SELF_TEST_CASES = [...Object.keys(DTYPES), 'long'] as SelfTestCase[];
+const SELF_TEST_CASES = [...Object.keys(DTYPES), 'long'] as SelfTestCaseName[];
 
 /**
  * Runs a case on the reference.
  * @param noise every number of a vector is off by a random share up to this
  * @param absent a segment of a matrix that becomes all zeros
  */
-async function runOnReference(testCase: SelfTestCase, { noise = 0, seed = '', absent = '' } = {}): Promise<SelfTestOutput> {
+async function runOnReference(testCase: SelfTestCaseName, { noise = 0, seed = '', absent = '' } = {}): Promise<SelfTestOutput> {
   const backend = openReferenceBackend();
   const perturbed = (name: string, values: Float32Array): Float32Array => {
     const next = seededRandom(name + seed);

@@ -1,7 +1,7 @@
 /**
  * The self test: a small model with random weights runs on the same kernels as the real model: matmul, matvec with few and with many rows and
  * columns, both attention kernels, the convolution, the draws. It runs once for each weight format in use. A second small plan covers long
- * prompts: attention over several tiles and spans, and a chunk that fills the convolution ring. The results are compared with those of the
+ * prompts: attention over several tiles and spans, and a batch that fills the convolution ring. The results are compared with those of the
  * reference (self_test_golden.ts), log probabilities with the device's own logits. If a kernel is wrong or does not compile, the next simpler
  * variant is tested: halves decoded by integer operations, no subgroups, an f32 cache. If all fail, the backend refuses the device.
  */
@@ -18,10 +18,10 @@ import { SELF_TEST_GOLDEN } from './self_test_golden';
 import { wholeBuffer, type GpuWeightVector } from './dispatch';
 import { createMatrixWriter, releaseMatrix, type GpuMatrix } from './repack';
 import { createWebGpuRunner } from './runner';
-import { saveDeviceResult, loadDeviceResult } from './device_results';
+import { persistDeviceResult, loadPersistedDeviceResult } from './device_results';
 
 /** The features that the kernels use on a device. */
-export interface KernelVariant {
+export interface DeviceKernelVariant {
   subgroups: boolean;
   /** keep the KV cache in f16 */
   f16Cache: boolean;
@@ -29,11 +29,11 @@ export interface KernelVariant {
   integerHalfDecode?: boolean;
 }
 
-export const kernelVariantName = ({ subgroups, f16Cache, integerHalfDecode }: KernelVariant): string =>
+export const kernelVariantName = ({ subgroups, f16Cache, integerHalfDecode }: DeviceKernelVariant): string =>
   `${subgroups ? 'subgroups' : 'workgroup memory'}, cache ${f16Cache ? 'f16' : 'f32'}${integerHalfDecode ? ', halves by integers' : ''}`;
 
 /** A weight format, or the plan for long prompts. */
-export type SelfTestCase = Dtype | 'long';
+export type SelfTestCaseName = Dtype | 'long';
 
 /** Two random projections of the logits, divided by their norm, after each prompt; and the tokens drawn after the last. */
 export interface SelfTestOutput {
@@ -43,17 +43,17 @@ export interface SelfTestOutput {
 
 /** Prompts that are read one after the other; each takes other kernels. */
 const PROMPTS = [
-  { tokens: 11, as: 'a chunk' },
+  { tokens: 11, as: 'a batch' },
   { tokens: 3, as: 'a few tokens' },
   { tokens: 1, as: 'one token' },
 ];
-/** two full chunks and a piece whose convolution reads their last positions */
+/** two full batches and a piece whose convolution reads their last positions */
 const LONG_PROMPTS = [
   { tokens: 514, as: 'a long prompt' },
   { tokens: 1, as: 'one token over several spans' },
 ];
-const promptsOf = (testCase: SelfTestCase): typeof PROMPTS => (testCase === 'long' ? LONG_PROMPTS : PROMPTS);
-export const selfTestCompileOptions = (testCase: SelfTestCase): CompileOptions => (testCase === 'long' ? { contextLength: 640, chunk: 256 } : { contextLength: 64, chunk: 16 });
+const promptsOf = (testCase: SelfTestCaseName): typeof PROMPTS => (testCase === 'long' ? LONG_PROMPTS : PROMPTS);
+export const selfTestCompileOptions = (testCase: SelfTestCaseName): CompileOptions => (testCase === 'long' ? { contextLength: 640, prefillBatch: 256 } : { contextLength: 64, prefillBatch: 16 });
 
 type Weights = Pick<Backend, 'matrix' | 'vector'>;
 
@@ -61,7 +61,7 @@ type Weights = Pick<Backend, 'matrix' | 'vector'>;
 const [V, D, F, H, K, d, L] = [4096, 256, 1280, 4, 2, 64, 3];
 
 /** A conv layer, an attention layer and a head, as in LFM2; or, for long prompts, attention and a convolution. */
-export async function selfTestPlan(weights: Weights, testCase: SelfTestCase): Promise<Plan> {
+export async function selfTestPlan(weights: Weights, testCase: SelfTestCaseName): Promise<Plan> {
   const dtype = testCase === 'long' ? 'F32' : testCase;
   const matrix = (name: string, rows: number, cols = D): Promise<Matrix> => writeRandomMatrix(weights, { name, rows, cols, segments: [{ name, rows, dtype }] });
   const vector = (name: string, length: number, least = 0.5): Vector => {
@@ -103,7 +103,7 @@ export async function selfTestPlan(weights: Weights, testCase: SelfTestCase): Pr
   return recordPlan(build);
 }
 
-export async function runSelfTestCase(runner: Runner, testCase: SelfTestCase): Promise<SelfTestOutput> {
+export async function runSelfTestCase(runner: Runner, testCase: SelfTestCaseName): Promise<SelfTestOutput> {
   const next = seededRandom('prompt');
   const projections: number[] = [];
   for (const { tokens: T } of promptsOf(testCase)) {
@@ -127,7 +127,7 @@ async function wrongLogprobs(runner: Runner, chosen: number): Promise<string | u
 }
 
 /** Describes the first error of a case; undefined when all results are right. */
-async function findError(opened: OpenedDevice, testCase: SelfTestCase, f16Cache: boolean): Promise<string | undefined> {
+async function findError(opened: OpenedDevice, testCase: SelfTestCaseName, f16Cache: boolean): Promise<string | undefined> {
   const buffers: GPUBuffer[] = [];
   const held: Matrix[] = [];
   let runner: Runner | undefined;
@@ -173,22 +173,22 @@ async function findError(opened: OpenedDevice, testCase: SelfTestCase, f16Cache:
   }
 }
 
-export interface SelfTestVerdict {
-  variant: KernelVariant;
+export interface VariantSelection {
+  variant: DeviceKernelVariant;
   /** the variants that failed, with the reason */
   notes: string[];
   /** the cases that passed */
-  cases: SelfTestCase[];
+  cases: SelfTestCaseName[];
 }
 
 /**
- * Finds the fastest variant whose results are right for these formats, and saves the verdict for this adapter, browser and build.
+ * Finds the fastest variant whose results are right for these formats, and saves the choice for this adapter, browser and build.
  * @throws DeviceError when no variant passes; MemoryError
  */
-export async function selfTest(opened: OpenedDevice, wanted: KernelVariant, dtypes: readonly Dtype[], useSaved: boolean): Promise<SelfTestVerdict> {
-  const known = useSaved ? await loadDeviceResult<SelfTestVerdict>(opened, kernelVariantName(wanted)) : undefined;
+export async function selectPassingVariant(opened: OpenedDevice, wanted: DeviceKernelVariant, dtypes: readonly Dtype[], useSaved: boolean): Promise<VariantSelection> {
+  const known = useSaved ? await loadPersistedDeviceResult<VariantSelection>(opened, kernelVariantName(wanted)) : undefined;
   const notes = known?.notes ?? [];
-  const needed: SelfTestCase[] = [...dtypes, 'long'];
+  const needed: SelfTestCaseName[] = [...dtypes, 'long'];
   let untested = needed.filter((testCase) => !known?.cases.includes(testCase));
   const all = [...new Set([...(known?.cases ?? []), ...needed])];
   for (const variant of withFallbacks(known?.variant ?? wanted)) {
@@ -196,9 +196,9 @@ export async function selfTest(opened: OpenedDevice, wanted: KernelVariant, dtyp
     let reason: string | undefined;
     for (const testCase of untested) reason ??= await findError(opened, testCase, variant.f16Cache);
     if (!reason) {
-      const verdict = { variant, notes, cases: all };
-      if (useSaved && untested.length) await saveDeviceResult(opened, kernelVariantName(wanted), verdict);
-      return verdict;
+      const selection: VariantSelection = { variant, notes, cases: all };
+      if (useSaved && untested.length) await persistDeviceResult(opened, kernelVariantName(wanted), selection);
+      return selection;
     }
     notes.push(`WebGPU with ${kernelVariantName(variant)} failed its self test (${reason}).`);
     untested = all; // no case has run with the next variant yet
@@ -207,7 +207,7 @@ export async function selfTest(opened: OpenedDevice, wanted: KernelVariant, dtyp
 }
 
 /** A variant and the simpler ones, in the order in which they are tested. */
-function withFallbacks(variant: KernelVariant): KernelVariant[] {
+function withFallbacks(variant: DeviceKernelVariant): DeviceKernelVariant[] {
   const variants = [variant];
   if (!variant.integerHalfDecode) variants.push({ ...variant, integerHalfDecode: true });
   if (variant.subgroups) variants.push({ ...variant, subgroups: false });

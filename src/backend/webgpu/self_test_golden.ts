@@ -1,7 +1,7 @@
 /** The expected results of the self test (self_test.ts), from the reference backend; self_test.test.ts compares them. */
-import type { SelfTestOutput, SelfTestCase } from './self_test';
+import type { SelfTestOutput, SelfTestCaseName } from './self_test';
 
-export const SELF_TEST_GOLDEN: Record<SelfTestCase, SelfTestOutput> = {
+export const SELF_TEST_GOLDEN: Record<SelfTestCaseName, SelfTestOutput> = {
   F32: { projections: [-0.7768, -0.2464, 0.3488, 0.2454, 0.6855, -1.3284], drawn: [3213, 1297, 3774, 524, 3381, 3434, 3527, 3362, 2222] },
   F16: { projections: [-0.3021, 0.1628, 0.7997, 0.0097, -0.6399, -0.4253], drawn: [2170, 1054, 4042, 1320, 4024, 3839, 3768, 2652, 2222] },
   BF16: { projections: [-1.1884, -0.6523, -1.2542, -0.2906, 0.359, 0.864], drawn: [1442, 2613, 2725, 1105, 4044, 3825, 3677, 2752, 2222] },

@@ -1,10 +1,8 @@
 /** The state of a runner on the GPU: activation slots, convolution rings, KV caches, RoPE tables. */
 import type { Attend } from '../../model/ops';
+import { CONV_RING_POSITIONS } from '../backend';
 import type { Plan } from '../plan';
-import { wholeBuffer, type GpuContext, type BufferRegion } from './dispatch';
-
-/** Positions of B ⊙ x that a conv layer keeps, a power of two: `rewind` cannot go back further, and decode windows count. */
-export const CONV_RING_POSITIONS = 128;
+import { wholeBuffer, type DispatchContext, type BufferRegion } from './dispatch';
 
 /** The buffers of a runner: activations, convolution rings, KV caches. */
 export interface RunnerState {
@@ -48,7 +46,7 @@ export const attentionNodes = (plan: Plan): AttendNode[] => plan.nodes.filter((n
  * Allocates the KV cache for the whole context. If the device refuses, it tries half of that, down to MIN_KV_CACHE_POSITIONS; the cache then grows on demand.
  * @throws MemoryError
  */
-export async function allocateRunnerState(gpu: GpuContext, plan: Plan, contextLength: number, chunk: number, f16Cache: boolean): Promise<RunnerState> {
+export async function allocateRunnerState(gpu: DispatchContext, plan: Plan, contextLength: number, prefillBatch: number, f16Cache: boolean): Promise<RunnerState> {
   const buffers: GPUBuffer[] = [];
   const take = async (label: string, bytes: number): Promise<BufferRegion> => {
     const buffer = await gpu.allocateBuffer(label, bytes);
@@ -57,7 +55,7 @@ export async function allocateRunnerState(gpu: GpuContext, plan: Plan, contextLe
   };
   try {
     const slots = [];
-    for (const [i, { rows, cols }] of plan.slots.entries()) slots.push(await take(`slot ${i}`, 4 * cols * (rows === 'T' ? chunk : 1)));
+    for (const [i, { rows, cols }] of plan.slots.entries()) slots.push(await take(`slot ${i}`, 4 * cols * (rows === 'T' ? prefillBatch : 1)));
     const rings: RunnerState['rings'] = new Map();
     const ropes: RunnerState['ropes'] = new Map();
     for (const node of plan.nodes) {
@@ -88,7 +86,7 @@ const MIN_KV_CACHE_POSITIONS = 1024;
 export const keyCacheBytes = ({ kvHeads, headDim }: AttendNode['cache'], positions: number, f16Cache: boolean): number => positions * kvHeads * headDim * (f16Cache ? 2 : 4);
 
 /** Grows the caches to `wanted` positions, or to half of that and so on, but to at least `least`; their contents are kept. */
-export async function growKvCaches(gpu: GpuContext, plan: Plan, state: RunnerState, wanted: number, least: number): Promise<void> {
+export async function growKvCaches(gpu: DispatchContext, plan: Plan, state: RunnerState, wanted: number, least: number): Promise<void> {
   for (let capacity = wanted; ; capacity = Math.max(least, Math.ceil(capacity / 2))) {
     const made: RunnerState['caches'] = new Map();
     try {
@@ -117,14 +115,14 @@ export async function growKvCaches(gpu: GpuContext, plan: Plan, state: RunnerSta
   }
 }
 
-function releaseCaches(gpu: GpuContext, caches: RunnerState['caches']): void {
+function releaseCaches(gpu: DispatchContext, caches: RunnerState['caches']): void {
   for (const { keys, values } of caches.values()) {
     gpu.releaseBuffer(keys.buffer);
     if (values !== keys) gpu.releaseBuffer(values.buffer);
   }
 }
 
-export function releaseRunnerState(gpu: GpuContext, state: RunnerState): void {
+export function releaseRunnerState(gpu: DispatchContext, state: RunnerState): void {
   for (const { buffer } of [...state.slots, ...state.rings.values(), ...state.ropes.values(), state.spans]) gpu.releaseBuffer(buffer);
   releaseCaches(gpu, state.caches);
 }

@@ -8,10 +8,10 @@ import type { Plan } from '../plan';
 import { seededRandom } from '../random_weights';
 import { encodeDispatches, STEP_UNIFORM_BYTES, type OpenedDevice, type PreparedDispatch } from './device';
 import { ANY_KERNEL, wholeBuffer, type Dispatch, type KernelTuning } from './dispatch';
-import { lowerPlan } from './lower';
-import { createGpuTimer, repetitionsPerSample, weightBytes } from './profile';
+import { lowerPlanToDispatches } from './lower';
+import { createGpuTimer, repetitionsPerSample, dispatchWeightBytes } from './profile';
 import { allocateRunnerState, attentionNodes, keyCacheBytes, releaseRunnerState, MAX_ATTENTION_SPAN, type RunnerState } from './state';
-import { saveDeviceResult, loadDeviceResult } from './device_results';
+import { persistDeviceResult, loadPersistedDeviceResult } from './device_results';
 
 /** A kernel must be faster by this share of its time; less is within the noise. */
 export const MIN_TUNING_GAIN = 0.05;
@@ -24,7 +24,7 @@ const MAX_ERROR = 1e-4;
 const MAX_INT8_NMSE = 2.5e-3;
 
 /** The measurements and checks that the search needs. */
-export interface TuningTrials {
+export interface TuningEvaluator {
   /** identifies a kernel: some settings make no difference to a shape */
   kernelId(tuneKey: string, tuning: Partial<KernelTuning>): string;
   /** µs of one dispatch */
@@ -33,7 +33,7 @@ export interface TuningTrials {
   check(tuneKey: string, tuning: Partial<KernelTuning>): Promise<string | undefined>;
 }
 
-export interface TuningBudget {
+export interface TuningStopConditions {
   limitMs: number;
   /** false ends the search before the next sample */
   isIdle(): boolean;
@@ -45,7 +45,7 @@ export interface TuningBudget {
  * the first one.
  * @param settings in the order in which they are tried
  */
-export async function searchTunings(tuneKeys: readonly string[], settings: readonly Partial<KernelTuning>[], { kernelId, measure, check }: TuningTrials, { limitMs, isIdle, now }: TuningBudget): Promise<Omit<ShapeTuningResult, 'bytes'>[]> {
+export async function searchTunings(tuneKeys: readonly string[], settings: readonly Partial<KernelTuning>[], { kernelId, measure, check }: TuningEvaluator, { limitMs, isIdle, now }: TuningStopConditions): Promise<Omit<ShapeTuningResult, 'bytes'>[]> {
   const end = now() + limitMs;
   const rows: Omit<ShapeTuningResult, 'bytes'>[] = [];
   for (const tuneKey of tuneKeys) {
@@ -95,39 +95,39 @@ export async function tuneKernels(opened: OpenedDevice, plan: Plan, state: Runne
   if (opened.software && !options.allowSoftware) return [];
   /** bytes read for a token, and by one dispatch */
   const bytes = new Map<string, { perToken: number; perDispatch: number }>();
-  for (const [i, dispatch] of lowerPlan(opened, plan, state, 1).flatMap((dispatches, i) => dispatches.map((dispatch) => [i, dispatch] as const))) {
+  for (const [i, dispatch] of lowerPlanToDispatches(opened, plan, state, 1).flatMap((dispatches, i) => dispatches.map((dispatch) => [i, dispatch] as const))) {
     const { tuneKey } = dispatch;
     if (!tuneKey || opened.tunings.has(tuneKey)) continue;
     const node = plan.nodes[i];
-    const perDispatch = node.op === 'attend' ? 2 * keyCacheBytes(node.cache, POSITIONS, state.f16Cache) : weightBytes(dispatch);
+    const perDispatch = node.op === 'attend' ? 2 * keyCacheBytes(node.cache, POSITIONS, state.f16Cache) : dispatchWeightBytes(dispatch);
     bytes.set(tuneKey, { perToken: (bytes.get(tuneKey)?.perToken ?? 0) + perDispatch, perDispatch });
   }
   const tuneKeys = [...bytes.keys()].sort((a, b) => bytes.get(b)!.perToken - bytes.get(a)!.perToken); // the shapes with most bytes first
   if (!tuneKeys.length) return [];
-  const trials = await createTrials(opened, plan, state);
+  const evaluator = await createTuningEvaluator(opened, plan, state);
   try {
-    const measure = options.measure ?? trials.measure;
-    const budget: TuningBudget = { limitMs: options.budgetMs ?? DEFAULT_LIMIT_MS, isIdle: options.isIdle ?? (() => true), now: options.now ?? (() => performance.now()) };
-    const rows = await searchTunings(tuneKeys, deviceTuningCandidates(opened, exact), { ...trials, measure }, budget);
+    const measure = options.measure ?? evaluator.measure;
+    const stop: TuningStopConditions = { limitMs: options.budgetMs ?? DEFAULT_LIMIT_MS, isIdle: options.isIdle ?? (() => true), now: options.now ?? (() => performance.now()) };
+    const rows = await searchTunings(tuneKeys, deviceTuningCandidates(opened, exact), { ...evaluator, measure }, stop);
     for (const { tuneKey, tuning } of rows) opened.tunings.set(tuneKey, tuning);
-    if (rows.length) await saveDeviceResult(opened, resultName(exact), [...(await savedTunings(opened, exact)), ...rows.map(({ tuneKey, tuning }) => [tuneKey, tuning] as const)]);
+    if (rows.length) await persistDeviceResult(opened, resultName(exact), [...(await savedTunings(opened, exact)), ...rows.map(({ tuneKey, tuning }) => [tuneKey, tuning] as const)]);
     return rows.map((row) => ({ ...row, bytes: bytes.get(row.tuneKey)!.perDispatch }));
   } finally {
-    trials.dispose();
+    evaluator.dispose();
   }
 }
 
 type SavedTunings = (readonly [tuneKey: string, tuning: Partial<KernelTuning>])[];
 const resultName = (exact: boolean): string => `tunings${exact ? ', exact' : ''}`;
-const savedTunings = async (opened: OpenedDevice, exact: boolean): Promise<SavedTunings> => (await loadDeviceResult<SavedTunings>(opened, resultName(exact))) ?? [];
+const savedTunings = async (opened: OpenedDevice, exact: boolean): Promise<SavedTunings> => (await loadPersistedDeviceResult<SavedTunings>(opened, resultName(exact))) ?? [];
 
 /** Adds the saved results to `opened.tunings`. */
-export async function loadTunings(opened: OpenedDevice, exact: boolean): Promise<void> {
+export async function loadSavedTunings(opened: OpenedDevice, exact: boolean): Promise<void> {
   for (const [tuneKey, tuning] of await savedTunings(opened, exact)) opened.tunings.set(tuneKey, tuning);
 }
 
 /** Runs the kernels of a plan for one token, on its weights but on a state of their own. */
-async function createTrials(opened: OpenedDevice, plan: Plan, real: RunnerState): Promise<TuningTrials & { dispose(): void }> {
+async function createTuningEvaluator(opened: OpenedDevice, plan: Plan, real: RunnerState): Promise<TuningEvaluator & { dispose(): void }> {
   const { device } = opened;
   const { STORAGE, UNIFORM, COPY_DST, MAP_READ } = GPUBufferUsage;
   const widest = Math.max(...plan.slots.map(({ cols }) => cols));
@@ -162,7 +162,7 @@ async function createTrials(opened: OpenedDevice, plan: Plan, real: RunnerState)
     const key = tuneKey + JSON.stringify(tuning);
     let dispatches = made.get(key);
     if (!dispatches) {
-      const all = lowerPlan({ ...opened, step, tunings: new Map([[ANY_KERNEL, tuning]]) }, plan, state, 1, POSITIONS);
+      const all = lowerPlanToDispatches({ ...opened, step, tunings: new Map([[ANY_KERNEL, tuning]]) }, plan, state, 1, POSITIONS);
       made.set(key, (dispatches = all.flat().filter((d) => (d.tuneKey ?? d.partOf?.tuneKey) === tuneKey)));
     }
     return dispatches;

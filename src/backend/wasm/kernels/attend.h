@@ -2,7 +2,7 @@
 //
 // Keys and values are f32 (`exact`), or int16 with a scale for each row: V8 widens four of them in two instructions, a third of what halves take.
 // For each query and head, a page gives one partial result (maximum, sum, weighted values), in blocks of 64 positions. Pages are merged in order.
-// So a token has the same bits alone or in a chunk, however the threads share heads and pages.
+// So a token has the same bits alone or in a batch, however the threads share heads and pages.
 #pragma once
 #include "simd.h"
 #include "plan.h"

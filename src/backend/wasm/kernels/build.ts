@@ -50,7 +50,7 @@ export async function compileKernels(variant: SimdVariant): Promise<Uint8Array> 
 }
 
 /** The module in the form of the bundle; memLevel 7, with its shorter deflate blocks, makes it 1 % smaller. */
-export const encodeKernels = async (variant: SimdVariant): Promise<string> =>
+export const compileKernelsToBase64 = async (variant: SimdVariant): Promise<string> =>
   deflateRawSync(await compileKernels(variant), { level: 9, memLevel: 7 }).toString('base64');
 
 const NAME = 'virtual:rivulet-kernels';
@@ -62,7 +62,7 @@ export function wasmKernelsPlugin(): Plugin {
     async load(id) {
       if (id !== `\0${NAME}`) return;
       const line = async (variant: SimdVariant): Promise<string> =>
-        `export const ${variant} = ${JSON.stringify(await encodeKernels(variant))};\n`;
+        `export const ${variant} = ${JSON.stringify(await compileKernelsToBase64(variant))};\n`;
       return (await line('simd')) + (await line('relaxed'));
     },
   };

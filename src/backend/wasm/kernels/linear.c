@@ -5,7 +5,7 @@
 // L1 cache, and all tokens use it in tiles of four (many_tokens).
 // f32 activations: 8 rows × 256 k are decoded to f32 (float_rows); for exact results, and for F32, F16 and BF16.
 //
-// Every y is the same sum in the same order for any T, row range and SIMD variant: chunks and threads do not change results.
+// Every y is the same sum in the same order for any T, row range and SIMD variant: batches and threads do not change results.
 #include "linear.h"
 #include "linear_dot.h"
 #include "linear_format.h"

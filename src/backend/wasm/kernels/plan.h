@@ -60,7 +60,7 @@ typedef struct {
   uint8_t** pages;
   float* logits;            // [V]
   uint32_t vocabulary;
-  float* normed;            // [chunk, widest x], T > 1
+  float* normed;            // [prefillBatch, widest x], T > 1
   void* int8;               // the int8 form of x, T > 1
   uint8_t* scratch;         // scratch_bytes per thread
   uint32_t scratch_bytes;
