@@ -11,6 +11,7 @@ import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { defineConfig, type Plugin, type UserConfig } from 'vite';
 import { declarations, globalDeclaration } from './declarations.ts';
+import { iconSprite } from './demo/icon_sprite.ts';
 import { wgslShadersPlugin } from './shaders/plugin.ts';
 import { wasmKernelsPlugin } from './src/backend/wasm/kernels/build.ts';
 
@@ -43,7 +44,7 @@ const builds: Record<string, UserConfig> = {
       emptyOutDir: true,
       rolldownOptions: { input: ['index.html', 'script-tag.html'].map((page) => resolve(here, 'demo', page)) },
     },
-    plugins: [besideThePages()],
+    plugins: [iconSprite('index.html'), besideThePages()],
   },
   dawn: {
     publicDir: false,

@@ -15,3 +15,11 @@ export function element<K extends keyof HTMLElementTagNameMap>(
   made.append(...children);
   return made;
 }
+
+/** Lets a screen reader say something. */
+export function announce(text: string): void {
+  const announcer = find('announcer', HTMLElement);
+  // emptied first, so that the same text is announced again
+  announcer.textContent = '';
+  requestAnimationFrame(() => (announcer.textContent = text));
+}

@@ -1,22 +1,24 @@
 /** What stands in an empty conversation, and the offer of a larger model under a reply of the demo model. */
 import { element, find } from './dom';
 import type { OfferReason } from './history';
+import type { IconName } from './icon_names';
+import { icon } from './icons';
 import type { PageTool } from './tools/index';
 
 /** The demo model acts rightly on each of these; a test asks it. */
-export const EXAMPLES = [
-  'Set a timer for 10 minutes',
-  'What time is it in Tokyo?',
-  'Convert 12 miles to kilometres',
-  'What is 17 * 23?',
-  'Add call the dentist to my to-do list',
-  'Switch to dark mode',
-] as const;
+const EXAMPLES: Record<string, IconName> = {
+  'Set a timer for 10 minutes': 'timer',
+  'What time is it in Tokyo?': 'clock',
+  'Convert 12 miles to kilometres': 'ruler',
+  'What is 17 * 23?': 'calculator',
+  'Add call the dentist to my to-do list': 'list-checks',
+  'Switch to dark mode': 'sun-moon',
+};
 
 export function createFirstRun(ask: (request: string) => void, choose: () => void): { show(empty: boolean, ready: boolean): void } {
   const section = find('first-run', HTMLElement);
-  const buttons = EXAMPLES.map((example) => {
-    const button = element('button', { type: 'button' }, example);
+  const buttons = Object.entries(EXAMPLES).map(([example, name]) => {
+    const button = element('button', { type: 'button' }, icon(name), example);
     button.addEventListener('click', () => ask(example));
     return button;
   });
@@ -34,7 +36,7 @@ const lower = (text: string): string => text.charAt(0).toLowerCase() + text.slic
 
 /** @param tools those that are switched on */
 export function offerOf(reason: OfferReason, tools: readonly PageTool[], choose: () => void): HTMLElement {
-  const button = element('button', { type: 'button' }, 'Choose a larger model');
+  const button = element('button', { type: 'button', className: 'primary' }, 'Choose a larger model');
   button.ariaHasPopup = 'dialog';
   button.addEventListener('click', choose);
   const abilities = tools.map(({ definition }) => lower(definition.description)).join(', ');

@@ -31,7 +31,7 @@ export interface Turn {
   offer?: OfferReason;
 }
 
-type Kept = 'turns' | 'settings' | 'model' | 'look';
+type Kept = 'turns' | 'settings' | 'model' | 'look' | 'sidebar';
 const PREFIX = 'rivulet-chat.';
 
 export function keep(name: Kept, value: unknown): boolean {

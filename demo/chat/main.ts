@@ -1,7 +1,7 @@
 /** The chat page: its parts, and how they are connected. It uses models only through the public API. */
 import { listModels } from '../../src/index';
 import { createChat } from './chat';
-import { element, find } from './dom';
+import { announce, element, find } from './dom';
 import { createErrorBox } from './error_box';
 import { createFirstRun, offerOf } from './first_run';
 import { keep, kept } from './history';
@@ -10,17 +10,12 @@ import { createModelSession } from './models/model_session';
 import { choiceNamed, choiceOf, createPicker, type Choice } from './models/picker';
 import { createSettingsDialog, readOverrides, readSettings, type Settings } from './settings';
 import { createToolRuns } from './tool_runs';
+import { createShell } from './shell';
 import { createTranscript } from './transcript';
 
 const { overrides, notes: addressNotes } = readOverrides(location.search);
 let settings = readSettings(kept('settings'));
-
-const announcer = find('announcer', HTMLElement);
-const announce = (text: string): void => {
-  // emptied first, so that the same text is announced again
-  announcer.textContent = '';
-  requestAnimationFrame(() => (announcer.textContent = text));
-};
+createShell();
 
 const errors = createErrorBox({ backend: () => session.placement().backend, useCpu, newChat: () => chat.newChat() });
 const session = createModelSession({
@@ -48,7 +43,6 @@ const tools = createToolRuns({
   openSettings: dialog.open,
 });
 const transcript = createTranscript(find('messages', HTMLOListElement), {
-  announce,
   actions: tools.actions,
   offer: (reason) => offerOf(reason, tools.enabled(), picker.open),
 });

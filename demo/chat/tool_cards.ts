@@ -2,6 +2,8 @@
 import type { ToolCall } from '../../src/index';
 import { element } from './dom';
 import type { KeptCall } from './history';
+import type { IconName } from './icon_names';
+import { icon } from './icons';
 import { PAGE_TOOLS, type PageTool } from './tools/index';
 
 export interface CardActions {
@@ -51,34 +53,26 @@ const button = (label: string, act: () => void, name?: string): HTMLButtonElemen
   return made;
 };
 
-const SVG = 'http://www.w3.org/2000/svg';
-/** 24 × 24, in lines */
-const ICONS: Record<PageTool['icon'], string> = {
-  timer: 'M12 5.5a7.5 7.5 0 1 0 0 15a7.5 7.5 0 1 0 0-15M12 9v4l2.5 2M9 2.5h6',
-  alarm: 'M12 5.5a7.5 7.5 0 1 0 0 15a7.5 7.5 0 1 0 0-15M12 9v4l2.5 2M3.5 6l3-3M20.5 6l-3-3',
-  clock: 'M12 3.5a8.5 8.5 0 1 0 0 17a8.5 8.5 0 1 0 0-17M12 7v5l3 2',
-  calculator: 'M6 3h12v18H6zM9 7h6M9 12h.1M12 12h.1M15 12h.1M9 16h.1M12 16h.1M15 16h.1',
-  ruler: 'M4 8h13l-3-3M20 16H7l3 3',
-  note: 'M5 4h14v16H5zM8.5 9h7M8.5 13h7',
-  task: 'M4 12.5l5 5L20 6.5',
-  theme: 'M12 4a8 8 0 1 0 0 16zM12 4a8 8 0 0 1 0 16',
-  volume: 'M4 10v4h3l5 4V6L7 10zM15.5 9.5a4 4 0 0 1 0 5M18 7a8 8 0 0 1 0 10',
-  search: 'M11 4.5a6.5 6.5 0 1 0 0 13a6.5 6.5 0 1 0 0-13M20 20l-4-4',
-  section: 'M5 12h14M13 6l6 6-6 6',
-  zoom: 'M3 19l5-13 5 13M5 14h6M14 19l3.5-8 3.5 8M15.5 16h4',
-  speech: 'M4 5h16v11H11l-4 4v-4H4z',
+const ICONS: Record<PageTool['icon'], IconName> = {
+  timer: 'timer',
+  alarm: 'alarm-clock',
+  clock: 'clock',
+  calculator: 'calculator',
+  ruler: 'ruler',
+  note: 'notebook-pen',
+  task: 'list-checks',
+  theme: 'sun-moon',
+  volume: 'volume-2',
+  search: 'text-search',
+  section: 'chevron-right',
+  zoom: 'a-large-small',
+  speech: 'scroll-text',
 };
 
-function icon(name: string): SVGSVGElement | string {
+/** The icon of a tool. A call of something else gets a wrench. */
+function toolIcon(name: string): SVGSVGElement {
   const tool = PAGE_TOOLS.find(({ definition }) => definition.name === name);
-  if (!tool) return '';
-  const svg = document.createElementNS(SVG, 'svg');
-  svg.setAttribute('viewBox', '0 0 24 24');
-  svg.setAttribute('aria-hidden', 'true');
-  const path = document.createElementNS(SVG, 'path');
-  path.setAttribute('d', ICONS[tool.icon]);
-  svg.append(path);
-  return svg;
+  return icon(tool ? ICONS[tool.icon] : 'wrench');
 }
 
 /** The card of a call that has been answered. */
@@ -86,7 +80,7 @@ export function callCard(call: KeptCall, actions: CardActions): HTMLLIElement {
   const running = runs(call);
   const item = element('li', { className: `call ${call.state}` });
   const state = element('span', { className: 'call-state' }, stateText(call));
-  const head = element('p', { className: 'call-head' }, icon(call.name), element('strong', {}, call.title), state);
+  const head = element('p', { className: 'call-head' }, toolIcon(call.name), element('strong', {}, call.title), state);
   if (running && call.live) head.insertBefore(countdown(call.live.end, () => actions.over(call)), state);
   item.append(head, element('p', { className: 'call-summary', dir: 'auto' }, call.summary));
   for (const repair of call.repairs) item.append(element('p', { className: 'call-repair' }, `Read differently: ${repair}`));
@@ -131,7 +125,7 @@ export function askConsent(list: HTMLElement, tool: PageTool, call: ToolCall, si
     const item = element(
       'li',
       { className: 'call asking' },
-      element('p', { className: 'call-head' }, icon(call.name), element('strong', {}, tool.title), element('span', { className: 'call-state' }, 'Waiting for you')),
+      element('p', { className: 'call-head' }, toolIcon(call.name), element('strong', {}, tool.title), element('span', { className: 'call-state' }, 'Waiting for you')),
       text,
       element('code', { className: 'call-arguments' }, callText(call)),
       element('p', { className: 'call-actions' }, button('Allow', () => answer(true), `Allow. ${question}`), button('Not now', refuse, `Not now. ${question}`)),

@@ -1,6 +1,7 @@
 /** The list of messages. */
 import { element } from './dom';
 import type { KeptCall, OfferReason, Turn } from './history';
+import { copyButton } from './icons';
 import { createMarkdown } from './markdown';
 import { wordsOf } from './reply_loop';
 import { callCard, type CardActions } from './tool_cards';
@@ -24,7 +25,6 @@ export interface Transcript {
 }
 
 export interface TranscriptParts {
-  announce(text: string): void;
   actions: CardActions;
   /** what stands under a reply that offers a larger model */
   offer(reason: OfferReason): HTMLElement;
@@ -34,7 +34,7 @@ const summaries = ({ steps = [] }: Turn): string => steps.flatMap(({ calls }) =>
 
 const NAMES = { user: 'You', assistant: 'Rivulet' };
 
-export function createTranscript(list: HTMLOListElement, { announce, actions, offer }: TranscriptParts): Transcript {
+export function createTranscript(list: HTMLOListElement, { actions, offer }: TranscriptParts): Transcript {
   const scroller = document.scrollingElement ?? document.documentElement;
   /** Follows the text only while the reader is at its end. */
   const follow = (change: () => void): void => {
@@ -45,26 +45,14 @@ export function createTranscript(list: HTMLOListElement, { announce, actions, of
 
   const message = (role: Turn['role']): { item: HTMLLIElement; body: HTMLElement; foot: HTMLElement } => {
     const body = element('div', { className: 'body', dir: 'auto' });
-    const foot = element('p', { className: 'foot' });
+    const foot = element('div', { className: 'foot' });
     const item = element('li', { className: role }, element('h2', {}, NAMES[role]), body, foot);
     return { item, body, foot };
   };
 
-  const copyButton = (text: string): HTMLButtonElement => {
-    const button = element('button', { type: 'button' }, 'Copy');
-    button.addEventListener('click', async () => {
-      try {
-        await navigator.clipboard.writeText(text);
-        announce('Copied.');
-        button.textContent = 'Copied';
-      } catch {
-        announce('The browser does not allow this page to copy.');
-        button.textContent = 'Not allowed';
-      }
-      setTimeout(() => (button.textContent = 'Copy'), 2000);
-    });
-    return button;
-  };
+  /** What can be done with a message, and beside it how it came. */
+  const fillFoot = (foot: HTMLElement, buttons: HTMLElement[], note?: string): void =>
+    foot.replaceChildren(element('span', { className: 'actions' }, ...buttons), ...(note ? [element('span', { className: 'note' }, note)] : []));
 
   const shown = new WeakMap<KeptCall, HTMLElement>();
   const card = (call: KeptCall): HTMLLIElement => {
@@ -120,7 +108,7 @@ export function createTranscript(list: HTMLOListElement, { announce, actions, of
           render(turn.content);
           body.hidden = turn.content === '' && turn.steps !== undefined;
           if (turn.offer) body.after(offer(turn.offer));
-          foot.replaceChildren(...(turn.note ? [turn.note, ' '] : []), copyButton(turn.content || summaries(turn)));
+          fillFoot(foot, [copyButton('Copy', () => turn.content || summaries(turn))], turn.note);
         });
         item.ariaBusy = null;
       },
@@ -138,7 +126,7 @@ export function createTranscript(list: HTMLOListElement, { announce, actions, of
       if (turn.role === 'assistant') return reply().finish(turn);
       const { item, body, foot } = message('user');
       body.textContent = turn.content;
-      foot.append(copyButton(turn.content));
+      fillFoot(foot, [copyButton('Copy', () => turn.content)]);
       list.append(item);
       scroller.scrollTop = scroller.scrollHeight;
     },
