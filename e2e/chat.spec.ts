@@ -263,8 +263,8 @@ describe('the page', () => {
     expect(await body.locator('pre').innerText()).toContain('<b>shown</b>');
     expect(await body.locator('td').count()).toBe(2);
     expect(await page.innerText('#messages .user .body')).toBe('<b>me</b>');
-    // not the style of the speaker's name
-    expect(await body.locator('h2').evaluate((heading) => getComputedStyle(heading).fontSize)).toBe('17px');
+    // below the speaker's name, and not in its style
+    expect(await body.locator('h3').evaluate((heading) => getComputedStyle(heading).fontSize)).toBe('19px');
     expect(await body.getAttribute('dir')).toBe('auto');
     expect(await page.evaluate(() => 'hit' in window)).toBe(false);
     expect(strangers).toEqual([]);

@@ -99,7 +99,7 @@ describe('a request that a tool fits', () => {
 
   test('colours: changed, kept over a reload, and taken back', async () => {
     await visit();
-    const [light, dark] = ['rgb(251, 252, 252)', 'rgb(16, 23, 24)'];
+    const [light, dark] = ['rgb(252, 251, 249)', 'rgb(18, 20, 22)'];
     const ground = (): Promise<string> => page.evaluate(() => getComputedStyle(document.documentElement).backgroundColor);
     expect(await ground()).toBe(light);
     await ask('Switch to dark mode');

@@ -2,7 +2,8 @@
 import { element } from './dom';
 import type { KeptCall, OfferReason, Turn } from './history';
 import { copyButton } from './icons';
-import { createMarkdown } from './markdown';
+import { createMarkdown } from './markdown/markdown';
+import { showText } from './markdown/long_text';
 import { wordsOf } from './reply_loop';
 import { callCard, type CardActions } from './tool_cards';
 
@@ -74,7 +75,7 @@ export function createTranscript(list: HTMLOListElement, { actions, offer }: Tra
 
   const reply = (): Reply => {
     const { item, body, foot } = message('assistant');
-    const render = createMarkdown(body);
+    const render = createMarkdown(body, follow);
     const cards = element('ul', { className: 'calls', ariaLabel: 'Tools used', hidden: true });
     body.before(cards);
     let text = '';
@@ -105,7 +106,7 @@ export function createTranscript(list: HTMLOListElement, { actions, offer }: Tra
         cancelAnimationFrame(frame);
         follow(() => {
           showCards(turn);
-          render(turn.content);
+          render(turn.content, true);
           body.hidden = turn.content === '' && turn.steps !== undefined;
           if (turn.offer) body.after(offer(turn.offer));
           fillFoot(foot, [copyButton('Copy', () => turn.content || summaries(turn))], turn.note);
@@ -125,7 +126,7 @@ export function createTranscript(list: HTMLOListElement, { actions, offer }: Tra
     show(turn) {
       if (turn.role === 'assistant') return reply().finish(turn);
       const { item, body, foot } = message('user');
-      body.textContent = turn.content;
+      showText(body, turn.content);
       fillFoot(foot, [copyButton('Copy', () => turn.content)]);
       list.append(item);
       scroller.scrollTop = scroller.scrollHeight;

@@ -1,0 +1,202 @@
+/** Shows a growing Markdown text. Blocks that did not change are left alone, and a long text is shown little by little, so that the page never stands still. */
+import type { Token, Tokens } from 'marked';
+import { element } from '../dom';
+import { colourCode } from './code';
+import { blockOf, tokensOf, type Heading, type Links } from './html';
+import { moreButton, PART } from './long_text';
+import { drawMath } from './math';
+
+/** characters that are read at a time */
+const WINDOW = 8192;
+/** a block that is longer is shown as plain text */
+const GIANT = 8 * WINDOW;
+/** characters of a list from which on its items are shown one by one */
+const LONG_LIST = 4096;
+/** how long the page may work on a text at a time, in ms */
+const BUDGET = 10;
+/** nested so deeply that only an attack is: `> > > > …` */
+const DEEP = /^(?:[ \t]*(?:>|(?:[-*+]|\d{1,9}[.)])[ \t]))(?:[ \t]*(?:>|(?:[-*+]|\d{1,9}[.)])[ \t])){23}/m;
+
+interface Block {
+  type: string;
+  raw: string;
+  /** absent where there is nothing to see */
+  shown?: HTMLElement;
+  /** of a heading: its depth in the text, and its level in the page */
+  heading?: { depth: number; level: number };
+}
+
+/** What cannot be read as Markdown, as it was written. */
+const plain = (raw: string): Token => ({ type: 'plain', raw });
+
+function read(source: string, links: Links): Token[] {
+  if (DEEP.test(source)) return [plain(source)];
+  try {
+    const tokens = tokensOf(source, links).flatMap(items);
+    // what is shown must be what was written, or the places of the blocks are not known
+    return tokens.map(({ raw }) => raw).join('') === source ? tokens : [plain(source)];
+  } catch {
+    return [plain(source)];
+  }
+}
+
+/** A long list as one list for each item: while it grows, the items that are there stay. */
+function items(token: Token): Token[] {
+  if (token.type !== 'list' || token.raw.length < LONG_LIST) return [token];
+  const list = token as Tokens.List;
+  const split = list.items.map((item, i): Tokens.List => ({ ...list, raw: item.raw, items: [item], start: list.start === '' ? '' : list.start + i }));
+  return split.map(({ raw }) => raw).join('') === list.raw ? split : [token];
+}
+
+function draw(token: Token): DocumentFragment | HTMLElement {
+  try {
+    if (token.type !== 'plain') return blockOf(token);
+  } catch {
+    // falls through
+  }
+  return element('p', { className: 'plain', dir: 'auto' }, token.raw);
+}
+
+/** The code that is being written keeps its place, its selection and its button: only its text changes. */
+const growingCode = (old: Block | undefined, token: Token | undefined): HTMLElement | undefined =>
+  old?.type === 'code' && token?.type === 'code' && old.raw.split('\n', 1)[0] === token.raw.split('\n', 1)[0] ? (old.shown?.querySelector<HTMLElement>('pre > code') ?? undefined) : undefined;
+
+const isSpace = ({ raw }: { raw: string }): boolean => raw.trim() === '';
+
+export interface Markdown {
+  /** @param ended nothing will be added */
+  (source: string, ended?: boolean): void;
+}
+
+/** @param around does the change, and what must happen with it: the page follows the text */
+export function createMarkdown(target: HTMLElement, around: (change: () => void) => void = (change) => change()): Markdown {
+  let source = '';
+  let ended = false;
+  let limit = PART;
+  /** the part that is shown and cannot change any more */
+  let settled = '';
+  let links: Links = {};
+  let firstHeading: Block['heading'];
+  let lastHeading: Block['heading'];
+  /** the blocks after it */
+  let open: Block[] = [];
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let notBefore = 0;
+
+  const more = moreButton(() => {
+    limit += PART;
+    work();
+  });
+
+  const reset = (): void => {
+    settled = '';
+    links = {};
+    firstHeading = lastHeading = undefined;
+    open = [];
+    target.replaceChildren();
+  };
+
+  /** A heading never skips a level of the page: the message's own has the second. */
+  const headingOf = (token: Token, above: Block[]): Block['heading'] => {
+    if (token.type !== 'heading') return undefined;
+    const { depth } = token as Heading;
+    const headings = above.flatMap(({ heading }) => heading ?? []);
+    const first = firstHeading ?? headings[0] ?? { depth };
+    const last = headings.at(-1) ?? lastHeading;
+    const level = Math.min(3 + Math.max(0, depth - first.depth), last ? last.level + 1 : 3, 6);
+    (token as Heading).level = level;
+    return { depth, level };
+  };
+
+  const settle = ({ shown, heading, raw }: Block): void => {
+    settled += raw;
+    firstHeading ??= heading;
+    lastHeading = heading ?? lastHeading;
+    if (shown) colourCode(shown, false);
+  };
+
+  /** Shows these blocks after the settled part, in place of those that were there. */
+  const show = (tokens: Token[]): void => {
+    let same = 0;
+    while (same < open.length && open[same].raw === tokens[same]?.raw && open[same].type === tokens[same].type) same++;
+    const before = open.splice(same);
+    const growing = growingCode(before[0], tokens[same]);
+    for (const { shown } of before) if (!growing || shown !== before[0].shown) shown?.remove();
+    for (const [i, token] of tokens.slice(same).entries()) {
+      const heading = headingOf(token, open);
+      const block: Block = { type: token.type, raw: token.raw, ...(heading && { heading }) };
+      if (i === 0 && growing) {
+        growing.textContent = `${(token as Tokens.Code).text.replace(/\n$/, '')}\n`;
+        block.shown = before[0].shown;
+      } else if (!isSpace(token) && token.type !== 'def') {
+        block.shown = element('div');
+        block.shown.append(draw(token));
+        if (more.button.isConnected) more.button.before(block.shown);
+        else target.append(block.shown);
+      }
+      open.push(block);
+      if (!block.shown) continue;
+      colourCode(block.shown, !ended);
+      void drawMath(block.shown).catch(() => undefined); // without the library the source stays
+    }
+  };
+
+  /** Shows the next piece. @returns whether all that may be seen is shown */
+  const step = (visible: string): boolean => {
+    for (let size = WINDOW; ; size *= 2) {
+      const end = settled.length + size;
+      const whole = end >= visible.length;
+      let piece = visible.slice(settled.length, end);
+      if (!whole) piece = piece.slice(0, piece.lastIndexOf('\n') + 1) || piece;
+      const tokens = read(piece, links);
+      const solid = tokens.map((token, i) => (isSpace(token) ? -1 : i)).filter((i) => i >= 0);
+      if (whole) {
+        show(tokens);
+        // of a growing text the last two blocks may still change
+        const stay = ended && visible.length === source.length ? tokens.length : (solid.at(-2) ?? 0);
+        open.splice(0, stay).forEach(settle);
+        return true;
+      }
+      // the last block of the piece may be cut; white space cannot
+      const sure = solid.at(-1) ?? tokens.length;
+      const giant = sure === 0 && size >= GIANT;
+      if (sure === 0 && !giant) continue;
+      show(giant ? [plain(piece)] : tokens.slice(0, sure));
+      open.splice(0).forEach(settle);
+      return false;
+    }
+  };
+
+  const work = (): void => {
+    clearTimeout(timer);
+    timer = undefined;
+    const start = performance.now();
+    around(() => {
+      const visible = source.slice(0, limit).replace(/\r\n?/g, '\n');
+      if (!visible.startsWith(settled)) reset();
+      const from = settled.length;
+      let done = false;
+      do done = step(visible);
+      while (!done && (settled.length - from < WINDOW || performance.now() - start < BUDGET));
+      const left = source.length - limit;
+      if (left > 0 && done) {
+        more.show(left);
+        target.append(more.button);
+      } else more.button.remove();
+      if (!done) timer = setTimeout(work);
+    });
+    // a quarter of the time at most
+    const end = performance.now();
+    notBefore = end + Math.min(3 * (end - start), 1000);
+  };
+
+  return (next, last = false) => {
+    // an address that is defined at the end counts from the start
+    if (last && !ended && Object.keys(links).length && next.length <= WINDOW) reset();
+    source = next;
+    ended = last;
+    const wait = notBefore - performance.now();
+    if (ended || wait <= 0) work();
+    else timer ??= setTimeout(work, wait);
+  };
+}
