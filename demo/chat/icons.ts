@@ -22,19 +22,23 @@ export function iconButton(name: IconName, label: string, act: () => unknown): H
   return button;
 }
 
-/** Copies a text, and shows for two seconds whether that went well. */
+/** Shows another icon in a button for two seconds, as the answer to a press. */
+export function flashIcon(button: HTMLButtonElement, shown: IconName, usual: IconName): void {
+  button.replaceChildren(icon(shown));
+  setTimeout(() => button.replaceChildren(icon(usual)), 2000);
+}
+
+/** Copies a text, and says whether that went well. */
 export function copyButton(label: string, text: () => string): HTMLButtonElement {
-  const shown = (name: IconName): void => button.replaceChildren(icon(name));
   const button = iconButton('copy', label, async () => {
     try {
       await navigator.clipboard.writeText(text());
       announce('Copied.');
-      shown('check');
+      flashIcon(button, 'check', 'copy');
     } catch {
       announce('The browser does not allow this page to copy.');
-      shown('circle-alert');
+      flashIcon(button, 'circle-alert', 'copy');
     }
-    setTimeout(shown, 2000, 'copy');
   });
   return button;
 }
