@@ -1,35 +1,66 @@
-/** The picture of the README: the built chat page with a short conversation. `npm run screenshot -- --help` explains the options. */
-import { pathToFileURL } from 'node:url';
-import type { Page } from 'playwright';
+/** Pictures of the built chat page: the one of the README, or all screens. `npm run screenshot -- --help` explains the options. */
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { launchChromium } from '../harness';
 import { serveSite } from '../site';
 import { flag, startTool, text, whole } from './options';
+import { ask, SCREENS, SIZES, slowModel, type Screen } from './screens';
 
-/** Asks, and waits for the whole answer. */
-export async function ask(page: Page, question: string): Promise<void> {
-  const answers = await page.locator('#messages .assistant').count();
-  await page.fill('#prompt', question);
-  await page.press('#prompt', 'Enter');
-  await page.waitForFunction((n) => document.querySelectorAll('#messages .assistant:not([aria-busy]) .foot button').length > n, answers);
-}
+const values = startTool('npm run screenshot --', 'Takes a picture of the built chat page with a short conversation, or pictures of all its screens.', {
+  out: text('PATH', 'the picture, a PNG file', 'docs/chat.png'),
+  width: whole('in pixels', 1200, 320),
+  height: whole('in pixels', 700, 320),
+  dark: flag('in dark colours'),
+  all: text('DIR', 'instead: every screen, at four sizes, in light and dark colours, into this folder'),
+  only: text('WORDS', 'with --all: only the pictures whose name has one of these words, with commas between them'),
+});
+const site = await serveSite();
+const browser = await launchChromium();
+// the same seed, the same answers
+const settings = `localStorage['rivulet-chat.settings'] ??= '{"backend":"wasm","seed":1}'`;
+if (values.all === undefined) await one(values.out);
+else await all(values.all, values.only?.split(',') ?? ['']);
+await browser.close();
+await site.close();
 
-if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) {
-  const values = startTool('npm run screenshot --', 'Takes a picture of the built chat page with a short conversation.', {
-    out: text('PATH', 'the picture, a PNG file', 'docs/chat.png'),
-    width: whole('in pixels', 1200, 320),
-    height: whole('in pixels', 700, 320),
-    dark: flag('in dark colours'),
-  });
-  const site = await serveSite();
-  const browser = await launchChromium();
+async function one(path: string): Promise<void> {
   const page = await browser.newPage({ viewport: { width: values.width, height: values.height }, colorScheme: values.dark ? 'dark' : 'light' });
-  // the same seed, the same answers
-  await page.addInitScript(`localStorage['rivulet-chat.settings'] ??= '{"backend":"wasm","seed":1}'`);
+  await page.addInitScript(settings);
   await page.goto(site.url);
   await page.waitForSelector('#about:visible');
   for (const question of ['Convert 12 miles to kilometres', 'Set a timer for 10 minutes']) await ask(page, question);
   await page.evaluate(() => (document.activeElement as HTMLElement | null)?.blur());
-  await page.screenshot({ path: values.out });
-  await browser.close();
-  await site.close();
+  await page.screenshot({ path });
+}
+
+async function all(folder: string, words: string[]): Promise<void> {
+  mkdirSync(folder, { recursive: true });
+  const slow = await slowModel();
+  const screens: Record<string, Screen> = {
+    ...SCREENS,
+    loading: { query: slow.query, reach: async (page) => void (await page.waitForFunction(() => (document.querySelector('progress')?.value ?? 0) > 5 << 20)) },
+  };
+  for (const [size, [width, height]] of Object.entries(SIZES))
+    for (const colorScheme of ['light', 'dark'] as const)
+      for (const [name, { query = '', turns, only, reach }] of Object.entries(screens)) {
+        const file = `${name}-${size}-${colorScheme}.png`;
+        if (!words.some((word) => file.includes(word)) || (only && (only === 'narrow') !== width < 960)) continue;
+        const context = await browser.newContext({ viewport: { width, height }, colorScheme, hasTouch: width < 960, isMobile: width < 960 });
+        try {
+          const page = await context.newPage();
+          await page.addInitScript(settings);
+          if (turns) await page.addInitScript((given) => (localStorage['rivulet-chat.turns'] ??= given), JSON.stringify(turns));
+          await page.goto(`${site.url}?backend=wasm${query}`);
+          if (!query.includes('model=')) await page.waitForSelector('#about:visible');
+          await reach(page);
+          await page.waitForTimeout(400); // until what moves has stopped
+          await page.screenshot({ path: join(folder, file) });
+        } catch (error) {
+          console.error(`${file}: ${String(error).split('\n', 1)[0]}`);
+          process.exitCode = 1;
+        } finally {
+          await context.close();
+        }
+      }
+  await slow.close();
 }

@@ -1,0 +1,166 @@
+/** Every screen and state of the built chat page, for people to look at: how each is reached. */
+import type { Page } from 'playwright';
+import { createHub } from '../hub';
+import { tinyGguf } from './tiny';
+
+export interface Screen {
+  /** what the page's address asks for */
+  query?: string;
+  /** turns that the conversation begins with */
+  turns?: object[];
+  /** sizes that show it; all without */
+  only?: 'narrow' | 'wide';
+  reach(page: Page): Promise<void>;
+}
+
+export const SIZES = { phone: [390, 844], small: [320, 640], side: [844, 390], wide: [1440, 900] } as const;
+const isNarrow = (page: Page): boolean => (page.viewportSize()?.width ?? 0) < 960;
+
+/** Asks, and waits for the whole answer, or for a question. */
+export async function ask(page: Page, question: string): Promise<void> {
+  const answers = await page.locator('#messages .assistant').count();
+  await page.fill('#prompt', question);
+  await page.press('#prompt', 'Enter');
+  await page.waitForFunction((n) => document.querySelector('.call.asking') ?? document.querySelectorAll('#messages .assistant:not([aria-busy])').length > n, answers);
+}
+
+async function drawer(page: Page): Promise<void> {
+  if (!isNarrow(page)) return;
+  await page.click('#sidebar-toggle');
+  await page.waitForSelector('#sidebar:popover-open');
+}
+
+const TYPESET = `Here is a **short** answer with *emphasis*, \`inline code\`, a [link](https://example.org) and ~~a slip~~.
+
+## Steps
+
+1. Measure the flour, the sugar and the butter.
+2. Mix them:
+   - slowly at first
+   - then faster, until the dough is smooth and does not stick to the bowl any more
+3. Bake for 25 minutes.
+
+- [x] buy butter
+- [ ] find the tin
+
+> A quotation that is long enough to run over more than one line, so that one sees how it is set.
+
+### A table
+
+| City | Population | Founded | Known for |
+|---|--:|:-:|---|
+| Lisbon | 545,923 | 1147 | trams, tiles, custard tarts |
+| Zürich | 443,037 | 15 BC | a lake |
+
+### Code
+
+\`\`\`python
+def area(radius: float) -> float:
+    """The area of a circle."""
+    return 3.14159 * radius ** 2  # approximately, which is good enough for a garden bed or a pizza
+
+print(f"{area(2):.1f}")
+\`\`\`
+
+The area is $A = \\pi r^2$, so for $r = 2$:
+
+$$
+A = \\pi \\cdot 2^2 \\approx 12.57
+$$
+
+It costs $5 and $10.
+
+مرحبا، هذا نص بالعربية.
+
+---
+
+That is all.`;
+
+const LONG_TITLE = 'Could you tell me, in as few words as possible, why the sky is blue during the day and red in the evening?';
+
+export const SCREENS: Record<string, Screen> = {
+  'first-run': { reach: async () => undefined },
+  cards: {
+    async reach(page) {
+      for (const question of ['Convert 12 miles to kilometres', 'Set a timer for 10 minutes']) await ask(page, question);
+    },
+  },
+  consent: { reach: (page) => ask(page, 'Add call the dentist to my to-do list') },
+  beyond: { reach: (page) => ask(page, 'Why is the sky blue?') },
+  reply: {
+    turns: [{ role: 'user', content: LONG_TITLE }, { role: 'assistant', content: TYPESET, note: '214 tokens · 61 tok/s · 0.1 s to first token' }],
+    async reach(page) {
+      await page.waitForSelector('math[display=block]');
+      await page.waitForSelector('.hljs-keyword');
+      await page.evaluate(() => scrollTo(0, 0));
+    },
+  },
+  'reply-middle': {
+    turns: [{ role: 'user', content: LONG_TITLE }, { role: 'assistant', content: TYPESET, note: '214 tokens · 61 tok/s · 0.1 s to first token' }],
+    async reach(page) {
+      await page.waitForSelector('math[display=block]');
+      await page.locator('.body .table').scrollIntoViewIfNeeded();
+      await page.evaluate(() => document.querySelector('.body .table')?.scrollIntoView({ block: 'start' }));
+    },
+  },
+  'reply-end': {
+    turns: [{ role: 'user', content: LONG_TITLE }, { role: 'assistant', content: TYPESET, note: '214 tokens · 61 tok/s · 0.1 s to first token' }],
+    async reach(page) {
+      await page.waitForSelector('math[display=block]');
+      await page.evaluate(() => scrollTo(0, document.body.scrollHeight));
+    },
+  },
+  draft: {
+    reach: (page) => page.fill('#prompt', 'A message of several lines.\n\nIt makes the field grow, up to a limit:\n- one\n- two\n- three'),
+  },
+  error: {
+    query: '&model=http://127.0.0.1:9/nothing.gguf',
+    reach: async (page) => void (await page.waitForSelector('#error:visible')),
+  },
+  'address-notes': { query: '&context=abc', reach: async () => undefined },
+  about: { reach: (page) => page.click('#about summary') },
+  sidebar: { turns: [{ role: 'user', content: LONG_TITLE }, { role: 'assistant', content: 'Because of scattering.' }], reach: drawer },
+  models: {
+    async reach(page) {
+      await page.click('#choose');
+      await page.waitForSelector('#models[open]');
+    },
+  },
+  'models-end': {
+    async reach(page) {
+      await page.click('#choose');
+      await page.waitForSelector('#models[open]');
+      await page.evaluate(() => document.getElementById('models')?.scrollTo(0, 99_999));
+    },
+  },
+  settings: {
+    async reach(page) {
+      await page.click('#open-settings');
+      await page.waitForSelector('#settings[open]');
+    },
+  },
+  'settings-end': {
+    async reach(page) {
+      await page.click('#open-settings');
+      await page.evaluate(() => document.getElementById('settings')?.scrollTo(0, 99_999));
+    },
+  },
+  notes: {
+    async reach(page) {
+      await ask(page, 'Add call the dentist to my to-do list');
+      await page.getByRole('button', { name: /^Allow/ }).click();
+      await page.waitForSelector('#send:visible');
+      await ask(page, 'Set a timer for 10 minutes');
+      await drawer(page);
+      await page.click('#sidebar [data-opens=open-notes]');
+      await page.waitForSelector('#notes .entry');
+    },
+  },
+  drop: { only: 'wide', reach: (page) => page.evaluate(() => document.body.classList.add('dropping')) },
+};
+
+/** A model that comes slowly: the progress stands still to be looked at. */
+export async function slowModel(): Promise<{ query: string; close(): Promise<void> }> {
+  const hub = await createHub({ repos: { 'a/b': { 'A-model-with-a-long-name-Q4_0.gguf': tinyGguf({ vocab: 24_000 }) } }, pace: 40 });
+  return { query: `&model=a/b&hub=${encodeURIComponent(hub.origin)}`, close: () => hub.close() };
+}
