@@ -174,15 +174,13 @@ describe('the page', () => {
     expect(await page.evaluate(() => JSON.parse(localStorage['rivulet-chat.settings']))).toMatchObject({ backend: 'wasm' });
   });
 
-  test('a conversation that is too long offers a new chat', async () => {
+  test('tools that fill the context: the message is not sent, and the page says what to do', async () => {
     const page = await visit(context, '?backend=wasm&context=64');
-    await page.fill('#prompt', 'word '.repeat(200));
+    await page.fill('#prompt', 'Hello!');
     await page.press('#prompt', 'Enter');
-    expect(await errorShown(page)).toMatchObject({ title: 'The conversation is too long', text: expect.stringMatching(/^Start a new chat/), buttons: ['New chat', 'Choose another model'] });
-    expect(await page.locator('#messages .assistant').count()).toBe(0);
-    await page.click('#error-new-chat');
+    await page.waitForSelector('#composer-note:has-text("Switch tools off in Settings")', { timeout: PATIENCE });
     expect(await page.locator('#messages li').count()).toBe(0);
-    expect(await page.isVisible('#error')).toBe(false);
+    expect(await page.inputValue('#prompt')).toBe('Hello!');
   });
 
   test('a cancelled download says how much is kept, and goes on from there', async () => {

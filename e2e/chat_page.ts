@@ -25,7 +25,15 @@ export async function ready(page: Page): Promise<void> {
 
 export const replies = (page: Page): Promise<string[]> => page.locator('#messages .assistant .body').allInnerTexts();
 export const finished = (page: Page, count: number): Promise<unknown> =>
-  page.waitForFunction((n) => document.querySelectorAll('#messages .assistant:not([aria-busy]) .foot button').length === n, count, { timeout: PATIENCE });
+  page.waitForFunction((n) => document.querySelectorAll('#messages .assistant:not([aria-busy]) .foot .copy').length === n, count, { timeout: PATIENCE });
+
+/** Sends a message, and waits for the whole reply. */
+export async function ask(page: Page, message: string): Promise<void> {
+  const before = await page.locator('#messages .assistant:not(.failed)').count();
+  await page.fill('#prompt', message);
+  await page.press('#prompt', 'Enter');
+  await finished(page, before + 1);
+}
 
 export const loadAxe = (page: Page): Promise<unknown> => page.evaluate(readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8'));
 

@@ -5,6 +5,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { finished, PATIENCE, ready, replies, visitPage } from './chat_page';
 import { launchChromium } from './harness';
 import { serveSite, type Site } from './site';
+import { lastStored } from './stored_conversations';
 
 /** The call that each example of the first run must make. */
 const EXAMPLE_CALLS: Record<string, string> = {
@@ -93,7 +94,7 @@ describe('a request that a tool fits', () => {
     await ask('What is 17 * 23?');
     expect(await page.innerText('.call.done .call-summary')).toBe('17 * 23 = 391');
     expect((await replies(page))[0]).toContain('391');
-    const { steps } = await page.evaluate(() => JSON.parse(localStorage['rivulet-chat.turns']).at(-1));
+    const { steps } = await lastStored(page);
     expect(steps).toMatchObject([{ text: expect.stringContaining('<|tool_call_start|>'), calls: [{ name: 'calculate', state: 'done', value: { result: 391 } }] }]);
   });
 

@@ -43,7 +43,7 @@ it('the chat page says that the device was lost, and the reply goes on', async (
       });
     await page.fill('#prompt', 'Hello!');
     await page.press('#prompt', 'Enter');
-    await page.waitForFunction(() => document.querySelectorAll('#messages .assistant:not([aria-busy]) .foot button').length === 1, undefined, { timeout: 120_000 });
+    await page.waitForFunction(() => document.querySelectorAll('#messages .assistant:not([aria-busy]) .foot .copy').length === 1, undefined, { timeout: 120_000 });
     expect(await page.innerText('#messages .assistant .foot')).toMatch(/\d+ tokens/);
     const told = (await page.evaluate('told')) as string[];
     expect(told.join(' | ')).toMatch(/Loading .* again\. .*lost.* \| .*The model is ready again\..* \| Rivulet: /);

@@ -1,197 +1,406 @@
 /** The conversation on the page: what is sent, and the reply that is being written. */
-import type { GenerationResult, Message } from '../../src/index';
-import { find } from './dom';
-import type { ErrorBox } from './error_box';
-import { count, duration, speed } from './format';
-import { keep, keptTurns, type Turn } from './history';
+import type { ChatOptions, Message, Model } from '../../src/index';
+import { createComposer, type Composer } from './conversations/composer';
+import { childrenOf, versions, type ChatMessage, type Conversation, type Finish } from './conversations/conversation';
+import { NEW_CHAT, type Draft } from './conversations/drafts';
+import { describeResult, generate } from './conversations/generate';
+import { showTitle } from './conversations/list';
+import type { MessageActions, MessageLine } from './conversations/message_foot';
+import { createOpenConversation } from './conversations/open_conversation';
+import { createQueue } from './conversations/queue';
+import { createReading } from './conversations/reading';
+import { replyError } from './conversations/reply_error';
+import type { ConversationStore } from './conversations/store';
+import { announce, find } from './dom';
+import type { KeptCall, Turn } from './history';
 import { EMBEDDED_SAMPLING } from './models/catalogue';
 import type { ModelSession } from './models/model_session';
 import { MOST_ROUNDS, replyWithTools, turnMessages } from './reply_loop';
 import { SAMPLING, type Settings } from './settings';
+import { showToast } from './toast';
 import type { ToolRuns } from './tool_runs';
 import { prepareSound } from './tools/index';
-import type { Transcript } from './transcript';
+import type { Reply, Transcript } from './transcript';
 
 export interface Chat {
-  /** the turns so far, with the reply that is being written */
+  /** the messages of the branch that is shown, with the reply that is being written */
   turns(): Turn[];
+  readonly conversation: Conversation;
   readonly replying: boolean;
+  readonly composer: Composer;
   /** Sends a request as if it had been typed. */
   ask(request: string): void;
   stop(): void;
   newChat(): void;
-  remember(): void;
-  /** shows the buttons that can be pressed now */
+  /**
+   * @param atStart what has been typed since the page was opened stays in the field
+   * @returns false if it is not there
+   */
+  open(id: string, atStart?: boolean): Promise<boolean>;
+  /** The state of a card is another one now. */
+  cardChanged(call: KeptCall): void;
+  /** Shows what can be done now, and sends what has waited for a model. */
   refresh(): void;
+  save(): Promise<void>;
+  /** A conversation was changed in the storage by this tab. */
+  reread(id: string): Promise<void>;
 }
 
 export interface ChatParts {
   session: ModelSession;
   settings(): Settings;
   tools: ToolRuns;
-  transcript: Transcript;
-  errors: ErrorBox;
-  announce(text: string): void;
+  store: ConversationStore;
+  transcript(actions: MessageActions): Transcript;
+  /** resolves when the conversation of the last visit is shown */
+  started: Promise<void>;
+  /** told after each change of what can be done, and of which conversation is shown */
   changed(): void;
+  chooseModel(): void;
+  useCpu(): void;
 }
 
-export function createChat({ session, settings, tools, transcript, errors, announce, changed }: ChatParts): Chat {
-  const turns: Turn[] = keptTurns();
-  let replying: AbortController | undefined;
-  /** the reply that is being written */
-  let partial: Turn | undefined;
+/** A reply that is being written. */
+interface Run {
+  controller: AbortController;
+  view: Reply;
+  /** absent until it has a word */
+  message?: ChatMessage;
+  /** what comes later is not shown any more */
+  left: boolean;
+}
 
-  const composer = find('composer', HTMLFormElement);
-  const prompt = find('prompt', HTMLTextAreaElement);
-  const send = find('send', HTMLButtonElement);
-  const stop = find('stop', HTMLButtonElement);
+/** A reply that another tab has changed within this time is being written there. */
+const ELSEWHERE_MS = 5000;
 
-  const messages = (demo: boolean): Message[] => {
-    const { system } = settings();
-    return [...(system.trim() ? [{ role: 'system' as const, content: system }] : []), ...turns.flatMap((turn) => turnMessages(turn, demo))];
+export function createChat({ session, settings, tools, store, transcript: makeTranscript, started, changed, chooseModel, useCpu }: ChatParts): Chat {
+  let run: Run | undefined;
+  /** done as soon as a model is ready */
+  let whenReady: (() => void) | undefined;
+  /** replies of other tabs, and when they last changed */
+  const elsewhere = new Map<string, number>();
+  let failed = false;
+
+  const current = createOpenConversation({
+    store,
+    changedElsewhere() {
+      for (const { id, role, finish } of current.messages()) if (role === 'assistant' && !finish && id !== run?.message?.id) elsewhere.set(id, Date.now());
+      setTimeout(show, ELSEWHERE_MS + 100);
+      refreshBranch();
+    },
+    deletedElsewhere() {
+      newChat();
+      announce('This conversation was deleted in another tab.');
+    },
+  });
+
+  const stateOf = (message: ChatMessage, last: boolean): MessageLine['state'] => {
+    if (message.role === 'user') return last && !run && !failed ? 'open' : undefined;
+    if (message.finish || message === run?.message) return undefined;
+    return Date.now() - (elsewhere.get(message.id) ?? 0) < ELSEWHERE_MS ? 'elsewhere' : 'interrupted';
+  };
+  const lines = (): MessageLine[] => {
+    const children = childrenOf(current.conversation);
+    return current.messages().map((message, i, all) => {
+      const same = versions(children, message);
+      return { message, version: same.indexOf(message) + 1, versions: same.length, state: stateOf(message, i === all.length - 1) };
+    });
   };
 
-  const remember = (): void => {
-    if (!keep('turns', turns)) announce('This conversation cannot be saved. The browser’s storage is full or blocked.');
+  const definitions = (): object[] => tools.enabled().map(({ definition }) => definition);
+  const reading = createReading({ session, settings, definitions });
+
+  // Replies.
+
+  const options = (): ChatOptions => {
+    const tools = definitions();
+    const own = Object.fromEntries(SAMPLING.map((name) => [name, settings()[name]]).filter(([, value]) => value !== undefined));
+    return { ...(session.isDemo() && EMBEDDED_SAMPLING), ...own, ...(tools.length && { tools }) };
   };
 
-  /** Answers the last turn: the user's, or a reply that was interrupted after its tools ran. */
-  const answer = async (): Promise<void> => {
+  /** Answers a request, or continues a reply to it. */
+  async function answer(request: ChatMessage, soFar?: ChatMessage): Promise<void> {
     const asked = session.model;
-    if (!asked || replying) return;
-    const demo = session.isDemo();
-    const mine = new AbortController();
-    replying = mine;
-    changed();
-    errors.hide();
-    const reply = transcript.reply();
-    const before = turns.length;
-    const definitions = tools.enabled().map(({ definition }) => definition);
-    const userText = turns.filter(({ role }) => role === 'user').map(({ content }) => content).join('\n');
-    try {
-      const own = Object.fromEntries(SAMPLING.map((name) => [name, settings()[name]]).filter(([, value]) => value !== undefined));
-      const sampling = { ...(demo && EMBEDDED_SAMPLING), ...own };
-      const { reply: turn, result, ended } = await replyWithTools(messages(demo), {
-        demo,
-        signal: mine.signal,
-        async generate(given, onText) {
-          const stream = asked.chat(given, { ...sampling, ...(definitions.length && { tools: definitions }), signal: mine.signal });
-          let text = '';
-          try {
-            for await (const piece of stream) onText((text += piece));
-          } catch (error) {
-            if (!mine.signal.aborted) throw error;
-          }
-          return { text, result: await stream.result };
-        },
-        run: (call) => tools.run(call, reply.cards, mine.signal, demo ? userText : undefined),
-        onChange(turn) {
-          partial = turn;
-          reply.write(turn);
-        },
-      });
-      const empty = !turn.content && !turn.steps;
-      if (turns.length !== before || (result.finish === 'abort' && empty)) return reply.remove();
-      // a larger model is offered once in a conversation
-      if (turn.offer === 'unanswered' && turns.some(({ offer }) => offer === 'unanswered')) delete turn.offer;
-      turn.note = describe(result) + (ended ? ` · stopped after ${MOST_ROUNDS} rounds of tools` : '');
-      turns.push(turn);
-      reply.finish(turn);
-      remember();
-      const said = [...(turn.steps ?? []).flatMap(({ calls }) => calls.map(({ title, summary }) => `${title}: ${summary}`)), turn.content];
-      announce(result.finish === 'abort' ? 'Stopped.' : `Rivulet: ${said.join(' ')}`);
-    } catch (error) {
-      const turn: Turn | undefined = partial && { ...partial, note: 'interrupted' };
-      if (turn && (turn.content || turn.steps)) reply.finish(turn);
-      else reply.remove();
-      // what tools have done must not be done again
-      const acted = turn?.steps !== undefined && turns.length === before;
-      if (acted) {
-        turns.push(turn);
-        remember();
-      }
-      errors.show(error, () => {
-        if (!acted) reply.remove();
-        void answer();
-      });
-    } finally {
-      replying = undefined;
-      partial = undefined;
-      session.endMove();
-      changed();
+    if (run) return;
+    if (!asked) {
+      whenReady = () => void answer(request, soFar);
+      return announce(session.busy ? 'The reply comes when the model is ready.' : 'Choose a model first.');
     }
-  };
-
-  // keeps the text so far when the page closes in the middle of a reply
-  window.addEventListener('pagehide', () => {
-    if (partial) keep('turns', [...turns, { ...partial, note: 'interrupted' }]);
-  });
-
-  prompt.addEventListener('keydown', (event) => {
-    if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
-    event.preventDefault();
-    composer.requestSubmit();
-  });
-
-  composer.addEventListener('submit', (event) => {
-    event.preventDefault();
-    const content = prompt.value.trim();
-    if (!content || replying) return;
-    if (!session.model) return announce(session.busy ? 'The model is still loading.' : 'Choose a model first.');
-    prompt.value = '';
-    prepareSound();
-    const turn: Turn = { role: 'user', content };
-    turns.push(turn);
-    transcript.show(turn);
-    remember();
-    void answer();
-  });
-
-  const halt = (): void => {
-    replying?.abort();
-    prompt.focus();
-  };
-  stop.addEventListener('click', halt);
-  document.addEventListener('keydown', (event) => {
-    if (event.key === 'Escape' && replying && !document.querySelector('dialog[open]')) halt();
-  });
-
-  const newChat = (): void => {
-    replying?.abort();
-    turns.length = 0;
-    remember();
-    transcript.clear();
-    errors.hide();
-    announce('New chat.');
+    failed = false;
+    transcript.hideError();
+    const demo = session.isDemo();
+    const model = soFar?.model ?? session.choice.name;
+    const mine: Run = { controller: new AbortController(), view: transcript.reply(model, soFar), message: soFar, left: false };
+    const { signal } = mine.controller;
+    run = mine;
+    if (soFar) delete soFar.finish;
+    transcript.setReplying(true);
+    composer.setReplying(true);
     changed();
-    prompt.focus();
-  };
-  find('new-chat', HTMLButtonElement).addEventListener('click', newChat);
+    const take = (turn: Turn): void => {
+      if (mine.left) return;
+      const { content, steps, offer } = turn;
+      const message = (mine.message ??= current.add({ role: 'assistant', content, ...(steps && { steps }), model }, request.id));
+      mine.view.isOf(message);
+      message.content = content;
+      if (steps) message.steps = steps;
+      else delete message.steps;
+      if (offer) message.offer = offer;
+    };
+    const ended = (finish: Finish, note: string): void => {
+      if (mine.left) return;
+      if (mine.message) {
+        Object.assign(mine.message, { finish, note });
+        current.changed(mine.message, true);
+      }
+      leave(mine);
+    };
+    try {
+      const before = current.messages();
+      const earlier = before.slice(0, before.indexOf(request) + 1);
+      const start = await reading.measure(earlier);
+      if (!mine.left) show();
+      const { system } = settings();
+      const given: Message[] = [...(system.trim() ? [{ role: 'system', content: system }] : []), ...earlier.slice(start).flatMap((turn) => turnMessages(turn, demo))];
+      const userText = earlier.filter(({ role }) => role === 'user').map(({ content }) => content).join('\n');
+      const { reply, result, ended: rounds } = await replyWithTools(
+        given,
+        {
+          demo,
+          signal,
+          generate: (messages, onText, continues) => generate(asked, messages, { ...options(), ...(continues && { continueFinalMessage: true }), signal }, onText),
+          run: (call) => tools.run(call, mine.view.cards, signal, demo ? userText : undefined),
+          onChange(turn) {
+            if (mine.left) return;
+            if (mine.message || turn.content || turn.steps) {
+              take(turn);
+              if (mine.message) current.changed(mine.message);
+            }
+            mine.view.write(turn);
+          },
+        },
+        soFar,
+      );
+      const stopped = result.finish === 'abort';
+      // a larger model is offered once in a conversation
+      if (reply.offer === 'unanswered' && earlier.some(({ offer }) => offer === 'unanswered')) delete reply.offer;
+      if (mine.message || reply.content || reply.steps || !stopped) take(reply);
+      ended(rounds ? 'rounds' : result.finish, describeResult(result) + (rounds ? ` · stopped after ${MOST_ROUNDS} rounds of tools` : ''));
+      const said = [...(reply.steps ?? []).flatMap(({ calls }) => calls.map(({ title, summary }) => `${title}: ${summary}`)), reply.content];
+      if (run === undefined) announce(stopped ? 'Stopped.' : `Rivulet: ${said.join(' ')}`);
+    } catch (error) {
+      if (mine.left) return;
+      failed = true;
+      const { message } = mine;
+      ended('failed', 'interrupted');
+      showFailure(error, request, message);
+    } finally {
+      if (!mine.left) leave(mine);
+      session.endMove();
+      refreshBranch();
+    }
+  }
 
+  /** The reply is not written any more, by its end or because another conversation is shown. */
+  function leave(mine: Run): void {
+    mine.left = true;
+    mine.view.end();
+    if (run === mine) run = undefined;
+    transcript.setReplying(false);
+    composer.setReplying(false);
+    show();
+  }
+
+  /** Another conversation will be shown: the reply ends here, with the text so far. */
+  function leaveReply(): void {
+    const mine = run;
+    if (!mine) return;
+    mine.controller.abort();
+    if (mine.message) {
+      Object.assign(mine.message, { finish: 'abort', note: 'stopped' });
+      current.changed(mine.message, true);
+    }
+    leave(mine);
+  }
+
+  function showFailure(error: unknown, request: ChatMessage, message: ChatMessage | undefined): void {
+    // what tools have done must not be done again
+    const again = (): void => void (message?.steps ? answer(request, message) : regenerate(request));
+    const onCpu = (): void => {
+      whenReady = again;
+      useCpu();
+    };
+    transcript.showError(replyError(error, session.placement().backend, { again, newChat, useCpu: onCpu, chooseModel }), message);
+    // the messages that wait would fail too
+    const waiting = queue.takeAll();
+    if (waiting.length) composer.putBack(...waiting);
+  }
+
+  const regenerate = (request: ChatMessage): void => {
+    if (run) return;
+    current.show(request, true);
+    show();
+    void answer(request);
+  };
+  const requestOf = ({ parent }: ChatMessage): ChatMessage | undefined => current.messages().find(({ id }) => id === parent);
+
+  const transcript = makeTranscript({
+    async edit(message, content) {
+      if (run) return 'Wait for the reply, or stop it.';
+      const problem = await reading.check({ text: content, files: message.files ?? [] });
+      if (problem || run) return problem;
+      enter({ text: content, files: message.files ?? [] }, message.parent);
+      return undefined;
+    },
+    regenerate(message) {
+      const request = requestOf(message);
+      if (request) regenerate(request);
+    },
+    continueReply(message) {
+      const request = requestOf(message);
+      if (request && !run) void answer(request, message);
+    },
+    answer: (message) => void answer(message),
+    remove(message) {
+      // a reply without its request says nothing
+      const replies = message.role === 'user' ? (childrenOf(current.conversation).get(message.id) ?? []).filter(({ role, deleted }) => role === 'assistant' && !deleted) : [];
+      const undo = current.remove([message, ...replies]);
+      refreshBranch();
+      composer.focus();
+      showToast(replies.length ? 'Message and reply deleted.' : 'Message deleted.', { action: () => (undo(), refreshBranch()), label: 'Undo' });
+    },
+    showVersion(message, by) {
+      const all = versions(childrenOf(current.conversation), message);
+      const next = all[all.indexOf(message) + by];
+      if (!next || run) return;
+      transcript.hideError();
+      failed = false;
+      current.show(next);
+      refreshBranch();
+    },
+  });
+
+  const show = (): void => {
+    transcript.show(lines(), reading.from);
+    showTitle(current.conversation);
+  };
+  const refreshBranch = (): void => {
+    show();
+    changed();
+    void reading.measure(current.messages()).then(show);
+  };
+
+  // Sending.
+
+  /** Adds a request to the conversation, and answers it. */
+  function enter({ text, files }: Draft, parent?: string | null): void {
+    failed = false;
+    const message = current.add({ role: 'user', content: text, ...(files.length && { files }) }, parent);
+    composer.rename(current.conversation.id);
+    show();
+    transcript.scrollToEnd();
+    void answer(message);
+  }
+
+  const queue = createQueue({ after: find('messages', HTMLOListElement), edit: (draft) => composer.putBack(draft), changed });
+  const composer = createComposer({
+    id: NEW_CHAT,
+    waiting: () => queue.all,
+    check: reading.check,
+    async send(draft) {
+      prepareSound();
+      await started;
+      const problem = await reading.check(draft);
+      if (problem) return problem;
+      if (!session.model || run || checking || queue.all.length) queue.add(draft);
+      else enter(draft);
+      return undefined;
+    },
+    stop: () => run?.controller.abort(),
+  });
+  /** the next message that waits is looked at */
+  let checking = false;
+  function sendNext(): void {
+    queue.setReason(run ? 'Is sent after this reply' : session.busy ? 'Is sent when the model is ready' : 'Is sent when a model is chosen');
+    if (!session.model || run) return;
+    const ready = whenReady;
+    whenReady = undefined;
+    if (ready) return ready();
+    if (checking || !queue.all.length) return;
+    checking = true;
+    const next = queue.next();
+    void reading.check(next).then((problem) => {
+      checking = false;
+      if (!problem && !run) return enter(next);
+      composer.putBack(next);
+      composer.say(problem ?? '');
+    });
+  }
+
+  function leaveConversation(): void {
+    leaveReply();
+    whenReady = undefined;
+    failed = false;
+    transcript.hideError();
+    const waiting = queue.takeAll();
+    if (waiting.length) composer.putBack(...waiting);
+  }
+
+  function newChat(): void {
+    leaveConversation();
+    current.start();
+    composer.open(NEW_CHAT);
+    refreshBranch();
+    composer.focus();
+  }
+  find('new-chat', HTMLButtonElement).addEventListener('click', () => {
+    newChat();
+    announce('New chat.');
+  });
+
+  const resumeTimers = (): void => void tools.resume().catch(() => announce('The timers of the last visit cannot be read. The browser’s storage is blocked.'));
+  // a card of the conversation that is shown gets to know what became of its timer
+  void started.then(() => current.messages().length || (resumeTimers(), changed()));
+
+  let shownModel: Model | undefined;
   return {
-    turns: () => [...turns, ...(partial ? [partial] : [])],
+    turns: () => current.messages(),
+    get conversation() {
+      return current.conversation;
+    },
     get replying() {
-      return replying !== undefined;
+      return run !== undefined;
     },
-    ask(request) {
-      prompt.value = request;
-      prompt.focus();
-      composer.requestSubmit();
-    },
-    stop: () => replying?.abort(),
+    composer,
+    ask: composer.ask,
+    stop: () => run?.controller.abort(),
     newChat,
-    remember,
+    async open(id, atStart = false) {
+      if (id === current.conversation.id) return true;
+      leaveConversation();
+      if (!(await current.open(id))) return false;
+      composer.open(id, atStart);
+      refreshBranch();
+      transcript.scrollToEnd();
+      resumeTimers();
+      return true;
+    },
+    cardChanged(call) {
+      transcript.update(call);
+      current.cardChanged();
+    },
     refresh() {
-      send.disabled = !session.model || replying !== undefined;
-      send.hidden = replying !== undefined;
-      stop.hidden = replying === undefined;
+      sendNext();
+      if (session.model === shownModel) return;
+      shownModel = session.model;
+      void reading.measure(current.messages()).then(show);
+    },
+    save: current.save,
+    async reread(id) {
+      if (id !== current.conversation.id) return;
+      await current.reread();
+      show();
+      changed();
     },
   };
-}
-
-/** The line under a reply. */
-function describe({ finish, tokens, tokensPerSecond, firstTokenMs }: GenerationResult): string {
-  const end = { stop: '', length: 'stopped at the length limit', abort: 'stopped' }[finish];
-  const figures = tokens > 1 ? [`${count(tokens)} tokens`, speed(tokensPerSecond), `${duration(firstTokenMs / 1000)} to first token`] : [];
-  return [...figures, end].filter(Boolean).join(' · ');
 }

@@ -1,4 +1,4 @@
-/** The conversation and the last choices, kept over a reload. A browser that refuses storage still chats. */
+/** What a message consists of, the checks of stored messages, and the last choices, kept over a reload. A browser that refuses storage still chats. */
 import type { CallRecord, CallState, Entry, Timer } from './tools/index';
 
 /** A call of the assistant and what came of it. */
@@ -21,6 +21,12 @@ export interface Step {
 /** Why a larger model is offered under a reply: the demo model's call was not understood, or it has no answer. */
 export type OfferReason = 'misunderstood' | 'unanswered';
 
+/** A text file that goes with a message. */
+export interface AttachedFile {
+  name: string;
+  text: string;
+}
+
 export interface Turn {
   role: 'user' | 'assistant';
   /** of a reply: the last words, which stand under its cards */
@@ -29,6 +35,8 @@ export interface Turn {
   note?: string;
   steps?: Step[];
   offer?: OfferReason;
+  /** of a message of the user */
+  files?: AttachedFile[];
 }
 
 type Kept = 'turns' | 'settings' | 'model' | 'look' | 'sidebar';
@@ -54,10 +62,10 @@ export function kept(name: Kept): unknown {
 
 // Anything may stand in storage: what is not valid is left out.
 
-type Fields<T> = Partial<Record<keyof T, unknown>>;
-const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value);
-const isText = (value: unknown): value is string => typeof value === 'string';
-const oneOf = <T extends string>(values: readonly T[], value: unknown): T | undefined => values.find((each) => each === value);
+export type Fields<T> = Partial<Record<keyof T, unknown>>;
+export const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value);
+export const isText = (value: unknown): value is string => typeof value === 'string';
+export const oneOf = <T extends string>(values: readonly T[], value: unknown): T | undefined => values.find((each) => each === value);
 
 const STATES: readonly CallState[] = ['done', 'refused', 'failed', 'declined'];
 const ENDS: readonly TimerEnd[] = ['rang', 'missed', 'cancelled'];
@@ -103,17 +111,31 @@ function stepIn(given: unknown): Step | undefined {
   return isText(text) && Array.isArray(calls) ? { text, calls: calls.map(callIn).filter((call) => call !== undefined) } : undefined;
 }
 
+export function fileIn(given: unknown): AttachedFile | undefined {
+  const { name, text } = (isObject(given) ? given : {}) as Fields<AttachedFile>;
+  return isText(name) && isText(text) ? { name, text } : undefined;
+}
+
 export function turnIn(given: unknown): Turn | undefined {
   if (!isObject(given)) return undefined;
-  const { role, content, note, steps, offer } = given as Fields<Turn>;
+  const { role, content, note, steps, offer, files } = given as Fields<Turn>;
   const known = oneOf(['user', 'assistant'] as const, role);
   if (!known || !isText(content) || (note !== undefined && !isText(note))) return undefined;
   const rounds = Array.isArray(steps) ? steps.map(stepIn).filter((step) => step !== undefined) : [];
   const reason = oneOf(OFFERS, offer);
-  return { role: known, content, ...(note !== undefined && { note }), ...(rounds.length && { steps: rounds }), ...(reason && { offer: reason }) };
+  const attached = Array.isArray(files) ? files.map(fileIn).filter((file) => file !== undefined) : [];
+  return {
+    role: known,
+    content,
+    ...(note !== undefined && { note }),
+    ...(rounds.length && { steps: rounds }),
+    ...(reason && { offer: reason }),
+    ...(attached.length && { files: attached }),
+  };
 }
 
-export function keptTurns(): Turn[] {
+/** The conversation of a version of this page that kept only one. */
+export function formerTurns(): Turn[] {
   const turns = kept('turns');
   return Array.isArray(turns) ? turns.map(turnIn).filter((turn) => turn !== undefined) : [];
 }

@@ -1,6 +1,9 @@
 /** The chat page: its parts, and how they are connected. It uses models only through the public API. */
 import { listModels } from '../../src/index';
-import { createChat } from './chat';
+import { createChat, type Chat } from './chat';
+import { areModelFiles } from './conversations/attach';
+import { createConversations, createStorageLine } from './conversations/index';
+import { createConversationStore } from './conversations/store';
 import { announce, element, find } from './dom';
 import { createErrorBox } from './error_box';
 import { createFirstRun, offerOf } from './first_run';
@@ -34,25 +37,38 @@ const dialog = createSettingsDialog(() => ({ settings, recommended: session.reco
 const tools = createToolRuns({
   turns: () => chat.turns(),
   off: () => settings.off ?? [],
-  changed(call) {
-    transcript.update(call);
-    chat.remember();
-  },
+  changed: (call) => chat.cardChanged(call),
   announce,
   openModels: picker.open,
   openSettings: dialog.open,
 });
-const transcript = createTranscript(find('messages', HTMLOListElement), {
-  actions: tools.actions,
-  offer: (reason) => offerOf(reason, tools.enabled(), picker.open),
+const store = createConversationStore({ onFailing: createStorageLine() });
+const conversations = createConversations(store, () => chat);
+/** the conversation of the last visit is shown */
+let started = false;
+const start = async (): Promise<void> => {
+  await conversations.start().catch(() => announce('The conversations of the last visit cannot be read. The browser’s storage is blocked.'));
+  started = true;
+};
+const chat: Chat = createChat({
+  session,
+  settings: () => settings,
+  tools,
+  store,
+  transcript: (messages) =>
+    createTranscript(find('messages', HTMLOListElement), { actions: tools.actions, messages, offer: (reason) => offerOf(reason, tools.enabled(), picker.open) }),
+  started: Promise.resolve().then(start),
+  changed: refresh,
+  chooseModel: picker.open,
+  useCpu,
 });
-const chat = createChat({ session, settings: () => settings, tools, transcript, errors, announce, changed: refresh });
 const firstRun = createFirstRun(chat.ask, picker.open);
 
 /** Shows what can be done now. */
 function refresh(): void {
   chat.refresh();
-  firstRun.show(chat.turns().length === 0, session.model !== undefined && !chat.replying);
+  conversations.refresh();
+  firstRun.show(started && chat.turns().length === 0, session.model !== undefined && !chat.replying);
 }
 
 function useCpu(): void {
@@ -90,14 +106,13 @@ document.addEventListener('drop', (event) => {
   const files = [...(event.dataTransfer?.files ?? [])];
   if (!files.length) return;
   document.querySelector<HTMLDialogElement>('dialog[open]')?.close();
-  void session.open(choiceOf(files));
+  if (areModelFiles(files)) return void session.open(choiceOf(files));
+  void conversations.importFrom(files).then(chat.composer.attach);
 });
 
 find('address-notes', HTMLElement).append(...addressNotes.map((note) => element('p', {}, note)));
 find('address-notes', HTMLElement).hidden = addressNotes.length === 0;
-for (const turn of chat.turns()) transcript.show(turn);
 refresh();
-void tools.resume().catch(() => announce('The timers of the last visit cannot be read. The browser’s storage is blocked.'));
 void first().then(session.open);
 
 /** The model that was loaded last, if it is still stored here. A large model is downloaded only when the user asks for it. */

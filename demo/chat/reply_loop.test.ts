@@ -106,3 +106,33 @@ test('a model that calls without end is stopped; a call in a stopped answer does
   const stopped = await reply([CALL('set_timer(minutes=10)')], { finish: 'abort' });
   expect(stopped.reply).toEqual<Turn>({ role: 'assistant', content: '' });
 });
+
+test('a reply that was stopped goes on with its own text; steps that ran are not run again', async () => {
+  const asked: { messages: Message[]; continues: boolean }[] = [];
+  const parts = {
+    demo: false,
+    signal: new AbortController().signal,
+    async generate(messages: Message[], onText: (text: string) => void, continues: boolean) {
+      asked.push({ messages: structuredClone(messages), continues });
+      onText(' and three');
+      return { text: ' and three.', result: { finish: 'stop' } as GenerationResult };
+    },
+    run: () => Promise.reject(new Error('nothing is to run')),
+    onChange: ({ content }: Turn) => shown.push(content),
+  };
+  const shown: string[] = [];
+  const before: Message[] = [{ role: 'user', content: 'Count' }];
+  const { reply: turn } = await replyWithTools(before, parts, { role: 'assistant', content: 'One, two', note: 'stopped' });
+  expect(turn).toEqual({ role: 'assistant', content: 'One, two and three.' });
+  expect(shown).toEqual(['One, two and three']);
+  expect(asked).toEqual([{ messages: [...before, { role: 'assistant', content: 'One, two' }], continues: true }]);
+
+  const call = { name: 'x', title: 'X', arguments: {}, state: 'done', summary: 's', value: { a: 1 }, brief: 'b', repairs: [], ms: 0 } as KeptCall;
+  const { reply: acted } = await replyWithTools(before, parts, { role: 'assistant', content: '', steps: [{ text: 'call', calls: [call] }] });
+  expect(acted).toMatchObject({ content: ' and three.'.trim(), steps: [{ calls: [call] }] });
+  expect(asked[1]).toEqual({ messages: [...before, { role: 'assistant', content: 'call' }, { role: 'tool', content: '{"a":1}' }], continues: false });
+});
+
+test('attached files stand before the words', () => {
+  expect(turnMessages({ role: 'user', content: 'Sum it up', files: [{ name: 'a.txt', text: 'words' }] }, false)).toEqual([{ role: 'user', content: 'File a.txt:\nwords\n\nSum it up' }]);
+});

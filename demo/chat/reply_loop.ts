@@ -1,14 +1,17 @@
 /** A reply with tools: model → calls → results → model, until it answers in words. */
 import { readCalls, type GenerationResult, type Message, type ToolCall } from '../../src/index';
-import type { KeptCall, OfferReason, Step, Turn } from './history';
+import type { AttachedFile, KeptCall, OfferReason, Step, Turn } from './history';
 
 export const MOST_ROUNDS = 4;
 
 export interface ReplyParts {
   /** the demo model gets results in a word, and its mistakes are told to the person instead of to it */
   demo: boolean;
-  /** Writes one answer; `onText` gets the text so far. Resolves also when the generation is stopped. */
-  generate(messages: Message[], onText: (text: string) => void): Promise<{ text: string; result: GenerationResult }>;
+  /**
+   * Writes one answer; `onText` gets the text so far. Resolves also when the generation is stopped.
+   * @param continues the last message is a reply to be continued: the text is what comes after it
+   */
+  generate(messages: Message[], onText: (text: string) => void, continues: boolean): Promise<{ text: string; result: GenerationResult }>;
   run(call: ToolCall | undefined): Promise<KeptCall>;
   /** told after each change of the reply */
   onChange(reply: Turn): void;
@@ -38,8 +41,11 @@ const results = ({ calls }: Step, demo: boolean): Message[] =>
     ? [{ role: 'tool', content: calls.map(({ brief }) => brief).join(', ') }]
     : calls.map(({ value, undone }) => ({ role: 'tool', content: JSON.stringify(undone ? { ...value, undone: 'The user has taken this back.' } : value) }));
 
+const fileText = ({ name, text }: AttachedFile): string => `File ${name}:\n${text}`;
+
 /** A turn as the model reads it. What the demo model misunderstood is left out: it knows no results that are errors. */
-export function turnMessages({ role, content, steps = [], offer }: Turn, demo: boolean): Message[] {
+export function turnMessages({ role, content: words, steps = [], offer, files = [] }: Turn, demo: boolean): Message[] {
+  const content = [...files.map(fileText), words].filter(Boolean).join('\n\n');
   const rounds = demo && offer === 'misunderstood' ? [] : steps;
   const earlier = rounds.flatMap((step): Message[] => [{ role: 'assistant', content: step.text }, ...results(step, demo)]);
   return [...earlier, ...(content || !earlier.length ? [{ role, content }] : [])];
@@ -61,9 +67,13 @@ function trusted(words: string, { steps = [] }: Turn, asked: string): boolean {
   return numbersIn(words).every((number) => known.has(number));
 }
 
-/** @param before the messages up to the user's last */
-export async function replyWithTools(before: Message[], { demo, generate, run, onChange, signal }: ReplyParts): Promise<Outcome> {
-  const reply: Turn = { role: 'assistant', content: '' };
+/**
+ * @param before the messages up to the user's last
+ * @param soFar a reply that was stopped, to be continued
+ */
+export async function replyWithTools(before: Message[], { demo, generate, run, onChange, signal }: ReplyParts, soFar?: Turn): Promise<Outcome> {
+  const reply: Turn = { role: 'assistant', content: soFar?.content ?? '', ...(soFar?.steps && { steps: [...soFar.steps] }) };
+  const written = reply.content;
   const finish = (result: GenerationResult, content: string, more: { offer?: OfferReason; ended?: 'rounds' } = {}): Outcome => {
     reply.content = content;
     if (more.offer) reply.offer = more.offer;
@@ -71,13 +81,20 @@ export async function replyWithTools(before: Message[], { demo, generate, run, o
   };
   // The demo model loses track after another subject. Where nothing came of its first try, it is asked once more, with the last request alone.
   const alone = before.filter(({ role }, i) => role === 'system' || i === before.length - 1);
-  let again = demo && alone.length < before.length;
+  let again = demo && !soFar && alone.length < before.length;
   let read = before;
   for (let round = 1; ; round++) {
-    const { text, result } = await generate([...read, ...(reply.steps ? turnMessages(reply, demo) : [])], (soFar) => {
-      reply.content = wordsOf(soFar);
-      onChange(reply);
-    });
+    const start = round === 1 ? written : '';
+    const answer = await generate(
+      [...read, ...(reply.steps || start ? turnMessages(reply, demo) : [])],
+      (more) => {
+        reply.content = wordsOf(start + more);
+        onChange(reply);
+      },
+      start !== '',
+    );
+    const { result } = answer;
+    const text = start + answer.text;
     const { calls, broken } = readCalls(text);
     const words = wordsOf(text);
     // a call that was stopped in the middle was not meant

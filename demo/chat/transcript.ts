@@ -1,136 +1,288 @@
-/** The list of messages. */
+/** The messages of the conversation, and what can be done with each. */
+import { appendError, type ReplyError } from './conversations/reply_error';
+import { createMessageFoot, type MessageActions, type MessageLine } from './conversations/message_foot';
+import type { ChatMessage } from './conversations/conversation';
 import { element } from './dom';
 import type { KeptCall, OfferReason, Turn } from './history';
-import { copyButton } from './icons';
 import { createMarkdown } from './markdown/markdown';
 import { showText } from './markdown/long_text';
 import { wordsOf } from './reply_loop';
 import { callCard, type CardActions } from './tool_cards';
 
+/** A reply that is being written. */
 export interface Reply {
   /** the list of the cards */
   cards: HTMLElement;
   /** Shows the reply so far: new cards at once, its text at most once a frame. */
   write(turn: Turn): void;
-  /** Takes the message out of its busy state. */
-  finish(turn: Turn): void;
-  remove(): void;
+  /** It is this message, which has got its first word. */
+  isOf(message: ChatMessage): void;
+  /** It is not written any more. If it is a message, the next `show` goes on with what stands there; else it is taken out. */
+  end(): void;
 }
 
 export interface Transcript {
-  show(turn: Turn): void;
-  reply(): Reply;
+  /**
+   * Shows these messages. Those that are shown already and have not changed are left alone.
+   * @param readFrom id of the first message that the model still reads, where it does not read them all
+   */
+  show(lines: readonly MessageLine[], readFrom?: string): void;
+  /** @param message given: this reply goes on */
+  reply(model: string, message?: ChatMessage): Reply;
   /** shows a card anew */
   update(call: KeptCall): void;
-  clear(): void;
+  /** An error at the reply that it belongs to, or after the last message. */
+  showError(error: ReplyError, message?: ChatMessage): void;
+  hideError(): void;
+  /** While a reply is being written, messages cannot be changed. */
+  setReplying(replying: boolean): void;
+  scrollToEnd(): void;
 }
 
 export interface TranscriptParts {
   actions: CardActions;
+  messages: MessageActions;
   /** what stands under a reply that offers a larger model */
   offer(reason: OfferReason): HTMLElement;
 }
 
-const summaries = ({ steps = [] }: Turn): string => steps.flatMap(({ calls }) => calls.map(({ summary }) => summary)).join('\n');
+const NOT_READ = 'Messages above this line are no longer read by the model';
 
-const NAMES = { user: 'You', assistant: 'Rivulet' };
+interface Shown {
+  item: HTMLLIElement;
+  line: MessageLine;
+  stamp: string;
+}
 
-export function createTranscript(list: HTMLOListElement, { actions, offer }: TranscriptParts): Transcript {
+/** The reply that is being written, or has just been written. */
+interface Live {
+  item: HTMLLIElement;
+  /** of its message, which it has from its first word on */
+  id?: string;
+  ended: boolean;
+  /** makes it a message like the others */
+  finish(line: MessageLine): void;
+}
+
+/** All that a message's look depends on. */
+const stampOf = ({ message: { id, revision, steps = [] }, version, versions, state }: MessageLine): string =>
+  [id, revision, version, versions, state, ...steps.flatMap(({ calls }) => calls.map(({ ended, undone }) => `${ended ?? ''}${undone ? '-' : ''}`))].join(' ');
+
+export function createTranscript(list: HTMLOListElement, { actions, messages, offer }: TranscriptParts): Transcript {
+  const foot = createMessageFoot(messages);
+  const shown = new Map<string, Shown>();
+  const notRead = element('li', { className: 'not-read' }, element('span', {}, NOT_READ));
+  const cards = new WeakMap<KeptCall, HTMLElement>();
+  let live: Live | undefined;
+  /** an error that belongs to no message */
+  let failed: HTMLLIElement | undefined;
+  let replying = false;
+
   const scroller = document.scrollingElement ?? document.documentElement;
+  const scrollToEnd = (): void => void (scroller.scrollTop = scroller.scrollHeight);
   /** Follows the text only while the reader is at its end. */
   const follow = (change: () => void): void => {
     const atEnd = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 80;
     change();
-    if (atEnd) scroller.scrollTop = scroller.scrollHeight;
+    if (atEnd) scrollToEnd();
   };
 
-  const message = (role: Turn['role']): { item: HTMLLIElement; body: HTMLElement; foot: HTMLElement } => {
-    const body = element('div', { className: 'body', dir: 'auto' });
-    const foot = element('div', { className: 'foot' });
-    const item = element('li', { className: role }, element('h2', {}, NAMES[role]), body, foot);
-    return { item, body, foot };
-  };
-
-  /** What can be done with a message, and beside it how it came. */
-  const fillFoot = (foot: HTMLElement, buttons: HTMLElement[], note?: string): void =>
-    foot.replaceChildren(element('span', { className: 'actions' }, ...buttons), ...(note ? [element('span', { className: 'note' }, note)] : []));
-
-  const shown = new WeakMap<KeptCall, HTMLElement>();
   const card = (call: KeptCall): HTMLLIElement => {
     const made = callCard(call, actions);
-    shown.set(call, made);
+    cards.set(call, made);
     return made;
   };
-  const update = (call: KeptCall): void => {
-    const old = shown.get(call);
-    if (!old) return;
-    const focused = old.contains(document.activeElement);
-    const made = card(call);
-    old.replaceWith(made);
-    if (!focused) return;
-    // its button may be gone; the focus stays at the card
-    made.tabIndex = -1;
-    made.focus();
+
+  interface Parts {
+    item: HTMLLIElement;
+    body: HTMLElement;
+    cards: HTMLElement;
+    /** adds the cards that are not there yet */
+    showCards(turn: Turn): void;
+  }
+  const parts = (role: Turn['role'], name: string): Parts => {
+    const body = element('div', { className: 'body', dir: 'auto' });
+    const calls = element('ul', { className: 'calls', ariaLabel: 'Tools used', hidden: true });
+    const item = element('li', { className: role }, element('h2', {}, name), ...(role === 'assistant' ? [calls] : []), body);
+    const said = new Set<object>();
+    const there = new Set<KeptCall>();
+    return {
+      item,
+      body,
+      cards: calls,
+      showCards({ steps = [] }) {
+        for (const step of steps) {
+          const words = wordsOf(step.text);
+          if (words && !said.has(step)) calls.append(element('li', { className: 'said', dir: 'auto' }, words));
+          said.add(step);
+          for (const call of step.calls) {
+            if (!there.has(call)) calls.append(card(call));
+            there.add(call);
+          }
+        }
+        calls.hidden = steps.length === 0;
+      },
+    };
   };
 
-  const reply = (): Reply => {
-    const { item, body, foot } = message('assistant');
-    const render = createMarkdown(body, follow);
-    const cards = element('ul', { className: 'calls', ariaLabel: 'Tools used', hidden: true });
-    body.before(cards);
-    let text = '';
-    let frame = 0;
-    item.ariaBusy = 'true';
-    follow(() => list.append(item));
-    const said = new Set<object>();
-    const showCards = ({ steps = [] }: Turn): void => {
-      for (const step of steps) {
-        const words = wordsOf(step.text);
-        if (words && !said.has(step)) cards.append(element('li', { className: 'said', dir: 'auto' }, words));
-        said.add(step);
-        for (const call of step.calls) if (!shown.has(call)) cards.append(card(call));
-      }
-      cards.hidden = steps.length === 0;
-    };
-    return {
-      cards,
-      write(turn) {
-        follow(() => showCards(turn));
-        text = turn.content;
-        frame ||= requestAnimationFrame(() => {
-          frame = 0;
-          follow(() => render(text));
-        });
-      },
-      finish(turn) {
-        cancelAnimationFrame(frame);
-        follow(() => {
-          showCards(turn);
-          render(turn.content, true);
-          body.hidden = turn.content === '' && turn.steps !== undefined;
-          if (turn.offer) body.after(offer(turn.offer));
-          fillFoot(foot, [copyButton('Copy', () => turn.content || summaries(turn))], turn.note);
-        });
-        item.ariaBusy = null;
-      },
-      remove() {
-        cancelAnimationFrame(frame);
-        item.remove();
-      },
-    };
+  const attachedText = (text: string): HTMLElement => {
+    const shown = element('pre', { tabIndex: 0, dir: 'auto' });
+    showText(shown, text);
+    return shown;
   };
+
+  function itemOf(line: MessageLine): HTMLLIElement {
+    const { message } = line;
+    const { item, body, showCards } = parts(message.role, message.role === 'user' ? 'You' : (message.model ?? 'Rivulet'));
+    item.dataset.id = message.id;
+    if (message.role === 'user') {
+      for (const { name, text } of message.files ?? []) body.before(element('details', { className: 'attached' }, element('summary', {}, name), attachedText(text)));
+      showText(body, message.content);
+    } else {
+      showCards(message);
+      createMarkdown(body)(message.content, true);
+      if (message.offer) body.after(offer(message.offer));
+    }
+    body.hidden = message.content === '' && (message.steps ?? message.files) !== undefined;
+    if (line.state === 'elsewhere') item.ariaBusy = 'true';
+    item.append(foot(line, item));
+    return item;
+  }
+
+  const disable = (): void => {
+    for (const button of list.querySelectorAll<HTMLButtonElement>('.foot [data-changes]')) button.disabled = replying;
+  };
+
+  function show(lines: readonly MessageLine[], readFrom?: string): void {
+    const ids = new Set(lines.map(({ message }) => message.id));
+    for (const [id, { item }] of shown)
+      if (!ids.has(id) || id === live?.id) {
+        item.remove();
+        shown.delete(id);
+      }
+    notRead.remove();
+    let at: Element | null = list.firstElementChild;
+    for (const line of lines) {
+      const { id } = line.message;
+      const stamp = stampOf(line);
+      const before = shown.get(id);
+      let item = live?.id === id ? live.item : before?.stamp === stamp ? before.item : undefined;
+      if (!item) {
+        if (at && at === before?.item) at = at.nextElementSibling;
+        before?.item.remove();
+        item = itemOf(line);
+      }
+      if (item === live?.item && live.ended) {
+        live.finish(line);
+        live = undefined;
+      }
+      if (item !== live?.item) shown.set(id, { item, line, stamp });
+      if (item === at) at = at.nextElementSibling;
+      else list.insertBefore(item, at);
+    }
+    if (live?.ended) {
+      live.item.remove();
+      live = undefined;
+    } else if (live && !(live.id && ids.has(live.id))) list.append(live.item);
+    if (failed) list.append(failed);
+    const first = readFrom === undefined ? undefined : shown.get(readFrom)?.item;
+    if (first && first !== list.firstElementChild) first.before(notRead);
+    disable();
+  }
 
   return {
-    reply,
-    update,
-    show(turn) {
-      if (turn.role === 'assistant') return reply().finish(turn);
-      const { item, body, foot } = message('user');
-      showText(body, turn.content);
-      fillFoot(foot, [copyButton('Copy', () => turn.content)]);
-      list.append(item);
-      scroller.scrollTop = scroller.scrollHeight;
+    show: (lines, readFrom) => follow(() => show(lines, readFrom)),
+    scrollToEnd,
+    setReplying(now) {
+      replying = now;
+      disable();
     },
-    clear: () => list.replaceChildren(),
+    update(call) {
+      const old = cards.get(call);
+      if (!old) return;
+      const focused = old.contains(document.activeElement);
+      const made = card(call);
+      old.replaceWith(made);
+      // the rest of the message is as it was
+      const found = [...shown.values()].find(({ item }) => item.contains(made));
+      if (found) found.stamp = stampOf(found.line);
+      if (!focused) return;
+      // its button may be gone; the focus stays at the card
+      made.tabIndex = -1;
+      made.focus();
+    },
+    reply(model, message) {
+      const made = parts('assistant', model);
+      const { item, body, showCards } = made;
+      const render = createMarkdown(body, follow);
+      // the room for the buttons is there from the start, so that nothing moves when the reply ends
+      const room = element('div', { className: 'foot' });
+      item.append(room);
+      let text = message?.content ?? '';
+      let frame = 0;
+      item.ariaBusy = 'true';
+      const old = message && shown.get(message.id);
+      follow(() => {
+        if (message) {
+          showCards(message);
+          render(text);
+        }
+        if (old) old.item.replaceWith(item);
+        else list.append(item);
+      });
+      if (message) shown.delete(message.id);
+      live?.item.remove();
+      const mine: Live = {
+        item,
+        id: message?.id,
+        ended: false,
+        finish(line) {
+          const { message } = line;
+          item.dataset.id = message.id;
+          showCards(message);
+          render(message.content, true);
+          body.hidden = message.content === '' && message.steps !== undefined;
+          if (message.offer) body.after(offer(message.offer));
+          room.replaceWith(foot(line, item));
+          item.ariaBusy = null;
+        },
+      };
+      live = mine;
+      return {
+        cards: made.cards,
+        write(turn) {
+          follow(() => showCards(turn));
+          text = turn.content;
+          frame ||= requestAnimationFrame(() => {
+            frame = 0;
+            render(text);
+          });
+        },
+        isOf: ({ id }) => void (mine.id = id),
+        end() {
+          cancelAnimationFrame(frame);
+          mine.ended = true;
+          if (mine.id !== undefined) return;
+          item.remove();
+          if (live === mine) live = undefined;
+        },
+      };
+    },
+    showError(error, message) {
+      follow(() => {
+        const there = message && shown.get(message.id)?.item;
+        failed?.remove();
+        failed = undefined;
+        if (there) return appendError(there, error);
+        failed = element('li', { className: 'assistant failed' }, element('h2', {}, 'Rivulet'));
+        appendError(failed, error);
+        list.append(failed);
+      });
+    },
+    hideError() {
+      failed?.remove();
+      failed = undefined;
+      list.querySelector('.reply-error')?.remove();
+    },
   };
 }

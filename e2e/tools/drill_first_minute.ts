@@ -7,6 +7,7 @@ import type { Page } from 'playwright';
 import type { KeptCall, Turn } from '../../demo/chat/history';
 import { launchChromium } from '../harness';
 import { serveSite } from '../site';
+import { lastStored } from '../stored_conversations';
 import { flag, startTool, text } from './options';
 
 type Kind = 'tool' | 'greeting' | 'beyond';
@@ -42,7 +43,7 @@ async function ask(page: Page, { request, after }: Request): Promise<Turn> {
       await page.locator('.call.asking').getByRole('button', { name: /^Allow/ }).evaluate((button: HTMLElement) => button.click());
     }
   }
-  return page.evaluate(() => (JSON.parse(localStorage['rivulet-chat.turns']) as Turn[]).at(-1)!);
+  return lastStored(page);
 }
 
 const folded = (value: unknown): string => JSON.stringify(value).toLowerCase();

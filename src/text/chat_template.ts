@@ -15,6 +15,8 @@ export interface RenderOptions {
   tools?: readonly (object | string)[];
   /** end the prompt with the start of an answer; default true */
   addGenerationPrompt?: boolean;
+  /** the model continues the last message, a text, instead of answering it */
+  continueFinalMessage?: boolean;
   /** further variables of the template, such as keep_past_thinking */
   variables?: Record<string, unknown>;
 }
@@ -42,11 +44,12 @@ export function compileChatTemplate(config: object): ChatTemplate | undefined {
   const tokens = { bos_token: textOf(bos_token), eos_token: textOf(eos_token) };
 
   return {
-    render(messages, { tools, addGenerationPrompt = true, variables = {} } = {}) {
+    render(messages, { tools, addGenerationPrompt = true, continueFinalMessage = false, variables = {} } = {}) {
       checkMessages(messages);
       const template = (tools?.length && templates.get('tool_use')) || standard;
       try {
-        return template.render({ ...variables, ...tokens, messages, tools: tools ?? null, add_generation_prompt: addGenerationPrompt });
+        const text = template.render({ ...variables, ...tokens, messages, tools: tools ?? null, add_generation_prompt: addGenerationPrompt && !continueFinalMessage });
+        return continueFinalMessage ? cutAfterLast(text, messages) : text;
       } catch (error) {
         const what = "The model's chat template rejects these messages";
         return fail('RequestError', { what, got: (error as Error).message, cure: 'Use roles and fields that the template knows.' }, error);
@@ -70,6 +73,14 @@ export function encodeChat(tokenizer: Tokenizer, template: ChatTemplate, message
     { ...options, tools: guard.all(options.tools) as RenderOptions['tools'] },
   );
   return tokenizer.split(guarded).flatMap(({ text, id }) => (id === undefined ? tokenizer.encode(guard.remove(text), { special: false }) : [id]));
+}
+
+/** The prompt up to the end of the last message's text, without the end-of-turn token that follows. */
+function cutAfterLast(text: string, messages: readonly Message[]): string {
+  const last = String(messages.at(-1)?.content ?? '').trimEnd();
+  const at = text.lastIndexOf(last);
+  if (!last || at < 0) throw new Error('no text to continue in the last message');
+  return text.slice(0, at + last.length);
 }
 
 interface Guard {

@@ -1,0 +1,35 @@
+/** One answer of a model, and the line that says how it came. */
+import type { ChatOptions, GenerationResult, Message, Model } from '../../../src/index';
+import { count, duration, speed } from '../format';
+import { withoutOldest } from './context';
+
+/** Resolves also when it is stopped. Where the prompt is longer than was counted, the oldest request is left out until it fits. */
+export async function generate(
+  model: Pick<Model, 'chat'>,
+  messages: readonly Message[],
+  options: ChatOptions & { signal: AbortSignal },
+  onText: (text: string) => void,
+): Promise<{ text: string; result: GenerationResult }> {
+  for (let read = messages; ; ) {
+    const stream = model.chat(read, options);
+    let text = '';
+    try {
+      for await (const piece of stream) onText((text += piece));
+    } catch (error) {
+      const shorter = (error as Error).name === 'ContextError' ? withoutOldest(read) : undefined;
+      if (shorter) {
+        read = shorter;
+        continue;
+      }
+      if (!options.signal.aborted) throw error;
+    }
+    return { text, result: await stream.result };
+  }
+}
+
+/** The line under a reply. */
+export function describeResult({ finish, tokens, tokensPerSecond, firstTokenMs }: GenerationResult): string {
+  const end = { stop: '', length: 'stopped at the length limit', abort: 'stopped' }[finish];
+  const figures = tokens > 1 ? [`${count(tokens)} tokens`, speed(tokensPerSecond), `${duration(firstTokenMs / 1000)} to first token`] : [];
+  return [...figures, end].filter(Boolean).join(' · ');
+}

@@ -1,0 +1,106 @@
+/** What the model reads of the conversation on the page: the first message, how full the context is, and whether a new message fits. */
+import type { Model } from '../../../src/index';
+import { find } from '../dom';
+import type { Turn } from '../history';
+import type { ModelSession } from '../models/model_session';
+import { turnMessages } from '../reply_loop';
+import type { Settings } from '../settings';
+import { createTokenCounter, firstRead, roomIn, type Cost, type Room, type TokenCounter } from './context';
+import type { ChatMessage } from './conversation';
+import type { Draft } from './drafts';
+import { tooLong } from './composer';
+
+export interface Reading {
+  /** id of the first message that is read, where the model does not read them all */
+  readonly from: string | undefined;
+  /** Finds what the model reads of these messages. @returns the index of the first */
+  measure(messages: readonly ChatMessage[]): Promise<number>;
+  /** @returns why a message cannot be sent */
+  check(draft: Draft): Promise<string | undefined>;
+}
+
+export interface ReadingParts {
+  session: Pick<ModelSession, 'model' | 'isDemo'>;
+  settings(): Settings;
+  definitions(): object[];
+}
+
+interface Counts {
+  counter: TokenCounter;
+  turns: WeakMap<ChatMessage, { revision: number; tokens: Promise<number> }>;
+}
+
+export function createReading({ session, settings, definitions }: ReadingParts): Reading {
+  const gauge = find('context-gauge', HTMLElement);
+  const models = new WeakMap<Model, Counts>();
+  let from: string | undefined;
+  let run = 0;
+
+  const countsOf = (model: Model): Counts => {
+    if (!models.has(model)) models.set(model, { counter: createTokenCounter(model), turns: new WeakMap() });
+    return models.get(model)!;
+  };
+  const countTurn = async (model: Model, turn: Turn): Promise<number> => {
+    const { counter } = countsOf(model);
+    const counts = await Promise.all(turnMessages(turn, session.isDemo()).map(counter.message));
+    return counts.reduce((sum, tokens) => sum + tokens, 0);
+  };
+  const costOf = async (model: Model, message: ChatMessage): Promise<Cost> => {
+    const { turns } = countsOf(model);
+    const { revision, role } = message;
+    let known = turns.get(message);
+    if (known?.revision !== revision) turns.set(message, (known = { revision, tokens: countTurn(model, message) }));
+    return { tokens: await known.tokens, user: role === 'user' };
+  };
+  const room = async (model: Model): Promise<Room> => {
+    const { system, maxTokens } = settings();
+    return roomIn(model.info.contextLength, await countsOf(model).counter.base(system, definitions()), maxTokens);
+  };
+
+  function showGauge(full: number): void {
+    gauge.hidden = full < 0.8;
+    gauge.textContent = gauge.hidden ? '' : `Context ${Math.min(100, Math.round(full * 100))}\u00a0% full`;
+    gauge.title = gauge.hidden ? '' : 'How much of what the model can read is in use. When it is full, the oldest messages are left out.';
+  }
+
+  return {
+    get from() {
+      return from;
+    },
+    async measure(messages) {
+      const mine = ++run;
+      const { model } = session;
+      let start = 0;
+      let full = 0;
+      try {
+        if (model && messages.length) {
+          const { context, base, budget, block } = await room(model);
+          const costs = await Promise.all(messages.map((message) => costOf(model, message)));
+          start = firstRead(costs, budget, block);
+          full = (base + costs.slice(start).reduce((sum, { tokens }) => sum + tokens, 0)) / context;
+        }
+      } catch {
+        // the model has been unloaded meanwhile
+      }
+      if (mine === run) {
+        from = start > 0 ? messages[start].id : undefined;
+        showGauge(full);
+      }
+      return start;
+    },
+    async check({ text, files }) {
+      const { model } = session;
+      if (!model) return undefined;
+      try {
+        const { budget } = await room(model);
+        // a token has at least one byte
+        const size = new Blob([text, ...files.flatMap((file) => [file.name, file.text])]).size + 20 * (files.length + 1);
+        if (size < budget) return undefined;
+        const tokens = await countTurn(model, { role: 'user', content: text, files });
+        return tokens <= budget ? undefined : tooLong(text || files.length !== 1 ? 'This message has' : `${files[0].name} has`, tokens, budget);
+      } catch {
+        return undefined; // the model has been unloaded meanwhile: the message waits for the next one
+      }
+    },
+  };
+}
