@@ -50,8 +50,8 @@ test('text beside a call shows, half a marker does not', () => {
 });
 
 test('the demo model’s call with an invented value, an unknown tool or no readable call runs nothing and offers a larger model', async () => {
-  for (const text of ['set_timer(minutes=25)', 'order_pizza(count=2)', 'set_timer(minutes=']) {
-    const { reply: turn, states, asked, host } = await reply([CALL(text), 'Done!']);
+  for (const text of ['set_timer(minutes=25)', 'order_pizza(count=2)', 'set_timer(minutes=', 'navigate(section="timer")']) {
+    const { reply: turn, states, asked, host } = await reply([CALL(text), 'Done!'], { requests: ['Start a timer'] });
     expect(turn).toMatchObject({ content: MISUNDERSTOOD, offer: 'misunderstood' });
     expect(states).toEqual(['refused']);
     expect(asked).toHaveLength(1);
@@ -71,7 +71,7 @@ test('a larger model reads why its call was refused, and corrects it', async () 
 
 test('what was half done is not called undone', async () => {
   const both = await reply([CALL('set_timer(minutes=10), set_theme(theme="minutes")'), CALL('zoom(percent=55)')]);
-  expect(both.states).toEqual(['done', 'failed', 'refused']);
+  expect(both.states).toEqual(['done', 'refused', 'refused']);
   expect(both.reply.content).toBe('A part of the request was not done.');
   expect(both.reply.offer).toBeUndefined();
 });
@@ -86,6 +86,26 @@ test('the demo model is asked again with the last request alone, once', async ()
   }
   const never = await reply(['I have no tool for that.', 'Sorry, no tool.', 'third'], { requests });
   expect(never.reply).toMatchObject({ content: 'Sorry, no tool.', offer: 'unanswered' });
+});
+
+test('a tool that has not ended in time is not called again', async () => {
+  const late: KeptCall = { name: 'set_timer', arguments: { minutes: 10 }, title: 'Timer', state: 'failed', summary: 'Timer did not finish within 10 s.', value: {}, brief: '', repairs: [], ms: 10_000, late: true };
+  let runs = 0;
+  const { reply: turn } = await replyWithTools([{ role: 'user', content: 'Hello!' }, { role: 'user', content: 'Set a timer for 10 minutes' }], {
+    demo: true,
+    signal: new AbortController().signal,
+    generate: async () => ({ text: CALL('set_timer(minutes=10)'), result: { finish: 'stop' } as GenerationResult }),
+    run: async () => (runs++, late),
+    onChange: () => undefined,
+  });
+  expect(runs).toBe(1);
+  expect(turn.steps).toMatchObject([{ calls: [{ state: 'failed' }] }]);
+});
+
+test('what the demo model cannot do is answered with an offer, in German, too', async () => {
+  for (const text of ['I do not know that.', 'I am too small for that.', 'I have no tool for that.', 'Das weiß ich nicht.', 'Dafür bin ich zu klein.', 'Dafür habe ich kein Werkzeug.'])
+    expect((await reply([text])).reply).toMatchObject({ content: text, offer: 'unanswered' });
+  for (const text of ['Hello! What can I do for you?', 'Gern geschehen.', 'I am sorry to hear that.']) expect((await reply([text])).reply.offer).toBeUndefined();
 });
 
 test('closing words with a figure that no result has are not shown', async () => {

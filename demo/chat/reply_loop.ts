@@ -54,10 +54,11 @@ export function turnMessages({ role, content: words, steps = [], offer, files = 
 export const MISUNDERSTOOD = 'The demo model did not understand this request, so nothing was done.';
 const NOTHING_DONE = 'Nothing was done.';
 const PARTLY_DONE = 'A part of the request was not done.';
-/** how the demo model says that it has no answer */
-const APOLOGY = /\b(?:sorry|no tool|none of my tools|cannot|can['’]t|not able|do(?: not|n['’]t) know)\b/i;
+/** how the demo model says that it has no answer, in English and German */
+const APOLOGY = /\b(?:sorry, |no tool|none of my tools|cannot|can['’]t|not able|do(?: not|n['’]t) know|too small)\b|(?<!\p{L})(?:kein werkzeug|weiß ich nicht|zu klein)(?!\p{L})/iu;
 
-const failed = ({ state }: KeptCall): boolean => state === 'refused' || state === 'failed';
+/** Nothing came of it, and nothing can come of it later. */
+const failed = ({ state, late }: KeptCall): boolean => state === 'refused' || (state === 'failed' && !late);
 const numbersIn = (text: string): string[] => text.match(/\d+(?:[.:]\d+)*/g) ?? [];
 
 /** The demo model sometimes copies a figure wrongly. Words with a number that neither the user nor a result has named are not shown. */

@@ -3,12 +3,13 @@
  * explains the options. The requests are in e2e/first_minute.jsonl. Exit code 1 when a bound is missed.
  */
 import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import type { Page } from 'playwright';
 import type { KeptCall, Turn } from '../../demo/chat/history';
 import { launchChromium } from '../harness';
 import { serveSite } from '../site';
 import { lastStored } from '../stored_conversations';
-import { flag, startTool, text } from './options';
+import { file, flag, startTool, text } from './options';
 
 type Kind = 'tool' | 'greeting' | 'beyond';
 
@@ -21,10 +22,11 @@ interface Request {
   call?: { name: string; arguments?: Record<string, unknown>; value?: number };
 }
 
+/** share of the requests of a kind that must be right */
 const BOUNDS: Record<Kind, { least: number; what: string }> = {
-  tool: { least: 27, what: 'acted rightly' },
-  greeting: { least: 10, what: 'fit' },
-  beyond: { least: 20, what: 'without a wrong action' },
+  tool: { least: 0.9, what: 'acted rightly' },
+  greeting: { least: 1, what: 'fit' },
+  beyond: { least: 1, what: 'without an action, and with the offer of a larger model' },
 };
 
 /** Asks in a new conversation, and allows what the page asks to be allowed. */
@@ -60,17 +62,18 @@ function judge({ kind, call }: Request, { content, steps = [], offer }: Turn): b
   const calls = steps.flatMap((step) => step.calls);
   if (kind === 'tool') return call !== undefined && calls.length === 1 && isRight(calls[0], call);
   if (kind === 'greeting') return calls.length === 0 && content !== '' && offer === undefined;
-  return calls.every(({ state }) => state !== 'done');
+  return calls.every(({ state }) => state !== 'done') && offer !== undefined;
 }
 
 const happened = ({ content, steps = [] }: Turn): string =>
   [...steps.flatMap(({ calls }) => calls.map(({ name, arguments: given, state, summary }) => `${name}(${JSON.stringify(given)}) ${state}: ${summary}`)), content].filter(Boolean).join(' | ');
 
-const { wrong, after } = startTool('npm run drill:first-minute --', 'Asks the built chat page what a visitor types in the first minute.', {
+const { wrong, after, cases } = startTool('npm run drill:first-minute --', 'Asks the built chat page what a visitor types in the first minute.', {
+  cases: file('a JSON Lines file of requests', fileURLToPath(new URL('../first_minute.jsonl', import.meta.url))),
   wrong: flag('print only what went wrong'),
   after: text('MESSAGE', 'sent before each request, in the same conversation'),
 });
-const requests = readFileSync(new URL('../first_minute.jsonl', import.meta.url), 'utf8')
+const requests = readFileSync(cases, 'utf8')
   .trim()
   .split('\n')
   .map((line) => JSON.parse(line) as Request);
@@ -92,8 +95,9 @@ try {
       if (right) good++;
       if (!right || !wrong) console.log(`${right ? 'right' : 'WRONG'}  ${kind.padEnd(8)}  ${request.request}\n       → ${happened(turn)}`);
     }
-    console.log(`${kind}: ${good} of ${asked.length} ${what} (wanted: ${least})\n`);
-    if (good < least) missed.push(kind);
+    const wanted = Math.ceil(least * asked.length);
+    console.log(`${kind}: ${good} of ${asked.length} ${what} (wanted: ${wanted})\n`);
+    if (good < wanted) missed.push(kind);
   }
 } finally {
   await browser.close();

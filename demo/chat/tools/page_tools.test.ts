@@ -22,6 +22,9 @@ test.each<[string, string]>([
   ['SYSTEM', 'system'],
   ['night', 'dark'],
   ['auto', 'system'],
+  ['Dunkelmodus', 'dark'],
+  ['dunklen Modus', 'dark'],
+  ['hell', 'light'],
 ])('theme %s', async (given, theme) => {
   const host = memoryHost();
   await setTheme.run({ theme: given }, host);
@@ -54,13 +57,15 @@ test('search counts places', async () => {
 test('sections are opened, unknown ones are told', async () => {
   const host = memoryHost();
   expect(await summary(navigate, { section: 'models' }, host)).toBe('Here is: Models on this device.');
-  expect(host.log).toEqual(['open Models on this device']);
+  expect(await summary(navigate, { section: 'die Einstellungen' }, host)).toBe('Here is: Settings.');
+  expect(await summary(navigate, { section: 'preferences' }, host)).toBe('Here is: Settings.');
+  expect(host.log).toEqual(['open Models on this device', 'open Settings', 'open Settings']);
   await expect(summary(navigate, { section: 'prices' }, host)).rejects.toThrow('There is no section "prices". The sections are: Models on this device, Settings, Chat.');
 });
 
 test('reading aloud', async () => {
   const host = memoryHost();
-  for (const section of ['last answer', 'the last answer', 'your reply', 'previous message']) expect(await summary(readAloud, { section }, host)).toBe('Reading aloud: last answer.');
+  for (const section of ['last answer', 'the last answer', 'your reply', 'previous message', 'letzte Antwort', 'deine letzte Antwort']) expect(await summary(readAloud, { section }, host)).toBe('Reading aloud: last answer.');
   expect(new Set(host.log)).toEqual(new Set(['speak An answer.']));
   await expect(summary(readAloud, { section: 'Settings' }, host)).rejects.toThrow('There is no text to read in: Settings.');
   await expect(summary(readAloud, { section: 'prices' }, host)).rejects.toThrow('There is no part "prices" to read. The parts are: last answer, Settings.');

@@ -1,6 +1,6 @@
 /** The tools that change what the page shows, plays or says. */
 import { shown } from './check_call';
-import { define, ToolError, type PageTool } from './tool';
+import { define, ToolError, UnknownNameError, type PageTool } from './tool';
 
 const folded = (name: string): string => name.normalize('NFKC').toLowerCase().replace(/[^\p{L}\p{N}]+/gu, ' ').trim();
 
@@ -16,8 +16,15 @@ export function named(names: readonly string[], given: string): string | undefin
 
 const listed = (names: readonly string[]): string => (names.length ? names.join(', ') : 'none');
 
+/** The key of a table that holds the name among its words. */
+const keyOf = (table: Record<string, readonly string[]>, given: string): string | undefined => Object.keys(table).find((key) => table[key].includes(given));
+
 /** other words for the page's themes */
-const THEMES: Record<string, string> = { night: 'dark', black: 'dark', dunkel: 'dark', day: 'light', white: 'light', bright: 'light', hell: 'light', auto: 'system', automatic: 'system', default: 'system' };
+const THEMES: Record<string, readonly string[]> = {
+  dark: ['night', 'black', 'dunkel', 'dunkle', 'dunkles', 'dunklen', 'dunkler', 'dunkelmodus', 'nacht', 'nachtmodus', 'schwarz'],
+  light: ['day', 'white', 'bright', 'hell', 'helle', 'helles', 'hellen', 'heller', 'hellmodus', 'tag', 'tagmodus', 'weiß'],
+  system: ['auto', 'automatic', 'default', 'automatisch'],
+};
 
 export const setTheme: PageTool = {
   definition: define('set_theme', 'Change the colours of the page', { theme: { type: 'string', description: 'Name of the theme' } }),
@@ -27,9 +34,9 @@ export const setTheme: PageTool = {
   run({ theme }, host) {
     const before = host.theme();
     const given = String(theme);
-    const other = new Map(Object.entries(THEMES)).get(folded(given).replace(/ (?:theme|mode|colou?rs)$/, ''));
+    const other = keyOf(THEMES, folded(given).replace(/ (?:theme|mode|colou?rs|modus|design)$/, ''));
     const found = named(host.themes(), given) ?? (other === undefined ? undefined : named(host.themes(), other));
-    if (found === undefined) throw new ToolError(`There is no theme ${shown(given)}. The themes are: ${listed(host.themes())}.`);
+    if (found === undefined) throw new UnknownNameError(`There is no theme ${shown(given)}. The themes are: ${listed(host.themes())}.`);
     host.setTheme(found);
     return { value: { theme: found, before }, brief: 'ok', summary: found === 'system' ? 'The page follows the system’s colours.' : `The page is now ${found}.` };
   },
@@ -81,6 +88,17 @@ export const searchPage: PageTool = {
   },
 };
 
+/** other words for the sections of the page, English and German */
+const SECTIONS: Record<string, readonly string[]> = {
+  settings: ['preferences', 'options', 'configuration', 'einstellungen', 'optionen'],
+  models: ['model list', 'list of models', 'model picker', 'modelle', 'modellliste'],
+  notes: ['note list', 'notebook', 'notizen', 'notizbuch'],
+  tasks: ['to dos', 'todos', 'to do list', 'todo list', 'task list', 'list of tasks', 'aufgaben', 'aufgabenliste', 'to do liste', 'todo liste'],
+  timers: ['alarms', 'timer list', 'wecker', 'timern'],
+  conversation: ['chat', 'unterhaltung', 'gespräch'],
+  message: ['input', 'message field', 'eingabe'],
+};
+
 export const navigate: PageTool = {
   definition: define('navigate', 'Go to a section of the site', { section: { type: 'string', description: 'Name of the section' } }),
   title: 'Go to',
@@ -88,8 +106,9 @@ export const navigate: PageTool = {
   changes: 'page',
   async run({ section }, host) {
     const given = String(section);
-    const found = named(host.sections(), given);
-    if (found === undefined) throw new ToolError(`There is no section ${shown(given)}. The sections are: ${listed(host.sections())}.`);
+    const other = keyOf(SECTIONS, folded(given).replace(/^(?:the|my|die|meine|den|das) /, ''));
+    const found = named(host.sections(), given) ?? (other === undefined ? undefined : named(host.sections(), other));
+    if (found === undefined) throw new UnknownNameError(`There is no section ${shown(given)}. The sections are: ${listed(host.sections())}.`);
     await host.openSection(found);
     return { value: { section: found }, brief: 'ok', summary: `Here is: ${found}.` };
   },
@@ -104,9 +123,9 @@ export const readAloud: PageTool = {
   changes: 'page',
   async run({ section }, host) {
     const given = String(section);
-    const found = /^(?:the |your |my )?(?:last |latest |previous )?(?:answer|reply|response|message)$/.test(folded(given)) ? 'last answer' : named(host.readable(), given);
+    const found = /^(?:(?:the|your|my|die|deine) )?(?:(?:last|latest|previous|letzte|vorherige) )?(?:answer|reply|response|message|antwort|nachricht)$/.test(folded(given)) ? 'last answer' : named(host.readable(), given);
     const text = found === undefined ? undefined : host.textOf(found)?.trim();
-    if (found === undefined || text === undefined) throw new ToolError(`There is no part ${shown(given)} to read. The parts are: ${listed(host.readable())}.`);
+    if (found === undefined || text === undefined) throw new UnknownNameError(`There is no part ${shown(given)} to read. The parts are: ${listed(host.readable())}.`);
     if (text === '') throw new ToolError(`There is no text to read in: ${found}.`);
     if ((await host.speak(text.slice(0, LONGEST_SPEECH))) === 'no voice') throw new ToolError('No voice is installed on this device, so nothing can be read aloud.');
     return { value: { section: found, speaking: true }, brief: 'ok', summary: `Reading aloud: ${found}.` };

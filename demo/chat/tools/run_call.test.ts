@@ -103,6 +103,7 @@ test('a tool that fails, hangs or gives nonsense becomes a result', async () => 
     'done: Done.',
     'done: Done.',
   ]);
+  expect(results.map(({ late }) => late)).toEqual([undefined, undefined, undefined, true, true, undefined, undefined, undefined]);
   expect(results[0].value).toEqual({ error: 'The thrower failed: x is not a function' });
   for (const record of results) expect(JSON.stringify(record).length).toBeLessThan(2000);
   await new Promise((resolve) => setTimeout(resolve, 60)); // a late rejection is no unhandled one
@@ -112,11 +113,28 @@ test('what cannot be done is told', async () => {
   for (const [name, given, summary] of [
     ['calculate', { expression: '1 / 0' }, 'A division by zero has no result.'],
     ['convert_units', { value: 1, source: 'litres', target: 'miles' }, 'Litres cannot become miles: one is a volume, the other a length.'],
-    ['set_theme', { theme: 'ocean' }, 'There is no theme "ocean". The themes are: light, dark, system.'],
     ['get_time', { city: 'Atlantis' }, 'The time in Atlantis is not known here. Name a larger city in the same time zone.'],
     ['set_timer', { minutes: 0 }, 'The timer is to run 0 minutes. It can run 1 to 10080 minutes, which is 7 days.'],
   ] as const)
     expect(await run(call(name, given))).toMatchObject({ state: 'failed', summary, value: { error: summary } });
+});
+
+test('a name that the page does not have is refused, and nothing is tried', async () => {
+  const host = memoryHost();
+  for (const [name, given, summary] of [
+    ['set_theme', { theme: 'ocean' }, 'There is no theme "ocean". The themes are: light, dark, system.'],
+    ['navigate', { section: 'milk and stamps' }, 'There is no section "milk and stamps". The sections are: Models on this device, Settings, Chat.'],
+    ['read_aloud', { section: 'sky' }, 'There is no part "sky" to read. The parts are: last answer, Settings.'],
+  ] as const)
+    expect(await run(call(name, given), { host })).toMatchObject({ state: 'refused', summary, value: { error: summary } });
+  expect(host.log).toEqual([]);
+});
+
+test('with the message, a value is put in its words, and the card shows the call that runs', async () => {
+  const host = memoryHost();
+  expect(await run(call('add_todo', { task: 'buy milkk' }), { host, userText: 'Hello\nNote: buy milk' })).toMatchObject({ name: 'add_note', title: 'Notes', arguments: { text: 'buy milk' }, state: 'done' });
+  expect(host.stored.get('notes')).toMatchObject([{ text: 'buy milk' }]);
+  expect(host.stored.has('todos')).toBe(false);
 });
 
 test('hostile calls give a small record that JSON can hold', async () => {

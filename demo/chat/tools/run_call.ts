@@ -1,7 +1,8 @@
 /** A call from its text to its card: check → consent → run, with a time limit. Nothing that a model or a tool does makes it throw. */
+import { asSaid } from './as_said';
 import { checkCall, shown } from './check_call';
 import { ungrounded } from './grounded';
-import { ToolError, type Entry, type PageHost, type PageTool, type Result, type Timer, type ToolCall } from './tool';
+import { ToolError, UnknownNameError, type Entry, type PageHost, type PageTool, type Result, type Timer, type ToolCall } from './tool';
 
 export type CallState = 'done' | 'refused' | 'failed' | 'declined';
 
@@ -21,6 +22,8 @@ export interface CallRecord {
   repairs: string[];
   /** of the run alone: the person's time to consent does not count */
   ms: number;
+  /** it had not ended at the time limit, and may still take effect: it must not be called again */
+  late?: boolean;
   live?: Timer;
   entry?: Entry;
 }
@@ -53,7 +56,7 @@ function storable(value: unknown): Record<string, unknown> {
   return value === undefined || value === null ? {} : { text: shown(value) };
 }
 
-const said = (error: unknown): string => (error instanceof Error ? error.message : String(error)).slice(0, 500);
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error)).slice(0, 500);
 
 export async function runChecked(given: unknown, { tools, enabled, host, consent, timeoutMs = TIMEOUT_MS, userText }: RunOptions): Promise<CallRecord> {
   const names = new Set(enabled);
@@ -61,11 +64,11 @@ export async function runChecked(given: unknown, { tools, enabled, host, consent
   const checked = checkCall(given, offered.map(({ definition }) => definition));
   const asked = (typeof given === 'object' && given !== null ? given : {}) as Partial<Record<keyof ToolCall, unknown>>;
   const name = typeof asked.name === 'string' ? asked.name.slice(0, 100) : '';
-  const named = tools.find(({ definition }) => definition.name === (checked.ok ? checked.call.name : name));
+  const named = (): PageTool | undefined => tools.find(({ definition }) => definition.name === (checked.ok ? checked.call.name : name));
   const record = (state: CallState, summary: string, more: Partial<CallRecord> = {}): CallRecord => ({
     name: checked.ok ? checked.call.name : name,
     arguments: storable(checked.ok ? checked.call.arguments : asked.arguments),
-    title: named?.title ?? (name || 'Unknown tool'),
+    title: named()?.title ?? (name || 'Unknown tool'),
     state,
     summary,
     value: { error: summary },
@@ -75,7 +78,16 @@ export async function runChecked(given: unknown, { tools, enabled, host, consent
     ...more,
   });
 
-  if (!checked.ok) return record('refused', named && !offered.includes(named) ? `The tool "${named.title}" is switched off.` : checked.reason);
+  if (!checked.ok) {
+    const off = named();
+    return record('refused', off && !offered.includes(off) ? `The tool "${off.title}" is switched off.` : checked.reason);
+  }
+  // a small model copies badly: its values are put in the words of the last message
+  const said = userText === undefined ? undefined : asSaid(checked.call, userText.slice(userText.lastIndexOf('\n') + 1), offered.map(({ definition }) => definition.name));
+  if (said) {
+    checked.call = said.call;
+    checked.repairs.push(...said.repairs);
+  }
   const { call } = checked;
   const tool = offered.find(({ definition }) => definition.name === call.name)!;
   const invented = userText === undefined ? undefined : ungrounded(call, userText);
@@ -97,14 +109,17 @@ export async function runChecked(given: unknown, { tools, enabled, host, consent
     const { value, summary, brief, live, entry } = await withinTime(async () => tool.run(call.arguments, host), timeoutMs, tool.title);
     return record('done', summary, { value: storable(value), brief, ms: ms(), ...(live && { live }), ...(entry && { entry }) });
   } catch (error) {
-    return record('failed', error instanceof ToolError ? error.message : `${tool.title} failed: ${said(error)}`, { ms: ms() });
+    const state = error instanceof UnknownNameError ? 'refused' : 'failed';
+    return record(state, error instanceof ToolError ? error.message : `${tool.title} failed: ${messageOf(error)}`, { ms: ms(), ...(error instanceof LateError && { late: true }) });
   }
 }
+
+class LateError extends ToolError {}
 
 async function withinTime(run: () => Promise<Result>, timeoutMs: number, title: string): Promise<Result> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new ToolError(`${title} did not finish within ${timeoutMs / 1000} s. It may still take effect.`)), timeoutMs);
+    timer = setTimeout(() => reject(new LateError(`${title} did not finish within ${timeoutMs / 1000} s. It may still take effect.`)), timeoutMs);
   });
   try {
     return await Promise.race([run(), late]);

@@ -75,6 +75,9 @@ export class ToolError extends Error {
   override readonly name = 'ToolError';
 }
 
+/** A call with a name that the page does not have, such as of a section: it was not understood, and nothing was tried. */
+export class UnknownNameError extends ToolError {}
+
 export interface PageHost {
   /** milliseconds since 1970 */
   now(): number;
