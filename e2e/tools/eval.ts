@@ -1,7 +1,7 @@
 /**
  * How well a model calls tools: cases run greedily through the public API in headless Chromium. `npm run eval -- --help` explains the options.
  *
- * A line of the file of cases is `{ messages, tools, expect: { calls } | { none: true } | { json }, skill? }`. Prints figures by skill and the failures.
+ * A line of the file of cases is `{ messages, tools, expect: { calls } | { none: true, says? } | { json }, skill? }`. Prints figures by skill and the failures.
  */
 import { readFileSync } from 'node:fs';
 import { basename, dirname, resolve } from 'node:path';
@@ -10,20 +10,27 @@ import { isDeepStrictEqual } from 'node:util';
 import type * as Rivulet from '../../src/index';
 import { readCalls, type ToolCall } from '../../src/text/tool_calls';
 import { launchChromium, openPage, serve } from '../harness';
-import { file, flag, oneOf, startTool, text, whole } from './options';
+import { file, flag, oneOf, optionalFile, startTool, text, whole } from './options';
 import { generator } from './tiny';
+import { readTrainingText, unseen } from './unseen_words';
+
+/** A call that is wanted. An argument may also have one of the values in `accept`. */
+export interface WantedCall extends ToolCall {
+  accept?: Record<string, unknown[]>;
+}
 
 export interface Case {
   messages: Rivulet.Message[];
   tools?: object[];
-  expect: { calls?: ToolCall[]; none?: boolean; json?: unknown };
+  /** `says`: a regular expression that the words of an answer without a call must match */
+  expect: { calls?: WantedCall[]; none?: boolean; says?: string; json?: unknown };
   /** what the case is counted under */
   skill?: string;
 }
 
 export interface Outcome {
   skill: string;
-  /** the whole answer as it should be; where no call is wanted, that there is none */
+  /** the whole answer as it should be; where no call is wanted, that there is none, and the words if `says` asks for some */
   exact: boolean;
   /** calls where a call is wanted, and only there */
   decided: boolean;
@@ -44,8 +51,20 @@ export function judge(given: Case, answer: string): Outcome {
   const { expect, messages } = given;
   const { calls, broken, text } = readCalls(answer);
   const called = calls.length + broken.length > 0;
-  const exact = expect.calls ? broken.length === 0 && isDeepStrictEqual(calls, expect.calls) : 'json' in expect ? isDeepStrictEqual(json(text), expect.json) : !called;
+  const exact = expect.calls
+    ? broken.length === 0 && calls.length === expect.calls.length && expect.calls.every((wanted, i) => isRight(calls[i], wanted))
+    : 'json' in expect
+      ? isDeepStrictEqual(json(text), expect.json)
+      : !called && new RegExp(expect.says ?? '', 'isu').test(text);
   return { skill: skillOf(given), exact, decided: called === Boolean(expect.calls?.length), expect, asked: messages.at(-1)?.content, answer };
+}
+
+const trimmed = (value: unknown): unknown => (typeof value === 'string' ? value.trim() : value);
+
+function isRight(call: ToolCall, { name, arguments: wanted, accept = {} }: WantedCall): boolean {
+  const names = Object.keys(wanted);
+  if (call.name !== name || names.length !== Object.keys(call.arguments).length) return false;
+  return names.every((key) => [wanted[key], ...(accept[key] ?? [])].some((value) => isDeepStrictEqual(trimmed(call.arguments[key]), trimmed(value))));
 }
 
 function json(text: string): unknown {
@@ -105,7 +124,7 @@ function draw(cases: Case[], n: number, seed: number): Case[] {
   return order.slice(0, n).sort((a, b) => a.i - b.i).map(({ given }) => given);
 }
 
-function readCases(path: string): Case[] {
+export function readCases(path: string): Case[] {
   const lines = readFileSync(path, 'utf8').split('\n');
   return lines.flatMap((line, i): Case[] => {
     if (!line.trim()) return [];
@@ -117,35 +136,51 @@ function readCases(path: string): Case[] {
   });
 }
 
+const root = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url));
+/** the recipe's two sets: its grammar with held-out phrases and values, and words that its grammar never has */
+export const SETS = { grammar: root('recipe/heldout.jsonl'), words: root('recipe/heldout_words.jsonl') };
+
 async function main(): Promise<void> {
-  const root = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url));
-  const values = startTool('npm run eval --', 'Checks how well a model calls tools, with cases that run greedily in headless Chromium.', {
+  const { model, backend, set, n, seed, show, ...values } = startTool('npm run eval --', 'Checks how well a model calls tools, with cases that run greedily in headless Chromium.', {
     model: file('a GGUF file', root('public/models/rivulet-tiny.gguf')),
-    cases: file('a JSON Lines file of cases', root('recipe/heldout.jsonl')),
+    set: oneOf(['both', 'grammar', 'words'], 'the held-out set of the recipe', 'both'),
+    cases: optionalFile('a JSON Lines file of other cases, instead of a set'),
     backend: oneOf(['wasm', 'webgpu'], 'the backend', 'wasm'),
-    n: whole('how many cases to draw; without this option, all', undefined, 1),
+    n: whole('how many cases to draw from each file; without this option, all', undefined, 1),
     seed: whole('of the draw', 1),
-    show: text('N|all', 'failures to print for each skill', '3'),
-    json: flag('prints one JSON object'),
+    show: text('N|all', 'failures to print for each skill; without this option, 3, and none of the set "words": who trains must not read it'),
+    json: flag('prints one JSON object for each file'),
   });
-  const { backend } = values;
-  const all = readCases(values.cases);
-  const cases = draw(all, values.n ?? all.length, values.seed);
-  const outcomes: Outcome[] = [];
-  await evaluate({ model: values.model, backend, cases }, (outcome) => {
-    outcomes.push(outcome);
-    if (outcomes.length % 50 === 0) console.error(`${outcomes.length} of ${cases.length}`);
-  });
-  const result = figures(outcomes);
-  const failures = outcomes.filter(({ exact }) => !exact);
-  const most = values.show === 'all' ? Infinity : Number(values.show);
-  const shown = Object.keys(result).flatMap((skill) => failures.filter((o) => o.skill === skill).slice(0, most));
-  if (values.json) return console.log(JSON.stringify({ model: basename(values.model), cases: basename(values.cases), backend, skills: result, failures: shown }));
+  const paths = values.cases ? [values.cases] : set === 'both' ? Object.values(SETS) : [SETS[set]];
+  for (const path of paths) {
+    const all = readCases(path);
+    const cases = draw(all, n ?? all.length, seed);
+    const outcomes: Outcome[] = [];
+    await evaluate({ model, backend, cases }, (outcome) => {
+      outcomes.push(outcome);
+      if (outcomes.length % 50 === 0) console.error(`${outcomes.length} of ${cases.length}`);
+    });
+    const result = figures(outcomes);
+    const failures = outcomes.filter(({ exact }) => !exact);
+    const most = show === 'all' ? Infinity : Number(show ?? (path === SETS.words ? 0 : 3));
+    const shown = Object.keys(result).flatMap((skill) => failures.filter((o) => o.skill === skill).slice(0, most));
+    const novelty = path === SETS.words ? unseen(all, readTrainingText()) : undefined;
+    if (values.json) console.log(JSON.stringify({ model: basename(model), cases: basename(path), backend, skills: result, failures: shown, novelty }));
+    else print(basename(path), result, shown);
+    if (novelty && !values.json)
+      console.log(
+        `Of ${novelty.requests} requests with a call, ${novelty.withUnseenWord} have a content word that no file of the recipe has, ${novelty.outsideValues} of them outside the values. ` +
+          `Of ${novelty.tools} tools, the recipe has no name for ${novelty.unseenTools}.`,
+      );
+  }
+}
+
+function print(cases: string, result: Record<string, Figures>, shown: readonly Outcome[]): void {
   for (const { skill, asked, expect, answer } of shown)
-    console.log(`${skill}: ${JSON.stringify(asked)}\n  wanted ${JSON.stringify(expect.calls ?? ('json' in expect ? expect.json : 'no call'))}\n  got    ${answer}`);
-  console.log(`${'skill'.padEnd(18)}${['cases', 'exact', 'decision'].map((name) => name.padStart(10)).join('')}`);
+    console.log(`${skill}: ${JSON.stringify(asked)}\n  wanted ${JSON.stringify(expect.calls ?? ('json' in expect ? expect.json : (expect.says ?? 'no call')))}\n  got    ${answer}`);
+  console.log(`\n${cases}\n${'skill'.padEnd(26)}${['cases', 'exact', 'decision'].map((name) => name.padStart(10)).join('')}`);
   const share = (part: number, whole: number): string => `${((100 * part) / whole).toFixed(1)} %`.padStart(10);
-  for (const [skill, f] of Object.entries(result)) console.log(`${skill.padEnd(18)}${String(f.cases).padStart(10)}${share(f.exact, f.cases)}${share(f.decided, f.cases)}`);
+  for (const [skill, f] of Object.entries(result)) console.log(`${skill.padEnd(26)}${String(f.cases).padStart(10)}${share(f.exact, f.cases)}${share(f.decided, f.cases)}`);
 }
 
 if (process.argv[1]?.endsWith('eval.ts')) await main();
