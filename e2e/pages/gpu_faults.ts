@@ -127,7 +127,7 @@ export const faults = {
       const counter = count();
       let error: string | undefined;
       try {
-        await backend.compile(await lookup(backend, 'Q4_0'), { contextLength: 64, prefillBatch: 1 });
+        await backend.compile(await lookup(backend, 'F32'), { contextLength: 64, prefillBatch: 1 });
       } catch (failure) {
         error = (failure as Error).name;
       }
