@@ -1,6 +1,7 @@
 // @module-tag chromium
 /** The conversations of the chat page as built, in Chromium: the list, branches, long chats, what waits, files, and tabs that share them. */
 import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import type { Browser, BrowserContext, Page } from 'playwright';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { branch } from '../demo/chat/conversations/conversation';
@@ -22,7 +23,6 @@ afterAll(async () => {
   await site?.close();
 });
 beforeEach(async () => {
-  site.refuse = undefined;
   context = await browser.newContext({ viewport: { width: 1280, height: 800 }, acceptDownloads: true });
   await context.addInitScript(BRIEF);
 });
@@ -55,13 +55,13 @@ describe('the list', () => {
     await ask(page, 'Good morning');
     await newChat();
     expect(await page.innerText('#conversation-title')).toBe('New chat');
-    await ask(page, 'Thanks for the help with the suitcase');
+    await ask(page, 'How are you today?');
     await page.waitForFunction(() => document.querySelectorAll('.conversation').length === 2);
-    expect(await titles()).toEqual(['Thanks for the help with the suitcase', 'Good morning']);
+    expect(await titles()).toEqual(['How are you today?', 'Good morning']);
     expect(await page.locator('.conversation-group').allInnerTexts()).toEqual(['Today']);
-    expect(await page.innerText('.conversation:has([aria-current]) .conversation-title')).toBe('Thanks for the help with the suitcase');
+    expect(await page.innerText('.conversation:has([aria-current]) .conversation-title')).toBe('How are you today?');
 
-    await page.fill('#conversation-search', 'suitcase');
+    await page.fill('#conversation-search', 'today');
     await page.waitForFunction(() => document.querySelectorAll('.conversation').length === 1);
     await page.fill('#conversation-search', 'no such words');
     await page.waitForSelector('#conversation-none:has-text("No conversation contains these words.")');
@@ -87,10 +87,11 @@ describe('the list', () => {
     expect(await requests()).toEqual(['Good morning']);
     await page.reload();
     await ready(page);
-    expect(await titles()).toEqual(['Thanks for the help with the suitcase', 'A first try']);
+    expect(await titles()).toEqual(['How are you today?', 'A first try']);
     expect(await requests()).toEqual(['Good morning']);
     await loadAxe(page);
     expect(await objections(page)).toEqual([]);
+    await page.locator('.conversation', { hasText: 'A first try' }).hover();
     await page.getByRole('button', { name: 'Options for “A first try”' }).click();
     expect(await objections(page)).toEqual([]);
   });
@@ -188,6 +189,7 @@ describe('branches', () => {
 
   test('a reply at the length limit goes on, and ends as it would have ended', async () => {
     await visit();
+    await save({ maxTokens: 200 });
     await ask(page, 'Who are you?');
     const [whole] = await replies(page);
     await save({ maxTokens: 3 });
@@ -231,9 +233,8 @@ describe('branches', () => {
 
 describe('what is not sent at once', () => {
   test('without a model a message waits, can be changed and cancelled, and is sent when one is ready', async () => {
-    site.refuse = /\.gguf$/;
     page = await context.newPage();
-    await page.goto(`${site.url}?backend=wasm`);
+    await page.goto(`${site.url}?backend=wasm&model=${encodeURIComponent(`${site.url}chat/nothing.gguf`)}`);
     await page.waitForSelector('#error:visible', { timeout: PATIENCE });
     for (const text of ['Good morning', 'Thanks!', 'One too many']) {
       await page.fill('#prompt', text);
@@ -248,8 +249,7 @@ describe('what is not sent at once', () => {
     await page.fill('#prompt', 'Thank you!');
     await page.press('#prompt', 'Enter');
     await page.waitForFunction(() => document.querySelectorAll('#waiting li').length === 2);
-    site.refuse = undefined;
-    await page.click('#error-retry');
+    await page.setInputFiles('#file', fileURLToPath(new URL('../public/models/rivulet-tiny.gguf', import.meta.url)));
     await finished(page, 2);
     expect(await requests()).toEqual(['Good morning', 'Thank you!']);
     expect(await page.isVisible('#waiting')).toBe(false);

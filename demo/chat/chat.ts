@@ -292,6 +292,9 @@ export function createChat({ session, settings, tools, store, transcript: makeTr
 
   // Sending.
 
+  /** the conversation that is being opened */
+  let opening: Promise<unknown> = started;
+  const draftId = (): string => (current.messages().length ? current.conversation.id : NEW_CHAT);
   /** Adds a request to the conversation, and answers it. */
   function enter({ text, files }: Draft, parent?: string | null): void {
     failed = false;
@@ -309,7 +312,7 @@ export function createChat({ session, settings, tools, store, transcript: makeTr
     check: reading.check,
     async send(draft) {
       prepareSound();
-      await started;
+      await opening;
       const problem = await reading.check(draft);
       if (problem) return problem;
       if (!session.model || run || checking || queue.all.length) queue.add(draft);
@@ -378,8 +381,14 @@ export function createChat({ session, settings, tools, store, transcript: makeTr
     async open(id, atStart = false) {
       if (id === current.conversation.id) return true;
       leaveConversation();
-      if (!(await current.open(id))) return false;
       composer.open(id, atStart);
+      const found = current.open(id);
+      // what is sent meanwhile waits for it
+      if (!atStart) opening = found;
+      if (!(await found)) {
+        composer.open(draftId());
+        return false;
+      }
       refreshBranch();
       transcript.scrollToEnd();
       resumeTimers();
