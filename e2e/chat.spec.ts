@@ -3,7 +3,7 @@
 import { fileURLToPath } from 'node:url';
 import type { Browser, BrowserContext, Page } from 'playwright';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { BRIEF, finished, loadAxe, objections, PATIENCE, ready, replies, visitPage } from './chat_page';
+import { BRIEF, finished, loadAxe, objections, PATIENCE, ready, replies, saveSettings, visitPage } from './chat_page';
 import { launchChromium } from './harness';
 import { createHub, requested } from './hub';
 import { serveSite, type Site } from './site';
@@ -17,12 +17,6 @@ beforeAll(async () => {
 afterAll(() => site?.close());
 
 const visit = (context: BrowserContext, query: string): Promise<Page> => visitPage(site.url + query, context);
-
-async function save(page: Page, fields: Record<string, number>): Promise<void> {
-  await page.click('#open-settings');
-  for (const [name, value] of Object.entries(fields)) await page.fill(`#settings [name=${name}]`, String(value));
-  await page.click('#settings [value=save]');
-}
 
 describe.each([
   { backend: 'wasm', name: /^Running on the CPU, (1 thread|\d+ threads)$/, query: '?backend=wasm' },
@@ -54,7 +48,7 @@ describe.each([
     expect(await page.innerText('#messages .assistant .foot')).toMatch(/[\d.,]+\stok\/s · [\d.]+\sm?s to first token/);
 
     // as hot as it gets, and the end, which the prompt has seen, made unlikely: it seldom comes before the stop
-    await save(page, { temperature: 2, topK: 0, topP: 1, minP: 0, repetitionPenalty: 2, maxTokens: 3000 });
+    await saveSettings(page, { temperature: 2, topK: 0, topP: 1, minP: 0, repetitionPenalty: 2, maxTokens: 3000 });
     for (let attempt = 0; !(await page.innerText('#messages')).includes('stopped'); attempt++) {
       expect(attempt).toBeLessThan(20);
       await page.fill('#prompt', 'Tell me more.');
@@ -66,7 +60,7 @@ describe.each([
     expect(await page.evaluate(() => document.activeElement?.id)).toBe('prompt');
 
     // the server delivers the page, but no model
-    await save(page, { maxTokens: 24 });
+    await saveSettings(page, { maxTokens: 24 });
     const before = await page.innerText('#messages');
     site.refuse = MODEL;
     site.asked.length = 0;

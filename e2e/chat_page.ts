@@ -1,7 +1,7 @@
 /** What the tests of the chat page do with it. */
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import type { BrowserContext, Page } from 'playwright';
+import type { BrowserContext, Locator, Page } from 'playwright';
 import { expect } from 'vitest';
 
 export const PATIENCE = 120_000;
@@ -23,6 +23,9 @@ export async function ready(page: Page): Promise<void> {
   expect(await page.locator('#error:visible').allInnerTexts()).toEqual([]);
 }
 
+/** The messages of the conversation, not the line between them. */
+export const message = (page: Page, place: number): Locator => page.locator('#messages > li:not(.not-read)').nth(place);
+export const requests = (page: Page): Promise<string[]> => page.locator('#messages .user .body').allInnerTexts();
 export const replies = (page: Page): Promise<string[]> => page.locator('#messages .assistant .body').allInnerTexts();
 export const finished = (page: Page, count: number): Promise<unknown> =>
   page.waitForFunction((n) => document.querySelectorAll('#messages .assistant:not([aria-busy]) .foot .copy').length === n, count, { timeout: PATIENCE });
@@ -33,6 +36,17 @@ export async function ask(page: Page, message: string): Promise<void> {
   await page.fill('#prompt', message);
   await page.press('#prompt', 'Enter');
   await finished(page, before + 1);
+}
+
+export async function newChat(page: Page): Promise<void> {
+  await page.click('#new-chat');
+  await page.waitForFunction(() => document.querySelectorAll('#messages li').length === 0);
+}
+
+export async function saveSettings(page: Page, fields: Record<string, number>): Promise<void> {
+  await page.click('#open-settings');
+  for (const [name, value] of Object.entries(fields)) await page.fill(`#settings [name=${name}]`, String(value));
+  await page.click('#settings [value=save]');
 }
 
 export const loadAxe = (page: Page): Promise<unknown> => page.evaluate(readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8'));

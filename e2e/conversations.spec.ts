@@ -1,11 +1,10 @@
 // @module-tag chromium
-/** The conversations of the chat page as built, in Chromium: the list, branches, long chats, what waits, files, and tabs that share them. */
+/** The conversations of the chat page as built, in Chromium: the list, files of them, tabs that share them, and storage that is blocked or cleared. */
 import { readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import type { Browser, BrowserContext, Page } from 'playwright';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { branch } from '../demo/chat/conversations/conversation';
-import { ask, BRIEF, finished, loadAxe, objections, PATIENCE, ready, replies, visitPage } from './chat_page';
+import { ask, BRIEF, finished, loadAxe, message, newChat, objections, PATIENCE, ready, requests, visitPage } from './chat_page';
 import { launchChromium } from './harness';
 import { serveSite, type Site } from './site';
 import { lastStored, storedConversations } from './stored_conversations';
@@ -30,30 +29,18 @@ afterEach(() => context.close());
 
 const visit = async (query = ''): Promise<Page> => (page = await visitPage(`${site.url}?backend=wasm${query}`, context));
 const titles = (): Promise<string[]> => page.locator('.conversation-title').allInnerTexts();
-const requests = (): Promise<string[]> => page.locator('#messages .user .body').allInnerTexts();
 const menu = async (title: string, entry: string): Promise<void> => {
   await page.locator('.conversation', { hasText: title }).hover();
   await page.getByRole('button', { name: `Options for “${title}”` }).click();
   await page.getByRole('menuitem', { name: entry }).click();
 };
-const newChat = async (): Promise<void> => {
-  await page.click('#new-chat');
-  await page.waitForFunction(() => document.querySelectorAll('#messages li').length === 0);
-};
-const save = async (fields: Record<string, number>): Promise<void> => {
-  await page.click('#open-settings');
-  for (const [name, value] of Object.entries(fields)) await page.fill(`#settings [name=${name}]`, String(value));
-  await page.click('#settings [value=save]');
-};
-/** A text that is certain to be the last words of the message at this place. */
-const message = (place: number) => page.locator('#messages > li:not(.not-read)').nth(place);
 
 describe('the list', () => {
   test('New chat keeps what was before; search, rename, delete with undo; all over a reload', async () => {
     await visit();
     expect(await titles()).toEqual([]);
     await ask(page, 'Good morning');
-    await newChat();
+    await newChat(page);
     expect(await page.innerText('#conversation-title')).toBe('New chat');
     await ask(page, 'How are you today?');
     await page.waitForFunction(() => document.querySelectorAll('.conversation').length === 2);
@@ -74,7 +61,7 @@ describe('the list', () => {
     await page.waitForSelector('.conversation-title:text-is("A first try")');
     await page.click('.conversation-open:has-text("A first try")');
     await page.waitForSelector('#conversation-title:has-text("A first try")');
-    expect(await requests()).toEqual(['Good morning']);
+    expect(await requests(page)).toEqual(['Good morning']);
     await page.fill('#conversation-search', 'morning');
     await page.waitForSelector('.conversation-hit mark:text-is("morning")');
     await page.fill('#conversation-search', '');
@@ -84,11 +71,11 @@ describe('the list', () => {
     expect(await page.locator('#messages li').count()).toBe(0);
     await page.getByRole('button', { name: 'Undo', exact: true }).click();
     await page.waitForSelector('.conversation-title:text-is("A first try")');
-    expect(await requests()).toEqual(['Good morning']);
+    expect(await requests(page)).toEqual(['Good morning']);
     await page.reload();
     await ready(page);
     expect(await titles()).toEqual(['How are you today?', 'A first try']);
-    expect(await requests()).toEqual(['Good morning']);
+    expect(await requests(page)).toEqual(['Good morning']);
     await loadAxe(page);
     expect(await objections(page)).toEqual([]);
     await page.locator('.conversation', { hasText: 'A first try' }).hover();
@@ -146,185 +133,10 @@ describe('the list', () => {
   });
 });
 
-describe('branches', () => {
-  test('edit and send, regenerate, walk through the versions, delete with undo, over a reload', async () => {
-    await visit();
-    await ask(page, 'Good morning');
-    await ask(page, 'Thanks!');
-    const [, last] = await replies(page);
-    await message(2).hover();
-    await message(2).getByRole('button', { name: 'Edit' }).click();
-    expect(await page.inputValue('.edit-form textarea')).toBe('Thanks!');
-    await page.keyboard.press('Escape');
-    expect(await page.locator('.edit-form').count()).toBe(0);
-    await message(2).getByRole('button', { name: 'Edit' }).click();
-    await page.fill('.edit-form textarea', 'How are you?');
-    await page.keyboard.press('Enter');
-    await page.waitForSelector('.versions:has-text("2/2")');
-    await finished(page, 2);
-    expect(await requests()).toEqual(['Good morning', 'How are you?']);
-
-    await message(2).getByRole('button', { name: 'Previous version' }).click();
-    expect(await requests()).toEqual(['Good morning', 'Thanks!']);
-    expect((await replies(page))[1]).toBe(last);
-    expect(await page.evaluate(() => document.activeElement?.getAttribute('aria-label'))).toBe('Next version');
-    await message(3).getByRole('button', { name: 'Regenerate' }).click();
-    await page.waitForSelector('.assistant .versions:has-text("2/2")');
-    await finished(page, 2);
-
-    await message(2).hover();
-    await message(2).getByRole('button', { name: 'Delete' }).click();
-    await page.waitForFunction(() => document.querySelectorAll('#messages > li').length === 4);
-    expect(await requests()).toEqual(['Good morning', 'How are you?']);
-    await page.getByRole('button', { name: 'Undo', exact: true }).click();
-    await page.waitForSelector('.user .versions:has-text("1/2")');
-    expect(await requests()).toEqual(['Good morning', 'Thanks!']);
-    await lastStored(page);
-    await page.reload();
-    await ready(page);
-    expect(await requests()).toEqual(['Good morning', 'Thanks!']);
-    expect(await page.locator('.versions').allInnerTexts()).toEqual([expect.stringContaining('1/2'), expect.stringContaining('2/2')]);
-    expect(await page.locator('#messages .assistant h2').allInnerTexts()).toEqual(['Rivulet tiny', 'Rivulet tiny']);
-  });
-
-  test('a reply at the length limit goes on, and ends as it would have ended', async () => {
-    await visit();
-    await save({ maxTokens: 200 });
-    await ask(page, 'Who are you?');
-    const [whole] = await replies(page);
-    await save({ maxTokens: 3 });
-    await newChat();
-    await ask(page, 'Who are you?');
-    expect(whole.startsWith((await replies(page))[0])).toBe(true);
-    expect(await page.innerText('#messages .foot .figures')).toContain('stopped at the length limit');
-    await save({ maxTokens: 200 });
-    await page.getByRole('button', { name: 'Continue' }).click();
-    await page.waitForFunction((text) => document.querySelector('#messages .assistant .body')?.textContent?.trim() === text.trim(), whole, { timeout: PATIENCE });
-    await finished(page, 1);
-    expect(await page.getByRole('button', { name: 'Continue' }).count()).toBe(0);
-    expect(await page.locator('.versions').count()).toBe(0);
-    expect((await lastStored(page)).content.trim()).toBe(whole.trim());
-  });
-
-  test('a reply that a reload interrupts is kept so far, and goes on', async () => {
-    await visit();
-    await save({ temperature: 2, topK: 0, topP: 1, minP: 0, repetitionPenalty: 2, maxTokens: 1500 });
-    let shown = '';
-    for (let attempt = 0; !shown; attempt++) {
-      expect(attempt).toBeLessThan(10);
-      await page.fill('#prompt', 'Tell me more.');
-      await page.press('#prompt', 'Enter');
-      await page.waitForFunction(() => [...document.querySelectorAll('#messages .assistant[aria-busy] .body, #send:not([hidden])')].some((found) => found.id === 'send' || (found.textContent ?? '').length > 20), undefined, { timeout: PATIENCE });
-      if (await page.locator('#messages .assistant[aria-busy]').count()) shown = (await page.locator('#messages .assistant .body').last().innerText()).trim();
-    }
-    await page.reload();
-    await ready(page);
-    const kept = (await page.locator('#messages .assistant .body').last().innerText()).trim();
-    if (await page.getByRole('button', { name: 'Continue' }).count()) {
-      expect(kept.length).toBeGreaterThanOrEqual(shown.length - 5);
-      expect(await page.locator('#messages .figures').last().innerText()).toBe('interrupted');
-      await page.getByRole('button', { name: 'Continue' }).click();
-      await page.waitForFunction((length) => ([...document.querySelectorAll('#messages .assistant .body')].at(-1)?.textContent ?? '').trim().length > length, kept.length, { timeout: PATIENCE });
-      await page.keyboard.press('Escape');
-    }
-    expect(kept).not.toBe('');
-  });
-});
-
-describe('what is not sent at once', () => {
-  test('without a model a message waits, can be changed and cancelled, and is sent when one is ready', async () => {
-    page = await context.newPage();
-    await page.goto(`${site.url}?backend=wasm&model=${encodeURIComponent(`${site.url}chat/nothing.gguf`)}`);
-    await page.waitForSelector('#error:visible', { timeout: PATIENCE });
-    for (const text of ['Good morning', 'Thanks!', 'One too many']) {
-      await page.fill('#prompt', text);
-      await page.press('#prompt', 'Enter');
-      await page.waitForFunction((wanted) => document.querySelector('#waiting')?.textContent?.includes(wanted), text);
-    }
-    expect(await page.locator('#messages li').count()).toBe(0);
-    expect(await page.locator('#waiting .figures').first().innerText()).toBe('Is sent when a model is chosen');
-    await page.locator('#waiting li').last().getByRole('button', { name: 'Cancel' }).click();
-    await page.locator('#waiting li').last().getByRole('button', { name: 'Edit' }).click();
-    expect(await page.inputValue('#prompt')).toBe('Thanks!');
-    await page.fill('#prompt', 'Thank you!');
-    await page.press('#prompt', 'Enter');
-    await page.waitForFunction(() => document.querySelectorAll('#waiting li').length === 2);
-    await page.setInputFiles('#file', fileURLToPath(new URL('../public/models/rivulet-tiny.gguf', import.meta.url)));
-    await finished(page, 2);
-    expect(await requests()).toEqual(['Good morning', 'Thank you!']);
-    expect(await page.isVisible('#waiting')).toBe(false);
-  });
-
-  test('drafts survive a reload, one for each conversation', async () => {
-    await visit();
-    await ask(page, 'Good morning');
-    await page.fill('#prompt', 'a thought for later');
-    await newChat();
-    await page.fill('#prompt', 'a new thought');
-    await page.reload();
-    await ready(page);
-    expect(await page.inputValue('#prompt')).toBe('a new thought');
-    await page.click('.conversation-open');
-    await page.waitForFunction(() => document.querySelectorAll('#messages li').length === 2);
-    expect(await page.inputValue('#prompt')).toBe('a thought for later');
-    await page.press('#prompt', 'Enter');
-    await finished(page, 2);
-    await page.reload();
-    await ready(page);
-    expect(await page.inputValue('#prompt')).toBe('');
-  });
-
-  test('a message that is too long stays in the field, with the figures', async () => {
-    await visit();
-    const long = 'many words '.repeat(3000);
-    await page.fill('#prompt', long);
-    await page.press('#prompt', 'Enter');
-    await page.waitForSelector('#composer-note:has-text("tokens")', { timeout: PATIENCE });
-    expect(await page.innerText('#composer-note')).toMatch(/^This message has [\d,]+ tokens\. [\d,]+ fit into what the model can read\. Shorten it/);
-    expect(await page.inputValue('#prompt')).toBe(long);
-    expect(await page.locator('#messages li').count()).toBe(0);
-    await page.fill('#prompt', '');
-    await ask(page, 'Hi again');
-  });
-
-  test('text files go with a message, other files are refused in words', async () => {
-    await visit();
-    await page.setInputFiles('#attach-file', [{ name: 'cat.jpg', mimeType: 'image/jpeg', buffer: Buffer.from([0xff, 0xd8]) }, { name: 'notes.txt', mimeType: 'text/plain', buffer: Buffer.from('<b>milk</b> and stamps') }]);
-    await page.waitForSelector('#attachments:has-text("notes.txt")');
-    expect(await page.innerText('#composer-note')).toMatch(/^cat\.jpg is a picture\. Only text files can be attached/);
-    await page.setInputFiles('#attach-file', { name: 'book.txt', mimeType: 'text/plain', buffer: Buffer.from('long words '.repeat(4000)) });
-    await page.waitForSelector('#composer-note:has-text("book.txt has")');
-    expect(await page.locator('#attachments li').count()).toBe(1);
-    await ask(page, 'What is in my notes?');
-    expect(await page.innerText('#messages details.attached summary')).toBe('notes.txt');
-    await page.click('#messages details.attached summary');
-    expect(await page.innerText('#messages details.attached pre')).toBe('<b>milk</b> and stamps');
-    expect(await page.locator('#attachments li').count()).toBe(0);
-    const [{ messages }] = await storedConversations(page);
-    expect(Object.values(messages).find(({ role }) => role === 'user')).toMatchObject({ content: 'What is in my notes?', files: [{ name: 'notes.txt' }] });
-  });
-
-  test('an error stands at the reply, the request stays, and goes when it is tried again', async () => {
-    await context.addInitScript(`localStorage['rivulet-chat.settings'] = '{"backend":"wasm","temperature":-1}'`);
-    await visit();
-    await page.fill('#prompt', 'Good morning');
-    await page.press('#prompt', 'Enter');
-    await page.waitForSelector('.reply-error', { timeout: PATIENCE });
-    expect(await page.isVisible('#error')).toBe(false);
-    expect(await requests()).toEqual(['Good morning']);
-    expect(await page.locator('.reply-error button').allInnerTexts()).toEqual(['Try again', 'Choose another model']);
-    await save({ temperature: 0 });
-    await page.getByRole('button', { name: 'Try again' }).click();
-    await finished(page, 1);
-    expect(await page.locator('.reply-error, .failed').count()).toBe(0);
-    expect(await requests()).toEqual(['Good morning']);
-  });
-});
-
 test('export, then import: JSON brings all branches, Markdown the one that is shown', async () => {
   await visit();
   await ask(page, 'Good morning');
-  await message(1).getByRole('button', { name: 'Regenerate' }).click();
+  await message(page, 1).getByRole('button', { name: 'Regenerate' }).click();
   await page.waitForSelector('.versions:has-text("2/2")');
   await finished(page, 1);
   await lastStored(page);
@@ -371,35 +183,22 @@ test('where IndexedDB is blocked the conversation goes on in memory, with one cl
   await ask(page, 'Good morning');
   await ask(page, 'Thanks!');
   expect(await page.innerText('#storage-problem')).toMatch(/^Conversations cannot be saved/);
-  await newChat();
+  await newChat(page);
   await ask(page, 'How are you?');
   await page.click('.conversation-open:has-text("Good morning")');
   await page.waitForFunction(() => document.querySelectorAll('#messages li').length === 4);
-  expect(await requests()).toEqual(['Good morning', 'Thanks!']);
+  expect(await requests(page)).toEqual(['Good morning', 'Thanks!']);
 });
 
-test('80 turns in a short context: the oldest are left out at a visible line, the gauge tells, and nothing fails', async () => {
-  await context.addInitScript(`localStorage['rivulet-chat.settings'] = '{"backend":"wasm","maxTokens":16}'`);
-  await visit('&context=768');
-  let gauge = '';
-  let line = 0;
-  for (let turn = 0; turn < 80; turn++) {
-    await ask(page, turn % 2 ? 'Thanks!' : 'Good morning');
-    gauge ||= await page.innerText('#context-gauge').catch(() => '');
-    line = Math.max(line, await page.locator('.not-read').count());
-  }
-  expect(await page.locator('.reply-error').count()).toBe(0);
-  expect(line).toBe(1);
-  expect(await page.innerText('.not-read')).toBe('Messages above this line are no longer read by the model');
-  expect(gauge).toMatch(/^Context (8|9)\d\s% full$/);
-  const above = await page.evaluate(() => [...document.querySelectorAll('#messages > li')].findIndex((item) => item.className === 'not-read'));
-  expect(above).toBeGreaterThan(60);
-  // a reload changes nothing
+test('storage that is cleared while the page is open: the conversation goes on and is stored again whole', async () => {
+  await visit();
+  await ask(page, 'Good morning');
   await lastStored(page);
-  await page.reload();
-  await ready(page);
-  await page.waitForSelector('.not-read');
-  expect(await page.evaluate(() => [...document.querySelectorAll('#messages > li')].findIndex((item) => item.className === 'not-read'))).toBe(above);
+  const session = await context.newCDPSession(page);
+  await session.send('Storage.clearDataForOrigin', { origin: new URL(site.url).origin, storageTypes: 'indexeddb,local_storage' });
+  await ask(page, 'Thanks!');
+  await expect.poll(async () => (await storedConversations(page).catch(() => [])).flatMap(({ messages }) => Object.values(messages)).length, { timeout: 10_000 }).toBe(4);
+  expect(await page.locator('#storage-problem:visible').count()).toBe(0);
 });
 
 test('two tabs, 100 random actions: no turn is lost', async () => {

@@ -5,6 +5,7 @@ import { childrenOf, versions, type ChatMessage, type Conversation, type Finish 
 import { NEW_CHAT, type Draft } from './conversations/drafts';
 import { describeResult, generate } from './conversations/generate';
 import { showTitle } from './conversations/list';
+import { createMessageActions } from './conversations/message_actions';
 import type { MessageActions, MessageLine } from './conversations/message_foot';
 import { createOpenConversation } from './conversations/open_conversation';
 import { createQueue } from './conversations/queue';
@@ -17,7 +18,6 @@ import { EMBEDDED_SAMPLING } from './models/catalogue';
 import type { ModelSession } from './models/model_session';
 import { MOST_ROUNDS, replyWithTools, turnMessages } from './reply_loop';
 import { SAMPLING, type Settings } from './settings';
-import { showToast } from './toast';
 import type { ToolRuns } from './tool_runs';
 import { prepareSound } from './tools/index';
 import type { Reply, Transcript } from './transcript';
@@ -242,43 +242,21 @@ export function createChat({ session, settings, tools, store, transcript: makeTr
     show();
     void answer(request);
   };
-  const requestOf = ({ parent }: ChatMessage): ChatMessage | undefined => current.messages().find(({ id }) => id === parent);
-
-  const transcript = makeTranscript({
-    async edit(message, content) {
-      if (run) return 'Wait for the reply, or stop it.';
-      const problem = await reading.check({ text: content, files: message.files ?? [] });
-      if (problem || run) return problem;
-      enter({ text: content, files: message.files ?? [] }, message.parent);
-      return undefined;
-    },
-    regenerate(message) {
-      const request = requestOf(message);
-      if (request) regenerate(request);
-    },
-    continueReply(message) {
-      const request = requestOf(message);
-      if (request && !run) void answer(request, message);
-    },
-    answer: (message) => void answer(message),
-    remove(message) {
-      // a reply without its request says nothing
-      const replies = message.role === 'user' ? (childrenOf(current.conversation).get(message.id) ?? []).filter(({ role, deleted }) => role === 'assistant' && !deleted) : [];
-      const undo = current.remove([message, ...replies]);
-      refreshBranch();
-      composer.focus();
-      showToast(replies.length ? 'Message and reply deleted.' : 'Message deleted.', { action: () => (undo(), refreshBranch()), label: 'Undo' });
-    },
-    showVersion(message, by) {
-      const all = versions(childrenOf(current.conversation), message);
-      const next = all[all.indexOf(message) + by];
-      if (!next || run) return;
-      transcript.hideError();
-      failed = false;
-      current.show(next);
-      refreshBranch();
-    },
-  });
+  const transcript = makeTranscript(
+    createMessageActions({
+      current,
+      check: reading.check,
+      replying: () => run !== undefined,
+      enter,
+      regenerate,
+      answer: (request, soFar) => void answer(request, soFar),
+      changed() {
+        transcript.hideError();
+        failed = false;
+        refreshBranch();
+      },
+    }),
+  );
 
   const show = (): void => {
     transcript.show(lines(), reading.from);

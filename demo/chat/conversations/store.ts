@@ -173,7 +173,7 @@ export function createConversationStore({ onFailing, database = 'rivulet-chat-co
       }).catch(() => undefined); // the mark of deletion stays, and the next visit tries again
       tell({ id, deleted: true }, true);
     },
-    async *all(count = 50) {
+    async *all(count = 20) {
       yield [...memory.values()];
       let from = RECORD;
       for (;;) {
