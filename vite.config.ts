@@ -60,7 +60,8 @@ export default defineConfig(({ mode }) => {
     build: { target: 'es2022', reportCompressedSize: false, chunkSizeWarningLimit: 1024, ...build },
     plugins: [wasmKernelsPlugin(), wgslShadersPlugin(), ...plugins],
     worker: { format: 'es', plugins: () => [wasmKernelsPlugin(), wgslShadersPlugin()] },
-    optimizeDeps: { noDiscovery: true, include: [] },
+    // not an ES module
+    optimizeDeps: { noDiscovery: true, include: ['highlight.js/lib/core'] },
     server: { host: '127.0.0.1', headers: isolation },
     preview: { host: '127.0.0.1', headers: isolation },
   };

@@ -1,7 +1,10 @@
 /** Draws TeX as MathML. This file and its library are loaded with the first formula. */
 import DOMPurify from 'dompurify';
 import temml from 'temml';
-import 'temml/dist/Temml-Local.css';
+import sheet from 'temml/dist/Temml-Local.css?url';
+import { element } from '../dom';
+
+document.head.append(element('link', { rel: 'stylesheet', href: sheet }));
 
 const purify = DOMPurify(window);
 // styles come from the library alone, and only what sets a formula is let through

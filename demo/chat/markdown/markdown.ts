@@ -7,11 +7,15 @@ import { moreButton, PART } from './long_text';
 import { drawMath } from './math';
 
 /** characters that are read at a time */
-const WINDOW = 8192;
+const WINDOW = 4096;
+/** characters that are shown at once, however long it takes */
+const AT_ONCE = 2048;
+/** blocks that are shown between two looks at the clock */
+const BATCH = 32;
 /** a block that is longer is shown as plain text */
-const GIANT = 8 * WINDOW;
+const GIANT = 16 * WINDOW;
 /** characters of a list from which on its items are shown one by one */
-const LONG_LIST = 4096;
+const LONG_LIST = 2048;
 /** how long the page may work on a text at a time, in ms */
 const BUDGET = 10;
 /** nested so deeply that only an attack is: `> > > > …` */
@@ -44,7 +48,7 @@ function read(source: string, links: Links): Token[] {
 function items(token: Token): Token[] {
   if (token.type !== 'list' || token.raw.length < LONG_LIST) return [token];
   const list = token as Tokens.List;
-  const split = list.items.map((item, i): Tokens.List => ({ ...list, raw: item.raw, items: [item], start: list.start === '' ? '' : list.start + i }));
+  const split = list.items.map((item, i): Tokens.List & { part: true } => ({ ...list, raw: item.raw, items: [item], part: true, start: list.start === '' ? '' : list.start + i }));
   return split.map(({ raw }) => raw).join('') === list.raw ? split : [token];
 }
 
@@ -60,6 +64,10 @@ function draw(token: Token): DocumentFragment | HTMLElement {
 /** The code that is being written keeps its place, its selection and its button: only its text changes. */
 const growingCode = (old: Block | undefined, token: Token | undefined): HTMLElement | undefined =>
   old?.type === 'code' && token?.type === 'code' && old.raw.split('\n', 1)[0] === token.raw.split('\n', 1)[0] ? (old.shown?.querySelector<HTMLElement>('pre > code') ?? undefined) : undefined;
+
+/** White space at the end of a block goes to the one that follows as soon as there is one. */
+const isSame = (block: Block, token: Token | undefined): boolean =>
+  block.type === token?.type && (block.raw === token.raw || (block.type !== 'code' && block.raw.trimEnd() === token.raw.trimEnd()));
 
 const isSpace = ({ raw }: { raw: string }): boolean => raw.trim() === '';
 
@@ -118,7 +126,7 @@ export function createMarkdown(target: HTMLElement, around: (change: () => void)
   /** Shows these blocks after the settled part, in place of those that were there. */
   const show = (tokens: Token[]): void => {
     let same = 0;
-    while (same < open.length && open[same].raw === tokens[same]?.raw && open[same].type === tokens[same].type) same++;
+    for (; same < open.length && isSame(open[same], tokens[same]); same++) open[same].raw = tokens[same].raw;
     const before = open.splice(same);
     const growing = growingCode(before[0], tokens[same]);
     for (const { shown } of before) if (!growing || shown !== before[0].shown) shown?.remove();
@@ -129,7 +137,7 @@ export function createMarkdown(target: HTMLElement, around: (change: () => void)
         growing.textContent = `${(token as Tokens.Code).text.replace(/\n$/, '')}\n`;
         block.shown = before[0].shown;
       } else if (!isSpace(token) && token.type !== 'def') {
-        block.shown = element('div');
+        block.shown = element('div', 'part' in token ? { className: 'part' } : {});
         block.shown.append(draw(token));
         if (more.button.isConnected) more.button.before(block.shown);
         else target.append(block.shown);
@@ -149,6 +157,12 @@ export function createMarkdown(target: HTMLElement, around: (change: () => void)
       let piece = visible.slice(settled.length, end);
       if (!whole) piece = piece.slice(0, piece.lastIndexOf('\n') + 1) || piece;
       const tokens = read(piece, links);
+      if (tokens.length > open.length + 2 * BATCH) {
+        // so many blocks follow that the first ones cannot change
+        show(tokens.slice(0, BATCH));
+        open.splice(0).forEach(settle);
+        return false;
+      }
       const solid = tokens.map((token, i) => (isSpace(token) ? -1 : i)).filter((i) => i >= 0);
       if (whole) {
         show(tokens);
@@ -177,7 +191,7 @@ export function createMarkdown(target: HTMLElement, around: (change: () => void)
       const from = settled.length;
       let done = false;
       do done = step(visible);
-      while (!done && (settled.length - from < WINDOW || performance.now() - start < BUDGET));
+      while (!done && (settled.length - from < AT_ONCE || performance.now() - start < BUDGET));
       const left = source.length - limit;
       if (left > 0 && done) {
         more.show(left);
@@ -192,7 +206,7 @@ export function createMarkdown(target: HTMLElement, around: (change: () => void)
 
   return (next, last = false) => {
     // an address that is defined at the end counts from the start
-    if (last && !ended && Object.keys(links).length && next.length <= WINDOW) reset();
+    if (last && !ended && Object.keys(links).length && next.length <= 2 * WINDOW) reset();
     source = next;
     ended = last;
     const wait = notBefore - performance.now();

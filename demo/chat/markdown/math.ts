@@ -61,6 +61,6 @@ export async function drawMath(root: ParentNode): Promise<void> {
     if (!place.isConnected && !root.contains(place)) continue;
     const drawn = formula(place.textContent ?? '', place.className === 'math-display');
     if (drawn) place.replaceWith(drawn);
-    else place.className = 'math-source';
+    else place.className = 'tex-source';
   }
 }
