@@ -26,7 +26,9 @@ afterAll(async () => {
   await browser?.close();
   await server?.close();
 });
-beforeEach(() => page.evaluate(() => document.getElementById('target')?.replaceChildren()));
+// a new one: a long text of the test before may still be growing in the old one
+const clear = (): Promise<void> => page.evaluate(() => document.getElementById('target')?.replaceWith(Object.assign(document.createElement('div'), { id: 'target', className: 'body' })));
+beforeEach(() => clear());
 
 /** Shows a finished text. */
 const show = (source: string): Promise<void> =>
@@ -89,7 +91,7 @@ describe('what Markdown becomes', () => {
     await page.context().grantPermissions(['clipboard-read', 'clipboard-write']);
     await body().getByRole('button', { name: 'Copy this code' }).first().click();
     expect((await page.evaluate(() => navigator.clipboard.readText())).trim()).toBe('print("hello")');
-    expect(await page.textContent('#announcer')).toBe('Copied.');
+    await page.waitForSelector('#announcer:text("Copied.")', { state: 'attached' });
   });
 
   test('formulas become MathML; what is no TeX stays as it is', async () => {
@@ -128,8 +130,9 @@ describe('a text that grows', () => {
     for (const size of [1, 3, 7, 50]) {
       await page.evaluate(
         async ({ source, size }) => {
-          const target = document.getElementById('target')!;
-          target.replaceChildren();
+          const target = document.createElement('div');
+          document.getElementById('target')?.replaceChildren();
+          document.getElementById('target')?.replaceWith(Object.assign(target, { id: 'target', className: 'body' }));
           const write = (window as unknown as Parts).parts.createMarkdown(target);
           for (let end = size; end < source.length; end += size) {
             write(source.slice(0, end));
@@ -172,7 +175,10 @@ describe('a text that grows', () => {
 /** Other processes can hold up any page: the best of three counts. */
 async function stillness(source: string, settle = 1500): Promise<number> {
   let best = Infinity;
-  for (let attempt = 0; attempt < 3 && best > MOST_STILL; attempt++) best = Math.min(best, await measured(source, settle));
+  for (let attempt = 0; attempt < 3 && best > MOST_STILL; attempt++) {
+    await clear();
+    best = Math.min(best, await measured(source, settle));
+  }
   return best;
 }
 /** many times what an idle machine takes; a text that takes quadratic time takes minutes */
@@ -189,9 +195,7 @@ const measured = (source: string, settle: number): Promise<number> =>
         last = performance.now();
       }, 5);
       const text = source.startsWith('repeat:') ? (source.split(':', 3)[2] ?? '').replaceAll('\\n', '\n').repeat(Number(source.split(':', 2)[1])) : source;
-      const target = document.getElementById('target')!;
-      target.replaceChildren();
-      (window as unknown as Parts).parts.createMarkdown(target)(text, true);
+      (window as unknown as Parts).parts.createMarkdown(document.getElementById('target')!)(text, true);
       await new Promise((resolve) => setTimeout(resolve, settle));
       clearInterval(tick);
       return longest;
@@ -226,14 +230,13 @@ describe('hostile texts', () => {
   });
 
   test('200 MB are shown in parts', async () => {
-    expect(await stillness('repeat:4000000:## Title\\n\\nWords and *more* words, a list:\\n\\n- one\\n- two\\n\\n', 4000)).toBeLessThan(MOST_STILL);
+    expect(await stillness('repeat:4500000:## Title\\n\\nWords and *more* words\\n\\n- one\\n- two\\n\\n', 4000)).toBeLessThan(MOST_STILL);
     const more = body().getByRole('button', { name: /^Show more \(2\d\d\sMB are left\)$/ });
     await more.waitFor({ timeout: 120_000 });
     const before = await body().locator('h3').count();
     expect(before).toBeGreaterThan(500);
     await more.click();
     await page.waitForFunction((n) => document.querySelectorAll('#target h3').length > 1.5 * n, before, { timeout: 120_000 });
-    await page.evaluate(() => document.getElementById('target')?.replaceChildren());
   });
 
   test('a plain text of 20 MB is shown in parts', async () => {

@@ -181,6 +181,9 @@ export function createMarkdown(target: HTMLElement, around: (change: () => void)
     }
   };
 
+  /** A message that is no longer in the page needs no more work. */
+  const later = (ms: number): void => void (timer ??= setTimeout(() => target.isConnected && work(), ms));
+
   const work = (): void => {
     clearTimeout(timer);
     timer = undefined;
@@ -197,7 +200,7 @@ export function createMarkdown(target: HTMLElement, around: (change: () => void)
         more.show(left);
         target.append(more.button);
       } else more.button.remove();
-      if (!done) timer = setTimeout(work);
+      if (!done) later(0);
     });
     // a quarter of the time at most
     const end = performance.now();
@@ -211,6 +214,6 @@ export function createMarkdown(target: HTMLElement, around: (change: () => void)
     ended = last;
     const wait = notBefore - performance.now();
     if (ended || wait <= 0) work();
-    else timer ??= setTimeout(work, wait);
+    else later(wait);
   };
 }
