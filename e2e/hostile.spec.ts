@@ -2,7 +2,10 @@
 /** Hostile texts in the chat page as built, wherever a text can come from: nothing runs, nothing is fetched, and the page goes on. */
 import type { Browser, BrowserContext, Page } from 'playwright';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+import type { ChatMessage, Conversation } from '../demo/chat/conversations/conversation';
+import { FORMAT, VERSION } from '../demo/chat/conversations/export';
 import type { KeptCall, Turn } from '../demo/chat/history';
+import type { createMarkdown as makeMarkdown } from '../demo/chat/markdown/markdown';
 import { finished, PATIENCE, replies, visitPage } from './chat_page';
 import { launchChromium, serve } from './harness';
 import { PAYLOADS, PLAIN } from './hostile';
@@ -23,7 +26,7 @@ afterAll(async () => {
   await site?.close();
 });
 beforeEach(async () => {
-  context = await browser.newContext({ viewport: { width: 900, height: 700 } });
+  context = await browser.newContext({ viewport: { width: 1200, height: 700 } });
   happened = await watch(context, new URL(site.url).origin);
 });
 afterEach(() => context.close());
@@ -46,7 +49,8 @@ async function watch(watched: BrowserContext, origin: string): Promise<string[]>
       void dialog.dismiss();
     });
     page.on('download', (download) => events.push(`download: ${download.url()}`));
-    page.on('websocket', (socket) => events.push(`socket: ${socket.url()}`));
+    // the development server has one of its own
+    page.on('websocket', (socket) => new URL(socket.url()).hostname !== new URL(origin).hostname && events.push(`socket: ${socket.url()}`));
     page.on('pageerror', (error) => events.push(`error: ${error.message}`));
   });
   await watched.addInitScript(() => {
@@ -57,9 +61,21 @@ async function watch(watched: BrowserContext, origin: string): Promise<string[]>
   return events;
 }
 
-/** Puts a value where the page finds it when it starts. A tab begins with about:blank, which has no storage. */
-const store = (name: 'turns' | 'settings', value: unknown): Promise<unknown> =>
-  context.addInitScript(([key, text]) => location.protocol !== 'about:' && (localStorage[`rivulet-chat.${key}`] ??= text), [name, JSON.stringify(value)]);
+const visit = (): Promise<Page> => visitPage(site.url, context);
+/** Puts settings where the page finds them when it starts. A tab begins with about:blank, which has no storage. */
+const keepSettings = (settings: object): Promise<unknown> =>
+  context.addInitScript((text) => location.protocol !== 'about:' && (localStorage['rivulet-chat.settings'] ??= text), JSON.stringify(settings));
+const importFile = (page: Page, name: string, text: string): Promise<void> =>
+  page.setInputFiles('.conversation-tools input[type=file]', { name, mimeType: 'text/plain', buffer: Buffer.from(text) });
+/** Long texts, colours and formulas come little by little. */
+const settled = (page: Page): Promise<unknown> =>
+  page.evaluate(async () => {
+    const size = (): number => document.querySelectorAll('body *').length;
+    for (let before = -1, same = 0; same < 4; before = size()) {
+      await new Promise((resolve) => setTimeout(resolve, 60));
+      same = size() === before ? same + 1 : 0;
+    }
+  });
 
 /** What must not be in the page. It runs inside the page: nothing of this file is known there. */
 function objectionable(): string[] {
@@ -74,8 +90,9 @@ function objectionable(): string[] {
   const never = 'style, img, picture, source, track, video, audio, map, area, image, template, slot, dialog, form, select, textarea, marquee, foreignObject, animate, set, feImage';
   for (const element of document.querySelectorAll(`${transcript} :is(${never})`)) object(element, 'element');
   for (const element of document.querySelectorAll(`${transcript} input:not([type=checkbox][disabled])`)) object(element, 'element');
-  // buttons of the page have icons, and formulas of a library are SVG and MathML
-  for (const element of document.querySelectorAll(`${transcript} .body :is(svg, math)`)) if (!element.closest('.katex, button')) object(element, 'element');
+  // icons are the page's own: they point to its sprite
+  for (const element of document.querySelectorAll(`${transcript} svg:not(.icon), ${transcript} svg.icon > :not(use)`)) object(element, 'element');
+  for (const element of document.querySelectorAll(`${transcript} math :is(a, semantics annotation-xml, mglyph, maction, [href])`)) object(element, 'element');
   for (const element of document.querySelectorAll(`${transcript} .body :is([id], [name], .call, .calls, .asking)`)) object(element, 'name');
   for (const element of document.querySelectorAll('body *')) {
     const inside = element.closest(transcript) !== null;
@@ -111,11 +128,14 @@ const differences = (page: Page, selector: string, texts: readonly string[]): Pr
     [selector, JSON.stringify(texts)],
   );
 
-/** Messages that make the page wider than its window. */
+/** What stands beyond the right edge, although the page is not to scroll sideways. */
 const tooWide = (page: Page): Promise<string[]> =>
   page.evaluate(() => {
     if (document.documentElement.scrollWidth <= innerWidth) return [];
-    return [...document.querySelectorAll('#messages > li')].filter(({ scrollWidth, clientWidth }) => scrollWidth > clientWidth).map(({ textContent }) => String(textContent).slice(0, 60));
+    const scrolls = (element: Element): boolean => element !== document.body && element !== document.documentElement && getComputedStyle(element).overflowX !== 'visible';
+    const inScroller = (element: Element | null): boolean => element !== null && (scrolls(element) || inScroller(element.parentElement));
+    const beyond = [...document.querySelectorAll('#messages *')].filter((element) => element.getBoundingClientRect().right > innerWidth + 1 && !inScroller(element.parentElement));
+    return [`${document.documentElement.scrollWidth} px`, ...beyond.slice(0, 3).map((element) => element.outerHTML.slice(0, 100))];
   });
 
 const callWith = (text: string): KeptCall => ({
@@ -130,31 +150,50 @@ const callWith = (text: string): KeptCall => ({
   ms: 1,
 });
 
+const toJson = (conversations: readonly Conversation[]): string => JSON.stringify({ format: FORMAT, version: VERSION, conversations });
+/** A conversation of these messages as the page exports it. */
+function conversationOf(id: string, turns: readonly (Turn & { model?: string })[], title = id): Conversation {
+  const messages = turns.map((turn, i): ChatMessage => ({ ...turn, id: `${id}-${i}`, parent: i ? `${id}-${i - 1}` : null, created: i, revision: 0, ...(turn.role === 'assistant' && { finish: 'stop' }) }));
+  return { id, title, named: 1, created: 1, updated: Date.now(), messages: Object.fromEntries(messages.map((message) => [message.id, message])), leaf: messages.at(-1)?.id ?? null, chosen: 1 };
+}
+
 test('there are at least 80 payloads, and each has a name of its own', () => {
   expect(PAYLOADS.length).toBeGreaterThanOrEqual(80);
   expect(new Set(PAYLOADS.map(({ name }) => name)).size).toBe(PAYLOADS.length);
   expect(PLAIN.length).toBeGreaterThan(10);
 });
 
-test('replies, requests and tool cards of a stored conversation', async () => {
-  const cards = PLAIN.map(({ text }): Turn => ({ role: 'assistant', content: text, note: text, steps: [{ text, calls: [callWith(text)] }] }));
-  await store('settings', { backend: 'wasm', maxTokens: 24 });
-  await store('turns', [...PLAIN.map(({ text }): Turn => ({ role: 'user', content: text })), ...PAYLOADS.map(({ text }): Turn => ({ role: 'assistant', content: text })), ...cards]);
-  const page = await visitPage(site.url, context);
-  expect(await page.locator('#messages > li').count()).toBe(2 * PLAIN.length + PAYLOADS.length);
-  expect(await objections(page)).toEqual([]);
-  expect(await differences(page, '#messages .user .body', PLAIN.map(({ text }) => text))).toEqual([]);
-  expect(await differences(page, '#messages .call-summary', PLAIN.map(({ text }) => text))).toEqual([]);
-  expect(await tooWide(page)).toEqual([]);
+const texts = PLAIN.map(({ text }) => text);
 
-  // the pointer over everything that shows a reply, and a click on every link that leads nowhere
+test('a conversation from a file: replies, requests, attached files and tool cards, also after a reload', async () => {
+  await keepSettings({ backend: 'wasm', maxTokens: 24 });
+  const page = await visit();
+  const turns = [
+    ...texts.map((text): Turn => ({ role: 'user', content: text, files: [{ name: text, text }] })),
+    ...PAYLOADS.map(({ text }): Turn => ({ role: 'assistant', content: text })),
+    ...texts.map((text): Turn & { model: string } => ({ role: 'assistant', content: text, note: text, model: text, steps: [{ text, calls: [callWith(text)] }] })),
+  ];
+  await importFile(page, 'hostile.json', toJson([conversationOf('hostile', turns)]));
+  for (const reload of [false, true]) {
+    if (reload) await page.reload();
+    await page.waitForFunction((count) => document.querySelectorAll('#messages > li').length === count, turns.length, { timeout: PATIENCE });
+    await settled(page);
+    expect(await objections(page)).toEqual([]);
+    expect(await differences(page, '#messages .user .body', texts)).toEqual([]);
+    expect(await differences(page, '#messages .attached pre', texts)).toEqual([]);
+    expect(await differences(page, '#messages .call-summary', texts)).toEqual([]);
+    expect(await tooWide(page)).toEqual([]);
+  }
+  // events on everything that shows a message, and a click on every link that leads nowhere
   for (const kind of ['pointerover', 'mouseover', 'focusin', 'animationend'])
     await page.evaluate((type) => document.querySelectorAll('#messages *').forEach((element) => element.dispatchEvent(new Event(type, { bubbles: false }))), kind);
   await page.evaluate(() => document.querySelectorAll<HTMLElement>('#messages a:not([href])').forEach((link) => link.click()));
   expect(await objections(page)).toEqual([]);
   expect(page.url()).toBe(site.url);
 
+  // the page still answers, and what its model copies from a request stays text
   await page.click('#new-chat');
+  await page.waitForFunction(() => document.querySelectorAll('#messages li').length === 0);
   for (const [i, request] of ['Hello!', 'Make a note: "<img src=x onerror=window.hit=1>"', 'Find "<script>window.hit=1</script>" on this page'].entries()) {
     await page.fill('#prompt', request);
     await page.press('#prompt', 'Enter');
@@ -169,50 +208,116 @@ test('replies, requests and tool cards of a stored conversation', async () => {
   expect(happened).toEqual([]);
 });
 
+test('titles in the list, other forms of files, and files that are no conversations', async () => {
+  await keepSettings({ backend: 'wasm', maxTokens: 24 });
+  const page = await visit();
+  const count = (): Promise<number> => page.locator('.conversation').count();
+  // each has the title of one text and the content of the next: the search shows what it finds in a content
+  await importFile(page, 'titles.json', toJson(texts.map((text, i) => conversationOf(`title-${i}`, [{ role: 'user', content: `${texts[(i + 1) % texts.length]} end` }], text))));
+  await page.waitForFunction((wanted) => document.querySelectorAll('.conversation').length === wanted, texts.length);
+  expect(await objections(page)).toEqual([]);
+  for (const open of await page.locator('.conversation-open').all()) {
+    await open.click();
+    expect(await objections(page)).toEqual([]);
+  }
+  for (const words of ['<script', 'onerror=', 'javascript:', '\u202e']) {
+    await page.fill('#conversation-search', words);
+    await page.waitForFunction((found) => [...document.querySelectorAll('.conversation-hit mark')].some(({ textContent }) => textContent === found), words);
+    expect(await objections(page)).toEqual([]);
+  }
+  await page.fill('#conversation-search', '');
+  await page.waitForFunction((wanted) => document.querySelectorAll('.conversation').length === wanted, texts.length);
+
+  for (const [entry, shown] of [['Rename', '.conversation-rename'], ['Delete', '#toast:popover-open']] as const) {
+    const first = page.locator('.conversation').first();
+    await first.hover();
+    await first.getByRole('button', { name: /^Options for/ }).click();
+    await page.getByRole('menuitem', { name: entry }).click();
+    await page.waitForSelector(shown);
+    expect(await objections(page), entry).toEqual([]);
+    await page.keyboard.press('Escape');
+  }
+
+  const calls = texts.flatMap((text) => [
+    { role: 'user', content: [{ type: 'text', text }, { type: text }] },
+    { role: 'assistant', content: text, tool_calls: [{ id: text, type: 'function', function: { name: text, arguments: JSON.stringify({ [text]: text }) } }] },
+    { role: 'tool', tool_call_id: text, content: text },
+    { role: 'assistant', content: text },
+  ]);
+  const markdown = ['<!-- rivulet conversation -->', `# ${texts[0]}`, ...PAYLOADS.flatMap(({ text, name }) => [`<!-- rivulet assistant "${texts[1]}" -->`, `## ${name}`, text])].join('\n\n');
+  for (const [name, text] of [['calls.json', JSON.stringify({ title: texts[0], messages: calls })], ['all.md', markdown]]) {
+    const before = await count();
+    await importFile(page, name, text);
+    await page.waitForFunction((wanted) => document.querySelectorAll('.conversation').length === wanted, before + 1, { timeout: PATIENCE });
+    await settled(page);
+    expect(await page.locator('#messages > li').count()).toBeGreaterThan(texts.length);
+    expect(await objections(page), name).toEqual([]);
+  }
+
+  const before = await count();
+  const broken: [name: string, text: string][] = [
+    ['<img src=x onerror=window.hit=1>.json', '<script>window.hit=1</script>'],
+    ['number.json', '7'],
+    ['empty.json', ''],
+    ['list.json', '[]'],
+    ['deep.json', '['.repeat(100_000)],
+    ['version.json', JSON.stringify({ format: 'rivulet-conversations', version: '<b>', conversations: [] })],
+    ['no-messages.json', JSON.stringify({ format: 'rivulet-conversations', version: 1, conversations: [{ id: 'x' }] })],
+    ['prototype.json', '{"format":"rivulet-conversations","version":1,"conversations":[{"id":"__proto__","messages":{"__proto__":{"id":"__proto__","parent":null,"role":"user","content":"x"}}}],"__proto__":{"polluted":1}}'],
+    ['circle.json', JSON.stringify({ format: 'rivulet-conversations', version: 1, conversations: [{ id: 'x', messages: { a: { id: 'a', parent: 'b', role: 'user', content: 'x' }, b: { id: 'b', parent: 'a', role: 'user', content: 'y' } } }] })],
+    ['role.json', '[{"role":"<script>window.hit=1</script>","content":"x"}]'],
+    ['content.json', '[{"role":"user","content":{"toString":"<b>"}}]'],
+    ['page.md', '# <script>window.hit=1</script>'],
+    ['empty.md', '<!-- rivulet conversation -->'],
+  ];
+  for (const [name, text] of broken) {
+    await importFile(page, name, text);
+    await page.waitForFunction((file) => document.getElementById('composer-note')?.textContent?.includes(`${file} cannot be imported`), name, { timeout: PATIENCE });
+    expect(await objections(page), name).toEqual([]);
+  }
+  expect(await count()).toBe(before);
+  expect(happened).toEqual([]);
+});
+
 test('replies that grow piece by piece, without the policy of the page', async () => {
   const server = await serve();
   await context.close();
   context = await browser.newContext();
   try {
-    const stream = await watch(context, server.origin);
+    const events = await watch(context, server.origin);
     const page = await context.newPage();
-    await page.goto(`${server.origin}/e2e/pages/blank.html`);
-    await page.evaluate(() => document.body.insertAdjacentHTML('beforeend', '<ol id="messages"></ol>'));
-    await page.addScriptTag({ type: 'module', content: 'import { createMarkdown } from "/demo/chat/markdown.ts"; window.createMarkdown = createMarkdown;' });
-    await page.waitForFunction(() => 'createMarkdown' in window);
+    await page.goto(`${server.origin}/e2e/pages/chat_parts.html`);
+    await page.waitForFunction(() => 'parts' in window);
+    // the text is shown at each step, not after a pause
+    await page.evaluate(() => {
+      let now = 0;
+      performance.now = () => (now += 10_000);
+    });
     for (const { name, text } of PAYLOADS) {
-      const [grown, whole] = await page.evaluate((json) => {
+      await page.evaluate((json) => {
         const source = JSON.parse(json) as string;
-        const { createMarkdown } = window as unknown as { createMarkdown(target: HTMLElement): (source: string) => void };
-        const list = document.getElementById('messages')!;
-        const body = (): HTMLElement => {
-          const made = Object.assign(document.createElement('div'), { className: 'body' });
-          list.append(Object.assign(document.createElement('li'), { className: 'assistant' }));
-          list.lastElementChild!.append(made);
-          return made;
-        };
-        const [growing, once] = [body(), body()];
-        const render = createMarkdown(growing);
+        const { createMarkdown } = (window as unknown as { parts: { createMarkdown: typeof makeMarkdown } }).parts;
+        const target = document.getElementById('target')!;
+        target.replaceChildren();
+        const show = createMarkdown(target);
         const step = source.length < 600 ? 1 : Math.ceil(source.length / 25);
-        for (let length = step; length < source.length; length += step) render(source.slice(0, length));
-        render(source);
-        createMarkdown(once)(source);
-        return [growing.innerHTML, once.innerHTML];
+        for (let length = step; length < source.length; length += step) show(source.slice(0, length));
+        show(source, true);
       }, JSON.stringify(text));
-      expect(grown, name).toBe(whole);
       expect(await objections(page), name).toEqual([]);
-      await page.evaluate(() => document.getElementById('messages')!.replaceChildren());
     }
-    expect(stream).toEqual([]);
+    await settled(page);
+    expect(await objections(page)).toEqual([]);
+    expect(events).toEqual([]);
   } finally {
     await server.close();
   }
 });
 
 test('names of files and of models, addresses, notes and settings', async () => {
-  const system = PLAIN.map(({ text }) => text).join('\n');
-  await store('settings', { system, backend: 'wasm', off: [system], theme: system });
-  const page = await visitPage(site.url, context);
+  const system = texts.join('\n');
+  await keepSettings({ system, backend: 'wasm', off: [system], theme: system });
+  const page = await visit();
 
   await page.evaluate(
     (json) =>
@@ -229,13 +334,13 @@ test('names of files and of models, addresses, notes and settings', async () => 
           change.onerror = () => reject(change.error);
         };
       }),
-    JSON.stringify(PLAIN.map(({ text }) => text)),
+    JSON.stringify(texts),
   );
   await page.click('#open-settings');
   expect(await page.inputValue('#system')).toContain('<script>');
   await page.click('#open-notes');
   await page.waitForSelector('#notes .entry');
-  expect(await differences(page, '#notes .entry > span', [...PLAIN, ...PLAIN, ...PLAIN].map(({ text }) => text))).toEqual([]);
+  expect(await differences(page, '#notes .entry > span', [...texts, ...texts, ...texts])).toEqual([]);
   expect(await objections(page)).toEqual([]);
   await page.keyboard.press('Escape');
   await page.keyboard.press('Escape');
