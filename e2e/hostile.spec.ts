@@ -33,14 +33,12 @@ afterEach(() => context.close());
 
 async function watch(watched: BrowserContext, origin: string): Promise<string[]> {
   const events: string[] = [];
-  await watched.route(
-    (url) => /^(https?|ftp):$/.test(url.protocol) && url.origin !== origin,
-    (route) => {
-      events.push(`request: ${route.request().url()}`);
-      return route.abort();
-    },
-  );
-  watched.on('request', (request) => /beacon/.test(new URL(request.url()).pathname) && events.push(`request: ${request.url()}`));
+  const foreign = ({ protocol, origin: host }: URL): boolean => /^(?:https?|ftp):$/.test(protocol) && host !== origin;
+  await watched.route(foreign, (route) => route.abort());
+  watched.on('request', (request) => {
+    const url = new URL(request.url());
+    if (foreign(url) || /beacon/.test(url.pathname)) events.push(`request: ${url.href}`);
+  });
   let pages = 0;
   watched.on('page', (page) => {
     if (pages++) events.push(`window: ${page.url()}`);
@@ -300,7 +298,7 @@ test('replies that grow piece by piece, without the policy of the page', async (
         const target = document.getElementById('target')!;
         target.replaceChildren();
         const show = createMarkdown(target);
-        const step = source.length < 600 ? 1 : Math.ceil(source.length / 25);
+        const step = source.length < 150 ? 1 : Math.ceil(source.length / 25);
         for (let length = step; length < source.length; length += step) show(source.slice(0, length));
         show(source, true);
       }, JSON.stringify(text));
