@@ -60,9 +60,9 @@ async function watch(watched: BrowserContext, origin: string): Promise<string[]>
 }
 
 const visit = (): Promise<Page> => visitPage(site.url, context);
-/** Puts settings where the page finds them when it starts. A tab begins with about:blank, which has no storage. */
-const keepSettings = (settings: object): Promise<unknown> =>
-  context.addInitScript((text) => location.protocol !== 'about:' && (localStorage['rivulet-chat.settings'] ??= text), JSON.stringify(settings));
+/** Puts a value where the page finds it when it starts. A tab begins with about:blank, which has no storage. */
+const keep = (name: string, value: unknown): Promise<unknown> =>
+  context.addInitScript(([key, text]) => location.protocol !== 'about:' && (localStorage[`rivulet-chat.${key}`] ??= text), [name, JSON.stringify(value)]);
 const importFile = (page: Page, name: string, text: string): Promise<void> =>
   page.setInputFiles('.conversation-tools input[type=file]', { name, mimeType: 'text/plain', buffer: Buffer.from(text) });
 /** Long texts, colours and formulas come little by little. */
@@ -164,7 +164,7 @@ test('there are at least 80 payloads, and each has a name of its own', () => {
 const texts = PLAIN.map(({ text }) => text);
 
 test('a conversation from a file: replies, requests, attached files and tool cards, also after a reload', async () => {
-  await keepSettings({ backend: 'wasm', maxTokens: 24 });
+  await keep('settings', { backend: 'wasm', maxTokens: 24 });
   const page = await visit();
   const turns = [
     ...texts.map((text): Turn => ({ role: 'user', content: text, files: [{ name: text, text }] })),
@@ -207,7 +207,7 @@ test('a conversation from a file: replies, requests, attached files and tool car
 });
 
 test('titles in the list, other forms of files, and files that are no conversations', async () => {
-  await keepSettings({ backend: 'wasm', maxTokens: 24 });
+  await keep('settings', { backend: 'wasm', maxTokens: 24 });
   const page = await visit();
   const count = (): Promise<number> => page.locator('.conversation').count();
   // each has the title of one text and the content of the next: the search shows what it finds in a content
@@ -312,10 +312,15 @@ test('replies that grow piece by piece, without the policy of the page', async (
   }
 });
 
-test('names of files and of models, addresses, notes and settings', async () => {
+test('drafts, names of files and of models, addresses, notes and settings', async () => {
   const system = texts.join('\n');
-  await keepSettings({ system, backend: 'wasm', off: [system], theme: system });
+  await keep('settings', { system, backend: 'wasm', off: [system], theme: system });
+  await keep('draft.new', { text: system, files: texts.map((text) => ({ name: text, text })) });
+  await keep(`unsaved.${system.slice(0, 40)}`, { id: system, title: system, messages: { [system]: { id: system, role: 'user', content: system } } });
   const page = await visit();
+  expect(await page.inputValue('#prompt')).toContain('<script>');
+  expect(await differences(page, '#attachments li > span', texts)).toEqual([]);
+  expect(await objections(page)).toEqual([]);
 
   await page.evaluate(
     (json) =>
