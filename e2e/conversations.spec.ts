@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import type { Browser, BrowserContext, Page } from 'playwright';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { branch } from '../demo/chat/conversations/conversation';
-import { ask, BRIEF, finished, loadAxe, message, newChat, objections, PATIENCE, ready, requests, visitPage } from './chat_page';
+import { ask, BRIEF, finished, loadAxe, message, newChat, objections, PATIENCE, ready, requests, saveSettings, visitPage } from './chat_page';
 import { launchChromium } from './harness';
 import { serveSite, type Site } from './site';
 import { lastStored, storedConversations } from './stored_conversations';
@@ -188,6 +188,29 @@ test('where IndexedDB is blocked the conversation goes on in memory, with one cl
   await page.click('.conversation-open:has-text("Good morning")');
   await page.waitForFunction(() => document.querySelectorAll('#messages li').length === 4);
   expect(await requests(page)).toEqual(['Good morning', 'Thanks!']);
+});
+
+test('another tab shows the reply while it is written, can go on with it, and leaves a conversation that is deleted', async () => {
+  await visit();
+  await ask(page, 'Good morning');
+  const other = await visitPage(`${site.url}?backend=wasm`, context);
+  await other.waitForFunction(() => document.querySelectorAll('#messages li').length === 2);
+  await saveSettings(page, { temperature: 2, topK: 0, topP: 1, minP: 0, repetitionPenalty: 2, maxTokens: 1200 });
+  await page.fill('#prompt', 'Tell me more.');
+  await page.press('#prompt', 'Enter');
+  await other.waitForFunction(() => document.querySelectorAll('#messages > .user').length === 2, undefined, { timeout: PATIENCE });
+  await finished(page, 2);
+  const whole = (await lastStored(page)).content;
+  await other.waitForFunction((text) => [...document.querySelectorAll('#messages > .assistant:not([aria-busy]) .copy')].length === 2 && text.length > 0, whole, { timeout: PATIENCE });
+  expect(await other.locator('#messages > .assistant .body').last().innerText()).toBe(await page.locator('#messages > .assistant .body').last().innerText());
+  await ask(other, 'Thanks!');
+  await page.waitForFunction(() => document.querySelectorAll('#messages > .user').length === 3, undefined, { timeout: PATIENCE });
+  page = other;
+  await menu('Good morning', 'Delete');
+  const [first] = context.pages();
+  await first.waitForFunction(() => document.querySelectorAll('#messages > li').length === 0, undefined, { timeout: PATIENCE });
+  await page.getByRole('button', { name: 'Undo', exact: true }).click();
+  await page.waitForFunction(() => document.querySelectorAll('#messages > .user').length === 3);
 });
 
 test('storage that is cleared while the page is open: the conversation goes on and is stored again whole', async () => {

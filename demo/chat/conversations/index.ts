@@ -172,6 +172,9 @@ export function createConversations(store: ConversationStore, chat: () => Chat):
       }
     }
     await read();
+    // the drawer would hide both what is said and what is shown
+    const sidebar = find('sidebar', HTMLElement);
+    if (sidebar.matches(':popover-open')) sidebar.hidePopover();
     if (problems.length) chat().composer.say(problems.join(' '));
     if (!ids.length) return;
     showToast(ids.length === 1 ? 'One conversation is imported.' : `${ids.length} conversations are imported.`);

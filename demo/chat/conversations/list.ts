@@ -96,6 +96,7 @@ export function createConversationList(actions: ListActions, search: Search): Co
   function render(): void {
     if (renaming !== undefined) return;
     const focused = document.activeElement?.closest<HTMLElement>('#conversation-list li')?.dataset.id;
+    const place = [...list.querySelectorAll<HTMLElement>('.conversation')].findIndex(({ dataset }) => dataset.id === focused);
     const found = hits ? summaries.filter(({ id }) => hits?.has(id)) : summaries;
     const now = Date.now();
     const lines: HTMLElement[] = [];
@@ -116,7 +117,9 @@ export function createConversationList(actions: ListActions, search: Search): Co
       lines.push(element('li', {}, more));
     }
     list.replaceChildren(...lines);
-    if (focused) focusOn(focused);
+    if (focused && itemOf(focused)) focusOn(focused);
+    // the line that had the focus is gone: the next one gets it
+    else if (focused) ([...list.querySelectorAll<HTMLElement>('.conversation-open')].at(Math.min(place, found.length - 1)) ?? field).focus();
     none.hidden = !hits || found.length > 0;
     none.textContent = hits && !found.length ? 'No conversation contains these words.' : '';
   }

@@ -1,0 +1,47 @@
+import { expect, test } from 'vitest';
+import type { GenerationResult, Message, Model } from '../../../src/index';
+import { describeResult, generate } from './generate';
+
+const result: GenerationResult = { text: 'ab', finish: 'stop', promptTokens: 1, reusedTokens: 0, tokens: 2, seed: 0, prefillMs: 1, decodeMs: 1, firstTokenMs: 50, tokensPerSecond: 20 };
+const messages: Message[] = ['s', '1', '2', '3'].map((content, i) => ({ role: i ? 'user' : 'system', content }));
+
+/** A model whose context takes this many messages. */
+function model(room: number, asked: Message[][], error?: Error): Pick<Model, 'chat'> {
+  return {
+    chat(given) {
+      asked.push([...given]);
+      const failure = given.length > room ? Object.assign(new Error('too long'), { name: 'ContextError' }) : error;
+      const outcome = failure ? Promise.reject(failure) : Promise.resolve(result);
+      outcome.catch(() => undefined);
+      return {
+        result: outcome,
+        async *[Symbol.asyncIterator]() {
+          if (failure) throw failure;
+          yield 'a';
+          yield 'b';
+        },
+      };
+    },
+  };
+}
+const options = (): { signal: AbortSignal } => ({ signal: new AbortController().signal });
+
+test('a prompt that is too long after all loses its oldest requests, one by one', async () => {
+  const asked: Message[][] = [];
+  const texts: string[] = [];
+  expect(await generate(model(2, asked), messages, options(), (text) => texts.push(text))).toEqual({ text: 'ab', result });
+  expect(asked.map((given) => given.map(({ content }) => content).join(''))).toEqual(['s123', 's23', 's3']);
+  expect(texts).toEqual(['a', 'ab']);
+});
+
+test('the last request is not left out, and other errors are not tried again', async () => {
+  const asked: Message[][] = [];
+  await expect(generate(model(1, asked), messages, options(), () => undefined)).rejects.toThrow('too long');
+  expect(asked).toHaveLength(3);
+  await expect(generate(model(9, [], new Error('lost')), messages, options(), () => undefined)).rejects.toThrow('lost');
+});
+
+test('the line under a reply', () => {
+  expect(describeResult({ ...result, finish: 'length' })).toBe('2 tokens · 20\u00a0tok/s · 50\u00a0ms to first token · stopped at the length limit');
+  expect(describeResult({ ...result, tokens: 1, finish: 'abort' })).toBe('stopped');
+});
