@@ -75,8 +75,8 @@ const ELSEWHERE_MS = 5000;
 
 export function createChat({ session, settings, tools, store, transcript: makeTranscript, started, changed, chooseModel, useCpu }: ChatParts): Chat {
   let run: Run | undefined;
-  /** done as soon as a model is ready */
-  let whenReady: (() => void) | undefined;
+  /** done as soon as a model is ready, another one than this */
+  let whenReady: { act(): void; before?: Model } | undefined;
   /** replies of other tabs, and when they last changed */
   const elsewhere = new Map<string, number>();
   let failed = false;
@@ -123,7 +123,7 @@ export function createChat({ session, settings, tools, store, transcript: makeTr
     const asked = session.model;
     if (run) return;
     if (!asked) {
-      whenReady = () => void answer(request, soFar);
+      whenReady = { act: () => void answer(request, soFar) };
       return announce(session.busy ? 'The reply comes when the model is ready.' : 'Choose a model first.');
     }
     failed = false;
@@ -227,7 +227,7 @@ export function createChat({ session, settings, tools, store, transcript: makeTr
     // what tools have done must not be done again
     const again = (): void => void (message?.steps ? answer(request, message) : regenerate(request));
     const onCpu = (): void => {
-      whenReady = again;
+      whenReady = { act: again, before: session.model };
       useCpu();
     };
     transcript.showError(replyError(error, session.placement().backend, { again, newChat, useCpu: onCpu, chooseModel }), message);
@@ -304,9 +304,12 @@ export function createChat({ session, settings, tools, store, transcript: makeTr
   function sendNext(): void {
     queue.setReason(run ? 'Is sent after this reply' : session.busy ? 'Is sent when the model is ready' : 'Is sent when a model is chosen');
     if (!session.model || run) return;
-    const ready = whenReady;
-    whenReady = undefined;
-    if (ready) return ready();
+    if (whenReady) {
+      if (whenReady.before === session.model) return;
+      const { act } = whenReady;
+      whenReady = undefined;
+      return act();
+    }
     if (checking || !queue.all.length) return;
     checking = true;
     const next = queue.next();
