@@ -1,4 +1,4 @@
-/** The other two engines that people have: the script-tag page as built answers in Firefox and in WebKit, and a second visit needs no model from the server. */
+/** The other two engines that people have, Firefox and WebKit: the script-tag page as built answers, a second visit needs no model from the server, and the chat page keeps its conversations. */
 import { describe, expect, it } from 'vitest';
 import { launchFirefox } from './firefox';
 import { serveSite } from './site';
@@ -35,6 +35,26 @@ const REPLY = `new Promise((resolve, reject) => {
     .catch(reject);
 })`;
 
+/** In the chat page: runs statements of an async function that has `until` (waits for a condition), `all` (elements by a selector) and `send`. */
+const inChat = (statements: string): string => `(async () => {
+  const all = (selector) => [...document.querySelectorAll(selector)];
+  const until = async (condition, what) => {
+    for (let waited = 0; !condition(); waited += 50) {
+      if (waited > 60000) throw new Error(what + ' did not come: ' + document.body.innerText.slice(0, 500));
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  };
+  const send = async (text) => {
+    const before = all('#messages .assistant:not([aria-busy]) .copy').length;
+    const prompt = document.getElementById('prompt');
+    prompt.value = text;
+    prompt.dispatchEvent(new Event('input', { bubbles: true }));
+    document.getElementById('composer').requestSubmit();
+    await until(() => all('#messages .assistant:not([aria-busy]) .copy').length > before, 'a reply');
+  };
+  ${statements}
+})()`;
+
 for (const { name, tag, open } of ENGINES) describe(name, { tags: tag }, () => {
   it.each([{ isolated: true }, { isolated: false }])('answers, and again with the model unreachable: %o', async ({ isolated }) => {
     const site = await serveSite({ isolated });
@@ -47,6 +67,41 @@ for (const { name, tag, open } of ENGINES) describe(name, { tags: tag }, () => {
       site.refuse = /\.gguf$/;
       await browser.goto(`${site.url}script-tag.html`);
       expect(await browser.evaluate(REPLY)).toEqual(first);
+    } finally {
+      await browser.close();
+      await site.close();
+    }
+  });
+
+  it('keeps the conversations of the chat page: a list, an edited message, a draft, over a reload', async () => {
+    const site = await serveSite();
+    const browser = await open();
+    try {
+      await browser.goto(site.url);
+      await browser.evaluate(
+        inChat(`
+          await send('Good morning');
+          document.getElementById('new-chat').click();
+          await until(() => all('#messages li').length === 0, 'an empty chat');
+          await send('Thanks!');
+          document.querySelector('.edit-message').click();
+          const field = document.querySelector('.edit-form textarea');
+          field.value = 'How are you?';
+          field.form.requestSubmit();
+          await until(() => all('.user .versions').length === 1, 'a second version');
+          await until(() => all('#messages .assistant:not([aria-busy]) .copy').length === 1, 'a reply');
+          const prompt = document.getElementById('prompt');
+          prompt.value = 'a draft';
+          prompt.dispatchEvent(new Event('input', { bubbles: true }));
+          await new Promise((resolve) => setTimeout(resolve, 1500));`),
+      );
+      await browser.goto(`${site.url}?backend=wasm`);
+      const shown = await browser.evaluate(
+        inChat(`
+          await until(() => all('.conversation').length === 2 && all('#messages .copy').length === 2, 'the conversations');
+          return [all('.conversation-title').map((title) => title.textContent), all('.user .body').map((body) => body.textContent), document.querySelector('.versions').textContent, document.getElementById('prompt').value, all('#storage-problem:not([hidden])').length];`),
+      );
+      expect(shown).toEqual([['Thanks!', 'Good morning'], ['How are you?'], '2/2', 'a draft', 0]);
     } finally {
       await browser.close();
       await site.close();

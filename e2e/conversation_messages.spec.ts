@@ -124,7 +124,7 @@ describe('what is not sent at once', () => {
       await page.waitForFunction((wanted) => document.querySelector('#waiting')?.textContent?.includes(wanted), text);
     }
     expect(await page.locator('#messages li').count()).toBe(0);
-    expect(await page.locator('#waiting .figures').first().innerText()).toBe('Is sent when a model is chosen');
+    expect(await page.locator('#waiting .figures').first().innerText()).toBe('Waits until you choose a model');
     await page.locator('#waiting li').last().getByRole('button', { name: 'Cancel' }).click();
     await page.locator('#waiting li').last().getByRole('button', { name: 'Edit' }).click();
     expect(await page.inputValue('#prompt')).toBe('Thanks!');
@@ -148,7 +148,7 @@ describe('what is not sent at once', () => {
     await page.press('#prompt', 'Enter');
     await page.waitForFunction(() => document.querySelector('#waiting:not([hidden]) .figures, #messages > li:nth-child(3)'), undefined, { timeout: PATIENCE });
     const waiting = await page.locator('#waiting .figures').allInnerTexts();
-    expect(waiting.every((text) => text === 'Is sent after this reply')).toBe(true);
+    expect(waiting.every((text) => text === 'Waits for this reply to end')).toBe(true);
     await page.keyboard.press('Escape');
     await page.waitForFunction(() => document.querySelectorAll('#messages > .user').length === 2, undefined, { timeout: PATIENCE });
     expect(await requests(page)).toEqual(['Tell me more.', 'Good morning']);

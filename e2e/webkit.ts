@@ -51,11 +51,13 @@ export async function openWebKit(): Promise<WebKitPage> {
     const { sessionId } = await command<{ sessionId: string }>(`${driver}/session`, { capabilities });
     const session = `${driver}/session/${sessionId}`;
     await command(`${session}/timeouts`, { script: 300_000, pageLoad: 60_000 });
-    const script = 'const done = arguments[arguments.length - 1]; Promise.resolve().then(() => eval(arguments[0])).then((value) => done({ value }), (error) => done({ error: String(error) }));';
+    // the expression is a part of the script: a page may forbid eval
+    const script = (expression: string): string =>
+      `const done = arguments[arguments.length - 1]; Promise.resolve().then(() => (${expression})).then((value) => done({ value }), (error) => done({ error: String(error) }));`;
     return {
       goto: (url) => command(`${session}/url`, { url }),
       async evaluate<T>(expression: string): Promise<T> {
-        const { value, error } = await command<{ value: T; error?: string }>(`${session}/execute/async`, { script, args: [expression] });
+        const { value, error } = await command<{ value: T; error?: string }>(`${session}/execute/async`, { script: script(expression), args: [] });
         if (error !== undefined) throw new Error(error);
         return value;
       },

@@ -302,7 +302,7 @@ export function createChat({ session, settings, tools, store, transcript: makeTr
   /** the next message that waits is looked at */
   let checking = false;
   function sendNext(): void {
-    queue.setReason(run ? 'Is sent after this reply' : session.busy ? 'Is sent when the model is ready' : 'Is sent when a model is chosen');
+    queue.setReason(run ? 'Waits for this reply to end' : session.busy ? 'Waits until the model is ready' : 'Waits until you choose a model');
     if (!session.model || run) return;
     if (whenReady) {
       if (whenReady.before === session.model) return;

@@ -99,7 +99,7 @@ export function createConversations(store: ConversationStore, chat: () => Chat):
   function gone(id: string): void {
     known.delete(id);
     show();
-    showToast('This conversation is not there any more.');
+    showToast('This conversation no longer exists.');
   }
 
   async function remove({ id, title }: Summary): Promise<void> {
@@ -113,7 +113,7 @@ export function createConversations(store: ConversationStore, chat: () => Chat):
       return cannot('This cannot be deleted.');
     }
     const forget = setTimeout(() => void store.remove(id), 2 * UNDO_MS);
-    showToast(`“${title}” is deleted.`, {
+    showToast(`“${title}” was deleted.`, {
       label: 'Undo',
       ms: UNDO_MS,
       action() {
@@ -177,7 +177,7 @@ export function createConversations(store: ConversationStore, chat: () => Chat):
     if (sidebar.matches(':popover-open')) sidebar.hidePopover();
     if (problems.length) chat().composer.say(problems.join(' '));
     if (!ids.length) return;
-    showToast(ids.length === 1 ? 'One conversation is imported.' : `${ids.length} conversations are imported.`);
+    showToast(ids.length === 1 ? 'One conversation was imported.' : `${ids.length} conversations were imported.`);
     await chat().open(ids[0]);
   }
 

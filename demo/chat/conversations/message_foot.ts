@@ -106,7 +106,7 @@ export function createMessageFoot(actions: MessageActions): (line: MessageLine, 
   return (line, item) => {
     const { message, versions, state } = line;
     const { role } = message;
-    const note = state === 'interrupted' ? 'interrupted' : state === 'elsewhere' ? 'is being written in another tab' : message.note;
+    const note = state === 'interrupted' ? 'interrupted' : state === 'elsewhere' ? 'another tab is writing this reply' : message.note;
     const copy = copyButton('Copy', () => message.content || summaries(message));
     copy.classList.add('copy');
     const buttons = [
