@@ -222,6 +222,18 @@ describe('what is not sent at once', () => {
   });
 });
 
+test('a very long conversation shows its last messages first, and the earlier ones on request', async () => {
+  const turns = Array.from({ length: 300 }, (_, i) => ({ role: i % 2 ? 'assistant' : 'user', content: `message ${i}` }));
+  await context.addInitScript((given) => (localStorage['rivulet-chat.turns'] ??= given), JSON.stringify(turns));
+  await visit();
+  expect(await page.locator('#messages > li[data-id]').count()).toBe(200);
+  expect(await page.locator('#messages > li[data-id] .body').first().innerText()).toBe('message 100');
+  await page.getByRole('button', { name: 'Show earlier messages (100)' }).click();
+  await page.waitForFunction(() => document.querySelectorAll('#messages > li[data-id]').length === 300);
+  expect(await page.locator('#messages > li[data-id] .body').first().innerText()).toBe('message 0');
+  expect(await page.evaluate(() => document.activeElement?.closest('li')?.querySelector('.body')?.textContent?.trim())).toBe('message 99');
+});
+
 test('80 turns in a short context: the oldest are left out at a visible line, the gauge tells, and nothing fails', async () => {
   await context.addInitScript(`localStorage['rivulet-chat.settings'] = '{"backend":"wasm","maxTokens":16}'`);
   await visit('&context=768');

@@ -126,6 +126,7 @@ export function createChat({ session, settings, tools, store, transcript: makeTr
       whenReady = { act: () => void answer(request, soFar) };
       return announce(session.busy ? 'The reply comes when the model is ready.' : 'Choose a model first.');
     }
+    whenReady = undefined;
     failed = false;
     transcript.hideError();
     const demo = session.isDemo();

@@ -3,6 +3,7 @@ import { appendError, type ReplyError } from './conversations/reply_error';
 import { createMessageFoot, type MessageActions, type MessageLine } from './conversations/message_foot';
 import type { ChatMessage } from './conversations/conversation';
 import { element } from './dom';
+import { count } from './format';
 import type { KeptCall, OfferReason, Turn } from './history';
 import { createMarkdown } from './markdown/markdown';
 import { showText } from './markdown/long_text';
@@ -46,6 +47,8 @@ export interface TranscriptParts {
   offer(reason: OfferReason): HTMLElement;
 }
 
+/** A long conversation shows this many of its last messages at first: the page must lay out all that it shows. */
+const SHOWN = 200;
 const NOT_READ = 'Messages above this line are no longer read by the model';
 
 interface Shown {
@@ -153,7 +156,28 @@ export function createTranscript(list: HTMLOListElement, { actions, messages, of
     for (const button of list.querySelectorAll<HTMLButtonElement>('.foot [data-changes]')) button.disabled = replying;
   };
 
-  function show(lines: readonly MessageLine[], readFrom?: string): void {
+  /** all messages of the branch, and how many of the last are shown */
+  let all: readonly MessageLine[] = [];
+  let limit = SHOWN;
+  let from: string | undefined;
+  const earlier = element('button', { type: 'button', className: 'more' });
+  const earlierItem = element('li', { className: 'earlier' }, earlier);
+  earlier.addEventListener('click', () => {
+    const hidden = all.slice(0, -limit);
+    const below = scroller.scrollHeight - scroller.scrollTop;
+    limit += SHOWN;
+    show(all, from);
+    // what was read stays in its place
+    scroller.scrollTop = scroller.scrollHeight - below;
+    const next = hidden.at(-1) && shown.get(hidden.at(-1)!.message.id);
+    next?.item.querySelector<HTMLElement>('.copy')?.focus({ preventScroll: true });
+  });
+
+  function show(given: readonly MessageLine[], readFrom?: string): void {
+    if (given[0]?.message.id !== all[0]?.message.id) limit = SHOWN;
+    all = given;
+    from = readFrom;
+    const lines = given.slice(-limit);
     const ids = new Set(lines.map(({ message }) => message.id));
     for (const [id, { item }] of shown)
       if (!ids.has(id) || id === live?.id) {
@@ -161,6 +185,7 @@ export function createTranscript(list: HTMLOListElement, { actions, messages, of
         shown.delete(id);
       }
     notRead.remove();
+    earlierItem.remove();
     let at: Element | null = list.firstElementChild;
     for (const line of lines) {
       const { id } = line.message;
@@ -186,7 +211,9 @@ export function createTranscript(list: HTMLOListElement, { actions, messages, of
     } else if (live && !(live.id && ids.has(live.id))) list.append(live.item);
     if (failed) list.append(failed);
     const first = readFrom === undefined ? undefined : shown.get(readFrom)?.item;
-    if (first && first !== list.firstElementChild) first.before(notRead);
+    if (first && (first !== list.firstElementChild || given.length > lines.length)) first.before(notRead);
+    earlier.textContent = `Show earlier messages (${count(given.length - lines.length)})`;
+    if (given.length > lines.length) list.prepend(earlierItem);
     disable();
   }
 
