@@ -71,7 +71,7 @@ export async function talk(source: ModelSource): Promise<Model> {
     { role: 'system', content: 'Answer briefly.' },
     { role: 'user', content: [{ type: 'text', text: 'Hello' }] },
   ];
-  const render: RenderOptions = { tools: [{ name: 'set_timer' }], addGenerationPrompt: true, variables: { keep_past_thinking: true } };
+  const render: RenderOptions = { tools: [{ name: 'set_timer' }], addGenerationPrompt: true, continueFinalMessage: false, variables: { keep_past_thinking: true } };
   const sampling: GenerateOptions = { temperature: 0, topK: 40, seed: 1, bias: new Map([[7, -1]]), maxTokens: 20, stop: ['\n'], reuse: false, logprobs: 2 };
   const chat: ChatOptions = { ...sampling, ...render };
   const stream: TextStream = model.chat(messages, { ...chat, signal });
