@@ -51,10 +51,10 @@ export async function saveSettings(page: Page, fields: Record<string, number>): 
 
 export const loadAxe = (page: Page): Promise<unknown> => page.evaluate(readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8'));
 
-/** What the accessibility checker objects to. */
-export const objections = (page: Page): Promise<string[]> =>
-  page.evaluate(async () => {
-    const { axe } = window as unknown as { axe: { run(): Promise<{ violations: { id: string; nodes: { html: string }[] }[] }> } };
-    const { violations } = await axe.run();
+/** What the accessibility checker objects to, on the whole page or inside one element. */
+export const objections = (page: Page, inside?: string): Promise<string[]> =>
+  page.evaluate(async (selector) => {
+    const { axe } = window as unknown as { axe: { run(context: string | Document): Promise<{ violations: { id: string; nodes: { html: string }[] }[] }> } };
+    const { violations } = await axe.run(selector ?? document);
     return violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' ')}`);
-  });
+  }, inside);
