@@ -30,6 +30,16 @@ async function drawer(page: Page): Promise<void> {
   await page.waitForSelector('#sidebar:popover-open');
 }
 
+async function manyConversations(page: Page): Promise<void> {
+  for (const request of ['Convert 12 miles to kilometres', 'Good morning!', 'Set a timer for 10 minutes and tell me when it is over, please']) {
+    await ask(page, request);
+    await drawer(page);
+    await page.click('#new-chat');
+    await page.waitForSelector('#first-run:visible');
+  }
+  await drawer(page);
+}
+
 const TYPESET = `Here is a **short** answer with *emphasis*, \`inline code\`, a [link](https://example.org) and ~~a slip~~.
 
 ## Steps
@@ -114,12 +124,57 @@ export const SCREENS: Record<string, Screen> = {
     reach: (page) => page.fill('#prompt', 'A message of several lines.\n\nIt makes the field grow, up to a limit:\n- one\n- two\n- three'),
   },
   error: {
-    query: '&model=http://127.0.0.1:9/nothing.gguf',
+    query: '&model=./nothing.gguf',
     reach: async (page) => void (await page.waitForSelector('#error:visible')),
   },
   'address-notes': { query: '&context=abc', reach: async () => undefined },
   about: { reach: (page) => page.click('#about summary') },
-  sidebar: { turns: [{ role: 'user', content: LONG_TITLE }, { role: 'assistant', content: 'Because of scattering.' }], reach: drawer },
+  sidebar: { reach: manyConversations },
+  'sidebar-menu': {
+    async reach(page) {
+      await manyConversations(page);
+      await page.locator('.conversation').nth(1).hover();
+      await page.getByRole('button', { name: /^Options for/ }).nth(1).click();
+      await page.waitForSelector('#conversation-menu');
+    },
+  },
+  'sidebar-search': {
+    async reach(page) {
+      await manyConversations(page);
+      await page.fill('#conversation-search', 'runs');
+      await page.waitForSelector('.conversation-hit mark');
+    },
+  },
+  'search-none': {
+    async reach(page) {
+      await manyConversations(page);
+      await page.fill('#conversation-search', 'aardvark');
+      await page.waitForSelector('#conversation-none:not(:empty)');
+    },
+  },
+  edit: {
+    async reach(page) {
+      await ask(page, 'Convert 12 miles to kilometres');
+      await page.locator('.user').hover();
+      await page.getByRole('button', { name: 'Edit' }).click();
+    },
+  },
+  versions: {
+    async reach(page) {
+      await ask(page, 'Convert 12 miles to kilometres');
+      await page.getByRole('button', { name: 'Regenerate' }).click();
+      await page.waitForSelector('.versions');
+      await page.locator('.user').hover();
+    },
+  },
+  toast: {
+    async reach(page) {
+      await ask(page, 'Convert 12 miles to kilometres');
+      await ask(page, 'Hello!');
+      await page.locator('.assistant').last().getByRole('button', { name: 'Delete' }).click();
+      await page.waitForSelector('#toast button');
+    },
+  },
   models: {
     async reach(page) {
       await page.click('#choose');
