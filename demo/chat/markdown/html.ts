@@ -52,7 +52,7 @@ purify.addHook('afterSanitizeAttributes', (node) => {
 
 const clean = (html: string): DocumentFragment =>
   purify.sanitize(html, {
-    ALLOWED_TAGS: ['p', 'br', 'hr', 'em', 'strong', 'del', 'code', 'pre', 'blockquote', 'ul', 'ol', 'li', 'a', 'span',
+    ALLOWED_TAGS: ['p', 'br', 'hr', 'em', 'strong', 'del', 'code', 'pre', 'blockquote', 'ul', 'ol', 'li', 'a', 'span', 'div',
       'h1', 'h2', 'h3', 'h4', 'h5', 'h6', 'table', 'thead', 'tbody', 'tr', 'th', 'td'], // prettier-ignore
     ALLOWED_ATTR: ['href', 'start', 'align', 'class'],
     // no addresses: the pattern below is not for them
@@ -79,13 +79,15 @@ function frameTable(table: HTMLTableElement): void {
   box.append(table);
 }
 
-/** The elements of one block. */
-export function blockOf(token: Token): DocumentFragment {
-  const made = clean(marked.parser([token]));
-  // each block takes the direction of its own text
-  for (const child of made.children) child.setAttribute('dir', 'auto');
+/** An element for each block. They are cleaned together, which costs little more than one. */
+export function blocksOf(tokens: Token[]): Element[] {
+  const made = clean(tokens.map((token) => `<div>${marked.parser([token])}</div>`).join(''));
+  const blocks = [...made.children];
+  if (blocks.length !== tokens.length) throw new Error(`Markdown became ${blocks.length} blocks, wanted ${tokens.length}.`);
+  // each part takes the direction of its own text
+  for (const block of blocks) for (const part of block.children) part.setAttribute('dir', 'auto');
   frameCode(made);
   made.querySelectorAll('table').forEach(frameTable);
   made.querySelectorAll('.task-box').forEach(frameTask);
-  return made;
+  return blocks;
 }

@@ -2,7 +2,7 @@
 import type { Token, Tokens } from 'marked';
 import { element } from '../dom';
 import { colourCode } from './code';
-import { blockOf, tokensOf, type Heading, type Links } from './html';
+import { blocksOf, tokensOf, type Heading, type Links } from './html';
 import { moreButton, PART } from './long_text';
 import { drawMath } from './math';
 
@@ -18,6 +18,8 @@ const GIANT = 16 * WINDOW;
 const LONG_LIST = 2048;
 /** how long the page may work on a text at a time, in ms */
 const BUDGET = 10;
+/** and before a conversation that is opened is seen */
+const FIRST_BUDGET = 40;
 /** nested so deeply that only an attack is: `> > > > …` */
 const DEEP = /^(?:[ \t]*(?:>|(?:[-*+]|\d{1,9}[.)])[ \t]))(?:[ \t]*(?:>|(?:[-*+]|\d{1,9}[.)])[ \t])){23}/m;
 
@@ -25,7 +27,7 @@ interface Block {
   type: string;
   raw: string;
   /** absent where there is nothing to see */
-  shown?: HTMLElement;
+  shown?: Element;
   /** of a heading: its depth in the text, and its level in the page */
   heading?: { depth: number; level: number };
 }
@@ -52,13 +54,15 @@ function items(token: Token): Token[] {
   return split.map(({ raw }) => raw).join('') === list.raw ? split : [token];
 }
 
-function draw(token: Token): DocumentFragment | HTMLElement {
+function draw(tokens: Token[]): Element[] {
+  if (!tokens.length) return [];
   try {
-    if (token.type !== 'plain') return blockOf(token);
+    if (tokens.every(({ type }) => type !== 'plain')) return blocksOf(tokens);
   } catch {
-    // falls through
+    // one of them cannot be drawn: that one stays as it was written
   }
-  return element('p', { className: 'plain', dir: 'auto' }, token.raw);
+  if (tokens.length > 1) return tokens.flatMap((token) => draw([token]));
+  return [element('div', {}, element('p', { className: 'plain', dir: 'auto' }, tokens[0].raw))];
 }
 
 /** The code that is being written keeps its place, its selection and its button: only its text changes. */
@@ -68,6 +72,18 @@ const growingCode = (old: Block | undefined, token: Token | undefined): HTMLElem
 /** White space at the end of a block goes to the one that follows as soon as there is one. */
 const isSame = (block: Block, token: Token | undefined): boolean =>
   block.type === token?.type && (block.raw === token.raw || (block.type !== 'code' && block.raw.trimEnd() === token.raw.trimEnd()));
+
+/** Messages that are shown as they were written until there is time, the last one first: it is the one that is seen. */
+const waiting: (() => void)[] = [];
+function drawSoon(job: () => void): void {
+  // the first ones before the page is painted
+  if (waiting.push(job) === 1) queueMicrotask(() => drawWaiting(FIRST_BUDGET));
+}
+function drawWaiting(budget: number): void {
+  const start = performance.now();
+  while (waiting.length && performance.now() - start < budget) waiting.pop()?.();
+  if (waiting.length) setTimeout(drawWaiting, 0, BUDGET);
+}
 
 const isSpace = ({ raw }: { raw: string }): boolean => raw.trim() === '';
 
@@ -130,19 +146,26 @@ export function createMarkdown(target: HTMLElement, around: (change: () => void)
     const before = open.splice(same);
     const growing = growingCode(before[0], tokens[same]);
     for (const { shown } of before) if (!growing || shown !== before[0].shown) shown?.remove();
-    for (const [i, token] of tokens.slice(same).entries()) {
+    const changed = tokens.slice(same).map((token): { token: Token; block: Block } => {
       const heading = headingOf(token, open);
       const block: Block = { type: token.type, raw: token.raw, ...(heading && { heading }) };
-      if (i === 0 && growing) {
-        growing.textContent = `${(token as Tokens.Code).text.replace(/\n$/, '')}\n`;
-        block.shown = before[0].shown;
-      } else if (!isSpace(token) && token.type !== 'def') {
-        block.shown = element('div', 'part' in token ? { className: 'part' } : {});
-        block.shown.append(draw(token));
-        if (more.button.isConnected) more.button.before(block.shown);
-        else target.append(block.shown);
-      }
       open.push(block);
+      return { token, block };
+    });
+    const first = changed[0]?.block;
+    if (growing && first) {
+      growing.textContent = `${(tokens[same] as Tokens.Code).text.replace(/\n$/, '')}\n`;
+      first.shown = before[0].shown;
+    }
+    const seen = changed.filter(({ token, block }) => !block.shown && !isSpace(token) && token.type !== 'def');
+    for (const [i, made] of draw(seen.map(({ token }) => token)).entries()) {
+      const { token, block } = seen[i];
+      if ('part' in token) made.className = 'part';
+      block.shown = made;
+      if (more.button.isConnected) more.button.before(made);
+      else target.append(made);
+    }
+    for (const { block } of changed) {
       if (!block.shown) continue;
       colourCode(block.shown, !ended);
       void drawMath(block.shown).catch(() => undefined); // without the library the source stays
@@ -212,6 +235,15 @@ export function createMarkdown(target: HTMLElement, around: (change: () => void)
     if (last && !ended && Object.keys(links).length && next.length <= 2 * WINDOW) reset();
     source = next;
     ended = last;
+    if (last && !target.isConnected) {
+      // one of the many messages of a conversation that is opened
+      target.replaceChildren(element('p', { className: 'plain', dir: 'auto' }, next.slice(0, WINDOW)));
+      return drawSoon(() => {
+        if (!target.isConnected || settled) return;
+        target.replaceChildren();
+        work();
+      });
+    }
     const wait = notBefore - performance.now();
     if (ended || wait <= 0) work();
     else later(wait);
