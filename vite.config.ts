@@ -2,7 +2,7 @@
  * One configuration, four builds:
  *   --mode module   dist/rivulet.mjs and its types: the library for bundlers and <script type="module">
  *   --mode script   dist/rivulet.js and its types: the same as one classic script that sets the global `rivulet`; the demo model in dist/models
- *   --mode site     dist/site: the pages of demo/ with public/ and rivulet.js beside them
+ *   --mode site     dist/site: the pages of demo/ with public/ and rivulet.js beside them, the notices of their libraries, and their service worker
  *   --mode dawn     dist/dawn: the WebGPU backend's benchmark for Node (e2e/dawn)
  * Worker, WGSL and WASM are inlined in each. Any other mode (tests, tools) serves the sources of the whole repository.
  */
@@ -11,6 +11,8 @@ import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { defineConfig, type Plugin, type UserConfig } from 'vite';
 import { declarations, globalDeclaration } from './declarations.ts';
+import { createNotices } from './demo/build/notices.ts';
+import { serviceWorkerPlugin } from './demo/build/service_worker.ts';
 import { iconSprite } from './demo/icon_sprite.ts';
 import { wgslShadersPlugin } from './shaders/plugin.ts';
 import { wasmKernelsPlugin } from './src/backend/wasm/kernels/build.ts';
@@ -18,6 +20,9 @@ import { wasmKernelsPlugin } from './src/backend/wasm/kernels/build.ts';
 const isolation = { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp' };
 const here = dirname(fileURLToPath(import.meta.url));
 const dist = resolve(here, 'dist');
+const site = resolve(dist, 'site');
+// the icons are no modules: they become part of the HTML
+const notices = createNotices(site, ['@iconify-json/lucide']);
 
 /** The library's files by their names, without suffix. */
 const entries = { rivulet: resolve(here, 'src/index.ts') };
@@ -40,11 +45,12 @@ const builds: Record<string, UserConfig> = {
     base: './',
     appType: 'mpa',
     build: {
-      outDir: resolve(dist, 'site'),
+      outDir: site,
       emptyOutDir: true,
       rolldownOptions: { input: ['index.html', 'script-tag.html'].map((page) => resolve(here, 'demo', page)) },
     },
-    plugins: [iconSprite('index.html'), besideThePages()],
+    // the service worker lists all other files, so it comes last
+    plugins: [iconSprite('index.html'), notices.collect(), besideThePages(), notices.write(), serviceWorkerPlugin(site)],
   },
   dawn: {
     publicDir: false,
@@ -59,7 +65,8 @@ export default defineConfig(({ mode }) => {
     ...rest,
     build: { target: 'es2022', reportCompressedSize: false, chunkSizeWarningLimit: 1024, ...build },
     plugins: [wasmKernelsPlugin(), wgslShadersPlugin(), ...plugins],
-    worker: { format: 'es', plugins: () => [wasmKernelsPlugin(), wgslShadersPlugin()] },
+    // the workers end up inside a script, where annotations for bundlers are of no use
+    worker: { format: 'es', rolldownOptions: { output: { comments: { annotation: false } } }, plugins: () => [wasmKernelsPlugin(), wgslShadersPlugin(), notices.collect()] },
     // not an ES module
     optimizeDeps: { noDiscovery: true, include: ['highlight.js/lib/core'] },
     server: { host: '127.0.0.1', headers: isolation },
@@ -72,7 +79,7 @@ function besideThePages(): Plugin {
   return {
     name: 'rivulet-beside-the-pages',
     apply: 'build',
-    closeBundle: () => copyFileSync(join(dist, 'rivulet.js'), join(dist, 'site/rivulet.js')),
+    closeBundle: () => copyFileSync(join(dist, 'rivulet.js'), join(site, 'rivulet.js')),
   };
 }
 

@@ -2,8 +2,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
-import { createInterface } from 'node:readline';
-import type { Readable } from 'node:stream';
+import { startDisplay } from './display';
 import { cure, findWebKit, PARTS } from './system';
 
 /** Whether the driver, its browser and a display server are installed. */
@@ -29,16 +28,15 @@ export async function openWebKit(): Promise<WebKitPage> {
     }
   };
   try {
-    const display = spawn(found.display, ['-displayfd', '3', '-screen', '0', '1024x768x24', '-nolisten', 'tcp'], { stdio: ['ignore', 'ignore', 'ignore', 'pipe'] });
-    children.push(display);
-    const [number] = (await once(createInterface(display.stdio[3] as Readable), 'line')) as [string];
+    const { display, process: server } = await startDisplay(found.display);
+    children.push(server);
     const port = await freePort();
     children.push(
       spawn(found.driver, [`--port=${port}`], {
         stdio: 'ignore',
         env: {
           ...process.env,
-          DISPLAY: `:${number}`,
+          DISPLAY: display,
           WEBKIT_DISABLE_COMPOSITING_MODE: '1',
           WEBKIT_DISABLE_SANDBOX_THIS_IS_DANGEROUS: '1', // Chromium's --no-sandbox: the tests may run as root
           LIBGL_ALWAYS_SOFTWARE: '1',

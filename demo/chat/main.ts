@@ -11,11 +11,20 @@ import { keep, kept } from './history';
 import { EMBEDDED } from './models/catalogue';
 import { createModelSession } from './models/model_session';
 import { choiceNamed, choiceOf, createPicker, type Choice } from './models/picker';
+import { createAppSection } from './pwa/app_section';
+import { siteConfig } from './pwa/config';
+import { bindInstallButton } from './pwa/install';
+import { takeLaunch } from './pwa/launch';
+import { registerPwa } from './pwa/register';
+import { createScreenLock } from './pwa/screen_lock';
+import { refreshWithVersion } from './pwa/version';
 import { createSettingsDialog, readOverrides, readSettings, type Settings } from './settings';
 import { createToolRuns } from './tool_runs';
 import { createShell } from './shell';
 import { createTranscript } from './transcript';
 
+// what another app shares is not an option of the page
+const launch = takeLaunch();
 const { overrides, notes: addressNotes } = readOverrides(location.search);
 let settings = readSettings(kept('settings'));
 createShell();
@@ -50,6 +59,7 @@ const start = async (): Promise<void> => {
   await conversations.start().catch(() => announce('The conversations of the last visit cannot be read. The browser’s storage is blocked.'));
   started = true;
 };
+const starting = Promise.resolve().then(start);
 const chat: Chat = createChat({
   session,
   settings: () => settings,
@@ -57,17 +67,21 @@ const chat: Chat = createChat({
   store,
   transcript: (messages) =>
     createTranscript(find('messages', HTMLOListElement), { actions: tools.actions, messages, offer: (reason) => offerOf(reason, tools.enabled(), picker.open) }),
-  started: Promise.resolve().then(start),
+  started: starting,
   changed: refresh,
   chooseModel: picker.open,
   useCpu,
 });
 const firstRun = createFirstRun(chat.ask, picker.open);
+const busy = (): boolean => chat.replying || session.busy;
+const pwa = registerPwa({ busy, drafting: () => find('prompt', HTMLTextAreaElement).value !== '', announce });
+const screenLock = createScreenLock();
 
 /** Shows what can be done now. */
 function refresh(): void {
   chat.refresh();
   conversations.refresh();
+  screenLock.set(busy());
   firstRun.show(started && chat.turns().length === 0, session.model !== undefined && !chat.replying);
 }
 
@@ -113,12 +127,27 @@ document.addEventListener('drop', (event) => {
 find('address-notes', HTMLElement).append(...addressNotes.map((note) => element('p', {}, note)));
 find('address-notes', HTMLElement).hidden = addressNotes.length === 0;
 refresh();
-void first().then(session.open);
+bindInstallButton(find('install', HTMLButtonElement));
+find('settings-tools', HTMLFieldSetElement).after(createAppSection(pwa));
+void starting.then(() =>
+  launch.handle({
+    draft: (text) => chat.composer.putBack({ text, files: [] }),
+    open: (files) => void session.open(choiceOf(files)),
+  }),
+);
+void pwa.ready.then(first).then(session.open).then(refreshDemo);
+
+/** A new version of the page may have another demo model. */
+async function refreshDemo(): Promise<void> {
+  const { choice, model } = session;
+  if (choice.source !== EMBEDDED.source || !(await refreshWithVersion(EMBEDDED.source))) return;
+  if (session.model === model && !busy()) await session.open(choice);
+}
 
 /** The model that was loaded last, if it is still stored here. A large model is downloaded only when the user asks for it. */
 async function first(): Promise<Choice> {
   if (overrides.model) return choiceNamed(overrides.model);
   const last = kept('model');
-  const models = await listModels().catch(() => []);
-  return choiceNamed(models.find(({ id, complete }) => complete && id === last)?.id ?? EMBEDDED.source);
+  const [models, config] = await Promise.all([listModels().catch(() => []), siteConfig()]);
+  return choiceNamed(models.find(({ id, complete }) => complete && id === last)?.id ?? config.model ?? EMBEDDED.source);
 }
