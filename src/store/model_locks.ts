@@ -1,27 +1,58 @@
-/** Web Locks between tabs: one downloads a model, several read it. Without Web Locks (old browsers, insecure contexts) calls run at once. */
+/**
+ * Web Locks between tabs: one downloads a model, several read it. Without Web Locks (old browsers, insecure contexts) calls run at once.
+ *
+ * A frozen tab keeps its locks. So those who wait for a lock ping its holders, and break it if none answers. The broken holder goes on when it
+ * resumes, as in browsers without locks: chunks carry hashes, so that two writers cannot damage a model.
+ */
+const PING_MS = 2000;
+/** 8 s without an answer: a worker that is alive answers within milliseconds */
+const MAX_UNANSWERED = 3;
 
 const manager = (): LockManager | undefined => globalThis.navigator?.locks;
 
 export const readLockName = (model: string): string => `rivulet:read:${model}`;
 export const downloadLockName = (model: string): string => `rivulet:download:${model}`;
 
-/** Runs `work` while no other tab or worker of this origin holds `name`. @throws AbortError while it waits */
-export async function withExclusiveLock<T>(name: string, work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+/** Runs `work` while this lock is held. @throws AbortError while it waits */
+async function withLock<T>(name: string, options: LockOptions, work: () => Promise<T>): Promise<T> {
   const locks = manager();
-  return locks ? await locks.request(name, { signal }, work) : await work();
+  if (!locks) return await work();
+  const channel = new BroadcastChannel(name);
+  let working: Promise<T> | undefined;
+  let unanswered = 0;
+  // 1 asks the holders, 0 is their answer
+  channel.onmessage = ({ data }) => {
+    if (!data) unanswered = 0;
+    else if (working) channel.postMessage(0);
+  };
+  const timer = setInterval(() => {
+    if (working) return;
+    channel.postMessage(1);
+    // the next in the queue gets a broken lock
+    if (++unanswered > MAX_UNANSWERED) void locks.request(name, { steal: true }, () => void (unanswered = 0));
+  }, PING_MS);
+  try {
+    return await locks.request(name, options, () => (working = work()));
+  } catch (error) {
+    if (working) return await working;
+    throw error;
+  } finally {
+    clearInterval(timer);
+    channel.close();
+  }
 }
 
-/** Runs `work` if `name` is free now; otherwise returns undefined. */
+/** Runs `work` while no other tab or worker of this origin holds `name`. @throws AbortError while it waits */
+export const withExclusiveLock = <T>(name: string, work: () => Promise<T>, signal?: AbortSignal): Promise<T> => withLock(name, { signal }, work);
+
+/** Runs `work`, which is short, if `name` is free now; otherwise returns undefined. */
 export async function tryExclusiveLock<T>(name: string, work: () => Promise<T>): Promise<T | undefined> {
   const locks = manager();
   return locks ? await locks.request(name, { ifAvailable: true }, async (lock) => (lock ? await work() : undefined)) : await work();
 }
 
 /** Holds `name` as one of several readers until the returned function is called. @throws AbortError while it waits */
-export function acquireSharedLock(name: string, signal?: AbortSignal): Promise<() => void> {
-  const locks = manager();
-  if (!locks) return Promise.resolve(() => {});
-  return new Promise((resolve, reject) => {
-    locks.request(name, { mode: 'shared', signal }, () => new Promise<void>((release) => resolve(release))).catch(reject);
+export const acquireSharedLock = (name: string, signal?: AbortSignal): Promise<() => void> =>
+  new Promise((resolve, reject) => {
+    withLock(name, { mode: 'shared', signal }, () => new Promise<void>((release) => resolve(release))).catch(reject);
   });
-}
