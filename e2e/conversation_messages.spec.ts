@@ -152,6 +152,8 @@ describe('what is not sent at once', () => {
     await page.keyboard.press('Escape');
     await page.waitForFunction(() => document.querySelectorAll('#messages > .user').length === 2, undefined, { timeout: PATIENCE });
     expect(await requests(page)).toEqual(['Tell me more.', 'Good morning']);
+    // a reply that is stopped before its first word is no message
+    await page.waitForFunction(() => document.querySelectorAll('#messages .assistant .body')[1]?.textContent, undefined, { timeout: PATIENCE });
     await page.keyboard.press('Escape');
     await finished(page, 2);
   });
