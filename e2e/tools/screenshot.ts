@@ -9,7 +9,7 @@ import { ask, SCREENS, SIZES, slowModel, type Screen } from './screens';
 const values = startTool('npm run screenshot --', 'Takes a picture of the built chat page with a short conversation, or pictures of all its screens.', {
   out: text('PATH', 'the picture, a PNG file', 'docs/chat.png'),
   width: whole('in pixels', 1200, 320),
-  height: whole('in pixels', 700, 320),
+  height: whole('in pixels', 840, 320),
   dark: flag('in dark colours'),
   all: text('DIR', 'instead: every screen, at four sizes, in light and dark colours, into this folder'),
   only: text('WORDS', 'with --all: only the pictures whose name has one of these words, with commas between them'),
