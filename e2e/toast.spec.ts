@@ -51,20 +51,20 @@ test('says what happened, and takes it back once', async () => {
 });
 
 test('closes by time, but not while it has the pointer or the focus', async () => {
-  await show('Saved.', { action: false, ms: 300 });
+  await show('Saved.', { action: false, ms: 2000 });
   await toast().locator('span').waitFor();
   await toast().hover();
-  await page.waitForTimeout(600);
+  await page.waitForTimeout(2500);
   expect(await toast().isVisible()).toBe(true);
   await toast().getByRole('button', { name: 'Close this message' }).focus();
   await page.mouse.move(0, 0);
-  await page.waitForTimeout(600);
+  await page.waitForTimeout(2500);
   expect(await toast().isVisible()).toBe(true);
   await page.keyboard.press('Escape');
   expect(await toast().isVisible()).toBe(false);
   expect(await page.evaluate(() => document.activeElement?.id)).toBe('prompt');
 
-  await show('Saved.', { action: false, ms: 300 });
+  await show('Saved.', { action: false, ms: 1000 });
   await toast().waitFor();
   await toast().waitFor({ state: 'hidden' });
 });
