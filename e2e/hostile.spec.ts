@@ -174,6 +174,7 @@ test('a conversation from a file: replies, requests, attached files and tool car
   await importFile(page, 'hostile.json', toJson([conversationOf('hostile', turns)]));
   for (const reload of [false, true]) {
     if (reload) await page.reload();
+    for (let shown = 200; shown < turns.length; shown += 200) await page.click('#messages .earlier button');
     await page.waitForFunction((count) => document.querySelectorAll('#messages > li').length === count, turns.length, { timeout: PATIENCE });
     await settled(page);
     expect(await objections(page)).toEqual([]);

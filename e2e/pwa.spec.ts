@@ -12,7 +12,8 @@ import { BUILT_SITE, serveSite, type Site } from './site';
 import { FIRST_BYTES } from './tools/drill_visit';
 import { packOffline } from './tools/pack_offline';
 
-const NEW_TITLE = 'Rivulet chat, the next version';
+/** stands on the root element of the new build */
+const NEW_BUILD = 'next';
 /** not a secure context: there are no service workers, no threads and no locks */
 const INSECURE_HOST = 'plain.example';
 
@@ -26,7 +27,7 @@ beforeAll(async () => {
   newBuild = join(folder, 'new');
   cpSync(BUILT_SITE, newBuild, { recursive: true });
   const index = join(newBuild, 'index.html');
-  writeFileSync(index, readFileSync(index, 'utf8').replace(/<title>.*<\/title>/, `<title>${NEW_TITLE}</title>`));
+  writeFileSync(index, readFileSync(index, 'utf8').replace('<html ', `<html data-build="${NEW_BUILD}" `));
   await writeServiceWorker(newBuild);
   browser = await launchChromium({ args: [`--host-resolver-rules=MAP ${INSECURE_HOST} 127.0.0.1`] });
 });
@@ -43,6 +44,7 @@ afterEach(async () => {
   await site?.close();
 });
 
+const buildOf = (page: Page): Promise<string | undefined> => page.evaluate(() => document.documentElement.dataset.build);
 const said = (page: Page): Promise<string[]> => page.locator('#messages .user .body').allInnerTexts();
 const stored = (page: Page): Promise<unknown> => page.evaluate(() => navigator.serviceWorker.ready.then(() => undefined));
 const isolated = (page: Page): Promise<unknown> => page.waitForFunction(() => crossOriginIsolated, undefined, { timeout: PATIENCE });
@@ -76,10 +78,10 @@ describe.each([
     await ready(page);
     await page.waitForSelector('.update-notice:visible', { timeout: PATIENCE });
     expect(await page.innerText('.update-notice')).toMatch(/^A new version is ready\.\s+Update\s+Later$/);
-    expect(await page.title()).toBe('Rivulet chat');
+    expect(await buildOf(page)).toBeUndefined();
     await ask(page, 'Hi!');
     await page.click('.update-notice >> text=Update');
-    await page.waitForFunction((title) => document.title === title, NEW_TITLE, { timeout: PATIENCE });
+    await page.waitForFunction((build) => document.documentElement.dataset.build === build, NEW_BUILD, { timeout: PATIENCE });
     await ready(page);
     await isolated(page);
     expect(await said(page)).toEqual(['Hello!', 'Who are you?', 'Hi!']);
@@ -108,24 +110,26 @@ test('a new version waits for the answer; another tab goes on and is asked, too'
     await page.waitForSelector('#send:visible');
     await page.fill('#prompt', 'Tell me more.');
     await page.press('#prompt', 'Enter');
-    answer = await page.evaluate(() => {
-      if (document.querySelector<HTMLElement>('#stop')?.hidden) return undefined;
+    answer = await page.evaluate(async () => {
+      const stop = document.querySelector<HTMLElement>('#stop');
+      for (let wait = 0; stop?.hidden && wait < 500; wait++) await new Promise((go) => setTimeout(go));
+      if (stop?.hidden) return undefined;
       document.querySelector<HTMLElement>('.update-notice button')?.click();
       return document.querySelector('.update-notice p')?.textContent;
     });
   }
   expect(answer).toBe('The update starts when this answer is finished.');
   await page.click('#stop', { timeout: 1000 }).catch(() => undefined);
-  await page.waitForFunction((title) => document.title === title, NEW_TITLE, { timeout: PATIENCE });
+  await page.waitForFunction((build) => document.documentElement.dataset.build === build, NEW_BUILD, { timeout: PATIENCE });
   await ready(page);
   expect((await said(page)).at(-1)).toBe('Tell me more.');
   // stopped or ended, not interrupted by the reload
   expect(await page.innerText('#messages .assistant:last-child .foot')).toMatch(/tokens|stopped/);
 
   await other.waitForSelector('.update-notice:visible', { timeout: PATIENCE });
-  expect(await other.title()).toBe('Rivulet chat');
+  expect(await buildOf(other)).toBeUndefined();
   await other.click('.update-notice >> text=Update');
-  await other.waitForFunction((title) => document.title === title, NEW_TITLE, { timeout: PATIENCE });
+  await other.waitForFunction((build) => document.documentElement.dataset.build === build, NEW_BUILD, { timeout: PATIENCE });
   await ready(other);
 });
 
