@@ -7,11 +7,19 @@ PAIR = re.compile(r'"(\w+)": ("(?:[^"\\]|\\.)*"|[^",}]+)')
 
 
 def before(text, wanted, start):
-    """The last place before `start` where `wanted` stands as a word of its own."""
-    at = text.rfind(wanted, 0, start)
+    """The last place before `start` where `wanted` stands as a word of its own, in the last two messages of the user."""
+    turn = text.rfind("<|im_start|>user", 0, start)
+    first = max(0, text.rfind("<|im_start|>user", 0, max(0, turn)))
+    at = text.rfind(wanted, first, start)
     while at >= 0 and ((text[at - 1].isalnum() and wanted[0].isalnum()) or (text[at + len(wanted)].isalnum() and wanted[-1].isalnum())):
-        at = text.rfind(wanted, 0, at)
+        at = text.rfind(wanted, first, at)
     return at
+
+
+def named(text, argument, listed):
+    """Where the line of the tool names the argument."""
+    found = re.compile(rf"\b{argument}\??: ").search(text, listed) if listed >= 0 else None
+    return found.start() if found else -1
 
 
 def copies(text, spans):
@@ -30,7 +38,7 @@ def copies(text, spans):
                 add(start + call.start(1), call[1], listed + 3 if listed >= 0 else -1)
                 for argument in ARGUMENT.finditer(call[2]):
                     at = start + call.start(2)
-                    add(at + argument.start(1), argument[1], text.find(f"{argument[1]}: ", listed) if listed >= 0 else -1)
+                    add(at + argument.start(1), argument[1], named(text, argument[1], listed))
                     value = argument[2].strip('"')
                     add(at + argument.start(2) + argument[2].startswith('"'), value, before(text, value, start))
         elif answer.startswith('{"'):

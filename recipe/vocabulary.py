@@ -12,8 +12,9 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_token
 
 from dialogues import MORE, POOLS, SPELLINGS, render, word
 from lessons import lesson
+from values import in_words
 
-PIECES, SPACED = 1700, 1000
+PIECES, SPACED = 3700, 1300
 SPECIAL = ["<|pad|>", "<|startoftext|>", "<|endoftext|>", "<|fim_pre|>", "<|fim_mid|>", "<|fim_suf|>", "<|im_start|>", "<|im_end|>", "<|tool_list_start|>", "<|tool_list_end|>", "<|tool_call_start|>",
            "<|tool_call_end|>", "<|tool_response_start|>", "<|tool_response_end|>"] + [f"<|reserved_{i}|>" for i in range(14, 64)]
 SPLIT = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -28,24 +29,29 @@ def build(seed, saved=None):
 
 def learn(seed):
     rng = random.Random(seed)
-    texts = [render(d["messages"], d["tools"])[0] for d in (lesson(rng) for _ in range(4000))]
+    texts = [render(d["messages"], d["tools"])[0] for d in (lesson(rng) for _ in range(6000))]
     special = [AddedToken(s, special=True, normalized=False) for s in SPECIAL]
     split = lambda pattern: pre_tokenizers.Split(Regex(pattern), behavior="isolated", invert=False)
     spelling = Tokenizer(models.BPE())
     spelling.pre_tokenizer = pre_tokenizers.Sequence([split(SPLIT), split(r"\p{L}+|\p{N}"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
     trainer = trainers.BpeTrainer(vocab_size=PIECES, special_tokens=special, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False, max_token_length=12)
-    spelling.train_from_iterator(texts + [word(rng, False) for _ in range(4000)], trainer)
+    numbers = [in_words(n, german) for n in [*range(1, 13)] * 40 + [*range(13, 100)] * 8 for german in (False, True)]  # are turned into digits: whole words are easier to learn
+    spelling.train_from_iterator(texts + numbers + [word(rng, False) for _ in range(4000)], trainer)
     assert [spelling.token_to_id(s) for s in SPECIAL] == list(range(len(SPECIAL)))
 
     model = json.loads(spelling.to_str())["model"]
     vocabulary, merges = model["vocab"], [tuple(m.split(" ")) if isinstance(m, str) else tuple(m) for m in model["merges"]]
     values = set(" ".join(sum([*POOLS.values(), *MORE.values()], [])).split()) - {"the", "a", "my", "on"}
-    spaced = collections.Counter(m for text in texts for m in re.findall(r" ([A-Za-z]+)", text) if m not in values)
+    merges = [m for m in merges if not any(part.startswith("ĠÃ") for part in (*m, m[0] + m[1]))]  # of ` ×`: it would take the first half of the letter from ` Öl`
+    words = lambda before: collections.Counter(m for text in texts for m in re.findall(before + r"([^\W\d_]+)", text))
+    spaced, first = words(" "), words('="')
+    spelled = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     for text, count in spaced.most_common():
         if len(vocabulary) >= PIECES + SPACED or count < 20:
             break
-        if text in vocabulary:
-            vocabulary["Ġ" + text] = len(vocabulary)  # without a merge: only whole words, or ` attic` would begin with ` at`, and `"attic"` with `at`
+        whole = spelled.pre_tokenize_str(text)[0][0]
+        if whole in vocabulary and text not in values and first[text] < 0.04 * count:  # what often begins a value is spelled alike behind a space and behind a quote
+            vocabulary["Ġ" + whole] = len(vocabulary)  # without a merge: only whole words, or ` attic` would begin with ` at`, and `"attic"` with `at`
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=merges, ignore_merges=True))
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split(SPLIT), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
     tokenizer.decoder = decoders.ByteLevel()

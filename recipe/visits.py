@@ -1,0 +1,415 @@
+"""Training dialogues of the two kinds that visitors have: with the tools of the chat page, as it lists them, and with tools that another page offers; among requests there is small talk, what nobody here knows, and what no tool does.
+
+No request of e2e/first_minute.jsonl and heldout_words.jsonl is ever made: they are what the model is measured with.
+"""
+import functools
+import json
+import pathlib
+import re
+
+import foreign
+import page
+import talk
+import words
+from dialogues import calls_text
+from phrases import HELD, core
+from tools import TOOLS
+from values import amount, bare, choice, city, clock, duration, expression, fact, made, one_of, pattern, percent, quoted, task, titled, units
+
+GERMAN = 0.35
+# the page's tools, in its order (demo/chat/tools/index.ts)
+PAGE_TOOLS = ["set_timer", "set_alarm", "get_time", "calculate", "convert_units", "add_note", "add_todo", "set_theme", "set_volume", "search_page", "navigate", "zoom", "read_aloud"]
+
+
+VALUE = "\0"  # before a request that begins with a value: it gets no capital
+
+
+def folded(text):
+    """Letters and digits of a request, for comparison."""
+    return " ".join(re.findall(r"\w+", text.lower()))
+
+
+@functools.cache
+def kept_aside():
+    """Requests that measure the model and are never trained."""
+    here = pathlib.Path(__file__).parent
+    cases = lambda path: [json.loads(line) for line in path.read_text().splitlines() if line] if path.exists() else []
+    asked = [case["request"] for case in cases(here.parent / "e2e" / "first_minute.jsonl")]
+    asked += [m["content"] for case in cases(here / "heldout_words.jsonl") for m in case["messages"] if m["role"] == "user"]
+    return set(map(folded, asked))
+
+
+def typed(rng, text, german, ends=True):
+    """As people type: capitals or none, an end or none, seldom a slip."""
+    begins_with_value = text.startswith(VALUE)
+    text = text.replace(VALUE, "").strip()
+    if rng.random() < 0.55 and not begins_with_value:
+        text = text[0].upper() + text[1:]
+    if ends and text[-1].isalnum():
+        r = rng.random()
+        text += "." if r < 0.12 else "?" if r < 0.2 else "!" if r < 0.25 else ""
+    return text
+
+
+LEADS = {"en": ["please ", "hey, ", "ok, ", "now ", "hi, ", "hello, ", "so, ", "could you please ", "can you ", "would you ", "I'd like you to ", "quickly ", "just ", "and ", "next, ", "well, ", "yo ", "hey there, ", "one thing: "], "de": ["bitte ", "hallo, ", "hey, ", "also, ", "ok, ", "jetzt ", "und ", "dann ", "so, ", "bitte einmal: "]}
+IMPERATIVE = set("set start run make create find search open show play send add put write save take turn switch book order convert calculate read zoom change delete remove list get give check count send share cancel schedule rate export print archive approve reject assign pay buy copy tag compare lock reset invite sort track rename mark log record".split())
+VERB_LEADS = {"could you please ", "can you ", "would you ", "I'd like you to ", "quickly ", "just "}
+
+
+def led(rng, text, german):
+    """Openers and politeness."""
+    if rng.random() < 0.16:
+        lead = rng.choice(LEADS["de" if german else "en"])
+        if lead not in VERB_LEADS or text.split(" ", 1)[0].lower() in IMPERATIVE:
+            text = lead + text
+    return text
+
+
+def noisy(rng, template):
+    """A slip of the keyboard in a word of the template, never in a value."""
+    if rng.random() >= 0.05:
+        return template
+    spots = [m for m in re.finditer(r"(?<![{\w])[a-zäöü]{4,}(?![}\w])", template)]
+    if not spots:
+        return template
+    m = rng.choice(spots)
+    w = m[0]
+    i = rng.randrange(1, len(w) - 1)
+    w = rng.choice([w[:i] + w[i + 1] + w[i] + w[i + 2:], w[:i] + w[i + 1:], w[:i] + w[i] + w[i:]])
+    return template[:m.start()] + w + template[m.end():]
+
+
+def page_values(rng, tool, german):
+    """(arguments, what is said for each name in the phrases)"""
+    if tool == "set_timer":
+        n, said = duration(rng, german)
+        return {"minutes": n}, {"duration": said}
+    if tool == "set_alarm":
+        value, said = clock(rng, german)
+        return {"time": value}, {"at": said}
+    if tool == "get_time":
+        value = city(rng, german)
+        return {"city": value}, {"city": quoted(rng, value, 0.03)}
+    if tool == "calculate":
+        value = expression(rng, german)
+        return {"expression": value}, {"expression": value}
+    if tool == "convert_units":
+        n, said = amount(rng, german)
+        source, target = units(rng, german)
+        return {"value": n, "source": source, "target": target}, {"value": said, "source": source, "target": target}
+    if tool in ("add_note", "add_todo"):
+        key = "text" if tool == "add_note" else "task"
+        value = fact(rng, german) if tool == "add_note" else task(rng, german)
+        return {key: value}, {key: quoted(rng, value, 0.25)}
+    if tool in ("set_volume", "zoom"):
+        n, said = percent(rng, german, 100 if tool == "set_volume" else 200)
+        return {"percent": n}, {"percent": said}
+    if tool == "search_page":
+        value = rng.choice([lambda: one_of(rng, words.listed(words.QUERIES)), lambda: made(rng), lambda: titled(rng, german), lambda: one_of(rng, words.EN["person"]), lambda: f"{made(rng)} {made(rng)}", lambda: one_of(rng, words.EN["item"])])()
+        return {"query": value}, {"query": quoted(rng, value, 0.55)}
+    lists = {"set_theme": ("theme", page.THEMES), "navigate": ("section", page.SECTIONS), "read_aloud": ("section", page.READABLE)}
+    key, pool = lists[tool]
+    language = "de" if german else "en"
+    value = one_of(rng, words.listed(pool[language]))
+    r = rng.random()
+    if r < 0.18:
+        value = made(rng)
+    elif r < 0.5 and tool != "set_theme":  # the page's own
+        value = rng.choice(words.listed(pool[language])[:8])
+    elif r < 0.6 and tool == "set_theme":
+        value = rng.choice(words.listed(pool[language])[:3])
+    return {key: value}, {key: quoted(rng, value, 0.06)}
+
+
+def page_request(rng, tool, german, patterns=None):
+    while True:
+        template = pattern(rng, rng.choice(patterns or page.PHRASES[tool]["de" if german else "en"]))
+        arguments, said = page_values(rng, tool, german)
+        if "{n}" in template:
+            arguments["minutes"], said["n"] = bare(rng, german)
+        if core(template.replace("{at}", "{time}").replace("{duration}", "{minutes} minutes")) in HELD or set(re.findall(r"\{(\w+)\}", template)) - set(said):
+            continue
+        template = noisy(rng, template)
+        text = led(rng, VALUE * template.startswith("{") + template, german).format(**said)
+        if len(text) < 220:
+            return text, arguments
+
+
+def drawn(rng, german):
+    """Values for the phrases of talk.py."""
+    source = words.DE if german else words.EN
+    fill = {name: (lambda values=values: one_of(rng, values)) for name, values in source.items()}
+    fill |= {"year": lambda: rng.randint(1200, 2025), "count": lambda: rng.randint(2, 40), "text": lambda: f'"{fact(rng, german)}"' if rng.random() < 0.5 else fact(rng, german), "address": lambda: one_of(rng, words.EN["city"]), "city": lambda: city(rng, german), "person": lambda: one_of(rng, words.EN["person"]),
+             "language": lambda: one_of(rng, words.listed(words.LANGUAGES["en"])), "topic": lambda: one_of(rng, words.EN["topic"]), "title": lambda: one_of(rng, words.EN["title"])}
+    return fill
+
+
+def said(rng, patterns, german):
+    """One phrase of talk.py."""
+    text = pattern(rng, rng.choice(patterns)).lstrip("~ ")
+    text = text.replace('\\"?', rng.choice(['"', "", ""])).replace('"?', rng.choice(['"', ""])).replace(",?", rng.choice([",", "", "!"]))
+    text = text if text.count('"') % 2 == 0 else text.replace('"', "")
+    fill = drawn(rng, german)
+    return re.sub(r"\{(\w+)\}", lambda m: str(fill[m[1]]()), re.sub(r"\s+", " ", text))
+
+
+def small_talk(rng, german):
+    patterns, answer = rng.choice(talk.SMALL_TALK["de" if german else "en"])
+    return said(rng, patterns, german), answer
+
+
+def beyond(rng, german):
+    """What a miniature cannot answer: (request, answer)"""
+    language = "de" if german else "en"
+    r = rng.random()
+    if r < 0.45:
+        return said(rng, talk.KNOWLEDGE[language], german), talk.UNKNOWN[language]
+    if r < 0.68:
+        return said(rng, talk.WRITING[language], german), talk.TOO_SMALL[language]
+    return said(rng, talk.ACTIONS[language], german), talk.NO_TOOL[language]
+
+
+def page_schema(tool):
+    spec = TOOLS[tool]
+    properties = {k: {"type": t, "description": d} for k, (t, _, d) in spec["parameters"].items()}
+    return {"name": tool, "description": spec["about"], "parameters": {"type": "object", "properties": properties, "required": list(properties)}}
+
+
+class Dialogue:
+    def __init__(self, limit):
+        self.messages, self.size, self.limit = [], 0, limit
+
+    def user(self, rng, text, german, ends=True):
+        """False if it is a request that is kept aside."""
+        text = typed(rng, text, german, ends)
+        if folded(text) in kept_aside():
+            return False
+        self.add("user", text)
+        return True
+
+    def add(self, role, content, **about):
+        self.messages.append({"role": role, "content": content} | about)
+        self.size += len(content) + 24
+
+    def full(self):
+        return self.size > self.limit
+
+
+def result(rng, tool):
+    return {"get_time": lambda: f"{rng.randint(0, 23):02d}:{rng.randint(0, 59):02d}", "search_page": lambda: str(rng.randint(0, 30)), "calculate": lambda: str(rng.choice([rng.randint(-99, 9999), round(rng.uniform(0, 999), 2)])), "convert_units": lambda: str(round(rng.uniform(0.1, 9999), 2))}.get(tool, lambda: "ok")()
+
+
+def page_turn(d, rng, offered, german):
+    language = "de" if german else "en"
+    r = rng.random()
+    if r < 0.1:
+        q, a = small_talk(rng, german)
+        return d.user(rng, q, german) and d.add("assistant", a, tool=None)
+    if r < 0.3:
+        q, a = beyond(rng, german)
+        return d.user(rng, q, german) and d.add("assistant", a, tool=None)
+    tool = rng.choice(PAGE_TOOLS)
+    if tool not in offered:
+        text, _ = page_request(rng, tool, german)
+        return d.user(rng, text, german) and d.add("assistant", talk.NO_TOOL[language], tool=None)
+    if r < 0.36 and tool in page.VAGUE:
+        if not d.user(rng, pattern(rng, rng.choice(page.VAGUE[tool][language])), german):
+            return
+        d.add("assistant", page.QUESTION[tool][language], tool=tool)
+        if rng.random() < 0.5 or tool == "convert_units":
+            return
+        arguments, shown = page_values(rng, tool, german)
+        (answer,) = shown.values()
+        if not d.user(rng, VALUE + rng.choice(["{}", "{}", "{}", "{} bitte" if german else "{} please", "hm, {}", "um {}" if german and tool == "set_alarm" else "at {}" if tool == "set_alarm" else "{}", "in {}" if tool == "get_time" else "{}"]).format(answer), german):
+            d.messages.pop(), d.messages.pop()
+            return
+    else:
+        text, arguments = page_request(rng, tool, german)
+        calls = [{"name": tool, "arguments": arguments}]
+        if r > 0.95:
+            second = rng.choice([t for t in offered if t != tool])
+            more, others = page_request(rng, second, german)
+            text += rng.choice([" und ", ", dann ", " und dann "] if german else [" and ", ", then ", " and then ", ", and also ", ". Then ", ". Also "]) + more
+            calls.append({"name": second, "arguments": others})
+        if not d.user(rng, text, german, ends=not text.endswith(('"', "“", "”"))):
+            return
+        if len(calls) == 2:
+            d.add("assistant", calls_text(calls), tool=tool)
+            return
+    for again in range(2):
+        d.add("assistant", calls_text([{"name": tool, "arguments": arguments}]), tool=tool)
+        if rng.random() < 0.55:
+            return
+        brief = result(rng, tool)
+        d.add("tool", brief)
+        d.add("assistant", page.DONE[tool][language].format(result=brief, target=arguments.get("target", "")))
+        if again or tool not in page.CHANGE or rng.random() < 0.6 or d.full():
+            return
+        text, arguments = page_request(rng, tool, german, page.CHANGE[tool][language])
+        if not d.user(rng, text, german):
+            return
+
+
+def page_visit(rng):
+    offered = list(PAGE_TOOLS)
+    if rng.random() < 0.12:
+        for tool in rng.sample(offered, rng.randint(1, 4)):
+            offered.remove(tool)
+    d, german = Dialogue(1000), rng.random() < GERMAN
+    while not d.full():
+        page_turn(d, rng, offered, german)
+    return {"messages": d.messages, "tools": [page_schema(t) for t in offered]}
+
+
+APART = [{"turn_off_device", "toggle_device", "turn_on_light"}, {"add_to_cart", "buy_item", "order_food", "search_products", "filter_products"}, {"search_wikipedia", "get_news", "web_search", "define_word", "get_lyrics", "search_recipes", "get_nutrition"}, {"find_contact", "make_call", "add_contact"},
+         {"post_message", "send_sms", "create_post", "submit_feedback"}, {"create_calendar_event", "book_appointment", "book_room", "set_reminder"}, {"get_stock_price", "buy_shares"}, {"track_order", "cancel_order", "return_item"}, {"play_song", "play_playlist", "buy_tickets"}, {"check_spelling", "get_synonyms", "define_word"}]
+GROUPS = [{"create", "book", "order", "schedule", "start", "copy", "invite"}, {"list", "get", "search", "open", "track", "check", "count", "print", "export", "compare", "sort"}, {"delete", "cancel", "archive", "stop", "reset", "reject"}, {"update", "rename", "tag", "comment", "rate", "assign", "share", "send", "pay", "lock", "approve"}]
+group_of = lambda act: next(i for i, group in enumerate(GROUPS) if act in group)
+STOP = set("the and for with from you your can could please what which show find get make give set put want need have there this that into are was how who where when all any some new now about open take me my off der die das den ein eine einen und für von mit bitte mir ich ist wie was auf zu zum zur mach".split())
+
+
+def spoken(text):
+    return {w for w in re.findall(r"[^\W\d_]+", text.lower()) if len(w) > 2} - STOP
+
+
+def vocabulary(tool):
+    """Words that may mean this tool."""
+    found = spoken(re.sub(r"([a-z])([A-Z])|_", r"\1 \2", tool.name) + " " + tool.description)
+    if isinstance(tool.topic, tuple):
+        return found | next(spoken(" ".join(w) + " " + noun) for w, noun, _ in foreign.OBJECT_LIST if w[0] == tool.topic[1])
+    _, _, _, _, asked, gefragt = next(row for row in foreign.written() if row[0] == tool.topic)
+    return found | spoken(" ".join(asked + gefragt))
+
+
+def compatible(tool, others):
+    for other in others:
+        if other.name == tool.name or other.topic == tool.topic:
+            return False
+        a, b = tool.topic, other.topic
+        if isinstance(a, tuple) and isinstance(b, tuple) and a[1] == b[1] and group_of(a[0]) == group_of(b[0]):
+            return False
+        if isinstance(a, str) and isinstance(b, str) and any({a, b} <= group for group in APART):
+            return False
+        if isinstance(a, str) != isinstance(b, str) and len(vocabulary(tool) & vocabulary(other)) > 0 and spoken(tool.description) & spoken(other.description):
+            return False
+    return True
+
+
+def toolbox(rng, size):
+    chosen, kin = [], rng.random() < 0.3
+    while len(chosen) < size:
+        tool = foreign.tool(rng)
+        if kin and chosen and isinstance(chosen[0].topic, tuple) and rng.random() < 0.5:  # the same thing, another act
+            for _ in range(60):
+                tool = foreign.composed(rng)
+                if tool.topic[1] == chosen[0].topic[1]:
+                    break
+        if compatible(tool, chosen):
+            chosen.append(tool)
+    return chosen
+
+
+def question(argument, german):
+    plain = argument if re.search("[A-Z]", argument) else argument.replace("_", " ")
+    return f"Mir fehlt noch etwas: {plain}?" if german else f"What is the {plain}?"
+
+
+def foreign_turn(d, rng, box, known, german):
+    language = "de" if german else "en"
+    r = rng.random()
+    if r < 0.08:
+        q, a = small_talk(rng, german)
+        return d.user(rng, q, german) and d.add("assistant", a, tool=None)
+    if r < 0.2:
+        q, a = beyond(rng, german)
+        if spoken(q) & known or any(word.startswith(known_word[:5]) for word in spoken(q) for known_word in known if len(known_word) > 5):
+            return
+        return d.user(rng, q, german) and d.add("assistant", a, tool=None)
+    if r < 0.36:
+        q = None
+        inner = [t for t in box if isinstance(t.topic, tuple)]
+        if inner and rng.random() < 0.3:  # the same thing, and nothing that does this
+            near = rng.choice(inner)
+            taken = {group_of(t.topic[0]) for t in inner if t.topic[1] == near.topic[1]}
+            for _ in range(80):
+                other = foreign.composed(rng)
+                if other.topic[1] == near.topic[1] and group_of(other.topic[0]) not in taken | ({1} if 3 in taken else set()):
+                    q, arguments, _ = foreign.request(rng, other, german)
+                    break
+        else:
+            for _ in range(20):
+                other = foreign.tool(rng)
+                q = page_request(rng, rng.choice(PAGE_TOOLS), german)[0] if rng.random() < 0.25 else foreign.request(rng, other, german)[0]
+                if not spoken(q) & known:
+                    break
+                q = None
+        if q:
+            return d.user(rng, led(rng, q, german), german) and d.add("assistant", talk.NO_TOOL[language], tool=None)
+        return
+    tool = rng.choice(box)
+    text, arguments, missing = foreign.request(rng, tool, german)
+    if len(text) > 220:
+        return
+    if missing:
+        if not d.user(rng, led(rng, text, german), german):
+            return
+        d.add("assistant", question(missing, german), tool=tool.name)
+        needed = [(name, kind) for name, kind, optional in tool.arguments if not optional]
+        if rng.random() < 0.45 and len(needed) == 1:
+            value, shown = choice(rng, needed[0][1], german)
+            d.user(rng, rng.choice([VALUE + "{}", VALUE + "{}", VALUE + ("{} bitte" if german else "{} please"), "hm, {}"]).format(shown), german, ends=False)
+            d.add("assistant", calls_text([{"name": tool.name, "arguments": {needed[0][0]: value}}]), tool=tool.name)
+        return
+    calls = [{"name": tool.name, "arguments": arguments}]
+    text = led(rng, text, german)
+    if rng.random() < 0.06 and len(box) > 1:
+        second = rng.choice([t for t in box if t is not tool])
+        more, others, lacking = foreign.request(rng, second, german)
+        if not lacking:
+            text += rng.choice([" und ", ", dann "] if german else [" and ", ", then ", ". Then ", ", and also "]) + more
+            calls.append({"name": second.name, "arguments": others})
+    if not d.user(rng, text, german, ends=text[-1] not in '"“”'):
+        return
+    d.add("assistant", calls_text(calls), tool=tool.name)
+    if rng.random() < 0.15:
+        d.add("tool", "ok")
+        d.add("assistant", "Erledigt." if german else "Done.")
+
+
+def foreign_visit(rng):
+    box = toolbox(rng, rng.choice([1, 2, 2, 3, 3, 4, 4, 5, 6]))
+    known = set().union(*map(vocabulary, box))
+    schemas = [t.schema() for t in box]
+    d, german = Dialogue(1450 - sum(len(json.dumps(s)) for s in schemas) // 4), rng.random() < GERMAN
+    for _ in range(12):
+        foreign_turn(d, rng, box, known, german)
+        if d.full() or (len(d.messages) > 12):
+            break
+    return {"messages": d.messages, "tools": schemas}
+
+
+def bare_visit(rng):
+    """A page that offers no tools."""
+    d, german = Dialogue(600), rng.random() < GERMAN
+    while not d.full():
+        q, a = small_talk(rng, german) if rng.random() < 0.5 else beyond(rng, german)
+        d.user(rng, q, german) and d.add("assistant", a, tool=None)
+    return {"messages": d.messages, "tools": []}
+
+
+def visit(rng):
+    r = rng.random()
+    while True:
+        made_up = page_visit(rng) if r < 0.5 else foreign_visit(rng) if r < 0.95 else bare_visit(rng)
+        if made_up["messages"]:
+            return made_up
+
+
+if __name__ == "__main__":
+    import random
+
+    from dialogues import render
+    rng = random.Random(1)
+    for _ in range(12):
+        d = visit(rng)
+        print(render(d["messages"], d["tools"])[0], "\n")
