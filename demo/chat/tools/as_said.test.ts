@@ -16,6 +16,11 @@ test.each([
   ['Suche nach Öffnungszeiten', 'search_page', { query: 'Öffnungszeitn' }, 'search_page {"query":"Öffnungszeiten"}'],
   // the capitals of the message
   ['Search for Hugging Face here', 'search_page', { query: 'hugging face' }, 'search_page {"query":"Hugging Face"}'],
+  // a city of two words, and an expression without its first parenthesis
+  ['Tell me the time in São Paulo', 'get_time', { city: 'Sáo' }, 'get_time {"city":"São Paulo"}'],
+  ['What time is it in Tokyo?', 'get_time', { city: 'Tokyo' }, 'get_time {"city":"Tokyo"}'],
+  ['Calculate (12 + 8) / 5', 'calculate', { expression: '12 + 8) / 5' }, 'calculate {"expression":"(12 + 8) / 5"}'],
+  ['Calculate (12 + 8) / 5', 'calculate', { expression: '12 + 8' }, 'calculate {"expression":"12 + 8"}'],
   // all of a quotation
   ['Take a note: "the red bin goes out on Monday"', 'add_note', { text: 'the red bin' }, 'add_note {"text":"the red bin goes out on Monday"}'],
   ['Setz „die Blumen gießen“ auf meine Liste', 'add_todo', { task: 'Blumen gießen' }, 'add_todo {"task":"die Blumen gießen"}'],

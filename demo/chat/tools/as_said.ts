@@ -2,6 +2,7 @@
  * What a small model copies wrongly, in the user's own words: a text with a letter too many, a note that ends before its closing quotation mark, a time of which only the hour was taken. Every value that is put in
  * stands in the message; where more than one could be meant, the call stays as it is.
  */
+import { zoneOf } from './cities';
 import { findDurations } from './durations';
 import { findNumbers, plain } from './numbers';
 import { insideAny } from './spans';
@@ -50,8 +51,30 @@ function valueAsSaid(key: string, value: unknown, message: string): unknown {
   if (typeof value === 'number') return numberAsSaid(key, value, plain(message));
   if (typeof value !== 'string') return undefined;
   if (/^([01]\d|2[0-3]):[0-5]\d$/.test(value)) return timeAsSaid(value, plain(message));
-  return /^(text|task|query|section|theme|city)$/.test(key) ? textAsSaid(value, message) : undefined;
+  if (key === 'expression') return expressionAsSaid(value, message);
+  if (key === 'city') return cityAsSaid(value, message) ?? textAsSaid(value, message);
+  return /^(text|task|query|section|theme)$/.test(key) ? textAsSaid(value, message) : undefined;
 }
+
+/** All of the only run of figures and signs, where the call has a part of it with a parenthesis missing. */
+function expressionAsSaid(value: string, message: string): string | undefined {
+  const count = (sign: string): number => value.split(sign).length;
+  if (count('(') === count(')')) return undefined;
+  const runs = message.match(/[\d(][\d\s.,+*/x×÷^%()-]*[\d)%]/g) ?? [];
+  return runs.length === 1 && runs[0].includes(value) ? runs[0] : undefined;
+}
+
+/** The longest name of a known city that the value is a part of: 'São' of 'São Paulo'. */
+function cityAsSaid(value: string, message: string): string | undefined {
+  if (zoneOf(value)) return undefined;
+  const wanted = folded(value);
+  const words = wordsOf(message);
+  const spans = words.flatMap(({ start }, from) => words.slice(from, from + 4).map(({ end }) => message.slice(start, end)));
+  return spans.filter((span) => wanted !== '' && folded(span).includes(wanted) && zoneOf(span)).sort((a, b) => b.length - a.length)[0];
+}
+
+const wordsOf = (message: string): { start: number; end: number; text: string }[] =>
+  [...message.matchAll(/[\p{L}\p{N}](?:[^\s]*[\p{L}\p{N}])?/gu)].map((match) => ({ start: match.index, end: match.index + match[0].length, text: folded(match[0]) }));
 
 /** The only time of the message, where the call has its hour or its minutes and not both. */
 function timeAsSaid(value: string, text: string): string | undefined {
@@ -97,7 +120,7 @@ function textAsSaid(value: string, message: string): string | undefined {
   if (quoted !== undefined && (folded(quoted).includes(wanted) || alike(folded(quoted), wanted))) return quoted;
   const [, behind] = BEHIND.exec(message) ?? [];
   if (behind !== undefined && quoted === undefined && folded(behind).startsWith(wanted)) return behind;
-  const words = [...message.matchAll(/[\p{L}\p{N}](?:[^\s]*[\p{L}\p{N}])?/gu)].map((match) => ({ start: match.index, end: match.index + match[0].length, text: folded(match[0]) }));
+  const words = wordsOf(message);
   const count = value.trim().split(/\s+/).length;
   let best: { text: string; distance: number } | undefined;
   let even = false;
