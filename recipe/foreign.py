@@ -4,6 +4,7 @@ another, so that the model learns which words go together, and that the words of
 import functools
 import re
 
+from dialogues import word
 from foreign_tools import TOOLS
 from values import KINDS, choice, duration, pattern
 
@@ -23,17 +24,17 @@ translation | Übersetzung f ; vocabulary list, word list | Vokabelliste f ; fla
 
 # argument names, kind of value, how it is said in English and German
 ROLES = {
-    "name": ("name, title, label, {o}_name, display_name", "titled", "(called|named|with the name|by the name of|titled) {} / : {}", "(namens|mit dem namen|genannt) {} / : {}"),
+    "name": ("name, title, label, {o}_name, {o}, {o}, display_name", "titled", "(called|named|with the name|by the name of|titled) {} / : {}", "(namens|mit dem namen|genannt) {} / : {}"),
     "person": ("person, customer, owner, assignee, recipient, contact, user, client, author, member", "person", "for {} / (of|from) {}", "für {} / von {}"),
     "to": ("recipient, to, receiver, person, target_user, contact_name", "person", "to {}", "an {}"),
     "with": ("person, user, colleague, friend, share_with, recipient", "person", "with {}", "mit {}"),
-    "id": ("id, {o}_id, number, reference, key, code", "id", "(number |with the id |no. |id |with number |) {}", "(nummer |mit der nummer |mit der id |) {}"),
+    "id": ("id, {o}_id, {o}, number, reference, key, code", "id", "(number |with the id |no. |id |with number |) {}", "(nummer |mit der nummer |mit der id |) {}"),
     "date": ("date, day, due_date, deadline, start_date, on", "date", "(on|for) {} / {}", "(am|für) {} / {}"),
     "time": ("time, start_time, at, hour", "clock", "at {}", "um {}"),
     "amount": ("amount, price, value, total, sum", "amount", "(over|of|for) {} ( euros| dollars|) / (worth|at) {}", "über {} ( euro|)"),
     "count": ("count, limit, number, max_results, quantity, n", "int", "", ""),
     "text": ("text, message, content, body, comment, description", "quoted", "(saying|that says|with the text) {} / : {}", "mit dem text {} / : {}"),
-    "query": ("query, keyword, search_term, q, text, topic", "search", "(about|for|with|on) {} / named {}", "(über|zu|nach|mit) {}"),
+    "query": ("query, keyword, search_term, {o}, text, topic", "search", "(about|for|with|on) {} / named {}", "(über|zu|nach|mit) {}"),
     "place": ("city, location, place, town", "city", "in {} / near {}", "in {}"),
     "category": ("category, tag, type, label, topic", "tag", "(tagged|in the category|of type|under) {}", "(in der kategorie|mit dem tag) {}"),
     "priority": ("priority, urgency, importance, level", "low/medium/high", "with {} priority / , {} priority / , priority {}", "mit priorität {}"),
@@ -110,8 +111,8 @@ camel = lambda name: re.sub(r"_(\w)", lambda m: m[1].upper(), name)
 class Tool:
     """What is listed of a tool, and how it is asked for: `request(rng, german)` → text, arguments; arguments are None where a needed one is missing, which is then `missing`."""
 
-    def __init__(self, name, description, arguments, ask, topic):
-        self.name, self.description, self.arguments, self.ask, self.topic = name, description, arguments, ask, topic
+    def __init__(self, name, description, arguments, ask, topic, words=()):
+        self.name, self.description, self.arguments, self.ask, self.topic, self.words = name, description, arguments, ask, topic, words
 
     def schema(self):
         properties = {}
@@ -137,6 +138,8 @@ def written():
 def restyled(rng, name):
     """Names as people write them: snake_case, camelCase, with another word before or behind."""
     r = rng.random()
+    if rng.random() < 0.12:
+        return word(rng, False).lower() + "_" + word(rng, False).lower()
     name = re.sub(r"(?<=[a-z])([A-Z])", lambda m: "_" + m[1].lower(), name)
     if r < 0.12:
         name = rng.choice(["api", "my", "app", "do", "user", "tool", "home"]) + "_" + name
@@ -165,7 +168,7 @@ def hand_written(rng):
     renamed = {}
     for argument, _, _ in arguments:
         r = rng.random()
-        renamed[argument] = camel(argument) if r < 0.15 else rng.choice(["the_", "my_", "target_", "input_", "new_"]) + argument if r < 0.22 else argument
+        renamed[argument] = word(rng, False).lower() + argument[:1] if r < 0.12 else camel(argument) if r < 0.2 else rng.choice(["the_", "my_", "target_", "input_", "new_"]) + argument if r < 0.27 else argument
     use_german = bool(gefragt) and rng.random() < 0.3
     listed = [(renamed[a], kind, optional) for a, kind, optional in arguments]
 
@@ -181,6 +184,9 @@ def hand_written(rng):
 def composed(rng):
     names, described, asked, infinitive, orders, needed, extra = rng.choice(ACT_LIST)
     words, noun, gender = rng.choice(OBJECT_LIST)
+    if rng.random() < 0.55:  # a thing that nobody knows: its tool is found by the word alone
+        spelled = word(rng, False).lower() + (f" {rng.choice(OBJECT_LIST)[0][0]}" if rng.random() < 0.25 else "")
+        words, noun = [spelled], spelled.title()
     key = re.sub(r"[^a-z]+", "_", words[0].lower())
     roles = list(rng.choice(needed))
     optional = [x for x in rng.sample(extra, min(len(extra), rng.choice([0, 0, 1, 1, 2]))) if x not in roles]
@@ -188,6 +194,8 @@ def composed(rng):
     for role in roles + optional:
         variants, kinds, english, german = ROLES[role]
         name = rng.choice(variants.split(", ")).replace("{o}", key)
+        if rng.random() < 0.3:  # names are read in the list, not known
+            name = word(rng, False).lower() if rng.random() < 0.5 else rng.choice(OBJECT_LIST)[0][0].replace(" ", "_").replace("-", "_").replace("'", "")
         while name in [a for a, _, _ in arguments]:
             name += rng.choice(["_2", "_value", "_text"])
         if rng.random() < 0.2:
@@ -208,7 +216,7 @@ def composed(rng):
 
     def ask(rng, in_german):
         text_verb = rng.choice(asked)
-        word = rng.choice(words)
+        spelled = rng.choice(words)
         if in_german:
             order = rng.choice(orders)
             target = f"{A[gender][1] if names[0] in ('create', 'book', 'order', 'search') else A[gender][2]} {noun}"
@@ -217,7 +225,7 @@ def composed(rng):
                 order, _, tail = order.partition(" _ ")
             head = f"{order} {'bitte ' if rng.random() < 0.2 else ''}{target}"
         else:
-            target = plural(word) if many else rng.choice([article(word), "the " + word, "my " + word, "this " + word, article("new " + word)] if names[0] not in ("create", "book", "order") else [article(word), article(word), article("new " + word), "another " + word])
+            target = plural(spelled) if many else rng.choice([article(spelled), "the " + spelled, "my " + spelled, "this " + spelled, article("new " + spelled)] if names[0] not in ("create", "book", "order") else [article(spelled), article(spelled), article("new " + spelled), "another " + spelled])
             head, phrases, tail = f"{text_verb} {('all ' if rng.random() < 0.2 else 'the ' if rng.random() < 0.3 else '') if many else ''}{target}", [], ""
         vague = bool(roles) and rng.random() < 0.14
         for argument, optional_one, english, german, role in said:
@@ -234,7 +242,7 @@ def composed(rng):
         body = "".join(phrases)
         return (f"{head} {tail}{body}" if ":" in body or "mit dem text" in body else f"{head}{body} {tail}").strip(), vague, None
 
-    return Tool(restyled(rng, name), description, arguments, ask, (names[0], words[0]))
+    return Tool(restyled(rng, name), description, arguments, ask, (names[0], words[0]), [*words, noun])
 
 
 def tool(rng):

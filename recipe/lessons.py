@@ -82,7 +82,7 @@ def lesson(rng):
     """A third are the requests and schemas of heldout.jsonl's kinds; no request of e2e/first_minute.jsonl is among any."""
     while True:
         r = rng.random()
-        made = extraction(rng) if r < 0.13 else turns(rng) if r < 0.33 else visit(rng)
+        made = extraction(rng) if r < 0.1 else turns(rng) if r < 0.33 else visit(rng)
         if not any(m["role"] == "user" and folded(m["content"]) in kept_aside() for m in made["messages"]):
             return made
 

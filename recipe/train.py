@@ -270,7 +270,7 @@ def main():
             print(f"step {step}  {seen / 1e6:.2f} M tokens  {spent / 60:.1f} min  rate {base * rate * 10:.4f}  loss {mean:.4f}  hits {hit:.4f}  looking {seek:.3f}", flush=True)
         if time.time() - told > 300:
             save()
-            print("held out:", "  ".join(f"{k} {100 * v:.0f} %" for k, v in held_out(fast, tokenizer, 48).items()), flush=True)
+            print("held out:", "  ".join(f"{k} {100 * v:.0f} %" for k, v in held_out(fast, tokenizer, 16).items()), flush=True)
             told = last = time.time()
     if o.rank:
         return

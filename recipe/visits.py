@@ -276,7 +276,7 @@ def vocabulary(tool):
     """Words that may mean this tool."""
     found = spoken(re.sub(r"([a-z])([A-Z])|_", r"\1 \2", tool.name) + " " + tool.description)
     if isinstance(tool.topic, tuple):
-        return found | next(spoken(" ".join(w) + " " + noun) for w, noun, _ in foreign.OBJECT_LIST if w[0] == tool.topic[1])
+        return found | spoken(" ".join(tool.words))
     _, _, _, _, asked, gefragt = next(row for row in foreign.written() if row[0] == tool.topic)
     return found | spoken(" ".join(asked + gefragt))
 
@@ -400,7 +400,7 @@ def bare_visit(rng):
 def visit(rng):
     r = rng.random()
     while True:
-        made_up = page_visit(rng) if r < 0.5 else foreign_visit(rng) if r < 0.95 else bare_visit(rng)
+        made_up = page_visit(rng) if r < 0.2 else foreign_visit(rng) if r < 0.97 else bare_visit(rng)
         if made_up["messages"]:
             return made_up
 

@@ -11,7 +11,7 @@ export interface Offer {
 export const EMBEDDED: Offer = {
   source: new URL('models/rivulet-tiny.gguf', document.baseURI).href,
   name: 'Rivulet tiny',
-  megabytes: 5.5,
+  megabytes: 6.3,
   description: 'Demo model. Greets and calls tools, but cannot answer questions.',
 };
 

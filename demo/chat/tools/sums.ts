@@ -1,7 +1,7 @@
 /** The tools that compute: calculate and convert_units. */
 import { calculate, figure } from './arithmetic';
 import { shown } from './check_call';
-import { define, ToolError, type PageTool } from './tool';
+import { define, ToolError, UnknownNameError, type PageTool } from './tool';
 import { convert, findUnit, impossible, type Unit } from './units';
 
 export const calculateTool: PageTool = {
@@ -22,7 +22,7 @@ const KINDS: Record<Unit['quantity'], string> = {
 
 function unitNamed(given: string): Unit {
   const unit = findUnit(given);
-  if (!unit) throw new ToolError(`The unit ${shown(given)} is not known here. Units of length, weight, temperature, volume, area, speed, time and data are.`);
+  if (!unit) throw new UnknownNameError(`The unit ${shown(given)} is not known here. Units of length, weight, temperature, volume, area, speed, time and data are.`);
   return unit;
 }
 
