@@ -144,10 +144,13 @@ describe('what is not done', () => {
     await visit();
     // the demo model may get these wrong: then nothing runs, and the page says so
     const requests = { 'Set an alarm for 6:45 am': 'Alarm at 06:45', 'Nice to meet you': undefined, 'set a timer for half an hour please': 'Timer for 30 minutes' };
+    let before = 0;
     for (const [request, title] of Object.entries(requests)) {
       await page.click('#new-chat');
       await ask(request);
-      for (const timer of await stored('timers')) expect(timer.title).toBe(title);
+      const timers = await stored('timers');
+      for (const timer of timers.slice(before)) expect(timer.title).toBe(title);
+      before = timers.length;
       if (!(await page.locator('.call.refused').count())) continue;
       expect((await replies(page))[0]).toBe('The demo model did not understand this request, so nothing was done.');
       expect(await page.innerText('#messages .offer')).toContain('start a countdown timer');
