@@ -237,6 +237,8 @@ test('titles in the list, other forms of files, and files that are no conversati
     await page.keyboard.press('Escape');
   }
 
+  await page.waitForFunction((wanted) => document.querySelectorAll('.conversation').length === wanted, texts.length - 1);
+
   const calls = texts.flatMap((text) => [
     { role: 'user', content: [{ type: 'text', text }, { type: text }] },
     { role: 'assistant', content: text, tool_calls: [{ id: text, type: 'function', function: { name: text, arguments: JSON.stringify({ [text]: text }) } }] },
