@@ -1,5 +1,5 @@
 /** A new version of the page is offered, never forced. It is stored beside the one in use, and takes its place when the user says so or no page is open. */
-import { element } from '../dom';
+import { element, find } from '../dom';
 import type { WorkerMessage } from './worker_messages';
 
 const HOUR = 3_600_000;
@@ -94,7 +94,8 @@ function createNotice(accept: () => void): Notice {
     accept();
   });
   later.addEventListener('click', close);
-  document.body.append(box);
+  // with the composer it covers nothing that is being read
+  find('loading', HTMLElement).before(box);
   return {
     get shown() {
       return !box.hidden;
