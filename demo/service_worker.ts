@@ -10,6 +10,8 @@ declare const self: ServiceWorkerGlobalScope;
 /** set by the build (demo/build/service_worker.ts): the path of each file and a hash of its content, and a hash of them all */
 declare const FILES: Record<string, string>;
 declare const VERSION: string;
+/** files that are stored when they are first used: most visitors of the chat page never open the other page */
+declare const ON_USE: string[];
 
 const { scope } = self.registration;
 /** named once: the build puts the whole list in the place of the name */
@@ -38,12 +40,13 @@ self.addEventListener('fetch', (event) => {
 async function storeFiles(): Promise<void> {
   const current = await caches.open(CURRENT);
   const earlier = await Promise.all((await earlierBuilds()).map((name) => caches.open(name)));
-  await Promise.all(Object.keys(files).map(async (path) => current.put(urlOf(path), (await unchanged(path, earlier)) ?? (await download(path)))));
-}
-
-async function unchanged(path: string, earlier: Cache[]): Promise<Response | undefined> {
-  const found = await Promise.all(earlier.map((cache) => cache.match(urlOf(path))));
-  return found.find((response) => response?.headers.get(HASH) === files[path]);
+  await Promise.all(
+    Object.keys(files).map(async (path) => {
+      const copies = (await Promise.all(earlier.map((cache) => cache.match(urlOf(path))))).filter((copy) => copy !== undefined);
+      if (ON_USE.includes(path) && copies.length === 0) return;
+      await current.put(urlOf(path), copies.find(({ headers }) => headers.get(HASH) === files[path]) ?? (await download(path)));
+    }),
+  );
 }
 
 /** @throws if the server does not have the file, or has another build's page: the browser then installs this worker later */
@@ -74,7 +77,14 @@ function pathOf({ method, url, headers }: Request): string | undefined {
 }
 
 async function respond(request: Request, path: string): Promise<Response> {
+  if (ON_USE.includes(path)) await storeOnUse(path);
   return isolated((await stored(path)) ?? (await fetch(request)));
+}
+
+async function storeOnUse(path: string): Promise<void> {
+  if (await stored(path)) return;
+  // without it the page comes from the network
+  await download(path).then(async (response) => (await caches.open(CURRENT)).put(urlOf(path), response)).catch(() => undefined);
 }
 
 async function stored(path: string): Promise<Response | undefined> {

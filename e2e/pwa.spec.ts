@@ -158,6 +158,20 @@ test('requests to other hosts are left untouched', async () => {
   }
 });
 
+test('the script-tag page is stored when it is first opened', async () => {
+  site = await serveSite({ base: '/some/where/', isolated: false });
+  const page = await visitPage(`${site.url}?backend=wasm`, context);
+  await isolated(page);
+  await stored(page);
+  expect(site.asked.filter((path) => /rivulet\.js|script-tag/.test(path))).toEqual([]);
+  const answered = (): Promise<unknown> => page.waitForFunction(() => document.querySelector<HTMLTextAreaElement>('#out')?.value, undefined, { timeout: PATIENCE });
+  await page.goto(`${site.url}script-tag.html`);
+  await answered();
+  await site.close();
+  await page.reload();
+  await answered();
+});
+
 test('service workers are blocked: the page works and says what is missing', async () => {
   site = await serveSite({ isolated: false });
   const blocked = await browser.newContext({ serviceWorkers: 'block' });
