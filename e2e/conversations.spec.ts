@@ -237,10 +237,14 @@ test('two tabs, 100 random actions: no turn is lost', async () => {
   const act = async (tab: Page, action: number): Promise<void> => {
     const kind = random(10);
     await tab.waitForSelector('#stop', { state: 'hidden', timeout: PATIENCE });
+    // what waits goes back to the field when its conversation is left, and the next request would be typed over it
+    await tab.waitForSelector('#waiting', { state: 'hidden', timeout: PATIENCE });
     if (kind < 5) {
-      sent.push(`request ${action}`);
-      await tab.fill('#prompt', `request ${action}`);
+      const text = `request ${action}`;
+      sent.push(text);
+      await tab.fill('#prompt', text);
       await tab.press('#prompt', 'Enter');
+      await tab.waitForFunction((text) => [...document.querySelectorAll('#messages .user .body, #waiting .body')].some(({ textContent }) => textContent === text), text, { timeout: PATIENCE });
     } else if (kind < 6) await tab.click('#new-chat');
     else if (kind < 8) {
       const open = tab.locator('.conversation-open');
@@ -252,7 +256,7 @@ test('two tabs, 100 random actions: no turn is lost', async () => {
     }
   };
   for (let action = 0; action < 100; action += 2) await Promise.all([act(tabs[0], action), act(tabs[1], action + 1)]);
-  for (const tab of tabs) await tab.waitForSelector('#stop', { state: 'hidden', timeout: PATIENCE });
+  for (const tab of tabs) for (const busy of ['#waiting', '#stop']) await tab.waitForSelector(busy, { state: 'hidden', timeout: PATIENCE });
   await expect.poll(async () => (await storedConversations(page)).flatMap(({ messages }) => Object.values(messages)).filter(({ role }) => role === 'user').map(({ content }) => content).sort(), { timeout: 10_000 }).toEqual(sent.sort());
   const all = await storedConversations(page);
   for (const { messages } of all) for (const { parent } of Object.values(messages)) if (parent !== null) expect(messages[parent]).toBeDefined();

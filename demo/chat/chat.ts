@@ -316,9 +316,9 @@ export function createChat({ session, settings, tools, store, transcript: makeTr
     const next = queue.next();
     void reading.check(next).then((problem) => {
       checking = false;
-      if (!problem && !run) return enter(next);
+      if (!problem) return run ? queue.addFirst(next) : enter(next);
       composer.putBack(next);
-      composer.say(problem ?? '');
+      composer.say(problem);
     });
   }
 

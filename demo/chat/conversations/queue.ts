@@ -4,6 +4,8 @@ import type { Draft } from './drafts';
 
 export interface Queue {
   add(draft: Draft): void;
+  /** Puts one back that was taken out. */
+  addFirst(draft: Draft): void;
   /** Takes the first one out. There must be one. */
   next(): Draft;
   /** Takes all out. */
@@ -60,6 +62,11 @@ export function createQueue({ after, edit, changed }: QueueParts): Queue {
     },
     add(draft) {
       drafts = [...drafts, draft];
+      show();
+      changed();
+    },
+    addFirst(draft) {
+      drafts = [draft, ...drafts];
       show();
       changed();
     },
