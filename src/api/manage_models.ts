@@ -36,7 +36,7 @@ export const estimate = (source: ModelSource, { signal, ...options }: EstimateOp
   inWorker(signal, (remote) => remote.estimate(absoluteSource(source), absoluteHub(options), signal));
 
 /** How much storage space a model needs and how much is free. Does not read the model. @throws SourceError, RequestError, AbortError */
-export const modelRoom = (source: ModelSource, { signal, ...options }: Pick<OpenOptions, 'hub' | 'token'> & Abortable = {}): Promise<ModelRoom> =>
+export const modelRoom = (source: ModelSource, { signal, ...options }: Pick<OpenOptions, 'hub' | 'token' | 'policy'> & Abortable = {}): Promise<ModelRoom> =>
   inWorker(signal, (remote) => remote.modelRoom(absoluteSource(source), absoluteHub(options), signal));
 
 export type DownloadOptions = Pick<OpenOptions, 'hub' | 'token' | 'refresh' | 'makeRoom' | 'policy'> & WatchedCall;
@@ -60,6 +60,9 @@ export const verifyModel = (id: string, { signal, onProgress }: WatchedCall = {}
 /** A completely stored model as one file, for another device. @throws StorageError, AbortError */
 export const exportModel = (id: string, { signal }: Abortable = {}): Promise<Blob> => inWorker(signal, (remote) => remote.exportModel(id, signal));
 
-/** Stores an exported model; every byte is checked. @returns its id. @throws SourceError for any other file; StorageError, AbortError */
+/**
+ * Stores an exported model and checks every byte; or stores a GGUF File, whose id is its name.
+ * @returns the id, which load() takes. @throws SourceError for any other file; StorageError, AbortError
+ */
 export const importModel = (blob: Blob, { signal, onProgress }: WatchedCall = {}): Promise<string> =>
   inWorker(signal, (remote) => remote.importModel(blob, proxied(onProgress), signal));

@@ -168,6 +168,27 @@ describe('the models in the cache', () => {
     model.close();
   });
 
+  it('a GGUF file is stored under its name', async () => {
+    await hub.close();
+    expect(await importModel(new File([bytes], 'my model.gguf'))).toBe('my model.gguf');
+    expect(await listModels()).toMatchObject([{ id: 'my model.gguf', bytes: bytes.length, storedBytes: bytes.length, complete: true }]);
+    const model = await openModel('my model.gguf');
+    expect(model.cached).toBe(true);
+    expect(sha256Of(await model.files[0].read(0, bytes.length))).toBe(sha256Of(bytes));
+    await model.close();
+    expect(await verifyModel('my model.gguf')).toEqual({ ok: true, damaged: [], foreign: [] });
+    await expect(importModel(new File(['<!doctype html>'], 'page.gguf'))).rejects.toMatchObject({ name: 'SourceError' });
+  });
+
+  it('are opened by their id without the network, also those of another hub', async () => {
+    const id = await downloadModel('a/b:Q4_0', options());
+    await hub.close();
+    const model = await openModel(id, { policy: { attempts: 1 } });
+    expect([model.id, model.cached]).toEqual([id, true]);
+    await model.close();
+    await expect(openModel('not stored')).rejects.toMatchObject({ name: 'RequestError' });
+  });
+
   it.each<[string, (whole: Uint8Array<ArrayBuffer>) => Uint8Array<ArrayBuffer>]>([
     ['nothing', () => new Uint8Array(0)],
     ['another format', () => bytes],

@@ -1,6 +1,6 @@
 /** The models in the cache: list, size, delete, verify, pin, export, import, and download before use. */
 import { abortError, fail } from '../errors';
-import { chunkCount, chunkLength, isQuotaError, openModelCache, requireModelCache, type ModelCache, type FileRecord, type ModelManifest } from './model_cache';
+import { CHUNK_BYTES, chunkCount, chunkLength, isQuotaError, openModelCache, requireModelCache, type ModelCache, type FileRecord, type ModelManifest } from './model_cache';
 import { sha256WithQuickChecksum, matchesChecksum, sha256PartOfChecksum } from './checksum';
 import { withExclusiveLock, tryExclusiveLock, readLockName, acquireSharedLock } from './model_locks';
 import { isLocalSource } from './local_source';
@@ -213,18 +213,23 @@ function failDamaged(id: string, file: string): never {
   fail('StorageError', { what: `The stored copy of ${file} is damaged`, cure: `Load ${id} again while online: the damaged part is downloaded again.` });
 }
 
-/** Stores an exported model and checks every byte. @returns its id. @throws SourceError for any other file; StorageError; AbortError */
+/**
+ * Stores an exported model and checks every byte; or stores a GGUF file, whose id is the file's name.
+ * @returns its id. @throws SourceError for any other file; StorageError; AbortError
+ */
 export async function importModel(blob: Blob, { signal, onProgress }: { signal?: AbortSignal; onProgress?: (progress: Progress) => void } = {}): Promise<string> {
   const cache = await requireModelCache();
-  const head = new DataView(await blob.slice(0, 12).arrayBuffer());
-  const length = head.byteLength === 12 ? head.getUint32(8, true) : 0;
-  const magic = new TextDecoder().decode(new Uint8Array(head.buffer, 0, Math.min(8, head.byteLength)));
-  const wrong = (got: string): never => fail('SourceError', { what: 'This file is not an exported model', got, wanted: MAGIC, cure: 'A .gguf file needs no import: load it directly.' });
-  if (magic !== MAGIC) wrong(JSON.stringify(magic));
-  if (length === 0 || length > MAX_HEADER_BYTES) wrong(`a header of ${length} bytes`);
-  const header = readHeader(await blob.slice(12, 12 + length).text()) ?? wrong('a header that is not valid');
-  const total = sum(header.files.map(({ size }) => size));
-  if (blob.size !== 12 + length + total) wrong(`${blob.size} bytes instead of ${12 + length + total}`);
+  const { name, size } = blob as File;
+  const magic = await blob.slice(0, 8).text();
+  const length = size < 12 ? 0 : new Uint32Array(await blob.slice(8, 12).arrayBuffer())[0];
+  const wrong = (got: string): never => fail('SourceError', { what: 'This file is not an exported model', got, wanted: `${MAGIC} and a valid header`, cure: 'Import an exported model or a .gguf file.' });
+  const plain = name && magic.startsWith('GGUF'); // a blob has no name
+  const start = plain ? 0 : 12 + length;
+  const header: ExportHeader = plain
+    ? { id: name, aliases: [], chunkBytes: CHUNK_BYTES, files: [{ name, size, url: '', hashes: [] }] }
+    : ((magic === MAGIC && length <= MAX_HEADER_BYTES && readHeader(await blob.slice(12, start).text())) || wrong(JSON.stringify(magic)));
+  const total = sum(header.files.map((file) => file.size));
+  if (size !== start + total) wrong(`${size} bytes instead of ${start + total}`);
   const { id } = header;
   const now = Date.now();
   const files = header.files.map(({ hashes: _, ...file }) => file);
@@ -236,19 +241,19 @@ export async function importModel(blob: Blob, { signal, onProgress }: { signal?:
       await cache.deleteModel(id);
       const meter = new ProgressMeter('read', total, onProgress);
       try {
-        let at = 12 + length;
+        let at = start;
         for (const file of header.files) {
           const whole = new Sha256();
-          for (let index = 0; index < file.hashes.length; index++) {
+          for (let index = 0; index < chunkCount(file.size, header.chunkBytes); index++) {
             if (signal?.aborted) throw abortError();
             const end = at + chunkLength(file.size, header.chunkBytes, index);
             const data = new Uint8Array(await blob.slice(at, end).arrayBuffer());
             const hash = await sha256WithQuickChecksum(data);
-            if (toHex(sha256PartOfChecksum(hash)) !== file.hashes[index]) wrong(`damaged bytes in ${file.name}`);
+            if (!plain && toHex(sha256PartOfChecksum(hash)) !== file.hashes[index]) wrong(`damaged bytes in ${file.name}`);
             if (file.sha256) whole.update(data);
             await cache.putChunk(manifest, { file: file.name, index, data, checksum: hash });
             at = end;
-            meter.update(at - 12 - length, file.name);
+            meter.update(at - start, file.name);
           }
           if (file.sha256 && toHex(whole.digest()) !== file.sha256) wrong(`a hash of ${file.name} that differs from the hub's`);
         }

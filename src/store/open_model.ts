@@ -15,7 +15,7 @@ import { DEFAULT_DOWNLOAD_POLICY, FileContentError, type DownloadPolicy } from '
 
 /**
  * A hub id 'Org/Repo[:quant | /file][@revision]'; a URL (https://…, ./…, /…; one that ends in '/' is a folder with a Hugging Face checkpoint);
- * the URLs of all files of one model; or local files.
+ * the id of a stored model; the URLs of all files of one model; or local files.
  */
 export type ModelSource = string | { url: string | string[] } | LocalSource;
 
@@ -102,7 +102,7 @@ async function openRemote(source: string | { url: string | string[] }, options: 
     }
   };
 
-  let locked = cache && !options.refresh ? await orWithoutCache(lockComplete(cache, alias, signal)) : undefined;
+  let locked = cache && !options.refresh ? await orWithoutCache(lockComplete(cache, alias, source, signal)) : undefined;
   const cached = locked !== undefined;
   if (!locked) {
     onProgress?.({ phase: 'resolve', bytes: 0, total: 0, rate: 0 });
@@ -170,13 +170,11 @@ function parseSource(
     return { alias, resolve: () => resolveHubModel(id, { hub: host, token, policy, signal }) };
   }
   const listed = typeof source === 'string' ? [source] : [source.url].flat();
-  const urls = listed.map(
-    (text) =>
-      toAbsoluteUrl(text) ??
-      fail('RequestError', { what: 'This is not a model source', got: JSON.stringify(text), wanted: "'Org/Repo', 'Org/Repo:Q4_0', 'Org/Repo/file.gguf', or a URL" }),
-  );
-  if (urls.length === 0) fail('RequestError', { what: 'The model source has no URL', wanted: 'at least one' });
-  return { alias: urls.join(' '), resolve: () => resolveUrls(urls, { policy, signal }) };
+  if (listed.length === 0) fail('RequestError', { what: 'The model source has no URL', wanted: 'at least one' });
+  const url = (text: string): string =>
+    toAbsoluteUrl(text) ?? fail('RequestError', { what: 'This is not a model source', got: JSON.stringify(text), wanted: "'Org/Repo', 'Org/Repo:Q4_0', 'Org/Repo/file.gguf', or a URL" });
+  // any text may be the id of a stored model
+  return { alias: listed.map((text) => toAbsoluteUrl(text) ?? text).join(' '), resolve: async () => resolveUrls(listed.map(url), { policy, signal }) };
 }
 
 interface LockedModel {
@@ -192,9 +190,9 @@ const orRelease = <T>(work: Promise<T>, release: () => void): Promise<T> =>
     throw error;
   });
 
-/** A complete cached model, locked against deletion; undefined if there is none. */
-async function lockComplete(cache: ModelCache, alias: string, signal: AbortSignal): Promise<LockedModel | undefined> {
-  const found = (await cache.manifests()).find(({ state, aliases }) => state === 'complete' && aliases.includes(alias));
+/** A complete cached model by its source or its id, locked against deletion; undefined if there is none. */
+async function lockComplete(cache: ModelCache, alias: string, source: unknown, signal: AbortSignal): Promise<LockedModel | undefined> {
+  const found = (await cache.manifests()).find(({ id, state, aliases }) => state === 'complete' && (id === source || aliases.includes(alias)));
   if (!found) return undefined;
   const release = await acquireSharedLock(readLockName(found.id), signal);
   const manifest = await orRelease(cache.manifest(found.id), release);
