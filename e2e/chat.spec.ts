@@ -5,9 +5,7 @@ import type { Browser, BrowserContext, Page } from 'playwright';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { BRIEF, finished, loadAxe, objections, PATIENCE, ready, replies, saveSettings, visitPage } from './chat_page';
 import { launchChromium } from './harness';
-import { createHub, requested } from './hub';
 import { serveSite, type Site } from './site';
-import { tinyGguf } from './tools/tiny';
 
 const MODEL = /\.gguf$/;
 let site: Site;
@@ -97,15 +95,19 @@ describe.each([
     await page.keyboard.type('Be brief.');
     await page.keyboard.press('Escape');
     expect(await page.locator('#settings[open]').count()).toBe(0);
+    // what is not saved is asked about
+    await page.waitForSelector('.question');
+    await page.keyboard.press('Escape');
+    await page.waitForSelector('.question', { state: 'detached' });
     expect(await focused()).toBe('open-settings');
 
     await reach('choose', 'Shift+Tab');
     await page.keyboard.press('Enter');
     await page.waitForSelector('#models[open]');
-    await reach('card');
-    await page.keyboard.press('Enter');
-    await page.waitForSelector('#about', { state: 'hidden' });
-    await ready(page);
+    await reach('address');
+    await page.keyboard.press('Escape');
+    expect(await page.locator('#models[open]').count()).toBe(0);
+    expect(await focused()).toBe('choose');
 
     await reach('new-chat');
     await page.keyboard.press('Enter');
@@ -142,20 +144,22 @@ describe('the page', () => {
     const page = await context.newPage();
     await page.goto(`${site.url}?backend=wasm&model=${encodeURIComponent(`${site.url}chat/nothing.gguf`)}`);
     expect(await errorShown(page)).toEqual({
-      title: 'The model cannot be reached',
-      text: expect.stringMatching(/^Check the /),
+      title: 'The model cannot be reached: nothing.gguf',
+      text: expect.stringMatching(/^Check the .*\. Rivulet tiny answers instead\.$/),
       buttons: ['Try again', 'Choose another model'],
     });
+    await page.waitForSelector('#about:visible', { timeout: PATIENCE });
+    expect(await page.innerText('#model-name')).toBe('Rivulet tiny');
     expect(await page.isVisible('#error details p')).toBe(false);
     await page.click('#error summary');
     expect(await page.innerText('#error details p')).toMatch(/nothing\.gguf.*404/);
     await page.click('#error-choose');
     await page.setInputFiles('#file', fileURLToPath(new URL('../public/models/rivulet-tiny.gguf', import.meta.url)));
-    await ready(page);
+    await page.waitForFunction(() => document.querySelector('#model-name')?.textContent === 'rivulet-tiny.gguf', undefined, { timeout: PATIENCE });
+    expect(await page.isVisible('#error')).toBe(false);
+    await page.setInputFiles('#file', { name: 'broken.gguf', mimeType: 'application/octet-stream', buffer: Buffer.from('GGUF, but not a model') });
+    expect((await errorShown(page)).title).toBe('This model cannot be used: broken.gguf');
     expect(await page.innerText('#model-name')).toBe('rivulet-tiny.gguf');
-    await page.click('#choose');
-    await page.setInputFiles('#file', { name: 'broken.gguf', mimeType: 'application/octet-stream', buffer: Buffer.from('not a model') });
-    expect((await errorShown(page)).title).toBe('This model cannot be used');
   });
 
   test('WebGPU that is chosen and missing: one button goes on with the CPU, also at the next visit', async () => {
@@ -177,28 +181,6 @@ describe('the page', () => {
     expect(await page.inputValue('#prompt')).toBe('Hello!');
   });
 
-  test('a cancelled download says how much is kept, and goes on from there', async () => {
-    const file = tinyGguf({ vocab: 24_000 });
-    const hub = await createHub({ repos: { 'a/b': { 'M-Q4_0.gguf': file } }, pace: 20 });
-    try {
-      const page = await context.newPage();
-      await page.goto(`${site.url}?backend=wasm&model=a/b&hub=${encodeURIComponent(hub.origin)}`);
-      await page.waitForFunction(() => (document.querySelector('progress')?.value ?? 0) > 9 << 20, undefined, { timeout: PATIENCE });
-      await page.click('#loading-cancel');
-      const { title, text, buttons } = await errorShown(page);
-      expect([title, buttons]).toEqual(['Download cancelled', ['Resume', 'Choose another model']]);
-      expect(text.replaceAll('\u00a0', ' ')).toMatch(/^[1-9][\d.]* MB of [23]\d MB are kept\. The download continues from there\.$/);
-      expect(await page.getAttribute('#error', 'role')).toBe('status');
-      const from = hub.log.length;
-      hub.options.pace = 0;
-      await page.click('#error-retry');
-      await ready(page);
-      expect(requested(hub, from)).toBeLessThan(file.length);
-    } finally {
-      await hub.close();
-    }
-  });
-
   test('what the address gets wrong is said', async () => {
     const page = await visit(context, '?backend=gpu&context=abc');
     expect(await page.locator('#address-notes p').allInnerTexts()).toEqual([
@@ -210,7 +192,7 @@ describe('the page', () => {
     expect(await page.isVisible('#address-notes')).toBe(false);
   });
 
-  test('says whether a model fits; pins, verifies and deletes stored ones', async () => {
+  test('says whether a model fits', async () => {
     const page = await visit(context, '?backend=wasm');
     await page.click('#choose');
     await page.fill('#address', `${site.url}models/rivulet-tiny.gguf?another`);
@@ -220,15 +202,6 @@ describe('the page', () => {
     await page.fill('#address', `${site.url}icon.svg`);
     await page.click('#address-look');
     await page.waitForSelector('#address-estimate:has-text("GGUF")', { timeout: PATIENCE });
-
-    const kept = page.locator('#models-kept li');
-    expect(await kept.count()).toBe(1);
-    await kept.getByRole('button', { name: /^Pin/ }).click();
-    await kept.locator('[aria-pressed=true]').waitFor();
-    await kept.getByRole('button', { name: /^Verify/ }).click();
-    await kept.locator('.result:has-text("No damage found")').waitFor();
-    await kept.getByRole('button', { name: /^Delete/ }).click();
-    await page.waitForSelector('#models-kept-none:visible');
   });
 
   test('what a model writes runs nothing and asks for nothing', async () => {
@@ -301,7 +274,7 @@ describe('the page', () => {
     expect(await objections(page)).toEqual([]);
     await page.keyboard.press('Escape');
     await page.keyboard.press('Escape');
-    await page.setInputFiles('#file', { name: 'broken.gguf', mimeType: 'application/octet-stream', buffer: Buffer.from('not a model') });
+    await page.setInputFiles('#file', { name: 'broken.gguf', mimeType: 'application/octet-stream', buffer: Buffer.from('GGUF, but not a model') });
     await errorShown(page);
     await page.click('#error summary');
     expect(await objections(page)).toEqual([]);

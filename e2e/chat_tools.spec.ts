@@ -134,7 +134,7 @@ describe('a request that a tool fits', () => {
       expect(await page.locator('.call.done').count()).toBe(1);
     }
     await page.click('#new-chat');
-    await page.click('#first-run-choose');
+    await page.click('#first-run-offer [aria-haspopup]');
     await page.waitForSelector('#models[open]');
   });
 });
@@ -164,7 +164,7 @@ describe('what is not done', () => {
     expect(await page.locator('.call').count()).toBe(0);
     const offer = page.locator('#messages .offer');
     expect(await offer.count()).toBe(1);
-    await offer.getByRole('button').click();
+    await offer.getByRole('button', { name: 'Choose another model' }).click();
     await page.waitForSelector('#models[open]');
   });
 

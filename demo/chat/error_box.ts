@@ -9,6 +9,8 @@ export interface ErrorBox {
    * @param instead stands in place of the error's own explanation
    */
   show(error: unknown, retry: () => void, instead?: Explanation): void;
+  /** Shows a problem that has no other way out than the models. */
+  tell(problem: Explanation): void;
   hide(): void;
 }
 
@@ -30,14 +32,24 @@ export function createErrorBox({ backend, useCpu, newChat }: ErrorBoxParts): Err
     };
     return found;
   };
+  const write = (explanation: Explanation): void => {
+    find('error-title', HTMLElement).textContent = explanation.title;
+    find('error-text', HTMLElement).replaceChildren(...explained(explanation));
+  };
   return {
+    tell(problem) {
+      write(problem);
+      for (const id of ['error-retry', 'error-cpu', 'error-new-chat']) button(id, false, () => undefined);
+      section.role = 'alert';
+      section.classList.remove('calm');
+      section.hidden = false;
+      section.scrollIntoView({ block: 'nearest' });
+    },
     show(error, retry, instead) {
       const name = error instanceof Error ? error.name : '';
       const asked = backend() ?? 'auto';
-      const explanation = instead ?? explain(error, asked);
-      find('error-title', HTMLElement).textContent = explanation.title;
-      find('error-text', HTMLElement).replaceChildren(...explained(explanation));
-      button('error-retry', name !== 'ContextError', retry).textContent = instead ? 'Resume' : 'Try again';
+      write(instead ?? explain(error, asked));
+      button('error-retry', name !== 'ContextError', retry);
       button('error-cpu', name === 'DeviceError' && asked === 'webgpu', useCpu);
       button('error-new-chat', name === 'ContextError', newChat);
       const calm = name === 'AbortError';

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { ErrorName } from '../../src/errors';
-import { explain, sentence } from './explain';
+import { explain, seenErrors, sentence } from './explain';
 
 /** An error as it leaves the worker. */
 const thrown = (name: string, message: string, parts: { cure?: string } = {}): Error => Object.assign(new Error(message), { name, ...parts });
@@ -39,6 +39,15 @@ test('WebGPU that was asked for and fails leads to the CPU', () => {
 });
 
 test('a cancelled load is no alarm', () => expect(explain(thrown('AbortError', 'The call was aborted.'))).toEqual({ title: 'Cancelled', text: 'The model was not loaded.' }));
+
+test('the last twenty errors are kept with their parts; a cancelled load is none', () => {
+  for (let i = 0; i < 25; i++) explain(Object.assign(thrown('SourceError', `${i} failed: got 404. Try again.`, { cure: 'Try again.' }), { what: `${i} failed`, got: '404' }));
+  explain(thrown('AbortError', 'The call was aborted.'));
+  explain('lost');
+  expect(seenErrors()).toHaveLength(20);
+  expect(seenErrors().at(-2)).toEqual({ time: expect.stringMatching(/^\d{4}-/), name: 'SourceError', what: '24 failed', got: '404', cure: 'Try again.' });
+  expect(seenErrors().at(-1)).toMatchObject({ name: 'Error', what: 'lost' });
+});
 
 test.each([
   ['it failed', 'It failed.'],

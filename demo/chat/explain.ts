@@ -37,9 +37,33 @@ const ADVICE: Record<string, string> = {
   AbortError: 'The model was not loaded.',
 };
 
+/** An error that the page has shown, for the support report. */
+export interface SeenError {
+  time: string;
+  name: string;
+  what: string;
+  got?: string;
+  wanted?: string;
+  cure?: string;
+}
+
+const seen: SeenError[] = [];
+const MOST_SEEN = 20;
+
+/** Remembers an error for the support report. */
+export function remember({ name, message, what = message, got, wanted, cure }: Parts): void {
+  seen.push({ time: new Date().toISOString(), name, what, ...(got && { got }), ...(wanted && { wanted }), ...(cure && { cure }) });
+  if (seen.length > MOST_SEEN) seen.shift();
+}
+
+/** The last errors that were shown, the newest last. */
+export const seenErrors = (): SeenError[] => [...seen];
+
 /** @param backend the one that was asked for */
 export function explain(error: unknown, backend: 'auto' | 'webgpu' | 'wasm' = 'auto'): Explanation {
-  const { name, message, cure }: Parts = error instanceof Error ? error : { name: 'Error', message: String(error) };
+  const parts: Parts = error instanceof Error ? error : { name: 'Error', message: String(error) };
+  const { name, message, cure } = parts;
+  if (name !== 'AbortError') remember(parts);
   const advised = cure !== undefined && message.endsWith(` ${cure}`) && ADVICE[name] === undefined;
   const details = sentence(advised ? message.slice(0, -cure.length) : message);
   if (name === 'DeviceError' && backend === 'webgpu')

@@ -15,7 +15,8 @@ const EXAMPLES: Record<string, IconName> = {
   'Switch to dark mode': 'sun-moon',
 };
 
-export function createFirstRun(ask: (request: string) => void, choose: () => void): { show(empty: boolean, ready: boolean): void } {
+/** @param offer makes the offer of the recommended model */
+export function createFirstRun(ask: (request: string) => void, offer: (intro: string) => HTMLElement): { show(empty: boolean, ready: boolean): void } {
   const section = find('first-run', HTMLElement);
   const buttons = Object.entries(EXAMPLES).map(([example, name]) => {
     const button = element('button', { type: 'button' }, icon(name), example);
@@ -23,7 +24,9 @@ export function createFirstRun(ask: (request: string) => void, choose: () => voi
     return button;
   });
   find('first-run-examples', HTMLUListElement).append(...buttons.map((button) => element('li', {}, button)));
-  find('first-run-choose', HTMLButtonElement).addEventListener('click', choose);
+  const offered = offer('The demo model cannot answer questions. A larger model can. It is downloaded once and kept on this device.');
+  offered.id = 'first-run-offer';
+  section.append(offered);
   return {
     show(empty, ready) {
       section.hidden = !empty;
@@ -34,13 +37,12 @@ export function createFirstRun(ask: (request: string) => void, choose: () => voi
 
 const lower = (text: string): string => text.charAt(0).toLowerCase() + text.slice(1);
 
-/** @param tools those that are switched on */
-export function offerOf(reason: OfferReason, tools: readonly PageTool[], choose: () => void): HTMLElement {
-  const button = element('button', { type: 'button', className: 'primary' }, 'Choose a larger model');
-  button.ariaHasPopup = 'dialog';
-  button.addEventListener('click', choose);
+/**
+ * @param tools those that are switched on
+ * @param offer makes the offer of the recommended model
+ */
+export function offerOf(reason: OfferReason, tools: readonly PageTool[], offer: (intro: string) => HTMLElement): HTMLElement {
+  if (reason === 'unanswered') return offer('The demo model cannot answer questions. A larger model can.');
   const abilities = tools.map(({ definition }) => lower(definition.description)).join(', ');
-  const misunderstood = [`${abilities ? `It can do this: ${abilities}.` : 'All its tools are switched off.'} A larger model understands more.`];
-  const text = reason === 'misunderstood' ? misunderstood : ['The demo model cannot answer questions. A larger model can.'];
-  return element('div', { className: 'offer' }, element('p', {}, ...text), button);
+  return offer(`${abilities ? `It can do this: ${abilities}.` : 'All its tools are switched off.'} A larger model understands more.`);
 }

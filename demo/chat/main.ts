@@ -1,16 +1,22 @@
 /** The chat page: its parts, and how they are connected. It uses models only through the public API. */
-import { listModels } from '../../src/index';
 import { createChat, type Chat } from './chat';
-import { areModelFiles } from './conversations/attach';
 import { createConversations, createStorageLine } from './conversations/index';
 import { createConversationStore } from './conversations/store';
 import { announce, element, find } from './dom';
 import { createErrorBox } from './error_box';
 import { createFirstRun, offerOf } from './first_run';
+import { remember as rememberError } from './explain';
 import { keep, kept } from './history';
-import { EMBEDDED } from './models/catalogue';
+import { EMBEDDED, setFirstModel } from './models/catalogue';
+import { learnFromReply } from './models/device';
+import { createDownloadLines } from './models/download_lines';
+import { createModelLibrary } from './models/library';
 import { createModelSession } from './models/model_session';
-import { choiceNamed, choiceOf, createPicker, type Choice } from './models/picker';
+import { createModelOffers } from './models/offer';
+import { createPicker } from './models/picker';
+import { askToMakeRoom } from './models/questions';
+import { createReplyMeter } from './models/reply_meter';
+import { createSupportDialog } from './models/support_dialog';
 import { createAppSection } from './pwa/app_section';
 import { siteConfig } from './pwa/config';
 import { bindInstallButton } from './pwa/install';
@@ -30,19 +36,34 @@ let settings = readSettings(kept('settings'));
 createShell();
 
 const errors = createErrorBox({ backend: () => session.placement().backend, useCpu, newChat: () => chat.newChat() });
+const meter = createReplyMeter({
+  show: (text) => void (find('live-figures', HTMLElement).textContent = text),
+  ended: (model, { tokens, tokensPerSecond }) => learnFromReply(model, tokens, tokensPerSecond),
+});
 const session = createModelSession({
   overrides,
   settings: () => settings,
+  meter,
+  makeRoom: askToMakeRoom,
   announce,
   changed: refresh,
-  replacing() {
-    chat.stop();
-    errors.hide();
-  },
-  showError: errors.show,
+  replying: () => chat.replying,
+  opening: () => errors.hide(),
+  replacing: () => chat.stop(),
+  showError: (...given) => errors.show(...given),
 });
-const picker = createPicker((chosen) => void session.open(chosen), announce, session.placement);
-const dialog = createSettingsDialog(() => ({ settings, recommended: session.recommended() }), changeSettings);
+const library = createModelLibrary({
+  session,
+  overrides,
+  announce,
+  showProblem: (problem) => void (picker.showProblem(problem) || errors.tell(problem)),
+  attach: (files) => void conversations.importFrom(files).then(chat.composer.attach),
+});
+const picker = createPicker({ session, library, announce });
+const offer = createModelOffers(library, picker.open);
+createDownloadLines(library);
+createSupportDialog({ model: () => session.model, settings: () => settings, replies: meter.last, announce });
+const dialog = createSettingsDialog(() => ({ settings, recommended: session.recommended(), demo: session.isDemo() }), changeSettings);
 const tools = createToolRuns({
   turns: () => chat.turns(),
   off: () => settings.off ?? [],
@@ -66,14 +87,14 @@ const chat: Chat = createChat({
   tools,
   store,
   transcript: (messages) =>
-    createTranscript(find('messages', HTMLOListElement), { actions: tools.actions, messages, offer: (reason) => offerOf(reason, tools.enabled(), picker.open) }),
+    createTranscript(find('messages', HTMLOListElement), { actions: tools.actions, messages, offer: (reason) => offerOf(reason, tools.enabled(), offer) }),
   started: starting,
   changed: refresh,
   chooseModel: picker.open,
   useCpu,
 });
-const firstRun = createFirstRun(chat.ask, picker.open);
-const busy = (): boolean => chat.replying || session.busy;
+const firstRun = createFirstRun(chat.ask, offer);
+const busy = (): boolean => chat.replying || session.busy || session.next !== undefined || library.downloads.list().some(({ state }) => state === 'running');
 const pwa = registerPwa({ busy, drafting: () => find('prompt', HTMLTextAreaElement).value !== '', announce });
 const screenLock = createScreenLock();
 
@@ -83,6 +104,7 @@ function refresh(): void {
   conversations.refresh();
   screenLock.set(busy());
   firstRun.show(started && chat.turns().length === 0, session.model !== undefined && !chat.replying);
+  library.changed();
 }
 
 function useCpu(): void {
@@ -104,7 +126,7 @@ find('error-choose', HTMLButtonElement).addEventListener('click', picker.open);
 find('open-settings', HTMLButtonElement).addEventListener('click', dialog.open);
 find('open-notes', HTMLButtonElement).addEventListener('click', tools.openNotes);
 // during a move the reply is what can be cancelled
-find('loading-cancel', HTMLButtonElement).addEventListener('click', () => (chat.replying ? chat.stop() : session.cancel()));
+find('loading-cancel', HTMLButtonElement).addEventListener('click', () => (chat.replying && !session.next ? chat.stop() : session.cancel()));
 
 document.addEventListener('dragover', (event) => {
   if (!event.dataTransfer?.types.includes('Files')) return;
@@ -120,8 +142,7 @@ document.addEventListener('drop', (event) => {
   const files = [...(event.dataTransfer?.files ?? [])];
   if (!files.length) return;
   document.querySelector<HTMLDialogElement>('dialog[open]')?.close();
-  if (areModelFiles(files)) return void session.open(choiceOf(files));
-  void conversations.importFrom(files).then(chat.composer.attach);
+  void library.openFiles(files);
 });
 
 find('address-notes', HTMLElement).append(...addressNotes.map((note) => element('p', {}, note)));
@@ -132,10 +153,16 @@ find('settings-tools', HTMLFieldSetElement).after(createAppSection(pwa));
 void starting.then(() =>
   launch.handle({
     draft: (text) => chat.composer.putBack({ text, files: [] }),
-    open: (files) => void session.open(choiceOf(files)),
+    open: (files) => void library.openFiles(files),
   }),
 );
-void pwa.ready.then(first).then(session.open).then(refreshDemo);
+void pwa.ready
+  .then(siteConfig)
+  .then(({ model }) => {
+    if (model) setFirstModel(model);
+    return library.begin(kept('model'));
+  })
+  .then(refreshDemo);
 
 /** A new version of the page may have another demo model. */
 async function refreshDemo(): Promise<void> {
@@ -144,10 +171,6 @@ async function refreshDemo(): Promise<void> {
   if (session.model === model && !busy()) await session.open(choice);
 }
 
-/** The model that was loaded last, if it is still stored here. A large model is downloaded only when the user asks for it. */
-async function first(): Promise<Choice> {
-  if (overrides.model) return choiceNamed(overrides.model);
-  const last = kept('model');
-  const [models, config] = await Promise.all([listModels().catch(() => []), siteConfig()]);
-  return choiceNamed(models.find(({ id, complete }) => complete && id === last)?.id ?? config.model ?? EMBEDDED.source);
-}
+// what no part of the page has caught goes into the support report
+addEventListener('error', ({ error, message }) => rememberError(error instanceof Error ? error : { name: 'Error', message }));
+addEventListener('unhandledrejection', ({ reason }) => rememberError(reason instanceof Error ? reason : { name: 'Error', message: String(reason) }));

@@ -1,5 +1,6 @@
 /** The settings of the page, and the options in its address that override them (`?backend=wasm&model=…`). */
 import { find } from './dom';
+import { ask } from './models/ask';
 import { createToolSwitches } from './tool_switches';
 
 export interface Settings {
@@ -91,8 +92,16 @@ export function readOverrides(query: string): { overrides: Overrides; notes: str
   return { overrides, notes };
 }
 
-/** The settings dialog. Empty fields show the model's recommended values. */
-export function createSettingsDialog(current: () => { settings: Settings; recommended: Partial<Record<string, number>> }, onSave: (settings: Settings) => void): { open(): void } {
+export interface SettingsNow {
+  settings: Settings;
+  /** what stands in fields that are left empty */
+  recommended: Partial<Record<string, number>>;
+  /** the model in use is the demo model */
+  demo: boolean;
+}
+
+/** The settings dialog. Empty fields show the values that hold then. A dialog that is left with changes asks what to do with them. */
+export function createSettingsDialog(current: () => SettingsNow, onSave: (settings: Settings) => void): { open(): void } {
   const dialog = find('settings', HTMLDialogElement);
   const form = find('settings-form', HTMLFormElement);
   const field = (name: string): HTMLInputElement | HTMLTextAreaElement => {
@@ -107,18 +116,38 @@ export function createSettingsDialog(current: () => { settings: Settings; recomm
     for (const name of NUMBERS) field(name).value = settings[name]?.toString() ?? '';
     for (const radio of form.querySelectorAll<HTMLInputElement>('input[name=backend]')) radio.checked = radio.value === settings.backend;
   };
-  form.addEventListener('submit', () => {
+  const read = (): Settings => {
     const data = new FormData(form);
     const given: Record<string, unknown> = { system: data.get('system'), backend: data.get('backend'), off: switches.off() };
     for (const name of NUMBERS) if (field(name).value !== '') given[name] = Number(field(name).value);
-    onSave(readSettings(given));
+    return readSettings(given);
+  };
+  /** what the form held when it was filled */
+  let before = '';
+  form.addEventListener('submit', () => {
+    before = JSON.stringify(read());
+    onSave(read());
+  });
+  // Escape and × drop nothing silently; the form keeps its values while the question stands
+  dialog.addEventListener('close', async () => {
+    if (JSON.stringify(read()) === before) return;
+    if (await ask({ title: 'Save the changed settings?', body: ['The settings were closed with changes that are not saved.'], yes: 'Save', no: 'Discard' })) {
+      if (form.checkValidity()) form.dispatchEvent(new SubmitEvent('submit'));
+      else {
+        dialog.showModal();
+        form.reportValidity();
+      }
+    }
   });
   find('settings-reset', HTMLButtonElement).addEventListener('click', () => fill(DEFAULTS));
   return {
     open() {
-      const { settings, recommended } = current();
+      const { settings, recommended, demo } = current();
       fill(settings);
-      for (const name of SAMPLING) field(name).placeholder = recommended[name]?.toString() ?? '';
+      before = JSON.stringify(read());
+      for (const name of [...SAMPLING, 'contextLength', 'threads'] as const) field(name).placeholder = recommended[name]?.toString() ?? '';
+      field('seed').placeholder = 'random';
+      find('system-hint', HTMLElement).hidden = !demo;
       dialog.showModal();
     },
   };

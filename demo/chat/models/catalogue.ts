@@ -1,11 +1,16 @@
-/** The models that the picker offers. Sizes are of the Q4_0 files, in decimal MB; `about` marks a size computed from the published shapes. */
+/** The models that the page offers. Sizes are of the Q4_0 files, in decimal MB; `about` marks a size computed from the published shapes. */
 export interface Offer {
   /** what `load` takes */
   source: string;
   name: string;
+  /** 0: not known */
   megabytes: number;
   about?: true;
   description: string;
+  /** the previous version of another one: never recommended */
+  previous?: true;
+  /** the page of the model, with its licence */
+  page?: string;
 }
 
 export const EMBEDDED: Offer = {
@@ -18,23 +23,45 @@ export const EMBEDDED: Offer = {
 /** The demo model copies words exactly when the likeliest token is always taken. */
 export const EMBEDDED_SAMPLING = { temperature: 0, repetitionPenalty: 1 };
 
-const hub = (name: string, megabytes: number, description: string, about?: true): Offer => ({
+export const LICENCE = {
+  name: 'LFM Open License v1.0',
+  terms: 'It is a licence of Liquid AI. Use is free for people and for companies with a yearly revenue below 10 million US dollars. Larger companies need a licence from Liquid AI.',
+};
+
+const hub = (name: string, megabytes: number, description: string, more: Pick<Offer, 'about' | 'previous'> = {}): Offer => ({
   source: `LiquidAI/${name}-GGUF:Q4_0`,
   name,
   megabytes,
   description,
-  ...(about && { about }),
+  page: `https://huggingface.co/LiquidAI/${name}-GGUF`,
+  ...more,
 });
 
 export const HUB: Offer[] = [
-  hub('LFM2.5-230M', 149, 'The smallest. For phones, short answers and extracting data.', true),
-  hub('LFM2.5-350M', 219, 'Small and fast. A good first choice.', true),
-  hub('LFM2-350M', 219, 'The previous version, same size.'),
-  hub('LFM2-700M', 446, 'Slower than 350M, knows more.', true),
-  hub('LFM2.5-1.2B-Instruct', 696, 'Better answers. Needs a GPU or a fast laptop.', true),
-  hub('LFM2-1.2B', 696, 'The previous version, same size.', true),
-  hub('LFM2-2.6B', 1483, 'The best answers. Needs about 2 GB of memory.', true),
+  hub('LFM2.5-230M', 149, 'The smallest. For phones, short answers and extracting data.', { about: true }),
+  hub('LFM2.5-350M', 219, 'Small and fast. A good first choice.', { about: true }),
+  hub('LFM2-350M', 219, 'The previous version of LFM2.5-350M.', { previous: true }),
+  hub('LFM2-700M', 446, 'Slower than 350M, knows more.', { about: true }),
+  hub('LFM2.5-1.2B-Instruct', 696, 'Better answers. Needs a GPU or a fast laptop.', { about: true }),
+  hub('LFM2-1.2B', 696, 'The previous version of LFM2.5-1.2B.', { about: true, previous: true }),
+  hub('LFM2-2.6B', 1483, 'The best answers. Needs about 2 GB of memory.', { about: true }),
 ];
 
-export const sizeOf = ({ megabytes, about }: Offer): string =>
-  `${about ? 'about ' : ''}${megabytes >= 1000 ? `${(megabytes / 1000).toFixed(1)} GB` : `${megabytes} MB`}`;
+let first: Offer = EMBEDDED;
+
+/**
+ * Sets the model that a first visit loads in place of the demo model, for a copy of the page that is served with another one. It is called before
+ * the first load.
+ * @param source an absolute address, or a hub id
+ */
+export function setFirstModel(source: string): void {
+  const name = decodeURIComponent(source.replace(/[?#].*$/, '').split('/').pop() ?? '') || source;
+  first = HUB.find((offer) => offer.source === source) ?? { source, name, megabytes: 0, description: 'The model that this copy of the page begins with.' };
+}
+export const firstModel = (): Offer => first;
+
+/** The models that are served with the page. */
+export const includedModels = (): Offer[] => [...new Set([first, EMBEDDED])];
+
+export const sizeOf = ({ megabytes, about }: Pick<Offer, 'megabytes' | 'about'>): string =>
+  `${about ? 'about ' : ''}${megabytes >= 1000 ? `${(megabytes / 1000).toFixed(1)}\u00a0GB` : `${megabytes}\u00a0MB`}`;

@@ -1,64 +1,90 @@
-/** The model of the page: which one it is, loading it, and where it runs. */
-import { listModels, load, type EstimateOptions, type EvictionRequest, type Model, type Progress } from '../../../src/index';
+/** The model of the page: which one answers, loading the next one beside it, and where it runs. */
+import { load, type EstimateOptions, type EvictionConsent, type Model, type Progress } from '../../../src/index';
 import { element, find } from '../dom';
-import { sentence, type Explanation } from '../explain';
+import { explain, sentence, type Explanation } from '../explain';
 import { bytes, count } from '../format';
 import { keep } from '../history';
 import type { Overrides, Settings } from '../settings';
-import { EMBEDDED, EMBEDDED_SAMPLING } from './catalogue';
-import { choiceNamed, type Choice } from './picker';
+import { EMBEDDED, EMBEDDED_SAMPLING, firstModel } from './catalogue';
+import { choiceOfOffer, type Choice } from './choice';
+import { readDevice } from './device';
 import { createProgress } from './progress';
+import { fitTogether } from './recommend';
+import type { ReplyMeter } from './reply_meter';
+import { whereItRuns } from './where_it_runs';
 
 export interface ModelSession {
-  /** absent while a model is being loaded, and after that failed */
+  /** the model that answers; absent while the first one is being loaded, and after that failed */
   readonly model: Model | undefined;
+  /** the model that answers; while there is none, the one that is being loaded */
   readonly choice: Choice;
-  /** a model is being loaded, or moves to another device */
+  /** the model that is being loaded beside the one that answers */
+  readonly next: Choice | undefined;
+  /** no model answers yet and one is being loaded, or the model moves to another device */
   readonly busy: boolean;
-  /** Replaces the loaded model. */
-  open(chosen: Choice): Promise<void>;
+  /** Loads a model. The present one answers until then, and again if the load fails. @returns whether the new model answers */
+  open(chosen: Choice): Promise<boolean>;
+  /** The model that answers has another name and source now: its file was stored. */
+  rename(choice: Choice): void;
   cancel(): void;
-  /** a reply has ended: no move can go on */
+  /** a reply has ended: no move can go on, and a model that waits can take over */
   endMove(): void;
   /** The options of a load: from the address, else from the settings. */
   placement(): EstimateOptions;
+  /** who chose the backend */
+  placedBy(): 'address' | 'settings' | undefined;
   /** the loaded model is the demo model of this page, also when it was opened as a file */
   isDemo(): boolean;
-  /** the sampling that suits the loaded model */
+  /** the sampling that suits the loaded model, and the context and threads that it has */
   recommended(): Partial<Record<string, number>>;
 }
 
 export interface ModelSessionParts {
   overrides: Overrides;
   settings(): Settings;
+  meter: ReplyMeter;
+  makeRoom: EvictionConsent;
   announce(text: string): void;
-  /** told after each change of `model`, `choice` or `busy` */
+  /** told after each change of `model`, `choice`, `next` or `busy` */
   changed(): void;
-  /** told before the present model goes */
+  /** a reply is being written */
+  replying(): boolean;
+  /** told at the beginning of a load */
+  opening(): void;
+  /** told before the present model goes because there is no memory for two */
   replacing(): void;
-  showError(error: unknown, retry: () => void, download?: Explanation): void;
+  showError(error: unknown, retry: () => void, instead?: Explanation): void;
 }
 
-export function createModelSession({ overrides, settings, announce, changed, replacing, showError }: ModelSessionParts): ModelSession {
-  let model: Model | undefined;
-  let choice = choiceNamed(EMBEDDED.source);
+interface Loaded {
+  model: Model;
+  choice: Choice;
+}
+
+export function createModelSession({ overrides, settings, meter, makeRoom, announce, changed, replying, opening, replacing, showError }: ModelSessionParts): ModelSession {
+  let present: Loaded | undefined;
+  /** what answered last, where it had to go for the sake of the next; it comes back if that fails */
+  let former: Choice | undefined;
+  let next: Choice | undefined;
   let loading: AbortController | undefined;
   /** the model is being loaded again on another device */
   let moving = false;
+  let replyEnded = (): void => undefined;
 
   const progressShown = createProgress(announce);
-  const showProgress = (progress: Progress): void => progressShown(choice.name, progress);
+  const note = element('p', { id: 'loading-note' });
+  find('loading', HTMLElement).append(note);
   const refresh = (): void => {
     find('loading', HTMLElement).hidden = loading === undefined && !moving;
-    find('model-name', HTMLElement).textContent = choice.name;
+    find('model-name', HTMLElement).textContent = session.choice.name;
     changed();
   };
 
   /** The GPU was lost or memory ran out, and the model is loaded again. The reply waits for it. */
-  const showMove = (progress: Progress): void => {
+  const showMove = ({ model, choice }: Loaded, progress: Progress): void => {
     moving = progress.phase !== 'ready';
-    showProgress(progress);
-    if (!moving && model) {
+    progressShown(choice.name, progress);
+    if (!moving) {
       showAbout(model);
       announce('The model is ready again.');
     }
@@ -72,45 +98,118 @@ export function createModelSession({ overrides, settings, announce, changed, rep
     allowSoftware: overrides.allowSoftware,
     hub: overrides.hub,
   });
+  const placedBy = (): ReturnType<ModelSession['placedBy']> => (overrides.backend ? 'address' : settings().backend !== 'auto' ? 'settings' : undefined);
 
-  const open = async (chosen: Choice): Promise<void> => {
+  const loadOne = async (choice: Choice, mine: AbortController): Promise<Loaded> => {
+    let loaded: Loaded | undefined = undefined;
+    const model = await load(choice.source, {
+      ...placement(),
+      makeRoom,
+      signal: mine.signal,
+      onProgress: (progress) => {
+        if (loaded && present === loaded) showMove(loaded, progress);
+        else if (loading === mine && !loaded) progressShown(choice.name, progress);
+      },
+    });
+    loaded = { model: meter.watch(model), choice };
+    return loaded;
+  };
+
+  /** Frees the present model. It is loaded again if what follows fails. */
+  const makeWay = async (chosen: Choice): Promise<void> => {
+    if (!present) return;
+    const { model, choice } = present;
     replacing();
+    former = choice;
+    present = undefined;
+    moving = false;
+    find('about', HTMLDetailsElement).hidden = true;
+    note.textContent = `This device has not the memory for two models, so ${choice.name} was unloaded first. It comes back if ${chosen.name} cannot be loaded.`;
+    announce(note.textContent);
+    refresh();
+    await model.unload();
+  };
+
+  const takeOver = async (loaded: Loaded, mine: AbortController): Promise<void> => {
+    if (present && replying()) {
+      note.textContent = `${loaded.choice.name} is ready. It takes over when this reply has ended.`;
+      await new Promise<void>((resolve) => {
+        replyEnded = resolve;
+        mine.signal.addEventListener('abort', () => resolve());
+      });
+      mine.signal.throwIfAborted();
+    }
+    const old = present;
+    present = loaded;
+    former = undefined;
+    moving = false;
+    // its worker answers a while after the next one has begun
+    void old?.model.unload();
+  };
+
+  const open = async (chosen: Choice): Promise<boolean> => {
+    opening();
     loading?.abort();
     const mine = new AbortController();
     loading = mine;
-    choice = chosen;
-    find('about', HTMLDetailsElement).hidden = true;
-    showProgress({ phase: 'resolve', bytes: 0, total: 0, rate: 0 });
+    next = chosen;
+    note.textContent = present ? `${present.choice.name} goes on answering until ${chosen.name} is ready.` : '';
+    progressShown(chosen.name, { phase: 'resolve', bytes: 0, total: 0, rate: 0 });
     announce(`Loading ${chosen.name}.`);
-    let total = 0;
-    const former = model;
-    model = undefined;
-    moving = false;
     refresh();
-    let opened: Model | undefined;
+    let loaded: Loaded | undefined;
     try {
-      await former?.unload();
-      opened = await load(chosen.source, {
-        ...placement(),
-        makeRoom,
-        signal: mine.signal,
-        onProgress: (progress) => {
-          if (progress.phase === 'download') total = progress.total;
-          if (loading === mine) showProgress(progress);
-          else if (opened && model === opened) showMove(progress);
-        },
+      if (present && chosen.bytes !== undefined && !fitTogether(readDevice(present.model), [chosen.bytes, present.model.info.bytes])) await makeWay(chosen);
+      if (loading === mine) loaded = await loadOne(chosen, mine).catch(async (error: unknown) => {
+        if (!present || loading !== mine || !(error instanceof Error && error.name === 'MemoryError')) throw error;
+        await makeWay(chosen);
+        return loadOne(chosen, mine);
       });
-      if (loading !== mine) return void opened.unload();
-      model = opened;
-      if (typeof chosen.source === 'string') keep('model', opened.info.id);
-      showAbout(opened);
+      if (loading !== mine || !loaded) return void loaded?.model.unload(), false;
+      await takeOver(loaded, mine);
+      if (typeof chosen.source === 'string') keep('model', loaded.model.info.id);
+      showAbout(loaded.model);
       announce(`${chosen.name} is ready.`);
+      return true;
     } catch (error) {
-      if (loading !== mine) return;
-      showError(error, () => void open(chosen), await cancelledDownload(error, total));
+      if (loaded) void loaded.model.unload();
+      if (loading === mine) await fallBack(chosen, error, mine);
+      return false;
     } finally {
       if (loading === mine) {
-        loading = undefined;
+        loading = next = undefined;
+        refresh();
+      }
+    }
+  };
+
+  /** The load has failed or was cancelled: the model before it answers, or the one of the first visit. */
+  const fallBack = async (chosen: Choice, error: unknown, mine: AbortController): Promise<void> => {
+    const cancelled = error instanceof Error && error.name === 'AbortError';
+    const back = former ?? (present || chosen.source === firstModel().source ? undefined : choiceOfOffer(firstModel()));
+    const { title, text, details } = explain(error, placement().backend);
+    const goesOn = present ? `${present.choice.name} goes on answering.` : back ? `${back.name} answers instead.` : '';
+    const told: Explanation = { title: cancelled ? 'Cancelled' : `${title}: ${chosen.name}`, text: [cancelled ? `${chosen.name} was not loaded.` : text, goesOn].filter(Boolean).join(' '), details };
+    showError(error, () => void open(chosen), goesOn ? told : undefined);
+    if (present || !back) return;
+    const again = new AbortController();
+    if (loading !== mine) return;
+    loading = again;
+    next = back;
+    note.textContent = '';
+    refresh();
+    try {
+      const loaded = await loadOne(back, again);
+      if (loading !== again) return void loaded.model.unload();
+      present = loaded;
+      former = undefined;
+      showAbout(loaded.model);
+      announce(`${back.name} is ready again.`);
+    } catch (reason) {
+      if (loading === again) showError(reason, () => void open(back));
+    } finally {
+      if (loading === again) {
+        loading = next = undefined;
         refresh();
       }
     }
@@ -118,53 +217,51 @@ export function createModelSession({ overrides, settings, announce, changed, rep
 
   const showAbout = ({ info }: Model): void => {
     const { backend } = info;
-    const where = {
-      webgpu: `with WebGPU: ${backend.device}`,
-      wasm: `on the CPU, ${backend.threads === 1 ? '1 thread' : `${backend.threads} threads`}`,
-      reference: 'on the reference backend',
-    }[backend.name];
     const model = `${info.name}: ${info.quantization}, ${bytes(info.bytes)}, context of ${count(info.contextLength)} tokens`;
     const technical = `Backend: ${{ webgpu: 'WebGPU', wasm: 'WASM', reference: 'reference' }[backend.name]}, ${backend.device}. Kernels: ${backend.variant}.`;
-    find('about-summary', HTMLElement).textContent = `Running ${where}`;
-    find('about-model', HTMLElement).textContent = [...(choice.source === EMBEDDED.source ? [EMBEDDED.description] : []), `${model}.`, technical].join(' ');
-    find('about-notes', HTMLUListElement).replaceChildren(...backend.notes.map((note) => element('li', {}, sentence(note))));
+    const threads = backend.threads === 1 ? '1 thread' : `${backend.threads} threads`;
+    find('about-summary', HTMLElement).textContent = `Running ${{ webgpu: `with WebGPU: ${backend.device}`, wasm: `on the CPU, ${threads}`, reference: 'on the reference backend' }[backend.name]}`;
+    find('about-why', HTMLElement).textContent = `${whereItRuns(backend, placedBy())}.`;
+    find('about-model', HTMLElement).textContent = [...(session.choice.source === EMBEDDED.source ? [EMBEDDED.description] : []), `${model}.`, technical].join(' ');
+    find('about-notes', HTMLUListElement).replaceChildren(...info.notes.map((text) => element('li', {}, sentence(text))));
     find('about', HTMLDetailsElement).hidden = false;
   };
 
-  const isDemo = (): boolean => model !== undefined && (choice.source === EMBEDDED.source || model.info.name === EMBEDDED.name);
-  return {
+  const isDemo = (): boolean => present !== undefined && (present.choice.source === EMBEDDED.source || present.model.info.name === EMBEDDED.name);
+  const session: ModelSession = {
     get model() {
-      return model;
+      return present?.model;
     },
     get choice() {
-      return choice;
+      return present?.choice ?? next ?? former ?? choiceOfOffer(firstModel());
+    },
+    get next() {
+      return present && next;
     },
     get busy() {
-      return loading !== undefined || moving;
+      return (loading !== undefined && !present) || moving;
     },
     open,
+    rename(choice) {
+      if (!present) return;
+      present.choice = choice;
+      keep('model', choice.source);
+      refresh();
+    },
     cancel: () => loading?.abort(),
     endMove() {
       moving = false;
+      replyEnded();
       refresh();
     },
     placement,
+    placedBy,
     isDemo,
-    recommended: () => ({ ...model?.info.sampling, ...(isDemo() && EMBEDDED_SAMPLING) }),
+    recommended: () => ({
+      ...present?.model.info.sampling,
+      ...(isDemo() && EMBEDDED_SAMPLING),
+      ...(present && { contextLength: present.model.info.contextLength, threads: present.model.info.backend.threads }),
+    }),
   };
-}
-
-/** Asks before anything is deleted. */
-function makeRoom({ id, needed, free, victims }: EvictionRequest): boolean {
-  const names = victims.map((victim) => `${choiceNamed(victim.id).name} (${bytes(victim.bytes)}, last used ${victim.lastUsed.toLocaleDateString()})`).join(', ');
-  const room = free === undefined ? '' : `, and ${bytes(free)} is free`;
-  return confirm(`Storing ${choiceNamed(id).name} on this device needs ${bytes(needed)}${room}. Delete ${names} to make room?`);
-}
-
-/** What a cancelled download leaves behind, where it is known. */
-async function cancelledDownload(error: unknown, total: number): Promise<Explanation | undefined> {
-  if (!(error instanceof Error && error.name === 'AbortError') || total === 0) return undefined;
-  const models = await listModels().catch(() => []);
-  const part = models.find((stored) => !stored.complete && stored.bytes === total);
-  return part && { title: 'Download cancelled', text: `${bytes(part.storedBytes)} of ${bytes(total)} are kept. The download continues from there.` };
+  return session;
 }

@@ -1,46 +1,28 @@
-/** The model dialog: the embedded model, stored models, models of the hub, an address, files. */
-import { deleteModel, estimate, listModels, pinModel, verifyModel, type CachedModel, type LoadEstimate, type EstimateOptions, type ModelSource } from '../../../src/index';
-import { EMBEDDED, HUB, sizeOf, type Offer } from './catalogue';
+/** The dialog of the models: those on this device, those of the hub, an address, files, and how full the storage is. */
+import { estimate, exportModel, pinModel, verifyModel } from '../../../src/index';
 import { element, find } from '../dom';
-import { explain, explained } from '../explain';
-import { bytes, speed } from '../format';
+import { explain, explained, type Explanation } from '../explain';
+import { bytes } from '../format';
+import { choiceNamed } from './choice';
+import { describeEstimate } from './describe';
+import { learnFromEstimate } from './device';
+import type { Entry } from './entries';
+import type { ModelLibrary } from './library';
+import { createCard, type Card } from './model_card';
+import type { ModelSession } from './model_session';
+import { checkReachable } from './reach';
 
-/** A model to load, and its name. */
-export interface Choice {
-  name: string;
-  source: ModelSource;
+export interface Picker {
+  open(): void;
+  /** Shows what went wrong, if the dialog is open. @returns whether it is */
+  showProblem(problem: Explanation): boolean;
 }
 
-export const choiceOf = (files: File[]): Choice =>
-  files.length === 1 ? { name: files[0].name, source: { file: files[0] } } : { name: `${files.length} files`, source: { files } };
-
-const offered = ({ name, source }: Offer): Choice => ({ name, source });
-
-export function choiceNamed(source: string): Choice {
-  const offer = [EMBEDDED, ...HUB].find((known) => known.source === source);
-  return offer ? offered(offer) : { name: source.split('/').pop() || source, source };
-}
-
-/** An estimate as a sentence. */
-export function describeEstimate({ fits, obstacles, download, free, memory, tokensPerSecond, backend }: LoadEstimate): string {
-  const needs = [
-    download > 0 ? `${bytes(download)} to download${free === undefined ? '' : ` (${bytes(free)} free)`}` : 'nothing to download',
-    `up to ${bytes(memory.total)} of memory`,
-    `about ${speed(tokensPerSecond)} on the ${backend.name === 'webgpu' ? 'GPU' : 'CPU'}`,
-  ].join(', ');
-  return fits ? `It fits: ${needs}.` : `It does not fit. ${obstacles.join(' ')} It needs ${needs}.`;
-}
-
-/**
- * @param onChoose gets the choice after the dialog has closed
- * @param options that a model would be loaded with
- */
-export function createPicker(onChoose: (choice: Choice) => void, announce: (text: string) => void, options: () => EstimateOptions): { open(): void } {
+export function createPicker({ session, library, announce }: { session: ModelSession; library: ModelLibrary; announce(text: string): void }): Picker {
   const dialog = find('models', HTMLDialogElement);
-  const choose = (choice: Choice): void => {
-    dialog.close();
-    onChoose(choice);
-  };
+  const kept = find('models-kept', HTMLUListElement);
+  const hub = find('models-hub', HTMLUListElement);
+  const problem = find('models-problem', HTMLElement);
 
   /** Shows in `output` what the model needs of this device. One at a time: a second call cancels the first. */
   let looking: AbortController | undefined;
@@ -49,109 +31,165 @@ export function createPicker(onChoose: (choice: Choice) => void, announce: (text
     const mine = (looking = new AbortController());
     output.textContent = `Checking ${name}…`;
     try {
-      output.textContent = describeEstimate(await estimate(source, { ...options(), signal: mine.signal }));
+      const { hub: host, ...placement } = session.placement();
+      await checkReachable(source, { ...(host && { hub: host }), signal: mine.signal });
+      const result = await estimate(source, { ...placement, ...(host && { hub: host }), signal: mine.signal });
+      learnFromEstimate(result);
+      show();
+      output.textContent = describeEstimate(result);
     } catch (error) {
-      output.replaceChildren(...(mine.signal.aborted ? [] : explained(explain(error, options().backend))));
+      output.replaceChildren(...(mine.signal.aborted ? [] : explained(explain(error, session.placement().backend))));
     }
   };
 
-  const hubCard = (offer: Offer): HTMLLIElement => {
-    const item = card(offer);
-    const output = element('div', { className: 'result', role: 'status' }); // in the dialog, because a screen reader does not read what is behind it
-    const ask = element('button', { type: 'button', ariaLabel: `Does it fit? ${offer.name}` }, 'Does it fit?');
-    ask.addEventListener('click', () => void look(offer.source, offer.name, output));
-    item.append(element('div', { className: 'row tools' }, ask), output);
-    return item;
-  };
-
-  const card = (offer: Offer): HTMLLIElement => {
-    const button = element('button', { type: 'button', className: 'card' });
-    button.append(
-      element('strong', {}, offer.name),
-      element('span', { className: 'size' }, sizeOf(offer)),
-      element('span', { className: 'description' }, offer.description),
-    );
-    button.addEventListener('click', () => choose(offered(offer)));
-    return element('li', {}, button);
-  };
-  find('models-embedded', HTMLUListElement).append(card(EMBEDDED));
-  find('models-hub', HTMLUListElement).append(...HUB.map(hubCard));
-
-  const verify = async (id: CachedModel['id'], output: HTMLElement): Promise<void> => {
-    output.textContent = 'Verifying…';
+  /** Says in `output` how a call on a stored model ends. */
+  const run = async (output: HTMLElement, doing: string, work: () => Promise<string>): Promise<void> => {
+    output.textContent = doing;
     try {
-      const { ok } = await verifyModel(id);
-      output.textContent = ok ? 'No damage found.' : 'Damaged. It will be repaired the next time you load it.';
+      output.textContent = await work();
     } catch (error) {
       output.replaceChildren(...explained(explain(error)));
     }
+    await library.refresh();
+  };
+  const verify = (id: string, output: HTMLElement): Promise<void> =>
+    run(output, 'Verifying…', async () => {
+      const { ok } = await verifyModel(id);
+      if (ok) return 'No damage found.';
+      return /[/:]/.test(id) ? 'Damaged. Resume the download to repair it.' : 'Damaged. Delete it, and open the file again.';
+    });
+  const save = (id: string, name: string, output: HTMLElement): Promise<void> =>
+    run(output, 'Preparing the file…', async () => {
+      const href = URL.createObjectURL(await exportModel(id));
+      const file = `${name.replace(/\.gguf$/i, '')}.rivulet`;
+      element('a', { href, download: file }).click();
+      setTimeout(() => URL.revokeObjectURL(href), 60_000);
+      return `The browser saves ${file}. Drop it on this page in another browser to use it there.`;
+    });
+
+  const cards = new Map<string, Card>();
+  const cardOf = (key: string): Card => {
+    let card = cards.get(key);
+    if (!card) {
+      card = createCard({
+        use(entry) {
+          dialog.close();
+          void library.use(entry);
+        },
+        download: ({ source, name }) => void (source && library.download({ source, name })),
+        pause: ({ source }) => source && library.downloads.pause(source),
+        discard: ({ source }) => void (source && library.downloads.discard(source)),
+        look: ({ source, name }, output) => void (source && look(source, name, output)),
+        keepFile: () => void library.keepFile(),
+        async pin({ id, pinned, name }) {
+          if (!id) return;
+          await pinModel(id, !pinned);
+          await library.refresh();
+          announce(pinned ? `${name} may be deleted automatically.` : `${name} is never deleted automatically.`);
+        },
+        verify: ({ id }, output) => void (id && verify(id, output)),
+        save: ({ id, name }, output) => void (id && save(id, name, output)),
+        remove: (entry) => void library.remove(entry),
+      });
+      cards.set(key, card);
+    }
+    return card;
   };
 
-  const showKept = async (): Promise<void> => {
-    const list = find('models-kept', HTMLUListElement);
-    const none = find('models-kept-none', HTMLElement);
-    try {
-      const models = await listModels();
-      list.replaceChildren(
-        ...models.map(({ id, bytes: size, storedBytes, complete, pinned }) => {
-          const load = element('button', { type: 'button', className: 'card' });
-          load.append(
-            element('strong', {}, choiceNamed(id).name),
-            element('span', { className: 'size' }, complete ? bytes(size) : `${bytes(storedBytes)} of ${bytes(size)}`),
-          );
-          if (!complete) load.append(element('span', { className: 'description' }, 'Download incomplete. Select to resume.'));
-          load.addEventListener('click', () => choose(choiceNamed(id)));
-          const remove = element('button', { type: 'button', ariaLabel: `Delete ${choiceNamed(id).name}` }, 'Delete');
-          remove.addEventListener('click', async () => {
-            await deleteModel(id);
-            announce('Deleted.');
-            await showKept();
-            dialog.querySelector<HTMLButtonElement>('.close')?.focus();
-          });
-          const output = element('div', { className: 'result', role: 'status' });
-          const pin = element('button', { type: 'button', ariaPressed: String(pinned), ariaLabel: `Pin (never delete automatically): ${choiceNamed(id).name}` }, 'Pin (never delete automatically)');
-          pin.addEventListener('click', async () => {
-            const pinning = pin.ariaPressed !== 'true';
-            await pinModel(id, pinning);
-            pin.ariaPressed = String(pinning);
-          });
-          const check = element('button', { type: 'button', ariaLabel: `Verify ${choiceNamed(id).name}` }, 'Verify');
-          check.addEventListener('click', () => void verify(id, output));
-          return element('li', {}, load, element('div', { className: 'row tools' }, pin, check, remove), output);
-        }),
-      );
-      none.textContent = 'No models are stored yet.';
-      none.hidden = models.length > 0;
-    } catch (error) {
-      list.replaceChildren();
-      none.replaceChildren(...explained(explain(error)));
-      none.hidden = false;
+  const place = (list: HTMLUListElement, entries: Entry[]): void => {
+    const items = entries.map((entry) => {
+      const card = cardOf(entry.key);
+      card.update(entry, library.device(), library.storageProblem() === undefined);
+      return card.item;
+    });
+    // moved only where the order changes, because a move takes the focus away
+    if (items.length !== list.children.length || items.some((item, i) => list.children[i] !== item)) {
+      const focused = document.activeElement;
+      list.replaceChildren(...items);
+      if (focused instanceof HTMLElement && list.contains(focused)) focused.focus();
     }
   };
 
+  const persist = element('button', { type: 'button' }, 'Ask the browser to keep them');
+  persist.addEventListener('click', async () => {
+    const granted = await navigator.storage.persist().catch(() => false);
+    announce(granted ? 'The browser keeps the stored models.' : 'The browser did not agree. It may delete stored models when space is short.');
+    await showStorage(granted ? '' : ' The browser did not agree.');
+  });
+  const storage = element('span');
+  find('models-storage', HTMLElement).append(storage, persist);
+  const showStorage = async (also = ''): Promise<void> => {
+    const blocked = library.storageProblem();
+    const used = library.entries().reduce((sum, { there }) => sum + there, 0);
+    const persisted = (await navigator.storage?.persisted?.().catch(() => undefined)) ?? undefined;
+    const { quota, usage } = (await navigator.storage?.estimate?.().catch(() => undefined)) ?? {};
+    const free = quota !== undefined && usage !== undefined ? `, ${bytes(Math.max(0, quota - usage))} free` : '';
+    persist.hidden = blocked !== undefined || persisted !== false;
+    storage.textContent = blocked
+      ? `This window stores no models. ${blocked.text}`
+      : `Stored models: ${bytes(used)}${free}. ${persisted ? 'The browser keeps them until you delete them.' : 'The browser may delete them when space is short.'}${also}`;
+    const line = document.getElementById('storage-line');
+    if (line) line.textContent = blocked ? 'Nothing is stored' : `${bytes(used)} stored${free}`;
+  };
+
+  function show(): void {
+    const entries = library.entries();
+    const keys = new Set(entries.map(({ key }) => key));
+    for (const key of cards.keys()) if (!keys.has(key)) cards.delete(key);
+    place(kept, entries.filter(({ place: where }) => where !== 'hub'));
+    place(hub, entries.filter(({ place: where }) => where === 'hub'));
+  }
+  let frame = 0;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  library.onChange(() => {
+    frame ||= requestAnimationFrame(() => {
+      frame = 0;
+      if (dialog.open) show();
+    });
+    // a running download changes ten times a second
+    timer ??= setTimeout(() => {
+      timer = undefined;
+      void showStorage();
+    }, 500);
+  });
+
   const address = find('address', HTMLInputElement);
-  find('models-address', HTMLFormElement).addEventListener('submit', (event) => {
+  const output = find('address-estimate', HTMLElement);
+  find('models-address', HTMLFormElement).addEventListener('submit', async (event) => {
     event.preventDefault();
     const source = address.value.trim();
-    if (source) choose(choiceNamed(source));
+    if (!source) return;
+    problem.replaceChildren();
+    output.textContent = `Looking for ${choiceNamed(source).name}…`;
+    void library.download({ source, name: choiceNamed(source).name }).finally(() => (output.textContent = ''));
   });
   find('address-look', HTMLButtonElement).addEventListener('click', () => {
     const source = address.value.trim();
     if (!address.reportValidity() || !source) return;
-    void look(source, choiceNamed(source).name, find('address-estimate', HTMLElement));
+    void look(source, choiceNamed(source).name, output);
   });
   dialog.addEventListener('close', () => looking?.abort());
   const file = find('file', HTMLInputElement);
-  file.addEventListener('change', () => {
+  file.addEventListener('change', async () => {
     const files = [...(file.files ?? [])];
     file.value = '';
-    if (files.length) choose(choiceOf(files));
+    if (!files.length) return;
+    problem.replaceChildren();
+    await library.openFiles(files, () => dialog.close());
   });
 
   return {
     open() {
-      dialog.showModal();
-      void showKept();
+      problem.replaceChildren();
+      show();
+      if (!dialog.open) dialog.showModal();
+      void library.refresh();
+    },
+    showProblem(given) {
+      if (!dialog.open) return false;
+      problem.replaceChildren(element('strong', {}, given.title), ...explained(given));
+      problem.scrollIntoView({ block: 'nearest' });
+      return true;
     },
   };
 }

@@ -1,0 +1,38 @@
+/** What the page says of a model: how far its download is, whether it fits and how fast it is, what an estimate has found. */
+import type { LoadEstimate } from '../../../src/index';
+import { bytes, duration, speed } from '../format';
+import type { Download } from './downloads';
+import { fitOf, speedOf, type Device } from './recommend';
+
+const far = ({ done, total }: Pick<Download, 'done' | 'total'>): string => (total > 0 ? `${bytes(done)} of ${bytes(total)}` : bytes(done));
+
+export function describeDownload(download: Download): string {
+  const { state, total, rate, eta, problem } = download;
+  if (state === 'running') {
+    if (total === 0) return 'Starting…';
+    return [far(download), rate > 0 ? `${bytes(rate)}/s` : '', eta !== undefined && eta >= 1 ? `${duration(eta)} left` : ''].filter(Boolean).join(' · ');
+  }
+  if (state === 'paused') return `Paused at ${far(download)}. It goes on from there.`;
+  if (state === 'waiting') return `There is no network. ${far(download)} are kept, and the download goes on when the network is back.`;
+  if (state === 'failed') return `${problem?.text ?? 'The download has failed.'}${download.done > 0 ? ` ${far(download)} are kept.` : ''}`;
+  return 'It is stored on this device.';
+}
+
+/** @param size in bytes */
+export function describeFit(size: number, device: Device): string {
+  const offer = { megabytes: size / 1e6 };
+  const fit = fitOf(offer, device);
+  if (fit === 'too large') return 'It needs more memory than a page has on this device.';
+  const fast = speed(speedOf(offer, device));
+  return `${fit === 'tight' ? 'It just fits into the memory' : 'It fits'}. ${device.throughput === undefined ? `Perhaps ${fast}` : `About ${fast}`} on this device.`;
+}
+
+/** An estimate as a sentence. */
+export function describeEstimate({ fits, obstacles, download, free, memory, tokensPerSecond, backend }: LoadEstimate): string {
+  const needs = [
+    download > 0 ? `${bytes(download)} to download${free === undefined ? '' : ` (${bytes(free)} free)`}` : 'nothing to download',
+    `up to ${bytes(memory.total)} of memory`,
+    `about ${speed(tokensPerSecond)} on the ${backend.name === 'webgpu' ? 'GPU' : 'CPU'}`,
+  ].join(', ');
+  return fits ? `It fits: ${needs}.` : `It does not fit. ${obstacles.join(' ')} It needs ${needs}.`;
+}

@@ -1,0 +1,56 @@
+/** Which model suits a device: whether it fits into the memory, how fast it runs, and the one to recommend. */
+import type { Offer } from './catalogue';
+
+export interface Device {
+  /** bytes of memory, as far as the browser says: it rounds down, and most browsers say nothing */
+  memory?: number;
+  mobile: boolean;
+  /** the user asks sites to save data */
+  saveData: boolean;
+  /** where a model would run */
+  backend: 'webgpu' | 'wasm';
+  threads: number;
+  /** bytes of weights that this device reads in a second, measured on it with the same backend and threads */
+  throughput?: number;
+}
+
+export type Fit = 'fits' | 'tight' | 'too large';
+
+/** The peak of a load in a page is 1.4 to 1.55 times the file (measured). */
+const MEMORY_PER_BYTE = 1.55;
+const WASM_MAX_BYTES = 2 ** 32;
+/** Bytes of weights per second where nothing was measured: a thread of a laptop's CPU, and the GPU of a laptop. Phones have less. */
+const GUESS = { thread: 4e9, threads: 4, gpu: 20e9, mobile: 0.5 };
+/** slower than people read with ease */
+const LEAST_SPEED = 20;
+/** what is recommended on a phone, where data is saved, and as long as nothing was measured */
+const MODEST_BYTES = 250e6;
+
+const sizeIn = ({ megabytes }: Pick<Offer, 'megabytes'>): number => megabytes * 1e6;
+
+/** The memory that a page can have. Phones end pages that take more. */
+export const memoryLimit = ({ memory, mobile }: Pick<Device, 'memory' | 'mobile'>): number => (memory === undefined ? (mobile ? 1.5e9 : 6e9) : memory * (mobile ? 0.5 : 0.75));
+
+/** Whether models of these sizes can be in memory at once. */
+export const fitTogether = (device: Device, bytes: readonly number[]): boolean => bytes.reduce((sum, size) => sum + size * MEMORY_PER_BYTE, 0) <= memoryLimit(device);
+
+export function fitOf(offer: Pick<Offer, 'megabytes'>, device: Device): Fit {
+  const need = sizeIn(offer) * MEMORY_PER_BYTE;
+  const limit = memoryLimit(device);
+  if (need > limit || (device.backend === 'wasm' && need > WASM_MAX_BYTES)) return 'too large';
+  return need > limit / 2 ? 'tight' : 'fits';
+}
+
+/** Tokens per second: each token reads all weights once. */
+export function speedOf(offer: Pick<Offer, 'megabytes'>, { backend, threads, mobile, throughput }: Device): number {
+  const guess = (backend === 'webgpu' ? GUESS.gpu : GUESS.thread * Math.min(threads, GUESS.threads)) * (mobile ? GUESS.mobile : 1);
+  return (throughput ?? guess) / sizeIn(offer);
+}
+
+/** The largest of the offers that fits and is fast enough, else the smallest that fits. */
+export function recommend<T extends Pick<Offer, 'megabytes' | 'previous'>>(offers: readonly T[], device: Device): T | undefined {
+  const modest = device.mobile || device.saveData || device.throughput === undefined;
+  const fitting = offers.filter((offer) => !offer.previous && fitOf(offer, device) !== 'too large').sort((a, b) => a.megabytes - b.megabytes);
+  const good = fitting.filter((offer) => fitOf(offer, device) === 'fits' && speedOf(offer, device) >= LEAST_SPEED && (!modest || sizeIn(offer) <= MODEST_BYTES));
+  return good.at(-1) ?? fitting[0];
+}
