@@ -116,7 +116,8 @@ describe('branches', () => {
 describe('what is not sent at once', () => {
   test('without a model a message waits, can be changed and cancelled, and is sent when one is ready', async () => {
     page = await context.newPage();
-    await page.goto(`${site.url}?backend=wasm&model=${encodeURIComponent(`${site.url}chat/nothing.gguf`)}`);
+    await page.route('**/rivulet-tiny.gguf', (route) => route.fulfill({ status: 404 }));
+    await page.goto(`${site.url}?backend=wasm`);
     await page.waitForSelector('#error:visible', { timeout: PATIENCE });
     for (const text of ['Good morning', 'Thanks!', 'One too many']) {
       await page.fill('#prompt', text);
@@ -153,9 +154,16 @@ describe('what is not sent at once', () => {
     await page.waitForFunction(() => document.querySelectorAll('#messages > .user').length === 2, undefined, { timeout: PATIENCE });
     expect(await requests(page)).toEqual(['Tell me more.', 'Good morning']);
     // a reply that is stopped before its first word is no message
-    await page.waitForFunction(() => document.querySelectorAll('#messages .assistant .body')[1]?.textContent, undefined, { timeout: PATIENCE });
+    await page.waitForFunction(
+      () => {
+        const last = document.querySelector('#messages > li:last-child');
+        return last?.matches('.assistant') && (last.ariaBusy !== 'true' || last.querySelector('.body')?.textContent);
+      },
+      undefined,
+      { timeout: PATIENCE },
+    );
     await page.keyboard.press('Escape');
-    await finished(page, 2);
+    await page.waitForFunction(() => document.querySelector('#messages > li:last-child .foot button') && !document.querySelector('#messages [aria-busy="true"]'), undefined, { timeout: PATIENCE });
   });
 
   test('drafts survive a reload, one for each conversation', async () => {
