@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { areModelFiles, readText } from './attach';
+import { readText } from './attach';
 
 test('text in UTF-8 and UTF-16 is read, whatever its ending', async () => {
   expect(await readText(new File(['Grüße'], 'a.xyz'))).toEqual({ name: 'a.xyz', text: 'Grüße' });
@@ -16,13 +16,4 @@ test.each<[File, RegExp]>([
   [new File([new Uint8Array(2_000_001)], 'large.txt'), /^large\.txt has 2\.0\sMB\. At most 2\.0\sMB/],
 ])('%s', async (file, problem) => {
   await expect(readText(file)).rejects.toThrow(problem);
-});
-
-test('files of a model are told apart from others', () => {
-  const named = (...names: string[]): boolean => areModelFiles(names.map((name) => new File([''], name)));
-  expect(named('a.gguf')).toBe(true);
-  expect(named('config.json', 'model.safetensors', 'tokenizer.json')).toBe(true);
-  expect(named('tokenizer_config.json')).toBe(true);
-  expect(named('notes.json')).toBe(false);
-  expect(named('readme.md', 'a.txt')).toBe(false);
 });

@@ -3,12 +3,6 @@ import { bytes } from '../format';
 import type { AttachedFile } from '../history';
 
 const MOST_BYTES = 2e6;
-/** parts of models: they are loaded and not attached */
-const MODEL_FILE = /\.(gguf|safetensors)$/i;
-const MODEL_JSON = /^(config|generation_config|tokenizer|tokenizer_config|special_tokens_map|model\.safetensors\.index)\.json$/i;
-
-/** Files that are dropped on the page belong to a model, or to a message. */
-export const areModelFiles = (files: readonly File[]): boolean => files.some(({ name }) => MODEL_FILE.test(name) || MODEL_JSON.test(name));
 
 /** What these files are called by people. */
 const KINDS: [RegExp, string][] = [
