@@ -223,15 +223,17 @@ test('a deleted model can be taken back, is there when the page was closed meanw
     if (!(await card(page, 'LFM2.5-230M').locator('details[open]').count())) await card(page, 'LFM2.5-230M').locator('summary').click();
     await press(card(page, 'LFM2.5-230M'), button);
   };
-  const stored = (): Promise<string[]> => page.locator('#models-kept h4').allInnerTexts();
+  // the dialog opens before the store was read
+  const kept = (names: string[]): Promise<unknown> =>
+    page.waitForFunction((wanted) => JSON.stringify([...document.querySelectorAll('#models-kept h4')].map((title) => title.textContent!.trim())) === wanted, JSON.stringify(names));
   await more('Verify');
   await card(page, 'LFM2.5-230M').locator('.result:has-text("No damage found.")').waitFor();
   await press(card(page, 'LFM2.5-230M'), 'Pin');
   await card(page, 'LFM2.5-230M').locator('[aria-pressed=true]').waitFor();
   await more('Delete');
-  await page.waitForFunction(() => document.querySelectorAll('#models-kept h4').length === 1);
+  await kept(['Rivulet tiny']);
   await page.click('#toast button:has-text("Undo")');
-  await page.waitForFunction(() => document.querySelectorAll('#models-kept h4').length === 2);
+  await kept(['Rivulet tiny', 'LFM2.5-230M']);
 
   // in use: asked, and the demo model takes over
   await press(card(page, 'LFM2.5-230M'), 'Use');
@@ -244,7 +246,7 @@ test('a deleted model can be taken back, is there when the page was closed meanw
   await page.reload();
   await named(page, 'Rivulet tiny');
   await openModels(page);
-  expect(await stored()).toEqual(['Rivulet tiny', 'LFM2.5-230M']);
+  await kept(['Rivulet tiny', 'LFM2.5-230M']);
   await page.clock.install();
   await more('Delete');
   await page.clock.runFor(12_000);
@@ -252,7 +254,7 @@ test('a deleted model can be taken back, is there when the page was closed meanw
   await page.reload();
   await named(page, 'Rivulet tiny');
   await openModels(page);
-  expect(await stored()).toEqual(['Rivulet tiny']);
+  await kept(['Rivulet tiny']);
 });
 
 test('storage that was cleared meanwhile is said, and nothing is downloaded for it', async () => {
