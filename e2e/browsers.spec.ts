@@ -40,7 +40,7 @@ const inChat = (statements: string): string => `(async () => {
   const all = (selector) => [...document.querySelectorAll(selector)];
   const until = async (condition, what) => {
     for (let waited = 0; !condition(); waited += 50) {
-      if (waited > 60000) throw new Error(what + ' did not come: ' + document.body.innerText.slice(0, 500));
+      if (waited > 60000) throw new Error(what + ' did not come: ' + document.querySelector('main').innerText.slice(0, 2000));
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
   };
