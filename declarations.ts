@@ -4,7 +4,7 @@
  * API for such tools yet.
  */
 import { execFile } from 'node:child_process';
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -83,5 +83,8 @@ async function rollUp(source: string, file: string): Promise<void> {
       message.handled = true;
     },
   });
+  // API Extractor leaves out what an entry adds to the global scope
+  const added = /^declare global \{[\s\S]*?^\}/m.exec(readFileSync(entry, 'utf8'));
+  if (added) appendFileSync(file, `\n${added[0]}\n`);
   if (!succeeded || problems.length) throw new Error(`The types of ${relative(here, source)} cannot be rolled up:\n${problems.join('\n')}`);
 }

@@ -1,12 +1,14 @@
 /**
- * One configuration, four builds:
+ * One configuration, five builds:
  *   --mode module   dist/rivulet.mjs and its types: the library for bundlers and <script type="module">
  *   --mode script   dist/rivulet.js and its types: the same as one classic script that sets the global `rivulet`; the demo model in dist/models
+ *   --mode element  dist/rivulet-element.js: the element <rivulet-chat> as a classic script, which loads rivulet.js. After `script`, whose hash it holds
  *   --mode site     dist/site: the pages of demo/ with public/ and rivulet.js beside them, the notices of their libraries, and their service worker
  *   --mode dawn     dist/dawn: the WebGPU backend's benchmark for Node (e2e/dawn)
  * Worker, WGSL and WASM are inlined in each. Any other mode (tests, tools) serves the sources of the whole repository.
  */
-import { copyFileSync, cpSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { copyFileSync, cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { defineConfig, type Plugin, type UserConfig } from 'vite';
@@ -24,8 +26,11 @@ const site = resolve(dist, 'site');
 // the icons are no modules: they become part of the HTML
 const notices = createNotices(site, ['@iconify-json/lucide']);
 
+/** The classic scripts, for pages without a bundler. */
+const SCRIPTS = ['rivulet.js', 'rivulet-element.js'];
+
 /** The library's files by their names, without suffix. */
-const entries = { rivulet: resolve(here, 'src/index.ts') };
+const entries = { rivulet: resolve(here, 'src/index.ts'), 'rivulet-element': resolve(here, 'src/element/module.ts') };
 
 const library = (format: 'es' | 'iife', entry: Record<string, string>, suffix: string): UserConfig => ({
   publicDir: false,
@@ -39,6 +44,10 @@ const library = (format: 'es' | 'iife', entry: Record<string, string>, suffix: s
 const builds: Record<string, UserConfig> = {
   module: { ...library('es', entries, '.mjs'), plugins: [declarations(entries, dist)] },
   script: { ...library('iife', { rivulet: entries.rivulet }, '.js'), plugins: [globalDeclaration('rivulet', dist), demoModel()] },
+  element: {
+    ...library('iife', { 'rivulet-element': resolve(here, 'src/element/script.ts') }, '.js'),
+    plugins: [subresourceIntegrity()],
+  },
   site: {
     root: resolve(here, 'demo'),
     publicDir: resolve(here, 'public'),
@@ -47,7 +56,7 @@ const builds: Record<string, UserConfig> = {
     build: {
       outDir: site,
       emptyOutDir: true,
-      rolldownOptions: { input: ['index.html', 'script-tag.html'].map((page) => resolve(here, 'demo', page)) },
+      rolldownOptions: { input: ['index.html', 'script-tag.html', 'element.html'].map((page) => resolve(here, 'demo', page)) },
     },
     // the service worker lists all other files, so it comes last
     plugins: [iconSprite('index.html'), notices.collect(), besideThePages(), notices.write(), serviceWorkerPlugin(site)],
@@ -66,7 +75,7 @@ export default defineConfig(({ mode }) => {
     build: { target: 'es2022', reportCompressedSize: false, chunkSizeWarningLimit: 1024, ...build },
     plugins: [wasmKernelsPlugin(), wgslShadersPlugin(), ...plugins],
     // the workers end up inside a script, where annotations for bundlers are of no use
-    worker: { format: 'es', rolldownOptions: { output: { comments: { annotation: false } } }, plugins: () => [wasmKernelsPlugin(), wgslShadersPlugin(), notices.collect()] },
+    worker: { format: 'iife', rolldownOptions: { output: { comments: { annotation: false } } }, plugins: () => [wasmKernelsPlugin(), wgslShadersPlugin(), notices.collect()] },
     // not an ES module
     optimizeDeps: { noDiscovery: true, include: ['highlight.js/lib/core'] },
     server: { host: '127.0.0.1', headers: isolation },
@@ -74,12 +83,27 @@ export default defineConfig(({ mode }) => {
   };
 });
 
-/** The script-tag page loads the script as its users do, from beside the page. */
+/** The pages with script tags load the scripts as their users do, from beside the page. */
 function besideThePages(): Plugin {
   return {
     name: 'rivulet-beside-the-pages',
     apply: 'build',
-    closeBundle: () => copyFileSync(join(dist, 'rivulet.js'), join(site, 'rivulet.js')),
+    closeBundle: () => SCRIPTS.forEach((name) => copyFileSync(join(dist, name), join(site, name))),
+  };
+}
+
+/** The element's script holds the hash of the engine's, which it loads; both hashes are printed and written to dist/integrity.json for pages that name them. */
+function subresourceIntegrity(): Plugin {
+  const hash = (name: string): string => `sha384-${createHash('sha384').update(readFileSync(join(dist, name))).digest('base64')}`;
+  return {
+    name: 'rivulet-subresource-integrity',
+    apply: 'build',
+    config: () => ({ define: { RIVULET_INTEGRITY: JSON.stringify(hash('rivulet.js')) } }),
+    closeBundle() {
+      const hashes = Object.fromEntries(SCRIPTS.map((name) => [name, hash(name)]));
+      writeFileSync(join(dist, 'integrity.json'), `${JSON.stringify(hashes, null, 2)}\n`);
+      for (const [name, value] of Object.entries(hashes)) console.log(`integrity of ${name}: ${value}`);
+    },
   };
 }
 

@@ -10,6 +10,7 @@ export const BUILT_SITE = fileURLToPath(new URL('../dist/site/', import.meta.url
 const TYPES: Record<string, string> = {
   '.html': 'text/html; charset=utf-8',
   '.js': 'text/javascript',
+  '.mjs': 'text/javascript',
   '.css': 'text/css',
   '.svg': 'image/svg+xml',
   '.png': 'image/png',
@@ -22,6 +23,8 @@ export interface SiteOptions {
   base?: string;
   /** COOP/COEP headers */
   isolated?: boolean;
+  /** every origin may read the files, also that of a sandboxed frame */
+  shared?: boolean;
   /** another folder than dist/site */
   root?: string;
   /** the port of a server that was closed */
@@ -41,12 +44,13 @@ export interface Site {
   close(): Promise<void>;
 }
 
-export async function serveSite({ base = '/', isolated = true, root = BUILT_SITE, port = 0 }: SiteOptions = {}): Promise<Site> {
+export async function serveSite({ base = '/', isolated = true, shared = false, root = BUILT_SITE, port = 0 }: SiteOptions = {}): Promise<Site> {
   if (!existsSync(join(root, 'index.html'))) throw new Error(`${root} has no built site. Run \`npm run build\` first.`);
   const server = createServer((request, response) => {
     const path = decodeURIComponent((request.url ?? '/').split('?')[0]);
     site.asked.push(path);
     if (isolated) response.setHeader('Cross-Origin-Opener-Policy', 'same-origin').setHeader('Cross-Origin-Embedder-Policy', 'require-corp');
+    if (shared) response.setHeader('Access-Control-Allow-Origin', '*');
     response.setHeader('Cache-Control', 'no-store');
     if (site.refuse?.test(path)) return void response.writeHead(503).end('refused by the test');
     const file = join(root, normalize(`/${path.startsWith(base) ? path.slice(base.length) : '?'}`));

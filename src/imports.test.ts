@@ -19,7 +19,8 @@ const MAY: Record<string, string[]> = {
   'src/worker.ts': ['src/engine'],
   'src/api': ['src/engine', 'src/store', 'src/text', 'src/backend', 'src/worker.ts'],
   'src/index.ts': ['src/api', 'src/engine', 'src/store', 'src/text', 'src/backend'],
-  demo: ['src/index.ts', 'package.json'],
+  'src/element': ['src/index.ts'],
+  demo: ['src/index.ts', 'src/element', 'package.json'],
 };
 
 const part = (path: string): string => Object.keys(MAY).find((name) => path === name || path.startsWith(`${name}/`)) ?? path;

@@ -1,4 +1,5 @@
 /** A reply with tools: model → calls → results → model, until it answers in words. */
+import { visibleWords } from '../../src/element/visible_words';
 import { readCalls, type GenerationResult, type Message, type ToolCall } from '../../src/index';
 import type { AttachedFile, KeptCall, OfferReason, Step, Turn } from './history';
 
@@ -25,15 +26,8 @@ export interface Outcome {
   ended?: 'rounds';
 }
 
-const MARKER = '<|tool_call_start|>';
-
-/** What a person may see of an answer, also while it is being written: no call, no marker, no first half of a marker. */
-export function wordsOf(answer: string): string {
-  const text = readCalls(answer).text.replaceAll('<|tool_call_end|>', '').trimEnd();
-  // one character alone may be meant
-  for (let length = Math.min(MARKER.length - 1, text.length); length > 1; length--) if (MARKER.startsWith(text.slice(-length))) return text.slice(0, -length).trimEnd();
-  return text;
-}
+/** What a person may see of an answer. */
+export const wordsOf = (answer: string): string => visibleWords(answer, readCalls);
 
 /** What the model reads of an earlier call. The demo model was trained on one message with all results of a round. */
 const results = ({ calls }: Step, demo: boolean): Message[] =>

@@ -1,30 +1,14 @@
-/** Markdown tokens as safe elements. Model output is hostile input: markup in it is shown as text, and what is left is sanitised. */
-import DOMPurify from 'dompurify';
-import { Marked, type Token, type Tokens } from 'marked';
+/** Markdown tokens as safe elements of the page, with frames round code and tables. */
+import type { Token } from 'marked';
+import { createMarked, sanitize, type Heading } from '../../../src/element/safe_html';
 import { element } from '../dom';
 import { icon } from '../icons';
 import { frameCode } from './code';
 import { MATH, MATH_BLOCK } from './math';
 
-const text = (plain: string): string => plain.replace(/[&<>"]/g, (c) => `&#${c.charCodeAt(0)};`);
+export type { Heading };
 
-/** A heading gets its level in the page from what stands above it, and its look from its depth in the text. */
-export type Heading = Tokens.Heading & { level?: number };
-
-const marked = new Marked({
-  gfm: true,
-  breaks: true,
-  extensions: [MATH, MATH_BLOCK],
-  renderer: {
-    html: (token) => (token.type === 'html' && 'block' in token && token.block ? `<p>${text(token.text)}</p>` : text(token.text)),
-    // an image's address could carry the conversation to a server
-    image: ({ text: label }) => text(label),
-    checkbox: ({ checked }) => `<span class="task-box${checked ? ' done' : ''}"></span>`,
-    heading({ tokens, depth, level = 6 }: Heading) {
-      return `<h${level} class="depth-${depth}">${this.parser.parseInline(tokens)}</h${level}>`;
-    },
-  },
-});
+const marked = createMarked([MATH, MATH_BLOCK]);
 
 export type Links = Record<string, { href: string; title?: string | null }>;
 
@@ -36,32 +20,6 @@ export function tokensOf(source: string, links: Links): Token[] {
   Object.assign(links, tokens.links);
   return tokens;
 }
-
-/** The classes that the renderer above sets, and no others. */
-const CLASS = /^(?:language-[^\s"'<>&]{1,40}|math-inline|math-display|task-box|task-box done|depth-[1-6])$/;
-
-const purify = DOMPurify(window);
-purify.addHook('uponSanitizeAttribute', (_, data) => {
-  if (data.attrName === 'class' && !CLASS.test(data.attrValue)) data.keepAttr = false;
-});
-purify.addHook('afterSanitizeAttributes', (node) => {
-  if (node.nodeName !== 'A') return;
-  node.setAttribute('target', '_blank');
-  node.setAttribute('rel', 'noopener noreferrer');
-});
-
-const clean = (html: string): DocumentFragment =>
-  purify.sanitize(html, {
-    ALLOWED_TAGS: ['p', 'br', 'hr', 'em', 'strong', 'del', 'code', 'pre', 'blockquote', 'ul', 'ol', 'li', 'a', 'span', 'div',
-      'h1', 'h2', 'h3', 'h4', 'h5', 'h6', 'table', 'thead', 'tbody', 'tr', 'th', 'td'], // prettier-ignore
-    ALLOWED_ATTR: ['href', 'start', 'align', 'class'],
-    // no addresses: the pattern below is not for them
-    ADD_URI_SAFE_ATTR: ['align', 'start'],
-    ALLOW_DATA_ATTR: false,
-    ALLOW_ARIA_ATTR: false,
-    ALLOWED_URI_REGEXP: /^(?:https?:|mailto:)/i,
-    RETURN_DOM_FRAGMENT: true,
-  });
 
 /** A list item that begins with a box. */
 function frameTask(box: Element): void {
@@ -81,7 +39,7 @@ function frameTable(table: HTMLTableElement): void {
 
 /** An element for each block. They are cleaned together, which costs little more than one. */
 export function blocksOf(tokens: Token[]): Element[] {
-  const made = clean(tokens.map((token) => `<div>${marked.parser([token])}</div>`).join(''));
+  const made = sanitize(tokens.map((token) => `<div>${marked.parser([token])}</div>`).join(''));
   const blocks = [...made.children];
   if (blocks.length !== tokens.length) throw new Error(`Markdown became ${blocks.length} blocks, wanted ${tokens.length}.`);
   // each part takes the direction of its own text

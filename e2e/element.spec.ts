@@ -1,0 +1,212 @@
+// @module-tag chromium
+/** The element <rivulet-chat> on plain static hosts: in the built page of its README example, and in pages of this test's own. */
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Browser, BrowserContext, Page } from 'playwright';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+import type { RivuletChat } from '../src/element/rivulet_chat';
+import { launchChromium } from './harness';
+import { BUILT_SITE, serveSite, type Site } from './site';
+
+const read = (path: string): string => readFileSync(new URL(`../${path}`, import.meta.url), 'utf8');
+const POLICY = /default-src 'none'; .*/.exec(read('docs/element.md'))![0];
+const MODEL = './models/rivulet-tiny.gguf';
+const TIMER = { name: 'set_timer', description: 'Start a countdown timer', parameters: { type: 'object', properties: { minutes: { type: 'integer' } }, required: ['minutes'] } };
+
+/** a host's folder: the scripts, the model, and pages of the tests */
+const folder = mkdtempSync(join(tmpdir(), 'rivulet-element-'));
+const htmlPage = (body: string, head = ''): string => `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Test</title><link rel="icon" href="data:,">${head}</head><body><main>${body}</main></body></html>`;
+
+let browser: Browser;
+let site: Site;
+let context: BrowserContext;
+let page: Page;
+let problems: string[];
+let asked: string[];
+
+beforeAll(async () => {
+  for (const name of ['index.html', 'element.html', 'rivulet.js', 'rivulet-element.js', 'models']) cpSync(join(BUILT_SITE, name), join(folder, name), { recursive: true });
+  for (const name of ['rivulet.mjs', 'rivulet-element.mjs']) cpSync(join(BUILT_SITE, '..', name), join(folder, name));
+  browser = await launchChromium();
+  site = await serveSite({ base: '/some/where/', isolated: false, root: folder });
+});
+afterAll(async () => {
+  await browser?.close();
+  await site?.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+beforeEach(async () => {
+  context = await browser.newContext();
+  page = await context.newPage();
+  problems = [];
+  asked = [];
+  page.on('pageerror', (error) => problems.push(String(error)));
+  page.on('console', (message) => message.type() === 'error' && problems.push(message.text()));
+  context.on('request', (request) => void (/^(?:blob|data):/.test(request.url()) || asked.push(request.url())));
+});
+afterEach(() => context.close());
+
+/** Opens a page of this body beside the scripts, under the policy of docs/element.md. */
+async function open(body: string, { policy = POLICY, head = '<script src="rivulet-element.js"></script>' } = {}): Promise<void> {
+  writeFileSync(join(folder, 'test.html'), htmlPage(body, `<meta http-equiv="Content-Security-Policy" content="${policy}; img-src data:">${head}`));
+  await page.goto(`${site.url}test.html`);
+  await page.waitForFunction(() => customElements.get('rivulet-chat'));
+}
+
+const chat = (selector = 'rivulet-chat') => page.locator(selector);
+const send = (text: string, selector?: string): Promise<string> => chat(selector).evaluate((element, words) => (element as RivuletChat).send(words), text);
+/** Workers that read the store end by themselves, so the number settles. */
+const workers = (): number => page.workers().length;
+
+test('the README example answers, word for word, from a sub-path, without a request to anyone else', async () => {
+  const example = /```html\n(<script src="rivulet-element.js">[\s\S]*?)```/;
+  const lines = (text: string): string[] => text.split('\n').map((line) => line.trim()).filter(Boolean); // prettier-ignore
+  for (const path of ['README.md', 'docs/element.md']) expect(lines(read('demo/element.html')).join('\n'), path).toContain(lines(example.exec(read(path))![1]).join('\n'));
+  await page.goto(`${site.url}element.html`);
+  await chat().getByRole('textbox', { name: 'Message' }).fill('Hello!');
+  await page.keyboard.press('Enter');
+  await page.waitForFunction(() => document.querySelector('rivulet-chat')!.shadowRoot!.querySelector('.reply')?.textContent?.trim(), undefined, { timeout: 120_000 });
+  await chat().getByRole('button', { name: 'Send' }).waitFor();
+  expect(await chat().evaluate((element) => (element as RivuletChat).messages.map(({ role }) => role))).toEqual(['user', 'assistant']);
+  expect(problems).toEqual([]);
+  expect(asked).toContain(`${site.url}models/rivulet-tiny.gguf`);
+  expect(asked.filter((url) => !url.startsWith(site.url))).toEqual([]);
+});
+
+test('it runs under the policy of docs/element.md, and tools answer through the property and the event', async () => {
+  await open(`<rivulet-chat model="${MODEL}" tools='${JSON.stringify([TIMER])}'></rivulet-chat>`);
+  await page.evaluate(() => {
+    const seen: string[] = ((globalThis as { seen?: string[] }).seen = []);
+    for (const type of ['ready', 'message', 'toolcall', 'error']) document.addEventListener(`rivulet-${type}`, (event) => seen.push(`${type}: ${JSON.stringify((event as CustomEvent).detail.name ?? (event as CustomEvent).detail.role)}`));
+    document.querySelector('rivulet-chat')!.addEventListener('rivulet-toolcall', (event) => (event as CustomEvent).detail.respondWith(Promise.resolve('ok')), { once: true });
+  });
+  expect(await send('Set a timer for 10 minutes')).toMatch(/10 minutes/);
+  const calls = () => chat().evaluate((element) => [...element.shadowRoot!.querySelectorAll('.call')].map(({ textContent }) => textContent));
+  expect(await calls()).toEqual(['set_timer(minutes: 10) → ok']);
+  expect(await page.evaluate(() => (globalThis as { seen?: string[] }).seen)).toEqual(['message: "user"', 'ready: "Rivulet tiny"', 'message: "assistant"', 'toolcall: "set_timer"', 'message: "assistant"'].map((line) => expect.stringContaining(line.split(':')[0])));
+  // the property goes before the attribute, the event before the property
+  await chat().evaluate((element, timer) => {
+    (element as RivuletChat).clear();
+    (element as RivuletChat).tools = [{ ...timer, run: ({ minutes }: Record<string, unknown>) => `started ${String(minutes)}` } as never];
+  }, TIMER);
+  await send('Set a timer for 7 minutes');
+  expect(await calls()).toEqual(['set_timer(minutes: 7) → started 7']);
+  expect(problems).toEqual([]);
+});
+
+test('three on a page with one model share one worker, and a fourth with another model has its own', async () => {
+  await open([1, 2, 3].map((n) => `<rivulet-chat id="c${n}" model="${MODEL}" backend="wasm" threads="1"></rivulet-chat>`).join(''));
+  const answers = await Promise.all([1, 2, 3].map((n) => send('Hello!', `#c${n}`)));
+  expect(new Set(answers).size).toBe(1);
+  expect(answers[0]).not.toBe('');
+  await expect.poll(workers).toBe(1);
+  await page.evaluate((model) => document.querySelector('main')!.insertAdjacentHTML('beforeend', `<rivulet-chat id="c4" model="${model}" backend="wasm" threads="1" context-length="512"></rivulet-chat>`), MODEL);
+  await send('Hello!', '#c4');
+  await expect.poll(workers).toBe(2);
+  // a model goes with its last element
+  await page.evaluate(() => document.querySelectorAll('#c1, #c2, #c3').forEach((element) => element.remove()));
+  await expect.poll(workers).toBe(1);
+  // moving an element in the page keeps its conversation and its model
+  await page.evaluate(() => document.body.append(document.querySelector('#c4')!));
+  await send('Thanks!', '#c4');
+  expect(await chat('#c4').evaluate((element) => (element as RivuletChat).messages.length)).toBe(4);
+  expect(problems).toEqual([]);
+});
+
+test('in a form it sends the conversation, is reset and is disabled', async () => {
+  await open(`<form><fieldset><rivulet-chat name="talk" model="${MODEL}"></rivulet-chat></fieldset></form>`);
+  const value = () => page.evaluate(() => new FormData(document.querySelector('form')!).get('talk'));
+  expect(await value()).toBeNull();
+  const answer = await send('Hello!');
+  const sent = JSON.parse(String(await value())) as { role: string; content: string }[];
+  expect(sent).toEqual([{ role: 'user', content: 'Hello!' }, { role: 'assistant', content: answer }]); // prettier-ignore
+  await page.evaluate(() => void (document.querySelector('fieldset')!.disabled = true));
+  expect(await chat().getByRole('textbox').isDisabled()).toBe(true);
+  await page.evaluate(() => document.querySelector('form')!.reset());
+  expect(await value()).toBeNull();
+  expect(await chat().evaluate((element) => element.shadowRoot!.querySelectorAll('.message').length)).toBe(0);
+});
+
+test('wrong input is said in the element, and the page goes on', async () => {
+  await open(`<rivulet-chat id="none"></rivulet-chat><rivulet-chat id="missing" model="./nothing.gguf"></rivulet-chat><rivulet-chat id="json" model="${MODEL}" tools="[{name}]"></rivulet-chat><rivulet-chat id="good" model="${MODEL}"></rivulet-chat>`);
+  const problem = (id: string) => chat(`#${id}`).getByRole('alert').innerText();
+  const failure = (id: string) => send('Hello!', `#${id}`).then(() => 'answered', (error: Error) => error.message); // prettier-ignore
+  expect(await failure('none')).toContain('The element has no model');
+  expect(await problem('none')).toContain('The element has no model. Write <rivulet-chat model=');
+  await failure('missing');
+  expect(await problem('missing')).toMatch(/cannot be|not found|404/i);
+  expect(await failure('json')).toContain('The attribute tools is no JSON');
+  expect(await chat('#json').evaluate((element) => {
+    const wrong = [7, [{ title: 'x' }], [{ name: 'a' }, { name: 'a' }], [{ name: 'a', parameters: 1 }]];
+    return wrong.map((tools) => { try { (element as RivuletChat).tools = tools as never; return 'taken'; } catch (error) { return (error as Error).name; } });
+  })).toEqual(['RequestError', 'RequestError', 'RequestError', 'RequestError']); // prettier-ignore
+  // the question stays, and is answered when the cause is gone
+  await chat('#json').evaluate((element) => element.setAttribute('tools', '[]'));
+  await chat('#json').getByRole('button', { name: 'Try again' }).click();
+  await expect.poll(() => chat('#json').evaluate((element) => (element as RivuletChat).messages.length), { timeout: 60_000 }).toBe(2);
+  expect(await send('Hello!', '#good')).not.toBe('');
+});
+
+test('what a model or a page says stays text: nothing runs, nothing is fetched', async () => {
+  await open(`<rivulet-chat model="${MODEL}"></rivulet-chat>`, { policy: "default-src * 'unsafe-inline' data: blob:" });
+  const hostile = ['<img src=x onerror="globalThis.ran = 1">', '<script>globalThis.ran = 1</script>', '[a](javascript:globalThis.ran=1)', '![x](https://elsewhere.example/a.png)', '<svg onload="globalThis.ran = 1"><style>@import "https://elsewhere.example"</style></svg>', '> '.repeat(5000), '`'.repeat(9999)];
+  await chat().evaluate((element, texts) => ((element as RivuletChat).messages = texts.flatMap((content) => [{ role: 'user', content }, { role: 'assistant', content }])), hostile); // prettier-ignore
+  await page.waitForTimeout(500);
+  expect(await page.evaluate(() => (globalThis as { ran?: number }).ran)).toBeUndefined();
+  expect(asked.filter((url) => !url.startsWith(site.url))).toEqual([]);
+  expect(await chat().evaluate((element) => element.shadowRoot!.querySelectorAll('img, script, style, svg, a[href^="javascript"]').length)).toBe(0);
+  expect(await chat().evaluate((element) => { try { (element as RivuletChat).messages = [{ role: 'system', content: 'x' }]; return 'taken'; } catch (error) { return (error as Error).name; } })).toBe('RequestError'); // prettier-ignore
+});
+
+test('a long conversation goes on: the oldest messages are left out, and the element says so', async () => {
+  await open(`<rivulet-chat model="${MODEL}" context-length="256"></rivulet-chat>`);
+  for (let turn = 0; turn < 14; turn++) expect(await send(`Hello! ${'again and '.repeat(6)}again`)).not.toBe('');
+  expect(await chat().evaluate((element) => element.shadowRoot!.querySelectorAll('.note').length)).toBe(1);
+});
+
+test('it is also a module, with the hash of the engine checked where the element has one, and shares the engine of the page', async () => {
+  const hashes = JSON.parse(read('dist/integrity.json')) as Record<string, string>;
+  const element = `<rivulet-chat model="${MODEL}"></rivulet-chat>`;
+  const heads = [
+    '<script type="module" src="rivulet-element.mjs"></script>',
+    `<script src="rivulet-element.js" integrity="${hashes['rivulet-element.js']}"></script>`,
+    '<script src="rivulet.js"></script><script src="rivulet-element.js"></script>',
+  ];
+  for (const head of heads) {
+    asked = [];
+    await open(element, { head });
+    expect(await send('Hello!'), head).not.toBe('');
+    expect(asked.filter((url) => /\.m?js$/.test(url)).length, head).toBe(2);
+  }
+  expect(problems).toEqual([]);
+  // another engine than the one that the element was built with is refused
+  writeFileSync(join(folder, 'rivulet.js'), `${readFileSync(join(folder, 'rivulet.js'), 'utf8')}\n//`);
+  await open(element, { head: heads[1] });
+  expect(await send('Hello!').catch((error: Error) => error.message)).toContain('The engine did not load');
+  cpSync(join(BUILT_SITE, 'rivulet.js'), join(folder, 'rivulet.js'));
+});
+
+test('it answers in a sandboxed frame, whose storage is blocked', async () => {
+  const host = await serveSite({ isolated: false, shared: true, root: folder });
+  try {
+    writeFileSync(join(folder, 'frame.html'), htmlPage(`<rivulet-chat model="${MODEL}"></rivulet-chat>`, '<script src="rivulet-element.js"></script>'));
+    writeFileSync(join(folder, 'test.html'), htmlPage('<iframe title="Chat" sandbox="allow-scripts" src="frame.html"></iframe>'));
+    await page.goto(`${host.url}test.html`);
+    const frame = page.frameLocator('iframe').locator('rivulet-chat');
+    expect(await frame.evaluate((element) => (element as RivuletChat).send('Hello!'))).not.toBe('');
+    expect(await frame.evaluate((element) => (element as RivuletChat).info?.cached)).toBe(false);
+    expect(problems).toEqual([]);
+  } finally {
+    await host.close();
+  }
+});
+
+test('axe finds nothing, in both themes, with a conversation and an error', async () => {
+  await open(`<h1>Test</h1><rivulet-chat model="${MODEL}" label="Assistant" greeting="Hello!"></rivulet-chat><rivulet-chat theme="dark"></rivulet-chat>`);
+  await send('Hello!', '[model]');
+  await chat('[theme]').evaluate((element) => (element as RivuletChat).send('Hello!').catch(() => undefined));
+  await page.evaluate(read('node_modules/axe-core/axe.min.js'));
+  const violations = await page.evaluate(() => (globalThis as unknown as { axe: { run(): Promise<{ violations: { id: string; nodes: { html: string }[] }[] }> } }).axe.run());
+  expect(violations.violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' ')}`)).toEqual([]);
+});

@@ -1,0 +1,384 @@
+/** `<rivulet-chat>`: a conversation with a model, in a shadow root of its own. docs/element.md describes it for its users. */
+import type { ChatOptions, Message, Model, ModelInfo, Progress } from '../index';
+import { checkTools, definitionOf, parseTools, resultText, whyRefused, type ChatTool } from './chat_tools';
+import { elementError, getEngine, type Engine } from './engine';
+import { createView, type View } from './rivulet_chat_view';
+import { useModel, type ModelUse } from './shared_models';
+import { visibleWords } from './visible_words';
+
+export type { ChatTool, ToolParameters } from './chat_tools';
+
+/** The detail of the `rivulet-toolcall` event. */
+export interface ToolCallDetail {
+  name: string;
+  arguments: Record<string, unknown>;
+  /** Answers the call with a value or a promise of one. The first answer counts. */
+  respondWith(result: unknown): void;
+}
+
+/** How often an answer may call tools before it has to end. */
+const MOST_ROUNDS = 4;
+/** A larger download begins with a question, in bytes. */
+const ASK_ABOVE = 20_000_000;
+/** How long a tool may take, in ms. */
+const TOOL_MS = 30_000;
+
+/** A message of the conversation with plain text. */
+type TextMessage = Message & { content: string };
+
+// on a server, where the module may be imported, there are no elements
+const Base = (globalThis.HTMLElement ?? class {}) as typeof HTMLElement;
+
+/**
+ * The element `<rivulet-chat model="…">`. Elements with the same model and options share one worker. The model loads with the first message, or
+ * at once with `loading="eager"`.
+ *
+ * Events, which bubble and cross shadow roots: `rivulet-ready` (detail: the model's info), `rivulet-progress` (Progress), `rivulet-message` (each
+ * message of the user and of the assistant), `rivulet-toolcall` (ToolCallDetail) and `rivulet-error` (an Error with name, what, got, cure).
+ */
+export class RivuletChat extends Base {
+  static readonly formAssociated = true;
+  static readonly observedAttributes = ['label', 'placeholder', 'greeting', 'disabled', 'model', 'backend', 'context-length', 'threads', 'hub'];
+
+  readonly #internals: ElementInternals;
+  readonly #view: View;
+  #tools: ChatTool[] | undefined;
+  #messages: TextMessage[] = [];
+  /** messages before this one are no longer read: they do not fit */
+  #firstRead = 0;
+  #use: ModelUse | undefined;
+  #model: Model | undefined;
+  #abort: AbortController | undefined;
+  #turn: Promise<unknown> = Promise.resolve();
+  #formDisabled = false;
+
+  constructor() {
+    super();
+    this.#internals = this.attachInternals();
+    this.#view = createView(this.attachShadow({ mode: 'open', delegatesFocus: true }), {
+      send: (text) => void this.send(text).catch(() => undefined), // the element shows it
+      stop: () => this.stop(),
+    });
+  }
+
+  /** The model's source: a hub id or a URL, relative to the page. */
+  get model(): string {
+    return this.getAttribute('model') ?? '';
+  }
+  set model(source: string) {
+    this.setAttribute('model', source);
+  }
+
+  /** The tools that the model may call. Setting it throws a RequestError if the value is no list of tools. */
+  get tools(): readonly ChatTool[] {
+    const json = this.getAttribute('tools');
+    return this.#tools ?? (json ? parseTools(json) : []);
+  }
+  set tools(tools: readonly ChatTool[]) {
+    this.#tools = checkTools(tools);
+  }
+
+  /** The conversation so far. A page that keeps it sets it again later. Setting it throws a RequestError if the value is no list of messages. */
+  get messages(): Message[] {
+    return structuredClone(this.#messages);
+  }
+  set messages(messages: readonly Message[]) {
+    const roles = ['user', 'assistant', 'tool'];
+    const wrong = Array.isArray(messages) ? messages.find((message) => !roles.includes(message?.role) || typeof message.content !== 'string') : messages;
+    if (wrong !== undefined) throw elementError('RequestError', 'The messages cannot be shown', JSON.stringify(wrong) ?? typeof wrong, 'Pass a list of { role, content } with the roles user, assistant and tool, and text as content.');
+    this.stop();
+    this.#messages = structuredClone(messages) as TextMessage[];
+    this.#firstRead = 0;
+    this.#view.show(this.#messages.filter(({ role }) => role !== 'tool').map(({ role, content }) => ({ role, text: role === 'user' ? content : visibleText(content) })));
+    this.#changed();
+  }
+
+  /** The conversation as JSON, which a form sends under the element's `name`. Empty before the first message. */
+  get value(): string {
+    return this.#messages.length ? JSON.stringify(this.#messages) : '';
+  }
+
+  /** What holds of the loaded model; undefined before it is loaded. */
+  get info(): ModelInfo | undefined {
+    return this.#model?.info;
+  }
+
+  get form(): HTMLFormElement | null {
+    return this.#internals.form;
+  }
+  get name(): string {
+    return this.getAttribute('name') ?? '';
+  }
+  set name(name: string) {
+    this.setAttribute('name', name);
+  }
+  get disabled(): boolean {
+    return this.hasAttribute('disabled');
+  }
+  set disabled(disabled: boolean) {
+    this.toggleAttribute('disabled', disabled);
+  }
+
+  connectedCallback(): void {
+    this.#describe();
+    if (this.getAttribute('loading') === 'eager') this.load().catch(() => undefined); // the element shows it
+  }
+
+  disconnectedCallback(): void {
+    // an element that is only moved is connected again in the same task
+    queueMicrotask(() => {
+      if (this.isConnected) return;
+      this.stop();
+      this.#release();
+    });
+  }
+
+  attributeChangedCallback(name: string, old: string | null, value: string | null): void {
+    if (old === value) return;
+    if (['model', 'backend', 'context-length', 'threads', 'hub'].includes(name)) {
+      if (old !== null) this.stop();
+      this.#release();
+    }
+    this.#describe();
+  }
+
+  formDisabledCallback(disabled: boolean): void {
+    this.#formDisabled = disabled;
+    this.#describe();
+  }
+
+  formResetCallback(): void {
+    this.clear();
+  }
+
+  formStateRestoreCallback(state: string): void {
+    try {
+      this.messages = JSON.parse(state) as Message[];
+    } catch {
+      // the browser kept something else
+    }
+  }
+
+  /**
+   * Loads the model, which also the first message does.
+   * @throws the errors of `load`; the element shows them, too
+   */
+  async load(): Promise<ModelInfo> {
+    try {
+      return (await this.#loaded()).info;
+    } catch (error) {
+      this.#fail(error, () => this.load().catch(() => undefined));
+      throw error;
+    } finally {
+      this.#view.setProgress(undefined);
+    }
+  }
+
+  /**
+   * Sends a message, after the answers to earlier ones.
+   * @returns the words of the answer; what there was of them if it was stopped
+   * @throws the errors of `load` and `chat`; the element shows them, too
+   */
+  send(text: string): Promise<string> {
+    const turn = this.#turn.then(() => this.#answer(String(text)));
+    this.#turn = turn.catch(() => undefined);
+    return turn;
+  }
+
+  /** Stops the answer that is being written. Its words stay. */
+  stop(): void {
+    this.#abort?.abort();
+  }
+
+  /** Forgets the conversation. */
+  clear(): void {
+    this.messages = [];
+  }
+
+  async #answer(text: string): Promise<string> {
+    if (!text.trim()) throw elementError('RequestError', 'The message is not sent', 'no text', 'Write a message first.');
+    const start = this.#messages.length;
+    this.#add({ role: 'user', content: text });
+    this.#view.addMessage('user', text);
+    return this.#reply(start);
+  }
+
+  /** Answers the message at `start`, which is the user's. */
+  async #reply(start: number): Promise<string> {
+    const abort = (this.#abort = new AbortController());
+    this.#view.setBusy(true);
+    try {
+      const tools = this.tools;
+      const stopped = new Promise<never>((_, reject) => abort.signal.addEventListener('abort', () => reject(abort.signal.reason)));
+      stopped.catch(() => undefined); // read below, or nobody waits any more
+      const model = await Promise.race([this.#loaded(), stopped]);
+      const engine = await getEngine();
+      return await this.#rounds(model, engine, tools, abort.signal);
+    } catch (error) {
+      if (abort.signal.aborted) {
+        if (!this.#model) this.#release(); // a download that nobody else waits for ends, and goes on from there later
+        return '';
+      }
+      // what a failed answer has added goes; the question stays
+      this.#messages.length = Math.min(this.#messages.length, start + 1);
+      this.#changed();
+      this.#fail(error, () => void (this.#turn = this.#turn.then(() => this.#reply(start)).catch(() => undefined)));
+      throw error;
+    } finally {
+      if (this.#abort === abort) this.#abort = undefined;
+      this.#view.setProgress(undefined);
+      this.#view.setBusy(false);
+    }
+  }
+
+  /** Answers, tool calls, their results, and answers again, until one has no calls. */
+  async #rounds(model: Model, { readCalls }: Engine, tools: readonly ChatTool[], signal: AbortSignal): Promise<string> {
+    for (let round = 1; ; round++) {
+      const show = this.#view.addReply();
+      let written = '';
+      const text = await this.#generate(model, tools, signal, (piece) => show(visibleWords((written += piece), readCalls)));
+      const { calls, broken } = readCalls(text);
+      const words = visibleWords(text, readCalls);
+      show(words);
+      if (!signal.aborted || words) this.#add({ role: 'assistant', content: text });
+      if (signal.aborted || !(calls.length + broken.length)) return words;
+      for (const call of calls) {
+        if (signal.aborted) return words;
+        const result = await this.#run(call, tools);
+        this.#view.addCall(`${call.name}(${Object.entries(call.arguments).map(([key, value]) => `${key}: ${resultText(value)}`).join(', ')}) → ${result}`); // prettier-ignore
+        this.#messages.push({ role: 'tool', content: result });
+      }
+      for (const block of broken) this.#messages.push({ role: 'tool', content: `This call cannot be read: ${block.slice(0, 200)}` });
+      this.#changed();
+      if (round === MOST_ROUNDS) {
+        this.#view.addNote(`The answer ends here: it has called tools ${MOST_ROUNDS} times.`);
+        return words;
+      }
+    }
+  }
+
+  /** One answer. The oldest messages are left out where the conversation is longer than the model's context. */
+  async #generate(model: Model, tools: readonly ChatTool[], signal: AbortSignal, onText: (piece: string) => void): Promise<string> {
+    const options: ChatOptions = { ...(tools.length && { tools: tools.map(definitionOf) }), ...this.#sampling() };
+    const system = this.getAttribute('system');
+    for (;;) {
+      const read = this.#messages.slice(this.#firstRead);
+      const stream = model.chat([...(system ? [{ role: 'system', content: system } as const] : []), ...read], { ...options, signal });
+      try {
+        for await (const piece of stream) onText(piece);
+      } catch (error) {
+        const next = this.#messages.findIndex(({ role }, i) => i > this.#firstRead && role === 'user');
+        if ((error as Error).name === 'ContextError' && next > 0) {
+          if (!this.#firstRead) this.#view.addNote('The conversation is long: the model no longer reads its first messages.');
+          this.#firstRead = next;
+          continue;
+        }
+        if (!signal.aborted) throw error;
+      }
+      return (await stream.result).text;
+    }
+  }
+
+  #sampling(): ChatOptions {
+    const number = (name: string): number | undefined => (this.hasAttribute(name) ? Number(this.getAttribute(name)) : undefined);
+    const [temperature, maxTokens] = [number('temperature'), number('max-tokens')];
+    return { ...(temperature !== undefined && { temperature }), ...(maxTokens !== undefined && { maxTokens }) };
+  }
+
+  /** The result of a call as text. A call that does not fit its tool is refused, and the model is told why. */
+  async #run(call: { name: string; arguments: Record<string, unknown> }, tools: readonly ChatTool[]): Promise<string> {
+    const refused = whyRefused(call, tools);
+    if (refused) return refused;
+    let answer: unknown;
+    const detail: ToolCallDetail = { ...call, respondWith: (result) => void (answer ??= result) };
+    this.#tell('rivulet-toolcall', detail);
+    answer ??= tools.find(({ name }) => name === call.name)?.run;
+    if (answer === undefined) return `${call.name} does nothing on this page.`;
+    try {
+      const late = new Promise<never>((_, reject) => setTimeout(() => reject(new Error(`no answer within ${TOOL_MS / 1000} s`)), TOOL_MS));
+      const result = typeof answer === 'function' ? answer(call.arguments) : answer;
+      return resultText(await Promise.race([result, late]));
+    } catch (error) {
+      return `${call.name} failed: ${error instanceof Error ? error.message : String(error)}`;
+    }
+  }
+
+  async #loaded(): Promise<Model> {
+    if (this.#model && this.#use) return this.#model;
+    if (!this.model) throw elementError('RequestError', 'The element has no model', 'no attribute model', 'Write <rivulet-chat model="./model.gguf">, or a hub id.');
+    const number = (name: string): number | undefined => (this.hasAttribute(name) ? Number(this.getAttribute(name)) : undefined);
+    const [contextLength, threads] = [number('context-length'), number('threads')];
+    const [backend, hub] = [this.getAttribute('backend'), this.getAttribute('hub')];
+    const options = { ...(backend && { backend: backend as 'auto' }), ...(hub && { hub }), ...(contextLength !== undefined && { contextLength }), ...(threads !== undefined && { threads }) };
+    if (!this.#use) {
+      this.#view.setProgress('Looking for the model');
+      await this.#agree(hub ?? undefined);
+      this.#use ??= useModel(this.model, options, (progress) => this.#progress(progress));
+    }
+    const use = this.#use;
+    try {
+      const model = await use.model;
+      if (this.#use !== use) throw elementError('RequestError', 'The model was changed', 'another attribute', 'Send the message again.');
+      this.#model = model;
+      this.#tell('rivulet-ready', model.info);
+      return model;
+    } catch (error) {
+      if (this.#use === use) this.#release();
+      throw error;
+    }
+  }
+
+  /** Asks before a large download. @throws an AbortError if the answer is no */
+  async #agree(hub: string | undefined): Promise<void> {
+    if (this.getAttribute('download') === 'auto') return;
+    const engine = await getEngine();
+    // a model whose size is not known, say without a network, is refused or loaded by `load`, which says why
+    const room = await engine.modelRoom(this.model, hub ? { hub } : {}).catch(() => undefined);
+    if (!room || room.needed <= ASK_ABOVE) return;
+    this.#view.setProgress(undefined);
+    if (!(await this.#view.ask(`The model is downloaded to this device once: ${Math.round(room.needed / 1e6)} MB.`, 'Download'))) throw new DOMException('The download was not wanted.', 'AbortError');
+  }
+
+  #progress(progress: Progress): void {
+    this.#tell('rivulet-progress', progress);
+    const { phase, bytes, total } = progress;
+    const megabytes = (n: number): string => (n / 1e6).toFixed(n < 1e7 ? 1 : 0);
+    if (phase === 'ready') this.#view.setProgress(undefined);
+    else if (phase === 'download' && total) this.#view.setProgress(`Downloading: ${megabytes(bytes ?? 0)} of ${megabytes(total)} MB`, (bytes ?? 0) / total);
+    else this.#view.setProgress('Loading the model', bytes && total ? bytes / total : undefined);
+  }
+
+  #release(): void {
+    this.#use?.release();
+    this.#use = undefined;
+    this.#model = undefined;
+  }
+
+  #add(message: TextMessage): void {
+    this.#messages.push(message);
+    this.#changed();
+    this.#tell('rivulet-message', { ...message });
+  }
+
+  #changed(): void {
+    this.#internals.setFormValue?.(this.value || null);
+  }
+
+  #describe(): void {
+    const text = (name: string): string | undefined => this.getAttribute(name) ?? undefined;
+    this.#view.describe({ label: text('label'), placeholder: text('placeholder'), greeting: text('greeting'), disabled: this.disabled || this.#formDisabled });
+  }
+
+  #fail(error: unknown, again: () => void): void {
+    const { name, message, what, cure } = error as Error & { what?: string; cure?: string };
+    if (name !== 'AbortError') this.#tell('rivulet-error', error);
+    this.#view.addProblem(name === 'AbortError' ? 'The model was not downloaded.' : what ? `${what}. ${cure ?? ''}` : message, message, again);
+  }
+
+  #tell(type: string, detail: unknown): void {
+    this.dispatchEvent(new CustomEvent(type, { detail, bubbles: true, composed: true }));
+  }
+}
+
+/** A reply of an earlier visit without its calls: the engine that reads them may not be loaded yet. */
+const visibleText = (content: string): string => content.replace(/<\|tool_call_start\|>[\s\S]*?(?:<\|tool_call_end\|>|$)/g, '').trim();

@@ -1,0 +1,188 @@
+/** The shadow tree of `<rivulet-chat>`: it shows what it is told, and knows no model. */
+import { createReplyView } from './reply_view';
+import css from './rivulet_chat.css?inline';
+
+export interface ViewActions {
+  send(text: string): void;
+  stop(): void;
+}
+
+export interface View {
+  describe(texts: { label?: string; placeholder?: string; greeting?: string; disabled: boolean }): void;
+  /** Replaces the conversation. */
+  show(messages: readonly { role: string; text: string }[]): void;
+  addMessage(role: 'user', text: string): void;
+  /** @returns what shows the text of the reply so far */
+  addReply(): (text: string) => void;
+  addCall(text: string): void;
+  addNote(text: string): void;
+  addProblem(text: string, details: string, again: () => void): void;
+  /** @returns whether the button with that label was pressed */
+  ask(text: string, label: string): Promise<boolean>;
+  /** @param text undefined: nothing is being loaded */
+  setProgress(text: string | undefined, share?: number): void;
+  setBusy(busy: boolean): void;
+}
+
+/** A page may show many elements: they share one sheet, which needs no permission by a Content Security Policy. */
+let sheet: CSSStyleSheet | undefined;
+
+function make<K extends keyof HTMLElementTagNameMap>(tag: K, part: string, properties: Partial<HTMLElementTagNameMap[K]> = {}): HTMLElementTagNameMap[K] {
+  const made = Object.assign(document.createElement(tag), properties);
+  made.setAttribute('part', part);
+  made.classList.add(...part.split(' '));
+  return made;
+}
+
+/** Near enough to the end that new text is followed, in CSS pixels. */
+const NEAR_END = 48;
+
+export function createView(root: ShadowRoot, actions: ViewActions): View {
+  if (!sheet) (sheet = new CSSStyleSheet()).replaceSync(css);
+  root.adoptedStyleSheets = [sheet];
+
+  const header = make('header', 'header', { hidden: true });
+  const greeting = make('p', 'greeting', { hidden: true });
+  // focusable, so that a keyboard scrolls it
+  const list = make('div', 'messages', { tabIndex: 0, role: 'log' });
+  list.append(greeting);
+  const status = make('div', 'status', { role: 'status' });
+  const words = document.createElement('span');
+  const bar = make('progress', 'progress', { hidden: true, max: 1, ariaLabel: 'Loading the model' });
+  status.append(words);
+  const input = make('textarea', 'input', { rows: 1 });
+  const send = make('button', 'send', { type: 'button', textContent: 'Send' });
+  const stop = make('button', 'stop quiet', { type: 'button', textContent: 'Stop', hidden: true });
+  const composer = make('div', 'composer');
+  composer.append(input, send, stop);
+  root.append(header, list, bar, status, composer);
+
+  /** Runs a change of the list, and stays at its end if the reader was there. */
+  function change(act: () => void): void {
+    const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < NEAR_END;
+    act();
+    if (atEnd) list.scrollTop = list.scrollHeight;
+  }
+  const add = (item: HTMLElement): void => change(() => list.append(item));
+
+  function message(role: string, speaker: string): HTMLElement {
+    const item = make('div', `message ${role}`);
+    item.role = 'group';
+    item.ariaLabel = speaker;
+    item.dir = 'auto';
+    return item;
+  }
+
+  function submit(): void {
+    const text = input.value;
+    if (!text.trim() || input.disabled || !stop.hidden) return;
+    input.value = '';
+    actions.send(text);
+  }
+  send.addEventListener('click', submit);
+  stop.addEventListener('click', actions.stop);
+  input.addEventListener('keydown', (event) => {
+    if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
+    event.preventDefault();
+    submit();
+  });
+  root.addEventListener('keydown', (event) => {
+    if ((event as KeyboardEvent).key === 'Escape' && !stop.hidden) actions.stop();
+  });
+
+  const view: View = {
+    describe({ label, placeholder, greeting: welcome, disabled }) {
+      header.textContent = label ?? '';
+      header.hidden = !label;
+      list.ariaLabel = label ? `${label}: conversation` : 'Conversation';
+      input.ariaLabel = placeholder ?? 'Message';
+      input.placeholder = placeholder ?? 'Message';
+      greeting.textContent = welcome ?? '';
+      greeting.hidden = !welcome;
+      input.disabled = send.disabled = disabled;
+    },
+    show(messages) {
+      list.replaceChildren(greeting);
+      for (const { role, text } of messages) {
+        if (role === 'user') view.addMessage('user', text);
+        else view.addReply()(text);
+      }
+    },
+    addMessage(role, text) {
+      const item = message(role, 'You');
+      item.textContent = text;
+      add(item);
+      list.scrollTop = list.scrollHeight;
+    },
+    addReply() {
+      const item = message('reply', 'Reply');
+      item.hidden = true;
+      add(item);
+      const show = createReplyView(item);
+      let waiting: string | undefined;
+      return (text) => {
+        // drawn at most once a frame, however fast the model writes
+        if (waiting === undefined)
+          requestAnimationFrame(() => {
+            change(() => {
+              item.hidden = !waiting;
+              show(waiting ?? '');
+            });
+            waiting = undefined;
+          });
+        waiting = text;
+      };
+    },
+    addCall: (text) => add(make('div', 'call', { textContent: text })),
+    addNote: (text) => add(make('p', 'note', { textContent: text })),
+    addProblem(text, details, again) {
+      const box = make('div', 'problem', { role: 'alert' });
+      const line = document.createElement('p');
+      line.textContent = text.trim();
+      line.title = details;
+      const button = make('button', 'again quiet', { type: 'button', textContent: 'Try again' });
+      button.addEventListener('click', () => {
+        box.remove();
+        input.focus();
+        again();
+      });
+      box.append(line, button);
+      add(box);
+    },
+    ask(text, label) {
+      const box = make('div', 'question', { role: 'group', ariaLabel: text });
+      const line = document.createElement('p');
+      line.textContent = text;
+      const yes = make('button', 'yes', { type: 'button', textContent: label });
+      const no = make('button', 'no quiet', { type: 'button', textContent: 'Not now' });
+      box.append(line, yes, ' ', no);
+      add(box);
+      yes.focus();
+      return new Promise((resolve) => {
+        const answer = (agreed: boolean) => (): void => {
+          box.remove();
+          input.focus();
+          resolve(agreed);
+        };
+        yes.addEventListener('click', answer(true));
+        no.addEventListener('click', answer(false));
+        stop.addEventListener('click', answer(false), { once: true });
+      });
+    },
+    setProgress(text, share) {
+      // a screen reader hears what is done, not each percent
+      const said = text?.replace(/:.*/, '') ?? '';
+      if (status.ariaLabel !== said) status.ariaLabel = said;
+      words.textContent = text ?? '';
+      bar.hidden = text === undefined;
+      if (share === undefined) bar.removeAttribute('value');
+      else bar.value = share;
+    },
+    setBusy(busy) {
+      stop.hidden = !busy;
+      send.hidden = busy;
+      list.ariaBusy = String(busy);
+    },
+  };
+  return view;
+}

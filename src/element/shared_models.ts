@@ -1,0 +1,54 @@
+/** Elements that name the same model with the same options use one worker and one copy of the weights. */
+import type { LoadCallOptions, Model } from '../index';
+import { getEngine } from './engine';
+
+type Options = Pick<LoadCallOptions, 'backend' | 'contextLength' | 'threads' | 'hub'>;
+type OnProgress = NonNullable<LoadCallOptions['onProgress']>;
+
+interface SharedModel {
+  model: Promise<Model>;
+  users: Set<OnProgress>;
+  abort: AbortController;
+}
+
+const models = new Map<string, SharedModel>();
+
+/** How long a model outlives its last element, in ms: an element that is moved in the document leaves it for a moment. */
+const LINGER_MS = 1000;
+
+export interface ModelUse {
+  model: Promise<Model>;
+  /** The last one that releases a model unloads it. */
+  release(): void;
+}
+
+/** @param onProgress told of this model's download and load while the use lasts */
+export function useModel(source: string, options: Options, onProgress: OnProgress): ModelUse {
+  const key = JSON.stringify([source, options]);
+  const shared = models.get(key) ?? start(key, source, options);
+  shared.users.add(onProgress);
+  return {
+    model: shared.model,
+    release() {
+      shared.users.delete(onProgress);
+      setTimeout(() => {
+        if (shared.users.size || models.get(key) !== shared) return;
+        models.delete(key);
+        shared.abort.abort();
+        shared.model.then((model) => model.unload()).catch(() => undefined); // it never loaded
+      }, LINGER_MS);
+    },
+  };
+}
+
+function start(key: string, source: string, options: Options): SharedModel {
+  const users = new Set<OnProgress>();
+  const abort = new AbortController();
+  const onProgress: OnProgress = (progress) => users.forEach((tell) => void tell(progress));
+  const model = getEngine().then(({ load }) => load(source, { ...options, onProgress, signal: abort.signal }));
+  const shared: SharedModel = { model, users, abort };
+  models.set(key, shared);
+  // a failed load is forgotten, so that the next use tries again
+  model.catch(() => models.get(key) === shared && models.delete(key));
+  return shared;
+}
