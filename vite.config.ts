@@ -13,7 +13,7 @@ import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { defineConfig, type Plugin, type UserConfig } from 'vite';
 import { declarations, globalDeclaration } from './declarations.ts';
-import { createNotices } from './demo/build/notices.ts';
+import { createNotices, noticesPage, noticesText } from './demo/build/notices.ts';
 import { serviceWorkerPlugin } from './demo/build/service_worker.ts';
 import { iconSprite } from './demo/icon_sprite.ts';
 import { wgslShadersPlugin } from './shaders/plugin.ts';
@@ -23,8 +23,7 @@ const isolation = { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-E
 const here = dirname(fileURLToPath(import.meta.url));
 const dist = resolve(here, 'dist');
 const site = resolve(dist, 'site');
-// the icons are no modules: they become part of the HTML
-const notices = createNotices(site, ['@iconify-json/lucide']);
+const notices = createNotices();
 
 /** The classic scripts, for pages without a bundler. */
 const SCRIPTS = ['rivulet.js', 'rivulet-element.js'];
@@ -42,7 +41,7 @@ const library = (format: 'es' | 'iife', entry: Record<string, string>, suffix: s
 });
 
 const builds: Record<string, UserConfig> = {
-  module: { ...library('es', entries, '.mjs'), plugins: [declarations(entries, dist)] },
+  module: { ...library('es', entries, '.mjs'), plugins: [notices.collect(), notices.write(join(dist, 'notices.txt'), noticesText), declarations(entries, dist)] },
   script: { ...library('iife', { rivulet: entries.rivulet }, '.js'), plugins: [globalDeclaration('rivulet', dist), demoModel()] },
   element: {
     ...library('iife', { 'rivulet-element': resolve(here, 'src/element/script.ts') }, '.js'),
@@ -59,7 +58,8 @@ const builds: Record<string, UserConfig> = {
       rolldownOptions: { input: ['index.html', 'script-tag.html', 'element.html'].map((page) => resolve(here, 'demo', page)) },
     },
     // the service worker lists all other files, so it comes last
-    plugins: [iconSprite('index.html'), notices.collect(), besideThePages(), notices.write(), serviceWorkerPlugin(site)],
+    // the icons are no modules: they become part of the HTML
+    plugins: [iconSprite('index.html'), notices.collect(), besideThePages(), notices.write(join(site, 'notices.html'), noticesPage, ['@iconify-json/lucide']), serviceWorkerPlugin(site)],
   },
   dawn: {
     publicDir: false,

@@ -73,6 +73,19 @@ for (const { name, tag, open } of ENGINES) describe(name, { tags: tag }, () => {
     }
   });
 
+  it('answers in the element <rivulet-chat>', async () => {
+    const site = await serveSite({ isolated: false });
+    const browser = await open();
+    try {
+      await browser.goto(`${site.url}element.html`);
+      const answer = await browser.evaluate(`document.querySelector('rivulet-chat').send('Hello!').then((words) => [words, document.querySelector('rivulet-chat').info.backend.name])`);
+      expect(answer).toEqual([expect.stringMatching(/\w{3}/), 'wasm']);
+    } finally {
+      await browser.close();
+      await site.close();
+    }
+  });
+
   it('keeps the conversations of the chat page: a list, an edited message, a draft, over a reload', async () => {
     const site = await serveSite();
     const browser = await open();

@@ -3,10 +3,11 @@
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Browser, BrowserContext, Page } from 'playwright';
+import { chromium, type Browser, type BrowserContext, type Page } from 'playwright';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import type { RivuletChat } from '../src/element/rivulet_chat';
-import { launchChromium } from './harness';
+import { chromiumArgs, launchChromium } from './harness';
+import { findChromium } from './system';
 import { BUILT_SITE, serveSite, type Site } from './site';
 
 const read = (path: string): string => readFileSync(new URL(`../${path}`, import.meta.url), 'utf8');
@@ -100,13 +101,13 @@ test('three on a page with one model share one worker, and a fourth with another
   const answers = await Promise.all([1, 2, 3].map((n) => send('Hello!', `#c${n}`)));
   expect(new Set(answers).size).toBe(1);
   expect(answers[0]).not.toBe('');
-  await expect.poll(workers).toBe(1);
+  await expect.poll(workers, { timeout: 20_000 }).toBe(1);
   await page.evaluate((model) => document.querySelector('main')!.insertAdjacentHTML('beforeend', `<rivulet-chat id="c4" model="${model}" backend="wasm" threads="1" context-length="512"></rivulet-chat>`), MODEL);
   await send('Hello!', '#c4');
-  await expect.poll(workers).toBe(2);
+  await expect.poll(workers, { timeout: 20_000 }).toBe(2);
   // a model goes with its last element
   await page.evaluate(() => document.querySelectorAll('#c1, #c2, #c3').forEach((element) => element.remove()));
-  await expect.poll(workers).toBe(1);
+  await expect.poll(workers, { timeout: 20_000 }).toBe(1);
   // moving an element in the page keeps its conversation and its model
   await page.evaluate(() => document.body.append(document.querySelector('#c4')!));
   await send('Thanks!', '#c4');
@@ -199,6 +200,30 @@ test('it answers in a sandboxed frame, whose storage is blocked', async () => {
     expect(problems).toEqual([]);
   } finally {
     await host.close();
+  }
+});
+
+test('it answers in the page of a browser extension', async () => {
+  const extension = join(folder, 'extension');
+  for (const name of ['rivulet.js', 'rivulet-element.js', 'models']) cpSync(join(folder, name), join(extension, name), { recursive: true });
+  const manifest = { manifest_version: 3, name: 'Chat', version: '1', content_security_policy: { extension_pages: /"extension_pages": "(.*)"/.exec(read('docs/element.md'))![1] } };
+  writeFileSync(join(extension, 'manifest.json'), JSON.stringify(manifest));
+  writeFileSync(join(extension, 'chat.html'), htmlPage(`<rivulet-chat model="${MODEL}"></rivulet-chat>`, '<script src="rivulet-element.js"></script>'));
+  const installed = await chromium.launchPersistentContext(join(folder, 'profile'), {
+    executablePath: findChromium(),
+    headless: false,
+    args: [...chromiumArgs({ args: ['--headless=new', `--disable-extensions-except=${extension}`, `--load-extension=${extension}`] })],
+  });
+  try {
+    const page = await installed.newPage();
+    page.on('console', (message) => message.type() === 'error' && problems.push(message.text()));
+    await page.goto('chrome://extensions');
+    const id = await page.evaluate(() => new Promise<string>((resolve) => (globalThis as unknown as { chrome: { developerPrivate: { getExtensionsInfo(done: (all: { id: string }[]) => void): void } } }).chrome.developerPrivate.getExtensionsInfo(([first]) => resolve(first.id))));
+    await page.goto(`chrome-extension://${id}/chat.html`);
+    expect(await page.locator('rivulet-chat').evaluate((element) => (element as RivuletChat).send('Hello!'))).not.toBe('');
+    expect(problems).toEqual([]);
+  } finally {
+    await installed.close();
   }
 });
 

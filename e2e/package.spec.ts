@@ -42,9 +42,15 @@ beforeAll(async () => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-test('the tarball holds the library, its types, the demo model, licence and README, nothing else', async () => {
+test('the tarball holds the library, the element, their types, the demo model, licence, notices and README, nothing else', async () => {
   const files = (await run('tar', '-tzf', tarball)).trim().split('\n').map((path) => path.replace('package/', '')); // prettier-ignore
-  expect(files.sort()).toEqual(['LICENSE', 'README.md', 'dist/models/rivulet-tiny.gguf', 'dist/rivulet.d.mts', 'dist/rivulet.d.ts', 'dist/rivulet.js', 'dist/rivulet.mjs', 'package.json']);
+  expect(files.sort()).toEqual(['LICENSE', 'README.md', 'dist/integrity.json', 'dist/models/rivulet-tiny.gguf', 'dist/notices.txt', 'dist/rivulet-element.d.mts', 'dist/rivulet-element.js', 'dist/rivulet-element.mjs', 'dist/rivulet.d.mts', 'dist/rivulet.d.ts', 'dist/rivulet.js', 'dist/rivulet.mjs', 'package.json']);
+  const notices = readFileSync(join(installed, 'dist/notices.txt'), 'utf8');
+  for (const name of ['comlink', 'idb-keyval', '@huggingface/jinja', '@huggingface/tokenizers', 'marked', 'dompurify']) expect(notices).toMatch(new RegExp(`^${name} \\d`, 'm'));
+});
+
+test('the element is imported where there is no page, as a server does', async () => {
+  expect(Object.keys(await import(pathToFileURL(join(installed, 'dist/rivulet-element.mjs')).href))).toEqual(['RivuletChat']);
 });
 
 test('publint and arethetypeswrong find nothing', async () => {

@@ -1,4 +1,4 @@
-/** Writes notices.html: the libraries in the page and its workers, with their licences. Which they are follows from the bundles. */
+/** Writes which libraries are in the pages or in the package, and in their workers, with their licences. Which they are follows from the bundles. */
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -37,11 +37,11 @@ export function readLibrary(folder: string): Library {
 }
 
 /**
- * `collect` belongs to the plugins of the pages and of the workers, `write` to those of the pages.
- * @param others packages that get into a page in another way than as modules
+ * `collect` belongs to the plugins of a build and of its workers, `write` to those of the build.
+ * `others` are packages that get into a page in another way than as modules.
  */
-export function createNotices(site: string, others: string[] = []): { collect(): Plugin; write(): Plugin } {
-  const folders = new Set(others.map((name) => fileURLToPath(new URL(`../../node_modules/${name}`, import.meta.url))));
+export function createNotices(): { collect(): Plugin; write(file: string, render: (libraries: Library[]) => string, others?: string[]): Plugin } {
+  const folders = new Set<string>();
   return {
     collect: () => ({
       name: 'rivulet-notices-collect',
@@ -53,17 +53,23 @@ export function createNotices(site: string, others: string[] = []): { collect():
         for (const folder of [...modules, ...styles].map(packageFolder)) if (folder && existsSync(join(folder, 'package.json'))) folders.add(folder);
       },
     }),
-    write: () => ({
+    write: (file, render, others = []) => ({
       name: 'rivulet-notices',
       apply: 'build',
       closeBundle() {
-        const libraries = [...folders].map(readLibrary).sort((a, b) => a.name.localeCompare(b.name, 'en'));
-        if (libraries.length <= others.length) throw new Error('No library was found in the bundles of the page. Check the plugins of the workers.');
-        writeFileSync(join(site, 'notices.html'), noticesPage(libraries));
+        if (folders.size === 0) throw new Error('No library was found in the bundles of this build. Check the plugins of the workers.');
+        const all = [...folders, ...others.map((name) => fileURLToPath(new URL(`../../node_modules/${name}`, import.meta.url)))];
+        writeFileSync(file, render(all.map(readLibrary).sort((a, b) => a.name.localeCompare(b.name, 'en'))));
       },
     }),
   };
 }
+
+/** For the package. */
+export const noticesText = (libraries: Library[]): string =>
+  ['Rivulet has the Apache License 2.0. Its scripts contain the libraries below.', ...libraries.map(({ name, version, licence, homepage, texts }) => [`${name} ${version} · ${licence}`, ...(homepage ? [homepage] : []), ...texts].join('\n\n'))].join(
+    `\n\n${'-'.repeat(80)}\n\n`,
+  ) + '\n';
 
 const ENTITIES: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' };
 const escaped = (text: string): string => text.replace(/[&<>"]/g, (character) => ENTITIES[character]);

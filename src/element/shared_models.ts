@@ -1,6 +1,6 @@
 /** Elements that name the same model with the same options use one worker and one copy of the weights. */
-import type { LoadCallOptions, Model } from '../index';
-import { getEngine } from './engine';
+import type { LoadCallOptions, Model, ModelSource } from '../index';
+import { elementError, getEngine } from './engine';
 
 type Options = Pick<LoadCallOptions, 'backend' | 'contextLength' | 'threads' | 'hub'>;
 type OnProgress = NonNullable<LoadCallOptions['onProgress']>;
@@ -45,10 +45,19 @@ function start(key: string, source: string, options: Options): SharedModel {
   const users = new Set<OnProgress>();
   const abort = new AbortController();
   const onProgress: OnProgress = (progress) => users.forEach((tell) => void tell(progress));
-  const model = getEngine().then(({ load }) => load(source, { ...options, onProgress, signal: abort.signal }));
+  const model = getEngine().then(async ({ load }) => load(await reachable(source), { ...options, onProgress, signal: abort.signal }));
   const shared: SharedModel = { model, users, abort };
   models.set(key, shared);
   // a failed load is forgotten, so that the next use tries again
   model.catch(() => models.get(key) === shared && models.delete(key));
   return shared;
+}
+
+/** A file of a browser extension has no length in its headers, which a download needs: the page reads it. */
+async function reachable(source: string): Promise<ModelSource> {
+  if (!location.protocol.endsWith('-extension:') || !/^\.{0,2}\//.test(source)) return source;
+  const response = await fetch(source).catch((cause: unknown) => {
+    throw elementError('SourceError', `The model ${source} is not in this extension`, String(cause), 'Check the attribute model.', cause);
+  });
+  return { file: await response.blob(), name: source.split('/').at(-1)! };
 }
