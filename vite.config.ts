@@ -1,8 +1,9 @@
 /**
- * One configuration, five builds:
+ * One configuration, six builds:
  *   --mode module   dist/rivulet.mjs and its types: the library for bundlers and <script type="module">
  *   --mode script   dist/rivulet.js and its types: the same as one classic script that sets the global `rivulet`; the demo model in dist/models
  *   --mode element  dist/rivulet-element.js: the element <rivulet-chat> as a classic script, which loads rivulet.js. After `script`, whose hash it holds
+ *   --mode inspect  dist/rivulet-inspect.mjs and its types: looks inside a model, with the reference backend
  *   --mode site     dist/site: the pages of demo/ with public/ and rivulet.js beside them, the notices of their libraries, and their service worker
  *   --mode dawn     dist/dawn: the WebGPU backend's benchmark for Node (e2e/dawn)
  * Worker, WGSL and WASM are inlined in each. Any other mode (tests, tools) serves the sources of the whole repository.
@@ -30,6 +31,7 @@ const SCRIPTS = ['rivulet.js', 'rivulet-element.js'];
 
 /** The library's files by their names, without suffix. */
 const entries = { rivulet: resolve(here, 'src/index.ts'), 'rivulet-element': resolve(here, 'src/element/module.ts') };
+const inspect = { 'rivulet-inspect': resolve(here, 'src/inspect/index.ts') };
 
 const library = (format: 'es' | 'iife', entry: Record<string, string>, suffix: string): UserConfig => ({
   publicDir: false,
@@ -43,6 +45,8 @@ const library = (format: 'es' | 'iife', entry: Record<string, string>, suffix: s
 const builds: Record<string, UserConfig> = {
   module: { ...library('es', entries, '.mjs'), plugins: [notices.collect(), notices.write(join(dist, 'notices.txt'), noticesText), declarations(entries, dist)] },
   script: { ...library('iife', { rivulet: entries.rivulet }, '.js'), plugins: [globalDeclaration('rivulet', dist), demoModel()] },
+  // a build of its own: the two modules would share a third file
+  inspect: { ...library('es', inspect, '.mjs'), plugins: [declarations(inspect, dist)] },
   element: {
     ...library('iife', { 'rivulet-element': resolve(here, 'src/element/script.ts') }, '.js'),
     plugins: [subresourceIntegrity()],
@@ -55,7 +59,7 @@ const builds: Record<string, UserConfig> = {
     build: {
       outDir: site,
       emptyOutDir: true,
-      rolldownOptions: { input: ['index.html', 'script-tag.html', 'element.html'].map((page) => resolve(here, 'demo', page)) },
+      rolldownOptions: { input: ['index.html', 'script-tag.html', 'element.html', 'inside.html'].map((page) => resolve(here, 'demo', page)) },
     },
     // the service worker lists all other files, so it comes last
     // the icons are no modules: they become part of the HTML

@@ -19,8 +19,9 @@ const MAY: Record<string, string[]> = {
   'src/worker.ts': ['src/engine'],
   'src/api': ['src/engine', 'src/store', 'src/text', 'src/backend', 'src/worker.ts'],
   'src/index.ts': ['src/api', 'src/engine', 'src/store', 'src/text', 'src/backend'],
+  'src/inspect': ['src/api', 'src/engine', 'src/store', 'src/text', 'src/backend', 'src/model'],
   'src/element': ['src/index.ts'],
-  demo: ['src/index.ts', 'src/element', 'package.json'],
+  demo: ['src/index.ts', 'src/element', 'src/inspect', 'package.json'],
 };
 
 const part = (path: string): string => Object.keys(MAY).find((name) => path === name || path.startsWith(`${name}/`)) ?? path;

@@ -9,8 +9,8 @@ import { build, type Plugin } from 'vite';
 const WORKER = 'service_worker.js';
 /** Models are stored by the library. The others are not needed without a network: screenshots of the installation dialog, older forms of fonts. */
 const NOT_STORED = [/^models\//, /^screenshots\//, /\.(?:ttf|woff|txt|map)$/];
-/** Stored when they are first used: they belong to the script-tag page, and would be a large part of a first visit to the chat page. */
-const ON_USE = ['rivulet.js', 'script-tag.html'];
+/** Stored when they are first used: they belong to the other pages, and would be a large part of a first visit to the chat page. */
+const ON_USE = [/^rivulet(?:-element)?\.js$/, /^(?:bench|element|inside|script-tag)\.html$/, /^assets\/(?:bench|inside)[-_]/];
 const VERSION_TAG = /<meta name="rivulet-version" content="[^"]*" \/>\n?/;
 
 export function serviceWorkerPlugin(site: string): Plugin {
@@ -36,7 +36,7 @@ export async function writeServiceWorker(folder: string): Promise<{ version: str
     configFile: false,
     publicDir: false,
     logLevel: 'warn',
-    define: { FILES: JSON.stringify(files), VERSION: JSON.stringify(version), ON_USE: JSON.stringify(ON_USE) },
+    define: { FILES: JSON.stringify(files), VERSION: JSON.stringify(version), ON_USE: JSON.stringify(Object.keys(files).filter((path) => ON_USE.some((pattern) => pattern.test(path)))) },
     build: {
       target: 'es2022',
       outDir: folder,

@@ -1,21 +1,20 @@
 /** The page's side: starts the worker and offers its calls as a model. */
-import { proxy, wrap } from 'comlink';
+import { proxy } from 'comlink';
 import type { ChatOptions, EngineWorkerCalls, EngineStatus } from '../engine/engine';
 import type { GenerationResult } from '../engine/generate';
 import type { WorkerModelCalls } from '../engine/worker_model_calls';
 import type { LoadOptions, ModelInfo } from '../engine/load_model';
 import type { GenerateOptions } from '../engine/generate_options';
-import '../engine/comlink_handlers';
-import { abortError, fail, RivuletError } from '../errors';
+import { abortError, RivuletError } from '../errors';
 import type { ModelSource } from '../store/open_model';
 import type { Progress } from '../store/progress';
 import type { EvictionConsent } from '../store/storage_space';
 import type { Message, RenderOptions } from '../text/chat_template';
 import type { DecodeOptions, EncodeOptions } from '../text/tokenizer';
 import EngineWorker from '../worker?worker&inline';
-import { lendThreads } from './lend_threads';
 import { persistOnDownload } from './persist_storage';
 import { absoluteSource, absoluteHub } from './resolve_source';
+import { startWorker, type CallGuard, type StartedWorker } from './start_worker';
 import { createTextStream, type TextStream } from './text_stream';
 
 /** The options that every call has. */
@@ -56,7 +55,7 @@ const UNLOAD_MS = 3000;
  */
 export async function load(source: ModelSource, { onProgress, signal, makeRoom, ...options }: LoadCallOptions = {}): Promise<Model> {
   if (signal?.aborted) throw abortError();
-  const { engine, guard, end } = startWorker();
+  const { remote: engine, guard, end } = startEngine();
   let info: ModelInfo | undefined;
   const ask = persistOnDownload(options.cache);
   const report = proxy(async (progress: Progress) => {
@@ -77,44 +76,11 @@ export async function load(source: ModelSource, { onProgress, signal, makeRoom, 
 /** A consent function runs in the page; the worker gets a proxy of it. */
 export const proxyConsent = (consent: EvictionConsent | undefined): EvictionConsent | undefined => (typeof consent === 'function' ? proxy(consent) : consent);
 
-type CallGuard = <T>(call: Promise<T>) => Promise<T>;
+/** The engine's worker and its calls. */
+export const startEngine = (): StartedWorker<EngineWorkerCalls & WorkerModelCalls> => startWorker(() => new EngineWorker({ name: 'rivulet' }));
 
 /** The worker's calls, as promises. */
-export type RemoteEngine = ReturnType<typeof wrap<EngineWorkerCalls & WorkerModelCalls>>;
-
-/** Starts a worker. Its calls settle even if it dies. */
-export function startWorker(): { engine: RemoteEngine; guard: CallGuard; end(reason: Error): void } {
-  let worker: Worker;
-  try {
-    worker = new EngineWorker({ name: 'rivulet' });
-  } catch (cause) {
-    const cure = 'Serve the page over http(s). With a Content Security Policy, allow worker-src blob:.';
-    fail('DeviceError', { what: 'The worker did not start', got: String(cause), cure }, cause);
-  }
-  const takeBack = lendThreads(worker);
-  const open = new Set<(error: Error) => void>();
-  let ended: Error | undefined;
-
-  function end(reason: Error): void {
-    ended ??= reason;
-    worker.terminate();
-    takeBack();
-    for (const reject of open) reject(ended);
-    open.clear();
-  }
-  worker.addEventListener('error', (event) => {
-    const cure = "Reload the page. With a Content Security Policy, allow worker-src blob:.";
-    end(new RivuletError('DeviceError', { what: 'The worker failed', got: event.message || 'no reason', cure }));
-  });
-
-  const guard: CallGuard = (call) =>
-    new Promise((resolve, reject) => {
-      if (ended) return reject(ended);
-      open.add(reject);
-      call.then(resolve, reject).finally(() => open.delete(reject));
-    });
-  return { engine: wrap<EngineWorkerCalls & WorkerModelCalls>(worker), guard, end };
-}
+export type RemoteEngine = ReturnType<typeof startEngine>['remote'];
 
 function createModel(info: () => ModelInfo, engine: RemoteEngine, guard: CallGuard, end: (reason: Error) => void): Model {
   const plain = <T extends Abortable>({ signal: _, ...options }: T): Omit<T, 'signal'> => options;

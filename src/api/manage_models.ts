@@ -6,7 +6,7 @@ import { abortError, RivuletError } from '../errors';
 import type { ModelRoom, VerificationResult } from '../store/cached_models';
 import type { ModelSource, OpenOptions } from '../store/open_model';
 import type { Progress } from '../store/progress';
-import { proxyConsent, startWorker, type Abortable, type RemoteEngine } from './client';
+import { proxyConsent, startEngine, type Abortable, type RemoteEngine } from './client';
 import { persistOnDownload } from './persist_storage';
 import { absoluteSource, absoluteHub } from './resolve_source';
 
@@ -17,9 +17,9 @@ interface WatchedCall extends Abortable {
 /** Runs a call in a worker that ends with the call. */
 async function inWorker<T>(signal: AbortSignal | undefined, call: (remote: RemoteEngine) => Promise<T>): Promise<T> {
   if (signal?.aborted) throw abortError();
-  const { engine, guard, end } = startWorker();
+  const { remote, guard, end } = startEngine();
   try {
-    return await guard(call(engine));
+    return await guard(call(remote));
   } finally {
     end(new RivuletError('RequestError', { what: 'The call is over' }));
   }

@@ -1,4 +1,4 @@
-/** The reference backend: runs a plan with plain loops over dequantized weights, to test the others. It is not in the library. */
+/** The reference backend: runs a plan with plain loops over dequantized weights, to test the others and to look inside a model. It is not in the library. */
 import { fail } from '../../errors';
 import type { Matrix, Norm, Vector } from '../../model/ops';
 import { dequantize } from '../../tensor/dequant';
@@ -19,9 +19,11 @@ interface ReferenceVector extends Vector {
 export interface ReferenceOptions {
   /** called with the Hugging Face name and the output [rows, cols] of every module */
   onModuleOutput?: (name: string, values: Float32Array, cols: number) => void;
+  /** called with the attention weights of a head at a position, over this and all earlier positions: [position + 1] */
+  onAttention?: (layer: number, head: number, position: number, weights: Float64Array) => void;
 }
 
-export function openReferenceBackend({ onModuleOutput: tap }: ReferenceOptions = {}): Backend {
+export function openReferenceBackend(options: ReferenceOptions = {}): Backend {
   let bytes = 0;
   return {
     info: { name: 'reference', device: 'plain loops', variant: 'f64 sums', notes: [] },
@@ -47,13 +49,13 @@ export function openReferenceBackend({ onModuleOutput: tap }: ReferenceOptions =
     },
 
     vector: (name, values) => ({ name, length: values.length, values }) as ReferenceVector,
-    compile: async (plan) => createRunner(plan, tap),
+    compile: async (plan) => createRunner(plan, options),
     memory: () => bytes,
     dispose: () => undefined,
   };
 }
 
-function createRunner(plan: Plan, tap?: ReferenceOptions['onModuleOutput']): Runner {
+function createRunner(plan: Plan, { onModuleOutput: tap, onAttention }: ReferenceOptions): Runner {
   let history: number[] = [];
   let promptLength = 0;
   let pending: number | undefined;
@@ -120,7 +122,7 @@ function createRunner(plan: Plan, tap?: ReferenceOptions['onModuleOutput']): Run
         caches.set(layer, cache);
         const norm = ({ weight, eps }: Norm): { weight: Float32Array; eps: number } => ({ weight: values(weight), eps });
         const { heads, ropeTheta } = node;
-        return attend(acts.get(node.qkv)!, cache, { heads, kvHeads, headDim, qNorm: norm(node.qNorm), kNorm: norm(node.kNorm), ropeTheta });
+        return attend(acts.get(node.qkv)!, cache, { heads, kvHeads, headDim, qNorm: norm(node.qNorm), kNorm: norm(node.kNorm), ropeTheta }, onAttention?.bind(undefined, layer));
       }
       case 'last':
         return acts.get(node.x)!.slice(-node.x.cols);

@@ -81,8 +81,11 @@ export interface AttentionConfig {
   ropeTheta: number;
 }
 
-/** qkv [T, (H + 2K)·d] → [T, H·d]; The k and v of these tokens are appended to the cache; its length is the position of the first token. */
-export function attend(qkv: ActivationRows, cache: KeyValueCache, s: AttentionConfig): ActivationRows {
+/**
+ * qkv [T, (H + 2K)·d] → [T, H·d]; The k and v of these tokens are appended to the cache; its length is the position of the first token.
+ * @param onWeights called with the attention weights of a head at a position, [position + 1]
+ */
+export function attend(qkv: ActivationRows, cache: KeyValueCache, s: AttentionConfig, onWeights?: (head: number, position: number, weights: Float64Array) => void): ActivationRows {
   const { heads: H, kvHeads: K, headDim: d } = s;
   const width = (H + 2 * K) * d;
   const T = qkv.length / width;
@@ -113,6 +116,7 @@ export function attend(qkv: ActivationRows, cache: KeyValueCache, s: AttentionCo
         for (let p = 0; p <= position; p++) sum += scores[p] * cache.v[p][kv + i];
         y[(t * H + h) * d + i] = sum / total;
       }
+      onWeights?.(h, position, scores.map((score) => score / total));
     }
   }
   return y;

@@ -1,0 +1,50 @@
+/** Starts a worker whose calls settle even if it dies. */
+import { wrap, type Remote } from 'comlink';
+import '../engine/comlink_handlers';
+import { fail, RivuletError } from '../errors';
+import { lendThreads } from './lend_threads';
+
+export type CallGuard = <T>(call: Promise<T>) => Promise<T>;
+
+export interface StartedWorker<Calls> {
+  /** the worker's calls, as promises */
+  remote: Remote<Calls>;
+  /** rejects a call that is open when the worker ends */
+  guard: CallGuard;
+  /** ends the worker; open and later calls reject with the reason */
+  end(reason: Error): void;
+}
+
+/** @throws DeviceError if the browser starts no worker */
+export function startWorker<Calls>(create: () => Worker): StartedWorker<Calls> {
+  let worker: Worker;
+  try {
+    worker = create();
+  } catch (cause) {
+    const cure = 'Serve the page over http(s). With a Content Security Policy, allow worker-src blob:.';
+    fail('DeviceError', { what: 'The worker did not start', got: String(cause), cure }, cause);
+  }
+  const takeBack = lendThreads(worker);
+  const open = new Set<(error: Error) => void>();
+  let ended: Error | undefined;
+
+  function end(reason: Error): void {
+    ended ??= reason;
+    worker.terminate();
+    takeBack();
+    for (const reject of open) reject(ended);
+    open.clear();
+  }
+  worker.addEventListener('error', (event) => {
+    const cure = "Reload the page. With a Content Security Policy, allow worker-src blob:.";
+    end(new RivuletError('DeviceError', { what: 'The worker failed', got: event.message || 'no reason', cure }));
+  });
+
+  const guard: CallGuard = (call) =>
+    new Promise((resolve, reject) => {
+      if (ended) return reject(ended);
+      open.add(reject);
+      call.then(resolve, reject).finally(() => open.delete(reject));
+    });
+  return { remote: wrap<Calls>(worker), guard, end };
+}
