@@ -39,7 +39,7 @@ export interface Turn {
   files?: AttachedFile[];
 }
 
-type Kept = 'turns' | 'settings' | 'model' | 'look' | 'sidebar' | 'downloads' | 'speeds';
+type Kept = 'turns' | 'settings' | 'presets' | 'model' | 'look' | 'sidebar' | 'downloads' | 'speeds';
 const PREFIX = 'rivulet-chat.';
 
 export function keep(name: Kept, value: unknown): boolean {

@@ -1,6 +1,8 @@
 /** The settings of the page, and the options in its address that override them (`?backend=wasm&model=…`). */
 import { find } from './dom';
+import { lazy } from './lazy';
 import { ask } from './models/ask';
+import type { PresetBar } from './presets/preset_bar';
 import { createToolSwitches } from './tool_switches';
 
 export interface Settings {
@@ -110,11 +112,18 @@ export function createSettingsDialog(current: () => SettingsNow, onSave: (settin
     throw new Error(`the settings form has no field ${name}`);
   };
   const switches = createToolSwitches(find('settings-tools', HTMLFieldSetElement));
+  let presets: PresetBar | undefined;
+  const loadPresets = async (): Promise<void> => {
+    const loaded = presets ? undefined : await lazy(() => import('./presets/preset_bar'));
+    if (loaded) presets ??= loaded.createPresetBar(find('presets', HTMLElement), find('system', HTMLTextAreaElement));
+    presets?.refresh();
+  };
   const fill = (settings: Settings): void => {
     switches.fill(settings.off ?? []);
     field('system').value = settings.system;
     for (const name of NUMBERS) field(name).value = settings[name]?.toString() ?? '';
     for (const radio of form.querySelectorAll<HTMLInputElement>('input[name=backend]')) radio.checked = radio.value === settings.backend;
+    presets?.refresh();
   };
   const read = (): Settings => {
     const data = new FormData(form);
@@ -149,6 +158,7 @@ export function createSettingsDialog(current: () => SettingsNow, onSave: (settin
       field('seed').placeholder = 'random';
       find('system-hint', HTMLElement).hidden = !demo;
       dialog.showModal();
+      void loadPresets();
     },
   };
 }
