@@ -2,11 +2,13 @@
 import { createChat, type Chat } from './chat';
 import { createConversations, createStorageLine } from './conversations/index';
 import { createConversationStore } from './conversations/store';
+import { leaveWithOthers } from './delete_all/leave';
 import { announce, element, find } from './dom';
 import { createErrorBox } from './error_box';
 import { createFirstRun, offerOf } from './first_run';
 import { remember as rememberError } from './explain';
 import { keep, kept } from './history';
+import { lazy } from './lazy';
 import { EMBEDDED, setFirstModel } from './models/catalogue';
 import { learnFromReply } from './models/device';
 import { createDownloadLines } from './models/download_lines';
@@ -34,6 +36,7 @@ const launch = takeLaunch();
 const { overrides, notes: addressNotes } = readOverrides(location.search);
 let settings = readSettings(kept('settings'));
 createShell();
+leaveWithOthers();
 
 const errors = createErrorBox({ backend: () => session.placement().backend, useCpu, newChat: () => chat.newChat() });
 const meter = createReplyMeter({
@@ -125,6 +128,7 @@ find('choose', HTMLButtonElement).addEventListener('click', picker.open);
 find('error-choose', HTMLButtonElement).addEventListener('click', picker.open);
 find('open-settings', HTMLButtonElement).addEventListener('click', dialog.open);
 find('open-notes', HTMLButtonElement).addEventListener('click', tools.openNotes);
+find('delete-all', HTMLButtonElement).addEventListener('click', async () => (await lazy(() => import('./delete_all/ask_to_delete')))?.askToDeleteAll(store));
 // during a move the reply is what can be cancelled
 find('loading-cancel', HTMLButtonElement).addEventListener('click', () => (chat.replying && !session.next ? chat.stop() : session.cancel()));
 

@@ -1,0 +1,69 @@
+/** The question before everything is deleted: what goes, and how much it is. */
+import { createStore, get } from 'idb-keyval';
+import { listModels } from '../../../src/index';
+import type { ConversationStore } from '../conversations/store';
+import { element } from '../dom';
+import { bytes, count } from '../format';
+import { ask } from '../models/ask';
+import { ownPresets } from '../presets/presets';
+import { CONFIRMED, leave } from './leave';
+
+const some = (n: number, one: string, more = `${one}s`): string[] => (n > 0 ? [`${count(n)} ${n === 1 ? one : more}`] : []);
+const PATIENCE_MS = 2000;
+const lengthOf = (list: unknown): number => (Array.isArray(list) ? list.length : 0);
+
+/** Notes, tasks and timers. A database that does not open has none. */
+async function countTools(): Promise<number[]> {
+  try {
+    const store = createStore('rivulet-chat-tools', 'values');
+    const values = Promise.all(['notes', 'todos', 'timers'].map(async (key) => lengthOf(await get(key, store))));
+    return await Promise.race([values, new Promise<number[]>((go) => setTimeout(go, PATIENCE_MS, []))]);
+  } catch {
+    return [];
+  }
+}
+
+/** What is stored, a line for each kind. Storage that is blocked has nothing. */
+async function stored(conversations: Pick<ConversationStore, 'list'>): Promise<string[]> {
+  const [kept, models] = await Promise.all([conversations.list(), listModels().catch(() => [])]);
+  const modelBytes = models.reduce((sum, { storedBytes }) => sum + storedBytes, 0);
+  const [notes = 0, tasks = 0, timers = 0] = await countTools();
+  let keys: string[] = [];
+  try {
+    keys = Object.keys(localStorage);
+  } catch {
+    // the browser blocks it
+  }
+  const registered = await navigator.serviceWorker?.getRegistration().catch(() => undefined);
+  return [
+    ...some(kept.filter(({ deleted }) => deleted === undefined).length, 'conversation'),
+    ...some(keys.filter((key) => key.startsWith('rivulet-chat.draft.')).length, 'unsent message'),
+    ...[[...some(notes, 'note'), ...some(tasks, 'task'), ...some(timers, 'timer')].join(', ')].filter(Boolean),
+    ...some(models.length, 'model').map((text) => `${text}, ${bytes(modelBytes)}`),
+    ...(keys.some((key) => key.startsWith('rivulet-chat.')) ? [['your settings', ...some(ownPresets().length, 'preset')].join(' and ')] : []),
+    ...(registered ? ['the page itself, which is stored for use without a network'] : []),
+  ];
+}
+
+/** Asks, and goes to the page that deletes. */
+export async function askToDeleteAll(conversations: Pick<ConversationStore, 'list'>): Promise<void> {
+  const lines = await stored(conversations);
+  const { usage } = (await navigator.storage?.estimate?.().catch(() => undefined)) ?? {};
+  const yes = await ask({
+    title: 'Delete everything?',
+    body: [
+      ...(lines.length ? [`All of this is deleted from this device${usage ? `, ${bytes(usage)} in all` : ''}:`, element('ul', {}, ...lines.map((line) => element('li', {}, line)))] : ['The page finds nothing stored on this device. It looks again and deletes what there is.']),
+      'It cannot be brought back. Export the conversations that you want to keep first. Other open tabs of this page stop, too.',
+      ...(navigator.onLine === false ? ['This device has no network. After this the page opens again only with one.'] : []),
+    ],
+    yes: 'Delete everything',
+    careful: true,
+  });
+  if (!yes) return;
+  try {
+    sessionStorage.setItem(CONFIRMED, '1');
+  } catch {
+    // delete.html asks once more
+  }
+  leave('');
+}
