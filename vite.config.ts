@@ -15,6 +15,7 @@ import { fileURLToPath } from 'node:url';
 import { defineConfig, type Plugin, type UserConfig } from 'vite';
 import { declarations, globalDeclaration } from './declarations.ts';
 import { createNotices, noticesPage, noticesText } from './demo/build/notices.ts';
+import { projectLinks } from './demo/build/project_links.ts';
 import { serviceWorkerPlugin } from './demo/build/service_worker.ts';
 import { iconSprite } from './demo/icon_sprite.ts';
 import { wgslShadersPlugin } from './shaders/plugin.ts';
@@ -59,11 +60,11 @@ const builds: Record<string, UserConfig> = {
     build: {
       outDir: site,
       emptyOutDir: true,
-      rolldownOptions: { input: ['index.html', 'script-tag.html', 'element.html', 'inside.html', 'delete.html'].map((page) => resolve(here, 'demo', page)) },
+      rolldownOptions: { input: ['index.html', 'script-tag.html', 'element.html', 'inside.html', 'delete.html', 'help.html'].map((page) => resolve(here, 'demo', page)) },
     },
     // the service worker lists all other files, so it comes last
     // the icons are no modules: they become part of the HTML
-    plugins: [iconSprite('index.html'), notices.collect(), besideThePages(), notices.write(join(site, 'notices.html'), noticesPage, ['@iconify-json/lucide']), serviceWorkerPlugin(site)],
+    plugins: [iconSprite('index.html'), projectLinks(), notices.collect(), besideThePages(), notices.write(join(site, 'notices.html'), noticesPage, ['@iconify-json/lucide']), serviceWorkerPlugin(site)],
   },
   dawn: {
     publicDir: false,

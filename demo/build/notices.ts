@@ -74,29 +74,30 @@ export const noticesText = (libraries: Library[]): string =>
 const ENTITIES: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' };
 const escaped = (text: string): string => text.replace(/[&<>"]/g, (character) => ENTITIES[character]);
 
+const ownLicence = (): string => readFileSync(new URL('../../LICENSE', import.meta.url), 'utf8').trim();
+
+/** For the pages. */
 export const noticesPage = (libraries: Library[]): string => `<!doctype html>
 <html lang="en">
   <head>
     <meta charset="utf-8" />
     <meta name="viewport" content="width=device-width, initial-scale=1" />
     <meta name="color-scheme" content="light dark" />
-    <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src 'self'; base-uri 'none'; form-action 'none'" />
-    <title>Notices · Rivulet</title>
+    <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'" />
+    <title>Licences · Rivulet</title>
     <link rel="icon" href="./icon.svg" type="image/svg+xml" />
-    <style>
-      :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; background: light-dark(#fbfcfc, #101718); color: light-dark(#16211f, #e6efed); }
-      body { max-width: 44rem; margin: 2rem auto; padding: 0 1rem; }
-      a { color: light-dark(#0b5c63, #7fdcd2); }
-      summary { padding-block: 0.5rem; cursor: pointer; overflow-wrap: anywhere; }
-      pre { white-space: pre-wrap; overflow-wrap: anywhere; font-size: 0.8125rem; }
-      :focus-visible { outline: 3px solid light-dark(#0b5c63, #7fdcd2); outline-offset: 2px; }
-    </style>
+    <link rel="stylesheet" href="./plain.css" />
   </head>
   <body>
     <main>
-    <p><a href="./">Back to the chat</a></p>
-    <h1>Notices</h1>
+    <nav aria-label="Pages"><a href="./">Back to the chat</a></nav>
+    <h1>Licences</h1>
     <p>Rivulet has the Apache License 2.0. Its pages contain the libraries below. The weights of a model have the licence of the model.</p>
+    <details>
+      <summary>Rivulet · Apache License 2.0</summary>
+<pre>${escaped(ownLicence())}</pre>
+    </details>
+    <h2>Libraries</h2>
 ${libraries.map(section).join('\n')}
     </main>
   </body>
