@@ -240,6 +240,11 @@ export function createModelLibrary({ session, overrides, announce, showProblem, 
   };
 
   const begin: ModelLibrary['begin'] = async (last) => {
+    await loadFirst(last);
+    // a first visit has stored its model
+    await refresh();
+  };
+  const loadFirst = async (last: unknown): Promise<void> => {
     await refresh();
     const wanted = overrides.model;
     if (!wanted) {

@@ -3,7 +3,8 @@ import { estimate, exportModel, pinModel, verifyModel } from '../../../src/index
 import { element, find } from '../dom';
 import { explain, explained, type Explanation } from '../explain';
 import { bytes } from '../format';
-import { choiceNamed } from './choice';
+import { lazy } from '../lazy';
+import { choiceNamed, offerNamed } from './choice';
 import { describeEstimate } from './describe';
 import { learnFromEstimate } from './device';
 import type { Entry } from './entries';
@@ -155,20 +156,36 @@ export function createPicker({ session, library, announce }: { session: ModelSes
 
   const address = find('address', HTMLInputElement);
   const output = find('address-estimate', HTMLElement);
+  const files = find('address-files', HTMLElement);
   find('models-address', HTMLFormElement).addEventListener('submit', async (event) => {
     event.preventDefault();
-    const source = address.value.trim();
-    if (!source) return;
+    const entered = address.value.trim();
+    if (!entered) return;
+    looking?.abort();
+    const { signal } = (looking = new AbortController());
     problem.replaceChildren();
-    output.textContent = `Looking for ${choiceNamed(source).name}…`;
-    void library.download({ source, name: choiceNamed(source).name }).finally(() => (output.textContent = ''));
+    files.replaceChildren();
+    output.textContent = `Looking for ${choiceNamed(entered).name}…`;
+    const list = await lazy(() => import('./repo_list'));
+    const source = await list?.showRepo(entered, files, {
+      device: library.device,
+      hub: session.placement().hub ?? 'https://huggingface.co',
+      signal,
+      download: (from, name) => void library.download({ source: from, name: offerNamed(from)?.name ?? name }),
+      look: (from, name, result) => void look(from, name, result),
+    });
+    if (source) await library.download({ source, name: choiceNamed(source).name });
+    if (!signal.aborted) output.textContent = '';
   });
   find('address-look', HTMLButtonElement).addEventListener('click', () => {
     const source = address.value.trim();
     if (!address.reportValidity() || !source) return;
     void look(source, choiceNamed(source).name, output);
   });
-  dialog.addEventListener('close', () => looking?.abort());
+  dialog.addEventListener('close', () => {
+    looking?.abort();
+    output.textContent = '';
+  });
   const file = find('file', HTMLInputElement);
   file.addEventListener('change', async () => {
     const files = [...(file.files ?? [])];
