@@ -11,8 +11,8 @@ declare global {
   }
 }
 
-/** The names of the manifest's share_target. A link may use them, too: `?text=…` */
-const SHARED = ['title', 'text', 'url'] as const;
+/** The names of the manifest's share_target, and the one that links usually have for a question: `?q=…` */
+const SHARED = ['title', 'text', 'url', 'q'] as const;
 
 /** The shared text in an address, and the address without it. */
 export function sharedIn(address: string): { text: string; rest: string } {
