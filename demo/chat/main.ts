@@ -18,7 +18,6 @@ import { createModelOffers } from './models/offer';
 import { createPicker } from './models/picker';
 import { askToMakeRoom } from './models/questions';
 import { createReplyMeter } from './models/reply_meter';
-import { createSupportDialog } from './models/support_dialog';
 import { createAppSection } from './pwa/app_section';
 import { siteConfig } from './pwa/config';
 import { bindInstallButton } from './pwa/install';
@@ -65,7 +64,6 @@ const library = createModelLibrary({
 const picker = createPicker({ session, library, announce });
 const offer = createModelOffers(library, picker.open);
 createDownloadLines(library);
-createSupportDialog({ model: () => session.model, settings: () => settings, replies: meter.last, announce });
 const dialog = createSettingsDialog(() => ({ settings, recommended: session.recommended(), demo: session.isDemo() }), changeSettings);
 const tools = createToolRuns({
   turns: () => chat.turns(),
@@ -128,6 +126,11 @@ find('choose', HTMLButtonElement).addEventListener('click', picker.open);
 find('error-choose', HTMLButtonElement).addEventListener('click', picker.open);
 find('open-settings', HTMLButtonElement).addEventListener('click', dialog.open);
 find('open-notes', HTMLButtonElement).addEventListener('click', tools.openNotes);
+let support: { open(): Promise<void> } | undefined;
+find('open-support', HTMLButtonElement).addEventListener('click', async () => {
+  support ??= (await lazy(() => import('./models/support_dialog')))?.createSupportDialog({ model: () => session.model, settings: () => settings, replies: meter.last, announce });
+  await support?.open();
+});
 find('delete-all', HTMLButtonElement).addEventListener('click', async () => (await lazy(() => import('./delete_all/ask_to_delete')))?.askToDeleteAll(store));
 // during a move the reply is what can be cancelled
 find('loading-cancel', HTMLButtonElement).addEventListener('click', () => (chat.replying && !session.next ? chat.stop() : session.cancel()));

@@ -1,7 +1,7 @@
 /** Shows the support report before anything leaves the page: then it can be copied or saved. */
 import { version } from '../../../package.json';
 import { listModels, type Model } from '../../../src/index';
-import { element, find } from '../dom';
+import { element } from '../dom';
 import { explain, seenErrors } from '../explain';
 import { icon } from '../icons';
 import type { Settings } from '../settings';
@@ -120,6 +120,5 @@ export function createSupportDialog({ model, settings, replies, announce }: Supp
     await write();
     announce('The support report is ready.');
   };
-  find('open-support', HTMLButtonElement).addEventListener('click', () => void open());
   return { open };
 }
