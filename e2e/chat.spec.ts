@@ -1,71 +1,43 @@
 // @module-tag chromium
 /** The chat page as built, in Chromium, on both backends: load, chat, stop, reload with the model unreachable, keyboard only, hostile output. */
 import { fileURLToPath } from 'node:url';
-import type { Browser, BrowserContext, Page } from 'playwright';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { BRIEF, finished, loadAxe, objections, PATIENCE, ready, replies, saveSettings, visitPage } from './chat_page';
-import { launchChromium } from './harness';
-import { serveSite, type Site } from './site';
+import type { Page } from 'playwright';
+import { describe, expect, test } from 'vitest';
+import { askAndStop, BRIEF, finished, loadAxe, objections, PATIENCE, ready, replies, saveSettings, soon, testChat } from './chat_page';
 
 const MODEL = /\.gguf$/;
-let site: Site;
-beforeAll(async () => {
-  site = await serveSite();
-});
-afterAll(() => site?.close());
-
-const visit = (context: BrowserContext, query: string): Promise<Page> => visitPage(site.url + query, context);
 
 describe.each([
   { backend: 'wasm', name: /^Running on the CPU, (1 thread|\d+ threads)$/, query: '?backend=wasm' },
   { backend: 'webgpu', name: /^Running with WebGPU: /, query: '?backend=webgpu&software=1' },
 ] as const)('on $backend', ({ backend, name, query }) => {
-  let browser: Browser;
-  let context: BrowserContext;
-  beforeAll(async () => {
-    browser = await launchChromium({ webgpu: backend === 'webgpu' });
-  });
-  afterAll(() => browser?.close());
-  beforeEach(async () => {
-    context = await browser.newContext({ viewport: { width: 1280, height: 800 } });
-    await context.addInitScript(BRIEF);
-    site.asked.length = 0;
-    site.refuse = undefined;
-  });
-  afterEach(() => context.close());
+  const chat = testChat({ scripts: [BRIEF], launch: { webgpu: backend === 'webgpu' } });
 
   test('load, chat, stop, reload from the cache with the model unreachable', async () => {
-    const page = await visit(context, query);
-    expect(await page.innerText('#about-summary')).toMatch(name);
-    expect(site.asked.filter((path) => MODEL.test(path)).length).toBeGreaterThan(0);
+    const page = await chat.visit(query);
+    await soon(() => page.innerText('#about-summary')).toMatch(name);
+    expect(chat.site.asked.filter((path) => MODEL.test(path)).length).toBeGreaterThan(0);
 
     await page.fill('#prompt', 'Hello!');
     await page.click('#send');
     await finished(page, 1);
     expect((await replies(page))[0].trim()).not.toBe('');
-    expect(await page.innerText('#messages .assistant .foot')).toMatch(/[\d.,]+\stok\/s · [\d.]+\sm?s to first token/);
+    await soon(() => page.innerText('#messages .assistant .foot')).toMatch(/[\d.,]+\stok\/s · [\d.]+\sm?s to first token/);
 
     // as hot as it gets, and the end, which the prompt has seen, made unlikely: it seldom comes before the stop
     await saveSettings(page, { temperature: 2, topK: 0, topP: 1, minP: 0, repetitionPenalty: 2, maxTokens: 3000 });
-    for (let attempt = 0; !(await page.innerText('#messages')).includes('stopped'); attempt++) {
-      expect(attempt).toBeLessThan(20);
-      await page.fill('#prompt', 'Tell me more.');
-      await page.press('#prompt', 'Enter');
-      // a reply that has ended by itself leaves nothing to stop
-      await page.click('#stop', { timeout: 1000 }).catch(() => undefined);
-      await page.waitForSelector('#send:visible', { timeout: 5000 });
-    }
-    expect(await page.evaluate(() => document.activeElement?.id)).toBe('prompt');
+    for (let attempt = 0; !(await askAndStop(page, 'Tell me more.')); attempt++) expect(attempt).toBeLessThan(20);
+    await soon(() => page.evaluate(() => document.activeElement?.id)).toBe('prompt');
 
     // the server delivers the page, but no model
     await saveSettings(page, { maxTokens: 24 });
     const before = await page.innerText('#messages');
-    site.refuse = MODEL;
-    site.asked.length = 0;
+    chat.site.refuse = MODEL;
+    chat.site.asked.length = 0;
     await page.reload();
     await ready(page);
-    expect(site.asked.filter((path) => MODEL.test(path))).toEqual([]);
-    expect(await page.innerText('#messages')).toBe(before);
+    expect(chat.site.asked.filter((path) => MODEL.test(path))).toEqual([]);
+    await soon(() => page.innerText('#messages')).toBe(before);
     const said = (await replies(page)).length;
     await page.fill('#prompt', 'Still there?');
     await page.press('#prompt', 'Enter');
@@ -73,12 +45,12 @@ describe.each([
   });
 
   test('keyboard only', async () => {
-    const page = await visit(context, query);
+    const page = await chat.visit(query);
     const focused = (): Promise<string> => page.evaluate(() => document.activeElement?.id || document.activeElement?.className || '');
     /** Tabs on until the element has the focus, as a person without a mouse does. */
     const reach = async (id: string, key = 'Tab'): Promise<void> => {
       for (let i = 0; i < 40 && (await focused()) !== id; i++) await page.keyboard.press(key);
-      expect(await focused()).toBe(id);
+      await soon(() => focused()).toBe(id);
       expect(await page.evaluate(() => getComputedStyle(document.activeElement ?? document.body).outlineStyle)).not.toBe('none');
     };
     await reach('prompt');
@@ -94,45 +66,34 @@ describe.each([
     await reach('system');
     await page.keyboard.type('Be brief.');
     await page.keyboard.press('Escape');
-    expect(await page.locator('#settings[open]').count()).toBe(0);
+    await soon(() => page.locator('#settings[open]').count()).toBe(0);
     // what is not saved is asked about
     await page.waitForSelector('.question');
     await page.keyboard.press('Escape');
     await page.waitForSelector('.question', { state: 'detached' });
-    expect(await focused()).toBe('open-settings');
+    await soon(() => focused()).toBe('open-settings');
 
     await reach('choose', 'Shift+Tab');
     await page.keyboard.press('Enter');
     await page.waitForSelector('#models[open]');
     await reach('address');
     await page.keyboard.press('Escape');
-    expect(await page.locator('#models[open]').count()).toBe(0);
-    expect(await focused()).toBe('choose');
+    await soon(() => page.locator('#models[open]').count()).toBe(0);
+    await soon(() => focused()).toBe('choose');
 
     await reach('new-chat');
     await page.keyboard.press('Enter');
-    expect(await page.locator('#messages li').count()).toBe(0);
-    expect(await focused()).toBe('prompt');
+    await soon(() => page.locator('#messages li').count()).toBe(0);
+    await soon(() => focused()).toBe('prompt');
   });
 });
 
 describe('the page', () => {
-  let browser: Browser;
-  let context: BrowserContext;
-  beforeAll(async () => {
-    browser = await launchChromium();
-  });
-  afterAll(() => browser?.close());
-  beforeEach(async () => {
-    context = await browser.newContext();
-    await context.addInitScript(BRIEF);
-    site.refuse = undefined;
-  });
-  afterEach(() => context.close());
+  const chat = testChat({ scripts: [BRIEF] });
 
   const errorShown = async (page: Page): Promise<{ title: string; text: string; buttons: string[] }> => {
     await page.waitForSelector('#error:visible', { timeout: PATIENCE });
-    expect(await page.textContent('#error')).not.toMatch(/\.\.(\s|$)/);
+    await soon(() => page.textContent('#error')).not.toMatch(/\.\.(\s|$)/);
     return {
       title: await page.innerText('#error-title'),
       text: await page.innerText('#error-text > p'),
@@ -141,65 +102,65 @@ describe('the page', () => {
   };
 
   test('an error says what to do first, keeps the technical message in its details, and another model loads after it', async () => {
-    const page = await context.newPage();
-    await page.goto(`${site.url}?backend=wasm&model=${encodeURIComponent(`${site.url}chat/nothing.gguf`)}`);
+    const page = await chat.context.newPage();
+    await page.goto(`${chat.site.url}?backend=wasm&model=${encodeURIComponent(`${chat.site.url}chat/nothing.gguf`)}`);
     expect(await errorShown(page)).toEqual({
       title: 'The model cannot be reached: nothing.gguf',
       text: expect.stringMatching(/^Check the .*\. Rivulet tiny answers instead\.$/),
       buttons: ['Try again', 'Choose another model'],
     });
     await page.waitForSelector('#about:visible', { timeout: PATIENCE });
-    expect(await page.innerText('#model-name')).toBe('Rivulet tiny');
-    expect(await page.isVisible('#error details p')).toBe(false);
+    await soon(() => page.innerText('#model-name')).toBe('Rivulet tiny');
+    await soon(() => page.isVisible('#error details p')).toBe(false);
     await page.click('#error summary');
-    expect(await page.innerText('#error details p')).toMatch(/nothing\.gguf.*404/);
+    await soon(() => page.innerText('#error details p')).toMatch(/nothing\.gguf.*404/);
     await page.click('#error-choose');
     await page.setInputFiles('#file', fileURLToPath(new URL('../public/models/rivulet-tiny.gguf', import.meta.url)));
     await page.waitForFunction(() => document.querySelector('#model-name')?.textContent === 'rivulet-tiny.gguf', undefined, { timeout: PATIENCE });
-    expect(await page.isVisible('#error')).toBe(false);
+    await soon(() => page.isVisible('#error')).toBe(false);
     await page.setInputFiles('#file', { name: 'broken.gguf', mimeType: 'application/octet-stream', buffer: Buffer.from('GGUF, but not a model') });
     expect((await errorShown(page)).title).toBe('This model cannot be used: broken.gguf');
-    expect(await page.innerText('#model-name')).toBe('rivulet-tiny.gguf');
+    await soon(() => page.innerText('#model-name')).toBe('rivulet-tiny.gguf');
   });
 
   test('WebGPU that is chosen and missing: one button goes on with the CPU, also at the next visit', async () => {
-    const page = await context.newPage();
-    await page.goto(`${site.url}?backend=webgpu`);
+    const page = await chat.context.newPage();
+    await page.goto(`${chat.site.url}?backend=webgpu`);
     expect(await errorShown(page)).toMatchObject({ title: 'WebGPU is not available here', text: expect.stringMatching(/^Use the CPU/), buttons: ['Use the CPU', 'Try again', 'Choose another model'] });
     await page.click('#error-cpu');
     await ready(page);
-    expect(await page.innerText('#about-summary')).toMatch(/^Running on the CPU/);
-    expect(await page.evaluate(() => JSON.parse(localStorage['rivulet-chat.settings']))).toMatchObject({ backend: 'wasm' });
+    await soon(() => page.innerText('#about-summary')).toMatch(/^Running on the CPU/);
+    await soon(() => page.evaluate(() => JSON.parse(localStorage['rivulet-chat.settings']))).toMatchObject({ backend: 'wasm' });
   });
 
   test('tools that fill the context: the message is not sent, and the page says what to do', async () => {
-    const page = await visit(context, '?backend=wasm&context=64');
+    const page = await chat.visit('?backend=wasm&context=64');
     await page.fill('#prompt', 'Hello!');
     await page.press('#prompt', 'Enter');
     await page.waitForSelector('#composer-note:has-text("Switch tools off in Settings")', { timeout: PATIENCE });
-    expect(await page.locator('#messages li').count()).toBe(0);
-    expect(await page.inputValue('#prompt')).toBe('Hello!');
+    await soon(() => page.locator('#messages li').count()).toBe(0);
+    await soon(() => page.inputValue('#prompt')).toBe('Hello!');
   });
 
   test('what the address gets wrong is said', async () => {
-    const page = await visit(context, '?backend=gpu&context=abc');
-    expect(await page.locator('#address-notes p').allInnerTexts()).toEqual([
+    const page = await chat.visit('?backend=gpu&context=abc');
+    await soon(() => page.locator('#address-notes p').allInnerTexts()).toEqual([
       '“backend=gpu” in the address is ignored. Allowed: auto, webgpu, wasm.',
       '“context=abc” in the address is ignored. Allowed: a whole number from 1.',
     ]);
-    await page.goto(`${site.url}?backend=wasm`);
+    await page.goto(`${chat.site.url}?backend=wasm`);
     await ready(page);
-    expect(await page.isVisible('#address-notes')).toBe(false);
+    await soon(() => page.isVisible('#address-notes')).toBe(false);
   });
 
   test('says whether a model fits', async () => {
-    const page = await visit(context, '?backend=wasm');
+    const page = await chat.visit();
     await page.click('#choose');
-    await page.fill('#address', `${site.url}models/rivulet-tiny.gguf?another`);
+    await page.fill('#address', `${chat.site.url}models/rivulet-tiny.gguf?another`);
     await page.click('#address-look');
     await page.waitForSelector('#address-estimate:has-text("tok/s")', { timeout: PATIENCE });
-    expect(await page.innerText('#address-estimate')).toMatch(/^It fits: [\d.]+\sMB to download \([\d.]+\sGB free\), up to [\d.]+\sMB of memory, about [\d.,]+\stok\/s on the CPU\.$/);
-    await page.fill('#address', `${site.url}icon.svg`);
+    await soon(() => page.innerText('#address-estimate')).toMatch(/^It fits: [\d.]+\sMB to download \([\d.]+\sGB free\), up to [\d.]+\sMB of memory, about [\d.,]+\stok\/s on the CPU\.$/);
+    await page.fill('#address', `${chat.site.url}icon.svg`);
     await page.click('#address-look');
     await page.waitForSelector('#address-estimate:has-text("GGUF")', { timeout: PATIENCE });
   });
@@ -211,44 +172,44 @@ describe('the page', () => {
       '<form action="https://evil.example"><input name=q></form> <style>body{display:none}</style>',
       '## Heading\n\n**bold** and `code`\n\n```html\n<b>shown</b>\n```\n\n| a | b |\n|---|---|\n| 1 | 2 |',
     ].join('\n\n');
-    await context.addInitScript(
+    await chat.context.addInitScript(
       (content) => localStorage.setItem('rivulet-chat.turns', JSON.stringify([{ role: 'user', content: '<b>me</b>' }, { role: 'assistant', content }])),
       hostile,
     );
     const strangers: string[] = [];
-    context.on('request', (request) => request.url().includes('evil.example') && strangers.push(request.url()));
-    const page = await visit(context, '?backend=wasm');
+    chat.context.on('request', (request) => request.url().includes('evil.example') && strangers.push(request.url()));
+    const page = await chat.visit();
     const body = page.locator('#messages .assistant .body');
-    expect(await body.locator('img, script, form, input, style, [onerror]').count()).toBe(0);
-    expect(await body.locator('a').evaluateAll((links) => links.map((link) => [link.getAttribute('href'), link.getAttribute('rel')]))).toEqual([
+    await soon(() => body.locator('img, script, form, input, style, [onerror]').count()).toBe(0);
+    await soon(() => body.locator('a').evaluateAll((links) => links.map((link) => [link.getAttribute('href'), link.getAttribute('rel')]))).toEqual([
       [null, 'noopener noreferrer'],
       ['https://example.org', 'noopener noreferrer'],
     ]);
-    expect(await body.locator('strong').innerText()).toBe('bold');
-    expect(await body.locator('pre').innerText()).toContain('<b>shown</b>');
-    expect(await body.locator('td').count()).toBe(2);
-    expect(await page.innerText('#messages .user .body')).toBe('<b>me</b>');
+    await soon(() => body.locator('strong').innerText()).toBe('bold');
+    await soon(() => body.locator('pre').innerText()).toContain('<b>shown</b>');
+    await soon(() => body.locator('td').count()).toBe(2);
+    await soon(() => page.innerText('#messages .user .body')).toBe('<b>me</b>');
     // below the speaker's name, and not in its style
-    expect(await body.locator('h3').evaluate((heading) => getComputedStyle(heading).fontSize)).toBe('19px');
-    expect(await body.getAttribute('dir')).toBe('auto');
-    expect(await page.evaluate(() => 'hit' in window)).toBe(false);
+    await soon(() => body.locator('h3').evaluate((heading) => getComputedStyle(heading).fontSize)).toBe('19px');
+    await soon(() => body.getAttribute('dir')).toBe('auto');
+    await soon(() => page.evaluate(() => 'hit' in window)).toBe(false);
     expect(strangers).toEqual([]);
   });
 
   test.each(['light', 'dark'] as const)('has nothing that an accessibility checker objects to, %s', async (colorScheme) => {
-    const page = await visit(context, '?backend=wasm&context=abc');
+    const page = await chat.visit('?backend=wasm&context=abc');
     await page.emulateMedia({ colorScheme });
     await page.setViewportSize({ width: 320, height: 640 });
     await loadAxe(page);
-    expect(await page.isVisible('#first-run')).toBe(true);
+    await soon(() => page.isVisible('#first-run')).toBe(true);
     expect(await objections(page)).toEqual([]);
-    expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(320);
+    await soon(() => page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(320);
     await page.fill('#prompt', 'Hello!');
     await page.press('#prompt', 'Enter');
     await page.waitForSelector('#messages .assistant', { timeout: PATIENCE });
     await page.keyboard.press('Escape');
     await page.waitForSelector('#send:visible', { timeout: PATIENCE });
-    expect(await page.isVisible('#first-run')).toBe(false);
+    await soon(() => page.isVisible('#first-run')).toBe(false);
     await page.fill('#prompt', 'Set a timer for 10 minutes');
     await page.press('#prompt', 'Enter');
     await page.waitForSelector('.call.done .call-left', { timeout: PATIENCE });
@@ -258,7 +219,7 @@ describe('the page', () => {
     await page.press('#prompt', 'Enter');
     await page.waitForSelector('.call.asking', { timeout: PATIENCE });
     expect(await objections(page)).toEqual([]);
-    expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(320);
+    await soon(() => page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(320);
     await page.keyboard.press('Tab');
     await page.keyboard.press('Enter');
     await page.waitForSelector('#send:visible', { timeout: PATIENCE });
@@ -278,6 +239,6 @@ describe('the page', () => {
     await errorShown(page);
     await page.click('#error summary');
     expect(await objections(page)).toEqual([]);
-    expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(320);
+    await soon(() => page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(320);
   });
 });

@@ -1,40 +1,22 @@
 // @module-tag chromium
 /** The frame of the chat page as built: the side bar with its focus, the panel in the header, small windows, and that nothing moves or stands still while a reply comes. */
-import type { Browser, BrowserContext, Page } from 'playwright';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { loadAxe, objections, PATIENCE, visitPage } from './chat_page';
-import { launchChromium } from './harness';
-import { serveSite, type Site } from './site';
+import type { Page } from 'playwright';
+import { describe, expect, test } from 'vitest';
+import { loadAxe, objections, PATIENCE, soon, testChat } from './chat_page';
 
-let site: Site;
-let browser: Browser;
-let context: BrowserContext;
-beforeAll(async () => {
-  site = await serveSite();
-  browser = await launchChromium();
-});
-afterAll(async () => {
-  await browser?.close();
-  await site?.close();
-});
-beforeEach(async () => {
-  context = await browser.newContext({ viewport: { width: 390, height: 844 } });
-});
-afterEach(() => context.close());
-
-const visit = (): Promise<Page> => visitPage(`${site.url}?backend=wasm`, context);
+const chat = testChat({ viewport: { width: 390, height: 844 } });
 const focused = (page: Page): Promise<string> => page.evaluate(() => document.activeElement?.id ?? '');
 
 describe('the side bar', () => {
   test('on a phone: a drawer that takes the focus, keeps it, and gives it back', async () => {
-    const page = await visit();
+    const page = await chat.visit();
     const toggle = page.locator('#sidebar-toggle');
     const expanded = (): Promise<string | null> => toggle.getAttribute('aria-expanded');
     expect([await expanded(), await page.isVisible('#sidebar')]).toEqual(['false', false]);
     await toggle.focus();
     await page.keyboard.press('Enter');
     await page.waitForSelector('#sidebar:popover-open');
-    expect(await focused(page)).toBe('sidebar-close');
+    await soon(() => focused(page)).toBe('sidebar-close');
     await page.waitForFunction(() => document.getElementById('sidebar-toggle')?.ariaExpanded === 'true');
     // all of it is reached, and nothing behind it
     const seen = new Set<string>();
@@ -49,7 +31,7 @@ describe('the side bar', () => {
     await page.keyboard.press('Escape');
     await page.waitForSelector('#sidebar', { state: 'hidden' });
     await page.waitForFunction(() => document.activeElement?.id === 'sidebar-toggle');
-    expect(await expanded()).toBe('false');
+    await soon(() => expanded()).toBe('false');
 
     await toggle.click();
     await page.mouse.click(380, 400); // beside it
@@ -57,7 +39,7 @@ describe('the side bar', () => {
     await toggle.click();
     await page.click('#new-chat');
     await page.waitForSelector('#sidebar', { state: 'hidden' });
-    expect(await focused(page)).toBe('prompt');
+    await soon(() => focused(page)).toBe('prompt');
     await toggle.click();
     await page.click('#sidebar [data-opens=open-notes]');
     await page.waitForSelector('#notes[open]');
@@ -67,15 +49,13 @@ describe('the side bar', () => {
   });
 
   test('on a wide screen: the first column, which can be hidden and stays so', async () => {
-    await context.close();
-    context = await browser.newContext({ viewport: { width: 1440, height: 900 } });
-    const page = await visit();
+    const page = await chat.visit('?backend=wasm', { width: 1440, height: 900 });
     const toggle = page.locator('#sidebar-toggle');
     expect([await toggle.getAttribute('aria-expanded'), await page.isVisible('#new-chat')]).toEqual(['true', true]);
     await toggle.click();
     expect([await toggle.getAttribute('aria-expanded'), await page.isVisible('#new-chat')]).toEqual(['false', false]);
     await page.reload();
-    expect(await page.isVisible('#new-chat')).toBe(false);
+    await soon(() => page.isVisible('#new-chat')).toBe(false);
     // the window gets narrow, and wide again
     await page.setViewportSize({ width: 600, height: 800 });
     await toggle.click();
@@ -89,49 +69,47 @@ describe('the side bar', () => {
 });
 
 test('the panel about the model opens under its word, and closes by Escape and by a press beside it', async () => {
-  const page = await visit();
+  const page = await chat.visit();
   await page.click('#about summary');
-  expect(await page.innerText('#about-model')).toMatch(/Kernels: /);
-  expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(390);
+  await soon(() => page.innerText('#about-model')).toMatch(/Kernels: /);
+  await soon(() => page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(390);
   await page.keyboard.press('Escape');
-  expect(await page.isVisible('#about-model')).toBe(false);
+  await soon(() => page.isVisible('#about-model')).toBe(false);
   await page.click('#about summary');
   await page.click('#prompt');
-  expect(await page.isVisible('#about-model')).toBe(false);
+  await soon(() => page.isVisible('#about-model')).toBe(false);
 });
 
-test.each([
-  [320, 640],
-  [390, 844],
-  [844, 390],
-  [1024, 768],
-  [1440, 900],
-])('%i × %i: nothing is cut off sideways, and the conversation has two thirds of the height', async (width, height) => {
-  const page = await visit();
-  await page.setViewportSize({ width, height });
-  expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(width);
-  const taken = await page.evaluate(() => {
-    const header = document.querySelector('header') as HTMLElement;
-    const stays = getComputedStyle(header).position === 'sticky' ? header.getBoundingClientRect().height : 0;
-    return stays + (document.querySelector('footer')?.getBoundingClientRect().height ?? 0);
-  });
-  expect(taken).toBeLessThan(height / 3);
-  const small = await page.evaluate(() =>
-    [...document.querySelectorAll<HTMLElement>('button, input, textarea, summary, a')]
-      .filter((each) => each.checkVisibility() && !each.classList.contains('skip'))
-      .map((each) => ({ id: each.id || each.outerHTML.slice(0, 80), box: each.getBoundingClientRect() }))
-      .filter(({ box }) => box.width < 24 || box.height < 24)
-      .map(({ id }) => id),
-  );
-  expect(small).toEqual([]);
+test('nothing is cut off sideways at any size, and the conversation has two thirds of the height', async () => {
+  const page = await chat.visit();
+  for (const [width, height] of [[320, 640], [390, 844], [844, 390], [1024, 768], [1440, 900]]) {
+    const size = `${width} × ${height}`;
+    await page.setViewportSize({ width, height });
+    await expect.poll(() => page.evaluate(() => [innerWidth, innerHeight])).toEqual([width, height]);
+    expect(await page.evaluate(() => document.documentElement.scrollWidth), size).toBeLessThanOrEqual(width);
+    const taken = await page.evaluate(() => {
+      const header = document.querySelector('header') as HTMLElement;
+      const stays = getComputedStyle(header).position === 'sticky' ? header.getBoundingClientRect().height : 0;
+      return stays + (document.querySelector('footer')?.getBoundingClientRect().height ?? 0);
+    });
+    expect(taken, size).toBeLessThan(height / 3);
+    const small = await page.evaluate(() =>
+      [...document.querySelectorAll<HTMLElement>('button, input, textarea, summary, a')]
+        .filter((each) => each.checkVisibility() && !each.classList.contains('skip'))
+        .map((each) => ({ id: each.id || each.outerHTML.slice(0, 80), box: each.getBoundingClientRect() }))
+        .filter(({ box }) => box.width < 24 || box.height < 24)
+        .map(({ id }) => id),
+    );
+    expect(small, size).toEqual([]);
+  }
 });
 
 test('while a long reply comes, nothing moves and the page never stands still', async () => {
   // as hot as it gets, and the end, which the prompt has seen, made unlikely: the demo model writes on
-  await context.addInitScript(
+  await chat.context.addInitScript(
     `localStorage['rivulet-chat.settings'] = JSON.stringify({ backend: 'wasm', temperature: 2, topK: 0, topP: 1, minP: 0, repetitionPenalty: 2, maxTokens: 200, off: [] })`,
   );
-  const page = await visit();
+  const page = await chat.visit();
   await page.evaluate(() => {
     const seen = Object.assign(window, { shift: 0, longest: 0 });
     new PerformanceObserver((list) => {

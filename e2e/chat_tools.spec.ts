@@ -1,10 +1,8 @@
 // @module-tag chromium
 /** The tools of the chat page as built, called by the demo model in Chromium. */
-import type { Browser, BrowserContext, Page } from 'playwright';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { finished, PATIENCE, ready, replies, visitPage } from './chat_page';
-import { launchChromium } from './harness';
-import { serveSite, type Site } from './site';
+import type { Page } from 'playwright';
+import { describe, expect, test } from 'vitest';
+import { finished, PATIENCE, ready, replies, soon, testChat } from './chat_page';
 import { lastStored } from './stored_conversations';
 
 /** The call that each example of the first run must make. */
@@ -17,24 +15,9 @@ const EXAMPLE_CALLS: Record<string, string> = {
   'Switch to dark mode': 'set_theme(theme="dark")',
 };
 
-let site: Site;
-let browser: Browser;
-let context: BrowserContext;
+const chat = testChat();
 let page: Page;
-beforeAll(async () => {
-  site = await serveSite();
-  browser = await launchChromium();
-});
-afterAll(async () => {
-  await browser?.close();
-  await site?.close();
-});
-beforeEach(async () => {
-  context = await browser.newContext({ viewport: { width: 1280, height: 800 } });
-});
-afterEach(() => context.close());
-
-const visit = async (): Promise<void> => void (page = await visitPage(`${site.url}?backend=wasm`, context));
+const visit = async (): Promise<void> => void (page = await chat.visit());
 
 /** Sends a message, and waits for the reply or for a question. */
 async function ask(request: string): Promise<void> {
@@ -68,31 +51,31 @@ describe('a request that a tool fits', () => {
     await visit();
     await ask('Set a timer for 10 minutes');
     const card = page.locator('.call.done');
-    expect(await card.locator('.call-head').innerText()).toMatch(/Timer\s+(10:00|9:\d\d)\s+Running/);
-    expect(await card.locator('.call-arguments').innerText()).toBe('set_timer(minutes=10)');
-    expect(await page.innerText('#messages .assistant')).not.toMatch(/tool_call/);
+    await soon(() => card.locator('.call-head').innerText()).toMatch(/Timer\s+(10:00|9:\d\d)\s+Running/);
+    await soon(() => card.locator('.call-arguments').innerText()).toBe('set_timer(minutes=10)');
+    await soon(() => page.innerText('#messages .assistant')).not.toMatch(/tool_call/);
     const [timer] = await stored('timers');
     expect(timer.title).toBe('Timer for 10 minutes');
     expect(Math.abs(timer.end! - Date.now() - 600_000)).toBeLessThan(30_000);
 
     await page.reload();
     await ready(page);
-    expect(await stored('timers')).toEqual([timer]);
+    await soon(() => stored('timers')).toEqual([timer]);
     const left = await card.locator('.call-left').innerText();
     await page.waitForFunction((text) => document.querySelector('.call-left')?.textContent !== text, left);
     await card.getByRole('button', { name: /^Cancel/ }).click();
     await page.waitForSelector('.call-state:has-text("Cancelled")');
-    expect(await stored('timers')).toEqual([]);
-    expect(await card.getByRole('button').count()).toBe(0);
+    await soon(() => stored('timers')).toEqual([]);
+    await soon(() => card.getByRole('button').count()).toBe(0);
     await page.reload();
     await ready(page);
-    expect(await card.locator('.call-state').innerText()).toBe('Cancelled');
+    await soon(() => card.locator('.call-state').innerText()).toBe('Cancelled');
   });
 
   test('a sum: the right value on the card, and the model’s words under it', async () => {
     await visit();
     await ask('What is 17 * 23?');
-    expect(await page.innerText('.call.done .call-summary')).toBe('17 * 23 = 391');
+    await soon(() => page.innerText('.call.done .call-summary')).toBe('17 * 23 = 391');
     expect((await replies(page))[0]).toContain('391');
     const { steps } = await lastStored(page);
     expect(steps).toMatchObject([{ text: expect.stringContaining('<|tool_call_start|>'), calls: [{ name: 'calculate', state: 'done', value: { result: 391 } }] }]);
@@ -102,19 +85,19 @@ describe('a request that a tool fits', () => {
     await visit();
     const [light, dark] = ['rgb(252, 251, 249)', 'rgb(18, 20, 22)'];
     const ground = (): Promise<string> => page.evaluate(() => getComputedStyle(document.documentElement).backgroundColor);
-    expect(await ground()).toBe(light);
+    await soon(() => ground()).toBe(light);
     await ask('Switch to dark mode');
-    expect(await ground()).toBe(dark);
+    await soon(() => ground()).toBe(dark);
     await page.reload();
     await ready(page);
-    expect(await ground()).toBe(dark);
+    await soon(() => ground()).toBe(dark);
     await page.locator('.call').getByRole('button', { name: /^Undo/ }).click();
-    expect(await ground()).toBe(light);
-    expect(await page.innerText('.call-state')).toBe('Taken back');
+    await soon(() => ground()).toBe(light);
+    await soon(() => page.innerText('.call-state')).toBe('Taken back');
     await page.emulateMedia({ colorScheme: 'dark' });
-    expect(await ground()).toBe(dark);
+    await soon(() => ground()).toBe(dark);
     await ask('make the page light again');
-    expect(await ground()).toBe(light);
+    await soon(() => ground()).toBe(light);
   });
 
   test('the examples of the first run act rightly, and the first run ends with the first message', async () => {
@@ -126,12 +109,12 @@ describe('a request that a tool fits', () => {
       await page.waitForSelector('#first-run:visible');
       await page.locator('#first-run li button', { hasText: example }).click();
       await answered(1);
-      expect(await page.isVisible('#first-run')).toBe(false);
+      await soon(() => page.isVisible('#first-run')).toBe(false);
       const allow = page.getByRole('button', { name: /^Allow/ });
       if (await allow.count()) await allow.click();
       await finished(page, 1);
-      expect(await page.locator('.call .call-arguments').allInnerTexts()).toEqual([EXAMPLE_CALLS[example]]);
-      expect(await page.locator('.call.done').count()).toBe(1);
+      await soon(() => page.locator('.call .call-arguments').allInnerTexts()).toEqual([EXAMPLE_CALLS[example]]);
+      await soon(() => page.locator('.call.done').count()).toBe(1);
     }
     await page.click('#new-chat');
     await page.click('#first-run-offer [aria-haspopup]');
@@ -153,7 +136,7 @@ describe('what is not done', () => {
       before = timers.length;
       if (!(await page.locator('.call.refused').count())) continue;
       expect((await replies(page))[0]).toBe('The demo model did not understand this request, so nothing was done.');
-      expect(await page.innerText('#messages .offer')).toContain('start a countdown timer');
+      await soon(() => page.innerText('#messages .offer')).toContain('start a countdown timer');
     }
   });
 
@@ -161,9 +144,9 @@ describe('what is not done', () => {
     await visit();
     for (const request of ['Why is the sky blue?', 'What is the capital of Australia?']) await ask(request);
     expect((await replies(page)).every((text) => text.trim() !== '')).toBe(true);
-    expect(await page.locator('.call').count()).toBe(0);
+    await soon(() => page.locator('.call').count()).toBe(0);
     const offer = page.locator('#messages .offer');
-    expect(await offer.count()).toBe(1);
+    await soon(() => offer.count()).toBe(1);
     await offer.getByRole('button', { name: 'Choose another model' }).click();
     await page.waitForSelector('#models[open]');
   });
@@ -172,54 +155,55 @@ describe('what is not done', () => {
     await visit();
     const request = 'Add call the dentist to my to-do list';
     await ask(request);
-    expect(await page.innerText('.call.asking .call-summary')).toBe('Tasks: save “call the dentist” on this device?');
+    await soon(() => page.innerText('.call.asking .call-summary')).toBe('Tasks: save “call the dentist” on this device?');
     // the keyboard alone: the card has the focus, Allow comes first
+    await page.waitForSelector('.call.asking:focus');
     await page.keyboard.press('Tab');
     await page.keyboard.press('Tab');
-    expect(await page.evaluate(() => document.activeElement?.textContent)).toBe('Not now');
+    await soon(() => page.evaluate(() => document.activeElement?.textContent)).toBe('Not now');
     await page.keyboard.press('Enter');
     await finished(page, 1);
-    expect(await page.innerText('.call.declined .call-state')).toBe('Not allowed');
-    expect(await stored('todos')).toEqual([]);
+    await soon(() => page.innerText('.call.declined .call-state')).toBe('Not allowed');
+    await soon(() => stored('todos')).toEqual([]);
 
     await page.click('#new-chat');
     await ask(request);
     await page.keyboard.press('Escape'); // stops the reply, which is no consent
     await page.waitForSelector('#send:visible');
-    expect(await stored('todos')).toEqual([]);
+    await soon(() => stored('todos')).toEqual([]);
 
     await page.click('#new-chat');
     await ask(request);
     await page.getByRole('button', { name: /^Allow/ }).click();
     await finished(page, 1);
-    expect(await stored('todos')).toMatchObject([{ text: 'call the dentist' }]);
+    await soon(() => stored('todos')).toMatchObject([{ text: 'call the dentist' }]);
     await page.click('#open-settings');
     await page.click('#open-notes');
     await page.getByRole('button', { name: 'Delete: call the dentist' }).click();
     await page.waitForSelector('#notes-status:has-text("Deleted")');
-    expect(await stored('todos')).toEqual([]);
-    expect(await page.textContent('.call-state')).toBe('Taken back');
+    await soon(() => stored('todos')).toEqual([]);
+    await soon(() => page.textContent('.call-state')).toBe('Taken back');
   });
 
   test('a tool that is switched off', async () => {
     await visit();
     await page.click('#open-settings');
     await page.getByLabel('Timer', { exact: true }).uncheck();
-    expect(await page.getByLabel('All tools').evaluate((box: HTMLInputElement) => box.indeterminate)).toBe(true);
+    await soon(() => page.getByLabel('All tools').evaluate((box: HTMLInputElement) => box.indeterminate)).toBe(true);
     await page.getByLabel('All tools').check();
     await page.getByLabel('All tools').uncheck();
     await page.click('#settings [value=save]');
     expect((await page.evaluate(() => JSON.parse(localStorage['rivulet-chat.settings']))).off).toHaveLength(13);
     await ask('Set a timer for 10 minutes');
-    expect(await page.locator('.call.done').count()).toBe(0);
-    expect(await stored('timers')).toEqual([]);
+    await soon(() => page.locator('.call.done').count()).toBe(0);
+    await soon(() => stored('timers')).toEqual([]);
 
     await page.click('#new-chat');
     await page.click('#open-settings');
     await page.getByLabel('All tools').check();
     await page.click('#settings [value=save]');
     await ask('Set a timer for 10 minutes');
-    expect(await page.locator('.call.done').count()).toBe(1);
+    await soon(() => page.locator('.call.done').count()).toBe(1);
   });
 });
 
@@ -227,19 +211,19 @@ test('hostile arguments and summaries are shown as text, and damaged calls in st
   const evil = '<img src=x onerror="window.hit=1"><b>bold</b>';
   const call = { name: evil, title: evil, arguments: { [evil]: evil }, state: 'done', summary: evil, value: { before: evil }, brief: evil, repairs: [evil], ms: 1 };
   const steps = [{ text: `${evil}<|tool_call_start|>[x(]<|tool_call_end|>`, calls: [call, { ...call, state: 'hacked' }, null, 7] }, 'x', { text: 1, calls: [] }];
-  await context.addInitScript(
+  await chat.context.addInitScript(
     (turns) => (localStorage['rivulet-chat.turns'] = turns),
     JSON.stringify([{ role: 'user', content: 'hi' }, { role: 'assistant', content: 'Done.', steps, offer: evil }, { role: 'assistant', content: 'x', steps: 'x' }]),
   );
   await visit();
   const card = page.locator('.call');
-  expect(await card.count()).toBe(1);
-  expect(await page.locator('.calls').locator('img, b, script').count()).toBe(0);
-  expect(await card.locator('.call-summary').innerText()).toBe(evil);
-  expect(await card.locator('strong').innerText()).toBe(evil);
-  expect(await card.locator('.call-arguments').innerText()).toContain('onerror');
-  expect(await page.innerText('.said')).toBe(evil);
-  expect(await page.locator('#messages .offer').count()).toBe(0);
-  expect(await page.evaluate(() => 'hit' in window)).toBe(false);
-  expect(await replies(page)).toEqual(['Done.', 'x']);
+  await soon(() => card.count()).toBe(1);
+  await soon(() => page.locator('.calls').locator('img, b, script').count()).toBe(0);
+  await soon(() => card.locator('.call-summary').innerText()).toBe(evil);
+  await soon(() => card.locator('strong').innerText()).toBe(evil);
+  await soon(() => card.locator('.call-arguments').innerText()).toContain('onerror');
+  await soon(() => page.innerText('.said')).toBe(evil);
+  await soon(() => page.locator('#messages .offer').count()).toBe(0);
+  await soon(() => page.evaluate(() => 'hit' in window)).toBe(false);
+  await soon(() => replies(page)).toEqual(['Done.', 'x']);
 });

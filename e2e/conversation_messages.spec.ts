@@ -1,32 +1,14 @@
 // @module-tag chromium
 /** The messages of the chat page as built, in Chromium: branches, what waits, what is refused, files, and a conversation beyond the context. */
 import { fileURLToPath } from 'node:url';
-import type { Browser, BrowserContext, Page } from 'playwright';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { ask, BRIEF, finished, message, newChat, PATIENCE, ready, replies, requests, saveSettings, visitPage } from './chat_page';
-import { launchChromium } from './harness';
-import { serveSite, type Site } from './site';
+import type { Page } from 'playwright';
+import { describe, expect, test } from 'vitest';
+import { ask, BRIEF, finished, message, newChat, PATIENCE, ready, replies, requests, saveSettings, soon, testChat } from './chat_page';
 import { lastStored, storedConversations } from './stored_conversations';
 
-let site: Site;
-let browser: Browser;
-let context: BrowserContext;
+const chat = testChat({ scripts: [BRIEF] });
 let page: Page;
-beforeAll(async () => {
-  site = await serveSite();
-  browser = await launchChromium();
-});
-afterAll(async () => {
-  await browser?.close();
-  await site?.close();
-});
-beforeEach(async () => {
-  context = await browser.newContext({ viewport: { width: 1280, height: 800 }, acceptDownloads: true });
-  await context.addInitScript(BRIEF);
-});
-afterEach(() => context.close());
-
-const visit = async (query = ''): Promise<Page> => (page = await visitPage(`${site.url}?backend=wasm${query}`, context));
+const visit = async (query?: string): Promise<Page> => (page = await chat.visit(query));
 
 describe('branches', () => {
   test('edit and send, regenerate, walk through the versions, delete with undo, over a reload', async () => {
@@ -36,20 +18,20 @@ describe('branches', () => {
     const [, last] = await replies(page);
     await message(page, 2).hover();
     await message(page, 2).getByRole('button', { name: 'Edit' }).click();
-    expect(await page.inputValue('.edit-form textarea')).toBe('Thanks!');
+    await soon(() => page.inputValue('.edit-form textarea')).toBe('Thanks!');
     await page.keyboard.press('Escape');
-    expect(await page.locator('.edit-form').count()).toBe(0);
+    await soon(() => page.locator('.edit-form').count()).toBe(0);
     await message(page, 2).getByRole('button', { name: 'Edit' }).click();
     await page.fill('.edit-form textarea', 'How are you?');
     await page.keyboard.press('Enter');
     await page.waitForSelector('.versions:has-text("2/2")');
     await finished(page, 2);
-    expect(await requests(page)).toEqual(['Good morning', 'How are you?']);
+    await soon(() => requests(page)).toEqual(['Good morning', 'How are you?']);
 
     await message(page, 2).getByRole('button', { name: 'Previous version' }).click();
-    expect(await requests(page)).toEqual(['Good morning', 'Thanks!']);
+    await soon(() => requests(page)).toEqual(['Good morning', 'Thanks!']);
     expect((await replies(page))[1]).toBe(last);
-    expect(await page.evaluate(() => document.activeElement?.getAttribute('aria-label'))).toBe('Next version');
+    await soon(() => page.evaluate(() => document.activeElement?.getAttribute('aria-label'))).toBe('Next version');
     await message(page, 3).getByRole('button', { name: 'Regenerate' }).click();
     await page.waitForSelector('.assistant .versions:has-text("2/2")');
     await finished(page, 2);
@@ -57,16 +39,16 @@ describe('branches', () => {
     await message(page, 2).hover();
     await message(page, 2).getByRole('button', { name: 'Delete' }).click();
     await page.waitForFunction(() => document.querySelectorAll('#messages > li').length === 4);
-    expect(await requests(page)).toEqual(['Good morning', 'How are you?']);
+    await soon(() => requests(page)).toEqual(['Good morning', 'How are you?']);
     await page.getByRole('button', { name: 'Undo', exact: true }).click();
     await page.waitForSelector('.user .versions:has-text("1/2")');
-    expect(await requests(page)).toEqual(['Good morning', 'Thanks!']);
+    await soon(() => requests(page)).toEqual(['Good morning', 'Thanks!']);
     await lastStored(page);
     await page.reload();
     await ready(page);
-    expect(await requests(page)).toEqual(['Good morning', 'Thanks!']);
-    expect(await page.locator('.versions').allInnerTexts()).toEqual([expect.stringContaining('1/2'), expect.stringContaining('2/2')]);
-    expect(await page.locator('#messages .assistant h2').allInnerTexts()).toEqual(['Rivulet tiny', 'Rivulet tiny']);
+    await soon(() => requests(page)).toEqual(['Good morning', 'Thanks!']);
+    await soon(() => page.locator('.versions').allInnerTexts()).toEqual([expect.stringContaining('1/2'), expect.stringContaining('2/2')]);
+    await soon(() => page.locator('#messages .assistant h2').allInnerTexts()).toEqual(['Rivulet tiny', 'Rivulet tiny']);
   });
 
   test('a reply at the length limit goes on, and ends as it would have ended', async () => {
@@ -78,13 +60,13 @@ describe('branches', () => {
     await newChat(page);
     await ask(page, 'Who are you?');
     expect(whole.startsWith((await replies(page))[0])).toBe(true);
-    expect(await page.innerText('#messages .foot .figures')).toContain('stopped at the length limit');
+    await soon(() => page.innerText('#messages .foot .figures')).toContain('stopped at the length limit');
     await saveSettings(page, { maxTokens: 200 });
     await page.getByRole('button', { name: 'Continue' }).click();
     await page.waitForFunction((text) => document.querySelector('#messages .assistant .body')?.textContent?.trim() === text.trim(), whole, { timeout: PATIENCE });
     await finished(page, 1);
-    expect(await page.getByRole('button', { name: 'Continue' }).count()).toBe(0);
-    expect(await page.locator('.versions').count()).toBe(0);
+    await soon(() => page.getByRole('button', { name: 'Continue' }).count()).toBe(0);
+    await soon(() => page.locator('.versions').count()).toBe(0);
     expect((await lastStored(page)).content.trim()).toBe(whole.trim());
   });
 
@@ -101,10 +83,11 @@ describe('branches', () => {
     }
     await page.reload();
     await ready(page);
+    await page.waitForSelector('#messages .assistant .copy');
     const kept = (await page.locator('#messages .assistant .body').last().innerText()).trim();
     if (await page.getByRole('button', { name: 'Continue' }).count()) {
       expect(kept.length).toBeGreaterThanOrEqual(shown.length - 5);
-      expect(await page.locator('#messages .figures').last().innerText()).toBe('interrupted');
+      await soon(() => page.locator('#messages .figures').last().innerText()).toBe('interrupted');
       await page.getByRole('button', { name: 'Continue' }).click();
       await page.waitForFunction((length) => ([...document.querySelectorAll('#messages .assistant .body')].at(-1)?.textContent ?? '').trim().length > length, kept.length, { timeout: PATIENCE });
       await page.keyboard.press('Escape');
@@ -115,27 +98,27 @@ describe('branches', () => {
 
 describe('what is not sent at once', () => {
   test('without a model a message waits, can be changed and cancelled, and is sent when one is ready', async () => {
-    page = await context.newPage();
+    page = await chat.context.newPage();
     await page.route('**/rivulet-tiny.gguf', (route) => route.fulfill({ status: 404 }));
-    await page.goto(`${site.url}?backend=wasm`);
+    await page.goto(`${chat.site.url}?backend=wasm`);
     await page.waitForSelector('#error:visible', { timeout: PATIENCE });
     for (const text of ['Good morning', 'Thanks!', 'One too many']) {
       await page.fill('#prompt', text);
       await page.press('#prompt', 'Enter');
       await page.waitForFunction((wanted) => document.querySelector('#waiting')?.textContent?.includes(wanted), text);
     }
-    expect(await page.locator('#messages li').count()).toBe(0);
-    expect(await page.locator('#waiting .figures').first().innerText()).toBe('Waits until you choose a model');
+    await soon(() => page.locator('#messages li').count()).toBe(0);
+    await soon(() => page.locator('#waiting .figures').first().innerText()).toBe('Waits until you choose a model');
     await page.locator('#waiting li').last().getByRole('button', { name: 'Cancel' }).click();
     await page.locator('#waiting li').last().getByRole('button', { name: 'Edit' }).click();
-    expect(await page.inputValue('#prompt')).toBe('Thanks!');
+    await soon(() => page.inputValue('#prompt')).toBe('Thanks!');
     await page.fill('#prompt', 'Thank you!');
     await page.press('#prompt', 'Enter');
     await page.waitForFunction(() => document.querySelectorAll('#waiting li').length === 2);
     await page.setInputFiles('#file', fileURLToPath(new URL('../public/models/rivulet-tiny.gguf', import.meta.url)));
     await finished(page, 2);
-    expect(await requests(page)).toEqual(['Good morning', 'Thank you!']);
-    expect(await page.isVisible('#waiting')).toBe(false);
+    await soon(() => requests(page)).toEqual(['Good morning', 'Thank you!']);
+    await soon(() => page.isVisible('#waiting')).toBe(false);
   });
 
   test('what is sent during a reply waits for its end, and is sent then', async () => {
@@ -145,14 +128,14 @@ describe('what is not sent at once', () => {
     await page.press('#prompt', 'Enter');
     await page.waitForSelector('#messages .assistant[aria-busy]', { timeout: PATIENCE });
     await page.fill('#prompt', 'Good morning');
-    expect(await page.isVisible('#send')).toBe(true);
+    await soon(() => page.isVisible('#send')).toBe(true);
     await page.press('#prompt', 'Enter');
     await page.waitForFunction(() => document.querySelector('#waiting:not([hidden]) .figures, #messages > li:nth-child(3)'), undefined, { timeout: PATIENCE });
     const waiting = await page.locator('#waiting .figures').allInnerTexts();
     expect(waiting.every((text) => text === 'Waits for this reply to end')).toBe(true);
     await page.keyboard.press('Escape');
     await page.waitForFunction(() => document.querySelectorAll('#messages > .user').length === 2, undefined, { timeout: PATIENCE });
-    expect(await requests(page)).toEqual(['Tell me more.', 'Good morning']);
+    await soon(() => requests(page)).toEqual(['Tell me more.', 'Good morning']);
     // a reply that is stopped before its first word is no message
     await page.waitForFunction(
       () => {
@@ -174,15 +157,15 @@ describe('what is not sent at once', () => {
     await page.fill('#prompt', 'a new thought');
     await page.reload();
     await ready(page);
-    expect(await page.inputValue('#prompt')).toBe('a new thought');
+    await soon(() => page.inputValue('#prompt')).toBe('a new thought');
     await page.click('.conversation-open');
     await page.waitForFunction(() => document.querySelectorAll('#messages li').length === 2);
-    expect(await page.inputValue('#prompt')).toBe('a thought for later');
+    await soon(() => page.inputValue('#prompt')).toBe('a thought for later');
     await page.press('#prompt', 'Enter');
     await finished(page, 2);
     await page.reload();
     await ready(page);
-    expect(await page.inputValue('#prompt')).toBe('');
+    await soon(() => page.inputValue('#prompt')).toBe('');
   });
 
   test('a message that is too long stays in the field, with the figures', async () => {
@@ -191,9 +174,9 @@ describe('what is not sent at once', () => {
     await page.fill('#prompt', long);
     await page.press('#prompt', 'Enter');
     await page.waitForSelector('#composer-note:has-text("tokens")', { timeout: PATIENCE });
-    expect(await page.innerText('#composer-note')).toMatch(/^This message has [\d,]+ tokens\. [\d,]+ fit into what the model can read\. Shorten it/);
-    expect(await page.inputValue('#prompt')).toBe(long);
-    expect(await page.locator('#messages li').count()).toBe(0);
+    await soon(() => page.innerText('#composer-note')).toMatch(/^This message has [\d,]+ tokens\. [\d,]+ fit into what the model can read\. Shorten it/);
+    await soon(() => page.inputValue('#prompt')).toBe(long);
+    await soon(() => page.locator('#messages li').count()).toBe(0);
     await page.fill('#prompt', '');
     await ask(page, 'Hi again');
   });
@@ -202,51 +185,51 @@ describe('what is not sent at once', () => {
     await visit();
     await page.setInputFiles('#attach-file', [{ name: 'cat.jpg', mimeType: 'image/jpeg', buffer: Buffer.from([0xff, 0xd8]) }, { name: 'notes.txt', mimeType: 'text/plain', buffer: Buffer.from('<b>milk</b> and stamps') }]);
     await page.waitForSelector('#attachments:has-text("notes.txt")');
-    expect(await page.innerText('#composer-note')).toMatch(/^cat\.jpg is a picture\. Only text files can be attached/);
+    await soon(() => page.innerText('#composer-note')).toMatch(/^cat\.jpg is a picture\. Only text files can be attached/);
     await page.setInputFiles('#attach-file', { name: 'book.txt', mimeType: 'text/plain', buffer: Buffer.from('long words '.repeat(4000)) });
     await page.waitForSelector('#composer-note:has-text("book.txt has")');
-    expect(await page.locator('#attachments li').count()).toBe(1);
+    await soon(() => page.locator('#attachments li').count()).toBe(1);
     await ask(page, 'What is in my notes?');
-    expect(await page.innerText('#messages details.attached summary')).toBe('notes.txt');
+    await soon(() => page.innerText('#messages details.attached summary')).toBe('notes.txt');
     await page.click('#messages details.attached summary');
-    expect(await page.innerText('#messages details.attached pre')).toBe('<b>milk</b> and stamps');
-    expect(await page.locator('#attachments li').count()).toBe(0);
+    await soon(() => page.innerText('#messages details.attached pre')).toBe('<b>milk</b> and stamps');
+    await soon(() => page.locator('#attachments li').count()).toBe(0);
     const [{ messages }] = await storedConversations(page);
     expect(Object.values(messages).find(({ role }) => role === 'user')).toMatchObject({ content: 'What is in my notes?', files: [{ name: 'notes.txt' }] });
   });
 
   test('an error stands at the reply, the request stays, and goes when it is tried again', async () => {
-    await context.addInitScript(`localStorage['rivulet-chat.settings'] = '{"backend":"wasm","temperature":-1}'`);
+    await chat.context.addInitScript(`localStorage['rivulet-chat.settings'] = '{"backend":"wasm","temperature":-1}'`);
     await visit();
     await page.fill('#prompt', 'Good morning');
     await page.press('#prompt', 'Enter');
     await page.waitForSelector('.reply-error', { timeout: PATIENCE });
-    expect(await page.isVisible('#error')).toBe(false);
-    expect(await requests(page)).toEqual(['Good morning']);
-    expect(await page.locator('.reply-error button').allInnerTexts()).toEqual(['Try again', 'Choose another model']);
+    await soon(() => page.isVisible('#error')).toBe(false);
+    await soon(() => requests(page)).toEqual(['Good morning']);
+    await soon(() => page.locator('.reply-error button').allInnerTexts()).toEqual(['Try again', 'Choose another model']);
     await saveSettings(page, { temperature: 0 });
     await page.getByRole('button', { name: 'Try again' }).click();
     await finished(page, 1);
-    expect(await page.locator('.reply-error, .failed').count()).toBe(0);
-    expect(await requests(page)).toEqual(['Good morning']);
+    await soon(() => page.locator('.reply-error, .failed').count()).toBe(0);
+    await soon(() => requests(page)).toEqual(['Good morning']);
   });
 });
 
 test('a very long conversation shows its last messages first, and the earlier ones on request', async () => {
   const turns = Array.from({ length: 300 }, (_, i) => ({ role: i % 2 ? 'assistant' : 'user', content: `message ${i}` }));
-  await context.addInitScript((given) => (localStorage['rivulet-chat.turns'] ??= given), JSON.stringify(turns));
+  await chat.context.addInitScript((given) => (localStorage['rivulet-chat.turns'] ??= given), JSON.stringify(turns));
   await visit();
-  expect(await page.locator('#messages > li[data-id]').count()).toBe(200);
-  expect(await page.locator('#messages > li[data-id] .body').first().innerText()).toBe('message 100');
+  await soon(() => page.locator('#messages > li[data-id]').count()).toBe(200);
+  await soon(() => page.locator('#messages > li[data-id] .body').first().innerText()).toBe('message 100');
   await page.getByRole('button', { name: 'Show earlier messages (100)' }).click();
   await page.waitForFunction(() => document.querySelectorAll('#messages > li[data-id]').length === 300);
-  expect(await page.locator('#messages > li[data-id] .body').first().innerText()).toBe('message 0');
-  expect(await page.evaluate(() => document.activeElement?.closest('li')?.querySelector('.body')?.textContent?.trim())).toBe('message 99');
+  await soon(() => page.locator('#messages > li[data-id] .body').first().innerText()).toBe('message 0');
+  await soon(() => page.evaluate(() => document.activeElement?.closest('li')?.querySelector('.body')?.textContent?.trim())).toBe('message 99');
 });
 
 test('80 turns in a short context: the oldest are left out at a visible line, the gauge tells, and nothing fails', async () => {
-  await context.addInitScript(`localStorage['rivulet-chat.settings'] = '{"backend":"wasm","maxTokens":16}'`);
-  await visit('&context=768');
+  await chat.context.addInitScript(`localStorage['rivulet-chat.settings'] = '{"backend":"wasm","maxTokens":16}'`);
+  await visit('?backend=wasm&context=768');
   let gauge = '';
   let line = 0;
   for (let turn = 0; turn < 80; turn++) {
@@ -254,9 +237,9 @@ test('80 turns in a short context: the oldest are left out at a visible line, th
     gauge ||= await page.innerText('#context-gauge').catch(() => '');
     line = Math.max(line, await page.locator('.not-read').count());
   }
-  expect(await page.locator('.reply-error').count()).toBe(0);
+  await soon(() => page.locator('.reply-error').count()).toBe(0);
   expect(line).toBe(1);
-  expect(await page.innerText('.not-read')).toBe('Messages above this line are no longer read by the model');
+  await soon(() => page.innerText('.not-read')).toBe('Messages above this line are no longer read by the model');
   expect(gauge).toMatch(/^Context (8|9)\d\s% full$/);
   const above = await page.evaluate(() => [...document.querySelectorAll('#messages > li')].findIndex((item) => item.className === 'not-read'));
   expect(above).toBeGreaterThan(60);
@@ -265,5 +248,5 @@ test('80 turns in a short context: the oldest are left out at a visible line, th
   await page.reload();
   await ready(page);
   await page.waitForSelector('.not-read');
-  expect(await page.evaluate(() => [...document.querySelectorAll('#messages > li')].findIndex((item) => item.className === 'not-read'))).toBe(above);
+  await soon(() => page.evaluate(() => [...document.querySelectorAll('#messages > li')].findIndex((item) => item.className === 'not-read'))).toBe(above);
 });

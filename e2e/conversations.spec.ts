@@ -1,33 +1,15 @@
 // @module-tag chromium
 /** The conversations of the chat page as built, in Chromium: the list, files of them, tabs that share them, and storage that is blocked or cleared. */
 import { readFileSync } from 'node:fs';
-import type { Browser, BrowserContext, Page } from 'playwright';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import type { Page } from 'playwright';
+import { describe, expect, test } from 'vitest';
 import { branch } from '../demo/chat/conversations/conversation';
-import { ask, BRIEF, finished, loadAxe, message, newChat, objections, PATIENCE, ready, requests, saveSettings, visitPage } from './chat_page';
-import { launchChromium } from './harness';
-import { serveSite, type Site } from './site';
+import { ask, BRIEF, finished, loadAxe, message, newChat, objections, PATIENCE, ready, requests, saveSettings, soon, testChat } from './chat_page';
 import { lastStored, storedConversations } from './stored_conversations';
 
-let site: Site;
-let browser: Browser;
-let context: BrowserContext;
+const chat = testChat({ scripts: [BRIEF] });
 let page: Page;
-beforeAll(async () => {
-  site = await serveSite();
-  browser = await launchChromium();
-});
-afterAll(async () => {
-  await browser?.close();
-  await site?.close();
-});
-beforeEach(async () => {
-  context = await browser.newContext({ viewport: { width: 1280, height: 800 }, acceptDownloads: true });
-  await context.addInitScript(BRIEF);
-});
-afterEach(() => context.close());
-
-const visit = async (query = ''): Promise<Page> => (page = await visitPage(`${site.url}?backend=wasm${query}`, context));
+const visit = async (query?: string): Promise<Page> => (page = await chat.visit(query));
 const titles = (): Promise<string[]> => page.locator('.conversation-title').allInnerTexts();
 const menu = async (title: string, entry: string): Promise<void> => {
   await page.locator('.conversation', { hasText: title }).hover();
@@ -38,15 +20,15 @@ const menu = async (title: string, entry: string): Promise<void> => {
 describe('the list', () => {
   test('New chat keeps what was before; search, rename, delete with undo; all over a reload', async () => {
     await visit();
-    expect(await titles()).toEqual([]);
+    await soon(() => titles()).toEqual([]);
     await ask(page, 'Good morning');
     await newChat(page);
-    expect(await page.innerText('#conversation-title')).toBe('New chat');
+    await soon(() => page.innerText('#conversation-title')).toBe('New chat');
     await ask(page, 'How are you today?');
     await page.waitForFunction(() => document.querySelectorAll('.conversation').length === 2);
-    expect(await titles()).toEqual(['How are you today?', 'Good morning']);
-    expect(await page.locator('.conversation-group').allInnerTexts()).toEqual(['Today']);
-    expect(await page.innerText('.conversation:has([aria-current]) .conversation-title')).toBe('How are you today?');
+    await soon(() => titles()).toEqual(['How are you today?', 'Good morning']);
+    await soon(() => page.locator('.conversation-group').allInnerTexts()).toEqual(['Today']);
+    await soon(() => page.innerText('.conversation:has([aria-current]) .conversation-title')).toBe('How are you today?');
 
     await page.fill('#conversation-search', 'today');
     await page.waitForFunction(() => document.querySelectorAll('.conversation').length === 1);
@@ -56,26 +38,27 @@ describe('the list', () => {
     await page.waitForFunction(() => document.querySelectorAll('.conversation').length === 2);
 
     await menu('Good morning', 'Rename');
+    await page.waitForSelector('.conversation-rename:focus');
     await page.keyboard.type('A first try');
     await page.keyboard.press('Enter');
     await page.waitForSelector('.conversation-title:text-is("A first try")');
     await page.click('.conversation-open:has-text("A first try")');
     await page.waitForSelector('#conversation-title:has-text("A first try")');
-    expect(await requests(page)).toEqual(['Good morning']);
+    await soon(() => requests(page)).toEqual(['Good morning']);
     await page.fill('#conversation-search', 'morning');
     await page.waitForSelector('.conversation-hit mark:text-is("morning")');
     await page.fill('#conversation-search', '');
 
     await menu('A first try', 'Delete');
     await page.waitForFunction(() => document.querySelectorAll('.conversation').length === 1);
-    expect(await page.locator('#messages li').count()).toBe(0);
+    await soon(() => page.locator('#messages li').count()).toBe(0);
     await page.getByRole('button', { name: 'Undo', exact: true }).click();
     await page.waitForSelector('.conversation-title:text-is("A first try")');
-    expect(await requests(page)).toEqual(['Good morning']);
+    await soon(() => requests(page)).toEqual(['Good morning']);
     await page.reload();
     await ready(page);
-    expect(await titles()).toEqual(['How are you today?', 'A first try']);
-    expect(await requests(page)).toEqual(['Good morning']);
+    await soon(() => titles()).toEqual(['How are you today?', 'A first try']);
+    await soon(() => requests(page)).toEqual(['Good morning']);
     await loadAxe(page);
     expect(await objections(page)).toEqual([]);
     await page.locator('.conversation', { hasText: 'A first try' }).hover();
@@ -111,7 +94,7 @@ describe('the list', () => {
     );
     await page.reload();
     await ready(page);
-    expect(await page.locator('.conversation').count()).toBe(80);
+    await soon(() => page.locator('.conversation').count()).toBe(80);
     await page.evaluate(() => {
       const tasks: number[] = [];
       Object.assign(window, { tasks });
@@ -154,13 +137,13 @@ test('export, then import: JSON brings all branches, Markdown the one that is sh
   const importFile = (name: string, text: string): Promise<void> => page.setInputFiles('.conversation-tools input[type=file]', { name, mimeType: 'text/plain', buffer: Buffer.from(text) });
   await importFile(json.name, json.text);
   await page.waitForFunction(() => document.querySelectorAll('#messages > li').length === 2);
-  expect(await page.locator('.versions').innerText()).toContain('2/2');
+  await soon(() => page.locator('.versions').innerText()).toContain('2/2');
   const stored = (): Promise<Awaited<ReturnType<typeof storedConversations>>> => storedConversations(page).then((all) => all.filter(({ deleted }) => deleted === undefined));
   expect((await stored())[0].messages).toEqual(before.messages);
   // what is there already is not doubled
   await importFile(json.name, json.text);
   await page.waitForSelector('#toast:has-text("imported")');
-  expect(await stored()).toHaveLength(1);
+  await soon(() => stored()).toHaveLength(1);
   await importFile(markdown.name, markdown.text);
   await page.waitForFunction(() => document.querySelectorAll('.conversation').length === 2);
   const all = await stored();
@@ -168,11 +151,11 @@ test('export, then import: JSON brings all branches, Markdown the one that is sh
   expect(branch(copy).map(({ role, content }) => ({ role, content }))).toEqual(branch(before).map(({ role, content }) => ({ role, content })));
   await importFile('evil.json', '{"format":"rivulet-conversations","version":1,"conversations":[{"id":"../x","messages":{"__proto__":{"id":"__proto__"}}}]}');
   await page.waitForSelector('#composer-note:has-text("evil.json cannot be imported: got")');
-  expect(await stored()).toHaveLength(2);
+  await soon(() => stored()).toHaveLength(2);
 });
 
 test('where IndexedDB is blocked the conversation goes on in memory, with one clear line', async () => {
-  await context.addInitScript(() => {
+  await chat.context.addInitScript(() => {
     const open = indexedDB.open.bind(indexedDB);
     indexedDB.open = (name: string, version?: number) => {
       if (name === 'rivulet-chat-conversations') throw new DOMException('blocked', 'SecurityError');
@@ -182,18 +165,18 @@ test('where IndexedDB is blocked the conversation goes on in memory, with one cl
   await visit();
   await ask(page, 'Good morning');
   await ask(page, 'Thanks!');
-  expect(await page.innerText('#storage-problem')).toMatch(/^Conversations cannot be saved/);
+  await soon(() => page.innerText('#storage-problem')).toMatch(/^Conversations cannot be saved/);
   await newChat(page);
   await ask(page, 'How are you?');
   await page.click('.conversation-open:has-text("Good morning")');
   await page.waitForFunction(() => document.querySelectorAll('#messages li').length === 4);
-  expect(await requests(page)).toEqual(['Good morning', 'Thanks!']);
+  await soon(() => requests(page)).toEqual(['Good morning', 'Thanks!']);
 });
 
 test('another tab shows the reply while it is written, can go on with it, and leaves a conversation that is deleted', async () => {
   await visit();
   await ask(page, 'Good morning');
-  const other = await visitPage(`${site.url}?backend=wasm`, context);
+  const other = await chat.visit();
   await other.waitForFunction(() => document.querySelectorAll('#messages li').length === 2);
   await saveSettings(page, { temperature: 2, topK: 0, topP: 1, minP: 0, repetitionPenalty: 2, maxTokens: 1200 });
   await page.fill('#prompt', 'Tell me more.');
@@ -202,12 +185,12 @@ test('another tab shows the reply while it is written, can go on with it, and le
   await finished(page, 2);
   const whole = (await lastStored(page)).content;
   await other.waitForFunction((text) => [...document.querySelectorAll('#messages > .assistant:not([aria-busy]) .copy')].length === 2 && text.length > 0, whole, { timeout: PATIENCE });
-  expect(await other.locator('#messages > .assistant .body').last().innerText()).toBe(await page.locator('#messages > .assistant .body').last().innerText());
+  await soon(() => other.locator('#messages > .assistant .body').last().innerText()).toBe(await page.locator('#messages > .assistant .body').last().innerText());
   await ask(other, 'Thanks!');
   await page.waitForFunction(() => document.querySelectorAll('#messages > .user').length === 3, undefined, { timeout: PATIENCE });
   page = other;
   await menu('Good morning', 'Delete');
-  const [first] = context.pages();
+  const [first] = chat.context.pages();
   await first.waitForFunction(() => document.querySelectorAll('#messages > li').length === 0, undefined, { timeout: PATIENCE });
   await page.getByRole('button', { name: 'Undo', exact: true }).click();
   await page.waitForFunction(() => document.querySelectorAll('#messages > .user').length === 3);
@@ -217,16 +200,16 @@ test('storage that is cleared while the page is open: the conversation goes on a
   await visit();
   await ask(page, 'Good morning');
   await lastStored(page);
-  const session = await context.newCDPSession(page);
-  await session.send('Storage.clearDataForOrigin', { origin: new URL(site.url).origin, storageTypes: 'indexeddb,local_storage' });
+  const session = await chat.context.newCDPSession(page);
+  await session.send('Storage.clearDataForOrigin', { origin: new URL(chat.site.url).origin, storageTypes: 'indexeddb,local_storage' });
   await ask(page, 'Thanks!');
   await expect.poll(async () => (await storedConversations(page).catch(() => [])).flatMap(({ messages }) => Object.values(messages)).length, { timeout: 10_000 }).toBe(4);
-  expect(await page.locator('#storage-problem:visible').count()).toBe(0);
+  await soon(() => page.locator('#storage-problem:visible').count()).toBe(0);
 });
 
 test('two tabs, 100 random actions: no turn is lost', async () => {
-  await context.addInitScript(`localStorage['rivulet-chat.settings'] = '{"backend":"wasm","maxTokens":6,"threads":1}'`);
-  const tabs = [await visit(), await visitPage(`${site.url}?backend=wasm`, context)];
+  await chat.context.addInitScript(`localStorage['rivulet-chat.settings'] = '{"backend":"wasm","maxTokens":6,"threads":1}'`);
+  const tabs = [await visit(), await chat.visit()];
   await ask(tabs[0], 'shared beginning');
   await tabs[1].waitForSelector('.conversation-open');
   await tabs[1].click('.conversation-open');
@@ -260,5 +243,5 @@ test('two tabs, 100 random actions: no turn is lost', async () => {
   await expect.poll(async () => (await storedConversations(page)).flatMap(({ messages }) => Object.values(messages)).filter(({ role }) => role === 'user').map(({ content }) => content).sort(), { timeout: 10_000 }).toEqual(sent.sort());
   const all = await storedConversations(page);
   for (const { messages } of all) for (const { parent } of Object.values(messages)) if (parent !== null) expect(messages[parent]).toBeDefined();
-  expect(await page.locator('#storage-problem:visible').count()).toBe(0);
+  await soon(() => page.locator('#storage-problem:visible').count()).toBe(0);
 });

@@ -1,130 +1,21 @@
 // @module-tag chromium
 /** Hostile texts in the chat page as built, wherever a text can come from: nothing runs, nothing is fetched, and the page goes on. */
-import type { Browser, BrowserContext, Page } from 'playwright';
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+import type { Page } from 'playwright';
+import { expect, test } from 'vitest';
 import type { ChatMessage, Conversation } from '../demo/chat/conversations/conversation';
 import { FORMAT, VERSION } from '../demo/chat/conversations/export';
 import type { KeptCall, Turn } from '../demo/chat/history';
 import type { createMarkdown as makeMarkdown } from '../demo/chat/markdown/markdown';
-import { finished, PATIENCE, replies, visitPage } from './chat_page';
-import { launchChromium, serve } from './harness';
+import { finished, PATIENCE, replies } from './chat_page';
+import { serve } from './harness';
 import { PAYLOADS, PLAIN } from './hostile';
-import { serveSite, type Site } from './site';
+import { differences, objections, settled, testWatchedChat, watch } from './hostile_page';
 import { ggufBytes, tinyModel } from './tools/tiny';
 
-let site: Site;
-let browser: Browser;
-let context: BrowserContext;
-/** what must not happen: requests to other hosts, dialogs, windows, downloads, errors */
-let happened: string[];
-beforeAll(async () => {
-  site = await serveSite();
-  browser = await launchChromium();
-});
-afterAll(async () => {
-  await browser?.close();
-  await site?.close();
-});
-beforeEach(async () => {
-  context = await browser.newContext({ viewport: { width: 1200, height: 700 } });
-  happened = await watch(context, new URL(site.url).origin);
-});
-afterEach(() => context.close());
-
-async function watch(watched: BrowserContext, origin: string): Promise<string[]> {
-  const events: string[] = [];
-  const foreign = ({ protocol, origin: host }: URL): boolean => /^(?:https?|ftp):$/.test(protocol) && host !== origin;
-  await watched.route(foreign, (route) => route.abort());
-  watched.on('request', (request) => {
-    const url = new URL(request.url());
-    if (foreign(url) || /beacon/.test(url.pathname)) events.push(`request: ${url.href}`);
-  });
-  let pages = 0;
-  watched.on('page', (page) => {
-    if (pages++) events.push(`window: ${page.url()}`);
-    page.on('dialog', (dialog) => {
-      events.push(`dialog: ${dialog.message()}`);
-      void dialog.dismiss();
-    });
-    page.on('download', (download) => events.push(`download: ${download.url()}`));
-    // the development server has one of its own
-    page.on('websocket', (socket) => new URL(socket.url()).hostname !== new URL(origin).hostname && events.push(`socket: ${socket.url()}`));
-    page.on('pageerror', (error) => events.push(`error: ${error.message}`));
-  });
-  await watched.addInitScript(() => {
-    const seen: string[] = [];
-    Object.assign(window, { violations: seen });
-    document.addEventListener('securitypolicyviolation', ({ violatedDirective, blockedURI }) => seen.push(`${violatedDirective} ${blockedURI}`));
-  });
-  return events;
-}
-
-const visit = (): Promise<Page> => visitPage(site.url, context);
-/** Puts a value where the page finds it when it starts. A tab begins with about:blank, which has no storage. */
-const keep = (name: string, value: unknown): Promise<unknown> =>
-  context.addInitScript(([key, text]) => location.protocol !== 'about:' && (localStorage[`rivulet-chat.${key}`] ??= text), [name, JSON.stringify(value)]);
+const chat = testWatchedChat();
+const visit = (): Promise<Page> => chat.visit('');
 const importFile = (page: Page, name: string, text: string): Promise<void> =>
   page.setInputFiles('.conversation-tools input[type=file]', { name, mimeType: 'text/plain', buffer: Buffer.from(text) });
-/** Long texts, colours and formulas come little by little. */
-const settled = (page: Page): Promise<unknown> =>
-  page.evaluate(async () => {
-    const size = (): number => document.querySelectorAll('body *').length;
-    for (let before = -1, same = 0; same < 4; before = size()) {
-      await new Promise((resolve) => setTimeout(resolve, 60));
-      same = size() === before ? same + 1 : 0;
-    }
-  });
-
-/** What must not be in the page. It runs inside the page: nothing of this file is known there. */
-function objectionable(): string[] {
-  const found: string[] = [];
-  const transcript = '#messages';
-  const place = (element: Element): string => {
-    const item = element.closest(`${transcript} > *`);
-    return `${item ? `message ${[...item.parentElement!.children].indexOf(item)}` : 'page'}: ${element.outerHTML.slice(0, 120)}`;
-  };
-  const object = (element: Element, reason: string): unknown => found.push(`${reason} in ${place(element)}`);
-  for (const element of document.querySelectorAll('body :is(script, iframe, frame, frameset, object, embed, applet, base, meta, link, noscript, plaintext, xmp)')) object(element, 'element');
-  const never = 'style, img, picture, source, track, video, audio, map, area, image, template, slot, dialog, form, select, textarea, marquee, foreignObject, animate, set, feImage';
-  for (const element of document.querySelectorAll(`${transcript} :is(${never})`)) object(element, 'element');
-  for (const element of document.querySelectorAll(`${transcript} input:not([type=checkbox][disabled])`)) object(element, 'element');
-  // icons are the page's own: they point to its sprite
-  for (const element of document.querySelectorAll(`${transcript} svg:not(.icon), ${transcript} svg.icon > :not(use)`)) object(element, 'element');
-  for (const element of document.querySelectorAll(`${transcript} math :is(a, semantics annotation-xml, mglyph, maction, [href])`)) object(element, 'element');
-  for (const element of document.querySelectorAll(`${transcript} .body :is([id], [name], .call, .calls, .asking)`)) object(element, 'name');
-  for (const element of document.querySelectorAll('body *')) {
-    const inside = element.closest(transcript) !== null;
-    for (const { name, value } of element.attributes) {
-      if (/^on/i.test(name)) object(element, `attribute ${name}`);
-      if (name === 'style' && /url\(|fixed|expression|@import/i.test(value)) object(element, 'style');
-      if (!inside || !/^(?:href|src|srcset|action|formaction|poster|data|ping|background|xlink:href|cite|srcdoc|usemap|popovertarget|is)$/.test(name)) continue;
-      const allowed = element.localName === 'a' ? /^(?:https?:\/\/|mailto:)/.test(value) : element.localName === 'use' && value.startsWith('#');
-      if (!allowed) object(element, `address ${name}`);
-      if (element.localName !== 'a') continue;
-      const rel = element.getAttribute('rel') ?? '';
-      if (!/noopener/.test(rel) || !/noreferrer/.test(rel) || element.getAttribute('target') !== '_blank') object(element, 'link that knows its opener');
-    }
-  }
-  const ids = [...document.querySelectorAll('[id]')].map(({ id }) => id);
-  for (const id of new Set(ids.filter((each, i) => ids.indexOf(each) !== i))) found.push(`the id ${id} twice`);
-  if ('hit' in window) found.push('a script has run');
-  if ('polluted' in {}) found.push('Object.prototype has been changed');
-  const { violations = [] } = window as { violations?: string[] };
-  found.push(...violations.map((violation) => `stopped by the policy alone: ${violation}`));
-  return found;
-}
-
-const objections = (page: Page): Promise<string[]> => page.evaluate(objectionable);
-/** The texts of the elements are these, to the last character. They are compared inside the page: on the way out, halves of pairs would be lost. */
-const differences = (page: Page, selector: string, texts: readonly string[]): Promise<string[]> =>
-  page.evaluate(
-    ([select, wanted]) => {
-      const shown = [...document.querySelectorAll(select)].map(({ textContent }) => textContent);
-      const expected = JSON.parse(wanted) as string[];
-      return shown.length === expected.length ? expected.filter((text, i) => text !== shown[i]).map((text) => JSON.stringify(text)) : [`${shown.length} elements`];
-    },
-    [selector, JSON.stringify(texts)],
-  );
 
 /** What stands beyond the right edge, although the page is not to scroll sideways. */
 const tooWide = (page: Page): Promise<string[]> =>
@@ -164,7 +55,7 @@ test('there are at least 80 payloads, and each has a name of its own', () => {
 const texts = PLAIN.map(({ text }) => text);
 
 test('a conversation from a file: replies, requests, attached files and tool cards, also after a reload', async () => {
-  await keep('settings', { backend: 'wasm', maxTokens: 24 });
+  await chat.keep('settings', { backend: 'wasm', maxTokens: 24 });
   const page = await visit();
   const turns = [
     ...texts.map((text): Turn => ({ role: 'user', content: text, files: [{ name: text, text }] })),
@@ -188,7 +79,7 @@ test('a conversation from a file: replies, requests, attached files and tool car
     await page.evaluate((type) => document.querySelectorAll('#messages *').forEach((element) => element.dispatchEvent(new Event(type, { bubbles: false }))), kind);
   await page.evaluate(() => document.querySelectorAll<HTMLElement>('#messages a:not([href])').forEach((link) => link.click()));
   expect(await objections(page)).toEqual([]);
-  expect(page.url()).toBe(site.url);
+  expect(page.url()).toBe(chat.site.url);
 
   // the page still answers, and what its model copies from a request stays text
   await page.click('#new-chat');
@@ -204,11 +95,11 @@ test('a conversation from a file: replies, requests, attached files and tool car
   }
   expect((await replies(page)).length).toBe(3);
   expect(await objections(page)).toEqual([]);
-  expect(happened).toEqual([]);
+  expect(chat.happened).toEqual([]);
 });
 
 test('titles in the list, other forms of files, and files that are no conversations', async () => {
-  await keep('settings', { backend: 'wasm', maxTokens: 24 });
+  await chat.keep('settings', { backend: 'wasm', maxTokens: 24 });
   const page = await visit();
   const count = (): Promise<number> => page.locator('.conversation').count();
   // each has the title of one text and the content of the next: the search shows what it finds in a content
@@ -277,13 +168,12 @@ test('titles in the list, other forms of files, and files that are no conversati
     expect(await objections(page), name).toEqual([]);
   }
   expect(await count()).toBe(before);
-  expect(happened).toEqual([]);
+  expect(chat.happened).toEqual([]);
 });
 
 test('replies that grow piece by piece, without the policy of the page', async () => {
   const server = await serve();
-  await context.close();
-  context = await browser.newContext();
+  const context = await chat.browser.newContext();
   try {
     const events = await watch(context, server.origin);
     const page = await context.newPage();
@@ -311,15 +201,16 @@ test('replies that grow piece by piece, without the policy of the page', async (
     expect(await objections(page)).toEqual([]);
     expect(events).toEqual([]);
   } finally {
+    await context.close();
     await server.close();
   }
 });
 
 test('drafts, names of files and of models, addresses, notes and settings', async () => {
   const system = texts.join('\n');
-  await keep('settings', { system, backend: 'wasm', off: [system], theme: system });
-  await keep('draft.new', { text: system, files: texts.map((text) => ({ name: text, text })) });
-  await keep(`unsaved.${system.slice(0, 40)}`, { id: system, title: system, messages: { [system]: { id: system, role: 'user', content: system } } });
+  await chat.keep('settings', { system, backend: 'wasm', off: [system], theme: system });
+  await chat.keep('draft.new', { text: system, files: texts.map((text) => ({ name: text, text })) });
+  await chat.keep(`unsaved.${system.slice(0, 40)}`, { id: system, title: system, messages: { [system]: { id: system, role: 'user', content: system } } });
   const page = await visit();
   expect(await page.inputValue('#prompt')).toContain('<script>');
   expect(await differences(page, '#attachments li > span', texts)).toEqual([]);
@@ -373,9 +264,9 @@ test('drafts, names of files and of models, addresses, notes and settings', asyn
     const value = encodeURIComponent(text.toWellFormed());
     return [`backend=${value}`, `context=${value}`, `threads=${value}`, `${value}=1`];
   });
-  await page.goto(`${site.url}?${parameters.join('&')}&model=nothing.gguf`);
+  await page.goto(`${chat.site.url}?${parameters.join('&')}&model=nothing.gguf`);
   await page.waitForSelector('#error:visible', { timeout: PATIENCE });
   expect(await page.locator('#address-notes p').count()).toBe(parameters.length);
   expect(await objections(page)).toEqual([]);
-  expect(happened).toEqual([]);
+  expect(chat.happened).toEqual([]);
 });

@@ -1,10 +1,8 @@
 // @module-tag chromium
 /** How the chat page shows Markdown: what it becomes, that a growing text ends as a finished one, and that nothing in it runs or holds up the page. */
-import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import type { Browser, Page } from 'playwright';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { objections } from './chat_page';
+import { loadAxe, objections } from './chat_page';
 import { launchChromium, openPage, serve, type Served } from './harness';
 import type { createMarkdown } from '../demo/chat/markdown/markdown';
 import type { showText } from '../demo/chat/markdown/long_text';
@@ -112,7 +110,7 @@ describe('what Markdown becomes', () => {
     await show(SAMPLE);
     await page.waitForSelector('math[display=block]');
     await page.waitForSelector('.hljs-keyword');
-    await page.evaluate(readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8'));
+    await loadAxe(page);
     for (const colorScheme of ['light', 'dark'] as const) {
       await page.emulateMedia({ colorScheme });
       expect(await objections(page)).toEqual([]);

@@ -2,12 +2,10 @@
 /** The models of the chat page, in Chromium with a local hub: download beside the running model, pause, use, delete, files, failures, the support report. */
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import type { Browser, BrowserContext, Locator, Page } from 'playwright';
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
-import { BRIEF, finished, loadAxe, objections, PATIENCE, replies, visitPage } from './chat_page';
-import { launchChromium } from './harness';
+import type { Locator, Page } from 'playwright';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { BRIEF, finished, loadAxe, objections, PATIENCE, replies, soon, testChat } from './chat_page';
 import { createHub, requested, type Hub } from './hub';
-import { serveSite, type Site } from './site';
 import { tinyGguf } from './tools/tiny';
 
 const DEMO = fileURLToPath(new URL('../public/models/rivulet-tiny.gguf', import.meta.url));
@@ -17,17 +15,7 @@ const small = tinyGguf({ seed: 2, dtype: 'Q8_0' });
 /** a model of which the library says that it cannot be used */
 const broken = new Uint8Array([...new TextEncoder().encode('GGUF'), ...new Uint8Array(2000)]);
 
-let site: Site;
 let hub: Hub;
-let browser: Browser;
-let context: BrowserContext;
-beforeAll(async () => {
-  [site, browser] = await Promise.all([serveSite(), launchChromium()]);
-});
-afterAll(async () => {
-  await browser?.close();
-  await site?.close();
-});
 beforeEach(async () => {
   hub = await createHub({
     repos: {
@@ -36,17 +24,15 @@ beforeEach(async () => {
       'a/broken': { 'broken-Q4_0.gguf': broken },
     },
   });
-  context = await browser.newContext({ viewport: { width: 1100, height: 800 } });
-  await context.addInitScript(BRIEF);
-  // measured speeds for which the 350M model is recommended, whatever this machine does
-  await context.addInitScript(`localStorage['rivulet-chat.speeds'] ??= '{"wasm 1":5e9,"wasm 2":5e9,"wasm 4":5e9}'`);
 });
-afterEach(async () => {
-  await context.close();
-  await hub.close().catch(() => undefined);
-});
+afterEach(() => hub.close().catch(() => undefined));
+/** measured speeds for which the 350M model is recommended, whatever this machine does */
+const SPEEDS = `localStorage['rivulet-chat.speeds'] ??= '{"wasm 1":5e9,"wasm 2":5e9,"wasm 4":5e9}'`;
+// after the hub: the page is closed before it
+const chat = testChat({ viewport: { width: 1100, height: 800 }, scripts: [BRIEF, SPEEDS] });
 
-const visit = (more = ''): Promise<Page> => visitPage(`${site.url}?backend=wasm&hub=${encodeURIComponent(hub.origin)}${more}`, context);
+const query = (more = ''): string => `?backend=wasm&hub=${encodeURIComponent(hub.origin)}${more}`;
+const visit = (more?: string): Promise<Page> => chat.visit(query(more));
 const card = (page: Page, name: string): Locator => page.locator('#models .model', { has: page.getByRole('heading', { name, exact: true }) });
 const press = (within: Locator, name: string): Promise<void> => within.getByRole('button', { name: new RegExp(`^${name}`) }).click();
 const answer = (page: Page, yes: boolean): Promise<void> => page.click(`.question button[value=${yes ? 'yes' : 'no'}]`);
@@ -60,7 +46,7 @@ async function openModels(page: Page): Promise<void> {
 }
 
 /** Asks something, and waits for the reply. */
-async function chat(page: Page): Promise<void> {
+async function ask(page: Page): Promise<void> {
   const count = (await replies(page)).length;
   await page.fill('#prompt', 'Hello!');
   await page.press('#prompt', 'Enter');
@@ -83,20 +69,20 @@ test('each model stands once, the present one and the recommended one are marked
   expect(names[0]).toBe('Rivulet tiny');
   expect(new Set(names).size).toBe(names.length);
   expect(names.length).toBe(8);
-  expect(await page.locator('#models .model .in-use:visible').count()).toBe(1);
-  expect(await card(page, 'Rivulet tiny').locator('.in-use').isVisible()).toBe(true);
-  expect(await page.locator('#models .model:has(.best:not([hidden])) h4').allInnerTexts()).toEqual(['LFM2.5-350M']);
-  expect(await card(page, 'LFM2.5-350M').locator('.fit').innerText()).toMatch(/^It (just )?fits.* About 23\stok\/s on this device\.$/);
+  await soon(() => page.locator('#models .model .in-use:visible').count()).toBe(1);
+  await soon(() => card(page, 'Rivulet tiny').locator('.in-use').isVisible()).toBe(true);
+  await soon(() => page.locator('#models .model:has(.best:not([hidden])) h4').allInnerTexts()).toEqual(['LFM2.5-350M']);
+  await soon(() => card(page, 'LFM2.5-350M').locator('.fit').innerText()).toMatch(/^It (just )?fits.* About 23\stok\/s on this device\.$/);
   await press(card(page, 'LFM2.5-350M'), 'Download');
   const question = plain(await page.innerText('.question'));
   for (const part of ['Download LFM2.5-350M?', 'about 219 MB', 'LFM Open License v1.0', 'below 10 million US dollars', 'free for this page']) expect(question).toContain(part);
-  expect(await page.getAttribute('.question a', 'href')).toBe('https://huggingface.co/LiquidAI/LFM2.5-350M-GGUF');
+  await soon(() => page.getAttribute('.question a', 'href')).toBe('https://huggingface.co/LiquidAI/LFM2.5-350M-GGUF');
   await loadAxe(page);
   expect(await objections(page)).toEqual([]);
   await answer(page, false);
   await page.setViewportSize({ width: 320, height: 640 });
   expect(await objections(page)).toEqual([]);
-  expect(await page.evaluate(() => document.querySelector('#models')!.scrollWidth)).toBeLessThanOrEqual(320);
+  await soon(() => page.evaluate(() => document.querySelector('#models')!.scrollWidth)).toBeLessThanOrEqual(320);
   expect(hub.log).toEqual([]);
 });
 
@@ -106,21 +92,21 @@ test('a model is downloaded while the present one answers, then used, and is the
   await page.click('#first-run-offer .primary');
   await answer(page, true);
   await page.waitForSelector('#downloads .figures:has-text("MB/s")');
-  await chat(page);
-  expect(await page.innerText('#downloads .what')).toBe('Downloading LFM2.5-350M');
-  expect(await page.innerText('#model-name')).toBe('Rivulet tiny');
+  await ask(page);
+  await soon(() => page.innerText('#downloads .what')).toBe('Downloading LFM2.5-350M');
+  await soon(() => page.innerText('#model-name')).toBe('Rivulet tiny');
   hub.options.pace = 0;
   await page.click('#downloads button:has-text("Use it"):visible', { timeout: PATIENCE });
   await named(page, 'LFM2.5-350M');
-  expect(await page.locator('#downloads li').count()).toBe(0);
-  await chat(page);
+  await soon(() => page.locator('#downloads li').count()).toBe(0);
+  await ask(page);
   await hub.close();
   await page.reload();
   await named(page, 'LFM2.5-350M');
-  await chat(page);
+  await ask(page);
   await openModels(page);
-  expect(await card(page, 'LFM2.5-350M').locator('.in-use').isVisible()).toBe(true);
-  expect(await page.locator('#models-kept h4').allInnerTexts()).toEqual(['Rivulet tiny', 'LFM2.5-350M']);
+  await soon(() => card(page, 'LFM2.5-350M').locator('.in-use').isVisible()).toBe(true);
+  await soon(() => page.locator('#models-kept h4').allInnerTexts()).toEqual(['Rivulet tiny', 'LFM2.5-350M']);
 });
 
 test('a paused download says how far it is, also after a reload, and goes on from there', async () => {
@@ -138,7 +124,7 @@ test('a paused download says how far it is, also after a reload, and goes on fro
   await page.reload();
   await named(page, 'Rivulet tiny');
   await page.waitForSelector('#downloads .figures');
-  expect(await told()).toMatch(/^Paused at [1-9][\d.]* MB of [23]\d MB\. It goes on from there\.$/);
+  await soon(() => told()).toMatch(/^Paused at [1-9][\d.]* MB of [23]\d MB\. It goes on from there\.$/);
   const from = hub.log.length;
   hub.options.fault = undefined;
   await page.click('#downloads button:has-text("Resume")');
@@ -165,7 +151,7 @@ test('what cannot be downloaded or used is said, and the former model goes on', 
   await page.fill('#address', 'a/missing');
   await page.click('#models-address button:has-text("Download")');
   await page.waitForSelector('#models-problem:has-text("missing cannot be downloaded")');
-  expect(await page.innerText('#models-problem')).toMatch(/^missing cannot be downloaded\. The model cannot be reached/);
+  await soon(() => page.innerText('#models-problem')).toMatch(/^missing cannot be downloaded\. The model cannot be reached/);
   await page.fill('#address', 'http://127.0.0.1:9/m.gguf');
   const begun = Date.now();
   await page.click('#models-address button:has-text("Download")');
@@ -175,14 +161,14 @@ test('what cannot be downloaded or used is said, and the former model goes on', 
   await page.click('#models-address button:has-text("Download")');
   await press(card(page, 'broken-Q4_0.gguf'), 'Use');
   await page.waitForSelector('#error:visible', { timeout: PATIENCE });
-  expect(await page.innerText('#error-title')).toBe('This model cannot be used: broken-Q4_0.gguf');
-  expect(await page.innerText('#error-text > p')).toContain('Rivulet tiny goes on answering.');
-  expect(await page.innerText('#model-name')).toBe('Rivulet tiny');
-  await chat(page);
+  await soon(() => page.innerText('#error-title')).toBe('This model cannot be used: broken-Q4_0.gguf');
+  await soon(() => page.innerText('#error-text > p')).toContain('Rivulet tiny goes on answering.');
+  await soon(() => page.innerText('#model-name')).toBe('Rivulet tiny');
+  await ask(page);
 });
 
 test('without the memory for two the former model goes first, and comes back when the next one fails', async () => {
-  await context.addInitScript(() => Object.defineProperty(Navigator.prototype, 'deviceMemory', { get: () => 1 / 128 }));
+  await chat.context.addInitScript(() => Object.defineProperty(Navigator.prototype, 'deviceMemory', { get: () => 1 / 128 }));
   const page = await visit();
   await page.evaluate(() => {
     const told: string[] = ((window as unknown as { told: string[] }).told = []);
@@ -190,14 +176,14 @@ test('without the memory for two the former model goes first, and comes back whe
   });
   await page.setInputFiles('#file', { name: 'bad.gguf', mimeType: '', buffer: Buffer.from(broken) });
   await page.waitForSelector('#error:visible', { timeout: PATIENCE });
-  expect(await page.innerText('#error-text > p')).toContain('Rivulet tiny answers instead.');
+  await soon(() => page.innerText('#error-text > p')).toContain('Rivulet tiny answers instead.');
   await named(page, 'Rivulet tiny');
   expect((await page.evaluate('told')) as string[]).toContain('This device has not the memory for two models, so Rivulet tiny was unloaded first. It comes back if bad.gguf cannot be loaded.');
-  await chat(page);
+  await ask(page);
 });
 
 test('where nothing can be stored, a model is used from memory; cancelled, the former one goes on', async () => {
-  await context.addInitScript(() => Object.defineProperty(globalThis, 'indexedDB', { get: () => undefined }));
+  await chat.context.addInitScript(() => Object.defineProperty(globalThis, 'indexedDB', { get: () => undefined }));
   hub.options.pace = 30;
   const page = await visit();
   await openModels(page);
@@ -206,13 +192,13 @@ test('where nothing can be stored, a model is used from memory; cancelled, the f
   await answer(page, true);
   await page.keyboard.press('Escape');
   await page.waitForSelector('#loading:visible');
-  expect(await page.innerText('#loading-note')).toBe('Rivulet tiny goes on answering until LFM2.5-350M is ready.');
-  await chat(page);
+  await soon(() => page.innerText('#loading-note')).toBe('Rivulet tiny goes on answering until LFM2.5-350M is ready.');
+  await ask(page);
   await page.click('#loading-cancel');
   await page.waitForSelector('#error:visible');
-  expect(await page.innerText('#error-text > p')).toBe('LFM2.5-350M was not loaded. Rivulet tiny goes on answering.');
-  expect(await page.getAttribute('#error', 'role')).toBe('status');
-  await chat(page);
+  await soon(() => page.innerText('#error-text > p')).toBe('LFM2.5-350M was not loaded. Rivulet tiny goes on answering.');
+  await soon(() => page.getAttribute('#error', 'role')).toBe('status');
+  await ask(page);
 });
 
 test('a deleted model can be taken back, is there when the page was closed meanwhile, and is gone after that', async () => {
@@ -239,7 +225,7 @@ test('a deleted model can be taken back, is there when the page was closed meanw
   await press(card(page, 'LFM2.5-230M'), 'Use');
   await named(page, 'LFM2.5-230M');
   await more('Delete');
-  expect(await page.innerText('.question')).toContain('LFM2.5-230M is in use. After that, Rivulet tiny answers.');
+  await soon(() => page.innerText('.question')).toContain('LFM2.5-230M is in use. After that, Rivulet tiny answers.');
   await answer(page, true);
   await named(page, 'Rivulet tiny');
   await page.waitForSelector('#toast button:has-text("Undo")');
@@ -248,9 +234,16 @@ test('a deleted model can be taken back, is there when the page was closed meanw
   await openModels(page);
   await kept(['Rivulet tiny', 'LFM2.5-230M']);
   await page.clock.install();
+  await page.evaluate(() => {
+    const changes = Object.assign(window, { changes: 0 });
+    new BroadcastChannel('rivulet-chat.models').addEventListener('message', () => changes.changes++);
+  });
+  const changes = (): Promise<unknown> => page.evaluate('changes');
   await more('Delete');
+  await soon(changes).toBe(1);
   await page.clock.runFor(12_000);
   await page.clock.resume();
+  await soon(changes).toBe(2); // told after the deletion
   await page.reload();
   await named(page, 'Rivulet tiny');
   await openModels(page);
@@ -261,13 +254,13 @@ test('storage that was cleared meanwhile is said, and nothing is downloaded for 
   const page = await visit();
   await download(page, 'LFM2.5-230M');
   const from = hub.log.length;
-  const session = await context.newCDPSession(page);
-  await session.send('Storage.clearDataForOrigin', { origin: site.url.slice(0, -1), storageTypes: 'indexeddb' });
+  const session = await chat.context.newCDPSession(page);
+  await session.send('Storage.clearDataForOrigin', { origin: chat.site.url.slice(0, -1), storageTypes: 'indexeddb' });
   await press(card(page, 'LFM2.5-230M'), 'Use');
   await page.waitForSelector('#error:visible');
-  expect(await page.innerText('#error-title')).toBe('LFM2.5-230M is not on this device any more');
+  await soon(() => page.innerText('#error-title')).toBe('LFM2.5-230M is not on this device any more');
   expect(hub.log.length).toBe(from);
-  await chat(page);
+  await ask(page);
 });
 
 test('dropped files: what is no model is named, a model runs and can be kept', async () => {
@@ -291,18 +284,18 @@ test('dropped files: what is no model is named, a model runs and can be kept', a
   await page.waitForSelector('footer:has-text("cat.jpg is not a text file")');
   await drop('pointer.gguf', Buffer.from('version https://git-lfs.github.com/spec/v1'));
   await page.waitForSelector('#error:has-text("pointer.gguf is not a model file")');
-  expect(await page.innerText('#model-name')).toBe('Rivulet tiny');
-  await chat(page);
+  await soon(() => page.innerText('#model-name')).toBe('Rivulet tiny');
+  await ask(page);
 
   await drop('my model.gguf', small);
   await named(page, 'my model.gguf');
-  expect(await page.isVisible('#error')).toBe(false);
+  await soon(() => page.isVisible('#error')).toBe(false);
   await page.click('#toast button:has-text("Keep on this device")');
   await page.waitForSelector('#toast:has-text("is stored on this device")');
   await page.reload();
   await named(page, 'my model.gguf');
   await openModels(page);
-  expect(await page.locator('#models-kept h4').allInnerTexts()).toEqual(['Rivulet tiny', 'my model.gguf']);
+  await soon(() => page.locator('#models-kept h4').allInnerTexts()).toEqual(['Rivulet tiny', 'my model.gguf']);
 
   // another file of the same name does not replace it
   await page.keyboard.press('Escape');
@@ -310,7 +303,7 @@ test('dropped files: what is no model is named, a model runs and can be kept', a
   await page.click('#toast button:has-text("Keep on this device")', { timeout: PATIENCE });
   await page.waitForSelector('#toast:has-text("is stored on this device")', { timeout: PATIENCE });
   await openModels(page);
-  expect(await page.locator('#models-kept h4').allInnerTexts()).toEqual(['Rivulet tiny', 'my model (2).gguf', 'my model.gguf']);
+  await soon(() => page.locator('#models-kept h4').allInnerTexts()).toEqual(['Rivulet tiny', 'my model (2).gguf', 'my model.gguf']);
 });
 
 test('the address asks for a large model: the demo model answers, and the download is asked for', async () => {
@@ -319,7 +312,7 @@ test('the address asks for a large model: the demo model answers, and the downlo
   await answer(page, false);
   await named(page, 'Rivulet tiny');
   expect(requested(hub)).toBe(0);
-  await page.goto(`${site.url}?backend=wasm&hub=${encodeURIComponent(hub.origin)}&model=LiquidAI/LFM2.5-230M-GGUF:Q4_0`);
+  await page.goto(chat.site.url + query('&model=LiquidAI/LFM2.5-230M-GGUF:Q4_0'));
   await named(page, 'LFM2.5-230M');
 });
 
@@ -330,17 +323,17 @@ test('the figures of a reply, where it runs and why, and a support report withou
     const figures = document.querySelector('#live-figures')!;
     new MutationObserver(() => shown.push([performance.now(), figures.textContent ?? ''])).observe(figures, { childList: true });
   });
-  await chat(page);
+  await ask(page);
   const shown = (await page.evaluate('shown')) as [number, string][];
   expect(shown.some(([, text]) => /^[\d.,]+\stok\/s · [\d.]+\sm?s to first token$/.test(text))).toBe(true);
   const figures = shown.filter(([, text]) => text.includes('tok/s'));
   for (let i = 1; i < figures.length; i++) expect(figures[i][0] - figures[i - 1][0]).toBeGreaterThan(200);
-  expect(await page.locator('#live-figures').evaluate((slot) => slot.closest('[aria-live], [role=status], [role=alert]') === null)).toBe(true);
+  await soon(() => page.locator('#live-figures').evaluate((slot) => slot.closest('[aria-live], [role=status], [role=alert]') === null)).toBe(true);
 
   await page.setInputFiles('#file', { name: 'cat.gguf', mimeType: '', buffer: Buffer.from(broken) });
   await page.waitForSelector('#error:visible', { timeout: PATIENCE });
   await page.click('#about summary');
-  expect(await page.innerText('#about-why')).toMatch(/^Runs on the CPU with \d+ threads?, because the page’s address asks for it\.$/);
+  await soon(() => page.innerText('#about-why')).toMatch(/^Runs on the CPU with \d+ threads?, because the page’s address asks for it\.$/);
   await page.click('#open-support');
   await page.waitForSelector('#support pre:has-text("errors")');
   const text = await page.innerText('#support pre');
@@ -364,10 +357,10 @@ test('the figures of a reply, where it runs and why, and a support report withou
 test('settings that are left with changes are asked about', async () => {
   const page = await visit();
   await page.click('#open-settings');
-  expect(await page.isVisible('#system-hint')).toBe(true);
-  expect(await page.getAttribute('#settings [name=contextLength]', 'placeholder')).toMatch(/^\d+$/);
+  await soon(() => page.isVisible('#system-hint')).toBe(true);
+  await soon(() => page.getAttribute('#settings [name=contextLength]', 'placeholder')).toMatch(/^\d+$/);
   await page.keyboard.press('Escape');
-  expect(await page.locator('.question').count()).toBe(0);
+  await soon(() => page.locator('.question').count()).toBe(0);
   const kept = (): Promise<unknown> => page.evaluate(() => JSON.parse(localStorage['rivulet-chat.settings']).system);
   for (const yes of [false, true]) {
     await page.click('#open-settings');

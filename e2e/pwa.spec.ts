@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import type { Browser, BrowserContext, Page } from 'playwright';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { writeServiceWorker } from '../demo/build/service_worker';
-import { ask, BRIEF, loadAxe, objections, PATIENCE, ready, visitPage } from './chat_page';
+import { ask, BRIEF, loadAxe, objections, PATIENCE, ready, soon, visitPage } from './chat_page';
 import { launchChromium } from './harness';
 import { BUILT_SITE, serveSite, type Site } from './site';
 import { FIRST_BYTES } from './tools/drill_visit';
@@ -70,21 +70,21 @@ describe.each([
     await ready(page);
     await isolated(page);
     await threads(page);
-    expect(await said(page)).toEqual(['Hello!']);
+    await soon(() => said(page)).toEqual(['Hello!']);
     await ask(page, 'Who are you?');
 
     site = await serveSite({ base, isolated: headers, root: newBuild, port });
     await page.reload();
     await ready(page);
     await page.waitForSelector('.update-notice:visible', { timeout: PATIENCE });
-    expect(await page.innerText('.update-notice')).toMatch(/^A new version is ready\.\s+Update\s+Later$/);
+    await soon(() => page.innerText('.update-notice')).toMatch(/^A new version is ready\.\s+Update\s+Later$/);
     expect(await buildOf(page)).toBeUndefined();
     await ask(page, 'Hi!');
     await page.click('.update-notice >> text=Update');
     await page.waitForFunction((build) => document.documentElement.dataset.build === build, NEW_BUILD, { timeout: PATIENCE });
     await ready(page);
     await isolated(page);
-    expect(await said(page)).toEqual(['Hello!', 'Who are you?', 'Hi!']);
+    await soon(() => said(page)).toEqual(['Hello!', 'Who are you?', 'Hi!']);
     await ask(page, 'Good bye!');
     expect(await page.isVisible('.update-notice')).toBe(false);
   });
@@ -122,9 +122,9 @@ test('a new version waits for the answer; another tab goes on and is asked, too'
   await page.click('#stop', { timeout: 1000 }).catch(() => undefined);
   await page.waitForFunction((build) => document.documentElement.dataset.build === build, NEW_BUILD, { timeout: PATIENCE });
   await ready(page);
-  expect((await said(page)).at(-1)).toBe('Tell me more.');
+  await soon(async () => (await said(page)).at(-1)).toBe('Tell me more.');
   // stopped or ended, not interrupted by the reload
-  expect(await page.innerText('#messages .assistant:last-child .foot')).toMatch(/tokens|stopped/);
+  await soon(() => page.innerText('#messages .assistant:last-child .foot')).toMatch(/tokens|stopped/);
 
   await other.waitForSelector('.update-notice:visible', { timeout: PATIENCE });
   expect(await buildOf(other)).toBeUndefined();
@@ -198,7 +198,7 @@ test('over plain http: the page works and says what is missing', async () => {
 test('it can be installed, takes shared text as a draft, and names the libraries in it', async () => {
   site = await serveSite();
   const page = await visitPage(`${site.url}?backend=wasm&title=A+page&text=Read+this`, context);
-  expect(await page.inputValue('#prompt')).toBe('A page\nRead this');
+  await soon(() => page.inputValue('#prompt')).toBe('A page\nRead this');
   expect(await page.locator('#messages li').count()).toBe(0);
   expect(new URL(page.url()).search).toBe('?backend=wasm');
   await stored(page);
