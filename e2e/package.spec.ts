@@ -1,16 +1,15 @@
 /** The package as it is published: its files, its types and the examples of its documents in strict projects, and what two checkers say of it. */
-import { execFile } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { promisify } from 'node:util';
 import { runInNewContext } from 'node:vm';
 import { publint } from 'publint';
 import { formatMessage } from 'publint/utils';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import ts from 'typescript-5.6';
+import { installPackage, runOffline } from './fixtures/install_package';
 
 const root = resolve(import.meta.dirname, '..');
 const folder = mkdtempSync(join(tmpdir(), 'rivulet-package-'));
@@ -19,20 +18,10 @@ const require = createRequire(import.meta.url);
 const bin = (name: string, path: string): string => join(dirname(require.resolve(`${name}/package.json`)), path);
 let tarball: string;
 
-/** A program's whole output, where it fails as an error. */
-async function run(file: string, ...args: string[]): Promise<string> {
-  const env = { ...process.env, npm_config_offline: 'true', npm_config_update_notifier: 'false' };
-  const { stdout } = await promisify(execFile)(file, args, { cwd: folder, env }).catch(({ message, stdout, stderr }) => {
-    throw new Error(`${message}\n${stdout}${stderr}`);
-  });
-  return stdout;
-}
+const run = (file: string, ...args: string[]): Promise<string> => runOffline(folder, file, ...args);
 
 beforeAll(async () => {
-  await run('npm', 'pack', root, '--ignore-scripts', '--pack-destination', folder);
-  tarball = join(folder, readdirSync(folder).find((name) => name.endsWith('.tgz'))!);
-  mkdirSync(installed, { recursive: true });
-  await run('tar', '-xzf', tarball, '-C', installed, '--strip-components=1');
+  ({ tarball } = await installPackage(folder));
   cpSync(join(root, 'e2e/consumer'), folder, { recursive: true });
   const texts = ['README.md', ...readdirSync(join(root, 'docs')).map((name) => `docs/${name}`)].map((path) => readFileSync(join(root, path), 'utf8'));
   const examples = texts.flatMap((text) => [...text.matchAll(/```ts\n([\s\S]*?)```/g)].map(([, code]) => code)).filter((code) => code.includes("from 'rivulet'"));
