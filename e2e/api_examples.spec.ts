@@ -1,0 +1,117 @@
+// @module-tag chromium
+/** Every example of docs/api.md runs in Chromium with the demo model and prints what its comments say; together they use every function and option. */
+import { copyFileSync, cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { inspect } from 'node:util';
+import type { Browser } from 'playwright';
+import ts from 'typescript-5.6';
+import { transformWithOxc } from 'vite';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { launchChromium } from './harness';
+import { createHub, type Hub } from './hub';
+import { BUILT_SITE, serveSite, type Site } from './site';
+
+const root = resolve(import.meta.dirname, '..');
+const dist = resolve(BUILT_SITE, '..');
+const model = join(root, 'public/models/rivulet-tiny.gguf');
+const document = readFileSync(join(root, 'docs/api.md'), 'utf8');
+const examples = document
+  .split(/^### /m)
+  .slice(1)
+  .map((section) => ({ title: section.split('\n')[0], blocks: [...section.matchAll(/```ts\n([\s\S]*?)```/g)].map(([, code]) => code) }));
+
+const folder = mkdtempSync(join(tmpdir(), 'rivulet-examples-'));
+let browser: Browser;
+let site: Site;
+let hub: Hub;
+
+beforeAll(async () => {
+  cpSync(join(root, 'public/models'), join(folder, 'models'), { recursive: true });
+  copyFileSync(join(dist, 'rivulet.mjs'), join(folder, 'rivulet.mjs'));
+  const head = '<title>Examples</title><link rel="icon" href="data:,"><script type="importmap">{ "imports": { "rivulet": "./rivulet.mjs" } }</script>';
+  writeFileSync(join(folder, 'index.html'), `<!doctype html><html lang="en"><head><meta charset="utf-8">${head}</head><body></body></html>`);
+  site = await serveSite({ root: folder });
+  hub = await createHub({ repos: { 'Org/Model': { 'model-Q8_0.gguf': readFileSync(model) } } });
+  browser = await launchChromium({ webgpu: true });
+});
+afterAll(async () => {
+  await browser?.close();
+  await site?.close();
+  await hub?.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+/** Values as a comment writes them, but for quotes and spaces. */
+const asComment = (...values: unknown[]): string => withoutQuotes(values.map((value) => inspect(value, { depth: 9, breakLength: Infinity })).join(' '));
+const withoutQuotes = (text: string): string => text.replace(/['"\s]/g, '');
+
+test('they are numbered, one block each, of at most 20 lines', () => {
+  expect(examples.length).toBeGreaterThan(20);
+  examples.forEach(({ title, blocks }, i) => {
+    expect(title).toMatch(new RegExp(`^${i + 1}\\. `));
+    expect(blocks.length, title).toBe(1);
+    expect(blocks[0].trim().split('\n').length, title).toBeLessThanOrEqual(20);
+  });
+});
+
+test('they use every function, every member of a model and every option', () => {
+  const entry = join(dist, 'rivulet.d.mts');
+  const program = ts.createProgram({ rootNames: [entry], options: { moduleResolution: ts.ModuleResolutionKind.Bundler, module: ts.ModuleKind.ESNext, types: [], target: ts.ScriptTarget.ES2022 } });
+  const checker = program.getTypeChecker();
+  const exported = new Map(checker.getExportsOfModule(checker.getSymbolAtLocation(program.getSourceFile(entry)!)!).map((symbol) => [symbol.name, symbol]));
+  const functions = [...exported].filter(([, symbol]) => symbol.flags & ts.SymbolFlags.Value);
+  expect(functions.length).toBeGreaterThan(10);
+  const wanted = new Set(functions.map(([name]) => name));
+  const addMembers = (type: ts.Type): void => type.getNonNullableType().getProperties().forEach(({ name }) => wanted.add(name));
+  const addOptions = (type: ts.Type): void => {
+    for (const signature of type.getCallSignatures())
+      for (const parameter of signature.parameters.slice(1)) {
+        const option = checker.getTypeOfSymbol(parameter).getNonNullableType();
+        if (option.getProperties().every((property) => property.flags & ts.SymbolFlags.Optional)) addMembers(option);
+      }
+  };
+  for (const [, symbol] of functions) addOptions(checker.getTypeOfSymbol(symbol));
+  const members = checker.getDeclaredTypeOfSymbol(exported.get('Model')!);
+  addMembers(members);
+  for (const member of members.getProperties()) addOptions(checker.getTypeOfSymbol(member));
+  for (const name of ['logprobs', 'makeRoom', 'policy', 'exact', 'check', 'refresh', 'bias', 'continueFinalMessage', 'variables', 'skipSpecial']) expect([...wanted]).toContain(name);
+  const code = examples.flatMap(({ blocks }) => blocks).join('\n');
+  expect([...wanted].filter((name) => !new RegExp(`\\b${name}\\b`).test(code))).toEqual([]);
+});
+
+test.each(examples)('$title', async ({ title, blocks: [example] }) => {
+  const file = `example_${parseInt(title)}.mjs`;
+  const lines = example.replace('https://hub.example.com', hub.origin).split('\n');
+  const marked = lines.map((line, i) => line.replaceAll('console.log(', `globalThis.print(${i}, `)).join('\n');
+  const { code } = await transformWithOxc(marked, 'example.ts');
+  writeFileSync(join(folder, file), code);
+  const context = await browser.newContext();
+  const page = await context.newPage();
+  try {
+    const problems: string[] = [];
+    page.on('pageerror', (error) => problems.push(String(error)));
+    page.on('console', (message) => message.type() === 'error' && problems.push(message.text()));
+    await page.goto(site.url);
+    // as text: Vitest would replace the import by its own
+    const printed = (await page.evaluate(`(async () => {
+      const printed = [];
+      globalThis.print = (line, ...values) => printed.push({ line, values: structuredClone(values) });
+      await import('./${file}');
+      return printed;
+    })()`)) as { line: number; values: unknown[] }[];
+    lines.forEach((line, i) => {
+      if (!line.includes('console.log(') || line.includes('not readable')) return;
+      const stated = /console\.log\(.*\); \/\/ (.*)$/.exec(line)?.[1];
+      const prints = printed.filter((print) => print.line === i).map(({ values }) => values);
+      expect(prints.length, line).toBeGreaterThan(0);
+      for (const values of prints) {
+        if (stated) expect(asComment(...values), line).toBe(withoutQuotes(stated));
+        else expect(values.filter((value) => value === undefined || value === null || Number.isNaN(value)), line).toEqual([]);
+      }
+    });
+    expect(problems).toEqual([]);
+  } finally {
+    await context.close();
+  }
+});
