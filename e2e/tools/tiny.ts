@@ -3,6 +3,7 @@
  * The size of the random weights keeps activations finite.
  */
 import { randomBlocks } from '../../src/backend/random_weights';
+import { alignmentOf, ARRAY, BOOL, ByteWriter, F32, ggufHeader, I32, STRING, U32, type GgufEntry } from '../../src/format/gguf_writer';
 import { DTYPES, type Dtype } from '../../src/tensor/dtype';
 import { dequantize } from '../../src/tensor/dequant';
 import { floatToBfloat, floatToHalf } from '../../src/tensor/half';
@@ -35,20 +36,12 @@ export interface TinyTensor {
   bytes: Uint8Array;
 }
 
-/** [GGUF type id, value]; an array is [9, element type, values] */
-export type TinyValue = [number, number | boolean | string] | [9, number, readonly (number | boolean | string)[]];
+export type TinyValue = GgufEntry;
 
 export interface TinyModel {
   metadata: Record<string, TinyValue>;
   tensors: TinyTensor[];
 }
-
-const U32 = 4;
-const I32 = 5;
-const F32 = 6;
-const BOOL = 7;
-const STRING = 8;
-const ARRAY = 9;
 
 /** A whole GGUF file. */
 export const tinyGguf = (options: TinyOptions = {}): Uint8Array => ggufBytes(tinyModel(options));
@@ -190,90 +183,24 @@ function encode(dtype: Dtype, values: Float32Array): Uint8Array {
 // ---- containers
 
 export function ggufBytes({ metadata, tensors }: TinyModel, version = 3): Uint8Array {
-  const alignment = Number(metadata['general.alignment']?.[1] ?? 32) || 1; // 0 is a file that must be refused
-  const head = new Writer();
-  head.raw(new TextEncoder().encode('GGUF'));
-  head.number(U32, version);
-  head.number(10, tensors.length);
-  head.number(10, Object.keys(metadata).length);
-  for (const [key, [type, value, list]] of Object.entries(metadata)) {
-    head.value(STRING, key);
-    head.number(U32, type);
-    if (!list) {
-      head.value(type, value);
-      continue;
-    }
-    head.number(U32, Number(value));
-    head.number(10, list.length);
-    for (const element of list) head.value(Number(value), element);
-  }
-  let offset = 0;
-  for (const { name, shape, dtype, bytes } of tensors) {
-    head.value(STRING, name);
-    head.number(U32, shape.length);
-    for (const length of [...shape].reverse()) head.number(10, length);
-    head.number(U32, DTYPES[dtype].ggml);
-    head.number(10, offset);
-    offset += Math.ceil(bytes.length / alignment) * alignment;
-  }
-  head.pad(alignment);
+  const file = new ByteWriter();
+  file.raw(ggufHeader(metadata, tensors.map(({ bytes, ...tensor }) => ({ ...tensor, byteLength: bytes.length })), version)); // prettier-ignore
   for (const { bytes } of tensors) {
-    head.raw(bytes);
-    head.pad(alignment);
+    file.raw(bytes);
+    file.pad(alignmentOf(metadata));
   }
-  return head.bytes();
+  return file.bytes();
 }
 
 export function safetensorsBytes(tensors: readonly TinyTensor[]): Uint8Array {
   let offset = 0;
   const header = tensors.map(({ name, shape, dtype, bytes }) => [name, { dtype, shape, data_offsets: [offset, (offset += bytes.length)] }]);
   const json = new TextEncoder().encode(JSON.stringify({ __metadata__: { format: 'pt' }, ...Object.fromEntries(header) }));
-  const file = new Writer();
+  const file = new ByteWriter();
   file.number(10, json.length);
   file.raw(json);
   for (const { bytes } of tensors) file.raw(bytes);
   return file.bytes();
-}
-
-/** Grows by doubling; numbers by GGUF type id, little-endian. */
-class Writer {
-  private data = new Uint8Array(1 << 16);
-  private at = 0;
-
-  private room(length: number): number {
-    while (this.at + length > this.data.length) {
-      const larger = new Uint8Array(2 * this.data.length);
-      larger.set(this.data);
-      this.data = larger;
-    }
-    this.at += length;
-    return this.at - length;
-  }
-  raw(bytes: Uint8Array): void {
-    const at = this.room(bytes.length);
-    this.data.set(bytes, at);
-  }
-  pad(alignment: number): void {
-    this.room((alignment - (this.at % alignment)) % alignment);
-  }
-  number(type: number, value: number): void {
-    const size = [1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8][type] ?? 4;
-    const at = this.room(size);
-    const view = new DataView(this.data.buffer);
-    if (type === F32) view.setFloat32(at, value, true);
-    else if (type === 12) view.setFloat64(at, value, true);
-    else if (size === 8) view.setBigInt64(at, BigInt(value), true);
-    else for (let i = 0; i < size; i++) view.setUint8(at + i, value >> (8 * i));
-  }
-  value(type: number, value: number | boolean | string): void {
-    if (type !== STRING) return this.number(type, Number(value));
-    const text = new TextEncoder().encode(String(value));
-    this.number(10, text.length);
-    this.raw(text);
-  }
-  bytes(): Uint8Array {
-    return this.data.slice(0, this.at);
-  }
 }
 
 // ---- Hugging Face directory

@@ -1,0 +1,65 @@
+/** The stored results of the check models are those of the reference backend, and the files of made-up weights are what they say. */
+import { describe, expect, test } from 'vitest';
+import { recordPlan } from '../../src/backend/plan';
+import { openReferenceBackend } from '../../src/backend/reference/backend';
+import { openCheckpoint } from '../../src/engine/checkpoint';
+import { loadWeights } from '../../src/engine/load_weights';
+import { forward } from '../../src/model/lfm2';
+import { blobSource } from '../../src/store/byte_source';
+import { CHECK_BOUND, CHECK_PROMPTS, project, promptTokens, relativeError } from './check';
+import { CHECK_GOLDEN } from './check_golden';
+import { randomGguf } from './random_gguf';
+import { QUANTIZATIONS, SHAPES } from './shapes';
+
+async function reference(quantization: string): Promise<number[][]> {
+  const checkpoint = await openCheckpoint([blobSource(randomGguf('check', quantization))]);
+  const backend = openReferenceBackend();
+  const weights = await loadWeights(checkpoint, backend, () => undefined);
+  const runner = await backend.compile(recordPlan((op) => forward(op, checkpoint.config, weights)), { contextLength: 128, prefillBatch: 128 });
+  const all: number[][] = [];
+  for (const length of CHECK_PROMPTS) {
+    runner.rewind(0);
+    await runner.prefill(Uint32Array.from(promptTokens(length, SHAPES.check.vocabSize)));
+    all.push(project(await runner.logits(), length));
+  }
+  return all;
+}
+
+describe.each(Object.keys(QUANTIZATIONS))('%s', (quantization) => {
+  test('the stored results are those of the reference', async () => {
+    const got = await reference(quantization);
+    if (process.env.PRINT_GOLDEN) console.log(`GOLDEN  ${quantization}: ${JSON.stringify(got.map((p) => p.map((v) => Number(v.toFixed(4)))))},`);
+    expect(CHECK_GOLDEN[quantization]).toHaveLength(CHECK_PROMPTS.length);
+    got.forEach((projections, i) => expect(relativeError(CHECK_GOLDEN[quantization][i], projections)).toBeLessThan(1e-6));
+  });
+
+  test('other weights have other results', () => {
+    for (const [other, golden] of Object.entries(CHECK_GOLDEN)) {
+      if (other === quantization) continue;
+      CHECK_PROMPTS.forEach((_, i) => expect(relativeError(CHECK_GOLDEN[quantization][i], golden[i])).toBeGreaterThan(20 * CHECK_BOUND));
+    }
+  });
+});
+
+test.each(Object.keys(SHAPES))('the file of %s opens, and its weights have the shape', async (shape) => {
+  const file = randomGguf(shape, 'Q4_0');
+  const { config, bytes, quantization } = await openCheckpoint([blobSource(file)]);
+  expect(config).toMatchObject(SHAPES[shape as keyof typeof SHAPES]);
+  expect(quantization).toBe(shape === 'tiny' ? 'Q6_K' : 'Q4_0'); // most bytes of `tiny` are its embedding
+  expect(file.size).toBeGreaterThan(bytes);
+  expect(file.size - bytes).toBeLessThan(3e6); // the header with its vocabulary
+  const weights = new Uint8Array(await file.slice(file.size - 4096).arrayBuffer());
+  expect(new Set(weights).size).toBeGreaterThan(100);
+});
+
+test('a result that is no number is infinitely wrong', () => {
+  expect(relativeError([1, 2], [1, NaN])).toBe(Infinity);
+  expect(relativeError([1, 2], [1])).toBe(Infinity);
+  expect(relativeError([3, 4], [3, 4])).toBe(0);
+  expect(relativeError([3, 4], [0, 0])).toBe(1);
+});
+
+test('shapes and quantizations that do not exist are named', () => {
+  expect(() => randomGguf('9b', 'Q4_0')).toThrow('There is no shape "9b". The shapes are demo,');
+  expect(() => randomGguf('350m', 'Q2_K')).toThrow('There is no quantization "Q2_K".');
+});

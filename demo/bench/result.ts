@@ -1,0 +1,167 @@
+/** The result of the benchmark: its form (docs/benchmark.schema.json), how it is read from a file or a link, and how it is written. */
+import { Validator, type Schema } from '@cfworker/json-schema';
+import schema from '../../docs/benchmark.schema.json';
+import type { Percentiles, Spread } from './stats';
+
+export interface Measurement {
+  /** tokens of the prompt, and tokens that are generated after it */
+  prompt: number;
+  generate: number;
+  /** the model has read the prompt before: only its last token is read */
+  cached: boolean;
+  /** tokens a second of the prompt; absent when it is cached */
+  prefill?: Spread;
+  /** from the call in the page to the first text */
+  firstTokenMs: Spread;
+  /** tokens a second after the first token */
+  decode?: Spread;
+  /** time between tokens as they arrive in the page */
+  gapMs?: Percentiles;
+  repetitions: number;
+}
+
+export interface Kernel {
+  kernel: string;
+  dispatches: number;
+  /** of all its dispatches for one token */
+  micros: number;
+  gigabytesPerSecond: number;
+  /** share of the bandwidth of a copy on the same GPU; absent for kernels that read no weights */
+  shareOfCopy?: number;
+}
+
+export interface TunedShape {
+  shape: string;
+  defaultMicros: number;
+  micros: number;
+  tuning: string;
+}
+
+export interface KernelTimes {
+  clock: 'timestamp' | 'submit';
+  copyGigabytesPerSecond: number;
+  emptyDispatchMicros: number;
+  kernels: Kernel[];
+  tuned: TunedShape[];
+}
+
+export interface Run {
+  model: { name: string; quantization: string; bytes: number; madeUp: boolean };
+  backend: 'wasm' | 'webgpu';
+  /** `wrong`: the kernels compute wrong numbers, so nothing was timed */
+  status: 'done' | 'wrong' | 'failed' | 'stopped';
+  /** why it failed, or what is wrong */
+  problem?: string;
+  /** 'relaxed SIMD × 4', or the GPU */
+  processor?: string;
+  variant?: string;
+  threads?: number;
+  /** differences from known results, as shares of their power */
+  check?: { golden: number; pieces: number };
+  loadMs?: number;
+  memoryBytes?: number;
+  measurements: Measurement[];
+  /** tokens a second over the seconds of a run without a pause */
+  sustained?: { seconds: number; points: [second: number, tokensPerSecond: number][] };
+  kernels?: KernelTimes;
+  notes: string[];
+}
+
+export interface Device {
+  browser: string;
+  platform: string;
+  mobile: boolean;
+  cores: number;
+  memoryGB?: number;
+  isolated: boolean;
+  /** the smallest step of the page's clock */
+  clockMs: number;
+  simd: 'relaxed' | 'simd' | 'none';
+  gpu?: { name: string; software: boolean; features: string[]; maxBufferBytes: number };
+  battery?: { percent: number; charging: boolean };
+  /** measured, in GB/s: reading by all threads that the CPU backend may use; copying on the GPU, read and written bytes together */
+  bandwidth?: { cpuRead?: number; cpuThreads?: number; gpuCopy?: number };
+}
+
+export interface BenchmarkResult {
+  format: 'rivulet-benchmark';
+  version: 1;
+  created: string;
+  build: { version: string; site?: string };
+  method: { repetitions: number };
+  device: Device;
+  runs: Run[];
+}
+
+/** A file or a link that holds no result of ours. Its message is for the reader. */
+export class NotAResult extends Error {}
+
+/** Largest text of a result; a whole set of all shapes takes a tenth of it. */
+export const MAX_RESULT_BYTES = 512 << 10;
+const MAX_LINK_LETTERS = 64 << 10;
+const FRAGMENT = '#result=';
+
+const validator = new Validator(schema as unknown as Schema, '2020-12');
+
+/** @throws NotAResult that says what is wrong */
+export function parseResult(text: string): BenchmarkResult {
+  if (text.length > MAX_RESULT_BYTES) throw new NotAResult(`It is too large: got ${text.length} characters, wanted at most ${MAX_RESULT_BYTES}.`);
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    throw new NotAResult('It is not JSON. Choose a file that this page has saved.');
+  }
+  const format = (value as { format?: unknown } | null)?.format;
+  if (format !== 'rivulet-benchmark') throw new NotAResult('It is JSON, but not a result of this benchmark. Choose a file that this page has saved.');
+  const version = (value as { version?: unknown }).version;
+  if (version !== 1) throw new NotAResult(`Its version is ${typeof version === 'number' ? version : 'missing'}, and this page reads version 1. Open it in the page that made it.`);
+  const { valid, errors } = validator.validate(value);
+  if (valid) return value as BenchmarkResult;
+  // the last error is the innermost
+  const { instanceLocation, error } = errors.at(-1)!;
+  throw new NotAResult(`The value at ${instanceLocation.slice(0, 80)} is not allowed: ${error.slice(0, 160)}`);
+}
+
+/** The fragment of a link that holds the whole result. */
+export async function toFragment(result: BenchmarkResult): Promise<string> {
+  const packed = new Blob([JSON.stringify(result)]).stream().pipeThrough(new CompressionStream('deflate-raw'));
+  const bytes = new Uint8Array(await new Response(packed).arrayBuffer());
+  const letters = Array.from(bytes, (byte) => String.fromCharCode(byte)).join('');
+  return FRAGMENT + btoa(letters).replaceAll('+', '-').replaceAll('/', '_').replace(/=+$/, '');
+}
+
+export const holdsResult = (fragment: string): boolean => fragment.startsWith(FRAGMENT);
+
+/** @throws NotAResult */
+export async function fromFragment(fragment: string): Promise<BenchmarkResult> {
+  const letters = fragment.slice(FRAGMENT.length);
+  if (letters.length > MAX_LINK_LETTERS) throw new NotAResult(`It is too long: got ${letters.length} letters, wanted at most ${MAX_LINK_LETTERS}.`);
+  if (!/^[\w-]+$/.test(letters)) throw new NotAResult('It was cut off or changed on its way. Ask for the result as a file.');
+  let text: string;
+  try {
+    const bytes = Uint8Array.from(atob(letters.replaceAll('-', '+').replaceAll('_', '/')), (letter) => letter.charCodeAt(0));
+    text = await inflate(bytes);
+  } catch (error) {
+    if (error instanceof NotAResult) throw error;
+    throw new NotAResult('It was cut off or changed on its way. Ask for the result as a file.');
+  }
+  return parseResult(text);
+}
+
+/** Stops as soon as there are too many bytes: a short link can hold gigabytes of zeros. */
+async function inflate(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
+  const reader = new Blob([bytes]).stream().pipeThrough(new DecompressionStream('deflate-raw')).getReader();
+  const decoder = new TextDecoder('utf-8', { fatal: true });
+  let text = '';
+  for (let got = 0; ; ) {
+    const { done, value } = await reader.read();
+    if (done) return text + decoder.decode();
+    got += value.byteLength;
+    if (got > MAX_RESULT_BYTES) {
+      await reader.cancel();
+      throw new NotAResult(`It is too large: it unpacks to more than ${MAX_RESULT_BYTES} bytes.`);
+    }
+    text += decoder.decode(value, { stream: true });
+  }
+}

@@ -1,0 +1,50 @@
+/** How long the rest of a set takes: a rough cost of each step, corrected by the steps that have been timed. */
+import { stepName } from './measure';
+import { SUSTAINED_SECONDS, type PlannedRun } from './plan';
+
+/** Bytes of the weights of a made-up model, about; of others it is unknown before the load. */
+const PARAMETERS: Record<string, number> = { demo: 6e6, '230m': 230e6, '350m': 354e6, '700m': 742e6, '1.2b': 1.17e9, '2.6b': 2.57e9 };
+const BITS: Record<string, number> = { Q4_0: 4.9, Q4_1: 5.3, Q5_0: 5.7, Q5_1: 6.1, Q8_0: 8.5, Q4_K: 4.9, Q5_K: 5.7, Q6_K: 6.6, F16: 16, BF16: 16, F32: 32 };
+const USUAL_BYTES = 300e6;
+/** bytes a second of a decode step, and how many tokens of a prompt take the time of one */
+const SPEED = { wasm: { bytes: 10e9, batch: 5 }, webgpu: { bytes: 50e9, batch: 20 } };
+
+export interface Step {
+  name: string;
+  /** expected, in seconds */
+  seconds: number;
+  /** time that does not depend on the device */
+  fixed?: boolean;
+}
+
+export function stepsOf({ source, quantization = '', backend, cases, sustained, kernels }: PlannedRun, repetitions: number): Step[] {
+  const bytes = 'shape' in source ? ((PARAMETERS[source.shape] ?? USUAL_BYTES) * (BITS[quantization] ?? 5)) / 8 : USUAL_BYTES;
+  const speed = SPEED[backend];
+  const token = bytes / speed.bytes + 0.0003;
+  const steps: Step[] = [{ name: 'load', seconds: 0.5 + bytes / 300e6 }, { name: 'warm-up', seconds: 40 * token }];
+  for (const one of cases) {
+    const read = (one.prompt * token) / speed.batch;
+    const write = one.generate * token * (1 + one.prompt / 6000);
+    steps.push({ name: stepName(one), seconds: one.cached ? read + (repetitions + 1) * write : (repetitions + (one.prompt <= 512 ? 1 : 0)) * (read + write) });
+  }
+  if (sustained) steps.push({ name: 'sustained', seconds: SUSTAINED_SECONDS, fixed: true });
+  if (kernels) steps.push({ name: 'times by kernel', seconds: 15 });
+  return steps;
+}
+
+/** Seconds left of the steps of one backend, from those done. */
+export class TimeLeft {
+  /** expected and real seconds of the steps done, by backend */
+  private readonly seen = new Map<string, { expected: number; real: number }>();
+
+  done(backend: string, { seconds, fixed }: Step, real: number): void {
+    if (fixed) return;
+    const { expected, real: before } = this.seen.get(backend) ?? { expected: 0, real: 0 };
+    this.seen.set(backend, { expected: expected + seconds, real: before + real });
+  }
+
+  of(backend: string, steps: readonly Step[]): number {
+    const { expected, real } = this.seen.get(backend) ?? { expected: 1, real: 1 };
+    return steps.reduce((sum, { seconds, fixed }) => sum + (fixed ? seconds : seconds * (real / expected)), 0);
+  }
+}
