@@ -60,7 +60,7 @@ const builds: Record<string, UserConfig> = {
     build: {
       outDir: site,
       emptyOutDir: true,
-      rolldownOptions: { input: ['index.html', 'script-tag.html', 'element.html', 'inside.html', 'delete.html', 'help.html'].map((page) => resolve(here, 'demo', page)) },
+      rolldownOptions: { input: ['index.html', 'script-tag.html', 'element.html', 'inside.html', 'delete.html', 'help.html', 'bench.html'].map((page) => resolve(here, 'demo', page)) },
     },
     // the service worker lists all other files, so it comes last
     // the icons are no modules: they become part of the HTML

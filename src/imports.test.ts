@@ -21,6 +21,8 @@ const MAY: Record<string, string[]> = {
   'src/index.ts': ['src/api', 'src/engine', 'src/store', 'src/text', 'src/backend'],
   'src/inspect': ['src/api', 'src/engine', 'src/store', 'src/text', 'src/backend', 'src/model'],
   'src/element': ['src/index.ts'],
+  // makes up weights and measures kernels
+  'demo/bench': ['src/index.ts', 'src/tensor', 'src/format', 'src/model', 'src/backend', 'src/store', 'src/engine', 'demo', 'docs/benchmark.schema.json', 'package.json'],
   demo: ['src/index.ts', 'src/element', 'src/inspect', 'package.json'],
 };
 

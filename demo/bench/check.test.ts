@@ -28,12 +28,13 @@ async function reference(quantization: string): Promise<number[][]> {
 describe.each(Object.keys(QUANTIZATIONS))('%s', (quantization) => {
   test('the stored results are those of the reference', async () => {
     const got = await reference(quantization);
-    if (process.env.PRINT_GOLDEN) console.log(`GOLDEN  ${quantization}: ${JSON.stringify(got.map((p) => p.map((v) => Number(v.toFixed(4)))))},`);
-    expect(CHECK_GOLDEN[quantization]).toHaveLength(CHECK_PROMPTS.length);
-    got.forEach((projections, i) => expect(relativeError(CHECK_GOLDEN[quantization][i], projections)).toBeLessThan(1e-6));
+    const line = `The reference gives ${JSON.stringify(got.map((p) => p.map((v) => Number(v.toFixed(4)))))}`;
+    expect(CHECK_GOLDEN[quantization], line).toHaveLength(CHECK_PROMPTS.length);
+    got.forEach((projections, i) => expect(relativeError(CHECK_GOLDEN[quantization][i], projections), line).toBeLessThan(1e-6));
   });
 
   test('other weights have other results', () => {
+    expect(Object.keys(CHECK_GOLDEN)).toHaveLength(Object.keys(QUANTIZATIONS).length);
     for (const [other, golden] of Object.entries(CHECK_GOLDEN)) {
       if (other === quantization) continue;
       CHECK_PROMPTS.forEach((_, i) => expect(relativeError(CHECK_GOLDEN[quantization][i], golden[i])).toBeGreaterThan(20 * CHECK_BOUND));

@@ -33,8 +33,8 @@ export interface RunHooks {
   tab: TabWatch;
   /** what is going on: 'decode at 4,096' */
   onStep(step: string): void;
-  /** a step is done; `measurements` are those so far */
-  onDone(step: string, measurements: Measurement[]): Promise<void> | void;
+  /** a step is done; `run` is the run so far */
+  onDone(step: string, run: Run): Promise<void> | void;
   onWait(): void;
   load: typeof loadModel;
   /** differences of check models that have run already, by quantization and backend */
@@ -89,7 +89,7 @@ export async function measureRun(request: RunRequest, already: readonly Measurem
       model = undefined;
       hooks.onStep('times by kernel');
       run.kernels = await hooks.kernelTimes(request.source, hooks.signal);
-      await hooks.onDone('times by kernel', run.measurements);
+      await hooks.onDone('times by kernel', run);
     }
     return run;
   } catch (error) {
@@ -137,7 +137,7 @@ async function loadForCases(request: RunRequest, run: Run, hooks: RunHooks, loss
       run.loadMs = rounded(performance.now() - start);
       describe(run, model);
       request.cases = request.cases.filter((one) => sorted.includes(one) && one.prompt + one.generate < model.info.contextLength);
-      await hooks.onDone('load', run.measurements);
+      await hooks.onDone('load', run);
       losses.counting = true;
       return model;
     } catch (error) {
@@ -182,7 +182,7 @@ async function sample(model: Model, tokens: readonly number[], options: Generate
   const arrivals: number[] = [];
   const start = performance.now();
   const stream = model.generate(tokens, { ...options, signal });
-  for await (const _ of stream) arrivals.push(performance.now());
+  for await (const piece of stream) if (piece) arrivals.push(performance.now());
   const { prefillMs, decodeMs, firstTokenMs, tokens: count } = await stream.result;
   return { firstTokenMs: arrivals.length ? arrivals[0] - start : firstTokenMs, prefillMs, decodeMs, tokens: count, gaps: tokenGaps(arrivals) };
 }
@@ -192,13 +192,13 @@ async function measureCases(model: Model, request: RunRequest, run: Run, hooks: 
   hooks.onStep('warm-up');
   await sample(model, promptTokens(64, model.info.config.vocabSize), { ...options, reuse: false, maxTokens: 16 }, hooks.signal);
   if (request.backend === 'webgpu' && !request.load.allowSoftware) await new Promise((resolve) => setTimeout(resolve, TUNER_MS));
-  await hooks.onDone('warm-up', run.measurements);
+  await hooks.onDone('warm-up', run);
   for (const one of request.cases) {
     const is = (m: Measurement): boolean => m.prompt === one.prompt && m.generate === one.generate && m.cached === one.cached;
     if (run.measurements.some(is)) continue; // of before a reload
     hooks.onStep(stepName(one));
     run.measurements.push(await measureCase(model, one, options, request.repetitions, run, hooks, losses));
-    await hooks.onDone(stepName(one), run.measurements);
+    await hooks.onDone(stepName(one), run);
   }
 }
 
@@ -253,7 +253,7 @@ async function measureSustained(model: Model, seconds: number, run: Run, { signa
     points.push([rounded(elapsed / 1000), rounded((1000 * (n - 1)) / decodeMs)]);
   }
   if (tab.count !== hidden) addNote(run, 'The tab was hidden during the run without a pause: its curve shows that, too.');
-  await onDone('sustained', run.measurements);
+  await onDone('sustained', run);
   return { seconds, points: thinned(points) };
 }
 

@@ -33,7 +33,7 @@ export function percentiles(values: readonly number[]): Percentiles {
   return { p50: rank(0.5), p95: rank(0.95), p99: rank(0.99), max: rank(1) };
 }
 
-/** Tokens that arrive closer together than this came in one call of the backend. */
+/** Tokens that arrive closer together than this, and than half of the mean, came in one call of the backend. */
 const BURST_MS = 0.3;
 
 /**
@@ -42,9 +42,10 @@ const BURST_MS = 0.3;
  */
 export function tokenGaps(arrivals: readonly number[]): number[] {
   const gaps: number[] = [];
+  const burst = Math.min(BURST_MS, (arrivals[arrivals.length - 1] - arrivals[0]) / (arrivals.length - 1) / 2);
   for (let at = 1; at < arrivals.length; ) {
     let end = at + 1;
-    while (end < arrivals.length && arrivals[end] - arrivals[end - 1] < BURST_MS) end++;
+    while (end < arrivals.length && arrivals[end] - arrivals[end - 1] < burst) end++;
     const each = (arrivals[end - 1] - arrivals[at - 1]) / (end - at);
     for (; at < end; at++) gaps.push(each);
   }

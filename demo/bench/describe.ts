@@ -1,0 +1,109 @@
+/** Results in words: lines of the device card, cells of the tables, Markdown. */
+import { bytes, count, duration } from '../chat/format';
+import { stepName } from './measure';
+import type { BenchmarkResult, Device, Measurement, Run } from './result';
+
+/** Tokens a second: three digits are enough. */
+export const rate = (tokensPerSecond: number | undefined): string => (tokensPerSecond === undefined ? '–' : count(tokensPerSecond < 10 ? Number(tokensPerSecond.toFixed(1)) : Math.round(tokensPerSecond)));
+export const milliseconds = (ms: number | undefined): string => (ms === undefined ? '–' : ms < 10 ? `${ms.toFixed(ms < 1 ? 2 : 1)}\u00a0ms` : duration(ms / 1000));
+
+export const backendLabel = ({ backend, threads }: Pick<Run, 'backend' | 'threads'>): string => (backend === 'webgpu' ? 'GPU' : threads ? `CPU, ${threads} ${threads === 1 ? 'thread' : 'threads'}` : 'CPU');
+export const modelLabel = ({ model }: Pick<Run, 'model'>): string => (model.quantization ? `${model.name} ${model.quantization}` : model.name);
+export const runLabel = (run: Run): string => `${modelLabel(run)} · ${backendLabel(run)}`;
+
+export const prefillAt = ({ measurements }: Run, prompt: number): Measurement | undefined => measurements.find((m) => m.prompt === prompt && m.prefill && m.generate <= 1) ?? measurements.find((m) => m.prompt === prompt && m.prefill);
+/** The measurement at a position of a conversation that goes on. */
+export const decodeAt = ({ measurements }: Run, position: number): Measurement | undefined => measurements.find((m) => m.cached && m.prompt === position && m.decode);
+/** The decode measurement with the shortest context, which is what vendors publish. */
+export const firstDecode = ({ measurements }: Run): Measurement | undefined => [...measurements].filter((m) => m.decode).sort((a, b) => a.prompt - b.prompt)[0];
+
+/** Share of the measured bandwidth that reading all weights once a token takes. */
+export function bandwidthShare(run: Run, { bandwidth }: Device): number | undefined {
+  const speed = firstDecode(run)?.decode?.median;
+  // a copy on the GPU counts each byte twice, and reads are about as fast as both together
+  const roof = run.backend === 'webgpu' ? bandwidth?.gpuCopy : bandwidth?.cpuRead;
+  return speed && roof ? (run.model.bytes * speed) / (roof * 1e9) : undefined;
+}
+
+/** 'Chrome 156 on Linux, 8 cores': tells one result from another. */
+export const deviceLabel = ({ browser, platform, cores, gpu }: Device): string => `${browser} on ${platform}, ${gpu && !gpu.software ? gpu.name : `${cores} ${cores === 1 ? 'core' : 'cores'}`}`;
+
+export function deviceLines(device: Device): [string, string][] {
+  const { gpu, battery, bandwidth } = device;
+  const gbps = (value: number): string => `${value < 10 ? value.toFixed(1) : Math.round(value)}\u00a0GB/s`;
+  return [
+    ['Browser', `${device.browser} on ${device.platform}${device.mobile ? ', mobile' : ''}`],
+    ['Processor', `${device.cores} ${device.cores === 1 ? 'core' : 'cores'}, ${device.isolated ? 'threads allowed' : 'one thread: the page is not cross-origin isolated'}`],
+    ['SIMD', { relaxed: 'relaxed SIMD', simd: 'plain SIMD', none: 'none' }[device.simd]],
+    ['Memory', device.memoryGB ? `${device.memoryGB}\u00a0GB or more, as the browser says` : 'the browser does not tell'],
+    ['GPU', gpu ? `${gpu.name}${gpu.software ? ' (emulated on the processor)' : ''}` : 'no WebGPU'],
+    ...(gpu ? ([['GPU features', [...gpu.features, `buffers up to ${bytes(gpu.maxBufferBytes)}`].join(', ')]] as [string, string][]) : []),
+    ...(bandwidth?.cpuRead ? ([['Memory reads', `${gbps(bandwidth.cpuRead)}, ${bandwidth.cpuThreads} ${bandwidth.cpuThreads === 1 ? 'thread' : 'threads'}`]] as [string, string][]) : []),
+    ...(bandwidth?.gpuCopy ? ([['GPU copies', gbps(bandwidth.gpuCopy)]] as [string, string][]) : []),
+    ...(battery ? ([['Battery', `${battery.percent}\u00a0%, ${battery.charging ? 'charging' : 'not charging'}`]] as [string, string][]) : []),
+    ['Clock', `steps of ${device.clockMs}\u00a0ms`],
+  ];
+}
+
+const STATUS: Record<Run['status'], string> = { done: 'done', wrong: 'wrong result', failed: 'failed', stopped: 'stopped' };
+export const statusLabel = ({ status }: Run): string => STATUS[status];
+
+/** The cells of the table of all runs. */
+export const RUN_COLUMNS = ['Model', 'Runs on', 'Prefill 128', '512', '2,048', 'Decode', 'p50', 'p95', 'p99', 'First token', 'Load', 'Memory', 'Check'];
+export function runCells(run: Run): string[] {
+  const decode = firstDecode(run);
+  const [short, middle, long] = [128, 512, 2048].map((prompt) => prefillAt(run, prompt));
+  return [
+    modelLabel(run),
+    backendLabel(run),
+    ...[short, middle, long].map((m) => rate(m?.prefill?.median)),
+    rate(decode?.decode?.median),
+    ...(['p50', 'p95', 'p99'] as const).map((p) => milliseconds(decode?.gapMs?.[p])),
+    milliseconds((middle ?? short ?? long ?? run.measurements[0])?.firstTokenMs.median),
+    milliseconds(run.loadMs),
+    run.memoryBytes ? bytes(run.memoryBytes) : '–',
+    run.check && run.status !== 'wrong' ? 'right' : statusLabel(run),
+  ];
+}
+
+export const MEASUREMENT_COLUMNS = ['Measurement', 'Prefill, tok/s', 'First token', 'Decode, tok/s', 'p50', 'p95', 'p99', 'Repetitions'];
+export function measurementCells(m: Measurement): string[] {
+  const spread = (value: Measurement['prefill'], show: (n: number) => string): string => (value ? `${show(value.median)} (${show(value.min)}–${show(value.max)})` : '–');
+  const name = stepName(m);
+  return [
+    name[0].toUpperCase() + name.slice(1),
+    spread(m.prefill, rate),
+    spread(m.firstTokenMs, milliseconds),
+    spread(m.decode, rate),
+    ...(['p50', 'p95', 'p99'] as const).map((p) => milliseconds(m.gapMs?.[p])),
+    String(m.repetitions),
+  ];
+}
+
+/** The share of speed that is lost between the first and the last ten seconds. */
+export function sustainedDrop({ points, seconds }: NonNullable<Run['sustained']>): number | undefined {
+  const median = (part: number[]): number => [...part].sort((a, b) => a - b)[part.length >> 1];
+  const first = points.filter(([at]) => at <= seconds / 6).map(([, speed]) => speed);
+  const last = points.filter(([at]) => at >= (5 * seconds) / 6).map(([, speed]) => speed);
+  return first.length && last.length ? 1 - median(last) / median(first) : undefined;
+}
+
+/** A cell of a Markdown table: nothing in it ends the cell or begins markup. */
+const cell = (text: string): string => text.replace(/[\\|<>`*_[\]]/g, '\\$&').replace(/\s+/g, ' ');
+const line = (cells: string[]): string => `| ${cells.join(' | ')} |`;
+const table = (head: string[], rows: string[][]): string => [head.map(cell), head.map((_, i) => (i < 2 ? '---' : '--:')), ...rows.map((row) => row.map(cell))].map(line).join('\n');
+
+export function toMarkdown(result: BenchmarkResult): string {
+  const { device, runs, created, build } = result;
+  const head = `## Rivulet benchmark, ${created.slice(0, 10)}`;
+  const facts = deviceLines(device).map(([name, value]) => `- ${name}: ${cell(value)}`);
+  const problems = runs.flatMap((run) => [...(run.problem ? [run.problem] : []), ...run.notes].map((note) => `- ${cell(runLabel(run))}: ${cell(note)}`));
+  return [
+    head,
+    `Tokens a second, medians. Version ${cell(build.version)}${build.site ? `, build ${cell(build.site)}` : ''}.`,
+    facts.join('\n'),
+    table(RUN_COLUMNS, runs.map(runCells)), // prettier-ignore
+    ...runs.filter(({ measurements }) => measurements.length).map((run) => `### ${cell(runLabel(run))}\n\n${table(MEASUREMENT_COLUMNS, run.measurements.map(measurementCells))}`), // prettier-ignore
+    ...(problems.length ? [`### Notes\n\n${problems.join('\n')}`] : []),
+  ].join('\n\n') + '\n'; // prettier-ignore
+}

@@ -1,0 +1,108 @@
+/** The choices: presets, and what they stand for in detail. */
+import { listModels } from '../../src/index';
+import { bytes, count, duration } from '../chat/format';
+import { element, find } from '../chat/dom';
+import { DECODE, planRuns, PREFILL, PRESETS, type BackendChoice, type Preset, type Selection } from './plan';
+import type { Device } from './result';
+import { QUANTIZATIONS, SHAPE_LABELS } from './shapes';
+import { stepsOf, TimeLeft } from './time_left';
+
+type Group = 'shapes' | 'quantizations' | 'stored' | 'backends' | 'prefill' | 'decode';
+
+export interface ChoicesForm {
+  read(): Selection;
+  /** the chosen file */
+  file(): File | undefined;
+  /** Shows the choices of a stored set. */
+  write(selection: Selection): void;
+  disable(disabled: boolean): void;
+}
+
+/** @param software a GPU that is emulated on the processor may be used: tests */
+export function createForm(device: Device, software: boolean): ChoicesForm {
+  const form = find('choices', HTMLFormElement);
+  const fileInput = find('file', HTMLInputElement);
+  const hasGpu = device.gpu !== undefined && (software || !device.gpu.software);
+  const boxes = (group: Group): HTMLInputElement[] => [...form.querySelectorAll<HTMLInputElement>(`input[name=${group}]`)];
+  const checked = (group: Group): string[] => boxes(group).filter((box) => box.checked && !box.disabled).map(({ value }) => value); // prettier-ignore
+  const single = (name: string): HTMLInputElement => form.elements.namedItem(name) as HTMLInputElement;
+
+  function fill(group: Group, entries: [value: string, label: string][]): void {
+    const list = entries.map(([value, label]) => element('label', {}, element('input', { type: 'checkbox', name: group, value }), label));
+    find(group, HTMLElement).replaceChildren(...list);
+  }
+  fill('shapes', Object.entries(SHAPE_LABELS));
+  fill('quantizations', Object.keys(QUANTIZATIONS).map((name) => [name, name])); // prettier-ignore
+  fill('backends', [['wasm', 'CPU'], ['webgpu', hasGpu ? 'GPU' : 'GPU: this browser offers none']]); // prettier-ignore
+  fill('prefill', PREFILL.map((n) => [String(n), `${count(n)} tokens`])); // prettier-ignore
+  fill('decode', DECODE.map((n) => [String(n), count(n)])); // prettier-ignore
+  for (const box of boxes('backends')) {
+    box.disabled = box.value === 'webgpu' && !hasGpu;
+    box.checked = !box.disabled;
+  }
+  single('kernels').disabled = !hasGpu;
+  void listStored();
+
+  async function listStored(): Promise<void> {
+    // blocked storage has no models
+    const models = (await listModels().catch(() => [])).filter(({ complete }) => complete);
+    if (models.length) fill('stored', models.map(({ id, bytes: size }) => [id, `${id.slice(id.lastIndexOf('/') + 1)} (${bytes(size)})`])); // prettier-ignore
+    else find('stored', HTMLElement).replaceChildren(element('small', { textContent: 'This browser has no stored model. The chat page downloads them.' }));
+  }
+
+  function write({ shapes, quantizations, stored, backends, prefill, decode, classes, sustained, kernels, repetitions }: Omit<Selection, 'backends'> & { backends?: BackendChoice[] }): void {
+    const groups: [Group, (string | number)[] | undefined][] = [['shapes', shapes], ['quantizations', quantizations], ['stored', stored], ['backends', backends], ['prefill', prefill], ['decode', decode]]; // prettier-ignore
+    for (const [group, values] of groups) if (values) for (const box of boxes(group)) box.checked = values.map(String).includes(box.value) && !box.disabled;
+    single('classes').checked = classes;
+    single('sustained').checked = sustained;
+    single('kernels').checked = kernels && hasGpu;
+    single('repetitions').value = String(repetitions);
+    tellTime();
+  }
+
+  function read(): Selection {
+    const numbers = (group: Group): number[] => checked(group).map(Number);
+    return {
+      shapes: checked('shapes'),
+      quantizations: checked('quantizations'),
+      stored: checked('stored'),
+      ...(fileInput.files?.[0] && { file: fileInput.files[0].name }),
+      backends: checked('backends') as BackendChoice[],
+      prefill: numbers('prefill'),
+      decode: numbers('decode'),
+      classes: single('classes').checked,
+      sustained: single('sustained').checked,
+      kernels: single('kernels').checked && hasGpu,
+      repetitions: Math.min(50, Math.max(1, Math.round(Number(single('repetitions').value)) || 3)),
+    };
+  }
+
+  function tellTime(): void {
+    const selection = read();
+    const left = new TimeLeft();
+    const runs = planRuns(selection);
+    const seconds = runs.reduce((sum, run) => sum + left.of(run.backend, stepsOf(run, selection.repetitions)), 0);
+    find('about-time', HTMLElement).textContent = runs.length ? `${runs.length} ${runs.length === 1 ? 'run' : 'runs'}, roughly ${duration(Math.max(5, seconds))}` : '';
+  }
+
+  form.addEventListener('change', ({ target }) => {
+    const { name, value } = target as HTMLInputElement;
+    if (name === 'preset') return write({ stored: [], ...PRESETS[value as Preset] });
+    for (const preset of form.querySelectorAll<HTMLInputElement>('input[name=preset]')) preset.checked = false;
+    tellTime();
+  });
+  form.addEventListener('submit', (event) => event.preventDefault());
+  write({ stored: [], ...PRESETS.standard });
+
+  return {
+    read,
+    file: () => fileInput.files?.[0],
+    write(selection) {
+      for (const preset of form.querySelectorAll<HTMLInputElement>('input[name=preset]')) preset.checked = false;
+      write(selection);
+    },
+    disable(disabled) {
+      for (const set of form.querySelectorAll('fieldset')) set.disabled = disabled;
+    },
+  };
+}

@@ -1,0 +1,277 @@
+/** The benchmark page: its state and its wiring. */
+import { version } from '../../package.json';
+import { load } from '../../src/index';
+import { announce, element, find } from '../chat/dom';
+import { duration } from '../chat/format';
+import { isLow, readBattery, TabWatch } from './conditions';
+import { deviceLabel, deviceLines, toMarkdown } from './describe';
+import { readDevice } from './device';
+import { createForm } from './form';
+import { toImage } from './image';
+import { obstacleOf, planRuns } from './plan';
+import { fromFragment, holdsResult, MAX_RESULT_BYTES, NotAResult, parseResult, toFragment, type BenchmarkResult } from './result';
+import { showResults, type ShownResult } from './results_view';
+import { runSet, type SetProgress } from './run_set';
+import { SetStore, type StoredSet } from './set_store';
+
+const options = new URLSearchParams(location.search);
+const software = options.get('software') === '1';
+const threads = /^\d{1,2}$/.test(options.get('threads') ?? '') ? Number(options.get('threads')) : undefined;
+
+const button = (id: string): HTMLButtonElement => find(id, HTMLButtonElement);
+const problem = find('problem', HTMLElement);
+const question = find('question', HTMLElement);
+const store = new SetStore();
+const tab = new TabWatch();
+
+const device = await readDevice();
+const form = createForm(device, software);
+let set = await store.set();
+let compared = await store.compared();
+/** of the link that opened the page */
+let linked: BenchmarkResult | undefined;
+let running: AbortController | undefined;
+/** files by name, as long as the page lives */
+const files = new Map<string, File>();
+
+function showDevice(): void {
+  const lines = deviceLines(set?.result.device ?? device);
+  find('device-list', HTMLElement).replaceChildren(...lines.flatMap(([name, value]) => [element('dt', { textContent: name }), element('dd', { textContent: value })]));
+}
+
+function show(): void {
+  const others = (results: BenchmarkResult[], remove?: (result: BenchmarkResult) => void): ShownResult[] =>
+    results.map((result) => ({ result, label: deviceLabel(result.device), own: false, ...(remove && { remove: () => remove(result) }) }));
+  const shown: ShownResult[] = [
+    ...(set?.result.runs.length ? [{ result: set.result, label: 'this device', own: true }] : []),
+    ...(linked ? others([linked], () => forgetLink()) : []),
+    ...others(compared, removeCompared),
+  ];
+  // two devices of one kind
+  for (const [i, one] of shown.entries()) if (shown.slice(0, i).some(({ label }) => label === one.label)) one.label += ` (${i + 1})`;
+  showResults(find('results', HTMLElement), shown, find('device', HTMLElement));
+  find('share', HTMLElement).hidden = !set?.result.runs.length;
+  showDevice();
+  button('run').textContent = set?.result.runs.length ? 'Run again' : 'Run';
+}
+
+function forgetLink(): void {
+  linked = undefined;
+  history.replaceState(null, '', location.pathname + location.search);
+  show();
+}
+
+function removeCompared(result: BenchmarkResult): void {
+  compared = compared.filter((one) => one !== result);
+  void store.saveCompared(compared);
+  show();
+}
+
+function say(text: string): void {
+  problem.replaceChildren(element('p', { textContent: text }));
+  problem.hidden = !text;
+}
+
+/** Asks in the page. @returns the pressed button, or undefined if another question took its place */
+let answer: ((word: string | undefined) => void) | undefined;
+function ask(text: string, words: string[]): Promise<string | undefined> {
+  answer?.(undefined);
+  return new Promise((resolve) => {
+    const settle = (word: string | undefined): void => {
+      if (answer === settle) answer = undefined;
+      question.hidden = true;
+      resolve(word);
+    };
+    answer = settle;
+    const buttons = words.map((word, i) => {
+      const made = element('button', { type: 'button', textContent: word, className: i ? '' : 'primary' });
+      made.addEventListener('click', () => settle(word));
+      return made;
+    });
+    question.replaceChildren(element('p', { textContent: text }), element('p', { className: 'actions' }, ...buttons));
+    question.hidden = false;
+  });
+}
+
+// ---- running
+
+async function start(): Promise<void> {
+  say('');
+  const selection = form.read();
+  const obstacle = obstacleOf(selection);
+  if (obstacle) return say(obstacle);
+  const battery = await readBattery();
+  if (isLow(battery) && (await ask(`The battery is at ${battery.percent} % and not charging. Many devices slow down then, and the result would show that.`, ['Run anyway', 'Cancel'])) !== 'Run anyway') return;
+  const file = form.file();
+  if (file) files.set(file.name, file);
+  const site = document.querySelector<HTMLMetaElement>('meta[name=rivulet-version]')?.content;
+  set = {
+    selection,
+    plan: planRuns(selection),
+    result: {
+      format: 'rivulet-benchmark',
+      version: 1,
+      created: new Date().toISOString(),
+      build: { version, ...(site && { site }) },
+      method: { repetitions: selection.repetitions },
+      device: await readDevice(),
+      runs: [],
+    },
+    partial: [],
+    attempts: 0,
+    state: 'running',
+  };
+  await goOn(set);
+}
+
+async function goOn(going: StoredSet): Promise<void> {
+  answer?.(undefined);
+  say('');
+  running = new AbortController();
+  setRunning(true);
+  // a screen that goes off hides the tab
+  const lock = await navigator.wakeLock?.request('screen').catch(() => undefined);
+  try {
+    await runSet(going, {
+      signal: running.signal,
+      tab,
+      store,
+      load,
+      loadOptions: { ...(threads && { threads }), ...(software && { allowSoftware: true }) },
+      files,
+      onProgress,
+      onResult: show,
+    });
+    announce('The benchmark has ended.');
+  } catch (error) {
+    if ((error as Error).name !== 'AbortError') say(`The benchmark ended with an error: ${(error as Error).message}`);
+    going.state = 'stopped';
+    // a stop is no crash
+    going.attempts = 0;
+    await store.saveSet(going);
+  } finally {
+    running = undefined;
+    setRunning(false);
+    await lock?.release().catch(() => undefined);
+  }
+  show();
+  if (going.state === 'stopped') offerToGoOn(going);
+}
+
+function setRunning(yes: boolean): void {
+  find('progress', HTMLElement).hidden = !yes;
+  button('run').disabled = yes;
+  form.disable(yes);
+  if (yes) show();
+}
+
+function onProgress({ run, runs, planned, step, share, secondsLeft, waiting }: SetProgress): void {
+  const where = planned.backend === 'webgpu' ? 'GPU' : 'CPU';
+  find('progress-count', HTMLElement).textContent = `${run + 1} of ${runs}`;
+  find('progress-step', HTMLElement).textContent = waiting
+    ? 'This tab is hidden. Browsers slow hidden tabs down, so the benchmark waits until it is in front.'
+    : `${[planned.name, planned.quantization, where, step].filter(Boolean).join(' · ')}`;
+  find('progress-bar', HTMLProgressElement).value = share;
+  find('progress-left', HTMLElement).textContent = `about ${duration(Math.max(1, secondsLeft))} left`;
+}
+
+function offerToGoOn(stopped: StoredSet): void {
+  const { result, plan, state, partial } = stopped;
+  const next = plan[result.runs.length];
+  if (!next) return;
+  const under = [next.name, next.quantization].filter(Boolean).join(' ');
+  const done = `${result.runs.length} of ${plan.length} runs are done${partial.length ? `, and ${partial.length} measurements of ${under}` : ''}`;
+  const text = state === 'running' ? `The page ended while it measured ${under}. ${done}.` : `The benchmark was stopped. ${done}.`;
+  void ask(text, ['Continue', 'Leave it']).then(async (word) => {
+    if (word === 'Continue') await goOn(stopped);
+    if (word !== 'Leave it') return;
+    stopped.state = 'done';
+    stopped.plan = stopped.plan.slice(0, result.runs.length);
+    await store.saveSet(stopped);
+  });
+}
+
+// ---- sharing
+
+async function copy(what: string, text: string): Promise<void> {
+  try {
+    await navigator.clipboard.writeText(text);
+    announce(`${what} was copied.`);
+    flash(what === 'The link' ? 'copy-link' : 'copy-markdown', 'Copied');
+  } catch {
+    say(`The browser does not allow this page to copy. ${what}: ${text}`);
+  }
+}
+
+function flash(id: string, word: string): void {
+  const pressed = button(id);
+  const usual = pressed.textContent;
+  pressed.textContent = word;
+  setTimeout(() => (pressed.textContent = usual), 1500);
+}
+
+function save(blob: Blob, name: string): void {
+  const link = element('a', { href: URL.createObjectURL(blob), download: name });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+}
+
+const fileName = (result: BenchmarkResult, suffix: string): string => `rivulet-benchmark-${result.created.slice(0, 16).replaceAll(/[:T]/g, '-')}.${suffix}`;
+
+// ---- what comes from elsewhere
+
+async function importFiles(chosen: File[]): Promise<void> {
+  say('');
+  for (const file of chosen) {
+    try {
+      if (file.size > 4 * MAX_RESULT_BYTES) throw new NotAResult(`It is too large: got ${file.size} bytes, wanted at most ${MAX_RESULT_BYTES}.`);
+      const result = parseResult(await file.text());
+      compared = [...compared.filter((one) => JSON.stringify(one) !== JSON.stringify(result)), result].slice(-8);
+      await store.saveCompared(compared);
+    } catch (error) {
+      say(`${file.name} holds no result of this benchmark. ${(error as Error).message}`);
+    }
+  }
+  show();
+}
+
+async function readLink(): Promise<void> {
+  if (!holdsResult(location.hash)) return;
+  try {
+    linked = await fromFragment(location.hash);
+    // one's own link
+    if (set && linked.created === set.result.created && JSON.stringify(linked) === JSON.stringify(set.result)) linked = undefined;
+  } catch (error) {
+    linked = undefined;
+    say(`The link holds no result that can be read. ${(error as Error).message}`);
+  }
+  show();
+}
+
+button('run').addEventListener('click', () => void start());
+button('stop').addEventListener('click', () => running?.abort());
+button('compare').addEventListener('click', () => find('import', HTMLInputElement).click());
+find('import', HTMLInputElement).addEventListener('change', async ({ target }) => {
+  const input = target as HTMLInputElement;
+  await importFiles([...(input.files ?? [])]);
+  input.value = '';
+});
+button('copy-link').addEventListener('click', async () => set && copy('The link', `${location.origin}${location.pathname}${await toFragment(set.result)}`));
+button('copy-markdown').addEventListener('click', () => set && void copy('The table', toMarkdown(set.result)));
+button('save-json').addEventListener('click', () => set && save(new Blob([`${JSON.stringify(set.result, undefined, 1)}\n`], { type: 'application/json' }), fileName(set.result, 'json')));
+button('save-image').addEventListener('click', async () => {
+  try {
+    if (set) save(await toImage(set.result), fileName(set.result, 'png'));
+  } catch (error) {
+    say(`The image could not be made. ${(error as Error).message}`);
+  }
+});
+addEventListener('hashchange', () => void readLink());
+// the plots take their colours when they are drawn
+matchMedia('(prefers-color-scheme: dark)').addEventListener('change', show);
+
+if (set) form.write(set.selection);
+show();
+await readLink();
+if (set && set.state !== 'done' && set.result.runs.length < set.plan.length) offerToGoOn(set);
+document.body.dataset.ready = 'true';

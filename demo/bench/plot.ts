@@ -1,0 +1,79 @@
+/** Line plots. Their numbers stand in tables, too: to a screen reader a plot is one image with a sentence. */
+import UPlot from 'uplot';
+import { element } from '../chat/dom';
+import { rate } from './describe';
+
+export interface Line {
+  label: string;
+  points: [x: number, y: number][];
+  /** of another device */
+  other?: boolean;
+}
+
+export interface PlotOptions {
+  /** the sentence for a screen reader */
+  summary: string;
+  /** doubling distances on the x axis */
+  logarithmic?: boolean;
+  showX(x: number): string;
+}
+
+const COLOURS = 6;
+const HEIGHT = 240;
+
+/** A colour of the style sheet as the canvas takes it. */
+function resolved(variable: string): string {
+  const probe = document.body.appendChild(element('i', { hidden: true }));
+  probe.style.color = `var(${variable})`;
+  const { color } = getComputedStyle(probe);
+  probe.remove();
+  return color;
+}
+
+/** @returns the plot with its key, and a function that frees it */
+export function createPlot(lines: Line[], { summary, logarithmic, showX }: PlotOptions): { node: HTMLElement; end(): void } {
+  const colour = (i: number): string => `--plot-${(i % COLOURS) + 1}`;
+  const keys = lines.map(({ label, other }, i) => {
+    const sign = element('i');
+    sign.style.color = `var(${colour(i)})`;
+    return element('li', { className: other ? 'other' : '' }, sign, label);
+  });
+  const holder = element('div', { className: 'plot', role: 'img', ariaLabel: summary });
+  const node = element('div', {}, element('ul', { className: 'keys' }, ...keys), holder);
+  const [quiet, grid] = [resolved('--quiet'), resolved('--line')];
+  const font = `12px ${getComputedStyle(document.body).fontFamily}`;
+  const xs = [...new Set(lines.flatMap(({ points }) => points.map(([x]) => x)))].sort((a, b) => a - b);
+  const rows = lines.map(({ points }) => xs.map((x) => points.find(([at]) => at === x)?.[1] ?? null));
+  const axis = { stroke: quiet, font, grid: { stroke: grid, width: 1 }, ticks: { show: false } };
+  const plot = new UPlot(
+    {
+      width: 480,
+      height: HEIGHT,
+      cursor: { show: false },
+      legend: { show: false },
+      scales: {
+        x: logarithmic ? { time: false, distr: 3, log: 2 } : { time: false },
+        y: { range: (_, __, max) => [0, (max || 1) * 1.1] },
+      },
+      axes: [
+        { ...axis, grid: { show: false }, values: (_, splits) => splits.map((x) => (logarithmic && !xs.includes(x) ? '' : showX(x))), ...(logarithmic && { splits: () => xs }) },
+        { ...axis, size: 56, values: (_, splits) => splits.map((y) => rate(y)) },
+      ],
+      series: [
+        {},
+        ...lines.map(({ other }, i) => ({ stroke: resolved(colour(i)), width: 2.5, spanGaps: true, points: { show: logarithmic === true, size: 7 }, ...(other && { dash: [6, 5] }) })),
+      ],
+    },
+    [xs, ...rows] as UPlot.AlignedData,
+    holder,
+  );
+  const observer = new ResizeObserver(([{ contentRect }]) => plot.setSize({ width: Math.max(200, Math.floor(contentRect.width)), height: HEIGHT }));
+  observer.observe(holder);
+  return {
+    node,
+    end() {
+      observer.disconnect();
+      plot.destroy();
+    },
+  };
+}

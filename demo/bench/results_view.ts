@@ -1,0 +1,177 @@
+/** Shows results: the figures that matter first, then plots, then every number. All texts of a result are set as text, never as markup. */
+import { element } from '../chat/dom';
+import { count } from '../chat/format';
+import {
+  backendLabel, bandwidthShare, decodeAt, firstDecode, MEASUREMENT_COLUMNS, measurementCells, milliseconds, modelLabel, prefillAt, rate, RUN_COLUMNS, runCells, runLabel, sustainedDrop,
+} from './describe'; // prettier-ignore
+import { createPlot, type Line } from './plot';
+import type { BenchmarkResult, KernelTimes, Run } from './result';
+
+export interface ShownResult {
+  result: BenchmarkResult;
+  /** 'this device', or where it comes from */
+  label: string;
+  own: boolean;
+  /** takes it away; only of results to compare with */
+  remove?(): void;
+}
+
+/** What must be freed before the next drawing. */
+let plots: { end(): void }[] = [];
+
+/** @param deviceCard stands beside the first plot */
+export function showResults(holder: HTMLElement, shown: ShownResult[], deviceCard: HTMLElement): void {
+  for (const plot of plots) plot.end();
+  plots = [];
+  // the card outlives each drawing
+  deviceCard.remove();
+  holder.replaceChildren();
+  const first = shown.find(({ result }) => result.runs.length);
+  if (!first) return void holder.after(deviceCard);
+  const { result } = first;
+  const several = shown.length > 1;
+  holder.append(...headline(result), ...overContext(shown));
+  deviceCard.classList.add('w4');
+  if (first.own) holder.append(deviceCard);
+  else holder.after(deviceCard);
+  holder.append(allRuns(shown, several));
+  for (const other of shown) if (other !== first) holder.append(comparison(first, other));
+  holder.append(...sustained(shown));
+  for (const { result: one, label, own } of shown) for (const run of one.runs) holder.append(details(run, own || !several ? '' : label));
+}
+
+const card = (width: string, title: string, ...children: (Node | string)[]): HTMLElement => element('section', { className: `card ${width}`, ariaLabel: title }, element('h2', { textContent: title }), ...children);
+
+function big(value: string, unit: string): HTMLElement {
+  return element('p', { className: 'big' }, `${value} `, element('small', { textContent: unit }));
+}
+
+/** The best run of the first model, and what the other backend gives. */
+function headline({ runs, device }: BenchmarkResult): HTMLElement[] {
+  const done = runs.filter((run) => firstDecode(run) || run.measurements.some(({ prefill }) => prefill));
+  if (!done.length) return [];
+  const model = modelLabel(done[0]);
+  const same = done.filter((run) => modelLabel(run) === model);
+  const prefillOf = (run: Run) => prefillAt(run, 512) ?? run.measurements.find(({ prefill }) => prefill);
+  const best = [...same].sort((a, b) => (firstDecode(b)?.decode?.median ?? 0) - (firstDecode(a)?.decode?.median ?? 0))[0];
+  const others = (value: (run: Run) => number | undefined): string =>
+    same.filter((run) => run !== best && value(run)).map((run) => `${rate(value(run))} on the ${backendLabel(run)}`).join(', '); // prettier-ignore
+  const where = best.backend === 'webgpu' ? 'GPU' : 'CPU';
+  const cards: HTMLElement[] = [];
+  const quiet = (...parts: string[]): HTMLElement => element('p', { className: 'quiet', textContent: parts.filter(Boolean).join(' · ') });
+  const prefill = prefillOf(best);
+  if (prefill?.prefill)
+    cards.push(card('w4', 'Reading a prompt', big(rate(prefill.prefill.median), `tokens/s · ${where}`), quiet(others((run) => prefillOf(run)?.prefill?.median), `${count(prefill.prompt)} tokens, ${model}`)));
+  const decode = firstDecode(best);
+  if (decode?.decode)
+    cards.push(
+      card('w4', 'Writing an answer', big(rate(decode.decode.median), `tokens/s · ${where}`), quiet(others((run) => firstDecode(run)?.decode?.median), decode.gapMs ? `p99 between tokens ${milliseconds(decode.gapMs.p99)}` : '')),
+    );
+  if (prefill) {
+    const share = bandwidthShare(best, device);
+    cards.push(
+      card(
+        'w4',
+        'First word after',
+        big(milliseconds(prefill.firstTokenMs.median), `· ${count(prefill.prompt)}-token prompt`),
+        quiet(share === undefined ? '' : `${Math.round(100 * share)} % of this device’s measured memory bandwidth`),
+      ),
+    );
+  }
+  return cards;
+}
+
+function overContext(shown: ShownResult[]): HTMLElement[] {
+  const lines = shown.flatMap(({ result, label, own }) =>
+    result.runs.flatMap((run): Line[] => {
+      const points = run.measurements.filter((m) => m.cached && m.decode && decodeAt(run, m.prompt) === m).map((m): [number, number] => [m.prompt, m.decode!.median]);
+      return points.length ? [{ label: own ? runLabel(run) : `${runLabel(run)}, ${label}`, points: points.sort((a, b) => a[0] - b[0]), other: !own }] : [];
+    }),
+  );
+  if (!lines.length) return [];
+  const summary = `Tokens a second while writing, by position. ${lines.map(({ label, points }) => `${label}: ${points.map(([x, y]) => `${rate(y)} at ${count(x)}`).join(', ')}`).join('. ')}.`;
+  const plot = createPlot(lines, { summary, logarithmic: true, showX: (x) => (x >= 1024 ? `${Math.round(x / 1024)}k` : String(x)) });
+  plots.push(plot);
+  return [card('w8', 'Writing speed over context, tokens/s', plot.node)];
+}
+
+function tableOf(caption: string, head: string[], rows: (string | Node)[][], mark: (row: number) => boolean = () => false): HTMLElement {
+  const body = rows.map((row, i) =>
+    element('tr', { className: mark(i) ? 'wrong' : '' }, ...row.map((value, at) => (at === 0 ? element('th', { scope: 'row' }, value) : element('td', {}, value)))),
+  );
+  const made = element(
+    'table',
+    {},
+    element('caption', { textContent: caption }),
+    element('thead', {}, element('tr', {}, ...head.map((name) => element('th', { scope: 'col', textContent: name })))),
+    element('tbody', {}, ...body),
+  );
+  // a keyboard must be able to scroll it
+  return element('div', { className: 'scroll', tabIndex: 0, role: 'region', ariaLabel: caption }, made);
+}
+
+function allRuns(shown: ShownResult[], several: boolean): HTMLElement {
+  const all = shown.flatMap(({ result, label }) => result.runs.map((run) => ({ run, label })));
+  const head = several ? ['Model', 'Device', ...RUN_COLUMNS.slice(1)] : RUN_COLUMNS;
+  const rows = all.map(({ run, label }) => {
+    const [name, ...cells] = runCells(run);
+    return several ? [name, label, ...cells] : [name, ...cells];
+  });
+  const removals = shown.flatMap(({ label, remove }) => {
+    if (!remove) return [];
+    const button = element('button', { type: 'button', textContent: `Remove ${label}` });
+    button.addEventListener('click', remove);
+    return [button];
+  });
+  return element('section', { className: 'card w12', ariaLabel: 'All runs' }, tableOf('All runs, prefill and decode in tokens/s', head, rows, (i) => all[i].run.status === 'wrong'), ...(removals.length ? [element('p', { className: 'actions' }, ...removals)] : []));
+}
+
+function comparison(here: ShownResult, there: ShownResult): HTMLElement {
+  const key = (run: Run): string => `${modelLabel(run)} ${run.backend}`;
+  const ratio = (a?: number, b?: number): string => (a && b ? `× ${(a / b).toPrecision(3)}` : '–');
+  const rows = here.result.runs.flatMap((run) => {
+    const other = there.result.runs.find((one) => key(one) === key(run));
+    if (!other) return [];
+    const prompt = [512, 128, 2048].find((n) => prefillAt(run, n) && prefillAt(other, n));
+    const [p, q] = prompt ? [run, other].map((one) => prefillAt(one, prompt)?.prefill?.median) : [];
+    const [d, e] = [run, other].map((one) => firstDecode(one)?.decode?.median);
+    return [[modelLabel(run), run.backend === 'webgpu' ? 'GPU' : 'CPU', rate(p), rate(q), ratio(p, q), rate(d), rate(e), ratio(d, e)]];
+  });
+  const title = `${here.label[0].toUpperCase()}${here.label.slice(1)} beside ${there.label}`;
+  if (!rows.length) return card('w12', title, element('p', { className: 'quiet', textContent: 'They have no model in common that runs on the same kind of processor.' }));
+  return element('section', { className: 'card w12', ariaLabel: title }, tableOf(title, ['Model', 'Runs on', 'Prefill', 'other', 'ratio', 'Decode', 'other', 'ratio'], rows));
+}
+
+function sustained(shown: ShownResult[]): HTMLElement[] {
+  const all = shown.flatMap(({ result, label, own }) => result.runs.flatMap((run) => (run.sustained ? [{ run, label: own ? runLabel(run) : `${runLabel(run)}, ${label}`, own }] : [])));
+  if (!all.length) return [];
+  const told = all.map(({ run, label }) => {
+    const drop = sustainedDrop(run.sustained!);
+    if (drop === undefined) return label;
+    return `${label}: ${Math.abs(drop) < 0.03 ? 'as fast at the end as at the beginning' : `${Math.round(100 * Math.abs(drop))} % ${drop > 0 ? 'slower' : 'faster'} at the end`}`;
+  });
+  const plot = createPlot(all.map(({ run, label, own }) => ({ label, points: run.sustained!.points, other: !own })), { summary: `Writing without a pause, tokens a second. ${told.join('. ')}.`, showX: (x) => `${x} s` }); // prettier-ignore
+  plots.push(plot);
+  return [card('w12', 'One minute without a pause, tokens/s', plot.node, element('p', { className: 'quiet', textContent: `${told.join('. ')}.` }))];
+}
+
+function details(run: Run, label: string): HTMLElement {
+  const title = label ? `${runLabel(run)}, ${label}` : runLabel(run);
+  const facts = [run.processor, run.variant, run.check && run.status !== 'wrong' && `differs from known results by ${(100 * run.check.golden).toPrecision(2)} % of their power`].filter((fact) => typeof fact === 'string');
+  const parts: Node[] = [element('p', { className: 'quiet', textContent: facts.join(' · ') })];
+  if (run.problem) parts.unshift(element('p', { className: 'wrong', textContent: run.problem }));
+  if (run.measurements.length) parts.push(tableOf('Medians, with the smallest and the largest', MEASUREMENT_COLUMNS, run.measurements.map(measurementCells))); // prettier-ignore
+  if (run.kernels) parts.push(...kernelTables(run.kernels));
+  if (run.notes.length) parts.push(element('ul', { className: 'notes' }, ...run.notes.map((note) => element('li', { textContent: note }))));
+  return element('details', { className: 'card w12', open: run.status === 'wrong' || run.status === 'failed' }, element('summary', { textContent: `${title}: all measurements` }), ...parts);
+}
+
+function kernelTables({ clock, copyGigabytesPerSecond, emptyDispatchMicros, kernels, tuned }: KernelTimes): Node[] {
+  const micros = (value: number): string => `${value < 10 ? value.toFixed(1) : count(Math.round(value))} µs`;
+  const how = clock === 'timestamp' ? 'timed by the GPU' : 'timed by the page around each submit';
+  const rows = kernels.map((k) => [k.kernel, String(k.dispatches), micros(k.micros), k.gigabytesPerSecond.toFixed(1), k.shareOfCopy === undefined ? '–' : `${Math.round(100 * k.shareOfCopy)} %`]);
+  return [
+    tableOf(`Kernels of one token, ${how}; a copy moves ${copyGigabytesPerSecond.toFixed(1)} GB/s, an empty dispatch takes ${micros(emptyDispatchMicros)}`, ['Kernel', 'Dispatches', 'Time', 'GB/s', 'Of a copy'], rows),
+    ...(tuned.length ? [tableOf('What the tuner chose', ['Shape', 'Default', 'Chosen', 'Kernel'], tuned.map((t) => [t.shape, micros(t.defaultMicros), micros(t.micros), t.tuning]))] : []), // prettier-ignore
+  ];
+}
