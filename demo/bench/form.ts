@@ -1,11 +1,11 @@
 /** The choices: presets, and what they stand for in detail. */
 import { listModels } from '../../src/index';
-import { bytes, count, duration } from '../chat/format';
+import { bytes, count } from '../chat/format';
 import { element, find } from '../chat/dom';
 import { DECODE, planRuns, PREFILL, PRESETS, type BackendChoice, type Preset, type Selection } from './plan';
 import type { Device } from './result';
 import { QUANTIZATIONS, SHAPE_LABELS } from './shapes';
-import { stepsOf, TimeLeft } from './time_left';
+import { roughly, stepsOf, TimeLeft } from './time_left';
 
 type Group = 'shapes' | 'quantizations' | 'stored' | 'backends' | 'prefill' | 'decode';
 
@@ -15,7 +15,6 @@ export interface ChoicesForm {
   file(): File | undefined;
   /** Shows the choices of a stored set. */
   write(selection: Selection): void;
-  disable(disabled: boolean): void;
 }
 
 /** @param software a GPU that is emulated on the processor may be used: tests */
@@ -28,7 +27,7 @@ export function createForm(device: Device, software: boolean): ChoicesForm {
   const single = (name: string): HTMLInputElement => form.elements.namedItem(name) as HTMLInputElement;
 
   function fill(group: Group, entries: [value: string, label: string][]): void {
-    const list = entries.map(([value, label]) => element('label', {}, element('input', { type: 'checkbox', name: group, value }), label));
+    const list = entries.map(([value, label]) => element('label', {}, element('input', { type: 'checkbox', name: group, value }), element('span', { textContent: label })));
     find(group, HTMLElement).replaceChildren(...list);
   }
   fill('shapes', Object.entries(SHAPE_LABELS));
@@ -82,7 +81,7 @@ export function createForm(device: Device, software: boolean): ChoicesForm {
     const left = new TimeLeft();
     const runs = planRuns(selection);
     const seconds = runs.reduce((sum, run) => sum + left.of(run.backend, stepsOf(run, selection.repetitions)), 0);
-    find('about-time', HTMLElement).textContent = runs.length ? `${runs.length} ${runs.length === 1 ? 'run' : 'runs'}, roughly ${duration(Math.max(5, seconds))}` : '';
+    find('about-time', HTMLElement).textContent = runs.length ? `${runs.length} ${runs.length === 1 ? 'run' : 'runs'}, roughly ${roughly(seconds)}` : '';
   }
 
   form.addEventListener('change', ({ target }) => {
@@ -100,9 +99,6 @@ export function createForm(device: Device, software: boolean): ChoicesForm {
     write(selection) {
       for (const preset of form.querySelectorAll<HTMLInputElement>('input[name=preset]')) preset.checked = false;
       write(selection);
-    },
-    disable(disabled) {
-      for (const set of form.querySelectorAll('fieldset')) set.disabled = disabled;
     },
   };
 }

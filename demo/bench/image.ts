@@ -5,7 +5,7 @@ import type { BenchmarkResult, Run } from './result';
 const [WIDTH, MARGIN, ROW] = [1200, 60, 52];
 const MOST_ROWS = 8;
 const HEAD = ['Model', 'Runs on', 'Prefill', 'Decode', 'First token', 'p99'];
-const STOPS = [MARGIN, 440, 780, 900, 1030, 1140];
+const STOPS = [MARGIN, 420, 740, 850, 1010, 1140];
 const COLOURS = { ground: '#fcfbf9', ink: '#1c2024', quiet: '#585f67', accent: '#0f6466', line: '#e3dfd7', bad: '#a3261d' };
 
 /** @throws Error if the browser gives no canvas */

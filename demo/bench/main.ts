@@ -2,7 +2,6 @@
 import { version } from '../../package.json';
 import { load } from '../../src/index';
 import { announce, element, find } from '../chat/dom';
-import { duration } from '../chat/format';
 import { isLow, readBattery, TabWatch } from './conditions';
 import { deviceLabel, deviceLines, toMarkdown } from './describe';
 import { readDevice } from './device';
@@ -13,6 +12,7 @@ import { fromFragment, holdsResult, MAX_RESULT_BYTES, NotAResult, parseResult, t
 import { showResults, type ShownResult } from './results_view';
 import { runSet, type SetProgress } from './run_set';
 import { SetStore, type StoredSet } from './set_store';
+import { roughly } from './time_left';
 
 const options = new URLSearchParams(location.search);
 const software = options.get('software') === '1';
@@ -50,6 +50,7 @@ function show(): void {
   // two devices of one kind
   for (const [i, one] of shown.entries()) if (shown.slice(0, i).some(({ label }) => label === one.label)) one.label += ` (${i + 1})`;
   showResults(find('results', HTMLElement), shown, find('device', HTMLElement));
+  find('fleeting', HTMLElement).hidden = !store.fleeting;
   find('share', HTMLElement).hidden = !set?.result.runs.length;
   showDevice();
   button('run').textContent = set?.result.runs.length ? 'Run again' : 'Run';
@@ -160,8 +161,8 @@ async function goOn(going: StoredSet): Promise<void> {
 
 function setRunning(yes: boolean): void {
   find('progress', HTMLElement).hidden = !yes;
-  button('run').disabled = yes;
-  form.disable(yes);
+  button('run').hidden = yes;
+  find('choices', HTMLFormElement).hidden = yes;
   if (yes) show();
 }
 
@@ -172,7 +173,7 @@ function onProgress({ run, runs, planned, step, share, secondsLeft, waiting }: S
     ? 'This tab is hidden. Browsers slow hidden tabs down, so the benchmark waits until it is in front.'
     : `${[planned.name, planned.quantization, where, step].filter(Boolean).join(' · ')}`;
   find('progress-bar', HTMLProgressElement).value = share;
-  find('progress-left', HTMLElement).textContent = `about ${duration(Math.max(1, secondsLeft))} left`;
+  find('progress-left', HTMLElement).textContent = `about ${roughly(secondsLeft)} left`;
 }
 
 function offerToGoOn(stopped: StoredSet): void {

@@ -56,7 +56,7 @@ export function createPlot(lines: Line[], { summary, logarithmic, showX }: PlotO
         y: { range: (_, __, max) => [0, (max || 1) * 1.1] },
       },
       axes: [
-        { ...axis, grid: { show: false }, values: (_, splits) => splits.map((x) => (logarithmic && !xs.includes(x) ? '' : showX(x))), ...(logarithmic && { splits: () => xs }) },
+        { ...axis, size: 32, grid: { show: false }, values: (_, splits) => splits.map((x) => (logarithmic && !xs.includes(x) ? '' : showX(x))), ...(logarithmic && { splits: () => xs }) },
         { ...axis, size: 56, values: (_, splits) => splits.map((y) => rate(y)) },
       ],
       series: [

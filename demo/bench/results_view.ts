@@ -123,7 +123,7 @@ function allRuns(shown: ShownResult[], several: boolean): HTMLElement {
     button.addEventListener('click', remove);
     return [button];
   });
-  return element('section', { className: 'card w12', ariaLabel: 'All runs' }, tableOf('All runs, prefill and decode in tokens/s', head, rows, (i) => all[i].run.status === 'wrong'), ...(removals.length ? [element('p', { className: 'actions' }, ...removals)] : []));
+  return element('div', { className: 'card w12' }, tableOf('All runs, prefill and decode in tokens/s', head, rows, (i) => all[i].run.status === 'wrong'), ...(removals.length ? [element('p', { className: 'actions' }, ...removals)] : []));
 }
 
 function comparison(here: ShownResult, there: ShownResult): HTMLElement {
@@ -139,7 +139,7 @@ function comparison(here: ShownResult, there: ShownResult): HTMLElement {
   });
   const title = `${here.label[0].toUpperCase()}${here.label.slice(1)} beside ${there.label}`;
   if (!rows.length) return card('w12', title, element('p', { className: 'quiet', textContent: 'They have no model in common that runs on the same kind of processor.' }));
-  return element('section', { className: 'card w12', ariaLabel: title }, tableOf(title, ['Model', 'Runs on', 'Prefill', 'other', 'ratio', 'Decode', 'other', 'ratio'], rows));
+  return element('div', { className: 'card w12' }, tableOf(title, ['Model', 'Runs on', 'Prefill', 'other', 'ratio', 'Decode', 'other', 'ratio'], rows));
 }
 
 function sustained(shown: ShownResult[]): HTMLElement[] {
@@ -160,18 +160,18 @@ function details(run: Run, label: string): HTMLElement {
   const facts = [run.processor, run.variant, run.check && run.status !== 'wrong' && `differs from known results by ${(100 * run.check.golden).toPrecision(2)} % of their power`].filter((fact) => typeof fact === 'string');
   const parts: Node[] = [element('p', { className: 'quiet', textContent: facts.join(' · ') })];
   if (run.problem) parts.unshift(element('p', { className: 'wrong', textContent: run.problem }));
-  if (run.measurements.length) parts.push(tableOf('Medians, with the smallest and the largest', MEASUREMENT_COLUMNS, run.measurements.map(measurementCells))); // prettier-ignore
-  if (run.kernels) parts.push(...kernelTables(run.kernels));
+  if (run.measurements.length) parts.push(tableOf(`${title}: medians, with the smallest and the largest`, MEASUREMENT_COLUMNS, run.measurements.map(measurementCells))); // prettier-ignore
+  if (run.kernels) parts.push(...kernelTables(title, run.kernels));
   if (run.notes.length) parts.push(element('ul', { className: 'notes' }, ...run.notes.map((note) => element('li', { textContent: note }))));
   return element('details', { className: 'card w12', open: run.status === 'wrong' || run.status === 'failed' }, element('summary', { textContent: `${title}: all measurements` }), ...parts);
 }
 
-function kernelTables({ clock, copyGigabytesPerSecond, emptyDispatchMicros, kernels, tuned }: KernelTimes): Node[] {
+function kernelTables(title: string, { clock, copyGigabytesPerSecond, emptyDispatchMicros, kernels, tuned }: KernelTimes): Node[] {
   const micros = (value: number): string => `${value < 10 ? value.toFixed(1) : count(Math.round(value))} µs`;
   const how = clock === 'timestamp' ? 'timed by the GPU' : 'timed by the page around each submit';
   const rows = kernels.map((k) => [k.kernel, String(k.dispatches), micros(k.micros), k.gigabytesPerSecond.toFixed(1), k.shareOfCopy === undefined ? '–' : `${Math.round(100 * k.shareOfCopy)} %`]);
   return [
-    tableOf(`Kernels of one token, ${how}; a copy moves ${copyGigabytesPerSecond.toFixed(1)} GB/s, an empty dispatch takes ${micros(emptyDispatchMicros)}`, ['Kernel', 'Dispatches', 'Time', 'GB/s', 'Of a copy'], rows),
-    ...(tuned.length ? [tableOf('What the tuner chose', ['Shape', 'Default', 'Chosen', 'Kernel'], tuned.map((t) => [t.shape, micros(t.defaultMicros), micros(t.micros), t.tuning]))] : []), // prettier-ignore
+    tableOf(`${title}: kernels of one token, ${how}; a copy moves ${copyGigabytesPerSecond.toFixed(1)} GB/s, an empty dispatch takes ${micros(emptyDispatchMicros)}`, ['Kernel', 'Dispatches', 'Time', 'GB/s', 'Of a copy'], rows),
+    ...(tuned.length ? [tableOf(`${title}: what the tuner chose`, ['Shape', 'Default', 'Chosen', 'Kernel'], tuned.map((t) => [t.shape, micros(t.defaultMicros), micros(t.micros), t.tuning]))] : []), // prettier-ignore
   ];
 }

@@ -1,6 +1,6 @@
 /** Measures the runs of a set one after the other. Each result is stored before the next step begins. */
 import type { load as loadModel, LoadCallOptions, ModelSource } from '../../src/index';
-import type { TabWatch } from './conditions';
+import { isLow, readBattery, type TabWatch } from './conditions';
 import { measureRun } from './measure';
 import { SUSTAINED_SECONDS, type PlannedRun } from './plan';
 import { randomGguf } from './random_gguf';
@@ -60,6 +60,7 @@ export async function runSet(set: StoredSet, options: SetOptions): Promise<void>
       await finish(failed(planned, `A page cannot keep a file over a reload. Choose ${source.missing} again and start a new set.`, set));
       continue;
     }
+    const hidden = options.tab.count;
     const left = [...steps[at]];
     let step = { name: 'load', began: performance.now() };
     let waiting = false;
@@ -109,6 +110,7 @@ export async function runSet(set: StoredSet, options: SetOptions): Promise<void>
         },
       },
     );
+    if (options.tab.count !== hidden) run.notes.push('The tab was hidden during this run.');
     await finish(run);
   }
   set.state = 'done';
@@ -116,6 +118,8 @@ export async function runSet(set: StoredSet, options: SetOptions): Promise<void>
   options.onResult(set);
 
   async function finish(run: Run): Promise<void> {
+    const battery = await readBattery();
+    if (isLow(battery)) run.notes.push(`The battery was at ${battery.percent} % and not charging.`);
     result.runs.push(run);
     set.partial = [];
     set.attempts = 0;

@@ -1,4 +1,5 @@
 /** How long the rest of a set takes: a rough cost of each step, corrected by the steps that have been timed. */
+import { duration } from '../chat/format';
 import { stepName } from './measure';
 import { SUSTAINED_SECONDS, type PlannedRun } from './plan';
 
@@ -48,3 +49,6 @@ export class TimeLeft {
     return steps.reduce((sum, { seconds, fixed }) => sum + (fixed ? seconds : seconds * (real / expected)), 0);
   }
 }
+
+/** An estimate needs no decimals. */
+export const roughly = (seconds: number): string => (seconds < 59.5 ? `${Math.max(1, Math.round(seconds))}\u00a0s` : duration(seconds));

@@ -54,7 +54,7 @@ export async function benchPage(options: PageOptions): Promise<BenchmarkResult> 
     await page.click('#run');
     let told = '';
     for (;;) {
-      const [step, done, said] = await Promise.all([page.textContent('#progress-step'), page.isEnabled('#run'), page.isVisible('#problem')]);
+      const [step, done, said] = await Promise.all([page.textContent('#progress-step'), page.isVisible('#run'), page.isVisible('#problem')]);
       if (step && step !== told) options.onProgress?.((told = step));
       if (done && said) throw new Error((await page.textContent('#problem')) ?? '');
       if (done) break;
