@@ -1,6 +1,6 @@
 /** The result of the benchmark: its form (docs/benchmark.schema.json), how it is read from a file or a link, and how it is written. */
-import { Validator, type Schema } from '@cfworker/json-schema';
 import schema from '../../docs/benchmark.schema.json';
+import { schemaError, type Schema } from './check_schema';
 import type { Percentiles, Spread } from './stats';
 
 export interface Measurement {
@@ -101,8 +101,6 @@ export const MAX_RESULT_BYTES = 512 << 10;
 const MAX_LINK_LETTERS = 64 << 10;
 const FRAGMENT = '#result=';
 
-const validator = new Validator(schema as unknown as Schema, '2020-12');
-
 /** @throws NotAResult that says what is wrong */
 export function parseResult(text: string): BenchmarkResult {
   if (text.length > MAX_RESULT_BYTES) throw new NotAResult(`It is too large: got ${text.length} characters, wanted at most ${MAX_RESULT_BYTES}.`);
@@ -116,11 +114,9 @@ export function parseResult(text: string): BenchmarkResult {
   if (format !== 'rivulet-benchmark') throw new NotAResult('It is JSON, but not a result of this benchmark. Choose a file that this page has saved.');
   const version = (value as { version?: unknown }).version;
   if (version !== 1) throw new NotAResult(`Its version is ${typeof version === 'number' ? version : 'missing'}, and this page reads version 1. Open it in the page that made it.`);
-  const { valid, errors } = validator.validate(value);
-  if (valid) return value as BenchmarkResult;
-  // the last error is the innermost
-  const { instanceLocation, error } = errors.at(-1)!;
-  throw new NotAResult(`The value at ${instanceLocation.slice(0, 80)} is not allowed: ${error.slice(0, 160)}`);
+  const error = schemaError(schema as Schema, value);
+  if (error !== undefined) throw new NotAResult(error);
+  return value as BenchmarkResult;
 }
 
 /** The fragment of a link that holds the whole result. */
