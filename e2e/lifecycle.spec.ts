@@ -8,14 +8,13 @@ import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import puppeteer, { type Browser, type BrowserContext, type CDPSession, type Page } from 'puppeteer-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { PAGE_TOOLS } from '../demo/chat/tools/index';
 import { startDisplay } from './display';
 import { chromiumArgs, findChromium, serve, type Served } from './harness';
 import { createHub, modelBytes, sha256Of, type Hub } from './hub';
 import type { StoreWindow } from './pages/store';
 import { serveSite, type Site } from './site';
+import { createSlowHub, SLOW_SETTINGS, slowAddress } from './slow_model';
 import { findWebKit } from './system';
-import { tinyGguf } from './tools/tiny';
 
 const MB = 1 << 20;
 const REPO = 'Org/Model-GGUF';
@@ -161,9 +160,7 @@ describe('an answer', () => {
   let context: BrowserContext;
   beforeAll(async () => {
     site = await serveSite();
-    // random weights: an answer that hardly ever ends by itself, at some hundred tokens a second
-    const slow = tinyGguf({ dtype: 'Q8_0', hidden: 512, vocab: 8000, contextLength: 4096, tied: false, layers: ['conv', 'attention', 'conv', 'attention', 'conv', 'conv'] });
-    hub = await createHub({ repos: { 'a/b': { 'Slow-Q8_0.gguf': slow } } });
+    hub = await createSlowHub();
   });
   afterAll(async () => {
     await site?.close();
@@ -172,20 +169,17 @@ describe('an answer', () => {
   beforeEach(async () => void (context = await browser.createBrowserContext()));
   afterEach(() => context.close());
 
-  // without tools, whose definitions would fill the context of a model that reads bytes
-  const SETTINGS = JSON.stringify({ backend: 'wasm', threads: 1, temperature: 2, topK: 0, topP: 1, minP: 0, repetitionPenalty: 2, seed: 1, maxTokens: 1500, off: PAGE_TOOLS.map(({ definition }) => definition.name) });
   const length = (page: Page): Promise<number> => page.evaluate(() => document.querySelector('#messages .assistant:last-child .body')?.textContent?.length ?? 0);
   const foot = (page: Page): Promise<string | null> => page.$eval('#messages .assistant:last-child .foot', ({ textContent }) => textContent);
   const ended = (page: Page): Promise<unknown> => page.waitForFunction(() => document.querySelector<HTMLElement>('#stop')?.hidden, { polling: 100 });
   const failed = (page: Page): Promise<boolean> => page.evaluate(() => document.querySelector<HTMLElement>('#error')?.hidden === false);
   const ready = (page: Page): Promise<unknown> => page.waitForFunction(() => document.querySelector('#about:not([hidden])'), { polling: 100 });
 
-  const address = (): string => `${site.url}?model=a/b&hub=${encodeURIComponent(hub.origin)}`;
   async function startAnswer(): Promise<Page> {
     const page = await context.newPage();
     page.setDefaultTimeout(120_000);
-    await page.evaluateOnNewDocument((settings) => (localStorage['rivulet-chat.settings'] ??= settings), SETTINGS);
-    await page.goto(address());
+    await page.evaluateOnNewDocument((settings) => (localStorage['rivulet-chat.settings'] ??= settings), SLOW_SETTINGS);
+    await page.goto(slowAddress(site, hub));
     await ready(page);
     await page.type('#prompt', 'Go on.');
     await page.keyboard.press('Enter');
@@ -219,7 +213,7 @@ describe('an answer', () => {
     const crashed = new Promise((resolve) => page.once('error', resolve));
     void session.send('Page.crash').catch(() => undefined);
     await crashed;
-    const again = await tab(context, address());
+    const again = await tab(context, slowAddress(site, hub));
     await ready(again);
     expect(await length(again)).toBeGreaterThan(0);
     expect(await foot(again)).toContain('interrupted');

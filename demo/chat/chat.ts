@@ -226,12 +226,14 @@ export function createChat({ session, settings, tools, store, transcript: makeTr
 
   function showFailure(error: unknown, request: ChatMessage, message: ChatMessage | undefined): void {
     // what tools have done must not be done again
-    const again = (): void => void (message?.steps ? answer(request, message) : regenerate(request));
-    const onCpu = (): void => {
-      whenReady = { act: again, before: session.model };
-      useCpu();
+    const retry = (): void => void (message?.steps ? answer(request, message) : regenerate(request));
+    const whenLoaded = (load: () => void) => (): void => {
+      whenReady = { act: retry, before: session.model };
+      load();
     };
-    transcript.showError(replyError(error, session.placement().backend, { again, newChat, useCpu: onCpu, chooseModel }), message);
+    // a model whose device or worker is lost answers no more
+    const again = error instanceof Error && error.name === 'DeviceError' ? whenLoaded(() => void session.open(session.choice)) : retry;
+    transcript.showError(replyError(error, session.placement().backend, { again, newChat, useCpu: whenLoaded(useCpu), chooseModel }), message);
     // the messages that wait would fail too
     const waiting = queue.takeAll();
     if (waiting.length) composer.putBack(...waiting);

@@ -3,7 +3,7 @@ import type { ErrorName } from '../../src/errors';
 import { explain, seenErrors, sentence } from './explain';
 
 /** An error as it leaves the worker. */
-const thrown = (name: string, message: string, parts: { cure?: string } = {}): Error => Object.assign(new Error(message), { name, ...parts });
+const thrown = (name: string, message: string, parts: { what?: string; cure?: string } = {}): Error => Object.assign(new Error(message), { name, ...parts });
 
 const NAMES: Record<ErrorName | 'AbortError', true> = {
   CheckpointError: true,
@@ -59,3 +59,10 @@ test.each([
   ['https://a.b/c cannot be reached', 'https://a.b/c cannot be reached.'],
   ["the model's key is wrong", "The model's key is wrong."],
 ])('%s as a sentence', (text, wanted) => expect(sentence(text)).toBe(wanted));
+
+test('a worker that has failed: the page does not have to be reloaded', () =>
+  expect(explain(thrown('DeviceError', 'The worker failed: got out of memory. Reload the page.', { what: 'The worker failed', cure: 'Reload the page.' }))).toEqual({
+    title: 'The model has stopped',
+    text: 'Try again. The page then loads the model again.',
+    details: 'The worker failed: got out of memory. Reload the page.',
+  }));

@@ -62,10 +62,11 @@ export const seenErrors = (): SeenError[] => [...seen];
 /** @param backend the one that was asked for */
 export function explain(error: unknown, backend: 'auto' | 'webgpu' | 'wasm' = 'auto'): Explanation {
   const parts: Parts = error instanceof Error ? error : { name: 'Error', message: String(error) };
-  const { name, message, cure } = parts;
+  const { name, message, what, cure } = parts;
   if (name !== 'AbortError') remember(parts);
   const advised = cure !== undefined && message.endsWith(` ${cure}`) && ADVICE[name] === undefined;
   const details = sentence(advised ? message.slice(0, -cure.length) : message);
+  if (what === 'The worker failed') return { title: 'The model has stopped', text: 'Try again. The page then loads the model again.', details: sentence(message) };
   if (name === 'DeviceError' && backend === 'webgpu')
     return { title: 'WebGPU is not available here', text: 'Use the CPU instead. It is slower, but works in every browser.', details: sentence(message) };
   const text = ADVICE[name] ?? (cure && sentence(cure)) ?? details;

@@ -153,7 +153,8 @@ export function createModelSession({ overrides, settings, meter, makeRoom, annou
     const mine = new AbortController();
     loading = mine;
     next = chosen;
-    note.textContent = present ? `${present.choice.name} goes on answering until ${chosen.name} is ready.` : '';
+    // the same model is loaded again with other settings, or because it has stopped
+    note.textContent = present && present.choice.name !== chosen.name ? `${present.choice.name} goes on answering until ${chosen.name} is ready.` : '';
     progressShown(chosen.name, { phase: 'resolve', bytes: 0, total: 0, rate: 0 });
     announce(`Loading ${chosen.name}.`);
     refresh();
