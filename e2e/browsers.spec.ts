@@ -1,7 +1,9 @@
-/** The other two engines that people have, Firefox and WebKit: the script-tag page as built answers, a second visit needs no model from the server, and the chat page keeps its conversations. */
+/** The other two engines that people have, Firefox and WebKit: the script-tag page as built answers, a second visit needs no model from the server, and the chat page keeps its conversations and models, opens without its server and names its controls. */
 import { describe, expect, it } from 'vitest';
+import { AXE } from './chat_page';
 import { launchFirefox } from './firefox';
-import { serveSite } from './site';
+import { once } from './once';
+import { serveSite, type Site, type SiteOptions } from './site';
 import type { PartName } from './system';
 import { openWebKit } from './webkit';
 
@@ -35,7 +37,7 @@ const REPLY = `new Promise((resolve, reject) => {
     .catch(reject);
 })`;
 
-/** In the chat page: runs statements of an async function that has `until` (waits for a condition), `all` (elements by a selector) and `send`. */
+/** In the chat page: runs statements of an async function that has `until` (waits for a condition), `all` (elements by a selector), `modelIs`, `write` and `send`. */
 const inChat = (statements: string): string => `(async () => {
   const all = (selector) => [...document.querySelectorAll(selector)];
   const until = async (condition, what) => {
@@ -44,11 +46,15 @@ const inChat = (statements: string): string => `(async () => {
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
   };
-  const send = async (text) => {
-    const before = all('#messages .assistant:not([aria-busy]) .copy').length;
+  const modelIs = (name) => document.getElementById('model-name').textContent === name && !document.getElementById('about').hidden && document.getElementById('loading').hidden;
+  const write = (text) => {
     const prompt = document.getElementById('prompt');
     prompt.value = text;
     prompt.dispatchEvent(new Event('input', { bubbles: true }));
+  };
+  const send = async (text) => {
+    const before = all('#messages .assistant:not([aria-busy]) .copy').length;
+    write(text);
     document.getElementById('composer').requestSubmit();
     await until(() => all('#messages .assistant:not([aria-busy]) .copy').length > before, 'a reply');
   };
@@ -56,10 +62,19 @@ const inChat = (statements: string): string => `(async () => {
 })()`;
 
 for (const { name, tag, open } of ENGINES) describe(name, { tags: tag }, () => {
-  it.each([{ isolated: true }, { isolated: false }])('answers, and again with the model unreachable: %o', async ({ isolated }) => {
-    const site = await serveSite({ isolated });
-    const browser = await open();
+  // each test has a host of its own, and so storage of its own
+  const opened = once(open);
+  const visit = (run: (site: Site, browser: OpenBrowser) => Promise<void>, options?: SiteOptions) => async (): Promise<void> => {
+    const site = await serveSite(options);
     try {
+      await run(site, await opened());
+    } finally {
+      await site.close().catch(() => undefined); // the test may have closed it
+    }
+  };
+
+  it.each([{ isolated: true }, { isolated: false }])('answers, and again with the model unreachable: %o', (options) =>
+    visit(async (site, browser) => {
       await browser.goto(`${site.url}script-tag.html`);
       const first = (await browser.evaluate(REPLY)) as { text: string; backend: string };
       expect(first.backend).toBe('wasm');
@@ -67,57 +82,111 @@ for (const { name, tag, open } of ENGINES) describe(name, { tags: tag }, () => {
       site.refuse = /\.gguf$/;
       await browser.goto(`${site.url}script-tag.html`);
       expect(await browser.evaluate(REPLY)).toEqual(first);
-    } finally {
-      await browser.close();
-      await site.close();
-    }
-  });
+    }, options)(),
+  );
 
-  it('answers in the element <rivulet-chat>', async () => {
-    const site = await serveSite({ isolated: false });
-    const browser = await open();
-    try {
-      await browser.goto(`${site.url}element.html`);
-      const answer = await browser.evaluate(`document.querySelector('rivulet-chat').send('Hello!').then((words) => [words, document.querySelector('rivulet-chat').info.backend.name])`);
-      expect(answer).toEqual([expect.stringMatching(/\w{3}/), 'wasm']);
-    } finally {
-      await browser.close();
-      await site.close();
-    }
-  });
+  it('answers in the element <rivulet-chat>', visit(async (site, browser) => {
+    await browser.goto(`${site.url}element.html`);
+    const answer = await browser.evaluate(`document.querySelector('rivulet-chat').send('Hello!').then((words) => [words, document.querySelector('rivulet-chat').info.backend.name])`);
+    expect(answer).toEqual([expect.stringMatching(/\w{3}/), 'wasm']);
+  }, { isolated: false }));
 
-  it('keeps the conversations of the chat page: a list, an edited message, a draft, over a reload', async () => {
-    const site = await serveSite();
-    const browser = await open();
-    try {
-      await browser.goto(site.url);
-      await browser.evaluate(
-        inChat(`
-          await send('Good morning');
-          document.getElementById('new-chat').click();
-          await until(() => all('#messages li').length === 0, 'an empty chat');
-          await send('Thanks!');
-          document.querySelector('.edit-message').click();
-          const field = document.querySelector('.edit-form textarea');
-          field.value = 'How are you?';
-          field.form.requestSubmit();
-          await until(() => all('.user .versions').length === 1, 'a second version');
-          await until(() => all('#messages .assistant:not([aria-busy]) .copy').length === 1, 'a reply');
-          const prompt = document.getElementById('prompt');
-          prompt.value = 'a draft';
-          prompt.dispatchEvent(new Event('input', { bubbles: true }));
-          await new Promise((resolve) => setTimeout(resolve, 1500));`),
-      );
-      await browser.goto(`${site.url}?backend=wasm`);
-      const shown = await browser.evaluate(
-        inChat(`
-          await until(() => all('.conversation').length === 2 && all('#messages .copy').length === 2, 'the conversations');
-          return [all('.conversation-title').map((title) => title.textContent), all('.user .body').map((body) => body.textContent), document.querySelector('.versions').textContent, document.getElementById('prompt').value, all('#storage-problem:not([hidden])').length];`),
-      );
-      expect(shown).toEqual([['Thanks!', 'Good morning'], ['How are you?'], '2/2', 'a draft', 0]);
-    } finally {
-      await browser.close();
-      await site.close();
-    }
-  });
+  it('keeps the conversations of the chat page: a list, an edited message, a draft, over a reload', visit(async (site, browser) => {
+    await browser.goto(site.url);
+    await browser.evaluate(
+      inChat(`
+        await send('Good morning');
+        document.getElementById('new-chat').click();
+        await until(() => all('#messages li').length === 0, 'an empty chat');
+        await send('Thanks!');
+        document.querySelector('.edit-message').click();
+        const field = document.querySelector('.edit-form textarea');
+        field.value = 'How are you?';
+        field.form.requestSubmit();
+        await until(() => all('.user .versions').length === 1, 'a second version');
+        await until(() => all('#messages .assistant:not([aria-busy]) .copy').length === 1, 'a reply');
+        write('a draft');
+        await new Promise((resolve) => setTimeout(resolve, 1500));`),
+    );
+    await browser.goto(`${site.url}?backend=wasm`);
+    const shown = await browser.evaluate(
+      inChat(`
+        await until(() => all('.conversation').length === 2 && all('#messages .copy').length === 2, 'the conversations');
+        return [all('.conversation-title').map((title) => title.textContent), all('.user .body').map((body) => body.textContent), document.querySelector('.versions').textContent, document.getElementById('prompt').value, all('#storage-problem:not([hidden])').length];`),
+    );
+    expect(shown).toEqual([['Thanks!', 'Good morning'], ['How are you?'], '2/2', 'a draft', 0]);
+  }));
+
+  it('lists the models of the chat page, uses one from a file, stores it, and starts with it at the next visit', visit(async (site, browser) => {
+    await browser.goto(`${site.url}?backend=wasm`);
+    const listed = await browser.evaluate(
+      inChat(`
+        await until(() => !document.getElementById('about').hidden, 'a model');
+        document.getElementById('choose').click();
+        await until(() => all('#models[open] .model').length, 'the list');
+        const names = all('#models .model h4').map((title) => title.textContent);
+        const files = new DataTransfer();
+        files.items.add(new File([await (await fetch('models/rivulet-tiny.gguf')).arrayBuffer()], 'mine.gguf'));
+        const input = document.getElementById('file');
+        input.files = files.files;
+        input.dispatchEvent(new Event('change', { bubbles: true }));
+        await until(() => modelIs('mine.gguf'), 'the model of the file');
+        all('#toast button').find((button) => button.textContent === 'Keep on this device').click();
+        await until(() => document.getElementById('toast').textContent.includes('is stored on this device'), 'the end of storing');
+        await send('Hello!');
+        return names;`),
+    );
+    expect(listed).toEqual(expect.arrayContaining(['Rivulet tiny', 'LFM2.5-350M']));
+    site.refuse = /\.gguf$/;
+    await browser.goto(`${site.url}?backend=wasm`);
+    const speakers = await browser.evaluate(
+      inChat(`
+        await until(() => modelIs('mine.gguf'), 'the stored model');
+        await send('Who are you?');
+        return all('#messages .assistant h2').map((name) => name.textContent);`),
+    );
+    expect(speakers).toEqual(['mine.gguf', 'mine.gguf']);
+  }));
+
+  it('opens the chat page without its server after one visit, and answers', visit(async (site, browser) => {
+    await browser.goto(`${site.url}?backend=wasm`);
+    await browser.evaluate(
+      inChat(`
+        await send('Good morning');
+        await until(() => document.getElementById('settings-app').textContent.includes('It opens without a network.'), 'the stored page');`),
+    );
+    const { url } = site;
+    await site.close();
+    await browser.goto(`${url}?backend=wasm`);
+    const said = await browser.evaluate(
+      inChat(`
+        await until(() => all('#messages .copy').length === 2, 'the conversation');
+        await send('Thanks!');
+        return all('.user .body').map((body) => body.textContent);`),
+    );
+    expect(said).toEqual(['Good morning', 'Thanks!']);
+  }));
+
+  it('gives every control of the chat page a name, in the page and in its dialogs', visit(async (site, browser) => {
+    await browser.goto(`${site.url}?backend=wasm`);
+    const objections = await browser.evaluate(
+      inChat(`
+        ${AXE};
+        await send('Set a timer for 10 minutes');
+        const found = [];
+        const look = async (where) => {
+          const { violations } = await window.axe.run(document, { runOnly: ['cat.name-role-value', 'cat.forms', 'cat.aria', 'cat.text-alternatives', 'cat.structure'] });
+          for (const { id, nodes } of violations) found.push(where + ': ' + id + ': ' + nodes.map(({ html }) => html).join(' '));
+        };
+        await look('page');
+        for (const [button, dialog] of [['choose', 'models'], ['open-settings', 'settings']]) {
+          document.getElementById(button).click();
+          await until(() => document.getElementById(dialog).open, dialog);
+          await look(dialog);
+          document.getElementById(dialog).close();
+        }
+        return found;`),
+    );
+    expect(objections).toEqual([]);
+  }));
 });
