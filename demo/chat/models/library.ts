@@ -246,6 +246,8 @@ export function createModelLibrary({ session, overrides, announce, showProblem, 
   };
   const loadFirst = async (last: unknown): Promise<void> => {
     await refresh();
+    // a file that was opened with the page comes first
+    if (session.model || session.busy) return;
     const wanted = overrides.model;
     if (!wanted) {
       const kept = stored.find(({ id, complete }) => complete && id === last);
