@@ -23,7 +23,8 @@ export const offerNamed = (source: string): Offer | undefined => [...includedMod
 /** @param source what `load` takes, the id of a stored model too */
 export function choiceNamed(source: string, bytes?: number): Choice {
   const offer = offerNamed(source);
-  const name = offer?.name ?? (source.replace(/[?#].*$/, '').split('/').pop() || source);
+  // the id of a stored file is its name, which may hold any character but a slash
+  const name = offer?.name ?? (source.includes('/') ? source.replace(/[?#].*$/, '').split('/').pop() || source : source);
   const size = bytes ?? (offer ? offer.megabytes * 1e6 : 0);
   return { name, source, ...(size > 0 && { bytes: size }) };
 }
