@@ -14,6 +14,8 @@ import { BUILT_SITE, serveSite, type Site } from './site';
 
 const root = resolve(import.meta.dirname, '..');
 const dist = resolve(BUILT_SITE, '..');
+/** what the examples import */
+const MODULES = { rivulet: 'rivulet.mjs', 'rivulet/inspect': 'rivulet-inspect.mjs' };
 const model = join(root, 'public/models/rivulet-tiny.gguf');
 const document = readFileSync(join(root, 'docs/api.md'), 'utf8');
 const examples = document
@@ -28,8 +30,9 @@ let hub: Hub;
 
 beforeAll(async () => {
   cpSync(join(root, 'public/models'), join(folder, 'models'), { recursive: true });
-  copyFileSync(join(dist, 'rivulet.mjs'), join(folder, 'rivulet.mjs'));
-  const head = '<title>Examples</title><link rel="icon" href="data:,"><script type="importmap">{ "imports": { "rivulet": "./rivulet.mjs" } }</script>';
+  for (const file of Object.values(MODULES)) copyFileSync(join(dist, file), join(folder, file));
+  const imports = Object.fromEntries(Object.entries(MODULES).map(([name, file]) => [name, `./${file}`]));
+  const head = `<title>Examples</title><link rel="icon" href="data:,"><script type="importmap">${JSON.stringify({ imports })}</script>`;
   writeFileSync(join(folder, 'index.html'), `<!doctype html><html lang="en"><head><meta charset="utf-8">${head}</head><body></body></html>`);
   site = await serveSite({ root: folder });
   hub = await createHub({ repos: { 'Org/Model': { 'model-Q8_0.gguf': readFileSync(model) } } });
@@ -56,10 +59,10 @@ test('they are numbered, one block each, of at most 20 lines', () => {
 });
 
 test('they use every function, every member of a model and every option', () => {
-  const entry = join(dist, 'rivulet.d.mts');
-  const program = ts.createProgram({ rootNames: [entry], options: { moduleResolution: ts.ModuleResolutionKind.Bundler, module: ts.ModuleKind.ESNext, types: [], target: ts.ScriptTarget.ES2022 } });
+  const entries = Object.values(MODULES).map((file) => join(dist, file.replace('.mjs', '.d.mts')));
+  const program = ts.createProgram({ rootNames: entries, options: { moduleResolution: ts.ModuleResolutionKind.Bundler, module: ts.ModuleKind.ESNext, types: [], target: ts.ScriptTarget.ES2022 } });
   const checker = program.getTypeChecker();
-  const exported = new Map(checker.getExportsOfModule(checker.getSymbolAtLocation(program.getSourceFile(entry)!)!).map((symbol) => [symbol.name, symbol]));
+  const exported = new Map(entries.flatMap((entry) => checker.getExportsOfModule(checker.getSymbolAtLocation(program.getSourceFile(entry)!)!)).map((symbol) => [symbol.name, symbol]));
   const functions = [...exported].filter(([, symbol]) => symbol.flags & ts.SymbolFlags.Value);
   expect(functions.length).toBeGreaterThan(10);
   const wanted = new Set(functions.map(([name]) => name));

@@ -24,7 +24,7 @@ beforeAll(async () => {
   ({ tarball } = await installPackage(folder));
   cpSync(join(root, 'e2e/consumer'), folder, { recursive: true });
   const texts = ['README.md', ...readdirSync(join(root, 'docs')).map((name) => `docs/${name}`)].map((path) => readFileSync(join(root, path), 'utf8'));
-  const examples = texts.flatMap((text) => [...text.matchAll(/```ts\n([\s\S]*?)```/g)].map(([, code]) => code)).filter((code) => code.includes("from 'rivulet'"));
+  const examples = texts.flatMap((text) => [...text.matchAll(/```ts\n([\s\S]*?)```/g)].map(([, code]) => code)).filter((code) => /from 'rivulet(?:\/\w+)?'/.test(code));
   if (!examples.length) throw new Error('README.md and docs/ have no block of ts that imports rivulet, and should have one.');
   examples.forEach((code, i) => writeFileSync(join(folder, `example_${i}.ts`), code));
   writeFileSync(join(folder, 'package.json'), '{ "type": "module" }');
