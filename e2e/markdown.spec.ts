@@ -170,27 +170,6 @@ describe('a text that grows', () => {
   });
 });
 
-test('a conversation of 300 messages opens at its end, and the rest follows little by little', async () => {
-  const seen = await page.evaluate(async () => {
-    const list = document.createElement('div');
-    const source = 'Some **bold** words.\n\n- one\n- two\n\n```\ncode\n```\n\nMore words, and `code`.\n\n'.repeat(4);
-    const bodies = Array.from({ length: 300 }, () => {
-      const body = document.createElement('div');
-      (window as unknown as Parts).parts.createMarkdown(body)(source, true);
-      list.append(body);
-      return body;
-    });
-    document.getElementById('target')?.append(list);
-    await Promise.resolve();
-    const drawn = (): boolean[] => bodies.map((body) => body.querySelectorAll('strong').length === 4);
-    const first = drawn();
-    while (drawn().includes(false)) await new Promise((resolve) => setTimeout(resolve, 50));
-    return { first: first.indexOf(true), last: first.at(-1), text: bodies[0].textContent?.includes('More words') };
-  });
-  expect(seen).toMatchObject({ last: true, text: true });
-  expect(seen.first).toBeGreaterThan(0);
-});
-
 /** Other processes can hold up any page: the best of three counts. */
 async function stillness(source: string, settle = 600): Promise<number> {
   let best = Infinity;

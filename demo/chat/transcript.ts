@@ -49,6 +49,13 @@ export interface TranscriptParts {
 
 /** A long conversation shows this many of its last messages at first: the page must lay out all that it shows. */
 const SHOWN = 200;
+/** What a conversation draws at once, when it is opened. The rest follows in slices, the newest first. */
+const FIRST = 6;
+/** A conversation that fits on a screen is drawn as a whole: else its messages would move when the earlier ones come. */
+const SHORT = 12;
+/** milliseconds of a slice, with its layout */
+const SLICE_MS = 16;
+const MOST_IN_SLICE = 24;
 const NOT_READ = 'Messages above this line are no longer read by the model';
 
 interface Shown {
@@ -134,22 +141,24 @@ export function createTranscript(list: HTMLOListElement, { actions, messages, of
     return shown;
   };
 
-  function itemOf(line: MessageLine): HTMLLIElement {
+  /** @returns the item, and what fills it as soon as it is in the page */
+  function itemOf(line: MessageLine): { item: HTMLLIElement; draw(): void } {
     const { message } = line;
     const { item, body, showCards } = parts(message.role, message.role === 'user' ? 'You' : (message.model ?? 'Rivulet'));
     item.dataset.id = message.id;
+    let draw = (): void => undefined;
     if (message.role === 'user') {
       for (const { name, text } of message.files ?? []) body.before(element('details', { className: 'attached' }, element('summary', {}, name), attachedText(text)));
       showText(body, message.content);
     } else {
       showCards(message);
-      createMarkdown(body)(message.content, true);
+      draw = () => createMarkdown(body)(message.content, true);
       if (message.offer) body.after(offer(message.offer));
     }
     body.hidden = message.content === '' && (message.steps ?? message.files) !== undefined;
     if (line.state === 'elsewhere') item.ariaBusy = 'true';
     item.append(foot(line, item));
-    return item;
+    return { item, draw };
   }
 
   const disable = (): void => {
@@ -164,20 +173,56 @@ export function createTranscript(list: HTMLOListElement, { actions, messages, of
   const earlierItem = element('li', { className: 'earlier' }, earlier);
   earlier.addEventListener('click', () => {
     const hidden = all.slice(0, -limit);
-    const below = scroller.scrollHeight - scroller.scrollTop;
     limit += SHOWN;
-    show(all, from);
-    // what was read stays in its place
-    scroller.scrollTop = scroller.scrollHeight - below;
+    keepPlace(draw);
     const next = hidden.at(-1) && shown.get(hidden.at(-1)!.message.id);
     next?.item.querySelector<HTMLElement>('.copy')?.focus({ preventScroll: true });
   });
+  /** What is read stays in its place while messages are added above. */
+  function keepPlace(change: () => void): void {
+    const seen = [...list.children].find((item) => item !== earlierItem && item !== notRead && item.getBoundingClientRect().bottom > 0);
+    const before = seen?.getBoundingClientRect().top ?? 0;
+    change();
+    const moved = seen?.isConnected ? seen.getBoundingClientRect().top - before : 0;
+    if (Math.abs(moved) >= 1) scroller.scrollTop += moved;
+  }
+
+  /** how many messages a slice draws */
+  let room = FIRST;
+  let slice: ReturnType<typeof setTimeout> | undefined;
+  function drawSlice(): void {
+    slice = undefined;
+    const start = performance.now();
+    follow(() => keepPlace(draw));
+    room = Math.max(2, Math.min(MOST_IN_SLICE, Math.floor((room * SLICE_MS) / (performance.now() - start))));
+  }
 
   function show(given: readonly MessageLine[], readFrom?: string): void {
-    if (given[0]?.message.id !== all[0]?.message.id) limit = SHOWN;
+    if (given[0]?.message.id !== all[0]?.message.id) {
+      limit = SHOWN;
+      room = given.length <= SHORT ? SHORT : FIRST;
+    }
     all = given;
     from = readFrom;
-    const lines = given.slice(-limit);
+    draw();
+  }
+
+  /** The lines that are shown now: those that are drawn already, what is newer, and the newest of the others, if no slice is to come that draws them. */
+  function linesOfSlice(lines: readonly MessageLine[]): Set<MessageLine> {
+    const chosen = new Set<MessageLine>();
+    let left = slice === undefined ? room : 0;
+    let newer = shown.size > 0;
+    for (const line of [...lines].reverse()) {
+      const { id } = line.message;
+      const drawn = id === live?.id || shown.has(id);
+      if (drawn) newer = false;
+      if (drawn || newer || left-- > 0) chosen.add(line);
+    }
+    return chosen;
+  }
+
+  function draw(): void {
+    const lines = all.slice(-limit);
     const ids = new Set(lines.map(({ message }) => message.id));
     for (const [id, { item }] of shown)
       if (!ids.has(id) || id === live?.id) {
@@ -186,16 +231,20 @@ export function createTranscript(list: HTMLOListElement, { actions, messages, of
       }
     notRead.remove();
     earlierItem.remove();
+    const chosen = linesOfSlice(lines);
+    const more = chosen.size < lines.length;
     let at: Element | null = list.firstElementChild;
     for (const line of lines) {
+      if (!chosen.has(line)) continue;
       const { id } = line.message;
       const stamp = stampOf(line);
       const before = shown.get(id);
       let item = live?.id === id ? live.item : before?.stamp === stamp ? before.item : undefined;
+      let fill: (() => void) | undefined;
       if (!item) {
         if (at && at === before?.item) at = at.nextElementSibling;
         before?.item.remove();
-        item = itemOf(line);
+        ({ item, draw: fill } = itemOf(line));
       }
       if (item === live?.item && live.ended) {
         live.finish(line);
@@ -204,16 +253,20 @@ export function createTranscript(list: HTMLOListElement, { actions, messages, of
       if (item !== live?.item) shown.set(id, { item, line, stamp });
       if (item === at) at = at.nextElementSibling;
       else list.insertBefore(item, at);
+      fill?.();
     }
     if (live?.ended) {
       live.item.remove();
       live = undefined;
     } else if (live && !(live.id && ids.has(live.id))) list.append(live.item);
     if (failed) list.append(failed);
-    const first = readFrom === undefined ? undefined : shown.get(readFrom)?.item;
-    if (first && (first !== list.firstElementChild || given.length > lines.length)) first.before(notRead);
-    earlier.textContent = `Show earlier messages (${count(given.length - lines.length)})`;
-    if (given.length > lines.length) list.prepend(earlierItem);
+    const first = from === undefined ? undefined : shown.get(from)?.item;
+    if (first && (first !== list.firstElementChild || all.length > chosen.size)) first.before(notRead);
+    earlier.textContent = `Show earlier messages (${count(all.length - lines.length)})`;
+    if (all.length > lines.length && !more) list.prepend(earlierItem);
+    // the newest messages stand at the foot of the page from the start
+    list.classList.toggle('drawing', more);
+    if (more) slice ??= setTimeout(drawSlice);
     disable();
   }
 

@@ -30,6 +30,8 @@ interface Counts {
   turns: WeakMap<ChatMessage, { revision: number; tokens: Promise<number> }>;
 }
 
+const AT_ONCE = 40;
+
 export function createReading({ session, settings, definitions }: ReadingParts): Reading {
   const gauge = find('context-gauge', HTMLElement);
   const models = new WeakMap<Model, Counts>();
@@ -75,7 +77,9 @@ export function createReading({ session, settings, definitions }: ReadingParts):
       try {
         if (model && messages.length) {
           const { context, base, budget, block } = await room(model);
-          const costs = await Promise.all(messages.map((message) => costOf(model, message)));
+          const costs: Cost[] = [];
+          // a few at a time: each is a message to the worker, and a conversation may have thousands
+          for (let i = 0; i < messages.length; i += AT_ONCE) costs.push(...(await Promise.all(messages.slice(i, i + AT_ONCE).map((message) => costOf(model, message)))));
           start = firstRead(costs, budget, block);
           full = (base + costs.slice(start).reduce((sum, { tokens }) => sum + tokens, 0)) / context;
         }

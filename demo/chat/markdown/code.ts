@@ -1,6 +1,7 @@
 /** Code in a reply: a head with the language and a button that copies, and colours for the languages that are known. */
 import { element } from '../dom';
 import { copyButton } from '../icons';
+import { soon } from './soon';
 
 /** What a fence may name, what `highlight.js` calls it, and what people call it. */
 const LANGUAGES: Record<string, readonly [id: string, label: string]> = {
@@ -59,7 +60,7 @@ export function colourCode(root: ParentNode, live: boolean): void {
     else {
       loading ??= import('./highlight').then((module) => void (highlight = module.highlight));
       // without the library, say offline on a first visit, the code stays plain
-      loading.then(colour, () => (loading = undefined));
+      loading.then(() => soon(colour), () => (loading = undefined));
     }
   }
 }

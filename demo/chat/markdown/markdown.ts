@@ -18,8 +18,6 @@ const GIANT = 16 * WINDOW;
 const LONG_LIST = 2048;
 /** how long the page may work on a text at a time, in ms */
 const BUDGET = 10;
-/** and before a conversation that is opened is seen */
-const FIRST_BUDGET = 40;
 /** nested so deeply that only an attack is: `> > > > …` */
 const DEEP = /^(?:[ \t]*(?:>|(?:[-*+]|\d{1,9}[.)])[ \t]))(?:[ \t]*(?:>|(?:[-*+]|\d{1,9}[.)])[ \t])){23}/m;
 
@@ -72,18 +70,6 @@ const growingCode = (old: Block | undefined, token: Token | undefined): HTMLElem
 /** White space at the end of a block goes to the one that follows as soon as there is one. */
 const isSame = (block: Block, token: Token | undefined): boolean =>
   block.type === token?.type && (block.raw === token.raw || (block.type !== 'code' && block.raw.trimEnd() === token.raw.trimEnd()));
-
-/** Messages that are shown as they were written until there is time, the last one first: it is the one that is seen. */
-const waiting: (() => void)[] = [];
-function drawSoon(job: () => void): void {
-  // the first ones before the page is painted
-  if (waiting.push(job) === 1) queueMicrotask(() => drawWaiting(FIRST_BUDGET));
-}
-function drawWaiting(budget: number): void {
-  const start = performance.now();
-  while (waiting.length && performance.now() - start < budget) waiting.pop()?.();
-  if (waiting.length) setTimeout(drawWaiting, 0, BUDGET);
-}
 
 const isSpace = ({ raw }: { raw: string }): boolean => raw.trim() === '';
 
@@ -235,15 +221,6 @@ export function createMarkdown(target: HTMLElement, around: (change: () => void)
     if (last && !ended && Object.keys(links).length && next.length <= 2 * WINDOW) reset();
     source = next;
     ended = last;
-    if (last && !target.isConnected) {
-      // one of the many messages of a conversation that is opened
-      target.replaceChildren(element('p', { className: 'plain', dir: 'auto' }, next.slice(0, WINDOW)));
-      return drawSoon(() => {
-        if (!target.isConnected || settled) return;
-        target.replaceChildren();
-        work();
-      });
-    }
     const wait = notBefore - performance.now();
     if (ended || wait <= 0) work();
     else later(wait);
