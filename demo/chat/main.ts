@@ -64,7 +64,7 @@ const library = createModelLibrary({
 const picker = createPicker({ session, library, announce });
 const offer = createModelOffers(library, picker.open);
 createDownloadLines(library);
-const dialog = createSettingsDialog(() => ({ settings, recommended: session.recommended(), demo: session.isDemo() }), changeSettings);
+const dialog = createSettingsDialog(() => ({ settings, recommended: session.recommended(), demo: session.isDemo(), look: tools.look }), changeSettings);
 const tools = createToolRuns({
   turns: () => chat.turns(),
   off: () => settings.off ?? [],

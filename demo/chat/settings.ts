@@ -1,8 +1,10 @@
 /** The settings of the page, and the options in its address that override them (`?backend=wasm&model=…`). */
+import type { Appearance } from './appearance';
 import { find } from './dom';
 import { lazy } from './lazy';
 import { ask } from './models/ask';
 import type { PresetBar } from './presets/preset_bar';
+import type { ToolRuns } from './tool_runs';
 import { createToolSwitches } from './tool_switches';
 
 export interface Settings {
@@ -100,6 +102,7 @@ export interface SettingsNow {
   recommended: Partial<Record<string, number>>;
   /** the model in use is the demo model */
   demo: boolean;
+  look: ToolRuns['look'];
 }
 
 /** The settings dialog. Empty fields show the values that hold then. A dialog that is left with changes asks what to do with them. */
@@ -117,6 +120,12 @@ export function createSettingsDialog(current: () => SettingsNow, onSave: (settin
     const loaded = presets ? undefined : await lazy(() => import('./presets/preset_bar'));
     if (loaded) presets ??= loaded.createPresetBar(find('presets', HTMLElement), find('system', HTMLTextAreaElement));
     presets?.refresh();
+  };
+  let appearance: Appearance | undefined;
+  const loadAppearance = async (): Promise<void> => {
+    const loaded = appearance ? undefined : await lazy(() => import('./appearance'));
+    if (loaded) appearance ??= loaded.createAppearance(find('settings-appearance', HTMLFieldSetElement), current().look);
+    appearance?.refresh();
   };
   const fill = (settings: Settings): void => {
     switches.fill(settings.off ?? []);
@@ -159,6 +168,7 @@ export function createSettingsDialog(current: () => SettingsNow, onSave: (settin
       find('system-hint', HTMLElement).hidden = !demo;
       dialog.showModal();
       void loadPresets();
+      void loadAppearance();
     },
   };
 }

@@ -4,7 +4,7 @@ import type { KeptCall, TimerEnd, Turn } from './history';
 import { createNotesDialog } from './notes_dialog';
 import { pageParts } from './page_host';
 import { askConsent, type CardActions } from './tool_cards';
-import { askToNotify, browserHost, cancelTimer, PAGE_TOOLS, removeEntry, resumeTimers, runCall, stopSpeaking, type Entry, type PageTool, type Timer } from './tools/index';
+import { askToNotify, browserHost, cancelTimer, PAGE_TOOLS, removeEntry, resumeTimers, runCall, stopSpeaking, type Entry, type PageHost, type PageTool, type Timer } from './tools/index';
 
 export interface ToolRunsParts {
   /** all turns, the reply that is being written among them */
@@ -26,6 +26,8 @@ export interface ToolRuns {
   /** Goes on with the timers of the last visit. */
   resume(): Promise<void>;
   openNotes(): void;
+  /** colours, text size and volume, which the settings change, too */
+  look: Pick<PageHost, 'theme' | 'setTheme' | 'zoom' | 'setZoom' | 'volume' | 'setVolume'>;
 }
 
 export function createToolRuns({ turns, off, changed, announce, openModels, openSettings }: ToolRunsParts): ToolRuns {
@@ -106,5 +108,6 @@ export function createToolRuns({ turns, off, changed, announce, openModels, open
       }
     },
     openNotes: () => notes.open(),
+    look: host,
   };
 }
