@@ -76,6 +76,8 @@ export async function visitPage(address: string, context: BrowserContext, viewpo
 export async function ready(page: Page): Promise<void> {
   await page.waitForSelector('#about:visible, #error:visible', { timeout: PATIENCE });
   expect(await page.locator('#error:visible').allInnerTexts()).toEqual([]);
+  // a long conversation is drawn little by little
+  await page.waitForFunction(() => !document.querySelector('#messages.drawing'), undefined, { timeout: PATIENCE });
 }
 
 /** The messages of the conversation, not the line between them. */
