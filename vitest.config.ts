@@ -3,7 +3,7 @@ import { tags } from './e2e/system.ts';
 import vite from './vite.config.ts';
 
 /** These files measure time. They run one at a time, after all others. */
-const CLOCK = ['chat_looks', 'estimate', 'gpu_windows', 'lifecycle'].map((name) => `e2e/${name}.spec.ts`);
+const CLOCK = ['estimate', 'gpu_windows', 'lifecycle'].map((name) => `e2e/${name}.spec.ts`);
 
 const browser = { include: ['e2e/**/*.spec.ts'], globalSetup: 'e2e/setup.ts', tags, testTimeout: 300_000, hookTimeout: 300_000 };
 
