@@ -51,8 +51,11 @@ export async function tryExclusiveLock<T>(name: string, work: () => Promise<T>):
   return locks ? await locks.request(name, { ifAvailable: true }, async (lock) => (lock ? await work() : undefined)) : await work();
 }
 
-/** Holds `name` as one of several readers until the returned function is called. @throws AbortError while it waits */
-export const acquireSharedLock = (name: string, signal?: AbortSignal): Promise<() => void> =>
+/**
+ * Holds `name` as one of several readers until the returned function is called. Its promise resolves when the browser has released the lock,
+ * which is later than the call: only then can another call get it. @throws AbortError while it waits
+ */
+export const acquireSharedLock = (name: string, signal?: AbortSignal): Promise<() => Promise<void>> =>
   new Promise((resolve, reject) => {
-    withLock(name, { mode: 'shared', signal }, () => new Promise<void>((release) => resolve(release))).catch(reject);
+    const held = withLock(name, { mode: 'shared', signal }, () => new Promise<void>((release) => resolve(() => (release(), held)))).catch(reject);
   });

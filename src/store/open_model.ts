@@ -136,7 +136,7 @@ async function openRemote(source: string | { url: string | string[] }, options: 
     controller.abort();
     await download.whenIdle();
     chunks.close();
-    release();
+    await release();
   };
   const download = new ModelDownload(chunks, policy, signal, { hub: hubHost(options), token: options.token, onProgress, readAhead: peek ? 0 : policy.connections });
   return {
@@ -181,10 +181,10 @@ interface LockedModel {
   manifest: ModelManifest;
   cache?: ModelCache;
   /** allows others to delete the model */
-  release: () => void;
+  release: () => unknown;
 }
 
-const orRelease = <T>(work: Promise<T>, release: () => void): Promise<T> =>
+const orRelease = <T>(work: Promise<T>, release: () => unknown): Promise<T> =>
   work.catch((error: unknown) => {
     release();
     throw error;
@@ -220,7 +220,7 @@ async function lockPartial(cache: ModelCache, resolved: ResolvedModel, alias: st
       await cache.updateManifest(stored.id, (now) => ({ ...manifest, state: now.state, pinned: now.pinned })).catch(() => {});
       return { manifest, cache, release };
     }
-    release();
+    await release();
     const done = await tryExclusiveLock(readLockName(resolved.id), async () => {
       if (changed.length === stored.files.length) await cache.deleteModel(stored.id);
       else {
