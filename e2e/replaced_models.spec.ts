@@ -1,5 +1,6 @@
 // @module-tag chromium
 /** In a browser with locks: a model that changed at its source replaces the stored one, and a file that is no model does not stay stored. */
+import { createHash } from 'node:crypto';
 import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -65,6 +66,8 @@ test('a newer version replaces the stored one, under the same id', async () => {
   const newer = await loadIn(url, { backend: 'wasm', threads: 1, refresh: true });
   expect(newer).toMatchObject({ cached: false, stored: whole });
   expect(newer.notes).toEqual((await loadIn(url, { backend: 'wasm', threads: 1 })).notes); // nothing about storage
+  const sha256 = createHash('sha256').update(changed).digest('hex');
+  expect(await loadIn(url, { sha256 })).toMatchObject({ stored: whole });
 });
 
 test('a file that is no model is refused and does not stay stored', async () => {

@@ -57,7 +57,7 @@ export function sources(file: File, directory: FileSystemDirectoryHandle, handle
 }
 
 export async function talk(source: ModelSource): Promise<Model> {
-  const options: LoadOptions = { backend: 'wasm', threads: 2, contextLength: 2048, cache: 'required', check: 'full', hub: 'https://hub.example', token: 'secret', makeRoom };
+  const options: LoadOptions = { backend: 'wasm', threads: 2, contextLength: 2048, cache: 'required', check: 'full', sha256: { 'model.gguf': '00' }, hub: 'https://hub.example', token: 'secret', makeRoom };
   const call: LoadCallOptions = { ...options, onProgress, signal };
   const model = await load(source, call);
   same<typeof model, Model>();
@@ -105,7 +105,7 @@ export async function keep(source: ModelSource): Promise<void> {
   const room: ModelRoom = await modelRoom(source, { signal });
   show(room.id, room.needed, room.free, room.enough, room.message);
 
-  const options: DownloadOptions = { onProgress, signal, makeRoom: true, refresh: true };
+  const options: DownloadOptions = { onProgress, signal, makeRoom: true, refresh: true, sha256: '00' };
   const id = await downloadModel(source, options);
   same<typeof id, string>();
   const verification: VerificationResult = await verifyModel(id, { onProgress, signal });

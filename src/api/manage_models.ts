@@ -39,7 +39,7 @@ export const estimate = (source: ModelSource, { signal, ...options }: EstimateOp
 export const modelRoom = (source: ModelSource, { signal, ...options }: Pick<OpenOptions, 'hub' | 'token' | 'policy'> & Abortable = {}): Promise<ModelRoom> =>
   inWorker(signal, (remote) => remote.modelRoom(absoluteSource(source), absoluteHub(options), signal));
 
-export type DownloadOptions = Pick<OpenOptions, 'hub' | 'token' | 'refresh' | 'makeRoom' | 'policy'> & WatchedCall;
+export type DownloadOptions = Pick<OpenOptions, 'hub' | 'token' | 'refresh' | 'makeRoom' | 'sha256' | 'policy'> & WatchedCall;
 
 /**
  * Downloads a model into the browser's storage, to be loaded later without a network. An interrupted download resumes at the next call, or

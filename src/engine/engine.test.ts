@@ -199,6 +199,20 @@ describe('engine on the reference backend', () => {
     expect(counts).toMatchObject({ opened: 1, closed: 1, disposed: 1 });
   });
 
+  it('a model with a given hash must be stored: only stored files are compared as a whole', async () => {
+    const asked: unknown[] = [];
+    const engine = createEngine({
+      open: async (_, options) => {
+        asked.push(options?.cache);
+        throw new Error('enough');
+      },
+      candidates: () => [],
+    });
+    await expect(engine.load('Org/Repo', { sha256: 'ab', cache: false })).rejects.toThrow('enough');
+    await expect(engine.load('Org/Repo', { cache: false })).rejects.toThrow('enough');
+    expect(asked).toEqual(['required', false]);
+  });
+
   it('leaves nothing in the cache of what is no model', async () => {
     const counts = counted(() => [memorySource('x.gguf', new Uint8Array(64))]);
     await expect(counts.engine.load('x')).rejects.toMatchObject({ name: 'CheckpointError' });

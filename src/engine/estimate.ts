@@ -55,7 +55,7 @@ export interface LoadEstimate {
   notes: string[];
 }
 
-export type EstimateOptions = Omit<LoadOptions, 'cache' | 'makeRoom' | 'check' | 'policy'>;
+export type EstimateOptions = Omit<LoadOptions, 'cache' | 'makeRoom' | 'check' | 'policy' | 'sha256'>;
 
 const PIECE_BYTES = 16 << 10; // unit of reads while the tensor table is searched
 const MEASURED_MS = 300;

@@ -86,6 +86,7 @@ type OnProgress = (progress: Progress) => unknown;
  */
 export async function loadModel(source: ModelSource, options: LoadOptions, { open, candidates }: EngineDependencies, onProgress?: OnProgress, signal?: AbortSignal): Promise<LoadedModelParts> {
   const startedAt = performance.now();
+  if (options.sha256) options = { ...options, cache: 'required' };
   const fallback = createFallbackState(candidates(options));
   let recoverable: RecoverableModel | undefined;
   const report: OnProgress = (progress) => {

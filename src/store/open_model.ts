@@ -34,6 +34,11 @@ export interface OpenOptions {
   makeRoom?: EvictionConsent;
   /** checks the first read of each cached chunk by a quick checksum (default), or every read from disk by SHA-256 */
   check?: 'quick' | 'full';
+  /**
+   * SHA-256 of the model's file in lower-case hex, or of several files by their names. A download with another hash is refused. load() then
+   * implies cache: 'required', since only what is stored is compared as a whole. Local files are refused
+   */
+  sha256?: string | Readonly<Record<string, string>>;
   /** stops everything: reads reject with AbortError, stored chunks are kept */
   signal?: AbortSignal;
   onProgress?: (progress: Progress) => void;
@@ -67,7 +72,7 @@ const MAX_READ_ATTEMPTS = 3;
 /** @throws RequestError for an invalid source; SourceError; StorageError if the cache is required; AbortError */
 export async function openModel(source: ModelSource, options: OpenOptions = {}): Promise<OpenedModel> {
   if (options.signal?.aborted) throw abortError();
-  if (typeof source === 'object' && !('url' in source)) {
+  if (typeof source === 'object' && !('url' in source) && !options.sha256) {
     const { id, files } = await openLocalSource(source);
     const nothing = async (): Promise<void> => {};
     return { id, files, cached: false, notes: [], finish: nothing, close: nothing, discard: nothing };
@@ -76,7 +81,7 @@ export async function openModel(source: ModelSource, options: OpenOptions = {}):
   const abort = (): void => controller.abort();
   options.signal?.addEventListener('abort', abort, { signal: controller.signal }); // until it is closed
   try {
-    return await openRemote(source, options, controller);
+    return await openRemote(source as string | { url: string | string[] }, options, controller); // a local file with a hash is refused there
   } catch (error) {
     controller.abort();
     throw options.signal?.aborted ? abortError() : error;
@@ -89,6 +94,7 @@ async function openRemote(source: string | { url: string | string[] }, options: 
   const policy: DownloadPolicy = { ...DEFAULT_DOWNLOAD_POLICY, ...options.policy, ...(peek && { connections: 1 }) };
   const { alias, resolve } = parseSource(source, options, policy, signal);
   const notes: string[] = [];
+  const hashOf: HashOf = ({ name, sha256 }) => (typeof options.sha256 === 'string' ? options.sha256 : (options.sha256?.[name] ?? sha256));
   const cache = options.cache === false ? undefined : options.cache === 'required' ? await requireModelCache() : await openModelCache();
   if (!cache && options.cache !== false) notes.push('This browser window stores nothing: the model is downloaded again at each visit.');
 
@@ -102,11 +108,12 @@ async function openRemote(source: string | { url: string | string[] }, options: 
     }
   };
 
-  let locked = cache && !options.refresh ? await orWithoutCache(lockComplete(cache, alias, source, signal)) : undefined;
+  let locked = cache && !options.refresh ? await orWithoutCache(lockComplete(cache, alias, source, hashOf, signal)) : undefined;
   const cached = locked !== undefined;
   if (!locked) {
     onProgress?.({ phase: 'resolve', bytes: 0, total: 0, rate: 0 });
     const resolved = await resolve();
+    for (const file of resolved.files) file.sha256 = hashOf(file);
     locked = (cache && !peek && (await orWithoutCache(lockPartial(cache, resolved, alias, policy.chunkBytes ?? CHUNK_BYTES, signal)))) || {
       manifest: newManifest(resolved, alias, policy.chunkBytes ?? (peek ? PEEK_CHUNK_BYTES : UNCACHED_CHUNK_BYTES)),
       release: () => {},
@@ -177,6 +184,9 @@ function parseSource(
   return { alias: listed.map((text) => toAbsoluteUrl(text) ?? text).join(' '), resolve: async () => resolveUrls(listed.map(url), { policy, signal }) };
 }
 
+/** The hash that a file must have, if one is known. */
+type HashOf = (file: FileRecord) => string | undefined;
+
 interface LockedModel {
   manifest: ModelManifest;
   cache?: ModelCache;
@@ -191,8 +201,8 @@ const orRelease = <T>(work: Promise<T>, release: () => unknown): Promise<T> =>
   });
 
 /** A complete cached model by its source or its id, locked against deletion; undefined if there is none. */
-async function lockComplete(cache: ModelCache, alias: string, source: unknown, signal: AbortSignal): Promise<LockedModel | undefined> {
-  const found = (await cache.manifests()).find(({ id, state, aliases }) => state === 'complete' && (id === source || aliases.includes(alias)));
+async function lockComplete(cache: ModelCache, alias: string, source: unknown, hashOf: HashOf, signal: AbortSignal): Promise<LockedModel | undefined> {
+  const found = (await cache.manifests()).find(({ id, state, aliases, files }) => state === 'complete' && (id === source || aliases.includes(alias)) && files.every((file) => file.sha256 === hashOf(file)));
   if (!found) return undefined;
   const release = await acquireSharedLock(readLockName(found.id), signal);
   const manifest = await orRelease(cache.manifest(found.id), release);
