@@ -1,6 +1,7 @@
 /** The benchmark page: its state and its wiring. */
 import { version } from '../../package.json';
 import { load } from '../../src/index';
+import { leaveWithOthers } from '../chat/delete_all/leave';
 import { announce, element, find } from '../chat/dom';
 import { isLow, readBattery, TabWatch } from './conditions';
 import { deviceLabel, deviceLines, toMarkdown } from './describe';
@@ -22,6 +23,7 @@ const button = (id: string): HTMLButtonElement => find(id, HTMLButtonElement);
 const problem = find('problem', HTMLElement);
 const question = find('question', HTMLElement);
 const store = new SetStore();
+leaveWithOthers();
 const tab = new TabWatch();
 
 const device = await readDevice();

@@ -1,6 +1,7 @@
 /** The inside view: what the model does with a sentence, layer by layer and token by token. */
 import { listModels } from '../../src/index';
 import { inspect, type Inspection } from '../../src/inspect/index';
+import { leaveWithOthers } from '../chat/delete_all/leave';
 import { element, find } from '../chat/dom';
 import { figure, gridOf, partsOf, type Grid } from './grid';
 import { cellAt, drawHeatMap } from './heat_map';
@@ -18,6 +19,7 @@ const [layers, parts, forms] = [find('layer', HTMLSelectElement), find('part', H
 const [picture, values, reading, turn] = [find('picture', HTMLElement), find('values', HTMLElement), find('reading', HTMLElement), find('turn', HTMLElement)];
 const dark = matchMedia('(prefers-color-scheme: dark)');
 
+leaveWithOthers();
 models.append(element('option', { value: EMBEDDED.source }, `${EMBEDDED.name} (6 MB)`));
 void listModels()
   .then((all) => {

@@ -12,12 +12,11 @@ const some = (n: number, one: string, more = `${one}s`): string[] => (n > 0 ? [`
 const PATIENCE_MS = 2000;
 const lengthOf = (list: unknown): number => (Array.isArray(list) ? list.length : 0);
 
-/** Notes, tasks and timers. A database that does not open has none. */
-async function countTools(): Promise<number[]> {
+/** Values of a database. One that does not open has none. */
+async function valuesOf(database: string, store: string, keys: string[]): Promise<unknown[]> {
   try {
-    const store = createStore('rivulet-chat-tools', 'values');
-    const values = Promise.all(['notes', 'todos', 'timers'].map(async (key) => lengthOf(await get(key, store))));
-    return await Promise.race([values, new Promise<number[]>((go) => setTimeout(go, PATIENCE_MS, []))]);
+    const opened = createStore(database, store);
+    return await Promise.race([Promise.all(keys.map((key) => get<unknown>(key, opened))), new Promise<unknown[]>((go) => setTimeout(go, PATIENCE_MS, []))]);
   } catch {
     return [];
   }
@@ -27,7 +26,8 @@ async function countTools(): Promise<number[]> {
 async function stored(conversations: Pick<ConversationStore, 'list'>): Promise<string[]> {
   const [kept, models] = await Promise.all([conversations.list(), listModels().catch(() => [])]);
   const modelBytes = models.reduce((sum, { storedBytes }) => sum + storedBytes, 0);
-  const [notes = 0, tasks = 0, timers = 0] = await countTools();
+  const [notes = 0, tasks = 0, timers = 0] = (await valuesOf('rivulet-chat-tools', 'values', ['notes', 'todos', 'timers'])).map(lengthOf);
+  const [measured] = await valuesOf('rivulet-bench', 'results', ['set']);
   let keys: string[] = [];
   try {
     keys = Object.keys(localStorage);
@@ -41,6 +41,7 @@ async function stored(conversations: Pick<ConversationStore, 'list'>): Promise<s
     ...[[...some(notes, 'note'), ...some(tasks, 'task'), ...some(timers, 'timer')].join(', ')].filter(Boolean),
     ...some(models.length, 'model').map((text) => `${text}, ${bytes(modelBytes)}`),
     ...(keys.some((key) => key.startsWith('rivulet-chat.')) ? [['your settings', ...some(ownPresets().length, 'preset')].join(' and ')] : []),
+    ...(measured ? ['results of the benchmark'] : []),
     ...(registered ? ['the page itself, which is stored for use without a network'] : []),
   ];
 }

@@ -1,7 +1,7 @@
 /** Deletes what the chat page and the library have stored. Each part is tried, whatever becomes of the others. */
 
 const PREFIX = 'rivulet-chat.';
-const DATABASES = ['rivulet-chat-conversations', 'rivulet-chat-tools', 'rivulet', 'rivulet-devices'];
+const DATABASES = ['rivulet-chat-conversations', 'rivulet-chat-tools', 'rivulet-bench', 'rivulet', 'rivulet-devices'];
 /** of the library's locks: a tab that is frozen may still have a model open */
 const LOCKS = 'rivulet:';
 const PATIENCE_MS = 8000;
