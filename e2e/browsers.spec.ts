@@ -2,7 +2,6 @@
 import { describe, expect, it } from 'vitest';
 import { AXE } from './chat_page';
 import { launchFirefox } from './firefox';
-import { once } from './once';
 import { serveSite, type Site, type SiteOptions } from './site';
 import type { PartName } from './system';
 import { openWebKit } from './webkit';
@@ -42,7 +41,7 @@ const inChat = (statements: string): string => `(async () => {
   const all = (selector) => [...document.querySelectorAll(selector)];
   const until = async (condition, what) => {
     for (let waited = 0; !condition(); waited += 50) {
-      if (waited > 60000) throw new Error(what + ' did not come: ' + document.querySelector('main').innerText.slice(0, 2000));
+      if (waited > 60000) throw new Error(what + ' did not come. Waiting: ' + document.getElementById('waiting')?.innerText + '. Message field: ' + document.getElementById('prompt').value + '. Page: ' + document.querySelector('main').innerText.slice(0, 2000));
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
   };
@@ -62,13 +61,13 @@ const inChat = (statements: string): string => `(async () => {
 })()`;
 
 for (const { name, tag, open } of ENGINES) describe(name, { tags: tag }, () => {
-  // each test has a host of its own, and so storage of its own
-  const opened = once(open);
+  // each test has a host and a browser of its own: WebKitGTK keeps the pages before with their workers, and a later page may then wait for ever
   const visit = (run: (site: Site, browser: OpenBrowser) => Promise<void>, options?: SiteOptions) => async (): Promise<void> => {
-    const site = await serveSite(options);
+    const [site, browser] = await Promise.all([serveSite(options), open()]);
     try {
-      await run(site, await opened());
+      await run(site, browser);
     } finally {
+      await browser.close();
       await site.close().catch(() => undefined); // the test may have closed it
     }
   };

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import type { Browser, BrowserContext, Locator, Page, ViewportSize } from 'playwright';
 import { afterAll, afterEach, beforeAll, beforeEach, expect } from 'vitest';
+import { PAGE_TOOLS } from '../demo/chat/tools/index';
 import { launchChromium, type LaunchOptions } from './harness';
 import { serveSite, type Site } from './site';
 
@@ -11,6 +12,8 @@ export const PATIENCE = 120_000;
 const SOON = 30_000;
 /** short replies, until a test saves other settings */
 export const BRIEF = `localStorage['rivulet-chat.settings'] ??= '{"backend":"auto","maxTokens":24}'`;
+/** for the settings of tests that are not about tools: without their definitions, each prompt is some hundred tokens shorter */
+export const NO_TOOLS = { off: PAGE_TOOLS.map(({ definition }) => definition.name) };
 
 export interface ChatTests {
   readonly site: Site;

@@ -2,8 +2,7 @@
 /** Hostile texts that other apps hand over to the chat page as built: shared text, opened and dropped files, names of models. Nothing runs, nothing is fetched. */
 import type { Page } from 'playwright';
 import { expect, test } from 'vitest';
-import { PAGE_TOOLS } from '../demo/chat/tools/index';
-import { finished, PATIENCE, soon } from './chat_page';
+import { finished, NO_TOOLS, PATIENCE, soon } from './chat_page';
 import { PAYLOADS, PLAIN } from './hostile';
 import { differences, objections, testWatchedChat } from './hostile_page';
 import { addLaunchQueue, openServed, openTexts, shareText } from './launch_queue';
@@ -16,7 +15,7 @@ const groups = <T>(all: readonly T[], size: number): T[][] => Array.from({ lengt
 /** The page with a launch queue, whose model has no tools: it may say anything, but nothing acts. */
 async function visit(): Promise<Page> {
   await addLaunchQueue(chat.context);
-  await chat.keep('settings', { backend: 'wasm', maxTokens: 12, off: PAGE_TOOLS.map(({ definition }) => definition.name) });
+  await chat.keep('settings', { backend: 'wasm', maxTokens: 12, ...NO_TOOLS });
   return chat.visit('');
 }
 

@@ -1,5 +1,5 @@
 /** A model whose answers last: random weights at some hundred tokens a second, which never end an answer by themselves. */
-import { PAGE_TOOLS } from '../demo/chat/tools/index';
+import { NO_TOOLS } from './chat_page';
 import { createHub, type Hub } from './hub';
 import { ggufBytes, tinyModel } from './tools/tiny';
 
@@ -19,4 +19,4 @@ export async function createSlowHub(): Promise<Hub> {
 export const slowAddress = (site: { url: string }, hub: Hub): string => `${site.url}?model=a/b&hub=${encodeURIComponent(hub.origin)}`;
 
 /** Settings of the chat page, without tools: their definitions would fill the context of a model that reads bytes. */
-export const SLOW_SETTINGS = JSON.stringify({ backend: 'wasm', threads: 1, temperature: 1, topK: 40, topP: 1, minP: 0, repetitionPenalty: 1, seed: 1, maxTokens: 1500, off: PAGE_TOOLS.map(({ definition }) => definition.name) });
+export const SLOW_SETTINGS = JSON.stringify({ backend: 'wasm', threads: 1, temperature: 1, topK: 40, topP: 1, minP: 0, repetitionPenalty: 1, seed: 1, maxTokens: 1500, ...NO_TOOLS });

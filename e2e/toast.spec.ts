@@ -51,14 +51,15 @@ test('says what happened, and takes it back once', async () => {
 });
 
 test('closes by time, but not while it has the pointer or the focus', async () => {
+  await page.clock.install();
   await show('Saved.', { action: false, ms: 2000 });
   await toast().locator('span').waitFor();
   await toast().hover();
-  await page.waitForTimeout(2500);
+  await page.clock.runFor(2500);
   expect(await toast().isVisible()).toBe(true);
   await toast().getByRole('button', { name: 'Close this message' }).focus();
   await page.mouse.move(0, 0);
-  await page.waitForTimeout(2500);
+  await page.clock.runFor(2500);
   expect(await toast().isVisible()).toBe(true);
   await page.keyboard.press('Escape');
   expect(await toast().isVisible()).toBe(false);
