@@ -57,11 +57,13 @@ const inChat = (statements: string): string => `(async () => {
     document.getElementById('composer').requestSubmit();
     await until(() => all('#messages .assistant:not([aria-busy]) .copy').length > before, 'a reply');
   };
+  // WebKitGTK's driver goes on before the page's script has run
+  await until(() => document.getElementById('attach'), 'the page');
   ${statements}
 })()`;
 
 for (const { name, tag, open } of ENGINES) describe(name, { tags: tag }, () => {
-  // each test has a host and a browser of its own: WebKitGTK keeps the pages before with their workers, and a later page may then wait for ever
+  // each test has a host and a browser of its own, so that none meets what another has stored
   const visit = (run: (site: Site, browser: OpenBrowser) => Promise<void>, options?: SiteOptions) => async (): Promise<void> => {
     const [site, browser] = await Promise.all([serveSite(options), open()]);
     try {

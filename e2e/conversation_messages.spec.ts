@@ -151,6 +151,27 @@ describe('what is not sent at once', () => {
     await page.waitForFunction(() => document.querySelector('#messages > li:last-child .foot button') && !document.querySelector('#messages [aria-busy="true"]'), undefined, { timeout: PATIENCE });
   });
 
+  test('what is typed before the script of the page has come stays, behind the draft of the last visit', async () => {
+    await visit();
+    await page.fill('#prompt', 'a draft');
+    await soon(() => page.evaluate(() => localStorage.getItem('rivulet-chat.draft.new') ?? '')).toContain('a draft');
+    await page.evaluate(() => navigator.serviceWorker.getRegistrations().then((all) => Promise.all(all.map((one) => one.unregister()))));
+    let arrive = (): void => undefined;
+    const arrived = new Promise<void>((resolve) => (arrive = resolve));
+    await page.route(/assets\/index-.*\.js/, async (route) => {
+      await arrived;
+      await route.continue();
+    });
+    await page.goto(page.url(), { waitUntil: 'commit' });
+    await page.waitForSelector('#prompt');
+    await page.fill('#prompt', 'early words');
+    arrive();
+    await page.waitForSelector('#attach', { state: 'attached' });
+    expect(await page.inputValue('#prompt')).toBe('a draft\n\nearly words');
+    await ready(page);
+    expect(await page.inputValue('#prompt')).toBe('a draft\n\nearly words');
+  });
+
   test('drafts survive a reload, one for each conversation', async () => {
     await visit();
     await ask(page, 'Good morning');

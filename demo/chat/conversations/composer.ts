@@ -94,7 +94,11 @@ export function createComposer({ id: first, waiting, send, check, stop }: Compos
     files = given.files;
     showFiles();
   };
-  fill(keptDraft(id));
+  // what was typed before the script ran, on a slow connection, stays
+  const early = prompt.value;
+  const kept = keptDraft(id);
+  typed = early !== '' && early !== kept.text;
+  fill(typed ? joined([kept, { text: early, files: [] }]) : kept);
 
   async function attach(given: readonly File[]): Promise<void> {
     say('');
