@@ -1,12 +1,12 @@
-"""Foreign tools for training, in OpenAI form: those of foreign_tools.py, and thousands composed of what can be done (ACTS) and what to (OBJECTS). A tool is described in the words of one synonym and asked for in those of
+"""Foreign tools for training, in OpenAI form: those of written/tools*.txt, and thousands composed of what can be done (ACTS) and what to (OBJECTS). A tool is described in the words of one synonym and asked for in those of
 another, so that the model learns which words go together, and that the words of the list decide, not a tool that it knows.
 """
-import functools
 import re
 
+from aside import descriptions, folded
 from dialogues import word
-from foreign_tools import TOOLS
-from values import KINDS, choice, duration, pattern
+from rows import cells, written
+from values import choice, duration, json_type, pattern
 
 # a thing, what else it is called | German noun, gender
 OBJECTS = """
@@ -85,11 +85,6 @@ track, follow | track, follow the progress of | track, follow, where is, keep an
 """
 
 
-def rows(text):
-    """Cells stand between bars with a space on each side; the bars of choices have none."""
-    return [[part.strip() for part in re.split(r" \|(?= |$)", row)] for row in text.strip().split("\n")]
-
-
 OBJECT_LIST = []
 for item in re.split("[;\n]", OBJECTS.strip()):
     if item.strip():
@@ -97,7 +92,7 @@ for item in re.split("[;\n]", OBJECTS.strip()):
         noun, gender = german.strip().rsplit(" ", 1)
         OBJECT_LIST.append(([w.strip() for w in english.split(",")], noun, gender))
 ACT_LIST = []
-for names, described, asked, german, needed, extra in rows(ACTS):
+for names, described, asked, german, needed, extra in cells(ACTS):
     split = lambda text: [w.strip() for w in text.split(",") if w.strip()]
     infinitive, orders = german.split(":")
     ACT_LIST.append((split(names), split(described), split(asked), infinitive.strip(), split(orders), [n.split() for n in split(needed)] or [[]], split(extra)))
@@ -117,22 +112,10 @@ class Tool:
     def schema(self):
         properties = {}
         for name, kind, _ in self.arguments:
-            properties[name] = {"type": "string", "enum": kind.split("/")} if "/" in kind else {"type": KINDS[kind][0]}
+            properties[name] = json_type(kind)
             if kind == "clock":
                 properties[name]["description"] = "HH:MM"
         return {"name": self.name, "description": self.description, "parameters": {"type": "object", "properties": properties, "required": [name for name, _, optional in self.arguments if not optional]}}
-
-
-@functools.cache
-def written():
-    """foreign_tools.py, parsed"""
-    found = []
-    for row in rows(TOOLS):
-        assert len(row) == 6, row
-        name, described, german, arguments, asked, gefragt = row
-        parts = [a.strip().split(":") for a in arguments.split(",") if a.strip()]
-        found.append((name, described, german, [(n.rstrip("?"), kind, n.endswith("?")) for n, kind in parts], [a.strip() for a in asked.split(" ; ")], [a.strip() for a in gefragt.split(" ; ") if a.strip()]))
-    return found
 
 
 def restyled(rng, name):
@@ -161,9 +144,12 @@ def redescribed(rng, text):
 
 VERBS = {verb.split()[0] for act in ACT_LIST for verb in act[1]} | set("get search book reserve call rent translate find send post play start pause skip set turn switch lock open water add remove pay use record order make take resize delete move run assign close merge deploy put block follow publish like submit subscribe change mute invite ask write save look create choose feed charge sound limit draw begin buy convert calculate work show cancel remind count rate transfer".split())
 
+WRITTEN = 0.75  # share of the written tools; the others are composed
 
-def hand_written(rng):
-    name, described, german, arguments, asked, gefragt = rng.choice(written())
+
+def hand_written(rng, row=None):
+    row = row or rng.choice(written())
+    arguments, asked, gefragt = row.arguments, row.asked, row.gefragt
     # argument names vary: the list says which they are
     renamed = {}
     for argument, _, _ in arguments:
@@ -177,8 +163,8 @@ def hand_written(rng):
         vague = text.startswith("!")
         return text.lstrip("! "), vague, renamed
 
-    title = redescribed(rng, described) if not use_german else german + ("." if rng.random() < 0.2 else "")
-    return Tool(restyled(rng, name), title, listed, ask, name)
+    title = redescribed(rng, row.described) if not use_german else row.german + ("." if rng.random() < 0.2 else "")
+    return Tool(restyled(rng, row.name), title, listed, ask, row.index)
 
 
 def composed(rng):
@@ -246,7 +232,14 @@ def composed(rng):
 
 
 def tool(rng):
-    return hand_written(rng) if rng.random() < 0.5 else composed(rng)
+    while True:
+        made = hand_written(rng) if rng.random() < WRITTEN else composed(rng)
+        if folded(made.description) not in descriptions():
+            return made
+
+
+FREE = {"quoted", "task"}  # whole texts: what follows belongs to them
+TAILS = {"en": ["please", ", please", "thanks", ", thanks", "for me", "now", "right now", "asap", ", thank you", "if you can", ", would you?", "quickly", "pls", ", ok?"], "de": ["bitte", ", bitte", ", danke", "danke", "jetzt", "mal bitte", "für mich", "schnell", ", ok?", "gleich", ", geht das?", "nochmal"]}
 
 
 def request(rng, given, in_german):
@@ -263,6 +256,8 @@ def request(rng, given, in_german):
         value, said = choice(rng, kinds[name], in_german)
         shown[match], arguments[name] = said, value
     begins_with_value = text.startswith("{")
+    if "{" in text.split(":")[-1] and not set(kinds.values()) & FREE and rng.random() < 0.1:  # where a value ends
+        text = f"{text.rstrip('?')} {rng.choice(TAILS['de' if in_german else 'en'])}"
     text = re.sub(r"\s+([,:.])", r"\1", re.sub(r"\s+", " ", text.format(**shown))).strip()
     text = "\0" * begins_with_value + text  # visits.VALUE
     arguments = {name: arguments[name] for name, _, _ in given.arguments if name in arguments}

@@ -5,10 +5,11 @@ An answer to a request holds `tool`, the name of the tool that it is about, or N
 import json
 import random
 
+import aside
 from dialogues import FIELDS, Toolbox, calls_text, fill, result_of, value, word
 from phrases import CHANGE, FOREIGN, OPENERS, PHRASES, VAGUE, core, expand, phrase, HELD
 from tools import GREETINGS, NO_TOOL, SELF, TOOLS
-from visits import folded, kept_aside, visit
+from visits import visit
 
 # tools that are easily taken for each other stand in one list more often than chance would have it
 NEAR = [["set_timer", "set_alarm", "get_time", "create_event"], ["convert_units", "convert_currency", "calculate"], ["set_volume", "zoom", "play_music", "read_aloud"], ["add_note", "add_todo", "create_event", "send_message"],
@@ -79,11 +80,11 @@ def foreign(rng):
 
 
 def lesson(rng):
-    """A third are the requests and schemas of heldout.jsonl's kinds; no request of e2e/first_minute.jsonl is among any."""
+    """A quarter are the requests and schemas of heldout.jsonl's kinds; no request of e2e/first_minute.jsonl is among any."""
     while True:
         r = rng.random()
-        made = extraction(rng) if r < 0.1 else turns(rng) if r < 0.33 else visit(rng)
-        if not any(m["role"] == "user" and folded(m["content"]) in kept_aside() for m in made["messages"]):
+        made = extraction(rng) if r < 0.08 else turns(rng) if r < 0.26 else visit(rng)
+        if not any(m["role"] == "user" and aside.folded(m["content"]) in aside.requests() for m in made["messages"]):
             return made
 
 

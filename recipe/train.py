@@ -2,7 +2,8 @@
 
     python train.py --out OUT [--minutes 600] [--workers 2] [--seed 7] [--resume] [--device cpu|cuda]
 
-The learning rate follows the wall clock: a short warm-up, constant, and a linear decay over the last part of the time. OUT/state.pt holds all that is needed to go on (--resume).
+The learning rate follows the wall clock: a short warm-up, constant, and a linear decay over the last part of the time. OUT/state.pt holds all that is needed to go on (--resume); a file
+OUT/stop ends the training after the step.
 """
 import argparse
 import bisect
@@ -26,7 +27,7 @@ from model import Lfm2
 from to_gguf import name_of
 from vocabulary import SPECIAL, build
 
-LONGEST = 512
+LONGEST = 576
 CHOOSING = []
 CALL = SPECIAL.index("<|tool_call_start|>")
 CONFIG = dict(hidden_size=256, intermediate_size=704, num_attention_heads=4, num_key_value_heads=2, layer_types=["conv", "full_attention"] * 3, conv_L_cache=3, rope_theta=1000000.0,
@@ -34,8 +35,9 @@ CONFIG = dict(hidden_size=256, intermediate_size=704, num_attention_heads=4, num
 
 
 def example(tokenizer, rng, split="train", kind=None, rename=None):
-    """Token ids of a dialogue, which of them the assistant writes (of a held-out one only the answer that counts), and where to look for them: (position before, position of the
-    source, weight); before an answer that is the name of its tool, or the first token where no tool fits."""
+    """Token ids of a dialogue; what those weigh that the assistant writes (of a held-out one only the answer that counts), 0 for the others; and where to look for them: (position before, position of the
+    source, weight); before an answer that is the name of its tool, or the first token where no tool fits. Inside a value that is copied, the start of a word and the end weigh more: there it is decided how long
+    the value is. At its end the place to look at is what comes next in the source."""
     while True:
         d = lesson(rng) if split == "train" else dialogue(rng, split, kind, rename)
         messages = d["messages"] if split == "train" else d["messages"][:d["last"] + 1]
@@ -44,17 +46,23 @@ def example(tokenizer, rng, split="train", kind=None, rename=None):
             spans = spans[-1:]
         encoding = tokenizer.encode(text, add_special_tokens=False)
         if len(encoding.ids) <= LONGEST:
-            wanted, points = [False] * len(encoding.ids), []
+            wanted, points = [0.0] * len(encoding.ids), []
             starts, ends = [s for s, _ in encoding.offsets], [e for _, e in encoding.offsets]
             for a, b in spans:
                 for i in range(bisect.bisect_left(starts, a), bisect.bisect_right(ends, b)):
-                    wanted[i] = True
+                    wanted[i] = 1.0
             for a, b, source in copies(text, spans):
                 first = bisect.bisect_left(ends, a + 1)
                 for i in range(first, bisect.bisect_right(ends, b)):
                     j = bisect.bisect_left(ends, ends[i] - a + source)
                     if j < i and tokenizer.id_to_token(encoding.ids[j]).lstrip("Ġ") == tokenizer.id_to_token(encoding.ids[i]).lstrip("Ġ"):
                         points.append((i - 1, j, 3 if i == first else 1))
+                        if i > first and text[starts[i] - 1:starts[i] + 1].strip() != text[starts[i] - 1:starts[i] + 1]:
+                            wanted[i] = 2.5
+                after = bisect.bisect_left(starts, b)
+                if text[b] == '"' and after < len(starts) and text[source - 1:source] != '"' and split == "train":
+                    wanted[after] = 2.5
+                    points.append((after - 1, bisect.bisect_left(starts, source + b - a), 1))
             for (a, _), m in zip(spans, (m for m in messages if m["role"] == "assistant")):
                 if "tool" in m:
                     listed = text.find(f" = {m['tool']}(")
@@ -81,13 +89,14 @@ def stack(group):
     """ids (B, T), the wanted targets (B, T), and the places to copy from: rows, positions, sources, weights"""
     width = max(len(ids) for ids, _, _ in group)
     points = torch.tensor([(row, *point) for row, (_, _, points) in enumerate(group) for point in points], dtype=torch.long).view(-1, 4)
-    return torch.tensor([ids + [0] * (width - len(ids)) for ids, _, _ in group]), torch.tensor([w + [False] * (width - len(w)) for _, w, _ in group]), points.T.contiguous()
+    return torch.tensor([ids + [0] * (width - len(ids)) for ids, _, _ in group]), torch.tensor([w + [0.0] * (width - len(w)) for _, w, _ in group]), points.T.contiguous()
 
 
 def weights(ids, wanted):
-    """Of the wanted targets: those that choose weigh more: the first token of an answer, of a tool's name, of a value."""
-    before = torch.isin(ids, torch.tensor(CHOOSING, device=ids.device)) | ~wanted
-    return torch.where(before[:, :-1][wanted[:, 1:]], 2.5, 1.0)
+    """Of the wanted targets: those that choose weigh more: the first token of an answer, of a tool's name, of a value, and what `example` marks."""
+    before = torch.isin(ids, torch.tensor(CHOOSING, device=ids.device)) | (wanted == 0)
+    marked = wanted[:, 1:] > 0
+    return torch.where(before[:, :-1][marked], 2.5, wanted[:, 1:][marked])
 
 
 def losses(model, ids, wanted, point=None):
@@ -230,6 +239,7 @@ def main():
         torch.save({"model": model.state_dict(), "optimizers": [x.state_dict() for x in optimizers], "seen": seen, "step": step, "config": config, "tokenizer": tokenizer.to_str()}, o.out / "new.pt")
         (o.out / "new.pt").rename(o.out / "state.pt")
 
+    stop, saved = o.out / "stop", time.time()
     first, told, last, spent, mean, hit, seek = step, time.time(), time.time(), 0.0, 0.0, 0.0, 0.0
     while True:
         ids, wanted, point = (x.to(o.device) for x in next(dialogues))
@@ -247,7 +257,7 @@ def main():
         spent += min(time.time() - last, 1e9 if o.wall else 15)  # a step that took longer was paused
         last = time.time()
         shared[total] += ids.numel() * o.workers
-        shared[total + 1] += spent / (60 * o.minutes)
+        shared[total + 1] += o.workers if stop.exists() else spent / (60 * o.minutes)
         if o.workers > 1:
             dist.all_reduce(shared)
             shared /= o.workers
@@ -268,13 +278,18 @@ def main():
             continue
         if step % 20 == 0:
             print(f"step {step}  {seen / 1e6:.2f} M tokens  {spent / 60:.1f} min  rate {base * rate * 10:.4f}  loss {mean:.4f}  hits {hit:.4f}  looking {seek:.3f}", flush=True)
-        if time.time() - told > 300:
+        if time.time() - saved > 120:
             save()
+            saved = time.time()
+        if time.time() - told > 600:
             print("held out:", "  ".join(f"{k} {100 * v:.0f} %" for k, v in held_out(fast, tokenizer, 16).items()), flush=True)
             told = last = time.time()
     if o.rank:
         return
     save()
+    if stop.exists():
+        stop.unlink()
+        return
     print(f"{step} steps, {seen / 1e6:.1f} M tokens in {spent / 60:.1f} minutes; loss {mean:.4f}")
     print("held out:", "  ".join(f"{k} {100 * v:.0f} %" for k, v in held_out(model, tokenizer, 200).items()))
 

@@ -1,4 +1,5 @@
 """Values of arguments as people write them: `choice` draws (the argument, what is said). Times, lengths, numbers and shares may be said in other words than the argument has; all else is copied."""
+import functools
 import re
 
 import words
@@ -343,8 +344,48 @@ def marked(rng, text, share):
     return text, quoted(rng, text, share)
 
 
+def json_type(kind):
+    """The JSON schema of an argument of this kind, but for descriptions."""
+    if kind[0] == "=":
+        return {"type": "string"}
+    return {"type": "string", "enum": kind.split("/")} if "/" in kind else {"type": KINDS[kind][0]}
+
+
+@functools.cache
+def own(kind):
+    """The values of a kind that lists them, without held-out words."""
+    values = tuple(v.strip() for v in kind[1:].split("+"))
+    LISTED.extend(v for v in values if known(v))
+    return tuple(v for v in values if known(v)) or values
+
+
+LISTED = []  # values of all such kinds
+
+
+def listed_value(rng, kind):
+    """A value of the kind's list; or of another's, or with a made-up word in it, or all made up: what can be remembered is not copied. It keeps the shape of a value of the list: how many words, and which have capitals."""
+    value, r = rng.choice(own(kind)), rng.random()
+    shaped = lambda w: (lambda m: m[0].upper() + m[1:] if w[0].isupper() else m)(made(rng))
+    if r < 0.12:
+        value = rng.choice(LISTED)
+    elif r < 0.24:
+        parts = value.split(" ")
+        spot = rng.randrange(len(parts))
+        parts[spot] = shaped(parts[spot])
+        value = " ".join(parts)
+    elif r < 0.34:
+        value = " ".join(w if len(w) < 4 and rng.random() < 0.7 else shaped(w) for w in value.split(" "))
+    elif r < 0.42 and not value[0].isdigit():
+        value = " ".join([*value.split(" "), rng.choice(LISTED).split(" ")[-1]])
+    if rng.random() < 0.07:
+        value = value.lower()
+    return value, quoted(rng, value, 0.13)
+
+
 def choice(rng, kind, german):
     """(the argument, what is said)"""
+    if kind[0] == "=":
+        return listed_value(rng, kind)
     if "/" in kind:
         value = rng.choice(kind.split("/"))
         return value, value

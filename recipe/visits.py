@@ -2,41 +2,27 @@
 
 No request of e2e/first_minute.jsonl and heldout_words.jsonl is ever made: they are what the model is measured with.
 """
-import functools
-import json
-import pathlib
 import re
 
+import aside
 import foreign
 import page
 import talk
 import words
-from dialogues import calls_text
+from aside import folded
+from aside import requests as kept_aside
+from dialogues import calls_text, signature
 from phrases import HELD, core
+from rows import every, likeness, sections, spoken, words_of
 from tools import TOOLS
 from values import amount, bare, choice, city, clock, duration, expression, fact, made, one_of, pattern, percent, quoted, task, titled, units
 
-GERMAN = 0.35
+GERMAN = 0.4
 # the page's tools, in its order (demo/chat/tools/index.ts)
 PAGE_TOOLS = ["set_timer", "set_alarm", "get_time", "calculate", "convert_units", "add_note", "add_todo", "set_theme", "set_volume", "search_page", "navigate", "zoom", "read_aloud"]
 
 
 VALUE = "\0"  # before a request that begins with a value: it gets no capital
-
-
-def folded(text):
-    """Letters and digits of a request, for comparison."""
-    return " ".join(re.findall(r"\w+", text.lower()))
-
-
-@functools.cache
-def kept_aside():
-    """Requests that measure the model and are never trained."""
-    here = pathlib.Path(__file__).parent
-    cases = lambda path: [json.loads(line) for line in path.read_text().splitlines() if line] if path.exists() else []
-    asked = [case["request"] for case in cases(here.parent / "e2e" / "first_minute.jsonl")]
-    asked += [m["content"] for case in cases(here / "heldout_words.jsonl") for m in case["messages"] if m["role"] == "user"]
-    return set(map(folded, asked))
 
 
 def typed(rng, text, german, ends=True):
@@ -123,7 +109,9 @@ def page_values(rng, tool, german):
 
 def page_request(rng, tool, german, patterns=None):
     while True:
-        template = pattern(rng, rng.choice(patterns or page.PHRASES[tool]["de" if german else "en"]))
+        language = "de" if german else "en"
+        more = sections()[f"page {tool} {language}"]
+        template = pattern(rng, rng.choice(patterns or (more if more and rng.random() < 0.45 else page.PHRASES[tool][language])))
         arguments, said = page_values(rng, tool, german)
         if "{n}" in template:
             arguments["minutes"], said["n"] = bare(rng, german)
@@ -161,12 +149,9 @@ def small_talk(rng, german):
 def beyond(rng, german):
     """What a miniature cannot answer: (request, answer)"""
     language = "de" if german else "en"
-    r = rng.random()
-    if r < 0.45:
-        return said(rng, talk.KNOWLEDGE[language], german), talk.UNKNOWN[language]
-    if r < 0.68:
-        return said(rng, talk.WRITING[language], german), talk.TOO_SMALL[language]
-    return said(rng, talk.ACTIONS[language], german), talk.NO_TOOL[language]
+    name, patterns, answer = rng.choices([("knowledge", talk.KNOWLEDGE, talk.UNKNOWN), ("writing", talk.WRITING, talk.TOO_SMALL), ("actions", talk.ACTIONS, talk.NO_TOOL)], [42, 22, 36])[0]
+    more = sections()[f"{name} {language}"]
+    return said(rng, more if more and rng.random() < 0.5 else patterns[language], german), answer[language]
 
 
 def page_schema(tool):
@@ -213,7 +198,8 @@ def page_turn(d, rng, offered, german):
         text, _ = page_request(rng, tool, german)
         return d.user(rng, text, german) and d.add("assistant", talk.NO_TOOL[language], tool=None)
     if r < 0.36 and tool in page.VAGUE:
-        if not d.user(rng, pattern(rng, rng.choice(page.VAGUE[tool][language])), german):
+        more = sections()[f"vague {tool} {language}"]
+        if not d.user(rng, pattern(rng, rng.choice(more if more and rng.random() < 0.5 else page.VAGUE[tool][language])), german):
             return
         d.add("assistant", page.QUESTION[tool][language], tool=tool)
         if rng.random() < 0.5 or tool == "convert_units":
@@ -265,48 +251,84 @@ APART = [{"turn_off_device", "toggle_device", "turn_on_light"}, {"add_to_cart", 
          {"post_message", "send_sms", "create_post", "submit_feedback"}, {"create_calendar_event", "book_appointment", "book_room", "set_reminder"}, {"get_stock_price", "buy_shares"}, {"track_order", "cancel_order", "return_item"}, {"play_song", "play_playlist", "buy_tickets"}, {"check_spelling", "get_synonyms", "define_word"}]
 GROUPS = [{"create", "book", "order", "schedule", "start", "copy", "invite"}, {"list", "get", "search", "open", "track", "check", "count", "print", "export", "compare", "sort"}, {"delete", "cancel", "archive", "stop", "reset", "reject"}, {"update", "rename", "tag", "comment", "rate", "assign", "share", "send", "pay", "lock", "approve"}]
 group_of = lambda act: next(i for i, group in enumerate(GROUPS) if act in group)
-STOP = set("the and for with from you your can could please what which show find get make give set put want need have there this that into are was how who where when all any some new now about open take me my off der die das den ein eine einen und für von mit bitte mir ich ist wie was auf zu zum zur mach".split())
-
-
-def spoken(text):
-    return {w for w in re.findall(r"[^\W\d_]+", text.lower()) if len(w) > 2} - STOP
 
 
 def vocabulary(tool):
     """Words that may mean this tool."""
     found = spoken(re.sub(r"([a-z])([A-Z])|_", r"\1 \2", tool.name) + " " + tool.description)
-    if isinstance(tool.topic, tuple):
-        return found | spoken(" ".join(tool.words))
-    _, _, _, _, asked, gefragt = next(row for row in foreign.written() if row[0] == tool.topic)
-    return found | spoken(" ".join(asked + gefragt))
+    return found | (spoken(" ".join(tool.words)) if isinstance(tool.topic, tuple) else words_of(tool.topic))
+
+
+ALIKE, RELATED = 0.22, 0.11  # likeness of two written tools above which one request may mean both; and below which they have nothing to do with each other
 
 
 def compatible(tool, others):
+    """Whether no request for the tool can mean one of the others, and no request for these the tool."""
     for other in others:
         if other.name == tool.name or other.topic == tool.topic:
             return False
         a, b = tool.topic, other.topic
         if isinstance(a, tuple) and isinstance(b, tuple) and a[1] == b[1] and group_of(a[0]) == group_of(b[0]):
             return False
-        if isinstance(a, str) and isinstance(b, str) and any({a, b} <= group for group in APART):
+        if isinstance(a, int) and isinstance(b, int) and (likeness()[a, b] > ALIKE or any({every()[a].name, every()[b].name} <= group for group in APART)):
             return False
-        if isinstance(a, str) != isinstance(b, str) and len(vocabulary(tool) & vocabulary(other)) > 0 and spoken(tool.description) & spoken(other.description):
+        if isinstance(a, int) != isinstance(b, int) and vocabulary(tool) & vocabulary(other) and spoken(tool.description) & spoken(other.description):
             return False
     return True
 
 
+def neighbour(rng, tool):
+    """A tool that stands near in the list of written ones: of the same field."""
+    rows, at = every(), tool.topic
+    near = [row for row in rows[max(0, at - 6):at + 7] if row.index != at and row.file == rows[at].file and not row.back]
+    return foreign.hand_written(rng, rng.choice(near))
+
+
 def toolbox(rng, size):
-    chosen, kin = [], rng.random() < 0.3
+    """Tools for a list; in some lists half of them are about the same thing or field."""
+    chosen, kin = [], rng.random() < 0.4
     while len(chosen) < size:
         tool = foreign.tool(rng)
-        if kin and chosen and isinstance(chosen[0].topic, tuple) and rng.random() < 0.5:  # the same thing, another act
-            for _ in range(60):
-                tool = foreign.composed(rng)
-                if tool.topic[1] == chosen[0].topic[1]:
-                    break
-        if compatible(tool, chosen):
+        if kin and chosen and rng.random() < 0.5:
+            if isinstance(chosen[0].topic, int):
+                tool = neighbour(rng, chosen[0])
+            else:
+                for _ in range(60):
+                    tool = foreign.composed(rng)
+                    if tool.topic[1] == chosen[0].topic[1]:
+                        break
+        if folded(tool.description) not in aside.descriptions() and compatible(tool, chosen):
             chosen.append(tool)
     return chosen
+
+
+def unfit(rng, box, known, german):
+    """A request that no tool of the list fits, or None."""
+    inner = [t for t in box if isinstance(t.topic, tuple)]
+    listed = [t for t in box if isinstance(t.topic, int)]
+    r = rng.random()
+    if inner and r < 0.25:  # the same thing, and nothing that does this
+        near = rng.choice(inner)
+        taken = {group_of(t.topic[0]) for t in inner if t.topic[1] == near.topic[1]}
+        for _ in range(80):
+            other = foreign.composed(rng)
+            if other.topic[1] == near.topic[1] and group_of(other.topic[0]) not in taken | ({1} if 3 in taken else set()):
+                return foreign.request(rng, other, german)[0]
+        return None
+    for _ in range(20):
+        if listed and r < 0.5:  # the same field, and nothing that does this
+            other = neighbour(rng, rng.choice(listed))
+            if compatible(other, box) and all(likeness()[other.topic, t.topic] < (ALIKE + RELATED) / 2 for t in listed):
+                return foreign.request(rng, other, german)[0]
+            continue
+        other = foreign.tool(rng)
+        if rng.random() < 0.2:
+            q, apart = page_request(rng, rng.choice(PAGE_TOOLS), german)[0], False
+        else:
+            q, apart = foreign.request(rng, other, german)[0], isinstance(other.topic, int) and not inner and all(likeness()[other.topic, t.topic] < RELATED for t in listed)
+        if apart or not spoken(q) & known:
+            return q
+    return None
 
 
 def question(argument, german):
@@ -320,32 +342,15 @@ def foreign_turn(d, rng, box, known, german):
     if r < 0.08:
         q, a = small_talk(rng, german)
         return d.user(rng, q, german) and d.add("assistant", a, tool=None)
-    if r < 0.2:
-        q, a = beyond(rng, german)
-        if spoken(q) & known or any(word.startswith(known_word[:5]) for word in spoken(q) for known_word in known if len(known_word) > 5):
-            return
-        return d.user(rng, q, german) and d.add("assistant", a, tool=None)
-    if r < 0.36:
-        q = None
-        inner = [t for t in box if isinstance(t.topic, tuple)]
-        if inner and rng.random() < 0.3:  # the same thing, and nothing that does this
-            near = rng.choice(inner)
-            taken = {group_of(t.topic[0]) for t in inner if t.topic[1] == near.topic[1]}
-            for _ in range(80):
-                other = foreign.composed(rng)
-                if other.topic[1] == near.topic[1] and group_of(other.topic[0]) not in taken | ({1} if 3 in taken else set()):
-                    q, arguments, _ = foreign.request(rng, other, german)
-                    break
-        else:
-            for _ in range(20):
-                other = foreign.tool(rng)
-                q = page_request(rng, rng.choice(PAGE_TOOLS), german)[0] if rng.random() < 0.25 else foreign.request(rng, other, german)[0]
-                if not spoken(q) & known:
-                    break
-                q = None
-        if q:
-            return d.user(rng, led(rng, q, german), german) and d.add("assistant", talk.NO_TOOL[language], tool=None)
+    if r < 0.16:
+        for _ in range(8):
+            q, a = beyond(rng, german)
+            if not spoken(q) & known and not any(word.startswith(known_word[:5]) for word in spoken(q) for known_word in known if len(known_word) > 5):
+                return d.user(rng, q, german) and d.add("assistant", a, tool=None)
         return
+    if r < 0.32:
+        q = unfit(rng, box, known, german)
+        return q and d.user(rng, led(rng, q, german), german) and d.add("assistant", talk.NO_TOOL[language], tool=None)
     tool = rng.choice(box)
     text, arguments, missing = foreign.request(rng, tool, german)
     if len(text) > 220:
@@ -357,12 +362,12 @@ def foreign_turn(d, rng, box, known, german):
         needed = [(name, kind) for name, kind, optional in tool.arguments if not optional]
         if rng.random() < 0.45 and len(needed) == 1:
             value, shown = choice(rng, needed[0][1], german)
-            d.user(rng, rng.choice([VALUE + "{}", VALUE + "{}", VALUE + ("{} bitte" if german else "{} please"), "hm, {}"]).format(shown), german, ends=False)
-            d.add("assistant", calls_text([{"name": tool.name, "arguments": {needed[0][0]: value}}]), tool=tool.name)
+            d.user(rng, rng.choice([VALUE + "{}", VALUE + "{}", VALUE + ("{} bitte" if german else "{} please"), "hm, {}"]).format(shown), german, ends=False) and d.add(
+                "assistant", calls_text([{"name": tool.name, "arguments": {needed[0][0]: value}}]), tool=tool.name)
         return
     calls = [{"name": tool.name, "arguments": arguments}]
     text = led(rng, text, german)
-    if rng.random() < 0.06 and len(box) > 1:
+    if rng.random() < 0.08 and len(box) > 1:
         second = rng.choice([t for t in box if t is not tool])
         more, others, lacking = foreign.request(rng, second, german)
         if not lacking:
@@ -371,16 +376,23 @@ def foreign_turn(d, rng, box, known, german):
     if not d.user(rng, text, german, ends=text[-1] not in '"“”'):
         return
     d.add("assistant", calls_text(calls), tool=tool.name)
-    if rng.random() < 0.15:
+    if rng.random() < 0.2:
         d.add("tool", "ok")
         d.add("assistant", "Erledigt." if german else "Done.")
+    if len(calls) == 1 and arguments and rng.random() < 0.12:  # the same with another value
+        name = rng.choice(list(arguments))
+        value, shown = choice(rng, next(kind for argument, kind, _ in tool.arguments if argument == name), german)
+        if not isinstance(value, str) or value == arguments[name] or ("\"" in value):
+            return
+        phrases = ["und {}", "und {}?", "und was ist mit {}", "jetzt {}", "lieber {}", "nein, {}", "doch {}"] if german else ["and {}", "and {}?", "what about {}", "how about {}", "now {}", "no, {}", "{} instead", "actually {}", "sorry, I meant {}"]
+        d.user(rng, rng.choice(phrases).format(shown), german, ends=False) and d.add("assistant", calls_text([{"name": tool.name, "arguments": arguments | {name: value}}]), tool=tool.name)
 
 
 def foreign_visit(rng):
-    box = toolbox(rng, rng.choice([1, 2, 2, 3, 3, 4, 4, 5, 6]))
+    box = toolbox(rng, rng.choice([1, 2, 2, 3, 3, 3, 4, 4, 4, 5, 5, 6, 7, 8, 10, 13, 16]))
     known = set().union(*map(vocabulary, box))
     schemas = [t.schema() for t in box]
-    d, german = Dialogue(1450 - sum(len(json.dumps(s)) for s in schemas) // 4), rng.random() < GERMAN
+    d, german = Dialogue(max(200, 1500 - sum(len(signature(s)) for s in schemas))), rng.random() < GERMAN
     for _ in range(12):
         foreign_turn(d, rng, box, known, german)
         if d.full() or (len(d.messages) > 12):
@@ -400,7 +412,7 @@ def bare_visit(rng):
 def visit(rng):
     r = rng.random()
     while True:
-        made_up = page_visit(rng) if r < 0.2 else foreign_visit(rng) if r < 0.97 else bare_visit(rng)
+        made_up = page_visit(rng) if r < 0.22 else foreign_visit(rng) if r < 0.97 else bare_visit(rng)
         if made_up["messages"]:
             return made_up
 

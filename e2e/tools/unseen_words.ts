@@ -16,8 +16,8 @@ const wordsIn = (text: string): string[] => text.toLowerCase().match(/\p{L}[\p{L
 const contentWords = (text: string): string[] => wordsIn(text).filter((word) => word.length > 3 && !FUNCTION_WORDS.has(word));
 
 export const readTrainingText = (folder = new URL('../../recipe/', import.meta.url)): string =>
-  readdirSync(folder)
-    .filter((name) => name.endsWith('.py'))
+  (readdirSync(folder, { recursive: true }) as string[])
+    .filter((name) => /\.(?:py|txt)$/.test(name))
     .map((name) => readFileSync(new URL(name, folder), 'utf8'))
     .join('\n');
 
