@@ -144,7 +144,7 @@ def redescribed(rng, text):
 
 VERBS = {verb.split()[0] for act in ACT_LIST for verb in act[1]} | set("get search book reserve call rent translate find send post play start pause skip set turn switch lock open water add remove pay use record order make take resize delete move run assign close merge deploy put block follow publish like submit subscribe change mute invite ask write save look create choose feed charge sound limit draw begin buy convert calculate work show cancel remind count rate transfer".split())
 
-WRITTEN = 0.75  # share of the written tools; the others are composed
+WRITTEN = 0.8  # share of the written tools; the others are composed
 
 
 def hand_written(rng, row=None):

@@ -8,6 +8,7 @@ OUT/stop ends the training after the step.
 import argparse
 import bisect
 import copy
+import os
 import pathlib
 import random
 import subprocess
@@ -16,7 +17,6 @@ import time
 
 import gguf
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from tokenizers.models import BPE
 
@@ -107,15 +107,44 @@ def losses(model, ids, wanted, point=None):
     return F.cross_entropy(logits, targets, reduction="none"), logits.detach().argmax(-1), rows, targets
 
 
+class Together:
+    """Sums vectors over the workers, in memory that they share. There are two places for each, in turn: a worker that is ahead never writes what another still reads."""
+
+    def __init__(self, rank, workers, size, path, others=()):
+        self.rank, self.workers, self.others, self.parent, self.turn = rank, workers, others, os.getppid(), 0
+        self.files = [path, path.with_suffix(".turns")]
+        if workers > 1:
+            self.places = torch.from_file(str(self.files[0]), shared=True, size=2 * workers * size).view(2, workers, size)
+            self.arrived = torch.from_file(str(self.files[1]), shared=True, size=workers, dtype=torch.int64)
+
+    def sum(self, vector):
+        if self.workers == 1:
+            return
+        self.turn += 1
+        place = self.places[self.turn % 2, :, :len(vector)]
+        place[self.rank].copy_(vector)
+        self.arrived[self.rank] = self.turn
+        while int(self.arrived.min()) < self.turn:
+            time.sleep(0.0003)
+            ended = any(other.poll() is not None for other in self.others) or (self.rank and os.getppid() != self.parent)
+            if ended and int(self.arrived.min()) < self.turn:
+                raise SystemExit(f"worker {self.rank}: another worker has ended")
+        if self.turn == 1 and self.rank == 0:  # all have them open: the system frees the memory with the last worker
+            for file in self.files:
+                file.unlink()
+        vector.copy_(place.sum(0))
+
+
 class Muon(torch.optim.Optimizer):
     """Momentum made orthogonal by a Newton-Schulz iteration (Jordan 2024), for the matrices between embedding and head. The workers share the iterations."""
 
-    def __init__(self, parameters, lr, momentum=0.95, decay=0.02):
+    def __init__(self, parameters, together, lr, momentum=0.95, decay=0.02):
         super().__init__(parameters, dict(lr=lr, momentum=momentum, decay=decay))
+        self.together = together
 
     @torch.no_grad()
     def step(self):
-        rank, workers = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+        rank, workers = self.together.rank, self.together.workers
         (group,) = self.param_groups
         updates = torch.zeros(sum(p.numel() for p in group["params"]), device=group["params"][0].device)
         parts = [u.view_as(p) for u, p in zip(updates.split([p.numel() for p in group["params"]]), group["params"])]
@@ -124,8 +153,7 @@ class Muon(torch.optim.Optimizer):
             m.lerp_(p.grad, 1 - group["momentum"])
             if i % workers == rank:
                 update.copy_(orthogonal(p.grad.lerp(m, group["momentum"])))
-        if workers > 1:
-            dist.all_reduce(updates)
+        self.together.sum(updates)
         for p, update in zip(group["params"], parts):
             p.mul_(1 - group["lr"] * group["decay"]).add_(update, alpha=-group["lr"] * max(1, p.shape[0] / p.shape[1]) ** 0.5)
 
@@ -180,6 +208,7 @@ def main():
     parser.add_argument("--minutes", type=float, default=600)
     parser.add_argument("--workers", type=int, default=1, help="processes that share each batch; two of one thread are twice as fast as one of two")
     parser.add_argument("--rank", type=int, default=0, help="number of this worker; the first starts the others")
+    parser.add_argument("--meeting", type=int, help="number of the first worker's process, for the others")
     parser.add_argument("--threads", type=int, default=1, help="of a worker")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--tokens", type=int, default=4096, help="tokens of a batch")
@@ -194,23 +223,18 @@ def main():
     torch.manual_seed(o.seed)
     torch.set_num_threads(o.threads)
     o.out.mkdir(parents=True, exist_ok=True)
-    if o.workers > 1:
-        meeting = o.out.resolve() / "meeting"
-        if o.rank == 0:
-            meeting.unlink(missing_ok=True)
-            for rank in range(1, o.workers):
-                subprocess.Popen([sys.executable, *sys.argv, "--rank", str(rank)], start_new_session=True)
-        else:
-            time.sleep(2)  # the first has removed the file of an earlier run
-        dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=o.rank, world_size=o.workers)
+    meeting = pathlib.Path("/dev/shm" if os.path.isdir("/dev/shm") else o.out) / f"meeting-{o.meeting or os.getpid()}"
+    others = [subprocess.Popen([sys.executable, *sys.argv, "--rank", str(rank), "--meeting", str(os.getpid())], start_new_session=True) for rank in range(1, o.workers)] if o.rank == 0 else []
     state = torch.load(o.out / "state.pt", weights_only=False) if o.resume else None
     tokenizer = build(o.seed, state and state["tokenizer"])
     config = CONFIG | {"vocab_size": tokenizer.get_vocab_size()}
     model = Lfm2(config).to(o.device).train()
     model.rope = tuple(r.to(o.device) for r in model.rope)
     matrices = [p for name, p in model.named_parameters() if p.dim() == 2 and "embed" not in name]
-    others = [p for name, p in model.named_parameters() if p.dim() != 2 or "embed" in name]
-    optimizers = [Muon(matrices, lr=o.rate), torch.optim.AdamW(others, lr=o.rate / 10, betas=(0.9, 0.98), weight_decay=0.0)]
+    rest = [p for name, p in model.named_parameters() if p.dim() != 2 or "embed" in name]
+    total = sum(p.numel() for p in matrices + rest)
+    together = Together(o.rank, o.workers, total + 2, meeting, others)
+    optimizers = [Muon(matrices, together, lr=o.rate), torch.optim.AdamW(rest, lr=o.rate / 10, betas=(0.9, 0.98), weight_decay=0.0)]
     seen, step = 0, 0
     if state:
         model.load_state_dict(state["model"])
@@ -227,8 +251,7 @@ def main():
     CHOOSING[:] = [i for i in map(tokenizer.token_to_id, ("[", "),", '="', "=", 'Ġ"', "Ġ")) if i is not None]
     dialogues = batches(lambda: example(tokenizer, rng), o.tokens // o.workers)
     # all gradients in one vector, with the tokens of the batch and the share of the time that is over behind them
-    parameters = matrices + others
-    total = sum(p.numel() for p in parameters)
+    parameters = matrices + rest
     shared = torch.zeros(total + 2, device=o.device)
     for p, part in zip(parameters, shared[:total].split([p.numel() for p in parameters])):
         p.grad = part.view_as(p)
@@ -258,9 +281,8 @@ def main():
         last = time.time()
         shared[total] += ids.numel() * o.workers
         shared[total + 1] += o.workers if stop.exists() else spent / (60 * o.minutes)
-        if o.workers > 1:
-            dist.all_reduce(shared)
-            shared /= o.workers
+        together.sum(shared)
+        shared /= o.workers
         done = shared[total + 1].item()
         if done >= 1:
             break

@@ -142,8 +142,10 @@ def said(rng, patterns, german):
 
 
 def small_talk(rng, german):
-    patterns, answer = rng.choice(talk.SMALL_TALK["de" if german else "en"])
-    return said(rng, patterns, german), answer
+    language = "de" if german else "en"
+    patterns, answer = rng.choice(talk.SMALL_TALK[language])
+    more = [line for name, lines in sections().items() if name.startswith(f"small {language} ") and answer.startswith(name[9:]) for line in lines]  # such a section is named after how the answer begins
+    return said(rng, more if more and rng.random() < 0.5 else patterns, german), answer
 
 
 def beyond(rng, german):
@@ -259,7 +261,7 @@ def vocabulary(tool):
     return found | (spoken(" ".join(tool.words)) if isinstance(tool.topic, tuple) else words_of(tool.topic))
 
 
-ALIKE, RELATED = 0.22, 0.11  # likeness of two written tools above which one request may mean both; and below which they have nothing to do with each other
+ALIKE, IN_FILE, RELATED = 0.18, 0.26, 0.11  # likeness of two written tools above which one request may mean both, in one file less often; and below which they have nothing to do with each other
 
 
 def compatible(tool, others):
@@ -270,7 +272,7 @@ def compatible(tool, others):
         a, b = tool.topic, other.topic
         if isinstance(a, tuple) and isinstance(b, tuple) and a[1] == b[1] and group_of(a[0]) == group_of(b[0]):
             return False
-        if isinstance(a, int) and isinstance(b, int) and (likeness()[a, b] > ALIKE or any({every()[a].name, every()[b].name} <= group for group in APART)):
+        if isinstance(a, int) and isinstance(b, int) and (likeness()[a, b] > (IN_FILE if every()[a].file == every()[b].file else ALIKE) or any({every()[a].name, every()[b].name} <= group for group in APART)):
             return False
         if isinstance(a, int) != isinstance(b, int) and vocabulary(tool) & vocabulary(other) and spoken(tool.description) & spoken(other.description):
             return False
@@ -318,7 +320,7 @@ def unfit(rng, box, known, german):
     for _ in range(20):
         if listed and r < 0.5:  # the same field, and nothing that does this
             other = neighbour(rng, rng.choice(listed))
-            if compatible(other, box) and all(likeness()[other.topic, t.topic] < (ALIKE + RELATED) / 2 for t in listed):
+            if compatible(other, box) and all(likeness()[other.topic, t.topic] < ALIKE for t in listed):
                 return foreign.request(rng, other, german)[0]
             continue
         other = foreign.tool(rng)
@@ -348,7 +350,7 @@ def foreign_turn(d, rng, box, known, german):
             if not spoken(q) & known and not any(word.startswith(known_word[:5]) for word in spoken(q) for known_word in known if len(known_word) > 5):
                 return d.user(rng, q, german) and d.add("assistant", a, tool=None)
         return
-    if r < 0.32:
+    if r < 0.35:
         q = unfit(rng, box, known, german)
         return q and d.user(rng, led(rng, q, german), german) and d.add("assistant", talk.NO_TOOL[language], tool=None)
     tool = rng.choice(box)
@@ -412,7 +414,7 @@ def bare_visit(rng):
 def visit(rng):
     r = rng.random()
     while True:
-        made_up = page_visit(rng) if r < 0.22 else foreign_visit(rng) if r < 0.97 else bare_visit(rng)
+        made_up = page_visit(rng) if r < 0.18 else foreign_visit(rng) if r < 0.98 else bare_visit(rng)
         if made_up["messages"]:
             return made_up
 
