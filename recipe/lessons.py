@@ -80,10 +80,10 @@ def foreign(rng):
 
 
 def lesson(rng):
-    """A fifth are the requests and schemas of heldout.jsonl's kinds; no request of e2e/first_minute.jsonl is among any."""
+    """Three in ten are the requests and schemas of heldout.jsonl's kinds; no request of e2e/first_minute.jsonl is among any."""
     while True:
         r = rng.random()
-        made = extraction(rng) if r < 0.06 else turns(rng) if r < 0.2 else visit(rng)
+        made = extraction(rng) if r < 0.08 else turns(rng) if r < 0.29 else visit(rng)
         if not any(m["role"] == "user" and aside.folded(m["content"]) in aside.requests() for m in made["messages"]):
             return made
 

@@ -18,7 +18,8 @@ import foreign
 from dialogues import calls_text, render
 from model import Lfm2
 from rows import every
-from visits import compatible, toolbox, typed, unfit, vocabulary
+from toolbox import compatible, toolbox, vocabulary
+from visits import typed, unfit
 
 
 def made_up(rng, back=True):
