@@ -1,6 +1,6 @@
 // @module-tag chromium
 /** The examples of docs/frameworks.md: compiled, opened in Chromium, asked. Those of React are also type-checked and rendered as a server does. */
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { copyFileSync, cpSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { build, type BuildOptions, type Plugin } from 'esbuild';
@@ -16,6 +16,7 @@ import { serveSite } from './site';
 const root = resolve(import.meta.dirname, '..');
 const text = readFileSync(join(root, 'docs/frameworks.md'), 'utf8');
 const [react, vue, svelte] = ['tsx', 'vue', 'svelte'].map((kind) => [...text.matchAll(new RegExp(`\`\`\`${kind}\\n([\\s\\S]*?)\`\`\``, 'g'))].map(([, code]) => code));
+const [corner] = [...text.matchAll(/```html\n([\s\S]*?)```/g)].map(([, code]) => code);
 const folder = realpathSync(mkdtempSync(join(tmpdir(), 'rivulet-frameworks-')));
 let installed: string;
 let browser: Browser;
@@ -70,13 +71,14 @@ async function bundle(main: string, outfile: string, options: BuildOptions = {})
   expect([...errors, ...warnings].map((problem) => problem.text)).toEqual([]);
 }
 
-/** Opens a project of this main file. @returns what `act` finds in the page */
-async function open<T>(name: string, main: string, act: (page: Awaited<ReturnType<Browser['newPage']>>) => Promise<T>): Promise<T> {
+/** Opens a project of this main file, or this body beside the scripts of the package. @returns what `act` finds in the page */
+async function open<T>(name: string, { main, body = '<div id="app"></div><script type="module" src="main.js"></script>' }: { main?: string; body?: string }, act: (page: Awaited<ReturnType<Browser['newPage']>>) => Promise<T>): Promise<T> {
   const out = join(folder, `out ${name}`);
   mkdirSync(out);
   cpSync(join(installed, 'dist/models'), join(out, 'models'), { recursive: true });
-  await bundle(main, join(out, 'main.js'));
-  writeFileSync(join(out, 'index.html'), '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Example</title><link rel="icon" href="data:,"></head><body><div id="app"></div><script type="module" src="main.js"></script></body></html>');
+  if (main) await bundle(main, join(out, 'main.js'));
+  else for (const script of ['rivulet.js', 'rivulet-element.js']) copyFileSync(join(installed, 'dist', script), join(out, script));
+  writeFileSync(join(out, 'index.html'), `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Example</title><link rel="icon" href="data:,"></head><body>${body}</body></html>`);
   const site = await serveSite({ root: out, isolated: false });
   const page = await browser.newPage();
   const problems: string[] = [];
@@ -115,7 +117,7 @@ test('each framework has an example of the library and one of the element', () =
 });
 
 test.each(Object.keys(mounts))('%s: a component answers', async (name) => {
-  const answer = await open(`${name} library`, mounts[name](0), async (page) => {
+  const answer = await open(`${name} library`, { main: mounts[name](0) }, async (page) => {
     await page.getByRole('textbox', { name: 'Question' }).fill('Hello!');
     await page.getByRole('button', { name: 'Ask' }).click();
     await page.waitForFunction(() => /[.!?]$/.test(document.querySelector('output')!.textContent.trim()), undefined, { timeout: 120_000 });
@@ -125,12 +127,32 @@ test.each(Object.keys(mounts))('%s: a component answers', async (name) => {
 });
 
 test.each(Object.keys(mounts))('%s: the element answers and calls a tool', async (name) => {
-  const calls = await open(`${name} element`, mounts[name](1), async (page) => {
+  const calls = await open(`${name} element`, { main: mounts[name](1) }, async (page) => {
     await page.waitForFunction(() => document.querySelector('rivulet-chat')?.tools.length === 1);
     expect(await page.evaluate(() => document.querySelector('rivulet-chat')!.send('Set a timer for 10 minutes'))).toMatch(/10 minutes/);
     return page.evaluate(() => [...document.querySelector('rivulet-chat')!.shadowRoot!.querySelectorAll('.call')].map((call) => call.textContent));
   });
   expect(calls).toEqual(['set_timer(minutes: 10) → ok']);
+});
+
+test('a button in a corner opens the chat, which answers, and closes it', async () => {
+  const sizes = await open('corner', { body: corner }, async (page) => {
+    await page.setViewportSize({ width: 390, height: 844 });
+    const chat = page.locator('rivulet-chat');
+    expect(await chat.isVisible()).toBe(false);
+    await page.getByRole('button', { name: 'Chat' }).click();
+    await chat.getByRole('textbox', { name: 'Message' }).fill('Hello!');
+    await page.keyboard.press('Enter');
+    await page.waitForFunction(() => document.querySelector('rivulet-chat')!.shadowRoot!.querySelector('.reply')?.textContent?.trim(), undefined, { timeout: 120_000 });
+    const box = (await chat.boundingBox())!;
+    await page.getByRole('button', { name: 'Chat' }).click();
+    expect(await chat.isVisible()).toBe(false);
+    return box;
+  });
+  expect(sizes.x).toBeGreaterThanOrEqual(0);
+  expect(sizes.y).toBeGreaterThanOrEqual(0);
+  expect(sizes.x + sizes.width).toBeLessThanOrEqual(390);
+  expect(sizes.y + sizes.height).toBeLessThanOrEqual(844);
 });
 
 test('the examples of React have no error of types', () => {
