@@ -155,7 +155,7 @@ describe('what is not done', () => {
     await visit();
     const request = 'Add call the dentist to my to-do list';
     await ask(request);
-    await soon(() => page.innerText('.call.asking .call-summary')).toBe('Tasks: save “call the dentist” on this device?');
+    await soon(() => page.innerText('.call.asking .call-summary')).toBe('Save “call the dentist” on this device?');
     // the keyboard alone: the card has the focus, Allow comes first
     await page.waitForSelector('.call.asking:focus');
     await page.keyboard.press('Tab');

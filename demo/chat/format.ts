@@ -9,7 +9,7 @@ export function bytes(n: number): string {
 
 export function duration(seconds: number): string {
   if (seconds < 1) return `${Math.round(seconds * 1000)}\u00a0ms`;
-  if (seconds < 59.5) return `${seconds < 9.95 ? seconds.toFixed(1) : Math.round(seconds)}\u00a0s`;
+  if (seconds < 59.5) return `${seconds < 9.95 && !Number.isInteger(seconds) ? seconds.toFixed(1) : Math.round(seconds)}\u00a0s`;
   if (seconds < 3570) return `${Math.round(seconds / 60)}\u00a0min`;
   return `${(seconds / 3600).toFixed(1)}\u00a0h`;
 }

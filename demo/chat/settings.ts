@@ -165,6 +165,7 @@ export function createSettingsDialog(current: () => SettingsNow, onSave: (settin
       before = JSON.stringify(read());
       for (const name of [...SAMPLING, 'contextLength', 'threads'] as const) field(name).placeholder = recommended[name]?.toString() ?? '';
       field('seed').placeholder = 'random';
+      field('maxTokens').placeholder ||= 'no limit';
       find('system-hint', HTMLElement).hidden = !demo;
       dialog.showModal();
       void loadPresets();

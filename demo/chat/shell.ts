@@ -89,8 +89,9 @@ function growPrompt(): void {
 /** A button that appears when the end of the conversation is out of sight. */
 function createToLatest(): void {
   const button = find('to-latest', HTMLButtonElement);
+  const firstRun = find('first-run', HTMLElement);
   const scroller = document.scrollingElement ?? document.documentElement;
-  const show = (): void => void (button.hidden = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 240);
+  const show = (): void => void (button.hidden = !firstRun.hidden || scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 240);
   addEventListener('scroll', show, { passive: true });
   addEventListener('resize', show);
   button.addEventListener('click', () => {

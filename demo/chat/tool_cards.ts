@@ -84,7 +84,6 @@ export function callCard(call: KeptCall, actions: CardActions): HTMLLIElement {
   if (running && call.live) head.insertBefore(countdown(call.live.end, () => actions.over(call)), state);
   item.append(head, element('p', { className: 'call-summary', dir: 'auto' }, call.summary));
   for (const repair of call.repairs) item.append(element('p', { className: 'call-repair' }, `Read differently: ${repair}`));
-  item.append(element('code', { className: 'call-arguments' }, callText(call)));
   const possible = [
     ...(running ? [button('Cancel', () => actions.cancel(call), `Cancel: ${call.live?.title ?? call.title}`)] : []),
     ...(running && typeof Notification !== 'undefined' && Notification.permission === 'default' ? [button('Also show a notification', actions.notify)] : []),
@@ -92,6 +91,7 @@ export function callCard(call: KeptCall, actions: CardActions): HTMLLIElement {
     ...(canUndo(call) ? [button('Undo', () => actions.undo(call), `Undo: ${call.summary}`)] : []),
   ];
   if (possible.length) item.append(element('p', { className: 'call-actions' }, ...possible));
+  item.append(element('code', { className: 'call-arguments' }, callText(call)));
   return item;
 }
 
@@ -111,7 +111,7 @@ function countdown(end: number, over: () => void): HTMLElement {
 /** The card that asks before a lasting change. It resolves with false when the signal is aborted. */
 export function askConsent(list: HTMLElement, tool: PageTool, call: ToolCall, signal: AbortSignal, announce: (text: string) => void): Promise<boolean> {
   if (signal.aborted) return Promise.resolve(false);
-  const question = `${tool.title}: save “${Object.values(call.arguments).map(String).join(', ')}” on this device?`;
+  const question = `Save “${Object.values(call.arguments).map(String).join(', ')}” on this device?`;
   return new Promise((resolve) => {
     const answer = (allowed: boolean): void => {
       signal.removeEventListener('abort', refuse);
@@ -127,14 +127,14 @@ export function askConsent(list: HTMLElement, tool: PageTool, call: ToolCall, si
       { className: 'call asking' },
       element('p', { className: 'call-head' }, toolIcon(call.name), element('strong', {}, tool.title), element('span', { className: 'call-state' }, 'Waiting for you')),
       text,
-      element('code', { className: 'call-arguments' }, callText(call)),
       element('p', { className: 'call-actions' }, button('Allow', () => answer(true), `Allow. ${question}`), button('Not now', refuse, `Not now. ${question}`)),
+      element('code', { className: 'call-arguments' }, callText(call)),
     );
     item.tabIndex = -1;
     signal.addEventListener('abort', refuse, { once: true });
     list.append(item);
     item.scrollIntoView({ block: 'nearest' });
-    announce(`Rivulet asks. ${question} Choose Allow or Not now.`);
+    announce(`Rivulet asks. ${tool.title}: ${question} Choose Allow or Not now.`);
     // one Tab before the buttons, unless the next message is being written
     const prompt = document.getElementById('prompt');
     if (!(prompt instanceof HTMLTextAreaElement) || prompt.value === '') item.focus({ preventScroll: true });

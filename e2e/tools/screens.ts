@@ -200,6 +200,23 @@ export const SCREENS: Record<string, Screen> = {
       await page.evaluate(() => document.getElementById('settings')?.scrollTo(0, 99_999));
     },
   },
+  presets: {
+    async reach(page) {
+      await page.click('#open-settings');
+      await page.waitForSelector('#preset');
+      await page.selectOption('#preset', 'Editor');
+      await page.locator('#presets').scrollIntoViewIfNeeded();
+    },
+  },
+  'delete-everything': {
+    async reach(page) {
+      await page.click('#open-settings');
+      await page.getByRole('button', { name: /^Delete everything/ }).click();
+      await page.waitForTimeout(500);
+    },
+  },
+  help: { reach: async (page) => void (await page.goto(new URL('help.html', page.url()).href)) },
+  'question-link': { query: '&q=What+is+17+*+23%3F', reach: async () => undefined },
   notes: {
     async reach(page) {
       await ask(page, 'Add call the dentist to my to-do list');
@@ -214,8 +231,9 @@ export const SCREENS: Record<string, Screen> = {
   drop: { only: 'wide', reach: (page) => page.evaluate(() => document.body.classList.add('dropping')) },
 };
 
-/** A model that comes slowly: the progress stands still to be looked at. */
+/** A repository of two files, and a model that comes slowly: the progress stands still to be looked at. */
 export async function slowModel(): Promise<{ query: string; close(): Promise<void> }> {
-  const hub = await createHub({ repos: { 'a/b': { 'A-model-with-a-long-name-Q4_0.gguf': tinyGguf({ vocab: 24_000 }) } }, pace: 40 });
+  const files = { 'LFM2-mine-Q8_0.gguf': tinyGguf({ dtype: 'Q8_0' }), 'LFM2-mine-Q4_0.gguf': tinyGguf({}) };
+  const hub = await createHub({ repos: { 'a/b': { 'A-model-with-a-long-name-Q4_0.gguf': tinyGguf({ vocab: 24_000 }) }, 'someone/LFM2-mine-GGUF': files }, pace: 40 });
   return { query: `&model=a/b&hub=${encodeURIComponent(hub.origin)}`, close: () => hub.close() };
 }

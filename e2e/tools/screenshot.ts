@@ -39,6 +39,15 @@ async function all(folder: string, words: string[]): Promise<void> {
   const screens: Record<string, Screen> = {
     ...SCREENS,
     loading: { query: slow.query, reach: async (page) => void (await page.waitForFunction(() => (document.querySelector('progress')?.value ?? 0) > 5 << 20)) },
+    'repository-files': {
+      query: slow.query.replace(/&model=[^&]*/, ''),
+      async reach(page) {
+        await page.click('#choose');
+        await page.fill('#address', 'someone/LFM2-mine-GGUF');
+        await page.press('#address', 'Enter');
+        await page.locator('#address-files li').first().scrollIntoViewIfNeeded();
+      },
+    },
   };
   for (const [size, [width, height]] of Object.entries(SIZES))
     for (const colorScheme of ['light', 'dark'] as const)

@@ -160,14 +160,15 @@ export function createConversationList(actions: ListActions, search: Search): Co
     button.addEventListener('click', act);
     return button;
   };
-  const tools = element('p', { className: 'conversation-tools' }, tool('upload', 'Import', () => file.click()), tool('download', 'Export all', actions.exportAll), file);
+  const exportAll = tool('download', 'Export all', actions.exportAll);
+  const tools = element('p', { className: 'conversation-tools' }, tool('upload', 'Import', () => file.click()), exportAll, file);
   find('conversation-list', HTMLUListElement).closest('nav')?.append(tools);
 
   return {
     show(given, open) {
       summaries = given.filter(({ deleted }) => deleted === undefined).sort((a, b) => b.updated - a.updated || (a.id < b.id ? -1 : 1));
       openId = open;
-      tools.classList.toggle('none', summaries.length === 0);
+      exportAll.hidden = summaries.length === 0;
       render();
     },
     searchAgain: () => void (hits && searchNow()),

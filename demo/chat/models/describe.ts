@@ -10,7 +10,7 @@ export function describeDownload(download: Download): string {
   const { state, total, rate, eta, problem } = download;
   if (state === 'running') {
     if (total === 0) return 'Starting…';
-    return [far(download), rate > 0 ? `${bytes(rate)}/s` : '', eta !== undefined && eta >= 1 ? `${duration(eta)} left` : ''].filter(Boolean).join(' · ');
+    return [far(download), rate > 0 ? `${bytes(rate)}/s` : '', eta !== undefined && eta >= 1 ? `${duration(Math.round(eta))} left` : ''].filter(Boolean).join(' · ');
   }
   if (state === 'paused') return `Paused at ${far(download)}. It goes on from there.`;
   if (state === 'waiting') return `There is no network. ${far(download)} are kept, and the download goes on when the network is back.`;

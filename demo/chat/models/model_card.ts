@@ -114,6 +114,7 @@ export function createCard(actions: CardActions): Card {
         download.ariaLabel = `${offered}: ${entry.name}`;
         look.hidden = place !== 'hub' || running;
         keep.hidden = place !== 'file';
+        row.hidden = [...row.children].every((each) => (each as HTMLElement).hidden);
         more.hidden = !here || place !== 'stored';
         pin.ariaPressed = String(entry.pinned);
       });

@@ -30,7 +30,7 @@ export function createProgress(announce: (text: string) => void): (name: string,
     find('loading-figures', HTMLElement).textContent = [
       total > 0 ? (phase === 'replay' ? `${count(done)} of ${count(total)} tokens` : `${bytes(done)} of ${bytes(total)}`) : '',
       rate > 0 && phase !== 'replay' ? `${bytes(rate)}/s` : '',
-      eta !== undefined && eta >= 1 ? `${duration(eta)} left` : '',
+      eta !== undefined && eta >= 1 ? `${duration(Math.round(eta))} left` : '',
     ]
       .filter(Boolean)
       .join(' · ');
