@@ -1,5 +1,7 @@
 /** Shared by the benchmarks in a page and on Dawn: measures a runner, compares with the reference, prints times of kernels. */
-import { PROFILE_BASELINES, type KernelTime, type Runner, type ShapeTuningResult } from '../src/backend/backend';
+import type { KernelRow, Profile } from '../demo/bench/profile';
+import { promptTokens } from '../demo/bench/prompt';
+import type { Runner, ShapeTuningResult } from '../src/backend/backend';
 import type { CaseRunOutput } from '../src/backend/conformance';
 import type { Plan } from '../src/backend/plan';
 import { GREEDY_SAMPLING, type SamplingParams } from '../src/backend/sampling';
@@ -8,7 +10,7 @@ import { rowBytes } from '../src/tensor/dtype';
 
 /** Milliseconds of a prefill of `prompt` tokens in batches, and of `steps` decode steps after it, `window` per call and two calls in flight. */
 export async function time(runner: Runner, vocabSize: number, prompt: number, steps: number, prefillBatch: number, window: number, sampling: SamplingParams = GREEDY_SAMPLING): Promise<{ prefillMs: number; decodeMs: number }> {
-  const tokens = Uint32Array.from({ length: prompt }, (_, i) => (i * 7919 + 257) % vocabSize);
+  const tokens = Uint32Array.from(promptTokens(prompt, vocabSize));
   runner.rewind(0);
   const start = performance.now();
   for (let at = 0; at < prompt; at += prefillBatch) await runner.prefill(tokens.subarray(at, at + prefillBatch));
@@ -25,13 +27,6 @@ export async function time(runner: Runner, vocabSize: number, prompt: number, st
   return { prefillMs: middle - start, decodeMs: performance.now() - middle };
 }
 
-/** The time of each kernel of a decode step after `position` tokens; empty when the backend does not measure kernels. */
-export async function profileAt(runner: Runner, position: number, prefillBatch: number): Promise<KernelTime[]> {
-  runner.rewind(0);
-  for (let at = 0; at < Math.max(1, position); at += prefillBatch) await runner.prefill(new Uint32Array(Math.min(prefillBatch, Math.max(1, position) - at)));
-  return (await runner.profile?.()) ?? [];
-}
-
 /** The matrices of the linear maps; the embedding table is not one of them. */
 const matrices = (plan: Plan): Matrix[] => plan.nodes.flatMap((node) => (node.op === 'linear' ? [node.w] : node.op === 'swiglu' ? [node.w1, node.w3] : []));
 
@@ -41,6 +36,9 @@ export const macsOf = (plan: Plan): number => matrices(plan).reduce((sum, { rows
 /** Bytes of weights in the checkpoint that one decoded token must read. */
 export const weightBytesOf = (plan: Plan): number =>
   matrices(plan).reduce((sum, { cols, segments }) => sum + segments.reduce((s, { rows, dtype }) => s + rows * rowBytes(dtype, cols), 0), 0);
+
+export { profileAt, profileOf, type KernelRow, type Profile } from '../demo/bench/profile';
+export { spread, type Spread } from '../demo/bench/stats';
 
 export interface Difference {
   name: string;
@@ -65,82 +63,10 @@ export function compare(name: string, wanted: CaseRunOutput, got: CaseRunOutput)
   return { name, run: wanted.run, maxAbs, rms: Math.sqrt(power / wanted.values.length), nmse: error / power };
 }
 
-export interface Spread {
-  median: number;
-  min: number;
-  max: number;
-}
-
-export function spread(values: number[]): Spread {
-  const sorted = [...values].sort((a, b) => a - b);
-  const round = (v: number): number => Number(v.toFixed(2));
-  return { median: round(sorted[sorted.length >> 1]), min: round(sorted[0]), max: round(sorted[sorted.length - 1]) };
-}
-
 /** The number of dispatches of a decode step, with which Runner.describe() begins. */
 export function dispatchesOf(plan: string): number | undefined {
   const match = /^(\d+) dispatches/.exec(plan);
   return match ? Number(match[1]) : undefined;
-}
-
-/** The times of one kernel of a token, or of all its kernels, compared with a memory copy. */
-export interface KernelRow {
-  kernel: string;
-  dispatches: number;
-  /** µs of all its dispatches together */
-  micros: number;
-  microsEach: number;
-  /** µs for the bytes that must be read, at the bandwidth of the copy */
-  roofMicros: number;
-  gigabytesPerSecond: number;
-  /** share of the bandwidth of the copy; absent when the kernel reads no weights */
-  shareOfCopy?: number;
-}
-
-export interface Profile {
-  clock: KernelTime['clock'];
-  /** of a memory copy, read and write */
-  copyGigabytesPerSecond: number;
-  /** µs of a dispatch with almost no work, after another dispatch */
-  emptyDispatchMicros: number;
-  /** µs of a draw with every filter and penalty; the token measured here has a greedy draw instead */
-  sampledDrawMicros: number;
-  kernels: KernelRow[];
-  token: KernelRow;
-  /** µs per dispatch beyond the roofline */
-  overheadMicrosEach: number;
-}
-
-/**
- * The roofline is an estimate: the bytes that a kernel must read, at the bandwidth of a memory copy on the same device. A kernel that reads
- * almost nothing costs a dispatch. Returns undefined when the backend does not measure kernels.
- */
-export function profileOf(times: KernelTime[]): Profile | undefined {
-  const [copy, empty, draw] = [PROFILE_BASELINES.memoryCopy, PROFILE_BASELINES.emptyDispatch, PROFILE_BASELINES.sampledDraw].map((name) => times.find(({ kernel }) => kernel === name));
-  if (!copy || !empty || !draw) return undefined;
-  const kernels = times.filter((entry) => entry !== copy && entry !== empty && entry !== draw);
-  const sum = (key: 'dispatches' | 'micros' | 'bytes'): number => kernels.reduce((total, entry) => total + entry[key], 0);
-  const rate = ({ bytes, micros }: Pick<KernelTime, 'bytes' | 'micros'>): number => bytes / micros / 1000;
-  const round = (v: number): number => Number(v.toPrecision(4));
-  const row = (entry: Omit<KernelTime, 'clock'>): KernelRow => ({
-    kernel: entry.kernel,
-    dispatches: entry.dispatches,
-    micros: round(entry.micros),
-    microsEach: round(entry.micros / entry.dispatches),
-    roofMicros: round(entry.bytes / rate(copy) / 1000),
-    gigabytesPerSecond: round(rate(entry)),
-    ...(entry.bytes && { shareOfCopy: round(rate(entry) / rate(copy)) }),
-  });
-  const token = row({ kernel: 'token', dispatches: sum('dispatches'), micros: sum('micros'), bytes: sum('bytes') });
-  return {
-    clock: copy.clock,
-    copyGigabytesPerSecond: round(rate(copy)),
-    emptyDispatchMicros: round(empty.micros),
-    sampledDrawMicros: round(draw.micros),
-    kernels: kernels.map(row),
-    token,
-    overheadMicrosEach: round((token.micros - token.roofMicros) / token.dispatches),
-  };
 }
 
 /** Lines of a table: µs per dispatch, GB/s and share of the roofline for each kernel, then for a whole token. */

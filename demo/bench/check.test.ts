@@ -6,8 +6,9 @@ import { openCheckpoint } from '../../src/engine/checkpoint';
 import { loadWeights } from '../../src/engine/load_weights';
 import { forward } from '../../src/model/lfm2';
 import { blobSource } from '../../src/store/byte_source';
-import { CHECK_BOUND, CHECK_PROMPTS, project, promptTokens, relativeError } from './check';
+import { CHECK_BOUND, CHECK_PROMPTS, project, relativeError } from './check';
 import { CHECK_GOLDEN } from './check_golden';
+import { promptTokens } from './prompt';
 import { randomGguf } from './random_gguf';
 import { QUANTIZATIONS, SHAPES } from './shapes';
 

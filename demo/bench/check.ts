@@ -2,6 +2,7 @@
 import { seededRandom } from '../../src/backend/random_weights';
 import type { LoadCallOptions, load as loadModel, Model } from '../../src/index';
 import { CHECK_GOLDEN } from './check_golden';
+import { promptTokens } from './prompt';
 import { randomGguf } from './random_gguf';
 import { SHAPES } from './shapes';
 
@@ -13,9 +14,6 @@ const PROJECTIONS = 16;
 /** Largest share of the power that may differ. Rounding to int8 and f16 stays far below, wrong kernels come near 1. */
 export const CHECK_BOUND = 1e-2;
 const PIECES_PROMPT = 16;
-
-/** A prompt that is the same on every machine, and the one of `npm run bench`. */
-export const promptTokens = (length: number, vocabSize: number): number[] => Array.from({ length }, (_, i) => (i * 7919 + 257) % vocabSize);
 
 /** Random projections of the logits, divided by their norm: a few numbers that stand for all. */
 export function project(logits: Float32Array, prompt: number): number[] {

@@ -3,21 +3,29 @@ import { version } from '../../package.json';
 import { load } from '../../src/index';
 import { leaveWithOthers } from '../chat/delete_all/leave';
 import { announce, element, find } from '../chat/dom';
+import { readBandwidth } from './bandwidth';
 import { isLow, readBattery, TabWatch } from './conditions';
 import { deviceLabel, deviceLines, toMarkdown } from './describe';
 import { readDevice } from './device';
 import { createForm } from './form';
 import { toImage } from './image';
+import { kernelTimes } from './kernel_times';
 import { obstacleOf, planRuns } from './plan';
 import { fromFragment, holdsResult, MAX_RESULT_BYTES, NotAResult, parseResult, toFragment, type BenchmarkResult } from './result';
 import { showResults, type ShownResult } from './results_view';
+import { randomGguf } from './random_gguf';
 import { runSet, type SetProgress } from './run_set';
 import { SetStore, type StoredSet } from './set_store';
+import { rounded } from './stats';
 import { roughly } from './time_left';
 
 const options = new URLSearchParams(location.search);
 const software = options.get('software') === '1';
 const threads = /^\d{1,2}$/.test(options.get('threads') ?? '') ? Number(options.get('threads')) : undefined;
+
+/** as many threads as the CPU backend takes at most */
+const MAX_READERS = 8;
+const TUNE_MS = 10_000;
 
 const button = (id: string): HTMLButtonElement => find(id, HTMLButtonElement);
 const problem = find('problem', HTMLElement);
@@ -135,6 +143,7 @@ async function goOn(going: StoredSet): Promise<void> {
   // a screen that goes off hides the tab
   const lock = await navigator.wakeLock?.request('screen').catch(() => undefined);
   try {
+    if (!going.result.device.bandwidth) await measureBandwidth(going, running.signal);
     await runSet(going, {
       signal: running.signal,
       tab,
@@ -144,6 +153,7 @@ async function goOn(going: StoredSet): Promise<void> {
       files,
       onProgress,
       onResult: show,
+      kernelTimes: (source, signal) => kernelTimes(source, { allowSoftware: software, tuneMs: TUNE_MS }, signal),
     });
     announce('The benchmark has ended.');
   } catch (error) {
@@ -159,6 +169,21 @@ async function goOn(going: StoredSet): Promise<void> {
   }
   show();
   if (going.state === 'stopped') offerToGoOn(going);
+}
+
+/** How fast memory is read bounds the speed of a token. */
+async function measureBandwidth({ result, plan }: StoredSet, signal: AbortSignal): Promise<void> {
+  find('progress-step', HTMLElement).textContent = 'measuring the memory bandwidth';
+  const used = (backend: 'wasm' | 'webgpu'): boolean => plan.some((planned) => planned.backend === backend);
+  const readers = crossOriginIsolated ? Math.min(threads ?? navigator.hardwareConcurrency ?? 1, MAX_READERS) : 1;
+  const cpuRead = used('wasm') ? await readBandwidth(readers, signal) : undefined;
+  // a GPU that refuses this is told about by its runs
+  const gpu = used('webgpu') ? await kernelTimes({ file: randomGguf('check', 'Q4_0') }, { allowSoftware: software, tuneMs: 0 }, signal).catch(rethrowAbort) : undefined;
+  result.device.bandwidth = { ...(cpuRead && { cpuRead: rounded(cpuRead), cpuThreads: readers }), ...(gpu && { gpuCopy: rounded(gpu.copyGigabytesPerSecond) }) };
+}
+
+function rethrowAbort(error: Error): undefined {
+  if (error.name === 'AbortError') throw error;
 }
 
 function setRunning(yes: boolean): void {

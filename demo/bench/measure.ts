@@ -1,7 +1,8 @@
 /** Measures one model on one backend, through the public API: what a page that uses the library gets. */
 import type { GenerateOptions, LoadCallOptions, load as loadModel, Model, ModelSource } from '../../src/index';
-import { CHECK_BOUND, goldenError, piecesError, promptTokens } from './check';
+import { CHECK_BOUND, goldenError, piecesError } from './check';
 import type { TabWatch } from './conditions';
+import { promptTokens } from './prompt';
 import type { KernelTimes, Measurement, Run } from './result';
 import { percentiles, rounded, spread, tokenGaps } from './stats';
 

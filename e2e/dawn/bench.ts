@@ -22,8 +22,8 @@ const flags = startTool('npm run bench:dawn --', 'Measures and checks the WebGPU
   suite: flag('all measurements and checks'),
   conformance: flag('the cases that every backend must compute like the reference'),
   model: optionalFile('a GGUF file'),
-  random: text('SIZE', 'made-up weights: 350m, 700m, 1.2b or 2.6b'),
-  quant: text('TYPE', 'of made-up weights: q4_0, q8_0, q6_k, q4_k or f16', 'q4_0'),
+  random: text('SIZE', 'made-up weights: 230m, 350m, 700m, 1.2b or 2.6b'),
+  quant: text('TYPE', 'of made-up weights: q4_0, q8_0, q4_k or another format', 'q4_0'),
   sizes: text('A,B', '--suite: sizes of the models (default 350m,1.2b,2.6b)'),
   quants: text('A,B', '--suite: types of the weights', 'q4_0,q8_0'),
   seconds: whole('--suite: time for all of it', 540, 1),
@@ -70,7 +70,7 @@ async function main(): Promise<string[]> {
   if (flags.suite)
     return suite(adapter, { ...shared, sizes: (flags.sizes ?? usual.sizes).split(','), quants: flags.quants.split(','), seconds: flags.seconds, tuneMs: flags.budget, json: flags.json });
 
-  const checkpoint = flags.random ? randomCheckpoint(flags.random, flags.quant) : await openCheckpoint([fileSource(flags.model!)]);
+  const checkpoint = flags.random ? await randomCheckpoint(flags.random, flags.quant) : await openCheckpoint([fileSource(flags.model!)]);
   const misses: string[] = [];
   const options: SpeedOptions = {
     ...shared,

@@ -1,4 +1,5 @@
 /** Checks that the GPU computes right: conformance cases, logits and continuations against the reference, and whole prompts against prompts in pieces. */
+import { promptTokens } from '../../demo/bench/prompt';
 import type { Backend, CompileOptions, Runner } from '../../src/backend/backend';
 import { CONFORMANCE_CASES, exceededErrorBound, runConformanceCase, canUseInt8Activations, type ReducedPrecision } from '../../src/backend/conformance';
 import { recordPlan, type Plan } from '../../src/backend/plan';
@@ -74,7 +75,7 @@ function note(worst: Conformance['worst'], { name, run, maxAbs, rms, nmse }: Dif
 }
 
 /** A prompt that is the same on every machine. */
-export const promptOf = (length: number, vocabSize: number): Uint32Array => Uint32Array.from({ length }, (_, i) => (i * 7919 + 257) % vocabSize);
+export const promptOf = (length: number, vocabSize: number): Uint32Array => Uint32Array.from(promptTokens(length, vocabSize));
 
 async function feed(runner: Runner, tokens: Uint32Array, piece: number): Promise<Float32Array> {
   runner.rewind(0);

@@ -79,7 +79,7 @@ export async function suite(adapter: Adapter, o: SuiteOptions): Promise<string[]
     await item(`tiny ${quant} against the reference`, async () => {
       let result: Awaited<ReturnType<typeof check>> | undefined;
       const look = async (loaded: Loaded): Promise<void> => void (result = await check(checkpoint, loaded));
-      const checkpoint = randomCheckpoint('tiny', quant);
+      const checkpoint = await randomCheckpoint('tiny', quant);
       await speed(`tiny ${quant}`, checkpoint, { ...o, prompts: [8], gen: 2, runs: 1, chunk: 256, window: 32, position: 0, warm: false, profile: false, tuneMs: 0, pieces: 0, check: look });
       const { missed, maxAbs, nmse, greedy } = result!;
       return { result: result!, missed, lines: [`tiny ${quant} against the reference: logits off by ${maxAbs.toExponential(1)} at most, ${nmse.toExponential(1)} of the power; greedy tokens the same: ${greedy}`] };
@@ -92,7 +92,7 @@ export async function suite(adapter: Adapter, o: SuiteOptions): Promise<string[]
   let msPerByte = 0;
   async function model(size: string, quant: string, position: number): Promise<void> {
     const name = `speed ${size} ${quant}${position ? ` at ${position}` : ''}`;
-    const checkpoint = randomCheckpoint(size, quant);
+    const checkpoint = await randomCheckpoint(size, quant);
     if (performance.now() + msPerByte * checkpoint.bytes > end) return skip(name);
     const begun = performance.now();
     const further = position ? { tuneMs: 0, pieces: 0 } : { pieces: Math.min(64, o.prompts[0]) };

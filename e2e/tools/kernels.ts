@@ -5,24 +5,14 @@
  * `relaxed-int16` is relaxed SIMD with int16 sums (src/backend/wasm/accumulator_width.ts). Prints a line of JSON for each variant, dtype and number of
  * threads: GEMV (one token) in GMAC/s and GB/s of packed weights, GEMM in GMAC/s, packing in GB/s.
  */
+import { readFileSync } from 'node:fs';
 import { commands } from '@yowasp/clang';
 import { DTYPES, type Dtype } from '../../src/tensor/dtype';
 import { launchChromium, openPage, serve } from '../harness';
 import type { Measured, MeasureOptions } from '../pages/wasm_linear';
 import { someOf, startTool, whole, wholes } from './options';
 
-// eight streams, as kernels/linear.c reads weights: one stream alone does not reach the memory bandwidth
-const READER = `#include <wasm_simd128.h>
-__attribute__((export_name("read"))) int read(const char* from, const char* to) {
-  const long length = (to - from) / 8 & -64;
-  v128_t s = wasm_i32x4_splat(0), t = s;
-  for (const char* end = from + length; from < end; from += 64)
-    for (int i = 0; i < 8; i++) {
-      const v128_t* p = (const v128_t*)(from + i * length);
-      s ^= p[0] ^ p[1], t ^= p[2] ^ p[3];
-    }
-  return wasm_v128_any_true(s ^ t);
-}`;
+const READER = readFileSync(new URL('../../demo/bench/read_memory.c', import.meta.url), 'utf8');
 const FLAGS = ['--target=wasm32-unknown-unknown', '-O3', '-nostdlib', '-msimd128', '-matomics', '-mbulk-memory', '-Wl,--no-entry,--import-memory,--shared-memory,--max-memory=4294967296'];
 
 const TYPES = Object.keys(DTYPES) as Dtype[];

@@ -1,0 +1,63 @@
+/** Times by kernel on WebGPU. It needs the backend itself, which the public API does not show. */
+import { expose } from 'comlink';
+import type { ShapeTuningResult } from '../../src/backend/backend';
+import { recordPlan } from '../../src/backend/plan';
+import { openWebGpuBackend } from '../../src/backend/webgpu/backend';
+import { openCheckpoint } from '../../src/engine/checkpoint';
+import '../../src/engine/comlink_handlers';
+import { RUNNER_BATCH_SIZES } from '../../src/engine/load_model';
+import { loadWeights } from '../../src/engine/load_weights';
+import { fail } from '../../src/errors';
+import { forward } from '../../src/model/lfm2';
+import { openModel, type ModelSource } from '../../src/store/open_model';
+import { profileAt, profileOf } from './profile';
+import type { KernelTimes } from './result';
+import { rounded } from './stats';
+
+export interface KernelTimesOptions {
+  allowSoftware?: boolean;
+  /** time limit of the tuner; 0: no tuning */
+  tuneMs: number;
+}
+
+/** Kernels are timed at this position. */
+const POSITION = 128;
+
+async function kernelTimes(source: ModelSource, { allowSoftware, tuneMs }: KernelTimesOptions): Promise<KernelTimes> {
+  const opened = await openModel(source);
+  const backend = await openWebGpuBackend({ allowSoftware });
+  try {
+    const checkpoint = await openCheckpoint(opened.files);
+    await backend.reserve(checkpoint.bytes);
+    const weights = await loadWeights(checkpoint, backend, () => undefined);
+    const { prefillBatch } = RUNNER_BATCH_SIZES.webgpu;
+    const runner = await backend.compile(recordPlan((op) => forward(op, checkpoint.config, weights)), { contextLength: 1024, prefillBatch });
+    const profile = profileOf(await profileAt(runner, POSITION, prefillBatch));
+    if (!profile) return fail('DeviceError', { what: 'This backend does not measure kernels' });
+    let tuned: ShapeTuningResult[] = [];
+    if (tuneMs && runner.tune) {
+      runner.rewind(0);
+      await runner.prefill(Uint32Array.of(0)); // the tuner needs one token
+      tuned = await runner.tune({ budgetMs: tuneMs, allowSoftware });
+    }
+    return {
+      clock: profile.clock,
+      copyGigabytesPerSecond: profile.copyGigabytesPerSecond,
+      emptyDispatchMicros: profile.emptyDispatchMicros,
+      kernels: profile.kernels.map(({ kernel, dispatches, micros, gigabytesPerSecond, shareOfCopy }) => ({ kernel, dispatches, micros, gigabytesPerSecond, ...(shareOfCopy !== undefined && { shareOfCopy }) })),
+      tuned: tuned.map(({ tuneKey, defaultMicros, micros, tuning }) => ({
+        shape: tuneKey,
+        defaultMicros: rounded(defaultMicros),
+        micros: rounded(micros),
+        tuning: Object.entries(tuning).map(([name, value]) => `${name} ${value}`).join(', ') || 'default',
+      })),
+    }; // prettier-ignore
+  } finally {
+    await backend.dispose();
+    await opened.close();
+  }
+}
+
+const calls = { kernelTimes };
+export type KernelCalls = typeof calls;
+expose(calls);
