@@ -84,13 +84,16 @@ test('a set is measured, shown, and shared; nothing is asked of anyone else', as
   expect(await objections(page)).toEqual([]);
   await page.click('#run');
   await page.waitForSelector('#progress:visible');
-  expect(await page.innerText('#progress-left')).toMatch(/^about .* left$/);
+  // after the measurement of the bandwidth
+  await page.waitForFunction(() => /^about .* left$/.test(document.querySelector('#progress-left')?.textContent ?? ''), undefined, { timeout: PATIENCE });
   expect(await objections(page)).toEqual([]);
   await ended(page);
 
   const result = await saved(page);
   expect(validate(result), JSON.stringify(validate.errors)).toBe(true);
   expect(result.runs.map(({ model, status }) => [model.quantization, status])).toEqual([['Q4_0', 'done'], ['Q4_K', 'done']]); // prettier-ignore
+  expect(result.device.bandwidth!.cpuThreads).toBe(1);
+  expect(result.device.bandwidth!.cpuRead).toBeGreaterThan(0.1);
   for (const { check, loadMs, memoryBytes, measurements, threads } of result.runs) {
     expect(check!.golden).toBeLessThan(1e-2);
     expect(check!.pieces).toBeLessThan(1e-2);

@@ -173,7 +173,9 @@ async function goOn(going: StoredSet): Promise<void> {
 
 /** How fast memory is read bounds the speed of a token. */
 async function measureBandwidth({ result, plan }: StoredSet, signal: AbortSignal): Promise<void> {
-  find('progress-step', HTMLElement).textContent = 'measuring the memory bandwidth';
+  find('progress-count', HTMLElement).textContent = find('progress-left', HTMLElement).textContent = '';
+  find('progress-step', HTMLElement).textContent = 'Measuring the memory bandwidth';
+  find('progress-bar', HTMLProgressElement).value = 0;
   const used = (backend: 'wasm' | 'webgpu'): boolean => plan.some((planned) => planned.backend === backend);
   const readers = crossOriginIsolated ? Math.min(threads ?? navigator.hardwareConcurrency ?? 1, MAX_READERS) : 1;
   const cpuRead = used('wasm') ? await readBandwidth(readers, signal) : undefined;
