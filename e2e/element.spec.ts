@@ -218,7 +218,18 @@ test('it answers in the page of a browser extension', async () => {
     const page = await installed.newPage();
     page.on('console', (message) => message.type() === 'error' && problems.push(message.text()));
     await page.goto('chrome://extensions');
-    const id = await page.evaluate(() => new Promise<string>((resolve) => (globalThis as unknown as { chrome: { developerPrivate: { getExtensionsInfo(done: (all: { id: string }[]) => void): void } } }).chrome.developerPrivate.getExtensionsInfo(([first]) => resolve(first.id))));
+    // the browser's own extensions are listed too, and ours when it is installed
+    const installedId = (): Promise<string> =>
+      page.evaluate(
+        () =>
+          new Promise((resolve) =>
+            (globalThis as unknown as { chrome: { developerPrivate: { getExtensionsInfo(done: (all: { id: string; name: string }[]) => void): void } } }).chrome.developerPrivate.getExtensionsInfo((all) =>
+              resolve(all.find(({ name }) => name === 'Chat')?.id ?? ''),
+            ),
+          ),
+      );
+    await expect.poll(installedId, { timeout: 20_000 }).not.toBe('');
+    const id = await installedId();
     await page.goto(`chrome-extension://${id}/chat.html`);
     expect(await page.locator('rivulet-chat').evaluate((element) => (element as RivuletChat).send('Hello!'))).not.toBe('');
     expect(problems).toEqual([]);
