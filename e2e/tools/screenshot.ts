@@ -38,7 +38,14 @@ async function all(folder: string, words: string[]): Promise<void> {
   const slow = await slowModel();
   const screens: Record<string, Screen> = {
     ...SCREENS,
-    loading: { query: slow.query, reach: async (page) => void (await page.waitForFunction(() => (document.querySelector('progress')?.value ?? 0) > 5 << 20)) },
+    download: { query: slow.query, reach: async (page) => void (await page.waitForSelector('.question[open]')) },
+    loading: {
+      query: slow.query,
+      async reach(page) {
+        await page.locator('.question[open]').getByRole('button', { name: 'Download' }).click();
+        await page.waitForFunction(() => (document.querySelector<HTMLProgressElement>('#downloads progress')?.value ?? 0) > 5 << 20);
+      },
+    },
     'repository-files': {
       query: slow.query.replace(/&model=[^&]*/, ''),
       async reach(page) {
