@@ -9,6 +9,25 @@ const chat = testChat({ viewport: { width: 390, height: 844 } });
 const focused = (page: Page): Promise<string> => page.evaluate(() => document.activeElement?.id ?? '');
 
 describe('the side bar', () => {
+  test('a first visit offers no export and no way to a latest message', async () => {
+    const page = await chat.visit();
+    await page.setViewportSize({ width: 390, height: 400 });
+    await page.waitForFunction(() => document.documentElement.scrollHeight - innerHeight > 240);
+    // the resize has been seen
+    await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
+    expect(await page.isHidden('#to-latest')).toBe(true);
+    await page.click('#sidebar-toggle');
+    await page.waitForSelector('#sidebar:popover-open');
+    const actions = page.locator('.conversation-tools button:visible');
+    expect(await actions.allInnerTexts()).toEqual(['Import']);
+    await page.keyboard.press('Escape');
+    await page.fill('#prompt', 'Hello!');
+    await page.press('#prompt', 'Enter');
+    await page.waitForSelector('.assistant:not([aria-busy])');
+    await page.click('#sidebar-toggle');
+    await soon(() => actions.allInnerTexts()).toEqual(['Import', 'Export all']);
+  });
+
   test('on a phone: a drawer that takes the focus, keeps it, and gives it back', async () => {
     const page = await chat.visit();
     const toggle = page.locator('#sidebar-toggle');
