@@ -1,25 +1,10 @@
 // @module-tag chromium
 /** Colours and text size in the settings of the built chat page. */
-import type { Browser, BrowserContext, Page } from 'playwright';
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
-import { ask, loadAxe, objections, ready, visitPage } from './chat_page';
-import { launchChromium } from './harness';
-import { serveSite, type Site } from './site';
+import type { Page } from 'playwright';
+import { expect, test } from 'vitest';
+import { ask, loadAxe, objections, ready, testChat } from './chat_page';
 
-let site: Site;
-let browser: Browser;
-let context: BrowserContext;
-beforeAll(async () => {
-  [site, browser] = await Promise.all([serveSite(), launchChromium()]);
-});
-afterAll(async () => {
-  await browser?.close();
-  await site?.close();
-});
-beforeEach(async () => {
-  context = await browser.newContext({ viewport: { width: 390, height: 844 }, colorScheme: 'light' });
-});
-afterEach(() => context.close());
+const chat = testChat({ viewport: { width: 390, height: 844 } });
 
 const ground = (page: Page): Promise<string> => page.evaluate(() => getComputedStyle(document.documentElement).backgroundColor);
 const select = (page: Page, name: string) => page.getByRole('combobox', { name });
@@ -30,7 +15,7 @@ async function openSettings(page: Page): Promise<void> {
 }
 
 test('colours and text size are changed at once, kept over a reload, and follow the tools', async () => {
-  const page = await visitPage(`${site.url}?backend=wasm`, context);
+  const page = await chat.visit();
   await openSettings(page);
   const light = await ground(page);
   await select(page, 'Colours').selectOption('Dark');

@@ -1,10 +1,8 @@
 // @module-tag chromium
 /** A conversation of 1,200 messages in the built chat page: it is drawn in slices, the newest messages first, and what is read stays in its place. */
-import type { Browser, BrowserContext, Page } from 'playwright';
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
-import { PATIENCE, visitPage } from './chat_page';
-import { launchChromium } from './harness';
-import { serveSite, type Site } from './site';
+import type { Page } from 'playwright';
+import { expect, test } from 'vitest';
+import { PATIENCE, testChat } from './chat_page';
 
 const LENGTH = 1200;
 const reply = (i: number): string => `Reply ${i} with **bold** words, \`code\` and a list:
@@ -25,21 +23,7 @@ console.log(x);
 And a last paragraph with some more words, so that the message has a usual length.`;
 const turns = JSON.stringify(Array.from({ length: LENGTH }, (_, i) => ({ role: i % 2 ? 'assistant' : 'user', content: i % 2 ? reply(i) : `Question number ${i}, which is a sentence.` })));
 
-let site: Site;
-let browser: Browser;
-let context: BrowserContext;
-beforeAll(async () => {
-  [site, browser] = await Promise.all([serveSite(), launchChromium()]);
-});
-afterAll(async () => {
-  await browser?.close();
-  await site?.close();
-});
-beforeEach(async () => {
-  context = await browser.newContext({ viewport: { width: 1100, height: 800 } });
-  await context.addInitScript((given) => (localStorage['rivulet-chat.turns'] ??= given), turns);
-});
-afterEach(() => context.close());
+const chat = testChat({ viewport: { width: 1100, height: 800 }, scripts: [`localStorage['rivulet-chat.turns'] ??= ${JSON.stringify(turns)}`] });
 
 const drawn = (page: Page, count: number): Promise<unknown> =>
   page.waitForFunction((n) => document.querySelectorAll('#messages > li[data-id]').length === n && !document.querySelector('#messages.drawing'), count, { timeout: PATIENCE });
@@ -47,7 +31,7 @@ const atEnd = (page: Page): Promise<number> => page.evaluate(() => document.docu
 
 /** Waits until the page has opened the conversation, then shows an empty one. */
 async function visit(): Promise<Page> {
-  const page = await visitPage(`${site.url}?backend=wasm`, context);
+  const page = await chat.visit();
   await drawn(page, 200);
   await page.click('#new-chat');
   await page.waitForSelector('#first-run:visible');
@@ -65,9 +49,9 @@ interface Event {
 
 /** The longest task of the page's main thread while `act` runs, in milliseconds of its CPU time: other processes do not count. */
 async function longestTask(page: Page, act: () => Promise<unknown>): Promise<number> {
-  await browser.startTracing(page, { categories: ['toplevel', 'devtools.timeline'] });
+  await chat.browser.startTracing(page, { categories: ['toplevel', 'devtools.timeline'] });
   await act();
-  const { traceEvents: events } = JSON.parse((await browser.stopTracing()).toString()) as { traceEvents: Event[] };
+  const { traceEvents: events } = JSON.parse((await chat.browser.stopTracing()).toString()) as { traceEvents: Event[] };
   const mains = new Set(events.filter(({ name, args }) => name === 'thread_name' && args.name === 'CrRendererMain').map(({ pid, tid }) => `${pid}:${tid}`));
   const tasks = events.filter(({ name, ph, pid, tid }) => ph === 'X' && name.endsWith('RunTask') && mains.has(`${pid}:${tid}`)).map(({ tdur = 0 }) => tdur / 1000);
   expect(tasks.length).toBeGreaterThan(20);

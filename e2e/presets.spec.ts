@@ -1,27 +1,12 @@
 // @module-tag chromium
 /** The presets of the system prompt, in the built chat page. */
-import type { Browser, BrowserContext, Locator, Page } from 'playwright';
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
-import { loadAxe, objections, ready, visitPage } from './chat_page';
-import { launchChromium } from './harness';
-import { serveSite, type Site } from './site';
+import type { Locator, Page } from 'playwright';
+import { expect, test } from 'vitest';
+import { loadAxe, objections, ready, testChat } from './chat_page';
 
-let site: Site;
-let browser: Browser;
-let context: BrowserContext;
-beforeAll(async () => {
-  [site, browser] = await Promise.all([serveSite(), launchChromium()]);
-});
-afterAll(async () => {
-  await browser?.close();
-  await site?.close();
-});
-beforeEach(async () => {
-  context = await browser.newContext({ viewport: { width: 1100, height: 800 } });
-});
-afterEach(() => context.close());
+const chat = testChat({ viewport: { width: 1100, height: 800 } });
 
-const visit = (): Promise<Page> => visitPage(`${site.url}?backend=wasm`, context);
+const visit = (): Promise<Page> => chat.visit();
 const button = (page: Page, name: string): Locator => page.locator('#presets').getByRole('button', { name, exact: true });
 const options = (page: Page): Promise<string[]> => page.locator('#preset option').allInnerTexts();
 const kept = (page: Page, name: string): Promise<unknown> => page.evaluate((key) => JSON.parse(localStorage[`rivulet-chat.${key}`] ?? 'null'), name);
@@ -106,7 +91,7 @@ test('own presets are saved, renamed, deleted and taken back, over a reload and 
 });
 
 test('hostile storage gives the presets of the page, and storage that is blocked is told', async () => {
-  await context.addInitScript(() => {
+  await chat.context.addInitScript(() => {
     localStorage['rivulet-chat.presets'] ??= JSON.stringify([{ name: '<img src=x onerror=alert(1)>', text: 'x' }, { name: 'Concise', text: 'Lie.' }, 7, { name: ['a'], text: 'b' }]);
   });
   const page = await visit();

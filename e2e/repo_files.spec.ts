@@ -1,27 +1,16 @@
 // @module-tag chromium
 /** Any repository of a hub by its name: the built chat page lists its GGUF files, and one is picked. A local hub stands for Hugging Face. */
-import type { Browser, BrowserContext, Locator, Page } from 'playwright';
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
-import { ask, BRIEF, loadAxe, objections, PATIENCE, visitPage } from './chat_page';
-import { launchChromium } from './harness';
+import type { Locator, Page } from 'playwright';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { ask, BRIEF, loadAxe, objections, PATIENCE, testChat } from './chat_page';
 import { createHub, requested, type Hub } from './hub';
-import { serveSite, type Site } from './site';
 import { tinyGguf } from './tools/tiny';
 
 const large = tinyGguf({ seed: 2 });
 const small = tinyGguf({ seed: 2, dtype: 'Q8_0' });
 
-let site: Site;
+const chat = testChat({ viewport: { width: 1100, height: 800 }, scripts: [BRIEF] });
 let hub: Hub;
-let browser: Browser;
-let context: BrowserContext;
-beforeAll(async () => {
-  [site, browser] = await Promise.all([serveSite(), launchChromium()]);
-});
-afterAll(async () => {
-  await browser?.close();
-  await site?.close();
-});
 beforeEach(async () => {
   hub = await createHub({
     repos: {
@@ -29,15 +18,10 @@ beforeEach(async () => {
       'someone/alone': { 'alone-Q8_0.gguf': large },
     },
   });
-  context = await browser.newContext({ viewport: { width: 1100, height: 800 } });
-  await context.addInitScript(BRIEF);
 });
-afterEach(async () => {
-  await context.close();
-  await hub.close();
-});
+afterEach(() => hub.close());
 
-const visit = (): Promise<Page> => visitPage(`${site.url}?backend=wasm&hub=${encodeURIComponent(hub.origin)}`, context);
+const visit = (): Promise<Page> => chat.visit(`?backend=wasm&hub=${encodeURIComponent(hub.origin)}`);
 const line = (page: Page, name: string): Locator => page.locator('#address-files li', { hasText: name });
 
 async function enter(page: Page, text: string): Promise<void> {
@@ -99,7 +83,7 @@ test('one file needs no choice', async () => {
 });
 
 test('a model of another kind is named before anything is downloaded', async () => {
-  await context.route(`${hub.origin}/api/models/someone/LFM2-mine-GGUF/**`, async (route) => {
+  await chat.context.route(`${hub.origin}/api/models/someone/LFM2-mine-GGUF/**`, async (route) => {
     const response = await route.fetch();
     await route.fulfill({ response, json: { ...(await response.json()), gguf: { architecture: 'qwen3', total: 1 } } });
   });
