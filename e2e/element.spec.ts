@@ -28,6 +28,8 @@ let asked: string[];
 
 beforeAll(async () => {
   for (const name of ['index.html', 'element.html', 'rivulet.js', 'rivulet-element.js', 'models']) cpSync(join(BUILT_SITE, name), join(folder, name), { recursive: true });
+  // large enough for the question: nothing of it is read before the answer
+  writeFileSync(join(folder, 'models/large.gguf'), Buffer.concat([readFileSync(join(BUILT_SITE, 'models/rivulet-tiny.gguf')), Buffer.alloc(25_000_000)]));
   for (const name of ['rivulet.mjs', 'rivulet-element.mjs']) cpSync(join(BUILT_SITE, '..', name), join(folder, name));
   browser = await launchChromium();
   site = await serveSite({ base: '/some/where/', isolated: false, root: folder });
@@ -158,6 +160,80 @@ test('what a model or a page says stays text: nothing runs, nothing is fetched',
   expect(asked.filter((url) => !url.startsWith(site.url))).toEqual([]);
   expect(await chat().evaluate((element) => element.shadowRoot!.querySelectorAll('img, script, style, svg, a[href^="javascript"]').length)).toBe(0);
   expect(await chat().evaluate((element) => { try { (element as RivuletChat).messages = [{ role: 'system', content: 'x' }]; return 'taken'; } catch (error) { return (error as Error).name; } })).toBe('RequestError'); // prettier-ignore
+});
+
+test('what is stopped, cleared, removed or changed in mid-answer leaves nothing behind', async () => {
+  await open(`<form><rivulet-chat name="talk" model="${MODEL}" backend="wasm" threads="1" tools='${JSON.stringify([TIMER])}'></rivulet-chat></form>`);
+  const state = () => chat().evaluate((element) => ({ messages: (element as RivuletChat).messages.length, value: (element as RivuletChat).value }));
+  // a tool that never returns ends with Stop
+  const answer = await chat().evaluate(async (element) => {
+    const chat = element as RivuletChat;
+    chat.tools = chat.tools.map((tool) => ({ ...tool, run: () => new Promise(() => undefined) }));
+    const sent = chat.send('Set a timer for 10 minutes');
+    await new Promise((resolve) => element.addEventListener('rivulet-toolcall', resolve));
+    const stopped = performance.now();
+    chat.stop();
+    await sent;
+    return performance.now() - stopped;
+  });
+  expect(answer).toBeLessThan(5000);
+  // the words of an answer do not come back into a conversation that was cleared
+  await chat().evaluate(async (element) => {
+    const chat = element as RivuletChat;
+    chat.clear();
+    const sent = chat.send('Hello! Who are you?');
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    document.querySelector('form')!.reset();
+    await sent;
+  });
+  expect(await state()).toEqual({ messages: 0, value: '' });
+  // an element that goes while it looks for its model holds none
+  await page.evaluate(() => {
+    const element = document.querySelector('rivulet-chat')!;
+    void element.send('Hello!').catch(() => undefined);
+    element.remove();
+    const fresh = document.createElement('rivulet-chat');
+    fresh.model = './models/rivulet-tiny.gguf';
+    document.querySelector('form')!.append(fresh);
+    void fresh.send('Hello!').catch(() => undefined);
+    fresh.remove();
+  });
+  await expect.poll(workers, { timeout: 20_000 }).toBe(0);
+  expect(problems).toEqual([]);
+});
+
+test('a large download begins with one question, which Stop closes', async () => {
+  await open('<rivulet-chat model="./models/large.gguf" loading="eager"></rivulet-chat>');
+  const handle = (await page.$('rivulet-chat'))!;
+  await page.locator('rivulet-chat').getByRole('button', { name: 'Download' }).waitFor();
+  expect(await page.evaluate(() => document.activeElement === document.body)).toBe(true);
+  const sent = handle.evaluate((element) => (element as RivuletChat).send('Hello!'));
+  await chat().getByRole('button', { name: 'Stop' }).waitFor();
+  expect(await chat().getByRole('button', { name: 'Download' }).count()).toBe(1);
+  await chat().getByRole('button', { name: 'Stop' }).click();
+  expect(await sent).toBe('');
+  await expect.poll(() => chat().getByRole('button', { name: 'Download' }).count()).toBe(0);
+  expect(asked.filter((url) => url.endsWith('large.gguf')).length).toBeLessThan(4);
+});
+
+test('results of tools: a value that is no JSON, an answer without a value, and one that is very long', async () => {
+  await open(`<rivulet-chat model="${MODEL}"></rivulet-chat>`);
+  const results = await chat().evaluate(async (element, timer) => {
+    const chat = element as RivuletChat;
+    const seen: string[] = [];
+    for (const result of [10n, undefined, 'x'.repeat(50_000)]) {
+      chat.clear();
+      chat.tools = [{ ...timer, parameters: timer.parameters as { type: 'object' }, run: () => result }];
+      await chat.send('Set a timer for 10 minutes').catch((error: Error) => seen.push(error.name));
+      seen.push(chat.messages.find(({ role }) => role === 'tool')?.content as string);
+    }
+    return seen.map((text) => `${text?.slice(0, 30)} ${text?.length}`);
+  }, TIMER);
+  expect(results.filter((text) => !text.startsWith('ContextError'))).toEqual([expect.stringMatching(/^set_timer failed: /), 'ok 2', expect.stringMatching(/^(?:x{30} 20001|undefined undefined)$/)]);
+  const refused = await chat().evaluate((element) => [[{ name: 'a', parameters: { properties: { b: null } } }], [{ name: 'a', parameters: { required: 'b' } }]].map((tools) => { try { (element as RivuletChat).tools = tools as never; return 'taken'; } catch (error) { return (error as Error).name; } })); // prettier-ignore
+  expect(refused).toEqual(['RequestError', 'RequestError']);
+  const messages = await chat().evaluate((element) => [undefined, [undefined], [{ role: 'user' }]].map((given) => { try { (element as RivuletChat).messages = given as never; return 'taken'; } catch (error) { return (error as Error).name; } })); // prettier-ignore
+  expect(messages).toEqual(['RequestError', 'RequestError', 'RequestError']);
 });
 
 test('a long conversation goes on: the oldest messages are left out, and the element says so', async () => {

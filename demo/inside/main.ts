@@ -40,8 +40,10 @@ let controller: AbortController | undefined;
 const offerForms = (): void => forms.replaceChildren(...(['surface', 'map'] as const).filter((form) => form === 'map' || surface).map((form) => element('option', { value: form }, FORM_NAMES[form])));
 
 async function openSurface(): Promise<void> {
-  surface = await createSurface(canvases.surface);
+  surface = await createSurface(canvases.surface).catch(() => undefined);
   offerForms();
+  // the text may have been read meanwhile
+  if (grid) showPart();
   void surface?.lost.then(() => {
     surface = undefined;
     offerForms();
@@ -136,13 +138,20 @@ async function run(): Promise<void> {
   controller?.abort();
   const mine = (controller = new AbortController());
   problem.hidden = true;
-  look.disabled = true;
   cancel.hidden = false;
+  if (document.activeElement === look) cancel.focus();
+  look.disabled = true;
   status.textContent = 'Reading the text';
   try {
+    const chosen = models.value;
+    // a model that another tab has deleted would be downloaded without a question
+    if (chosen !== EMBEDDED.source && !(await listModels()).some(({ id, complete }) => id === chosen && complete)) {
+      models.selectedOptions[0].remove();
+      throw new Error(`${chosen} is no longer stored in this browser. Choose another model.`);
+    }
     const found = await inspect(models.value, text.value, {
       signal: mine.signal,
-      onProgress: ({ phase, bytes, total }) => void (status.textContent = phase === 'download' ? `Downloading: ${Math.round((100 * bytes) / total)} %` : 'Computing'),
+      onProgress: ({ phase, bytes, total }) => void (status.textContent = phase === 'download' ? `Downloading: ${10 * Math.floor((10 * bytes) / total)} %` : 'Computing'),
     });
     inspection = found;
     options(layers, found.layers.map(({ kind, layer }) => `${layer}: ${kind === 'conv' ? 'short convolution' : 'attention'}`));
@@ -157,6 +166,7 @@ async function run(): Promise<void> {
   } finally {
     if (controller === mine) {
       look.disabled = false;
+      if (document.activeElement === cancel) look.focus();
       cancel.hidden = true;
     }
   }

@@ -23,6 +23,11 @@ export const definitionOf = ({ name, description, parameters }: ChatTool): objec
 
 const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value);
 
+const areParameters = (given: unknown): boolean =>
+  isObject(given) &&
+  (given.required === undefined || Array.isArray(given.required)) &&
+  (given.properties === undefined || (isObject(given.properties) && Object.values(given.properties).every((one) => isObject(one) && (one.enum === undefined || Array.isArray(one.enum)))));
+
 /**
  * Takes definitions in OpenAI's form, with or without the `{ type: 'function', function: … }` around them.
  * @throws a RequestError if the value is no list of tools
@@ -37,7 +42,7 @@ export function checkTools(value: unknown): ChatTool[] {
     const tool = isObject(given) && isObject(given.function) ? given.function : given;
     if (!isObject(tool) || typeof tool.name !== 'string' || !tool.name) return wrong(`a tool without a name: ${JSON.stringify(tool)?.slice(0, 80)}`);
     const { parameters, run } = tool;
-    if (parameters !== undefined && (!isObject(parameters) || (parameters.properties !== undefined && !isObject(parameters.properties)))) return wrong(`parameters of ${tool.name} that are no object`);
+    if (parameters !== undefined && !areParameters(parameters)) return wrong(`parameters of ${tool.name} that are no JSON schema of an object`);
     if (run !== undefined && typeof run !== 'function') return wrong(`a run of ${tool.name} that is no function`);
     if (tools.some(({ name }) => name === tool.name)) return wrong(`two tools named ${tool.name}`);
     tools.push(tool as unknown as ChatTool);
@@ -81,12 +86,11 @@ export function whyRefused({ name, arguments: given }: ToolCall, tools: readonly
   return undefined;
 }
 
-/** A result as the model reads it. */
+/** A longer result would fill the model's context. */
+const LONGEST_RESULT = 20_000;
+
+/** A result as the model reads it. @throws an Error if it cannot be written as JSON */
 export function resultText(value: unknown): string {
-  if (typeof value === 'string') return value;
-  try {
-    return JSON.stringify(value) ?? 'ok';
-  } catch {
-    return String(value);
-  }
+  const text = typeof value === 'string' ? value : (JSON.stringify(value) ?? 'ok');
+  return text.length > LONGEST_RESULT ? `${text.slice(0, LONGEST_RESULT)}…` : text;
 }

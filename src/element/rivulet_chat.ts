@@ -4,7 +4,8 @@ import { checkTools, definitionOf, parseTools, resultText, whyRefused, type Chat
 import { elementError, getEngine, type Engine } from './engine';
 import { createView, type View } from './rivulet_chat_view';
 import { useModel, type ModelUse } from './shared_models';
-import { visibleWords } from './visible_words';
+import { untilAborted } from './until_aborted';
+import { visibleText, visibleWords } from './visible_words';
 
 export type { ChatTool, ToolParameters } from './chat_tools';
 
@@ -48,6 +49,9 @@ export class RivuletChat extends Base {
   #firstRead = 0;
   #use: ModelUse | undefined;
   #model: Model | undefined;
+  /** the load that is under way, for all calls that wait for the model */
+  #loading: Promise<Model> | undefined;
+  #loadAbort = new AbortController();
   #abort: AbortController | undefined;
   #turn: Promise<unknown> = Promise.resolve();
   #formDisabled = false;
@@ -55,7 +59,7 @@ export class RivuletChat extends Base {
   constructor() {
     super();
     this.#internals = this.attachInternals();
-    this.#view = createView(this.attachShadow({ mode: 'open', delegatesFocus: true }), {
+    this.#view = createView(this.attachShadow({ mode: 'open' }), {
       send: (text) => void this.send(text).catch(() => undefined), // the element shows it
       stop: () => this.stop(),
     });
@@ -83,9 +87,11 @@ export class RivuletChat extends Base {
     return structuredClone(this.#messages);
   }
   set messages(messages: readonly Message[]) {
-    const roles = ['user', 'assistant', 'tool'];
-    const wrong = Array.isArray(messages) ? messages.find((message) => !roles.includes(message?.role) || typeof message.content !== 'string') : messages;
-    if (wrong !== undefined) throw elementError('RequestError', 'The messages cannot be shown', JSON.stringify(wrong) ?? typeof wrong, 'Pass a list of { role, content } with the roles user, assistant and tool, and text as content.');
+    const right = (message: unknown): boolean => ['user', 'assistant', 'tool'].includes((message as TextMessage | null)?.role ?? '') && typeof (message as TextMessage).content === 'string';
+    if (!Array.isArray(messages) || !messages.every(right)) {
+      const got = Array.isArray(messages) ? `message ${messages.findIndex((message) => !right(message))}` : String(messages);
+      throw elementError('RequestError', 'The messages cannot be shown', got, 'Pass a list of { role, content } with the roles user, assistant and tool, and text as content.');
+    }
     this.stop();
     this.#messages = structuredClone(messages) as TextMessage[];
     this.#firstRead = 0;
@@ -136,10 +142,15 @@ export class RivuletChat extends Base {
   attributeChangedCallback(name: string, old: string | null, value: string | null): void {
     if (old === value) return;
     if (['model', 'backend', 'context-length', 'threads', 'hub'].includes(name)) {
-      if (old !== null) this.stop();
+      this.stop();
       this.#release();
+      if (this.isConnected && this.getAttribute('loading') === 'eager') this.load().catch(() => undefined); // the element shows it
     }
     this.#describe();
+  }
+
+  override focus(options?: FocusOptions): void {
+    this.#view.focus(options);
   }
 
   formDisabledCallback(disabled: boolean): void {
@@ -177,7 +188,7 @@ export class RivuletChat extends Base {
   /**
    * Sends a message, after the answers to earlier ones.
    * @returns the words of the answer; what there was of them if it was stopped
-   * @throws the errors of `load` and `chat`; the element shows them, too
+   * @throws a RequestError for a message without text; the errors of `load` and `chat`, which the element shows, too
    */
   send(text: string): Promise<string> {
     const turn = this.#turn.then(() => this.#answer(String(text)));
@@ -185,7 +196,7 @@ export class RivuletChat extends Base {
     return turn;
   }
 
-  /** Stops the answer that is being written. Its words stay. */
+  /** Stops the answer that is being written, or the load that it waits for. Its words stay. */
   stop(): void {
     this.#abort?.abort();
   }
@@ -206,23 +217,26 @@ export class RivuletChat extends Base {
   /** Answers the message at `start`, which is the user's. */
   async #reply(start: number): Promise<string> {
     const abort = (this.#abort = new AbortController());
+    const conversation = this.#messages;
+    const takeBack = this.#view.begin();
     this.#view.setBusy(true);
     try {
       const tools = this.tools;
-      const stopped = new Promise<never>((_, reject) => abort.signal.addEventListener('abort', () => reject(abort.signal.reason)));
-      stopped.catch(() => undefined); // read below, or nobody waits any more
-      const model = await Promise.race([this.#loaded(), stopped]);
+      const model = await untilAborted(this.#loaded(), abort.signal);
       const engine = await getEngine();
-      return await this.#rounds(model, engine, tools, abort.signal);
+      return await this.#rounds(conversation, model, engine, tools, abort.signal);
     } catch (error) {
       if (abort.signal.aborted) {
         if (!this.#model) this.#release(); // a download that nobody else waits for ends, and goes on from there later
         return '';
       }
       // what a failed answer has added goes; the question stays
-      this.#messages.length = Math.min(this.#messages.length, start + 1);
-      this.#changed();
-      this.#fail(error, () => void (this.#turn = this.#turn.then(() => this.#reply(start)).catch(() => undefined)));
+      if (this.#messages === conversation) {
+        conversation.length = start + 1;
+        takeBack();
+        this.#changed();
+        this.#fail(error, () => void (this.#turn = this.#turn.then(() => this.#reply(start)).catch(() => undefined)));
+      }
       throw error;
     } finally {
       if (this.#abort === abort) this.#abort = undefined;
@@ -231,24 +245,25 @@ export class RivuletChat extends Base {
     }
   }
 
-  /** Answers, tool calls, their results, and answers again, until one has no calls. */
-  async #rounds(model: Model, { readCalls }: Engine, tools: readonly ChatTool[], signal: AbortSignal): Promise<string> {
+  /** Answers, tool calls, their results, and answers again, until one has no calls. Nothing is added to a conversation that was replaced. */
+  async #rounds(conversation: TextMessage[], model: Model, { readCalls }: Engine, tools: readonly ChatTool[], signal: AbortSignal): Promise<string> {
     for (let round = 1; ; round++) {
       const show = this.#view.addReply();
       let written = '';
       const text = await this.#generate(model, tools, signal, (piece) => show(visibleWords((written += piece), readCalls)));
       const { calls, broken } = readCalls(text);
       const words = visibleWords(text, readCalls);
+      if (this.#messages !== conversation) return words;
       show(words);
       if (!signal.aborted || words) this.#add({ role: 'assistant', content: text });
       if (signal.aborted || !(calls.length + broken.length)) return words;
       for (const call of calls) {
-        if (signal.aborted) return words;
-        const result = await this.#run(call, tools);
+        const result = await untilAborted(this.#run(call, tools), signal).catch(() => undefined);
+        if (result === undefined || this.#messages !== conversation) return words;
         this.#view.addCall(`${call.name}(${Object.entries(call.arguments).map(([key, value]) => `${key}: ${resultText(value)}`).join(', ')}) → ${result}`); // prettier-ignore
-        this.#messages.push({ role: 'tool', content: result });
+        conversation.push({ role: 'tool', content: result });
       }
-      for (const block of broken) this.#messages.push({ role: 'tool', content: `This call cannot be read: ${block.slice(0, 200)}` });
+      for (const block of broken) conversation.push({ role: 'tool', content: `This call cannot be read: ${block.slice(0, 200)}` });
       this.#changed();
       if (round === MOST_ROUNDS) {
         this.#view.addNote(`The answer ends here: it has called tools ${MOST_ROUNDS} times.`);
@@ -289,36 +304,43 @@ export class RivuletChat extends Base {
   async #run(call: { name: string; arguments: Record<string, unknown> }, tools: readonly ChatTool[]): Promise<string> {
     const refused = whyRefused(call, tools);
     if (refused) return refused;
+    let answered = false;
     let answer: unknown;
-    const detail: ToolCallDetail = { ...call, respondWith: (result) => void (answer ??= result) };
-    this.#tell('rivulet-toolcall', detail);
-    answer ??= tools.find(({ name }) => name === call.name)?.run;
-    if (answer === undefined) return `${call.name} does nothing on this page.`;
+    const respondWith = (result: unknown): void => {
+      if (!answered) answer = result;
+      answered = true;
+    };
+    this.#tell('rivulet-toolcall', { ...call, respondWith } satisfies ToolCallDetail);
+    const tool = tools.find(({ name }) => name === call.name);
+    if (!answered && !tool?.run) return `${call.name} does nothing on this page.`;
     try {
       const late = new Promise<never>((_, reject) => setTimeout(() => reject(new Error(`no answer within ${TOOL_MS / 1000} s`)), TOOL_MS));
-      const result = typeof answer === 'function' ? answer(call.arguments) : answer;
-      return resultText(await Promise.race([result, late]));
+      return resultText(await Promise.race([answered ? answer : tool!.run!(call.arguments), late]));
     } catch (error) {
       return `${call.name} failed: ${error instanceof Error ? error.message : String(error)}`;
     }
   }
 
-  async #loaded(): Promise<Model> {
-    if (this.#model && this.#use) return this.#model;
+  #loaded(): Promise<Model> {
+    if (this.#model && this.#use) return Promise.resolve(this.#model);
+    const { signal } = (this.#loadAbort = this.#loading ? this.#loadAbort : new AbortController());
+    return (this.#loading ??= this.#openModel(signal).finally(() => {
+      if (!signal.aborted) this.#loading = undefined;
+    }));
+  }
+
+  async #openModel(signal: AbortSignal): Promise<Model> {
     if (!this.model) throw elementError('RequestError', 'The element has no model', 'no attribute model', 'Write <rivulet-chat model="./model.gguf">, or a hub id.');
     const number = (name: string): number | undefined => (this.hasAttribute(name) ? Number(this.getAttribute(name)) : undefined);
     const [contextLength, threads] = [number('context-length'), number('threads')];
     const [backend, hub] = [this.getAttribute('backend'), this.getAttribute('hub')];
     const options = { ...(backend && { backend: backend as 'auto' }), ...(hub && { hub }), ...(contextLength !== undefined && { contextLength }), ...(threads !== undefined && { threads }) };
-    if (!this.#use) {
-      this.#view.setProgress('Looking for the model');
-      await this.#agree(hub ?? undefined);
-      this.#use ??= useModel(this.model, options, (progress) => this.#progress(progress));
-    }
-    const use = this.#use;
+    this.#view.setProgress('Looking for the model');
+    await this.#agree(hub ?? undefined, signal);
+    signal.throwIfAborted();
+    const use = (this.#use = useModel(this.model, options, (progress) => this.#progress(progress)));
     try {
-      const model = await use.model;
-      if (this.#use !== use) throw elementError('RequestError', 'The model was changed', 'another attribute', 'Send the message again.');
+      const model = await untilAborted(use.model, signal);
       this.#model = model;
       this.#tell('rivulet-ready', model.info);
       return model;
@@ -329,14 +351,14 @@ export class RivuletChat extends Base {
   }
 
   /** Asks before a large download. @throws an AbortError if the answer is no */
-  async #agree(hub: string | undefined): Promise<void> {
+  async #agree(hub: string | undefined, signal: AbortSignal): Promise<void> {
     if (this.getAttribute('download') === 'auto') return;
     const engine = await getEngine();
     // a model whose size is not known, say without a network, is refused or loaded by `load`, which says why
-    const room = await engine.modelRoom(this.model, hub ? { hub } : {}).catch(() => undefined);
-    if (!room || room.needed <= ASK_ABOVE) return;
+    const room = await engine.modelRoom(this.model, { ...(hub && { hub }), signal }).catch(() => undefined);
+    if (!room || room.needed <= ASK_ABOVE || signal.aborted) return;
     this.#view.setProgress(undefined);
-    if (!(await this.#view.ask(`The model is downloaded to this device once: ${Math.round(room.needed / 1e6)} MB.`, 'Download'))) throw new DOMException('The download was not wanted.', 'AbortError');
+    if (!(await this.#view.ask(`The model is downloaded to this device once: ${Math.round(room.needed / 1e6)} MB.`, 'Download', signal))) throw new DOMException('The download was not wanted.', 'AbortError');
   }
 
   #progress(progress: Progress): void {
@@ -349,6 +371,8 @@ export class RivuletChat extends Base {
   }
 
   #release(): void {
+    this.#loadAbort.abort();
+    this.#loading = undefined;
     this.#use?.release();
     this.#use = undefined;
     this.#model = undefined;
@@ -379,6 +403,3 @@ export class RivuletChat extends Base {
     this.dispatchEvent(new CustomEvent(type, { detail, bubbles: true, composed: true }));
   }
 }
-
-/** A reply of an earlier visit without its calls: the engine that reads them may not be loaded yet. */
-const visibleText = (content: string): string => content.replace(/<\|tool_call_start\|>[\s\S]*?(?:<\|tool_call_end\|>|$)/g, '').trim();

@@ -17,8 +17,11 @@ export interface View {
   addCall(text: string): void;
   addNote(text: string): void;
   addProblem(text: string, details: string, again: () => void): void;
-  /** @returns whether the button with that label was pressed */
-  ask(text: string, label: string): Promise<boolean>;
+  /** @returns whether the button with that label was pressed; false as soon as the signal is aborted */
+  ask(text: string, label: string, signal: AbortSignal): Promise<boolean>;
+  /** @returns what removes everything that is added from now on */
+  begin(): () => void;
+  focus(options?: FocusOptions): void;
   /** @param text undefined: nothing is being loaded */
   setProgress(text: string | undefined, share?: number): void;
   setBusy(busy: boolean): void;
@@ -34,6 +37,8 @@ function make<K extends keyof HTMLElementTagNameMap>(tag: K, part: string, prope
   return made;
 }
 
+/** characters of a call and its result that are shown */
+const MOST_OF_A_CALL = 500;
 /** Near enough to the end that new text is followed, in CSS pixels. */
 const NEAR_END = 48;
 
@@ -46,16 +51,16 @@ export function createView(root: ShadowRoot, actions: ViewActions): View {
   // focusable, so that a keyboard scrolls it
   const list = make('div', 'messages', { tabIndex: 0, role: 'log' });
   list.append(greeting);
-  const status = make('div', 'status', { role: 'status' });
-  const words = document.createElement('span');
+  const status = make('div', 'status');
+  // a screen reader hears what is done, not each percent of it
+  const announcer = make('div', 'announcer', { role: 'status' });
   const bar = make('progress', 'progress', { hidden: true, max: 1, ariaLabel: 'Loading the model' });
-  status.append(words);
   const input = make('textarea', 'input', { rows: 1 });
   const send = make('button', 'send', { type: 'button', textContent: 'Send' });
   const stop = make('button', 'stop quiet', { type: 'button', textContent: 'Stop', hidden: true });
   const composer = make('div', 'composer');
   composer.append(input, send, stop);
-  root.append(header, list, bar, status, composer);
+  root.append(header, list, bar, status, announcer, composer);
 
   /** Runs a change of the list, and stays at its end if the reader was there. */
   function change(act: () => void): void {
@@ -87,7 +92,11 @@ export function createView(root: ShadowRoot, actions: ViewActions): View {
     submit();
   });
   root.addEventListener('keydown', (event) => {
-    if ((event as KeyboardEvent).key === 'Escape' && !stop.hidden) actions.stop();
+    if ((event as KeyboardEvent).key !== 'Escape' || stop.hidden) return;
+    // a dialog round the element stays open
+    event.preventDefault();
+    event.stopPropagation();
+    actions.stop();
   });
 
   const view: View = {
@@ -109,6 +118,8 @@ export function createView(root: ShadowRoot, actions: ViewActions): View {
       }
     },
     addMessage(role, text) {
+      // an error is about the message before
+      list.querySelectorAll('.problem').forEach((box) => box.remove());
       const item = message(role, 'You');
       item.textContent = text;
       add(item);
@@ -133,7 +144,7 @@ export function createView(root: ShadowRoot, actions: ViewActions): View {
         waiting = text;
       };
     },
-    addCall: (text) => add(make('div', 'call', { textContent: text })),
+    addCall: (text) => add(make('div', 'call', { textContent: text.length > MOST_OF_A_CALL ? `${text.slice(0, MOST_OF_A_CALL)}…` : text })),
     addNote: (text) => add(make('p', 'note', { textContent: text })),
     addProblem(text, details, again) {
       const box = make('div', 'problem', { role: 'alert' });
@@ -149,7 +160,14 @@ export function createView(root: ShadowRoot, actions: ViewActions): View {
       box.append(line, button);
       add(box);
     },
-    ask(text, label) {
+    begin() {
+      const last = list.lastElementChild;
+      return () => {
+        if (last?.parentElement === list) while (list.lastElementChild !== last) list.lastElementChild!.remove();
+      };
+    },
+    focus: (options) => input.focus(options),
+    ask(text, label, signal) {
       const box = make('div', 'question', { role: 'group', ariaLabel: text });
       const line = document.createElement('p');
       line.textContent = text;
@@ -157,30 +175,34 @@ export function createView(root: ShadowRoot, actions: ViewActions): View {
       const no = make('button', 'no quiet', { type: 'button', textContent: 'Not now' });
       box.append(line, yes, ' ', no);
       add(box);
-      yes.focus();
+      announcer.textContent = text;
+      // a page that loads with the question keeps its focus
+      if (root.activeElement) yes.focus();
       return new Promise((resolve) => {
         const answer = (agreed: boolean) => (): void => {
+          const focused = box.contains(root.activeElement);
           box.remove();
-          input.focus();
+          if (focused) input.focus();
           resolve(agreed);
         };
         yes.addEventListener('click', answer(true));
         no.addEventListener('click', answer(false));
-        stop.addEventListener('click', answer(false), { once: true });
+        signal.addEventListener('abort', answer(false), { once: true });
       });
     },
     setProgress(text, share) {
-      // a screen reader hears what is done, not each percent
       const said = text?.replace(/:.*/, '') ?? '';
-      if (status.ariaLabel !== said) status.ariaLabel = said;
-      words.textContent = text ?? '';
+      if (announcer.textContent !== said) announcer.textContent = said;
+      status.textContent = text ?? '';
       bar.hidden = text === undefined;
       if (share === undefined) bar.removeAttribute('value');
       else bar.value = share;
     },
     setBusy(busy) {
+      const focused = root.activeElement === send || root.activeElement === stop;
       stop.hidden = !busy;
       send.hidden = busy;
+      if (focused) input.focus();
       list.ariaBusy = String(busy);
     },
   };

@@ -18,7 +18,12 @@ setEngineLoader(
       if (own?.nonce) script.nonce = own.nonce;
       // a script of another origin is checked only if it is asked for with CORS
       if (own?.integrity || own?.crossOrigin) Object.assign(script, { integrity: RIVULET_INTEGRITY, crossOrigin: own.crossOrigin ?? 'anonymous' });
-      script.onload = () => resolve(globalEngine()!);
+      script.onload = () => {
+        const engine = globalEngine();
+        // some hosts answer with a page where a file is missing
+        if (engine) resolve(engine);
+        else reject(new Error(`${script.src} is not the engine`));
+      };
       script.onerror = () => reject(new Error(`${script.src} did not load`));
       document.head.append(script);
     }),

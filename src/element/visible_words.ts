@@ -10,3 +10,6 @@ export function visibleWords(answer: string, readCalls: (answer: string) => Pars
   for (let length = Math.min(MARKER.length - 1, text.length); length > 1; length--) if (MARKER.startsWith(text.slice(-length))) return text.slice(0, -length).trimEnd();
   return text;
 }
+
+/** A reply of an earlier visit without its calls: the engine that reads them may not be loaded yet. */
+export const visibleText = (content: string): string => content.replace(/<\|tool_call_start\|>[\s\S]*?(?:<\|tool_call_end\|>|$)/g, '').trim();
