@@ -86,7 +86,7 @@ test('says what goes, deletes it in all tabs, and the page starts anew', async (
   await page.fill('#prompt', 'half a message');
 
   const question = await askToDelete(page);
-  for (const part of ['Delete everything?', '2 conversations', '1 timer', '2 models, 13 MB', 'your settings', 'the page itself', 'It cannot be brought back.', 'Other open tabs']) expect(question).toContain(part);
+  for (const part of ['Delete everything?', '2 conversations', '1 timer', '2 models, 13 MB', 'your settings', 'the page itself', 'This cannot be undone.', 'Other open tabs']) expect(question).toContain(part);
   expect(question).toMatch(/from this device, [\d.]+ MB in all/);
   await loadAxe(page);
   expect(await objections(page)).toEqual([]);

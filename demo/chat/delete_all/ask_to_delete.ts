@@ -54,7 +54,7 @@ export async function askToDeleteAll(conversations: Pick<ConversationStore, 'lis
     title: 'Delete everything?',
     body: [
       ...(lines.length ? [`All of this is deleted from this device${usage ? `, ${bytes(usage)} in all` : ''}:`, element('ul', {}, ...lines.map((line) => element('li', {}, line)))] : ['The page finds nothing stored on this device. It looks again and deletes what there is.']),
-      'It cannot be brought back. Export the conversations that you want to keep first. Other open tabs of this page stop, too.',
+      'This cannot be undone. Export the conversations that you want to keep first. Other open tabs of this page stop, too.',
       ...(navigator.onLine === false ? ['This device has no network. After this the page opens again only with one.'] : []),
     ],
     yes: 'Delete everything',

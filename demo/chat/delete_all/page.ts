@@ -68,6 +68,6 @@ else if (location.hash === TOLD) {
   show('Everything was deleted', 'Another tab has deleted all that this page had stored on this device. This tab has stopped.');
   again.hidden = false;
 } else {
-  show('Delete everything?', 'This deletes the conversations, unsent messages, notes, timers, settings and models of this page from this device, and the page as it is stored for use without a network. It cannot be brought back.');
+  show('Delete everything?', 'This deletes the conversations, unsent messages, notes, timers, settings and models of this page from this device, and the page as it is stored for use without a network. This cannot be undone.');
   button.hidden = again.hidden = false;
 }

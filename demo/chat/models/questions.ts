@@ -23,7 +23,7 @@ export function licenceLine(source: string, offer?: Offer, hub?: string): HTMLEl
   const page = pageOf(source, offer, hub);
   const line = element('span', { className: 'licence' });
   if (offer?.page) line.append(`Licence: ${LICENCE.name}. ${LICENCE.terms} `, link(offer.page, 'Model and licence'));
-  else if (page) line.append('The licence stands on the page of the model. ', link(page, 'Model and licence'));
+  else if (page) line.append('The model’s page has its licence. ', link(page, 'Model and licence'));
   else line.append('The page does not know the licence of this model. Ask who offers it.');
   return line;
 }
