@@ -36,7 +36,7 @@ test('the tool example of the README does what its comments say', async () => {
       return logged;
     })(rivulet)`);
     expect(example).toContain("console.log(calls); // [{ name: 'set_timer', arguments: { minutes: 10 } }]");
-    expect(logged).toEqual([[{ name: 'set_timer', arguments: { minutes: 10 } }], /; \/\/ (The timer .*)/.exec(example)![1]]);
+    expect(logged).toEqual([[{ name: 'set_timer', arguments: { minutes: 10 } }], /\.text\); \/\/ (.*)/.exec(example)![1]]);
   } finally {
     await page.close();
     await site.close();
