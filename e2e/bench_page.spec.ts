@@ -116,7 +116,8 @@ test('a set is measured, shown, and shared; nothing is asked of anyone else', as
   await page.waitForTimeout(300); // colours change slowly
   expect(await objections(page)).toEqual([]);
   await page.setViewportSize({ width: 390, height: 844 });
-  expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(390);
+  // the plots take their new width a moment later
+  await page.waitForFunction(() => document.documentElement.scrollWidth <= 390);
   expect(await page.getByRole('img', { name: /^Tokens a second while writing/ }).count()).toBe(1);
 
   await context.grantPermissions(['clipboard-read', 'clipboard-write']);

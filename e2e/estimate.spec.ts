@@ -59,7 +59,7 @@ const say = (page: Page, source: string, policy: object = {}, times = 1): Promis
         const model = await load(source, options);
         let [text, tokensPerSecond] = ['', 0];
         for (let i = 0; i < times; i++) {
-          const result = await model.generate('Hello', { temperature: 0, maxTokens: 48 }).result;
+          const result = await model.chat([{ role: 'user', content: 'Hello!' }], { temperature: 0, maxTokens: 48 }).result;
           text = result.text;
           tokensPerSecond = Math.max(tokensPerSecond, result.tokensPerSecond);
         }
@@ -151,7 +151,7 @@ for (const [name, tag, launch] of browsers) describe(`in ${name}`, { tags: tag }
         const before = await listModels();
         const { download, fits } = await estimate(folder, options);
         const model = await load(folder, options);
-        const { text } = await model.generate('Hello', { temperature: 0, maxTokens: 8 }).result;
+        const { text } = await model.chat([{ role: 'user', content: 'Hello!' }], { temperature: 0, maxTokens: 8 }).result;
         await model.unload();
         return { text, download, fits, kept: (await listModels()).length - before.length };
       },
