@@ -132,7 +132,9 @@ for (const { name, tag, open } of ENGINES) describe(name, { tags: tag }, () => {
         input.files = files.files;
         input.dispatchEvent(new Event('change', { bubbles: true }));
         await until(() => modelIs('mine.gguf'), 'the model of the file');
-        all('#toast button').find((button) => button.textContent === 'Keep on this device').click();
+        const keep = () => all('#toast button').find((button) => button.textContent === 'Keep on this device');
+        await until(keep, 'the offer to keep the file');
+        keep().click();
         await until(() => document.getElementById('toast').textContent.includes('is stored on this device'), 'the end of storing');
         await send('Hello!');
         return names;`),
