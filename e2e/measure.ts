@@ -37,7 +37,7 @@ export const macsOf = (plan: Plan): number => matrices(plan).reduce((sum, { rows
 export const weightBytesOf = (plan: Plan): number =>
   matrices(plan).reduce((sum, { cols, segments }) => sum + segments.reduce((s, { rows, dtype }) => s + rows * rowBytes(dtype, cols), 0), 0);
 
-export { profileAt, profileOf, type KernelRow, type Profile } from '../demo/bench/profile';
+export { profileOf, type KernelRow, type Profile } from '../demo/bench/profile';
 export { spread, type Spread } from '../demo/bench/stats';
 
 export interface Difference {
@@ -63,7 +63,7 @@ export function compare(name: string, wanted: CaseRunOutput, got: CaseRunOutput)
   return { name, run: wanted.run, maxAbs, rms: Math.sqrt(power / wanted.values.length), nmse: error / power };
 }
 
-/** The number of dispatches of a decode step, with which Runner.describe() begins. */
+/** The number of dispatches of a decode step, with which describeRunner begins. */
 export function dispatchesOf(plan: string): number | undefined {
   const match = /^(\d+) dispatches/.exec(plan);
   return match ? Number(match[1]) : undefined;

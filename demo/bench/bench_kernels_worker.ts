@@ -3,6 +3,7 @@ import { expose } from 'comlink';
 import type { ShapeTuningResult } from '../../src/backend/backend';
 import { recordPlan } from '../../src/backend/plan';
 import { openWebGpuBackend } from '../../src/backend/webgpu/backend';
+import { profileAt } from '../../src/backend/webgpu/profile';
 import { openCheckpoint } from '../../src/engine/checkpoint';
 import '../../src/engine/comlink_handlers';
 import { RUNNER_BATCH_SIZES } from '../../src/engine/load_model';
@@ -10,7 +11,7 @@ import { loadWeights } from '../../src/engine/load_weights';
 import { fail } from '../../src/errors';
 import { forward } from '../../src/model/lfm2';
 import { openModel, type ModelSource } from '../../src/store/open_model';
-import { profileAt, profileOf } from './profile';
+import { profileOf } from './profile';
 import type { KernelTimes } from './result';
 import { rounded } from './stats';
 

@@ -1,12 +1,5 @@
-/** Times by kernel: measures a runner, and compares each kernel with a copy of memory. */
-import { PROFILE_BASELINES, type KernelTime, type Runner } from '../../src/backend/backend';
-
-/** The time of each kernel of a decode step after `position` tokens; empty when the backend does not measure kernels. */
-export async function profileAt(runner: Runner, position: number, prefillBatch: number): Promise<KernelTime[]> {
-  runner.rewind(0);
-  for (let at = 0; at < Math.max(1, position); at += prefillBatch) await runner.prefill(new Uint32Array(Math.min(prefillBatch, Math.max(1, position) - at)));
-  return (await runner.profile?.()) ?? [];
-}
+/** Times by kernel: compares each kernel with a copy of memory. */
+import { PROFILE_BASELINES, type KernelTime } from '../../src/backend/backend';
 
 /** The times of one kernel of a token, or of all its kernels, compared with a memory copy. */
 export interface KernelRow {

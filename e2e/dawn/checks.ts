@@ -2,6 +2,7 @@
 import { promptTokens } from '../../demo/bench/prompt';
 import type { Backend, CompileOptions, Runner } from '../../src/backend/backend';
 import { CONFORMANCE_CASES, exceededErrorBound, runConformanceCase, canUseInt8Activations, type ReducedPrecision } from '../../src/backend/conformance';
+import { describeRunner } from '../../src/backend/describe_runner';
 import { recordPlan, type Plan } from '../../src/backend/plan';
 import { openReferenceBackend } from '../../src/backend/reference/backend';
 import { GREEDY_SAMPLING } from '../../src/backend/sampling';
@@ -98,7 +99,7 @@ export async function check(checkpoint: Checkpoint, { runner, backend }: Pick<Lo
   const reference = await load(checkpoint, openReferenceBackend(), { contextLength: 128, prefillBatch: 64 });
   // with int8 activations the bound is on the power, not on the largest difference
   const bound = /\bf16\b/.test(backend.info.variant) ? 5e-2 : 2e-2;
-  const int8 = runner.describe().includes('.int8');
+  const int8 = describeRunner(runner).includes('.int8');
   const result: Check = { missed: [], maxAbs: 0, nmse: 0, greedy: '' };
   for (const [length, piece] of [[1, 1], [7, 7], [7, 1], [40, 40], [40, 16]]) {
     const tokens = promptOf(length, vocabSize);

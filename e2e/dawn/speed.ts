@@ -1,9 +1,11 @@
 /** Measures a checkpoint on this GPU: prefill, greedy and sampled decode, times of kernels, and the same with tuned kernels. */
 import type { ShapeTuningResult } from '../../src/backend/backend';
 import { ALL_FILTERS_SAMPLING } from '../../src/backend/sampling';
+import { describeRunner } from '../../src/backend/describe_runner';
 import { openWebGpuBackend, type WebGpuOptions } from '../../src/backend/webgpu/backend';
+import { profileAt } from '../../src/backend/webgpu/profile';
 import type { Checkpoint } from '../../src/engine/checkpoint';
-import { dispatchesOf, macsOf, profileAt, profileOf, profileTable, spread, time, tuneTable, weightBytesOf, type Profile, type Spread } from '../measure';
+import { dispatchesOf, macsOf, profileOf, profileTable, spread, time, tuneTable, weightBytesOf, type Profile, type Spread } from '../measure';
 import { load, comparePieces, type Loaded } from './checks';
 
 export interface SpeedOptions {
@@ -65,7 +67,7 @@ export async function speed(model: string, checkpoint: Checkpoint, o: SpeedOptio
     const loaded = await load(checkpoint, backend, { contextLength: Math.max(128, o.position + Math.max(...o.prompts) + o.gen + 8), prefillBatch: o.chunk });
     const loadSeconds = (performance.now() - start) / 1000;
     const { runner, plan } = loaded;
-    const dispatchesPerToken = dispatchesOf(runner.describe());
+    const dispatchesPerToken = dispatchesOf(describeRunner(runner));
     console.error(`${model}: loaded ${(bytes / 1e6).toFixed(0)} MB in ${loadSeconds.toFixed(1)} s, ${dispatchesPerToken} dispatches a token`);
     await o.check?.(loaded);
     const bytesPerToken = weightBytesOf(plan);
@@ -124,7 +126,7 @@ export async function speed(model: string, checkpoint: Checkpoint, o: SpeedOptio
       pieces: agreement,
       tuned,
     };
-    for (const line of o.profile ? runner.describe().split('\n') : []) console.error(line);
+    for (const line of o.profile ? describeRunner(runner).split('\n') : []) console.error(line);
     runner.dispose();
     return result;
   } finally {

@@ -1,9 +1,11 @@
 /** The WebGPU backend by itself, in a page: what e2e/gpu.spec.ts asks it. Everything is compared with the reference on the same plan. */
 import type { Runner } from '../../src/backend/backend';
+import { describeRunner } from '../../src/backend/describe_runner';
 import { recordPlan } from '../../src/backend/plan';
 import { writeRandomMatrix } from '../../src/backend/random_weights';
 import { GREEDY_SAMPLING, logprobs, ALL_FILTERS_SAMPLING, type SamplingParams } from '../../src/backend/sampling';
 import type { WebGpuOptions } from '../../src/backend/webgpu/backend';
+import { profileAt } from '../../src/backend/webgpu/profile';
 import type { Dtype } from '../../src/tensor/dtype';
 import type { Config } from '../../src/model/config';
 import { faults } from './gpu_faults';
@@ -170,7 +172,7 @@ const gpu = {
       jsPerToken = Math.min(jsPerToken, (performance.now() - start) / steps);
       await window;
     }
-    const described = runner.describe();
+    const described = describeRunner(runner);
     runner.dispose();
     return { counts, jsPerToken, described };
   },
@@ -191,7 +193,7 @@ const gpu = {
       const runner = await backend.compile(plan, { contextLength: 256, prefillBatch: 64 });
       await runner.prefill(someTokens(5000, 20));
       const chosen = [...(await runner.decode(4, GREEDY_SAMPLING)), ...(await runner.decode(8, ALL_FILTERS_SAMPLING))];
-      const dispatches = Number.parseInt(runner.describe(), 10);
+      const dispatches = Number.parseInt(describeRunner(runner), 10);
       await backend.dispose();
       return [dispatches, chosen];
     };
@@ -205,10 +207,10 @@ const gpu = {
     const runner = await backend.compile(plan, { contextLength: 256, prefillBatch: 64 });
     const read = async (): Promise<Float32Array> => (await runner.prefill(someTokens(V, 20)), runner.logits());
     const before = await read();
-    const times = await runner.profile!();
+    const times = await profileAt(runner, 20, 64);
     runner.rewind(0);
     const error = difference(await read(), before);
-    const dispatches = Number.parseInt(runner.describe(), 10);
+    const dispatches = Number.parseInt(describeRunner(runner), 10);
     runner.dispose();
     return { times, dispatches, error };
   },

@@ -1,6 +1,7 @@
 /** Devices that compute wrongly, are lost, refuse memory, or have faster kernels: what the backend makes of them. */
 import { createStore, del, keys } from 'idb-keyval';
 import type { Backend, Runner } from '../../src/backend/backend';
+import { describeRunner } from '../../src/backend/describe_runner';
 import { writeRandomMatrix } from '../../src/backend/random_weights';
 import { recordPlan, type Plan } from '../../src/backend/plan';
 import { GREEDY_SAMPLING } from '../../src/backend/sampling';
@@ -191,10 +192,10 @@ export const faults = {
       const tokens = await first.runner.decode(4, GREEDY_SAMPLING);
       const counts = counter.stop();
       const again = await first.runner.tune!({ measure, allowSoftware: true });
-      const described = first.runner.describe();
+      const described = describeRunner(first.runner);
       await first.backend.dispose();
       const second = spoil ? undefined : await start(false);
-      const kept = second?.runner.describe() === described;
+      const kept = second && describeRunner(second.runner) === described;
       await second?.backend.dispose();
       return { rows, error, untouched, goesOn, counts, tokens: tokens.length, again, described, kept };
     } finally {

@@ -2,16 +2,18 @@
 import { expose } from 'comlink';
 import type { Backend, KernelTime, Runner, ShapeTuningResult } from '../../src/backend/backend';
 import { CONFORMANCE_CASES, runConformanceCase, type CaseRunOutput } from '../../src/backend/conformance';
+import { describeRunner } from '../../src/backend/describe_runner';
 import { recordPlan } from '../../src/backend/plan';
 import { openReferenceBackend } from '../../src/backend/reference/backend';
 import { GREEDY_SAMPLING } from '../../src/backend/sampling';
 import type { WebGpuOptions } from '../../src/backend/webgpu/backend';
+import { profileAt } from '../../src/backend/webgpu/profile';
 import { openCheckpoint, type Checkpoint } from '../../src/engine/checkpoint';
 import { loadWeights } from '../../src/engine/load_weights';
 import { forward } from '../../src/model/lfm2';
 import { freeBufferNow } from '../../src/store/buffer_references';
 import { blobSource, type ByteSource } from '../../src/store/byte_source';
-import { compare, macsOf, profileAt, time, type Difference } from '../measure';
+import { compare, macsOf, time, type Difference } from '../measure';
 
 export interface BackendOptions {
   backend: 'wasm' | 'webgpu' | 'reference';
@@ -92,7 +94,7 @@ const probe = {
       macs: macsOf(plan),
       config: checkpoint.config,
       quantization: checkpoint.quantization,
-      plan: runner.describe(),
+      plan: describeRunner(runner),
     };
   },
 
@@ -124,7 +126,7 @@ const probe = {
     return (await runner.tune?.({ budgetMs, allowSoftware: true })) ?? [];
   },
 
-  describe: (): string => loaded!.runner.describe(),
+  describe: (): string => describeRunner(loaded!.runner),
   memory: (): number => loaded!.backend.memory(),
 
   async unload(): Promise<void> {

@@ -68,11 +68,11 @@ export interface Backend {
   dispose(): void | Promise<void>;
 }
 
-/** `profile` measures these after the kernels of a greedy token: they show what any draw, any dispatch and any byte costs. */
+/** The profile measures these after the kernels of a greedy token: they show what any draw, any dispatch and any byte costs. */
 export const PROFILE_BASELINES = { sampledDraw: 'sampled draw', emptyDispatch: 'empty dispatch', memoryCopy: 'memory copy' } as const;
 
 export interface KernelTime {
-  /** the label in `describe`, on WebGPU followed by the shape of the matrix; or one of PROFILE_BASELINES */
+  /** the label of its dispatches, followed by the shape of the matrix; or one of PROFILE_BASELINES */
   kernel: string;
   /** per token */
   dispatches: number;
@@ -141,13 +141,9 @@ export interface Runner {
    * @param n 0 … 20
    */
   logprobs(chosen: number, n: number): Promise<ChosenLogprob>;
-  /**
-   * Measures each kernel of a greedy decode step at the current position, then the PROFILE_BASELINES. Destroys the state: only rewind(0) may follow.
-   */
-  profile?(): Promise<KernelTime[]>;
   /** Measures kernel settings and takes the fastest for each shape, for this runner and later ones. May run beside other calls. */
   tune?(options?: TuneOptions): Promise<ShapeTuningResult[]>;
-  /** A text for people: the number of dispatches or ops of a decode step, then one line for each. */
-  describe(): string;
+  /** for tools, more than the plan on most backends: profile.ts, describe_runner.ts */
+  internals?(): { plan: Plan };
   dispose(): void;
 }

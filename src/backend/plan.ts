@@ -95,9 +95,3 @@ function assignSlots(nodes: PlanNode[], output: PlanActivation): ActivationSlot[
   });
   return slots;
 }
-
-/** One line per node, for logs and tests. */
-export const formatPlan = (plan: Plan): string =>
-  plan.nodes
-    .map((node) => `${node.op.padEnd(9)} ${activationInputs(node).map((x) => `#${x.slot}`).join(' ').padEnd(6)} → #${node.out.slot} [${node.out.rows}, ${node.out.cols}] ${node.out.name}`)
-    .join('\n');

@@ -72,7 +72,6 @@ function scripted(script: (position: number, state: readonly number[]) => number
       calls.push(`logprobs ${chosen} ${n}`);
       return { id: chosen, logprob: -chosen, top: [] };
     },
-    describe: () => 'scripted',
     dispose: () => undefined,
   };
   return { runner, calls, state };

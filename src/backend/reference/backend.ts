@@ -4,7 +4,7 @@ import type { Matrix, Norm, Vector } from '../../model/ops';
 import { dequantize } from '../../tensor/dequant';
 import { rowBytes } from '../../tensor/dtype';
 import type { Backend, Runner } from '../backend';
-import { formatPlan, type PlanNode, type Plan, type PlanActivation } from '../plan';
+import type { PlanNode, Plan, PlanActivation } from '../plan';
 import { logprobs, sampleToken, type SamplingParams } from '../sampling';
 import { attend, linear, rmsNorm, shortConv, swiglu, type KeyValueCache, type ActivationRows } from './ops';
 
@@ -164,7 +164,7 @@ function createRunner(plan: Plan, { onModuleOutput: tap, onAttention }: Referenc
     async logprobs(chosen, n) {
       return logprobs(await this.logits(), chosen, n);
     },
-    describe: () => formatPlan(plan),
+    internals: () => ({ plan }),
     dispose: () => undefined,
   };
 }

@@ -4,7 +4,7 @@
  */
 import { fail } from '../../errors';
 import { CONV_RING_POSITIONS, type CompileOptions, type Runner } from '../backend';
-import { formatPlan, type PlanNode, type Plan } from '../plan';
+import type { PlanNode, Plan } from '../plan';
 import { logprobs, type SamplingParams } from '../sampling';
 import { lowerPlanToWasmOps, KV_PAGE_POSITIONS, writeRopeTables, type WeightAddressLookup } from './lower';
 import type { WasmHeap } from './memory';
@@ -41,8 +41,21 @@ export interface WasmRunnerContext {
   check(): void;
 }
 
+export interface WasmRunner extends Runner {
+  readonly threads: number;
+  /** for tools: describe_runner.ts */
+  internals(): {
+    plan: Plan;
+    weightBytes(node: PlanNode): number;
+    /** ms of each op and of the sampler since the model was loaded: in steps of one token, then in steps of several */
+    times: Float64Array;
+    /** tokens read in both */
+    tokensRead: number[];
+  };
+}
+
 /** @throws MemoryError, DeviceError */
-export function createWasmRunner(plan: Plan, { contextLength, prefillBatch }: CompileOptions, context: WasmRunnerContext): Runner & { readonly threads: number } {
+export function createWasmRunner(plan: Plan, { contextLength, prefillBatch }: CompileOptions, context: WasmRunnerContext): WasmRunner {
   const { heap, kernels, pool, addresses, check } = context;
   const lowered = lowerPlanToWasmOps(plan, prefillBatch, context.int16, heap, kernels, addresses);
   const { count, ropes, pageBytes, convLength, held } = lowered;
@@ -196,7 +209,7 @@ export function createWasmRunner(plan: Plan, { contextLength, prefillBatch }: Co
       return logprobs(await this.logits(), chosen, n);
     },
 
-    describe: () => describe(plan, context, heap.f64.subarray(times / 8, times / 8 + 2 * (count + 1)), tokensRead, threads),
+    internals: () => ({ plan, weightBytes: context.weightBytes, times: heap.f64.subarray(times / 8, times / 8 + 2 * (count + 1)), tokensRead }),
 
     dispose() {
       held.splice(0).forEach((address) => heap.release(address));
@@ -206,32 +219,3 @@ export function createWasmRunner(plan: Plan, { contextLength, prefillBatch }: Co
 
 const tooLong = (got: number, wanted: number): never =>
   fail('ContextError', { what: 'The context is full', got: `${got} tokens`, wanted: `at most ${wanted}`, cure: 'Start a new conversation, or load the model with a longer context.' });
-
-/** The time of each kind of op since the model was loaded, then the plan with the milliseconds of each op per decoded token. */
-function describe(plan: Plan, { weightBytes }: WasmRunnerContext, times: Float64Array, tokens: number[], threads: number): string {
-  const n = plan.nodes.length;
-  const nameOf = (i: number): string => (i === n ? 'sample' : plan.nodes[i].out === plan.output ? 'head' : plan.nodes[i].op);
-  const macsOf = (node: PlanNode | undefined): number =>
-    node?.op === 'linear' ? node.w.rows * node.w.cols : node?.op === 'swiglu' ? 2 * node.w1.rows * node.w1.cols : 0;
-  const kinds = [...new Set(Array.from({ length: n + 1 }, (_, i) => nameOf(i)))];
-  const table = (title: string, offset: number, count: number): string[] => {
-    if (!count) return [];
-    const sum = (from: (i: number) => number, kind?: string): number =>
-      Array.from({ length: n + 1 }, (_, i) => (kind === undefined || nameOf(i) === kind ? from(i) : 0)).reduce((a, b) => a + b);
-    const ms = (i: number): number => times[offset + i] / count;
-    const rate = (kind?: string): string => {
-      const time = sum(ms, kind);
-      const macs = sum((i) => macsOf(plan.nodes[i]), kind) / time / 1e6;
-      const bytes = sum((i) => (plan.nodes[i]?.op === 'embed' || i === n ? 0 : weightBytes(plan.nodes[i])), kind) / time / 1e6;
-      return `${time.toFixed(3).padStart(8)} ms${macs > 0 ? `${macs.toFixed(1).padStart(7)} GMAC/s` : ''}${bytes > 0 && offset === 0 ? `${bytes.toFixed(1).padStart(7)} GB/s` : ''}`;
-    };
-    return [`${title.padEnd(14)}${rate()}`, ...kinds.map((kind) => `  ${kind.padEnd(12)}${rate(kind)}`)];
-  };
-  const lines = formatPlan(plan).split('\n');
-  return [
-    `${n} ops on ${threads} thread${threads > 1 ? 's' : ''}`,
-    ...table('decoded token', 0, tokens[0]),
-    ...table('prompt token', n + 1, tokens[1]),
-    ...lines.map((line, i) => `${tokens[0] ? `${(times[i] / tokens[0]).toFixed(3).padStart(7)} ms  ` : ''}${line}`),
-  ].join('\n');
-}

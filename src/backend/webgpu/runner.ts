@@ -3,20 +3,19 @@
  * token, for each bucket of the context. Decode encodes a window of steps in one pass and one submit; the GPU itself advances position and token.
  */
 import { fail } from '../../errors';
-import { CONV_RING_POSITIONS, type CompileOptions, type KernelTime, type Runner, type TuneOptions, type ShapeTuningResult } from '../backend';
+import { CONV_RING_POSITIONS, type CompileOptions, type Runner, type TuneOptions, type ShapeTuningResult } from '../backend';
 import type { Plan } from '../plan';
-import { GREEDY_SAMPLING, ALL_FILTERS_SAMPLING, type ChosenLogprob, type SamplingParams } from '../sampling';
+import type { ChosenLogprob, SamplingParams } from '../sampling';
 import { encodeDispatches, STEP_UNIFORM_BYTES, type OpenedDevice, type PreparedDispatch } from './device';
-import { wholeBuffer, type DispatchContext, type Dispatch } from './dispatch';
+import { wholeBuffer, type DispatchContext } from './dispatch';
 import { lowerPlanToDispatches, planOutputRegion, shortestTunedSpan } from './lower';
 import { embedDrawnTokenLibrary } from './linear';
-import { profileKernels } from './profile';
 import { createGpuLogprobs } from './logprobs';
 import { createReadbackPool } from './readback';
 import type { GpuMatrix } from './repack';
 import { createGpuTokenSampler, type GpuTokenSampler } from './sampler';
 import { tuneKernels } from './tune';
-import { allocateRunnerState, keyCacheBytes, growKvCaches, contextBucket, releaseRunnerState, type RunnerState } from './state';
+import { allocateRunnerState, growKvCaches, contextBucket, releaseRunnerState, type RunnerState } from './state';
 
 /** Most steps of one submit; `decode` splits longer calls. */
 const WINDOW_STEPS = 64;
@@ -38,11 +37,26 @@ interface PreparedPlan {
   span: number;
 }
 
+export interface WebGpuRunner extends Runner {
+  /** for tools: profile.ts measures the dispatches of a decode step, describe_runner.ts lists them */
+  internals(): {
+    opened: OpenedDevice;
+    plan: Plan;
+    gpu: DispatchContext;
+    state: RunnerState;
+    sampler: GpuTokenSampler | undefined;
+    /** dispatches of a decode step that the draw before it replaces */
+    skipped: number;
+    contextLength: number;
+    prepared: PreparedPlan;
+  };
+}
+
 /** The numbers of tokens for which dispatches are prepared, ascending; a batch takes the smallest bucket that holds it. */
 export const prefillBuckets = (prefillBatch: number): number[] => [...new Set([1, 8, 64, prefillBatch].filter((T) => T <= prefillBatch))].sort((a, b) => a - b);
 
 /** @throws MemoryError, DeviceError; then all its buffers are released */
-export async function createWebGpuRunner(opened: OpenedDevice, plan: Plan, { contextLength, prefillBatch }: CompileOptions, f16Cache: boolean, exact = false): Promise<Runner> {
+export async function createWebGpuRunner(opened: OpenedDevice, plan: Plan, { contextLength, prefillBatch }: CompileOptions, f16Cache: boolean, exact = false): Promise<WebGpuRunner> {
   const { device } = opened;
   const { queue } = device;
   const held: (() => void)[] = [];
@@ -275,23 +289,6 @@ export async function createWebGpuRunner(opened: OpenedDevice, plan: Plan, { con
     return logprobsOf(chosen, n);
   }
 
-  async function profile(): Promise<KernelTime[]> {
-    opened.throwIfFailed();
-    const at = Math.min(position, contextLength - 1);
-    const context = contextBucket(at + 1, prepared.span);
-    const dispatches = [...lowerPlanToDispatches(gpu, plan, state, 1, context).flat().slice(skipped), ...(sampler?.dispatches().greedy ?? [])];
-    const draw = sampler?.drawDispatches(GREEDY_SAMPLING) ?? [];
-    // the draw advances the position, so it is measured last
-    queue.writeBuffer(step, 0, new Uint32Array([at, 1, at + 1, 0]));
-    const node = plan.nodes.find((n) => n.op === 'attend');
-    const attended = node ? 2 * keyCacheBytes(node.cache, at + 1, state.f16Cache) : 0;
-    const measured = await profileKernels(opened, { dispatches, prepared: [...prepared.decode.get(context)!.slice(skipped), ...draw], cacheBytes: attended, sampledDraw: () => sampler?.drawDispatches(ALL_FILTERS_SAMPLING) ?? [] });
-    position = 0;
-    pending = false;
-    hasLogits = false;
-    return measured;
-  }
-
   let tuning: Promise<ShapeTuningResult[]> | undefined;
   function tune({ isIdle = () => true, ...options }: TuneOptions = {}): Promise<ShapeTuningResult[]> {
     tuning ??= (async () => {
@@ -303,18 +300,6 @@ export async function createWebGpuRunner(opened: OpenedDevice, plan: Plan, { con
     return tuning;
   }
 
-  function describe(): string {
-    const line = ({ label, grid, sources }: Dispatch, node: string): string => `${node.padEnd(10)} ${label.padEnd(32)} ${grid.join('×').padEnd(12)} ${sources.at(-1)}`;
-    const list = (context: number): string[] => [
-      ...lowerPlanToDispatches(gpu, plan, state, 1, context).flatMap((dispatches, i) => (i < skipped ? [] : dispatches.map((s) => line(s, plan.nodes[i].op)))),
-      ...(sampler?.dispatches().greedy ?? []).map((s) => line(s, 'sample')),
-    ];
-    const { span } = prepared;
-    const short = list(span);
-    const long = state.capacity > span ? `, ${list(state.capacity).length} from position ${span} on` : '';
-    return [`${short.length} dispatches a token${long}`, ...short].join('\n');
-  }
-
   return {
     get position() {
       return position;
@@ -324,9 +309,8 @@ export async function createWebGpuRunner(opened: OpenedDevice, plan: Plan, { con
     rewind,
     logits,
     logprobs,
-    profile,
     tune,
-    describe,
     dispose,
+    internals: () => ({ opened, plan, gpu, state, sampler, skipped, contextLength, prepared }),
   };
 }

@@ -7,9 +7,9 @@ import type { TuneOptions, ShapeTuningResult } from '../backend';
 import type { Plan } from '../plan';
 import { seededRandom } from '../random_weights';
 import { encodeDispatches, STEP_UNIFORM_BYTES, type OpenedDevice, type PreparedDispatch } from './device';
-import { ANY_KERNEL, wholeBuffer, type Dispatch, type KernelTuning } from './dispatch';
+import { ANY_KERNEL, dispatchWeightBytes, wholeBuffer, type Dispatch, type KernelTuning } from './dispatch';
+import { createGpuTimer, repetitionsPerSample } from './gpu_timer';
 import { lowerPlanToDispatches } from './lower';
-import { createGpuTimer, repetitionsPerSample, dispatchWeightBytes } from './profile';
 import { allocateRunnerState, attentionNodes, keyCacheBytes, releaseRunnerState, MAX_ATTENTION_SPAN, type RunnerState } from './state';
 import { persistDeviceResult, loadPersistedDeviceResult } from './device_results';
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { repetitionsPerSample, type GpuTimer } from './profile';
+import { repetitionsPerSample, type GpuTimer } from './gpu_timer';
 
 /** A device on which a repetition takes `micros`, with a clock that moves in steps of `step`. */
 function device(micros: number, step: number) {

@@ -1,0 +1,62 @@
+/** What a runner does in a decode step, as a text for people. For tools: no file of the library holds it. */
+import type { Runner } from './backend';
+import { activationInputs, type Plan, type PlanNode } from './plan';
+import type { WasmRunner } from './wasm/runner';
+import type { Dispatch } from './webgpu/dispatch';
+import { lowerPlanToDispatches } from './webgpu/lower';
+import type { WebGpuRunner } from './webgpu/runner';
+
+/** The number of dispatches or ops of a decode step, then one line for each. */
+export function describeRunner(runner: Runner): string {
+  const internals = runner.internals!();
+  if ('gpu' in internals) return describeDispatches((runner as WebGpuRunner).internals());
+  return 'times' in internals ? describeOps(runner as WasmRunner) : formatPlan(internals.plan);
+}
+
+/** One line per node. */
+const formatPlan = (plan: Plan): string =>
+  plan.nodes
+    .map((node) => `${node.op.padEnd(9)} ${activationInputs(node).map((x) => `#${x.slot}`).join(' ').padEnd(6)} → #${node.out.slot} [${node.out.rows}, ${node.out.cols}] ${node.out.name}`)
+    .join('\n');
+
+function describeDispatches({ gpu, plan, state, sampler, skipped, prepared }: ReturnType<WebGpuRunner['internals']>): string {
+  const line = ({ label, grid, sources }: Dispatch, node: string): string => `${node.padEnd(10)} ${label.padEnd(32)} ${grid.join('×').padEnd(12)} ${sources.at(-1)}`;
+  const list = (context: number): string[] => [
+    ...lowerPlanToDispatches(gpu, plan, state, 1, context).flatMap((dispatches, i) => (i < skipped ? [] : dispatches.map((s) => line(s, plan.nodes[i].op)))),
+    ...(sampler?.dispatches().greedy ?? []).map((s) => line(s, 'sample')),
+  ];
+  const { span } = prepared;
+  const short = list(span);
+  const long = state.capacity > span ? `, ${list(state.capacity).length} from position ${span} on` : '';
+  return [`${short.length} dispatches a token${long}`, ...short].join('\n');
+}
+
+/** The time of each kind of op since the model was loaded, then the plan with the milliseconds of each op per decoded token. */
+function describeOps({ threads, internals }: WasmRunner): string {
+  const { plan, weightBytes, times, tokensRead: tokens } = internals();
+  const n = plan.nodes.length;
+  const nameOf = (i: number): string => (i === n ? 'sample' : plan.nodes[i].out === plan.output ? 'head' : plan.nodes[i].op);
+  const macsOf = (node: PlanNode | undefined): number =>
+    node?.op === 'linear' ? node.w.rows * node.w.cols : node?.op === 'swiglu' ? 2 * node.w1.rows * node.w1.cols : 0;
+  const kinds = [...new Set(Array.from({ length: n + 1 }, (_, i) => nameOf(i)))];
+  const table = (title: string, offset: number, count: number): string[] => {
+    if (!count) return [];
+    const sum = (from: (i: number) => number, kind?: string): number =>
+      Array.from({ length: n + 1 }, (_, i) => (kind === undefined || nameOf(i) === kind ? from(i) : 0)).reduce((a, b) => a + b);
+    const ms = (i: number): number => times[offset + i] / count;
+    const rate = (kind?: string): string => {
+      const time = sum(ms, kind);
+      const macs = sum((i) => macsOf(plan.nodes[i]), kind) / time / 1e6;
+      const bytes = sum((i) => (plan.nodes[i]?.op === 'embed' || i === n ? 0 : weightBytes(plan.nodes[i])), kind) / time / 1e6;
+      return `${time.toFixed(3).padStart(8)} ms${macs > 0 ? `${macs.toFixed(1).padStart(7)} GMAC/s` : ''}${bytes > 0 && offset === 0 ? `${bytes.toFixed(1).padStart(7)} GB/s` : ''}`;
+    };
+    return [`${title.padEnd(14)}${rate()}`, ...kinds.map((kind) => `  ${kind.padEnd(12)}${rate(kind)}`)];
+  };
+  const lines = formatPlan(plan).split('\n');
+  return [
+    `${n} ops on ${threads} thread${threads > 1 ? 's' : ''}`,
+    ...table('decoded token', 0, tokens[0]),
+    ...table('prompt token', n + 1, tokens[1]),
+    ...lines.map((line, i) => `${tokens[0] ? `${(times[i] / tokens[0]).toFixed(3).padStart(7)} ms  ` : ''}${line}`),
+  ].join('\n');
+}
