@@ -1,7 +1,7 @@
 /**
  * One configuration, six builds:
- *   --mode module   dist/rivulet.mjs and its types: the library for bundlers and <script type="module">
- *   --mode script   dist/rivulet.js and its types: the same as one classic script that sets the global `rivulet`; the demo model in dist/models
+ *   --mode module   dist/rivulet.mjs and its types, and its side file rivulet-tools.mjs: the library for bundlers and <script type="module">
+ *   --mode script   dist/rivulet.js and its types, and rivulet-tools.js: the same as classic scripts; rivulet.js sets the global `rivulet`. The demo model in dist/models
  *   --mode element  dist/rivulet-element.js: the element <rivulet-chat> as a classic script, which loads rivulet.js. After `script`, whose hash it holds
  *   --mode inspect  dist/rivulet-inspect.mjs and its types: looks inside a model, with the reference backend
  *   --mode site     dist/site: the pages of demo/ with public/ and rivulet.js beside them, the notices of their libraries, and their service worker
@@ -9,7 +9,7 @@
  * Worker, WGSL and WASM are inlined in each. Any other mode (tests, tools) serves the sources of the whole repository.
  */
 import { createHash } from 'node:crypto';
-import { copyFileSync, cpSync, readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { defineConfig, type Plugin, type UserConfig } from 'vite';
@@ -18,6 +18,7 @@ import { createNotices, noticesPage, noticesText } from './demo/build/notices.ts
 import { projectLinks } from './demo/build/project_links.ts';
 import { serviceWorkerPlugin } from './demo/build/service_worker.ts';
 import { iconSprite } from './demo/icon_sprite.ts';
+import { bundleScript, scriptTexts } from './script_texts.ts';
 import { wgslShadersPlugin } from './shaders/plugin.ts';
 import { wasmKernelsPlugin } from './src/backend/wasm/kernels/build.ts';
 
@@ -28,7 +29,11 @@ const site = resolve(dist, 'site');
 const notices = createNotices();
 
 /** The classic scripts, for pages without a bundler. */
-const SCRIPTS = ['rivulet.js', 'rivulet-element.js'];
+const SCRIPTS = ['rivulet.js', 'rivulet-tools.js', 'rivulet-element.js'];
+
+/** The side files of the library (src/modules/). */
+const SIDE_FILES = ['tools'];
+const sideFile = (name: string): string => resolve(here, `src/modules/${name}.ts`);
 
 /** The library's files by their names, without suffix. */
 const entries = { rivulet: resolve(here, 'src/index.ts'), 'rivulet-element': resolve(here, 'src/element/module.ts') };
@@ -44,8 +49,8 @@ const library = (format: 'es' | 'iife', entry: Record<string, string>, suffix: s
 });
 
 const builds: Record<string, UserConfig> = {
-  module: { ...library('es', entries, '.mjs'), plugins: [notices.collect(), notices.write(join(dist, 'notices.txt'), noticesText), declarations(entries, dist)] },
-  script: { ...library('iife', { rivulet: entries.rivulet }, '.js'), plugins: [globalDeclaration('rivulet', dist), demoModel()] },
+  module: { ...library('es', { ...entries, ...Object.fromEntries(SIDE_FILES.map((name) => [`rivulet-${name}`, `${sideFile(name)}?script`])) }, '.mjs'), plugins: [notices.collect(), notices.write(join(dist, 'notices.txt'), noticesText), declarations(entries, dist)] },
+  script: { ...library('iife', { rivulet: entries.rivulet }, '.js'), plugins: [globalDeclaration('rivulet', dist), sideFileScripts(), demoModel()] },
   // a build of its own: the two modules would share a third file
   inspect: { ...library('es', inspect, '.mjs'), plugins: [declarations(inspect, dist)] },
   element: {
@@ -73,14 +78,17 @@ const builds: Record<string, UserConfig> = {
   },
 };
 
+/** of scripts that end up inside others: workers and side files */
+const scriptPlugins = (): Plugin[] => [wasmKernelsPlugin(), wgslShadersPlugin(), notices.collect()];
+
 export default defineConfig(({ mode }) => {
   const { plugins = [], build, ...rest } = builds[mode] ?? {};
   return {
     ...rest,
     build: { target: 'es2022', reportCompressedSize: false, chunkSizeWarningLimit: 1024, ...build },
-    plugins: [wasmKernelsPlugin(), wgslShadersPlugin(), ...plugins],
+    plugins: [wasmKernelsPlugin(), wgslShadersPlugin(), scriptTexts(scriptPlugins), ...plugins],
     // the workers end up inside a script, where annotations for bundlers are of no use
-    worker: { format: 'iife', rolldownOptions: { output: { comments: { annotation: false } } }, plugins: () => [wasmKernelsPlugin(), wgslShadersPlugin(), notices.collect()] },
+    worker: { format: 'iife', rolldownOptions: { output: { comments: { annotation: false } } }, plugins: scriptPlugins },
     // not an ES module
     optimizeDeps: { noDiscovery: true, include: ['highlight.js/lib/core'] },
     server: { host: '127.0.0.1', headers: isolation },
@@ -97,15 +105,39 @@ function besideThePages(): Plugin {
   };
 }
 
-/** The element's script holds the hash of the engine's, which it loads; both hashes are printed and written to dist/integrity.json for pages that name them. */
+/**
+ * Writes the side files of the script, before the script, which holds their hashes. Each leaves its text in `rivuletSideFiles` under a key that
+ * changes with it: the script takes no side file of another version.
+ */
+function sideFileScripts(): Plugin {
+  return {
+    name: 'rivulet-side-files',
+    apply: 'build',
+    async config() {
+      const known: Record<string, { key: string; integrity: string }> = {};
+      mkdirSync(dist, { recursive: true });
+      for (const name of SIDE_FILES) {
+        const { code } = await bundleScript(sideFile(name), scriptPlugins());
+        const key = `${name} ${createHash('sha384').update(code).digest('hex').slice(0, 8)}`;
+        writeFileSync(join(dist, `rivulet-${name}.js`), `(globalThis.rivuletSideFiles??={})[${JSON.stringify(key)}]=${JSON.stringify(code)};\n`);
+        known[name] = { key, integrity: hashOf(`rivulet-${name}.js`) };
+      }
+      return { define: { RIVULET_SIDE_FILES: JSON.stringify(known) } };
+    },
+  };
+}
+
+/** of a file in dist, for the attribute `integrity` */
+const hashOf = (name: string): string => `sha384-${createHash('sha384').update(readFileSync(join(dist, name))).digest('base64')}`;
+
+/** The element's script holds the hash of the engine's, which it loads; all hashes are printed and written to dist/integrity.json for pages that name them. */
 function subresourceIntegrity(): Plugin {
-  const hash = (name: string): string => `sha384-${createHash('sha384').update(readFileSync(join(dist, name))).digest('base64')}`;
   return {
     name: 'rivulet-subresource-integrity',
     apply: 'build',
-    config: () => ({ define: { RIVULET_INTEGRITY: JSON.stringify(hash('rivulet.js')) } }),
+    config: () => ({ define: { RIVULET_INTEGRITY: JSON.stringify(hashOf('rivulet.js')) } }),
     closeBundle() {
-      const hashes = Object.fromEntries(SCRIPTS.map((name) => [name, hash(name)]));
+      const hashes = Object.fromEntries(SCRIPTS.map((name) => [name, hashOf(name)]));
       writeFileSync(join(dist, 'integrity.json'), `${JSON.stringify(hashes, null, 2)}\n`);
       for (const [name, value] of Object.entries(hashes)) console.log(`integrity of ${name}: ${value}`);
     },

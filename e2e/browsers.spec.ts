@@ -80,6 +80,8 @@ for (const { name, tag, open } of ENGINES) describe(name, { tags: tag }, () => {
       const first = (await browser.evaluate(REPLY)) as { text: string; backend: string };
       expect(first.backend).toBe('wasm');
       expect(first.text.length).toBeGreaterThan(10);
+      expect(await browser.evaluate(`rivulet.estimate('./models/rivulet-tiny.gguf').then(({ backend }) => backend.name)`)).toBe('wasm');
+      expect(site.asked.filter((path) => path.endsWith('.js'))).toEqual(['/rivulet.js', '/rivulet-tools.js']);
       site.refuse = /\.gguf$/;
       await browser.goto(`${site.url}script-tag.html`);
       expect(await browser.evaluate(REPLY)).toEqual(first);

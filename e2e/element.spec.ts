@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { chromium, type Browser, type BrowserContext, type Page } from 'playwright';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import type { RivuletChat } from '../src/element/rivulet_chat';
+import type * as Rivulet from '../src/index';
 import { chromiumArgs, launchChromium } from './harness';
 import { findChromium } from './system';
 import { BUILT_SITE, serveSite, type Site } from './site';
@@ -281,7 +282,7 @@ test('it answers in a sandboxed frame, whose storage is blocked', async () => {
 
 test('it answers in the page of a browser extension', async () => {
   const extension = join(folder, 'extension');
-  for (const name of ['rivulet.js', 'rivulet-element.js', 'models']) cpSync(join(folder, name), join(extension, name), { recursive: true });
+  for (const name of ['rivulet.js', 'rivulet-tools.js', 'rivulet-element.js', 'models']) cpSync(join(BUILT_SITE, name), join(extension, name), { recursive: true });
   const manifest = { manifest_version: 3, name: 'Chat', version: '1', content_security_policy: { extension_pages: /"extension_pages": "(.*)"/.exec(read('docs/element.md'))![1] } };
   writeFileSync(join(extension, 'manifest.json'), JSON.stringify(manifest));
   writeFileSync(join(extension, 'chat.html'), htmlPage(`<rivulet-chat model="${MODEL}"></rivulet-chat>`, '<script src="rivulet-element.js"></script>'));
@@ -308,6 +309,11 @@ test('it answers in the page of a browser extension', async () => {
     const id = await installedId();
     await page.goto(`chrome-extension://${id}/chat.html`);
     expect(await page.locator('rivulet-chat').evaluate((element) => (element as RivuletChat).send('Hello!'))).not.toBe('');
+    const { fits } = await page.evaluate(async (model) => {
+      const { estimate } = (window as unknown as { rivulet: typeof Rivulet }).rivulet;
+      return estimate(new File([await (await fetch(model)).blob()], 'tiny.gguf'));
+    }, MODEL);
+    expect(fits).toBe(true);
     expect(problems).toEqual([]);
   } finally {
     await installed.close();

@@ -65,7 +65,7 @@ const projects: Record<string, (out: string) => Promise<unknown>> = {
   async 'plain modules'(out) {
     const imports = { rivulet: './rivulet.mjs', 'rivulet/element': './rivulet-element.mjs' };
     writePage(out, `<script type="importmap">${JSON.stringify({ imports })}</script><script type="module" src="main.js"></script>`);
-    for (const name of Object.values(imports)) copyFileSync(join(installed, 'dist', name), join(out, name));
+    for (const name of [...Object.values(imports), './rivulet-tools.mjs']) copyFileSync(join(installed, 'dist', name), join(out, name));
     copyFileSync(main, join(out, 'main.js'));
     return [];
   },
@@ -86,7 +86,7 @@ test.each(Object.keys(projects))('%s: the library and the element answer, and no
     await page.goto(site.url);
     await page.waitForFunction(() => document.querySelector('output')!.value, undefined, { timeout: 120_000 });
     const told = await page.evaluate(() => document.querySelector('output')!.value);
-    expect(JSON.parse(told)).toEqual({ library: expect.stringMatching(/\w/), element: expect.stringMatching(/\w/), defined: true });
+    expect(JSON.parse(told)).toEqual({ library: expect.stringMatching(/\w/), fits: true, element: expect.stringMatching(/\w/), defined: true });
     expect(site.asked).toContain('/a project/models/rivulet-tiny.gguf');
     expect({ problems, foreign }).toEqual({ problems: [], foreign: [] });
   } finally {

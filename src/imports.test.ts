@@ -17,10 +17,12 @@ const MAY: Record<string, string[]> = {
   'src/text': [],
   'src/engine': ['src/tensor', 'src/format', 'src/model', 'src/backend', 'src/store', 'src/text'],
   'src/worker.ts': ['src/engine'],
-  'src/api': ['src/engine', 'src/store', 'src/text', 'src/backend', 'src/worker.ts'],
+  'src/modules': ['src/engine', 'src/store'],
+  'src/script_beside.ts': [],
+  'src/api': ['src/engine', 'src/store', 'src/text', 'src/backend', 'src/worker.ts', 'src/modules', 'src/script_beside.ts'],
   'src/index.ts': ['src/api', 'src/engine', 'src/store', 'src/text', 'src/backend'],
   'src/inspect': ['src/api', 'src/engine', 'src/store', 'src/text', 'src/backend', 'src/model'],
-  'src/element': ['src/index.ts'],
+  'src/element': ['src/index.ts', 'src/script_beside.ts'],
   // makes up weights and measures kernels
   'demo/bench': ['src/index.ts', 'src/tensor', 'src/format', 'src/model', 'src/backend', 'src/store', 'src/engine', 'demo', 'docs/benchmark.schema.json', 'package.json'],
   demo: ['src/index.ts', 'src/element', 'src/inspect', 'package.json'],
@@ -49,6 +51,15 @@ test('imports go one way', () => {
       .map((target) => `${file} → ${target}`),
   );
   expect(wrong).toEqual([]);
+});
+
+test('the engine reaches no side file, nor what only side files and tools need', () => {
+  const reached = new Set(['src/worker.ts']);
+  for (const file of reached) for (const target of imports(file)) reached.add(target);
+  expect(reached).toContain('src/backend/webgpu/tune.ts');
+  const apart = ['src/engine/estimate.ts', 'src/engine/partial_header.ts', 'src/format/gguf_partial.ts', 'src/store/maintain_models.ts', 'src/backend/webgpu/profile.ts', 'src/backend/describe_runner.ts'];
+  expect(files).toEqual(expect.arrayContaining(apart));
+  expect([...reached].filter((file) => file.startsWith('src/modules/') || apart.includes(file))).toEqual([]);
 });
 
 test('the model mentions no GPU, no fetch and no await', () => {

@@ -15,4 +15,5 @@ export type { Progress } from './store/progress';
 export type { EvictionConsent, EvictionRequest } from './store/storage_space';
 export { readCalls, type ParsedAnswer, type ToolCall } from './text/tool_calls';
 export type { Message, RenderOptions } from './text/chat_template';
-export { deleteModel, listModels, storedModelBytes, pinModel, type CachedModel, type ModelRoom, type VerificationResult } from './store/cached_models';
+export { deleteModel, listModels, storedModelBytes, pinModel, type CachedModel, type ModelRoom } from './store/cached_models';
+export type { VerificationResult } from './store/maintain_models';

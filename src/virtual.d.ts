@@ -1,3 +1,9 @@
+declare module '*?script' {
+  /** the file and all that it imports as one classic script */
+  const text: string;
+  export default text;
+}
+
 declare module 'virtual:rivulet-kernels' {
   /** the WASM modules: raw deflate in base64 */
   export const simd: string;

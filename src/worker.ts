@@ -1,7 +1,7 @@
-/** The worker: offers the engine and the model manager through Comlink. */
+/** The worker: offers the engine and the model manager through Comlink, and exports its parts to side files. */
 import { expose } from 'comlink';
-import { createEngine } from './engine/engine';
-import { workerModelCalls } from './engine/worker_model_calls';
 import './engine/comlink_handlers';
+import { workerCalls } from './engine/worker_calls';
+import './engine/exports';
 
-expose({ ...createEngine(), ...workerModelCalls });
+expose(workerCalls);

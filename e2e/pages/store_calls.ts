@@ -1,6 +1,7 @@
 /** The store as tests and drills in a browser call it: each call answers with plain data, errors included. */
 import { openModelCache } from '../../src/store/model_cache';
-import { deleteModel, downloadModel, exportModel, importModel, listModels, verifyModel } from '../../src/store/cached_models';
+import { deleteModel, downloadModel, listModels } from '../../src/store/cached_models';
+import { exportModel, importModel, verifyModel } from '../../src/store/maintain_models';
 import { openModel, type OpenOptions } from '../../src/store/open_model';
 import type { Progress } from '../../src/store/progress';
 import { toHex, Sha256 } from '../../src/store/sha256';

@@ -11,7 +11,8 @@ import type { Progress } from '../store/progress';
 import type { EvictionConsent } from '../store/storage_space';
 import type { Message, RenderOptions } from '../text/chat_template';
 import type { DecodeOptions, EncodeOptions } from '../text/tokenizer';
-import EngineWorker from '../worker?worker&inline';
+import type { ToolCalls } from '../modules/tools';
+import engineScript from '../worker?script';
 import { persistOnDownload } from './persist_storage';
 import { absoluteSource, absoluteHub } from './resolve_source';
 import { startWorker, type CallGuard, type StartedWorker } from './start_worker';
@@ -76,8 +77,8 @@ export async function load(source: ModelSource, { onProgress, signal, makeRoom, 
 /** A consent function runs in the page; the worker gets a proxy of it. */
 export const proxyConsent = (consent: EvictionConsent | undefined): EvictionConsent | undefined => (typeof consent === 'function' ? proxy(consent) : consent);
 
-/** The engine's worker and its calls. */
-export const startEngine = (): StartedWorker<EngineWorkerCalls & WorkerModelCalls> => startWorker(() => new EngineWorker({ name: 'rivulet' }));
+/** The engine's worker and its calls; those of a side file are there if its text is among `sideFiles`. */
+export const startEngine = (sideFiles: string[] = []): StartedWorker<EngineWorkerCalls & WorkerModelCalls & ToolCalls> => startWorker('rivulet', [engineScript, ...sideFiles]);
 
 /** The worker's calls, as promises. */
 export type RemoteEngine = ReturnType<typeof startEngine>['remote'];

@@ -3,21 +3,25 @@ import { proxy } from 'comlink';
 import type { LoadEstimate, EstimateOptions } from '../engine/estimate';
 import type { CloneableOptions } from '../engine/worker_model_calls';
 import { abortError, RivuletError } from '../errors';
-import type { ModelRoom, VerificationResult } from '../store/cached_models';
+import type { ModelRoom } from '../store/cached_models';
+import type { VerificationResult } from '../store/maintain_models';
 import type { ModelSource, OpenOptions } from '../store/open_model';
 import type { Progress } from '../store/progress';
 import { proxyConsent, startEngine, type Abortable, type RemoteEngine } from './client';
 import { persistOnDownload } from './persist_storage';
 import { absoluteSource, absoluteHub } from './resolve_source';
+import { sideFileText } from './side_files';
 
 interface WatchedCall extends Abortable {
   onProgress?: (progress: Progress) => void;
 }
 
-/** Runs a call in a worker that ends with the call. */
-async function inWorker<T>(signal: AbortSignal | undefined, call: (remote: RemoteEngine) => Promise<T>): Promise<T> {
+/** Runs a call in a worker that ends with the call. @param sideFile whether it is a call of the side file `tools` */
+async function inWorker<T>(signal: AbortSignal | undefined, call: (remote: RemoteEngine) => Promise<T>, sideFile = false): Promise<T> {
   if (signal?.aborted) throw abortError();
-  const { remote, guard, end } = startEngine();
+  const sideFiles = sideFile ? [await sideFileText('tools')] : [];
+  if (signal?.aborted) throw abortError();
+  const { remote, guard, end } = startEngine(sideFiles);
   try {
     return await guard(call(remote));
   } finally {
@@ -33,7 +37,7 @@ const proxied = (onProgress: WatchedCall['onProgress']): WatchedCall['onProgress
  * @throws by name, like load() for the headers: SourceError, CheckpointError, RequestError, DeviceError, AbortError
  */
 export const estimate = (source: ModelSource, { signal, ...options }: EstimateOptions & Abortable = {}): Promise<LoadEstimate> =>
-  inWorker(signal, (remote) => remote.estimate(absoluteSource(source), absoluteHub(options), signal));
+  inWorker(signal, (remote) => remote.estimate(absoluteSource(source), absoluteHub(options), signal), true);
 
 /** How much storage space a model needs and how much is free. Does not read the model. @throws SourceError, RequestError, AbortError */
 export const modelRoom = (source: ModelSource, { signal, ...options }: Pick<OpenOptions, 'hub' | 'token' | 'policy'> & Abortable = {}): Promise<ModelRoom> =>
@@ -55,14 +59,14 @@ export const downloadModel = (source: ModelSource, { signal, onProgress, makeRoo
 
 /** Reads every stored byte of a model and checks it; damaged parts are deleted, and the next load downloads them. @throws StorageError, AbortError */
 export const verifyModel = (id: string, { signal, onProgress }: WatchedCall = {}): Promise<VerificationResult> =>
-  inWorker(signal, (remote) => remote.verifyModel(id, proxied(onProgress), signal));
+  inWorker(signal, (remote) => remote.verifyModel(id, proxied(onProgress), signal), true);
 
 /** A completely stored model as one file, for another device. @throws StorageError, AbortError */
-export const exportModel = (id: string, { signal }: Abortable = {}): Promise<Blob> => inWorker(signal, (remote) => remote.exportModel(id, signal));
+export const exportModel = (id: string, { signal }: Abortable = {}): Promise<Blob> => inWorker(signal, (remote) => remote.exportModel(id, signal), true);
 
 /**
  * Stores an exported model and checks every byte; or stores a GGUF File, whose id is its name.
  * @returns the id, which load() takes. @throws SourceError for any other file; StorageError, AbortError
  */
 export const importModel = (blob: Blob, { signal, onProgress }: WatchedCall = {}): Promise<string> =>
-  inWorker(signal, (remote) => remote.importModel(blob, proxied(onProgress), signal));
+  inWorker(signal, (remote) => remote.importModel(blob, proxied(onProgress), signal), true);

@@ -1,4 +1,4 @@
-/** Starts a worker whose calls settle even if it dies. */
+/** Starts a worker from scripts in the page's own text, so that one file is enough on any host. Its calls settle even if it dies. */
 import { wrap, type Remote } from 'comlink';
 import '../engine/comlink_handlers';
 import { fail, RivuletError } from '../errors';
@@ -15,11 +15,16 @@ export interface StartedWorker<Calls> {
   end(reason: Error): void;
 }
 
-/** @throws DeviceError if the browser starts no worker */
-export function startWorker<Calls>(create: () => Worker): StartedWorker<Calls> {
+/**
+ * @param name of the worker, for developer tools
+ * @param scripts classic scripts, which run one after the other
+ * @throws DeviceError if the browser starts no worker
+ */
+export function startWorker<Calls>(name: string, scripts: string[]): StartedWorker<Calls> {
   let worker: Worker;
   try {
-    worker = create();
+    // a classic worker: a module worker does not start from a blob in a sandboxed frame
+    worker = new Worker(URL.createObjectURL(new Blob(['URL.revokeObjectURL(location.href);', ...scripts], { type: 'text/javascript' })), { name });
   } catch (cause) {
     const cure = 'Serve the page over http(s). With a Content Security Policy, allow worker-src blob:.';
     fail('DeviceError', { what: 'The worker did not start', got: String(cause), cure }, cause);

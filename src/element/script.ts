@@ -1,4 +1,5 @@
 /** The element as a classic script. It takes the engine of the page's rivulet.js, or loads that file from beside itself. */
+import { loadScriptBeside } from '../script_beside';
 import { setEngineLoader, type Engine } from './engine';
 import { RivuletChat } from './rivulet_chat';
 
@@ -8,24 +9,13 @@ declare const RIVULET_INTEGRITY: string;
 const own = document.currentScript as HTMLScriptElement | null;
 const globalEngine = (): Engine | undefined => (globalThis as { rivulet?: Engine }).rivulet;
 
-setEngineLoader(
-  () =>
-    globalEngine() ??
-    new Promise((resolve, reject) => {
-      const address = own?.src ?? '';
-      const script = document.createElement('script');
-      script.src = new URL('rivulet.js', address || document.baseURI).href;
-      if (own?.nonce) script.nonce = own.nonce;
-      // a script of another origin is checked only if it is asked for with CORS
-      if (own?.integrity || own?.crossOrigin) Object.assign(script, { integrity: RIVULET_INTEGRITY, crossOrigin: own.crossOrigin ?? 'anonymous' });
-      script.onload = () => {
-        const engine = globalEngine();
-        // some hosts answer with a page where a file is missing
-        if (engine) resolve(engine);
-        else reject(new Error(`${script.src} is not the engine`));
-      };
-      script.onerror = () => reject(new Error(`${script.src} did not load`));
-      document.head.append(script);
-    }),
-);
+async function loadEngine(): Promise<Engine> {
+  const address = await loadScriptBeside(own, 'rivulet.js', RIVULET_INTEGRITY);
+  const engine = globalEngine();
+  // some hosts answer with a page where a file is missing
+  if (!engine) throw new Error(`${address} is not the engine`);
+  return engine;
+}
+
+setEngineLoader(() => globalEngine() ?? loadEngine());
 if (!customElements.get('rivulet-chat')) customElements.define('rivulet-chat', RivuletChat);

@@ -8,7 +8,6 @@ import type { Lfm2 } from '../model/lfm2';
 import { mapWeights, tensorsByName, requireTensor, weightTree, type MatrixSource, type VectorSource } from '../model/weights';
 import type { ByteSource } from '../store/byte_source';
 import type { TensorInfo } from '../tensor/tensor';
-import { readHeaderWithoutVocabulary } from './partial_header';
 import { checkTokenizerJson, findTokenId, tokenizerFilesFromGguf, type TokenizerFiles } from './tokenizer_files';
 
 /** The settings of generation_config.json, or of the same metadata of a GGUF file. */
@@ -41,8 +40,6 @@ export interface Checkpoint extends CheckpointOutline {
 
 /** Enough for the header of a GGUF file with 65,536 tokens. */
 const FIRST_READ = 4 * 2 ** 20;
-/** Enough for the header of a .safetensors file of a small model. */
-const FIRST_OUTLINE_READ = 32 << 10;
 const MAX_TEXT = 64 * 2 ** 20;
 const GGUF = [0x47, 0x47, 0x55, 0x46];
 
@@ -55,21 +52,8 @@ export async function openCheckpoint(files: ByteSource[], signal?: AbortSignal):
   return Array.isArray(found) ? openGguf(found, signal) : openDirectory(found, signal);
 }
 
-/**
- * Like openCheckpoint, without the vocabulary: for a file that is not downloaded.
- * @param skim true: reads a few hundred KB of a GGUF file and returns undefined if they are not enough; false: reads the whole header
- * @throws like openCheckpoint, except for errors in the vocabulary
- */
-export async function openCheckpointOutline(files: ByteSource[], skim: boolean, signal?: AbortSignal): Promise<CheckpointOutline | undefined> {
-  const found = await findModel(files, signal);
-  if (!Array.isArray(found)) return (await outlineOfDirectory(found, FIRST_OUTLINE_READ, signal)).outline;
-  if (!skim) return outlineOfGguf(found, await readHeaders(found, signal)).outline;
-  const header = found.length === 1 ? await readHeaderWithoutVocabulary(found[0], signal) : undefined;
-  return header && outlineOfGguf(found, [header]).outline;
-}
-
 /** @returns a list of GGUF files, or a map of the files of a Hugging Face directory by their names in it */
-async function findModel(files: ByteSource[], signal?: AbortSignal): Promise<ByteSource[] | Map<string, ByteSource>> {
+export async function findModel(files: ByteSource[], signal?: AbortSignal): Promise<ByteSource[] | Map<string, ByteSource>> {
   const root = files.map(({ name }) => name).filter((name) => /(^|\/)config\.json$/.test(name)).sort((a, b) => a.length - b.length)[0];
   const directory = root === undefined ? undefined : root.slice(0, -'config.json'.length);
   if (directory !== undefined && files.some(({ name }) => inside(directory, name) && name.endsWith('.safetensors')))
@@ -112,7 +96,7 @@ async function readHeader<T extends object>(
   }
 }
 
-async function readHeaders(files: ByteSource[], signal?: AbortSignal): Promise<GgufHeader[]> {
+export async function readHeaders(files: ByteSource[], signal?: AbortSignal): Promise<GgufHeader[]> {
   const headers = [];
   for (const [index, file] of files.entries()) headers.push(await readHeader(file, index, parseGguf, signal));
   return headers;
@@ -125,7 +109,7 @@ async function openGguf(files: ByteSource[], signal?: AbortSignal): Promise<Chec
   return { ...outline, tokenizer, generationConfig };
 }
 
-function outlineOfGguf(files: ByteSource[], headers: GgufHeader[]): { outline: CheckpointOutline; metadata: GgufMetadata } {
+export function outlineOfGguf(files: ByteSource[], headers: GgufHeader[]): { outline: CheckpointOutline; metadata: GgufMetadata } {
   const { metadata, tensors } = joinShards(headers);
   const named = tensorsByName(tensors);
   const config = configFromGguf(metadata, named);
@@ -140,7 +124,7 @@ const jsonReaders = (files: Map<string, ByteSource>, signal?: AbortSignal): { js
   return { json, optional: async (name) => (files.has(name) ? json(name) : {}) };
 };
 
-async function outlineOfDirectory(files: Map<string, ByteSource>, first: number, signal?: AbortSignal): Promise<{ outline: CheckpointOutline; settings: Record<string, unknown> }> {
+export async function outlineOfDirectory(files: Map<string, ByteSource>, first: number, signal?: AbortSignal): Promise<{ outline: CheckpointOutline; settings: Record<string, unknown> }> {
   const { json, optional } = jsonReaders(files, signal);
   const settings = await json('config.json');
   const shards = await listShards(files, optional);

@@ -2,7 +2,8 @@ import { expect, test } from 'vitest';
 import { ggufBytes, tinyModel } from '../../e2e/tools/tiny';
 import { parseGguf } from '../format/gguf';
 import { memorySource, type ByteSource } from '../store/byte_source';
-import { openCheckpoint, openCheckpointOutline } from './checkpoint';
+import { openCheckpoint } from './checkpoint';
+import { openCheckpointOutline } from './checkpoint_outline';
 import { readHeaderWithoutVocabulary } from './partial_header';
 
 const whole = ggufBytes(tinyModel({ hidden: 64, headDim: 16, layers: ['conv', 'attention'], vocab: 20_000 }));

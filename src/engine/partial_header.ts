@@ -4,7 +4,8 @@
  */
 import { abortError } from '../errors';
 import { MAX_HEADER_BYTES } from '../format/header_cursor';
-import { findGgufTensors, looksLikeHeader, parseGguf, parseGgufPartialHeader, type GgufHeader } from '../format/gguf';
+import { parseGguf, type GgufHeader } from '../format/gguf';
+import { findGgufTensors, looksLikeHeader, parseGgufPartialHeader } from '../format/gguf_partial';
 import type { ByteSource } from '../store/byte_source';
 
 const START_BYTES = 32 << 10; // enough for what converters write before the vocabulary

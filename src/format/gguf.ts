@@ -27,7 +27,7 @@ const MAX_ENTRIES = 65536;
 const MAX_ARRAY = 2 ** 20;
 const MAX_DEPTH = 2;
 const MAX_KEY = 65535;
-const MAX_NAME = 256;
+export const MAX_NAME = 256;
 const STRING = 8;
 const ARRAY = 9;
 
@@ -70,7 +70,7 @@ function readHeader(c: HeaderCursor, file: NamedFile, index: number): GgufHeader
   return { version, metadata, ...readTensors(c, tensorCount, metadata, index, 0) };
 }
 
-function readCounts(c: HeaderCursor, file: NamedFile): { version: number; tensorCount: number; entryCount: number } {
+export function readCounts(c: HeaderCursor, file: NamedFile): { version: number; tensorCount: number; entryCount: number } {
   if (c.u32() !== MAGIC)
     fail('CheckpointError', {
       what: `${file.name} is not a GGUF file`,
@@ -92,7 +92,7 @@ function readCounts(c: HeaderCursor, file: NamedFile): { version: number; tensor
   return { version, tensorCount, entryCount };
 }
 
-function readMetadata(c: HeaderCursor, entryCount: number, into: GgufMetadata): void {
+export function readMetadata(c: HeaderCursor, entryCount: number, into: GgufMetadata): void {
   for (let i = 0; i < entryCount; i++) {
     const key = c.string(count(c.u64(), 1, 'bytes of a metadata key', MAX_KEY, c));
     if (into.has(key)) fail('CheckpointError', { what: `${c.file.name} has the same metadata key twice`, got: key, cure: DAMAGED });
@@ -101,7 +101,7 @@ function readMetadata(c: HeaderCursor, entryCount: number, into: GgufMetadata): 
 }
 
 /** @param start where the cursor's bytes begin in the file */
-function readTensors(c: HeaderCursor, tensorCount: number, metadata: GgufMetadata, index: number, start: number): Pick<GgufHeader, 'tensors' | 'alignment' | 'dataOffset'> {
+export function readTensors(c: HeaderCursor, tensorCount: number, metadata: GgufMetadata, index: number, start: number): Pick<GgufHeader, 'tensors' | 'alignment' | 'dataOffset'> {
   const { file } = c;
   const alignment = metadata.get('general.alignment') ?? 32;
   if (typeof alignment !== 'number' || alignment < 1 || alignment > 65536 || !Number.isInteger(Math.log2(alignment)))
@@ -116,59 +116,6 @@ function readTensors(c: HeaderCursor, tensorCount: number, metadata: GgufMetadat
   });
   checkLayout(tensors, file);
   return { tensors, alignment, dataOffset };
-}
-
-/** The header as far as the first bytes of a file go. `metadata` has the entries that are complete in them: usually those before the vocabulary. */
-export interface GgufPartialHeader {
-  version: number;
-  tensorCount: number;
-  metadata: GgufMetadata;
-}
-
-/** @throws CheckpointError like parseGguf */
-export function parseGgufPartialHeader(head: Uint8Array, file: NamedFile): GgufPartialHeader | NeedMoreBytes {
-  const metadata: GgufMetadata = new Map();
-  let counts: ReturnType<typeof readCounts> | undefined;
-  const rest = parseHead(head, file, (c) => {
-    counts = readCounts(c, file);
-    readMetadata(c, counts.entryCount, metadata);
-    return {};
-  });
-  return counts ? { version: counts.version, tensorCount: counts.tensorCount, metadata } : (rest as NeedMoreBytes);
-}
-
-/**
- * Guesses whether the bytes belong to a header: lengths and types are mostly zeros, a chat template is text, weights are neither.
- * `findGgufTensors` checks the result.
- */
-export function looksLikeHeader(bytes: Uint8Array): boolean {
-  let [zeros, text] = [0, 0];
-  for (const byte of bytes) {
-    if (byte === 0) zeros++;
-    else if (byte >= 9 && byte < 127) text++;
-  }
-  return zeros > 0.2 * bytes.length || text > 0.8 * bytes.length;
-}
-
-/**
- * Finds the tensor table in a piece of the file, and returns a header with all tensors and the metadata of the start.
- * @param piece the bytes of the file from byte `at` on
- * @returns undefined unless the tensors of a table fill the rest of the file exactly
- */
-export function findGgufTensors(start: GgufPartialHeader, piece: Uint8Array, at: number, file: NamedFile, index = 0): GgufHeader | undefined {
-  const { version, tensorCount, metadata } = start;
-  const view = new DataView(piece.buffer, piece.byteOffset, piece.byteLength);
-  for (let from = 0; from + 24 * tensorCount <= piece.length; from++) {
-    if (view.getUint32(from + 4, true) !== 0 || view.getUint32(from, true) > MAX_NAME || view.getUint32(from, true) === 0) continue;
-    const cursor = new HeaderCursor(piece.subarray(from), file);
-    try {
-      const header = { version, metadata, ...readTensors(cursor, tensorCount, metadata, index, at + from) };
-      if (tensorsFillFile(header, file.size)) return header;
-    } catch {
-      continue; // not here
-    }
-  }
-  return undefined;
 }
 
 /** Checks a count of items of at least `bytes` bytes each: they must fit into the rest of the file. */
@@ -201,16 +148,6 @@ function readValue(c: HeaderCursor, type: number, key: string, depth: number): G
     return Array.from({ length }, () => element[1](c));
   }
   return Array.from({ length }, () => readValue(c, elementType, key, depth + 1));
-}
-
-/** True if the tensors fill the data of the file without gaps. */
-function tensorsFillFile({ tensors, alignment, dataOffset }: Pick<GgufHeader, 'tensors' | 'alignment' | 'dataOffset'>, size: number): boolean {
-  let end = dataOffset;
-  for (const { offset, byteLength } of [...tensors].sort((a, b) => a.offset - b.offset)) {
-    if (offset - end >= alignment) return false;
-    end = offset + byteLength;
-  }
-  return size - end < alignment;
 }
 
 /** The offset of the result counts from the start of the tensor data. */

@@ -7,7 +7,7 @@ import type { ModelSource } from '../store/open_model';
 import type { Progress } from '../store/progress';
 import type { Inspection, InspectOptions } from './inspect_model';
 import type { InspectWorkerCalls } from './worker';
-import InspectWorker from './worker?worker&inline';
+import inspectScript from './worker?script';
 
 export type { AttentionWeights, ConvGates, Inspection, InspectOptions } from './inspect_model';
 export type { ModelSource, Progress };
@@ -24,7 +24,7 @@ export interface InspectCallOptions extends InspectOptions {
  */
 export async function inspect(source: ModelSource, text: string | readonly number[], { signal, onProgress, ...options }: InspectCallOptions = {}): Promise<Inspection> {
   if (signal?.aborted) throw abortError();
-  const { remote, guard, end } = startWorker<InspectWorkerCalls>(() => new InspectWorker({ name: 'rivulet inspect' }));
+  const { remote, guard, end } = startWorker<InspectWorkerCalls>('rivulet inspect', [inspectScript]);
   const abort = (): void => end(abortError() as Error);
   signal?.addEventListener('abort', abort);
   try {

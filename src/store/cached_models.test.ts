@@ -4,7 +4,8 @@ import { createStore, get, set } from 'idb-keyval';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createHub, modelBytes, seeded, sha256Of, type Hub } from '../../e2e/hub';
 import { openModelCache } from './model_cache';
-import { deleteModel, downloadModel, exportModel, importModel, listModels, modelRoom, storedModelBytes, pinModel, verifyModel } from './cached_models';
+import { deleteModel, downloadModel, listModels, modelRoom, storedModelBytes, pinModel } from './cached_models';
+import { exportModel, importModel, verifyModel } from './maintain_models';
 import { openModel } from './open_model';
 
 const CHUNK = 16 << 10;

@@ -1,0 +1,35 @@
+/**
+ * Side files: parts of the engine that loading and chatting do not need. The page gets the text of such a part when a call first needs it, and
+ * starts a worker with it: a worker that runs can get no code where a Content Security Policy allows only scripts of the page's host.
+ */
+import { fail } from '../errors';
+import { loadScriptBeside } from '../script_beside';
+
+export type SideFile = 'tools';
+
+/** set by the build of rivulet.js: the name under which a side file of the same version leaves its text in `rivuletSideFiles`, and its hash */
+declare const RIVULET_SIDE_FILES: Record<SideFile, { key: string; integrity: string }>;
+
+// known only while the script runs first
+const own = import.meta.env.MODE === 'script' ? globalThis.document?.currentScript : undefined;
+
+const fileOf = (name: SideFile): string => `rivulet-${name}.${import.meta.env.MODE === 'script' ? 'js' : 'mjs'}`;
+
+async function fromScript(name: SideFile): Promise<string> {
+  const { key, integrity } = RIVULET_SIDE_FILES[name];
+  const text = (): string | undefined => (globalThis as { rivuletSideFiles?: Record<string, string> }).rivuletSideFiles?.[key];
+  // a page may have its own script tag for it
+  if (text()) return text()!;
+  const address = await loadScriptBeside(own as HTMLScriptElement | undefined, fileOf(name), integrity);
+  return text() ?? Promise.reject(new Error(`${address} is another file`));
+}
+
+const texts: Partial<Record<SideFile, Promise<string>>> = {};
+
+/** @returns a script. @throws SourceError if the file does not load; the next call tries again */
+export const sideFileText = (name: SideFile): Promise<string> =>
+  // the build of rivulet.js drops the import, all others drop the script
+  (texts[name] ??= (import.meta.env.MODE === 'script' ? fromScript(name) : import('../modules/tools?script').then((module) => module.default)).catch((cause: unknown) => {
+    delete texts[name];
+    return fail('SourceError', { what: `${fileOf(name)} did not load`, got: String(cause), cure: 'Put it beside rivulet, of the same version, and allow it in the Content Security Policy.' }, cause);
+  }));

@@ -1,0 +1,28 @@
+/**
+ * What the engine exports to side files (src/modules/), a line for each file. Their build takes these names from the engine instead of a copy
+ * (script_texts.ts). A side file that imports another name of these files does not build.
+ */
+export { recordPlan } from '../backend/plan';
+export { randomWeightRows } from '../backend/random_weights';
+export { GREEDY_SAMPLING } from '../backend/sampling';
+export { KV_PAGE_POSITIONS } from '../backend/wasm/lower';
+export { abortError, fail } from '../errors';
+export { parseGguf, MAX_NAME, readCounts, readMetadata, readTensors } from '../format/gguf';
+export { HeaderCursor, MAX_HEADER_BYTES, parseHead } from '../format/header_cursor';
+export { forward } from '../model/lfm2';
+export { mapWeights } from '../model/weights';
+export { reportRoomForOpenModel, sum } from '../store/cached_models';
+export { matchesChecksum, sha256PartOfChecksum, sha256WithQuickChecksum } from '../store/checksum';
+export { isLocalSource } from '../store/local_source';
+export { CHUNK_BYTES, chunkCount, chunkLength, isQuotaError, requireModelCache } from '../store/model_cache';
+export { acquireSharedLock, readLockName, withExclusiveLock } from '../store/model_locks';
+export { openModel } from '../store/open_model';
+export { ProgressMeter } from '../store/progress';
+export { Sha256, toHex } from '../store/sha256';
+export { formatMegabytes } from '../store/storage_space';
+export { rowBytes } from '../tensor/dtype';
+export { findModel, outlineOfDirectory, outlineOfGguf, readHeaders } from './checkpoint';
+export { backendCandidates, createFallbackState, withWorkingBackend } from './choose_backend';
+export { yieldToEventLoop } from './event_loop';
+export { compileWithFittingContext, resolveContextLength, RUNNER_BATCH_SIZES } from './load_model';
+export { workerCalls } from './worker_calls';
