@@ -7,6 +7,7 @@
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { readJson } from '../../src/text/jinja/json';
 import { compileChatTemplate, type ChatTemplate, type Message, type RenderOptions } from '../../src/text/chat_template';
 import { file, flag, startTool } from './options';
 
@@ -38,7 +39,9 @@ export function readRenderings(directory: string): { renderings: Rendering[]; te
   const folder = join(directory, 'templates');
   const path = join(directory, 'rendered.json');
   const names = reading(folder, () => readdirSync(folder)).filter((name) => name.endsWith('.jinja'));
-  const renderings: unknown = reading(path, () => JSON.parse(readFileSync(path, 'utf8')));
+  const read = reading(path, () => readJson(readFileSync(path, 'utf8')));
+  // numbers and keys inside of messages stay as they are written; what stands around them becomes plain objects
+  const renderings: unknown = Array.isArray(read) ? read.map(fields) : fields(read);
   if (!Array.isArray(renderings)) throw layout(path, 'is not a list', renderings);
   for (const [i, entry] of renderings.entries()) {
     if (!isRendering(entry)) throw layout(path, `has something else as entry ${i}`, entry);
@@ -49,6 +52,13 @@ export function readRenderings(directory: string): { renderings: Rendering[]; te
     return reading(join(folder, name), () => compileChatTemplate({ chat_template, bos_token: '<|startoftext|>', eos_token: '<|im_end|>' })!);
   };
   return { renderings: renderings as Rendering[], templates: new Map(names.map((name) => [name, compile(name)])) };
+}
+
+/** The entry as an object, with its variables. */
+function fields(entry: unknown): unknown {
+  if (!(entry instanceof Map)) return entry;
+  const { variables, ...others } = Object.fromEntries(entry) as Partial<Rendering>;
+  return variables instanceof Map ? { ...others, variables: Object.fromEntries(variables) as object } : { ...others, ...(variables && { variables }) };
 }
 
 export const optionsOf = (entry: Rendering): RenderOptions => ({
@@ -114,7 +124,8 @@ function isRendering(value: unknown): value is Rendering {
 
 function layout(path: string, what: string, got: unknown): Error {
   const wanted = 'a list of { template, case, messages, tools, add_generation_prompt, rendered }';
-  return new Error(`${path} ${what}: got ${JSON.stringify(got)?.slice(0, 200)}, wanted ${wanted}.`);
+  const plain = (_: string, value: unknown): unknown => (typeof value === 'bigint' ? Number(value) : value instanceof Map ? Object.fromEntries(value) : value);
+  return new Error(`${path} ${what}: got ${JSON.stringify(got, plain)?.slice(0, 200)}, wanted ${wanted}.`);
 }
 
 /** What differs, from a few characters before. */

@@ -143,7 +143,9 @@ describe('chat template', () => {
   it.each([['{% for %}'], ['{{ a'], ['{% if x %}']])('names a broken template: %s', (chat_template) => {
     expect(() => compileChatTemplate({ chat_template })).toThrow(expect.objectContaining({ name: 'CheckpointError' }));
   });
-  it.each([[[]], [[{ content: 'x' }]], ['x'], [[{ role: 'u', n: 1n }]]])('names wrong messages %#', (messages) => {
+  const endless: Message = { role: 'u' };
+  endless.own = [endless];
+  it.each([[[]], [[{ content: 'x' }]], ['x'], [[endless]], [[null]]])('names wrong messages %#', (messages) => {
     expect(() => compileChatTemplate(config)!.render(messages as unknown as Message[])).toThrow(expect.objectContaining({ name: 'RequestError' }));
   });
   it('passes on what a template raises', () => {

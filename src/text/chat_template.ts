@@ -1,12 +1,16 @@
 /** Turns chat messages into a prompt with the Jinja template of the checkpoint. */
-import { Template } from '@huggingface/jinja';
-import { fail } from '../errors';
+import { fail, RivuletError } from '../errors';
+import { prepareMessages, writeCalls } from './history';
+import { readJson, toPython } from './jinja/json';
+import { createTemplate } from './jinja/template';
+import { text, toJson, type Dict, type Named, type Value } from './jinja/values';
 import type { Tokenizer } from './tokenizer';
 
-/** A message for the template; further fields (tool_calls, thinking, …) are passed to it unchanged. */
+/** A message as OpenAI clients keep it, with `tool_calls` and `reasoning_content`. Further fields are passed to the template unchanged. */
 export interface Message {
   role: string;
-  content?: string | { type: string; [field: string]: unknown }[] | null;
+  /** a text, parts with a `type`, or the result of a tool */
+  content?: string | object | null;
   [field: string]: unknown;
 }
 
@@ -22,8 +26,11 @@ export interface RenderOptions {
 }
 
 export interface ChatTemplate {
-  /** @throws RequestError if the template rejects the messages */
-  render(messages: readonly Message[], options?: RenderOptions): string;
+  /**
+   * @param guard changes the messages and tools in the form that the template reads
+   * @throws RequestError if the template rejects the messages
+   */
+  render(messages: readonly Message[], options?: RenderOptions, guard?: (messages: Dict[], tools: Value) => [Dict[], Value]): string;
 }
 
 /** Special tokens that are part of an answer and not of the frame around turns. */
@@ -44,13 +51,20 @@ export function compileChatTemplate(config: object): ChatTemplate | undefined {
   const tokens = { bos_token: textOf(bos_token), eos_token: textOf(eos_token) };
 
   return {
-    render(messages, { tools, addGenerationPrompt = true, continueFinalMessage = false, variables = {} } = {}) {
-      checkMessages(messages);
-      const template = (tools?.length && templates.get('tool_use')) || standard;
+    render(messages, { tools, addGenerationPrompt = true, continueFinalMessage = false, variables = {} } = {}, guard = (...given) => given) {
+      const { source, render } = (tools?.length && templates.get('tool_use')) || standard;
+      const prepared = prepareMessages(messages, source);
       try {
-        const text = template.render({ ...variables, ...tokens, messages, tools: tools ?? null, add_generation_prompt: addGenerationPrompt && !continueFinalMessage });
-        return continueFinalMessage ? cutAfterLast(text, messages) : text;
+        const listed = typeof tools === 'string' ? readJson(tools) : toPython(tools ?? null);
+        const [guarded, said] = guard(prepared, listed);
+        const asked = addGenerationPrompt && !continueFinalMessage;
+        const given = { documents: null, ...variables, ...tokens, add_generation_prompt: asked };
+        const values = toPython(given) as Named;
+        const all = source.includes('tool_calls') ? guarded : guarded.map(writeCalls);
+        const rendered = render(values.set('messages', all).set('tools', said));
+        return continueFinalMessage ? cutAfterLast(rendered, all) : rendered;
       } catch (error) {
+        if (error instanceof RivuletError) throw error;
         const what = "The model's chat template rejects these messages";
         return fail('RequestError', { what, got: (error as Error).message, cure: 'Use roles and fields that the template knows.' }, error);
       }
@@ -63,29 +77,29 @@ export function compileChatTemplate(config: object): ChatTemplate | undefined {
  * text, except ANSWER_MARKERS in the content of an assistant. Without special strings the ids are those of the rendered text.
  */
 export function encodeChat(tokenizer: Tokenizer, template: ChatTemplate, messages: readonly Message[], options: RenderOptions = {}): number[] {
-  checkMessages(messages);
-  const guard = createGuard(tokenizer.specials, messages, options.tools);
-  const guarded = template.render(
-    messages.map((message) => {
-      const spoken = message.role === 'assistant' ? ANSWER_MARKERS : [];
-      return { ...(guard.all(message) as Message), content: guard.all(message.content, spoken) as Message['content'] };
-    }),
-    { ...options, tools: guard.all(options.tools) as RenderOptions['tools'] },
-  );
-  return tokenizer.split(guarded).flatMap(({ text, id }) => (id === undefined ? tokenizer.encode(guard.remove(text), { special: false }) : [id]));
+  let guard: Guard;
+  const guarded = template.render(messages, options, (prepared, tools) => {
+    guard = createGuard(tokenizer.specials, [prepared, tools]);
+    const all = prepared.map((message) => {
+      const spoken = message.get('role') === 'assistant' ? ANSWER_MARKERS : [];
+      return (guard.all(message) as Dict).set('content', guard.all(message.get('content'), spoken));
+    });
+    return [all, guard.all(tools)];
+  });
+  return tokenizer.split(guarded).flatMap(({ text: part, id }) => (id === undefined ? tokenizer.encode(guard.remove(part), { special: false }) : [id]));
 }
 
 /** The prompt up to the end of the last message's text, without the end-of-turn token that follows. */
-function cutAfterLast(text: string, messages: readonly Message[]): string {
-  const last = String(messages.at(-1)?.content ?? '').trimEnd();
-  const at = text.lastIndexOf(last);
+function cutAfterLast(rendered: string, messages: readonly Dict[]): string {
+  const last = text(messages.at(-1)!.get('content')).trimEnd();
+  const at = rendered.lastIndexOf(last);
   if (!last || at < 0) throw new Error('no text to continue in the last message');
-  return text.slice(0, at + last.length);
+  return rendered.slice(0, at + last.length);
 }
 
 interface Guard {
   /** the value with all its texts guarded, except for the markers in `except` */
-  all(value: unknown, except?: readonly string[]): unknown;
+  all(value: Value, except?: readonly string[]): Value;
   remove(text: string): string;
 }
 
@@ -93,49 +107,37 @@ interface Guard {
  * Inserts a character that the request does not contain after each first character of a special string. So no special string can form, not even
  * where the template joins two texts. (A template that compares contents at these places would see the character; none does in practice.)
  */
-function createGuard(specials: readonly string[], ...request: unknown[]): Guard {
+function createGuard(specials: readonly string[], request: Value): Guard {
   const escape = (text: string): string => text.replace(/[\\^$.*+?()[\]{}|/-]/g, '\\$&');
-  const present = JSON.stringify(request);
+  const present = toJson(request);
   let code = 0xe000; // the private use area: no case, no normal form, and JSON keeps it unchanged
   while (present.includes(String.fromCharCode(code)))
     if (++code > 0xf8ff) fail('RequestError', { what: 'The messages contain every private-use character of Unicode' });
   const mark = String.fromCharCode(code);
   const firsts = [...new Set(specials.map((text) => text[0]))].map(escape).join('|');
 
-  function text(value: string, except: readonly string[]): string {
+  function one(value: string, except: readonly string[]): string {
     if (!firsts) return value;
     const unless = except.length ? `(?!${except.map(escape).join('|')})` : '';
     return value.replace(new RegExp(`${unless}(?:${firsts})`, 'g'), `$&${mark}`);
   }
 
-  function all(value: unknown, except: readonly string[] = []): unknown {
-    if (typeof value === 'string') return text(value, except);
+  function all(value: Value, except: readonly string[] = []): Value {
+    if (typeof value === 'string') return one(value, except);
     if (Array.isArray(value)) return value.map((item) => all(item, except));
-    if (typeof value !== 'object' || value === null) return value;
-    return Object.fromEntries(Object.entries(value).map(([key, item]) => [text(key, except), all(item, except)]));
+    return value instanceof Map ? new Map([...value].map(([key, item]) => [all(key, except), all(item, except)])) : value;
   }
 
   return { all, remove: (value) => value.replaceAll(mark, '') };
 }
 
-function compile(source: unknown): Template {
+function compile(given: unknown): { source: string; render: (variables: Named) => string } {
+  const source = String(given);
   try {
-    return new Template(String(source));
+    return { source, render: createTemplate(source) };
   } catch (error) {
     const cure = 'Render the prompt yourself and use generate().';
     return fail('CheckpointError', { what: "The model's chat template cannot be compiled", got: (error as Error).message, cure }, error);
-  }
-}
-
-function checkMessages(messages: readonly Message[]): void {
-  const wanted = 'a list of { role, content }';
-  if (!Array.isArray(messages) || messages.length === 0) fail('RequestError', { what: 'There are no messages', wanted });
-  const wrong = messages.findIndex((m) => typeof m?.role !== 'string');
-  if (wrong >= 0) fail('RequestError', { what: `Message ${wrong} has no role`, wanted });
-  try {
-    JSON.stringify(messages);
-  } catch (error) {
-    fail('RequestError', { what: 'The messages cannot be written as JSON', got: (error as Error).message, wanted }, error);
   }
 }
 
