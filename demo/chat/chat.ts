@@ -140,10 +140,12 @@ export function createChat({ session, settings, tools, store, transcript: makeTr
     changed();
     const take = (turn: Turn): void => {
       if (mine.left) return;
-      const { content, steps, offer } = turn;
+      const { content, reasoning, steps, offer } = turn;
       const message = (mine.message ??= current.add({ role: 'assistant', content, ...(steps && { steps }), model }, request.id));
       mine.view.isOf(message);
       message.content = content;
+      if (reasoning) message.reasoning = reasoning;
+      else delete message.reasoning;
       if (steps) message.steps = steps;
       else delete message.steps;
       if (offer) message.offer = offer;
@@ -169,11 +171,12 @@ export function createChat({ session, settings, tools, store, transcript: makeTr
         {
           demo,
           signal,
+          tools: definitions(),
           generate: (messages, onText, continues) => generate(asked, messages, { ...options(), ...(continues && { continueFinalMessage: true }), signal }, onText),
           run: (call) => tools.run(call, mine.view.cards, signal, demo ? userText : undefined),
           onChange(turn) {
             if (mine.left) return;
-            if (mine.message || turn.content || turn.steps) {
+            if (mine.message || turn.content || turn.reasoning || turn.steps) {
               take(turn);
               if (mine.message) current.changed(mine.message);
             }
@@ -185,7 +188,7 @@ export function createChat({ session, settings, tools, store, transcript: makeTr
       const stopped = result.finish === 'abort';
       // a larger model is offered once in a conversation
       if (reply.offer === 'unanswered' && earlier.some(({ offer }) => offer === 'unanswered')) delete reply.offer;
-      if (mine.message || reply.content || reply.steps || !stopped) take(reply);
+      if (mine.message || reply.content || reply.reasoning || reply.steps || !stopped) take(reply);
       ended(rounds ? 'rounds' : result.finish, describeResult(result) + (rounds ? ` · stopped after ${MOST_ROUNDS} rounds of tools` : ''));
       const said = [...(reply.steps ?? []).flatMap(({ calls }) => calls.map(({ title, summary }) => `${title}: ${summary}`)), reply.content];
       if (run === undefined) announce(stopped ? 'Stopped.' : `Rivulet: ${said.join(' ')}`);

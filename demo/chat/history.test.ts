@@ -9,14 +9,14 @@ const call: KeptCall = {
 };
 
 test('a stored turn comes back whole', () => {
-  const turn: Turn = { role: 'assistant', content: 'It runs.', note: '10 tokens', steps: [{ text: 'x', calls: [call] }], offer: 'unanswered' };
+  const turn: Turn = { role: 'assistant', content: 'It runs.', note: '10 tokens', reasoning: 'hm', steps: [{ text: 'x', reasoning: 'first', calls: [call] }], offer: 'unanswered' };
   expect(turnIn(JSON.parse(JSON.stringify(turn)))).toEqual(turn);
 });
 
 test('what is damaged is left out', () => {
   for (const given of [null, 7, 'x', [], {}, { role: 'tool', content: 'x' }, { role: 'user', content: 1 }, { role: 'user', content: 'x', note: 1 }]) expect(turnIn(given)).toBeUndefined();
   const plain = { role: 'assistant', content: 'x' };
-  for (const more of [{ steps: 'x' }, { steps: [] }, { steps: [null, { text: 1, calls: [] }] }, { offer: 'free' }]) expect(turnIn({ ...plain, ...more })).toEqual(plain);
+  for (const more of [{ reasoning: 7 }, { steps: 'x' }, { steps: [] }, { steps: [null, { text: 1, reasoning: 'x', calls: [] }] }, { offer: 'free' }]) expect(turnIn({ ...plain, ...more })).toEqual(plain);
   const calls = [null, 3, { ...call, state: 'hacked' }, { ...call, summary: {} }, { ...call, live: { id: 1 }, ended: 'no', arguments: [], value: 'v', repairs: [1, 'r'], ms: 'x', entry: [] }];
   const { live: _live, ended: _ended, ...rest } = call;
   expect(turnIn({ ...plain, steps: [{ text: '', calls }] })?.steps).toEqual([{ text: '', calls: [{ ...rest, arguments: {}, value: {}, repairs: ['r'], ms: 0 }] }]);

@@ -15,6 +15,8 @@ export type TimerEnd = 'rang' | 'missed' | 'cancelled';
 export interface Step {
   /** what the model wrote, with its call markers */
   text: string;
+  /** what it thought before */
+  reasoning?: string;
   calls: KeptCall[];
 }
 
@@ -31,6 +33,8 @@ export interface Turn {
   role: 'user' | 'assistant';
   /** of a reply: the last words, which stand under its cards */
   content: string;
+  /** of a reply: what the model thought before its last words */
+  reasoning?: string;
   /** the line under a reply: how fast it came, or that it was stopped */
   note?: string;
   steps?: Step[];
@@ -107,8 +111,8 @@ function callIn(given: unknown): KeptCall | undefined {
 }
 
 function stepIn(given: unknown): Step | undefined {
-  const { text, calls } = (isObject(given) ? given : {}) as Fields<Step>;
-  return isText(text) && Array.isArray(calls) ? { text, calls: calls.map(callIn).filter((call) => call !== undefined) } : undefined;
+  const { text, reasoning, calls } = (isObject(given) ? given : {}) as Fields<Step>;
+  return isText(text) && Array.isArray(calls) ? { text, ...(isText(reasoning) && { reasoning }), calls: calls.map(callIn).filter((call) => call !== undefined) } : undefined;
 }
 
 export function fileIn(given: unknown): AttachedFile | undefined {
@@ -118,7 +122,7 @@ export function fileIn(given: unknown): AttachedFile | undefined {
 
 export function turnIn(given: unknown): Turn | undefined {
   if (!isObject(given)) return undefined;
-  const { role, content, note, steps, offer, files } = given as Fields<Turn>;
+  const { role, content, reasoning, note, steps, offer, files } = given as Fields<Turn>;
   const known = oneOf(['user', 'assistant'] as const, role);
   if (!known || !isText(content) || (note !== undefined && !isText(note))) return undefined;
   const rounds = Array.isArray(steps) ? steps.map(stepIn).filter((step) => step !== undefined) : [];
@@ -127,6 +131,7 @@ export function turnIn(given: unknown): Turn | undefined {
   return {
     role: known,
     content,
+    ...(isText(reasoning) && { reasoning }),
     ...(note !== undefined && { note }),
     ...(rounds.length && { steps: rounds }),
     ...(reason && { offer: reason }),

@@ -153,6 +153,52 @@ test('a reply that was stopped goes on with its own text; steps that ran are not
   expect(asked[1]).toEqual({ messages: [...before, { role: 'assistant', content: 'call' }, { role: 'tool', content: '{"a":1}' }], continues: false });
 });
 
+test('thinking stays beside the words; the model reads it again while its reply goes on, and not in later turns', async () => {
+  const asked: { messages: Message[]; continues: boolean }[] = [];
+  const answers = [{ reasoning: 'A timer.', text: CALL('set_timer(minutes=10)') }, { reasoning: 'It', text: '' }, { reasoning: ' runs.', text: 'Done.' }];
+  const shown: string[] = [];
+  const parts = (finish: GenerationResult['finish'][]) => ({
+    demo: false,
+    signal: new AbortController().signal,
+    async generate(messages: Message[], onText: (text: string, reasoning?: string) => void, continues: boolean) {
+      asked.push({ messages: structuredClone(messages), continues });
+      const { text, reasoning } = answers.shift()!;
+      onText('', reasoning);
+      onText(text, reasoning);
+      return { text, reasoning, result: { finish: finish.shift() } as GenerationResult };
+    },
+    run: async () => ({ name: 'set_timer', title: 'Timer', arguments: {}, state: 'done', summary: 's', value: { a: 1 }, brief: 'ok', repairs: [], ms: 0 }) as KeptCall,
+    onChange: ({ content, reasoning }: Turn) => shown.push(`${reasoning ?? ''}|${content}`),
+  });
+  const before: Message[] = [{ role: 'user', content: 'Set a timer' }];
+  const cut = (await replyWithTools(before, parts(['stop', 'length']))).reply;
+  expect(cut).toMatchObject({ content: '', reasoning: 'It', steps: [{ text: CALL('set_timer(minutes=10)'), reasoning: 'A timer.' }] });
+  const { reply: whole } = await replyWithTools(before, parts(['stop']), cut);
+  expect(whole).toMatchObject({ content: 'Done.', reasoning: 'It runs.' });
+  const step: Message[] = [{ role: 'assistant', content: `<think>A timer.</think>${CALL('set_timer(minutes=10)')}` }, { role: 'tool', content: '{"a":1}' }];
+  expect(asked[1]).toEqual({ messages: [...before, ...step], continues: false });
+  expect(asked[2]).toEqual({ messages: [...before, ...step, { role: 'assistant', content: '<think>It' }], continues: true });
+  expect(shown.at(-1)).toBe('It runs.|Done.');
+  expect(turnMessages(whole, false).at(-1)).toEqual({ role: 'assistant', content: 'Done.' });
+});
+
+test('a call without markers counts for a tool that is on', async () => {
+  const run = async (tools: object[]): Promise<number> => {
+    const answers = ['[set_timer(minutes=10)]', 'Done.'];
+    let runs = 0;
+    await replyWithTools([{ role: 'user', content: 'x' }], {
+      demo: false,
+      tools,
+      signal: new AbortController().signal,
+      generate: async () => ({ text: answers.shift()!, result: { finish: 'stop' } as GenerationResult }),
+      run: async () => (runs++, { name: 'set_timer', value: {} }) as unknown as KeptCall,
+      onChange: () => undefined,
+    });
+    return runs;
+  };
+  expect([await run([{ name: 'set_timer' }]), await run([{ name: 'calculate' }])]).toEqual([1, 0]);
+});
+
 test('attached files stand before the words', () => {
   expect(turnMessages({ role: 'user', content: 'Sum it up', files: [{ name: 'a.txt', text: 'words' }] }, false)).toEqual([{ role: 'user', content: 'File a.txt:\nwords\n\nSum it up' }]);
 });

@@ -8,11 +8,13 @@ export const MOST_ROUNDS = 4;
 export interface ReplyParts {
   /** the demo model gets results in a word, and its mistakes are told to the person instead of to it */
   demo: boolean;
+  /** definitions of the tools that the model may call */
+  tools?: readonly object[];
   /**
-   * Writes one answer; `onText` gets the text so far. Resolves also when the generation is stopped.
+   * Writes one answer; `onText` gets text and thinking so far. Resolves also when the generation is stopped.
    * @param continues the last message is a reply to be continued: the text is what comes after it
    */
-  generate(messages: Message[], onText: (text: string) => void, continues: boolean): Promise<{ text: string; result: GenerationResult }>;
+  generate(messages: Message[], onText: (text: string, reasoning?: string) => void, continues: boolean): Promise<{ text: string; reasoning?: string; result: GenerationResult }>;
   run(call: ToolCall | undefined): Promise<KeptCall>;
   /** told after each change of the reply */
   onChange(reply: Turn): void;
@@ -27,7 +29,10 @@ export interface Outcome {
 }
 
 /** What a person may see of an answer. */
-export const wordsOf = (answer: string): string => visibleWords(answer, readCalls);
+export const wordsOf = (answer: string, tools?: readonly object[]): string => visibleWords(answer, (text) => readCalls(text, { tools }));
+
+/** An answer as the model wrote it: while it goes on, it reads its thinking again. */
+const written = ({ text, reasoning }: { text: string; reasoning?: string }): string => (reasoning ? `<think>${reasoning}${text && '</think>'}${text}` : text);
 
 /** What the model reads of an earlier call. The demo model was trained on one message with all results of a round. */
 const results = ({ calls }: Step, demo: boolean): Message[] =>
@@ -37,11 +42,13 @@ const results = ({ calls }: Step, demo: boolean): Message[] =>
 
 const fileText = ({ name, text }: AttachedFile): string => `File ${name}:\n${text}`;
 
+const stepMessages = ({ steps = [] }: Turn, demo: boolean): Message[] => steps.flatMap((step): Message[] => [{ role: 'assistant', content: written(step) }, ...results(step, demo)]);
+
 /** A turn as the model reads it. What the demo model misunderstood is left out: it knows no results that are errors. */
-export function turnMessages({ role, content: words, steps = [], offer, files = [] }: Turn, demo: boolean): Message[] {
+export function turnMessages(turn: Turn, demo: boolean): Message[] {
+  const { role, content: words, offer, files = [] } = turn;
   const content = [...files.map(fileText), words].filter(Boolean).join('\n\n');
-  const rounds = demo && offer === 'misunderstood' ? [] : steps;
-  const earlier = rounds.flatMap((step): Message[] => [{ role: 'assistant', content: step.text }, ...results(step, demo)]);
+  const earlier = demo && offer === 'misunderstood' ? [] : stepMessages(turn, demo);
   return [...earlier, ...(content || !earlier.length ? [{ role, content }] : [])];
 }
 
@@ -66,9 +73,13 @@ function trusted(words: string, { steps = [] }: Turn, asked: string): boolean {
  * @param before the messages up to the user's last
  * @param soFar a reply that was stopped, to be continued
  */
-export async function replyWithTools(before: Message[], { demo, generate, run, onChange, signal }: ReplyParts, soFar?: Turn): Promise<Outcome> {
+export async function replyWithTools(before: Message[], { demo, tools, generate, run, onChange, signal }: ReplyParts, soFar?: Turn): Promise<Outcome> {
   const reply: Turn = { role: 'assistant', content: soFar?.content ?? '', ...(soFar?.steps && { steps: [...soFar.steps] }) };
-  const written = reply.content;
+  if (soFar?.reasoning) reply.reasoning = soFar.reasoning;
+  const think = (reasoning: string): void => {
+    if (reasoning) reply.reasoning = reasoning;
+    else delete reply.reasoning;
+  };
   const finish = (result: GenerationResult, content: string, more: { offer?: OfferReason; ended?: 'rounds' } = {}): Outcome => {
     reply.content = content;
     if (more.offer) reply.offer = more.offer;
@@ -79,34 +90,40 @@ export async function replyWithTools(before: Message[], { demo, generate, run, o
   let again = demo && !soFar && alone.length < before.length;
   let read = before;
   for (let round = 1; ; round++) {
-    const start = round === 1 ? written : '';
+    const start = { text: reply.content, reasoning: reply.reasoning ?? '' };
+    const begun = written(start);
     const answer = await generate(
-      [...read, ...(reply.steps || start ? turnMessages(reply, demo) : [])],
-      (more) => {
-        reply.content = wordsOf(start + more);
+      [...read, ...stepMessages(reply, demo), ...(begun ? [{ role: 'assistant', content: begun }] : [])],
+      (more, thoughts = '') => {
+        reply.content = wordsOf(start.text + more, tools);
+        think(start.reasoning + thoughts);
         onChange(reply);
       },
-      start !== '',
+      begun !== '',
     );
     const { result } = answer;
-    const text = start + answer.text;
-    const { calls, broken } = readCalls(text);
-    const words = wordsOf(text);
+    const text = start.text + answer.text;
+    think(start.reasoning + (answer.reasoning ?? ''));
+    const { calls, broken } = readCalls(text, { tools });
+    const words = wordsOf(text, tools);
     // a call that was stopped in the middle was not meant
     if (result.finish === 'abort' || signal.aborted) return finish(result, words);
     if (!calls.length && !broken.length) {
       if (again && round === 1 && APOLOGY.test(words)) {
         again = false;
         read = alone;
+        reply.content = '';
+        think('');
         continue;
       }
       const shown = demo && reply.steps && !trusted(words, reply, String(before.at(-1)?.content ?? '')) ? '' : words;
       return finish(result, shown, { offer: demo && !reply.steps && APOLOGY.test(words) ? 'unanswered' : undefined });
     }
 
-    const step: Step = { text, calls: [] };
+    const step: Step = { text, ...(reply.reasoning && { reasoning: reply.reasoning }), calls: [] };
     reply.steps = [...(reply.steps ?? []), step];
     reply.content = '';
+    think('');
     const first = again && round === 1;
     if (!first) onChange(reply);
     for (const call of [...calls, ...broken.map(() => undefined)]) {

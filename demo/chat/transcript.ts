@@ -47,6 +47,21 @@ export interface TranscriptParts {
   offer(reason: OfferReason): HTMLElement;
 }
 
+/** What a model thought, folded. Everything in it is text, never markup. */
+function thinkingBox(): { box: HTMLDetailsElement; show(reasoning: string | undefined, going: boolean): void } {
+  const summary = element('summary');
+  const text = element('div', { dir: 'auto' });
+  const box = element('details', { className: 'thinking', hidden: true }, summary, text);
+  return {
+    box,
+    show(reasoning = '', going) {
+      box.hidden = reasoning === '';
+      summary.textContent = going ? 'Thinking' : 'Thought';
+      if (text.textContent !== reasoning) text.textContent = reasoning;
+    },
+  };
+}
+
 /** A long conversation shows this many of its last messages at first: the page must lay out all that it shows. */
 const SHOWN = 200;
 /** What a conversation draws at once, when it is opened. The rest follows in slices, the newest first. */
@@ -109,11 +124,14 @@ export function createTranscript(list: HTMLOListElement, { actions, messages, of
     cards: HTMLElement;
     /** adds the cards that are not there yet */
     showCards(turn: Turn): void;
+    /** shows what the model thought before its last words, folded */
+    showThinking(turn: Turn, going?: boolean): void;
   }
   const parts = (role: Turn['role'], name: string): Parts => {
     const body = element('div', { className: 'body', dir: 'auto' });
     const calls = element('ul', { className: 'calls', ariaLabel: 'Tools used', hidden: true });
-    const item = element('li', { className: role }, element('h2', {}, name), ...(role === 'assistant' ? [calls] : []), body);
+    const thinking = thinkingBox();
+    const item = element('li', { className: role }, element('h2', {}, name), ...(role === 'assistant' ? [calls, thinking.box] : []), body);
     const said = new Set<object>();
     const there = new Set<KeptCall>();
     return {
@@ -122,8 +140,13 @@ export function createTranscript(list: HTMLOListElement, { actions, messages, of
       cards: calls,
       showCards({ steps = [] }) {
         for (const step of steps) {
-          const words = wordsOf(step.text);
-          if (words && !said.has(step)) calls.append(element('li', { className: 'said', dir: 'auto' }, words));
+          if (!said.has(step)) {
+            const thought = thinkingBox();
+            thought.show(step.reasoning, false);
+            if (step.reasoning) calls.append(element('li', {}, thought.box));
+            const words = wordsOf(step.text, step.calls);
+            if (words) calls.append(element('li', { className: 'said', dir: 'auto' }, words));
+          }
           said.add(step);
           for (const call of step.calls) {
             if (!there.has(call)) calls.append(card(call));
@@ -132,6 +155,7 @@ export function createTranscript(list: HTMLOListElement, { actions, messages, of
         }
         calls.hidden = steps.length === 0;
       },
+      showThinking: ({ reasoning }, going = false) => thinking.show(reasoning, going),
     };
   };
 
@@ -144,7 +168,7 @@ export function createTranscript(list: HTMLOListElement, { actions, messages, of
   /** @returns the item, and what fills it as soon as it is in the page */
   function itemOf(line: MessageLine): { item: HTMLLIElement; draw(): void } {
     const { message } = line;
-    const { item, body, showCards } = parts(message.role, message.role === 'user' ? 'You' : (message.model ?? 'Rivulet'));
+    const { item, body, showCards, showThinking } = parts(message.role, message.role === 'user' ? 'You' : (message.model ?? 'Rivulet'));
     item.dataset.id = message.id;
     let draw = (): void => undefined;
     if (message.role === 'user') {
@@ -152,10 +176,11 @@ export function createTranscript(list: HTMLOListElement, { actions, messages, of
       showText(body, message.content);
     } else {
       showCards(message);
+      showThinking(message);
       draw = () => createMarkdown(body)(message.content, true);
       if (message.offer) body.after(offer(message.offer));
     }
-    body.hidden = message.content === '' && (message.steps ?? message.files) !== undefined;
+    body.hidden = message.content === '' && (message.steps ?? message.files ?? message.reasoning) !== undefined;
     if (line.state === 'elsewhere') item.ariaBusy = 'true';
     item.append(foot(line, item));
     return { item, draw };
@@ -293,19 +318,23 @@ export function createTranscript(list: HTMLOListElement, { actions, messages, of
     },
     reply(model, message) {
       const made = parts('assistant', model);
-      const { item, body, showCards } = made;
+      const { item, body, showCards, showThinking } = made;
       const render = createMarkdown(body, follow);
       // the room for the buttons is there from the start, so that nothing moves when the reply ends
       const room = element('div', { className: 'foot' });
       item.append(room);
-      let text = message?.content ?? '';
+      let now: Turn = message ?? { role: 'assistant', content: '' };
+      const draw = (): void => {
+        follow(() => showThinking(now, !now.content));
+        render(now.content);
+      };
       let frame = 0;
       item.ariaBusy = 'true';
       const old = message && shown.get(message.id);
       follow(() => {
         if (message) {
           showCards(message);
-          render(text);
+          draw();
         }
         if (old) old.item.replaceWith(item);
         else list.append(item);
@@ -320,8 +349,9 @@ export function createTranscript(list: HTMLOListElement, { actions, messages, of
           const { message } = line;
           item.dataset.id = message.id;
           showCards(message);
+          showThinking(message);
           render(message.content, true);
-          body.hidden = message.content === '' && message.steps !== undefined;
+          body.hidden = message.content === '' && (message.steps ?? message.reasoning) !== undefined;
           if (message.offer) body.after(offer(message.offer));
           room.replaceWith(foot(line, item));
           item.ariaBusy = null;
@@ -332,10 +362,10 @@ export function createTranscript(list: HTMLOListElement, { actions, messages, of
         cards: made.cards,
         write(turn) {
           follow(() => showCards(turn));
-          text = turn.content;
+          now = { ...turn };
           frame ||= requestAnimationFrame(() => {
             frame = 0;
-            render(text);
+            draw();
           });
         },
         isOf: ({ id }) => void (mine.id = id),

@@ -12,6 +12,7 @@ import {
   pinModel,
   readCalls,
   verifyModel,
+  type AnswerPart,
   type BackendInfo,
   type CachedModel,
   type ChatOptions,
@@ -36,6 +37,7 @@ import {
   type RenderOptions,
   type ModelRoom,
   type ParsedAnswer,
+  type ReadCallsOptions,
   type EngineStatus,
   type TextStream,
   type ToolCall,
@@ -76,15 +78,20 @@ export async function talk(source: ModelSource): Promise<Model> {
   const chat: ChatOptions = { ...sampling, ...render };
   const stream: TextStream = model.chat(messages, { ...chat, signal });
   for await (const text of stream) show(text.trim());
+  for await (const part of model.chat(messages).parts) {
+    const { type, text }: AnswerPart = part;
+    show(type === 'reasoning', text.trim());
+  }
   const result: GenerationResult = await stream.result;
-  show(result.text, result.finish === 'abort', result.promptTokens, result.reusedTokens, result.tokens, result.seed, result.firstTokenMs, result.tokensPerSecond);
+  show(result.reasoning, result.text, result.finish === 'abort', result.promptTokens, result.reusedTokens, result.tokens, result.seed, result.firstTokenMs, result.tokensPerSecond);
   for (const { id, logprob, top } of result.logprobs ?? []) {
     const chosen: ChosenLogprob = { id, logprob, top };
     const best: Logprob | undefined = chosen.top[0];
     show(best?.id, best && Math.exp(best.logprob));
   }
 
-  const { text, calls, broken }: ParsedAnswer = readCalls(result.text);
+  const offered: ReadCallsOptions = { tools: [{ name: 'set_timer' }] };
+  const { text, calls, broken }: ParsedAnswer = readCalls(result.text, offered);
   const names = calls.map(({ name, arguments: given }: ToolCall) => `${name}(${Object.keys(given).join()})`);
   show(text, ...names, ...broken);
 

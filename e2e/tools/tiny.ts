@@ -124,12 +124,16 @@ const CHAT_TEMPLATE =
 const SPECIAL = ['<|pad|>', '<|startoftext|>', '<|endoftext|>', '<|fim_pre|>', '<|fim_mid|>', '<|fim_suf|>', '<|im_start|>', '<|im_end|>'];
 const MERGES = ['Ġ t', 'h e', 'i n', 'Ġt he', 'e r', 'o u', 'Ġ a', 'l l'];
 
-/** Special tokens, the 256 bytes in GPT-2's printable stand-ins, a few merges, reserved ones up to `size`. */
-function vocabulary(size: number): { tokens: string[]; types: number[]; merges: string[] } {
+/** The 256 bytes in GPT-2's printable stand-ins. */
+export const BYTE_TOKENS = ((): string[] => {
   const printable = (byte: number): boolean => (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
   let beyond = 256;
-  const bytes = Array.from({ length: 256 }, (_, byte) => String.fromCodePoint(printable(byte) ? byte : beyond++));
-  const words = [...bytes, ...MERGES.map((merge) => merge.replace(' ', ''))];
+  return Array.from({ length: 256 }, (_, byte) => String.fromCodePoint(printable(byte) ? byte : beyond++));
+})();
+
+/** Special tokens, the bytes, a few merges, reserved ones up to `size`. */
+function vocabulary(size: number): { tokens: string[]; types: number[]; merges: string[] } {
+  const words = [...BYTE_TOKENS, ...MERGES.map((merge) => merge.replace(' ', ''))];
   if (size < SPECIAL.length + words.length) throw new RangeError(`a vocabulary of ${size} has no room for the bytes`);
   const reserved = Array.from({ length: size - SPECIAL.length - words.length }, (_, i) => `<|reserved_${i}|>`);
   const types = [...SPECIAL.map(() => 3), ...words.map(() => 1), ...reserved.map(() => 3)];

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { GenerationResult } from '../engine/generate';
+import type { EmitPart } from '../text/thinking';
 import { createTextStream } from './text_stream';
 
 const generation = (finish: GenerationResult['finish'], text = ''): GenerationResult => ({
@@ -17,10 +18,10 @@ const generation = (finish: GenerationResult['finish'], text = ''): GenerationRe
 const tick = (): Promise<void> => new Promise((resolve) => setTimeout(resolve));
 
 /** Says 0, 1, 2 … until aborted. */
-async function count(emit: (text: string) => void, signal: AbortSignal): Promise<GenerationResult> {
+async function count(emit: EmitPart, signal: AbortSignal): Promise<GenerationResult> {
   let text = '';
   for (let i = 0; !signal.aborted; i++) {
-    emit(`${i}`);
+    emit(`${i}`, 'text');
     text += i;
     await tick();
   }
@@ -30,7 +31,7 @@ async function count(emit: (text: string) => void, signal: AbortSignal): Promise
 describe('stream', () => {
   it('loses nothing when the reader is slow or late', async () => {
     const stream = createTextStream(async (emit) => {
-      for (const text of ['a', 'b', 'c']) emit(text);
+      for (const text of ['a', 'b', 'c']) emit(text, 'text');
       return generation('stop', 'abc');
     });
     await stream.result;
@@ -40,6 +41,24 @@ describe('stream', () => {
       got.push(text);
     }
     expect(got).toEqual(['a', 'b', 'c']);
+  });
+
+  it('leaves thinking out, unless the parts are read', async () => {
+    const think: Parameters<typeof createTextStream>[0] = async (emit) => {
+      emit('hm', 'reasoning');
+      emit('a', 'text');
+      return { ...generation('stop', 'a'), reasoning: 'hm' };
+    };
+    const got: unknown[] = [];
+    for await (const text of createTextStream(think)) got.push(text);
+    for await (const part of createTextStream(think).parts) got.push(part);
+    expect(got).toEqual(['a', { type: 'reasoning', text: 'hm' }, { type: 'text', text: 'a' }]);
+  });
+
+  it('aborts when the loop over the parts is left', async () => {
+    const stream = createTextStream(count);
+    for await (const { text } of stream.parts) if (text === '2') break;
+    expect(await stream.result).toMatchObject({ finish: 'abort' });
   });
 
   it('aborts when the loop is left', async () => {
@@ -62,7 +81,7 @@ describe('stream', () => {
 
   it('gives what was said before a failure, then the failure', async () => {
     const stream = createTextStream(async (emit) => {
-      emit('a');
+      emit('a', 'text');
       throw new Error('lost');
     });
     const got: string[] = [];

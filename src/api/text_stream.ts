@@ -1,27 +1,30 @@
 import type { GenerationResult } from '../engine/generate';
 import { abortError } from '../errors';
+import type { AnswerPart, EmitPart } from '../text/thinking';
 
 /**
- * The text of a generation as it arrives; it can be iterated once. The generation starts at once and does not wait for the reader; no text is
- * lost. Leaving the loop aborts it. An abort by the caller's signal ends the iteration with AbortError.
+ * The text of a generation as it arrives, without the thinking before it. It can be iterated once, itself or by `parts`. The generation starts at
+ * once and does not wait for the reader; no text is lost. Leaving the loop aborts it. An abort by the caller's signal ends the iteration with AbortError.
  */
 export interface TextStream extends AsyncIterable<string> {
+  /** The same with the thinking: each part is a piece of the reasoning or of the text. */
+  readonly parts: AsyncIterable<AnswerPart>;
   /** The complete result; after an abort with `finish: 'abort'` and the text so far. Rejects if the generation fails. */
   readonly result: Promise<GenerationResult>;
 }
 
-export function createTextStream(run: (emit: (text: string) => void, signal: AbortSignal) => Promise<GenerationResult>, signal?: AbortSignal): TextStream {
+export function createTextStream(run: (emit: EmitPart, signal: AbortSignal) => Promise<GenerationResult>, signal?: AbortSignal): TextStream {
   const controller = new AbortController();
   const abort = (): void => controller.abort();
   if (signal?.aborted) abort();
   signal?.addEventListener('abort', abort);
 
-  const pieces: string[] = [];
+  const pieces: AnswerPart[] = [];
   let ended = false;
   let failure: unknown;
   let wake = (): void => undefined;
-  const emit = (text: string): void => {
-    pieces.push(text);
+  const emit: EmitPart = (text, type) => {
+    pieces.push({ type, text });
     wake();
   };
 
@@ -34,7 +37,7 @@ export function createTextStream(run: (emit: (text: string) => void, signal: Abo
   };
   result.then(({ finish }) => end(finish === 'abort' && signal?.aborted ? abortError() : undefined), end);
 
-  async function* iterate(): AsyncGenerator<string, void> {
+  async function* iterate(): AsyncGenerator<AnswerPart, void> {
     try {
       for (;;) {
         while (pieces.length) yield pieces.shift()!;
@@ -46,6 +49,10 @@ export function createTextStream(run: (emit: (text: string) => void, signal: Abo
       abort();
     }
   }
-  const iterator = iterate();
-  return { result, [Symbol.asyncIterator]: () => iterator };
+  const parts = iterate();
+  async function* texts(): AsyncGenerator<string, void> {
+    for await (const { type, text } of parts) if (type === 'text') yield text;
+  }
+  const iterator = texts();
+  return { result, parts, [Symbol.asyncIterator]: () => iterator };
 }

@@ -1,5 +1,5 @@
 /** `<rivulet-chat>`: a conversation with a model, in a shadow root of its own. docs/element.md describes it for its users. */
-import type { ChatOptions, Message, Model, ModelInfo, Progress } from '../index';
+import type { AnswerPart, ChatOptions, GenerationResult, Message, Model, ModelInfo, ParsedAnswer, Progress } from '../index';
 import { checkTools, definitionOf, parseTools, resultText, whyRefused, type ChatTool } from './chat_tools';
 import { elementError, getEngine, type Engine } from './engine';
 import { createView, type View } from './rivulet_chat_view';
@@ -24,8 +24,8 @@ const ASK_ABOVE = 20_000_000;
 /** How long a tool may take, in ms. */
 const TOOL_MS = 30_000;
 
-/** A message of the conversation with plain text. */
-type TextMessage = Message & { content: string };
+/** A message of the conversation with plain text. What the assistant thought before it is beside it, as OpenAI's clients have it. */
+type TextMessage = Message & { content: string; reasoning_content?: string };
 
 // on a server, where the module may be imported, there are no elements
 const Base = (globalThis.HTMLElement ?? class {}) as typeof HTMLElement;
@@ -95,7 +95,7 @@ export class RivuletChat extends Base {
     this.stop();
     this.#messages = structuredClone(messages) as TextMessage[];
     this.#firstRead = 0;
-    this.#view.show(this.#messages.filter(({ role }) => role !== 'tool').map(({ role, content }) => ({ role, text: role === 'user' ? content : visibleText(content) })));
+    this.#view.show(this.#messages.filter(({ role }) => role !== 'tool').map(({ role, content, reasoning_content: reasoning }) => ({ role, text: role === 'user' ? content : visibleText(content), ...(typeof reasoning === 'string' && { reasoning }) })));
     this.#changed();
   }
 
@@ -247,15 +247,19 @@ export class RivuletChat extends Base {
 
   /** Answers, tool calls, their results, and answers again, until one has no calls. Nothing is added to a conversation that was replaced. */
   async #rounds(conversation: TextMessage[], model: Model, { readCalls }: Engine, tools: readonly ChatTool[], signal: AbortSignal): Promise<string> {
+    const read = (answer: string): ParsedAnswer => readCalls(answer, { tools });
     for (let round = 1; ; round++) {
       const show = this.#view.addReply();
-      let written = '';
-      const text = await this.#generate(model, tools, signal, (piece) => show(visibleWords((written += piece), readCalls)));
-      const { calls, broken } = readCalls(text);
-      const words = visibleWords(text, readCalls);
+      const written = { text: '', reasoning: '' };
+      const { text, reasoning } = await this.#generate(model, tools, signal, (part) => {
+        written[part.type] += part.text;
+        show(visibleWords(written.text, read), written.reasoning);
+      });
+      const { calls, broken } = read(text);
+      const words = visibleWords(text, read);
       if (this.#messages !== conversation) return words;
-      show(words);
-      if (!signal.aborted || words) this.#add({ role: 'assistant', content: text });
+      show(words, reasoning);
+      if (!signal.aborted || words) this.#add({ role: 'assistant', content: text, ...(reasoning && { reasoning_content: reasoning }) });
       if (signal.aborted || !(calls.length + broken.length)) return words;
       for (const call of calls) {
         const result = await untilAborted(this.#run(call, tools), signal).catch(() => undefined);
@@ -273,14 +277,14 @@ export class RivuletChat extends Base {
   }
 
   /** One answer. The oldest messages are left out where the conversation is longer than the model's context. */
-  async #generate(model: Model, tools: readonly ChatTool[], signal: AbortSignal, onText: (piece: string) => void): Promise<string> {
+  async #generate(model: Model, tools: readonly ChatTool[], signal: AbortSignal, onPart: (part: AnswerPart) => void): Promise<GenerationResult> {
     const options: ChatOptions = { ...(tools.length && { tools: tools.map(definitionOf) }), ...this.#sampling() };
     const system = this.getAttribute('system');
     for (;;) {
       const read = this.#messages.slice(this.#firstRead);
       const stream = model.chat([...(system ? [{ role: 'system', content: system } as const] : []), ...read], { ...options, signal });
       try {
-        for await (const piece of stream) onText(piece);
+        for await (const part of stream.parts) onPart(part);
       } catch (error) {
         const next = this.#messages.findIndex(({ role }, i) => i > this.#firstRead && role === 'user');
         if ((error as Error).name === 'ContextError' && next > 0) {
@@ -290,7 +294,7 @@ export class RivuletChat extends Base {
         }
         if (!signal.aborted) throw error;
       }
-      return (await stream.result).text;
+      return stream.result;
     }
   }
 

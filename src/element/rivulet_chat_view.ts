@@ -10,10 +10,10 @@ export interface ViewActions {
 export interface View {
   describe(texts: { label?: string; placeholder?: string; greeting?: string; disabled: boolean }): void;
   /** Replaces the conversation. */
-  show(messages: readonly { role: string; text: string }[]): void;
+  show(messages: readonly { role: string; text: string; reasoning?: string }[]): void;
   addMessage(role: 'user', text: string): void;
-  /** @returns what shows the text of the reply so far */
-  addReply(): (text: string) => void;
+  /** @returns what shows the text of the reply so far, and the thinking before it, folded */
+  addReply(): (text: string, reasoning?: string) => void;
   addCall(text: string): void;
   addNote(text: string): void;
   addProblem(text: string, details: string, again: () => void): void;
@@ -112,9 +112,9 @@ export function createView(root: ShadowRoot, actions: ViewActions): View {
     },
     show(messages) {
       list.replaceChildren(greeting);
-      for (const { role, text } of messages) {
+      for (const { role, text, reasoning } of messages) {
         if (role === 'user') view.addMessage('user', text);
-        else view.addReply()(text);
+        else view.addReply()(text, reasoning);
       }
     },
     addMessage(role, text) {
@@ -128,20 +128,29 @@ export function createView(root: ShadowRoot, actions: ViewActions): View {
     addReply() {
       const item = message('reply', 'Reply');
       item.hidden = true;
+      const thoughts = make('details', 'thinking', { hidden: true });
+      const thought = make('p', 'plain', { dir: 'auto' });
+      const summary = document.createElement('summary');
+      thoughts.append(summary, thought);
+      add(thoughts);
       add(item);
       const show = createReplyView(item);
-      let waiting: string | undefined;
-      return (text) => {
+      let waiting: { text: string; reasoning: string } | undefined;
+      const draw = (): void => {
+        const { text, reasoning } = waiting!;
+        waiting = undefined;
+        change(() => {
+          thoughts.hidden = !reasoning;
+          summary.textContent = text ? 'Thought' : 'Thinking';
+          thought.textContent = reasoning;
+          item.hidden = !text;
+          show(text);
+        });
+      };
+      return (text, reasoning = '') => {
         // drawn at most once a frame, however fast the model writes
-        if (waiting === undefined)
-          requestAnimationFrame(() => {
-            change(() => {
-              item.hidden = !waiting;
-              show(waiting ?? '');
-            });
-            waiting = undefined;
-          });
-        waiting = text;
+        if (!waiting) requestAnimationFrame(draw);
+        waiting = { text, reasoning };
       };
     },
     addCall: (text) => add(make('div', 'call', { textContent: text.length > MOST_OF_A_CALL ? `${text.slice(0, MOST_OF_A_CALL)}…` : text })),

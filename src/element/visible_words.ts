@@ -11,5 +11,5 @@ export function visibleWords(answer: string, readCalls: (answer: string) => Pars
   return text;
 }
 
-/** A reply of an earlier visit without its calls: the engine that reads them may not be loaded yet. */
-export const visibleText = (content: string): string => content.replace(/<\|tool_call_start\|>[\s\S]*?(?:<\|tool_call_end\|>|$)/g, '').trim();
+/** A reply of an earlier visit without its calls and its thinking: the engine that reads them may not be loaded yet. */
+export const visibleText = (content: string): string => content.replace(/^\s*<think>[\s\S]*?(?:<\/think>|$)|<\|tool_call_start\|>[\s\S]*?(?:<\|tool_call_end\|>|$)/g, '').trim();

@@ -4,6 +4,7 @@ import { openModel, type ModelSource } from '../store/open_model';
 import type { Progress } from '../store/progress';
 import type { EvictionConsent } from '../store/storage_space';
 import { encodeChat, type Message, type RenderOptions } from '../text/chat_template';
+import { thinkingBegun, type EmitPart } from '../text/thinking';
 import type { DecodeOptions, EncodeOptions } from '../text/tokenizer';
 import { checkPrompt, generate, prefill, type GenerationResult } from './generate';
 import { EMPTY_HISTORY, historyTokens } from './token_history';
@@ -28,9 +29,9 @@ export interface EngineWorkerCalls {
    */
   load(source: ModelSource, options?: LoadOptions, onProgress?: (progress: Progress) => void, signal?: AbortSignal, makeRoom?: EvictionConsent): Promise<ModelInfo>;
   /** @throws ContextError, RequestError, DeviceError */
-  chat(messages: readonly Message[], options: ChatOptions, emit: (text: string) => unknown, signal?: AbortSignal): Promise<GenerationResult>;
+  chat(messages: readonly Message[], options: ChatOptions, emit: EmitPart, signal?: AbortSignal): Promise<GenerationResult>;
   /** Puts BOS before a text if the model expects it. Token ids are used unchanged. */
-  generate(prompt: string | readonly number[], options: GenerateOptions, emit: (text: string) => unknown, signal?: AbortSignal): Promise<GenerationResult>;
+  generate(prompt: string | readonly number[], options: GenerateOptions, emit: EmitPart, signal?: AbortSignal): Promise<GenerationResult>;
   tokenize(text: string, options?: EncodeOptions): number[];
   detokenize(ids: readonly number[], options?: DecodeOptions): string;
   render(messages: readonly Message[], options?: RenderOptions): string;
@@ -56,6 +57,9 @@ const ABORTED_BEFORE_START: GenerationResult = {
   firstTokenMs: 0,
   tokensPerSecond: 0,
 };
+
+/** A mark that the tokenizer splits into bytes, and white space behind it, have at most this many tokens. */
+const MARK_TOKENS = 16;
 
 /** The tuner starts when no call has come for this long after an answer. */
 const TUNE_AFTER_IDLE_MS = 1000;
@@ -106,15 +110,19 @@ export function createEngine({ open = openModel, candidates = backendCandidates 
     }, TUNE_AFTER_IDLE_MS);
   }
 
-  type Emit = (text: string) => unknown;
-  function runGeneration(prompt: () => readonly number[], options: GenerateOptions, emit: Emit, signal?: AbortSignal): Promise<GenerationResult> {
+  interface Prompt {
+    ids: readonly number[];
+    begun?: string;
+  }
+  function runGeneration(prompt: () => Prompt, options: GenerateOptions, emit: EmitPart, signal?: AbortSignal): Promise<GenerationResult> {
     const calledAt = performance.now();
     return enqueue(async (combined) => {
       const { session, info } = model();
       const request = resolveGenerateOptions(options, info().sampling, session.vocabSize);
+      const { ids, begun } = prompt();
       // over Comlink, text must not arrive after the result
       let delivered: unknown;
-      const result = await generate(session, prompt(), request, (text) => (delivered = emit(text)), combined, calledAt);
+      const result = await generate(session, ids, { ...request, begun }, (text, type) => (delivered = emit(text, type)), combined, calledAt);
       await delivered;
       return result;
     }, signal)
@@ -131,21 +139,23 @@ export function createEngine({ open = openModel, candidates = backendCandidates 
       }, signal),
 
     chat(messages, options, emit, signal) {
-      const prompt = (): readonly number[] => {
+      const prompt = (): Prompt => {
         const { template, session } = model();
-        const ids = encodeChat(session.tokenizer, template(), messages, options);
-        return alignPromptToHistory(ids, historyTokens(session.history), session.tokenizer);
+        const { tokenizer, history } = session;
+        const ids = encodeChat(tokenizer, template(), messages, options);
+        const begun = options.continueFinalMessage ? String(messages.at(-1)?.content).trimEnd() : thinkingBegun(tokenizer.decode(ids.slice(-MARK_TOKENS)));
+        return { ids: alignPromptToHistory(ids, historyTokens(history), tokenizer), begun };
       };
       return runGeneration(prompt, options, emit, signal);
     },
 
     generate(prompt, options, emit, signal) {
-      const ids = (): readonly number[] => {
-        if (typeof prompt !== 'string') return prompt;
+      const encoded = (): Prompt => {
+        if (typeof prompt !== 'string') return { ids: prompt };
         const { tokenizer } = model().session;
-        return tokenizer.encode(prompt, { bos: tokenizer.addBos });
+        return { ids: tokenizer.encode(prompt, { bos: tokenizer.addBos }) };
       };
-      return runGeneration(ids, options, emit, signal);
+      return runGeneration(encoded, options, emit, signal);
     },
 
     tokenize: (text, options) => model().session.tokenizer.encode(text, options),

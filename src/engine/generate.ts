@@ -4,6 +4,7 @@ import { abortError, fail } from '../errors';
 import { ProgressMeter, type Progress } from '../store/progress';
 import { ANSWER_MARKERS } from '../text/chat_template';
 import { createStopFilter } from '../text/stop_strings';
+import { createThinkingSplitter, type EmitPart } from '../text/thinking';
 import type { Tokenizer } from '../text/tokenizer';
 import { yieldToEventLoop } from './event_loop';
 import type { ResolvedGenerateOptions } from './generate_options';
@@ -26,6 +27,8 @@ export interface GenerationSession {
 
 export interface GenerationResult {
   text: string;
+  /** what the model thought before its answer, without the marks; absent if it did not think. Only `chat` separates it from the text */
+  reasoning?: string;
   /** `stop`: an end token or a stop string; `length`: maxTokens or the end of the context */
   finish: 'stop' | 'length' | 'abort';
   promptTokens: number;
@@ -57,7 +60,7 @@ const KEEPS_HISTORY = ['AbortError', 'ContextError', 'RequestError'];
 /**
  * If the device is lost, the state is restored on another one and the text continues. It is the same text if the new backend computes the same
  * numbers, as a device of the same kind does.
- * @param emit gets the text in pieces of whole characters, as soon as they are certain
+ * @param emit gets text and reasoning in pieces of whole characters, as soon as they are certain
  * @param calledAt when the page made the call, as performance.now()
  * @throws ContextError before any work if the prompt leaves no room for an answer; RequestError; DeviceError; MemoryError. An abort is not an
  * error: the generation ends with `finish: 'abort'` and the text so far.
@@ -66,7 +69,7 @@ export async function generate(
   session: GenerationSession,
   prompt: readonly number[],
   request: ResolvedGenerateOptions,
-  emit: (text: string) => void,
+  emit: EmitPart,
   signal?: AbortSignal,
   calledAt = performance.now(),
 ): Promise<GenerationResult> {
@@ -100,10 +103,11 @@ export async function generate(
   }
 
   const finish = answer.close();
-  const { text, ids, logprobs, firstTokenAt, lastTokenAt } = answer;
+  const { text, reasoning, ids, logprobs, firstTokenAt, lastTokenAt } = answer;
   const decodeMs = lastTokenAt - firstTokenAt;
   return {
     text,
+    ...(reasoning && { reasoning }),
     finish,
     promptTokens: prompt.length,
     reusedTokens: reusedTokens ?? 0,
@@ -171,6 +175,7 @@ async function forceTokens({ vocabSize }: GenerationSession, { runner, batchSize
 /** The answer so far. It survives the device that it began on. */
 interface Answer {
   text: string;
+  reasoning: string;
   finish?: GenerationResult['finish'];
   /** chosen tokens, up to the end of the text */
   ids: number[];
@@ -187,15 +192,18 @@ interface Answer {
   close(): GenerationResult['finish'];
 }
 
-function createAnswer({ tokenizer, eosIds }: GenerationSession, { stop }: ResolvedGenerateOptions, emit: (text: string) => void): Answer {
+function createAnswer({ tokenizer, eosIds }: GenerationSession, { stop, begun }: ResolvedGenerateOptions, emit: EmitPart): Answer {
   const detokenizer = tokenizer.stream({ skipSpecial: true, keep: ANSWER_MARKERS });
   const filter = createStopFilter(stop);
-  const append = (piece: string): void => {
-    answer.text += piece;
-    if (piece) emit(piece);
+  const append: EmitPart = (piece, type) => {
+    answer[type] += piece;
+    if (piece) emit(piece, type);
   };
+  // stop strings count in the text only
+  const splitter = createThinkingSplitter((piece, type) => append(type === 'text' ? filter.push(piece) : piece, type), begun);
   const answer: Answer = {
     text: '',
+    reasoning: '',
     ids: [],
     logprobs: [],
     overrun: [],
@@ -204,14 +212,15 @@ function createAnswer({ tokenizer, eosIds }: GenerationSession, { stop }: Resolv
     push(id, limit) {
       answer.ids.push(id);
       if (eosIds.includes(id)) answer.finish = 'stop';
-      else append(filter.push(detokenizer.push(id)));
+      else splitter.push(detokenizer.push(id));
       if (filter.stopped !== undefined) answer.finish = 'stop';
       else if (answer.ids.length >= limit) answer.finish ??= 'length';
     },
     close() {
       const finish = (answer.finish ??= 'abort');
-      append(filter.push(finish === 'abort' ? '' : detokenizer.flush()));
-      append(filter.flush());
+      if (finish !== 'abort') splitter.push(detokenizer.flush());
+      splitter.flush();
+      append(filter.flush(), 'text');
       if (!answer.firstTokenAt) answer.firstTokenAt = answer.lastTokenAt = performance.now();
       return finish;
     },

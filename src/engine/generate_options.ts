@@ -25,6 +25,8 @@ export interface ResolvedGenerateOptions {
   stop: readonly string[];
   reuse: boolean;
   logprobs?: number;
+  /** the beginning of the answer that the prompt holds. Thinking is separated from the answer if it is given */
+  begun?: string;
 }
 
 export type SamplingDefaults = Omit<SamplingParams, 'seed' | 'bias' | 'mask'>;

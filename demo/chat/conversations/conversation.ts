@@ -206,7 +206,7 @@ function takeCardStates(to: ChatMessage, from: ChatMessage): void {
   );
 }
 
-const size = (message: ChatMessage): number => message.content.length + (message.steps?.length ?? 0);
+const size = (message: ChatMessage): number => message.content.length + (message.reasoning?.length ?? 0) + (message.steps?.length ?? 0);
 
 /** @returns `mine` itself, unless the other copy is newer */
 function newer(mine: ChatMessage, other: ChatMessage): ChatMessage {

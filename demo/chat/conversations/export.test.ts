@@ -30,10 +30,11 @@ test('JSON: what is exported comes back equal, with all branches', () => {
 
 test('JSON: what was deleted is not given away', () => {
   const given = sample();
-  for (const id of ['q1', 'a2']) given.messages[id].deleted = true;
+  for (const id of ['q1', 'a2']) Object.assign(given.messages[id], { deleted: true, reasoning: `thought of ${id}` });
   const text = toJson([given]);
   expect(text).not.toContain('Line one');
   expect(text).not.toContain('text of a2');
+  expect(text).not.toContain('thought of');
   const [read] = fromJson(text, 'x.json');
   expect(branch(read).map(({ id }) => id)).toEqual(['a1', 'q2', 'a3']);
 });

@@ -13,8 +13,8 @@ export function toJson(conversations: readonly Conversation[]): string {
 function withoutDeleted({ deleted: _, ...conversation }: Conversation): Conversation {
   const parents = new Set(Object.values(conversation.messages).map(({ parent }) => parent));
   const kept = Object.values(conversation.messages).filter(({ id, deleted }) => !deleted || parents.has(id));
-  const clean = ({ steps, files, note, offer, ...message }: ChatMessage): ChatMessage =>
-    message.deleted ? { ...message, content: '' } : { ...message, ...(steps && { steps }), ...(files && { files }), ...(note && { note }), ...(offer && { offer }) };
+  const clean = ({ steps, files, note, offer, reasoning, ...message }: ChatMessage): ChatMessage =>
+    message.deleted ? { ...message, content: '' } : { ...message, ...(reasoning && { reasoning }), ...(steps && { steps }), ...(files && { files }), ...(note && { note }), ...(offer && { offer }) };
   return { ...conversation, messages: Object.fromEntries(kept.map((message) => [message.id, clean(message)])) };
 }
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { GenerationResult, Message, Model } from '../../../src/index';
+import type { AnswerPart, GenerationResult, Message, Model } from '../../../src/index';
 import { describeResult, generate } from './generate';
 
 const result: GenerationResult = { text: 'ab', finish: 'stop', promptTokens: 1, reusedTokens: 0, tokens: 2, seed: 0, prefillMs: 1, decodeMs: 1, firstTokenMs: 50, tokensPerSecond: 20 };
@@ -13,14 +13,13 @@ function model(room: number, asked: Message[][], error?: Error): Pick<Model, 'ch
       const failure = given.length > room ? Object.assign(new Error('too long'), { name: 'ContextError' }) : error;
       const outcome = failure ? Promise.reject(failure) : Promise.resolve(result);
       outcome.catch(() => undefined);
-      return {
-        result: outcome,
-        async *[Symbol.asyncIterator]() {
-          if (failure) throw failure;
-          yield 'a';
-          yield 'b';
-        },
-      };
+      async function* parts(): AsyncGenerator<AnswerPart> {
+        if (failure) throw failure;
+        yield { type: 'reasoning', text: 'x' };
+        yield { type: 'text', text: 'a' };
+        yield { type: 'text', text: 'b' };
+      }
+      return { result: outcome, parts: parts(), [Symbol.asyncIterator]: () => ({ next: () => Promise.reject(new Error('the thinking is lost')) }) };
     },
   };
 }
@@ -29,9 +28,9 @@ const options = (): { signal: AbortSignal } => ({ signal: new AbortController().
 test('a prompt that is too long after all loses its oldest requests, one by one', async () => {
   const asked: Message[][] = [];
   const texts: string[] = [];
-  expect(await generate(model(2, asked), messages, options(), (text) => texts.push(text))).toEqual({ text: 'ab', result });
+  expect(await generate(model(2, asked), messages, options(), (text, reasoning) => texts.push(`${reasoning} ${text}`))).toEqual({ text: 'ab', reasoning: 'x', result });
   expect(asked.map((given) => given.map(({ content }) => content).join(''))).toEqual(['s123', 's23', 's3']);
-  expect(texts).toEqual(['a', 'ab']);
+  expect(texts).toEqual(['x ', 'x a', 'x ab']);
 });
 
 test('the last request is not left out, and other errors are not tried again', async () => {

@@ -8,13 +8,16 @@ export async function generate(
   model: Pick<Model, 'chat'>,
   messages: readonly Message[],
   options: ChatOptions & { signal: AbortSignal },
-  onText: (text: string) => void,
-): Promise<{ text: string; result: GenerationResult }> {
+  onText: (text: string, reasoning: string) => void,
+): Promise<{ text: string; reasoning: string; result: GenerationResult }> {
   for (let read = messages; ; ) {
     const stream = model.chat(read, options);
-    let text = '';
+    const written = { text: '', reasoning: '' };
     try {
-      for await (const piece of stream) onText((text += piece));
+      for await (const { type, text } of stream.parts) {
+        written[type] += text;
+        onText(written.text, written.reasoning);
+      }
     } catch (error) {
       const shorter = (error as Error).name === 'ContextError' ? withoutOldest(read) : undefined;
       if (shorter) {
@@ -23,7 +26,7 @@ export async function generate(
       }
       if (!options.signal.aborted) throw error;
     }
-    return { text, result: await stream.result };
+    return { ...written, result: await stream.result };
   }
 }
 

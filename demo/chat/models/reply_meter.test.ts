@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { GenerationResult, Model, TextStream } from '../../../src/index';
+import type { AnswerPart, GenerationResult, Model, TextStream } from '../../../src/index';
 import { createReplyMeter } from './reply_meter';
 
 const result = (finish: GenerationResult['finish']): GenerationResult => ({
@@ -23,16 +23,14 @@ function parts(pieces: number, fails = false) {
   const stream = (): TextStream => {
     const outcome = fails ? Promise.reject(new Error('lost')) : Promise.resolve(result('stop'));
     outcome.catch(() => undefined);
-    return {
-      result: outcome,
-      async *[Symbol.asyncIterator]() {
-        for (let i = 0; i < pieces; i++) {
-          time += 50;
-          yield `${i} `;
-        }
-        await outcome;
-      },
-    };
+    async function* written(): AsyncGenerator<AnswerPart> {
+      for (let i = 0; i < pieces; i++) {
+        time += 50;
+        yield { type: 'text', text: `${i} ` };
+      }
+      await outcome;
+    }
+    return { result: outcome, parts: written(), [Symbol.asyncIterator]: () => ({ next: () => Promise.reject(new Error('the thinking is not counted')) }) };
   };
   const model = {
     get info() {

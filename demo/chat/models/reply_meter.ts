@@ -1,5 +1,5 @@
 /** Measures the replies of a model while they are written: the figures under the message field, and those of the support report. */
-import type { GenerationResult, Model, TextStream } from '../../../src/index';
+import type { AnswerPart, GenerationResult, Model, TextStream } from '../../../src/index';
 import { duration, speed } from '../format';
 
 /** A reply that has ended. It holds no text. */
@@ -14,6 +14,10 @@ export interface ReplyFigures {
   firstTokenMs?: number;
   prefillMs?: number;
   decodeMs?: number;
+}
+
+async function* textsOf(parts: AsyncIterable<AnswerPart>): AsyncGenerator<string, void> {
+  for await (const { type, text } of parts) if (type === 'text') yield text;
 }
 
 export interface ReplyMeter {
@@ -41,14 +45,14 @@ export function createReplyMeter({ show, ended, now = () => performance.now() }:
   };
 
   /** Passes the stream on. Almost every piece is the text of one token. */
-  async function* tap(stream: TextStream): AsyncGenerator<string, void> {
+  async function* tap({ parts }: TextStream): AsyncGenerator<AnswerPart, void> {
     const begun = now();
     let first: number | undefined;
     let pieces = 0;
     let shownAt = -Infinity;
     show('Reading the conversation…');
     try {
-      for await (const piece of stream) {
+      for await (const part of parts) {
         const time = now();
         first ??= time;
         pieces++;
@@ -56,7 +60,7 @@ export function createReplyMeter({ show, ended, now = () => performance.now() }:
           shownAt = time;
           show(`${speed(((pieces - 1) / (time - first)) * 1000)} · ${duration((first - begun) / 1000)} to first token`);
         }
-        yield piece;
+        yield part;
       }
     } finally {
       show('');
@@ -76,8 +80,9 @@ export function createReplyMeter({ show, ended, now = () => performance.now() }:
           },
           () => record({ ...where, finish: 'failed' }),
         );
-        const iterator = tap(stream);
-        return { result: stream.result, [Symbol.asyncIterator]: () => iterator };
+        const parts = tap(stream);
+        const iterator = textsOf(parts);
+        return { result: stream.result, parts, [Symbol.asyncIterator]: () => iterator };
       };
       // `info` is a getter, and stays one
       return Object.defineProperties({} as Model, { ...Object.getOwnPropertyDescriptors(model), chat: { value: chat, enumerable: true } });
