@@ -1,5 +1,7 @@
 /** The other two engines that people have, Firefox and WebKit: the script-tag page as built answers, a second visit needs no model from the server, and the chat page keeps its conversations and models, opens without its server and names its controls. */
 import { describe, expect, it } from 'vitest';
+import type { BenchmarkResult } from '../demo/bench/result';
+import { validate } from './bench';
 import { AXE } from './chat_page';
 import { launchFirefox } from './firefox';
 import { serveSite, type Site, type SiteOptions } from './site';
@@ -170,6 +172,41 @@ for (const { name, tag, open } of ENGINES) describe(name, { tags: tag }, () => {
         return all('.user .body').map((body) => body.textContent);`),
     );
     expect(said).toEqual(['Good morning', 'Thanks!']);
+  }));
+
+  it('measures a short set on the benchmark page, and shows a result that its schema takes', visit(async (site, browser) => {
+    await browser.goto(`${site.url}bench.html?threads=1`);
+    const { result, table, objections } = (await browser.evaluate(`(async () => {
+      const until = async (condition, what) => {
+        for (let waited = 0; !condition(); waited += 50) {
+          if (waited > 120000) throw new Error(what + ' did not come: ' + document.querySelector('main').innerText.slice(0, 2000));
+          await new Promise((resolve) => setTimeout(resolve, 50));
+        }
+      };
+      await until(() => document.body?.dataset.ready, 'the page');
+      document.querySelector('input[name=preset][value=quick]').click();
+      document.querySelector('input[name=repetitions]').value = '1';
+      document.getElementById('run').click();
+      await until(() => !document.getElementById('progress').hidden, 'the progress');
+      await until(() => document.getElementById('progress').hidden, 'the end');
+      const result = await new Promise((resolve, reject) => {
+        const opened = indexedDB.open('rivulet-bench');
+        opened.onerror = () => reject(opened.error);
+        opened.onsuccess = () => {
+          const read = opened.result.transaction('results').objectStore('results').get('set');
+          read.onsuccess = () => resolve(read.result.result);
+        };
+      });
+      ${AXE};
+      const { violations } = await window.axe.run(document, { runOnly: ['cat.name-role-value', 'cat.forms', 'cat.aria', 'cat.text-alternatives', 'cat.structure'] });
+      return { result, table: document.querySelector('table').innerText, objections: violations.map(({ id, nodes }) => id + ': ' + nodes.map(({ html }) => html).join(' ')) };
+    })()`)) as { result: BenchmarkResult; table: string; objections: string[] };
+    expect(validate(result), JSON.stringify(validate.errors)).toBe(true);
+    expect(result.device.browser).toContain({ Firefox: 'Firefox', WebKit: 'Safari' }[name]);
+    expect(result.runs.map(({ model, status, problem }) => [model.quantization, status, problem])).toEqual([['Q4_0', 'done', undefined], ['Q8_0', 'done', undefined]]); // prettier-ignore
+    for (const { measurements } of result.runs) expect(measurements.map(({ prompt, decode }) => [prompt, decode !== undefined])).toEqual([[128, false], [512, false], [128, true], [1024, true]]); // prettier-ignore
+    expect(table).toContain('Demo model (6M) Q8_0');
+    expect(objections).toEqual([]);
   }));
 
   it('gives every control of the chat page a name, in the page and in its dialogs', visit(async (site, browser) => {

@@ -61,7 +61,7 @@ test('a result that is no number is infinitely wrong', () => {
   expect(relativeError([3, 4], [0, 0])).toBe(1);
 });
 
-test('shapes and quantizations that do not exist are named', () => {
+test('shapes and quantisations that do not exist are named', () => {
   expect(() => randomGguf('9b', 'Q4_0')).toThrow('There is no shape "9b". The shapes are demo,');
-  expect(() => randomGguf('350m', 'Q2_K')).toThrow('There is no quantization "Q2_K".');
+  expect(() => randomGguf('350m', 'Q2_K')).toThrow('There is no quantisation "Q2_K".');
 });

@@ -32,7 +32,7 @@ export function relativeError(wanted: ArrayLike<number>, got: ArrayLike<number>)
   return Number.isFinite(error) ? error / power : Infinity;
 }
 
-/** Runs the check model of a quantization on a backend. @returns the largest difference from the stored results. @throws what load() throws */
+/** Runs the check model of a quantisation on a backend. @returns the largest difference from the stored results. @throws what load() throws */
 export async function goldenError(load: Load, quantization: string, options: LoadCallOptions): Promise<number> {
   const model = await load(randomGguf('check', quantization), { ...options, contextLength: 128 });
   try {

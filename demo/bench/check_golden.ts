@@ -1,4 +1,4 @@
-/** Results of the check model (check.ts) on the reference backend: for each quantization and each prompt, projections of the logits. A unit test computes them again. */
+/** Results of the check model (check.ts) on the reference backend: for each quantisation and each prompt, projections of the logits. A unit test computes them again. */
 export const CHECK_GOLDEN: Record<string, number[][]> = {
   Q4_0: [
     [-0.3931, 0.7191, 0.026, -0.5453, -0.2178, -0.194, -0.8917, -0.2142, -0.1021, 0.8199, 0.6409, -0.1619, -0.1544, 0.5165, 1.0599, 0.7281],

@@ -17,12 +17,19 @@ export const decodeAt = ({ measurements }: Run, position: number): Measurement |
 /** The decode measurement with the shortest context, which is what vendors publish. */
 export const firstDecode = ({ measurements }: Run): Measurement | undefined => [...measurements].filter((m) => m.decode).sort((a, b) => a.prompt - b.prompt)[0];
 
-/** Share of the measured bandwidth that reading all weights once a token takes. */
-export function bandwidthShare(run: Run, { bandwidth }: Device): number | undefined {
+/** The speed at which reading all weights once a token would take all of the measured bandwidth, and the share of it that a run reaches. */
+export function rooflineOf(run: Run, { bandwidth }: Device): { tokensPerSecond: number; share: number } | undefined {
   const speed = firstDecode(run)?.decode?.median;
   // a copy on the GPU counts each byte twice, and reads are about as fast as both together
   const roof = run.backend === 'webgpu' ? bandwidth?.gpuCopy : bandwidth?.cpuRead;
-  return speed && roof ? (run.model.bytes * speed) / (roof * 1e9) : undefined;
+  if (!speed || !roof || !run.model.bytes) return undefined;
+  const tokensPerSecond = (roof * 1e9) / run.model.bytes;
+  return { tokensPerSecond, share: speed / tokensPerSecond };
+}
+
+/** A small model stays in the caches, which are faster than the memory. */
+export function shareLabel({ share }: { share: number }): string {
+  return share > 1 ? 'faster than the memory: the weights fit into caches' : `${Math.round(100 * share)}\u00a0% of the measured memory bandwidth`;
 }
 
 /** 'Chrome 156 on Linux, 8 cores': tells one result from another. */
@@ -45,7 +52,7 @@ export function deviceLines(device: Device): [string, string][] {
   ];
 }
 
-const STATUS: Record<Run['status'], string> = { done: 'done', wrong: 'wrong result', failed: 'failed', stopped: 'stopped' };
+const STATUS: Record<Run['status'], string> = { done: 'done', wrong: 'wrong result', failed: 'failed' };
 export const statusLabel = ({ status }: Run): string => STATUS[status];
 
 /** The cells of the table of all runs. */
@@ -80,11 +87,12 @@ export function measurementCells(m: Measurement): string[] {
   ];
 }
 
-/** The share of speed that is lost between the first and the last ten seconds. */
-export function sustainedDrop({ points, seconds }: NonNullable<Run['sustained']>): number | undefined {
+/** The share of speed that is lost between the first and the last sixth of the time: of a minute, ten seconds. */
+export function sustainedDrop(points: [second: number, tokensPerSecond: number][]): number | undefined {
   const median = (part: number[]): number => [...part].sort((a, b) => a - b)[part.length >> 1];
-  const first = points.filter(([at]) => at <= seconds / 6).map(([, speed]) => speed);
-  const last = points.filter(([at]) => at >= (5 * seconds) / 6).map(([, speed]) => speed);
+  const end = points.at(-1)?.[0] ?? 0;
+  const first = points.filter(([at]) => at <= end / 6).map(([, speed]) => speed);
+  const last = points.filter(([at]) => at >= (5 * end) / 6).map(([, speed]) => speed);
   return first.length && last.length ? 1 - median(last) / median(first) : undefined;
 }
 

@@ -17,8 +17,11 @@ export interface ChoicesForm {
   write(selection: Selection): void;
 }
 
-/** @param software a GPU that is emulated on the processor may be used: tests */
-export function createForm(device: Device, software: boolean): ChoicesForm {
+/**
+ * @param software a GPU that is emulated on the processor may be used: tests
+ * @param seconds of the run without a pause
+ */
+export function createForm(device: Device, software: boolean, seconds: number): ChoicesForm {
   const form = find('choices', HTMLFormElement);
   const fileInput = find('file', HTMLInputElement);
   const hasGpu = device.gpu !== undefined && (software || !device.gpu.software);
@@ -79,9 +82,9 @@ export function createForm(device: Device, software: boolean): ChoicesForm {
   function tellTime(): void {
     const selection = read();
     const left = new TimeLeft();
-    const runs = planRuns(selection);
-    const seconds = runs.reduce((sum, run) => sum + left.of(run.backend, stepsOf(run, selection.repetitions)), 0);
-    find('about-time', HTMLElement).textContent = runs.length ? `${runs.length} ${runs.length === 1 ? 'run' : 'runs'}, roughly ${roughly(seconds)}` : '';
+    const runs = planRuns(selection, seconds);
+    const total = runs.reduce((sum, run) => sum + left.of(run.backend, stepsOf(run, selection.repetitions)), 0);
+    find('about-time', HTMLElement).textContent = runs.length ? `${runs.length} ${runs.length === 1 ? 'run' : 'runs'}, roughly ${roughly(total)}` : '';
   }
 
   form.addEventListener('change', ({ target }) => {

@@ -10,22 +10,33 @@ import { readDevice } from './device';
 import { createForm } from './form';
 import { toImage } from './image';
 import { kernelTimes } from './kernel_times';
-import { obstacleOf, planRuns } from './plan';
+import { obstacleOf, planRuns, SUSTAINED_SECONDS, type Selection } from './plan';
 import { fromFragment, holdsResult, MAX_RESULT_BYTES, NotAResult, parseResult, toFragment, type BenchmarkResult } from './result';
 import { showResults, type ShownResult } from './results_view';
 import { randomGguf } from './random_gguf';
 import { runSet, type SetProgress } from './run_set';
-import { SetStore, type StoredSet } from './set_store';
+import { partialOf, SetStore, type StoredSet } from './set_store';
 import { rounded } from './stats';
 import { roughly } from './time_left';
 
 const options = new URLSearchParams(location.search);
 const software = options.get('software') === '1';
-const threads = /^\d{1,2}$/.test(options.get('threads') ?? '') ? Number(options.get('threads')) : undefined;
+
+/** What the address says, if it is a number from 1. */
+function numberOf(name: string, most: number): number | undefined {
+  const given = Number(options.get(name));
+  return Number.isInteger(given) && given >= 1 && given <= most ? given : undefined;
+}
+const threads = numberOf('threads', 99);
+const sustainedSeconds = numberOf('sustained', 3600) ?? SUSTAINED_SECONDS;
 
 /** as many threads as the CPU backend takes at most */
 const MAX_READERS = 8;
+const MOST_COMPARED = 8;
 const TUNE_MS = 10_000;
+/** held while a set is measured */
+const LOCK = 'rivulet-bench';
+const BUSY = 'The benchmark is running in another tab. Two at once would slow each other down. Wait until it has ended, then reload this page.';
 
 const button = (id: string): HTMLButtonElement => find(id, HTMLButtonElement);
 const problem = find('problem', HTMLElement);
@@ -35,7 +46,7 @@ leaveWithOthers();
 const tab = new TabWatch();
 
 const device = await readDevice();
-const form = createForm(device, software);
+const form = createForm(device, software, sustainedSeconds);
 let set = await store.set();
 let compared = await store.compared();
 /** of the link that opened the page */
@@ -50,12 +61,11 @@ function showDevice(): void {
 }
 
 function show(): void {
-  const others = (results: BenchmarkResult[], remove?: (result: BenchmarkResult) => void): ShownResult[] =>
-    results.map((result) => ({ result, label: deviceLabel(result.device), own: false, ...(remove && { remove: () => remove(result) }) }));
+  const other = (result: BenchmarkResult, actions: Pick<ShownResult, 'remove' | 'keep'>): ShownResult => ({ result, label: deviceLabel(result.device), own: false, ...actions });
   const shown: ShownResult[] = [
     ...(set?.result.runs.length ? [{ result: set.result, label: 'this device', own: true }] : []),
-    ...(linked ? others([linked], () => forgetLink()) : []),
-    ...others(compared, removeCompared),
+    ...(linked ? [other(linked, { remove: forgetLink, keep: keepLink })] : []),
+    ...compared.map((result) => other(result, { remove: () => removeCompared(result) })),
   ];
   // two devices of one kind
   for (const [i, one] of shown.entries()) if (shown.slice(0, i).some(({ label }) => label === one.label)) one.label += ` (${i + 1})`;
@@ -70,12 +80,24 @@ function forgetLink(): void {
   linked = undefined;
   history.replaceState(null, '', location.pathname + location.search);
   show();
+  button('compare').focus();
+}
+
+function keepLink(): void {
+  if (linked) compare(linked);
+  forgetLink();
+}
+
+function compare(result: BenchmarkResult): void {
+  compared = [...compared.filter((one) => JSON.stringify(one) !== JSON.stringify(result)), result].slice(-MOST_COMPARED);
+  void store.saveCompared(compared);
 }
 
 function removeCompared(result: BenchmarkResult): void {
   compared = compared.filter((one) => one !== result);
   void store.saveCompared(compared);
   show();
+  button('compare').focus();
 }
 
 function say(text: string): void {
@@ -96,7 +118,10 @@ function ask(text: string, words: string[]): Promise<string | undefined> {
     answer = settle;
     const buttons = words.map((word, i) => {
       const made = element('button', { type: 'button', textContent: word, className: i ? '' : 'primary' });
-      made.addEventListener('click', () => settle(word));
+      made.addEventListener('click', () => {
+        button('run').focus({ preventScroll: true }); // this button goes
+        settle(word);
+      });
       return made;
     });
     question.replaceChildren(element('p', { textContent: text }), element('p', { className: 'actions' }, ...buttons));
@@ -111,14 +136,37 @@ async function start(): Promise<void> {
   const selection = form.read();
   const obstacle = obstacleOf(selection);
   if (obstacle) return say(obstacle);
+  if (await batteryAllows()) await alone(() => begin(selection));
+}
+
+/** Many devices slow down to save power. */
+async function batteryAllows(): Promise<boolean> {
   const battery = await readBattery();
-  if (isLow(battery) && (await ask(`The battery is at ${battery.percent} % and not charging. Many devices slow down then, and the result would show that.`, ['Run anyway', 'Cancel'])) !== 'Run anyway') return;
+  return !isLow(battery) || (await ask(`The battery is at ${battery.percent} % and not charging. Many devices slow down then, and the result would show that.`, ['Run anyway', 'Cancel'])) === 'Run anyway';
+}
+
+/** Two tabs at once would slow each other down, and store their sets in the same place. An insecure page has no locks. */
+let here = false;
+async function alone(work: () => Promise<void>): Promise<void> {
+  if (here) return; // a second press
+  here = true;
+  try {
+    if (navigator.locks) await navigator.locks.request(LOCK, { ifAvailable: true }, (lock) => (lock ? work() : say(BUSY)));
+    else await work();
+  } finally {
+    here = false;
+  }
+}
+
+const runsElsewhere = async (): Promise<boolean> => (await navigator.locks?.query())?.held?.some(({ name }) => name === LOCK) ?? false;
+
+async function begin(selection: Selection): Promise<void> {
   const file = form.file();
   if (file) files.set(file.name, file);
   const site = document.querySelector<HTMLMetaElement>('meta[name=rivulet-version]')?.content;
   set = {
     selection,
-    plan: planRuns(selection),
+    plan: planRuns(selection, sustainedSeconds),
     result: {
       format: 'rivulet-benchmark',
       version: 1,
@@ -128,14 +176,14 @@ async function start(): Promise<void> {
       device: await readDevice(),
       runs: [],
     },
-    partial: [],
+    partial: partialOf(),
     attempts: 0,
     state: 'running',
   };
-  await goOn(set);
+  await measure(set);
 }
 
-async function goOn(going: StoredSet): Promise<void> {
+async function measure(going: StoredSet): Promise<void> {
   answer?.(undefined);
   say('');
   running = new AbortController();
@@ -169,6 +217,8 @@ async function goOn(going: StoredSet): Promise<void> {
   }
   show();
   if (going.state === 'stopped') offerToGoOn(going);
+  const focused = document.activeElement;
+  if (focused === document.body || find('progress', HTMLElement).contains(focused)) (question.querySelector<HTMLElement>(':scope:not([hidden]) button') ?? button('run')).focus({ preventScroll: true });
 }
 
 /** How fast memory is read bounds the speed of a token. */
@@ -192,12 +242,18 @@ function setRunning(yes: boolean): void {
   find('progress', HTMLElement).hidden = !yes;
   button('run').hidden = yes;
   find('choices', HTMLFormElement).hidden = yes;
-  if (yes) show();
+  if (yes) {
+    show();
+    button('stop').focus({ preventScroll: true });
+  }
 }
 
 function onProgress({ run, runs, planned, step, share, secondsLeft, waiting }: SetProgress): void {
   const where = planned.backend === 'webgpu' ? 'GPU' : 'CPU';
-  find('progress-count', HTMLElement).textContent = `${run + 1} of ${runs}`;
+  const progressCount = find('progress-count', HTMLElement);
+  const place = `${run + 1} of ${runs}`;
+  if (progressCount.textContent !== place) announce(`${place}: ${[planned.name, planned.quantization, where].filter(Boolean).join(' ')}`);
+  progressCount.textContent = place;
   find('progress-step', HTMLElement).textContent = waiting
     ? 'This tab is hidden. Browsers slow hidden tabs down, so the benchmark waits until it is in front.'
     : `${[planned.name, planned.quantization, where, step].filter(Boolean).join(' · ')}`;
@@ -210,10 +266,10 @@ function offerToGoOn(stopped: StoredSet): void {
   const next = plan[result.runs.length];
   if (!next) return;
   const under = [next.name, next.quantization].filter(Boolean).join(' ');
-  const done = `${result.runs.length} of ${plan.length} runs are done${partial.length ? `, and ${partial.length} measurements of ${under}` : ''}`;
+  const done = `${result.runs.length} of ${plan.length} runs are done${partial.measurements.length ? `, and ${partial.measurements.length} ${partial.measurements.length === 1 ? 'measurement' : 'measurements'} of ${under}` : ''}`;
   const text = state === 'running' ? `The page ended while it measured ${under}. ${done}.` : `The benchmark was stopped. ${done}.`;
   void ask(text, ['Continue', 'Leave it']).then(async (word) => {
-    if (word === 'Continue') await goOn(stopped);
+    if (word === 'Continue') return (await batteryAllows()) ? alone(() => measure(stopped)) : offerToGoOn(stopped);
     if (word !== 'Leave it') return;
     stopped.state = 'done';
     stopped.plan = stopped.plan.slice(0, result.runs.length);
@@ -229,7 +285,8 @@ async function copy(what: string, text: string): Promise<void> {
     announce(`${what} was copied.`);
     flash(what === 'The link' ? 'copy-link' : 'copy-markdown', 'Copied');
   } catch {
-    say(`The browser does not allow this page to copy. ${what}: ${text}`);
+    say('The browser does not allow this page to copy. Select the text and copy it.');
+    problem.append(element('textarea', { value: text, readOnly: true, rows: 6, ariaLabel: what }));
   }
 }
 
@@ -251,17 +308,16 @@ const fileName = (result: BenchmarkResult, suffix: string): string => `rivulet-b
 // ---- what comes from elsewhere
 
 async function importFiles(chosen: File[]): Promise<void> {
-  say('');
+  const refused: string[] = [];
   for (const file of chosen) {
     try {
       if (file.size > 4 * MAX_RESULT_BYTES) throw new NotAResult(`It is too large: got ${file.size} bytes, wanted at most ${MAX_RESULT_BYTES}.`);
-      const result = parseResult(await file.text());
-      compared = [...compared.filter((one) => JSON.stringify(one) !== JSON.stringify(result)), result].slice(-8);
-      await store.saveCompared(compared);
+      compare(parseResult(await file.text()));
     } catch (error) {
-      say(`${file.name} holds no result of this benchmark. ${(error as Error).message}`);
+      refused.push(`${file.name} holds no result of this benchmark. ${(error as Error).message}`);
     }
   }
+  say(refused.join(' '));
   show();
 }
 
@@ -286,7 +342,13 @@ find('import', HTMLInputElement).addEventListener('change', async ({ target }) =
   await importFiles([...(input.files ?? [])]);
   input.value = '';
 });
-button('copy-link').addEventListener('click', async () => set && copy('The link', `${location.origin}${location.pathname}${await toFragment(set.result)}`));
+button('copy-link').addEventListener('click', async () => {
+  try {
+    if (set) await copy('The link', `${location.origin}${location.pathname}${await toFragment(set.result)}`);
+  } catch (error) {
+    say((error as Error).message);
+  }
+});
 button('copy-markdown').addEventListener('click', () => set && void copy('The table', toMarkdown(set.result)));
 button('save-json').addEventListener('click', () => set && save(new Blob([`${JSON.stringify(set.result, undefined, 1)}\n`], { type: 'application/json' }), fileName(set.result, 'json')));
 button('save-image').addEventListener('click', async () => {
@@ -303,5 +365,8 @@ matchMedia('(prefers-color-scheme: dark)').addEventListener('change', show);
 if (set) form.write(set.selection);
 show();
 await readLink();
-if (set && set.state !== 'done' && set.result.runs.length < set.plan.length) offerToGoOn(set);
+if (set && set.state !== 'done' && set.result.runs.length < set.plan.length) {
+  if (await runsElsewhere()) say(BUSY);
+  else offerToGoOn(set);
+}
 document.body.dataset.ready = 'true';

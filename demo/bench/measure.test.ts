@@ -3,7 +3,8 @@ import { describe, expect, test } from 'vitest';
 import type { GenerationResult, LoadCallOptions, Model } from '../../src/index';
 import type { TabWatch } from './conditions';
 import { measureRun, type RunHooks, type RunRequest } from './measure';
-import type { Run } from './result';
+import { sustainedDrop } from './describe';
+import type { PartialRun } from './result';
 
 const V = 320;
 
@@ -12,6 +13,8 @@ interface Faults {
   onGenerate?(n: number, options: LoadCallOptions): void;
   /** most tokens of context */
   largest?: number;
+  /** of a generation's number */
+  msPerToken?(n: number): number;
 }
 
 interface Loaded {
@@ -20,7 +23,7 @@ interface Loaded {
   unloaded: number;
 }
 
-function fakeLoad({ onGenerate, largest = Infinity }: Faults = {}): Loaded {
+function fakeLoad({ onGenerate, largest = Infinity, msPerToken = () => 2 }: Faults = {}): Loaded {
   const state: Loaded = { load: undefined as never, generated: [], unloaded: 0 };
   const load = async (_: unknown, options: LoadCallOptions): Promise<Model> => {
     const contextLength = options.contextLength ?? 0;
@@ -34,7 +37,7 @@ function fakeLoad({ onGenerate, largest = Infinity }: Faults = {}): Loaded {
       generate(prompt: number[], { maxTokens, reuse }: { maxTokens: number; reuse: boolean }) {
         const n = state.generated.push({ prompt: prompt.length, maxTokens, reuse });
         onGenerate?.(n, options);
-        const result: Partial<GenerationResult> = { prefillMs: 10, decodeMs: 2 * (maxTokens - 1), firstTokenMs: 10, tokens: maxTokens };
+        const result: Partial<GenerationResult> = { prefillMs: 10, decodeMs: msPerToken(n) * (maxTokens - 1), firstTokenMs: 10, tokens: maxTokens };
         return { result: Promise.resolve(result), async *[Symbol.asyncIterator]() { for (let i = 0; i < maxTokens; i++) yield ' x'; } };
       },
     } as unknown as Model;
@@ -56,7 +59,7 @@ const REQUEST: RunRequest = {
   load: {},
 }; // prettier-ignore
 
-function measure(loaded: Loaded, change: Partial<RunRequest> = {}, hooks: Partial<RunHooks> = {}, already: Run['measurements'] = []): Promise<Run> {
+function measure(loaded: Loaded, change: Partial<RunRequest> = {}, hooks: Partial<RunHooks> = {}, already: PartialRun = { measurements: [] }): ReturnType<typeof measureRun> {
   const tab = { count: 0, visible: async () => undefined } as unknown as TabWatch;
   return measureRun({ ...REQUEST, cases: [...REQUEST.cases], ...change }, already, { signal: new AbortController().signal, tab, onStep: () => undefined, onDone: () => undefined, onWait: () => undefined, checked: new Map([['Q4_0 wasm', 0.001]]), load: loaded.load, ...hooks });
 }
@@ -78,7 +81,7 @@ test('prompts are read from the start, positions are gone on from, and the first
 test('measurements of before a reload are not made again', async () => {
   const first = { prompt: 128, generate: 1, cached: false, prefill: { median: 7, min: 7, max: 7 }, firstTokenMs: { median: 1, min: 1, max: 1 }, repetitions: 3 };
   const loaded = fakeLoad();
-  const run = await measure(loaded, {}, {}, [first]);
+  const run = await measure(loaded, {}, {}, { measurements: [first] });
   expect(run.measurements[0]).toBe(first);
   expect(loaded.generated.some(({ prompt }) => prompt === 128)).toBe(false);
 });
@@ -117,6 +120,37 @@ test('a context that does not fit leaves out the longest case, and the rest is m
   const run = await measure(fakeLoad({ largest: 1050 }));
   expect(run).toMatchObject({ status: 'done', measurements: [{ prompt: 128 }] });
   expect(run.notes[0]).toBe('decode at 1,024 was left out: a context of 1,096 tokens does not fit into memory.');
+});
+
+describe('a run without a pause', () => {
+  test('shows how much slower the device gets, in no more points than a plot can show', async () => {
+    const began = performance.now();
+    const loaded = fakeLoad({ msPerToken: () => (performance.now() - began < 150 ? 2 : 3) });
+    const { sustained } = await measure(loaded, { cases: [], sustainedSeconds: 0.3 });
+    const { seconds, points } = sustained!;
+    expect(seconds).toBe(0.3);
+    expect(points.length).toBeGreaterThan(10);
+    expect(points.length).toBeLessThanOrEqual(300);
+    expect(points.map(([at]) => at)).toEqual(points.map(([at]) => at).sort((a, b) => a - b));
+    expect(points.at(-1)![0]).toBeCloseTo(0.3, 1);
+    expect([points[0][1], points.at(-1)![1]]).toEqual([500, 333.3]);
+    expect(sustainedDrop(points)).toBeCloseTo(1 / 3, 3);
+    // always the same positions: the prompt, and as many tokens after it
+    expect(new Set(loaded.generated.slice(2).map(({ prompt, maxTokens, reuse }) => `${prompt} ${maxTokens} ${reuse}`))).toEqual(new Set(['128 97 true']));
+  });
+
+  test('is not made again after a reload', async () => {
+    const sustained = { seconds: 60, points: [[1, 80], [60, 70]] as [number, number][] }; // prettier-ignore
+    const loaded = fakeLoad();
+    expect((await measure(loaded, { cases: [], sustainedSeconds: 60 }, {}, { measurements: [], sustained })).sustained).toBe(sustained);
+    expect(loaded.generated).toHaveLength(1); // the warm-up
+  });
+
+  test('that was hidden says so', async () => {
+    const tab = { count: 0, visible: async () => undefined };
+    const run = await measure(fakeLoad({ onGenerate: (n) => void (n === 3 && tab.count++) }), { cases: [], sustainedSeconds: 0.05 }, { tab: tab as unknown as TabWatch });
+    expect(run.notes).toContain('The tab was hidden during the run without a pause: its curve shows that, too.');
+  });
 });
 
 test('wrong numbers are not timed', async () => {

@@ -3,7 +3,7 @@ import type { GenerateOptions, LoadCallOptions, load as loadModel, Model, ModelS
 import { CHECK_BOUND, goldenError, piecesError } from './check';
 import type { TabWatch } from './conditions';
 import { promptTokens } from './prompt';
-import type { KernelTimes, Measurement, Run } from './result';
+import type { KernelTimes, Measurement, PartialRun, Run } from './result';
 import { percentiles, rounded, spread, tokenGaps } from './stats';
 
 /** A prompt and an answer to time. */
@@ -38,7 +38,7 @@ export interface RunHooks {
   onDone(step: string, run: Run): Promise<void> | void;
   onWait(): void;
   load: typeof loadModel;
-  /** differences of check models that have run already, by quantization and backend */
+  /** differences of check models that have run already, by quantisation and backend */
   checked: Map<string, number>;
   /** times by kernel, on WebGPU */
   kernelTimes?(source: ModelSource, signal: AbortSignal): Promise<KernelTimes>;
@@ -65,9 +65,9 @@ export const stepName = ({ prompt, generate, cached }: Case): string => {
 };
 
 /** @throws AbortError; all other errors become a run that has failed, with the measurements made before */
-export async function measureRun(request: RunRequest, already: readonly Measurement[], hooks: RunHooks): Promise<Run> {
+export async function measureRun(request: RunRequest, already: PartialRun, hooks: RunHooks): Promise<Run> {
   const { name, madeUp, backend } = request;
-  const run: Run = { model: { name, quantization: request.quantization ?? '', bytes: 0, madeUp }, backend, status: 'done', measurements: [...already], notes: [] };
+  const run: Run = { model: { name, quantization: request.quantization ?? '', bytes: 0, madeUp }, backend, status: 'done', ...already, measurements: [...already.measurements], notes: [] };
   const losses: Losses = { counting: false, count: 0 };
   let model: Model | undefined;
   try {
@@ -83,7 +83,10 @@ export async function measureRun(request: RunRequest, already: readonly Measurem
     if (!(known <= CHECK_BOUND && pieces <= CHECK_BOUND)) return wrong(run, known, pieces);
     await measureCases(model, request, run, hooks, losses);
     describe(run, model);
-    if (request.sustainedSeconds) run.sustained = await measureSustained(model, request.sustainedSeconds, run, hooks);
+    if (request.sustainedSeconds && !run.sustained) {
+      run.sustained = await measureSustained(model, request.sustainedSeconds, run, hooks);
+      await hooks.onDone('sustained', run);
+    }
     describe(run, model);
     if (request.kernels && backend === 'webgpu' && hooks.kernelTimes) {
       await model.unload(); // two copies of the weights may not fit
@@ -237,7 +240,7 @@ function addNote(run: Run, note: string): void {
 }
 
 /** Generates without a pause, always over the same positions, so that a slower end is the device's. */
-async function measureSustained(model: Model, seconds: number, run: Run, { signal, tab, onStep, onDone, onWait }: RunHooks): Promise<Run['sustained']> {
+async function measureSustained(model: Model, seconds: number, run: Run, { signal, tab, onStep, onWait }: RunHooks): Promise<Run['sustained']> {
   const tokens = promptTokens(SUSTAINED_PROMPT, model.info.config.vocabSize);
   const options = { ...(await plainOptions(model)), reuse: true };
   await tab.visible(signal, onWait);
@@ -254,7 +257,6 @@ async function measureSustained(model: Model, seconds: number, run: Run, { signa
     points.push([rounded(elapsed / 1000), rounded((1000 * (n - 1)) / decodeMs)]);
   }
   if (tab.count !== hidden) addNote(run, 'The tab was hidden during the run without a pause: its curve shows that, too.');
-  await onDone('sustained', run);
   return { seconds, points: thinned(points) };
 }
 

@@ -22,16 +22,17 @@ test('the cases are those of the issue, each once, short ones first', () => {
   ]); // prettier-ignore
 });
 
-test('a set without anything to measure is refused with what is missing', () => {
+test('a set without anything to measure, or with more than a result holds, is refused', () => {
   expect(obstacleOf(FULL)).toBeUndefined();
   expect(obstacleOf({ ...FULL, shapes: [], stored: [] })).toBe('Choose at least one model.');
-  expect(obstacleOf({ ...FULL, quantizations: [], stored: [] })).toBe('Choose at least one quantization.');
+  expect(obstacleOf({ ...FULL, quantizations: [], stored: [] })).toBe('Choose at least one quantisation.');
   expect(obstacleOf({ ...FULL, backends: [] })).toBe('Choose the CPU, the GPU or both.');
+  expect(obstacleOf({ ...FULL, stored: Array.from({ length: 97 }, (_, i) => `Org/Repo-${i}`) })).toBe('Choose fewer models: these are 202 runs, and a result holds at most 200.');
   expect(obstacleOf({ ...FULL, prefill: [], decode: [], classes: false, sustained: false, kernels: false })).toBe('Choose at least one measurement.');
 });
 
 test('the time left follows the steps that have been timed', () => {
-  const [run] = planRuns({ ...FULL, sustained: true });
+  const [run] = planRuns(FULL);
   const steps = stepsOf(run, 3);
   const left = new TimeLeft();
   const before = left.of('wasm', steps);

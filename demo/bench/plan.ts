@@ -29,6 +29,8 @@ export const PREFILL = [128, 512, 2048];
 export const DECODE = [128, 1024, 4096, 16384];
 export const DECODED = 64;
 export const SUSTAINED_SECONDS = 60;
+/** as many as a result holds */
+const MOST_RUNS = 200;
 
 /** Prompt and answer as vendors publish them. */
 export const CLASSES: Case[] = [
@@ -52,7 +54,8 @@ export interface PlannedRun {
   quantization?: string;
   backend: BackendChoice;
   cases: Case[];
-  sustained: boolean;
+  /** seconds of a run without a pause; 0: none */
+  sustained: number;
   kernels: boolean;
 }
 
@@ -68,8 +71,9 @@ export function casesOf({ prefill, decode, classes }: Selection): Case[] {
 }
 
 /** The smallest model first, and the backends of a model one after the other. */
-export function planRuns(selection: Selection): PlannedRun[] {
-  const { shapes, quantizations, stored, file, backends, sustained } = selection;
+export function planRuns(selection: Selection, seconds = SUSTAINED_SECONDS): PlannedRun[] {
+  const { shapes, quantizations, stored, file, backends } = selection;
+  const sustained = selection.sustained ? seconds : 0;
   const cases = casesOf(selection);
   const models: Pick<PlannedRun, 'source' | 'name' | 'quantization'>[] = [
     ...Object.keys(SHAPE_LABELS)
@@ -82,10 +86,12 @@ export function planRuns(selection: Selection): PlannedRun[] {
 }
 
 /** What keeps a set from being measured, in a sentence. */
-export function obstacleOf({ shapes, quantizations, stored, file, backends, ...what }: Selection): string | undefined {
+export function obstacleOf(selection: Selection): string | undefined {
+  const { shapes, quantizations, stored, file, backends, sustained, kernels } = selection;
   const madeUp = shapes.length && quantizations.length;
-  if (!madeUp && !stored.length && file === undefined) return shapes.length ? 'Choose at least one quantization.' : 'Choose at least one model.';
+  if (!madeUp && !stored.length && file === undefined) return shapes.length ? 'Choose at least one quantisation.' : 'Choose at least one model.';
   if (!backends.length) return 'Choose the CPU, the GPU or both.';
-  if (!casesOf({ shapes, quantizations, stored, backends, ...what }).length && !what.sustained && !what.kernels) return 'Choose at least one measurement.';
-  return undefined;
+  if (!casesOf(selection).length && !sustained && !kernels) return 'Choose at least one measurement.';
+  const runs = planRuns(selection).length;
+  return runs > MOST_RUNS ? `Choose fewer models: these are ${runs} runs, and a result holds at most ${MOST_RUNS}.` : undefined;
 }

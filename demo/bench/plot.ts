@@ -6,8 +6,10 @@ import { rate } from './describe';
 export interface Line {
   label: string;
   points: [x: number, y: number][];
-  /** of another device */
-  other?: boolean;
+  /** what is measured; lines of the same thing have the same colour */
+  key: string;
+  /** 0: this device, from 1: others */
+  device: number;
 }
 
 export interface PlotOptions {
@@ -18,7 +20,9 @@ export interface PlotOptions {
   showX(x: number): string;
 }
 
-const COLOURS = 6;
+/** as many as lines of one device */
+export const COLOURS = 8;
+const DASHES = [undefined, [6, 5], [2, 4], [12, 4, 2, 4]];
 const HEIGHT = 240;
 
 /** A colour of the style sheet as the canvas takes it. */
@@ -32,11 +36,12 @@ function resolved(variable: string): string {
 
 /** @returns the plot with its key, and a function that frees it */
 export function createPlot(lines: Line[], { summary, logarithmic, showX }: PlotOptions): { node: HTMLElement; end(): void } {
-  const colour = (i: number): string => `--plot-${(i % COLOURS) + 1}`;
-  const keys = lines.map(({ label, other }, i) => {
+  const measured = [...new Set(lines.map(({ key }) => key))];
+  const colour = ({ key }: Line): string => `--plot-${(measured.indexOf(key) % COLOURS) + 1}`;
+  const keys = lines.map((line) => {
     const sign = element('i');
-    sign.style.color = `var(${colour(i)})`;
-    return element('li', { className: other ? 'other' : '' }, sign, label);
+    sign.style.color = `var(${colour(line)})`;
+    return element('li', { className: ['', 'dashed', 'dotted', 'dashed'][line.device % DASHES.length] }, sign, line.label);
   });
   const holder = element('div', { className: 'plot', role: 'img', ariaLabel: summary });
   const node = element('div', {}, element('ul', { className: 'keys' }, ...keys), holder);
@@ -61,7 +66,7 @@ export function createPlot(lines: Line[], { summary, logarithmic, showX }: PlotO
       ],
       series: [
         {},
-        ...lines.map(({ other }, i) => ({ stroke: resolved(colour(i)), width: 2.5, spanGaps: true, points: { show: logarithmic === true, size: 7 }, ...(other && { dash: [6, 5] }) })),
+        ...lines.map((line) => ({ stroke: resolved(colour(line)), width: 2.5, spanGaps: true, points: { show: logarithmic === true, size: 7 }, dash: DASHES[line.device % DASHES.length] })),
       ],
     },
     [xs, ...rows] as UPlot.AlignedData,

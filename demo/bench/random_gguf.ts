@@ -12,12 +12,12 @@ const PATTERN_BYTES = 1 << 20;
 /** What llama.cpp's quantizer takes for rows that are not whole blocks of 256. */
 const SMALL_BLOCKS: Partial<Record<Dtype, Dtype>> = { Q4_K: 'Q5_0', Q5_K: 'Q5_1', Q6_K: 'Q8_0' };
 
-/** @throws RangeError for a shape or a quantization that does not exist */
+/** @throws RangeError for a shape or a quantisation that does not exist */
 export function randomGguf(shapeName: string, quantization: string): File {
   const shape = Object.hasOwn(SHAPES, shapeName) ? SHAPES[shapeName as ShapeName] : undefined;
   const dtypes = Object.hasOwn(QUANTIZATIONS, quantization) ? (QUANTIZATIONS[quantization as Dtype] as [Dtype, Dtype]) : undefined;
   if (!shape) throw new RangeError(`There is no shape ${JSON.stringify(shapeName)}. The shapes are ${Object.keys(SHAPES).join(', ')}.`);
-  if (!dtypes) throw new RangeError(`There is no quantization ${JSON.stringify(quantization)}. They are ${Object.keys(QUANTIZATIONS).join(', ')}.`);
+  if (!dtypes) throw new RangeError(`There is no quantisation ${JSON.stringify(quantization)}. They are ${Object.keys(QUANTIZATIONS).join(', ')}.`);
   const tensors = tensorsOf(shape, ...dtypes);
   const patterns = new Map<string, Pattern>();
   const pattern = (dtype: Dtype, cols: number): Pattern => {

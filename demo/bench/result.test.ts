@@ -4,8 +4,10 @@ import { Ajv2020 } from 'ajv/dist/2020.js';
 import { describe, expect, test } from 'vitest';
 import schema from '../../docs/benchmark.schema.json';
 import { browserName } from './device';
-import { toMarkdown } from './describe';
-import { fromFragment, MAX_RESULT_BYTES, NotAResult, parseResult, toFragment, type BenchmarkResult } from './result';
+import { rooflineOf, shareLabel, toMarkdown } from './describe';
+import { fromFragment, MAX_RESULT_BYTES, NotAResult, parseResult, toFragment, type BenchmarkResult, type KernelTimes, type Run } from './result';
+import { PRESETS, planRuns, type Selection } from './plan';
+import { QUANTIZATIONS, SHAPE_LABELS } from './shapes';
 
 const spread = (median: number) => ({ median, min: median - 1, max: median + 1 });
 const RESULT: BenchmarkResult = {
@@ -93,6 +95,48 @@ describe('what is no result is refused', () => {
     const small = await new Response(new Blob([' '.repeat(8 << 20)]).stream().pipeThrough(new CompressionStream('deflate-raw'))).arrayBuffer();
     await expect(fromFragment(`#result=${Buffer.from(small).toString('base64url')}`)).rejects.toThrow('unpacks to more than');
   });
+});
+
+describe('the largest set of made-up models', () => {
+  const [wasm, webgpu] = RESULT.runs;
+  const selection: Selection = { ...PRESETS.full, shapes: Object.keys(SHAPE_LABELS), quantizations: Object.keys(QUANTIZATIONS), stored: [], backends: ['wasm', 'webgpu'] };
+  const kernels: KernelTimes = {
+    clock: 'timestamp',
+    copyGigabytesPerSecond: 123.4,
+    emptyDispatchMicros: 12.34,
+    kernels: Array.from({ length: 30 }, (_, i) => ({ kernel: `a kernel with a long name ${i}`, dispatches: 16, micros: 1000.1 * i, gigabytesPerSecond: 100.1 + i, shareOfCopy: 0.1234 })),
+    tuned: Array.from({ length: 12 }, (_, i) => ({ shape: `linear Q4_0 1024 × ${i}`, defaultMicros: 100.1 * i, micros: 90.1 * i, tuning: 'rows 4, columns 8, workgroup 128' })),
+  };
+  const runs = planRuns(selection).map(({ name, quantization, backend, cases }, at): Run => ({
+    ...(backend === 'wasm' ? wasm : { ...webgpu, kernels }),
+    model: { ...wasm.model, name, quantization: quantization! },
+    status: 'done',
+    measurements: cases.map((one, i) => ({ ...wasm.measurements[1], ...one, prefill: spread(1000.1 + i + at), repetitions: 5 })),
+    sustained: { seconds: 60, points: Array.from({ length: 300 }, (_, i) => [i / 5, Number((80 + ((i * 7919 + at * 104729) % 1000) / 37).toPrecision(4))]) },
+  })); // prettier-ignore
+
+  test('is read back from its file', () => {
+    expect(runs).toHaveLength(132);
+    expect(parseResult(JSON.stringify({ ...RESULT, runs }, undefined, 1)).runs).toEqual(runs);
+  });
+
+  test('is too long for a link; what the page measures by itself is not', async () => {
+    await expect(toFragment({ ...RESULT, runs })).rejects.toThrow(/^The result is too long for a link: got \d+ letters, wanted at most 65536. Save it as JSON.$/);
+    const everything = runs.filter(({ model }) => /350M|1.2B/.test(model.name) && /Q4_0|Q8_0/.test(model.quantization));
+    expect(everything).toHaveLength(8);
+    const fragment = await toFragment({ ...RESULT, runs: everything });
+    expect((await fromFragment(fragment)).runs).toEqual(everything);
+  });
+});
+
+test('the share of the bandwidth is that of all weights, once a token', () => {
+  const [run] = RESULT.runs; // 219 MB at 82 tokens/s, of 20 GB/s
+  expect(rooflineOf(run, RESULT.device)!.share).toBeCloseTo(0.898, 3);
+  expect(rooflineOf(run, RESULT.device)!.tokensPerSecond).toBeCloseTo(91.3, 1);
+  expect(shareLabel({ share: 0.898 })).toBe('90\u00a0% of the measured memory bandwidth');
+  expect(shareLabel({ share: 3 })).toContain('the weights fit into caches');
+  // the bandwidth of the CPU says nothing about the GPU
+  expect(rooflineOf({ ...run, backend: 'webgpu' }, RESULT.device)).toBeUndefined();
 });
 
 test('Markdown has every run, and no text of a result ends a cell or becomes markup', () => {

@@ -49,7 +49,7 @@ export interface Run {
   model: { name: string; quantization: string; bytes: number; madeUp: boolean };
   backend: 'wasm' | 'webgpu';
   /** `wrong`: the kernels compute wrong numbers, so nothing was timed */
-  status: 'done' | 'wrong' | 'failed' | 'stopped';
+  status: 'done' | 'wrong' | 'failed';
   /** why it failed, or what is wrong */
   problem?: string;
   /** 'relaxed SIMD × 4', or the GPU */
@@ -66,6 +66,9 @@ export interface Run {
   kernels?: KernelTimes;
   notes: string[];
 }
+
+/** What is measured of a run before it has ended. */
+export type PartialRun = Pick<Run, 'measurements' | 'sustained'>;
 
 export interface Device {
   browser: string;
@@ -96,8 +99,8 @@ export interface BenchmarkResult {
 /** A file or a link that holds no result of ours. Its message is for the reader. */
 export class NotAResult extends Error {}
 
-/** Largest text of a result; a whole set of all shapes takes a tenth of it. */
-export const MAX_RESULT_BYTES = 512 << 10;
+/** Largest text of a result: more than every shape in every weight format takes, with all measurements. */
+export const MAX_RESULT_BYTES = 4 << 20;
 const MAX_LINK_LETTERS = 64 << 10;
 const FRAGMENT = '#result=';
 
@@ -119,12 +122,14 @@ export function parseResult(text: string): BenchmarkResult {
   return value as BenchmarkResult;
 }
 
-/** The fragment of a link that holds the whole result. */
+/** The fragment of a link that holds the whole result. @throws NotAResult if it is too long for a link */
 export async function toFragment(result: BenchmarkResult): Promise<string> {
   const packed = new Blob([JSON.stringify(result)]).stream().pipeThrough(new CompressionStream('deflate-raw'));
   const bytes = new Uint8Array(await new Response(packed).arrayBuffer());
   const letters = Array.from(bytes, (byte) => String.fromCharCode(byte)).join('');
-  return FRAGMENT + btoa(letters).replaceAll('+', '-').replaceAll('/', '_').replace(/=+$/, '');
+  const packedLetters = btoa(letters).replaceAll('+', '-').replaceAll('/', '_').replace(/=+$/, '');
+  if (packedLetters.length > MAX_LINK_LETTERS) throw new NotAResult(`The result is too long for a link: got ${packedLetters.length} letters, wanted at most ${MAX_LINK_LETTERS}. Save it as JSON.`);
+  return FRAGMENT + packedLetters;
 }
 
 export const holdsResult = (fragment: string): boolean => fragment.startsWith(FRAGMENT);

@@ -2,10 +2,10 @@
 import { element } from '../chat/dom';
 import { count } from '../chat/format';
 import {
-  backendLabel, bandwidthShare, decodeAt, firstDecode, MEASUREMENT_COLUMNS, measurementCells, milliseconds, modelLabel, prefillAt, rate, RUN_COLUMNS, runCells, runLabel, sustainedDrop,
+  backendLabel, decodeAt, firstDecode, MEASUREMENT_COLUMNS, measurementCells, milliseconds, modelLabel, prefillAt, rate, rooflineOf, RUN_COLUMNS, runCells, runLabel, shareLabel, sustainedDrop,
 } from './describe'; // prettier-ignore
-import { createPlot, type Line } from './plot';
-import type { BenchmarkResult, KernelTimes, Run } from './result';
+import { COLOURS, createPlot, type Line } from './plot';
+import type { BenchmarkResult, Device, KernelTimes, Run } from './result';
 
 export interface ShownResult {
   result: BenchmarkResult;
@@ -14,6 +14,8 @@ export interface ShownResult {
   own: boolean;
   /** takes it away; only of results to compare with */
   remove?(): void;
+  /** keeps it over a reload; only of a result that came in a link */
+  keep?(): void;
 }
 
 /** What must be freed before the next drawing. */
@@ -21,6 +23,7 @@ let plots: { end(): void }[] = [];
 
 /** @param deviceCard stands beside the first plot */
 export function showResults(holder: HTMLElement, shown: ShownResult[], deviceCard: HTMLElement): void {
+  const putBack = placeIn(holder);
   for (const plot of plots) plot.end();
   plots = [];
   // the card outlives each drawing
@@ -37,7 +40,20 @@ export function showResults(holder: HTMLElement, shown: ShownResult[], deviceCar
   holder.append(allRuns(shown, several));
   for (const other of shown) if (other !== first) holder.append(comparison(first, other));
   holder.append(...sustained(shown));
-  for (const { result: one, label, own } of shown) for (const run of one.runs) holder.append(details(run, own || !several ? '' : label));
+  for (const { result: one, label, own } of shown) for (const run of one.runs) holder.append(details(run, one.device, own || !several ? '' : label));
+  putBack();
+}
+
+/** What is opened and where the focus is, to be put back after a new drawing. */
+function placeIn(holder: HTMLElement): () => void {
+  const nameOf = (node: Element): string => `${node.tagName} ${node.ariaLabel ?? node.textContent}`;
+  const summaries = (): [HTMLDetailsElement, string][] => [...holder.querySelectorAll('details')].map((one) => [one, one.querySelector('summary')!.textContent]);
+  const opened = new Map(summaries().map(([{ open }, name]) => [name, open]));
+  const focused = holder.contains(document.activeElement) ? nameOf(document.activeElement!) : undefined;
+  return () => {
+    for (const [one, name] of summaries()) one.open = opened.get(name) ?? one.open;
+    if (focused) [...holder.querySelectorAll<HTMLElement>('summary, button, [tabindex]')].find((node) => nameOf(node) === focused)?.focus({ preventScroll: true });
+  };
 }
 
 const card = (width: string, title: string, ...children: (Node | string)[]): HTMLElement => element('section', { className: `card ${width}`, ariaLabel: title }, element('h2', { textContent: title }), ...children);
@@ -68,31 +84,47 @@ function headline({ runs, device }: BenchmarkResult): HTMLElement[] {
       card('w4', 'Writing an answer', big(rate(decode.decode.median), `tokens/s · ${where}`), quiet(others((run) => firstDecode(run)?.decode?.median), decode.gapMs ? `p99 between tokens ${milliseconds(decode.gapMs.p99)}` : '')),
     );
   if (prefill) {
-    const share = bandwidthShare(best, device);
+    const roofline = rooflineOf(best, device);
     cards.push(
       card(
         'w4',
         'First word after',
         big(milliseconds(prefill.firstTokenMs.median), `· ${count(prefill.prompt)}-token prompt`),
-        quiet(share === undefined ? '' : `${Math.round(100 * share)} % of this device’s measured memory bandwidth`),
+        quiet(roofline ? `Writing: ${shareLabel(roofline)}` : ''),
       ),
     );
   }
   return cards;
 }
 
-function overContext(shown: ShownResult[]): HTMLElement[] {
-  const lines = shown.flatMap(({ result, label, own }) =>
+/** The lines of a plot, and how many runs it leaves out: more lines than colours say nothing. */
+function linesOf(shown: ShownResult[], pointsOf: (run: Run) => Line['points']): { lines: Line[]; left: number } {
+  const measured = new Set<string>();
+  let left = 0;
+  const lines = shown.flatMap(({ result, label, own }, device) =>
     result.runs.flatMap((run): Line[] => {
-      const points = run.measurements.filter((m) => m.cached && m.decode && decodeAt(run, m.prompt) === m).map((m): [number, number] => [m.prompt, m.decode!.median]);
-      return points.length ? [{ label: own ? runLabel(run) : `${runLabel(run)}, ${label}`, points: points.sort((a, b) => a[0] - b[0]), other: !own }] : [];
+      const [points, key] = [pointsOf(run), runKey(run)];
+      if (!points.length) return [];
+      if (measured.size === COLOURS && !measured.has(key)) return left++, []; // prettier-ignore
+      measured.add(key);
+      return [{ label: own ? runLabel(run) : `${runLabel(run)}, ${label}`, points: [...points].sort((p, q) => p[0] - q[0]), key, device }];
     }),
   );
+  return { lines, left };
+}
+
+/** The same model on the same kind of processor, on whatever device. */
+const runKey = (run: Run): string => `${modelLabel(run)} ${run.backend}`;
+const leftOut = (left: number): Node[] => (left ? [element('p', { className: 'quiet', textContent: `${left} more ${left === 1 ? 'run is' : 'runs are'} in the table.` })] : []);
+
+function overContext(shown: ShownResult[]): HTMLElement[] {
+  // a logarithmic axis has no zero
+  const { lines, left } = linesOf(shown, (run) => run.measurements.filter((m) => m.prompt > 0 && m.cached && m.decode && decodeAt(run, m.prompt) === m).map((m) => [m.prompt, m.decode!.median]));
   if (!lines.length) return [];
   const summary = `Tokens a second while writing, by position. ${lines.map(({ label, points }) => `${label}: ${points.map(([x, y]) => `${rate(y)} at ${count(x)}`).join(', ')}`).join('. ')}.`;
   const plot = createPlot(lines, { summary, logarithmic: true, showX: (x) => (x >= 1024 ? `${Math.round(x / 1024)}k` : String(x)) });
   plots.push(plot);
-  return [card('w8', 'Writing speed over context, tokens/s', plot.node)];
+  return [card('w8', 'Writing speed over context, tokens/s', plot.node, ...leftOut(left))];
 }
 
 function tableOf(caption: string, head: string[], rows: (string | Node)[][], mark: (row: number) => boolean = () => false): HTMLElement {
@@ -117,20 +149,21 @@ function allRuns(shown: ShownResult[], several: boolean): HTMLElement {
     const [name, ...cells] = runCells(run);
     return several ? [name, label, ...cells] : [name, ...cells];
   });
-  const removals = shown.flatMap(({ label, remove }) => {
-    if (!remove) return [];
-    const button = element('button', { type: 'button', textContent: `Remove ${label}` });
-    button.addEventListener('click', remove);
-    return [button];
-  });
-  return element('div', { className: 'card w12' }, tableOf('All runs, prefill and decode in tokens/s', head, rows, (i) => all[i].run.status === 'wrong'), ...(removals.length ? [element('p', { className: 'actions' }, ...removals)] : []));
+  const buttons = shown.flatMap(({ label, keep, remove }) =>
+    Object.entries({ Keep: keep, Remove: remove }).flatMap(([word, act]) => {
+      if (!act) return [];
+      const button = element('button', { type: 'button', textContent: `${word} ${label}` });
+      button.addEventListener('click', act);
+      return [button];
+    }),
+  );
+  return element('div', { className: 'card w12' }, tableOf('All runs, prefill and decode in tokens/s', head, rows, (i) => all[i].run.status === 'wrong'), ...(buttons.length ? [element('p', { className: 'actions' }, ...buttons)] : []));
 }
 
 function comparison(here: ShownResult, there: ShownResult): HTMLElement {
-  const key = (run: Run): string => `${modelLabel(run)} ${run.backend}`;
   const ratio = (a?: number, b?: number): string => (a && b ? `× ${(a / b).toPrecision(3)}` : '–');
   const rows = here.result.runs.flatMap((run) => {
-    const other = there.result.runs.find((one) => key(one) === key(run));
+    const other = there.result.runs.find((one) => runKey(one) === runKey(run));
     if (!other) return [];
     const prompt = [512, 128, 2048].find((n) => prefillAt(run, n) && prefillAt(other, n));
     const [p, q] = prompt ? [run, other].map((one) => prefillAt(one, prompt)?.prefill?.median) : [];
@@ -143,21 +176,23 @@ function comparison(here: ShownResult, there: ShownResult): HTMLElement {
 }
 
 function sustained(shown: ShownResult[]): HTMLElement[] {
-  const all = shown.flatMap(({ result, label, own }) => result.runs.flatMap((run) => (run.sustained ? [{ run, label: own ? runLabel(run) : `${runLabel(run)}, ${label}`, own }] : [])));
-  if (!all.length) return [];
-  const told = all.map(({ run, label }) => {
-    const drop = sustainedDrop(run.sustained!);
+  const { lines, left } = linesOf(shown, (run) => run.sustained?.points ?? []);
+  if (!lines.length) return [];
+  const seconds = Math.max(...shown.flatMap(({ result }) => result.runs.map((run) => run.sustained?.seconds ?? 0)));
+  const told = lines.map(({ label, points }) => {
+    const drop = sustainedDrop(points);
     if (drop === undefined) return label;
     return `${label}: ${Math.abs(drop) < 0.03 ? 'as fast at the end as at the beginning' : `${Math.round(100 * Math.abs(drop))} % ${drop > 0 ? 'slower' : 'faster'} at the end`}`;
   });
-  const plot = createPlot(all.map(({ run, label, own }) => ({ label, points: run.sustained!.points, other: !own })), { summary: `Writing without a pause, tokens a second. ${told.join('. ')}.`, showX: (x) => `${x} s` }); // prettier-ignore
+  const plot = createPlot(lines, { summary: `Writing without a pause, tokens a second. ${told.join('. ')}.`, showX: (x) => `${x} s` });
   plots.push(plot);
-  return [card('w12', 'One minute without a pause, tokens/s', plot.node, element('p', { className: 'quiet', textContent: `${told.join('. ')}.` }))];
+  return [card('w12', `${seconds === 60 ? 'One minute' : `${seconds} s`} without a pause, tokens/s`, plot.node, element('p', { className: 'quiet', textContent: `${told.join('. ')}.` }), ...leftOut(left))];
 }
 
-function details(run: Run, label: string): HTMLElement {
+function details(run: Run, device: Device, label: string): HTMLElement {
+  const roofline = rooflineOf(run, device);
   const title = label ? `${runLabel(run)}, ${label}` : runLabel(run);
-  const facts = [run.processor, run.variant, run.check && run.status !== 'wrong' && `differs from known results by ${(100 * run.check.golden).toPrecision(2)} % of their power`].filter((fact) => typeof fact === 'string');
+  const facts = [run.processor, run.variant, run.check && run.status !== 'wrong' && `differs from known results by ${(100 * run.check.golden).toPrecision(2)} % of their power`, roofline && `${shareLabel(roofline)} (all of it: ${rate(roofline.tokensPerSecond)} tokens/s)`].filter((fact) => typeof fact === 'string');
   const parts: Node[] = [element('p', { className: 'quiet', textContent: facts.join(' · ') })];
   if (run.problem) parts.unshift(element('p', { className: 'wrong', textContent: run.problem }));
   if (run.measurements.length) parts.push(tableOf(`${title}: medians, with the smallest and the largest`, MEASUREMENT_COLUMNS, run.measurements.map(measurementCells))); // prettier-ignore

@@ -1,11 +1,11 @@
 /** Measures the runs of a set one after the other. Each result is stored before the next step begins. */
 import type { load as loadModel, LoadCallOptions, ModelSource } from '../../src/index';
 import { isLow, readBattery, type TabWatch } from './conditions';
-import { measureRun } from './measure';
-import { SUSTAINED_SECONDS, type PlannedRun } from './plan';
+import { measureRun, stepName } from './measure';
+import type { PlannedRun } from './plan';
 import { randomGguf } from './random_gguf';
 import type { KernelTimes, Run } from './result';
-import type { SetStore, StoredSet } from './set_store';
+import { partialOf, type SetStore, type StoredSet } from './set_store';
 import { stepsOf, TimeLeft, type Step } from './time_left';
 
 export interface SetProgress {
@@ -30,8 +30,8 @@ export interface SetOptions {
   /** the chosen file, by name */
   files: ReadonlyMap<string, File>;
   onProgress(progress: SetProgress): void;
-  /** a run has ended, or has one measurement more */
-  onResult(set: StoredSet, partial?: Run): void;
+  /** a run has ended */
+  onResult(): void;
   kernelTimes?(source: ModelSource, signal: AbortSignal): Promise<KernelTimes>;
 }
 
@@ -61,7 +61,8 @@ export async function runSet(set: StoredSet, options: SetOptions): Promise<void>
       continue;
     }
     const hidden = options.tab.count;
-    const left = [...steps[at]];
+    const already = set.partial;
+    const left = steps[at].filter(({ name }) => !already.measurements.some((m) => stepName(m) === name) && !(name === 'sustained' && already.sustained));
     let step = { name: 'load', began: performance.now() };
     let waiting = false;
     const tell = (): void => {
@@ -78,12 +79,12 @@ export async function runSet(set: StoredSet, options: SetOptions): Promise<void>
         quantization: planned.quantization,
         backend: planned.backend,
         cases: [...planned.cases],
-        sustainedSeconds: planned.sustained ? SUSTAINED_SECONDS : 0,
+        sustainedSeconds: planned.sustained,
         kernels: planned.kernels,
         repetitions: selection.repetitions,
         load: options.loadOptions,
       },
-      set.partial,
+      already,
       {
         signal,
         tab: options.tab,
@@ -100,9 +101,8 @@ export async function runSet(set: StoredSet, options: SetOptions): Promise<void>
           const [done] = index < 0 ? [] : (left.splice(index, 1) as [Step]);
           if (done) timeLeft.done(planned.backend, done, (performance.now() - step.began) / 1000);
           tell();
-          set.partial = [...partial.measurements];
+          set.partial = partialOf(partial);
           await store.saveSet(set);
-          options.onResult(set, partial);
         },
         onWait() {
           waiting = true;
@@ -115,16 +115,15 @@ export async function runSet(set: StoredSet, options: SetOptions): Promise<void>
   }
   set.state = 'done';
   await store.saveSet(set);
-  options.onResult(set);
 
   async function finish(run: Run): Promise<void> {
     const battery = await readBattery();
     if (isLow(battery)) run.notes.push(`The battery was at ${battery.percent} % and not charging.`);
     result.runs.push(run);
-    set.partial = [];
+    set.partial = partialOf();
     set.attempts = 0;
     await store.saveSet(set);
-    options.onResult(set);
+    options.onResult();
   }
 }
 
@@ -133,7 +132,7 @@ const failed = ({ name, quantization = '', backend, source }: PlannedRun, proble
   backend,
   status: 'failed',
   problem,
-  measurements: partial,
+  ...partial,
   notes: [],
 });
 

@@ -1,7 +1,10 @@
 /** Keeps the set that is measured, and results to compare with, over a reload or a crash. Where the browser refuses storage they live as long as the page. */
 import { createStore, get, set, type UseStore } from 'idb-keyval';
-import { NotAResult, parseResult, type BenchmarkResult, type Measurement } from './result';
-import type { PlannedRun, Selection } from './plan';
+import resultSchema from '../../docs/benchmark.schema.json';
+import { schemaError, type Schema } from './check_schema';
+import { PRESETS, type PlannedRun, type Selection } from './plan';
+import { NotAResult, parseResult, type BenchmarkResult, type PartialRun } from './result';
+import { QUANTIZATIONS, SHAPE_LABELS } from './shapes';
 
 /** A set of runs. `result.runs` are those that have ended; the next of `plan` is under way or comes next. */
 export interface StoredSet {
@@ -9,11 +12,43 @@ export interface StoredSet {
   plan: PlannedRun[];
   result: BenchmarkResult;
   /** of the run under way */
-  partial: Measurement[];
+  partial: PartialRun;
   /** how often the run under way was begun */
   attempts: number;
   state: 'running' | 'stopped' | 'done';
 }
+
+export const partialOf = ({ measurements = [], sustained }: Partial<PartialRun> = {}): PartialRun => ({ measurements: [...measurements], ...(sustained && { sustained }) });
+
+/** All properties must be there but those named as optional. */
+const object = (properties: Record<string, Schema>, optional: string[] = []): Schema => ({ type: 'object', properties, required: Object.keys(properties).filter((name) => !optional.includes(name)) });
+const list = (items: Schema): Schema => ({ type: 'array', items });
+const [text, flag, whole]: Schema[] = [{ type: 'string' }, { type: 'boolean' }, { type: 'integer', minimum: 0 }];
+const backend: Schema = { enum: ['wasm', 'webgpu'] };
+const quantization: Schema = { enum: Object.keys(QUANTIZATIONS) };
+
+const SELECTION = object(
+  { shapes: list(text), quantizations: list(text), stored: list(text), file: text, backends: list(backend), prefill: list(whole), decode: list(whole), classes: flag, sustained: flag, kernels: flag, repetitions: whole },
+  ['file'],
+); // prettier-ignore
+const PLANNED = object(
+  {
+    source: object({ shape: { enum: Object.keys(SHAPE_LABELS) }, stored: text, file: text }, ['shape', 'stored', 'file']),
+    name: text,
+    quantization,
+    backend,
+    cases: list(object({ prompt: whole, generate: whole, cached: flag })),
+    sustained: whole,
+    kernels: flag,
+  },
+  ['quantization'],
+);
+const { measurements, sustained } = resultSchema.$defs.run.properties;
+/** of a stored set; its result has the schema of results */
+const SET_SCHEMA = {
+  ...object({ selection: SELECTION, plan: list(PLANNED), partial: object({ measurements, sustained }, ['sustained']), attempts: whole, state: { enum: ['running', 'stopped', 'done'] } }),
+  $defs: resultSchema.$defs,
+} as Schema;
 
 const SET = 'set';
 const COMPARED = 'compared';
@@ -48,12 +83,13 @@ export class SetStore {
     }
   }
 
-  /** The last set, with every value checked as if it came from a file. */
+  /** The last set. What is stored is checked as if it came from a file: a set that cannot go on still has its result. */
   async set(): Promise<StoredSet | undefined> {
-    const stored = (await this.read(SET)) as StoredSet | undefined;
-    if (!stored || !Array.isArray(stored.plan)) return undefined;
-    const result = checked(stored.result);
-    return result && { ...stored, result };
+    const stored = await this.read(SET);
+    const result = checked((stored as StoredSet | undefined)?.result);
+    if (!result) return undefined;
+    if (schemaError(SET_SCHEMA, stored) === undefined) return { ...(stored as StoredSet), result };
+    return { selection: { stored: [], backends: ['wasm'], ...PRESETS.standard }, plan: [], result, partial: partialOf(), attempts: 0, state: 'done' };
   }
 
   async saveSet(value: StoredSet | undefined): Promise<void> {

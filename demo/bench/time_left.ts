@@ -1,7 +1,7 @@
 /** How long the rest of a set takes: a rough cost of each step, corrected by the steps that have been timed. */
 import { duration } from '../chat/format';
 import { stepName } from './measure';
-import { SUSTAINED_SECONDS, type PlannedRun } from './plan';
+import type { PlannedRun } from './plan';
 
 /** Bytes of the weights of a made-up model, about; of others it is unknown before the load. */
 const PARAMETERS: Record<string, number> = { demo: 6e6, '230m': 230e6, '350m': 354e6, '700m': 742e6, '1.2b': 1.17e9, '2.6b': 2.57e9 };
@@ -28,7 +28,7 @@ export function stepsOf({ source, quantization = '', backend, cases, sustained, 
     const write = one.generate * token * (1 + one.prompt / 6000);
     steps.push({ name: stepName(one), seconds: one.cached ? read + (repetitions + 1) * write : (repetitions + (one.prompt <= 512 ? 1 : 0)) * (read + write) });
   }
-  if (sustained) steps.push({ name: 'sustained', seconds: SUSTAINED_SECONDS, fixed: true });
+  if (sustained) steps.push({ name: 'sustained', seconds: sustained, fixed: true });
   if (kernels) steps.push({ name: 'times by kernel', seconds: 15 });
   return steps;
 }

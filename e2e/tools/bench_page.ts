@@ -16,6 +16,8 @@ export interface PageOptions extends Partial<Omit<Selection, 'stored' | 'file' |
   /** a GGUF file, in place of made-up weights */
   model?: string;
   threads?: number;
+  /** of the run without a pause; 60 if absent */
+  sustainedSeconds?: number;
   /** 'swiftshader': Chromium's software adapter */
   adapter?: 'swiftshader' | 'hardware';
   onProgress?(line: string): void;
@@ -47,7 +49,7 @@ export async function benchPage(options: PageOptions): Promise<BenchmarkResult> 
     const page = await browser.newPage();
     page.on('pageerror', (error) => console.error(`page: ${error.stack ?? error}`));
     page.on('console', (message) => message.type() === 'error' && console.error(`page: ${message.text()}`));
-    const query = [...(options.adapter === 'swiftshader' ? ['software=1'] : []), ...(options.threads ? [`threads=${options.threads}`] : [])];
+    const query = [...(options.adapter === 'swiftshader' ? ['software=1'] : []), ...(options.threads ? [`threads=${options.threads}`] : []), ...(options.sustainedSeconds ? [`sustained=${options.sustainedSeconds}`] : [])];
     await page.goto(`${site.url}bench.html?${query.join('&')}`);
     await page.waitForSelector('body[data-ready]');
     await choose(page, options);
@@ -74,7 +76,7 @@ async function main(): Promise<void> {
     quick: flag("the same as --preset quick: the demo model's shape, under a minute"),
     preset: oneOf(['quick', 'standard', 'full'], 'what is measured', 'standard'),
     shapes: text('A,B', `shapes of made-up models: ${shapes.join(', ')}`),
-    quants: text('A,B', `their quantizations: ${Object.keys(QUANTIZATIONS).join(', ')}`),
+    quants: text('A,B', `their quantisations: ${Object.keys(QUANTIZATIONS).join(', ')}`),
     model: optionalFile('a GGUF file, in place of made-up weights'),
     backends: someOf(['wasm', 'webgpu'], 'backends', 'wasm'),
     threads: whole('threads of the WASM backend', undefined, 1),
@@ -82,6 +84,7 @@ async function main(): Promise<void> {
     decode: wholes(`positions to generate at, of ${DECODE.join(', ')}`),
     classes: flag('also the settings that vendors publish'),
     sustained: flag('also a minute without a pause'),
+    seconds: whole('seconds without a pause, in place of a minute', undefined, 1),
     kernels: flag('also times by kernel (WebGPU)'),
     runs: whole('repetitions', undefined, 1),
     software: flag("WebGPU on Chromium's software adapter"),
@@ -98,7 +101,7 @@ async function main(): Promise<void> {
     ...(prefill && { prefill }),
     ...(decode && { decode }),
     ...(values.classes && { classes: true }),
-    ...(values.sustained && { sustained: true }),
+    ...((values.sustained || values.seconds) && { sustained: true, sustainedSeconds: values.seconds }),
     ...(values.kernels && { kernels: true }),
     ...(runs && { repetitions: runs }),
     ...(model && { model }),

@@ -1,11 +1,16 @@
-/** Every screen and state of the built chat page, for people to look at: how each is reached. */
+/** Every screen and state of the built chat page (bench_screens.ts has those of the benchmark), for people to look at: how each is reached. */
 import type { Page } from 'playwright';
 import { createHub } from '../hub';
 import { tinyGguf } from './tiny';
 
 export interface Screen {
+  /** another page than the chat */
+  path?: string;
   /** what the page's address asks for */
   query?: string;
+  fragment?: string;
+  /** the page down to its end, not only what the window shows; at two sizes */
+  full?: boolean;
   /** turns that the conversation begins with */
   turns?: object[];
   /** sizes that show it; all without */

@@ -1,17 +1,20 @@
-/** Pictures of the built chat page: the one of the README, or all screens. `npm run screenshot -- --help` explains the options. */
-import { mkdirSync } from 'node:fs';
+/** Pictures of the built pages: the one of the README, or all screens of the chat and the benchmark page. `npm run screenshot -- --help` explains the options. */
+import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { parseResult } from '../../demo/bench/result';
 import { launchChromium } from '../harness';
 import { serveSite } from '../site';
-import { flag, startTool, text, whole } from './options';
+import { benchScreens } from './bench_screens';
+import { flag, optionalFile, startTool, text, whole } from './options';
 import { ask, SCREENS, SIZES, slowModel, type Screen } from './screens';
 
-const values = startTool('npm run screenshot --', 'Takes a picture of the built chat page with a short conversation, or pictures of all its screens.', {
+const values = startTool('npm run screenshot --', 'Takes a picture of the built chat page with a short conversation, or pictures of all screens of the chat and the benchmark page.', {
   out: text('PATH', 'the picture, a PNG file', 'docs/chat.png'),
   width: whole('in pixels', 1200, 320),
   height: whole('in pixels', 840, 320),
   dark: flag('in dark colours'),
   all: text('DIR', 'instead: every screen, at four sizes, in light and dark colours, into this folder'),
+  result: optionalFile('with --all: a result of the benchmark page for its pictures; without it they are measured'),
   only: text('WORDS', 'with --all: only the pictures whose name has one of these words, with commas between them'),
 });
 const site = await serveSite();
@@ -38,6 +41,7 @@ async function all(folder: string, words: string[]): Promise<void> {
   const slow = await slowModel();
   const screens: Record<string, Screen> = {
     ...SCREENS,
+    ...(words.some((word) => word.startsWith('bench')) || words.includes('') ? await benchScreens(values.result === undefined ? undefined : parseResult(readFileSync(values.result, 'utf8'))) : {}),
     download: { query: slow.query, reach: async (page) => void (await page.waitForSelector('.question[open]')) },
     loading: {
       query: slow.query,
@@ -58,19 +62,19 @@ async function all(folder: string, words: string[]): Promise<void> {
   };
   for (const [size, [width, height]] of Object.entries(SIZES))
     for (const colorScheme of ['light', 'dark'] as const)
-      for (const [name, { query = '', turns, only, reach }] of Object.entries(screens)) {
+      for (const [name, { path = '', query = '', fragment = '', turns, only, full = false, reach }] of Object.entries(screens)) {
         const file = `${name}-${size}-${colorScheme}.png`;
-        if (!words.some((word) => file.includes(word)) || (only && (only === 'narrow') !== width < 960)) continue;
+        if (!words.some((word) => file.includes(word)) || (only && (only === 'narrow') !== width < 960) || (full && !['phone', 'wide'].includes(size))) continue;
         const context = await browser.newContext({ viewport: { width, height }, colorScheme, hasTouch: width < 960, isMobile: width < 960 });
         try {
           const page = await context.newPage();
           await page.addInitScript(settings);
           if (turns) await page.addInitScript((given) => (localStorage['rivulet-chat.turns'] ??= given), JSON.stringify(turns));
-          await page.goto(`${site.url}?backend=wasm${query}`);
-          if (!query.includes('model=')) await page.waitForSelector('#about:visible');
+          await page.goto(`${site.url}${path}?backend=wasm${query}${fragment}`);
+          if (!path && !query.includes('model=')) await page.waitForSelector('#about:visible');
           await reach(page);
           await page.waitForTimeout(400); // until what moves has stopped
-          await page.screenshot({ path: join(folder, file) });
+          await page.screenshot({ path: join(folder, file), fullPage: full });
         } catch (error) {
           console.error(`${file}: ${String(error).split('\n', 1)[0]}`);
           process.exitCode = 1;
