@@ -1,4 +1,4 @@
-/** The other two engines that people have, Firefox and WebKit: the script-tag page as built answers, a second visit needs no model from the server, and the chat page keeps its conversations and models, opens without its server and names its controls. */
+/** The other two engines that people have, Firefox and WebKit: the script-tag page and the element answer, a second visit needs no model from the server, the chat page keeps its conversations and models and opens without its server, the inside view draws, and controls have names. */
 import { describe, expect, it } from 'vitest';
 import type { BenchmarkResult } from '../demo/bench/result';
 import { validate } from './bench';
@@ -64,6 +64,19 @@ const inChat = (statements: string): string => `(async () => {
   ${statements}
 })()`;
 
+/** In another page: runs statements of an async function that has `until` and `objections`, which are those of the accessibility checker. */
+const inPage = (statements: string): string => `(async () => {
+  const until = async (condition, what) => {
+    for (let waited = 0; !condition(); waited += 50) {
+      if (waited > 60000) throw new Error(what + ' did not come. Page: ' + document.body.innerText.slice(0, 2000));
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  };
+  ${AXE};
+  const objections = async () => (await window.axe.run()).violations.map(({ id, nodes }) => id + ': ' + nodes.map(({ html }) => html).join(' '));
+  ${statements}
+})()`;
+
 for (const { name, tag, open } of ENGINES) describe(name, { tags: tag }, () => {
   // each test has a host and a browser of its own, so that none meets what another has stored
   const visit = (run: (site: Site, browser: OpenBrowser) => Promise<void>, options?: SiteOptions) => async (): Promise<void> => {
@@ -90,10 +103,43 @@ for (const { name, tag, open } of ENGINES) describe(name, { tags: tag }, () => {
     }, options)(),
   );
 
-  it('answers in the element <rivulet-chat>', visit(async (site, browser) => {
+  it('answers in the element <rivulet-chat>, which has a name for every control, also in a required one and with an error', visit(async (site, browser) => {
     await browser.goto(`${site.url}element.html`);
-    const answer = await browser.evaluate(`document.querySelector('rivulet-chat').send('Hello!').then((words) => [words, document.querySelector('rivulet-chat').info.backend.name])`);
-    expect(answer).toEqual([expect.stringMatching(/\w{3}/), 'wasm']);
+    const answer = await browser.evaluate(
+      inPage(`
+        await until(() => window.customElements.get('rivulet-chat'), 'the element');
+        const chat = document.querySelector('rivulet-chat');
+        const words = await chat.send('Hello!');
+        chat.required = true;
+        const valid = [chat.checkValidity(), (chat.clear(), chat.checkValidity())];
+        chat.messages = [{ role: 'user', content: 'Hello!' }, { role: 'assistant', content: '| a |\\n|---|\\n| **b** |\\n\\n- [x] c' }];
+        chat.model = './nothing.gguf';
+        await chat.send('Hello!').catch(() => undefined);
+        await until(() => chat.shadowRoot.querySelector('.problem') && chat.shadowRoot.querySelector('td strong'), 'the error and the table');
+        return [words, valid, await objections()];`),
+    );
+    expect(answer).toEqual([expect.stringMatching(/\w{3}/), [true, false], []]);
+  }, { isolated: false }));
+
+  it('draws what the layers do with a sentence, shows the values as text, and has a name for every control', visit(async (site, browser) => {
+    await browser.goto(`${site.url}inside.html`);
+    const [status, colours, rows, objections] = (await browser.evaluate(
+      inPage(`
+        const find = (id) => document.getElementById(id);
+        await until(() => find('form')?.options.length, 'the page');
+        find('text').value = 'Hello';
+        find('request').requestSubmit();
+        await until(() => !find('result').hidden, 'the result');
+        find('form').value = 'map';
+        find('form').dispatchEvent(new Event('change'));
+        const map = find('map');
+        const { data } = map.getContext('2d').getImageData(0, 0, map.width, map.height);
+        return [find('status').textContent, new Set(new Uint32Array(data.buffer)).size, document.querySelectorAll('#values tbody tr').length, await objections()];`),
+    )) as [string, number, number, string[]];
+    expect(status).toBe(`${rows} tokens, 6 layers`);
+    expect(rows).toBeGreaterThan(1);
+    expect(colours).toBeGreaterThan(20);
+    expect(objections).toEqual([]);
   }, { isolated: false }));
 
   it('keeps the conversations of the chat page: a list, an edited message, a draft, over a reload', visit(async (site, browser) => {

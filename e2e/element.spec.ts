@@ -1,65 +1,30 @@
 // @module-tag chromium
 /** The element <rivulet-chat> on plain static hosts: in the built page of its README example, and in pages of this test's own. */
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { chromium, type Browser, type BrowserContext, type Page } from 'playwright';
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+import { chromium, type Page } from 'playwright';
+import { beforeAll, beforeEach, expect, test } from 'vitest';
 import type { RivuletChat } from '../src/element/rivulet_chat';
 import type * as Rivulet from '../src/index';
-import { chromiumArgs, launchChromium } from './harness';
-import { findChromium } from './system';
+import { htmlPage, MODEL, read, testElement, TIMER } from './element_page';
+import { chromiumArgs } from './harness';
 import { BUILT_SITE, serveSite, type Site } from './site';
+import { findChromium } from './system';
 
-const read = (path: string): string => readFileSync(new URL(`../${path}`, import.meta.url), 'utf8');
-const POLICY = /default-src 'none'; .*/.exec(read('docs/element.md'))![0];
-const MODEL = './models/rivulet-tiny.gguf';
-const TIMER = { name: 'set_timer', description: 'Start a countdown timer', parameters: { type: 'object', properties: { minutes: { type: 'integer' } }, required: ['minutes'] } };
-
-/** a host's folder: the scripts, the model, and pages of the tests */
-const folder = mkdtempSync(join(tmpdir(), 'rivulet-element-'));
-const htmlPage = (body: string, head = ''): string => `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Test</title><link rel="icon" href="data:,">${head}</head><body><main>${body}</main></body></html>`;
-
-let browser: Browser;
+const tests = testElement();
+const { folder, open, chat, send } = tests;
 let site: Site;
-let context: BrowserContext;
 let page: Page;
 let problems: string[];
-let asked: string[];
-
-beforeAll(async () => {
-  for (const name of ['index.html', 'element.html', 'rivulet.js', 'rivulet-element.js', 'models']) cpSync(join(BUILT_SITE, name), join(folder, name), { recursive: true });
+beforeAll(() => {
+  site = tests.site;
   // large enough for the question: nothing of it is read before the answer
   writeFileSync(join(folder, 'models/large.gguf'), Buffer.concat([readFileSync(join(BUILT_SITE, 'models/rivulet-tiny.gguf')), Buffer.alloc(25_000_000)]));
-  for (const name of ['rivulet.mjs', 'rivulet-element.mjs']) cpSync(join(BUILT_SITE, '..', name), join(folder, name));
-  browser = await launchChromium();
-  site = await serveSite({ base: '/some/where/', isolated: false, root: folder });
 });
-afterAll(async () => {
-  await browser?.close();
-  await site?.close();
-  rmSync(folder, { recursive: true, force: true });
+beforeEach(() => {
+  ({ page, problems } = tests);
 });
-beforeEach(async () => {
-  context = await browser.newContext();
-  page = await context.newPage();
-  problems = [];
-  asked = [];
-  page.on('pageerror', (error) => problems.push(String(error)));
-  page.on('console', (message) => message.type() === 'error' && problems.push(message.text()));
-  context.on('request', (request) => void (/^(?:blob|data):/.test(request.url()) || asked.push(request.url())));
-});
-afterEach(() => context.close());
 
-/** Opens a page of this body beside the scripts, under the policy of docs/element.md. */
-async function open(body: string, { policy = POLICY, head = '<script src="rivulet-element.js"></script>' } = {}): Promise<void> {
-  writeFileSync(join(folder, 'test.html'), htmlPage(body, `<meta http-equiv="Content-Security-Policy" content="${policy}; img-src data:">${head}`));
-  await page.goto(`${site.url}test.html`);
-  await page.waitForFunction(() => customElements.get('rivulet-chat'));
-}
-
-const chat = (selector = 'rivulet-chat') => page.locator(selector);
-const send = (text: string, selector?: string): Promise<string> => chat(selector).evaluate((element, words) => (element as RivuletChat).send(words), text);
 /** Workers that read the store end by themselves, so the number settles. */
 const workers = (): number => page.workers().length;
 
@@ -74,8 +39,8 @@ test('the README example answers, word for word, from a sub-path, without a requ
   await chat().getByRole('button', { name: 'Send' }).waitFor();
   expect(await chat().evaluate((element) => (element as RivuletChat).messages.map(({ role }) => role))).toEqual(['user', 'assistant']);
   expect(problems).toEqual([]);
-  expect(asked).toContain(`${site.url}models/rivulet-tiny.gguf`);
-  expect(asked.filter((url) => !url.startsWith(site.url))).toEqual([]);
+  expect(tests.asked).toContain(`${site.url}models/rivulet-tiny.gguf`);
+  expect(tests.asked.filter((url) => !url.startsWith(site.url))).toEqual([]);
 });
 
 test('it runs under the policy of docs/element.md, and tools answer through the property and the event', async () => {
@@ -152,17 +117,6 @@ test('wrong input is said in the element, and the page goes on', async () => {
   expect(await send('Hello!', '#good')).not.toBe('');
 });
 
-test('what a model or a page says stays text: nothing runs, nothing is fetched', async () => {
-  await open(`<rivulet-chat model="${MODEL}"></rivulet-chat>`, { policy: "default-src * 'unsafe-inline' data: blob:" });
-  const hostile = ['<img src=x onerror="globalThis.ran = 1">', '<script>globalThis.ran = 1</script>', '[a](javascript:globalThis.ran=1)', '![x](https://elsewhere.example/a.png)', '<svg onload="globalThis.ran = 1"><style>@import "https://elsewhere.example"</style></svg>', '> '.repeat(5000), '`'.repeat(9999)];
-  await chat().evaluate((element, texts) => ((element as RivuletChat).messages = texts.flatMap((content) => [{ role: 'user', content }, { role: 'assistant', content }])), hostile); // prettier-ignore
-  await page.waitForTimeout(500);
-  expect(await page.evaluate(() => (globalThis as { ran?: number }).ran)).toBeUndefined();
-  expect(asked.filter((url) => !url.startsWith(site.url))).toEqual([]);
-  expect(await chat().evaluate((element) => element.shadowRoot!.querySelectorAll('img, script, style, svg, a[href^="javascript"]').length)).toBe(0);
-  expect(await chat().evaluate((element) => { try { (element as RivuletChat).messages = [{ role: 'system', content: 'x' }]; return 'taken'; } catch (error) { return (error as Error).name; } })).toBe('RequestError'); // prettier-ignore
-});
-
 test('what is stopped, cleared, removed or changed in mid-answer leaves nothing behind', async () => {
   await open(`<form><rivulet-chat name="talk" model="${MODEL}" backend="wasm" threads="1" tools='${JSON.stringify([TIMER])}'></rivulet-chat></form>`);
   const state = () => chat().evaluate((element) => ({ messages: (element as RivuletChat).messages.length, value: (element as RivuletChat).value }));
@@ -214,7 +168,7 @@ test('a large download begins with one question, which Stop closes', async () =>
   await chat().getByRole('button', { name: 'Stop' }).click();
   expect(await sent).toBe('');
   await expect.poll(() => chat().getByRole('button', { name: 'Download' }).count()).toBe(0);
-  expect(asked.filter((url) => url.endsWith('large.gguf')).length).toBeLessThan(4);
+  expect(tests.asked.filter((url) => url.endsWith('large.gguf')).length).toBeLessThan(4);
 });
 
 test('results of tools: a value that is no JSON, an answer without a value, and one that is very long', async () => {
@@ -224,7 +178,7 @@ test('results of tools: a value that is no JSON, an answer without a value, and 
     const seen: string[] = [];
     for (const result of [10n, undefined, 'x'.repeat(50_000)]) {
       chat.clear();
-      chat.tools = [{ ...timer, parameters: timer.parameters as { type: 'object' }, run: () => result }];
+      chat.tools = [{ ...timer, run: () => result }];
       await chat.send('Set a timer for 10 minutes').catch((error: Error) => seen.push(error.name));
       seen.push(chat.messages.find(({ role }) => role === 'tool')?.content as string);
     }
@@ -252,10 +206,10 @@ test('it is also a module, with the hash of the engine checked where the element
     '<script src="rivulet.js"></script><script src="rivulet-element.js"></script>',
   ];
   for (const head of heads) {
-    asked = [];
+    tests.asked.length = 0;
     await open(element, { head });
     expect(await send('Hello!'), head).not.toBe('');
-    expect(asked.filter((url) => /\.m?js$/.test(url)).length, head).toBe(2);
+    expect(tests.asked.filter((url) => /\.m?js$/.test(url)).length, head).toBe(2);
   }
   expect(problems).toEqual([]);
   // another engine than the one that the element was built with is refused

@@ -1,12 +1,13 @@
 // @module-tag chromium
 /** The inside view: the page on plain static hosts, its values against those of the module, drawn with WebGPU and on a 2D canvas. */
-import { readFileSync } from 'node:fs';
-import type { Browser, Page } from 'playwright';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Browser, BrowserContext, Page } from 'playwright';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { loadAxe, objections, soon } from './chat_page';
 import { launchChromium } from './harness';
+import { PLAIN } from './hostile';
+import { watch } from './hostile_page';
 import { serveSite, type Site } from './site';
-
-const axe = readFileSync(new URL('../node_modules/axe-core/axe.min.js', import.meta.url), 'utf8');
+import { tinyGguf } from './tools/tiny';
 
 let site: Site;
 beforeAll(async () => {
@@ -71,12 +72,11 @@ describe.each([{ webgpu: true }, { webgpu: false }])('%o', ({ webgpu }) => {
     expect(row.reduce((sum, value) => sum + value, 0)).toBeCloseTo(1, 1);
     await page.hover('#map', { position: { x: 5, y: 5 } });
     expect(await page.innerText('#reading')).toMatch(/^Token 0 \(.*\), token 0 \(.*\): 1$/);
-    await page.evaluate(axe);
+    await loadAxe(page);
     for (const colorScheme of ['light', 'dark'] as const) {
       await page.emulateMedia({ colorScheme });
       await page.evaluate(() => Promise.all(document.getAnimations().map(({ finished }) => finished)));
-      const { violations } = await page.evaluate(() => (globalThis as unknown as { axe: { run(): Promise<{ violations: { id: string; nodes: { html: string }[] }[] }> } }).axe.run());
-      expect(violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' ')}`)).toEqual([]);
+      expect(await objections(page)).toEqual([]);
     }
     expect(problems).toEqual([]);
     expect(asked.filter((url) => !url.startsWith(site.url))).toEqual([]);
@@ -84,12 +84,50 @@ describe.each([{ webgpu: true }, { webgpu: false }])('%o', ({ webgpu }) => {
   });
 });
 
-test('a cancelled look and a text that is too long are said, and the page goes on', async () => {
-  const browser = await launchChromium();
-  const page = await browser.newPage();
-  try {
-    site.refuse = /\.gguf$/;
+describe('whatever is asked', () => {
+  let browser: Browser;
+  let context: BrowserContext;
+  let page: Page;
+  /** requests to others, dialogs, windows, downloads, errors */
+  let happened: string[];
+  beforeAll(async () => {
+    browser = await launchChromium();
+  });
+  afterAll(() => browser?.close());
+  beforeEach(async () => {
+    context = await browser.newContext();
+    happened = await watch(context, new URL(site.url).origin);
+    page = await context.newPage();
+  });
+  afterEach(async () => {
+    site.refuse = undefined;
+    await context.close();
+  });
+  const status = (): Promise<string> => page.innerText('#status');
+
+  test('it works by the keyboard alone', async () => {
     await page.goto(`${site.url}inside.html`);
+    await page.focus('#text');
+    await page.keyboard.press('ControlOrMeta+a');
+    await page.keyboard.type('Hello');
+    const tab = (): Promise<string> => page.keyboard.press('Tab').then(() => page.evaluate(() => document.activeElement?.id || document.activeElement?.ariaLabel || document.activeElement?.localName || ''));
+    expect([await tab(), await tab()]).toEqual(['model', 'look']);
+    await page.keyboard.press('Enter');
+    await soon(status).toMatch(/^\d+ tokens, 6 layers$/);
+    await soon(() => page.evaluate(() => document.activeElement?.id)).toBe('look');
+    expect([await tab(), await tab(), await tab()]).toEqual(['layer', 'part', 'form']);
+    await page.focus('#layer');
+    await page.keyboard.press('ArrowDown');
+    await soon(() => page.innerText('#caption')).toContain('Attention of head 0 in layer 1');
+    await page.focus('#form');
+    expect([await tab(), await tab()]).toEqual(['values', 'All values of token 0']);
+    await page.keyboard.press('Enter');
+    expect(await page.locator('#values pre').innerText()).toMatch(/: 1$/m);
+  });
+
+  test('a cancelled look and a text that is too long or empty are said, and the page goes on', async () => {
+    await page.goto(`${site.url}inside.html`);
+    site.refuse = /\.gguf$/;
     await page.click('#look');
     await page.click('#cancel');
     await page.waitForFunction(() => !document.querySelector<HTMLButtonElement>('#look')!.disabled);
@@ -99,12 +137,53 @@ test('a cancelled look and a text that is too long are said, and the page goes o
     await page.click('#look');
     await page.waitForSelector('#problem:not([hidden])');
     expect(await page.innerText('#problem')).toMatch(/^The text cannot be inspected: got \d+ tokens, wanted 1 to 64 tokens\./);
+    await page.fill('#text', '');
+    await page.click('#look');
+    await soon(() => page.innerText('#problem')).toMatch(/^The text cannot be inspected: got 0 tokens, wanted 1 to 64 tokens\./);
     await page.fill('#text', 'Hello');
     await page.click('#look');
-    await page.waitForSelector('#result:not([hidden])', { timeout: 120_000 });
+    await soon(status).toMatch(/^\d+ tokens, 6 layers$/);
     expect(await page.isVisible('#problem')).toBe(false);
-  } finally {
-    site.refuse = undefined;
-    await browser.close();
-  }
+  });
+
+  test('hostile texts stay texts', async () => {
+    await page.goto(`${site.url}inside.html`);
+    const tags = /^(?:table|thead|tbody|tr|th|td|code|details|summary|pre)$/;
+    for (const { name, text } of PLAIN) {
+      // in bytes, what is not a letter has several tokens
+      await page.fill('#text', text.slice(0, /^[ -~]*$/.test(text) ? 60 : 15));
+      await page.click('#look');
+      await soon(status).toMatch(/^\d+ tokens, 6 layers$/);
+      await page.locator('#values summary').last().click();
+      const inside = await page.evaluate(() => [...document.querySelectorAll('#values *')].map(({ localName }) => localName));
+      expect(inside.filter((tag) => !tags.test(tag)), name).toEqual([]);
+      expect(await page.evaluate(() => 'hit' in window), name).toBe(false);
+    }
+    expect(happened).toEqual([]);
+  });
+
+  test('a stored model without attention, and one that is deleted meanwhile', async () => {
+    await page.goto(`${site.url}script-tag.html`);
+    await page.evaluate(
+      (bytes) => (globalThis as unknown as { rivulet: { importModel(file: File): Promise<unknown> } }).rivulet.importModel(new File([Uint8Array.from(atob(bytes), (c) => c.charCodeAt(0))], 'gates.gguf')),
+      Buffer.from(tinyGguf({ layers: ['conv', 'conv'] })).toString('base64'),
+    );
+    await page.goto(`${site.url}inside.html`);
+    await soon(() => page.locator('#model option', { hasText: 'gates.gguf' }).count()).toBe(1);
+    await page.selectOption('#model', { index: 1 });
+    await page.fill('#text', 'Hello');
+    await page.click('#look');
+    await soon(status).toMatch(/^\d+ tokens, 2 layers$/);
+    expect(await page.locator('#layer option').allInnerTexts()).toEqual(['0: short convolution', '1: short convolution']);
+    const other = await context.newPage();
+    await other.goto(`${site.url}script-tag.html`);
+    await other.evaluate(async () => {
+      const { listModels, deleteModel } = (globalThis as unknown as { rivulet: Pick<typeof import('../src/index'), 'listModels' | 'deleteModel'> }).rivulet;
+      for (const { id } of await listModels()) if (id.includes('gates')) await deleteModel(id);
+    });
+    await page.click('#look');
+    await soon(() => page.innerText('#problem')).toMatch(/gates\.gguf is no longer stored in this browser\. Choose another model\.$/);
+    await page.click('#look');
+    await soon(status).toMatch(/^\d+ tokens, 6 layers$/);
+  });
 });

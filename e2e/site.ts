@@ -25,6 +25,8 @@ export interface SiteOptions {
   isolated?: boolean;
   /** every origin may read the files, also that of a sandboxed frame */
   shared?: boolean;
+  /** the browser may keep pages that were left, and go back to them as they were */
+  kept?: boolean;
   /** another folder than dist/site */
   root?: string;
   /** the port of a server that was closed */
@@ -44,14 +46,14 @@ export interface Site {
   close(): Promise<void>;
 }
 
-export async function serveSite({ base = '/', isolated = true, shared = false, root = BUILT_SITE, port = 0 }: SiteOptions = {}): Promise<Site> {
+export async function serveSite({ base = '/', isolated = true, shared = false, kept = false, root = BUILT_SITE, port = 0 }: SiteOptions = {}): Promise<Site> {
   if (!existsSync(join(root, 'index.html'))) throw new Error(`${root} has no built site. Run \`npm run build\` first.`);
   const server = createServer((request, response) => {
     const path = decodeURIComponent((request.url ?? '/').split('?')[0]);
     site.asked.push(path);
     if (isolated) response.setHeader('Cross-Origin-Opener-Policy', 'same-origin').setHeader('Cross-Origin-Embedder-Policy', 'require-corp');
     if (shared) response.setHeader('Access-Control-Allow-Origin', '*');
-    response.setHeader('Cache-Control', 'no-store');
+    if (!kept) response.setHeader('Cache-Control', 'no-store');
     if (site.refuse?.test(path)) return void response.writeHead(503).end('refused by the test');
     const file = join(root, normalize(`/${path.startsWith(base) ? path.slice(base.length) : '?'}`));
     const found = existsSync(file) && statSync(file).isDirectory() ? join(file, 'index.html') : file;

@@ -128,11 +128,13 @@ canvases.surface.addEventListener('wheel', (event) => {
   event.preventDefault();
   move({ distance: event.deltaY > 0 ? 1.1 : 0.9 });
 });
-canvases.map.addEventListener('pointermove', (event) => {
+function readCell(event: PointerEvent): void {
   if (!grid) return;
   const { row, column } = cellAt(grid, event.offsetX, event.offsetY, canvases.map.clientWidth, canvases.map.clientHeight);
   reading.textContent = `Token ${row} (${grid.rowNames[row]}), ${grid.columnNames ? `token ${column} (${grid.columnNames[column]})` : `channel ${column}`}: ${figure(grid.values[row * grid.columns + column])}`;
-});
+}
+// a finger on the map moves only after it is down
+for (const type of ['pointerdown', 'pointermove'] as const) canvases.map.addEventListener(type, readCell);
 
 async function run(): Promise<void> {
   controller?.abort();

@@ -26,7 +26,7 @@ struct Corner { @builtin(position) position: vec4f, @location(0) place: vec3f, @
 // six corners a cell, two triangles
 @vertex fn corner(@builtin(vertex_index) index: u32) -> Corner {
   let cell = index / 6u;
-  let corners = array(vec2u(0u, 0u), vec2u(1u, 0u), vec2u(0u, 1u), vec2u(0u, 1u), vec2u(1u, 0u), vec2u(1u, 1u));
+  var corners = array(vec2u(0u, 0u), vec2u(1u, 0u), vec2u(0u, 1u), vec2u(0u, 1u), vec2u(1u, 0u), vec2u(1u, 1u));
   let at = vec2u(cell % (view.columns - 1u), cell / (view.columns - 1u)) + corners[index % 6u];
   let value = heights[at.y * view.columns + at.x] / view.largest;
   let place = vec3f(f32(at.x) / f32(view.columns - 1u) - 0.5, value * view.height, f32(at.y) / f32(view.rows - 1u) - 0.5);
@@ -68,7 +68,8 @@ export async function createSurface(canvas: HTMLCanvasElement): Promise<Surface 
   const format = navigator.gpu.getPreferredCanvasFormat();
   context.configure({ device, format, alphaMode: 'premultiplied' });
   const module = device.createShaderModule({ code: WGSL });
-  const pipeline = device.createRenderPipeline({
+  // rejects on a device that cannot draw it: the flat map is shown
+  const pipeline = await device.createRenderPipelineAsync({
     layout: 'auto',
     vertex: { module },
     fragment: { module, targets: [{ format }] },

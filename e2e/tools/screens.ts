@@ -1,11 +1,14 @@
-/** Every screen and state of the built chat page (bench_screens.ts has those of the benchmark), for people to look at: how each is reached. */
+/** Every screen and state of the built pages (bench_screens.ts has those of the benchmark), for people to look at: how each is reached. */
 import type { Page } from 'playwright';
+import type { RivuletChat } from '../../src/element/rivulet_chat';
 import { createHub } from '../hub';
 import { tinyGguf } from './tiny';
 
 export interface Screen {
   /** another page than the chat */
   path?: string;
+  /** needs a browser whose software adapter also draws */
+  webgpu?: true;
   /** what the page's address asks for */
   query?: string;
   fragment?: string;
@@ -234,6 +237,141 @@ export const SCREENS: Record<string, Screen> = {
     },
   },
   drop: { only: 'wide', reach: (page) => page.evaluate(() => document.body.classList.add('dropping')) },
+};
+
+const ELEMENT = 'rivulet-chat';
+/** A state of the element in the page of its example. */
+const inElement = (reach: (page: Page) => Promise<unknown>): Screen => ({
+  path: 'element.html',
+  async reach(page) {
+    await page.waitForFunction(() => customElements.get('rivulet-chat'));
+    await reach(page);
+  },
+});
+const typeset = (page: Page): Promise<void> =>
+  page.locator(ELEMENT).evaluate(
+    async (element, [question, answer]) => {
+      (element as RivuletChat).messages = [{ role: 'user', content: question }, { role: 'assistant', content: answer }]; // prettier-ignore
+      await new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)));
+    },
+    [LONG_TITLE, TYPESET],
+  );
+/** With a tool, and with another model if one is named. */
+const sendInElement = (page: Page, text: string, model?: string): Promise<void> =>
+  page.locator(ELEMENT).evaluate(
+    async (element, [message, source]) => {
+      const chat = element as RivuletChat;
+      chat.tools = [{ name: 'set_timer', description: 'Start a countdown timer', parameters: { type: 'object', properties: { minutes: { type: 'integer' } }, required: ['minutes'] }, run: () => 'ok' }];
+      if (source) chat.model = source;
+      await chat.send(message).catch(() => undefined);
+    },
+    [text, model] as const,
+  );
+/** With a button in the corner of a page. */
+const corner = (page: Page): Promise<void> =>
+  page.locator(ELEMENT).evaluate((element) => {
+    const button = Object.assign(document.createElement('button'), { textContent: 'Chat', popoverTargetElement: element });
+    button.style.cssText = 'position: fixed; inset: auto 1rem 1rem auto';
+    element.style.cssText = 'inset: auto 1rem 4rem auto; inline-size: min(24rem, 100vw - 2rem)';
+    (element as RivuletChat).popover = 'auto';
+    element.before(button);
+  });
+/** A model with a slow host: the element asks before it downloads. */
+const slowElement = (page: Page, query: string): Promise<void> =>
+  page.locator(ELEMENT).evaluate((element, given) => {
+    const parameters = new URLSearchParams(given);
+    for (const name of ['model', 'hub']) element.setAttribute(name, parameters.get(name)!);
+    void (element as RivuletChat).send('Hello!').catch(() => undefined);
+  }, query);
+
+export const ELEMENT_SCREENS: Record<string, Screen> = {
+  'element-empty': inElement(async () => undefined),
+  'element-conversation': inElement(async (page) => {
+    await typeset(page);
+    await page.locator(ELEMENT).evaluate((element) => element.shadowRoot!.querySelector('.messages')!.scrollTo(0, 0));
+  }),
+  'element-conversation-middle': inElement(async (page) => {
+    await typeset(page);
+    await page.locator(ELEMENT).evaluate((element) => element.shadowRoot!.querySelector('.task-box')!.scrollIntoView());
+  }),
+  'element-conversation-end': inElement(typeset),
+  'element-tool': inElement((page) => sendInElement(page, 'Set a timer for 10 minutes')),
+  'element-error': inElement((page) => sendInElement(page, 'Hello!', './nothing.gguf')),
+  'element-closed': inElement(corner),
+  'element-open': inElement(async (page) => {
+    await corner(page);
+    await page.getByRole('button', { name: 'Chat' }).click();
+    await page.locator(ELEMENT).getByRole('textbox').waitFor();
+  }),
+  'element-narrow': inElement(async (page) => {
+    await page.locator(ELEMENT).evaluate((element) => void (element.style.inlineSize = '200px'));
+    await sendInElement(page, 'Set a timer for 10 minutes');
+  }),
+  'element-right-to-left': inElement(async (page) => {
+    await page.evaluate(() => void (document.documentElement.dir = 'rtl'));
+    await sendInElement(page, 'Set a timer for 10 minutes');
+  }),
+  'element-large-text': inElement(async (page) => {
+    await page.evaluate(() => void (document.documentElement.style.fontSize = '32px'));
+    await sendInElement(page, 'Hello!', './nothing.gguf');
+  }),
+  'element-forced-colours': inElement(async (page) => {
+    await page.emulateMedia({ forcedColors: 'active' });
+    await sendInElement(page, 'Set a timer for 10 minutes');
+    await sendInElement(page, 'Hello!', './nothing.gguf');
+  }),
+};
+/** With the query of `slowModel`. */
+export const slowElementScreens = (query: string): Record<string, Screen> => ({
+  'element-question': inElement(async (page) => {
+    await slowElement(page, query);
+    await page.locator(ELEMENT).getByRole('button', { name: 'Download' }).waitFor();
+  }),
+  'element-loading': inElement(async (page) => {
+    await slowElement(page, query);
+    await page.locator(ELEMENT).getByRole('button', { name: 'Download' }).click();
+    await page.waitForFunction(() => (document.querySelector('rivulet-chat')!.shadowRoot!.querySelector('progress')?.value ?? 0) > 0.2);
+  }),
+});
+
+const inside = (reach: (page: Page) => Promise<unknown>): Screen => ({
+  path: 'inside.html',
+  async reach(page) {
+    await page.waitForSelector('#form option', { state: 'attached' });
+    await reach(page);
+  },
+});
+async function lookInside(page: Page): Promise<void> {
+  await page.click('#look');
+  await page.waitForSelector('#result:not([hidden])', { timeout: 120_000 });
+  await page.locator('.choices').evaluate((element) => element.scrollIntoView());
+}
+export const INSIDE_SCREENS: Record<string, Screen> = {
+  'inside-start': inside(async () => undefined),
+  'inside-surface': { ...inside(lookInside), webgpu: true },
+  'inside-surface-head': {
+    ...inside(async (page) => {
+      await lookInside(page);
+      await page.selectOption('#layer', { index: 1 });
+    }),
+    webgpu: true,
+  },
+  'inside-map': inside(lookInside),
+  'inside-map-head': inside(async (page) => {
+    await lookInside(page);
+    await page.selectOption('#layer', { index: 1 });
+    await page.hover('#map');
+  }),
+  'inside-values': inside(async (page) => {
+    await lookInside(page);
+    await page.locator('#values summary').nth(2).click();
+    await page.locator('#values').evaluate((element) => element.scrollIntoView());
+  }),
+  'inside-error': inside(async (page) => {
+    await page.fill('#text', 'A sentence that is too long, again and again. '.repeat(10));
+    await page.click('#look');
+    await page.waitForSelector('#problem:not([hidden])');
+  }),
 };
 
 /** A repository of two files, and a model that comes slowly: the progress stands still to be looked at. */

@@ -1,4 +1,4 @@
-/** Pictures of the built pages: the one of the README, or all screens of the chat and the benchmark page. `npm run screenshot -- --help` explains the options. */
+/** Pictures of the built pages: the one of the README, or all screens. `npm run screenshot -- --help` explains the options. */
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseResult } from '../../demo/bench/result';
@@ -6,9 +6,9 @@ import { launchChromium } from '../harness';
 import { serveSite } from '../site';
 import { benchScreens } from './bench_screens';
 import { flag, optionalFile, startTool, text, whole } from './options';
-import { ask, SCREENS, SIZES, slowModel, type Screen } from './screens';
+import { ask, ELEMENT_SCREENS, INSIDE_SCREENS, SCREENS, SIZES, slowElementScreens, slowModel, type Screen } from './screens';
 
-const values = startTool('npm run screenshot --', 'Takes a picture of the built chat page with a short conversation, or pictures of all screens of the chat and the benchmark page.', {
+const values = startTool('npm run screenshot --', 'Takes a picture of the built chat page with a short conversation, or pictures of all screens of the chat, the element, the inside view and the benchmark page.', {
   out: text('PATH', 'the picture, a PNG file', 'docs/chat.png'),
   width: whole('in pixels', 1200, 320),
   height: whole('in pixels', 840, 320),
@@ -41,6 +41,9 @@ async function all(folder: string, words: string[]): Promise<void> {
   const slow = await slowModel();
   const screens: Record<string, Screen> = {
     ...SCREENS,
+    ...ELEMENT_SCREENS,
+    ...INSIDE_SCREENS,
+    ...slowElementScreens(slow.query),
     ...(words.some((word) => word.startsWith('bench')) || words.includes('') ? await benchScreens(values.result === undefined ? undefined : parseResult(readFileSync(values.result, 'utf8'))) : {}),
     download: { query: slow.query, reach: async (page) => void (await page.waitForSelector('.question[open]')) },
     loading: {
@@ -62,10 +65,13 @@ async function all(folder: string, words: string[]): Promise<void> {
   };
   for (const [size, [width, height]] of Object.entries(SIZES))
     for (const colorScheme of ['light', 'dark'] as const)
-      for (const [name, { path = '', query = '', fragment = '', turns, only, full = false, reach }] of Object.entries(screens)) {
+      for (const [name, { path = '', query = '', fragment = '', turns, only, full = false, reach, webgpu }] of Object.entries(screens)) {
         const file = `${name}-${size}-${colorScheme}.png`;
         if (!words.some((word) => file.includes(word)) || (only && (only === 'narrow') !== width < 960) || (full && !['phone', 'wide'].includes(size))) continue;
-        const context = await browser.newContext({ viewport: { width, height }, colorScheme, hasTouch: width < 960, isMobile: width < 960 });
+        // as in e2e/inside.spec.ts: without these flags a software adapter computes, and shows no canvas
+        const own = webgpu ? await launchChromium({ webgpu, args: ['--use-angle=swiftshader', '--enable-features=Vulkan', '--use-vulkan=swiftshader'] }) : undefined;
+        // the slow model comes from another host than the page of the element allows
+        const context = await (own ?? browser).newContext({ viewport: { width, height }, colorScheme, hasTouch: width < 960, isMobile: width < 960, bypassCSP: path === 'element.html' });
         try {
           const page = await context.newPage();
           await page.addInitScript(settings);
@@ -80,6 +86,7 @@ async function all(folder: string, words: string[]): Promise<void> {
           process.exitCode = 1;
         } finally {
           await context.close();
+          await own?.close();
         }
       }
   await slow.close();

@@ -18,6 +18,17 @@ export interface ChatTool {
   run?(args: Record<string, unknown>): unknown;
 }
 
+/** The detail of the `rivulet-toolcall` event. */
+export interface ToolCallDetail {
+  name: string;
+  arguments: Record<string, unknown>;
+  /** Answers the call with a value or a promise of one. The first answer counts. */
+  respondWith(result: unknown): void;
+}
+
+/** How long a tool may take, in ms. */
+const TOOL_MS = 30_000;
+
 /** What the model is told of a tool. */
 export const definitionOf = ({ name, description, parameters }: ChatTool): object => ({ name, ...(description && { description }), parameters: parameters ?? { type: 'object', properties: {} } });
 
@@ -93,4 +104,31 @@ const LONGEST_RESULT = 20_000;
 export function resultText(value: unknown): string {
   const text = typeof value === 'string' ? value : (JSON.stringify(value) ?? 'ok');
   return text.length > LONGEST_RESULT ? `${text.slice(0, LONGEST_RESULT)}…` : text;
+}
+
+/**
+ * The result of a call as text. A call that does not fit its tool is refused, and the model is told why.
+ * @param tell asks the page, which may answer in place of the tool's own function
+ */
+export async function runCall(call: ToolCall, tools: readonly ChatTool[], tell: (detail: ToolCallDetail) => void): Promise<string> {
+  const refused = whyRefused(call, tools);
+  if (refused) return refused;
+  let answered = false;
+  let answer: unknown;
+  const respondWith = (result: unknown): void => {
+    if (!answered) answer = result;
+    answered = true;
+  };
+  tell({ ...call, respondWith });
+  const tool = tools.find(({ name }) => name === call.name);
+  if (!answered && !tool?.run) return `${call.name} does nothing on this page.`;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  try {
+    const late = new Promise<never>((_, reject) => (timer = setTimeout(() => reject(new Error(`no answer within ${TOOL_MS / 1000} s`)), TOOL_MS)));
+    return resultText(await Promise.race([answered ? answer : tool!.run!(call.arguments), late]));
+  } catch (error) {
+    return `${call.name} failed: ${error instanceof Error ? error.message : String(error)}`;
+  } finally {
+    clearTimeout(timer);
+  }
 }

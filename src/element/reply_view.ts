@@ -1,6 +1,8 @@
 /** A growing Markdown text in an element. Blocks that did not change are left alone. */
 import type { Token } from 'marked';
+import { frameTable } from './frame_table';
 import { createMarked, sanitize } from './safe_html';
+import { mayParseHtml } from './trusted_types';
 
 const marked = createMarked();
 
@@ -10,7 +12,7 @@ const MOST = 100_000;
 const DEEP = /^(?:[ \t]*(?:>|(?:[-*+]|\d{1,9}[.)])[ \t])){24}/m;
 
 function read(text: string): Token[] | undefined {
-  if (text.length > MOST || DEEP.test(text)) return undefined;
+  if (text.length > MOST || DEEP.test(text) || !mayParseHtml()) return undefined;
   try {
     return marked.lexer(text);
   } catch {
@@ -42,6 +44,8 @@ export function createReplyView(target: HTMLElement): (text: string) => void {
       block.append(sanitize(marked.parser([token])));
       // wide code scrolls, which a keyboard can only do inside the focused element
       for (const pre of block.querySelectorAll('pre')) pre.tabIndex = 0;
+      block.querySelectorAll('table').forEach(frameTable);
+      for (const box of block.querySelectorAll('.task-box')) Object.assign(box, { role: 'img', ariaLabel: box.classList.contains('done') ? 'done' : 'to do' });
       target.append(block);
       shown.push({ raw: token.raw, block });
     }

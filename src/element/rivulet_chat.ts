@@ -1,28 +1,19 @@
 /** `<rivulet-chat>`: a conversation with a model, in a shadow root of its own. docs/element.md describes it for its users. */
 import type { AnswerPart, ChatOptions, GenerationResult, Message, Model, ModelInfo, ParsedAnswer, Progress } from '../index';
-import { checkTools, definitionOf, parseTools, resultText, whyRefused, type ChatTool } from './chat_tools';
+import { checkTools, definitionOf, parseTools, resultText, runCall, type ChatTool } from './chat_tools';
+import { chatOptionsOf, loadOptionsOf, MODEL_ATTRIBUTES } from './element_options';
 import { elementError, getEngine, type Engine } from './engine';
 import { createView, type View } from './rivulet_chat_view';
 import { useModel, type ModelUse } from './shared_models';
 import { untilAborted } from './until_aborted';
 import { visibleText, visibleWords } from './visible_words';
 
-export type { ChatTool, ToolParameters } from './chat_tools';
-
-/** The detail of the `rivulet-toolcall` event. */
-export interface ToolCallDetail {
-  name: string;
-  arguments: Record<string, unknown>;
-  /** Answers the call with a value or a promise of one. The first answer counts. */
-  respondWith(result: unknown): void;
-}
+export type { ChatTool, ToolCallDetail, ToolParameters } from './chat_tools';
 
 /** How often an answer may call tools before it has to end. */
 const MOST_ROUNDS = 4;
 /** A larger download begins with a question, in bytes. */
 const ASK_ABOVE = 20_000_000;
-/** How long a tool may take, in ms. */
-const TOOL_MS = 30_000;
 
 /** A message of the conversation with plain text. What the assistant thought before it is beside it, as OpenAI's clients have it. */
 type TextMessage = Message & { content: string; reasoning_content?: string };
@@ -39,7 +30,7 @@ const Base = (globalThis.HTMLElement ?? class {}) as typeof HTMLElement;
  */
 export class RivuletChat extends Base {
   static readonly formAssociated = true;
-  static readonly observedAttributes = ['label', 'placeholder', 'greeting', 'disabled', 'model', 'backend', 'context-length', 'threads', 'hub'];
+  static readonly observedAttributes = ['label', 'placeholder', 'greeting', 'disabled', 'required', ...MODEL_ATTRIBUTES];
 
   readonly #internals: ElementInternals;
   readonly #view: View;
@@ -55,6 +46,8 @@ export class RivuletChat extends Base {
   #abort: AbortController | undefined;
   #turn: Promise<unknown> = Promise.resolve();
   #formDisabled = false;
+  /** takes the error of a load out, if there is one */
+  #forgetProblem: (() => void) | undefined;
 
   constructor() {
     super();
@@ -63,6 +56,9 @@ export class RivuletChat extends Base {
       send: (text) => void this.send(text).catch(() => undefined), // the element shows it
       stop: () => this.stop(),
     });
+    // a label of the element was clicked
+    this.addEventListener('click', (event) => event.composedPath()[0] === this && this.focus());
+    this.addEventListener('toggle', (event) => event.target === this && (event as ToggleEvent).newState === 'open' && this.focus());
   }
 
   /** The model's source: a hub id or a URL, relative to the page. */
@@ -125,6 +121,30 @@ export class RivuletChat extends Base {
     this.toggleAttribute('disabled', disabled);
   }
 
+  /** Whether a form needs a message in the conversation. */
+  get required(): boolean {
+    return this.hasAttribute('required');
+  }
+  set required(required: boolean) {
+    this.toggleAttribute('required', required);
+  }
+  get validity(): ValidityState {
+    return this.#internals.validity;
+  }
+  get validationMessage(): string {
+    return this.#internals.validationMessage;
+  }
+  get willValidate(): boolean {
+    return this.#internals.willValidate;
+  }
+  checkValidity(): boolean {
+    return this.#internals.checkValidity();
+  }
+  /** As `checkValidity`. If the element is not valid, the browser says so at its input field. */
+  reportValidity(): boolean {
+    return this.#internals.reportValidity();
+  }
+
   connectedCallback(): void {
     this.#describe();
     if (this.getAttribute('loading') === 'eager') this.load().catch(() => undefined); // the element shows it
@@ -141,7 +161,7 @@ export class RivuletChat extends Base {
 
   attributeChangedCallback(name: string, old: string | null, value: string | null): void {
     if (old === value) return;
-    if (['model', 'backend', 'context-length', 'threads', 'hub'].includes(name)) {
+    if (MODEL_ATTRIBUTES.includes(name)) {
       this.stop();
       this.#release();
       if (this.isConnected && this.getAttribute('loading') === 'eager') this.load().catch(() => undefined); // the element shows it
@@ -176,9 +196,12 @@ export class RivuletChat extends Base {
    */
   async load(): Promise<ModelInfo> {
     try {
-      return (await this.#loaded()).info;
+      const { info } = await this.#loaded();
+      this.#forgetProblem?.();
+      return info;
     } catch (error) {
-      this.#fail(error, () => this.load().catch(() => undefined));
+      // an answer that waits for the model says the same
+      if (!this.#abort) this.#forgetProblem = this.#fail(error, () => this.load().catch(() => undefined));
       throw error;
     } finally {
       this.#view.setProgress(undefined);
@@ -235,7 +258,8 @@ export class RivuletChat extends Base {
         conversation.length = start + 1;
         takeBack();
         this.#changed();
-        this.#fail(error, () => void (this.#turn = this.#turn.then(() => this.#reply(start)).catch(() => undefined)));
+        const again = (): unknown => (this.#messages === conversation && conversation.length === start + 1 ? this.#reply(start) : undefined);
+        this.#fail(error, () => void (this.#turn = this.#turn.then(again).catch(() => undefined)));
       }
       throw error;
     } finally {
@@ -262,7 +286,7 @@ export class RivuletChat extends Base {
       if (!signal.aborted || words) this.#add({ role: 'assistant', content: text, ...(reasoning && { reasoning_content: reasoning }) });
       if (signal.aborted || !(calls.length + broken.length)) return words;
       for (const call of calls) {
-        const result = await untilAborted(this.#run(call, tools), signal).catch(() => undefined);
+        const result = await untilAborted(runCall(call, tools, (detail) => this.#tell('rivulet-toolcall', detail)), signal).catch(() => undefined);
         if (result === undefined || this.#messages !== conversation) return words;
         this.#view.addCall(`${call.name}(${Object.entries(call.arguments).map(([key, value]) => `${key}: ${resultText(value)}`).join(', ')}) → ${result}`); // prettier-ignore
         conversation.push({ role: 'tool', content: result });
@@ -278,7 +302,7 @@ export class RivuletChat extends Base {
 
   /** One answer. The oldest messages are left out where the conversation is longer than the model's context. */
   async #generate(model: Model, tools: readonly ChatTool[], signal: AbortSignal, onPart: (part: AnswerPart) => void): Promise<GenerationResult> {
-    const options: ChatOptions = { ...(tools.length && { tools: tools.map(definitionOf) }), ...this.#sampling() };
+    const options: ChatOptions = { ...(tools.length && { tools: tools.map(definitionOf) }), ...chatOptionsOf(this) };
     const system = this.getAttribute('system');
     for (;;) {
       const read = this.#messages.slice(this.#firstRead);
@@ -298,33 +322,6 @@ export class RivuletChat extends Base {
     }
   }
 
-  #sampling(): ChatOptions {
-    const number = (name: string): number | undefined => (this.hasAttribute(name) ? Number(this.getAttribute(name)) : undefined);
-    const [temperature, maxTokens] = [number('temperature'), number('max-tokens')];
-    return { ...(temperature !== undefined && { temperature }), ...(maxTokens !== undefined && { maxTokens }) };
-  }
-
-  /** The result of a call as text. A call that does not fit its tool is refused, and the model is told why. */
-  async #run(call: { name: string; arguments: Record<string, unknown> }, tools: readonly ChatTool[]): Promise<string> {
-    const refused = whyRefused(call, tools);
-    if (refused) return refused;
-    let answered = false;
-    let answer: unknown;
-    const respondWith = (result: unknown): void => {
-      if (!answered) answer = result;
-      answered = true;
-    };
-    this.#tell('rivulet-toolcall', { ...call, respondWith } satisfies ToolCallDetail);
-    const tool = tools.find(({ name }) => name === call.name);
-    if (!answered && !tool?.run) return `${call.name} does nothing on this page.`;
-    try {
-      const late = new Promise<never>((_, reject) => setTimeout(() => reject(new Error(`no answer within ${TOOL_MS / 1000} s`)), TOOL_MS));
-      return resultText(await Promise.race([answered ? answer : tool!.run!(call.arguments), late]));
-    } catch (error) {
-      return `${call.name} failed: ${error instanceof Error ? error.message : String(error)}`;
-    }
-  }
-
   #loaded(): Promise<Model> {
     if (this.#model && this.#use) return Promise.resolve(this.#model);
     const { signal } = (this.#loadAbort = this.#loading ? this.#loadAbort : new AbortController());
@@ -335,12 +332,9 @@ export class RivuletChat extends Base {
 
   async #openModel(signal: AbortSignal): Promise<Model> {
     if (!this.model) throw elementError('RequestError', 'The element has no model', 'no attribute model', 'Write <rivulet-chat model="./model.gguf">, or a hub id.');
-    const number = (name: string): number | undefined => (this.hasAttribute(name) ? Number(this.getAttribute(name)) : undefined);
-    const [contextLength, threads] = [number('context-length'), number('threads')];
-    const [backend, hub] = [this.getAttribute('backend'), this.getAttribute('hub')];
-    const options = { ...(backend && { backend: backend as 'auto' }), ...(hub && { hub }), ...(contextLength !== undefined && { contextLength }), ...(threads !== undefined && { threads }) };
+    const options = loadOptionsOf(this);
     this.#view.setProgress('Looking for the model');
-    await this.#agree(hub ?? undefined, signal);
+    await this.#agree(options.hub, signal);
     signal.throwIfAborted();
     const use = (this.#use = useModel(this.model, options, (progress) => this.#progress(progress)));
     try {
@@ -390,17 +384,25 @@ export class RivuletChat extends Base {
 
   #changed(): void {
     this.#internals.setFormValue?.(this.value || null);
+    this.#validate();
+  }
+
+  #validate(): void {
+    const missing = this.required && !this.#messages.length;
+    this.#internals.setValidity?.({ valueMissing: missing }, missing ? 'Send a message first.' : '', this.#view.input);
   }
 
   #describe(): void {
     const text = (name: string): string | undefined => this.getAttribute(name) ?? undefined;
-    this.#view.describe({ label: text('label'), placeholder: text('placeholder'), greeting: text('greeting'), disabled: this.disabled || this.#formDisabled });
+    this.#view.describe({ label: text('label'), placeholder: text('placeholder'), greeting: text('greeting'), disabled: this.disabled || this.#formDisabled, required: this.required });
+    this.#validate();
   }
 
-  #fail(error: unknown, again: () => void): void {
+  /** @returns what takes the error out again */
+  #fail(error: unknown, again: () => void): () => void {
     const { name, message, what, cure } = error as Error & { what?: string; cure?: string };
     if (name !== 'AbortError') this.#tell('rivulet-error', error);
-    this.#view.addProblem(name === 'AbortError' ? 'The model was not downloaded.' : what ? `${what}. ${cure ?? ''}` : message, message, again);
+    return this.#view.addProblem(name === 'AbortError' ? 'The model was not downloaded.' : what ? `${what}. ${cure ?? ''}` : message, message, again);
   }
 
   #tell(type: string, detail: unknown): void {

@@ -8,7 +8,9 @@ export interface ViewActions {
 }
 
 export interface View {
-  describe(texts: { label?: string; placeholder?: string; greeting?: string; disabled: boolean }): void;
+  /** where a message is written */
+  readonly input: HTMLElement;
+  describe(texts: { label?: string; placeholder?: string; greeting?: string; disabled: boolean; required: boolean }): void;
   /** Replaces the conversation. */
   show(messages: readonly { role: string; text: string; reasoning?: string }[]): void;
   addMessage(role: 'user', text: string): void;
@@ -16,10 +18,11 @@ export interface View {
   addReply(): (text: string, reasoning?: string) => void;
   addCall(text: string): void;
   addNote(text: string): void;
-  addProblem(text: string, details: string, again: () => void): void;
+  /** Shows an error in place of the one before. @returns what takes it out */
+  addProblem(text: string, details: string, again: () => void): () => void;
   /** @returns whether the button with that label was pressed; false as soon as the signal is aborted */
   ask(text: string, label: string, signal: AbortSignal): Promise<boolean>;
-  /** @returns what removes everything that is added from now on */
+  /** An answer begins: an earlier error goes. @returns what removes everything that is added from now on */
   begin(): () => void;
   focus(options?: FocusOptions): void;
   /** @param text undefined: nothing is being loaded */
@@ -46,16 +49,17 @@ export function createView(root: ShadowRoot, actions: ViewActions): View {
   if (!sheet) (sheet = new CSSStyleSheet()).replaceSync(css);
   root.adoptedStyleSheets = [sheet];
 
-  const header = make('header', 'header', { hidden: true });
-  const greeting = make('p', 'greeting', { hidden: true });
+  // in a page that runs from right to left, each text keeps its own direction
+  const header = make('header', 'header', { hidden: true, dir: 'auto' });
+  const greeting = make('p', 'greeting', { hidden: true, dir: 'auto' });
   // focusable, so that a keyboard scrolls it
   const list = make('div', 'messages', { tabIndex: 0, role: 'log' });
   list.append(greeting);
-  const status = make('div', 'status');
+  const status = make('div', 'status', { dir: 'auto' });
   // a screen reader hears what is done, not each percent of it
   const announcer = make('div', 'announcer', { role: 'status' });
   const bar = make('progress', 'progress', { hidden: true, max: 1, ariaLabel: 'Loading the model' });
-  const input = make('textarea', 'input', { rows: 1 });
+  const input = make('textarea', 'input', { rows: 1, dir: 'auto' });
   const send = make('button', 'send', { type: 'button', textContent: 'Send' });
   const stop = make('button', 'stop quiet', { type: 'button', textContent: 'Stop', hidden: true });
   const composer = make('div', 'composer');
@@ -69,6 +73,7 @@ export function createView(root: ShadowRoot, actions: ViewActions): View {
     if (atEnd) list.scrollTop = list.scrollHeight;
   }
   const add = (item: HTMLElement): void => change(() => list.append(item));
+  const clearProblem = (): void => list.querySelectorAll('.problem').forEach((box) => box.remove());
 
   function message(role: string, speaker: string): HTMLElement {
     const item = make('div', `message ${role}`);
@@ -100,7 +105,8 @@ export function createView(root: ShadowRoot, actions: ViewActions): View {
   });
 
   const view: View = {
-    describe({ label, placeholder, greeting: welcome, disabled }) {
+    input,
+    describe({ label, placeholder, greeting: welcome, disabled, required }) {
       header.textContent = label ?? '';
       header.hidden = !label;
       list.ariaLabel = label ? `${label}: conversation` : 'Conversation';
@@ -109,6 +115,7 @@ export function createView(root: ShadowRoot, actions: ViewActions): View {
       greeting.textContent = welcome ?? '';
       greeting.hidden = !welcome;
       input.disabled = send.disabled = disabled;
+      input.ariaRequired = String(required);
     },
     show(messages) {
       list.replaceChildren(greeting);
@@ -118,8 +125,6 @@ export function createView(root: ShadowRoot, actions: ViewActions): View {
       }
     },
     addMessage(role, text) {
-      // an error is about the message before
-      list.querySelectorAll('.problem').forEach((box) => box.remove());
       const item = message(role, 'You');
       item.textContent = text;
       add(item);
@@ -153,10 +158,11 @@ export function createView(root: ShadowRoot, actions: ViewActions): View {
         waiting = { text, reasoning };
       };
     },
-    addCall: (text) => add(make('div', 'call', { textContent: text.length > MOST_OF_A_CALL ? `${text.slice(0, MOST_OF_A_CALL)}…` : text })),
-    addNote: (text) => add(make('p', 'note', { textContent: text })),
+    addCall: (text) => add(make('div', 'call', { dir: 'auto', textContent: text.length > MOST_OF_A_CALL ? `${text.slice(0, MOST_OF_A_CALL)}…` : text })),
+    addNote: (text) => add(make('p', 'note', { dir: 'auto', textContent: text })),
     addProblem(text, details, again) {
-      const box = make('div', 'problem', { role: 'alert' });
+      clearProblem();
+      const box = make('div', 'problem', { dir: 'auto', role: 'alert' });
       const line = document.createElement('p');
       line.textContent = text.trim();
       line.title = details;
@@ -168,8 +174,10 @@ export function createView(root: ShadowRoot, actions: ViewActions): View {
       });
       box.append(line, button);
       add(box);
+      return () => box.remove();
     },
     begin() {
+      clearProblem();
       const last = list.lastElementChild;
       return () => {
         if (last?.parentElement === list) while (list.lastElementChild !== last) list.lastElementChild!.remove();
@@ -177,7 +185,7 @@ export function createView(root: ShadowRoot, actions: ViewActions): View {
     },
     focus: (options) => input.focus(options),
     ask(text, label, signal) {
-      const box = make('div', 'question', { role: 'group', ariaLabel: text });
+      const box = make('div', 'question', { dir: 'auto', role: 'group', ariaLabel: text });
       const line = document.createElement('p');
       line.textContent = text;
       const yes = make('button', 'yes', { type: 'button', textContent: label });

@@ -1,6 +1,7 @@
 /** Markdown as safe HTML. Model output is hostile input: markup in it is shown as text, and what is left is sanitised. */
 import DOMPurify from 'dompurify';
 import { Marked, type MarkedExtension, type Tokens } from 'marked';
+import { trustedPolicy } from './trusted_types';
 
 const text = (plain: string): string => plain.replace(/[&<>"]/g, (c) => `&#${c.charCodeAt(0)};`);
 
@@ -55,4 +56,5 @@ export const sanitize = (html: string): DocumentFragment =>
     ALLOW_ARIA_ATTR: false,
     ALLOWED_URI_REGEXP: /^(?:https?:|mailto:)/i,
     RETURN_DOM_FRAGMENT: true,
+    TRUSTED_TYPES_POLICY: trustedPolicy(),
   });

@@ -2,6 +2,7 @@
 import { loadScriptBeside } from '../script_beside';
 import { setEngineLoader, type Engine } from './engine';
 import { RivuletChat } from './rivulet_chat';
+import { trustedPolicy } from './trusted_types';
 
 /** of the rivulet.js that was built with this file: a page cannot name the hash of a script that it does not load itself */
 declare const RIVULET_INTEGRITY: string;
@@ -10,7 +11,7 @@ const own = document.currentScript as HTMLScriptElement | null;
 const globalEngine = (): Engine | undefined => (globalThis as { rivulet?: Engine }).rivulet;
 
 async function loadEngine(): Promise<Engine> {
-  const address = await loadScriptBeside(own, 'rivulet.js', RIVULET_INTEGRITY);
+  const address = await loadScriptBeside(own, 'rivulet.js', RIVULET_INTEGRITY, (url) => trustedPolicy()?.createScriptURL(url));
   const engine = globalEngine();
   // some hosts answer with a page where a file is missing
   if (!engine) throw new Error(`${address} is not the engine`);

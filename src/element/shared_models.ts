@@ -1,8 +1,9 @@
 /** Elements that name the same model with the same options use one worker and one copy of the weights. */
 import type { LoadCallOptions, Model, ModelSource } from '../index';
+import type { loadOptionsOf } from './element_options';
 import { elementError, getEngine } from './engine';
 
-type Options = Pick<LoadCallOptions, 'backend' | 'contextLength' | 'threads' | 'hub'>;
+type Options = ReturnType<typeof loadOptionsOf>;
 type OnProgress = NonNullable<LoadCallOptions['onProgress']>;
 
 interface SharedModel {

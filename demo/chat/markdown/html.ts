@@ -1,7 +1,7 @@
 /** Markdown tokens as safe elements of the page, with frames round code and tables. */
 import type { Token } from 'marked';
+import { frameTable } from '../../../src/element/frame_table';
 import { createMarked, sanitize, type Heading } from '../../../src/element/safe_html';
-import { element } from '../dom';
 import { icon } from '../icons';
 import { frameCode } from './code';
 import { MATH, MATH_BLOCK } from './math';
@@ -28,13 +28,6 @@ function frameTask(box: Element): void {
   box.setAttribute('aria-label', done ? 'done' : 'to do');
   if (done) box.append(icon('check'));
   box.closest('li')?.classList.add('task');
-}
-
-/** A wide table scrolls in a box, which a keyboard can reach. */
-function frameTable(table: HTMLTableElement): void {
-  const box = element('div', { className: 'table', tabIndex: 0, role: 'group', ariaLabel: 'Table' });
-  table.replaceWith(box);
-  box.append(table);
 }
 
 /** An element for each block. They are cleaned together, which costs little more than one. */
