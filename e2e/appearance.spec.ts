@@ -2,7 +2,7 @@
 /** Colours and text size in the settings of the built chat page. */
 import type { Page } from 'playwright';
 import { expect, test } from 'vitest';
-import { ask, loadAxe, objections, ready, testChat } from './chat_page';
+import { ask, loadAxe, objections, ready, saveSettings, soon, testChat } from './chat_page';
 
 const chat = testChat({ viewport: { width: 390, height: 844 } });
 
@@ -40,4 +40,26 @@ test('colours and text size are changed at once, kept over a reload, and follow 
   expect(await page.getByRole('slider', { name: 'Volume' }).inputValue()).toBe('30');
   await select(page, 'Colours').selectOption('As the system');
   await page.waitForFunction(() => !/theme/.test(document.documentElement.className));
+});
+
+test('the speed of replies can be hidden, at once and for good; how a reply ended stays', async () => {
+  const page = await chat.visit();
+  await saveSettings(page, { maxTokens: 3 });
+  await ask(page, 'Who are you?');
+  const told = page.locator('#messages .figures');
+  const end = 'stopped at the length limit';
+  await soon(() => told.innerText()).toMatch(/^3 tokens · [\d.,]+\stok\/s · .* to first token · stopped at the length limit$/);
+  await openSettings(page);
+  await page.getByLabel('Show the speed of replies').uncheck();
+  await soon(() => told.innerText()).toBe(end);
+  // nothing to save
+  await page.keyboard.press('Escape');
+  expect(await page.locator('.question').count()).toBe(0);
+  await page.reload();
+  await ready(page);
+  await soon(() => told.innerText()).toBe(end);
+  await openSettings(page);
+  await soon(() => page.getByLabel('Show the speed of replies').isChecked()).toBe(false);
+  await page.getByLabel('Show the speed of replies').check();
+  await soon(() => told.innerText()).toMatch(/^3 tokens/);
 });

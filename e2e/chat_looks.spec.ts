@@ -2,11 +2,28 @@
 /** The frame of the chat page as built: the side bar with its focus, the panel in the header, small windows, and that nothing moves while a reply comes, which takes little time of the page. */
 import type { Page } from 'playwright';
 import { describe, expect, test } from 'vitest';
-import { loadAxe, objections, PATIENCE, soon, testChat } from './chat_page';
+import { loadAxe, objections, PATIENCE, soon, testChat, visitPage } from './chat_page';
 import { tasksDuring } from './tasks';
 
 const chat = testChat({ viewport: { width: 390, height: 844 } });
 const focused = (page: Page): Promise<string> => page.evaluate(() => document.activeElement?.id ?? '');
+
+test('on a phone the first run shows the recommended model above the message field', async () => {
+  const phone = await chat.browser.newContext({ viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true });
+  try {
+    const page = await visitPage(`${chat.site.url}?backend=wasm`, phone);
+    await page.waitForSelector('#first-run-offer .primary:visible');
+    const room = (selector: string): Promise<number> =>
+      page.evaluate((part) => document.querySelector('footer')!.getBoundingClientRect().top - document.querySelector(part)!.getBoundingClientRect().bottom, selector);
+    await soon(() => room('#first-run-offer .primary')).toBeGreaterThan(0);
+    await soon(() => room('#first-run-offer small')).toBeGreaterThan(0);
+    await soon(() => page.evaluate(() => innerHeight - document.querySelector('#send')!.getBoundingClientRect().bottom)).toBeGreaterThan(0);
+    // and its title below the header
+    await soon(() => page.evaluate(() => document.querySelector('#first-run h2')!.getBoundingClientRect().top - document.querySelector('header')!.getBoundingClientRect().bottom)).toBeGreaterThanOrEqual(0);
+  } finally {
+    await phone.close();
+  }
+});
 
 describe('the side bar', () => {
   test('a first visit offers no export and no way to a latest message', async () => {

@@ -11,7 +11,7 @@ const EXAMPLE_CALLS: Record<string, string> = {
   'What time is it in Tokyo?': 'get_time(city="Tokyo")',
   'Convert 12 miles to kilometres': 'convert_units(value=12, source="miles", target="kilometres")',
   'What is 17 * 23?': 'calculate(expression="17 * 23")',
-  'Add call the dentist to my to-do list': 'add_todo(task="call the dentist")',
+  'Add milk to my to-do list': 'add_todo(task="milk")',
   'Switch to dark mode': 'set_theme(theme="dark")',
 };
 

@@ -1,5 +1,6 @@
-/** The part of the settings about colours, text size and volume. Tools change these, too. They apply at once. */
+/** The part of the settings about colours, text size, volume and figures. Tools change these, too, except the figures. They apply at once. */
 import { element } from './dom';
+import { figuresShown, showFigures } from './figures';
 import type { ToolRuns } from './tool_runs';
 
 const THEMES = { system: 'As the system', light: 'Light', dark: 'Dark' };
@@ -14,10 +15,15 @@ export function createAppearance(container: HTMLElement, look: ToolRuns['look'])
   const theme = element('select', {}, ...Object.entries(THEMES).map(([value, label]) => option(value, label)));
   const size = element('select');
   const volume = element('input', { type: 'range', min: '0', max: '100', step: '5' });
+  const figures = element('input', { type: 'checkbox' });
+  figures.addEventListener('change', () => showFigures(figures.checked));
   theme.addEventListener('change', () => look.setTheme(theme.value));
   size.addEventListener('change', () => look.setZoom(Number(size.value)));
   volume.addEventListener('change', () => look.setVolume(Number(volume.value)));
-  container.append(element('div', { className: 'grid' }, element('label', {}, 'Colours', theme), element('label', {}, 'Text size', size), element('label', {}, 'Volume of alarms and speech', volume)));
+  container.append(
+    element('div', { className: 'grid' }, element('label', {}, 'Colours', theme), element('label', {}, 'Text size', size), element('label', {}, 'Volume of alarms and speech', volume)),
+    element('div', { className: 'choice' }, element('label', {}, figures, ' Show the speed of replies')),
+  );
   return {
     refresh() {
       // a tool may have set a size in between
@@ -26,6 +32,7 @@ export function createAppearance(container: HTMLElement, look: ToolRuns['look'])
       size.value = String(look.zoom());
       theme.value = look.theme();
       volume.value = String(look.volume());
+      figures.checked = figuresShown();
     },
   };
 }

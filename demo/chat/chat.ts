@@ -28,6 +28,7 @@ export interface Chat {
   readonly conversation: Conversation;
   readonly replying: boolean;
   readonly composer: Composer;
+  readonly transcript: Transcript;
   /** Sends a request as if it had been typed. */
   ask(request: string): void;
   stop(): void;
@@ -362,6 +363,7 @@ export function createChat({ session, settings, tools, store, transcript: makeTr
       return run !== undefined;
     },
     composer,
+    transcript,
     ask: composer.ask,
     stop: () => run?.controller.abort(),
     newChat,

@@ -11,13 +11,20 @@ const EXAMPLES: Record<string, IconName> = {
   'What time is it in Tokyo?': 'clock',
   'Convert 12 miles to kilometres': 'ruler',
   'What is 17 * 23?': 'calculator',
-  'Add call the dentist to my to-do list': 'list-checks',
+  'Add milk to my to-do list': 'list-checks',
   'Switch to dark mode': 'sun-moon',
 };
 
+export interface FirstRun {
+  /** @param other name of the model that answers, if it is not the demo model: then no larger one is offered */
+  show(empty: boolean, ready: boolean, other?: string): void;
+}
+
 /** @param offer makes the offer of the recommended model */
-export function createFirstRun(ask: (request: string) => void, offer: (intro: string) => HTMLElement): { show(empty: boolean, ready: boolean): void } {
+export function createFirstRun(ask: (request: string) => void, offer: (intro: string) => HTMLElement): FirstRun {
   const section = find('first-run', HTMLElement);
+  const intro = find('first-run-intro', HTMLElement);
+  const ofDemo = intro.textContent;
   const buttons = Object.entries(EXAMPLES).map(([example, name]) => {
     const button = element('button', { type: 'button' }, icon(name), example);
     button.addEventListener('click', () => ask(example));
@@ -28,8 +35,10 @@ export function createFirstRun(ask: (request: string) => void, offer: (intro: st
   offered.id = 'first-run-offer';
   section.append(offered);
   return {
-    show(empty, ready) {
+    show(empty, ready, other) {
       section.hidden = !empty;
+      offered.hidden = other !== undefined;
+      intro.textContent = other === undefined ? ofDemo : `${other} answers here, and can use the tools of this page. Nothing that you write leaves this device.`;
       for (const button of buttons) button.disabled = !ready;
     },
   };

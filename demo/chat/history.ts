@@ -43,7 +43,7 @@ export interface Turn {
   files?: AttachedFile[];
 }
 
-type Kept = 'turns' | 'settings' | 'presets' | 'model' | 'look' | 'sidebar' | 'downloads' | 'speeds';
+type Kept = 'turns' | 'settings' | 'presets' | 'model' | 'look' | 'sidebar' | 'downloads' | 'speeds' | 'figures';
 const PREFIX = 'rivulet-chat.';
 
 export function keep(name: Kept, value: unknown): boolean {

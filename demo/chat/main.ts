@@ -7,6 +7,7 @@ import { announce, element, find } from './dom';
 import { createErrorBox } from './error_box';
 import { createFirstRun, offerOf } from './first_run';
 import { remember as rememberError } from './explain';
+import { figuresShown, showFigures } from './figures';
 import { keep, kept } from './history';
 import { lazy } from './lazy';
 import { EMBEDDED, setFirstModel } from './models/catalogue';
@@ -35,6 +36,7 @@ const launch = takeLaunch();
 const { overrides, notes: addressNotes } = readOverrides(location.search);
 let settings = readSettings(kept('settings'));
 createShell();
+showFigures(figuresShown());
 leaveWithOthers();
 
 const errors = createErrorBox({ backend: () => session.placement().backend, useCpu, newChat: () => chat.newChat() });
@@ -67,6 +69,7 @@ createDownloadLines(library);
 const dialog = createSettingsDialog(() => ({ settings, recommended: session.recommended(), demo: session.isDemo(), look: tools.look }), changeSettings);
 const tools = createToolRuns({
   turns: () => chat.turns(),
+  transcript: () => chat.transcript,
   off: () => settings.off ?? [],
   changed: (call) => chat.cardChanged(call),
   announce,
@@ -104,7 +107,7 @@ function refresh(): void {
   chat.refresh();
   conversations.refresh();
   screenLock.set(busy());
-  firstRun.show(started && chat.turns().length === 0, session.model !== undefined && !chat.replying);
+  firstRun.show(started && chat.turns().length === 0, session.model !== undefined && !chat.replying, session.model === undefined || session.isDemo() ? undefined : session.choice.name);
   library.changed();
 }
 

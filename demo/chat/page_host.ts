@@ -29,10 +29,11 @@ export interface HostParts {
   /** opens a section of the page, by its name */
   sections: Record<string, () => void>;
   lastAnswer(): string | undefined;
+  findText(query: string): number;
   timerEnded: PageParts['timerEnded'];
 }
 
-export function pageParts({ sections, lastAnswer, timerEnded }: HostParts): PageParts {
+export function pageParts({ sections, lastAnswer, findText, timerEnded }: HostParts): PageParts {
   let look = lookIn(kept('look'));
   const show = (): void => {
     const { style, classList } = document.documentElement;
@@ -64,30 +65,4 @@ export function pageParts({ sections, lastAnswer, timerEnded }: HostParts): Page
     timerEnded,
     storage: { get: (key) => get(key, store), update: (key, make) => update(key, make, store) },
   };
-}
-
-/** Marks the text in the conversation, and scrolls to the first place. The request itself and the reply that is being written do not count. */
-export function findText(query: string): number {
-  const wanted = query.toLowerCase();
-  const list = document.getElementById('messages');
-  const asked = [...(list?.querySelectorAll('li.user') ?? [])].at(-1);
-  const found: Range[] = [];
-  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT, (node) => {
-    const parent = node.parentElement;
-    if (!parent || asked?.contains(parent) || parent.closest('script, style, [aria-busy], .unseen, #announcer')) return NodeFilter.FILTER_REJECT;
-    return parent.checkVisibility() ? NodeFilter.FILTER_ACCEPT : NodeFilter.FILTER_REJECT;
-  });
-  for (let node = walker.nextNode(); node; node = walker.nextNode()) {
-    const text = (node.textContent ?? '').toLowerCase();
-    for (let at = text.indexOf(wanted); at >= 0 && wanted; at = text.indexOf(wanted, at + wanted.length)) {
-      const range = new Range();
-      range.setStart(node, at);
-      range.setEnd(node, Math.min(at + wanted.length, node.textContent?.length ?? 0));
-      found.push(range);
-    }
-  }
-  // older browsers count the places, and mark none
-  if (typeof Highlight !== 'undefined' && CSS.highlights) CSS.highlights.set('found', new Highlight(...found));
-  found[0]?.startContainer.parentElement?.scrollIntoView({ block: 'center' });
-  return found.length;
 }

@@ -1,14 +1,18 @@
 /** The page's side of a tool call: which tools are on, consent, and what the buttons of the cards do. */
 import { find } from './dom';
+import { findText } from './find_text';
 import type { KeptCall, TimerEnd, Turn } from './history';
 import { createNotesDialog } from './notes_dialog';
 import { pageParts } from './page_host';
 import { askConsent, type CardActions } from './tool_cards';
 import { askToNotify, browserHost, cancelTimer, PAGE_TOOLS, removeEntry, resumeTimers, runCall, stopSpeaking, type Entry, type PageHost, type PageTool, type Timer } from './tools/index';
+import type { Transcript } from './transcript';
 
 export interface ToolRunsParts {
   /** all turns, the reply that is being written among them */
   turns(): Turn[];
+  /** shows them */
+  transcript(): Transcript;
   /** names of tools that are switched off */
   off(): readonly string[];
   /** A stored call is another one now: its card is shown anew, and the conversation is stored. */
@@ -30,7 +34,7 @@ export interface ToolRuns {
   look: Pick<PageHost, 'theme' | 'setTheme' | 'zoom' | 'setZoom' | 'volume' | 'setVolume'>;
 }
 
-export function createToolRuns({ turns, off, changed, announce, openModels, openSettings }: ToolRunsParts): ToolRuns {
+export function createToolRuns({ turns, transcript, off, changed, announce, openModels, openSettings }: ToolRunsParts): ToolRuns {
   const calls = (): KeptCall[] => turns().flatMap(({ steps = [] }) => steps.flatMap((step) => step.calls));
   const timerEnded = (timer: Timer, how: TimerEnd): void => {
     announce({ rang: `${timer.title}: the time is over.`, missed: `${timer.title}: it ended while the page was closed.`, cancelled: `${timer.title}: cancelled.` }[how]);
@@ -52,6 +56,7 @@ export function createToolRuns({ turns, off, changed, announce, openModels, open
         message: () => find('prompt', HTMLTextAreaElement).focus(),
       },
       lastAnswer: () => turns().findLast(({ role, content }) => role === 'assistant' && content !== '')?.content,
+      findText: (query) => findText(query, transcript()),
       timerEnded,
     }),
   );

@@ -38,6 +38,10 @@ export interface Transcript {
   /** While a reply is being written, messages cannot be changed. */
   setReplying(replying: boolean): void;
   scrollToEnd(): void;
+  /** The messages that are not drawn: the oldest of a long conversation, and those that a slice is still to draw. */
+  undrawn(): ChatMessage[];
+  /** Draws all messages from this one on, with some before it. @returns its element, when it is there; undefined: it is not in the conversation */
+  reveal(id: string): Promise<HTMLElement | undefined>;
 }
 
 export interface TranscriptParts {
@@ -71,6 +75,8 @@ const SHORT = 12;
 /** milliseconds of a slice, with its layout */
 const SLICE_MS = 16;
 const MOST_IN_SLICE = 24;
+/** messages above one that is looked for, so that it is read with what led to it */
+const BEFORE = 20;
 const NOT_READ = 'Messages above this line are no longer read by the model';
 
 interface Shown {
@@ -194,6 +200,8 @@ export function createTranscript(list: HTMLOListElement, { actions, messages, of
   let all: readonly MessageLine[] = [];
   let limit = SHOWN;
   let from: string | undefined;
+  /** told when no slice is to come */
+  const waiting: (() => void)[] = [];
   const earlier = element('button', { type: 'button', className: 'more' });
   const earlierItem = element('li', { className: 'earlier' }, earlier);
   earlier.addEventListener('click', () => {
@@ -292,12 +300,21 @@ export function createTranscript(list: HTMLOListElement, { actions, messages, of
     // the newest messages stand at the foot of the page from the start
     list.classList.toggle('drawing', more);
     if (more) slice ??= setTimeout(drawSlice);
+    else for (const drawn of waiting.splice(0)) drawn();
     disable();
   }
 
   return {
     show: (lines, readFrom) => follow(() => show(lines, readFrom)),
     scrollToEnd,
+    undrawn: () => all.map(({ message }) => message).filter(({ id }) => id !== live?.id && !shown.has(id)),
+    async reveal(id) {
+      const place = all.findIndex(({ message }) => message.id === id);
+      limit = Math.max(limit, place < 0 ? 0 : all.length - place + BEFORE);
+      keepPlace(draw);
+      if (place >= 0 && !shown.has(id)) await new Promise<void>((resolve) => waiting.push(resolve));
+      return shown.get(id)?.item;
+    },
     setReplying(now) {
       replying = now;
       disable();

@@ -103,7 +103,7 @@ export const SCREENS: Record<string, Screen> = {
       for (const question of ['Convert 12 miles to kilometres', 'Set a timer for 10 minutes']) await ask(page, question);
     },
   },
-  consent: { reach: (page) => ask(page, 'Add call the dentist to my to-do list') },
+  consent: { reach: (page) => ask(page, 'Add milk to my to-do list') },
   beyond: { reach: (page) => ask(page, 'Why is the sky blue?') },
   reply: {
     turns: [{ role: 'user', content: LONG_TITLE }, { role: 'assistant', content: TYPESET, note: '214 tokens · 61 tok/s · 0.1 s to first token' }],
@@ -227,7 +227,7 @@ export const SCREENS: Record<string, Screen> = {
   'question-link': { query: '&q=What+is+17+*+23%3F', reach: async () => undefined },
   notes: {
     async reach(page) {
-      await ask(page, 'Add call the dentist to my to-do list');
+      await ask(page, 'Add milk to my to-do list');
       await page.getByRole('button', { name: /^Allow/ }).click();
       await page.waitForSelector('#send:visible');
       await ask(page, 'Set a timer for 10 minutes');

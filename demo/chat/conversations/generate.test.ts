@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { AnswerPart, GenerationResult, Message, Model } from '../../../src/index';
-import { describeResult, generate } from './generate';
+import { describeResult, figuresIn, generate } from './generate';
 
 const result: GenerationResult = { text: 'ab', finish: 'stop', promptTokens: 1, reusedTokens: 0, tokens: 2, seed: 0, prefillMs: 1, decodeMs: 1, firstTokenMs: 50, tokensPerSecond: 20 };
 const messages: Message[] = ['s', '1', '2', '3'].map((content, i) => ({ role: i ? 'user' : 'system', content }));
@@ -43,4 +43,12 @@ test('the last request is not left out, and other errors are not tried again', a
 test('the line under a reply', () => {
   expect(describeResult({ ...result, finish: 'length' })).toBe('2 tokens · 20\u00a0tok/s · 50\u00a0ms to first token · stopped at the length limit');
   expect(describeResult({ ...result, tokens: 1, finish: 'abort' })).toBe('stopped');
+});
+
+test('the part of that line that is about speed', () => {
+  const cut = describeResult({ ...result, tokens: 1234, finish: 'length' });
+  expect(cut.slice(figuresIn(cut).length)).toBe('stopped at the length limit');
+  const whole = describeResult(result);
+  expect(figuresIn(whole)).toBe(whole);
+  for (const note of ['stopped', 'interrupted', '']) expect(figuresIn(note)).toBe('');
 });

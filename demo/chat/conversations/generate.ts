@@ -36,3 +36,8 @@ export function describeResult({ finish, tokens, tokensPerSecond, firstTokenMs }
   const figures = tokens > 1 ? [`${count(tokens)} tokens`, speed(tokensPerSecond), `${duration(firstTokenMs / 1000)} to first token`] : [];
   return [...figures, end].filter(Boolean).join(' · ');
 }
+
+const FIGURES = /^[\d,]+ tokens · [^·]+ · [^·]+ to first token(?: · )?/;
+
+/** The part of that line that says how fast it came. A note that is none of ours has no such part. */
+export const figuresIn = (note: string): string => FIGURES.exec(note)?.[0] ?? '';

@@ -3,6 +3,7 @@ import { element } from '../dom';
 import type { Turn } from '../history';
 import { copyButton, iconButton } from '../icons';
 import type { ChatMessage } from './conversation';
+import { figuresIn } from './generate';
 
 /** A message of the branch that is shown. */
 export interface MessageLine {
@@ -106,7 +107,9 @@ export function createMessageFoot(actions: MessageActions): (line: MessageLine, 
   return (line, item) => {
     const { message, versions, state } = line;
     const { role } = message;
-    const note = state === 'interrupted' ? 'interrupted' : state === 'elsewhere' ? 'another tab is writing this reply' : message.note;
+    const note = (state === 'interrupted' ? 'interrupted' : state === 'elsewhere' ? 'another tab is writing this reply' : message.note) ?? '';
+    const speed = figuresIn(note);
+    const end = note.slice(speed.length);
     const copy = copyButton('Copy', () => message.content || summaries(message));
     copy.classList.add('copy');
     const buttons = [
@@ -118,7 +121,7 @@ export function createMessageFoot(actions: MessageActions): (line: MessageLine, 
     return element(
       'div',
       { className: 'foot' },
-      ...(note ? [element('span', { className: 'figures' }, note)] : []),
+      ...(note ? [element('span', { className: end ? 'figures' : 'figures speed' }, ...(end && speed ? [element('span', { className: 'speed' }, speed), end] : [note]))] : []),
       ...(canContinue(line) ? [wordButton('Continue', 'continue', () => actions.continueReply(message))] : []),
       ...(state === 'open' ? [wordButton('Get a reply', 'answer', () => actions.answer(message))] : []),
       ...(versions > 1 ? [versionsOf(line, item)] : []),

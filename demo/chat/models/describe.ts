@@ -24,7 +24,7 @@ export function describeFit(size: number, device: Device): string {
   const fit = fitOf(offer, device);
   if (fit === 'too large') return 'It needs more memory than a page has on this device.';
   const fast = speed(speedOf(offer, device));
-  return `${fit === 'tight' ? 'It just fits into the memory' : 'It fits'}. ${device.throughput === undefined ? `Perhaps ${fast}` : `About ${fast}`} on this device.`;
+  return `${fit === 'tight' ? 'It just fits into the memory' : 'It fits'}. ${device.throughput === undefined ? `Perhaps ${fast}` : `About ${fast}`}.`;
 }
 
 /** An estimate as a sentence. */

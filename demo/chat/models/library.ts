@@ -20,7 +20,8 @@ export interface ModelLibrary {
   entries(): Entry[];
   downloads: Downloads;
   device(): Device;
-  recommended(): Offer | undefined;
+  /** The one for this device, if any fits. It is settled when the first model is ready or has failed, and then stays for the visit. */
+  recommended(): { offer?: Offer; settled: boolean };
   /** why this page can store nothing, where that is so */
   storageProblem(): Explanation | undefined;
   /** Reads the storage again. */
@@ -102,16 +103,24 @@ export function createModelLibrary({ session, overrides, announce, showProblem, 
   });
 
   const device = (): Device => readDevice(session.model);
-  const recommended = (): Offer | undefined => recommend(HUB, device());
+  let firstTried = false;
+  let settled: { offer?: Offer } | undefined;
+  // what is measured on a busy machine varies, so it is decided once in a visit; before the first model is ready, the backend is not known
+  const recommended = (): { offer?: Offer; settled: boolean } => {
+    const now = settled ?? { offer: recommend(HUB, device()) };
+    if (firstTried || session.model) settled = now;
+    return { ...now, settled: settled !== undefined };
+  };
   const entries = (): Entry[] => {
     const { model, choice } = session;
+    const best = recommended();
     return listEntries({
       included: includedModels(),
       hub: HUB,
       stored,
       downloads: downloads.list(),
       ...(model && { inUse: { name: choice.name, id: stored.some(({ id }) => id === choice.source) ? String(choice.source) : model.info.id, bytes: model.info.bytes, file: typeof choice.source !== 'string' } }),
-      recommended: recommended(),
+      ...(best.settled && best.offer && { recommended: best.offer }),
       deleted: deletions.ids(),
       nameOf: (id) => choiceNamed(id).name,
     });
@@ -241,6 +250,7 @@ export function createModelLibrary({ session, overrides, announce, showProblem, 
 
   const begin: ModelLibrary['begin'] = async (last) => {
     await loadFirst(last);
+    firstTried = true;
     // a first visit has stored its model
     await refresh();
   };

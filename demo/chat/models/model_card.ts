@@ -53,7 +53,7 @@ export function createCard(actions: CardActions): Card {
   const resume = button('Resume', () => actions.download(entry), { icon: 'play', primary: true });
   const pause = button('Pause', () => actions.pause(entry), { icon: 'pause' });
   const discard = button('Discard', () => actions.discard(entry));
-  const look = button('Does it fit?', () => actions.look(entry, output));
+  const look = button('Measure speed', () => actions.look(entry, output));
   const keep = button('Keep on this device', () => actions.keepFile(), { icon: 'hard-drive' });
   const pin = button('Pin (never delete automatically)', () => actions.pin(entry), { icon: 'pin' });
   const verify = button('Verify', () => actions.verify(entry, output), { icon: 'shield-check' });

@@ -21,9 +21,14 @@ export function createModelOffers(library: ModelLibrary, choose: () => void): (i
     const others = element('button', { type: 'button', ariaHasPopup: 'dialog' }, 'Choose another model');
     const figures = element('small');
     const made = element('div', { className: 'offer' }, element('div', { className: 'offer-text' }, element('p', {}, intro), figures), element('div', { className: 'actions' }, act, others));
-    const found = () => library.entries().find(({ recommended }) => recommended);
+    const found = () => {
+      const { offer: best } = library.recommended();
+      return best && library.entries().find(({ offer: each }) => each === best);
+    };
     const update = (): void => {
       const entry = found();
+      // its room is there, and it is not seen until it is settled
+      made.classList.toggle('unsettled', !library.recommended().settled);
       act.hidden = figures.hidden = !entry?.offer;
       if (!entry?.offer) return void (others.textContent = 'Choose a larger model');
       const { offer, state, inUse, download, there } = entry;

@@ -49,14 +49,14 @@ export async function showRepo(entered: string, container: HTMLElement, { device
         'div',
         { className: 'model-head' },
         element('h5', {}, title),
-        ...(file === best ? [element('span', { className: 'pill best' }, 'Fits this device best')] : []),
+        ...(file === best ? [element('span', { className: 'pill best' }, 'Recommended for this device')] : []),
         element('span', { className: 'size' }, bytes(file.bytes)),
       ),
       ...(quantization ? [element('p', { className: 'description' }, parts > 1 ? `${name}, ${parts} parts` : name)] : []),
       element('p', { className: 'fit' }, problem ?? describeFit(file.bytes, device())),
       ...(problem
         ? []
-        : [element('div', { className: 'row tools' }, button('Download', () => download(source, label), icon('download')), button('Does it fit?', () => look(source, label, output))), output]),
+        : [element('div', { className: 'row tools' }, button('Download', () => download(source, label), icon('download')), button('Measure speed', () => look(source, label, output))), output]),
     );
   };
   const heading = element('h4', { tabIndex: -1, id: 'repo-files' }, `${repo.repo} has ${files.length} files. Choose one:`);
