@@ -2,12 +2,13 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { drawnWeights, GOLDEN_DIRECTORY } from '../../e2e/tools/golden';
-import { ggufBytes, tinyDirectory, tinyGguf, tinyModel, type TinyOptions, type TinyValue } from '../../e2e/tools/tiny';
+import { ggufBytes, safetensorsBytes, tinyDirectory, tinyGguf, tinyModel, type TinyOptions, type TinyTensor, type TinyValue } from '../../e2e/tools/tiny';
 import { mapWeights } from '../model/weights';
 import { memorySource, type ByteSource } from '../store/byte_source';
 import { dequantize } from '../tensor/dequant';
 import type { Dtype } from '../tensor/dtype';
 import type { TensorInfo } from '../tensor/tensor';
+import { createTokenizer } from '../text/tokenizer';
 import { openCheckpoint } from './checkpoint';
 
 const TINY: TinyOptions = { hidden: 64, headDim: 16, vocab: 320 };
@@ -79,6 +80,73 @@ describe('openCheckpoint', () => {
     expect(checkpoint.files.map(({ name }) => name)).toEqual(['LFM2/part-safetensors']);
   });
 
+  test('GGUF as Ollama’s converter writes it: the same weights, with notes', async () => {
+    const model = tinyModel(TINY);
+    for (const tensor of model.tensors) tensor.name = tensor.name.replace('token_embd_norm', 'output_norm');
+    delete model.metadata['lfm2.rope.freq_base'];
+    Object.assign(model.metadata, { 'tokenizer.ggml.pre': [8, 'default'], 'general.parameter_count': [10, 10 ** 9] });
+    const checkpoint = await openCheckpoint([memorySource('a.gguf', ggufBytes(model))]);
+    const plain = await openCheckpoint([gguf()]);
+    expect(checkpoint).toMatchObject({ config: plain.config, tokenizer: plain.tokenizer, bytes: plain.bytes });
+    expect(checkpoint.weights.embeddingNorm).toMatchObject({ name: 'model.embedding_norm.weight', tensor: { name: 'output_norm.weight' } });
+    expect(checkpoint.notes).toEqual([expect.stringContaining('1000000'), expect.stringMatching(/states 1000000000 parameters and has \d+/), expect.stringContaining('"default"')]);
+    expect(plain.notes).toEqual([]);
+  });
+
+  test.each<[string, (types: number[]) => TinyValue | undefined]>([
+    ['ordinary', (types) => [9, 5, types.map(() => 1)]],
+    ['unused', (types) => [9, 5, types.map((type) => (type === 3 ? 5 : type))]],
+    ['nothing: there are no types', () => undefined],
+  ])('markers that a GGUF file flags as %s are markers', async (_, flag) => {
+    const model = tinyModel(TINY);
+    const types = flag(model.metadata['tokenizer.ggml.token_type'][2] as number[]);
+    if (types) model.metadata['tokenizer.ggml.token_type'] = types;
+    else delete model.metadata['tokenizer.ggml.token_type'];
+    const { tokenizer, generationConfig } = await openCheckpoint([memorySource('a.gguf', ggufBytes(model))]);
+    const { encode, specials } = createTokenizer(tokenizer.json, tokenizer.config);
+    expect(encode('<|im_start|>the<|im_end|>')).toHaveLength(4);
+    expect(encode('<|im_end|>')).toEqual([7]);
+    expect(specials).toContain('<|im_start|>');
+    expect(generationConfig.eosIds).toEqual([7, 2]);
+  });
+
+  test('the number of parameters in an index is that of the weights, a tied head counted once', async () => {
+    const directory = tinyDirectory(TINY);
+    const count = tinyModel(TINY).tensors.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b), 0);
+    const notes = async (total: number): Promise<string[]> =>
+      (await openCheckpoint(sources({ ...directory, 'model.safetensors.index.json': text({ metadata: { total_parameters: total }, weight_map: { a: 'model.safetensors' } }) }))).notes;
+    expect(await notes(count)).toEqual([]);
+    expect(await notes(count + 1)).toEqual([expect.stringContaining(`states ${count + 1} parameters and has ${count}`)]);
+    expect(await notes(1000), 'what training on many devices states').toEqual([]);
+  });
+
+  test('a directory as transformers 5 writes it, with names as torch.compile and PEFT write them', async () => {
+    const directory = tinyDirectory({ ...TINY, tied: true });
+    const { rope_theta, ...rest } = JSON.parse(new TextDecoder().decode(directory['config.json']));
+    const written = { ...rest, rope_parameters: { rope_theta, rope_type: 'default' }, dtype: 'float32', tie_word_embeddings: false };
+    const plain = await openCheckpoint(sources(directory));
+    for (const wrapper of ['', '_orig_mod.', 'base_model.model.']) {
+      const weights = Buffer.from(directory['model.safetensors']);
+      const length = Number(weights.readBigUInt64LE());
+      const header = Buffer.from(weights.toString('utf8', 8, 8 + length).replaceAll('"model.', `"${wrapper}model.`));
+      const size = Buffer.alloc(8);
+      size.writeBigUInt64LE(BigInt(header.length));
+      const renamed = Uint8Array.from(Buffer.concat([size, header, weights.subarray(8 + length)]));
+      const { config, bytes, notes } = await openCheckpoint(sources({ ...directory, 'config.json': text(written), 'model.safetensors': renamed }));
+      expect({ config, bytes, notes }, wrapper).toEqual({ config: plain.config, bytes: plain.bytes, notes: [] });
+    }
+  });
+
+  test('chat_template.json, and words of Python in config.json', async () => {
+    const directory = tinyDirectory(TINY);
+    const json = JSON.stringify(JSON.parse(new TextDecoder().decode(directory['config.json'])));
+    const python = json.replace('{', '{"initializer_cutoff":-Infinity, "_name": "\\"NaN, Infinity", "a": [NaN],');
+    const files = { ...directory, 'config.json': new TextEncoder().encode(python), 'chat_template.json': text({ chat_template: '{{ messages }}' }) };
+    const checkpoint = await openCheckpoint(sources(files));
+    expect(checkpoint.tokenizer.config).toMatchObject({ chat_template: '{{ messages }}', bos_token: '<|startoftext|>' });
+    expect(checkpoint.config).toEqual((await openCheckpoint(sources(directory))).config);
+  });
+
   test('reads no more than the header needs', async () => {
     const long = new Uint8Array(6 << 20);
     long.set(tinyGguf(TINY));
@@ -93,14 +161,28 @@ describe('openCheckpoint', () => {
     expect(generationConfig).toEqual({ eosIds: [2, 7], temperature: 0.5, topK: 50 });
   });
 
+  const adapter = (): ByteSource[] => {
+    const lora: TinyTensor = { name: 'blk.0.ffn_down.weight.lora_a', shape: [8, 64], dtype: 'F32', bytes: new Uint8Array(2048) };
+    const metadata: Record<string, TinyValue> = { 'general.architecture': [8, 'lfm2'], 'general.type': [8, 'adapter'], 'adapter.type': [8, 'lora'] };
+    return [memorySource('adapter.gguf', ggufBytes({ metadata, tensors: [lora] }))];
+  };
+  const mlx = (): ByteSource[] => {
+    const packed = { name: 'model.embed_tokens.weight', shape: [320, 8], dtype: 'U32' as Dtype, bytes: new Uint8Array(10240) };
+    return sources({ ...directory, 'config.json': text({ ...config, quantization: { group_size: 64, bits: 4 } }), 'model.safetensors': safetensorsBytes([packed]) });
+  };
   const directory = tinyDirectory(TINY);
   const config = JSON.parse(new TextDecoder().decode(directory['config.json']));
   test.each<[string, () => ByteSource[], RegExp]>([
     ['no files', () => [], /no model among the files: got no files/],
-    ['other files', () => sources({ 'a.txt': text(1), 'b.bin': text('no model') }), /no model among the files: got a\.txt, b\.bin/],
+    ['other files', () => sources({ 'a.txt': text(1), 'b.dat': text('no model') }), /no model among the files: got a\.txt, b\.dat/],
     ['a web page', () => [memorySource('model.gguf', new TextEncoder().encode('<!doctype html>'))], /not a GGUF file/],
     ['two models', () => [gguf(), gguf()], /not the shards of one model/],
-    ['weights without config.json', () => sources({ ...directory, 'config.json': undefined }), /no model among the files/],
+    ['weights without config.json', () => sources({ ...directory, 'config.json': undefined }), /Weights without config\.json .* got model\.safetensors, .* Choose the whole directory/],
+    ['weights alone', () => sources({ 'model.safetensors': directory['model.safetensors'] }), /Weights without config\.json .* Choose the whole directory/],
+    ['an adapter', () => sources({ 'adapter_config.json': text({}), 'adapter_model.safetensors': directory['model.safetensors'] }), /LoRA adapters are not supported yet: .* Merge it into its base model/],
+    ['an adapter as GGUF', adapter, /LoRA adapters are not supported yet: got blk\.0\.ffn_down\.weight\.lora_a/],
+    ['weights of PyTorch', () => sources({ 'pytorch_model.bin': new Uint8Array(64) }), /Weights in \.bin or \.pt files .* as GGUF or \.safetensors/],
+    ['MLX with 4 bits, whose types cannot be read', mlx, /quantisation of the weights is not supported: got "MLX"/],
     ['no tokenizer', () => sources({ ...directory, 'tokenizer.json': undefined }), /file of the model is missing, wanted tokenizer\.json/],
     ['config.json that is no JSON', () => sources({ ...directory, 'config.json': new TextEncoder().encode('{') }), /config\.json is not JSON/],
     ['config.json that is a list', () => sources({ ...directory, 'config.json': text([]) }), /config\.json is not valid: got \[\]/],

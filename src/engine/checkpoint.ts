@@ -3,9 +3,10 @@ import { abortError, fail } from '../errors';
 import type { NamedFile, NeedMoreBytes } from '../format/header_cursor';
 import { joinShards, parseGguf, type GgufHeader, type GgufMetadata } from '../format/gguf';
 import { parseSafetensors } from '../format/safetensors';
-import { configFromGguf, configFromJson, type Config } from '../model/config';
+import { checkModelKind, configFromGguf, configFromJson, type Config } from '../model/config';
 import type { Lfm2 } from '../model/lfm2';
 import { mapWeights, tensorsByName, requireTensor, weightTree, type MatrixSource, type VectorSource } from '../model/weights';
+import { refuseOtherFiles } from '../other_kinds';
 import type { ByteSource } from '../store/byte_source';
 import type { TensorInfo } from '../tensor/tensor';
 import { checkTokenizerJson, findTokenId, tokenizerFilesFromGguf, type TokenizerFiles } from './tokenizer_files';
@@ -31,6 +32,8 @@ export interface CheckpointOutline {
   bytes: number;
   /** the dtype of most bytes: 'Q4_0' */
   quantization: string;
+  /** for the user: what the files leave open or state wrongly */
+  notes: string[];
 }
 
 export interface Checkpoint extends CheckpointOutline {
@@ -41,6 +44,7 @@ export interface Checkpoint extends CheckpointOutline {
 /** Enough for the header of a GGUF file with 65,536 tokens. */
 const FIRST_READ = 4 * 2 ** 20;
 const MAX_TEXT = 64 * 2 ** 20;
+const MAX_PYTHON_JSON = 2 ** 20; // far above any configuration
 const GGUF = [0x47, 0x47, 0x55, 0x46];
 
 /**
@@ -60,11 +64,14 @@ export async function findModel(files: ByteSource[], signal?: AbortSignal): Prom
     return new Map(files.filter(({ name }) => name.startsWith(directory)).map((file) => [file.name.slice(directory.length), file]));
 
   const gguf: ByteSource[] = [];
-  for (const file of files) if (files.length === 1 || (await isGguf(file, signal))) gguf.push(file);
+  for (const file of files) if (await isGguf(file, signal)) gguf.push(file);
   if (gguf.length) return gguf;
+  const names = files.map(({ name }) => name);
+  refuseOtherFiles(names);
+  if (files.length === 1) return files; // the parser tells what it begins with
   return fail('CheckpointError', {
     what: 'There is no model among the files',
-    got: files.map(({ name }) => name).join(', ').slice(0, 200) || 'no files',
+    got: names.join(', ').slice(0, 200) || 'no files',
     wanted: 'a GGUF file, or config.json with its .safetensors',
     cure: 'Choose a model file, or the whole directory of a model.',
   });
@@ -104,7 +111,7 @@ export async function readHeaders(files: ByteSource[], signal?: AbortSignal): Pr
 
 async function openGguf(files: ByteSource[], signal?: AbortSignal): Promise<Checkpoint> {
   const { outline, metadata } = outlineOfGguf(files, await readHeaders(files, signal));
-  const tokenizer = tokenizerFilesFromGguf(metadata, outline.config.vocabSize);
+  const tokenizer = tokenizerFilesFromGguf(metadata, outline.config.vocabSize, outline.notes);
   const generationConfig = generationFromGguf(metadata, endTokens(tokenizer, outline.config));
   return { ...outline, tokenizer, generationConfig };
 }
@@ -112,9 +119,10 @@ async function openGguf(files: ByteSource[], signal?: AbortSignal): Promise<Chec
 export function outlineOfGguf(files: ByteSource[], headers: GgufHeader[]): { outline: CheckpointOutline; metadata: GgufMetadata } {
   const { metadata, tensors } = joinShards(headers);
   const named = tensorsByName(tensors);
-  const config = configFromGguf(metadata, named);
+  const notes: string[] = [];
+  const config = configFromGguf(metadata, named, notes);
   const weights = weightTree(config, named);
-  return { outline: { config, weights, files, ...sizes(weights) }, metadata };
+  return { outline: { config, weights, files, notes, ...sizes(weights, metadata.get('general.parameter_count'), notes) }, metadata };
 }
 
 type Json = (name: string) => Promise<Record<string, unknown>>;
@@ -127,16 +135,20 @@ const jsonReaders = (files: Map<string, ByteSource>, signal?: AbortSignal): { js
 export async function outlineOfDirectory(files: Map<string, ByteSource>, first: number, signal?: AbortSignal): Promise<{ outline: CheckpointOutline; settings: Record<string, unknown> }> {
   const { json, optional } = jsonReaders(files, signal);
   const settings = await json('config.json');
-  const shards = await listShards(files, optional);
+  checkModelKind(settings);
+  const index = await optional('model.safetensors.index.json');
+  const shards = listShards(files, index);
   const tensors: TensorInfo[] = [];
   for (const [index, shard] of shards.entries()) for (const tensor of await readHeader(shard, index, parseSafetensors, signal, first)) tensors.push(tensor);
   const named = tensorsByName(tensors);
-  const config = configFromJson(settings, named);
+  const notes: string[] = [];
+  const config = configFromJson(settings, named, notes);
   // a file may store a tied head too; it must store an untied one
   if ((settings.tie_embedding ?? settings.tie_word_embeddings) !== false) named.delete('lm_head.weight');
   else requireTensor(named, 'lm_head.weight');
   const weights = weightTree(config, named);
-  return { outline: { config, weights, files: shards, ...sizes(weights) }, settings };
+  const stated = (index.metadata as { total_parameters?: unknown } | null | undefined)?.total_parameters;
+  return { outline: { config, weights, files: shards, notes, ...sizes(weights, stated, notes) }, settings };
 }
 
 async function openDirectory(files: Map<string, ByteSource>, signal?: AbortSignal): Promise<Checkpoint> {
@@ -146,6 +158,7 @@ async function openDirectory(files: Map<string, ByteSource>, signal?: AbortSigna
   const vocabulary = await json('tokenizer.json');
   checkTokenizerJson(vocabulary, config.vocabSize);
   const tokenizer = { json: vocabulary, config: await optional('tokenizer_config.json') };
+  if (files.has('chat_template.json')) tokenizer.config.chat_template = (await json('chat_template.json')).chat_template;
   if (files.has('chat_template.jinja')) tokenizer.config.chat_template = await readText(files, 'chat_template.jinja', signal);
   const stated = await optional('generation_config.json');
   const generationConfig = generationFromJson({ eos_token_id: settings.eos_token_id, ...stated }, endTokens(tokenizer, config));
@@ -153,8 +166,7 @@ async function openDirectory(files: Map<string, ByteSource>, signal?: AbortSigna
 }
 
 /** The weight files: the ones that the index names, or the only one. */
-async function listShards(files: Map<string, ByteSource>, optional: (name: string) => Promise<Record<string, unknown>>): Promise<ByteSource[]> {
-  const map = (await optional('model.safetensors.index.json')).weight_map;
+function listShards(files: Map<string, ByteSource>, { weight_map: map }: Record<string, unknown>): ByteSource[] {
   const present = [...files.keys()].filter((name) => name.endsWith('.safetensors') && !name.includes('/'));
   const names =
     typeof map === 'object' && map !== null
@@ -183,10 +195,20 @@ async function readText(files: Map<string, ByteSource>, name: string, signal?: A
   return text;
 }
 
+/** JSON as Python writes it, too: NaN and the infinities, none of which is read, become null. */
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    if (text.length > MAX_PYTHON_JSON) throw error;
+    return JSON.parse(text.replace(/"[^"\\]*(?:\\[^][^"\\]*)*"?|-?\b(?:Infinity|NaN)\b/g, (part) => (part[0] === '"' ? part : 'null')));
+  }
+}
+
 function parseObject(name: string, text: string): Record<string, unknown> {
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = parseJson(text);
   } catch (cause) {
     fail('CheckpointError', { what: `${name} is not JSON`, got: String(cause), cure: 'Get the file again.' }, cause);
   }
@@ -194,14 +216,19 @@ function parseObject(name: string, text: string): Record<string, unknown> {
   return fail('CheckpointError', { what: `${name} is not valid`, got: text.slice(0, 40), wanted: 'a JSON object', cure: 'Get the file again.' });
 }
 
-/** The size of all weights, and the dtype of most bytes. */
-function sizes(weights: Lfm2<MatrixSource, VectorSource>): { bytes: number; quantization: string } {
+/**
+ * The size of all weights, and the dtype of most bytes.
+ * @param stated the number of parameters that the files state, if they do: a larger one is a note. Training on many devices states a smaller one
+ */
+function sizes(weights: Lfm2<MatrixSource, VectorSource>, stated: unknown, notes: string[]): { bytes: number; quantization: string } {
   const tensors = new Set<TensorInfo>();
   mapWeights(
     weights,
     ({ segments }) => segments.forEach(({ tensor }) => tensors.add(tensor)),
     ({ tensor }) => void tensors.add(tensor),
   );
+  const count = [...tensors].reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b), 0);
+  if (typeof stated === 'number' && stated > count) notes.push(`The model states ${stated} parameters and has ${count}: weights may be missing.`);
   const byDtype = new Map<string, number>();
   for (const { dtype, byteLength } of tensors) byDtype.set(dtype, (byDtype.get(dtype) ?? 0) + byteLength);
   const [[quantization]] = [...byDtype].sort(([, a], [, b]) => b - a);

@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it, vi } from 'vitest';
 import { GOLDEN_DIRECTORY as golden } from '../../e2e/tools/golden';
+import { ggufBytes, tinyModel } from '../../e2e/tools/tiny';
 import type { Backend } from '../backend/backend';
 import { openReferenceBackend } from '../backend/reference/backend';
 import { RivuletError } from '../errors';
@@ -217,6 +218,13 @@ describe('engine on the reference backend', () => {
     const counts = counted(() => [memorySource('x.gguf', new Uint8Array(64))]);
     await expect(counts.engine.load('x')).rejects.toMatchObject({ name: 'CheckpointError' });
     expect(counts).toMatchObject({ discarded: 1, closed: 1 });
+  });
+
+  it('tells what the files leave open', async () => {
+    const model = tinyModel({ dtype: 'Q8_0' });
+    delete model.metadata['lfm2.rope.freq_base'];
+    const { notes } = await counted(() => [memorySource('a.gguf', ggufBytes(model))]).engine.load('x');
+    expect(notes.join(' ')).toMatch(/a note of the store.*no rope_theta: 1000000 is used/);
   });
 
   it('says so when the model was made for less context than asked', async () => {

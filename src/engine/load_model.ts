@@ -103,7 +103,7 @@ export async function loadModel(source: ModelSource, options: LoadOptions, { ope
     const identity = identityOf(firstCheckpoint);
     const { config, bytes, quantization, generationConfig, tokenizer: { json, config: tokenizerConfig } } = firstCheckpoint;
     const tokenizer = createTokenizer(json, tokenizerConfig);
-    const notes: string[] = [];
+    const notes = [...firstCheckpoint.notes];
     const wanted = resolveContextLength(options.contextLength, config.contextLength, notes);
     const context = { wanted, least: options.contextLength === undefined ? MIN_AUTOMATIC_CONTEXT : wanted };
 

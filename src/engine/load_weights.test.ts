@@ -1,11 +1,12 @@
 import { describe, expect, test } from 'vitest';
-import { tinyGguf } from '../../e2e/tools/tiny';
+import { ggufBytes, tinyGguf, tinyModel } from '../../e2e/tools/tiny';
 import { openReferenceBackend } from '../backend/reference/backend';
 import { ROW_SLICE_MULTIPLE, type Backend } from '../backend/backend';
 import type { Matrix } from '../model/ops';
 import { memorySource, type ByteSource } from '../store/byte_source';
 import { dequantize } from '../tensor/dequant';
 import { rowBytes } from '../tensor/dtype';
+import { floatToHalf, halfToFloat } from '../tensor/half';
 import { openCheckpoint } from './checkpoint';
 import { loadWeights } from './load_weights';
 
@@ -106,6 +107,29 @@ describe('loadWeights', () => {
     expect(weights.head).not.toBe(weights.embed);
     expect(written.get('lm_head')?.spec.segments[0].dtype).toBe('F16');
     expect(written.get('model.layers.1.self_attn.qkv_proj')?.spec).toMatchObject({ rows: 512, cols: 256, segments: [{ dtype: 'Q4_K' }, { dtype: 'Q4_K' }, { dtype: 'Q6_K' }] });
+  });
+
+  test('norms and taps in F16, and taps in each layout, are the same numbers', async () => {
+    const layouts = [(d: number, l: number) => [d, l], (d: number, l: number) => [d, 1, l], (d: number, l: number) => [d, l, 1]];
+    const read = await Promise.all(
+      layouts.map(async (layout) => {
+        const model = tinyModel();
+        for (const tensor of model.tensors) {
+          if (tensor.shape.length > 1 && !tensor.name.includes('shortconv.conv')) continue;
+          const halves = Uint16Array.from(new Float32Array(tensor.bytes.slice().buffer), floatToHalf);
+          if (tensor.name.includes('shortconv.conv')) tensor.shape = layout(tensor.shape[0], tensor.shape[1]);
+          Object.assign(tensor, { dtype: 'F16', bytes: new Uint8Array(halves.buffer) });
+        }
+        const { backend, vectors } = recorder();
+        await loadWeights(await openCheckpoint([memorySource('a.gguf', ggufBytes(model))]), backend, () => undefined);
+        return vectors;
+      }),
+    );
+    const exact = recorder();
+    await loadWeights(await openCheckpoint([memorySource('a.gguf', tinyGguf())]), exact.backend, () => undefined);
+    expect([...exact.vectors.keys()]).toContain('model.layers.0.conv.conv.weight');
+    for (const vectors of read)
+      for (const [name, values] of exact.vectors) expect(vectors.get(name), name).toEqual(values.map((value) => halfToFloat(floatToHalf(value))));
   });
 
   test('an abort, a failing source and a failing backend end it', async () => {

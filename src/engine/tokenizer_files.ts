@@ -20,24 +20,27 @@ const CURE = 'Use another file of the model, or its Hugging Face directory.';
 
 /**
  * @param vocabSize rows of the embedding; the vocabulary may have fewer tokens
+ * @param notes gets what was assumed
  * @throws CheckpointError
  */
-export function tokenizerFilesFromGguf(metadata: GgufMetadata, vocabSize: number): TokenizerFiles {
+export function tokenizerFilesFromGguf(metadata: GgufMetadata, vocabSize: number, notes: string[] = []): TokenizerFiles {
   const get = (key: string): GgufValue | undefined => metadata.get(`tokenizer.ggml.${key}`);
   const refuse = (what: string, got: unknown, wanted: string): never =>
     fail('CheckpointError', { what, got: show(got), wanted, cure: CURE });
 
   if (get('model') !== 'gpt2') refuse('The tokenizer is not supported', get('model'), 'gpt2 (byte-level BPE)');
   const pre = get('pre') ?? 'lfm2';
-  if (typeof pre !== 'string' || !PRE_TOKENIZERS.includes(pre)) refuse('The pre-tokenizer is not supported', pre, PRE_TOKENIZERS.join(', '));
+  // Ollama's converter writes it for what it does not know
+  if (pre === 'default') notes.push('The model states no pre-tokenizer ("default"): the one of LFM2 is used.');
+  else if (typeof pre !== 'string' || !PRE_TOKENIZERS.includes(pre)) refuse('The pre-tokenizer is not supported', pre, PRE_TOKENIZERS.join(', '));
   const tokens = get('tokens');
-  const types = get('token_type');
+  const types = get('token_type') ?? []; // without types the form of a token tells whether it is a marker (tokenizer.ts)
   const merges = get('merges');
   if (!isStrings(tokens) || tokens.length === 0) return refuse('The model has no vocabulary', undefined, 'tokenizer.ggml.tokens, a list of texts');
   if (tokens.length > vocabSize)
     fail('CheckpointError', { what: 'The vocabulary is larger than the embedding', got: tokens.length, wanted: `at most ${vocabSize}`, cure: OTHER_WEIGHTS });
   if (!isStrings(merges)) return refuse('The model has no merges', undefined, 'tokenizer.ggml.merges, a list of texts');
-  if (!Array.isArray(types) || types.length !== tokens.length || !types.every((type) => typeof type === 'number'))
+  if (!Array.isArray(types) || (types.length && types.length !== tokens.length) || !types.every((type) => typeof type === 'number'))
     return refuse('The vocabulary has no token types', Array.isArray(types) ? types.length : types, `tokenizer.ggml.token_type, ${tokens.length} numbers`);
 
   const vocab = Object.create(null) as Record<string, number>; // a token may be called __proto__

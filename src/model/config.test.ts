@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { TensorInfo } from '../tensor/tensor';
-import { configFromGguf, configFromJson, type Config } from './config';
+import { checkModelKind, configFromGguf, configFromJson, type Config } from './config';
 import { canonicalName, mapWeights, tensorsByName, weightTree } from './weights';
 
 // D 64, F 96, V 300, H 4, K 2, d 16, L 3: conv, attention, conv
@@ -67,10 +67,13 @@ function merged<T>(base: Record<string, T>, change: Record<string, T | undefined
 const infos = (change: Record<string, number[] | undefined> = {}): TensorInfo[] =>
   merged(SHAPES, change).map(([name, shape], i) => ({ name, shape, dtype: 'F32', file: 0, offset: i, byteLength: 0 }));
 const tensors = (change?: Record<string, number[] | undefined>) => tensorsByName(infos(change));
-const fromGguf = (change: Record<string, unknown>, shapes?: Record<string, number[] | undefined>): Config =>
-  configFromGguf(new Map(merged(METADATA, change)), tensors(shapes));
-const fromJson = (change: Record<string, unknown>, shapes?: Record<string, number[] | undefined>): Config =>
-  configFromJson(Object.fromEntries(merged(JSON_CONFIG, change)), tensors(shapes));
+const fromGguf = (change: Record<string, unknown>, shapes?: Record<string, number[] | undefined>, notes?: string[]): Config =>
+  configFromGguf(new Map(merged(METADATA, change)), tensors(shapes), notes);
+const fromJson = (change: Record<string, unknown>, notes?: string[]): Config => {
+  const json = Object.fromEntries(merged(JSON_CONFIG, change));
+  checkModelKind(json);
+  return configFromJson(json, tensors(), notes);
+};
 
 const checkpointError = (pattern: RegExp) => expect.objectContaining({ name: 'CheckpointError', message: expect.stringMatching(pattern) });
 
@@ -89,6 +92,10 @@ describe('configFromGguf', () => {
     ['no architecture', { 'general.architecture': undefined }, /got nothing/],
     ['experts', { 'general.architecture': 'lfm2moe' }, /LFM2 with experts \(lfm2moe\) is not supported yet/],
     ['LFM3', { 'general.architecture': 'lfm3' }, /LFM3 is another architecture/],
+    ['the vision part of a model', { 'general.architecture': 'clip', 'general.type': 'mmproj' }, /Vision or audio parts of a model \(mmproj\).* got "clip".* Choose the file of the text model/],
+    ['a retrieval model', { 'general.architecture': 'lfm2-bidir' }, /Bidirectional \(retrieval\) models .* got "lfm2-bidir"/],
+    ['a file that states its type only', { 'general.architecture': undefined, 'general.type': 'imatrix' }, /got "imatrix"/],
+    ['a name of JavaScript', { 'general.architecture': 'constructor' }, /architecture .* not supported: got "constructor"/],
     ['not causal', { 'lfm2.attention.causal': false }, /attention\.causal is not supported/],
     ['a window', { 'lfm2.attention.sliding_window': 30 }, /sliding_window is not supported: got 30/],
     ['scaled positions', { 'lfm2.rope.scaling.type': 'yarn' }, /rope\.scaling\.type is not supported: got "yarn"/],
@@ -106,9 +113,15 @@ describe('configFromGguf', () => {
     ['a kernel of one', { 'lfm2.shortconv.l_cache': 1 }, /short convolution is not valid/],
     ['epsilon zero', { 'lfm2.attention.layer_norm_rms_epsilon': 0 }, /layer_norm_rms_epsilon is not valid/],
     ['a base that is no number', { 'lfm2.rope.freq_base': NaN }, /freq_base is not valid/],
-    ['no base', { 'lfm2.rope.freq_base': undefined }, /freq_base is not valid: got nothing/],
+    ['a base of zero', { 'lfm2.rope.freq_base': 0 }, /freq_base is not valid: got 0/],
     ['another vocabulary', { 'lfm2.vocab_size': 301 }, /size of the vocabulary is not valid: got 301, wanted 300/],
   ])('refuses %s', (_, change, pattern) => expect(() => fromGguf(change)).toThrow(checkpointError(pattern)));
+
+  test('no base: that of the family, with a note', () => {
+    const notes: string[] = [];
+    expect(fromGguf({ 'lfm2.rope.freq_base': undefined }, {}, notes)).toEqual(CONFIG);
+    expect(notes).toEqual([expect.stringContaining('1000000 is used')]);
+  });
 
   test('refuses a checkpoint without embedding, or a flat one', () => {
     expect(() => fromGguf({}, { 'token_embd.weight': undefined })).toThrow(checkpointError(/lacks a tensor, wanted model\.embed_tokens\.weight \(GGUF: token_embd\.weight\)/));
@@ -121,6 +134,8 @@ describe('configFromJson', () => {
     ['layer_types', {}, {}],
     ['full_attn_idxs', { layer_types: undefined, full_attn_idxs: [1] }, {}],
     ['rope_parameters', { rope_theta: undefined, rope_parameters: { rope_theta: 5e5, rope_type: 'default' } }, { ropeTheta: 5e5 }],
+    ['rope_parameters of each kind of layer', { rope_theta: undefined, rope_parameters: { full_attention: { rope_theta: 5e5, rope_type: 'default' }, conv: null } }, { ropeTheta: 5e5 }],
+    ['theta', { rope_theta: undefined, theta: 5e5 }, { ropeTheta: 5e5 }],
     ['head_dim', { head_dim: 32 }, { headDim: 32 }],
     ['head_dim null', { head_dim: null, rope_scaling: null }, {}],
   ])('%s', (_, change, expected) => expect(fromJson(change)).toEqual({ ...CONFIG, ...expected }));
@@ -132,8 +147,12 @@ describe('configFromJson', () => {
     ['vision', { model_type: 'lfm2_vl', text_config: {} }, /Vision and audio models are not supported yet/],
     ['a text_config inside', { text_config: { model_type: 'lfm2' } }, /Vision and audio models/],
     ['retrieval', { architectures: ['Lfm2BidirectionalModel'] }, /Bidirectional/],
+    ['experts by class', { architectures: ['Lfm2MoeForCausalLM'], model_type: undefined }, /LFM2 with experts/],
+    ['bitsandbytes', { quantization_config: { load_in_4bit: true } }, /quantisation of the weights is not supported: got "bitsandbytes", wanted F32, F16 or BF16, or a GGUF file/],
+    ['GPTQ', { quantization_config: { quant_method: 'gptq', bits: 4 } }, /got "gptq", .* Take the model as GGUF/],
+    ['MLX with 4 bits', { quantization: { group_size: 64, bits: 4 } }, /got "MLX"/],
     ['a type that is an object', { model_type: { toString: null } }, /got an object/],
-    ['quantised weights', { quantization_config: { quant_method: 'awq' } }, /quantization_config is not supported/],
+    ['a method that is an object', { quantization_config: { quant_method: { toString: null } } }, /got an object/],
     ['scaled positions', { rope_scaling: { rope_type: 'yarn', factor: 4 } }, /rope_type is not supported: got "yarn"/],
     ['sliding layers', { layer_types: ['conv', 'sliding_attention', 'conv'] }, /layer_types are not supported/],
     ['too few layer_types', { layer_types: ['conv'] }, /layer_types are not supported/],
@@ -143,6 +162,12 @@ describe('configFromJson', () => {
     ['half a layer', { num_hidden_layers: 2.5 }, /num_hidden_layers is not valid: got 2.5/],
     ['biases that are not there', { conv_bias: true }, /lacks a tensor, wanted model\.layers\.0\.conv\.in_proj\.bias/],
   ])('refuses %s', (_, change, pattern) => expect(() => fromJson(change)).toThrow(checkpointError(pattern)));
+
+  test('no base: that of the family, with a note', () => {
+    const notes: string[] = [];
+    expect(fromJson({ rope_theta: undefined }, notes)).toEqual(CONFIG);
+    expect(notes).toEqual([expect.stringContaining('1000000 is used')]);
+  });
 });
 
 describe('weights', () => {
@@ -155,7 +180,17 @@ describe('weights', () => {
     ['model.language_model.layers.3.conv.conv.bias', 'model.layers.3.conv.conv.bias'],
     ['lfm.embed_tokens.weight', 'model.embed_tokens.weight'],
     ['layers.3.operator_norm.weight', 'model.layers.3.operator_norm.weight'],
-    ['output_norm.weight', undefined],
+    ['output_norm.weight', 'model.embedding_norm.weight'],
+    ['model.norm.weight', 'model.embedding_norm.weight'],
+    ['model.layers.3.self_attn.o_proj.weight', 'model.layers.3.self_attn.out_proj.weight'],
+    ['_orig_mod.model.layers.3.feed_forward.w1.weight', 'model.layers.3.feed_forward.w1.weight'],
+    ['model.layers.3._orig_mod.feed_forward.w1.weight', 'model.layers.3.feed_forward.w1.weight'],
+    ['module.model.embed_tokens.weight', 'model.embed_tokens.weight'],
+    ['_fsdp_wrapped_module.lm_head.weight', 'lm_head.weight'],
+    ['base_model.model.model.layers.3.self_attn.q_proj.base_layer.weight', 'model.layers.3.self_attn.q_proj.weight'],
+    ['model.vision_tower.layers.3.self_attn.q_proj.weight', undefined],
+    ['layers.3.4.operator_norm.weight', undefined],
+    ['blk.3.attn_q.scales', undefined],
     ['blk.0.ffn_gate_exps.weight', undefined],
     ['blk.0.attn_q', undefined],
   ])('%s is %s', (name, canonical) => expect(canonicalName(name)).toBe(canonical));
@@ -174,25 +209,30 @@ describe('weights', () => {
     ]);
   });
 
-  test('fused qkv, an untied head, biases, taps with a middle length', () => {
+  test('fused qkv, an untied head, biases, taps as MLX and transformers keep them', () => {
     const fused = { 'blk.1.attn_q.weight': undefined, 'blk.1.attn_k.weight': undefined, 'blk.1.attn_v.weight': undefined, 'blk.1.attn_qkv.weight': [128, 64] };
     const biases = { 'blk.0.shortconv.in_proj.bias': [192], 'blk.0.shortconv.conv.bias': [64], 'blk.0.shortconv.out_proj.bias': [64] };
-    const tree = weightTree(CONFIG, tensors({ ...fused, ...biases, 'output.weight': [300, 64], 'blk.2.shortconv.conv.weight': [64, 1, 3] }));
+    const tree = weightTree(CONFIG, tensors({ ...fused, ...biases, 'output.weight': [300, 64], 'blk.0.shortconv.conv.weight': [64, 3, 1], 'blk.2.shortconv.conv.weight': [64, 1, 3] }));
     const [conv, attention, last] = tree.layers;
     expect(tree.head).toMatchObject({ name: 'lm_head' });
     expect(attention).toMatchObject({ qkvProj: { segments: [{ name: 'model.layers.1.self_attn.qkv_proj', rows: 128 }] } });
-    expect(conv).toMatchObject({ inBias: { length: 192 }, convBias: { length: 64 }, outBias: { length: 64 } });
+    expect(conv).toMatchObject({ taps: { length: 192 }, inBias: { length: 192 }, convBias: { length: 64 }, outBias: { length: 64 } });
     expect(last).toMatchObject({ taps: { length: 192 } });
   });
 
   test.each<[string, Record<string, number[] | undefined>, RegExp]>([
     ['missing', { 'blk.1.attn_k.weight': undefined }, /lacks a tensor, wanted model\.layers\.1\.self_attn\.k_proj\.weight \(GGUF: blk\.1\.attn_k\.weight\)/],
     ['wrong shape', { 'blk.2.ffn_down.weight': [64, 128] }, /blk\.2\.ffn_down\.weight has a wrong shape: got \[64, 128\], wanted \[64, 96\]/],
-    ['taps turned around', { 'blk.0.shortconv.conv.weight': [3, 64] }, /wanted \[64, 3\] or \[64, 1, 3\]/],
+    ['taps turned around', { 'blk.0.shortconv.conv.weight': [3, 64] }, /wanted \[64, 3\] or \[64, 1, 3\] or \[64, 3, 1\]/],
     ['left over', { 'blk.3.attn_norm.weight': [64] }, /does not fit its configuration: got blk\.3\.attn_norm\.weight/],
     ['unknown', { 'dense_2.weight': [128, 64] }, /does not fit its configuration: got dense_2\.weight/],
     ['separate and fused', { 'blk.1.attn_qkv.weight': [128, 64] }, /does not fit its configuration: got blk\.1\.attn_q\.weight/],
   ])('refuses a tensor %s', (_, change, pattern) => expect(() => weightTree(CONFIG, tensors(change))).toThrow(checkpointError(pattern)));
+
+  test('the weights of an adapter', () => {
+    for (const name of ['base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight', 'blk.0.ffn_down.weight.lora_a'])
+      expect(() => tensors({ [name]: [8, 64] })).toThrow(checkpointError(/LoRA adapters are not supported yet: got .*lora_a.* Merge it into its base model/i));
+  });
 
   test('one weight in both spellings', () => {
     expect(() => tensors({ 'model.embed_tokens.weight': [300, 64] })).toThrow(checkpointError(/twice: got token_embd\.weight and model\.embed_tokens\.weight/));

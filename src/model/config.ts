@@ -1,4 +1,5 @@
 import { fail, show } from '../errors';
+import { refuseArchitecture } from '../other_kinds';
 import { requireTensor, type TensorsByName } from './weights';
 
 /** The configuration of a model. Every number comes from the file, whose keys are those of transformers (configuration_lfm2.py) or llama.cpp (gguf-py). */
@@ -20,12 +21,13 @@ export interface Config {
 /**
  * From the metadata of a GGUF file.
  * @param tensors by canonical name; widths come from their shapes
+ * @param notes gets what was assumed
  * @throws CheckpointError
  */
-export function configFromGguf(metadata: ReadonlyMap<string, unknown>, tensors: TensorsByName): Config {
+export function configFromGguf(metadata: ReadonlyMap<string, unknown>, tensors: TensorsByName, notes: string[] = []): Config {
   const architecture = metadata.get('general.architecture');
-  if (architecture !== 'lfm2') refuseArchitecture(architecture);
-  const get = (key: string): unknown => metadata.get(`lfm2.${key}`);
+  if (architecture !== 'lfm2') refuseArchitecture(architecture ?? metadata.get('general.type'));
+  const get = (key: string): unknown => metadata.get(`lfm2.${key}`) ?? (key === 'rope.freq_base' ? familyRopeTheta(notes) : undefined);
   const { number, integer } = checkedNumbers((key) => get(key), 'lfm2.');
 
   refuseIf(get('attention.causal') === false, 'lfm2.attention.causal', false, 'causal attention');
@@ -70,24 +72,41 @@ export function configFromGguf(metadata: ReadonlyMap<string, unknown>, tensors: 
 }
 
 /**
- * From config.json of a Hugging Face directory (transformers, Lfm2Config).
- * `intermediate_size` and `block_ff_dim` are not read: some files state them before the auto-adjustment, some after. The weights are certain.
- * @param tensors by canonical name
+ * Refuses the config.json of another architecture or of quantised weights. The weights need not be known yet, whose types may not be readable.
  * @throws CheckpointError
  */
-export function configFromJson(json: Readonly<Record<string, unknown>>, tensors: TensorsByName): Config {
+export function checkModelKind(json: Readonly<Record<string, unknown>>): void {
   const [architecture] = Array.isArray(json.architectures) ? (json.architectures as unknown[]) : [];
   if (json.model_type !== 'lfm2') refuseArchitecture(json.model_type ?? architecture);
-  if (isRecord(json.text_config)) refuseArchitecture('a vision or audio model around lfm2');
+  if (isRecord(json.text_config)) refuseArchitecture('lfm2_vl', 'a text_config');
   if (architecture !== undefined && architecture !== 'Lfm2ForCausalLM' && architecture !== 'Lfm2Model') refuseArchitecture(architecture);
-  refuseIf(isRecord(json.quantization_config), 'quantization_config', '{…}', 'BF16, F16 or F32 weights');
+  // the key of transformers, and the one of MLX, which names no method
+  const quantization = [json.quantization_config, json.quantization].find(isRecord);
+  if (quantization)
+    fail('CheckpointError', {
+      what: 'The quantisation of the weights is not supported',
+      got: show(quantization.quant_method ?? ('load_in_4bit' in quantization ? 'bitsandbytes' : 'MLX')),
+      wanted: 'F32, F16 or BF16, or a GGUF file',
+      cure: 'Take the model as GGUF or .safetensors.',
+    });
+}
+
+/**
+ * From config.json of a Hugging Face directory (transformers, Lfm2Config), after `checkModelKind`.
+ * `intermediate_size` and `block_ff_dim` are not read: some files state them before the auto-adjustment, some after. The weights are certain.
+ * @param tensors by canonical name
+ * @param notes gets what was assumed
+ * @throws CheckpointError
+ */
+export function configFromJson(json: Readonly<Record<string, unknown>>, tensors: TensorsByName, notes: string[] = []): Config {
   refuseIf(positive(json.sliding_window), 'sliding_window', json.sliding_window, 'full attention');
-  const rope = isRecord(json.rope_parameters) ? json.rope_parameters : {};
+  const parameters = isRecord(json.rope_parameters) ? json.rope_parameters : {};
+  const rope = isRecord(parameters.full_attention) ? parameters.full_attention : parameters; // some versions write them for each kind of layer
   for (const scaling of [rope, json.rope_scaling].filter(isRecord)) {
     const type = scaling.rope_type ?? scaling.type ?? 'default';
     refuseIf(type !== 'default', 'rope_type', type, 'default');
   }
-  const { number, integer } = checkedNumbers((key) => json[key] ?? (key === 'rope_theta' ? rope[key] : undefined), '');
+  const { number, integer } = checkedNumbers((key) => json[key] ?? (key === 'rope_theta' ? (rope[key] ?? json.theta ?? familyRopeTheta(notes)) : undefined), '');
 
   const layers = layerKinds(json, integer('num_hidden_layers', LIMITS.layers));
   const hiddenSize = integer('hidden_size', LIMITS.width);
@@ -121,18 +140,10 @@ const CURE = 'The file is damaged, or the model is not supported.';
 const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value);
 const positive = (value: unknown): boolean => typeof value === 'number' && value > 0;
 
-/** Models of the family that are not supported, by the name of their architecture. */
-const UNSUPPORTED_RELATIVES: [RegExp, string][] = [
-  [/^"lfm2[_-]?moe/i, 'LFM2 with experts (lfm2moe) is not supported yet'],
-  [/^"lfm3/i, 'LFM3 is another architecture and not supported yet'],
-  [/^"lfm2.*(vl|audio)|vision or audio/i, 'Vision and audio models are not supported yet'],
-  [/bidirectional/i, 'Bidirectional (retrieval) models are not supported yet'],
-];
-
-function refuseArchitecture(architecture: unknown): never {
-  const got = show(architecture);
-  const what = UNSUPPORTED_RELATIVES.find(([pattern]) => pattern.test(got))?.[1] ?? 'The architecture of the model is not supported';
-  fail('CheckpointError', { what, got, wanted: 'lfm2: the dense text models of LFM2 and LFM2.5', cure: 'Choose one of these.' });
+/** Ollama's converter leaves the base out where config.json has it in rope_parameters only. It is one number in all dense models. */
+function familyRopeTheta(notes: string[]): number {
+  notes.push('The model states no rope_theta: 1000000 is used, as in all of LFM2.');
+  return 1e6;
 }
 
 function refuseIf(when: boolean, key: string, got: unknown, wanted: string): void {

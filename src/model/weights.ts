@@ -1,5 +1,6 @@
 /** The names of the weights in Hugging Face and GGUF files, as transformers (modeling_lfm2.py) and llama.cpp (gguf-py) write them, and the tree that tells where each weight's bytes are. */
 import { fail } from '../errors';
+import { refuseArchitecture } from '../other_kinds';
 import type { Dtype } from '../tensor/dtype';
 import type { TensorInfo } from '../tensor/tensor';
 import type { Config } from './config';
@@ -21,10 +22,13 @@ export interface VectorSource {
 /** Tensors by their Hugging Face name ('model.layers.3.conv.in_proj.weight'), in files of either format. */
 export type TensorsByName = ReadonlyMap<string, TensorInfo>;
 
-/** Hugging Face module → GGUF module; `N` is the layer. Despite its name, token_embd_norm is the final norm. */
+/**
+ * Hugging Face module, GGUF module, and how else converters spell them; `N` is the layer. Despite its name, token_embd_norm is the final norm.
+ * Ollama calls it output_norm (convert_lfm2.go); o_proj is of early versions for MLX.
+ */
 const NAMES = [
   ['model.embed_tokens', 'token_embd'],
-  ['model.embedding_norm', 'token_embd_norm'],
+  ['model.embedding_norm', 'token_embd_norm', 'output_norm', 'norm'],
   ['lm_head', 'output'],
   ['model.layers.N.operator_norm', 'blk.N.attn_norm'],
   ['model.layers.N.ffn_norm', 'blk.N.ffn_norm'],
@@ -35,7 +39,7 @@ const NAMES = [
   ['model.layers.N.self_attn.k_proj', 'blk.N.attn_k'],
   ['model.layers.N.self_attn.v_proj', 'blk.N.attn_v'],
   ['model.layers.N.self_attn.qkv_proj', 'blk.N.attn_qkv'],
-  ['model.layers.N.self_attn.out_proj', 'blk.N.attn_output'],
+  ['model.layers.N.self_attn.out_proj', 'blk.N.attn_output', 'layers.N.self_attn.o_proj'],
   ['model.layers.N.self_attn.q_layernorm', 'blk.N.attn_q_norm'],
   ['model.layers.N.self_attn.k_layernorm', 'blk.N.attn_k_norm'],
   ['model.layers.N.feed_forward.w1', 'blk.N.ffn_gate'],
@@ -43,27 +47,29 @@ const NAMES = [
   ['model.layers.N.feed_forward.w2', 'blk.N.ffn_down'],
 ] as const;
 
-const FROM_GGUF = new Map<string, string>(NAMES.map(([hf, gguf]) => [gguf, hf]));
-const FROM_HF = new Map<string, string>(NAMES.map(([hf]) => [hf.replace(/^model\./, ''), hf]));
-const PREFIX = /^(model\.language_model\.|model\.|lfm\.)/;
+const CANONICAL = new Map<string, string>(NAMES.flatMap(([hf, ...others]) => [hf.replace('model.', ''), ...others].map((name) => [name, hf] as const)));
+
+/** Parts of a name that only say what a module is wrapped in: by a model, torch.compile, DistributedDataParallel, FSDP, activation checkpoints, PEFT. */
+const WRAPPERS = /^(_\w+|module|base_\w+|(language_|text_)?model|lfm)$/;
 
 /** 'blk.3.attn_q.weight' or 'lfm.layers.3.self_attn.q_proj.weight' → 'model.layers.3.self_attn.q_proj.weight'; undefined if it is not a weight of LFM2. */
 export function canonicalName(name: string): string | undefined {
-  const [, layer] = /^(?:blk|(?:.*\.)?layers)\.(\d{1,6})\./.exec(name) ?? [];
-  const [, module, kind] = /^(.*)\.(weight|bias)$/.exec(name.replace(`.${layer}.`, '.N.')) ?? [];
-  if (module === undefined) return undefined;
-  const hf = FROM_GGUF.get(module) ?? FROM_HF.get(module.replace(PREFIX, ''));
-  return hf && `${hf.replace('.N.', `.${layer}.`)}.${kind}`;
+  const parts = name.split('.').filter((part) => !WRAPPERS.test(part));
+  const kind = parts.pop();
+  const layer = parts.find((part) => /^\d{1,6}$/.test(part));
+  const hf = CANONICAL.get(parts.join('.').replace(`.${layer}.`, '.N.'));
+  return hf && (kind === 'weight' || kind === 'bias') ? `${hf.replace('.N.', `.${layer}.`)}.${kind}` : undefined;
 }
 
 /**
  * Tensors that are not weights of LFM2 keep their names.
- * @throws CheckpointError if a weight occurs twice
+ * @throws CheckpointError if a weight occurs twice, or if they are those of an adapter
  */
 export function tensorsByName(tensors: readonly TensorInfo[]): Map<string, TensorInfo> {
   const named = new Map<string, TensorInfo>();
   for (const tensor of tensors) {
     if (tensor.name.endsWith('rotary_emb.inv_freq')) continue; // computed from the configuration
+    if (/\.lora_/i.test(tensor.name)) refuseArchitecture('adapter', tensor.name);
     const name = canonicalName(tensor.name) ?? tensor.name;
     if (named.has(name)) fail('CheckpointError', { what: `The checkpoint has ${name} twice`, got: `${named.get(name)?.name} and ${tensor.name}`, cure: 'Remove one.' });
     named.set(name, tensor);
@@ -137,7 +143,7 @@ export function weightTree(config: Config, tensors: TensorsByName): Lfm2<MatrixS
         ...shared,
         inProj: linear(`${at}.conv.in_proj`, 3 * D, D),
         inBias: bias(`${at}.conv.in_proj`, 3 * D),
-        taps: vector(`${at}.conv.conv.weight`, [D, L], [D, 1, L]),
+        taps: vector(`${at}.conv.conv.weight`, [D, L], [D, 1, L], [D, L, 1]),
         convBias: bias(`${at}.conv.conv`, D),
         outProj: linear(`${at}.conv.out_proj`, D, D),
         outBias: bias(`${at}.conv.out_proj`, D),

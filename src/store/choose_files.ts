@@ -1,12 +1,13 @@
 /** Chooses, by name, the files of a repository or directory that make up the requested model. No I/O. */
 import { fail } from '../errors';
+import { refuseOtherFiles } from '../other_kinds';
 
 /** The order without a selector: 4 bits first, because a page can load them, then more bits, then anything. */
 const PREFERRED = ['Q4_0', 'Q4_K_M', 'Q4_K_S', 'Q4_K', 'Q4_1', 'Q5_K_M', 'Q5_K_S', 'Q5_K', 'Q5_0', 'Q5_1', 'Q6_K', 'Q8_0', 'F16', 'BF16', 'F32'];
 const QUANTIZATION = /(?:^|[-._/])(I?Q\d+(?:_[0-9A-Z]+)*|T?BF16|F16|F32)(?=[-._/]|$)/gi;
 const SHARD = /-(\d{5})-of-(\d{5})(?=\.(?:gguf|safetensors)$)/;
 /** read if they exist, besides config.json, tokenizer.json and the weights */
-export const OPTIONAL_FILES = ['tokenizer_config.json', 'generation_config.json', 'chat_template.jinja'];
+export const OPTIONAL_FILES = ['tokenizer_config.json', 'generation_config.json', 'chat_template.jinja', 'chat_template.json'];
 
 const isGguf = (name: string): boolean => /\.gguf$/i.test(name);
 const baseName = (name: string): string => name.slice(name.lastIndexOf('/') + 1);
@@ -25,7 +26,7 @@ export function shardNames(name: string): string[] {
  * @param names all available files
  * @param selector a quantisation ('Q4_0'), a file name, a folder, or nothing
  * @param where the repository or folder, for messages
- * @throws SourceError that lists the available models if none fits
+ * @throws SourceError that lists the available models if none fits; CheckpointError if the files are known to be of another kind
  */
 export function chooseFiles(names: string[], selector: string | undefined, where: string): string[] {
   const models = names.filter((name) => isGguf(name) && !/mmproj|imatrix|vocab-only/i.test(baseName(name)) && (!SHARD.test(name) || SHARD.exec(name)![1] === '00001'));
@@ -52,6 +53,7 @@ export function chooseFiles(names: string[], selector: string | undefined, where
   if (models.length > 0) return withAllShards([...models].sort(byLengthThenName)[0]);
   return (
     checkpointFiles(names, '') ??
+    refuseOtherFiles(names) ??
     fail('SourceError', {
       what: `${where} has no model in a supported format`,
       got: listNames(names),
@@ -69,7 +71,7 @@ function checkpointFiles(names: string[], folder: string): string[] | undefined 
   const has = (name: string): boolean => names.includes(prefix + name);
   if (!has('config.json') || !has('tokenizer.json')) return undefined;
   const inside = names.filter((name) => name.startsWith(prefix) && !name.slice(prefix.length).includes('/'));
-  const tensors = inside.filter((name) => /\.safetensors$/.test(name)).sort();
+  const tensors = inside.filter((name) => /\.safetensors$/.test(name) && !name.startsWith(`${prefix}adapter_`)).sort();
   if (tensors.length === 0) return undefined;
   const index = 'model.safetensors.index.json';
   const parts = tensors.filter((name) => SHARD.test(name));

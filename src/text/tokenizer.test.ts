@@ -82,6 +82,18 @@ describe('tokenizer', () => {
     expect(tokenizer.decode([257, 259, 97], { skipSpecial: true, keep: ['<|call|>'] })).toBe('<|call|>a');
   });
 
+  it('knows markers by their form, however a converter flags them', () => {
+    const { json, config } = small();
+    const { model, ...rest } = json as { model: { vocab: Record<string, number> } };
+    const unflagged = { ...rest, added_tokens: [], model: { ...model, vocab: { ...model.vocab, '<|end|>': 257, '<think>': 258, '<|call|>': 259, '<a b>': 260 } } };
+    const other = createTokenizer(unflagged, config);
+    expect(other.encode('<|call|><think><|end|>')).toEqual([259, 258, 257]);
+    expect(other.specials).toEqual(['<|bos|>', '<|end|>', '<|call|>']);
+    expect(other.encode('<|call|>', { special: false })).toEqual(utf8('<|call|>'));
+    expect(other.encode('<a b>'), 'ordinary text').toEqual(utf8('<a b>'));
+    expect(other.decode([257, 258, 97], { skipSpecial: true })).toBe('<think>a');
+  });
+
   it('holds an unfinished character back', () => {
     const detokenizer = tokenizer.stream();
     expect(utf8('a🦀é').map((b) => detokenizer.push(b))).toEqual(['a', '', '', '', '🦀', '', 'é']);

@@ -61,26 +61,34 @@ interface TokenizerConfig {
   add_bos_token?: boolean;
 }
 
+/** No merge makes such a token: the pre-tokenizer splits the text before '|' or '>'. */
+const MARKER = /^<(\|.*\||\/?\w+)>$/s;
+
 /**
  * @param json a tokenizer.json; its vocabulary and merges are removed from it
  * @param config its tokenizer_config.json
  * @throws CheckpointError if they are not a byte-level BPE tokenizer
  */
 export function createTokenizer(json: object, config: object): Tokenizer {
-  const { added_tokens: added = [], model, decoder } = json as TokenizerJson;
+  const { added_tokens: listed = [], model, decoder } = json as TokenizerJson;
   const { bos_token, eos_token, add_bos_token } = config as TokenizerConfig;
   if (model?.type !== 'BPE' || typeof model.vocab !== 'object')
     fail('CheckpointError', { what: 'The tokenizer is not supported', got: `model type ${model?.type}`, wanted: 'BPE' });
   if (![decoder, ...(decoder?.decoders ?? [])].some((d) => d?.type === 'ByteLevel'))
     fail('CheckpointError', { what: 'The tokenizer is not supported', got: `decoder ${decoder?.type}`, wanted: 'ByteLevel' });
 
-  // converters set the flag for markers differently, so the form of the text counts too
+  // converters flag markers differently, or as ordinary tokens, so the form of the text counts too
   const isSpecial = ({ special, content }: AddedToken): boolean => special === true || /^<\|.*\|>$/s.test(content);
+  const known = new Set(listed.map(({ content }) => content));
+  const added = [...listed];
+  const texts: string[] = [];
+  for (const [text, id] of Object.entries(model.vocab)) {
+    texts[id] = text;
+    if (MARKER.test(text) && !known.has(text)) added.push({ id, content: text });
+  }
+  for (const { content, id } of listed) texts[id] = content;
   const specials = new Map(added.filter(isSpecial).map(({ content, id }) => [content, id]));
   const plain = new Map(added.filter((t) => !isSpecial(t)).map(({ content, id }) => [content, id]));
-  const texts: string[] = [];
-  for (const [text, id] of Object.entries(model.vocab)) texts[id] = text;
-  for (const { content, id } of added) texts[id] = content;
 
   const bpe = readBpe(json as TokenizerJson, config, specials);
   const splitAll = splitter(new Map([...plain, ...specials]));

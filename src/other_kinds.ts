@@ -1,0 +1,42 @@
+/** Models and files of other kinds than Rivulet runs: how each is recognised, and what to take instead. */
+import { fail, show } from './errors';
+
+const OTHER_MODEL = 'Choose one of these.';
+const OTHER_FORMAT = 'Take the model as GGUF or .safetensors.';
+
+/** How architectures begin, in small letters and digits; names of files, if they tell it; message; cure. The first row that fits counts. */
+const KINDS: readonly [architectures: readonly string[], files: RegExp | undefined, what: string, cure: string][] = [
+  [['lfm2moe'], undefined, 'LFM2 with experts (lfm2moe) is not supported yet', OTHER_MODEL],
+  [['lfm3'], undefined, 'LFM3 is another architecture and not supported yet', OTHER_MODEL],
+  [['lfm2vl', 'lfm2audio'], undefined, 'Vision and audio models are not supported yet', OTHER_MODEL],
+  [['lfm2bidir'], undefined, 'Bidirectional (retrieval) models are not supported yet', OTHER_MODEL],
+  [['adapter'], /^adapter_(config\.json|model\.)/, 'LoRA adapters are not supported yet', 'Merge it into its base model.'],
+  [['clip'], /mmproj/i, 'Vision or audio parts of a model (mmproj) are not supported yet', 'Choose the file of the text model.'],
+  [[], /\.onnx(_data)?$/i, 'ONNX models are not supported yet', OTHER_FORMAT],
+  [[], /\.(bin|pth?|ckpt)$/i, 'Weights in .bin or .pt files are not supported yet', OTHER_FORMAT],
+  [[], /\.safetensors$/i, 'Weights without config.json and tokenizer.json are not supported yet', 'Choose the whole directory of the model.'],
+];
+
+/**
+ * @param architecture of a model that is not run here, as its file states it
+ * @throws CheckpointError, always
+ */
+export function refuseArchitecture(architecture: unknown, got: string = show(architecture)): never {
+  // 'Lfm2MoeForCausalLM', 'lfm2_moe' and 'lfm2moe' are one
+  const name = typeof architecture === 'string' ? architecture.toLowerCase().replace(/[^a-z0-9]/g, '') : '';
+  const kind = KINDS.find(([architectures]) => architectures.some((start) => name.startsWith(start)));
+  const what = kind?.[2] ?? 'The architecture of the model is not supported';
+  fail('CheckpointError', { what, got, wanted: 'lfm2: the dense text models of LFM2 and LFM2.5', cure: kind?.[3] ?? OTHER_MODEL });
+}
+
+/**
+ * For files among which is no model that can be read.
+ * @throws CheckpointError if their names tell what they are
+ */
+export function refuseOtherFiles(paths: readonly string[]): undefined {
+  for (const [, files, what, cure] of KINDS) {
+    const got = paths.find((path) => files?.test(path.slice(path.lastIndexOf('/') + 1)));
+    if (got) fail('CheckpointError', { what, got, wanted: 'a .gguf file, or config.json, tokenizer.json and .safetensors files', cure });
+  }
+  return undefined;
+}
