@@ -1,6 +1,6 @@
 /** Rivulet: LFM2 language models inside the web page. */
 export { load, type LoadCallOptions, type Model } from './api/client';
-export { downloadModel, estimate, exportModel, importModel, modelRoom, verifyModel, type DownloadOptions } from './api/manage_models';
+export { deleteModel, downloadModel, estimate, exportModel, importModel, modelRoom, verifyModel, type DownloadOptions } from './api/manage_models';
 export type { TextStream } from './api/text_stream';
 export type { BackendInfo } from './backend/backend';
 export type { ChosenLogprob, Logprob } from './backend/sampling';
@@ -16,5 +16,5 @@ export type { EvictionConsent, EvictionRequest } from './store/storage_space';
 export type { AnswerPart } from './text/thinking';
 export { readCalls, type ParsedAnswer, type ReadCallsOptions, type ToolCall } from './text/tool_calls';
 export type { Message, RenderOptions } from './text/chat_template';
-export { deleteModel, listModels, storedModelBytes, pinModel, type CachedModel, type ModelRoom } from './store/cached_models';
+export { listModels, storedModelBytes, pinModel, type CachedModel, type ModelRoom } from './store/cached_models';
 export type { VerificationResult } from './store/maintain_models';

@@ -153,7 +153,7 @@ async function run(): Promise<void> {
     }
     const found = await inspect(models.value, text.value, {
       signal: mine.signal,
-      onProgress: ({ phase, bytes, total }) => void (status.textContent = phase === 'download' ? `Downloading: ${10 * Math.floor((10 * bytes) / total)} %` : 'Computing'),
+      onProgress: ({ phase, bytes, total }) => void (status.textContent = phase === 'download' && total ? `Downloading: ${10 * Math.floor((10 * bytes) / total)} %` : 'Computing'),
     });
     inspection = found;
     options(layers, found.layers.map(({ kind, layer }) => `${layer}: ${kind === 'conv' ? 'short convolution' : 'attention'}`));

@@ -4,7 +4,7 @@ import { deleteModel, downloadModel, listModels } from '../../src/store/cached_m
 import { exportModel, importModel, verifyModel } from '../../src/store/maintain_models';
 import { openModel, type OpenOptions } from '../../src/store/open_model';
 import type { Progress } from '../../src/store/progress';
-import { toHex, Sha256 } from '../../src/store/sha256';
+import { createSha256, toHex } from '../../src/store/sha256';
 import { ChunkStore } from '../../src/store/chunk_store';
 
 const PIECE = 4 << 20; // bytes per read, as the loader takes them
@@ -51,7 +51,7 @@ export const calls = {
       try {
         const hashes: string[] = [];
         for (const file of model.files) {
-          const hash = new Sha256();
+          const hash = createSha256();
           for (let at = 0; at < file.size; at += PIECE) {
             const bytes = await file.read(at, Math.min(PIECE, file.size - at));
             if (options.hash !== false) hash.update(bytes);

@@ -1,22 +1,24 @@
 /** The page's side: starts the worker and offers its calls as a model. */
 import { proxy } from 'comlink';
 import type { ChatOptions, EngineWorkerCalls, EngineStatus } from '../engine/engine';
-import type { GenerationResult } from '../engine/generate';
 import type { WorkerModelCalls } from '../engine/worker_model_calls';
 import type { LoadOptions, ModelInfo } from '../engine/load_model';
 import type { GenerateOptions } from '../engine/generate_options';
 import { abortError, RivuletError } from '../errors';
 import type { ModelSource } from '../store/open_model';
 import type { Progress } from '../store/progress';
-import type { EvictionConsent } from '../store/storage_space';
+import type { EvictionConsent, EvictionRequest } from '../store/storage_space';
 import type { Message, RenderOptions } from '../text/chat_template';
 import type { DecodeOptions, EncodeOptions } from '../text/tokenizer';
 import type { ToolCalls } from '../modules/tools';
 import engineScript from '../worker?script';
+import { OPTIONS, readOptions, readText, type RulesOf } from './options';
 import { persistOnDownload } from './persist_storage';
-import { absoluteSource, absoluteHub } from './resolve_source';
+import { readMessages, readPrompt, readTokenIds } from './read_arguments';
+import { absoluteHub, readSource } from './resolve_source';
 import { startWorker, type CallGuard, type StartedWorker } from './start_worker';
 import { createTextStream, type TextStream } from './text_stream';
+import { watchProgress } from './watch_progress';
 
 /** The options that every call has. */
 export interface Abortable {
@@ -46,6 +48,8 @@ export interface Model {
   unload(): Promise<void>;
 }
 
+type RunGeneration = Parameters<typeof createTextStream>[0];
+
 /** How long an unload may take before the worker is terminated. */
 const UNLOAD_MS = 3000;
 
@@ -54,28 +58,40 @@ const UNLOAD_MS = 3000;
  * @param source a hub id ('LiquidAI/LFM2-350M-GGUF', with ':Q4_0', '/file.gguf' or '@revision' after it), a URL, a File or Blob, or a directory
  * @throws by name: SourceError, StorageError, CheckpointError, MemoryError, DeviceError, RequestError, AbortError (see ErrorName)
  */
-export async function load(source: ModelSource, { onProgress, signal, makeRoom, ...options }: LoadCallOptions = {}): Promise<Model> {
+export async function load(source: ModelSource, options?: LoadCallOptions): Promise<Model> {
+  const { onProgress, signal, makeRoom, ...settings } = readOptions<LoadCallOptions>(OPTIONS.load, options);
+  const read = readSource(source);
   if (signal?.aborted) throw abortError();
   const { remote: engine, guard, end } = startEngine();
   let info: ModelInfo | undefined;
-  const ask = persistOnDownload(options.cache);
+  const ask = persistOnDownload(settings.cache);
+  const watch = watchProgress(onProgress);
   const report = proxy(async (progress: Progress) => {
     ask(progress);
     if (info && progress.phase === 'ready') info = await guard<ModelInfo>(engine.info()); // the device may be another one now
-    return onProgress?.(progress);
+    watch.report(progress);
   });
   try {
-    info = await guard<ModelInfo>(engine.load(absoluteSource(source), absoluteHub(options), report, signal, proxyConsent(makeRoom)));
+    info = await guard<ModelInfo>(engine.load(read, absoluteHub(settings), report, signal, proxyConsent(makeRoom)));
     if (signal?.aborted) throw abortError();
     return createModel(() => info!, engine, guard, end);
   } catch (error) {
     end(error as Error);
     throw error;
+  } finally {
+    watch.stop();
   }
 }
 
-/** A consent function runs in the page; the worker gets a proxy of it. */
-export const proxyConsent = (consent: EvictionConsent | undefined): EvictionConsent | undefined => (typeof consent === 'function' ? proxy(consent) : consent);
+/** A consent function runs in the page; the worker gets a proxy of it. Only `true` is consent; what it throws is reported as an unhandled rejection. */
+export const proxyConsent = (consent: EvictionConsent | undefined): EvictionConsent | undefined =>
+  typeof consent === 'function'
+    ? proxy((request: EvictionRequest) =>
+        Promise.resolve(request)
+          .then(consent)
+          .then((answer) => answer === true, (error) => (void Promise.reject(error), false)),
+      )
+    : consent;
 
 /** The engine's worker and its calls; those of a side file are there if its text is among `sideFiles`. */
 export const startEngine = (sideFiles: string[] = []): StartedWorker<EngineWorkerCalls & WorkerModelCalls & ToolCalls> => startWorker('rivulet', [engineScript, ...sideFiles]);
@@ -84,19 +100,31 @@ export const startEngine = (sideFiles: string[] = []): StartedWorker<EngineWorke
 export type RemoteEngine = ReturnType<typeof startEngine>['remote'];
 
 function createModel(info: () => ModelInfo, engine: RemoteEngine, guard: CallGuard, end: (reason: Error) => void): Model {
-  const plain = <T extends Abortable>({ signal: _, ...options }: T): Omit<T, 'signal'> => options;
+  /** Options that are not valid reject the result, not the call. */
+  const stream = <T extends Abortable>(rules: RulesOf<Required<T>>, given: T | undefined, run: (options: Omit<T, 'signal'>, ...rest: Parameters<RunGeneration>) => ReturnType<RunGeneration>): TextStream => {
+    let options: T | undefined;
+    let failure: unknown;
+    try {
+      options = readOptions<T>(rules, given);
+    } catch (error) {
+      failure = error;
+    }
+    return createTextStream(async (emit, signal) => {
+      if (!options) throw failure;
+      const { signal: _, ...plain } = options;
+      return guard(run(plain, proxy(emit), signal));
+    }, options?.signal);
+  };
   return {
     get info() {
       return info();
     },
-    chat: (messages, options = {}) =>
-      createTextStream((emit, signal) => guard<GenerationResult>(engine.chat(messages, plain(options), proxy(emit), signal)), options.signal),
-    generate: (prompt, options = {}) =>
-      createTextStream((emit, signal) => guard<GenerationResult>(engine.generate(prompt, plain(options), proxy(emit), signal)), options.signal),
-    tokenize: (text, options) => guard(engine.tokenize(text, options)),
-    detokenize: (ids, options) => guard(engine.detokenize(ids, options)),
-    render: (messages, options) => guard(engine.render(messages, options)),
-    logits: (tokens, prefillBatch) => guard(engine.logits(tokens, prefillBatch)),
+    chat: (messages, options) => stream<ChatOptions & Abortable>(OPTIONS.chat, options, (plain, emit, signal) => engine.chat(readMessages(messages), plain, emit, signal)),
+    generate: (prompt, options) => stream<GenerateOptions & Abortable>(OPTIONS.generate, options, (plain, emit, signal) => engine.generate(readPrompt(prompt), plain, emit, signal)),
+    tokenize: async (text, options) => guard(engine.tokenize(readText('text', text), readOptions<EncodeOptions>(OPTIONS.tokenize, options))),
+    detokenize: async (ids, options) => guard(engine.detokenize(readTokenIds(ids), readOptions<DecodeOptions>(OPTIONS.detokenize, options))),
+    render: async (messages, options) => guard(engine.render(readMessages(messages), readOptions<RenderOptions>(OPTIONS.render, options))),
+    logits: async (tokens, prefillBatch) => guard(engine.logits(readTokenIds(tokens), prefillBatch)),
     status: () => guard(engine.status()),
     async unload() {
       const late = new Promise<void>((resolve) => setTimeout(resolve, UNLOAD_MS));

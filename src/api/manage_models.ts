@@ -3,47 +3,70 @@ import { proxy } from 'comlink';
 import type { LoadEstimate, EstimateOptions } from '../engine/estimate';
 import type { CloneableOptions } from '../engine/worker_model_calls';
 import { abortError, RivuletError } from '../errors';
-import type { ModelRoom } from '../store/cached_models';
+import { deleteModel as deleteStoredModel, type ModelRoom } from '../store/cached_models';
 import type { VerificationResult } from '../store/maintain_models';
 import type { ModelSource, OpenOptions } from '../store/open_model';
 import type { Progress } from '../store/progress';
 import { proxyConsent, startEngine, type Abortable, type RemoteEngine } from './client';
+import { OPTIONS, readOptions, readText, type RulesOf } from './options';
 import { persistOnDownload } from './persist_storage';
-import { absoluteSource, absoluteHub } from './resolve_source';
+import { absoluteHub, readFile, readSource } from './resolve_source';
 import { sideFileText } from './side_files';
+import { watchProgress } from './watch_progress';
+
+interface DeleteOptions {
+  wait?: boolean;
+}
 
 interface WatchedCall extends Abortable {
   onProgress?: (progress: Progress) => void;
 }
 
-/** Runs a call in a worker that ends with the call. @param sideFile whether it is a call of the side file `tools` */
-async function inWorker<T>(signal: AbortSignal | undefined, call: (remote: RemoteEngine) => Promise<T>, sideFile = false): Promise<T> {
+type Report = (progress: Progress) => void;
+
+interface WorkerCall {
+  /** told before the page's listener */
+  before?: Report;
+  /** whether it is a call of the side file `tools` */
+  sideFile?: boolean;
+}
+
+/** Reads the options, and runs a call in a worker that ends with the call. */
+async function inWorker<O extends WatchedCall, T>(
+  rules: RulesOf<Required<O>>,
+  given: O | undefined,
+  call: (remote: RemoteEngine, options: Omit<O, keyof WatchedCall>, signal: AbortSignal | undefined, report: Report | undefined) => Promise<T>,
+  { before, sideFile }: WorkerCall = {},
+): Promise<T> {
+  const { signal, onProgress, ...options } = readOptions<O>(rules, given);
   if (signal?.aborted) throw abortError();
   const sideFiles = sideFile ? [await sideFileText('tools')] : [];
   if (signal?.aborted) throw abortError();
+  const watch = watchProgress(onProgress);
   const { remote, guard, end } = startEngine(sideFiles);
   try {
-    return await guard(call(remote));
+    return await guard(call(remote, options, signal, proxy((progress: Progress) => (before?.(progress), watch.report(progress)))));
   } finally {
+    watch.stop();
     end(new RivuletError('RequestError', { what: 'The call is over' }));
   }
 }
-
-const proxied = (onProgress: WatchedCall['onProgress']): WatchedCall['onProgress'] => onProgress && proxy((progress: Progress) => onProgress(progress));
 
 /**
  * Estimates how much memory a model needs, whether it fits, and how fast it runs. Downloads a few hundred KB of headers and runs under a second
  * over synthetic weights, on the backend that load() would use.
  * @throws by name, like load() for the headers: SourceError, CheckpointError, RequestError, DeviceError, AbortError
  */
-export const estimate = (source: ModelSource, { signal, ...options }: EstimateOptions & Abortable = {}): Promise<LoadEstimate> =>
-  inWorker(signal, (remote) => remote.estimate(absoluteSource(source), absoluteHub(options), signal), true);
+export const estimate = async (source: ModelSource, options?: EstimateOptions & Abortable): Promise<LoadEstimate> =>
+  inWorker(OPTIONS.estimate, options, (remote, read, signal) => remote.estimate(readSource(source), absoluteHub(read), signal), { sideFile: true });
+
+export type RoomOptions = Pick<OpenOptions, 'id' | 'hub' | 'token' | 'policy'>;
 
 /** How much storage space a model needs and how much is free. Does not read the model. @throws SourceError, RequestError, AbortError */
-export const modelRoom = (source: ModelSource, { signal, ...options }: Pick<OpenOptions, 'hub' | 'token' | 'policy'> & Abortable = {}): Promise<ModelRoom> =>
-  inWorker(signal, (remote) => remote.modelRoom(absoluteSource(source), absoluteHub(options), signal));
+export const modelRoom = (source: ModelSource, options?: RoomOptions & Abortable): Promise<ModelRoom> =>
+  inWorker(OPTIONS.room, options, (remote, read, signal) => remote.modelRoom(readSource(source), absoluteHub(read), signal));
 
-export type DownloadOptions = Pick<OpenOptions, 'hub' | 'token' | 'refresh' | 'makeRoom' | 'sha256' | 'policy'> & WatchedCall;
+export type DownloadOptions = Pick<OpenOptions, 'id' | 'hub' | 'token' | 'refresh' | 'makeRoom' | 'sha256' | 'policy'> & WatchedCall;
 
 /**
  * Downloads a model into the browser's storage, to be loaded later without a network. An interrupted download resumes at the next call, or
@@ -51,22 +74,32 @@ export type DownloadOptions = Pick<OpenOptions, 'hub' | 'token' | 'refresh' | 'm
  * @returns its id
  * @throws StorageError before the download if space is missing, and when it runs out; SourceError, RequestError, AbortError
  */
-export const downloadModel = (source: ModelSource, { signal, onProgress, makeRoom, ...options }: DownloadOptions = {}): Promise<string> => {
-  const ask = persistOnDownload(true);
-  const report = proxied((progress) => (ask(progress), onProgress?.(progress)));
-  return inWorker(signal, (remote) => remote.downloadModel(absoluteSource(source), absoluteHub<CloneableOptions<OpenOptions>>(options), report, signal, proxyConsent(makeRoom)));
-};
+export const downloadModel = (source: ModelSource, options?: DownloadOptions): Promise<string> =>
+  inWorker(
+    OPTIONS.download,
+    options,
+    (remote, { makeRoom, ...read }, signal, report) => remote.downloadModel(readSource(source), absoluteHub<CloneableOptions<OpenOptions>>(read), report, signal, proxyConsent(makeRoom)),
+    { before: persistOnDownload(true) },
+  );
 
-/** Reads every stored byte of a model and checks it; damaged parts are deleted, and the next load downloads them. @throws StorageError, AbortError */
-export const verifyModel = (id: string, { signal, onProgress }: WatchedCall = {}): Promise<VerificationResult> =>
-  inWorker(signal, (remote) => remote.verifyModel(id, proxied(onProgress), signal), true);
+/** Reads every stored byte of a model and checks it; damaged parts are deleted, and the next load downloads them. @throws StorageError, RequestError, AbortError */
+export const verifyModel = (id: string, options?: WatchedCall): Promise<VerificationResult> =>
+  inWorker(OPTIONS.watch, options, (remote, _, signal, report) => remote.verifyModel(readText('id', id), report, signal), { sideFile: true });
 
-/** A completely stored model as one file, for another device. @throws StorageError, AbortError */
-export const exportModel = (id: string, { signal }: Abortable = {}): Promise<Blob> => inWorker(signal, (remote) => remote.exportModel(id, signal), true);
+/**
+ * Deletes a model, in one transaction.
+ * @param options.wait true (default): waits until no tab has it open; false: rejects at once if one has
+ * @throws StorageError if it is in use; RequestError; AbortError while it waits
+ */
+export const deleteModel = async (id: string, options?: DeleteOptions & Abortable): Promise<void> => deleteStoredModel(readText('id', id), readOptions<DeleteOptions & Abortable>(OPTIONS.delete, options));
+
+/** A completely stored model as one file, for another device. @throws StorageError, RequestError, AbortError */
+export const exportModel = (id: string, options?: Abortable): Promise<Blob> =>
+  inWorker(OPTIONS.cancel, options, (remote, _, signal) => remote.exportModel(readText('id', id), signal), { sideFile: true });
 
 /**
  * Stores an exported model and checks every byte; or stores a GGUF File, whose id is its name.
- * @returns the id, which load() takes. @throws SourceError for any other file; StorageError, AbortError
+ * @returns the id, which load() takes. @throws SourceError for any other file; StorageError, RequestError, AbortError
  */
-export const importModel = (blob: Blob, { signal, onProgress }: WatchedCall = {}): Promise<string> =>
-  inWorker(signal, (remote) => remote.importModel(blob, proxied(onProgress), signal), true);
+export const importModel = (blob: Blob, options?: WatchedCall): Promise<string> =>
+  inWorker(OPTIONS.watch, options, (remote, _, signal, report) => remote.importModel(readFile(blob), report, signal), { sideFile: true });

@@ -1,15 +1,51 @@
+/** Reads the source of a model as a page holds it. */
+import { fail } from '../errors';
 import type { ModelSource } from '../store/open_model';
+import { kindOf, readSafely } from './plain_copy';
+
+const MAX_ADDRESS = 2 ** 20; // characters
+const isAddress = (value: unknown): boolean => kindOf(value) === 'URL' || (typeof value === 'string' && value.length <= MAX_ADDRESS);
 
 /**
- * Makes relative URLs absolute in the page: the worker is a blob and has no URL to resolve them against. A bare 'a/b' is a hub id; './a/b',
- * '../a/b' and '/a/b' are URLs.
+ * The same source as plain data, with absolute URLs: the worker is a blob and has no URL to resolve them against. A bare 'a/b' is a hub id;
+ * './a/b', '../a/b' and '/a/b' are URLs.
+ * @throws RequestError for what is no source
  */
-export function absoluteSource(source: ModelSource): ModelSource {
-  const resolve = (url: string): string => new URL(url, globalThis.document?.baseURI ?? globalThis.location?.href).href;
-  if (typeof source === 'string') return /^\.{0,2}\//.test(source) ? resolve(source) : source;
-  if (!('url' in source)) return source;
-  return { ...source, url: typeof source.url === 'string' ? resolve(source.url) : source.url.map(resolve) };
+export const readSource = (source: unknown): ModelSource =>
+  readSafely(() => {
+    if (isAddress(source)) return absoluteUrl(source);
+    if (isFile(source) || /^FileSystem(File|Directory)Handle$/.test(kindOf(source))) return sendable(source as File);
+    if (kindOf(source) !== 'Object') return failSource(source);
+    const { url, file, files, name } = source as { url?: unknown; file?: unknown; files?: unknown; name?: unknown };
+    const urls = Array.isArray(url) ? [...url] : [url];
+    if (urls.every(isAddress)) return { url: urls.map(absoluteUrl) };
+    if (isFile(file)) return { file: sendable(file), ...(typeof name === 'string' && { name }) };
+    const list = kindOf(files) === 'FileList' || Array.isArray(files) ? Array.from(files as File[]) : [];
+    return list.length && list.every(isFile) ? { files: list.map(sendable) } : failSource(source);
+  });
+
+const isFile = (value: unknown): value is File => /^(File|Blob)$/.test(kindOf(value));
+
+/** A file is sent without a copy of its bytes. @throws for a proxy of it */
+const sendable = <T>(file: T): T => structuredClone(file);
+
+function absoluteUrl(address: unknown): string {
+  const text = String(address).trim();
+  return /^\.{0,2}\//.test(text) ? new URL(text, globalThis.document?.baseURI ?? globalThis.location?.href).href : text;
 }
 
-/** The same for the option `hub`. */
-export const absoluteHub = <T extends { hub?: string }>(options: T): T => (options.hub ? { ...options, hub: absoluteSource(options.hub) as string } : options);
+/** A Blob or File. @throws RequestError */
+export const readFile = (file: unknown): Blob => readSafely(() => (isFile(file) ? sendable(file) : failSource(file)));
+
+function failSource(source: unknown): never {
+  const kind = kindOf(source);
+  fail('RequestError', {
+    what: 'This is not a model source',
+    got: kind === 'Object' ? Object.keys(source as object).slice(0, 9).join(', ') || 'an empty object' : kind,
+    wanted: 'an address, a file, a directory handle, { url }, { file } or { files }',
+    cure: 'Await a promise. Put bytes into a Blob.',
+  });
+}
+
+/** The option `hub` with an absolute URL. */
+export const absoluteHub = <T extends { hub?: string }>(options: T): T => (options.hub ? { ...options, hub: absoluteUrl(options.hub) } : options);

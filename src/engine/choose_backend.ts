@@ -28,10 +28,7 @@ export interface BackendCandidate {
   open(): Backend | Promise<Backend>;
 }
 
-/** @throws RequestError for a backend that does not exist */
 export function backendCandidates({ backend = 'auto', threads, allowSoftware, subgroups, f16, variant, exact }: BackendOptions): BackendCandidate[] {
-  if (!['auto', 'webgpu', 'wasm'].includes(backend))
-    fail('RequestError', { what: 'There is no such backend', got: String(backend), wanted: 'auto, webgpu or wasm' });
   const gpu = { allowSoftware, subgroups, f16, exact };
   const candidates: BackendCandidate[] = [];
   if (backend !== 'wasm') {

@@ -51,4 +51,12 @@ describe('wire', () => {
     controller.abort();
     expect(await error).toMatchObject({ name: 'AbortError' });
   });
+
+  it('carries the signal of another window, which is of another class', async () => {
+    let abort = (): void => undefined;
+    const foreign = { aborted: false, addEventListener: (_: string, listener: () => void) => void (abort = listener) } as unknown as AbortSignal;
+    const error = thrownBy((signal) => new Promise((_, reject) => signal!.addEventListener('abort', () => reject(abortError()))), foreign);
+    abort();
+    expect(await error).toMatchObject({ name: 'AbortError' });
+  });
 });

@@ -18,7 +18,7 @@ export { CHUNK_BYTES, chunkCount, chunkLength, isQuotaError, requireModelCache }
 export { acquireSharedLock, readLockName, withExclusiveLock } from '../store/model_locks';
 export { openModel } from '../store/open_model';
 export { ProgressMeter } from '../store/progress';
-export { Sha256, toHex } from '../store/sha256';
+export { createSha256, toHex } from '../store/sha256';
 export { formatMegabytes } from '../store/storage_space';
 export { rowBytes } from '../tensor/dtype';
 export { findModel, outlineOfDirectory, outlineOfGguf, readHeaders } from './checkpoint';

@@ -16,21 +16,16 @@ it('lets a call override one by one', () => {
   expect(seeds.size).toBeGreaterThan(1);
 });
 
+it.each([new Map([[3, -2]]), { 3: -2 }, { '3': -2 }])('takes a bias by token id: %o', (bias) => {
+  expect(resolveGenerateOptions({ bias }, defaults, 10).sampling.bias).toEqual(new Map([[3, -2]]));
+});
+
 it.each<[object, RegExp]>([
-  [{ temperature: -1 }, /temperature.*got -1/],
-  [{ temperature: NaN }, /temperature/],
-  [{ temperature: '1' }, /temperature/],
-  [{ topK: 1.5 }, /topK/],
-  [{ topP: 0 }, /topP/],
-  [{ minP: 2 }, /minP/],
-  [{ repetitionPenalty: 0 }, /repetitionPenalty/],
-  [{ maxTokens: 0 }, /maxTokens/],
-  [{ logprobs: 21 }, /logprobs/],
-  [{ seed: -1 }, /seed/],
-  [{ seed: 2 ** 32 }, /seed/],
-  [{ stop: [''] }, /stop/],
-  [{ stop: [1] }, /stop/],
-  [{ bias: new Map([[10, 1]]) }, /bias/],
+  [{ bias: new Map([[10, 1]]) }, /bias.*got 10: 1/],
+  [{ bias: { 10: 1 } }, /bias.*got 10: 1/],
+  [{ bias: { word: 1 } }, /bias/],
+  [{ bias: { 1: '1' } }, /bias/],
+  [{ bias: { 1: NaN } }, /bias/],
 ])('refuses %j', (options, message) => {
   expect(() => resolveGenerateOptions(options as GenerateOptions, defaults, 10)).toThrow(message);
   expect(() => resolveGenerateOptions(options as GenerateOptions, defaults, 10)).toThrow(expect.objectContaining({ name: 'RequestError' }));

@@ -2,7 +2,9 @@
 import type { SamplingParams } from '../backend/sampling';
 import { fail } from '../errors';
 
-export interface GenerateOptions extends Partial<Omit<SamplingParams, 'mask'>> {
+export interface GenerateOptions extends Partial<Omit<SamplingParams, 'mask' | 'bias'>> {
+  /** added to the logits, by token id */
+  bias?: ReadonlyMap<number, number> | Readonly<Record<number, number>>;
   /** most tokens of the answer; the default is the rest of the context */
   maxTokens?: number;
   /** the text ends before the first of these texts */
@@ -43,35 +45,14 @@ export function samplingDefaults(stored: Partial<SamplingDefaults>): SamplingDef
   return { ...NEUTRAL, ...(Object.keys(stated).length ? stated : LFM2_SAMPLING) };
 }
 
-const RANGES: Record<keyof SamplingDefaults | 'seed' | 'maxTokens' | 'logprobs', { valid: (n: number) => boolean; wanted: string }> = {
-  temperature: { valid: (n) => n >= 0, wanted: '0 (greedy) or more' },
-  topK: { valid: (n) => Number.isInteger(n) && n >= 0, wanted: 'a whole number, 0 for all' },
-  topP: { valid: (n) => n > 0 && n <= 1, wanted: 'above 0, at most 1' },
-  minP: { valid: (n) => n >= 0 && n <= 1, wanted: '0 to 1' },
-  repetitionPenalty: { valid: (n) => n > 0, wanted: 'above 0' },
-  frequencyPenalty: { valid: () => true, wanted: 'a number' },
-  presencePenalty: { valid: () => true, wanted: 'a number' },
-  seed: { valid: (n) => Number.isInteger(n) && n >= 0 && n < 2 ** 32, wanted: 'a whole number from 0 to 4294967295' },
-  maxTokens: { valid: (n) => Number.isInteger(n) && n > 0, wanted: 'a whole number above 0' },
-  logprobs: { valid: (n) => Number.isInteger(n) && n >= 0 && n <= 20, wanted: 'a whole number from 0 to 20' },
-};
-
-/** @throws RequestError that names the first option that is not valid */
+/** @param options their types and ranges were checked in the page. @throws RequestError for a bias of a token that does not exist */
 export function resolveGenerateOptions(options: GenerateOptions, defaults: SamplingDefaults, vocabSize: number): ResolvedGenerateOptions {
-  for (const [name, { valid, wanted }] of Object.entries(RANGES)) {
-    const value: unknown = options[name as keyof typeof RANGES];
-    if (value === undefined) continue;
-    if (typeof value !== 'number' || !Number.isFinite(value) || !valid(value))
-      fail('RequestError', { what: `${name} is out of range`, got: String(value), wanted });
+  const { seed = crypto.getRandomValues(new Uint32Array(1))[0], bias, maxTokens = Infinity, reuse = options.seed === undefined, logprobs, stop = [] } = options;
+  const biases = bias && new Map([...(Symbol.iterator in bias ? bias : Object.entries(bias))].map(([id, value]) => [Number(id), value]));
+  for (const [id, value] of biases ?? []) {
+    if (!Number.isInteger(id) || id < 0 || id >= vocabSize || typeof value !== 'number' || Number.isNaN(value))
+      fail('RequestError', { what: 'bias is not valid', got: `${id}: ${value}`, wanted: `token ids below ${vocabSize} with numbers` });
   }
-  const stop = typeof options.stop === 'string' ? [options.stop] : (options.stop ?? []);
-  if (!Array.isArray(stop) || stop.some((text) => typeof text !== 'string' || text === ''))
-    fail('RequestError', { what: 'stop is not valid', wanted: 'a text or a list of texts, none of them empty' });
-  for (const [id, bias] of options.bias ?? []) {
-    if (!Number.isInteger(id) || id < 0 || id >= vocabSize || Number.isNaN(bias))
-      fail('RequestError', { what: 'bias is not valid', got: `${id}: ${bias}`, wanted: `token ids below ${vocabSize} with numbers` });
-  }
-  const { seed = crypto.getRandomValues(new Uint32Array(1))[0], bias, maxTokens = Infinity, reuse = options.seed === undefined, logprobs } = options;
   const chosen = Object.fromEntries(Object.entries(defaults).map(([name, value]) => [name, options[name as keyof SamplingDefaults] ?? value]));
-  return { sampling: { ...defaults, ...chosen, seed, bias }, maxTokens, stop, reuse, logprobs };
+  return { sampling: { ...defaults, ...chosen, seed, bias: biases }, maxTokens, stop: typeof stop === 'string' ? [stop] : stop, reuse, logprobs };
 }

@@ -1,7 +1,10 @@
 /** Looks inside a model. A file of its own beside the library: it holds the reference backend, which answers nobody. */
 import { proxy } from 'comlink';
-import { absoluteHub, absoluteSource } from '../api/resolve_source';
+import { OPTIONS, readOptions } from '../api/options';
+import { readPrompt } from '../api/read_arguments';
+import { absoluteHub, readSource } from '../api/resolve_source';
 import { startWorker } from '../api/start_worker';
+import { watchProgress } from '../api/watch_progress';
 import { abortError, RivuletError } from '../errors';
 import type { ModelSource } from '../store/open_model';
 import type { Progress } from '../store/progress';
@@ -22,15 +25,17 @@ export interface InspectCallOptions extends InspectOptions {
  * `text` may be token ids, which are used unchanged. A model that is stored in this browser is read from there, by its id or source.
  * @throws by name: RequestError for a text that is empty or has more than 64 tokens, MemoryError for more than 500 million weights, SourceError, CheckpointError, StorageError, AbortError
  */
-export async function inspect(source: ModelSource, text: string | readonly number[], { signal, onProgress, ...options }: InspectCallOptions = {}): Promise<Inspection> {
+export async function inspect(source: ModelSource, text: string | readonly number[], options?: InspectCallOptions): Promise<Inspection> {
+  const { signal, onProgress, ...settings } = readOptions<InspectCallOptions>(OPTIONS.inspect, options);
   if (signal?.aborted) throw abortError();
   const { remote, guard, end } = startWorker<InspectWorkerCalls>('rivulet inspect', [inspectScript]);
+  const watch = watchProgress(onProgress);
   const abort = (): void => end(abortError() as Error);
   signal?.addEventListener('abort', abort);
   try {
-    const report = proxy((progress: Progress) => onProgress?.(progress));
-    return await guard<Inspection>(remote.inspectModel(absoluteSource(source), text, absoluteHub(options), report));
+    return await guard<Inspection>(remote.inspectModel(readSource(source), readPrompt(text), absoluteHub(settings), proxy(watch.report)));
   } finally {
+    watch.stop();
     signal?.removeEventListener('abort', abort);
     end(new RivuletError('RequestError', { what: 'The call is over' }));
   }

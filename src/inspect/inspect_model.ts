@@ -40,7 +40,7 @@ export interface Inspection {
   layers: (ConvGates | AttentionWeights)[];
 }
 
-export type InspectOptions = Pick<OpenOptions, 'hub' | 'token' | 'cache'>;
+export type InspectOptions = Pick<OpenOptions, 'id' | 'hub' | 'token' | 'cache'>;
 
 /** Beside BOS. Plain loops take a second a token for a model of 350 million weights. */
 const MOST_TOKENS = 64;

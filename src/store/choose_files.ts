@@ -2,9 +2,9 @@
 import { fail } from '../errors';
 import { refuseOtherFiles } from '../other_kinds';
 
-/** The order without a selector: 4 bits first, because a page can load them, then more bits, then anything. */
-const PREFERRED = ['Q4_0', 'Q4_K_M', 'Q4_K_S', 'Q4_K', 'Q4_1', 'Q5_K_M', 'Q5_K_S', 'Q5_K', 'Q5_0', 'Q5_1', 'Q6_K', 'Q8_0', 'F16', 'BF16', 'F32'];
-const QUANTIZATION = /(?:^|[-._/])(I?Q\d+(?:_[0-9A-Z]+)*|T?BF16|F16|F32)(?=[-._/]|$)/gi;
+/** The order without a selector: 4 bits first, because a page can load them, then more bits. Files of other types, which cannot be read, come last. */
+const PREFERRED = ['Q4_0', 'Q4_K_M', 'Q4_K_S', 'Q4_K', 'Q4_1', 'Q5_K_M', 'Q5_K_S', 'Q5_K', 'Q5_0', 'Q5_1', 'Q6_K', 'Q8_0', 'Q8_K', 'F16', 'BF16', 'F32'];
+const QUANTIZATION = /(?:^|[-._/])([IT]?Q\d+(?:_[0-9A-Z]+)*|MXFP\d(?:_[A-Z]+)?|T?BF16|F16|F32)(?=[-._/]|$)/gi;
 const SHARD = /-(\d{5})-of-(\d{5})(?=\.(?:gguf|safetensors)$)/;
 /** read if they exist, besides config.json, tokenizer.json and the weights */
 export const OPTIONAL_FILES = ['tokenizer_config.json', 'generation_config.json', 'chat_template.jinja', 'chat_template.json'];
@@ -24,7 +24,7 @@ export function shardNames(name: string): string[] {
 
 /**
  * @param names all available files
- * @param selector a quantisation ('Q4_0'), a file name, a folder, or nothing
+ * @param selector a quantisation ('Q4_0'), a part of a name that has one ('UD-Q4_K_XL'), a file name, a folder, or nothing
  * @param where the repository or folder, for messages
  * @throws SourceError that lists the available models if none fits; CheckpointError if the files are known to be of another kind
  */
@@ -39,20 +39,23 @@ export function chooseFiles(names: string[], selector: string | undefined, where
   if (selector) {
     const named = names.find((name) => name === selector && isGguf(name));
     if (named) return withAllShards(shardNames(named)[0]);
-    const quant = models.filter((name) => quantizationInName(name) === selector.toUpperCase()).sort(byLengthThenName)[0];
+    const tag = spaced(selector);
+    const tagged = [(name: string) => quantizationInName(name) === selector.toUpperCase(), (name: string) => quantizationInName(selector) && spaced(name).includes(tag)];
+    const [quant] = tagged.flatMap((fits) => models.filter(fits).sort(byLengthThenName));
     if (quant) return withAllShards(quant);
-    const inside = checkpointFiles(names, selector.replace(/\/$/, ''));
+    const folder = selector.replace(/\/$/, '');
+    const inside = checkpointFiles(names, folder);
     if (inside) return inside;
+    const [best] = models.filter((name) => name.startsWith(`${folder}/`)).sort(byRank);
+    if (best) return withAllShards(best);
     const available = [...new Set(models.map((name) => quantizationInName(name) ?? name))];
     fail('SourceError', { what: `${where} has no model '${selector}'`, got: available.join(', ') || listNames(names), wanted: selector, cure: 'Choose one of the available models.' });
   }
-  for (const quant of PREFERRED) {
-    const found = models.filter((name) => quantizationInName(name) === quant).sort(byLengthThenName)[0];
-    if (found) return withAllShards(found);
-  }
-  if (models.length > 0) return withAllShards([...models].sort(byLengthThenName)[0]);
+  const [best] = [...models].sort(byRank);
+  const directory = best && rank(best) <= PREFERRED.length ? undefined : checkpointFiles(names, '');
+  if (best && !directory) return withAllShards(best);
   return (
-    checkpointFiles(names, '') ??
+    directory ??
     refuseOtherFiles(names) ??
     fail('SourceError', {
       what: `${where} has no model in a supported format`,
@@ -62,6 +65,17 @@ export function chooseFiles(names: string[], selector: string | undefined, where
   );
 }
 
+/** The place in the order of preference; 'Q4_K_L' stands where 'Q4_K' does, and a name without a type before those that cannot be read. */
+function rank(name: string): number {
+  const quant = quantizationInName(name);
+  if (!quant) return PREFERRED.length;
+  return [quant, quant.replace(/_[A-Z]+$/, '')].map((type) => PREFERRED.indexOf(type)).find((index) => index >= 0) ?? PREFERRED.length + 1;
+}
+
+/** 'M-UD-Q4_K_XL.gguf' → ' M UD Q4_K_XL GGUF ' */
+const spaced = (name: string): string => ` ${name.toUpperCase().replace(/[-./]/g, ' ')} `;
+
+const byRank = (a: string, b: string): number => rank(a) - rank(b) || byLengthThenName(a, b);
 const byLengthThenName = (a: string, b: string): number => a.length - b.length || (a < b ? -1 : 1);
 const listNames = (names: string[]): string => (names.length > 0 ? names.slice(0, 8).join(', ') + (names.length > 8 ? ', …' : '') : 'no files');
 

@@ -60,11 +60,11 @@ export class ModelDownload {
     readonly policy: DownloadPolicy,
     readonly signal: AbortSignal,
     /** the token is sent to URLs of the hub only */
-    readonly options: { hub: string; token?: string; onProgress?: (progress: Progress) => void; readAhead: number },
+    readonly options: { hub: string; token?: string; blobs?: Map<string, Blob | undefined>; onWait?: (cause: string) => void; onProgress?: (progress: Progress) => void; readAhead: number },
   ) {
     this.#connections = policy.connections;
     this.#verifier = new FileVerifier(chunks);
-    this.#remotes = new Map(chunks.manifest.files.map((file) => [file.name, { file, ...(file.url.startsWith(`${options.hub}/`) && { token: options.token }) }]));
+    this.#remotes = new Map(chunks.manifest.files.map((file) => [file.name, { file, blob: options.blobs?.get(file.name), ...(file.url.startsWith(`${options.hub}/`) && { token: options.token }) }]));
     this.#meter = new ProgressMeter('download', chunks.manifest.files.reduce((sum, { size }) => sum + size, 0), options.onProgress);
   }
 
@@ -289,7 +289,7 @@ export class ModelDownload {
       this.#meter.update(this.#bytes, file.name);
     };
     try {
-      await fetchRange(remote, index * this.chunks.manifest.chunkBytes, data, { policy: this.policy, signal, onBytes, onBusy: this.#busy });
+      await fetchRange(remote, index * this.chunks.manifest.chunkBytes, data, { policy: this.policy, signal, onBytes, onBusy: this.#busy, onWait: this.options.onWait });
       await this.#store(file, index, data);
       if (++this.#chunksWithoutTrouble % CHUNKS_PER_EXTRA_CONNECTION === 0) this.#connections = Math.min(this.policy.connections + MAX_EXTRA_CONNECTIONS, this.#connections + 1);
     } catch (error) {
@@ -339,7 +339,7 @@ export class ModelDownload {
       }
     };
     try {
-      await fetchWholeFile(remote, restart, take, { policy: this.policy, signal, onBusy: this.#busy });
+      await fetchWholeFile(remote, restart, take, { policy: this.policy, signal, onBusy: this.#busy, onWait: this.options.onWait });
     } catch (error) {
       if (!(error instanceof StreamTooFar)) throw error;
     }

@@ -1,7 +1,7 @@
 /** Compares whole files with the hashes that the hub states: SHA-256 chunk by chunk during the download, the git id of small files at the end. */
 import type { FileRecord } from './model_cache';
 import { retainBuffer, releaseBuffer } from './buffer_references';
-import { toHex, Sha256 } from './sha256';
+import { createSha256, toHex } from './sha256';
 import type { ChunkStore } from './chunk_store';
 import { FileContentError } from './http';
 
@@ -98,7 +98,7 @@ export class FileVerifier {
 
 /** SHA-256 of a whole file whose chunks arrive nearly in order. */
 class RunningHash {
-  readonly #hash = new Sha256();
+  readonly #hash = createSha256();
   readonly waiting = new Map<number, Uint8Array>();
   #digest?: string;
   next = 0;

@@ -8,6 +8,7 @@
 import { abortError, fail, RivuletError, type ErrorParts } from '../errors';
 import type { FileRecord } from './model_cache';
 import { freeBufferNow } from './buffer_references';
+import { ProgressMeter, type Progress } from './progress';
 
 export interface DownloadPolicy {
   /** parallel requests at the start; up to two more without errors, fewer when the server is busy */
@@ -28,6 +29,8 @@ const MAX_READ_BYTES = 256 << 10; // per read of a response body
 const EXPIRED_STATUSES = [401, 403, 404, 410, 416]; // from a signed URL: request a new one from the original URL
 const PAGE_CURE = 'It may be an error or sign-in page: open the URL in a browser.';
 const MAX_RETRY_AFTER_MS = 300_000;
+const MAX_SILENCE_MS = 8000; // a server that never answered is given up
+const PROBE_MS = 3000;
 
 /** A file on a server, with what earlier responses told about it. */
 export interface RemoteFile {
@@ -35,6 +38,11 @@ export interface RemoteFile {
   token?: string;
   /** the URL that redirects led to; signed, expires */
   signed?: string;
+  /** the whole file, if it was read already */
+  blob?: Blob;
+  /** a response came, or `why` none does */
+  answered?: boolean;
+  why?: Pick<ErrorParts, 'got' | 'cure'>;
 }
 
 export interface HttpRequestOptions {
@@ -43,6 +51,10 @@ export interface HttpRequestOptions {
   onBytes?: (bytes: number) => void;
   /** the server answered 429 or 503 */
   onBusy?: () => void;
+  /** a request failed and is repeated after a while: the reason */
+  onWait?: (cause: string) => void;
+  onProgress?: (progress: Progress) => void;
+  token?: string;
 }
 
 /** A failure after which another attempt may succeed. */
@@ -51,6 +63,8 @@ class TemporaryFailure extends Error {
     what: string,
     readonly waitMs = 0,
     readonly busy = false,
+    /** set if no response came: the URL */
+    readonly url?: string,
   ) {
     super(what);
   }
@@ -76,7 +90,8 @@ export class RangesIgnoredError extends Error {}
 /** Fills `into` with the bytes of the file from `first` on. @throws SourceError, FileChangedError, RangesIgnoredError, AbortError */
 export async function fetchRange(remote: RemoteFile, first: number, into: Uint8Array, options: HttpRequestOptions): Promise<void> {
   let got = 0;
-  await withRetries(remote.file.name, options, async () => {
+  if (remote.blob) return into.set(new Uint8Array(await remote.blob.slice(first, first + into.length).arrayBuffer()));
+  await withRetries(remote, options, async () => {
     const before = got;
     try {
       for await (const piece of fetchPieces(remote, { first: first + got, end: first + into.length }, options)) {
@@ -95,7 +110,7 @@ export async function fetchRange(remote: RemoteFile, first: number, into: Uint8A
 
 /** The whole file from its beginning, for servers without ranges. Each attempt starts again: `restart` is called first. */
 export async function fetchWholeFile(remote: RemoteFile, restart: () => void, take: (piece: Uint8Array) => Promise<void>, options: HttpRequestOptions): Promise<void> {
-  await withRetries(remote.file.name, options, async () => {
+  await withRetries(remote, options, async () => {
     restart();
     for await (const piece of fetchPieces(remote, undefined, options)) {
       await take(piece);
@@ -106,10 +121,11 @@ export async function fetchWholeFile(remote: RemoteFile, restart: () => void, ta
 }
 
 /** @throws SourceError, AbortError */
-export async function fetchJson(url: string, { token, ...options }: HttpRequestOptions & { token?: string }): Promise<unknown> {
+export async function fetchJson(url: string, options: HttpRequestOptions): Promise<unknown> {
   let text = '';
-  await withRetries(url, options, async () => {
-    const connection = await connect({ file: { name: url, size: 0, url }, token }, { text: true }, options);
+  const remote: RemoteFile = { file: { name: url, size: 0, url }, token: options.token };
+  await withRetries(remote, options, async () => {
+    const connection = await connect(remote, { text: true }, options);
     try {
       const decoder = new TextDecoder();
       text = '';
@@ -129,14 +145,19 @@ export async function fetchJson(url: string, { token, ...options }: HttpRequestO
   }
 }
 
-/** Size, validator and first bytes of a file at an address. @throws SourceError, AbortError */
-export async function fetchFileInfo(url: string, name: string, options: HttpRequestOptions & { token?: string }): Promise<FileRecord> {
+/**
+ * Size, validator and first bytes of a file at an address. A file whose size the server does not state is read whole, into a blob.
+ * @param options.peek true: such a file is refused
+ * @throws SourceError, AbortError
+ */
+export async function fetchFileInfo(url: string, name: string, options: HttpRequestOptions & { peek?: boolean }): Promise<FileRecord> {
   const file: FileRecord = { name, size: -1, url };
+  const remote: RemoteFile = { file, token: options.token };
   let head = new Uint8Array(0);
   // servers of other origins may hide Content-Range; the Content-Length of a response to 'bytes=0-' is the size
   for (const range of ['bytes=0-15', 'bytes=0-']) {
-    await withRetries(name, options, async () => {
-      const connection = await connect({ file, token: options.token }, { range, small: true }, options);
+    await withRetries(remote, options, async () => {
+      const connection = await connect(remote, { range, small: true }, options);
       try {
         const { response } = connection;
         const length = Number(response.headers.get('content-length') ?? NaN);
@@ -159,10 +180,32 @@ export async function fetchFileInfo(url: string, name: string, options: HttpRequ
     });
     if (file.size >= 0) break;
   }
-  if (file.size < 0)
+  if (file.size < 0 && options.peek)
     fail('SourceError', { what: `The server does not state the size of ${name}`, got: 'no Content-Length', cure: 'Serve the file uncompressed, with its length.' });
   checkFirstBytes(name, head);
+  if (file.size < 0) await readWhole(remote, options);
   return file;
+}
+
+/** Reads a file of unknown size into a blob, which browsers keep on disk. */
+async function readWhole(remote: RemoteFile, options: HttpRequestOptions): Promise<void> {
+  const { file } = remote;
+  const meter = new ProgressMeter('download', 0, options.onProgress);
+  await withRetries(remote, options, async () => {
+    const connection = await connect(remote, {}, options);
+    const parts: Blob[] = [];
+    file.size = 0;
+    try {
+      for await (const piece of connection.pieces()) {
+        parts.push(new Blob([piece as Uint8Array<ArrayBuffer>]));
+        meter.update((file.size += piece.length), file.name);
+      }
+    } finally {
+      connection.end();
+    }
+    file.blob = new Blob(parts);
+    return { more: false };
+  });
 }
 
 /** Rejects bytes that are clearly not the file, such as an error or sign-in page with status 200. @throws SourceError */
@@ -179,7 +222,8 @@ export function checkFirstBytes(name: string, head: Uint8Array): void {
 }
 
 /** Runs `attempt` until it has no more to do. Waits after a temporary failure. */
-async function withRetries(name: string, { policy, signal, onBusy }: HttpRequestOptions, attempt: () => Promise<{ more: boolean; failed?: TemporaryFailure }>): Promise<void> {
+async function withRetries(remote: RemoteFile, { policy, signal, onBusy, onWait }: HttpRequestOptions, attempt: () => Promise<{ more: boolean; failed?: TemporaryFailure }>): Promise<void> {
+  const begun = performance.now();
   for (let failures = 0; ; ) {
     if (signal.aborted) throw abortError();
     let failed: TemporaryFailure | undefined;
@@ -195,14 +239,28 @@ async function withRetries(name: string, { policy, signal, onBusy }: HttpRequest
     }
     if (!failed) continue;
     if (failed.busy) onBusy?.();
-    if (++failures >= policy.attempts)
-      fail('SourceError', {
-        what: `${name} cannot be downloaded`,
-        got: failed.message,
-        cure: 'Check the connection and load again: the downloaded part is kept. (A server of another origin must allow CORS.)',
-      });
-    await waitToRetry(Math.max(failed.waitMs, Math.min(MAX_RETRY_WAIT_MS, policy.backoff * 2 ** (failures - 1)) * (0.5 + Math.random() / 2)), signal);
+    const wait = Math.max(failed.waitMs, Math.min(MAX_RETRY_WAIT_MS, policy.backoff * 2 ** failures) * (0.5 + Math.random() / 2));
+    const why = failed.url ? (remote.why ??= await explainSilence(failed.url, failed.message)) : { got: failed.message, cure: 'Check the connection and load again: the downloaded part is kept.' };
+    if (signal.aborted) throw abortError();
+    const hopeless = failed.url && (isOffline() || performance.now() - begun + wait > MAX_SILENCE_MS);
+    if (++failures >= policy.attempts || hopeless) fail('SourceError', { what: `${remote.file.name} cannot be downloaded`, ...why });
+    onWait?.(`${why.got}. The next attempt is in ${Math.ceil(wait / 1000)} s.`);
+    await waitToRetry(wait, signal);
   }
+}
+
+const isOffline = (): boolean => globalThis.navigator?.onLine === false;
+
+/** Why a server does not answer. Browsers do not tell; requests of other kinds do, as far as they can. */
+async function explainSilence(url: string, message: string): Promise<Pick<ErrorParts, 'got' | 'cure'>> {
+  const answer = (mode: RequestMode): Promise<ResponseType | undefined> =>
+    fetch(url, { mode, method: 'HEAD', signal: AbortSignal.timeout(PROBE_MS), cache: 'no-store', referrerPolicy: 'no-referrer' }).then(({ type }) => type, () => undefined);
+  if (isOffline()) return { got: 'no connection: this device is offline', cure: 'Load again when it is online.' };
+  const [readable, any] = await Promise.all([answer('cors'), answer('no-cors')]);
+  if (readable || (any && any !== 'opaque')) return { got: 'no answer to a request for a range', cure: 'Turn compression off for this file on the server.' };
+  if (any) return { got: 'an answer that this page may not read', cure: 'The server must send Access-Control-Allow-Origin (CORS).' };
+  const cure = "Check the address and the connection. The page's Content Security Policy must allow the host in connect-src, and a server of another origin must send Access-Control-Allow-Origin (CORS).";
+  return { got: message, cure };
 }
 
 /** Waits, at most until the device is online again. */
@@ -281,13 +339,14 @@ async function connect(remote: RemoteFile, request: { range?: string; small?: bo
   // an aborted read may never settle (in Node's fetch), so the signal itself ends the wait
   const aborted = new Promise<never>((_, reject) => controller.signal.addEventListener('abort', () => reject(abortError()), { once: true }));
   aborted.catch(() => undefined);
-  const withTimeout = async <T>(work: Promise<T>): Promise<T> => {
+  const withTimeout = async <T>(work: Promise<T>, url?: string): Promise<T> => {
     const timer = setTimeout(stop, policy.stall);
     try {
       return await Promise.race([work, aborted]);
     } catch (error) {
       if (signal.aborted) throw abortError();
-      throw new TemporaryFailure(controller.signal.aborted ? `no byte for ${policy.stall / 1000} s` : String(error instanceof Error ? error.message : error));
+      const reason = controller.signal.aborted ? `no byte for ${policy.stall / 1000} s` : String(error instanceof Error ? error.message : error);
+      throw new TemporaryFailure(reason, 0, false, remote.answered ? undefined : url);
     } finally {
       clearTimeout(timer);
     }
@@ -298,7 +357,9 @@ async function connect(remote: RemoteFile, request: { range?: string; small?: bo
     const headers = new Headers({ 'Accept-Encoding': 'identity' });
     if (range) headers.set('Range', range);
     if (remote.token && !signed) headers.set('Authorization', `Bearer ${remote.token}`);
-    const response = await withTimeout(fetch(signed ?? remote.file.url, { headers, signal: controller.signal, cache: 'no-store', referrerPolicy: 'no-referrer' }));
+    const url = signed ?? remote.file.url;
+    const response = await withTimeout(fetch(url, { headers, signal: controller.signal, cache: 'no-store', referrerPolicy: 'no-referrer' }), url);
+    remote.answered = true;
     if (response.redirected && response.ok && response.url && !small) remote.signed = response.url;
     if (signed && EXPIRED_STATUSES.includes(response.status)) {
       if (remote.signed === signed) remote.signed = undefined;

@@ -8,7 +8,7 @@
 import { fail } from '../errors';
 import { chooseFiles } from './choose_files';
 import type { FileRecord } from './model_cache';
-import { fetchJson, type DownloadPolicy } from './http';
+import { fetchJson, type HttpRequestOptions } from './http';
 
 export const DEFAULT_HUB = 'https://huggingface.co';
 
@@ -29,36 +29,47 @@ export interface ResolvedModel {
 const PART = '[A-Za-z0-9][A-Za-z0-9._-]*';
 const ID = new RegExp(`^(${PART}/${PART})(?:/([^:@?#]+))?(?::([^/:@?#]+))?(?:@([^:@?#]+))?(?::([^/:@?#]+))?$`);
 
+/** The names of the default hub, as other tools write them before an id. */
+const HOSTS = ['huggingface.co/', 'hf.co/', 'www.huggingface.co/'];
+/** No one on a hub has these names, and folders of sites do. */
+const FOLDERS = /^(models|assets|static|public)\//;
+
 /**
- * 'Org/Repo', 'Org/Repo:Q4_0', 'Org/Repo/file.gguf', each with '@revision'; or a URL of the hub, as copied from a browser.
- * Undefined for any other text.
+ * 'Org/Repo', 'Org/Repo:Q4_0', 'Org/Repo/file.gguf', each with '@revision', 'hf.co/' before it or not; or a URL of the hub, as copied from a browser.
+ * Undefined for any other text, such as 'models/file.gguf'.
  */
 export function parseHubId(text: string, hub = DEFAULT_HUB): HubModelId | undefined {
-  if (text.startsWith(`${hub}/`)) {
-    const [org, name, kind, revision, ...path] = decodePath(text.slice(hub.length + 1).replace(/[?#].*$/, '')).replace(/\/$/, '').split('/');
-    if (!kind) return name ? parseHubId(`${org}/${name}`, hub) : undefined;
-    if (!['blob', 'resolve', 'tree'].includes(kind) || !revision) return undefined;
-    return { repo: `${org}/${name}`, revision, ...(path.length > 0 && { selector: path.join('/') }) };
+  const host = [`${hub}/`, ...HOSTS, ...(hub === DEFAULT_HUB ? HOSTS.map((name) => `https://${name}`) : [])].find((name) => text.startsWith(name));
+  const inHub = host ? text.slice(host.length).replace(/[?#].*$/, '').replace(/\/$/, '') : text;
+  if (host) {
+    const [org, name, kind, ...rest] = inHub.split('/').map(decode);
+    if (/^(blob|resolve|tree|raw)$/.test(kind) && rest[0]) {
+      const revision = rest.splice(0, rest[0] === 'refs' ? 3 : 1).join('/');
+      return { repo: `${org}/${name}`, revision, ...(rest.length > 0 && { selector: rest.join('/') }) };
+    }
+    if (kind && host.includes(':')) return undefined; // another address of the host
   }
-  const [, repo, path, quant, revision = 'main', late] = ID.exec(text) ?? [];
+  const [, repo, path, quant, revision = 'main', late] = ID.exec(inHub) ?? [];
   const selector = path ?? quant ?? late;
   if (!repo || text.includes('..') || [path, quant, late].filter(Boolean).length > 1) return undefined;
-  return { repo, revision, ...(selector && { selector }) };
+  // a file of the page, whose address begins with ./
+  if (!host && (!path || FOLDERS.test(repo)) && /\.(gguf|safetensors)$/i.test(text)) return undefined;
+  return { repo, revision: decode(revision), ...(selector && { selector }) };
 }
 
-function decodePath(path: string): string {
+function decode(part: string): string {
   try {
-    return decodeURI(path);
+    return decodeURIComponent(part);
   } catch {
-    return path;
+    return part;
   }
 }
 
 /** Asks the hub for the files with their sizes, hashes and commit. @throws SourceError; AbortError */
-export async function resolveHubModel({ repo, selector, revision }: HubModelId, options: { hub: string; token?: string; policy: DownloadPolicy; signal: AbortSignal }): Promise<ResolvedModel> {
-  const { hub, token, policy, signal } = options;
+export async function resolveHubModel({ repo, selector, revision }: HubModelId, options: HttpRequestOptions & { hub: string; token?: string }): Promise<ResolvedModel> {
+  const { hub } = options;
   const url = `${hub}/api/models/${repo}/revision/${encodeURIComponent(revision)}?blobs=true`;
-  const answer = (await fetchJson(url, { token, policy, signal })) as { sha?: unknown; siblings?: unknown } | null;
+  const answer = (await fetchJson(url, options)) as { sha?: unknown; siblings?: unknown } | null;
   if (typeof answer?.sha !== 'string' || !/^[0-9a-f]{6,64}$/i.test(answer.sha) || !Array.isArray(answer.siblings))
     fail('SourceError', { what: `${hub} does not answer like a model hub`, got: JSON.stringify(answer).slice(0, 80), wanted: 'a list of files', cure: 'Check the hub address.' });
   const commit = answer.sha;

@@ -8,10 +8,9 @@ export type LocalSource = File | Blob | FileSystemFileHandle | { file: File | Bl
 /** True for local files, which are read in place. */
 export const isLocalSource = (source: string | { url: string | string[] } | LocalSource): source is LocalSource => typeof source === 'object' && !('url' in source);
 
-/** @throws SourceError if the files hold no model or cannot be read; RequestError for any other value */
+/** @throws SourceError if the files hold no model or cannot be read */
 export async function openLocalSource(source: LocalSource): Promise<{ id: string; files: ByteSource[] }> {
   if (source instanceof Blob) return openLocalSource({ file: source });
-  if ('kind' in source && source.kind === 'file') return openLocalSource({ file: await fileOf(source) });
   if ('file' in source) {
     const { file } = source;
     const name = source.name ?? (file instanceof File ? file.name : 'model.gguf');
@@ -23,8 +22,7 @@ export async function openLocalSource(source: LocalSource): Promise<{ id: string
     const list = names.length === 1 ? names : chooseFiles(names, undefined, 'the list of files');
     return { id: `file:${folder || list[0]}`, files: list.map((name) => blobSource(listed.get(folder ? `${folder}/${name}` : name)!, name)) };
   }
-  if (!('kind' in source) || source.kind !== 'directory')
-    fail('RequestError', { what: 'This is not a model source', got: Object.keys(source).join(', ') || 'an empty object', wanted: 'a file, a directory handle, { url }, { file } or { files }' });
+  if (source.kind === 'file') return openLocalSource({ file: await fileOf(source) });
   const handles = new Map<string, FileSystemFileHandle>();
   await collectFiles(source, '', handles);
   const names = chooseFiles([...handles.keys()], undefined, `the folder ${source.name}`);

@@ -5,7 +5,7 @@ import { sha256WithQuickChecksum, matchesChecksum, sha256PartOfChecksum } from '
 import { CHUNK_BYTES, chunkCount, chunkLength, isQuotaError, requireModelCache, type ModelCache, type FileRecord, type ModelManifest } from './model_cache';
 import { withExclusiveLock, readLockName, acquireSharedLock } from './model_locks';
 import { ProgressMeter, type Progress } from './progress';
-import { toHex, Sha256 } from './sha256';
+import { createSha256, toHex } from './sha256';
 import { formatMegabytes } from './storage_space';
 
 export interface VerificationResult {
@@ -27,7 +27,7 @@ export async function verifyModel(id: string, options: { signal?: AbortSignal; o
     const meter = new ProgressMeter('read', sum(manifest.files.map(({ size }) => size)), options.onProgress);
     let done = 0;
     for (const file of manifest.files) {
-      const whole = new Sha256();
+      const whole = createSha256();
       let entire = true;
       for (let index = 0; index < chunkCount(file.size, manifest.chunkBytes); index++) {
         if (options.signal?.aborted) throw abortError();
@@ -128,7 +128,7 @@ export async function importModel(blob: Blob, { signal, onProgress }: { signal?:
       try {
         let at = start;
         for (const file of header.files) {
-          const whole = new Sha256();
+          const whole = createSha256();
           for (let index = 0; index < chunkCount(file.size, header.chunkBytes); index++) {
             if (signal?.aborted) throw abortError();
             const end = at + chunkLength(file.size, header.chunkBytes, index);

@@ -11,7 +11,7 @@
 import { createStore, get, promisifyRequest, set, type UseStore } from 'idb-keyval';
 import { fail } from '../errors';
 import { createIndexedDbWorkerReader } from './indexeddb_reader';
-import { toHex, Sha256 } from './sha256';
+import { toHex, Sha256, sha256BlocksInJavaScript } from './sha256';
 
 /**
  * Bytes of a chunk. Chromium 156, profile on disk, 192 MB of random bytes, 1 / 4 transactions at once, median of 3, MB/s:
@@ -28,6 +28,8 @@ export interface FileRecord {
   size: number;
   /** the URL before redirects; empty for imported files */
   url: string;
+  /** its bytes, if they had to be read to know the size. Never stored here */
+  blob?: Blob;
   /** ETag, or Last-Modified if there is none */
   etag?: string;
   /** hash of the whole file, hex, as the hub states it */
@@ -196,7 +198,7 @@ const wholeBuffer = (data: Uint8Array<ArrayBuffer>): ArrayBuffer =>
 
 /** A manifest as it is stored: with its own SHA-256, which shows damage. */
 const withChecksum = (manifest: ModelManifest): ModelManifest & { seal: string } => ({ ...manifest, seal: manifestChecksum(manifest) });
-const manifestChecksum = (manifest: object): string => toHex(new Sha256().update(new TextEncoder().encode(JSON.stringify({ ...manifest, seal: undefined }))).digest());
+const manifestChecksum = (manifest: object): string => toHex(new Sha256(sha256BlocksInJavaScript).update(new TextEncoder().encode(JSON.stringify({ ...manifest, seal: undefined }))).digest());
 
 /**
  * Stored data is input too: another version, another script of this origin or damage may have changed it. Without a valid manifest nothing can

@@ -123,6 +123,51 @@ describe('openModel', () => {
     }
   });
 
+  it.each([
+    ['X-Amz-Date=1&X-Amz-Signature=aa', 'X-Amz-Date=2&X-Amz-Signature=bb', 1],
+    ['Expires=1&Signature=aa&Key-Pair-Id=K', 'Expires=2&Signature=bb&Key-Pair-Id=K', 1],
+    ['version=1', 'version=2', 2],
+  ])('an address signed anew is the same model (%s, %s)', async (first, second, count) => {
+    await start();
+    const address = `${hub.origin}/plain/${REPO}/Model-Q4_0.gguf`;
+    for (const query of [first, second]) {
+      const model = await open(`${address}?${query}`);
+      await model.finish();
+      expect(model.cached).toBe(count === 1 && query === second);
+      await model.close();
+    }
+    const ids = (await (await openModelCache())!.manifests()).map(({ id }) => id);
+    expect(ids).toHaveLength(count);
+    if (count === 1) expect(ids).toEqual([address]);
+  });
+
+  it('a half download goes on under a new signature', async () => {
+    await start();
+    const address = `${hub.origin}/plain/${REPO}/Model-Q4_0.gguf`;
+    const first = await open(`${address}?token=1`);
+    await first.files[0].read(6 * CHUNK, 10);
+    await first.close();
+    const before = hub.log.length;
+    const second = await open(`${address}?token=2`);
+    expect(await readAll(second)).toEqual([hash(large)]);
+    expect(hub.log.slice(before).every(({ path }) => path.endsWith('token=2'))).toBe(true);
+    expect(requested(hub, before)).toBeLessThan(large.length);
+  });
+
+  it('the option id names a model, whatever its address is', async () => {
+    await start({ repos: { [REPO]: { 'Model-Q4_0.gguf': large }, 'a/b': { 'other.gguf': large } } });
+    const addresses = [`${hub.origin}/plain/a/b/other.gguf?ticket=1`, `${hub.origin}/plain/${REPO}/Model-Q4_0.gguf?ticket=2`, REPO];
+    for (const [i, source] of addresses.entries()) {
+      const model = await open(source, { id: 'the model' });
+      await model.finish();
+      expect([model.id, model.cached]).toEqual(['the model', i > 0]);
+      await model.close();
+    }
+    expect((await open('the model')).cached).toBe(true);
+    expect((await open(addresses[0])).id).toBe('the model');
+    expect((await openModel(new Blob([large]), { id: 'mine' })).id).toBe('mine');
+  });
+
   it('reads files and blobs in place', async () => {
     const file = new File([large], 'x.gguf', { lastModified: 1 });
     const handle = { kind: 'file', name: 'x.gguf', getFile: async () => file } as FileSystemFileHandle;
@@ -372,8 +417,7 @@ describe('openModel', () => {
     await expect(open(source)).rejects.toMatchObject({ name: 'RequestError' });
   });
 
-  it('says so of an object that is no source, and of a file that is gone', async () => {
-    await expect(openModel({ path: 'x.gguf' } as never)).rejects.toMatchObject({ name: 'RequestError', message: expect.stringContaining('path') });
+  it('says so of a file that is gone', async () => {
     const gone = { kind: 'file', name: 'x.gguf', getFile: () => Promise.reject(new DOMException('gone', 'NotFoundError')) } as unknown as FileSystemFileHandle;
     await expect(openModel(gone)).rejects.toMatchObject({ name: 'SourceError' });
   });

@@ -1,6 +1,6 @@
 /** Opens a source as readable files: from the cache, or from the network while the cache fills. */
-import { abortError, fail, RivuletError } from '../errors';
-import { toAbsoluteUrl, resolveUrls } from './url_source';
+import { abortError, fail, RivuletError, show } from '../errors';
+import { toAbsoluteUrl, resolveUrls, withoutSignature } from './url_source';
 import { CHUNK_BYTES, isQuotaError, openModelCache, requireModelCache, hasSameContent, type ModelCache, type FileRecord, type ModelManifest } from './model_cache';
 import { ModelDownload } from './download';
 import { DEFAULT_HUB, parseHubId, resolveHubModel, type ResolvedModel } from './hub_source';
@@ -11,7 +11,7 @@ import type { Progress } from './progress';
 import { makeRoom, failWithoutSpace, missingSpaceMessage, type EvictionConsent } from './storage_space';
 import { ChunkStore } from './chunk_store';
 import { checkRange, type ByteSource } from './byte_source';
-import { DEFAULT_DOWNLOAD_POLICY, FileContentError, type DownloadPolicy } from './http';
+import { DEFAULT_DOWNLOAD_POLICY, FileContentError, type DownloadPolicy, type HttpRequestOptions } from './http';
 
 /**
  * A hub id 'Org/Repo[:quant | /file][@revision]'; a URL (https://…, ./…, /…; one that ends in '/' is a folder with a Hugging Face checkpoint);
@@ -20,6 +20,8 @@ import { DEFAULT_DOWNLOAD_POLICY, FileContentError, type DownloadPolicy } from '
 export type ModelSource = string | { url: string | string[] } | LocalSource;
 
 export interface OpenOptions {
+  /** the name under which the model is stored, in place of its address; a model that is stored under it is taken */
+  id?: string;
   /** default: 'https://huggingface.co' */
   hub?: string;
   /** sent to the hub only, never stored */
@@ -72,16 +74,17 @@ const MAX_READ_ATTEMPTS = 3;
 /** @throws RequestError for an invalid source; SourceError; StorageError if the cache is required; AbortError */
 export async function openModel(source: ModelSource, options: OpenOptions = {}): Promise<OpenedModel> {
   if (options.signal?.aborted) throw abortError();
-  if (typeof source === 'object' && !('url' in source) && !options.sha256) {
+  if (typeof source === 'object' && !('url' in source)) {
+    if (options.sha256) failSource('a local file and sha256');
     const { id, files } = await openLocalSource(source);
     const nothing = async (): Promise<void> => {};
-    return { id, files, cached: false, notes: [], finish: nothing, close: nothing, discard: nothing };
+    return { id: options.id ?? id, files, cached: false, notes: [], finish: nothing, close: nothing, discard: nothing };
   }
   const controller = new AbortController();
   const abort = (): void => controller.abort();
   options.signal?.addEventListener('abort', abort, { signal: controller.signal }); // until it is closed
   try {
-    return await openRemote(source as string | { url: string | string[] }, options, controller); // a local file with a hash is refused there
+    return await openRemote(source, options, controller);
   } catch (error) {
     controller.abort();
     throw options.signal?.aborted ? abortError() : error;
@@ -90,9 +93,10 @@ export async function openModel(source: ModelSource, options: OpenOptions = {}):
 
 async function openRemote(source: string | { url: string | string[] }, options: OpenOptions, controller: AbortController): Promise<OpenedModel> {
   const { signal } = controller;
-  const { peek = false, onProgress } = options;
+  const { peek = false } = options;
   const policy: DownloadPolicy = { ...DEFAULT_DOWNLOAD_POLICY, ...options.policy, ...(peek && { connections: 1 }) };
-  const { alias, resolve } = parseSource(source, options, policy, signal);
+  const { report, onWait } = reporter(options.onProgress);
+  const { alias, resolve } = parseSource(source, options, { policy, signal, onWait, onProgress: report, peek });
   const notes: string[] = [];
   const hashOf: HashOf = ({ name, sha256 }) => (typeof options.sha256 === 'string' ? options.sha256 : (options.sha256?.[name] ?? sha256));
   const cache = options.cache === false ? undefined : options.cache === 'required' ? await requireModelCache() : await openModelCache();
@@ -108,12 +112,18 @@ async function openRemote(source: string | { url: string | string[] }, options: 
     }
   };
 
-  let locked = cache && !options.refresh ? await orWithoutCache(lockComplete(cache, alias, source, hashOf, signal)) : undefined;
+  let locked = cache && !options.refresh ? await orWithoutCache(lockComplete(cache, options.id ?? source, options.id ?? alias, hashOf, signal)) : undefined;
   const cached = locked !== undefined;
+  const blobs = new Map<string, Blob | undefined>();
   if (!locked) {
-    onProgress?.({ phase: 'resolve', bytes: 0, total: 0, rate: 0 });
+    report(START);
     const resolved = await resolve();
-    for (const file of resolved.files) file.sha256 = hashOf(file);
+    resolved.id = options.id ?? resolved.id;
+    for (const file of resolved.files) {
+      blobs.set(file.name, file.blob);
+      delete file.blob;
+      file.sha256 = hashOf(file);
+    }
     locked = (cache && !peek && (await orWithoutCache(lockPartial(cache, resolved, alias, policy.chunkBytes ?? CHUNK_BYTES, signal)))) || {
       manifest: newManifest(resolved, alias, policy.chunkBytes ?? (peek ? PEEK_CHUNK_BYTES : UNCACHED_CHUNK_BYTES)),
       release: () => {},
@@ -145,7 +155,7 @@ async function openRemote(source: string | { url: string | string[] }, options: 
     chunks.close();
     await release();
   };
-  const download = new ModelDownload(chunks, policy, signal, { hub: hubHost(options), token: options.token, onProgress, readAhead: peek ? 0 : policy.connections });
+  const download = new ModelDownload(chunks, policy, signal, { hub: hubHost(options), token: options.token, blobs, onWait, onProgress: report, readAhead: peek ? 0 : policy.connections });
   return {
     id: manifest.id,
     files: chunks.manifest.files.map((file) => fileSource(file, chunks, download, signal)),
@@ -160,28 +170,43 @@ async function openRemote(source: string | { url: string | string[] }, options: 
   };
 }
 
+const failSource = (got: string, cure?: string): never => fail('RequestError', { what: 'This is not a model source', got, wanted: "'Org/Repo', 'Org/Repo:Q4_0', 'Org/Repo/file.gguf', or a URL", cure });
+
+const START: Progress = { phase: 'resolve', bytes: 0, total: 0, rate: 0 };
+
+/** Reports progress, and between two reports why a request is waiting. */
+function reporter(onProgress?: (progress: Progress) => void): { report(progress: Progress): void; onWait(cause: string): void } {
+  let last = START;
+  const report = (progress: Progress): void => onProgress?.((last = progress));
+  return { report, onWait: (cause) => onProgress?.({ ...last, rate: 0, eta: undefined, cause }) };
+}
+
 const hubHost = ({ hub = DEFAULT_HUB }: OpenOptions): string => hub.replace(/\/+$/, '');
 
 /** The source in one canonical spelling, to find it in the cache without the network, and how to resolve it. */
 function parseSource(
   source: string | { url: string | string[] },
   options: OpenOptions,
-  policy: DownloadPolicy,
-  signal: AbortSignal,
+  http: HttpRequestOptions & { peek: boolean },
 ): { alias: string; resolve: () => Promise<ResolvedModel> } {
   const host = hubHost(options);
   const { token } = options;
   const id = typeof source === 'string' ? parseHubId(source, host) : undefined;
   if (id) {
     const alias = `${host}/${id.repo}:${id.selector ?? ''}@${id.revision}`;
-    return { alias, resolve: () => resolveHubModel(id, { hub: host, token, policy, signal }) };
+    return { alias, resolve: () => resolveHubModel(id, { ...http, hub: host, token }) };
   }
   const listed = typeof source === 'string' ? [source] : [source.url].flat();
   if (listed.length === 0) fail('RequestError', { what: 'The model source has no URL', wanted: 'at least one' });
-  const url = (text: string): string =>
-    toAbsoluteUrl(text) ?? fail('RequestError', { what: 'This is not a model source', got: JSON.stringify(text), wanted: "'Org/Repo', 'Org/Repo:Q4_0', 'Org/Repo/file.gguf', or a URL" });
+  const url = (text: string): string => {
+    const found = toAbsoluteUrl(text);
+    if (!found) return failSource(show(text), text.includes(':') ? undefined : `For a file of this site write './${text.slice(0, 80)}', for another host 'https://…'.`);
+    const { username, password, host } = new URL(found);
+    if (username || password) fail('RequestError', { what: `The address at ${host} has a user name or password, which browsers refuse`, cure: 'Use a signed address.' });
+    return found;
+  };
   // any text may be the id of a stored model
-  return { alias: listed.map((text) => toAbsoluteUrl(text) ?? text).join(' '), resolve: async () => resolveUrls(listed.map(url), { policy, signal }) };
+  return { alias: listed.map((text) => withoutSignature(toAbsoluteUrl(text) ?? text)).join(' '), resolve: async () => resolveUrls(listed.map(url), http) };
 }
 
 /** The hash that a file must have, if one is known. */
@@ -201,8 +226,8 @@ const orRelease = <T>(work: Promise<T>, release: () => unknown): Promise<T> =>
   });
 
 /** A complete cached model by its source or its id, locked against deletion; undefined if there is none. */
-async function lockComplete(cache: ModelCache, alias: string, source: unknown, hashOf: HashOf, signal: AbortSignal): Promise<LockedModel | undefined> {
-  const found = (await cache.manifests()).find(({ id, state, aliases, files }) => state === 'complete' && (id === source || aliases.includes(alias)) && files.every((file) => file.sha256 === hashOf(file)));
+async function lockComplete(cache: ModelCache, wanted: unknown, alias: string, hashOf: HashOf, signal: AbortSignal): Promise<LockedModel | undefined> {
+  const found = (await cache.manifests()).find(({ id, state, aliases, files }) => state === 'complete' && (id === wanted || aliases.includes(alias)) && files.every((file) => file.sha256 === hashOf(file)));
   if (!found) return undefined;
   const release = await acquireSharedLock(readLockName(found.id), signal);
   const manifest = await orRelease(cache.manifest(found.id), release);

@@ -8,7 +8,7 @@ export interface Progress {
   /** remaining seconds */
   eta?: number;
   file?: string;
-  /** why the model is loaded again: what happened to its device or memory */
+  /** why the model is loaded again (what happened to its device or memory), or why nothing arrives from the server */
   cause?: string;
 }
 
@@ -37,7 +37,7 @@ export class ProgressMeter {
     const first = this.#samples[0];
     const rate = time > first.time ? Math.max(0, ((bytes - first.bytes) / (time - first.time)) * 1000) : 0;
     const same = this.#last?.bytes === bytes;
-    this.#last = { phase: this.phase, bytes, total: this.total, rate, ...(rate > 0 && { eta: (this.total - bytes) / rate }), ...(file && { file }) };
+    this.#last = { phase: this.phase, bytes, total: this.total, rate, ...(rate > 0 && this.total > 0 && { eta: (this.total - bytes) / rate }), ...(file && { file }) };
     if (same) return;
     this.#reportedAt = time;
     this.onProgress(this.#last);

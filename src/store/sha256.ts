@@ -11,8 +11,6 @@ for (let candidate = 2, n = 0; n < 64; candidate++) {
   K[n++] = (Math.cbrt(candidate) % 1) * 2 ** 32;
 }
 
-let fastestCompress: BlockHashFunction | undefined;
-
 export class Sha256 {
   readonly #state = INITIAL_STATE.slice();
   readonly #bytes = new Uint8Array(this.#state.buffer);
@@ -20,7 +18,7 @@ export class Sha256 {
   readonly #rest = new Uint8Array(64);
   #length = 0;
 
-  constructor(compress = (fastestCompress ??= compileSha256Blocks(K) ?? sha256BlocksInJavaScript)) {
+  constructor(compress: BlockHashFunction) {
     this.#compress = compress;
   }
 
@@ -54,7 +52,12 @@ export class Sha256 {
   }
 }
 
-/** The same in JavaScript, for pages that may not compile WebAssembly. */
+let fastestCompress: BlockHashFunction | undefined;
+
+/** The fastest that this browser allows. */
+export const createSha256 = (): Sha256 => new Sha256((fastestCompress ??= compileSha256Blocks(K) ?? sha256BlocksInJavaScript));
+
+/** The blocks in JavaScript: for pages that may not compile WebAssembly, and for a few bytes. */
 export const sha256BlocksInJavaScript: BlockHashFunction = (state, blocks) => {
   const s = new Int32Array(state.buffer, state.byteOffset, 8);
   const view = new DataView(blocks.buffer, blocks.byteOffset, blocks.byteLength);
@@ -93,10 +96,10 @@ export const sha256BlocksInJavaScript: BlockHashFunction = (state, blocks) => {
   }
 };
 
-/** SHA-256 of a buffer: by WebCrypto if the page may use it, else by the class above. */
+/** SHA-256 of a buffer: by WebCrypto if the page may use it, else in pieces. */
 export async function sha256(bytes: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
   if (globalThis.crypto?.subtle) return new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
-  return new Sha256().update(bytes).digest();
+  return createSha256().update(bytes).digest();
 }
 
 export const toHex = (bytes: Uint8Array): string => Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');

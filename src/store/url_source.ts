@@ -17,9 +17,19 @@ export function toAbsoluteUrl(text: string): string | undefined {
   }
 }
 
+/** Parameters of addresses that are signed for a while, of S3, Google, Azure, CloudFront and others. */
+const SIGNATURE = /^(x-(amz|goog|oss|obs|cos|ms)-.*|q-.*|expires|policy|key-pair-id|sign(ature)?|token|(security-|hdn).*|(aws|google|oss)access(key)?id|s(ig|[a-z]|rt|pr|k[a-z]{1,3}))$/i;
+
+/** The address without its signature: the same file has another one each time. */
+export function withoutSignature(address: string): string {
+  const [path, ...queries] = address.split('?');
+  const rest = queries.join('?').split('&').filter((parameter) => !SIGNATURE.test(parameter.split('=')[0])).join('&');
+  return rest ? `${path}?${rest}` : path;
+}
+
 /** @throws SourceError, AbortError */
-export async function resolveUrls(urls: string[], options: HttpRequestOptions & { token?: string }): Promise<ResolvedModel> {
-  const id = urls.join(' ');
+export async function resolveUrls(urls: string[], options: HttpRequestOptions & { peek?: boolean }): Promise<ResolvedModel> {
+  const id = urls.map(withoutSignature).join(' ');
   if (urls.length === 1 && new URL(urls[0]).pathname.endsWith('/')) return { id, files: await listFolder(urls[0], options) };
   const all = urls.length === 1 ? shardNames(fileName(urls[0])).map((name) => urls[0].replace(encodeURIComponent(fileName(urls[0])), encodeURIComponent(name))) : urls;
   const names = all.map(fileName);
@@ -37,7 +47,7 @@ function fileName(url: string): string {
 }
 
 /** A static server lists no files, so each file that a checkpoint must or may have is requested by name. */
-async function listFolder(url: string, options: HttpRequestOptions & { token?: string }): Promise<FileRecord[]> {
+async function listFolder(url: string, options: HttpRequestOptions & { peek?: boolean }): Promise<FileRecord[]> {
   const at = (name: string): string => new URL(name, url).href;
   const required = (name: string): Promise<FileRecord> => fetchFileInfo(at(name), name, options);
   const ifPresent = async (name: string): Promise<FileRecord[]> => {

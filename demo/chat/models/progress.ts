@@ -19,8 +19,10 @@ export function createProgress(announce: (text: string) => void): (name: string,
   let announcedCause: string | undefined;
 
   return (name, { phase, bytes: done, total, rate, eta, cause }) => {
-    if (cause !== announcedCause && cause !== undefined) announce(`Loading ${name} again. ${sentence(cause)}`);
-    announcedCause = phase === 'ready' ? undefined : cause;
+    const waits = phase === 'resolve' || phase === 'download';
+    // the wait is shown below, as it changes every few seconds
+    if (cause !== announcedCause && cause !== undefined && !waits) announce(`Loading ${name} again. ${sentence(cause)}`);
+    if (!waits) announcedCause = phase === 'ready' ? undefined : cause;
     find('loading-what', HTMLElement).textContent = `${PHASES[phase]} ${name}`;
     const bar = find('loading-bar', HTMLProgressElement);
     if (total > 0) {
@@ -31,6 +33,7 @@ export function createProgress(announce: (text: string) => void): (name: string,
       total > 0 ? (phase === 'replay' ? `${count(done)} of ${count(total)} tokens` : `${bytes(done)} of ${bytes(total)}`) : '',
       rate > 0 && phase !== 'replay' ? `${bytes(rate)}/s` : '',
       eta !== undefined && eta >= 1 ? `${duration(Math.round(eta))} left` : '',
+      waits && cause ? sentence(cause) : '',
     ]
       .filter(Boolean)
       .join(' · ');
