@@ -30,7 +30,7 @@ let hub: Hub;
 
 beforeAll(async () => {
   cpSync(join(root, 'public/models'), join(folder, 'models'), { recursive: true });
-  for (const file of Object.values(MODULES)) copyFileSync(join(dist, file), join(folder, file));
+  for (const file of [...Object.values(MODULES), 'rivulet-tools.mjs']) copyFileSync(join(dist, file), join(folder, file));
   const imports = Object.fromEntries(Object.entries(MODULES).map(([name, file]) => [name, `./${file}`]));
   const head = `<title>Examples</title><link rel="icon" href="data:,"><script type="importmap">${JSON.stringify({ imports })}</script>`;
   writeFileSync(join(folder, 'index.html'), `<!doctype html><html lang="en"><head><meta charset="utf-8">${head}</head><body></body></html>`);

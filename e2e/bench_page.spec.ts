@@ -1,7 +1,6 @@
 // @module-tag chromium
 /** The benchmark page as built: a set from start to end, stops, reloads, and what comes from elsewhere. e2e/bench_disturbed.spec.ts has the rest. */
 import { readFileSync } from 'node:fs';
-import type { Page } from 'playwright';
 import { describe, expect, test } from 'vitest';
 import { fromFragment, toFragment } from '../demo/bench/result';
 import { choose, ended, importable, measuring, RESULT, run, saved, testBench, validate } from './bench';
@@ -132,38 +131,7 @@ describe('a set that is interrupted', () => {
     expect(await page.isVisible('#question')).toBe(false);
     expect((await saved(page)).runs).toEqual(after.runs);
   });
-
-  test('by a page that ends: no measurement is lost, and a run that ends the page twice is left out', async () => {
-    let { page } = await bench.open();
-    await choose(page, { quantizations: ['Q4_0', 'Q8_0'], repetitions: 50 });
-    for (let attempt = 0; attempt < 2; attempt++) {
-      if (attempt) await page.getByRole('button', { name: 'Continue' }).click();
-      else await page.click('#run');
-      // in the middle of the first run
-      await measuring(page, attempt ? 'load' : 'decode at 128');
-      if (attempt) await page.reload();
-      else page = await crash(page);
-      await page.waitForSelector('body[data-ready]');
-      expect(await page.innerText('#question')).toMatch(/^The page ended while it measured Demo model \(6M\) Q4_0. 0 of 2 runs are done, and [12] measurements? of /);
-    }
-    await page.getByRole('button', { name: 'Continue' }).click();
-    await page.waitForSelector('#progress:visible');
-    await ended(page);
-    const { runs } = await saved(page);
-    expect(runs.map(({ status, problem }) => [status, problem])).toEqual([['failed', 'The page ended 2 times during this run, so it was left out.'], ['done', undefined]]); // prettier-ignore
-    expect(runs[0].measurements.length).toBeGreaterThan(0);
-    expect(runs[0].model.quantization).toBe('Q4_0');
-  });
 });
-
-/** Ends the page's process. @returns a new tab */
-async function crash(page: Page): Promise<Page> {
-  const session = await bench.context.newCDPSession(page);
-  const crashed = page.waitForEvent('crash');
-  await Promise.all([crashed, session.send('Page.crash').catch(() => undefined)]);
-  await page.close();
-  return (await bench.open()).page;
-}
 
 describe('what comes from elsewhere', () => {
   test('a result in a link is shown as text, also in a fresh browser, and can be taken away', async () => {
@@ -186,27 +154,6 @@ describe('what comes from elsewhere', () => {
     await page.waitForSelector('body[data-ready]');
     expect(await page.locator('table').first().innerText()).toContain('Demo model (6M) Q4_0');
     expect(await page.getByRole('button', { name: /^Keep/ }).count()).toBe(0);
-  });
-
-  test('numbers as large and small as a result may have do not break the page', async () => {
-    const [one] = RESULT.runs;
-    const spread = { median: 1e12, min: 0, max: 1e12 };
-    const extreme = {
-      ...RESULT,
-      device: { ...RESULT.device, browser: 'W'.repeat(120), bandwidth: { cpuRead: 0, gpuCopy: 1e12 }, gpu: { name: 'W'.repeat(200), software: false, features: Array.from({ length: 100 }, () => 'W'.repeat(60)), maxBufferBytes: 1e15 } },
-      runs: [
-        { ...one, model: { ...one.model, name: 'W'.repeat(200), bytes: 0 }, measurements: [0, 1, 1e6].map((prompt) => ({ ...one.measurements[0], prompt, decode: spread })), sustained: { seconds: 3600, points: [[3600, 0], [0, 1e12], [0, 0]] as [number, number][] } },
-        { ...one, backend: 'webgpu' as const, measurements: [{ ...one.measurements[0], generate: 0, cached: false, prefill: { median: 0, min: 0, max: 0 }, decode: { median: 0, min: 0, max: 0 } }], sustained: { seconds: 0, points: [] } },
-        { ...one, status: 'failed' as const, problem: 'W'.repeat(1000), measurements: [], notes: ['W'.repeat(1000)] },
-      ],
-    }; // prettier-ignore
-    expect(validate(extreme), JSON.stringify(validate.errors)).toBe(true);
-    const { page, errors } = await bench.open(await toFragment(extreme));
-    expect(await page.locator('tbody tr').count()).toBeGreaterThan(5);
-    await page.setViewportSize({ width: 390, height: 844 });
-    await page.waitForFunction(() => document.documentElement.scrollWidth <= 390);
-    expect(await page.isEnabled('#run')).toBe(true);
-    expect(errors).toEqual([]);
   });
 
   test('links that hold no result are refused, and the page goes on', async () => {

@@ -73,7 +73,8 @@ const inPage = (statements: string): string => `(async () => {
     }
   };
   ${AXE};
-  const objections = async () => (await window.axe.run()).violations.map(({ id, nodes }) => id + ': ' + nodes.map(({ html }) => html).join(' '));
+  // a button's colours change slowly after it was disabled
+  const objections = async () => (await Promise.all(document.getAnimations().map(({ finished }) => finished)), await window.axe.run()).violations.map(({ id, nodes }) => id + ': ' + nodes.map(({ html }) => html).join(' '));
   ${statements}
 })()`;
 

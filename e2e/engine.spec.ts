@@ -206,7 +206,7 @@ describe.each([
     }, undefined);
     expect(errors[0]).toMatch(/^ContextError: .*\d+ tokens.*fewer than 512/);
     expect(errors[1]).toMatch(/^RequestError/);
-    expect(errors[2]).toMatch(/^RequestError: temperature/);
+    expect(errors[2]).toMatch(/^RequestError: The value of temperature/);
   });
 
   it('carries the parts of an error out of the worker', async () => {

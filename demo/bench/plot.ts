@@ -1,4 +1,5 @@
 /** Line plots. Their numbers stand in tables, too: to a screen reader a plot is one image with a sentence. */
+import './valid_language'; // before uplot
 import UPlot from 'uplot';
 import { element } from '../chat/dom';
 import { rate } from './describe';

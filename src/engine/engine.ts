@@ -1,5 +1,7 @@
 /** The engine in the worker: it loads one model and answers the page's calls. Store, format, model, backend and text meet here. */
 import { abortError, fail } from '../errors';
+import { createIndexedDbWorkerReader } from '../store/indexeddb_reader';
+import { setValueReader } from '../store/model_cache';
 import { openModel, type ModelSource } from '../store/open_model';
 import type { Progress } from '../store/progress';
 import type { EvictionConsent } from '../store/storage_space';
@@ -12,6 +14,8 @@ import { loadModel, type LoadedModelParts, type LoadOptions, type ModelInfo, typ
 import { backendCandidates } from './choose_backend';
 import { resolveGenerateOptions, type GenerateOptions } from './generate_options';
 import { alignPromptToHistory } from './prompt_reuse';
+
+setValueReader(createIndexedDbWorkerReader);
 
 export type ChatOptions = GenerateOptions & RenderOptions;
 

@@ -10,7 +10,7 @@
  */
 import { createStore, get, promisifyRequest, set, type UseStore } from 'idb-keyval';
 import { fail } from '../errors';
-import { createIndexedDbWorkerReader } from './indexeddb_reader';
+import type { createIndexedDbWorkerReader } from './indexeddb_reader';
 import { toHex, Sha256, sha256BlocksInJavaScript } from './sha256';
 
 /**
@@ -97,12 +97,18 @@ export function openModelCache(): Promise<ModelCache | undefined> {
   }
 }
 
+let createValueReader: typeof createIndexedDbWorkerReader | undefined;
+
+/** Who reads weights gives the reader before the first model opens. The page's part of the library reads only records, and does without. */
+export const setValueReader = (create: typeof createIndexedDbWorkerReader): void => void (createValueReader = create);
+
 async function connect(): Promise<ModelCache | undefined> {
   try {
     const store = createStore(DATABASE, STORE);
     await get('probe', store);
     const failing: UseStore = (mode, work) => store(mode, work).catch(failStorage);
-    return createModelCache(failing, createIndexedDbWorkerReader(DATABASE, STORE, (key) => get<unknown>(key, failing)));
+    const readValue = (key: IDBValidKey): Promise<unknown> => get<unknown>(key, failing);
+    return createModelCache(failing, createValueReader?.(DATABASE, STORE, readValue) ?? readValue);
   } catch {
     opened = undefined; // the next call tries again
     return undefined;
