@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { fromFragment, toFragment } from '../demo/bench/result';
-import { choose, ended, importable, measuring, RESULT, run, saved, testBench, validate } from './bench';
+import { choose, ended, importable, RESULT, run, saved, testBench, validate } from './bench';
 import { loadAxe, objections, PATIENCE, soon } from './chat_page';
 
 const bench = testBench();
