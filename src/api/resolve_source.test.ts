@@ -16,7 +16,7 @@ describe('readSource', () => {
     expect(absoluteHub({ hub: '/hub' })).toEqual({ hub: 'https://site.example/hub' });
   });
 
-  it.each(['Org/Repo:Q4_0', 'models/m.gguf', 'own.gguf', 'https://a.example/m.gguf'])('leaves %s as it is', (text) => expect(readSource(text)).toBe(text));
+  it.each(['Org/Repo:Q4_0', 'models/m.gguf', './no-page.gguf', 'own.gguf', 'https://a.example/m.gguf'])('leaves %s as it is', (text) => expect(readSource(text)).toBe(text));
 
   it('takes blobs without a copy of their bytes, and says which file a proxy hides', () => {
     const blob = new Blob(['GGUF']);
@@ -43,7 +43,7 @@ describe('readSource', () => {
     ['an empty object', () => ({}), /an empty object/],
     ['a function', () => () => './m.gguf', /Function/],
     ['an address of 100 MB', () => `data:,${'x'.repeat(100e6)}`, /String/],
-    ['a relative address where nothing is known to be relative to', () => './m.gguf', /cannot be read/],
+    ['a relative address in a page whose own address is no base', () => (vi.stubGlobal('location', { href: 'about:srcdoc' }), './m.gguf'), /cannot be read/],
   ];
   it.each(refused)('refuses %s at once', (_, make, message) => {
     const source = make();

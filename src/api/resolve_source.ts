@@ -31,7 +31,9 @@ const sendable = <T>(file: T): T => structuredClone(file);
 
 function absoluteUrl(address: unknown): string {
   const text = String(address).trim();
-  return /^\.{0,2}\//.test(text) ? new URL(text, globalThis.document?.baseURI ?? globalThis.location?.href).href : text;
+  // Node has no address; there the worker, which cannot start, gives the error
+  const base = globalThis.document?.baseURI ?? globalThis.location?.href;
+  return base && /^\.{0,2}\//.test(text) ? new URL(text, base).href : text;
 }
 
 /** A Blob or File. @throws RequestError */
