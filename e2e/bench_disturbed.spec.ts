@@ -2,7 +2,7 @@
 /** The benchmark page as built, when something is wrong, or disturbs a measurement: kernels, the GPU, the tab, the battery, storage, a second tab. */
 import { describe, expect, test } from 'vitest';
 import { CHECK_GOLDEN } from '../demo/bench/check_golden';
-import { choose, ended, measuring, run, saved, testBench, validate } from './bench';
+import { choose, ended, measuring, run, saved, testBench } from './bench';
 import { soon } from './chat_page';
 
 const bench = testBench({ webgpu: true });
