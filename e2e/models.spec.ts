@@ -132,10 +132,13 @@ test('a paused download says how far it is, also after a reload, and goes on fro
   // the third chunk does not end, the others are stored
   hub.options.fault = ({ kind, range }) => (kind === 'file' && range?.first === 16 << 20 ? 'stall' : undefined);
   const page = await visit();
+  const used = (): Promise<number> => page.evaluate(async () => (await navigator.storage.estimate()).usage!);
+  const before = await used();
   await openModels(page);
   await press(card(page, 'LFM2.5-350M'), 'Download');
   await answer(page, true);
   await page.waitForFunction(() => (document.querySelector<HTMLProgressElement>('#downloads progress')?.value ?? 0) > 18 << 20, undefined, { timeout: PATIENCE });
+  await soon(used).toBeGreaterThan(before + (12 << 20)); // what has arrived is stored, too
   await press(card(page, 'LFM2.5-350M'), 'Pause');
   await page.waitForSelector('#downloads .what:has-text("Paused")', { state: 'attached' });
   const told = async (): Promise<string> => plain(await page.locator('#downloads .figures').innerText());

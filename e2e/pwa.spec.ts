@@ -236,8 +236,9 @@ test('a packed folder starts with its model and asks no other host, also without
     (url) => url.port !== String(site.port),
     (route) => (others.push(route.request().url()), route.abort()),
   );
-  const page = await visitPage(site.url, context);
-  await isolated(page);
+  const page = await context.newPage();
+  await page.goto(site.url);
+  await isolated(page); // it reloads itself once
   await ready(page);
   expect(await page.innerText('#model-name')).toBe('company.gguf');
   await ask(page, 'Hello!');
