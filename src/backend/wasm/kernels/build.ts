@@ -18,8 +18,10 @@ import type { SimdVariant } from '../module';
 const here = dirname(fileURLToPath(import.meta.url));
 const cache = join(here, '../../../../node_modules/.cache/rivulet');
 const EXPORTS_STACK = '-Wl,--export=__stack_pointer,--export=__heap_base';
+/** Loops of a known length become straight code, as the kernels need it; -O3, and a loop repeated inside a longer one, only make the file larger (PERF.md). */
+const OPTIMIZATION = ['-O2', '-mllvm', '-unroll-threshold=300', '-mllvm', '-unroll-runtime=false'];
 const FLAGS = [
-  '--target=wasm32-unknown-unknown', '-O3', '-nostdlib', '-ffreestanding', '-fno-math-errno', '-fno-vectorize', '-fno-slp-vectorize',
+  '--target=wasm32-unknown-unknown', ...OPTIMIZATION, '-nostdlib', '-ffreestanding', '-fno-math-errno', '-fno-vectorize', '-fno-slp-vectorize',
   '-Wall', '-Wextra', '-msimd128', '-mbulk-memory', '-matomics', '-mmutable-globals', '-Wl,--no-entry', '-Wl,-z,stack-size=65536',
   '-Wl,--strip-all', '-Wl,--import-memory', '-Wl,--shared-memory', '-Wl,--max-memory=4294967296', EXPORTS_STACK,
 ]; // prettier-ignore
