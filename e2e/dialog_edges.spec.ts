@@ -2,7 +2,7 @@
 /** Dialogs of the built chat page beside a scroll bar that takes room, and what a first visit shows without scrolling. */
 import { chromium, type Browser } from 'playwright';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { visitPage } from './chat_page';
+import { ready, visitPage } from './chat_page';
 import { chromiumArgs, findChromium } from './harness';
 import { serveSite, type Site } from './site';
 
@@ -47,6 +47,10 @@ test('a first visit begins at the top: the heading is in sight', async () => {
     expect(await page.evaluate(() => document.activeElement?.id)).toBe('prompt');
     const hidden = await page.evaluate(() => document.querySelector('header')!.getBoundingClientRect().bottom - document.querySelector('#first-run h2')!.getBoundingClientRect().top);
     expect(hidden).toBeLessThanOrEqual(0);
+    await page.goto(`${site.url}?backend=wasm&context=abc`);
+    await ready(page);
+    await page.waitForSelector('#address-notes p:has-text("context")');
+    expect(await page.evaluate(() => document.scrollingElement!.scrollTop), 'what the address has wrong is in sight').toBe(0);
     await context.close();
   }
 });

@@ -111,9 +111,9 @@ export function createTranscript(list: HTMLOListElement, { actions, messages, of
 
   const scroller = document.scrollingElement ?? document.documentElement;
   const scrollToEnd = (): void => void (scroller.scrollTop = scroller.scrollHeight);
-  /** Follows the text only while the reader is at its end. */
+  /** Follows the text only while the reader is at its end. What stands before the first message is read from its start. */
   const follow = (change: () => void): void => {
-    const atEnd = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 80;
+    const atEnd = list.childElementCount > 0 && scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 80;
     change();
     if (atEnd) scrollToEnd();
   };
