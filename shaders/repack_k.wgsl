@@ -1,9 +1,10 @@
-// repack_k — packs rows of Q4_K or Q5_K into the layout of lib/weights_block.
+// repack_k — packs rows of Q4_K, Q5_K, or of the layout `sixteens` (src/tensor/nibbles.ts) into the layout of lib/weights_block.
 // raw: blocks of 256 columns [d half, dmin half, 12 bytes of 6-bit sc and m, Q5_K: 32 bytes of fifth bits, 128 bytes of nibbles] → w, scales
 // one thread per 32 columns of 4 rows. Bound by: the upload before it.
 override block_bytes: u32;
 override high_from: u32; // offset of the fifth bits in the block; 0: there are none
 override codes_from: u32;
+override sixteens: bool = false; // 16 bytes with a scale each, in place of the 12
 
 @group(0) @binding(0) var<storage, read_write> w: array<vec4<u32>>;
 @group(0) @binding(1) var<storage, read_write> scales: array<vec2<u32>>;
@@ -25,6 +26,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let s = at + 4u + j;
     var pair = vec2<u32>(byte(s) & 63u, byte(s + 4u) & 63u);
     if (j >= 4u) { pair = vec2<u32>((byte(s + 4u) & 15u) | ((byte(s - 4u) >> 6u) << 4u), (byte(s + 4u) >> 4u) | ((byte(s) >> 6u) << 4u)); }
+    if (sixteens) { pair = vec2<u32>(byte(s + j), byte(s + j + 1u)); }
     scale |= pair << vec2<u32>(8u * r);
     // 32 bytes hold two sub-blocks, the even one in the low nibbles
     let codes = at + codes_from + 32u * (j / 2u);

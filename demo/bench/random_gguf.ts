@@ -15,7 +15,7 @@ const SMALL_BLOCKS: Partial<Record<Dtype, Dtype>> = { Q4_K: 'Q5_0', Q5_K: 'Q5_1'
 /** @throws RangeError for a shape or a quantisation that does not exist */
 export function randomGguf(shapeName: string, quantization: string): File {
   const shape = Object.hasOwn(SHAPES, shapeName) ? SHAPES[shapeName as ShapeName] : undefined;
-  const dtypes = Object.hasOwn(QUANTIZATIONS, quantization) ? (QUANTIZATIONS[quantization as Dtype] as [Dtype, Dtype]) : undefined;
+  const dtypes = Object.hasOwn(QUANTIZATIONS, quantization) ? (QUANTIZATIONS[quantization as keyof typeof QUANTIZATIONS] as [Dtype, Dtype]) : undefined;
   if (!shape) throw new RangeError(`There is no shape ${JSON.stringify(shapeName)}. The shapes are ${Object.keys(SHAPES).join(', ')}.`);
   if (!dtypes) throw new RangeError(`There is no quantisation ${JSON.stringify(quantization)}. They are ${Object.keys(QUANTIZATIONS).join(', ')}.`);
   const tensors = tensorsOf(shape, ...dtypes);

@@ -46,4 +46,4 @@ export const QUANTIZATIONS = {
   F16: ['F16', 'F16'],
   BF16: ['BF16', 'BF16'],
   F32: ['F32', 'F32'],
-} satisfies Record<Dtype, [linear: Dtype, embedding: Dtype]>;
+} satisfies Partial<Record<Dtype, [linear: Dtype, embedding: Dtype]>>;

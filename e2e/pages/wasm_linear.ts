@@ -1,7 +1,8 @@
 /** The kernels of the linear map in a page, for wasm_linear.spec.ts and tools/kernels.ts. */
 import { checkLinear, ALL_DTYPES, instantiateLinearKernels, xorshift32, randomWeightRowsWithSubnormals, LINEAR_SHAPES, type LinearKernelInstance } from '../../src/backend/wasm/linear_check';
 import { loadKernelModule, type SimdVariant } from '../../src/backend/wasm/module';
-import { DTYPES, rowBytes, type Dtype } from '../../src/tensor/dtype';
+import { DTYPES, type Dtype } from '../../src/tensor/dtype';
+import { simpleRowBytes, simplify } from '../../src/tensor/nibbles';
 import type { Job, Timed } from './wasm_linear_worker';
 
 const open = async (variant: SimdVariant, int16Sums?: boolean): Promise<LinearKernelInstance> => instantiateLinearKernels((await loadKernelModule(true, variant)).module, int16Sums);
@@ -91,12 +92,12 @@ export async function measure({ variant, int16Sums, dtypes, threads, rows, cols,
     const format = DTYPES[dtype].ggml;
     free = base;
     const size = c.packed_size(format, rows, cols);
-    const source = randomWeightRowsWithSubnormals(dtype, rows, cols, next);
+    const source = simplify(dtype, randomWeightRowsWithSubnormals(dtype, rows, cols, next));
     const [data, src] = [alloc(size), alloc(source.length)];
     new Uint32Array(memory.buffer, w, 4).set([format, rows, cols, data]);
     new Uint8Array(memory.buffer, src, source.length).set(source);
     let packing = Infinity;
-    const [slice, bytes] = [64, rowBytes(dtype, cols)];
+    const [slice, bytes] = [64, simpleRowBytes(dtype, cols)];
     for (let round = 0; round < 5; round++)
       for (let r = 0; r + slice <= rows; r += slice) {
         const start = performance.now();

@@ -128,7 +128,7 @@ describe('parseGguf', () => {
     ['a shape beyond 2^53', () => poke(embedding + 4, 0, 0, 0, 0, 0, 0, 32, 0), /shape of tensor token_embd.weight is not valid/],
     ['a length of zero', () => poke(embedding + 4, 0), /shape of tensor token_embd.weight is not valid/],
     ['unknown type', () => poke(embedding + 20, 99), /type that is not supported: got type 99/],
-    ['a type that is not run', () => poke(embedding + 20, 20), /type that is not supported: got IQ4_NL, wanted F32, F16/],
+    ['types that are not run, each once', () => withTypes(22, 18, 22), /a\.gguf has tensors of a type that is not supported: got IQ2_S, IQ3_XXS, wanted F32, F16/],
     ['rows that are no whole blocks', () => poke(embedding + 20, 12), /not whole blocks of Q4_K: got 64, wanted a multiple of 256/],
     ['an offset that is not aligned', () => poke(embedding + 24, 4), /not aligned: got offset 4/],
     ['overlap', () => poke(after('token_embd_norm.weight') + 16, 32, 0, 0, 0), /token_embd.weight and token_embd_norm.weight of a.gguf overlap/],
@@ -142,6 +142,14 @@ describe('parseGguf', () => {
     expect(got).toMatch(/^CheckpointError: /);
     expect(performance.now() - start).toBeLessThan(1000);
   });
+
+  /** a file whose first matrices have these ggml types */
+  function withTypes(...types: number[]): Uint8Array {
+    const matrices = tinyModel(SMALL).tensors.filter(({ shape }) => shape.length === 2);
+    const bytes = tinyGguf(SMALL);
+    types.forEach((type, i) => (bytes[after(matrices[i].name) + 20] = type));
+    return bytes;
+  }
 
   function twice(): Uint8Array {
     const bytes = changed(({ metadata }) => Object.assign(metadata, { aa: [4, 1], ab: [4, 1] }));

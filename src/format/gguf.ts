@@ -48,8 +48,8 @@ const SCALARS = new Map<number, [number, (c: HeaderCursor) => number | boolean]>
 
 /** ggml types that are not supported, for the error message */
 const OTHER_TYPES: Record<number, string> = {
-  10: 'Q2_K', 11: 'Q3_K', 16: 'IQ2_XXS', 17: 'IQ2_XS', 18: 'IQ3_XXS', 19: 'IQ1_S', 20: 'IQ4_NL', 21: 'IQ3_S', 22: 'IQ2_S', 23: 'IQ4_XS',
-  24: 'I8', 25: 'I16', 26: 'I32', 27: 'I64', 28: 'F64', 29: 'IQ1_M', 34: 'TQ1_0', 35: 'TQ2_0', 39: 'MXFP4', 40: 'NVFP4', 41: 'Q1_0', 42: 'Q2_0',
+  16: 'IQ2_XXS', 17: 'IQ2_XS', 18: 'IQ3_XXS', 19: 'IQ1_S', 22: 'IQ2_S',
+  24: 'I8', 25: 'I16', 26: 'I32', 27: 'I64', 28: 'F64', 29: 'IQ1_M', 34: 'TQ1_0', 35: 'TQ2_0', 40: 'NVFP4', 41: 'Q1_0', 42: 'Q2_0',
 };
 
 const DAMAGED = 'The file is damaged: get it again.';
@@ -107,7 +107,15 @@ export function readTensors(c: HeaderCursor, tensorCount: number, metadata: Gguf
   if (typeof alignment !== 'number' || alignment < 1 || alignment > 65536 || !Number.isInteger(Math.log2(alignment)))
     fail('CheckpointError', { what: `general.alignment of ${file.name} is not valid`, got: show(alignment), wanted: 'a power of two up to 65536', cure: DAMAGED });
 
-  const infos = Array.from({ length: tensorCount }, () => readTensor(c, index));
+  const others = new Set<string>();
+  const infos = Array.from({ length: tensorCount }, () => readTensor(c, index, others)).filter((info) => !!info);
+  if (others.size > 0)
+    fail('CheckpointError', {
+      what: `${file.name} has tensors of a type that is not supported`,
+      got: [...others].join(', '),
+      wanted: Object.keys(DTYPES).join(', '),
+      cure: 'Use the model in one of these types, Q4_0 or Q4_K_M for instance.',
+    });
   const dataOffset = Math.ceil((start + c.at) / alignment) * alignment;
   const tensors = infos.map((info) => {
     if (info.offset % alignment !== 0)
@@ -150,8 +158,8 @@ function readValue(c: HeaderCursor, type: number, key: string, depth: number): G
   return Array.from({ length }, () => readValue(c, elementType, key, depth + 1));
 }
 
-/** The offset of the result counts from the start of the tensor data. */
-function readTensor(c: HeaderCursor, file: number): TensorInfo {
+/** The offset of the result counts from the start of the tensor data. A type that is not supported goes to `others`. */
+function readTensor(c: HeaderCursor, file: number, others: Set<string>): TensorInfo | undefined {
   const name = c.string(count(c.u64(), 1, 'bytes of a tensor name', MAX_NAME, c));
   const dimensions = c.u32();
   if (dimensions < 1 || dimensions > 4)
@@ -160,13 +168,7 @@ function readTensor(c: HeaderCursor, file: number): TensorInfo {
   const type = c.u32();
   const offset = c.u64();
   const dtype = dtypeOfGgml(type);
-  if (!dtype)
-    return fail('CheckpointError', {
-      what: `Tensor ${name} has a type that is not supported`,
-      got: OTHER_TYPES[type] ?? `type ${type}`,
-      wanted: Object.keys(DTYPES).join(', '),
-      cure: 'Use the model in one of these types, Q4_0 or Q4_K_M for instance.',
-    });
+  if (!dtype) return void others.add(OTHER_TYPES[type] ?? `type ${type}`);
   const values = valueCount(name, shape);
   const cols = shape[shape.length - 1];
   const { blockLength } = DTYPES[dtype];

@@ -3,7 +3,7 @@ import { dequantize } from './dequant';
 import { DTYPES, type Dtype } from './dtype';
 import { bfloatToFloat, floatToBfloat, floatToHalf, halfToFloat } from './half';
 
-// values 0, n/2 − 1, n/2 + 3, n − 1 and Σ (i + 1)·y[i] of the block below, by an independent decoder that agrees with gguf-py
+// values 0, n/2 − 1, n/2 + 3, n − 1 and Σ (i + 1)·y[i] of the block below, by an independent decoder that agrees with gguf-py, or by gguf-py 0.19 itself
 const EXPECTED: [Dtype, number[], number[]][] = [
   ['Q4_0', [0], [-0.3125, -0.4375, -0.25, 0.1875, -39.125]],
   ['Q4_1', [0, 2], [0.406219482421875, -0.031280517578125, 0.218719482421875, 0.406219482421875, 185.67138671875]],
@@ -13,6 +13,12 @@ const EXPECTED: [Dtype, number[], number[]][] = [
   ['Q4_K', [0, 2], [35.5013427734375, 3.43902587890625, 1.532745361328125, 1.906341552734375, 537540.529296875]],
   ['Q5_K', [0, 2], [16.0013427734375, 3.43902587890625, 87.03274536132812, 1.906341552734375, 1158320.654296875]],
   ['Q6_K', [208], [-43.75, 60.0625, 175.0, 24.375, 77185.25]],
+  ['Q2_K', [80, 82], [1.25, 0.1251220703125, 0.43792724609375, 0.093841552734375, 32827.853271484375]],
+  ['Q3_K', [108], [3.75, 1.3125, 0, -0.9375, 11059.0]],
+  ['IQ4_NL', [0], [-4.0625, -6.5, -3.0625, 2.375, -507.125]],
+  ['IQ3_S', [0], [-4.8125, -7.5625, 0.1875, -1.3125, -23789.5]],
+  ['IQ4_XS', [0], [76.1875, 48.75, 145.25, -20.75, -69215.0625]],
+  ['MXFP4', [], [0.75, -1.0, -1.0, 1.0, 10.75]],
 ];
 const SCALES = [0x2c00, 0xa801]; // 0.0625 and about -0.0313
 
@@ -21,12 +27,19 @@ describe('dequantize', () => {
     const { blockLength: n, blockBytes } = DTYPES[dtype];
     const block = Uint8Array.from({ length: blockBytes }, (_, i) => (i * i * 37 + i * 73 + 41) >> 2);
     scales.forEach((at, i) => block.set([SCALES[i] & 255, SCALES[i] >> 8], at));
+    if (dtype === 'MXFP4') block[0] = 125; // an exponent
     const bytes = new Uint8Array(2 * blockBytes);
     bytes.set(block, blockBytes); // the second block, so that a wrong stride shows
     const y = dequantize(dtype, bytes, 2 * n).subarray(n);
     const sum = y.reduce((total, value, i) => total + (i + 1) * value, 0);
-    expect([y[0], y[n / 2 - 1], y[n / 2 + 3], y[n - 1]]).toEqual(expected.slice(0, 4).map(Math.fround));
+    expect([y[0], y[n / 2 - 1], y[n / 2 + 3] + 0, y[n - 1]]).toEqual(expected.slice(0, 4).map(Math.fround));
     expect(sum).toBeCloseTo(expected[4], 1);
+  });
+
+  test('MXFP4: the whole range of its exponents', () => {
+    const bytes = new Uint8Array(17).fill(0x22);
+    const first = (exponent: number): number => dequantize('MXFP4', Uint8Array.of(exponent, ...bytes.subarray(1)), 32)[0];
+    expect([0, 1, 128, 254].map(first)).toEqual([2 ** -127, 2 ** -126, 2, 2 ** 127]);
   });
 
   test('F32, F16, BF16 are taken as they are, from any byte offset', () => {

@@ -4,6 +4,7 @@
  */
 import { DTYPES, type Dtype } from './dtype';
 import { bfloatToFloat, halfToFloat } from './half';
+import { simpleRowBytes, simplify, TABLES } from './nibbles';
 
 /** Writes the values of the block at `at` into y, from index `to` on. */
 type Decode = (b: Uint8Array, at: number, y: Float32Array, to: number) => void;
@@ -122,6 +123,34 @@ const q6_K: Decode = (b, at, y, to) => {
   }
 };
 
+// the layouts of nibbles.ts
+
+const table =
+  (values: readonly number[], parts: number): Decode =>
+  (b, at, y, to) => {
+    for (let part = 0; part < parts; part++, at += 20, to += 32) {
+      word[0] = u32(b, at);
+      const d = float[0];
+      for (let j = 0; j < 16; j++) {
+        const q = b[at + 4 + j];
+        y[to + j] = d * values[q & 15];
+        y[to + j + 16] = d * values[q >> 4];
+      }
+    }
+  };
+
+/** @param of the values of a nibble, given the byte of its 16 values, d and dmin */
+const sixteens =
+  (of: (d: number, dmin: number, byte: number, q: number) => number): Decode =>
+  (b, at, y, to) => {
+    const d = f16(b, at);
+    const dmin = f16(b, at + 2);
+    for (let i = 0; i < 256; i++) {
+      const q = (b[at + 20 + 32 * (i >> 6) + (i & 31)] >> (4 * ((i >> 5) & 1))) & 15;
+      y[to + i] = of(d, dmin, b[at + 4 + (i >> 4)], q);
+    }
+  };
+
 const DECODE: Record<Dtype, Decode> = {
   F32: f32,
   F16: (b, at, y, to) => void (y[to] = f16(b, at)),
@@ -134,6 +163,12 @@ const DECODE: Record<Dtype, Decode> = {
   Q4_K: q4_K,
   Q5_K: q5_K,
   Q6_K: q6_K,
+  Q2_K: sixteens((d, dmin, byte, q) => d * (byte & 15) * q - dmin * (byte >> 4)),
+  Q3_K: sixteens((d, _, byte, q) => d * ((byte << 24) >> 24) * (q - 8)),
+  IQ4_NL: table(TABLES.IQ4_NL!, 1),
+  IQ3_S: table(TABLES.IQ3_S!, 8),
+  IQ4_XS: table(TABLES.IQ4_XS!, 8),
+  MXFP4: table(TABLES.MXFP4!, 1),
 };
 
 /**
@@ -148,6 +183,8 @@ export function dequantize(dtype: Dtype, bytes: Uint8Array, count: number, out: 
   if (bytes.length < blocks * blockBytes) throw new RangeError(`${bytes.length} bytes for ${count} values of ${dtype}`);
   if (out.length < count) throw new RangeError(`out has ${out.length} elements for ${count} values`);
   const decode = DECODE[dtype];
-  for (let i = 0; i < blocks; i++) decode(bytes, i * blockBytes, out, i * blockLength);
+  const simple = simplify(dtype, bytes.subarray(0, blocks * blockBytes));
+  const size = simpleRowBytes(dtype, blockLength);
+  for (let i = 0; i < blocks; i++) decode(simple, i * size, out, i * blockLength);
   return out;
 }

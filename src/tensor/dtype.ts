@@ -8,9 +8,15 @@ export const DTYPES = {
   Q5_0: { ggml: 6, blockLength: 32, blockBytes: 22 },
   Q5_1: { ggml: 7, blockLength: 32, blockBytes: 24 },
   Q8_0: { ggml: 8, blockLength: 32, blockBytes: 34 },
+  Q2_K: { ggml: 10, blockLength: 256, blockBytes: 84 },
+  Q3_K: { ggml: 11, blockLength: 256, blockBytes: 110 },
   Q4_K: { ggml: 12, blockLength: 256, blockBytes: 144 },
   Q5_K: { ggml: 13, blockLength: 256, blockBytes: 176 },
   Q6_K: { ggml: 14, blockLength: 256, blockBytes: 210 },
+  IQ4_NL: { ggml: 20, blockLength: 32, blockBytes: 18 },
+  IQ3_S: { ggml: 21, blockLength: 256, blockBytes: 110 },
+  IQ4_XS: { ggml: 23, blockLength: 256, blockBytes: 136 },
+  MXFP4: { ggml: 39, blockLength: 32, blockBytes: 17 },
 } as const;
 
 export type Dtype = keyof typeof DTYPES;

@@ -2,6 +2,7 @@
 import { fail } from '../../errors';
 import type { Matrix, Vector } from '../../model/ops';
 import { DTYPES, rowBytes } from '../../tensor/dtype';
+import { simpleRowBytes, simplify } from '../../tensor/nibbles';
 import { ROW_SLICE_MULTIPLE, type Backend, type BackendInfo, type Runner } from '../backend';
 import type { PlanNode } from '../plan';
 import { setFasterAccumulatorWidth } from './accumulator_width';
@@ -104,7 +105,7 @@ export async function openWasmBackend({ threads, variant: wanted, exact = false 
         const data = heap.alloc(size, spec.name);
         heap.u32.set([format, rows, spec.cols, data], weights / 4 + i * WEIGHT_WORDS);
         bytes += size;
-        return { rows, row: rowBytes(dtype, spec.cols), written: 0 };
+        return { rows, dtype, row: rowBytes(dtype, spec.cols), staged: simpleRowBytes(dtype, spec.cols), written: 0 };
       });
       return {
         write(index, firstRow, slice) {
@@ -113,11 +114,11 @@ export async function openWasmBackend({ threads, variant: wanted, exact = false 
           const count = slice.byteLength / segment.row;
           if (firstRow !== segment.written || !Number.isInteger(count) || firstRow + count > segment.rows || firstRow % ROW_SLICE_MULTIPLE)
             fail('CheckpointError', { what: `The rows of ${spec.segments[index].name} are not in order`, got: `${count} rows at ${firstRow}`, wanted: `rows from ${segment.written} on, ${segment.rows} in all` });
-          const stagedRows = Math.max(Math.floor(STAGING_BYTES / segment.row / ROW_SLICE_MULTIPLE), 1) * ROW_SLICE_MULTIPLE;
-          const staging = heap.alloc(Math.min(stagedRows, count) * segment.row, 'loading the weights');
+          const stagedRows = Math.max(Math.floor(STAGING_BYTES / segment.staged / ROW_SLICE_MULTIPLE), 1) * ROW_SLICE_MULTIPLE;
+          const staging = heap.alloc(Math.min(stagedRows, count) * segment.staged, 'loading the weights');
           for (let row = 0; row < count; row += stagedRows) {
             const rows = Math.min(stagedRows, count - row);
-            heap.u8.set(slice.subarray(row * segment.row, (row + rows) * segment.row), staging);
+            heap.u8.set(simplify(segment.dtype, slice.subarray(row * segment.row, (row + rows) * segment.row)), staging);
             kernels.pack(weights + index * WEIGHT_WORDS * 4, staging, firstRow + row, rows);
           }
           heap.release(staging);

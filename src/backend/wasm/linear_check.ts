@@ -1,6 +1,7 @@
 /** For tests and the micro-benchmark of kernels/linear.c: random matrices of every format, and a check of their products. */
 import { dequantize } from '../../tensor/dequant';
-import { DTYPES, rowBytes, type Dtype } from '../../tensor/dtype';
+import { DTYPES, type Dtype } from '../../tensor/dtype';
+import { simpleRowBytes, simplify } from '../../tensor/nibbles';
 import { randomTestWeightRows } from '../random_weights';
 
 /** values between the rows of y, which the kernels must not change */
@@ -77,8 +78,9 @@ interface Product {
 }
 
 /** Packs the matrix and multiplies x [T, cols], in two ranges of rows as two threads would. y is [T, rows + ROW_PADDING]; its padding is NaN. */
-function multiply({ exports: c, memory }: LinearKernelInstance, dtype: Dtype, source: Uint8Array, rows: number, cols: number, x: Float32Array, T: number, exact: boolean): Product {
+function multiply({ exports: c, memory }: LinearKernelInstance, dtype: Dtype, rawRows: Uint8Array, rows: number, cols: number, x: Float32Array, T: number, exact: boolean): Product {
   const format = DTYPES[dtype].ggml;
+  const source = simplify(dtype, rawRows);
   let free = c.__heap_base.value;
   const alloc = (bytes: number): number => (free = (free + 63) & ~63, (free += bytes) - bytes);
   const [w, data] = [alloc(16), alloc(c.packed_size(format, rows, cols))];
@@ -93,7 +95,7 @@ function multiply({ exports: c, memory }: LinearKernelInstance, dtype: Dtype, so
   new Float32Array(memory.buffer, y, T * (rows + ROW_PADDING)).fill(NaN);
   new Float32Array(memory.buffer, out, cols).fill(NaN);
 
-  for (let first = 0; first < rows; first += 48) c.pack(w, src + first * rowBytes(dtype, cols), first, Math.min(48, rows - first));
+  for (let first = 0; first < rows; first += 48) c.pack(w, src + first * simpleRowBytes(dtype, cols), first, Math.min(48, rows - first));
   if (xq) {
     c.quantize(at, xq, cols, T, 0, T >> 1);
     c.quantize(at, xq, cols, T, T >> 1, T);

@@ -7,11 +7,13 @@
  *   scales  of 4 rows [group][block of 32] of 8 bytes × `scale`, then for K-quants those of [group][block of 256] of 8 bytes × `top`
  * Neighbouring lanes of a kernel take neighbouring units, so that they read adjacent addresses in every plane. Nothing is rounded: codes,
  * 6-bit scales and halves keep their values. Bytes per 256 weights: Q4_0 144, Q5_0 176, Q8_0 272, Q6_K 210, as in the file; Q4_K 148 and
- * Q5_K 180 (144, 176 in the file), because 6-bit scales become bytes.
+ * Q5_K 180 (144, 176 in the file), because 6-bit scales become bytes. Formats that tensor/nibbles.ts simplifies: Q2_K and Q3_K 148 (84, 110 in
+ * the file), IQ4_NL, IQ4_XS, IQ3_S and MXFP4 160 (144, 136, 110, 136).
  */
 import { fail } from '../../errors';
 import type { Matrix } from '../../model/ops';
 import { DTYPES, rowBytes, type Dtype } from '../../tensor/dtype';
+import { simpleRowBytes, simplify } from '../../tensor/nibbles';
 import { ROW_SLICE_MULTIPLE, type MatrixWriter } from '../backend';
 import { wholeBuffer, type DispatchContext, type BufferRegion, type Dispatch } from './dispatch';
 
@@ -39,7 +41,7 @@ const float = (name: string, unitColumns: number): PackedFormat => ({
 
 function block(bits: 4 | 5 | 8, minimum: boolean, dtype: Dtype): PackedFormat {
   const codeBytes = bits === 8 ? 32 : 16;
-  const { blockBytes: block_bytes } = DTYPES[dtype];
+  const block_bytes = simpleRowBytes(dtype, 32);
   const constants = {
     block_bytes,
     high_from: bits === 5 ? (minimum ? 4 : 2) : 0,
@@ -59,6 +61,9 @@ function block(bits: 4 | 5 | 8, minimum: boolean, dtype: Dtype): PackedFormat {
   };
 }
 
+/** The layout of Q4_1: a float in place of the two halves. */
+const table = (name: string, dtype: Dtype): PackedFormat => ({ ...block(4, true, dtype), libraries: [`lib/table_${name}`, 'lib/bits4_table', 'lib/scale_float'] });
+
 const kBlock = (bits: 4 | 5, dtype: Dtype): PackedFormat => ({
   libraries: [`lib/bits${bits}`, 'lib/scale_k'],
   unitColumns: 16,
@@ -70,6 +75,12 @@ const kBlock = (bits: 4 | 5, dtype: Dtype): PackedFormat => ({
     kernel: 'repack_k',
     constants: { block_bytes: DTYPES[dtype].blockBytes, high_from: bits === 5 ? 16 : 0, codes_from: DTYPES[dtype].blockBytes - 128 },
   },
+});
+
+const sixteens = (dtype: 'Q2_K' | 'Q3_K'): PackedFormat => ({
+  ...kBlock(4, dtype),
+  libraries: ['lib/bits4', `lib/scale_${dtype.toLowerCase()}`],
+  repack: { kernel: 'repack_k', constants: { block_bytes: 148, high_from: 0, codes_from: 20, sixteens: 1 } },
 });
 
 export const PACKED_FORMATS: Record<Dtype, PackedFormat> = {
@@ -92,6 +103,12 @@ export const PACKED_FORMATS: Record<Dtype, PackedFormat> = {
     top: 1,
     repack: { kernel: 'repack_q6_k', constants: {} },
   },
+  Q2_K: sixteens('Q2_K'),
+  Q3_K: sixteens('Q3_K'),
+  IQ4_NL: table('iq4', 'IQ4_NL'),
+  IQ3_S: table('iq3', 'IQ3_S'),
+  IQ4_XS: table('iq4', 'IQ4_XS'),
+  MXFP4: table('mxfp4', 'MXFP4'),
 };
 
 /** A run of rows of one dtype in one buffer. */
@@ -189,13 +206,14 @@ export function createMatrixWriter(gpu: DispatchContext, spec: Matrix, { limit =
     const rows = bytes.length / bytesPerRow;
     if (!Number.isInteger(rows) || firstRow % ROW_SLICE_MULTIPLE || firstRow + rows > segmentRows)
       fail('CheckpointError', { what: `Rows of ${name} do not fit the matrix`, got: `${bytes.length} bytes at row ${firstRow}`, wanted: `rows of ${bytesPerRow} bytes, ${segmentRows} in all` });
-    const step = ROW_SLICE_MULTIPLE * Math.max(1, Math.floor(SLICE_BYTES / (ROW_SLICE_MULTIPLE * bytesPerRow)));
+    const uploaded = simpleRowBytes(dtype, spec.cols);
+    const step = ROW_SLICE_MULTIPLE * Math.max(1, Math.floor(SLICE_BYTES / (ROW_SLICE_MULTIPLE * uploaded)));
     const ready = await parts;
     for (let row = 0; row < rows; ) {
       const at = starts[segment] + firstRow + row;
       const part = ready.find((p) => at >= p.first && at < p.first + p.rows)!;
       const count = Math.min(step, rows - row, part.first + part.rows - at);
-      await upload(gpu, part, at - part.first, count, bytesPerRow, bytes.subarray(row * bytesPerRow, (row + count) * bytesPerRow));
+      await upload(gpu, part, at - part.first, count, uploaded, simplify(dtype, bytes.subarray(row * bytesPerRow, (row + count) * bytesPerRow)));
       row += count;
     }
     written[segment] += rows;

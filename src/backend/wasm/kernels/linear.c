@@ -28,21 +28,23 @@ INLINE void add_block(uint32_t f, int int16, const uint8_t* block, uint32_t next
   Accumulator sums[4][2];
 #pragma clang loop unroll(full)
   for (int part = 0; part < 8 / quads_of(bits); part++) {
-    const int sixteen = f == Q6_K && part;
     Four four[8];
     for (int q = 0; q < quads_of(bits); q++) four[q] = four_at(f, 1, x, 0, quad_index(bits, part, q));
     for (int h = 0; h < 4; h++) {
       v128_t S[5];
       for (int i = 0; i < vectors_of(bits); i++) S[i] = wasm_v128_load(blocks[h / 2] + h % 2 * half_bytes(f) + (part * vectors_of(bits) + i) * 16);
-      for (int q = 0; q < quads_of(bits); q++)
-        add_dot(f, int16, part * quads_of(bits) + q, four[q], quad(bits, S, q, masks), x, 1, 0, masks->ones, &sums[h][sixteen]);
+      for (int q = 0; q < quads_of(bits); q++) {
+        const int at = in_sixteens(f) ? quad_index(bits, part, q) : part * quads_of(bits) + q;
+        add_dot(f, int16, at, four[q], quad(f, S, q, masks), x, 1, 0, masks->ones, &sums[h][in_sixteens(f) && at >= 4]);
+      }
     }
-    in_order_of(int16, &sums[0][sixteen], &sums[1][sixteen]), in_order_of(int16, &sums[2][sixteen], &sums[3][sixteen]);
+    for (int sixteen = in_sixteens(f) && bits == 6 && part; sixteen < (in_sixteens(f) && (bits == 4 || part) ? 2 : 1); sixteen++)
+      in_order_of(int16, &sums[0][sixteen], &sums[1][sixteen]), in_order_of(int16, &sums[2][sixteen], &sums[3][sixteen]);
   }
   for (int g = 0; g < 2; g++) {
     const Scales scale = is_k(f) ? scales_of(f, headers[g], blocks[g], masks) : header_of(f, blocks[g] - header_bytes(f), masks);
     for (int h = 0; h < 2; h++)
-      total[2 * g + h] = add_scaled(f, total[2 * g + h], sums[2 * g + h], scale.d[h], scale.m[h], token_word(x, 1, 0, SCALE), token_word(x, 1, 0, DSUM));
+      total[2 * g + h] = add_scaled(f, total[2 * g + h], sums[2 * g + h], scale.d[h], scale.m[h], x, 1, 0);
   }
 }
 
@@ -53,7 +55,7 @@ INLINE uint32_t streams_of(uint32_t f) { return is_k(f) ? MOST_STREAMS : 8; }
 
 INLINE void one_token(uint32_t f, int int16, const Weight* w, const uint8_t* xq, float* y, uint32_t r0, uint32_t r1) {
   const uint32_t units = w->cols / (BLOCK * subs_of(f)), size = group_bytes(f, w->cols);
-  const Masks masks = masks_of(bits_of(f));
+  const Masks masks = masks_of(f, w->format);
   for (uint32_t r = r0; r < r1; r += streams_of(f) * GROUP) {
     const uint32_t rows = r1 - r < streams_of(f) * GROUP ? r1 - r : streams_of(f) * GROUP;
     v128_t totals[2 * MOST_STREAMS];
@@ -76,14 +78,14 @@ INLINE void one_token(uint32_t f, int int16, const Weight* w, const uint8_t* xq,
   }
 }
 
-// The panel: for each block the quads of 8 rows, [quad][half], d [sixteen][half], mins [half].
-enum { PANEL_BLOCKS = 32, PANEL_D = 16, PANEL_VECTORS = 20 };
-INLINE uint32_t panel_min(uint32_t f) { return PANEL_D + (f == Q6_K ? 4 : 2); }
-INLINE uint32_t panel_stride(uint32_t f) { return panel_min(f) + (has_mins(f) ? 2 : 0); }
+// The panel: for each block the quads of 8 rows, [quad][half], d [sixteen][half], mins [sixteen][half].
+enum { PANEL_BLOCKS = 32, PANEL_D = 16, PANEL_VECTORS = 24 };
+INLINE uint32_t panel_min(uint32_t f) { return PANEL_D + (in_sixteens(f) ? 4 : 2); }
+INLINE uint32_t panel_stride(uint32_t f) { return panel_min(f) + (!has_mins(f) ? 0 : in_sixteens(f) ? 4 : 2); }
 
-INLINE void fill(uint32_t f, const uint8_t* unit, uint32_t blocks, v128_t* panel) {
+INLINE void fill(uint32_t f, uint32_t format, const uint8_t* unit, uint32_t blocks, v128_t* panel) {
   const int bits = bits_of(f);
-  const Masks masks = masks_of(bits);
+  const Masks masks = masks_of(f, format);
   for (uint32_t b = 0; b < blocks; unit += unit_bytes(f)) {
     const uint8_t* sub = unit + header_bytes(f);
     const Scales header = header_of(f, unit, &masks);
@@ -93,13 +95,12 @@ INLINE void fill(uint32_t f, const uint8_t* unit, uint32_t blocks, v128_t* panel
 #pragma clang loop unroll(full)
         for (int part = 0; part < 8 / quads_of(bits); part++) {
           const v128_t* S = (const v128_t*)(sub + h * half_bytes(f)) + part * vectors_of(bits);
-          for (int q = 0; q < quads_of(bits); q++) panel[2 * quad_index(bits, part, q) + h] = quad(bits, S, q, &masks);
+          for (int q = 0; q < quads_of(bits); q++) panel[2 * quad_index(bits, part, q) + h] = quad(f, S, q, &masks);
         }
       Scales scale = scales_of(f, header, sub, &masks);
-      for (int h = 0; h < 2; h++) {
-        panel[PANEL_D + h] = scale.d[h][0];
-        if (f == Q6_K) panel[PANEL_D + 2 + h] = scale.d[h][1];
-        if (has_mins(f)) panel[panel_min(f) + h] = scale.m[h];
+      for (int i = 0; i < (in_sixteens(f) ? 4 : 2); i++) {
+        panel[PANEL_D + i] = scale.d[i % 2][i / 2];
+        if (has_mins(f)) panel[panel_min(f) + i] = scale.m[i % 2][i / 2];
       }
     }
   }
@@ -110,14 +111,17 @@ static void fill_panel(const Weight* w, uint32_t r, uint32_t b, uint32_t blocks,
   const uint8_t* group = w->data + r / GROUP * group_bytes(w->format, w->cols);
   const uint8_t* unit = group + b / subs_of(w->format) * unit_bytes(w->format);
   switch (w->format) {
-    case Q4_0: return fill(Q4_0, unit, blocks, panel);
-    case Q4_1: return fill(Q4_1, unit, blocks, panel);
-    case Q5_0: return fill(Q5_0, unit, blocks, panel);
-    case Q5_1: return fill(Q5_1, unit, blocks, panel);
-    case Q8_0: return fill(Q8_0, unit, blocks, panel);
-    case Q4_K: return fill(Q4_K, unit, blocks, panel);
-    case Q5_K: return fill(Q5_K, unit, blocks, panel);
-    case Q6_K: return fill(Q6_K, unit, blocks, panel);
+    case Q4_0: return fill(Q4_0, w->format, unit, blocks, panel);
+    case Q4_1: return fill(Q4_1, w->format, unit, blocks, panel);
+    case Q5_0: return fill(Q5_0, w->format, unit, blocks, panel);
+    case Q5_1: return fill(Q5_1, w->format, unit, blocks, panel);
+    case Q8_0: return fill(Q8_0, w->format, unit, blocks, panel);
+    case Q2_K: return fill(Q2_K, w->format, unit, blocks, panel);
+    case Q3_K: return fill(Q3_K, w->format, unit, blocks, panel);
+    case Q4_K: return fill(Q4_K, w->format, unit, blocks, panel);
+    case Q5_K: return fill(Q5_K, w->format, unit, blocks, panel);
+    case Q6_K: return fill(Q6_K, w->format, unit, blocks, panel);
+    case IQ4_NL: case IQ3_S: case IQ4_XS: case MXFP4: return fill(IQ4_NL, w->format, unit, blocks, panel);
   }
 }
 
@@ -133,7 +137,7 @@ INLINE void tile(uint32_t f, int int16, const v128_t* panel, uint32_t blocks, co
     Accumulator sums[TILE_TOKENS][2][2];
 #pragma clang loop unroll(full)
     for (int i = 0; i < 8; i++) {
-      const int sixteen = f == Q6_K && i >= 4;
+      const int sixteen = in_sixteens(f) && i >= 4;
       for (uint32_t t = 0; t < n; t++) {
         const Four four = four_at(f, n, x, t, i);
         for (int h = 0; h < 2; h++) add_dot(f, int16, i, four, panel[2 * i + h], x, n, t, ones, &sums[t][h][sixteen]);
@@ -142,9 +146,12 @@ INLINE void tile(uint32_t f, int int16, const v128_t* panel, uint32_t blocks, co
     }
     for (uint32_t t = 0; t < n; t++)
       for (int h = 0; h < 2; h++) {
-        v128_t d[2] = {panel[PANEL_D + h], panel[PANEL_D + (f == Q6_K ? 2 : 0) + h]};
-        v128_t m = has_mins(f) ? panel[panel_min(f) + h] : d[0];
-        acc[t][h] = add_scaled(f, acc[t][h], sums[t][h], d, m, token_word(x, n, t, SCALE), token_word(x, n, t, DSUM));
+        v128_t d[2], m[2];
+        for (int i = 0; i < (in_sixteens(f) ? 2 : 1); i++) {
+          d[i] = panel[PANEL_D + 2 * i + h];
+          if (has_mins(f)) m[i] = panel[panel_min(f) + 2 * i + h];
+        }
+        acc[t][h] = add_scaled(f, acc[t][h], sums[t][h], d, m, x, n, t);
       }
   }
   for (uint32_t t = 0; t < n; t++)
@@ -160,12 +167,15 @@ typedef void TileKernel(const v128_t* panel, uint32_t blocks, const uint8_t* x, 
 TILE_KERNEL(Q4_0, int32, 0)
 TILE_KERNEL(Q4_1, int32, 0)
 TILE_KERNEL(Q5_0, int32, 0)
+TILE_KERNEL(Q2_K, int32, 0)
+TILE_KERNEL(Q3_K, int32, 0)
 TILE_KERNEL(Q6_K, int32, 0)
 TILE_KERNEL(Q8_0, int32, 0)
 #ifdef __wasm_relaxed_simd__
 TILE_KERNEL(Q4_0, int16, 1)
 TILE_KERNEL(Q4_1, int16, 1)
 TILE_KERNEL(Q5_0, int16, 1)
+TILE_KERNEL(Q3_K, int16, 1)
 TILE_KERNEL(Q6_K, int16, 1)
 #define EITHER(f) int16 ? tile_##f##_int16 : tile_##f##_int32
 #else
@@ -178,7 +188,9 @@ static TileKernel* tile_kernel(uint32_t f, int int16) {
   switch (f) {
     case Q4_0: return EITHER(Q4_0);
     case Q5_0: return EITHER(Q5_0);
-    case Q8_0: return tile_Q8_0_int32;
+    case Q8_0: case IQ4_NL: case IQ3_S: case IQ4_XS: case MXFP4: return tile_Q8_0_int32;
+    case Q2_K: return tile_Q2_K_int32;
+    case Q3_K: return EITHER(Q3_K);
     case Q6_K: return EITHER(Q6_K);
     default: return EITHER(Q4_1);
   }
@@ -226,11 +238,12 @@ static void decode_panel(uint32_t f, const v128_t* panel, uint32_t blocks, float
   for (uint32_t b = 0; b < blocks; b++, panel += panel_stride(f))
     for (uint32_t i = 0; i < 16; i++, out += i % 2 ? 4 : 4 * GROUP - 4) {
       const uint32_t h = i % 2;
-      v128_t d = wasm_f32x4_mul(panel[PANEL_D + h + (f == Q6_K && i >= 8 ? 2 : 0)], to_scales), q = panel[i];
-      v128_t m = wasm_f32x4_mul(panel[panel_min(f) - 2 * !has_mins(f) + h], to_scales);
-      if (f == Q8_0) q = wasm_v128_xor(q, bias);
+      const uint32_t at = h + (in_sixteens(f) && i >= 8 ? 2 : 0);
+      v128_t d = wasm_f32x4_mul(panel[PANEL_D + at], to_scales), q = panel[i];
+      v128_t m = wasm_f32x4_mul(panel[has_mins(f) ? panel_min(f) + at : PANEL_D], to_scales);
+      if (is_signed(f)) q = wasm_v128_xor(q, bias);
       for (int t = 0; t < 4; t++, q = wasm_u32x4_shr(q, 8)) {
-        v128_t low = f == Q8_0 ? signed_byte(q, 0) : unsigned_byte(q, 0, wasm_i32x4_splat(255));
+        v128_t low = is_signed(f) ? signed_byte(q, 0) : unsigned_byte(q, 0, wasm_i32x4_splat(255));
         v128_t value = wasm_f32x4_mul(wasm_f32x4_sub(wasm_f32x4_convert_i32x4(low), offset), d);
         wasm_v128_store(out + t * GROUP, has_mins(f) ? wasm_f32x4_add(value, m) : value);
       }
@@ -304,9 +317,12 @@ __attribute__((export_name("linear"))) void linear(const Weight* w, const float*
     case Q5_0: return one_token(Q5_0, 0, w, xq, y, r0, r1);
     case Q5_1: return one_token(Q5_1, 0, w, xq, y, r0, r1);
     case Q8_0: return one_token(Q8_0, 0, w, xq, y, r0, r1);
+    case Q2_K: return one_token(Q2_K, 0, w, xq, y, r0, r1);
+    case Q3_K: return one_token(Q3_K, 0, w, xq, y, r0, r1);
     case Q4_K: return ONE_TOKEN(Q4_K);
     case Q5_K: return one_token(Q5_K, 0, w, xq, y, r0, r1);
     case Q6_K: return one_token(Q6_K, 0, w, xq, y, r0, r1);
+    case IQ4_NL: case IQ3_S: case IQ4_XS: case MXFP4: return one_token(IQ4_NL, 0, w, xq, y, r0, r1);
   }
 }
 

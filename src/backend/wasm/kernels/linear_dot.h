@@ -3,7 +3,7 @@
 #include "linear_format.h"
 #include "linear_quantize.h"
 
-// Four k of a token in all lanes. Relaxed SIMD: { q }, or { |q|, sign } for Q8_0. Plain SIMD: { (x0, x2), (x1 − 256 x0, x3 − 256 x2) }.
+// Four k of a token in all lanes. Relaxed SIMD: { q }, or { |q|, sign } for signed weights. Plain SIMD: { (x0, x2), (x1 − 256 x0, x3 − 256 x2) }.
 typedef struct {
   v128_t a, b;
 } Four;
@@ -11,7 +11,7 @@ typedef struct {
 // Quad i of token t of a tile of n.
 INLINE Four four_at(uint32_t f, uint32_t n, const uint8_t* block, uint32_t t, int i) {
 #ifdef __wasm_relaxed_simd__
-  if (f != Q8_0) return (Four){.a = quant_word(block + t * QUANTS, n, i)};
+  if (!is_signed(f)) return (Four){.a = quant_word(block + t * QUANTS, n, i)};
   return (Four){quant_word(block + n * SIZES + t * QUANTS, n, i), quant_word(block + n * SIGNS + t * QUANTS, n, i)};
 #else
   (void)f;
@@ -25,12 +25,12 @@ typedef struct {
   v128_t int32, int16;
 } Accumulator;
 
-// The start of the integer sums of token t, which accounts for the offset of unsigned weights. `sixteen`: Q6_K has a sum for each half block.
+// The start of the integer sums of token t, which accounts for the offset of unsigned weights. `sixteen`: with in_sixteens there is a sum for each half block.
 INLINE v128_t initial(uint32_t f, const uint8_t* block, uint32_t n, uint32_t t, int sixteen) {
-  if (f == Q8_0) return token_word(block, n, t, START8);
+  if (is_signed(f)) return token_word(block, n, t, START8);
   if (!offset_of(f)) return wasm_i32x4_splat(0);
-  v128_t s = token_word(block, n, t, f == Q6_K && !sixteen ? FIRST8 : SUM8);
-  if (f == Q6_K && sixteen) s = wasm_i32x4_sub(s, token_word(block, n, t, FIRST8));
+  v128_t s = token_word(block, n, t, in_sixteens(f) && !sixteen ? FIRST8 : SUM8);
+  if (in_sixteens(f) && sixteen) s = wasm_i32x4_sub(s, token_word(block, n, t, FIRST8));
   int shift = f == Q6_K ? 2 : f == Q5_0 ? 1 : 0;
   return shift ? wasm_i32x4_shl(s, shift) : s;
 }
@@ -44,16 +44,16 @@ EXPORT(use_int16_sums) void use_int16_sums(int32_t yes) { int16_sums = yes; }
 enum { int16_sums = 0 };
 #endif
 // The number of quads whose products fit into 16 bits: each quad adds 2 · 127 · (2^bits − 1).
-INLINE int quads_in_int16(uint32_t f) { return bits_of(f) == 4 ? 8 : bits_of(f) == 5 ? 4 : 2; }
+INLINE int quads_in_int16(uint32_t f) { return bits_of(f) == 4 && !in_sixteens(f) ? 8 : bits_of(f) < 6 ? 4 : 2; }
 
 // Adds quad i of a block times four k of token t to the accumulators. Worked example for plain SIMD, Q4_0 and one 16-bit lane: the weights w0 = 3
 // and w1 = 5 are the lane E = 3 + 256 · 5 = 1283, and x0 = 2, x1 = 7. Then E · x0 = 2566 and (E >> 8) · (x1 − 256 · x0) = 5 · (7 − 512) = −2525;
 // their sum 41 is 3 · 2 + 5 · 7.
 INLINE void add_dot(uint32_t f, int int16, int i, Four x, v128_t quad, const uint8_t* block, uint32_t n, uint32_t t, v128_t ones, Accumulator* s) {
-  const int sixteen = f == Q6_K && i >= 4, at = sixteen ? i - 4 : i;
+  const int sixteen = in_sixteens(f) && i >= 4, at = sixteen ? i - 4 : i;
 #ifdef __wasm_relaxed_simd__
   // The relaxed dot has the same result on all processors only if its second operand has 7 bits. Weights of 4 to 6 bits are that operand. For
-  // Q8_0 it is |x|, and the weight takes the sign: w ^ −1 = −w − 1, so the sum starts with Σ |x| over the negative x (start8).
+  // signed ones it is |x|, and the weight takes the sign: w ^ −1 = −w − 1, so the sum starts with Σ |x| over the negative x (start8).
   if (int16) {
     const int run = quads_in_int16(f);
     const v128_t products = wasm_i16x8_relaxed_dot_i8x16_i7x16(x.a, quad);
@@ -63,7 +63,7 @@ INLINE void add_dot(uint32_t f, int int16, int i, Four x, v128_t quad, const uin
     return;
   }
   if (at == 0) s->int32 = initial(f, block, n, t, sixteen);
-  s->int32 = f == Q8_0 ? wasm_i32x4_relaxed_dot_i8x16_i7x16_add(wasm_v128_xor(quad, x.b), x.a, s->int32) : wasm_i32x4_relaxed_dot_i8x16_i7x16_add(x.a, quad, s->int32);
+  s->int32 = is_signed(f) ? wasm_i32x4_relaxed_dot_i8x16_i7x16_add(wasm_v128_xor(quad, x.b), x.a, s->int32) : wasm_i32x4_relaxed_dot_i8x16_i7x16_add(x.a, quad, s->int32);
 #else
   // A 16-bit lane of the quad is E = w0 + 256 w1, and E >> 8 is w1: E x0 + w1 (x1 − 256 x0) = w0 x0 + w1 x1, with one shift and no masks.
   // For Q8_0 w1 is signed, and w0 is 128 too large, which start8 corrects.
@@ -74,13 +74,17 @@ INLINE void add_dot(uint32_t f, int int16, int i, Four x, v128_t quad, const uin
 }
 INLINE void in_order_of(int int16, Accumulator* a, Accumulator* b) { int16 ? in_order(&a->int16, &b->int16) : in_order(&a->int32, &b->int32); }
 
-// Scales the integer sums of a block (Q6_K: of its two sixteens) and adds them to y. Only here are floats added.
-INLINE v128_t add_scaled(uint32_t f, v128_t y, const Accumulator* sums, const v128_t* d, v128_t m, v128_t dx, v128_t dsum) {
+// Scales the integer sums of a block (or of its two sixteens) and adds them to y. Only here are floats added.
+INLINE v128_t add_scaled(uint32_t f, v128_t y, const Accumulator* sums, const v128_t* d, const v128_t* m, const uint8_t* x, uint32_t n, uint32_t t) {
+  const v128_t dx = token_word(x, n, t, SCALE), dsum = token_word(x, n, t, DSUM);
   v128_t first = wasm_f32x4_convert_i32x4(sums[0].int32);
-  if (f == Q6_K) {
+  if (in_sixteens(f)) {
     v128_t both = wasm_f32x4_add(wasm_f32x4_mul(first, d[0]), wasm_f32x4_mul(wasm_f32x4_convert_i32x4(sums[1].int32), d[1]));
-    return wasm_f32x4_add(y, wasm_f32x4_mul(both, dx));
+    y = wasm_f32x4_add(y, wasm_f32x4_mul(both, dx));
+    if (f != Q2_K) return y;
+    const v128_t dfirst = wasm_f32x4_mul(wasm_f32x4_convert_i32x4(token_word(x, n, t, FIRST8)), wasm_f32x4_mul(dx, wasm_f32x4_splat(-0.125f)));
+    return wasm_f32x4_add(y, wasm_f32x4_add(wasm_f32x4_mul(m[0], dfirst), wasm_f32x4_mul(m[1], wasm_f32x4_sub(dsum, dfirst))));
   }
   y = wasm_f32x4_add(y, wasm_f32x4_mul(first, wasm_f32x4_mul(d[0], dx)));
-  return has_mins(f) ? wasm_f32x4_add(y, wasm_f32x4_mul(m, dsum)) : y;
+  return has_mins(f) ? wasm_f32x4_add(y, wasm_f32x4_mul(m[0], dsum)) : y;
 }

@@ -16,14 +16,18 @@
 //
 // A group of 8 rows is a row of units, one unit for each 32 (or, K-quants, 256) values of k:
 //
-//     | d: 16 bits × 8 | min: 16 bits × 8 (Q4_1, Q5_1, K-quants but Q6_K) | sub-block |          one sub-block,    K-quants eight
+//     | d: 16 bits × 8 | min: 16 bits × 8 (Q4_1, Q5_1, K-quants but Q3_K, Q6_K) | sub-block |    one sub-block,    K-quants eight
 //     sub-block = | half 0: bits × 16 bytes | half 1 | small scales: 16 bytes (K-quants) |
 //
 // d and min are halves of 1024 times their value, rows r and r + 4 in lane r. In checkpoints most are below 2^-14, where halves are subnormal
 // and slow to convert; times 1024 they are normal. The exponent 31 is a number too: values below 128 are exact, larger ones become almost 128.
 //
-// Lane r of the small scales holds four bytes: the scales of rows r and r + 4, then their mins. Q6_K has two scales for 32 values and no mins:
-// the first scales of r and r + 4, then their second ones. Mins have the sign with which they are added.
+// Lane r of the small scales holds four bytes: the scales of rows r and r + 4, then their mins. Q2_K, Q3_K and Q6_K have two scales for 32 values:
+// the first scales of r and r + 4, then their second ones. In Q2_K a byte has a scale below and a min above. Mins have the sign with which they are
+// added.
+//
+// Formats with a table (IQ4_NL, IQ4_XS, IQ3_S, MXFP4) come in one layout (src/tensor/nibbles.ts) and share their kernels, named IQ4_NL. Their 4-bit
+// values are indices of the table, which holds int8; d is the f32 of add_dot, 32 bits × 8 rows in order, and there are no mins.
 //
 // Floats are stored in words of 32 bits, 8 rows side by side. A word holds one k of F32, or two of F16 and BF16, the lower k in the low half.
 // The last word of a row is padded with zero.
@@ -47,28 +51,35 @@ INLINE v128_t held(v128_t v) {
 // An order barrier for the compiler: it keeps few vectors alive at a time, because x86 has sixteen registers.
 INLINE void in_order(v128_t* a, v128_t* b) { __asm__ volatile("" : "+r"(*a), "+r"(*b)); }
 
-enum { F32 = 0, F16 = 1, Q4_0 = 2, Q4_1 = 3, Q5_0 = 6, Q5_1 = 7, Q8_0 = 8, Q4_K = 12, Q5_K = 13, Q6_K = 14, BF16 = 30 };
+enum { F32 = 0, F16 = 1, Q4_0 = 2, Q4_1 = 3, Q5_0 = 6, Q5_1 = 7, Q8_0 = 8, Q2_K = 10, Q3_K = 11, Q4_K = 12, Q5_K = 13, Q6_K = 14, IQ4_NL = 20, IQ3_S = 21, IQ4_XS = 23, BF16 = 30, MXFP4 = 39 };
 // rows of a group; columns of a block
 enum { GROUP = 8, BLOCK = 32 };
 
 INLINE int is_float(uint32_t f) { return f == F32 || f == F16 || f == BF16; }
-INLINE int is_k(uint32_t f) { return f == Q4_K || f == Q5_K || f == Q6_K; }
-INLINE int has_mins(uint32_t f) { return f == Q4_1 || f == Q5_1 || f == Q4_K || f == Q5_K; }
+INLINE int is_k(uint32_t f) { return f >= Q2_K && f <= Q6_K; }
+INLINE int has_table(uint32_t f) { return f == IQ4_NL || f == IQ3_S || f == IQ4_XS || f == MXFP4; }
+INLINE int has_mins(uint32_t f) { return f == Q4_1 || f == Q5_1 || f == Q2_K || f == Q4_K || f == Q5_K; }
+// a scale for 16 values, not 32
+INLINE int in_sixteens(uint32_t f) { return f == Q2_K || f == Q3_K || f == Q6_K; }
+// values of 8 bits with a sign
+INLINE int is_signed(uint32_t f) { return f == Q8_0 || has_table(f); }
 INLINE int bits_of(uint32_t f) { return f == Q8_0 ? 8 : f == Q6_K ? 6 : f == Q5_0 || f == Q5_1 || f == Q5_K ? 5 : 4; }
 INLINE int float_bytes(uint32_t f) { return f == F32 ? 4 : 2; }
 
 // The offset that was added to a value to make it unsigned.
-INLINE int offset_of(uint32_t f) { return f == Q4_0 ? 8 : f == Q5_0 ? 16 : f == Q6_K ? 32 : 0; }
+INLINE int offset_of(uint32_t f) { return f == Q4_0 || f == Q3_K ? 8 : f == Q5_0 ? 16 : f == Q6_K ? 32 : 0; }
 
 // Q8_0 is stored as w ^ BIAS8: unchanged for relaxed SIMD, with 128 added in the even bytes for plain SIMD (see add_dot).
 #ifdef __wasm_relaxed_simd__
 enum { BIAS8 = 0 };
+#define LOOK_UP wasm_i8x16_relaxed_swizzle
 #else
 enum { BIAS8 = 0x00800080 };
+#define LOOK_UP wasm_i8x16_swizzle
 #endif
 
 INLINE uint32_t subs_of(uint32_t f) { return is_k(f) ? 8 : 1; }
-INLINE uint32_t header_bytes(uint32_t f) { return has_mins(f) ? 32 : 16; }
+INLINE uint32_t header_bytes(uint32_t f) { return has_mins(f) || has_table(f) ? 32 : 16; }
 INLINE uint32_t half_bytes(uint32_t f) { return bits_of(f) * 16; }
 INLINE uint32_t sub_bytes(uint32_t f) { return 2 * half_bytes(f) + (is_k(f) ? 16 : 0); }
 INLINE uint32_t unit_bytes(uint32_t f) { return header_bytes(f) + subs_of(f) * sub_bytes(f); }
@@ -105,13 +116,22 @@ INLINE void put_quads(int bits, uint8_t* s, const v128_t* v) {
   for (int i = 0; i < bits; i++) wasm_v128_store(s + 16 * i, out[i]);
 }
 
+// The values of the indices 0 … 15: src/tensor/nibbles.ts has them too.
+static const int8_t tables[3][16] = {
+  {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113},
+  {-15, -13, -11, -9, -7, -5, -3, -1, 1, 3, 5, 7, 9, 11, 13, 15},
+  {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12},
+};
+
 // The masks for reading quads and scales.
 typedef struct {
-  v128_t low, mask[3], half, byte, ones;
+  v128_t low, mask[3], half, byte, ones, table;
 } Masks;
 INLINE v128_t half_mask(void) { return wasm_i32x4_splat((int)0x8FFFE000); }
-INLINE Masks masks_of(int bits) {
+INLINE Masks masks_of(uint32_t f, uint32_t format) {
+  const int bits = bits_of(f);
   Masks m = {.low = held(wasm_i8x16_splat((1 << (bits & 7)) - 1)), .half = held(half_mask()), .byte = held(wasm_i32x4_splat(255)), .ones = held(wasm_i16x8_splat(1))};
+  if (has_table(f)) m.table = held(wasm_v128_load(tables[format == IQ3_S ? 1 : format == MXFP4 ? 2 : 0]));
   const int six = bits == 6;
   if (six || bits == 5)
     m.mask[0] = held(wasm_i8x16_splat(six ? 0x30 : 0x1C)), m.mask[1] = held(wasm_i8x16_splat(six ? 0x0C : 2)), m.mask[2] = held(wasm_i8x16_splat(six ? 3 : 1));
@@ -125,7 +145,9 @@ INLINE int quad_index(int bits, int part, int q) { return bits == 4 ? part + 4 *
 
 // Quad q of the part in S. With 5 bits, quads 5 and 6 have their upper three bits above quad 0 or 2 and their lower two above quad 1 or 3;
 // quad 7 uses the remaining bits.
-INLINE v128_t quad(int bits, const v128_t* S, int q, const Masks* m) {
+INLINE v128_t quad(uint32_t f, const v128_t* S, int q, const Masks* m) {
+  const int bits = bits_of(f);
+  if (has_table(f)) return wasm_v128_xor(LOOK_UP(m->table, masked(S[0], 4 * q, m->low)), wasm_i32x4_splat(BIAS8));
   if (bits == 8) return S[0];
   if (bits == 4) return masked(S[0], 4 * q, m->low);
   if (q < (bits == 5 ? 5 : 3)) return wasm_v128_and(S[q], m->low);
@@ -137,8 +159,8 @@ INLINE v128_t quad(int bits, const v128_t* S, int q, const Masks* m) {
 // The f32 scales of 32 values of 8 rows, divided by TO_SCALES; the scales of activations are multiplied by it.
 #define TO_SCALES 0x1p102f
 typedef struct {
-  v128_t d[2][2];  // [half][sixteen]; the second sixteen only in Q6_K
-  v128_t m[2];     // with has_mins
+  v128_t d[2][2];  // [half][sixteen]; the second sixteen with in_sixteens
+  v128_t m[2][2];  // with has_mins
 } Scales;
 
 INLINE v128_t signed_byte(v128_t v, int i) { return wasm_i32x4_shr(i < 3 ? wasm_i32x4_shl(v, 24 - 8 * i) : v, 24); }
@@ -154,10 +176,14 @@ INLINE v128_t half_lanes(v128_t v, int upper, v128_t mask) { return wasm_v128_an
 // d and min of a unit; for K-quants those of the 256 values.
 INLINE Scales header_of(uint32_t f, const uint8_t* unit, const Masks* masks) {
   Scales s = {};
+  if (has_table(f)) {
+    for (int h = 0; h < 2; h++) s.d[h][0] = wasm_v128_load(unit + 16 * h);
+    return s;
+  }
   const v128_t d = wasm_v128_load(unit), m = has_mins(f) ? wasm_v128_load(unit + 16) : d;
   for (int h = 0; h < 2; h++) {
     s.d[h][0] = half_lanes(d, h, masks->half);
-    if (has_mins(f)) s.m[h] = half_lanes(m, h, masks->half);
+    if (has_mins(f)) s.m[h][0] = half_lanes(m, h, masks->half);
   }
   return s;
 }
@@ -167,11 +193,15 @@ INLINE Scales scales_of(uint32_t f, Scales header, const uint8_t* sub, const Mas
   Scales s = {};
   const v128_t small = wasm_v128_load(sub + 2 * half_bytes(f));
   for (int h = 0; h < 2; h++)
-    if (f == Q6_K)
-      for (int i = 0; i < 2; i++) s.d[h][i] = wasm_f32x4_mul(header.d[h][0], wasm_f32x4_convert_i32x4(signed_byte(small, h + 2 * i)));
+    if (in_sixteens(f))
+      for (int i = 0; i < 2; i++) {
+        const v128_t byte = f == Q2_K ? unsigned_byte(small, h + 2 * i, masks->byte) : signed_byte(small, h + 2 * i);
+        s.d[h][i] = wasm_f32x4_mul(header.d[h][0], wasm_f32x4_convert_i32x4(f == Q2_K ? wasm_v128_and(byte, wasm_i32x4_splat(15)) : byte));
+        if (f == Q2_K) s.m[h][i] = wasm_f32x4_mul(header.m[h][0], wasm_f32x4_convert_i32x4(wasm_u32x4_shr(byte, 4)));
+      }
     else {
       s.d[h][0] = wasm_f32x4_mul(header.d[h][0], wasm_f32x4_convert_i32x4(unsigned_byte(small, h, masks->byte)));
-      s.m[h] = wasm_f32x4_mul(header.m[h], wasm_f32x4_convert_i32x4(unsigned_byte(small, h + 2, masks->byte)));
+      s.m[h][0] = wasm_f32x4_mul(header.m[h][0], wasm_f32x4_convert_i32x4(unsigned_byte(small, h + 2, masks->byte)));
     }
   return s;
 }

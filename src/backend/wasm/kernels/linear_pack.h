@@ -1,4 +1,4 @@
-// Packs the rows of a checkpoint (ggml-common.h of llama.cpp) into the layout of linear_format.h, one group of 8 rows at a time.
+// Packs the rows of a checkpoint (ggml-common.h of llama.cpp), or what src/tensor/nibbles.ts makes of them, into the layout of linear_format.h, one group of 8 rows at a time.
 #pragma once
 #include "linear_format.h"
 
@@ -23,9 +23,11 @@ INLINE uint32_t source_bytes(uint32_t f) {
     case Q5_0: return 22;
     case Q5_1: return 24;
     case Q8_0: return 34;
+    case Q2_K: case Q3_K: return 148;
     case Q4_K: return 144;
     case Q5_K: return 176;
     case Q6_K: return 210;
+    case IQ4_NL: case IQ3_S: case IQ4_XS: case MXFP4: return 20;
     default: return float_bytes(f);
   }
 }
@@ -49,7 +51,7 @@ INLINE void source_quants(uint32_t f, const uint8_t* block, uint32_t j, v128_t o
       out[i] = field(l, 0, 15) | field(h, -4, 0x30);
     }
   } else if (is_k(f)) {
-    const uint8_t* low = block + (f == Q5_K ? 48 : 16) + 32 * (j / 2);
+    const uint8_t* low = block + (f == Q5_K ? 48 : in_sixteens(f) ? 20 : 16) + 32 * (j / 2);
     for (int i = 0; i < 2; i++) {
       out[i] = field(wasm_u32x4_shr(wasm_v128_load(low + 16 * i), 4 * (j % 2)), 0, 15);
       if (f == Q5_K) out[i] |= field(wasm_i32x4_shl(field(wasm_u32x4_shr(wasm_v128_load(block + 16 + 16 * i), j), 0, 1), 4), 0, 16);
@@ -71,9 +73,10 @@ INLINE void source_header(uint32_t f, const uint8_t* block, uint16_t* d, uint16_
 
 // The two bytes of small scales of sub-block j.
 INLINE void source_small(uint32_t f, const uint8_t* block, uint32_t j, uint8_t out[2]) {
-  if (f == Q6_K) {
-    out[0] = block[192 + 2 * j];
-    out[1] = block[193 + 2 * j];
+  if (in_sixteens(f)) {
+    block += f == Q6_K ? 192 : 4;
+    out[0] = block[2 * j];
+    out[1] = block[2 * j + 1];
     return;
   }
   const uint8_t* s = block + 4;
@@ -97,6 +100,12 @@ INLINE void pack_group(uint32_t f, uint8_t* out, const uint8_t* src, uint32_t co
   for (uint32_t unit = 0; unit < cols / (BLOCK * subs_of(f)); unit++, out += unit_bytes(f), src += source_bytes(f)) {
     uint16_t* header = (uint16_t*)out;
     for (uint32_t r = 0; r < GROUP; r++) {
+      if (has_table(f)) {
+        float d = 0;
+        if (r < count) __builtin_memcpy(&d, src + r * row_bytes, 4);
+        ((float*)out)[r] = d / TO_SCALES;
+        continue;
+      }
       uint16_t d = 0, m = 0;
       if (r < count) source_header(f, src + r * row_bytes, &d, &m);
       header[r % 4 * 2 + r / 4] = d;
@@ -156,9 +165,12 @@ static void pack_group_of(uint32_t f, uint8_t* out, const uint8_t* src, uint32_t
     case Q5_0: return pack_group(Q5_0, out, src, cols, count);
     case Q5_1: return pack_group(Q5_1, out, src, cols, count);
     case Q8_0: return pack_group(Q8_0, out, src, cols, count);
+    case Q2_K: return pack_group(Q2_K, out, src, cols, count);
+    case Q3_K: return pack_group(Q3_K, out, src, cols, count);
     case Q4_K: return pack_group(Q4_K, out, src, cols, count);
     case Q5_K: return pack_group(Q5_K, out, src, cols, count);
     case Q6_K: return pack_group(Q6_K, out, src, cols, count);
+    case IQ4_NL: case IQ3_S: case IQ4_XS: case MXFP4: return pack_group(IQ4_NL, out, src, cols, count);
     default: return pack_words((uint32_t*)out, src, cols * float_bytes(f), count);
   }
 }

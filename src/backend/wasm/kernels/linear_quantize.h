@@ -7,7 +7,7 @@
 //   scale    d · TO_SCALES
 //   sum8     −8 Σ q over the block, first8 the same over its first sixteen: the start of an integer sum over unsigned weights
 //   dsum     scale · Σ q: the factor of a min
-//   start8   the start of an integer sum over Q8_0: relaxed SIMD Σ |q| over the negative q, plain SIMD −128 Σ q over the even k
+//   start8   the start of an integer sum over signed weights: relaxed SIMD Σ |q| over the negative q, plain SIMD −128 Σ q over the even k
 //
 // Relaxed: quants, |q| and signs (−1 for a negative q, else 0) are 32 bytes each.
 // Plain: quants are 64 bytes of 16-bit values; the four k of a quad are x0, x2, x1 − 256 x0, x3 − 256 x2 (add_dot uses them).
