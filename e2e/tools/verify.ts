@@ -93,11 +93,12 @@ interface Bounds {
 export function boundsOf(options: VerifyOptions, types: string[], f16Storage: boolean): Bounds {
   if (options.backend === 'reference') return { maxAbs: 1e-3, greedy: true };
   if (options.backend === 'webgpu' && !options.int8) return { maxAbs: f16Storage ? 5e-2 : 2e-2, greedy: true };
-  const quantised = types.some((type) => /^Q/.test(type));
+  const isQuantised = (type: string): boolean => /^(I?Q|MXFP)/.test(type);
+  const quantised = types.some(isQuantised);
   if (options.exact) return { maxAbs: 2e-2, greedy: true };
   if (!quantised) return { maxAbs: 2e-2, greedy: false };
   // int8 activations: no worse than native llama.cpp on these files
-  return types.some((type) => /_K$/.test(type) && type !== 'Q6_K') || types.every((type) => type === 'Q6_K' || !/^Q/.test(type))
+  return types.some((type) => /_K$/.test(type) && type !== 'Q6_K') || types.every((type) => type === 'Q6_K' || !isQuantised(type))
     ? { nmseMean: 4.5e-3, nmseMax: 8e-3, greedy: false }
     : { nmseMean: 2.5e-3, nmseMax: 5e-3, greedy: false };
 }

@@ -21,7 +21,8 @@ export interface LinearKernelExports {
 }
 
 export const ALL_DTYPES = Object.keys(DTYPES) as Dtype[];
-const isFloat = (dtype: Dtype): boolean => DTYPES[dtype].blockLength === 1;
+/** whether the kernels read f32 activations only */
+const isFloat = (dtype: Dtype): boolean => DTYPES[dtype].blockLength === 1 || dtype === 'Q2_K';
 
 /** A generator of numbers in [0, 2³²) by the algorithm xorshift32. */
 export function xorshift32(seed: number): () => number {

@@ -3,7 +3,8 @@
 // Quantized weights with int8 activations: products are summed over 32 k as integers, which is exact, then scaled by d_w · d_x (add_scaled).
 // One token reads the packed weights directly (one_token). For several tokens the quads of 8 rows × 1024 k are unpacked once into a panel in the
 // L1 cache, and all tokens use it in tiles of four (many_tokens).
-// f32 activations: 8 rows × 256 k are decoded to f32 (float_rows); for exact results, and for F32, F16 and BF16.
+// f32 activations: 8 rows × 256 k are decoded to f32 (float_rows); for exact results, and for F32, F16, BF16 and Q2_K (whose mins for 16 values would
+// take kernels of their own).
 //
 // Every y is the same sum in the same order for any T, row range and SIMD variant: batches and threads do not change results.
 #include "linear.h"
@@ -44,7 +45,7 @@ INLINE void add_block(uint32_t f, int int16, const uint8_t* block, uint32_t next
   for (int g = 0; g < 2; g++) {
     const Scales scale = is_k(f) ? scales_of(f, headers[g], blocks[g], masks) : header_of(f, blocks[g] - header_bytes(f), masks);
     for (int h = 0; h < 2; h++)
-      total[2 * g + h] = add_scaled(f, total[2 * g + h], sums[2 * g + h], scale.d[h], scale.m[h], x, 1, 0);
+      total[2 * g + h] = add_scaled(f, total[2 * g + h], sums[2 * g + h], scale.d[h], scale.m[h][0], token_word(x, 1, 0, SCALE), token_word(x, 1, 0, DSUM));
   }
 }
 
@@ -83,6 +84,9 @@ enum { PANEL_BLOCKS = 32, PANEL_D = 16, PANEL_VECTORS = 24 };
 INLINE uint32_t panel_min(uint32_t f) { return PANEL_D + (in_sixteens(f) ? 4 : 2); }
 INLINE uint32_t panel_stride(uint32_t f) { return panel_min(f) + (!has_mins(f) ? 0 : in_sixteens(f) ? 4 : 2); }
 
+// Formats with the same panel share the kernels for several tokens.
+INLINE uint32_t panel_format(uint32_t f) { return has_table(f) ? Q8_0 : f == Q3_K ? Q6_K : f == Q4_K || f == Q5_1 || f == Q5_K ? Q4_1 : f; }
+
 INLINE void fill(uint32_t f, uint32_t format, const uint8_t* unit, uint32_t blocks, v128_t* panel) {
   const int bits = bits_of(f);
   const Masks masks = masks_of(f, format);
@@ -95,7 +99,10 @@ INLINE void fill(uint32_t f, uint32_t format, const uint8_t* unit, uint32_t bloc
 #pragma clang loop unroll(full)
         for (int part = 0; part < 8 / quads_of(bits); part++) {
           const v128_t* S = (const v128_t*)(sub + h * half_bytes(f)) + part * vectors_of(bits);
-          for (int q = 0; q < quads_of(bits); q++) panel[2 * quad_index(bits, part, q) + h] = quad(f, S, q, &masks);
+          for (int q = 0; q < quads_of(bits); q++) {
+            const v128_t values = quad(f, S, q, &masks);
+            panel[2 * quad_index(bits, part, q) + h] = f == Q3_K ? wasm_i8x16_add(values, wasm_i8x16_splat(24)) : values; // the offset of Q6_K
+          }
         }
       Scales scale = scales_of(f, header, sub, &masks);
       for (int i = 0; i < (in_sixteens(f) ? 4 : 2); i++) {
@@ -121,7 +128,7 @@ static void fill_panel(const Weight* w, uint32_t r, uint32_t b, uint32_t blocks,
     case Q4_K: return fill(Q4_K, w->format, unit, blocks, panel);
     case Q5_K: return fill(Q5_K, w->format, unit, blocks, panel);
     case Q6_K: return fill(Q6_K, w->format, unit, blocks, panel);
-    case IQ4_NL: case IQ3_S: case IQ4_XS: case MXFP4: return fill(IQ4_NL, w->format, unit, blocks, panel);
+    default: return fill(IQ4_NL, w->format, unit, blocks, panel);
   }
 }
 
@@ -146,12 +153,9 @@ INLINE void tile(uint32_t f, int int16, const v128_t* panel, uint32_t blocks, co
     }
     for (uint32_t t = 0; t < n; t++)
       for (int h = 0; h < 2; h++) {
-        v128_t d[2], m[2];
-        for (int i = 0; i < (in_sixteens(f) ? 2 : 1); i++) {
-          d[i] = panel[PANEL_D + 2 * i + h];
-          if (has_mins(f)) m[i] = panel[panel_min(f) + 2 * i + h];
-        }
-        acc[t][h] = add_scaled(f, acc[t][h], sums[t][h], d, m, x, n, t);
+        v128_t d[2] = {panel[PANEL_D + h], panel[PANEL_D + (in_sixteens(f) ? 2 : 0) + h]};
+        v128_t m = has_mins(f) ? panel[panel_min(f) + h] : d[0];
+        acc[t][h] = add_scaled(f, acc[t][h], sums[t][h], d, m, token_word(x, n, t, SCALE), token_word(x, n, t, DSUM));
       }
   }
   for (uint32_t t = 0; t < n; t++)
@@ -167,30 +171,24 @@ typedef void TileKernel(const v128_t* panel, uint32_t blocks, const uint8_t* x, 
 TILE_KERNEL(Q4_0, int32, 0)
 TILE_KERNEL(Q4_1, int32, 0)
 TILE_KERNEL(Q5_0, int32, 0)
-TILE_KERNEL(Q2_K, int32, 0)
-TILE_KERNEL(Q3_K, int32, 0)
 TILE_KERNEL(Q6_K, int32, 0)
 TILE_KERNEL(Q8_0, int32, 0)
 #ifdef __wasm_relaxed_simd__
 TILE_KERNEL(Q4_0, int16, 1)
 TILE_KERNEL(Q4_1, int16, 1)
 TILE_KERNEL(Q5_0, int16, 1)
-TILE_KERNEL(Q3_K, int16, 1)
 TILE_KERNEL(Q6_K, int16, 1)
 #define EITHER(f) int16 ? tile_##f##_int16 : tile_##f##_int32
 #else
 #define EITHER(f) tile_##f##_int32
 #endif
 
-// Formats with the same panel share a kernel.
 static TileKernel* tile_kernel(uint32_t f, int int16) {
   (void)int16;
-  switch (f) {
+  switch (panel_format(f)) {
     case Q4_0: return EITHER(Q4_0);
     case Q5_0: return EITHER(Q5_0);
-    case Q8_0: case IQ4_NL: case IQ3_S: case IQ4_XS: case MXFP4: return tile_Q8_0_int32;
-    case Q2_K: return tile_Q2_K_int32;
-    case Q3_K: return EITHER(Q3_K);
+    case Q8_0: return tile_Q8_0_int32;
     case Q6_K: return EITHER(Q6_K);
     default: return EITHER(Q4_1);
   }
@@ -259,7 +257,7 @@ static const float* decoded(const Weight* w, uint32_t row, uint32_t k0, uint32_t
   else {
     v128_t panel[FLOAT_COLS / BLOCK * PANEL_VECTORS];
     fill_panel(w, row, k0 / BLOCK, count / BLOCK, panel);
-    decode_panel(w->format, panel, count / BLOCK, out);
+    decode_panel(panel_format(w->format), panel, count / BLOCK, out);
   }
   return out;
 }
@@ -309,7 +307,7 @@ static void float_rows(const Weight* w, const float* x, uint32_t T, float* y, ui
 #define ONE_TOKEN(f) int16_sums ? one_token(f, 1, w, xq, y, r0, r1) : one_token(f, 0, w, xq, y, r0, r1)
 // linear, quantize and unpack_row are exported for the tests and the micro-benchmark.
 __attribute__((export_name("linear"))) void linear(const Weight* w, const float* x, const void* xq, uint32_t T, float* y, uint32_t ldy, uint32_t r0, uint32_t r1) {
-  if (!xq || is_float(w->format)) return float_rows(w, x, T, y, ldy, r0, r1);
+  if (!xq || !wants_int8(w->format)) return float_rows(w, x, T, y, ldy, r0, r1);
   if (T > 1) return many_tokens(w, xq, T, y, ldy, r0, r1);
   switch (w->format) {
     case Q4_0: return ONE_TOKEN(Q4_0);
@@ -317,12 +315,11 @@ __attribute__((export_name("linear"))) void linear(const Weight* w, const float*
     case Q5_0: return one_token(Q5_0, 0, w, xq, y, r0, r1);
     case Q5_1: return one_token(Q5_1, 0, w, xq, y, r0, r1);
     case Q8_0: return one_token(Q8_0, 0, w, xq, y, r0, r1);
-    case Q2_K: return one_token(Q2_K, 0, w, xq, y, r0, r1);
     case Q3_K: return one_token(Q3_K, 0, w, xq, y, r0, r1);
     case Q4_K: return ONE_TOKEN(Q4_K);
     case Q5_K: return one_token(Q5_K, 0, w, xq, y, r0, r1);
     case Q6_K: return one_token(Q6_K, 0, w, xq, y, r0, r1);
-    case IQ4_NL: case IQ3_S: case IQ4_XS: case MXFP4: return one_token(IQ4_NL, 0, w, xq, y, r0, r1);
+    default: return one_token(IQ4_NL, 0, w, xq, y, r0, r1);
   }
 }
 
@@ -335,7 +332,7 @@ __attribute__((export_name("quantize"))) void quantize(const float* x, void* xq,
   }
 }
 
-int wants_int8(uint32_t format) { return !is_float(format); }
+int wants_int8(uint32_t format) { return !is_float(format) && format != Q2_K; }
 
 uint32_t packed_bytes(uint32_t format, uint32_t rows, uint32_t cols) { return (rows + GROUP - 1) / GROUP * group_bytes(format, cols); }
 

@@ -21,7 +21,7 @@ uint32_t quantized_bytes(uint32_t T, uint32_t cols);
 // x [T, cols] f32 → int8 with one scale per 32, for the tokens [t0, t1). cols is a multiple of 32. Rounds to nearest.
 void quantize(const float* x, void* xq, uint32_t cols, uint32_t T, uint32_t t0, uint32_t t1);
 
-// Whether a format reads int8 activations (quantized formats) or f32 (F32, F16, BF16).
+// Whether a format reads int8 activations (quantized formats) or f32 (F32, F16, BF16, Q2_K).
 int wants_int8(uint32_t format);
 
 // y[t * ldy + r] = W[r] · x[t] for the rows [r0, r1) and all T tokens. r0 is a multiple of 16, and so is r1 except at the last row.

@@ -75,16 +75,12 @@ INLINE void add_dot(uint32_t f, int int16, int i, Four x, v128_t quad, const uin
 INLINE void in_order_of(int int16, Accumulator* a, Accumulator* b) { int16 ? in_order(&a->int16, &b->int16) : in_order(&a->int32, &b->int32); }
 
 // Scales the integer sums of a block (or of its two sixteens) and adds them to y. Only here are floats added.
-INLINE v128_t add_scaled(uint32_t f, v128_t y, const Accumulator* sums, const v128_t* d, const v128_t* m, const uint8_t* x, uint32_t n, uint32_t t) {
-  const v128_t dx = token_word(x, n, t, SCALE), dsum = token_word(x, n, t, DSUM);
+INLINE v128_t add_scaled(uint32_t f, v128_t y, const Accumulator* sums, const v128_t* d, v128_t m, v128_t dx, v128_t dsum) {
   v128_t first = wasm_f32x4_convert_i32x4(sums[0].int32);
   if (in_sixteens(f)) {
     v128_t both = wasm_f32x4_add(wasm_f32x4_mul(first, d[0]), wasm_f32x4_mul(wasm_f32x4_convert_i32x4(sums[1].int32), d[1]));
-    y = wasm_f32x4_add(y, wasm_f32x4_mul(both, dx));
-    if (f != Q2_K) return y;
-    const v128_t dfirst = wasm_f32x4_mul(wasm_f32x4_convert_i32x4(token_word(x, n, t, FIRST8)), wasm_f32x4_mul(dx, wasm_f32x4_splat(-0.125f)));
-    return wasm_f32x4_add(y, wasm_f32x4_add(wasm_f32x4_mul(m[0], dfirst), wasm_f32x4_mul(m[1], wasm_f32x4_sub(dsum, dfirst))));
+    return wasm_f32x4_add(y, wasm_f32x4_mul(both, dx));
   }
   y = wasm_f32x4_add(y, wasm_f32x4_mul(first, wasm_f32x4_mul(d[0], dx)));
-  return has_mins(f) ? wasm_f32x4_add(y, wasm_f32x4_mul(m[0], dsum)) : y;
+  return has_mins(f) ? wasm_f32x4_add(y, wasm_f32x4_mul(m, dsum)) : y;
 }

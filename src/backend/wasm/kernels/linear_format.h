@@ -24,10 +24,10 @@
 //
 // Lane r of the small scales holds four bytes: the scales of rows r and r + 4, then their mins. Q2_K, Q3_K and Q6_K have two scales for 32 values:
 // the first scales of r and r + 4, then their second ones. In Q2_K a byte has a scale below and a min above. Mins have the sign with which they are
-// added.
+// added; Q2_K has no kernels for int8 activations. Q3_K is packed like Q2_K, with mins that nobody reads.
 //
 // Formats with a table (IQ4_NL, IQ4_XS, IQ3_S, MXFP4) come in one layout (src/tensor/nibbles.ts) and share their kernels, named IQ4_NL. Their 4-bit
-// values are indices of the table, which holds int8; d is the f32 of add_dot, 32 bits × 8 rows in order, and there are no mins.
+// values are indices of the table, which holds int8; d is an f32 (see Scales), 32 bits × 8 rows in order, and there are no mins.
 //
 // Floats are stored in words of 32 bits, 8 rows side by side. A word holds one k of F32, or two of F16 and BF16, the lower k in the low half.
 // The last word of a row is padded with zero.
@@ -57,7 +57,7 @@ enum { GROUP = 8, BLOCK = 32 };
 
 INLINE int is_float(uint32_t f) { return f == F32 || f == F16 || f == BF16; }
 INLINE int is_k(uint32_t f) { return f >= Q2_K && f <= Q6_K; }
-INLINE int has_table(uint32_t f) { return f == IQ4_NL || f == IQ3_S || f == IQ4_XS || f == MXFP4; }
+INLINE int has_table(uint32_t f) { return f >= IQ4_NL && f != BF16; }
 INLINE int has_mins(uint32_t f) { return f == Q4_1 || f == Q5_1 || f == Q2_K || f == Q4_K || f == Q5_K; }
 // a scale for 16 values, not 32
 INLINE int in_sixteens(uint32_t f) { return f == Q2_K || f == Q3_K || f == Q6_K; }
@@ -79,7 +79,7 @@ enum { BIAS8 = 0x00800080 };
 #endif
 
 INLINE uint32_t subs_of(uint32_t f) { return is_k(f) ? 8 : 1; }
-INLINE uint32_t header_bytes(uint32_t f) { return has_mins(f) || has_table(f) ? 32 : 16; }
+INLINE uint32_t header_bytes(uint32_t f) { return has_mins(f) || has_table(f) || f == Q3_K ? 32 : 16; }
 INLINE uint32_t half_bytes(uint32_t f) { return bits_of(f) * 16; }
 INLINE uint32_t sub_bytes(uint32_t f) { return 2 * half_bytes(f) + (is_k(f) ? 16 : 0); }
 INLINE uint32_t unit_bytes(uint32_t f) { return header_bytes(f) + subs_of(f) * sub_bytes(f); }

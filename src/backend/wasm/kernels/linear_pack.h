@@ -27,8 +27,7 @@ INLINE uint32_t source_bytes(uint32_t f) {
     case Q4_K: return 144;
     case Q5_K: return 176;
     case Q6_K: return 210;
-    case IQ4_NL: case IQ3_S: case IQ4_XS: case MXFP4: return 20;
-    default: return float_bytes(f);
+    default: return has_table(f) ? 20 : float_bytes(f);
   }
 }
 INLINE uint32_t source_row_bytes(uint32_t f, uint32_t cols) { return is_float(f) ? cols * float_bytes(f) : cols / (BLOCK * subs_of(f)) * source_bytes(f); }
@@ -165,12 +164,11 @@ static void pack_group_of(uint32_t f, uint8_t* out, const uint8_t* src, uint32_t
     case Q5_0: return pack_group(Q5_0, out, src, cols, count);
     case Q5_1: return pack_group(Q5_1, out, src, cols, count);
     case Q8_0: return pack_group(Q8_0, out, src, cols, count);
-    case Q2_K: return pack_group(Q2_K, out, src, cols, count);
-    case Q3_K: return pack_group(Q3_K, out, src, cols, count);
+    case Q2_K: case Q3_K: return pack_group(Q2_K, out, src, cols, count);
     case Q4_K: return pack_group(Q4_K, out, src, cols, count);
     case Q5_K: return pack_group(Q5_K, out, src, cols, count);
     case Q6_K: return pack_group(Q6_K, out, src, cols, count);
-    case IQ4_NL: case IQ3_S: case IQ4_XS: case MXFP4: return pack_group(IQ4_NL, out, src, cols, count);
-    default: return pack_words((uint32_t*)out, src, cols * float_bytes(f), count);
+    case F32: case F16: case BF16: return pack_words((uint32_t*)out, src, cols * float_bytes(f), count);
+    default: return pack_group(IQ4_NL, out, src, cols, count);
   }
 }
