@@ -135,5 +135,5 @@ describe('Firefox', FIREFOX_WEBGPU, () => {
     ['no subgroups', { subgroups: false }],
     ['no subgroups, halves by integers', { subgroups: false, integerHalfDecode: true }],
   ];
-  suite(openFirefox, variants, ['F16', 'Q4_0', 'Q8_0', 'Q4_K', 'Q6_K'], ['F16']);
+  suite(openFirefox, variants, ['F16', 'Q4_0', 'Q8_0', 'Q2_K', 'Q4_K', 'Q6_K', 'IQ4_XS'], ['F16']);
 });
