@@ -8,6 +8,7 @@ import type { Lfm2 } from '../model/lfm2';
 import { mapWeights, tensorsByName, requireTensor, weightTree, type MatrixSource, type VectorSource } from '../model/weights';
 import { refuseOtherFiles } from '../other_kinds';
 import type { ByteSource } from '../store/byte_source';
+import { simpleRowBytes } from '../tensor/nibbles';
 import type { TensorInfo } from '../tensor/tensor';
 import { checkTokenizerJson, findTokenId, tokenizerFilesFromGguf, type TokenizerFiles } from './tokenizer_files';
 
@@ -30,6 +31,8 @@ export interface CheckpointOutline {
   files: ByteSource[];
   /** size of all weights as stored; a tied head counts once */
   bytes: number;
+  /** the same in memory, where some formats are larger */
+  memoryBytes: number;
   /** the dtype of most bytes: 'Q4_0' */
   quantization: string;
   /** for the user: what the files leave open or state wrongly */
@@ -220,19 +223,24 @@ function parseObject(name: string, text: string): Record<string, unknown> {
  * The size of all weights, and the dtype of most bytes.
  * @param stated the number of parameters that the files state, if they do: a larger one is a note. Training on many devices states a smaller one
  */
-function sizes(weights: Lfm2<MatrixSource, VectorSource>, stated: unknown, notes: string[]): { bytes: number; quantization: string } {
+function sizes(weights: Lfm2<MatrixSource, VectorSource>, stated: unknown, notes: string[]): Pick<CheckpointOutline, 'bytes' | 'memoryBytes' | 'quantization'> {
   const tensors = new Set<TensorInfo>();
   mapWeights(
     weights,
     ({ segments }) => segments.forEach(({ tensor }) => tensors.add(tensor)),
     ({ tensor }) => void tensors.add(tensor),
   );
-  const count = [...tensors].reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b), 0);
+  let [count, memoryBytes] = [0, 0];
+  for (const { shape, dtype } of tensors) {
+    const values = shape.reduce((a, b) => a * b);
+    count += values;
+    memoryBytes += simpleRowBytes(dtype, values);
+  }
   if (typeof stated === 'number' && stated > count) notes.push(`The model states ${stated} parameters and has ${count}: weights may be missing.`);
   const byDtype = new Map<string, number>();
   for (const { dtype, byteLength } of tensors) byDtype.set(dtype, (byDtype.get(dtype) ?? 0) + byteLength);
   const [[quantization]] = [...byDtype].sort(([, a], [, b]) => b - a);
-  return { bytes: [...byDtype.values()].reduce((a, b) => a + b), quantization };
+  return { bytes: [...byDtype.values()].reduce((a, b) => a + b), memoryBytes, quantization };
 }
 
 /** Tokens that end a turn or a text, in vocabularies that have them. */

@@ -15,6 +15,7 @@ import { openModel, type ModelSource } from '../store/open_model';
 import { formatMegabytes } from '../store/storage_space';
 import type { ByteSource } from '../store/byte_source';
 import { rowBytes, type Dtype } from '../tensor/dtype';
+import { simpleRowBytes } from '../tensor/nibbles';
 import type { CheckpointOutline } from './checkpoint';
 import { openCheckpointOutline } from './checkpoint_outline';
 import { resolveContextLength, compileWithFittingContext, RUNNER_BATCH_SIZES, type LoadOptions } from './load_model';
@@ -153,10 +154,10 @@ interface Measurement {
 
 /** Runs some layers of the model with synthetic weights of the same shapes and formats, and scales time and memory to the whole model. */
 async function measureSample(backend: Backend, outline: CheckpointOutline, wanted: number, options: EstimateOptions, signal?: AbortSignal): Promise<Measurement> {
-  const { config, weights, bytes } = outline;
+  const { config, weights, bytes, memoryBytes } = outline;
   const obstacles: string[] = [];
   const part = sampleLayers(weights, SAMPLE_BYTES / bytes);
-  await reserve(backend, bytes, bytesOf(part), obstacles);
+  await reserve(backend, memoryBytes, bytesOf(part), obstacles);
   const before = backend.memory();
   const filled = await writeSyntheticWeights(backend, part, signal);
   const loaded = backend.memory();
@@ -276,7 +277,8 @@ async function secondsPerToken(runner: Runner, { vocabSize }: Config, contextLen
 }
 
 const rowsOf = ({ segments }: MatrixSource): number => segments.reduce((sum, { rows }) => sum + rows, 0);
-const storedBytes = ({ cols, segments }: MatrixSource): number => segments.reduce((sum, { rows, dtype }) => sum + rows * rowBytes(dtype, cols), 0);
+/** Bytes in memory, as far as the format decides. */
+const heldBytes = ({ cols, segments }: MatrixSource): number => segments.reduce((sum, { rows, dtype }) => sum + rows * simpleRowBytes(dtype, cols), 0);
 
 /** Sums over the matrices; a tied head counts once. */
 function sumOf(weights: WeightSources, of: (matrix: MatrixSource) => number): number {
@@ -285,10 +287,10 @@ function sumOf(weights: WeightSources, of: (matrix: MatrixSource) => number): nu
   return [...matrices].reduce((sum, matrix) => sum + of(matrix), 0);
 }
 
-const bytesOf = (weights: WeightSources): number => sumOf(weights, storedBytes);
+const bytesOf = (weights: WeightSources): number => sumOf(weights, heldBytes);
 
 /** Bytes that one decode step reads: all weights, but only one row of the embedding. */
-const bytesRead = (weights: WeightSources): number => bytesOf(weights) - (weights.head === weights.embed ? 0 : storedBytes(weights.embed));
+const bytesRead = (weights: WeightSources): number => bytesOf(weights) - (weights.head === weights.embed ? 0 : heldBytes(weights.embed));
 
 function parameterCount(weights: WeightSources): number {
   let vectors = 0;

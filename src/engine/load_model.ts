@@ -174,10 +174,10 @@ export async function loadModel(source: ModelSource, options: LoadOptions, { ope
 
 /** Loads the weights into a backend, compiles the plan and runs it once. */
 async function loadInto(backend: Backend, checkpoint: Checkpoint, context: Omit<ContextRange, 'prefillBatch'>, report: OnProgress, signal?: AbortSignal): Promise<ModelOnBackend> {
-  const { bytes, config } = checkpoint;
+  const { bytes, memoryBytes, config } = checkpoint;
   const batchSizes = RUNNER_BATCH_SIZES[backend.info.name];
   const range = { ...context, prefillBatch: batchSizes.prefillBatch };
-  await backend.reserve(bytes);
+  await backend.reserve(memoryBytes);
   backend.precompile?.(recordPlan((op) => forward(op, config, weightShapes(checkpoint))), { contextLength: range.wanted, prefillBatch: range.prefillBatch });
   const meter = new ProgressMeter('load', bytes, report);
   let done = 0;

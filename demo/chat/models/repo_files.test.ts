@@ -48,10 +48,12 @@ test('two files of one quantisation are told apart by their names, a revision to
 });
 
 test('what the page cannot run says so, and is never the best', () => {
-  const { files } = listFiles(siblings({ 'm-IQ3_XXS.gguf': 1e8, 'm-Q2_K.gguf': 1e8, 'm-Q8_0-00001-of-00002.gguf': 1e8, 'm-Q4_0.gguf': 2e8, 'm.gguf': 3e8 }), at);
+  const { files } = listFiles(siblings({ 'm-IQ3_XXS.gguf': 1e8, 'm-IQ2_S.gguf': 1e8, 'm-IQ4_XS.gguf': 1e8, 'm-Q2_K.gguf': 1e8, 'm-Q8_0-00001-of-00002.gguf': 1e8, 'm-Q4_0.gguf': 2e8, 'm.gguf': 3e8 }), at);
   expect(Object.fromEntries(files.map(({ name, problem }) => [name, problem]))).toEqual({
     'm-IQ3_XXS.gguf': 'This page cannot run IQ3_XXS files.',
-    'm-Q2_K.gguf': 'This page cannot run Q2_K files.',
+    'm-IQ2_S.gguf': 'This page cannot run IQ2_S files.',
+    'm-IQ4_XS.gguf': undefined,
+    'm-Q2_K.gguf': undefined,
     'm-Q8_0-00001-of-00002.gguf': 'A part of it is missing.',
     'm-Q4_0.gguf': undefined,
     'm.gguf': undefined,

@@ -40,7 +40,7 @@ export function repoIn(text: string, hub = 'https://huggingface.co'): Repo | und
 const quantizationOf = (name: string): string | undefined =>
   [...name.replace(SHARD, '').matchAll(/(?:^|[-._/])(I?Q\d+(?:_[0-9A-Z]+)*|T?BF16|F16|F32|TQ\d_\d|MXFP4)(?=[-._/]|$)/gi)].at(-1)?.[1].toUpperCase();
 const SHARD = /-(\d{5})-of-(\d{5})(?=\.gguf$)/i;
-const RUNS = /^(?:F32|F16|BF16|Q4_[01]|Q5_[01]|Q8_0|Q[456]_K(?:_[SML])?)$/;
+const RUNS = /^(?:F32|F16|BF16|Q4_[01]|Q5_[01]|Q8_0|Q[2-6]_K(?:_[SML])?|IQ3_[SM]|IQ4_NL|IQ4_XS|MXFP4)$/;
 
 /** What the hub answers may be anything. @throws if it is no list of files */
 export function listFiles(answer: unknown, { repo, revision }: Repo): RepoListing {
