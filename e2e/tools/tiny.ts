@@ -165,6 +165,10 @@ const BLOCKS: Partial<Record<Dtype, { scale: number; deviation: number; minimum?
   Q4_K: { scale: 0, deviation: 258, minimum: [2, 7.5] },
   Q5_K: { scale: 0, deviation: 527, minimum: [2, 15.5] },
   Q6_K: { scale: 208, deviation: 1184 },
+  Q3_K: { scale: 108, deviation: 42 },
+  IQ4_NL: { scale: 0, deviation: 66 },
+  IQ4_XS: { scale: 0, deviation: 1221 },
+  IQ3_S: { scale: 0, deviation: 160 },
 };
 
 function randomRows(dtype: Dtype, rows: number, cols: number, deviation: number, random: () => number): Uint8Array {

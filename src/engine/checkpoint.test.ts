@@ -35,6 +35,15 @@ function counted(source: ByteSource): ByteSource & { bytes: number } {
 }
 
 describe('openCheckpoint', () => {
+  test('formats that are larger in memory', async () => {
+    // a table's block of 32 has 20 bytes, 256 values of Q3_K have 148
+    for (const [dtype, stored, held] of [['Q4_0', 18, 18], ['IQ4_NL', 18, 20], ['IQ4_XS', 17, 20], ['IQ3_S', 13.75, 20], ['Q3_K', 13.75, 18.5]] as const) {
+      const { bytes, memoryBytes } = await openCheckpoint([gguf({ dtype: (name) => (name === 'token_embd' ? dtype : 'F32') })]);
+      const rows = tinyModel().tensors.find(({ name }) => name === 'token_embd.weight')!.shape[0];
+      expect(memoryBytes - bytes, dtype).toBe(rows * (256 / 32) * (held - stored));
+    }
+  });
+
   test('GGUF', async () => {
     const checkpoint = await openCheckpoint([gguf({ ...TINY, dtype: (name) => (name === 'token_embd' ? 'Q8_0' : 'Q4_0') })]);
     expect(checkpoint).toMatchObject({ quantization: 'Q4_0', config: { hiddenSize: 64, vocabSize: 320 }, generationConfig: { eosIds: [7, 2] } });
