@@ -5,7 +5,7 @@ import { withExclusiveLock, tryExclusiveLock, readLockName } from './model_locks
 import { isLocalSource } from './local_source';
 import { openModel, type ModelSource, type OpenedModel, type OpenOptions } from './open_model';
 import { sumStoredChunkBytes, freeStorageBytes, formatMegabytes } from './storage_space';
-import { FileChangedError } from './http';
+import { FileChangedError } from './http_connection';
 
 export interface CachedModel {
   id: string;

@@ -6,7 +6,7 @@ import { chunkCount, chunkLength, contentHashOrEtag, type ModelCache, type Store
 import { sha256WithQuickChecksum, matchesChecksum, sha256PartOfChecksum } from './checksum';
 import { retainBuffer, releaseBuffer } from './buffer_references';
 import { equalBytes } from './sha256';
-import { FileChangedError } from './http';
+import { FileChangedError } from './http_connection';
 
 export const MAX_CHUNKS_IN_MEMORY = 6; // the one being read, and the next ones, which arrive at the same time
 const MAX_UNCACHED_CHUNKS_IN_MEMORY = 10;

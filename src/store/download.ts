@@ -13,7 +13,8 @@ import { downloadLockName, withExclusiveLock } from './model_locks';
 import { ProgressMeter, type Progress } from './progress';
 import { DamagedFileError, FileVerifier } from './file_verifier';
 import { MAX_CHUNKS_IN_MEMORY, type ChunkStore } from './chunk_store';
-import { FileChangedError, fetchRange, fetchWholeFile, RangesIgnoredError, checkFirstBytes, FileContentError, type DownloadPolicy, type RemoteFile } from './http';
+import { fetchRange, fetchWholeFile, RangesIgnoredError, checkFirstBytes } from './http';
+import { FileChangedError, FileContentError, type DownloadPolicy, type RemoteFile } from './http_connection';
 
 const POLL_MS = 250; // how often another tab's progress is read
 const CHUNKS_PER_EXTRA_CONNECTION = 8; // chunks without an error before another connection is added

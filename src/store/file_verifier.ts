@@ -3,7 +3,7 @@ import type { FileRecord } from './model_cache';
 import { retainBuffer, releaseBuffer } from './buffer_references';
 import { createSha256, toHex } from './sha256';
 import type { ChunkStore } from './chunk_store';
-import { FileContentError } from './http';
+import { FileContentError } from './http_connection';
 
 const MAX_GIT_ID_BYTES = 32 << 20; // such a file is hashed in one piece; for larger files the hub states a SHA-256
 

@@ -8,7 +8,8 @@
 import { fail } from '../errors';
 import { chooseFiles } from './choose_files';
 import type { FileRecord } from './model_cache';
-import { fetchJson, type HttpRequestOptions } from './http';
+import { fetchJson } from './http';
+import type { HttpRequestOptions } from './http_connection';
 
 export const DEFAULT_HUB = 'https://huggingface.co';
 

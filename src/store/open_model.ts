@@ -11,7 +11,7 @@ import type { Progress } from './progress';
 import { makeRoom, failWithoutSpace, missingSpaceMessage, type EvictionConsent } from './storage_space';
 import { ChunkStore } from './chunk_store';
 import { checkRange, type ByteSource } from './byte_source';
-import { DEFAULT_DOWNLOAD_POLICY, FileContentError, type DownloadPolicy, type HttpRequestOptions } from './http';
+import { DEFAULT_DOWNLOAD_POLICY, FileContentError, type DownloadPolicy, type HttpRequestOptions } from './http_connection';
 
 /**
  * A hub id 'Org/Repo[:quant | /file][@revision]'; a URL (https://…, ./…, /…; one that ends in '/' is a folder with a Hugging Face checkpoint);

@@ -3,7 +3,8 @@ import { fail, RivuletError } from '../errors';
 import { OPTIONAL_FILES, shardNames } from './choose_files';
 import type { FileRecord } from './model_cache';
 import type { ResolvedModel } from './hub_source';
-import { fetchJson, fetchFileInfo, type HttpRequestOptions } from './http';
+import { fetchJson, fetchFileInfo } from './http';
+import type { HttpRequestOptions } from './http_connection';
 
 /** 'https://…', './model.gguf', '/models/', 'blob:…' → an absolute URL; undefined for any other text. */
 export function toAbsoluteUrl(text: string): string | undefined {
