@@ -82,10 +82,8 @@ test('the example with a button in the corner opens with its field in focus, and
 });
 
 test('it runs in a page that enforces Trusted Types, with the policies of docs/element.md', async () => {
-  const documented = read('docs/element.md');
-  writeFileSync(join(tests.folder, 'policy.js'), /<script>\n(.*trustedTypes.*)\n<\/script>/.exec(documented)![1]);
-  const [, rule, names] = /(require-trusted-types-for 'script'); (trusted-types .*)/.exec(documented)!;
-  const scripts = '<script src="policy.js"></script><script src="rivulet-element.js"></script>';
+  const [, rule, names] = /(require-trusted-types-for 'script'); (trusted-types .*)/.exec(read('docs/element.md'))!;
+  const scripts = '<script src="rivulet-element.js"></script>';
   const element = `<rivulet-chat model="${MODEL}"></rivulet-chat>`;
   const markdown = (): Promise<string[]> => chat().evaluate((one) => ((one as RivuletChat).messages = [{ role: 'assistant', content: 'a **b** <b>c</b>' }], undefined)).then(() => soon(async () => (await shownReplies()).length).toBe(1)).then(shownReplies); // prettier-ignore
   const bold = ['<div dir="auto"><p>a <strong>b</strong> &lt;b&gt;c&lt;/b&gt;</p>\n</div>'];
@@ -94,18 +92,18 @@ test('it runs in a page that enforces Trusted Types, with the policies of docs/e
     expect(await send('Hello!'), policies).not.toBe('');
     expect(await markdown(), policies).toEqual(bold);
   }
-  await open(element, { policy: `${POLICY}; ${rule}; ${names}`, head: '<script src="policy.js"></script><script type="module" src="rivulet-element.mjs"></script>' });
+  await open(element, { policy: `${POLICY}; ${rule}; ${names}`, head: '<script type="module" src="rivulet-element.mjs"></script>' });
   expect(await send('Hello!')).not.toBe('');
   expect(await markdown()).toEqual(bold);
   expect(tests.problems).toEqual([]);
 
   // without the element's policy, replies are shown as they were written
-  await open(element, { policy: `${POLICY}; ${rule}; trusted-types default`, head: `<script src="rivulet.js"></script>${scripts}` });
+  await open(element, { policy: `${POLICY}; ${rule}; trusted-types rivulet`, head: `<script src="rivulet.js"></script>${scripts}` });
   expect(await send('Hello!')).not.toBe('');
   expect(await markdown()).toEqual(['a **b** &lt;b&gt;c&lt;/b&gt;']);
-  // without the page's default policy, the error says that the worker did not start
-  await open(element, { policy: `${POLICY}; ${rule}` });
-  expect(await send('Hello!').catch((error: Error) => error.message)).toContain('The worker did not start');
+  // without the engine's policy, the error names it
+  await open(element, { policy: `${POLICY}; ${rule}; trusted-types rivulet-element` });
+  expect(await send('Hello!').catch((error: Error) => error.message)).toMatch(/The worker did not start.*policy 'rivulet'/);
 });
 
 test('an old button does not answer another message, and an error is shown once', async () => {

@@ -3,6 +3,7 @@
  * (ESR 153, measured: one start in fourteen on a busy machine).
  */
 import type { ThreadLendingMessage } from '../backend/wasm/threads';
+import { trustedUrl } from './trusted_url';
 
 /** Starts threads when `engine` asks for them. @returns a function that ends them all */
 export function lendThreads(engine: Worker): () => void {
@@ -12,7 +13,7 @@ export function lendThreads(engine: Worker): () => void {
       const { id, url, port } = data;
       const failed = (reason: string): void => engine.postMessage({ rivuletThreads: 'failed', id, reason } satisfies ThreadLendingMessage);
       try {
-        const thread = new Worker(url);
+        const thread = new Worker(trustedUrl(url));
         thread.onerror = ({ message }) => failed(message);
         thread.postMessage({ port }, [port]);
         threads.set(id, thread);

@@ -138,3 +138,11 @@ describe('a value', () => {
     expect(error).toMatchObject({ name: 'RequestError', message: expect.stringContaining('of the page') });
   });
 });
+
+describe('a token', () => {
+  it.each(['hf_ab-cd.EF~1', ' hf_a\n', ''])('%j can be sent', (token) => expect(read('load', { token })).toEqual({ token }));
+  it.each(['hf_\u0442oken', 'hf_a b', 'hf_a\u200b', '\u201chf_a\u201d', 'hf_a\nhf_b'])('%j is refused, and no message has it', (token) => {
+    for (const call of ['load', 'download', 'estimate', 'room'] as const)
+      expect(refusal(call, { token })).toMatchObject({ name: 'RequestError', message: 'The value of token is not valid, wanted a text of visible ASCII characters.' });
+  });
+});

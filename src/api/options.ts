@@ -35,7 +35,9 @@ const CANCEL: RulesOf<Abortable> = {
   signal: rule('an AbortSignal', (signal) => isObject(signal) && 'aborted' in signal && ((signal as AbortSignal).removeEventListener('abort', nothing), true), true),
 };
 const WATCH = { ...CANCEL, onProgress: rule('a function', (value) => typeof value === 'function', true) };
-const HUB = { id: TEXT, hub: TEXT, token: TEXT };
+/** of a header: no other characters can be sent */
+const TOKEN = rule('a text of visible ASCII characters', (token) => isText(token) && /^\s*[!-~]*\s*$/.test(token as string));
+const HUB = { id: TEXT, hub: TEXT, token: TOKEN };
 const DOWNLOAD: RulesOf<Required<DownloadOptions>> = {
   ...HUB,
   ...WATCH,
@@ -139,7 +141,8 @@ export function failUnknown(kind: string, name: string, known: readonly string[]
 
 /** @throws RequestError that says what the value must be */
 export function requireValid(name: string, value: unknown, { wanted, valid }: Rule): void {
-  if (!valid(value)) fail('RequestError', { what: `The value of ${name} is not valid`, got: show(value), wanted });
+  // a secret does not belong into messages
+  if (!valid(value)) fail('RequestError', { what: `The value of ${name} is not valid`, got: name === 'token' ? undefined : show(value), wanted });
 }
 
 /** @throws RequestError */

@@ -43,7 +43,8 @@ describe('readSource', () => {
     ['an empty object', () => ({}), /an empty object/],
     ['a function', () => () => './m.gguf', /Function/],
     ['an address of 100 MB', () => `data:,${'x'.repeat(100e6)}`, /String/],
-    ['a relative address in a page whose own address is no base', () => (vi.stubGlobal('location', { href: 'about:srcdoc' }), './m.gguf'), /cannot be read/],
+    ['a relative address in a page whose own address is no base', () => (vi.stubGlobal('location', { href: 'about:srcdoc' }), './m.gguf'), /"\.\/m\.gguf" at about:srcdoc\. Write the whole address/],
+    ['a relative address in a worker from a blob', () => (vi.stubGlobal('location', { href: 'blob:https://a.example/0-1' }), { url: ['/m.gguf'] }), /Write the whole address/],
   ];
   it.each(refused)('refuses %s at once', (_, make, message) => {
     const source = make();

@@ -1,5 +1,5 @@
 /** Reads the source of a model as a page holds it. */
-import { fail } from '../errors';
+import { fail, show } from '../errors';
 import type { ModelSource } from '../store/open_model';
 import { kindOf, readSafely } from './plain_copy';
 
@@ -33,7 +33,12 @@ function absoluteUrl(address: unknown): string {
   const text = String(address).trim();
   // Node has no address; there the worker, which cannot start, gives the error
   const base = globalThis.document?.baseURI ?? globalThis.location?.href;
-  return base && /^\.{0,2}\//.test(text) ? new URL(text, base).href : text;
+  if (!base || !/^\.{0,2}\//.test(text)) return text;
+  try {
+    return new URL(text, base).href;
+  } catch (cause) {
+    return fail('RequestError', { what: 'A relative address cannot be completed', got: `${show(text)} at ${base}`, cure: 'Write the whole address.' }, cause);
+  }
 }
 
 /** A Blob or File. @throws RequestError */

@@ -4,6 +4,7 @@
  */
 import { fail } from '../errors';
 import { loadScriptBeside } from '../script_beside';
+import { trustedUrl } from './trusted_url';
 
 export type SideFile = 'tools';
 
@@ -20,7 +21,7 @@ async function fromScript(name: SideFile): Promise<string> {
   const text = (): string | undefined => (globalThis as { rivuletSideFiles?: Record<string, string> }).rivuletSideFiles?.[key];
   // a page may have its own script tag for it
   if (text()) return text()!;
-  const address = await loadScriptBeside(own as HTMLScriptElement | undefined, fileOf(name), integrity);
+  const address = await loadScriptBeside(own as HTMLScriptElement | undefined, fileOf(name), integrity, trustedUrl);
   return text() ?? Promise.reject(new Error(`${address} is another file`));
 }
 

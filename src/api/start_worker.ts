@@ -3,6 +3,7 @@ import { wrap, type Remote } from 'comlink';
 import '../engine/comlink_handlers';
 import { fail, RivuletError } from '../errors';
 import { lendThreads } from './lend_threads';
+import { trustedUrl } from './trusted_url';
 
 export type CallGuard = <T>(call: Promise<T>) => Promise<T>;
 
@@ -24,9 +25,12 @@ export function startWorker<Calls>(name: string, scripts: string[]): StartedWork
   let worker: Worker;
   try {
     // a classic worker: a module worker does not start from a blob in a sandboxed frame
-    worker = new Worker(URL.createObjectURL(new Blob(['URL.revokeObjectURL(location.href);', ...scripts], { type: 'text/javascript' })), { name });
+    worker = new Worker(trustedUrl(URL.createObjectURL(new Blob(['URL.revokeObjectURL(location.href);', ...scripts], { type: 'text/javascript' }))), { name });
   } catch (cause) {
-    const cure = 'Serve the page over http(s). With a Content Security Policy, allow worker-src blob:.';
+    const cure =
+      typeof Worker === 'undefined'
+        ? 'A service worker or shared worker can start none: load in a page, in an extension in an offscreen document.'
+        : "With a Content Security Policy, allow worker-src blob:, and with trusted-types the policy 'rivulet'.";
     fail('DeviceError', { what: 'The worker did not start', got: String(cause), cure }, cause);
   }
   const takeBack = lendThreads(worker);

@@ -3,11 +3,13 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { drawnWeights, GOLDEN_DIRECTORY } from '../../e2e/tools/golden';
 import { ggufBytes, safetensorsBytes, tinyDirectory, tinyGguf, tinyModel, type TinyOptions, type TinyTensor, type TinyValue } from '../../e2e/tools/tiny';
+import { STRING } from '../format/gguf_writer';
 import { mapWeights } from '../model/weights';
 import { memorySource, type ByteSource } from '../store/byte_source';
 import { dequantize } from '../tensor/dequant';
 import type { Dtype } from '../tensor/dtype';
 import type { TensorInfo } from '../tensor/tensor';
+import { compileChatTemplate } from '../text/chat_template';
 import { createTokenizer } from '../text/tokenizer';
 import { openCheckpoint } from './checkpoint';
 
@@ -144,6 +146,26 @@ describe('openCheckpoint', () => {
       const { config, bytes, notes } = await openCheckpoint(sources({ ...directory, 'config.json': text(written), 'model.safetensors': renamed }));
       expect({ config, bytes, notes }, wrapper).toEqual({ config: plain.config, bytes: plain.bytes, notes: [] });
     }
+  });
+
+  test.each([['none', {}], ['an empty one', { 'tokenizer.chat_template': [STRING, ' \n'] }]] as [string, Record<string, TinyValue>][])('with %s for a chat template it takes that of the family, and says so', async (_, change) => {
+    const model = tinyModel(TINY);
+    delete model.metadata['tokenizer.chat_template'];
+    Object.assign(model.metadata, change);
+    const { tokenizer, notes } = await openCheckpoint([memorySource('tiny.gguf', ggufBytes(model))]);
+    expect(notes).toEqual([expect.stringContaining('no chat template')]);
+    const prompt = compileChatTemplate(tokenizer.config)!.render([{ role: 'user', content: 'a' }]);
+    expect(prompt).toBe('<|startoftext|><|im_start|>user\na<|im_end|>\n<|im_start|>assistant\n');
+    expect((await openCheckpoint([gguf()])).notes).toEqual([]);
+  });
+
+  test('without a chat template and without markers of turns there is none', async () => {
+    const model = tinyModel(TINY);
+    delete model.metadata['tokenizer.chat_template'];
+    const tokens = model.metadata['tokenizer.ggml.tokens'][2] as string[];
+    tokens[tokens.indexOf('<|im_start|>')] = '<|turn|>';
+    const { tokenizer } = await openCheckpoint([memorySource('tiny.gguf', ggufBytes(model))]);
+    expect(compileChatTemplate(tokenizer.config)).toBeUndefined();
   });
 
   test('chat_template.json, and words of Python in config.json', async () => {

@@ -10,6 +10,7 @@ import { refuseOtherFiles } from '../other_kinds';
 import type { ByteSource } from '../store/byte_source';
 import { simpleRowBytes } from '../tensor/nibbles';
 import type { TensorInfo } from '../tensor/tensor';
+import { PLAIN_TEMPLATE } from '../text/chat_template';
 import { checkTokenizerJson, findTokenId, tokenizerFilesFromGguf, type TokenizerFiles } from './tokenizer_files';
 
 /** The settings of generation_config.json, or of the same metadata of a GGUF file. */
@@ -56,7 +57,15 @@ const GGUF = [0x47, 0x47, 0x55, 0x46];
  */
 export async function openCheckpoint(files: ByteSource[], signal?: AbortSignal): Promise<Checkpoint> {
   const found = await findModel(files, signal);
-  return Array.isArray(found) ? openGguf(found, signal) : openDirectory(found, signal);
+  const checkpoint = await (Array.isArray(found) ? openGguf(found, signal) : openDirectory(found, signal));
+  const { tokenizer, notes } = checkpoint;
+  const settings = tokenizer.config as { chat_template?: unknown };
+  // some converters lose it
+  if (!String(settings.chat_template ?? '').trim() && findTokenId(tokenizer, '<|im_start|>') !== undefined) {
+    settings.chat_template = PLAIN_TEMPLATE;
+    notes.push('The model has no chat template: messages are written as LFM2.5 models read them.');
+  }
+  return checkpoint;
 }
 
 /** @returns a list of GGUF files, or a map of the files of a Hugging Face directory by their names in it */

@@ -60,6 +60,16 @@ it('a device that is offline is told so after one request', async () => {
   expect(ms).toBeLessThan(400); // less than the wait before a second request
 });
 
+it.each([
+  ['file:///m.gguf', /let the user choose the file, or serve the folder/],
+  ['app://local/m.gguf', /Check the address/],
+])('%s, which is on no server, is asked for once', async (address, cure) => {
+  const { name, message, causes, ms } = await refusal(address);
+  expect([name, message]).toEqual(['SourceError', expect.stringMatching(cure)]);
+  expect(causes).toEqual([]);
+  expect(ms).toBeLessThan(400);
+});
+
 it('a device that calls itself offline reads from the servers that it reaches', async () => {
   vi.stubGlobal('navigator', { onLine: false });
   await listen((_, response) => response.writeHead(200, { 'content-length': bytes.length }).end(bytes));

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { withoutSignature } from './url_source';
+import { toAbsoluteUrl, withoutSignature } from './url_source';
 
 const AT = 'https://host.example/a.gguf';
 
@@ -19,3 +19,7 @@ it.each([
 });
 
 it.each([AT, `${AT}?version=1`, `${AT}?download=true&rev=a%20b`, 'models/own.gguf', 'a?b?c', ''])('%s stays', (address) => expect(withoutSignature(address)).toBe(address));
+
+const SCHEMES = ['https://host', 'HTTP://host', 'capacitor://localhost', 'tauri://localhost', 'app://local', 'ionic://localhost', 'chrome-extension://abc', 'moz-extension://abc', 'safari-web-extension://abc', 'file://'];
+it.each(SCHEMES)('%s/… is an address', (scheme) => expect(toAbsoluteUrl(`${scheme}/a.gguf`)).toBe(`${scheme.toLowerCase()}/a.gguf`));
+it.each(['Org/Repo:Q4_0', 'a.gguf', 'hf.co/Org/Repo', 'model:latest', 'c:\\a.gguf', ''])('%s is none', (text) => expect(toAbsoluteUrl(text)).toBeUndefined());

@@ -6,9 +6,9 @@ import type { ResolvedModel } from './hub_source';
 import { fetchJson, fetchFileInfo } from './http';
 import type { HttpRequestOptions } from './http_connection';
 
-/** 'https://…', './model.gguf', '/models/', 'blob:…' → an absolute URL; undefined for any other text. */
+/** 'https://…', 'app://…', './model.gguf', '/models/', 'blob:…' → an absolute URL; undefined for any other text. */
 export function toAbsoluteUrl(text: string): string | undefined {
-  if (!/^(?:https?:|blob:|data:|\.{0,2}\/)/.test(text)) return undefined;
+  if (!/^(?:[a-z][\w+.-]*:\/\/|blob:|data:|\.{0,2}\/)/i.test(text)) return undefined;
   try {
     const url = new URL(text, globalThis.location?.href);
     url.hash = '';

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { GOLDEN_DIRECTORY } from '../../e2e/tools/golden';
 import { optionsOf, readRenderings, verifyChat, type Rendering } from '../../e2e/tools/verify_chat';
-import { compileChatTemplate, encodeChat, type Message } from './chat_template';
+import { compileChatTemplate, encodeChat, PLAIN_TEMPLATE, type Message } from './chat_template';
 import { createTokenizer } from './tokenizer';
 
 const chats = join(GOLDEN_DIRECTORY, 'chat');
@@ -26,6 +26,14 @@ describe('golden chats', () => {
     for (const r of renderings)
       if (r.error !== undefined)
         expect(() => template(r.template).render(r.messages, optionsOf(r))).toThrow(expect.objectContaining({ name: 'RequestError', message: expect.stringContaining(r.error) }));
+  });
+
+  it('the plain template prints what the one of the family prints, but for past thinking', () => {
+    const plain = compileChatTemplate({ chat_template: PLAIN_TEMPLATE, bos_token: '<|startoftext|>' })!;
+    const same = rendered.filter((r) => r.template === 'past-thinking.jinja' && !r.case.includes('think'));
+    expect(same.length).toBeGreaterThan(30);
+    expect(same.filter(({ tools }) => tools?.length).length).toBeGreaterThan(10);
+    for (const r of same) expect(plain.render(r.messages, optionsOf(r)).replace('List of tools: [', 'Tools: ['), r.case).toBe(r.rendered);
   });
 
   it('encodes them as Hugging Face does: none contains a special string from outside', () => {

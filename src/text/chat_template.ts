@@ -36,6 +36,14 @@ export interface ChatTemplate {
 /** Special tokens that are part of an answer and not of the frame around turns. */
 export const ANSWER_MARKERS: readonly string[] = ['<|tool_call_start|>', '<|tool_call_end|>', '<think>', '</think>'];
 
+/** For models whose files have none: what the template of LFM2.5 prints, without its treatment of past thinking. */
+export const PLAIN_TEMPLATE = `{{ bos_token }}{% set system = messages[0].content if messages[0].role == 'system' %}{% if system or tools %}<|im_start|>system
+{{ system + ('\\n' if tools else '') if system }}{% if tools %}List of tools: [{% for tool in tools %}{{ tool if tool is string else tool | tojson }}{{ ', ' if not loop.last }}{% endfor %}]{% endif %}<|im_end|>
+{% endif %}{% for message in messages %}{% if not (loop.first and message.role == 'system') %}<|im_start|>{{ message.role }}
+{{ message.content if message.content is string else message.content | tojson }}<|im_end|>
+{% endif %}{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant
+{% endif %}`;
+
 /**
  * Compiles the template of a tokenizer_config.json. `chat_template` is a text, or a list of named templates, of which `default` and `tool_use` are used.
  * @returns undefined if the checkpoint has none

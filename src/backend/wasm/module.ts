@@ -25,13 +25,22 @@ export async function loadKernelModule(shared: boolean, wanted?: SimdVariant): P
   for (const variant of wanted ? [wanted] : (['relaxed', 'simd'] as const)) {
     const bytes = await inflate(variant === 'relaxed' ? relaxed : simd);
     if (!shared) unshareMemory(bytes);
-    if (WebAssembly.validate(bytes)) return { module: new WebAssembly.Module(bytes), variant };
+    if (WebAssembly.validate(bytes)) return { module: compile(bytes), variant };
   }
   fail('DeviceError', {
     what: 'This browser cannot run the WASM kernels',
     wanted: wanted === 'relaxed' ? 'relaxed SIMD' : 'WebAssembly SIMD with atomics',
     cure: wanted === 'relaxed' ? "Use the variant 'simd'." : 'Update the browser.',
   });
+}
+
+/** A module that is valid and does not compile is one that the page's policy forbids; browsers say so in many ways. @throws DeviceError */
+function compile(bytes: Uint8Array<ArrayBuffer>): WebAssembly.Module {
+  try {
+    return new WebAssembly.Module(bytes);
+  } catch (cause) {
+    return fail('DeviceError', { what: 'The WASM kernels do not compile', got: String(cause).slice(0, 80), cure: "A Content Security Policy must allow script-src 'wasm-unsafe-eval'." }, cause);
+  }
 }
 
 /** Decodes a module of the bundle, which is raw deflate in base64 (kernels/build.ts). */
