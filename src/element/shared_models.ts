@@ -54,7 +54,7 @@ function start(key: string, source: string, options: Options): SharedModel {
   return shared;
 }
 
-/** A file of a browser extension has no length in its headers, which a download needs: the page reads it. */
+/** A file of a browser extension is on the device already: it is read, not stored. */
 async function reachable(source: string): Promise<ModelSource> {
   if (!location.protocol.endsWith('-extension:') || !/^\.{0,2}\//.test(source)) return source;
   const response = await fetch(source).catch((cause: unknown) => {
