@@ -90,6 +90,58 @@ test('a restored conversation: requests, replies and results of tools; events on
   expect(happened).toEqual([]);
 });
 
+test('what a model says piece by piece, its calls, names of tools and their results', async () => {
+  const columns = 12;
+  await visit(`<rivulet-chat model="${MODEL}" download="auto"></rivulet-chat>`.repeat(columns));
+  // the engine's own reader of calls, and a model that says what it is told to
+  await page.evaluate(() => {
+    type Engine = Record<string, unknown>;
+    const scripts: Record<string, string> = {};
+    const say = async function* (text: string): AsyncGenerator<{ type: 'text'; text: string }> {
+      const step = Math.ceil(text.length / (text.length < 120 ? 40 : 12));
+      for (let at = 0; at < text.length; at += step) {
+        yield { type: 'text', text: text.slice(at, at + step) };
+        await new Promise((resolve) => requestAnimationFrame(resolve));
+      }
+    };
+    const chat = (messages: { role: string; content: string }[]): unknown => {
+      // a request names its answer; after a call the answer is the result
+      const { role, content } = messages.at(-1)!;
+      const text = role === 'user' ? scripts[content] : content;
+      return { parts: say(text), result: Promise.resolve({ text }) };
+    };
+    const model = { chat, info: {}, unload: async () => undefined };
+    Object.assign(globalThis, { scripts, rivulet: { ...(globalThis as unknown as { rivulet: Engine }).rivulet, load: async () => model } });
+  });
+  const calls = texts.map((text) => `${text}<|tool_call_start|>${json([{ name: text, arguments: { [text]: text } }])}<|tool_call_end|>`);
+  const ended = await page.evaluate(
+    async ([answers, names]) => {
+      const all = JSON.parse(answers) as string[];
+      const { scripts } = globalThis as unknown as { scripts: Record<string, string> };
+      all.forEach((text, i) => (scripts[`request ${i}`] = text));
+      const tools = (JSON.parse(names) as string[]).map((name) => ({ name, description: name, parameters: { properties: { [name]: { type: 'string', description: name } } }, run: () => name }));
+      const chats = [...document.querySelectorAll('rivulet-chat')];
+      const sent = await Promise.all(
+        chats.map(async (chat, column) => {
+          chat.tools = tools;
+          let words = 0;
+          for (let i = column; i < all.length; i += chats.length) words += Number((await chat.send(`request ${i}`)).length > 0);
+          return words;
+        }),
+      );
+      await new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)));
+      return sent.reduce((sum, count) => sum + count, 0);
+    },
+    [json([...PAYLOADS.map(({ text }) => text), ...calls]), json(texts)],
+  );
+  expect(ended).toBeGreaterThan(PAYLOADS.length * 0.9);
+  expect(await objections()).toEqual([]);
+  const results = await page.evaluate(() => [...document.querySelectorAll('rivulet-chat')].flatMap(({ messages }) => messages.filter(({ role }) => role === 'tool').map(({ content }) => JSON.stringify(content))));
+  // a text that ends the block of its call has no result
+  for (const text of texts.filter((one) => !one.includes('<|tool_call_end|>'))) expect(results).toContain(json(text));
+  expect(happened).toEqual([]);
+});
+
 test('attributes: title, greeting, placeholder, options, tools, and the name of a model that does not exist', async () => {
   await visit('');
   await page.evaluate((given) => {

@@ -130,12 +130,20 @@ it.each([
   '[{"name": "f", "arguments": "1"}]',
   '[{"name": "f", "arguments": [1]}]',
   '[f(a="\\u12")]',
+  '[f(a="b\\',
   '[f(a=1',
   '[f(a=1_e999)]',
   '[{"name": 1}]',
   `[f(a=${'['.repeat(100_000)})]`,
 ])('does not guess at %.40j', (inside) => {
   expect(readCalls(block(inside))).toEqual({ text: '', calls: [], broken: [inside] });
+});
+
+it('reads what there is of an answer that is still being written, wherever it breaks off', () => {
+  const answer = `Sure. ${block(String.raw`[f(a="say \"hi\" \u00e9", b='it\'s')]`)}\n[a link](b "say \\"hi\\"")`;
+  const whole = [{ name: 'f', arguments: { a: 'say "hi" é', b: "it's" } }];
+  for (let end = 0; end < answer.length; end++) expect([[], whole]).toContainEqual(readCalls(answer.slice(0, end)).calls);
+  expect(readCalls(answer)).toEqual({ text: 'Sure. \n[a link](b "say \\"hi\\"")', calls: whole, broken: [] });
 });
 
 it('takes hostile names as names', () => {

@@ -287,7 +287,8 @@ function createReader(source: string): Reader {
           return text;
         }
         const c = source.charAt(reader.at++);
-        text += c === '\\' && !raw ? escaped() : c;
+        // an answer that is still being written may end here
+        text += c === '\\' && !raw && reader.at < source.length ? escaped() : c;
       }
       return fail();
     },
