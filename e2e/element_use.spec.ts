@@ -13,6 +13,9 @@ import { serveSite } from './site';
 import { findChromium } from './system';
 import { tinyGguf } from './tools/tiny';
 
+/** in the tree of an element without messages, about */
+const NODES_OF_AN_ELEMENT = 23;
+
 const tests = testElement();
 const { open, chat, send } = tests;
 /** how many messages there are, and what the input field holds */
@@ -187,19 +190,26 @@ test('elements that come and go leave no worker and little memory behind', async
       },
       [times, MODEL, hasty] as const,
     );
-  const heap = async (): Promise<number> => {
+  const held = async (what: 'JSHeapUsedSize' | 'Nodes'): Promise<number> => {
     await soon(() => page.workers().length).toBe(0);
     for (let i = 0; i < 3; i++) await session.send('HeapProfiler.collectGarbage');
     const { metrics } = await session.send('Performance.getMetrics');
-    return metrics.find(({ name }) => name === 'JSHeapUsedSize')!.value;
+    return metrics.find(({ name }) => name === what)!.value;
   };
   await cycle(10);
-  const before = await heap();
-  await cycle(50);
   // what a request held goes some time after it
-  await soon(async () => (await heap()) - before).toBeLessThan(300_000);
+  await soon(() => held('Nodes')).toBeLessThan(NODES_OF_AN_ELEMENT * 2);
+  const before = await held('JSHeapUsedSize');
+  const nodes = await held('Nodes');
+  for (let i = 0; i < 5; i++) {
+    await cycle(10);
+    await held('Nodes'); // each time the model is loaded anew
+  }
+  await soon(async () => (await held('JSHeapUsedSize')) - before).toBeLessThan(300_000);
   await cycle(20, true);
-  await soon(async () => (await heap()) - before).toBeLessThan(600_000);
+  await soon(async () => (await held('JSHeapUsedSize')) - before).toBeLessThan(600_000);
+  // no element is held, whatever it did when it was removed
+  await soon(async () => (await held('Nodes')) - nodes).toBeLessThan(NODES_OF_AN_ELEMENT);
   expect(tests.problems).toEqual([]);
 });
 

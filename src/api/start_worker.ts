@@ -40,14 +40,16 @@ export function startWorker<Calls>(name: string, scripts: string[]): StartedWork
   function end(reason: Error): void {
     ended ??= reason;
     worker.terminate();
+    // Comlink holds the worker as long as its proxy lives, and through this listener and the reason's stack the worker would hold the proxy
+    worker.onerror = null;
     takeBack();
     for (const reject of open) reject(ended);
     open.clear();
   }
-  worker.addEventListener('error', (event) => {
+  worker.onerror = (event) => {
     const cure = "Reload the page. With a Content Security Policy, allow worker-src blob:.";
     end(new RivuletError('DeviceError', { what: 'The worker failed', got: event.message || 'no reason', cure }));
-  });
+  };
 
   const guard: CallGuard = (call) =>
     new Promise((resolve, reject) => {
