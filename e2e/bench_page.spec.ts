@@ -1,9 +1,11 @@
 // @module-tag chromium
 /** The benchmark page as built: a set from start to end, stops, reloads, and what comes from elsewhere. e2e/bench_disturbed.spec.ts has the rest. */
 import { readFileSync } from 'node:fs';
+import type { Page } from 'playwright';
 import { describe, expect, test } from 'vitest';
-import { fromFragment, toFragment } from '../demo/bench/result';
-import { choose, ended, importable, RESULT, run, saved, testBench, validate } from './bench';
+import { fromFragment, toFragment, type BenchmarkResult } from '../demo/bench/result';
+import { choose, ended, importable, measuring, RESULT, run, saved, testBench, validate } from './bench';
+import { finishedSet, reloadWith } from './bench_store';
 import { loadAxe, objections, PATIENCE, soon } from './chat_page';
 
 const bench = testBench();
@@ -131,6 +133,112 @@ describe('a set that is interrupted', () => {
     expect(await page.isVisible('#question')).toBe(false);
     expect((await saved(page)).runs).toEqual(after.runs);
   });
+
+  test('by a page that ends: no measurement is lost, and a run that ends the page twice is left out', async () => {
+    // the first run waits in its second measurement, as in a hidden tab, until its page ends
+    await bench.context.addInitScript(() => {
+      const step = (): string => document.querySelector('#progress-step')?.textContent ?? '';
+      Object.defineProperty(document, 'hidden', { get: () => /Q4_0 . CPU . decode|^This tab is hidden/.test(step()) });
+    });
+    let { page } = await bench.open();
+    await choose(page, { quantizations: ['Q4_0', 'Q8_0'], repetitions: 1 });
+    for (let attempt = 0; attempt < 2; attempt++) {
+      if (attempt) await page.getByRole('button', { name: 'Continue' }).click();
+      else await page.click('#run');
+      await measuring(page, 'This tab is hidden');
+      if (attempt) await page.reload();
+      else page = await crash(page);
+      await page.waitForSelector('body[data-ready]');
+      expect(await page.innerText('#question')).toMatch(/^The page ended while it measured Demo model \(6M\) Q4_0. 0 of 2 runs are done, and 1 measurement of /);
+    }
+    await page.getByRole('button', { name: 'Continue' }).click();
+    await page.waitForSelector('#progress:visible');
+    await ended(page);
+    const { runs } = await saved(page);
+    expect(runs.map(({ status, problem }) => [status, problem])).toEqual([['failed', 'The page ended 2 times during this run, so it was left out.'], ['done', undefined]]); // prettier-ignore
+    expect(runs.map(({ model, measurements }) => [model.quantization, measurements.length])).toEqual([['Q4_0', 1], ['Q8_0', 2]]); // prettier-ignore
+  });
+
+  test('a new run asks before it takes the place of a result, and can keep it', async () => {
+    const { page } = await bench.open();
+    const shown = (): Promise<string[]> => page.locator('table').first().locator('tbody tr').allInnerTexts();
+    const own = { ...RESULT, device: { ...RESULT.device, platform: 'this system' } };
+    await reloadWith(page, { set: finishedSet(own) });
+    await choose(page, { repetitions: 50 });
+    await page.click('#run');
+    await soon(() => page.innerText('#question')).toMatch(/^A new run takes the place of the result of Nov 28, 2026, /);
+    await page.getByRole('button', { name: 'Cancel' }).click();
+    expect(await page.isVisible('#progress')).toBe(false);
+    expect((await saved(page)).created).toBe(own.created);
+    await page.click('#run');
+    await page.getByRole('button', { name: 'Keep it to compare' }).click();
+    await measuring(page, 'decode at 128');
+    await page.click('#stop');
+    await ended(page);
+    // nothing was finished yet: the page shows the result that was kept
+    await soon(shown).toEqual([expect.stringMatching(/Demo model \(6M\) Q4_0/)]);
+    await reloadWith(page, { set: finishedSet({ ...own, created: '2026-11-29T18:00:00.000Z' }) });
+    await page.getByRole('button', { name: /^Remove Elsewhere 9 on this system/ }).waitFor();
+    await page.click('#run');
+    await page.getByRole('button', { name: 'Replace it' }).click();
+    await page.waitForSelector('#progress:visible');
+    await page.click('#stop');
+    await ended(page);
+    await page.getByRole('button', { name: /^Remove Elsewhere 9 on this system/ }).click();
+    expect(await page.locator('table').count()).toBe(0);
+  });
+});
+
+/** Ends the page's process. @returns a new tab */
+async function crash(page: Page): Promise<Page> {
+  const session = await bench.context.newCDPSession(page);
+  const crashed = page.waitForEvent('crash');
+  // a process that ends answers nothing
+  void session.send('Page.crash').catch(() => undefined);
+  await crashed;
+  return (await bench.open()).page;
+}
+
+/** A result with the largest, the smallest and the longest values that a result may have. */
+function extremeResult(): BenchmarkResult {
+  const [one] = RESULT.runs;
+  const long = (length: number): string => '<b>W'.repeat(length / 4);
+  const spread = { median: 1e12, min: 0, max: 1e12 };
+  return {
+    ...RESULT,
+    device: { ...RESULT.device, browser: long(120), bandwidth: { cpuRead: 0, gpuCopy: 1e12 }, gpu: { name: long(200), software: false, features: Array.from({ length: 100 }, () => long(60)), maxBufferBytes: 1e15 } },
+    runs: [
+      { ...one, model: { ...one.model, name: long(200), bytes: 0 }, measurements: [0, 1, 1e6].map((prompt) => ({ ...one.measurements[0], prompt, decode: spread })), sustained: { seconds: 3600, points: [[3600, 0], [0, 1e12], [0, 0]] as [number, number][] } },
+      { ...one, backend: 'webgpu' as const, measurements: [{ ...one.measurements[0], generate: 0, cached: false, prefill: { median: 0, min: 0, max: 0 }, decode: { median: 0, min: 0, max: 0 } }], sustained: { seconds: 0, points: [] } },
+      { ...one, status: 'failed' as const, problem: long(1000), measurements: [], notes: [long(1000)] },
+    ],
+  }; // prettier-ignore
+}
+
+test.each<[string, (page: Page) => Promise<unknown>, string]>([
+  ['a result from another device beside its own', (page) => reloadWith(page, { set: finishedSet({ ...RESULT, device: { ...RESULT.device, platform: 'this system' } }), compared: [RESULT] }), '#results table'],
+  ['a result that a link brings', async (page) => page.goto(`${bench.site.url}bench.html${await toFragment(RESULT)}`).then(() => page.reload()), '#results table'],
+  ['a hostile link', async (page) => page.goto(`${bench.site.url}bench.html${await toFragment(extremeResult())}`).then(() => page.reload()), '#results table'],
+  ['a link that holds no result', (page) => page.goto(`${bench.site.url}bench.html#result=broken`).then(() => page.reload()), '#problem:visible'],
+  ['a file that is no result', (page) => page.setInputFiles('#import', importable('wrong.json', 'hello')), '#problem:visible'],
+  ['a set that nothing can measure', async (page) => { await choose(page, { quantizations: [] }); await page.click('#run'); }, '#problem:visible'],
+  ['a wrong result and a failed run', (page) => reloadWith(page, { set: finishedSet({ ...RESULT, runs: (['wrong', 'failed'] as const).map((status) => ({ ...RESULT.runs[0], status, problem: 'Nothing was timed.', measurements: [] })) }) }), '#results table'],
+  ['the question before a result is replaced', async (page) => { await reloadWith(page, { set: finishedSet(RESULT) }); await page.click('#run'); }, '#question:visible'],
+  ['the question after a stop', (page) => reloadWith(page, { set: { ...finishedSet(RESULT), state: 'stopped' } }), '#question:visible'],
+])('accessible: %s', async (_, reach, shows) => {
+  const { page } = await bench.open();
+  await page.emulateMedia({ reducedMotion: 'reduce' });
+  await reach(page);
+  await page.waitForSelector('body[data-ready]');
+  await page.waitForSelector(shows);
+  await page.evaluate(() => { for (const one of document.querySelectorAll('details')) one.open = true; }); // prettier-ignore
+  await loadAxe(page);
+  expect(await objections(page)).toEqual([]);
+  await page.setViewportSize({ width: 390, height: 844 });
+  await page.emulateMedia({ colorScheme: 'dark' });
+  await page.waitForFunction(() => document.documentElement.scrollWidth <= 390);
+  await page.waitForTimeout(300); // colours change slowly
+  expect(await objections(page)).toEqual([]);
 });
 
 describe('what comes from elsewhere', () => {
@@ -154,6 +262,17 @@ describe('what comes from elsewhere', () => {
     await page.waitForSelector('body[data-ready]');
     expect(await page.locator('table').first().innerText()).toContain('Demo model (6M) Q4_0');
     expect(await page.getByRole('button', { name: /^Keep/ }).count()).toBe(0);
+  });
+
+  test('numbers as large and small as a result may have do not break the page', async () => {
+    const extreme = extremeResult();
+    expect(validate(extreme), JSON.stringify(validate.errors)).toBe(true);
+    const { page, errors } = await bench.open(await toFragment(extreme));
+    expect(await page.locator('tbody tr').count()).toBeGreaterThan(5);
+    await page.setViewportSize({ width: 390, height: 844 });
+    await page.waitForFunction(() => document.documentElement.scrollWidth <= 390);
+    expect(await page.isEnabled('#run')).toBe(true);
+    expect(errors).toEqual([]);
   });
 
   test('links that hold no result are refused, and the page goes on', async () => {

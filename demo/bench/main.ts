@@ -136,7 +136,18 @@ async function start(): Promise<void> {
   const selection = form.read();
   const obstacle = obstacleOf(selection);
   if (obstacle) return say(obstacle);
-  if (await batteryAllows()) await alone(() => begin(selection));
+  if ((await batteryAllows()) && (await mayReplace())) await alone(() => begin(selection));
+}
+
+/** A new set takes the place of the last, which may be another tab's. */
+async function mayReplace(): Promise<boolean> {
+  const last = (await store.set()) ?? set;
+  if (!last?.result.runs.length) return true;
+  const [keep, replace] = ['Keep it to compare', 'Replace it'];
+  const word = await ask(`A new run takes the place of the result of ${new Date(last.result.created).toLocaleString('en', { dateStyle: 'medium', timeStyle: 'short' })}.`, [keep, replace, 'Cancel']);
+  if (word === keep) compare(last.result);
+  else if (word === 'Cancel' && set) offerToGoOn(set);
+  return word === keep || word === replace;
 }
 
 /** Many devices slow down to save power. */
@@ -264,7 +275,7 @@ function onProgress({ run, runs, planned, step, share, secondsLeft, waiting }: S
 function offerToGoOn(stopped: StoredSet): void {
   const { result, plan, state, partial } = stopped;
   const next = plan[result.runs.length];
-  if (!next) return;
+  if (state === 'done' || !next) return;
   const under = [next.name, next.quantization].filter(Boolean).join(' ');
   const done = `${result.runs.length} of ${plan.length} runs are done${partial.measurements.length ? `, and ${partial.measurements.length} ${partial.measurements.length === 1 ? 'measurement' : 'measurements'} of ${under}` : ''}`;
   const text = state === 'running' ? `The page ended while it measured ${under}. ${done}.` : `The benchmark was stopped. ${done}.`;
@@ -365,7 +376,7 @@ matchMedia('(prefers-color-scheme: dark)').addEventListener('change', show);
 if (set) form.write(set.selection);
 show();
 await readLink();
-if (set && set.state !== 'done' && set.result.runs.length < set.plan.length) {
+if (set && set.state !== 'done') {
   if (await runsElsewhere()) say(BUSY);
   else offerToGoOn(set);
 }

@@ -30,11 +30,12 @@ export function showResults(holder: HTMLElement, shown: ShownResult[], deviceCar
   deviceCard.remove();
   holder.replaceChildren();
   const first = shown.find(({ result }) => result.runs.length);
+  // outside the grid of the results its width would divide the page into columns
+  deviceCard.classList.toggle('w4', first?.own === true);
   if (!first) return void holder.after(deviceCard);
   const { result } = first;
   const several = shown.length > 1;
   holder.append(...headline(result), ...overContext(shown));
-  deviceCard.classList.add('w4');
   if (first.own) holder.append(deviceCard);
   else holder.after(deviceCard);
   holder.append(allRuns(shown, several));

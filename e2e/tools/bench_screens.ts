@@ -1,28 +1,13 @@
 /** The states of the built benchmark page, for people to look at. What they show is measured once, on the processor and on Chromium's software adapter. */
 import type { Page } from 'playwright';
-import { planRuns, PRESETS, type Selection } from '../../demo/bench/plan';
+import { PRESETS, type Selection } from '../../demo/bench/plan';
 import { toFragment, type BenchmarkResult } from '../../demo/bench/result';
 import { partialOf, type StoredSet } from '../../demo/bench/set_store';
+import { finishedSet, reloadWith } from '../bench_store';
 import { benchPage } from './bench_page';
 import type { Screen } from './screens';
 
 const selection: Selection = { ...PRESETS.quick, quantizations: ['Q4_0'], prefill: [128, 512], decode: [128, 1024], sustained: true, kernels: true, repetitions: 1, stored: [], backends: ['wasm', 'webgpu'] };
-
-/** The page with this in its storage. */
-async function stored(page: Page, value: { set?: StoredSet; compared?: BenchmarkResult[] }): Promise<void> {
-  await page.evaluate(async (values) => {
-    const store = await new Promise<IDBObjectStore>((resolve, reject) => {
-      const opened = indexedDB.open('rivulet-bench');
-      opened.onupgradeneeded = () => opened.result.createObjectStore('results');
-      opened.onsuccess = () => resolve(opened.result.transaction('results', 'readwrite').objectStore('results'));
-      opened.onerror = () => reject(opened.error);
-    });
-    for (const [key, one] of Object.entries(values)) store.put(one, key);
-    await new Promise((done) => (store.transaction.oncomplete = done));
-  }, value);
-  await page.reload();
-  await ready(page);
-}
 
 const ready = (page: Page): Promise<unknown> => page.waitForSelector('body[data-ready]');
 
@@ -30,8 +15,7 @@ const ready = (page: Page): Promise<unknown> => page.waitForSelector('body[data-
 export async function benchScreens(given?: BenchmarkResult): Promise<Record<string, Screen>> {
   const { backends, ...choices } = selection;
   const result = given ?? (await benchPage({ ...choices, preset: 'quick', backends, adapter: 'swiftshader', threads: 1, sustainedSeconds: 10 }));
-  const plan = planRuns(selection);
-  const set: StoredSet = { selection, plan, result, partial: partialOf(), attempts: 0, state: 'done' };
+  const set = finishedSet(result, selection);
   const half: StoredSet = { ...set, result: { ...result, runs: result.runs.slice(0, 1) }, partial: partialOf({ measurements: result.runs[1].measurements.slice(0, 1) }), state: 'running', attempts: 1 };
   // the same numbers as if from another device
   const other: BenchmarkResult = { ...result, device: { ...result.device, browser: 'Another browser 1', platform: 'another device' } };
@@ -60,15 +44,15 @@ export async function benchScreens(given?: BenchmarkResult): Promise<Record<stri
         await page.waitForFunction(() => document.querySelector('#progress-step')?.textContent?.startsWith('This tab is hidden'), undefined, { timeout: 120_000 });
       },
     },
-    done: { reach: (page) => stored(page, { set }) },
+    done: { reach: (page) => reloadWith(page, { set }) },
     details: {
       async reach(page) {
-        await stored(page, { set });
+        await reloadWith(page, { set });
         await page.evaluate(() => { for (const one of document.querySelectorAll('details')) one.open = true; }); // prettier-ignore
       },
     },
-    ended: { reach: (page) => stored(page, { set: half }) },
-    compared: { reach: (page) => stored(page, { set, compared: [other] }) },
+    ended: { reach: (page) => reloadWith(page, { set: half }) },
+    compared: { reach: (page) => reloadWith(page, { set, compared: [other] }) },
     link: { fragment: link, reach: (page) => ready(page).then(() => undefined) },
     'link-refused': { fragment: '#result=%3Cscript%3E', reach: (page) => ready(page).then(() => undefined) },
     'battery-low': {
@@ -81,7 +65,14 @@ export async function benchScreens(given?: BenchmarkResult): Promise<Record<stri
       async reach(page) {
         const [cpu, gpu] = result.runs;
         const problem = 'The kernels compute wrong numbers: they differ from the known results by 170 % of the power, and 1.0 % are allowed. Nothing was timed.';
-        await stored(page, { set: { ...set, result: { ...result, runs: [cpu, { ...gpu, status: 'wrong', problem, measurements: [], check: { golden: 1.7, pieces: 0 } }] } } });
+        await reloadWith(page, { set: { ...set, result: { ...result, runs: [cpu, { ...gpu, status: 'wrong', problem, measurements: [], check: { golden: 1.7, pieces: 0 } }] } } });
+      },
+    },
+    'run-again': {
+      async reach(page) {
+        await reloadWith(page, { set });
+        await page.click('#run');
+        await page.waitForSelector('#question:visible');
       },
     },
     'nothing-chosen': {
@@ -94,7 +85,7 @@ export async function benchScreens(given?: BenchmarkResult): Promise<Record<stri
     },
     'copy-refused': {
       async reach(page) {
-        await stored(page, { set });
+        await reloadWith(page, { set });
         await page.evaluate(() => Object.defineProperty(navigator, 'clipboard', { value: undefined }));
         await page.click('#copy-link');
         await page.waitForSelector('#problem textarea');
