@@ -412,7 +412,7 @@ describe('openModel', () => {
     await expect(open(source)).rejects.toMatchObject({ name: 'SourceError', message: expect.stringMatching(message) });
   });
 
-  it.each(['no model', 'a/b/../c', 'Org', '', 'ftp://x/y.gguf'])('%j is no source', async (source) => {
+  it.each(['no model', 'a/b/../c', 'Org', '', 'c:y.gguf'])('%j is no source', async (source) => {
     await start();
     await expect(open(source)).rejects.toMatchObject({ name: 'RequestError' });
   });
