@@ -2,7 +2,7 @@
 /** The benchmark page as built, when something is wrong, or disturbs a measurement: kernels, the GPU, the tab, the battery, storage, a second tab. */
 import { describe, expect, test } from 'vitest';
 import { CHECK_GOLDEN } from '../demo/bench/check_golden';
-import { choose, ended, measuring, run, saved, testBench } from './bench';
+import { choose, ended, measuring, run, saved, testBench, validate } from './bench';
 import { soon } from './chat_page';
 
 const bench = testBench({ webgpu: true });
@@ -105,4 +105,34 @@ describe('what is wrong or disturbed is said', () => {
     await run(other);
     expect((await saved(other)).runs[0].status).toBe('done');
   });
+});
+
+test('both backends stand in one table; a GPU that is lost in the middle of a run goes on, says so, and costs no finished run', async () => {
+  // the GPU is emulated by the browser
+  const { page, errors } = await bench.open('', '?threads=1&software=1');
+  await choose(page, { backends: ['wasm', 'webgpu'], decode: [], repetitions: 3 });
+  await page.click('#run');
+  await measuring(page, 'GPU · prefill of 128');
+  for (const worker of page.workers())
+    await worker.evaluate(() => {
+      const { createCommandEncoder } = GPUDevice.prototype;
+      let lost = false;
+      GPUDevice.prototype.createCommandEncoder = function (...parameters) {
+        if (!lost) this.destroy();
+        lost = true;
+        return createCommandEncoder.apply(this, parameters);
+      };
+    });
+  await ended(page);
+  const result = await saved(page);
+  expect(validate(result), JSON.stringify(validate.errors)).toBe(true);
+  expect(result.device.bandwidth!.gpuCopy).toBeGreaterThan(0);
+  const [cpu, gpu] = result.runs;
+  expect([cpu, gpu].map(({ backend, status, problem }) => [backend, status, problem])).toEqual([['wasm', 'done', undefined], ['webgpu', 'done', undefined]]); // prettier-ignore
+  expect(gpu.check!.golden).toBeLessThan(1e-2);
+  expect(gpu.measurements).toMatchObject([{ prompt: 128, repetitions: 3 }]);
+  expect(gpu.measurements[0].prefill!.median).toBeGreaterThan(1);
+  expect(gpu.notes.join(' ')).toMatch(/lost/);
+  expect(await page.locator('table').first().locator('tbody tr').allInnerTexts()).toEqual([expect.stringContaining('CPU, 1 thread'), expect.stringContaining('GPU')]);
+  expect(errors).toEqual([]);
 });

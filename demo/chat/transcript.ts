@@ -75,6 +75,8 @@ const SHORT = 12;
 /** milliseconds of a slice, with its layout */
 const SLICE_MS = 16;
 const MOST_IN_SLICE = 24;
+/** Each slice lays out all messages again. Where more are shown than at first, it draws this part of their number at least: else the time would grow with its square. */
+const OF_LONG = 8;
 /** messages above one that is looked for, so that it is read with what led to it */
 const BEFORE = 20;
 const NOT_READ = 'Messages above this line are no longer read by the model';
@@ -227,7 +229,8 @@ export function createTranscript(list: HTMLOListElement, { actions, messages, of
     slice = undefined;
     const start = performance.now();
     follow(() => keepPlace(draw));
-    room = Math.max(2, Math.min(MOST_IN_SLICE, Math.floor((room * SLICE_MS) / (performance.now() - start))));
+    const least = shown.size < SHOWN ? 2 : Math.ceil(shown.size / OF_LONG);
+    room = Math.max(least, Math.min(MOST_IN_SLICE, Math.floor((room * SLICE_MS) / (performance.now() - start))));
   }
 
   function show(given: readonly MessageLine[], readFrom?: string): void {
