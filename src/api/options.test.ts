@@ -49,6 +49,8 @@ describe('a name that does not exist', () => {
     ['load', 'onprogress', 'onProgress'],
     ['download', 'endpoint', 'hub'],
     ['estimate', 'n_ctx', 'contextLength'],
+    ['load', 'max_tokens', 'maxTokens of chat'],
+    ['load', 'temp', 'temperature of chat'],
     ['tokenize', 'add_bos', 'bos'],
     ['detokenize', 'skip_special_tokens', 'skipSpecial'],
   ])('%s: %s means %s', (call, given, wanted) => {

@@ -133,10 +133,11 @@ export function nearestName(wrong: string, known: readonly string[]): string | u
   return likeness(best) > 0.4 ? best : undefined;
 }
 
-/** @throws RequestError that names the nearest known one */
-export function failUnknown(kind: string, name: string, known: readonly string[]): never {
-  const nearest = nearestName(name, known);
-  fail('RequestError', { what: `${show(name)} is no known ${kind}`, wanted: nearest, cure: `The ${kind}s are ${known.join(', ')}.` });
+/** @param elsewhere the options of chat, which stand in the wrong call. @throws RequestError that names the nearest known one */
+export function failUnknown(kind: string, name: string, known: readonly string[], elsewhere: readonly string[] = []): never {
+  const nearest = nearestName(name, [...known, ...elsewhere]);
+  const wanted = nearest && !known.includes(nearest) ? `${nearest} of chat` : nearest;
+  fail('RequestError', { what: `${show(name)} is no known ${kind}`, wanted, cure: `The ${kind}s are ${known.join(', ')}.` });
 }
 
 /** @throws RequestError that says what the value must be */
@@ -161,7 +162,7 @@ export const readOptions = <T extends object>(rules: RulesOf<Required<T>>, optio
     requireValid('the options', options ?? {}, OBJECT);
     for (const [name, given] of Object.entries(options ?? {})) {
       if (given === undefined || given === null) continue;
-      const rule = Object.hasOwn(rules, name) ? rules[name as keyof T] : failUnknown('option', name, Object.keys(rules));
+      const rule = Object.hasOwn(rules, name) ? rules[name as keyof T] : failUnknown('option', name, Object.keys(rules), Object.keys(OPTIONS.chat));
       const value = rule.live ? given : plainCopy(given, name);
       requireValid(name, value, rule);
       read[name] = value;
