@@ -60,8 +60,9 @@ export async function openCheckpoint(files: ByteSource[], signal?: AbortSignal):
   const checkpoint = await (Array.isArray(found) ? openGguf(found, signal) : openDirectory(found, signal));
   const { tokenizer, notes } = checkpoint;
   const settings = tokenizer.config as { chat_template?: unknown };
+  const template = settings.chat_template ?? '';
   // some converters lose it
-  if (!String(settings.chat_template ?? '').trim() && findTokenId(tokenizer, '<|im_start|>') !== undefined) {
+  if (typeof template === 'string' && !template.trim() && findTokenId(tokenizer, '<|im_start|>') !== undefined) {
     settings.chat_template = PLAIN_TEMPLATE;
     notes.push('The model has no chat template: messages are written as LFM2.5 models read them.');
   }
