@@ -136,6 +136,8 @@ async function start(): Promise<void> {
   const selection = form.read();
   const obstacle = obstacleOf(selection);
   if (obstacle) return say(obstacle);
+  // before the questions, which would be of no use
+  if (!here && (await runsElsewhere())) return say(BUSY);
   if ((await batteryAllows()) && (await mayReplace())) await alone(() => begin(selection));
 }
 
