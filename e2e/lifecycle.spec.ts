@@ -118,7 +118,8 @@ describe('a frozen tab that holds the locks of a model', () => {
     }
   };
 
-  test.concurrent('delays the same download in another tab by at most 10 s, and ends its own when it resumes', visit(async ({ options, tab, frozen }) => {
+  // alone: the transfer itself is timed, too
+  test('delays the same download in another tab by at most 10 s, and ends its own when it resumes', visit(async ({ options, tab, frozen }) => {
     const first = await frozen();
     const second = await tab();
     const start = performance.now();
