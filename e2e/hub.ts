@@ -51,6 +51,8 @@ export interface HubOptions {
   lfsFrom?: number;
   /** milliseconds between the pieces of 64 KB of a body: a slow line */
   pace?: number;
+  /** asked before each piece of a body, which waits for what it gives */
+  hold?: () => Promise<void> | undefined;
 }
 
 export interface Hub {
@@ -233,6 +235,7 @@ export async function createHub(options: HubOptions = {}): Promise<Hub> {
     const piece = entry.fault === 'trickle' ? Math.max(1, body.length >> 6) : 65536;
     const pace = entry.fault === 'trickle' ? 2 : (options.pace ?? 0);
     for (let at = 0; at < stop; at += piece) {
+      await options.hold?.();
       if (response.destroyed) return;
       const part = body.subarray(at, Math.min(at + piece, stop));
       entry.sent += part.length;
