@@ -51,19 +51,18 @@ INLINE void add_block(uint32_t f, int int16, const uint8_t* block, uint32_t next
 
 // Several groups are read side by side, one block of each in turn: a processor prefetches each stream by itself, so that several streams are up
 // to twice as fast as one (the numbers were measured). A group without a second one is processed twice.
-enum { MOST_STREAMS = 16 };
-INLINE uint32_t streams_of(uint32_t f) { return is_k(f) ? MOST_STREAMS : 8; }
+enum { STREAMS = 16 };
 
 INLINE void one_token(uint32_t f, int int16, const Weight* w, const uint8_t* xq, float* y, uint32_t r0, uint32_t r1) {
   const uint32_t units = w->cols / (BLOCK * subs_of(f)), size = group_bytes(f, w->cols);
   const Masks masks = masks_of(f, w->format);
-  for (uint32_t r = r0; r < r1; r += streams_of(f) * GROUP) {
-    const uint32_t rows = r1 - r < streams_of(f) * GROUP ? r1 - r : streams_of(f) * GROUP;
-    v128_t totals[2 * MOST_STREAMS];
-    for (uint32_t h = 0; h < 2 * streams_of(f); h++) totals[h] = wasm_f32x4_splat(0);
+  for (uint32_t r = r0; r < r1; r += STREAMS * GROUP) {
+    const uint32_t rows = r1 - r < STREAMS * GROUP ? r1 - r : STREAMS * GROUP;
+    v128_t totals[2 * STREAMS];
+    for (uint32_t h = 0; h < 2 * STREAMS; h++) totals[h] = wasm_f32x4_splat(0);
     const uint8_t *unit = w->data + r / GROUP * size, *x = xq;
     for (uint32_t u = 0; u < units; u++, unit += unit_bytes(f)) {
-      Scales headers[MOST_STREAMS];
+      Scales headers[STREAMS];
       if (is_k(f))
         for (uint32_t i = 0; i < rows || i / GROUP % 2; i += GROUP) headers[i / GROUP] = header_of(f, unit + (i < rows ? i : i - GROUP) / GROUP * size, &masks);
       const uint8_t* sub = unit + header_bytes(f);
