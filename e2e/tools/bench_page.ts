@@ -40,6 +40,22 @@ async function choose(page: Page, { preset, model, ...options }: PageOptions): P
   if (model !== undefined) await page.setInputFiles('#file', resolve(model));
 }
 
+/** In the page: tells each step, and resolves with its problem or ''. The page tells of itself, for each look from outside would take time from the measurement. */
+function untilDone(): Promise<string> {
+  return new Promise((resolve) => {
+    let told = '';
+    // no function with a name: tsx names them through a helper, which a page does not have
+    new MutationObserver((_, observer) => {
+      const [step, run, problem] = ['progress-step', 'run', 'problem'].map((id) => document.getElementById(id)!);
+      if (step.textContent !== told) void (window as unknown as { progress(step: string): Promise<void> }).progress((told = step.textContent));
+      if (!run.checkVisibility()) return;
+      observer.disconnect();
+      resolve(problem.checkVisibility() ? problem.textContent : '');
+    }).observe(document.body, { subtree: true, childList: true, characterData: true, attributes: true });
+    document.body.dataset.watched = ''; // the first look
+  });
+}
+
 /** The result as the page saves it. @throws Error with what the page says */
 export async function benchPage(options: PageOptions): Promise<BenchmarkResult> {
   const site = await serveSite();
@@ -53,15 +69,10 @@ export async function benchPage(options: PageOptions): Promise<BenchmarkResult> 
     await page.goto(`${site.url}bench.html?${query.join('&')}`);
     await page.waitForSelector('body[data-ready]');
     await choose(page, options);
+    await page.exposeFunction('progress', (step: string) => options.onProgress?.(step));
     await page.click('#run');
-    let told = '';
-    for (;;) {
-      const [step, done, said] = await Promise.all([page.textContent('#progress-step'), page.isVisible('#run'), page.isVisible('#problem')]);
-      if (step && step !== told) options.onProgress?.((told = step));
-      if (done && said) throw new Error((await page.textContent('#problem')) ?? '');
-      if (done) break;
-      await page.waitForTimeout(250);
-    }
+    const problem = await page.evaluate(untilDone);
+    if (problem) throw new Error(problem);
     const [download] = await Promise.all([page.waitForEvent('download'), page.click('#save-json')]);
     return parseResult(readFileSync(await download.path(), 'utf8'));
   } finally {
