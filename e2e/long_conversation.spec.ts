@@ -2,7 +2,7 @@
 /** A conversation of 1,200 messages in the built chat page: it is drawn in slices, the newest messages first, and what is read stays in its place. */
 import type { Page } from 'playwright';
 import { expect, test } from 'vitest';
-import { PATIENCE, testChat } from './chat_page';
+import { PATIENCE, soon, testChat } from './chat_page';
 
 const LENGTH = 1200;
 const reply = (i: number): string => `Reply ${i} with **bold** words, \`code\` and a list:
@@ -152,4 +152,27 @@ test('a message that is sent while the rest is being drawn is answered at the en
   await drawn(page, 200);
   expect(await page.locator('#messages > li[data-id] .body').nth(198).innerText()).toBe('Hello!');
   expect(await atEnd(page)).toBeLessThan(2);
+});
+
+test('the search tool finds what is not drawn, and brings the newest place into view', async () => {
+  const page = await visit();
+  await page.click('.conversation-open');
+  await drawn(page, 200);
+  await page.evaluate(() => {
+    const seen = Object.assign(window, { slices: 0 });
+    new MutationObserver((changes) => (seen.slices += Number(changes.some(({ addedNodes }) => (addedNodes[0] as HTMLElement | undefined)?.dataset?.id)))).observe(document.querySelector('#messages')!, { childList: true });
+  });
+  await page.fill('#prompt', 'Find "Question number 42," on this page');
+  await page.press('#prompt', 'Enter');
+  await page.waitForSelector('.call.done', { timeout: PATIENCE });
+  expect(await page.innerText('.call.done .call-summary')).toBe('“Question number 42,” is in one place on this page.');
+  const found = page.locator('#messages > li.user', { hasText: 'Question number 42, which' });
+  await page.waitForFunction(() => document.querySelectorAll('#messages > li[data-id]').length > 1000 && !document.querySelector('#messages.drawing'), undefined, { timeout: PATIENCE });
+  expect(await found.count()).toBe(1);
+  // 980 messages: were each slice as small as one of the first 200, the page would lay out a long list again and again
+  expect(await page.evaluate(() => (window as unknown as { slices: number }).slices)).toBeLessThan(35);
+  await soon(() => found.evaluate((item) => item.getBoundingClientRect().top)).toBeGreaterThan(0);
+  await soon(() => found.evaluate((item) => item.getBoundingClientRect().bottom - innerHeight)).toBeLessThan(0);
+  // the 20 messages that led to it stand above it, less the reply that has come since
+  expect(await page.locator('#messages > li[data-id] .body').first().innerText()).toMatch(/^Reply 23 /);
 });
