@@ -75,6 +75,7 @@ async function all(folder: string, words: string[]): Promise<void> {
         try {
           const page = await context.newPage();
           await page.addInitScript(settings);
+          await page.addInitScript('globalThis.__name = (f) => f'); // tsx names functions through it
           if (turns) await page.addInitScript((given) => (localStorage['rivulet-chat.turns'] ??= given), JSON.stringify(turns));
           await page.goto(`${site.url}${path}?backend=wasm${query}${fragment}`);
           if (!path && !query.includes('model=')) await page.waitForSelector('#about:visible');
