@@ -69,6 +69,12 @@ test('a set is measured, shown, and shared; nothing is asked of anyone else', as
   const [image] = await Promise.all([page.waitForEvent('download'), page.click('#save-image')]);
   expect(readFileSync(await image.path()).subarray(1, 4).toString()).toBe('PNG');
 
+  // where the page may not copy, the text is in view and selected
+  await page.evaluate('Object.defineProperty(navigator, "clipboard", { value: undefined })');
+  await page.click('#copy-link');
+  await soon(() => page.evaluate(() => getSelection()?.toString())).toBe(link);
+  expect(await page.locator('#problem textarea').evaluate((field) => document.activeElement === field && field.getBoundingClientRect().top >= 0 && field.getBoundingClientRect().bottom <= innerHeight)).toBe(true);
+
   // on another device
   await bench.context.close();
   bench.context = await bench.browser.newContext();

@@ -18,6 +18,7 @@ import { findWebKit } from './system';
 
 const MB = 1 << 20;
 const REPO = 'Org/Model-GGUF';
+const OTHER = 'Org/Other-GGUF';
 const THROTTLING_OFF = ['--disable-background-timer-throttling', '--disable-backgrounding-occluded-windows', '--disable-renderer-backgrounding'];
 
 let screen: ChildProcess;
@@ -93,7 +94,7 @@ describe('a frozen tab that holds the locks of a model', () => {
 
   /** With a hub and a profile of its own: the tests wait most of the time, so they run at the same time. */
   const visit = (run: (visit: Visit) => Promise<void>) => async (): Promise<void> => {
-    const hub = await createHub({ repos: { [REPO]: { 'Model-Q4_0.gguf': bytes } } });
+    const hub = await createHub({ repos: { [REPO]: { 'Model-Q4_0.gguf': bytes }, [OTHER]: { 'Other-Q4_0.gguf': modelBytes(2 * MB, 12) } } });
     const context = await browser.createBrowserContext();
     const options = { hub: hub.origin, policy: { backoff: 20, chunkBytes: MB } };
     const storeTab = async (): Promise<Page> => {
@@ -131,6 +132,30 @@ describe('a frozen tab that holds the locks of a model', () => {
     expect(await first.load).toMatchObject({ hashes: [hash] });
     expect(await call(second, 'list')).toMatchObject({ models: [{ complete: true }] });
     expect(await call(second, 'verify', await idOf(second))).toMatchObject({ ok: true });
+  }));
+
+  // Chromium aborts a transaction that nobody ends after a minute
+  test('delays no download of another model, also when it was reading', visit(async ({ options, tab }) => {
+    const [first, second] = [await tab(), await tab()];
+    expect(await call(first, 'inWorker', REPO, options)).toMatchObject({ hashes: [hash] });
+    const id = await idOf(first);
+    await first.evaluate((model) => {
+      const { store } = window as unknown as StoreWindow;
+      const read = (): Promise<void> => store.verify(model).then(read);
+      for (let i = 0; i < 3; i++) void read();
+    }, id);
+    for (let round = 0; round < 6; round++) {
+      const session = await freeze(first);
+      await second.bringToFront();
+      const start = performance.now();
+      expect(await call(second, 'inWorker', OTHER, options)).toMatchObject({ notes: [] });
+      expect(performance.now() - start).toBeLessThan(10_000);
+      const other = ((await call(second, 'list')) as { models: { id: string }[] }).models.find((model) => model.id !== id)!;
+      expect(await call(second, 'remove', other.id)).toHaveProperty('at');
+      await resume(session);
+      await first.bringToFront();
+      await pause(300);
+    }
   }));
 
   test.concurrent('delays a deletion by at most 10 s', visit(async ({ tab, frozen }) => {

@@ -299,7 +299,10 @@ async function copy(what: string, text: string): Promise<void> {
     flash(what === 'The link' ? 'copy-link' : 'copy-markdown', 'Copied');
   } catch {
     say('The browser does not allow this page to copy. Select the text and copy it.');
-    problem.append(element('textarea', { value: text, readOnly: true, rows: 6, ariaLabel: what }));
+    const field = element('textarea', { value: text, readOnly: true, rows: 6, ariaLabel: what });
+    problem.append(field);
+    field.focus(); // the button may be far below
+    field.select();
   }
 }
 

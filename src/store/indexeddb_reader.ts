@@ -20,7 +20,9 @@ const opened = new Promise((resolve, reject) => {
 onmessage = async ({ data: { read, key } }) => {
   const answer = { read };
   try {
-    const request = (await opened).transaction(${JSON.stringify(store)}).objectStore(${JSON.stringify(store)}).get(key);
+    const transaction = (await opened).transaction(${JSON.stringify(store)});
+    const request = transaction.objectStore(${JSON.stringify(store)}).get(key);
+    transaction.commit?.(); // as in model_cache.ts
     answer.value = await new Promise((resolve, reject) => {
       request.onsuccess = () => resolve(request.result);
       request.onerror = () => reject(request.error);

@@ -106,9 +106,16 @@ async function connect(): Promise<ModelCache | undefined> {
   try {
     const store = createStore(DATABASE, STORE);
     await get('probe', store);
-    const failing: UseStore = (mode, work) => store(mode, work).catch(failStorage);
-    const readValue = (key: IDBValidKey): Promise<unknown> => get<unknown>(key, failing);
-    return createModelCache(failing, createValueReader?.(DATABASE, STORE, readValue) ?? readValue);
+    const inTurns: UseStore = (mode, work) => store(mode, work).catch(failStorage);
+    // A tab that is frozen before it hears of an answer cannot end its transaction, and Chromium lets others wait for a minute. So it ends without it
+    const atOnce: UseStore = (mode, work) =>
+      inTurns(mode, (s) => {
+        const done = work(s);
+        s.transaction.commit?.();
+        return done;
+      });
+    const readValue = (key: IDBValidKey): Promise<unknown> => get<unknown>(key, atOnce);
+    return createModelCache(atOnce, inTurns, createValueReader?.(DATABASE, STORE, readValue) ?? readValue);
   } catch {
     opened = undefined; // the next call tries again
     return undefined;
@@ -128,8 +135,12 @@ export function isQuotaError(error: unknown): boolean {
   return name === 'QuotaExceededError' || (cause !== undefined && isQuotaError(cause));
 }
 
-/** @param known models whose manifest is stored, so that writing a chunk need not check */
-const createModelCache = (store: UseStore, readValue: (key: IDBValidKey) => Promise<unknown>, known = new Set<string>()): ModelCache => ({
+/**
+ * @param store transactions that make all their requests at once
+ * @param inTurns transactions whose requests depend on answers
+ * @param known models whose manifest is stored, so that writing a chunk need not check
+ */
+const createModelCache = (store: UseStore, inTurns: UseStore, readValue: (key: IDBValidKey) => Promise<unknown>, known = new Set<string>()): ModelCache => ({
   manifests: async () => {
     const [keys, all] = await store('readonly', (s) => Promise.all([promisifyRequest(s.getAllKeys(keysWithin('manifest'))), promisifyRequest<unknown[]>(s.getAll(keysWithin('manifest')))]));
     const damaged = keys.filter((_, i) => !isManifest(all[i]));
@@ -144,7 +155,7 @@ const createModelCache = (store: UseStore, readValue: (key: IDBValidKey) => Prom
     return undefined;
   },
   updateManifest: (id, change) =>
-    store('readwrite', (s) => {
+    inTurns('readwrite', (s) => {
       const request = s.get(['manifest', id]);
       request.onsuccess = () => {
         if (isManifest(request.result)) s.put(withChecksum(change(request.result)), ['manifest', id]);
@@ -169,19 +180,21 @@ const createModelCache = (store: UseStore, readValue: (key: IDBValidKey) => Prom
     const data = await readValue(['chunk', id, file, index]);
     return data instanceof ArrayBuffer ? data : undefined;
   },
-  putChunk: (manifest, { file, index, data, checksum }) =>
-    store('readwrite', async (s) => {
-      const request = known.has(manifest.id) ? undefined : s.count(['manifest', manifest.id]);
-      if (request)
+  putChunk: (manifest, { file, index, data, checksum }) => {
+    const isStored = known.has(manifest.id);
+    return (isStored ? store : inTurns)('readwrite', async (s) => {
+      if (!isStored) {
+        const request = s.count(['manifest', manifest.id]);
         request.onsuccess = () => {
           if (request.result === 0) s.put(withChecksum(manifest), ['manifest', manifest.id]);
         };
+      }
       s.put(checksum, ['hash', manifest.id, file, index]);
       s.put(wholeBuffer(data), ['chunk', manifest.id, file, index]);
-      if (!request) s.transaction.commit?.(); // the next write need not wait until this thread is told of this one
       await promisifyRequest(s.transaction);
       known.add(manifest.id);
-    }),
+    });
+  },
   deleteChunk: (id, file, index) => remove(store, ['hash', id, file, index], ['chunk', id, file, index]),
   deleteFile: (id, file) => remove(store, keysWithin('hash', id, file), keysWithin('chunk', id, file)),
   deleteModel: async (id) => {
