@@ -137,7 +137,7 @@ export function isQuotaError(error: unknown): boolean {
 
 /**
  * @param store transactions that make all their requests at once
- * @param inTurns transactions whose requests depend on answers
+ * @param inTurns transactions whose later requests depend on answers
  * @param known models whose manifest is stored, so that writing a chunk need not check
  */
 const createModelCache = (store: UseStore, inTurns: UseStore, readValue: (key: IDBValidKey) => Promise<unknown>, known = new Set<string>()): ModelCache => ({
@@ -180,20 +180,16 @@ const createModelCache = (store: UseStore, inTurns: UseStore, readValue: (key: I
     const data = await readValue(['chunk', id, file, index]);
     return data instanceof ArrayBuffer ? data : undefined;
   },
-  putChunk: (manifest, { file, index, data, checksum }) => {
-    const isStored = known.has(manifest.id);
-    return (isStored ? store : inTurns)('readwrite', async (s) => {
-      if (!isStored) {
-        const request = s.count(['manifest', manifest.id]);
-        request.onsuccess = () => {
-          if (request.result === 0) s.put(withChecksum(manifest), ['manifest', manifest.id]);
-        };
-      }
-      s.put(checksum, ['hash', manifest.id, file, index]);
-      s.put(wholeBuffer(data), ['chunk', manifest.id, file, index]);
-      await promisifyRequest(s.transaction);
-      known.add(manifest.id);
+  putChunk: async (manifest, { file, index, data, checksum }) => {
+    const { id } = manifest;
+    const isStored = known.has(id) || (await store('readonly', (s) => promisifyRequest(s.count(['manifest', id])))) > 0;
+    await store('readwrite', (s) => {
+      if (!isStored) s.put(withChecksum(manifest), ['manifest', id]);
+      s.put(checksum, ['hash', id, file, index]);
+      s.put(wholeBuffer(data), ['chunk', id, file, index]);
+      return promisifyRequest(s.transaction);
     });
+    known.add(id);
   },
   deleteChunk: (id, file, index) => remove(store, ['hash', id, file, index], ['chunk', id, file, index]),
   deleteFile: (id, file) => remove(store, keysWithin('hash', id, file), keysWithin('chunk', id, file)),
