@@ -1,5 +1,5 @@
 import 'fake-indexeddb/auto';
-import { IDBFactory } from 'fake-indexeddb';
+import { IDBFactory, IDBTransaction } from 'fake-indexeddb';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { newConversation, newId, type Conversation } from './conversation';
 import { createConversationStore, type ConversationStore } from './store';
@@ -21,7 +21,10 @@ beforeEach(() => {
   failures = [];
   name++;
 });
-afterEach(() => void vi.unstubAllGlobals());
+afterEach(() => {
+  vi.unstubAllGlobals();
+  vi.restoreAllMocks();
+});
 
 test('a conversation is written, listed, read, changed and removed', async () => {
   const store = open();
@@ -35,6 +38,23 @@ test('a conversation is written, listed, read, changed and removed', async () =>
   expect(await store.list()).toEqual([]);
   expect(await store.read(made.id)).toBeUndefined();
   expect(failures).toEqual([]);
+});
+
+test('a transaction ends without waiting for an answer, so that a frozen tab holds up no other', async () => {
+  const store = open();
+  const made = say(newConversation(), 'Hello');
+  await store.list(); // creates the database
+  const begun = vi.spyOn(IDBDatabase.prototype, 'transaction');
+  const ended = vi.spyOn(IDBTransaction.prototype, 'commit');
+  await store.write(made);
+  await store.read(made.id);
+  await store.list();
+  for await (const group of store.all()) expect(group.length).toBeLessThan(2);
+  await store.change(made.id, (stored) => ({ ...stored, title: 'Other', named: 1 }));
+  await store.change('not there', (stored) => stored);
+  await store.remove(made.id);
+  expect(begun.mock.calls.length).toBeGreaterThan(8);
+  expect(ended.mock.calls.length).toBe(begun.mock.calls.length);
 });
 
 test('two tabs on one conversation, writing at the same time, lose nothing; each is told of the other’s changes', async () => {

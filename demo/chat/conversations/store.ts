@@ -86,6 +86,17 @@ export function createConversationStore({ onFailing, database = 'rivulet-chat-co
     });
   }
 
+  /**
+   * A transaction whose requests are all made by `work` itself. A tab that is frozen before it hears of an answer cannot end a transaction, and other
+   * tabs would wait for it.
+   */
+  const atOnce: typeof transact = (mode, work) =>
+    transact(mode, (store) => {
+      const done = work(store);
+      store.transaction.commit?.();
+      return done;
+    });
+
   /** One transaction that reads, changes and writes. `make` gets what is stored, and returns undefined to leave it. */
   const update = (id: string, make: (stored: Conversation | undefined) => Conversation | undefined): Promise<Conversation | undefined> =>
     transact('readwrite', async (store) => {
@@ -100,6 +111,7 @@ export function createConversationStore({ onFailing, database = 'rivulet-chat-co
               store.put(next, RECORD + id);
               store.put(summaryOf(next), SUMMARY + id);
             }
+            store.transaction.commit?.(); // as in `atOnce`
             resolve(next);
           } catch (error) {
             store.transaction.abort();
@@ -133,7 +145,7 @@ export function createConversationStore({ onFailing, database = 'rivulet-chat-co
     async list() {
       const summaries = new Map<string, Summary>();
       try {
-        for (const value of await transact('readonly', (store) => promisifyRequest(store.getAll(allOf(SUMMARY))))) {
+        for (const value of await atOnce('readonly', (store) => promisifyRequest(store.getAll(allOf(SUMMARY))))) {
           const summary = summaryIn(value);
           if (summary) summaries.set(summary.id, summary);
         }
@@ -146,7 +158,7 @@ export function createConversationStore({ onFailing, database = 'rivulet-chat-co
     async read(id) {
       const mine = memory.get(id);
       try {
-        const stored = conversationIn(await transact('readonly', (store) => promisifyRequest(store.get(RECORD + id))));
+        const stored = conversationIn(await atOnce('readonly', (store) => promisifyRequest(store.get(RECORD + id))));
         return mine && stored ? merge(mine, stored) : (mine ?? stored);
       } catch {
         setFailing(true);
@@ -166,7 +178,7 @@ export function createConversationStore({ onFailing, database = 'rivulet-chat-co
     async remove(id) {
       memory.delete(id);
       setFailing(failing && memory.size > 0);
-      await transact('readwrite', (store) => {
+      await atOnce('readwrite', (store) => {
         store.delete(RECORD + id);
         store.delete(SUMMARY + id);
         return finished(store.transaction);
@@ -178,8 +190,8 @@ export function createConversationStore({ onFailing, database = 'rivulet-chat-co
       let from = RECORD;
       for (;;) {
         const range = IDBKeyRange.bound(from, after(RECORD), true, true);
-        const values = await transact('readonly', (store) => promisifyRequest(store.getAll(range, count)));
-        const keys = await transact('readonly', (store) => promisifyRequest(store.getAllKeys(range, count)));
+        const values = await atOnce('readonly', (store) => promisifyRequest(store.getAll(range, count)));
+        const keys = await atOnce('readonly', (store) => promisifyRequest(store.getAllKeys(range, count)));
         if (keys.length === 0) return;
         from = String(keys.at(-1));
         yield values.map((value) => conversationIn(value)).filter((found): found is Conversation => found !== undefined && !memory.has(found.id));
