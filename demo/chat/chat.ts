@@ -1,12 +1,13 @@
 /** The conversation on the page: what is sent, and the reply that is being written. */
 import type { ChatOptions, Message, Model } from '../../src/index';
 import { createComposer, type Composer } from './conversations/composer';
-import { childrenOf, versions, type ChatMessage, type Conversation, type Finish } from './conversations/conversation';
+import type { ChatMessage, Conversation, Finish } from './conversations/conversation';
 import { NEW_CHAT, type Draft } from './conversations/drafts';
 import { describeResult, generate } from './conversations/generate';
 import { showTitle } from './conversations/list';
 import { createMessageActions } from './conversations/message_actions';
-import type { MessageActions, MessageLine } from './conversations/message_foot';
+import type { MessageActions } from './conversations/message_foot';
+import { createMessageLines } from './conversations/message_lines';
 import { createOpenConversation } from './conversations/open_conversation';
 import { createQueue } from './conversations/queue';
 import { createReading } from './conversations/reading';
@@ -71,22 +72,16 @@ interface Run {
   left: boolean;
 }
 
-/** A reply that another tab has changed within this time is being written there. */
-const ELSEWHERE_MS = 5000;
-
 export function createChat({ session, settings, tools, store, transcript: makeTranscript, started, changed, chooseModel, useCpu }: ChatParts): Chat {
   let run: Run | undefined;
   /** done as soon as a model is ready, another one than this */
   let whenReady: { act(): void; before?: Model } | undefined;
-  /** replies of other tabs, and when they last changed */
-  const elsewhere = new Map<string, number>();
   let failed = false;
 
   const current = createOpenConversation({
     store,
     changedElsewhere() {
-      for (const { id, role, finish } of current.messages()) if (role === 'assistant' && !finish && id !== run?.message?.id) elsewhere.set(id, Date.now());
-      setTimeout(show, ELSEWHERE_MS + 100);
+      lines.changedElsewhere();
       refreshBranch();
     },
     deletedElsewhere() {
@@ -95,18 +90,12 @@ export function createChat({ session, settings, tools, store, transcript: makeTr
     },
   });
 
-  const stateOf = (message: ChatMessage, last: boolean): MessageLine['state'] => {
-    if (message.role === 'user') return last && !run && !failed ? 'open' : undefined;
-    if (message.finish || message === run?.message) return undefined;
-    return Date.now() - (elsewhere.get(message.id) ?? 0) < ELSEWHERE_MS ? 'elsewhere' : 'interrupted';
-  };
-  const lines = (): MessageLine[] => {
-    const children = childrenOf(current.conversation);
-    return current.messages().map((message, i, all) => {
-      const same = versions(children, message);
-      return { message, version: same.indexOf(message) + 1, versions: same.length, state: stateOf(message, i === all.length - 1) };
-    });
-  };
+  const lines = createMessageLines({
+    current,
+    written: () => run?.message,
+    open: () => !run && !failed,
+    changed: () => show(),
+  });
 
   const definitions = (): object[] => tools.enabled().map(({ definition }) => definition);
   const reading = createReading({ session, settings, definitions });
@@ -266,7 +255,7 @@ export function createChat({ session, settings, tools, store, transcript: makeTr
   );
 
   const show = (): void => {
-    transcript.show(lines(), reading.from);
+    transcript.show(lines.all(), reading.from);
     showTitle(current.conversation);
   };
   const refreshBranch = (): void => {

@@ -7,7 +7,7 @@ import { count } from './format';
 import type { KeptCall, OfferReason, Turn } from './history';
 import { createMarkdown } from './markdown/markdown';
 import { showText } from './markdown/long_text';
-import { wordsOf } from './reply_loop';
+import { attachedText, createMessageParts, type MessageParts } from './message_parts';
 import { callCard, type CardActions } from './tool_cards';
 
 /** A reply that is being written. */
@@ -49,21 +49,6 @@ export interface TranscriptParts {
   messages: MessageActions;
   /** what stands under a reply that offers a larger model */
   offer(reason: OfferReason): HTMLElement;
-}
-
-/** What a model thought, folded. Everything in it is text, never markup. */
-function thinkingBox(): { box: HTMLDetailsElement; show(reasoning: string | undefined, going: boolean): void } {
-  const summary = element('summary');
-  const text = element('div', { dir: 'auto' });
-  const box = element('details', { className: 'thinking', hidden: true }, summary, text);
-  return {
-    box,
-    show(reasoning = '', going) {
-      box.hidden = reasoning === '';
-      summary.textContent = going ? 'Thinking' : 'Thought';
-      if (text.textContent !== reasoning) text.textContent = reasoning;
-    },
-  };
 }
 
 /** A long conversation shows this many of its last messages at first: the page must lay out all that it shows. */
@@ -126,52 +111,7 @@ export function createTranscript(list: HTMLOListElement, { actions, messages, of
     return made;
   };
 
-  interface Parts {
-    item: HTMLLIElement;
-    body: HTMLElement;
-    cards: HTMLElement;
-    /** adds the cards that are not there yet */
-    showCards(turn: Turn): void;
-    /** shows what the model thought before its last words, folded */
-    showThinking(turn: Turn, going?: boolean): void;
-  }
-  const parts = (role: Turn['role'], name: string): Parts => {
-    const body = element('div', { className: 'body', dir: 'auto' });
-    const calls = element('ul', { className: 'calls', ariaLabel: 'Tools used', hidden: true });
-    const thinking = thinkingBox();
-    const item = element('li', { className: role }, element('h2', {}, name), ...(role === 'assistant' ? [calls, thinking.box] : []), body);
-    const said = new Set<object>();
-    const there = new Set<KeptCall>();
-    return {
-      item,
-      body,
-      cards: calls,
-      showCards({ steps = [] }) {
-        for (const step of steps) {
-          if (!said.has(step)) {
-            const thought = thinkingBox();
-            thought.show(step.reasoning, false);
-            if (step.reasoning) calls.append(element('li', {}, thought.box));
-            const words = wordsOf(step.text, step.calls);
-            if (words) calls.append(element('li', { className: 'said', dir: 'auto' }, words));
-          }
-          said.add(step);
-          for (const call of step.calls) {
-            if (!there.has(call)) calls.append(card(call));
-            there.add(call);
-          }
-        }
-        calls.hidden = steps.length === 0;
-      },
-      showThinking: ({ reasoning }, going = false) => thinking.show(reasoning, going),
-    };
-  };
-
-  const attachedText = (text: string): HTMLElement => {
-    const shown = element('pre', { tabIndex: 0, dir: 'auto' });
-    showText(shown, text);
-    return shown;
-  };
+  const parts = (role: Turn['role'], name: string): MessageParts => createMessageParts(role, name, card);
 
   /** @returns the item, and what fills it as soon as it is in the page */
   function itemOf(line: MessageLine): { item: HTMLLIElement; draw(): void } {
