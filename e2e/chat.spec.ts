@@ -158,8 +158,8 @@ describe('the page', () => {
     await page.click('#choose');
     await page.fill('#address', `${chat.site.url}models/rivulet-tiny.gguf?another`);
     await page.click('#address-look');
-    await page.waitForSelector('#address-estimate:has-text("tok/s")', { timeout: PATIENCE });
-    await soon(() => page.innerText('#address-estimate')).toMatch(/^It fits: [\d.]+\sMB to download \([\d.]+\sGB free\), up to [\d.]+\sMB of memory, about [\d.,]+\stok\/s on the CPU\.$/);
+    await page.waitForSelector('#address-estimate:has-text("tokens a second")', { timeout: PATIENCE });
+    await soon(() => page.innerText('#address-estimate')).toMatch(/^Fits on this device: [\d.]+\sMB to download \([\d.]+\sGB free\), up to [\d.]+\sMB of memory, about [\d.,]+\stokens a second on the CPU\.$/);
     await page.fill('#address', `${chat.site.url}icon.svg`);
     await page.click('#address-look');
     await page.waitForSelector('#address-estimate:has-text("GGUF")', { timeout: PATIENCE });

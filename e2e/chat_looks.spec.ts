@@ -108,7 +108,8 @@ describe('the side bar', () => {
 test('the panel about the model opens under its word, and closes by Escape and by a press beside it', async () => {
   const page = await chat.visit();
   await page.click('#about summary');
-  await soon(() => page.innerText('#about-model')).toMatch(/Kernels: /);
+  await soon(() => page.innerText('#about-model')).toMatch(/^Rivulet tiny, 6\.3\sMB\. It reads up to [\d,]+ tokens of a conversation\.$/);
+  await soon(() => page.innerText('#about-technical')).toMatch(/Kernels: /);
   await soon(() => page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(390);
   await page.keyboard.press('Escape');
   await soon(() => page.isVisible('#about-model')).toBe(false);

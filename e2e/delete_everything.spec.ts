@@ -86,8 +86,8 @@ test('says what goes, deletes it in all tabs, and the page starts anew', async (
   await page.fill('#prompt', 'half a message');
 
   const question = await askToDelete(page);
-  for (const part of ['Delete everything?', '2 conversations', '1 timer', '2 models, 13 MB', 'your settings', 'the page itself', 'This cannot be undone.', 'Other open tabs']) expect(question).toContain(part);
-  expect(question).toMatch(/from this device, [\d.]+ MB in all/);
+  for (const part of ['Delete everything?', '2 conversations', '1 timer', '2 models, 13 MB', 'your settings', 'the files of this page', 'This cannot be undone. To keep a conversation, cancel and export it first.', 'Other open tabs']) expect(question).toContain(part);
+  expect(question).toMatch(/on this device, [\d.]+ MB in all/);
   await loadAxe(page);
   expect(await objections(page)).toEqual([]);
   // Enter alone does not say yes

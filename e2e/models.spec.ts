@@ -72,7 +72,8 @@ test('each model stands once, the present one and the recommended one are marked
   await soon(() => page.locator('#models .model .in-use:visible').count()).toBe(1);
   await soon(() => card(page, 'Rivulet tiny').locator('.in-use').isVisible()).toBe(true);
   await soon(() => page.locator('#models .model:has(.best:not([hidden])) h4').allInnerTexts()).toEqual(['LFM2.5-350M']);
-  await soon(() => card(page, 'LFM2.5-350M').locator('.fit').innerText()).toMatch(/^It (just )?fits.* About 23\stok\/s\.$/);
+  await soon(() => card(page, 'LFM2.5-350M').locator('.fit').innerText()).toMatch(/^(Just fits|Fits) on this device\. About 23\stokens a second\.$/);
+  await soon(() => page.locator('#models-hub button.primary').evaluateAll((buttons) => buttons.map(({ ariaLabel }) => ariaLabel))).toEqual(['Download: LFM2.5-350M']);
   await press(card(page, 'LFM2.5-350M'), 'Download');
   const question = plain(await page.innerText('.question'));
   for (const part of ['Download LFM2.5-350M?', 'about 219 MB', 'LFM Open License v1.0', 'below 10 million US dollars', 'free for this page']) expect(question).toContain(part);
@@ -94,7 +95,7 @@ test('the recommended model stays for the visit when a later measurement is anot
   await page.evaluate(() => (localStorage['rivulet-chat.speeds'] = '{"wasm 1":3e9,"wasm 2":3e9,"wasm 4":3e9}'));
   await openModels(page);
   // the speed follows what was measured
-  await soon(() => card(page, 'LFM2.5-350M').locator('.fit').innerText()).toMatch(/ About 14\stok\/s\.$/);
+  await soon(() => card(page, 'LFM2.5-350M').locator('.fit').innerText()).toMatch(/ About 14\stokens a second\.$/);
   await soon(() => marked()).toEqual(['LFM2.5-350M']);
   expect(await offered()).toBe('Download LFM2.5-350M');
   await page.reload();

@@ -53,7 +53,7 @@ test('the files are listed with size and quantisation, the one that fits best is
   await page.setViewportSize({ width: 1100, height: 800 });
 
   await line(page, 'Q8_0').getByRole('button', { name: /^Measure speed/ }).click();
-  await line(page, 'Q8_0').locator('.result:has-text("It fits:")').waitFor({ timeout: PATIENCE });
+  await line(page, 'Q8_0').locator('.result:has-text("Fits on this device:")').waitFor({ timeout: PATIENCE });
   const from = hub.log.length;
   await line(page, 'more/mine-v2').getByRole('button', { name: /^Download/ }).click();
   const card = page.locator('#models-kept .model', { hasText: 'mine-v2-Q4_0.gguf' });

@@ -17,5 +17,8 @@ export function duration(seconds: number): string {
 /** Tokens per second; slow models need the decimals. */
 export const speed = (tokensPerSecond: number): string => `${tokensPerSecond < 10 ? tokensPerSecond.toFixed(1) : count(Math.round(tokensPerSecond))}\u00a0tok/s`;
 
+/** The same in words. */
+export const speedInWords = (tokensPerSecond: number): string => speed(tokensPerSecond).replace('tok/s', 'tokens a second');
+
 /** A whole number with its thousands apart. */
 export const count = (n: number): string => n.toLocaleString('en');

@@ -108,11 +108,14 @@ test('what the demo model cannot do is answered with an offer, in German, too', 
   for (const text of ['Hello! What can I do for you?', 'Gern geschehen.', 'I am sorry to hear that.']) expect((await reply([text])).reply.offer).toBeUndefined();
 });
 
-test('closing words with a figure that no result has are not shown', async () => {
+test('closing words with a figure that no result has, or without its unit, are not shown', async () => {
   const requests = ['Convert 12 miles to kilometres'];
   const call = CALL('convert_units(value=12, source="miles", target="kilometres")');
   expect((await reply([call, '12 miles are 19 matches.'], { requests })).reply.content).toBe('');
   expect((await reply([call, '12 miles are 19.3121 kilometres.'], { requests })).reply.content).toBe('12 miles are 19.3121 kilometres.');
+  expect((await reply([call, 'That is 19.3121.'], { requests })).reply.content).toBe('');
+  const speed = CALL('convert_units(value=60, source="mph", target="km/h")');
+  expect((await reply([speed, 'That is 96.5606 kilometres.'], { requests: ['Convert 60 mph to km/h'] })).reply.content).toBe('');
 });
 
 test('declined: nothing is done, and the demo model is not asked for words', async () => {

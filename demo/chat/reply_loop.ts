@@ -62,11 +62,15 @@ const APOLOGY = /\b(?:sorry, |no tool|none of my tools|cannot|can['’]t|not abl
 const failed = ({ state, late }: KeptCall): boolean => state === 'refused' || (state === 'failed' && !late);
 const numbersIn = (text: string): string[] => text.match(/\d+(?:[.:]\d+)*/g) ?? [];
 
-/** The demo model sometimes copies a figure wrongly. Words with a number that neither the user nor a result has named are not shown. */
+const withoutSpaces = (text: string): string => text.replace(/\s/g, '');
+
+/** The demo model sometimes copies a figure or its unit wrongly. Words with a number that neither the user nor a result has named are not shown, nor a result without its unit. */
 function trusted(words: string, { steps = [] }: Turn, asked: string): boolean {
   const calls = steps.flatMap((step) => step.calls);
   const known = new Set(numbersIn([asked, ...calls.map(({ summary, brief }) => `${summary} ${brief}`)].join(' ')));
-  return numbersIn(words).every((number) => known.has(number));
+  const results = calls.filter(({ state }) => state === 'done').map(({ brief }) => brief);
+  const named = results.filter((brief) => numbersIn(brief).some((number) => numbersIn(words).includes(number)));
+  return numbersIn(words).every((number) => known.has(number)) && named.every((brief) => withoutSpaces(words).includes(withoutSpaces(brief)));
 }
 
 /**

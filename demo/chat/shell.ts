@@ -1,4 +1,4 @@
-/** The frame of the page: the side bar, the panel about the model, the height of the message field, the way to the latest message. */
+/** The frame of the page: the side bar, the panel about the model, the footer with the message field, the way to the latest message. */
 import { find } from './dom';
 import { keep, kept } from './history';
 
@@ -9,6 +9,7 @@ export function createShell(): void {
   createSidebar();
   createAboutPanel();
   growPrompt();
+  measureFooter();
   createToLatest();
   for (const button of document.querySelectorAll<HTMLElement>('[data-opens]')) {
     button.addEventListener('click', () => document.getElementById(button.dataset.opens ?? '')?.click());
@@ -84,6 +85,21 @@ function growPrompt(): void {
   prompt.addEventListener('input', grow);
   // after the listener that empties it
   find('composer', HTMLFormElement).addEventListener('submit', () => requestAnimationFrame(grow));
+}
+
+/** The footer covers the end of the page. It grows with downloads and long messages: what is scrolled to stands above it. */
+function measureFooter(): void {
+  const [main, footer] = document.querySelectorAll<HTMLElement>('#page > :is(main, footer)');
+  const [firstRun, error] = [find('first-run', HTMLElement), find('error', HTMLElement)];
+  let before = 0;
+  new ResizeObserver(() => {
+    const height = footer.offsetHeight;
+    document.documentElement.style.setProperty('--footer', `${height}px`);
+    // the end of the conversation stays in sight; a first visit is read from its start
+    const endSeen = main.getBoundingClientRect().bottom <= innerHeight - before + 1;
+    if (before > 0 && height > before && endSeen && (firstRun.hidden || !error.hidden)) scrollBy(0, height - before);
+    before = height;
+  }).observe(footer);
 }
 
 /** A button that appears when the end of the conversation is out of sight. */

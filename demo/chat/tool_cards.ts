@@ -29,6 +29,10 @@ export function timeLeft(ms: number): string {
   return hours ? `${hours}:${two(minutes)}:${two(seconds % 60)}` : `${minutes}:${two(seconds % 60)}`;
 }
 
+/** The call as the model wrote it, folded: the card says the same in plain words. */
+const rawCall = (call: Pick<ToolCall, 'name' | 'arguments'>): HTMLElement =>
+  element('details', { className: 'call-raw' }, element('summary', {}, 'Details'), element('code', { className: 'call-arguments' }, callText(call)));
+
 const STATES = { done: 'Done', refused: 'Not run', failed: 'Failed', declined: 'Not allowed' } as const;
 const ENDED = { rang: 'Rang', missed: 'Ended while the page was closed', cancelled: 'Cancelled' } as const;
 
@@ -91,7 +95,7 @@ export function callCard(call: KeptCall, actions: CardActions): HTMLLIElement {
     ...(canUndo(call) ? [button('Undo', () => actions.undo(call), `Undo: ${call.summary}`)] : []),
   ];
   if (possible.length) item.append(element('p', { className: 'call-actions' }, ...possible));
-  item.append(element('code', { className: 'call-arguments' }, callText(call)));
+  item.append(rawCall(call));
   return item;
 }
 
@@ -128,7 +132,7 @@ export function askConsent(list: HTMLElement, tool: PageTool, call: ToolCall, si
       element('p', { className: 'call-head' }, toolIcon(call.name), element('strong', {}, tool.title), element('span', { className: 'call-state' }, 'Waiting for you')),
       text,
       element('p', { className: 'call-actions' }, button('Allow', () => answer(true), `Allow. ${question}`), button('Not now', refuse, `Not now. ${question}`)),
-      element('code', { className: 'call-arguments' }, callText(call)),
+      rawCall(call),
     );
     item.tabIndex = -1;
     signal.addEventListener('abort', refuse, { once: true });

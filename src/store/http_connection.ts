@@ -183,7 +183,7 @@ function checkResponse(response: Response, remote: RemoteFile, text = false): vo
     const cure =
       status === 401 || status === 403
         ? 'It may be private or gated: accept its terms on the hub and pass a token.'
-        : 'Check the name of the model and its revision.';
+        : 'Check the name or address of the model, and the revision after its @ if it has one.';
     fail('SourceError', { what: `${name} cannot be downloaded`, got: `status ${status}`, wanted: '200 or 206', cure });
   }
   const encoding = response.headers.get('content-encoding');

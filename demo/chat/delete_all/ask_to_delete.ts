@@ -23,8 +23,9 @@ async function valuesOf(database: string, store: string, keys: string[]): Promis
 }
 
 /** What is stored, a line for each kind. Storage that is blocked has nothing. */
-async function stored(conversations: Pick<ConversationStore, 'list'>): Promise<string[]> {
-  const [kept, models] = await Promise.all([conversations.list(), listModels().catch(() => [])]);
+async function stored(conversations: Pick<ConversationStore, 'list'>): Promise<{ lines: string[]; conversations: number }> {
+  const [all, models] = await Promise.all([conversations.list(), listModels().catch(() => [])]);
+  const kept = all.filter(({ deleted }) => deleted === undefined).length;
   const modelBytes = models.reduce((sum, { storedBytes }) => sum + storedBytes, 0);
   const [notes = 0, tasks = 0, timers = 0] = (await valuesOf('rivulet-chat-tools', 'values', ['notes', 'todos', 'timers'])).map(lengthOf);
   const [measured] = await valuesOf('rivulet-bench', 'results', ['set']);
@@ -35,27 +36,28 @@ async function stored(conversations: Pick<ConversationStore, 'list'>): Promise<s
     // the browser blocks it
   }
   const registered = await navigator.serviceWorker?.getRegistration().catch(() => undefined);
-  return [
-    ...some(kept.filter(({ deleted }) => deleted === undefined).length, 'conversation'),
+  const lines = [
+    ...some(kept, 'conversation'),
     ...some(keys.filter((key) => key.startsWith('rivulet-chat.draft.')).length, 'unsent message'),
     ...[[...some(notes, 'note'), ...some(tasks, 'task'), ...some(timers, 'timer')].join(', ')].filter(Boolean),
     ...some(models.length, 'model').map((text) => `${text}, ${bytes(modelBytes)}`),
     ...(keys.some((key) => key.startsWith('rivulet-chat.')) ? [['your settings', ...some(ownPresets().length, 'preset')].join(' and ')] : []),
     ...(measured ? ['results of the benchmark'] : []),
-    ...(registered ? ['the page itself, which is stored for use without a network'] : []),
+    ...(registered ? ['the files of this page, with which it opens without a network'] : []),
   ];
+  return { lines, conversations: kept };
 }
 
 /** Asks, and goes to the page that deletes. */
 export async function askToDeleteAll(conversations: Pick<ConversationStore, 'list'>): Promise<void> {
-  const lines = await stored(conversations);
+  const { lines, conversations: kept } = await stored(conversations);
   const { usage } = (await navigator.storage?.estimate?.().catch(() => undefined)) ?? {};
   const yes = await ask({
     title: 'Delete everything?',
     body: [
-      ...(lines.length ? [`All of this is deleted from this device${usage ? `, ${bytes(usage)} in all` : ''}:`, element('ul', {}, ...lines.map((line) => element('li', {}, line)))] : ['The page finds nothing stored on this device. It looks again and deletes what there is.']),
-      'This cannot be undone. Export the conversations that you want to keep first. Other open tabs of this page stop, too.',
-      ...(navigator.onLine === false ? ['This device has no network. After this the page opens again only with one.'] : []),
+      ...(lines.length ? [`This page deletes all that it has stored on this device${usage ? `, ${bytes(usage)} in all` : ''}:`, element('ul', {}, ...lines.map((line) => element('li', {}, line)))] : ['This page finds nothing that it has stored on this device. It looks again, and deletes what it finds.']),
+      `This cannot be undone.${kept ? ' To keep a conversation, cancel and export it first.' : ''} Other open tabs of this page stop working.`,
+      ...(navigator.onLine === false ? ['There is no network now. Without one, the page does not open again after this.'] : []),
     ],
     yes: 'Delete everything',
     careful: true,

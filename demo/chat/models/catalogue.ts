@@ -17,7 +17,7 @@ export const EMBEDDED: Offer = {
   source: new URL('models/rivulet-tiny.gguf', document.baseURI).href,
   name: 'Rivulet tiny',
   megabytes: 6.3,
-  description: 'Demo model. Greets and calls tools, but cannot answer questions.',
+  description: 'Demo model. Greets and uses the tools of this page. It knows nothing else.',
 };
 
 /** The demo model copies words exactly when the likeliest token is always taken. */
@@ -25,7 +25,7 @@ export const EMBEDDED_SAMPLING = { temperature: 0, repetitionPenalty: 1 };
 
 export const LICENCE = {
   name: 'LFM Open License v1.0',
-  terms: 'It is a licence of Liquid AI. Use is free for people and for companies with a yearly revenue below 10 million US dollars. Larger companies need a licence from Liquid AI.',
+  terms: 'Use is free for people and for companies with a yearly revenue below 10 million US dollars. Larger companies need an agreement with Liquid AI.',
 };
 
 const hub = (name: string, megabytes: number, description: string, more: Pick<Offer, 'about' | 'previous'> = {}): Offer => ({
@@ -39,7 +39,7 @@ const hub = (name: string, megabytes: number, description: string, more: Pick<Of
 
 export const HUB: Offer[] = [
   hub('LFM2.5-230M', 149, 'The smallest. For phones, short answers and extracting data.', { about: true }),
-  hub('LFM2.5-350M', 219, 'Small and fast. A good first choice.', { about: true }),
+  hub('LFM2.5-350M', 219, 'Small and fast. Knows a little more than 230M.', { about: true }),
   hub('LFM2-350M', 219, 'The previous version of LFM2.5-350M.', { previous: true }),
   hub('LFM2-700M', 446, 'Slower than 350M, knows more.', { about: true }),
   hub('LFM2.5-1.2B-Instruct', 696, 'Better answers. Needs a GPU or a fast laptop.', { about: true }),

@@ -1,6 +1,6 @@
 /** What the page says of a model: how far its download is, whether it fits and how fast it is, what an estimate has found. */
 import type { LoadEstimate } from '../../../src/index';
-import { bytes, duration, speed } from '../format';
+import { bytes, duration, speedInWords } from '../format';
 import type { Download } from './downloads';
 import { fitOf, speedOf, type Device } from './recommend';
 
@@ -22,9 +22,9 @@ export function describeDownload(download: Download): string {
 export function describeFit(size: number, device: Device): string {
   const offer = { megabytes: size / 1e6 };
   const fit = fitOf(offer, device);
-  if (fit === 'too large') return 'It needs more memory than a page has on this device.';
-  const fast = speed(speedOf(offer, device));
-  return `${fit === 'tight' ? 'It just fits into the memory' : 'It fits'}. ${device.throughput === undefined ? `Perhaps ${fast}` : `About ${fast}`}.`;
+  if (fit === 'too large') return 'Needs more memory than a page has on this device.';
+  const fast = `About ${speedInWords(speedOf(offer, device))}`;
+  return `${fit === 'tight' ? 'Just fits' : 'Fits'} on this device. ${fast}${device.throughput === undefined ? ', estimated' : ''}.`;
 }
 
 /** An estimate as a sentence. */
@@ -32,7 +32,7 @@ export function describeEstimate({ fits, obstacles, download, free, memory, toke
   const needs = [
     download > 0 ? `${bytes(download)} to download${free === undefined ? '' : ` (${bytes(free)} free)`}` : 'nothing to download',
     `up to ${bytes(memory.total)} of memory`,
-    `about ${speed(tokensPerSecond)} on the ${backend.name === 'webgpu' ? 'GPU' : 'CPU'}`,
+    `about ${speedInWords(tokensPerSecond)} on the ${backend.name === 'webgpu' ? 'GPU' : 'CPU'}`,
   ].join(', ');
-  return fits ? `It fits: ${needs}.` : `It does not fit. ${obstacles.join(' ')} It needs ${needs}.`;
+  return fits ? `Fits on this device: ${needs}.` : `Does not fit on this device. ${obstacles.join(' ')} It needs ${needs}.`;
 }

@@ -36,7 +36,7 @@ export function createDownloadLines(library: ModelLibrary): void {
       library.downloads.dismiss(shown.source);
       find('prompt', HTMLTextAreaElement).focus();
     });
-    const item = element('li', {}, element('p', {}, what, ' ', figures), bar, element('div', { className: 'actions' }, use, pause, resume, discard, close));
+    const item = element('li', { className: 'progress' }, element('div', {}, element('p', {}, what, ' ', figures), bar), element('div', { className: 'actions' }, use, pause, resume, discard, close));
     return {
       item,
       update(download) {

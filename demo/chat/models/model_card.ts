@@ -109,6 +109,7 @@ export function createCard(actions: CardActions): Card {
         pause.hidden = !running;
         discard.hidden = !partly;
         download.hidden = here || partly;
+        download.classList.toggle('primary', entry.recommended);
         const offered = canStore ? 'Download' : 'Use without storing';
         download.lastChild!.textContent = offered;
         download.ariaLabel = `${offered}: ${entry.name}`;

@@ -72,8 +72,7 @@ export function createModelSession({ overrides, settings, meter, makeRoom, annou
   let replyEnded = (): void => undefined;
 
   const progressShown = createProgress(announce);
-  const note = element('p', { id: 'loading-note' });
-  find('loading', HTMLElement).append(note);
+  const note = find('loading-note', HTMLElement);
   const refresh = (): void => {
     find('loading', HTMLElement).hidden = loading === undefined && !moving;
     find('model-name', HTMLElement).textContent = session.choice.name;
@@ -218,12 +217,13 @@ export function createModelSession({ overrides, settings, meter, makeRoom, annou
 
   const showAbout = ({ info }: Model): void => {
     const { backend } = info;
-    const model = `${info.name}: ${info.quantization}, ${bytes(info.bytes)}, context of ${count(info.contextLength)} tokens`;
-    const technical = `Backend: ${{ webgpu: 'WebGPU', wasm: 'WASM', reference: 'reference' }[backend.name]}, ${backend.device}. Kernels: ${backend.variant}.`;
+    const { name, bytes: size = info.bytes } = session.choice;
     const threads = backend.threads === 1 ? '1 thread' : `${backend.threads} threads`;
     find('about-summary', HTMLElement).textContent = `Running ${{ webgpu: `with WebGPU: ${backend.device}`, wasm: `on the CPU, ${threads}`, reference: 'on the reference backend' }[backend.name]}`;
     find('about-why', HTMLElement).textContent = `${whereItRuns(backend, placedBy())}.`;
-    find('about-model', HTMLElement).textContent = [...(session.choice.source === EMBEDDED.source ? [EMBEDDED.description] : []), `${model}.`, technical].join(' ');
+    find('about-model', HTMLElement).textContent = `${name}, ${bytes(size)}. It reads up to ${count(info.contextLength)} tokens of a conversation.`;
+    find('about-technical', HTMLElement).textContent =
+      `Quantisation: ${info.quantization}. Backend: ${{ webgpu: 'WebGPU', wasm: 'WASM', reference: 'reference' }[backend.name]}, ${backend.device}. Kernels: ${backend.variant}.`;
     find('about-notes', HTMLUListElement).replaceChildren(...info.notes.map((text) => element('li', {}, sentence(text))));
     find('about', HTMLDetailsElement).hidden = false;
   };
@@ -247,6 +247,7 @@ export function createModelSession({ overrides, settings, meter, makeRoom, annou
       if (!present) return;
       present.choice = choice;
       keep('model', choice.source);
+      showAbout(present.model);
       refresh();
     },
     cancel: () => loading?.abort(),

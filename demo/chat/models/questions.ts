@@ -18,12 +18,12 @@ export function pageOf(source: string, offer?: Offer, hub = 'https://huggingface
   return repo && !source.startsWith('.') ? `${hub}/${repo}` : undefined;
 }
 
-/** The licence in a line, with a link to read it. */
+/** The licence in a line. Its name is the link to read it. */
 export function licenceLine(source: string, offer?: Offer, hub?: string): HTMLElement {
   const page = pageOf(source, offer, hub);
   const line = element('span', { className: 'licence' });
-  if (offer?.page) line.append(`Licence: ${LICENCE.name}. ${LICENCE.terms} `, link(offer.page, 'Model and licence'));
-  else if (page) line.append('The model’s page has its licence. ', link(page, 'Model and licence'));
+  if (offer?.page) line.append('Licence: ', link(offer.page, LICENCE.name), `. ${LICENCE.terms}`);
+  else if (page) line.append('The licence is on ', link(page, 'the page of the model'), '.');
   else line.append('The page does not know the licence of this model. Ask who offers it.');
   return line;
 }

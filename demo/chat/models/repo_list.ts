@@ -42,6 +42,8 @@ export async function showRepo(entered: string, container: HTMLElement, { device
       made.addEventListener('click', act);
       return made;
     };
+    const get = button('Download', () => download(source, label), icon('download'));
+    get.classList.toggle('primary', file === best);
     return element(
       'li',
       { className: 'model' },
@@ -56,7 +58,7 @@ export async function showRepo(entered: string, container: HTMLElement, { device
       element('p', { className: 'fit' }, problem ?? describeFit(file.bytes, device())),
       ...(problem
         ? []
-        : [element('div', { className: 'row tools' }, button('Download', () => download(source, label), icon('download')), button('Measure speed', () => look(source, label, output))), output]),
+        : [element('div', { className: 'row tools' }, get, button('Measure speed', () => look(source, label, output))), output]),
     );
   };
   const heading = element('h4', { tabIndex: -1, id: 'repo-files' }, `${repo.repo} has ${files.length} files. Choose one:`);

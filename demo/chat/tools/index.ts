@@ -19,5 +19,5 @@ export { checkCall, type CheckedCall } from './check_call';
 export { isGrounded } from './grounded';
 export { entries, removeEntry } from './lists';
 export type { CallRecord, CallState, RunOptions } from './run_call';
-export { cancelTimer, resumeTimers, runningTimers } from './timers';
+export { cancelTimer, resumeTimers, runningTimers, timeOf } from './timers';
 export type { Changes, Definition, Entry, IconName, PageHost, PageStorage, PageTool, Result, Timer } from './tool';

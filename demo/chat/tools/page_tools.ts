@@ -76,7 +76,7 @@ export const zoom: PageTool = {
 
 export const searchPage: PageTool = {
   definition: define('search_page', 'Find text in this page', { query: { type: 'string', description: 'Words to find' } }),
-  title: 'Search',
+  title: 'Search this page',
   icon: 'search',
   changes: 'none',
   async run({ query }, host) {
@@ -101,7 +101,7 @@ const SECTIONS: Record<string, readonly string[]> = {
 
 export const navigate: PageTool = {
   definition: define('navigate', 'Go to a section of the site', { section: { type: 'string', description: 'Name of the section' } }),
-  title: 'Go to',
+  title: 'Open a section',
   icon: 'section',
   changes: 'page',
   async run({ section }, host) {

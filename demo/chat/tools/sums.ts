@@ -52,6 +52,6 @@ export const convertUnits: PageTool = {
     // differences of large offsets leave a trace of rounding
     const result = Number(exact.toPrecision(12));
     const rounded = Number(result.toPrecision(6));
-    return { value: { value: number, source: from.name, result: rounded, target: to.name }, brief: String(rounded), summary: `${amount(number, from)} = ${amount(rounded, to)}` };
+    return { value: { value: number, source: from.name, result: rounded, target: to.name }, brief: amount(rounded, to), summary: `${amount(number, from)} = ${amount(rounded, to)}` };
   },
 };

@@ -83,7 +83,7 @@ export const runningTimers = async (host: PageHost): Promise<Timer[]> => timersI
 
 /** 'The timer for 10 minutes' */
 const sentence = ({ title }: Timer): string => `The ${title.charAt(0).toLowerCase()}${title.slice(1)}`;
-const timeOf = (at: number): string => clock(new Date(at).getHours() * 60 + new Date(at).getMinutes());
+export const timeOf = (at: number): string => clock(new Date(at).getHours() * 60 + new Date(at).getMinutes());
 
 let made = 0;
 

@@ -50,7 +50,7 @@ export interface Entry {
 export interface Result {
   /** for the model, as JSON */
   value: Record<string, unknown>;
-  /** the same in one word or number: the demo model was trained on such results ('16:20', '8.3', 'ok') */
+  /** the same in a word or number: the demo model was trained on such results ('16:20', '8.3', 'ok'), and repeats a unit that follows */
   brief: string;
   /** for the card: a plain sentence */
   summary: string;
