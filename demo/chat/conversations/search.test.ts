@@ -22,6 +22,10 @@ test('titles and texts, in any case, every word; with the words around', () => {
   expect(find(given, '  ')).toBeUndefined();
 });
 
+test('a dot stands between the end of a message and the next one', () => {
+  expect(find(conversation('c', 'x', 'is it over, please', 'The timer runs.'), 'timer')?.around?.before).toBe('is it over, please · The ');
+});
+
 test('letters that become longer in lower case do not shift the words', () => {
   const given = conversation('c', 'x', 'İİİ straße here');
   expect(find(given, 'straße')?.around?.found).toBe('straße');

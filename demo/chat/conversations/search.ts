@@ -17,6 +17,8 @@ interface Text {
 
 const BEFORE = 24;
 const AFTER = 60;
+/** stands between messages: a paragraph separator, which nobody types */
+const BETWEEN = '\u2029';
 
 /** Lower case, character by character: some letters become longer in lower case. */
 const folded = (text: string): string => {
@@ -27,7 +29,7 @@ const folded = (text: string): string => {
 const textOf = ({ content, files = [], deleted }: ChatMessage): string[] => (deleted ? [] : [content, ...files.flatMap(({ name, text }) => [name, text])]);
 
 export function searchable({ title, messages }: Pick<Conversation, 'title' | 'messages'>): Text {
-  const text = Object.values(messages).flatMap(textOf).join('\n');
+  const text = Object.values(messages).flatMap(textOf).join(BETWEEN);
   return { title: folded(title), text, lower: folded(text) };
 }
 
@@ -39,7 +41,7 @@ export function hitIn(id: string, { title, text, lower }: Text, query: string): 
   if (title.includes(whole) || words.every((word) => title.includes(word))) return { id };
   const found = lower.includes(whole) ? whole : (words.find((word) => lower.includes(word)) ?? '');
   const at = lower.indexOf(found);
-  const line = (from: number, to: number): string => text.slice(Math.max(0, from), to).replace(/\s+/g, ' ');
+  const line = (from: number, to: number): string => text.slice(Math.max(0, from), to).replaceAll(BETWEEN, ' · ').replace(/\s+/g, ' ');
   const end = at + found.length;
   return {
     id,
