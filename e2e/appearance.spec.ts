@@ -38,7 +38,7 @@ test('colours and text size are changed at once, kept over a reload, and follow 
   expect(await select(page, 'Text size').inputValue()).toBe('130');
   expect(await select(page, 'Colours').inputValue()).toBe('dark');
   expect(await page.getByRole('slider', { name: 'Volume' }).inputValue()).toBe('30');
-  await select(page, 'Colours').selectOption('As the system');
+  await select(page, 'Colours').selectOption('System');
   await page.waitForFunction(() => !/theme/.test(document.documentElement.className));
 });
 

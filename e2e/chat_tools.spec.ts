@@ -67,7 +67,7 @@ describe('a request that a tool fits', () => {
     await ready(page);
     await soon(() => stored('timers')).toEqual([timer]);
     await page.click('#sidebar [data-opens=open-notes]');
-    await soon(() => page.locator('#notes .entry span').innerText()).toMatch(/^Timer for 10 minutes\nEnds (today|on \w+day) at \d\d:\d\d$/);
+    await soon(() => page.locator('#notes .entry > div').innerText()).toMatch(/^Timer for 10 minutes\nEnds (today|on \w+day) at \d\d:\d\d$/);
     await page.keyboard.press('Escape');
     const left = await card.locator('.call-left').innerText();
     await page.waitForFunction((text) => document.querySelector('.call-left')?.textContent !== text, left);

@@ -3,7 +3,7 @@ import { element } from './dom';
 import { figuresShown, showFigures } from './figures';
 import type { ToolRuns } from './tool_runs';
 
-const THEMES = { system: 'As the system', light: 'Light', dark: 'Dark' };
+const THEMES = { system: 'System', light: 'Light', dark: 'Dark' };
 const SIZES = [80, 90, 100, 110, 125, 150, 175, 200];
 
 export interface Appearance {

@@ -33,7 +33,7 @@ export function createNotesDialog(host: PageHost, removed: (entry: Entry) => voi
         }
         dialog.querySelector<HTMLButtonElement>('.close')?.focus();
       });
-      return element('li', { className: 'entry' }, element('span', { dir: 'auto' }, text, ...(detail ? [element('small', {}, detail)] : [])), button);
+      return element('li', { className: 'entry' }, element('div', {}, element('span', { dir: 'auto' }, text), ...(detail ? [element('small', {}, detail)] : [])), button);
     });
     return [element('h3', {}, title), items.length ? element('ul', { ariaLabel: title }, ...items) : element('p', {}, none)];
   };
