@@ -71,8 +71,10 @@ describe('a request that a tool fits', () => {
     await page.keyboard.press('Escape');
     const left = await card.locator('.call-left').innerText();
     await page.waitForFunction((text) => document.querySelector('.call-left')?.textContent !== text, left);
+    await card.locator('summary').click();
     await card.getByRole('button', { name: /^Cancel/ }).click();
     await page.waitForSelector('.call-state:has-text("Cancelled")');
+    expect(await card.locator('.call-arguments').isVisible()).toBe(true);
     await soon(() => stored('timers')).toEqual([]);
     await soon(() => card.getByRole('button').count()).toBe(0);
     await page.reload();

@@ -268,6 +268,7 @@ export function createTranscript(list: HTMLOListElement, { actions, messages, of
       const focused = old.contains(document.activeElement);
       const made = card(call);
       old.replaceWith(made);
+      made.querySelector('details')!.open = old.querySelector('details')!.open;
       // the rest of the message is as it was
       const found = [...shown.values()].find(({ item }) => item.contains(made));
       if (found) found.stamp = stampOf(found.line);

@@ -25,7 +25,7 @@ export const EMBEDDED_SAMPLING = { temperature: 0, repetitionPenalty: 1 };
 
 export const LICENCE = {
   name: 'LFM Open License v1.0',
-  terms: 'Use is free for people and for companies with a yearly revenue below 10 million US dollars. Larger companies need an agreement with Liquid AI.',
+  terms: 'Use is free for people and for companies with a yearly revenue below 10 million US dollars. Larger companies need a licence from Liquid AI.',
 };
 
 const hub = (name: string, megabytes: number, description: string, more: Pick<Offer, 'about' | 'previous'> = {}): Offer => ({
