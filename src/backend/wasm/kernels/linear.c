@@ -40,7 +40,7 @@ INLINE void add_block(uint32_t f, int int16, const uint8_t* block, uint32_t next
       }
     }
     for (int sixteen = in_sixteens(f) && bits == 6 && part; sixteen < (in_sixteens(f) && (bits == 4 || part) ? 2 : 1); sixteen++)
-      in_order_of(int16, &sums[0][sixteen], &sums[1][sixteen]), in_order_of(int16, &sums[2][sixteen], &sums[3][sixteen]);
+      in_order_of(f, int16, &sums[0][sixteen], &sums[1][sixteen]), in_order_of(f, int16, &sums[2][sixteen], &sums[3][sixteen]);
   }
   for (int g = 0; g < 2; g++) {
     const Scales scale = is_k(f) ? scales_of(f, headers[g], blocks[g], masks) : header_of(f, blocks[g] - header_bytes(f), masks);
@@ -147,7 +147,7 @@ INLINE void tile(uint32_t f, int int16, const v128_t* panel, uint32_t blocks, co
       for (uint32_t t = 0; t < n; t++) {
         const Four four = four_at(f, n, x, t, i);
         for (int h = 0; h < 2; h++) add_dot(f, int16, i, four, panel[2 * i + h], x, n, t, ones, &sums[t][h][sixteen]);
-        in_order_of(int16, &sums[t][0][sixteen], &sums[t][1][sixteen]);
+        in_order_of(f, int16, &sums[t][0][sixteen], &sums[t][1][sixteen]);
       }
     }
     for (uint32_t t = 0; t < n; t++)
@@ -177,6 +177,7 @@ TILE_KERNEL(Q4_0, int16, 1)
 TILE_KERNEL(Q4_1, int16, 1)
 TILE_KERNEL(Q5_0, int16, 1)
 TILE_KERNEL(Q6_K, int16, 1)
+TILE_KERNEL(Q8_0, int16, 1)
 #define EITHER(f) int16 ? tile_##f##_int16 : tile_##f##_int32
 #else
 #define EITHER(f) tile_##f##_int32
@@ -187,7 +188,7 @@ static TileKernel* tile_kernel(uint32_t f, int int16) {
   switch (panel_format(f)) {
     case Q4_0: return EITHER(Q4_0);
     case Q5_0: return EITHER(Q5_0);
-    case Q8_0: return tile_Q8_0_int32;
+    case Q8_0: return EITHER(Q8_0);
     case Q6_K: return EITHER(Q6_K);
     default: return EITHER(Q4_1);
   }
@@ -313,12 +314,12 @@ __attribute__((export_name("linear"))) void linear(const Weight* w, const float*
     case Q4_1: return ONE_TOKEN(Q4_1);
     case Q5_0: return one_token(Q5_0, 0, w, xq, y, r0, r1);
     case Q5_1: return one_token(Q5_1, 0, w, xq, y, r0, r1);
-    case Q8_0: return one_token(Q8_0, 0, w, xq, y, r0, r1);
+    case Q8_0: return ONE_TOKEN(Q8_0);
     case Q3_K: return one_token(Q3_K, 0, w, xq, y, r0, r1);
     case Q4_K: return ONE_TOKEN(Q4_K);
     case Q5_K: return one_token(Q5_K, 0, w, xq, y, r0, r1);
     case Q6_K: return one_token(Q6_K, 0, w, xq, y, r0, r1);
-    default: return one_token(IQ4_NL, 0, w, xq, y, r0, r1);
+    default: return ONE_TOKEN(IQ4_NL);
   }
 }
 
