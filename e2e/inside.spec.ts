@@ -48,6 +48,14 @@ describe.each([{ webgpu: true }, { webgpu: false }])('%o', ({ webgpu }) => {
     expect(await page.innerText('#status')).toMatch(/^\d+ tokens, 6 layers$/);
     expect(await page.locator('#layer option').allInnerTexts()).toEqual(['0: short convolution', '1: attention', '2: short convolution', '3: attention', '4: short convolution', '5: attention']);
     expect(await page.locator('#form option').allInnerTexts()).toEqual(webgpu ? ['surface', 'flat map'] : ['flat map']);
+    // the scale of colours and its words
+    const scale = (): Promise<string[]> => Promise.all(['#scale-least', '#scale-most', '#scale-words'].map((id) => page.innerText(id)));
+    const [least, most, words] = await scale();
+    expect(Number(most)).toBeGreaterThan(0);
+    expect(Number(least)).toBe(-Number(most));
+    expect(words).toMatch(/^Blue is below 0, orange is above 0\..* Values here go from -[\d.]+ to [\d.]+\.$/);
+    expect(words.includes('Height')).toBe(webgpu);
+    expect(await colours(page, '#scale-colours')).toBeGreaterThan(50);
     const form = webgpu ? 'surface' : 'map';
     await expect.poll(() => colours(page, `#${form}`)).toBeGreaterThan(50);
     if (webgpu) {
@@ -66,6 +74,7 @@ describe.each([{ webgpu: true }, { webgpu: false }])('%o', ({ webgpu }) => {
     await page.selectOption('#layer', { label: '1: attention' });
     await page.selectOption('#part', { index: 2 });
     expect(await page.innerText('#caption')).toContain('Attention of head 2 in layer 1');
+    expect(await scale()).toEqual(['0', '1', expect.stringMatching(/^The stronger the colour, the more a token looks at the other\. Values here go from 0 to 1\.$/)]);
     // every value can be read: the row of a token sums to 1
     await page.locator('#values summary').last().click();
     const row = (await page.locator('#values pre').innerText()).split('\n').map((line) => Number(line.slice(line.lastIndexOf(':') + 1)));
@@ -74,10 +83,14 @@ describe.each([{ webgpu: true }, { webgpu: false }])('%o', ({ webgpu }) => {
     expect(await page.innerText('#reading')).toMatch(/^Token 0 \(.*\), token 0 \(.*\): 1$/);
     await loadAxe(page);
     for (const colorScheme of ['light', 'dark'] as const) {
+      if (colorScheme === 'dark') await page.setViewportSize({ width: 390, height: 844 });
       await page.emulateMedia({ colorScheme });
       await page.evaluate(() => Promise.all(document.getAnimations().map(({ finished }) => finished)));
       expect(await objections(page)).toEqual([]);
     }
+    // on a phone the names of layers have the whole width
+    expect((await page.locator('#layer').boundingBox())!.width).toBeGreaterThan(300);
+    expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(390);
     expect(problems).toEqual([]);
     expect(asked.filter((url) => !url.startsWith(site.url))).toEqual([]);
     await page.close();

@@ -18,6 +18,7 @@ test('a gate: tokens by channels, scaled by the largest magnitude', () => {
   expect([grid.rows, grid.columns, grid.largest]).toEqual([2, 3, 4]);
   expect(strongest(grid, 0, 2)).toEqual([{ name: 'channel 1', value: -4 }, { name: 'channel 2', value: 2 }]); // prettier-ignore
   expect(strongest(grid, 1, 2)).toEqual([]);
+  expect(grid.range).toEqual([-4, 2]);
   expect(gridOf(inspection, conv, 1).largest).toBe(1);
 });
 

@@ -11,6 +11,8 @@ export interface Grid {
   columnNames?: string[];
   /** the largest magnitude, which gets the full colour */
   largest: number;
+  /** the smallest and the largest value */
+  range: [least: number, most: number];
 }
 
 type Layer = Inspection['layers'][number];
@@ -24,7 +26,8 @@ export function gridOf({ tokens }: Inspection, layer: Layer, part: number): Grid
   const names = tokens.map(tokenName);
   const values = layer.kind === 'conv' ? (part === 0 ? layer.B : layer.C) : layer.weights.subarray(part * T * T, (part + 1) * T * T);
   const largest = layer.kind === 'conv' ? values.reduce((most, value) => Math.max(most, Math.abs(value)), 0) || 1 : 1;
-  return { rows: T, columns: values.length / T, values, rowNames: names, largest, ...(layer.kind === 'attention' && { columnNames: names }) };
+  const range: Grid['range'] = [values.reduce((least, value) => Math.min(least, value), Infinity), values.reduce((most, value) => Math.max(most, value), -Infinity)];
+  return { rows: T, columns: values.length / T, values, rowNames: names, largest, range, ...(layer.kind === 'attention' && { columnNames: names }) };
 }
 
 /** A token as people can read it: its spaces and line ends are seen. */

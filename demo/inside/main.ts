@@ -5,6 +5,7 @@ import { leaveWithOthers } from '../chat/delete_all/leave';
 import { element, find } from '../chat/dom';
 import { figure, gridOf, partsOf, type Grid } from './grid';
 import { cellAt, drawHeatMap } from './heat_map';
+import { showLegend } from './legend';
 import { createSurface, FIRST_EYE, inSight, type Eye, type Surface } from './surface';
 import { valueTable } from './value_table';
 
@@ -89,6 +90,7 @@ function draw(): void {
   const canvas = canvases[three ? 'surface' : 'map'];
   const [width, height] = [canvas.clientWidth, canvas.clientHeight].map((size) => Math.max(1, Math.round(size * devicePixelRatio)));
   if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+  showLegend(grid, three, dark.matches);
   if (three) surface!.draw(eye);
   else drawHeatMap(canvas, grid, dark.matches);
 }

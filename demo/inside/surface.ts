@@ -3,17 +3,17 @@ import { mat4, vec3 } from 'wgpu-matrix';
 import { colourScale } from './colours';
 import type { Grid } from './grid';
 
-/** Where the eye is: angles in radians, distance in widths of the surface. */
+/** Where the eye is: angles in radians. At distance 1 the whole surface is just in view. */
 export interface Eye {
   yaw: number;
   pitch: number;
   distance: number;
 }
 
-export const FIRST_EYE: Readonly<Eye> = { yaw: 0.6, pitch: 0.75, distance: 1.75 };
+export const FIRST_EYE: Readonly<Eye> = { yaw: 0.6, pitch: 0.75, distance: 1 };
 
 /** Keeps the surface in sight. */
-export const inSight = ({ yaw, pitch, distance }: Eye): Eye => ({ yaw, pitch: Math.min(1.5, Math.max(0.1, pitch)), distance: Math.min(5, Math.max(0.8, distance)) });
+export const inSight = ({ yaw, pitch, distance }: Eye): Eye => ({ yaw, pitch: Math.min(1.5, Math.max(0.1, pitch)), distance: Math.min(2.5, Math.max(0.4, distance)) });
 
 const WGSL = `
 struct View { matrix: mat4x4f, rows: u32, columns: u32, largest: f32, height: f32 }
@@ -43,7 +43,33 @@ struct Corner { @builtin(position) position: vec4f, @location(0) place: vec3f, @
 
 const STEPS = 255;
 /** of the highest point, in widths of the surface */
-const HEIGHT = 0.35;
+export const HEIGHT = 0.35;
+/** the angle of view from top to bottom, in radians */
+const VIEW_ANGLE = 0.8;
+/** around the surface, as a share of the view */
+const MARGIN = 1.04;
+
+/** The distance at which the surface is in view however it is turned: the cylinder around it, from a point at this pitch. */
+export function fittingDistance(pitch: number, aspect: number): number {
+  const slope = Math.tan(VIEW_ANGLE / 2) / MARGIN;
+  let distance = 0;
+  for (let angle = 0; angle < 2 * Math.PI; angle += Math.PI / 16) {
+    const [across, away] = [Math.SQRT1_2 * Math.sin(angle), Math.SQRT1_2 * Math.cos(angle)];
+    for (const height of [-HEIGHT, HEIGHT]) {
+      const towards = away * Math.cos(pitch) + height * Math.sin(pitch);
+      const up = height * Math.cos(pitch) - away * Math.sin(pitch);
+      distance = Math.max(distance, towards + Math.abs(across) / (slope * aspect), towards + Math.abs(up) / slope);
+    }
+  }
+  return distance;
+}
+
+/** From places of the surface to the picture. */
+export function viewMatrix({ yaw, pitch, distance }: Eye, aspect: number): Float32Array {
+  const away = distance * fittingDistance(pitch, aspect);
+  const eye = vec3.create(away * Math.cos(pitch) * Math.sin(yaw), away * Math.sin(pitch), away * Math.cos(pitch) * Math.cos(yaw));
+  return mat4.multiply(mat4.perspective(VIEW_ANGLE, aspect, 0.05, 20), mat4.lookAt(eye, [0, 0, 0], [0, 1, 0])) as Float32Array;
+}
 
 export interface Surface {
   /** The next frames show these values. */
@@ -91,13 +117,11 @@ export async function createSurface(canvas: HTMLCanvasElement): Promise<Surface 
       const colours = Array.from({ length: STEPS }, (_, i) => [...colour((2 * i) / (STEPS - 1) - 1).map((part) => part / 255), 1]);
       device.queue.writeBuffer(scale, 0, Float32Array.from(colours.flat()));
     },
-    draw({ yaw, pitch, distance }) {
+    draw(eye) {
       if (!shown || !heights || canvas.width === 0 || canvas.height === 0) return;
       const { rows, columns, largest } = shown;
-      const eye = vec3.create(distance * Math.cos(pitch) * Math.sin(yaw), distance * Math.sin(pitch), distance * Math.cos(pitch) * Math.cos(yaw));
-      const matrix = mat4.multiply(mat4.perspective(0.8, canvas.width / canvas.height, 0.05, 20), mat4.lookAt(eye, [0, 0, 0], [0, 1, 0]));
       const uniforms = new ArrayBuffer(80);
-      new Float32Array(uniforms).set(matrix);
+      new Float32Array(uniforms).set(viewMatrix(eye, canvas.width / canvas.height));
       new Uint32Array(uniforms).set([rows, columns], 16);
       new Float32Array(uniforms).set([largest, HEIGHT], 18);
       device.queue.writeBuffer(view, 0, uniforms);
