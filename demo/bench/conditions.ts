@@ -43,9 +43,9 @@ export class TabWatch {
   }
 
   /** Resolves when the tab is visible. @throws AbortError */
-  async visible(signal: AbortSignal, onWait: () => void): Promise<void> {
+  async visible(signal: AbortSignal, onWait: (waiting: boolean) => void): Promise<void> {
     if (!document.hidden) return;
-    onWait();
+    onWait(true);
     await new Promise<void>((resolve, reject) => {
       const settle = (): void => {
         if (document.hidden && !signal.aborted) return;
@@ -57,6 +57,7 @@ export class TabWatch {
       document.addEventListener('visibilitychange', settle);
       signal.addEventListener('abort', settle);
     });
+    onWait(false);
   }
 
   end(): void {

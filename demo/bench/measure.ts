@@ -3,7 +3,7 @@ import type { GenerateOptions, LoadCallOptions, load as loadModel, Model, ModelS
 import { CHECK_BOUND, goldenError, piecesError } from './check';
 import type { TabWatch } from './conditions';
 import { promptTokens } from './prompt';
-import type { KernelTimes, Measurement, PartialRun, Run } from './result';
+import { withoutWrongSpeeds, type KernelTimes, type Measurement, type PartialRun, type Run } from './result';
 import { percentiles, rounded, spread, tokenGaps } from './stats';
 
 /** A prompt and an answer to time. */
@@ -36,7 +36,8 @@ export interface RunHooks {
   onStep(step: string): void;
   /** a step is done; `run` is the run so far */
   onDone(step: string, run: Run): Promise<void> | void;
-  onWait(): void;
+  /** the tab is hidden, or in front again */
+  onWait(waiting: boolean): void;
   load: typeof loadModel;
   /** differences of check models that have run already, by quantisation and backend */
   checked: Map<string, number>;
@@ -113,7 +114,7 @@ function wrong(run: Run, golden: number, pieces: number): Run {
     golden <= CHECK_BOUND
       ? `A prompt read whole and the same prompt read token by token give different results: they differ by ${share(pieces)} of the power, and ${share(CHECK_BOUND)} are allowed. Nothing was timed.`
       : `The kernels compute wrong numbers: they differ from the known results by ${share(golden)} of the power, and ${share(CHECK_BOUND)} are allowed. Nothing was timed.`;
-  return { ...run, status: 'wrong', problem, check: { golden: clamped(golden), pieces: clamped(pieces) }, measurements: [] };
+  return withoutWrongSpeeds({ ...run, status: 'wrong', problem, check: { golden: clamped(golden), pieces: clamped(pieces) } });
 }
 
 async function checkKernels(quantization: string, request: RunRequest, hooks: RunHooks): Promise<number> {

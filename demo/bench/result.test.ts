@@ -146,6 +146,15 @@ test('Markdown has every run, and no text of a result ends a cell or becomes mar
   expect(text).toContain('a \\| b');
 });
 
+test('a wrong result has no speed, whatever its file says', () => {
+  const { runs: [run] } = parseResult(changed((r) => (r.runs[0].status = 'wrong' as never))); // prettier-ignore
+  expect(run).toMatchObject({ status: 'wrong', measurements: [] });
+  expect([run.sustained, run.kernels]).toEqual([undefined, undefined]);
+  const text = toMarkdown({ ...RESULT, runs: [run] });
+  expect(text).toContain('wrong result');
+  expect(text).not.toMatch(/546|82/);
+});
+
 test('browsers are named', () => {
   const chrome = [{ brand: 'Not(A:Brand', version: '99' }, { brand: 'Chromium', version: '156' }, { brand: 'Google Chrome', version: '156' }]; // prettier-ignore
   expect(browserName('', chrome)).toBe('Google Chrome 156');

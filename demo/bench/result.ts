@@ -67,6 +67,13 @@ export interface Run {
   notes: string[];
 }
 
+/** A wrong result has no speed, whatever a file says. */
+export function withoutWrongSpeeds(run: Run): Run {
+  if (run.status !== 'wrong') return run;
+  const { sustained: _, kernels: __, ...rest } = run;
+  return { ...rest, measurements: [] };
+}
+
 /** What is measured of a run before it has ended. */
 export type PartialRun = Pick<Run, 'measurements' | 'sustained'>;
 
@@ -119,7 +126,8 @@ export function parseResult(text: string): BenchmarkResult {
   if (version !== 1) throw new NotAResult(`Its version is ${typeof version === 'number' ? version : 'missing'}, and this page reads version 1. Open it in the page that made it.`);
   const error = schemaError(schema as Schema, value);
   if (error !== undefined) throw new NotAResult(error);
-  return value as BenchmarkResult;
+  const result = value as BenchmarkResult;
+  return { ...result, runs: result.runs.map(withoutWrongSpeeds) };
 }
 
 /** The fragment of a link that holds the whole result. @throws NotAResult if it is too long for a link */

@@ -50,7 +50,7 @@ export async function runSet(set: StoredSet, options: SetOptions): Promise<void>
     const at = result.runs.length;
     const planned = plan[at];
     if (set.attempts >= MAX_ATTEMPTS) {
-      await finish(failed(planned, `The page ended ${set.attempts} times during this run, so it was left out.`, set));
+      await finish(failed(planned, `The page was closed or crashed ${set.attempts} times during this run, so the run was left out.`, set));
       continue;
     }
     set.attempts++;
@@ -104,8 +104,8 @@ export async function runSet(set: StoredSet, options: SetOptions): Promise<void>
           set.partial = partialOf(partial);
           await store.saveSet(set);
         },
-        onWait() {
-          waiting = true;
+        onWait(hidden) {
+          waiting = hidden;
           tell();
         },
       },
