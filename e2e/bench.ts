@@ -87,7 +87,7 @@ export async function choose(page: Page, { quantizations = ['Q4_0'], prefill = [
   await page.fill('input[name=repetitions]', String(repetitions));
 }
 
-export const ended = (page: Page): Promise<unknown> => page.waitForSelector('#run:visible', { timeout: PATIENCE });
+export const ended = (page: Page): Promise<unknown> => page.waitForSelector('#run:enabled', { timeout: PATIENCE });
 /** what is measured now */
 export const measuring = (page: Page, step: string): Promise<unknown> => page.waitForFunction((part) => document.querySelector('#progress-step')?.textContent?.includes(part), step, { timeout: PATIENCE });
 export async function run(page: Page): Promise<void> {

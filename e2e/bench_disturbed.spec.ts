@@ -24,6 +24,7 @@ describe('what is wrong or disturbed is said', () => {
     expect(runs.map(({ status, measurements }) => [status, measurements.length])).toEqual([['wrong', 0], ['done', 2]]); // prettier-ignore
     expect(runs[0].problem).toMatch(/^The kernels compute wrong numbers: they differ from the known results by \d/);
     expect(await page.locator('tr.wrong').innerText()).toMatch(/Q4_0.*wrong result/s);
+    expect(await page.locator('tr.wrong').innerText()).toMatch(/wrong\s+wrong\s+wrong\s+wrong/);
     expect(await page.locator('details[open] .wrong').innerText()).toBe(runs[0].problem);
   });
 
@@ -40,9 +41,12 @@ describe('what is wrong or disturbed is said', () => {
       }, hidden);
     await hide(true);
     await page.waitForFunction(() => document.querySelector('#progress-step')?.textContent?.startsWith('This tab is hidden.'));
+    expect(await page.innerText('#progress-left')).toBe('waiting');
     await page.waitForTimeout(500);
     expect(await page.isVisible('#progress')).toBe(true);
     await hide(false);
+    await measuring(page, 'decode at 128');
+    expect(await page.innerText('#progress-left')).toMatch(/^about .* left$/);
     await ended(page);
     const { runs } = await saved(page);
     expect(runs[0].notes).toContain('A repetition of decode at 128 was made again, because the tab was hidden.');

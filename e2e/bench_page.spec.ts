@@ -19,12 +19,19 @@ test('a set is measured, shown, and shared; nothing is asked of anyone else', as
   await choose(page, { quantizations: ['Q4_0', 'Q4_K'], prefill: ['128', '512'], decode: ['128', '1024'] });
   expect(await page.innerText('#about-time')).toMatch(/^2 runs, roughly /);
   expect(await objections(page)).toEqual([]);
+  const places = (): Promise<unknown> => Promise.all(['#compare', '#run'].map((id) => page.locator(id).boundingBox()));
+  const before = await places();
   await page.click('#run');
   await page.waitForSelector('#progress:visible');
+  // what is under the pointer stays, and a bar without a share is not empty
+  expect(await places()).toEqual(before);
+  expect(await page.isDisabled('#run')).toBe(true);
+  expect(await page.locator('#progress-bar:indeterminate').count()).toBe(1);
   // after the measurement of the bandwidth
   await page.waitForFunction(() => /^about .* left$/.test(document.querySelector('#progress-left')?.textContent ?? ''), undefined, { timeout: PATIENCE });
   expect(await objections(page)).toEqual([]);
   await ended(page);
+  expect(await places()).toEqual(before);
 
   const result = await saved(page);
   expect(validate(result), JSON.stringify(validate.errors)).toBe(true);
@@ -55,6 +62,9 @@ test('a set is measured, shown, and shared; nothing is asked of anyone else', as
   await page.setViewportSize({ width: 390, height: 844 });
   // the plots take their new width a moment later
   await page.waitForFunction(() => document.documentElement.scrollWidth <= 390);
+  // a table that is cut has a shade at its edge, and its caption is not cut
+  expect(await page.locator('.scroll').first().evaluate((one) => [one.scrollWidth > one.clientWidth, getComputedStyle(one).backgroundAttachment])).toEqual([true, 'local, local, scroll, scroll, scroll']);
+  expect(await page.locator('.caption:visible').evaluateAll((all) => all.map((one) => one.closest('.scroll') !== null || one.scrollWidth > one.clientWidth))).toEqual([false, false]);
   expect(await page.getByRole('img', { name: /^Tokens a second while writing/ }).count()).toBe(1);
 
   await bench.context.grantPermissions(['clipboard-read', 'clipboard-write']);
@@ -156,13 +166,13 @@ describe('a set that is interrupted', () => {
       if (attempt) await page.reload();
       else page = await crash(page);
       await page.waitForSelector('body[data-ready]');
-      expect(await page.innerText('#question')).toMatch(/^The page ended while it measured Demo model \(6M\) Q4_0. 0 of 2 runs are done, and 1 measurement of /);
+      expect(await page.innerText('#question')).toMatch(/^The page was closed or crashed while it measured Demo model \(6M\) Q4_0. 0 of 2 runs are done, and 1 measurement of /);
     }
     await page.getByRole('button', { name: 'Continue' }).click();
     await page.waitForSelector('#progress:visible');
     await ended(page);
     const { runs } = await saved(page);
-    expect(runs.map(({ status, problem }) => [status, problem])).toEqual([['failed', 'The page ended 2 times during this run, so it was left out.'], ['done', undefined]]); // prettier-ignore
+    expect(runs.map(({ status, problem }) => [status, problem])).toEqual([['failed', 'The page was closed or crashed 2 times during this run, so the run was left out.'], ['done', undefined]]); // prettier-ignore
     expect(runs.map(({ model, measurements }) => [model.quantization, measurements.length])).toEqual([['Q4_0', 1], ['Q8_0', 2]]); // prettier-ignore
   });
 
@@ -173,7 +183,7 @@ describe('a set that is interrupted', () => {
     await reloadWith(page, { set: finishedSet(own) });
     await choose(page, { repetitions: 50 });
     await page.click('#run');
-    await soon(() => page.innerText('#question')).toMatch(/^A new run takes the place of the result of Nov 28, 2026, /);
+    await soon(() => page.innerText('#question')).toMatch(/^A new run replaces the result of Nov 28, 2026, /);
     await page.getByRole('button', { name: 'Cancel' }).click();
     expect(await page.isVisible('#progress')).toBe(false);
     expect((await saved(page)).created).toBe(own.created);
@@ -194,6 +204,16 @@ describe('a set that is interrupted', () => {
     await page.getByRole('button', { name: /^Remove Elsewhere 9 on this system/ }).click();
     expect(await page.locator('table').count()).toBe(0);
   });
+});
+
+test('dates are written as the reader writes them; what is disabled is seen', async () => {
+  await bench.context.close();
+  bench.context = await bench.browser.newContext({ locale: 'de-DE', colorScheme: 'dark' });
+  const { page } = await bench.open();
+  await reloadWith(page, { set: finishedSet(RESULT) });
+  await page.click('#run');
+  await soon(() => page.innerText('#question')).toMatch(/^A new run replaces the result of 28\.11\.2026, /);
+  expect(await page.locator('input[value=webgpu]:disabled').evaluate((box) => getComputedStyle(box).outlineStyle)).toBe('solid');
 });
 
 /** Ends the page's process. @returns a new tab */
@@ -255,6 +275,15 @@ describe('what comes from elsewhere', () => {
     expect(await page.locator('img').count()).toBe(0);
     expect(await page.isVisible('#share')).toBe(false);
     expect(await page.isVisible('#run')).toBe(true);
+    // it cannot be taken for a result of this device
+    const theirs = 'Elsewhere 9 on <img src=x onerror=alert(1)>, 6 cores';
+    expect(await page.locator('#results h2').first().innerText()).toBe(`From a link: ${theirs}`);
+    expect(await page.getByRole('region', { name: 'Writing an answer' }).innerText()).toContain(theirs);
+    expect(await page.locator('#results details summary').allInnerTexts()).toEqual([`Demo model (6M) Q4_0 · CPU, ${theirs}: all measurements`]);
+    expect(await page.getByRole('region', { name: 'The device of this result' }).innerText()).toMatch(/Elsewhere 9 on .*6 cores, threads allowed/s);
+    const here = await page.getByRole('region', { name: 'This device' }).innerText();
+    expect(here).toContain('Chrom');
+    expect(here).not.toContain('Elsewhere');
     await page.getByRole('button', { name: /^Remove Elsewhere 9/ }).click();
     expect(await page.locator('table').count()).toBe(0);
     expect(new URL(page.url()).hash).toBe('');
@@ -269,6 +298,40 @@ describe('what comes from elsewhere', () => {
     await page.waitForSelector('body[data-ready]');
     expect(await page.locator('table').first().innerText()).toContain('Demo model (6M) Q4_0');
     expect(await page.getByRole('button', { name: /^Keep/ }).count()).toBe(0);
+  });
+
+  test('a wrong result gets no speed, whatever its file says', async () => {
+    const [run] = RESULT.runs;
+    const { page } = await bench.open(await toFragment({ ...RESULT, runs: [{ ...run, status: 'wrong', sustained: { seconds: 60, points: [[1, 100], [60, 100]] } }] })); // prettier-ignore
+    expect(await page.getByRole('region', { name: 'No speed: the result is wrong' }).locator('.wrong').innerText()).toBe('Demo model (6M) Q4_0 · CPU');
+    expect(await page.locator('.plot').count()).toBe(0);
+    expect(await page.innerText('#results')).not.toMatch(/\b100\b/);
+    expect(await page.locator('details[open] .wrong').innerText()).toBe('The result is wrong, so it has no speed.');
+    await reloadWith(page, { set: finishedSet({ ...RESULT, device: { ...RESULT.device, platform: 'this system' } }) });
+    expect(await page.getByRole('region', { name: /^This device beside/ }).locator('tbody').innerText()).toMatch(/100\s+wrong result\s+–/);
+  });
+
+  test('a ninth result to compare with is refused, and the page says so', async () => {
+    const { page } = await bench.open();
+    const one = (cores: number): BenchmarkResult => ({ ...RESULT, device: { ...RESULT.device, cores } });
+    await reloadWith(page, { set: finishedSet({ ...RESULT, created: '2026-11-27T18:00:00.000Z' }), compared: Array.from({ length: 8 }, (_, i) => one(i + 10)) });
+    const rows = (): Promise<number> => page.locator('table').first().locator('tbody tr').count();
+    expect(await rows()).toBe(9);
+    await page.setInputFiles('#import', importable('ninth.json', JSON.stringify(one(99))));
+    await soon(() => page.innerText('#problem')).toMatch(/ninth\.json was not added\. There are 8 results to compare with already, which is the most\. Remove one and try again\.$/);
+    expect(await rows()).toBe(9);
+    await page.click('#run');
+    await page.getByRole('button', { name: 'Keep it to compare' }).click();
+    await soon(() => page.innerText('#problem')).toMatch(/^The run was not started\. There are 8 results/);
+    expect(await page.isVisible('#progress')).toBe(false);
+    await page.evaluate(async (hash) => (location.hash = hash), await toFragment(one(99)));
+    await page.getByRole('button', { name: /^Keep Elsewhere 9 .* 99 cores/ }).click();
+    await soon(() => page.innerText('#problem')).toMatch(/^The result was not kept\. There are 8 results/);
+    expect(await rows()).toBe(10);
+    await page.getByRole('button', { name: /^Remove Elsewhere 9 .* 10 cores/ }).click();
+    await page.getByRole('button', { name: /^Keep Elsewhere 9 .* 99 cores/ }).click();
+    await soon(() => page.getByRole('button', { name: /^Keep/ }).count()).toBe(0);
+    expect(await rows()).toBe(9);
   });
 
   test('numbers as large and small as a result may have do not break the page', async () => {

@@ -7,6 +7,9 @@ import type { BenchmarkResult, Device, Measurement, Run } from './result';
 export const rate = (tokensPerSecond: number | undefined): string => (tokensPerSecond === undefined ? '–' : count(tokensPerSecond < 10 ? Number(tokensPerSecond.toFixed(1)) : Math.round(tokensPerSecond)));
 export const milliseconds = (ms: number | undefined): string => (ms === undefined ? '–' : ms < 10 ? `${ms.toFixed(ms < 1 ? 2 : 1)}\u00a0ms` : duration(ms / 1000));
 
+/** In the reader's language. */
+export const dateLabel = (created: string): string => new Date(created).toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'short' });
+
 export const backendLabel = ({ backend, threads }: Pick<Run, 'backend' | 'threads'>): string => (backend === 'webgpu' ? 'GPU' : threads ? `CPU, ${threads} ${threads === 1 ? 'thread' : 'threads'}` : 'CPU');
 export const modelLabel = ({ model }: Pick<Run, 'model'>): string => (model.quantization ? `${model.name} ${model.quantization}` : model.name);
 export const runLabel = (run: Run): string => `${modelLabel(run)} · ${backendLabel(run)}`;
@@ -60,11 +63,12 @@ export const RUN_COLUMNS = ['Model', 'Runs on', 'Prefill 128', '512', '2,048', '
 export function runCells(run: Run): string[] {
   const decode = firstDecode(run);
   const [short, middle, long] = [128, 512, 2048].map((prompt) => prefillAt(run, prompt));
+  const speed = (tokensPerSecond?: number): string => (run.status === 'wrong' ? 'wrong' : rate(tokensPerSecond));
   return [
     modelLabel(run),
     backendLabel(run),
-    ...[short, middle, long].map((m) => rate(m?.prefill?.median)),
-    rate(decode?.decode?.median),
+    ...[short, middle, long].map((m) => speed(m?.prefill?.median)),
+    speed(decode?.decode?.median),
     ...(['p50', 'p95', 'p99'] as const).map((p) => milliseconds(decode?.gapMs?.[p])),
     milliseconds((middle ?? short ?? long ?? run.measurements[0])?.firstTokenMs.median),
     milliseconds(run.loadMs),

@@ -5,19 +5,19 @@ import { leaveWithOthers } from '../chat/delete_all/leave';
 import { announce, element, find } from '../chat/dom';
 import { readBandwidth } from './bandwidth';
 import { isLow, readBattery, TabWatch } from './conditions';
-import { deviceLabel, deviceLines, toMarkdown } from './describe';
+import { dateLabel, deviceLabel, toMarkdown } from './describe';
 import { readDevice } from './device';
 import { createForm } from './form';
 import { toImage } from './image';
 import { kernelTimes } from './kernel_times';
 import { obstacleOf, planRuns, SUSTAINED_SECONDS, type Selection } from './plan';
+import { showPreparation, showProgress } from './progress_view';
 import { fromFragment, holdsResult, MAX_RESULT_BYTES, NotAResult, parseResult, toFragment, type BenchmarkResult } from './result';
-import { showResults, type ShownResult } from './results_view';
+import { deviceList, showResults, type ShownResult } from './results_view';
 import { randomGguf } from './random_gguf';
-import { runSet, type SetProgress } from './run_set';
+import { runSet } from './run_set';
 import { partialOf, SetStore, type StoredSet } from './set_store';
 import { rounded } from './stats';
-import { roughly } from './time_left';
 
 const options = new URLSearchParams(location.search);
 const software = options.get('software') === '1';
@@ -33,6 +33,7 @@ const sustainedSeconds = numberOf('sustained', 3600) ?? SUSTAINED_SECONDS;
 /** as many threads as the CPU backend takes at most */
 const MAX_READERS = 8;
 const MOST_COMPARED = 8;
+const COMPARED_FULL = `There are ${MOST_COMPARED} results to compare with already, which is the most. Remove one and try again.`;
 const TUNE_MS = 10_000;
 /** held while a set is measured */
 const LOCK = 'rivulet-bench';
@@ -55,25 +56,21 @@ let running: AbortController | undefined;
 /** files by name, as long as the page lives */
 const files = new Map<string, File>();
 
-function showDevice(): void {
-  const lines = deviceLines(set?.result.device ?? device);
-  find('device-list', HTMLElement).replaceChildren(...lines.flatMap(([name, value]) => [element('dt', { textContent: name }), element('dd', { textContent: value })]));
-}
-
 function show(): void {
-  const other = (result: BenchmarkResult, actions: Pick<ShownResult, 'remove' | 'keep'>): ShownResult => ({ result, label: deviceLabel(result.device), own: false, ...actions });
+  const other = (result: BenchmarkResult, more: Pick<ShownResult, 'origin' | 'remove' | 'keep'>): ShownResult => ({ result, label: deviceLabel(result.device), ...more });
   const shown: ShownResult[] = [
-    ...(set?.result.runs.length ? [{ result: set.result, label: 'this device', own: true }] : []),
-    ...(linked ? [other(linked, { remove: forgetLink, keep: keepLink })] : []),
-    ...compared.map((result) => other(result, { remove: () => removeCompared(result) })),
+    ...(set?.result.runs.length ? [{ result: set.result, label: 'this device' }] : []),
+    ...(linked ? [other(linked, { origin: 'From a link', remove: forgetLink, keep: keepLink })] : []),
+    ...compared.map((result) => other(result, { origin: 'Kept to compare', remove: () => removeCompared(result) })),
   ];
   // two devices of one kind
   for (const [i, one] of shown.entries()) if (shown.slice(0, i).some(({ label }) => label === one.label)) one.label += ` (${i + 1})`;
   showResults(find('results', HTMLElement), shown, find('device', HTMLElement));
   find('fleeting', HTMLElement).hidden = !store.fleeting;
   find('share', HTMLElement).hidden = !set?.result.runs.length;
-  showDevice();
-  button('run').textContent = set?.result.runs.length ? 'Run again' : 'Run';
+  find('device-list', HTMLElement).replaceChildren(deviceList(set?.result.device ?? device));
+  // while it runs, a wider button would move the one beside it
+  if (!running) button('run').textContent = set?.result.runs.length ? 'Run again' : 'Run';
 }
 
 function forgetLink(): void {
@@ -84,13 +81,17 @@ function forgetLink(): void {
 }
 
 function keepLink(): void {
-  if (linked) compare(linked);
+  if (linked && !compare(linked)) return say(`The result was not kept. ${COMPARED_FULL}`);
   forgetLink();
 }
 
-function compare(result: BenchmarkResult): void {
-  compared = [...compared.filter((one) => JSON.stringify(one) !== JSON.stringify(result)), result].slice(-MOST_COMPARED);
+/** @returns false if there is no room */
+function compare(result: BenchmarkResult): boolean {
+  const others = compared.filter((one) => JSON.stringify(one) !== JSON.stringify(result));
+  if (others.length >= MOST_COMPARED) return false;
+  compared = [...others, result];
   void store.saveCompared(compared);
+  return true;
 }
 
 function removeCompared(result: BenchmarkResult): void {
@@ -146,16 +147,19 @@ async function mayReplace(): Promise<boolean> {
   const last = (await store.set()) ?? set;
   if (!last?.result.runs.length) return true;
   const [keep, replace] = ['Keep it to compare', 'Replace it'];
-  const word = await ask(`A new run takes the place of the result of ${new Date(last.result.created).toLocaleString('en', { dateStyle: 'medium', timeStyle: 'short' })}.`, [keep, replace, 'Cancel']);
-  if (word === keep) compare(last.result);
-  else if (word === 'Cancel' && set) offerToGoOn(set);
+  const word = await ask(`A new run replaces the result of ${dateLabel(last.result.created)}.`, [keep, replace, 'Cancel']);
+  if (word === keep && !compare(last.result)) {
+    say(`The run was not started. ${COMPARED_FULL}`);
+    return false;
+  }
+  if (word === 'Cancel' && set) offerToGoOn(set);
   return word === keep || word === replace;
 }
 
 /** Many devices slow down to save power. */
 async function batteryAllows(): Promise<boolean> {
   const battery = await readBattery();
-  return !isLow(battery) || (await ask(`The battery is at ${battery.percent} % and not charging. Many devices slow down then, and the result would show that.`, ['Run anyway', 'Cancel'])) === 'Run anyway';
+  return !isLow(battery) || (await ask(`The battery is at ${battery.percent} % and not charging. Many devices are slower then, so the result may be too low.`, ['Run anyway', 'Cancel'])) === 'Run anyway';
 }
 
 /** Two tabs at once would slow each other down, and store their sets in the same place. An insecure page has no locks. */
@@ -212,7 +216,7 @@ async function measure(going: StoredSet): Promise<void> {
       load,
       loadOptions: { ...(threads && { threads }), ...(software && { allowSoftware: true }) },
       files,
-      onProgress,
+      onProgress: showProgress,
       onResult: show,
       kernelTimes: (source, signal) => kernelTimes(source, { allowSoftware: software, tuneMs: TUNE_MS }, signal),
     });
@@ -236,9 +240,7 @@ async function measure(going: StoredSet): Promise<void> {
 
 /** How fast memory is read bounds the speed of a token. */
 async function measureBandwidth({ result, plan }: StoredSet, signal: AbortSignal): Promise<void> {
-  find('progress-count', HTMLElement).textContent = find('progress-left', HTMLElement).textContent = '';
-  find('progress-step', HTMLElement).textContent = 'Measuring the memory bandwidth';
-  find('progress-bar', HTMLProgressElement).value = 0;
+  showPreparation('Measuring the memory bandwidth');
   const used = (backend: 'wasm' | 'webgpu'): boolean => plan.some((planned) => planned.backend === backend);
   const readers = crossOriginIsolated ? Math.min(threads ?? navigator.hardwareConcurrency ?? 1, MAX_READERS) : 1;
   const cpuRead = used('wasm') ? await readBandwidth(readers, signal) : undefined;
@@ -253,25 +255,12 @@ function rethrowAbort(error: Error): undefined {
 
 function setRunning(yes: boolean): void {
   find('progress', HTMLElement).hidden = !yes;
-  button('run').hidden = yes;
+  button('run').disabled = yes;
   find('choices', HTMLFormElement).hidden = yes;
   if (yes) {
     show();
     button('stop').focus({ preventScroll: true });
   }
-}
-
-function onProgress({ run, runs, planned, step, share, secondsLeft, waiting }: SetProgress): void {
-  const where = planned.backend === 'webgpu' ? 'GPU' : 'CPU';
-  const progressCount = find('progress-count', HTMLElement);
-  const place = `${run + 1} of ${runs}`;
-  if (progressCount.textContent !== place) announce(`${place}: ${[planned.name, planned.quantization, where].filter(Boolean).join(' ')}`);
-  progressCount.textContent = place;
-  find('progress-step', HTMLElement).textContent = waiting
-    ? 'This tab is hidden. Browsers slow hidden tabs down, so the benchmark waits until it is in front.'
-    : `${[planned.name, planned.quantization, where, step].filter(Boolean).join(' · ')}`;
-  find('progress-bar', HTMLProgressElement).value = share;
-  find('progress-left', HTMLElement).textContent = `about ${roughly(secondsLeft)} left`;
 }
 
 function offerToGoOn(stopped: StoredSet): void {
@@ -280,10 +269,10 @@ function offerToGoOn(stopped: StoredSet): void {
   if (state === 'done' || !next) return;
   const under = [next.name, next.quantization].filter(Boolean).join(' ');
   const done = `${result.runs.length} of ${plan.length} runs are done${partial.measurements.length ? `, and ${partial.measurements.length} ${partial.measurements.length === 1 ? 'measurement' : 'measurements'} of ${under}` : ''}`;
-  const text = state === 'running' ? `The page ended while it measured ${under}. ${done}.` : `The benchmark was stopped. ${done}.`;
-  void ask(text, ['Continue', 'Leave it']).then(async (word) => {
+  const text = state === 'running' ? `The page was closed or crashed while it measured ${under}. ${done}.` : `The benchmark was stopped. ${done}.`;
+  void ask(text, ['Continue', 'End it here']).then(async (word) => {
     if (word === 'Continue') return (await batteryAllows()) ? alone(() => measure(stopped)) : offerToGoOn(stopped);
-    if (word !== 'Leave it') return;
+    if (word !== 'End it here') return;
     stopped.state = 'done';
     stopped.plan = stopped.plan.slice(0, result.runs.length);
     await store.saveSet(stopped);
@@ -328,7 +317,7 @@ async function importFiles(chosen: File[]): Promise<void> {
   for (const file of chosen) {
     try {
       if (file.size > 4 * MAX_RESULT_BYTES) throw new NotAResult(`It is too large: got ${file.size} bytes, wanted at most ${MAX_RESULT_BYTES}.`);
-      compare(parseResult(await file.text()));
+      if (!compare(parseResult(await file.text()))) refused.push(`${file.name} was not added. ${COMPARED_FULL}`);
     } catch (error) {
       refused.push(`${file.name} holds no result of this benchmark. ${(error as Error).message}`);
     }

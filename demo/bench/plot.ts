@@ -2,6 +2,7 @@
 import './valid_language'; // before uplot
 import UPlot from 'uplot';
 import { element } from '../chat/dom';
+import { withoutOverlap } from './axis_labels';
 import { rate } from './describe';
 
 export interface Line {
@@ -62,7 +63,14 @@ export function createPlot(lines: Line[], { summary, logarithmic, showX }: PlotO
         y: { range: (_, __, max) => [0, (max || 1) * 1.1] },
       },
       axes: [
-        { ...axis, size: 32, grid: { show: false }, values: (_, splits) => splits.map((x) => (logarithmic && !xs.includes(x) ? '' : showX(x))), ...(logarithmic && { splits: () => xs }) },
+        {
+          ...axis,
+          size: 32,
+          grid: { show: false },
+          values: (self, splits) => withoutOverlap(splits.map(showX), splits.map((x) => self.valToPos(x, 'x'))),
+          // the positions that were measured; uPlot's own filter leaves out powers of two, not labels without room
+          ...(logarithmic && { splits: () => xs, filter: (_: UPlot, splits: number[]) => splits }),
+        },
         { ...axis, size: 56, values: (_, splits) => splits.map((y) => rate(y)) },
       ],
       series: [

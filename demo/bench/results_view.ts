@@ -2,16 +2,18 @@
 import { element } from '../chat/dom';
 import { count } from '../chat/format';
 import {
-  backendLabel, decodeAt, firstDecode, MEASUREMENT_COLUMNS, measurementCells, milliseconds, modelLabel, prefillAt, rate, rooflineOf, RUN_COLUMNS, runCells, runLabel, shareLabel, sustainedDrop,
+  backendLabel, dateLabel, decodeAt, deviceLines, firstDecode, MEASUREMENT_COLUMNS, measurementCells, milliseconds, modelLabel, prefillAt, rate, rooflineOf, RUN_COLUMNS, runCells, runLabel, shareLabel, sustainedDrop,
 } from './describe'; // prettier-ignore
+import { positionLabel } from './axis_labels';
 import { COLOURS, createPlot, type Line } from './plot';
 import type { BenchmarkResult, Device, KernelTimes, Run } from './result';
 
 export interface ShownResult {
   result: BenchmarkResult;
-  /** 'this device', or where it comes from */
+  /** 'this device', or the other device */
   label: string;
-  own: boolean;
+  /** how it came here: 'From a link'; absent for this device's own result */
+  origin?: string;
   /** takes it away; only of results to compare with */
   remove?(): void;
   /** keeps it over a reload; only of a result that came in a link */
@@ -31,18 +33,31 @@ export function showResults(holder: HTMLElement, shown: ShownResult[], deviceCar
   holder.replaceChildren();
   const first = shown.find(({ result }) => result.runs.length);
   // outside the grid of the results its width would divide the page into columns
-  deviceCard.classList.toggle('w4', first?.own === true);
+  deviceCard.classList.toggle('w4', first !== undefined && !first.origin);
   if (!first) return void holder.after(deviceCard);
-  const { result } = first;
-  const several = shown.length > 1;
-  holder.append(...headline(result), ...overContext(shown));
-  if (first.own) holder.append(deviceCard);
-  else holder.after(deviceCard);
-  holder.append(allRuns(shown, several));
+  if (first.origin) {
+    holder.append(originOf(first), ...headline(first), ...overContext(shown), card('w4', 'The device of this result', deviceList(first.result.device)));
+    holder.after(deviceCard);
+  } else holder.append(...headline(first), ...overContext(shown), deviceCard);
+  holder.append(allRuns(shown));
   for (const other of shown) if (other !== first) holder.append(comparison(first, other));
   holder.append(...sustained(shown));
-  for (const { result: one, label, own } of shown) for (const run of one.runs) holder.append(details(run, one.device, own || !several ? '' : label));
+  for (const one of shown) {
+    const { result, label, origin } = one;
+    if (one !== first) holder.append(element('details', { className: 'card w12' }, element('summary', { textContent: `${label}: the device` }), deviceList(result.device)));
+    for (const run of result.runs) holder.append(details(run, result.device, origin ? label : ''));
+  }
   putBack();
+}
+
+/** Stands above figures that are not this device's. */
+const originOf = ({ result, label, origin }: ShownResult): HTMLElement =>
+  element('div', { className: 'w12' }, element('h2', { textContent: `${origin}: ${label}` }), element('p', { className: 'quiet', textContent: `Measured ${dateLabel(result.created)}. This device has no result yet.` }));
+
+/** The facts of a device, for its card. */
+export function deviceList(device: Device): HTMLElement {
+  const facts = deviceLines(device).flatMap(([name, value]) => [element('dt', { textContent: name }), element('dd', { textContent: value })]);
+  return element('dl', {}, ...facts);
 }
 
 /** What is opened and where the focus is, to be put back after a new drawing. */
@@ -64,18 +79,22 @@ function big(value: string, unit: string): HTMLElement {
 }
 
 /** The best run of the first model, and what the other backend gives. */
-function headline({ runs, device }: BenchmarkResult): HTMLElement[] {
+function headline({ result: { runs, device }, label, origin }: ShownResult): HTMLElement[] {
   const done = runs.filter((run) => firstDecode(run) || run.measurements.some(({ prefill }) => prefill));
-  if (!done.length) return [];
+  const wrong = runs.filter(({ status }) => status === 'wrong');
+  if (!done.length) return wrong.length ? [card('w12', 'No speed: the result is wrong', ...wrong.map((run) => element('p', { className: 'wrong', textContent: runLabel(run) })))] : [];
   const model = modelLabel(done[0]);
   const same = done.filter((run) => modelLabel(run) === model);
   const prefillOf = (run: Run) => prefillAt(run, 512) ?? run.measurements.find(({ prefill }) => prefill);
   const best = [...same].sort((a, b) => (firstDecode(b)?.decode?.median ?? 0) - (firstDecode(a)?.decode?.median ?? 0))[0];
   const others = (value: (run: Run) => number | undefined): string =>
-    same.filter((run) => run !== best && value(run)).map((run) => `${rate(value(run))} on the ${backendLabel(run)}`).join(', '); // prettier-ignore
+    [
+      ...same.filter((run) => run !== best && value(run)).map((run) => `${rate(value(run))} on the ${backendLabel(run)}`),
+      ...wrong.filter((run) => modelLabel(run) === model).map((run) => `wrong result on the ${backendLabel(run)}`),
+    ].join(', ');
   const where = best.backend === 'webgpu' ? 'GPU' : 'CPU';
   const cards: HTMLElement[] = [];
-  const quiet = (...parts: string[]): HTMLElement => element('p', { className: 'quiet', textContent: parts.filter(Boolean).join(' · ') });
+  const quiet = (...parts: string[]): HTMLElement => element('p', { className: 'quiet', textContent: [...parts, origin ? label : ''].filter(Boolean).join(' · ') });
   const prefill = prefillOf(best);
   if (prefill?.prefill)
     cards.push(card('w4', 'Reading a prompt', big(rate(prefill.prefill.median), `tokens/s · ${where}`), quiet(others((run) => prefillOf(run)?.prefill?.median), `${count(prefill.prompt)} tokens, ${model}`)));
@@ -102,13 +121,13 @@ function headline({ runs, device }: BenchmarkResult): HTMLElement[] {
 function linesOf(shown: ShownResult[], pointsOf: (run: Run) => Line['points']): { lines: Line[]; left: number } {
   const measured = new Set<string>();
   let left = 0;
-  const lines = shown.flatMap(({ result, label, own }, device) =>
+  const lines = shown.flatMap(({ result, label, origin }, device) =>
     result.runs.flatMap((run): Line[] => {
       const [points, key] = [pointsOf(run), runKey(run)];
       if (!points.length) return [];
       if (measured.size === COLOURS && !measured.has(key)) return left++, []; // prettier-ignore
       measured.add(key);
-      return [{ label: own ? runLabel(run) : `${runLabel(run)}, ${label}`, points: [...points].sort((p, q) => p[0] - q[0]), key, device }];
+      return [{ label: origin ? `${runLabel(run)}, ${label}` : runLabel(run), points: [...points].sort((p, q) => p[0] - q[0]), key, device }];
     }),
   );
   return { lines, left };
@@ -123,7 +142,7 @@ function overContext(shown: ShownResult[]): HTMLElement[] {
   const { lines, left } = linesOf(shown, (run) => run.measurements.filter((m) => m.prompt > 0 && m.cached && m.decode && decodeAt(run, m.prompt) === m).map((m) => [m.prompt, m.decode!.median]));
   if (!lines.length) return [];
   const summary = `Tokens a second while writing, by position. ${lines.map(({ label, points }) => `${label}: ${points.map(([x, y]) => `${rate(y)} at ${count(x)}`).join(', ')}`).join('. ')}.`;
-  const plot = createPlot(lines, { summary, logarithmic: true, showX: (x) => (x >= 1024 ? `${Math.round(x / 1024)}k` : String(x)) });
+  const plot = createPlot(lines, { summary, logarithmic: true, showX: positionLabel });
   plots.push(plot);
   return [card('w8', 'Writing speed over context, tokens/s', plot.node, ...leftOut(left))];
 }
@@ -135,20 +154,21 @@ function tableOf(caption: string, head: string[], rows: (string | Node)[][], mar
   const made = element(
     'table',
     {},
-    element('caption', { textContent: caption }),
     element('thead', {}, element('tr', {}, ...head.map((name) => element('th', { scope: 'col', textContent: name })))),
     element('tbody', {}, ...body),
   );
-  // a keyboard must be able to scroll it
-  return element('div', { className: 'scroll', tabIndex: 0, role: 'region', ariaLabel: caption }, made);
+  // the caption does not scroll sideways; a keyboard must be able to scroll the table
+  return element('div', {}, element('p', { className: 'caption', textContent: caption }), element('div', { className: 'scroll', tabIndex: 0, role: 'region', ariaLabel: caption }, made));
 }
 
-function allRuns(shown: ShownResult[], several: boolean): HTMLElement {
+function allRuns(shown: ShownResult[]): HTMLElement {
+  const several = shown.length > 1;
+  const whose = several || !shown[0].origin ? '' : ` of ${shown[0].label}`;
   const all = shown.flatMap(({ result, label }) => result.runs.map((run) => ({ run, label })));
   const head = several ? ['Model', 'Device', ...RUN_COLUMNS.slice(1)] : RUN_COLUMNS;
   const rows = all.map(({ run, label }) => {
     const [name, ...cells] = runCells(run);
-    return several ? [name, label, ...cells] : [name, ...cells];
+    return several ? [name, element('span', { className: 'device' }, label), ...cells] : [name, ...cells];
   });
   const buttons = shown.flatMap(({ label, keep, remove }) =>
     Object.entries({ Keep: keep, Remove: remove }).flatMap(([word, act]) => {
@@ -158,10 +178,11 @@ function allRuns(shown: ShownResult[], several: boolean): HTMLElement {
       return [button];
     }),
   );
-  return element('div', { className: 'card w12' }, tableOf('All runs, prefill and decode in tokens/s', head, rows, (i) => all[i].run.status === 'wrong'), ...(buttons.length ? [element('p', { className: 'actions' }, ...buttons)] : []));
+  return element('div', { className: 'card w12' }, tableOf(`All runs${whose}, prefill and decode in tokens/s`, head, rows, (i) => all[i].run.status === 'wrong'), ...(buttons.length ? [element('p', { className: 'actions' }, ...buttons)] : []));
 }
 
 function comparison(here: ShownResult, there: ShownResult): HTMLElement {
+  const speed = (run: Run, tokensPerSecond?: number): string => (run.status === 'wrong' ? 'wrong result' : rate(tokensPerSecond));
   const ratio = (a?: number, b?: number): string => (a && b ? `× ${(a / b).toPrecision(3)}` : '–');
   const rows = here.result.runs.flatMap((run) => {
     const other = there.result.runs.find((one) => runKey(one) === runKey(run));
@@ -169,7 +190,7 @@ function comparison(here: ShownResult, there: ShownResult): HTMLElement {
     const prompt = [512, 128, 2048].find((n) => prefillAt(run, n) && prefillAt(other, n));
     const [p, q] = prompt ? [run, other].map((one) => prefillAt(one, prompt)?.prefill?.median) : [];
     const [d, e] = [run, other].map((one) => firstDecode(one)?.decode?.median);
-    return [[modelLabel(run), run.backend === 'webgpu' ? 'GPU' : 'CPU', rate(p), rate(q), ratio(p, q), rate(d), rate(e), ratio(d, e)]];
+    return [[modelLabel(run), run.backend === 'webgpu' ? 'GPU' : 'CPU', speed(run, p), speed(other, q), ratio(p, q), speed(run, d), speed(other, e), ratio(d, e)]];
   });
   const title = `${here.label[0].toUpperCase()}${here.label.slice(1)} beside ${there.label}`;
   if (!rows.length) return card('w12', title, element('p', { className: 'quiet', textContent: 'They have no model in common that runs on the same kind of processor.' }));
@@ -195,7 +216,8 @@ function details(run: Run, device: Device, label: string): HTMLElement {
   const title = label ? `${runLabel(run)}, ${label}` : runLabel(run);
   const facts = [run.processor, run.variant, run.check && run.status !== 'wrong' && `differs from known results by ${(100 * run.check.golden).toPrecision(2)} % of their power`, roofline && `${shareLabel(roofline)} (all of it: ${rate(roofline.tokensPerSecond)} tokens/s)`].filter((fact) => typeof fact === 'string');
   const parts: Node[] = [element('p', { className: 'quiet', textContent: facts.join(' · ') })];
-  if (run.problem) parts.unshift(element('p', { className: 'wrong', textContent: run.problem }));
+  const problem = run.problem ?? (run.status === 'wrong' ? 'The result is wrong, so it has no speed.' : undefined);
+  if (problem) parts.unshift(element('p', { className: 'wrong', textContent: problem }));
   if (run.measurements.length) parts.push(tableOf(`${title}: medians, with the smallest and the largest`, MEASUREMENT_COLUMNS, run.measurements.map(measurementCells))); // prettier-ignore
   if (run.kernels) parts.push(...kernelTables(title, run.kernels));
   if (run.notes.length) parts.push(element('ul', { className: 'notes' }, ...run.notes.map((note) => element('li', { textContent: note }))));

@@ -48,7 +48,7 @@ function untilDone(): Promise<string> {
     new MutationObserver((_, observer) => {
       const [step, run, problem] = ['progress-step', 'run', 'problem'].map((id) => document.getElementById(id)!);
       if (step.textContent !== told) void (window as unknown as { progress(step: string): Promise<void> }).progress((told = step.textContent));
-      if (!run.checkVisibility()) return;
+      if ((run as HTMLButtonElement).disabled) return;
       observer.disconnect();
       resolve(problem.checkVisibility() ? problem.textContent : '');
     }).observe(document.body, { subtree: true, childList: true, characterData: true, attributes: true });
@@ -71,6 +71,7 @@ export async function benchPage(options: PageOptions): Promise<BenchmarkResult> 
     await choose(page, options);
     await page.exposeFunction('progress', (step: string) => options.onProgress?.(step));
     await page.click('#run');
+    await page.waitForSelector('#progress:visible, #problem:visible');
     const problem = await page.evaluate(untilDone);
     if (problem) throw new Error(problem);
     const [download] = await Promise.all([page.waitForEvent('download'), page.click('#save-json')]);
