@@ -223,13 +223,18 @@ describe('the page', () => {
     await page.keyboard.press('Tab');
     await page.keyboard.press('Enter');
     await page.waitForSelector('#send:visible', { timeout: PATIENCE });
-    for (const [button, name] of [['#choose', '#models'], ['#open-settings', '#settings']] as const) {
-      await page.click(button);
+    // on a screen this narrow the side bar alone has the button of the settings
+    const openSettings = async (): Promise<void> => {
+      await page.click('#sidebar-toggle');
+      await page.click('#sidebar [data-opens=open-settings]');
+    };
+    for (const [open, name] of [[() => page.click('#choose'), '#models'], [openSettings, '#settings']] as const) {
+      await open();
       await page.waitForSelector(`${name}[open]`);
       expect(await objections(page)).toEqual([]);
       await page.keyboard.press('Escape');
     }
-    await page.click('#open-settings');
+    await openSettings();
     await page.click('#open-notes');
     await page.waitForSelector('#notes .entry');
     expect(await objections(page)).toEqual([]);
