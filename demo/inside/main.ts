@@ -155,7 +155,10 @@ async function run(): Promise<void> {
     }
     const found = await inspect(models.value, text.value, {
       signal: mine.signal,
-      onProgress: ({ phase, bytes, total }) => void (status.textContent = phase === 'download' && total ? `Downloading: ${10 * Math.floor((10 * bytes) / total)} %` : 'Computing'),
+      onProgress({ phase, bytes, total }) {
+        // what is told late must not stand beside the result or the error
+        if (controller === mine && look.disabled) status.textContent = phase === 'download' && total ? `Downloading: ${10 * Math.floor((10 * bytes) / total)} %` : 'Computing';
+      },
     });
     inspection = found;
     options(layers, found.layers.map(({ kind, layer }) => `${layer}: ${kind === 'conv' ? 'short convolution' : 'attention'}`));
