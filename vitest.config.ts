@@ -11,8 +11,9 @@ const LONGEST = ['gpu', 'conformance', 'golden', 'gpu_linear', 'browsers', 'chat
 
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
-    const place = ({ moduleId }: TestSpecification): number => LONGEST.findIndex((name) => moduleId.endsWith(name)) >>> 0; // the others, −1, last
-    return (await super.sort(files)).sort((a, b) => place(a) - place(b));
+    const sorted = await super.sort(files);
+    const long = LONGEST.flatMap((name) => sorted.filter(({ moduleId }) => moduleId.endsWith(name)));
+    return [...long, ...sorted.filter((file) => !long.includes(file))];
   }
 }
 
