@@ -131,10 +131,12 @@ export const soon = <T>(read: () => T | Promise<T>): ReturnType<typeof expect.po
 export const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 export const loadAxe = (page: Page): Promise<unknown> => page.evaluate(AXE);
 
-/** What the accessibility checker objects to, on the whole page or inside one element. */
+/** What the accessibility checker objects to, on the whole page or inside one element. It reads colours, so changes of colour have ended first. */
 export const objections = (page: Page, inside?: string): Promise<string[]> =>
   page.evaluate(async (selector) => {
     const { axe } = window as unknown as { axe: { run(context: string | Document): Promise<{ violations: { id: string; nodes: { html: string }[] }[] }> } };
+    const changing = document.getAnimations().filter(({ effect }) => effect?.getComputedTiming().endTime !== Infinity);
+    await Promise.allSettled(changing.map(({ finished }) => finished));
     const { violations } = await axe.run(selector ?? document);
     return violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' ')}`);
   }, inside);
