@@ -8,6 +8,18 @@ declare module 'virtual:rivulet-kernels' {
   /** the WASM modules: raw deflate in base64 */
   export const simd: string;
   export const relaxed: string;
+  /** what kernels/plan.h and kernels/linear.h declare: the fields of structs for src/backend/struct.ts, … */
+  export const Op: string;
+  export const Plan: string;
+  export const Sampling: string;
+  export const ThreadPool: string;
+  export const Weight: string;
+  /** … the value of each kind of op, … */
+  export const OpKind: Record<string, number>;
+  /** … and constants */
+  export const CONV_RING_POSITIONS: number;
+  export const KV_PAGE_POSITIONS: number;
+  export const SAMPLER_TOKEN_BYTES: number;
 }
 
 declare module 'virtual:rivulet-shaders' {

@@ -1,6 +1,7 @@
 /** The kernels of the linear map in a page, for wasm_linear.spec.ts and tools/kernels.ts. */
 import { checkLinear, ALL_DTYPES, instantiateLinearKernels, xorshift32, randomWeightRowsWithSubnormals, LINEAR_SHAPES, type LinearKernelInstance } from '../../src/backend/wasm/linear_check';
 import { loadKernelModule, type SimdVariant } from '../../src/backend/wasm/module';
+import { WEIGHT } from '../../src/backend/wasm/structs';
 import { DTYPES, type Dtype } from '../../src/tensor/dtype';
 import { simpleRowBytes, simplify } from '../../src/tensor/nibbles';
 import type { Job, Timed } from './wasm_linear_worker';
@@ -94,7 +95,7 @@ export async function measure({ variant, int16Sums, dtypes, threads, rows, cols,
     const size = c.packed_size(format, rows, cols);
     const source = simplify(dtype, randomWeightRowsWithSubnormals(dtype, rows, cols, next));
     const [data, src] = [alloc(size), alloc(source.length)];
-    new Uint32Array(memory.buffer, w, 4).set([format, rows, cols, data]);
+    WEIGHT.write({ u32: new Uint32Array(memory.buffer) }, w, { format, rows, cols, data });
     new Uint8Array(memory.buffer, src, source.length).set(source);
     let packing = Infinity;
     const [slice, bytes] = [64, simpleRowBytes(dtype, cols)];

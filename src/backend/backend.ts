@@ -30,12 +30,6 @@ export interface MatrixWriter {
 /** Slices of rows begin at multiples of this, so that layouts that interleave rows never get half a group. */
 export const ROW_SLICE_MULTIPLE = 16;
 
-/**
- * Positions of B ⊙ x that the ring of a conv layer holds: `rewind` cannot go back further. The shaders need a power of two, and kernels/plan.h
- * has the same number.
- */
-export const CONV_RING_POSITIONS = 128;
-
 export interface CompileOptions {
   /** most positions of the context; a backend may allocate KV memory as the context grows */
   contextLength: number;

@@ -1,9 +1,9 @@
 /** Estimates, before a download, how much memory a model needs and how fast it runs: from its headers and a short run over synthetic weights. */
-import { CONV_RING_POSITIONS, ROW_SLICE_MULTIPLE, type Backend, type BackendInfo, type Runner } from '../backend/backend';
+import { CONV_RING_POSITIONS, KV_PAGE_POSITIONS } from 'virtual:rivulet-kernels';
+import { ROW_SLICE_MULTIPLE, type Backend, type BackendInfo, type Runner } from '../backend/backend';
 import { recordPlan } from '../backend/plan';
 import { GREEDY_SAMPLING } from '../backend/sampling';
 import { randomWeightRows } from '../backend/random_weights';
-import { KV_PAGE_POSITIONS } from '../backend/wasm/lower';
 import { abortError } from '../errors';
 import type { Config } from '../model/config';
 import { forward, type Layer, type Lfm2 } from '../model/lfm2';

@@ -5,7 +5,6 @@
 export { recordPlan } from '../backend/plan';
 export { randomWeightRows } from '../backend/random_weights';
 export { GREEDY_SAMPLING } from '../backend/sampling';
-export { KV_PAGE_POSITIONS } from '../backend/wasm/lower';
 export { abortError, fail } from '../errors';
 export { parseGguf, MAX_NAME, readCounts, readMetadata, readTensors } from '../format/gguf';
 export { HeaderCursor, MAX_HEADER_BYTES, parseHead } from '../format/header_cursor';

@@ -5,8 +5,8 @@
  *   sixteens  256 values, 148 bytes: d f16, dmin f16, a byte b for 16 values each, 128 bytes of nibbles as in Q4_K. A value is
  *             d · (b & 15) · nibble − dmin · (b >> 4) in Q2_K, d · b · (nibble − 8) with a signed b in Q3_K
  */
-import { DTYPES, type Dtype } from './dtype';
-import { halfToFloat } from './half';
+import { DTYPES, type Dtype } from './dtype.ts';
+import { halfToFloat } from './half.ts';
 
 const IQ4 = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
 

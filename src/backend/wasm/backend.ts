@@ -9,6 +9,7 @@ import { setFasterAccumulatorWidth } from './accumulator_width';
 import { createWasmMemory, WasmHeap } from './memory';
 import { loadKernelModule, instantiateKernels, type KernelExports, type SimdVariant } from './module';
 import { createWasmRunner } from './runner';
+import { WEIGHT } from './structs';
 import { ThreadPool, whyNoThreads } from './threads';
 
 export interface WasmOptions {
@@ -22,8 +23,6 @@ export interface WasmOptions {
 
 const MAX_THREADS = 8;
 const STAGING_BYTES = 1 << 20;
-/** words of the C struct Weight: format, rows, cols, address */
-const WEIGHT_WORDS = 4;
 
 /** A packed matrix: the address of its Weight structs, and the bytes of its data. */
 interface PackedMatrix {
@@ -97,13 +96,13 @@ export async function openWasmBackend({ threads, variant: wanted, exact = false 
 
     matrix(spec) {
       const { heap, kernels } = start(0);
-      const weights = heap.alloc(spec.segments.length * WEIGHT_WORDS * 4, spec.name);
+      const weights = heap.alloc(spec.segments.length * WEIGHT.bytes, spec.name);
       let bytes = 0;
       const segments = spec.segments.map(({ rows, dtype }, i) => {
         const format = DTYPES[dtype].ggml;
         const size = kernels.packed_size(format, rows, spec.cols) >>> 0;
         const data = heap.alloc(size, spec.name);
-        heap.u32.set([format, rows, spec.cols, data], weights / 4 + i * WEIGHT_WORDS);
+        WEIGHT.write(heap, weights + i * WEIGHT.bytes, { format, rows, cols: spec.cols, data });
         bytes += size;
         return { rows, dtype, row: rowBytes(dtype, spec.cols), staged: simpleRowBytes(dtype, spec.cols), written: 0 };
       });
@@ -119,7 +118,7 @@ export async function openWasmBackend({ threads, variant: wanted, exact = false 
           for (let row = 0; row < count; row += stagedRows) {
             const rows = Math.min(stagedRows, count - row);
             heap.u8.set(simplify(segment.dtype, slice.subarray(row * segment.row, (row + rows) * segment.row)), staging);
-            kernels.pack(weights + index * WEIGHT_WORDS * 4, staging, firstRow + row, rows);
+            kernels.pack(weights + index * WEIGHT.bytes, staging, firstRow + row, rows);
           }
           heap.release(staging);
           segment.written += count;

@@ -3,6 +3,7 @@ import { dequantize } from '../../tensor/dequant';
 import { DTYPES, type Dtype } from '../../tensor/dtype';
 import { simpleRowBytes, simplify } from '../../tensor/nibbles';
 import { randomTestWeightRows } from '../random_weights';
+import { WEIGHT } from './structs';
 
 /** values between the rows of y, which the kernels must not change */
 const ROW_PADDING = 3;
@@ -84,12 +85,12 @@ function multiply({ exports: c, memory }: LinearKernelInstance, dtype: Dtype, ra
   const source = simplify(dtype, rawRows);
   let free = c.__heap_base.value;
   const alloc = (bytes: number): number => (free = (free + 63) & ~63, (free += bytes) - bytes);
-  const [w, data] = [alloc(16), alloc(c.packed_size(format, rows, cols))];
+  const [w, data] = [alloc(WEIGHT.bytes), alloc(c.packed_size(format, rows, cols))];
   const [src, at, y, out] = [alloc(source.length), alloc(x.byteLength), alloc(T * (rows + ROW_PADDING) * 4), alloc(cols * 4)];
   const xq = isFloat(dtype) || exact ? 0 : alloc(c.quantized_size(T, cols));
   const guard = alloc(4);
   if (free > memory.buffer.byteLength) throw new Error(`the test needs ${free} bytes`);
-  new Uint32Array(memory.buffer, w, 4).set([format, rows, cols, data]);
+  WEIGHT.write({ u32: new Uint32Array(memory.buffer) }, w, { format, rows, cols, data });
   new Uint32Array(memory.buffer, guard, 1).fill(0xabcdef);
   new Uint8Array(memory.buffer, src, source.length).set(source);
   new Float32Array(memory.buffer, at, x.length).set(x);

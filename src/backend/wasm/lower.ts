@@ -1,25 +1,14 @@
-/** Lowers a plan to the op list of the C kernels: the structs of kernels/plan.h, word by word. */
+/** Lowers a plan to the op list of the C kernels (kernels/plan.h). */
+import { CONV_RING_POSITIONS, KV_PAGE_POSITIONS, OpKind } from 'virtual:rivulet-kernels';
 import { fail } from '../../errors';
 import type { Matrix, Vector } from '../../model/ops';
-import { CONV_RING_POSITIONS } from '../backend';
 import type { PlanNode, Plan, PlanActivation } from '../plan';
 import type { WasmHeap } from './memory';
 import type { KernelExports } from './module';
+import { OP } from './structs';
 
-/** positions per page of the KV cache: the constant of the same name in kernels/plan.h */
-export const KV_PAGE_POSITIONS = 256;
-
-/** the order of the C enum OpKind */
-const OP_KINDS = ['embed', 'linear', 'swiglu', 'shortConv', 'attend', 'last'] as const;
-
-/** the fields of the C struct Op */
-const OP_FIELDS = [
-  'kind', 'single', 'x', 'y', 'cols', 'rows', 'w', 'segments', 'parts', 'noBarrierAfter', 'w3', 'norm', 'eps', 'bias', 'add', 'int8', 'taps', 'ring', 'length',
-  'heads', 'kvHeads', 'headDim', 'kNorm', 'kEps', 'rope', 'partials', 'keys', 'values', 'int16',
-] as const; // prettier-ignore
-type Op = Partial<Record<(typeof OP_FIELDS)[number], number>>;
-const FLOATS = new Set<string>(['eps', 'kEps']);
-const OP_BYTES = OP_FIELDS.length * 4;
+/** fields of the C struct Op; those that are absent are 0 */
+type Op = Record<string, number>;
 
 /** The addresses of packed weights. */
 export interface WeightAddressLookup {
@@ -90,7 +79,7 @@ export function lowerPlanToWasmOps(plan: Plan, prefillBatch: number, int16: bool
     }
 
   const lowerNode = (node: PlanNode, i: number): Op => {
-    const op: Op = { kind: OP_KINDS.indexOf(node.op), single: node.out.rows === 1 ? 1 : 0, y: address(node.out), rows: node.out.cols };
+    const op: Op = { kind: OpKind[node.op], single: node.out.rows === 1 ? 1 : 0, y: address(node.out), rows: node.out.cols };
     switch (node.op) {
       case 'embed':
         return { ...op, w: at.matrix(node.table), segments: node.table.segments.length, cols: node.table.cols };
@@ -99,7 +88,7 @@ export function lowerPlanToWasmOps(plan: Plan, prefillBatch: number, int16: bool
         widest = Math.max(widest, x.cols);
         return {
           ...op, x: address(x), cols: x.cols, w: at.matrix(w), segments: w.segments.length, norm: vector(norm?.weight), eps: norm?.eps ?? 0,
-          bias: vector(bias), add: add && address(add), int8: Number(at.int8(w)), ...shareRows(node, plan.nodes[i + 1]),
+          bias: vector(bias), add: add ? address(add) : 0, int8: Number(at.int8(w)), ...shareRows(node, plan.nodes[i + 1]),
         }; // prettier-ignore
       }
       case 'swiglu': {
@@ -127,7 +116,7 @@ export function lowerPlanToWasmOps(plan: Plan, prefillBatch: number, int16: bool
         return {
           ...op, x: address(qkv), cols: qkv.cols, heads, kvHeads, headDim, norm: vector(qNorm.weight), eps: qNorm.eps, kNorm: vector(kNorm.weight),
           kEps: kNorm.eps, rope: ropes.find((r) => r.theta === ropeTheta && r.headDim === headDim)!.offset,
-          partials: partials.get(`${heads} ${headDim}`), keys: inPage(cacheBytes), values: inPage(cacheBytes), int16: Number(int16),
+          partials: partials.get(`${heads} ${headDim}`)!, keys: inPage(cacheBytes), values: inPage(cacheBytes), int16: Number(int16),
         }; // prettier-ignore
       }
       case 'last':
@@ -136,15 +125,9 @@ export function lowerPlanToWasmOps(plan: Plan, prefillBatch: number, int16: bool
   };
 
   const list = plan.nodes.map(lowerNode);
-  const ops = alloc(list.length * OP_BYTES, 'the plan');
-  list.forEach((op, i) =>
-    OP_FIELDS.forEach((field, word) => {
-      const index = ops / 4 + i * OP_FIELDS.length + word;
-      if (FLOATS.has(field)) heap.f32[index] = op[field] ?? 0;
-      else heap.u32[index] = op[field] ?? 0;
-    }),
-  );
-  const attentionBytes = Math.max(0, ...list.map((op, i) => (op.heads ? kernels.attention_size(ops + i * OP_BYTES) : 0)));
+  const ops = alloc(list.length * OP.bytes, 'the plan');
+  list.forEach((op, i) => OP.write(heap, ops + i * OP.bytes, op));
+  const attentionBytes = Math.max(0, ...list.map((op, i) => (op.heads ? kernels.attention_size(ops + i * OP.bytes) : 0)));
   return { ops, count: list.length, slots, ropes, pageBytes, widest, attentionBytes, convLength, held };
 }
 

@@ -2,23 +2,16 @@
  * Runs a plan on the WASM backend with the state of one conversation. A step blocks the calling thread until it is done: the caller must
  * pause between steps to receive messages.
  */
+import { CONV_RING_POSITIONS, KV_PAGE_POSITIONS, SAMPLER_TOKEN_BYTES } from 'virtual:rivulet-kernels';
 import { fail } from '../../errors';
-import { CONV_RING_POSITIONS, type CompileOptions, type Runner } from '../backend';
+import type { CompileOptions, Runner } from '../backend';
 import type { PlanNode, Plan } from '../plan';
 import { logprobs, type SamplingParams } from '../sampling';
-import { lowerPlanToWasmOps, KV_PAGE_POSITIONS, writeRopeTables, type WeightAddressLookup } from './lower';
+import { lowerPlanToWasmOps, writeRopeTables, type WeightAddressLookup } from './lower';
 import type { WasmHeap } from './memory';
 import type { KernelExports } from './module';
+import { PLAN, SAMPLING } from './structs';
 import { fastestThreadCount, type ThreadPool } from './threads';
-
-// the struct Plan of kernels/plan.h: these words, then its Sampling (seven doubles, six words)
-const PLAN_FIELDS = [
-  'T', 'position', 'draws', 'first', 'end', 'prompt', 'ops', 'history', 'pages', 'logits', 'vocabulary', 'normed', 'int8', 'scratch',
-  'scratchBytes', 'tile', 'widest', 'candidates', 'marks', 'times',
-] as const; // prettier-ignore
-const SAMPLING_OFFSET = PLAN_FIELDS.length * 4;
-const SAMPLING_WORDS_OFFSET = SAMPLING_OFFSET + 7 * 8;
-const PLAN_BYTES = SAMPLING_WORDS_OFFSET + 6 * 4;
 
 const tileFloats = (prefillBatch: number): number => Math.max(64 * prefillBatch, 512);
 /** bytes of weights read by each run that measures threads: more than a cache holds, and a few ms */
@@ -74,18 +67,16 @@ export function createWasmRunner(plan: Plan, { contextLength, prefillBatch }: Co
   const pages = alloc(Math.ceil(contextLength / KV_PAGE_POSITIONS + 1) * 4, 'the page table');
   const output = lowered.slots[plan.output.slot];
   const times = alloc(2 * (count + 1) * 8, 'the profile');
-  const header = alloc(PLAN_BYTES, 'the plan');
+  const header = alloc(PLAN.bytes, 'the plan');
   const mask = alloc(Math.ceil(V / 32) * 4, 'the mask');
   let bias = { address: 0, room: 0 };
   const pageAddresses: number[] = [];
 
-  const set = (values: Partial<Record<(typeof PLAN_FIELDS)[number], number>>): void => {
-    for (const [name, value] of Object.entries(values)) heap.u32[header / 4 + PLAN_FIELDS.indexOf(name as (typeof PLAN_FIELDS)[number])] = value;
-  };
+  const set = (values: Record<string, number>): void => PLAN.write(heap, header, values);
   set({
     first: 0, end: count, ops: lowered.ops, history, pages, logits: output, vocabulary: V, normed: alloc(prefillBatch * widest * 4, 'activations'),
     int8: alloc(kernels.quantized_size(prefillBatch, widest), 'activations'), scratch: alloc(scratchBytes * pool.size, 'scratch'), scratchBytes, tile, widest,
-    candidates: alloc(V * 20, 'the sampler'), marks: alloc(Math.max(V, vocabulary) * 4, 'the sampler'), times,
+    candidates: alloc(V * SAMPLER_TOKEN_BYTES, 'the sampler'), marks: alloc(Math.max(V, vocabulary) * 4, 'the sampler'), times,
   }); // prettier-ignore
 
   let position = 0;
@@ -127,9 +118,8 @@ export function createWasmRunner(plan: Plan, { contextLength, prefillBatch }: Co
       heap.u32[keys / 4 + i] = id;
     });
     if (s.mask) heap.u32.fill(0, mask / 4, mask / 4 + Math.ceil(V / 32)).set(s.mask.subarray(0, Math.ceil(V / 32)), mask / 4);
-    const at = header + SAMPLING_OFFSET;
-    heap.f64.set([s.temperature, s.topP, s.minP, Math.log(s.minP), s.repetitionPenalty, s.frequencyPenalty, s.presencePenalty], at / 8);
-    heap.u32.set([s.topK, s.seed, ids.length, keys, values, s.mask ? mask : 0], (header + SAMPLING_WORDS_OFFSET) / 4);
+    const derived = { logMinP: Math.log(s.minP), biasCount: ids.length, biasIds: keys, bias: values, mask: s.mask ? mask : 0 };
+    SAMPLING.write(heap, header + PLAN.offset('sampling'), { ...s, ...derived });
   }
 
   /** Measures the fastest number of threads on the first layers. It writes their state from position 0 on, which the first prompt overwrites. */

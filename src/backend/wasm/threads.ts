@@ -5,12 +5,7 @@
 import { fail } from '../../errors';
 import type { WasmHeap } from './memory';
 import type { KernelExports } from './module';
-
-// word offsets in ThreadPool of kernels/plan.h
-const PLAN = 1;
-const ABORTED = 2;
-const GENERATION = 16;
-const POOL_BYTES = 256;
+import { THREAD_POOL } from './structs';
 
 const STACK_BYTES = 65536;
 const START_TIMEOUT_MS = 10_000;
@@ -34,9 +29,9 @@ onmessage = ({ data: { port } }) => {
     try {
       exports.serve(data.pool, data.thread);
     } catch (error) {
-      const words = new Int32Array(memory.buffer, data.pool, ${POOL_BYTES / 4});
-      Atomics.store(words, ${ABORTED}, 1);
-      Atomics.notify(words, ${GENERATION});
+      const words = new Int32Array(memory.buffer, data.pool);
+      Atomics.store(words, ${THREAD_POOL.offset('aborted') / 4}, 1);
+      Atomics.notify(words, ${THREAD_POOL.offset('generation') / 4});
       throw error;
     }
   };
@@ -81,7 +76,7 @@ export class ThreadPool {
     private readonly kernels: KernelExports,
     private readonly heap: WasmHeap,
   ) {
-    this.address = heap.zeros(POOL_BYTES, 'threads');
+    this.address = heap.zeros(THREAD_POOL.bytes, 'threads');
   }
 
   get size(): number {
@@ -107,7 +102,7 @@ export class ThreadPool {
 
   /** Runs a step of a plan on the first `threads` threads. @throws DeviceError when a kernel traps; then no other call may follow */
   runStep(plan: number, threads: number): void {
-    this.heap.u32[this.address / 4 + PLAN] = plan;
+    THREAD_POOL.write(this.heap, this.address, { plan });
     try {
       this.kernels.step(this.address, threads);
     } catch (cause) {

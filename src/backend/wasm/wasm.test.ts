@@ -1,3 +1,4 @@
+import { OpKind } from 'virtual:rivulet-kernels';
 import { resolveObjectURL } from 'node:buffer';
 import { Worker as NodeThread } from 'node:worker_threads';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
@@ -7,11 +8,13 @@ import type { Matrix } from '../../model/ops';
 import type { Dtype } from '../../tensor/dtype';
 import type { Backend, Runner } from '../backend';
 import { CONFORMANCE_CASES, runConformanceCase } from '../conformance';
-import { recordPlan } from '../plan';
+import { recordPlan, type PlanNode } from '../plan';
 import { seededRandom, writeRandomMatrix } from '../random_weights';
 import { openReferenceBackend } from '../reference/backend';
 import { GREEDY_SAMPLING, sampleToken, type SamplingParams } from '../sampling';
 import { openWasmBackend } from './backend';
+import { kernelDeclarations } from './kernels/build';
+import { OP, PLAN, SAMPLING, WEIGHT } from './structs';
 
 /** A web worker on a thread of Node, as far as threads.ts needs one. */
 class NodeWorker {
@@ -149,6 +152,30 @@ describe('the same bits', () => {
       expect(greedy, name).toEqual(outcomes[0][2]);
     }
     expect(outcomes[0][1].every(Number.isFinite)).toBe(true);
+  });
+});
+
+describe('the declarations of the kernels', () => {
+  it('have no field that nobody writes', async () => {
+    const layouts = Object.entries({ Op: OP, Plan: PLAN, Sampling: SAMPLING, Weight: WEIGHT });
+    const writes = layouts.map(([, layout]) => vi.spyOn(layout, 'write'));
+    const backend = await open(1);
+    const runner = await smallRunner(backend, 8);
+    await runner.prefill(tokens(3));
+    await runner.decode(2, GREEDY_SAMPLING);
+    await backend.dispose();
+    const { structs } = kernelDeclarations();
+    for (const [i, [name]] of layouts.entries()) {
+      const written = new Set(writes[i].mock.calls.flatMap(([, , values]) => Object.keys(values)));
+      const fields = structs.get(name)!.fields.map((field) => field.name.replace(/_./g, ([, letter]) => letter.toUpperCase()));
+      expect([...written].sort(), name).toEqual(fields.filter((field) => field !== 'sampling').sort()); // Plan.sampling is a struct of its own
+    }
+    vi.restoreAllMocks();
+  });
+
+  it('have a kind for every op', () => {
+    const ops = { embed: 0, linear: 0, swiglu: 0, shortConv: 0, attend: 0, last: 0 } satisfies Record<PlanNode['op'], 0>;
+    expect(Object.keys(OpKind).sort()).toEqual(Object.keys(ops).sort());
   });
 });
 

@@ -1,6 +1,6 @@
 /** Lowers a plan to dispatches for a bucket of T tokens: one list per node, in the order of the plan. */
+import { CONV_RING_POSITIONS } from 'virtual:rivulet-kernels';
 import { fail } from '../../errors';
-import { CONV_RING_POSITIONS } from '../backend';
 import { activationInputs, type PlanNode, type Plan, type PlanActivation } from '../plan';
 import { ANY_KERNEL, reductionLibrary, type DispatchContext, type GpuWeightVector, type BufferRegion, type Dispatch } from './dispatch';
 import { inProjConvDispatches, embedDispatches, linearDispatches, swigluDispatches } from './linear';

@@ -2,8 +2,9 @@
  * Runs a plan on the GPU with the state of one conversation. All dispatches are prepared at the start: for each bucket of T and, for one
  * token, for each bucket of the context. Decode encodes a window of steps in one pass and one submit; the GPU itself advances position and token.
  */
+import { CONV_RING_POSITIONS } from 'virtual:rivulet-kernels';
 import { fail } from '../../errors';
-import { CONV_RING_POSITIONS, type CompileOptions, type Runner, type TuneOptions, type ShapeTuningResult } from '../backend';
+import type { CompileOptions, Runner, TuneOptions, ShapeTuningResult } from '../backend';
 import type { Plan } from '../plan';
 import type { ChosenLogprob, SamplingParams } from '../sampling';
 import { encodeDispatches, STEP_UNIFORM_BYTES, type OpenedDevice, type PreparedDispatch } from './device';

@@ -1,6 +1,6 @@
 /** The state of a runner on the GPU: activation slots, convolution rings, KV caches, RoPE tables. */
+import { CONV_RING_POSITIONS } from 'virtual:rivulet-kernels';
 import type { Attend } from '../../model/ops';
-import { CONV_RING_POSITIONS } from '../backend';
 import type { Plan } from '../plan';
 import { wholeBuffer, type DispatchContext, type BufferRegion } from './dispatch';
 

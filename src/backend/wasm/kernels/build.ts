@@ -2,8 +2,9 @@
  * Compiles the C kernels with clang from the npm package @yowasp/clang, and provides them to the bundle as raw deflate in base64. Without
  * deflate the base64 text would be half as large again after the compression of the server.
  *
- *   import { simd, relaxed } from 'virtual:rivulet-kernels'
+ *   import { simd, relaxed, KV_PAGE_POSITIONS } from 'virtual:rivulet-kernels'
  *
+ * The same module has what plan.h and linear.h declare (headers.ts). In the other direction, the kernels get the table of dtypes as dtypes.h.
  * Both modules import a shared memory; without threads the host clears the shared flag of the import (module.ts).
  * Run on its own (`npx tsx src/backend/wasm/kernels/build.ts`) it prints sizes.
  */
@@ -13,7 +14,10 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { deflateRawSync, gzipSync } from 'node:zlib';
 import type { Plugin } from 'vite';
+import { DTYPES, type Dtype } from '../../../tensor/dtype.ts';
+import { simpleRowBytes } from '../../../tensor/nibbles.ts';
 import type { SimdVariant } from '../module';
+import { declarationsModule, layoutAssertions, readDeclarations, type Declarations } from './headers.ts';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const cache = join(here, '../../../../node_modules/.cache/rivulet');
@@ -26,10 +30,19 @@ const FLAGS = [
   '-Wl,--strip-all', '-Wl,--import-memory', '-Wl,--shared-memory', '-Wl,--max-memory=4294967296', EXPORTS_STACK,
 ]; // prettier-ignore
 
+/** ggml type ids, and the bytes of a block as pack_rows gets it */
+const dtypesHeader = (): string =>
+  (Object.keys(DTYPES) as Dtype[]).map((dtype) => `enum { ${dtype} = ${DTYPES[dtype].ggml}, ${dtype}_BYTES = ${simpleRowBytes(dtype, DTYPES[dtype].blockLength)} };\n`).join('');
+
+/** What the headers of the kernels declare. */
+export const kernelDeclarations = (pointerBytes?: 4 | 8): Declarations =>
+  readDeclarations(['linear.h', 'plan.h'].map((file) => readFileSync(join(here, file), 'utf8')).join(''), pointerBytes);
+
 /** Compiles a variant, or takes it from the cache if no source and no flag has changed. */
 export async function compileKernels(variant: SimdVariant): Promise<Uint8Array> {
-  const sources: Record<string, string> = {};
+  const sources: Record<string, string> = { 'dtypes.h': dtypesHeader() };
   for (const file of readdirSync(here)) if (/\.[ch]$/.test(file)) sources[file] = readFileSync(join(here, file), 'utf8');
+  sources['kernels.c'] += layoutAssertions(kernelDeclarations());
   const flags = variant === 'relaxed' ? [...FLAGS, '-mrelaxed-simd'] : FLAGS;
   const key = createHash('sha256').update(JSON.stringify([flags, sources])).digest('hex').slice(0, 16);
   const cached = join(cache, `${variant}-${key}.wasm`);
@@ -65,7 +78,7 @@ export function wasmKernelsPlugin(): Plugin {
       if (id !== `\0${NAME}`) return;
       const line = async (variant: SimdVariant): Promise<string> =>
         `export const ${variant} = ${JSON.stringify(await compileKernelsToBase64(variant))};\n`;
-      return (await line('simd')) + (await line('relaxed'));
+      return (await line('simd')) + (await line('relaxed')) + declarationsModule(kernelDeclarations());
     },
   };
 }

@@ -2,7 +2,7 @@
 #pragma once
 #include <stdint.h>
 
-// One segment of a weight matrix, packed by pack_rows. TypeScript writes its four 32-bit words.
+// One segment of a weight matrix, packed by pack_rows. TypeScript writes it.
 typedef struct {
   uint32_t format;  // ggml type id (src/tensor/dtype.ts)
   uint32_t rows, cols;

@@ -33,6 +33,7 @@
 // The last word of a row is padded with zero.
 #pragma once
 #include "simd.h"
+#include "dtypes.h"  // made by build.ts from src/tensor/dtype.ts: F32, F16, Q4_0 … are ggml type ids, F32_BYTES … bytes of a block
 #include "linear.h"
 
 // Hides from the compiler where a pointer comes from, so that loads use constant offsets from it. Otherwise the compiler makes an induction
@@ -51,7 +52,6 @@ INLINE v128_t held(v128_t v) {
 // An order barrier for the compiler: it keeps few vectors alive at a time, because x86 has sixteen registers.
 INLINE void in_order(v128_t* a, v128_t* b) { __asm__ volatile("" : "+r"(*a), "+r"(*b)); }
 
-enum { F32 = 0, F16 = 1, Q4_0 = 2, Q4_1 = 3, Q5_0 = 6, Q5_1 = 7, Q8_0 = 8, Q2_K = 10, Q3_K = 11, Q4_K = 12, Q5_K = 13, Q6_K = 14, IQ4_NL = 20, IQ3_S = 21, IQ4_XS = 23, BF16 = 30, MXFP4 = 39 };
 // rows of a group; columns of a block
 enum { GROUP = 8, BLOCK = 32 };
 

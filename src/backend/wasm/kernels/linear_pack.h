@@ -18,16 +18,16 @@ INLINE uint16_t scaled_half(uint32_t h, uint32_t sign) {
 
 INLINE uint32_t source_bytes(uint32_t f) {
   switch (f) {
-    case Q4_0: return 18;
-    case Q4_1: return 20;
-    case Q5_0: return 22;
-    case Q5_1: return 24;
-    case Q8_0: return 34;
-    case Q2_K: case Q3_K: return 148;
-    case Q4_K: return 144;
-    case Q5_K: return 176;
-    case Q6_K: return 210;
-    default: return has_table(f) ? 20 : float_bytes(f);
+    case Q4_0: return Q4_0_BYTES;
+    case Q4_1: return Q4_1_BYTES;
+    case Q5_0: return Q5_0_BYTES;
+    case Q5_1: return Q5_1_BYTES;
+    case Q8_0: return Q8_0_BYTES;
+    case Q2_K: case Q3_K: return Q2_K_BYTES;
+    case Q4_K: return Q4_K_BYTES;
+    case Q5_K: return Q5_K_BYTES;
+    case Q6_K: return Q6_K_BYTES;
+    default: return has_table(f) ? IQ4_NL_BYTES : float_bytes(f);
   }
 }
 INLINE uint32_t source_row_bytes(uint32_t f, uint32_t cols) { return is_float(f) ? cols * float_bytes(f) : cols / (BLOCK * subs_of(f)) * source_bytes(f); }

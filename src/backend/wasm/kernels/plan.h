@@ -1,4 +1,4 @@
-// The op list that every thread executes. TypeScript writes it word by word in this order (../lower.ts, ../runner.ts).
+// The op list that every thread executes. TypeScript writes the fields by name (headers.ts reads them from here).
 #pragma once
 #include "linear.h"
 
@@ -31,7 +31,8 @@ typedef struct {
   uint32_t int16;           // keys and values are int16 with scales, not f32
 } Op;
 
-// Positions that a convolution's ring holds: L − 1 and at least 64 more, so that a rewind by a few dozen tokens needs no other state.
+// Positions that a convolution's ring holds, on WebGPU too, whose shaders need a power of two: L − 1 and at least 64 more, so that a rewind by a few
+// dozen tokens needs no other state. `rewind` cannot go back further.
 #define CONV_RING_POSITIONS 128
 
 // A page of the KV cache holds P = KV_PAGE_POSITIONS positions of every attention layer: tables of cos and sin [P, d], partial results of
@@ -39,8 +40,12 @@ typedef struct {
 // exactly one page, so that results do not depend on how threads share the work.
 #define KV_PAGE_POSITIONS 256
 
+// Bytes of the sampler's memory for each token of the vocabulary (SamplerMemory in sample.h).
+#define SAMPLER_TOKEN_BYTES 20
+
+// The fields of SamplingParams (src/backend/sampling.ts), and what is derived from them.
 typedef struct {
-  double temperature, top_p, min_p, log_min_p, repetition, frequency, presence;
+  double temperature, top_p, min_p, log_min_p, repetition_penalty, frequency_penalty, presence_penalty;
   uint32_t top_k, seed;
   uint32_t bias_count;
   const uint32_t* bias_ids;
@@ -66,7 +71,7 @@ typedef struct {
   uint32_t scratch_bytes;
   uint32_t tile;            // floats per tile; scratch ends with two tiles
   uint32_t widest;          // columns of the widest x
-  void* candidates;         // sampler: 20 bytes per token of the vocabulary
+  void* candidates;         // sampler: SAMPLER_TOKEN_BYTES per token of the vocabulary
   uint32_t* marks;          // sampler: [V], zero between draws
   double* times;            // ms of each op and of the sampler: first in steps of one token, then in steps of several
   Sampling sampling;

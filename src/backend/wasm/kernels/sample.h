@@ -16,6 +16,7 @@ typedef struct {
   float* logits;
   Candidate *candidates, *order;
 } SamplerMemory;
+_Static_assert(SAMPLER_TOKEN_BYTES == sizeof(float) + 2 * sizeof(Candidate), "plan.h gives the bytes of the sampler");
 
 static uint32_t pcg(uint32_t v) {
   uint32_t state = v * 747796405u + 2891336453u;
@@ -80,7 +81,7 @@ static void process_logits(const Plan* p, uint32_t position, float* work) {
   const Sampling* s = &p->sampling;
   const uint32_t V = p->vocabulary;
   __builtin_memcpy(work, p->logits, V * 4);
-  if (s->repetition != 1 || s->frequency != 0 || s->presence != 0) {
+  if (s->repetition_penalty != 1 || s->frequency_penalty != 0 || s->presence_penalty != 0) {
     for (uint32_t i = 0; i < position; i++) {  // 1 + the times a token is in the output
       uint32_t* mark = p->marks + p->history[i];
       *mark = (*mark ? *mark : 1) + (i >= p->prompt);
@@ -89,8 +90,8 @@ static void process_logits(const Plan* p, uint32_t position, float* work) {
       uint32_t v = p->history[i], n = p->marks[v];
       if (!n--) continue;
       p->marks[v] = 0;
-      work[v] = (float)(work[v] > 0 ? work[v] / s->repetition : work[v] * s->repetition);
-      work[v] = (float)(work[v] - (s->frequency * n + (n ? s->presence : 0)));
+      work[v] = (float)(work[v] > 0 ? work[v] / s->repetition_penalty : work[v] * s->repetition_penalty);
+      work[v] = (float)(work[v] - (s->frequency_penalty * n + (n ? s->presence_penalty : 0)));
     }
   }
   for (uint32_t i = 0; i < s->bias_count; i++) work[s->bias_ids[i]] = (float)(work[s->bias_ids[i]] + s->bias[i]);
@@ -122,7 +123,7 @@ static uint32_t draw_token(const Plan* p, uint32_t position) {
   Candidate* candidates = (Candidate*)p->candidates;
   SamplerMemory c = {(float*)(candidates + 2 * V), candidates, candidates + V};
   const float* l = p->logits;
-  if (s->repetition != 1 || s->frequency != 0 || s->presence != 0 || s->bias_count || s->mask) process_logits(p, position, c.logits), l = c.logits;
+  if (s->repetition_penalty != 1 || s->frequency_penalty != 0 || s->presence_penalty != 0 || s->bias_count || s->mask) process_logits(p, position, c.logits), l = c.logits;
 
   uint32_t groups = group_maxima(l, V, c.order), best = 0, n = 0;
   Candidate top = c.order[0];
