@@ -20,12 +20,12 @@ fn processed_logit(v: u32) -> f32 {
     let count = counts[v];
     if (count != 0u) {
       let n = f32(count & ~SEEN);
-      l = select(l * sampling.repetition, l / sampling.repetition, l > 0.0);
-      l -= sampling.frequency * n + select(0.0, sampling.presence, n > 0.0);
+      l = select(l * sampling.repetition_penalty, l / sampling.repetition_penalty, l > 0.0);
+      l -= sampling.frequency_penalty * n + select(0.0, sampling.presence_penalty, n > 0.0);
     }
   }
-  if (sampling.biased != 0u) { l += bias[v]; }
-  if (sampling.masked != 0u && ((mask[v >> 5u] >> (v & 31u)) & 1u) == 0u) { l = DROPPED; }
+  if (sampling.bias != 0u) { l += bias[v]; }
+  if (sampling.mask != 0u && ((mask[v >> 5u] >> (v & 31u)) & 1u) == 0u) { l = DROPPED; }
   return max(l, DROPPED);
 }
 

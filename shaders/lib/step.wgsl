@@ -4,7 +4,6 @@ struct Step {
   position: u32, // of the first token of this step
   count: u32,    // tokens of this step, T
   prompt: u32,   // tokens at positions below this are prompt, for the penalties
-  reserved: u32,
 }
 
 @group(0) @binding(15) var<uniform> step: Step;

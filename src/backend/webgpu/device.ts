@@ -4,7 +4,7 @@
  */
 import { fail, RivuletError } from '../../errors';
 import { findAdapter, softwareAdapterName } from './adapter';
-import { wholeBuffer, type GpuFeatures, type DispatchContext, type Dispatch, type KernelTuning } from './dispatch';
+import { STEP, wholeBuffer, type GpuFeatures, type DispatchContext, type Dispatch, type KernelTuning } from './dispatch';
 import { linkShader, type LinkedShader } from './shader';
 
 export interface DeviceOptions {
@@ -43,9 +43,6 @@ export interface OpenedDevice extends DispatchContext {
   prepare(dispatches: Dispatch[]): Promise<PreparedDispatch[]>;
   destroy(): void;
 }
-
-/** bytes of the uniform of lib/step.wgsl: position, count, prompt, reserved */
-export const STEP_UNIFORM_BYTES = 16;
 
 /** Features to request; a driver may fail on a feature that is not even used. */
 const REQUESTED_FEATURES: [GPUFeatureName, (options: DeviceOptions) => boolean][] = [
@@ -228,7 +225,7 @@ export async function openDevice(options: DeviceOptions = {}): Promise<OpenedDev
     device.destroy();
   }
   const { STORAGE, UNIFORM, COPY_SRC, COPY_DST } = GPUBufferUsage;
-  const [step, tokens] = [createBuffer('step', STEP_UNIFORM_BYTES, STORAGE | UNIFORM | COPY_SRC | COPY_DST), createBuffer('tokens', 1024, STORAGE | COPY_SRC | COPY_DST)];
+  const [step, tokens] = [createBuffer('step', STEP.bytes, STORAGE | UNIFORM | COPY_SRC | COPY_DST), createBuffer('tokens', 1024, STORAGE | COPY_SRC | COPY_DST)];
   try {
     await Promise.all([step.ready, tokens.ready]);
   } catch (error) {

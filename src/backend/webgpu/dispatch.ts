@@ -8,6 +8,7 @@
  * slot, the kernel binds the output alone and adds to it.
  */
 import type { Vector } from '../../model/ops';
+import { uniformLayout } from './shader';
 
 /** A range of a buffer: offset and size are multiples of 256, or it is the whole buffer. */
 export interface BufferRegion {
@@ -20,7 +21,7 @@ export interface BufferRegion {
 export interface Dispatch {
   /** kernel, weight format and options: 'matvec.q4_0.norm.add'. It names the dispatch in errors, profiles and printed plans. */
   label: string;
-  /** shader files to link, libraries first, without suffix: ['lib/step', 'lib/rope', 'lib/kv_f16', 'attend'] */
+  /** shader files to link, libraries first, without suffix: ['lib/step', 'lib/rope', 'lib/kv_f16', 'attend']. 'lib/step#Step' is one struct of a file. */
   sources: string[];
   /** values of the kernel's `override`s */
   constants: Record<string, number>;
@@ -96,6 +97,9 @@ export interface DispatchContext {
 export interface GpuWeightVector extends Vector {
   readonly region: BufferRegion;
 }
+
+/** the struct in `DispatchContext.step` */
+export const STEP = uniformLayout('lib/step#Step');
 
 export const wholeBuffer = (buffer: GPUBuffer): BufferRegion => ({ buffer, offset: 0, size: buffer.size });
 

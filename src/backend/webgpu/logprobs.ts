@@ -3,6 +3,9 @@ import type { ChosenLogprob } from '../sampling';
 import { encodeDispatches, type OpenedDevice, type PreparedDispatch } from './device';
 import { reductionLibrary, wholeBuffer, type DispatchContext, type BufferRegion } from './dispatch';
 import type { ReadbackPool } from './readback';
+import { uniformLayout } from './shader';
+
+const REQUEST = uniformLayout('logprobs#Request');
 
 /** The log probabilities of the current logits, for the drawn token and the n ≤ 20 most likely ones. */
 export type ComputeGpuLogprobs = (chosen: number, n: number) => Promise<ChosenLogprob>;
@@ -20,7 +23,7 @@ export async function createGpuLogprobs(
   readback: ReadbackPool,
 ): Promise<ComputeGpuLogprobs> {
   const { device } = gpu;
-  const request = wholeBuffer(await take('logprobs request', 16, GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST));
+  const request = wholeBuffer(await take('logprobs request', REQUEST.bytes, GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST));
   const result = wholeBuffer(await take('logprobs', 176));
   /** prepared at the first call: few answers need it */
   let prepared: Promise<PreparedDispatch[]> | undefined;
@@ -31,7 +34,7 @@ export async function createGpuLogprobs(
     ]);
     const dispatches = await prepared;
     const count = Math.min(n, V);
-    device.queue.writeBuffer(request.buffer, 0, new Uint32Array([V, chosen, count]));
+    device.queue.writeBuffer(request.buffer, 0, REQUEST.pack({ V, chosen, n: count }));
     const encoder = device.createCommandEncoder();
     const pass = encoder.beginComputePass();
     encodeDispatches(pass, dispatches);

@@ -2,7 +2,7 @@
 import { PROFILE_BASELINES, type KernelTime, type Runner } from '../backend';
 import { ALL_FILTERS_SAMPLING, GREEDY_SAMPLING } from '../sampling';
 import { encodeDispatches, type OpenedDevice, type PreparedDispatch } from './device';
-import { dispatchWeightBytes, shapeOfTuneKey, wholeBuffer, type Dispatch } from './dispatch';
+import { dispatchWeightBytes, shapeOfTuneKey, STEP, wholeBuffer, type Dispatch } from './dispatch';
 import { createGpuTimer, MIN_US, repetitionsPerSample, type GpuTimer } from './gpu_timer';
 import { copyLastRowDispatch, lowerPlanToDispatches } from './lower';
 import type { WebGpuRunner } from './runner';
@@ -30,7 +30,7 @@ export async function profileAt(runner: Runner, position: number, prefillBatch: 
   const dispatches = [...lowerPlanToDispatches(gpu, plan, state, 1, context).flat().slice(skipped), ...(sampler?.dispatches().greedy ?? [])];
   // the draw advances the position, so it is measured last
   const all = [...prepared.decode.get(context)!.slice(skipped), ...(sampler?.drawDispatches(GREEDY_SAMPLING) ?? [])];
-  opened.device.queue.writeBuffer(gpu.step.buffer, 0, new Uint32Array([at, 1, at + 1, 0]));
+  opened.device.queue.writeBuffer(gpu.step.buffer, 0, STEP.pack({ position: at, count: 1, prompt: at + 1 }));
   const node = plan.nodes.find((n) => n.op === 'attend');
   /** of the KV cache, read by one dispatch of attention */
   const cacheBytes = node ? 2 * keyCacheBytes(node.cache, at + 1, state.f16Cache) : 0;
@@ -64,7 +64,7 @@ async function bestMicros(timer: GpuTimer, group: PreparedDispatch[]): Promise<n
 /** µs of a dispatch that copies 64 numbers, after one that wrote to the same place: the cost of any dispatch. */
 async function emptyDispatchMicros(opened: OpenedDevice, timer: GpuTimer): Promise<number> {
   const [x, y] = [await opened.allocateBuffer('empty dispatch', 256), await opened.allocateBuffer('empty dispatch', 256)];
-  opened.device.queue.writeBuffer(opened.step.buffer, 0, new Uint32Array([0, 1, 1, 0]));
+  opened.device.queue.writeBuffer(opened.step.buffer, 0, STEP.pack({ position: 0, count: 1, prompt: 1 }));
   const micros = await bestMicros(timer, await opened.prepare([copyLastRowDispatch(opened, 64, wholeBuffer(x), wholeBuffer(y))]));
   opened.releaseBuffer(x);
   opened.releaseBuffer(y);

@@ -12,10 +12,11 @@
  */
 import { fail } from '../../errors';
 import type { Matrix } from '../../model/ops';
-import { DTYPES, rowBytes, type Dtype } from '../../tensor/dtype';
+import { rowBytes, type Dtype } from '../../tensor/dtype';
 import { simpleRowBytes, simplify } from '../../tensor/nibbles';
 import { ROW_SLICE_MULTIPLE, type MatrixWriter } from '../backend';
 import { wholeBuffer, type DispatchContext, type BufferRegion, type Dispatch } from './dispatch';
+import { uniformLayout } from './shader';
 
 /** The packed layout of a dtype: bytes and counts in the terms of the comment above. */
 interface PackedFormat {
@@ -64,24 +65,20 @@ function block(bits: 4 | 5 | 8, minimum: boolean, dtype: Dtype): PackedFormat {
 /** The layout of Q4_1: a float in place of the two halves. */
 const table = (name: string, dtype: Dtype): PackedFormat => ({ ...block(4, true, dtype), libraries: [`lib/table_${name}`, 'lib/bits4_table', 'lib/scale_float'] });
 
-const kBlock = (bits: 4 | 5, dtype: Dtype): PackedFormat => ({
-  libraries: [`lib/bits${bits}`, 'lib/scale_k'],
-  unitColumns: 16,
-  unitBytes: 8,
-  high: bits === 5 ? 1 : 0,
-  scale: 1,
-  top: 2,
-  repack: {
-    kernel: 'repack_k',
-    constants: { block_bytes: DTYPES[dtype].blockBytes, high_from: bits === 5 ? 16 : 0, codes_from: DTYPES[dtype].blockBytes - 128 },
-  },
-});
+function kBlock(bits: 4 | 5, dtype: Dtype, options: Record<string, number> = {}): PackedFormat {
+  const block_bytes = simpleRowBytes(dtype, 256);
+  return {
+    libraries: [`lib/bits${bits}`, 'lib/scale_k'],
+    unitColumns: 16,
+    unitBytes: 8,
+    high: bits === 5 ? 1 : 0,
+    scale: 1,
+    top: 2,
+    repack: { kernel: 'repack_k', constants: { block_bytes, high_from: bits === 5 ? 16 : 0, codes_from: block_bytes - 128, ...options } },
+  };
+}
 
-const sixteens = (dtype: 'Q2_K' | 'Q3_K'): PackedFormat => ({
-  ...kBlock(4, dtype),
-  libraries: ['lib/bits4', `lib/scale_${dtype.toLowerCase()}`],
-  repack: { kernel: 'repack_k', constants: { block_bytes: 148, high_from: 0, codes_from: 20, sixteens: 1 } },
-});
+const sixteens = (dtype: 'Q2_K' | 'Q3_K'): PackedFormat => ({ ...kBlock(4, dtype, { sixteens: 1 }), libraries: ['lib/bits4', `lib/scale_${dtype.toLowerCase()}`] });
 
 export const PACKED_FORMATS: Record<Dtype, PackedFormat> = {
   F32: float('f32', 4),
@@ -186,7 +183,7 @@ export interface MatrixWriterOptions {
 }
 
 const SLICE_BYTES = 1 << 20;
-const SLICE_UNIFORM_BYTES = 24;
+const SLICE = uniformLayout('lib/checkpoint_bytes#Slice');
 const MAX_QUEUED_BYTES = 32 << 20;
 
 /**
@@ -274,7 +271,7 @@ function staging(gpu: DispatchContext): Promise<Staging> {
     const { STORAGE, COPY_DST, UNIFORM } = GPUBufferUsage;
     const make = async (): Promise<Staging> => ({
       raw: await gpu.allocateBuffer('upload', SLICE_BYTES + 4, STORAGE | COPY_DST),
-      slice: await gpu.allocateBuffer('upload slice', SLICE_UNIFORM_BYTES, UNIFORM | COPY_DST),
+      slice: await gpu.allocateBuffer('upload slice', SLICE.bytes, UNIFORM | COPY_DST),
       queued: 0,
       lastUpload: Promise.resolve(),
     });
@@ -293,8 +290,8 @@ async function upload(gpu: DispatchContext, part: MatrixPart, firstRow: number, 
       gpu.releaseBuffer(held.raw);
       held.raw = await gpu.allocateBuffer('upload', size + 4, GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST);
     }
-    const { units, high_at, top_at } = part.layout;
-    queue.writeBuffer(held.slice, 0, new Uint32Array([firstRow / 4, rows, bytesPerRow, units, high_at, top_at]));
+    const { units, high_at: highAt, top_at: topAt } = part.layout;
+    queue.writeBuffer(held.slice, 0, SLICE.pack({ group: firstRow / 4, rows, rowBytes: bytesPerRow, units, highAt, topAt }));
     if (size === bytes.length) queue.writeBuffer(held.raw, 0, bytes as Uint8Array<ArrayBuffer>);
     else {
       const padded = new Uint8Array(size);

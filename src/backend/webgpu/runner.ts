@@ -7,8 +7,8 @@ import { fail } from '../../errors';
 import type { CompileOptions, Runner, TuneOptions, ShapeTuningResult } from '../backend';
 import type { Plan } from '../plan';
 import type { ChosenLogprob, SamplingParams } from '../sampling';
-import { encodeDispatches, STEP_UNIFORM_BYTES, type OpenedDevice, type PreparedDispatch } from './device';
-import { wholeBuffer, type DispatchContext } from './dispatch';
+import { encodeDispatches, type OpenedDevice, type PreparedDispatch } from './device';
+import { STEP, wholeBuffer, type DispatchContext } from './dispatch';
 import { lowerPlanToDispatches, planOutputRegion, shortestTunedSpan } from './lower';
 import { embedDrawnTokenLibrary } from './linear';
 import { createGpuLogprobs } from './logprobs';
@@ -87,7 +87,7 @@ export async function createWebGpuRunner(opened: OpenedDevice, plan: Plan, { con
 
   async function create() {
     const { STORAGE, UNIFORM, COPY_SRC, COPY_DST } = GPUBufferUsage;
-    const step = await take('step', STEP_UNIFORM_BYTES, STORAGE | UNIFORM | COPY_SRC | COPY_DST);
+    const step = await take('step', STEP.bytes, STORAGE | UNIFORM | COPY_SRC | COPY_DST);
     const tokens = await take('tokens', 4 * (contextLength + 1));
     const gpu: DispatchContext = { ...opened, step: wholeBuffer(step), tokens: wholeBuffer(tokens) };
     const state = await allocateRunnerState(gpu, plan, contextLength, prefillBatch, f16Cache);
@@ -167,7 +167,7 @@ export async function createWebGpuRunner(opened: OpenedDevice, plan: Plan, { con
       pending = false;
       promptMarked = false;
       queue.writeBuffer(tokens, 4 * position, piece);
-      queue.writeBuffer(step, 0, new Uint32Array([position, piece.length, position + piece.length, 0]));
+      queue.writeBuffer(step, 0, STEP.pack({ position, count: piece.length, prompt: position + piece.length }));
       const bucket = buckets.find((T) => T >= piece.length)!;
       const begun = performance.now();
       const tiles = Math.ceil(piece.length / TILE_TOKENS);

@@ -3,6 +3,7 @@ import { fail } from '../../errors';
 import type { SamplingParams } from '../sampling';
 import type { OpenedDevice, PreparedDispatch } from './device';
 import { reductionLibrary, wholeBuffer, type DispatchContext, type BufferRegion, type Dispatch, type ShaderLibrary } from './dispatch';
+import { uniformLayout } from './shader';
 
 export interface GpuTokenSampler {
   /** writes these parameters, which apply to later submits, and returns the dispatches of a draw */
@@ -15,6 +16,7 @@ export interface GpuTokenSampler {
 /** bins of the histogram of softmax_histogram.wgsl, and tokens per workgroup of process_logits.wgsl */
 const BINS = 1024;
 const TOKENS_PER_WORKGROUP = 1024;
+const SAMPLING = uniformLayout('lib/sampling#Sampling');
 
 /**
  * @param lookup embeds the drawn token for the next step
@@ -30,7 +32,7 @@ export async function createGpuTokenSampler(
 ): Promise<GpuTokenSampler> {
   const { queue } = gpu.device;
   const workgroups = Math.ceil(V / TOKENS_PER_WORKGROUP);
-  const params = wholeBuffer(await take('sampling', 48, GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST));
+  const params = wholeBuffer(await take('sampling', SAMPLING.bytes, GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST));
   const counts = wholeBuffer(await take('counts', 4 * V));
   const bias = wholeBuffer(await take('bias', 4 * V));
   const mask = wholeBuffer(await take('mask', 4 * Math.ceil(V / 32)));
@@ -40,6 +42,7 @@ export async function createGpuTokenSampler(
   const { step, tokens } = gpu;
 
   const reduction = reductionLibrary(gpu.features);
+  const advanceStep = ['lib/step#Step', 'lib/advance_step'];
   const processLogits = (sampled: boolean): Dispatch => ({
     label: `process_logits${sampled ? '.sampled' : ''}`,
     sources: [reduction, 'lib/sampling', 'process_logits'],
@@ -52,7 +55,7 @@ export async function createGpuTokenSampler(
       processLogits(false),
       {
         label: 'argmax',
-        sources: [reduction, 'lib/sampling', 'lib/advance_step', ...lookup.sources, 'argmax'],
+        sources: [reduction, 'lib/sampling', ...advanceStep, ...lookup.sources, 'argmax'],
         constants: { V, group_size: 256, ...lookup.constants },
         bindings: { best, sampling: params, counts, tokens, step, ...lookup.bindings },
         grid: [1, 1, 1],
@@ -69,7 +72,7 @@ export async function createGpuTokenSampler(
       },
       {
         label: 'sample',
-        sources: [reduction, 'lib/sampling', 'lib/advance_step', ...lookup.sources, 'sample'],
+        sources: [reduction, 'lib/sampling', ...advanceStep, ...lookup.sources, 'sample'],
         constants: { V, group_size: 256, ...lookup.constants },
         bindings: { weights: scores, bins, sampling: params, counts, tokens, step, ...lookup.bindings },
         grid: [1, 1, 1],
@@ -80,9 +83,6 @@ export async function createGpuTokenSampler(
 
   const [greedy, sampled, [marker]] = await Promise.all([opened.prepare(dispatches().greedy), opened.prepare(dispatches().sampled), opened.prepare([markPromptDispatch])]);
 
-  const words = new ArrayBuffer(48);
-  const f32 = new Float32Array(words);
-  const u32 = new Uint32Array(words);
   let written = '';
   let biasWritten: SamplingParams['bias'];
 
@@ -90,10 +90,8 @@ export async function createGpuTokenSampler(
     if (s.mask && s.mask.length !== Math.ceil(V / 32)) fail('RequestError', { what: 'The token mask has the wrong length', got: s.mask.length, wanted: Math.ceil(V / 32) });
     const penalises = s.repetitionPenalty !== 1 || s.frequencyPenalty !== 0 || s.presencePenalty !== 0;
     const biased = !!s.bias?.size;
-    f32.set([s.temperature, 0, s.topP, Math.min(s.minP, 1), s.repetitionPenalty, s.frequencyPenalty, s.presencePenalty]);
-    u32[1] = s.topK;
-    u32.set([s.seed >>> 0, penalises ? 1 : 0, biased ? 1 : 0, s.mask ? 1 : 0, 0], 7);
-    const now = u32.join();
+    const words = SAMPLING.pack({ ...s, minP: Math.min(s.minP, 1), penalises: Number(penalises), bias: Number(biased), mask: s.mask ? 1 : 0 });
+    const now = words.join();
     if (now !== written) {
       queue.writeBuffer(params.buffer, 0, words);
       written = now;

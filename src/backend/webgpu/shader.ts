@@ -1,6 +1,7 @@
-/** Links WGSL files into one shader module and reads the bindings from its text, which is their only declaration. */
+/** Links WGSL files into one shader module and reads bindings and structs from their text, which is their only declaration. */
 import { shaders } from 'virtual:rivulet-shaders';
 import { fail } from '../../errors';
+import { structLayout, type StructLayout } from '../struct';
 
 export interface LinkedShader {
   code: string;
@@ -22,16 +23,28 @@ function renamedCopy(texts: string[]): string {
   return text.replace(/(?<!\.)\b[a-z_]\w*/gi, (word) => (declared.has(word) ? word + SECOND_COPY_SUFFIX : word)).replace(/@binding\((\d+)\)/g, (_, n) => `@binding(${20 + Number(n)})`);
 }
 
+/** The text of a file, or with 'file#Name' that of one of its structs alone. */
+function textOf(source: string, files: Record<string, string>): string {
+  const [file, struct] = source.split('#');
+  const text = files[file]?.match(struct ? `struct ${struct}{[^}]*}` : /[^]*/);
+  return text?.[0] ?? fail('DeviceError', { what: 'A shader file is missing', got: source, cure: 'Build the project again.' });
+}
+
+/** The fields of a struct in the uniform address space, all of which are u32 or f32. @param source 'file#Name' */
+export const uniformLayout = (source: string): StructLayout => structLayout(textOf(source, shaders).replace(/.*{|,?}/g, '').replace(/_(.)/g, (_, letter: string) => letter.toUpperCase()));
+
 const linked = new Map<string, LinkedShader>();
 
-/** @throws DeviceError for an unknown file or two bindings with one number: bugs of this project */
+/**
+ * @param sources files, and structs of other files as 'file#Name'
+ * @throws DeviceError for an unknown file or two bindings with one number: bugs of this project
+ */
 export function linkShader(sources: readonly string[], files: Record<string, string> = shaders): LinkedShader {
   const key = sources.join('+');
   const known = files === shaders ? linked.get(key) : undefined;
   if (known) return known;
-  const textOf = (name: string): string => files[name] ?? fail('DeviceError', { what: 'A shader file is missing', got: name, cure: 'Build the project again.' });
-  const copies = sources.filter((name) => name.endsWith(SECOND_COPY_SUFFIX)).map((name) => textOf(name.slice(0, -SECOND_COPY_SUFFIX.length)));
-  const text = [...sources.filter((name) => !name.endsWith(SECOND_COPY_SUFFIX)).map(textOf), renamedCopy(copies)].join('\n');
+  const copies = sources.filter((name) => name.endsWith(SECOND_COPY_SUFFIX)).map((name) => textOf(name.slice(0, -SECOND_COPY_SUFFIX.length), files));
+  const text = [...sources.filter((name) => !name.endsWith(SECOND_COPY_SUFFIX)).map((name) => textOf(name, files)), renamedCopy(copies)].join('\n');
   const directives = new Set(Array.from(text.matchAll(DIRECTIVE), ([line]) => line.trim()));
   const code = [...directives, text.replace(DIRECTIVE, '')].join('\n');
 

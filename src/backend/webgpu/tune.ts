@@ -6,8 +6,8 @@
 import type { TuneOptions, ShapeTuningResult } from '../backend';
 import type { Plan } from '../plan';
 import { seededRandom } from '../random_weights';
-import { encodeDispatches, STEP_UNIFORM_BYTES, type OpenedDevice, type PreparedDispatch } from './device';
-import { ANY_KERNEL, dispatchWeightBytes, wholeBuffer, type Dispatch, type KernelTuning } from './dispatch';
+import { encodeDispatches, type OpenedDevice, type PreparedDispatch } from './device';
+import { ANY_KERNEL, dispatchWeightBytes, STEP, wholeBuffer, type Dispatch, type KernelTuning } from './dispatch';
 import { createGpuTimer, repetitionsPerSample } from './gpu_timer';
 import { lowerPlanToDispatches } from './lower';
 import { allocateRunnerState, attentionNodes, keyCacheBytes, releaseRunnerState, MAX_ATTENTION_SPAN, type RunnerState } from './state';
@@ -142,12 +142,12 @@ async function createTuningEvaluator(opened: OpenedDevice, plan: Plan, real: Run
     releaseRunnerState(opened, state);
     for (const buffer of buffers) opened.releaseBuffer(buffer);
   };
-  const make = async () => ({ step: wholeBuffer(await take(STEP_UNIFORM_BYTES, STORAGE | UNIFORM | COPY_DST)), result: await take(4 * widest, MAP_READ | COPY_DST), timer: await createGpuTimer(opened) });
+  const make = async () => ({ step: wholeBuffer(await take(STEP.bytes, STORAGE | UNIFORM | COPY_DST)), result: await take(4 * widest, MAP_READ | COPY_DST), timer: await createGpuTimer(opened) });
   const { step, result, timer } = await make().catch((error: unknown) => {
     dispose();
     throw error;
   });
-  device.queue.writeBuffer(step.buffer, 0, new Uint32Array([POSITIONS - 1, 1, POSITIONS, 0]));
+  device.queue.writeBuffer(step.buffer, 0, STEP.pack({ position: POSITIONS - 1, count: 1, prompt: POSITIONS }));
   const next = seededRandom('activations');
   const values = Float32Array.from({ length: widest + 3 }, () => next() / 2 ** 31 - 1); // buffers are padded to 16 bytes
   const fill = (): void => state.slots.forEach(({ buffer }) => device.queue.writeBuffer(buffer, 0, values, 0, buffer.size / 4));
