@@ -113,7 +113,7 @@ export function recordPlan(build: (op: Ops) => Act | Act[]): Plan {
     shortConv: (bcx, taps, state, { bias } = {}) =>
       push({ op: 'shortConv', bcx: bcx as PlanActivation, taps, bias, state, out: act(taps.name, bcx.rows, state.channels) }),
     attend: (qkv, cache, options) =>
-      push({ op: 'attend', qkv: qkv as PlanActivation, cache, ...options, out: act(options.qNorm.weight.name, qkv.rows, options.heads * cache.headDim) }),
+      push({ op: 'attend', qkv: qkv as PlanActivation, cache, ...options, out: act(`${qkv.name}.attend`, qkv.rows, options.heads * cache.headDim) }),
     last: (x) => push({ op: 'last', x: x as PlanActivation, out: act(`${x.name}.last`, 1, x.cols) }),
   });
 
