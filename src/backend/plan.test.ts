@@ -1,3 +1,5 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { Matrix, Vector } from '../model/ops';
 import type { Dtype } from '../tensor/dtype';
@@ -37,6 +39,13 @@ describe('the table of ops', () => {
     const weights = openReferenceBackend();
     const plans = [await selfTestPlan(weights, 'Q4_0'), await selfTestPlan(weights, 'long')];
     expect(new Set(plans.flatMap(({ nodes }) => nodes.map(({ op }) => op)))).toEqual(new Set(Object.keys(FIELD_ROLES)));
+  });
+
+  it('is the only list of ops: no other file asks for the op of a node, except lowerings with their neighbours and the tables of attention', () => {
+    const src = join(import.meta.dirname, '..');
+    const files = readdirSync(src, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts') && !file.endsWith('.test.ts'));
+    const asking = files.filter((file) => /\.op (===|!==)|switch \(\w+\.op\)/.test(readFileSync(join(src, file), 'utf8')));
+    expect(asking.sort()).toEqual(['wasm/lower.ts', 'webgpu/lower.ts', 'webgpu/state.ts'].map((file) => join('backend', file)));
   });
 
   it('knows the weights and the inputs of a node', () => {

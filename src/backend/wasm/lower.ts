@@ -132,10 +132,10 @@ export function lowerPlanToWasmOps(plan: Plan, prefillBatch: number, int16: bool
 
   const list = plan.nodes.map((node, i): Op => {
     const [x] = activationInputs(node);
-    const { op, out } = node;
+    const { out } = node;
     return {
-      kind: OP_KINDS.indexOf(op), single: Number(out.rows === 1), x: x && address(x), cols: x?.cols, y: address(out), rows: out.cols,
-      int8: Number(matricesOf(node).some(at.int8)), ...lowerNode(LOWERINGS, node, context), ...(op === 'linear' && shareRows(node, plan.nodes[i + 1])),
+      kind: OP_KINDS.indexOf(node.op), single: Number(out.rows === 1), x: x && address(x), cols: x?.cols, y: address(out), rows: out.cols,
+      int8: Number(matricesOf(node).some(at.int8)), ...lowerNode(LOWERINGS, node, context), ...(node.op === 'linear' && shareRows(node, plan.nodes[i + 1])),
     }; // prettier-ignore
   });
   const ops = alloc(list.length * OP_BYTES, 'the plan');
