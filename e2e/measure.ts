@@ -3,9 +3,9 @@ import type { KernelRow, Profile } from '../demo/bench/profile';
 import { promptTokens } from '../demo/bench/prompt';
 import type { Runner, ShapeTuningResult } from '../src/backend/backend';
 import type { CaseRunOutput } from '../src/backend/conformance';
-import type { Plan } from '../src/backend/plan';
+import { macsOf } from '../src/backend/describe_runner';
+import { matricesOf, type Plan } from '../src/backend/plan';
 import { GREEDY_SAMPLING, type SamplingParams } from '../src/backend/sampling';
-import type { Matrix } from '../src/model/ops';
 import { rowBytes } from '../src/tensor/dtype';
 
 /** Milliseconds of a prefill of `prompt` tokens in batches, and of `steps` decode steps after it, `window` per call and two calls in flight. */
@@ -27,15 +27,12 @@ export async function time(runner: Runner, vocabSize: number, prompt: number, st
   return { prefillMs: middle - start, decodeMs: performance.now() - middle };
 }
 
-/** The matrices of the linear maps; the embedding table is not one of them. */
-const matrices = (plan: Plan): Matrix[] => plan.nodes.flatMap((node) => (node.op === 'linear' ? [node.w] : node.op === 'swiglu' ? [node.w1, node.w3] : []));
-
 /** Multiply-adds per token. */
-export const macsOf = (plan: Plan): number => matrices(plan).reduce((sum, { rows, cols }) => sum + rows * cols, 0);
+export const macsPerToken = (plan: Plan): number => plan.nodes.reduce((sum, node) => sum + macsOf(node), 0);
 
 /** Bytes of weights in the checkpoint that one decoded token must read. */
 export const weightBytesOf = (plan: Plan): number =>
-  matrices(plan).reduce((sum, { cols, segments }) => sum + segments.reduce((s, { rows, dtype }) => s + rows * rowBytes(dtype, cols), 0), 0);
+  plan.nodes.flatMap(matricesOf).reduce((sum, { cols, segments }) => sum + segments.reduce((s, { rows, dtype }) => s + rows * rowBytes(dtype, cols), 0), 0);
 
 export { profileOf, type KernelRow, type Profile } from '../demo/bench/profile';
 export { spread, type Spread } from '../demo/bench/stats';

@@ -19,6 +19,7 @@ const FAULTS = [
   'There are no logits before a prefill',
   'The WASM backend is closed',
   '… is not in this backend',
+  '… lacks an operation of the model', // all backends have those of the library
   '… or … has several segments',
   'The convolution … is too long',
   'The WASM kernels do not support this attention shape',

@@ -5,7 +5,7 @@ import { describeRunner } from '../../src/backend/describe_runner';
 import { openWebGpuBackend, type WebGpuOptions } from '../../src/backend/webgpu/backend';
 import { profileAt } from '../../src/backend/webgpu/profile';
 import type { Checkpoint } from '../../src/engine/checkpoint';
-import { dispatchesOf, macsOf, profileOf, profileTable, spread, time, tuneTable, weightBytesOf, type Profile, type Spread } from '../measure';
+import { dispatchesOf, macsPerToken, profileOf, profileTable, spread, time, tuneTable, weightBytesOf, type Profile, type Spread } from '../measure';
 import { load, comparePieces, type Loaded } from './checks';
 
 export interface SpeedOptions {
@@ -121,7 +121,7 @@ export async function speed(model: string, checkpoint: Checkpoint, o: SpeedOptio
       gen: o.gen,
       position: o.position,
       bytesPerToken,
-      macsPerToken: macsOf(plan),
+      macsPerToken: macsPerToken(plan),
       dispatchesPerToken,
       pieces: agreement,
       tuned,

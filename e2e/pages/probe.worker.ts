@@ -13,7 +13,7 @@ import { loadWeights } from '../../src/engine/load_weights';
 import { forward } from '../../src/model/lfm2';
 import { freeBufferNow } from '../../src/store/buffer_references';
 import { blobSource, type ByteSource } from '../../src/store/byte_source';
-import { compare, macsOf, time, type Difference } from '../measure';
+import { compare, macsPerToken, time, type Difference } from '../measure';
 
 export interface BackendOptions {
   backend: 'wasm' | 'webgpu' | 'reference';
@@ -91,7 +91,7 @@ const probe = {
       info: backend.info,
       bytes: checkpoint.bytes,
       memory: backend.memory(),
-      macs: macsOf(plan),
+      macs: macsPerToken(plan),
       config: checkpoint.config,
       quantization: checkpoint.quantization,
       plan: describeRunner(runner),

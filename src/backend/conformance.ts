@@ -16,7 +16,7 @@ const VOCABULARY = 131;
 
 export interface ConformanceCase {
   name: string;
-  build: (op: Ops, make: CaseTensorFactory) => Act;
+  build: (op: Ops, make: CaseTensorFactory) => Act | Act[];
   /** the input of a linear map is not on the int8 grid here, so that int8 activations round */
   offGrid?: boolean;
 }
@@ -95,6 +95,14 @@ export const CONFORMANCE_CASES: ConformanceCase[] = [
     build: (op, make) => op.linear(make.matrix('w', 70, 64, [['F16', 37], ['Q8_0', 20], ['BF16', 13]]), make.input(op, 64)), // prettier-ignore
   },
   { name: 'last', build: (op, make) => op.linear(make.matrix('w', 40, 64, 'F32'), op.last(make.input(op, 64)), { norm: make.norm('n', 64) }), offGrid: true },
+  {
+    name: 'last, and a second output that is computed in the place of its input',
+    build: (op, make) => {
+      const row = op.last(make.input(op, 64));
+      const other = op.linear(make.matrix('u', 64, 64, 'F32'), op.linear(make.matrix('v', 64, 64, 'F32'), make.input(op, 64)));
+      return [op.linear(make.matrix('w', 40, 64, 'F32'), row), other];
+    },
+  },
   ...([[32, 3], [33, 3], [130, 4], [96, 2], [65, 1]] as const).map(([D, L]): ConformanceCase => ({ // prettier-ignore
     name: `shortConv D ${D} L ${L}`,
     build: (op, make) =>

@@ -1,6 +1,6 @@
 /** What a runner does in a decode step, as a text for people. For tools: no file of the library holds it. */
 import type { Runner } from './backend';
-import { activationInputs, type Plan, type PlanNode } from './plan';
+import { activationInputs, matricesOf, type Plan, type PlanNode } from './plan';
 import type { WasmRunner } from './wasm/runner';
 import type { Dispatch } from './webgpu/dispatch';
 import { lowerPlanToDispatches } from './webgpu/lower';
@@ -12,6 +12,9 @@ export function describeRunner(runner: Runner): string {
   if ('gpu' in internals) return describeDispatches((runner as WebGpuRunner).internals());
   return 'times' in internals ? describeOps(runner as WasmRunner) : formatPlan(internals.plan);
 }
+
+/** Multiply-adds of a node for one token. */
+export const macsOf = (node: PlanNode): number => matricesOf(node).reduce((sum, { rows, cols }) => sum + rows * cols, 0);
 
 /** One line per node. */
 const formatPlan = (plan: Plan): string =>
@@ -35,9 +38,7 @@ function describeDispatches({ gpu, plan, state, sampler, skipped, prepared }: Re
 function describeOps({ threads, internals }: WasmRunner): string {
   const { plan, weightBytes, times, tokensRead: tokens } = internals();
   const n = plan.nodes.length;
-  const nameOf = (i: number): string => (i === n ? 'sample' : plan.nodes[i].out === plan.output ? 'head' : plan.nodes[i].op);
-  const macsOf = (node: PlanNode | undefined): number =>
-    node?.op === 'linear' ? node.w.rows * node.w.cols : node?.op === 'swiglu' ? 2 * node.w1.rows * node.w1.cols : 0;
+  const nameOf = (i: number): string => (i === n ? 'sample' : plan.nodes[i].out === plan.outputs[0] ? 'head' : plan.nodes[i].op);
   const kinds = [...new Set(Array.from({ length: n + 1 }, (_, i) => nameOf(i)))];
   const table = (title: string, offset: number, count: number): string[] => {
     if (!count) return [];
@@ -46,8 +47,8 @@ function describeOps({ threads, internals }: WasmRunner): string {
     const ms = (i: number): number => times[offset + i] / count;
     const rate = (kind?: string): string => {
       const time = sum(ms, kind);
-      const macs = sum((i) => macsOf(plan.nodes[i]), kind) / time / 1e6;
-      const bytes = sum((i) => (plan.nodes[i]?.op === 'embed' || i === n ? 0 : weightBytes(plan.nodes[i])), kind) / time / 1e6;
+      const macs = sum((i) => (i < n ? macsOf(plan.nodes[i]) : 0), kind) / time / 1e6;
+      const bytes = sum((i) => (i < n ? weightBytes(plan.nodes[i]) : 0), kind) / time / 1e6;
       return `${time.toFixed(3).padStart(8)} ms${macs > 0 ? `${macs.toFixed(1).padStart(7)} GMAC/s` : ''}${bytes > 0 && offset === 0 ? `${bytes.toFixed(1).padStart(7)} GB/s` : ''}`;
     };
     return [`${title.padEnd(14)}${rate()}`, ...kinds.map((kind) => `  ${kind.padEnd(12)}${rate(kind)}`)];

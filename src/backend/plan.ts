@@ -2,6 +2,7 @@
  * A plan is the recorded forward pass: a flat list of nodes in execution order. It is recorded once per model and does not depend on T.
  * Each backend lowers it to its own form: GPU dispatches, an op list in WASM memory, or plain loops.
  */
+import { fail } from '../errors';
 import type { Act, Attend, ConvState, KvCache, Matrix, Norm, Ops, Vector } from '../model/ops';
 
 /** An activation of a plan. Two activations share a slot when the first has no reader left before the second is written. */
@@ -19,6 +20,70 @@ export type PlanNode =
   | ({ op: 'attend'; qkv: PlanActivation; cache: KvCache; out: PlanActivation } & Attend)
   | { op: 'last'; x: PlanActivation; out: PlanActivation };
 
+export type NodeOf<Op extends PlanNode['op']> = Extract<PlanNode, { op: Op }>;
+
+/**
+ * What a node does with a field. It reads an input; the output may overwrite an input 'in place', which is read element by element. For each
+ * token it reads all rows of a matrix, and one row of a table. A norm counts as a vector.
+ */
+type RoleOf<T> = T extends PlanActivation
+  ? 'input' | 'in place'
+  : T extends Matrix
+    ? 'matrix' | 'table'
+    : T extends Vector | Norm
+      ? 'vector'
+      : T extends KvCache
+        ? 'kv'
+        : T extends ConvState
+          ? 'conv'
+          : never;
+type Role = RoleOf<PlanActivation | Matrix | Vector | KvCache | ConvState>;
+type Scalar = number | string | boolean;
+
+/** The roles of all fields of all ops, except the output and plain numbers. Without an op or a field it does not compile. */
+export const FIELD_ROLES: {
+  [Op in PlanNode['op']]: {
+    [Field in keyof NodeOf<Op> as NonNullable<NodeOf<Op>[Field]> extends Scalar ? never : Exclude<Field, 'out'>]-?: RoleOf<NonNullable<NodeOf<Op>[Field]>>;
+  };
+} = {
+  embed: { table: 'table' },
+  linear: { w: 'matrix', x: 'input', norm: 'vector', bias: 'vector', add: 'in place' },
+  swiglu: { w1: 'matrix', w3: 'matrix', x: 'input', norm: 'vector' },
+  shortConv: { bcx: 'input', taps: 'vector', bias: 'vector', state: 'conv' },
+  attend: { qkv: 'input', cache: 'kv', qNorm: 'vector', kNorm: 'vector' },
+  last: { x: 'input' },
+};
+
+/** The fields of a node with one of these roles; absent options are left out. */
+const fieldsOf = <T>(node: PlanNode, ...roles: Role[]): T[] =>
+  Object.entries(node).flatMap(([field, value]) => (value && roles.includes((FIELD_ROLES[node.op] as Record<string, Role>)[field]) ? [value as T] : []));
+
+/** The activations a node reads. */
+export const activationInputs = (node: PlanNode): PlanActivation[] => fieldsOf(node, 'input', 'in place');
+/** The matrices of which a node reads all rows for each token. */
+export const matricesOf = (node: PlanNode): Matrix[] => fieldsOf(node, 'matrix');
+/** The tables of which a node reads one row for each token. */
+export const tablesOf = (node: PlanNode): Matrix[] => fieldsOf(node, 'table');
+/** The matrices and tables of a node. */
+export const weightsOf = (node: PlanNode): Matrix[] => fieldsOf(node, 'matrix', 'table');
+export const kvCachesOf = (node: PlanNode): KvCache[] => fieldsOf(node, 'kv');
+export const convStatesOf = (node: PlanNode): ConvState[] => fieldsOf(node, 'conv');
+/** The node with other matrices and tables in place of its own. */
+export const mapMatrices = (node: PlanNode, map: (matrix: Matrix) => Matrix): PlanNode =>
+  Object.fromEntries(Object.entries(node).map(([field, value]) => [field, weightsOf(node).includes(value) ? map(value as Matrix) : value])) as PlanNode;
+
+/** How a backend translates the nodes of each op. Without an op it does not compile. */
+export type Lowerings<Context, Lowered> = { [Op in PlanNode['op']]: (node: NodeOf<Op>, context: Context) => Lowered };
+
+export const lowerNode = <Context, Lowered>(lowerings: Lowerings<Context, Lowered>, node: PlanNode, context: Context): Lowered =>
+  (lowerings[node.op] as (node: PlanNode, context: Context) => Lowered)(node, context);
+
+/** @throws DeviceError if a plan has an op of a side file that the backend lacks */
+export function checkOps({ nodes }: Plan, lowerings: object, backend: string): void {
+  const unknown = nodes.find(({ op }) => !(op in lowerings));
+  if (unknown) fail('DeviceError', { what: `${backend} lacks an operation of the model`, got: unknown.op });
+}
+
 /** One activation buffer. */
 export interface ActivationSlot {
   rows: 'T' | 1;
@@ -29,35 +94,18 @@ export interface ActivationSlot {
 export interface Plan {
   nodes: PlanNode[];
   slots: ActivationSlot[];
-  /** the logits, [1, V] */
-  output: PlanActivation;
+  /** Their slots are never used again in the same step. A runner draws from the first one, the logits [1, V]. */
+  outputs: PlanActivation[];
 }
 
-/** The activations a node reads. */
-export function activationInputs(node: PlanNode): PlanActivation[] {
-  switch (node.op) {
-    case 'embed':
-      return [];
-    case 'linear':
-      return node.add ? [node.x, node.add] : [node.x];
-    case 'swiglu':
-    case 'last':
-      return [node.x];
-    case 'shortConv':
-      return [node.bcx];
-    case 'attend':
-      return [node.qkv];
-  }
-}
-
-/** Records the ops that `build` calls; the activation it returns is the plan's output. */
-export function recordPlan(build: (op: Ops) => Act): Plan {
+/** Records the ops that `build` calls; the activations it returns are the plan's outputs. */
+export function recordPlan(build: (op: Ops) => Act | Act[]): Plan {
   const nodes: PlanNode[] = [];
   let next = 0;
   const act = (name: string, rows: 'T' | 1, cols: number): PlanActivation => ({ id: next++, name, rows, cols, slot: -1 });
   const push = <N extends PlanNode>(node: N): PlanActivation => (nodes.push(node), node.out);
 
-  const output = build({
+  const built = build({
     embed: (table) => push({ op: 'embed', table, out: act(table.name, 'T', table.cols) }),
     linear: (w, x, options = {}) =>
       push({ op: 'linear', w, x: x as PlanActivation, ...options, add: options.add as PlanActivation | undefined, out: act(w.name, x.rows, w.rows) }),
@@ -65,26 +113,26 @@ export function recordPlan(build: (op: Ops) => Act): Plan {
     shortConv: (bcx, taps, state, { bias } = {}) =>
       push({ op: 'shortConv', bcx: bcx as PlanActivation, taps, bias, state, out: act(taps.name, bcx.rows, state.channels) }),
     attend: (qkv, cache, options) =>
-      push({ op: 'attend', qkv: qkv as PlanActivation, cache, ...options, out: act(options.qNorm.weight.name, qkv.rows, options.heads * cache.headDim) }),
+      push({ op: 'attend', qkv: qkv as PlanActivation, cache, ...options, out: act(`${qkv.name}.attend`, qkv.rows, options.heads * cache.headDim) }),
     last: (x) => push({ op: 'last', x: x as PlanActivation, out: act(`${x.name}.last`, 1, x.cols) }),
-  }) as PlanActivation;
+  });
 
-  return { nodes, slots: assignSlots(nodes, output), output };
+  const outputs = [built].flat() as PlanActivation[];
+  return { nodes, slots: assignSlots(nodes, outputs), outputs };
 }
 
-/** Linear scan: a slot is free after its last reader. Only `add` may be overwritten in place, because it is read element by element. */
-function assignSlots(nodes: PlanNode[], output: PlanActivation): ActivationSlot[] {
-  const lastReader = new Map<PlanActivation, number>([[output, nodes.length]]);
-  nodes.forEach((node, i) => {
-    for (const x of activationInputs(node)) if (x !== output) lastReader.set(x, i);
-  });
+/** Linear scan: a slot is free after its last reader, that of an output never. */
+function assignSlots(nodes: PlanNode[], outputs: PlanActivation[]): ActivationSlot[] {
+  const lastReader = new Map<PlanActivation, number>();
+  nodes.forEach((node, i) => activationInputs(node).forEach((x) => lastReader.set(x, i)));
+  for (const output of outputs) lastReader.set(output, nodes.length);
 
   const slots: ActivationSlot[] = [];
   const free: number[] = [];
   nodes.forEach((node, i) => {
     const out = node.out;
     const dying = activationInputs(node).filter((x) => lastReader.get(x) === i);
-    const inPlace = node.op === 'linear' && node.add && node.add !== node.x && node.add.rows === out.rows && dying.includes(node.add) ? node.add : undefined;
+    const inPlace = fieldsOf<PlanActivation>(node, 'in place').find((x) => x.rows === out.rows && dying.filter((y) => y === x).length === 1);
     if (inPlace) out.slot = inPlace.slot;
     else {
       const at = free.findIndex((s) => slots[s].rows === out.rows);

@@ -4,12 +4,12 @@ export interface StructLayout {
   /** Bytes from the beginning of the struct to a field. @throws Error if the kernel declares no such field */
   offset(field: string): number;
   /**
-   * Writes these fields; all others keep their values.
+   * Writes these fields; all others, and those that are undefined, keep their values.
    * @param views of the memory, by the types of fields
    * @param address of the struct, in bytes
    * @throws Error if the kernel declares no such field
    */
-  write(views: { u32: Uint32Array; f32?: Float32Array; f64?: Float64Array }, address: number, values: Record<string, number>): void;
+  write(views: { u32: Uint32Array; f32?: Float32Array; f64?: Float64Array }, address: number, values: Record<string, number | undefined>): void;
   /** The struct in a buffer of its own, for fields of 4 bytes. @throws Error unless every field has a value */
   pack(values: Record<string, number>): Uint32Array<ArrayBuffer>;
 }
@@ -29,7 +29,8 @@ export function structLayout(text: string): StructLayout {
     for (const field in values) {
       const at = find(field);
       const view = views[(words[at][1] ?? 'u32') as 'u32'];
-      view[(address + 4 * at) / view.BYTES_PER_ELEMENT] = values[field];
+      const index = (address + 4 * at) / view.BYTES_PER_ELEMENT;
+      view[index] = values[field] ?? view[index];
     }
   };
   return {

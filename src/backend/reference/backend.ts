@@ -4,7 +4,7 @@ import type { Matrix, Norm, Vector } from '../../model/ops';
 import { dequantize } from '../../tensor/dequant';
 import { rowBytes } from '../../tensor/dtype';
 import type { Backend, Runner } from '../backend';
-import type { PlanNode, Plan, PlanActivation } from '../plan';
+import { checkOps, lowerNode, type Lowerings, type Plan, type PlanActivation } from '../plan';
 import { logprobs, sampleToken, type SamplingParams } from '../sampling';
 import { attend, linear, rmsNorm, shortConv, swiglu, type KeyValueCache, type ActivationRows } from './ops';
 
@@ -55,78 +55,86 @@ export function openReferenceBackend(options: ReferenceOptions = {}): Backend {
   };
 }
 
-function createRunner(plan: Plan, { onModuleOutput: tap, onAttention }: ReferenceOptions): Runner {
+type TapModule = (name: string, values: ActivationRows, cols: number) => ActivationRows;
+
+/** What a node computes with: the activations of this step, and the state of the runner. */
+interface StepContext {
+  plan: Plan;
+  tokens: ArrayLike<number>;
+  acts: Map<PlanActivation, ActivationRows>;
+  caches: Map<number, KeyValueCache>;
+  columns: Map<number, number[][]>;
+  /** reports the output of a module, and returns it */
+  tapped: TapModule;
+  onAttention: ReferenceOptions['onAttention'];
+}
+
+const valuesOf = (v: Matrix | Vector): Float32Array => (v as ReferenceMatrix | ReferenceVector).values;
+const moduleName = (name: string): string => name.replace(/\.weight$/, '');
+const multiply = (w: Matrix, x: ActivationRows, bias?: Vector): ActivationRows => linear(valuesOf(w), w.rows, w.cols, x, bias && valuesOf(bias));
+
+function normed(x: PlanActivation, norm: Norm | undefined, { acts, tapped }: StepContext): ActivationRows {
+  if (!norm) return acts.get(x)!;
+  return tapped(norm.weight.name, rmsNorm(acts.get(x)!, x.cols, valuesOf(norm.weight), norm.eps), x.cols);
+}
+
+/** The value of a layer in a map; `make` makes it first. */
+function ofLayer<T>(states: Map<number, T>, layer: number, make: () => T): T {
+  if (!states.has(layer)) states.set(layer, make());
+  return states.get(layer)!;
+}
+
+const OPS: Lowerings<StepContext, ActivationRows> = {
+  embed({ table }, { tokens, tapped }) {
+    const { cols: D } = table;
+    const y = new Float32Array(tokens.length * D);
+    for (let t = 0; t < tokens.length; t++) y.set(valuesOf(table).subarray(tokens[t] * D, (tokens[t] + 1) * D), t * D);
+    return tapped(table.name, y, D);
+  },
+  linear({ w, x, norm, bias, add, out }, context) {
+    const { plan, acts, tapped } = context;
+    const y = multiply(w, normed(x, norm, context), bias);
+    if (w.segments.length > 1) tapSegments(w, y, tapped);
+    else tapped(out === plan.outputs[0] ? 'lm_head' : w.name, y, w.rows); // a tied head has the name of the table
+    if (!add) return y;
+    const residual = acts.get(add)!;
+    const sum = y.map((v, i) => v + residual[i]);
+    const layer = /^(.*\.layers\.\d+)\.feed_forward\.w2$/.exec(moduleName(w.name));
+    return layer ? tapped(layer[1], sum, w.rows) : sum;
+  },
+  swiglu({ w1, w3, x, norm }, context) {
+    const input = normed(x, norm, context);
+    const gate = context.tapped(w1.name, multiply(w1, input), w1.rows);
+    return swiglu(gate, context.tapped(w3.name, multiply(w3, input), w3.rows));
+  },
+  shortConv({ bcx, taps, bias, state: { layer, channels, length } }, { acts, columns }) {
+    const past = ofLayer(columns, layer, () => []);
+    return shortConv(acts.get(bcx)!, channels, valuesOf(taps), length, past, bias && valuesOf(bias));
+  },
+  attend({ qkv, cache: { layer, kvHeads, headDim }, heads, qNorm, kNorm, ropeTheta }, { acts, caches, onAttention }) {
+    const cache = ofLayer(caches, layer, () => ({ k: [], v: [] }));
+    const norm = ({ weight, eps }: Norm): { weight: Float32Array; eps: number } => ({ weight: valuesOf(weight), eps });
+    return attend(acts.get(qkv)!, cache, { heads, kvHeads, headDim, qNorm: norm(qNorm), kNorm: norm(kNorm), ropeTheta }, onAttention?.bind(undefined, layer));
+  },
+  last: ({ x }, { acts }) => acts.get(x)!.slice(-x.cols),
+};
+
+function createRunner(plan: Plan, { onModuleOutput, onAttention }: ReferenceOptions): Runner {
+  checkOps(plan, OPS, 'The reference');
   let history: number[] = [];
   let promptLength = 0;
   let pending: number | undefined;
   let logits: Float32Array | undefined;
   let caches = new Map<number, KeyValueCache>();
   let columns = new Map<number, number[][]>();
-
-  const values = (v: Matrix | Vector): Float32Array => (v as ReferenceMatrix | ReferenceVector).values;
-  const moduleName = (name: string): string => name.replace(/\.weight$/, '');
+  const tapped: TapModule = (name, y, cols) => (onModuleOutput?.(moduleName(name), y, cols), y);
 
   function step(tokens: ArrayLike<number>): void {
     const acts = new Map<PlanActivation, ActivationRows>();
-    const normed = (x: PlanActivation, norm?: Norm): ActivationRows => {
-      if (!norm) return acts.get(x)!;
-      const y = rmsNorm(acts.get(x)!, x.cols, values(norm.weight), norm.eps);
-      tap?.(moduleName(norm.weight.name), y, x.cols);
-      return y;
-    };
-    const tapped = (name: string, y: ActivationRows, cols: number): ActivationRows => (tap?.(moduleName(name), y, cols), y);
-    for (const node of plan.nodes) acts.set(node.out, run(node, acts, normed, tapped, tokens));
+    const context = { plan, tokens, acts, caches, columns, tapped, onAttention };
+    for (const node of plan.nodes) acts.set(node.out, lowerNode(OPS, node, context));
     for (let i = 0; i < tokens.length; i++) history.push(tokens[i]);
-    logits = acts.get(plan.output)!;
-  }
-
-  function run(
-    node: PlanNode,
-    acts: Map<PlanActivation, ActivationRows>,
-    normed: (x: PlanActivation, norm?: Norm) => ActivationRows,
-    tapped: (name: string, y: ActivationRows, cols: number) => ActivationRows,
-    tokens: ArrayLike<number>,
-  ): ActivationRows {
-    switch (node.op) {
-      case 'embed': {
-        const { cols: D } = node.table;
-        const y = new Float32Array(tokens.length * D);
-        for (let t = 0; t < tokens.length; t++) y.set(values(node.table).subarray(tokens[t] * D, (tokens[t] + 1) * D), t * D);
-        return tapped(node.table.name, y, D);
-      }
-      case 'linear': {
-        const { w } = node;
-        const y = linear(values(w), w.rows, w.cols, normed(node.x, node.norm), node.bias && values(node.bias));
-        if (w.segments.length > 1) tapSegments(w, y, tapped);
-        else tapped(node.out === plan.output ? 'lm_head' : w.name, y, w.rows); // a tied head has the name of the table
-        if (!node.add) return y;
-        const residual = acts.get(node.add)!;
-        const sum = y.map((v, i) => v + residual[i]);
-        const layer = /^(.*\.layers\.\d+)\.feed_forward\.w2$/.exec(moduleName(w.name));
-        return layer ? tapped(layer[1], sum, w.rows) : sum;
-      }
-      case 'swiglu': {
-        const x = normed(node.x, node.norm);
-        const gate = tapped(node.w1.name, linear(values(node.w1), node.w1.rows, node.w1.cols, x), node.w1.rows);
-        return swiglu(gate, tapped(node.w3.name, linear(values(node.w3), node.w3.rows, node.w3.cols, x), node.w3.rows));
-      }
-      case 'shortConv': {
-        const { layer, channels, length } = node.state;
-        const past = columns.get(layer) ?? [];
-        columns.set(layer, past);
-        return shortConv(acts.get(node.bcx)!, channels, values(node.taps), length, past, node.bias && values(node.bias));
-      }
-      case 'attend': {
-        const { layer, kvHeads, headDim } = node.cache;
-        const cache = caches.get(layer) ?? { k: [], v: [] };
-        caches.set(layer, cache);
-        const norm = ({ weight, eps }: Norm): { weight: Float32Array; eps: number } => ({ weight: values(weight), eps });
-        const { heads, ropeTheta } = node;
-        return attend(acts.get(node.qkv)!, cache, { heads, kvHeads, headDim, qNorm: norm(node.qNorm), kNorm: norm(node.kNorm), ropeTheta }, onAttention?.bind(undefined, layer));
-      }
-      case 'last':
-        return acts.get(node.x)!.slice(-node.x.cols);
-    }
+    logits = acts.get(plan.outputs[0])!;
   }
 
   return {
@@ -169,7 +177,7 @@ function createRunner(plan: Plan, { onModuleOutput: tap, onAttention }: Referenc
   };
 }
 
-function tapSegments(w: Matrix, y: ActivationRows, tapped: (name: string, y: ActivationRows, cols: number) => ActivationRows): void {
+function tapSegments(w: Matrix, y: ActivationRows, tapped: TapModule): void {
   let first = 0;
   for (const { name, rows } of w.segments) {
     const part = new Float32Array((y.length / w.rows) * rows);

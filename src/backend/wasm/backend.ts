@@ -4,7 +4,7 @@ import type { Matrix, Vector } from '../../model/ops';
 import { DTYPES, rowBytes } from '../../tensor/dtype';
 import { simpleRowBytes, simplify } from '../../tensor/nibbles';
 import { ROW_SLICE_MULTIPLE, type Backend, type BackendInfo, type Runner } from '../backend';
-import type { PlanNode } from '../plan';
+import { matricesOf, type PlanNode } from '../plan';
 import { setFasterAccumulatorWidth } from './accumulator_width';
 import { createWasmMemory, WasmHeap } from './memory';
 import { loadKernelModule, instantiateKernels, type KernelExports, type SimdVariant } from './module';
@@ -85,10 +85,7 @@ export async function openWasmBackend({ threads, variant: wanted, exact = false 
     vectors.clear();
   }
 
-  const weightBytes = (node: PlanNode): number => {
-    const weights = node.op === 'linear' ? [node.w] : node.op === 'swiglu' ? [node.w1, node.w3] : node.op === 'embed' ? [node.table] : [];
-    return weights.reduce((sum, w) => sum + (matrices.get(w)?.bytes ?? 0), 0);
-  };
+  const weightBytes = (node: PlanNode): number => matricesOf(node).reduce((sum, w) => sum + (matrices.get(w)?.bytes ?? 0), 0);
 
   return {
     info,

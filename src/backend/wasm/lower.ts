@@ -2,13 +2,13 @@
 import { CONV_RING_POSITIONS, KV_PAGE_POSITIONS, OpKind } from 'virtual:rivulet-kernels';
 import { fail } from '../../errors';
 import type { Matrix, Vector } from '../../model/ops';
-import type { PlanNode, Plan, PlanActivation } from '../plan';
+import { activationInputs, checkOps, convStatesOf, lowerNode, matricesOf, type Lowerings, type NodeOf, type PlanNode, type Plan, type PlanActivation } from '../plan';
 import type { WasmHeap } from './memory';
 import type { KernelExports } from './module';
 import { OP } from './structs';
 
 /** fields of the C struct Op; those that are absent are 0 */
-type Op = Record<string, number>;
+type Op = Record<string, number | undefined>;
 
 /** The addresses of packed weights. */
 export interface WeightAddressLookup {
@@ -46,11 +46,62 @@ export interface LoweredPlan {
 /** floats per row of keys or values */
 const rowStride = (headDim: number): number => Math.ceil(headDim / 16) * 16;
 
+interface LoweringContext {
+  heap: WasmHeap;
+  /** addresses of weights */
+  at: WeightAddressLookup;
+  int16: boolean;
+  /** zeroed memory of this plan */
+  alloc(bytes: number, what: string): number;
+  /** the address of an activation */
+  address(x: PlanActivation): number;
+  /** reserves bytes of each page: their offset */
+  inPage(bytes: number): number;
+  ropes: RopeTableInPage[];
+  /** offsets of partial results, by shape: all layers of a shape share them */
+  partials: Map<string, number>;
+}
+
+/** The fields of an op beside those of its activations, `int8` and the barrier after it. */
+const LOWERINGS: Lowerings<LoweringContext, Op> = {
+  embed: ({ table }, { at }) => ({ w: at.matrix(table), segments: table.segments.length, cols: table.cols }),
+  linear: ({ w, norm, bias, add }, { at, address }) => ({
+    w: at.matrix(w), segments: w.segments.length, norm: norm && at.vector(norm.weight), eps: norm?.eps, bias: bias && at.vector(bias), add: add && address(add),
+  }), // prettier-ignore
+  swiglu({ w1, w3, norm }, { at }) {
+    if (w1.segments.length + w3.segments.length > 2) fail('DeviceError', { what: `${w1.name} or ${w3.name} has several segments`, wanted: 'one segment each' });
+    return { w: at.matrix(w1), segments: 1, w3: at.matrix(w3), norm: at.vector(norm.weight), eps: norm.eps };
+  },
+  shortConv({ taps, bias, state: { channels: D, length: L } }, { heap, at, alloc }) {
+    if (L + 64 > CONV_RING_POSITIONS) fail('DeviceError', { what: `The convolution ${taps.name} is too long`, got: L, wanted: `at most ${CONV_RING_POSITIONS - 64}` });
+    const transposed = alloc(D * L * 4, 'convolution taps');
+    const source = at.vector(taps) / 4;
+    const f32 = heap.f32;
+    for (let c = 0; c < D; c++) for (let k = 0; k < L; k++) f32[transposed / 4 + k * D + c] = f32[source + c * L + k];
+    return { bias: bias && at.vector(bias), taps: transposed, ring: alloc(CONV_RING_POSITIONS * D * 4, 'convolution state'), length: L };
+  },
+  attend({ cache: { kvHeads, headDim }, heads, qNorm, kNorm, ropeTheta: theta }, { at, int16, inPage, ropes, partials }) {
+    if (heads % kvHeads || headDim % 2)
+      fail('DeviceError', { what: 'The WASM kernels do not support this attention shape', got: `${heads} query heads, ${kvHeads} key/value heads, head width ${headDim}`, wanted: 'an even head width, and query heads in equal groups' });
+    let rope = ropes.find((r) => r.theta === theta && r.headDim === headDim);
+    if (!rope) ropes.push((rope = { theta, headDim, offset: inPage(KV_PAGE_POSITIONS * headDim * 4) }));
+    const shape = `${heads} ${headDim}`;
+    if (!partials.has(shape)) partials.set(shape, inPage(heads * (rowStride(headDim) + 16) * 4));
+    const cacheBytes = kvHeads * KV_PAGE_POSITIONS * (int16 ? 2 * rowStride(headDim) + 4 : 4 * rowStride(headDim));
+    return {
+      heads, kvHeads, headDim, norm: at.vector(qNorm.weight), eps: qNorm.eps, kNorm: at.vector(kNorm.weight), kEps: kNorm.eps,
+      rope: rope.offset, partials: partials.get(shape), keys: inPage(cacheBytes), values: inPage(cacheBytes), int16: Number(int16),
+    }; // prettier-ignore
+  },
+  last: () => ({}),
+};
+
 /**
  * @param int16 store keys and values as int16 with a scale per row, not as f32
  * @throws MemoryError, DeviceError for a plan that these kernels do not support
  */
 export function lowerPlanToWasmOps(plan: Plan, prefillBatch: number, int16: boolean, heap: WasmHeap, kernels: KernelExports, at: WeightAddressLookup): LoweredPlan {
+  checkOps(plan, LOWERINGS, 'WASM');
   const held: number[] = [];
   const alloc = (bytes: number, what: string): number => {
     const address = heap.zeros(bytes, what);
@@ -59,75 +110,28 @@ export function lowerPlanToWasmOps(plan: Plan, prefillBatch: number, int16: bool
   };
   const slots = plan.slots.map(({ rows, cols }) => alloc((rows === 1 ? 1 : prefillBatch) * cols * 4 + 16, 'activations'));
   const address = (x: PlanActivation): number => slots[x.slot];
-  const vector = (v: Vector | undefined): number => (v ? at.vector(v) : 0);
-  let [pageBytes, widest, convLength] = [0, 0, 1];
-  const ropes: RopeTableInPage[] = [];
+  let pageBytes = 0;
   const inPage = (bytes: number): number => {
     const offset = pageBytes;
     pageBytes += Math.ceil(bytes / 64) * 64;
     return offset;
   };
+  const ropes: RopeTableInPage[] = [];
+  const context = { heap, at, int16, alloc, address, inPage, ropes, partials: new Map<string, number>() };
 
-  // all layers of a shape share a RoPE table and partial results
-  const partials = new Map<string, number>();
-  for (const node of plan.nodes)
-    if (node.op === 'attend') {
-      const { ropeTheta: theta, heads, cache: { headDim } } = node; // prettier-ignore
-      if (!ropes.some((r) => r.theta === theta && r.headDim === headDim)) ropes.push({ theta, headDim, offset: inPage(KV_PAGE_POSITIONS * headDim * 4) });
-      const shape = `${heads} ${headDim}`;
-      if (!partials.has(shape)) partials.set(shape, inPage(heads * (rowStride(headDim) + 16) * 4));
-    }
-
-  const lowerNode = (node: PlanNode, i: number): Op => {
-    const op: Op = { kind: OpKind[node.op], single: node.out.rows === 1 ? 1 : 0, y: address(node.out), rows: node.out.cols };
-    switch (node.op) {
-      case 'embed':
-        return { ...op, w: at.matrix(node.table), segments: node.table.segments.length, cols: node.table.cols };
-      case 'linear': {
-        const { w, x, norm, bias, add } = node;
-        widest = Math.max(widest, x.cols);
-        return {
-          ...op, x: address(x), cols: x.cols, w: at.matrix(w), segments: w.segments.length, norm: vector(norm?.weight), eps: norm?.eps ?? 0,
-          bias: vector(bias), add: add ? address(add) : 0, int8: Number(at.int8(w)), ...shareRows(node, plan.nodes[i + 1]),
-        }; // prettier-ignore
-      }
-      case 'swiglu': {
-        const { w1, w3, x, norm } = node;
-        if (w1.segments.length + w3.segments.length > 2) fail('DeviceError', { what: `${w1.name} or ${w3.name} has several segments`, wanted: 'one segment each' });
-        widest = Math.max(widest, x.cols);
-        const int8 = Number(at.int8(w1) || at.int8(w3));
-        return { ...op, x: address(x), cols: x.cols, w: at.matrix(w1), segments: 1, w3: at.matrix(w3), norm: vector(norm.weight), eps: norm.eps, int8 };
-      }
-      case 'shortConv': {
-        const { channels: D, length: L } = node.state;
-        if (L + 64 > CONV_RING_POSITIONS) fail('DeviceError', { what: `The convolution ${node.taps.name} is too long`, got: L, wanted: `at most ${CONV_RING_POSITIONS - 64}` });
-        convLength = Math.max(convLength, L);
-        const taps = alloc(D * L * 4, 'convolution taps');
-        const source = at.vector(node.taps) / 4;
-        const f32 = heap.f32;
-        for (let c = 0; c < D; c++) for (let k = 0; k < L; k++) f32[taps / 4 + k * D + c] = f32[source + c * L + k];
-        return { ...op, x: address(node.bcx), cols: 3 * D, bias: vector(node.bias), taps, ring: alloc(CONV_RING_POSITIONS * D * 4, 'convolution state'), length: L };
-      }
-      case 'attend': {
-        const { qkv, cache: { kvHeads, headDim }, heads, qNorm, kNorm, ropeTheta } = node; // prettier-ignore
-        if (heads % kvHeads || headDim % 2)
-          fail('DeviceError', { what: 'The WASM kernels do not support this attention shape', got: `${heads} query heads, ${kvHeads} key/value heads, head width ${headDim}`, wanted: 'an even head width, and query heads in equal groups' });
-        const cacheBytes = kvHeads * KV_PAGE_POSITIONS * (int16 ? 2 * rowStride(headDim) + 4 : 4 * rowStride(headDim));
-        return {
-          ...op, x: address(qkv), cols: qkv.cols, heads, kvHeads, headDim, norm: vector(qNorm.weight), eps: qNorm.eps, kNorm: vector(kNorm.weight),
-          kEps: kNorm.eps, rope: ropes.find((r) => r.theta === ropeTheta && r.headDim === headDim)!.offset,
-          partials: partials.get(`${heads} ${headDim}`)!, keys: inPage(cacheBytes), values: inPage(cacheBytes), int16: Number(int16),
-        }; // prettier-ignore
-      }
-      case 'last':
-        return { ...op, x: address(node.x), cols: node.x.cols };
-    }
-  };
-
-  const list = plan.nodes.map(lowerNode);
+  const list = plan.nodes.map((node, i): Op => {
+    const [x] = activationInputs(node);
+    const { out } = node;
+    return {
+      kind: OpKind[node.op], single: Number(out.rows === 1), x: x && address(x), cols: x?.cols, y: address(out), rows: out.cols,
+      int8: Number(matricesOf(node).some(at.int8)), ...lowerNode(LOWERINGS, node, context), ...(node.op === 'linear' && shareRows(node, plan.nodes[i + 1])),
+    }; // prettier-ignore
+  });
   const ops = alloc(list.length * OP.bytes, 'the plan');
   list.forEach((op, i) => OP.write(heap, ops + i * OP.bytes, op));
   const attentionBytes = Math.max(0, ...list.map((op, i) => (op.heads ? kernels.attention_size(ops + i * OP.bytes) : 0)));
+  const widest = Math.max(0, ...plan.nodes.flatMap(matricesOf).map(({ cols }) => cols));
+  const convLength = Math.max(1, ...plan.nodes.flatMap(convStatesOf).map(({ length }) => length));
   return { ops, count: list.length, slots, ropes, pageBytes, widest, attentionBytes, convLength, held };
 }
 
@@ -135,9 +139,10 @@ export function lowerPlanToWasmOps(plan: Plan, prefillBatch: number, int16: bool
  * Divides the rows of a linear map among the threads so that, if possible, each thread of the next op reads only rows that it wrote itself:
  * then no barrier is needed after the map. The next op must not write what the map reads, because a slower thread may still read it.
  */
-function shareRows({ w: { segments, rows }, x, add, out }: Extract<PlanNode, { op: 'linear' }>, next: PlanNode | undefined): Pick<Op, 'parts' | 'noBarrierAfter'> {
+function shareRows(node: NodeOf<'linear'>, next: PlanNode | undefined): Pick<Op, 'parts' | 'noBarrierAfter'> {
+  const { w: { segments, rows }, out } = node; // prettier-ignore
   const split = (parts: number, noBarrier: boolean): Pick<Op, 'parts' | 'noBarrierAfter'> => (noBarrier ? { parts, noBarrierAfter: 1 } : { parts: 1, noBarrierAfter: 0 });
-  if (!next || next.out.slot === x.slot || next.out.slot === add?.slot) return split(1, false);
+  if (!next || activationInputs(node).some(({ slot }) => slot === next.out.slot)) return split(1, false);
   switch (next.op) {
     case 'shortConv':
       return split(3, next.bcx === out && segments.length === 1 && rows % 48 === 0);

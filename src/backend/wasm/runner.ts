@@ -5,7 +5,7 @@
 import { CONV_RING_POSITIONS, KV_PAGE_POSITIONS, SAMPLER_TOKEN_BYTES } from 'virtual:rivulet-kernels';
 import { fail } from '../../errors';
 import type { CompileOptions, Runner } from '../backend';
-import type { PlanNode, Plan } from '../plan';
+import { tablesOf, type PlanNode, type Plan } from '../plan';
 import { logprobs, type SamplingParams } from '../sampling';
 import { lowerPlanToWasmOps, writeRopeTables, type WeightAddressLookup } from './lower';
 import type { WasmHeap } from './memory';
@@ -24,7 +24,7 @@ export interface WasmRunnerContext {
   kernels: KernelExports;
   pool: ThreadPool;
   addresses: WeightAddressLookup;
-  /** packed bytes of a node's weights */
+  /** packed bytes of the matrices of which a node reads all rows */
   weightBytes(node: PlanNode): number;
   /** threads to use; undefined to measure */
   threads: number | undefined;
@@ -58,14 +58,14 @@ export function createWasmRunner(plan: Plan, { contextLength, prefillBatch }: Co
     return address;
   };
 
-  const V = plan.output.cols;
-  const vocabulary = Math.max(...plan.nodes.map((node) => (node.op === 'embed' ? node.table.rows : 0)));
+  const [{ cols: V, rows: outputRows, slot: outputSlot }] = plan.outputs;
+  const vocabulary = Math.max(0, ...plan.nodes.flatMap(tablesOf).map((table) => table.rows));
   const widest = Math.ceil(lowered.widest / 16) * 16;
   const tile = tileFloats(prefillBatch);
   const scratchBytes = align(Math.max(widest * 4 + kernels.quantized_size(1, widest), lowered.attentionBytes)) + 2 * tile * 4;
   const history = alloc((contextLength + 1) * 4, 'the history');
   const pages = alloc(Math.ceil(contextLength / KV_PAGE_POSITIONS + 1) * 4, 'the page table');
-  const output = lowered.slots[plan.output.slot];
+  const output = lowered.slots[outputSlot];
   const times = alloc(2 * (count + 1) * 8, 'the profile');
   const header = alloc(PLAN.bytes, 'the plan');
   const mask = alloc(Math.ceil(V / 32) * 4, 'the mask');
@@ -125,7 +125,7 @@ export function createWasmRunner(plan: Plan, { contextLength, prefillBatch }: Co
   /** Measures the fastest number of threads on the first layers. It writes their state from position 0 on, which the first prompt overwrites. */
   function measureThreads(): number {
     let bytes = 0;
-    const end = plan.nodes.findIndex((node) => node.out.rows === 1 || (bytes += node.op === 'embed' ? 0 : context.weightBytes(node)) > MEASURED_BYTES);
+    const end = plan.nodes.findIndex((node) => node.out.rows === 1 || (bytes += context.weightBytes(node)) > MEASURED_BYTES);
     set({ end: end < 0 ? count : Math.max(end, 1), T: 1, position: 0, draws: 0 });
     const best = fastestThreadCount((n) => pool.runStep(header, n), pool.size);
     set({ end: count });
@@ -159,7 +159,7 @@ export function createWasmRunner(plan: Plan, { contextLength, prefillBatch }: Co
       step(T, 0);
       promptLength = position;
       pending = false;
-      rows = plan.output.rows === 1 ? 1 : T;
+      rows = outputRows === 1 ? 1 : T;
     },
 
     async decode(steps, sampling) {

@@ -2,12 +2,13 @@
 import type { Matrix, Vector } from '../../model/ops';
 import type { Dtype } from '../../tensor/dtype';
 import type { Backend, BackendInfo } from '../backend';
-import type { Plan } from '../plan';
+import { checkOps, type Plan } from '../plan';
 import { adapterName } from './adapter';
 import { precompilePipelines } from './precompile';
 import { openDevice, type DeviceOptions } from './device';
 import { ANY_KERNEL, wholeBuffer, type GpuWeightVector, type KernelTuning } from './dispatch';
 import { weightDtypes, selectPassingVariant, kernelVariantName, type DeviceKernelVariant } from './self_test';
+import { LOWERINGS } from './lower';
 import { createMatrixWriter } from './repack';
 import { createWebGpuRunner } from './runner';
 import { loadSavedTunings } from './tune';
@@ -38,6 +39,7 @@ export async function openWebGpuBackend({ selfTest = 'known', exact = false, tun
 
   /** Selects the kernels for the weight formats of a plan: those that pass the self test, then those that the tuner found faster. */
   async function selectKernels(plan: Plan): Promise<void> {
+    checkOps(plan, LOWERINGS, 'WebGPU');
     const dtypes = weightDtypes(plan).filter((dtype) => !tested.has(dtype));
     if (selfTest !== 'never' && dtypes.length) {
       const selection = await selectPassingVariant(opened, variant, dtypes, selfTest === 'known');

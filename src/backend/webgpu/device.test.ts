@@ -1,4 +1,6 @@
 import { describe, expect, it, vi } from 'vitest';
+import { recordPlan, type PlanNode } from '../plan';
+import { openWebGpuBackend } from './backend';
 import { openDevice } from './device';
 
 /** A fake adapter whose device has the requested limits. */
@@ -124,4 +126,15 @@ it('requests only features that it may use', async () => {
   await openDevice({ adapter });
   await openDevice({ adapter, subgroups: false, f16: false });
   expect(requested.map(({ requiredFeatures }) => requiredFeatures)).toEqual([['timestamp-query', 'subgroups', 'shader-f16'], ['timestamp-query']]);
+});
+
+it('a plan with an op of a side file that the backend lacks is refused by name, before the self test', async () => {
+  const backend = await openWebGpuBackend({ adapter: fakeAdapter({ maxBufferSize: 4096, maxStorageBufferBindingSize: 4096 }).adapter });
+  const held = backend.memory();
+  const plan = recordPlan((op) => op.embed({ name: 'table', rows: 16, cols: 32, segments: [{ name: 'table', rows: 16, dtype: 'F32' }] }));
+  const unknown = { op: 'experts', x: plan.outputs[0], out: plan.outputs[0] } as unknown as PlanNode;
+  const options = { contextLength: 64, prefillBatch: 8 };
+  backend.precompile!({ ...plan, nodes: [...plan.nodes, unknown] }, options);
+  await expect(backend.compile({ ...plan, nodes: [...plan.nodes, unknown] }, options)).rejects.toMatchObject({ name: 'DeviceError', message: expect.stringMatching(/lacks an operation.*experts/) });
+  expect(backend.memory()).toBe(held);
 });

@@ -108,8 +108,3 @@ export const reductionLibrary = (features: GpuFeatures): string => (features.sub
 
 /** The shape of a tune key: '4608×1024' of 'swiglu q4_0 4608×1024'. */
 export const shapeOfTuneKey = (tuneKey: string): string => tuneKey.slice(tuneKey.lastIndexOf(' ') + 1);
-
-const WEIGHT_BINDINGS = ['w', 'scales', 'up', 'up_scales', 'w_2', 'scales_2'];
-
-/** Bytes of weights that a dispatch must read for one token. Linear maps have a tune key; an embedding reads only one row of its table. */
-export const dispatchWeightBytes = ({ tuneKey, bindings }: Dispatch): number => (!tuneKey ? 0 : WEIGHT_BINDINGS.reduce((sum, name) => sum + (bindings[name]?.size ?? 0), 0));

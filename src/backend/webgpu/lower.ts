@@ -1,31 +1,39 @@
 /** Lowers a plan to dispatches for a bucket of T tokens: one list per node, in the order of the plan. */
 import { CONV_RING_POSITIONS } from 'virtual:rivulet-kernels';
 import { fail } from '../../errors';
-import { activationInputs, type PlanNode, type Plan, type PlanActivation } from '../plan';
+import { activationInputs, kvCachesOf, lowerNode, matricesOf, type Lowerings, type NodeOf, type Plan, type PlanActivation, type PlanNode } from '../plan';
 import { ANY_KERNEL, reductionLibrary, type DispatchContext, type GpuWeightVector, type BufferRegion, type Dispatch } from './dispatch';
 import { inProjConvDispatches, embedDispatches, linearDispatches, swigluDispatches } from './linear';
 import type { GpuMatrix } from './repack';
-import { attentionNodes, splitAttentionIntoSpans, ropeTableKey, MAX_ATTENTION_SPAN, type RunnerState } from './state';
+import { attentionNodes, keyCacheBytes, splitAttentionIntoSpans, ropeTableKey, MAX_ATTENTION_SPAN, type RunnerState } from './state';
 import type { Vector } from '../../model/ops';
 
 export const weightVectorRegion = (vector: Vector): BufferRegion => (vector as GpuWeightVector).region;
 
-/** The region of the plan's output after a step of T tokens. */
-export const planOutputRegion = (plan: Plan, state: RunnerState, T: number): BufferRegion => activationRegions(plan, state, T)(plan.output);
+/** The region of the plan's first output after a step of T tokens. */
+export const planOutputRegion = (plan: Plan, state: RunnerState, T: number): BufferRegion => activationRegions(plan, state, T)(plan.outputs[0]);
 
 /** @param context positions that attention of one token covers: it is split into spans for them */
 export function lowerPlanToDispatches(gpu: DispatchContext, plan: Plan, state: RunnerState, T: number, context = 1): Dispatch[][] {
   const at = activationRegions(plan, state, T);
-  const dispatches = plan.nodes.map((node) => lowerNode(gpu, node, state, at, node.out.rows === 1 ? 1 : T, context));
+  const dispatches = plan.nodes.map((node) => lowerNode(LOWERINGS, node, { gpu, state, at, T: node.out.rows === 1 ? 1 : T, context }));
   if (T === 1) plan.nodes.forEach((_, i) => fuseConvolution(gpu, plan, i, state, at, dispatches));
   return dispatches;
+}
+
+/** Bytes of a node's matrices, keys and values that one of its dispatches reads for a token at the end of `positions`. */
+export function bytesRead({ bindings }: Dispatch, node: PlanNode, { caches, f16Cache }: RunnerState, positions: number): number {
+  const bytes = new Map<BufferRegion | undefined, number | undefined>();
+  for (const matrix of matricesOf(node)) for (const { w, scales } of (matrix as GpuMatrix).parts) bytes.set(w, w.size).set(scales, scales?.size);
+  for (const cache of kvCachesOf(node)) for (const region of Object.values(caches.get(cache.layer)!)) bytes.set(region, keyCacheBytes(cache, positions, f16Cache));
+  return Object.values(bindings).reduce((sum, region) => sum + (bytes.get(region) ?? 0), 0);
 }
 
 /** Fuses in_proj with the convolution after it: the workgroup that computes B, C and x of a channel also computes its convolution. */
 function fuseConvolution(gpu: DispatchContext, plan: Plan, i: number, state: RunnerState, at: (act: PlanActivation) => BufferRegion, dispatches: Dispatch[][]): void {
   const [map, conv] = [plan.nodes[i], plan.nodes[i + 1]];
   if (map.op !== 'linear' || conv?.op !== 'shortConv' || conv.bcx !== map.out) return;
-  if (map.bias || map.add || !map.norm || map.out === plan.output || plan.nodes.some((node) => node !== conv && activationInputs(node).includes(map.out))) return;
+  if (map.bias || map.add || !map.norm || plan.outputs.includes(map.out) || plan.nodes.some((node) => node !== conv && activationInputs(node).includes(map.out))) return;
   const { layer, channels, length } = conv.state;
   const fused = inProjConvDispatches(gpu, {
     inProj: map.w as GpuMatrix,
@@ -42,77 +50,80 @@ function fuseConvolution(gpu: DispatchContext, plan: Plan, i: number, state: Run
   if (fused) [dispatches[i], dispatches[i + 1]] = [fused, []];
 }
 
-/** The region of each activation. With one token `last` needs no dispatch: it is another name for its input, unless it is the output. */
-function activationRegions(plan: Plan, state: RunnerState, T: number): (act: PlanActivation) => BufferRegion {
+/**
+ * The region of each activation. With one token `last` needs no dispatch: it is another name for its input, unless it is the output. With several
+ * outputs it is a copy, because a node of another output may overwrite the input.
+ */
+function activationRegions({ nodes, outputs }: Plan, state: RunnerState, T: number): (act: PlanActivation) => BufferRegion {
   const alias = new Map<PlanActivation, PlanActivation>();
-  if (T === 1) for (const node of plan.nodes) if (node.op === 'last' && node.out !== plan.output) alias.set(node.out, node.x);
+  if (T === 1 && outputs.length === 1) for (const node of nodes) if (node.op === 'last' && node.out !== outputs[0]) alias.set(node.out, node.x);
   return (act) => state.slots[(alias.get(act) ?? act).slot];
 }
 
-function lowerNode(gpu: DispatchContext, node: PlanNode, state: RunnerState, at: (act: PlanActivation) => BufferRegion, T: number, context: number): Dispatch[] {
-  const y = at(node.out);
-  switch (node.op) {
-    case 'embed':
-      return embedDispatches(gpu, node.table as GpuMatrix, y, T);
-    case 'linear': {
-      const { w, x, norm, bias, add } = node;
-      return linearDispatches(gpu, { w: w as GpuMatrix, x: at(x), y, T, norm, bias: bias && weightVectorRegion(bias), add: add && at(add) });
-    }
-    case 'swiglu':
-      return swigluDispatches(gpu, { w1: node.w1 as GpuMatrix, w3: node.w3 as GpuMatrix, x: at(node.x), y, T, norm: node.norm });
-    case 'shortConv':
-      return shortConvDispatches(gpu, node, at(node.bcx), y, state, T);
-    case 'attend':
-      return T === 1 ? attendDispatches(gpu, node, at(node.qkv), y, state, context) : attendPrefillDispatches(gpu, node, at(node.qkv), y, state, T);
-    case 'last':
-      return at(node.x) === y ? [] : [copyLastRowDispatch(gpu, node.x.cols, at(node.x), y)];
-  }
+interface LoweringContext {
+  gpu: DispatchContext;
+  state: RunnerState;
+  at(act: PlanActivation): BufferRegion;
+  /** most rows of the output */
+  T: number;
+  /** positions that attention of one token covers */
+  context: number;
 }
 
-function shortConvDispatches(gpu: DispatchContext, node: PlanNode & { op: 'shortConv' }, bcx: BufferRegion, y: BufferRegion, state: RunnerState, T: number): Dispatch[] {
+export const LOWERINGS: Lowerings<LoweringContext, Dispatch[]> = {
+  embed: ({ table, out }, { gpu, at, T }) => embedDispatches(gpu, table as GpuMatrix, at(out), T),
+  linear: ({ w, x, norm, bias, add, out }, { gpu, at, T }) =>
+    linearDispatches(gpu, { w: w as GpuMatrix, x: at(x), y: at(out), T, norm, bias: bias && weightVectorRegion(bias), add: add && at(add) }),
+  swiglu: ({ w1, w3, x, norm, out }, { gpu, at, T }) => swigluDispatches(gpu, { w1: w1 as GpuMatrix, w3: w3 as GpuMatrix, x: at(x), y: at(out), T, norm }),
+  shortConv: shortConvDispatches,
+  attend: (node, context) => (context.T === 1 ? attendDispatches : attendPrefillDispatches)(node, context),
+  last: ({ x, out }, { gpu, at }) => (at(x) === at(out) ? [] : [copyLastRowDispatch(gpu, x.cols, at(x), at(out))]),
+};
+
+function shortConvDispatches(node: NodeOf<'shortConv'>, { gpu, state, at, T }: LoweringContext): Dispatch[] {
   const { channels: D, length: L, layer } = node.state;
   if (L > CONV_RING_POSITIONS) fail('CheckpointError', { what: `The short convolution of layer ${layer} is too long`, got: L, wanted: `at most ${CONV_RING_POSITIONS}` });
-  const ring = state.rings.get(layer)!;
-  const taps = weightVectorRegion(node.taps);
+  const [bcx, ring, taps] = [at(node.bcx), state.rings.get(layer)!, weightVectorRegion(node.taps)];
   const appends = T <= CONV_RING_POSITIONS - (L - 1);
   const grid: Dispatch['grid'] = [Math.ceil(D / 64), T, 1];
   const conv: Dispatch = {
     label: `short_conv${node.bias ? '.bias' : ''}`,
     sources: ['lib/step', 'short_conv'],
     constants: { D, L, R: CONV_RING_POSITIONS, biased: node.bias ? 1 : 0, appends: appends ? 1 : 0 },
-    bindings: { bcx, taps, bias: node.bias ? weightVectorRegion(node.bias) : taps, ring, y, step: gpu.step },
+    bindings: { bcx, taps, bias: node.bias ? weightVectorRegion(node.bias) : taps, ring, y: at(node.out), step: gpu.step },
     grid,
   };
   if (appends) return [conv];
   return [conv, { label: 'conv_append', sources: ['lib/step', 'conv_append'], constants: { D, R: CONV_RING_POSITIONS }, bindings: { bcx, ring, step: gpu.step }, grid }];
 }
 
-function attendShape({ heads: H, cache: { kvHeads: K, headDim: d, layer } }: PlanNode & { op: 'attend' }): { H: number; K: number; d: number } {
+function attendShape({ heads: H, cache: { kvHeads: K, headDim: d, layer } }: NodeOf<'attend'>): { H: number; K: number; d: number } {
   if (d % 8 || d > 128 || H % K || H / K > 32)
     fail('CheckpointError', { what: `The attention of layer ${layer} has a shape that the kernels do not support`, got: `${H} query heads, ${K} key/value heads, head width ${d}`, wanted: 'a head width that is a multiple of 8 and at most 128' });
   return { H, K, d };
 }
 
 const tunedSpan = ({ tunings }: DispatchContext, tuneKey: string): number => tunings.get(tuneKey)?.span ?? tunings.get(ANY_KERNEL)?.span ?? MAX_ATTENTION_SPAN;
-const attendTuneKey = (node: PlanNode & { op: 'attend' }, f16Cache: boolean): string => `attend ${f16Cache ? 'f16' : 'f32'} ${node.heads}/${node.cache.kvHeads}×${node.cache.headDim}`;
+const attendTuneKey = (node: NodeOf<'attend'>, state: RunnerState): string => `attend ${cacheFormat(state)} ${node.heads}/${node.cache.kvHeads}×${node.cache.headDim}`;
 
 /** Positions of the shortest attention span of a plan. */
-export const shortestTunedSpan = (gpu: DispatchContext, plan: Plan, { f16Cache }: RunnerState): number => Math.min(MAX_ATTENTION_SPAN, ...attentionNodes(plan).map((node) => tunedSpan(gpu, attendTuneKey(node, f16Cache))));
+export const shortestTunedSpan = (gpu: DispatchContext, plan: Plan, state: RunnerState): number => Math.min(MAX_ATTENTION_SPAN, ...attentionNodes(plan).map((node) => tunedSpan(gpu, attendTuneKey(node, state))));
 
 /** One dispatch for norm, RoPE, append and attention of one token; with several spans, a second one merges them. */
-function attendDispatches(gpu: DispatchContext, node: PlanNode & { op: 'attend' }, qkv: BufferRegion, y: BufferRegion, state: RunnerState, context: number): Dispatch[] {
+function attendDispatches(node: NodeOf<'attend'>, { gpu, state, at, context }: LoweringContext): Dispatch[] {
   const { H, K, d } = attendShape(node);
   const { keys, values } = state.caches.get(node.cache.layer)!;
-  const tuneKey = attendTuneKey(node, state.f16Cache);
+  const y = at(node.out);
+  const tuneKey = attendTuneKey(node, state);
   const { span, spans } = splitAttentionIntoSpans(context, tunedSpan(gpu, tuneKey));
   const attend: Dispatch = {
-    label: `attend.${state.f16Cache ? 'f16' : 'f32'}${spans > 1 ? `.spans_${spans}` : ''}`,
+    label: `attend.${cacheFormat(state)}${spans > 1 ? `.spans_${spans}` : ''}`,
     tuneKey,
     sources: [reductionLibrary(gpu.features), 'lib/step', 'lib/rope', kvLibrary(state), 'attend'],
     // the same constants for any single span, so that it is one pipeline
     constants: { H, K, d, spans, SPAN: spans > 1 ? span : MAX_ATTENTION_SPAN, q_eps: node.qNorm.eps, k_eps: node.kNorm.eps, group_size: MAX_ATTENTION_SPAN / 4 },
     bindings: {
-      qkv,
+      qkv: at(node.qkv),
       q_norm: weightVectorRegion(node.qNorm.weight),
       k_norm: weightVectorRegion(node.kNorm.weight),
       rope: state.ropes.get(ropeTableKey(node.ropeTheta, d))!,
@@ -135,11 +146,12 @@ function attendDispatches(gpu: DispatchContext, node: PlanNode & { op: 'attend' 
   return [attend, merge];
 }
 
-function attendPrefillDispatches(gpu: DispatchContext, node: PlanNode & { op: 'attend' }, qkv: BufferRegion, y: BufferRegion, state: RunnerState, T: number): Dispatch[] {
+function attendPrefillDispatches(node: NodeOf<'attend'>, { gpu, state, at, T }: LoweringContext): Dispatch[] {
   const { H, K, d } = attendShape(node);
   const { keys, values } = state.caches.get(node.cache.layer)!;
+  const qkv = at(node.qkv);
   const cache = { keys, values, step: gpu.step };
-  const storage = state.f16Cache ? 'f16' : 'f32';
+  const storage = cacheFormat(state);
   return [
     {
       label: `rope_append.${storage}`,
@@ -152,13 +164,14 @@ function attendPrefillDispatches(gpu: DispatchContext, node: PlanNode & { op: 'a
       label: `attend_prefill.${storage}`,
       sources: ['lib/step', kvLibrary(state), 'attend_prefill'],
       constants: { H, K, d },
-      bindings: { qkv, y, ...cache },
+      bindings: { qkv, y: at(node.out), ...cache },
       grid: [Math.ceil(T / Math.floor(32 / (H / K))), K, 1],
     },
   ];
 }
 
-const kvLibrary = (state: RunnerState): string => (state.f16Cache ? 'lib/kv_f16' : 'lib/kv_f32');
+const cacheFormat = ({ f16Cache }: RunnerState): string => (f16Cache ? 'f16' : 'f32');
+const kvLibrary = (state: RunnerState): string => `lib/kv_${cacheFormat(state)}`;
 
 /** y = the last row of x: the kernel with the least work */
 export const copyLastRowDispatch = (gpu: DispatchContext, cols: number, x: BufferRegion, y: BufferRegion): Dispatch => ({

@@ -1,7 +1,7 @@
 /** Compiles the pipelines of a plan while its weights load: a pipeline depends only on shapes and formats, which are known before. */
 import type { Matrix } from '../../model/ops';
 import type { CompileOptions } from '../backend';
-import type { PlanNode, Plan } from '../plan';
+import { convStatesOf, kvCachesOf, mapMatrices, type Plan } from '../plan';
 import type { OpenedDevice } from './device';
 import type { BufferRegion } from './dispatch';
 import { lowerPlanToDispatches, shortestTunedSpan } from './lower';
@@ -16,16 +16,11 @@ const noBuffer = (): BufferRegion => ({ buffer: {} as GPUBuffer, offset: 0, size
 export async function precompilePipelines(opened: OpenedDevice, plan: Plan, { contextLength, prefillBatch }: CompileOptions, f16Cache: boolean): Promise<void> {
   const limit = maxBindingBytes(opened);
   const matrix = (spec: Matrix): GpuMatrix => ({ ...spec, parts: unallocatedMatrixParts(spec, limit, noBuffer), bytes: 0 });
-  const nodes = plan.nodes.map((node): PlanNode => {
-    if (node.op === 'embed') return { ...node, table: matrix(node.table) };
-    if (node.op === 'linear') return { ...node, w: matrix(node.w) };
-    if (node.op === 'swiglu') return { ...node, w1: matrix(node.w1), w3: matrix(node.w3) };
-    return node;
-  });
+  const nodes = plan.nodes.map((node) => mapMatrices(node, matrix));
   const state: RunnerState = {
     slots: plan.slots.map(noBuffer),
-    rings: new Map(nodes.flatMap((node) => (node.op === 'shortConv' ? [[node.state.layer, noBuffer()]] : []))),
-    caches: new Map(attentionNodes(plan).map(({ cache }) => [cache.layer, { keys: noBuffer(), values: noBuffer() }])),
+    rings: new Map(nodes.flatMap(convStatesOf).map(({ layer }) => [layer, noBuffer()])),
+    caches: new Map(nodes.flatMap(kvCachesOf).map(({ layer }) => [layer, { keys: noBuffer(), values: noBuffer() }])),
     ropes: new Map(attentionNodes(plan).map(({ ropeTheta, cache }) => [ropeTableKey(ropeTheta, cache.headDim), noBuffer()])),
     spans: noBuffer(),
     capacity: contextLength,

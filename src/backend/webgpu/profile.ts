@@ -2,11 +2,11 @@
 import { PROFILE_BASELINES, type KernelTime, type Runner } from '../backend';
 import { ALL_FILTERS_SAMPLING, GREEDY_SAMPLING } from '../sampling';
 import { encodeDispatches, type OpenedDevice, type PreparedDispatch } from './device';
-import { dispatchWeightBytes, shapeOfTuneKey, STEP, wholeBuffer, type Dispatch } from './dispatch';
+import { shapeOfTuneKey, STEP, wholeBuffer, type Dispatch } from './dispatch';
 import { createGpuTimer, MIN_US, repetitionsPerSample, type GpuTimer } from './gpu_timer';
-import { copyLastRowDispatch, lowerPlanToDispatches } from './lower';
+import { bytesRead, copyLastRowDispatch, lowerPlanToDispatches } from './lower';
 import type { WebGpuRunner } from './runner';
-import { contextBucket, keyCacheBytes } from './state';
+import { contextBucket } from './state';
 
 const SAMPLES = 3;
 const COPY_BYTES = 256 << 20;
@@ -27,21 +27,22 @@ export async function profileAt(runner: Runner, position: number, prefillBatch: 
   opened.throwIfFailed();
   const at = Math.min(runner.position, contextLength - 1);
   const context = contextBucket(at + 1, prepared.span);
-  const dispatches = [...lowerPlanToDispatches(gpu, plan, state, 1, context).flat().slice(skipped), ...(sampler?.dispatches().greedy ?? [])];
+  const kernels = [
+    ...lowerPlanToDispatches(gpu, plan, state, 1, context)
+      .flatMap((dispatches, i) => dispatches.map((dispatch) => ({ name: kernelName(dispatch), bytes: bytesRead(dispatch, plan.nodes[i], state, at + 1) })))
+      .slice(skipped),
+    ...(sampler?.dispatches().greedy ?? []).map((dispatch) => ({ name: kernelName(dispatch), bytes: 0 })),
+  ];
   // the draw advances the position, so it is measured last
   const all = [...prepared.decode.get(context)!.slice(skipped), ...(sampler?.drawDispatches(GREEDY_SAMPLING) ?? [])];
   opened.device.queue.writeBuffer(gpu.step.buffer, 0, STEP.pack({ position: at, count: 1, prompt: at + 1 }));
-  const node = plan.nodes.find((n) => n.op === 'attend');
-  /** of the KV cache, read by one dispatch of attention */
-  const cacheBytes = node ? 2 * keyCacheBytes(node.cache, at + 1, state.f16Cache) : 0;
   const timer = await createGpuTimer(opened);
   const { clock } = timer;
   const times: KernelTime[] = [];
-  for (const kernel of new Set(dispatches.map(kernelName))) {
-    const group = all.filter((_, i) => kernelName(dispatches[i]) === kernel);
-    const bytes = dispatches.filter((dispatch) => kernelName(dispatch) === kernel).reduce((sum, dispatch) => sum + dispatchWeightBytes(dispatch), 0);
-    const read = bytes + (kernel.startsWith('attend.') ? cacheBytes * group.length : 0);
-    times.push({ kernel, dispatches: group.length, micros: await bestMicros(timer, group), bytes: read, clock });
+  for (const kernel of new Set(kernels.map(({ name }) => name))) {
+    const group = all.filter((_, i) => kernels[i].name === kernel);
+    const bytes = kernels.reduce((sum, one) => sum + (one.name === kernel ? one.bytes : 0), 0);
+    times.push({ kernel, dispatches: group.length, micros: await bestMicros(timer, group), bytes, clock });
   }
   const draw = sampler?.drawDispatches(ALL_FILTERS_SAMPLING) ?? [];
   if (draw.length) times.push({ kernel: PROFILE_BASELINES.sampledDraw, dispatches: draw.length, micros: await bestMicros(timer, draw), bytes: 0, clock });

@@ -5,7 +5,7 @@
 import { CONV_RING_POSITIONS } from 'virtual:rivulet-kernels';
 import { fail } from '../../errors';
 import type { CompileOptions, Runner, TuneOptions, ShapeTuningResult } from '../backend';
-import type { Plan } from '../plan';
+import { convStatesOf, kvCachesOf, tablesOf, type Plan } from '../plan';
 import type { ChosenLogprob, SamplingParams } from '../sampling';
 import { encodeDispatches, type OpenedDevice, type PreparedDispatch } from './device';
 import { STEP, wholeBuffer, type DispatchContext } from './dispatch';
@@ -72,9 +72,8 @@ export async function createWebGpuRunner(opened: OpenedDevice, plan: Plan, { con
     return buffer;
   };
 
-  const V = plan.output.cols;
-  const [firstNode] = plan.nodes;
-  const table = firstNode.op === 'embed' ? (firstNode.table as GpuMatrix) : undefined;
+  const { nodes: [firstNode], outputs: [{ cols: V, rows: outputRows }] } = plan; // prettier-ignore
+  const [table] = tablesOf(firstNode) as (GpuMatrix | undefined)[];
   const vocabulary = table?.rows ?? Infinity;
   const buckets = prefillBuckets(prefillBatch);
   const { step, tokens, gpu, state, output, sampler, logprobsOf, ids, rows, first } = await create().catch((error: unknown) => {
@@ -93,7 +92,7 @@ export async function createWebGpuRunner(opened: OpenedDevice, plan: Plan, { con
     const state = await allocateRunnerState(gpu, plan, contextLength, prefillBatch, f16Cache);
     held.push(() => releaseRunnerState(gpu, state));
     const output = planOutputRegion(plan, state, 1);
-    const sampler = plan.output.rows === 1 ? await createGpuTokenSampler(opened, gpu, output, V, embedDrawnTokenLibrary(gpu, table, state.slots[firstNode.out.slot]), take) : undefined;
+    const sampler = outputRows === 1 ? await createGpuTokenSampler(opened, gpu, output, V, embedDrawnTokenLibrary(gpu, table, state.slots[firstNode.out.slot]), take) : undefined;
     const ids = createReadbackPool(opened, 'ids', 4 * WINDOW_STEPS, 3);
     const rows = createReadbackPool(opened, 'logits', output.size, 1);
     held.push(ids.dispose, rows.dispose);
@@ -125,7 +124,7 @@ export async function createWebGpuRunner(opened: OpenedDevice, plan: Plan, { con
     const decode: PreparedPlan['decode'] = new Map([[span, shared.flat()]]);
     for (let context = 2 * span; context <= contextBucket(state.capacity, span); context *= 2) {
       const nodes = lowerPlanToDispatches(gpu, plan, state, 1, context);
-      const own = await Promise.all(nodes.map((dispatches, i) => (plan.nodes[i].op === 'attend' ? opened.prepare(dispatches) : shared[i])));
+      const own = await Promise.all(nodes.map((dispatches, i) => (kvCachesOf(plan.nodes[i]).length ? opened.prepare(dispatches) : shared[i])));
       decode.set(context, own.flat());
     }
     return { prefill, decode, span };
@@ -265,7 +264,7 @@ export async function createWebGpuRunner(opened: OpenedDevice, plan: Plan, { con
 
   function rewind(to: number): boolean {
     if (to < 0 || to > position) return false;
-    const convHistory = Math.max(0, ...plan.nodes.map((node) => (node.op === 'shortConv' ? node.state.length - 1 : 0)));
+    const convHistory = Math.max(0, ...plan.nodes.flatMap(convStatesOf).map(({ length }) => length - 1));
     if (to > 0 && convHistory > 0 && Math.max(0, to - convHistory) < ringStart) return false;
     position = to;
     if (to === 0) ringStart = 0;
@@ -278,7 +277,7 @@ export async function createWebGpuRunner(opened: OpenedDevice, plan: Plan, { con
     opened.throwIfFailed();
     if (!hasLogits) fail('RequestError', { what: 'There are no logits before a prefill' });
     const encoder = device.createCommandEncoder();
-    const bytes = 4 * V * (plan.output.rows === 'T' ? lastCount : 1);
+    const bytes = 4 * V * (outputRows === 'T' ? lastCount : 1);
     const copy = rows.copy(encoder, output.buffer, output.offset, bytes);
     queue.submit([encoder.finish()]);
     return new Float32Array(await copy.read());

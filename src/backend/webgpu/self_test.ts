@@ -9,7 +9,7 @@ import { fail } from '../../errors';
 import type { Matrix, Norm, Ops, Vector } from '../../model/ops';
 import { DTYPES, type Dtype } from '../../tensor/dtype';
 import type { Backend, CompileOptions, Runner } from '../backend';
-import { recordPlan, type Plan } from '../plan';
+import { recordPlan, weightsOf, type Plan } from '../plan';
 import { GREEDY_SAMPLING, logprobs } from '../sampling';
 import { seededRandom, writeRandomMatrix } from '../random_weights';
 import { precompilePipelines } from './precompile';
@@ -217,7 +217,6 @@ function withFallbacks(variant: DeviceKernelVariant): DeviceKernelVariant[] {
 
 /** The weight formats of a plan's matrices. */
 export function weightDtypes(plan: Plan): Dtype[] {
-  const matrices = plan.nodes.flatMap((node) => (node.op === 'embed' ? [node.table] : node.op === 'linear' ? [node.w] : node.op === 'swiglu' ? [node.w1, node.w3] : []));
-  const found = new Set(matrices.flatMap(({ segments }) => segments.map(({ dtype }) => dtype)));
+  const found = new Set(plan.nodes.flatMap(weightsOf).flatMap(({ segments }) => segments.map(({ dtype }) => dtype)));
   return (Object.keys(DTYPES) as Dtype[]).filter((dtype) => found.has(dtype));
 }

@@ -1,7 +1,7 @@
 /** The state of a runner on the GPU: activation slots, convolution rings, KV caches, RoPE tables. */
 import { CONV_RING_POSITIONS } from 'virtual:rivulet-kernels';
-import type { Attend } from '../../model/ops';
-import type { Plan } from '../plan';
+import type { Attend, KvCache } from '../../model/ops';
+import { convStatesOf, kvCachesOf, type NodeOf, type Plan } from '../plan';
 import { wholeBuffer, type DispatchContext, type BufferRegion } from './dispatch';
 
 /** The buffers of a runner: activations, convolution rings, KV caches. */
@@ -39,8 +39,8 @@ export function splitAttentionIntoSpans(positions: number, tunedSpan: number): {
 
 export const ropeTableKey = (theta: number, headDim: number): string => `${theta} ${headDim}`;
 
-type AttendNode = Extract<Plan['nodes'][number], { op: 'attend' }>;
-export const attentionNodes = (plan: Plan): AttendNode[] => plan.nodes.filter((node) => node.op === 'attend');
+/** They share RoPE tables and the results of spans. */
+export const attentionNodes = (plan: Plan): NodeOf<'attend'>[] => plan.nodes.filter((node) => node.op === 'attend');
 
 /**
  * Allocates the KV cache for the whole context. If the device refuses, it tries half of that, down to MIN_KV_CACHE_POSITIONS; the cache then grows on demand.
@@ -58,13 +58,11 @@ export async function allocateRunnerState(gpu: DispatchContext, plan: Plan, cont
     for (const [i, { rows, cols }] of plan.slots.entries()) slots.push(await take(`slot ${i}`, 4 * cols * (rows === 'T' ? prefillBatch : 1)));
     const rings: RunnerState['rings'] = new Map();
     const ropes: RunnerState['ropes'] = new Map();
-    for (const node of plan.nodes) {
-      if (node.op === 'shortConv') rings.set(node.state.layer, await take(`ring ${node.state.layer}`, 4 * CONV_RING_POSITIONS * node.state.channels));
-      if (node.op !== 'attend') continue;
-      const { headDim } = node.cache;
-      const key = ropeTableKey(node.ropeTheta, headDim);
+    for (const { layer, channels } of plan.nodes.flatMap(convStatesOf)) rings.set(layer, await take(`ring ${layer}`, 4 * CONV_RING_POSITIONS * channels));
+    for (const { ropeTheta, cache: { headDim } } of attentionNodes(plan)) { // prettier-ignore
+      const key = ropeTableKey(ropeTheta, headDim);
       if (ropes.has(key)) continue;
-      const table = ropeTable(node.ropeTheta, headDim, contextLength);
+      const table = ropeTable(ropeTheta, headDim, contextLength);
       const region = await take('rope', table.byteLength);
       gpu.device.queue.writeBuffer(region.buffer, 0, table);
       ropes.set(key, region);
@@ -83,14 +81,14 @@ export async function allocateRunnerState(gpu: DispatchContext, plan: Plan, cont
 const MIN_KV_CACHE_POSITIONS = 1024;
 
 /** Bytes of the keys of one layer; its values take as many. */
-export const keyCacheBytes = ({ kvHeads, headDim }: AttendNode['cache'], positions: number, f16Cache: boolean): number => positions * kvHeads * headDim * (f16Cache ? 2 : 4);
+export const keyCacheBytes = ({ kvHeads, headDim }: KvCache, positions: number, f16Cache: boolean): number => positions * kvHeads * headDim * (f16Cache ? 2 : 4);
 
 /** Grows the caches to `wanted` positions, or to half of that and so on, but to at least `least`; their contents are kept. */
 export async function growKvCaches(gpu: DispatchContext, plan: Plan, state: RunnerState, wanted: number, least: number): Promise<void> {
   for (let capacity = wanted; ; capacity = Math.max(least, Math.ceil(capacity / 2))) {
     const made: RunnerState['caches'] = new Map();
     try {
-      for (const { cache } of attentionNodes(plan)) {
+      for (const cache of plan.nodes.flatMap(kvCachesOf)) {
         const bytes = keyCacheBytes(cache, capacity, state.f16Cache);
         const keys = wholeBuffer(await gpu.allocateBuffer(`keys ${cache.layer}`, bytes));
         made.set(cache.layer, { keys, values: keys });

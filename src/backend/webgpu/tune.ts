@@ -4,13 +4,13 @@
  * of the default kernel, which passed the self test.
  */
 import type { TuneOptions, ShapeTuningResult } from '../backend';
-import type { Plan } from '../plan';
+import { kvCachesOf, type Plan } from '../plan';
 import { seededRandom } from '../random_weights';
 import { encodeDispatches, type OpenedDevice, type PreparedDispatch } from './device';
-import { ANY_KERNEL, dispatchWeightBytes, STEP, wholeBuffer, type Dispatch, type KernelTuning } from './dispatch';
+import { ANY_KERNEL, STEP, wholeBuffer, type Dispatch, type KernelTuning } from './dispatch';
 import { createGpuTimer, repetitionsPerSample } from './gpu_timer';
-import { lowerPlanToDispatches } from './lower';
-import { allocateRunnerState, attentionNodes, keyCacheBytes, releaseRunnerState, MAX_ATTENTION_SPAN, type RunnerState } from './state';
+import { bytesRead, lowerPlanToDispatches } from './lower';
+import { allocateRunnerState, keyCacheBytes, releaseRunnerState, MAX_ATTENTION_SPAN, type RunnerState } from './state';
 import { persistDeviceResult, loadPersistedDeviceResult } from './device_results';
 
 /** A kernel must be faster by this share of its time; less is within the noise. */
@@ -98,8 +98,7 @@ export async function tuneKernels(opened: OpenedDevice, plan: Plan, state: Runne
   for (const [i, dispatch] of lowerPlanToDispatches(opened, plan, state, 1).flatMap((dispatches, i) => dispatches.map((dispatch) => [i, dispatch] as const))) {
     const { tuneKey } = dispatch;
     if (!tuneKey || opened.tunings.has(tuneKey)) continue;
-    const node = plan.nodes[i];
-    const perDispatch = node.op === 'attend' ? 2 * keyCacheBytes(node.cache, POSITIONS, state.f16Cache) : dispatchWeightBytes(dispatch);
+    const perDispatch = bytesRead(dispatch, plan.nodes[i], state, POSITIONS);
     bytes.set(tuneKey, { perToken: (bytes.get(tuneKey)?.perToken ?? 0) + perDispatch, perDispatch });
   }
   const tuneKeys = [...bytes.keys()].sort((a, b) => bytes.get(b)!.perToken - bytes.get(a)!.perToken); // the shapes with most bytes first
@@ -153,7 +152,7 @@ async function createTuningEvaluator(opened: OpenedDevice, plan: Plan, real: Run
   const fill = (): void => state.slots.forEach(({ buffer }) => device.queue.writeBuffer(buffer, 0, values, 0, buffer.size / 4));
   fill();
   // with f16 a random word is two halves; the masked bits of their exponents keep them below 1
-  const most = Math.max(0, ...attentionNodes(plan).map(({ cache }) => keyCacheBytes(cache, POSITIONS, state.f16Cache))) / 4;
+  const most = Math.max(0, ...plan.nodes.flatMap(kvCachesOf).map((cache) => keyCacheBytes(cache, POSITIONS, state.f16Cache))) / 4;
   const cached = state.f16Cache ? Uint32Array.from({ length: most }, () => next() & 0xbbffbbff) : Float32Array.from({ length: most }, () => next() / 2 ** 31 - 1);
   for (const { keys, values } of state.caches.values()) for (const { buffer } of [keys, values]) device.queue.writeBuffer(buffer, 0, cached, 0, Math.min(most, buffer.size / 4));
 
