@@ -3,9 +3,10 @@ import { abortError, fail } from '../errors';
 import type { NamedFile, NeedMoreBytes } from '../format/header_cursor';
 import { joinShards, parseGguf, type GgufHeader, type GgufMetadata } from '../format/gguf';
 import { parseSafetensors } from '../format/safetensors';
-import { checkModelKind, configFromGguf, configFromJson, type Config } from '../model/config';
-import type { Lfm2 } from '../model/lfm2';
-import { mapWeights, tensorsByName, requireTensor, weightTree, type MatrixSource, type VectorSource } from '../model/weights';
+import type { Config } from '../model/config';
+import { lfm2Weights, type Lfm2Sources } from '../model/lfm2';
+import { checkModelKind, configFromGguf, configFromJson } from '../model/read_config';
+import { indexTensors, mapLeaves } from '../model/weights';
 import { refuseOtherFiles } from '../other_kinds';
 import type { ByteSource } from '../store/byte_source';
 import { simpleRowBytes } from '../tensor/nibbles';
@@ -27,7 +28,7 @@ export interface GenerationConfig {
 /** A model as its headers describe it, without the vocabulary. */
 export interface CheckpointOutline {
   config: Config;
-  weights: Lfm2<MatrixSource, VectorSource>;
+  weights: Lfm2Sources;
   /** `TensorInfo.file` is an index into this list */
   files: ByteSource[];
   /** size of all weights as stored; a tied head counts once */
@@ -131,10 +132,10 @@ async function openGguf(files: ByteSource[], signal?: AbortSignal): Promise<Chec
 
 export function outlineOfGguf(files: ByteSource[], headers: GgufHeader[]): { outline: CheckpointOutline; metadata: GgufMetadata } {
   const { metadata, tensors } = joinShards(headers);
-  const named = tensorsByName(tensors);
+  const named = indexTensors(tensors);
   const notes: string[] = [];
   const config = configFromGguf(metadata, named, notes);
-  const weights = weightTree(config, named);
+  const weights = named.read((read) => lfm2Weights(config, read));
   return { outline: { config, weights, files, notes, ...sizes(weights, metadata.get('general.parameter_count'), notes) }, metadata };
 }
 
@@ -153,13 +154,10 @@ export async function outlineOfDirectory(files: Map<string, ByteSource>, first: 
   const shards = listShards(files, index);
   const tensors: TensorInfo[] = [];
   for (const [index, shard] of shards.entries()) for (const tensor of await readHeader(shard, index, parseSafetensors, signal, first)) tensors.push(tensor);
-  const named = tensorsByName(tensors);
+  const named = indexTensors(tensors);
   const notes: string[] = [];
   const config = configFromJson(settings, named, notes);
-  // a file may store a tied head too; it must store an untied one
-  if ((settings.tie_embedding ?? settings.tie_word_embeddings) !== false) named.delete('lm_head.weight');
-  else requireTensor(named, 'lm_head.weight');
-  const weights = weightTree(config, named);
+  const weights = named.read((read) => lfm2Weights(config, read));
   const stated = (index.metadata as { total_parameters?: unknown } | null | undefined)?.total_parameters;
   return { outline: { config, weights, files: shards, notes, ...sizes(weights, stated, notes) }, settings };
 }
@@ -233,9 +231,9 @@ function parseObject(name: string, text: string): Record<string, unknown> {
  * The size of all weights, and the dtype of most bytes.
  * @param stated the number of parameters that the files state, if they do: a larger one is a note. Training on many devices states a smaller one
  */
-function sizes(weights: Lfm2<MatrixSource, VectorSource>, stated: unknown, notes: string[]): Pick<CheckpointOutline, 'bytes' | 'memoryBytes' | 'quantization'> {
+function sizes(weights: Lfm2Sources, stated: unknown, notes: string[]): Pick<CheckpointOutline, 'bytes' | 'memoryBytes' | 'quantization'> {
   const tensors = new Set<TensorInfo>();
-  mapWeights(
+  mapLeaves(
     weights,
     ({ segments }) => segments.forEach(({ tensor }) => tensors.add(tensor)),
     ({ tensor }) => void tensors.add(tensor),

@@ -6,9 +6,9 @@ import { randomWeightRows } from '../backend/random_weights';
 import { KV_PAGE_POSITIONS } from '../backend/wasm/lower';
 import { abortError } from '../errors';
 import type { Config } from '../model/config';
-import { forward, type Layer, type Lfm2 } from '../model/lfm2';
-import type { Matrix, Vector } from '../model/ops';
-import { mapWeights, type MatrixSource, type VectorSource } from '../model/weights';
+import { forward, type Lfm2Sources } from '../model/lfm2';
+import type { Matrix } from '../model/ops';
+import { mapLeaves, rowsOf, type Loaded, type MatrixSource } from '../model/weights';
 import { isLocalSource } from '../store/local_source';
 import { reportRoomForOpenModel, type ModelRoom } from '../store/cached_models';
 import { openModel, type ModelSource } from '../store/open_model';
@@ -142,8 +142,6 @@ const cachingReads = (file: ByteSource, pieces: Map<string, Promise<Uint8Array>>
   },
 });
 
-type WeightSources = Lfm2<MatrixSource, VectorSource>;
-
 interface Measurement {
   backend: BackendInfo;
   contextLength: number;
@@ -156,12 +154,12 @@ interface Measurement {
 async function measureSample(backend: Backend, outline: CheckpointOutline, wanted: number, options: EstimateOptions, signal?: AbortSignal): Promise<Measurement> {
   const { config, weights, bytes, memoryBytes } = outline;
   const obstacles: string[] = [];
-  const part = sampleLayers(weights, SAMPLE_BYTES / bytes);
+  const { part, layers: partLayers } = sampleLayers(weights, config.layers, SAMPLE_BYTES / bytes);
   await reserve(backend, memoryBytes, bytesOf(part), obstacles);
   const before = backend.memory();
   const filled = await writeSyntheticWeights(backend, part, signal);
   const loaded = backend.memory();
-  const partConfig: Config = { ...config, vocabSize: rowsOf(part.head), layers: part.layers.map(({ kind }) => kind) };
+  const partConfig: Config = { ...config, vocabSize: rowsOf(part.head), layers: partLayers };
   const limits = RUNNER_BATCH_SIZES[backend.info.name];
   const { runner, contextLength } = await compileWithFittingContext(backend, recordPlan((op) => forward(op, partConfig, filled)), { wanted, least: 1, prefillBatch: limits.prefillBatch });
   const compiled = backend.memory();
@@ -196,25 +194,22 @@ async function reserve(backend: Backend, whole: number, part: number, obstacles:
   }
 }
 
-/** The same share of each kind of layer and of the vocabulary. */
-function sampleLayers(weights: WeightSources, share: number): WeightSources {
-  if (share >= 1) return weights;
-  const kinds = new Map<string, Layer<MatrixSource, VectorSource>[]>();
-  for (const layer of weights.layers) kinds.set(layer.kind, [...(kinds.get(layer.kind) ?? []), layer]);
-  const kept = new Set([...kinds.values()].flatMap((layers) => layers.slice(0, Math.max(1, Math.round(layers.length * share)))));
-  const rows = Math.ceil((rowsOf(weights.embed) * kept.size) / weights.layers.length / 64) * 64;
+/** The same share of each kind of layer and of the vocabulary, whose matrices stand outside the layers. */
+function sampleLayers(weights: Lfm2Sources, kinds: Config['layers'], share: number): { part: Lfm2Sources; layers: Config['layers'] } {
+  if (share >= 1) return { part: weights, layers: kinds };
+  const kept = kinds.map((kind, i) => {
+    const same = kinds.flatMap((other, at) => (other === kind ? [at] : []));
+    return same.indexOf(i) < Math.max(1, Math.round(same.length * share));
+  });
+  const layers = kinds.filter((_, i) => kept[i]);
+  const rows = Math.ceil((rowsOf(weights.embed) * layers.length) / kinds.length / 64) * 64;
   const shorten = ({ name, cols, segments: [first] }: MatrixSource): MatrixSource => ({ name, cols, segments: [{ ...first, rows: Math.min(rows, first.rows) }] });
-  const embed = shorten(weights.embed);
-  return {
-    ...weights,
-    embed,
-    layers: weights.layers.filter((layer) => kept.has(layer)),
-    head: weights.head === weights.embed ? embed : shorten(weights.head),
-  };
+  const { layers: all, ...outside } = weights;
+  return { part: { ...mapLeaves(outside, shorten, (vector) => vector), layers: all.filter((_, i) => kept[i]) }, layers };
 }
 
 /** Writes synthetic weights into the backend: a few rows of each format, repeated. */
-async function writeSyntheticWeights(backend: Backend, part: WeightSources, signal?: AbortSignal): Promise<Lfm2> {
+async function writeSyntheticWeights(backend: Backend, part: Lfm2Sources, signal?: AbortSignal): Promise<Loaded<Lfm2Sources>> {
   const tiles = new Map<string, Uint8Array>();
   const tile = (dtype: Dtype, rows: number, cols: number): Uint8Array => {
     const key = `${dtype} ${cols}`;
@@ -225,7 +220,7 @@ async function writeSyntheticWeights(backend: Backend, part: WeightSources, sign
   };
   const matrices = new Map<MatrixSource, Matrix>();
   const sources: MatrixSource[] = [];
-  mapWeights(part, (source) => void sources.push(source), () => undefined);
+  mapLeaves(part, (source) => void sources.push(source), () => undefined);
   for (const source of sources) {
     await yieldToEventLoop();
     if (signal?.aborted) throw abortError();
@@ -241,7 +236,7 @@ async function writeSyntheticWeights(backend: Backend, part: WeightSources, sign
     }
     matrices.set(source, await writer.finish());
   }
-  return mapWeights<MatrixSource, VectorSource, Matrix, Vector>(
+  return mapLeaves(
     part,
     (source) => matrices.get(source)!,
     ({ name, length }) => backend.vector(name, new Float32Array(length).fill(1)),
@@ -276,24 +271,23 @@ async function secondsPerToken(runner: Runner, { vocabSize }: Config, contextLen
   return times.sort((a, b) => a - b)[times.length >> 1];
 }
 
-const rowsOf = ({ segments }: MatrixSource): number => segments.reduce((sum, { rows }) => sum + rows, 0);
 /** Bytes in memory, as far as the format decides. */
 const heldBytes = ({ cols, segments }: MatrixSource): number => segments.reduce((sum, { rows, dtype }) => sum + rows * simpleRowBytes(dtype, cols), 0);
 
 /** Sums over the matrices; a tied head counts once. */
-function sumOf(weights: WeightSources, of: (matrix: MatrixSource) => number): number {
-  const matrices = new Set<MatrixSource>();
-  mapWeights(weights, (matrix) => void matrices.add(matrix), () => undefined);
-  return [...matrices].reduce((sum, matrix) => sum + of(matrix), 0);
+function sumOf(weights: Lfm2Sources, of: (matrix: MatrixSource) => number): number {
+  let sum = 0;
+  mapLeaves(weights, (matrix) => void (sum += of(matrix)), () => undefined);
+  return sum;
 }
 
-const bytesOf = (weights: WeightSources): number => sumOf(weights, heldBytes);
+const bytesOf = (weights: Lfm2Sources): number => sumOf(weights, heldBytes);
 
 /** Bytes that one decode step reads: all weights, but only one row of the embedding. */
-const bytesRead = (weights: WeightSources): number => bytesOf(weights) - (weights.head === weights.embed ? 0 : heldBytes(weights.embed));
+const bytesRead = (weights: Lfm2Sources): number => bytesOf(weights) - (weights.head === weights.embed ? 0 : heldBytes(weights.embed));
 
-function parameterCount(weights: WeightSources): number {
+function parameterCount(weights: Lfm2Sources): number {
   let vectors = 0;
-  mapWeights(weights, () => undefined, ({ length }) => void (vectors += length));
+  mapLeaves(weights, () => undefined, ({ length }) => void (vectors += length));
   return vectors + sumOf(weights, (matrix) => rowsOf(matrix) * matrix.cols);
 }

@@ -10,7 +10,7 @@ export { abortError, fail } from '../errors';
 export { parseGguf, MAX_NAME, readCounts, readMetadata, readTensors } from '../format/gguf';
 export { HeaderCursor, MAX_HEADER_BYTES, parseHead } from '../format/header_cursor';
 export { forward } from '../model/lfm2';
-export { mapWeights } from '../model/weights';
+export { mapLeaves, rowsOf } from '../model/weights';
 export { reportRoomForOpenModel, sum } from '../store/cached_models';
 export { matchesChecksum, sha256PartOfChecksum, sha256WithQuickChecksum } from '../store/checksum';
 export { isLocalSource } from '../store/local_source';

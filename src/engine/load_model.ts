@@ -4,8 +4,8 @@ import { recordPlan, type Plan } from '../backend/plan';
 import { GREEDY_SAMPLING } from '../backend/sampling';
 import { abortError, fail } from '../errors';
 import type { Config } from '../model/config';
-import { forward, type Lfm2 } from '../model/lfm2';
-import { mapWeights } from '../model/weights';
+import { forward } from '../model/lfm2';
+import { shapesOf } from '../model/weights';
 import type { ModelSource, OpenedModel, openModel, OpenOptions } from '../store/open_model';
 import { ProgressMeter, type Progress } from '../store/progress';
 import { compileChatTemplate, type ChatTemplate } from '../text/chat_template';
@@ -178,7 +178,7 @@ async function loadInto(backend: Backend, checkpoint: Checkpoint, context: Omit<
   const batchSizes = RUNNER_BATCH_SIZES[backend.info.name];
   const range = { ...context, prefillBatch: batchSizes.prefillBatch };
   await backend.reserve(memoryBytes);
-  backend.precompile?.(recordPlan((op) => forward(op, config, weightShapes(checkpoint))), { contextLength: range.wanted, prefillBatch: range.prefillBatch });
+  backend.precompile?.(recordPlan((op) => forward(op, config, shapesOf(checkpoint.weights))), { contextLength: range.wanted, prefillBatch: range.prefillBatch });
   const meter = new ProgressMeter('load', bytes, report);
   let done = 0;
   const weights = await loadWeights(checkpoint, backend, (n) => meter.update((done += n)), signal);
@@ -219,14 +219,6 @@ interface ContextRange {
   least: number;
   prefillBatch: number;
 }
-
-/** The names and shapes of the weights. */
-const weightShapes = ({ weights }: Checkpoint): Lfm2 =>
-  mapWeights(
-    weights,
-    ({ name, cols, segments }) => ({ name, cols, rows: segments.reduce((sum, { rows }) => sum + rows, 0), segments }),
-    ({ name, length }) => ({ name, length }),
-  );
 
 /**
  * Halves the context until it fits into memory.

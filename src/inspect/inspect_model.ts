@@ -5,7 +5,7 @@ import { openCheckpoint } from '../engine/checkpoint';
 import { loadWeights } from '../engine/load_weights';
 import { fail } from '../errors';
 import { forward } from '../model/lfm2';
-import { mapWeights } from '../model/weights';
+import { mapLeaves, rowsOf } from '../model/weights';
 import { openModel, type ModelSource, type OpenOptions } from '../store/open_model';
 import { ProgressMeter, type Progress } from '../store/progress';
 import { createTokenizer } from '../text/tokenizer';
@@ -87,7 +87,7 @@ export async function inspectModel(source: ModelSource, text: string | readonly 
       },
     });
     let parameters = 0;
-    mapWeights(checkpoint.weights, ({ cols, segments }) => segments.forEach(({ rows }) => (parameters += rows * cols)), () => undefined);
+    mapLeaves(checkpoint.weights, (matrix) => void (parameters += rowsOf(matrix) * matrix.cols), () => undefined);
     if (4 * parameters > MOST_MEMORY)
       fail('MemoryError', { what: 'The model is too large to be inspected', got: `${Math.round(parameters / 1e6)} million weights`, wanted: `at most ${MOST_MEMORY / 4e6} million`, cure: 'Choose a smaller model.' });
     const meter = new ProgressMeter('load', bytes, onProgress);

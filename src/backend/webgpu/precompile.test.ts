@@ -2,8 +2,8 @@ import { expect, it, vi } from 'vitest';
 import { tinyGguf } from '../../../e2e/tools/tiny';
 import { openCheckpoint } from '../../engine/checkpoint';
 import { loadWeights } from '../../engine/load_weights';
-import { forward, type Lfm2 } from '../../model/lfm2';
-import { mapWeights } from '../../model/weights';
+import { forward } from '../../model/lfm2';
+import { shapesOf } from '../../model/weights';
 import { memorySource } from '../../store/byte_source';
 import type { Matrix } from '../../model/ops';
 import type { Backend } from '../backend';
@@ -51,12 +51,7 @@ it.each([
   const sizes = { contextLength: 2048, prefillBatch: 64 };
 
   const ahead = new Set<string>();
-  const shapes = mapWeights(
-    checkpoint.weights,
-    ({ name, cols, segments }) => ({ name, cols, rows: segments.reduce((sum, { rows }) => sum + rows, 0), segments }),
-    ({ name, length }) => ({ name, length }),
-  ) as Lfm2;
-  await precompilePipelines(fakeDevice(ahead, device), recordPlan((op) => forward(op, checkpoint.config, shapes)), sizes, true);
+  await precompilePipelines(fakeDevice(ahead, device), recordPlan((op) => forward(op, checkpoint.config, shapesOf(checkpoint.weights))), sizes, true);
 
   const wanted = new Set<string>();
   const opened = fakeDevice(wanted, device);
