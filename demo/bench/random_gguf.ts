@@ -1,8 +1,9 @@
 /** GGUF files with made-up weights in the shape of a real model, of any size: a few random megabytes are repeated by reference, so that the file takes no memory. */
-import { madeUpWeights, randomWeightRows } from '../../src/backend/random_weights';
+import { madeUpWeights } from '../../src/backend/made_up_weights';
+import { randomWeightRows } from '../../src/backend/random_weights';
 import { ARRAY, BOOL, F32, ggufHeader, I32, padding, STRING, U32, type GgufEntry, type GgufTensor } from '../../src/format/gguf_writer';
+import { LFM2 } from '../../src/model/architecture';
 import type { Config } from '../../src/model/config';
-import { lfm2Weights } from '../../src/model/lfm2';
 import { DTYPES, rowBytes, type Dtype } from '../../src/tensor/dtype';
 import { QUANTIZATIONS, SHAPES, type Shape, type ShapeName } from './shapes';
 
@@ -65,7 +66,7 @@ function tensorsOf(shape: Shape, linear: Dtype, embedding: Dtype): GgufTensor[] 
     const wanted = name === 'token_embd.weight' ? embedding : linear;
     return cols % DTYPES[wanted].blockLength === 0 ? wanted : (SMALL_BLOCKS[wanted] ?? 'F16');
   };
-  const { tensors } = madeUpWeights((read) => lfm2Weights(config, read), dtypeOf);
+  const { tensors } = madeUpWeights((read) => LFM2.weights(config, read), dtypeOf);
   return tensors.map(({ gguf, shape, dtype, byteLength }) => ({ name: gguf, shape, dtype, byteLength }));
 }
 

@@ -5,10 +5,9 @@ import { recordPlan, type Plan } from '../../src/backend/plan';
 import { openReferenceBackend } from '../../src/backend/reference/backend';
 import { openWebGpuBackend, type WebGpuOptions } from '../../src/backend/webgpu/backend';
 import type { Config } from '../../src/model/config';
-import { forward } from '../../src/model/lfm2';
 import type { Matrix } from '../../src/model/ops';
 import type { Dtype } from '../../src/tensor/dtype';
-import { randomModel as randomWeights } from '../models';
+import { randomModel as randomPlan } from '../models';
 import { keepingAdapter } from './devices';
 
 /** On a device of its own, which may be lost. */
@@ -65,8 +64,8 @@ export async function randomModel(backend: Backend, layers: Config['layers'], D:
   const config: Config = {
     vocabSize: 512, hiddenSize: D, ffnSize: F, layers, heads: D / 32, kvHeads: D / 64, headDim: 32, convLength: 3, normEps: 1e-5, ropeTheta: 1e6, contextLength: 4096,
   }; // prettier-ignore
-  const weights = await randomWeights(backend, config, (gguf) => (gguf.endsWith('attn_v.weight') ? value : dtype));
-  return { plan: recordPlan((op) => forward(op, config, weights)), V: config.vocabSize };
+  const plan = await randomPlan(backend, config, (gguf) => (gguf.endsWith('attn_v.weight') ? value : dtype));
+  return { plan, V: config.vocabSize };
 }
 
 /** The least model with all ops, as most tests want it. */

@@ -2,10 +2,11 @@
  * Small random LFM2 checkpoints for tests: GGUF files and Hugging Face directories in memory. The same options give the same bytes.
  * The size of the random weights keeps activations finite.
  */
-import { madeUpWeights, randomBlocks, type MadeUpTensor } from '../../src/backend/random_weights';
+import { madeUpWeights, type MadeUpTensor } from '../../src/backend/made_up_weights';
+import { randomBlocks } from '../../src/backend/random_weights';
 import { alignmentOf, ARRAY, BOOL, ByteWriter, F32, ggufHeader, I32, STRING, U32, type GgufEntry } from '../../src/format/gguf_writer';
+import { LFM2 } from '../../src/model/architecture';
 import type { Config } from '../../src/model/config';
-import { lfm2Weights } from '../../src/model/lfm2';
 import { DTYPES, type Dtype } from '../../src/tensor/dtype';
 import { dequantize } from '../../src/tensor/dequant';
 import { floatToBfloat, floatToHalf } from '../../src/tensor/half';
@@ -59,7 +60,7 @@ function layoutOf(options: TinyOptions): { config: Config; tensors: MadeUpTensor
     headDim: options.headDim ?? 64, convLength: options.convLength ?? 3, normEps: 1e-5, ropeTheta: 1e6, contextLength: options.contextLength ?? 512,
   }; // prettier-ignore
   const { tensors } = madeUpWeights(
-    (read) => lfm2Weights(config, read),
+    (read) => LFM2.weights(config, read),
     (name) => (typeof dtype === 'function' ? dtype(name.replace(/\.weight$/, '')) : dtype),
     (name) => (name.endsWith('bias') ? convBias : name === 'output.weight' ? !tied : fused),
   );

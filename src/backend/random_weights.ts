@@ -1,9 +1,7 @@
 /** Random numbers and weights that depend on a name only, so that they are the same everywhere: for the self test, the estimate and tests. */
 import type { Matrix } from '../model/ops';
-import { createWeightReader, type WantedTensor, type WeightReader } from '../model/weights';
 import { DTYPES, rowBytes, type Dtype } from '../tensor/dtype';
 import { floatToBfloat, floatToHalf } from '../tensor/half';
-import type { TensorInfo } from '../tensor/tensor';
 import { ROW_SLICE_MULTIPLE, type Backend } from './backend';
 
 /** A generator of numbers in [0, 2³²) whose seed is a name. */
@@ -90,32 +88,4 @@ export async function writeRandomMatrix(backend: Pick<Backend, 'matrix'>, spec: 
     await writer.write(i, middle, bytes.slice(border));
   }
   return writer.finish();
-}
-
-/** A tensor of a model that is made up; `name` is that of Hugging Face files. */
-export interface MadeUpTensor extends TensorInfo {
-  gguf: string;
-  leaf: WantedTensor['leaf'];
-}
-
-/**
- * The weights that a model would read from a file, and the file's tensors in the same order. The shapes are the first that the model accepts.
- * @param dtype of a matrix, by its GGUF name; vectors are F32
- * @param has true for a tensor, by its GGUF name, that is there although the model may lack it
- */
-export function madeUpWeights<T>(build: (read: WeightReader) => T, dtype: (gguf: string, cols: number) => Dtype, has: (gguf: string) => boolean = () => false): { weights: T; tensors: MadeUpTensor[] } {
-  const tensors: MadeUpTensor[] = [];
-  const weights = build(
-    createWeightReader(({ names: [hf, module], kind, shapes: [shape], leaf, optional }) => {
-      const gguf = `${module}.${kind}`;
-      if (optional && !has(gguf)) return undefined;
-      const cols = shape.at(-1)!;
-      const type = leaf === 'matrix' ? dtype(gguf, cols) : 'F32';
-      const rows = shape.slice(0, -1).reduce((a, b) => a * b, 1);
-      const tensor: MadeUpTensor = { name: `${hf}.${kind}`, gguf, shape, dtype: type, leaf, file: 0, offset: 0, byteLength: rows * rowBytes(type, cols) };
-      tensors.push(tensor);
-      return tensor;
-    }),
-  );
-  return { weights, tensors };
 }

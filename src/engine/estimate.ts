@@ -1,14 +1,14 @@
 /** Estimates, before a download, how much memory a model needs and how fast it runs: from its headers and a short run over synthetic weights. */
 import { CONV_RING_POSITIONS, ROW_SLICE_MULTIPLE, type Backend, type BackendInfo, type Runner } from '../backend/backend';
-import { recordPlan } from '../backend/plan';
+import { recordModel } from '../backend/model_plan';
 import { GREEDY_SAMPLING } from '../backend/sampling';
 import { randomWeightRows } from '../backend/random_weights';
 import { KV_PAGE_POSITIONS } from '../backend/wasm/lower';
 import { abortError } from '../errors';
+import type { ArchitectureName, LoadedWeights, Weights } from '../model/architecture';
 import type { Config } from '../model/config';
-import { forward, type Lfm2Sources } from '../model/lfm2';
 import type { Matrix } from '../model/ops';
-import { mapLeaves, rowsOf, type Loaded, type MatrixSource } from '../model/weights';
+import { mapLeaves, rowsOf, type MatrixSource } from '../model/weights';
 import { isLocalSource } from '../store/local_source';
 import { reportRoomForOpenModel, type ModelRoom } from '../store/cached_models';
 import { openModel, type ModelSource } from '../store/open_model';
@@ -27,7 +27,7 @@ export interface LoadEstimate {
   id: string;
   /** a short name to show */
   name: string;
-  architecture: 'lfm2';
+  architecture: ArchitectureName;
   config: Config;
   /** number of weights */
   parameters: number;
@@ -70,7 +70,7 @@ const WASM_MAX_BYTES = 2 ** 32;
 export async function estimate(source: ModelSource, options: EstimateOptions = {}, signal?: AbortSignal): Promise<LoadEstimate> {
   const fallback = createFallbackState(backendCandidates(options));
   const { outline, room, cached, fetched } = await inspect(source, options, signal);
-  const { config, quantization, weights } = outline;
+  const { architecture, config, quantization, weights } = outline;
   const notes: string[] = [];
   const contextLength = resolveContextLength(options.contextLength, config.contextLength, notes);
   const start = performance.now();
@@ -83,7 +83,7 @@ export async function estimate(source: ModelSource, options: EstimateOptions = {
   return {
     id: room.id,
     name: room.id.slice(room.id.lastIndexOf('/') + 1),
-    architecture: 'lfm2',
+    architecture: architecture.name,
     config,
     parameters: parameterCount(weights),
     quantization,
@@ -152,7 +152,7 @@ interface Measurement {
 
 /** Runs some layers of the model with synthetic weights of the same shapes and formats, and scales time and memory to the whole model. */
 async function measureSample(backend: Backend, outline: CheckpointOutline, wanted: number, options: EstimateOptions, signal?: AbortSignal): Promise<Measurement> {
-  const { config, weights, bytes, memoryBytes } = outline;
+  const { architecture, config, weights, bytes, memoryBytes } = outline;
   const obstacles: string[] = [];
   const { part, layers: partLayers } = sampleLayers(weights, config.layers, SAMPLE_BYTES / bytes);
   await reserve(backend, memoryBytes, bytesOf(part), obstacles);
@@ -161,7 +161,7 @@ async function measureSample(backend: Backend, outline: CheckpointOutline, wante
   const loaded = backend.memory();
   const partConfig: Config = { ...config, vocabSize: rowsOf(part.head), layers: partLayers };
   const limits = RUNNER_BATCH_SIZES[backend.info.name];
-  const { runner, contextLength } = await compileWithFittingContext(backend, recordPlan((op) => forward(op, partConfig, filled)), { wanted, least: 1, prefillBatch: limits.prefillBatch });
+  const { runner, contextLength } = await compileWithFittingContext(backend, recordModel({ architecture, config: partConfig }, filled), { wanted, least: 1, prefillBatch: limits.prefillBatch });
   const compiled = backend.memory();
   const seconds = await secondsPerToken(runner, partConfig, Math.min(contextLength, KV_PAGE_POSITIONS), limits.decodeSteps, signal);
   const info = { ...backend.info };
@@ -195,7 +195,7 @@ async function reserve(backend: Backend, whole: number, part: number, obstacles:
 }
 
 /** The same share of each kind of layer and of the vocabulary, whose matrices stand outside the layers. */
-function sampleLayers(weights: Lfm2Sources, kinds: Config['layers'], share: number): { part: Lfm2Sources; layers: Config['layers'] } {
+function sampleLayers(weights: Weights, kinds: Config['layers'], share: number): { part: Weights; layers: Config['layers'] } {
   if (share >= 1) return { part: weights, layers: kinds };
   const kept = kinds.map((kind, i) => {
     const same = kinds.flatMap((other, at) => (other === kind ? [at] : []));
@@ -209,7 +209,7 @@ function sampleLayers(weights: Lfm2Sources, kinds: Config['layers'], share: numb
 }
 
 /** Writes synthetic weights into the backend: a few rows of each format, repeated. */
-async function writeSyntheticWeights(backend: Backend, part: Lfm2Sources, signal?: AbortSignal): Promise<Loaded<Lfm2Sources>> {
+async function writeSyntheticWeights(backend: Backend, part: Weights, signal?: AbortSignal): Promise<LoadedWeights> {
   const tiles = new Map<string, Uint8Array>();
   const tile = (dtype: Dtype, rows: number, cols: number): Uint8Array => {
     const key = `${dtype} ${cols}`;
@@ -275,18 +275,18 @@ async function secondsPerToken(runner: Runner, { vocabSize }: Config, contextLen
 const heldBytes = ({ cols, segments }: MatrixSource): number => segments.reduce((sum, { rows, dtype }) => sum + rows * simpleRowBytes(dtype, cols), 0);
 
 /** Sums over the matrices; a tied head counts once. */
-function sumOf(weights: Lfm2Sources, of: (matrix: MatrixSource) => number): number {
+function sumOf(weights: Weights, of: (matrix: MatrixSource) => number): number {
   let sum = 0;
   mapLeaves(weights, (matrix) => void (sum += of(matrix)), () => undefined);
   return sum;
 }
 
-const bytesOf = (weights: Lfm2Sources): number => sumOf(weights, heldBytes);
+const bytesOf = (weights: Weights): number => sumOf(weights, heldBytes);
 
 /** Bytes that one decode step reads: all weights, but only one row of the embedding. */
-const bytesRead = (weights: Lfm2Sources): number => bytesOf(weights) - (weights.head === weights.embed ? 0 : heldBytes(weights.embed));
+const bytesRead = (weights: Weights): number => bytesOf(weights) - (weights.head === weights.embed ? 0 : heldBytes(weights.embed));
 
-function parameterCount(weights: Lfm2Sources): number {
+function parameterCount(weights: Weights): number {
   let vectors = 0;
   mapLeaves(weights, () => undefined, ({ length }) => void (vectors += length));
   return vectors + sumOf(weights, (matrix) => rowsOf(matrix) * matrix.cols);

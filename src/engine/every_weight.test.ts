@@ -2,10 +2,9 @@
 import { describe, expect, test } from 'vitest';
 import { ggufBytes, tinyModel, type TinyModel, type TinyOptions } from '../../e2e/tools/tiny';
 import type { Backend } from '../backend/backend';
-import { recordPlan } from '../backend/plan';
+import { recordModel } from '../backend/model_plan';
 import { openReferenceBackend } from '../backend/reference/backend';
 import { openWasmBackend } from '../backend/wasm/backend';
-import { forward } from '../model/lfm2';
 import { mapLeaves } from '../model/weights';
 import { memorySource } from '../store/byte_source';
 import { openCheckpoint, type Checkpoint } from './checkpoint';
@@ -20,7 +19,7 @@ const open = (model: TinyModel): Promise<Checkpoint> => openCheckpoint([memorySo
 async function logitsOf(checkpoint: Checkpoint, backend: Backend): Promise<Float32Array> {
   await backend.reserve(4 << 20);
   const weights = await loadWeights(checkpoint, backend, () => undefined);
-  const runner = await backend.compile(recordPlan((op) => forward(op, checkpoint.config, weights)), { contextLength: 16, prefillBatch: 16 });
+  const runner = await backend.compile(recordModel(checkpoint, weights), { contextLength: 16, prefillBatch: 16 });
   await runner.prefill(Uint32Array.of(5, 9, 2, 77));
   return runner.logits();
 }

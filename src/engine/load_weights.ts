@@ -1,8 +1,9 @@
 /** Streams the weights into a backend: slices in the order of the file, at most two in memory. */
 import { ROW_SLICE_MULTIPLE, type Backend, type MatrixWriter } from '../backend/backend';
 import { abortError } from '../errors';
+import type { LoadedWeights } from '../model/architecture';
 import type { Matrix, Vector } from '../model/ops';
-import { mapLeaves, rowsOf, type Loaded, type MatrixSource, type VectorSource } from '../model/weights';
+import { mapLeaves, rowsOf, type MatrixSource, type VectorSource } from '../model/weights';
 import { dequantize } from '../tensor/dequant';
 import { rowBytes } from '../tensor/dtype';
 import type { TensorInfo } from '../tensor/tensor';
@@ -24,7 +25,7 @@ interface Slice {
  * @param onBytes gets the size of each slice that is written
  * @throws what the sources and the backend throw; AbortError
  */
-export async function loadWeights(checkpoint: Checkpoint, backend: Backend, onBytes: (n: number) => void, signal?: AbortSignal): Promise<Loaded<Checkpoint['weights']>> {
+export async function loadWeights(checkpoint: Checkpoint, backend: Backend, onBytes: (n: number) => void, signal?: AbortSignal): Promise<LoadedWeights> {
   const matrices = new Map<MatrixSource, Matrix>();
   const vectors = new Map<VectorSource, Vector>();
   const slices: Slice[] = [];

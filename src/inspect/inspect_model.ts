@@ -1,10 +1,9 @@
 /** What a model does with a text, computed by the reference backend: the gates of the short convolutions, and where each attention head looks. */
-import { recordPlan } from '../backend/plan';
+import { recordModel } from '../backend/model_plan';
 import { openReferenceBackend } from '../backend/reference/backend';
 import { openCheckpoint } from '../engine/checkpoint';
 import { loadWeights } from '../engine/load_weights';
 import { fail } from '../errors';
-import { forward } from '../model/lfm2';
 import { mapLeaves, rowsOf } from '../model/weights';
 import { openModel, type ModelSource, type OpenOptions } from '../store/open_model';
 import { ProgressMeter, type Progress } from '../store/progress';
@@ -93,7 +92,7 @@ export async function inspectModel(source: ModelSource, text: string | readonly 
     const meter = new ProgressMeter('load', bytes, onProgress);
     let done = 0;
     const weights = await loadWeights(checkpoint, backend, (n) => meter.update((done += n)), signal);
-    const runner = await backend.compile(recordPlan((op) => forward(op, config, weights)), { contextLength: T, prefillBatch: T });
+    const runner = await backend.compile(recordModel(checkpoint, weights), { contextLength: T, prefillBatch: T });
     await runner.prefill(Uint32Array.from(ids));
     await opened.finish().catch(() => undefined); // what cannot be stored is downloaded again
     return { ids, tokens: ids.map((id) => tokenizer.decode([id])), layers: config.layers.map((kind, layer) => (kind === 'conv' ? gates.get(layer)! : attention.get(layer)!)) };

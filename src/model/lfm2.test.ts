@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import type { TensorInfo } from '../tensor/tensor';
+import { architectureOfGguf, architectureOfJson, LFM2, type Weights } from './architecture';
 import type { Config } from './config';
-import { lfm2Weights, type Lfm2Sources } from './lfm2';
-import { checkModelKind, configFromGguf, configFromJson } from './read_config';
+import { refuseQuantized } from './read_config';
 import { indexTensors, mapLeaves, type MatrixSource, type VectorSource } from './weights';
 
 // D 64, F 96, V 300, H 4, K 2, d 16, L 3: conv, attention, conv
@@ -69,19 +69,21 @@ function merged<T>(base: Record<string, T>, change: Record<string, T | undefined
 const infos = (change: Record<string, number[] | undefined> = {}): TensorInfo[] =>
   merged(SHAPES, change).map(([name, shape], i) => ({ name, shape, dtype: 'F32', file: 0, offset: i, byteLength: 0 }));
 const tensors = (change?: Record<string, number[] | undefined>) => indexTensors(infos(change));
-const fromGguf = (change: Record<string, unknown>, shapes?: Record<string, number[] | undefined>, notes?: string[]): Config =>
-  configFromGguf(new Map(merged(METADATA, change)), tensors(shapes), notes);
-const fromJson = (change: Record<string, unknown>, notes?: string[]): Config => {
-  const json = Object.fromEntries(merged(JSON_CONFIG, change));
-  checkModelKind(json);
-  return configFromJson(json, tensors(), notes);
+const fromGguf = (change: Record<string, unknown>, shapes?: Record<string, number[] | undefined>, notes: string[] = []): Config => {
+  const metadata = new Map(merged(METADATA, change));
+  return architectureOfGguf(metadata).configFromGguf(metadata, tensors(shapes), notes);
 };
-
-const weightsOf = (change?: Record<string, number[] | undefined>): Lfm2Sources => tensors(change).read((read) => lfm2Weights(CONFIG, read));
+const fromJson = (change: Record<string, unknown>, notes: string[] = []): Config => {
+  const json = Object.fromEntries(merged(JSON_CONFIG, change));
+  const architecture = architectureOfJson(json);
+  refuseQuantized(json);
+  return architecture.configFromJson(json, tensors(), notes);
+};
+const weightsOf = (change?: Record<string, number[] | undefined>): Weights => tensors(change).read((read) => LFM2.weights(CONFIG, read));
 
 const checkpointError = (pattern: RegExp) => expect.objectContaining({ name: 'CheckpointError', message: expect.stringMatching(pattern) });
 
-describe('configFromGguf', () => {
+describe('the configuration of a GGUF file', () => {
   test.each<[string, Record<string, unknown>, Partial<Config>]>([
     ['the widths are those of the weights', {}, {}],
     ['one kv count for all layers: the weights tell the kinds', { 'lfm2.attention.head_count_kv': 2 }, {}],
@@ -133,7 +135,7 @@ describe('configFromGguf', () => {
   });
 });
 
-describe('configFromJson', () => {
+describe('the configuration of a directory', () => {
   test.each<[string, Record<string, unknown>, Partial<Config>]>([
     ['layer_types', {}, {}],
     ['full_attn_idxs', { layer_types: undefined, full_attn_idxs: [1] }, {}],
@@ -191,7 +193,7 @@ describe('weights', () => {
     ['base_model.model.model.layers.1.self_attn.q_proj.base_layer.weight', 'blk.1.attn_q.weight'],
   ])('%s is %s', (name, gguf) => {
     const [tree, plain] = [weightsOf({ [gguf]: undefined, [name]: SHAPES[gguf] }), weightsOf()];
-    const names = (of: Lfm2Sources): string[] => {
+    const names = (of: Weights): string[] => {
       const found: string[] = [];
       mapLeaves(of, (leaf) => void found.push(leaf.name), (leaf) => void found.push(leaf.name));
       return found;

@@ -24,31 +24,34 @@ export const inLayer = (layer: number) => (hf: string, gguf: string, ...others: 
  */
 export function lfm2Weights(config: Config, read: WeightReader) {
   const { vocabSize: V, hiddenSize: D, ffnSize: F, heads: H, kvHeads: K, headDim: d, convLength: L } = config;
-  type At = ReturnType<typeof inLayer>;
 
-  const norms = (at: At) => ({
-    operatorNorm: read.vector(at('operator_norm', 'attn_norm'), [D]),
-    ffnNorm: read.vector(at('ffn_norm', 'ffn_norm'), [D]),
-  });
-  const feedForward = (at: At) => ({
-    w1: read.matrix(at(...FFN_GATE), [F, D]),
-    w3: read.matrix(at('feed_forward.w3', 'ffn_up'), [F, D]),
-    w2: read.matrix(at('feed_forward.w2', 'ffn_down'), [D, F]),
-  });
-  const convLayer = (at: At) => ({
+  function layer(kind: Config['layers'][number], i: number) {
+    const at = inLayer(i);
+    const operatorNorm = read.vector(at('operator_norm', 'attn_norm'), [D]);
+    const ffnNorm = read.vector(at('ffn_norm', 'ffn_norm'), [D]);
+    const operator = kind === 'conv' ? conv(at) : attention(at);
+    return {
+      ...operator,
+      operatorNorm,
+      ffnNorm,
+      w1: read.matrix(at(...FFN_GATE), [F, D]),
+      w3: read.matrix(at('feed_forward.w3', 'ffn_up'), [F, D]),
+      w2: read.matrix(at('feed_forward.w2', 'ffn_down'), [D, F]),
+    };
+  }
+
+  const conv = (at: ReturnType<typeof inLayer>) => ({
     kind: 'conv' as const,
-    ...norms(at),
     inProj: read.matrix(at(...CONV_IN), [3 * D, D]),
-    inBias: read.optionalBias(at(...CONV_IN), 3 * D),
+    inBias: read.bias(at(...CONV_IN), 3 * D),
     taps: read.vector(at(...CONV), [D, L], [D, 1, L], [D, L, 1]),
-    convBias: read.optionalBias(at(...CONV), D),
+    convBias: read.bias(at(...CONV), D),
     outProj: read.matrix(at(...CONV_OUT), [D, D]),
-    outBias: read.optionalBias(at(...CONV_OUT), D),
-    ...feedForward(at),
+    outBias: read.bias(at(...CONV_OUT), D),
   });
-  const attentionLayer = (at: At) => ({
+
+  const attention = (at: ReturnType<typeof inLayer>) => ({
     kind: 'attention' as const,
-    ...norms(at),
     qkvProj: read.matrix(at('self_attn.qkv_proj', 'attn_qkv'), [(H + 2 * K) * d, D], [
       [at('self_attn.q_proj', 'attn_q'), H * d],
       [at('self_attn.k_proj', 'attn_k'), K * d],
@@ -57,15 +60,14 @@ export function lfm2Weights(config: Config, read: WeightReader) {
     qNorm: read.vector(at('self_attn.q_layernorm', 'attn_q_norm'), [d]),
     kNorm: read.vector(at('self_attn.k_layernorm', 'attn_k_norm'), [d]),
     outProj: read.matrix(at('self_attn.out_proj', 'attn_output', 'self_attn.o_proj'), [D, H * d]),
-    ...feedForward(at),
   });
 
   const embed = read.matrix(EMBEDDING, [V, D]);
   return {
     embed,
     embeddingNorm: read.vector(['model.embedding_norm', 'token_embd_norm', 'output_norm', 'norm'], [D]),
-    head: read.optionalMatrix(HEAD, [V, D]) ?? embed, // the same object when tied
-    layers: config.layers.map((kind, i) => (kind === 'conv' ? convLayer(inLayer(i)) : attentionLayer(inLayer(i)))),
+    head: read.has(HEAD) ? read.matrix(HEAD, [V, D]) : embed, // the same object when tied
+    layers: config.layers.map(layer),
   };
 }
 

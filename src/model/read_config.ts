@@ -1,52 +1,51 @@
 /** Reads the configuration of a model. */
 import { fail, show } from '../errors';
-import { refuseArchitecture } from '../other_kinds';
 import type { Config } from './config';
 import { CONV, CONV_IN, CONV_OUT, EMBEDDING, FFN_GATE, HEAD, inLayer } from './lfm2';
 import type { ModuleNames, TensorIndex } from './weights';
 
 /**
  * From the metadata of a GGUF file.
+ * @param prefix of its keys: 'lfm2.'
  * @param tensors widths come from their shapes
  * @param notes gets what was assumed
  * @throws CheckpointError
  */
-export function configFromGguf(metadata: ReadonlyMap<string, unknown>, tensors: TensorIndex, notes: string[] = []): Config {
-  const architecture = metadata.get('general.architecture');
-  if (architecture !== 'lfm2') refuseArchitecture(architecture ?? metadata.get('general.type'));
-  const get = (key: string): unknown => metadata.get(`lfm2.${key}`) ?? (key === 'rope.freq_base' ? familyRopeTheta(notes) : undefined);
-  const { number, integer } = checkedNumbers((key) => get(key), 'lfm2.');
+export function configFromGguf(prefix: string, metadata: ReadonlyMap<string, unknown>, tensors: TensorIndex, notes: string[]): Config {
+  const get = (key: string): unknown => metadata.get(prefix + key) ?? (key === 'rope.freq_base' ? familyRopeTheta(notes) : undefined);
+  const { number, integer } = checkedNumbers(get, prefix);
 
-  refuseIf(get('attention.causal') === false, 'lfm2.attention.causal', false, 'causal attention');
-  refuseIf(positive(get('attention.sliding_window')), 'lfm2.attention.sliding_window', get('attention.sliding_window'), 'full attention');
-  refuseIf(positive(get('expert_count')), 'lfm2.expert_count', get('expert_count'), 'a dense model');
-  refuseIf(positive(get('embedding_length_out')), 'lfm2.embedding_length_out', get('embedding_length_out'), 'a text generation model');
+  const refuse = (when: boolean, key: string, wanted: string): void => refuseIf(when, prefix + key, get(key), wanted);
+  refuse(get('attention.causal') === false, 'attention.causal', 'causal attention');
+  refuse(positive(get('attention.sliding_window')), 'attention.sliding_window', 'full attention');
+  refuse(positive(get('expert_count')), 'expert_count', 'a dense model');
+  refuse(positive(get('embedding_length_out')), 'embedding_length_out', 'a text generation model');
   const scaling = get('rope.scaling.type');
-  refuseIf(scaling !== undefined && scaling !== 'none', 'lfm2.rope.scaling.type', scaling, 'none');
+  refuse(scaling !== undefined && scaling !== 'none', 'rope.scaling.type', 'none');
 
   const layerCount = integer('block_count', LIMITS.layers);
   const kvCounts = get('attention.head_count_kv');
   const perLayer = Array.isArray(kvCounts)
-    ? integers(kvCounts, 'lfm2.attention.head_count_kv', layerCount, LIMITS.heads)
+    ? integers(kvCounts, `${prefix}attention.head_count_kv`, layerCount, LIMITS.heads)
     : // one number for all layers: the weights tell which are convolutions
       Array.from({ length: layerCount }, (_, i) =>
-        tensors.find(inLayer(i)(...CONV_IN)) ? 0 : integer('attention.head_count_kv', LIMITS.heads),
+        tensors.has(inLayer(i)(...CONV_IN)) ? 0 : integer('attention.head_count_kv', LIMITS.heads),
       );
   const headCounts = get('attention.head_count');
   const heads = Array.isArray(headCounts)
-    ? singleValue(integers(headCounts, 'lfm2.attention.head_count', layerCount, LIMITS.heads), 'lfm2.attention.head_count')
+    ? singleValue(integers(headCounts, `${prefix}attention.head_count`, layerCount, LIMITS.heads), `${prefix}attention.head_count`)
     : integer('attention.head_count', LIMITS.heads);
   const hiddenSize = integer('embedding_length', LIMITS.width);
   const headDim = get('attention.key_length') === undefined ? hiddenSize / heads : integer('attention.key_length', LIMITS.headDim);
   for (const key of ['attention.value_length', 'rope.dimension_count'])
-    refuseIf(get(key) !== undefined && get(key) !== headDim, `lfm2.${key}`, get(key), `the head width, ${headDim}`);
+    refuse(get(key) !== undefined && get(key) !== headDim, key, `the head width, ${headDim}`);
 
   return checked(
     {
       hiddenSize,
       layers: perLayer.map((n) => (n ? 'attention' : 'conv')),
       heads,
-      kvHeads: singleValue(perLayer, 'lfm2.attention.head_count_kv') || heads,
+      kvHeads: singleValue(perLayer, `${prefix}attention.head_count_kv`) || heads,
       headDim,
       convLength: integer('shortconv.l_cache', LIMITS.convLength),
       normEps: number('attention.layer_norm_rms_epsilon'),
@@ -59,14 +58,10 @@ export function configFromGguf(metadata: ReadonlyMap<string, unknown>, tensors: 
 }
 
 /**
- * Refuses the config.json of another architecture or of quantised weights. The weights need not be known yet, whose types may not be readable.
+ * Refuses the config.json of quantised weights. The weights need not be known yet, whose types may not be readable.
  * @throws CheckpointError
  */
-export function checkModelKind(json: Readonly<Record<string, unknown>>): void {
-  const [architecture] = Array.isArray(json.architectures) ? (json.architectures as unknown[]) : [];
-  if (json.model_type !== 'lfm2') refuseArchitecture(json.model_type ?? architecture);
-  if (isRecord(json.text_config)) refuseArchitecture('lfm2_vl', 'a text_config');
-  if (architecture !== undefined && architecture !== 'Lfm2ForCausalLM' && architecture !== 'Lfm2Model') refuseArchitecture(architecture);
+export function refuseQuantized(json: Readonly<Record<string, unknown>>): void {
   // the key of transformers, and the one of MLX, which names no method
   const quantization = [json.quantization_config, json.quantization].find(isRecord);
   if (quantization)
@@ -79,13 +74,13 @@ export function checkModelKind(json: Readonly<Record<string, unknown>>): void {
 }
 
 /**
- * From config.json of a Hugging Face directory (transformers, Lfm2Config), after `checkModelKind`.
+ * From config.json of a Hugging Face directory (transformers, Lfm2Config), after `refuseQuantized`.
  * `intermediate_size` and `block_ff_dim` are not read: some files state them before the auto-adjustment, some after. The weights are certain.
  * @param tensors widths come from their shapes; loses a tied head
  * @param notes gets what was assumed
  * @throws CheckpointError
  */
-export function configFromJson(json: Readonly<Record<string, unknown>>, tensors: TensorIndex, notes: string[] = []): Config {
+export function configFromJson(json: Readonly<Record<string, unknown>>, tensors: TensorIndex, notes: string[]): Config {
   refuseIf(positive(json.sliding_window), 'sliding_window', json.sliding_window, 'full attention');
   const parameters = isRecord(json.rope_parameters) ? json.rope_parameters : {};
   const rope = isRecord(parameters.full_attention) ? parameters.full_attention : parameters; // some versions write them for each kind of layer
@@ -126,7 +121,7 @@ const LIMITS = { layers: 1024, width: 65536, heads: 1024, headDim: 1024, convLen
 
 const CURE = 'The file is damaged, or the model is not supported.';
 
-const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value);
+export const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value);
 const positive = (value: unknown): boolean => typeof value === 'number' && value > 0;
 
 /** Ollama's converter leaves the base out where config.json has it in rope_parameters only. It is one number in all dense models. */

@@ -23,61 +23,46 @@ export type ModuleNames = readonly [hf: string, gguf: string, ...others: string[
 
 type Kind = 'weight' | 'bias';
 
-/** Makes the leaves of a tree of weights. @throws CheckpointError that names a tensor that is missing or has a wrong shape */
+/** Makes the leaves of a tree of weights. */
 export interface WeightReader {
+  has(names: ModuleNames): boolean;
   /** @param parts what lies one below the other in files that have no tensor of the whole */
   matrix(names: ModuleNames, shape: [rows: number, cols: number], parts?: [ModuleNames, rows: number][]): MatrixSource;
-  optionalMatrix(names: ModuleNames, shape: [rows: number, cols: number]): MatrixSource | undefined;
   /** @param shapes those in which files keep the same numbers */
   vector(names: ModuleNames, ...shapes: number[][]): VectorSource;
-  optionalBias(names: ModuleNames, length: number): VectorSource | undefined;
+  /** undefined if the module has none */
+  bias(names: ModuleNames, length: number): VectorSource | undefined;
 }
 
-/** What a reader looks for: a tensor in one of the shapes. */
-export interface WantedTensor {
-  names: ModuleNames;
-  kind: Kind;
-  shapes: number[][];
-  leaf: 'matrix' | 'vector';
-  /** the model may lack it */
-  optional: boolean;
+/** A file's tensors, or those that a test makes up. `take` gives a tensor in one of the shapes. */
+export interface TensorSupply {
+  has(names: ModuleNames, kind: Kind): boolean;
+  take(names: ModuleNames, kind: Kind, shapes: number[][], leaf: 'matrix' | 'vector'): TensorInfo;
 }
 
-export function createWeightReader(find: (wanted: WantedTensor) => TensorInfo | undefined): WeightReader {
-  const matrix = (names: ModuleNames, [rows, cols]: [number, number], optional: boolean): MatrixSource | undefined => {
-    const tensor = find({ names, kind: 'weight', shapes: [[rows, cols]], leaf: 'matrix', optional });
-    return tensor && { name: names[0], cols, segments: [{ name: names[0], rows, dtype: tensor.dtype, tensor }] };
-  };
-  const vector = (names: ModuleNames, kind: Kind, shapes: number[][], optional: boolean): VectorSource | undefined => {
-    const tensor = find({ names, kind, shapes, leaf: 'vector', optional });
-    return tensor && { name: `${names[0]}.${kind}`, length: shapes[0].reduce((a, b) => a * b), tensor };
-  };
+export function createWeightReader({ has, take }: TensorSupply): WeightReader {
+  const vector = (names: ModuleNames, kind: Kind, shapes: number[][]): VectorSource => ({
+    name: `${names[0]}.${kind}`,
+    length: shapes[0].reduce((a, b) => a * b),
+    tensor: take(names, kind, shapes, 'vector'),
+  });
   const reader: WeightReader = {
+    has: (names) => has(names, 'weight'),
     matrix(names, [rows, cols], parts) {
-      const whole = matrix(names, [rows, cols], !!parts);
-      if (whole) return whole;
-      if (!parts) return failMissing(names, 'weight');
-      return { name: names[0], cols, segments: parts.flatMap(([part, height]) => reader.matrix(part, [height, cols]).segments) };
+      const [name] = names;
+      if (parts && !reader.has(names)) return { name, cols, segments: parts.flatMap(([part, height]) => reader.matrix(part, [height, cols]).segments) };
+      const tensor = take(names, 'weight', [[rows, cols]], 'matrix');
+      return { name, cols, segments: [{ name, rows, dtype: tensor.dtype, tensor }] };
     },
-    optionalMatrix: (names, shape) => matrix(names, shape, true),
-    vector: (names, ...shapes) => vector(names, 'weight', shapes, false) ?? failMissing(names, 'weight'),
-    optionalBias: (names, length) => vector(names, 'bias', [[length]], true),
+    vector: (names, ...shapes) => vector(names, 'weight', shapes),
+    bias: (names, length) => (has(names, 'bias') ? vector(names, 'bias', [[length]]) : undefined),
   };
   return reader;
 }
 
-function failMissing([hf, gguf]: ModuleNames, kind: Kind): never {
-  return fail('CheckpointError', {
-    what: 'The checkpoint lacks a tensor',
-    wanted: `${hf}.${kind} (GGUF: ${gguf}.${kind})`,
-    cure: 'The file is incomplete, or the model has another architecture.',
-  });
-}
-
 /** The tensors of a checkpoint by the names of their modules, in files of either format. */
 export interface TensorIndex {
-  /** @throws CheckpointError if it is there twice */
-  find(names: ModuleNames, kind?: Kind): TensorInfo | undefined;
+  has(names: ModuleNames, kind?: Kind): boolean;
   /** @throws CheckpointError if it is not there, or twice */
   require(names: ModuleNames, kind?: Kind): TensorInfo;
   /** Forgets a weight that the model does not use. */
@@ -104,46 +89,37 @@ export function indexTensors(tensors: readonly TensorInfo[]): TensorIndex {
     const name = unwrapped(tensor.name);
     byName.set(name, [...(byName.get(name) ?? []), tensor]);
   }
-  const keys = (names: ModuleNames, kind: Kind): string[] => names.map((name) => unwrapped(`${name}.${kind}`));
+  const all = (names: ModuleNames, kind: Kind): TensorInfo[] => names.flatMap((name) => byName.get(unwrapped(`${name}.${kind}`)) ?? []);
   const index: TensorIndex = {
-    find(names, kind = 'weight') {
-      const [tensor, other] = keys(names, kind).flatMap((key) => byName.get(key) ?? []);
-      if (other) fail('CheckpointError', { what: `The checkpoint has ${names[0]}.${kind} twice`, got: `${tensor.name} and ${other.name}`, cure: 'Remove one.' });
-      return tensor;
+    has: (names, kind = 'weight') => all(names, kind).length > 0,
+    require(names, kind = 'weight') {
+      const [tensor, other] = all(names, kind);
+      const [hf, gguf] = names.map((name) => `${name}.${kind}`);
+      if (other) fail('CheckpointError', { what: `The checkpoint has ${hf} twice`, got: `${tensor.name} and ${other.name}`, cure: 'Remove one.' });
+      return tensor ?? fail('CheckpointError', { what: 'The checkpoint lacks a tensor', wanted: `${hf} (GGUF: ${gguf})`, cure: 'The file is incomplete, or the model has another architecture.' });
     },
-    require: (names, kind = 'weight') => index.find(names, kind) ?? failMissing(names, kind),
-    remove: (names) => keys(names, 'weight').forEach((key) => byName.delete(key)),
+    remove: (names) => names.forEach((name) => byName.delete(unwrapped(`${name}.weight`))),
     read(build) {
-      const used = new Set<TensorInfo>();
-      const tree = build(
-        createWeightReader(({ names, kind, shapes }) => {
-          const tensor = index.find(names, kind);
-          if (tensor) used.add(checkShape(tensor, shapes));
-          return tensor;
-        }),
-      );
-      for (const tensor of [...byName.values()].flat())
-        if (!used.has(tensor))
-          fail('CheckpointError', {
-            what: 'The checkpoint has a tensor that does not fit its configuration',
-            got: tensor.name,
-            cure: 'It is another kind of model, or the configuration belongs to other weights.',
-          });
+      const left = new Set([...byName.values()].flat());
+      const take: TensorSupply['take'] = (names, kind, shapes) => {
+        const tensor = index.require(names, kind);
+        const [got, ...wanted] = [tensor.shape, ...shapes].map((shape) => `[${shape.join(', ')}]`);
+        if (!wanted.includes(got))
+          fail('CheckpointError', { what: `Tensor ${tensor.name} has a wrong shape`, got, wanted: wanted.join(' or '), cure: 'The configuration belongs to other weights.' });
+        left.delete(tensor);
+        return tensor;
+      };
+      const tree = build(createWeightReader({ has: index.has, take }));
+      for (const { name: got } of left)
+        fail('CheckpointError', {
+          what: 'The checkpoint has a tensor that does not fit its configuration',
+          got,
+          cure: 'It is another kind of model, or the configuration belongs to other weights.',
+        });
       return tree;
     },
   };
   return index;
-}
-
-function checkShape(tensor: TensorInfo, shapes: number[][]): TensorInfo {
-  const got = tensor.shape.join(', ');
-  if (shapes.some((shape) => shape.join(', ') === got)) return tensor;
-  return fail('CheckpointError', {
-    what: `Tensor ${tensor.name} has a wrong shape`,
-    got: `[${got}]`,
-    wanted: shapes.map((shape) => `[${shape.join(', ')}]`).join(' or '),
-    cure: 'The configuration belongs to other weights.',
-  });
 }
 
 /** A tree of weights with other leaves: those of a backend, unless said otherwise. */

@@ -3,7 +3,6 @@ import { Worker as NodeThread } from 'node:worker_threads';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { randomModel } from '../../../e2e/models';
 import type { Config } from '../../model/config';
-import { forward } from '../../model/lfm2';
 import type { Dtype } from '../../tensor/dtype';
 import type { Backend, Runner } from '../backend';
 import { CONFORMANCE_CASES, runConformanceCase } from '../conformance';
@@ -62,8 +61,8 @@ function dtypeOf(gguf: string): Dtype {
 }
 
 async function smallRunner(backend: Backend, prefillBatch: number): Promise<Runner> {
-  const weights = await randomModel(backend, config, dtypeOf, (gguf) => gguf === 'blk.3.attn_qkv.weight');
-  return backend.compile(recordPlan((op) => forward(op, config, weights)), { contextLength: 1000, prefillBatch });
+  const plan = await randomModel(backend, config, dtypeOf, (gguf) => gguf === 'blk.3.attn_qkv.weight');
+  return backend.compile(plan, { contextLength: 1000, prefillBatch });
 }
 
 const tokens = (n: number, name = 'tokens'): Uint32Array => {

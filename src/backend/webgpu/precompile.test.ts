@@ -2,12 +2,11 @@ import { expect, it, vi } from 'vitest';
 import { tinyGguf } from '../../../e2e/tools/tiny';
 import { openCheckpoint } from '../../engine/checkpoint';
 import { loadWeights } from '../../engine/load_weights';
-import { forward } from '../../model/lfm2';
 import { shapesOf } from '../../model/weights';
 import { memorySource } from '../../store/byte_source';
 import type { Matrix } from '../../model/ops';
 import type { Backend } from '../backend';
-import { recordPlan } from '../plan';
+import { recordModel } from '../model_plan';
 import { precompilePipelines } from './precompile';
 import type { OpenedDevice } from './device';
 import { wholeBuffer, type GpuWeightVector, type Dispatch } from './dispatch';
@@ -51,7 +50,7 @@ it.each([
   const sizes = { contextLength: 2048, prefillBatch: 64 };
 
   const ahead = new Set<string>();
-  await precompilePipelines(fakeDevice(ahead, device), recordPlan((op) => forward(op, checkpoint.config, shapesOf(checkpoint.weights))), sizes, true);
+  await precompilePipelines(fakeDevice(ahead, device), recordModel(checkpoint, shapesOf(checkpoint.weights)), sizes, true);
 
   const wanted = new Set<string>();
   const opened = fakeDevice(wanted, device);
@@ -60,7 +59,7 @@ it.each([
     vector: (name: string, values: Float32Array) => ({ name, length: values.length, region: wholeBuffer({ size: values.byteLength } as GPUBuffer) }) as GpuWeightVector,
   };
   const weights = await loadWeights(checkpoint, backend as unknown as Backend, () => undefined);
-  await createWebGpuRunner(opened, recordPlan((op) => forward(op, checkpoint.config, weights)), sizes, true);
+  await createWebGpuRunner(opened, recordModel(checkpoint, weights), sizes, true);
   const forDraws = /"(process_logits|argmax|softmax_histogram|sample|mark_prompt)"/;
   expect([...ahead].sort()).toEqual([...wanted].filter((key) => !forDraws.test(key)).sort());
   expect(ahead.size).toBeGreaterThan(20);
