@@ -1,14 +1,13 @@
 /** For unit tests: a GPU device that computes nothing, and models whose weights have names and shapes only. */
 import { vi } from 'vitest';
-import { recordPlan, type Plan } from '../src/backend/plan';
+import { recordModel } from '../src/backend/model_plan';
+import type { Plan } from '../src/backend/plan';
 import type { OpenedDevice } from '../src/backend/webgpu/device';
 import { ANY_KERNEL, wholeBuffer, type BufferRegion, type Dispatch, type GpuWeightVector, type KernelTuning } from '../src/backend/webgpu/dispatch';
 import { maxBindingBytes, unallocatedMatrixParts, type GpuMatrix } from '../src/backend/webgpu/repack';
 import { openCheckpoint, type Checkpoint } from '../src/engine/checkpoint';
-import { weightShapes } from '../src/engine/load_model';
-import { forward } from '../src/model/lfm2';
 import type { Matrix, Vector } from '../src/model/ops';
-import { mapWeights } from '../src/model/weights';
+import { mapLeaves, rowsOf, shapesOf } from '../src/model/weights';
 import { memorySource } from '../src/store/byte_source';
 import { tinyGguf, type TinyOptions } from './tools/tiny';
 
@@ -50,14 +49,14 @@ export function fakeDevice({ subgroups, limit, tuning }: FakeDeviceOptions, onPi
 export const tinyCheckpoint = (options: TinyOptions): Promise<Checkpoint> => openCheckpoint([memorySource('tiny.gguf', tinyGguf(options))]);
 
 /** The plan of a model; its weights have names and shapes only. */
-export const shapePlan = (checkpoint: Checkpoint): Plan => recordPlan((op) => forward(op, checkpoint.config, weightShapes(checkpoint)));
+export const shapePlan = (checkpoint: Checkpoint): Plan => recordModel(checkpoint, shapesOf(checkpoint.weights));
 
 /** The same plan for a fake device: each buffer of a weight has the weight's name. */
 export function fakeGpuPlan(checkpoint: Checkpoint, device: OpenedDevice): Plan {
   const region = (label: string, size: number): BufferRegion => wholeBuffer({ label, size } as GPUBuffer);
   const matrix = (spec: Matrix): GpuMatrix => ({ ...spec, parts: unallocatedMatrixParts(spec, maxBindingBytes(device), () => region(spec.name, 0)), bytes: 0 });
   const vector = (spec: Vector): GpuWeightVector => ({ ...spec, region: region(spec.name, 4 * spec.length) });
-  return recordPlan((op) => forward(op, checkpoint.config, mapWeights(weightShapes(checkpoint), matrix, vector)));
+  return recordModel(checkpoint, mapLeaves(checkpoint.weights, (source) => matrix({ ...source, rows: rowsOf(source) }), vector));
 }
 
 /** 16 layers of the 350M model, smaller, in formats of a Q4_0 file; the value rows have another format. */

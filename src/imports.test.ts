@@ -65,7 +65,20 @@ test('the engine reaches no side file, nor what only side files and tools need',
   expect([...reached].filter((file) => file.startsWith('src/modules/') || apart.includes(file))).toEqual([]);
 });
 
+/** Code without comments and the paths of imports. */
+const codeOf = (file: string): string => readFileSync(join(root, file), 'utf8').replace(/\/\*[\s\S]*?\*\/|\/\/.*|(?:\bfrom|\bimport\(?)\s*'\.[^']+'/g, '');
+const sources = files.filter((name) => name.startsWith('src/'));
+
+test('one forward pass: a plan of a model is recorded in one place', () => {
+  expect(sources.filter((file) => /\.build\(|\bforward\(/.test(codeOf(file).replace('function forward(', '')))).toEqual(['src/backend/model_plan.ts']);
+});
+
+test('the name of an architecture stands in its files only', () => {
+  const named = sources.filter((file) => /[lL]fm\d/.test(codeOf(file)));
+  expect(named.sort()).toEqual(['src/model/architecture.ts', 'src/model/lfm2.ts', 'src/other_kinds.ts']);
+});
+
 test('the model mentions no GPU, no fetch and no await', () => {
   for (const file of files.filter((name) => name.startsWith('src/model/')))
-    expect(readFileSync(join(root, file), 'utf8').replace(/\/\*[\s\S]*?\*\/|\/\/.*/g, ''), file).not.toMatch(/\bGPU|\bfetch\b|\bawait\b/);
+    expect(codeOf(file), file).not.toMatch(/\bGPU|\bfetch\b|\bawait\b/);
 });

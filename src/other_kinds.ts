@@ -17,6 +17,9 @@ const KINDS: readonly [architectures: readonly string[], files: RegExp | undefin
   [[], /\.safetensors$/i, 'Weights without config.json and tokenizer.json are not supported yet', 'Choose the whole directory of the model.'],
 ];
 
+/** Names of GGUF files that stand beside a model and are none. */
+export const BESIDE_MODELS = /mmproj|imatrix|vocab-only/i;
+
 /**
  * @param architecture of a model that is not run here, as its file states it
  * @throws CheckpointError, always

@@ -1,7 +1,7 @@
 /** Times by kernel on WebGPU. It needs the backend itself, which the public API does not show. */
 import { expose } from 'comlink';
 import type { ShapeTuningResult } from '../../src/backend/backend';
-import { recordPlan } from '../../src/backend/plan';
+import { recordModel } from '../../src/backend/model_plan';
 import { openWebGpuBackend } from '../../src/backend/webgpu/backend';
 import { profileAt } from '../../src/backend/webgpu/profile';
 import { openCheckpoint } from '../../src/engine/checkpoint';
@@ -9,7 +9,6 @@ import '../../src/engine/comlink_handlers';
 import { RUNNER_BATCH_SIZES } from '../../src/engine/load_model';
 import { loadWeights } from '../../src/engine/load_weights';
 import { fail } from '../../src/errors';
-import { forward } from '../../src/model/lfm2';
 import { openModel, type ModelSource } from '../../src/store/open_model';
 import { profileOf } from './profile';
 import type { KernelTimes } from './result';
@@ -32,7 +31,7 @@ async function kernelTimes(source: ModelSource, { allowSoftware, tuneMs }: Kerne
     await backend.reserve(checkpoint.bytes);
     const weights = await loadWeights(checkpoint, backend, () => undefined);
     const { prefillBatch } = RUNNER_BATCH_SIZES.webgpu;
-    const runner = await backend.compile(recordPlan((op) => forward(op, checkpoint.config, weights)), { contextLength: 1024, prefillBatch });
+    const runner = await backend.compile(recordModel(checkpoint, weights), { contextLength: 1024, prefillBatch });
     const profile = profileOf(await profileAt(runner, POSITION, prefillBatch));
     if (!profile) return fail('DeviceError', { what: 'This backend does not measure kernels' });
     let tuned: ShapeTuningResult[] = [];

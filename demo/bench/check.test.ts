@@ -1,10 +1,9 @@
 /** The stored results of the check models are those of the reference backend, and the files of made-up weights are what they say. */
 import { describe, expect, test } from 'vitest';
-import { recordPlan } from '../../src/backend/plan';
+import { recordModel } from '../../src/backend/model_plan';
 import { openReferenceBackend } from '../../src/backend/reference/backend';
 import { openCheckpoint } from '../../src/engine/checkpoint';
 import { loadWeights } from '../../src/engine/load_weights';
-import { forward } from '../../src/model/lfm2';
 import { blobSource } from '../../src/store/byte_source';
 import { CHECK_BOUND, CHECK_PROMPTS, project, relativeError } from './check';
 import { CHECK_GOLDEN } from './check_golden';
@@ -16,7 +15,7 @@ async function reference(quantization: string): Promise<number[][]> {
   const checkpoint = await openCheckpoint([blobSource(randomGguf('check', quantization))]);
   const backend = openReferenceBackend();
   const weights = await loadWeights(checkpoint, backend, () => undefined);
-  const runner = await backend.compile(recordPlan((op) => forward(op, checkpoint.config, weights)), { contextLength: 128, prefillBatch: 128 });
+  const runner = await backend.compile(recordModel(checkpoint, weights), { contextLength: 128, prefillBatch: 128 });
   const all: number[][] = [];
   for (const length of CHECK_PROMPTS) {
     runner.rewind(0);

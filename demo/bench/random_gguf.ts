@@ -1,11 +1,16 @@
 /** GGUF files with made-up weights in the shape of a real model, of any size: a few random megabytes are repeated by reference, so that the file takes no memory. */
+import { madeUpWeights } from '../../src/backend/made_up_weights';
 import { randomWeightRows } from '../../src/backend/random_weights';
 import { ARRAY, BOOL, F32, ggufHeader, I32, padding, STRING, U32, type GgufEntry, type GgufTensor } from '../../src/format/gguf_writer';
+import { LFM2 } from '../../src/model/architecture';
+import type { Config } from '../../src/model/config';
 import { DTYPES, rowBytes, type Dtype } from '../../src/tensor/dtype';
 import { QUANTIZATIONS, SHAPES, type Shape, type ShapeName } from './shapes';
 
 const HEAD_DIM = 64;
 const CONV_LENGTH = 3;
+const NORM_EPS = 1e-5;
+const ROPE_THETA = 1e6;
 export const RANDOM_CONTEXT = 128_000;
 /** Random rows repeat after about this many bytes. */
 const PATTERN_BYTES = 1 << 20;
@@ -55,34 +60,14 @@ function repeated({ blob, row, rows }: Pattern, tensor: number, length: number):
   return parts;
 }
 
-function tensorsOf({ layers, hiddenSize: D, ffnSize: F, heads: H, kvHeads: K, vocabSize: V }: Shape, linear: Dtype, embedding: Dtype): GgufTensor[] {
-  const tensors: GgufTensor[] = [];
-  function add(name: string, wanted: Dtype, ...shape: number[]): void {
-    const cols = shape.at(-1)!;
-    const dtype = cols % DTYPES[wanted].blockLength === 0 ? wanted : (SMALL_BLOCKS[wanted] ?? 'F16');
-    tensors.push({ name: `${name}.weight`, shape, dtype, byteLength: (shape.length === 1 ? 1 : shape[0]) * rowBytes(dtype, cols) });
-  }
-  add('token_embd', embedding, V, D);
-  add('token_embd_norm', 'F32', D);
-  layers.forEach((kind, i) => {
-    const at = `blk.${i}`;
-    add(`${at}.attn_norm`, 'F32', D);
-    add(`${at}.ffn_norm`, 'F32', D);
-    if (kind === 'conv') {
-      add(`${at}.shortconv.in_proj`, linear, 3 * D, D);
-      add(`${at}.shortconv.conv`, 'F32', D, CONV_LENGTH);
-      add(`${at}.shortconv.out_proj`, linear, D, D);
-    } else {
-      for (const [part, heads] of [['q', H], ['k', K], ['v', K]] as const) add(`${at}.attn_${part}`, linear, heads * HEAD_DIM, D);
-      add(`${at}.attn_q_norm`, 'F32', HEAD_DIM);
-      add(`${at}.attn_k_norm`, 'F32', HEAD_DIM);
-      add(`${at}.attn_output`, linear, D, H * HEAD_DIM);
-    }
-    add(`${at}.ffn_gate`, linear, F, D);
-    add(`${at}.ffn_up`, linear, F, D);
-    add(`${at}.ffn_down`, linear, D, F);
-  });
-  return tensors;
+function tensorsOf(shape: Shape, linear: Dtype, embedding: Dtype): GgufTensor[] {
+  const config: Config = { ...shape, headDim: HEAD_DIM, convLength: CONV_LENGTH, normEps: NORM_EPS, ropeTheta: ROPE_THETA, contextLength: RANDOM_CONTEXT };
+  const dtypeOf = (name: string, cols: number): Dtype => {
+    const wanted = name === 'token_embd.weight' ? embedding : linear;
+    return cols % DTYPES[wanted].blockLength === 0 ? wanted : (SMALL_BLOCKS[wanted] ?? 'F16');
+  };
+  const { tensors } = madeUpWeights((read) => LFM2.weights(config, read), dtypeOf);
+  return tensors.map(({ gguf, shape, dtype, byteLength }) => ({ name: gguf, shape, dtype, byteLength }));
 }
 
 /** The vocabulary has no end token and no special ones: an answer goes on, and each token is a word that arrives by itself. */
@@ -99,8 +84,8 @@ function metadataOf({ layers, hiddenSize, ffnSize, heads, kvHeads, vocabSize }: 
     'lfm2.attention.head_count_kv': [ARRAY, I32, layers.map((kind) => (kind === 'conv' ? 0 : kvHeads))],
     'lfm2.attention.key_length': [U32, HEAD_DIM],
     'lfm2.attention.value_length': [U32, HEAD_DIM],
-    'lfm2.attention.layer_norm_rms_epsilon': [F32, 1e-5],
-    'lfm2.rope.freq_base': [F32, 1e6],
+    'lfm2.attention.layer_norm_rms_epsilon': [F32, NORM_EPS],
+    'lfm2.rope.freq_base': [F32, ROPE_THETA],
     'lfm2.vocab_size': [U32, vocabSize],
     'lfm2.shortconv.l_cache': [U32, CONV_LENGTH],
     'tokenizer.ggml.model': [STRING, 'gpt2'],

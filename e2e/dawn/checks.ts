@@ -3,13 +3,13 @@ import { promptTokens } from '../../demo/bench/prompt';
 import type { Backend, CompileOptions, Runner } from '../../src/backend/backend';
 import { CONFORMANCE_CASES, exceededErrorBound, runConformanceCase, canUseInt8Activations, type ReducedPrecision } from '../../src/backend/conformance';
 import { describeRunner } from '../../src/backend/describe_runner';
-import { recordPlan, type Plan } from '../../src/backend/plan';
+import { recordModel } from '../../src/backend/model_plan';
+import type { Plan } from '../../src/backend/plan';
 import { openReferenceBackend } from '../../src/backend/reference/backend';
 import { GREEDY_SAMPLING } from '../../src/backend/sampling';
 import { openWebGpuBackend, type WebGpuOptions } from '../../src/backend/webgpu/backend';
 import type { Checkpoint } from '../../src/engine/checkpoint';
 import { loadWeights } from '../../src/engine/load_weights';
-import { forward } from '../../src/model/lfm2';
 import { compare, type Difference } from '../measure';
 
 export interface Loaded {
@@ -21,7 +21,7 @@ export interface Loaded {
 export async function load(checkpoint: Checkpoint, backend: Backend, compile: CompileOptions): Promise<Loaded> {
   await backend.reserve(checkpoint.bytes);
   const weights = await loadWeights(checkpoint, backend, () => undefined);
-  const plan = recordPlan((op) => forward(op, checkpoint.config, weights));
+  const plan = recordModel(checkpoint, weights);
   return { backend, plan, runner: await backend.compile(plan, compile) };
 }
 

@@ -1,13 +1,13 @@
 /** For e2e/pages/gpu*.ts: models with random weights, devices that tests share, and counts of WebGPU calls. */
 import type { Backend } from '../../src/backend/backend';
-import { seededRandom, writeRandomMatrix } from '../../src/backend/random_weights';
+import { seededRandom } from '../../src/backend/random_weights';
 import { recordPlan, type Plan } from '../../src/backend/plan';
 import { openReferenceBackend } from '../../src/backend/reference/backend';
 import { openWebGpuBackend, type WebGpuOptions } from '../../src/backend/webgpu/backend';
 import type { Config } from '../../src/model/config';
-import { forward, type Layer, type Lfm2 } from '../../src/model/lfm2';
-import type { Matrix, Vector } from '../../src/model/ops';
+import type { Matrix } from '../../src/model/ops';
 import type { Dtype } from '../../src/tensor/dtype';
+import { randomModel as randomPlan } from '../models';
 import { keepingAdapter } from './devices';
 
 /** On a device of its own, which may be lost. */
@@ -64,31 +64,8 @@ export async function randomModel(backend: Backend, layers: Config['layers'], D:
   const config: Config = {
     vocabSize: 512, hiddenSize: D, ffnSize: F, layers, heads: D / 32, kvHeads: D / 64, headDim: 32, convLength: 3, normEps: 1e-5, ropeTheta: 1e6, contextLength: 4096,
   }; // prettier-ignore
-  const vector = (name: string, length: number): Vector => {
-    const uniform = random(name);
-    return backend.vector(name, Float32Array.from({ length }, () => 0.5 + uniform()));
-  };
-  const matrix = (name: string, rows: number, cols: number): Promise<Matrix> => writeRandomMatrix(backend, { name, rows, cols, segments: [{ name, rows, dtype }] });
-  const bundle = (name: string): Promise<Matrix> =>
-    writeRandomMatrix(backend, { name, rows: 2 * D, cols: D, segments: [{ name: `${name}.qk`, rows: 1.5 * D, dtype }, { name: `${name}.v`, rows: D / 2, dtype: value }] }); // prettier-ignore
-  const embed = await matrix('embed', config.vocabSize, D);
-  const weights: Lfm2 = { embed, head: embed, embeddingNorm: vector('embedding_norm', D), layers: [] };
-  for (const [i, kind] of layers.entries()) {
-    const shared = {
-      operatorNorm: vector(`${i}.operator_norm`, D),
-      ffnNorm: vector(`${i}.ffn_norm`, D),
-      w1: await matrix(`${i}.w1`, F, D),
-      w3: await matrix(`${i}.w3`, F, D),
-      w2: await matrix(`${i}.w2`, D, F),
-      outProj: await matrix(`${i}.out_proj`, D, D),
-    };
-    const layer: Layer =
-      kind === 'conv'
-        ? { kind, ...shared, inProj: await matrix(`${i}.in_proj`, 3 * D, D), taps: vector(`${i}.conv`, 3 * D) }
-        : { kind, ...shared, qkvProj: await bundle(`${i}.qkv`), qNorm: vector(`${i}.q_norm`, 32), kNorm: vector(`${i}.k_norm`, 32) };
-    weights.layers.push(layer);
-  }
-  return { plan: recordPlan((op) => forward(op, config, weights)), V: config.vocabSize };
+  const plan = await randomPlan(backend, config, (gguf) => (gguf.endsWith('attn_v.weight') ? value : dtype));
+  return { plan, V: config.vocabSize };
 }
 
 /** The least model with all ops, as most tests want it. */

@@ -3,14 +3,13 @@ import { expose } from 'comlink';
 import type { Backend, KernelTime, Runner, ShapeTuningResult } from '../../src/backend/backend';
 import { CONFORMANCE_CASES, runConformanceCase, type CaseRunOutput } from '../../src/backend/conformance';
 import { describeRunner } from '../../src/backend/describe_runner';
-import { recordPlan } from '../../src/backend/plan';
+import { recordModel } from '../../src/backend/model_plan';
 import { openReferenceBackend } from '../../src/backend/reference/backend';
 import { GREEDY_SAMPLING } from '../../src/backend/sampling';
 import type { WebGpuOptions } from '../../src/backend/webgpu/backend';
 import { profileAt } from '../../src/backend/webgpu/profile';
 import { openCheckpoint, type Checkpoint } from '../../src/engine/checkpoint';
 import { loadWeights } from '../../src/engine/load_weights';
-import { forward } from '../../src/model/lfm2';
 import { freeBufferNow } from '../../src/store/buffer_references';
 import { blobSource, type ByteSource } from '../../src/store/byte_source';
 import { compare, macsPerToken, time, type Difference } from '../measure';
@@ -83,7 +82,7 @@ const probe = {
     const backend = await open(options);
     await backend.reserve(checkpoint.bytes);
     const weights = await loadWeights(checkpoint, backend, () => undefined);
-    const plan = recordPlan((op) => forward(op, checkpoint.config, weights));
+    const plan = recordModel(checkpoint, weights);
     const runner = await backend.compile(plan, compile);
     loaded = { checkpoint, backend, runner };
     return {

@@ -2,8 +2,11 @@
  * Small random LFM2 checkpoints for tests: GGUF files and Hugging Face directories in memory. The same options give the same bytes.
  * The size of the random weights keeps activations finite.
  */
+import { madeUpWeights, type MadeUpTensor } from '../../src/backend/made_up_weights';
 import { randomBlocks } from '../../src/backend/random_weights';
 import { alignmentOf, ARRAY, BOOL, ByteWriter, F32, ggufHeader, I32, STRING, U32, type GgufEntry } from '../../src/format/gguf_writer';
+import { LFM2 } from '../../src/model/architecture';
+import type { Config } from '../../src/model/config';
 import { DTYPES, type Dtype } from '../../src/tensor/dtype';
 import { dequantize } from '../../src/tensor/dequant';
 import { floatToBfloat, floatToHalf } from '../../src/tensor/half';
@@ -46,62 +49,51 @@ export interface TinyModel {
 /** A whole GGUF file. */
 export const tinyGguf = (options: TinyOptions = {}): Uint8Array => ggufBytes(tinyModel(options));
 
+/** The draws follow this order within a layer, so that the same options give the same bytes as ever. */
+const DRAWN = [/(attn|ffn)_norm/, /ffn_/, /conv\.weight/, /_proj\.weight/, /bias/, /attn_(q|k|v|qkv)\./, /attn_output/, /./];
+
+/** What the options choose: a configuration, and the tensors of the file. */
+function layoutOf(options: TinyOptions): { config: Config; tensors: MadeUpTensor[] } {
+  const { dtype = 'F32', hidden = 256, layers = ['conv', 'attention', 'conv'], tied = true, fused = false, convBias = false } = options;
+  const config: Config = {
+    vocabSize: options.vocab ?? 320, hiddenSize: hidden, ffnSize: options.ffn ?? 2 * hidden, layers, heads: options.heads ?? 4, kvHeads: options.kvHeads ?? 2,
+    headDim: options.headDim ?? 64, convLength: options.convLength ?? 3, normEps: 1e-5, ropeTheta: 1e6, contextLength: options.contextLength ?? 512,
+  }; // prettier-ignore
+  const { tensors } = madeUpWeights(
+    (read) => LFM2.weights(config, read),
+    (name) => (typeof dtype === 'function' ? dtype(name.replace(/\.weight$/, '')) : dtype),
+    (name) => (name.endsWith('bias') ? convBias : name === 'output.weight' ? !tied : fused),
+  );
+  const order = ({ gguf }: MadeUpTensor): number => (gguf.startsWith('blk') ? Number(gguf.split('.')[1]) * DRAWN.length + DRAWN.findIndex((part) => part.test(gguf)) : -1);
+  return { config, tensors: tensors.sort((a, b) => order(a) - order(b)) };
+}
+
 /** Metadata and tensors, to be changed before `ggufBytes` writes them. */
 export function tinyModel(options: TinyOptions = {}): TinyModel {
-  const { dtype = 'F32', hidden: D = 256, layers = ['conv', 'attention', 'conv'], headDim: d = 64, kvHeads: K = 2, convLength: L = 3 } = options;
-  const { ffn: F = 2 * D, heads: H = 4, vocab: V = 320, tied = true, fused = false, convBias = false, contextLength = 512, seed = 1 } = options;
-  const random = generator(seed);
-  const tensors: TinyTensor[] = [];
-  const dtypeOf = typeof dtype === 'function' ? dtype : () => dtype;
-
-  function vector(name: string, shape: number[], middle: number): void {
-    const values = Float32Array.from({ length: product(shape) }, () => middle + random() - 0.5);
-    tensors.push({ name, shape, dtype: 'F32', bytes: encode('F32', values) });
-  }
-  function matrix(name: string, rows: number, cols: number, deviation = cols ** -0.5): void {
-    tensors.push({ name: `${name}.weight`, shape: [rows, cols], dtype: dtypeOf(name), bytes: randomRows(dtypeOf(name), rows, cols, deviation, random) });
-  }
-
-  matrix('token_embd', V, D, 0.5);
-  vector('token_embd_norm.weight', [D], 1);
-  if (!tied) matrix('output', V, D);
-  layers.forEach((kind, i) => {
-    const at = `blk.${i}.`;
-    vector(`${at}attn_norm.weight`, [D], 1);
-    vector(`${at}ffn_norm.weight`, [D], 1);
-    matrix(`${at}ffn_gate`, F, D);
-    matrix(`${at}ffn_up`, F, D);
-    matrix(`${at}ffn_down`, D, F);
-    if (kind === 'conv') {
-      vector(`${at}shortconv.conv.weight`, [D, L], 0.2);
-      matrix(`${at}shortconv.in_proj`, 3 * D, D);
-      matrix(`${at}shortconv.out_proj`, D, D);
-      if (convBias) for (const [name, n] of [['in_proj', 3 * D], ['conv', D], ['out_proj', D]] as const) vector(`${at}shortconv.${name}.bias`, [n], 0.1);
-    } else {
-      if (fused) matrix(`${at}attn_qkv`, (H + 2 * K) * d, D);
-      else for (const [name, heads] of [['q', H], ['k', K], ['v', K]] as const) matrix(`${at}attn_${name}`, heads * d, D);
-      matrix(`${at}attn_output`, D, H * d);
-      vector(`${at}attn_q_norm.weight`, [d], 1);
-      vector(`${at}attn_k_norm.weight`, [d], 1);
-    }
+  const { config, tensors: layout } = layoutOf(options);
+  const random = generator(options.seed ?? 1);
+  const tensors = layout.map(({ gguf: name, shape, dtype, leaf }): TinyTensor => {
+    if (leaf === 'matrix') return { name, shape, dtype, bytes: randomRows(dtype, shape[0], shape[1], name === 'token_embd.weight' ? 0.5 : shape[1] ** -0.5, random) };
+    const middle = name.endsWith('bias') ? 0.1 : shape.length > 1 ? 0.2 : 1; // taps; norms
+    return { name, shape, dtype, bytes: encode('F32', Float32Array.from({ length: product(shape) }, () => middle + random() - 0.5)) };
   });
 
-  const { tokens, types, merges } = vocabulary(V);
+  const { tokens, types, merges } = vocabulary(config.vocabSize);
   const metadata: Record<string, TinyValue> = {
     'general.architecture': [STRING, 'lfm2'],
     'general.name': [STRING, 'tiny'],
-    'lfm2.block_count': [U32, layers.length],
-    'lfm2.context_length': [U32, contextLength],
-    'lfm2.embedding_length': [U32, D],
-    'lfm2.feed_forward_length': [U32, F],
-    'lfm2.attention.head_count': [U32, H],
-    'lfm2.attention.head_count_kv': [ARRAY, I32, layers.map((kind) => (kind === 'conv' ? 0 : K))],
-    'lfm2.attention.key_length': [U32, d],
-    'lfm2.attention.value_length': [U32, d],
-    'lfm2.attention.layer_norm_rms_epsilon': [F32, 1e-5],
-    'lfm2.rope.freq_base': [F32, 1e6],
-    'lfm2.vocab_size': [U32, V],
-    'lfm2.shortconv.l_cache': [U32, L],
+    'lfm2.block_count': [U32, config.layers.length],
+    'lfm2.context_length': [U32, config.contextLength],
+    'lfm2.embedding_length': [U32, config.hiddenSize],
+    'lfm2.feed_forward_length': [U32, config.ffnSize],
+    'lfm2.attention.head_count': [U32, config.heads],
+    'lfm2.attention.head_count_kv': [ARRAY, I32, config.layers.map((kind) => (kind === 'conv' ? 0 : config.kvHeads))],
+    'lfm2.attention.key_length': [U32, config.headDim],
+    'lfm2.attention.value_length': [U32, config.headDim],
+    'lfm2.attention.layer_norm_rms_epsilon': [F32, config.normEps],
+    'lfm2.rope.freq_base': [F32, config.ropeTheta],
+    'lfm2.vocab_size': [U32, config.vocabSize],
+    'lfm2.shortconv.l_cache': [U32, config.convLength],
     'tokenizer.ggml.model': [STRING, 'gpt2'],
     'tokenizer.ggml.pre': [STRING, 'lfm2'],
     'tokenizer.ggml.tokens': [ARRAY, STRING, tokens],
@@ -213,24 +205,6 @@ export function safetensorsBytes(tensors: readonly TinyTensor[]): Uint8Array {
 
 // ---- Hugging Face directory
 
-const HF_MODULES: [string, string][] = [
-  ['token_embd_norm', 'model.embedding_norm'],
-  ['token_embd', 'model.embed_tokens'],
-  ['output', 'lm_head'],
-  ['attn_norm', 'operator_norm'],
-  ['shortconv', 'conv'],
-  ['attn_output', 'self_attn.out_proj'],
-  ['attn_q_norm', 'self_attn.q_layernorm'],
-  ['attn_k_norm', 'self_attn.k_layernorm'],
-  ['attn_qkv', 'self_attn.qkv_proj'],
-  ['attn_q', 'self_attn.q_proj'],
-  ['attn_k', 'self_attn.k_proj'],
-  ['attn_v', 'self_attn.v_proj'],
-  ['ffn_gate', 'feed_forward.w1'],
-  ['ffn_up', 'feed_forward.w3'],
-  ['ffn_down', 'feed_forward.w2'],
-];
-
 /** The model of `tinyModel` as a Hugging Face directory, by file name; its matrices as F32, F16 or BF16. */
 export function tinyDirectory(options: TinyOptions = {}, dtype: 'F32' | 'F16' | 'BF16' = 'F32'): Record<string, Uint8Array> {
   const { metadata, tensors } = tinyModel(options);
@@ -239,15 +213,11 @@ export function tinyDirectory(options: TinyOptions = {}, dtype: 'F32' | 'F16' | 
   const list = <T>(key: string): T[] => metadata[key][2] as T[];
   const tokens = list<string>('tokenizer.ggml.tokens');
   const types = list<number>('tokenizer.ggml.token_type');
-  const weights = tensors.map(({ name, shape, dtype: from, bytes }): TinyTensor => {
-    const [gguf, module] = HF_MODULES.find(([part]) => name.replace(/^blk\.\d+\./, '').startsWith(`${part}.`)) ?? ['', ''];
-    const values = dequantize(from, bytes, product(shape));
-    return {
-      name: name.replace(/^blk/, 'model.layers').replace(gguf, module),
-      shape: module === 'conv' && name.endsWith('conv.conv.weight') ? [shape[0], 1, shape[1]] : shape,
-      dtype,
-      bytes: encode(dtype, values),
-    };
+  const { tensors: layout } = layoutOf(options);
+  const weights = tensors.map(({ shape: [rows, ...cols], dtype: from, bytes }, i): TinyTensor => {
+    const { name, leaf } = layout[i];
+    const values = dequantize(from, bytes, product([rows, ...cols]));
+    return { name, shape: leaf === 'vector' && cols.length ? [rows, 1, ...cols] : [rows, ...cols], dtype, bytes: encode(dtype, values) };
   });
   const kinds = list<number>('lfm2.attention.head_count_kv');
   return {

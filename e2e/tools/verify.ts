@@ -8,12 +8,11 @@ import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { openReferenceBackend } from '../../src/backend/reference/backend';
-import { recordPlan } from '../../src/backend/plan';
+import { recordModel } from '../../src/backend/model_plan';
 import { GREEDY_SAMPLING } from '../../src/backend/sampling';
 import type { Backend, Runner } from '../../src/backend/backend';
 import { openCheckpoint } from '../../src/engine/checkpoint';
 import { loadWeights } from '../../src/engine/load_weights';
-import { forward } from '../../src/model/lfm2';
 import { fileSource } from '../file_source';
 import type { Probe } from '../probe';
 import { file, flag, oneOf, startTool, texts, whole, wholes } from './options';
@@ -195,7 +194,7 @@ async function loadHere({ expected, open }: VerifyOptions, files: string[], cont
   const checkpoint = await openCheckpoint(files.map((file) => fileSource(join(expected, file))));
   const backend = open ? await open() : openReferenceBackend();
   const weights = await loadWeights(checkpoint, backend, () => undefined);
-  const runner: Runner = await backend.compile(recordPlan((op) => forward(op, checkpoint.config, weights)), { contextLength, prefillBatch: WHOLE });
+  const runner: Runner = await backend.compile(recordModel(checkpoint, weights), { contextLength, prefillBatch: WHOLE });
   const feed = async (tokens: number[], piece: number): Promise<void> => {
     runner.rewind(0);
     for (let at = 0; at < tokens.length; at += piece) await runner.prefill(Uint32Array.from(tokens.slice(at, at + piece)));

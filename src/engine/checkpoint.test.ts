@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { drawnWeights, GOLDEN_DIRECTORY } from '../../e2e/tools/golden';
 import { ggufBytes, safetensorsBytes, tinyDirectory, tinyGguf, tinyModel, type TinyOptions, type TinyTensor, type TinyValue } from '../../e2e/tools/tiny';
 import { STRING } from '../format/gguf_writer';
-import { mapWeights } from '../model/weights';
+import { mapLeaves } from '../model/weights';
 import { memorySource, type ByteSource } from '../store/byte_source';
 import { dequantize } from '../tensor/dequant';
 import type { Dtype } from '../tensor/dtype';
@@ -272,7 +272,7 @@ describe('golden checkpoints', () => {
         const count = shape.reduce((a, b) => a * b);
         found.push({ name, shape, dtype, values: async () => dequantize(dtype, await files[file].read(offset, byteLength), count) });
       }
-      mapWeights(
+      mapLeaves(
         weights,
         ({ segments }) => segments.forEach(({ name, tensor }) => add(name, tensor)),
         ({ name, tensor }) => add(name, tensor),

@@ -1,16 +1,17 @@
 /** Opens a checkpoint, GGUF or a Hugging Face directory: a few ranged reads tell what the model is and where each weight lies. */
 import { abortError, fail } from '../errors';
+// before the formats: their code then lies in rivulet.js where gzip finds it again, as in src/index.ts
+import { architectureOfGguf, architectureOfJson, type Architecture, type Weights } from '../model/architecture';
+import type { Config } from '../model/config';
+import { refuseQuantized } from '../model/read_config';
+import { indexTensors, mapLeaves } from '../model/weights';
 import type { NamedFile, NeedMoreBytes } from '../format/header_cursor';
 import { joinShards, parseGguf, type GgufHeader, type GgufMetadata } from '../format/gguf';
 import { parseSafetensors } from '../format/safetensors';
-import { checkModelKind, configFromGguf, configFromJson, type Config } from '../model/config';
-import type { Lfm2 } from '../model/lfm2';
-import { mapWeights, tensorsByName, requireTensor, weightTree, type MatrixSource, type VectorSource } from '../model/weights';
 import { refuseOtherFiles } from '../other_kinds';
 import type { ByteSource } from '../store/byte_source';
 import { simpleRowBytes } from '../tensor/nibbles';
 import type { TensorInfo } from '../tensor/tensor';
-import { PLAIN_TEMPLATE } from '../text/chat_template';
 import { checkTokenizerJson, findTokenId, tokenizerFilesFromGguf, type TokenizerFiles } from './tokenizer_files';
 
 /** The settings of generation_config.json, or of the same metadata of a GGUF file. */
@@ -26,8 +27,9 @@ export interface GenerationConfig {
 
 /** A model as its headers describe it, without the vocabulary. */
 export interface CheckpointOutline {
+  architecture: Architecture;
   config: Config;
-  weights: Lfm2<MatrixSource, VectorSource>;
+  weights: Weights;
   /** `TensorInfo.file` is an index into this list */
   files: ByteSource[];
   /** size of all weights as stored; a tied head counts once */
@@ -58,12 +60,13 @@ const GGUF = [0x47, 0x47, 0x55, 0x46];
 export async function openCheckpoint(files: ByteSource[], signal?: AbortSignal): Promise<Checkpoint> {
   const found = await findModel(files, signal);
   const checkpoint = await (Array.isArray(found) ? openGguf(found, signal) : openDirectory(found, signal));
-  const { tokenizer, notes } = checkpoint;
+  const { architecture, tokenizer, notes } = checkpoint;
+  const { turnToken, source } = architecture.text.template;
   const settings = tokenizer.config as { chat_template?: unknown };
   const template = settings.chat_template ?? '';
   // some converters lose it
-  if (typeof template === 'string' && !template.trim() && findTokenId(tokenizer, '<|im_start|>') !== undefined) {
-    settings.chat_template = PLAIN_TEMPLATE;
+  if (typeof template === 'string' && !template.trim() && findTokenId(tokenizer, turnToken) !== undefined) {
+    settings.chat_template = source;
     notes.push('The model has no chat template: messages are written as LFM2.5 models read them.');
   }
   return checkpoint;
@@ -124,18 +127,19 @@ export async function readHeaders(files: ByteSource[], signal?: AbortSignal): Pr
 
 async function openGguf(files: ByteSource[], signal?: AbortSignal): Promise<Checkpoint> {
   const { outline, metadata } = outlineOfGguf(files, await readHeaders(files, signal));
-  const tokenizer = tokenizerFilesFromGguf(metadata, outline.config.vocabSize, outline.notes);
-  const generationConfig = generationFromGguf(metadata, endTokens(tokenizer, outline.config));
+  const tokenizer = tokenizerFilesFromGguf(metadata, outline.config, outline.architecture.text.preTokenizers, outline.notes);
+  const generationConfig = generationFromGguf(metadata, endTokens(tokenizer, outline));
   return { ...outline, tokenizer, generationConfig };
 }
 
 export function outlineOfGguf(files: ByteSource[], headers: GgufHeader[]): { outline: CheckpointOutline; metadata: GgufMetadata } {
   const { metadata, tensors } = joinShards(headers);
-  const named = tensorsByName(tensors);
+  const index = indexTensors(tensors);
+  const architecture = architectureOfGguf(metadata);
   const notes: string[] = [];
-  const config = configFromGguf(metadata, named, notes);
-  const weights = weightTree(config, named);
-  return { outline: { config, weights, files, notes, ...sizes(weights, metadata.get('general.parameter_count'), notes) }, metadata };
+  const config = architecture.configFromGguf(metadata, index, notes);
+  const weights = index.read((read) => architecture.weights(config, read));
+  return { outline: { architecture, config, weights, files, notes, ...sizes(weights, metadata.get('general.parameter_count'), notes) }, metadata };
 }
 
 type Json = (name: string) => Promise<Record<string, unknown>>;
@@ -148,33 +152,30 @@ const jsonReaders = (files: Map<string, ByteSource>, signal?: AbortSignal): { js
 export async function outlineOfDirectory(files: Map<string, ByteSource>, first: number, signal?: AbortSignal): Promise<{ outline: CheckpointOutline; settings: Record<string, unknown> }> {
   const { json, optional } = jsonReaders(files, signal);
   const settings = await json('config.json');
-  checkModelKind(settings);
-  const index = await optional('model.safetensors.index.json');
-  const shards = listShards(files, index);
+  const architecture = architectureOfJson(settings);
+  refuseQuantized(settings);
+  const list = await optional('model.safetensors.index.json');
+  const shards = listShards(files, list);
   const tensors: TensorInfo[] = [];
-  for (const [index, shard] of shards.entries()) for (const tensor of await readHeader(shard, index, parseSafetensors, signal, first)) tensors.push(tensor);
-  const named = tensorsByName(tensors);
+  for (const [i, shard] of shards.entries()) for (const tensor of await readHeader(shard, i, parseSafetensors, signal, first)) tensors.push(tensor);
+  const index = indexTensors(tensors);
   const notes: string[] = [];
-  const config = configFromJson(settings, named, notes);
-  // a file may store a tied head too; it must store an untied one
-  if ((settings.tie_embedding ?? settings.tie_word_embeddings) !== false) named.delete('lm_head.weight');
-  else requireTensor(named, 'lm_head.weight');
-  const weights = weightTree(config, named);
-  const stated = (index.metadata as { total_parameters?: unknown } | null | undefined)?.total_parameters;
-  return { outline: { config, weights, files: shards, notes, ...sizes(weights, stated, notes) }, settings };
+  const config = architecture.configFromJson(settings, index, notes);
+  const weights = index.read((read) => architecture.weights(config, read));
+  const stated = (list.metadata as { total_parameters?: unknown } | null | undefined)?.total_parameters;
+  return { outline: { architecture, config, weights, files: shards, notes, ...sizes(weights, stated, notes) }, settings };
 }
 
 async function openDirectory(files: Map<string, ByteSource>, signal?: AbortSignal): Promise<Checkpoint> {
   const { json, optional } = jsonReaders(files, signal);
   const { outline, settings } = await outlineOfDirectory(files, FIRST_READ, signal);
-  const { config } = outline;
   const vocabulary = await json('tokenizer.json');
-  checkTokenizerJson(vocabulary, config.vocabSize);
+  checkTokenizerJson(vocabulary, outline.config.vocabSize);
   const tokenizer = { json: vocabulary, config: await optional('tokenizer_config.json') };
   if (files.has('chat_template.json')) tokenizer.config.chat_template = (await json('chat_template.json')).chat_template;
   if (files.has('chat_template.jinja')) tokenizer.config.chat_template = await readText(files, 'chat_template.jinja', signal);
   const stated = await optional('generation_config.json');
-  const generationConfig = generationFromJson({ eos_token_id: settings.eos_token_id, ...stated }, endTokens(tokenizer, config));
+  const generationConfig = generationFromJson({ eos_token_id: settings.eos_token_id, ...stated }, endTokens(tokenizer, outline));
   return { ...outline, tokenizer, generationConfig };
 }
 
@@ -233,9 +234,9 @@ function parseObject(name: string, text: string): Record<string, unknown> {
  * The size of all weights, and the dtype of most bytes.
  * @param stated the number of parameters that the files state, if they do: a larger one is a note. Training on many devices states a smaller one
  */
-function sizes(weights: Lfm2<MatrixSource, VectorSource>, stated: unknown, notes: string[]): Pick<CheckpointOutline, 'bytes' | 'memoryBytes' | 'quantization'> {
+function sizes(weights: Weights, stated: unknown, notes: string[]): Pick<CheckpointOutline, 'bytes' | 'memoryBytes' | 'quantization'> {
   const tensors = new Set<TensorInfo>();
-  mapWeights(
+  mapLeaves(
     weights,
     ({ segments }) => segments.forEach(({ tensor }) => tensors.add(tensor)),
     ({ tensor }) => void tensors.add(tensor),
@@ -253,13 +254,11 @@ function sizes(weights: Lfm2<MatrixSource, VectorSource>, stated: unknown, notes
   return { bytes: [...byDtype.values()].reduce((a, b) => a + b), memoryBytes, quantization };
 }
 
-/** Tokens that end a turn or a text, in vocabularies that have them. */
-const END_TOKENS = ['<|im_end|>', '<|endoftext|>'];
-
 /** The end tokens that a checkpoint states, and those that its vocabulary has by name. */
-function endTokens(tokenizer: TokenizerFiles, { vocabSize }: Config): (stated: unknown) => number[] {
-  const isToken = (id: unknown): id is number => Number.isInteger(id) && Number(id) >= 0 && Number(id) < vocabSize;
-  return (stated) => [...new Set([...(Array.isArray(stated) ? stated : [stated]).filter(isToken), ...END_TOKENS.flatMap((text) => findTokenId(tokenizer, text) ?? [])])];
+function endTokens(tokenizer: TokenizerFiles, { architecture, config }: CheckpointOutline): (stated: unknown) => number[] {
+  const isToken = (id: unknown): id is number => Number.isInteger(id) && Number(id) >= 0 && Number(id) < config.vocabSize;
+  const known = architecture.text.endTokens.flatMap((text) => findTokenId(tokenizer, text) ?? []);
+  return (stated) => [...new Set([...(Array.isArray(stated) ? stated : [stated]).filter(isToken), ...known])];
 }
 
 type SamplingSettings = Omit<GenerationConfig, 'eosIds'>;

@@ -4,6 +4,7 @@ import { GOLDEN_DIRECTORY as golden } from '../../e2e/tools/golden';
 import { ggufBytes, tinyModel } from '../../e2e/tools/tiny';
 import type { Backend } from '../backend/backend';
 import { openReferenceBackend } from '../backend/reference/backend';
+import { LFM2 } from '../model/architecture';
 import { RivuletError } from '../errors';
 import { memorySource, type ByteSource } from '../store/byte_source';
 import { createTokenizer } from '../text/tokenizer';
@@ -97,6 +98,14 @@ describe('engine on the reference backend', () => {
     expect(counts).toMatchObject({ opened: 1, closed: 1, disposed: 1 });
     expect(engine.status()).toEqual({ state: 'empty', memory: 0 });
     await expect(engine.chat(hello, {}, () => undefined)).rejects.toMatchObject({ name: 'RequestError' });
+  });
+
+  it('takes from the family what the file leaves open: the sampling, and the markers of a call that stay tokens', async () => {
+    const { engine } = counted(gguf);
+    expect((await engine.load('x', { contextLength: 128 })).sampling).toMatchObject(LFM2.text.sampling);
+    const messages = [...hello, { role: 'assistant', content: '<|tool_call_start|>[f()]<|tool_call_end|>' }, ...hello];
+    const { promptTokens } = await engine.chat(messages, greedy, () => undefined);
+    expect(promptTokens).toBe(engine.tokenize(engine.render(messages)).length);
   });
 
   it('gives the golden logits in one piece and in small ones, and the golden continuation', async () => {

@@ -146,7 +146,7 @@ export function createEngine({ open = openModel, candidates = backendCandidates 
       const prompt = (): Prompt => {
         const { template, session } = model();
         const { tokenizer, history } = session;
-        const ids = encodeChat(tokenizer, template(), messages, options);
+        const ids = encodeChat(session, template(), messages, options);
         const begun = options.continueFinalMessage ? String(messages.at(-1)?.content).trimEnd() : thinkingBegun(tokenizer.decode(ids.slice(-MARK_TOKENS)));
         return { ids: alignPromptToHistory(ids, historyTokens(history), tokenizer), begun };
       };

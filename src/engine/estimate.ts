@@ -1,14 +1,14 @@
 /** Estimates, before a download, how much memory a model needs and how fast it runs: from its headers and a short run over synthetic weights. */
 import { CONV_RING_POSITIONS, KV_PAGE_POSITIONS } from 'virtual:rivulet-kernels';
 import { ROW_SLICE_MULTIPLE, type Backend, type BackendInfo, type Runner } from '../backend/backend';
-import { recordPlan } from '../backend/plan';
+import { recordModel } from '../backend/model_plan';
 import { GREEDY_SAMPLING } from '../backend/sampling';
 import { randomWeightRows } from '../backend/random_weights';
 import { abortError } from '../errors';
+import type { ArchitectureName, LoadedWeights, Weights } from '../model/architecture';
 import type { Config } from '../model/config';
-import { forward, type Layer, type Lfm2 } from '../model/lfm2';
-import type { Matrix, Vector } from '../model/ops';
-import { mapWeights, type MatrixSource, type VectorSource } from '../model/weights';
+import type { Matrix } from '../model/ops';
+import { mapLeaves, rowsOf, type MatrixSource } from '../model/weights';
 import { isLocalSource } from '../store/local_source';
 import { reportRoomForOpenModel, type ModelRoom } from '../store/cached_models';
 import { openModel, type ModelSource } from '../store/open_model';
@@ -27,7 +27,7 @@ export interface LoadEstimate {
   id: string;
   /** a short name to show */
   name: string;
-  architecture: 'lfm2';
+  architecture: ArchitectureName;
   config: Config;
   /** number of weights */
   parameters: number;
@@ -70,7 +70,7 @@ const WASM_MAX_BYTES = 2 ** 32;
 export async function estimate(source: ModelSource, options: EstimateOptions = {}, signal?: AbortSignal): Promise<LoadEstimate> {
   const fallback = createFallbackState(backendCandidates(options));
   const { outline, room, cached, fetched } = await inspect(source, options, signal);
-  const { config, quantization, weights } = outline;
+  const { architecture, config, quantization, weights } = outline;
   const notes: string[] = [];
   const contextLength = resolveContextLength(options.contextLength, config.contextLength, notes);
   const start = performance.now();
@@ -83,7 +83,7 @@ export async function estimate(source: ModelSource, options: EstimateOptions = {
   return {
     id: room.id,
     name: room.id.slice(room.id.lastIndexOf('/') + 1),
-    architecture: 'lfm2',
+    architecture: architecture.name,
     config,
     parameters: parameterCount(weights),
     quantization,
@@ -142,8 +142,6 @@ const cachingReads = (file: ByteSource, pieces: Map<string, Promise<Uint8Array>>
   },
 });
 
-type WeightSources = Lfm2<MatrixSource, VectorSource>;
-
 interface Measurement {
   backend: BackendInfo;
   contextLength: number;
@@ -154,16 +152,16 @@ interface Measurement {
 
 /** Runs some layers of the model with synthetic weights of the same shapes and formats, and scales time and memory to the whole model. */
 async function measureSample(backend: Backend, outline: CheckpointOutline, wanted: number, options: EstimateOptions, signal?: AbortSignal): Promise<Measurement> {
-  const { config, weights, bytes, memoryBytes } = outline;
+  const { architecture, config, weights, bytes, memoryBytes } = outline;
   const obstacles: string[] = [];
-  const part = sampleLayers(weights, SAMPLE_BYTES / bytes);
+  const { part, layers: partLayers } = sampleLayers(weights, config.layers, SAMPLE_BYTES / bytes);
   await reserve(backend, memoryBytes, bytesOf(part), obstacles);
   const before = backend.memory();
   const filled = await writeSyntheticWeights(backend, part, signal);
   const loaded = backend.memory();
-  const partConfig: Config = { ...config, vocabSize: rowsOf(part.head), layers: part.layers.map(({ kind }) => kind) };
+  const partConfig: Config = { ...config, vocabSize: rowsOf(part.head), layers: partLayers };
   const limits = RUNNER_BATCH_SIZES[backend.info.name];
-  const { runner, contextLength } = await compileWithFittingContext(backend, recordPlan((op) => forward(op, partConfig, filled)), { wanted, least: 1, prefillBatch: limits.prefillBatch });
+  const { runner, contextLength } = await compileWithFittingContext(backend, recordModel({ architecture, config: partConfig }, filled), { wanted, least: 1, prefillBatch: limits.prefillBatch });
   const compiled = backend.memory();
   const seconds = await secondsPerToken(runner, partConfig, Math.min(contextLength, KV_PAGE_POSITIONS), limits.decodeSteps, signal);
   const info = { ...backend.info };
@@ -196,25 +194,22 @@ async function reserve(backend: Backend, whole: number, part: number, obstacles:
   }
 }
 
-/** The same share of each kind of layer and of the vocabulary. */
-function sampleLayers(weights: WeightSources, share: number): WeightSources {
-  if (share >= 1) return weights;
-  const kinds = new Map<string, Layer<MatrixSource, VectorSource>[]>();
-  for (const layer of weights.layers) kinds.set(layer.kind, [...(kinds.get(layer.kind) ?? []), layer]);
-  const kept = new Set([...kinds.values()].flatMap((layers) => layers.slice(0, Math.max(1, Math.round(layers.length * share)))));
-  const rows = Math.ceil((rowsOf(weights.embed) * kept.size) / weights.layers.length / 64) * 64;
+/** The same share of each kind of layer and of the vocabulary, whose matrices stand outside the layers. */
+function sampleLayers(weights: Weights, kinds: Config['layers'], share: number): { part: Weights; layers: Config['layers'] } {
+  if (share >= 1) return { part: weights, layers: kinds };
+  const kept = kinds.map((kind, i) => {
+    const same = kinds.flatMap((other, at) => (other === kind ? [at] : []));
+    return same.indexOf(i) < Math.max(1, Math.round(same.length * share));
+  });
+  const layers = kinds.filter((_, i) => kept[i]);
+  const rows = Math.ceil((rowsOf(weights.embed) * layers.length) / kinds.length / 64) * 64;
   const shorten = ({ name, cols, segments: [first] }: MatrixSource): MatrixSource => ({ name, cols, segments: [{ ...first, rows: Math.min(rows, first.rows) }] });
-  const embed = shorten(weights.embed);
-  return {
-    ...weights,
-    embed,
-    layers: weights.layers.filter((layer) => kept.has(layer)),
-    head: weights.head === weights.embed ? embed : shorten(weights.head),
-  };
+  const { layers: all, ...outside } = weights;
+  return { part: { ...mapLeaves(outside, shorten, (vector) => vector), layers: all.filter((_, i) => kept[i]) }, layers };
 }
 
 /** Writes synthetic weights into the backend: a few rows of each format, repeated. */
-async function writeSyntheticWeights(backend: Backend, part: WeightSources, signal?: AbortSignal): Promise<Lfm2> {
+async function writeSyntheticWeights(backend: Backend, part: Weights, signal?: AbortSignal): Promise<LoadedWeights> {
   const tiles = new Map<string, Uint8Array>();
   const tile = (dtype: Dtype, rows: number, cols: number): Uint8Array => {
     const key = `${dtype} ${cols}`;
@@ -225,7 +220,7 @@ async function writeSyntheticWeights(backend: Backend, part: WeightSources, sign
   };
   const matrices = new Map<MatrixSource, Matrix>();
   const sources: MatrixSource[] = [];
-  mapWeights(part, (source) => void sources.push(source), () => undefined);
+  mapLeaves(part, (source) => void sources.push(source), () => undefined);
   for (const source of sources) {
     await yieldToEventLoop();
     if (signal?.aborted) throw abortError();
@@ -241,7 +236,7 @@ async function writeSyntheticWeights(backend: Backend, part: WeightSources, sign
     }
     matrices.set(source, await writer.finish());
   }
-  return mapWeights<MatrixSource, VectorSource, Matrix, Vector>(
+  return mapLeaves(
     part,
     (source) => matrices.get(source)!,
     ({ name, length }) => backend.vector(name, new Float32Array(length).fill(1)),
@@ -276,24 +271,23 @@ async function secondsPerToken(runner: Runner, { vocabSize }: Config, contextLen
   return times.sort((a, b) => a - b)[times.length >> 1];
 }
 
-const rowsOf = ({ segments }: MatrixSource): number => segments.reduce((sum, { rows }) => sum + rows, 0);
 /** Bytes in memory, as far as the format decides. */
 const heldBytes = ({ cols, segments }: MatrixSource): number => segments.reduce((sum, { rows, dtype }) => sum + rows * simpleRowBytes(dtype, cols), 0);
 
 /** Sums over the matrices; a tied head counts once. */
-function sumOf(weights: WeightSources, of: (matrix: MatrixSource) => number): number {
-  const matrices = new Set<MatrixSource>();
-  mapWeights(weights, (matrix) => void matrices.add(matrix), () => undefined);
-  return [...matrices].reduce((sum, matrix) => sum + of(matrix), 0);
+function sumOf(weights: Weights, of: (matrix: MatrixSource) => number): number {
+  let sum = 0;
+  mapLeaves(weights, (matrix) => void (sum += of(matrix)), () => undefined);
+  return sum;
 }
 
-const bytesOf = (weights: WeightSources): number => sumOf(weights, heldBytes);
+const bytesOf = (weights: Weights): number => sumOf(weights, heldBytes);
 
 /** Bytes that one decode step reads: all weights, but only one row of the embedding. */
-const bytesRead = (weights: WeightSources): number => bytesOf(weights) - (weights.head === weights.embed ? 0 : heldBytes(weights.embed));
+const bytesRead = (weights: Weights): number => bytesOf(weights) - (weights.head === weights.embed ? 0 : heldBytes(weights.embed));
 
-function parameterCount(weights: WeightSources): number {
+function parameterCount(weights: Weights): number {
   let vectors = 0;
-  mapWeights(weights, () => undefined, ({ length }) => void (vectors += length));
+  mapLeaves(weights, () => undefined, ({ length }) => void (vectors += length));
   return vectors + sumOf(weights, (matrix) => rowsOf(matrix) * matrix.cols);
 }

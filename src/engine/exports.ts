@@ -2,14 +2,13 @@
  * What the engine exports to side files (src/modules/), a line for each file. Their build takes these names from the engine instead of a copy
  * (script_texts.ts). A side file that imports another name of these files does not build.
  */
-export { recordPlan } from '../backend/plan';
+export { recordModel } from '../backend/model_plan';
 export { randomWeightRows } from '../backend/random_weights';
 export { GREEDY_SAMPLING } from '../backend/sampling';
 export { abortError, fail } from '../errors';
 export { parseGguf, MAX_NAME, readCounts, readMetadata, readTensors } from '../format/gguf';
 export { HeaderCursor, MAX_HEADER_BYTES, parseHead } from '../format/header_cursor';
-export { forward } from '../model/lfm2';
-export { mapWeights } from '../model/weights';
+export { mapLeaves, rowsOf } from '../model/weights';
 export { reportRoomForOpenModel, sum } from '../store/cached_models';
 export { matchesChecksum, sha256PartOfChecksum, sha256WithQuickChecksum } from '../store/checksum';
 export { isLocalSource } from '../store/local_source';

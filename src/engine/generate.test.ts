@@ -1,5 +1,6 @@
 import { describe, expect, it, vi } from 'vitest';
 import type { Runner } from '../backend/backend';
+import { LFM2 } from '../model/architecture';
 import { createTokenizer } from '../text/tokenizer';
 import { generate, type GenerationSession } from './generate';
 import { EMPTY_HISTORY, historyTokens } from './token_history';
@@ -84,13 +85,14 @@ const session = (runner: Runner, pace: Partial<RunnerBatchSizes> = {}, contextLe
   tokenizer,
   vocabSize: V,
   eosIds: [END],
+  answerMarkers: LFM2.text.answerMarkers,
   history: EMPTY_HISTORY,
   onProgress: () => undefined,
 });
 
 async function run(s: GenerationSession, prompt: number[], options: GenerateOptions = {}, signal?: AbortSignal, onText?: (text: string) => void) {
   const pieces: string[] = [];
-  const request = resolveGenerateOptions({ temperature: 0, ...options }, samplingDefaults({}), V);
+  const request = resolveGenerateOptions({ temperature: 0, ...options }, samplingDefaults({}, LFM2.text.sampling), V);
   const result = await generate(s, prompt, request, (text) => (pieces.push(text), onText?.(text)), signal);
   return { pieces, result };
 }

@@ -2,7 +2,6 @@
 import { GREEDY_SAMPLING, type ChosenLogprob } from '../backend/sampling';
 import { abortError, fail } from '../errors';
 import { ProgressMeter, type Progress } from '../store/progress';
-import { ANSWER_MARKERS } from '../text/chat_template';
 import { createStopFilter } from '../text/stop_strings';
 import { createThinkingSplitter, type EmitPart } from '../text/thinking';
 import type { Tokenizer } from '../text/tokenizer';
@@ -19,6 +18,8 @@ export interface GenerationSession {
   readonly vocabSize: number;
   /** tokens that end a text */
   readonly eosIds: readonly number[];
+  /** special tokens that are part of the text */
+  readonly answerMarkers: readonly string[];
   /** what the runner has read; after a reload it reads this again first. Empty if the state is unknown */
   history: TokenHistory;
   /** reports to the page */
@@ -192,8 +193,8 @@ interface Answer {
   close(): GenerationResult['finish'];
 }
 
-function createAnswer({ tokenizer, eosIds }: GenerationSession, { stop, begun }: ResolvedGenerateOptions, emit: EmitPart): Answer {
-  const detokenizer = tokenizer.stream({ skipSpecial: true, keep: ANSWER_MARKERS });
+function createAnswer({ tokenizer, eosIds, answerMarkers }: GenerationSession, { stop, begun }: ResolvedGenerateOptions, emit: EmitPart): Answer {
+  const detokenizer = tokenizer.stream({ skipSpecial: true, keep: answerMarkers });
   const filter = createStopFilter(stop);
   const append: EmitPart = (piece, type) => {
     answer[type] += piece;

@@ -1,11 +1,12 @@
 import { expect, it } from 'vitest';
+import { LFM2 } from '../model/architecture';
 import { samplingDefaults, resolveGenerateOptions, type GenerateOptions } from './generate_options';
 
-const defaults = samplingDefaults({});
+const defaults = samplingDefaults({}, LFM2.text.sampling);
 
 it('takes the family setting only where the checkpoint is silent', () => {
   expect(defaults).toMatchObject({ temperature: 0.3, minP: 0.15, repetitionPenalty: 1.05, topK: 0, topP: 1 });
-  expect(samplingDefaults({ temperature: 0.1, topK: 50 })).toMatchObject({ temperature: 0.1, topK: 50, minP: 0, repetitionPenalty: 1 });
+  expect(samplingDefaults({ temperature: 0.1, topK: 50 }, LFM2.text.sampling)).toMatchObject({ temperature: 0.1, topK: 50, minP: 0, repetitionPenalty: 1 });
 });
 
 it('lets a call override one by one', () => {

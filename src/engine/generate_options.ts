@@ -35,14 +35,11 @@ export type SamplingDefaults = Omit<SamplingParams, 'seed' | 'bias' | 'mask'>;
 
 const NEUTRAL: SamplingDefaults = { temperature: 1, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, frequencyPenalty: 0, presencePenalty: 0 };
 
-/** The setting that Liquid AI's documentation recommends for LFM2 text models, for checkpoints without a setting. */
-const LFM2_SAMPLING = { temperature: 0.3, minP: 0.15, repetitionPenalty: 1.05 };
-
-/** The sampling that a checkpoint recommends. */
-export function samplingDefaults(stored: Partial<SamplingDefaults>): SamplingDefaults {
+/** The sampling that a checkpoint recommends, or its family. */
+export function samplingDefaults(stored: Partial<SamplingDefaults>, family: Partial<SamplingDefaults>): SamplingDefaults {
   const keys = Object.keys(NEUTRAL) as (keyof SamplingDefaults)[];
   const stated = Object.fromEntries(keys.filter((key) => stored[key] !== undefined).map((key) => [key, stored[key]]));
-  return { ...NEUTRAL, ...(Object.keys(stated).length ? stated : LFM2_SAMPLING) };
+  return { ...NEUTRAL, ...(Object.keys(stated).length ? stated : family) };
 }
 
 /** @param options their types and ranges were checked in the page. @throws RequestError for a bias of a token that does not exist */

@@ -1,11 +1,10 @@
 /** Loads a model from its source into a backend, and loads it again if the device is lost. */
 import type { Backend, BackendInfo, Runner } from '../backend/backend';
-import { recordPlan, type Plan } from '../backend/plan';
+import { recordModel } from '../backend/model_plan';
+import type { Plan } from '../backend/plan';
 import { GREEDY_SAMPLING } from '../backend/sampling';
 import { abortError, fail } from '../errors';
 import type { Config } from '../model/config';
-import { forward, type Lfm2 } from '../model/lfm2';
-import { mapWeights } from '../model/weights';
 import type { ModelSource, OpenedModel, openModel, OpenOptions } from '../store/open_model';
 import { ProgressMeter, type Progress } from '../store/progress';
 import { compileChatTemplate, type ChatTemplate } from '../text/chat_template';
@@ -14,6 +13,8 @@ import { openCheckpoint, type Checkpoint } from './checkpoint';
 import type { GenerationSession } from './generate';
 import { EMPTY_HISTORY } from './token_history';
 import { loadWeights } from './load_weights';
+// behind checkpoint.ts, which imports it beside the other files of the model
+import { shapesOf } from '../model/weights';
 import { yieldToEventLoop } from './event_loop';
 import { createFallbackState, type BackendOptions, type BackendCandidate } from './choose_backend';
 import { createRecoverableModel, MIN_CONTEXT_LENGTH, type RunnerBatchSizes, type RecoverableModel, type ModelOnBackend } from './recovery';
@@ -101,7 +102,7 @@ export async function loadModel(source: ModelSource, options: LoadOptions, { ope
   try {
     firstCheckpoint = await openCheckpoint(opened.files, signal);
     const identity = identityOf(firstCheckpoint);
-    const { config, bytes, quantization, generationConfig, tokenizer: { json, config: tokenizerConfig } } = firstCheckpoint;
+    const { architecture: { text }, config, bytes, quantization, generationConfig, tokenizer: { json, config: tokenizerConfig } } = firstCheckpoint;
     const tokenizer = createTokenizer(json, tokenizerConfig);
     const notes = [...firstCheckpoint.notes];
     const wanted = resolveContextLength(options.contextLength, config.contextLength, notes);
@@ -144,7 +145,7 @@ export async function loadModel(source: ModelSource, options: LoadOptions, { ope
           backend: { ...backend.info, notes: reasons },
           notes: [...opened.notes, ...notes, ...reasons],
           memory: model.current?.backend.memory() ?? 0,
-          sampling: samplingDefaults(generationConfig),
+          sampling: samplingDefaults(generationConfig, text.sampling),
           chat: Boolean((tokenizerConfig as { chat_template?: unknown }).chat_template),
           loadMs,
         };
@@ -155,6 +156,7 @@ export async function loadModel(source: ModelSource, options: LoadOptions, { ope
         tokenizer,
         vocabSize: config.vocabSize,
         eosIds: [...new Set([...generationConfig.eosIds, ...(tokenizer.eosId === undefined ? [] : [tokenizer.eosId])])],
+        answerMarkers: text.answerMarkers,
         history: EMPTY_HISTORY,
         onProgress: report,
       },
@@ -174,17 +176,17 @@ export async function loadModel(source: ModelSource, options: LoadOptions, { ope
 
 /** Loads the weights into a backend, compiles the plan and runs it once. */
 async function loadInto(backend: Backend, checkpoint: Checkpoint, context: Omit<ContextRange, 'prefillBatch'>, report: OnProgress, signal?: AbortSignal): Promise<ModelOnBackend> {
-  const { bytes, memoryBytes, config } = checkpoint;
+  const { bytes, memoryBytes } = checkpoint;
   const batchSizes = RUNNER_BATCH_SIZES[backend.info.name];
   const range = { ...context, prefillBatch: batchSizes.prefillBatch };
   await backend.reserve(memoryBytes);
-  backend.precompile?.(recordPlan((op) => forward(op, config, weightShapes(checkpoint))), { contextLength: range.wanted, prefillBatch: range.prefillBatch });
+  backend.precompile?.(recordModel(checkpoint, shapesOf(checkpoint.weights)), { contextLength: range.wanted, prefillBatch: range.prefillBatch });
   const meter = new ProgressMeter('load', bytes, report);
   let done = 0;
   const weights = await loadWeights(checkpoint, backend, (n) => meter.update((done += n)), signal);
   report({ phase: 'compile', bytes, total: bytes, rate: 0 });
   await yieldUnlessAborted(signal);
-  const compiled = await compileWithFittingContext(backend, recordPlan((op) => forward(op, config, weights)), range);
+  const compiled = await compileWithFittingContext(backend, recordModel(checkpoint, weights), range);
   await yieldUnlessAborted(signal);
   await warmUp(compiled.runner);
   await yieldUnlessAborted(signal);
@@ -219,14 +221,6 @@ interface ContextRange {
   least: number;
   prefillBatch: number;
 }
-
-/** The names and shapes of the weights. */
-export const weightShapes = ({ weights }: Pick<Checkpoint, 'weights'>): Lfm2 =>
-  mapWeights(
-    weights,
-    ({ name, cols, segments }) => ({ name, cols, rows: segments.reduce((sum, { rows }) => sum + rows, 0), segments }),
-    ({ name, length }) => ({ name, length }),
-  );
 
 /**
  * Halves the context until it fits into memory.

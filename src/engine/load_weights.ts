@@ -1,9 +1,9 @@
 /** Streams the weights into a backend: slices in the order of the file, at most two in memory. */
 import { ROW_SLICE_MULTIPLE, type Backend, type MatrixWriter } from '../backend/backend';
 import { abortError } from '../errors';
-import type { Lfm2 } from '../model/lfm2';
+import type { LoadedWeights } from '../model/architecture';
 import type { Matrix, Vector } from '../model/ops';
-import { mapWeights, type MatrixSource, type VectorSource } from '../model/weights';
+import { mapLeaves, rowsOf, type MatrixSource, type VectorSource } from '../model/weights';
 import { dequantize } from '../tensor/dequant';
 import { rowBytes } from '../tensor/dtype';
 import type { TensorInfo } from '../tensor/tensor';
@@ -25,11 +25,11 @@ interface Slice {
  * @param onBytes gets the size of each slice that is written
  * @throws what the sources and the backend throw; AbortError
  */
-export async function loadWeights(checkpoint: Checkpoint, backend: Backend, onBytes: (n: number) => void, signal?: AbortSignal): Promise<Lfm2> {
+export async function loadWeights(checkpoint: Checkpoint, backend: Backend, onBytes: (n: number) => void, signal?: AbortSignal): Promise<LoadedWeights> {
   const matrices = new Map<MatrixSource, Matrix>();
   const vectors = new Map<VectorSource, Vector>();
   const slices: Slice[] = [];
-  mapWeights(
+  mapLeaves(
     checkpoint.weights,
     (source) => void slices.push(...matrixSlices(source, backend, (matrix) => matrices.set(source, matrix))),
     (source) => void slices.push(vectorSlice(source, (values) => vectors.set(source, backend.vector(source.name, values)))),
@@ -52,14 +52,15 @@ export async function loadWeights(checkpoint: Checkpoint, backend: Backend, onBy
     checkpoint.files[slice.tensor.file].release?.(bytes);
     onBytes(slice.length);
   }
-  return mapWeights(
+  return mapLeaves(
     checkpoint.weights,
     (source) => matrices.get(source)!,
     (source) => vectors.get(source)!,
   );
 }
 
-function matrixSlices({ name, cols, segments }: MatrixSource, backend: Backend, done: (matrix: Matrix) => void): Slice[] {
+function matrixSlices(source: MatrixSource, backend: Backend, done: (matrix: Matrix) => void): Slice[] {
+  const { name, cols, segments } = source;
   let writer: MatrixWriter | undefined;
   const slices = segments.flatMap(({ rows, dtype, tensor }, segment) => {
     const row = rowBytes(dtype, cols);
@@ -75,7 +76,7 @@ function matrixSlices({ name, cols, segments }: MatrixSource, backend: Backend, 
     writer ??= backend.matrix({
       name,
       cols,
-      rows: segments.reduce((sum, { rows }) => sum + rows, 0),
+      rows: rowsOf(source),
       segments: segments.map(({ name: part, rows, dtype }) => ({ name: part, rows, dtype })),
     });
     await writer.write(segment, firstRow, bytes);

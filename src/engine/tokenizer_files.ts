@@ -1,6 +1,7 @@
 /** The tokenizer files of a checkpoint: checked if they exist, else made from the metadata of a GGUF file. */
 import { fail, show } from '../errors';
 import type { GgufMetadata, GgufValue } from '../format/gguf';
+import type { Config } from '../model/config';
 
 /** The contents of tokenizer.json and tokenizer_config.json; the chat template is `config.chat_template`. */
 export interface TokenizerFiles {
@@ -8,8 +9,6 @@ export interface TokenizerFiles {
   config: object;
 }
 
-/** LFM2 uses the pre-tokenizer of Llama 3; other converters write these names for it. */
-const PRE_TOKENIZERS = ['lfm2', 'llama3', 'llama-v3', 'llama-bpe'];
 const SPLIT_PATTERN =
   "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
 
@@ -19,20 +18,21 @@ const OTHER_WEIGHTS = 'The tokenizer belongs to other weights.';
 const CURE = 'Use another file of the model, or its Hugging Face directory.';
 
 /**
- * @param vocabSize rows of the embedding; the vocabulary may have fewer tokens
+ * @param config its vocabulary size is the rows of the embedding; the vocabulary may have fewer tokens
+ * @param preTokenizers the names of the one that is supported
  * @param notes gets what was assumed
  * @throws CheckpointError
  */
-export function tokenizerFilesFromGguf(metadata: GgufMetadata, vocabSize: number, notes: string[] = []): TokenizerFiles {
+export function tokenizerFilesFromGguf(metadata: GgufMetadata, { vocabSize, contextLength }: Config, preTokenizers: readonly string[], notes: string[]): TokenizerFiles {
   const get = (key: string): GgufValue | undefined => metadata.get(`tokenizer.ggml.${key}`);
   const refuse = (what: string, got: unknown, wanted: string): never =>
     fail('CheckpointError', { what, got: show(got), wanted, cure: CURE });
 
   if (get('model') !== 'gpt2') refuse('The tokenizer is not supported', get('model'), 'gpt2 (byte-level BPE)');
-  const pre = get('pre') ?? 'lfm2';
+  const pre = get('pre') ?? preTokenizers[0];
   // Ollama's converter writes it for what it does not know
   if (pre === 'default') notes.push('The model states no pre-tokenizer ("default"): the one of LFM2 is used.');
-  else if (typeof pre !== 'string' || !PRE_TOKENIZERS.includes(pre)) refuse('The pre-tokenizer is not supported', pre, PRE_TOKENIZERS.join(', '));
+  else if (typeof pre !== 'string' || !preTokenizers.includes(pre)) refuse('The pre-tokenizer is not supported', pre, preTokenizers.join(', '));
   const tokens = get('tokens');
   const types = get('token_type') ?? []; // without types the form of a token tells whether it is a marker (tokenizer.ts)
   const merges = get('merges');
@@ -98,7 +98,6 @@ export function tokenizerFilesFromGguf(metadata: GgufMetadata, vocabSize: number
     },
   };
   const chatTemplate = metadata.get('tokenizer.chat_template');
-  const contextLength = metadata.get('lfm2.context_length');
   const config = {
     tokenizer_class: 'PreTrainedTokenizerFast',
     ...(bos && { bos_token: bos.text }),
@@ -106,7 +105,7 @@ export function tokenizerFilesFromGguf(metadata: GgufMetadata, vocabSize: number
     ...(pad && { pad_token: pad.text }),
     add_bos_token: addBos,
     add_eos_token: addEos,
-    ...(typeof contextLength === 'number' && { model_max_length: contextLength }),
+    model_max_length: contextLength,
     clean_up_tokenization_spaces: false,
     ...(typeof chatTemplate === 'string' && { chat_template: chatTemplate }),
   };

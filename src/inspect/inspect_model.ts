@@ -1,11 +1,10 @@
 /** What a model does with a text, computed by the reference backend: the gates of the short convolutions, and where each attention head looks. */
-import { recordPlan } from '../backend/plan';
+import { recordModel } from '../backend/model_plan';
 import { openReferenceBackend } from '../backend/reference/backend';
 import { openCheckpoint } from '../engine/checkpoint';
 import { loadWeights } from '../engine/load_weights';
 import { fail } from '../errors';
-import { forward } from '../model/lfm2';
-import { mapWeights } from '../model/weights';
+import { mapLeaves, rowsOf } from '../model/weights';
 import { openModel, type ModelSource, type OpenOptions } from '../store/open_model';
 import { ProgressMeter, type Progress } from '../store/progress';
 import { createTokenizer } from '../text/tokenizer';
@@ -87,13 +86,13 @@ export async function inspectModel(source: ModelSource, text: string | readonly 
       },
     });
     let parameters = 0;
-    mapWeights(checkpoint.weights, ({ cols, segments }) => segments.forEach(({ rows }) => (parameters += rows * cols)), () => undefined);
+    mapLeaves(checkpoint.weights, (matrix) => void (parameters += rowsOf(matrix) * matrix.cols), () => undefined);
     if (4 * parameters > MOST_MEMORY)
       fail('MemoryError', { what: 'The model is too large to be inspected', got: `${Math.round(parameters / 1e6)} million weights`, wanted: `at most ${MOST_MEMORY / 4e6} million`, cure: 'Choose a smaller model.' });
     const meter = new ProgressMeter('load', bytes, onProgress);
     let done = 0;
     const weights = await loadWeights(checkpoint, backend, (n) => meter.update((done += n)), signal);
-    const runner = await backend.compile(recordPlan((op) => forward(op, config, weights)), { contextLength: T, prefillBatch: T });
+    const runner = await backend.compile(recordModel(checkpoint, weights), { contextLength: T, prefillBatch: T });
     await runner.prefill(Uint32Array.from(ids));
     await opened.finish().catch(() => undefined); // what cannot be stored is downloaded again
     return { ids, tokens: ids.map((id) => tokenizer.decode([id])), layers: config.layers.map((kind, layer) => (kind === 'conv' ? gates.get(layer)! : attention.get(layer)!)) };

@@ -1,44 +1,84 @@
-/** The forward pass of dense LFM2 and LFM2.5 (modeling_lfm2.py in transformers), once, for every backend and every T. Shapes at the right. */
+/** The weights and the forward pass of dense LFM2 and LFM2.5 (modeling_lfm2.py in transformers), once, for every file format, every backend and every T. */
 import type { Config } from './config';
-import type { Act, ConvState, KvCache, Matrix, Norm, Ops, Vector } from './ops';
+import type { Act, ConvState, KvCache, Norm, Ops, Vector } from './ops';
+import type { Loaded, ModuleNames, WeightReader } from './weights';
 
-interface FeedForward<M, V> {
-  ffnNorm: V;
-  w1: M; // [F, D]
-  w3: M; // [F, D]
-  w2: M; // [D, F]
+// modules that the configuration is read from, too
+export const EMBEDDING: ModuleNames = ['model.embed_tokens', 'token_embd'];
+export const HEAD: ModuleNames = ['lm_head', 'output'];
+export const FFN_GATE: ModuleNames = ['feed_forward.w1', 'ffn_gate'];
+export const CONV_IN: ModuleNames = ['conv.in_proj', 'shortconv.in_proj'];
+export const CONV: ModuleNames = ['conv.conv', 'shortconv.conv'];
+export const CONV_OUT: ModuleNames = ['conv.out_proj', 'shortconv.out_proj'];
+
+/** The names of a module of a layer. */
+export const inLayer = (layer: number) => (hf: string, gguf: string, ...others: string[]): ModuleNames => [
+  `model.layers.${layer}.${hf}`,
+  `blk.${layer}.${gguf}`,
+  ...others.map((name) => `model.layers.${layer}.${name}`),
+]; // prettier-ignore
+
+/**
+ * Every weight of the model: its names as transformers and llama.cpp (gguf-py) write them, and its shape. Despite its name, token_embd_norm is the
+ * final norm; Ollama calls it output_norm (convert_lfm2.go). o_proj is of early versions for MLX.
+ */
+export function lfm2Weights(config: Config, read: WeightReader) {
+  const { vocabSize: V, hiddenSize: D, ffnSize: F, heads: H, kvHeads: K, headDim: d, convLength: L } = config;
+
+  function layer(kind: Config['layers'][number], i: number) {
+    const at = inLayer(i);
+    const operatorNorm = read.vector(at('operator_norm', 'attn_norm'), [D]);
+    const ffnNorm = read.vector(at('ffn_norm', 'ffn_norm'), [D]);
+    const operator = kind === 'conv' ? conv(at) : attention(at);
+    return {
+      ...operator,
+      operatorNorm,
+      ffnNorm,
+      w1: read.matrix(at(...FFN_GATE), [F, D]),
+      w3: read.matrix(at('feed_forward.w3', 'ffn_up'), [F, D]),
+      w2: read.matrix(at('feed_forward.w2', 'ffn_down'), [D, F]),
+    };
+  }
+
+  const conv = (at: ReturnType<typeof inLayer>) => ({
+    kind: 'conv' as const,
+    inProj: read.matrix(at(...CONV_IN), [3 * D, D]),
+    inBias: read.bias(at(...CONV_IN), 3 * D),
+    taps: read.vector(at(...CONV), [D, L], [D, 1, L], [D, L, 1]),
+    convBias: read.bias(at(...CONV), D),
+    outProj: read.matrix(at(...CONV_OUT), [D, D]),
+    outBias: read.bias(at(...CONV_OUT), D),
+  });
+
+  const attention = (at: ReturnType<typeof inLayer>) => ({
+    kind: 'attention' as const,
+    qkvProj: read.matrix(at('self_attn.qkv_proj', 'attn_qkv'), [(H + 2 * K) * d, D], [
+      [at('self_attn.q_proj', 'attn_q'), H * d],
+      [at('self_attn.k_proj', 'attn_k'), K * d],
+      [at('self_attn.v_proj', 'attn_v'), K * d],
+    ]), // prettier-ignore
+    qNorm: read.vector(at('self_attn.q_layernorm', 'attn_q_norm'), [d]),
+    kNorm: read.vector(at('self_attn.k_layernorm', 'attn_k_norm'), [d]),
+    outProj: read.matrix(at('self_attn.out_proj', 'attn_output', 'self_attn.o_proj'), [D, H * d]),
+  });
+
+  const embed = read.matrix(EMBEDDING, [V, D]);
+  return {
+    embed,
+    embeddingNorm: read.vector(['model.embedding_norm', 'token_embd_norm', 'output_norm', 'norm'], [D]),
+    head: read.has(HEAD) ? read.matrix(HEAD, [V, D]) : embed, // the same object when tied
+    layers: config.layers.map(layer),
+  };
 }
 
-export interface ConvLayer<M = Matrix, V = Vector> extends FeedForward<M, V> {
-  kind: 'conv';
-  operatorNorm: V;
-  inProj: M; // [3D, D]
-  inBias?: V;
-  taps: V; // [D, L]
-  convBias?: V;
-  outProj: M; // [D, D]
-  outBias?: V;
-}
+/** Where the weights are stored, and the backend's handles. */
+export type Lfm2Sources = ReturnType<typeof lfm2Weights>;
+export type Lfm2 = Loaded<Lfm2Sources>;
+type Layer = Lfm2['layers'][number];
+type ConvLayer = Extract<Layer, { kind: 'conv' }>;
+type AttentionLayer = Extract<Layer, { kind: 'attention' }>;
 
-export interface AttentionLayer<M = Matrix, V = Vector> extends FeedForward<M, V> {
-  kind: 'attention';
-  operatorNorm: V;
-  qkvProj: M; // [(H + 2K)·d, D]
-  qNorm: V; // [d]
-  kNorm: V; // [d]
-  outProj: M; // [D, H·d]
-}
-
-export type Layer<M = Matrix, V = Vector> = ConvLayer<M, V> | AttentionLayer<M, V>;
-
-/** Every weight of the model. M and V are where a weight comes from before loading, and the backend's handles after. */
-export interface Lfm2<M = Matrix, V = Vector> {
-  embed: M; // [V, D]
-  layers: Layer<M, V>[];
-  embeddingNorm: V; // [D], the final norm
-  head: M; // [V, D]; the same object as embed when tied
-}
-
+/** Shapes at the right. */
 export function forward(op: Ops, config: Config, m: Lfm2): Act {
   const norm = (weight: Vector): Norm => ({ weight, eps: config.normEps });
 

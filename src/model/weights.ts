@@ -1,10 +1,9 @@
-/** The names of the weights in Hugging Face and GGUF files, as transformers (modeling_lfm2.py) and llama.cpp (gguf-py) write them, and the tree that tells where each weight's bytes are. */
+/** Finds the weights of a model among the tensors of its files, and walks the tree that a model's own function makes of them (lfm2.ts). */
 import { fail } from '../errors';
 import { refuseArchitecture } from '../other_kinds';
 import type { Dtype } from '../tensor/dtype';
 import type { TensorInfo } from '../tensor/tensor';
-import type { Config } from './config';
-import type { Layer, Lfm2 } from './lfm2';
+import type { Matrix, Vector } from './ops';
 
 export interface MatrixSource {
   /** the Hugging Face module: 'model.layers.3.conv.in_proj' */
@@ -19,179 +18,133 @@ export interface VectorSource {
   tensor: TensorInfo;
 }
 
-/** Tensors by their Hugging Face name ('model.layers.3.conv.in_proj.weight'), in files of either format. */
-export type TensorsByName = ReadonlyMap<string, TensorInfo>;
+/** The names of a module: in Hugging Face files, in GGUF files, and how else converters spell it. */
+export type ModuleNames = readonly [hf: string, gguf: string, ...others: string[]];
 
-/**
- * Hugging Face module, GGUF module, and how else converters spell them; `N` is the layer. Despite its name, token_embd_norm is the final norm.
- * Ollama calls it output_norm (convert_lfm2.go); o_proj is of early versions for MLX.
- */
-const NAMES = [
-  ['model.embed_tokens', 'token_embd'],
-  ['model.embedding_norm', 'token_embd_norm', 'output_norm', 'norm'],
-  ['lm_head', 'output'],
-  ['model.layers.N.operator_norm', 'blk.N.attn_norm'],
-  ['model.layers.N.ffn_norm', 'blk.N.ffn_norm'],
-  ['model.layers.N.conv.in_proj', 'blk.N.shortconv.in_proj'],
-  ['model.layers.N.conv.conv', 'blk.N.shortconv.conv'],
-  ['model.layers.N.conv.out_proj', 'blk.N.shortconv.out_proj'],
-  ['model.layers.N.self_attn.q_proj', 'blk.N.attn_q'],
-  ['model.layers.N.self_attn.k_proj', 'blk.N.attn_k'],
-  ['model.layers.N.self_attn.v_proj', 'blk.N.attn_v'],
-  ['model.layers.N.self_attn.qkv_proj', 'blk.N.attn_qkv'],
-  ['model.layers.N.self_attn.out_proj', 'blk.N.attn_output', 'layers.N.self_attn.o_proj'],
-  ['model.layers.N.self_attn.q_layernorm', 'blk.N.attn_q_norm'],
-  ['model.layers.N.self_attn.k_layernorm', 'blk.N.attn_k_norm'],
-  ['model.layers.N.feed_forward.w1', 'blk.N.ffn_gate'],
-  ['model.layers.N.feed_forward.w3', 'blk.N.ffn_up'],
-  ['model.layers.N.feed_forward.w2', 'blk.N.ffn_down'],
-] as const;
+type Kind = 'weight' | 'bias';
 
-const CANONICAL = new Map<string, string>(NAMES.flatMap(([hf, ...others]) => [hf.replace('model.', ''), ...others].map((name) => [name, hf] as const)));
+/** Makes the leaves of a tree of weights. */
+export interface WeightReader {
+  has(names: ModuleNames): boolean;
+  /** @param parts what lies one below the other in files that have no tensor of the whole */
+  matrix(names: ModuleNames, shape: [rows: number, cols: number], parts?: [ModuleNames, rows: number][]): MatrixSource;
+  /** @param shapes those in which files keep the same numbers */
+  vector(names: ModuleNames, ...shapes: number[][]): VectorSource;
+  /** undefined if the module has none */
+  bias(names: ModuleNames, length: number): VectorSource | undefined;
+}
+
+/** A file's tensors, or those that a test makes up. `take` gives a tensor in one of the shapes. */
+export interface TensorSupply {
+  has(names: ModuleNames, kind: Kind): boolean;
+  take(names: ModuleNames, kind: Kind, shapes: number[][], leaf: 'matrix' | 'vector'): TensorInfo;
+}
+
+export function createWeightReader({ has, take }: TensorSupply): WeightReader {
+  const vector = (names: ModuleNames, kind: Kind, shapes: number[][]): VectorSource => ({
+    name: `${names[0]}.${kind}`,
+    length: shapes[0].reduce((a, b) => a * b),
+    tensor: take(names, kind, shapes, 'vector'),
+  });
+  const reader: WeightReader = {
+    has: (names) => has(names, 'weight'),
+    matrix(names, [rows, cols], parts) {
+      const [name] = names;
+      if (parts && !reader.has(names)) return { name, cols, segments: parts.flatMap(([part, height]) => reader.matrix(part, [height, cols]).segments) };
+      const tensor = take(names, 'weight', [[rows, cols]], 'matrix');
+      return { name, cols, segments: [{ name, rows, dtype: tensor.dtype, tensor }] };
+    },
+    vector: (names, ...shapes) => vector(names, 'weight', shapes),
+    bias: (names, length) => (has(names, 'bias') ? vector(names, 'bias', [[length]]) : undefined),
+  };
+  return reader;
+}
+
+/** The tensors of a checkpoint by the names of their modules, in files of either format. */
+export interface TensorIndex {
+  has(names: ModuleNames, kind?: Kind): boolean;
+  /** @throws CheckpointError if it is not there, or twice */
+  require(names: ModuleNames, kind?: Kind): TensorInfo;
+  /** Forgets a weight that the model does not use. */
+  remove(names: ModuleNames): void;
+  /**
+   * @param build makes the tree of the weights
+   * @throws CheckpointError that names a tensor that is missing, has a wrong shape, or does not belong to the model
+   */
+  read<T>(build: (read: WeightReader) => T): T;
+}
 
 /** Parts of a name that only say what a module is wrapped in: by a model, torch.compile, DistributedDataParallel, FSDP, activation checkpoints, PEFT. */
 const WRAPPERS = /^(_\w+|module|base_\w+|(language_|text_)?model|lfm)$/;
 
-/** 'blk.3.attn_q.weight' or 'lfm.layers.3.self_attn.q_proj.weight' → 'model.layers.3.self_attn.q_proj.weight'; undefined if it is not a weight of LFM2. */
-export function canonicalName(name: string): string | undefined {
-  const parts = name.split('.').filter((part) => !WRAPPERS.test(part));
-  const kind = parts.pop();
-  const layer = parts.find((part) => /^\d{1,6}$/.test(part));
-  const hf = CANONICAL.get(parts.join('.').replace(`.${layer}.`, '.N.'));
-  return hf && (kind === 'weight' || kind === 'bias') ? `${hf.replace('.N.', `.${layer}.`)}.${kind}` : undefined;
-}
+/** 'lfm.layers.3._orig_mod.conv.in_proj.weight' → 'layers.3.conv.in_proj.weight' */
+const unwrapped = (name: string): string => name.split('.').filter((part) => !WRAPPERS.test(part)).join('.');
 
-/**
- * Tensors that are not weights of LFM2 keep their names.
- * @throws CheckpointError if a weight occurs twice, or if they are those of an adapter
- */
-export function tensorsByName(tensors: readonly TensorInfo[]): Map<string, TensorInfo> {
-  const named = new Map<string, TensorInfo>();
+/** @throws CheckpointError if the tensors are those of an adapter */
+export function indexTensors(tensors: readonly TensorInfo[]): TensorIndex {
+  const byName = new Map<string, TensorInfo[]>();
   for (const tensor of tensors) {
     if (tensor.name.endsWith('rotary_emb.inv_freq')) continue; // computed from the configuration
     if (/\.lora_/i.test(tensor.name)) refuseArchitecture('adapter', tensor.name);
-    const name = canonicalName(tensor.name) ?? tensor.name;
-    if (named.has(name)) fail('CheckpointError', { what: `The checkpoint has ${name} twice`, got: `${named.get(name)?.name} and ${tensor.name}`, cure: 'Remove one.' });
-    named.set(name, tensor);
+    const name = unwrapped(tensor.name);
+    byName.set(name, [...(byName.get(name) ?? []), tensor]);
   }
-  return named;
-}
-
-/** @throws CheckpointError */
-export function requireTensor(tensors: TensorsByName, name: string): TensorInfo {
-  const tensor = tensors.get(name);
-  if (tensor) return tensor;
-  const gguf = NAMES.find(([hf]) => hf === name.replace(/\.\d+\./, '.N.').replace(/\.(weight|bias)$/, ''))?.[1];
-  return fail('CheckpointError', {
-    what: 'The checkpoint lacks a tensor',
-    wanted: `${name}${gguf ? ` (GGUF: ${gguf.replace('.N.', `.${/\d+/.exec(name)?.[0]}.`)}.${name.split('.').at(-1)})` : ''}`,
-    cure: 'The file is incomplete, or the model has another architecture.',
-  });
-}
-
-/**
- * The tree of the model's weights, with where each one is stored.
- * @throws CheckpointError that names a tensor that is missing, has a wrong shape, or does not belong to the model
- */
-export function weightTree(config: Config, tensors: TensorsByName): Lfm2<MatrixSource, VectorSource> {
-  const { vocabSize: V, hiddenSize: D, ffnSize: F, heads: H, kvHeads: K, headDim: d, convLength: L } = config;
-  const used = new Set<string>();
-
-  function take(name: string, ...shapes: number[][]): TensorInfo {
-    const tensor = requireTensor(tensors, name);
-    used.add(name);
-    const got = tensor.shape.join(', ');
-    if (!shapes.some((shape) => shape.join(', ') === got))
-      fail('CheckpointError', {
-        what: `Tensor ${tensor.name} has a wrong shape`,
-        got: `[${got}]`,
-        wanted: shapes.map((shape) => `[${shape.join(', ')}]`).join(' or '),
-        cure: 'The configuration belongs to other weights.',
-      });
-    return tensor;
-  }
-
-  function matrix(name: string, cols: number, parts: [string, number][]): MatrixSource {
-    const segments = parts.map(([part, rows]) => {
-      const tensor = take(`${part}.weight`, [rows, cols]);
-      return { name: part, rows, dtype: tensor.dtype, tensor };
-    });
-    return { name, cols, segments };
-  }
-
-  const linear = (name: string, rows: number, cols: number): MatrixSource => matrix(name, cols, [[name, rows]]);
-
-  function vector(name: string, ...shapes: number[][]): VectorSource {
-    const tensor = take(name, ...shapes);
-    return { name, length: shapes[0].reduce((a, b) => a * b), tensor };
-  }
-
-  const bias = (name: string, length: number): VectorSource | undefined => (tensors.has(`${name}.bias`) ? vector(`${name}.bias`, [length]) : undefined);
-
-  function layer(kind: 'conv' | 'attention', i: number): Layer<MatrixSource, VectorSource> {
-    const at = `model.layers.${i}`;
-    const shared = {
-      operatorNorm: vector(`${at}.operator_norm.weight`, [D]),
-      ffnNorm: vector(`${at}.ffn_norm.weight`, [D]),
-      w1: linear(`${at}.feed_forward.w1`, F, D),
-      w3: linear(`${at}.feed_forward.w3`, F, D),
-      w2: linear(`${at}.feed_forward.w2`, D, F),
-    };
-    if (kind === 'conv')
-      return {
-        kind,
-        ...shared,
-        inProj: linear(`${at}.conv.in_proj`, 3 * D, D),
-        inBias: bias(`${at}.conv.in_proj`, 3 * D),
-        taps: vector(`${at}.conv.conv.weight`, [D, L], [D, 1, L], [D, L, 1]),
-        convBias: bias(`${at}.conv.conv`, D),
-        outProj: linear(`${at}.conv.out_proj`, D, D),
-        outBias: bias(`${at}.conv.out_proj`, D),
+  const all = (names: ModuleNames, kind: Kind): TensorInfo[] => names.flatMap((name) => byName.get(unwrapped(`${name}.${kind}`)) ?? []);
+  const index: TensorIndex = {
+    has: (names, kind = 'weight') => all(names, kind).length > 0,
+    require(names, kind = 'weight') {
+      const [tensor, other] = all(names, kind);
+      const [hf, gguf] = names.map((name) => `${name}.${kind}`);
+      if (other) fail('CheckpointError', { what: `The checkpoint has ${hf} twice`, got: `${tensor.name} and ${other.name}`, cure: 'Remove one.' });
+      return tensor ?? fail('CheckpointError', { what: 'The checkpoint lacks a tensor', wanted: `${hf} (GGUF: ${gguf})`, cure: 'The file is incomplete, or the model has another architecture.' });
+    },
+    remove: (names) => names.forEach((name) => byName.delete(unwrapped(`${name}.weight`))),
+    read(build) {
+      const left = new Set([...byName.values()].flat());
+      const take: TensorSupply['take'] = (names, kind, shapes) => {
+        const tensor = index.require(names, kind);
+        const [got, ...wanted] = [tensor.shape, ...shapes].map((shape) => `[${shape.join(', ')}]`);
+        if (!wanted.includes(got))
+          fail('CheckpointError', { what: `Tensor ${tensor.name} has a wrong shape`, got, wanted: wanted.join(' or '), cure: 'The configuration belongs to other weights.' });
+        left.delete(tensor);
+        return tensor;
       };
-    const qkv = `${at}.self_attn.qkv_proj`;
-    const [q, k, v] = ['q', 'k', 'v'].map((x) => `${at}.self_attn.${x}_proj`);
-    return {
-      kind,
-      ...shared,
-      qkvProj: tensors.has(`${qkv}.weight`) ? linear(qkv, (H + 2 * K) * d, D) : matrix(qkv, D, [[q, H * d], [k, K * d], [v, K * d]]),
-      qNorm: vector(`${at}.self_attn.q_layernorm.weight`, [d]),
-      kNorm: vector(`${at}.self_attn.k_layernorm.weight`, [d]),
-      outProj: linear(`${at}.self_attn.out_proj`, D, H * d),
-    };
+      const tree = build(createWeightReader({ has: index.has, take }));
+      for (const { name: got } of left)
+        fail('CheckpointError', {
+          what: 'The checkpoint has a tensor that does not fit its configuration',
+          got,
+          cure: 'It is another kind of model, or the configuration belongs to other weights.',
+        });
+      return tree;
+    },
+  };
+  return index;
+}
+
+/** A tree of weights with other leaves: those of a backend, unless said otherwise. */
+export type Loaded<T, M = Matrix, V = Vector> = T extends MatrixSource ? M : T extends VectorSource ? V : T extends object ? { [K in keyof T]: Loaded<T[K], M, V> } : T;
+
+/** The same tree with other leaves. A leaf that stands in several places, as a tied head does, is mapped once and stays one object. */
+export function mapLeaves<T, M, V>(tree: T, matrix: (source: MatrixSource) => M, vector: (source: VectorSource) => V): Loaded<T, M, V> {
+  const mapped = new Map<object, unknown>();
+  const mapLeaf = (leaf: object): unknown => ('segments' in leaf ? matrix(leaf as MatrixSource) : vector(leaf as VectorSource));
+  function walk(node: unknown): unknown {
+    if (Array.isArray(node)) return node.map(walk);
+    if (typeof node !== 'object' || node === null) return node;
+    if (!('name' in node)) return Object.fromEntries(Object.entries(node).map(([key, child]) => [key, walk(child)]));
+    if (!mapped.has(node)) mapped.set(node, mapLeaf(node));
+    return mapped.get(node);
   }
-
-  const embed = linear('model.embed_tokens', V, D);
-  const tree = {
-    embed,
-    layers: config.layers.map(layer),
-    embeddingNorm: vector('model.embedding_norm.weight', [D]),
-    head: tensors.has('lm_head.weight') ? linear('lm_head', V, D) : embed,
-  };
-  for (const [name, tensor] of tensors)
-    if (!used.has(name))
-      fail('CheckpointError', {
-        what: 'The checkpoint has a tensor that does not fit its configuration',
-        got: tensor.name,
-        cure: 'It is another kind of model, or the configuration belongs to other weights.',
-      });
-  return tree;
+  return walk(tree) as Loaded<T, M, V>;
 }
 
-/** The same tree with other leaves. A tied head stays the same object as the embedding. */
-export function mapWeights<M, V, M2, V2>(weights: Lfm2<M, V>, matrix: (m: M) => M2, vector: (v: V) => V2): Lfm2<M2, V2> {
-  const optional = (v: V | undefined): V2 | undefined => (v === undefined ? undefined : vector(v));
-  const layer = (l: Layer<M, V>): Layer<M2, V2> => {
-    const shared = { operatorNorm: vector(l.operatorNorm), ffnNorm: vector(l.ffnNorm), w1: matrix(l.w1), w3: matrix(l.w3), w2: matrix(l.w2) };
-    const outProj = matrix(l.outProj);
-    if (l.kind === 'attention') return { kind: l.kind, ...shared, qkvProj: matrix(l.qkvProj), qNorm: vector(l.qNorm), kNorm: vector(l.kNorm), outProj };
-    const biases = { inBias: optional(l.inBias), convBias: optional(l.convBias), outBias: optional(l.outBias) };
-    return { kind: l.kind, ...shared, ...biases, inProj: matrix(l.inProj), taps: vector(l.taps), outProj };
-  };
-  const embed = matrix(weights.embed);
-  return {
-    embed,
-    layers: weights.layers.map(layer),
-    embeddingNorm: vector(weights.embeddingNorm),
-    head: weights.head === weights.embed ? embed : matrix(weights.head),
-  };
-}
+export const rowsOf = ({ segments }: MatrixSource): number => segments.reduce((sum, { rows }) => sum + rows, 0);
+
+/** The same tree with the names, shapes and dtypes that a plan needs. */
+export const shapesOf = <T>(tree: T): Loaded<T> =>
+  mapLeaves(
+    tree,
+    (source): Matrix => ({ ...source, rows: rowsOf(source) }),
+    ({ name, length }): Vector => ({ name, length }),
+  );

@@ -1,6 +1,6 @@
 /** Chooses, by name, the files of a repository or directory that make up the requested model. No I/O. */
 import { fail } from '../errors';
-import { refuseOtherFiles } from '../other_kinds';
+import { BESIDE_MODELS, refuseOtherFiles } from '../other_kinds';
 
 /**
  * The order without a selector: 4 bits first, because a page can load them, then more bits, then fewer. Files of other types, which cannot be read,
@@ -35,7 +35,7 @@ export function shardNames(name: string): string[] {
  * @throws SourceError that lists the available models if none fits; CheckpointError if the files are known to be of another kind
  */
 export function chooseFiles(names: string[], selector: string | undefined, where: string): string[] {
-  const models = names.filter((name) => isGguf(name) && !/mmproj|imatrix|vocab-only/i.test(baseName(name)) && (!SHARD.test(name) || SHARD.exec(name)![1] === '00001'));
+  const models = names.filter((name) => isGguf(name) && !BESIDE_MODELS.test(baseName(name)) && (!SHARD.test(name) || SHARD.exec(name)![1] === '00001'));
   const withAllShards = (first: string): string[] => {
     const all = shardNames(first);
     const missing = all.filter((name) => !names.includes(name));

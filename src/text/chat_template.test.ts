@@ -5,11 +5,13 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { GOLDEN_DIRECTORY } from '../../e2e/tools/golden';
 import { optionsOf, readRenderings, verifyChat, type Rendering } from '../../e2e/tools/verify_chat';
-import { compileChatTemplate, encodeChat, PLAIN_TEMPLATE, type Message } from './chat_template';
+import { LFM2 } from '../model/architecture';
+import { compileChatTemplate, encodeChat, type Message } from './chat_template';
 import { createTokenizer } from './tokenizer';
 
 const chats = join(GOLDEN_DIRECTORY, 'chat');
 const json = (name: string): object => JSON.parse(readFileSync(join(GOLDEN_DIRECTORY, 'dense/model', name), 'utf8')) as object;
+const { answerMarkers } = LFM2.text;
 const load = () => createTokenizer(json('tokenizer.json'), json('tokenizer_config.json'));
 
 describe('golden chats', () => {
@@ -29,7 +31,7 @@ describe('golden chats', () => {
   });
 
   it('the plain template prints what the one of the family prints, but for past thinking', () => {
-    const plain = compileChatTemplate({ chat_template: PLAIN_TEMPLATE, bos_token: '<|startoftext|>' })!;
+    const plain = compileChatTemplate({ chat_template: LFM2.text.template.source, bos_token: '<|startoftext|>' })!;
     const same = rendered.filter((r) => r.template === 'past-thinking.jinja' && !r.case.includes('think'));
     expect(same.length).toBeGreaterThan(30);
     expect(same.filter(({ tools }) => tools?.length).length).toBeGreaterThan(10);
@@ -38,7 +40,7 @@ describe('golden chats', () => {
 
   it('encodes them as Hugging Face does: none contains a special string from outside', () => {
     const tokenizer = load();
-    for (const r of rendered) expect(encodeChat(tokenizer, template(r.template), r.messages, optionsOf(r)), `${r.template} ${r.case}`).toEqual(tokenizer.encode(r.rendered!));
+    for (const r of rendered) expect(encodeChat({ tokenizer, answerMarkers }, template(r.template), r.messages, optionsOf(r)), `${r.template} ${r.case}`).toEqual(tokenizer.encode(r.rendered!));
   });
 
   it('leaves the last message open for the model to continue', () => {
@@ -48,8 +50,8 @@ describe('golden chats', () => {
       const text = template(name).render(messages, { continueFinalMessage: true });
       expect(template(name).render(messages, { addGenerationPrompt: false }).startsWith(text), name).toBe(true);
       expect(text, name).toMatch(/assistant\s[^]*One, two,$/);
-      const whole = encodeChat(tokenizer, template(name), messages, { addGenerationPrompt: false });
-      const ids = encodeChat(tokenizer, template(name), messages, { continueFinalMessage: true });
+      const whole = encodeChat({ tokenizer, answerMarkers }, template(name), messages, { addGenerationPrompt: false });
+      const ids = encodeChat({ tokenizer, answerMarkers }, template(name), messages, { continueFinalMessage: true });
       expect(tokenizer.decode(ids), name).toBe(text);
       expect(ids.filter((id) => id < 14).length, name).toBeLessThan(whole.filter((id) => id < 14).length);
     }
@@ -73,11 +75,11 @@ describe('golden chats', () => {
       if (Array.isArray(messages[0].content) && name !== 'content-parts.jinja') continue;
       const harmless = JSON.parse(JSON.stringify({ messages, tools }).replaceAll('<|', '((')) as { messages: Message[]; tools: object[] };
       const markers = (given: { messages: Message[]; tools: object[] }): (number | undefined)[] => {
-        const ids = encodeChat(tokenizer, template(name), given.messages, { tools: given.tools });
+        const ids = encodeChat({ tokenizer, answerMarkers }, template(name), given.messages, { tools: given.tools });
         return ids.filter((id) => tokenizer.decode([id], { skipSpecial: true }) === '' && tokenizer.decode([id]) !== '' && id < 14);
       };
       expect(markers({ messages, tools }), name).toEqual(markers(harmless));
-      const ids = encodeChat(tokenizer, template(name), messages, { tools });
+      const ids = encodeChat({ tokenizer, answerMarkers }, template(name), messages, { tools });
       expect(tokenizer.decode(ids), `${name}: the text is what was rendered`).toBe(template(name).render(messages, { tools }));
     }
   });
@@ -85,7 +87,7 @@ describe('golden chats', () => {
   it('keeps the markers of a call in what an assistant said', () => {
     const tokenizer = load();
     const content = '<|tool_call_start|>[f()]<|tool_call_end|>';
-    const ids = encodeChat(tokenizer, template('past-thinking.jinja'), [{ role: 'assistant', content }], { addGenerationPrompt: false });
+    const ids = encodeChat({ tokenizer, answerMarkers }, template('past-thinking.jinja'), [{ role: 'assistant', content }], { addGenerationPrompt: false });
     expect(ids).toEqual(expect.arrayContaining([10, 11]));
   });
 
@@ -97,7 +99,7 @@ describe('golden chats', () => {
       { role: 'assistant', content: 'd' },
     ];
     const tokenizer = load();
-    for (const name of templates.keys()) expect(tokenizer.decode(encodeChat(tokenizer, template(name), said))).toBe(template(name).render(said));
+    for (const name of templates.keys()) expect(tokenizer.decode(encodeChat({ tokenizer, answerMarkers }, template(name), said))).toBe(template(name).render(said));
   });
 });
 

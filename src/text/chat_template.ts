@@ -33,17 +33,6 @@ export interface ChatTemplate {
   render(messages: readonly Message[], options?: RenderOptions, guard?: (messages: Dict[], tools: Value) => [Dict[], Value]): string;
 }
 
-/** Special tokens that are part of an answer and not of the frame around turns. */
-export const ANSWER_MARKERS: readonly string[] = ['<|tool_call_start|>', '<|tool_call_end|>', '<think>', '</think>'];
-
-/** For models whose files have none: what the template of LFM2.5 prints, without its treatment of past thinking. */
-export const PLAIN_TEMPLATE = `{{ bos_token }}{% set system = messages[0].content if messages[0].role == 'system' %}{% if system or tools %}<|im_start|>system
-{{ system + ('\\n' if tools else '') if system }}{% if tools %}List of tools: [{% for tool in tools %}{{ tool if tool is string else tool | tojson }}{{ ', ' if not loop.last }}{% endfor %}]{% endif %}<|im_end|>
-{% endif %}{% for message in messages %}{% if not (loop.first and message.role == 'system') %}<|im_start|>{{ message.role }}
-{{ message.content if message.content is string else message.content | tojson }}<|im_end|>
-{% endif %}{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant
-{% endif %}`;
-
 /**
  * Compiles the template of a tokenizer_config.json. `chat_template` is a text, or a list of named templates, of which `default` and `tool_use` are used.
  * @returns undefined if the checkpoint has none
@@ -82,14 +71,16 @@ export function compileChatTemplate(config: object): ChatTemplate | undefined {
 
 /**
  * The prompt as token ids. The template's own markers become special tokens. Special strings inside messages and tools are encoded as ordinary
- * text, except ANSWER_MARKERS in the content of an assistant. Without special strings the ids are those of the rendered text.
+ * text, except the markers of answers in the content of an assistant. Without special strings the ids are those of the rendered text.
+ * @param model with the special tokens that are part of an answer and not of the frame around turns
  */
-export function encodeChat(tokenizer: Tokenizer, template: ChatTemplate, messages: readonly Message[], options: RenderOptions = {}): number[] {
+export function encodeChat(model: { tokenizer: Tokenizer; answerMarkers: readonly string[] }, template: ChatTemplate, messages: readonly Message[], options: RenderOptions = {}): number[] {
+  const { tokenizer, answerMarkers } = model;
   let guard: Guard;
   const guarded = template.render(messages, options, (prepared, tools) => {
     guard = createGuard(tokenizer.specials, [prepared, tools]);
     const all = prepared.map((message) => {
-      const spoken = message.get('role') === 'assistant' ? ANSWER_MARKERS : [];
+      const spoken = message.get('role') === 'assistant' ? answerMarkers : [];
       return (guard.all(message) as Dict).set('content', guard.all(message.get('content'), spoken));
     });
     return [all, guard.all(tools)];

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { GOLDEN_DIRECTORY } from '../../../e2e/tools/golden';
+import { LFM2 } from '../../../src/model/architecture';
 import { compileChatTemplate, encodeChat, type Message } from '../../../src/text/chat_template';
 import { createTokenizer } from '../../../src/text/tokenizer';
 import { createTokenCounter, firstRead, roomIn, withoutOldest, type Cost } from './context';
@@ -78,7 +79,7 @@ describe('counting', () => {
     const counter = createTokenCounter(model);
     const counts = await Promise.all(messages.map(counter.message));
     const sum = (await counter.base('', [])) + counts.reduce((all, tokens) => all + tokens, 0);
-    expect(sum).toBe(encodeChat(tokenizer, template, messages).length);
+    expect(sum).toBe(encodeChat({ tokenizer, answerMarkers: LFM2.text.answerMarkers }, template, messages).length);
   });
 
   test('a template that refuses a message alone does not stop it', async () => {

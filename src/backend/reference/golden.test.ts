@@ -5,9 +5,8 @@ import { describe, expect, it } from 'vitest';
 import { GOLDEN_DIRECTORY } from '../../../e2e/tools/golden';
 import { openCheckpoint } from '../../engine/checkpoint';
 import { loadWeights } from '../../engine/load_weights';
-import { forward } from '../../model/lfm2';
 import { memorySource } from '../../store/byte_source';
-import { recordPlan } from '../plan';
+import { recordModel } from '../model_plan';
 import { openReferenceBackend } from './backend';
 
 const golden = join(GOLDEN_DIRECTORY, 'dense');
@@ -23,7 +22,7 @@ describe('activations by module name', () => {
     const got = new Map<string, { values: Float32Array; cols: number }>();
     const backend = openReferenceBackend({ onModuleOutput: (name, values, cols) => got.set(name, { values, cols }) });
     const weights = await loadWeights(checkpoint, backend, () => undefined);
-    const runner = await backend.compile(recordPlan((op) => forward(op, checkpoint.config, weights)), { contextLength: 64, prefillBatch: 64 });
+    const runner = await backend.compile(recordModel(checkpoint, weights), { contextLength: 64, prefillBatch: 64 });
     const { prompts } = JSON.parse(readFileSync(join(golden, 'expected.json'), 'utf8')) as { prompts: Record<string, number[]> };
     await runner.prefill(Uint32Array.from(prompts.T7));
 

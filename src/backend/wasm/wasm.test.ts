@@ -2,9 +2,8 @@ import { OpKind } from 'virtual:rivulet-kernels';
 import { resolveObjectURL } from 'node:buffer';
 import { Worker as NodeThread } from 'node:worker_threads';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { randomModel } from '../../../e2e/models';
 import type { Config } from '../../model/config';
-import { forward, type Lfm2 } from '../../model/lfm2';
-import type { Matrix } from '../../model/ops';
 import type { Dtype } from '../../tensor/dtype';
 import type { Backend, Runner } from '../backend';
 import { CONFORMANCE_CASES, runConformanceCase } from '../conformance';
@@ -53,42 +52,20 @@ const config: Config = {
   convLength: 3, normEps: 1e-5, ropeTheta: 10000, contextLength: 1000,
 }; // prettier-ignore
 
-/** A small model with every kind of op and several weight formats. */
-async function smallModel(backend: Backend): Promise<Lfm2> {
-  const { vocabSize: V, hiddenSize: D, ffnSize: F, heads: H, kvHeads: K, headDim: d } = config;
-  const matrix = (name: string, rows: number, cols: number, ...dtypes: Dtype[]): Promise<Matrix> => {
-    const part = Math.floor(rows / dtypes.length);
-    const segments = dtypes.map((dtype, i) => ({ name: `${name}.${i}`, dtype, rows: i === dtypes.length - 1 ? rows - part * i : part }));
-    return writeRandomMatrix(backend, { name, rows, cols, segments });
-  };
-  const vector = (name: string, length: number) => {
-    const next = seededRandom(name);
-    return backend.vector(name, Float32Array.from({ length }, () => 0.5 + next() / 2 ** 32));
-  };
-  // q, k and v as three segments, as in a checkpoint: then the attention needs no barrier before it
-  const qkv = (i: number): Promise<Matrix> =>
-    writeRandomMatrix(backend, {
-      name: `${i}.qkv`,
-      rows: (H + 2 * K) * d,
-      cols: D,
-      segments: [H, K, K].map((heads, j) => ({ name: `${i}.qkv.${j}`, dtype: j < 2 ? 'Q4_0' : 'Q6_K', rows: heads * d })),
-    });
-  const embed = await matrix('embed', V, D, 'Q6_K');
-  const layers = [];
-  for (const [i, kind] of config.layers.entries()) {
-    const ffn = {
-      operatorNorm: vector(`${i}.norm`, D), ffnNorm: vector(`${i}.ffn`, D), w1: await matrix(`${i}.w1`, F, D, 'Q4_0'),
-      w3: await matrix(`${i}.w3`, F, D, 'Q4_0'), w2: await matrix(`${i}.w2`, D, F, i === 1 ? 'F16' : 'Q8_0'),
-    }; // prettier-ignore
-    if (kind === 'conv') layers.push({ kind, ...ffn, inProj: await matrix(`${i}.in`, 3 * D, D, 'Q8_0'), taps: vector(`${i}.taps`, 3 * D), outProj: await matrix(`${i}.out`, D, D, 'Q4_0') });
-    else layers.push({ kind, ...ffn, qkvProj: await (i === 1 ? qkv(i) : matrix(`${i}.qkv`, (H + 2 * K) * d, D, 'Q4_0', 'Q6_K')), qNorm: vector(`${i}.q`, d), kNorm: vector(`${i}.k`, d), outProj: await matrix(`${i}.o`, D, H * d, 'Q8_0') });
-  }
-  return { embed, layers, embeddingNorm: vector('final', D), head: embed } as Lfm2;
+/**
+ * A small model with every kind of op and several weight formats. One attention has q, k and v as three segments, as in most checkpoints: then it
+ * needs no barrier before it. The other has them in one.
+ */
+function dtypeOf(gguf: string): Dtype {
+  if (/token_embd|attn_v/.test(gguf)) return 'Q6_K';
+  if (/in_proj|attn_output/.test(gguf)) return 'Q8_0';
+  if (/ffn_down/.test(gguf)) return gguf.startsWith('blk.1.') ? 'F16' : 'Q8_0';
+  return 'Q4_0';
 }
 
 async function smallRunner(backend: Backend, prefillBatch: number): Promise<Runner> {
-  const weights = await smallModel(backend);
-  return backend.compile(recordPlan((op) => forward(op, config, weights)), { contextLength: 1000, prefillBatch });
+  const plan = await randomModel(backend, config, dtypeOf, (gguf) => gguf === 'blk.3.attn_qkv.weight');
+  return backend.compile(plan, { contextLength: 1000, prefillBatch });
 }
 
 const tokens = (n: number, name = 'tokens'): Uint32Array => {

@@ -2,10 +2,10 @@ import { expect, it } from 'vitest';
 import { fakeDevice, shapePlan, tinyCheckpoint } from '../../../e2e/fake_device';
 import type { Checkpoint } from '../../engine/checkpoint';
 import { loadWeights } from '../../engine/load_weights';
-import { forward } from '../../model/lfm2';
 import type { Matrix } from '../../model/ops';
 import type { Backend } from '../backend';
-import { matricesOf, recordPlan } from '../plan';
+import { recordModel } from '../model_plan';
+import { matricesOf } from '../plan';
 import { precompilePipelines } from './precompile';
 import type { OpenedDevice } from './device';
 import { wholeBuffer, type Dispatch, type GpuWeightVector } from './dispatch';
@@ -35,7 +35,7 @@ async function compileTiny(checkpoint: Checkpoint, opened: OpenedDevice): Promis
     vector: (name: string, values: Float32Array) => ({ name, length: values.length, region: wholeBuffer({ size: values.byteLength } as GPUBuffer) }) as GpuWeightVector,
   };
   const weights = await loadWeights(checkpoint, backend as unknown as Backend, () => undefined);
-  return createWebGpuRunner(opened, recordPlan((op) => forward(op, checkpoint.config, weights)), sizes, true);
+  return createWebGpuRunner(opened, recordModel(checkpoint, weights), sizes, true);
 }
 
 it.each(DEVICES)('compiles exactly the pipelines that the runner needs, except those of the draws: subgroups $subgroups, bindings of $limit bytes', async (device) => {

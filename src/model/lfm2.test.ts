@@ -1,7 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import type { TensorInfo } from '../tensor/tensor';
-import { checkModelKind, configFromGguf, configFromJson, type Config } from './config';
-import { canonicalName, mapWeights, tensorsByName, weightTree } from './weights';
+import { architectureOfGguf, architectureOfJson, LFM2, type Weights } from './architecture';
+import type { Config } from './config';
+import { refuseQuantized } from './read_config';
+import { indexTensors, mapLeaves, type MatrixSource, type VectorSource } from './weights';
 
 // D 64, F 96, V 300, H 4, K 2, d 16, L 3: conv, attention, conv
 const LAYERS: Config['layers'] = ['conv', 'attention', 'conv'];
@@ -66,18 +68,22 @@ function merged<T>(base: Record<string, T>, change: Record<string, T | undefined
 
 const infos = (change: Record<string, number[] | undefined> = {}): TensorInfo[] =>
   merged(SHAPES, change).map(([name, shape], i) => ({ name, shape, dtype: 'F32', file: 0, offset: i, byteLength: 0 }));
-const tensors = (change?: Record<string, number[] | undefined>) => tensorsByName(infos(change));
-const fromGguf = (change: Record<string, unknown>, shapes?: Record<string, number[] | undefined>, notes?: string[]): Config =>
-  configFromGguf(new Map(merged(METADATA, change)), tensors(shapes), notes);
-const fromJson = (change: Record<string, unknown>, notes?: string[]): Config => {
-  const json = Object.fromEntries(merged(JSON_CONFIG, change));
-  checkModelKind(json);
-  return configFromJson(json, tensors(), notes);
+const tensors = (change?: Record<string, number[] | undefined>) => indexTensors(infos(change));
+const fromGguf = (change: Record<string, unknown>, shapes?: Record<string, number[] | undefined>, notes: string[] = []): Config => {
+  const metadata = new Map(merged(METADATA, change));
+  return architectureOfGguf(metadata).configFromGguf(metadata, tensors(shapes), notes);
 };
+const fromJson = (change: Record<string, unknown>, notes: string[] = []): Config => {
+  const json = Object.fromEntries(merged(JSON_CONFIG, change));
+  const architecture = architectureOfJson(json);
+  refuseQuantized(json);
+  return architecture.configFromJson(json, tensors(), notes);
+};
+const weightsOf = (change?: Record<string, number[] | undefined>): Weights => tensors(change).read((read) => LFM2.weights(CONFIG, read));
 
 const checkpointError = (pattern: RegExp) => expect.objectContaining({ name: 'CheckpointError', message: expect.stringMatching(pattern) });
 
-describe('configFromGguf', () => {
+describe('the configuration of a GGUF file', () => {
   test.each<[string, Record<string, unknown>, Partial<Config>]>([
     ['the widths are those of the weights', {}, {}],
     ['one kv count for all layers: the weights tell the kinds', { 'lfm2.attention.head_count_kv': 2 }, {}],
@@ -129,7 +135,7 @@ describe('configFromGguf', () => {
   });
 });
 
-describe('configFromJson', () => {
+describe('the configuration of a directory', () => {
   test.each<[string, Record<string, unknown>, Partial<Config>]>([
     ['layer_types', {}, {}],
     ['full_attn_idxs', { layer_types: undefined, full_attn_idxs: [1] }, {}],
@@ -172,31 +178,36 @@ describe('configFromJson', () => {
 
 describe('weights', () => {
   test.each([
-    ['token_embd_norm.weight', 'model.embedding_norm.weight'],
-    ['blk.12.shortconv.in_proj.weight', 'model.layers.12.conv.in_proj.weight'],
-    ['blk.0.attn_q_norm.weight', 'model.layers.0.self_attn.q_layernorm.weight'],
-    ['output.weight', 'lm_head.weight'],
-    ['model.layers.3.feed_forward.w2.weight', 'model.layers.3.feed_forward.w2.weight'],
-    ['model.language_model.layers.3.conv.conv.bias', 'model.layers.3.conv.conv.bias'],
-    ['lfm.embed_tokens.weight', 'model.embed_tokens.weight'],
-    ['layers.3.operator_norm.weight', 'model.layers.3.operator_norm.weight'],
-    ['output_norm.weight', 'model.embedding_norm.weight'],
-    ['model.norm.weight', 'model.embedding_norm.weight'],
-    ['model.layers.3.self_attn.o_proj.weight', 'model.layers.3.self_attn.out_proj.weight'],
-    ['_orig_mod.model.layers.3.feed_forward.w1.weight', 'model.layers.3.feed_forward.w1.weight'],
-    ['model.layers.3._orig_mod.feed_forward.w1.weight', 'model.layers.3.feed_forward.w1.weight'],
-    ['module.model.embed_tokens.weight', 'model.embed_tokens.weight'],
-    ['_fsdp_wrapped_module.lm_head.weight', 'lm_head.weight'],
-    ['base_model.model.model.layers.3.self_attn.q_proj.base_layer.weight', 'model.layers.3.self_attn.q_proj.weight'],
-    ['model.vision_tower.layers.3.self_attn.q_proj.weight', undefined],
-    ['layers.3.4.operator_norm.weight', undefined],
-    ['blk.3.attn_q.scales', undefined],
-    ['blk.0.ffn_gate_exps.weight', undefined],
-    ['blk.0.attn_q', undefined],
-  ])('%s is %s', (name, canonical) => expect(canonicalName(name)).toBe(canonical));
+    ['model.layers.2.conv.in_proj.weight', 'blk.2.shortconv.in_proj.weight'],
+    ['model.layers.1.self_attn.q_layernorm.weight', 'blk.1.attn_q_norm.weight'],
+    ['model.layers.2.feed_forward.w2.weight', 'blk.2.ffn_down.weight'],
+    ['model.language_model.layers.0.conv.conv.weight', 'blk.0.shortconv.conv.weight'],
+    ['lfm.embed_tokens.weight', 'token_embd.weight'],
+    ['layers.2.operator_norm.weight', 'blk.2.attn_norm.weight'],
+    ['output_norm.weight', 'token_embd_norm.weight'],
+    ['model.norm.weight', 'token_embd_norm.weight'],
+    ['model.layers.1.self_attn.o_proj.weight', 'blk.1.attn_output.weight'],
+    ['_orig_mod.model.layers.2.feed_forward.w1.weight', 'blk.2.ffn_gate.weight'],
+    ['model.layers.2._orig_mod.feed_forward.w3.weight', 'blk.2.ffn_up.weight'],
+    ['module.model.embed_tokens.weight', 'token_embd.weight'],
+    ['base_model.model.model.layers.1.self_attn.q_proj.base_layer.weight', 'blk.1.attn_q.weight'],
+  ])('%s is %s', (name, gguf) => {
+    const [tree, plain] = [weightsOf({ [gguf]: undefined, [name]: SHAPES[gguf] }), weightsOf()];
+    const names = (of: Weights): string[] => {
+      const found: string[] = [];
+      mapLeaves(of, (leaf) => void found.push(leaf.name), (leaf) => void found.push(leaf.name));
+      return found;
+    };
+    expect(names(tree)).toEqual(names(plain));
+  });
+
+  test.each(['model.vision_tower.layers.1.self_attn.q_proj.weight', 'layers.1.2.operator_norm.weight', 'blk.1.attn_q.scales', 'blk.0.ffn_gate_exps.weight', 'blk.1.attn_q', '_fsdp_wrapped_module.lm_head.bias'])(
+    '%s is no weight of the model',
+    (name) => expect(() => weightsOf({ [name]: [64, 64] })).toThrow(checkpointError(/does not fit its configuration/)),
+  );
 
   test('the tree has the modules’ names, and segments for separate q, k, v', () => {
-    const tree = weightTree(CONFIG, tensors());
+    const tree = weightsOf();
     expect(tree.head).toBe(tree.embed);
     const [conv, attention] = tree.layers;
     expect(conv).toMatchObject({ kind: 'conv', inProj: { name: 'model.layers.0.conv.in_proj', cols: 64 }, taps: { length: 192 }, inBias: undefined });
@@ -212,7 +223,7 @@ describe('weights', () => {
   test('fused qkv, an untied head, biases, taps as MLX and transformers keep them', () => {
     const fused = { 'blk.1.attn_q.weight': undefined, 'blk.1.attn_k.weight': undefined, 'blk.1.attn_v.weight': undefined, 'blk.1.attn_qkv.weight': [128, 64] };
     const biases = { 'blk.0.shortconv.in_proj.bias': [192], 'blk.0.shortconv.conv.bias': [64], 'blk.0.shortconv.out_proj.bias': [64] };
-    const tree = weightTree(CONFIG, tensors({ ...fused, ...biases, 'output.weight': [300, 64], 'blk.0.shortconv.conv.weight': [64, 3, 1], 'blk.2.shortconv.conv.weight': [64, 1, 3] }));
+    const tree = weightsOf({ ...fused, ...biases, 'output.weight': [300, 64], 'blk.0.shortconv.conv.weight': [64, 3, 1], 'blk.2.shortconv.conv.weight': [64, 1, 3] });
     const [conv, attention, last] = tree.layers;
     expect(tree.head).toMatchObject({ name: 'lm_head' });
     expect(attention).toMatchObject({ qkvProj: { segments: [{ name: 'model.layers.1.self_attn.qkv_proj', rows: 128 }] } });
@@ -227,7 +238,7 @@ describe('weights', () => {
     ['left over', { 'blk.3.attn_norm.weight': [64] }, /does not fit its configuration: got blk\.3\.attn_norm\.weight/],
     ['unknown', { 'dense_2.weight': [128, 64] }, /does not fit its configuration: got dense_2\.weight/],
     ['separate and fused', { 'blk.1.attn_qkv.weight': [128, 64] }, /does not fit its configuration: got blk\.1\.attn_q\.weight/],
-  ])('refuses a tensor %s', (_, change, pattern) => expect(() => weightTree(CONFIG, tensors(change))).toThrow(checkpointError(pattern)));
+  ])('refuses a tensor %s', (_, change, pattern) => expect(() => weightsOf(change)).toThrow(checkpointError(pattern)));
 
   test('the weights of an adapter', () => {
     for (const name of ['base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight', 'blk.0.ffn_down.weight.lora_a'])
@@ -235,16 +246,21 @@ describe('weights', () => {
   });
 
   test('one weight in both spellings', () => {
-    expect(() => tensors({ 'model.embed_tokens.weight': [300, 64] })).toThrow(checkpointError(/twice: got token_embd\.weight and model\.embed_tokens\.weight/));
+    expect(() => weightsOf({ 'model.embed_tokens.weight': [300, 64] })).toThrow(checkpointError(/has model\.embed_tokens\.weight twice: got model\.embed_tokens\.weight and token_embd\.weight/));
+    expect(() => fromGguf({}, { 'lfm.embed_tokens.weight': [300, 64] })).toThrow(checkpointError(/twice/));
   });
 
-  test('mapWeights keeps a tied head the same object', () => {
-    const tree = mapWeights(
-      weightTree(CONFIG, tensors()),
-      ({ name }) => ({ name }),
-      ({ length }) => length,
-    );
-    expect(tree.head).toBe(tree.embed);
-    expect(tree.layers[1]).toMatchObject({ kind: 'attention', qkvProj: { name: 'model.layers.1.self_attn.qkv_proj' }, qNorm: 16 });
+  test('another tree has the same form: unions, lists, optional leaves, one object in two places', () => {
+    const tensor = infos()[0];
+    const [m, v]: [MatrixSource, VectorSource] = [{ name: 'm', cols: 2, segments: [] }, { name: 'v', length: 3, tensor }];
+    const tree = { embed: m, head: m, note: 'a', bias: undefined as VectorSource | undefined, layers: [{ kind: 'a' as const, v }, { kind: 'b' as const, experts: [[m], []] }], width: 7, none: null };
+    let [matrices, vectors] = [0, 0];
+    const got = mapLeaves(tree, ({ cols }) => ({ cols, number: ++matrices }), ({ length }) => length * ++vectors); // prettier-ignore
+    const mapped = { cols: 2, number: 1 };
+    expect(got).toEqual({ embed: mapped, head: mapped, note: 'a', bias: undefined, layers: [{ kind: 'a', v: 3 }, { kind: 'b', experts: [[mapped], []] }], width: 7, none: null });
+    expect(got.head).toBe(got.embed);
+    expect([matrices, vectors]).toEqual([1, 1]);
+    const typed: number | undefined = got.bias; // the types follow the leaves
+    expect(typed).toBeUndefined();
   });
 });

@@ -1,0 +1,86 @@
+/** The architectures that run here, a row for each. The parts of the engine ask their row and know no family by name; other_kinds.ts has the relatives that are refused. */
+import { refuseArchitecture } from '../other_kinds';
+import type { Config } from './config';
+import { forward, lfm2Weights, type Lfm2Sources } from './lfm2';
+import type { Act, Ops } from './ops';
+import { configFromGguf, configFromJson, isRecord } from './read_config';
+import type { Loaded, TensorIndex, WeightReader } from './weights';
+
+export type ArchitectureName = 'lfm2';
+
+/** The tree of a model's weights: where each is stored, and with the handles of a backend. */
+export type Weights = Lfm2Sources;
+export type LoadedWeights = Loaded<Weights>;
+
+export interface Architecture {
+  /** in GGUF files, also as the prefix of its keys, and as `model_type` in config.json */
+  name: ArchitectureName;
+  /** `architectures` in config.json */
+  classes: readonly string[];
+  /**
+   * @param notes gets what was assumed
+   * @throws CheckpointError
+   */
+  configFromGguf(metadata: ReadonlyMap<string, unknown>, tensors: TensorIndex, notes: string[]): Config;
+  configFromJson(json: Readonly<Record<string, unknown>>, tensors: TensorIndex, notes: string[]): Config;
+  weights(config: Config, read: WeightReader): Weights;
+  /** The forward pass. */
+  build(op: Ops, config: Config, weights: LoadedWeights): Act;
+  text: {
+    /** as GGUF files name it; converters write the others for the first */
+    preTokenizers: readonly string[];
+    /** tokens that end a turn or a text, in vocabularies that have them */
+    endTokens: readonly string[];
+    /** special tokens that are part of an answer and not of the frame around turns */
+    answerMarkers: readonly string[];
+    /** for checkpoints without a setting */
+    sampling: { temperature: number; minP: number; repetitionPenalty: number };
+    /** for files without a chat template whose vocabulary has the token that begins a turn */
+    template: { turnToken: string; source: string };
+  };
+}
+
+/** What the template of LFM2.5 prints, without its treatment of past thinking. */
+const PLAIN_TEMPLATE = `{{ bos_token }}{% set system = messages[0].content if messages[0].role == 'system' %}{% if system or tools %}<|im_start|>system
+{{ system + ('\\n' if tools else '') if system }}{% if tools %}List of tools: [{% for tool in tools %}{{ tool if tool is string else tool | tojson }}{{ ', ' if not loop.last }}{% endfor %}]{% endif %}<|im_end|>
+{% endif %}{% for message in messages %}{% if not (loop.first and message.role == 'system') %}<|im_start|>{{ message.role }}
+{{ message.content if message.content is string else message.content | tojson }}<|im_end|>
+{% endif %}{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant
+{% endif %}`;
+
+export const LFM2: Architecture = {
+  name: 'lfm2',
+  classes: ['Lfm2ForCausalLM', 'Lfm2Model'],
+  configFromGguf: (metadata, tensors, notes) => configFromGguf('lfm2.', metadata, tensors, notes),
+  configFromJson,
+  weights: lfm2Weights,
+  build: forward,
+  text: {
+    // the pre-tokenizer of Llama 3
+    preTokenizers: ['lfm2', 'llama3', 'llama-v3', 'llama-bpe'],
+    endTokens: ['<|im_end|>', '<|endoftext|>'],
+    answerMarkers: ['<|tool_call_start|>', '<|tool_call_end|>', '<think>', '</think>'],
+    // recommended by Liquid AI's documentation for its text models
+    sampling: { temperature: 0.3, minP: 0.15, repetitionPenalty: 1.05 },
+    template: { turnToken: '<|im_start|>', source: PLAIN_TEMPLATE },
+  },
+};
+
+const ARCHITECTURES: readonly Architecture[] = [LFM2];
+
+const named = (name: unknown): Architecture | undefined => ARCHITECTURES.find((row) => row.name === name);
+
+/** @throws CheckpointError for a model of another architecture */
+export function architectureOfGguf(metadata: ReadonlyMap<string, unknown>): Architecture {
+  const name = metadata.get('general.architecture');
+  return named(name) ?? refuseArchitecture(name ?? metadata.get('general.type'));
+}
+
+/** @param json config.json. @throws CheckpointError for a model of another architecture */
+export function architectureOfJson(json: Readonly<Record<string, unknown>>): Architecture {
+  const [cls] = Array.isArray(json.architectures) ? (json.architectures as unknown[]) : [];
+  const row = named(json.model_type) ?? refuseArchitecture(json.model_type ?? cls);
+  if (isRecord(json.text_config)) refuseArchitecture('lfm2_vl', 'a text_config');
+  if (cls !== undefined && !row.classes.includes(cls as string)) refuseArchitecture(cls);
+  return row;
+}
