@@ -4,6 +4,7 @@
  * DIR holds expected.json, logits/, model/ (a Hugging Face directory) and gguf/. Prints one JSON line for each file and prompt. The exit code is 1
  * when a bound is missed. `--chunk N` feeds the prompts N tokens at a time; `--chunk 256,3,1` feeds them in each of these ways.
  */
+import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { openReferenceBackend } from '../../src/backend/reference/backend';
@@ -43,6 +44,8 @@ export interface Line {
   maxAbs: number;
   nmse: number;
   top1Match: boolean;
+  /** a hash of the f32 bits of the logits, to compare two versions of the kernels on one machine */
+  bits: string;
   /** greedy continuation equal up to the first step with a margin below 0.1; null for prompts without one */
   greedyMatch: boolean | null;
 }
@@ -131,7 +134,7 @@ export async function verify(options: VerifyOptions, emit: (line: Line) => void)
         for (const [i, [prompt, tokens]] of prompts.entries()) {
           if (!fits(tokens, feed) || (feed !== feeds[0] && tokens.length <= feed.chunk)) continue;
           const got = await model.logits(tokens, feed.chunk);
-          const line: Line = { file: name, prompt, chunk: feed.chunk, backend: options.backend, ...difference(got, rows.subarray(i * V, (i + 1) * V)), greedyMatch: null };
+          const line: Line = { file: name, prompt, chunk: feed.chunk, backend: options.backend, ...difference(got, rows.subarray(i * V, (i + 1) * V)), bits: hash(Float32Array.from(got)), greedyMatch: null };
           const wanted = feed === feeds[0] ? continuation(entry, prompt) : undefined;
           if (wanted) {
             const tokensGot = await model.greedy(tokens, wanted.tokens.length);
@@ -210,6 +213,8 @@ function floats(path: string): Float32Array {
   const bytes = readFileSync(path);
   return new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
 }
+
+const hash = (values: Float32Array): string => createHash('sha256').update(new Uint8Array(values.buffer)).digest('hex').slice(0, 8);
 
 function difference(got: ArrayLike<number>, wanted: Float32Array): Pick<Line, 'maxAbs' | 'nmse' | 'top1Match'> {
   if (got.length !== wanted.length) throw new Error(`${got.length} logits, expected ${wanted.length}`);

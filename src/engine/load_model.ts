@@ -221,7 +221,7 @@ interface ContextRange {
 }
 
 /** The names and shapes of the weights. */
-const weightShapes = ({ weights }: Checkpoint): Lfm2 =>
+export const weightShapes = ({ weights }: Pick<Checkpoint, 'weights'>): Lfm2 =>
   mapWeights(
     weights,
     ({ name, cols, segments }) => ({ name, cols, rows: segments.reduce((sum, { rows }) => sum + rows, 0), segments }),

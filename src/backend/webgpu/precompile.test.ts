@@ -1,65 +1,30 @@
-import { expect, it, vi } from 'vitest';
-import { tinyGguf } from '../../../e2e/tools/tiny';
-import { openCheckpoint } from '../../engine/checkpoint';
+import { expect, it } from 'vitest';
+import { fakeDevice, shapePlan, tinyCheckpoint } from '../../../e2e/fake_device';
 import { loadWeights } from '../../engine/load_weights';
-import { forward, type Lfm2 } from '../../model/lfm2';
-import { mapWeights } from '../../model/weights';
-import { memorySource } from '../../store/byte_source';
+import { forward } from '../../model/lfm2';
 import type { Matrix } from '../../model/ops';
 import type { Backend } from '../backend';
 import { recordPlan } from '../plan';
 import { precompilePipelines } from './precompile';
-import type { OpenedDevice } from './device';
-import { wholeBuffer, type GpuWeightVector, type Dispatch } from './dispatch';
+import { wholeBuffer, type Dispatch, type GpuWeightVector } from './dispatch';
 import { createMatrixWriter } from './repack';
 import { createWebGpuRunner } from './runner';
 
-vi.stubGlobal('GPUBufferUsage', { MAP_READ: 1, COPY_SRC: 4, COPY_DST: 8, UNIFORM: 64, STORAGE: 128 });
-
-/** A fake device that records the pipelines it is asked for. */
-function fakeDevice(pipelines: Set<string>, { subgroups, limit, span }: { subgroups: boolean; limit: number; span?: 128 }): OpenedDevice {
-  const buffer = (label: string, size: number): GPUBuffer => ({ label, size }) as GPUBuffer;
-  const note = ({ sources, constants }: Pick<Dispatch, 'sources' | 'constants'>): void => void pipelines.add(JSON.stringify([sources, constants]));
-  const nothing = (): undefined => undefined;
-  return {
-    device: {
-      limits: { maxBufferSize: 2 ** 30, maxStorageBufferBindingSize: limit },
-      queue: { writeBuffer: nothing, submit: nothing, onSubmittedWorkDone: () => Promise.resolve() },
-      createCommandEncoder: () => ({ copyBufferToBuffer: nothing, finish: nothing }),
-    },
-    features: { f16: false, subgroups, subgroupMinSize: 4, subgroupMaxSize: 128, dp4a: false },
-    tunings: new Map([['*', { rows: 8, span }]]),
-    step: wholeBuffer(buffer('step', 16)),
-    tokens: wholeBuffer(buffer('tokens', 1024)),
-    allocateBuffer: (label: string, size: number) => Promise.resolve(buffer(label, size)),
-    createBuffer: (label: string, size: number) => ({ buffer: buffer(label, size), ready: Promise.resolve() }),
-    releaseBuffer: nothing,
-    run: () => Promise.resolve(),
-    waitFor: <T>(work: Promise<T>) => work,
-    pipeline: (step: Dispatch) => Promise.resolve(note(step)),
-    prepare: (steps: Dispatch[]) => Promise.resolve(steps.map(note)),
-    throwIfFailed: nothing,
-  } as unknown as OpenedDevice;
-}
+/** Adds the pipelines that a fake device is asked for to a set. */
+const noteIn = (pipelines: Set<string>) => ({ sources, constants }: Pick<Dispatch, 'sources' | 'constants'>): void => void pipelines.add(JSON.stringify([sources, constants]));
 
 it.each([
-  { subgroups: true, limit: 2 ** 30 },
-  { subgroups: false, limit: 2 ** 14, span: 128 as const }, // splits matrices into several parts
+  { subgroups: true, limit: 2 ** 30, tuning: { rows: 8 as const } },
+  { subgroups: false, limit: 2 ** 14, tuning: { rows: 8 as const, span: 128 as const } }, // splits matrices into several parts
 ])('compiles exactly the pipelines that the runner needs, except those of the draws: subgroups $subgroups, bindings of $limit bytes', async (device) => {
-  const file = tinyGguf({ hidden: 64, ffn: 96, heads: 2, kvHeads: 1, headDim: 32, vocab: 280, layers: ['conv', 'attention', 'conv'], contextLength: 8192 });
-  const checkpoint = await openCheckpoint([memorySource('tiny.gguf', file)]);
+  const checkpoint = await tinyCheckpoint({ hidden: 64, ffn: 96, heads: 2, kvHeads: 1, headDim: 32, vocab: 280, layers: ['conv', 'attention', 'conv'], contextLength: 8192 });
   const sizes = { contextLength: 2048, prefillBatch: 64 };
 
   const ahead = new Set<string>();
-  const shapes = mapWeights(
-    checkpoint.weights,
-    ({ name, cols, segments }) => ({ name, cols, rows: segments.reduce((sum, { rows }) => sum + rows, 0), segments }),
-    ({ name, length }) => ({ name, length }),
-  ) as Lfm2;
-  await precompilePipelines(fakeDevice(ahead, device), recordPlan((op) => forward(op, checkpoint.config, shapes)), sizes, true);
+  await precompilePipelines(fakeDevice(device, noteIn(ahead)), shapePlan(checkpoint), sizes, true);
 
   const wanted = new Set<string>();
-  const opened = fakeDevice(wanted, device);
+  const opened = fakeDevice(device, noteIn(wanted));
   const backend = {
     matrix: (spec: Matrix) => createMatrixWriter(opened, spec),
     vector: (name: string, values: Float32Array) => ({ name, length: values.length, region: wholeBuffer({ size: values.byteLength } as GPUBuffer) }) as GpuWeightVector,
