@@ -144,7 +144,7 @@ export function lowerPlanToWasmOps(plan: Plan, prefillBatch: number, int16: bool
       else heap.u32[index] = op[field] ?? 0;
     }),
   );
-  const attentionBytes = Math.max(0, ...list.map((op, i) => (op.heads ? kernels.attention_size(ops + i * OP_BYTES) : 0)));
+  const attentionBytes = Math.max(0, ...plan.nodes.map((node) => (node.op === 'attend' ? kernels.attention_size(node.heads, node.cache.kvHeads, node.cache.headDim) : 0)));
   return { ops, count: list.length, slots, ropes, pageBytes, widest, attentionBytes, convLength, held };
 }
 

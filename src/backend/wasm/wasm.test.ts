@@ -7,6 +7,7 @@ import type { Matrix } from '../../model/ops';
 import type { Dtype } from '../../tensor/dtype';
 import type { Backend, Runner } from '../backend';
 import { CONFORMANCE_CASES, runConformanceCase } from '../conformance';
+import { planCost } from '../cost';
 import { recordPlan } from '../plan';
 import { seededRandom, writeRandomMatrix } from '../random_weights';
 import { openReferenceBackend } from '../reference/backend';
@@ -104,6 +105,18 @@ async function logitsOf(runner: Runner, all: Uint32Array, piece: number): Promis
 }
 
 const power = (values: Float32Array): number => values.reduce((sum, v) => sum + v * v, 0);
+
+it('holds what its cost tells, also with several threads', async () => {
+  const backend = await open(3);
+  const model = await smallModel(backend);
+  const plan = recordPlan((op) => forward(op, config, model));
+  const options = { contextLength: 1000, prefillBatch: 16 };
+  const { weights, scratch, state } = await planCost(backend, plan, options);
+  await feed(await backend.compile(plan, options), tokens(1000), 16);
+  expect(backend.memory()).toBe(weights + scratch + state);
+  expect((await planCost(backend, plan, options)).scratch).toBe(scratch); // although a runner may have ended threads
+  await backend.dispose();
+});
 
 describe('ops against the reference', () => {
   const names = /shortConv|attend|last|embed F32|F32.*bias|swiglu F32/;

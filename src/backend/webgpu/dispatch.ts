@@ -97,6 +97,8 @@ export interface GpuWeightVector extends Vector {
   readonly region: BufferRegion;
 }
 
+/** Size of a buffer for so many bytes. */
+export const bufferBytes = (bytes: number): number => Math.max(16, Math.ceil(bytes / 16) * 16);
 export const wholeBuffer = (buffer: GPUBuffer): BufferRegion => ({ buffer, offset: 0, size: buffer.size });
 
 /** The shader file for sums and maxima over a workgroup, the first source of a kernel that needs them. */
