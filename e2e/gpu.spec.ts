@@ -149,6 +149,18 @@ for (const { name, options, sums, tags, open } of engines()) describe(name, { ta
     expect(slow.submits).toEqual([dispatches]);
   });
 
+  it.each([
+    { layers: ['conv', 'attention', 'conv'], D: 64, F: 96, dtype: 'Q8_0', value: 'Q8_0', contextLength: 256 },
+    { layers: ['conv', 'attention', 'attention', 'conv'], D: 128, F: 64, dtype: 'Q4_0', value: 'Q8_0', contextLength: 2048 },
+    { layers: ['attention', 'conv'], D: 256, F: 512, dtype: 'Q4_K', value: 'Q6_K', contextLength: 700 },
+    { layers: ['attention'], D: 64, F: 72, dtype: 'F16', value: 'F16', contextLength: 64, f16: false },
+  ] as const)('holds what its cost tells: $layers, D $D, $dtype, $value, $contextLength positions', async ({ layers, D, F, dtype, value, contextLength, ...f16 }) => {
+    const { told, loaded, held } = await call('costs', [...layers], D, F, dtype, value, contextLength, { ...options, ...f16 });
+    expect(held).toBe(told.weights + told.scratch + told.state);
+    expect(held - loaded).toBeLessThan(told.scratch + told.state); // which count what the device held before
+    expect(told.read).toBe(told.weights);
+  });
+
   it('tells the time of every kernel by its shape, and the bandwidth of a copy', async () => {
     const { times, dispatches, error } = await call('profiled', options);
     const [copy, empty, draw, ...kernels] = times.toReversed();

@@ -60,7 +60,7 @@ test('the engine reaches no side file, nor what only side files and tools need',
   const reached = new Set(['src/worker.ts']);
   for (const file of reached) for (const target of imports(file)) reached.add(target);
   expect(reached).toContain('src/backend/webgpu/tune.ts');
-  const apart = ['src/engine/estimate.ts', 'src/engine/partial_header.ts', 'src/format/gguf_partial.ts', 'src/store/maintain_models.ts', 'src/backend/webgpu/profile.ts', 'src/backend/describe_runner.ts'];
+  const apart = ['src/engine/estimate.ts', 'src/engine/partial_header.ts', 'src/format/gguf_partial.ts', 'src/store/maintain_models.ts', 'src/backend/cost.ts', 'src/backend/webgpu/cost.ts', 'src/backend/wasm/cost.ts', 'src/backend/webgpu/profile.ts', 'src/backend/describe_runner.ts'];
   expect(files).toEqual(expect.arrayContaining(apart));
   expect([...reached].filter((file) => file.startsWith('src/modules/') || apart.includes(file))).toEqual([]);
 });
@@ -76,6 +76,11 @@ test('one forward pass: a plan of a model is recorded in one place', () => {
 test('the name of an architecture stands in its files only', () => {
   const named = sources.filter((file) => /[lL]fm\d/.test(codeOf(file)));
   expect(named.sort()).toEqual(['src/model/architecture.ts', 'src/model/lfm2.ts', 'src/other_kinds.ts']);
+});
+
+test('the engine compares no name of a backend, and has no number of its layout: it asks the backend', () => {
+  for (const file of files.filter((name) => name.startsWith('src/engine/') && !name.endsWith('/exports.ts')))
+    expect(readFileSync(join(root, file), 'utf8'), file).not.toMatch(/\binfo\.name(\]| [!=]==)|(RING|PAGE)_POSITIONS|2 \*\* 32/);
 });
 
 test('the model mentions no GPU, no fetch and no await', () => {

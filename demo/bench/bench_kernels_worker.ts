@@ -6,7 +6,6 @@ import { openWebGpuBackend } from '../../src/backend/webgpu/backend';
 import { profileAt } from '../../src/backend/webgpu/profile';
 import { openCheckpoint } from '../../src/engine/checkpoint';
 import '../../src/engine/comlink_handlers';
-import { RUNNER_BATCH_SIZES } from '../../src/engine/load_model';
 import { loadWeights } from '../../src/engine/load_weights';
 import { fail } from '../../src/errors';
 import { openModel, type ModelSource } from '../../src/store/open_model';
@@ -30,7 +29,7 @@ async function kernelTimes(source: ModelSource, { allowSoftware, tuneMs }: Kerne
     const checkpoint = await openCheckpoint(opened.files);
     await backend.reserve(checkpoint.bytes);
     const weights = await loadWeights(checkpoint, backend, () => undefined);
-    const { prefillBatch } = RUNNER_BATCH_SIZES.webgpu;
+    const { prefillBatch } = backend.limits;
     const runner = await backend.compile(recordModel(checkpoint, weights), { contextLength: 1024, prefillBatch });
     const profile = profileOf(await profileAt(runner, POSITION, prefillBatch));
     if (!profile) return fail('DeviceError', { what: 'This backend does not measure kernels' });

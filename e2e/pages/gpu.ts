@@ -1,6 +1,7 @@
 /** The WebGPU backend by itself, in a page: what e2e/gpu.spec.ts asks it. Everything is compared with the reference on the same plan. */
 import type { Runner } from '../../src/backend/backend';
 import { describeRunner } from '../../src/backend/describe_runner';
+import { planCost, type PlanCost } from '../../src/backend/cost';
 import { recordPlan } from '../../src/backend/plan';
 import { writeRandomMatrix } from '../../src/backend/random_weights';
 import { GREEDY_SAMPLING, logprobs, ALL_FILTERS_SAMPLING, type SamplingParams } from '../../src/backend/sampling';
@@ -9,7 +10,7 @@ import { profileAt } from '../../src/backend/webgpu/profile';
 import type { Dtype } from '../../src/tensor/dtype';
 import type { Config } from '../../src/model/config';
 import { faults } from './gpu_faults';
-import { both, count, difference, floats, normal, openFresh, random, randomModel, shared, smallModel, someTokens, transitions } from './gpu_models';
+import { both, count, difference, floats, normal, open, openFresh, random, randomModel, shared, smallModel, someTokens, transitions } from './gpu_models';
 
 export interface Draw {
   prompt: number[];
@@ -148,6 +149,20 @@ const gpu = {
     const toStart = runner.rewind(0);
     runner.dispose();
     return { error: back ? difference(again, straight) : NaN, tooFar, overwritten, toStart, beyond };
+  },
+
+  /** What a plan costs as it is told before its runner exists, and what the backend then holds. */
+  async costs(layers: Config['layers'], D: number, F: number, dtype: Dtype, value: Dtype, contextLength: number, options: WebGpuOptions): Promise<{ told: PlanCost; loaded: number; held: number }> {
+    const backend = await open(options);
+    const { plan } = await randomModel(backend, layers, D, F, dtype, value);
+    const loaded = backend.memory();
+    const sizes = { contextLength, prefillBatch: 64 };
+    const told = await planCost(backend, plan, sizes);
+    const runner = await backend.compile(plan, sizes);
+    const held = backend.memory();
+    runner.dispose();
+    await backend.dispose();
+    return { told, loaded, held };
   },
 
   /** What the browser is asked to do for `windows` windows of `steps` tokens, after warm-up; `value` is the format of value rows. */

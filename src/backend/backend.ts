@@ -37,8 +37,25 @@ export interface CompileOptions {
   prefillBatch: number;
 }
 
+/** How much work one call of a runner takes. */
+export interface RunnerBatchSizes {
+  /** tokens of one prefill call; fixed, because the batch size changes the rounding */
+  prefillBatch: number;
+  /** decode calls that run at the same time */
+  decodesInFlight: number;
+  /** most decode steps of one call */
+  decodeSteps: number;
+}
+
+/** What a backend does best, and what it cannot exceed. */
+export interface BackendLimits extends RunnerBatchSizes {
+  /** most bytes of everything together; absent where only an attempt shows what the device has */
+  memory?: number;
+}
+
 export interface Backend {
   readonly info: BackendInfo;
+  readonly limits: BackendLimits;
   /**
    * Reserves memory for the weights, so that a model that is too large fails before its download.
    * @param bytes of all weights in the checkpoint

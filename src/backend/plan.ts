@@ -66,6 +66,8 @@ export const matricesOf = (node: PlanNode): Matrix[] => fieldsOf(node, 'matrix')
 export const tablesOf = (node: PlanNode): Matrix[] => fieldsOf(node, 'table');
 /** The matrices and tables of a node. */
 export const weightsOf = (node: PlanNode): Matrix[] => fieldsOf(node, 'matrix', 'table');
+/** The vectors of a node, those of its norms among them. */
+export const vectorsOf = (node: PlanNode): Vector[] => fieldsOf<Norm | Vector>(node, 'vector').map((one) => ('weight' in one ? one.weight : one));
 export const kvCachesOf = (node: PlanNode): KvCache[] => fieldsOf(node, 'kv');
 export const convStatesOf = (node: PlanNode): ConvState[] => fieldsOf(node, 'conv');
 /** The node with other matrices and tables in place of its own. */

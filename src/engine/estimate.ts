@@ -1,6 +1,6 @@
 /** Estimates, before a download, how much memory a model needs and how fast it runs: from its headers and a short run over synthetic weights. */
-import { CONV_RING_POSITIONS, KV_PAGE_POSITIONS } from 'virtual:rivulet-kernels';
 import { ROW_SLICE_MULTIPLE, type Backend, type BackendInfo, type Runner } from '../backend/backend';
+import { planCost } from '../backend/cost';
 import { recordModel } from '../backend/model_plan';
 import { GREEDY_SAMPLING } from '../backend/sampling';
 import { randomWeightRows } from '../backend/random_weights';
@@ -8,17 +8,16 @@ import { abortError } from '../errors';
 import type { ArchitectureName, LoadedWeights, Weights } from '../model/architecture';
 import type { Config } from '../model/config';
 import type { Matrix } from '../model/ops';
-import { mapLeaves, rowsOf, type MatrixSource } from '../model/weights';
+import { mapLeaves, rowsOf, shapesOf, type MatrixSource } from '../model/weights';
 import { isLocalSource } from '../store/local_source';
 import { reportRoomForOpenModel, type ModelRoom } from '../store/cached_models';
 import { openModel, type ModelSource } from '../store/open_model';
 import { formatMegabytes } from '../store/storage_space';
 import type { ByteSource } from '../store/byte_source';
 import { rowBytes, type Dtype } from '../tensor/dtype';
-import { simpleRowBytes } from '../tensor/nibbles';
 import type { CheckpointOutline } from './checkpoint';
 import { openCheckpointOutline } from './checkpoint_outline';
-import { resolveContextLength, compileWithFittingContext, RUNNER_BATCH_SIZES, type LoadOptions } from './load_model';
+import { compileWithFittingContext, resolveContextLength, type LoadOptions } from './load_model';
 import { yieldToEventLoop } from './event_loop';
 import { withWorkingBackend, createFallbackState, backendCandidates } from './choose_backend';
 
@@ -64,7 +63,8 @@ const MEASURED_MS = 300;
 /** size of the synthetic weights: larger than most CPU caches, so that the run measures memory speed */
 const SAMPLE_BYTES = 128e6;
 const SLICE_BYTES = 1 << 20;
-const WASM_MAX_BYTES = 2 ** 32;
+/** most positions of the measured conversation: its speed is that of a beginning */
+const MEASURED_POSITIONS = 256;
 
 /** @throws what load() throws for the headers: SourceError, CheckpointError, RequestError, DeviceError if no backend works; AbortError */
 export async function estimate(source: ModelSource, options: EstimateOptions = {}, signal?: AbortSignal): Promise<LoadEstimate> {
@@ -72,9 +72,9 @@ export async function estimate(source: ModelSource, options: EstimateOptions = {
   const { outline, room, cached, fetched } = await inspect(source, options, signal);
   const { architecture, config, quantization, weights } = outline;
   const notes: string[] = [];
-  const contextLength = resolveContextLength(options.contextLength, config.contextLength, notes);
+  const wanted = resolveContextLength(options.contextLength, config.contextLength, notes);
   const start = performance.now();
-  const measured = await withWorkingBackend(fallback, (backend) => measureSample(backend, outline, contextLength, options, signal));
+  const measured = await withWorkingBackend(fallback, (backend) => measureSample(backend, outline, wanted, signal));
   const { memory, obstacles } = measured;
   if (!room.enough) obstacles.push(room.message);
   const device = (globalThis.navigator as { deviceMemory?: number } | undefined)?.deviceMemory; // GiB; browsers round down to a power of two and cap it
@@ -150,47 +150,40 @@ interface Measurement {
   obstacles: string[];
 }
 
-/** Runs some layers of the model with synthetic weights of the same shapes and formats, and scales time and memory to the whole model. */
-async function measureSample(backend: Backend, outline: CheckpointOutline, wanted: number, options: EstimateOptions, signal?: AbortSignal): Promise<Measurement> {
+/** Asks the backend what the model takes, and runs some of its layers with synthetic weights of the same shapes and formats for the time. */
+async function measureSample(backend: Backend, outline: CheckpointOutline, wanted: number, signal?: AbortSignal): Promise<Measurement> {
   const { architecture, config, weights, bytes, memoryBytes } = outline;
+  const { limits } = backend;
   const obstacles: string[] = [];
-  const { part, layers: partLayers } = sampleLayers(weights, config.layers, SAMPLE_BYTES / bytes);
-  await reserve(backend, memoryBytes, bytesOf(part), obstacles);
-  const before = backend.memory();
+  await reserve(backend, memoryBytes, obstacles);
+  const { part, layers } = sampleLayers(weights, config.layers, SAMPLE_BYTES / bytes);
   const filled = await writeSyntheticWeights(backend, part, signal);
-  const loaded = backend.memory();
-  const partConfig: Config = { ...config, vocabSize: rowsOf(part.head), layers: partLayers };
-  const limits = RUNNER_BATCH_SIZES[backend.info.name];
-  const { runner, contextLength } = await compileWithFittingContext(backend, recordModel({ architecture, config: partConfig }, filled), { wanted, least: 1, prefillBatch: limits.prefillBatch });
-  const compiled = backend.memory();
-  const seconds = await secondsPerToken(runner, partConfig, Math.min(contextLength, KV_PAGE_POSITIONS), limits.decodeSteps, signal);
+  const partConfig: Config = { ...config, vocabSize: rowsOf(part.head), layers };
+  const partPlan = recordModel({ architecture, config: partConfig }, filled);
+  const { runner, contextLength } = await compileWithFittingContext(backend, partPlan, { wanted, least: 1 });
+  const seconds = await secondsPerToken(runner, partConfig, Math.min(contextLength, MEASURED_POSITIONS), limits.decodeSteps, signal);
   const info = { ...backend.info };
+  const options = { contextLength, prefillBatch: limits.prefillBatch };
+  const cost = await planCost(backend, recordModel(outline, shapesOf(weights)), options);
+  const { read } = await planCost(backend, partPlan, options);
   runner.dispose();
   await backend.dispose();
 
-  // add keys, values and conv states of the layers and positions that the sample did not have
-  const whole = options.exact || (info.name === 'webgpu' && options.f16 === false); // f32; otherwise f16, or int16 with a scale
-  const position = 2 * config.kvHeads * (whole ? 4 * config.headDim : 2 * config.headDim + (info.name === 'wasm' ? 4 : 0));
-  const layers = (kinds: Config['layers'], kind: Config['layers'][number]): number => kinds.filter((k) => k === kind).length;
-  const held = layers(partConfig.layers, 'attention') * (info.name === 'wasm' ? Math.min(KV_PAGE_POSITIONS, contextLength) : contextLength);
-  const keys = position * (layers(config.layers, 'attention') * contextLength - held);
-  const rings = 4 * CONV_RING_POSITIONS * config.hiddenSize * (layers(config.layers, 'conv') - layers(partConfig.layers, 'conv'));
-  const weightBytes = Math.round(((loaded - before) / bytesOf(part)) * bytesOf(weights));
-  const context = compiled - loaded + keys + rings;
-  const total = weightBytes + context;
-  if (info.name === 'wasm' && total > WASM_MAX_BYTES) obstacles.push(`The model needs ${formatMegabytes(total)} of memory; WebAssembly has at most ${formatMegabytes(WASM_MAX_BYTES)}.`);
-  return { backend: info, contextLength, memory: { weights: weightBytes, context, total }, tokensPerSecond: bytesRead(part) / bytesRead(weights) / seconds, obstacles };
+  const context = cost.scratch + cost.state;
+  const total = cost.weights + context;
+  if (limits.memory !== undefined && total > limits.memory) obstacles.push(`The model needs ${formatMegabytes(total)} of memory; the backend ${info.name} has at most ${formatMegabytes(limits.memory)}.`);
+  return { backend: info, contextLength, memory: { weights: cost.weights, context, total }, tokensPerSecond: read / cost.read / seconds, obstacles };
 }
 
 /** Reserves the memory of the whole model, as load() does. If that fails, reserves what the sample needs. */
-async function reserve(backend: Backend, whole: number, part: number, obstacles: string[]): Promise<void> {
+async function reserve(backend: Backend, whole: number, obstacles: string[]): Promise<void> {
   try {
     await backend.reserve(whole);
   } catch (error) {
     const { name, message } = error as Error;
     if (name !== 'MemoryError') throw error;
     obstacles.push(message);
-    await backend.reserve(part);
+    await backend.reserve(SAMPLE_BYTES);
   }
 }
 
@@ -271,23 +264,8 @@ async function secondsPerToken(runner: Runner, { vocabSize }: Config, contextLen
   return times.sort((a, b) => a - b)[times.length >> 1];
 }
 
-/** Bytes in memory, as far as the format decides. */
-const heldBytes = ({ cols, segments }: MatrixSource): number => segments.reduce((sum, { rows, dtype }) => sum + rows * simpleRowBytes(dtype, cols), 0);
-
-/** Sums over the matrices; a tied head counts once. */
-function sumOf(weights: Weights, of: (matrix: MatrixSource) => number): number {
-  let sum = 0;
-  mapLeaves(weights, (matrix) => void (sum += of(matrix)), () => undefined);
-  return sum;
-}
-
-const bytesOf = (weights: Weights): number => sumOf(weights, heldBytes);
-
-/** Bytes that one decode step reads: all weights, but only one row of the embedding. */
-const bytesRead = (weights: Weights): number => bytesOf(weights) - (weights.head === weights.embed ? 0 : heldBytes(weights.embed));
-
 function parameterCount(weights: Weights): number {
-  let vectors = 0;
-  mapLeaves(weights, () => undefined, ({ length }) => void (vectors += length));
-  return vectors + sumOf(weights, (matrix) => rowsOf(matrix) * matrix.cols);
+  let count = 0;
+  mapLeaves(weights, (matrix) => void (count += rowsOf(matrix) * matrix.cols), ({ length }) => void (count += length)); // prettier-ignore
+  return count;
 }

@@ -3,12 +3,20 @@
  * (script_texts.ts). A side file that imports another name of these files does not build.
  */
 export { recordModel } from '../backend/model_plan';
+export { mapMatrices, matricesOf, vectorsOf, weightsOf } from '../backend/plan';
 export { randomWeightRows } from '../backend/random_weights';
 export { GREEDY_SAMPLING } from '../backend/sampling';
+export { allocatedBytes, WasmHeap } from '../backend/wasm/memory';
+export { lowerPlanToWasmOps } from '../backend/wasm/lower';
+export { createWasmRunner } from '../backend/wasm/runner';
+export { WEIGHT } from '../backend/wasm/structs';
+export { bufferBytes } from '../backend/webgpu/dispatch';
+export { maxBindingBytes, packedMatrixBytes, staging, unallocatedMatrixParts } from '../backend/webgpu/repack';
+export { createWebGpuRunner } from '../backend/webgpu/runner';
 export { abortError, fail } from '../errors';
 export { parseGguf, MAX_NAME, readCounts, readMetadata, readTensors } from '../format/gguf';
 export { HeaderCursor, MAX_HEADER_BYTES, parseHead } from '../format/header_cursor';
-export { mapLeaves, rowsOf } from '../model/weights';
+export { mapLeaves, rowsOf, shapesOf } from '../model/weights';
 export { reportRoomForOpenModel, sum } from '../store/cached_models';
 export { matchesChecksum, sha256PartOfChecksum, sha256WithQuickChecksum } from '../store/checksum';
 export { isLocalSource } from '../store/local_source';
@@ -18,10 +26,9 @@ export { openModel } from '../store/open_model';
 export { ProgressMeter } from '../store/progress';
 export { createSha256, toHex } from '../store/sha256';
 export { formatMegabytes } from '../store/storage_space';
-export { rowBytes } from '../tensor/dtype';
-export { simpleRowBytes } from '../tensor/nibbles';
+export { DTYPES, rowBytes } from '../tensor/dtype';
 export { findModel, outlineOfDirectory, outlineOfGguf, readHeaders } from './checkpoint';
 export { backendCandidates, createFallbackState, withWorkingBackend } from './choose_backend';
 export { yieldToEventLoop } from './event_loop';
-export { compileWithFittingContext, resolveContextLength, RUNNER_BATCH_SIZES } from './load_model';
+export { compileWithFittingContext, resolveContextLength } from './load_model';
 export { workerCalls } from './worker_calls';

@@ -1,10 +1,10 @@
 import { describe, expect, it, vi } from 'vitest';
-import type { Runner } from '../backend/backend';
+import type { Runner, RunnerBatchSizes } from '../backend/backend';
 import { LFM2 } from '../model/architecture';
 import { createTokenizer } from '../text/tokenizer';
 import { generate, type GenerationSession } from './generate';
 import { EMPTY_HISTORY, historyTokens } from './token_history';
-import type { RunnerBatchSizes, RecoverableModel, ModelOnBackend } from './recovery';
+import type { RecoverableModel, ModelOnBackend } from './recovery';
 import { samplingDefaults, resolveGenerateOptions, type GenerateOptions } from './generate_options';
 
 /** Bytes as tokens, and two special ones. */

@@ -17,7 +17,7 @@ import { loadWeights } from './load_weights';
 import { shapesOf } from '../model/weights';
 import { yieldToEventLoop } from './event_loop';
 import { createFallbackState, type BackendOptions, type BackendCandidate } from './choose_backend';
-import { createRecoverableModel, MIN_CONTEXT_LENGTH, type RunnerBatchSizes, type RecoverableModel, type ModelOnBackend } from './recovery';
+import { createRecoverableModel, MIN_CONTEXT_LENGTH, type RecoverableModel, type ModelOnBackend } from './recovery';
 import { samplingDefaults, type SamplingDefaults } from './generate_options';
 
 export interface LoadOptions extends BackendOptions, Omit<OpenOptions, 'signal' | 'onProgress' | 'peek'> {
@@ -68,12 +68,6 @@ export interface EngineDependencies {
   open: typeof openModel;
   candidates: (options: BackendOptions) => BackendCandidate[];
 }
-
-export const RUNNER_BATCH_SIZES: Record<BackendInfo['name'], RunnerBatchSizes> = {
-  webgpu: { prefillBatch: 256, decodesInFlight: 2, decodeSteps: 64 },
-  wasm: { prefillBatch: 64, decodesInFlight: 1, decodeSteps: 1 },
-  reference: { prefillBatch: 64, decodesInFlight: 1, decodeSteps: 1 },
-};
 
 const DEFAULT_CONTEXT = 4096;
 /** If memory is short, the context shrinks by itself down to this. */
@@ -175,22 +169,21 @@ export async function loadModel(source: ModelSource, options: LoadOptions, { ope
 }
 
 /** Loads the weights into a backend, compiles the plan and runs it once. */
-async function loadInto(backend: Backend, checkpoint: Checkpoint, context: Omit<ContextRange, 'prefillBatch'>, report: OnProgress, signal?: AbortSignal): Promise<ModelOnBackend> {
+async function loadInto(backend: Backend, checkpoint: Checkpoint, context: ContextRange, report: OnProgress, signal?: AbortSignal): Promise<ModelOnBackend> {
   const { bytes, memoryBytes } = checkpoint;
-  const batchSizes = RUNNER_BATCH_SIZES[backend.info.name];
-  const range = { ...context, prefillBatch: batchSizes.prefillBatch };
+  const { limits } = backend;
   await backend.reserve(memoryBytes);
-  backend.precompile?.(recordModel(checkpoint, shapesOf(checkpoint.weights)), { contextLength: range.wanted, prefillBatch: range.prefillBatch });
+  backend.precompile?.(recordModel(checkpoint, shapesOf(checkpoint.weights)), { contextLength: context.wanted, prefillBatch: limits.prefillBatch });
   const meter = new ProgressMeter('load', bytes, report);
   let done = 0;
   const weights = await loadWeights(checkpoint, backend, (n) => meter.update((done += n)), signal);
   report({ phase: 'compile', bytes, total: bytes, rate: 0 });
   await yieldUnlessAborted(signal);
-  const compiled = await compileWithFittingContext(backend, recordModel(checkpoint, weights), range);
+  const compiled = await compileWithFittingContext(backend, recordModel(checkpoint, weights), context);
   await yieldUnlessAborted(signal);
   await warmUp(compiled.runner);
   await yieldUnlessAborted(signal);
-  return { backend, batchSizes, ...compiled };
+  return { backend, batchSizes: limits, ...compiled };
 }
 
 /** Waits until all files are stored. A model that is loaded can be used even if storing fails. */
@@ -219,27 +212,23 @@ interface ContextRange {
   /** tokens of context, and the fewest that are accepted if memory is short */
   wanted: number;
   least: number;
-  prefillBatch: number;
 }
 
 /**
  * Halves the context until it fits into memory.
  * @throws MemoryError that names the next smaller context, if that is below `least`
  */
-export async function compileWithFittingContext(backend: Backend, plan: Plan, { wanted, least, prefillBatch }: ContextRange): Promise<{ runner: Runner; contextLength: number }> {
+export async function compileWithFittingContext(backend: Backend, plan: Plan, { wanted, least }: ContextRange): Promise<{ runner: Runner; contextLength: number }> {
   for (let contextLength = wanted; ; contextLength >>= 1) {
     try {
-      return { runner: await backend.compile(plan, { contextLength, prefillBatch }), contextLength };
+      return { runner: await backend.compile(plan, { contextLength, prefillBatch: backend.limits.prefillBatch }), contextLength };
     } catch (error) {
       const { name, message } = error as Error;
       if (name !== 'MemoryError' || backend.lost?.()) throw error;
       const next = contextLength >> 1;
       if (next >= least) backend.info.notes.push(`The context is ${next} tokens instead of ${contextLength}: ${message}`);
       else if (next < MIN_CONTEXT_LENGTH) throw error;
-      else {
-        const other = backend.info.name === 'webgpu' ? ", or with backend 'wasm'" : '';
-        fail('MemoryError', { what: `A context of ${contextLength} tokens does not fit`, got: message, cure: `Load the model with contextLength ${next}${other}.` }, error);
-      }
+      else fail('MemoryError', { what: `A context of ${contextLength} tokens does not fit`, got: message, cure: `Load the model with contextLength ${next}.` }, error);
     }
   }
 }

@@ -1,17 +1,7 @@
 /** A model that survives the loss of its device: it is loaded again, on the same backend or on the next one. */
-import type { Backend, Runner } from '../backend/backend';
+import type { Backend, Runner, RunnerBatchSizes } from '../backend/backend';
 import { fail } from '../errors';
 import { handleBackendFailure, withWorkingBackend, type FallbackState } from './choose_backend';
-
-/** How much work one call of a runner takes. */
-export interface RunnerBatchSizes {
-  /** tokens of one prefill call; fixed, because the batch size changes the rounding */
-  prefillBatch: number;
-  /** decode calls that run at the same time */
-  decodesInFlight: number;
-  /** most decode steps of one call */
-  decodeSteps: number;
-}
 
 /** A model whose weights are in a backend and whose plan is compiled. */
 export interface ModelOnBackend {

@@ -27,6 +27,7 @@ export function openReferenceBackend(options: ReferenceOptions = {}): Backend {
   let bytes = 0;
   return {
     info: { name: 'reference', device: 'plain loops', variant: 'f64 sums', notes: [] },
+    limits: { prefillBatch: 64, decodesInFlight: 1, decodeSteps: 1 },
     reserve: () => undefined,
 
     matrix(spec) {

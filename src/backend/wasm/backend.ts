@@ -6,7 +6,7 @@ import { simpleRowBytes, simplify } from '../../tensor/nibbles';
 import { ROW_SLICE_MULTIPLE, type Backend, type BackendInfo, type Runner } from '../backend';
 import { matricesOf, type PlanNode } from '../plan';
 import { setFasterAccumulatorWidth } from './accumulator_width';
-import { createWasmMemory, WasmHeap } from './memory';
+import { createWasmMemory, MAX_BYTES, WasmHeap } from './memory';
 import { loadKernelModule, instantiateKernels, type KernelExports, type SimdVariant } from './module';
 import { createWasmRunner } from './runner';
 import { WEIGHT } from './structs';
@@ -35,12 +35,19 @@ interface WasmInstance {
   heap: WasmHeap;
   kernels: KernelExports;
   pool: ThreadPool;
+  /** bytes in use before anything is loaded */
+  startBytes: number;
   /** resolves when the threads run, to the reason if there are fewer than wanted */
   started: Promise<string | undefined>;
 }
 
+export interface WasmBackend extends Backend {
+  /** for cost.ts */
+  internals(): WasmInstance & { maxThreads: number; exact: boolean };
+}
+
 /** @throws DeviceError when the browser lacks WebAssembly SIMD */
-export async function openWasmBackend({ threads, variant: wanted, exact = false }: WasmOptions = {}): Promise<Backend> {
+export async function openWasmBackend({ threads, variant: wanted, exact = false }: WasmOptions = {}): Promise<WasmBackend> {
   const obstacle = whyNoThreads();
   const maxThreads = obstacle ? 1 : Math.min(threads ?? navigator.hardwareConcurrency ?? 1, MAX_THREADS);
   const shared = maxThreads > 1;
@@ -72,7 +79,8 @@ export async function openWasmBackend({ threads, variant: wanted, exact = false 
     const heap = new WasmHeap(memory, kernels.__heap_base.value as number);
     setFasterAccumulatorWidth(kernels, heap);
     const pool = new ThreadPool(kernels, heap);
-    instance = { heap, kernels, pool, started: pool.start(maxThreads, module) };
+    const started = pool.start(maxThreads, module);
+    instance = { heap, kernels, pool, started, startBytes: heap.used };
     return instance;
   }
 
@@ -89,6 +97,7 @@ export async function openWasmBackend({ threads, variant: wanted, exact = false 
 
   return {
     info,
+    limits: { prefillBatch: 64, decodesInFlight: 1, decodeSteps: 1, memory: MAX_BYTES },
     reserve: (bytes) => void start(bytes),
 
     matrix(spec) {
@@ -170,6 +179,7 @@ export async function openWasmBackend({ threads, variant: wanted, exact = false 
     },
 
     memory: () => instance?.heap.used ?? 0,
+    internals: () => ({ ...start(0), maxThreads, exact }),
     dispose,
   };
 }

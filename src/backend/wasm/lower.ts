@@ -129,7 +129,7 @@ export function lowerPlanToWasmOps(plan: Plan, prefillBatch: number, int16: bool
   });
   const ops = alloc(list.length * OP.bytes, 'the plan');
   list.forEach((op, i) => OP.write(heap, ops + i * OP.bytes, op));
-  const attentionBytes = Math.max(0, ...list.map((op, i) => (op.heads ? kernels.attention_size(ops + i * OP.bytes) : 0)));
+  const attentionBytes = Math.max(0, ...list.map(({ heads, kvHeads, headDim }) => (heads ? kernels.attention_size(heads, kvHeads!, headDim!) : 0)));
   const widest = Math.max(0, ...plan.nodes.flatMap(matricesOf).map(({ cols }) => cols));
   const convLength = Math.max(1, ...plan.nodes.flatMap(convStatesOf).map(({ length }) => length));
   return { ops, count: list.length, slots, ropes, pageBytes, widest, attentionBytes, convLength, held };

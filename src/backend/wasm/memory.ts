@@ -2,7 +2,8 @@
 import { fail } from '../../errors';
 
 const WASM_PAGE_BYTES = 65536;
-const MAX_BYTES = 2 ** 32;
+/** most bytes of a memory */
+export const MAX_BYTES = 2 ** 32;
 const ALIGNMENT = 64;
 const MIN_GROWTH = 4 << 20;
 
@@ -55,7 +56,7 @@ export class WasmHeap {
 
   /** @throws MemoryError */
   alloc(bytes: number, what: string): number {
-    const size = align(Math.max(bytes, 1));
+    const size = allocatedBytes(bytes);
     let block = this.free.find((b) => b.size >= size);
     if (!block) {
       this.grow(size, what);
@@ -139,3 +140,6 @@ export class WasmHeap {
 }
 
 const align = (bytes: number): number => Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
+
+/** What `alloc` takes for so many bytes. */
+export const allocatedBytes = (bytes: number): number => align(Math.max(bytes, 1));

@@ -13,7 +13,7 @@ export interface KernelExports {
   packed_size(format: number, rows: number, cols: number): number;
   quantized_size(T: number, cols: number): number;
   takes_int8(format: number): number;
-  attention_size(op: number): number;
+  attention_size(heads: number, kvHeads: number, headDim: number): number;
   /** relaxed SIMD only: runs `count` tiles for accumulator_width.ts */
   time_tiles?(int16: number, panel: number, x: number, y: number, count: number): void;
   /** relaxed SIMD only: sets the accumulator width for all threads */

@@ -86,6 +86,7 @@ export class ThreadPool {
   /** Starts threads until there are `wanted`; resolves to the reason if there are fewer. */
   async start(wanted: number, module: WebAssembly.Module): Promise<string | undefined> {
     if (wanted <= 1) return undefined;
+    const stacks = this.heap.alloc(STACK_BYTES * (wanted - 1), 'threads');
     const url = (this.url = URL.createObjectURL(new Blob([WORKER_SOURCE], { type: 'text/javascript' })));
     const threads = Array.from({ length: wanted - 1 }, () => startThread(url));
     this.threads = threads; // so that `stop` also ends threads that still start
@@ -93,7 +94,7 @@ export class ThreadPool {
     if (!this.url) return undefined;
     this.threads = threads.filter((thread, i) => started[i].status === 'fulfilled' || void thread.end());
     const serving = this.threads.map((thread, i) =>
-      thread.ask({ pool: this.address, thread: i + 1, stack: this.heap.alloc(STACK_BYTES, 'threads') + STACK_BYTES }),
+      thread.ask({ pool: this.address, thread: i + 1, stack: stacks + STACK_BYTES * (i + 1) }),
     );
     await Promise.all(serving);
     const failed = started.find((s) => s.status === 'rejected');

@@ -7,7 +7,8 @@ import type { Config } from '../../model/config';
 import type { Dtype } from '../../tensor/dtype';
 import type { Backend, Runner } from '../backend';
 import { CONFORMANCE_CASES, runConformanceCase } from '../conformance';
-import { recordPlan, type PlanNode } from '../plan';
+import { planCost } from '../cost';
+import { recordPlan, type Plan, type PlanNode } from '../plan';
 import { seededRandom, writeRandomMatrix } from '../random_weights';
 import { openReferenceBackend } from '../reference/backend';
 import { GREEDY_SAMPLING, sampleToken, type SamplingParams } from '../sampling';
@@ -63,10 +64,8 @@ function dtypeOf(gguf: string): Dtype {
   return 'Q4_0';
 }
 
-async function smallRunner(backend: Backend, prefillBatch: number): Promise<Runner> {
-  const plan = await randomModel(backend, config, dtypeOf, (gguf) => gguf === 'blk.3.attn_qkv.weight');
-  return backend.compile(plan, { contextLength: 1000, prefillBatch });
-}
+const smallPlan = (backend: Backend): Promise<Plan> => randomModel(backend, config, dtypeOf, (gguf) => gguf === 'blk.3.attn_qkv.weight');
+const smallRunner = async (backend: Backend, prefillBatch: number): Promise<Runner> => backend.compile(await smallPlan(backend), { contextLength: 1000, prefillBatch });
 
 const tokens = (n: number, name = 'tokens'): Uint32Array => {
   const next = seededRandom(name);
@@ -84,6 +83,17 @@ async function logitsOf(runner: Runner, all: Uint32Array, piece: number): Promis
 }
 
 const power = (values: Float32Array): number => values.reduce((sum, v) => sum + v * v, 0);
+
+it('holds what its cost tells, also with several threads', async () => {
+  const backend = await open(3);
+  const plan = await smallPlan(backend);
+  const options = { contextLength: 1000, prefillBatch: 16 };
+  const { weights, scratch, state } = await planCost(backend, plan, options);
+  await feed(await backend.compile(plan, options), tokens(1000), 16);
+  expect(backend.memory()).toBe(weights + scratch + state);
+  expect((await planCost(backend, plan, options)).scratch).toBe(scratch); // although a runner may have ended threads
+  await backend.dispose();
+});
 
 describe('ops against the reference', () => {
   const names = /shortConv|attend|last|embed F32|F32.*bias|swiglu F32/;

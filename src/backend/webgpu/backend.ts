@@ -5,12 +5,12 @@ import type { Backend, BackendInfo } from '../backend';
 import { checkOps, type Plan } from '../plan';
 import { adapterName } from './adapter';
 import { precompilePipelines } from './precompile';
-import { openDevice, type DeviceOptions } from './device';
+import { openDevice, type DeviceOptions, type OpenedDevice } from './device';
 import { ANY_KERNEL, wholeBuffer, type GpuWeightVector, type KernelTuning } from './dispatch';
 import { weightDtypes, selectPassingVariant, kernelVariantName, type DeviceKernelVariant } from './self_test';
 import { LOWERINGS } from './lower';
 import { createMatrixWriter } from './repack';
-import { createWebGpuRunner } from './runner';
+import { createWebGpuRunner, WINDOW_STEPS } from './runner';
 import { loadSavedTunings } from './tune';
 
 export interface WebGpuOptions extends DeviceOptions {
@@ -22,8 +22,13 @@ export interface WebGpuOptions extends DeviceOptions {
   tuning?: Partial<KernelTuning>;
 }
 
+export interface WebGpuBackend extends Backend {
+  /** for cost.ts */
+  internals(): { opened: OpenedDevice; f16Cache: boolean };
+}
+
 /** @throws DeviceError when there is no adapter, or only a software adapter */
-export async function openWebGpuBackend({ selfTest = 'known', exact = false, tuning, ...options }: WebGpuOptions = {}): Promise<Backend> {
+export async function openWebGpuBackend({ selfTest = 'known', exact = false, tuning, ...options }: WebGpuOptions = {}): Promise<WebGpuBackend> {
   const opened = await openDevice(options);
   let variant: DeviceKernelVariant = { subgroups: opened.features.subgroups, f16Cache: options.f16 !== false };
   const notes: string[] = [];
@@ -55,6 +60,7 @@ export async function openWebGpuBackend({ selfTest = 'known', exact = false, tun
 
   return {
     info,
+    limits: { prefillBatch: 256, decodesInFlight: 2, decodeSteps: WINDOW_STEPS },
     reserve: () => undefined,
     matrix: (spec: Matrix) => createMatrixWriter(opened, spec),
 
@@ -78,6 +84,7 @@ export async function openWebGpuBackend({ selfTest = 'known', exact = false, tun
       return createWebGpuRunner(opened, plan, compileOptions, variant.f16Cache, exact);
     },
     memory: () => opened.bytes(),
+    internals: () => ({ opened, f16Cache: variant.f16Cache }),
     lost: () => lost,
     dispose: () => opened.destroy(),
   };

@@ -4,7 +4,7 @@
  */
 import { fail, RivuletError } from '../../errors';
 import { findAdapter, softwareAdapterName } from './adapter';
-import { STEP, wholeBuffer, type GpuFeatures, type DispatchContext, type Dispatch, type KernelTuning } from './dispatch';
+import { bufferBytes, STEP, wholeBuffer, type GpuFeatures, type DispatchContext, type Dispatch, type KernelTuning } from './dispatch';
 import { linkShader, type LinkedShader } from './shader';
 
 export interface DeviceOptions {
@@ -109,7 +109,7 @@ export async function openDevice(options: DeviceOptions = {}): Promise<OpenedDev
   const held = new Map<GPUBuffer, number>();
   function createBuffer(label: string, bytes: number, usage?: GPUBufferUsageFlags): { buffer: GPUBuffer; ready: Promise<void> } {
     throwIfFailed();
-    const size = Math.max(16, Math.ceil(bytes / 16) * 16);
+    const size = bufferBytes(bytes);
     const purpose = usage ?? GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
     const { maxBufferSize, maxStorageBufferBindingSize } = device.limits;
     // kernels bind whole buffers; repack.ts splits a matrix that is larger than a binding

@@ -101,6 +101,9 @@ export interface GpuWeightVector extends Vector {
 /** the struct in `DispatchContext.step` */
 export const STEP = uniformLayout('lib/step#Step');
 
+/** Size of a buffer for so many bytes. */
+export const bufferBytes = (bytes: number): number => Math.max(16, Math.ceil(bytes / 16) * 16);
+
 export const wholeBuffer = (buffer: GPUBuffer): BufferRegion => ({ buffer, offset: 0, size: buffer.size });
 
 /** The shader file for sums and maxima over a workgroup, the first source of a kernel that needs them. */

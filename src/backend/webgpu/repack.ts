@@ -265,7 +265,8 @@ interface Staging {
 
 const stagings = new WeakMap<DispatchContext, Promise<Staging>>();
 
-function staging(gpu: DispatchContext): Promise<Staging> {
+/** The buffers for uploads, which the device keeps. */
+export function staging(gpu: DispatchContext): Promise<Staging> {
   let held = stagings.get(gpu);
   if (!held) {
     const { STORAGE, COPY_DST, UNIFORM } = GPUBufferUsage;

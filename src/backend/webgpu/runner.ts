@@ -19,7 +19,7 @@ import { tuneKernels } from './tune';
 import { allocateRunnerState, growKvCaches, contextBucket, releaseRunnerState, type RunnerState } from './state';
 
 /** Most steps of one submit; `decode` splits longer calls. */
-const WINDOW_STEPS = 64;
+export const WINDOW_STEPS = 64;
 
 /**
  * A prefill batch goes to the GPU in submits of about this many milliseconds: a watchdog kills submits of a second or two, and the

@@ -29,8 +29,8 @@ typedef struct {
 static inline uint32_t stride_of(uint32_t d) { return (d + 15) & ~15u; }
 
 // Bytes of a thread's scratch for attention; attention_of defines its layout.
-static uint32_t attention_bytes(const Op* op) {
-  uint32_t rows = QUERY_TOKENS * (op->heads / op->kv_heads), stride = stride_of(op->head_dim);
+static uint32_t attention_bytes(uint32_t heads, uint32_t kv_heads, uint32_t head_dim) {
+  uint32_t rows = QUERY_TOKENS * (heads / kv_heads), stride = stride_of(head_dim);
   return 3 * rows * stride * 4 + 2 * KV_BLOCK * 4 + 2 * stride * 4 + 2 * rows * (uint32_t)sizeof(Partial);
 }
 

@@ -261,4 +261,4 @@ EXPORT(packed_size) uint32_t packed_size(uint32_t format, uint32_t rows, uint32_
 EXPORT(pack) void pack(const Weight* w, const uint8_t* src, uint32_t first, uint32_t count) { pack_rows(w, src, first, count); }
 EXPORT(quantized_size) uint32_t quantized_size(uint32_t T, uint32_t cols) { return quantized_bytes(T, cols); }
 EXPORT(takes_int8) int takes_int8(uint32_t format) { return wants_int8(format); }
-EXPORT(attention_size) uint32_t attention_size(const Op* op) { return attention_bytes(op); }
+EXPORT(attention_size) uint32_t attention_size(uint32_t heads, uint32_t kv_heads, uint32_t head_dim) { return attention_bytes(heads, kv_heads, head_dim); }

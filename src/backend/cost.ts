@@ -1,0 +1,40 @@
+/** The bytes of a plan on a backend, before anything is loaded. It is for the estimate, in a side file. */
+import type { Matrix, Vector } from '../model/ops';
+import type { Backend, CompileOptions } from './backend';
+import { matricesOf, vectorsOf, weightsOf, type Plan, type PlanNode } from './plan';
+import type { WasmBackend } from './wasm/backend';
+import { wasmSizes } from './wasm/cost';
+import type { WebGpuBackend } from './webgpu/backend';
+import { webGpuSizes } from './webgpu/cost';
+
+/** All in bytes. `weights`, `scratch` and `state` together are the `memory()` of a backend that has loaded nothing else, when the context is full. */
+export interface PlanCost {
+  weights: number;
+  /** what does not depend on the context: activations, convolution rings, and what the backend holds without a model */
+  scratch: number;
+  /** what a full context holds: keys, values and tables by position */
+  state: number;
+  /** of the weights, what a decode step reads */
+  read: number;
+}
+
+/** Bytes of the parts of a plan: what a backend tells. */
+export interface PlanSizes {
+  matrix(matrix: Matrix): number;
+  vector(vector: Vector): number;
+  /** a runner and a full context */
+  runner(plan: Plan, options: CompileOptions): number | Promise<number>;
+  /** what the backend holds without a model */
+  empty: number;
+}
+
+/** Nothing is allocated; matrices and vectors of the plan may have names and shapes only. `reserve` must have been called. */
+export async function planCost(backend: Backend, plan: Plan, options: CompileOptions): Promise<PlanCost> {
+  const internals = (backend as WebGpuBackend | WasmBackend).internals();
+  const sizes = 'opened' in internals ? webGpuSizes(internals) : wasmSizes(internals);
+  const scratch = await sizes.runner(plan, { ...options, contextLength: 0 });
+  const full = await sizes.runner(plan, options);
+  const sum = <T>(of: (node: PlanNode) => T[], bytes: (one: T) => number): number => [...new Set(plan.nodes.flatMap(of))].reduce((all, one) => all + bytes(one), 0);
+  const [vectors, read] = [sum(vectorsOf, sizes.vector), sum(matricesOf, sizes.matrix)];
+  return { weights: sum(weightsOf, sizes.matrix) + vectors, scratch: sizes.empty + scratch, state: full - scratch, read: read + vectors };
+}
