@@ -5,9 +5,8 @@ declare module '*?script' {
 }
 
 declare module 'virtual:rivulet-kernels' {
-  /** the WASM modules: raw deflate in base64 */
-  export const simd: string;
-  export const relaxed: string;
+  /** the WASM modules in one raw deflate stream in base64, in `pieces` by turns; the bytes of each */
+  export const modules: { text: string; pieces: number; simd: number; relaxed: number };
   /** what kernels/plan.h and kernels/linear.h declare: the fields of structs for src/backend/struct.ts, … */
   export const Op: string;
   export const Plan: string;

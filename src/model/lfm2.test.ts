@@ -131,7 +131,7 @@ describe('the configuration of a GGUF file', () => {
 
   test('refuses a checkpoint without embedding, or a flat one', () => {
     expect(() => fromGguf({}, { 'token_embd.weight': undefined })).toThrow(checkpointError(/lacks a tensor, wanted model\.embed_tokens\.weight \(GGUF: token_embd\.weight\)/));
-    expect(() => fromGguf({}, { 'token_embd.weight': [19200] })).toThrow(checkpointError(/embed_tokens\.weight has a wrong shape: got \[19200\]/));
+    expect(() => fromGguf({}, { 'token_embd.weight': [19200] })).toThrow(checkpointError(/token_embd\.weight has a wrong shape: got \[19200\]/));
   });
 });
 

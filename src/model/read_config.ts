@@ -15,13 +15,13 @@ export function configFromGguf(prefix: string, metadata: ReadonlyMap<string, unk
   const get = (key: string): unknown => metadata.get(prefix + key) ?? (key === 'rope.freq_base' ? familyRopeTheta(notes) : undefined);
   const { number, integer } = checkedNumbers(get, prefix);
 
-  const refuse = (when: boolean, key: string, wanted: string): void => refuseIf(when, prefix + key, get(key), wanted);
-  refuse(get('attention.causal') === false, 'attention.causal', 'causal attention');
-  refuse(positive(get('attention.sliding_window')), 'attention.sliding_window', 'full attention');
-  refuse(positive(get('expert_count')), 'expert_count', 'a dense model');
-  refuse(positive(get('embedding_length_out')), 'embedding_length_out', 'a text generation model');
+  const refuseKey = (when: boolean, key: string, wanted: string): void => refuseIf(when, prefix + key, get(key), wanted);
+  refuseKey(get('attention.causal') === false, 'attention.causal', 'causal attention');
+  refuseKey(positive(get('attention.sliding_window')), 'attention.sliding_window', 'full attention');
+  refuseKey(positive(get('expert_count')), 'expert_count', 'a dense model');
+  refuseKey(positive(get('embedding_length_out')), 'embedding_length_out', 'a text generation model');
   const scaling = get('rope.scaling.type');
-  refuse(scaling !== undefined && scaling !== 'none', 'rope.scaling.type', 'none');
+  refuseKey(scaling !== undefined && scaling !== 'none', 'rope.scaling.type', 'none');
 
   const layerCount = integer('block_count', LIMITS.layers);
   const kvCounts = get('attention.head_count_kv');
@@ -38,7 +38,7 @@ export function configFromGguf(prefix: string, metadata: ReadonlyMap<string, unk
   const hiddenSize = integer('embedding_length', LIMITS.width);
   const headDim = get('attention.key_length') === undefined ? hiddenSize / heads : integer('attention.key_length', LIMITS.headDim);
   for (const key of ['attention.value_length', 'rope.dimension_count'])
-    refuse(get(key) !== undefined && get(key) !== headDim, key, `the head width, ${headDim}`);
+    refuseKey(get(key) !== undefined && get(key) !== headDim, key, `the head width, ${headDim}`);
 
   return checked(
     {
@@ -186,9 +186,9 @@ function layerKinds(json: Readonly<Record<string, unknown>>, length: number): Co
 function checked(config: Omit<Config, 'vocabSize' | 'ffnSize'>, vocabSize: unknown, tensors: TensorIndex): Config {
   const { heads, kvHeads, headDim, convLength, normEps } = config;
   const rows = (names: ModuleNames, limit: number): number => {
-    const { shape } = tensors.require(names);
+    const { name, shape } = tensors.require(names);
     if (shape.length === 2 && shape[0] <= limit) return shape[0];
-    return fail('CheckpointError', { what: `Tensor ${names[0]}.weight has a wrong shape`, got: `[${shape.join(', ')}]`, wanted: `two lengths, at most ${limit} rows`, cure: CURE });
+    return fail('CheckpointError', { what: `Tensor ${name} has a wrong shape`, got: `[${shape.join(', ')}]`, wanted: `two lengths, at most ${limit} rows`, cure: CURE });
   };
   const V = rows(EMBEDDING, LIMITS.vocab);
   const demand = (good: boolean, what: string, got: unknown, wanted: string): void => {
