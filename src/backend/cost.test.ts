@@ -2,10 +2,9 @@ import { afterEach, expect, it } from 'vitest';
 import { shapePlan, tinyCheckpoint } from '../../e2e/fake_device';
 import type { TinyOptions } from '../../e2e/tools/tiny';
 import { loadWeights } from '../engine/load_weights';
-import { forward } from '../model/lfm2';
 import type { Backend } from './backend';
 import { planCost } from './cost';
-import { recordPlan } from './plan';
+import { recordModel } from './model_plan';
 import { openWasmBackend } from './wasm/backend';
 
 let backend: Backend;
@@ -31,7 +30,7 @@ it.each(SHAPES)('tells what WASM memory holds after a load and with a full conte
   expect(backend.memory()).toBe(empty + weights);
   expect(read).toBeLessThanOrEqual(weights);
   expect(read === weights).toBe(shape.tied !== false); // then the head reads the table
-  const runner = await backend.compile(recordPlan((op) => forward(op, checkpoint.config, loaded)), options);
+  const runner = await backend.compile(recordModel(checkpoint, loaded), options);
   for (let at = 0; at < contextLength; at += 32) await runner.prefill(new Uint32Array(Math.min(32, contextLength - at)));
   expect(backend.memory()).toBe(weights + scratch + state);
 });
