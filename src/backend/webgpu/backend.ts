@@ -16,7 +16,7 @@ import { loadSavedTunings } from './tune';
 export interface WebGpuOptions extends DeviceOptions {
   /** the self test of the kernels before first use; 'known' (default) accepts an earlier result for this adapter, browser and build */
   selfTest?: 'known' | 'always' | 'never';
-  /** never use kernels that round activations to int8, even if they are faster */
+  /** never use kernels that round activations to int8, even if they are faster; keys and values are f32, unless f16 is asked for */
   exact?: boolean;
   /** use these settings for all kernels, and ignore what the tuner found: tests */
   tuning?: Partial<KernelTuning>;
@@ -30,7 +30,7 @@ export interface WebGpuBackend extends Backend {
 /** @throws DeviceError when there is no adapter, or only a software adapter */
 export async function openWebGpuBackend({ selfTest = 'known', exact = false, tuning, ...options }: WebGpuOptions = {}): Promise<WebGpuBackend> {
   const opened = await openDevice(options);
-  let variant: DeviceKernelVariant = { subgroups: opened.features.subgroups, f16Cache: options.f16 !== false };
+  let variant: DeviceKernelVariant = { subgroups: opened.features.subgroups, f16Cache: options.f16 ?? !exact };
   const notes: string[] = [];
   if (options.subgroups !== false && !variant.subgroups) notes.push('This GPU has no subgroup operations: its kernels add through workgroup memory, which is slower.');
   const info: BackendInfo = { name: 'webgpu', device: adapterName(opened.info), variant: kernelVariantName(variant), notes };

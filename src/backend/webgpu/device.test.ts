@@ -138,3 +138,13 @@ it('a plan with an op of a side file that the backend lacks is refused by name, 
   await expect(backend.compile({ ...plan, nodes: [...plan.nodes, unknown] }, options)).rejects.toMatchObject({ name: 'DeviceError', message: expect.stringMatching(/lacks an operation.*experts/) });
   expect(backend.memory()).toBe(held);
 });
+
+it.each([
+  [{}, 'f16'],
+  [{ exact: true }, 'f32'],
+  [{ f16: false }, 'f32'],
+  [{ exact: true, f16: true }, 'f16'],
+])('%o keeps keys and values in %s', async (options, format) => {
+  const { adapter } = fakeAdapter({ maxBufferSize: 4096, maxStorageBufferBindingSize: 4096 });
+  expect((await openWebGpuBackend({ adapter, ...options })).info.variant).toMatch(`cache ${format}`);
+});
