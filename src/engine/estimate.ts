@@ -15,6 +15,7 @@ import { openModel, type ModelSource } from '../store/open_model';
 import { formatMegabytes } from '../store/storage_space';
 import type { ByteSource } from '../store/byte_source';
 import { rowBytes, type Dtype } from '../tensor/dtype';
+import { simpleRowBytes } from '../tensor/nibbles';
 import type { CheckpointOutline } from './checkpoint';
 import { openCheckpointOutline } from './checkpoint_outline';
 import { compileWithFittingContext, resolveContextLength, type LoadOptions } from './load_model';
@@ -155,8 +156,8 @@ async function measureSample(backend: Backend, outline: CheckpointOutline, wante
   const { architecture, config, weights, bytes, memoryBytes } = outline;
   const { limits } = backend;
   const obstacles: string[] = [];
-  await reserve(backend, memoryBytes, obstacles);
   const { part, layers } = sampleLayers(weights, config.layers, SAMPLE_BYTES / bytes);
+  await reserve(backend, memoryBytes, part, obstacles);
   const filled = await writeSyntheticWeights(backend, part, signal);
   const partConfig: Config = { ...config, vocabSize: rowsOf(part.head), layers };
   const partPlan = recordModel({ architecture, config: partConfig }, filled);
@@ -176,14 +177,16 @@ async function measureSample(backend: Backend, outline: CheckpointOutline, wante
 }
 
 /** Reserves the memory of the whole model, as load() does. If that fails, reserves what the sample needs. */
-async function reserve(backend: Backend, whole: number, obstacles: string[]): Promise<void> {
+async function reserve(backend: Backend, whole: number, part: Weights, obstacles: string[]): Promise<void> {
   try {
     await backend.reserve(whole);
   } catch (error) {
     const { name, message } = error as Error;
     if (name !== 'MemoryError') throw error;
     obstacles.push(message);
-    await backend.reserve(SAMPLE_BYTES);
+    let bytes = 0;
+    mapLeaves(part, ({ cols, segments }) => segments.forEach(({ rows, dtype }) => (bytes += rows * simpleRowBytes(dtype, cols))), () => undefined); // prettier-ignore
+    await backend.reserve(bytes);
   }
 }
 

@@ -27,6 +27,7 @@ export { ProgressMeter } from '../store/progress';
 export { createSha256, toHex } from '../store/sha256';
 export { formatMegabytes } from '../store/storage_space';
 export { DTYPES, rowBytes } from '../tensor/dtype';
+export { simpleRowBytes } from '../tensor/nibbles';
 export { findModel, outlineOfDirectory, outlineOfGguf, readHeaders } from './checkpoint';
 export { backendCandidates, createFallbackState, withWorkingBackend } from './choose_backend';
 export { yieldToEventLoop } from './event_loop';

@@ -250,6 +250,13 @@ describe('weights', () => {
     expect(() => fromGguf({}, { 'lfm.embed_tokens.weight': [300, 64] })).toThrow(checkpointError(/twice/));
   });
 
+  test('65,000 names that are one without what wraps them, at once', () => {
+    const [tensor] = infos();
+    const start = performance.now();
+    expect(() => indexTensors(Array.from({ length: 65_000 }, (_, i) => ({ ...tensor, name: `_${i}.layers.0.strange.weight` }))).read(() => 0)).toThrow(checkpointError(/does not fit its configuration/));
+    expect(performance.now() - start).toBeLessThan(5000);
+  });
+
   test('another tree has the same form: unions, lists, optional leaves, one object in two places', () => {
     const tensor = infos()[0];
     const [m, v]: [MatrixSource, VectorSource] = [{ name: 'm', cols: 2, segments: [] }, { name: 'v', length: 3, tensor }];

@@ -87,7 +87,9 @@ export function indexTensors(tensors: readonly TensorInfo[]): TensorIndex {
     if (tensor.name.endsWith('rotary_emb.inv_freq')) continue; // computed from the configuration
     if (/\.lora_/i.test(tensor.name)) refuseArchitecture('adapter', tensor.name);
     const name = unwrapped(tensor.name);
-    byName.set(name, [...(byName.get(name) ?? []), tensor]);
+    const same = byName.get(name);
+    if (same) same.push(tensor);
+    else byName.set(name, [tensor]);
   }
   const all = (names: ModuleNames, kind: Kind): TensorInfo[] => names.flatMap((name) => byName.get(unwrapped(`${name}.${kind}`)) ?? []);
   const index: TensorIndex = {

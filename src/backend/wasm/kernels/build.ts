@@ -10,7 +10,7 @@
  * Run on its own (`npx tsx src/backend/wasm/kernels/build.ts`) it prints sizes.
  */
 import { createHash } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync, writeFileSync, existsSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { deflateRawSync, gzipSync } from 'node:zlib';
@@ -45,10 +45,11 @@ export async function compileKernels(variant: SimdVariant): Promise<Uint8Array> 
   for (const file of readdirSync(here)) if (/\.[ch]$/.test(file)) sources[file] = readFileSync(join(here, file), 'utf8');
   sources['kernels.c'] += layoutAssertions(kernelDeclarations());
   const flags = variant === 'relaxed' ? [...FLAGS, '-mrelaxed-simd'] : FLAGS;
-  const key = createHash('sha256').update(JSON.stringify([flags, sources])).digest('hex').slice(0, 16);
-  const cached = join(cache, `${variant}-${key}.wasm`);
-  if (existsSync(cached)) return readFileSync(cached);
+  return cachedFile([JSON.stringify([flags, sources])], `${variant}.wasm`, () => compile(flags, sources));
+}
 
+/** @throws Error with the messages of clang */
+async function compile(flags: string[], sources: Record<string, string>): Promise<Uint8Array> {
   const { commands } = await import('@yowasp/clang');
   const messages: Uint8Array[] = [];
   const collect = (bytes: Uint8Array | null): void => void (bytes && messages.push(bytes));
@@ -56,43 +57,55 @@ export async function compileKernels(variant: SimdVariant): Promise<Uint8Array> 
   try {
     out = await commands.clang([...flags, '-o', 'kernels.wasm', 'kernels.c'], sources, { stdout: collect, stderr: collect, fetchProgress: () => undefined });
   } catch (cause) {
-    throw new Error(`the WASM kernels (${variant}) do not compile:\n${Buffer.concat(messages)}`, { cause });
+    throw new Error(`the WASM kernels do not compile:\n${Buffer.concat(messages)}`, { cause });
   }
   if (messages.length) process.stderr.write(Buffer.concat(messages));
-  const wasm = (out as Record<string, Uint8Array>)['kernels.wasm'];
-  mkdirSync(cache, { recursive: true });
-  writeFileSync(cached, wasm);
-  return wasm;
+  return (out as Record<string, Uint8Array>)['kernels.wasm'];
 }
 
-/** Raw deflate in base64, made once for the same bytes: zopfli takes seconds. */
-export async function deflateToBase64(bytes: Uint8Array): Promise<string> {
-  const cached = join(cache, `${createHash('sha256').update(bytes).digest('hex').slice(0, 16)}.deflate`);
-  if (!existsSync(cached)) {
-    const { deflateAsync } = await import('@gfx/zopfli');
+/** A file of the cache, which is made once for what the key holds. */
+async function cachedFile(key: (string | Uint8Array)[], suffix: string, make: () => Promise<Uint8Array>): Promise<Buffer> {
+  const hash = createHash('sha256');
+  for (const part of key) hash.update(part);
+  const file = join(cache, `${hash.digest('hex').slice(0, 16)}.${suffix}`);
+  if (!existsSync(file)) {
+    const bytes = await make();
     mkdirSync(cache, { recursive: true });
-    writeFileSync(cached, await deflateAsync(bytes, { numiterations: 15 }));
+    // whole, because another build may read it at the same time
+    writeFileSync(`${file}.${process.pid}`, bytes);
+    renameSync(`${file}.${process.pid}`, file);
   }
-  return readFileSync(cached).toString('base64');
+  return readFileSync(file);
+}
+
+/** Raw deflate in base64. zopfli takes seconds. */
+export async function deflateToBase64(bytes: Uint8Array): Promise<string> {
+  const { deflateAsync } = await import('@gfx/zopfli');
+  return (await cachedFile([bytes], 'deflate', () => deflateAsync(bytes, { numiterations: 15 }))).toString('base64');
 }
 
 /** Where piece `i` of a module begins. */
 const pieceStart = (bytes: number, i: number, pieces: number): number => Math.floor((bytes * i) / pieces);
 
-/** Both variants by turns, in as many pieces as compress best. */
-async function interleaveVariants(): Promise<{ bytes: Uint8Array; pieces: number; simd: number; relaxed: number }> {
-  const variants = [await compileKernels('simd'), await compileKernels('relaxed')];
-  const interleaved = (pieces: number): Uint8Array =>
-    Buffer.concat(Array.from({ length: pieces }, (_, i) => variants.map((wasm) => wasm.subarray(pieceStart(wasm.length, i, pieces), pieceStart(wasm.length, i + 1, pieces)))).flat());
-  const sizes = Array.from({ length: 48 }, (_, i) => deflateRawSync(interleaved(i + 1)).length);
-  const pieces = sizes.indexOf(Math.min(...sizes)) + 1;
-  return { bytes: interleaved(pieces), pieces, simd: variants[0].length, relaxed: variants[1].length };
+/** Both modules in the form of the bundle: by turns, in as many pieces as compress best, and the length of each. */
+export interface PackedKernels {
+  text: string;
+  pieces: number;
+  simd: number;
+  relaxed: number;
 }
 
-/** Both modules in the form of the bundle. */
-export async function packKernels(): Promise<{ text: string; pieces: number; simd: number; relaxed: number }> {
-  const { bytes, ...lengths } = await interleaveVariants();
-  return { text: await deflateToBase64(bytes), ...lengths };
+export async function packKernels(): Promise<PackedKernels> {
+  const variants = [await compileKernels('simd'), await compileKernels('relaxed')];
+  const pack = async (): Promise<Uint8Array> => {
+    const byTurns = (pieces: number): Uint8Array =>
+      Buffer.concat(Array.from({ length: pieces }, (_, i) => variants.map((wasm) => wasm.subarray(pieceStart(wasm.length, i, pieces), pieceStart(wasm.length, i + 1, pieces)))).flat());
+    const sizes = Array.from({ length: 48 }, (_, i) => deflateRawSync(byTurns(i + 1)).length);
+    const pieces = sizes.indexOf(Math.min(...sizes)) + 1;
+    const packed: PackedKernels = { text: await deflateToBase64(byTurns(pieces)), pieces, simd: variants[0].length, relaxed: variants[1].length };
+    return Buffer.from(JSON.stringify(packed));
+  };
+  return JSON.parse((await cachedFile(variants, 'packed', pack)).toString()) as PackedKernels;
 }
 
 const NAME = 'virtual:rivulet-kernels';
