@@ -3,8 +3,7 @@ import type { KernelRow, Profile } from '../demo/bench/profile';
 import { promptTokens } from '../demo/bench/prompt';
 import type { Runner, ShapeTuningResult } from '../src/backend/backend';
 import type { CaseRunOutput } from '../src/backend/conformance';
-import { macsOf } from '../src/backend/describe_runner';
-import { matricesOf, type Plan } from '../src/backend/plan';
+import { macsOf, matricesOf, type Plan } from '../src/backend/plan';
 import { GREEDY_SAMPLING, type SamplingParams } from '../src/backend/sampling';
 import { rowBytes } from '../src/tensor/dtype';
 

@@ -1,6 +1,6 @@
 /** What a runner does in a decode step, as a text for people. For tools: no file of the library holds it. */
 import type { Runner } from './backend';
-import { activationInputs, matricesOf, type Plan, type PlanNode } from './plan';
+import { activationInputs, macsOf, type Plan } from './plan';
 import type { WasmRunner } from './wasm/runner';
 import type { Dispatch } from './webgpu/dispatch';
 import { lowerPlanToDispatches } from './webgpu/lower';
@@ -12,9 +12,6 @@ export function describeRunner(runner: Runner): string {
   if ('gpu' in internals) return describeDispatches((runner as WebGpuRunner).internals());
   return 'times' in internals ? describeOps(runner as WasmRunner) : formatPlan(internals.plan);
 }
-
-/** Multiply-adds of a node for one token. */
-export const macsOf = (node: PlanNode): number => matricesOf(node).reduce((sum, { rows, cols }) => sum + rows * cols, 0);
 
 /** One line per node. */
 const formatPlan = (plan: Plan): string =>

@@ -62,6 +62,8 @@ const fieldsOf = <T>(node: PlanNode, ...roles: Role[]): T[] =>
 export const activationInputs = (node: PlanNode): PlanActivation[] => fieldsOf(node, 'input', 'in place');
 /** The matrices of which a node reads all rows for each token. */
 export const matricesOf = (node: PlanNode): Matrix[] => fieldsOf(node, 'matrix');
+/** Multiply-adds of a node for one token. */
+export const macsOf = (node: PlanNode): number => matricesOf(node).reduce((sum, { rows, cols }) => sum + rows * cols, 0);
 /** The tables of which a node reads one row for each token. */
 export const tablesOf = (node: PlanNode): Matrix[] => fieldsOf(node, 'table');
 /** The matrices and tables of a node. */
