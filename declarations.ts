@@ -30,7 +30,10 @@ export function globalDeclaration(name: string, dist: string): Plugin {
   return {
     name: 'rivulet-global-declaration',
     closeBundle: () =>
-      writeFileSync(join(dist, `${name}.d.ts`), `/** What the script ${name}.js sets. */\ndeclare var ${name}: typeof import('./${name}.mjs');\n`),
+      writeFileSync(
+        join(dist, `${name}.d.ts`),
+        `/** What the script ${name}.js sets. */\ndeclare var ${name}: typeof import('./${name}.mjs');\n`,
+      ),
   };
 }
 
@@ -39,7 +42,14 @@ async function declare(sources: string[]): Promise<void> {
   rmSync(parts, { recursive: true, force: true });
   mkdirSync(parts, { recursive: true });
   const config = join(parts, 'tsconfig.json');
-  const compilerOptions = { noEmit: false, declaration: true, emitDeclarationOnly: true, stripInternal: true, rootDir: join(here, 'src'), outDir: parts };
+  const compilerOptions = {
+    noEmit: false,
+    declaration: true,
+    emitDeclarationOnly: true,
+    stripInternal: true,
+    rootDir: join(here, 'src'),
+    outDir: parts,
+  };
   const files = [...sources, join(here, 'src/virtual.d.ts')];
   writeFileSync(config, JSON.stringify({ extends: join(here, 'tsconfig.json'), compilerOptions, files, include: [] }));
   const tsc = join(dirname(createRequire(import.meta.url).resolve('typescript/package.json')), 'bin/tsc');
@@ -52,7 +62,15 @@ async function declare(sources: string[]): Promise<void> {
 async function rollUp(source: string, file: string): Promise<void> {
   const { Extractor, ExtractorConfig, ExtractorLogLevel } = await import('@microsoft/api-extractor'); // here: it takes its time to load
   const entry = join(parts, relative(join(here, 'src'), source).replace(/\.ts$/, '.d.ts'));
-  const compilerOptions = { target: 'ES2022', lib: ['ES2022', 'DOM'], module: 'ESNext', moduleResolution: 'bundler', strict: true, skipLibCheck: true, types: [] };
+  const compilerOptions = {
+    target: 'ES2022',
+    lib: ['ES2022', 'DOM'],
+    module: 'ESNext',
+    moduleResolution: 'bundler',
+    strict: true,
+    skipLibCheck: true,
+    types: [],
+  };
   const config = ExtractorConfig.prepare({
     configObject: {
       projectFolder: here,
@@ -86,5 +104,6 @@ async function rollUp(source: string, file: string): Promise<void> {
   // API Extractor leaves out what an entry adds to the global scope
   const added = /^declare global \{[\s\S]*?^\}/m.exec(readFileSync(entry, 'utf8'));
   if (added) appendFileSync(file, `\n${added[0]}\n`);
-  if (!succeeded || problems.length) throw new Error(`The types of ${relative(here, source)} cannot be rolled up:\n${problems.join('\n')}`);
+  if (!succeeded || problems.length)
+    throw new Error(`The types of ${relative(here, source)} cannot be rolled up:\n${problems.join('\n')}`);
 }

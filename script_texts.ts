@@ -69,7 +69,9 @@ export function scriptTexts(plugins: () => Plugin[]): Plugin {
 /** The names that the engine exports, in the order of their numbers. */
 function engineExports(): { name: string; file: string }[] {
   const lines = readFileSync(exportList, 'utf8').matchAll(/^export \{ (.*) \} from '(.*)';$/gm);
-  return [...lines].flatMap(([, names, path]) => names.split(', ').map((name) => ({ name, file: `${resolve(dirname(exportList), path)}.ts` })));
+  return [...lines].flatMap(([, names, path]) =>
+    names.split(', ').map((name) => ({ name, file: `${resolve(dirname(exportList), path)}.ts` })),
+  );
 }
 
 /** For the engine's script. */
@@ -86,14 +88,22 @@ const exportFromEngine = (): Plugin => ({
 
 /** For a side file: a file of that list has the listed names alone. */
 function importFromEngine(): Plugin {
-  const exports = engineExports().map(({ name, file }, i) => ({ file, code: `export const ${name} = rivuletEngine[${i}];\n` }));
+  const exports = engineExports().map(({ name, file }, i) => ({
+    file,
+    code: `export const ${name} = rivuletEngine[${i}];\n`,
+  }));
   return {
     name: 'rivulet-import-from-engine',
     enforce: 'pre',
     async resolveId(source, importer) {
       const found = await this.resolve(source, importer, { skipSelf: true });
-      return found && exports.some(({ file }) => file === found.id) ? { id: ENGINE + found.id, moduleSideEffects: false } : undefined;
+      return found && exports.some(({ file }) => file === found.id)
+        ? { id: ENGINE + found.id, moduleSideEffects: false }
+        : undefined;
     },
-    load: (id) => (id.startsWith(ENGINE) ? exports.flatMap(({ file, code }) => (file === id.slice(ENGINE.length) ? code : [])).join('') : undefined),
+    load: (id) =>
+      id.startsWith(ENGINE)
+        ? exports.flatMap(({ file, code }) => (file === id.slice(ENGINE.length) ? code : [])).join('')
+        : undefined,
   };
 }

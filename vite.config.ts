@@ -49,8 +49,18 @@ const library = (format: 'es' | 'iife', entry: Record<string, string>, suffix: s
 });
 
 const builds: Record<string, UserConfig> = {
-  module: { ...library('es', { ...entries, ...Object.fromEntries(SIDE_FILES.map((name) => [`rivulet-${name}`, `${sideFile(name)}?script`])) }, '.mjs'), plugins: [notices.collect(), notices.write(join(dist, 'notices.txt'), noticesText), declarations(entries, dist)] },
-  script: { ...library('iife', { rivulet: entries.rivulet }, '.js'), plugins: [globalDeclaration('rivulet', dist), sideFileScripts(), demoModel()] },
+  module: {
+    ...library(
+      'es',
+      { ...entries, ...Object.fromEntries(SIDE_FILES.map((name) => [`rivulet-${name}`, `${sideFile(name)}?script`])) },
+      '.mjs',
+    ),
+    plugins: [notices.collect(), notices.write(join(dist, 'notices.txt'), noticesText), declarations(entries, dist)],
+  },
+  script: {
+    ...library('iife', { rivulet: entries.rivulet }, '.js'),
+    plugins: [globalDeclaration('rivulet', dist), sideFileScripts(), demoModel()],
+  },
   // a build of its own: the two modules would share a third file
   inspect: { ...library('es', inspect, '.mjs'), plugins: [declarations(inspect, dist)] },
   element: {
@@ -65,15 +75,37 @@ const builds: Record<string, UserConfig> = {
     build: {
       outDir: site,
       emptyOutDir: true,
-      rolldownOptions: { input: ['index.html', 'script-tag.html', 'element.html', 'inside.html', 'delete.html', 'help.html', 'bench.html'].map((page) => resolve(here, 'demo', page)) },
+      rolldownOptions: {
+        input: [
+          'index.html',
+          'script-tag.html',
+          'element.html',
+          'inside.html',
+          'delete.html',
+          'help.html',
+          'bench.html',
+        ].map((page) => resolve(here, 'demo', page)),
+      },
     },
     // the service worker lists all other files, so it comes last
     // the icons are no modules: they become part of the HTML
-    plugins: [iconSprite('index.html'), projectLinks(), notices.collect(), besideThePages(), notices.write(join(site, 'notices.html'), noticesPage, ['@iconify-json/lucide']), serviceWorkerPlugin(site)],
+    plugins: [
+      iconSprite('index.html'),
+      projectLinks(),
+      notices.collect(),
+      besideThePages(),
+      notices.write(join(site, 'notices.html'), noticesPage, ['@iconify-json/lucide']),
+      serviceWorkerPlugin(site),
+    ],
   },
   dawn: {
     publicDir: false,
-    build: { ssr: resolve(here, 'e2e/dawn/bench.ts'), outDir: resolve(dist, 'dawn'), emptyOutDir: true, rolldownOptions: { output: { entryFileNames: 'bench.mjs' } } },
+    build: {
+      ssr: resolve(here, 'e2e/dawn/bench.ts'),
+      outDir: resolve(dist, 'dawn'),
+      emptyOutDir: true,
+      rolldownOptions: { output: { entryFileNames: 'bench.mjs' } },
+    },
     ssr: { noExternal: true, external: ['webgpu'] },
   },
 };
@@ -88,7 +120,11 @@ export default defineConfig(({ mode }) => {
     build: { target: 'es2022', reportCompressedSize: false, chunkSizeWarningLimit: 1024, ...build },
     plugins: [wasmKernelsPlugin(), wgslShadersPlugin(), scriptTexts(scriptPlugins), ...plugins],
     // the workers end up inside a script, where annotations for bundlers are of no use
-    worker: { format: 'iife', rolldownOptions: { output: { comments: { annotation: false } } }, plugins: scriptPlugins },
+    worker: {
+      format: 'iife',
+      rolldownOptions: { output: { comments: { annotation: false } } },
+      plugins: scriptPlugins,
+    },
     // not an ES module
     optimizeDeps: { noDiscovery: true, include: ['highlight.js/lib/core'] },
     server: { host: '127.0.0.1', headers: isolation },
@@ -119,7 +155,10 @@ function sideFileScripts(): Plugin {
       for (const name of SIDE_FILES) {
         const { code } = await bundleScript(sideFile(name), scriptPlugins());
         const key = `${name} ${createHash('sha384').update(code).digest('hex').slice(0, 8)}`;
-        writeFileSync(join(dist, `rivulet-${name}.js`), `(globalThis.rivuletSideFiles??={})[${JSON.stringify(key)}]=${JSON.stringify(code)};\n`);
+        writeFileSync(
+          join(dist, `rivulet-${name}.js`),
+          `(globalThis.rivuletSideFiles??={})[${JSON.stringify(key)}]=${JSON.stringify(code)};\n`,
+        );
         known[name] = { key, integrity: hashOf(`rivulet-${name}.js`) };
       }
       return { define: { RIVULET_SIDE_FILES: JSON.stringify(known) } };
@@ -128,7 +167,10 @@ function sideFileScripts(): Plugin {
 }
 
 /** of a file in dist, for the attribute `integrity` */
-const hashOf = (name: string): string => `sha384-${createHash('sha384').update(readFileSync(join(dist, name))).digest('base64')}`;
+const hashOf = (name: string): string =>
+  `sha384-${createHash('sha384')
+    .update(readFileSync(join(dist, name)))
+    .digest('base64')}`;
 
 /** The element's script holds the hash of the engine's, which it loads; all hashes are printed and written to dist/integrity.json for pages that name them. */
 function subresourceIntegrity(): Plugin {

@@ -7,7 +7,17 @@ import vite from './vite.config.ts';
 const CLOCK = ['estimate', 'gpu_windows', 'lifecycle'].map((name) => `e2e/${name}.spec.ts`);
 
 /** The longest first: one that begins last runs alone, while the other core has nothing to do. */
-const LONGEST = ['gpu', 'conformance', 'golden', 'gpu_linear', 'browsers', 'chat', 'bench_disturbed', 'bench_page', 'loss'].map((name) => `/e2e/${name}.spec.ts`);
+const LONGEST = [
+  'gpu',
+  'conformance',
+  'golden',
+  'gpu_linear',
+  'browsers',
+  'chat',
+  'bench_disturbed',
+  'bench_page',
+  'loss',
+].map((name) => `/e2e/${name}.spec.ts`);
 
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
@@ -17,7 +27,13 @@ class LongestFirst extends BaseSequencer {
   }
 }
 
-const browser = { include: ['e2e/**/*.spec.ts'], globalSetup: 'e2e/setup.ts', tags, testTimeout: 300_000, hookTimeout: 300_000 };
+const browser = {
+  include: ['e2e/**/*.spec.ts'],
+  globalSetup: 'e2e/setup.ts',
+  tags,
+  testTimeout: 300_000,
+  hookTimeout: 300_000,
+};
 
 export default defineConfig((environment) =>
   mergeConfig(vite(environment), {
@@ -25,8 +41,20 @@ export default defineConfig((environment) =>
       sequence: { sequencer: LongestFirst },
       projects: [
         { extends: true, test: { name: 'unit', include: ['{src,shaders,demo}/**/*.test.ts'], testTimeout: 60_000 } },
-        { extends: true, test: { ...browser, name: 'browser', exclude: CLOCK, maxWorkers: 2, sequence: { groupOrder: 1 } } },
-        { extends: true, test: { ...browser, name: 'browser by the clock', include: CLOCK, fileParallelism: false, sequence: { groupOrder: 2 } } },
+        {
+          extends: true,
+          test: { ...browser, name: 'browser', exclude: CLOCK, maxWorkers: 2, sequence: { groupOrder: 1 } },
+        },
+        {
+          extends: true,
+          test: {
+            ...browser,
+            name: 'browser by the clock',
+            include: CLOCK,
+            fileParallelism: false,
+            sequence: { groupOrder: 2 },
+          },
+        },
       ],
     },
   }),

@@ -24,7 +24,14 @@ export function iconSprite(page: string): Plugin {
     transformIndexHtml(html, { filename }) {
       if (!filename.endsWith(`/${page}`)) return html;
       const set = createRequire(import.meta.url)('@iconify-json/lucide/icons.json') as IconSet;
-      return [{ tag: 'svg', attrs: { hidden: true }, children: ICON_NAMES.map((name) => symbol(name, set)).join(''), injectTo: 'body-prepend' }];
+      return [
+        {
+          tag: 'svg',
+          attrs: { hidden: true },
+          children: ICON_NAMES.map((name) => symbol(name, set)).join(''),
+          injectTo: 'body-prepend',
+        },
+      ];
     },
   };
 }

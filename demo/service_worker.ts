@@ -25,7 +25,8 @@ const HASH = 'x-rivulet-hash';
 const ASSETS = 'assets/';
 
 const urlOf = (path: string): string => new URL(path, scope).href;
-const earlierBuilds = async (): Promise<string[]> => (await caches.keys()).filter((name) => name.startsWith(BUILD) && name !== CURRENT);
+const earlierBuilds = async (): Promise<string[]> =>
+  (await caches.keys()).filter((name) => name.startsWith(BUILD) && name !== CURRENT);
 
 self.addEventListener('install', (event) => event.waitUntil(storeFiles()));
 self.addEventListener('activate', (event) => event.waitUntil(self.clients.claim()));
@@ -42,9 +43,14 @@ async function storeFiles(): Promise<void> {
   const earlier = await Promise.all((await earlierBuilds()).map((name) => caches.open(name)));
   await Promise.all(
     Object.keys(files).map(async (path) => {
-      const copies = (await Promise.all(earlier.map((cache) => cache.match(urlOf(path))))).filter((copy) => copy !== undefined);
+      const copies = (await Promise.all(earlier.map((cache) => cache.match(urlOf(path))))).filter(
+        (copy) => copy !== undefined,
+      );
       if (ON_USE.includes(path) && copies.length === 0) return;
-      await current.put(urlOf(path), copies.find(({ headers }) => headers.get(HASH) === files[path]) ?? (await download(path)));
+      await current.put(
+        urlOf(path),
+        copies.find(({ headers }) => headers.get(HASH) === files[path]) ?? (await download(path)),
+      );
     }),
   );
 }
@@ -55,9 +61,11 @@ async function download(path: string): Promise<Response> {
   const response = await fetch(urlOf(path), { cache: path.startsWith(ASSETS) ? 'default' : 'no-cache' });
   const isPage = path.endsWith('.html');
   if (!response.ok) throw new Error(`${path}: status ${response.status}`);
-  if (!isPage && response.headers.get('content-type')?.startsWith('text/html')) throw new Error(`${path}: the server sent a page instead`);
+  if (!isPage && response.headers.get('content-type')?.startsWith('text/html'))
+    throw new Error(`${path}: the server sent a page instead`);
   const body = await response.arrayBuffer();
-  if (isPage && !new TextDecoder().decode(body).includes(VERSION)) throw new Error(`${path}: the server sent another version`);
+  if (isPage && !new TextDecoder().decode(body).includes(VERSION))
+    throw new Error(`${path}: the server sent another version`);
   const headers = new Headers(response.headers);
   headers.set(HASH, files[path]);
   // the body is decoded already
@@ -84,7 +92,9 @@ async function respond(request: Request, path: string): Promise<Response> {
 async function storeOnUse(path: string): Promise<void> {
   if (await stored(path)) return;
   // without it the page comes from the network
-  await download(path).then(async (response) => (await caches.open(CURRENT)).put(urlOf(path), response)).catch(() => undefined);
+  await download(path)
+    .then(async (response) => (await caches.open(CURRENT)).put(urlOf(path), response))
+    .catch(() => undefined);
 }
 
 async function stored(path: string): Promise<Response | undefined> {

@@ -21,7 +21,10 @@ const document = readFileSync(join(root, 'docs/api.md'), 'utf8');
 const examples = document
   .split(/^### /m)
   .slice(1)
-  .map((section) => ({ title: section.split('\n')[0], blocks: [...section.matchAll(/```ts\n([\s\S]*?)```/g)].map(([, code]) => code) }));
+  .map((section) => ({
+    title: section.split('\n')[0],
+    blocks: [...section.matchAll(/```ts\n([\s\S]*?)```/g)].map(([, code]) => code),
+  }));
 
 const folder = mkdtempSync(join(tmpdir(), 'rivulet-examples-'));
 let browser: Browser;
@@ -30,10 +33,14 @@ let hub: Hub;
 
 beforeAll(async () => {
   cpSync(join(root, 'public/models'), join(folder, 'models'), { recursive: true });
-  for (const file of [...Object.values(MODULES), 'rivulet-tools.mjs']) copyFileSync(join(dist, file), join(folder, file));
+  for (const file of [...Object.values(MODULES), 'rivulet-tools.mjs'])
+    copyFileSync(join(dist, file), join(folder, file));
   const imports = Object.fromEntries(Object.entries(MODULES).map(([name, file]) => [name, `./${file}`]));
   const head = `<title>Examples</title><link rel="icon" href="data:,"><script type="importmap">${JSON.stringify({ imports })}</script>`;
-  writeFileSync(join(folder, 'index.html'), `<!doctype html><html lang="en"><head><meta charset="utf-8">${head}</head><body></body></html>`);
+  writeFileSync(
+    join(folder, 'index.html'),
+    `<!doctype html><html lang="en"><head><meta charset="utf-8">${head}</head><body></body></html>`,
+  );
   site = await serveSite({ root: folder });
   hub = await createHub({ repos: { 'Org/Model': { 'model-Q8_0.gguf': readFileSync(model) } } });
   browser = await launchChromium({ webgpu: true });
@@ -46,7 +53,8 @@ afterAll(async () => {
 });
 
 /** Values as a comment writes them, but for quotes and spaces. */
-const asComment = (...values: unknown[]): string => withoutQuotes(values.map((value) => inspect(value, { depth: 9, breakLength: Infinity })).join(' '));
+const asComment = (...values: unknown[]): string =>
+  withoutQuotes(values.map((value) => inspect(value, { depth: 9, breakLength: Infinity })).join(' '));
 const withoutQuotes = (text: string): string => text.replace(/['"\s]/g, '');
 
 test('they are numbered, one block each, of at most 20 lines', () => {
@@ -60,13 +68,29 @@ test('they are numbered, one block each, of at most 20 lines', () => {
 
 test('they use every function, every member of a model and every option', () => {
   const entries = Object.values(MODULES).map((file) => join(dist, file.replace('.mjs', '.d.mts')));
-  const program = ts.createProgram({ rootNames: entries, options: { moduleResolution: ts.ModuleResolutionKind.Bundler, module: ts.ModuleKind.ESNext, types: [], target: ts.ScriptTarget.ES2022 } });
+  const program = ts.createProgram({
+    rootNames: entries,
+    options: {
+      moduleResolution: ts.ModuleResolutionKind.Bundler,
+      module: ts.ModuleKind.ESNext,
+      types: [],
+      target: ts.ScriptTarget.ES2022,
+    },
+  });
   const checker = program.getTypeChecker();
-  const exported = new Map(entries.flatMap((entry) => checker.getExportsOfModule(checker.getSymbolAtLocation(program.getSourceFile(entry)!)!)).map((symbol) => [symbol.name, symbol]));
+  const exported = new Map(
+    entries
+      .flatMap((entry) => checker.getExportsOfModule(checker.getSymbolAtLocation(program.getSourceFile(entry)!)!))
+      .map((symbol) => [symbol.name, symbol]),
+  );
   const functions = [...exported].filter(([, symbol]) => symbol.flags & ts.SymbolFlags.Value);
   expect(functions.length).toBeGreaterThan(10);
   const wanted = new Set(functions.map(([name]) => name));
-  const addMembers = (type: ts.Type): void => type.getNonNullableType().getProperties().forEach(({ name }) => wanted.add(name));
+  const addMembers = (type: ts.Type): void =>
+    type
+      .getNonNullableType()
+      .getProperties()
+      .forEach(({ name }) => wanted.add(name));
   const addOptions = (type: ts.Type): void => {
     for (const signature of type.getCallSignatures())
       for (const parameter of signature.parameters.slice(1)) {
@@ -78,7 +102,19 @@ test('they use every function, every member of a model and every option', () => 
   const members = checker.getDeclaredTypeOfSymbol(exported.get('Model')!);
   addMembers(members);
   for (const member of members.getProperties()) addOptions(checker.getTypeOfSymbol(member));
-  for (const name of ['logprobs', 'makeRoom', 'policy', 'exact', 'check', 'refresh', 'bias', 'continueFinalMessage', 'variables', 'skipSpecial']) expect([...wanted]).toContain(name);
+  for (const name of [
+    'logprobs',
+    'makeRoom',
+    'policy',
+    'exact',
+    'check',
+    'refresh',
+    'bias',
+    'continueFinalMessage',
+    'variables',
+    'skipSpecial',
+  ])
+    expect([...wanted]).toContain(name);
   const code = examples.flatMap(({ blocks }) => blocks).join('\n');
   expect([...wanted].filter((name) => !new RegExp(`\\b${name}\\b`).test(code))).toEqual([]);
 });
@@ -110,7 +146,11 @@ test.each(examples)('$title', async ({ title, blocks: [example] }) => {
       expect(prints.length, line).toBeGreaterThan(0);
       for (const values of prints) {
         if (stated) expect(asComment(...values), line).toBe(withoutQuotes(stated));
-        else expect(values.filter((value) => value === undefined || value === null || Number.isNaN(value)), line).toEqual([]);
+        else
+          expect(
+            values.filter((value) => value === undefined || value === null || Number.isNaN(value)),
+            line,
+          ).toEqual([]);
       }
     });
     expect(problems).toEqual([]);

@@ -6,7 +6,8 @@ import { ask, loadAxe, objections, ready, saveSettings, soon, testChat } from '.
 
 const chat = testChat({ viewport: { width: 390, height: 844 } });
 
-const ground = (page: Page): Promise<string> => page.evaluate(() => getComputedStyle(document.documentElement).backgroundColor);
+const ground = (page: Page): Promise<string> =>
+  page.evaluate(() => getComputedStyle(document.documentElement).backgroundColor);
 const select = (page: Page, name: string) => page.getByRole('combobox', { name });
 
 async function openSettings(page: Page): Promise<void> {
@@ -48,7 +49,9 @@ test('the speed of replies can be hidden, at once and for good; how a reply ende
   await ask(page, 'Who are you?');
   const told = page.locator('#messages .figures');
   const end = 'stopped at the length limit';
-  await soon(() => told.innerText()).toMatch(/^3 tokens · [\d.,]+\stok\/s · .* to first token · stopped at the length limit$/);
+  await soon(() => told.innerText()).toMatch(
+    /^3 tokens · [\d.,]+\stok\/s · .* to first token · stopped at the length limit$/,
+  );
   await openSettings(page);
   await page.getByLabel('Show the speed of replies').uncheck();
   await soon(() => told.innerText()).toBe(end);

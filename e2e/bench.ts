@@ -79,17 +79,24 @@ interface Choices {
 }
 
 /** A short set: one prompt and one position, twice. */
-export async function choose(page: Page, { quantizations = ['Q4_0'], prefill = ['128'], decode = ['128'], backends = ['wasm'], repetitions = 2 }: Choices = {}): Promise<void> {
+export async function choose(
+  page: Page,
+  { quantizations = ['Q4_0'], prefill = ['128'], decode = ['128'], backends = ['wasm'], repetitions = 2 }: Choices = {},
+): Promise<void> {
   await page.check('input[name=preset][value=quick]');
   await page.click('#details > summary');
   for (const [group, wanted] of Object.entries({ quantizations, prefill, decode, backends }))
-    for (const box of await page.locator(`#choices input[name=${group}]:enabled`).all()) await box.setChecked(wanted.includes(await box.inputValue()));
+    for (const box of await page.locator(`#choices input[name=${group}]:enabled`).all())
+      await box.setChecked(wanted.includes(await box.inputValue()));
   await page.fill('input[name=repetitions]', String(repetitions));
 }
 
 export const ended = (page: Page): Promise<unknown> => page.waitForSelector('#run:enabled', { timeout: PATIENCE });
 /** what is measured now */
-export const measuring = (page: Page, step: string): Promise<unknown> => page.waitForFunction((part) => document.querySelector('#progress-step')?.textContent?.includes(part), step, { timeout: PATIENCE });
+export const measuring = (page: Page, step: string): Promise<unknown> =>
+  page.waitForFunction((part) => document.querySelector('#progress-step')?.textContent?.includes(part), step, {
+    timeout: PATIENCE,
+  });
 export async function run(page: Page): Promise<void> {
   await page.click('#run');
   await page.waitForSelector('#progress:visible');
@@ -114,13 +121,30 @@ export const RESULT: BenchmarkResult = {
   created: '2026-11-28T18:00:00.000Z',
   build: { version: '0.1.0' },
   method: { repetitions: 3 },
-  device: { browser: 'Elsewhere 9', platform: '<img src=x onerror=alert(1)>', mobile: true, cores: 6, isolated: true, clockMs: 1, simd: 'simd' },
+  device: {
+    browser: 'Elsewhere 9',
+    platform: '<img src=x onerror=alert(1)>',
+    mobile: true,
+    cores: 6,
+    isolated: true,
+    clockMs: 1,
+    simd: 'simd',
+  },
   runs: [
     {
       model: { name: 'Demo model (6M)', quantization: 'Q4_0', bytes: 6e6, madeUp: true },
       backend: 'wasm',
       status: 'done',
-      measurements: [{ prompt: 128, generate: 64, cached: true, firstTokenMs: { median: 9, min: 8, max: 10 }, decode: { median: 100, min: 90, max: 110 }, repetitions: 3 }],
+      measurements: [
+        {
+          prompt: 128,
+          generate: 64,
+          cached: true,
+          firstTokenMs: { median: 9, min: 8, max: 10 },
+          decode: { median: 100, min: 90, max: 110 },
+          repetitions: 3,
+        },
+      ],
       notes: [],
     },
   ],

@@ -40,7 +40,9 @@ describe('what is wrong or disturbed is said', () => {
         document.dispatchEvent(new Event('visibilitychange'));
       }, hidden);
     await hide(true);
-    await page.waitForFunction(() => document.querySelector('#progress-step')?.textContent?.startsWith('This tab is hidden.'));
+    await page.waitForFunction(() =>
+      document.querySelector('#progress-step')?.textContent?.startsWith('This tab is hidden.'),
+    );
     expect(await page.innerText('#progress-left')).toBe('waiting');
     await page.waitForTimeout(500);
     expect(await page.isVisible('#progress')).toBe(true);
@@ -55,7 +57,9 @@ describe('what is wrong or disturbed is said', () => {
   });
 
   test('a low battery: the page asks first, and the result says so', async () => {
-    await bench.context.addInitScript(() => Object.assign(navigator, { getBattery: async () => ({ level: 0.12, charging: false }) }));
+    await bench.context.addInitScript(() =>
+      Object.assign(navigator, { getBattery: async () => ({ level: 0.12, charging: false }) }),
+    );
     const { page } = await bench.open();
     await choose(page);
     await page.click('#run');
@@ -94,7 +98,10 @@ describe('what is wrong or disturbed is said', () => {
   test('a second tab: the benchmark runs in one', async () => {
     const { page } = await bench.open();
     // more than any device measures before the other tab has asked
-    await choose(page, { quantizations: ['Q4_0', 'Q4_1', 'Q5_0', 'Q5_1', 'Q8_0', 'Q4_K', 'Q5_K', 'Q6_K', 'F16', 'F32'], repetitions: 50 });
+    await choose(page, {
+      quantizations: ['Q4_0', 'Q4_1', 'Q5_0', 'Q5_1', 'Q8_0', 'Q4_K', 'Q5_K', 'Q6_K', 'F16', 'F32'],
+      repetitions: 50,
+    });
     await page.click('#run');
     await measuring(page, 'decode at 128');
     const other = (await bench.open()).page;
@@ -143,6 +150,9 @@ test('both backends stand in one table; a GPU that is lost in the middle of a ru
   expect(gpu.measurements).toMatchObject([{ prompt: 128, repetitions: 3 }]);
   expect(gpu.measurements[0].prefill!.median).toBeGreaterThan(1);
   expect(gpu.notes.join(' ')).toMatch(/lost/);
-  expect(await page.locator('table').first().locator('tbody tr').allInnerTexts()).toEqual([expect.stringContaining('CPU, 1 thread'), expect.stringContaining('GPU')]);
+  expect(await page.locator('table').first().locator('tbody tr').allInnerTexts()).toEqual([
+    expect.stringContaining('CPU, 1 thread'),
+    expect.stringContaining('GPU'),
+  ]);
   expect(errors).toEqual([]);
 });

@@ -28,7 +28,11 @@ test('a set is measured, shown, and shared; nothing is asked of anyone else', as
   expect(await page.isDisabled('#run')).toBe(true);
   expect(await page.locator('#progress-bar:indeterminate').count()).toBe(1);
   // after the measurement of the bandwidth
-  await page.waitForFunction(() => /^about .* left$/.test(document.querySelector('#progress-left')?.textContent ?? ''), undefined, { timeout: PATIENCE });
+  await page.waitForFunction(
+    () => /^about .* left$/.test(document.querySelector('#progress-left')?.textContent ?? ''),
+    undefined,
+    { timeout: PATIENCE },
+  );
   expect(await objections(page)).toEqual([]);
   await ended(page);
   expect(await places()).toEqual(before);
@@ -63,8 +67,17 @@ test('a set is measured, shown, and shared; nothing is asked of anyone else', as
   // the plots take their new width a moment later
   await page.waitForFunction(() => document.documentElement.scrollWidth <= 390);
   // a table that is cut has a shade at its edge, and its caption is not cut
-  expect(await page.locator('.scroll').first().evaluate((one) => [one.scrollWidth > one.clientWidth, getComputedStyle(one).backgroundAttachment])).toEqual([true, 'local, local, scroll, scroll, scroll']);
-  expect(await page.locator('.caption:visible').evaluateAll((all) => all.map((one) => one.closest('.scroll') !== null || one.scrollWidth > one.clientWidth))).toEqual([false, false]);
+  expect(
+    await page
+      .locator('.scroll')
+      .first()
+      .evaluate((one) => [one.scrollWidth > one.clientWidth, getComputedStyle(one).backgroundAttachment]),
+  ).toEqual([true, 'local, local, scroll, scroll, scroll']);
+  expect(
+    await page
+      .locator('.caption:visible')
+      .evaluateAll((all) => all.map((one) => one.closest('.scroll') !== null || one.scrollWidth > one.clientWidth)),
+  ).toEqual([false, false]);
   expect(await page.getByRole('img', { name: /^Tokens a second while writing/ }).count()).toBe(1);
 
   await bench.context.grantPermissions(['clipboard-read', 'clipboard-write']);
@@ -77,14 +90,27 @@ test('a set is measured, shown, and shared; nothing is asked of anyone else', as
   const link = await copied('#copy-link');
   expect(await fromFragment(new URL(link).hash)).toEqual(result);
   const [image] = await Promise.all([page.waitForEvent('download'), page.click('#save-image')]);
-  expect(readFileSync(await image.path()).subarray(1, 4).toString()).toBe('PNG');
+  expect(
+    readFileSync(await image.path())
+      .subarray(1, 4)
+      .toString(),
+  ).toBe('PNG');
 
   // where the page may not copy, the text is in view and selected
   await page.evaluate('Object.defineProperty(navigator, "clipboard", { value: undefined })');
   await page.click('#copy-link');
   const field = page.locator('#problem textarea');
-  expect(await field.evaluate((area: HTMLTextAreaElement) => area.value.slice(area.selectionStart, area.selectionEnd))).toBe(link);
-  expect(await field.evaluate((area) => document.activeElement === area && area.getBoundingClientRect().top >= 0 && area.getBoundingClientRect().bottom <= innerHeight)).toBe(true);
+  expect(
+    await field.evaluate((area: HTMLTextAreaElement) => area.value.slice(area.selectionStart, area.selectionEnd)),
+  ).toBe(link);
+  expect(
+    await field.evaluate(
+      (area) =>
+        document.activeElement === area &&
+        area.getBoundingClientRect().top >= 0 &&
+        area.getBoundingClientRect().bottom <= innerHeight,
+    ),
+  ).toBe(true);
 
   // on another device
   await bench.context.close();
@@ -118,7 +144,12 @@ test('the settings that vendors publish, and a run without a pause, here of two 
   expect(sustained!.seconds).toBe(2);
   expect(sustained!.points.length).toBeGreaterThan(1);
   expect(sustained!.points.at(-1)![0]).toBeGreaterThanOrEqual(2);
-  expect(await page.getByRole('region', { name: '2 s without a pause, tokens/s' }).getByRole('img', { name: /^Writing without a pause, tokens a second\. Demo model \(6M\) Q4_0/ }).count()).toBe(1);
+  expect(
+    await page
+      .getByRole('region', { name: '2 s without a pause, tokens/s' })
+      .getByRole('img', { name: /^Writing without a pause, tokens a second\. Demo model \(6M\) Q4_0/ })
+      .count(),
+  ).toBe(1);
 });
 
 describe('a set that is interrupted', () => {
@@ -126,7 +157,9 @@ describe('a set that is interrupted', () => {
     const { page } = await bench.open();
     await choose(page, { quantizations: ['Q4_0', 'Q8_0', 'F16'], decode: ['128', '1024'] });
     await page.click('#run');
-    await page.waitForFunction(() => document.querySelector('#progress-count')?.textContent === '2 of 3', undefined, { timeout: PATIENCE });
+    await page.waitForFunction(() => document.querySelector('#progress-count')?.textContent === '2 of 3', undefined, {
+      timeout: PATIENCE,
+    });
     // the focus is on what can be pressed next
     await page.keyboard.press('Enter');
     await ended(page);
@@ -166,7 +199,9 @@ describe('a set that is interrupted', () => {
       if (attempt) await page.reload();
       else page = await crash(page);
       await page.waitForSelector('body[data-ready]');
-      expect(await page.innerText('#question')).toMatch(/^The page was closed or crashed while it measured Demo model \(6M\) Q4_0. 0 of 2 runs are done, and 1 measurement of /);
+      expect(await page.innerText('#question')).toMatch(
+        /^The page was closed or crashed while it measured Demo model \(6M\) Q4_0. 0 of 2 runs are done, and 1 measurement of /,
+      );
     }
     await page.getByRole('button', { name: 'Continue' }).click();
     await page.waitForSelector('#progress:visible');
@@ -213,7 +248,9 @@ test('dates are written as the reader writes them; what is disabled is seen', as
   await reloadWith(page, { set: finishedSet(RESULT) });
   await page.click('#run');
   await soon(() => page.innerText('#question')).toMatch(/^A new run replaces the result of 28\.11\.2026, /);
-  expect(await page.locator('input[value=webgpu]:disabled').evaluate((box) => getComputedStyle(box).outlineStyle)).toBe('solid');
+  expect(await page.locator('input[value=webgpu]:disabled').evaluate((box) => getComputedStyle(box).outlineStyle)).toBe(
+    'solid',
+  );
 });
 
 /** Ends the page's process. @returns a new tab */
@@ -243,15 +280,73 @@ function extremeResult(): BenchmarkResult {
 }
 
 test.each<[string, (page: Page) => Promise<unknown>, string]>([
-  ['a result from another device beside its own', (page) => reloadWith(page, { set: finishedSet({ ...RESULT, device: { ...RESULT.device, platform: 'this system' } }), compared: [RESULT] }), '#results table'],
-  ['a result that a link brings', async (page) => page.goto(`${bench.site.url}bench.html${await toFragment(RESULT)}`).then(() => page.reload()), '#results table'],
-  ['a hostile link', async (page) => page.goto(`${bench.site.url}bench.html${await toFragment(extremeResult())}`).then(() => page.reload()), '#results table'],
-  ['a link that holds no result', (page) => page.goto(`${bench.site.url}bench.html#result=broken`).then(() => page.reload()), '#problem:visible'],
-  ['a file that is no result', (page) => page.setInputFiles('#import', importable('wrong.json', 'hello')), '#problem:visible'],
-  ['a set that nothing can measure', async (page) => { await choose(page, { quantizations: [] }); await page.click('#run'); }, '#problem:visible'],
-  ['a wrong result and a failed run', (page) => reloadWith(page, { set: finishedSet({ ...RESULT, runs: (['wrong', 'failed'] as const).map((status) => ({ ...RESULT.runs[0], status, problem: 'Nothing was timed.', measurements: [] })) }) }), '#results table'],
-  ['the question before a result is replaced', async (page) => { await reloadWith(page, { set: finishedSet(RESULT) }); await page.click('#run'); }, '#question:visible'],
-  ['the question after a stop', (page) => reloadWith(page, { set: { ...finishedSet(RESULT), state: 'stopped' } }), '#question:visible'],
+  [
+    'a result from another device beside its own',
+    (page) =>
+      reloadWith(page, {
+        set: finishedSet({ ...RESULT, device: { ...RESULT.device, platform: 'this system' } }),
+        compared: [RESULT],
+      }),
+    '#results table',
+  ],
+  [
+    'a result that a link brings',
+    async (page) => page.goto(`${bench.site.url}bench.html${await toFragment(RESULT)}`).then(() => page.reload()),
+    '#results table',
+  ],
+  [
+    'a hostile link',
+    async (page) =>
+      page.goto(`${bench.site.url}bench.html${await toFragment(extremeResult())}`).then(() => page.reload()),
+    '#results table',
+  ],
+  [
+    'a link that holds no result',
+    (page) => page.goto(`${bench.site.url}bench.html#result=broken`).then(() => page.reload()),
+    '#problem:visible',
+  ],
+  [
+    'a file that is no result',
+    (page) => page.setInputFiles('#import', importable('wrong.json', 'hello')),
+    '#problem:visible',
+  ],
+  [
+    'a set that nothing can measure',
+    async (page) => {
+      await choose(page, { quantizations: [] });
+      await page.click('#run');
+    },
+    '#problem:visible',
+  ],
+  [
+    'a wrong result and a failed run',
+    (page) =>
+      reloadWith(page, {
+        set: finishedSet({
+          ...RESULT,
+          runs: (['wrong', 'failed'] as const).map((status) => ({
+            ...RESULT.runs[0],
+            status,
+            problem: 'Nothing was timed.',
+            measurements: [],
+          })),
+        }),
+      }),
+    '#results table',
+  ],
+  [
+    'the question before a result is replaced',
+    async (page) => {
+      await reloadWith(page, { set: finishedSet(RESULT) });
+      await page.click('#run');
+    },
+    '#question:visible',
+  ],
+  [
+    'the question after a stop',
+    (page) => reloadWith(page, { set: { ...finishedSet(RESULT), state: 'stopped' } }),
+    '#question:visible',
+  ],
 ])('accessible: %s', async (_, reach, shows) => {
   const { page } = await bench.open();
   await page.emulateMedia({ reducedMotion: 'reduce' });
@@ -279,8 +374,12 @@ describe('what comes from elsewhere', () => {
     const theirs = 'Elsewhere 9 on <img src=x onerror=alert(1)>, 6 cores';
     expect(await page.locator('#results h2').first().innerText()).toBe(`From a link: ${theirs}`);
     expect(await page.getByRole('region', { name: 'Writing an answer' }).innerText()).toContain(theirs);
-    expect(await page.locator('#results details summary').allInnerTexts()).toEqual([`Demo model (6M) Q4_0 · CPU, ${theirs}: all measurements`]);
-    expect(await page.getByRole('region', { name: 'The device of this result' }).innerText()).toMatch(/Elsewhere 9 on .*6 cores, threads allowed/s);
+    expect(await page.locator('#results details summary').allInnerTexts()).toEqual([
+      `Demo model (6M) Q4_0 · CPU, ${theirs}: all measurements`,
+    ]);
+    expect(await page.getByRole('region', { name: 'The device of this result' }).innerText()).toMatch(
+      /Elsewhere 9 on .*6 cores, threads allowed/s,
+    );
     const here = await page.getByRole('region', { name: 'This device' }).innerText();
     expect(here).toContain('Chrom');
     expect(here).not.toContain('Elsewhere');
@@ -303,22 +402,34 @@ describe('what comes from elsewhere', () => {
   test('a wrong result gets no speed, whatever its file says', async () => {
     const [run] = RESULT.runs;
     const { page } = await bench.open(await toFragment({ ...RESULT, runs: [{ ...run, status: 'wrong', sustained: { seconds: 60, points: [[1, 100], [60, 100]] } }] })); // prettier-ignore
-    expect(await page.getByRole('region', { name: 'No speed: the result is wrong' }).locator('.wrong').innerText()).toBe('Demo model (6M) Q4_0 · CPU');
+    expect(
+      await page.getByRole('region', { name: 'No speed: the result is wrong' }).locator('.wrong').innerText(),
+    ).toBe('Demo model (6M) Q4_0 · CPU');
     expect(await page.locator('.plot').count()).toBe(0);
     expect(await page.innerText('#results')).not.toMatch(/\b100\b/);
     expect(await page.locator('details[open] .wrong').innerText()).toBe('The result is wrong, so it has no speed.');
     await reloadWith(page, { set: finishedSet({ ...RESULT, device: { ...RESULT.device, platform: 'this system' } }) });
-    expect(await page.getByRole('region', { name: /^This device beside/ }).locator('tbody').innerText()).toMatch(/100\s+wrong result\s+–/);
+    expect(
+      await page
+        .getByRole('region', { name: /^This device beside/ })
+        .locator('tbody')
+        .innerText(),
+    ).toMatch(/100\s+wrong result\s+–/);
   });
 
   test('a ninth result to compare with is refused, and the page says so', async () => {
     const { page } = await bench.open();
     const one = (cores: number): BenchmarkResult => ({ ...RESULT, device: { ...RESULT.device, cores } });
-    await reloadWith(page, { set: finishedSet({ ...RESULT, created: '2026-11-27T18:00:00.000Z' }), compared: Array.from({ length: 8 }, (_, i) => one(i + 10)) });
+    await reloadWith(page, {
+      set: finishedSet({ ...RESULT, created: '2026-11-27T18:00:00.000Z' }),
+      compared: Array.from({ length: 8 }, (_, i) => one(i + 10)),
+    });
     const rows = (): Promise<number> => page.locator('table').first().locator('tbody tr').count();
     expect(await rows()).toBe(9);
     await page.setInputFiles('#import', importable('ninth.json', JSON.stringify(one(99))));
-    await soon(() => page.innerText('#problem')).toMatch(/ninth\.json was not added\. There are 8 results to compare with already, which is the most\. Remove one and try again\.$/);
+    await soon(() => page.innerText('#problem')).toMatch(
+      /ninth\.json was not added\. There are 8 results to compare with already, which is the most\. Remove one and try again\.$/,
+    );
     expect(await rows()).toBe(9);
     await page.click('#run');
     await page.getByRole('button', { name: 'Keep it to compare' }).click();
@@ -347,7 +458,12 @@ describe('what comes from elsewhere', () => {
 
   test('links that hold no result are refused, and the page goes on', async () => {
     const good = await toFragment(RESULT);
-    for (const fragment of ['#result=', '#result=%3Cscript%3Ealert(1)%3C/script%3E', good.slice(0, -9), await toFragment({ ...RESULT, runs: [{ ...RESULT.runs[0], backend: 'cuda' as 'wasm' }] })]) {
+    for (const fragment of [
+      '#result=',
+      '#result=%3Cscript%3Ealert(1)%3C/script%3E',
+      good.slice(0, -9),
+      await toFragment({ ...RESULT, runs: [{ ...RESULT.runs[0], backend: 'cuda' as 'wasm' }] }),
+    ]) {
       const { page, errors } = await bench.open(fragment);
       expect(await page.innerText('#problem')).toMatch(/^The link holds no result that can be read\. .{20,}/);
       expect(await page.isEnabled('#run')).toBe(true);
@@ -391,4 +507,3 @@ describe('what comes from elsewhere', () => {
     expect(errors).toEqual([]);
   });
 });
-

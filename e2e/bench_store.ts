@@ -5,7 +5,10 @@ import type { BenchmarkResult } from '../demo/bench/result';
 import { partialOf, type StoredSet } from '../demo/bench/set_store';
 
 /** A finished set with these results. */
-export const finishedSet = (result: BenchmarkResult, selection: Selection = { ...PRESETS.quick, stored: [], backends: ['wasm'] }): StoredSet => ({ selection, plan: planRuns(selection), result, partial: partialOf(), attempts: 0, state: 'done' });
+export const finishedSet = (
+  result: BenchmarkResult,
+  selection: Selection = { ...PRESETS.quick, stored: [], backends: ['wasm'] },
+): StoredSet => ({ selection, plan: planRuns(selection), result, partial: partialOf(), attempts: 0, state: 'done' });
 
 /** The open page, reloaded with this in its storage. */
 export async function reloadWith(page: Page, value: { set?: StoredSet; compared?: BenchmarkResult[] }): Promise<void> {

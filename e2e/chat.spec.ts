@@ -3,7 +3,19 @@
 import { fileURLToPath } from 'node:url';
 import type { Page } from 'playwright';
 import { describe, expect, test } from 'vitest';
-import { askAndStop, BRIEF, finished, loadAxe, objections, PATIENCE, ready, replies, saveSettings, soon, testChat } from './chat_page';
+import {
+  askAndStop,
+  BRIEF,
+  finished,
+  loadAxe,
+  objections,
+  PATIENCE,
+  ready,
+  replies,
+  saveSettings,
+  soon,
+  testChat,
+} from './chat_page';
 
 const MODEL = /\.gguf$/;
 
@@ -22,7 +34,9 @@ describe.each([
     await page.click('#send');
     await finished(page, 1);
     expect((await replies(page))[0].trim()).not.toBe('');
-    await soon(() => page.innerText('#messages .assistant .foot')).toMatch(/[\d.,]+\stok\/s · [\d.]+\sm?s to first token/);
+    await soon(() => page.innerText('#messages .assistant .foot')).toMatch(
+      /[\d.,]+\stok\/s · [\d.]+\sm?s to first token/,
+    );
 
     // as hot as it gets, and the end, which the prompt has seen, made unlikely: it seldom comes before the stop
     await saveSettings(page, { temperature: 2, topK: 0, topP: 1, minP: 0, repetitionPenalty: 2, maxTokens: 3000 });
@@ -46,17 +60,22 @@ describe.each([
 
   test('keyboard only', async () => {
     const page = await chat.visit(query);
-    const focused = (): Promise<string> => page.evaluate(() => document.activeElement?.id || document.activeElement?.className || '');
+    const focused = (): Promise<string> =>
+      page.evaluate(() => document.activeElement?.id || document.activeElement?.className || '');
     /** Tabs on until the element has the focus, as a person without a mouse does. */
     const reach = async (id: string, key = 'Tab'): Promise<void> => {
       for (let i = 0; i < 40 && (await focused()) !== id; i++) await page.keyboard.press(key);
       await soon(() => focused()).toBe(id);
-      expect(await page.evaluate(() => getComputedStyle(document.activeElement ?? document.body).outlineStyle)).not.toBe('none');
+      expect(
+        await page.evaluate(() => getComputedStyle(document.activeElement ?? document.body).outlineStyle),
+      ).not.toBe('none');
     };
     await reach('prompt');
     await page.keyboard.type('Hello!');
     await page.keyboard.press('Enter');
-    await page.waitForFunction(() => document.querySelector('#messages .assistant .body')?.textContent, undefined, { timeout: PATIENCE });
+    await page.waitForFunction(() => document.querySelector('#messages .assistant .body')?.textContent, undefined, {
+      timeout: PATIENCE,
+    });
     await page.keyboard.press('Escape');
     await finished(page, 1);
 
@@ -116,9 +135,17 @@ describe('the page', () => {
     await soon(() => page.innerText('#error details p')).toMatch(/nothing\.gguf.*404/);
     await page.click('#error-choose');
     await page.setInputFiles('#file', fileURLToPath(new URL('../public/models/rivulet-tiny.gguf', import.meta.url)));
-    await page.waitForFunction(() => document.querySelector('#model-name')?.textContent === 'rivulet-tiny.gguf', undefined, { timeout: PATIENCE });
+    await page.waitForFunction(
+      () => document.querySelector('#model-name')?.textContent === 'rivulet-tiny.gguf',
+      undefined,
+      { timeout: PATIENCE },
+    );
     await soon(() => page.isVisible('#error')).toBe(false);
-    await page.setInputFiles('#file', { name: 'broken.gguf', mimeType: 'application/octet-stream', buffer: Buffer.from('GGUF, but not a model') });
+    await page.setInputFiles('#file', {
+      name: 'broken.gguf',
+      mimeType: 'application/octet-stream',
+      buffer: Buffer.from('GGUF, but not a model'),
+    });
     expect((await errorShown(page)).title).toBe('This model cannot be used: broken.gguf');
     await soon(() => page.innerText('#model-name')).toBe('rivulet-tiny.gguf');
   });
@@ -126,11 +153,17 @@ describe('the page', () => {
   test('WebGPU that is chosen and missing: one button goes on with the CPU, also at the next visit', async () => {
     const page = await chat.context.newPage();
     await page.goto(`${chat.site.url}?backend=webgpu`);
-    expect(await errorShown(page)).toMatchObject({ title: 'WebGPU is not available here', text: expect.stringMatching(/^Use the CPU/), buttons: ['Use the CPU', 'Try again', 'Choose another model'] });
+    expect(await errorShown(page)).toMatchObject({
+      title: 'WebGPU is not available here',
+      text: expect.stringMatching(/^Use the CPU/),
+      buttons: ['Use the CPU', 'Try again', 'Choose another model'],
+    });
     await page.click('#error-cpu');
     await ready(page);
     await soon(() => page.innerText('#about-summary')).toMatch(/^Running on the CPU/);
-    await soon(() => page.evaluate(() => JSON.parse(localStorage['rivulet-chat.settings']))).toMatchObject({ backend: 'wasm' });
+    await soon(() => page.evaluate(() => JSON.parse(localStorage['rivulet-chat.settings']))).toMatchObject({
+      backend: 'wasm',
+    });
   });
 
   test('tools that fill the context: the message is not sent, and the page says what to do', async () => {
@@ -159,7 +192,9 @@ describe('the page', () => {
     await page.fill('#address', `${chat.site.url}models/rivulet-tiny.gguf?another`);
     await page.click('#address-look');
     await page.waitForSelector('#address-estimate:has-text("tokens a second")', { timeout: PATIENCE });
-    await soon(() => page.innerText('#address-estimate')).toMatch(/^Fits on this device: [\d.]+\sMB to download \([\d.]+\sGB free\), up to [\d.]+\sMB of memory, about [\d.,]+\stokens a second on the CPU\.$/);
+    await soon(() => page.innerText('#address-estimate')).toMatch(
+      /^Fits on this device: [\d.]+\sMB to download \([\d.]+\sGB free\), up to [\d.]+\sMB of memory, about [\d.,]+\stokens a second on the CPU\.$/,
+    );
     await page.fill('#address', `${chat.site.url}icon.svg`);
     await page.click('#address-look');
     await page.waitForSelector('#address-estimate:has-text("GGUF")', { timeout: PATIENCE });
@@ -173,7 +208,14 @@ describe('the page', () => {
       '## Heading\n\n**bold** and `code`\n\n```html\n<b>shown</b>\n```\n\n| a | b |\n|---|---|\n| 1 | 2 |',
     ].join('\n\n');
     await chat.context.addInitScript(
-      (content) => localStorage.setItem('rivulet-chat.turns', JSON.stringify([{ role: 'user', content: '<b>me</b>' }, { role: 'assistant', content }])),
+      (content) =>
+        localStorage.setItem(
+          'rivulet-chat.turns',
+          JSON.stringify([
+            { role: 'user', content: '<b>me</b>' },
+            { role: 'assistant', content },
+          ]),
+        ),
       hostile,
     );
     const strangers: string[] = [];
@@ -181,7 +223,11 @@ describe('the page', () => {
     const page = await chat.visit();
     const body = page.locator('#messages .assistant .body');
     await soon(() => body.locator('img, script, form, input, style, [onerror]').count()).toBe(0);
-    await soon(() => body.locator('a').evaluateAll((links) => links.map((link) => [link.getAttribute('href'), link.getAttribute('rel')]))).toEqual([
+    await soon(() =>
+      body
+        .locator('a')
+        .evaluateAll((links) => links.map((link) => [link.getAttribute('href'), link.getAttribute('rel')])),
+    ).toEqual([
       [null, 'noopener noreferrer'],
       ['https://example.org', 'noopener noreferrer'],
     ]);
@@ -196,54 +242,64 @@ describe('the page', () => {
     expect(strangers).toEqual([]);
   });
 
-  test.each(['light', 'dark'] as const)('has nothing that an accessibility checker objects to, %s', async (colorScheme) => {
-    const page = await chat.visit('?backend=wasm&context=abc');
-    await page.emulateMedia({ colorScheme });
-    await page.setViewportSize({ width: 320, height: 640 });
-    await loadAxe(page);
-    await soon(() => page.isVisible('#first-run')).toBe(true);
-    expect(await objections(page)).toEqual([]);
-    await soon(() => page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(320);
-    await page.fill('#prompt', 'Hello!');
-    await page.press('#prompt', 'Enter');
-    await page.waitForSelector('#messages .assistant', { timeout: PATIENCE });
-    await page.keyboard.press('Escape');
-    await page.waitForSelector('#send:visible', { timeout: PATIENCE });
-    await soon(() => page.isVisible('#first-run')).toBe(false);
-    await page.fill('#prompt', 'Set a timer for 10 minutes');
-    await page.press('#prompt', 'Enter');
-    await page.waitForSelector('.call.done .call-left', { timeout: PATIENCE });
-    await page.waitForSelector('#send:visible', { timeout: PATIENCE });
-    expect(await objections(page)).toEqual([]);
-    await page.fill('#prompt', 'Add call the dentist to my to-do list');
-    await page.press('#prompt', 'Enter');
-    await page.waitForSelector('.call.asking', { timeout: PATIENCE });
-    expect(await objections(page)).toEqual([]);
-    await soon(() => page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(320);
-    await page.keyboard.press('Tab');
-    await page.keyboard.press('Enter');
-    await page.waitForSelector('#send:visible', { timeout: PATIENCE });
-    // on a screen this narrow the side bar alone has the button of the settings
-    const openSettings = async (): Promise<void> => {
-      await page.click('#sidebar-toggle');
-      await page.click('#sidebar [data-opens=open-settings]');
-    };
-    for (const [open, name] of [[() => page.click('#choose'), '#models'], [openSettings, '#settings']] as const) {
-      await open();
-      await page.waitForSelector(`${name}[open]`);
+  test.each(['light', 'dark'] as const)(
+    'has nothing that an accessibility checker objects to, %s',
+    async (colorScheme) => {
+      const page = await chat.visit('?backend=wasm&context=abc');
+      await page.emulateMedia({ colorScheme });
+      await page.setViewportSize({ width: 320, height: 640 });
+      await loadAxe(page);
+      await soon(() => page.isVisible('#first-run')).toBe(true);
+      expect(await objections(page)).toEqual([]);
+      await soon(() => page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(320);
+      await page.fill('#prompt', 'Hello!');
+      await page.press('#prompt', 'Enter');
+      await page.waitForSelector('#messages .assistant', { timeout: PATIENCE });
+      await page.keyboard.press('Escape');
+      await page.waitForSelector('#send:visible', { timeout: PATIENCE });
+      await soon(() => page.isVisible('#first-run')).toBe(false);
+      await page.fill('#prompt', 'Set a timer for 10 minutes');
+      await page.press('#prompt', 'Enter');
+      await page.waitForSelector('.call.done .call-left', { timeout: PATIENCE });
+      await page.waitForSelector('#send:visible', { timeout: PATIENCE });
+      expect(await objections(page)).toEqual([]);
+      await page.fill('#prompt', 'Add call the dentist to my to-do list');
+      await page.press('#prompt', 'Enter');
+      await page.waitForSelector('.call.asking', { timeout: PATIENCE });
+      expect(await objections(page)).toEqual([]);
+      await soon(() => page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(320);
+      await page.keyboard.press('Tab');
+      await page.keyboard.press('Enter');
+      await page.waitForSelector('#send:visible', { timeout: PATIENCE });
+      // on a screen this narrow the side bar alone has the button of the settings
+      const openSettings = async (): Promise<void> => {
+        await page.click('#sidebar-toggle');
+        await page.click('#sidebar [data-opens=open-settings]');
+      };
+      for (const [open, name] of [
+        [() => page.click('#choose'), '#models'],
+        [openSettings, '#settings'],
+      ] as const) {
+        await open();
+        await page.waitForSelector(`${name}[open]`);
+        expect(await objections(page)).toEqual([]);
+        await page.keyboard.press('Escape');
+      }
+      await openSettings();
+      await page.click('#open-notes');
+      await page.waitForSelector('#notes .entry');
       expect(await objections(page)).toEqual([]);
       await page.keyboard.press('Escape');
-    }
-    await openSettings();
-    await page.click('#open-notes');
-    await page.waitForSelector('#notes .entry');
-    expect(await objections(page)).toEqual([]);
-    await page.keyboard.press('Escape');
-    await page.keyboard.press('Escape');
-    await page.setInputFiles('#file', { name: 'broken.gguf', mimeType: 'application/octet-stream', buffer: Buffer.from('GGUF, but not a model') });
-    await errorShown(page);
-    await page.click('#error summary');
-    expect(await objections(page)).toEqual([]);
-    await soon(() => page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(320);
-  });
+      await page.keyboard.press('Escape');
+      await page.setInputFiles('#file', {
+        name: 'broken.gguf',
+        mimeType: 'application/octet-stream',
+        buffer: Buffer.from('GGUF, but not a model'),
+      });
+      await errorShown(page);
+      await page.click('#error summary');
+      expect(await objections(page)).toEqual([]);
+      await soon(() => page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(320);
+    },
+  );
 });

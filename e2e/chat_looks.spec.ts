@@ -10,17 +10,34 @@ const chat = testChat({ viewport: { width: 390, height: 844 } });
 const focused = (page: Page): Promise<string> => page.evaluate(() => document.activeElement?.id ?? '');
 
 test('on a phone the first run shows the recommended model above the message field', async () => {
-  const phone = await chat.browser.newContext({ viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true });
+  const phone = await chat.browser.newContext({
+    viewport: { width: 390, height: 844 },
+    hasTouch: true,
+    isMobile: true,
+  });
   try {
     const page = await visitPage(`${chat.site.url}?backend=wasm`, phone);
     await page.waitForSelector('#first-run-offer .primary:visible');
     const room = (selector: string): Promise<number> =>
-      page.evaluate((part) => document.querySelector('footer')!.getBoundingClientRect().top - document.querySelector(part)!.getBoundingClientRect().bottom, selector);
+      page.evaluate(
+        (part) =>
+          document.querySelector('footer')!.getBoundingClientRect().top -
+          document.querySelector(part)!.getBoundingClientRect().bottom,
+        selector,
+      );
     await soon(() => room('#first-run-offer .primary')).toBeGreaterThan(0);
     await soon(() => room('#first-run-offer small')).toBeGreaterThan(0);
-    await soon(() => page.evaluate(() => innerHeight - document.querySelector('#send')!.getBoundingClientRect().bottom)).toBeGreaterThan(0);
+    await soon(() =>
+      page.evaluate(() => innerHeight - document.querySelector('#send')!.getBoundingClientRect().bottom),
+    ).toBeGreaterThan(0);
     // and its title below the header
-    await soon(() => page.evaluate(() => document.querySelector('#first-run h2')!.getBoundingClientRect().top - document.querySelector('header')!.getBoundingClientRect().bottom)).toBeGreaterThanOrEqual(0);
+    await soon(() =>
+      page.evaluate(
+        () =>
+          document.querySelector('#first-run h2')!.getBoundingClientRect().top -
+          document.querySelector('header')!.getBoundingClientRect().bottom,
+      ),
+    ).toBeGreaterThanOrEqual(0);
   } finally {
     await phone.close();
   }
@@ -60,10 +77,18 @@ describe('the side bar', () => {
     const seen = new Set<string>();
     for (let i = 0; i < 14; i++) {
       await page.keyboard.press('Tab');
-      seen.add(await page.evaluate(() => (document.activeElement?.closest('#page') ? 'behind' : document.activeElement?.id || document.activeElement?.textContent?.trim() || '')));
+      seen.add(
+        await page.evaluate(() =>
+          document.activeElement?.closest('#page')
+            ? 'behind'
+            : document.activeElement?.id || document.activeElement?.textContent?.trim() || '',
+        ),
+      );
     }
     expect(seen).not.toContain('behind');
-    expect([...seen]).toEqual(expect.arrayContaining(['new-chat', 'conversation-search', 'Notes, tasks and timers', 'Settings']));
+    expect([...seen]).toEqual(
+      expect.arrayContaining(['new-chat', 'conversation-search', 'Notes, tasks and timers', 'Settings']),
+    );
     await loadAxe(page);
     expect(await objections(page, '#sidebar')).toEqual([]);
     await page.keyboard.press('Escape');
@@ -109,7 +134,9 @@ describe('the side bar', () => {
 test('the panel about the model opens under its word, and closes by Escape and by a press beside it', async () => {
   const page = await chat.visit();
   await page.click('#about summary');
-  await soon(() => page.innerText('#about-model')).toMatch(/^Rivulet tiny, 6\.3\sMB\. It reads up to [\d,]+ tokens of a conversation\.$/);
+  await soon(() => page.innerText('#about-model')).toMatch(
+    /^Rivulet tiny, 6\.3\sMB\. It reads up to [\d,]+ tokens of a conversation\.$/,
+  );
   await soon(() => page.innerText('#about-technical')).toMatch(/Kernels: /);
   await soon(() => page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(390);
   await page.keyboard.press('Escape');
@@ -121,7 +148,13 @@ test('the panel about the model opens under its word, and closes by Escape and b
 
 test('nothing is cut off sideways at any size, and the conversation has two thirds of the height', async () => {
   const page = await chat.visit();
-  for (const [width, height] of [[320, 640], [390, 844], [844, 390], [1024, 768], [1440, 900]]) {
+  for (const [width, height] of [
+    [320, 640],
+    [390, 844],
+    [844, 390],
+    [1024, 768],
+    [1440, 900],
+  ]) {
     const size = `${width} × ${height}`;
     await page.setViewportSize({ width, height });
     await expect.poll(() => page.evaluate(() => [innerWidth, innerHeight])).toEqual([width, height]);
@@ -155,12 +188,20 @@ test('while a long reply comes, nothing moves and no task of the page takes long
   await page.evaluate(async () => {
     // the model is ready one frame before its progress bar is gone from the screen
     for (let frame = 0; frame < 2; frame++) await new Promise(requestAnimationFrame);
-    type Shift = PerformanceEntry & { value: number; sources: { node: Node | null; previousRect: DOMRect; currentRect: DOMRect }[] };
+    type Shift = PerformanceEntry & {
+      value: number;
+      sources: { node: Node | null; previousRect: DOMRect; currentRect: DOMRect }[];
+    };
     const seen = window as unknown as { shift: number; moved: string[] };
     new PerformanceObserver((list) => {
       for (const { value, sources } of list.getEntries() as Shift[]) {
         seen.shift += value;
-        seen.moved.push(...sources.map(({ node, previousRect: from, currentRect: to }) => `${node?.textContent?.trim().slice(0, 60)}: ${from.top} → ${to.top}`));
+        seen.moved.push(
+          ...sources.map(
+            ({ node, previousRect: from, currentRect: to }) =>
+              `${node?.textContent?.trim().slice(0, 60)}: ${from.top} → ${to.top}`,
+          ),
+        );
       }
     }).observe({ type: 'layout-shift' });
   });
@@ -171,7 +212,11 @@ test('while a long reply comes, nothing moves and no task of the page takes long
     const tasks = await tasksDuring(chat.browser, page, async () => {
       await page.fill('#prompt', 'Tell me more.');
       await page.press('#prompt', 'Enter');
-      await page.waitForFunction((n) => document.querySelectorAll('#messages .assistant:not([aria-busy])').length >= n, attempt, { timeout: PATIENCE });
+      await page.waitForFunction(
+        (n) => document.querySelectorAll('#messages .assistant:not([aria-busy])').length >= n,
+        attempt,
+        { timeout: PATIENCE },
+      );
     });
     tokens = Number(/(\d+) tokens/.exec(await page.locator('#messages .assistant .foot').last().innerText())?.[1] ?? 0);
     text = await page.locator('#messages .assistant .body').last().innerText();

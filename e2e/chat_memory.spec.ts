@@ -13,7 +13,11 @@ afterAll(() => hub?.close());
 const chat = testChat({ scripts: [`localStorage['rivulet-chat.settings'] ??= ${JSON.stringify(SLOW_SETTINGS)}`] });
 
 const visit = (): Promise<Page> => chat.visit(new URL(slowAddress(chat.site, hub)).search);
-const answer = (page: Page): Promise<string> => page.locator('#messages .assistant .body').last().evaluate(({ textContent }) => textContent ?? '');
+const answer = (page: Page): Promise<string> =>
+  page
+    .locator('#messages .assistant .body')
+    .last()
+    .evaluate(({ textContent }) => textContent ?? '');
 const answering = (page: Page): Promise<boolean> => page.isVisible('#stop');
 
 /** Asks, and returns when a part of the answer is shown and stored. */
@@ -28,7 +32,10 @@ const storedAnswer = async (page: Page): Promise<string> =>
   (await storedConversations(page).catch(() => []))
     .flatMap(({ messages }) => Object.values(messages))
     .filter(({ role }) => role === 'assistant')
-    .reduce((last, { created, content }) => (created > last.created ? { created, content } : last), { created: 0, content: '' }).content;
+    .reduce((last, { created, content }) => (created > last.created ? { created, content } : last), {
+      created: 0,
+      content: '',
+    }).content;
 
 test('under memory pressure the answer goes on to its end, and the next one comes', async () => {
   const page = await visit();
@@ -66,37 +73,47 @@ describe('what the browser ends', () => {
       },
     },
   ];
-  test.each(ways)('$what: the answer so far, what waits and what is being written are there at the next visit', async ({ end }) => {
-    const page = await visit();
-    await startAnswer(page);
-    await page.fill('#prompt', 'A second question');
-    await page.press('#prompt', 'Enter');
-    await page.waitForSelector('#waiting li');
-    await page.locator('#prompt').pressSequentially('half a thought');
-    await page.waitForFunction(() => Object.entries(localStorage).some(([key, value]) => key.startsWith('rivulet-chat.draft.') && String(value).includes('half a thought')));
-    expect(await answering(page)).toBe(true);
-    const stored = await storedAnswer(page);
-    const again = await end(page, await chat.context.newCDPSession(page));
-    await again.goto(slowAddress(chat.site, hub));
-    await ready(again);
-    await soon(() => requests(again)).toEqual(['Go on.']);
-    const kept = await storedAnswer(again);
-    expect(kept.slice(0, stored.length)).toBe(stored);
-    // white space at its ends is not shown
-    await soon(async () => (await answer(again)).length).toBeGreaterThan(0.9 * stored.length);
-    expect(await again.locator('#messages .figures').last().innerText()).toBe('interrupted');
-    await soon(() => again.inputValue('#prompt')).toBe('A second question\n\nhalf a thought');
-    await again.getByRole('button', { name: 'Continue' }).click();
-    await soon(async () => (await storedAnswer(again)).length).toBeGreaterThan(kept.length);
-    expect((await storedAnswer(again)).slice(0, kept.length)).toBe(kept);
-  });
+  test.each(ways)(
+    '$what: the answer so far, what waits and what is being written are there at the next visit',
+    async ({ end }) => {
+      const page = await visit();
+      await startAnswer(page);
+      await page.fill('#prompt', 'A second question');
+      await page.press('#prompt', 'Enter');
+      await page.waitForSelector('#waiting li');
+      await page.locator('#prompt').pressSequentially('half a thought');
+      await page.waitForFunction(() =>
+        Object.entries(localStorage).some(
+          ([key, value]) => key.startsWith('rivulet-chat.draft.') && String(value).includes('half a thought'),
+        ),
+      );
+      expect(await answering(page)).toBe(true);
+      const stored = await storedAnswer(page);
+      const again = await end(page, await chat.context.newCDPSession(page));
+      await again.goto(slowAddress(chat.site, hub));
+      await ready(again);
+      await soon(() => requests(again)).toEqual(['Go on.']);
+      const kept = await storedAnswer(again);
+      expect(kept.slice(0, stored.length)).toBe(stored);
+      // white space at its ends is not shown
+      await soon(async () => (await answer(again)).length).toBeGreaterThan(0.9 * stored.length);
+      expect(await again.locator('#messages .figures').last().innerText()).toBe('interrupted');
+      await soon(() => again.inputValue('#prompt')).toBe('A second question\n\nhalf a thought');
+      await again.getByRole('button', { name: 'Continue' }).click();
+      await soon(async () => (await storedAnswer(again)).length).toBeGreaterThan(kept.length);
+      expect((await storedAnswer(again)).slice(0, kept.length)).toBe(kept);
+    },
+  );
 
   test('the worker of the model: it is said at the answer, and one press brings model and answer back', async () => {
     const page = await visit();
     await startAnswer(page);
-    await page.workers()[0].evaluate(() => void setTimeout(() => {
-      throw new Error('out of memory');
-    }));
+    await page.workers()[0].evaluate(
+      () =>
+        void setTimeout(() => {
+          throw new Error('out of memory');
+        }),
+    );
     await page.waitForSelector('.reply-error');
     expect(await page.textContent('.reply-error')).toContain('out of memory');
     const shown = await answer(page);

@@ -32,7 +32,11 @@ export interface ChatTestOptions {
 }
 
 /** For the tests of a file or of a `describe`: one site and one browser, and a new profile for each test. */
-export function testChat({ viewport = { width: 1280, height: 800 }, scripts = [], launch }: ChatTestOptions = {}): ChatTests {
+export function testChat({
+  viewport = { width: 1280, height: 800 },
+  scripts = [],
+  launch,
+}: ChatTestOptions = {}): ChatTests {
   let site: Site;
   let browser: Browser;
   let context: BrowserContext;
@@ -88,7 +92,11 @@ export const message = (page: Page, place: number): Locator => page.locator('#me
 export const requests = (page: Page): Promise<string[]> => page.locator('#messages .user .body').allInnerTexts();
 export const replies = (page: Page): Promise<string[]> => page.locator('#messages .assistant .body').allInnerTexts();
 export const finished = (page: Page, count: number): Promise<unknown> =>
-  page.waitForFunction((n) => document.querySelectorAll('#messages .assistant:not([aria-busy]) .foot .copy').length === n, count, { timeout: PATIENCE });
+  page.waitForFunction(
+    (n) => document.querySelectorAll('#messages .assistant:not([aria-busy]) .foot .copy').length === n,
+    count,
+    { timeout: PATIENCE },
+  );
 
 /** Sends a message, and waits for the whole reply. */
 export async function ask(page: Page, message: string): Promise<void> {
@@ -103,11 +111,20 @@ export async function ask(page: Page, message: string): Promise<void> {
  * @returns whether the reply was stopped: it may have ended by itself, and one that has no word yet is taken out
  */
 export async function askAndStop(page: Page, message: string): Promise<boolean> {
-  const [copies, stopped] = [page.locator('#messages .assistant .copy'), page.locator('#messages .figures', { hasText: /stopped$/ })];
+  const [copies, stopped] = [
+    page.locator('#messages .assistant .copy'),
+    page.locator('#messages .figures', { hasText: /stopped$/ }),
+  ];
   const [before, stoppedBefore] = [await copies.count(), await stopped.count()];
   await page.fill('#prompt', message);
   await page.press('#prompt', 'Enter');
-  await page.waitForFunction((n) => document.querySelector('#messages .assistant[aria-busy] .body')?.textContent || document.querySelectorAll('#messages .assistant .copy').length > n, before, { timeout: PATIENCE });
+  await page.waitForFunction(
+    (n) =>
+      document.querySelector('#messages .assistant[aria-busy] .body')?.textContent ||
+      document.querySelectorAll('#messages .assistant .copy').length > n,
+    before,
+    { timeout: PATIENCE },
+  );
   if (await page.isVisible('#stop')) await page.click('#stop', { timeout: 5000 }).catch(() => undefined); // it may just have ended
   await page.waitForSelector('#stop', { state: 'hidden', timeout: PATIENCE });
   return (await stopped.count()) > stoppedBefore;
@@ -125,7 +142,8 @@ export async function saveSettings(page: Page, fields: Record<string, number>): 
 }
 
 /** Expects something of the page, which may take a moment: reads until it is as expected. */
-export const soon = <T>(read: () => T | Promise<T>): ReturnType<typeof expect.poll<T>> => expect.poll(read, { timeout: SOON });
+export const soon = <T>(read: () => T | Promise<T>): ReturnType<typeof expect.poll<T>> =>
+  expect.poll(read, { timeout: SOON });
 
 /** the accessibility checker, as a script */
 export const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
@@ -134,7 +152,9 @@ export const loadAxe = (page: Page): Promise<unknown> => page.evaluate(AXE);
 /** What the accessibility checker objects to, on the whole page or inside one element. It reads colours, so changes of colour have ended first. */
 export const objections = (page: Page, inside?: string): Promise<string[]> =>
   page.evaluate(async (selector) => {
-    const { axe } = window as unknown as { axe: { run(context: string | Document): Promise<{ violations: { id: string; nodes: { html: string }[] }[] }> } };
+    const { axe } = window as unknown as {
+      axe: { run(context: string | Document): Promise<{ violations: { id: string; nodes: { html: string }[] }[] }> };
+    };
     const changing = document.getAnimations().filter(({ effect }) => effect?.getComputedTiming().endTime !== Infinity);
     await Promise.allSettled(changing.map(({ finished }) => finished));
     const { violations } = await axe.run(selector ?? document);

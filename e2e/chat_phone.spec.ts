@@ -10,14 +10,21 @@ import { tinyGguf } from './tools/tiny';
 const broken = Buffer.from(['GGUF', ...Array.from({ length: 500 }, () => '\0\0\0\0')].join(''));
 let hub: Hub;
 beforeEach(async () => {
-  hub = await createHub({ repos: { 'LiquidAI/LFM2.5-230M-GGUF': { 'LFM2.5-230M-Q4_0.gguf': tinyGguf({ vocab: 24_000 }) } }, pace: 20 });
+  hub = await createHub({
+    repos: { 'LiquidAI/LFM2.5-230M-GGUF': { 'LFM2.5-230M-Q4_0.gguf': tinyGguf({ vocab: 24_000 }) } },
+    pace: 20,
+  });
 });
 afterEach(() => hub.close());
 const chat = testChat({ viewport: { width: 390, height: 844 } });
 
 /** how far the lowest button of an error is above the footer, in pixels */
 const room = (page: Page): Promise<number> =>
-  page.evaluate(() => document.querySelector('footer')!.getBoundingClientRect().top - document.querySelector('#error .actions')!.getBoundingClientRect().bottom);
+  page.evaluate(
+    () =>
+      document.querySelector('footer')!.getBoundingClientRect().top -
+      document.querySelector('#error .actions')!.getBoundingClientRect().bottom,
+  );
 
 test('the buttons of an error stand above the line of a download, whichever comes first', async () => {
   const page = await chat.visit(`?backend=wasm&hub=${encodeURIComponent(hub.origin)}`);
@@ -61,14 +68,20 @@ test('until it is known which model is recommended, the offer has its room and s
     new PerformanceObserver((list) => {
       const entries = list.getEntries() as (PerformanceEntry & { value: number; sources: { node: Node | null }[] })[];
       // the footer grows upwards, which counts as a shift of what it holds
-      for (const { value, sources } of entries) if (sources.some(({ node }) => node?.parentElement?.closest('main'))) seen.shift += value;
+      for (const { value, sources } of entries)
+        if (sources.some(({ node }) => node?.parentElement?.closest('main'))) seen.shift += value;
     }).observe({ type: 'layout-shift', buffered: true });
   });
   await page.waitForSelector('#first-run-offer.unsettled');
-  const height = (): Promise<number> => page.locator('#first-run-offer').evaluate((offer) => offer.getBoundingClientRect().height);
+  const height = (): Promise<number> =>
+    page.locator('#first-run-offer').evaluate((offer) => offer.getBoundingClientRect().height);
   const before = await height();
   expect(await page.isVisible('#first-run-offer .primary')).toBe(false);
-  expect(await page.locator('#first-run-offer .primary').evaluate((button) => getComputedStyle(button, '::before').visibility)).toBe('visible');
+  expect(
+    await page
+      .locator('#first-run-offer .primary')
+      .evaluate((button) => getComputedStyle(button, '::before').visibility),
+  ).toBe('visible');
   release();
   await ready(page);
   await page.waitForSelector('#first-run-offer .primary:visible');
@@ -93,11 +106,21 @@ test('a new chat is one press away', async () => {
 
 test('a wide table and wide code have a shadow at the edge behind which there is more', async () => {
   const content = `| ${'column | '.repeat(9)}\n|${'---|'.repeat(9)}\n| ${'some words | '.repeat(9)}\n\n\`\`\`\n${'code '.repeat(40)}\n\`\`\``;
-  await chat.context.addInitScript((turns) => (localStorage['rivulet-chat.turns'] = turns), JSON.stringify([{ role: 'user', content: 'hi' }, { role: 'assistant', content }]));
+  await chat.context.addInitScript(
+    (turns) => (localStorage['rivulet-chat.turns'] = turns),
+    JSON.stringify([
+      { role: 'user', content: 'hi' },
+      { role: 'assistant', content },
+    ]),
+  );
   const page = await chat.visit();
   for (const selector of ['.table', '.code pre']) {
     const box = page.locator(selector);
-    expect(await box.evaluate(({ scrollWidth, clientWidth }) => scrollWidth - clientWidth), selector).toBeGreaterThan(100);
-    expect(await box.evaluate((element) => getComputedStyle(element).backgroundAttachment), selector).toMatch(/^local, local, scroll, scroll/);
+    expect(await box.evaluate(({ scrollWidth, clientWidth }) => scrollWidth - clientWidth), selector).toBeGreaterThan(
+      100,
+    );
+    expect(await box.evaluate((element) => getComputedStyle(element).backgroundAttachment), selector).toMatch(
+      /^local, local, scroll, scroll/,
+    );
   }
 });

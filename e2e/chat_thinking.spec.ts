@@ -10,16 +10,25 @@ const chat = testChat();
 let hub: Hub;
 beforeAll(async () => {
   // words that are tokens of their own wherever they stand: so the reply goes on behind its last word
-  const model = scriptedGguf(['<think>', 'Let me', ' see.', '</think>', '\n\n', '**Good**', ' day'].map((added) => ({ added })));
+  const model = scriptedGguf(
+    ['<think>', 'Let me', ' see.', '</think>', '\n\n', '**Good**', ' day'].map((added) => ({ added })),
+  );
   hub = await createHub({ repos: { 'a/b': { 'Thinks-F32.gguf': model } } });
 });
 afterAll(() => hub?.close());
 
 async function visit(maxTokens: number): Promise<Page> {
-  await chat.context.addInitScript(`localStorage['rivulet-chat.settings'] ??= '${JSON.stringify({ backend: 'wasm', threads: 1, temperature: 0, repetitionPenalty: 1, maxTokens, ...NO_TOOLS })}'`);
+  await chat.context.addInitScript(
+    `localStorage['rivulet-chat.settings'] ??= '${JSON.stringify({ backend: 'wasm', threads: 1, temperature: 0, repetitionPenalty: 1, maxTokens, ...NO_TOOLS })}'`,
+  );
   return chat.visit(`?model=a/b&hub=${encodeURIComponent(hub.origin)}`);
 }
-const thinking = (page: Page): Promise<string[]> => page.locator('#messages .thinking:visible').evaluateAll((boxes) => boxes.map((box) => `${(box as HTMLDetailsElement).open ? 'open' : 'folded'} ${box.textContent}`));
+const thinking = (page: Page): Promise<string[]> =>
+  page
+    .locator('#messages .thinking:visible')
+    .evaluateAll((boxes) =>
+      boxes.map((box) => `${(box as HTMLDetailsElement).open ? 'open' : 'folded'} ${box.textContent}`),
+    );
 
 test('it stands folded above the reply, also after a reload', async () => {
   const page = await visit(24);

@@ -28,7 +28,13 @@ async function ask(request: string): Promise<void> {
   await answered(before + 1);
 }
 const answered = (count: number): Promise<unknown> =>
-  page.waitForFunction((n) => document.querySelector('.call.asking') ?? document.querySelectorAll('#messages .assistant:not([aria-busy])').length === n, count, { timeout: PATIENCE });
+  page.waitForFunction(
+    (n) =>
+      document.querySelector('.call.asking') ??
+      document.querySelectorAll('#messages .assistant:not([aria-busy])').length === n,
+    count,
+    { timeout: PATIENCE },
+  );
 
 /** What the tools have stored: 'timers', 'notes', 'todos'. */
 const stored = (key: string): Promise<{ title?: string; text?: string; end?: number }[]> =>
@@ -67,7 +73,9 @@ describe('a request that a tool fits', () => {
     await ready(page);
     await soon(() => stored('timers')).toEqual([timer]);
     await page.click('#sidebar [data-opens=open-notes]');
-    await soon(() => page.locator('#notes .entry > div').innerText()).toMatch(/^Timer for 10 minutes\nEnds (today|on \w+day) at \d\d:\d\d$/);
+    await soon(() => page.locator('#notes .entry > div').innerText()).toMatch(
+      /^Timer for 10 minutes\nEnds (today|on \w+day) at \d\d:\d\d$/,
+    );
     await page.keyboard.press('Escape');
     const left = await card.locator('.call-left').innerText();
     await page.waitForFunction((text) => document.querySelector('.call-left')?.textContent !== text, left);
@@ -88,13 +96,19 @@ describe('a request that a tool fits', () => {
     await soon(() => page.innerText('.call.done .call-summary')).toBe('17 * 23 = 391');
     expect((await replies(page))[0]).toContain('391');
     const { steps } = await lastStored(page);
-    expect(steps).toMatchObject([{ text: expect.stringContaining('<|tool_call_start|>'), calls: [{ name: 'calculate', state: 'done', value: { result: 391 } }] }]);
+    expect(steps).toMatchObject([
+      {
+        text: expect.stringContaining('<|tool_call_start|>'),
+        calls: [{ name: 'calculate', state: 'done', value: { result: 391 } }],
+      },
+    ]);
   });
 
   test('colours: changed, kept over a reload, and taken back', async () => {
     await visit();
     const [light, dark] = ['rgb(252, 251, 249)', 'rgb(18, 20, 22)'];
-    const ground = (): Promise<string> => page.evaluate(() => getComputedStyle(document.documentElement).backgroundColor);
+    const ground = (): Promise<string> =>
+      page.evaluate(() => getComputedStyle(document.documentElement).backgroundColor);
     await soon(() => ground()).toBe(light);
     await ask('Switch to dark mode');
     await soon(() => ground()).toBe(dark);
@@ -128,7 +142,8 @@ describe('a request that a tool fits', () => {
       await finished(page, 1);
       await soon(() => page.locator('.call .call-arguments').allTextContents()).toEqual([EXAMPLE_CALLS[example]]);
       await soon(() => page.locator('.call.done').count()).toBe(1);
-      if (example.startsWith('Convert')) await soon(async () => (await replies(page))[0]).toMatch(/19\.3121 kilometres/);
+      if (example.startsWith('Convert'))
+        await soon(async () => (await replies(page))[0]).toMatch(/19\.3121 kilometres/);
     }
     await page.click('#new-chat');
     await soon(shown).toEqual(examples.slice(0, -1));
@@ -143,7 +158,11 @@ describe('what is not done', () => {
   test('a call whose values do not occur in the request', async () => {
     await visit();
     // the demo model may get these wrong: then nothing runs, and the page says so
-    const requests = { 'Set an alarm for 6:45 am': 'Alarm at 06:45', 'Nice to meet you': undefined, 'set a timer for half an hour please': 'Timer for 30 minutes' };
+    const requests = {
+      'Set an alarm for 6:45 am': 'Alarm at 06:45',
+      'Nice to meet you': undefined,
+      'set a timer for half an hour please': 'Timer for 30 minutes',
+    };
     let before = 0;
     for (const [request, title] of Object.entries(requests)) {
       await page.click('#new-chat');
@@ -226,11 +245,29 @@ describe('what is not done', () => {
 
 test('hostile arguments and summaries are shown as text, and damaged calls in storage are left out', async () => {
   const evil = '<img src=x onerror="window.hit=1"><b>bold</b>';
-  const call = { name: evil, title: evil, arguments: { [evil]: evil }, state: 'done', summary: evil, value: { before: evil }, brief: evil, repairs: [evil], ms: 1 };
-  const steps = [{ text: `${evil}<|tool_call_start|>[x(]<|tool_call_end|>`, calls: [call, { ...call, state: 'hacked' }, null, 7] }, 'x', { text: 1, calls: [] }];
+  const call = {
+    name: evil,
+    title: evil,
+    arguments: { [evil]: evil },
+    state: 'done',
+    summary: evil,
+    value: { before: evil },
+    brief: evil,
+    repairs: [evil],
+    ms: 1,
+  };
+  const steps = [
+    { text: `${evil}<|tool_call_start|>[x(]<|tool_call_end|>`, calls: [call, { ...call, state: 'hacked' }, null, 7] },
+    'x',
+    { text: 1, calls: [] },
+  ];
   await chat.context.addInitScript(
     (turns) => (localStorage['rivulet-chat.turns'] = turns),
-    JSON.stringify([{ role: 'user', content: 'hi' }, { role: 'assistant', content: 'Done.', steps, offer: evil }, { role: 'assistant', content: 'x', steps: 'x' }]),
+    JSON.stringify([
+      { role: 'user', content: 'hi' },
+      { role: 'assistant', content: 'Done.', steps, offer: evil },
+      { role: 'assistant', content: 'x', steps: 'x' },
+    ]),
   );
   await visit();
   const card = page.locator('.call');

@@ -1,6 +1,11 @@
 /** The conformance table (src/backend/conformance.ts) on every variant of every backend, against the reference, in Chromium; WebGPU in Firefox, too. */
 import { beforeAll, describe, expect, it } from 'vitest';
-import { CONFORMANCE_CASES, exceededErrorBound, canUseInt8Activations, type ReducedPrecision } from '../src/backend/conformance';
+import {
+  CONFORMANCE_CASES,
+  exceededErrorBound,
+  canUseInt8Activations,
+  type ReducedPrecision,
+} from '../src/backend/conformance';
 import type { BackendOptions } from './pages/probe.worker';
 import { once } from './once';
 import { openFirefoxProbe, openProbe, type Probe } from './probe';
@@ -24,10 +29,19 @@ function suite(open: () => Promise<Probe>, options: BackendOptions, only = /./):
     probe = await open();
   });
   const { backend, exact, f16, tuning } = options;
-  const accuracy: ReducedPrecision = { int8Activations: tuning?.int8Activations ?? (backend === 'wasm' && !exact), cache: exact || f16 === false ? undefined : backend === 'wasm' ? 'int16' : 'f16' };
-  it.each(CONFORMANCE_CASES.filter((one) => (tuning?.int8Activations ? canUseInt8Activations(one) : only.test(one.name))))('$name', async (one) => {
-    const differences = await probe.run((p, [name, o]) => p.conformance(name, o), [one.name, { ...options, stays: backend === 'webgpu' }] as const);
-    for (const difference of differences) expect(exceededErrorBound(one, accuracy, difference), difference.run).toBeUndefined();
+  const accuracy: ReducedPrecision = {
+    int8Activations: tuning?.int8Activations ?? (backend === 'wasm' && !exact),
+    cache: exact || f16 === false ? undefined : backend === 'wasm' ? 'int16' : 'f16',
+  };
+  it.each(
+    CONFORMANCE_CASES.filter((one) => (tuning?.int8Activations ? canUseInt8Activations(one) : only.test(one.name))),
+  )('$name', async (one) => {
+    const differences = await probe.run((p, [name, o]) => p.conformance(name, o), [
+      one.name,
+      { ...options, stays: backend === 'webgpu' },
+    ] as const);
+    for (const difference of differences)
+      expect(exceededErrorBound(one, accuracy, difference), difference.run).toBeUndefined();
   });
 }
 
@@ -36,5 +50,9 @@ describe.each(VARIANTS)('%s', { tags: 'chromium' }, (_, options) => suite(chromi
 
 const firefox = once(() => openFirefoxProbe());
 describe('Firefox, webgpu', FIREFOX_WEBGPU, () => suite(firefox, { backend: 'webgpu' }));
-describe('Firefox, webgpu, f32 cache', FIREFOX_WEBGPU, () => suite(firefox, { backend: 'webgpu', f16: false }, /^attend/));
-describe('Firefox, webgpu, int8 activations', FIREFOX_WEBGPU, () => suite(firefox, { backend: 'webgpu', tuning: { int8Activations: true } }));
+describe('Firefox, webgpu, f32 cache', FIREFOX_WEBGPU, () =>
+  suite(firefox, { backend: 'webgpu', f16: false }, /^attend/),
+);
+describe('Firefox, webgpu, int8 activations', FIREFOX_WEBGPU, () =>
+  suite(firefox, { backend: 'webgpu', tuning: { int8Activations: true } }),
+);

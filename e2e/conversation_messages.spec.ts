@@ -3,7 +3,20 @@
 import { fileURLToPath } from 'node:url';
 import type { Page } from 'playwright';
 import { describe, expect, test } from 'vitest';
-import { ask, BRIEF, finished, message, newChat, PATIENCE, ready, replies, requests, saveSettings, soon, testChat } from './chat_page';
+import {
+  ask,
+  BRIEF,
+  finished,
+  message,
+  newChat,
+  PATIENCE,
+  ready,
+  replies,
+  requests,
+  saveSettings,
+  soon,
+  testChat,
+} from './chat_page';
 import { lastStored, storedConversations } from './stored_conversations';
 
 const chat = testChat({ scripts: [BRIEF] });
@@ -47,7 +60,10 @@ describe('branches', () => {
     await page.reload();
     await ready(page);
     await soon(() => requests(page)).toEqual(['Good morning', 'Thanks!']);
-    await soon(() => page.locator('.versions').allInnerTexts()).toEqual([expect.stringContaining('1/2'), expect.stringContaining('2/2')]);
+    await soon(() => page.locator('.versions').allInnerTexts()).toEqual([
+      expect.stringContaining('1/2'),
+      expect.stringContaining('2/2'),
+    ]);
     await soon(() => page.locator('#messages .assistant h2').allInnerTexts()).toEqual(['Rivulet tiny', 'Rivulet tiny']);
   });
 
@@ -63,7 +79,11 @@ describe('branches', () => {
     await soon(() => page.innerText('#messages .foot .figures')).toContain('stopped at the length limit');
     await saveSettings(page, { maxTokens: 200 });
     await page.getByRole('button', { name: 'Continue' }).click();
-    await page.waitForFunction((text) => document.querySelector('#messages .assistant .body')?.textContent?.trim() === text.trim(), whole, { timeout: PATIENCE });
+    await page.waitForFunction(
+      (text) => document.querySelector('#messages .assistant .body')?.textContent?.trim() === text.trim(),
+      whole,
+      { timeout: PATIENCE },
+    );
     await finished(page, 1);
     await soon(() => page.getByRole('button', { name: 'Continue' }).count()).toBe(0);
     await soon(() => page.locator('.versions').count()).toBe(0);
@@ -78,8 +98,16 @@ describe('branches', () => {
       expect(attempt).toBeLessThan(10);
       await page.fill('#prompt', 'Tell me more.');
       await page.press('#prompt', 'Enter');
-      await page.waitForFunction(() => [...document.querySelectorAll('#messages .assistant[aria-busy] .body, #send:not([hidden])')].some((found) => found.id === 'send' || (found.textContent ?? '').length > 20), undefined, { timeout: PATIENCE });
-      if (await page.locator('#messages .assistant[aria-busy]').count()) shown = (await page.locator('#messages .assistant .body').last().innerText()).trim();
+      await page.waitForFunction(
+        () =>
+          [...document.querySelectorAll('#messages .assistant[aria-busy] .body, #send:not([hidden])')].some(
+            (found) => found.id === 'send' || (found.textContent ?? '').length > 20,
+          ),
+        undefined,
+        { timeout: PATIENCE },
+      );
+      if (await page.locator('#messages .assistant[aria-busy]').count())
+        shown = (await page.locator('#messages .assistant .body').last().innerText()).trim();
     }
     await page.reload();
     await ready(page);
@@ -89,7 +117,13 @@ describe('branches', () => {
       expect(kept.length).toBeGreaterThanOrEqual(shown.length - 5);
       await soon(() => page.locator('#messages .figures').last().innerText()).toBe('interrupted');
       await page.getByRole('button', { name: 'Continue' }).click();
-      await page.waitForFunction((length) => ([...document.querySelectorAll('#messages .assistant .body')].at(-1)?.textContent ?? '').trim().length > length, kept.length, { timeout: PATIENCE });
+      await page.waitForFunction(
+        (length) =>
+          ([...document.querySelectorAll('#messages .assistant .body')].at(-1)?.textContent ?? '').trim().length >
+          length,
+        kept.length,
+        { timeout: PATIENCE },
+      );
       await page.keyboard.press('Escape');
     }
     expect(kept).not.toBe('');
@@ -130,32 +164,51 @@ describe('what is not sent at once', () => {
     await page.fill('#prompt', 'Good morning');
     await soon(() => page.isVisible('#send')).toBe(true);
     await page.press('#prompt', 'Enter');
-    await page.waitForFunction(() => document.querySelector('#waiting:not([hidden]) .figures, #messages > li:nth-child(3)'), undefined, { timeout: PATIENCE });
+    await page.waitForFunction(
+      () => document.querySelector('#waiting:not([hidden]) .figures, #messages > li:nth-child(3)'),
+      undefined,
+      { timeout: PATIENCE },
+    );
     const waiting = await page.locator('#waiting .figures').allInnerTexts();
     expect(waiting.every((text) => text === 'Waits for this reply to end')).toBe(true);
     await page.keyboard.press('Escape');
-    await page.waitForFunction(() => document.querySelectorAll('#messages > .user').length === 2, undefined, { timeout: PATIENCE });
+    await page.waitForFunction(() => document.querySelectorAll('#messages > .user').length === 2, undefined, {
+      timeout: PATIENCE,
+    });
     await soon(() => requests(page)).toEqual(['Tell me more.', 'Good morning']);
     // A reply that is stopped before its first word is no message: on a slow machine the first reply may have ended by itself, and Escape stopped the second.
     const state = await page.waitForFunction(
       () => {
         const last = document.querySelector('#messages > li:last-child');
-        if (last?.matches('.assistant')) return (last.ariaBusy !== 'true' || last.querySelector('.body')?.textContent) && 'written';
-        return document.querySelector<HTMLElement>('#stop')?.hidden && document.querySelector<HTMLElement>('#waiting')?.hidden && 'stopped';
+        if (last?.matches('.assistant'))
+          return (last.ariaBusy !== 'true' || last.querySelector('.body')?.textContent) && 'written';
+        return (
+          document.querySelector<HTMLElement>('#stop')?.hidden &&
+          document.querySelector<HTMLElement>('#waiting')?.hidden &&
+          'stopped'
+        );
       },
       undefined,
       { timeout: PATIENCE },
     );
     if ((await state.jsonValue()) === 'stopped') return;
     await page.keyboard.press('Escape');
-    await page.waitForFunction(() => document.querySelector('#messages > li:last-child .foot button') && !document.querySelector('#messages [aria-busy="true"]'), undefined, { timeout: PATIENCE });
+    await page.waitForFunction(
+      () =>
+        document.querySelector('#messages > li:last-child .foot button') &&
+        !document.querySelector('#messages [aria-busy="true"]'),
+      undefined,
+      { timeout: PATIENCE },
+    );
   });
 
   test('what is typed before the script of the page has come stays, behind the draft of the last visit', async () => {
     await visit();
     await page.fill('#prompt', 'a draft');
     await soon(() => page.evaluate(() => localStorage.getItem('rivulet-chat.draft.new') ?? '')).toContain('a draft');
-    await page.evaluate(() => navigator.serviceWorker.getRegistrations().then((all) => Promise.all(all.map((one) => one.unregister()))));
+    await page.evaluate(() =>
+      navigator.serviceWorker.getRegistrations().then((all) => Promise.all(all.map((one) => one.unregister()))),
+    );
     let arrive = (): void => undefined;
     const arrived = new Promise<void>((resolve) => (arrive = resolve));
     await page.route(/assets\/index-.*\.js/, async (route) => {
@@ -197,7 +250,9 @@ describe('what is not sent at once', () => {
     await page.fill('#prompt', long);
     await page.press('#prompt', 'Enter');
     await page.waitForSelector('#composer-note:has-text("tokens")', { timeout: PATIENCE });
-    await soon(() => page.innerText('#composer-note')).toMatch(/^This message has [\d,]+ tokens\. [\d,]+ fit into what the model can read\. Shorten it/);
+    await soon(() => page.innerText('#composer-note')).toMatch(
+      /^This message has [\d,]+ tokens\. [\d,]+ fit into what the model can read\. Shorten it/,
+    );
     await soon(() => page.inputValue('#prompt')).toBe(long);
     await soon(() => page.locator('#messages li').count()).toBe(0);
     await page.fill('#prompt', '');
@@ -206,10 +261,19 @@ describe('what is not sent at once', () => {
 
   test('text files go with a message, other files are refused in words', async () => {
     await visit();
-    await page.setInputFiles('#attach-file', [{ name: 'cat.jpg', mimeType: 'image/jpeg', buffer: Buffer.from([0xff, 0xd8]) }, { name: 'notes.txt', mimeType: 'text/plain', buffer: Buffer.from('<b>milk</b> and stamps') }]);
+    await page.setInputFiles('#attach-file', [
+      { name: 'cat.jpg', mimeType: 'image/jpeg', buffer: Buffer.from([0xff, 0xd8]) },
+      { name: 'notes.txt', mimeType: 'text/plain', buffer: Buffer.from('<b>milk</b> and stamps') },
+    ]);
     await page.waitForSelector('#attachments:has-text("notes.txt")');
-    await soon(() => page.innerText('#composer-note')).toMatch(/^cat\.jpg is a picture\. Only text files can be attached/);
-    await page.setInputFiles('#attach-file', { name: 'book.txt', mimeType: 'text/plain', buffer: Buffer.from('long words '.repeat(4000)) });
+    await soon(() => page.innerText('#composer-note')).toMatch(
+      /^cat\.jpg is a picture\. Only text files can be attached/,
+    );
+    await page.setInputFiles('#attach-file', {
+      name: 'book.txt',
+      mimeType: 'text/plain',
+      buffer: Buffer.from('long words '.repeat(4000)),
+    });
     await page.waitForSelector('#composer-note:has-text("book.txt has")');
     await soon(() => page.locator('#attachments li').count()).toBe(1);
     await ask(page, 'What is in my notes?');
@@ -218,7 +282,10 @@ describe('what is not sent at once', () => {
     await soon(() => page.innerText('#messages details.attached pre')).toBe('<b>milk</b> and stamps');
     await soon(() => page.locator('#attachments li').count()).toBe(0);
     const [{ messages }] = await storedConversations(page);
-    expect(Object.values(messages).find(({ role }) => role === 'user')).toMatchObject({ content: 'What is in my notes?', files: [{ name: 'notes.txt' }] });
+    expect(Object.values(messages).find(({ role }) => role === 'user')).toMatchObject({
+      content: 'What is in my notes?',
+      files: [{ name: 'notes.txt' }],
+    });
   });
 
   test('an error stands at the reply, the request stays, and goes when it is tried again', async () => {
@@ -229,7 +296,10 @@ describe('what is not sent at once', () => {
     await page.waitForSelector('.reply-error', { timeout: PATIENCE });
     await soon(() => page.isVisible('#error')).toBe(false);
     await soon(() => requests(page)).toEqual(['Good morning']);
-    await soon(() => page.locator('.reply-error button').allInnerTexts()).toEqual(['Try again', 'Choose another model']);
+    await soon(() => page.locator('.reply-error button').allInnerTexts()).toEqual([
+      'Try again',
+      'Choose another model',
+    ]);
     await saveSettings(page, { temperature: 0 });
     await page.getByRole('button', { name: 'Try again' }).click();
     await finished(page, 1);
@@ -239,7 +309,10 @@ describe('what is not sent at once', () => {
 });
 
 test('a very long conversation shows its last messages first, and the earlier ones on request', async () => {
-  const turns = Array.from({ length: 300 }, (_, i) => ({ role: i % 2 ? 'assistant' : 'user', content: `message ${i}` }));
+  const turns = Array.from({ length: 300 }, (_, i) => ({
+    role: i % 2 ? 'assistant' : 'user',
+    content: `message ${i}`,
+  }));
   await chat.context.addInitScript((given) => (localStorage['rivulet-chat.turns'] ??= given), JSON.stringify(turns));
   await visit();
   await soon(() => page.locator('#messages > li[data-id]').count()).toBe(200);
@@ -247,7 +320,9 @@ test('a very long conversation shows its last messages first, and the earlier on
   await page.getByRole('button', { name: 'Show earlier messages (100)' }).click();
   await page.waitForFunction(() => document.querySelectorAll('#messages > li[data-id]').length === 300);
   await soon(() => page.locator('#messages > li[data-id] .body').first().innerText()).toBe('message 0');
-  await soon(() => page.evaluate(() => document.activeElement?.closest('li')?.querySelector('.body')?.textContent?.trim())).toBe('message 99');
+  await soon(() =>
+    page.evaluate(() => document.activeElement?.closest('li')?.querySelector('.body')?.textContent?.trim()),
+  ).toBe('message 99');
 });
 
 test('80 turns in a short context: the oldest are left out at a visible line, the gauge tells, and nothing fails', async () => {
@@ -264,12 +339,18 @@ test('80 turns in a short context: the oldest are left out at a visible line, th
   expect(line).toBe(1);
   await soon(() => page.innerText('.not-read')).toBe('Messages above this line are no longer read by the model');
   expect(gauge).toMatch(/^Context (8|9)\d\s% full$/);
-  const above = await page.evaluate(() => [...document.querySelectorAll('#messages > li')].findIndex((item) => item.className === 'not-read'));
+  const above = await page.evaluate(() =>
+    [...document.querySelectorAll('#messages > li')].findIndex((item) => item.className === 'not-read'),
+  );
   expect(above).toBeGreaterThan(60);
   // a reload changes nothing
   await lastStored(page);
   await page.reload();
   await ready(page);
   await page.waitForSelector('.not-read');
-  await soon(() => page.evaluate(() => [...document.querySelectorAll('#messages > li')].findIndex((item) => item.className === 'not-read'))).toBe(above);
+  await soon(() =>
+    page.evaluate(() =>
+      [...document.querySelectorAll('#messages > li')].findIndex((item) => item.className === 'not-read'),
+    ),
+  ).toBe(above);
 });

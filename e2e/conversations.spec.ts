@@ -4,7 +4,22 @@ import { readFileSync } from 'node:fs';
 import type { Locator, Page } from 'playwright';
 import { describe, expect, test } from 'vitest';
 import { branch } from '../demo/chat/conversations/conversation';
-import { ask, BRIEF, finished, loadAxe, message, newChat, NO_TOOLS, objections, PATIENCE, ready, requests, saveSettings, soon, testChat } from './chat_page';
+import {
+  ask,
+  BRIEF,
+  finished,
+  loadAxe,
+  message,
+  newChat,
+  NO_TOOLS,
+  objections,
+  PATIENCE,
+  ready,
+  requests,
+  saveSettings,
+  soon,
+  testChat,
+} from './chat_page';
 import { lastStored, storedConversations } from './stored_conversations';
 
 const chat = testChat({ scripts: [BRIEF] });
@@ -28,7 +43,9 @@ describe('the list', () => {
     await page.waitForFunction(() => document.querySelectorAll('.conversation').length === 2);
     await soon(() => titles()).toEqual(['How are you today?', 'Good morning']);
     await soon(() => page.locator('.conversation-group').allInnerTexts()).toEqual(['Today']);
-    await soon(() => page.innerText('.conversation:has([aria-current]) .conversation-title')).toBe('How are you today?');
+    await soon(() => page.innerText('.conversation:has([aria-current]) .conversation-title')).toBe(
+      'How are you today?',
+    );
 
     await page.fill('#conversation-search', 'today');
     await page.waitForFunction(() => document.querySelectorAll('.conversation').length === 1);
@@ -79,9 +96,23 @@ describe('the list', () => {
             for (let i = 0; i < 1000; i++) {
               const [id, updated] = [`many-${i}`, Date.now() - i * 3_600_000];
               const messages = Object.fromEntries(
-                Array.from({ length: 20 }, (_, m) => [`m${m}`, { id: `m${m}`, parent: m ? `m${m - 1}` : null, role: m % 2 ? 'assistant' : 'user', content: `word${i} ${'and some other words '.repeat(20)}`, created: m, revision: 0, finish: 'stop' }]),
+                Array.from({ length: 20 }, (_, m) => [
+                  `m${m}`,
+                  {
+                    id: `m${m}`,
+                    parent: m ? `m${m - 1}` : null,
+                    role: m % 2 ? 'assistant' : 'user',
+                    content: `word${i} ${'and some other words '.repeat(20)}`,
+                    created: m,
+                    revision: 0,
+                    finish: 'stop',
+                  },
+                ]),
               );
-              store.put({ id, title: `Conversation ${i}`, created: 0, updated, messages, leaf: 'm19', chosen: 0 }, `conversation/${id}`);
+              store.put(
+                { id, title: `Conversation ${i}`, created: 0, updated, messages, leaf: 'm19', chosen: 0 },
+                `conversation/${id}`,
+              );
               store.put({ id, title: `Conversation ${i}`, updated }, `summary/${id}`);
             }
             writing.oncomplete = () => {
@@ -98,7 +129,9 @@ describe('the list', () => {
     await page.evaluate(() => {
       const tasks: number[] = [];
       Object.assign(window, { tasks });
-      new PerformanceObserver((list) => tasks.push(...list.getEntries().map(({ duration }) => duration))).observe({ type: 'longtask' });
+      new PerformanceObserver((list) => tasks.push(...list.getEntries().map(({ duration }) => duration))).observe({
+        type: 'longtask',
+      });
     });
     const started = performance.now();
     await page.fill('#conversation-search', 'word777');
@@ -109,7 +142,9 @@ describe('the list', () => {
     const again = performance.now();
     await page.fill('#conversation-search', 'word77');
     await page.waitForFunction(() => document.querySelectorAll('.conversation').length === 11);
-    console.log(`1,000 conversations: first search ${Math.round(first)} ms, a later one ${Math.round(performance.now() - again)} ms, long tasks ${await page.evaluate(() => (window as unknown as { tasks: number[] }).tasks.map(Math.round).join(' '))}`);
+    console.log(
+      `1,000 conversations: first search ${Math.round(first)} ms, a later one ${Math.round(performance.now() - again)} ms, long tasks ${await page.evaluate(() => (window as unknown as { tasks: number[] }).tasks.map(Math.round).join(' '))}`,
+    );
     await page.fill('#conversation-search', '');
     await page.click('.conversation-more');
     await page.waitForFunction(() => document.querySelectorAll('.conversation').length === 240);
@@ -134,11 +169,17 @@ test('export, then import: JSON brings all branches, Markdown the one that is sh
   await menu('Good morning', 'Delete');
   await page.waitForFunction(() => document.querySelectorAll('.conversation').length === 0);
 
-  const importFile = (name: string, text: string): Promise<void> => page.setInputFiles('.conversation-tools input[type=file]', { name, mimeType: 'text/plain', buffer: Buffer.from(text) });
+  const importFile = (name: string, text: string): Promise<void> =>
+    page.setInputFiles('.conversation-tools input[type=file]', {
+      name,
+      mimeType: 'text/plain',
+      buffer: Buffer.from(text),
+    });
   await importFile(json.name, json.text);
   await page.waitForFunction(() => document.querySelectorAll('#messages > li').length === 2);
   await soon(() => page.locator('.versions').innerText()).toContain('2/2');
-  const stored = (): Promise<Awaited<ReturnType<typeof storedConversations>>> => storedConversations(page).then((all) => all.filter(({ deleted }) => deleted === undefined));
+  const stored = (): Promise<Awaited<ReturnType<typeof storedConversations>>> =>
+    storedConversations(page).then((all) => all.filter(({ deleted }) => deleted === undefined));
   expect((await stored())[0].messages).toEqual(before.messages);
   // what is there already is not doubled
   await importFile(json.name, json.text);
@@ -148,8 +189,13 @@ test('export, then import: JSON brings all branches, Markdown the one that is sh
   await page.waitForFunction(() => document.querySelectorAll('.conversation').length === 2);
   const all = await stored();
   const copy = all.find(({ id }) => id !== before.id)!;
-  expect(branch(copy).map(({ role, content }) => ({ role, content }))).toEqual(branch(before).map(({ role, content }) => ({ role, content })));
-  await importFile('evil.json', '{"format":"rivulet-conversations","version":1,"conversations":[{"id":"../x","messages":{"__proto__":{"id":"__proto__"}}}]}');
+  expect(branch(copy).map(({ role, content }) => ({ role, content }))).toEqual(
+    branch(before).map(({ role, content }) => ({ role, content })),
+  );
+  await importFile(
+    'evil.json',
+    '{"format":"rivulet-conversations","version":1,"conversations":[{"id":"../x","messages":{"__proto__":{"id":"__proto__"}}}]}',
+  );
   await page.waitForSelector('#composer-note:has-text("evil.json cannot be imported: got")');
   await soon(() => stored()).toHaveLength(2);
 });
@@ -181,17 +227,30 @@ test('another tab shows the reply while it is written, can go on with it, and le
   await saveSettings(page, { temperature: 2, topK: 0, topP: 1, minP: 0, repetitionPenalty: 2, maxTokens: 1200 });
   await page.fill('#prompt', 'Tell me more.');
   await page.press('#prompt', 'Enter');
-  await other.waitForFunction(() => document.querySelectorAll('#messages > .user').length === 2, undefined, { timeout: PATIENCE });
+  await other.waitForFunction(() => document.querySelectorAll('#messages > .user').length === 2, undefined, {
+    timeout: PATIENCE,
+  });
   await finished(page, 2);
   const whole = (await lastStored(page)).content;
-  await other.waitForFunction((text) => [...document.querySelectorAll('#messages > .assistant:not([aria-busy]) .copy')].length === 2 && text.length > 0, whole, { timeout: PATIENCE });
-  await soon(() => other.locator('#messages > .assistant .body').last().innerText()).toBe(await page.locator('#messages > .assistant .body').last().innerText());
+  await other.waitForFunction(
+    (text) =>
+      [...document.querySelectorAll('#messages > .assistant:not([aria-busy]) .copy')].length === 2 && text.length > 0,
+    whole,
+    { timeout: PATIENCE },
+  );
+  await soon(() => other.locator('#messages > .assistant .body').last().innerText()).toBe(
+    await page.locator('#messages > .assistant .body').last().innerText(),
+  );
   await ask(other, 'Thanks!');
-  await page.waitForFunction(() => document.querySelectorAll('#messages > .user').length === 3, undefined, { timeout: PATIENCE });
+  await page.waitForFunction(() => document.querySelectorAll('#messages > .user').length === 3, undefined, {
+    timeout: PATIENCE,
+  });
   page = other;
   await menu('Good morning', 'Delete');
   const [first] = chat.context.pages();
-  await first.waitForFunction(() => document.querySelectorAll('#messages > li').length === 0, undefined, { timeout: PATIENCE });
+  await first.waitForFunction(() => document.querySelectorAll('#messages > li').length === 0, undefined, {
+    timeout: PATIENCE,
+  });
   await page.getByRole('button', { name: 'Undo', exact: true }).click();
   await page.waitForFunction(() => document.querySelectorAll('#messages > .user').length === 3);
 });
@@ -201,14 +260,26 @@ test('storage that is cleared while the page is open: the conversation goes on a
   await ask(page, 'Good morning');
   await lastStored(page);
   const session = await chat.context.newCDPSession(page);
-  await session.send('Storage.clearDataForOrigin', { origin: new URL(chat.site.url).origin, storageTypes: 'indexeddb,local_storage' });
+  await session.send('Storage.clearDataForOrigin', {
+    origin: new URL(chat.site.url).origin,
+    storageTypes: 'indexeddb,local_storage',
+  });
   await ask(page, 'Thanks!');
-  await expect.poll(async () => (await storedConversations(page).catch(() => [])).flatMap(({ messages }) => Object.values(messages)).length, { timeout: 10_000 }).toBe(4);
+  await expect
+    .poll(
+      async () =>
+        (await storedConversations(page).catch(() => [])).flatMap(({ messages }) => Object.values(messages)).length,
+      { timeout: 10_000 },
+    )
+    .toBe(4);
   await soon(() => page.locator('#storage-problem:visible').count()).toBe(0);
 });
 
 test('two tabs, 100 random actions: no turn is lost', async () => {
-  await chat.context.addInitScript((settings) => (localStorage['rivulet-chat.settings'] = settings), JSON.stringify({ backend: 'wasm', maxTokens: 6, threads: 1, ...NO_TOOLS }));
+  await chat.context.addInitScript(
+    (settings) => (localStorage['rivulet-chat.settings'] = settings),
+    JSON.stringify({ backend: 'wasm', maxTokens: 6, threads: 1, ...NO_TOOLS }),
+  );
   const tabs = [await visit(), await chat.visit()];
   await ask(tabs[0], 'shared beginning');
   await tabs[1].waitForSelector('.conversation-open');
@@ -218,7 +289,8 @@ test('two tabs, 100 random actions: no turn is lost', async () => {
   const random = (n: number): number => (seed = (seed * 48271) % 2147483647) % n;
   const sent = ['shared beginning'];
   // without a pointer, which would wait until the lists stand still that the other tab changes
-  const press = (button: Locator): Promise<void> => button.evaluate((found: HTMLElement) => found.click(), undefined, { timeout: 1000 });
+  const press = (button: Locator): Promise<void> =>
+    button.evaluate((found: HTMLElement) => found.click(), undefined, { timeout: 1000 });
   const act = async (tab: Page, action: number): Promise<void> => {
     const kind = random(10);
     await tab.waitForSelector('#stop', { state: 'hidden', timeout: PATIENCE });
@@ -229,7 +301,14 @@ test('two tabs, 100 random actions: no turn is lost', async () => {
       sent.push(text);
       await tab.fill('#prompt', text);
       await tab.press('#prompt', 'Enter');
-      await tab.waitForFunction((text) => [...document.querySelectorAll('#messages .user .body, #waiting .body')].some(({ textContent }) => textContent === text), text, { timeout: PATIENCE });
+      await tab.waitForFunction(
+        (text) =>
+          [...document.querySelectorAll('#messages .user .body, #waiting .body')].some(
+            ({ textContent }) => textContent === text,
+          ),
+        text,
+        { timeout: PATIENCE },
+      );
     } else if (kind < 6) await tab.click('#new-chat');
     else if (kind < 8) {
       const open = tab.locator('.conversation-open');
@@ -241,9 +320,21 @@ test('two tabs, 100 random actions: no turn is lost', async () => {
     }
   };
   for (let action = 0; action < 100; action += 2) await Promise.all([act(tabs[0], action), act(tabs[1], action + 1)]);
-  for (const tab of tabs) for (const busy of ['#waiting', '#stop']) await tab.waitForSelector(busy, { state: 'hidden', timeout: PATIENCE });
-  await expect.poll(async () => (await storedConversations(page)).flatMap(({ messages }) => Object.values(messages)).filter(({ role }) => role === 'user').map(({ content }) => content).sort(), { timeout: 10_000 }).toEqual(sent.sort());
+  for (const tab of tabs)
+    for (const busy of ['#waiting', '#stop']) await tab.waitForSelector(busy, { state: 'hidden', timeout: PATIENCE });
+  await expect
+    .poll(
+      async () =>
+        (await storedConversations(page))
+          .flatMap(({ messages }) => Object.values(messages))
+          .filter(({ role }) => role === 'user')
+          .map(({ content }) => content)
+          .sort(),
+      { timeout: 10_000 },
+    )
+    .toEqual(sent.sort());
   const all = await storedConversations(page);
-  for (const { messages } of all) for (const { parent } of Object.values(messages)) if (parent !== null) expect(messages[parent]).toBeDefined();
+  for (const { messages } of all)
+    for (const { parent } of Object.values(messages)) if (parent !== null) expect(messages[parent]).toBeDefined();
   await soon(() => page.locator('#storage-problem:visible').count()).toBe(0);
 });

@@ -25,7 +25,8 @@ afterEach(async () => {
 });
 
 const visit = (): Promise<Page> => visitPage(`${site.url}?backend=wasm`, context);
-const serviceWorker = (page: Page): Promise<unknown> => page.evaluate(() => navigator.serviceWorker.ready.then(() => undefined));
+const serviceWorker = (page: Page): Promise<unknown> =>
+  page.evaluate(() => navigator.serviceWorker.ready.then(() => undefined));
 
 interface Stored {
   databases: string[];
@@ -45,14 +46,22 @@ async function stored(): Promise<Stored> {
       let entries = 0;
       for (const name of databases) {
         const request = indexedDB.open(name);
-        const database = await new Promise<IDBDatabase>((resolve) => (request.onsuccess = () => resolve(request.result)));
+        const database = await new Promise<IDBDatabase>(
+          (resolve) => (request.onsuccess = () => resolve(request.result)),
+        );
         for (const store of database.objectStoreNames) {
           const counting = database.transaction(store).objectStore(store).count();
           entries += await new Promise<number>((resolve) => (counting.onsuccess = () => resolve(counting.result)));
         }
         database.close();
       }
-      return { databases, entries, keys: Object.keys(localStorage), caches: await caches.keys(), workers: (await navigator.serviceWorker.getRegistrations()).length };
+      return {
+        databases,
+        entries,
+        keys: Object.keys(localStorage),
+        caches: await caches.keys(),
+        workers: (await navigator.serviceWorker.getRegistrations()).length,
+      };
     });
   } finally {
     await page.close();
@@ -74,7 +83,11 @@ test('says what goes, deletes it in all tabs, and the page starts anew', async (
   await ask(page, 'Set a timer for 10 minutes');
   await newChat(page);
   await ask(page, 'Hello!');
-  await page.setInputFiles('#file', { name: 'mine.gguf', mimeType: '', buffer: readFileSync(`${BUILT_SITE}/models/rivulet-tiny.gguf`) });
+  await page.setInputFiles('#file', {
+    name: 'mine.gguf',
+    mimeType: '',
+    buffer: readFileSync(`${BUILT_SITE}/models/rivulet-tiny.gguf`),
+  });
   await page.click('#toast button:has-text("Keep on this device")', { timeout: PATIENCE });
   await page.waitForSelector('#toast:has-text("is stored on this device")', { timeout: PATIENCE });
   const other = await visit();
@@ -86,7 +99,17 @@ test('says what goes, deletes it in all tabs, and the page starts anew', async (
   await page.fill('#prompt', 'half a message');
 
   const question = await askToDelete(page);
-  for (const part of ['Delete everything?', '2 conversations', '1 timer', '2 models, 13 MB', 'your settings', 'the files of this page', 'This cannot be undone. To keep a conversation, cancel and export it first.', 'Other open tabs']) expect(question).toContain(part);
+  for (const part of [
+    'Delete everything?',
+    '2 conversations',
+    '1 timer',
+    '2 models, 13 MB',
+    'your settings',
+    'the files of this page',
+    'This cannot be undone. To keep a conversation, cancel and export it first.',
+    'Other open tabs',
+  ])
+    expect(question).toContain(part);
   expect(question).toMatch(/on this device, [\d.]+ MB in all/);
   await loadAxe(page);
   expect(await objections(page)).toEqual([]);
@@ -102,7 +125,9 @@ test('says what goes, deletes it in all tabs, and the page starts anew', async (
   await other.waitForSelector('h1:text-is("Everything was deleted")', { timeout: PATIENCE });
   await bench.waitForSelector('h1:text-is("Everything was deleted")', { timeout: PATIENCE });
   await bench.close();
-  expect(await other.innerText('#text')).toBe('Another tab has deleted all that this page had stored on this device. This tab has stopped.');
+  expect(await other.innerText('#text')).toBe(
+    'Another tab has deleted all that this page had stored on this device. This tab has stopped.',
+  );
   expect(await page.isVisible('#delete')).toBe(false);
   await loadAxe(page);
   expect(await objections(page)).toEqual([]);
@@ -123,7 +148,9 @@ test('says what goes, deletes it in all tabs, and the page starts anew', async (
 });
 
 test('a tab that is writing a reply stops and brings nothing back', async () => {
-  await context.addInitScript(`localStorage['rivulet-chat.settings'] ??= '{"backend":"wasm","temperature":2,"topK":0,"topP":1,"minP":0,"repetitionPenalty":2,"maxTokens":3000}'`);
+  await context.addInitScript(
+    `localStorage['rivulet-chat.settings'] ??= '{"backend":"wasm","temperature":2,"topK":0,"topP":1,"minP":0,"repetitionPenalty":2,"maxTokens":3000}'`,
+  );
   const writing = await visit();
   const page = await visit();
   await writing.bringToFront();

@@ -19,7 +19,10 @@ let problems: string[];
 beforeAll(() => {
   site = tests.site;
   // large enough for the question: nothing of it is read before the answer
-  writeFileSync(join(folder, 'models/large.gguf'), Buffer.concat([readFileSync(join(BUILT_SITE, 'models/rivulet-tiny.gguf')), Buffer.alloc(25_000_000)]));
+  writeFileSync(
+    join(folder, 'models/large.gguf'),
+    Buffer.concat([readFileSync(join(BUILT_SITE, 'models/rivulet-tiny.gguf')), Buffer.alloc(25_000_000)]),
+  );
 });
 beforeEach(() => {
   ({ page, problems } = tests);
@@ -31,13 +34,21 @@ const workers = (): number => page.workers().length;
 test('the README example answers, word for word, from a sub-path, without a request to anyone else', async () => {
   const example = /```html\n(<script src="rivulet-element.js">[\s\S]*?)```/;
   const lines = (text: string): string[] => text.split('\n').map((line) => line.trim()).filter(Boolean); // prettier-ignore
-  for (const path of ['README.md', 'docs/element.md']) expect(lines(read('demo/element.html')).join('\n'), path).toContain(lines(example.exec(read(path))![1]).join('\n'));
+  for (const path of ['README.md', 'docs/element.md'])
+    expect(lines(read('demo/element.html')).join('\n'), path).toContain(lines(example.exec(read(path))![1]).join('\n'));
   await page.goto(`${site.url}element.html`);
   await chat().getByRole('textbox', { name: 'Message' }).fill('Hello!');
   await page.keyboard.press('Enter');
-  await page.waitForFunction(() => document.querySelector('rivulet-chat')!.shadowRoot!.querySelector('.reply')?.textContent?.trim(), undefined, { timeout: 120_000 });
+  await page.waitForFunction(
+    () => document.querySelector('rivulet-chat')!.shadowRoot!.querySelector('.reply')?.textContent?.trim(),
+    undefined,
+    { timeout: 120_000 },
+  );
   await chat().getByRole('button', { name: 'Send' }).waitFor();
-  expect(await chat().evaluate((element) => (element as RivuletChat).messages.map(({ role }) => role))).toEqual(['user', 'assistant']);
+  expect(await chat().evaluate((element) => (element as RivuletChat).messages.map(({ role }) => role))).toEqual([
+    'user',
+    'assistant',
+  ]);
   expect(problems).toEqual([]);
   expect(tests.asked).toContain(`${site.url}models/rivulet-tiny.gguf`);
   expect(tests.asked.filter((url) => !url.startsWith(site.url))).toEqual([]);
@@ -47,17 +58,41 @@ test('it runs under the policy of docs/element.md, and tools answer through the 
   await open(`<rivulet-chat model="${MODEL}" tools='${JSON.stringify([TIMER])}'></rivulet-chat>`);
   await page.evaluate(() => {
     const seen: string[] = ((globalThis as { seen?: string[] }).seen = []);
-    for (const type of ['ready', 'message', 'toolcall', 'error']) document.addEventListener(`rivulet-${type}`, (event) => seen.push(`${type}: ${JSON.stringify((event as CustomEvent).detail.name ?? (event as CustomEvent).detail.role)}`));
-    document.querySelector('rivulet-chat')!.addEventListener('rivulet-toolcall', (event) => (event as CustomEvent).detail.respondWith(Promise.resolve('ok')), { once: true });
+    for (const type of ['ready', 'message', 'toolcall', 'error'])
+      document.addEventListener(`rivulet-${type}`, (event) =>
+        seen.push(
+          `${type}: ${JSON.stringify((event as CustomEvent).detail.name ?? (event as CustomEvent).detail.role)}`,
+        ),
+      );
+    document
+      .querySelector('rivulet-chat')!
+      .addEventListener(
+        'rivulet-toolcall',
+        (event) => (event as CustomEvent).detail.respondWith(Promise.resolve('ok')),
+        { once: true },
+      );
   });
   expect(await send('Set a timer for 10 minutes')).toMatch(/10 minutes/);
-  const calls = () => chat().evaluate((element) => [...element.shadowRoot!.querySelectorAll('.call')].map(({ textContent }) => textContent));
+  const calls = () =>
+    chat().evaluate((element) =>
+      [...element.shadowRoot!.querySelectorAll('.call')].map(({ textContent }) => textContent),
+    );
   expect(await calls()).toEqual(['set_timer(minutes: 10) → ok']);
-  expect(await page.evaluate(() => (globalThis as { seen?: string[] }).seen)).toEqual(['message: "user"', 'ready: "Rivulet tiny"', 'message: "assistant"', 'toolcall: "set_timer"', 'message: "assistant"'].map((line) => expect.stringContaining(line.split(':')[0])));
+  expect(await page.evaluate(() => (globalThis as { seen?: string[] }).seen)).toEqual(
+    [
+      'message: "user"',
+      'ready: "Rivulet tiny"',
+      'message: "assistant"',
+      'toolcall: "set_timer"',
+      'message: "assistant"',
+    ].map((line) => expect.stringContaining(line.split(':')[0])),
+  );
   // the property goes before the attribute, the event before the property
   await chat().evaluate((element, timer) => {
     (element as RivuletChat).clear();
-    (element as RivuletChat).tools = [{ ...timer, run: ({ minutes }: Record<string, unknown>) => `started ${String(minutes)}` } as never];
+    (element as RivuletChat).tools = [
+      { ...timer, run: ({ minutes }: Record<string, unknown>) => `started ${String(minutes)}` } as never,
+    ];
   }, TIMER);
   await send('Set a timer for 7 minutes');
   expect(await calls()).toEqual(['set_timer(minutes: 7) → started 7']);
@@ -65,12 +100,25 @@ test('it runs under the policy of docs/element.md, and tools answer through the 
 });
 
 test('three on a page with one model share one worker, and a fourth with another model has its own', async () => {
-  await open([1, 2, 3].map((n) => `<rivulet-chat id="c${n}" model="${MODEL}" backend="wasm" threads="1"></rivulet-chat>`).join(''));
+  await open(
+    [1, 2, 3]
+      .map((n) => `<rivulet-chat id="c${n}" model="${MODEL}" backend="wasm" threads="1"></rivulet-chat>`)
+      .join(''),
+  );
   const answers = await Promise.all([1, 2, 3].map((n) => send('Hello!', `#c${n}`)));
   expect(new Set(answers).size).toBe(1);
   expect(answers[0]).not.toBe('');
   await expect.poll(workers, { timeout: 20_000 }).toBe(1);
-  await page.evaluate((model) => document.querySelector('main')!.insertAdjacentHTML('beforeend', `<rivulet-chat id="c4" model="${model}" backend="wasm" threads="1" context-length="512"></rivulet-chat>`), MODEL);
+  await page.evaluate(
+    (model) =>
+      document
+        .querySelector('main')!
+        .insertAdjacentHTML(
+          'beforeend',
+          `<rivulet-chat id="c4" model="${model}" backend="wasm" threads="1" context-length="512"></rivulet-chat>`,
+        ),
+    MODEL,
+  );
   await send('Hello!', '#c4');
   await expect.poll(workers, { timeout: 20_000 }).toBe(2);
   // a model goes with its last element
@@ -98,7 +146,9 @@ test('in a form it sends the conversation, is reset and is disabled', async () =
 });
 
 test('wrong input is said in the element, and the page goes on', async () => {
-  await open(`<rivulet-chat id="none"></rivulet-chat><rivulet-chat id="missing" model="./nothing.gguf"></rivulet-chat><rivulet-chat id="json" model="${MODEL}" tools="[{name}]"></rivulet-chat><rivulet-chat id="good" model="${MODEL}"></rivulet-chat>`);
+  await open(
+    `<rivulet-chat id="none"></rivulet-chat><rivulet-chat id="missing" model="./nothing.gguf"></rivulet-chat><rivulet-chat id="json" model="${MODEL}" tools="[{name}]"></rivulet-chat><rivulet-chat id="good" model="${MODEL}"></rivulet-chat>`,
+  );
   const problem = (id: string) => chat(`#${id}`).getByRole('alert').innerText();
   const failure = (id: string) => send('Hello!', `#${id}`).then(() => 'answered', (error: Error) => error.message); // prettier-ignore
   expect(await failure('none')).toContain('The element has no model');
@@ -113,13 +163,21 @@ test('wrong input is said in the element, and the page goes on', async () => {
   // the question stays, and is answered when the cause is gone
   await chat('#json').evaluate((element) => element.setAttribute('tools', '[]'));
   await chat('#json').getByRole('button', { name: 'Try again' }).click();
-  await expect.poll(() => chat('#json').evaluate((element) => (element as RivuletChat).messages.length), { timeout: 60_000 }).toBe(2);
+  await expect
+    .poll(() => chat('#json').evaluate((element) => (element as RivuletChat).messages.length), { timeout: 60_000 })
+    .toBe(2);
   expect(await send('Hello!', '#good')).not.toBe('');
 });
 
 test('what is stopped, cleared, removed or changed in mid-answer leaves nothing behind', async () => {
-  await open(`<form><rivulet-chat name="talk" model="${MODEL}" backend="wasm" threads="1" tools='${JSON.stringify([TIMER])}'></rivulet-chat></form>`);
-  const state = () => chat().evaluate((element) => ({ messages: (element as RivuletChat).messages.length, value: (element as RivuletChat).value }));
+  await open(
+    `<form><rivulet-chat name="talk" model="${MODEL}" backend="wasm" threads="1" tools='${JSON.stringify([TIMER])}'></rivulet-chat></form>`,
+  );
+  const state = () =>
+    chat().evaluate((element) => ({
+      messages: (element as RivuletChat).messages.length,
+      value: (element as RivuletChat).value,
+    }));
   // a tool that never returns ends with Stop
   const answer = await chat().evaluate(async (element) => {
     const chat = element as RivuletChat;
@@ -184,7 +242,11 @@ test('results of tools: a value that is no JSON, an answer without a value, and 
     }
     return seen.map((text) => `${text?.slice(0, 30)} ${text?.length}`);
   }, TIMER);
-  expect(results.filter((text) => !text.startsWith('ContextError'))).toEqual([expect.stringMatching(/^set_timer failed: /), 'ok 2', expect.stringMatching(/^(?:x{30} 20001|undefined undefined)$/)]);
+  expect(results.filter((text) => !text.startsWith('ContextError'))).toEqual([
+    expect.stringMatching(/^set_timer failed: /),
+    'ok 2',
+    expect.stringMatching(/^(?:x{30} 20001|undefined undefined)$/),
+  ]);
   const refused = await chat().evaluate((element) => [[{ name: 'a', parameters: { properties: { b: null } } }], [{ name: 'a', parameters: { required: 'b' } }]].map((tools) => { try { (element as RivuletChat).tools = tools as never; return 'taken'; } catch (error) { return (error as Error).name; } })); // prettier-ignore
   expect(refused).toEqual(['RequestError', 'RequestError']);
   const messages = await chat().evaluate((element) => [undefined, [undefined], [{ role: 'user' }]].map((given) => { try { (element as RivuletChat).messages = given as never; return 'taken'; } catch (error) { return (error as Error).name; } })); // prettier-ignore
@@ -222,8 +284,14 @@ test('it is also a module, with the hash of the engine checked where the element
 test('it answers in a sandboxed frame, whose storage is blocked', async () => {
   const host = await serveSite({ isolated: false, shared: true, root: folder });
   try {
-    writeFileSync(join(folder, 'frame.html'), htmlPage(`<rivulet-chat model="${MODEL}"></rivulet-chat>`, '<script src="rivulet-element.js"></script>'));
-    writeFileSync(join(folder, 'test.html'), htmlPage('<iframe title="Chat" sandbox="allow-scripts" src="frame.html"></iframe>'));
+    writeFileSync(
+      join(folder, 'frame.html'),
+      htmlPage(`<rivulet-chat model="${MODEL}"></rivulet-chat>`, '<script src="rivulet-element.js"></script>'),
+    );
+    writeFileSync(
+      join(folder, 'test.html'),
+      htmlPage('<iframe title="Chat" sandbox="allow-scripts" src="frame.html"></iframe>'),
+    );
     await page.goto(`${host.url}test.html`);
     const frame = page.frameLocator('iframe').locator('rivulet-chat');
     expect(await frame.evaluate((element) => (element as RivuletChat).send('Hello!'))).not.toBe('');
@@ -236,14 +304,27 @@ test('it answers in a sandboxed frame, whose storage is blocked', async () => {
 
 test('it answers in the page of a browser extension', async () => {
   const extension = join(folder, 'extension');
-  for (const name of ['rivulet.js', 'rivulet-tools.js', 'rivulet-element.js', 'models']) cpSync(join(BUILT_SITE, name), join(extension, name), { recursive: true });
-  const manifest = { manifest_version: 3, name: 'Chat', version: '1', content_security_policy: { extension_pages: /"extension_pages": "(.*)"/.exec(read('docs/element.md'))![1] } };
+  for (const name of ['rivulet.js', 'rivulet-tools.js', 'rivulet-element.js', 'models'])
+    cpSync(join(BUILT_SITE, name), join(extension, name), { recursive: true });
+  const manifest = {
+    manifest_version: 3,
+    name: 'Chat',
+    version: '1',
+    content_security_policy: { extension_pages: /"extension_pages": "(.*)"/.exec(read('docs/element.md'))![1] },
+  };
   writeFileSync(join(extension, 'manifest.json'), JSON.stringify(manifest));
-  writeFileSync(join(extension, 'chat.html'), htmlPage(`<rivulet-chat model="${MODEL}"></rivulet-chat>`, '<script src="rivulet-element.js"></script>'));
+  writeFileSync(
+    join(extension, 'chat.html'),
+    htmlPage(`<rivulet-chat model="${MODEL}"></rivulet-chat>`, '<script src="rivulet-element.js"></script>'),
+  );
   const installed = await chromium.launchPersistentContext(join(folder, 'profile'), {
     executablePath: findChromium(),
     headless: false,
-    args: [...chromiumArgs({ args: ['--headless=new', `--disable-extensions-except=${extension}`, `--load-extension=${extension}`] })],
+    args: [
+      ...chromiumArgs({
+        args: ['--headless=new', `--disable-extensions-except=${extension}`, `--load-extension=${extension}`],
+      }),
+    ],
   });
   try {
     const page = await installed.newPage();
@@ -254,7 +335,13 @@ test('it answers in the page of a browser extension', async () => {
       page.evaluate(
         () =>
           new Promise((resolve) =>
-            (globalThis as unknown as { chrome: { developerPrivate: { getExtensionsInfo(done: (all: { id: string; name: string }[]) => void): void } } }).chrome.developerPrivate.getExtensionsInfo((all) =>
+            (
+              globalThis as unknown as {
+                chrome: {
+                  developerPrivate: { getExtensionsInfo(done: (all: { id: string; name: string }[]) => void): void };
+                };
+              }
+            ).chrome.developerPrivate.getExtensionsInfo((all) =>
               resolve(all.find(({ name }) => name === 'Chat')?.id ?? ''),
             ),
           ),
@@ -262,7 +349,9 @@ test('it answers in the page of a browser extension', async () => {
     await expect.poll(installedId, { timeout: 20_000 }).not.toBe('');
     const id = await installedId();
     await page.goto(`chrome-extension://${id}/chat.html`);
-    expect(await page.locator('rivulet-chat').evaluate((element) => (element as RivuletChat).send('Hello!'))).not.toBe('');
+    expect(await page.locator('rivulet-chat').evaluate((element) => (element as RivuletChat).send('Hello!'))).not.toBe(
+      '',
+    );
     const { fits } = await page.evaluate(async (model) => {
       const { estimate } = (window as unknown as { rivulet: typeof Rivulet }).rivulet;
       return estimate(new File([await (await fetch(model)).blob()], 'tiny.gguf'));
@@ -275,10 +364,16 @@ test('it answers in the page of a browser extension', async () => {
 });
 
 test('axe finds nothing, in both themes, with a conversation and an error', async () => {
-  await open(`<h1>Test</h1><rivulet-chat model="${MODEL}" label="Assistant" greeting="Hello!"></rivulet-chat><rivulet-chat theme="dark"></rivulet-chat>`);
+  await open(
+    `<h1>Test</h1><rivulet-chat model="${MODEL}" label="Assistant" greeting="Hello!"></rivulet-chat><rivulet-chat theme="dark"></rivulet-chat>`,
+  );
   await send('Hello!', '[model]');
   await chat('[theme]').evaluate((element) => (element as RivuletChat).send('Hello!').catch(() => undefined));
   await page.evaluate(read('node_modules/axe-core/axe.min.js'));
-  const violations = await page.evaluate(() => (globalThis as unknown as { axe: { run(): Promise<{ violations: { id: string; nodes: { html: string }[] }[] }> } }).axe.run());
+  const violations = await page.evaluate(() =>
+    (
+      globalThis as unknown as { axe: { run(): Promise<{ violations: { id: string; nodes: { html: string }[] }[] }> } }
+    ).axe.run(),
+  );
   expect(violations.violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' ')}`)).toEqual([]);
 });

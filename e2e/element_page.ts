@@ -11,7 +11,11 @@ import { BUILT_SITE, serveSite, type Site } from './site';
 export const read = (path: string): string => readFileSync(new URL(`../${path}`, import.meta.url), 'utf8');
 export const POLICY = /default-src 'none'; .*/.exec(read('docs/element.md'))![0];
 export const MODEL = './models/rivulet-tiny.gguf';
-export const TIMER = { name: 'set_timer', description: 'Start a countdown timer', parameters: { type: 'object' as const, properties: { minutes: { type: 'integer' } }, required: ['minutes'] } };
+export const TIMER = {
+  name: 'set_timer',
+  description: 'Start a countdown timer',
+  parameters: { type: 'object' as const, properties: { minutes: { type: 'integer' } }, required: ['minutes'] },
+};
 
 export const htmlPage = (body: string, head = ''): string =>
   `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Test</title><link rel="icon" href="data:,">${head}</head><body><main>${body}</main></body></html>`;
@@ -50,7 +54,8 @@ export function testElement(): ElementTests {
   let problems: string[];
   let asked: string[];
   beforeAll(async () => {
-    for (const name of ['index.html', 'element.html', 'rivulet.js', 'rivulet-element.js', 'models']) cpSync(join(BUILT_SITE, name), join(folder, name), { recursive: true });
+    for (const name of ['index.html', 'element.html', 'rivulet.js', 'rivulet-element.js', 'models'])
+      cpSync(join(BUILT_SITE, name), join(folder, name), { recursive: true });
     for (const name of ['rivulet.mjs', 'rivulet-element.mjs']) cpSync(join(BUILT_SITE, '..', name), join(folder, name));
     browser = await launchChromium();
     site = await serveSite({ base: '/some/where/', isolated: false, root: folder });
@@ -93,7 +98,10 @@ export function testElement(): ElementTests {
       return asked;
     },
     async open(body, { policy = POLICY, head = '<script src="rivulet-element.js"></script>' } = {}) {
-      writeFileSync(join(folder, 'test.html'), htmlPage(body, `<meta http-equiv="Content-Security-Policy" content="${policy}; img-src data:">${head}`));
+      writeFileSync(
+        join(folder, 'test.html'),
+        htmlPage(body, `<meta http-equiv="Content-Security-Policy" content="${policy}; img-src data:">${head}`),
+      );
       await page.goto(`${site.url}test.html`);
       await page.waitForFunction(() => customElements.get('rivulet-chat'));
     },

@@ -20,11 +20,17 @@ const tests = testElement();
 const { open, chat, send } = tests;
 /** how many messages there are, and what the input field holds */
 const count = (): Promise<number> => chat().evaluate((element) => (element as RivuletChat).messages.length);
-const fieldInFocus = (): Promise<boolean> => tests.page.evaluate(() => document.activeElement?.shadowRoot?.activeElement?.localName === 'textarea');
-const shownReplies = (): Promise<string[]> => chat().evaluate((element) => [...element.shadowRoot!.querySelectorAll('.reply:not([hidden])')].map(({ innerHTML }) => innerHTML));
+const fieldInFocus = (): Promise<boolean> =>
+  tests.page.evaluate(() => document.activeElement?.shadowRoot?.activeElement?.localName === 'textarea');
+const shownReplies = (): Promise<string[]> =>
+  chat().evaluate((element) =>
+    [...element.shadowRoot!.querySelectorAll('.reply:not([hidden])')].map(({ innerHTML }) => innerHTML),
+  );
 
 test('a form that needs a message is not sent without one, and the browser says so at the input field', async () => {
-  await open(`<form><label for="chat">Your question</label><rivulet-chat id="chat" name="talk" required model="${MODEL}"></rivulet-chat><button>Order</button></form>`);
+  await open(
+    `<form><label for="chat">Your question</label><rivulet-chat id="chat" name="talk" required model="${MODEL}"></rivulet-chat><button>Order</button></form>`,
+  );
   const { page } = tests;
   await page.evaluate(() => {
     const seen = ((globalThis as { seen?: string[] }).seen = [] as string[]);
@@ -35,15 +41,41 @@ test('a form that needs a message is not sent without one, and the browser says 
   const state = (): Promise<unknown> =>
     page.evaluate(() => {
       const { validity, validationMessage, willValidate, required } = document.querySelector('rivulet-chat')!;
-      return { missing: validity.valueMissing, valid: validity.valid, validationMessage, willValidate, required, matches: document.querySelector('rivulet-chat:invalid') !== null };
+      return {
+        missing: validity.valueMissing,
+        valid: validity.valid,
+        validationMessage,
+        willValidate,
+        required,
+        matches: document.querySelector('rivulet-chat:invalid') !== null,
+      };
     });
-  const missing = { missing: true, valid: false, validationMessage: 'Send a message first.', willValidate: true, required: true, matches: true };
-  const fine = { missing: false, valid: true, validationMessage: '', willValidate: true, required: true, matches: false };
+  const missing = {
+    missing: true,
+    valid: false,
+    validationMessage: 'Send a message first.',
+    willValidate: true,
+    required: true,
+    matches: true,
+  };
+  const fine = {
+    missing: false,
+    valid: true,
+    validationMessage: '',
+    willValidate: true,
+    required: true,
+    matches: false,
+  };
   expect(await state()).toEqual(missing);
   await page.getByRole('button', { name: 'Order' }).click();
   await soon(seen).toEqual(['invalid chat']);
   expect(await fieldInFocus()).toBe(true);
-  expect(await page.evaluate(() => [document.querySelector('rivulet-chat')!.checkValidity(), document.querySelector('rivulet-chat')!.reportValidity()])).toEqual([false, false]);
+  expect(
+    await page.evaluate(() => [
+      document.querySelector('rivulet-chat')!.checkValidity(),
+      document.querySelector('rivulet-chat')!.reportValidity(),
+    ]),
+  ).toEqual([false, false]);
   await seen();
   await send('Hello!');
   expect(await state()).toEqual(fine);
@@ -95,24 +127,33 @@ test('it runs in a page that enforces Trusted Types, with the policies of docs/e
     expect(await send('Hello!'), policies).not.toBe('');
     expect(await markdown(), policies).toEqual(bold);
   }
-  await open(element, { policy: `${POLICY}; ${rule}; ${names}`, head: '<script type="module" src="rivulet-element.mjs"></script>' });
+  await open(element, {
+    policy: `${POLICY}; ${rule}; ${names}`,
+    head: '<script type="module" src="rivulet-element.mjs"></script>',
+  });
   expect(await send('Hello!')).not.toBe('');
   expect(await markdown()).toEqual(bold);
   expect(tests.problems).toEqual([]);
 
   // without the element's policy, replies are shown as they were written
-  await open(element, { policy: `${POLICY}; ${rule}; trusted-types rivulet`, head: `<script src="rivulet.js"></script>${scripts}` });
+  await open(element, {
+    policy: `${POLICY}; ${rule}; trusted-types rivulet`,
+    head: `<script src="rivulet.js"></script>${scripts}`,
+  });
   expect(await send('Hello!')).not.toBe('');
   expect(await markdown()).toEqual(['a **b** &lt;b&gt;c&lt;/b&gt;']);
   // without the engine's policy, the error names it
   await open(element, { policy: `${POLICY}; ${rule}; trusted-types rivulet-element` });
-  expect(await send('Hello!').catch((error: Error) => error.message)).toMatch(/The worker did not start.*policy 'rivulet'/);
+  expect(await send('Hello!').catch((error: Error) => error.message)).toMatch(
+    /The worker did not start.*policy 'rivulet'/,
+  );
 });
 
 test('an old button does not answer another message, and an error is shown once', async () => {
   await open('<rivulet-chat model="./nothing.gguf" loading="eager"></rivulet-chat>');
   const failed = (): Promise<string> => send('Hello!').then(() => 'answered', (error: Error) => error.message); // prettier-ignore
-  const problems = (): Promise<number> => chat().evaluate((element) => element.shadowRoot!.querySelectorAll('.problem').length);
+  const problems = (): Promise<number> =>
+    chat().evaluate((element) => element.shadowRoot!.querySelectorAll('.problem').length);
   await soon(problems).toBe(1);
   await failed();
   expect(await problems()).toBe(1);
@@ -123,12 +164,21 @@ test('an old button does not answer another message, and an error is shown once'
   expect(await count()).toBe(3);
   await old.evaluate((button) => button.click());
   await send('Hello!');
-  expect(await chat().evaluate((element) => (element as RivuletChat).messages.map(({ role }) => role))).toEqual(['user', 'user', 'assistant', 'user', 'assistant']);
+  expect(await chat().evaluate((element) => (element as RivuletChat).messages.map(({ role }) => role))).toEqual([
+    'user',
+    'user',
+    'assistant',
+    'user',
+    'assistant',
+  ]);
   // neither does one of a conversation that was cleared
   await chat().evaluate((element) => void ((element as RivuletChat).model = './nothing.gguf'));
   await failed();
   const cleared = await chat().evaluateHandle((element) => element.shadowRoot!.querySelector<HTMLElement>('.again')!);
-  await chat().evaluate((element, model) => ((element as RivuletChat).clear(), ((element as RivuletChat).model = model)), MODEL);
+  await chat().evaluate(
+    (element, model) => ((element as RivuletChat).clear(), ((element as RivuletChat).model = model)),
+    MODEL,
+  );
   await cleared.evaluate((button) => button.click());
   expect(await send('Hello!')).not.toBe('');
   expect(await count()).toBe(2);
@@ -146,7 +196,11 @@ test('an error of a load goes when the model is there', async () => {
 test('who leaves the page and comes back finds the conversation, and a model that answers', async () => {
   const host = await serveSite({ root: tests.folder, isolated: false, kept: true });
   // a browser under test does not keep the pages that were left
-  const keeping = await chromium.launch({ executablePath: findChromium(), args: chromiumArgs({}), ignoreDefaultArgs: ['--disable-back-forward-cache'] });
+  const keeping = await chromium.launch({
+    executablePath: findChromium(),
+    args: chromiumArgs({}),
+    ignoreDefaultArgs: ['--disable-back-forward-cache'],
+  });
   try {
     await open(`<rivulet-chat model="${MODEL}"></rivulet-chat>`);
     const page = await keeping.newPage();
@@ -159,7 +213,15 @@ test('who leaves the page and comes back finds the conversation, and a model tha
       await page.evaluate(() => Object.assign(globalThis, { stayed: true }));
       await page.goto('about:blank');
       await page.goBack({ waitUntil: 'commit' });
-      expect(await page.evaluate(() => [(globalThis as { stayed?: boolean }).stayed, JSON.stringify((performance.getEntriesByType('navigation')[0] as unknown as { notRestoredReasons?: object }).notRestoredReasons)])).toEqual([true, 'null']);
+      expect(
+        await page.evaluate(() => [
+          (globalThis as { stayed?: boolean }).stayed,
+          JSON.stringify(
+            (performance.getEntriesByType('navigation')[0] as unknown as { notRestoredReasons?: object })
+              .notRestoredReasons,
+          ),
+        ]),
+      ).toEqual([true, 'null']);
       expect(await chatted('Thanks!')).toEqual([expect.stringMatching(/\w/), messages]);
     }
   } finally {
@@ -216,12 +278,23 @@ test('elements that come and go leave no worker and little memory behind', async
 test('two models answer, and a third that does not exist is said, where the browser blocks all storage', async () => {
   const profile = mkdtempSync(join(tmpdir(), 'rivulet-blocked-'));
   mkdirSync(join(profile, 'Default'));
-  writeFileSync(join(profile, 'Default/Preferences'), JSON.stringify({ profile: { default_content_setting_values: { cookies: 2 } } }));
+  writeFileSync(
+    join(profile, 'Default/Preferences'),
+    JSON.stringify({ profile: { default_content_setting_values: { cookies: 2 } } }),
+  );
   writeFileSync(join(tests.folder, 'models/other.gguf'), tinyGguf({ vocab: 272 }));
-  const blocked = await chromium.launchPersistentContext(profile, { executablePath: findChromium(), headless: true, args: chromiumArgs({}) });
+  const blocked = await chromium.launchPersistentContext(profile, {
+    executablePath: findChromium(),
+    headless: true,
+    args: chromiumArgs({}),
+  });
   try {
     const names = ['rivulet-tiny', 'other', 'nothing'];
-    await open(names.map((name) => `<rivulet-chat id="${name}" model="./models/${name}.gguf" max-tokens="4"></rivulet-chat>`).join(''));
+    await open(
+      names
+        .map((name) => `<rivulet-chat id="${name}" model="./models/${name}.gguf" max-tokens="4"></rivulet-chat>`)
+        .join(''),
+    );
     const page = await blocked.newPage();
     await page.goto(tests.page.url());
     expect(await page.evaluate(() => new Promise((resolve) => { try { const request = indexedDB.open('x'); request.onsuccess = () => resolve('open'); request.onerror = () => resolve('blocked'); } catch { resolve('blocked'); } }))).toBe('blocked'); // prettier-ignore
@@ -235,7 +308,11 @@ test('two models answer, and a third that does not exist is said, where the brow
         ),
       ),
     );
-    expect(outcome).toEqual(['false, 2 messages', 'false, 2 messages', expect.stringMatching(/^SourceError: .*nothing.gguf.*Try again$/)]);
+    expect(outcome).toEqual([
+      'false, 2 messages',
+      'false, 2 messages',
+      expect.stringMatching(/^SourceError: .*nothing.gguf.*Try again$/),
+    ]);
   } finally {
     await blocked.close();
     rmSync(profile, { recursive: true, force: true });
@@ -247,7 +324,9 @@ test.each([
   { name: 'from right to left', width: 390, text: 16, dir: 'rtl' },
   { name: 'with text of twice the size', width: 390, text: 32, dir: 'ltr' },
 ])('all of it is in sight $name', async ({ width, text, dir }) => {
-  await open(`<rivulet-chat model="./nothing.gguf" label="A title that is longer than most" greeting="Hello! What can I do for you?"></rivulet-chat>`);
+  await open(
+    `<rivulet-chat model="./nothing.gguf" label="A title that is longer than most" greeting="Hello! What can I do for you?"></rivulet-chat>`,
+  );
   const outside = await chat().evaluate(
     async (element, given) => {
       document.documentElement.dir = given.dir;
@@ -255,21 +334,37 @@ test.each([
       element.style.inlineSize = `${given.width}px`;
       const element_ = element as RivuletChat;
       element_.messages = [
-        { role: 'user', content: 'A-word-that-has-no-place-to-break-and-goes-on-and-on-until-it-is-too-long-for-a-line' },
-        { role: 'assistant', content: '# Title\n\n| a | b | c | d | e | f | g | h |\n|---|---|---|---|---|---|---|---|\n| 1111111 | 2222222 | 3333333 | 4 | 5 | 6 | 7 | 8 |\n\n```\na line of code that is longer than the place that it has got in here\n```\n- [x] done\n- [ ] to do' },
+        {
+          role: 'user',
+          content: 'A-word-that-has-no-place-to-break-and-goes-on-and-on-until-it-is-too-long-for-a-line',
+        },
+        {
+          role: 'assistant',
+          content:
+            '# Title\n\n| a | b | c | d | e | f | g | h |\n|---|---|---|---|---|---|---|---|\n| 1111111 | 2222222 | 3333333 | 4 | 5 | 6 | 7 | 8 |\n\n```\na line of code that is longer than the place that it has got in here\n```\n- [x] done\n- [ ] to do',
+        },
       ];
       await element_.send('Hello!').catch(() => undefined);
       await new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)));
       const host = element.getBoundingClientRect();
       const root = element.shadowRoot!;
-      const scrolls = (inner: Element): boolean => inner.matches('pre, .table') || (inner.parentElement !== null && scrolls(inner.parentElement));
+      const scrolls = (inner: Element): boolean =>
+        inner.matches('pre, .table') || (inner.parentElement !== null && scrolls(inner.parentElement));
       const beyond = [...root.querySelectorAll('*')].filter((inner) => {
         const { left, right, width: size } = inner.getBoundingClientRect();
         return size > 1 && !scrolls(inner.parentElement ?? element) && (left < host.left - 1 || right > host.right + 1);
       });
-      const [field, button] = ['textarea', '.send'].map((selector) => root.querySelector(selector)!.getBoundingClientRect());
+      const [field, button] = ['textarea', '.send'].map((selector) =>
+        root.querySelector(selector)!.getBoundingClientRect(),
+      );
       const list = root.querySelector('.messages')!;
-      return { beyond: beyond.map((inner) => inner.outerHTML.slice(0, 80)), sideways: list.scrollWidth - list.clientWidth, field: Math.round(field.width), sendFollows: given.dir === 'rtl' ? button.right <= field.left : button.left >= field.right, inSight: button.bottom <= host.bottom && list.clientHeight > 100 };
+      return {
+        beyond: beyond.map((inner) => inner.outerHTML.slice(0, 80)),
+        sideways: list.scrollWidth - list.clientWidth,
+        field: Math.round(field.width),
+        sendFollows: given.dir === 'rtl' ? button.right <= field.left : button.left >= field.right,
+        inSight: button.bottom <= host.bottom && list.clientHeight > 100,
+      };
     },
     { width, text, dir },
   );

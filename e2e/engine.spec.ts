@@ -74,10 +74,22 @@ describe.each([
   it('loads with progress and tells what it took', async () => {
     const { info, phases } = await opened.run(async ({ load }, kept, { url, ...rest }) => {
       const phases: string[] = [];
-      kept.model = await load({ url }, { ...rest, onProgress: ({ phase, bytes, total }) => phases.push(bytes <= total ? phase : `${phase} beyond its total`) });
+      kept.model = await load(
+        { url },
+        {
+          ...rest,
+          onProgress: ({ phase, bytes, total }) => phases.push(bytes <= total ? phase : `${phase} beyond its total`),
+        },
+      );
       return { info: kept.model.info, phases: [...new Set(phases)] };
     }, asked);
-    expect(info).toMatchObject({ contextLength: 512, quantization: 'Q8_0', cached: false, chat: true, backend: { name: backend } });
+    expect(info).toMatchObject({
+      contextLength: 512,
+      quantization: 'Q8_0',
+      cached: false,
+      chat: true,
+      backend: { name: backend },
+    });
     expect(info.memory).toBeGreaterThan(info.bytes / 2);
     expect(phases.at(-1)).toBe('ready');
     expect(phases).toEqual(expect.arrayContaining(['download', 'load', 'compile']));
@@ -85,18 +97,15 @@ describe.each([
   });
 
   it('streams what the result then says, and repeats itself with a seed', async () => {
-    const [first, second, other] = await opened.run(
-      async (_, { model }, messages) => {
-        const say = async (seed: number): Promise<{ joined: string; text: string; pieces: number }> => {
-          const stream = model.chat(messages, { temperature: 1.5, minP: 0, seed, maxTokens: 24 });
-          const pieces: string[] = [];
-          for await (const text of stream) pieces.push(text);
-          return { joined: pieces.join(''), text: (await stream.result).text, pieces: pieces.length };
-        };
-        return [await say(7), await say(7), await say(8)];
-      },
-      hello,
-    );
+    const [first, second, other] = await opened.run(async (_, { model }, messages) => {
+      const say = async (seed: number): Promise<{ joined: string; text: string; pieces: number }> => {
+        const stream = model.chat(messages, { temperature: 1.5, minP: 0, seed, maxTokens: 24 });
+        const pieces: string[] = [];
+        for await (const text of stream) pieces.push(text);
+        return { joined: pieces.join(''), text: (await stream.result).text, pieces: pieces.length };
+      };
+      return [await say(7), await say(7), await say(8)];
+    }, hello);
     expect(first.joined).toBe(first.text);
     expect(first.pieces).toBeGreaterThan(3);
     expect(second.text).toBe(first.text);
@@ -138,7 +147,16 @@ describe.each([
   it('tells log probabilities of the raw logits, whatever the sampling', async () => {
     const { said, logits, plain } = await opened.run(async (_, { model }) => {
       const ids = await model.tokenize('Hello there');
-      const said = (await model.generate(ids, { temperature: 2, minP: 0, repetitionPenalty: 1.3, seed: 3, maxTokens: 6, logprobs: 2 }).result).logprobs!;
+      const said = (
+        await model.generate(ids, {
+          temperature: 2,
+          minP: 0,
+          repetitionPenalty: 1.3,
+          seed: 3,
+          maxTokens: 6,
+          logprobs: 2,
+        }).result
+      ).logprobs!;
       const plain = (await model.generate(ids, { maxTokens: 2 }).result).logprobs;
       const logits = [];
       for (const n of [0, 5]) logits.push([...(await model.logits([...ids, ...said.slice(0, n).map(({ id }) => id)]))]);
@@ -161,7 +179,10 @@ describe.each([
       const long = 'word '.repeat(165); // nearly the whole context: reading takes far longer than the abort
       const [letter] = await model.tokenize('a');
       const endless = { bias: new Map([[letter, 1000]]) };
-      const end = async (stream: Rivulet.TextStream, onPiece: () => void): Promise<{ error: string; finish: string; tokens: number; late: number }> => {
+      const end = async (
+        stream: Rivulet.TextStream,
+        onPiece: () => void,
+      ): Promise<{ error: string; finish: string; tokens: number; late: number }> => {
         let error = 'none';
         try {
           for await (const text of stream) if (text) onPiece();
@@ -186,7 +207,13 @@ describe.each([
       const tokenMs = (times[4] - times[0]) / 4;
       const left = model.generate('x', endless);
       for await (const text of left) if (text) break;
-      return { prefill, decode, tokenMs, left: (await left.result).finish, after: (await model.generate('x', { maxTokens: 2 }).result).tokens };
+      return {
+        prefill,
+        decode,
+        tokenMs,
+        left: (await left.result).finish,
+        after: (await model.generate('x', { maxTokens: 2 }).result).tokens,
+      };
     }, undefined);
     expect(outcome.prefill).toMatchObject({ error: 'AbortError', finish: 'abort', tokens: 0 });
     expect(outcome.decode).toMatchObject({ error: 'AbortError', finish: 'abort' });
@@ -197,7 +224,11 @@ describe.each([
 
   it('refuses what cannot be, by name', async () => {
     const errors = await opened.run(async (_, { model }) => {
-      const name = (promise: Promise<unknown>): Promise<string> => promise.then(() => 'no error', (error: Error) => `${error.name}: ${error.message}`);
+      const name = (promise: Promise<unknown>): Promise<string> =>
+        promise.then(
+          () => 'no error',
+          (error: Error) => `${error.name}: ${error.message}`,
+        );
       return [
         await name(model.generate('word '.repeat(600)).result),
         await name(model.chat([]).result),
@@ -226,7 +257,10 @@ describe.each([
     rmSync(join(folder, file));
     const again = await opened.run(async ({ load }, kept, { url, ...rest }) => {
       await kept.model.unload();
-      const gone = await kept.model.tokenize('x').then(() => 'alive', (error: Error) => error.name);
+      const gone = await kept.model.tokenize('x').then(
+        () => 'alive',
+        (error: Error) => error.name,
+      );
       const phases: string[] = [];
       const model = (kept.model = await load({ url }, { ...rest, onProgress: ({ phase }) => phases.push(phase) }));
       const { text } = await model.chat([{ role: 'user', content: 'Hello' }], { maxTokens: 4 }).result;
@@ -237,21 +271,46 @@ describe.each([
 
   it('aborts a load', async () => {
     copyFileSync(`${golden}/tiny-F16.gguf`, join(folder, `abort-${file}`));
-    const names = await opened.run(async ({ load }, _, { url, ...rest }) => {
-      const name = (promise: Promise<unknown>): Promise<string> => promise.then(() => 'loaded', (error: Error) => error.name);
-      const at = async (phase: string): Promise<string> => {
-        const controller = new AbortController();
-        return name(load({ url }, { ...rest, cache: false, signal: controller.signal, onProgress: (p) => void (p.phase === phase && controller.abort()) }));
-      };
-      return [await at('resolve'), await at('load'), await at('compile'), await name(load({ url }, { ...rest, signal: AbortSignal.abort() }))];
-    }, { ...asked, url: `/model/abort-${file}` });
+    const names = await opened.run(
+      async ({ load }, _, { url, ...rest }) => {
+        const name = (promise: Promise<unknown>): Promise<string> =>
+          promise.then(
+            () => 'loaded',
+            (error: Error) => error.name,
+          );
+        const at = async (phase: string): Promise<string> => {
+          const controller = new AbortController();
+          return name(
+            load(
+              { url },
+              {
+                ...rest,
+                cache: false,
+                signal: controller.signal,
+                onProgress: (p) => void (p.phase === phase && controller.abort()),
+              },
+            ),
+          );
+        };
+        return [
+          await at('resolve'),
+          await at('load'),
+          await at('compile'),
+          await name(load({ url }, { ...rest, signal: AbortSignal.abort() })),
+        ];
+      },
+      { ...asked, url: `/model/abort-${file}` },
+    );
     expect(names).toEqual(['AbortError', 'AbortError', 'AbortError', 'AbortError']);
   });
 
   it('keeps two models apart', async () => {
     const texts = await opened.run(async ({ load }, { model }, { url, ...rest }) => {
       const other = await load({ url }, rest);
-      const say = (m: Rivulet.Model): Promise<string> => m.chat([{ role: 'user', content: 'Hello' }], { temperature: 0, maxTokens: 8, seed: 1 }).result.then(({ text }) => text);
+      const say = (m: Rivulet.Model): Promise<string> =>
+        m
+          .chat([{ role: 'user', content: 'Hello' }], { temperature: 0, maxTokens: 8, seed: 1 })
+          .result.then(({ text }) => text);
       const both = await Promise.all([say(model), say(other)]);
       await other.unload();
       return [...both, await say(model)];
@@ -296,7 +355,11 @@ describe('the engine', () => {
     writeFileSync(join(folder, 'nonsense.gguf'), `GGUF${'\x03\0\0\0'}${'nonsense '.repeat(1000)}`);
     const { page, server, run } = await openApi();
     const names = await run(async ({ load, listModels }) => {
-      const name = (promise: Promise<unknown>): Promise<string> => promise.then(() => 'loaded', (error: Error) => error.name);
+      const name = (promise: Promise<unknown>): Promise<string> =>
+        promise.then(
+          () => 'loaded',
+          (error: Error) => error.name,
+        );
       const failed = [
         await name(load('/model/none.gguf', { backend: 'wasm' })),
         await name(load('/model/nonsense.gguf', { backend: 'wasm' })),

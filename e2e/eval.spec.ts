@@ -29,7 +29,17 @@ describe('an answer is judged', () => {
   test('a broken call and plain words are no call that was wanted', () => {
     expect(judged(wanted, call('set_alarm(time='))).toEqual([false, true]);
     expect(judged(wanted, 'At what time?')).toEqual([false, false]);
-    expect(judged({ calls: [{ name: 'a', arguments: {} }, { name: 'b', arguments: {} }] }, call('b(), a()'))).toEqual([false, true]);
+    expect(
+      judged(
+        {
+          calls: [
+            { name: 'a', arguments: {} },
+            { name: 'b', arguments: {} },
+          ],
+        },
+        call('b(), a()'),
+      ),
+    ).toEqual([false, true]);
   });
 
   test('where no call is wanted, by what its words say', () => {
@@ -47,8 +57,19 @@ test('unseen words: no word of the recipe, no short word, and outside the values
     tools: [{ type: 'function', function: { name: 'book_table' } }, { name: 'set_alarm' }],
     expect: { calls: [{ name: 'book_table', arguments: { restaurant: value } }] },
   });
-  const cases = [one('Reserve a table at Chez Paul', 'Chez Paul'), one('table for Luigi please', 'Luigi'), one('with the table', 'table'), { messages: [], expect: { none: true } }];
-  expect(unseen(cases, 'a table at set_alarm')).toEqual({ requests: 3, withUnseenWord: 2, outsideValues: 1, tools: 2, unseenTools: 1 });
+  const cases = [
+    one('Reserve a table at Chez Paul', 'Chez Paul'),
+    one('table for Luigi please', 'Luigi'),
+    one('with the table', 'table'),
+    { messages: [], expect: { none: true } },
+  ];
+  expect(unseen(cases, 'a table at set_alarm')).toEqual({
+    requests: 3,
+    withUnseenWord: 2,
+    outsideValues: 1,
+    tools: 2,
+    unseenTools: 1,
+  });
 });
 
 describe('the held-out requests in words that the grammar never has', () => {
@@ -59,7 +80,10 @@ describe('the held-out requests in words that the grammar never has', () => {
   test('are at least 300 different ones, and none is of the first minute', () => {
     expect(new Set(requests).size).toBe(cases.length);
     expect(cases.length).toBeGreaterThanOrEqual(300);
-    const asked = readFileSync(new URL('first_minute.jsonl', import.meta.url), 'utf8').trim().split('\n').map((line) => JSON.parse(line).request);
+    const asked = readFileSync(new URL('first_minute.jsonl', import.meta.url), 'utf8')
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line).request);
     expect(requests.filter((request) => asked.includes(request))).toEqual([]);
   });
 
@@ -67,9 +91,13 @@ describe('the held-out requests in words that the grammar never has', () => {
     const share = (test: (each: Case) => unknown): number => cases.filter(test).length / cases.length;
     expect(share(({ expect: wanted }) => wanted.none)).toBeGreaterThan(0.25);
     expect(share(({ skill }) => /German/.test(skill ?? ''))).toBeGreaterThan(0.32);
-    const called = cases.flatMap(({ tools = [], expect: wanted }) => (wanted.calls ?? []).map(({ name }) => tools.find((tool) => nameOf(tool) === name)));
+    const called = cases.flatMap(({ tools = [], expect: wanted }) =>
+      (wanted.calls ?? []).map(({ name }) => tools.find((tool) => nameOf(tool) === name)),
+    );
     expect(called.every((tool) => tool !== undefined)).toBe(true);
-    expect(new Set(called.filter((tool) => tool && 'function' in tool).map((tool) => nameOf(tool!))).size).toBeGreaterThan(60);
+    expect(
+      new Set(called.filter((tool) => tool && 'function' in tool).map((tool) => nameOf(tool!))).size,
+    ).toBeGreaterThan(60);
   });
 
   test('every wanted call fits the tool that is offered, without a repair', () => {
@@ -86,9 +114,17 @@ describe('the held-out requests in words that the grammar never has', () => {
         const { properties } = definition(tools.find((tool) => nameOf(tool) === name)!).parameters;
         for (const [key, value] of Object.entries(values)) {
           if (typeof value !== 'string' || properties[key].enum || /^\d\d:\d\d$/.test(value)) continue;
-          const request = messages.map(({ content }) => content).join(' ').toLowerCase();
+          const request = messages
+            .map(({ content }) => content)
+            .join(' ')
+            .toLowerCase();
           const possible = [value, ...(accept[key] ?? [])].map((text) => String(text).toLowerCase());
-          expect(possible.some((text) => request.includes(text) || /^(?:[\d.]+ [-*/] [\d.]+|\d+% of [\d.]+|sqrt\(\d+\))$/.test(text)), `${key}=${value}`).toBe(true);
+          expect(
+            possible.some(
+              (text) => request.includes(text) || /^(?:[\d.]+ [-*/] [\d.]+|\d+% of [\d.]+|sqrt\(\d+\))$/.test(text),
+            ),
+            `${key}=${value}`,
+          ).toBe(true);
         }
       }
   });

@@ -3,7 +3,14 @@ import { vi } from 'vitest';
 import { recordModel } from '../src/backend/model_plan';
 import type { Plan } from '../src/backend/plan';
 import type { OpenedDevice } from '../src/backend/webgpu/device';
-import { ANY_KERNEL, wholeBuffer, type BufferRegion, type Dispatch, type GpuWeightVector, type KernelTuning } from '../src/backend/webgpu/dispatch';
+import {
+  ANY_KERNEL,
+  wholeBuffer,
+  type BufferRegion,
+  type Dispatch,
+  type GpuWeightVector,
+  type KernelTuning,
+} from '../src/backend/webgpu/dispatch';
 import { maxBindingBytes, unallocatedMatrixParts, type GpuMatrix } from '../src/backend/webgpu/repack';
 import { openCheckpoint, type Checkpoint } from '../src/engine/checkpoint';
 import type { Matrix, Vector } from '../src/model/ops';
@@ -22,7 +29,10 @@ export interface FakeDeviceOptions {
 }
 
 /** A fake device that tells `onPipeline` the pipelines it is asked for; what it prepares are the dispatches themselves. */
-export function fakeDevice({ subgroups, limit, tuning }: FakeDeviceOptions, onPipeline: (dispatch: Pick<Dispatch, 'sources' | 'constants'>) => void = () => undefined): OpenedDevice {
+export function fakeDevice(
+  { subgroups, limit, tuning }: FakeDeviceOptions,
+  onPipeline: (dispatch: Pick<Dispatch, 'sources' | 'constants'>) => void = () => undefined,
+): OpenedDevice {
   const nothing = (): undefined => undefined;
   const buffer = (label: string, size: number): GPUBuffer => ({ label, size }) as GPUBuffer;
   return {
@@ -46,7 +56,8 @@ export function fakeDevice({ subgroups, limit, tuning }: FakeDeviceOptions, onPi
   } as unknown as OpenedDevice;
 }
 
-export const tinyCheckpoint = (options: TinyOptions): Promise<Checkpoint> => openCheckpoint([memorySource('tiny.gguf', tinyGguf(options))]);
+export const tinyCheckpoint = (options: TinyOptions): Promise<Checkpoint> =>
+  openCheckpoint([memorySource('tiny.gguf', tinyGguf(options))]);
 
 /** The plan of a model; its weights have names and shapes only. */
 export const shapePlan = (checkpoint: Checkpoint): Plan => recordModel(checkpoint, shapesOf(checkpoint.weights));
@@ -54,9 +65,16 @@ export const shapePlan = (checkpoint: Checkpoint): Plan => recordModel(checkpoin
 /** The same plan for a fake device: each buffer of a weight has the weight's name. */
 export function fakeGpuPlan(checkpoint: Checkpoint, device: OpenedDevice): Plan {
   const region = (label: string, size: number): BufferRegion => wholeBuffer({ label, size } as GPUBuffer);
-  const matrix = (spec: Matrix): GpuMatrix => ({ ...spec, parts: unallocatedMatrixParts(spec, maxBindingBytes(device), () => region(spec.name, 0)), bytes: 0 });
+  const matrix = (spec: Matrix): GpuMatrix => ({
+    ...spec,
+    parts: unallocatedMatrixParts(spec, maxBindingBytes(device), () => region(spec.name, 0)),
+    bytes: 0,
+  });
   const vector = (spec: Vector): GpuWeightVector => ({ ...spec, region: region(spec.name, 4 * spec.length) });
-  return recordModel(checkpoint, mapLeaves(checkpoint.weights, (source) => matrix({ ...source, rows: rowsOf(source) }), vector));
+  return recordModel(
+    checkpoint,
+    mapLeaves(checkpoint.weights, (source) => matrix({ ...source, rows: rowsOf(source) }), vector),
+  );
 }
 
 /** 16 layers of the 350M model, smaller, in formats of a Q4_0 file; the value rows have another format. */
@@ -71,8 +89,15 @@ export function printByLayer(nodes: string[]): string {
   const bodies = new Map<string, number[]>();
   for (let layer = 0, at = 1; at < nodes.length - 2; layer++, at += 5) {
     const ownNumber = new RegExp(`(layers\\.|layer |ring |keys |values )${layer}\\b`, 'g');
-    const body = nodes.slice(at, at + 5).join('').replaceAll(ownNumber, '$1N');
+    const body = nodes
+      .slice(at, at + 5)
+      .join('')
+      .replaceAll(ownNumber, '$1N');
     bodies.set(body, [...(bodies.get(body) ?? []), layer]);
   }
-  return [nodes[0], ...Array.from(bodies, ([body, layers]) => `layers ${layers.join(' ')}\n${body.replace(/^(?=.)/gm, '  ')}`), ...nodes.slice(-2)].join('');
+  return [
+    nodes[0],
+    ...Array.from(bodies, ([body, layers]) => `layers ${layers.join(' ')}\n${body.replace(/^(?=.)/gm, '  ')}`),
+    ...nodes.slice(-2),
+  ].join('');
 }

@@ -6,7 +6,8 @@ export { findFirefox };
 
 export function launchFirefox({ webgpu = false } = {}): Promise<Browser> {
   const executablePath = findFirefox();
-  if (!executablePath) throw new Error(`No Firefox was found at $FIREFOX and the usual places. Get one: ${cure(PARTS.firefox)}.`);
+  if (!executablePath)
+    throw new Error(`No Firefox was found at $FIREFOX and the usual places. Get one: ${cure(PARTS.firefox)}.`);
   return puppeteer.launch({
     browser: 'firefox',
     executablePath,

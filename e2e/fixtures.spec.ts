@@ -32,7 +32,10 @@ afterAll(async () => {
 function writePage(out: string, head: string): void {
   cpSync(join(installed, 'dist/models'), join(out, 'models'), { recursive: true });
   const body = '<rivulet-chat model="./models/rivulet-tiny.gguf"></rivulet-chat><output></output>';
-  writeFileSync(join(out, 'index.html'), `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Project</title><link rel="icon" href="data:,">${head}</head><body>${body}</body></html>`);
+  writeFileSync(
+    join(out, 'index.html'),
+    `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Project</title><link rel="icon" href="data:,">${head}</head><body>${body}</body></html>`,
+  );
 }
 
 const projects: Record<string, (out: string) => Promise<unknown>> = {
@@ -44,28 +47,53 @@ const projects: Record<string, (out: string) => Promise<unknown>> = {
       base: './',
       configFile: false,
       logLevel: 'silent',
-      build: { outDir: out, emptyOutDir: false, minify: false, chunkSizeWarningLimit: 1024, rolldownOptions: { onwarn: ({ message }) => void warnings.push(message) } },
+      build: {
+        outDir: out,
+        emptyOutDir: false,
+        minify: false,
+        chunkSizeWarningLimit: 1024,
+        rolldownOptions: { onwarn: ({ message }) => void warnings.push(message) },
+      },
     });
     cpSync(join(folder, 'models'), join(out, 'models'), { recursive: true }); // what Vite copies from public/
     return warnings;
   },
   async 'webpack 5'(out) {
     writePage(out, '<script defer src="main.js"></script>');
-    const compiler = webpack({ mode: 'production', context: folder, entry: main, output: { path: out, filename: 'main.js' }, optimization: { minimize: false }, performance: false })!;
-    const stats = await new Promise<webpack.Stats>((done, failed) => compiler.run((error, result) => (error ? failed(error) : done(result!))));
+    const compiler = webpack({
+      mode: 'production',
+      context: folder,
+      entry: main,
+      output: { path: out, filename: 'main.js' },
+      optimization: { minimize: false },
+      performance: false,
+    })!;
+    const stats = await new Promise<webpack.Stats>((done, failed) =>
+      compiler.run((error, result) => (error ? failed(error) : done(result!))),
+    );
     await new Promise((closed) => compiler.close(closed));
     const { errors = [], warnings = [] } = stats.toJson({ all: false, errors: true, warnings: true });
     return [...errors, ...warnings].map(({ message }) => message);
   },
   async esbuild(out) {
     writePage(out, '<script type="module" src="main.js"></script>');
-    const { errors, warnings } = await buildWithEsbuild({ entryPoints: [main], bundle: true, format: 'esm', outfile: join(out, 'main.js'), logLevel: 'silent' });
+    const { errors, warnings } = await buildWithEsbuild({
+      entryPoints: [main],
+      bundle: true,
+      format: 'esm',
+      outfile: join(out, 'main.js'),
+      logLevel: 'silent',
+    });
     return [...errors, ...warnings].map(({ text }) => text);
   },
   async 'plain modules'(out) {
     const imports = { rivulet: './rivulet.mjs', 'rivulet/element': './rivulet-element.mjs' };
-    writePage(out, `<script type="importmap">${JSON.stringify({ imports })}</script><script type="module" src="main.js"></script>`);
-    for (const name of [...Object.values(imports), './rivulet-tools.mjs']) copyFileSync(join(installed, 'dist', name), join(out, name));
+    writePage(
+      out,
+      `<script type="importmap">${JSON.stringify({ imports })}</script><script type="module" src="main.js"></script>`,
+    );
+    for (const name of [...Object.values(imports), './rivulet-tools.mjs'])
+      copyFileSync(join(installed, 'dist', name), join(out, name));
     copyFileSync(main, join(out, 'main.js'));
     return [];
   },
@@ -82,11 +110,26 @@ test.each(Object.keys(projects))('%s: the library and the element answer, and no
     const foreign: string[] = [];
     page.on('pageerror', (error) => problems.push(String(error)));
     page.on('console', (message) => /error|warning/.test(message.type()) && problems.push(message.text()));
-    page.context().on('request', (request) => void (/^(?:blob|data):/.test(request.url()) || new URL(request.url()).origin === new URL(site.url).origin || foreign.push(request.url())));
+    page
+      .context()
+      .on(
+        'request',
+        (request) =>
+          void (
+            /^(?:blob|data):/.test(request.url()) ||
+            new URL(request.url()).origin === new URL(site.url).origin ||
+            foreign.push(request.url())
+          ),
+      );
     await page.goto(site.url);
     await page.waitForFunction(() => document.querySelector('output')!.value, undefined, { timeout: 120_000 });
     const told = await page.evaluate(() => document.querySelector('output')!.value);
-    expect(JSON.parse(told)).toEqual({ library: expect.stringMatching(/\w/), fits: true, element: expect.stringMatching(/\w/), defined: true });
+    expect(JSON.parse(told)).toEqual({
+      library: expect.stringMatching(/\w/),
+      fits: true,
+      element: expect.stringMatching(/\w/),
+      defined: true,
+    });
     expect(site.asked).toContain('/a project/models/rivulet-tiny.gguf');
     expect({ problems, foreign }).toEqual({ problems: [], foreign: [] });
   } finally {
@@ -102,7 +145,11 @@ test('Node, as a server that renders pages, imports both, and load says what it 
     const { name, message } = await load('./model.gguf').catch((error) => error);
     console.log(JSON.stringify({ kinds: [typeof readCalls, typeof RivuletChat], name, message }));`;
   writeFileSync(join(folder, 'server.mjs'), script);
-  const { kinds, name, message } = JSON.parse(await runOffline(folder, process.execPath, 'server.mjs')) as { kinds: string[]; name: string; message: string };
+  const { kinds, name, message } = JSON.parse(await runOffline(folder, process.execPath, 'server.mjs')) as {
+    kinds: string[];
+    name: string;
+    message: string;
+  };
   expect(kinds).toEqual(['function', 'function']);
   expect(name).toBe('DeviceError');
   expect(message).toMatch(/The worker did not start/);

@@ -1,6 +1,16 @@
 // @module-tag chromium
 /** The examples of docs/frameworks.md: compiled, opened in Chromium, asked. Those of React are also type-checked and rendered as a server does. */
-import { copyFileSync, cpSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { build, type BuildOptions, type Plugin } from 'esbuild';
@@ -15,7 +25,9 @@ import { serveSite } from './site';
 
 const root = resolve(import.meta.dirname, '..');
 const text = readFileSync(join(root, 'docs/frameworks.md'), 'utf8');
-const [react, vue, svelte] = ['tsx', 'vue', 'svelte'].map((kind) => [...text.matchAll(new RegExp(`\`\`\`${kind}\\n([\\s\\S]*?)\`\`\``, 'g'))].map(([, code]) => code));
+const [react, vue, svelte] = ['tsx', 'vue', 'svelte'].map((kind) =>
+  [...text.matchAll(new RegExp(`\`\`\`${kind}\\n([\\s\\S]*?)\`\`\``, 'g'))].map(([, code]) => code),
+);
 const [corner] = [...text.matchAll(/```html\n([\s\S]*?)```/g)].map(([, code]) => code);
 const folder = realpathSync(mkdtempSync(join(tmpdir(), 'rivulet-frameworks-')));
 let installed: string;
@@ -23,7 +35,8 @@ let browser: Browser;
 
 beforeAll(async () => {
   ({ installed } = await installPackage(folder));
-  for (const name of ['react', 'react-dom', 'vue', 'svelte', '@types']) symlinkSync(join(root, 'node_modules', name), join(folder, 'node_modules', name), 'dir');
+  for (const name of ['react', 'react-dom', 'vue', 'svelte', '@types'])
+    symlinkSync(join(root, 'node_modules', name), join(folder, 'node_modules', name), 'dir');
   writeFileSync(join(folder, 'package.json'), '{ "type": "module" }');
   react.forEach((code, i) => writeFileSync(join(folder, `react_${i}.tsx`), code));
   vue.forEach((code, i) => writeFileSync(join(folder, `vue_${i}.vue`), code));
@@ -41,9 +54,16 @@ const components: Plugin = {
   setup({ onLoad }) {
     onLoad({ filter: /\.vue$/ }, ({ path }) => {
       const compilerOptions = { isCustomElement: (tag: string) => tag === 'rivulet-chat' };
-      const { descriptor, errors } = parse(readFileSync(path, 'utf8'), { filename: path, templateParseOptions: compilerOptions });
+      const { descriptor, errors } = parse(readFileSync(path, 'utf8'), {
+        filename: path,
+        templateParseOptions: compilerOptions,
+      });
       if (errors.length) throw errors[0];
-      const { content } = compileScript(descriptor, { id: 'example', inlineTemplate: true, templateOptions: { compilerOptions } });
+      const { content } = compileScript(descriptor, {
+        id: 'example',
+        inlineTemplate: true,
+        templateOptions: { compilerOptions },
+      });
       return { contents: content, loader: 'ts' };
     });
     onLoad({ filter: /\.svelte$/ }, ({ path }) => {
@@ -64,7 +84,12 @@ async function bundle(main: string, outfile: string, options: BuildOptions = {})
     outfile,
     plugins: [components],
     conditions: ['browser'],
-    define: { 'process.env.NODE_ENV': '"development"', __VUE_OPTIONS_API__: 'true', __VUE_PROD_DEVTOOLS__: 'false', __VUE_PROD_HYDRATION_MISMATCH_DETAILS__: 'false' },
+    define: {
+      'process.env.NODE_ENV': '"development"',
+      __VUE_OPTIONS_API__: 'true',
+      __VUE_PROD_DEVTOOLS__: 'false',
+      __VUE_PROD_HYDRATION_MISMATCH_DETAILS__: 'false',
+    },
     logLevel: 'silent',
     ...options,
   });
@@ -72,13 +97,25 @@ async function bundle(main: string, outfile: string, options: BuildOptions = {})
 }
 
 /** Opens a project of this main file, or this body beside the scripts of the package. @returns what `act` finds in the page */
-async function open<T>(name: string, { main, body = '<div id="app"></div><script type="module" src="main.js"></script>' }: { main?: string; body?: string }, act: (page: Awaited<ReturnType<Browser['newPage']>>) => Promise<T>): Promise<T> {
+async function open<T>(
+  name: string,
+  {
+    main,
+    body = '<div id="app"></div><script type="module" src="main.js"></script>',
+  }: { main?: string; body?: string },
+  act: (page: Awaited<ReturnType<Browser['newPage']>>) => Promise<T>,
+): Promise<T> {
   const out = join(folder, `out ${name}`);
   mkdirSync(out);
   cpSync(join(installed, 'dist/models'), join(out, 'models'), { recursive: true });
   if (main) await bundle(main, join(out, 'main.js'));
-  else for (const script of ['rivulet.js', 'rivulet-element.js']) copyFileSync(join(installed, 'dist', script), join(out, script));
-  writeFileSync(join(out, 'index.html'), `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Example</title><link rel="icon" href="data:,"></head><body>${body}</body></html>`);
+  else
+    for (const script of ['rivulet.js', 'rivulet-element.js'])
+      copyFileSync(join(installed, 'dist', script), join(out, script));
+  writeFileSync(
+    join(out, 'index.html'),
+    `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Example</title><link rel="icon" href="data:,"></head><body>${body}</body></html>`,
+  );
   const site = await serveSite({ root: out, isolated: false });
   const page = await browser.newPage();
   const problems: string[] = [];
@@ -120,7 +157,9 @@ test.each(Object.keys(mounts))('%s: a component answers', async (name) => {
   const answer = await open(`${name} library`, { main: mounts[name](0) }, async (page) => {
     await page.getByRole('textbox', { name: 'Question' }).fill('Hello!');
     await page.getByRole('button', { name: 'Ask' }).click();
-    await page.waitForFunction(() => /[.!?]$/.test(document.querySelector('output')!.textContent.trim()), undefined, { timeout: 120_000 });
+    await page.waitForFunction(() => /[.!?]$/.test(document.querySelector('output')!.textContent.trim()), undefined, {
+      timeout: 120_000,
+    });
     return page.locator('output').innerText();
   });
   expect(answer).not.toMatch(/Error|wanted/);
@@ -129,8 +168,14 @@ test.each(Object.keys(mounts))('%s: a component answers', async (name) => {
 test.each(Object.keys(mounts))('%s: the element answers and calls a tool', async (name) => {
   const calls = await open(`${name} element`, { main: mounts[name](1) }, async (page) => {
     await page.waitForFunction(() => document.querySelector('rivulet-chat')?.tools.length === 1);
-    expect(await page.evaluate(() => document.querySelector('rivulet-chat')!.send('Set a timer for 10 minutes'))).toMatch(/10 minutes/);
-    return page.evaluate(() => [...document.querySelector('rivulet-chat')!.shadowRoot!.querySelectorAll('.call')].map((call) => call.textContent));
+    expect(
+      await page.evaluate(() => document.querySelector('rivulet-chat')!.send('Set a timer for 10 minutes')),
+    ).toMatch(/10 minutes/);
+    return page.evaluate(() =>
+      [...document.querySelector('rivulet-chat')!.shadowRoot!.querySelectorAll('.call')].map(
+        (call) => call.textContent,
+      ),
+    );
   });
   expect(calls).toEqual(['set_timer(minutes: 10) → ok']);
 });
@@ -143,7 +188,11 @@ test('a button in a corner opens the chat, which answers, and closes it', async 
     await page.getByRole('button', { name: 'Chat' }).click();
     await chat.getByRole('textbox', { name: 'Message' }).fill('Hello!');
     await page.keyboard.press('Enter');
-    await page.waitForFunction(() => document.querySelector('rivulet-chat')!.shadowRoot!.querySelector('.reply')?.textContent?.trim(), undefined, { timeout: 120_000 });
+    await page.waitForFunction(
+      () => document.querySelector('rivulet-chat')!.shadowRoot!.querySelector('.reply')?.textContent?.trim(),
+      undefined,
+      { timeout: 120_000 },
+    );
     const box = (await chat.boundingBox())!;
     await page.getByRole('button', { name: 'Chat' }).click();
     expect(await chat.isVisible()).toBe(false);
@@ -169,7 +218,9 @@ test('the examples of React have no error of types', () => {
     noEmit: true,
     preserveSymlinks: true,
   });
-  expect(ts.getPreEmitDiagnostics(program).map(({ messageText }) => ts.flattenDiagnosticMessageText(messageText, '\n'))).toEqual([]);
+  expect(
+    ts.getPreEmitDiagnostics(program).map(({ messageText }) => ts.flattenDiagnosticMessageText(messageText, '\n')),
+  ).toEqual([]);
 });
 
 test('a server renders the examples of React', async () => {
@@ -179,7 +230,11 @@ test('a server renders the examples of React', async () => {
     import { Ask } from './react_0';
     import { Assistant } from './react_1';
     console.log(renderToString(<><Ask /><Assistant /></>));`;
-  await bundle(main, out, { platform: 'node', conditions: [], external: ['rivulet', 'rivulet/element', 'react', 'react-dom/server'] });
+  await bundle(main, out, {
+    platform: 'node',
+    conditions: [],
+    external: ['rivulet', 'rivulet/element', 'react', 'react-dom/server'],
+  });
   const html = await runOffline(folder, process.execPath, out);
   expect(html).toContain('<output></output>');
   expect(html).toMatch(/<rivulet-chat model="\.\/models\/rivulet-tiny\.gguf" label="Assistant"/);

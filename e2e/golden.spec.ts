@@ -19,9 +19,17 @@ async function holds(options: VerifyOptions): Promise<void> {
 
 /** prompts in one piece, in threes and one by one; the software adapter takes minutes for the long ones */
 const WASM_FEEDS: Feed[] = [{ chunk: WHOLE }, { chunk: 3, longest: 33 }, { chunk: 1, longest: 33 }];
-const GPU_FEEDS: Feed[] = [{ chunk: WHOLE, longest: 130 }, { chunk: 3, longest: 33 }, { chunk: 1, longest: 7 }];
+const GPU_FEEDS: Feed[] = [
+  { chunk: WHOLE, longest: 130 },
+  { chunk: 3, longest: 33 },
+  { chunk: 1, longest: 7 },
+];
 /** the kernels of long prefill batches make no sums over a workgroup, but for those of `rope_append` */
-const SUMS_FEEDS: Feed[] = [{ chunk: WHOLE, longest: 33 }, { chunk: 3, longest: 7 }, { chunk: 1, longest: 7 }];
+const SUMS_FEEDS: Feed[] = [
+  { chunk: WHOLE, longest: 33 },
+  { chunk: 3, longest: 7 },
+  { chunk: 1, longest: 7 },
+];
 
 it.each([
   ['wasm', { backend: 'wasm', threads: 2, feeds: WASM_FEEDS }],
@@ -30,9 +38,13 @@ it.each([
   ['webgpu', { backend: 'webgpu', feeds: GPU_FEEDS }],
   ['webgpu without subgroups', { backend: 'webgpu', subgroups: false, feeds: SUMS_FEEDS }],
   ['webgpu with int8 activations', { backend: 'webgpu', int8: true, feeds: upTo(7) }],
-] as const)('%s gives the expected logits, whatever the pieces of the prompt', { tags: 'chromium' }, (_, options) => holds({ ...options, expected, files }));
+] as const)('%s gives the expected logits, whatever the pieces of the prompt', { tags: 'chromium' }, (_, options) =>
+  holds({ ...options, expected, files }),
+);
 
-it('webgpu in Firefox', FIREFOX_WEBGPU, () => holds({ backend: 'webgpu', browser: 'firefox', expected, files, feeds: upTo(33) }));
+it('webgpu in Firefox', FIREFOX_WEBGPU, () =>
+  holds({ backend: 'webgpu', browser: 'firefox', expected, files, feeds: upTo(33) }),
+);
 
 describe('the reference', () => {
   it('gives the expected logits', () => holds({ backend: 'reference', expected, files, feeds: upTo(130) }));
@@ -40,8 +52,17 @@ describe('the reference', () => {
 
 describe('every format', () => {
   it('wasm', { tags: 'chromium' }, () => holds({ backend: 'wasm', threads: 2, expected, feeds: upTo(130) }));
-  it('wasm exact', { tags: 'chromium' }, () => holds({ backend: 'wasm', threads: 2, exact: true, expected, feeds: upTo(130) }));
+  it('wasm exact', { tags: 'chromium' }, () =>
+    holds({ backend: 'wasm', threads: 2, exact: true, expected, feeds: upTo(130) }),
+  );
   // three on the software adapter; `npm run verify` takes all
-  it('webgpu', { tags: 'chromium' }, () => holds({ backend: 'webgpu', expected, files: ['model.safetensors', 'tiny-Q8_0.gguf', 'tiny-Q5_K_M.gguf'], feeds: upTo(7) }));
+  it('webgpu', { tags: 'chromium' }, () =>
+    holds({
+      backend: 'webgpu',
+      expected,
+      files: ['model.safetensors', 'tiny-Q8_0.gguf', 'tiny-Q5_K_M.gguf'],
+      feeds: upTo(7),
+    }),
+  );
   it('reference', () => holds({ backend: 'reference', expected, feeds: upTo(33) }));
 });

@@ -7,7 +7,10 @@ import { once } from './once';
 import type { GpuPage } from './pages/gpu';
 import { FIREFOX_WEBGPU, type PartName } from './system';
 
-export type Call = <K extends keyof GpuPage>(method: K, ...args: Parameters<GpuPage[K]>) => Promise<Awaited<ReturnType<GpuPage[K]>>>;
+export type Call = <K extends keyof GpuPage>(
+  method: K,
+  ...args: Parameters<GpuPage[K]>
+) => Promise<Awaited<ReturnType<GpuPage[K]>>>;
 
 export interface Engine {
   name: string;

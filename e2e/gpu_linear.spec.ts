@@ -17,7 +17,8 @@ interface Checker {
 }
 
 /** What runs in the page. */
-const inPage = ([c, variant]: readonly [Case, FeatureOptions]): Promise<Result> => (window as Window & Partial<LinearWindow>).check!(c, variant);
+const inPage = ([c, variant]: readonly [Case, FeatureOptions]): Promise<Result> =>
+  (window as Window & Partial<LinearWindow>).check!(c, variant);
 
 async function openChromium(origin: string): Promise<Checker> {
   const browser = await launchChromium({ webgpu: true });
@@ -79,7 +80,14 @@ const CONV: Case[] = [
 
 /** A projection whose value rows have another dtype than its query and key rows. */
 const MIXED: Case[] = [
-  ...[1, 3, 33].map((T): Case => ({ op: 'linear', dtypes: ['Q4_K', 'Q4_K', 'Q6_K'], rows: [64, 32, 33], cols: 512, T, norm: true })),
+  ...[1, 3, 33].map((T): Case => ({
+    op: 'linear',
+    dtypes: ['Q4_K', 'Q4_K', 'Q6_K'],
+    rows: [64, 32, 33],
+    cols: 512,
+    T,
+    norm: true,
+  })),
   // one dispatch for two parts
   { op: 'linear', dtypes: ['Q6_K', 'F16'], rows: [100, 30], cols: 1024, T: 1, norm: true, tuning: { rows: 8 } },
   { op: 'linear', dtypes: ['F16', 'F32'], rows: [8, 9], cols: 33, T: 1, norm: true, tuning: { groupSize: 32 } }, // neither is whole
@@ -89,11 +97,26 @@ const MIXED: Case[] = [
 ];
 
 const name = ({ op, dtypes, rows, cols, T, norm, bias, add, limit, tuning }: Case): string =>
-  [op, dtypes.join(' '), `[${rows.join('+')}, ${cols}]`, `T ${T}`, norm && 'norm', bias && 'bias', add && `add ${add}`, limit && 'cut', tuning && JSON.stringify(tuning)]
+  [
+    op,
+    dtypes.join(' '),
+    `[${rows.join('+')}, ${cols}]`,
+    `T ${T}`,
+    norm && 'norm',
+    bias && 'bias',
+    add && `add ${add}`,
+    limit && 'cut',
+    tuning && JSON.stringify(tuning),
+  ]
     .filter(Boolean)
     .join(' ');
 
-function suite(open: (origin: string) => Promise<Checker>, variants: [string, FeatureOptions][], dtypes: Dtype[], options: ('Q5_K' | 'F16')[]): void {
+function suite(
+  open: (origin: string) => Promise<Checker>,
+  variants: [string, FeatureOptions][],
+  dtypes: Dtype[],
+  options: ('Q5_K' | 'F16')[],
+): void {
   let served: Served;
   let checker: Checker;
   beforeAll(async () => {

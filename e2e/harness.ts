@@ -16,8 +16,16 @@ export interface LaunchOptions {
   args?: string[];
 }
 
-export function launchChromium({ webgpu = false, adapter = 'swiftshader', args = [] }: LaunchOptions = {}): Promise<Browser> {
-  return chromium.launch({ executablePath: findChromium(), headless: true, args: chromiumArgs({ webgpu, adapter, args }) });
+export function launchChromium({
+  webgpu = false,
+  adapter = 'swiftshader',
+  args = [],
+}: LaunchOptions = {}): Promise<Browser> {
+  return chromium.launch({
+    executablePath: findChromium(),
+    headless: true,
+    args: chromiumArgs({ webgpu, adapter, args }),
+  });
 }
 
 /** $CHROMIUM_ARGS are added: a GPU may need some that others do not. */
@@ -31,7 +39,10 @@ export const chromiumArgs = ({ webgpu = false, adapter = 'swiftshader', args = [
   ...(webgpu ? ['--enable-unsafe-webgpu'] : []),
   // zeroing workgroup memory by Vulkan's extension makes SwiftShader compile a kernel in seconds; by the shader itself, 10 times faster
   ...(webgpu && adapter === 'swiftshader'
-    ? ['--use-webgpu-adapter=swiftshader', '--disable-dawn-features=use_vulkan_zero_initialize_workgroup_memory_extension']
+    ? [
+        '--use-webgpu-adapter=swiftshader',
+        '--disable-dawn-features=use_vulkan_zero_initialize_workgroup_memory_extension',
+      ]
     : []),
   ...(process.env.CHROMIUM_ARGS?.split(' ').filter(Boolean) ?? []),
   ...args,
@@ -54,7 +65,10 @@ export interface Served {
 /** Serves the sources of this repository (through Vite, so that pages may import TypeScript) and the mounts. */
 export async function serve({ mounts = {}, isolated = true, answer }: ServeOptions = {}): Promise<Served> {
   // named also when off: they are merged with those of the configuration
-  const headers = { 'Cross-Origin-Opener-Policy': isolated ? 'same-origin' : 'unsafe-none', 'Cross-Origin-Embedder-Policy': isolated ? 'require-corp' : 'unsafe-none' };
+  const headers = {
+    'Cross-Origin-Opener-Policy': isolated ? 'same-origin' : 'unsafe-none',
+    'Cross-Origin-Embedder-Policy': isolated ? 'require-corp' : 'unsafe-none',
+  };
   const server = await createServer({
     appType: 'mpa',
     logLevel: 'error',
@@ -71,7 +85,10 @@ export async function serve({ mounts = {}, isolated = true, answer }: ServeOptio
 /** Pages of tests need no reloading: without Vite's client they do not look for its socket. */
 const quiet: Plugin = {
   name: 'rivulet-quiet',
-  transformIndexHtml: { order: 'post', handler: (html) => html.replace(/<script[^>]*src="\/@vite\/client"[^>]*><\/script>/, '') },
+  transformIndexHtml: {
+    order: 'post',
+    handler: (html) => html.replace(/<script[^>]*src="\/@vite\/client"[^>]*><\/script>/, ''),
+  },
 };
 
 function mount(mounts: Record<string, string>, answer?: ServeOptions['answer']): Plugin {
@@ -95,16 +112,23 @@ export function sendFile(directory: string, request: IncomingMessage, response: 
   const path = join(directory, normalize(`/${decodeURIComponent((request.url ?? '/').split('?')[0])}`));
   if (!existsSync(path)) return void response.writeHead(404).end(`no such file: ${request.url}`);
   const { size, mtimeMs } = statSync(path);
-  if (statSync(path).isDirectory()) return void response.setHeader('content-type', 'application/json').end(JSON.stringify(readdirSync(path)));
-  response.setHeader('accept-ranges', 'bytes').setHeader('etag', `"${size}-${mtimeMs}"`).setHeader('content-type', TYPES[extname(path)] ?? 'application/octet-stream');
+  if (statSync(path).isDirectory())
+    return void response.setHeader('content-type', 'application/json').end(JSON.stringify(readdirSync(path)));
+  response
+    .setHeader('accept-ranges', 'bytes')
+    .setHeader('etag', `"${size}-${mtimeMs}"`)
+    .setHeader('content-type', TYPES[extname(path)] ?? 'application/octet-stream');
   const range = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? '');
   const first = range ? Number(range[1]) : 0;
   const last = range?.[2] ? Math.min(Number(range[2]), size - 1) : size - 1;
   if (range && first > last) return void response.writeHead(416, { 'content-range': `bytes */${size}` }).end();
-  if (range) response.writeHead(206, { 'content-range': `bytes ${first}-${last}/${size}`, 'content-length': last - first + 1 });
+  if (range)
+    response.writeHead(206, { 'content-range': `bytes ${first}-${last}/${size}`, 'content-length': last - first + 1 });
   else response.writeHead(200, { 'content-length': size });
   if (request.method === 'HEAD' || size === 0) return void response.end();
-  createReadStream(path, { start: first, end: last }).on('error', () => response.destroy()).pipe(response);
+  createReadStream(path, { start: first, end: last })
+    .on('error', () => response.destroy())
+    .pipe(response);
 }
 
 /** An empty page of the server, its console and errors copied to stderr. */

@@ -25,7 +25,10 @@ afterEach(async () => {
 });
 
 async function follow(page: Page, name: string): Promise<Page> {
-  const [opened] = await Promise.all([context.waitForEvent('page'), page.locator('.sidebar-links').getByRole('link', { name, exact: true }).click()]);
+  const [opened] = await Promise.all([
+    context.waitForEvent('page'),
+    page.locator('.sidebar-links').getByRole('link', { name, exact: true }).click(),
+  ]);
   await opened.waitForLoadState();
   return opened;
 }
@@ -44,7 +47,9 @@ test('help and licences are in the side bar, also without a network and on a pho
   expect(await help.innerText('h1')).toBe('Licences');
   expect(await help.locator('details').first().innerText()).toContain('Rivulet');
   await help.locator('summary').first().click();
-  expect(await help.innerText('details[open] pre')).toContain('TERMS AND CONDITIONS FOR USE, REPRODUCTION, AND DISTRIBUTION');
+  expect(await help.innerText('details[open] pre')).toContain(
+    'TERMS AND CONDITIONS FOR USE, REPRODUCTION, AND DISTRIBUTION',
+  );
   const licences = await follow(page, 'Licences');
   expect(await licences.innerText('h1')).toBe('Licences');
   await page.setViewportSize({ width: 390, height: 844 });

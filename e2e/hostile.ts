@@ -13,7 +13,11 @@ const RUN = 'window.hit=1';
 const HOST = 'https://beacon.test';
 
 const rows = (group: string, texts: Record<string, string>, plain: readonly string[] = []): Payload[] =>
-  Object.entries(texts).map(([name, text]) => ({ name: `${group}: ${name}`, text, ...(plain.includes(name) && { plain: true as const }) }));
+  Object.entries(texts).map(([name, text]) => ({
+    name: `${group}: ${name}`,
+    text,
+    ...(plain.includes(name) && { plain: true as const }),
+  }));
 
 const scripts = rows(
   'script',
@@ -73,7 +77,8 @@ const elements = rows(
     'style with an import': `<style>@import "${HOST}/s.css";</style>`,
     'style that hides the page': '<style>body{display:none!important}</style>',
     'inline style with an address': `<p style="background:url(${HOST}/bg)">x</p>`,
-    'inline style over the page': '<p style="position:fixed;inset:0;background:#fff;z-index:99999">Your session has ended.</p>',
+    'inline style over the page':
+      '<p style="position:fixed;inset:0;background:#fff;z-index:99999">Your session has ended.</p>',
     'link to a style sheet': `<link rel="stylesheet" href="${HOST}/l.css">`,
     'link that prefetches': `<link rel="prefetch" href="${HOST}/p"><link rel="preconnect" href="${HOST}"><link rel="dns-prefetch" href="//beacon.test">`,
     'meta refresh': `<meta http-equiv="refresh" content="0;url=${HOST}/r">`,
@@ -244,8 +249,10 @@ const unicode = rows(
 const names = rows(
   'name',
   {
-    'identifiers of the page': '<a id="prompt"></a><form id="composer" name="composer"></form><div id="messages"></div>',
-    'names of a form': '<form name="body"><input name="submit"><input name="attributes"><img name="getElementById"></form>',
+    'identifiers of the page':
+      '<a id="prompt"></a><form id="composer" name="composer"></form><div id="messages"></div>',
+    'names of a form':
+      '<form name="body"><input name="submit"><input name="attributes"><img name="getElementById"></form>',
     'nested names': '<a id="config"></a><a id="config" name="url" href="https://beacon.test/">x</a>',
     'headings with identifiers': '# prompt\n\n# composer\n\n## __proto__\n\n### constructor',
     'a foot note': 'x[^prompt]\n\n[^prompt]: y',
@@ -272,5 +279,18 @@ const sizes = rows('size', {
   '2,000 entities': '&lt;&amp;&notit;&#0;&#x110000;'.repeat(400),
 });
 
-export const PAYLOADS: readonly Payload[] = [...scripts, ...attributes, ...elements, ...foreign, ...links, ...images, ...code, ...math, ...control, ...unicode, ...names, ...sizes];
+export const PAYLOADS: readonly Payload[] = [
+  ...scripts,
+  ...attributes,
+  ...elements,
+  ...foreign,
+  ...links,
+  ...images,
+  ...code,
+  ...math,
+  ...control,
+  ...unicode,
+  ...names,
+  ...sizes,
+];
 export const PLAIN: readonly Payload[] = PAYLOADS.filter(({ plain }) => plain);

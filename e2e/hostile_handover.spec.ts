@@ -10,7 +10,8 @@ import { addLaunchQueue, openServed, openTexts, shareText } from './launch_queue
 const chat = testWatchedChat();
 /** addresses, names of files and their content have no lone halves of pairs */
 const texts = PLAIN.map(({ text }) => text.toWellFormed());
-const groups = <T>(all: readonly T[], size: number): T[][] => Array.from({ length: Math.ceil(all.length / size) }, (_, i) => all.slice(i * size, (i + 1) * size));
+const groups = <T>(all: readonly T[], size: number): T[][] =>
+  Array.from({ length: Math.ceil(all.length / size) }, (_, i) => all.slice(i * size, (i + 1) * size));
 
 /** The page with a launch queue, whose model has no tools: it may say anything, but nothing acts. */
 async function visit(): Promise<Page> {
@@ -50,7 +51,10 @@ test('shared text, in the address of the page and by a later launch', async () =
 
 test('opened and dropped text files: in the message field, over a reload, and in the conversation', async () => {
   const page = await visit();
-  await openTexts(page, PAYLOADS.map(({ name, text, plain }) => ({ name: `${plain ? text : name}.txt`, text })));
+  await openTexts(
+    page,
+    PAYLOADS.map(({ name, text, plain }) => ({ name: `${plain ? text : name}.txt`, text })),
+  );
   // the longest do not fit into what the model can read, and the page says so at the end
   await page.waitForSelector('#composer-note:has-text("tokens")');
   const chips = await page.locator('#attachments li').count();
@@ -72,7 +76,8 @@ test('opened and dropped text files: in the message field, over a reload, and in
     else
       await page.evaluate((json) => {
         const dataTransfer = new DataTransfer();
-        for (const { name, text } of JSON.parse(json) as { name: string; text: string }[]) dataTransfer.items.add(new File([text], name));
+        for (const { name, text } of JSON.parse(json) as { name: string; text: string }[])
+          dataTransfer.items.add(new File([text], name));
         document.body.dispatchEvent(new DragEvent('drop', { dataTransfer, bubbles: true, cancelable: true }));
       }, JSON.stringify(files));
     await soon(() => page.locator('#attachments li').count()).toBe(files.length);
@@ -83,7 +88,13 @@ test('opened and dropped text files: in the message field, over a reload, and in
   }
   for (const item of await page.locator('#messages details.attached summary').all()) await item.click();
   expect(await differences(page, '#messages .attached pre', readable)).toEqual([]);
-  expect(await differences(page, '#messages .attached summary', readable.map((text) => `${text}.txt`))).toEqual([]);
+  expect(
+    await differences(
+      page,
+      '#messages .attached summary',
+      readable.map((text) => `${text}.txt`),
+    ),
+  ).toEqual([]);
   expect(await objections(page)).toEqual([]);
   expect(chat.happened).toEqual([]);
 });
@@ -94,22 +105,38 @@ test('files of models with hostile names: refused, used, stored and deleted', as
   const fileName = (text: string): string => `${text.replaceAll('/', '⁄')}.gguf`;
   for (const name of texts.map(fileName)) {
     await openTexts(page, [{ name, text: 'not a model' }]);
-    await page.waitForFunction((json) => document.querySelector('#error:not([hidden]) #error-text')?.textContent?.includes(JSON.parse(json) as string), JSON.stringify(name));
+    await page.waitForFunction(
+      (json) =>
+        document.querySelector('#error:not([hidden]) #error-text')?.textContent?.includes(JSON.parse(json) as string),
+      JSON.stringify(name),
+    );
     expect(await objections(page), name).toEqual([]);
   }
   for (const file of groups(texts, 6).map((group) => fileName(group.join(' ')))) {
     const named = JSON.stringify(file);
     await openServed(page, 'models/rivulet-tiny.gguf', file);
-    await page.waitForFunction((json) => document.getElementById('model-name')?.textContent === JSON.parse(json) && document.querySelector<HTMLElement>('#loading')?.hidden, named);
+    await page.waitForFunction(
+      (json) =>
+        document.getElementById('model-name')?.textContent === JSON.parse(json) &&
+        document.querySelector<HTMLElement>('#loading')?.hidden,
+      named,
+    );
     expect(await objections(page), file).toEqual([]);
     await page.click('#toast button:has-text("Keep on this device")');
     await page.waitForSelector('#toast:has-text("is stored on this device")');
     expect(await objections(page), file).toEqual([]);
     await page.click('#choose');
-    await page.waitForFunction((json) => [...document.querySelectorAll('#models-kept h4')].some(({ textContent }) => textContent === JSON.parse(json)), named);
+    await page.waitForFunction(
+      (json) =>
+        [...document.querySelectorAll('#models-kept h4')].some(({ textContent }) => textContent === JSON.parse(json)),
+      named,
+    );
     expect(await objections(page), file).toEqual([]);
     await page.locator('#models-kept .model.current summary').click();
-    await page.locator('#models-kept .model.current').getByRole('button', { name: /^Delete/ }).click();
+    await page
+      .locator('#models-kept .model.current')
+      .getByRole('button', { name: /^Delete/ })
+      .click();
     await page.waitForSelector('.question');
     expect(await objections(page), file).toEqual([]);
     await page.click('.question button[value=yes]');

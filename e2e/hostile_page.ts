@@ -23,7 +23,10 @@ export function testWatchedChat(): WatchedChat {
     // a tab begins with about:blank, which has no storage
     keep: {
       value: (name: string, value: unknown) =>
-        chat.context.addInitScript(([key, text]) => location.protocol !== 'about:' && (localStorage[`rivulet-chat.${key}`] ??= text), [name, JSON.stringify(value)]),
+        chat.context.addInitScript(
+          ([key, text]) => location.protocol !== 'about:' && (localStorage[`rivulet-chat.${key}`] ??= text),
+          [name, JSON.stringify(value)],
+        ),
     },
   });
 }
@@ -45,13 +48,18 @@ export async function watch(watched: BrowserContext, origin: string): Promise<st
     });
     page.on('download', (download) => events.push(`download: ${download.url()}`));
     // the development server has one of its own
-    page.on('websocket', (socket) => new URL(socket.url()).hostname !== new URL(origin).hostname && events.push(`socket: ${socket.url()}`));
+    page.on(
+      'websocket',
+      (socket) => new URL(socket.url()).hostname !== new URL(origin).hostname && events.push(`socket: ${socket.url()}`),
+    );
     page.on('pageerror', (error) => events.push(`error: ${error.message}`));
   });
   await watched.addInitScript(() => {
     const seen: string[] = [];
     Object.assign(window, { violations: seen });
-    document.addEventListener('securitypolicyviolation', ({ violatedDirective, blockedURI }) => seen.push(`${violatedDirective} ${blockedURI}`));
+    document.addEventListener('securitypolicyviolation', ({ violatedDirective, blockedURI }) =>
+      seen.push(`${violatedDirective} ${blockedURI}`),
+    );
   });
   return events;
 }
@@ -75,25 +83,45 @@ function objectionable(): string[] {
     return `${item ? `message ${[...item.parentElement!.children].indexOf(item)}` : 'page'}: ${element.outerHTML.slice(0, 120)}`;
   };
   const object = (element: Element, reason: string): unknown => found.push(`${reason} in ${place(element)}`);
-  for (const element of document.querySelectorAll('body :is(script, iframe, frame, frameset, object, embed, applet, base, meta, link, noscript, plaintext, xmp)')) object(element, 'element');
-  const never = 'style, img, picture, source, track, video, audio, map, area, image, template, slot, dialog, form, select, textarea, marquee, foreignObject, animate, set, feImage';
+  for (const element of document.querySelectorAll(
+    'body :is(script, iframe, frame, frameset, object, embed, applet, base, meta, link, noscript, plaintext, xmp)',
+  ))
+    object(element, 'element');
+  const never =
+    'style, img, picture, source, track, video, audio, map, area, image, template, slot, dialog, form, select, textarea, marquee, foreignObject, animate, set, feImage';
   for (const element of document.querySelectorAll(`${transcript} :is(${never})`)) object(element, 'element');
-  for (const element of document.querySelectorAll(`${transcript} input:not([type=checkbox][disabled])`)) object(element, 'element');
+  for (const element of document.querySelectorAll(`${transcript} input:not([type=checkbox][disabled])`))
+    object(element, 'element');
   // icons are the page's own: they point to its sprite
-  for (const element of document.querySelectorAll(`${transcript} svg:not(.icon), ${transcript} svg.icon > :not(use)`)) object(element, 'element');
-  for (const element of document.querySelectorAll(`${transcript} math :is(a, semantics annotation-xml, mglyph, maction, [href])`)) object(element, 'element');
-  for (const element of document.querySelectorAll(`${transcript} .body :is([id], [name], .call, .calls, .asking)`)) object(element, 'name');
+  for (const element of document.querySelectorAll(`${transcript} svg:not(.icon), ${transcript} svg.icon > :not(use)`))
+    object(element, 'element');
+  for (const element of document.querySelectorAll(
+    `${transcript} math :is(a, semantics annotation-xml, mglyph, maction, [href])`,
+  ))
+    object(element, 'element');
+  for (const element of document.querySelectorAll(`${transcript} .body :is([id], [name], .call, .calls, .asking)`))
+    object(element, 'name');
   for (const element of document.querySelectorAll('body *')) {
     const inside = element.closest(transcript) !== null;
     for (const { name, value } of element.attributes) {
       if (/^on/i.test(name)) object(element, `attribute ${name}`);
       if (name === 'style' && /url\(|fixed|expression|@import/i.test(value)) object(element, 'style');
-      if (!inside || !/^(?:href|src|srcset|action|formaction|poster|data|ping|background|xlink:href|cite|srcdoc|usemap|popovertarget|is)$/.test(name)) continue;
-      const allowed = element.localName === 'a' ? /^(?:https?:\/\/|mailto:)/.test(value) : element.localName === 'use' && value.startsWith('#');
+      if (
+        !inside ||
+        !/^(?:href|src|srcset|action|formaction|poster|data|ping|background|xlink:href|cite|srcdoc|usemap|popovertarget|is)$/.test(
+          name,
+        )
+      )
+        continue;
+      const allowed =
+        element.localName === 'a'
+          ? /^(?:https?:\/\/|mailto:)/.test(value)
+          : element.localName === 'use' && value.startsWith('#');
       if (!allowed) object(element, `address ${name}`);
       if (element.localName !== 'a') continue;
       const rel = element.getAttribute('rel') ?? '';
-      if (!/noopener/.test(rel) || !/noreferrer/.test(rel) || element.getAttribute('target') !== '_blank') object(element, 'link that knows its opener');
+      if (!/noopener/.test(rel) || !/noreferrer/.test(rel) || element.getAttribute('target') !== '_blank')
+        object(element, 'link that knows its opener');
     }
   }
   const ids = [...document.querySelectorAll('[id]')].map(({ id }) => id);
@@ -112,7 +140,9 @@ export const differences = (page: Page, selector: string, texts: readonly string
     ([select, wanted]) => {
       const shown = [...document.querySelectorAll(select)].map(({ textContent }) => textContent);
       const expected = JSON.parse(wanted) as string[];
-      return shown.length === expected.length ? expected.filter((text, i) => text !== shown[i]).map((text) => JSON.stringify(text)) : [`${shown.length} elements`];
+      return shown.length === expected.length
+        ? expected.filter((text, i) => text !== shown[i]).map((text) => JSON.stringify(text))
+        : [`${shown.length} elements`];
     },
     [selector, JSON.stringify(texts)],
   );

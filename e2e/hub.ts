@@ -95,7 +95,9 @@ export function modelBytes(size: number, seed: number): Uint8Array<ArrayBuffer> 
 
 /** Bytes of files that were asked for by range, from entry `from` of the log on. What was sent says less: sockets take what no browser reads. */
 export const requested = ({ log }: Hub, from = 0): number =>
-  log.slice(from).reduce((sum, { kind, range }) => sum + (kind === 'file' && range ? range.last - range.first + 1 : 0), 0);
+  log
+    .slice(from)
+    .reduce((sum, { kind, range }) => sum + (kind === 'file' && range ? range.last - range.first + 1 : 0), 0);
 
 export const sha256Of = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
 
@@ -104,9 +106,16 @@ function hashOf(bytes: Uint8Array): string {
   if (!hashes.has(bytes)) hashes.set(bytes, sha256Of(bytes));
   return hashes.get(bytes)!;
 }
-const gitIdOf = (bytes: Uint8Array): string => createHash('sha1').update(`blob ${bytes.length}\0`).update(bytes).digest('hex');
+const gitIdOf = (bytes: Uint8Array): string =>
+  createHash('sha1').update(`blob ${bytes.length}\0`).update(bytes).digest('hex');
 const commitOf = (files: Record<string, Uint8Array>): string =>
-  createHash('sha1').update(Object.entries(files).map(([name, bytes]) => name + hashOf(bytes)).join()).digest('hex');
+  createHash('sha1')
+    .update(
+      Object.entries(files)
+        .map(([name, bytes]) => name + hashOf(bytes))
+        .join(),
+    )
+    .digest('hex');
 
 export async function createHub(options: HubOptions = {}): Promise<Hub> {
   const repos = options.repos ?? {};
@@ -131,9 +140,15 @@ export async function createHub(options: HubOptions = {}): Promise<Hub> {
   };
 
   const cors = (response: ServerResponse): void => {
-    response.setHeader('access-control-allow-origin', '*').setHeader('access-control-allow-headers', '*').setHeader('cross-origin-resource-policy', 'cross-origin');
+    response
+      .setHeader('access-control-allow-origin', '*')
+      .setHeader('access-control-allow-headers', '*')
+      .setHeader('cross-origin-resource-policy', 'cross-origin');
     if (options.exposed ?? true)
-      response.setHeader('access-control-expose-headers', 'ETag, Accept-Ranges, Content-Range, X-Repo-Commit, X-Linked-Size, X-Linked-ETag, Retry-After, Content-Encoding');
+      response.setHeader(
+        'access-control-expose-headers',
+        'ETag, Accept-Ranges, Content-Range, X-Repo-Commit, X-Linked-Size, X-Linked-ETag, Retry-After, Content-Encoding',
+      );
   };
 
   const status = (entry: Request, response: ServerResponse): boolean => {
@@ -151,9 +166,11 @@ export async function createHub(options: HubOptions = {}): Promise<Hub> {
     if (repo) {
       const entry = note(request, 'api');
       if (status(entry, response)) return;
-      if (entry.fault === 'html') return void response.setHeader('content-type', 'text/html').end('<!doctype html><title>sign in</title>');
+      if (entry.fault === 'html')
+        return void response.setHeader('content-type', 'text/html').end('<!doctype html><title>sign in</title>');
       const files = repos[repo];
-      if (!files || !['main', commitOf(files)].includes(revision)) return void response.writeHead(404).end('{"error":"Repository not found"}');
+      if (!files || !['main', commitOf(files)].includes(revision))
+        return void response.writeHead(404).end('{"error":"Repository not found"}');
       const siblings = Object.entries(files).map(([rfilename, bytes]) => ({
         rfilename,
         size: bytes.length,
@@ -162,14 +179,17 @@ export async function createHub(options: HubOptions = {}): Promise<Hub> {
       }));
       const answer = JSON.stringify({ id: repo, sha: commitOf(files), siblings });
       if (entry.fault === 'gzip') response.setHeader('content-encoding', 'gzip');
-      return void response.setHeader('content-type', 'application/json').end(entry.fault === 'gzip' ? gzipSync(answer) : answer);
+      return void response
+        .setHeader('content-type', 'application/json')
+        .end(entry.fault === 'gzip' ? gzipSync(answer) : answer);
     }
     const [, from, commit, name] = /^\/([^/]+\/[^/]+)\/resolve\/([^/]+)\/(.+)$/.exec(path) ?? [];
     if (from) {
       const entry = note(request, 'resolve');
       if (status(entry, response)) return;
       const bytes = repos[from]?.[name];
-      if (!bytes || ![commitOf(repos[from]), 'main'].includes(commit)) return void response.writeHead(404).end('Entry not found');
+      if (!bytes || ![commitOf(repos[from]), 'main'].includes(commit))
+        return void response.writeHead(404).end('Entry not found');
       const signature = String(nextSignature++);
       signatures.set(signature, options.signedUses ?? Infinity);
       response.writeHead(302, {
@@ -192,7 +212,10 @@ export async function createHub(options: HubOptions = {}): Promise<Hub> {
     const [, repo, name] = /^\/([^/]+\/[^/]+)\/(.+)$/.exec(decodeURIComponent(url.pathname)) ?? [];
     const entry = note(request, 'file');
     const uses = signatures.get(url.searchParams.get('signature') ?? '') ?? 0;
-    if (uses <= 0) return void response.writeHead(403).end('<?xml version="1.0"?><Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>');
+    if (uses <= 0)
+      return void response
+        .writeHead(403)
+        .end('<?xml version="1.0"?><Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>');
     signatures.set(url.searchParams.get('signature')!, uses - 1);
     const bytes = repos[repo]?.[name];
     if (!bytes) return void response.writeHead(404).end('not found');
@@ -200,9 +223,13 @@ export async function createHub(options: HubOptions = {}): Promise<Hub> {
   };
 
   const send = (bytes: Uint8Array, entry: Request, response: ServerResponse): void => {
-    if (entry.fault === '416') return void response.writeHead(416, { 'content-range': `bytes */${bytes.length >> 1}` }).end();
+    if (entry.fault === '416')
+      return void response.writeHead(416, { 'content-range': `bytes */${bytes.length >> 1}` }).end();
     if (status(entry, response)) return;
-    if (entry.fault === 'html') return void response.setHeader('content-type', 'text/html; charset=utf-8').end('<!doctype html><title>Sign in to this network</title>');
+    if (entry.fault === 'html')
+      return void response
+        .setHeader('content-type', 'text/html; charset=utf-8')
+        .end('<!doctype html><title>Sign in to this network</title>');
     if (options.validators ?? true) {
       response.setHeader('etag', `"${hashOf(bytes).slice(0, 32)}${entry.fault === 'etag' ? '-2' : ''}"`);
       response.setHeader('last-modified', new Date(entry.fault === 'etag' ? 2e12 : 1e12).toUTCString());
@@ -226,7 +253,10 @@ export async function createHub(options: HubOptions = {}): Promise<Hub> {
     }
     response.setHeader('accept-ranges', 'bytes').setHeader('content-length', body.length);
     if (whole) response.writeHead(200);
-    else response.writeHead(206, { 'content-range': `bytes ${first}-${last}/${entry.fault === 'size' ? size + 1 : size}` });
+    else
+      response.writeHead(206, {
+        'content-range': `bytes ${first}-${last}/${entry.fault === 'size' ? size + 1 : size}`,
+      });
     void pour(body, entry, response);
   };
 

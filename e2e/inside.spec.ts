@@ -30,7 +30,10 @@ describe.each([{ webgpu: true }, { webgpu: false }])('%o', ({ webgpu }) => {
   let browser: Browser;
   beforeAll(async () => {
     // without these flags a software adapter computes, and shows no canvas
-    browser = await launchChromium({ webgpu, args: webgpu ? ['--use-angle=swiftshader', '--enable-features=Vulkan', '--use-vulkan=swiftshader'] : [] });
+    browser = await launchChromium({
+      webgpu,
+      args: webgpu ? ['--use-angle=swiftshader', '--enable-features=Vulkan', '--use-vulkan=swiftshader'] : [],
+    });
   });
   afterAll(() => browser?.close());
 
@@ -46,10 +49,18 @@ describe.each([{ webgpu: true }, { webgpu: false }])('%o', ({ webgpu }) => {
     await page.click('#look');
     await page.waitForSelector('#result:not([hidden])', { timeout: 120_000 });
     expect(await page.innerText('#status')).toMatch(/^\d+ tokens, 6 layers$/);
-    expect(await page.locator('#layer option').allInnerTexts()).toEqual(['0: short convolution', '1: attention', '2: short convolution', '3: attention', '4: short convolution', '5: attention']);
+    expect(await page.locator('#layer option').allInnerTexts()).toEqual([
+      '0: short convolution',
+      '1: attention',
+      '2: short convolution',
+      '3: attention',
+      '4: short convolution',
+      '5: attention',
+    ]);
     expect(await page.locator('#form option').allInnerTexts()).toEqual(webgpu ? ['surface', 'flat map'] : ['flat map']);
     // the scale of colours and its words
-    const scale = (): Promise<string[]> => Promise.all(['#scale-least', '#scale-most', '#scale-words'].map((id) => page.innerText(id)));
+    const scale = (): Promise<string[]> =>
+      Promise.all(['#scale-least', '#scale-most', '#scale-words'].map((id) => page.innerText(id)));
     const [least, most, words] = await scale();
     expect(Number(most)).toBeGreaterThan(0);
     expect(Number(least)).toBe(-Number(most));
@@ -74,10 +85,18 @@ describe.each([{ webgpu: true }, { webgpu: false }])('%o', ({ webgpu }) => {
     await page.selectOption('#layer', { label: '1: attention' });
     await page.selectOption('#part', { index: 2 });
     expect(await page.innerText('#caption')).toContain('Attention of head 2 in layer 1');
-    expect(await scale()).toEqual(['0', '1', expect.stringMatching(/^The stronger the colour, the more a token looks at the other\. Values here go from 0 to 1\.$/)]);
+    expect(await scale()).toEqual([
+      '0',
+      '1',
+      expect.stringMatching(
+        /^The stronger the colour, the more a token looks at the other\. Values here go from 0 to 1\.$/,
+      ),
+    ]);
     // every value can be read: the row of a token sums to 1
     await page.locator('#values summary').last().click();
-    const row = (await page.locator('#values pre').innerText()).split('\n').map((line) => Number(line.slice(line.lastIndexOf(':') + 1)));
+    const row = (await page.locator('#values pre').innerText())
+      .split('\n')
+      .map((line) => Number(line.slice(line.lastIndexOf(':') + 1)));
     expect(row.reduce((sum, value) => sum + value, 0)).toBeCloseTo(1, 1);
     await page.hover('#map', { position: { x: 5, y: 5 } });
     expect(await page.innerText('#reading')).toMatch(/^Token 0 \(.*\), token 0 \(.*\): 1$/);
@@ -123,7 +142,18 @@ describe('whatever is asked', () => {
     await page.focus('#text');
     await page.keyboard.press('ControlOrMeta+a');
     await page.keyboard.type('Hello');
-    const tab = (): Promise<string> => page.keyboard.press('Tab').then(() => page.evaluate(() => document.activeElement?.id || document.activeElement?.ariaLabel || document.activeElement?.localName || ''));
+    const tab = (): Promise<string> =>
+      page.keyboard
+        .press('Tab')
+        .then(() =>
+          page.evaluate(
+            () =>
+              document.activeElement?.id ||
+              document.activeElement?.ariaLabel ||
+              document.activeElement?.localName ||
+              '',
+          ),
+        );
     expect([await tab(), await tab()]).toEqual(['model', 'look']);
     await page.keyboard.press('Enter');
     await soon(status).toMatch(/^\d+ tokens, 6 layers$/);
@@ -149,10 +179,14 @@ describe('whatever is asked', () => {
     await page.fill('#text', 'word '.repeat(200));
     await page.click('#look');
     await page.waitForSelector('#problem:not([hidden])');
-    expect(await page.innerText('#problem')).toMatch(/^The text cannot be inspected: got \d+ tokens, wanted 1 to 64 tokens\./);
+    expect(await page.innerText('#problem')).toMatch(
+      /^The text cannot be inspected: got \d+ tokens, wanted 1 to 64 tokens\./,
+    );
     await page.fill('#text', '');
     await page.click('#look');
-    await soon(() => page.innerText('#problem')).toMatch(/^The text cannot be inspected: got 0 tokens, wanted 1 to 64 tokens\./);
+    await soon(() => page.innerText('#problem')).toMatch(
+      /^The text cannot be inspected: got 0 tokens, wanted 1 to 64 tokens\./,
+    );
     await page.fill('#text', 'Hello');
     await page.click('#look');
     await soon(status).toMatch(/^\d+ tokens, 6 layers$/);
@@ -168,8 +202,13 @@ describe('whatever is asked', () => {
       await page.click('#look');
       await soon(status).toMatch(/^\d+ tokens, 6 layers$/);
       await page.locator('#values summary').last().click();
-      const inside = await page.evaluate(() => [...document.querySelectorAll('#values *')].map(({ localName }) => localName));
-      expect(inside.filter((tag) => !tags.test(tag)), name).toEqual([]);
+      const inside = await page.evaluate(() =>
+        [...document.querySelectorAll('#values *')].map(({ localName }) => localName),
+      );
+      expect(
+        inside.filter((tag) => !tags.test(tag)),
+        name,
+      ).toEqual([]);
       expect(await page.evaluate(() => 'hit' in window), name).toBe(false);
     }
     expect(happened).toEqual([]);
@@ -178,7 +217,10 @@ describe('whatever is asked', () => {
   test('a stored model without attention, and one that is deleted meanwhile', async () => {
     await page.goto(`${site.url}script-tag.html`);
     await page.evaluate(
-      (bytes) => (globalThis as unknown as { rivulet: { importModel(file: File): Promise<unknown> } }).rivulet.importModel(new File([Uint8Array.from(atob(bytes), (c) => c.charCodeAt(0))], 'gates.gguf')),
+      (bytes) =>
+        (globalThis as unknown as { rivulet: { importModel(file: File): Promise<unknown> } }).rivulet.importModel(
+          new File([Uint8Array.from(atob(bytes), (c) => c.charCodeAt(0))], 'gates.gguf'),
+        ),
       Buffer.from(tinyGguf({ layers: ['conv', 'conv'] })).toString('base64'),
     );
     await page.goto(`${site.url}inside.html`);
@@ -187,15 +229,22 @@ describe('whatever is asked', () => {
     await page.fill('#text', 'Hello');
     await page.click('#look');
     await soon(status).toMatch(/^\d+ tokens, 2 layers$/);
-    expect(await page.locator('#layer option').allInnerTexts()).toEqual(['0: short convolution', '1: short convolution']);
+    expect(await page.locator('#layer option').allInnerTexts()).toEqual([
+      '0: short convolution',
+      '1: short convolution',
+    ]);
     const other = await context.newPage();
     await other.goto(`${site.url}script-tag.html`);
     await other.evaluate(async () => {
-      const { listModels, deleteModel } = (globalThis as unknown as { rivulet: Pick<typeof import('../src/index'), 'listModels' | 'deleteModel'> }).rivulet;
+      const { listModels, deleteModel } = (
+        globalThis as unknown as { rivulet: Pick<typeof import('../src/index'), 'listModels' | 'deleteModel'> }
+      ).rivulet;
       for (const { id } of await listModels()) if (id.includes('gates')) await deleteModel(id);
     });
     await page.click('#look');
-    await soon(() => page.innerText('#problem')).toMatch(/gates\.gguf is no longer stored in this browser\. Choose another model\.$/);
+    await soon(() => page.innerText('#problem')).toMatch(
+      /gates\.gguf is no longer stored in this browser\. Choose another model\.$/,
+    );
     await page.click('#look');
     await soon(status).toMatch(/^\d+ tokens, 6 layers$/);
   });

@@ -8,7 +8,14 @@ import { addLaunchQueue, openServed, openTexts, shareText } from './launch_queue
 const chat = testChat({ scripts: [BRIEF] });
 const MODEL = 'models/rivulet-tiny.gguf';
 const named = (page: Page, name: string): Promise<unknown> =>
-  page.waitForFunction((wanted) => document.querySelector('#model-name')?.textContent === wanted && document.querySelector('#about:not([hidden])') && document.querySelector<HTMLElement>('#loading')?.hidden, name, { timeout: PATIENCE });
+  page.waitForFunction(
+    (wanted) =>
+      document.querySelector('#model-name')?.textContent === wanted &&
+      document.querySelector('#about:not([hidden])') &&
+      document.querySelector<HTMLElement>('#loading')?.hidden,
+    name,
+    { timeout: PATIENCE },
+  );
 
 /** The browser offers the installation. @returns whether the page keeps the browser's own bar away */
 const offer = (page: Page): Promise<boolean> =>
@@ -64,7 +71,9 @@ test('a model file that is there before the page has chosen its model answers', 
   });
   await chat.context.addInitScript(
     ([path]) =>
-      (window as unknown as { launch(params: object): void }).launch({ files: [{ getFile: async () => new File([await (await fetch(path)).blob()], 'first.gguf') }] }),
+      (window as unknown as { launch(params: object): void }).launch({
+        files: [{ getFile: async () => new File([await (await fetch(path)).blob()], 'first.gguf') }],
+      }),
     [MODEL],
   );
   const page = await chat.visit();

@@ -35,7 +35,11 @@ export const shareText = (page: Page, text: string): Promise<void> =>
 /** Files of text are opened with the page. They go as JSON: halves of pairs would be lost. */
 export const openTexts = (page: Page, files: readonly HandedFile[]): Promise<void> =>
   page.evaluate((json) => {
-    const handles = (JSON.parse(json) as HandedFile[]).map(({ name, text }) => ({ kind: 'file', name, getFile: async () => new File([text], name) }));
+    const handles = (JSON.parse(json) as HandedFile[]).map(({ name, text }) => ({
+      kind: 'file',
+      name,
+      getFile: async () => new File([text], name),
+    }));
     (window as unknown as QueueWindow).launch({ files: handles });
   }, JSON.stringify(files));
 

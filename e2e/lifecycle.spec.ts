@@ -19,7 +19,11 @@ import { findWebKit } from './system';
 const MB = 1 << 20;
 const REPO = 'Org/Model-GGUF';
 const OTHER = 'Org/Other-GGUF';
-const THROTTLING_OFF = ['--disable-background-timer-throttling', '--disable-backgrounding-occluded-windows', '--disable-renderer-backgrounding'];
+const THROTTLING_OFF = [
+  '--disable-background-timer-throttling',
+  '--disable-backgrounding-occluded-windows',
+  '--disable-renderer-backgrounding',
+];
 
 let screen: ChildProcess;
 let browser: Browser;
@@ -74,8 +78,17 @@ describe('a frozen tab that holds the locks of a model', () => {
   afterAll(() => served?.close());
 
   type Store = StoreWindow['store'];
-  const call = <K extends keyof Store>(page: Page, name: K, ...parameters: Parameters<Store[K]>): Promise<Awaited<ReturnType<Store[K]>>> =>
-    page.evaluate((name, parameters) => (window as never as { store: Record<string, (...p: unknown[]) => unknown> }).store[name](...parameters), name as string, parameters as unknown[]) as never;
+  const call = <K extends keyof Store>(
+    page: Page,
+    name: K,
+    ...parameters: Parameters<Store[K]>
+  ): Promise<Awaited<ReturnType<Store[K]>>> =>
+    page.evaluate(
+      (name, parameters) =>
+        (window as never as { store: Record<string, (...p: unknown[]) => unknown> }).store[name](...parameters),
+      name as string,
+      parameters as unknown[],
+    ) as never;
   /** The id of the model, as soon as a part of it is stored. */
   const idOf = async (page: Page): Promise<string> => {
     for (;;) {
@@ -94,7 +107,9 @@ describe('a frozen tab that holds the locks of a model', () => {
 
   /** With a hub and a profile of its own: the tests wait most of the time, so they run at the same time. */
   const visit = (run: (visit: Visit) => Promise<void>) => async (): Promise<void> => {
-    const hub = await createHub({ repos: { [REPO]: { 'Model-Q4_0.gguf': bytes }, [OTHER]: { 'Other-Q4_0.gguf': modelBytes(2 * MB, 12) } } });
+    const hub = await createHub({
+      repos: { [REPO]: { 'Model-Q4_0.gguf': bytes }, [OTHER]: { 'Other-Q4_0.gguf': modelBytes(2 * MB, 12) } },
+    });
     const context = await browser.createBrowserContext();
     const options = { hub: hub.origin, policy: { backoff: 20, chunkBytes: MB } };
     const storeTab = async (): Promise<Page> => {
@@ -120,64 +135,78 @@ describe('a frozen tab that holds the locks of a model', () => {
   };
 
   // alone: the transfer itself is timed, too
-  test('delays the same download in another tab by at most 10 s, and ends its own when it resumes', visit(async ({ options, tab, frozen }) => {
-    const first = await frozen();
-    const second = await tab();
-    const start = performance.now();
-    expect(await call(second, 'inWorker', REPO, options)).toMatchObject({ hashes: [hash], notes: [] });
-    const waited = (performance.now() - start) / 1000;
-    expect(waited).toBeGreaterThan(6); // the first tab did stand still
-    expect(waited).toBeLessThan(12); // with the transfer itself
-    await resume(first.session);
-    expect(await first.load).toMatchObject({ hashes: [hash] });
-    expect(await call(second, 'list')).toMatchObject({ models: [{ complete: true }] });
-    expect(await call(second, 'verify', await idOf(second))).toMatchObject({ ok: true });
-  }));
+  test(
+    'delays the same download in another tab by at most 10 s, and ends its own when it resumes',
+    visit(async ({ options, tab, frozen }) => {
+      const first = await frozen();
+      const second = await tab();
+      const start = performance.now();
+      expect(await call(second, 'inWorker', REPO, options)).toMatchObject({ hashes: [hash], notes: [] });
+      const waited = (performance.now() - start) / 1000;
+      expect(waited).toBeGreaterThan(6); // the first tab did stand still
+      expect(waited).toBeLessThan(12); // with the transfer itself
+      await resume(first.session);
+      expect(await first.load).toMatchObject({ hashes: [hash] });
+      expect(await call(second, 'list')).toMatchObject({ models: [{ complete: true }] });
+      expect(await call(second, 'verify', await idOf(second))).toMatchObject({ ok: true });
+    }),
+  );
 
   // Chromium aborts a transaction that nobody ends after a minute
-  test('delays no download of another model, also when it was reading', visit(async ({ options, tab }) => {
-    const [first, second] = [await tab(), await tab()];
-    expect(await call(first, 'inWorker', REPO, options)).toMatchObject({ hashes: [hash] });
-    const id = await idOf(first);
-    await first.evaluate((model) => {
-      const { store } = window as unknown as StoreWindow;
-      const read = (): Promise<void> => store.verify(model).then(read);
-      for (let i = 0; i < 3; i++) void read();
-    }, id);
-    for (let round = 0; round < 6; round++) {
-      const session = await freeze(first);
-      await second.bringToFront();
+  test(
+    'delays no download of another model, also when it was reading',
+    visit(async ({ options, tab }) => {
+      const [first, second] = [await tab(), await tab()];
+      expect(await call(first, 'inWorker', REPO, options)).toMatchObject({ hashes: [hash] });
+      const id = await idOf(first);
+      await first.evaluate((model) => {
+        const { store } = window as unknown as StoreWindow;
+        const read = (): Promise<void> => store.verify(model).then(read);
+        for (let i = 0; i < 3; i++) void read();
+      }, id);
+      for (let round = 0; round < 6; round++) {
+        const session = await freeze(first);
+        await second.bringToFront();
+        const start = performance.now();
+        expect(await call(second, 'inWorker', OTHER, options)).toMatchObject({ notes: [] });
+        expect(performance.now() - start).toBeLessThan(10_000);
+        const other = ((await call(second, 'list')) as { models: { id: string }[] }).models.find(
+          (model) => model.id !== id,
+        )!;
+        expect(await call(second, 'remove', other.id)).toHaveProperty('at');
+        await resume(session);
+        await first.bringToFront();
+        await pause(300);
+      }
+    }),
+  );
+
+  test.concurrent(
+    'delays a deletion by at most 10 s',
+    visit(async ({ tab, frozen }) => {
+      const first = await frozen();
+      const second = await tab();
+      const id = await idOf(second);
       const start = performance.now();
-      expect(await call(second, 'inWorker', OTHER, options)).toMatchObject({ notes: [] });
-      expect(performance.now() - start).toBeLessThan(10_000);
-      const other = ((await call(second, 'list')) as { models: { id: string }[] }).models.find((model) => model.id !== id)!;
-      expect(await call(second, 'remove', other.id)).toHaveProperty('at');
-      await resume(session);
-      await first.bringToFront();
-      await pause(300);
-    }
-  }));
+      expect(await call(second, 'remove', id)).toHaveProperty('at');
+      const waited = (performance.now() - start) / 1000;
+      expect(waited).toBeGreaterThan(6);
+      expect(waited).toBeLessThan(10);
+      await resume(first.session);
+      expect(await first.load).toMatchObject({ hashes: [hash] });
+    }),
+  );
 
-  test.concurrent('delays a deletion by at most 10 s', visit(async ({ tab, frozen }) => {
-    const first = await frozen();
-    const second = await tab();
-    const id = await idOf(second);
-    const start = performance.now();
-    expect(await call(second, 'remove', id)).toHaveProperty('at');
-    const waited = (performance.now() - start) / 1000;
-    expect(waited).toBeGreaterThan(6);
-    expect(waited).toBeLessThan(10);
-    await resume(first.session);
-    expect(await first.load).toMatchObject({ hashes: [hash] });
-  }));
-
-  test.concurrent('a lock whose holder is alive is never broken', visit(async ({ options, tab }) => {
-    const [first, second] = [await tab(), await tab()];
-    const open = call(first, 'keepOpen', REPO, options, 12_000);
-    const removed = call(second, 'remove', await idOf(second));
-    const { closed } = (await open) as { closed: number };
-    expect(((await removed) as { at: number }).at).toBeGreaterThanOrEqual(closed);
-  }));
+  test.concurrent(
+    'a lock whose holder is alive is never broken',
+    visit(async ({ options, tab }) => {
+      const [first, second] = [await tab(), await tab()];
+      const open = call(first, 'keepOpen', REPO, options, 12_000);
+      const removed = call(second, 'remove', await idOf(second));
+      const { closed } = (await open) as { closed: number };
+      expect(((await removed) as { at: number }).at).toBeGreaterThanOrEqual(closed);
+    }),
+  );
 });
 
 describe('an answer', () => {
@@ -195,11 +224,16 @@ describe('an answer', () => {
   beforeEach(async () => void (context = await browser.createBrowserContext()));
   afterEach(() => context.close());
 
-  const length = (page: Page): Promise<number> => page.evaluate(() => document.querySelector('#messages .assistant:last-child .body')?.textContent?.length ?? 0);
-  const foot = (page: Page): Promise<string | null> => page.$eval('#messages .assistant:last-child .foot', ({ textContent }) => textContent);
-  const ended = (page: Page): Promise<unknown> => page.waitForFunction(() => document.querySelector<HTMLElement>('#stop')?.hidden, { polling: 100 });
-  const failed = (page: Page): Promise<boolean> => page.evaluate(() => document.querySelector<HTMLElement>('#error')?.hidden === false);
-  const ready = (page: Page): Promise<unknown> => page.waitForFunction(() => document.querySelector('#about:not([hidden])'), { polling: 100 });
+  const length = (page: Page): Promise<number> =>
+    page.evaluate(() => document.querySelector('#messages .assistant:last-child .body')?.textContent?.length ?? 0);
+  const foot = (page: Page): Promise<string | null> =>
+    page.$eval('#messages .assistant:last-child .foot', ({ textContent }) => textContent);
+  const ended = (page: Page): Promise<unknown> =>
+    page.waitForFunction(() => document.querySelector<HTMLElement>('#stop')?.hidden, { polling: 100 });
+  const failed = (page: Page): Promise<boolean> =>
+    page.evaluate(() => document.querySelector<HTMLElement>('#error')?.hidden === false);
+  const ready = (page: Page): Promise<unknown> =>
+    page.waitForFunction(() => document.querySelector('#about:not([hidden])'), { polling: 100 });
 
   async function startAnswer(): Promise<Page> {
     const page = await context.newPage();
@@ -209,7 +243,10 @@ describe('an answer', () => {
     await ready(page);
     await page.type('#prompt', 'Go on.');
     await page.keyboard.press('Enter');
-    await page.waitForFunction(() => (document.querySelector('#messages .assistant:last-child .body')?.textContent?.length ?? 0) > 5, { polling: 50 });
+    await page.waitForFunction(
+      () => (document.querySelector('#messages .assistant:last-child .body')?.textContent?.length ?? 0) > 5,
+      { polling: 50 },
+    );
     return page;
   }
 
@@ -219,7 +256,13 @@ describe('an answer', () => {
     await pause(2000);
     await resume(session);
     const before = await length(page);
-    await page.waitForFunction((n) => (document.querySelector('#messages .assistant:last-child .body')?.textContent?.length ?? 0) > n || document.querySelector<HTMLElement>('#stop')?.hidden, { polling: 100 }, before);
+    await page.waitForFunction(
+      (n) =>
+        (document.querySelector('#messages .assistant:last-child .body')?.textContent?.length ?? 0) > n ||
+        document.querySelector<HTMLElement>('#stop')?.hidden,
+      { polling: 100 },
+      before,
+    );
     expect(await failed(page)).toBe(false);
   });
 

@@ -21,13 +21,27 @@ console.log(x);
 \`\`\`
 
 And a last paragraph with some more words, so that the message has a usual length.`;
-const turns = JSON.stringify(Array.from({ length: LENGTH }, (_, i) => ({ role: i % 2 ? 'assistant' : 'user', content: i % 2 ? reply(i) : `Question number ${i}, which is a sentence.` })));
+const turns = JSON.stringify(
+  Array.from({ length: LENGTH }, (_, i) => ({
+    role: i % 2 ? 'assistant' : 'user',
+    content: i % 2 ? reply(i) : `Question number ${i}, which is a sentence.`,
+  })),
+);
 
-const chat = testChat({ viewport: { width: 1100, height: 800 }, scripts: [`localStorage['rivulet-chat.turns'] ??= ${JSON.stringify(turns)}`] });
+const chat = testChat({
+  viewport: { width: 1100, height: 800 },
+  scripts: [`localStorage['rivulet-chat.turns'] ??= ${JSON.stringify(turns)}`],
+});
 
 const drawn = (page: Page, count: number): Promise<unknown> =>
-  page.waitForFunction((n) => document.querySelectorAll('#messages > li[data-id]').length === n && !document.querySelector('#messages.drawing'), count, { timeout: PATIENCE });
-const atEnd = (page: Page): Promise<number> => page.evaluate(() => document.documentElement.scrollHeight - innerHeight - scrollY);
+  page.waitForFunction(
+    (n) =>
+      document.querySelectorAll('#messages > li[data-id]').length === n && !document.querySelector('#messages.drawing'),
+    count,
+    { timeout: PATIENCE },
+  );
+const atEnd = (page: Page): Promise<number> =>
+  page.evaluate(() => document.documentElement.scrollHeight - innerHeight - scrollY);
 
 /** Waits until the page has opened the conversation, then shows an empty one. */
 async function visit(): Promise<Page> {
@@ -52,8 +66,14 @@ async function longestTask(page: Page, act: () => Promise<unknown>): Promise<num
   await chat.browser.startTracing(page, { categories: ['toplevel', 'devtools.timeline'] });
   await act();
   const { traceEvents: events } = JSON.parse((await chat.browser.stopTracing()).toString()) as { traceEvents: Event[] };
-  const mains = new Set(events.filter(({ name, args }) => name === 'thread_name' && args.name === 'CrRendererMain').map(({ pid, tid }) => `${pid}:${tid}`));
-  const tasks = events.filter(({ name, ph, pid, tid }) => ph === 'X' && name.endsWith('RunTask') && mains.has(`${pid}:${tid}`)).map(({ tdur = 0 }) => tdur / 1000);
+  const mains = new Set(
+    events
+      .filter(({ name, args }) => name === 'thread_name' && args.name === 'CrRendererMain')
+      .map(({ pid, tid }) => `${pid}:${tid}`),
+  );
+  const tasks = events
+    .filter(({ name, ph, pid, tid }) => ph === 'X' && name.endsWith('RunTask') && mains.has(`${pid}:${tid}`))
+    .map(({ tdur = 0 }) => tdur / 1000);
   expect(tasks.length).toBeGreaterThan(20);
   return Math.max(...tasks);
 }
@@ -65,7 +85,12 @@ test('it opens in tasks of at most 50 ms, with its end in sight', async () => {
     // what the first frame shows
     new MutationObserver((_, observer) => {
       observer.disconnect();
-      requestAnimationFrame(() => (seen.first = [...document.querySelectorAll<HTMLElement>('#messages > li[data-id] .body')].map((body) => body.innerText)));
+      requestAnimationFrame(
+        () =>
+          (seen.first = [...document.querySelectorAll<HTMLElement>('#messages > li[data-id] .body')].map(
+            (body) => body.innerText,
+          )),
+      );
     }).observe(document.querySelector('#messages')!, { childList: true });
   });
   const longest: number[] = [];
@@ -87,7 +112,9 @@ test('it opens in tasks of at most 50 ms, with its end in sight', async () => {
   expect(first.length).toBeLessThan(30);
   expect(first.at(-1)).toMatch(/^Reply 1199 with bold words/);
   expect(await atEnd(page)).toBeLessThan(2);
-  expect(await page.locator('#messages > li[data-id] .body').first().innerText()).toBe('Question number 1000, which is a sentence.');
+  expect(await page.locator('#messages > li[data-id] .body').first().innerText()).toBe(
+    'Question number 1000, which is a sentence.',
+  );
 });
 
 test('while earlier messages come, the end stays in its place', async () => {
@@ -133,13 +160,19 @@ test('while earlier messages come, what is read stays in its place', async () =>
   await page.evaluate(() => scrollTo(0, 0));
   const oldest = page.locator('#messages > li[data-id]').first();
   const id = await oldest.getAttribute('data-id');
-  const top = (): Promise<number> => page.evaluate((wanted) => document.querySelector(`#messages > li[data-id="${wanted}"]`)!.getBoundingClientRect().top, id);
+  const top = (): Promise<number> =>
+    page.evaluate(
+      (wanted) => document.querySelector(`#messages > li[data-id="${wanted}"]`)!.getBoundingClientRect().top,
+      id,
+    );
   const before = await top();
   await page.click('.earlier button');
   await drawn(page, 400);
   // the button above it is there again
   expect(Math.abs((await top()) - before)).toBeLessThan(80);
-  expect(await page.evaluate(() => document.activeElement?.closest('li')?.querySelector('.body')?.textContent?.trim())).toMatch(/^Reply 999 /);
+  expect(
+    await page.evaluate(() => document.activeElement?.closest('li')?.querySelector('.body')?.textContent?.trim()),
+  ).toMatch(/^Reply 999 /);
 });
 
 test('a message that is sent while the rest is being drawn is answered at the end', async () => {
@@ -148,7 +181,11 @@ test('a message that is sent while the rest is being drawn is answered at the en
   await page.click('.conversation-open');
   await page.fill('#prompt', 'Hello!');
   await page.press('#prompt', 'Enter');
-  await page.waitForFunction(() => document.querySelectorAll('#messages .assistant:last-child:not([aria-busy]) .foot .copy').length === 1, undefined, { timeout: PATIENCE });
+  await page.waitForFunction(
+    () => document.querySelectorAll('#messages .assistant:last-child:not([aria-busy]) .foot .copy').length === 1,
+    undefined,
+    { timeout: PATIENCE },
+  );
   await drawn(page, 200);
   expect(await page.locator('#messages > li[data-id] .body').nth(198).innerText()).toBe('Hello!');
   expect(await atEnd(page)).toBeLessThan(2);
@@ -160,14 +197,25 @@ test('the search tool finds what is not drawn, and brings the newest place into 
   await drawn(page, 200);
   await page.evaluate(() => {
     const seen = Object.assign(window, { slices: 0 });
-    new MutationObserver((changes) => (seen.slices += Number(changes.some(({ addedNodes }) => (addedNodes[0] as HTMLElement | undefined)?.dataset?.id)))).observe(document.querySelector('#messages')!, { childList: true });
+    new MutationObserver(
+      (changes) =>
+        (seen.slices += Number(
+          changes.some(({ addedNodes }) => (addedNodes[0] as HTMLElement | undefined)?.dataset?.id),
+        )),
+    ).observe(document.querySelector('#messages')!, { childList: true });
   });
   await page.fill('#prompt', 'Find "Question number 42," on this page');
   await page.press('#prompt', 'Enter');
   await page.waitForSelector('.call.done', { timeout: PATIENCE });
   expect(await page.innerText('.call.done .call-summary')).toBe('“Question number 42,” is in one place on this page.');
   const found = page.locator('#messages > li.user', { hasText: 'Question number 42, which' });
-  await page.waitForFunction(() => document.querySelectorAll('#messages > li[data-id]').length > 1000 && !document.querySelector('#messages.drawing'), undefined, { timeout: PATIENCE });
+  await page.waitForFunction(
+    () =>
+      document.querySelectorAll('#messages > li[data-id]').length > 1000 &&
+      !document.querySelector('#messages.drawing'),
+    undefined,
+    { timeout: PATIENCE },
+  );
   expect(await found.count()).toBe(1);
   // 980 messages: were each slice as small as one of the first 200, the page would lay out a long list again and again
   expect(await page.evaluate(() => (window as unknown as { slices: number }).slices)).toBeLessThan(35);

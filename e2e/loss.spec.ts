@@ -10,12 +10,21 @@ it('a device lost in the middle of a text does not change it', async () => {
   try {
     const { id, backend } = await page.call('open', SOURCE, SOFTWARE);
     expect(backend).toBe('webgpu');
-    const sampled = { messages: [{ role: 'user' as const, content: 'Who are you?' }], sampling: { temperature: 1.2, minP: 0, frequencyPenalty: 0.2, seed: 5, maxTokens: 12 } };
+    const sampled = {
+      messages: [{ role: 'user' as const, content: 'Who are you?' }],
+      sampling: { temperature: 1.2, minP: 0, frequencyPenalty: 0.2, seed: 5, maxTokens: 12 },
+    };
     const wanted = await page.call('say', id, sampled);
     const { reads } = wanted.acts;
     // how many submits the prompt takes depends on the time, and the first time on what is not known yet: at the third reading at the latest
     const disturbed = await page.call('say', id, { ...sampled, losses: [reads[2]], latest: 3 });
-    expect(disturbed).toMatchObject({ text: wanted.text, streamed: wanted.text, tokens: wanted.tokens, backend: 'webgpu', phases: ['load', 'compile', 'replay', 'ready'] });
+    expect(disturbed).toMatchObject({
+      text: wanted.text,
+      streamed: wanted.text,
+      tokens: wanted.tokens,
+      backend: 'webgpu',
+      phases: ['load', 'compile', 'replay', 'ready'],
+    });
     expect(disturbed.notes.join(' ')).toMatch(/WebGPU: .*lost/);
   } finally {
     await page.close();
@@ -43,7 +52,11 @@ it('the chat page says that the device was lost, and the reply goes on', async (
       });
     await page.fill('#prompt', 'Hello!');
     await page.press('#prompt', 'Enter');
-    await page.waitForFunction(() => document.querySelectorAll('#messages .assistant:not([aria-busy]) .foot .copy').length === 1, undefined, { timeout: 120_000 });
+    await page.waitForFunction(
+      () => document.querySelectorAll('#messages .assistant:not([aria-busy]) .foot .copy').length === 1,
+      undefined,
+      { timeout: 120_000 },
+    );
     expect(await page.innerText('#messages .assistant .foot')).toMatch(/\d+ tokens/);
     const told = (await page.evaluate('told')) as string[];
     expect(told.join(' | ')).toMatch(/Loading .* again\. .*lost.* \| .*The model is ready again\..* \| Rivulet: /);

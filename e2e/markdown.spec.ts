@@ -25,12 +25,20 @@ afterAll(async () => {
   await server?.close();
 });
 // a new one: a long text of the test before may still be growing in the old one
-const clear = (): Promise<void> => page.evaluate(() => document.getElementById('target')?.replaceWith(Object.assign(document.createElement('div'), { id: 'target', className: 'body' })));
+const clear = (): Promise<void> =>
+  page.evaluate(() =>
+    document
+      .getElementById('target')
+      ?.replaceWith(Object.assign(document.createElement('div'), { id: 'target', className: 'body' })),
+  );
 beforeEach(() => clear());
 
 /** Shows a finished text. */
 const show = (source: string): Promise<void> =>
-  page.evaluate((text) => (window as unknown as Parts).parts.createMarkdown(document.getElementById('target')!)(text, true), source);
+  page.evaluate(
+    (text) => (window as unknown as Parts).parts.createMarkdown(document.getElementById('target')!)(text, true),
+    source,
+  );
 const html = (): Promise<string> => page.evaluate(() => document.getElementById('target')?.innerHTML ?? '');
 const body = () => page.locator('#target');
 
@@ -56,26 +64,31 @@ describe('what Markdown becomes', () => {
     await show(SAMPLE);
     expect(await body().locator('ol > li').count()).toBe(3);
     expect(await body().locator('ol ul > li').allInnerTexts()).toEqual(['nested', 'again']);
-    expect(await body().locator('li.task [role=img]').evaluateAll((boxes) => boxes.map((box) => box.getAttribute('aria-label')))).toEqual(['done', 'to do']);
+    expect(
+      await body()
+        .locator('li.task [role=img]')
+        .evaluateAll((boxes) => boxes.map((box) => box.getAttribute('aria-label'))),
+    ).toEqual(['done', 'to do']);
     expect(await body().locator('.table[tabindex="0"] td').allInnerTexts()).toEqual(['1', '2', '3', '4']);
     expect(await body().locator('blockquote').innerText()).toBe('A quotation\nof two lines');
-    expect(await body().locator('a').evaluate((link) => [link.getAttribute('href'), link.getAttribute('rel'), link.getAttribute('target')])).toEqual([
-      'https://example.org',
-      'noopener noreferrer',
-      '_blank',
-    ]);
+    expect(
+      await body()
+        .locator('a')
+        .evaluate((link) => [link.getAttribute('href'), link.getAttribute('rel'), link.getAttribute('target')]),
+    ).toEqual(['https://example.org', 'noopener noreferrer', '_blank']);
     expect(await body().innerText()).toContain('It costs $5 and $10.');
   });
 
   test('headings stand below the message’s own, and skip no level', async () => {
     await show('### A\n\n##### B\n\n## C\n\n### D');
-    expect(await body().locator(':is(h1, h2, h3, h4, h5, h6)').evaluateAll((all) => all.map((one) => `${one.tagName} ${one.className} ${one.textContent}`))).toEqual([
-      'H3 depth-3 A',
-      'H4 depth-5 B',
-      'H3 depth-2 C',
-      'H3 depth-3 D',
-    ]);
-    const sizes = await body().locator(':is(h3, h4)').evaluateAll((all) => all.map((one) => Number.parseFloat(getComputedStyle(one).fontSize)));
+    expect(
+      await body()
+        .locator(':is(h1, h2, h3, h4, h5, h6)')
+        .evaluateAll((all) => all.map((one) => `${one.tagName} ${one.className} ${one.textContent}`)),
+    ).toEqual(['H3 depth-3 A', 'H4 depth-5 B', 'H3 depth-2 C', 'H3 depth-3 D']);
+    const sizes = await body()
+      .locator(':is(h3, h4)')
+      .evaluateAll((all) => all.map((one) => Number.parseFloat(getComputedStyle(one).fontSize)));
     expect(sizes[2]).toBeGreaterThan(sizes[0]);
     expect(sizes[0]).toBeGreaterThan(sizes[1]);
   });
@@ -102,7 +115,9 @@ describe('what Markdown becomes', () => {
 
   test('each block takes the direction of its text', async () => {
     await show('English\n\nمرحبا بالعالم\n\n- שלום');
-    const sides = await body().locator(':is(p, ul)').evaluateAll((all) => all.map((one) => getComputedStyle(one).direction));
+    const sides = await body()
+      .locator(':is(p, ul)')
+      .evaluateAll((all) => all.map((one) => getComputedStyle(one).direction));
     expect(sides).toEqual(['ltr', 'rtl', 'rtl']);
   });
 
@@ -192,7 +207,9 @@ const measured = (source: string, settle: number): Promise<number> =>
         longest = Math.max(longest, performance.now() - last);
         last = performance.now();
       }, 5);
-      const text = source.startsWith('repeat:') ? (source.split(':', 3)[2] ?? '').replaceAll('\\n', '\n').repeat(Number(source.split(':', 2)[1])) : source;
+      const text = source.startsWith('repeat:')
+        ? (source.split(':', 3)[2] ?? '').replaceAll('\\n', '\n').repeat(Number(source.split(':', 2)[1]))
+        : source;
       (window as unknown as Parts).parts.createMarkdown(document.getElementById('target')!)(text, true);
       await new Promise((resolve) => setTimeout(resolve, settle));
       clearInterval(tick);
@@ -228,25 +245,34 @@ describe('hostile texts', () => {
   });
 
   test('200 MB are shown in parts', async () => {
-    expect(await stillness('repeat:4500000:## Title\\n\\nWords and *more* words\\n\\n- one\\n- two\\n\\n', 4000)).toBeLessThan(MOST_STILL);
+    expect(
+      await stillness('repeat:4500000:## Title\\n\\nWords and *more* words\\n\\n- one\\n- two\\n\\n', 4000),
+    ).toBeLessThan(MOST_STILL);
     const more = body().getByRole('button', { name: /^Show more \(2\d\d\sMB are left\)$/ });
     await more.waitFor({ timeout: 120_000 });
     const before = await body().locator('h3').count();
     expect(before).toBeGreaterThan(500);
     await more.click();
-    await page.waitForFunction((n) => document.querySelectorAll('#target h3').length > 1.5 * n, before, { timeout: 120_000 });
+    await page.waitForFunction((n) => document.querySelectorAll('#target h3').length > 1.5 * n, before, {
+      timeout: 120_000,
+    });
   });
 
   test('a plain text of 20 MB is shown in parts', async () => {
-    await page.evaluate(() => (window as unknown as Parts).parts.showText(document.getElementById('target')!, 'word '.repeat(4_000_000)));
+    await page.evaluate(() =>
+      (window as unknown as Parts).parts.showText(document.getElementById('target')!, 'word '.repeat(4_000_000)),
+    );
     expect(await page.evaluate(() => document.getElementById('target')?.textContent?.length)).toBeLessThan(101_000);
-    await body().getByRole('button', { name: /^Show more/ }).click();
+    await body()
+      .getByRole('button', { name: /^Show more/ })
+      .click();
     expect(await page.evaluate(() => document.getElementById('target')?.textContent?.length)).toBeGreaterThan(199_000);
   });
 
   test('nothing runs, nothing is fetched, and no class or style of the page is taken', async () => {
     const strangers: string[] = [];
-    const listen = (request: { url(): string }): unknown => request.url().includes('evil.example') && strangers.push(request.url());
+    const listen = (request: { url(): string }): unknown =>
+      request.url().includes('evil.example') && strangers.push(request.url());
     page.on('request', listen);
     await show(
       [
@@ -264,8 +290,18 @@ describe('hostile texts', () => {
     await page.waitForSelector('.hljs-string');
     await page.waitForFunction(() => !document.querySelector('code[class^=math-]'));
     expect(await page.evaluate(() => 'hit' in window)).toBe(false);
-    expect(await body().locator('img, script, style, iframe, form, input, object, [onerror], [style*=position], .skip').count()).toBe(0);
-    expect(await body().locator('a[href]').evaluateAll((links) => links.map((link) => link.getAttribute('href')).filter((href) => !/^https?:/.test(href ?? '')))).toEqual([]);
+    expect(
+      await body()
+        .locator('img, script, style, iframe, form, input, object, [onerror], [style*=position], .skip')
+        .count(),
+    ).toBe(0);
+    expect(
+      await body()
+        .locator('a[href]')
+        .evaluateAll((links) =>
+          links.map((link) => link.getAttribute('href')).filter((href) => !/^https?:/.test(href ?? '')),
+        ),
+    ).toEqual([]);
     expect(await body().locator('math [href], math a').count()).toBe(0);
     page.off('request', listen);
     expect(strangers).toEqual([]);

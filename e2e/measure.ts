@@ -8,7 +8,15 @@ import { GREEDY_SAMPLING, type SamplingParams } from '../src/backend/sampling';
 import { rowBytes } from '../src/tensor/dtype';
 
 /** Milliseconds of a prefill of `prompt` tokens in batches, and of `steps` decode steps after it, `window` per call and two calls in flight. */
-export async function time(runner: Runner, vocabSize: number, prompt: number, steps: number, prefillBatch: number, window: number, sampling: SamplingParams = GREEDY_SAMPLING): Promise<{ prefillMs: number; decodeMs: number }> {
+export async function time(
+  runner: Runner,
+  vocabSize: number,
+  prompt: number,
+  steps: number,
+  prefillBatch: number,
+  window: number,
+  sampling: SamplingParams = GREEDY_SAMPLING,
+): Promise<{ prefillMs: number; decodeMs: number }> {
   const tokens = Uint32Array.from(promptTokens(prompt, vocabSize));
   runner.rewind(0);
   const start = performance.now();
@@ -31,7 +39,12 @@ export const macsPerToken = (plan: Plan): number => plan.nodes.reduce((sum, node
 
 /** Bytes of weights in the checkpoint that one decoded token must read. */
 export const weightBytesOf = (plan: Plan): number =>
-  plan.nodes.flatMap(matricesOf).reduce((sum, { cols, segments }) => sum + segments.reduce((s, { rows, dtype }) => s + rows * rowBytes(dtype, cols), 0), 0);
+  plan.nodes
+    .flatMap(matricesOf)
+    .reduce(
+      (sum, { cols, segments }) => sum + segments.reduce((s, { rows, dtype }) => s + rows * rowBytes(dtype, cols), 0),
+      0,
+    );
 
 export { profileOf, type KernelRow, type Profile } from '../demo/bench/profile';
 export { spread, type Spread } from '../demo/bench/stats';
@@ -46,7 +59,8 @@ export interface Difference {
 
 /** @throws when the lengths differ */
 export function compare(name: string, wanted: CaseRunOutput, got: CaseRunOutput): Difference {
-  if (got.values.length !== wanted.values.length) throw new Error(`${name}, ${wanted.run}: ${got.values.length} values, the reference has ${wanted.values.length}`);
+  if (got.values.length !== wanted.values.length)
+    throw new Error(`${name}, ${wanted.run}: ${got.values.length} values, the reference has ${wanted.values.length}`);
   let maxAbs = 0;
   let error = 0;
   let power = 0;
@@ -68,9 +82,24 @@ export function dispatchesOf(plan: string): number | undefined {
 /** Lines of a table: µs per dispatch, GB/s and share of the roofline for each kernel, then for a whole token. */
 export function profileTable(profile: Profile | undefined): string[] {
   if (!profile) return ['this backend does not measure kernels'];
-  const { clock, copyGigabytesPerSecond, emptyDispatchMicros, sampledDrawMicros, kernels, token, overheadMicrosEach } = profile;
-  const line = ({ kernel, dispatches, micros, microsEach, roofMicros, gigabytesPerSecond, shareOfCopy }: KernelRow): string => {
-    const cells = [String(dispatches).padStart(4), microsEach.toFixed(1).padStart(9), micros.toFixed(0).padStart(9), roofMicros.toFixed(0).padStart(9), gigabytesPerSecond.toFixed(1).padStart(8)];
+  const { clock, copyGigabytesPerSecond, emptyDispatchMicros, sampledDrawMicros, kernels, token, overheadMicrosEach } =
+    profile;
+  const line = ({
+    kernel,
+    dispatches,
+    micros,
+    microsEach,
+    roofMicros,
+    gigabytesPerSecond,
+    shareOfCopy,
+  }: KernelRow): string => {
+    const cells = [
+      String(dispatches).padStart(4),
+      microsEach.toFixed(1).padStart(9),
+      micros.toFixed(0).padStart(9),
+      roofMicros.toFixed(0).padStart(9),
+      gigabytesPerSecond.toFixed(1).padStart(8),
+    ];
     return `${kernel.padEnd(38)} ${cells.join(' ')} ${shareOfCopy === undefined ? '     –' : `${(100 * shareOfCopy).toFixed(0).padStart(4)} %`}`;
   };
   return [
@@ -86,7 +115,8 @@ export function profileTable(profile: Profile | undefined): string[] {
 
 /** Lines of a table of the tuner's results. */
 export function tuneTable(rows: ShapeTuningResult[]): string[] {
-  if (!rows.length) return ['nothing to tune: all kernels are tuned on this device already, or the time limit is too short'];
+  if (!rows.length)
+    return ['nothing to tune: all kernels are tuned on this device already, or the time limit is too short'];
   const named = ({ tuning }: ShapeTuningResult): string => Object.entries(tuning).map(([name, value]) => `${name} ${value}`).join(', ') || 'default'; // prettier-ignore
   const rate = (bytes: number, micros: number): string => (bytes / micros / 1000).toFixed(1).padStart(7);
   return [

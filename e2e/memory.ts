@@ -18,7 +18,11 @@ function processes(): { renderer: number; gpu: number } {
     if (pid !== process.pid && ours(pid))
       try {
         const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8');
-        const kind = command.includes('--type=renderer') ? 'renderer' : command.includes('--type=gpu-process') ? 'gpu' : undefined;
+        const kind = command.includes('--type=renderer')
+          ? 'renderer'
+          : command.includes('--type=gpu-process')
+            ? 'gpu'
+            : undefined;
         if (!kind) continue;
         const status = readFileSync(`/proc/${pid}/status`, 'utf8');
         const kilobytes = (field: string): number => Number(new RegExp(`${field}:\\s+(\\d+)`).exec(status)?.[1] ?? 0);

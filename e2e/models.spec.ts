@@ -33,11 +33,19 @@ const chat = testChat({ viewport: { width: 1100, height: 800 }, scripts: [BRIEF,
 
 const query = (more = ''): string => `?backend=wasm&hub=${encodeURIComponent(hub.origin)}${more}`;
 const visit = (more?: string): Promise<Page> => chat.visit(query(more));
-const card = (page: Page, name: string): Locator => page.locator('#models .model', { has: page.getByRole('heading', { name, exact: true }) });
-const press = (within: Locator, name: string): Promise<void> => within.getByRole('button', { name: new RegExp(`^${name}`) }).click();
+const card = (page: Page, name: string): Locator =>
+  page.locator('#models .model', { has: page.getByRole('heading', { name, exact: true }) });
+const press = (within: Locator, name: string): Promise<void> =>
+  within.getByRole('button', { name: new RegExp(`^${name}`) }).click();
 const answer = (page: Page, yes: boolean): Promise<void> => page.click(`.question button[value=${yes ? 'yes' : 'no'}]`);
 const named = (page: Page, name: string): Promise<unknown> =>
-  page.waitForFunction((wanted) => document.querySelector('#model-name')?.textContent === wanted && document.querySelector<HTMLElement>('#loading')?.hidden, name, { timeout: PATIENCE });
+  page.waitForFunction(
+    (wanted) =>
+      document.querySelector('#model-name')?.textContent === wanted &&
+      document.querySelector<HTMLElement>('#loading')?.hidden,
+    name,
+    { timeout: PATIENCE },
+  );
 const plain = (text: string): string => text.replaceAll('\u00a0', ' ');
 
 async function openModels(page: Page): Promise<void> {
@@ -72,11 +80,24 @@ test('each model stands once, the present one and the recommended one are marked
   await soon(() => page.locator('#models .model .in-use:visible').count()).toBe(1);
   await soon(() => card(page, 'Rivulet tiny').locator('.in-use').isVisible()).toBe(true);
   await soon(() => page.locator('#models .model:has(.best:not([hidden])) h4').allInnerTexts()).toEqual(['LFM2.5-350M']);
-  await soon(() => card(page, 'LFM2.5-350M').locator('.fit').innerText()).toMatch(/^(Just fits|Fits) on this device\. About 23\stokens a second\.$/);
-  await soon(() => page.locator('#models-hub button.primary:visible').evaluateAll((buttons) => buttons.map(({ ariaLabel }) => ariaLabel))).toEqual(['Download: LFM2.5-350M']);
+  await soon(() => card(page, 'LFM2.5-350M').locator('.fit').innerText()).toMatch(
+    /^(Just fits|Fits) on this device\. About 23\stokens a second\.$/,
+  );
+  await soon(() =>
+    page
+      .locator('#models-hub button.primary:visible')
+      .evaluateAll((buttons) => buttons.map(({ ariaLabel }) => ariaLabel)),
+  ).toEqual(['Download: LFM2.5-350M']);
   await press(card(page, 'LFM2.5-350M'), 'Download');
   const question = plain(await page.innerText('.question'));
-  for (const part of ['Download LFM2.5-350M?', 'about 219 MB', 'LFM Open License v1.0', 'below 10 million US dollars', 'free for this page']) expect(question).toContain(part);
+  for (const part of [
+    'Download LFM2.5-350M?',
+    'about 219 MB',
+    'LFM Open License v1.0',
+    'below 10 million US dollars',
+    'free for this page',
+  ])
+    expect(question).toContain(part);
   await soon(() => page.getAttribute('.question a', 'href')).toBe('https://huggingface.co/LiquidAI/LFM2.5-350M-GGUF');
   await loadAxe(page);
   expect(await objections(page)).toEqual([]);
@@ -138,7 +159,11 @@ test('a paused download says how far it is, also after a reload, and goes on fro
   await openModels(page);
   await press(card(page, 'LFM2.5-350M'), 'Download');
   await answer(page, true);
-  await page.waitForFunction(() => (document.querySelector<HTMLProgressElement>('#downloads progress')?.value ?? 0) > 18 << 20, undefined, { timeout: PATIENCE });
+  await page.waitForFunction(
+    () => (document.querySelector<HTMLProgressElement>('#downloads progress')?.value ?? 0) > 18 << 20,
+    undefined,
+    { timeout: PATIENCE },
+  );
   await soon(used).toBeGreaterThan(before + (12 << 20)); // what has arrived is stored, too
   await press(card(page, 'LFM2.5-350M'), 'Pause');
   await page.waitForSelector('#downloads .what:has-text("Paused")', { state: 'attached' });
@@ -164,7 +189,8 @@ test('two tabs that download the same model share one download', async () => {
     await press(card(page, 'LFM2.5-350M'), 'Download');
     await answer(page, true);
   }
-  for (const page of pages) await card(page, 'LFM2.5-350M').getByRole('button', { name: /^Use/ }).waitFor({ timeout: PATIENCE });
+  for (const page of pages)
+    await card(page, 'LFM2.5-350M').getByRole('button', { name: /^Use/ }).waitFor({ timeout: PATIENCE });
   expect(requested(hub)).toBeLessThan(1.5 * large.length);
 });
 
@@ -174,7 +200,9 @@ test('what cannot be downloaded or used is said, and the former model goes on', 
   await page.fill('#address', 'a/missing');
   await page.click('#models-address button:has-text("Download")');
   await page.waitForSelector('#models-problem:has-text("missing cannot be downloaded")');
-  await soon(() => page.innerText('#models-problem')).toMatch(/^missing cannot be downloaded\. The model cannot be reached/);
+  await soon(() => page.innerText('#models-problem')).toMatch(
+    /^missing cannot be downloaded\. The model cannot be reached/,
+  );
   await page.fill('#address', 'http://127.0.0.1:9/m.gguf');
   const begun = Date.now();
   await page.click('#models-address button:has-text("Download")');
@@ -191,17 +219,24 @@ test('what cannot be downloaded or used is said, and the former model goes on', 
 });
 
 test('without the memory for two the former model goes first, and comes back when the next one fails', async () => {
-  await chat.context.addInitScript(() => Object.defineProperty(Navigator.prototype, 'deviceMemory', { get: () => 1 / 128 }));
+  await chat.context.addInitScript(() =>
+    Object.defineProperty(Navigator.prototype, 'deviceMemory', { get: () => 1 / 128 }),
+  );
   const page = await visit();
   await page.evaluate(() => {
     const told: string[] = ((window as unknown as { told: string[] }).told = []);
-    new MutationObserver(() => told.push(document.querySelector('#loading-note')?.textContent ?? '')).observe(document.querySelector('#loading-note')!, { childList: true });
+    new MutationObserver(() => told.push(document.querySelector('#loading-note')?.textContent ?? '')).observe(
+      document.querySelector('#loading-note')!,
+      { childList: true },
+    );
   });
   await page.setInputFiles('#file', { name: 'bad.gguf', mimeType: '', buffer: Buffer.from(broken) });
   await page.waitForSelector('#error:visible', { timeout: PATIENCE });
   await soon(() => page.innerText('#error-text > p')).toContain('Rivulet tiny answers instead.');
   await named(page, 'Rivulet tiny');
-  expect((await page.evaluate('told')) as string[]).toContain('This device has not the memory for two models, so Rivulet tiny was unloaded first. It comes back if bad.gguf cannot be loaded.');
+  expect((await page.evaluate('told')) as string[]).toContain(
+    'This device has not the memory for two models, so Rivulet tiny was unloaded first. It comes back if bad.gguf cannot be loaded.',
+  );
   await ask(page);
 });
 
@@ -219,7 +254,9 @@ test('where nothing can be stored, a model is used from memory; cancelled, the f
   await ask(page);
   await page.click('#loading-cancel');
   await page.waitForSelector('#error:visible');
-  await soon(() => page.innerText('#error-text > p')).toBe('LFM2.5-350M was not loaded. Rivulet tiny goes on answering.');
+  await soon(() => page.innerText('#error-text > p')).toBe(
+    'LFM2.5-350M was not loaded. Rivulet tiny goes on answering.',
+  );
   await soon(() => page.getAttribute('#error', 'role')).toBe('status');
   await ask(page);
 });
@@ -229,12 +266,18 @@ test('a deleted model can be taken back, is there when the page was closed meanw
   await download(page, 'LFM2.5-230M');
   const more = async (button: string): Promise<void> => {
     await openModels(page);
-    if (!(await card(page, 'LFM2.5-230M').locator('details[open]').count())) await card(page, 'LFM2.5-230M').locator('summary').click();
+    if (!(await card(page, 'LFM2.5-230M').locator('details[open]').count()))
+      await card(page, 'LFM2.5-230M').locator('summary').click();
     await press(card(page, 'LFM2.5-230M'), button);
   };
   // the dialog opens before the store was read
   const kept = (names: string[]): Promise<unknown> =>
-    page.waitForFunction((wanted) => JSON.stringify([...document.querySelectorAll('#models-kept h4')].map((title) => title.textContent!.trim())) === wanted, JSON.stringify(names));
+    page.waitForFunction(
+      (wanted) =>
+        JSON.stringify([...document.querySelectorAll('#models-kept h4')].map((title) => title.textContent!.trim())) ===
+        wanted,
+      JSON.stringify(names),
+    );
   await more('Verify');
   await card(page, 'LFM2.5-230M').locator('.result:has-text("No damage found.")').waitFor();
   await press(card(page, 'LFM2.5-230M'), 'Pin');
@@ -300,7 +343,11 @@ test('dropped files: what is no model is named, a model runs and can be kept', a
     await page.dispatchEvent('body', 'drop', { dataTransfer: data });
   };
   await openModels(page);
-  await page.setInputFiles('#file', { name: 'cat.jpg', mimeType: 'image/jpeg', buffer: Buffer.from([0xff, 0xd8, 0xff, 0xe0, 0, 16]) });
+  await page.setInputFiles('#file', {
+    name: 'cat.jpg',
+    mimeType: 'image/jpeg',
+    buffer: Buffer.from([0xff, 0xd8, 0xff, 0xe0, 0, 16]),
+  });
   await page.waitForSelector('#models-problem:has-text("cat.jpg is not a model file. Choose a .gguf file.")');
   await page.keyboard.press('Escape');
   await drop('cat.jpg', [0xff, 0xd8, 0xff, 0xe0, 0, 16]);
@@ -326,7 +373,11 @@ test('dropped files: what is no model is named, a model runs and can be kept', a
   await page.click('#toast button:has-text("Keep on this device")', { timeout: PATIENCE });
   await page.waitForSelector('#toast:has-text("is stored on this device")', { timeout: PATIENCE });
   await openModels(page);
-  await soon(() => page.locator('#models-kept h4').allInnerTexts()).toEqual(['Rivulet tiny', 'my model (2).gguf', 'my model.gguf']);
+  await soon(() => page.locator('#models-kept h4').allInnerTexts()).toEqual([
+    'Rivulet tiny',
+    'my model (2).gguf',
+    'my model.gguf',
+  ]);
 });
 
 test('the address asks for a large model: the demo model answers, and the download is asked for', async () => {
@@ -344,19 +395,25 @@ test('the figures of a reply, where it runs and why, and a support report withou
   await page.evaluate(() => {
     const shown: [number, string][] = ((window as unknown as { shown: [number, string][] }).shown = []);
     const figures = document.querySelector('#live-figures')!;
-    new MutationObserver(() => shown.push([performance.now(), figures.textContent ?? ''])).observe(figures, { childList: true });
+    new MutationObserver(() => shown.push([performance.now(), figures.textContent ?? ''])).observe(figures, {
+      childList: true,
+    });
   });
   await ask(page);
   const shown = (await page.evaluate('shown')) as [number, string][];
   expect(shown.some(([, text]) => /^[\d.,]+\stok\/s · [\d.]+\sm?s to first token$/.test(text))).toBe(true);
   const figures = shown.filter(([, text]) => text.includes('tok/s'));
   for (let i = 1; i < figures.length; i++) expect(figures[i][0] - figures[i - 1][0]).toBeGreaterThan(200);
-  await soon(() => page.locator('#live-figures').evaluate((slot) => slot.closest('[aria-live], [role=status], [role=alert]') === null)).toBe(true);
+  await soon(() =>
+    page.locator('#live-figures').evaluate((slot) => slot.closest('[aria-live], [role=status], [role=alert]') === null),
+  ).toBe(true);
 
   await page.setInputFiles('#file', { name: 'cat.gguf', mimeType: '', buffer: Buffer.from(broken) });
   await page.waitForSelector('#error:visible', { timeout: PATIENCE });
   await page.click('#about summary');
-  await soon(() => page.innerText('#about-why')).toMatch(/^Runs on the CPU with \d+ threads?, because the page’s address asks for it\.$/);
+  await soon(() => page.innerText('#about-why')).toMatch(
+    /^Runs on the CPU with \d+ threads?, because the page’s address asks for it\.$/,
+  );
   await page.click('#open-support');
   await page.waitForSelector('#support pre:has-text("errors")');
   const text = await page.innerText('#support pre');
@@ -372,7 +429,10 @@ test('the figures of a reply, where it runs and why, and a support report withou
   for (const said of ['Hello!', (await replies(page))[0].trim()]) expect(text).not.toContain(said);
   await loadAxe(page);
   expect(await objections(page)).toEqual([]);
-  const [saved] = await Promise.all([page.waitForEvent('download'), page.click('#support button:has-text("Save as a file")')]);
+  const [saved] = await Promise.all([
+    page.waitForEvent('download'),
+    page.click('#support button:has-text("Save as a file")'),
+  ]);
   expect(saved.suggestedFilename()).toBe('rivulet-support.json');
   expect(readFileSync(await saved.path(), 'utf8')).toBe(text);
 });

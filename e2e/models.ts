@@ -15,14 +15,27 @@ import type { Dtype } from '../src/tensor/dtype';
  * @param dtype of a matrix, by its GGUF name
  * @param has true for a tensor, by its GGUF name, that is there although a model may lack it
  */
-export async function randomModel(backend: Backend, config: Config, dtype: (gguf: string) => Dtype, has?: (gguf: string) => boolean): Promise<Plan> {
+export async function randomModel(
+  backend: Backend,
+  config: Config,
+  dtype: (gguf: string) => Dtype,
+  has?: (gguf: string) => boolean,
+): Promise<Plan> {
   const { weights } = madeUpWeights((read) => LFM2.weights(config, read), dtype, has);
   const matrices = new Map<MatrixSource, Matrix | undefined>();
-  mapLeaves(weights, (source) => void matrices.set(source, undefined), () => undefined);
-  for (const source of matrices.keys()) matrices.set(source, await writeRandomMatrix(backend, { ...source, rows: rowsOf(source) }));
+  mapLeaves(
+    weights,
+    (source) => void matrices.set(source, undefined),
+    () => undefined,
+  );
+  for (const source of matrices.keys())
+    matrices.set(source, await writeRandomMatrix(backend, { ...source, rows: rowsOf(source) }));
   const vector = (name: string, length: number): Vector => {
     const next = seededRandom(name);
-    return backend.vector(name, Float32Array.from({ length }, () => 0.5 + next() / 2 ** 32));
+    return backend.vector(
+      name,
+      Float32Array.from({ length }, () => 0.5 + next() / 2 ** 32),
+    );
   };
   const loaded = mapLeaves(weights, (source) => matrices.get(source)!, ({ name, length }) => vector(name, length)); // prettier-ignore
   return recordModel({ architecture: LFM2, config }, loaded);

@@ -23,9 +23,14 @@ const run = (file: string, ...args: string[]): Promise<string> => runOffline(fol
 beforeAll(async () => {
   ({ tarball } = await installPackage(folder));
   cpSync(join(root, 'e2e/consumer'), folder, { recursive: true });
-  const texts = ['README.md', ...readdirSync(join(root, 'docs')).map((name) => `docs/${name}`)].map((path) => readFileSync(join(root, path), 'utf8'));
-  const examples = texts.flatMap((text) => [...text.matchAll(/```ts\n([\s\S]*?)```/g)].map(([, code]) => code)).filter((code) => /from 'rivulet(?:\/\w+)?'/.test(code));
-  if (!examples.length) throw new Error('README.md and docs/ have no block of ts that imports rivulet, and should have one.');
+  const texts = ['README.md', ...readdirSync(join(root, 'docs')).map((name) => `docs/${name}`)].map((path) =>
+    readFileSync(join(root, path), 'utf8'),
+  );
+  const examples = texts
+    .flatMap((text) => [...text.matchAll(/```ts\n([\s\S]*?)```/g)].map(([, code]) => code))
+    .filter((code) => /from 'rivulet(?:\/\w+)?'/.test(code));
+  if (!examples.length)
+    throw new Error('README.md and docs/ have no block of ts that imports rivulet, and should have one.');
   examples.forEach((code, i) => writeFileSync(join(folder, `example_${i}.ts`), code));
   writeFileSync(join(folder, 'package.json'), '{ "type": "module" }');
 });
@@ -33,36 +38,80 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 test('the tarball holds the library, its side file, the element, inspect, their types, the demo model, licence, notices and README, nothing else', async () => {
   const files = (await run('tar', '-tzf', tarball)).trim().split('\n').map((path) => path.replace('package/', '')); // prettier-ignore
-  expect(files.sort()).toEqual(['LICENSE', 'README.md', 'dist/integrity.json', 'dist/models/rivulet-tiny.gguf', 'dist/notices.txt', 'dist/rivulet-element.d.mts', 'dist/rivulet-element.js', 'dist/rivulet-element.mjs', 'dist/rivulet-inspect.d.mts', 'dist/rivulet-inspect.mjs', 'dist/rivulet-tools.js', 'dist/rivulet-tools.mjs', 'dist/rivulet.d.mts', 'dist/rivulet.d.ts', 'dist/rivulet.js', 'dist/rivulet.mjs', 'package.json']);
+  expect(files.sort()).toEqual([
+    'LICENSE',
+    'README.md',
+    'dist/integrity.json',
+    'dist/models/rivulet-tiny.gguf',
+    'dist/notices.txt',
+    'dist/rivulet-element.d.mts',
+    'dist/rivulet-element.js',
+    'dist/rivulet-element.mjs',
+    'dist/rivulet-inspect.d.mts',
+    'dist/rivulet-inspect.mjs',
+    'dist/rivulet-tools.js',
+    'dist/rivulet-tools.mjs',
+    'dist/rivulet.d.mts',
+    'dist/rivulet.d.ts',
+    'dist/rivulet.js',
+    'dist/rivulet.mjs',
+    'package.json',
+  ]);
   const notices = readFileSync(join(installed, 'dist/notices.txt'), 'utf8');
-  for (const name of ['comlink', 'idb-keyval', '@huggingface/tokenizers', 'marked', 'dompurify']) expect(notices).toMatch(new RegExp(`^${name} \\d`, 'm'));
+  for (const name of ['comlink', 'idb-keyval', '@huggingface/tokenizers', 'marked', 'dompurify'])
+    expect(notices).toMatch(new RegExp(`^${name} \\d`, 'm'));
 });
 
 test('the element is imported where there is no page, as a server does', async () => {
-  expect(Object.keys(await import(pathToFileURL(join(installed, 'dist/rivulet-element.mjs')).href))).toEqual(['RivuletChat']);
+  expect(Object.keys(await import(pathToFileURL(join(installed, 'dist/rivulet-element.mjs')).href))).toEqual([
+    'RivuletChat',
+  ]);
 });
 
 test('publint and arethetypeswrong find nothing', async () => {
   const content = readFileSync(tarball);
-  const { messages, pkg } = await publint({ pack: { tarball: content.buffer.slice(content.byteOffset, content.byteOffset + content.length) }, strict: true });
+  const { messages, pkg } = await publint({
+    pack: { tarball: content.buffer.slice(content.byteOffset, content.byteOffset + content.length) },
+    strict: true,
+  });
   expect(messages.map((message) => formatMessage(message, pkg!, { color: false }))).toEqual([]);
-  await run(process.execPath, bin('@arethetypeswrong/cli', 'dist/index.js'), tarball, '--profile', 'esm-only', '--no-definitely-typed', '--no-emoji', '--no-color');
+  await run(
+    process.execPath,
+    bin('@arethetypeswrong/cli', 'dist/index.js'),
+    tarball,
+    '--profile',
+    'esm-only',
+    '--no-definitely-typed',
+    '--no-emoji',
+    '--no-color',
+  );
 });
 
 test('the types name the exports that are there, every function with a docstring, and the consumer uses all of them', async () => {
   const program = ts.createProgram({
     rootNames: [join(folder, 'module.ts')],
-    options: { module: ts.ModuleKind.NodeNext, moduleResolution: ts.ModuleResolutionKind.NodeNext, types: [], noLib: true },
+    options: {
+      module: ts.ModuleKind.NodeNext,
+      moduleResolution: ts.ModuleResolutionKind.NodeNext,
+      types: [],
+      noLib: true,
+    },
   });
   const checker = program.getTypeChecker();
-  const [{ importClause, moduleSpecifier }] = program.getSourceFile(join(folder, 'module.ts'))!.statements.filter(ts.isImportDeclaration);
+  const [{ importClause, moduleSpecifier }] = program
+    .getSourceFile(join(folder, 'module.ts'))!
+    .statements.filter(ts.isImportDeclaration);
   const exported = checker.getExportsOfModule(checker.getSymbolAtLocation(moduleSpecifier)!);
   const names = (flags: ts.SymbolFlags): string[] => exported.filter((symbol) => symbol.flags & flags).map((symbol) => symbol.name).sort(); // prettier-ignore
   const values = names(ts.SymbolFlags.Value);
   expect(values).toContain('load');
   expect(Object.keys(await import(pathToFileURL(join(installed, 'dist/rivulet.mjs')).href)).sort()).toEqual(values);
-  expect(Object.keys(runInNewContext(`${readFileSync(join(installed, 'dist/rivulet.js'), 'utf8')}; rivulet`)).sort()).toEqual(values);
-  const bare = exported.filter((symbol) => symbol.flags & ts.SymbolFlags.Value && !symbol.getDocumentationComment(checker).length);
+  expect(
+    Object.keys(runInNewContext(`${readFileSync(join(installed, 'dist/rivulet.js'), 'utf8')}; rivulet`)).sort(),
+  ).toEqual(values);
+  const bare = exported.filter(
+    (symbol) => symbol.flags & ts.SymbolFlags.Value && !symbol.getDocumentationComment(checker).length,
+  );
   expect(bare.map(({ name }) => name)).toEqual([]);
 
   const used = (importClause!.namedBindings as ts.NamedImports).elements.map(({ name }) => name.text);
@@ -77,7 +126,15 @@ describe.concurrent('a strict project without any types but those of a page comp
     { compiler: 'typescript-5.6', moduleResolution: 'bundler', module: 'ESNext', ...more },
     { compiler: 'typescript-5.6', moduleResolution: 'nodenext', module: 'NodeNext' },
   ])('$compiler, $moduleResolution', async ({ compiler, ...options }) => {
-    const compilerOptions = { target: 'ES2022', lib: ['ES2022', 'DOM'], types: [], strict: true, skipLibCheck: false, noEmit: true, ...options };
+    const compilerOptions = {
+      target: 'ES2022',
+      lib: ['ES2022', 'DOM'],
+      types: [],
+      strict: true,
+      skipLibCheck: false,
+      noEmit: true,
+      ...options,
+    };
     const config = join(folder, `tsconfig.${compiler}.${options.moduleResolution}.json`);
     writeFileSync(config, JSON.stringify({ compilerOptions, include: ['*.ts'] }));
     await run(process.execPath, bin(compiler, 'bin/tsc'), '-p', config, '--pretty', 'false');

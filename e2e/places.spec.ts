@@ -54,7 +54,10 @@ test.each(Object.entries(FAILING))('%s: the error names the way', async (name, [
   expect(await inPlace(name, `'${places.origin}/doll.gguf'`)).toEqual(told(error, message));
 });
 
-const RELATIVE: Record<string, RegExp> = { 'page on disk': /SourceError.*let the user choose the file, or serve the folder/, 'worker from a blob': /RequestError.*Write the whole address/ };
+const RELATIVE: Record<string, RegExp> = {
+  'page on disk': /SourceError.*let the user choose the file, or serve the folder/,
+  'worker from a blob': /RequestError.*Write the whole address/,
+};
 
 test.each(answering.filter((name) => !RELATIVE[name]))('%s: it answers from a file beside the page', async (name) => {
   expect(await inPlace(name, "'./doll.gguf'")).toEqual({ text: SAYS });
@@ -67,18 +70,25 @@ test.each(Object.entries(RELATIVE))('%s: of a file beside it the error says what
 
 test('page on disk: it answers from a file that was chosen', async () => {
   const bytes = `(await (await fetch('${places.origin}/doll.gguf')).blob())`;
-  expect(await inPlace('page on disk', `await (async () => new File([${bytes}], 'doll.gguf'))()`)).toEqual({ text: SAYS });
+  expect(await inPlace('page on disk', `await (async () => new File([${bytes}], 'doll.gguf'))()`)).toEqual({
+    text: SAYS,
+  });
 });
 
-test.each(['capacitor://localhost', 'tauri://localhost', 'ionic://localhost', 'app://local', 'file://'])('%s is the address of a file that nobody serves here: it is not asked for again and again', async (scheme) => {
-  const began = performance.now();
-  expect(await inPlace('page', `'${scheme}/doll.gguf'`)).toEqual(told('SourceError', /^doll\.gguf cannot be downloaded/));
-  expect(performance.now() - began).toBeLessThan(10_000);
-});
+test.each(['capacitor://localhost', 'tauri://localhost', 'ionic://localhost', 'app://local', 'file://'])(
+  '%s is the address of a file that nobody serves here: it is not asked for again and again',
+  async (scheme) => {
+    const began = performance.now();
+    expect(await inPlace('page', `'${scheme}/doll.gguf'`)).toEqual(
+      told('SourceError', /^doll\.gguf cannot be downloaded/),
+    );
+    expect(performance.now() - began).toBeLessThan(10_000);
+  },
+);
 
 test.each(WITHOUT_WORKERS)('%s: it knows the stored models all the same', async (name) => {
   const place = await places.open(name);
-  expect(await place.run("rivulet.listModels().then((all) => Array.isArray(all))")).toBe(true);
+  expect(await place.run('rivulet.listModels().then((all) => Array.isArray(all))')).toBe(true);
   await place.close();
 });
 

@@ -25,10 +25,16 @@ const PAGES: Record<string, { policy?: string; isolated?: boolean; body?: string
   page: {},
   'isolated page': { isolated: true },
   'documented policy': { policy: POLICY },
-  'nonce policy': { policy: "script-src 'nonce-n' 'strict-dynamic' 'wasm-unsafe-eval'; worker-src blob:", body: '<script nonce="n" src="/rivulet.js"></script>' },
+  'nonce policy': {
+    policy: "script-src 'nonce-n' 'strict-dynamic' 'wasm-unsafe-eval'; worker-src blob:",
+    body: '<script nonce="n" src="/rivulet.js"></script>',
+  },
   'trusted types': { policy: `${POLICY}; ${ENFORCED}`, isolated: true },
   'trusted types, listed': { policy: `${POLICY}; ${ENFORCED}; ${TRUSTED}` },
-  'trusted types, by default': { policy: `${POLICY}; ${ENFORCED}; trusted-types default`, body: `<script src="/default_policy.js"></script>${SCRIPT}` },
+  'trusted types, by default': {
+    policy: `${POLICY}; ${ENFORCED}; trusted-types default`,
+    body: `<script src="/default_policy.js"></script>${SCRIPT}`,
+  },
   'trusted types, others': { policy: `${POLICY}; ${ENFORCED}; trusted-types some-app` },
   'no blob policy': { policy: "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'" },
   'no WASM policy': { policy: "default-src 'self'; worker-src blob:; script-src 'self'" },
@@ -38,19 +44,38 @@ const FRAMES: Record<string, string> = {
   'sandboxed frame with srcdoc': `<iframe sandbox="allow-scripts" srcdoc='${SCRIPT}'></iframe>`,
   'frame with srcdoc': `<iframe srcdoc='${SCRIPT}'></iframe>`,
 };
-const ANSWER = 'async (code) => { try { return { value: await (0, eval)(code) }; } catch (error) { return { failed: String(error) }; } }';
+const ANSWER =
+  'async (code) => { try { return { value: await (0, eval)(code) }; } catch (error) { return { failed: String(error) }; } }';
 /** scripts of workers that run code which they are sent, and how a page starts each as `port` */
 const WORKERS: Record<string, { script: string; start: string }> = {
-  worker: { script: `onmessage = async ({ data, ports: [port] }) => port.postMessage(await (${ANSWER})(data))`, start: "port = new Worker('/worker.js')" },
-  'worker from a blob': { script: '', start: "port = new Worker(URL.createObjectURL(new Blob([(await (await fetch('/worker.js')).text()).replaceAll(\"'/\", `'${location.origin}/`)])))" },
-  'shared worker': { script: `onconnect = ({ ports: [page] }) => (page.onmessage = async ({ data, ports: [port] }) => port.postMessage(await (${ANSWER})(data)))`, start: "({ port } = new SharedWorker('/shared_worker.js'))" },
+  worker: {
+    script: `onmessage = async ({ data, ports: [port] }) => port.postMessage(await (${ANSWER})(data))`,
+    start: "port = new Worker('/worker.js')",
+  },
+  'worker from a blob': {
+    script: '',
+    start:
+      "port = new Worker(URL.createObjectURL(new Blob([(await (await fetch('/worker.js')).text()).replaceAll(\"'/\", `'${location.origin}/`)])))",
+  },
+  'shared worker': {
+    script: `onconnect = ({ ports: [page] }) => (page.onmessage = async ({ data, ports: [port] }) => port.postMessage(await (${ANSWER})(data)))`,
+    start: "({ port } = new SharedWorker('/shared_worker.js'))",
+  },
   'service worker': {
     script: `oninstall = () => skipWaiting(); onmessage = ({ data, ports: [port] }) => void (${ANSWER})(data).then((said) => port.postMessage(said))`,
-    start: "await navigator.serviceWorker.register('/service_worker.js', { scope: '/served/' }).then(({ installing, waiting, active }) => (port = installing ?? waiting ?? active))",
+    start:
+      "await navigator.serviceWorker.register('/service_worker.js', { scope: '/served/' }).then(({ installing, waiting, active }) => (port = installing ?? waiting ?? active))",
   },
 };
 
-export const PLACES = [...Object.keys(PAGES), ...Object.keys(FRAMES), ...Object.keys(WORKERS), 'page on disk', 'extension page', "extension's service worker"];
+export const PLACES = [
+  ...Object.keys(PAGES),
+  ...Object.keys(FRAMES),
+  ...Object.keys(WORKERS),
+  'page on disk',
+  'extension page',
+  "extension's service worker",
+];
 /** Where browsers start no workers. */
 export const WITHOUT_WORKERS = ['shared worker', 'service worker', "extension's service worker"];
 
@@ -80,8 +105,14 @@ function answerer({ files, answer }: PlacesOptions): (request: IncomingMessage, 
   const scripts: Record<string, string | Buffer> = {
     '/rivulet.js': library(),
     '/rivulet-tools.js': read('dist/rivulet-tools.js'),
-    '/default_policy.js': "trustedTypes.createPolicy('default', { createScriptURL: (url) => (url.startsWith('blob:') ? url : null) })",
-    ...Object.fromEntries(Object.entries(WORKERS).map(([name, { script }]) => [`/${name.replaceAll(' ', '_')}.js`, `importScripts('/rivulet.js'); ${script}`])),
+    '/default_policy.js':
+      "trustedTypes.createPolicy('default', { createScriptURL: (url) => (url.startsWith('blob:') ? url : null) })",
+    ...Object.fromEntries(
+      Object.entries(WORKERS).map(([name, { script }]) => [
+        `/${name.replaceAll(' ', '_')}.js`,
+        `importScripts('/rivulet.js'); ${script}`,
+      ]),
+    ),
   };
   return (request, response) => {
     if (answer?.(request, response) !== undefined) return;
@@ -90,10 +121,16 @@ function answerer({ files, answer }: PlacesOptions): (request: IncomingMessage, 
     const page = PAGES[name];
     response.setHeader('access-control-allow-origin', '*');
     if (page?.policy) response.setHeader('content-security-policy', page.policy);
-    if (page?.isolated) response.setHeader('cross-origin-opener-policy', 'same-origin').setHeader('cross-origin-embedder-policy', 'require-corp');
+    if (page?.isolated)
+      response
+        .setHeader('cross-origin-opener-policy', 'same-origin')
+        .setHeader('cross-origin-embedder-policy', 'require-corp');
     response.setHeader('cross-origin-resource-policy', 'cross-origin');
     const html = page ? (page.body ?? SCRIPT) : FRAMES[name];
-    if (html !== undefined) return void response.setHeader('content-type', 'text/html').end(`<!doctype html><html lang="en"><title>Place</title><link rel="icon" href="data:,">${html}</html>`);
+    if (html !== undefined)
+      return void response
+        .setHeader('content-type', 'text/html')
+        .end(`<!doctype html><html lang="en"><title>Place</title><link rel="icon" href="data:,">${html}</html>`);
     if (scripts[path]) return void response.setHeader('content-type', 'text/javascript').end(scripts[path]);
     sendBytes(files[name], request, response);
   };
@@ -122,18 +159,33 @@ export async function openPlaces(options: PlacesOptions): Promise<Places> {
     for (const [file, bytes] of Object.entries(options.files)) writeFileSync(join(folder, name, file), bytes);
   }
   writeFileSync(join(folder, 'extension/background.js'), "importScripts('rivulet.js');");
-  const manifest = { manifest_version: 3, name: 'Places', version: '1', background: { service_worker: 'background.js' }, content_security_policy: { extension_pages: EXTENSION_POLICY }, host_permissions: ['http://127.0.0.1/*'] };
+  const manifest = {
+    manifest_version: 3,
+    name: 'Places',
+    version: '1',
+    background: { service_worker: 'background.js' },
+    content_security_policy: { extension_pages: EXTENSION_POLICY },
+    host_permissions: ['http://127.0.0.1/*'],
+  };
   writeFileSync(join(folder, 'extension/manifest.json'), JSON.stringify(manifest));
   const extension = join(folder, 'extension');
   const context = await chromium.launchPersistentContext(join(folder, 'profile'), {
     executablePath: findChromium(),
     headless: false,
-    args: chromiumArgs({ args: ['--headless=new', `--disable-extensions-except=${extension}`, `--load-extension=${extension}`] }),
+    args: chromiumArgs({
+      args: ['--headless=new', `--disable-extensions-except=${extension}`, `--load-extension=${extension}`],
+    }),
   });
   let background: Worker | undefined;
   const ofExtension = async (): Promise<Worker> => {
-    const found = (): Worker | undefined => context.serviceWorkers().find((worker) => worker.url().startsWith('chrome-extension:'));
-    return (background ??= found() ?? (await context.waitForEvent('serviceworker', { predicate: (worker) => worker.url().startsWith('chrome-extension:'), timeout: 20_000 })));
+    const found = (): Worker | undefined =>
+      context.serviceWorkers().find((worker) => worker.url().startsWith('chrome-extension:'));
+    return (background ??=
+      found() ??
+      (await context.waitForEvent('serviceworker', {
+        predicate: (worker) => worker.url().startsWith('chrome-extension:'),
+        timeout: 20_000,
+      })));
   };
 
   async function open(name: string): Promise<Place> {
@@ -144,7 +196,8 @@ export async function openPlaces(options: PlacesOptions): Promise<Places> {
     const tab = await context.newPage();
     const close = (): Promise<void> => tab.close();
     if (name === 'page on disk') await tab.goto(`file://${folder}/disk/page.html`);
-    else if (name === 'extension page') await tab.goto(`chrome-extension://${new URL((await ofExtension()).url()).host}/page.html`);
+    else if (name === 'extension page')
+      await tab.goto(`chrome-extension://${new URL((await ofExtension()).url()).host}/page.html`);
     else await tab.goto(`${origin}/${encodeURIComponent(WORKERS[name] ? 'page' : name)}`);
     if (FRAMES[name]) {
       const frame = (await (await tab.waitForSelector('iframe')).contentFrame())!;

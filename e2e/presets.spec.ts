@@ -7,9 +7,11 @@ import { loadAxe, objections, ready, testChat } from './chat_page';
 const chat = testChat({ viewport: { width: 1100, height: 800 } });
 
 const visit = (): Promise<Page> => chat.visit();
-const button = (page: Page, name: string): Locator => page.locator('#presets').getByRole('button', { name, exact: true });
+const button = (page: Page, name: string): Locator =>
+  page.locator('#presets').getByRole('button', { name, exact: true });
 const options = (page: Page): Promise<string[]> => page.locator('#preset option').allInnerTexts();
-const kept = (page: Page, name: string): Promise<unknown> => page.evaluate((key) => JSON.parse(localStorage[`rivulet-chat.${key}`] ?? 'null'), name);
+const kept = (page: Page, name: string): Promise<unknown> =>
+  page.evaluate((key) => JSON.parse(localStorage[`rivulet-chat.${key}`] ?? 'null'), name);
 const BUILT_IN = ['Concise', 'Friendly', 'Explain simply', 'Editor', 'Translator'];
 
 async function openSettings(page: Page): Promise<void> {
@@ -92,7 +94,12 @@ test('own presets are saved, renamed, deleted and taken back, over a reload and 
 
 test('hostile storage gives the presets of the page, and storage that is blocked is told', async () => {
   await chat.context.addInitScript(() => {
-    localStorage['rivulet-chat.presets'] ??= JSON.stringify([{ name: '<img src=x onerror=alert(1)>', text: 'x' }, { name: 'Concise', text: 'Lie.' }, 7, { name: ['a'], text: 'b' }]);
+    localStorage['rivulet-chat.presets'] ??= JSON.stringify([
+      { name: '<img src=x onerror=alert(1)>', text: 'x' },
+      { name: 'Concise', text: 'Lie.' },
+      7,
+      { name: ['a'], text: 'b' },
+    ]);
   });
   const page = await visit();
   await openSettings(page);
@@ -105,7 +112,9 @@ test('hostile storage gives the presets of the page, and storage that is blocked
   });
   await page.fill('#system', 'Something new.');
   await save(page, 'New');
-  expect(await page.innerText('#presets .problem')).toBe('This cannot be saved. The browser’s storage is full or blocked.');
+  expect(await page.innerText('#presets .problem')).toBe(
+    'This cannot be saved. The browser’s storage is full or blocked.',
+  );
 });
 
 test('by keyboard, on a phone', async () => {

@@ -69,7 +69,9 @@ beforeAll(async () => {
   own = new URL(site.url).host;
   proxy = await recordingProxy(own);
   // without the last flag a proxy is not used for this machine's own addresses
-  browser = await launchChromium({ args: [`--proxy-server=http://127.0.0.1:${proxy.port}`, '--proxy-bypass-list=<-loopback>'] });
+  browser = await launchChromium({
+    args: [`--proxy-server=http://127.0.0.1:${proxy.port}`, '--proxy-bypass-list=<-loopback>'],
+  });
 });
 afterAll(async () => {
   await browser?.close();
@@ -87,11 +89,18 @@ afterEach(() => context.close());
 
 /** Only files of the page's own host were asked for, and no request holds what was typed. */
 function expectPrivate(file: string): void {
-  expect(proxy.sent.some(({ text }) => text.includes(file)), `${file} was asked for through the proxy`).toBe(true);
+  expect(
+    proxy.sent.some(({ text }) => text.includes(file)),
+    `${file} was asked for through the proxy`,
+  ).toBe(true);
   expect(asked.filter((url) => new URL(url).host !== own)).toEqual([]);
   expect(proxy.sent.filter(({ host }) => host !== own && !BROWSERS_OWN.test(host)).map(({ text }) => text)).toEqual([]);
-  expect(proxy.sent.filter(({ host, method }) => host === own && !['GET', 'HEAD'].includes(method)).map(({ text }) => text)).toEqual([]);
-  expect(proxy.sent.filter(({ text }) => text.toLowerCase().includes(SECRET.toLowerCase())).map(({ text }) => text)).toEqual([]);
+  expect(
+    proxy.sent.filter(({ host, method }) => host === own && !['GET', 'HEAD'].includes(method)).map(({ text }) => text),
+  ).toEqual([]);
+  expect(
+    proxy.sent.filter(({ text }) => text.toLowerCase().includes(SECRET.toLowerCase())).map(({ text }) => text),
+  ).toEqual([]);
 }
 
 test('the proxy sees what a page, a worker, an image and a socket send to others', async () => {
@@ -109,9 +118,13 @@ test('the proxy sees what a page, a worker, an image and a socket send to others
   });
   const hosts = (): string[] => proxy.sent.map(({ host }) => host);
   await expect.poll(() => hosts().includes('beacon.example'), { timeout: 10_000 }).toBe(true);
-  expect(hosts()).toEqual(expect.arrayContaining([own, 'page.example', 'worker.example', 'image.example', 'socket.example:80']));
+  expect(hosts()).toEqual(
+    expect.arrayContaining([own, 'page.example', 'worker.example', 'image.example', 'socket.example:80']),
+  );
   const reported = asked.map((url) => new URL(url).host);
-  expect(reported).toEqual(expect.arrayContaining([own, 'page.example', 'worker.example', 'image.example', 'socket.example']));
+  expect(reported).toEqual(
+    expect.arrayContaining([own, 'page.example', 'worker.example', 'image.example', 'socket.example']),
+  );
 });
 
 test('a visit of the chat page: answers, tools, a note, settings, models, search, export, and a second visit', async () => {
@@ -149,7 +162,14 @@ test('a visit of the element', async () => {
   await page.waitForFunction(() => customElements.get('rivulet-chat'));
   const said = await page.evaluate(async (secret) => {
     const chat = document.querySelector('rivulet-chat') as RivuletChat;
-    chat.tools = [{ name: 'set_timer', description: 'Start a countdown timer', parameters: { type: 'object', properties: { minutes: { type: 'integer' } }, required: ['minutes'] }, run: () => 'ok' }];
+    chat.tools = [
+      {
+        name: 'set_timer',
+        description: 'Start a countdown timer',
+        parameters: { type: 'object', properties: { minutes: { type: 'integer' } }, required: ['minutes'] },
+        run: () => 'ok',
+      },
+    ];
     return [await chat.send(`Hello! I live in ${secret}.`), await chat.send('Set a timer for 10 minutes')];
   }, SECRET);
   expect(said.every((words) => words.trim() !== '')).toBe(true);

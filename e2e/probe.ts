@@ -36,7 +36,11 @@ export async function openFirefoxProbe(serveOptions: ServeOptions = {}): Promise
   return probeOf(server, page, browser);
 }
 
-const probeOf = (server: Served, page: { evaluate(source: string): Promise<unknown> }, browser: { close(): Promise<void> }): Probe => ({
+const probeOf = (
+  server: Served,
+  page: { evaluate(source: string): Promise<unknown> },
+  browser: { close(): Promise<void> },
+): Probe => ({
   origin: server.origin,
   run(call, argument) {
     // tsx names functions through __name, which a page does not have

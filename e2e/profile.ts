@@ -19,7 +19,10 @@ export interface Profile {
 export interface StorePage {
   page: Page;
   /** Calls a function of e2e/pages/store_calls.ts */
-  call<K extends keyof StoreWindow['store']>(name: K, ...parameters: Parameters<StoreWindow['store'][K]>): ReturnType<StoreWindow['store'][K]>;
+  call<K extends keyof StoreWindow['store']>(
+    name: K,
+    ...parameters: Parameters<StoreWindow['store'][K]>
+  ): ReturnType<StoreWindow['store'][K]>;
 }
 
 export function createProfile(args: string[] = []): Profile {
@@ -27,7 +30,13 @@ export function createProfile(args: string[] = []): Profile {
   let running: { process: ChildProcess; browser: Browser; gone: Promise<void> } | undefined;
 
   const start = async (): Promise<Browser> => {
-    const options = [...chromiumArgs({ args }), '--headless=new', '--remote-debugging-port=0', `--user-data-dir=${directory}`, 'about:blank'];
+    const options = [
+      ...chromiumArgs({ args }),
+      '--headless=new',
+      '--remote-debugging-port=0',
+      `--user-data-dir=${directory}`,
+      'about:blank',
+    ];
     const child = spawn(findChromium(), options, { detached: true, stdio: ['ignore', 'ignore', 'pipe'] });
     const gone = new Promise<void>((resolve) => child.once('exit', () => resolve()));
     const address = await new Promise<string>((resolve, reject) => {
@@ -63,10 +72,11 @@ export function createProfile(args: string[] = []): Profile {
       return {
         page,
         call: (name, ...parameters) =>
-          page.evaluate(([name, parameters]) => (window as never as { store: Record<string, (...p: unknown[]) => unknown> }).store[name](...parameters), [
-            name,
-            parameters,
-          ] as const) as never,
+          page.evaluate(
+            ([name, parameters]) =>
+              (window as never as { store: Record<string, (...p: unknown[]) => unknown> }).store[name](...parameters),
+            [name, parameters] as const,
+          ) as never,
       };
     },
     kill,

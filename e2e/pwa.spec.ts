@@ -44,11 +44,15 @@ afterEach(async () => {
   await site?.close();
 });
 
-const buildOf = (page: Page): Promise<string | undefined> => page.evaluate(() => document.documentElement.dataset.build);
+const buildOf = (page: Page): Promise<string | undefined> =>
+  page.evaluate(() => document.documentElement.dataset.build);
 const said = (page: Page): Promise<string[]> => page.locator('#messages .user .body').allInnerTexts();
-const stored = (page: Page): Promise<unknown> => page.evaluate(() => navigator.serviceWorker.ready.then(() => undefined));
-const isolated = (page: Page): Promise<unknown> => page.waitForFunction(() => crossOriginIsolated, undefined, { timeout: PATIENCE });
-const threads = async (page: Page): Promise<void> => expect(await page.innerText('#about-summary')).toMatch(/^Running on the CPU, \d+ threads$/);
+const stored = (page: Page): Promise<unknown> =>
+  page.evaluate(() => navigator.serviceWorker.ready.then(() => undefined));
+const isolated = (page: Page): Promise<unknown> =>
+  page.waitForFunction(() => crossOriginIsolated, undefined, { timeout: PATIENCE });
+const threads = async (page: Page): Promise<void> =>
+  expect(await page.innerText('#about-summary')).toMatch(/^Running on the CPU, \d+ threads$/);
 
 describe.each([
   { host: 'with the headers', base: '/', headers: true },
@@ -81,7 +85,9 @@ describe.each([
     expect(await buildOf(page)).toBeUndefined();
     await ask(page, 'Hi!');
     await page.click('.update-notice >> text=Update');
-    await page.waitForFunction((build) => document.documentElement.dataset.build === build, NEW_BUILD, { timeout: PATIENCE });
+    await page.waitForFunction((build) => document.documentElement.dataset.build === build, NEW_BUILD, {
+      timeout: PATIENCE,
+    });
     await ready(page);
     await isolated(page);
     await soon(() => said(page)).toEqual(['Hello!', 'Who are you?', 'Hi!']);
@@ -92,7 +98,9 @@ describe.each([
 
 test('a new version waits for the answer; another tab goes on and is asked, too', async () => {
   site = await serveSite();
-  await context.addInitScript(`localStorage['rivulet-chat.settings'] = '{"backend":"wasm","temperature":2,"topK":0,"topP":1,"minP":0,"repetitionPenalty":2,"maxTokens":3000}'`);
+  await context.addInitScript(
+    `localStorage['rivulet-chat.settings'] = '{"backend":"wasm","temperature":2,"topK":0,"topP":1,"minP":0,"repetitionPenalty":2,"maxTokens":3000}'`,
+  );
   const page = await visitPage(site.url, context);
   await stored(page);
   const other = await visitPage(site.url, context);
@@ -120,7 +128,9 @@ test('a new version waits for the answer; another tab goes on and is asked, too'
   }
   expect(answer).toBe('The update starts when this answer is finished.');
   await page.click('#stop', { timeout: 1000 }).catch(() => undefined);
-  await page.waitForFunction((build) => document.documentElement.dataset.build === build, NEW_BUILD, { timeout: PATIENCE });
+  await page.waitForFunction((build) => document.documentElement.dataset.build === build, NEW_BUILD, {
+    timeout: PATIENCE,
+  });
   await ready(page);
   await soon(async () => (await said(page)).at(-1)).toBe('Tell me more.');
   // stopped or ended, not interrupted by the reload
@@ -129,17 +139,27 @@ test('a new version waits for the answer; another tab goes on and is asked, too'
   await other.waitForSelector('.update-notice:visible', { timeout: PATIENCE });
   expect(await buildOf(other)).toBeUndefined();
   await other.click('.update-notice >> text=Update');
-  await other.waitForFunction((build) => document.documentElement.dataset.build === build, NEW_BUILD, { timeout: PATIENCE });
+  await other.waitForFunction((build) => document.documentElement.dataset.build === build, NEW_BUILD, {
+    timeout: PATIENCE,
+  });
   await ready(other);
 });
 
 test('a draft keeps the page from reloading itself; the next visit has threads', async () => {
   site = await serveSite({ isolated: false });
-  await context.addInitScript(() => document.addEventListener('DOMContentLoaded', () => ((document.querySelector('#prompt') as HTMLTextAreaElement).value = 'half a message')));
+  await context.addInitScript(() =>
+    document.addEventListener(
+      'DOMContentLoaded',
+      () => ((document.querySelector('#prompt') as HTMLTextAreaElement).value = 'half a message'),
+    ),
+  );
   const page = await visitPage(`${site.url}?backend=wasm`, context);
   await stored(page);
   expect(await page.inputValue('#prompt')).toBe('half a message');
-  expect(await page.evaluate(() => [crossOriginIsolated, performance.getEntriesByType('navigation').length])).toEqual([false, 1]);
+  expect(await page.evaluate(() => [crossOriginIsolated, performance.getEntriesByType('navigation').length])).toEqual([
+    false,
+    1,
+  ]);
   const next = await visitPage(`${site.url}?backend=wasm`, context);
   expect(await next.evaluate(() => crossOriginIsolated)).toBe(true);
 });
@@ -151,8 +171,19 @@ test('requests to other hosts are left untouched', async () => {
     const page = await visitPage(`${site.url}?backend=wasm`, context);
     await isolated(page);
     // without CORS headers the worker could only get an opaque answer
-    expect(await page.evaluate((url) => fetch(url, { mode: 'no-cors' }).then(({ type }) => type), `${other.url}icon.svg`)).toBe('opaque');
-    expect(await page.evaluate((url) => fetch(url).then(() => 'answered', () => 'failed'), `${other.url}icon.svg`)).toBe('failed');
+    expect(
+      await page.evaluate((url) => fetch(url, { mode: 'no-cors' }).then(({ type }) => type), `${other.url}icon.svg`),
+    ).toBe('opaque');
+    expect(
+      await page.evaluate(
+        (url) =>
+          fetch(url).then(
+            () => 'answered',
+            () => 'failed',
+          ),
+        `${other.url}icon.svg`,
+      ),
+    ).toBe('failed');
   } finally {
     await other.close();
   }
@@ -164,7 +195,10 @@ test('the script-tag page is stored when it is first opened', async () => {
   await isolated(page);
   await stored(page);
   expect(site.asked.filter((path) => /rivulet\.js|script-tag/.test(path))).toEqual([]);
-  const answered = (): Promise<unknown> => page.waitForFunction(() => document.querySelector<HTMLTextAreaElement>('#out')?.value, undefined, { timeout: PATIENCE });
+  const answered = (): Promise<unknown> =>
+    page.waitForFunction(() => document.querySelector<HTMLTextAreaElement>('#out')?.value, undefined, {
+      timeout: PATIENCE,
+    });
   await page.goto(`${site.url}script-tag.html`);
   await answered();
   await site.close();
@@ -180,7 +214,9 @@ test('service workers are blocked: the page works and says what is missing', asy
     const page = await visitPage(`${site.url}?backend=wasm`, blocked);
     await ask(page, 'Hello!');
     await page.click('#open-settings');
-    expect(await page.innerText('#settings-app')).toContain('This browser window stores no pages. It needs the network at each visit.');
+    expect(await page.innerText('#settings-app')).toContain(
+      'This browser window stores no pages. It needs the network at each visit.',
+    );
   } finally {
     await blocked.close();
   }
@@ -205,18 +241,28 @@ test('it can be installed, takes shared text as a draft, and names the libraries
   const session = await context.newCDPSession(page);
   const { errors, data } = await session.send('Page.getAppManifest');
   expect(errors).toEqual([]);
-  const { icons, screenshots } = JSON.parse(data ?? '') as Record<'icons' | 'screenshots', { src: string; sizes: string }[]>;
+  const { icons, screenshots } = JSON.parse(data ?? '') as Record<
+    'icons' | 'screenshots',
+    { src: string; sizes: string }[]
+  >;
   for (const { src, sizes } of [...icons, ...screenshots].filter(({ src }) => src.endsWith('.png')))
-    expect(await page.evaluate(async (src) => {
-      const { width, height } = await createImageBitmap(await (await fetch(src)).blob());
-      return `${width}x${height}`;
-    }, src), src).toBe(sizes);
+    expect(
+      await page.evaluate(async (src) => {
+        const { width, height } = await createImageBitmap(await (await fetch(src)).blob());
+        return `${width}x${height}`;
+      }, src),
+      src,
+    ).toBe(sizes);
   const { installabilityErrors } = await session.send('Page.getInstallabilityErrors');
   expect(installabilityErrors.map(({ errorId }) => errorId).filter((id) => id !== 'in-incognito')).toEqual([]);
 
   await page.goto(`${site.url}notices.html`);
   const names = await page.locator('summary').allInnerTexts();
-  for (const library of ['comlink', 'dompurify', 'idb-keyval', 'marked', '@huggingface/tokenizers']) expect(names.some((name) => name.startsWith(`${library} `)), library).toBe(true);
+  for (const library of ['comlink', 'dompurify', 'idb-keyval', 'marked', '@huggingface/tokenizers'])
+    expect(
+      names.some((name) => name.startsWith(`${library} `)),
+      library,
+    ).toBe(true);
   expect(await page.locator('details pre').count()).toBeGreaterThanOrEqual(names.length);
   await loadAxe(page);
   expect(await objections(page)).toEqual([]);
@@ -227,7 +273,9 @@ test('a packed folder starts with its model and asks no other host, also without
   const model = join(folder, 'company.gguf');
   cpSync(join(BUILT_SITE, 'models/rivulet-tiny.gguf'), model);
   await packOffline(model, packed, BUILT_SITE);
-  await expect(packOffline(join(BUILT_SITE, 'icon.svg'), join(folder, 'other'), BUILT_SITE)).rejects.toThrow(/is not a GGUF file/);
+  await expect(packOffline(join(BUILT_SITE, 'icon.svg'), join(folder, 'other'), BUILT_SITE)).rejects.toThrow(
+    /is not a GGUF file/,
+  );
   await expect(packOffline(model, newBuild, BUILT_SITE)).rejects.toThrow(/holds other files/);
 
   site = await serveSite({ root: packed, base: '/pack/', isolated: false });

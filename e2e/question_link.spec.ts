@@ -43,5 +43,7 @@ test('in a browser with conversations it joins what is written there', async () 
   await page.waitForFunction(() => Object.keys(localStorage).some((key) => key.startsWith('rivulet-chat.draft.')));
   await page.goto(`${site.url}?q=Good+morning&backend=wasm`);
   await ready(page);
-  await page.waitForFunction(() => document.querySelector<HTMLTextAreaElement>('#prompt')?.value === 'Good morning\n\nhalf a message');
+  await page.waitForFunction(
+    () => document.querySelector<HTMLTextAreaElement>('#prompt')?.value === 'Good morning\n\nhalf a message',
+  );
 });

@@ -19,7 +19,10 @@ let hub: Hub;
 
 beforeAll(async () => {
   copyFileSync(join(BUILT_SITE, 'rivulet.js'), join(folder, 'rivulet.js'));
-  writeFileSync(join(folder, 'index.html'), '<!doctype html><title>Models</title><link rel="icon" href="data:,"><script src="rivulet.js"></script>');
+  writeFileSync(
+    join(folder, 'index.html'),
+    '<!doctype html><title>Models</title><link rel="icon" href="data:,"><script src="rivulet.js"></script>',
+  );
   site = await serveSite({ root: folder });
   hub = await createHub({ repos: { 'Org/Repo': { 'model.gguf': tiny, 'none.gguf': modelBytes(100_000, 1) } } });
   browser = await launchChromium();
@@ -51,7 +54,15 @@ const loadIn = (source: string, options: object = {}): Promise<Told> =>
         },
         ({ name }: Error) => ({ name }),
       );
-      return { ...told, stored: (await listModels()).map(({ id, complete, bytes, storedBytes }) => ({ id, complete, bytes, storedBytes })) };
+      return {
+        ...told,
+        stored: (await listModels()).map(({ id, complete, bytes, storedBytes }) => ({
+          id,
+          complete,
+          bytes,
+          storedBytes,
+        })),
+      };
     },
     [source, options] as const,
   );

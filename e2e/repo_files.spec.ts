@@ -14,7 +14,13 @@ let hub: Hub;
 beforeEach(async () => {
   hub = await createHub({
     repos: {
-      'someone/LFM2-mine-GGUF': { 'README.md': new TextEncoder().encode('# mine'), 'mine-Q8_0.gguf': large, 'mine-Q4_0.gguf': small, 'more/mine-v2-Q4_0.gguf': large, 'mine-IQ2_XXS.gguf': small },
+      'someone/LFM2-mine-GGUF': {
+        'README.md': new TextEncoder().encode('# mine'),
+        'mine-Q8_0.gguf': large,
+        'mine-Q4_0.gguf': small,
+        'more/mine-v2-Q4_0.gguf': large,
+        'mine-IQ2_XXS.gguf': small,
+      },
       'someone/alone': { 'alone-Q8_0.gguf': large },
     },
   });
@@ -48,17 +54,29 @@ test('the files are listed with size and quantisation, the one that fits best is
   expect(await objections(page)).toEqual([]);
   for (const width of [320, 390]) {
     await page.setViewportSize({ width, height: 800 });
-    expect(await page.evaluate(() => document.querySelector('#models')!.scrollWidth - document.querySelector('#models')!.clientWidth)).toBe(0);
+    expect(
+      await page.evaluate(
+        () => document.querySelector('#models')!.scrollWidth - document.querySelector('#models')!.clientWidth,
+      ),
+    ).toBe(0);
   }
   await page.setViewportSize({ width: 1100, height: 800 });
 
-  await line(page, 'Q8_0').getByRole('button', { name: /^Measure speed/ }).click();
+  await line(page, 'Q8_0')
+    .getByRole('button', { name: /^Measure speed/ })
+    .click();
   await line(page, 'Q8_0').locator('.result:has-text("Fits on this device:")').waitFor({ timeout: PATIENCE });
   const from = hub.log.length;
-  await line(page, 'more/mine-v2').getByRole('button', { name: /^Download/ }).click();
+  await line(page, 'more/mine-v2')
+    .getByRole('button', { name: /^Download/ })
+    .click();
   const card = page.locator('#models-kept .model', { hasText: 'mine-v2-Q4_0.gguf' });
   await card.getByRole('button', { name: /^Use/ }).click({ timeout: PATIENCE });
-  await page.waitForFunction(() => document.querySelector('#model-name')?.textContent === 'mine-v2-Q4_0.gguf', undefined, { timeout: PATIENCE });
+  await page.waitForFunction(
+    () => document.querySelector('#model-name')?.textContent === 'mine-v2-Q4_0.gguf',
+    undefined,
+    { timeout: PATIENCE },
+  );
   expect(requested(hub, from)).toBeGreaterThanOrEqual(large.length);
   await ask(page, 'Hello!');
   // the download has one line, and it is gone
@@ -78,7 +96,10 @@ test('an address of the hub names a repository, too; another entry takes the lis
 test('one file needs no choice', async () => {
   const page = await visit();
   await enter(page, 'someone/alone');
-  await page.locator('#models-kept .model', { hasText: 'alone-Q8_0.gguf' }).getByRole('button', { name: /^Use/ }).waitFor({ timeout: PATIENCE });
+  await page
+    .locator('#models-kept .model', { hasText: 'alone-Q8_0.gguf' })
+    .getByRole('button', { name: /^Use/ })
+    .waitFor({ timeout: PATIENCE });
   expect(await page.locator('#address-files').innerText()).toBe('');
 });
 
@@ -90,10 +111,16 @@ test('a model of another kind is named before anything is downloaded', async () 
   const page = await visit();
   await enter(page, 'someone/LFM2-mine-GGUF');
   await page.waitForSelector('#address-files [role=alert]');
-  expect(await page.innerText('#address-files')).toBe('someone/LFM2-mine-GGUF is a model of the kind “qwen3”. This page runs LFM2 and LFM2.5 models.');
+  expect(await page.innerText('#address-files')).toBe(
+    'someone/LFM2-mine-GGUF is a model of the kind “qwen3”. This page runs LFM2 and LFM2.5 models.',
+  );
 });
 
 test('after a first visit the side bar says what is stored', async () => {
   const page = await visit();
-  await page.waitForFunction(() => /^[1-9][\d.]*\sMB stored/.test(document.querySelector('#storage-line')?.textContent ?? ''), undefined, { timeout: PATIENCE });
+  await page.waitForFunction(
+    () => /^[1-9][\d.]*\sMB stored/.test(document.querySelector('#storage-line')?.textContent ?? ''),
+    undefined,
+    { timeout: PATIENCE },
+  );
 });

@@ -36,7 +36,10 @@ test('the tool example of the README does what its comments say', async () => {
       return logged;
     })(rivulet)`);
     expect(example).toContain("console.log(calls); // [{ name: 'set_timer', arguments: { minutes: 10 } }]");
-    expect(logged).toEqual([[{ name: 'set_timer', arguments: { minutes: 10 } }], /\.text\); \/\/ (.*)/.exec(example)![1]]);
+    expect(logged).toEqual([
+      [{ name: 'set_timer', arguments: { minutes: 10 } }],
+      /\.text\); \/\/ (.*)/.exec(example)![1],
+    ]);
   } finally {
     await page.close();
     await site.close();
@@ -59,7 +62,9 @@ test.each([
     page.on('console', (message) => message.type() === 'error' && problems.push(message.text()));
     await page.goto(`${site.url}script-tag.html`);
     expect(await page.evaluate(() => crossOriginIsolated)).toBe(isolated);
-    await page.waitForFunction(() => document.querySelector('textarea')?.value.trim(), undefined, { timeout: 120_000 }).catch(() => undefined);
+    await page
+      .waitForFunction(() => document.querySelector('textarea')?.value.trim(), undefined, { timeout: 120_000 })
+      .catch(() => undefined);
     expect(problems).toEqual([]);
     expect(await page.inputValue('textarea')).not.toBe('');
     // the worker's requests are among them

@@ -18,7 +18,9 @@ export default async function setup(project: TestProject): Promise<(() => void) 
   const every = await vitest.globTestSpecifications();
   const asked = new Set(vitest.state.getPaths());
   // this runs for each project with files to run; one of them prints the summary
-  const first = every.find((one) => asked.has(one.moduleId) && String(one.project.config.globalSetup) === String(project.config.globalSetup))?.project;
+  const first = every.find(
+    (one) => asked.has(one.moduleId) && String(one.project.config.globalSetup) === String(project.config.globalSetup),
+  )?.project;
   const scope = scopeOf(vitest, asked.size === every.length);
   if (scope.files) install(); // a second call finds everything, or does not try again
   const missing = absent();
@@ -37,14 +39,25 @@ function summary(vitest: Vitest, missing: PartName[], { whole }: Scope): void {
   const lines = [`\nTests executed: ${executed}; skipped: ${skipped.length}.`];
   for (const name of missing) {
     const count = skipped.filter(({ tags }) => tags.includes(name)).length;
-    if (count) lines.push(`Absent: ${PARTS[name].name}. Tests skipped for it: ${count} (${PARTS[name].use}). To run them: ${cure(PARTS[name])}.`);
+    if (count)
+      lines.push(
+        `Absent: ${PARTS[name].name}. Tests skipped for it: ${count} (${PARTS[name].use}). To run them: ${cure(PARTS[name])}.`,
+      );
   }
   if (whole) {
     const others = skipped.filter(({ tags }) => !tags.some((tag) => missing.includes(tag as PartName)));
-    if (others.length) lines.push('Skipped for another reason:', ...others.map(({ module, fullName }) => `  ${module.relativeModuleId}: ${fullName}`));
-    const [fewest, browser] = missing.includes('chromium') ? [FEWEST.without, 'without'] : [FEWEST.withChromium, 'with'];
+    if (others.length)
+      lines.push(
+        'Skipped for another reason:',
+        ...others.map(({ module, fullName }) => `  ${module.relativeModuleId}: ${fullName}`),
+      );
+    const [fewest, browser] = missing.includes('chromium')
+      ? [FEWEST.without, 'without']
+      : [FEWEST.withChromium, 'with'];
     if (executed < fewest) {
-      lines.push(`FAILED: too few tests were executed (${executed}). A whole run ${browser} Chromium executes at least ${fewest}. Look above for files that did not load and tests that did not run.`);
+      lines.push(
+        `FAILED: too few tests were executed (${executed}). A whole run ${browser} Chromium executes at least ${fewest}. Look above for files that did not load and tests that did not run.`,
+      );
       process.exitCode = 1;
     }
   }

@@ -41,11 +41,15 @@ beforeEach(async () => {
 });
 afterEach(() => page.close());
 
-const asked = (): string[] => site.asked.filter((path) => SIDE_FILE.test(path)).map((path) => path.slice('/some/where/'.length));
+const asked = (): string[] =>
+  site.asked.filter((path) => SIDE_FILE.test(path)).map((path) => path.slice('/some/where/'.length));
 
 /** Opens a page of this host with the library, which asks for nothing yet. */
 async function open(head: string): Promise<void> {
-  writeFileSync(join(folder, 'page.html'), `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="${POLICY}; img-src data:"><title>Test</title><link rel="icon" href="data:,">${head}</head></html>`);
+  writeFileSync(
+    join(folder, 'page.html'),
+    `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="${POLICY}; img-src data:"><title>Test</title><link rel="icon" href="data:,">${head}</head></html>`,
+  );
   site.asked.length = 0;
   await page.goto(`${site.url}page.html`);
   await page.waitForFunction(() => 'rivulet' in window);
@@ -53,12 +57,16 @@ async function open(head: string): Promise<void> {
 
 type Target = Pick<Page, 'evaluate'>;
 
-const estimate = (where: Target = page): Promise<{ backend: string; fits: boolean } | { name: string; message: string; got: string; cure: string }> =>
+const estimate = (
+  where: Target = page,
+): Promise<{ backend: string; fits: boolean } | { name: string; message: string; got: string; cure: string }> =>
   where.evaluate(() =>
-    (window as unknown as { rivulet: typeof Rivulet }).rivulet.estimate('./models/rivulet-tiny.gguf', { backend: 'wasm' }).then(
-      ({ backend, fits }) => ({ backend: backend.name, fits }),
-      ({ name, message, got, cure }) => ({ name, message, got, cure }),
-    ),
+    (window as unknown as { rivulet: typeof Rivulet }).rivulet
+      .estimate('./models/rivulet-tiny.gguf', { backend: 'wasm' })
+      .then(
+        ({ backend, fits }) => ({ backend: backend.name, fits }),
+        ({ name, message, got, cure }) => ({ name, message, got, cure }),
+      ),
   );
 const FITS = { backend: 'wasm', fits: true };
 
@@ -73,22 +81,27 @@ const say = (): Promise<string> =>
 test.each([
   { head: SCRIPT, file: 'rivulet-tools.js' },
   { head: MODULE, file: 'rivulet-tools.mjs' },
-])('$file: to load and to chat it is not asked for, by several calls at once and later ones it is asked for once', async ({ head, file }) => {
-  await open(head);
-  expect(await say()).toMatch(/\w/);
-  expect(asked()).toEqual([]);
-  expect(await Promise.all([estimate(), estimate()])).toEqual([FITS, FITS]);
-  const moved = await page.evaluate(async () => {
-    const { deleteModel, exportModel, importModel, listModels, verifyModel } = (window as unknown as { rivulet: typeof Rivulet }).rivulet;
-    const [{ id }] = await listModels();
-    const copy = await exportModel(id);
-    await deleteModel(id);
-    return [(await importModel(copy)) === id, (await verifyModel(id)).ok];
-  });
-  expect(moved).toEqual([true, true]);
-  expect(asked()).toEqual([file]);
-  expect(site.asked.every((path) => path.startsWith('/some/where/'))).toBe(true);
-});
+])(
+  '$file: to load and to chat it is not asked for, by several calls at once and later ones it is asked for once',
+  async ({ head, file }) => {
+    await open(head);
+    expect(await say()).toMatch(/\w/);
+    expect(asked()).toEqual([]);
+    expect(await Promise.all([estimate(), estimate()])).toEqual([FITS, FITS]);
+    const moved = await page.evaluate(async () => {
+      const { deleteModel, exportModel, importModel, listModels, verifyModel } = (
+        window as unknown as { rivulet: typeof Rivulet }
+      ).rivulet;
+      const [{ id }] = await listModels();
+      const copy = await exportModel(id);
+      await deleteModel(id);
+      return [(await importModel(copy)) === id, (await verifyModel(id)).ok];
+    });
+    expect(moved).toEqual([true, true]);
+    expect(asked()).toEqual([file]);
+    expect(site.asked.every((path) => path.startsWith('/some/where/'))).toBe(true);
+  },
+);
 
 test.each<[string, (text: string) => string]>([
   ['is missing', () => ''],
@@ -101,7 +114,11 @@ test.each<[string, (text: string) => string]>([
   else rmSync(sideFile);
   await open(SCRIPT);
   const error = await estimate();
-  expect(error).toMatchObject({ name: 'SourceError', got: expect.stringContaining(`${site.url}rivulet-tools.js`), cure: expect.stringContaining('Put it beside') });
+  expect(error).toMatchObject({
+    name: 'SourceError',
+    got: expect.stringContaining(`${site.url}rivulet-tools.js`),
+    cure: expect.stringContaining('Put it beside'),
+  });
   expect('message' in error && error.message).toMatch(/^rivulet-tools\.js did not load: got /);
   expect(await say()).toMatch(/\w/);
   writeFileSync(sideFile, text);
@@ -113,7 +130,10 @@ test('a module names the file, too', async () => {
   site.refuse = /rivulet-tools\.mjs$/;
   try {
     await open(MODULE);
-    expect(await estimate()).toMatchObject({ name: 'SourceError', message: expect.stringMatching(/^rivulet-tools\.mjs did not load: got .*rivulet-tools\.mjs/) });
+    expect(await estimate()).toMatchObject({
+      name: 'SourceError',
+      message: expect.stringMatching(/^rivulet-tools\.mjs did not load: got .*rivulet-tools\.mjs/),
+    });
     expect(await say()).toMatch(/\w/);
   } finally {
     site.refuse = undefined;
@@ -142,8 +162,14 @@ test("a page's own tag gives the file from elsewhere", async () => {
 
 test('it works in a sandboxed frame, which stores nothing', async () => {
   await open(SCRIPT);
-  writeFileSync(join(folder, 'frame.html'), `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Frame</title>${SCRIPT}</head></html>`);
-  writeFileSync(join(folder, 'outer.html'), '<!doctype html><html lang="en"><head><title>Test</title></head><body><iframe title="Frame" sandbox="allow-scripts" src="frame.html"></iframe></body></html>');
+  writeFileSync(
+    join(folder, 'frame.html'),
+    `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Frame</title>${SCRIPT}</head></html>`,
+  );
+  writeFileSync(
+    join(folder, 'outer.html'),
+    '<!doctype html><html lang="en"><head><title>Test</title></head><body><iframe title="Frame" sandbox="allow-scripts" src="frame.html"></iframe></body></html>',
+  );
   await page.goto(`${site.url}outer.html`);
   const frame = page.frames().find((one) => one.url().endsWith('frame.html'))!;
   await frame.waitForFunction(() => 'rivulet' in window);

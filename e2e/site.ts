@@ -46,12 +46,22 @@ export interface Site {
   close(): Promise<void>;
 }
 
-export async function serveSite({ base = '/', isolated = true, shared = false, kept = false, root = BUILT_SITE, port = 0 }: SiteOptions = {}): Promise<Site> {
+export async function serveSite({
+  base = '/',
+  isolated = true,
+  shared = false,
+  kept = false,
+  root = BUILT_SITE,
+  port = 0,
+}: SiteOptions = {}): Promise<Site> {
   if (!existsSync(join(root, 'index.html'))) throw new Error(`${root} has no built site. Run \`npm run build\` first.`);
   const server = createServer((request, response) => {
     const path = decodeURIComponent((request.url ?? '/').split('?')[0]);
     site.asked.push(path);
-    if (isolated) response.setHeader('Cross-Origin-Opener-Policy', 'same-origin').setHeader('Cross-Origin-Embedder-Policy', 'require-corp');
+    if (isolated)
+      response
+        .setHeader('Cross-Origin-Opener-Policy', 'same-origin')
+        .setHeader('Cross-Origin-Embedder-Policy', 'require-corp');
     if (shared) response.setHeader('Access-Control-Allow-Origin', '*');
     if (!kept) response.setHeader('Cache-Control', 'no-store');
     if (site.refuse?.test(path)) return void response.writeHead(503).end('refused by the test');
@@ -62,11 +72,15 @@ export async function serveSite({ base = '/', isolated = true, shared = false, k
     const range = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? '');
     const first = range ? Number(range[1]) : 0;
     const last = range?.[2] ? Math.min(Number(range[2]), size - 1) : size - 1;
-    response.setHeader('Content-Type', TYPES[extname(found)] ?? 'application/octet-stream').setHeader('Content-Length', last - first + 1);
+    response
+      .setHeader('Content-Type', TYPES[extname(found)] ?? 'application/octet-stream')
+      .setHeader('Content-Length', last - first + 1);
     response.setHeader('Accept-Ranges', 'bytes');
     if (range) response.writeHead(206, { 'Content-Range': `bytes ${first}-${last}/${size}` });
     if (request.method === 'HEAD') return void response.end();
-    createReadStream(found, { start: first, end: last }).on('error', () => response.destroy()).pipe(response);
+    createReadStream(found, { start: first, end: last })
+      .on('error', () => response.destroy())
+      .pipe(response);
   });
   const sockets = new Set<Socket>();
   server.on('connection', (socket) => sockets.add(socket));

@@ -32,7 +32,11 @@ afterEach(async () => {
 describe('the store in Chromium', () => {
   it('downloads once; after a restart of the browser it needs no server', async () => {
     const tab = await profile.tab(site.origin);
-    expect(await tab.call('load', REPO, { hub: hub.origin })).toMatchObject({ hashes: [hash], cached: false, notes: [] });
+    expect(await tab.call('load', REPO, { hub: hub.origin })).toMatchObject({
+      hashes: [hash],
+      cached: false,
+      notes: [],
+    });
     expect(hub.sent()).toBe(bytes.length);
     const { origin } = hub;
     await hub.close();
@@ -56,7 +60,8 @@ describe('the store in Chromium', () => {
     hub.options.fault = undefined;
     const asked = hub.log.length;
     const again = await profile.tab(site.origin);
-    const [{ id, storedBytes }] = (await again.call('list') as { models: { id: string; storedBytes: number }[] }).models;
+    const [{ id, storedBytes }] = ((await again.call('list')) as { models: { id: string; storedBytes: number }[] })
+      .models;
     expect(requested(hub) - storedBytes).toBeLessThanOrEqual(6 * MB); // as many connections at most
     expect(await again.call('load', REPO, options())).toMatchObject({ hashes: [hash], cached: false });
     expect(requested(hub, asked)).toBe(bytes.length - storedBytes);
@@ -66,7 +71,11 @@ describe('the store in Chromium', () => {
   it('two tabs and a worker at once: one transfer, all get the bytes', async () => {
     hub.options.pace = 10; // about a second: time for some looks at the progress
     const [a, b] = [await profile.tab(site.origin), await profile.tab(site.origin)];
-    const loads = await Promise.all([a.call('load', REPO, options()), b.call('load', REPO, options()), b.call('inWorker', REPO, options())]);
+    const loads = await Promise.all([
+      a.call('load', REPO, options()),
+      b.call('load', REPO, options()),
+      b.call('inWorker', REPO, options()),
+    ]);
     for (const load of loads) {
       expect(load).toMatchObject({ hashes: [hash], notes: [] });
       expect('told' in load && load.told).toBeGreaterThan(2); // those that wait follow the progress of the one
@@ -85,7 +94,11 @@ describe('the store in Chromium', () => {
         const { load } = (window as unknown as { rivulet: typeof Rivulet }).rivulet;
         const model = await load('a/tiny', { ...options, backend: 'wasm', threads: 1, contextLength: 256 });
         let text = '';
-        for await (const part of model.chat([{ role: 'user', content: 'Who are you?' }], { maxTokens: 12, temperature: 0 })) text += part;
+        for await (const part of model.chat([{ role: 'user', content: 'Who are you?' }], {
+          maxTokens: 12,
+          temperature: 0,
+        }))
+          text += part;
         await model.unload();
         return text;
       }, options());
@@ -105,7 +118,9 @@ describe('the store in Chromium', () => {
     const id = 'id' in done ? done.id : '';
     const reading = a.call('keepOpen', REPO, options(), 1500);
     await new Promise((go) => setTimeout(go, 300));
-    expect(await b.call('remove', id, { wait: false })).toMatchObject({ error: { name: 'StorageError', message: expect.stringContaining('in use') } });
+    expect(await b.call('remove', id, { wait: false })).toMatchObject({
+      error: { name: 'StorageError', message: expect.stringContaining('in use') },
+    });
     const [read, removed] = await Promise.all([reading, b.call('remove', id)]);
     if (!('closed' in read) || !('at' in removed)) throw new Error(JSON.stringify([read, removed]));
     expect(removed.at).toBeGreaterThanOrEqual(read.closed);
@@ -119,7 +134,9 @@ describe('the store in Chromium', () => {
     const first = await tab.call('load', REPO, options());
     expect(first).toMatchObject({ hashes: [hash], cached: false });
     expect('notes' in first && first.notes.join()).toMatch(/not enough space to store/);
-    expect(await tab.call('load', REPO, { ...options(), cache: 'required' })).toMatchObject({ error: { name: 'StorageError', message: expect.stringMatching(/MB more are needed, the browser stores no more/) } });
+    expect(await tab.call('load', REPO, { ...options(), cache: 'required' })).toMatchObject({
+      error: { name: 'StorageError', message: expect.stringMatching(/MB more are needed, the browser stores no more/) },
+    });
     await session.send('Storage.overrideQuotaForOrigin', { origin: site.origin });
     expect(await tab.call('load', REPO, options())).toMatchObject({ hashes: [hash], notes: [] });
     expect(await tab.call('load', REPO, options())).toMatchObject({ hashes: [hash], cached: true });
@@ -148,11 +165,18 @@ describe('the store in Chromium', () => {
     const inside = Array.from({ length: 6 }, () => [Math.floor(random() * 30), Math.floor(random() * MB)]);
     for (const [index, at] of [[0, 0], [0, MB - 1], [7, 0], [7, MB - 1], [30, 0], [30, 12344], ...inside]) {
       await tab.call('flip', id, FILE, index, at);
-      expect(await tab.call('verify', id), `byte ${at} of ${index}`).toEqual({ ok: false, damaged: [{ file: FILE, index }], foreign: [] });
+      expect(await tab.call('verify', id), `byte ${at} of ${index}`).toEqual({
+        ok: false,
+        damaged: [{ file: FILE, index }],
+        foreign: [],
+      });
       await tab.call('download', REPO, options());
       await tab.call('flip', id, FILE, index, at);
       const from = hub.log.length;
-      expect(await tab.call('load', REPO, options()), `byte ${at} of ${index}`).toMatchObject({ hashes: [hash], notes: [] });
+      expect(await tab.call('load', REPO, options()), `byte ${at} of ${index}`).toMatchObject({
+        hashes: [hash],
+        notes: [],
+      });
       expect(requested(hub, from)).toBe(Math.min(MB, bytes.length - index * MB));
     }
   });
@@ -162,14 +186,32 @@ describe('the store in Chromium', () => {
     const content = modelBytes(300_000, 3);
     hub.repos['a/small'] = { [FILE]: content };
     const tab = await profile.tab(site.origin);
-    for (const field of ['id', 'aliases 0', 'revision', 'files 0 name', 'files 0 size', 'files 0 url', 'files 0 sha256', 'chunkBytes', 'state', 'added', 'lastUsed', 'pinned', 'seal']) {
+    for (const field of [
+      'id',
+      'aliases 0',
+      'revision',
+      'files 0 name',
+      'files 0 size',
+      'files 0 url',
+      'files 0 sha256',
+      'chunkBytes',
+      'state',
+      'added',
+      'lastUsed',
+      'pinned',
+      'seal',
+    ]) {
       const done = await tab.call('download', 'a/small', small);
       const id = 'id' in done ? done.id : '';
       expect(await tab.call('flipManifest', id, field), field).toEqual({});
       expect(await tab.call('verify', id), field).toMatchObject({ error: { name: 'StorageError' } });
       await tab.call('download', 'a/small', small);
       await tab.call('flipManifest', id, field);
-      expect(await tab.call('load', 'a/small', small), field).toMatchObject({ hashes: [sha256Of(content)], cached: false, notes: [] });
+      expect(await tab.call('load', 'a/small', small), field).toMatchObject({
+        hashes: [sha256Of(content)],
+        cached: false,
+        notes: [],
+      });
       expect(await tab.call('verify', id), field).toMatchObject({ ok: true });
     }
   });

@@ -10,7 +10,10 @@ export const storedConversations = (page: Page): Promise<Conversation[]> =>
         const opening = indexedDB.open('rivulet-chat-conversations');
         opening.onerror = () => reject(opening.error);
         opening.onsuccess = () => {
-          const reading = opening.result.transaction('conversations').objectStore('conversations').getAll(IDBKeyRange.bound('conversation/', 'conversation0'));
+          const reading = opening.result
+            .transaction('conversations')
+            .objectStore('conversations')
+            .getAll(IDBKeyRange.bound('conversation/', 'conversation0'));
           reading.onerror = () => reject(reading.error);
           reading.onsuccess = () => {
             opening.result.close();

@@ -57,7 +57,13 @@ const presentChromium = (): string | undefined =>
 
 /** $FIREFOX or the usual places. */
 export const findFirefox = (): string | undefined =>
-  place('FIREFOX', ['/usr/bin/firefox-esr', '/usr/bin/firefox', '/snap/bin/firefox', '/Applications/Firefox.app/Contents/MacOS/firefox', 'C:\\Program Files\\Mozilla Firefox\\firefox.exe']);
+  place('FIREFOX', [
+    '/usr/bin/firefox-esr',
+    '/usr/bin/firefox',
+    '/snap/bin/firefox',
+    '/Applications/Firefox.app/Contents/MacOS/firefox',
+    'C:\\Program Files\\Mozilla Firefox\\firefox.exe',
+  ]);
 
 /** The WebDriver of WebKitGTK, its browser and a display server; undefined unless all three are there. */
 export function findWebKit(): { driver: string; browser: string; display: string } | undefined {
@@ -83,15 +89,25 @@ function findVulkanLoader(): string | undefined {
 /** A Vulkan driver that the loader finds by itself: Mesa's computes on the CPU. */
 function findVulkanDriver(): string | undefined {
   if (!linux) return 'part of the system';
-  const folders = ['/usr/share/vulkan/icd.d', '/etc/vulkan/icd.d', '/usr/local/share/vulkan/icd.d'].filter((folder) => existsSync(folder));
-  return place('VK_DRIVER_FILES', folders.flatMap((folder) => readdirSync(folder).map((file) => join(folder, file))).filter((path) => path.endsWith('.json')));
+  const folders = ['/usr/share/vulkan/icd.d', '/etc/vulkan/icd.d', '/usr/local/share/vulkan/icd.d'].filter((folder) =>
+    existsSync(folder),
+  );
+  return place(
+    'VK_DRIVER_FILES',
+    folders
+      .flatMap((folder) => readdirSync(folder).map((file) => join(folder, file)))
+      .filter((path) => path.endsWith('.json')),
+  );
 }
 
 /** SwiftShader as Chromium and Chrome bring it along, or the driver that is named. */
 export function findSwiftShader(): string | undefined {
   const chromium = presentChromium();
   const folders = ['/usr/lib/chromium', '/opt/google/chrome', ...(chromium ? [dirname(chromium)] : [])];
-  return place('VK_DRIVER_FILES', folders.map((folder) => join(folder, 'vk_swiftshader_icd.json')));
+  return place(
+    'VK_DRIVER_FILES',
+    folders.map((folder) => join(folder, 'vk_swiftshader_icd.json')),
+  );
 }
 
 export const PARTS = {
@@ -102,10 +118,32 @@ export const PARTS = {
     packages: ['chromium'],
     otherwise: 'npx playwright install --with-deps chromium, or set CHROMIUM to the executable of a Chromium or Chrome',
   },
-  firefox: { name: 'Firefox', use: 'the tests in Firefox', find: findFirefox, packages: ['firefox-esr'], otherwise: 'set FIREFOX to its executable' },
-  webkit: { name: 'WebKitGTK with its WebDriver, and Xvfb', use: 'the tests in WebKit', find: () => findWebKit()?.driver, packages: ['webkit2gtk-driver', 'xvfb'] },
-  vulkan: { name: 'the Vulkan loader (libvulkan.so.1)', use: 'WebGPU in Firefox and on Dawn', find: findVulkanLoader, packages: ['libvulkan1'] },
-  driver: { name: 'a Vulkan driver', use: 'WebGPU in Firefox', find: findVulkanDriver, packages: ['mesa-vulkan-drivers'], otherwise: 'set VK_DRIVER_FILES to the JSON file of one' },
+  firefox: {
+    name: 'Firefox',
+    use: 'the tests in Firefox',
+    find: findFirefox,
+    packages: ['firefox-esr'],
+    otherwise: 'set FIREFOX to its executable',
+  },
+  webkit: {
+    name: 'WebKitGTK with its WebDriver, and Xvfb',
+    use: 'the tests in WebKit',
+    find: () => findWebKit()?.driver,
+    packages: ['webkit2gtk-driver', 'xvfb'],
+  },
+  vulkan: {
+    name: 'the Vulkan loader (libvulkan.so.1)',
+    use: 'WebGPU in Firefox and on Dawn',
+    find: findVulkanLoader,
+    packages: ['libvulkan1'],
+  },
+  driver: {
+    name: 'a Vulkan driver',
+    use: 'WebGPU in Firefox',
+    find: findVulkanDriver,
+    packages: ['mesa-vulkan-drivers'],
+    otherwise: 'set VK_DRIVER_FILES to the JSON file of one',
+  },
   swiftshader: {
     name: 'SwiftShader, which is part of Chromium',
     use: 'the benchmark on Dawn',
@@ -123,7 +161,8 @@ export const FIREFOX_WEBGPU: { tags: PartName[] } = { tags: ['firefox', 'vulkan'
 
 export const absent = (names: PartName[] = NAMES): PartName[] => names.filter((name) => !PARTS[name].find());
 
-export const cure = ({ packages, otherwise }: Part): string => [`apt-get install ${packages.join(' ')}`, otherwise].filter(Boolean).join(', or ');
+export const cure = ({ packages, otherwise }: Part): string =>
+  [`apt-get install ${packages.join(' ')}`, otherwise].filter(Boolean).join(', or ');
 
 /** `tags` of Vitest. */
 export const tags = NAMES.map((name) => ({ name, description: PARTS[name].name }));
@@ -142,8 +181,12 @@ function succeeds(command: string, args: string[], limit: number): boolean {
     return true;
   } catch (error) {
     const { code, stdout, stderr } = error as { code?: string; stdout?: Buffer; stderr?: Buffer };
-    const said = `${stderr ?? ''}\n${stdout ?? ''}`.split('\n').filter((line) => /^E:|error|fail/i.test(line)).slice(0, 3);
-    const why = code === 'ETIMEDOUT' ? [`it did not end within ${limit / MINUTE} minutes`] : said.length ? said : [String(error)];
+    const said = `${stderr ?? ''}\n${stdout ?? ''}`
+      .split('\n')
+      .filter((line) => /^E:|error|fail/i.test(line))
+      .slice(0, 3);
+    const why =
+      code === 'ETIMEDOUT' ? [`it did not end within ${limit / MINUTE} minutes`] : said.length ? said : [String(error)];
     console.error(`${command} ${args.filter((arg) => !/^-|=/.test(arg)).join(' ')} failed:\n  ${why.join('\n  ')}`);
     return false;
   }
@@ -158,10 +201,22 @@ export function install(names: PartName[] = NAMES): void {
   if (!missing.length || process.env.RIVULET_INSTALL === 'no') return;
   const root = process.getuid?.() === 0;
   if (root && existsSync('/usr/bin/apt-get')) {
-    const options = ['-o', 'Acquire::Retries=1', '-o', 'Acquire::http::Timeout=20', '-o', 'Acquire::https::Timeout=20', '-o', 'DPkg::Lock::Timeout=60'];
+    const options = [
+      '-o',
+      'Acquire::Retries=1',
+      '-o',
+      'Acquire::http::Timeout=20',
+      '-o',
+      'Acquire::https::Timeout=20',
+      '-o',
+      'DPkg::Lock::Timeout=60',
+    ];
     const groups = [...new Set(missing.map((name) => PARTS[name].packages.join(' ')))].map((group) => group.split(' '));
-    const add = (packages: string[]): boolean => succeeds('apt-get', ['install', '-y', '--no-install-recommends', ...options, ...packages], 10 * MINUTE);
-    console.error(`Not installed: ${missing.map((name) => PARTS[name].name).join('; ')}. Installing with apt-get: ${groups.flat().join(' ')}`);
+    const add = (packages: string[]): boolean =>
+      succeeds('apt-get', ['install', '-y', '--no-install-recommends', ...options, ...packages], 10 * MINUTE);
+    console.error(
+      `Not installed: ${missing.map((name) => PARTS[name].name).join('; ')}. Installing with apt-get: ${groups.flat().join(' ')}`,
+    );
     // without Error-Mode, lists that cannot be fetched are no failure; old ones may still do
     const updated = succeeds('apt-get', ['update', ...options, '-o', 'APT::Update::Error-Mode=any'], MINUTE);
     // a package that is absent from this distribution must not keep the others away
@@ -183,5 +238,7 @@ export function findChromium(): string {
   install(['chromium']);
   const installed = presentChromium();
   if (installed) return installed;
-  throw new Error(`No Chromium was found at $CHROMIUM, the usual places and Playwright’s, and none could be installed. Get one: ${cure(PARTS.chromium)}. Then run this again.`);
+  throw new Error(
+    `No Chromium was found at $CHROMIUM, the usual places and Playwright’s, and none could be installed. Get one: ${cure(PARTS.chromium)}. Then run this again.`,
+  );
 }

@@ -17,7 +17,10 @@ interface TraceEvent {
   ts: number;
   dur?: number;
   tdur?: number;
-  args: { name?: string; data?: { frames?: { url: string; processId: number }[]; url?: string; functionName?: string } };
+  args: {
+    name?: string;
+    data?: { frames?: { url: string; processId: number }[]; url?: string; functionName?: string };
+  };
 }
 
 const CATEGORIES = ['toplevel', 'devtools.timeline', 'disabled-by-default-devtools.timeline', 'v8'];
@@ -27,14 +30,20 @@ export async function tasksDuring(browser: Browser, page: Page, act: () => Promi
   await browser.startTracing(page, { categories: CATEGORIES });
   await act();
   const { traceEvents } = JSON.parse((await browser.stopTracing()).toString()) as { traceEvents: TraceEvent[] };
-  const frames = traceEvents.flatMap(({ name, args }) => (name === 'TracingStartedInBrowser' ? (args.data?.frames ?? []) : []));
+  const frames = traceEvents.flatMap(({ name, args }) =>
+    name === 'TracingStartedInBrowser' ? (args.data?.frames ?? []) : [],
+  );
   const process = frames.find(({ url }) => url === page.url())?.processId;
-  const thread = traceEvents.find(({ name, pid, args }) => name === 'thread_name' && pid === process && args.name === 'CrRendererMain');
+  const thread = traceEvents.find(
+    ({ name, pid, args }) => name === 'thread_name' && pid === process && args.name === 'CrRendererMain',
+  );
   if (!thread) throw new Error(`the trace has no main thread of ${page.url()}`);
   const own = traceEvents.filter(({ pid, tid, ph }) => ph === 'X' && pid === thread.pid && tid === thread.tid);
   const tasks = own.filter(({ name }) => name === 'ThreadControllerImpl::RunTask' || name === 'RunTask');
   // one name of the two is there, by the browser's version
-  const name = tasks.some((task) => task.name === 'ThreadControllerImpl::RunTask') ? 'ThreadControllerImpl::RunTask' : 'RunTask';
+  const name = tasks.some((task) => task.name === 'ThreadControllerImpl::RunTask')
+    ? 'ThreadControllerImpl::RunTask'
+    : 'RunTask';
   return tasks
     .filter((task) => task.name === name && task.tdur !== undefined)
     .sort((a, b) => b.tdur! - a.tdur!)
@@ -45,6 +54,9 @@ export async function tasksDuring(browser: Browser, page: Page, act: () => Promi
         .filter((event) => event.ts >= ts && event.ts + (event.dur ?? 0) <= ts + dur && event.name !== name)
         .sort((a, b) => (b.tdur ?? 0) - (a.tdur ?? 0))
         .slice(0, 6)
-        .map((event) => [`${event.name}${event.args.data?.functionName ? ` ${event.args.data.functionName}` : ''}`, Math.round((event.tdur ?? 0) / 100) / 10]),
+        .map((event) => [
+          `${event.name}${event.args.data?.functionName ? ` ${event.args.data.functionName}` : ''}`,
+          Math.round((event.tdur ?? 0) / 100) / 10,
+        ]),
     }));
 }

@@ -28,7 +28,10 @@ beforeEach(async () => {
 });
 
 /** Shows a toast; its button, if any, counts in `done`. */
-const show = (text: string, { action = true, ...options }: { action?: boolean } & Omit<ToastOptions, 'action'> = {}): Promise<void> =>
+const show = (
+  text: string,
+  { action = true, ...options }: { action?: boolean } & Omit<ToastOptions, 'action'> = {},
+): Promise<void> =>
   page.evaluate(
     ({ text, action, options }) => {
       const own = window as unknown as Parts;

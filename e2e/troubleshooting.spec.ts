@@ -54,7 +54,15 @@ function messagesOf(path: string): Found[] {
   const add = (node: ts.Node, name?: string): void => {
     const where = `${path.slice(root.length + 1)}:${file.getLineAndCharacterOfPosition(node.getStart()).line + 1}`;
     if (ts.isStringLiteralLike(node)) found.push({ message: node.text, where, name });
-    else if (ts.isTemplateExpression(node)) found.push({ message: (node.head.text + node.templateSpans.map(({ literal }) => `…${literal.text}`).join('')).replace('……', '…'), where, name });
+    else if (ts.isTemplateExpression(node))
+      found.push({
+        message: (node.head.text + node.templateSpans.map(({ literal }) => `…${literal.text}`).join('')).replace(
+          '……',
+          '…',
+        ),
+        where,
+        name,
+      });
     else if (ts.isConditionalExpression(node)) [node.whenTrue, node.whenFalse].forEach((part) => add(part, name));
     else if (ts.isBinaryExpression(node)) [node.left, node.right].forEach((part) => add(part, name));
   };
@@ -66,7 +74,8 @@ function messagesOf(path: string): Found[] {
       if (at !== undefined && node.arguments[at]) add(node.arguments[at], nameBeside(node.arguments[at]));
     }
     // a table of messages
-    if (ts.isStringLiteral(node) && ts.isArrayLiteralExpression(node.parent) && /not supported yet$/.test(node.text)) add(node);
+    if (ts.isStringLiteral(node) && ts.isArrayLiteralExpression(node.parent) && /not supported yet$/.test(node.text))
+      add(node);
     ts.forEachChild(node, visit);
   };
   visit(file);
@@ -78,9 +87,18 @@ const sources = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf
   .map((name) => join(root, 'src', name));
 const messages = sources.flatMap(messagesOf);
 const text = readFileSync(join(root, 'docs/troubleshooting.md'), 'utf8');
-const sections = new Map(text.split(/^## /m).slice(1).map((section) => [section.split('\n')[0], section]));
+const sections = new Map(
+  text
+    .split(/^## /m)
+    .slice(1)
+    .map((section) => [section.split('\n')[0], section]),
+);
 const errors = [...sections].filter(([name]) => /^\w+Error$/.test(name));
-const documented = errors.flatMap(([, section]) => [...section.matchAll(/^\| (`.*?`) \|/gm)].flatMap(([, cell]) => cell.split('<br>').map((message) => message.slice(1, -1))));
+const documented = errors.flatMap(([, section]) =>
+  [...section.matchAll(/^\| (`.*?`) \|/gm)].flatMap(([, cell]) =>
+    cell.split('<br>').map((message) => message.slice(1, -1)),
+  ),
+);
 
 test('it has a section for every ErrorName', () => {
   const type = /export type ErrorName =([\s\S]*?);/.exec(readFileSync(join(root, 'src/errors.ts'), 'utf8'))![1];
@@ -92,17 +110,25 @@ test('it has a section for every ErrorName', () => {
 test('it lists every message of the sources that a user can cause', () => {
   expect(messages.length).toBeGreaterThan(130);
   const known = new Set([...documented, ...FAULTS]);
-  expect(messages.filter(({ message }) => !known.has(message)).map(({ message, where }) => `${where}: ${message}`)).toEqual([]);
+  expect(
+    messages.filter(({ message }) => !known.has(message)).map(({ message, where }) => `${where}: ${message}`),
+  ).toEqual([]);
 });
 
 test('it lists no message that the sources do not have', () => {
   const raised = new Set(messages.map(({ message }) => message));
   expect([...documented, ...FAULTS].filter((message) => !raised.has(message))).toEqual([]);
-  expect(documented.filter((message, i) => documented.indexOf(message) < i && message !== 'Tensor … has a wrong shape')).toEqual([]);
+  expect(
+    documented.filter((message, i) => documented.indexOf(message) < i && message !== 'Tensor … has a wrong shape'),
+  ).toEqual([]);
 });
 
 test('every message stands under the name that it is raised with', () => {
   const named = messages.filter(({ name, message }) => name && !FAULTS.includes(message));
   expect(named.length).toBeGreaterThan(100);
-  expect(named.filter(({ name, message }) => !sections.get(name!)?.includes(`\`${message}\``)).map(({ name, message, where }) => `${where}: ${name}: ${message}`)).toEqual([]);
+  expect(
+    named
+      .filter(({ name, message }) => !sections.get(name!)?.includes(`\`${message}\``))
+      .map(({ name, message, where }) => `${where}: ${name}: ${message}`),
+  ).toEqual([]);
 });

@@ -36,10 +36,17 @@ export async function createUnattended({ answer, ...options }: ServeOptions = {}
     async visit(path, marked) {
       mark = marked;
       const reported = new Promise<string>((done) => (report = done));
-      const browser = spawn(findChromium(), ['--headless=new', `--user-data-dir=${profile}`, ...chromiumArgs({}), server.origin + path], { detached: true, stdio: 'ignore' });
+      const browser = spawn(
+        findChromium(),
+        ['--headless=new', `--user-data-dir=${profile}`, ...chromiumArgs({}), server.origin + path],
+        { detached: true, stdio: 'ignore' },
+      );
       const gone = new Promise<void>((done) => browser.once('exit', () => done()));
       try {
-        return await Promise.race([reported, gone.then(() => Promise.reject(new Error(`Chromium ended before ${path} reported`)))]);
+        return await Promise.race([
+          reported,
+          gone.then(() => Promise.reject(new Error(`Chromium ended before ${path} reported`))),
+        ]);
       } finally {
         browser.kill();
         await gone;

@@ -21,7 +21,12 @@ afterAll(async () => {
 });
 
 /** Calls the worker page; comlink comes from the dev server. `lend`: the page makes the threads, as it does for the engine. */
-const run = <K extends keyof WasmPage>(page: Page, lend: boolean, name: K, ...args: Parameters<WasmPage[K]>): Promise<Awaited<ReturnType<WasmPage[K]>>> =>
+const run = <K extends keyof WasmPage>(
+  page: Page,
+  lend: boolean,
+  name: K,
+  ...args: Parameters<WasmPage[K]>
+): Promise<Awaited<ReturnType<WasmPage[K]>>> =>
   page.evaluate(`(async () => {
     const { wrap } = await import('/node_modules/comlink/dist/esm/comlink.mjs');
     const { lendThreads } = await import('/src/api/lend_threads.ts');
@@ -29,15 +34,22 @@ const run = <K extends keyof WasmPage>(page: Page, lend: boolean, name: K, ...ar
     const takeBack = ${lend} ? lendThreads(worker) : () => {};
     try { return await wrap(worker).${name}(...${JSON.stringify(args)}); } finally { worker.terminate(); takeBack(); }
   })()`) as never;
-const call = <K extends keyof WasmPage>(page: Page, name: K, ...args: Parameters<WasmPage[K]>) => run(page, false, name, ...args);
+const call = <K extends keyof WasmPage>(page: Page, name: K, ...args: Parameters<WasmPage[K]>) =>
+  run(page, false, name, ...args);
 
-it.each(['relaxed', 'simd'] as const)('%s: every case has the same bits with 1, 2, 3 and 4 threads, shared memory or not', async (variant) => {
-  const wanted = await call(isolated, 'bits', { variant, threads: 1 });
-  expect(Object.keys(wanted).length).toBeGreaterThan(500);
-  for (const threads of [2, 4]) expect(await call(isolated, 'bits', { variant, threads }), `${threads} threads`).toEqual(wanted);
-  expect(wanted, '3 threads').toMatchObject(await call(isolated, 'bits', { variant, threads: 3 }, 'attend H 16 K 8 d 64'));
-  expect(await call(plain, 'bits', { variant }), 'not isolated').toEqual(wanted);
-});
+it.each(['relaxed', 'simd'] as const)(
+  '%s: every case has the same bits with 1, 2, 3 and 4 threads, shared memory or not',
+  async (variant) => {
+    const wanted = await call(isolated, 'bits', { variant, threads: 1 });
+    expect(Object.keys(wanted).length).toBeGreaterThan(500);
+    for (const threads of [2, 4])
+      expect(await call(isolated, 'bits', { variant, threads }), `${threads} threads`).toEqual(wanted);
+    expect(wanted, '3 threads').toMatchObject(
+      await call(isolated, 'bits', { variant, threads: 3 }, 'attend H 16 K 8 d 64'),
+    );
+    expect(await call(plain, 'bits', { variant }), 'not isolated').toEqual(wanted);
+  },
+);
 
 it('measures how many threads help', async () => {
   const info = await call(isolated, 'info', {}, { steps: 20 });
@@ -55,6 +67,15 @@ it('says why it has one thread, and computes the same', async () => {
   const lent = await run(isolated, true, 'info', { threads: 4 }, { steps: 50, workers: false });
   expect(many).toMatchObject({ threads: 4, notes: [] });
   expect(lent, 'by the page').toMatchObject({ threads: 4, notes: [], tokens: many.tokens });
-  expect(one).toMatchObject({ threads: 1, isolated: false, notes: [expect.stringMatching(/not cross-origin isolated/)], tokens: many.tokens });
-  expect(refused).toMatchObject({ threads: 1, notes: [expect.stringMatching(/1 of 4 threads.*no workers today/)], tokens: many.tokens });
+  expect(one).toMatchObject({
+    threads: 1,
+    isolated: false,
+    notes: [expect.stringMatching(/not cross-origin isolated/)],
+    tokens: many.tokens,
+  });
+  expect(refused).toMatchObject({
+    threads: 1,
+    notes: [expect.stringMatching(/1 of 4 threads.*no workers today/)],
+    tokens: many.tokens,
+  });
 });

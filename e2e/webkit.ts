@@ -45,7 +45,9 @@ export async function openWebKit(): Promise<WebKitPage> {
     );
     const driver = `http://127.0.0.1:${port}`;
     await answering(`${driver}/status`);
-    const capabilities = { alwaysMatch: { 'webkitgtk:browserOptions': { binary: found.browser, args: ['--automation'] } } };
+    const capabilities = {
+      alwaysMatch: { 'webkitgtk:browserOptions': { binary: found.browser, args: ['--automation'] } },
+    };
     const { sessionId } = await command<{ sessionId: string }>(`${driver}/session`, { capabilities });
     const session = `${driver}/session/${sessionId}`;
     await command(`${session}/timeouts`, { script: 300_000, pageLoad: 60_000 });
@@ -55,7 +57,10 @@ export async function openWebKit(): Promise<WebKitPage> {
     return {
       goto: (url) => command(`${session}/url`, { url }),
       async evaluate<T>(expression: string): Promise<T> {
-        const { value, error } = await command<{ value: T; error?: string }>(`${session}/execute/async`, { script: script(expression), args: [] });
+        const { value, error } = await command<{ value: T; error?: string }>(`${session}/execute/async`, {
+          script: script(expression),
+          args: [],
+        });
         if (error !== undefined) throw new Error(error);
         return value;
       },

@@ -26,7 +26,12 @@ export const minifyWgsl = (code: string): string =>
 /** All shader files by name, the shortest first: in that order the bundle compresses best. */
 export function readShaders(): Record<string, string> {
   const files = readdirSync(here, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.wgsl'));
-  const shaders = files.sort().map((file) => [file.slice(0, -'.wgsl'.length).replaceAll('\\', '/'), minifyWgsl(readFileSync(join(here, file), 'utf8'))]);
+  const shaders = files
+    .sort()
+    .map((file) => [
+      file.slice(0, -'.wgsl'.length).replaceAll('\\', '/'),
+      minifyWgsl(readFileSync(join(here, file), 'utf8')),
+    ]);
   return Object.fromEntries(shaders.sort(([, a], [, b]) => a.length - b.length));
 }
 
@@ -34,7 +39,8 @@ export function readShaders(): Record<string, string> {
 function buildVersion(shaders: Record<string, string>): string {
   const backend = join(here, '../src/backend/webgpu');
   const hash = createHash('sha256').update(JSON.stringify(shaders));
-  for (const file of readdirSync(backend).sort()) if (file.endsWith('.ts') && !file.endsWith('.test.ts')) hash.update(readFileSync(join(backend, file)));
+  for (const file of readdirSync(backend).sort())
+    if (file.endsWith('.ts') && !file.endsWith('.test.ts')) hash.update(readFileSync(join(backend, file)));
   return hash.digest('hex').slice(0, 12);
 }
 

@@ -15,13 +15,7 @@
  * An aborted call rejects with the platform's own `AbortError`.
  */
 export type ErrorName =
-  | 'CheckpointError'
-  | 'SourceError'
-  | 'StorageError'
-  | 'MemoryError'
-  | 'DeviceError'
-  | 'ContextError'
-  | 'RequestError';
+  'CheckpointError' | 'SourceError' | 'StorageError' | 'MemoryError' | 'DeviceError' | 'ContextError' | 'RequestError';
 
 /** The parts of a message: what happened, what was found, what was expected, and what to do about it. */
 export interface ErrorParts {
@@ -40,14 +34,20 @@ export class RivuletError extends Error implements ErrorParts {
   constructor(name: ErrorName, parts: ErrorParts, cause?: unknown) {
     const what = toLine(parts.what);
     const [got, wanted] = [parts.got, parts.wanted].map((part) => (part === undefined ? undefined : toLine(part)));
-    super(`${what}${got ? `: got ${got}` : ''}${wanted ? `, wanted ${wanted}` : ''}.${parts.cure ? ` ${parts.cure}` : ''}`, { cause });
+    super(
+      `${what}${got ? `: got ${got}` : ''}${wanted ? `, wanted ${wanted}` : ''}.${parts.cure ? ` ${parts.cure}` : ''}`,
+      { cause },
+    );
     Object.assign(this, { name, what, got, wanted, cure: parts.cure });
   }
 }
 
 /** A part may quote a file or another error: it becomes one line of bounded length without its full stop. */
 function toLine(part: string | number): string {
-  const line = String(part).slice(0, 600).replace(/\p{Cc}+/gu, ' ').replace(/\.$/, '');
+  const line = String(part)
+    .slice(0, 600)
+    .replace(/\p{Cc}+/gu, ' ')
+    .replace(/\.$/, '');
   return line.length > 400 ? `${line.slice(0, 400)}…` : line;
 }
 

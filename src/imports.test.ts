@@ -20,21 +20,45 @@ const MAY: Record<string, string[]> = {
   'src/worker.ts': ['src/engine'],
   'src/modules': ['src/engine', 'src/store'],
   'src/script_beside.ts': [],
-  'src/api': ['src/engine', 'src/store', 'src/text', 'src/backend', 'src/worker.ts', 'src/modules', 'src/script_beside.ts'],
+  'src/api': [
+    'src/engine',
+    'src/store',
+    'src/text',
+    'src/backend',
+    'src/worker.ts',
+    'src/modules',
+    'src/script_beside.ts',
+  ],
   'src/index.ts': ['src/api', 'src/engine', 'src/store', 'src/text', 'src/backend'],
   'src/inspect': ['src/api', 'src/engine', 'src/store', 'src/text', 'src/backend', 'src/model'],
   'src/element': ['src/index.ts', 'src/script_beside.ts'],
   // makes up weights and measures kernels
-  'demo/bench': ['src/index.ts', 'src/tensor', 'src/format', 'src/model', 'src/backend', 'src/store', 'src/engine', 'demo', 'docs/benchmark.schema.json', 'package.json'],
+  'demo/bench': [
+    'src/index.ts',
+    'src/tensor',
+    'src/format',
+    'src/model',
+    'src/backend',
+    'src/store',
+    'src/engine',
+    'demo',
+    'docs/benchmark.schema.json',
+    'package.json',
+  ],
   demo: ['src/index.ts', 'src/element', 'src/inspect', 'package.json'],
 };
 
 const EVERYWHERE = ['src/errors.ts', 'src/other_kinds.ts'];
 
-const part = (path: string): string => Object.keys(MAY).find((name) => path === name || path.startsWith(`${name}/`)) ?? path;
+const part = (path: string): string =>
+  Object.keys(MAY).find((name) => path === name || path.startsWith(`${name}/`)) ?? path;
 
 const files = ['src', 'demo']
-  .flatMap((folder) => readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' }).map((file) => `${folder}/${file.replaceAll('\\', '/')}`))
+  .flatMap((folder) =>
+    readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' }).map(
+      (file) => `${folder}/${file.replaceAll('\\', '/')}`,
+    ),
+  )
   // the build's own files and tests stand outside
   .filter((file) => file.endsWith('.ts') && !/\.(test|d)\.ts$/.test(file) && !file.endsWith('kernels/build.ts'));
 
@@ -50,7 +74,10 @@ test('imports go one way', () => {
   expect(files.length).toBeGreaterThan(20);
   const wrong = files.flatMap((file) =>
     imports(file)
-      .filter((target) => part(target) !== part(file) && !EVERYWHERE.includes(part(target)) && !MAY[part(file)]?.includes(part(target)))
+      .filter(
+        (target) =>
+          part(target) !== part(file) && !EVERYWHERE.includes(part(target)) && !MAY[part(file)]?.includes(part(target)),
+      )
       .map((target) => `${file} → ${target}`),
   );
   expect(wrong).toEqual([]);
@@ -60,17 +87,30 @@ test('the engine reaches no side file, nor what only side files and tools need',
   const reached = new Set(['src/worker.ts']);
   for (const file of reached) for (const target of imports(file)) reached.add(target);
   expect(reached).toContain('src/backend/webgpu/tune.ts');
-  const apart = ['src/engine/estimate.ts', 'src/engine/partial_header.ts', 'src/format/gguf_partial.ts', 'src/store/maintain_models.ts', 'src/backend/cost.ts', 'src/backend/webgpu/cost.ts', 'src/backend/wasm/cost.ts', 'src/backend/webgpu/profile.ts', 'src/backend/describe_runner.ts'];
+  const apart = [
+    'src/engine/estimate.ts',
+    'src/engine/partial_header.ts',
+    'src/format/gguf_partial.ts',
+    'src/store/maintain_models.ts',
+    'src/backend/cost.ts',
+    'src/backend/webgpu/cost.ts',
+    'src/backend/wasm/cost.ts',
+    'src/backend/webgpu/profile.ts',
+    'src/backend/describe_runner.ts',
+  ];
   expect(files).toEqual(expect.arrayContaining(apart));
   expect([...reached].filter((file) => file.startsWith('src/modules/') || apart.includes(file))).toEqual([]);
 });
 
 /** Code without comments and the paths of imports. */
-const codeOf = (file: string): string => readFileSync(join(root, file), 'utf8').replace(/\/\*[\s\S]*?\*\/|\/\/.*|(?:\bfrom|\bimport\(?)\s*'\.[^']+'/g, '');
+const codeOf = (file: string): string =>
+  readFileSync(join(root, file), 'utf8').replace(/\/\*[\s\S]*?\*\/|\/\/.*|(?:\bfrom|\bimport\(?)\s*'\.[^']+'/g, '');
 const sources = files.filter((name) => name.startsWith('src/'));
 
 test('one forward pass: a plan of a model is recorded in one place', () => {
-  expect(sources.filter((file) => /\.build\(|\bforward\(/.test(codeOf(file).replace('function forward(', '')))).toEqual(['src/backend/model_plan.ts']);
+  expect(sources.filter((file) => /\.build\(|\bforward\(/.test(codeOf(file).replace('function forward(', '')))).toEqual(
+    ['src/backend/model_plan.ts'],
+  );
 });
 
 test('the name of an architecture stands in its files only', () => {
@@ -80,7 +120,9 @@ test('the name of an architecture stands in its files only', () => {
 
 test('the engine compares no name of a backend, and has no number of its layout: it asks the backend', () => {
   for (const file of files.filter((name) => name.startsWith('src/engine/') && !name.endsWith('/exports.ts')))
-    expect(readFileSync(join(root, file), 'utf8'), file).not.toMatch(/\binfo\.name(\]| [!=]==)|(RING|PAGE)_POSITIONS|2 \*\* 32/);
+    expect(readFileSync(join(root, file), 'utf8'), file).not.toMatch(
+      /\binfo\.name(\]| [!=]==)|(RING|PAGE)_POSITIONS|2 \*\* 32/,
+    );
 });
 
 test('the model mentions no GPU, no fetch and no await', () => {

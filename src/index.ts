@@ -6,7 +6,16 @@
 export { listModels, storedModelBytes, pinModel, type CachedModel, type ModelRoom } from './store/cached_models';
 export { readCalls, type ParsedAnswer, type ReadCallsOptions, type ToolCall } from './text/tool_calls';
 export { load, type LoadCallOptions, type Model } from './api/client';
-export { deleteModel, downloadModel, estimate, exportModel, importModel, modelRoom, verifyModel, type DownloadOptions } from './api/manage_models';
+export {
+  deleteModel,
+  downloadModel,
+  estimate,
+  exportModel,
+  importModel,
+  modelRoom,
+  verifyModel,
+  type DownloadOptions,
+} from './api/manage_models';
 export type { TextStream } from './api/text_stream';
 export type { BackendInfo } from './backend/backend';
 export type { ChosenLogprob, Logprob } from './backend/sampling';

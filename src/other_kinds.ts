@@ -10,11 +10,26 @@ const KINDS: readonly [architectures: readonly string[], files: RegExp | undefin
   [['lfm3'], undefined, 'LFM3 is another architecture and not supported yet', OTHER_MODEL],
   [['lfm2vl', 'lfm2audio'], undefined, 'Vision and audio models are not supported yet', OTHER_MODEL],
   [['lfm2bidir'], undefined, 'Bidirectional (retrieval) models are not supported yet', OTHER_MODEL],
-  [['adapter'], /^adapter_(config\.json|model\.)/, 'LoRA adapters are not supported yet', 'Merge it into its base model.'],
-  [['clip'], /mmproj/i, 'Vision or audio parts of a model (mmproj) are not supported yet', 'Choose the file of the text model.'],
+  [
+    ['adapter'],
+    /^adapter_(config\.json|model\.)/,
+    'LoRA adapters are not supported yet',
+    'Merge it into its base model.',
+  ],
+  [
+    ['clip'],
+    /mmproj/i,
+    'Vision or audio parts of a model (mmproj) are not supported yet',
+    'Choose the file of the text model.',
+  ],
   [[], /\.onnx(_data)?$/i, 'ONNX models are not supported yet', OTHER_FORMAT],
   [[], /\.(bin|pth?|ckpt)$/i, 'Weights in .bin or .pt files are not supported yet', OTHER_FORMAT],
-  [[], /\.safetensors$/i, 'Weights without config.json and tokenizer.json are not supported yet', 'Choose the whole directory of the model.'],
+  [
+    [],
+    /\.safetensors$/i,
+    'Weights without config.json and tokenizer.json are not supported yet',
+    'Choose the whole directory of the model.',
+  ],
 ];
 
 /** Names of GGUF files that stand beside a model and are none. */
@@ -29,7 +44,12 @@ export function refuseArchitecture(architecture: unknown, got: string = show(arc
   const name = typeof architecture === 'string' ? architecture.toLowerCase().replace(/[^a-z0-9]/g, '') : '';
   const kind = KINDS.find(([architectures]) => architectures.some((start) => name.startsWith(start)));
   const what = kind?.[2] ?? 'The architecture of the model is not supported';
-  fail('CheckpointError', { what, got, wanted: 'lfm2: the dense text models of LFM2 and LFM2.5', cure: kind?.[3] ?? OTHER_MODEL });
+  fail('CheckpointError', {
+    what,
+    got,
+    wanted: 'lfm2: the dense text models of LFM2 and LFM2.5',
+    cure: kind?.[3] ?? OTHER_MODEL,
+  });
 }
 
 /**
@@ -39,7 +59,13 @@ export function refuseArchitecture(architecture: unknown, got: string = show(arc
 export function refuseOtherFiles(paths: readonly string[]): undefined {
   for (const [, files, what, cure] of KINDS) {
     const got = paths.find((path) => files?.test(path.slice(path.lastIndexOf('/') + 1)));
-    if (got) fail('CheckpointError', { what, got, wanted: 'a .gguf file, or config.json, tokenizer.json and .safetensors files', cure });
+    if (got)
+      fail('CheckpointError', {
+        what,
+        got,
+        wanted: 'a .gguf file, or config.json, tokenizer.json and .safetensors files',
+        cure,
+      });
   }
   return undefined;
 }

@@ -6,13 +6,19 @@
  * @param trusted makes the address a TrustedScriptURL where a page wants that
  * @returns the address; resolves also where a host sent something else than the script
  */
-export const loadScriptBeside = (own: HTMLScriptElement | null | undefined, name: string, integrity: string, trusted?: (url: string) => unknown): Promise<string> =>
+export const loadScriptBeside = (
+  own: HTMLScriptElement | null | undefined,
+  name: string,
+  integrity: string,
+  trusted?: (url: string) => unknown,
+): Promise<string> =>
   new Promise((resolve, reject) => {
     const script = document.createElement('script');
     const { href } = new URL(name, own?.src || document.baseURI);
     script.src = (trusted?.(href) ?? href) as string;
     if (own?.nonce) script.nonce = own.nonce;
-    if (own?.integrity || own?.crossOrigin) Object.assign(script, { integrity, crossOrigin: own.crossOrigin ?? 'anonymous' });
+    if (own?.integrity || own?.crossOrigin)
+      Object.assign(script, { integrity, crossOrigin: own.crossOrigin ?? 'anonymous' });
     script.onload = () => resolve(script.src);
     script.onerror = () => reject(new Error(`${script.src} did not load`));
     document.head.append(script);

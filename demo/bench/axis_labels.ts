@@ -5,7 +5,8 @@ import { count } from '../chat/format';
 const [LETTER, GAP] = [7, 8];
 
 /** 128, 1k, 1,500: a position of a context, short enough for an axis. */
-export const positionLabel = (position: number): string => (position % 1024 === 0 ? `${count(position / 1024)}k` : count(position));
+export const positionLabel = (position: number): string =>
+  position % 1024 === 0 ? `${count(position / 1024)}k` : count(position);
 
 /** Leaves out the labels that would touch the one to their left. @param places of their middles, in CSS pixels from the left */
 export function withoutOverlap(labels: string[], places: number[]): string[] {

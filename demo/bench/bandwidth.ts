@@ -10,9 +10,13 @@ const ROUNDS = 3;
 /** @returns GB/s of all threads together, the best of a few rounds; undefined if the browser starts no such threads */
 export async function readBandwidth(threads: number, signal: AbortSignal): Promise<number | undefined> {
   const bytes = Math.max(LEAST_BYTES, Math.floor(TOTAL_BYTES / threads));
-  const workers = Array.from({ length: threads }, () => new Worker(new URL('./bench_reader_worker.ts', import.meta.url), { type: 'module' }));
+  const workers = Array.from(
+    { length: threads },
+    () => new Worker(new URL('./bench_reader_worker.ts', import.meta.url), { type: 'module' }),
+  );
   try {
-    const all = (job: ReaderJob): Promise<Exclude<ReaderMessage, { error: string }>[]> => Promise.all(workers.map((worker) => ask(worker, job, signal)));
+    const all = (job: ReaderJob): Promise<Exclude<ReaderMessage, { error: string }>[]> =>
+      Promise.all(workers.map((worker) => ask(worker, job, signal)));
     await all({ bytes, milliseconds: 0 });
     let best = 0;
     for (let round = 0; round < ROUNDS; round++) {
@@ -33,7 +37,8 @@ function ask(worker: Worker, job: ReaderJob, signal: AbortSignal): Promise<Exclu
   return new Promise((resolve, reject) => {
     signal.addEventListener('abort', () => reject(new Error('stopped')), { once: true });
     worker.onerror = ({ message }) => reject(new Error(message));
-    worker.onmessage = ({ data }: MessageEvent<ReaderMessage>) => ('error' in data ? reject(new Error(data.error)) : resolve(data));
+    worker.onmessage = ({ data }: MessageEvent<ReaderMessage>) =>
+      'error' in data ? reject(new Error(data.error)) : resolve(data);
     worker.postMessage(job);
   });
 }

@@ -16,8 +16,13 @@ let end = 0;
 self.onmessage = async ({ data }: MessageEvent<ReaderJob>) => {
   try {
     if (!read) {
-      const { instance } = await WebAssembly.instantiate(Uint8Array.from(atob(READ_MEMORY_WASM), (letter) => letter.charCodeAt(0)));
-      const { memory, read: compiled } = instance.exports as unknown as { memory: WebAssembly.Memory; read: typeof read };
+      const { instance } = await WebAssembly.instantiate(
+        Uint8Array.from(atob(READ_MEMORY_WASM), (letter) => letter.charCodeAt(0)),
+      );
+      const { memory, read: compiled } = instance.exports as unknown as {
+        memory: WebAssembly.Memory;
+        read: typeof read;
+      };
       memory.grow(Math.ceil(data.bytes / PAGE));
       // memory that was never written may have no place of its own
       new Uint8Array(memory.buffer).fill(1);

@@ -30,14 +30,18 @@ describe.each(Object.keys(QUANTIZATIONS))('%s', (quantization) => {
     const got = await reference(quantization);
     const line = `The reference gives ${JSON.stringify(got.map((p) => p.map((v) => Number(v.toFixed(4)))))}`;
     expect(CHECK_GOLDEN[quantization], line).toHaveLength(CHECK_PROMPTS.length);
-    got.forEach((projections, i) => expect(relativeError(CHECK_GOLDEN[quantization][i], projections), line).toBeLessThan(1e-6));
+    got.forEach((projections, i) =>
+      expect(relativeError(CHECK_GOLDEN[quantization][i], projections), line).toBeLessThan(1e-6),
+    );
   });
 
   test('other weights have other results', () => {
     expect(Object.keys(CHECK_GOLDEN)).toHaveLength(Object.keys(QUANTIZATIONS).length);
     for (const [other, golden] of Object.entries(CHECK_GOLDEN)) {
       if (other === quantization) continue;
-      CHECK_PROMPTS.forEach((_, i) => expect(relativeError(CHECK_GOLDEN[quantization][i], golden[i])).toBeGreaterThan(20 * CHECK_BOUND));
+      CHECK_PROMPTS.forEach((_, i) =>
+        expect(relativeError(CHECK_GOLDEN[quantization][i], golden[i])).toBeGreaterThan(20 * CHECK_BOUND),
+      );
     }
   });
 });

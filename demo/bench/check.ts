@@ -19,7 +19,10 @@ const PIECES_PROMPT = 16;
 export function project(logits: Float32Array, prompt: number): number[] {
   const norm = Math.sqrt(logits.reduce((sum, v) => sum + v * v, 0));
   const sign = seededRandom(`projection ${prompt}`);
-  return Array.from({ length: PROJECTIONS }, () => logits.reduce((sum, v) => sum + (v * (sign() - 2 ** 31)) / 2 ** 31, 0) / norm);
+  return Array.from(
+    { length: PROJECTIONS },
+    () => logits.reduce((sum, v) => sum + (v * (sign() - 2 ** 31)) / 2 ** 31, 0) / norm,
+  );
 }
 
 /** Share of the power of `wanted` that `got` differs by; infinite if anything is not a number. */
@@ -38,7 +41,13 @@ export async function goldenError(load: Load, quantization: string, options: Loa
   try {
     const golden = CHECK_GOLDEN[quantization] ?? [];
     const errors: number[] = [];
-    for (const [i, length] of CHECK_PROMPTS.entries()) errors.push(relativeError(golden[i] ?? [NaN], project(await model.logits(promptTokens(length, SHAPES.check.vocabSize)), length)));
+    for (const [i, length] of CHECK_PROMPTS.entries())
+      errors.push(
+        relativeError(
+          golden[i] ?? [NaN],
+          project(await model.logits(promptTokens(length, SHAPES.check.vocabSize)), length),
+        ),
+      );
     return Math.max(...errors);
   } finally {
     await model.unload();

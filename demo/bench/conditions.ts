@@ -24,7 +24,8 @@ export async function readBattery(): Promise<BatteryState | undefined> {
   }
 }
 
-export const isLow = (battery: BatteryState | undefined): battery is BatteryState => battery !== undefined && !battery.charging && battery.percent < LOW_PERCENT;
+export const isLow = (battery: BatteryState | undefined): battery is BatteryState =>
+  battery !== undefined && !battery.charging && battery.percent < LOW_PERCENT;
 
 /** Notices when the tab was hidden. */
 export class TabWatch {

@@ -10,14 +10,18 @@ interface NavigatorHints {
 
 /** Functions of one instruction: plain SIMD splats a byte, relaxed SIMD swizzles. */
 const SIMD = [0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 8, 1, 6, 0, 65, 0, 253, 15, 11];
-const RELAXED = [0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 15, 1, 13, 0, 65, 1, 253, 15, 65, 2, 253, 15, 253, 128, 2, 11];
+const RELAXED = [
+  0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 15, 1, 13, 0, 65, 1, 253, 15, 65, 2, 253, 15,
+  253, 128, 2, 11,
+];
 
 const runs = (module: number[]): boolean => WebAssembly.validate(Uint8Array.from(module));
 
 export async function readDevice(): Promise<Device> {
   const hints = navigator as NavigatorHints;
   const [gpu, battery] = await Promise.all([readGpu(), readBattery()]);
-  const { mobile = /Android|iPhone|iPad|Mobile/.test(navigator.userAgent), platform = navigator.platform } = hints.userAgentData ?? {};
+  const { mobile = /Android|iPhone|iPad|Mobile/.test(navigator.userAgent), platform = navigator.platform } =
+    hints.userAgentData ?? {};
   return {
     browser: browserName(navigator.userAgent, hints.userAgentData?.brands).slice(0, 120),
     platform: (platform || 'unknown').slice(0, 120),
@@ -62,7 +66,7 @@ async function readGpu(): Promise<Device['gpu']> {
 function clockStep(): number {
   let least = Infinity;
   const end = performance.now() + 10;
-  for (let before = performance.now(); before < end; ) {
+  for (let before = performance.now(); before < end;) {
     const now = performance.now();
     if (now > before) least = Math.min(least, now - before);
     before = now;

@@ -25,12 +25,21 @@ export function createForm(device: Device, software: boolean, seconds: number): 
   const form = find('choices', HTMLFormElement);
   const fileInput = find('file', HTMLInputElement);
   const hasGpu = device.gpu !== undefined && (software || !device.gpu.software);
-  const boxes = (group: Group): HTMLInputElement[] => [...form.querySelectorAll<HTMLInputElement>(`input[name=${group}]`)];
+  const boxes = (group: Group): HTMLInputElement[] => [
+    ...form.querySelectorAll<HTMLInputElement>(`input[name=${group}]`),
+  ];
   const checked = (group: Group): string[] => boxes(group).filter((box) => box.checked && !box.disabled).map(({ value }) => value); // prettier-ignore
   const single = (name: string): HTMLInputElement => form.elements.namedItem(name) as HTMLInputElement;
 
   function fill(group: Group, entries: [value: string, label: string][]): void {
-    const list = entries.map(([value, label]) => element('label', {}, element('input', { type: 'checkbox', name: group, value }), element('span', { textContent: label })));
+    const list = entries.map(([value, label]) =>
+      element(
+        'label',
+        {},
+        element('input', { type: 'checkbox', name: group, value }),
+        element('span', { textContent: label }),
+      ),
+    );
     find(group, HTMLElement).replaceChildren(...list);
   }
   fill('shapes', Object.entries(SHAPE_LABELS));
@@ -48,13 +57,29 @@ export function createForm(device: Device, software: boolean, seconds: number): 
   async function listStored(): Promise<void> {
     // blocked storage has no models
     const models = (await listModels().catch(() => [])).filter(({ complete }) => complete);
-    if (models.length) fill('stored', models.map(({ id, bytes: size }) => [id, `${id.slice(id.lastIndexOf('/') + 1)} (${bytes(size)})`])); // prettier-ignore
-    else find('stored', HTMLElement).replaceChildren(element('small', { textContent: 'This browser has no stored model. The chat page downloads them.' }));
+    if (models.length)
+      fill('stored', models.map(({ id, bytes: size }) => [id, `${id.slice(id.lastIndexOf('/') + 1)} (${bytes(size)})`])); // prettier-ignore
+    else
+      find('stored', HTMLElement).replaceChildren(
+        element('small', { textContent: 'This browser has no stored model. The chat page downloads them.' }),
+      );
   }
 
-  function write({ shapes, quantizations, stored, backends, prefill, decode, classes, sustained, kernels, repetitions }: Omit<Selection, 'backends'> & { backends?: BackendChoice[] }): void {
+  function write({
+    shapes,
+    quantizations,
+    stored,
+    backends,
+    prefill,
+    decode,
+    classes,
+    sustained,
+    kernels,
+    repetitions,
+  }: Omit<Selection, 'backends'> & { backends?: BackendChoice[] }): void {
     const groups: [Group, (string | number)[] | undefined][] = [['shapes', shapes], ['quantizations', quantizations], ['stored', stored], ['backends', backends], ['prefill', prefill], ['decode', decode]]; // prettier-ignore
-    for (const [group, values] of groups) if (values) for (const box of boxes(group)) box.checked = values.map(String).includes(box.value) && !box.disabled;
+    for (const [group, values] of groups)
+      if (values) for (const box of boxes(group)) box.checked = values.map(String).includes(box.value) && !box.disabled;
     single('classes').checked = classes;
     single('sustained').checked = sustained;
     single('kernels').checked = kernels && hasGpu;
@@ -84,7 +109,9 @@ export function createForm(device: Device, software: boolean, seconds: number): 
     const left = new TimeLeft();
     const runs = planRuns(selection, seconds);
     const total = runs.reduce((sum, run) => sum + left.of(run.backend, stepsOf(run, selection.repetitions)), 0);
-    find('about-time', HTMLElement).textContent = runs.length ? `${runs.length} ${runs.length === 1 ? 'run' : 'runs'}, roughly ${roughly(total)}` : '';
+    find('about-time', HTMLElement).textContent = runs.length
+      ? `${runs.length} ${runs.length === 1 ? 'run' : 'runs'}, roughly ${roughly(total)}`
+      : '';
   }
 
   form.addEventListener('change', ({ target }) => {

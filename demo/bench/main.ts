@@ -12,7 +12,15 @@ import { toImage } from './image';
 import { kernelTimes } from './kernel_times';
 import { obstacleOf, planRuns, SUSTAINED_SECONDS, type Selection } from './plan';
 import { showPreparation, showProgress } from './progress_view';
-import { fromFragment, holdsResult, MAX_RESULT_BYTES, NotAResult, parseResult, toFragment, type BenchmarkResult } from './result';
+import {
+  fromFragment,
+  holdsResult,
+  MAX_RESULT_BYTES,
+  NotAResult,
+  parseResult,
+  toFragment,
+  type BenchmarkResult,
+} from './result';
 import { deviceList, showResults, type ShownResult } from './results_view';
 import { randomGguf } from './random_gguf';
 import { runSet } from './run_set';
@@ -37,7 +45,8 @@ const COMPARED_FULL = `There are ${MOST_COMPARED} results to compare with alread
 const TUNE_MS = 10_000;
 /** held while a set is measured */
 const LOCK = 'rivulet-bench';
-const BUSY = 'The benchmark is running in another tab. Two at once would slow each other down. Wait until it has ended, then reload this page.';
+const BUSY =
+  'The benchmark is running in another tab. Two at once would slow each other down. Wait until it has ended, then reload this page.';
 
 const button = (id: string): HTMLButtonElement => find(id, HTMLButtonElement);
 const problem = find('problem', HTMLElement);
@@ -57,14 +66,19 @@ let running: AbortController | undefined;
 const files = new Map<string, File>();
 
 function show(): void {
-  const other = (result: BenchmarkResult, more: Pick<ShownResult, 'origin' | 'remove' | 'keep'>): ShownResult => ({ result, label: deviceLabel(result.device), ...more });
+  const other = (result: BenchmarkResult, more: Pick<ShownResult, 'origin' | 'remove' | 'keep'>): ShownResult => ({
+    result,
+    label: deviceLabel(result.device),
+    ...more,
+  });
   const shown: ShownResult[] = [
     ...(set?.result.runs.length ? [{ result: set.result, label: 'this device' }] : []),
     ...(linked ? [other(linked, { origin: 'From a link', remove: forgetLink, keep: keepLink })] : []),
     ...compared.map((result) => other(result, { origin: 'Kept to compare', remove: () => removeCompared(result) })),
   ];
   // two devices of one kind
-  for (const [i, one] of shown.entries()) if (shown.slice(0, i).some(({ label }) => label === one.label)) one.label += ` (${i + 1})`;
+  for (const [i, one] of shown.entries())
+    if (shown.slice(0, i).some(({ label }) => label === one.label)) one.label += ` (${i + 1})`;
   showResults(find('results', HTMLElement), shown, find('device', HTMLElement));
   find('fleeting', HTMLElement).hidden = !store.fleeting;
   find('share', HTMLElement).hidden = !set?.result.runs.length;
@@ -147,7 +161,11 @@ async function mayReplace(): Promise<boolean> {
   const last = (await store.set()) ?? set;
   if (!last?.result.runs.length) return true;
   const [keep, replace] = ['Keep it to compare', 'Replace it'];
-  const word = await ask(`A new run replaces the result of ${dateLabel(last.result.created)}.`, [keep, replace, 'Cancel']);
+  const word = await ask(`A new run replaces the result of ${dateLabel(last.result.created)}.`, [
+    keep,
+    replace,
+    'Cancel',
+  ]);
   if (word === keep && !compare(last.result)) {
     say(`The run was not started. ${COMPARED_FULL}`);
     return false;
@@ -159,7 +177,13 @@ async function mayReplace(): Promise<boolean> {
 /** Many devices slow down to save power. */
 async function batteryAllows(): Promise<boolean> {
   const battery = await readBattery();
-  return !isLow(battery) || (await ask(`The battery is at ${battery.percent} % and not charging. Many devices are slower then, so the result may be too low.`, ['Run anyway', 'Cancel'])) === 'Run anyway';
+  return (
+    !isLow(battery) ||
+    (await ask(
+      `The battery is at ${battery.percent} % and not charging. Many devices are slower then, so the result may be too low.`,
+      ['Run anyway', 'Cancel'],
+    )) === 'Run anyway'
+  );
 }
 
 /** Two tabs at once would slow each other down, and store their sets in the same place. An insecure page has no locks. */
@@ -168,14 +192,16 @@ async function alone(work: () => Promise<void>): Promise<void> {
   if (here) return; // a second press
   here = true;
   try {
-    if (navigator.locks) await navigator.locks.request(LOCK, { ifAvailable: true }, (lock) => (lock ? work() : say(BUSY)));
+    if (navigator.locks)
+      await navigator.locks.request(LOCK, { ifAvailable: true }, (lock) => (lock ? work() : say(BUSY)));
     else await work();
   } finally {
     here = false;
   }
 }
 
-const runsElsewhere = async (): Promise<boolean> => (await navigator.locks?.query())?.held?.some(({ name }) => name === LOCK) ?? false;
+const runsElsewhere = async (): Promise<boolean> =>
+  (await navigator.locks?.query())?.held?.some(({ name }) => name === LOCK) ?? false;
 
 async function begin(selection: Selection): Promise<void> {
   const file = form.file();
@@ -235,7 +261,10 @@ async function measure(going: StoredSet): Promise<void> {
   show();
   if (going.state === 'stopped') offerToGoOn(going);
   const focused = document.activeElement;
-  if (focused === document.body || find('progress', HTMLElement).contains(focused)) (question.querySelector<HTMLElement>(':scope:not([hidden]) button') ?? button('run')).focus({ preventScroll: true });
+  if (focused === document.body || find('progress', HTMLElement).contains(focused))
+    (question.querySelector<HTMLElement>(':scope:not([hidden]) button') ?? button('run')).focus({
+      preventScroll: true,
+    });
 }
 
 /** How fast memory is read bounds the speed of a token. */
@@ -245,8 +274,15 @@ async function measureBandwidth({ result, plan }: StoredSet, signal: AbortSignal
   const readers = crossOriginIsolated ? Math.min(threads ?? navigator.hardwareConcurrency ?? 1, MAX_READERS) : 1;
   const cpuRead = used('wasm') ? await readBandwidth(readers, signal) : undefined;
   // a GPU that refuses this is told about by its runs
-  const gpu = used('webgpu') ? await kernelTimes({ file: randomGguf('check', 'Q4_0') }, { allowSoftware: software, tuneMs: 0 }, signal).catch(rethrowAbort) : undefined;
-  result.device.bandwidth = { ...(cpuRead && { cpuRead: rounded(cpuRead), cpuThreads: readers }), ...(gpu && { gpuCopy: rounded(gpu.copyGigabytesPerSecond) }) };
+  const gpu = used('webgpu')
+    ? await kernelTimes({ file: randomGguf('check', 'Q4_0') }, { allowSoftware: software, tuneMs: 0 }, signal).catch(
+        rethrowAbort,
+      )
+    : undefined;
+  result.device.bandwidth = {
+    ...(cpuRead && { cpuRead: rounded(cpuRead), cpuThreads: readers }),
+    ...(gpu && { gpuCopy: rounded(gpu.copyGigabytesPerSecond) }),
+  };
 }
 
 function rethrowAbort(error: Error): undefined {
@@ -269,7 +305,10 @@ function offerToGoOn(stopped: StoredSet): void {
   if (state === 'done' || !next) return;
   const under = [next.name, next.quantization].filter(Boolean).join(' ');
   const done = `${result.runs.length} of ${plan.length} runs are done${partial.measurements.length ? `, and ${partial.measurements.length} ${partial.measurements.length === 1 ? 'measurement' : 'measurements'} of ${under}` : ''}`;
-  const text = state === 'running' ? `The page was closed or crashed while it measured ${under}. ${done}.` : `The benchmark was stopped. ${done}.`;
+  const text =
+    state === 'running'
+      ? `The page was closed or crashed while it measured ${under}. ${done}.`
+      : `The benchmark was stopped. ${done}.`;
   void ask(text, ['Continue', 'End it here']).then(async (word) => {
     if (word === 'Continue') return (await batteryAllows()) ? alone(() => measure(stopped)) : offerToGoOn(stopped);
     if (word !== 'End it here') return;
@@ -308,7 +347,8 @@ function save(blob: Blob, name: string): void {
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }
 
-const fileName = (result: BenchmarkResult, suffix: string): string => `rivulet-benchmark-${result.created.slice(0, 16).replaceAll(/[:T]/g, '-')}.${suffix}`;
+const fileName = (result: BenchmarkResult, suffix: string): string =>
+  `rivulet-benchmark-${result.created.slice(0, 16).replaceAll(/[:T]/g, '-')}.${suffix}`;
 
 // ---- what comes from elsewhere
 
@@ -316,7 +356,8 @@ async function importFiles(chosen: File[]): Promise<void> {
   const refused: string[] = [];
   for (const file of chosen) {
     try {
-      if (file.size > 4 * MAX_RESULT_BYTES) throw new NotAResult(`It is too large: got ${file.size} bytes, wanted at most ${MAX_RESULT_BYTES}.`);
+      if (file.size > 4 * MAX_RESULT_BYTES)
+        throw new NotAResult(`It is too large: got ${file.size} bytes, wanted at most ${MAX_RESULT_BYTES}.`);
       if (!compare(parseResult(await file.text()))) refused.push(`${file.name} was not added. ${COMPARED_FULL}`);
     } catch (error) {
       refused.push(`${file.name} holds no result of this benchmark. ${(error as Error).message}`);
@@ -331,7 +372,8 @@ async function readLink(): Promise<void> {
   try {
     linked = await fromFragment(location.hash);
     // one's own link
-    if (set && linked.created === set.result.created && JSON.stringify(linked) === JSON.stringify(set.result)) linked = undefined;
+    if (set && linked.created === set.result.created && JSON.stringify(linked) === JSON.stringify(set.result))
+      linked = undefined;
   } catch (error) {
     linked = undefined;
     say(`The link holds no result that can be read. ${(error as Error).message}`);
@@ -355,7 +397,15 @@ button('copy-link').addEventListener('click', async () => {
   }
 });
 button('copy-markdown').addEventListener('click', () => set && void copy('The table', toMarkdown(set.result)));
-button('save-json').addEventListener('click', () => set && save(new Blob([`${JSON.stringify(set.result, undefined, 1)}\n`], { type: 'application/json' }), fileName(set.result, 'json')));
+button('save-json').addEventListener(
+  'click',
+  () =>
+    set &&
+    save(
+      new Blob([`${JSON.stringify(set.result, undefined, 1)}\n`], { type: 'application/json' }),
+      fileName(set.result, 'json'),
+    ),
+);
 button('save-image').addEventListener('click', async () => {
   try {
     if (set) save(await toImage(set.result), fileName(set.result, 'png'));

@@ -68,7 +68,14 @@ export const stepName = ({ prompt, generate, cached }: Case): string => {
 /** @throws AbortError; all other errors become a run that has failed, with the measurements made before */
 export async function measureRun(request: RunRequest, already: PartialRun, hooks: RunHooks): Promise<Run> {
   const { name, madeUp, backend } = request;
-  const run: Run = { model: { name, quantization: request.quantization ?? '', bytes: 0, madeUp }, backend, status: 'done', ...already, measurements: [...already.measurements], notes: [] };
+  const run: Run = {
+    model: { name, quantization: request.quantization ?? '', bytes: 0, madeUp },
+    backend,
+    status: 'done',
+    ...already,
+    measurements: [...already.measurements],
+    notes: [],
+  };
   const losses: Losses = { counting: false, count: 0 };
   let model: Model | undefined;
   try {
@@ -109,12 +116,18 @@ export async function measureRun(request: RunRequest, already: PartialRun, hooks
 const clamped = (value: number): number => (Number.isFinite(value) ? rounded(value) : 1e300);
 
 function wrong(run: Run, golden: number, pieces: number): Run {
-  const share = (value: number): string => (Number.isFinite(value) ? `${(100 * value).toPrecision(2)} %` : 'not a number');
+  const share = (value: number): string =>
+    Number.isFinite(value) ? `${(100 * value).toPrecision(2)} %` : 'not a number';
   const problem =
     golden <= CHECK_BOUND
       ? `A prompt read whole and the same prompt read token by token give different results: they differ by ${share(pieces)} of the power, and ${share(CHECK_BOUND)} are allowed. Nothing was timed.`
       : `The kernels compute wrong numbers: they differ from the known results by ${share(golden)} of the power, and ${share(CHECK_BOUND)} are allowed. Nothing was timed.`;
-  return withoutWrongSpeeds({ ...run, status: 'wrong', problem, check: { golden: clamped(golden), pieces: clamped(pieces) } });
+  return withoutWrongSpeeds({
+    ...run,
+    status: 'wrong',
+    problem,
+    check: { golden: clamped(golden), pieces: clamped(pieces) },
+  });
 }
 
 async function checkKernels(quantization: string, request: RunRequest, hooks: RunHooks): Promise<number> {
@@ -123,7 +136,12 @@ async function checkKernels(quantization: string, request: RunRequest, hooks: Ru
   const known = hooks.checked.get(key);
   if (known !== undefined) return known;
   hooks.onStep(step);
-  const error = await goldenError(hooks.load, quantization, { backend: request.backend, ...request.load, cache: false, signal: hooks.signal });
+  const error = await goldenError(hooks.load, quantization, {
+    backend: request.backend,
+    ...request.load,
+    cache: false,
+    signal: hooks.signal,
+  });
   hooks.checked.set(key, error);
   return error;
 }
@@ -138,17 +156,27 @@ async function loadForCases(request: RunRequest, run: Run, hooks: RunHooks, loss
     hooks.onStep('load');
     const start = performance.now();
     try {
-      const model = await hooks.load(source, { backend, ...load, contextLength, signal: hooks.signal, onProgress: ({ phase }) => void (losses.counting && phase === 'load' && losses.count++) });
+      const model = await hooks.load(source, {
+        backend,
+        ...load,
+        contextLength,
+        signal: hooks.signal,
+        onProgress: ({ phase }) => void (losses.counting && phase === 'load' && losses.count++),
+      });
       run.loadMs = rounded(performance.now() - start);
       describe(run, model);
-      request.cases = request.cases.filter((one) => sorted.includes(one) && one.prompt + one.generate < model.info.contextLength);
+      request.cases = request.cases.filter(
+        (one) => sorted.includes(one) && one.prompt + one.generate < model.info.contextLength,
+      );
       await hooks.onDone('load', run);
       losses.counting = true;
       return model;
     } catch (error) {
       if ((error as Error).name !== 'MemoryError' || sorted.length <= 1) throw error;
       sorted.pop();
-      run.notes.push(`${stepName(longest!)} was left out: a context of ${contextLength.toLocaleString('en')} tokens does not fit into memory.`);
+      run.notes.push(
+        `${stepName(longest!)} was left out: a context of ${contextLength.toLocaleString('en')} tokens does not fit into memory.`,
+      );
     }
   }
 }
@@ -171,7 +199,17 @@ function describe(run: Run, { info }: Model): void {
 async function plainOptions(model: Model): Promise<GenerateOptions> {
   const ends = await Promise.all(['<|im_end|>', '<|endoftext|>'].map((text) => model.tokenize(text)));
   const bias = new Map(ends.filter((ids) => ids.length === 1).map(([id]) => [id, -1000]));
-  return { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, frequencyPenalty: 0, presencePenalty: 0, seed: 0, ...(bias.size && { bias }) };
+  return {
+    temperature: 0,
+    topK: 0,
+    topP: 1,
+    minP: 0,
+    repetitionPenalty: 1,
+    frequencyPenalty: 0,
+    presencePenalty: 0,
+    seed: 0,
+    ...(bias.size && { bias }),
+  };
 }
 
 interface Sample {
@@ -183,23 +221,47 @@ interface Sample {
   gaps: number[];
 }
 
-async function sample(model: Model, tokens: readonly number[], options: GenerateOptions, signal: AbortSignal): Promise<Sample> {
+async function sample(
+  model: Model,
+  tokens: readonly number[],
+  options: GenerateOptions,
+  signal: AbortSignal,
+): Promise<Sample> {
   const arrivals: number[] = [];
   const start = performance.now();
   const stream = model.generate(tokens, { ...options, signal });
   for await (const piece of stream) if (piece) arrivals.push(performance.now());
   const { prefillMs, decodeMs, firstTokenMs, tokens: count } = await stream.result;
-  return { firstTokenMs: arrivals.length ? arrivals[0] - start : firstTokenMs, prefillMs, decodeMs, tokens: count, gaps: tokenGaps(arrivals) };
+  return {
+    firstTokenMs: arrivals.length ? arrivals[0] - start : firstTokenMs,
+    prefillMs,
+    decodeMs,
+    tokens: count,
+    gaps: tokenGaps(arrivals),
+  };
 }
 
-async function measureCases(model: Model, request: RunRequest, run: Run, hooks: RunHooks, losses: Losses): Promise<void> {
+async function measureCases(
+  model: Model,
+  request: RunRequest,
+  run: Run,
+  hooks: RunHooks,
+  losses: Losses,
+): Promise<void> {
   const options = await plainOptions(model);
   hooks.onStep('warm-up');
-  await sample(model, promptTokens(64, model.info.config.vocabSize), { ...options, reuse: false, maxTokens: 16 }, hooks.signal);
-  if (request.backend === 'webgpu' && !request.load.allowSoftware) await new Promise((resolve) => setTimeout(resolve, TUNER_MS));
+  await sample(
+    model,
+    promptTokens(64, model.info.config.vocabSize),
+    { ...options, reuse: false, maxTokens: 16 },
+    hooks.signal,
+  );
+  if (request.backend === 'webgpu' && !request.load.allowSoftware)
+    await new Promise((resolve) => setTimeout(resolve, TUNER_MS));
   await hooks.onDone('warm-up', run);
   for (const one of request.cases) {
-    const is = (m: Measurement): boolean => m.prompt === one.prompt && m.generate === one.generate && m.cached === one.cached;
+    const is = (m: Measurement): boolean =>
+      m.prompt === one.prompt && m.generate === one.generate && m.cached === one.cached;
     if (run.measurements.some(is)) continue; // of before a reload
     hooks.onStep(stepName(one));
     run.measurements.push(await measureCase(model, one, options, request.repetitions, run, hooks, losses));
@@ -207,20 +269,36 @@ async function measureCases(model: Model, request: RunRequest, run: Run, hooks: 
   }
 }
 
-async function measureCase(model: Model, one: Case, options: GenerateOptions, repetitions: number, run: Run, { signal, tab, onWait }: RunHooks, losses: Losses): Promise<Measurement> {
+async function measureCase(
+  model: Model,
+  one: Case,
+  options: GenerateOptions,
+  repetitions: number,
+  run: Run,
+  { signal, tab, onWait }: RunHooks,
+  losses: Losses,
+): Promise<Measurement> {
   const tokens = promptTokens(one.prompt, model.info.config.vocabSize);
   // the first token belongs to the prompt
   const settings = { ...options, reuse: one.cached, maxTokens: one.generate > 1 ? one.generate + 1 : 1 };
   if (one.cached || one.prompt <= WARM_UP_PROMPT) await sample(model, tokens, settings, signal);
   const began = performance.now();
   const samples: Sample[] = [];
-  for (let disturbed = 0; samples.length < repetitions; ) {
+  for (let disturbed = 0; samples.length < repetitions;) {
     await tab.visible(signal, onWait);
     const [hidden, lost] = [tab.count, losses.count];
     const taken = await sample(model, tokens, settings, signal);
-    const why = tab.count !== hidden ? 'the tab was hidden' : losses.count !== lost ? 'the GPU was lost and the model was loaded again' : undefined;
+    const why =
+      tab.count !== hidden
+        ? 'the tab was hidden'
+        : losses.count !== lost
+          ? 'the GPU was lost and the model was loaded again'
+          : undefined;
     if (!why) samples.push(taken);
-    else if (++disturbed > MAX_DISTURBED) throw new Error(`${stepName(one)} was disturbed ${disturbed} times: ${why}. Keep the tab in front and run it again.`);
+    else if (++disturbed > MAX_DISTURBED)
+      throw new Error(
+        `${stepName(one)} was disturbed ${disturbed} times: ${why}. Keep the tab in front and run it again.`,
+      );
     else addNote(run, `A repetition of ${stepName(one)} was made again, because ${why}.`);
     if (samples.length && performance.now() - began > CASE_MS) break;
   }
@@ -231,7 +309,10 @@ async function measureCase(model: Model, one: Case, options: GenerateOptions, re
     cached: one.cached,
     ...(!one.cached && { prefill: spread(samples.map(({ prefillMs }) => (1000 * one.prompt) / prefillMs)) }),
     firstTokenMs: spread(samples.map(({ firstTokenMs }) => firstTokenMs)),
-    ...(one.generate > 1 && { decode: spread(samples.map(({ tokens: n, decodeMs }) => (1000 * (n - 1)) / decodeMs)), ...(gaps.length && { gapMs: percentiles(gaps) }) }),
+    ...(one.generate > 1 && {
+      decode: spread(samples.map(({ tokens: n, decodeMs }) => (1000 * (n - 1)) / decodeMs)),
+      ...(gaps.length && { gapMs: percentiles(gaps) }),
+    }),
     repetitions: samples.length,
   };
 }
@@ -241,7 +322,12 @@ function addNote(run: Run, note: string): void {
 }
 
 /** Generates without a pause, always over the same positions, so that a slower end is the device's. */
-async function measureSustained(model: Model, seconds: number, run: Run, { signal, tab, onStep, onWait }: RunHooks): Promise<Run['sustained']> {
+async function measureSustained(
+  model: Model,
+  seconds: number,
+  run: Run,
+  { signal, tab, onStep, onWait }: RunHooks,
+): Promise<Run['sustained']> {
   const tokens = promptTokens(SUSTAINED_PROMPT, model.info.config.vocabSize);
   const options = { ...(await plainOptions(model)), reuse: true };
   await tab.visible(signal, onWait);
@@ -251,13 +337,14 @@ async function measureSustained(model: Model, seconds: number, run: Run, { signa
   const points: [number, number][] = [];
   const hidden = tab.count;
   const start = performance.now();
-  for (let elapsed = 0; elapsed < 1000 * seconds; ) {
+  for (let elapsed = 0; elapsed < 1000 * seconds;) {
     onStep(`${Math.floor(elapsed / 1000)} of ${seconds} s without a pause`);
     const { tokens: n, decodeMs } = await sample(model, tokens, { ...options, maxTokens }, signal);
     elapsed = performance.now() - start;
     points.push([rounded(elapsed / 1000), rounded((1000 * (n - 1)) / decodeMs)]);
   }
-  if (tab.count !== hidden) addNote(run, 'The tab was hidden during the run without a pause: its curve shows that, too.');
+  if (tab.count !== hidden)
+    addNote(run, 'The tab was hidden during the run without a pause: its curve shows that, too.');
   return { seconds, points: thinned(points) };
 }
 

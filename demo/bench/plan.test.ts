@@ -27,8 +27,12 @@ test('a set without anything to measure, or with more than a result holds, is re
   expect(obstacleOf({ ...FULL, shapes: [], stored: [] })).toBe('Choose at least one model.');
   expect(obstacleOf({ ...FULL, quantizations: [], stored: [] })).toBe('Choose at least one quantisation.');
   expect(obstacleOf({ ...FULL, backends: [] })).toBe('Choose the CPU, the GPU or both.');
-  expect(obstacleOf({ ...FULL, stored: Array.from({ length: 97 }, (_, i) => `Org/Repo-${i}`) })).toBe('Choose fewer models: these are 202 runs, and a result holds at most 200.');
-  expect(obstacleOf({ ...FULL, prefill: [], decode: [], classes: false, sustained: false, kernels: false })).toBe('Choose at least one measurement.');
+  expect(obstacleOf({ ...FULL, stored: Array.from({ length: 97 }, (_, i) => `Org/Repo-${i}`) })).toBe(
+    'Choose fewer models: these are 202 runs, and a result holds at most 200.',
+  );
+  expect(obstacleOf({ ...FULL, prefill: [], decode: [], classes: false, sustained: false, kernels: false })).toBe(
+    'Choose at least one measurement.',
+  );
 });
 
 test('the time left follows the steps that have been timed', () => {
@@ -37,7 +41,17 @@ test('the time left follows the steps that have been timed', () => {
   const left = new TimeLeft();
   const before = left.of('wasm', steps);
   left.done('wasm', steps[0], 10 * steps[0].seconds);
-  expect(left.of('wasm', steps.filter(({ fixed }) => !fixed))).toBeCloseTo(10 * (before - 60));
-  expect(left.of('wasm', steps.filter(({ fixed }) => fixed))).toBe(60);
+  expect(
+    left.of(
+      'wasm',
+      steps.filter(({ fixed }) => !fixed),
+    ),
+  ).toBeCloseTo(10 * (before - 60));
+  expect(
+    left.of(
+      'wasm',
+      steps.filter(({ fixed }) => fixed),
+    ),
+  ).toBe(60);
   expect(left.of('webgpu', steps)).toBe(before);
 });

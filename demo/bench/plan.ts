@@ -41,9 +41,36 @@ export const CLASSES: Case[] = [
 ];
 
 export const PRESETS: Record<Preset, Omit<Selection, 'stored' | 'backends'>> = {
-  quick: { shapes: ['demo'], quantizations: ['Q4_0', 'Q8_0'], prefill: [128, 512], decode: [128, 1024], classes: false, sustained: false, kernels: false, repetitions: 3 },
-  standard: { shapes: ['350m'], quantizations: ['Q4_0'], prefill: PREFILL, decode: [128, 1024, 4096], classes: false, sustained: false, kernels: false, repetitions: 3 },
-  full: { shapes: ['350m', '1.2b'], quantizations: ['Q4_0', 'Q8_0'], prefill: PREFILL, decode: DECODE, classes: true, sustained: true, kernels: true, repetitions: 5 },
+  quick: {
+    shapes: ['demo'],
+    quantizations: ['Q4_0', 'Q8_0'],
+    prefill: [128, 512],
+    decode: [128, 1024],
+    classes: false,
+    sustained: false,
+    kernels: false,
+    repetitions: 3,
+  },
+  standard: {
+    shapes: ['350m'],
+    quantizations: ['Q4_0'],
+    prefill: PREFILL,
+    decode: [128, 1024, 4096],
+    classes: false,
+    sustained: false,
+    kernels: false,
+    repetitions: 3,
+  },
+  full: {
+    shapes: ['350m', '1.2b'],
+    quantizations: ['Q4_0', 'Q8_0'],
+    prefill: PREFILL,
+    decode: DECODE,
+    classes: true,
+    sustained: true,
+    kernels: true,
+    repetitions: 5,
+  },
 };
 
 /** A run before it is measured. It is stored, so it holds no file. */
@@ -67,7 +94,9 @@ export function casesOf({ prefill, decode, classes }: Selection): Case[] {
     ...(classes ? CLASSES : []),
   ];
   const unique = new Map(cases.map((one) => [JSON.stringify(one), one]));
-  return [...unique.values()].sort((a, b) => Number(a.cached) - Number(b.cached) || a.prompt - b.prompt || a.generate - b.generate);
+  return [...unique.values()].sort(
+    (a, b) => Number(a.cached) - Number(b.cached) || a.prompt - b.prompt || a.generate - b.generate,
+  );
 }
 
 /** The smallest model first, and the backends of a model one after the other. */
@@ -82,16 +111,27 @@ export function planRuns(selection: Selection, seconds = SUSTAINED_SECONDS): Pla
     ...stored.map((id) => ({ source: { stored: id }, name: id.slice(id.lastIndexOf('/') + 1) })),
     ...(file === undefined ? [] : [{ source: { file }, name: file }]),
   ]; // prettier-ignore
-  return models.flatMap((model) => backends.map((backend) => ({ ...model, backend, cases, sustained, kernels: selection.kernels && backend === 'webgpu' })));
+  return models.flatMap((model) =>
+    backends.map((backend) => ({
+      ...model,
+      backend,
+      cases,
+      sustained,
+      kernels: selection.kernels && backend === 'webgpu',
+    })),
+  );
 }
 
 /** What keeps a set from being measured, in a sentence. */
 export function obstacleOf(selection: Selection): string | undefined {
   const { shapes, quantizations, stored, file, backends, sustained, kernels } = selection;
   const madeUp = shapes.length && quantizations.length;
-  if (!madeUp && !stored.length && file === undefined) return shapes.length ? 'Choose at least one quantisation.' : 'Choose at least one model.';
+  if (!madeUp && !stored.length && file === undefined)
+    return shapes.length ? 'Choose at least one quantisation.' : 'Choose at least one model.';
   if (!backends.length) return 'Choose the CPU, the GPU or both.';
   if (!casesOf(selection).length && !sustained && !kernels) return 'Choose at least one measurement.';
   const runs = planRuns(selection).length;
-  return runs > MOST_RUNS ? `Choose fewer models: these are ${runs} runs, and a result holds at most ${MOST_RUNS}.` : undefined;
+  return runs > MOST_RUNS
+    ? `Choose fewer models: these are ${runs} runs, and a result holds at most ${MOST_RUNS}.`
+    : undefined;
 }

@@ -37,13 +37,21 @@ function resolved(variable: string): string {
 }
 
 /** @returns the plot with its key, and a function that frees it */
-export function createPlot(lines: Line[], { summary, logarithmic, showX }: PlotOptions): { node: HTMLElement; end(): void } {
+export function createPlot(
+  lines: Line[],
+  { summary, logarithmic, showX }: PlotOptions,
+): { node: HTMLElement; end(): void } {
   const measured = [...new Set(lines.map(({ key }) => key))];
   const colour = ({ key }: Line): string => `--plot-${(measured.indexOf(key) % COLOURS) + 1}`;
   const keys = lines.map((line) => {
     const sign = element('i');
     sign.style.color = `var(${colour(line)})`;
-    return element('li', { className: ['', 'dashed', 'dotted', 'dashed'][line.device % DASHES.length] }, sign, line.label);
+    return element(
+      'li',
+      { className: ['', 'dashed', 'dotted', 'dashed'][line.device % DASHES.length] },
+      sign,
+      line.label,
+    );
   });
   const holder = element('div', { className: 'plot', role: 'img', ariaLabel: summary });
   const node = element('div', {}, element('ul', { className: 'keys' }, ...keys), holder);
@@ -67,7 +75,11 @@ export function createPlot(lines: Line[], { summary, logarithmic, showX }: PlotO
           ...axis,
           size: 32,
           grid: { show: false },
-          values: (self, splits) => withoutOverlap(splits.map(showX), splits.map((x) => self.valToPos(x, 'x'))),
+          values: (self, splits) =>
+            withoutOverlap(
+              splits.map(showX),
+              splits.map((x) => self.valToPos(x, 'x')),
+            ),
           // the positions that were measured; uPlot's own filter leaves out powers of two, not labels without room
           ...(logarithmic && { splits: () => xs, filter: (_: UPlot, splits: number[]) => splits }),
         },
@@ -75,13 +87,21 @@ export function createPlot(lines: Line[], { summary, logarithmic, showX }: PlotO
       ],
       series: [
         {},
-        ...lines.map((line) => ({ stroke: resolved(colour(line)), width: 2.5, spanGaps: true, points: { show: logarithmic === true, size: 7 }, dash: DASHES[line.device % DASHES.length] })),
+        ...lines.map((line) => ({
+          stroke: resolved(colour(line)),
+          width: 2.5,
+          spanGaps: true,
+          points: { show: logarithmic === true, size: 7 },
+          dash: DASHES[line.device % DASHES.length],
+        })),
       ],
     },
     [xs, ...rows] as UPlot.AlignedData,
     holder,
   );
-  const observer = new ResizeObserver(([{ contentRect }]) => plot.setSize({ width: Math.max(200, Math.floor(contentRect.width)), height: HEIGHT }));
+  const observer = new ResizeObserver(([{ contentRect }]) =>
+    plot.setSize({ width: Math.max(200, Math.floor(contentRect.width)), height: HEIGHT }),
+  );
   observer.observe(holder);
   return {
     node,

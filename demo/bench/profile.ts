@@ -34,10 +34,15 @@ export interface Profile {
  * almost nothing costs a dispatch. Returns undefined when the backend does not measure kernels.
  */
 export function profileOf(times: KernelTime[]): Profile | undefined {
-  const [copy, empty, draw] = [PROFILE_BASELINES.memoryCopy, PROFILE_BASELINES.emptyDispatch, PROFILE_BASELINES.sampledDraw].map((name) => times.find(({ kernel }) => kernel === name));
+  const [copy, empty, draw] = [
+    PROFILE_BASELINES.memoryCopy,
+    PROFILE_BASELINES.emptyDispatch,
+    PROFILE_BASELINES.sampledDraw,
+  ].map((name) => times.find(({ kernel }) => kernel === name));
   if (!copy || !empty || !draw) return undefined;
   const kernels = times.filter((entry) => entry !== copy && entry !== empty && entry !== draw);
-  const sum = (key: 'dispatches' | 'micros' | 'bytes'): number => kernels.reduce((total, entry) => total + entry[key], 0);
+  const sum = (key: 'dispatches' | 'micros' | 'bytes'): number =>
+    kernels.reduce((total, entry) => total + entry[key], 0);
   const rate = ({ bytes, micros }: Pick<KernelTime, 'bytes' | 'micros'>): number => bytes / micros / 1000;
   const round = (v: number): number => Number(v.toPrecision(4));
   const row = (entry: Omit<KernelTime, 'clock'>): KernelRow => ({

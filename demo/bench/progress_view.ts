@@ -28,7 +28,18 @@ export function showProgress({ run, runs, planned, step, share, secondsLeft, wai
   const what = [planned.name, planned.quantization, planned.backend === 'webgpu' ? 'GPU' : 'CPU'].filter(Boolean);
   const count = `${run + 1} of ${runs}`;
   if (find('progress-count', HTMLElement).textContent !== count) announce(`${count}: ${what.join(' ')}`);
-  if (waiting) return show({ count, step: 'This tab is hidden. Browsers slow hidden tabs down, so the benchmark waits until it is in front.', share, left: 'waiting' });
+  if (waiting)
+    return show({
+      count,
+      step: 'This tab is hidden. Browsers slow hidden tabs down, so the benchmark waits until it is in front.',
+      share,
+      left: 'waiting',
+    });
   // an empty bar looks as if nothing happened while the first model is checked and loaded
-  show({ count, step: [...what, step].join(' · '), share: share || undefined, left: `about ${roughly(secondsLeft)} left` });
+  show({
+    count,
+    step: [...what, step].join(' · '),
+    share: share || undefined,
+    left: `about ${roughly(secondsLeft)} left`,
+  });
 }

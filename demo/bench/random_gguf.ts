@@ -1,7 +1,18 @@
 /** GGUF files with made-up weights in the shape of a real model, of any size: a few random megabytes are repeated by reference, so that the file takes no memory. */
 import { madeUpWeights } from '../../src/backend/made_up_weights';
 import { randomWeightRows } from '../../src/backend/random_weights';
-import { ARRAY, BOOL, F32, ggufHeader, I32, padding, STRING, U32, type GgufEntry, type GgufTensor } from '../../src/format/gguf_writer';
+import {
+  ARRAY,
+  BOOL,
+  F32,
+  ggufHeader,
+  I32,
+  padding,
+  STRING,
+  U32,
+  type GgufEntry,
+  type GgufTensor,
+} from '../../src/format/gguf_writer';
 import { LFM2 } from '../../src/model/architecture';
 import type { Config } from '../../src/model/config';
 import { DTYPES, rowBytes, type Dtype } from '../../src/tensor/dtype';
@@ -20,9 +31,17 @@ const SMALL_BLOCKS: Partial<Record<Dtype, Dtype>> = { Q4_K: 'Q5_0', Q5_K: 'Q5_1'
 /** @throws RangeError for a shape or a quantisation that does not exist */
 export function randomGguf(shapeName: string, quantization: string): File {
   const shape = Object.hasOwn(SHAPES, shapeName) ? SHAPES[shapeName as ShapeName] : undefined;
-  const dtypes = Object.hasOwn(QUANTIZATIONS, quantization) ? (QUANTIZATIONS[quantization as keyof typeof QUANTIZATIONS] as [Dtype, Dtype]) : undefined;
-  if (!shape) throw new RangeError(`There is no shape ${JSON.stringify(shapeName)}. The shapes are ${Object.keys(SHAPES).join(', ')}.`);
-  if (!dtypes) throw new RangeError(`There is no quantisation ${JSON.stringify(quantization)}. They are ${Object.keys(QUANTIZATIONS).join(', ')}.`);
+  const dtypes = Object.hasOwn(QUANTIZATIONS, quantization)
+    ? (QUANTIZATIONS[quantization as keyof typeof QUANTIZATIONS] as [Dtype, Dtype])
+    : undefined;
+  if (!shape)
+    throw new RangeError(
+      `There is no shape ${JSON.stringify(shapeName)}. The shapes are ${Object.keys(SHAPES).join(', ')}.`,
+    );
+  if (!dtypes)
+    throw new RangeError(
+      `There is no quantisation ${JSON.stringify(quantization)}. They are ${Object.keys(QUANTIZATIONS).join(', ')}.`,
+    );
   const tensors = tensorsOf(shape, ...dtypes);
   const patterns = new Map<string, Pattern>();
   const pattern = (dtype: Dtype, cols: number): Pattern => {
@@ -32,7 +51,9 @@ export function randomGguf(shapeName: string, quantization: string): File {
   };
   const data = tensors.flatMap(({ name, shape: dims, dtype, byteLength }, i) => {
     const cols = dims.at(-1)!;
-    const bytes = name.endsWith('norm.weight') ? [new Float32Array(cols).fill(1)] : repeated(pattern(dtype, cols), i, byteLength);
+    const bytes = name.endsWith('norm.weight')
+      ? [new Float32Array(cols).fill(1)]
+      : repeated(pattern(dtype, cols), i, byteLength);
     return [...bytes, new Uint8Array(padding(byteLength))];
   });
   return new File([ggufHeader(metadataOf(shape), tensors), ...data], `random-${shapeName}-${quantization}.gguf`);
@@ -47,7 +68,11 @@ interface Pattern {
 function createPattern(dtype: Dtype, cols: number): Pattern {
   const row = rowBytes(dtype, cols);
   const rows = Math.max(16, Math.ceil(PATTERN_BYTES / row));
-  return { blob: new Blob([randomWeightRows(`${cols} columns`, dtype, rows, cols) as Uint8Array<ArrayBuffer>]), row, rows };
+  return {
+    blob: new Blob([randomWeightRows(`${cols} columns`, dtype, rows, cols) as Uint8Array<ArrayBuffer>]),
+    row,
+    rows,
+  };
 }
 
 /** `length` bytes of the pattern. Each tensor begins at another row, so that no two are the same. */
@@ -61,7 +86,14 @@ function repeated({ blob, row, rows }: Pattern, tensor: number, length: number):
 }
 
 function tensorsOf(shape: Shape, linear: Dtype, embedding: Dtype): GgufTensor[] {
-  const config: Config = { ...shape, headDim: HEAD_DIM, convLength: CONV_LENGTH, normEps: NORM_EPS, ropeTheta: ROPE_THETA, contextLength: RANDOM_CONTEXT };
+  const config: Config = {
+    ...shape,
+    headDim: HEAD_DIM,
+    convLength: CONV_LENGTH,
+    normEps: NORM_EPS,
+    ropeTheta: ROPE_THETA,
+    contextLength: RANDOM_CONTEXT,
+  };
   const dtypeOf = (name: string, cols: number): Dtype => {
     const wanted = name === 'token_embd.weight' ? embedding : linear;
     return cols % DTYPES[wanted].blockLength === 0 ? wanted : (SMALL_BLOCKS[wanted] ?? 'F16');

@@ -5,7 +5,16 @@ import { describe, expect, test } from 'vitest';
 import schema from '../../docs/benchmark.schema.json';
 import { browserName } from './device';
 import { rooflineOf, shareLabel, toMarkdown } from './describe';
-import { fromFragment, MAX_RESULT_BYTES, NotAResult, parseResult, toFragment, type BenchmarkResult, type KernelTimes, type Run } from './result';
+import {
+  fromFragment,
+  MAX_RESULT_BYTES,
+  NotAResult,
+  parseResult,
+  toFragment,
+  type BenchmarkResult,
+  type KernelTimes,
+  type Run,
+} from './result';
 import { PRESETS, planRuns, type Selection } from './plan';
 import { QUANTIZATIONS, SHAPE_LABELS } from './shapes';
 
@@ -40,7 +49,13 @@ const RESULT: BenchmarkResult = {
 }; // prettier-ignore
 
 /** The result after a change that its type forbids. */
-type Loose = Record<string, never> & { runs: Loose[]; device: Loose; measurements: Loose[]; prefill: Loose; model: Loose };
+type Loose = Record<string, never> & {
+  runs: Loose[];
+  device: Loose;
+  measurements: Loose[];
+  prefill: Loose;
+  model: Loose;
+};
 const changed = (change: (result: Loose) => unknown): string => {
   const copy = JSON.parse(JSON.stringify(RESULT)) as Loose;
   change(copy);
@@ -70,8 +85,16 @@ describe('what is no result is refused', () => {
     ['a later version', changed((r) => (r.version = 2 as never)), /version is 2/],
     ['a number as text', changed((r) => (r.runs[0].loadMs = '<img src=x>' as never)), /runs\/0\/loadMs/],
     ['an unknown backend', changed((r) => (r.runs[0].backend = 'cuda' as never)), /runs\/0\/backend/],
-    ['a part that is missing', changed((r) => delete (r.runs[0] as { backend?: unknown }).backend), /runs\/0 .*backend/],
-    ['a point with three numbers', changed((r) => ((r.runs[0].sustained as unknown as { points: number[][] }).points[0] = [1, 2, 3])), /points\/0/],
+    [
+      'a part that is missing',
+      changed((r) => delete (r.runs[0] as { backend?: unknown }).backend),
+      /runs\/0 .*backend/,
+    ],
+    [
+      'a point with three numbers',
+      changed((r) => ((r.runs[0].sustained as unknown as { points: number[][] }).points[0] = [1, 2, 3])),
+      /points\/0/,
+    ],
     ['half a token', changed((r) => (r.runs[0].measurements[0].prompt = 0.5 as never)), /prompt.*whole number/],
     ['a list for an object', changed((r) => (r.device = [] as never)), /device.*type object/],
     ['a date that is none', changed((r) => (r.created = 'yesterday' as never)), /created/],
@@ -90,22 +113,50 @@ describe('what is no result is refused', () => {
 
   test('links that were cut, changed, or that unpack without end', async () => {
     const fragment = await toFragment(RESULT);
-    for (const broken of [fragment.slice(0, -20), '#result=', '#result=%3Cscript%3E', '#result=AAAA', `#result=${'A'.repeat(70_000)}`]) await expect(fromFragment(broken), broken.slice(0, 40)).rejects.toThrow(NotAResult);
+    for (const broken of [
+      fragment.slice(0, -20),
+      '#result=',
+      '#result=%3Cscript%3E',
+      '#result=AAAA',
+      `#result=${'A'.repeat(70_000)}`,
+    ])
+      await expect(fromFragment(broken), broken.slice(0, 40)).rejects.toThrow(NotAResult);
     // 8 MB of spaces in 8 KB
-    const small = await new Response(new Blob([' '.repeat(8 << 20)]).stream().pipeThrough(new CompressionStream('deflate-raw'))).arrayBuffer();
-    await expect(fromFragment(`#result=${Buffer.from(small).toString('base64url')}`)).rejects.toThrow('unpacks to more than');
+    const small = await new Response(
+      new Blob([' '.repeat(8 << 20)]).stream().pipeThrough(new CompressionStream('deflate-raw')),
+    ).arrayBuffer();
+    await expect(fromFragment(`#result=${Buffer.from(small).toString('base64url')}`)).rejects.toThrow(
+      'unpacks to more than',
+    );
   });
 });
 
 describe('the largest set of made-up models', () => {
   const [wasm, webgpu] = RESULT.runs;
-  const selection: Selection = { ...PRESETS.full, shapes: Object.keys(SHAPE_LABELS), quantizations: Object.keys(QUANTIZATIONS), stored: [], backends: ['wasm', 'webgpu'] };
+  const selection: Selection = {
+    ...PRESETS.full,
+    shapes: Object.keys(SHAPE_LABELS),
+    quantizations: Object.keys(QUANTIZATIONS),
+    stored: [],
+    backends: ['wasm', 'webgpu'],
+  };
   const kernels: KernelTimes = {
     clock: 'timestamp',
     copyGigabytesPerSecond: 123.4,
     emptyDispatchMicros: 12.34,
-    kernels: Array.from({ length: 30 }, (_, i) => ({ kernel: `a kernel with a long name ${i}`, dispatches: 16, micros: 1000.1 * i, gigabytesPerSecond: 100.1 + i, shareOfCopy: 0.1234 })),
-    tuned: Array.from({ length: 12 }, (_, i) => ({ shape: `linear Q4_0 1024 × ${i}`, defaultMicros: 100.1 * i, micros: 90.1 * i, tuning: 'rows 4, columns 8, workgroup 128' })),
+    kernels: Array.from({ length: 30 }, (_, i) => ({
+      kernel: `a kernel with a long name ${i}`,
+      dispatches: 16,
+      micros: 1000.1 * i,
+      gigabytesPerSecond: 100.1 + i,
+      shareOfCopy: 0.1234,
+    })),
+    tuned: Array.from({ length: 12 }, (_, i) => ({
+      shape: `linear Q4_0 1024 × ${i}`,
+      defaultMicros: 100.1 * i,
+      micros: 90.1 * i,
+      tuning: 'rows 4, columns 8, workgroup 128',
+    })),
   };
   const runs = planRuns(selection).map(({ name, quantization, backend, cases }, at): Run => ({
     ...(backend === 'wasm' ? wasm : { ...webgpu, kernels }),
@@ -121,7 +172,9 @@ describe('the largest set of made-up models', () => {
   });
 
   test('is too long for a link; what the page measures by itself is not', async () => {
-    await expect(toFragment({ ...RESULT, runs })).rejects.toThrow(/^The result is too long for a link: got \d+ letters, wanted at most 65536. Save it as JSON.$/);
+    await expect(toFragment({ ...RESULT, runs })).rejects.toThrow(
+      /^The result is too long for a link: got \d+ letters, wanted at most 65536. Save it as JSON.$/,
+    );
     const everything = runs.filter(({ model }) => /350M|1.2B/.test(model.name) && /Q4_0|Q8_0/.test(model.quantization));
     expect(everything).toHaveLength(8);
     const fragment = await toFragment({ ...RESULT, runs: everything });
@@ -160,7 +213,11 @@ test('browsers are named', () => {
   expect(browserName('', chrome)).toBe('Google Chrome 156');
   expect(browserName('', chrome.slice(0, 2))).toBe('Chromium 156');
   expect(browserName('Mozilla/5.0 (X11; Linux x86_64; rv:153.0) Gecko/20100101 Firefox/153.0')).toBe('Firefox 153');
-  expect(browserName('Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/27.1 Safari/605.1.15')).toBe('Safari 27.1');
+  expect(
+    browserName(
+      'Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/27.1 Safari/605.1.15',
+    ),
+  ).toBe('Safari 27.1');
 });
 
 test('the documentation names the schema', () => {

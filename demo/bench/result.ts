@@ -113,7 +113,8 @@ const FRAGMENT = '#result=';
 
 /** @throws NotAResult that says what is wrong */
 export function parseResult(text: string): BenchmarkResult {
-  if (text.length > MAX_RESULT_BYTES) throw new NotAResult(`It is too large: got ${text.length} characters, wanted at most ${MAX_RESULT_BYTES}.`);
+  if (text.length > MAX_RESULT_BYTES)
+    throw new NotAResult(`It is too large: got ${text.length} characters, wanted at most ${MAX_RESULT_BYTES}.`);
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -121,9 +122,13 @@ export function parseResult(text: string): BenchmarkResult {
     throw new NotAResult('It is not JSON. Choose a file that this page has saved.');
   }
   const format = (value as { format?: unknown } | null)?.format;
-  if (format !== 'rivulet-benchmark') throw new NotAResult('It is JSON, but not a result of this benchmark. Choose a file that this page has saved.');
+  if (format !== 'rivulet-benchmark')
+    throw new NotAResult('It is JSON, but not a result of this benchmark. Choose a file that this page has saved.');
   const version = (value as { version?: unknown }).version;
-  if (version !== 1) throw new NotAResult(`Its version is ${typeof version === 'number' ? version : 'missing'}, and this page reads version 1. Open it in the page that made it.`);
+  if (version !== 1)
+    throw new NotAResult(
+      `Its version is ${typeof version === 'number' ? version : 'missing'}, and this page reads version 1. Open it in the page that made it.`,
+    );
   const error = schemaError(schema as Schema, value);
   if (error !== undefined) throw new NotAResult(error);
   const result = value as BenchmarkResult;
@@ -136,7 +141,10 @@ export async function toFragment(result: BenchmarkResult): Promise<string> {
   const bytes = new Uint8Array(await new Response(packed).arrayBuffer());
   const letters = Array.from(bytes, (byte) => String.fromCharCode(byte)).join('');
   const packedLetters = btoa(letters).replaceAll('+', '-').replaceAll('/', '_').replace(/=+$/, '');
-  if (packedLetters.length > MAX_LINK_LETTERS) throw new NotAResult(`The result is too long for a link: got ${packedLetters.length} letters, wanted at most ${MAX_LINK_LETTERS}. Save it as JSON.`);
+  if (packedLetters.length > MAX_LINK_LETTERS)
+    throw new NotAResult(
+      `The result is too long for a link: got ${packedLetters.length} letters, wanted at most ${MAX_LINK_LETTERS}. Save it as JSON.`,
+    );
   return FRAGMENT + packedLetters;
 }
 
@@ -145,11 +153,15 @@ export const holdsResult = (fragment: string): boolean => fragment.startsWith(FR
 /** @throws NotAResult */
 export async function fromFragment(fragment: string): Promise<BenchmarkResult> {
   const letters = fragment.slice(FRAGMENT.length);
-  if (letters.length > MAX_LINK_LETTERS) throw new NotAResult(`It is too long: got ${letters.length} letters, wanted at most ${MAX_LINK_LETTERS}.`);
-  if (!/^[\w-]+$/.test(letters)) throw new NotAResult('It was cut off or changed on its way. Ask for the result as a file.');
+  if (letters.length > MAX_LINK_LETTERS)
+    throw new NotAResult(`It is too long: got ${letters.length} letters, wanted at most ${MAX_LINK_LETTERS}.`);
+  if (!/^[\w-]+$/.test(letters))
+    throw new NotAResult('It was cut off or changed on its way. Ask for the result as a file.');
   let text: string;
   try {
-    const bytes = Uint8Array.from(atob(letters.replaceAll('-', '+').replaceAll('_', '/')), (letter) => letter.charCodeAt(0));
+    const bytes = Uint8Array.from(atob(letters.replaceAll('-', '+').replaceAll('_', '/')), (letter) =>
+      letter.charCodeAt(0),
+    );
     text = await inflate(bytes);
   } catch (error) {
     if (error instanceof NotAResult) throw error;
@@ -163,7 +175,7 @@ async function inflate(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
   const reader = new Blob([bytes]).stream().pipeThrough(new DecompressionStream('deflate-raw')).getReader();
   const decoder = new TextDecoder('utf-8', { fatal: true });
   let text = '';
-  for (let got = 0; ; ) {
+  for (let got = 0; ;) {
     const { done, value } = await reader.read();
     if (done) return text + decoder.decode();
     got += value.byteLength;

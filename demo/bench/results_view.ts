@@ -36,7 +36,12 @@ export function showResults(holder: HTMLElement, shown: ShownResult[], deviceCar
   deviceCard.classList.toggle('w4', first !== undefined && !first.origin);
   if (!first) return void holder.after(deviceCard);
   if (first.origin) {
-    holder.append(originOf(first), ...headline(first), ...overContext(shown), card('w4', 'The device of this result', deviceList(first.result.device)));
+    holder.append(
+      originOf(first),
+      ...headline(first),
+      ...overContext(shown),
+      card('w4', 'The device of this result', deviceList(first.result.device)),
+    );
     holder.after(deviceCard);
   } else holder.append(...headline(first), ...overContext(shown), deviceCard);
   holder.append(allRuns(shown));
@@ -44,7 +49,15 @@ export function showResults(holder: HTMLElement, shown: ShownResult[], deviceCar
   holder.append(...sustained(shown));
   for (const one of shown) {
     const { result, label, origin } = one;
-    if (one !== first) holder.append(element('details', { className: 'card w12' }, element('summary', { textContent: `${label}: the device` }), deviceList(result.device)));
+    if (one !== first)
+      holder.append(
+        element(
+          'details',
+          { className: 'card w12' },
+          element('summary', { textContent: `${label}: the device` }),
+          deviceList(result.device),
+        ),
+      );
     for (const run of result.runs) holder.append(details(run, result.device, origin ? label : ''));
   }
   putBack();
@@ -52,27 +65,48 @@ export function showResults(holder: HTMLElement, shown: ShownResult[], deviceCar
 
 /** Stands above figures that are not this device's. */
 const originOf = ({ result, label, origin }: ShownResult): HTMLElement =>
-  element('div', { className: 'w12' }, element('h2', { textContent: `${origin}: ${label}` }), element('p', { className: 'quiet', textContent: `Measured ${dateLabel(result.created)}. This device has no result yet.` }));
+  element(
+    'div',
+    { className: 'w12' },
+    element('h2', { textContent: `${origin}: ${label}` }),
+    element('p', {
+      className: 'quiet',
+      textContent: `Measured ${dateLabel(result.created)}. This device has no result yet.`,
+    }),
+  );
 
 /** The facts of a device, for its card. */
 export function deviceList(device: Device): HTMLElement {
-  const facts = deviceLines(device).flatMap(([name, value]) => [element('dt', { textContent: name }), element('dd', { textContent: value })]);
+  const facts = deviceLines(device).flatMap(([name, value]) => [
+    element('dt', { textContent: name }),
+    element('dd', { textContent: value }),
+  ]);
   return element('dl', {}, ...facts);
 }
 
 /** What is opened and where the focus is, to be put back after a new drawing. */
 function placeIn(holder: HTMLElement): () => void {
   const nameOf = (node: Element): string => `${node.tagName} ${node.ariaLabel ?? node.textContent}`;
-  const summaries = (): [HTMLDetailsElement, string][] => [...holder.querySelectorAll('details')].map((one) => [one, one.querySelector('summary')!.textContent]);
+  const summaries = (): [HTMLDetailsElement, string][] =>
+    [...holder.querySelectorAll('details')].map((one) => [one, one.querySelector('summary')!.textContent]);
   const opened = new Map(summaries().map(([{ open }, name]) => [name, open]));
   const focused = holder.contains(document.activeElement) ? nameOf(document.activeElement!) : undefined;
   return () => {
     for (const [one, name] of summaries()) one.open = opened.get(name) ?? one.open;
-    if (focused) [...holder.querySelectorAll<HTMLElement>('summary, button, [tabindex]')].find((node) => nameOf(node) === focused)?.focus({ preventScroll: true });
+    if (focused)
+      [...holder.querySelectorAll<HTMLElement>('summary, button, [tabindex]')]
+        .find((node) => nameOf(node) === focused)
+        ?.focus({ preventScroll: true });
   };
 }
 
-const card = (width: string, title: string, ...children: (Node | string)[]): HTMLElement => element('section', { className: `card ${width}`, ariaLabel: title }, element('h2', { textContent: title }), ...children);
+const card = (width: string, title: string, ...children: (Node | string)[]): HTMLElement =>
+  element(
+    'section',
+    { className: `card ${width}`, ariaLabel: title },
+    element('h2', { textContent: title }),
+    ...children,
+  );
 
 function big(value: string, unit: string): HTMLElement {
   return element('p', { className: 'big' }, `${value} `, element('small', { textContent: unit }));
@@ -82,26 +116,58 @@ function big(value: string, unit: string): HTMLElement {
 function headline({ result: { runs, device }, label, origin }: ShownResult): HTMLElement[] {
   const done = runs.filter((run) => firstDecode(run) || run.measurements.some(({ prefill }) => prefill));
   const wrong = runs.filter(({ status }) => status === 'wrong');
-  if (!done.length) return wrong.length ? [card('w12', 'No speed: the result is wrong', ...wrong.map((run) => element('p', { className: 'wrong', textContent: runLabel(run) })))] : [];
+  if (!done.length)
+    return wrong.length
+      ? [
+          card(
+            'w12',
+            'No speed: the result is wrong',
+            ...wrong.map((run) => element('p', { className: 'wrong', textContent: runLabel(run) })),
+          ),
+        ]
+      : [];
   const model = modelLabel(done[0]);
   const same = done.filter((run) => modelLabel(run) === model);
   const prefillOf = (run: Run) => prefillAt(run, 512) ?? run.measurements.find(({ prefill }) => prefill);
-  const best = [...same].sort((a, b) => (firstDecode(b)?.decode?.median ?? 0) - (firstDecode(a)?.decode?.median ?? 0))[0];
+  const best = [...same].sort(
+    (a, b) => (firstDecode(b)?.decode?.median ?? 0) - (firstDecode(a)?.decode?.median ?? 0),
+  )[0];
   const others = (value: (run: Run) => number | undefined): string =>
     [
-      ...same.filter((run) => run !== best && value(run)).map((run) => `${rate(value(run))} on the ${backendLabel(run)}`),
+      ...same
+        .filter((run) => run !== best && value(run))
+        .map((run) => `${rate(value(run))} on the ${backendLabel(run)}`),
       ...wrong.filter((run) => modelLabel(run) === model).map((run) => `wrong result on the ${backendLabel(run)}`),
     ].join(', ');
   const where = best.backend === 'webgpu' ? 'GPU' : 'CPU';
   const cards: HTMLElement[] = [];
-  const quiet = (...parts: string[]): HTMLElement => element('p', { className: 'quiet', textContent: [...parts, origin ? label : ''].filter(Boolean).join(' · ') });
+  const quiet = (...parts: string[]): HTMLElement =>
+    element('p', { className: 'quiet', textContent: [...parts, origin ? label : ''].filter(Boolean).join(' · ') });
   const prefill = prefillOf(best);
   if (prefill?.prefill)
-    cards.push(card('w4', 'Reading a prompt', big(rate(prefill.prefill.median), `tokens/s · ${where}`), quiet(others((run) => prefillOf(run)?.prefill?.median), `${count(prefill.prompt)} tokens, ${model}`)));
+    cards.push(
+      card(
+        'w4',
+        'Reading a prompt',
+        big(rate(prefill.prefill.median), `tokens/s · ${where}`),
+        quiet(
+          others((run) => prefillOf(run)?.prefill?.median),
+          `${count(prefill.prompt)} tokens, ${model}`,
+        ),
+      ),
+    );
   const decode = firstDecode(best);
   if (decode?.decode)
     cards.push(
-      card('w4', 'Writing an answer', big(rate(decode.decode.median), `tokens/s · ${where}`), quiet(others((run) => firstDecode(run)?.decode?.median), decode.gapMs ? `p99 between tokens ${milliseconds(decode.gapMs.p99)}` : '')),
+      card(
+        'w4',
+        'Writing an answer',
+        big(rate(decode.decode.median), `tokens/s · ${where}`),
+        quiet(
+          others((run) => firstDecode(run)?.decode?.median),
+          decode.gapMs ? `p99 between tokens ${milliseconds(decode.gapMs.p99)}` : '',
+        ),
+      ),
     );
   if (prefill) {
     const roofline = rooflineOf(best, device);
@@ -127,7 +193,14 @@ function linesOf(shown: ShownResult[], pointsOf: (run: Run) => Line['points']): 
       if (!points.length) return [];
       if (measured.size === COLOURS && !measured.has(key)) return left++, []; // prettier-ignore
       measured.add(key);
-      return [{ label: origin ? `${runLabel(run)}, ${label}` : runLabel(run), points: [...points].sort((p, q) => p[0] - q[0]), key, device }];
+      return [
+        {
+          label: origin ? `${runLabel(run)}, ${label}` : runLabel(run),
+          points: [...points].sort((p, q) => p[0] - q[0]),
+          key,
+          device,
+        },
+      ];
     }),
   );
   return { lines, left };
@@ -135,11 +208,23 @@ function linesOf(shown: ShownResult[], pointsOf: (run: Run) => Line['points']): 
 
 /** The same model on the same kind of processor, on whatever device. */
 const runKey = (run: Run): string => `${modelLabel(run)} ${run.backend}`;
-const leftOut = (left: number): Node[] => (left ? [element('p', { className: 'quiet', textContent: `${left} more ${left === 1 ? 'run is' : 'runs are'} in the table.` })] : []);
+const leftOut = (left: number): Node[] =>
+  left
+    ? [
+        element('p', {
+          className: 'quiet',
+          textContent: `${left} more ${left === 1 ? 'run is' : 'runs are'} in the table.`,
+        }),
+      ]
+    : [];
 
 function overContext(shown: ShownResult[]): HTMLElement[] {
   // a logarithmic axis has no zero
-  const { lines, left } = linesOf(shown, (run) => run.measurements.filter((m) => m.prompt > 0 && m.cached && m.decode && decodeAt(run, m.prompt) === m).map((m) => [m.prompt, m.decode!.median]));
+  const { lines, left } = linesOf(shown, (run) =>
+    run.measurements
+      .filter((m) => m.prompt > 0 && m.cached && m.decode && decodeAt(run, m.prompt) === m)
+      .map((m) => [m.prompt, m.decode!.median]),
+  );
   if (!lines.length) return [];
   const summary = `Tokens a second while writing, by position. ${lines.map(({ label, points }) => `${label}: ${points.map(([x, y]) => `${rate(y)} at ${count(x)}`).join(', ')}`).join('. ')}.`;
   const plot = createPlot(lines, { summary, logarithmic: true, showX: positionLabel });
@@ -147,9 +232,18 @@ function overContext(shown: ShownResult[]): HTMLElement[] {
   return [card('w8', 'Writing speed over context, tokens/s', plot.node, ...leftOut(left))];
 }
 
-function tableOf(caption: string, head: string[], rows: (string | Node)[][], mark: (row: number) => boolean = () => false): HTMLElement {
+function tableOf(
+  caption: string,
+  head: string[],
+  rows: (string | Node)[][],
+  mark: (row: number) => boolean = () => false,
+): HTMLElement {
   const body = rows.map((row, i) =>
-    element('tr', { className: mark(i) ? 'wrong' : '' }, ...row.map((value, at) => (at === 0 ? element('th', { scope: 'row' }, value) : element('td', {}, value)))),
+    element(
+      'tr',
+      { className: mark(i) ? 'wrong' : '' },
+      ...row.map((value, at) => (at === 0 ? element('th', { scope: 'row' }, value) : element('td', {}, value))),
+    ),
   );
   const made = element(
     'table',
@@ -158,7 +252,12 @@ function tableOf(caption: string, head: string[], rows: (string | Node)[][], mar
     element('tbody', {}, ...body),
   );
   // the caption does not scroll sideways; a keyboard must be able to scroll the table
-  return element('div', {}, element('p', { className: 'caption', textContent: caption }), element('div', { className: 'scroll', tabIndex: 0, role: 'region', ariaLabel: caption }, made));
+  return element(
+    'div',
+    {},
+    element('p', { className: 'caption', textContent: caption }),
+    element('div', { className: 'scroll', tabIndex: 0, role: 'region', ariaLabel: caption }, made),
+  );
 }
 
 function allRuns(shown: ShownResult[]): HTMLElement {
@@ -178,11 +277,17 @@ function allRuns(shown: ShownResult[]): HTMLElement {
       return [button];
     }),
   );
-  return element('div', { className: 'card w12' }, tableOf(`All runs${whose}, prefill and decode in tokens/s`, head, rows, (i) => all[i].run.status === 'wrong'), ...(buttons.length ? [element('p', { className: 'actions' }, ...buttons)] : []));
+  return element(
+    'div',
+    { className: 'card w12' },
+    tableOf(`All runs${whose}, prefill and decode in tokens/s`, head, rows, (i) => all[i].run.status === 'wrong'),
+    ...(buttons.length ? [element('p', { className: 'actions' }, ...buttons)] : []),
+  );
 }
 
 function comparison(here: ShownResult, there: ShownResult): HTMLElement {
-  const speed = (run: Run, tokensPerSecond?: number): string => (run.status === 'wrong' ? 'wrong result' : rate(tokensPerSecond));
+  const speed = (run: Run, tokensPerSecond?: number): string =>
+    run.status === 'wrong' ? 'wrong result' : rate(tokensPerSecond);
   const ratio = (a?: number, b?: number): string => (a && b ? `× ${(a / b).toPrecision(3)}` : '–');
   const rows = here.result.runs.flatMap((run) => {
     const other = there.result.runs.find((one) => runKey(one) === runKey(run));
@@ -190,11 +295,34 @@ function comparison(here: ShownResult, there: ShownResult): HTMLElement {
     const prompt = [512, 128, 2048].find((n) => prefillAt(run, n) && prefillAt(other, n));
     const [p, q] = prompt ? [run, other].map((one) => prefillAt(one, prompt)?.prefill?.median) : [];
     const [d, e] = [run, other].map((one) => firstDecode(one)?.decode?.median);
-    return [[modelLabel(run), run.backend === 'webgpu' ? 'GPU' : 'CPU', speed(run, p), speed(other, q), ratio(p, q), speed(run, d), speed(other, e), ratio(d, e)]];
+    return [
+      [
+        modelLabel(run),
+        run.backend === 'webgpu' ? 'GPU' : 'CPU',
+        speed(run, p),
+        speed(other, q),
+        ratio(p, q),
+        speed(run, d),
+        speed(other, e),
+        ratio(d, e),
+      ],
+    ];
   });
   const title = `${here.label[0].toUpperCase()}${here.label.slice(1)} beside ${there.label}`;
-  if (!rows.length) return card('w12', title, element('p', { className: 'quiet', textContent: 'They have no model in common that runs on the same kind of processor.' }));
-  return element('div', { className: 'card w12' }, tableOf(title, ['Model', 'Runs on', 'Prefill', 'other', 'ratio', 'Decode', 'other', 'ratio'], rows));
+  if (!rows.length)
+    return card(
+      'w12',
+      title,
+      element('p', {
+        className: 'quiet',
+        textContent: 'They have no model in common that runs on the same kind of processor.',
+      }),
+    );
+  return element(
+    'div',
+    { className: 'card w12' },
+    tableOf(title, ['Model', 'Runs on', 'Prefill', 'other', 'ratio', 'Decode', 'other', 'ratio'], rows),
+  );
 }
 
 function sustained(shown: ShownResult[]): HTMLElement[] {
@@ -206,30 +334,67 @@ function sustained(shown: ShownResult[]): HTMLElement[] {
     if (drop === undefined) return label;
     return `${label}: ${Math.abs(drop) < 0.03 ? 'as fast at the end as at the beginning' : `${Math.round(100 * Math.abs(drop))} % ${drop > 0 ? 'slower' : 'faster'} at the end`}`;
   });
-  const plot = createPlot(lines, { summary: `Writing without a pause, tokens a second. ${told.join('. ')}.`, showX: (x) => `${x} s` });
+  const plot = createPlot(lines, {
+    summary: `Writing without a pause, tokens a second. ${told.join('. ')}.`,
+    showX: (x) => `${x} s`,
+  });
   plots.push(plot);
-  return [card('w12', `${seconds === 60 ? 'One minute' : `${seconds} s`} without a pause, tokens/s`, plot.node, element('p', { className: 'quiet', textContent: `${told.join('. ')}.` }), ...leftOut(left))];
+  return [
+    card(
+      'w12',
+      `${seconds === 60 ? 'One minute' : `${seconds} s`} without a pause, tokens/s`,
+      plot.node,
+      element('p', { className: 'quiet', textContent: `${told.join('. ')}.` }),
+      ...leftOut(left),
+    ),
+  ];
 }
 
 function details(run: Run, device: Device, label: string): HTMLElement {
   const roofline = rooflineOf(run, device);
   const title = label ? `${runLabel(run)}, ${label}` : runLabel(run);
-  const facts = [run.processor, run.variant, run.check && run.status !== 'wrong' && `differs from known results by ${(100 * run.check.golden).toPrecision(2)} % of their power`, roofline && `${shareLabel(roofline)} (all of it: ${rate(roofline.tokensPerSecond)} tokens/s)`].filter((fact) => typeof fact === 'string');
+  const facts = [
+    run.processor,
+    run.variant,
+    run.check &&
+      run.status !== 'wrong' &&
+      `differs from known results by ${(100 * run.check.golden).toPrecision(2)} % of their power`,
+    roofline && `${shareLabel(roofline)} (all of it: ${rate(roofline.tokensPerSecond)} tokens/s)`,
+  ].filter((fact) => typeof fact === 'string');
   const parts: Node[] = [element('p', { className: 'quiet', textContent: facts.join(' · ') })];
   const problem = run.problem ?? (run.status === 'wrong' ? 'The result is wrong, so it has no speed.' : undefined);
   if (problem) parts.unshift(element('p', { className: 'wrong', textContent: problem }));
   if (run.measurements.length) parts.push(tableOf(`${title}: medians, with the smallest and the largest`, MEASUREMENT_COLUMNS, run.measurements.map(measurementCells))); // prettier-ignore
   if (run.kernels) parts.push(...kernelTables(title, run.kernels));
-  if (run.notes.length) parts.push(element('ul', { className: 'notes' }, ...run.notes.map((note) => element('li', { textContent: note }))));
-  return element('details', { className: 'card w12', open: run.status === 'wrong' || run.status === 'failed' }, element('summary', { textContent: `${title}: all measurements` }), ...parts);
+  if (run.notes.length)
+    parts.push(element('ul', { className: 'notes' }, ...run.notes.map((note) => element('li', { textContent: note }))));
+  return element(
+    'details',
+    { className: 'card w12', open: run.status === 'wrong' || run.status === 'failed' },
+    element('summary', { textContent: `${title}: all measurements` }),
+    ...parts,
+  );
 }
 
-function kernelTables(title: string, { clock, copyGigabytesPerSecond, emptyDispatchMicros, kernels, tuned }: KernelTimes): Node[] {
+function kernelTables(
+  title: string,
+  { clock, copyGigabytesPerSecond, emptyDispatchMicros, kernels, tuned }: KernelTimes,
+): Node[] {
   const micros = (value: number): string => `${value < 10 ? value.toFixed(1) : count(Math.round(value))} µs`;
   const how = clock === 'timestamp' ? 'timed by the GPU' : 'timed by the page around each submit';
-  const rows = kernels.map((k) => [k.kernel, String(k.dispatches), micros(k.micros), k.gigabytesPerSecond.toFixed(1), k.shareOfCopy === undefined ? '–' : `${Math.round(100 * k.shareOfCopy)} %`]);
+  const rows = kernels.map((k) => [
+    k.kernel,
+    String(k.dispatches),
+    micros(k.micros),
+    k.gigabytesPerSecond.toFixed(1),
+    k.shareOfCopy === undefined ? '–' : `${Math.round(100 * k.shareOfCopy)} %`,
+  ]);
   return [
-    tableOf(`${title}: kernels of one token, ${how}; a copy moves ${copyGigabytesPerSecond.toFixed(1)} GB/s, an empty dispatch takes ${micros(emptyDispatchMicros)}`, ['Kernel', 'Dispatches', 'Time', 'GB/s', 'Of a copy'], rows),
+    tableOf(
+      `${title}: kernels of one token, ${how}; a copy moves ${copyGigabytesPerSecond.toFixed(1)} GB/s, an empty dispatch takes ${micros(emptyDispatchMicros)}`,
+      ['Kernel', 'Dispatches', 'Time', 'GB/s', 'Of a copy'],
+      rows,
+    ),
     ...(tuned.length ? [tableOf(`${title}: what the tuner chose`, ['Shape', 'Default', 'Chosen', 'Kernel'], tuned.map((t) => [t.shape, micros(t.defaultMicros), micros(t.micros), t.tuning]))] : []), // prettier-ignore
   ];
 }

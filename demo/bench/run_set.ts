@@ -50,26 +50,49 @@ export async function runSet(set: StoredSet, options: SetOptions): Promise<void>
     const at = result.runs.length;
     const planned = plan[at];
     if (set.attempts >= MAX_ATTEMPTS) {
-      await finish(failed(planned, `The page was closed or crashed ${set.attempts} times during this run, so the run was left out.`, set));
+      await finish(
+        failed(
+          planned,
+          `The page was closed or crashed ${set.attempts} times during this run, so the run was left out.`,
+          set,
+        ),
+      );
       continue;
     }
     set.attempts++;
     await store.saveSet(set);
     const source = sourceOf(planned, options.files);
     if (typeof source === 'object' && 'missing' in source) {
-      await finish(failed(planned, `A page cannot keep a file over a reload. Choose ${source.missing} again and start a new set.`, set));
+      await finish(
+        failed(
+          planned,
+          `A page cannot keep a file over a reload. Choose ${source.missing} again and start a new set.`,
+          set,
+        ),
+      );
       continue;
     }
     const hidden = options.tab.count;
     const already = set.partial;
-    const left = steps[at].filter(({ name }) => !already.measurements.some((m) => stepName(m) === name) && !(name === 'sustained' && already.sustained));
+    const left = steps[at].filter(
+      ({ name }) =>
+        !already.measurements.some((m) => stepName(m) === name) && !(name === 'sustained' && already.sustained),
+    );
     let step = { name: 'load', began: performance.now() };
     let waiting = false;
     const tell = (): void => {
       const rest = [left, ...steps.slice(at + 1)].map((list, i) => timeLeft.of(plan[at + i].backend, list));
       const all = steps.map((list, i) => timeLeft.of(plan[i].backend, list));
       const [secondsLeft, total] = [rest, all].map((list) => list.reduce((sum, s) => sum + s, 0));
-      options.onProgress({ run: at, runs: plan.length, planned, step: step.name, share: Math.min(1, Math.max(0, 1 - secondsLeft / total)), secondsLeft, waiting });
+      options.onProgress({
+        run: at,
+        runs: plan.length,
+        planned,
+        step: step.name,
+        share: Math.min(1, Math.max(0, 1 - secondsLeft / total)),
+        secondsLeft,
+        waiting,
+      });
     };
     const run = await measureRun(
       {
@@ -127,7 +150,11 @@ export async function runSet(set: StoredSet, options: SetOptions): Promise<void>
   }
 }
 
-const failed = ({ name, quantization = '', backend, source }: PlannedRun, problem: string, { partial }: StoredSet): Run => ({
+const failed = (
+  { name, quantization = '', backend, source }: PlannedRun,
+  problem: string,
+  { partial }: StoredSet,
+): Run => ({
   model: { name, quantization, bytes: 0, madeUp: 'shape' in source },
   backend,
   status: 'failed',
@@ -136,7 +163,10 @@ const failed = ({ name, quantization = '', backend, source }: PlannedRun, proble
   notes: [],
 });
 
-function sourceOf({ source, quantization }: PlannedRun, files: ReadonlyMap<string, File>): ModelSource | { missing: string } {
+function sourceOf(
+  { source, quantization }: PlannedRun,
+  files: ReadonlyMap<string, File>,
+): ModelSource | { missing: string } {
   if ('shape' in source) return randomGguf(source.shape, quantization!);
   if ('stored' in source) return source.stored;
   const file = files.get(source.file);

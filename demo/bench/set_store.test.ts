@@ -6,22 +6,46 @@ import { planRuns, PRESETS, type Selection } from './plan';
 import type { BenchmarkResult } from './result';
 import { partialOf, SetStore, type StoredSet } from './set_store';
 
-const selection: Selection = { ...PRESETS.full, stored: ['Org/Repo:Q4_0'], file: 'mine.gguf', backends: ['wasm', 'webgpu'] };
+const selection: Selection = {
+  ...PRESETS.full,
+  stored: ['Org/Repo:Q4_0'],
+  file: 'mine.gguf',
+  backends: ['wasm', 'webgpu'],
+};
 const result: BenchmarkResult = {
   format: 'rivulet-benchmark',
   version: 1,
   created: '2026-11-28T18:00:00.000Z',
   build: { version: '0.1.0' },
   method: { repetitions: 3 },
-  device: { browser: 'A browser', platform: 'A platform', mobile: false, cores: 6, isolated: true, clockMs: 1, simd: 'simd' },
-  runs: [{ model: { name: 'A model', quantization: 'Q4_0', bytes: 6e6, madeUp: true }, backend: 'wasm', status: 'done', measurements: [], notes: [] }],
+  device: {
+    browser: 'A browser',
+    platform: 'A platform',
+    mobile: false,
+    cores: 6,
+    isolated: true,
+    clockMs: 1,
+    simd: 'simd',
+  },
+  runs: [
+    {
+      model: { name: 'A model', quantization: 'Q4_0', bytes: 6e6, madeUp: true },
+      backend: 'wasm',
+      status: 'done',
+      measurements: [],
+      notes: [],
+    },
+  ],
 };
 const first = { median: 9, min: 8, max: 10 };
 const SET: StoredSet = {
   selection,
   plan: planRuns(selection),
   result,
-  partial: partialOf({ measurements: [{ prompt: 128, generate: 1, cached: false, firstTokenMs: first, repetitions: 3 }], sustained: { seconds: 60, points: [[1, 80]] } }),
+  partial: partialOf({
+    measurements: [{ prompt: 128, generate: 1, cached: false, firstTokenMs: first, repetitions: 3 }],
+    sustained: { seconds: 60, points: [[1, 80]] },
+  }),
   attempts: 1,
   state: 'running',
 };
@@ -48,7 +72,10 @@ test.each([
   expect(await store.set()).toMatchObject({ result, plan: [], state: 'done', partial: { measurements: [] } });
 });
 
-test.each([undefined, 'x', 7, [], {}, { ...SET, result: { ...result, runs: 'none' } }])('what has no result is no set: %#', async (damaged) => {
-  await stored(damaged);
-  expect(await store.set()).toBeUndefined();
-});
+test.each([undefined, 'x', 7, [], {}, { ...SET, result: { ...result, runs: 'none' } }])(
+  'what has no result is no set: %#',
+  async (damaged) => {
+    await stored(damaged);
+    expect(await store.set()).toBeUndefined();
+  },
+);

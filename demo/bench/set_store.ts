@@ -18,10 +18,17 @@ export interface StoredSet {
   state: 'running' | 'stopped' | 'done';
 }
 
-export const partialOf = ({ measurements = [], sustained }: Partial<PartialRun> = {}): PartialRun => ({ measurements: [...measurements], ...(sustained && { sustained }) });
+export const partialOf = ({ measurements = [], sustained }: Partial<PartialRun> = {}): PartialRun => ({
+  measurements: [...measurements],
+  ...(sustained && { sustained }),
+});
 
 /** All properties must be there but those named as optional. */
-const object = (properties: Record<string, Schema>, optional: string[] = []): Schema => ({ type: 'object', properties, required: Object.keys(properties).filter((name) => !optional.includes(name)) });
+const object = (properties: Record<string, Schema>, optional: string[] = []): Schema => ({
+  type: 'object',
+  properties,
+  required: Object.keys(properties).filter((name) => !optional.includes(name)),
+});
 const list = (items: Schema): Schema => ({ type: 'array', items });
 const [text, flag, whole]: Schema[] = [{ type: 'string' }, { type: 'boolean' }, { type: 'integer', minimum: 0 }];
 const backend: Schema = { enum: ['wasm', 'webgpu'] };
@@ -33,7 +40,11 @@ const SELECTION = object(
 ); // prettier-ignore
 const PLANNED = object(
   {
-    source: object({ shape: { enum: Object.keys(SHAPE_LABELS) }, stored: text, file: text }, ['shape', 'stored', 'file']),
+    source: object({ shape: { enum: Object.keys(SHAPE_LABELS) }, stored: text, file: text }, [
+      'shape',
+      'stored',
+      'file',
+    ]),
     name: text,
     quantization,
     backend,
@@ -46,7 +57,13 @@ const PLANNED = object(
 const { measurements, sustained } = resultSchema.$defs.run.properties;
 /** of a stored set; its result has the schema of results */
 const SET_SCHEMA = {
-  ...object({ selection: SELECTION, plan: list(PLANNED), partial: object({ measurements, sustained }, ['sustained']), attempts: whole, state: { enum: ['running', 'stopped', 'done'] } }),
+  ...object({
+    selection: SELECTION,
+    plan: list(PLANNED),
+    partial: object({ measurements, sustained }, ['sustained']),
+    attempts: whole,
+    state: { enum: ['running', 'stopped', 'done'] },
+  }),
   $defs: resultSchema.$defs,
 } as Schema;
 
@@ -89,7 +106,14 @@ export class SetStore {
     const result = checked((stored as StoredSet | undefined)?.result);
     if (!result) return undefined;
     if (schemaError(SET_SCHEMA, stored) === undefined) return { ...(stored as StoredSet), result };
-    return { selection: { stored: [], backends: ['wasm'], ...PRESETS.standard }, plan: [], result, partial: partialOf(), attempts: 0, state: 'done' };
+    return {
+      selection: { stored: [], backends: ['wasm'], ...PRESETS.standard },
+      plan: [],
+      result,
+      partial: partialOf(),
+      attempts: 0,
+      state: 'done',
+    };
   }
 
   async saveSet(value: StoredSet | undefined): Promise<void> {

@@ -4,7 +4,8 @@ import type { Dtype } from '../../src/tensor/dtype';
 
 export type Shape = Pick<Config, 'layers' | 'hiddenSize' | 'ffnSize' | 'heads' | 'kvHeads' | 'vocabSize'>;
 
-const attentionAt = (count: number, at: number[]): Config['layers'] => Array.from({ length: count }, (_, i) => (at.includes(i) ? 'attention' : 'conv'));
+const attentionAt = (count: number, at: number[]): Config['layers'] =>
+  Array.from({ length: count }, (_, i) => (at.includes(i) ? 'attention' : 'conv'));
 const SIXTEEN = attentionAt(16, [2, 5, 8, 10, 12, 14]);
 const THIRTY = attentionAt(30, [2, 5, 9, 13, 17, 21, 24, 27]);
 const V = 65536;
@@ -12,7 +13,14 @@ const V = 65536;
 /** By the size in the model's name. `demo` is the model that comes with the pages; `check` is for the check of the kernels. */
 export const SHAPES = {
   demo: { layers: attentionAt(6, [1, 3, 5]), hiddenSize: 256, ffnSize: 704, heads: 4, kvHeads: 2, vocabSize: 4558 },
-  '230m': { layers: attentionAt(14, [2, 4, 6, 8, 10, 12]), hiddenSize: 1024, ffnSize: 2560, heads: 16, kvHeads: 8, vocabSize: V },
+  '230m': {
+    layers: attentionAt(14, [2, 4, 6, 8, 10, 12]),
+    hiddenSize: 1024,
+    ffnSize: 2560,
+    heads: 16,
+    kvHeads: 8,
+    vocabSize: V,
+  },
   '350m': { layers: SIXTEEN, hiddenSize: 1024, ffnSize: 4608, heads: 16, kvHeads: 8, vocabSize: V },
   '700m': { layers: SIXTEEN, hiddenSize: 1536, ffnSize: 6912, heads: 24, kvHeads: 8, vocabSize: V },
   '1.2b': { layers: SIXTEEN, hiddenSize: 2048, ffnSize: 8192, heads: 32, kvHeads: 8, vocabSize: V },

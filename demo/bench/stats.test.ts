@@ -16,7 +16,9 @@ test('percentiles are values that were measured', () => {
 
 test('tokens that arrive together share the time since the ones before', () => {
   expect(tokenGaps([0, 10, 20, 35])).toEqual([10, 10, 15]);
-  expect(tokenGaps([0, 16, 16.02, 16.04, 16.06, 32, 32.02, 32.04, 32.06]).map((gap) => Math.round(10 * gap) / 10)).toEqual([4, 4, 4, 4, 4, 4, 4, 4]);
+  expect(
+    tokenGaps([0, 16, 16.02, 16.04, 16.06, 32, 32.02, 32.04, 32.06]).map((gap) => Math.round(10 * gap) / 10),
+  ).toEqual([4, 4, 4, 4, 4, 4, 4, 4]);
   // fast tokens one by one
   expect(tokenGaps([0, 0.2, 0.4, 0.6]).every((gap) => Math.abs(gap - 0.2) < 1e-9)).toBe(true);
   expect(tokenGaps([5])).toEqual([]);

@@ -22,7 +22,11 @@ const ascending = (values: readonly number[]): number[] => [...values].sort((a, 
 export function spread(values: readonly number[]): Spread {
   if (values.length === 0) throw new RangeError('A spread needs at least one value');
   const sorted = ascending(values);
-  return { median: rounded(sorted[sorted.length >> 1]), min: rounded(sorted[0]), max: rounded(sorted[sorted.length - 1]) };
+  return {
+    median: rounded(sorted[sorted.length >> 1]),
+    min: rounded(sorted[0]),
+    max: rounded(sorted[sorted.length - 1]),
+  };
 }
 
 /** By nearest rank: each is a value that was measured. @throws RangeError without values */
@@ -43,7 +47,7 @@ const BURST_MS = 0.3;
 export function tokenGaps(arrivals: readonly number[]): number[] {
   const gaps: number[] = [];
   const burst = Math.min(BURST_MS, (arrivals[arrivals.length - 1] - arrivals[0]) / (arrivals.length - 1) / 2);
-  for (let at = 1; at < arrivals.length; ) {
+  for (let at = 1; at < arrivals.length;) {
     let end = at + 1;
     while (end < arrivals.length && arrivals[end] - arrivals[end - 1] < burst) end++;
     const each = (arrivals[end - 1] - arrivals[at - 1]) / (end - at);

@@ -4,8 +4,27 @@ import { stepName } from './measure';
 import type { PlannedRun } from './plan';
 
 /** Bytes of the weights of a made-up model, about; of others it is unknown before the load. */
-const PARAMETERS: Record<string, number> = { demo: 6e6, '230m': 230e6, '350m': 354e6, '700m': 742e6, '1.2b': 1.17e9, '2.6b': 2.57e9 };
-const BITS: Record<string, number> = { Q4_0: 4.9, Q4_1: 5.3, Q5_0: 5.7, Q5_1: 6.1, Q8_0: 8.5, Q4_K: 4.9, Q5_K: 5.7, Q6_K: 6.6, F16: 16, BF16: 16, F32: 32 };
+const PARAMETERS: Record<string, number> = {
+  demo: 6e6,
+  '230m': 230e6,
+  '350m': 354e6,
+  '700m': 742e6,
+  '1.2b': 1.17e9,
+  '2.6b': 2.57e9,
+};
+const BITS: Record<string, number> = {
+  Q4_0: 4.9,
+  Q4_1: 5.3,
+  Q5_0: 5.7,
+  Q5_1: 6.1,
+  Q8_0: 8.5,
+  Q4_K: 4.9,
+  Q5_K: 5.7,
+  Q6_K: 6.6,
+  F16: 16,
+  BF16: 16,
+  F32: 32,
+};
 const USUAL_BYTES = 300e6;
 /** bytes a second of a decode step, and how many tokens of a prompt take the time of one */
 const SPEED = { wasm: { bytes: 10e9, batch: 5 }, webgpu: { bytes: 50e9, batch: 20 } };
@@ -18,15 +37,27 @@ export interface Step {
   fixed?: boolean;
 }
 
-export function stepsOf({ source, quantization = '', backend, cases, sustained, kernels }: PlannedRun, repetitions: number): Step[] {
-  const bytes = 'shape' in source ? ((PARAMETERS[source.shape] ?? USUAL_BYTES) * (BITS[quantization] ?? 5)) / 8 : USUAL_BYTES;
+export function stepsOf(
+  { source, quantization = '', backend, cases, sustained, kernels }: PlannedRun,
+  repetitions: number,
+): Step[] {
+  const bytes =
+    'shape' in source ? ((PARAMETERS[source.shape] ?? USUAL_BYTES) * (BITS[quantization] ?? 5)) / 8 : USUAL_BYTES;
   const speed = SPEED[backend];
   const token = bytes / speed.bytes + 0.0003;
-  const steps: Step[] = [{ name: 'load', seconds: 0.5 + bytes / 300e6 }, { name: 'warm-up', seconds: 40 * token }];
+  const steps: Step[] = [
+    { name: 'load', seconds: 0.5 + bytes / 300e6 },
+    { name: 'warm-up', seconds: 40 * token },
+  ];
   for (const one of cases) {
     const read = (one.prompt * token) / speed.batch;
     const write = one.generate * token * (1 + one.prompt / 6000);
-    steps.push({ name: stepName(one), seconds: one.cached ? read + (repetitions + 1) * write : (repetitions + (one.prompt <= 512 ? 1 : 0)) * (read + write) });
+    steps.push({
+      name: stepName(one),
+      seconds: one.cached
+        ? read + (repetitions + 1) * write
+        : (repetitions + (one.prompt <= 512 ? 1 : 0)) * (read + write),
+    });
   }
   if (sustained) steps.push({ name: 'sustained', seconds: sustained, fixed: true });
   if (kernels) steps.push({ name: 'times by kernel', seconds: 15 });
@@ -51,4 +82,5 @@ export class TimeLeft {
 }
 
 /** An estimate needs no decimals. */
-export const roughly = (seconds: number): string => (seconds < 59.5 ? `${Math.max(1, Math.round(seconds))}\u00a0s` : duration(seconds));
+export const roughly = (seconds: number): string =>
+  seconds < 59.5 ? `${Math.max(1, Math.round(seconds))}\u00a0s` : duration(seconds);

@@ -22,10 +22,17 @@ export function packageFolder(module: string): string | undefined {
 
 /** @throws if a package states no licence */
 export function readLibrary(folder: string): Library {
-  const { name, version, license, homepage, repository } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as Record<string, unknown>;
-  if (typeof license !== 'string') throw new Error(`${folder}/package.json states no licence, and the library is part of the page. Look up its licence before you bundle it.`);
-  const source = typeof repository === 'object' && repository !== null ? (repository as { url?: unknown }).url : repository;
-  const address = [homepage, source].find((url) => typeof url === 'string' && /^(git\+)?https:/.test(url)) as string | undefined;
+  const { name, version, license, homepage, repository } = JSON.parse(
+    readFileSync(join(folder, 'package.json'), 'utf8'),
+  ) as Record<string, unknown>;
+  if (typeof license !== 'string')
+    throw new Error(
+      `${folder}/package.json states no licence, and the library is part of the page. Look up its licence before you bundle it.`,
+    );
+  const source =
+    typeof repository === 'object' && repository !== null ? (repository as { url?: unknown }).url : repository;
+  const address = [homepage, source].find((url) => typeof url === 'string' && /^(git\+)?https:/.test(url)) as
+    string | undefined;
   const files = readdirSync(folder).filter((file) => /^(licen[cs]e|copying|notice)\b/i.test(file));
   return {
     name: String(name),
@@ -40,7 +47,10 @@ export function readLibrary(folder: string): Library {
  * `collect` belongs to the plugins of a build and of its workers, `write` to those of the build.
  * `others` are packages that get into a page in another way than as modules.
  */
-export function createNotices(): { collect(): Plugin; write(file: string, render: (libraries: Library[]) => string, others?: string[]): Plugin } {
+export function createNotices(): {
+  collect(): Plugin;
+  write(file: string, render: (libraries: Library[]) => string, others?: string[]): Plugin;
+} {
   const folders = new Set<string>();
   return {
     collect: () => ({
@@ -50,15 +60,20 @@ export function createNotices(): { collect(): Plugin; write(file: string, render
         const modules = Object.values(bundle).flatMap((file) => (file.type === 'chunk' ? file.moduleIds : []));
         // style sheets are no longer modules of a chunk
         const styles = [...this.getModuleIds()].filter((id) => /\.css(?:\?|$)/.test(id));
-        for (const folder of [...modules, ...styles].map(packageFolder)) if (folder && existsSync(join(folder, 'package.json'))) folders.add(folder);
+        for (const folder of [...modules, ...styles].map(packageFolder))
+          if (folder && existsSync(join(folder, 'package.json'))) folders.add(folder);
       },
     }),
     write: (file, render, others = []) => ({
       name: 'rivulet-notices',
       apply: 'build',
       closeBundle() {
-        if (folders.size === 0) throw new Error('No library was found in the bundles of this build. Check the plugins of the workers.');
-        const all = [...folders, ...others.map((name) => fileURLToPath(new URL(`../../node_modules/${name}`, import.meta.url)))];
+        if (folders.size === 0)
+          throw new Error('No library was found in the bundles of this build. Check the plugins of the workers.');
+        const all = [
+          ...folders,
+          ...others.map((name) => fileURLToPath(new URL(`../../node_modules/${name}`, import.meta.url))),
+        ];
         writeFileSync(file, render(all.map(readLibrary).sort((a, b) => a.name.localeCompare(b.name, 'en'))));
       },
     }),
@@ -67,9 +82,12 @@ export function createNotices(): { collect(): Plugin; write(file: string, render
 
 /** For the package. */
 export const noticesText = (libraries: Library[]): string =>
-  ['Rivulet has the Apache License 2.0. Its scripts contain the libraries below.', ...libraries.map(({ name, version, licence, homepage, texts }) => [`${name} ${version} · ${licence}`, ...(homepage ? [homepage] : []), ...texts].join('\n\n'))].join(
-    `\n\n${'-'.repeat(80)}\n\n`,
-  ) + '\n';
+  [
+    'Rivulet has the Apache License 2.0. Its scripts contain the libraries below.',
+    ...libraries.map(({ name, version, licence, homepage, texts }) =>
+      [`${name} ${version} · ${licence}`, ...(homepage ? [homepage] : []), ...texts].join('\n\n'),
+    ),
+  ].join(`\n\n${'-'.repeat(80)}\n\n`) + '\n';
 
 const ENTITIES: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' };
 const escaped = (text: string): string => text.replace(/[&<>"]/g, (character) => ENTITIES[character]);

@@ -10,11 +10,19 @@ const WORKER = 'service_worker.js';
 /** Models are stored by the library. The others are not needed without a network: screenshots of the installation dialog, older forms of fonts. */
 const NOT_STORED = [/^models\//, /^screenshots\//, /\.(?:ttf|woff|txt|map)$/];
 /** Stored when they are first used: they belong to the other pages, and would be a large part of a first visit to the chat page. */
-const ON_USE = [/^rivulet(?:-\w+)?\.js$/, /^(?:bench|element|inside|script-tag)\.html$/, /^assets\/(?:bench|inside)[-_]/];
+const ON_USE = [
+  /^rivulet(?:-\w+)?\.js$/,
+  /^(?:bench|element|inside|script-tag)\.html$/,
+  /^assets\/(?:bench|inside)[-_]/,
+];
 const VERSION_TAG = /<meta name="rivulet-version" content="[^"]*" \/>\n?/;
 
 export function serviceWorkerPlugin(site: string): Plugin {
-  return { name: 'rivulet-service-worker', apply: 'build', closeBundle: { order: 'post', sequential: true, handler: async () => void (await writeServiceWorker(site)) } };
+  return {
+    name: 'rivulet-service-worker',
+    apply: 'build',
+    closeBundle: { order: 'post', sequential: true, handler: async () => void (await writeServiceWorker(site)) },
+  };
 }
 
 /** Marks each page of the folder with its version, and writes the worker. Call it again after a change of any file. */
@@ -24,25 +32,43 @@ export async function writeServiceWorker(folder: string): Promise<{ version: str
     .filter((path) => path !== WORKER && statSync(join(folder, path)).isFile())
     .sort();
   const hashes: Record<string, string> = {};
-  for (const path of paths) hashes[path] = isPage(path) ? shortHash(createHash('sha256').update(pageOf(join(folder, path)))) : await hashOf(join(folder, path));
+  for (const path of paths)
+    hashes[path] = isPage(path)
+      ? shortHash(createHash('sha256').update(pageOf(join(folder, path))))
+      : await hashOf(join(folder, path));
   const version = shortHash(createHash('sha256').update(JSON.stringify(hashes)));
   for (const path of paths.filter(isPage)) {
     const page = pageOf(join(folder, path));
-    if (!page.includes('</head>')) throw new Error(`${path} has no </head>. The version of the page is written before it.`);
-    writeFileSync(join(folder, path), page.replace('</head>', `<meta name="rivulet-version" content="${version}" />\n</head>`));
+    if (!page.includes('</head>'))
+      throw new Error(`${path} has no </head>. The version of the page is written before it.`);
+    writeFileSync(
+      join(folder, path),
+      page.replace('</head>', `<meta name="rivulet-version" content="${version}" />\n</head>`),
+    );
   }
-  const files = Object.fromEntries(Object.entries(hashes).filter(([path]) => !NOT_STORED.some((pattern) => pattern.test(path))));
+  const files = Object.fromEntries(
+    Object.entries(hashes).filter(([path]) => !NOT_STORED.some((pattern) => pattern.test(path))),
+  );
   await build({
     configFile: false,
     publicDir: false,
     logLevel: 'warn',
-    define: { FILES: JSON.stringify(files), VERSION: JSON.stringify(version), ON_USE: JSON.stringify(Object.keys(files).filter((path) => ON_USE.some((pattern) => pattern.test(path)))) },
+    define: {
+      FILES: JSON.stringify(files),
+      VERSION: JSON.stringify(version),
+      ON_USE: JSON.stringify(Object.keys(files).filter((path) => ON_USE.some((pattern) => pattern.test(path)))),
+    },
     build: {
       target: 'es2022',
       outDir: folder,
       emptyOutDir: false,
       reportCompressedSize: false,
-      lib: { entry: resolve(fileURLToPath(import.meta.url), '../../service_worker.ts'), name: 'rivuletServiceWorker', formats: ['iife'], fileName: () => WORKER },
+      lib: {
+        entry: resolve(fileURLToPath(import.meta.url), '../../service_worker.ts'),
+        name: 'rivuletServiceWorker',
+        formats: ['iife'],
+        fileName: () => WORKER,
+      },
     },
   });
   return { version, files };

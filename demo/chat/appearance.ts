@@ -21,7 +21,13 @@ export function createAppearance(container: HTMLElement, look: ToolRuns['look'])
   size.addEventListener('change', () => look.setZoom(Number(size.value)));
   volume.addEventListener('change', () => look.setVolume(Number(volume.value)));
   container.append(
-    element('div', { className: 'grid' }, element('label', {}, 'Colours', theme), element('label', {}, 'Text size', size), element('label', {}, 'Volume of alarms and speech', volume)),
+    element(
+      'div',
+      { className: 'grid' },
+      element('label', {}, 'Colours', theme),
+      element('label', {}, 'Text size', size),
+      element('label', {}, 'Volume of alarms and speech', volume),
+    ),
     element('div', { className: 'choice' }, element('label', {}, figures, ' Show the speed of replies')),
   );
   return {

@@ -72,7 +72,17 @@ interface Run {
   left: boolean;
 }
 
-export function createChat({ session, settings, tools, store, transcript: makeTranscript, started, changed, chooseModel, useCpu }: ChatParts): Chat {
+export function createChat({
+  session,
+  settings,
+  tools,
+  store,
+  transcript: makeTranscript,
+  started,
+  changed,
+  chooseModel,
+  useCpu,
+}: ChatParts): Chat {
   let run: Run | undefined;
   /** done as soon as a model is ready, another one than this */
   let whenReady: { act(): void; before?: Model } | undefined;
@@ -104,7 +114,9 @@ export function createChat({ session, settings, tools, store, transcript: makeTr
 
   const options = (): ChatOptions => {
     const tools = definitions();
-    const own = Object.fromEntries(SAMPLING.map((name) => [name, settings()[name]]).filter(([, value]) => value !== undefined));
+    const own = Object.fromEntries(
+      SAMPLING.map((name) => [name, settings()[name]]).filter(([, value]) => value !== undefined),
+    );
     return { ...(session.isDemo() && EMBEDDED_SAMPLING), ...own, ...(tools.length && { tools }) };
   };
 
@@ -121,7 +133,12 @@ export function createChat({ session, settings, tools, store, transcript: makeTr
     transcript.hideError();
     const demo = session.isDemo();
     const model = soFar?.model ?? session.choice.name;
-    const mine: Run = { controller: new AbortController(), view: transcript.reply(model, soFar), message: soFar, left: false };
+    const mine: Run = {
+      controller: new AbortController(),
+      view: transcript.reply(model, soFar),
+      message: soFar,
+      left: false,
+    };
     const { signal } = mine.controller;
     run = mine;
     if (soFar) delete soFar.finish;
@@ -131,7 +148,10 @@ export function createChat({ session, settings, tools, store, transcript: makeTr
     const take = (turn: Turn): void => {
       if (mine.left) return;
       const { content, reasoning, steps, offer } = turn;
-      const message = (mine.message ??= current.add({ role: 'assistant', content, ...(steps && { steps }), model }, request.id));
+      const message = (mine.message ??= current.add(
+        { role: 'assistant', content, ...(steps && { steps }), model },
+        request.id,
+      ));
       mine.view.isOf(message);
       message.content = content;
       if (reasoning) message.reasoning = reasoning;
@@ -154,15 +174,31 @@ export function createChat({ session, settings, tools, store, transcript: makeTr
       const start = await reading.measure(earlier);
       if (!mine.left) show();
       const { system } = settings();
-      const given: Message[] = [...(system.trim() ? [{ role: 'system', content: system }] : []), ...earlier.slice(start).flatMap((turn) => turnMessages(turn, demo))];
-      const userText = earlier.filter(({ role }) => role === 'user').map(({ content }) => content).join('\n');
-      const { reply, result, ended: rounds } = await replyWithTools(
+      const given: Message[] = [
+        ...(system.trim() ? [{ role: 'system', content: system }] : []),
+        ...earlier.slice(start).flatMap((turn) => turnMessages(turn, demo)),
+      ];
+      const userText = earlier
+        .filter(({ role }) => role === 'user')
+        .map(({ content }) => content)
+        .join('\n');
+      const {
+        reply,
+        result,
+        ended: rounds,
+      } = await replyWithTools(
         given,
         {
           demo,
           signal,
           tools: definitions(),
-          generate: (messages, onText, continues) => generate(asked, messages, { ...options(), ...(continues && { continueFinalMessage: true }), signal }, onText),
+          generate: (messages, onText, continues) =>
+            generate(
+              asked,
+              messages,
+              { ...options(), ...(continues && { continueFinalMessage: true }), signal },
+              onText,
+            ),
           run: (call) => tools.run(call, mine.view.cards, signal, demo ? userText : undefined),
           onChange(turn) {
             if (mine.left) return;
@@ -179,8 +215,14 @@ export function createChat({ session, settings, tools, store, transcript: makeTr
       // a larger model is offered once in a conversation
       if (reply.offer === 'unanswered' && earlier.some(({ offer }) => offer === 'unanswered')) delete reply.offer;
       if (mine.message || reply.content || reply.reasoning || reply.steps || !stopped) take(reply);
-      ended(rounds ? 'rounds' : result.finish, describeResult(result) + (rounds ? ` · stopped after ${MOST_ROUNDS} rounds of tools` : ''));
-      const said = [...(reply.steps ?? []).flatMap(({ calls }) => calls.map(({ title, summary }) => `${title}: ${summary}`)), reply.content];
+      ended(
+        rounds ? 'rounds' : result.finish,
+        describeResult(result) + (rounds ? ` · stopped after ${MOST_ROUNDS} rounds of tools` : ''),
+      );
+      const said = [
+        ...(reply.steps ?? []).flatMap(({ calls }) => calls.map(({ title, summary }) => `${title}: ${summary}`)),
+        reply.content,
+      ];
       if (run === undefined) announce(stopped ? 'Stopped.' : `Rivulet: ${said.join(' ')}`);
     } catch (error) {
       if (mine.left) return;
@@ -225,8 +267,14 @@ export function createChat({ session, settings, tools, store, transcript: makeTr
       load();
     };
     // a model whose device or worker is lost answers no more
-    const again = error instanceof Error && error.name === 'DeviceError' ? whenLoaded(() => void session.open(session.choice)) : retry;
-    transcript.showError(replyError(error, session.placement().backend, { again, newChat, useCpu: whenLoaded(useCpu), chooseModel }), message);
+    const again =
+      error instanceof Error && error.name === 'DeviceError'
+        ? whenLoaded(() => void session.open(session.choice))
+        : retry;
+    transcript.showError(
+      replyError(error, session.placement().backend, { again, newChat, useCpu: whenLoaded(useCpu), chooseModel }),
+      message,
+    );
     // the messages that wait would fail too
     const waiting = queue.takeAll();
     if (waiting.length) composer.putBack(...waiting);
@@ -279,7 +327,11 @@ export function createChat({ session, settings, tools, store, transcript: makeTr
     void answer(message);
   }
 
-  const queue = createQueue({ after: find('messages', HTMLOListElement), edit: (draft) => composer.putBack(draft), changed });
+  const queue = createQueue({
+    after: find('messages', HTMLOListElement),
+    edit: (draft) => composer.putBack(draft),
+    changed,
+  });
   const composer = createComposer({
     id: NEW_CHAT,
     waiting: () => queue.all,
@@ -298,7 +350,13 @@ export function createChat({ session, settings, tools, store, transcript: makeTr
   /** the next message that waits is looked at */
   let checking = false;
   function sendNext(): void {
-    queue.setReason(run ? 'Waits for this reply to end' : session.busy ? 'Waits until the model is ready' : 'Waits until you choose a model');
+    queue.setReason(
+      run
+        ? 'Waits for this reply to end'
+        : session.busy
+          ? 'Waits until the model is ready'
+          : 'Waits until you choose a model',
+    );
     if (!session.model || run) return;
     if (whenReady) {
       if (whenReady.before === session.model) return;
@@ -338,7 +396,10 @@ export function createChat({ session, settings, tools, store, transcript: makeTr
     announce('New chat.');
   });
 
-  const resumeTimers = (): void => void tools.resume().catch(() => announce('The timers of the last visit cannot be read. The browser’s storage is blocked.'));
+  const resumeTimers = (): void =>
+    void tools
+      .resume()
+      .catch(() => announce('The timers of the last visit cannot be read. The browser’s storage is blocked.'));
   // a card of the conversation that is shown gets to know what became of its timer
   void started.then(() => current.messages().length || (resumeTimers(), changed()));
 

@@ -52,7 +52,14 @@ const MOST_SEEN = 20;
 
 /** Remembers an error for the support report. */
 export function remember({ name, message, what = message, got, wanted, cure }: Parts): void {
-  seen.push({ time: new Date().toISOString(), name, what, ...(got && { got }), ...(wanted && { wanted }), ...(cure && { cure }) });
+  seen.push({
+    time: new Date().toISOString(),
+    name,
+    what,
+    ...(got && { got }),
+    ...(wanted && { wanted }),
+    ...(cure && { cure }),
+  });
   if (seen.length > MOST_SEEN) seen.shift();
 }
 
@@ -66,11 +73,24 @@ export function explain(error: unknown, backend: 'auto' | 'webgpu' | 'wasm' = 'a
   if (name !== 'AbortError') remember(parts);
   const advised = cure !== undefined && message.endsWith(` ${cure}`) && ADVICE[name] === undefined;
   const details = sentence(advised ? message.slice(0, -cure.length) : message);
-  if (what === 'The worker failed') return { title: 'The model has stopped', text: 'Try again. The page then loads the model again.', details: sentence(message) };
+  if (what === 'The worker failed')
+    return {
+      title: 'The model has stopped',
+      text: 'Try again. The page then loads the model again.',
+      details: sentence(message),
+    };
   if (name === 'DeviceError' && backend === 'webgpu')
-    return { title: 'WebGPU is not available here', text: 'Use the CPU instead. It is slower, but works in every browser.', details: sentence(message) };
+    return {
+      title: 'WebGPU is not available here',
+      text: 'Use the CPU instead. It is slower, but works in every browser.',
+      details: sentence(message),
+    };
   const text = ADVICE[name] ?? (cure && sentence(cure)) ?? details;
-  return { title: TITLES[name] ?? 'Something went wrong', text, ...(text !== details && name !== 'AbortError' && { details }) };
+  return {
+    title: TITLES[name] ?? 'Something went wrong',
+    text,
+    ...(text !== details && name !== 'AbortError' && { details }),
+  };
 }
 
 /** A capital letter at the start, except for a file name or an address, and one full stop at the end: a message may quote a whole sentence. */

@@ -8,13 +8,17 @@ import type { Transcript } from './transcript';
 function places(text: string, wanted: string): number[] {
   const lower = text.toLowerCase();
   const found: number[] = [];
-  for (let at = wanted ? lower.indexOf(wanted) : -1; at >= 0; at = lower.indexOf(wanted, at + wanted.length)) found.push(at);
+  for (let at = wanted ? lower.indexOf(wanted) : -1; at >= 0; at = lower.indexOf(wanted, at + wanted.length))
+    found.push(at);
   return found;
 }
 
 /** In how many places of a message the text stands: in its words, and in those of its cards. */
 export function placesIn({ content, steps = [] }: Pick<Turn, 'content' | 'steps'>, query: string): number {
-  const texts = [content, ...steps.flatMap(({ text, calls }) => [wordsOf(text), ...calls.map(({ summary }) => summary)])];
+  const texts = [
+    content,
+    ...steps.flatMap(({ text, calls }) => [wordsOf(text), ...calls.map(({ summary }) => summary)]),
+  ];
   return texts.reduce((sum, text) => sum + places(text, query.toLowerCase()).length, 0);
 }
 
@@ -24,7 +28,8 @@ function mark(query: string): Range[] {
   const found: Range[] = [];
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT, (node) => {
     const parent = node.parentElement;
-    if (!parent || asked?.contains(parent) || parent.closest('script, style, [aria-busy], .unseen, #announcer')) return NodeFilter.FILTER_REJECT;
+    if (!parent || asked?.contains(parent) || parent.closest('script, style, [aria-busy], .unseen, #announcer'))
+      return NodeFilter.FILTER_REJECT;
     return parent.checkVisibility() ? NodeFilter.FILTER_ACCEPT : NodeFilter.FILTER_REJECT;
   });
   for (let node = walker.nextNode(); node; node = walker.nextNode()) {
@@ -41,7 +46,8 @@ function mark(query: string): Range[] {
   return found;
 }
 
-const bringIntoView = (place: Range | Element | undefined): void => (place instanceof Range ? place.startContainer.parentElement : place)?.scrollIntoView({ block: 'center' });
+const bringIntoView = (place: Range | Element | undefined): void =>
+  (place instanceof Range ? place.startContainer.parentElement : place)?.scrollIntoView({ block: 'center' });
 
 /**
  * Marks the text, and scrolls to the first message that is shown and has it, else to the newest of the others. These are drawn little by little,

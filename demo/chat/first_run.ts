@@ -32,14 +32,19 @@ export function createFirstRun(ask: (request: string) => void, offer: (intro: st
     find('first-run-examples', HTMLUListElement).append(element('li', { className: shown }, button));
     return button;
   });
-  const offered = offer('The demo model knows only its tools. A larger model answers other questions and writes texts.');
+  const offered = offer(
+    'The demo model knows only its tools. A larger model answers other questions and writes texts.',
+  );
   offered.id = 'first-run-offer';
   section.append(offered);
   return {
     show(empty, ready, other) {
       section.hidden = !empty;
       offered.hidden = other !== undefined;
-      intro.textContent = other === undefined ? ofDemo : `${other} answers here, and can use the tools of this page. Nothing that you write leaves this device.`;
+      intro.textContent =
+        other === undefined
+          ? ofDemo
+          : `${other} answers here, and can use the tools of this page. Nothing that you write leaves this device.`;
       for (const button of buttons) button.disabled = !ready;
     },
   };
@@ -51,8 +56,15 @@ const lower = (text: string): string => text.charAt(0).toLowerCase() + text.slic
  * @param tools those that are switched on
  * @param offer makes the offer of the recommended model
  */
-export function offerOf(reason: OfferReason, tools: readonly PageTool[], offer: (intro: string) => HTMLElement): HTMLElement {
-  if (reason === 'unanswered') return offer('The demo model knows only its tools. A larger model answers other questions, too.');
+export function offerOf(
+  reason: OfferReason,
+  tools: readonly PageTool[],
+  offer: (intro: string) => HTMLElement,
+): HTMLElement {
+  if (reason === 'unanswered')
+    return offer('The demo model knows only its tools. A larger model answers other questions, too.');
   const abilities = tools.map(({ definition }) => lower(definition.description)).join(', ');
-  return offer(`${abilities ? `It can do this: ${abilities}.` : 'All its tools are switched off.'} A larger model understands more.`);
+  return offer(
+    `${abilities ? `It can do this: ${abilities}.` : 'All its tools are switched off.'} A larger model understands more.`,
+  );
 }

@@ -23,6 +23,7 @@ test.each([
   [5400, '1.5 h'],
 ])('%d seconds are %s', (seconds, text) => expect(plain(duration(seconds))).toBe(text));
 
-test('slow speeds keep a decimal', () => expect([speed(3.456), speed(123.4), speed(1108.3)].map(plain)).toEqual(['3.5 tok/s', '123 tok/s', '1,108 tok/s']));
+test('slow speeds keep a decimal', () =>
+  expect([speed(3.456), speed(123.4), speed(1108.3)].map(plain)).toEqual(['3.5 tok/s', '123 tok/s', '1,108 tok/s']));
 
 test('a long count has its thousands apart', () => expect([count(24), count(2048)]).toEqual(['24', '2,048']));

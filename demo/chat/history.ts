@@ -67,9 +67,11 @@ export function kept(name: Kept): unknown {
 // Anything may stand in storage: what is not valid is left out.
 
 export type Fields<T> = Partial<Record<keyof T, unknown>>;
-export const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value);
+export const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
 export const isText = (value: unknown): value is string => typeof value === 'string';
-export const oneOf = <T extends string>(values: readonly T[], value: unknown): T | undefined => values.find((each) => each === value);
+export const oneOf = <T extends string>(values: readonly T[], value: unknown): T | undefined =>
+  values.find((each) => each === value);
 
 const STATES: readonly CallState[] = ['done', 'refused', 'failed', 'declined'];
 const ENDS: readonly TimerEnd[] = ['rang', 'missed', 'cancelled'];
@@ -78,18 +80,36 @@ const OFFERS: readonly OfferReason[] = ['misunderstood', 'unanswered'];
 function timerIn(given: unknown): Timer | undefined {
   const { id, kind, title, start, end } = (isObject(given) ? given : {}) as Fields<Timer>;
   const known = oneOf(['timer', 'alarm'] as const, kind);
-  return isText(id) && known && isText(title) && typeof start === 'number' && typeof end === 'number' ? { id, kind: known, title, start, end } : undefined;
+  return isText(id) && known && isText(title) && typeof start === 'number' && typeof end === 'number'
+    ? { id, kind: known, title, start, end }
+    : undefined;
 }
 
 function entryIn(given: unknown): Entry | undefined {
   const { id, list, text, added } = (isObject(given) ? given : {}) as Fields<Entry>;
   const known = oneOf(['notes', 'todos'] as const, list);
-  return isText(id) && known && isText(text) && typeof added === 'number' ? { id, list: known, text, added } : undefined;
+  return isText(id) && known && isText(text) && typeof added === 'number'
+    ? { id, list: known, text, added }
+    : undefined;
 }
 
 function callIn(given: unknown): KeptCall | undefined {
   if (!isObject(given)) return undefined;
-  const { name, title, summary, brief, repairs, ms, value, arguments: values, ended, undone, live, entry, state } = given as Fields<KeptCall>;
+  const {
+    name,
+    title,
+    summary,
+    brief,
+    repairs,
+    ms,
+    value,
+    arguments: values,
+    ended,
+    undone,
+    live,
+    entry,
+    state,
+  } = given as Fields<KeptCall>;
   const known = oneOf(STATES, state);
   if (!isText(name) || !isText(title) || !isText(summary) || !isText(brief) || !known) return undefined;
   const [timer, added, end] = [timerIn(live), entryIn(entry), oneOf(ENDS, ended)];
@@ -112,7 +132,9 @@ function callIn(given: unknown): KeptCall | undefined {
 
 function stepIn(given: unknown): Step | undefined {
   const { text, reasoning, calls } = (isObject(given) ? given : {}) as Fields<Step>;
-  return isText(text) && Array.isArray(calls) ? { text, ...(isText(reasoning) && { reasoning }), calls: calls.map(callIn).filter((call) => call !== undefined) } : undefined;
+  return isText(text) && Array.isArray(calls)
+    ? { text, ...(isText(reasoning) && { reasoning }), calls: calls.map(callIn).filter((call) => call !== undefined) }
+    : undefined;
 }
 
 export function fileIn(given: unknown): AttachedFile | undefined {

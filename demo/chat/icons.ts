@@ -17,7 +17,11 @@ export function icon(name: IconName): SVGSVGElement {
 
 /** @param label its name for screen readers, also shown while the pointer rests on it */
 export function iconButton(name: IconName, label: string, act: () => unknown): HTMLButtonElement {
-  const button = element('button', { type: 'button', className: 'icon-button', ariaLabel: label, title: label }, icon(name));
+  const button = element(
+    'button',
+    { type: 'button', className: 'icon-button', ariaLabel: label, title: label },
+    icon(name),
+  );
   button.addEventListener('click', act);
   return button;
 }

@@ -66,7 +66,10 @@ const library = createModelLibrary({
 const picker = createPicker({ session, library, announce });
 const offer = createModelOffers(library, picker.open);
 createDownloadLines(library);
-const dialog = createSettingsDialog(() => ({ settings, recommended: session.recommended(), demo: session.isDemo(), look: tools.look }), changeSettings);
+const dialog = createSettingsDialog(
+  () => ({ settings, recommended: session.recommended(), demo: session.isDemo(), look: tools.look }),
+  changeSettings,
+);
 const tools = createToolRuns({
   turns: () => chat.turns(),
   transcript: () => chat.transcript,
@@ -81,7 +84,9 @@ const conversations = createConversations(store, () => chat);
 /** the conversation of the last visit is shown */
 let started = false;
 const start = async (): Promise<void> => {
-  await conversations.start().catch(() => announce('The conversations of the last visit cannot be read. The browser’s storage is blocked.'));
+  await conversations
+    .start()
+    .catch(() => announce('The conversations of the last visit cannot be read. The browser’s storage is blocked.'));
   started = true;
 };
 const starting = Promise.resolve().then(start);
@@ -91,14 +96,22 @@ const chat: Chat = createChat({
   tools,
   store,
   transcript: (messages) =>
-    createTranscript(find('messages', HTMLOListElement), { actions: tools.actions, messages, offer: (reason) => offerOf(reason, tools.enabled(), offer) }),
+    createTranscript(find('messages', HTMLOListElement), {
+      actions: tools.actions,
+      messages,
+      offer: (reason) => offerOf(reason, tools.enabled(), offer),
+    }),
   started: starting,
   changed: refresh,
   chooseModel: picker.open,
   useCpu,
 });
 const firstRun = createFirstRun(chat.ask, offer);
-const busy = (): boolean => chat.replying || session.busy || session.next !== undefined || library.downloads.list().some(({ state }) => state === 'running');
+const busy = (): boolean =>
+  chat.replying ||
+  session.busy ||
+  session.next !== undefined ||
+  library.downloads.list().some(({ state }) => state === 'running');
 const pwa = registerPwa({ busy, drafting: () => find('prompt', HTMLTextAreaElement).value !== '', announce });
 const screenLock = createScreenLock();
 
@@ -107,7 +120,11 @@ function refresh(): void {
   chat.refresh();
   conversations.refresh();
   screenLock.set(busy());
-  firstRun.show(started && chat.turns().length === 0, session.model !== undefined && !chat.replying, session.model === undefined || session.isDemo() ? undefined : session.choice.name);
+  firstRun.show(
+    started && chat.turns().length === 0,
+    session.model !== undefined && !chat.replying,
+    session.model === undefined || session.isDemo() ? undefined : session.choice.name,
+  );
   library.changed();
 }
 
@@ -131,12 +148,21 @@ find('open-settings', HTMLButtonElement).addEventListener('click', dialog.open);
 find('open-notes', HTMLButtonElement).addEventListener('click', tools.openNotes);
 let support: { open(): Promise<void> } | undefined;
 find('open-support', HTMLButtonElement).addEventListener('click', async () => {
-  support ??= (await lazy(() => import('./models/support_dialog')))?.createSupportDialog({ model: () => session.model, settings: () => settings, replies: meter.last, announce });
+  support ??= (await lazy(() => import('./models/support_dialog')))?.createSupportDialog({
+    model: () => session.model,
+    settings: () => settings,
+    replies: meter.last,
+    announce,
+  });
   await support?.open();
 });
-find('delete-all', HTMLButtonElement).addEventListener('click', async () => (await lazy(() => import('./delete_all/ask_to_delete')))?.askToDeleteAll(store));
+find('delete-all', HTMLButtonElement).addEventListener('click', async () =>
+  (await lazy(() => import('./delete_all/ask_to_delete')))?.askToDeleteAll(store),
+);
 // during a move the reply is what can be cancelled
-find('loading-cancel', HTMLButtonElement).addEventListener('click', () => (chat.replying && !session.next ? chat.stop() : session.cancel()));
+find('loading-cancel', HTMLButtonElement).addEventListener('click', () =>
+  chat.replying && !session.next ? chat.stop() : session.cancel(),
+);
 
 document.addEventListener('dragover', (event) => {
   if (!event.dataTransfer?.types.includes('Files')) return;
@@ -182,5 +208,9 @@ async function refreshDemo(): Promise<void> {
 }
 
 // what no part of the page has caught goes into the support report
-addEventListener('error', ({ error, message }) => rememberError(error instanceof Error ? error : { name: 'Error', message }));
-addEventListener('unhandledrejection', ({ reason }) => rememberError(reason instanceof Error ? reason : { name: 'Error', message: String(reason) }));
+addEventListener('error', ({ error, message }) =>
+  rememberError(error instanceof Error ? error : { name: 'Error', message }),
+);
+addEventListener('unhandledrejection', ({ reason }) =>
+  rememberError(reason instanceof Error ? reason : { name: 'Error', message: String(reason) }),
+);

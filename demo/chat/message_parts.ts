@@ -29,11 +29,21 @@ function thinkingBox(): { box: HTMLDetailsElement; show(reasoning: string | unde
   };
 }
 
-export function createMessageParts(role: Turn['role'], name: string, card: (call: KeptCall) => HTMLLIElement): MessageParts {
+export function createMessageParts(
+  role: Turn['role'],
+  name: string,
+  card: (call: KeptCall) => HTMLLIElement,
+): MessageParts {
   const body = element('div', { className: 'body', dir: 'auto' });
   const calls = element('ul', { className: 'calls', ariaLabel: 'Tools used', hidden: true });
   const thinking = thinkingBox();
-  const item = element('li', { className: role }, element('h2', {}, name), ...(role === 'assistant' ? [calls, thinking.box] : []), body);
+  const item = element(
+    'li',
+    { className: role },
+    element('h2', {}, name),
+    ...(role === 'assistant' ? [calls, thinking.box] : []),
+    body,
+  );
   const said = new Set<object>();
   const there = new Set<KeptCall>();
   return {

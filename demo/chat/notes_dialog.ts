@@ -1,7 +1,16 @@
 /** The dialog with the notes, tasks and running timers that tools have left on this device. */
 import { element, find } from './dom';
 import { explain } from './explain';
-import { cancelTimer, entries, removeEntry, runningTimers, timeOf, type Entry, type PageHost, type Timer } from './tools/index';
+import {
+  cancelTimer,
+  entries,
+  removeEntry,
+  runningTimers,
+  timeOf,
+  type Entry,
+  type PageHost,
+  type Timer,
+} from './tools/index';
 
 interface Line {
   text: string;
@@ -13,7 +22,10 @@ interface Line {
 
 /** 'Ends today at 12:41' */
 function endOf({ kind, end }: Timer): string {
-  const day = new Date(end).toDateString() === new Date().toDateString() ? 'today' : `on ${new Date(end).toLocaleDateString('en', { weekday: 'long' })}`;
+  const day =
+    new Date(end).toDateString() === new Date().toDateString()
+      ? 'today'
+      : `on ${new Date(end).toLocaleDateString('en', { weekday: 'long' })}`;
   return `${kind === 'timer' ? 'Ends' : 'Rings'} ${day} at ${timeOf(end)}`;
 }
 
@@ -33,9 +45,17 @@ export function createNotesDialog(host: PageHost, removed: (entry: Entry) => voi
         }
         dialog.querySelector<HTMLButtonElement>('.close')?.focus();
       });
-      return element('li', { className: 'entry' }, element('div', {}, element('span', { dir: 'auto' }, text), ...(detail ? [element('small', {}, detail)] : [])), button);
+      return element(
+        'li',
+        { className: 'entry' },
+        element('div', {}, element('span', { dir: 'auto' }, text), ...(detail ? [element('small', {}, detail)] : [])),
+        button,
+      );
     });
-    return [element('h3', {}, title), items.length ? element('ul', { ariaLabel: title }, ...items) : element('p', {}, none)];
+    return [
+      element('h3', {}, title),
+      items.length ? element('ul', { ariaLabel: title }, ...items) : element('p', {}, none),
+    ];
   };
   const listed = async (list: Entry['list']): Promise<Line[]> =>
     (await entries(host, list)).map((entry) => ({
@@ -50,7 +70,12 @@ export function createNotesDialog(host: PageHost, removed: (entry: Entry) => voi
   async function show(): Promise<void> {
     const lists = find('notes-lists', HTMLElement);
     try {
-      const timers = (await runningTimers(host)).map((timer): Line => ({ text: timer.title, detail: endOf(timer), label: 'Cancel', remove: () => cancelTimer(host, timer.id) }));
+      const timers = (await runningTimers(host)).map((timer): Line => ({
+        text: timer.title,
+        detail: endOf(timer),
+        label: 'Cancel',
+        remove: () => cancelTimer(host, timer.id),
+      }));
       lists.replaceChildren(
         ...section('Notes', 'There are no notes.', await listed('notes')),
         ...section('Tasks', 'There are no tasks.', await listed('todos')),

@@ -16,8 +16,11 @@ const USUAL: Look = { theme: 'system', zoom: 100, volume: 70 };
 
 /** Anything may stand in storage. */
 export function lookIn(stored: unknown): Look {
-  const { theme, zoom, volume } = (typeof stored === 'object' && stored !== null ? stored : {}) as Partial<Record<keyof Look, unknown>>;
-  const within = (value: unknown, least: number, most: number, usual: number): number => (typeof value === 'number' && value >= least && value <= most ? value : usual);
+  const { theme, zoom, volume } = (typeof stored === 'object' && stored !== null ? stored : {}) as Partial<
+    Record<keyof Look, unknown>
+  >;
+  const within = (value: unknown, least: number, most: number, usual: number): number =>
+    typeof value === 'number' && value >= least && value <= most ? value : usual;
   return {
     theme: THEMES.find((name) => name === theme) ?? USUAL.theme,
     zoom: within(zoom, 50, 200, USUAL.zoom),

@@ -14,7 +14,11 @@ export interface ReplyParts {
    * Writes one answer; `onText` gets text and thinking so far. Resolves also when the generation is stopped.
    * @param continues the last message is a reply to be continued: the text is what comes after it
    */
-  generate(messages: Message[], onText: (text: string, reasoning?: string) => void, continues: boolean): Promise<{ text: string; reasoning?: string; result: GenerationResult }>;
+  generate(
+    messages: Message[],
+    onText: (text: string, reasoning?: string) => void,
+    continues: boolean,
+  ): Promise<{ text: string; reasoning?: string; result: GenerationResult }>;
   run(call: ToolCall | undefined): Promise<KeptCall>;
   /** told after each change of the reply */
   onChange(reply: Turn): void;
@@ -29,20 +33,26 @@ export interface Outcome {
 }
 
 /** What a person may see of an answer. */
-export const wordsOf = (answer: string, tools?: readonly object[]): string => visibleWords(answer, (text) => readCalls(text, { tools }));
+export const wordsOf = (answer: string, tools?: readonly object[]): string =>
+  visibleWords(answer, (text) => readCalls(text, { tools }));
 
 /** An answer as the model wrote it: while it goes on, it reads its thinking again. */
-const written = ({ text, reasoning }: { text: string; reasoning?: string }): string => (reasoning ? `<think>${reasoning}${text && '</think>'}${text}` : text);
+const written = ({ text, reasoning }: { text: string; reasoning?: string }): string =>
+  reasoning ? `<think>${reasoning}${text && '</think>'}${text}` : text;
 
 /** What the model reads of an earlier call. The demo model was trained on one message with all results of a round. */
 const results = ({ calls }: Step, demo: boolean): Message[] =>
   demo
     ? [{ role: 'tool', content: calls.map(({ brief }) => brief).join(', ') }]
-    : calls.map(({ value, undone }) => ({ role: 'tool', content: JSON.stringify(undone ? { ...value, undone: 'The user has taken this back.' } : value) }));
+    : calls.map(({ value, undone }) => ({
+        role: 'tool',
+        content: JSON.stringify(undone ? { ...value, undone: 'The user has taken this back.' } : value),
+      }));
 
 const fileText = ({ name, text }: AttachedFile): string => `File ${name}:\n${text}`;
 
-const stepMessages = ({ steps = [] }: Turn, demo: boolean): Message[] => steps.flatMap((step): Message[] => [{ role: 'assistant', content: written(step) }, ...results(step, demo)]);
+const stepMessages = ({ steps = [] }: Turn, demo: boolean): Message[] =>
+  steps.flatMap((step): Message[] => [{ role: 'assistant', content: written(step) }, ...results(step, demo)]);
 
 /** A turn as the model reads it. What the demo model misunderstood is left out: it knows no results that are errors. */
 export function turnMessages(turn: Turn, demo: boolean): Message[] {
@@ -56,7 +66,8 @@ export const MISUNDERSTOOD = 'The demo model did not understand this request, so
 const NOTHING_DONE = 'Nothing was done.';
 const PARTLY_DONE = 'A part of the request was not done.';
 /** how the demo model says that it has no answer, in English and German */
-const APOLOGY = /\b(?:sorry, |no tool|none of my tools|cannot|can['’]t|not able|do(?: not|n['’]t) know|too small)\b|(?<!\p{L})(?:kein werkzeug|weiß ich nicht|zu klein)(?!\p{L})/iu;
+const APOLOGY =
+  /\b(?:sorry, |no tool|none of my tools|cannot|can['’]t|not able|do(?: not|n['’]t) know|too small)\b|(?<!\p{L})(?:kein werkzeug|weiß ich nicht|zu klein)(?!\p{L})/iu;
 
 /** Nothing came of it, and nothing can come of it later. */
 const failed = ({ state, late }: KeptCall): boolean => state === 'refused' || (state === 'failed' && !late);
@@ -70,21 +81,36 @@ function trusted(words: string, { steps = [] }: Turn, asked: string): boolean {
   const known = new Set(numbersIn([asked, ...calls.map(({ summary, brief }) => `${summary} ${brief}`)].join(' ')));
   const results = calls.filter(({ state }) => state === 'done').map(({ brief }) => brief);
   const named = results.filter((brief) => numbersIn(brief).some((number) => numbersIn(words).includes(number)));
-  return numbersIn(words).every((number) => known.has(number)) && named.every((brief) => withoutSpaces(words).includes(withoutSpaces(brief)));
+  return (
+    numbersIn(words).every((number) => known.has(number)) &&
+    named.every((brief) => withoutSpaces(words).includes(withoutSpaces(brief)))
+  );
 }
 
 /**
  * @param before the messages up to the user's last
  * @param soFar a reply that was stopped, to be continued
  */
-export async function replyWithTools(before: Message[], { demo, tools, generate, run, onChange, signal }: ReplyParts, soFar?: Turn): Promise<Outcome> {
-  const reply: Turn = { role: 'assistant', content: soFar?.content ?? '', ...(soFar?.steps && { steps: [...soFar.steps] }) };
+export async function replyWithTools(
+  before: Message[],
+  { demo, tools, generate, run, onChange, signal }: ReplyParts,
+  soFar?: Turn,
+): Promise<Outcome> {
+  const reply: Turn = {
+    role: 'assistant',
+    content: soFar?.content ?? '',
+    ...(soFar?.steps && { steps: [...soFar.steps] }),
+  };
   if (soFar?.reasoning) reply.reasoning = soFar.reasoning;
   const think = (reasoning: string): void => {
     if (reasoning) reply.reasoning = reasoning;
     else delete reply.reasoning;
   };
-  const finish = (result: GenerationResult, content: string, more: { offer?: OfferReason; ended?: 'rounds' } = {}): Outcome => {
+  const finish = (
+    result: GenerationResult,
+    content: string,
+    more: { offer?: OfferReason; ended?: 'rounds' } = {},
+  ): Outcome => {
     reply.content = content;
     if (more.offer) reply.offer = more.offer;
     return { reply, result, ...(more.ended && { ended: more.ended }) };

@@ -3,7 +3,10 @@ import { DEFAULTS, readOverrides, readSettings } from './settings';
 
 test('damaged storage gives the defaults', () => {
   for (const stored of [null, 7, 'x', undefined]) expect(readSettings(stored)).toEqual(DEFAULTS);
-  expect(readSettings({ backend: 'cuda', temperature: 'hot', topK: Number.NaN, system: 3 })).toEqual({ system: '', backend: 'auto' });
+  expect(readSettings({ backend: 'cuda', temperature: 'hot', topK: Number.NaN, system: 3 })).toEqual({
+    system: '',
+    backend: 'auto',
+  });
 });
 
 test('what was saved is read again, an emptied field stays empty', () =>
@@ -20,8 +23,17 @@ test('tools that are switched off stay so, whatever else stands in storage', () 
 });
 
 test('the address overrides the settings', () => {
-  expect(readOverrides('?backend=webgpu&threads=2&context=512&model=a/b:Q4_0&hub=http://h&software=1&utm_source=x')).toEqual({
-    overrides: { backend: 'webgpu', threads: 2, contextLength: 512, model: 'a/b:Q4_0', hub: 'http://h', allowSoftware: true },
+  expect(
+    readOverrides('?backend=webgpu&threads=2&context=512&model=a/b:Q4_0&hub=http://h&software=1&utm_source=x'),
+  ).toEqual({
+    overrides: {
+      backend: 'webgpu',
+      threads: 2,
+      contextLength: 512,
+      model: 'a/b:Q4_0',
+      hub: 'http://h',
+      allowSoftware: true,
+    },
     notes: [],
   });
   expect(readOverrides('?software=0')).toEqual({ overrides: {}, notes: [] });

@@ -82,7 +82,8 @@ export function readOverrides(query: string): { overrides: Overrides; notes: str
     const option = Object.hasOwn(ALLOWED, name) ? ALLOWED[name] : undefined;
     if (option?.valid(text)) given[name] = text;
     else if (option) notes.push(`“${name}=${text}” in the address is ignored. Allowed: ${option.allowed}.`);
-    else if (!TRACKING.test(name)) notes.push(`“${name}” in the address is not an option. Options: ${Object.keys(ALLOWED).join(', ')}.`);
+    else if (!TRACKING.test(name))
+      notes.push(`“${name}” in the address is not an option. Options: ${Object.keys(ALLOWED).join(', ')}.`);
   }
   const { model, hub, backend, software, threads, context } = given;
   const overrides: Overrides = {
@@ -106,7 +107,10 @@ export interface SettingsNow {
 }
 
 /** The settings dialog. Empty fields show the values that hold then. A dialog that is left with changes asks what to do with them. */
-export function createSettingsDialog(current: () => SettingsNow, onSave: (settings: Settings) => void): { open(): void } {
+export function createSettingsDialog(
+  current: () => SettingsNow,
+  onSave: (settings: Settings) => void,
+): { open(): void } {
   const dialog = find('settings', HTMLDialogElement);
   const form = find('settings-form', HTMLFormElement);
   const field = (name: string): HTMLInputElement | HTMLTextAreaElement => {
@@ -124,19 +128,25 @@ export function createSettingsDialog(current: () => SettingsNow, onSave: (settin
   let appearance: Appearance | undefined;
   const loadAppearance = async (): Promise<void> => {
     const loaded = appearance ? undefined : await lazy(() => import('./appearance'));
-    if (loaded) appearance ??= loaded.createAppearance(find('settings-appearance', HTMLFieldSetElement), current().look);
+    if (loaded)
+      appearance ??= loaded.createAppearance(find('settings-appearance', HTMLFieldSetElement), current().look);
     appearance?.refresh();
   };
   const fill = (settings: Settings): void => {
     switches.fill(settings.off ?? []);
     field('system').value = settings.system;
     for (const name of NUMBERS) field(name).value = settings[name]?.toString() ?? '';
-    for (const radio of form.querySelectorAll<HTMLInputElement>('input[name=backend]')) radio.checked = radio.value === settings.backend;
+    for (const radio of form.querySelectorAll<HTMLInputElement>('input[name=backend]'))
+      radio.checked = radio.value === settings.backend;
     presets?.refresh();
   };
   const read = (): Settings => {
     const data = new FormData(form);
-    const given: Record<string, unknown> = { system: data.get('system'), backend: data.get('backend'), off: switches.off() };
+    const given: Record<string, unknown> = {
+      system: data.get('system'),
+      backend: data.get('backend'),
+      off: switches.off(),
+    };
     for (const name of NUMBERS) if (field(name).value !== '') given[name] = Number(field(name).value);
     return readSettings(given);
   };
@@ -149,7 +159,14 @@ export function createSettingsDialog(current: () => SettingsNow, onSave: (settin
   // Escape and × drop nothing silently; the form keeps its values while the question stands
   dialog.addEventListener('close', async () => {
     if (JSON.stringify(read()) === before) return;
-    if (await ask({ title: 'Save the changed settings?', body: ['The settings were closed with changes that are not saved.'], yes: 'Save', no: 'Discard' })) {
+    if (
+      await ask({
+        title: 'Save the changed settings?',
+        body: ['The settings were closed with changes that are not saved.'],
+        yes: 'Save',
+        no: 'Discard',
+      })
+    ) {
       if (form.checkValidity()) form.dispatchEvent(new SubmitEvent('submit'));
       else {
         dialog.showModal();
@@ -163,7 +180,8 @@ export function createSettingsDialog(current: () => SettingsNow, onSave: (settin
       const { settings, recommended, demo } = current();
       fill(settings);
       before = JSON.stringify(read());
-      for (const name of [...SAMPLING, 'contextLength', 'threads'] as const) field(name).placeholder = recommended[name]?.toString() ?? '';
+      for (const name of [...SAMPLING, 'contextLength', 'threads'] as const)
+        field(name).placeholder = recommended[name]?.toString() ?? '';
       field('seed').placeholder = 'random';
       field('maxTokens').placeholder ||= 'no limit';
       find('system-hint', HTMLElement).hidden = !demo;

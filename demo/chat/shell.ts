@@ -43,7 +43,8 @@ function createSidebar(): void {
   sidebar.addEventListener(
     'click',
     ({ target }) => {
-      if (drawerOpen() && target instanceof Element && target.closest('#new-chat, .conversation-open, [data-opens]')) sidebar.hidePopover();
+      if (drawerOpen() && target instanceof Element && target.closest('#new-chat, .conversation-open, [data-opens]'))
+        sidebar.hidePopover();
     },
     { capture: true },
   );
@@ -51,7 +52,8 @@ function createSidebar(): void {
   sidebar.addEventListener('toggle', ({ newState }) => {
     show();
     const { activeElement } = document;
-    if (newState === 'closed' && (!activeElement || activeElement === document.body || sidebar.contains(activeElement))) toggle.focus();
+    if (newState === 'closed' && (!activeElement || activeElement === document.body || sidebar.contains(activeElement)))
+      toggle.focus();
   });
   wide.addEventListener('change', () => {
     if (drawerOpen()) sidebar.hidePopover();
@@ -107,7 +109,8 @@ function createToLatest(): void {
   const button = find('to-latest', HTMLButtonElement);
   const firstRun = find('first-run', HTMLElement);
   const scroller = document.scrollingElement ?? document.documentElement;
-  const show = (): void => void (button.hidden = !firstRun.hidden || scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 240);
+  const show = (): void =>
+    void (button.hidden = !firstRun.hidden || scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 240);
   addEventListener('scroll', show, { passive: true });
   addEventListener('resize', show);
   button.addEventListener('click', () => {

@@ -13,7 +13,13 @@ export interface ReportParts {
   model?: Model['info'];
   settings: { backend: string; contextLength?: number; threads?: number };
   replies: ReplyFigures[];
-  storage: { quota?: number; usage?: number; persisted?: boolean; models: Pick<CachedModel, 'id' | 'bytes' | 'storedBytes' | 'complete' | 'pinned'>[]; problem?: string };
+  storage: {
+    quota?: number;
+    usage?: number;
+    persisted?: boolean;
+    models: Pick<CachedModel, 'id' | 'bytes' | 'storedBytes' | 'complete' | 'pinned'>[];
+    problem?: string;
+  };
   errors: SeenError[];
 }
 
@@ -22,12 +28,26 @@ const rounded = (value: number): number => Number(value.toPrecision(4));
 /** An address without what a person may have put into it: only the options of this page stay. */
 export function publicAddress(address: string): string {
   const url = new URL(address);
-  const options = ['backend', 'software', 'threads', 'context', 'model', 'hub'].flatMap((name) => (url.searchParams.has(name) ? [`${name}=${url.searchParams.get(name)}`] : []));
+  const options = ['backend', 'software', 'threads', 'context', 'model', 'hub'].flatMap((name) =>
+    url.searchParams.has(name) ? [`${name}=${url.searchParams.get(name)}`] : [],
+  );
   return `${url.origin}${url.pathname}${options.length ? `?${options.join('&')}` : ''}`;
 }
 
 /** The report as an object with a fixed order of its fields. */
-export function supportReport({ version, now, page, browser, device, gpu, model, settings, replies, storage, errors }: ReportParts): object {
+export function supportReport({
+  version,
+  now,
+  page,
+  browser,
+  device,
+  gpu,
+  model,
+  settings,
+  replies,
+  storage,
+  errors,
+}: ReportParts): object {
   return {
     report: 'Rivulet support report',
     version,
@@ -50,7 +70,11 @@ export function supportReport({ version, now, page, browser, device, gpu, model,
         }
       : 'no model is loaded',
     settings,
-    replies: replies.map((reply) => Object.fromEntries(Object.entries(reply).map(([name, value]) => [name, typeof value === 'number' ? rounded(value) : value]))),
+    replies: replies.map((reply) =>
+      Object.fromEntries(
+        Object.entries(reply).map(([name, value]) => [name, typeof value === 'number' ? rounded(value) : value]),
+      ),
+    ),
     storage,
     errors,
   };

@@ -15,7 +15,10 @@ export interface ToastOptions {
 let end: AbortController | undefined;
 
 /** Shows a toast in place of the one before. @returns closes it */
-export function showToast(text: string, { action, label = 'Undo', ms = action ? 10_000 : 5000 }: ToastOptions = {}): () => void {
+export function showToast(
+  text: string,
+  { action, label = 'Undo', ms = action ? 10_000 : 5000 }: ToastOptions = {},
+): () => void {
   end?.abort();
   const mine = (end = new AbortController());
   const toast = find('toast', HTMLElement);
@@ -44,19 +47,28 @@ export function showToast(text: string, { action, label = 'Undo', ms = action ? 
   const { signal } = mine;
   for (const name of ['pointerenter', 'focusin'] as const) toast.addEventListener(name, pause, { signal });
   // after the pointer or the focus is elsewhere
-  for (const name of ['pointerleave', 'focusout'] as const) toast.addEventListener(name, () => setTimeout(() => signal.aborted || resume()), { signal });
+  for (const name of ['pointerleave', 'focusout'] as const)
+    toast.addEventListener(name, () => setTimeout(() => signal.aborted || resume()), { signal });
   document.addEventListener('visibilitychange', () => (document.hidden ? pause() : resume()), { signal });
-  toast.addEventListener('keydown', (event) => {
-    if (event.key !== 'Escape') return;
-    event.preventDefault();
-    event.stopPropagation();
-    close();
-  }, { signal });
+  toast.addEventListener(
+    'keydown',
+    (event) => {
+      if (event.key !== 'Escape') return;
+      event.preventDefault();
+      event.stopPropagation();
+      close();
+    },
+    { signal },
+  );
   // the dialog that it is in closes: it goes on in the page
-  place.addEventListener('close', () => {
-    document.body.append(toast);
-    toast.showPopover();
-  }, { signal });
+  place.addEventListener(
+    'close',
+    () => {
+      document.body.append(toast);
+      toast.showPopover();
+    },
+    { signal },
+  );
 
   toast.replaceChildren();
   if (!toast.matches(':popover-open')) toast.showPopover();
@@ -68,7 +80,11 @@ export function showToast(text: string, { action, label = 'Undo', ms = action ? 
       close();
       action?.();
     });
-    toast.replaceChildren(element('span', { dir: 'auto' }, text), ...(button ? [button] : []), iconButton('x', 'Close this message', close));
+    toast.replaceChildren(
+      element('span', { dir: 'auto' }, text),
+      ...(button ? [button] : []),
+      iconButton('x', 'Close this message', close),
+    );
   });
   resume();
   return close;

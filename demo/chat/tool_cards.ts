@@ -31,7 +31,12 @@ export function timeLeft(ms: number): string {
 
 /** The call as the model wrote it, folded: the card says the same in plain words. */
 const rawCall = (call: Pick<ToolCall, 'name' | 'arguments'>): HTMLElement =>
-  element('details', { className: 'call-raw' }, element('summary', {}, 'Details'), element('code', { className: 'call-arguments' }, callText(call)));
+  element(
+    'details',
+    { className: 'call-raw' },
+    element('summary', {}, 'Details'),
+    element('code', { className: 'call-arguments' }, callText(call)),
+  );
 
 const STATES = { done: 'Done', refused: 'Not run', failed: 'Failed', declined: 'Not allowed' } as const;
 const ENDED = { rang: 'Rang', missed: 'Ended while the page was closed', cancelled: 'Cancelled' } as const;
@@ -44,10 +49,14 @@ export function stateText(call: KeptCall): string {
   return call.ended ? ENDED[call.ended] : runs(call) ? 'Running' : 'Over';
 }
 
-const isSpeaking = (): boolean => typeof speechSynthesis !== 'undefined' && (speechSynthesis.speaking || speechSynthesis.pending);
+const isSpeaking = (): boolean =>
+  typeof speechSynthesis !== 'undefined' && (speechSynthesis.speaking || speechSynthesis.pending);
 
 const canUndo = ({ state, value, entry, undone, name }: KeptCall): boolean =>
-  state === 'done' && !undone && (entry !== undefined || (UNDOABLE.includes(name) && (typeof value.before === 'string' || typeof value.before === 'number')));
+  state === 'done' &&
+  !undone &&
+  (entry !== undefined ||
+    (UNDOABLE.includes(name) && (typeof value.before === 'string' || typeof value.before === 'number')));
 /** these tell in `value.before` what was there before */
 const UNDOABLE = ['set_theme', 'set_volume', 'zoom'];
 
@@ -85,13 +94,22 @@ export function callCard(call: KeptCall, actions: CardActions): HTMLLIElement {
   const item = element('li', { className: `call ${call.state}` });
   const state = element('span', { className: 'call-state' }, stateText(call));
   const head = element('p', { className: 'call-head' }, toolIcon(call.name), element('strong', {}, call.title), state);
-  if (running && call.live) head.insertBefore(countdown(call.live.end, () => actions.over(call)), state);
+  if (running && call.live)
+    head.insertBefore(
+      countdown(call.live.end, () => actions.over(call)),
+      state,
+    );
   item.append(head, element('p', { className: 'call-summary', dir: 'auto' }, call.summary));
-  for (const repair of call.repairs) item.append(element('p', { className: 'call-repair' }, `Read differently: ${repair}`));
+  for (const repair of call.repairs)
+    item.append(element('p', { className: 'call-repair' }, `Read differently: ${repair}`));
   const possible = [
     ...(running ? [button('Cancel', () => actions.cancel(call), `Cancel: ${call.live?.title ?? call.title}`)] : []),
-    ...(running && typeof Notification !== 'undefined' && Notification.permission === 'default' ? [button('Also show a notification', actions.notify)] : []),
-    ...(call.name === 'read_aloud' && call.state === 'done' && isSpeaking() ? [button('Stop reading', () => actions.stopReading(call))] : []),
+    ...(running && typeof Notification !== 'undefined' && Notification.permission === 'default'
+      ? [button('Also show a notification', actions.notify)]
+      : []),
+    ...(call.name === 'read_aloud' && call.state === 'done' && isSpeaking()
+      ? [button('Stop reading', () => actions.stopReading(call))]
+      : []),
     ...(canUndo(call) ? [button('Undo', () => actions.undo(call), `Undo: ${call.summary}`)] : []),
   ];
   if (possible.length) item.append(element('p', { className: 'call-actions' }, ...possible));
@@ -113,7 +131,13 @@ function countdown(end: number, over: () => void): HTMLElement {
 }
 
 /** The card that asks before a lasting change. It resolves with false when the signal is aborted. */
-export function askConsent(list: HTMLElement, tool: PageTool, call: ToolCall, signal: AbortSignal, announce: (text: string) => void): Promise<boolean> {
+export function askConsent(
+  list: HTMLElement,
+  tool: PageTool,
+  call: ToolCall,
+  signal: AbortSignal,
+  announce: (text: string) => void,
+): Promise<boolean> {
   if (signal.aborted) return Promise.resolve(false);
   const question = `Save “${Object.values(call.arguments).map(String).join(', ')}” on this device?`;
   return new Promise((resolve) => {
@@ -129,9 +153,20 @@ export function askConsent(list: HTMLElement, tool: PageTool, call: ToolCall, si
     const item = element(
       'li',
       { className: 'call asking' },
-      element('p', { className: 'call-head' }, toolIcon(call.name), element('strong', {}, tool.title), element('span', { className: 'call-state' }, 'Waiting for you')),
+      element(
+        'p',
+        { className: 'call-head' },
+        toolIcon(call.name),
+        element('strong', {}, tool.title),
+        element('span', { className: 'call-state' }, 'Waiting for you'),
+      ),
       text,
-      element('p', { className: 'call-actions' }, button('Allow', () => answer(true), `Allow. ${question}`), button('Not now', refuse, `Not now. ${question}`)),
+      element(
+        'p',
+        { className: 'call-actions' },
+        button('Allow', () => answer(true), `Allow. ${question}`),
+        button('Not now', refuse, `Not now. ${question}`),
+      ),
       rawCall(call),
     );
     item.tabIndex = -1;

@@ -5,7 +5,20 @@ import type { KeptCall, TimerEnd, Turn } from './history';
 import { createNotesDialog } from './notes_dialog';
 import { pageParts } from './page_host';
 import { askConsent, type CardActions } from './tool_cards';
-import { askToNotify, browserHost, cancelTimer, PAGE_TOOLS, removeEntry, resumeTimers, runCall, stopSpeaking, type Entry, type PageHost, type PageTool, type Timer } from './tools/index';
+import {
+  askToNotify,
+  browserHost,
+  cancelTimer,
+  PAGE_TOOLS,
+  removeEntry,
+  resumeTimers,
+  runCall,
+  stopSpeaking,
+  type Entry,
+  type PageHost,
+  type PageTool,
+  type Timer,
+} from './tools/index';
 import type { Transcript } from './transcript';
 
 export interface ToolRunsParts {
@@ -34,10 +47,24 @@ export interface ToolRuns {
   look: Pick<PageHost, 'theme' | 'setTheme' | 'zoom' | 'setZoom' | 'volume' | 'setVolume'>;
 }
 
-export function createToolRuns({ turns, transcript, off, changed, announce, openModels, openSettings }: ToolRunsParts): ToolRuns {
+export function createToolRuns({
+  turns,
+  transcript,
+  off,
+  changed,
+  announce,
+  openModels,
+  openSettings,
+}: ToolRunsParts): ToolRuns {
   const calls = (): KeptCall[] => turns().flatMap(({ steps = [] }) => steps.flatMap((step) => step.calls));
   const timerEnded = (timer: Timer, how: TimerEnd): void => {
-    announce({ rang: `${timer.title}: the time is over.`, missed: `${timer.title}: it ended while the page was closed.`, cancelled: `${timer.title}: cancelled.` }[how]);
+    announce(
+      {
+        rang: `${timer.title}: the time is over.`,
+        missed: `${timer.title}: it ended while the page was closed.`,
+        cancelled: `${timer.title}: cancelled.`,
+      }[how],
+    );
     for (const call of calls()) {
       if (call.live?.id !== timer.id) continue;
       call.ended = how;
@@ -64,7 +91,11 @@ export function createToolRuns({ turns, transcript, off, changed, announce, open
     call.undone = true;
     changed(call);
   };
-  const notes = createNotesDialog(host, ({ id }: Entry) => calls().filter(({ entry }) => entry?.id === id).forEach(takenBack));
+  const notes = createNotesDialog(host, ({ id }: Entry) =>
+    calls()
+      .filter(({ entry }) => entry?.id === id)
+      .forEach(takenBack),
+  );
   const enabled = (): PageTool[] => PAGE_TOOLS.filter(({ definition }) => !off().includes(definition.name));
 
   async function undo(call: KeptCall): Promise<void> {
@@ -93,10 +124,11 @@ export function createToolRuns({ turns, transcript, off, changed, announce, open
     actions: {
       cancel: ({ live }) => void (live && cancelTimer(host, live.id).catch(failed)),
       undo: (call) => void undo(call).catch(failed),
-      notify: () => void askToNotify().then((allowed) => {
-        announce(allowed ? 'Notifications are on.' : 'The browser does not allow notifications here.');
-        calls().forEach(changed);
-      }),
+      notify: () =>
+        void askToNotify().then((allowed) => {
+          announce(allowed ? 'Notifications are on.' : 'The browser does not allow notifications here.');
+          calls().forEach(changed);
+        }),
       stopReading(call) {
         stopSpeaking();
         changed(call);

@@ -2,7 +2,10 @@
 import { element } from './dom';
 import { PAGE_TOOLS } from './tools/index';
 
-export function createToolSwitches(fieldset: HTMLFieldSetElement): { fill(off: readonly string[]): void; off(): string[] } {
+export function createToolSwitches(fieldset: HTMLFieldSetElement): {
+  fill(off: readonly string[]): void;
+  off(): string[];
+} {
   const box = (label: string): { input: HTMLInputElement; line: HTMLLabelElement } => {
     const input = element('input', { type: 'checkbox' });
     return { input, line: element('label', {}, input, ` ${label}`) };
@@ -19,7 +22,10 @@ export function createToolSwitches(fieldset: HTMLFieldSetElement): { fill(off: r
   });
   for (const { input } of each) input.addEventListener('change', showAll);
   for (const { name, input } of each) input.value = name;
-  fieldset.append(element('div', { className: 'choice' }, all.line), element('div', { className: 'choice grid' }, ...each.map(({ line }) => line)));
+  fieldset.append(
+    element('div', { className: 'choice' }, all.line),
+    element('div', { className: 'choice grid' }, ...each.map(({ line }) => line)),
+  );
   return {
     fill(off) {
       for (const { name, input } of each) input.checked = !off.includes(name);

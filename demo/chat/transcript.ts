@@ -84,7 +84,14 @@ interface Live {
 
 /** All that a message's look depends on. */
 const stampOf = ({ message: { id, revision, steps = [] }, version, versions, state }: MessageLine): string =>
-  [id, revision, version, versions, state, ...steps.flatMap(({ calls }) => calls.map(({ ended, undone }) => `${ended ?? ''}${undone ? '-' : ''}`))].join(' ');
+  [
+    id,
+    revision,
+    version,
+    versions,
+    state,
+    ...steps.flatMap(({ calls }) => calls.map(({ ended, undone }) => `${ended ?? ''}${undone ? '-' : ''}`)),
+  ].join(' ');
 
 export function createTranscript(list: HTMLOListElement, { actions, messages, offer }: TranscriptParts): Transcript {
   const foot = createMessageFoot(messages);
@@ -116,11 +123,15 @@ export function createTranscript(list: HTMLOListElement, { actions, messages, of
   /** @returns the item, and what fills it as soon as it is in the page */
   function itemOf(line: MessageLine): { item: HTMLLIElement; draw(): void } {
     const { message } = line;
-    const { item, body, showCards, showThinking } = parts(message.role, message.role === 'user' ? 'You' : (message.model ?? 'Rivulet'));
+    const { item, body, showCards, showThinking } = parts(
+      message.role,
+      message.role === 'user' ? 'You' : (message.model ?? 'Rivulet'),
+    );
     item.dataset.id = message.id;
     let draw = (): void => undefined;
     if (message.role === 'user') {
-      for (const { name, text } of message.files ?? []) body.before(element('details', { className: 'attached' }, element('summary', {}, name), attachedText(text)));
+      for (const { name, text } of message.files ?? [])
+        body.before(element('details', { className: 'attached' }, element('summary', {}, name), attachedText(text)));
       showText(body, message.content);
     } else {
       showCards(message);
@@ -155,7 +166,9 @@ export function createTranscript(list: HTMLOListElement, { actions, messages, of
   });
   /** What is read stays in its place while messages are added above. */
   function keepPlace(change: () => void): void {
-    const seen = [...list.children].find((item) => item !== earlierItem && item !== notRead && item.getBoundingClientRect().bottom > 0);
+    const seen = [...list.children].find(
+      (item) => item !== earlierItem && item !== notRead && item.getBoundingClientRect().bottom > 0,
+    );
     const before = seen?.getBoundingClientRect().top ?? 0;
     change();
     const moved = seen?.isConnected ? seen.getBoundingClientRect().top - before : 0;

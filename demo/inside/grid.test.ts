@@ -6,7 +6,13 @@ const inspection: Inspection = {
   ids: [1, 2],
   tokens: ['Set', ' a\n'],
   layers: [
-    { kind: 'conv', layer: 0, channels: 3, B: Float32Array.of(1, -4, 2, 0, 0, 0), C: Float32Array.of(0, 0, 0, 0, 0, 0) },
+    {
+      kind: 'conv',
+      layer: 0,
+      channels: 3,
+      B: Float32Array.of(1, -4, 2, 0, 0, 0),
+      C: Float32Array.of(0, 0, 0, 0, 0, 0),
+    },
     { kind: 'attention', layer: 1, heads: 2, weights: Float32Array.of(1, 0, 0.25, 0.75, 1, 0, 0.5, 0.5) },
   ],
 };

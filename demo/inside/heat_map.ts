@@ -20,7 +20,13 @@ export function drawHeatMap(canvas: HTMLCanvasElement, { rows, columns, values, 
 }
 
 /** @returns row and column under a point of the canvas, in CSS pixels from its corner */
-export const cellAt = ({ rows, columns }: Grid, x: number, y: number, width: number, height: number): { row: number; column: number } => ({
+export const cellAt = (
+  { rows, columns }: Grid,
+  x: number,
+  y: number,
+  width: number,
+  height: number,
+): { row: number; column: number } => ({
   row: Math.min(rows - 1, Math.max(0, Math.floor((y / height) * rows))),
   column: Math.min(columns - 1, Math.max(0, Math.floor((x / width) * columns))),
 });

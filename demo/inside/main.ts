@@ -15,16 +15,31 @@ const form = find('request', HTMLFormElement);
 const text = find('text', HTMLTextAreaElement);
 const models = find('model', HTMLSelectElement);
 const [look, cancel] = [find('look', HTMLButtonElement), find('cancel', HTMLButtonElement)];
-const [status, problem, result] = [find('status', HTMLElement), find('problem', HTMLElement), find('result', HTMLElement)];
-const [layers, parts, forms] = [find('layer', HTMLSelectElement), find('part', HTMLSelectElement), find('form', HTMLSelectElement)];
-const [picture, values, reading, turn] = [find('picture', HTMLElement), find('values', HTMLElement), find('reading', HTMLElement), find('turn', HTMLElement)];
+const [status, problem, result] = [
+  find('status', HTMLElement),
+  find('problem', HTMLElement),
+  find('result', HTMLElement),
+];
+const [layers, parts, forms] = [
+  find('layer', HTMLSelectElement),
+  find('part', HTMLSelectElement),
+  find('form', HTMLSelectElement),
+];
+const [picture, values, reading, turn] = [
+  find('picture', HTMLElement),
+  find('values', HTMLElement),
+  find('reading', HTMLElement),
+  find('turn', HTMLElement),
+];
 const dark = matchMedia('(prefers-color-scheme: dark)');
 
 leaveWithOthers();
 models.append(element('option', { value: EMBEDDED.source }, `${EMBEDDED.name} (6 MB)`));
 void listModels()
   .then((all) => {
-    for (const { id, bytes, complete } of all) if (complete && !id.endsWith(EMBEDDED.source.slice(1))) models.append(element('option', { value: id }, `${id} (${Math.round(bytes / 1e6)} MB)`));
+    for (const { id, bytes, complete } of all)
+      if (complete && !id.endsWith(EMBEDDED.source.slice(1)))
+        models.append(element('option', { value: id }, `${id} (${Math.round(bytes / 1e6)} MB)`));
   })
   .catch(() => undefined); // the browser's storage is blocked: the embedded model is there
 
@@ -38,7 +53,12 @@ let grid: Grid | undefined;
 let eye: Eye = { ...FIRST_EYE };
 let controller: AbortController | undefined;
 
-const offerForms = (): void => forms.replaceChildren(...(['surface', 'map'] as const).filter((form) => form === 'map' || surface).map((form) => element('option', { value: form }, FORM_NAMES[form])));
+const offerForms = (): void =>
+  forms.replaceChildren(
+    ...(['surface', 'map'] as const)
+      .filter((form) => form === 'map' || surface)
+      .map((form) => element('option', { value: form }, FORM_NAMES[form])),
+  );
 
 async function openSurface(): Promise<void> {
   surface = await createSurface(canvases.surface).catch(() => undefined);
@@ -70,7 +90,10 @@ function showPart(): void {
   if (!inspection) return;
   const layer = inspection.layers[Number(layers.value)];
   grid = gridOf(inspection, layer, Number(parts.value));
-  const what = layer.kind === 'conv' ? `Gate ${parts.value === '0' ? 'B' : 'C'} of the short convolution in layer ${layer.layer}: a row for each token, a column for each of ${grid.columns} channels.` : `Attention of head ${parts.value} in layer ${layer.layer}: the row of a token shows how much it looks at each token. A row sums to 1.`;
+  const what =
+    layer.kind === 'conv'
+      ? `Gate ${parts.value === '0' ? 'B' : 'C'} of the short convolution in layer ${layer.layer}: a row for each token, a column for each of ${grid.columns} channels.`
+      : `Attention of head ${parts.value} in layer ${layer.layer}: the row of a token shows how much it looks at each token. A row sums to 1.`;
   find('caption', HTMLElement).textContent = what;
   for (const canvas of Object.values(canvases)) canvas.ariaLabel = `${what} The table below has the values.`;
   reading.textContent = '';
@@ -88,7 +111,9 @@ function draw(): void {
   turn.hidden = canvases.surface.hidden = !three;
   canvases.map.hidden = three;
   const canvas = canvases[three ? 'surface' : 'map'];
-  const [width, height] = [canvas.clientWidth, canvas.clientHeight].map((size) => Math.max(1, Math.round(size * devicePixelRatio)));
+  const [width, height] = [canvas.clientWidth, canvas.clientHeight].map((size) =>
+    Math.max(1, Math.round(size * devicePixelRatio)),
+  );
   if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
   showLegend(grid, three, dark.matches);
   if (three) surface!.draw(eye);
@@ -96,11 +121,22 @@ function draw(): void {
 }
 
 function move(change: Partial<Eye>): void {
-  eye = inSight({ yaw: eye.yaw + (change.yaw ?? 0), pitch: eye.pitch + (change.pitch ?? 0), distance: eye.distance * (change.distance ?? 1) });
+  eye = inSight({
+    yaw: eye.yaw + (change.yaw ?? 0),
+    pitch: eye.pitch + (change.pitch ?? 0),
+    distance: eye.distance * (change.distance ?? 1),
+  });
   requestAnimationFrame(draw);
 }
 
-const MOVES: Record<string, Partial<Eye>> = { ArrowLeft: { yaw: -0.15 }, ArrowRight: { yaw: 0.15 }, ArrowUp: { pitch: 0.1 }, ArrowDown: { pitch: -0.1 }, '+': { distance: 0.85 }, '-': { distance: 1.18 } };
+const MOVES: Record<string, Partial<Eye>> = {
+  ArrowLeft: { yaw: -0.15 },
+  ArrowRight: { yaw: 0.15 },
+  ArrowUp: { pitch: 0.1 },
+  ArrowDown: { pitch: -0.1 },
+  '+': { distance: 0.85 },
+  '-': { distance: 1.18 },
+};
 const BUTTONS: [label: string, name: string, key: string][] = [['←', 'Turn left', 'ArrowLeft'], ['→', 'Turn right', 'ArrowRight'], ['↑', 'Tilt up', 'ArrowUp'], ['↓', 'Tilt down', 'ArrowDown'], ['+', 'Zoom in', '+'], ['−', 'Zoom out', '-']]; // prettier-ignore
 for (const [label, name, key] of BUTTONS) {
   const button = element('button', { type: 'button', ariaLabel: name, title: name }, label);
@@ -132,7 +168,13 @@ canvases.surface.addEventListener('wheel', (event) => {
 });
 function readCell(event: PointerEvent): void {
   if (!grid) return;
-  const { row, column } = cellAt(grid, event.offsetX, event.offsetY, canvases.map.clientWidth, canvases.map.clientHeight);
+  const { row, column } = cellAt(
+    grid,
+    event.offsetX,
+    event.offsetY,
+    canvases.map.clientWidth,
+    canvases.map.clientHeight,
+  );
   reading.textContent = `Token ${row} (${grid.rowNames[row]}), ${grid.columnNames ? `token ${column} (${grid.columnNames[column]})` : `channel ${column}`}: ${figure(grid.values[row * grid.columns + column])}`;
 }
 // a finger on the map moves only after it is down
@@ -157,11 +199,16 @@ async function run(): Promise<void> {
       signal: mine.signal,
       onProgress({ phase, bytes, total }) {
         // what is told late must not stand beside the result or the error
-        if (controller === mine && look.disabled) status.textContent = phase === 'download' && total ? `Downloading: ${10 * Math.floor((10 * bytes) / total)} %` : 'Computing';
+        if (controller === mine && look.disabled)
+          status.textContent =
+            phase === 'download' && total ? `Downloading: ${10 * Math.floor((10 * bytes) / total)} %` : 'Computing';
       },
     });
     inspection = found;
-    options(layers, found.layers.map(({ kind, layer }) => `${layer}: ${kind === 'conv' ? 'short convolution' : 'attention'}`));
+    options(
+      layers,
+      found.layers.map(({ kind, layer }) => `${layer}: ${kind === 'conv' ? 'short convolution' : 'attention'}`),
+    );
     result.hidden = false;
     status.textContent = `${found.tokens.length} tokens, ${found.layers.length} layers`;
     showLayer();

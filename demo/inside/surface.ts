@@ -13,7 +13,11 @@ export interface Eye {
 export const FIRST_EYE: Readonly<Eye> = { yaw: 0.6, pitch: 0.75, distance: 1 };
 
 /** Keeps the surface in sight. */
-export const inSight = ({ yaw, pitch, distance }: Eye): Eye => ({ yaw, pitch: Math.min(1.5, Math.max(0.1, pitch)), distance: Math.min(2.5, Math.max(0.4, distance)) });
+export const inSight = ({ yaw, pitch, distance }: Eye): Eye => ({
+  yaw,
+  pitch: Math.min(1.5, Math.max(0.1, pitch)),
+  distance: Math.min(2.5, Math.max(0.4, distance)),
+});
 
 const WGSL = `
 struct View { matrix: mat4x4f, rows: u32, columns: u32, largest: f32, height: f32 }
@@ -67,8 +71,15 @@ export function fittingDistance(pitch: number, aspect: number): number {
 /** From places of the surface to the picture. */
 export function viewMatrix({ yaw, pitch, distance }: Eye, aspect: number): Float32Array {
   const away = distance * fittingDistance(pitch, aspect);
-  const eye = vec3.create(away * Math.cos(pitch) * Math.sin(yaw), away * Math.sin(pitch), away * Math.cos(pitch) * Math.cos(yaw));
-  return mat4.multiply(mat4.perspective(VIEW_ANGLE, aspect, 0.05, 20), mat4.lookAt(eye, [0, 0, 0], [0, 1, 0])) as Float32Array;
+  const eye = vec3.create(
+    away * Math.cos(pitch) * Math.sin(yaw),
+    away * Math.sin(pitch),
+    away * Math.cos(pitch) * Math.cos(yaw),
+  );
+  return mat4.multiply(
+    mat4.perspective(VIEW_ANGLE, aspect, 0.05, 20),
+    mat4.lookAt(eye, [0, 0, 0], [0, 1, 0]),
+  ) as Float32Array;
 }
 
 export interface Surface {
@@ -111,10 +122,16 @@ export async function createSurface(canvas: HTMLCanvasElement): Promise<Surface 
     set(grid, dark) {
       shown = grid;
       heights?.destroy();
-      heights = device.createBuffer({ size: grid.values.byteLength, usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST });
+      heights = device.createBuffer({
+        size: grid.values.byteLength,
+        usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST,
+      });
       device.queue.writeBuffer(heights, 0, grid.values.slice());
       const colour = colourScale(dark);
-      const colours = Array.from({ length: STEPS }, (_, i) => [...colour((2 * i) / (STEPS - 1) - 1).map((part) => part / 255), 1]);
+      const colours = Array.from({ length: STEPS }, (_, i) => [
+        ...colour((2 * i) / (STEPS - 1) - 1).map((part) => part / 255),
+        1,
+      ]);
       device.queue.writeBuffer(scale, 0, Float32Array.from(colours.flat()));
     },
     draw(eye) {
@@ -127,7 +144,11 @@ export async function createSurface(canvas: HTMLCanvasElement): Promise<Surface 
       device.queue.writeBuffer(view, 0, uniforms);
       if (depth?.width !== canvas.width || depth.height !== canvas.height) {
         depth?.destroy();
-        depth = device.createTexture({ size: [canvas.width, canvas.height], format: 'depth24plus', usage: GPUTextureUsage.RENDER_ATTACHMENT });
+        depth = device.createTexture({
+          size: [canvas.width, canvas.height],
+          format: 'depth24plus',
+          usage: GPUTextureUsage.RENDER_ATTACHMENT,
+        });
       }
       const group = device.createBindGroup({
         layout: pipeline.getBindGroupLayout(0),
@@ -135,8 +156,20 @@ export async function createSurface(canvas: HTMLCanvasElement): Promise<Surface 
       });
       const encoder = device.createCommandEncoder();
       const pass = encoder.beginRenderPass({
-        colorAttachments: [{ view: context.getCurrentTexture().createView(), loadOp: 'clear', storeOp: 'store', clearValue: [0, 0, 0, 0] }],
-        depthStencilAttachment: { view: depth.createView(), depthLoadOp: 'clear', depthStoreOp: 'discard', depthClearValue: 1 },
+        colorAttachments: [
+          {
+            view: context.getCurrentTexture().createView(),
+            loadOp: 'clear',
+            storeOp: 'store',
+            clearValue: [0, 0, 0, 0],
+          },
+        ],
+        depthStencilAttachment: {
+          view: depth.createView(),
+          depthLoadOp: 'clear',
+          depthStoreOp: 'discard',
+          depthClearValue: 1,
+        },
       });
       pass.setPipeline(pipeline);
       pass.setBindGroup(0, group);

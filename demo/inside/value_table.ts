@@ -12,11 +12,26 @@ export function valueTable(grid: Grid): HTMLElement {
     // written when it is opened: a table may have 60,000 values
     all.addEventListener('toggle', () => {
       if (!all.open || all.children.length > 1) return;
-      const text = Array.from({ length: columns }, (_, column) => `${columnNames?.[column] ?? column}: ${figure(values[row * columns + column])}`).join('\n');
+      const text = Array.from(
+        { length: columns },
+        (_, column) => `${columnNames?.[column] ?? column}: ${figure(values[row * columns + column])}`,
+      ).join('\n');
       all.append(element('pre', {}, text));
     });
-    return element('tr', {}, element('th', { scope: 'row' }, `${row} `, element('code', { dir: 'auto' }, rowNames[row])), element('td', {}, found.join(' · ') || '0'), element('td', {}, all));
+    return element(
+      'tr',
+      {},
+      element('th', { scope: 'row' }, `${row} `, element('code', { dir: 'auto' }, rowNames[row])),
+      element('td', {}, found.join(' · ') || '0'),
+      element('td', {}, all),
+    );
   });
-  const head = element('tr', {}, ...['Token', columnNames ? 'looks at' : 'strongest channels', 'All values'].map((title) => element('th', { scope: 'col' }, title)));
+  const head = element(
+    'tr',
+    {},
+    ...['Token', columnNames ? 'looks at' : 'strongest channels', 'All values'].map((title) =>
+      element('th', { scope: 'col' }, title),
+    ),
+  );
   return element('table', {}, element('thead', {}, head), element('tbody', {}, ...lines));
 }

@@ -3,7 +3,11 @@ import 'rivulet/element';
 import { RivuletChat, type ChatTool, type ToolCallDetail, type ToolParameters } from 'rivulet/element';
 import type { Message } from 'rivulet';
 
-const parameters: ToolParameters = { type: 'object', properties: { minutes: { type: 'integer' } }, required: ['minutes'] };
+const parameters: ToolParameters = {
+  type: 'object',
+  properties: { minutes: { type: 'integer' } },
+  required: ['minutes'],
+};
 const tool: ChatTool = { name: 'set_timer', parameters, run: ({ minutes }) => `started ${String(minutes)}` };
 
 const chat: RivuletChat = document.createElement('rivulet-chat');
@@ -11,10 +15,15 @@ chat.model = './model.gguf';
 chat.tools = [tool];
 chat.messages = [{ role: 'user', content: 'Hello' }] satisfies Message[];
 chat.addEventListener('rivulet-toolcall', (event) => (event as CustomEvent<ToolCallDetail>).detail.respondWith('ok'));
-void chat.send('Hello').then((words) => document.body.append(words, chat.value, chat.info?.backend.name ?? '', String(chat.form)));
+void chat
+  .send('Hello')
+  .then((words) => document.body.append(words, chat.value, chat.info?.backend.name ?? '', String(chat.form)));
 chat.stop();
 chat.clear();
-document.querySelector('rivulet-chat')?.load().catch(() => undefined);
+document
+  .querySelector('rivulet-chat')
+  ?.load()
+  .catch(() => undefined);
 
 // @ts-expect-error a message is text
 void chat.send(7);

@@ -50,31 +50,85 @@ const same = <A, B>(..._: Is<A, B> extends true ? [] : ['the types differ']): vo
 
 const show = (...values: (string | number | boolean | undefined)[]): void => document.body.append(values.join(' '));
 
-const onProgress = ({ phase, bytes, total, rate, eta, file, cause }: Progress): void => show(phase, bytes, total, rate, eta?.toFixed(0), file, cause);
-const makeRoom: EvictionConsent = ({ id, needed, free, victims }: EvictionRequest) => victims.every(({ lastUsed }) => lastUsed.getTime() < Date.now()) && confirm(`${id}: ${needed} of ${free ?? '?'}`);
+const onProgress = ({ phase, bytes, total, rate, eta, file, cause }: Progress): void =>
+  show(phase, bytes, total, rate, eta?.toFixed(0), file, cause);
+const makeRoom: EvictionConsent = ({ id, needed, free, victims }: EvictionRequest) =>
+  victims.every(({ lastUsed }) => lastUsed.getTime() < Date.now()) && confirm(`${id}: ${needed} of ${free ?? '?'}`);
 const signal = AbortSignal.timeout(60_000);
 
 export function sources(file: File, directory: FileSystemDirectoryHandle, handle: FileSystemFileHandle): ModelSource[] {
-  return ['LiquidAI/LFM2-350M-GGUF:Q4_0', { url: './model.gguf' }, { url: ['./a.gguf', './b.gguf'] }, file, { file, name: 'mine' }, { files: [file] }, directory, handle];
+  return [
+    'LiquidAI/LFM2-350M-GGUF:Q4_0',
+    { url: './model.gguf' },
+    { url: ['./a.gguf', './b.gguf'] },
+    file,
+    { file, name: 'mine' },
+    { files: [file] },
+    directory,
+    handle,
+  ];
 }
 
 export async function talk(source: ModelSource): Promise<Model> {
-  const options: LoadOptions = { backend: 'wasm', threads: 2, contextLength: 2048, cache: 'required', check: 'full', sha256: { 'model.gguf': '00' }, hub: 'https://hub.example', token: 'secret', makeRoom };
+  const options: LoadOptions = {
+    backend: 'wasm',
+    threads: 2,
+    contextLength: 2048,
+    cache: 'required',
+    check: 'full',
+    sha256: { 'model.gguf': '00' },
+    hub: 'https://hub.example',
+    token: 'secret',
+    makeRoom,
+  };
   const call: LoadCallOptions = { ...options, onProgress, signal };
   const model = await load(source, call);
   same<typeof model, Model>();
 
   const info: ModelInfo = model.info;
   const backend: BackendInfo = info.backend;
-  show(info.id, info.name, info.quantization, info.bytes, info.contextLength, info.cached, info.memory, info.chat, info.loadMs, ...info.notes);
-  show(info.config.vocabSize, info.sampling.temperature, backend.name, backend.device, backend.variant, backend.threads, ...backend.notes);
+  show(
+    info.id,
+    info.name,
+    info.quantization,
+    info.bytes,
+    info.contextLength,
+    info.cached,
+    info.memory,
+    info.chat,
+    info.loadMs,
+    ...info.notes,
+  );
+  show(
+    info.config.vocabSize,
+    info.sampling.temperature,
+    backend.name,
+    backend.device,
+    backend.variant,
+    backend.threads,
+    ...backend.notes,
+  );
 
   const messages: readonly Message[] = [
     { role: 'system', content: 'Answer briefly.' },
     { role: 'user', content: [{ type: 'text', text: 'Hello' }] },
   ];
-  const render: RenderOptions = { tools: [{ name: 'set_timer' }], addGenerationPrompt: true, continueFinalMessage: false, variables: { keep_past_thinking: true } };
-  const sampling: GenerateOptions = { temperature: 0, topK: 40, seed: 1, bias: new Map([[7, -1]]), maxTokens: 20, stop: ['\n'], reuse: false, logprobs: 2 };
+  const render: RenderOptions = {
+    tools: [{ name: 'set_timer' }],
+    addGenerationPrompt: true,
+    continueFinalMessage: false,
+    variables: { keep_past_thinking: true },
+  };
+  const sampling: GenerateOptions = {
+    temperature: 0,
+    topK: 40,
+    seed: 1,
+    bias: new Map([[7, -1]]),
+    maxTokens: 20,
+    stop: ['\n'],
+    reuse: false,
+    logprobs: 2,
+  };
   const chat: ChatOptions = { ...sampling, ...render };
   const stream: TextStream = model.chat(messages, { ...chat, signal });
   for await (const text of stream) show(text.trim());
@@ -83,7 +137,17 @@ export async function talk(source: ModelSource): Promise<Model> {
     show(type === 'reasoning', text.trim());
   }
   const result: GenerationResult = await stream.result;
-  show(result.reasoning, result.text, result.finish === 'abort', result.promptTokens, result.reusedTokens, result.tokens, result.seed, result.firstTokenMs, result.tokensPerSecond);
+  show(
+    result.reasoning,
+    result.text,
+    result.finish === 'abort',
+    result.promptTokens,
+    result.reusedTokens,
+    result.tokens,
+    result.seed,
+    result.firstTokenMs,
+    result.tokensPerSecond,
+  );
   for (const { id, logprob, top } of result.logprobs ?? []) {
     const chosen: ChosenLogprob = { id, logprob, top };
     const best: Logprob | undefined = chosen.top[0];
@@ -97,7 +161,11 @@ export async function talk(source: ModelSource): Promise<Model> {
 
   const ids = await model.tokenize('tea', { bos: true, special: false });
   same<typeof ids, number[]>();
-  show(await model.detokenize(ids, { skipSpecial: true }), await model.render(messages, render), (await model.logits(ids, 64)).length);
+  show(
+    await model.detokenize(ids, { skipSpecial: true }),
+    await model.render(messages, render),
+    (await model.logits(ids, 64)).length,
+  );
   for await (const piece of model.generate(ids, sampling)) show(piece);
   const status: EngineStatus = await model.status();
   show(status.state, status.memory);
@@ -108,7 +176,16 @@ export async function talk(source: ModelSource): Promise<Model> {
 export async function keep(source: ModelSource): Promise<void> {
   const look: EstimateOptions = { backend: 'auto', contextLength: 4096 };
   const told: LoadEstimate = await estimate(source, { ...look, signal });
-  show(told.fits, told.download, told.free, told.memory.total, told.tokensPerSecond, told.backend.name, ...told.obstacles, ...told.notes);
+  show(
+    told.fits,
+    told.download,
+    told.free,
+    told.memory.total,
+    told.tokensPerSecond,
+    told.backend.name,
+    ...told.obstacles,
+    ...told.notes,
+  );
   const room: ModelRoom = await modelRoom(source, { signal });
   show(room.id, room.needed, room.free, room.enough, room.message);
 
@@ -122,7 +199,18 @@ export async function keep(source: ModelSource): Promise<void> {
   await pinModel(await importModel(blob, { onProgress }), false);
   const models: CachedModel[] = await listModels();
   for (const { id, bytes, storedBytes, complete, files, revision, added, lastUsed, pinned } of models)
-    show(id, bytes, storedBytes, complete, files[0]?.name, revision, added.toISOString(), lastUsed.toISOString(), pinned, await storedModelBytes(id));
+    show(
+      id,
+      bytes,
+      storedBytes,
+      complete,
+      files[0]?.name,
+      revision,
+      added.toISOString(),
+      lastUsed.toISOString(),
+      pinned,
+      await storedModelBytes(id),
+    );
   await deleteModel(id, { wait: false, signal });
 }
 

@@ -1,5 +1,14 @@
 /** Wrong uses. The compiler reports each that it accepts: an expected error that does not come is one. */
-import { downloadModel, estimate, listModels, load, readCalls, verifyModel, type ErrorName, type ModelSource } from 'rivulet';
+import {
+  downloadModel,
+  estimate,
+  listModels,
+  load,
+  readCalls,
+  verifyModel,
+  type ErrorName,
+  type ModelSource,
+} from 'rivulet';
 
 // @ts-expect-error a source of no kind
 const source: ModelSource = 7;
@@ -32,7 +41,11 @@ for (const { id } of listModels()) document.body.append(id);
 // @ts-expect-error damaged chunks, not a number of them
 document.body.append((await verifyModel('id')).damaged.toFixed());
 // @ts-expect-error arguments of a call are unknown
-document.body.append(readCalls('').calls.map((call) => call.arguments.minutes.toFixed()).join());
+document.body.append(
+  readCalls('')
+    .calls.map((call) => call.arguments.minutes.toFixed())
+    .join(),
+);
 // @ts-expect-error what is inside is not exported
 export { openModel } from 'rivulet';
 // @ts-expect-error a file of the package that is no entry of it

@@ -1,7 +1,13 @@
 /** Checks that the GPU computes right: conformance cases, logits and continuations against the reference, and whole prompts against prompts in pieces. */
 import { promptTokens } from '../../demo/bench/prompt';
 import type { Backend, CompileOptions, Runner } from '../../src/backend/backend';
-import { CONFORMANCE_CASES, exceededErrorBound, runConformanceCase, canUseInt8Activations, type ReducedPrecision } from '../../src/backend/conformance';
+import {
+  CONFORMANCE_CASES,
+  exceededErrorBound,
+  runConformanceCase,
+  canUseInt8Activations,
+  type ReducedPrecision,
+} from '../../src/backend/conformance';
 import { describeRunner } from '../../src/backend/describe_runner';
 import { recordModel } from '../../src/backend/model_plan';
 import type { Plan } from '../../src/backend/plan';
@@ -57,7 +63,9 @@ export async function conformance(options: WebGpuOptions, only = '', until = Inf
       const got = await runConformanceCase(one, backend);
       const differences = wanted.map((w, i) => compare(one.name, w, got[i]));
       for (const difference of differences) note(worst, difference);
-      wrong = differences.map((difference) => exceededErrorBound(one, accuracy, difference)).filter((m) => m !== undefined);
+      wrong = differences
+        .map((difference) => exceededErrorBound(one, accuracy, difference))
+        .filter((m) => m !== undefined);
     } catch (error) {
       wrong = [(error as Error).message];
       await Promise.resolve(backend?.dispose()).catch(() => undefined);
@@ -76,7 +84,8 @@ function note(worst: Conformance['worst'], { name, run, maxAbs, rms, nmse }: Dif
 }
 
 /** A prompt that is the same on every machine. */
-export const promptOf = (length: number, vocabSize: number): Uint32Array => Uint32Array.from(promptTokens(length, vocabSize));
+export const promptOf = (length: number, vocabSize: number): Uint32Array =>
+  Uint32Array.from(promptTokens(length, vocabSize));
 
 async function feed(runner: Runner, tokens: Uint32Array, piece: number): Promise<Float32Array> {
   runner.rewind(0);
@@ -94,21 +103,37 @@ export interface Check {
 }
 
 /** Compares logits after prompts of several lengths, read whole and token by token, and a greedy continuation with the reference. */
-export async function check(checkpoint: Checkpoint, { runner, backend }: Pick<Loaded, 'runner' | 'backend'>): Promise<Check> {
+export async function check(
+  checkpoint: Checkpoint,
+  { runner, backend }: Pick<Loaded, 'runner' | 'backend'>,
+): Promise<Check> {
   const { vocabSize } = checkpoint.config;
   const reference = await load(checkpoint, openReferenceBackend(), { contextLength: 128, prefillBatch: 64 });
   // with int8 activations the bound is on the power, not on the largest difference
   const bound = /\bf16\b/.test(backend.info.variant) ? 5e-2 : 2e-2;
   const int8 = describeRunner(runner).includes('.int8');
   const result: Check = { missed: [], maxAbs: 0, nmse: 0, greedy: '' };
-  for (const [length, piece] of [[1, 1], [7, 7], [7, 1], [40, 40], [40, 16]]) {
+  for (const [length, piece] of [
+    [1, 1],
+    [7, 7],
+    [7, 1],
+    [40, 40],
+    [40, 16],
+  ]) {
     const tokens = promptOf(length, vocabSize);
     const wanted = await feed(reference.runner, tokens, 64);
-    const { maxAbs, rms, nmse } = compare('logits', { run: `T ${length}`, values: wanted }, { run: '', values: await feed(runner, tokens, piece) });
+    const { maxAbs, rms, nmse } = compare(
+      'logits',
+      { run: `T ${length}`, values: wanted },
+      { run: '', values: await feed(runner, tokens, piece) },
+    );
     // the bounds of `npm run verify` assume logits of about unit size, which random weights need not give
     const error = maxAbs / Math.max(1, rms);
-    console.error(`logits after ${length} tokens, ${piece} at a time: largest difference ${error.toExponential(2)}, nmse ${nmse.toExponential(2)}`);
-    if (!(int8 ? nmse <= 8e-3 : error <= bound)) result.missed.push(`logits after ${length} tokens, ${piece} at a time: off by ${error}, ${nmse} of the power`);
+    console.error(
+      `logits after ${length} tokens, ${piece} at a time: largest difference ${error.toExponential(2)}, nmse ${nmse.toExponential(2)}`,
+    );
+    if (!(int8 ? nmse <= 8e-3 : error <= bound))
+      result.missed.push(`logits after ${length} tokens, ${piece} at a time: off by ${error}, ${nmse} of the power`);
     if (!(error <= result.maxAbs)) result.maxAbs = error;
     if (!(nmse <= result.nmse)) result.nmse = nmse;
   }
@@ -122,7 +147,8 @@ export async function check(checkpoint: Checkpoint, { runner, backend }: Pick<Lo
     const logits = await reference.runner.logits();
     const best = logits.indexOf(Math.max(...logits));
     const margin = logits[best] - logits[token];
-    if (margin > 0.1 && !int8) result.missed.push(`greedy token ${i}: ${token}, the reference prefers ${best} by ${margin}`);
+    if (margin > 0.1 && !int8)
+      result.missed.push(`greedy token ${i}: ${token}, the reference prefers ${best} by ${margin}`);
     if (token !== best) break;
     same++;
     await reference.runner.prefill(Uint32Array.of(token));
@@ -133,9 +159,17 @@ export async function check(checkpoint: Checkpoint, { runner, backend }: Pick<Lo
 }
 
 /** Compares a prompt read whole with the same prompt token by token, which takes other kernels: for real sizes, where the reference takes minutes. */
-export async function comparePieces({ runner }: Pick<Loaded, 'runner'>, vocabSize: number, length: number): Promise<{ maxAbsOverRms: number; nmse: number }> {
+export async function comparePieces(
+  { runner }: Pick<Loaded, 'runner'>,
+  vocabSize: number,
+  length: number,
+): Promise<{ maxAbsOverRms: number; nmse: number }> {
   const tokens = promptOf(length, vocabSize);
   const whole = await feed(runner, tokens, length);
-  const { maxAbs, rms, nmse } = compare('pieces', { run: '', values: whole }, { run: '', values: await feed(runner, tokens, 1) });
+  const { maxAbs, rms, nmse } = compare(
+    'pieces',
+    { run: '', values: whole },
+    { run: '', values: await feed(runner, tokens, 1) },
+  );
   return { maxAbsOverRms: maxAbs / rms, nmse };
 }

@@ -14,7 +14,13 @@ export interface Adapter {
   node: string;
 }
 
-const LIMITS = ['maxBufferSize', 'maxStorageBufferBindingSize', 'maxStorageBuffersPerShaderStage', 'maxComputeWorkgroupStorageSize', 'maxComputeInvocationsPerWorkgroup'] as const;
+const LIMITS = [
+  'maxBufferSize',
+  'maxStorageBufferBindingSize',
+  'maxStorageBuffersPerShaderStage',
+  'maxComputeWorkgroupStorageSize',
+  'maxComputeInvocationsPerWorkgroup',
+] as const;
 
 /** references to Dawn's instances, which must outlive their devices */
 const instances: GPU[] = [];
@@ -26,13 +32,23 @@ const instances: GPU[] = [];
 export async function installDawn({ adapter, features }: { adapter?: string; features?: string }): Promise<Adapter> {
   Object.assign(globalThis, globals);
   const install = (...disabled: string[]): void => {
-    const gpu = create([...(adapter ? [`adapter=${adapter}`] : []), ...(features ? [`enable-dawn-features=${features}`] : []), `disable-dawn-features=${disabled.join()}`]);
+    const gpu = create([
+      ...(adapter ? [`adapter=${adapter}`] : []),
+      ...(features ? [`enable-dawn-features=${features}`] : []),
+      `disable-dawn-features=${disabled.join()}`,
+    ]);
     instances.push(gpu);
-    Object.defineProperty(globalThis, 'navigator', { value: { gpu, userAgent: `Node ${process.version}, Dawn` }, configurable: true });
+    Object.defineProperty(globalThis, 'navigator', {
+      value: { gpu, userAgent: `Node ${process.version}, Dawn` },
+      configurable: true,
+    });
   };
   const find = (): Promise<GPUAdapter> =>
     findAdapter().catch((error: Error) => {
-      throw new Error(`${error.message} Dawn sees no GPU: VK_DRIVER_FILES=/path/to/a_driver_icd.json names its Vulkan driver, VK_LOADER_DEBUG=all shows what the loader tried.`, { cause: error });
+      throw new Error(
+        `${error.message} Dawn sees no GPU: VK_DRIVER_FILES=/path/to/a_driver_icd.json names its Vulkan driver, VK_LOADER_DEBUG=all shows what the loader tried.`,
+        { cause: error },
+      );
     });
   // timestamps in ns; browsers round them to 100 µs
   install('timestamp_quantization');

@@ -4,4 +4,5 @@ import { openCheckpoint, type Checkpoint } from '../../src/engine/checkpoint';
 import { blobSource } from '../../src/store/byte_source';
 
 /** @param quant a quantization in small letters. @throws RangeError when the size or the quantization is unknown */
-export const randomCheckpoint = (size: string, quant: string): Promise<Checkpoint> => openCheckpoint([blobSource(randomGguf(size, quant.toUpperCase()))]);
+export const randomCheckpoint = (size: string, quant: string): Promise<Checkpoint> =>
+  openCheckpoint([blobSource(randomGguf(size, quant.toUpperCase()))]);

@@ -5,7 +5,18 @@ import { describeRunner } from '../../src/backend/describe_runner';
 import { openWebGpuBackend, type WebGpuOptions } from '../../src/backend/webgpu/backend';
 import { profileAt } from '../../src/backend/webgpu/profile';
 import type { Checkpoint } from '../../src/engine/checkpoint';
-import { dispatchesOf, macsPerToken, profileOf, profileTable, spread, time, tuneTable, weightBytesOf, type Profile, type Spread } from '../measure';
+import {
+  dispatchesOf,
+  macsPerToken,
+  profileOf,
+  profileTable,
+  spread,
+  time,
+  tuneTable,
+  weightBytesOf,
+  type Profile,
+  type Spread,
+} from '../measure';
 import { load, comparePieces, type Loaded } from './checks';
 
 export interface SpeedOptions {
@@ -47,7 +58,7 @@ export interface Speed extends Decoding {
   loadSeconds: number;
   fileBytes: number;
   backendBytes: number;
-  prefill: ({ tokens: number; tokensPerSecond: Spread })[];
+  prefill: { tokens: number; tokensPerSecond: Spread }[];
   gen: number;
   position: number;
   bytesPerToken: number;
@@ -64,11 +75,16 @@ export async function speed(model: string, checkpoint: Checkpoint, o: SpeedOptio
   const start = performance.now();
   const backend = await openWebGpuBackend(o.gpu);
   try {
-    const loaded = await load(checkpoint, backend, { contextLength: Math.max(128, o.position + Math.max(...o.prompts) + o.gen + 8), prefillBatch: o.chunk });
+    const loaded = await load(checkpoint, backend, {
+      contextLength: Math.max(128, o.position + Math.max(...o.prompts) + o.gen + 8),
+      prefillBatch: o.chunk,
+    });
     const loadSeconds = (performance.now() - start) / 1000;
     const { runner, plan } = loaded;
     const dispatchesPerToken = dispatchesOf(describeRunner(runner));
-    console.error(`${model}: loaded ${(bytes / 1e6).toFixed(0)} MB in ${loadSeconds.toFixed(1)} s, ${dispatchesPerToken} dispatches a token`);
+    console.error(
+      `${model}: loaded ${(bytes / 1e6).toFixed(0)} MB in ${loadSeconds.toFixed(1)} s, ${dispatchesPerToken} dispatches a token`,
+    );
     await o.check?.(loaded);
     const bytesPerToken = weightBytesOf(plan);
     const before = o.position || o.prompts[0];
@@ -139,8 +155,12 @@ const formatSpread = ({ median, min, max }: Spread): string => `${median} tok/s 
 /** The result as text. */
 export function speedLines(s: Speed): string[] {
   const decoding = (d: Decoding): string[] => {
-    const share = d.profile && `, ${((100 * d.gigabytesPerSecond) / d.profile.copyGigabytesPerSecond).toFixed(0)} % of a copy's`;
-    return [`  decode   ${formatSpread(d.decodeTokensPerSecond)}, ${d.gigabytesPerSecond} GB/s of weights${share ?? ''}`, `  sampled  ${formatSpread(d.sampledTokensPerSecond)}, ${d.sampledOverGreedy} of greedy`];
+    const share =
+      d.profile && `, ${((100 * d.gigabytesPerSecond) / d.profile.copyGigabytesPerSecond).toFixed(0)} % of a copy's`;
+    return [
+      `  decode   ${formatSpread(d.decodeTokensPerSecond)}, ${d.gigabytesPerSecond} GB/s of weights${share ?? ''}`,
+      `  sampled  ${formatSpread(d.sampledTokensPerSecond)}, ${d.sampledOverGreedy} of greedy`,
+    ];
   };
   const indented = (lines: string[]): string[] => lines.map((line) => `    ${line}`);
   return [
@@ -148,11 +168,25 @@ export function speedLines(s: Speed): string[] {
     ...s.notes.map((note) => `  ${note}`),
     `  load     ${s.loadSeconds} s with self test and compilation, weights ${(s.fileBytes / 1e6).toFixed(0)} MB, backend ${(s.backendBytes / 1e6).toFixed(0)} MB`,
     ...(s.position ? [`  decode at position ${s.position}`] : []),
-    ...s.prefill.map(({ tokens, tokensPerSecond }) => `  prefill  ${String(tokens).padStart(4)} tokens: ${formatSpread(tokensPerSecond)}`),
+    ...s.prefill.map(
+      ({ tokens, tokensPerSecond }) =>
+        `  prefill  ${String(tokens).padStart(4)} tokens: ${formatSpread(tokensPerSecond)}`,
+    ),
     ...decoding(s),
     `  dispatches a token: ${s.dispatchesPerToken}`,
-    ...(s.pieces ? [`  a prompt whole and token by token: logits differ by ${s.pieces.maxAbsOverRms.toExponential(1)} of the rms at most, ${s.pieces.nmse.toExponential(1)} of the power`] : []),
+    ...(s.pieces
+      ? [
+          `  a prompt whole and token by token: logits differ by ${s.pieces.maxAbsOverRms.toExponential(1)} of the rms at most, ${s.pieces.nmse.toExponential(1)} of the power`,
+        ]
+      : []),
     ...(s.profile ? indented(profileTable(s.profile)) : []),
-    ...(s.tuned ? ['  tuned', ...indented(tuneTable(s.tuned.rows)), ...decoding(s.tuned), ...(s.tuned.profile && s.tuned.profile !== s.profile ? indented(profileTable(s.tuned.profile)) : [])] : []),
+    ...(s.tuned
+      ? [
+          '  tuned',
+          ...indented(tuneTable(s.tuned.rows)),
+          ...decoding(s.tuned),
+          ...(s.tuned.profile && s.tuned.profile !== s.profile ? indented(profileTable(s.tuned.profile)) : []),
+        ]
+      : []),
   ];
 }

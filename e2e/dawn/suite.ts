@@ -39,7 +39,10 @@ export async function suite(adapter: Adapter, o: SuiteOptions): Promise<string[]
     else for (const line of lines) console.log(line);
   };
   /** Runs one item and reports its error, so that the others still run. */
-  async function item(name: string, act: () => Promise<{ result: object; lines: string[]; missed?: string[] }>): Promise<void> {
+  async function item(
+    name: string,
+    act: () => Promise<{ result: object; lines: string[]; missed?: string[] }>,
+  ): Promise<void> {
     const begun = performance.now();
     console.error(`[${seconds(start)} s] ${name}`);
     try {
@@ -52,7 +55,8 @@ export async function suite(adapter: Adapter, o: SuiteOptions): Promise<string[]
       emit(name, { error: what, seconds: seconds(begun) }, [`${name}: ${what}`]);
     }
   }
-  const skip = (name: string): void => emit(name, { skipped: `no time left of ${o.seconds} s` }, [`${name}: skipped, no time left of ${o.seconds} s`]);
+  const skip = (name: string): void =>
+    emit(name, { skipped: `no time left of ${o.seconds} s` }, [`${name}: skipped, no time left of ${o.seconds} s`]);
   const table = (name: string, gpu: WebGpuOptions, until: number): Promise<void> =>
     item(name, async () => {
       const result = await conformance(gpu, '', until);
@@ -61,7 +65,9 @@ export async function suite(adapter: Adapter, o: SuiteOptions): Promise<string[]
       return {
         result,
         missed: result.missed,
-        lines: [`${name}: ${result.cases} cases${left}, ${result.missed.length} bounds missed; worst ${worst.maxAbsOverRms.toExponential(1)} of the rms (${worst.maxAbsOf}), ${worst.nmse.toExponential(1)} of the power (${worst.nmseOf})`],
+        lines: [
+          `${name}: ${result.cases} cases${left}, ${result.missed.length} bounds missed; worst ${worst.maxAbsOverRms.toExponential(1)} of the rms (${worst.maxAbsOf}), ${worst.nmse.toExponential(1)} of the power (${worst.nmseOf})`,
+        ],
       };
     });
 
@@ -73,16 +79,40 @@ export async function suite(adapter: Adapter, o: SuiteOptions): Promise<string[]
 
   await item('self test', async () => {
     const ms = [await selfTest(o.gpu), await selfTest(o.gpu)];
-    return { result: { ms }, lines: [`self test of Q4_0 and Q6_K, with compilation: ${ms[0].toFixed(0)} ms, once more on a new device ${ms[1].toFixed(0)} ms`] };
+    return {
+      result: { ms },
+      lines: [
+        `self test of Q4_0 and Q6_K, with compilation: ${ms[0].toFixed(0)} ms, once more on a new device ${ms[1].toFixed(0)} ms`,
+      ],
+    };
   });
   for (const quant of o.quants)
     await item(`tiny ${quant} against the reference`, async () => {
       let result: Awaited<ReturnType<typeof check>> | undefined;
       const look = async (loaded: Loaded): Promise<void> => void (result = await check(checkpoint, loaded));
       const checkpoint = await randomCheckpoint('tiny', quant);
-      await speed(`tiny ${quant}`, checkpoint, { ...o, prompts: [8], gen: 2, runs: 1, chunk: 256, window: 32, position: 0, warm: false, profile: false, tuneMs: 0, pieces: 0, check: look });
+      await speed(`tiny ${quant}`, checkpoint, {
+        ...o,
+        prompts: [8],
+        gen: 2,
+        runs: 1,
+        chunk: 256,
+        window: 32,
+        position: 0,
+        warm: false,
+        profile: false,
+        tuneMs: 0,
+        pieces: 0,
+        check: look,
+      });
       const { missed, maxAbs, nmse, greedy } = result!;
-      return { result: result!, missed, lines: [`tiny ${quant} against the reference: logits off by ${maxAbs.toExponential(1)} at most, ${nmse.toExponential(1)} of the power; greedy tokens the same: ${greedy}`] };
+      return {
+        result: result!,
+        missed,
+        lines: [
+          `tiny ${quant} against the reference: logits off by ${maxAbs.toExponential(1)} at most, ${nmse.toExponential(1)} of the power; greedy tokens the same: ${greedy}`,
+        ],
+      };
     });
   const share = CHECKS_SHARE * (end - start);
   await table('conformance', o.gpu, Math.min(end, Math.max(start + share, performance.now() + share / 2)));
@@ -97,10 +127,24 @@ export async function suite(adapter: Adapter, o: SuiteOptions): Promise<string[]
     const begun = performance.now();
     const further = position ? { tuneMs: 0, pieces: 0 } : { pieces: Math.min(64, o.prompts[0]) };
     await item(name, async () => {
-      const result = await speed(`random ${size} ${quant}`, checkpoint, { ...o, chunk: 256, window: 32, position, warm: !adapter.software, profile: true, ...further });
+      const result = await speed(`random ${size} ${quant}`, checkpoint, {
+        ...o,
+        chunk: 256,
+        window: 32,
+        position,
+        warm: !adapter.software,
+        profile: true,
+        ...further,
+      });
       done.push(result);
       const apart = result.pieces && !(result.pieces.nmse <= PIECES_NMSE);
-      return { result, missed: apart ? [`a prompt read whole and token by token gives other logits: ${result.pieces!.nmse} of the power`] : [], lines: speedLines(result) };
+      return {
+        result,
+        missed: apart
+          ? [`a prompt read whole and token by token gives other logits: ${result.pieces!.nmse} of the power`]
+          : [],
+        lines: speedLines(result),
+      };
     });
     msPerByte = (performance.now() - begun) / checkpoint.bytes;
   }
@@ -134,7 +178,17 @@ async function selfTest(gpu: WebGpuOptions): Promise<number> {
 
 /** A table of the tokens per second of all models, and of their limits. */
 function summary(all: Speed[]): string[] {
-  const head = ['model', ...(all[0]?.prefill.map(({ tokens }) => `prefill ${tokens}`) ?? []), 'decode', 'sampled', 'tuned', 'GB/s', '% of copy', 'kernels %', 'µs over roof'];
+  const head = [
+    'model',
+    ...(all[0]?.prefill.map(({ tokens }) => `prefill ${tokens}`) ?? []),
+    'decode',
+    'sampled',
+    'tuned',
+    'GB/s',
+    '% of copy',
+    'kernels %',
+    'µs over roof',
+  ];
   const rows = all.map(({ model, prefill, tuned, profile, ...s }) => [
     s.position ? `${model} at ${s.position}` : model,
     ...prefill.map(({ tokensPerSecond }) => tokensPerSecond.median.toFixed(0)),

@@ -10,7 +10,8 @@ const devices = new Map<string, Promise<GPUDevice>>();
 const pipelines = new WeakMap<GPUDevice, Map<string, Promise<GPUComputePipeline>>>();
 const described = new WeakMap<object, string>();
 
-const { createBindGroupLayout, createComputePipelineAsync, createPipelineLayout, createShaderModule } = GPUDevice.prototype;
+const { createBindGroupLayout, createComputePipelineAsync, createPipelineLayout, createShaderModule } =
+  GPUDevice.prototype;
 
 function describing<A, R extends object>(create: (descriptor: A) => R, describe: (descriptor: A) => string) {
   return function (this: GPUDevice, descriptor: A): R {
@@ -23,12 +24,19 @@ function describing<A, R extends object>(create: (descriptor: A) => R, describe:
 Object.assign(GPUDevice.prototype, {
   createShaderModule: describing(createShaderModule, ({ code }) => code),
   createBindGroupLayout: describing(createBindGroupLayout, ({ entries }) => JSON.stringify([...entries])),
-  createPipelineLayout: describing(createPipelineLayout, ({ bindGroupLayouts }) => Array.from(bindGroupLayouts, (layout) => described.get(layout!)).join()),
+  createPipelineLayout: describing(createPipelineLayout, ({ bindGroupLayouts }) =>
+    Array.from(bindGroupLayouts, (layout) => described.get(layout!)).join(),
+  ),
   createComputePipelineAsync(this: GPUDevice, descriptor: GPUComputePipelineDescriptor): Promise<GPUComputePipeline> {
     const known = pipelines.get(this);
     if (!known) return createComputePipelineAsync.call(this, descriptor);
     const { layout, compute } = descriptor;
-    const key = [described.get(layout as GPUPipelineLayout), described.get(compute.module), compute.entryPoint, JSON.stringify(compute.constants)].join('\n');
+    const key = [
+      described.get(layout as GPUPipelineLayout),
+      described.get(compute.module),
+      compute.entryPoint,
+      JSON.stringify(compute.constants),
+    ].join('\n');
     const made = known.get(key) ?? createComputePipelineAsync.call(this, descriptor);
     known.set(key, made);
     made.catch(() => known.delete(key)); // whoever asks again gets the error and the scope's, too
@@ -50,5 +58,7 @@ export async function keepingAdapter(): Promise<GPUAdapter> {
     if (!devices.has(key)) devices.set(key, keep(adapter, descriptor));
     return devices.get(key)!;
   };
-  return new Proxy(adapter, { get: (all, name) => (name === 'requestDevice' ? requestDevice : Reflect.get(all, name, all)) });
+  return new Proxy(adapter, {
+    get: (all, name) => (name === 'requestDevice' ? requestDevice : Reflect.get(all, name, all)),
+  });
 }

@@ -10,7 +10,21 @@ import { profileAt } from '../../src/backend/webgpu/profile';
 import type { Dtype } from '../../src/tensor/dtype';
 import type { Config } from '../../src/model/config';
 import { faults } from './gpu_faults';
-import { both, count, difference, floats, normal, open, openFresh, random, randomModel, shared, smallModel, someTokens, transitions } from './gpu_models';
+import {
+  both,
+  count,
+  difference,
+  floats,
+  normal,
+  open,
+  openFresh,
+  random,
+  randomModel,
+  shared,
+  smallModel,
+  someTokens,
+  transitions,
+} from './gpu_models';
 
 export interface Draw {
   prompt: number[];
@@ -26,19 +40,32 @@ async function draw(runner: Runner, { prompt, windows, sampling }: Draw): Promis
   const s: SamplingParams = { ...rest, bias: bias && new Map(bias), mask: mask && Uint32Array.from(mask) };
   const chosen = [];
   for (let i = 0; i < windows.length; i += 2)
-    chosen.push(...(runner.position === 0 ? [] : await Promise.all(windows.slice(i, i + 2).map((n) => runner.decode(n, s)))));
+    chosen.push(
+      ...(runner.position === 0 ? [] : await Promise.all(windows.slice(i, i + 2).map((n) => runner.decode(n, s)))),
+    );
   return chosen.flatMap((ids) => [...ids]);
 }
 
-const SIXTEEN: Config['layers'] = Array.from({ length: 16 }, (_, i) => ([2, 5, 8, 10, 12, 14].includes(i) ? 'attention' : 'conv'));
+const SIXTEEN: Config['layers'] = Array.from({ length: 16 }, (_, i) =>
+  [2, 5, 8, 10, 12, 14].includes(i) ? 'attention' : 'conv',
+);
 
 const gpu = {
   ...faults,
 
   /** Tokens drawn on the GPU and by the definition. */
-  async draws(rows: number, V: number, ties: boolean, draws: Draw[], options: WebGpuOptions): Promise<[got: number[][], wanted: number[][]]> {
+  async draws(
+    rows: number,
+    V: number,
+    ties: boolean,
+    draws: Draw[],
+    options: WebGpuOptions,
+  ): Promise<[got: number[][], wanted: number[][]]> {
     return both(options, async (backend) => {
-      const runner = await backend.compile(await transitions(backend, rows, V, ties), { contextLength: 256, prefillBatch: 64 });
+      const runner = await backend.compile(await transitions(backend, rows, V, ties), {
+        contextLength: 256,
+        prefillBatch: 64,
+      });
       const all = [];
       for (const d of draws) all.push(await draw(runner, d));
       runner.dispose();
@@ -51,18 +78,40 @@ const gpu = {
    * (equal infinities have none), and the bytes that were copied for it.
    * @param kind of logits; 'extremes' have the ends of f32, -inf and zeros of either sign among them
    */
-  async ranked(kind: 'plain' | 'ties' | 'extremes', V: number, asked: { token: number; chosen: number; n: number }[], options: WebGpuOptions) {
+  async ranked(
+    kind: 'plain' | 'ties' | 'extremes',
+    V: number,
+    asked: { token: number; chosen: number; n: number }[],
+    options: WebGpuOptions,
+  ) {
     const backend = await shared(options);
     const ends = [-Infinity, 3.4e38, -3.4e38, 0, -0, 3.4e38, 90, -Infinity];
     const uniform = random(`ranked ${V}`);
-    const rows = Array.from({ length: 3 }, () => Float32Array.from({ length: V }, (_, i) => (kind === 'extremes' && i % 5 ? ends[Math.floor(8 * uniform())] : kind === 'ties' ? Math.round(12 * normal(uniform)) / 4 : 3 * normal(uniform))));
+    const rows = Array.from({ length: 3 }, () =>
+      Float32Array.from({ length: V }, (_, i) =>
+        kind === 'extremes' && i % 5
+          ? ends[Math.floor(8 * uniform())]
+          : kind === 'ties'
+            ? Math.round(12 * normal(uniform)) / 4
+            : 3 * normal(uniform),
+      ),
+    );
     if (kind === 'extremes') {
       rows[1] = rows[1].map((l) => (l > 0 ? -Infinity : l)); // zeros come first
       rows[2] = rows[2].map((_, i) => (i % 128 ? -Infinity : 1.5)); // fewer than 20 are possible at all, and equals share an invocation
     }
     const table = await floats(backend, 'table', 3, V, (i) => rows[Math.floor(i / V)][i % V]);
-    const runner = await backend.compile(recordPlan((op) => op.last(op.embed(table))), { contextLength: 64, prefillBatch: 16 });
-    const penalties: SamplingParams = { ...GREEDY_SAMPLING, repetitionPenalty: 1.5, presencePenalty: 3, bias: new Map([[0, 5]]), mask: new Uint32Array(Math.ceil(V / 32)).fill(0x55555555) };
+    const runner = await backend.compile(
+      recordPlan((op) => op.last(op.embed(table))),
+      { contextLength: 64, prefillBatch: 16 },
+    );
+    const penalties: SamplingParams = {
+      ...GREEDY_SAMPLING,
+      repetitionPenalty: 1.5,
+      presencePenalty: 3,
+      bias: new Map([[0, 5]]),
+      mask: new Uint32Array(Math.ceil(V / 32)).fill(0x55555555),
+    };
     const { copyBufferToBuffer } = GPUCommandEncoder.prototype;
     const results = [];
     try {
@@ -71,16 +120,26 @@ const gpu = {
         await runner.prefill(Uint32Array.of(2, token));
         await runner.decode(1, { ...penalties, temperature: n % 2 });
         let copied = 0;
-        GPUCommandEncoder.prototype.copyBufferToBuffer = function (this: GPUCommandEncoder, ...parameters: [GPUBuffer, number, GPUBuffer, number, number]) {
+        GPUCommandEncoder.prototype.copyBufferToBuffer = function (
+          this: GPUCommandEncoder,
+          ...parameters: [GPUBuffer, number, GPUBuffer, number, number]
+        ) {
           copied += parameters[4];
           return copyBufferToBuffer.apply(this, parameters);
         } as typeof copyBufferToBuffer;
         const got = await runner.logprobs(chosen, n);
         GPUCommandEncoder.prototype.copyBufferToBuffer = copyBufferToBuffer;
         const wanted = logprobs(rows[token], chosen, n);
-        const differences = [got, ...got.top].map(({ logprob: l }, i) => ((w) => (l === w ? 0 : Math.abs(l - w)))([wanted, ...wanted.top][i]?.logprob ?? NaN));
+        const differences = [got, ...got.top].map(({ logprob: l }, i) =>
+          ((w) => (l === w ? 0 : Math.abs(l - w)))([wanted, ...wanted.top][i]?.logprob ?? NaN),
+        );
         const off = differences.reduce((most, d) => (d <= most ? most : d), 0); // NaN counts
-        results.push({ got: [got, ...got.top].map(({ id }) => id), wanted: [wanted, ...wanted.top].map(({ id }) => id), off: Number.isFinite(off) ? off : 1e9, copied });
+        results.push({
+          got: [got, ...got.top].map(({ id }) => id),
+          wanted: [wanted, ...wanted.top].map(({ id }) => id),
+          off: Number.isFinite(off) ? off : 1e9,
+          copied,
+        });
       }
     } finally {
       GPUCommandEncoder.prototype.copyBufferToBuffer = copyBufferToBuffer;
@@ -95,14 +154,27 @@ const gpu = {
     const [got, wanted] = await both(options, async (backend) => {
       const uniform = random('qkv');
       const table = await floats(backend, 'table', 67, (H + 2 * K) * d, () => normal(uniform));
-      const norm = (name: string) => ({ weight: backend.vector(name, Float32Array.from({ length: d }, (_, i) => 0.6 + (i % 7) / 8)), eps: 1e-5 });
+      const norm = (name: string) => ({
+        weight: backend.vector(
+          name,
+          Float32Array.from({ length: d }, (_, i) => 0.6 + (i % 7) / 8),
+        ),
+        eps: 1e-5,
+      });
       const [qNorm, kNorm] = [norm('q'), norm('k')];
-      const plan = recordPlan((op) => op.attend(op.embed(table), { kind: 'kv', layer: 0, kvHeads: K, headDim: d }, { qNorm, kNorm, heads: H, ropeTheta: 1e6 }));
+      const plan = recordPlan((op) =>
+        op.attend(
+          op.embed(table),
+          { kind: 'kv', layer: 0, kvHeads: K, headDim: d },
+          { qNorm, kNorm, heads: H, ropeTheta: 1e6 },
+        ),
+      );
       const runner = await backend.compile(plan, { contextLength: 4096, prefillBatch: 256 });
       const tokens = Uint32Array.from({ length: 4096 }, (_, i) => (i * i + 11 * i) % 67);
       const outputs: Float32Array[] = [];
       for (const position of positions) {
-        while (runner.position < position) await runner.prefill(tokens.slice(runner.position, Math.min(position, runner.position + 256)));
+        while (runner.position < position)
+          await runner.prefill(tokens.slice(runner.position, Math.min(position, runner.position + 256)));
         await runner.prefill(tokens.slice(position, position + 1));
         outputs.push(await runner.logits());
       }
@@ -131,7 +203,9 @@ const gpu = {
   },
 
   /** A conversation that goes back: the logits after `rewind(to)` and the same tokens again, against never having gone on. */
-  async rewound(options: WebGpuOptions): Promise<{ error: number; tooFar: boolean; overwritten: boolean; toStart: boolean; beyond: boolean }> {
+  async rewound(
+    options: WebGpuOptions,
+  ): Promise<{ error: number; tooFar: boolean; overwritten: boolean; toStart: boolean; beyond: boolean }> {
     const backend = await shared(options);
     const { plan, V } = await smallModel(backend);
     const runner = await backend.compile(plan, { contextLength: 512, prefillBatch: 256 });
@@ -152,7 +226,15 @@ const gpu = {
   },
 
   /** What a plan costs as it is told before its runner exists, and what the backend then holds. */
-  async costs(layers: Config['layers'], D: number, F: number, dtype: Dtype, value: Dtype, contextLength: number, options: WebGpuOptions): Promise<{ told: PlanCost; loaded: number; held: number }> {
+  async costs(
+    layers: Config['layers'],
+    D: number,
+    F: number,
+    dtype: Dtype,
+    value: Dtype,
+    contextLength: number,
+    options: WebGpuOptions,
+  ): Promise<{ told: PlanCost; loaded: number; held: number }> {
     const backend = await open(options);
     const { plan } = await randomModel(backend, layers, D, F, dtype, value);
     const loaded = backend.memory();
@@ -166,7 +248,14 @@ const gpu = {
   },
 
   /** What the browser is asked to do for `windows` windows of `steps` tokens, after warm-up; `value` is the format of value rows. */
-  async counts(sampling: SamplingParams, windows: number, steps: number, prompt: number, value: Dtype, options: WebGpuOptions) {
+  async counts(
+    sampling: SamplingParams,
+    windows: number,
+    steps: number,
+    prompt: number,
+    value: Dtype,
+    options: WebGpuOptions,
+  ) {
     const backend = await shared(options);
     const { plan, V } = await randomModel(backend, SIXTEEN, 64, 64, 'Q4_0', value);
     const runner = await backend.compile(plan, { contextLength: 1024, prefillBatch: 256 });
@@ -198,12 +287,24 @@ const gpu = {
       const original = GPUAdapter.prototype.requestDevice;
       GPUAdapter.prototype.requestDevice = async function (descriptor) {
         const device = await original.call(this, descriptor);
-        const limits = new Proxy(device.limits, { get: (all, name) => (name === 'maxStorageBufferBindingSize' ? limit : Reflect.get(all, name, all)) });
+        const limits = new Proxy(device.limits, {
+          get: (all, name) => (name === 'maxStorageBufferBindingSize' ? limit : Reflect.get(all, name, all)),
+        });
         return Object.defineProperty(device, 'limits', { value: limits });
       };
       const backend = await openFresh(options).finally(() => (GPUAdapter.prototype.requestDevice = original));
-      const table = await writeRandomMatrix(backend, { name: 'table', rows: 5000, cols: 64, segments: [{ name: 'table', rows: 5000, dtype: 'F32' }] });
-      const square = await writeRandomMatrix(backend, { name: 'square', rows: 64, cols: 64, segments: [{ name: 'square', rows: 64, dtype: 'F32' }] });
+      const table = await writeRandomMatrix(backend, {
+        name: 'table',
+        rows: 5000,
+        cols: 64,
+        segments: [{ name: 'table', rows: 5000, dtype: 'F32' }],
+      });
+      const square = await writeRandomMatrix(backend, {
+        name: 'square',
+        rows: 64,
+        cols: 64,
+        segments: [{ name: 'square', rows: 64, dtype: 'F32' }],
+      });
       const plan = recordPlan((op) => op.linear(table, op.last(op.linear(square, op.embed(table)))));
       const runner = await backend.compile(plan, { contextLength: 256, prefillBatch: 64 });
       await runner.prefill(someTokens(5000, 20));

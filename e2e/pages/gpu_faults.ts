@@ -20,7 +20,13 @@ function silenced(): { begin(): void; end(): void } {
     const original = Reflect.get(prototype, name) as (...parameters: unknown[]) => Promise<unknown>;
     Reflect.set(prototype, name, function (this: unknown, ...parameters: unknown[]) {
       const answer = original.apply(this, parameters);
-      return new Promise((resolve, reject) => void answer.then((value) => silent || resolve(value), (error) => silent || reject(error)));
+      return new Promise(
+        (resolve, reject) =>
+          void answer.then(
+            (value) => silent || resolve(value),
+            (error) => silent || reject(error),
+          ),
+      );
     });
     undo.push(() => void Reflect.set(prototype, name, original));
   };
@@ -39,7 +45,12 @@ async function forget(about: string): Promise<void> {
 
 /** The formats of a plan are what is tested: a lookup is enough to name one. */
 async function lookup(backend: Backend, dtype: Dtype): Promise<Plan> {
-  const table = await writeRandomMatrix(backend, { name: 'table', rows: 32, cols: 256, segments: [{ name: 'table', rows: 32, dtype }] });
+  const table = await writeRandomMatrix(backend, {
+    name: 'table',
+    rows: 32,
+    cols: 256,
+    segments: [{ name: 'table', rows: 32, dtype }],
+  });
   return recordPlan((op) => op.last(op.embed(table)));
 }
 
@@ -65,7 +76,9 @@ function withSubgroupsOf(lanes: number, code: string): string {
       .replace('enable subgroups;', '')
       .replaceAll('subgroupAdd(1u)', 'lanes_of(lid)')
       .replaceAll('subgroupAdd((*values)[i])', 'lanes_sum4((*values)[i], lid)')
-      .replace(/fn group_(sum|max)(4?)\(value[^}]*?subgroup(Add|Max)\(value\)/g, (text, kind, four) => text.replace(/subgroup(Add|Max)\(value\)/, `lanes_${kind}${four}(value, lid)`)) + helpers.join('\n')
+      .replace(/fn group_(sum|max)(4?)\(value[^}]*?subgroup(Add|Max)\(value\)/g, (text, kind, four) =>
+        text.replace(/subgroup(Add|Max)\(value\)/, `lanes_${kind}${four}(value, lid)`),
+      ) + helpers.join('\n')
   );
 }
 
@@ -77,7 +90,12 @@ export const faults = {
   },
 
   /** What the self test finds when the shaders of a device are spoilt: `pattern` becomes `by` in all of them. */
-  async spoilt(pattern: string, by: string, dtype: Dtype, options: WebGpuOptions): Promise<{ variant: string; notes: string[]; ms: number } | { error: string }> {
+  async spoilt(
+    pattern: string,
+    by: string,
+    dtype: Dtype,
+    options: WebGpuOptions,
+  ): Promise<{ variant: string; notes: string[]; ms: number } | { error: string }> {
     const original = GPUDevice.prototype.createShaderModule;
     if (pattern)
       GPUDevice.prototype.createShaderModule = function (descriptor) {
@@ -98,7 +116,10 @@ export const faults = {
   },
 
   /** What the self test finds where subgroups have so many invocations. */
-  async subgroupsOf(lanes: number, options: WebGpuOptions): Promise<{ variant: string; notes: string[]; changed: number }> {
+  async subgroupsOf(
+    lanes: number,
+    options: WebGpuOptions,
+  ): Promise<{ variant: string; notes: string[]; changed: number }> {
     const original = GPUDevice.prototype.createShaderModule;
     let changed = 0;
     GPUDevice.prototype.createShaderModule = function (descriptor) {
@@ -121,7 +142,10 @@ export const faults = {
    * Loads on a device whose subgroups are spoilt, or whose memory is refused while it is tested, and then once more on a sound one: what was
    * found each time, and how many pipelines were made.
    */
-  async remembered(fault: 'subgroups' | 'memory', options: WebGpuOptions): Promise<{ variant: string; notes: string[]; pipelines: number; error?: string }[]> {
+  async remembered(
+    fault: 'subgroups' | 'memory',
+    options: WebGpuOptions,
+  ): Promise<{ variant: string; notes: string[]; pipelines: number; error?: string }[]> {
     const { createShaderModule, createBuffer } = GPUDevice.prototype;
     const start = async (): Promise<{ variant: string; notes: string[]; pipelines: number; error?: string }> => {
       const backend = await open({ ...options, selfTest: 'known' });
@@ -140,11 +164,17 @@ export const faults = {
     await forget('cache');
     if (fault === 'subgroups')
       GPUDevice.prototype.createShaderModule = function (descriptor) {
-        return createShaderModule.call(this, { ...descriptor, code: descriptor.code.replaceAll('subgroupAdd(value)', 'value') });
+        return createShaderModule.call(this, {
+          ...descriptor,
+          code: descriptor.code.replaceAll('subgroupAdd(value)', 'value'),
+        });
       };
     else
       GPUDevice.prototype.createBuffer = function (descriptor) {
-        return createBuffer.call(this, /^keys/.test(descriptor.label ?? '') ? { ...descriptor, size: 2 ** 52 } : descriptor);
+        return createBuffer.call(
+          this,
+          /^keys/.test(descriptor.label ?? '') ? { ...descriptor, size: 2 ** 52 } : descriptor,
+        );
       };
     const first = await start().finally(() => Object.assign(GPUDevice.prototype, { createShaderModule, createBuffer }));
     const second = await start();
@@ -160,15 +190,29 @@ export const faults = {
     const original = GPUDevice.prototype.createShaderModule;
     if (spoil)
       GPUDevice.prototype.createShaderModule = function (descriptor) {
-        return original.call(this, { ...descriptor, code: descriptor.code.replaceAll('ZERO*sum', 'sum').replaceAll('step.position/SPAN', 'step.position/max(SPAN,256u)') });
+        return original.call(this, {
+          ...descriptor,
+          code: descriptor.code
+            .replaceAll('ZERO*sum', 'sum')
+            .replaceAll('step.position/SPAN', 'step.position/max(SPAN,256u)'),
+        });
       };
     const start = async (fresh: boolean) => {
       const backend = await open({ ...options, selfTest: 'known' });
       const { plan, V } = await randomModel(backend, ['conv', 'attention'], 256, 256, 'Q4_0');
       const runner = await backend.compile(plan, { contextLength: 256, prefillBatch: 8 });
-      const greedy = async () => (runner.rewind(0), await runner.prefill(someTokens(V, 20)), [...(await runner.decode(8, GREEDY_SAMPLING))]);
+      const greedy = async () => (
+        runner.rewind(0),
+        await runner.prefill(someTokens(V, 20)),
+        [...(await runner.decode(8, GREEDY_SAMPLING))]
+      );
       /** where short spans are several */
-      const logits = async () => (runner.rewind(0), await runner.prefill(someTokens(V, 140)), await runner.prefill(someTokens(V, 1)), runner.logits());
+      const logits = async () => (
+        runner.rewind(0),
+        await runner.prefill(someTokens(V, 140)),
+        await runner.prefill(someTokens(V, 1)),
+        runner.logits()
+      );
       if (fresh) await greedy();
       return { backend, runner, greedy, logits };
     };
@@ -178,7 +222,13 @@ export const faults = {
       const wanted = await first.logits();
       await first.runner.prefill(someTokens(512, 4)); // a conversation is open while the tuner runs
       const before = await first.runner.logits();
-      const measure = (_: string, tuning: object): Promise<number> => Promise.resolve(Object.entries(tuning).reduce((micros, [name, value]) => micros * (times[`${name} ${value}`] ?? times[name] ?? 1), 100));
+      const measure = (_: string, tuning: object): Promise<number> =>
+        Promise.resolve(
+          Object.entries(tuning).reduce(
+            (micros, [name, value]) => micros * (times[`${name} ${value}`] ?? times[name] ?? 1),
+            100,
+          ),
+        );
       const rows = await first.runner.tune!({ measure, budgetMs: 1e6, allowSoftware: true });
       const untouched = difference(await first.runner.logits(), before);
       // the conversation that was open goes on as one that was never tuned under
@@ -204,7 +254,11 @@ export const faults = {
   },
 
   /** Destroys a device in the middle of a phase, in a browser that then says nothing more if `silent`; then another one reads what was read and goes on. */
-  async lost(phase: 'load' | 'compile' | 'prefill' | 'decode', options: WebGpuOptions, silent = false): Promise<{ errors: string[]; hung: boolean; equal: boolean }> {
+  async lost(
+    phase: 'load' | 'compile' | 'prefill' | 'decode',
+    options: WebGpuOptions,
+    silent = false,
+  ): Promise<{ errors: string[]; hung: boolean; equal: boolean }> {
     const sizes = { contextLength: 256, prefillBatch: 64 };
     const prompt = someTokens(512, 40);
     undisturbed ??= (async () => {
@@ -257,7 +311,12 @@ export const faults = {
       await runner.logits().catch(note);
       await runner.decode(1, GREEDY_SAMPLING).then(() => undefined, note);
     };
-    const hung = await Promise.race([run().catch(note).then(() => false), new Promise<boolean>((resolve) => setTimeout(() => resolve(true), 60_000))]);
+    const hung = await Promise.race([
+      run()
+        .catch(note)
+        .then(() => false),
+      new Promise<boolean>((resolve) => setTimeout(() => resolve(true), 60_000)),
+    ]);
     GPUAdapter.prototype.requestDevice = original;
     silence?.end();
     return { errors, hung, equal: [...chosen, ...(await afterwards(chosen))].join() === wanted.join() };
@@ -271,7 +330,11 @@ export const faults = {
       const runner = await backend.compile(plan, { contextLength, prefillBatch: 256 });
       for (let at = 0; at < 1022; at += 146) await runner.prefill(someTokens(V, 146));
       const logits = await runner.logits();
-      const windows = await Promise.all([runner.decode(2, GREEDY_SAMPLING), runner.decode(4, GREEDY_SAMPLING), runner.decode(4, GREEDY_SAMPLING)]); // over the border
+      const windows = await Promise.all([
+        runner.decode(2, GREEDY_SAMPLING),
+        runner.decode(4, GREEDY_SAMPLING),
+        runner.decode(4, GREEDY_SAMPLING),
+      ]); // over the border
       const ids = windows.flatMap((window) => [...window]);
       runner.dispose();
       return { ids, logits };
@@ -280,7 +343,8 @@ export const faults = {
     const original = GPUDevice.prototype.createBuffer;
     let refusals = 0;
     GPUDevice.prototype.createBuffer = function (descriptor) {
-      if (!/^(keys|values)/.test(descriptor.label ?? '') || descriptor.size <= most || refusals >= 2) return original.call(this, descriptor);
+      if (!/^(keys|values)/.test(descriptor.label ?? '') || descriptor.size <= most || refusals >= 2)
+        return original.call(this, descriptor);
       refusals++;
       return original.call(this, { ...descriptor, size: 2 ** 52 });
     };

@@ -1,7 +1,18 @@
 /** Runs the linear maps of the WebGPU backend on random weights and compares them with plain f64 loops over the dequantized weights. */
 import { openDevice, type OpenedDevice } from '../../src/backend/webgpu/device';
-import { wholeBuffer, type GpuWeightVector, type BufferRegion, type Dispatch, type KernelTuning } from '../../src/backend/webgpu/dispatch';
-import { inProjConvDispatches, embedDispatches, linearDispatches, swigluDispatches } from '../../src/backend/webgpu/linear';
+import {
+  wholeBuffer,
+  type GpuWeightVector,
+  type BufferRegion,
+  type Dispatch,
+  type KernelTuning,
+} from '../../src/backend/webgpu/dispatch';
+import {
+  inProjConvDispatches,
+  embedDispatches,
+  linearDispatches,
+  swigluDispatches,
+} from '../../src/backend/webgpu/linear';
 import { createMatrixWriter, packedMatrixBytes, type GpuMatrix } from '../../src/backend/webgpu/repack';
 import type { Matrix } from '../../src/model/ops';
 import { ROW_SLICE_MULTIPLE } from '../../src/backend/backend';
@@ -51,14 +62,25 @@ function mulberry32(seed: number): () => number {
 
 /** Random rows: every code and 6-bit scale occurs; floats lie between 2⁻²⁰, a subnormal half, and 1. */
 const randomRows = (dtype: Dtype, rows: number, cols: number, next: () => number): Uint8Array =>
-  randomTestWeightRows(dtype, rows, cols, () => (next() + 1) * 128, () => next() * 2 ** (next() * 10 - 10));
+  randomTestWeightRows(
+    dtype,
+    rows,
+    cols,
+    () => (next() + 1) * 128,
+    () => next() * 2 ** (next() * 10 - 10),
+  );
 
 interface Weights {
   packed: GpuMatrix;
   values: Float32Array;
 }
 
-async function weights(gpu: OpenedDevice, name: string, { dtypes, rows, cols, limit }: Case, next: () => number): Promise<Weights> {
+async function weights(
+  gpu: OpenedDevice,
+  name: string,
+  { dtypes, rows, cols, limit }: Case,
+  next: () => number,
+): Promise<Weights> {
   const segments = dtypes.map((dtype, i) => ({ name: `${name}.${i}`, rows: rows[i], dtype }));
   const spec: Matrix = { name, rows: rows.reduce((a, b) => a + b), cols, segments };
   const writer = createMatrixWriter(gpu, spec, limit ? { limit } : {});
@@ -76,7 +98,8 @@ async function weights(gpu: OpenedDevice, name: string, { dtypes, rows, cols, li
     }
   }
   const packed = (await writer.finish()) as GpuMatrix;
-  if (packed.bytes !== packedMatrixBytes(spec, limit)) throw new Error(`${name}: ${packed.bytes} bytes held, ${packedMatrixBytes(spec, limit)} told`);
+  if (packed.bytes !== packedMatrixBytes(spec, limit))
+    throw new Error(`${name}: ${packed.bytes} bytes held, ${packedMatrixBytes(spec, limit)} told`);
   return { packed, values };
 }
 
@@ -87,7 +110,10 @@ async function upload(gpu: OpenedDevice, values: Float32Array): Promise<BufferRe
 }
 
 async function download(gpu: OpenedDevice, { buffer }: BufferRegion, length: number): Promise<Float32Array> {
-  const read = gpu.device.createBuffer({ size: Math.ceil(length / 4) * 16, usage: GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ });
+  const read = gpu.device.createBuffer({
+    size: Math.ceil(length / 4) * 16,
+    usage: GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ,
+  });
   const encoder = gpu.device.createCommandEncoder();
   encoder.copyBufferToBuffer(buffer, 0, read, 0, read.size);
   gpu.device.queue.submit([encoder.finish()]);
@@ -157,12 +183,22 @@ async function compare(gpu: OpenedDevice, c: Case): Promise<Result> {
       const bias = floats(cols);
       const ring = floats(slots * cols);
       const map = { inProj: a.packed, x: region, y, norm: norm!, channels: cols, length, slots };
-      steps = inProjConvDispatches(gpu, { ...map, taps: await upload(gpu, taps), bias: c.bias ? await upload(gpu, bias) : undefined, ring: await upload(gpu, ring) })!;
+      steps = inProjConvDispatches(gpu, {
+        ...map,
+        taps: await upload(gpu, taps),
+        bias: c.bias ? await upload(gpu, bias) : undefined,
+        ring: await upload(gpu, ring),
+      })!;
       wanted = (t, n) => {
         const [[B, Bs], [C, Cs], [v, vs]] = [0, 1, 2].map((part) => dot(a.values, part * cols + n, rows[t]));
         const past = [position - 2, position - 1].map((p) => ring[(p % slots) * cols + n]);
-        const sum = taps[3 * n] * past[0] + taps[3 * n + 1] * past[1] + taps[3 * n + 2] * B * v + (c.bias ? bias[n] : 0);
-        return [C * sum, Math.abs(sum) * Cs + Math.abs(C) * (Math.abs(taps[3 * n] * past[0]) + Math.abs(taps[3 * n + 1] * past[1]) + Bs * vs + 1)];
+        const sum =
+          taps[3 * n] * past[0] + taps[3 * n + 1] * past[1] + taps[3 * n + 2] * B * v + (c.bias ? bias[n] : 0);
+        return [
+          C * sum,
+          Math.abs(sum) * Cs +
+            Math.abs(C) * (Math.abs(taps[3 * n] * past[0]) + Math.abs(taps[3 * n + 1] * past[1]) + Bs * vs + 1),
+        ];
       };
     } else if (c.op === 'swiglu') {
       const b = await weights(gpu, 'b', c, next);
@@ -178,7 +214,11 @@ async function compare(gpu: OpenedDevice, c: Case): Promise<Result> {
       const add = floats(T * N);
       if (c.add === 'in place') gpu.device.queue.writeBuffer(y.buffer, 0, add as Float32Array<ArrayBuffer>);
       const map = { w: a.packed, x: region, y, T, norm, bias: c.bias ? await upload(gpu, bias) : undefined };
-      steps = linearDispatches(gpu, { ...map, add: c.add === 'in place' ? y : c.add ? await upload(gpu, add) : undefined }, c.tuning);
+      steps = linearDispatches(
+        gpu,
+        { ...map, add: c.add === 'in place' ? y : c.add ? await upload(gpu, add) : undefined },
+        c.tuning,
+      );
       wanted = (t, n) => {
         const [sum, size] = dot(a.values, n, rows[t]);
         const more = (c.bias ? bias[n] : 0) + (c.add ? add[t * N + n] : 0);

@@ -11,10 +11,12 @@ import { randomModel as randomPlan } from '../models';
 import { keepingAdapter } from './devices';
 
 /** On a device of its own, which may be lost. */
-export const openFresh = (options: WebGpuOptions): Promise<Backend> => openWebGpuBackend({ selfTest: 'never', ...options, allowSoftware: true });
+export const openFresh = (options: WebGpuOptions): Promise<Backend> =>
+  openWebGpuBackend({ selfTest: 'never', ...options, allowSoftware: true });
 
 /** On the device that the page keeps. */
-export const open = async (options: WebGpuOptions): Promise<Backend> => openFresh({ ...options, adapter: await keepingAdapter() });
+export const open = async (options: WebGpuOptions): Promise<Backend> =>
+  openFresh({ ...options, adapter: await keepingAdapter() });
 
 const backends = new Map<string, Promise<Backend>>();
 
@@ -26,12 +28,21 @@ export function shared(options: WebGpuOptions): Promise<Backend> {
 }
 
 /** The same on the GPU and on the reference. */
-export async function both<T>(options: WebGpuOptions, run: (backend: Backend) => Promise<T>): Promise<[got: T, wanted: T]> {
+export async function both<T>(
+  options: WebGpuOptions,
+  run: (backend: Backend) => Promise<T>,
+): Promise<[got: T, wanted: T]> {
   const wanted = await run(openReferenceBackend());
   return [await run(await shared(options)), wanted];
 }
 
-export async function floats(backend: Backend, name: string, rows: number, cols: number, value: (i: number) => number): Promise<Matrix> {
+export async function floats(
+  backend: Backend,
+  name: string,
+  rows: number,
+  cols: number,
+  value: (i: number) => number,
+): Promise<Matrix> {
   const writer = backend.matrix({ name, rows, cols, segments: [{ name, rows, dtype: 'F32' }] });
   await writer.write(0, 0, new Uint8Array(Float32Array.from({ length: rows * cols }, (_, i) => value(i)).buffer));
   return writer.finish();
@@ -42,12 +53,15 @@ export const random = (name: string): (() => number) => {
   return () => next() / 2 ** 32;
 };
 
-export const normal = (uniform: () => number): number => Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform());
+export const normal = (uniform: () => number): number =>
+  Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform());
 
 /** A plan whose logits are the row of the token read: a table of transitions. `ties`: logits in steps of a quarter. */
 export async function transitions(backend: Backend, rows: number, V: number, ties: boolean): Promise<Plan> {
   const uniform = random(`transitions ${V}`);
-  const table = await floats(backend, 'table', rows, V, () => (ties ? Math.round(12 * normal(uniform)) / 4 : 3 * normal(uniform)));
+  const table = await floats(backend, 'table', rows, V, () =>
+    ties ? Math.round(12 * normal(uniform)) / 4 : 3 * normal(uniform),
+  );
   return recordPlan((op) => op.last(op.embed(table)));
 }
 
@@ -60,7 +74,14 @@ export interface Model {
  * A model of the family's shape with random weights.
  * @param value format of the value rows
  */
-export async function randomModel(backend: Backend, layers: Config['layers'], D: number, F: number, dtype: Dtype, value = dtype): Promise<Model> {
+export async function randomModel(
+  backend: Backend,
+  layers: Config['layers'],
+  D: number,
+  F: number,
+  dtype: Dtype,
+  value = dtype,
+): Promise<Model> {
   const config: Config = {
     vocabSize: 512, hiddenSize: D, ffnSize: F, layers, heads: D / 32, kvHeads: D / 64, headDim: 32, convLength: 3, normEps: 1e-5, ropeTheta: 1e6, contextLength: 4096,
   }; // prettier-ignore
@@ -69,7 +90,8 @@ export async function randomModel(backend: Backend, layers: Config['layers'], D:
 }
 
 /** The least model with all ops, as most tests want it. */
-export const smallModel = (backend: Backend): Promise<Model> => randomModel(backend, ['conv', 'attention', 'conv'], 64, 96, 'Q8_0');
+export const smallModel = (backend: Backend): Promise<Model> =>
+  randomModel(backend, ['conv', 'attention', 'conv'], 64, 96, 'Q8_0');
 
 export const someTokens = (V: number, length: number): Uint32Array => {
   const next = seededRandom('prompt');
@@ -95,7 +117,14 @@ export function count(): { stop(): Record<string, number> } {
   watch(GPUComputePassEncoder.prototype, ['dispatchWorkgroups', 'setBindGroup', 'setPipeline']);
   watch(GPUQueue.prototype, ['submit', 'writeBuffer']);
   watch(GPUCommandEncoder.prototype, ['beginComputePass']);
-  watch(GPUDevice.prototype, ['createBindGroup', 'createBuffer', 'createComputePipeline', 'createComputePipelineAsync', 'createShaderModule', 'createCommandEncoder']);
+  watch(GPUDevice.prototype, [
+    'createBindGroup',
+    'createBuffer',
+    'createComputePipeline',
+    'createComputePipelineAsync',
+    'createShaderModule',
+    'createCommandEncoder',
+  ]);
   return { stop: () => (undo.forEach((f) => f()), counts) };
 }
 

@@ -39,7 +39,9 @@ window.Worker = class extends Worker {
       super(url, options); // a thread
       return;
     }
-    const both = ['/e2e/pages/loss_worker.ts', String(url)].map((path) => `import ${JSON.stringify(new URL(path, location.href))};`);
+    const both = ['/e2e/pages/loss_worker.ts', String(url)].map(
+      (path) => `import ${JSON.stringify(new URL(path, location.href))};`,
+    );
     super(URL.createObjectURL(new Blob(both, { type: 'text/javascript' })), { ...options, type: 'module' });
     made.push(this);
     lose(this, armed);
@@ -70,10 +72,17 @@ const opened: Opened[] = [];
 
 const calls = {
   /** Loads a model, losing the device at these acts; the answer is its number and what the load asked of the GPU. */
-  async open(source: string, options: LoadCallOptions, losses: number[] = []): Promise<{ id: number; acts: Acts; backend: string; phases: string[] }> {
+  async open(
+    source: string,
+    options: LoadCallOptions,
+    losses: number[] = [],
+  ): Promise<{ id: number; acts: Acts; backend: string; phases: string[] }> {
     armed = losses;
     const phases: string[] = [];
-    const model = await load(source, { ...options, onProgress: ({ phase, cause }) => void (cause && phases.at(-1) !== phase && phases.push(phase)) });
+    const model = await load(source, {
+      ...options,
+      onProgress: ({ phase, cause }) => void (cause && phases.at(-1) !== phase && phases.push(phase)),
+    });
     const worker = made.at(-1)!;
     const id = opened.push({ model, worker, phases }) - 1;
     return { id, acts: await count(worker), backend: model.info.backend.name, phases: phases.splice(0) };
@@ -87,7 +96,17 @@ const calls = {
     for await (const piece of stream) streamed += piece;
     const { text, finish, tokens, reusedTokens: reused } = await stream.result;
     const { name: backend, notes } = model.info.backend;
-    return { text, streamed, finish, tokens, reused, backend, notes, phases: phases.splice(0), acts: await count(worker) };
+    return {
+      text,
+      streamed,
+      finish,
+      tokens,
+      reused,
+      backend,
+      notes,
+      phases: phases.splice(0),
+      acts: await count(worker),
+    };
   },
 
   unload: (id: number): Promise<void> => opened[id].model.unload(),

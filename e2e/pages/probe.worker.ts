@@ -30,7 +30,12 @@ export async function open({ backend, stays, ...options }: BackendOptions): Prom
   if (backend === 'reference') return openReferenceBackend();
   if (backend === 'wasm') return (await import('../../src/backend/wasm/backend')).openWasmBackend(options);
   const adapter = stays ? await (await import('./devices')).keepingAdapter() : undefined;
-  return (await import('../../src/backend/webgpu/backend')).openWebGpuBackend({ ...options, adapter, allowSoftware: true, selfTest: 'never' }); // no self test: the tools compare more
+  return (await import('../../src/backend/webgpu/backend')).openWebGpuBackend({
+    ...options,
+    adapter,
+    allowSoftware: true,
+    selfTest: 'never',
+  }); // no self test: the tools compare more
 }
 
 /** Reads ranges of a served file. */
@@ -75,10 +80,16 @@ const probe = {
   },
 
   /** From served files, or from files chosen in the page: under automation a browser keeps what it fetches, so memory is measured with these. */
-  async load(sources: (string | File)[], options: BackendOptions, compile: { contextLength: number; prefillBatch: number }) {
+  async load(
+    sources: (string | File)[],
+    options: BackendOptions,
+    compile: { contextLength: number; prefillBatch: number },
+  ) {
     await probe.unload();
     const start = performance.now();
-    const checkpoint = await openCheckpoint(await Promise.all(sources.map((source) => (typeof source === 'string' ? remote(source) : blobSource(source)))));
+    const checkpoint = await openCheckpoint(
+      await Promise.all(sources.map((source) => (typeof source === 'string' ? remote(source) : blobSource(source)))),
+    );
     const backend = await open(options);
     await backend.reserve(checkpoint.bytes);
     const weights = await loadWeights(checkpoint, backend, () => undefined);
@@ -101,7 +112,8 @@ const probe = {
   async logits(tokens: number[], piece: number): Promise<Float32Array> {
     const { runner } = loaded!;
     if (!runner.rewind(0)) throw new Error('rewind(0) was refused');
-    for (let at = 0; at < tokens.length; at += piece) await runner.prefill(Uint32Array.from(tokens.slice(at, at + piece)));
+    for (let at = 0; at < tokens.length; at += piece)
+      await runner.prefill(Uint32Array.from(tokens.slice(at, at + piece)));
     return runner.logits();
   },
 
@@ -112,11 +124,17 @@ const probe = {
     return [...(await runner.decode(steps, GREEDY_SAMPLING))];
   },
 
-  time(prompt: number, steps: number, prefillBatch: number, window: number): Promise<{ prefillMs: number; decodeMs: number }> {
+  time(
+    prompt: number,
+    steps: number,
+    prefillBatch: number,
+    window: number,
+  ): Promise<{ prefillMs: number; decodeMs: number }> {
     return time(loaded!.runner, loaded!.checkpoint.config.vocabSize, prompt, steps, prefillBatch, window);
   },
 
-  profile: (position: number, prefillBatch: number): Promise<KernelTime[]> => profileAt(loaded!.runner, position, prefillBatch),
+  profile: (position: number, prefillBatch: number): Promise<KernelTime[]> =>
+    profileAt(loaded!.runner, position, prefillBatch),
 
   /** Tunes kernels; saved results stay in use. */
   async tune(budgetMs: number): Promise<ShapeTuningResult[]> {

@@ -7,6 +7,7 @@ export type StoreWindow = Window & { store: typeof calls };
 const steps = new URLSearchParams(location.search).get('steps');
 if (steps) {
   const answers: unknown[] = [];
-  for (const [name, ...parameters] of JSON.parse(steps) as [keyof typeof calls, ...unknown[]][]) answers.push(await (calls[name] as (...p: unknown[]) => unknown)(...parameters));
+  for (const [name, ...parameters] of JSON.parse(steps) as [keyof typeof calls, ...unknown[]][])
+    answers.push(await (calls[name] as (...p: unknown[]) => unknown)(...parameters));
   await fetch('/report', { method: 'POST', body: JSON.stringify(answers) });
 }

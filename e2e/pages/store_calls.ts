@@ -46,7 +46,8 @@ export const calls = {
     answer(async () => {
       const start = performance.now();
       let [told, last] = [0, 0];
-      const onProgress = ({ phase, bytes }: Progress): void => void (phase === 'download' && bytes > last && ((last = bytes), told++));
+      const onProgress = ({ phase, bytes }: Progress): void =>
+        void (phase === 'download' && bytes > last && ((last = bytes), told++));
       const model = await openModel(source, { ...options, onProgress });
       try {
         const hashes: string[] = [];
@@ -61,7 +62,14 @@ export const calls = {
         }
         const seconds = (performance.now() - start) / 1000;
         await model.finish();
-        return { hashes, cached: model.cached, notes: model.notes, seconds, finished: (performance.now() - start) / 1000, told };
+        return {
+          hashes,
+          cached: model.cached,
+          notes: model.notes,
+          seconds,
+          finished: (performance.now() - start) / 1000,
+          told,
+        };
       } finally {
         model.close();
       }
@@ -85,7 +93,8 @@ export const calls = {
       return { id, seconds: (performance.now() - start) / 1000 };
     }),
   list: () => answer(async () => ({ models: await listModels() })),
-  remove: (id: string, options: { wait?: boolean } = {}) => answer(async () => (await deleteModel(id, options), { at: Date.now() })),
+  remove: (id: string, options: { wait?: boolean } = {}) =>
+    answer(async () => (await deleteModel(id, options), { at: Date.now() })),
   /** Has a chunk of a model open for a time. */
   keepOpen: (source: string, options: OpenOptions, milliseconds: number) =>
     answer(async () => {
@@ -112,7 +121,12 @@ export const calls = {
       const cache = (await openModelCache())!;
       const data = new Uint8Array((await cache.chunk(id, file, index))!);
       data[at % data.length] ^= 16;
-      await cache.putChunk((await cache.manifest(id))!, { file, index, data, checksum: (await cache.checksums(id)).get(file)!.get(index)! });
+      await cache.putChunk((await cache.manifest(id))!, {
+        file,
+        index,
+        data,
+        checksum: (await cache.checksums(id)).get(file)!.get(index)!,
+      });
       return {};
     }),
 
@@ -128,7 +142,12 @@ export const calls = {
       const holder = path.reduce((at, key) => at[key] as Record<string, unknown>, manifest);
       const value = holder[name];
       if (value === undefined) throw new Error(`a manifest has no ${field}`);
-      holder[name] = typeof value === 'number' ? value ^ 1 : typeof value === 'boolean' ? !value : String.fromCharCode(String(value).charCodeAt(0) ^ 1) + String(value).slice(1);
+      holder[name] =
+        typeof value === 'number'
+          ? value ^ 1
+          : typeof value === 'boolean'
+            ? !value
+            : String.fromCharCode(String(value).charCodeAt(0) ^ 1) + String(value).slice(1);
       await once(store.put(manifest, ['manifest', id]));
       db.close();
       return {};
@@ -153,7 +172,9 @@ export const calls = {
         transaction.objectStore('s').put(buffer, index);
         return once(transaction);
       });
-      const read = await inLanes(total, chunkBytes, (_, index) => once(db.transaction('s').objectStore('s').get(index)));
+      const read = await inLanes(total, chunkBytes, (_, index) =>
+        once(db.transaction('s').objectStore('s').get(index)),
+      );
       db.close();
       await once(indexedDB.deleteDatabase('bare'));
       return { write, read };
@@ -164,8 +185,20 @@ export const calls = {
     answer(async () => {
       const cache = (await openModelCache())!;
       const times = { added: 0, lastUsed: 0, pinned: false };
-      const chunkStore = new ChunkStore({ id: 'written', aliases: [], files: [{ name: 'w', size: total, url: '' }], chunkBytes, state: 'partial', ...times }, cache);
-      const seconds = await inLanes(total, chunkBytes, (chunk, index) => chunkStore.put('w', index, chunk.subarray(0, Math.min(chunkBytes, total - index * chunkBytes)), false));
+      const chunkStore = new ChunkStore(
+        {
+          id: 'written',
+          aliases: [],
+          files: [{ name: 'w', size: total, url: '' }],
+          chunkBytes,
+          state: 'partial',
+          ...times,
+        },
+        cache,
+      );
+      const seconds = await inLanes(total, chunkBytes, (chunk, index) =>
+        chunkStore.put('w', index, chunk.subarray(0, Math.min(chunkBytes, total - index * chunkBytes)), false),
+      );
       await cache.deleteModel('written');
       return { seconds };
     }),
@@ -174,7 +207,11 @@ export const calls = {
 const LANES = 4;
 
 /** seconds for one call for each chunk of `total` bytes, so many at once; each lane has a buffer of its own */
-async function inLanes(total: number, chunkBytes: number, work: (chunk: Uint8Array<ArrayBuffer>, index: number) => Promise<unknown>): Promise<number> {
+async function inLanes(
+  total: number,
+  chunkBytes: number,
+  work: (chunk: Uint8Array<ArrayBuffer>, index: number) => Promise<unknown>,
+): Promise<number> {
   const chunks = Array.from({ length: LANES }, () => {
     const bytes = new Uint8Array(chunkBytes);
     for (let at = 0; at < chunkBytes; at += 65536) crypto.getRandomValues(bytes.subarray(at, at + 65536));

@@ -17,7 +17,8 @@ const page = {
       await backend.dispose();
       for (const { run, values } of outcomes) {
         let hash = 2166136261;
-        for (const word of new Uint32Array(values.buffer, values.byteOffset, values.length)) hash = Math.imul(hash ^ word, 16777619);
+        for (const word of new Uint32Array(values.buffer, values.byteOffset, values.length))
+          hash = Math.imul(hash ^ word, 16777619);
         hashes[`${one.name}: ${run}`] = hash >>> 0;
       }
     }
@@ -25,7 +26,10 @@ const page = {
   },
 
   /** The backend's info after it has decoded `steps` tokens of a plan with one large linear map. */
-  async info(options: WasmOptions, { steps = 1, workers = true } = {}): Promise<BackendInfo & { tokens: number[]; isolated: boolean }> {
+  async info(
+    options: WasmOptions,
+    { steps = 1, workers = true } = {},
+  ): Promise<BackendInfo & { tokens: number[]; isolated: boolean }> {
     const { Worker } = globalThis;
     if (!workers)
       globalThis.Worker = class {
@@ -34,7 +38,8 @@ const page = {
         }
       } as never;
     const backend = await openWasmBackend(options);
-    const matrix = (name: string, dtype: 'F32' | 'Q4_0', rows: number, cols: number) => writeRandomMatrix(backend, { name, rows, cols, segments: [{ name, rows, dtype }] });
+    const matrix = (name: string, dtype: 'F32' | 'Q4_0', rows: number, cols: number) =>
+      writeRandomMatrix(backend, { name, rows, cols, segments: [{ name, rows, dtype }] });
     const table = await matrix('table', 'F32', 128, 2048);
     const head = await matrix('head', 'Q4_0', 4096, 2048);
     const narrow = await matrix('narrow', 'Q4_0', 128, 4096);

@@ -1,18 +1,33 @@
 /** The kernels of the linear map in a page, for wasm_linear.spec.ts and tools/kernels.ts. */
-import { checkLinear, ALL_DTYPES, instantiateLinearKernels, xorshift32, randomWeightRowsWithSubnormals, LINEAR_SHAPES, type LinearKernelInstance } from '../../src/backend/wasm/linear_check';
+import {
+  checkLinear,
+  ALL_DTYPES,
+  instantiateLinearKernels,
+  xorshift32,
+  randomWeightRowsWithSubnormals,
+  LINEAR_SHAPES,
+  type LinearKernelInstance,
+} from '../../src/backend/wasm/linear_check';
 import { loadKernelModule, type SimdVariant } from '../../src/backend/wasm/module';
 import { WEIGHT } from '../../src/backend/wasm/structs';
 import { DTYPES, type Dtype } from '../../src/tensor/dtype';
 import { simpleRowBytes, simplify } from '../../src/tensor/nibbles';
 import type { Job, Timed } from './wasm_linear_worker';
 
-const open = async (variant: SimdVariant, int16Sums?: boolean): Promise<LinearKernelInstance> => instantiateLinearKernels((await loadKernelModule(true, variant)).module, int16Sums);
+const open = async (variant: SimdVariant, int16Sums?: boolean): Promise<LinearKernelInstance> =>
+  instantiateLinearKernels((await loadKernelModule(true, variant)).module, int16Sums);
 
 /** Checks every format and shape with all kernels: simd, relaxed, and relaxed with int16 sums. @returns the errors */
 export async function checkAll(): Promise<string[]> {
-  const kernels = { simd: await open('simd'), relaxed: await open('relaxed'), 'relaxed, int16 sums': await open('relaxed', true) };
+  const kernels = {
+    simd: await open('simd'),
+    relaxed: await open('relaxed'),
+    'relaxed, int16 sums': await open('relaxed', true),
+  };
   return ALL_DTYPES.flatMap((dtype) =>
-    LINEAR_SHAPES.filter(([, cols]) => cols % DTYPES[dtype].blockLength === 0).flatMap(([rows, cols]) => checkLinear(kernels, dtype, rows, cols)),
+    LINEAR_SHAPES.filter(([, cols]) => cols % DTYPES[dtype].blockLength === 0).flatMap(([rows, cols]) =>
+      checkLinear(kernels, dtype, rows, cols),
+    ),
   );
 }
 
@@ -44,7 +59,17 @@ export interface Measured {
 }
 
 /** Measures GEMV and GEMM of every dtype; the row 'read' is the read roofline in GB/s. */
-export async function measure({ variant, int16Sums, dtypes, threads, rows, cols, T, budget, reader }: MeasureOptions): Promise<Measured[]> {
+export async function measure({
+  variant,
+  int16Sums,
+  dtypes,
+  threads,
+  rows,
+  cols,
+  T,
+  budget,
+  reader,
+}: MeasureOptions): Promise<Measured[]> {
   const { module } = await loadKernelModule(true, variant);
   const { exports: c, memory } = await instantiateLinearKernels(module, int16Sums);
   memory.grow(Math.ceil((rows * cols * 9 + T * (rows + cols * 8) * 4) / 65536) + 64);
@@ -82,7 +107,9 @@ export async function measure({ variant, int16Sums, dtypes, threads, rows, cols,
       Atomics.store(new Int32Array(memory.buffer), gate, 0);
       const cut = (i: number): number => from + Math.floor(((to - from) * i) / n / 64) * 64;
       const job = { gate, threads: n, budget, w, x, xq, T: tokens, y, ldy: rows, step };
-      const times = await Promise.all(Array.from({ length: n }, (_, i) => ask(i, { ...job, r0: cut(i), r1: cut(i + 1) } satisfies Job)));
+      const times = await Promise.all(
+        Array.from({ length: n }, (_, i) => ask(i, { ...job, r0: cut(i), r1: cut(i + 1) } satisfies Job)),
+      );
       most = Math.max(most, n === 1 ? 1 / times[0].best : times.reduce((sum, { mean }) => sum + 1 / mean, 0));
     }
     return most;
@@ -119,7 +146,15 @@ export async function measure({ variant, int16Sums, dtypes, threads, rows, cols,
   }
   for (const n of threads) {
     const bytes = await speed(n, 0, base, base + rows * cols, 1 << 20);
-    out.push({ dtype: 'read', threads: n, packed: 0, packGBs: 0, gemvGMACs: 0, gemvGBs: +(bytes / 1e9).toFixed(2), gemmGMACs: 0 });
+    out.push({
+      dtype: 'read',
+      threads: n,
+      packed: 0,
+      packGBs: 0,
+      gemvGMACs: 0,
+      gemvGBs: +(bytes / 1e9).toFixed(2),
+      gemmGMACs: 0,
+    });
   }
   for (const worker of workers) worker.terminate();
   return out;

@@ -31,7 +31,11 @@ let linear: LinearKernelExports;
 let read: (from: number, to: number) => number;
 let words: Int32Array;
 
-onmessage = async ({ data }: MessageEvent<{ module: WebAssembly.Module; reader: WebAssembly.Module; memory: WebAssembly.Memory; stack: number } | Job>) => {
+onmessage = async ({
+  data,
+}: MessageEvent<
+  { module: WebAssembly.Module; reader: WebAssembly.Module; memory: WebAssembly.Memory; stack: number } | Job
+>) => {
   if ('module' in data) {
     linear = instantiateKernels(data.module, data.memory) as unknown as LinearKernelExports;
     linear.__stack_pointer.value = data.stack;

@@ -29,7 +29,9 @@ async function drawIcons(browser: Browser, folder: string): Promise<void> {
   const svg = readFileSync(join(folder, 'icon.svg'), 'utf8');
   for (const { file, pixels, share, ground = 'transparent' } of ICONS) {
     const page = await browser.newPage({ viewport: { width: pixels, height: pixels } });
-    await page.setContent(`<style>body{margin:0;height:100vh;display:grid;place-items:center;background:${ground}}svg{width:${share * 100}vw}</style>${svg}`);
+    await page.setContent(
+      `<style>body{margin:0;height:100vh;display:grid;place-items:center;background:${ground}}svg{width:${share * 100}vw}</style>${svg}`,
+    );
     await page.screenshot({ path: join(folder, file), omitBackground: true });
     await page.close();
   }
@@ -45,7 +47,8 @@ async function takeScreenshots(browser: Browser, folder: string): Promise<void> 
       const page = await context.newPage();
       await page.goto(site.url);
       await page.waitForSelector('#about:visible');
-      for (const question of ['Convert 12 miles to kilometres', 'Set a timer for 10 minutes']) await ask(page, question);
+      for (const question of ['Convert 12 miles to kilometres', 'Set a timer for 10 minutes'])
+        await ask(page, question);
       await page.evaluate(() => (document.activeElement as HTMLElement | null)?.blur());
       await page.screenshot({ path: join(folder, file) });
       await context.close();
@@ -55,7 +58,9 @@ async function takeScreenshots(browser: Browser, folder: string): Promise<void> 
   }
 }
 
-const values = startTool('npm run app-images --', 'Makes the icons and screenshots of the web app manifest.', { out: text('PATH', 'the folder with icon.svg', 'public') });
+const values = startTool('npm run app-images --', 'Makes the icons and screenshots of the web app manifest.', {
+  out: text('PATH', 'the folder with icon.svg', 'public'),
+});
 const folder = resolve(fileURLToPath(new URL('../..', import.meta.url)), values.out);
 for (const name of ['icons', 'screenshots']) mkdirSync(join(folder, name), { recursive: true });
 const browser = await launchChromium();
@@ -65,4 +70,5 @@ try {
 } finally {
   await browser.close();
 }
-for (const { file } of [...ICONS, ...SCREENSHOTS]) console.log(`${file}: ${(statSync(join(folder, file)).size / 1000).toFixed(1)} KB`);
+for (const { file } of [...ICONS, ...SCREENSHOTS])
+  console.log(`${file}: ${(statSync(join(folder, file)).size / 1000).toFixed(1)} KB`);

@@ -58,7 +58,8 @@ export interface BenchResult {
 }
 
 /** Why --hardware does not measure a GPU. */
-export const noGpu = (device: string): string => `Chromium found no GPU here, only ${device}. Set $CHROMIUM_ARGS to the flags that this GPU needs.`;
+export const noGpu = (device: string): string =>
+  `Chromium found no GPU here, only ${device}. Set $CHROMIUM_ARGS to the flags that this GPU needs.`;
 
 export async function bench(o: BenchOptions): Promise<BenchResult> {
   const path = resolve(o.model);
@@ -68,10 +69,16 @@ export async function bench(o: BenchOptions): Promise<BenchResult> {
   try {
     const memory = watchMemory();
     await probe.page.setInputFiles('#files', files.map((file) => resolve(directory, file))); // prettier-ignore
-    const loaded = await probe.run((p, a) => p.load((window as unknown as ProbeWindow).chosen(), a.options, a.compile), {
-      options: { backend: o.backend, threads: o.threads, variant: o.variant },
-      compile: { contextLength: Math.max(o.position, o.prompt, ...(o.further ?? [])) + o.gen + 8, prefillBatch: o.chunk },
-    });
+    const loaded = await probe.run(
+      (p, a) => p.load((window as unknown as ProbeWindow).chosen(), a.options, a.compile),
+      {
+        options: { backend: o.backend, threads: o.threads, variant: o.variant },
+        compile: {
+          contextLength: Math.max(o.position, o.prompt, ...(o.further ?? [])) + o.gen + 8,
+          prefillBatch: o.chunk,
+        },
+      },
+    );
     if (o.hardware && isSoftwareAdapterName(loaded.info.device)) console.error(noGpu(loaded.info.device));
     const { vocabSize: V, hiddenSize: D } = loaded.config;
     let peak: number | undefined;
@@ -112,7 +119,13 @@ export async function bench(o: BenchOptions): Promise<BenchResult> {
       position: o.position,
       prefillTokensPerSecond: prefillSpread,
       decodeTokensPerSecond: decodeSpread,
-      further: spreads.slice(1).map((rate, i) => ({ position: positions[i + 1], ...rate, ratio: Number((rate.decode.median / decodeSpread.median).toFixed(3)) })),
+      further: spreads
+        .slice(1)
+        .map((rate, i) => ({
+          position: positions[i + 1],
+          ...rate,
+          ratio: Number((rate.decode.median / decodeSpread.median).toFixed(3)),
+        })),
       bytesPerToken: loaded.bytes,
       gigabytesPerSecond: Number(((loaded.bytes * decodeSpread.median) / 1e9).toFixed(2)),
       gigaMacsPerSecond: {
@@ -120,7 +133,9 @@ export async function bench(o: BenchOptions): Promise<BenchResult> {
         decode: Number(((macs * decodeSpread.median) / 1e9).toFixed(1)),
       },
       plan: await probe.run((p) => p.describe(), undefined),
-      profile: o.profile ? profileOf(await probe.run((p, a) => p.profile(a.position, a.chunk), { position: o.position, chunk: o.chunk })) : undefined,
+      profile: o.profile
+        ? profileOf(await probe.run((p, a) => p.profile(a.position, a.chunk), { position: o.position, chunk: o.chunk }))
+        : undefined,
     };
   } finally {
     await probe.close();
@@ -128,35 +143,44 @@ export async function bench(o: BenchOptions): Promise<BenchResult> {
 }
 
 async function main(): Promise<void> {
-  const values = startTool('npm run bench --', 'Measures the speed of a backend on a model file, in headless Chromium.', {
-    model: file('a GGUF file or a Hugging Face directory'),
-    backend: oneOf(['wasm', 'webgpu'], 'the backend to measure', 'wasm'),
-    threads: whole('threads of the WASM backend', undefined, 1),
-    variant: oneOf(['simd', 'relaxed'], 'kernels of the WASM backend'),
-    prompt: whole('tokens of the prompt', 128, 1),
-    gen: whole('tokens to generate', 64, 1),
-    runs: whole('how often to measure', 3, 1),
-    chunk: whole('tokens to read at a time', 256, 1),
-    position: whole('tokens to read first, so that generation is timed at that position', 0),
-    further: wholes('more positions to time; the result has their ratio to the first'),
-    hardware: flag('WebGPU on the GPU of this machine, not on the software adapter'),
-    profile: flag('times by kernel (WebGPU)'),
-    json: flag('prints one JSON object'),
-  });
+  const values = startTool(
+    'npm run bench --',
+    'Measures the speed of a backend on a model file, in headless Chromium.',
+    {
+      model: file('a GGUF file or a Hugging Face directory'),
+      backend: oneOf(['wasm', 'webgpu'], 'the backend to measure', 'wasm'),
+      threads: whole('threads of the WASM backend', undefined, 1),
+      variant: oneOf(['simd', 'relaxed'], 'kernels of the WASM backend'),
+      prompt: whole('tokens of the prompt', 128, 1),
+      gen: whole('tokens to generate', 64, 1),
+      runs: whole('how often to measure', 3, 1),
+      chunk: whole('tokens to read at a time', 256, 1),
+      position: whole('tokens to read first, so that generation is timed at that position', 0),
+      further: wholes('more positions to time; the result has their ratio to the first'),
+      hardware: flag('WebGPU on the GPU of this machine, not on the software adapter'),
+      profile: flag('times by kernel (WebGPU)'),
+      json: flag('prints one JSON object'),
+    },
+  );
   const result = await bench(values);
   if (values.profile) {
     console.error(result.plan);
     for (const line of profileTable(result.profile)) console.error(line);
   }
-  if (values.json) console.log(JSON.stringify({ ...result, plan: undefined, dispatchesPerToken: dispatchesOf(result.plan) }));
+  if (values.json)
+    console.log(JSON.stringify({ ...result, plan: undefined, dispatchesPerToken: dispatchesOf(result.plan) }));
   else {
     const line = ({ median, min, max }: Spread): string => `${median} tok/s (${min} – ${max})`;
     const MB = (bytes: number): string => `${(bytes / 1e6).toFixed(0)} MB`;
     console.log(`${result.model} on ${result.backend}: ${result.device}, ${result.variant}`);
     for (const note of result.notes) console.log(`  ${note}`);
-    console.log(`  load     ${result.loadSeconds} s, file ${MB(result.fileBytes)}, backend ${MB(result.backendBytes)}${result.peakBytes ? `, peak ${MB(result.peakBytes)} (${result.peakOverFile} × file)` : ''}`);
+    console.log(
+      `  load     ${result.loadSeconds} s, file ${MB(result.fileBytes)}, backend ${MB(result.backendBytes)}${result.peakBytes ? `, peak ${MB(result.peakBytes)} (${result.peakOverFile} × file)` : ''}`,
+    );
     console.log(`  prefill  ${line(result.prefillTokensPerSecond)}, ${result.gigaMacsPerSecond.prefill} GMAC/s`);
-    console.log(`  decode   ${line(result.decodeTokensPerSecond)}, ${result.gigaMacsPerSecond.decode} GMAC/s, ${result.gigabytesPerSecond} GB/s`);
+    console.log(
+      `  decode   ${line(result.decodeTokensPerSecond)}, ${result.gigaMacsPerSecond.decode} GMAC/s, ${result.gigabytesPerSecond} GB/s`,
+    );
     for (const { position, prefill, decode, ratio } of result.further)
       console.log(`  at ${position}: prefill ${line(prefill)}, decode ${line(decode)}, ratio to the first ${ratio}`);
     console.log(`  dispatches per token: ${dispatchesOf(result.plan) ?? 'none (one call per thread)'}`);

@@ -27,10 +27,15 @@ export interface PageOptions extends Partial<Omit<Selection, 'stored' | 'file' |
 async function choose(page: Page, { preset, model, ...options }: PageOptions): Promise<void> {
   await page.check(`input[name=preset][value=${preset}]`);
   await page.click('#details > summary');
-  const { shapes = [], quantizations = [], ...rest } = { ...PRESETS[preset], ...options, ...(model !== undefined && { shapes: [], quantizations: [] }) };
+  const {
+    shapes = [],
+    quantizations = [],
+    ...rest
+  } = { ...PRESETS[preset], ...options, ...(model !== undefined && { shapes: [], quantizations: [] }) };
   const groups = { shapes, quantizations, backends: rest.backends, prefill: rest.prefill, decode: rest.decode };
   for (const [group, values] of Object.entries(groups)) {
-    for (const box of await page.locator(`#choices input[name=${group}]:enabled`).all()) await box.setChecked(values.map(String).includes(await box.inputValue()));
+    for (const box of await page.locator(`#choices input[name=${group}]:enabled`).all())
+      await box.setChecked(values.map(String).includes(await box.inputValue()));
   }
   for (const name of ['classes', 'sustained', 'kernels'] as const) {
     const box = page.locator(`#choices input[name=${name}]`);
@@ -47,7 +52,8 @@ function untilDone(): Promise<string> {
     // no function with a name: tsx names them through a helper, which a page does not have
     new MutationObserver((_, observer) => {
       const [step, run, problem] = ['progress-step', 'run', 'problem'].map((id) => document.getElementById(id)!);
-      if (step.textContent !== told) void (window as unknown as { progress(step: string): Promise<void> }).progress((told = step.textContent));
+      if (step.textContent !== told)
+        void (window as unknown as { progress(step: string): Promise<void> }).progress((told = step.textContent));
       if ((run as HTMLButtonElement).disabled) return;
       observer.disconnect();
       resolve(problem.checkVisibility() ? problem.textContent : '');
@@ -65,7 +71,11 @@ export async function benchPage(options: PageOptions): Promise<BenchmarkResult> 
     const page = await browser.newPage();
     page.on('pageerror', (error) => console.error(`page: ${error.stack ?? error}`));
     page.on('console', (message) => message.type() === 'error' && console.error(`page: ${message.text()}`));
-    const query = [...(options.adapter === 'swiftshader' ? ['software=1'] : []), ...(options.threads ? [`threads=${options.threads}`] : []), ...(options.sustainedSeconds ? [`sustained=${options.sustainedSeconds}`] : [])];
+    const query = [
+      ...(options.adapter === 'swiftshader' ? ['software=1'] : []),
+      ...(options.threads ? [`threads=${options.threads}`] : []),
+      ...(options.sustainedSeconds ? [`sustained=${options.sustainedSeconds}`] : []),
+    ];
     await page.goto(`${site.url}bench.html?${query.join('&')}`);
     await page.waitForSelector('body[data-ready]');
     await choose(page, options);
@@ -84,25 +94,29 @@ export async function benchPage(options: PageOptions): Promise<BenchmarkResult> 
 
 async function main(): Promise<void> {
   const shapes = Object.keys(SHAPE_LABELS) as (keyof typeof SHAPE_LABELS)[];
-  const values = startTool('npm run bench:page --', 'Runs the built benchmark page in headless Chromium and prints its result. Run `npm run build` first.', {
-    quick: flag("the same as --preset quick: the demo model's shape, under a minute"),
-    preset: oneOf(['quick', 'standard', 'full'], 'what is measured', 'standard'),
-    shapes: text('A,B', `shapes of made-up models: ${shapes.join(', ')}`),
-    quants: text('A,B', `their quantisations: ${Object.keys(QUANTIZATIONS).join(', ')}`),
-    model: optionalFile('a GGUF file, in place of made-up weights'),
-    backends: someOf(['wasm', 'webgpu'], 'backends', 'wasm'),
-    threads: whole('threads of the WASM backend', undefined, 1),
-    prefill: wholes(`lengths of prompts, of ${PREFILL.join(', ')}`),
-    decode: wholes(`positions to generate at, of ${DECODE.join(', ')}`),
-    classes: flag('also the settings that vendors publish'),
-    sustained: flag('also a minute without a pause'),
-    seconds: whole('seconds without a pause, in place of a minute', undefined, 1),
-    kernels: flag('also times by kernel (WebGPU)'),
-    runs: whole('repetitions', undefined, 1),
-    software: flag("WebGPU on Chromium's software adapter"),
-    out: text('PATH', 'also writes the JSON into this file'),
-    json: flag('prints the result as JSON, not as Markdown'),
-  });
+  const values = startTool(
+    'npm run bench:page --',
+    'Runs the built benchmark page in headless Chromium and prints its result. Run `npm run build` first.',
+    {
+      quick: flag("the same as --preset quick: the demo model's shape, under a minute"),
+      preset: oneOf(['quick', 'standard', 'full'], 'what is measured', 'standard'),
+      shapes: text('A,B', `shapes of made-up models: ${shapes.join(', ')}`),
+      quants: text('A,B', `their quantisations: ${Object.keys(QUANTIZATIONS).join(', ')}`),
+      model: optionalFile('a GGUF file, in place of made-up weights'),
+      backends: someOf(['wasm', 'webgpu'], 'backends', 'wasm'),
+      threads: whole('threads of the WASM backend', undefined, 1),
+      prefill: wholes(`lengths of prompts, of ${PREFILL.join(', ')}`),
+      decode: wholes(`positions to generate at, of ${DECODE.join(', ')}`),
+      classes: flag('also the settings that vendors publish'),
+      sustained: flag('also a minute without a pause'),
+      seconds: whole('seconds without a pause, in place of a minute', undefined, 1),
+      kernels: flag('also times by kernel (WebGPU)'),
+      runs: whole('repetitions', undefined, 1),
+      software: flag("WebGPU on Chromium's software adapter"),
+      out: text('PATH', 'also writes the JSON into this file'),
+      json: flag('prints the result as JSON, not as Markdown'),
+    },
+  );
   const { quants, prefill, decode, runs, model, threads } = values;
   const result = await benchPage({
     preset: values.quick ? 'quick' : values.preset,
@@ -124,7 +138,12 @@ async function main(): Promise<void> {
   if (values.out) writeFileSync(values.out, `${json}\n`);
   console.log(values.json ? json : toMarkdown(result));
   const wrong = result.runs.filter(({ status }) => status !== 'done');
-  for (const { model: { name, quantization }, backend, problem } of wrong) console.error(`${name} ${quantization} on ${backend}: ${problem}`);
+  for (const {
+    model: { name, quantization },
+    backend,
+    problem,
+  } of wrong)
+    console.error(`${name} ${quantization} on ${backend}: ${problem}`);
   if (wrong.length || !result.runs.length) process.exitCode = 1;
 }
 

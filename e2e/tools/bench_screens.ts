@@ -7,18 +7,46 @@ import { finishedSet, reloadWith } from '../bench_store';
 import { benchPage } from './bench_page';
 import type { Screen } from './screens';
 
-const selection: Selection = { ...PRESETS.quick, quantizations: ['Q4_0'], prefill: [128, 512], decode: [128, 1024], sustained: true, kernels: true, repetitions: 1, stored: [], backends: ['wasm', 'webgpu'] };
+const selection: Selection = {
+  ...PRESETS.quick,
+  quantizations: ['Q4_0'],
+  prefill: [128, 512],
+  decode: [128, 1024],
+  sustained: true,
+  kernels: true,
+  repetitions: 1,
+  stored: [],
+  backends: ['wasm', 'webgpu'],
+};
 
 const ready = (page: Page): Promise<unknown> => page.waitForSelector('body[data-ready]');
 
 /** @param given a saved result with both backends; without it they are measured */
 export async function benchScreens(given?: BenchmarkResult): Promise<Record<string, Screen>> {
   const { backends, ...choices } = selection;
-  const result = given ?? (await benchPage({ ...choices, preset: 'quick', backends, adapter: 'swiftshader', threads: 1, sustainedSeconds: 10 }));
+  const result =
+    given ??
+    (await benchPage({
+      ...choices,
+      preset: 'quick',
+      backends,
+      adapter: 'swiftshader',
+      threads: 1,
+      sustainedSeconds: 10,
+    }));
   const set = finishedSet(result, selection);
-  const half: StoredSet = { ...set, result: { ...result, runs: result.runs.slice(0, 1) }, partial: partialOf({ measurements: result.runs[1].measurements.slice(0, 1) }), state: 'running', attempts: 1 };
+  const half: StoredSet = {
+    ...set,
+    result: { ...result, runs: result.runs.slice(0, 1) },
+    partial: partialOf({ measurements: result.runs[1].measurements.slice(0, 1) }),
+    state: 'running',
+    attempts: 1,
+  };
   // the same numbers as if from another device
-  const other: BenchmarkResult = { ...result, device: { ...result.device, browser: 'Another browser 1', platform: 'another device' } };
+  const other: BenchmarkResult = {
+    ...result,
+    device: { ...result.device, browser: 'Another browser 1', platform: 'another device' },
+  };
   const link = await toFragment(other);
   const begin = async (page: Page): Promise<void> => {
     await ready(page);
@@ -41,7 +69,11 @@ export async function benchScreens(given?: BenchmarkResult): Promise<Record<stri
           Object.defineProperty(document, 'hidden', { value: true, configurable: true });
           document.dispatchEvent(new Event('visibilitychange'));
         });
-        await page.waitForFunction(() => document.querySelector('#progress-step')?.textContent?.startsWith('This tab is hidden'), undefined, { timeout: 120_000 });
+        await page.waitForFunction(
+          () => document.querySelector('#progress-step')?.textContent?.startsWith('This tab is hidden'),
+          undefined,
+          { timeout: 120_000 },
+        );
       },
     },
     done: { reach: (page) => reloadWith(page, { set }) },
@@ -57,15 +89,26 @@ export async function benchScreens(given?: BenchmarkResult): Promise<Record<stri
     'link-refused': { fragment: '#result=%3Cscript%3E', reach: (page) => ready(page).then(() => undefined) },
     'battery-low': {
       async reach(page) {
-        await page.evaluate(() => Object.assign(navigator, { getBattery: async () => ({ level: 0.12, charging: false }) }));
+        await page.evaluate(() =>
+          Object.assign(navigator, { getBattery: async () => ({ level: 0.12, charging: false }) }),
+        );
         await begin(page);
       },
     },
     wrong: {
       async reach(page) {
         const [cpu, gpu] = result.runs;
-        const problem = 'The kernels compute wrong numbers: they differ from the known results by 170 % of the power, and 1.0 % are allowed. Nothing was timed.';
-        await reloadWith(page, { set: { ...set, result: { ...result, runs: [cpu, { ...gpu, status: 'wrong', problem, measurements: [], check: { golden: 1.7, pieces: 0 } }] } } });
+        const problem =
+          'The kernels compute wrong numbers: they differ from the known results by 170 % of the power, and 1.0 % are allowed. Nothing was timed.';
+        await reloadWith(page, {
+          set: {
+            ...set,
+            result: {
+              ...result,
+              runs: [cpu, { ...gpu, status: 'wrong', problem, measurements: [], check: { golden: 1.7, pieces: 0 } }],
+            },
+          },
+        });
       },
     },
     'run-again': {
@@ -93,11 +136,15 @@ export async function benchScreens(given?: BenchmarkResult): Promise<Record<stri
     },
     'storage-blocked': {
       async reach(page) {
-        await page.addInitScript("Object.defineProperty(window, 'indexedDB', { value: { open() { throw new DOMException('blocked', 'SecurityError'); } } })");
+        await page.addInitScript(
+          "Object.defineProperty(window, 'indexedDB', { value: { open() { throw new DOMException('blocked', 'SecurityError'); } } })",
+        );
         await page.reload();
         await ready(page);
       },
     },
   };
-  return Object.fromEntries(Object.entries(screens).map(([name, screen]) => [`bench-${name}`, { ...screen, path: 'bench.html', full: true }]));
+  return Object.fromEntries(
+    Object.entries(screens).map(([name, screen]) => [`bench-${name}`, { ...screen, path: 'bench.html', full: true }]),
+  );
 }

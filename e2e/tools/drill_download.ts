@@ -17,10 +17,14 @@ const BROKEN = 4; // loads from a hub that breaks
 const LONGEST = 30_000; // milliseconds a load may take
 const NAMES = ['SourceError', 'StorageError', 'AbortError'];
 
-const { seed: first, runs } = startTool('npm run drill:download --', 'Downloads models from a server that fails at random, and checks what is stored.', {
-  seed: whole('the first seed', 1),
-  runs: whole('how many runs, each with the next seed', 200, 1),
-});
+const { seed: first, runs } = startTool(
+  'npm run drill:download --',
+  'Downloads models from a server that fails at random, and checks what is stored.',
+  {
+    seed: whole('the first seed', 1),
+    runs: whole('how many runs, each with the next seed', 200, 1),
+  },
+);
 
 interface Outcome {
   loads: number;
@@ -62,7 +66,10 @@ async function drill(seed: number): Promise<Outcome> {
     },
   });
   const source = plain ? { url: Object.keys(files).map((name) => `${hub.origin}/plain/a/b/${name}`) } : 'a/b';
-  const options: OpenOptions = { hub: hub.origin, policy: { backoff: 1, stall: 200, attempts: 6, chunkBytes: CHUNK, connections: 1 + Math.floor(random() * 5) } };
+  const options: OpenOptions = {
+    hub: hub.origin,
+    policy: { backoff: 1, stall: 200, attempts: 6, chunkBytes: CHUNK, connections: 1 + Math.floor(random() * 5) },
+  };
 
   let reason = '';
   const load = async (cache: boolean, interrupt: boolean): Promise<string> => {
@@ -113,10 +120,12 @@ async function drill(seed: number): Promise<Outcome> {
           const real = files[name].subarray(index * CHUNK, (index + 1) * CHUNK);
           const known = manifest.files.find((file) => file.name === name)?.sha256;
           // a flipped chunk may lie there until its file is whole and compared; in a model that is whole it may not
-          if (sha256Of(data) !== sha256Of(real) && (manifest.state === 'complete' || !known || !faults.flip)) outcome.wrong.push(`poisoned chunk ${name} ${index}`);
+          if (sha256Of(data) !== sha256Of(real) && (manifest.state === 'complete' || !known || !faults.flip))
+            outcome.wrong.push(`poisoned chunk ${name} ${index}`);
           stored.add(`${name} ${index}`);
         }
-        if (manifest.state === 'complete' && (hashes.get(name)?.size ?? 0) !== Math.ceil(size / CHUNK)) outcome.wrong.push(`a whole model lacks chunks of ${name}`);
+        if (manifest.state === 'complete' && (hashes.get(name)?.size ?? 0) !== Math.ceil(size / CHUNK))
+          outcome.wrong.push(`a whole model lacks chunks of ${name}`);
       }
     }
     return stored;
@@ -142,7 +151,8 @@ async function drill(seed: number): Promise<Outcome> {
     outcome.loads++;
     if (result === 'right') outcome.right++;
     else outcome.errors[result] = (outcome.errors[result] ?? 0) + 1;
-    if (cache && !dropping.some((fault) => faults[fault]) && twice(stored, hub.log.slice(from)) > 0) outcome.wrong.push('stored chunks were fetched again');
+    if (cache && !dropping.some((fault) => faults[fault]) && twice(stored, hub.log.slice(from)) > 0)
+      outcome.wrong.push('stored chunks were fetched again');
     // a load from a hub in order may find, at the end of a file, what was flipped before; with one for each file the last has no excuse
     if (i === loads - 1 && result !== 'right') outcome.wrong.push(`from a hub in order: ${reason}`);
   }

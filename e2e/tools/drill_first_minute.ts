@@ -38,11 +38,17 @@ async function ask(page: Page, { request, after }: Request): Promise<Turn> {
     await page.fill('#prompt', message);
     await page.press('#prompt', 'Enter');
     count++;
-    const done = page.waitForFunction((n) => document.querySelectorAll('#messages .assistant:not([aria-busy])').length === n, count);
+    const done = page.waitForFunction(
+      (n) => document.querySelectorAll('#messages .assistant:not([aria-busy])').length === n,
+      count,
+    );
     for (;;) {
       const asked = await Promise.race([done.then(() => false), page.waitForSelector('.call.asking').then(() => true)]);
       if (!asked) break;
-      await page.locator('.call.asking').getByRole('button', { name: /^Allow/ }).evaluate((button: HTMLElement) => button.click());
+      await page
+        .locator('.call.asking')
+        .getByRole('button', { name: /^Allow/ })
+        .evaluate((button: HTMLElement) => button.click());
     }
   }
   return lastStored(page);
@@ -50,7 +56,10 @@ async function ask(page: Page, { request, after }: Request): Promise<Turn> {
 
 const folded = (value: unknown): string => JSON.stringify(value).toLowerCase();
 
-function isRight({ name, arguments: given, value, state, summary }: KeptCall, wanted: NonNullable<Request['call']>): boolean {
+function isRight(
+  { name, arguments: given, value, state, summary }: KeptCall,
+  wanted: NonNullable<Request['call']>,
+): boolean {
   // a browser without a voice of its own cannot read aloud
   if (state !== 'done' && !(name === 'read_aloud' && state === 'failed' && /No voice/.test(summary))) return false;
   if (name !== wanted.name) return false;
@@ -66,13 +75,26 @@ function judge({ kind, call }: Request, { content, steps = [], offer }: Turn): b
 }
 
 const happened = ({ content, steps = [] }: Turn): string =>
-  [...steps.flatMap(({ calls }) => calls.map(({ name, arguments: given, state, summary }) => `${name}(${JSON.stringify(given)}) ${state}: ${summary}`)), content].filter(Boolean).join(' | ');
+  [
+    ...steps.flatMap(({ calls }) =>
+      calls.map(
+        ({ name, arguments: given, state, summary }) => `${name}(${JSON.stringify(given)}) ${state}: ${summary}`,
+      ),
+    ),
+    content,
+  ]
+    .filter(Boolean)
+    .join(' | ');
 
-const { wrong, after, cases } = startTool('npm run drill:first-minute --', 'Asks the built chat page what a visitor types in the first minute.', {
-  cases: file('a JSON Lines file of requests', fileURLToPath(new URL('../first_minute.jsonl', import.meta.url))),
-  wrong: flag('print only what went wrong'),
-  after: text('MESSAGE', 'sent before each request, in the same conversation'),
-});
+const { wrong, after, cases } = startTool(
+  'npm run drill:first-minute --',
+  'Asks the built chat page what a visitor types in the first minute.',
+  {
+    cases: file('a JSON Lines file of requests', fileURLToPath(new URL('../first_minute.jsonl', import.meta.url))),
+    wrong: flag('print only what went wrong'),
+    after: text('MESSAGE', 'sent before each request, in the same conversation'),
+  },
+);
 const requests = readFileSync(cases, 'utf8')
   .trim()
   .split('\n')
@@ -93,7 +115,8 @@ try {
       const turn = await ask(page, { after, ...request });
       const right = judge(request, turn);
       if (right) good++;
-      if (!right || !wrong) console.log(`${right ? 'right' : 'WRONG'}  ${kind.padEnd(8)}  ${request.request}\n       → ${happened(turn)}`);
+      if (!right || !wrong)
+        console.log(`${right ? 'right' : 'WRONG'}  ${kind.padEnd(8)}  ${request.request}\n       → ${happened(turn)}`);
     }
     const wanted = Math.ceil(least * asked.length);
     console.log(`${kind}: ${good} of ${asked.length} ${what} (wanted: ${wanted})\n`);

@@ -16,11 +16,15 @@ const KILLS = 10;
 const CHUNK = 8 << 20;
 const CONNECTIONS = 6;
 
-const values = startTool('npm run drill:kill --', 'Kills Chromium during downloads and a deletion, and checks what is stored.', {
-  seed: whole('the first seed', 1),
-  runs: whole('how many runs, each with the next seed', 1, 1),
-  mb: whole('size of the model in MB', 219, 1),
-});
+const values = startTool(
+  'npm run drill:kill --',
+  'Kills Chromium during downloads and a deletion, and checks what is stored.',
+  {
+    seed: whole('the first seed', 1),
+    runs: whole('how many runs, each with the next seed', 1, 1),
+    mb: whole('size of the model in MB', 219, 1),
+  },
+);
 const size = values.mb * MB;
 const wait = (milliseconds: number): Promise<void> => new Promise((go) => setTimeout(go, milliseconds));
 
@@ -38,7 +42,10 @@ async function drill(seed: number, site: string): Promise<Outcome> {
   const model = modelBytes(size, seed);
   const hash = sha256Of(model);
   const other = modelBytes(size >> 1, seed + 1);
-  const hub = await createHub({ repos: { 'a/model': { 'M-Q4_0.gguf': model }, 'a/other': { 'M-Q4_0.gguf': other } }, pace: 1 });
+  const hub = await createHub({
+    repos: { 'a/model': { 'M-Q4_0.gguf': model }, 'a/other': { 'M-Q4_0.gguf': other } },
+    pace: 1,
+  });
   const profile = createProfile();
   const options = { hub: hub.origin, hash: false };
   try {
@@ -88,10 +95,12 @@ async function drill(seed: number, site: string): Promise<Outcome> {
     const left = await after.call('list');
     for (const { id, complete } of 'models' in left ? left.models : []) {
       const state = await after.call('verify', id);
-      if (!complete || !('ok' in state) || !state.ok) wrong.push(`after a kill during a deletion, ${id}: ${JSON.stringify(state)}`);
+      if (!complete || !('ok' in state) || !state.ok)
+        wrong.push(`after a kill during a deletion, ${id}: ${JSON.stringify(state)}`);
     }
     const reloaded = await after.call('load', 'a/model', { hub: hub.origin });
-    if (reloaded.error || reloaded.hashes[0] !== hash) wrong.push(`after a kill during a deletion: ${JSON.stringify(reloaded)}`);
+    if (reloaded.error || reloaded.hashes[0] !== hash)
+      wrong.push(`after a kill during a deletion: ${JSON.stringify(reloaded)}`);
     return { kills, refetched, worst, wrong };
   } finally {
     await profile.remove();

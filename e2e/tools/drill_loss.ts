@@ -9,11 +9,15 @@ import { seeded } from '../hub';
 import { openLossPage, SOFTWARE, SOURCE, type Said, type Turn } from '../loss';
 import { flag, startTool, whole } from './options';
 
-const values = startTool('npm run drill:loss --', 'Destroys the GPU device at random moments, and compares the text with an undisturbed run.', {
-  seed: whole('of all runs', 1),
-  runs: whole('how many runs', 5, 1),
-  json: flag('prints one JSON line per run'),
-});
+const values = startTool(
+  'npm run drill:loss --',
+  'Destroys the GPU device at random moments, and compares the text with an undisturbed run.',
+  {
+    seed: whole('of all runs', 1),
+    runs: whole('how many runs', 5, 1),
+    json: flag('prints one JSON line per run'),
+  },
+);
 const { runs } = values;
 const random = seeded(values.seed);
 /** a whole number from `from` to `to` */
@@ -44,14 +48,19 @@ function report(row: Omit<Row, 'seconds'>, start: number): void {
   const whole = { ...row, seconds: Math.round((Date.now() - start) / 100) / 10 };
   rows.push(whole);
   if (values.json) console.log(JSON.stringify(whole));
-  else console.log(`${String(row.run).padStart(5)}  ${row.phase.padEnd(14)} ${row.sampling.padEnd(8)} at ${row.at.join(', ').padEnd(8)} ${row.tokens} tokens on ${row.backend}: ${row.wrong.join('; ') || 'the same text'}`);
+  else
+    console.log(
+      `${String(row.run).padStart(5)}  ${row.phase.padEnd(14)} ${row.sampling.padEnd(8)} at ${row.at.join(', ').padEnd(8)} ${row.tokens} tokens on ${row.backend}: ${row.wrong.join('; ') || 'the same text'}`,
+    );
 }
 
 function wrongWith(said: Said, wanted: Said, backend: string): string[] {
   const wrong: string[] = [];
   if (said.text !== wanted.text) wrong.push(`text ${JSON.stringify(said.text)}, wanted ${JSON.stringify(wanted.text)}`);
-  if (said.streamed !== said.text) wrong.push(`streamed ${JSON.stringify(said.streamed)}, but the result is ${JSON.stringify(said.text)}`);
-  if (said.finish !== wanted.finish || said.tokens !== wanted.tokens) wrong.push(`${said.finish} after ${said.tokens} tokens, wanted ${wanted.finish} after ${wanted.tokens}`);
+  if (said.streamed !== said.text)
+    wrong.push(`streamed ${JSON.stringify(said.streamed)}, but the result is ${JSON.stringify(said.text)}`);
+  if (said.finish !== wanted.finish || said.tokens !== wanted.tokens)
+    wrong.push(`${said.finish} after ${said.tokens} tokens, wanted ${wanted.finish} after ${wanted.tokens}`);
   if (said.backend !== backend) wrong.push(`on ${said.backend}, wanted ${backend}`);
   return wrong;
 }
@@ -73,9 +82,20 @@ try {
     const seed = pick(0, 2 ** 31);
     const settings = greedy
       ? { temperature: 0 }
-      : { temperature: 1.2, topK: 50, topP: 0.95, minP: 0, repetitionPenalty: 1.05, frequencyPenalty: 0.1, presencePenalty: 0.1 };
+      : {
+          temperature: 1.2,
+          topK: 50,
+          topP: 0.95,
+          minP: 0,
+          repetitionPenalty: 1.05,
+          frequencyPenalty: 0.1,
+          presencePenalty: 0.1,
+        };
     const question = QUESTIONS[pick(0, QUESTIONS.length - 1)];
-    let turn: Turn = { messages: [{ role: 'user', content: phase === 'prefill' ? LONG + question : question }], sampling: { ...settings, seed, maxTokens: pick(8, 24), stop: 'ZZ' } };
+    let turn: Turn = {
+      messages: [{ role: 'user', content: phase === 'prefill' ? LONG + question : question }],
+      sampling: { ...settings, seed, maxTokens: pick(8, 24), stop: 'ZZ' },
+    };
     let wanted = await page.call('say', model.id, turn);
     let at: number;
     let said: Said;
@@ -88,7 +108,15 @@ try {
       said = await page.call('say', model.id, turn);
     } else if (phase === 'between turns') {
       const before = turn;
-      turn = { ...turn, messages: [...turn.messages, { role: 'assistant', content: wanted.text }, { role: 'user', content: 'And what else?' }], sampling: { ...turn.sampling, reuse: true } };
+      turn = {
+        ...turn,
+        messages: [
+          ...turn.messages,
+          { role: 'assistant', content: wanted.text },
+          { role: 'user', content: 'And what else?' },
+        ],
+        sampling: { ...turn.sampling, reuse: true },
+      };
       wanted = await page.call('say', model.id, turn);
       await page.call('say', model.id, before);
       at = 0;
@@ -96,20 +124,39 @@ try {
       if (said.reused !== wanted.reused) lost.push(`reused ${said.reused}`);
     } else {
       const { reads, acts } = wanted.acts;
-      at = phase === 'prefill' ? pick(1, reads[0] - 2) : phase === 'first token' ? pick(reads[0] - 1, reads[0]) : pick(reads[0] + 1, acts);
+      at =
+        phase === 'prefill'
+          ? pick(1, reads[0] - 2)
+          : phase === 'first token'
+            ? pick(reads[0] - 1, reads[0])
+            : pick(reads[0] + 1, acts);
       said = await page.call('say', model.id, { ...turn, losses: [at], latest: phase === 'mid-stream' ? MIDDLE : 1 });
     }
     lost = [...lost, ...said.phases];
     const wrong = wrongWith(said, wanted, 'webgpu');
     if (!lost.includes('load')) wrong.push(`the device was not lost: ${lost.join()}`);
-    report({ run, phase, sampling: greedy ? 'greedy' : 'sampled', at: [at], tokens: said.tokens, backend: said.backend, wrong }, start);
+    report(
+      {
+        run,
+        phase,
+        sampling: greedy ? 'greedy' : 'sampled',
+        at: [at],
+        tokens: said.tokens,
+        backend: said.backend,
+        wrong,
+      },
+      start,
+    );
   }
 
   // without halves, so that the two backends agree to the last token
   const start = Date.now();
   await page.call('unload', model.id);
   model = await openAgain({ ...SOFTWARE, f16: false, exact: true });
-  const turn: Turn = { messages: [{ role: 'user', content: QUESTIONS[pick(0, 3)] }], sampling: { temperature: 0, maxTokens: 32, seed: 1 } };
+  const turn: Turn = {
+    messages: [{ role: 'user', content: QUESTIONS[pick(0, 3)] }],
+    sampling: { temperature: 0, maxTokens: 32, seed: 1 },
+  };
   const wanted = await page.call('say', model.id, turn);
   const { reads, acts } = wanted.acts;
   const at = pick(reads[0] + 1, acts);
@@ -117,7 +164,18 @@ try {
   const said = await page.call('say', model.id, { ...turn, losses: twice, latest: MIDDLE });
   const wrong = wrongWith(said, wanted, 'wasm');
   if (!/WebGPU: .*lost/.test(said.notes.join(' '))) wrong.push(`notes: ${said.notes.join(' ')}`);
-  report({ run: 'twice', phase: 'mid-stream', sampling: 'greedy', at: twice, tokens: said.tokens, backend: said.backend, wrong }, start);
+  report(
+    {
+      run: 'twice',
+      phase: 'mid-stream',
+      sampling: 'greedy',
+      at: twice,
+      tokens: said.tokens,
+      backend: said.backend,
+      wrong,
+    },
+    start,
+  );
 } finally {
   await page.close();
 }

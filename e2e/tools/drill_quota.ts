@@ -39,7 +39,7 @@ async function fillUp(): Promise<void> {
   const request = indexedDB.open('filler');
   request.onupgradeneeded = () => request.result.createObjectStore('s');
   const db = await new Promise<IDBDatabase>((resolve) => (request.onsuccess = () => resolve(request.result)));
-  for (let bytes = 4 << 20; bytes >= 1 << 14; ) {
+  for (let bytes = 4 << 20; bytes >= 1 << 14;) {
     const value = new Uint8Array(bytes);
     for (let at = 0; at < bytes; at += 65536) crypto.getRandomValues(value.subarray(at, at + 65536)); // nothing that compresses
     const transaction = db.transaction('s', 'readwrite');
@@ -56,7 +56,11 @@ async function fillUp(): Promise<void> {
 export async function drill(seed: number, site: string): Promise<Outcome> {
   const random = seeded(seed);
   const sizes = Array.from({ length: 3 }, () => 6 * MB + Math.floor(random() * 8 * MB));
-  const hub = await createHub({ repos: Object.fromEntries(['a/old', 'a/recent', 'a/new'].map((name, i) => [name, { [FILE]: modelBytes(sizes[i], seed * 10 + i) }])) });
+  const hub = await createHub({
+    repos: Object.fromEntries(
+      ['a/old', 'a/recent', 'a/new'].map((name, i) => [name, { [FILE]: modelBytes(sizes[i], seed * 10 + i) }]),
+    ),
+  });
   const profile = createProfile();
   const wrong: string[] = [];
   const expect = (good: boolean, what: string): void => void (good || wrong.push(what));
@@ -70,16 +74,34 @@ export async function drill(seed: number, site: string): Promise<Outcome> {
     let { page, session } = await open();
     const quota = async (room?: number): Promise<void> => {
       const { usage = 0 } = await page.evaluate(() => navigator.storage.estimate());
-      await session.send('Storage.overrideQuotaForOrigin', { origin: site, ...(room !== undefined && { quotaSize: usage + Math.floor(room) }) });
+      await session.send('Storage.overrideQuotaForOrigin', {
+        origin: site,
+        ...(room !== undefined && { quotaSize: usage + Math.floor(room) }),
+      });
     };
-    const download = (name: string, consent?: boolean | 'asked: yes' | 'asked: no'): Promise<{ result: Result; asked: Asked[] }> =>
+    const download = (
+      name: string,
+      consent?: boolean | 'asked: yes' | 'asked: no',
+    ): Promise<{ result: Result; asked: Asked[] }> =>
       page.evaluate(
         async ({ name, hub, chunkBytes, consent }) => {
           const { downloadModel } = (window as unknown as { rivulet: typeof Rivulet }).rivulet;
           const asked: Asked[] = [];
-          const makeRoom = typeof consent === 'string' ? (eviction: Asked) => (asked.push(eviction), consent === 'asked: yes') : consent;
+          const makeRoom =
+            typeof consent === 'string'
+              ? (eviction: Asked) => (asked.push(eviction), consent === 'asked: yes')
+              : consent;
           try {
-            return { asked, result: { id: await downloadModel(name, { hub, makeRoom, policy: { chunkBytes, connections: 2, backoff: 20, stall: 120_000 } }) } };
+            return {
+              asked,
+              result: {
+                id: await downloadModel(name, {
+                  hub,
+                  makeRoom,
+                  policy: { chunkBytes, connections: 2, backoff: 20, stall: 120_000 },
+                }),
+              },
+            };
           } catch (error) {
             const { name, message } = error as Error;
             return { asked, result: { error: { name, message } } };
@@ -89,11 +111,14 @@ export async function drill(seed: number, site: string): Promise<Outcome> {
       );
     const models = (): Promise<{ id: string; storedBytes: number; complete: boolean; pinned: boolean }[]> =>
       page.evaluate(() => (window as unknown as { rivulet: typeof Rivulet }).rivulet.listModels());
-    const idOf = async (name: string): Promise<string> => (await models()).find(({ id }) => id.includes(name))?.id ?? '';
+    const idOf = async (name: string): Promise<string> =>
+      (await models()).find(({ id }) => id.includes(name))?.id ?? '';
     const intact = async (what: string, ...names: string[]): Promise<void> => {
       for (const name of names) {
         const id = await idOf(name);
-        const state = id && (await page.evaluate((id) => (window as unknown as { rivulet: typeof Rivulet }).rivulet.verifyModel(id), id));
+        const state =
+          id &&
+          (await page.evaluate((id) => (window as unknown as { rivulet: typeof Rivulet }).rivulet.verifyModel(id), id));
         expect(Boolean(state && state.ok), `${what}: ${name} is not whole any more`);
       }
     };
@@ -111,8 +136,14 @@ export async function drill(seed: number, site: string): Promise<Outcome> {
     await refused('no room, no consent', await download('a/new'), sent);
     const no = await download('a/new', 'asked: no');
     await refused('no room, consent refused', no, sent);
-    expect(no.asked.length === 1 && no.asked[0].victims[0]?.id.includes('a/old'), `asked about ${JSON.stringify(no.asked)}`);
-    expect(no.asked[0]?.needed === sizes[2] && (no.asked[0].free ?? Infinity) < sizes[2], `asked with ${JSON.stringify(no.asked[0])}`);
+    expect(
+      no.asked.length === 1 && no.asked[0].victims[0]?.id.includes('a/old'),
+      `asked about ${JSON.stringify(no.asked)}`,
+    );
+    expect(
+      no.asked[0]?.needed === sizes[2] && (no.asked[0].free ?? Infinity) < sizes[2],
+      `asked with ${JSON.stringify(no.asked[0])}`,
+    );
     await intact('after a refusal', 'a/old', 'a/recent');
 
     // with room again, all of it comes
@@ -121,9 +152,16 @@ export async function drill(seed: number, site: string): Promise<Outcome> {
     await intact('with room again', 'a/old', 'a/recent', 'a/new');
 
     // deletion on consent; the oldest pinned for odd seeds
-    await page.evaluate((id) => (window as unknown as { rivulet: typeof Rivulet }).rivulet.deleteModel(id), await idOf('a/new'));
+    await page.evaluate(
+      (id) => (window as unknown as { rivulet: typeof Rivulet }).rivulet.deleteModel(id),
+      await idOf('a/new'),
+    );
     const pinned = seed % 2 ? 'a/old' : undefined;
-    if (pinned) await page.evaluate((id) => (window as unknown as { rivulet: typeof Rivulet }).rivulet.pinModel(id), await idOf(pinned));
+    if (pinned)
+      await page.evaluate(
+        (id) => (window as unknown as { rivulet: typeof Rivulet }).rivulet.pinModel(id),
+        await idOf(pinned),
+      );
     const victim = pinned ? 1 : 0;
     await new Promise((go) => setTimeout(go, 500)); // what was deleted becomes free a little later
     await quota(Math.max(0, sizes[2] + MARGIN - sizes[victim] / 2));
@@ -146,7 +184,8 @@ export async function drill(seed: number, site: string): Promise<Outcome> {
 
     // the room goes while a model comes: a download ends, a load goes on without keeping the rest, and what has come stays
     hub.repos['a/late'] = { [FILE]: modelBytes(sizes[2], seed * 10 + 3) };
-    const kept = async (): Promise<number> => (await models()).find(({ id }) => id.includes('a/late'))?.storedBytes ?? 0;
+    const kept = async (): Promise<number> =>
+      (await models()).find(({ id }) => id.includes('a/late'))?.storedBytes ?? 0;
     const part = (0.4 + 0.4 * random()) * sizes[2];
     await profile.kill(); // a database that is open remembers for half a minute how much was free
     ({ page, session } = await open());
@@ -164,13 +203,22 @@ export async function drill(seed: number, site: string): Promise<Outcome> {
     filled();
     const { result } = await coming;
     const text = 'error' in result ? `${result.error.name}: ${result.error.message}` : 'no error';
-    expect(/^StorageError: There is not enough space to store .*more are needed/.test(text), `filled during a download: ${text}`);
+    expect(
+      /^StorageError: There is not enough space to store .*more are needed/.test(text),
+      `filled during a download: ${text}`,
+    );
     const rest = sizes[2] - (await kept());
-    expect(rest > sizes[2] - part - 2 * PIECE && rest < sizes[2], `filled during a download: ${rest} of ${sizes[2]} bytes are missing`);
+    expect(
+      rest > sizes[2] - part - 2 * PIECE && rest < sizes[2],
+      `filled during a download: ${rest} of ${sizes[2]} bytes are missing`,
+    );
     hub.options.hold = undefined;
     const tab = await profile.tab(site);
     const loaded = await tab.call('load', 'a/late', { hub: hub.origin });
-    const right = loaded.error === undefined && loaded.hashes[0] === sha256Of(hub.repos['a/late'][FILE]) && loaded.notes.some((note) => note.startsWith('There is not enough space to store the model'));
+    const right =
+      loaded.error === undefined &&
+      loaded.hashes[0] === sha256Of(hub.repos['a/late'][FILE]) &&
+      loaded.notes.some((note) => note.startsWith('There is not enough space to store the model'));
     expect(right, `a load without room: ${JSON.stringify(loaded)}`);
     await page.evaluate(() => indexedDB.deleteDatabase('filler'));
     await quota();
@@ -186,18 +234,26 @@ export async function drill(seed: number, site: string): Promise<Outcome> {
 }
 
 if (process.argv[1]?.endsWith('drill_quota.ts')) {
-  const values = startTool('npm run drill:quota --', 'Downloads models into a browser with little storage, and checks what is deleted and kept.', {
-    seed: whole('the first seed', 1),
-    runs: whole('how many runs, each with the next seed', 5, 1),
-    json: flag('prints one JSON line per run'),
-  });
+  const values = startTool(
+    'npm run drill:quota --',
+    'Downloads models into a browser with little storage, and checks what is deleted and kept.',
+    {
+      seed: whole('the first seed', 1),
+      runs: whole('how many runs, each with the next seed', 5, 1),
+      json: flag('prints one JSON line per run'),
+    },
+  );
   const site = await serve();
   let failed = false;
   for (let seed = values.seed; seed < values.seed + values.runs; seed++) {
     const outcome = await drill(seed, site.origin);
     failed ||= outcome.wrong.length > 0;
     const { sizes, deleted, wrong } = outcome;
-    console.log(values.json ? JSON.stringify(outcome) : `seed ${seed}: ${sizes.join(', ')} MB, deleted ${deleted.join(', ') || 'nothing'}: ${wrong.join('; ') || 'right'}`);
+    console.log(
+      values.json
+        ? JSON.stringify(outcome)
+        : `seed ${seed}: ${sizes.join(', ')} MB, deleted ${deleted.join(', ') || 'nothing'}: ${wrong.join('; ') || 'right'}`,
+    );
   }
   await site.close();
   process.exit(failed ? 1 : 0);

@@ -16,7 +16,15 @@ import { tinyDirectory } from './tiny';
 
 const SAYS = 'Hello world';
 const FILE = 'M-Q4_0.gguf';
-const NAMES = ['CheckpointError', 'SourceError', 'StorageError', 'MemoryError', 'DeviceError', 'ContextError', 'RequestError'];
+const NAMES = [
+  'CheckpointError',
+  'SourceError',
+  'StorageError',
+  'MemoryError',
+  'DeviceError',
+  'ContextError',
+  'RequestError',
+];
 const MAX_SILENCE_MS = 15_000;
 const LONGEST_MS = 18_000; // a call that still runs is aborted
 const AFTER_ABORT_MS = 8000;
@@ -49,24 +57,36 @@ interface Addresses {
 }
 
 /** Answers of the server under /odd/. */
-const ODD: Record<string, (response: import('node:http').ServerResponse, doll: Uint8Array, at: Addresses) => unknown> = {
-  'missing.gguf': (response) => response.writeHead(404).end(),
-  'gated.gguf': (response) => response.writeHead(401).end(),
-  'error.gguf': (response) => response.writeHead(500).end(),
-  'busy.gguf': (response) => response.writeHead(429, { 'retry-after': '120' }).end(),
-  'silent.gguf': () => true,
-  'page.gguf': (response) => response.writeHead(200, { 'content-type': 'text/html' }).end('<!doctype html><title>Sign in</title>'),
-  'moved.gguf': (response, _, { closed }) => response.writeHead(302, { location: `${closed}/doll.gguf` }).end(),
-  'compressed.gguf': (response, doll) => response.writeHead(200, { 'content-encoding': 'gzip' }).end(gzipSync(doll)),
-  'whole.gguf': (response, doll) => response.writeHead(200, { 'content-length': doll.length }).end(doll),
-  'no_length.gguf': (response, doll) => (response.write(doll.subarray(0, 9999)), response.end(doll.subarray(9999))),
-  'cut.gguf': (response, doll) => (response.writeHead(200, { 'content-length': doll.length }), response.write(doll.subarray(0, 5000), () => response.destroy())),
-  'stopped.gguf': (response, doll) => (response.writeHead(200, { 'content-length': doll.length }), response.write(doll.subarray(0, 5000))),
-  'short.gguf': (response, doll) => response.writeHead(200, { 'content-length': 70_000 }).end(doll.subarray(0, 70_000)),
-  'noise.gguf': (response, doll) => response.writeHead(200, { 'content-length': 5000 }).end(Buffer.concat([doll.subarray(0, 24), Buffer.alloc(4976, 7)])),
-  'other.bin': (response) => response.writeHead(200, { 'content-length': 5000 }).end(Buffer.alloc(5000, 7)),
-  'empty.gguf': (response) => response.writeHead(200, { 'content-length': 0 }).end(),
-};
+const ODD: Record<string, (response: import('node:http').ServerResponse, doll: Uint8Array, at: Addresses) => unknown> =
+  {
+    'missing.gguf': (response) => response.writeHead(404).end(),
+    'gated.gguf': (response) => response.writeHead(401).end(),
+    'error.gguf': (response) => response.writeHead(500).end(),
+    'busy.gguf': (response) => response.writeHead(429, { 'retry-after': '120' }).end(),
+    'silent.gguf': () => true,
+    'page.gguf': (response) =>
+      response.writeHead(200, { 'content-type': 'text/html' }).end('<!doctype html><title>Sign in</title>'),
+    'moved.gguf': (response, _, { closed }) => response.writeHead(302, { location: `${closed}/doll.gguf` }).end(),
+    'compressed.gguf': (response, doll) => response.writeHead(200, { 'content-encoding': 'gzip' }).end(gzipSync(doll)),
+    'whole.gguf': (response, doll) => response.writeHead(200, { 'content-length': doll.length }).end(doll),
+    'no_length.gguf': (response, doll) => (response.write(doll.subarray(0, 9999)), response.end(doll.subarray(9999))),
+    'cut.gguf': (response, doll) => (
+      response.writeHead(200, { 'content-length': doll.length }),
+      response.write(doll.subarray(0, 5000), () => response.destroy())
+    ),
+    'stopped.gguf': (response, doll) => (
+      response.writeHead(200, { 'content-length': doll.length }),
+      response.write(doll.subarray(0, 5000))
+    ),
+    'short.gguf': (response, doll) =>
+      response.writeHead(200, { 'content-length': 70_000 }).end(doll.subarray(0, 70_000)),
+    'noise.gguf': (response, doll) =>
+      response
+        .writeHead(200, { 'content-length': 5000 })
+        .end(Buffer.concat([doll.subarray(0, 24), Buffer.alloc(4976, 7)])),
+    'other.bin': (response) => response.writeHead(200, { 'content-length': 5000 }).end(Buffer.alloc(5000, 7)),
+    'empty.gguf': (response) => response.writeHead(200, { 'content-length': 0 }).end(),
+  };
 
 /** Sources as expressions; `bytes` is the model, `part` a part of it. */
 const SOURCES: Record<string, (at: Addresses) => string> = {
@@ -139,17 +159,31 @@ export async function openDrill(): Promise<Drill> {
     sendBytes(doll, request, response);
   });
   await new Promise<void>((ready) => other.listen(0, '127.0.0.1', ready));
-  const hub: Hub = await createHub({ repos: { 'Org/Repo': { [FILE]: doll }, 'Org/Directory': tinyDirectory({}) as Record<string, Uint8Array> }, lfsFrom: 1000 });
+  const hub: Hub = await createHub({
+    repos: { 'Org/Repo': { [FILE]: doll }, 'Org/Directory': tinyDirectory({}) as Record<string, Uint8Array> },
+    lfsFrom: 1000,
+  });
   const places: Places = await openPlaces({
     files: { 'doll.gguf': doll },
     answer: (request, response) => {
       if (request.headers.authorization) leaked.push(request.url!);
       const odd = ODD[request.url!.replace('/odd/', '')];
-      if (odd) return odd(response.setHeader('access-control-allow-origin', '*').setHeader('cross-origin-resource-policy', 'cross-origin'), doll, at);
+      if (odd)
+        return odd(
+          response
+            .setHeader('access-control-allow-origin', '*')
+            .setHeader('cross-origin-resource-policy', 'cross-origin'),
+          doll,
+          at,
+        );
       return undefined;
     },
   });
-  Object.assign(at, { site: places.origin, closed: `http://127.0.0.1:${(other.address() as AddressInfo).port}`, hub: hub.origin });
+  Object.assign(at, {
+    site: places.origin,
+    closed: `http://127.0.0.1:${(other.address() as AddressInfo).port}`,
+    hub: hub.origin,
+  });
   const hash = sha256Of(doll);
   const packed = gzipSync(doll).toString('base64');
 
@@ -158,7 +192,12 @@ export async function openDrill(): Promise<Drill> {
     const pick = <T>(list: readonly T[]): T => list[Math.floor(random() * list.length)];
     const [place, source] = [pick(PLACES), pick(Object.keys(SOURCES))];
     const call = random() < 0.8 ? 'load' : 'downloadModel';
-    const drawn = new Map(Array.from({ length: Math.floor(random() * 4) }, () => pick(Object.keys(OPTIONS))).map((name) => [name, pick(OPTIONS[name](hash))]));
+    const drawn = new Map(
+      Array.from({ length: Math.floor(random() * 4) }, () => pick(Object.keys(OPTIONS))).map((name) => [
+        name,
+        pick(OPTIONS[name](hash)),
+      ]),
+    );
     const abortAfter = random() < 0.15 ? Math.floor(random() * 3000) : LONGEST_MS;
     const options = [...drawn].map(([name, value]) => `${name}: ${value}`).join(', ');
     const found = await places.open(place);
@@ -198,12 +237,24 @@ export async function openDrill(): Promise<Drill> {
     const { text, name = '', message = '', aborted } = got;
     const wrong: string[] = [];
     const ofDirectory = source === 'a directory of a hub'; // says what its random weights say
-    if (text === undefined && !NAMES.includes(name) && !(name === 'AbortError' && aborted)) wrong.push(`the error has no documented name: ${name}: ${message}`);
-    if (text !== undefined && text !== SAYS && !ofDirectory && !aborted) wrong.push(`the answer is ${JSON.stringify(text)}`);
-    if (/undefined|\[object|NaN/.test(message.replace(/is not defined/g, ''))) wrong.push(`the message is not whole: ${message}`);
+    if (text === undefined && !NAMES.includes(name) && !(name === 'AbortError' && aborted))
+      wrong.push(`the error has no documented name: ${name}: ${message}`);
+    if (text !== undefined && text !== SAYS && !ofDirectory && !aborted)
+      wrong.push(`the answer is ${JSON.stringify(text)}`);
+    if (/undefined|\[object|NaN/.test(message.replace(/is not defined/g, '')))
+      wrong.push(`the message is not whole: ${message}`);
     if (got.silence > MAX_SILENCE_MS) wrong.push(`${Math.round(got.silence)} ms without a call of onProgress`);
     if (leaked.length) wrong.push(`the token reached ${leaked.splice(0).join(', ')}`);
-    return { seed, place, source, call, options, told: text === undefined ? `${name}: ${message}` : 'answered', silence: Math.round(got.silence), wrong };
+    return {
+      seed,
+      place,
+      source,
+      call,
+      options,
+      told: text === undefined ? `${name}: ${message}` : 'answered',
+      silence: Math.round(got.silence),
+      wrong,
+    };
   }
 
   const AT_ONCE = 6;
@@ -215,7 +266,9 @@ export async function openDrill(): Promise<Drill> {
         const outcome = await run(next++);
         told?.(outcome);
         const { seed, place, source, call, options } = outcome;
-        wrong.push(...outcome.wrong.map((what) => `seed ${seed}: ${source}, ${place}, ${call}({ ${options} }): ${what}`));
+        wrong.push(
+          ...outcome.wrong.map((what) => `seed ${seed}: ${source}, ${place}, ${call}({ ${options} }): ${what}`),
+        );
       }
     };
     await Promise.all(Array.from({ length: AT_ONCE }, worker));
@@ -232,18 +285,26 @@ export async function openDrill(): Promise<Drill> {
 }
 
 if (process.argv[1]?.endsWith('drill_sources.ts')) {
-  const { seed, runs, json } = startTool('npm run drill:sources --', 'Loads models from drawn sources in drawn places with drawn options, and checks how each call ends.', {
-    seed: whole('the first seed', 1),
-    runs: whole('how many runs, each with the next seed', 300, 1),
-    json: flag('prints one JSON line per run'),
-  });
+  const { seed, runs, json } = startTool(
+    'npm run drill:sources --',
+    'Loads models from drawn sources in drawn places with drawn options, and checks how each call ends.',
+    {
+      seed: whole('the first seed', 1),
+      runs: whole('how many runs, each with the next seed', 300, 1),
+      json: flag('prints one JSON line per run'),
+    },
+  );
   const drill = await openDrill();
   const ends: Record<string, number> = {};
   const wrong = await drill.series(seed, runs, (outcome) => {
     const { seed, place, source, call, options, told, silence } = outcome;
     const end = told.split(':')[0];
     ends[end] = (ends[end] ?? 0) + 1;
-    console.log(json ? JSON.stringify(outcome) : `seed ${seed}: ${source}, ${place}, ${call}({ ${options} }): ${told.slice(0, 160)} (${silence} ms)${outcome.wrong.map((what) => `\n  WRONG: ${what}`).join('')}`);
+    console.log(
+      json
+        ? JSON.stringify(outcome)
+        : `seed ${seed}: ${source}, ${place}, ${call}({ ${options} }): ${told.slice(0, 160)} (${silence} ms)${outcome.wrong.map((what) => `\n  WRONG: ${what}`).join('')}`,
+    );
   });
   await drill.close();
   console.log(JSON.stringify({ runs, ends, wrong }));

@@ -10,17 +10,24 @@ import { createHub, modelBytes } from '../hub';
 import { createUnattended } from '../unattended';
 import { startTool, whole } from './options';
 
-const values = startTool('npm run drill:store --', 'Measures the speed of the model storage beside a bare loop, in Chromium.', {
-  mb: whole('size of the model in MB', 219, 1),
-  runs: whole('how many runs', 3, 1),
-});
+const values = startTool(
+  'npm run drill:store --',
+  'Measures the speed of the model storage beside a bare loop, in Chromium.',
+  {
+    mb: whole('size of the model in MB', 219, 1),
+    runs: whole('how many runs', 3, 1),
+  },
+);
 const size = values.mb * 1e6;
 const CHUNK = 8 << 20;
 const FILE = 'M-Q4_0.gguf';
 const hub = await createHub({ repos: { 'a/b': { [FILE]: modelBytes(size, 1) } } });
 const url = `${hub.origin}/plain/a/b/${FILE}`;
 await fetch(`${hub.origin}/api/models/a/b/revision/main`); // the hub computes its hashes
-const [bare, fetched] = [['bareLoop', size, CHUNK], ['plainFetch', url]];
+const [bare, fetched] = [
+  ['bareLoop', size, CHUNK],
+  ['plainFetch', url],
+];
 const load = (source: string): unknown[] => ['load', source, { hub: hub.origin, hash: false }];
 
 interface Answer {
@@ -36,8 +43,20 @@ interface Answer {
 const rows: Record<string, number>[] = [];
 for (let run = 0; run < values.runs; run++) {
   const browser = await createUnattended();
-  const steps = [fetched, fetched, bare, ['storeWrite', size, CHUNK], load('a/b'), load(url), load('a/b'), bare, fetched]; // the first is not counted: the server is new, too
-  const answers = JSON.parse(await browser.visit(`/e2e/pages/store.html?steps=${encodeURIComponent(JSON.stringify(steps))}`)) as Answer[];
+  const steps = [
+    fetched,
+    fetched,
+    bare,
+    ['storeWrite', size, CHUNK],
+    load('a/b'),
+    load(url),
+    load('a/b'),
+    bare,
+    fetched,
+  ]; // the first is not counted: the server is new, too
+  const answers = JSON.parse(
+    await browser.visit(`/e2e/pages/store.html?steps=${encodeURIComponent(JSON.stringify(steps))}`),
+  ) as Answer[];
   await browser.close();
   const broken = answers.find(({ error }) => error);
   if (broken) throw new Error(JSON.stringify(broken));
@@ -60,6 +79,8 @@ for (let run = 0; run < values.runs; run++) {
   console.log(JSON.stringify(rows.at(-1)));
 }
 const median = (name: string): number => rows.map((row) => row[name]).sort((a, b) => a - b)[rows.length >> 1];
-console.log(JSON.stringify(Object.fromEntries(Object.keys(rows[0]).map((name) => [name, Number(median(name).toFixed(3))]))));
+console.log(
+  JSON.stringify(Object.fromEntries(Object.keys(rows[0]).map((name) => [name, Number(median(name).toFixed(3))]))),
+);
 await hub.close();
 process.exit(0);

@@ -45,18 +45,28 @@ export interface Figures {
   decided: number;
 }
 
-const skillOf = ({ skill, expect }: Case): string => skill ?? (expect.calls ? 'call' : 'json' in expect ? 'JSON' : 'no call');
+const skillOf = ({ skill, expect }: Case): string =>
+  skill ?? (expect.calls ? 'call' : 'json' in expect ? 'JSON' : 'no call');
 
 export function judge(given: Case, answer: string): Outcome {
   const { expect, messages } = given;
   const { calls, broken, text } = readCalls(answer);
   const called = calls.length + broken.length > 0;
   const exact = expect.calls
-    ? broken.length === 0 && calls.length === expect.calls.length && expect.calls.every((wanted, i) => isRight(calls[i], wanted))
+    ? broken.length === 0 &&
+      calls.length === expect.calls.length &&
+      expect.calls.every((wanted, i) => isRight(calls[i], wanted))
     : 'json' in expect
       ? isDeepStrictEqual(json(text), expect.json)
       : !called && new RegExp(expect.says ?? '', 'isu').test(text);
-  return { skill: skillOf(given), exact, decided: called === Boolean(expect.calls?.length), expect, asked: messages.at(-1)?.content, answer };
+  return {
+    skill: skillOf(given),
+    exact,
+    decided: called === Boolean(expect.calls?.length),
+    expect,
+    asked: messages.at(-1)?.content,
+    answer,
+  };
 }
 
 const trimmed = (value: unknown): unknown => (typeof value === 'string' ? value.trim() : value);
@@ -64,7 +74,11 @@ const trimmed = (value: unknown): unknown => (typeof value === 'string' ? value.
 function isRight(call: ToolCall, { name, arguments: wanted, accept = {} }: WantedCall): boolean {
   const names = Object.keys(wanted);
   if (call.name !== name || names.length !== Object.keys(call.arguments).length) return false;
-  return names.every((key) => [wanted[key], ...(accept[key] ?? [])].some((value) => isDeepStrictEqual(trimmed(call.arguments[key]), trimmed(value))));
+  return names.every((key) =>
+    [wanted[key], ...(accept[key] ?? [])].some((value) =>
+      isDeepStrictEqual(trimmed(call.arguments[key]), trimmed(value)),
+    ),
+  );
 }
 
 function json(text: string): unknown {
@@ -83,7 +97,10 @@ export function figures(outcomes: readonly Outcome[]): Record<string, Figures> {
     decided: part.filter(({ decided }) => decided).length,
   });
   const skills = [...new Set(outcomes.map(({ skill }) => skill))];
-  return Object.fromEntries([...skills.map((skill) => [skill, of(outcomes.filter((o) => o.skill === skill))] as const), ['all', of(outcomes)]]);
+  return Object.fromEntries([
+    ...skills.map((skill) => [skill, of(outcomes.filter((o) => o.skill === skill))] as const),
+    ['all', of(outcomes)],
+  ]);
 }
 
 export interface EvalOptions {
@@ -93,13 +110,17 @@ export interface EvalOptions {
 }
 
 /** Runs the cases one after another; `emit` gets each outcome. */
-export async function evaluate({ model, backend, cases }: EvalOptions, emit: (outcome: Outcome) => void): Promise<void> {
+export async function evaluate(
+  { model, backend, cases }: EvalOptions,
+  emit: (outcome: Outcome) => void,
+): Promise<void> {
   const server = await serve({ mounts: { '/model': dirname(resolve(model)) } });
   const browser = await launchChromium({ webgpu: backend === 'webgpu' });
   try {
     const page = await openPage(browser, server.origin, '/e2e/pages/engine.html');
     await page.waitForFunction(() => 'rivulet' in window);
-    const call = (body: string, argument: unknown): Promise<unknown> => page.evaluate(`(async (a) => { ${body} })(${JSON.stringify(argument)})`);
+    const call = (body: string, argument: unknown): Promise<unknown> =>
+      page.evaluate(`(async (a) => { ${body} })(${JSON.stringify(argument)})`);
     await call('window.model = await window.rivulet.load({ url: a.url }, a.options)', {
       url: `${server.origin}/model/${basename(model)}`,
       options: { backend, allowSoftware: true, cache: false },
@@ -121,7 +142,10 @@ export async function evaluate({ model, backend, cases }: EvalOptions, emit: (ou
 function draw(cases: Case[], n: number, seed: number): Case[] {
   const random = generator(seed);
   const order = cases.map((given, i) => ({ given, i, key: random() })).sort((a, b) => a.key - b.key);
-  return order.slice(0, n).sort((a, b) => a.i - b.i).map(({ given }) => given);
+  return order
+    .slice(0, n)
+    .sort((a, b) => a.i - b.i)
+    .map(({ given }) => given);
 }
 
 export function readCases(path: string): Case[] {
@@ -130,8 +154,13 @@ export function readCases(path: string): Case[] {
     if (!line.trim()) return [];
     const given = JSON.parse(line) as Case;
     const { messages, expect } = given;
-    if (!Array.isArray(messages) || !(expect && (Array.isArray(expect.calls) || expect.none === true || 'json' in expect)))
-      throw new Error(`${path}, line ${i + 1} is not a case. Write { messages, tools, expect: { calls } | { none: true } | { json } }.`);
+    if (
+      !Array.isArray(messages) ||
+      !(expect && (Array.isArray(expect.calls) || expect.none === true || 'json' in expect))
+    )
+      throw new Error(
+        `${path}, line ${i + 1} is not a case. Write { messages, tools, expect: { calls } | { none: true } | { json } }.`,
+      );
     return [given];
   });
 }
@@ -141,16 +170,23 @@ const root = (path: string): string => fileURLToPath(new URL(`../../${path}`, im
 export const SETS = { grammar: root('recipe/heldout.jsonl'), words: root('recipe/heldout_words.jsonl') };
 
 async function main(): Promise<void> {
-  const { model, backend, set, n, seed, show, ...values } = startTool('npm run eval --', 'Checks how well a model calls tools, with cases that run greedily in headless Chromium.', {
-    model: file('a GGUF file', root('public/models/rivulet-tiny.gguf')),
-    set: oneOf(['both', 'grammar', 'words'], 'the held-out set of the recipe', 'both'),
-    cases: optionalFile('a JSON Lines file of other cases, instead of a set'),
-    backend: oneOf(['wasm', 'webgpu'], 'the backend', 'wasm'),
-    n: whole('how many cases to draw from each file; without this option, all', undefined, 1),
-    seed: whole('of the draw', 1),
-    show: text('N|all', 'failures to print for each skill; without this option, 3, and none of the set "words": who trains must not read it'),
-    json: flag('prints one JSON object for each file'),
-  });
+  const { model, backend, set, n, seed, show, ...values } = startTool(
+    'npm run eval --',
+    'Checks how well a model calls tools, with cases that run greedily in headless Chromium.',
+    {
+      model: file('a GGUF file', root('public/models/rivulet-tiny.gguf')),
+      set: oneOf(['both', 'grammar', 'words'], 'the held-out set of the recipe', 'both'),
+      cases: optionalFile('a JSON Lines file of other cases, instead of a set'),
+      backend: oneOf(['wasm', 'webgpu'], 'the backend', 'wasm'),
+      n: whole('how many cases to draw from each file; without this option, all', undefined, 1),
+      seed: whole('of the draw', 1),
+      show: text(
+        'N|all',
+        'failures to print for each skill; without this option, 3, and none of the set "words": who trains must not read it',
+      ),
+      json: flag('prints one JSON object for each file'),
+    },
+  );
   const paths = values.cases ? [values.cases] : set === 'both' ? Object.values(SETS) : [SETS[set]];
   for (const path of paths) {
     const all = readCases(path);
@@ -165,7 +201,17 @@ async function main(): Promise<void> {
     const most = show === 'all' ? Infinity : Number(show ?? (path === SETS.words ? 0 : 3));
     const shown = Object.keys(result).flatMap((skill) => failures.filter((o) => o.skill === skill).slice(0, most));
     const novelty = path === SETS.words ? unseen(all, readTrainingText()) : undefined;
-    if (values.json) console.log(JSON.stringify({ model: basename(model), cases: basename(path), backend, skills: result, failures: shown, novelty }));
+    if (values.json)
+      console.log(
+        JSON.stringify({
+          model: basename(model),
+          cases: basename(path),
+          backend,
+          skills: result,
+          failures: shown,
+          novelty,
+        }),
+      );
     else print(basename(path), result, shown);
     if (novelty && !values.json)
       console.log(
@@ -177,10 +223,17 @@ async function main(): Promise<void> {
 
 function print(cases: string, result: Record<string, Figures>, shown: readonly Outcome[]): void {
   for (const { skill, asked, expect, answer } of shown)
-    console.log(`${skill}: ${JSON.stringify(asked)}\n  wanted ${JSON.stringify(expect.calls ?? ('json' in expect ? expect.json : (expect.says ?? 'no call')))}\n  got    ${answer}`);
-  console.log(`\n${cases}\n${'skill'.padEnd(26)}${['cases', 'exact', 'decision'].map((name) => name.padStart(10)).join('')}`);
+    console.log(
+      `${skill}: ${JSON.stringify(asked)}\n  wanted ${JSON.stringify(expect.calls ?? ('json' in expect ? expect.json : (expect.says ?? 'no call')))}\n  got    ${answer}`,
+    );
+  console.log(
+    `\n${cases}\n${'skill'.padEnd(26)}${['cases', 'exact', 'decision'].map((name) => name.padStart(10)).join('')}`,
+  );
   const share = (part: number, whole: number): string => `${((100 * part) / whole).toFixed(1)} %`.padStart(10);
-  for (const [skill, f] of Object.entries(result)) console.log(`${skill.padEnd(26)}${String(f.cases).padStart(10)}${share(f.exact, f.cases)}${share(f.decided, f.cases)}`);
+  for (const [skill, f] of Object.entries(result))
+    console.log(
+      `${skill.padEnd(26)}${String(f.cases).padStart(10)}${share(f.exact, f.cases)}${share(f.decided, f.cases)}`,
+    );
 }
 
 if (process.argv[1]?.endsWith('eval.ts')) await main();

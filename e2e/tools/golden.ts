@@ -16,5 +16,7 @@ export function drawnWeights(name: string, shape: readonly number[]): Float32Arr
     : /norm/.test(name)
       ? [1, 0.35, 1]
       : [0, 1, /conv\.conv/.test(name) ? 0.6 : (/embed_tokens/.test(name) ? 1.44 : 1.1) / Math.sqrt(shape.at(-1)!)];
-  return Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => bfloatToFloat(floatToBfloat(scale * (middle + deviation * noise()))));
+  return Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () =>
+    bfloatToFloat(floatToBfloat(scale * (middle + deviation * noise()))),
+  );
 }

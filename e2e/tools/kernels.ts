@@ -13,19 +13,35 @@ import type { Measured, MeasureOptions } from '../pages/wasm_linear';
 import { someOf, startTool, whole, wholes } from './options';
 
 const READER = readFileSync(new URL('../../demo/bench/read_memory.c', import.meta.url), 'utf8');
-const FLAGS = ['--target=wasm32-unknown-unknown', '-O3', '-nostdlib', '-msimd128', '-matomics', '-mbulk-memory', '-Wl,--no-entry,--import-memory,--shared-memory,--max-memory=4294967296'];
+const FLAGS = [
+  '--target=wasm32-unknown-unknown',
+  '-O3',
+  '-nostdlib',
+  '-msimd128',
+  '-matomics',
+  '-mbulk-memory',
+  '-Wl,--no-entry,--import-memory,--shared-memory,--max-memory=4294967296',
+];
 
 const TYPES = Object.keys(DTYPES) as Dtype[];
-const values = startTool('npm run bench:kernels --', "Measures the linear map's WASM kernels alone, beside the speed of reading memory, in headless Chromium.", {
-  dtypes: someOf(TYPES, 'formats of the weights', TYPES.join()),
-  variants: someOf(['simd', 'relaxed', 'relaxed-int16'], 'kernels', 'relaxed,relaxed-int16,simd'),
-  threads: wholes('numbers of threads', '1,2'),
-  rows: whole('rows of the matrix', 8192, 1),
-  cols: whole('columns of the matrix', 2048, 1),
-  tokens: whole('tokens of the GEMM', 128, 1),
-  budget: whole('milliseconds per measurement', 100, 1),
-});
-const compiled = await commands.clang([...FLAGS, '-o', 'read.wasm', 'read.c'], { 'read.c': READER }, { fetchProgress: () => undefined });
+const values = startTool(
+  'npm run bench:kernels --',
+  "Measures the linear map's WASM kernels alone, beside the speed of reading memory, in headless Chromium.",
+  {
+    dtypes: someOf(TYPES, 'formats of the weights', TYPES.join()),
+    variants: someOf(['simd', 'relaxed', 'relaxed-int16'], 'kernels', 'relaxed,relaxed-int16,simd'),
+    threads: wholes('numbers of threads', '1,2'),
+    rows: whole('rows of the matrix', 8192, 1),
+    cols: whole('columns of the matrix', 2048, 1),
+    tokens: whole('tokens of the GEMM', 128, 1),
+    budget: whole('milliseconds per measurement', 100, 1),
+  },
+);
+const compiled = await commands.clang(
+  [...FLAGS, '-o', 'read.wasm', 'read.c'],
+  { 'read.c': READER },
+  { fetchProgress: () => undefined },
+);
 const server = await serve();
 const browser = await launchChromium({ args: ['--js-flags=--no-liftoff'] });
 const page = await openPage(browser, server.origin);
@@ -42,7 +58,9 @@ for (const name of values.variants) {
     reader: Buffer.from((compiled as Record<string, Uint8Array>)['read.wasm']).toString('base64'),
   };
   // as text: tsx would rewrite the import() for Node
-  const rows = (await page.evaluate(`import('/e2e/pages/wasm_linear.ts').then(({ measure }) => measure(${JSON.stringify(options)}))`)) as Measured[];
+  const rows = (await page.evaluate(
+    `import('/e2e/pages/wasm_linear.ts').then(({ measure }) => measure(${JSON.stringify(options)}))`,
+  )) as Measured[];
   for (const row of rows) console.log(JSON.stringify({ variant: name, ...row }));
 }
 await browser.close();

@@ -37,13 +37,28 @@ export function text(value: string, help: string, usual?: string): Option<string
   return { value, help, usual, read: ([given]) => given };
 }
 
-export const texts = (value: string, help: string): Option<string[] | undefined> => ({ value, help, multiple: true, read: (given) => (given.length ? given : undefined) });
+export const texts = (value: string, help: string): Option<string[] | undefined> => ({
+  value,
+  help,
+  multiple: true,
+  read: (given) => (given.length ? given : undefined),
+});
 
 /** A file or folder that must exist. Without a usual one the option is required. */
-export const file = (help: string, usual?: string): Option<string> => ({ value: 'PATH', help, usual, required: usual === undefined, read: ([path]) => existing(path, help) });
+export const file = (help: string, usual?: string): Option<string> => ({
+  value: 'PATH',
+  help,
+  usual,
+  required: usual === undefined,
+  read: ([path]) => existing(path, help),
+});
 
 /** A file or folder that must exist if it is given. */
-export const optionalFile = (help: string): Option<string | undefined> => ({ value: 'PATH', help, read: ([path]) => (path === undefined ? undefined : existing(path, help)) });
+export const optionalFile = (help: string): Option<string | undefined> => ({
+  value: 'PATH',
+  help,
+  read: ([path]) => (path === undefined ? undefined : existing(path, help)),
+});
 
 function existing(path: string, help: string): string {
   if (existsSync(path)) return path;
@@ -54,7 +69,12 @@ function existing(path: string, help: string): string {
 export function whole(help: string, usual: number, least?: number): Option<number>;
 export function whole(help: string, usual?: undefined, least?: number): Option<number | undefined>;
 export function whole(help: string, usual?: number, least = 0): Option<number | undefined> {
-  return { value: 'N', help, usual: usual?.toString(), read: ([given]) => (given === undefined ? undefined : toWhole(given, least)) };
+  return {
+    value: 'N',
+    help,
+    usual: usual?.toString(),
+    read: ([given]) => (given === undefined ? undefined : toWhole(given, least)),
+  };
 }
 
 /** Whole numbers with commas between them. */
@@ -72,7 +92,11 @@ function toWhole(given: string, least: number): number {
 /** One of a few words. A usual word of null makes the option required. */
 export function oneOf<const T extends string>(words: readonly T[], help: string, usual: NoInfer<T> | null): Option<T>;
 export function oneOf<const T extends string>(words: readonly T[], help: string): Option<T | undefined>;
-export function oneOf<const T extends string>(words: readonly T[], help: string, usual?: T | null): Option<T | undefined> {
+export function oneOf<const T extends string>(
+  words: readonly T[],
+  help: string,
+  usual?: T | null,
+): Option<T | undefined> {
   return {
     value: words.join('|'),
     help,
@@ -99,12 +123,16 @@ function toWord<T extends string>(given: string, words: readonly T[]): T {
 /** @throws Invalid */
 export function readOptions<O extends Options>(options: O, args: string[]): Values<O> {
   const config = Object.fromEntries(
-    Object.entries(options).map(([name, { value, multiple = false }]) => [name, { type: value ? ('string' as const) : ('boolean' as const), multiple }]),
+    Object.entries(options).map(([name, { value, multiple = false }]) => [
+      name,
+      { type: value ? ('string' as const) : ('boolean' as const), multiple },
+    ]),
   );
   const given = parsed(args, config, Object.keys(options));
   const values = Object.entries(options).map(([name, option]): [string, unknown] => {
     const found = [given[name] ?? option.usual ?? []].flat().map(String);
-    if (option.required && found.length === 0) throw new Invalid(`--${name} is missing. Pass --${name} ${option.value}: ${option.help}.`);
+    if (option.required && found.length === 0)
+      throw new Invalid(`--${name} is missing. Pass --${name} ${option.value}: ${option.help}.`);
     try {
       return [name, option.read(found)];
     } catch (error) {
@@ -119,10 +147,13 @@ type Config = Record<string, { type: 'string' | 'boolean'; multiple: boolean }>;
 function parsed(args: string[], options: Config, names: string[]): Record<string, unknown> {
   const { tokens } = parseArgs({ args, options, strict: false, tokens: true, allowPositionals: true });
   for (const token of tokens) {
-    if (token.kind === 'positional') throw new Invalid(`${JSON.stringify(token.value)} belongs to no option. The options are ${list(names)}.`);
+    if (token.kind === 'positional')
+      throw new Invalid(`${JSON.stringify(token.value)} belongs to no option. The options are ${list(names)}.`);
     if (token.kind !== 'option') continue;
-    if (!Object.hasOwn(options, token.name)) throw new Invalid(`${token.rawName} is not an option. The options are ${list(names)}.`);
-    if (token.value === undefined && options[token.name].type === 'string') throw new Invalid(`${token.rawName} needs a value.`);
+    if (!Object.hasOwn(options, token.name))
+      throw new Invalid(`${token.rawName} is not an option. The options are ${list(names)}.`);
+    if (token.value === undefined && options[token.name].type === 'string')
+      throw new Invalid(`${token.rawName} needs a value.`);
   }
   try {
     return parseArgs({ args, options }).values;

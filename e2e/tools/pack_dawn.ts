@@ -12,7 +12,12 @@ import { fileURLToPath } from 'node:url';
 import { startTool, text } from './options';
 
 const MOST_BYTES = 64 * 2 ** 20;
-const LOADERS = ['/usr/lib/x86_64-linux-gnu/libvulkan.so.1', '/usr/lib/aarch64-linux-gnu/libvulkan.so.1', '/usr/lib64/libvulkan.so.1', '/usr/lib/libvulkan.so.1'];
+const LOADERS = [
+  '/usr/lib/x86_64-linux-gnu/libvulkan.so.1',
+  '/usr/lib/aarch64-linux-gnu/libvulkan.so.1',
+  '/usr/lib64/libvulkan.so.1',
+  '/usr/lib/libvulkan.so.1',
+];
 
 const RUN = `#!/bin/sh
 # Unpacks once, then runs the benchmark: ./run.sh --suite --json > all.jsonl, or ./run.sh --random 350m --quant q4_0 --profile
@@ -59,31 +64,46 @@ case " $* " in *" --model "* | *" --random "* | *" --conformance "* | *" --suite
 XDG_RUNTIME_DIR=\${XDG_RUNTIME_DIR:-$there} exec "$there/node" "$there/bench.mjs" "$@"
 `;
 
-const values = startTool('npm run pack:dawn --', 'Makes one folder that runs the WebGPU benchmark on a bare Linux machine.', {
-  out: text('PATH', 'the folder to make', 'dist/rivulet-dawn'),
-});
+const values = startTool(
+  'npm run pack:dawn --',
+  'Makes one folder that runs the WebGPU benchmark on a bare Linux machine.',
+  {
+    out: text('PATH', 'the folder to make', 'dist/rivulet-dawn'),
+  },
+);
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
 const out = resolve(root, values.out);
 const dawn = dirname(createRequire(import.meta.url).resolve('webgpu'));
 const platform = join(dawn, 'dist', `linux-${process.arch}`);
 const loader = LOADERS.find(existsSync);
-if (process.platform !== 'linux' || !existsSync(platform)) throw new Error('This tool works on Linux only, on the kind of machine that the folder is for: x64 or arm64.');
+if (process.platform !== 'linux' || !existsSync(platform))
+  throw new Error('This tool works on Linux only, on the kind of machine that the folder is for: x64 or arm64.');
 if (!loader) throw new Error('The Vulkan loader is missing. Install libvulkan1 (Debian), or vulkan-loader.');
 
-execFileSync(process.execPath, [join(root, 'node_modules/vite/bin/vite.js'), 'build', '--mode', 'dawn', '--logLevel', 'warn'], { cwd: root, stdio: 'inherit' });
+execFileSync(
+  process.execPath,
+  [join(root, 'node_modules/vite/bin/vite.js'), 'build', '--mode', 'dawn', '--logLevel', 'warn'],
+  { cwd: root, stdio: 'inherit' },
+);
 rmSync(out, { recursive: true, force: true });
 const payload = join(out, 'payload');
 const copies: [string, string][] = [
   [process.execPath, 'node'],
   [loader, 'lib/libvulkan.so.1'],
   ...readdirSync(join(root, 'dist/dawn')).map((file): [string, string] => [join(root, 'dist/dawn', file), file]),
-  ...['index.js', 'package.json', 'LICENSE.md', join(relative(dawn, platform), 'dawn.node')].map((file): [string, string] => [join(dawn, file), join('node_modules/webgpu', file)]),
+  ...['index.js', 'package.json', 'LICENSE.md', join(relative(dawn, platform), 'dawn.node')].map(
+    (file): [string, string] => [join(dawn, file), join('node_modules/webgpu', file)],
+  ),
 ];
 for (const [from, to] of copies) {
   mkdirSync(dirname(join(payload, to)), { recursive: true });
   copyFileSync(from, join(payload, to));
 }
-execFileSync('tar', ['-C', payload, '--owner=0', '--group=0', '-I', 'xz -6 -T0', '-cf', join(out, 'payload.tar.xz'), '.'], { stdio: 'inherit' });
+execFileSync(
+  'tar',
+  ['-C', payload, '--owner=0', '--group=0', '-I', 'xz -6 -T0', '-cf', join(out, 'payload.tar.xz'), '.'],
+  { stdio: 'inherit' },
+);
 rmSync(payload, { recursive: true });
 copyFileSync(join(root, 'public/models/rivulet-tiny.gguf'), join(out, 'rivulet-tiny.gguf'));
 writeFileSync(join(out, 'run.sh'), RUN, { mode: 0o755 });

@@ -16,7 +16,12 @@ interface Row {
   ratio: number;
 }
 
-async function wllama(model: string, threads: number, prompts: number[], gen: number): Promise<{ prefill: number[]; decode: number }> {
+async function wllama(
+  model: string,
+  threads: number,
+  prompts: number[],
+  gen: number,
+): Promise<{ prefill: number[]; decode: number }> {
   const home = resolve(dirname(createRequire(import.meta.url).resolve('@wllama/wllama/package.json')));
   const server = await serve({ mounts: { '/wllama': home, '/model': dirname(model) } });
   const browser = await launchChromium();
@@ -25,7 +30,10 @@ async function wllama(model: string, threads: number, prompts: number[], gen: nu
     await page.waitForFunction(() => 'peer' in window);
     const url = JSON.stringify(`${server.origin}/model/${encodeURIComponent(basename(model))}`);
     await page.evaluate(`peer.load(${url}, ${threads}, ${Math.max(...prompts) + gen + 64})`);
-    const time = (prompt: number, steps: number): Promise<{ prompt_n: number; prompt_ms: number; predicted_n: number; predicted_ms: number }> =>
+    const time = (
+      prompt: number,
+      steps: number,
+    ): Promise<{ prompt_n: number; prompt_ms: number; predicted_n: number; predicted_ms: number }> =>
       page.evaluate(`peer.time(${prompt}, ${steps})`);
     await time(16, 4);
     const timings = [];
@@ -40,14 +48,18 @@ async function wllama(model: string, threads: number, prompts: number[], gen: nu
   }
 }
 
-const values = startTool('npm run bench:peers --', 'Measures the WASM backend and wllama in turn, in the same Chromium.', {
-  model: file('a GGUF file'),
-  threads: whole('threads', 2, 1),
-  prompt: wholes('lengths of the prompt', '128,512'),
-  gen: whole('tokens to generate', 32, 1),
-  rounds: whole('how often to measure both', 3, 1),
-  json: flag('prints one JSON line per measurement'),
-});
+const values = startTool(
+  'npm run bench:peers --',
+  'Measures the WASM backend and wllama in turn, in the same Chromium.',
+  {
+    model: file('a GGUF file'),
+    threads: whole('threads', 2, 1),
+    prompt: wholes('lengths of the prompt', '128,512'),
+    gen: whole('tokens to generate', 32, 1),
+    rounds: whole('how often to measure both', 3, 1),
+    json: flag('prints one JSON line per measurement'),
+  },
+);
 const model = resolve(values.model);
 const { threads, gen, prompt: prompts } = values;
 const ours: number[][] = [...prompts, 0].map(() => []);
@@ -71,4 +83,6 @@ const rows = [...prompts.map((prompt) => `prefill ${prompt}`), `decode ${gen}`].
 if (values.json) for (const row of rows) console.log(JSON.stringify(row));
 else
   for (const { what, rivulet, wllama: peer, ratio } of rows)
-    console.log(`${what.padEnd(12)} rivulet ${rivulet.median} tok/s (${rivulet.min} – ${rivulet.max})   wllama ${peer.median} (${peer.min} – ${peer.max})   × ${ratio}`);
+    console.log(
+      `${what.padEnd(12)} rivulet ${rivulet.median} tok/s (${rivulet.min} – ${rivulet.max})   wllama ${peer.median} (${peer.min} – ${peer.max})   × ${ratio}`,
+    );

@@ -29,7 +29,12 @@ export async function ask(page: Page, question: string): Promise<void> {
   const answers = await page.locator('#messages .assistant').count();
   await page.fill('#prompt', question);
   await page.press('#prompt', 'Enter');
-  await page.waitForFunction((n) => document.querySelector('.call.asking') ?? document.querySelectorAll('#messages .assistant:not([aria-busy])').length > n, answers);
+  await page.waitForFunction(
+    (n) =>
+      document.querySelector('.call.asking') ??
+      document.querySelectorAll('#messages .assistant:not([aria-busy])').length > n,
+    answers,
+  );
 }
 
 async function drawer(page: Page): Promise<void> {
@@ -39,7 +44,11 @@ async function drawer(page: Page): Promise<void> {
 }
 
 async function manyConversations(page: Page): Promise<void> {
-  for (const request of ['Convert 12 miles to kilometres', 'Good morning!', 'Set a timer for 10 minutes and tell me when it is over, please']) {
+  for (const request of [
+    'Convert 12 miles to kilometres',
+    'Good morning!',
+    'Set a timer for 10 minutes and tell me when it is over, please',
+  ]) {
     await ask(page, request);
     await drawer(page);
     await page.click('#new-chat');
@@ -94,19 +103,24 @@ It costs $5 and $10.
 
 That is all.`;
 
-const LONG_TITLE = 'Could you tell me, in as few words as possible, why the sky is blue during the day and red in the evening?';
+const LONG_TITLE =
+  'Could you tell me, in as few words as possible, why the sky is blue during the day and red in the evening?';
 
 export const SCREENS: Record<string, Screen> = {
   'first-run': { reach: async () => undefined },
   cards: {
     async reach(page) {
-      for (const question of ['Convert 12 miles to kilometres', 'Set a timer for 10 minutes']) await ask(page, question);
+      for (const question of ['Convert 12 miles to kilometres', 'Set a timer for 10 minutes'])
+        await ask(page, question);
     },
   },
   consent: { reach: (page) => ask(page, 'Add milk to my to-do list') },
   beyond: { reach: (page) => ask(page, 'Why is the sky blue?') },
   reply: {
-    turns: [{ role: 'user', content: LONG_TITLE }, { role: 'assistant', content: TYPESET, note: '214 tokens · 61 tok/s · 0.1 s to first token' }],
+    turns: [
+      { role: 'user', content: LONG_TITLE },
+      { role: 'assistant', content: TYPESET, note: '214 tokens · 61 tok/s · 0.1 s to first token' },
+    ],
     async reach(page) {
       await page.waitForSelector('math[display=block]');
       await page.waitForSelector('.hljs-keyword');
@@ -114,7 +128,10 @@ export const SCREENS: Record<string, Screen> = {
     },
   },
   'reply-middle': {
-    turns: [{ role: 'user', content: LONG_TITLE }, { role: 'assistant', content: TYPESET, note: '214 tokens · 61 tok/s · 0.1 s to first token' }],
+    turns: [
+      { role: 'user', content: LONG_TITLE },
+      { role: 'assistant', content: TYPESET, note: '214 tokens · 61 tok/s · 0.1 s to first token' },
+    ],
     async reach(page) {
       await page.waitForSelector('math[display=block]');
       await page.locator('.body .table').scrollIntoViewIfNeeded();
@@ -122,14 +139,21 @@ export const SCREENS: Record<string, Screen> = {
     },
   },
   'reply-end': {
-    turns: [{ role: 'user', content: LONG_TITLE }, { role: 'assistant', content: TYPESET, note: '214 tokens · 61 tok/s · 0.1 s to first token' }],
+    turns: [
+      { role: 'user', content: LONG_TITLE },
+      { role: 'assistant', content: TYPESET, note: '214 tokens · 61 tok/s · 0.1 s to first token' },
+    ],
     async reach(page) {
       await page.waitForSelector('math[display=block]');
       await page.evaluate(() => scrollTo(0, document.body.scrollHeight));
     },
   },
   draft: {
-    reach: (page) => page.fill('#prompt', 'A message of several lines.\n\nIt makes the field grow, up to a limit:\n- one\n- two\n- three'),
+    reach: (page) =>
+      page.fill(
+        '#prompt',
+        'A message of several lines.\n\nIt makes the field grow, up to a limit:\n- one\n- two\n- three',
+      ),
   },
   error: {
     query: '&model=./nothing.gguf',
@@ -142,7 +166,10 @@ export const SCREENS: Record<string, Screen> = {
     async reach(page) {
       await manyConversations(page);
       await page.locator('.conversation').nth(1).hover();
-      await page.getByRole('button', { name: /^Options for/ }).nth(1).click();
+      await page
+        .getByRole('button', { name: /^Options for/ })
+        .nth(1)
+        .click();
       await page.waitForSelector('#conversation-menu');
     },
   },
@@ -261,7 +288,14 @@ const sendInElement = (page: Page, text: string, model?: string): Promise<void> 
   page.locator(ELEMENT).evaluate(
     async (element, [message, source]) => {
       const chat = element as RivuletChat;
-      chat.tools = [{ name: 'set_timer', description: 'Start a countdown timer', parameters: { type: 'object', properties: { minutes: { type: 'integer' } }, required: ['minutes'] }, run: () => 'ok' }];
+      chat.tools = [
+        {
+          name: 'set_timer',
+          description: 'Start a countdown timer',
+          parameters: { type: 'object', properties: { minutes: { type: 'integer' } }, required: ['minutes'] },
+          run: () => 'ok',
+        },
+      ];
       if (source) chat.model = source;
       await chat.send(message).catch(() => undefined);
     },
@@ -270,7 +304,10 @@ const sendInElement = (page: Page, text: string, model?: string): Promise<void> 
 /** With a button in the corner of a page. */
 const corner = (page: Page): Promise<void> =>
   page.locator(ELEMENT).evaluate((element) => {
-    const button = Object.assign(document.createElement('button'), { textContent: 'Chat', popoverTargetElement: element });
+    const button = Object.assign(document.createElement('button'), {
+      textContent: 'Chat',
+      popoverTargetElement: element,
+    });
     button.style.cssText = 'position: fixed; inset: auto 1rem 1rem auto';
     element.style.cssText = 'inset: auto 1rem 4rem auto; inline-size: min(24rem, 100vw - 2rem)';
     (element as RivuletChat).popover = 'auto';
@@ -330,7 +367,9 @@ export const slowElementScreens = (query: string): Record<string, Screen> => ({
   'element-loading': inElement(async (page) => {
     await slowElement(page, query);
     await page.locator(ELEMENT).getByRole('button', { name: 'Download' }).click();
-    await page.waitForFunction(() => (document.querySelector('rivulet-chat')!.shadowRoot!.querySelector('progress')?.value ?? 0) > 0.2);
+    await page.waitForFunction(
+      () => (document.querySelector('rivulet-chat')!.shadowRoot!.querySelector('progress')?.value ?? 0) > 0.2,
+    );
   }),
 });
 
@@ -377,6 +416,12 @@ export const INSIDE_SCREENS: Record<string, Screen> = {
 /** A repository of two files, and a model that comes slowly: the progress stands still to be looked at. */
 export async function slowModel(): Promise<{ query: string; close(): Promise<void> }> {
   const files = { 'LFM2-mine-Q8_0.gguf': tinyGguf({ dtype: 'Q8_0' }), 'LFM2-mine-Q4_0.gguf': tinyGguf({}) };
-  const hub = await createHub({ repos: { 'a/b': { 'A-model-with-a-long-name-Q4_0.gguf': tinyGguf({ vocab: 24_000 }) }, 'someone/LFM2-mine-GGUF': files }, pace: 40 });
+  const hub = await createHub({
+    repos: {
+      'a/b': { 'A-model-with-a-long-name-Q4_0.gguf': tinyGguf({ vocab: 24_000 }) },
+      'someone/LFM2-mine-GGUF': files,
+    },
+    pace: 40,
+  });
   return { query: `&model=a/b&hub=${encodeURIComponent(hub.origin)}`, close: () => hub.close() };
 }

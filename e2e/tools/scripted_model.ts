@@ -25,11 +25,17 @@ export function scriptedGguf(pieces: readonly Piece[], { opening = '' } = {}): U
   const tokens = metadata['tokenizer.ggml.tokens'][2] as string[];
   const types = metadata['tokenizer.ggml.token_type'][2] as number[];
   const ids = pieces.map((piece, i) => {
-    const text = typeof piece === 'string' || piece instanceof Uint8Array ? spelled(piece) : 'special' in piece ? piece.special : piece.added;
+    const text =
+      typeof piece === 'string' || piece instanceof Uint8Array
+        ? spelled(piece)
+        : 'special' in piece
+          ? piece.special
+          : piece.added;
     const known = tokens.indexOf(text);
     if (known >= 0) return known;
     tokens[TOKENS + i] = text;
-    types[TOKENS + i] = typeof piece === 'string' || piece instanceof Uint8Array ? 1 : 'special' in piece ? CONTROL : USER_DEFINED;
+    types[TOKENS + i] =
+      typeof piece === 'string' || piece instanceof Uint8Array ? 1 : 'special' in piece ? CONTROL : USER_DEFINED;
     return TOKENS + i;
   });
   if (new Set(ids).size < ids.length) throw new RangeError('a piece stands twice');
@@ -39,7 +45,12 @@ export function scriptedGguf(pieces: readonly Piece[], { opening = '' } = {}): U
   for (let id = 0; id < tokens.length; id++) embedding[id * WIDTH + ids.indexOf(id) + 1] = 1;
   next.forEach((id, i) => (head[id * WIDTH + i] = 4));
   for (const tensor of tensors) {
-    const values = tensor.name === 'token_embd.weight' ? embedding : tensor.name === 'output.weight' ? head : new Float32Array(tensor.bytes.length / 4).fill(tensor.name.includes('norm') ? 1 : 0);
+    const values =
+      tensor.name === 'token_embd.weight'
+        ? embedding
+        : tensor.name === 'output.weight'
+          ? head
+          : new Float32Array(tensor.bytes.length / 4).fill(tensor.name.includes('norm') ? 1 : 0);
     tensor.bytes = new Uint8Array(values.buffer);
   }
   const template = metadata['tokenizer.chat_template'][1] as string;
@@ -49,4 +60,5 @@ export function scriptedGguf(pieces: readonly Piece[], { opening = '' } = {}): U
   return ggufBytes(model);
 }
 
-const spelled = (piece: string | Uint8Array): string => Array.from(typeof piece === 'string' ? new TextEncoder().encode(piece) : piece, (byte) => BYTE_TOKENS[byte]).join('');
+const spelled = (piece: string | Uint8Array): string =>
+  Array.from(typeof piece === 'string' ? new TextEncoder().encode(piece) : piece, (byte) => BYTE_TOKENS[byte]).join('');

@@ -41,7 +41,8 @@ export async function sizes(): Promise<Sizes> {
   const alone = await Promise.all(variants.map(deflateToBase64));
   const larger = alone[0].length > alone[1].length ? alone[0] : alone[1];
   const { text } = await packKernels();
-  if (!script.includes(text)) throw new Error('dist/rivulet.js was built from other kernels. Run `npm run build` first.');
+  if (!script.includes(text))
+    throw new Error('dist/rivulet.js was built from other kernels. Run `npm run build` first.');
   return {
     files: [{ name: 'rivulet.js', ...measure(script) }],
     parts: [
@@ -55,13 +56,16 @@ export async function sizes(): Promise<Sizes> {
 }
 
 if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) {
-  const { json } = startTool('npm run size --', 'Builds dist/rivulet.js and prints its size.', { json: flag('prints one JSON object') });
+  const { json } = startTool('npm run size --', 'Builds dist/rivulet.js and prints its size.', {
+    json: flag('prints one JSON object'),
+  });
   console.error('Building dist/rivulet.js …');
   await build({ mode: 'script', logLevel: 'silent' });
   const { files, parts, total } = await sizes();
   if (json) console.log(JSON.stringify({ files, parts, total }));
   else {
-    const row = (name: string, { raw, gzip, brotli }: Size): string => name.padEnd(32) + [raw, gzip, brotli].map((n) => n.toLocaleString('en').padStart(12)).join('');
+    const row = (name: string, { raw, gzip, brotli }: Size): string =>
+      name.padEnd(32) + [raw, gzip, brotli].map((n) => n.toLocaleString('en').padStart(12)).join('');
     console.log(`${' '.repeat(32)}${['raw', 'gzip -9', 'brotli'].map((head) => head.padStart(12)).join('')}`);
     for (const file of files) console.log(row(file.name, file));
     console.log(row('total, with one WASM variant', total));

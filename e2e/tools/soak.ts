@@ -8,7 +8,16 @@ import { serveSite } from '../site';
 import { startTool, whole } from './options';
 
 const LIMIT = 0.05;
-const REQUESTS = ['Good morning', 'Set a timer for 10 minutes', 'What is 17 * 23?', 'Thanks!', 'Convert 12 miles to kilometres', 'How are you?', 'What time is it in Tokyo?', 'Who are you?'];
+const REQUESTS = [
+  'Good morning',
+  'Set a timer for 10 minutes',
+  'What is 17 * 23?',
+  'Thanks!',
+  'Convert 12 miles to kilometres',
+  'How are you?',
+  'What time is it in Tokyo?',
+  'Who are you?',
+];
 
 interface Sample {
   /** of the page and its workers, by the browser's own count */
@@ -24,7 +33,9 @@ async function measure(page: Page, session: CDPSession): Promise<Sample> {
   await page.waitForFunction(() => document.querySelectorAll('#messages li').length === 0);
   for (let i = 0; i < 3; i++) await session.send('HeapProfiler.collectGarbage');
   const total = await page.evaluate(async () => {
-    const { measureUserAgentSpecificMemory } = performance as Performance & { measureUserAgentSpecificMemory?(): Promise<{ bytes: number }> };
+    const { measureUserAgentSpecificMemory } = performance as Performance & {
+      measureUserAgentSpecificMemory?(): Promise<{ bytes: number }>;
+    };
     return (await measureUserAgentSpecificMemory?.call(performance))?.bytes ?? 0;
   });
   const { metrics } = await session.send('Performance.getMetrics');
@@ -36,14 +47,21 @@ async function ask(page: Page, request: string): Promise<void> {
   const before = await page.locator('#messages > .assistant:not([aria-busy]) .copy').count();
   await page.fill('#prompt', request);
   await page.press('#prompt', 'Enter');
-  await page.waitForFunction((n) => document.querySelectorAll('#messages > .assistant:not([aria-busy]) .copy').length > n, before);
+  await page.waitForFunction(
+    (n) => document.querySelectorAll('#messages > .assistant:not([aria-busy]) .copy').length > n,
+    before,
+  );
 }
 
-const { turns, conversations, warm } = startTool('npm run soak --', 'Chats on the built page for many turns, and measures its memory.', {
-  turns: whole('all turns', 300, 10),
-  conversations: whole('over which they are spread', 10, 1),
-  warm: whole('turns before the first measurement', 100, 1),
-});
+const { turns, conversations, warm } = startTool(
+  'npm run soak --',
+  'Chats on the built page for many turns, and measures its memory.',
+  {
+    turns: whole('all turns', 300, 10),
+    conversations: whole('over which they are spread', 10, 1),
+    warm: whole('turns before the first measurement', 100, 1),
+  },
+);
 const site = await serveSite();
 const browser = await launchChromium({ args: ['--enable-blink-features=ForceEagerMeasureMemory'] });
 try {
@@ -59,7 +77,10 @@ try {
     await ask(page, `Conversation ${i}`);
   }
   const samples: Sample[] = [];
-  const row = (turn: number, { total, heap, nodes, listeners }: Sample): void => console.log(`after ${String(turn).padStart(4)} turns: ${(total / 1e6).toFixed(1)} MB in all, ${(heap / 1e6).toFixed(2)} MB of script, ${nodes} nodes, ${listeners} listeners`);
+  const row = (turn: number, { total, heap, nodes, listeners }: Sample): void =>
+    console.log(
+      `after ${String(turn).padStart(4)} turns: ${(total / 1e6).toFixed(1)} MB in all, ${(heap / 1e6).toFixed(2)} MB of script, ${nodes} nodes, ${listeners} listeners`,
+    );
   for (let turn = conversations; turn < turns; turn++) {
     if (turn % 3 === 0) {
       const title = `Conversation ${(turn * 7) % conversations}`;
@@ -76,7 +97,9 @@ try {
   const [first, last] = [samples[0], samples.at(-1)!];
   const grown = { total: last.total / first.total - 1, heap: last.heap / first.heap - 1 };
   const percent = (part: number): string => `${(part * 100).toFixed(1)} %`;
-  console.log(`grown by ${percent(grown.total)} in all, ${percent(grown.heap)} of script (allowed: ${percent(LIMIT)} in all)`);
+  console.log(
+    `grown by ${percent(grown.total)} in all, ${percent(grown.heap)} of script (allowed: ${percent(LIMIT)} in all)`,
+  );
   if (!(grown.total <= LIMIT)) process.exitCode = 1;
 } finally {
   await browser.close();

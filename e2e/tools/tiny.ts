@@ -4,7 +4,18 @@
  */
 import { madeUpWeights, type MadeUpTensor } from '../../src/backend/made_up_weights';
 import { randomBlocks } from '../../src/backend/random_weights';
-import { alignmentOf, ARRAY, BOOL, ByteWriter, F32, ggufHeader, I32, STRING, U32, type GgufEntry } from '../../src/format/gguf_writer';
+import {
+  alignmentOf,
+  ARRAY,
+  BOOL,
+  ByteWriter,
+  F32,
+  ggufHeader,
+  I32,
+  STRING,
+  U32,
+  type GgufEntry,
+} from '../../src/format/gguf_writer';
 import { LFM2 } from '../../src/model/architecture';
 import type { Config } from '../../src/model/config';
 import { DTYPES, type Dtype } from '../../src/tensor/dtype';
@@ -50,11 +61,27 @@ export interface TinyModel {
 export const tinyGguf = (options: TinyOptions = {}): Uint8Array => ggufBytes(tinyModel(options));
 
 /** The draws follow this order within a layer, so that the same options give the same bytes as ever. */
-const DRAWN = [/(attn|ffn)_norm/, /ffn_/, /conv\.weight/, /_proj\.weight/, /bias/, /attn_(q|k|v|qkv)\./, /attn_output/, /./];
+const DRAWN = [
+  /(attn|ffn)_norm/,
+  /ffn_/,
+  /conv\.weight/,
+  /_proj\.weight/,
+  /bias/,
+  /attn_(q|k|v|qkv)\./,
+  /attn_output/,
+  /./,
+];
 
 /** What the options choose: a configuration, and the tensors of the file. */
 function layoutOf(options: TinyOptions): { config: Config; tensors: MadeUpTensor[] } {
-  const { dtype = 'F32', hidden = 256, layers = ['conv', 'attention', 'conv'], tied = true, fused = false, convBias = false } = options;
+  const {
+    dtype = 'F32',
+    hidden = 256,
+    layers = ['conv', 'attention', 'conv'],
+    tied = true,
+    fused = false,
+    convBias = false,
+  } = options;
   const config: Config = {
     vocabSize: options.vocab ?? 320, hiddenSize: hidden, ffnSize: options.ffn ?? 2 * hidden, layers, heads: options.heads ?? 4, kvHeads: options.kvHeads ?? 2,
     headDim: options.headDim ?? 64, convLength: options.convLength ?? 3, normEps: 1e-5, ropeTheta: 1e6, contextLength: options.contextLength ?? 512,
@@ -64,7 +91,10 @@ function layoutOf(options: TinyOptions): { config: Config; tensors: MadeUpTensor
     (name) => (typeof dtype === 'function' ? dtype(name.replace(/\.weight$/, '')) : dtype),
     (name) => (name.endsWith('bias') ? convBias : name === 'output.weight' ? !tied : fused),
   );
-  const order = ({ gguf }: MadeUpTensor): number => (gguf.startsWith('blk') ? Number(gguf.split('.')[1]) * DRAWN.length + DRAWN.findIndex((part) => part.test(gguf)) : -1);
+  const order = ({ gguf }: MadeUpTensor): number =>
+    gguf.startsWith('blk')
+      ? Number(gguf.split('.')[1]) * DRAWN.length + DRAWN.findIndex((part) => part.test(gguf))
+      : -1;
   return { config, tensors: tensors.sort((a, b) => order(a) - order(b)) };
 }
 
@@ -73,9 +103,23 @@ export function tinyModel(options: TinyOptions = {}): TinyModel {
   const { config, tensors: layout } = layoutOf(options);
   const random = generator(options.seed ?? 1);
   const tensors = layout.map(({ gguf: name, shape, dtype, leaf }): TinyTensor => {
-    if (leaf === 'matrix') return { name, shape, dtype, bytes: randomRows(dtype, shape[0], shape[1], name === 'token_embd.weight' ? 0.5 : shape[1] ** -0.5, random) };
+    if (leaf === 'matrix')
+      return {
+        name,
+        shape,
+        dtype,
+        bytes: randomRows(dtype, shape[0], shape[1], name === 'token_embd.weight' ? 0.5 : shape[1] ** -0.5, random),
+      };
     const middle = name.endsWith('bias') ? 0.1 : shape.length > 1 ? 0.2 : 1; // taps; norms
-    return { name, shape, dtype, bytes: encode('F32', Float32Array.from({ length: product(shape) }, () => middle + random() - 0.5)) };
+    return {
+      name,
+      shape,
+      dtype,
+      bytes: encode(
+        'F32',
+        Float32Array.from({ length: product(shape) }, () => middle + random() - 0.5),
+      ),
+    };
   });
 
   const { tokens, types, merges } = vocabulary(config.vocabSize);
@@ -113,12 +157,22 @@ const CHAT_TEMPLATE =
   "{{- bos_token -}}{%- for m in messages -%}{{- '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>\\n' -}}{%- endfor -%}" +
   "{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\\n' -}}{%- endif -%}";
 
-const SPECIAL = ['<|pad|>', '<|startoftext|>', '<|endoftext|>', '<|fim_pre|>', '<|fim_mid|>', '<|fim_suf|>', '<|im_start|>', '<|im_end|>'];
+const SPECIAL = [
+  '<|pad|>',
+  '<|startoftext|>',
+  '<|endoftext|>',
+  '<|fim_pre|>',
+  '<|fim_mid|>',
+  '<|fim_suf|>',
+  '<|im_start|>',
+  '<|im_end|>',
+];
 const MERGES = ['Ġ t', 'h e', 'i n', 'Ġt he', 'e r', 'o u', 'Ġ a', 'l l'];
 
 /** The 256 bytes in GPT-2's printable stand-ins. */
 export const BYTE_TOKENS = ((): string[] => {
-  const printable = (byte: number): boolean => (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
+  const printable = (byte: number): boolean =>
+    (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
   let beyond = 256;
   return Array.from({ length: 256 }, (_, byte) => String.fromCodePoint(printable(byte) ? byte : beyond++));
 })();
@@ -166,12 +220,22 @@ const BLOCKS: Partial<Record<Dtype, { scale: number; deviation: number; minimum?
 function randomRows(dtype: Dtype, rows: number, cols: number, deviation: number, random: () => number): Uint8Array {
   if (cols % DTYPES[dtype].blockLength) throw new RangeError(`rows of ${cols} values are not whole blocks of ${dtype}`);
   const block = BLOCKS[dtype];
-  if (!block) return encode(dtype, Float32Array.from({ length: rows * cols }, () => (random() - 0.5) * 3.46 * deviation));
-  return randomBlocks(dtype, rows, cols, () => random() * 256, (view, at) => {
-    const scale = (deviation / block.deviation) * (0.5 + random());
-    view.setUint16(at + block.scale, floatToHalf(scale), true);
-    if (block.minimum) view.setUint16(at + block.minimum[0], floatToHalf(scale * block.minimum[1]), true);
-  });
+  if (!block)
+    return encode(
+      dtype,
+      Float32Array.from({ length: rows * cols }, () => (random() - 0.5) * 3.46 * deviation),
+    );
+  return randomBlocks(
+    dtype,
+    rows,
+    cols,
+    () => random() * 256,
+    (view, at) => {
+      const scale = (deviation / block.deviation) * (0.5 + random());
+      view.setUint16(at + block.scale, floatToHalf(scale), true);
+      if (block.minimum) view.setUint16(at + block.minimum[0], floatToHalf(scale * block.minimum[1]), true);
+    },
+  );
 }
 
 function encode(dtype: Dtype, values: Float32Array): Uint8Array {
@@ -194,8 +258,13 @@ export function ggufBytes({ metadata, tensors }: TinyModel, version = 3): Uint8A
 
 export function safetensorsBytes(tensors: readonly TinyTensor[]): Uint8Array {
   let offset = 0;
-  const header = tensors.map(({ name, shape, dtype, bytes }) => [name, { dtype, shape, data_offsets: [offset, (offset += bytes.length)] }]);
-  const json = new TextEncoder().encode(JSON.stringify({ __metadata__: { format: 'pt' }, ...Object.fromEntries(header) }));
+  const header = tensors.map(({ name, shape, dtype, bytes }) => [
+    name,
+    { dtype, shape, data_offsets: [offset, (offset += bytes.length)] },
+  ]);
+  const json = new TextEncoder().encode(
+    JSON.stringify({ __metadata__: { format: 'pt' }, ...Object.fromEntries(header) }),
+  );
   const file = new ByteWriter();
   file.number(10, json.length);
   file.raw(json);
@@ -206,7 +275,10 @@ export function safetensorsBytes(tensors: readonly TinyTensor[]): Uint8Array {
 // ---- Hugging Face directory
 
 /** The model of `tinyModel` as a Hugging Face directory, by file name; its matrices as F32, F16 or BF16. */
-export function tinyDirectory(options: TinyOptions = {}, dtype: 'F32' | 'F16' | 'BF16' = 'F32'): Record<string, Uint8Array> {
+export function tinyDirectory(
+  options: TinyOptions = {},
+  dtype: 'F32' | 'F16' | 'BF16' = 'F32',
+): Record<string, Uint8Array> {
   const { metadata, tensors } = tinyModel(options);
   const text = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(value, null, 1));
   const get = (key: string): unknown => metadata[key][1];
@@ -217,7 +289,12 @@ export function tinyDirectory(options: TinyOptions = {}, dtype: 'F32' | 'F16' | 
   const weights = tensors.map(({ shape: [rows, ...cols], dtype: from, bytes }, i): TinyTensor => {
     const { name, leaf } = layout[i];
     const values = dequantize(from, bytes, product([rows, ...cols]));
-    return { name, shape: leaf === 'vector' && cols.length ? [rows, 1, ...cols] : [rows, ...cols], dtype, bytes: encode(dtype, values) };
+    return {
+      name,
+      shape: leaf === 'vector' && cols.length ? [rows, 1, ...cols] : [rows, ...cols],
+      dtype,
+      bytes: encode(dtype, values),
+    };
   });
   const kinds = list<number>('lfm2.attention.head_count_kv');
   return {
@@ -246,9 +323,17 @@ export function tinyDirectory(options: TinyOptions = {}, dtype: 'F32' | 'F16' | 
       added_tokens: tokens.flatMap((content, id) => (types[id] === 3 ? [{ id, content, special: true }] : [])),
       pre_tokenizer: { type: 'ByteLevel', add_prefix_space: false, use_regex: true },
       decoder: { type: 'ByteLevel' },
-      model: { type: 'BPE', vocab: Object.fromEntries(tokens.map((token, id) => [token, id])), merges: list<string>('tokenizer.ggml.merges') },
+      model: {
+        type: 'BPE',
+        vocab: Object.fromEntries(tokens.map((token, id) => [token, id])),
+        merges: list<string>('tokenizer.ggml.merges'),
+      },
     }),
-    'tokenizer_config.json': text({ bos_token: '<|startoftext|>', eos_token: '<|im_end|>', chat_template: get('tokenizer.chat_template') }),
+    'tokenizer_config.json': text({
+      bos_token: '<|startoftext|>',
+      eos_token: '<|im_end|>',
+      chat_template: get('tokenizer.chat_template'),
+    }),
     'generation_config.json': text({ eos_token_id: [7, 2], temperature: 0.3, min_p: 0.15, repetition_penalty: 1.05 }),
   };
 }

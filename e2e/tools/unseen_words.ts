@@ -13,7 +13,8 @@ const FUNCTION_WORDS = new Set(
 );
 
 const wordsIn = (text: string): string[] => text.toLowerCase().match(/\p{L}[\p{L}\p{N}'’]*/gu) ?? [];
-const contentWords = (text: string): string[] => wordsIn(text).filter((word) => word.length > 3 && !FUNCTION_WORDS.has(word));
+const contentWords = (text: string): string[] =>
+  wordsIn(text).filter((word) => word.length > 3 && !FUNCTION_WORDS.has(word));
 
 export const readTrainingText = (folder = new URL('../../recipe/', import.meta.url)): string =>
   (readdirSync(folder, { recursive: true }) as string[])
@@ -37,7 +38,13 @@ export function unseen(cases: readonly Case[], training: string): Novelty {
   const knownNames = new Set(training.match(/\w+/g));
   const asked = cases.filter(({ expect }) => expect.calls?.length);
   const has = ({ messages, expect }: Case, outside: boolean): boolean => {
-    const values = outside ? new Set((expect.calls ?? []).flatMap(({ arguments: given }) => Object.values(given).flatMap((value) => wordsIn(String(value))))) : new Set<string>();
+    const values = outside
+      ? new Set(
+          (expect.calls ?? []).flatMap(({ arguments: given }) =>
+            Object.values(given).flatMap((value) => wordsIn(String(value))),
+          ),
+        )
+      : new Set<string>();
     return contentWords(String(messages.at(-1)?.content)).some((word) => !known.has(word) && !values.has(word));
   };
   const names = new Set(cases.flatMap(({ tools = [] }) => tools.map(nameOf)));

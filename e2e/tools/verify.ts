@@ -100,7 +100,8 @@ export function boundsOf(options: VerifyOptions, types: string[], f16Storage: bo
   if (options.exact) return { maxAbs: 2e-2, greedy: true };
   if (!quantised) return { maxAbs: 2e-2, greedy: false };
   // int8 activations: no worse than native llama.cpp on these files
-  return types.some((type) => /_K$/.test(type) && type !== 'Q6_K') || types.every((type) => type === 'Q6_K' || !isQuantised(type))
+  return types.some((type) => /_K$/.test(type) && type !== 'Q6_K') ||
+    types.every((type) => type === 'Q6_K' || !isQuantised(type))
     ? { nmseMean: 4.5e-3, nmseMax: 8e-3, greedy: false }
     : { nmseMean: 2.5e-3, nmseMax: 5e-3, greedy: false };
 }
@@ -109,7 +110,9 @@ export function boundsOf(options: VerifyOptions, types: string[], f16Storage: bo
 export async function verify(options: VerifyOptions, emit: (line: Line) => void): Promise<string[]> {
   const expected = JSON.parse(readFileSync(join(options.expected, 'expected.json'), 'utf8')) as Expected;
   const names = options.files ?? Object.keys(expected.files);
-  for (const name of names) if (!expected.files[name]) throw new Error(`${name} is not in expected.json. Its files are ${Object.keys(expected.files).join(', ')}.`);
+  for (const name of names)
+    if (!expected.files[name])
+      throw new Error(`${name} is not in expected.json. Its files are ${Object.keys(expected.files).join(', ')}.`);
   const prompts = Object.entries(expected.prompts);
   const feeds = options.feeds ?? [{ chunk: WHOLE }];
   const fits = (tokens: number[], { longest = Infinity }: Feed): boolean => tokens.length <= longest;
@@ -121,8 +124,12 @@ export async function verify(options: VerifyOptions, emit: (line: Line) => void)
   try {
     for (const name of names) {
       const entry = expected.files[name];
-      const files = name.endsWith('.gguf') ? [join('gguf', name)] : readdirSync(join(options.expected, 'model')).map((file) => join('model', file));
-      const { model, f16Storage } = probe ? await loadInPage(probe, files, options, contextLength) : await loadHere(options, files, contextLength);
+      const files = name.endsWith('.gguf')
+        ? [join('gguf', name)]
+        : readdirSync(join(options.expected, 'model')).map((file) => join('model', file));
+      const { model, f16Storage } = probe
+        ? await loadInPage(probe, files, options, contextLength)
+        : await loadHere(options, files, contextLength);
       const rows = floats(join(options.expected, entry.logits_file));
       const V = entry.logits_shape[1];
       const bounds = boundsOf(options, Object.values(entry.tensor_types ?? {}), f16Storage);
@@ -133,22 +140,36 @@ export async function verify(options: VerifyOptions, emit: (line: Line) => void)
         for (const [i, [prompt, tokens]] of prompts.entries()) {
           if (!fits(tokens, feed) || (feed !== feeds[0] && tokens.length <= feed.chunk)) continue;
           const got = await model.logits(tokens, feed.chunk);
-          const line: Line = { file: name, prompt, chunk: feed.chunk, backend: options.backend, ...difference(got, rows.subarray(i * V, (i + 1) * V)), bits: hash(Float32Array.from(got)), greedyMatch: null };
+          const line: Line = {
+            file: name,
+            prompt,
+            chunk: feed.chunk,
+            backend: options.backend,
+            ...difference(got, rows.subarray(i * V, (i + 1) * V)),
+            bits: hash(Float32Array.from(got)),
+            greedyMatch: null,
+          };
           const wanted = feed === feeds[0] ? continuation(entry, prompt) : undefined;
           if (wanted) {
             const tokensGot = await model.greedy(tokens, wanted.tokens.length);
             const end = wanted.margins.findIndex((margin) => margin < wanted.margin);
-            line.greedyMatch = wanted.tokens.slice(0, end < 0 ? undefined : end).every((token, k) => token === tokensGot[k]);
+            line.greedyMatch = wanted.tokens
+              .slice(0, end < 0 ? undefined : end)
+              .every((token, k) => token === tokensGot[k]);
           }
           emit(line);
           nmses.push(line.nmse);
           const what = `${prompt}, ${feed.chunk} at a time:`;
-          if (bounds.maxAbs !== undefined && !(line.maxAbs <= bounds.maxAbs)) miss(`${what} max |Δ| ${line.maxAbs} > ${bounds.maxAbs}`);
-          if (bounds.nmseMax !== undefined && !(line.nmse <= bounds.nmseMax)) miss(`${what} nmse ${line.nmse} > ${bounds.nmseMax}`);
-          if ((bounds.greedy || entry.greedy) && line.greedyMatch === false) miss(`${what} the greedy continuation differs before the first small margin`);
+          if (bounds.maxAbs !== undefined && !(line.maxAbs <= bounds.maxAbs))
+            miss(`${what} max |Δ| ${line.maxAbs} > ${bounds.maxAbs}`);
+          if (bounds.nmseMax !== undefined && !(line.nmse <= bounds.nmseMax))
+            miss(`${what} nmse ${line.nmse} > ${bounds.nmseMax}`);
+          if ((bounds.greedy || entry.greedy) && line.greedyMatch === false)
+            miss(`${what} the greedy continuation differs before the first small margin`);
         }
         const mean = nmses.reduce((a, b) => a + b, 0) / nmses.length;
-        if (nmses.length && bounds.nmseMean !== undefined && !(mean <= bounds.nmseMean)) miss(`${feed.chunk} at a time: mean nmse ${mean} > ${bounds.nmseMean}`);
+        if (nmses.length && bounds.nmseMean !== undefined && !(mean <= bounds.nmseMean))
+          miss(`${feed.chunk} at a time: mean nmse ${mean} > ${bounds.nmseMean}`);
       }
     }
   } finally {
@@ -157,7 +178,10 @@ export async function verify(options: VerifyOptions, emit: (line: Line) => void)
   return missed;
 }
 
-function continuation(entry: ExpectedFile, prompt: string): { tokens: number[]; margins: number[]; margin: number } | undefined {
+function continuation(
+  entry: ExpectedFile,
+  prompt: string,
+): { tokens: number[]; margins: number[]; margin: number } | undefined {
   const own = entry.greedy?.[prompt];
   if (own) return { ...own, margin: OWN_MARGIN };
   if (prompt !== 'T7' || !entry.greedy_from_T7 || !entry.greedy_margins) return undefined;
@@ -173,18 +197,32 @@ async function openPage({ expected, browser, backend }: VerifyOptions): Promise<
 
 type Loaded = { model: Model; f16Storage: boolean };
 
-async function loadInPage(probe: Probe, files: string[], options: VerifyOptions, contextLength: number): Promise<Loaded> {
+async function loadInPage(
+  probe: Probe,
+  files: string[],
+  options: VerifyOptions,
+  contextLength: number,
+): Promise<Loaded> {
   const { backend, threads, exact, variant, subgroups, int8 } = options;
   const urls = files.map((file) => `${probe.origin}/expected/${file.replaceAll('\\', '/')}`);
   const { info } = await probe.run((p, a) => p.load(a.urls, a.options, a.compile), {
     urls,
-    options: { backend, threads, exact, variant, subgroups, tuning: int8 ? { int8Activations: true } : undefined, stays: backend === 'webgpu' },
+    options: {
+      backend,
+      threads,
+      exact,
+      variant,
+      subgroups,
+      tuning: int8 ? { int8Activations: true } : undefined,
+      stays: backend === 'webgpu',
+    },
     compile: { contextLength, prefillBatch: WHOLE },
   });
   return {
     f16Storage: /\bf16\b/.test(info.variant),
     model: {
-      logits: (tokens, piece) => probe.run(async (p, a) => Array.from(await p.logits(a.tokens, a.piece)), { tokens, piece }),
+      logits: (tokens, piece) =>
+        probe.run(async (p, a) => Array.from(await p.logits(a.tokens, a.piece)), { tokens, piece }),
       greedy: (tokens, steps) => probe.run((p, a) => p.greedy(a.tokens, a.steps), { tokens, steps }),
     },
   };
@@ -194,10 +232,14 @@ async function loadHere({ expected, open }: VerifyOptions, files: string[], cont
   const checkpoint = await openCheckpoint(files.map((file) => fileSource(join(expected, file))));
   const backend = open ? await open() : openReferenceBackend();
   const weights = await loadWeights(checkpoint, backend, () => undefined);
-  const runner: Runner = await backend.compile(recordModel(checkpoint, weights), { contextLength, prefillBatch: WHOLE });
+  const runner: Runner = await backend.compile(recordModel(checkpoint, weights), {
+    contextLength,
+    prefillBatch: WHOLE,
+  });
   const feed = async (tokens: number[], piece: number): Promise<void> => {
     runner.rewind(0);
-    for (let at = 0; at < tokens.length; at += piece) await runner.prefill(Uint32Array.from(tokens.slice(at, at + piece)));
+    for (let at = 0; at < tokens.length; at += piece)
+      await runner.prefill(Uint32Array.from(tokens.slice(at, at + piece)));
   };
   return {
     f16Storage: false,
@@ -213,7 +255,8 @@ function floats(path: string): Float32Array {
   return new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
 }
 
-const hash = (values: Float32Array): string => createHash('sha256').update(new Uint8Array(values.buffer)).digest('hex').slice(0, 8);
+const hash = (values: Float32Array): string =>
+  createHash('sha256').update(new Uint8Array(values.buffer)).digest('hex').slice(0, 8);
 
 function difference(got: ArrayLike<number>, wanted: Float32Array): Pick<Line, 'maxAbs' | 'nmse' | 'top1Match'> {
   if (got.length !== wanted.length) throw new Error(`${got.length} logits, expected ${wanted.length}`);

@@ -45,11 +45,16 @@ export function readRenderings(directory: string): { renderings: Rendering[]; te
   if (!Array.isArray(renderings)) throw layout(path, 'is not a list', renderings);
   for (const [i, entry] of renderings.entries()) {
     if (!isRendering(entry)) throw layout(path, `has something else as entry ${i}`, entry);
-    if (!names.includes(entry.template)) throw new Error(`${folder} lacks a template: got ${names.join(', ') || 'none'}, wanted ${entry.template} for entry ${i} of ${path}.`);
+    if (!names.includes(entry.template))
+      throw new Error(
+        `${folder} lacks a template: got ${names.join(', ') || 'none'}, wanted ${entry.template} for entry ${i} of ${path}.`,
+      );
   }
   const compile = (name: string): ChatTemplate => {
     const chat_template = readFileSync(join(folder, name), 'utf8');
-    return reading(join(folder, name), () => compileChatTemplate({ chat_template, bos_token: '<|startoftext|>', eos_token: '<|im_end|>' })!);
+    return reading(join(folder, name), () =>
+      compileChatTemplate({ chat_template, bos_token: '<|startoftext|>', eos_token: '<|im_end|>' })!,
+    );
   };
   return { renderings: renderings as Rendering[], templates: new Map(names.map((name) => [name, compile(name)])) };
 }
@@ -58,7 +63,9 @@ export function readRenderings(directory: string): { renderings: Rendering[]; te
 function fields(entry: unknown): unknown {
   if (!(entry instanceof Map)) return entry;
   const { variables, ...others } = Object.fromEntries(entry) as Partial<Rendering>;
-  return variables instanceof Map ? { ...others, variables: Object.fromEntries(variables) as object } : { ...others, ...(variables && { variables }) };
+  return variables instanceof Map
+    ? { ...others, variables: Object.fromEntries(variables) as object }
+    : { ...others, ...(variables && { variables }) };
 }
 
 export const optionsOf = (entry: Rendering): RenderOptions => ({
@@ -111,7 +118,16 @@ function reading<T>(path: string, read: () => T): T {
 
 function isRendering(value: unknown): value is Rendering {
   if (typeof value !== 'object' || value === null) return false;
-  const { template, case: name, messages, tools, add_generation_prompt, variables = {}, rendered, error } = value as Partial<Rendering>;
+  const {
+    template,
+    case: name,
+    messages,
+    tools,
+    add_generation_prompt,
+    variables = {},
+    rendered,
+    error,
+  } = value as Partial<Rendering>;
   return (
     [template, name, rendered ?? error].every((text) => typeof text === 'string') &&
     (rendered === undefined) !== (error === undefined) &&
@@ -124,7 +140,8 @@ function isRendering(value: unknown): value is Rendering {
 
 function layout(path: string, what: string, got: unknown): Error {
   const wanted = 'a list of { template, case, messages, tools, add_generation_prompt, rendered }';
-  const plain = (_: string, value: unknown): unknown => (typeof value === 'bigint' ? Number(value) : value instanceof Map ? Object.fromEntries(value) : value);
+  const plain = (_: string, value: unknown): unknown =>
+    typeof value === 'bigint' ? Number(value) : value instanceof Map ? Object.fromEntries(value) : value;
   return new Error(`${path} ${what}: got ${JSON.stringify(got, plain)?.slice(0, 200)}, wanted ${wanted}.`);
 }
 
@@ -136,14 +153,22 @@ function describe({ template, case: name, tools, addGenerationPrompt, at, got, w
 }
 
 function main(): void {
-  const { expected, json } = startTool('npm run verify:chat --', 'Compares the prompts that chat templates give with expected ones.', {
-    expected: file('a folder with templates/*.jinja and rendered.json'),
-    json: flag('prints each difference as a JSON line, with both prompts in full'),
-  });
+  const { expected, json } = startTool(
+    'npm run verify:chat --',
+    'Compares the prompts that chat templates give with expected ones.',
+    {
+      expected: file('a folder with templates/*.jinja and rendered.json'),
+      json: flag('prints each difference as a JSON line, with both prompts in full'),
+    },
+  );
   const { compared, differences, unused } = verifyChat(expected);
   for (const difference of differences) console.log(json ? JSON.stringify(difference) : describe(difference));
   for (const name of unused) console.error(`rendered.json has no rendering of ${name}`);
-  console.error(compared ? `${compared} renderings compared, ${differences.length} differ` : 'nothing was compared: rendered.json is empty');
+  console.error(
+    compared
+      ? `${compared} renderings compared, ${differences.length} differ`
+      : 'nothing was compared: rendered.json is empty',
+  );
   process.exit(differences.length || !compared ? 1 : 0);
 }
 

@@ -34,16 +34,25 @@ export async function visits(model: string, threads: number): Promise<Visit[]> {
   let reachable = true;
   const browser = await createUnattended({
     mounts: { '/model': dirname(path), '/built': 'dist' },
-    answer: (request, response) => (request.url?.startsWith('/model') && !reachable ? response.writeHead(503).end() : undefined),
+    answer: (request, response) =>
+      request.url?.startsWith('/model') && !reachable ? response.writeHead(503).end() : undefined,
   });
   const seen: Visit[] = [];
   try {
     for (const name of ['first', 'second'] as const) {
       let memory: ReturnType<typeof watchMemory> | undefined;
       const marked = (): void => void (memory = watchMemory(50)); // the page is there, the model is not
-      const text = await browser.visit(`/e2e/pages/visit.html?threads=${threads}&model=/model/${encodeURIComponent(basename(path))}`, marked);
+      const text = await browser.visit(
+        `/e2e/pages/visit.html?threads=${threads}&model=/model/${encodeURIComponent(basename(path))}`,
+        marked,
+      );
       const peak = memory?.stop()?.peak;
-      const result = { visit: name, ...JSON.parse(text), peakBytes: peak, peakOverFile: peak && Number((peak / size).toFixed(3)) } as Visit;
+      const result = {
+        visit: name,
+        ...JSON.parse(text),
+        peakBytes: peak,
+        peakOverFile: peak && Number((peak / size).toFixed(3)),
+      } as Visit;
       if (result.error) throw new Error(`${name} visit: ${result.error}`);
       seen.push(result);
       reachable = false;
@@ -55,10 +64,14 @@ export async function visits(model: string, threads: number): Promise<Visit[]> {
 }
 
 if (process.argv[1]?.endsWith('visit.ts')) {
-  const values = startTool('npm run bench:visit --', 'Measures the first and the second visit of a page that loads a model.', {
-    model: file('a GGUF file'),
-    threads: whole('threads', 2, 1),
-    json: flag('no effect: the output is always JSON'),
-  });
+  const values = startTool(
+    'npm run bench:visit --',
+    'Measures the first and the second visit of a page that loads a model.',
+    {
+      model: file('a GGUF file'),
+      threads: whole('threads', 2, 1),
+      json: flag('no effect: the output is always JSON'),
+    },
+  );
   for (const line of await visits(values.model, values.threads)) console.log(JSON.stringify(line));
 }

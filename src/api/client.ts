@@ -89,19 +89,34 @@ export const proxyConsent = (consent: EvictionConsent | undefined): EvictionCons
     ? proxy((request: EvictionRequest) =>
         Promise.resolve(request)
           .then(consent)
-          .then((answer) => answer === true, (error) => (void Promise.reject(error), false)),
+          .then(
+            (answer) => answer === true,
+            (error) => (void Promise.reject(error), false),
+          ),
       )
     : consent;
 
 /** The engine's worker and its calls; those of a side file are there if its text is among `sideFiles`. */
-export const startEngine = (sideFiles: string[] = []): StartedWorker<EngineWorkerCalls & WorkerModelCalls & ToolCalls> => startWorker('rivulet', [engineScript, ...sideFiles]);
+export const startEngine = (
+  sideFiles: string[] = [],
+): StartedWorker<EngineWorkerCalls & WorkerModelCalls & ToolCalls> =>
+  startWorker('rivulet', [engineScript, ...sideFiles]);
 
 /** The worker's calls, as promises. */
 export type RemoteEngine = ReturnType<typeof startEngine>['remote'];
 
-function createModel(info: () => ModelInfo, engine: RemoteEngine, guard: CallGuard, end: (reason: Error) => void): Model {
+function createModel(
+  info: () => ModelInfo,
+  engine: RemoteEngine,
+  guard: CallGuard,
+  end: (reason: Error) => void,
+): Model {
   /** Options that are not valid reject the result, not the call. */
-  const stream = <T extends Abortable>(rules: RulesOf<Required<T>>, given: T | undefined, run: (options: Omit<T, 'signal'>, ...rest: Parameters<RunGeneration>) => ReturnType<RunGeneration>): TextStream => {
+  const stream = <T extends Abortable>(
+    rules: RulesOf<Required<T>>,
+    given: T | undefined,
+    run: (options: Omit<T, 'signal'>, ...rest: Parameters<RunGeneration>) => ReturnType<RunGeneration>,
+  ): TextStream => {
     let options: T | undefined;
     let failure: unknown;
     try {
@@ -119,11 +134,20 @@ function createModel(info: () => ModelInfo, engine: RemoteEngine, guard: CallGua
     get info() {
       return info();
     },
-    chat: (messages, options) => stream<ChatOptions & Abortable>(OPTIONS.chat, options, (plain, emit, signal) => engine.chat(readMessages(messages), plain, emit, signal)),
-    generate: (prompt, options) => stream<GenerateOptions & Abortable>(OPTIONS.generate, options, (plain, emit, signal) => engine.generate(readPrompt(prompt), plain, emit, signal)),
-    tokenize: async (text, options) => guard(engine.tokenize(readText('text', text), readOptions<EncodeOptions>(OPTIONS.tokenize, options))),
-    detokenize: async (ids, options) => guard(engine.detokenize(readTokenIds(ids), readOptions<DecodeOptions>(OPTIONS.detokenize, options))),
-    render: async (messages, options) => guard(engine.render(readMessages(messages), readOptions<RenderOptions>(OPTIONS.render, options))),
+    chat: (messages, options) =>
+      stream<ChatOptions & Abortable>(OPTIONS.chat, options, (plain, emit, signal) =>
+        engine.chat(readMessages(messages), plain, emit, signal),
+      ),
+    generate: (prompt, options) =>
+      stream<GenerateOptions & Abortable>(OPTIONS.generate, options, (plain, emit, signal) =>
+        engine.generate(readPrompt(prompt), plain, emit, signal),
+      ),
+    tokenize: async (text, options) =>
+      guard(engine.tokenize(readText('text', text), readOptions<EncodeOptions>(OPTIONS.tokenize, options))),
+    detokenize: async (ids, options) =>
+      guard(engine.detokenize(readTokenIds(ids), readOptions<DecodeOptions>(OPTIONS.detokenize, options))),
+    render: async (messages, options) =>
+      guard(engine.render(readMessages(messages), readOptions<RenderOptions>(OPTIONS.render, options))),
     logits: async (tokens, prefillBatch) => guard(engine.logits(readTokenIds(tokens), prefillBatch)),
     status: () => guard(engine.status()),
     async unload() {

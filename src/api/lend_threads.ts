@@ -11,7 +11,8 @@ export function lendThreads(engine: Worker): () => void {
   engine.addEventListener('message', ({ data }: MessageEvent<ThreadLendingMessage | undefined>) => {
     if (data?.rivuletThreads === 'start') {
       const { id, url, port } = data;
-      const failed = (reason: string): void => engine.postMessage({ rivuletThreads: 'failed', id, reason } satisfies ThreadLendingMessage);
+      const failed = (reason: string): void =>
+        engine.postMessage({ rivuletThreads: 'failed', id, reason } satisfies ThreadLendingMessage);
       try {
         const thread = new Worker(trustedUrl(url));
         thread.onerror = ({ message }) => failed(message);

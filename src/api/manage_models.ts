@@ -35,7 +35,12 @@ interface WorkerCall {
 async function inWorker<O extends WatchedCall, T>(
   rules: RulesOf<Required<O>>,
   given: O | undefined,
-  call: (remote: RemoteEngine, options: Omit<O, keyof WatchedCall>, signal: AbortSignal | undefined, report: Report | undefined) => Promise<T>,
+  call: (
+    remote: RemoteEngine,
+    options: Omit<O, keyof WatchedCall>,
+    signal: AbortSignal | undefined,
+    report: Report | undefined,
+  ) => Promise<T>,
   { before, sideFile }: WorkerCall = {},
 ): Promise<T> {
   const { signal, onProgress, ...options } = readOptions<O>(rules, given);
@@ -45,7 +50,14 @@ async function inWorker<O extends WatchedCall, T>(
   const watch = watchProgress(onProgress);
   const { remote, guard, end } = startEngine(sideFiles);
   try {
-    return await guard(call(remote, options, signal, proxy((progress: Progress) => (before?.(progress), watch.report(progress)))));
+    return await guard(
+      call(
+        remote,
+        options,
+        signal,
+        proxy((progress: Progress) => (before?.(progress), watch.report(progress))),
+      ),
+    );
   } finally {
     watch.stop();
     end(new RivuletError('RequestError', { what: 'The call is over' }));
@@ -58,15 +70,23 @@ async function inWorker<O extends WatchedCall, T>(
  * @throws by name, like load() for the headers: SourceError, CheckpointError, RequestError, DeviceError, AbortError
  */
 export const estimate = async (source: ModelSource, options?: EstimateOptions & Abortable): Promise<LoadEstimate> =>
-  inWorker(OPTIONS.estimate, options, (remote, read, signal) => remote.estimate(readSource(source), absoluteHub(read), signal), { sideFile: true });
+  inWorker(
+    OPTIONS.estimate,
+    options,
+    (remote, read, signal) => remote.estimate(readSource(source), absoluteHub(read), signal),
+    { sideFile: true },
+  );
 
 export type RoomOptions = Pick<OpenOptions, 'id' | 'hub' | 'token' | 'policy'>;
 
 /** How much storage space a model needs and how much is free. Does not read the model. @throws SourceError, RequestError, AbortError */
 export const modelRoom = (source: ModelSource, options?: RoomOptions & Abortable): Promise<ModelRoom> =>
-  inWorker(OPTIONS.room, options, (remote, read, signal) => remote.modelRoom(readSource(source), absoluteHub(read), signal));
+  inWorker(OPTIONS.room, options, (remote, read, signal) =>
+    remote.modelRoom(readSource(source), absoluteHub(read), signal),
+  );
 
-export type DownloadOptions = Pick<OpenOptions, 'id' | 'hub' | 'token' | 'refresh' | 'makeRoom' | 'sha256' | 'policy'> & WatchedCall;
+export type DownloadOptions = Pick<OpenOptions, 'id' | 'hub' | 'token' | 'refresh' | 'makeRoom' | 'sha256' | 'policy'> &
+  WatchedCall;
 
 /**
  * Downloads a model into the browser's storage, to be loaded later without a network. An interrupted download resumes at the next call, or
@@ -78,28 +98,45 @@ export const downloadModel = (source: ModelSource, options?: DownloadOptions): P
   inWorker(
     OPTIONS.download,
     options,
-    (remote, { makeRoom, ...read }, signal, report) => remote.downloadModel(readSource(source), absoluteHub<CloneableOptions<OpenOptions>>(read), report, signal, proxyConsent(makeRoom)),
+    (remote, { makeRoom, ...read }, signal, report) =>
+      remote.downloadModel(
+        readSource(source),
+        absoluteHub<CloneableOptions<OpenOptions>>(read),
+        report,
+        signal,
+        proxyConsent(makeRoom),
+      ),
     { before: persistOnDownload(true) },
   );
 
 /** Reads every stored byte of a model and checks it; damaged parts are deleted, and the next load downloads them. @throws StorageError, RequestError, AbortError */
 export const verifyModel = (id: string, options?: WatchedCall): Promise<VerificationResult> =>
-  inWorker(OPTIONS.watch, options, (remote, _, signal, report) => remote.verifyModel(readText('id', id), report, signal), { sideFile: true });
+  inWorker(
+    OPTIONS.watch,
+    options,
+    (remote, _, signal, report) => remote.verifyModel(readText('id', id), report, signal),
+    { sideFile: true },
+  );
 
 /**
  * Deletes a model, in one transaction.
  * @param options.wait true (default): waits until no tab has it open; false: rejects at once if one has
  * @throws StorageError if it is in use; RequestError; AbortError while it waits
  */
-export const deleteModel = async (id: string, options?: DeleteOptions & Abortable): Promise<void> => deleteStoredModel(readText('id', id), readOptions<DeleteOptions & Abortable>(OPTIONS.delete, options));
+export const deleteModel = async (id: string, options?: DeleteOptions & Abortable): Promise<void> =>
+  deleteStoredModel(readText('id', id), readOptions<DeleteOptions & Abortable>(OPTIONS.delete, options));
 
 /** A completely stored model as one file, for another device. @throws StorageError, RequestError, AbortError */
 export const exportModel = (id: string, options?: Abortable): Promise<Blob> =>
-  inWorker(OPTIONS.cancel, options, (remote, _, signal) => remote.exportModel(readText('id', id), signal), { sideFile: true });
+  inWorker(OPTIONS.cancel, options, (remote, _, signal) => remote.exportModel(readText('id', id), signal), {
+    sideFile: true,
+  });
 
 /**
  * Stores an exported model and checks every byte; or stores a GGUF File, whose id is its name.
  * @returns the id, which load() takes. @throws SourceError for any other file; StorageError, RequestError, AbortError
  */
 export const importModel = (blob: Blob, options?: WatchedCall): Promise<string> =>
-  inWorker(OPTIONS.watch, options, (remote, _, signal, report) => remote.importModel(readFile(blob), report, signal), { sideFile: true });
+  inWorker(OPTIONS.watch, options, (remote, _, signal, report) => remote.importModel(readFile(blob), report, signal), {
+    sideFile: true,
+  });

@@ -55,17 +55,29 @@ describe('a name that does not exist', () => {
     ['detokenize', 'skip_special_tokens', 'skipSpecial'],
   ])('%s: %s means %s', (call, given, wanted) => {
     const { name, message } = refusal(call, { [given]: 1 });
-    expect([name, message]).toEqual(['RequestError', expect.stringContaining(`"${given}" is no known option, wanted ${wanted}. The options are `)]);
+    expect([name, message]).toEqual([
+      'RequestError',
+      expect.stringContaining(`"${given}" is no known option, wanted ${wanted}. The options are `),
+    ]);
   });
 
   it('of nothing like it: all names are listed', () => {
-    expect(refusal('detokenize', { zzz: 1 }).message).toBe('"zzz" is no known option. The options are skipSpecial, keep.');
+    expect(refusal('detokenize', { zzz: 1 }).message).toBe(
+      '"zzz" is no known option. The options are skipSpecial, keep.',
+    );
     expect(refusal('load', { constructor: 1 }).name).toBe('RequestError');
     expect(nearestName('x'.repeat(1e6), ['signal'])).toBeUndefined();
   });
 
-  it.each([['human', 'user'], ['bot', 'assistant'], ['asistant', 'assistant'], ['User', 'user'], ['function', 'tool']])('the role %s means %s', (given, wanted) =>
-    expect(nearestName(given, ['system', 'developer', 'user', 'assistant', 'tool'])).toBe(wanted));
+  it.each([
+    ['human', 'user'],
+    ['bot', 'assistant'],
+    ['asistant', 'assistant'],
+    ['User', 'user'],
+    ['function', 'tool'],
+  ])('the role %s means %s', (given, wanted) =>
+    expect(nearestName(given, ['system', 'developer', 'user', 'assistant', 'tool'])).toBe(wanted),
+  );
 });
 
 describe('a value', () => {
@@ -108,20 +120,57 @@ describe('a value', () => {
   });
 
   it.each<[Call, object]>([
-    ['load', { threads: 2, cache: 'required', backend: 'auto', check: 'full', sha256: { 'a.gguf': '00' }, makeRoom: true, policy: { attempts: 1 }, hub: 'https://hub.example' }],
-    ['chat', { temperature: 0, topK: 40, topP: 1, minP: 0, seed: 0, stop: ['a', 'b'], maxTokens: 1, reuse: false, logprobs: 0, tools: [{ name: 'f' }, '{}'], variables: { a: null } }],
+    [
+      'load',
+      {
+        threads: 2,
+        cache: 'required',
+        backend: 'auto',
+        check: 'full',
+        sha256: { 'a.gguf': '00' },
+        makeRoom: true,
+        policy: { attempts: 1 },
+        hub: 'https://hub.example',
+      },
+    ],
+    [
+      'chat',
+      {
+        temperature: 0,
+        topK: 40,
+        topP: 1,
+        minP: 0,
+        seed: 0,
+        stop: ['a', 'b'],
+        maxTokens: 1,
+        reuse: false,
+        logprobs: 0,
+        tools: [{ name: 'f' }, '{}'],
+        variables: { a: null },
+      },
+    ],
     ['chat', { stop: [], frequencyPenalty: -1, bias: { 5: -100 } }],
   ])('%s takes %j', (call, options) => expect(read(call, options)).toEqual(options));
 
   it.each([null, undefined])('%o counts as not said, for an option and for all', (nothing) => {
-    expect(read('chat', { temperature: nothing, stop: nothing, signal: nothing, tools: nothing, seed: 1 })).toEqual({ seed: 1 });
+    expect(read('chat', { temperature: nothing, stop: nothing, signal: nothing, tools: nothing, seed: 1 })).toEqual({
+      seed: 1,
+    });
     expect(read('chat', nothing)).toEqual({});
   });
 
-  it.each([5, 'fast', [], () => 0])('%o is no set of options', (options) => expect(refusal('chat', options)).toMatchObject({ name: 'RequestError', message: expect.stringContaining('the options') }));
+  it.each([5, 'fast', [], () => 0])('%o is no set of options', (options) =>
+    expect(refusal('chat', options)).toMatchObject({
+      name: 'RequestError',
+      message: expect.stringContaining('the options'),
+    }),
+  );
 
   it('of a URL, a Map, a proxy and an object with functions is read as plain data', () => {
-    const proxied = new Proxy({ stop: new Proxy(['a'], {}), bias: new Map([[5, -1]]), tools: [{ name: 'f', execute: () => 0 }] }, {});
+    const proxied = new Proxy(
+      { stop: new Proxy(['a'], {}), bias: new Map([[5, -1]]), tools: [{ name: 'f', execute: () => 0 }] },
+      {},
+    );
     const plain = read('chat', proxied);
     expect(structuredClone(plain)).toEqual({ stop: ['a'], bias: { 5: -1 }, tools: [{ name: 'f' }] });
     expect(read('load', { hub: new URL('https://hub.example/a') })).toEqual({ hub: 'https://hub.example/a' });
@@ -142,9 +191,17 @@ describe('a value', () => {
 });
 
 describe('a token', () => {
-  it.each(['hf_ab-cd.EF~1', ' hf_a\n', ''])('%j can be sent', (token) => expect(read('load', { token })).toEqual({ token }));
-  it.each(['hf_\u0442oken', 'hf_a b', 'hf_a\u200b', '\u201chf_a\u201d', 'hf_a\nhf_b'])('%j is refused, and no message has it', (token) => {
-    for (const call of ['load', 'download', 'estimate', 'room'] as const)
-      expect(refusal(call, { token })).toMatchObject({ name: 'RequestError', message: 'The value of token is not valid, wanted a text of visible ASCII characters.' });
-  });
+  it.each(['hf_ab-cd.EF~1', ' hf_a\n', ''])('%j can be sent', (token) =>
+    expect(read('load', { token })).toEqual({ token }),
+  );
+  it.each(['hf_\u0442oken', 'hf_a b', 'hf_a\u200b', '\u201chf_a\u201d', 'hf_a\nhf_b'])(
+    '%j is refused, and no message has it',
+    (token) => {
+      for (const call of ['load', 'download', 'estimate', 'room'] as const)
+        expect(refusal(call, { token })).toMatchObject({
+          name: 'RequestError',
+          message: 'The value of token is not valid, wanted a text of visible ASCII characters.',
+        });
+    },
+  );
 });

@@ -18,8 +18,13 @@ export type RulesOf<T> = Record<keyof T, Rule>;
 
 const rule = (wanted: string, valid: Rule['valid'], live?: boolean): Rule => ({ wanted, valid, live });
 const among = (...values: unknown[]): Rule => rule(values.map(show).join(' or '), (value) => values.includes(value));
-const number = (wanted: string, valid: (n: number) => unknown): Rule => rule(wanted, (n) => Number.isFinite(n) && valid(n as number));
-const whole = (low: number, high = Infinity): Rule => number(`a whole number ${high < Infinity ? `from ${low} to ${high}` : `of at least ${low}`}`, (n) => Number.isInteger(n) && n >= low && n <= high);
+const number = (wanted: string, valid: (n: number) => unknown): Rule =>
+  rule(wanted, (n) => Number.isFinite(n) && valid(n as number));
+const whole = (low: number, high = Infinity): Rule =>
+  number(
+    `a whole number ${high < Infinity ? `from ${low} to ${high}` : `of at least ${low}`}`,
+    (n) => Number.isInteger(n) && n >= low && n <= high,
+  );
 const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null;
 const isText = (value: unknown): boolean => typeof value === 'string';
 const nothing = (): void => undefined;
@@ -32,18 +37,29 @@ const OBJECT = rule('an object', (value) => isObject(value) && !Array.isArray(va
 
 const CANCEL: RulesOf<Abortable> = {
   // the listener is never called: a proxy of a signal fails here, a signal of another window does not
-  signal: rule('an AbortSignal', (signal) => isObject(signal) && 'aborted' in signal && ((signal as AbortSignal).removeEventListener('abort', nothing), true), true),
+  signal: rule(
+    'an AbortSignal',
+    (signal) =>
+      isObject(signal) && 'aborted' in signal && ((signal as AbortSignal).removeEventListener('abort', nothing), true),
+    true,
+  ),
 };
 const WATCH = { ...CANCEL, onProgress: rule('a function', (value) => typeof value === 'function', true) };
 /** of a header: no other characters can be sent */
-const TOKEN = rule('a text of visible ASCII characters', (token) => isText(token) && /^\s*[!-~]*\s*$/.test(token as string));
+const TOKEN = rule(
+  'a text of visible ASCII characters',
+  (token) => isText(token) && /^\s*[!-~]*\s*$/.test(token as string),
+);
 const HUB = { id: TEXT, hub: TEXT, token: TOKEN };
 const DOWNLOAD: RulesOf<Required<DownloadOptions>> = {
   ...HUB,
   ...WATCH,
   policy: OBJECT,
   refresh: FLAG,
-  sha256: rule('a text, or texts by file name', (value) => isText(value) || (isObject(value) && areTexts(Object.values(value)))),
+  sha256: rule(
+    'a text, or texts by file name',
+    (value) => isText(value) || (isObject(value) && areTexts(Object.values(value))),
+  ),
   makeRoom: rule('true, false or a function', (value) => /^(boolean|function)$/.test(typeof value), true),
 };
 const COMPUTE = {
@@ -69,12 +85,18 @@ const GENERATE = {
   seed: whole(0, 2 ** 32 - 1),
   bias: rule('numbers by token id', isObject),
   maxTokens: whole(1),
-  stop: rule('a text or a list of texts, none of them empty', (stop) => stop !== '' && (isText(stop) || (areTexts(stop) && !(stop as string[]).includes('')))),
+  stop: rule(
+    'a text or a list of texts, none of them empty',
+    (stop) => stop !== '' && (isText(stop) || (areTexts(stop) && !(stop as string[]).includes(''))),
+  ),
   reuse: FLAG,
   logprobs: whole(0, 20),
 };
 const RENDER = {
-  tools: rule('a list of objects or texts', (tools) => isText(tools) || (Array.isArray(tools) && tools.every((tool) => isText(tool) || isObject(tool)))),
+  tools: rule(
+    'a list of objects or texts',
+    (tools) => isText(tools) || (Array.isArray(tools) && tools.every((tool) => isText(tool) || isObject(tool))),
+  ),
   addGenerationPrompt: FLAG,
   continueFinalMessage: FLAG,
   variables: OBJECT,
@@ -82,7 +104,9 @@ const RENDER = {
 
 /** The options by call. */
 export const OPTIONS = {
-  load: { ...DOWNLOAD, ...COMPUTE, cache: CACHE, check: among('quick', 'full') } satisfies RulesOf<Required<LoadCallOptions>>,
+  load: { ...DOWNLOAD, ...COMPUTE, cache: CACHE, check: among('quick', 'full') } satisfies RulesOf<
+    Required<LoadCallOptions>
+  >,
   estimate: { ...CANCEL, ...HUB, ...COMPUTE, refresh: FLAG } satisfies RulesOf<Required<EstimateOptions & Abortable>>,
   room: { ...CANCEL, ...HUB, policy: OBJECT } satisfies RulesOf<Required<RoomOptions & Abortable>>,
   download: DOWNLOAD,
@@ -118,7 +142,11 @@ const OTHER_NAMES: Record<string, string> = {
 
 /** The known name that is most like a wrong one, if any is: one that it contains, one of another library, or the one with most pairs of letters in common. */
 export function nearestName(wrong: string, known: readonly string[]): string | undefined {
-  const letters = (name: string): string => name.slice(0, 40).toLowerCase().replace(/[^a-z0-9]/g, '');
+  const letters = (name: string): string =>
+    name
+      .slice(0, 40)
+      .toLowerCase()
+      .replace(/[^a-z0-9]/g, '');
   const pairs = (name: string): string[] => Array.from({ length: name.length - 1 }, (_, i) => name.slice(i, i + 2));
   const given = letters(wrong);
   const likeness = (name: string): number => {
@@ -134,16 +162,30 @@ export function nearestName(wrong: string, known: readonly string[]): string | u
 }
 
 /** @param elsewhere the options of chat, which stand in the wrong call. @throws RequestError that names the nearest known one */
-export function failUnknown(kind: string, name: string, known: readonly string[], elsewhere: readonly string[] = []): never {
+export function failUnknown(
+  kind: string,
+  name: string,
+  known: readonly string[],
+  elsewhere: readonly string[] = [],
+): never {
   const nearest = nearestName(name, [...known, ...elsewhere]);
   const wanted = nearest && !known.includes(nearest) ? `${nearest} of chat` : nearest;
-  fail('RequestError', { what: `${show(name)} is no known ${kind}`, wanted, cure: `The ${kind}s are ${known.join(', ')}.` });
+  fail('RequestError', {
+    what: `${show(name)} is no known ${kind}`,
+    wanted,
+    cure: `The ${kind}s are ${known.join(', ')}.`,
+  });
 }
 
 /** @throws RequestError that says what the value must be */
 export function requireValid(name: string, value: unknown, { wanted, valid }: Rule): void {
   // a secret does not belong into messages
-  if (!valid(value)) fail('RequestError', { what: `The value of ${name} is not valid`, got: name === 'token' ? undefined : show(value), wanted });
+  if (!valid(value))
+    fail('RequestError', {
+      what: `The value of ${name} is not valid`,
+      got: name === 'token' ? undefined : show(value),
+      wanted,
+    });
 }
 
 /** @throws RequestError */
@@ -162,7 +204,9 @@ export const readOptions = <T extends object>(rules: RulesOf<Required<T>>, optio
     requireValid('the options', options ?? {}, OBJECT);
     for (const [name, given] of Object.entries(options ?? {})) {
       if (given === undefined || given === null) continue;
-      const rule = Object.hasOwn(rules, name) ? rules[name as keyof T] : failUnknown('option', name, Object.keys(rules), Object.keys(OPTIONS.chat));
+      const rule = Object.hasOwn(rules, name)
+        ? rules[name as keyof T]
+        : failUnknown('option', name, Object.keys(rules), Object.keys(OPTIONS.chat));
       const value = rule.live ? given : plainCopy(given, name);
       requireValid(name, value, rule);
       read[name] = value;

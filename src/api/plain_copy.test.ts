@@ -13,10 +13,22 @@ const reactive = <T extends object>(value: T): T =>
 
 describe('plainCopy', () => {
   it.each<[string, unknown, unknown]>([
-    ['plain data', [{ role: 'user', content: 'x', n: 1, no: null, yes: true }], [{ role: 'user', content: 'x', n: 1, no: null, yes: true }]],
-    ['proxies', reactive([{ role: 'user', content: [{ type: 'text', text: 'x' }] }]), [{ role: 'user', content: [{ type: 'text', text: 'x' }] }]],
+    [
+      'plain data',
+      [{ role: 'user', content: 'x', n: 1, no: null, yes: true }],
+      [{ role: 'user', content: 'x', n: 1, no: null, yes: true }],
+    ],
+    [
+      'proxies',
+      reactive([{ role: 'user', content: [{ type: 'text', text: 'x' }] }]),
+      [{ role: 'user', content: [{ type: 'text', text: 'x' }] }],
+    ],
     ['functions and symbols', { a: 1, run: () => 0, s: Symbol('s') }, { a: 1, s: undefined }],
-    ['addresses and dates', { url: new URL('https://a.example/'), at: new Date(0) }, { url: 'https://a.example/', at: '1970-01-01T00:00:00.000Z' }],
+    [
+      'addresses and dates',
+      { url: new URL('https://a.example/'), at: new Date(0) },
+      { url: 'https://a.example/', at: '1970-01-01T00:00:00.000Z' },
+    ],
     ['a Map and a Set', { map: new Map([['a', new Set([1, 2])]]) }, { map: { a: [1, 2] } }],
     ['an object without a prototype', Object.assign(Object.create(null) as object, { a: 1 }), { a: 1 }],
     ['an object of a class', new (class { a = 1; f() {} })(), { a: 1 }], // prettier-ignore
@@ -37,13 +49,18 @@ describe('plainCopy', () => {
     ['a value that contains itself', itself, /100 levels/],
     ['an address that cannot be read', { toJSON() { throw new Error('of the page'); } }, /of the page/], // prettier-ignore
   ])('refuses %s', (_, value, message) => {
-    expect(() => copy(value)).toThrow(expect.objectContaining({ name: 'RequestError', message: expect.stringMatching(message) }));
+    expect(() => copy(value)).toThrow(
+      expect.objectContaining({ name: 'RequestError', message: expect.stringMatching(message) }),
+    );
   });
 
   it.each<[string, () => unknown]>([
     ['a text of 100 MB', () => [{ role: 'user', content: 'x'.repeat(100e6) }]],
     ['bytes of 100 MB', () => [{ role: 'user', content: new Uint8Array(100e6) }]],
-    ['bytes of 100 MB that write themselves as JSON', () => Object.assign(new Uint8Array(100e6), { toJSON: () => Array.from({ length: 100e6 }) })],
+    [
+      'bytes of 100 MB that write themselves as JSON',
+      () => Object.assign(new Uint8Array(100e6), { toJSON: () => Array.from({ length: 100e6 }) }),
+    ],
     ['a list of 10 million numbers', () => Array<number>(10e6).fill(1)],
     ['a list without items, but with a length', () => Object.assign([], { length: 1e9 })],
     ['a list of a million objects', () => Array<object>(1e6).fill({ role: 'user', content: '' })],

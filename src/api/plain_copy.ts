@@ -15,7 +15,15 @@ export function readSafely<T>(read: () => T): T {
     return read();
   } catch (error) {
     if (error instanceof RivuletError) throw error;
-    fail('RequestError', { what: 'The arguments of the call cannot be read', got: String(error), cure: 'Pass plain values instead of proxies.' }, error);
+    fail(
+      'RequestError',
+      {
+        what: 'The arguments of the call cannot be read',
+        got: String(error),
+        cure: 'Pass plain values instead of proxies.',
+      },
+      error,
+    );
   }
 }
 
@@ -26,7 +34,12 @@ export function readSafely<T>(read: () => T): T {
  */
 export function plainCopy(value: unknown, name: string): unknown {
   let left = MAX_COST;
-  const deny = (got: string): never => fail('RequestError', { what: `${name} cannot be sent to the worker`, got, wanted: 'plain data: texts, numbers, lists and objects' });
+  const deny = (got: string): never =>
+    fail('RequestError', {
+      what: `${name} cannot be sent to the worker`,
+      got,
+      wanted: 'plain data: texts, numbers, lists and objects',
+    });
   const pay = (cost: number): void => void ((left -= cost) < 0 && deny('more than 16 MB'));
 
   function copy(value: unknown, depth: number): unknown {
@@ -41,8 +54,15 @@ export function plainCopy(value: unknown, name: string): unknown {
     const collection = value as Iterable<unknown> & { size: number };
     pay(128 + 16 * (Array.isArray(value) ? value.length : /^(Map|Set)$/.test(kind) ? collection.size : 0));
     if (Array.isArray(value) || kind === 'Set') return Array.from(collection, inner);
-    const entries = kind === 'Map' ? ([...collection] as [string, unknown][]) : kind === 'Object' ? Object.entries(value) : deny(kind);
-    return Object.fromEntries(entries.filter(([, item]) => typeof item !== 'function').map(([key, item]) => [key, inner(item)]));
+    const entries =
+      kind === 'Map'
+        ? ([...collection] as [string, unknown][])
+        : kind === 'Object'
+          ? Object.entries(value)
+          : deny(kind);
+    return Object.fromEntries(
+      entries.filter(([, item]) => typeof item !== 'function').map(([key, item]) => [key, inner(item)]),
+    );
   }
   return readSafely(() => copy(value, 0));
 }

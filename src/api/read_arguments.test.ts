@@ -6,8 +6,16 @@ it.each(['system', 'developer', 'user', 'assistant', 'tool'])('takes messages of
 });
 
 it('refuses a role that does not exist, with the nearest one', () => {
-  const error = expect.objectContaining({ name: 'RequestError', message: expect.stringContaining('"humann" is no known role, wanted user. The roles are system,') });
-  expect(() => readMessages([{ role: 'user', content: 'x' }, { role: 'humann', content: 'x' }])).toThrow(error);
+  const error = expect.objectContaining({
+    name: 'RequestError',
+    message: expect.stringContaining('"humann" is no known role, wanted user. The roles are system,'),
+  });
+  expect(() =>
+    readMessages([
+      { role: 'user', content: 'x' },
+      { role: 'humann', content: 'x' },
+    ]),
+  ).toThrow(error);
 });
 
 it('leaves what is no list of messages to the chat template', () => {

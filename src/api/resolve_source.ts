@@ -4,7 +4,8 @@ import type { ModelSource } from '../store/open_model';
 import { kindOf, readSafely } from './plain_copy';
 
 const MAX_ADDRESS = 2 ** 20; // characters
-const isAddress = (value: unknown): boolean => kindOf(value) === 'URL' || (typeof value === 'string' && value.length <= MAX_ADDRESS);
+const isAddress = (value: unknown): boolean =>
+  kindOf(value) === 'URL' || (typeof value === 'string' && value.length <= MAX_ADDRESS);
 
 /**
  * The same source as plain data, with absolute URLs: the worker is a blob and has no URL to resolve them against. A bare 'a/b' is a hub id;
@@ -37,7 +38,15 @@ function absoluteUrl(address: unknown): string {
   try {
     return new URL(text, base).href;
   } catch (cause) {
-    return fail('RequestError', { what: 'A relative address cannot be completed', got: `${show(text)} at ${base}`, cure: 'Write the whole address.' }, cause);
+    return fail(
+      'RequestError',
+      {
+        what: 'A relative address cannot be completed',
+        got: `${show(text)} at ${base}`,
+        cure: 'Write the whole address.',
+      },
+      cause,
+    );
   }
 }
 
@@ -48,11 +57,17 @@ function failSource(source: unknown): never {
   const kind = kindOf(source);
   fail('RequestError', {
     what: 'This is not a model source',
-    got: kind === 'Object' ? Object.keys(source as object).slice(0, 9).join(', ') || 'an empty object' : kind,
+    got:
+      kind === 'Object'
+        ? Object.keys(source as object)
+            .slice(0, 9)
+            .join(', ') || 'an empty object'
+        : kind,
     wanted: 'an address, a file, a directory handle, { url }, { file } or { files }',
     cure: 'Await a promise. Put bytes into a Blob.',
   });
 }
 
 /** The option `hub` with an absolute URL. */
-export const absoluteHub = <T extends { hub?: string }>(options: T): T => (options.hub ? { ...options, hub: absoluteUrl(options.hub) } : options);
+export const absoluteHub = <T extends { hub?: string }>(options: T): T =>
+  options.hub ? { ...options, hub: absoluteUrl(options.hub) } : options;

@@ -18,7 +18,8 @@ const fileOf = (name: SideFile): string => `rivulet-${name}.${import.meta.env.MO
 
 async function fromScript(name: SideFile): Promise<string> {
   const { key, integrity } = RIVULET_SIDE_FILES[name];
-  const text = (): string | undefined => (globalThis as { rivuletSideFiles?: Record<string, string> }).rivuletSideFiles?.[key];
+  const text = (): string | undefined =>
+    (globalThis as { rivuletSideFiles?: Record<string, string> }).rivuletSideFiles?.[key];
   // a page may have its own script tag for it
   if (text()) return text()!;
   const address = await loadScriptBeside(own as HTMLScriptElement | undefined, fileOf(name), integrity, trustedUrl);
@@ -30,7 +31,19 @@ const texts: Partial<Record<SideFile, Promise<string>>> = {};
 /** @returns a script. @throws SourceError if the file does not load; the next call tries again */
 export const sideFileText = (name: SideFile): Promise<string> =>
   // the build of rivulet.js drops the import, all others drop the script
-  (texts[name] ??= (import.meta.env.MODE === 'script' ? fromScript(name) : import('../modules/tools?script').then((module) => module.default)).catch((cause: unknown) => {
+  (texts[name] ??= (
+    import.meta.env.MODE === 'script'
+      ? fromScript(name)
+      : import('../modules/tools?script').then((module) => module.default)
+  ).catch((cause: unknown) => {
     delete texts[name];
-    return fail('SourceError', { what: `${fileOf(name)} did not load`, got: String(cause), cure: 'Put it beside rivulet, of the same version, and allow it in the Content Security Policy.' }, cause);
+    return fail(
+      'SourceError',
+      {
+        what: `${fileOf(name)} did not load`,
+        got: String(cause),
+        cure: 'Put it beside rivulet, of the same version, and allow it in the Content Security Policy.',
+      },
+      cause,
+    );
   }));

@@ -25,7 +25,12 @@ export function startWorker<Calls>(name: string, scripts: string[]): StartedWork
   let worker: Worker;
   try {
     // a classic worker: a module worker does not start from a blob in a sandboxed frame
-    worker = new Worker(trustedUrl(URL.createObjectURL(new Blob(['URL.revokeObjectURL(location.href);', ...scripts], { type: 'text/javascript' }))), { name });
+    worker = new Worker(
+      trustedUrl(
+        URL.createObjectURL(new Blob(['URL.revokeObjectURL(location.href);', ...scripts], { type: 'text/javascript' })),
+      ),
+      { name },
+    );
   } catch (cause) {
     const cure =
       typeof Worker === 'undefined'
@@ -47,7 +52,7 @@ export function startWorker<Calls>(name: string, scripts: string[]): StartedWork
     open.clear();
   }
   worker.onerror = (event) => {
-    const cure = "Reload the page. With a Content Security Policy, allow worker-src blob:.";
+    const cure = 'Reload the page. With a Content Security Policy, allow worker-src blob:.';
     end(new RivuletError('DeviceError', { what: 'The worker failed', got: event.message || 'no reason', cure }));
   };
 

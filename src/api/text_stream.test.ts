@@ -85,7 +85,11 @@ describe('stream', () => {
       throw new Error('lost');
     });
     const got: string[] = [];
-    await expect((async () => { for await (const text of stream) got.push(text); })()).rejects.toThrow('lost');
+    await expect(
+      (async () => {
+        for await (const text of stream) got.push(text);
+      })(),
+    ).rejects.toThrow('lost');
     expect(got).toEqual(['a']);
     await expect(stream.result).rejects.toThrow('lost');
   });

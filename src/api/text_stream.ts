@@ -13,7 +13,10 @@ export interface TextStream extends AsyncIterable<string> {
   readonly result: Promise<GenerationResult>;
 }
 
-export function createTextStream(run: (emit: EmitPart, signal: AbortSignal) => Promise<GenerationResult>, signal?: AbortSignal): TextStream {
+export function createTextStream(
+  run: (emit: EmitPart, signal: AbortSignal) => Promise<GenerationResult>,
+  signal?: AbortSignal,
+): TextStream {
   const controller = new AbortController();
   const abort = (): void => controller.abort();
   if (signal?.aborted) abort();

@@ -5,7 +5,13 @@ import { watchProgress } from './watch_progress';
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
-const at = (phase: Progress['phase'], more: Partial<Progress> = {}): Progress => ({ phase, bytes: 1, total: 2, rate: 3, ...more });
+const at = (phase: Progress['phase'], more: Partial<Progress> = {}): Progress => ({
+  phase,
+  bytes: 1,
+  total: 2,
+  rate: 3,
+  ...more,
+});
 
 it('repeats the last progress every 8 s until it is stopped, and says so of the network', async () => {
   const heard: Progress[] = [];
@@ -14,7 +20,10 @@ it('repeats the last progress every 8 s until it is stopped, and says so of the 
   expect(heard).toMatchObject([{ phase: 'resolve', bytes: 0, total: 0, cause: 'No byte has arrived for 8 s.' }]);
   watch.report(at('download', { eta: 4 }));
   await vi.advanceTimersByTimeAsync(17_000);
-  expect(heard.slice(1)).toMatchObject([at('download', { eta: 4 }), ...Array(2).fill({ ...at('download'), rate: 0, eta: undefined, cause: 'No byte has arrived for 8 s.' })]);
+  expect(heard.slice(1)).toMatchObject([
+    at('download', { eta: 4 }),
+    ...Array(2).fill({ ...at('download'), rate: 0, eta: undefined, cause: 'No byte has arrived for 8 s.' }),
+  ]);
   watch.report(at('resolve', { cause: 'status 429' }));
   await vi.advanceTimersByTimeAsync(8000);
   expect(heard.at(-1)).toMatchObject({ rate: 0, cause: 'status 429' });

@@ -7,7 +7,10 @@ const QUIET_MS = 8000;
  * Calls a listener of the page and never waits for it: what it throws is reported as an unhandled rejection, what it returns is ignored.
  * Until `stop`, it hears something every 8 s; `cause` then says so.
  */
-export function watchProgress(listener: ((progress: Progress) => unknown) | undefined): { report(progress: Progress): void; stop(): void } {
+export function watchProgress(listener: ((progress: Progress) => unknown) | undefined): {
+  report(progress: Progress): void;
+  stop(): void;
+} {
   let last: Progress = { phase: 'resolve', bytes: 0, total: 0, rate: 0 };
   let timer: ReturnType<typeof setTimeout> | undefined;
   let stopped = !listener;
@@ -20,7 +23,15 @@ export function watchProgress(listener: ((progress: Progress) => unknown) | unde
     wait();
     if (listener) void Promise.resolve(progress).then(listener);
   };
-  const repeat = (): void => report({ ...last, rate: 0, eta: undefined, ...(/resolve|download/.test(last.phase) && { cause: last.cause ?? `No byte has arrived for ${QUIET_MS / 1000} s.` }) });
+  const repeat = (): void =>
+    report({
+      ...last,
+      rate: 0,
+      eta: undefined,
+      ...(/resolve|download/.test(last.phase) && {
+        cause: last.cause ?? `No byte has arrived for ${QUIET_MS / 1000} s.`,
+      }),
+    });
   wait();
   return {
     report,

@@ -80,7 +80,11 @@ export interface Backend {
 }
 
 /** The profile measures these after the kernels of a greedy token: they show what any draw, any dispatch and any byte costs. */
-export const PROFILE_BASELINES = { sampledDraw: 'sampled draw', emptyDispatch: 'empty dispatch', memoryCopy: 'memory copy' } as const;
+export const PROFILE_BASELINES = {
+  sampledDraw: 'sampled draw',
+  emptyDispatch: 'empty dispatch',
+  memoryCopy: 'memory copy',
+} as const;
 
 export interface KernelTime {
   /** the label of its dispatches, followed by the shape of the matrix; or one of PROFILE_BASELINES */

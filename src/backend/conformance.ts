@@ -33,8 +33,13 @@ export interface ReducedPrecision {
 }
 
 /** Describes the error bound that a run exceeds; undefined when all hold. `rms` is that of the reference's values; `nmse` is relative to their power. */
-export function exceededErrorBound({ name, offGrid }: ConformanceCase, { int8Activations, cache }: ReducedPrecision, { maxAbs, rms, nmse }: { maxAbs: number; rms: number; nmse: number }): string | undefined {
-  const bounded = (what: string, got: number, bound: number): string | undefined => (got < bound ? undefined : `${what} ${got}, bound ${bound}`);
+export function exceededErrorBound(
+  { name, offGrid }: ConformanceCase,
+  { int8Activations, cache }: ReducedPrecision,
+  { maxAbs, rms, nmse }: { maxAbs: number; rms: number; nmse: number },
+): string | undefined {
+  const bounded = (what: string, got: number, bound: number): string | undefined =>
+    got < bound ? undefined : `${what} ${got}, bound ${bound}`;
   // off the int8 grid the bound is llama.cpp's own error on these formats; everything else is f32 rounding of long sums
   if (int8Activations && offGrid) return bounded('nmse', nmse, 2.5e-3);
   // f16 rounds by at most 2^-11, on average 8e-8 of the power, in scores and in values;
@@ -55,14 +60,21 @@ export interface CaseTensorFactory {
 
 const dtypes = Object.keys(DTYPES) as Dtype[];
 const floats: Dtype[] = ['F32', 'F16', 'BF16'];
-const width = (dtype: Dtype, blocks: number): number => (floats.includes(dtype) ? 32 * blocks + 5 : Math.max(DTYPES[dtype].blockLength, 32) * blocks);
+const width = (dtype: Dtype, blocks: number): number =>
+  floats.includes(dtype) ? 32 * blocks + 5 : Math.max(DTYPES[dtype].blockLength, 32) * blocks;
 
 export const CONFORMANCE_CASES: ConformanceCase[] = [
-  ...dtypes.map((dtype): ConformanceCase => ({ name: `embed ${dtype}`, build: (op, make) => op.embed(make.matrix('table', VOCABULARY, width(dtype, 1), dtype)) })),
+  ...dtypes.map((dtype): ConformanceCase => ({
+    name: `embed ${dtype}`,
+    build: (op, make) => op.embed(make.matrix('table', VOCABULARY, width(dtype, 1), dtype)),
+  })),
   ...dtypes.flatMap((dtype) =>
     [1, 5, 33, 130].map((rows): ConformanceCase => {
       const cols = width(dtype, rows === 33 ? 3 : 1);
-      return { name: `linear ${dtype} ${rows}×${cols}`, build: (op, make) => op.linear(make.matrix('w', rows, cols, dtype), make.input(op, cols)) };
+      return {
+        name: `linear ${dtype} ${rows}×${cols}`,
+        build: (op, make) => op.linear(make.matrix('w', rows, cols, dtype), make.input(op, cols)),
+      };
     }),
   ),
   ...dtypes.map((dtype): ConformanceCase => {
@@ -83,7 +95,9 @@ export const CONFORMANCE_CASES: ConformanceCase[] = [
       name: `swiglu ${dtype}`,
       offGrid: true,
       build: (op, make) =>
-        op.swiglu(make.matrix('w1', 97, cols, dtype), make.matrix('w3', 97, cols, dtype), make.input(op, cols), { norm: make.norm('norm', cols) }),
+        op.swiglu(make.matrix('w1', 97, cols, dtype), make.matrix('w3', 97, cols, dtype), make.input(op, cols), {
+          norm: make.norm('norm', cols),
+        }),
     };
   }),
   {
@@ -94,19 +108,41 @@ export const CONFORMANCE_CASES: ConformanceCase[] = [
     name: 'linear of segments F16, Q8_0, BF16, odd rows',
     build: (op, make) => op.linear(make.matrix('w', 70, 64, [['F16', 37], ['Q8_0', 20], ['BF16', 13]]), make.input(op, 64)), // prettier-ignore
   },
-  { name: 'last', build: (op, make) => op.linear(make.matrix('w', 40, 64, 'F32'), op.last(make.input(op, 64)), { norm: make.norm('n', 64) }), offGrid: true },
+  {
+    name: 'last',
+    build: (op, make) =>
+      op.linear(make.matrix('w', 40, 64, 'F32'), op.last(make.input(op, 64)), { norm: make.norm('n', 64) }),
+    offGrid: true,
+  },
   {
     name: 'last, and a second output that is computed in the place of its input',
     build: (op, make) => {
       const row = op.last(make.input(op, 64));
-      const other = op.linear(make.matrix('u', 64, 64, 'F32'), op.linear(make.matrix('v', 64, 64, 'F32'), make.input(op, 64)));
+      const other = op.linear(
+        make.matrix('u', 64, 64, 'F32'),
+        op.linear(make.matrix('v', 64, 64, 'F32'), make.input(op, 64)),
+      );
       return [op.linear(make.matrix('w', 40, 64, 'F32'), row), other];
     },
   },
-  ...([[32, 3], [33, 3], [130, 4], [96, 2], [65, 1]] as const).map(([D, L]): ConformanceCase => ({ // prettier-ignore
+  ...(
+    [
+      [32, 3],
+      [33, 3],
+      [130, 4],
+      [96, 2],
+      [65, 1],
+    ] as const
+  ).map(([D, L]): ConformanceCase => ({
+    // prettier-ignore
     name: `shortConv D ${D} L ${L}`,
     build: (op, make) =>
-      op.shortConv(make.input(op, 3 * D), make.vector('taps', D * L), { kind: 'conv', layer: 0, channels: D, length: L }, { bias: D === 33 ? make.vector('b', D) : undefined }),
+      op.shortConv(
+        make.input(op, 3 * D),
+        make.vector('taps', D * L),
+        { kind: 'conv', layer: 0, channels: D, length: L },
+        { bias: D === 33 ? make.vector('b', D) : undefined },
+      ),
   })),
   {
     name: 'linear then shortConv, as in a conv layer',
@@ -118,7 +154,17 @@ export const CONFORMANCE_CASES: ConformanceCase[] = [
       return op.linear(make.matrix('out', 64, 64, 'Q4_0'), y, { add: x });
     },
   },
-  ...([[4, 2, 64], [16, 8, 64], [3, 1, 32], [4, 4, 16], [6, 2, 80], [2, 1, 128]] as const).map(([H, K, d]): ConformanceCase => ({ // prettier-ignore
+  ...(
+    [
+      [4, 2, 64],
+      [16, 8, 64],
+      [3, 1, 32],
+      [4, 4, 16],
+      [6, 2, 80],
+      [2, 1, 128],
+    ] as const
+  ).map(([H, K, d]): ConformanceCase => ({
+    // prettier-ignore
     name: `attend H ${H} K ${K} d ${d}`,
     build: (op, make) =>
       op.attend(
@@ -143,20 +189,33 @@ export async function runConformanceCase({ build }: ConformanceCase, backend: Ba
     const next = seededRandom(name);
     return Float32Array.from({ length }, () => low + (next() / 2 ** 32) * (high - low));
   };
-  const vector = (name: string, v: Float32Array): Vector => vectors.get(name) ?? (vectors.set(name, backend.vector(name, v)), vectors.get(name)!);
+  const vector = (name: string, v: Float32Array): Vector =>
+    vectors.get(name) ?? (vectors.set(name, backend.vector(name, v)), vectors.get(name)!);
   const handles = new Map<string, Matrix>();
   const matrix = (spec: Matrix): Matrix => (specs.set(spec.name, spec), handles.get(spec.name) ?? spec);
   const make: CaseTensorFactory = {
     matrix: (name, rows, cols, dtype) => {
       const parts: [Dtype, number][] = typeof dtype === 'string' ? [[dtype, rows]] : dtype;
-      return matrix({ name, rows, cols, segments: parts.map(([type, n], i) => ({ name: `${name}.${i}`, rows: n, dtype: type })) });
+      return matrix({
+        name,
+        rows,
+        cols,
+        segments: parts.map(([type, n], i) => ({ name: `${name}.${i}`, rows: n, dtype: type })),
+      });
     },
     vector: (name, length) => vector(name, values(name, length, -1, 1)),
     norm: (name, length) => ({ weight: vector(name, values(name, length, 0.3, 1.7)), eps: 1e-5 }),
-    input: (op, cols) => op.embed(matrix({ name: 'grid', rows: VOCABULARY, cols, segments: [{ name: 'grid', rows: VOCABULARY, dtype: 'F32' }] })),
+    input: (op, cols) =>
+      op.embed(
+        matrix({ name: 'grid', rows: VOCABULARY, cols, segments: [{ name: 'grid', rows: VOCABULARY, dtype: 'F32' }] }),
+      ),
   };
   recordPlan((op) => build(op, make)); // collects the matrices to write
-  for (const spec of specs.values()) handles.set(spec.name, spec.name === 'grid' ? await writeGrid(backend, spec) : await writeRandomMatrix(backend, spec));
+  for (const spec of specs.values())
+    handles.set(
+      spec.name,
+      spec.name === 'grid' ? await writeGrid(backend, spec) : await writeRandomMatrix(backend, spec),
+    );
   const plan = recordPlan((op) => build(op, make));
 
   const runner = await backend.compile(plan, { contextLength: 256, prefillBatch: LONGEST });

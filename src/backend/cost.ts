@@ -34,7 +34,13 @@ export async function planCost(backend: Backend, plan: Plan, options: CompileOpt
   const sizes = 'opened' in internals ? webGpuSizes(internals) : wasmSizes(internals);
   const scratch = await sizes.runner(plan, { ...options, contextLength: 0 });
   const full = await sizes.runner(plan, options);
-  const sum = <T>(of: (node: PlanNode) => T[], bytes: (one: T) => number): number => [...new Set(plan.nodes.flatMap(of))].reduce((all, one) => all + bytes(one), 0);
+  const sum = <T>(of: (node: PlanNode) => T[], bytes: (one: T) => number): number =>
+    [...new Set(plan.nodes.flatMap(of))].reduce((all, one) => all + bytes(one), 0);
   const [vectors, read] = [sum(vectorsOf, sizes.vector), sum(matricesOf, sizes.matrix)];
-  return { weights: sum(weightsOf, sizes.matrix) + vectors, scratch: sizes.empty + scratch, state: full - scratch, read: read + vectors };
+  return {
+    weights: sum(weightsOf, sizes.matrix) + vectors,
+    scratch: sizes.empty + scratch,
+    state: full - scratch,
+    read: read + vectors,
+  };
 }

@@ -16,13 +16,29 @@ export function describeRunner(runner: Runner): string {
 /** One line per node. */
 const formatPlan = (plan: Plan): string =>
   plan.nodes
-    .map((node) => `${node.op.padEnd(9)} ${activationInputs(node).map((x) => `#${x.slot}`).join(' ').padEnd(6)} → #${node.out.slot} [${node.out.rows}, ${node.out.cols}] ${node.out.name}`)
+    .map(
+      (node) =>
+        `${node.op.padEnd(9)} ${activationInputs(node)
+          .map((x) => `#${x.slot}`)
+          .join(' ')
+          .padEnd(6)} → #${node.out.slot} [${node.out.rows}, ${node.out.cols}] ${node.out.name}`,
+    )
     .join('\n');
 
-function describeDispatches({ gpu, plan, state, sampler, skipped, prepared }: ReturnType<WebGpuRunner['internals']>): string {
-  const line = ({ label, grid, sources }: Dispatch, node: string): string => `${node.padEnd(10)} ${label.padEnd(32)} ${grid.join('×').padEnd(12)} ${sources.at(-1)}`;
+function describeDispatches({
+  gpu,
+  plan,
+  state,
+  sampler,
+  skipped,
+  prepared,
+}: ReturnType<WebGpuRunner['internals']>): string {
+  const line = ({ label, grid, sources }: Dispatch, node: string): string =>
+    `${node.padEnd(10)} ${label.padEnd(32)} ${grid.join('×').padEnd(12)} ${sources.at(-1)}`;
   const list = (context: number): string[] => [
-    ...lowerPlanToDispatches(gpu, plan, state, 1, context).flatMap((dispatches, i) => (i < skipped ? [] : dispatches.map((s) => line(s, plan.nodes[i].op)))),
+    ...lowerPlanToDispatches(gpu, plan, state, 1, context).flatMap((dispatches, i) =>
+      i < skipped ? [] : dispatches.map((s) => line(s, plan.nodes[i].op)),
+    ),
     ...(sampler?.dispatches().greedy ?? []).map((s) => line(s, 'sample')),
   ];
   const { span } = prepared;
@@ -35,12 +51,15 @@ function describeDispatches({ gpu, plan, state, sampler, skipped, prepared }: Re
 function describeOps({ threads, internals }: WasmRunner): string {
   const { plan, weightBytes, times, tokensRead: tokens } = internals();
   const n = plan.nodes.length;
-  const nameOf = (i: number): string => (i === n ? 'sample' : plan.nodes[i].out === plan.outputs[0] ? 'head' : plan.nodes[i].op);
+  const nameOf = (i: number): string =>
+    i === n ? 'sample' : plan.nodes[i].out === plan.outputs[0] ? 'head' : plan.nodes[i].op;
   const kinds = [...new Set(Array.from({ length: n + 1 }, (_, i) => nameOf(i)))];
   const table = (title: string, offset: number, count: number): string[] => {
     if (!count) return [];
     const sum = (from: (i: number) => number, kind?: string): number =>
-      Array.from({ length: n + 1 }, (_, i) => (kind === undefined || nameOf(i) === kind ? from(i) : 0)).reduce((a, b) => a + b);
+      Array.from({ length: n + 1 }, (_, i) => (kind === undefined || nameOf(i) === kind ? from(i) : 0)).reduce(
+        (a, b) => a + b,
+      );
     const ms = (i: number): number => times[offset + i] / count;
     const rate = (kind?: string): string => {
       const time = sum(ms, kind);

@@ -14,14 +14,27 @@ export interface MadeUpTensor extends TensorInfo {
  * @param dtype of a matrix, by its GGUF name; vectors are F32
  * @param has true for a tensor, by its GGUF name, that is there although the model may lack it
  */
-export function madeUpWeights<T>(build: (read: WeightReader) => T, dtype: (gguf: string, cols: number) => Dtype, has: (gguf: string) => boolean = () => false): { weights: T; tensors: MadeUpTensor[] } {
+export function madeUpWeights<T>(
+  build: (read: WeightReader) => T,
+  dtype: (gguf: string, cols: number) => Dtype,
+  has: (gguf: string) => boolean = () => false,
+): { weights: T; tensors: MadeUpTensor[] } {
   const tensors: MadeUpTensor[] = [];
   const take: TensorSupply['take'] = ([hf, module], kind, [shape], leaf) => {
     const gguf = `${module}.${kind}`;
     const cols = shape.at(-1)!;
     const type = leaf === 'matrix' ? dtype(gguf, cols) : 'F32';
     const rows = shape.slice(0, -1).reduce((a, b) => a * b, 1);
-    const tensor: MadeUpTensor = { name: `${hf}.${kind}`, gguf, shape, dtype: type, leaf, file: 0, offset: 0, byteLength: rows * rowBytes(type, cols) };
+    const tensor: MadeUpTensor = {
+      name: `${hf}.${kind}`,
+      gguf,
+      shape,
+      dtype: type,
+      leaf,
+      file: 0,
+      offset: 0,
+      byteLength: rows * rowBytes(type, cols),
+    };
     tensors.push(tensor);
     return tensor;
   };

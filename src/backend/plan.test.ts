@@ -6,14 +6,26 @@ import type { Matrix, Vector } from '../model/ops';
 import type { Dtype } from '../tensor/dtype';
 import type { Backend } from './backend';
 import { CONFORMANCE_CASES, type CaseTensorFactory } from './conformance';
-import { activationInputs, FIELD_ROLES, mapMatrices, matricesOf, recordPlan, weightsOf, type Plan, type PlanNode } from './plan';
+import {
+  activationInputs,
+  FIELD_ROLES,
+  mapMatrices,
+  matricesOf,
+  recordPlan,
+  weightsOf,
+  type Plan,
+  type PlanNode,
+} from './plan';
 import { writeRandomMatrix } from './random_weights';
 import { openReferenceBackend } from './reference/backend';
 import { openWasmBackend } from './wasm/backend';
 import { selfTestPlan } from './webgpu/self_test';
 
 const matrix = (name: string, rows: number, cols: number, dtype: Dtype | [Dtype, number][] = 'F32'): Matrix => {
-  const segments = typeof dtype === 'string' ? [{ name, rows, dtype }] : dtype.map(([type, n], i) => ({ name: `${name}.${i}`, rows: n, dtype: type }));
+  const segments =
+    typeof dtype === 'string'
+      ? [{ name, rows, dtype }]
+      : dtype.map(([type, n], i) => ({ name: `${name}.${i}`, rows: n, dtype: type }));
   return { name, rows, cols, segments };
 };
 const vector = (name: string, length: number): Vector => ({ name, length });
@@ -27,11 +39,17 @@ const make: CaseTensorFactory = {
 const conformanceNodes = CONFORMANCE_CASES.flatMap(({ build }) => recordPlan((op) => build(op, make)).nodes);
 
 /** 'linear.norm' for each field that some node uses */
-const usedFields = (nodes: PlanNode[]): string[] => [...new Set(nodes.flatMap((node) => Object.entries(node).flatMap(([field, value]) => (value ? [`${node.op}.${field}`] : []))))];
+const usedFields = (nodes: PlanNode[]): string[] => [
+  ...new Set(
+    nodes.flatMap((node) => Object.entries(node).flatMap(([field, value]) => (value ? [`${node.op}.${field}`] : []))),
+  ),
+];
 
 describe('the table of ops', () => {
   it('has a conformance case for each op and each of its fields', () => {
-    const fields = Object.entries(FIELD_ROLES).flatMap(([op, roles]) => Object.keys(roles).map((field) => `${op}.${field}`));
+    const fields = Object.entries(FIELD_ROLES).flatMap(([op, roles]) =>
+      Object.keys(roles).map((field) => `${op}.${field}`),
+    );
     expect(fields.length).toBeGreaterThan(15);
     expect(usedFields(conformanceNodes)).toEqual(expect.arrayContaining(fields));
   });
@@ -44,9 +62,15 @@ describe('the table of ops', () => {
 
   it('is the only list of ops: no other file asks for the op of a node, except lowerings with their neighbours and the tables of attention', () => {
     const src = join(import.meta.dirname, '..');
-    const files = readdirSync(src, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts') && !file.endsWith('.test.ts'));
-    const asking = files.filter((file) => /\.op (===|!==)|switch \(\w+\.op\)/.test(readFileSync(join(src, file), 'utf8')));
-    expect(asking.sort()).toEqual(['wasm/lower.ts', 'webgpu/lower.ts', 'webgpu/state.ts'].map((file) => join('backend', file)));
+    const files = readdirSync(src, { recursive: true, encoding: 'utf8' }).filter(
+      (file) => file.endsWith('.ts') && !file.endsWith('.test.ts'),
+    );
+    const asking = files.filter((file) =>
+      /\.op (===|!==)|switch \(\w+\.op\)/.test(readFileSync(join(src, file), 'utf8')),
+    );
+    expect(asking.sort()).toEqual(
+      ['wasm/lower.ts', 'webgpu/lower.ts', 'webgpu/state.ts'].map((file) => join('backend', file)),
+    );
   });
 
   it('knows the weights and the inputs of a node', () => {
@@ -82,7 +106,8 @@ describe('slots', () => {
   });
 
   it('are overwritten in place only by the last reader, which reads the activation once', () => {
-    const slotsOf = (build: Parameters<typeof recordPlan>[0]): number[] => recordPlan(build).nodes.map(({ out }) => out.slot);
+    const slotsOf = (build: Parameters<typeof recordPlan>[0]): number[] =>
+      recordPlan(build).nodes.map(({ out }) => out.slot);
     const w = matrix('w', 4, 4);
     expect(slotsOf((op) => { const x = op.embed(w); return op.linear(w, op.linear(w, x), { add: x }); })).toEqual([0, 1, 0]); // prettier-ignore
     expect(slotsOf((op) => { const x = op.embed(w); return op.linear(w, x, { add: x }); })).toEqual([0, 1]); // prettier-ignore
@@ -94,7 +119,10 @@ describe('an op of a side file that a backend lacks', () => {
   const withUnknownOp = async (backend: Backend): Promise<Plan> => {
     const table = await writeRandomMatrix(backend, matrix('table', 16, 32));
     const plan = recordPlan((op) => op.last(op.embed(table)));
-    return { ...plan, nodes: [...plan.nodes, { op: 'experts', x: plan.outputs[0], out: plan.outputs[0] } as unknown as PlanNode] };
+    return {
+      ...plan,
+      nodes: [...plan.nodes, { op: 'experts', x: plan.outputs[0], out: plan.outputs[0] } as unknown as PlanNode],
+    };
   };
   const refusal = { name: 'DeviceError', message: expect.stringMatching(/lacks an operation.*experts/) };
 
@@ -109,18 +137,22 @@ describe('an op of a side file that a backend lacks', () => {
 
   it('is refused by name by the reference', async () => {
     const backend = openReferenceBackend();
-    await expect(backend.compile(await withUnknownOp(backend), { contextLength: 64, prefillBatch: 8 })).rejects.toMatchObject(refusal);
+    await expect(
+      backend.compile(await withUnknownOp(backend), { contextLength: 64, prefillBatch: 8 }),
+    ).rejects.toMatchObject(refusal);
   });
 });
 
 /** A field of a node: a matrix, a vector, an activation, or what holds them. */
 function print(value: unknown): string {
-  if (typeof value !== 'object' || !value) return typeof value === 'number' ? String(Number(value.toPrecision(6))) : String(value);
+  if (typeof value !== 'object' || !value)
+    return typeof value === 'number' ? String(Number(value.toPrecision(6))) : String(value);
   if ('segments' in value) {
     const { name, rows, cols, segments } = value as Matrix;
     return `${name}[${rows}×${cols} ${segments.map((segment) => `${segment.rows} ${segment.dtype}`).join(' + ')}]`;
   }
-  if ('slot' in value) return `slot ${value.slot} ${'rows' in value && 'cols' in value && `[${value.rows}, ${value.cols}]`}`;
+  if ('slot' in value)
+    return `slot ${value.slot} ${'rows' in value && 'cols' in value && `[${value.rows}, ${value.cols}]`}`;
   if ('name' in value) return `${(value as Vector).name}[${(value as Vector).length}]`;
   return Object.entries(value).map(([key, part]) => `${key} ${print(part)}`).join(' '); // prettier-ignore
 }

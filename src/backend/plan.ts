@@ -14,7 +14,15 @@ export interface PlanActivation extends Act {
 
 export type PlanNode =
   | { op: 'embed'; table: Matrix; out: PlanActivation }
-  | { op: 'linear'; w: Matrix; x: PlanActivation; norm?: Norm; bias?: Vector; add?: PlanActivation; out: PlanActivation }
+  | {
+      op: 'linear';
+      w: Matrix;
+      x: PlanActivation;
+      norm?: Norm;
+      bias?: Vector;
+      add?: PlanActivation;
+      out: PlanActivation;
+    }
   | { op: 'swiglu'; w1: Matrix; w3: Matrix; x: PlanActivation; norm: Norm; out: PlanActivation }
   | { op: 'shortConv'; bcx: PlanActivation; taps: Vector; bias?: Vector; state: ConvState; out: PlanActivation }
   | ({ op: 'attend'; qkv: PlanActivation; cache: KvCache; out: PlanActivation } & Attend)
@@ -43,7 +51,9 @@ type Scalar = number | string | boolean;
 /** The roles of all fields of all ops, except the output and plain numbers. Without an op or a field it does not compile. */
 export const FIELD_ROLES: {
   [Op in PlanNode['op']]: {
-    [Field in keyof NodeOf<Op> as NonNullable<NodeOf<Op>[Field]> extends Scalar ? never : Exclude<Field, 'out'>]-?: RoleOf<NonNullable<NodeOf<Op>[Field]>>;
+    [
+      Field in keyof NodeOf<Op> as NonNullable<NodeOf<Op>[Field]> extends Scalar ? never : Exclude<Field, 'out'>
+    ]-?: RoleOf<NonNullable<NodeOf<Op>[Field]>>;
   };
 } = {
   embed: { table: 'table' },
@@ -56,31 +66,43 @@ export const FIELD_ROLES: {
 
 /** The fields of a node with one of these roles; absent options are left out. */
 const fieldsOf = <T>(node: PlanNode, ...roles: Role[]): T[] =>
-  Object.entries(node).flatMap(([field, value]) => (value && roles.includes((FIELD_ROLES[node.op] as Record<string, Role>)[field]) ? [value as T] : []));
+  Object.entries(node).flatMap(([field, value]) =>
+    value && roles.includes((FIELD_ROLES[node.op] as Record<string, Role>)[field]) ? [value as T] : [],
+  );
 
 /** The activations a node reads. */
 export const activationInputs = (node: PlanNode): PlanActivation[] => fieldsOf(node, 'input', 'in place');
 /** The matrices of which a node reads all rows for each token. */
 export const matricesOf = (node: PlanNode): Matrix[] => fieldsOf(node, 'matrix');
 /** Multiply-adds of a node for one token. */
-export const macsOf = (node: PlanNode): number => matricesOf(node).reduce((sum, { rows, cols }) => sum + rows * cols, 0);
+export const macsOf = (node: PlanNode): number =>
+  matricesOf(node).reduce((sum, { rows, cols }) => sum + rows * cols, 0);
 /** The tables of which a node reads one row for each token. */
 export const tablesOf = (node: PlanNode): Matrix[] => fieldsOf(node, 'table');
 /** The matrices and tables of a node. */
 export const weightsOf = (node: PlanNode): Matrix[] => fieldsOf(node, 'matrix', 'table');
 /** The vectors of a node, those of its norms among them. */
-export const vectorsOf = (node: PlanNode): Vector[] => fieldsOf<Norm | Vector>(node, 'vector').map((one) => ('weight' in one ? one.weight : one));
+export const vectorsOf = (node: PlanNode): Vector[] =>
+  fieldsOf<Norm | Vector>(node, 'vector').map((one) => ('weight' in one ? one.weight : one));
 export const kvCachesOf = (node: PlanNode): KvCache[] => fieldsOf(node, 'kv');
 export const convStatesOf = (node: PlanNode): ConvState[] => fieldsOf(node, 'conv');
 /** The node with other matrices and tables in place of its own. */
 export const mapMatrices = (node: PlanNode, map: (matrix: Matrix) => Matrix): PlanNode =>
-  Object.fromEntries(Object.entries(node).map(([field, value]) => [field, weightsOf(node).includes(value) ? map(value as Matrix) : value])) as PlanNode;
+  Object.fromEntries(
+    Object.entries(node).map(([field, value]) => [
+      field,
+      weightsOf(node).includes(value) ? map(value as Matrix) : value,
+    ]),
+  ) as PlanNode;
 
 /** How a backend translates the nodes of each op. Without an op it does not compile. */
 export type Lowerings<Context, Lowered> = { [Op in PlanNode['op']]: (node: NodeOf<Op>, context: Context) => Lowered };
 
-export const lowerNode = <Context, Lowered>(lowerings: Lowerings<Context, Lowered>, node: PlanNode, context: Context): Lowered =>
-  (lowerings[node.op] as (node: PlanNode, context: Context) => Lowered)(node, context);
+export const lowerNode = <Context, Lowered>(
+  lowerings: Lowerings<Context, Lowered>,
+  node: PlanNode,
+  context: Context,
+): Lowered => (lowerings[node.op] as (node: PlanNode, context: Context) => Lowered)(node, context);
 
 /** @throws DeviceError if a plan has an op of a side file that the backend lacks */
 export function checkOps({ nodes }: Plan, lowerings: object, backend: string): void {
@@ -106,18 +128,45 @@ export interface Plan {
 export function recordPlan(build: (op: Ops) => Act | Act[]): Plan {
   const nodes: PlanNode[] = [];
   let next = 0;
-  const act = (name: string, rows: 'T' | 1, cols: number): PlanActivation => ({ id: next++, name, rows, cols, slot: -1 });
+  const act = (name: string, rows: 'T' | 1, cols: number): PlanActivation => ({
+    id: next++,
+    name,
+    rows,
+    cols,
+    slot: -1,
+  });
   const push = <N extends PlanNode>(node: N): PlanActivation => (nodes.push(node), node.out);
 
   const built = build({
     embed: (table) => push({ op: 'embed', table, out: act(table.name, 'T', table.cols) }),
     linear: (w, x, options = {}) =>
-      push({ op: 'linear', w, x: x as PlanActivation, ...options, add: options.add as PlanActivation | undefined, out: act(w.name, x.rows, w.rows) }),
-    swiglu: (w1, w3, x, { norm }) => push({ op: 'swiglu', w1, w3, x: x as PlanActivation, norm, out: act(w1.name, x.rows, w1.rows) }),
+      push({
+        op: 'linear',
+        w,
+        x: x as PlanActivation,
+        ...options,
+        add: options.add as PlanActivation | undefined,
+        out: act(w.name, x.rows, w.rows),
+      }),
+    swiglu: (w1, w3, x, { norm }) =>
+      push({ op: 'swiglu', w1, w3, x: x as PlanActivation, norm, out: act(w1.name, x.rows, w1.rows) }),
     shortConv: (bcx, taps, state, { bias } = {}) =>
-      push({ op: 'shortConv', bcx: bcx as PlanActivation, taps, bias, state, out: act(taps.name, bcx.rows, state.channels) }),
+      push({
+        op: 'shortConv',
+        bcx: bcx as PlanActivation,
+        taps,
+        bias,
+        state,
+        out: act(taps.name, bcx.rows, state.channels),
+      }),
     attend: (qkv, cache, options) =>
-      push({ op: 'attend', qkv: qkv as PlanActivation, cache, ...options, out: act(`${qkv.name}.attend`, qkv.rows, options.heads * cache.headDim) }),
+      push({
+        op: 'attend',
+        qkv: qkv as PlanActivation,
+        cache,
+        ...options,
+        out: act(`${qkv.name}.attend`, qkv.rows, options.heads * cache.headDim),
+      }),
     last: (x) => push({ op: 'last', x: x as PlanActivation, out: act(`${x.name}.last`, 1, x.cols) }),
   });
 
@@ -136,7 +185,9 @@ function assignSlots(nodes: PlanNode[], outputs: PlanActivation[]): ActivationSl
   nodes.forEach((node, i) => {
     const out = node.out;
     const dying = activationInputs(node).filter((x) => lastReader.get(x) === i);
-    const inPlace = fieldsOf<PlanActivation>(node, 'in place').find((x) => x.rows === out.rows && dying.filter((y) => y === x).length === 1);
+    const inPlace = fieldsOf<PlanActivation>(node, 'in place').find(
+      (x) => x.rows === out.rows && dying.filter((y) => y === x).length === 1,
+    );
     if (inPlace) out.slot = inPlace.slot;
     else {
       const at = free.findIndex((s) => slots[s].rows === out.rows);

@@ -17,7 +17,13 @@ export function seededRandom(name: string): () => number {
  * Rows of random bytes in which `setFloats` then writes the floats of each block, since random bits may be infinite or NaN.
  * @param byte draws a number whose lowest 8 bits are the next byte
  */
-export function randomBlocks(dtype: Dtype, rows: number, cols: number, byte: () => number, setFloats: (view: DataView, at: number) => void): Uint8Array {
+export function randomBlocks(
+  dtype: Dtype,
+  rows: number,
+  cols: number,
+  byte: () => number,
+  setFloats: (view: DataView, at: number) => void,
+): Uint8Array {
   const bytes = new Uint8Array(rows * rowBytes(dtype, cols));
   for (let i = 0; i < bytes.length; i++) bytes[i] = byte();
   const view = new DataView(bytes.buffer);
@@ -26,52 +32,87 @@ export function randomBlocks(dtype: Dtype, rows: number, cols: number, byte: () 
 }
 
 /** Where the halves of a block lie, if not at its start. */
-const FLOATS_AT: Partial<Record<Dtype, number[]>> = { Q2_K: [80, 82], Q3_K: [108], Q4_K: [0, 2], Q5_K: [0, 2], Q6_K: [208] };
+const FLOATS_AT: Partial<Record<Dtype, number[]>> = {
+  Q2_K: [80, 82],
+  Q3_K: [108],
+  Q4_K: [0, 2],
+  Q5_K: [0, 2],
+  Q6_K: [208],
+};
 
 /** Rows of random blocks for tests of kernels: `float` draws the scales, the minima and the weights of float formats. */
-export function randomTestWeightRows(dtype: Dtype, rows: number, cols: number, byte: () => number, float: () => number): Uint8Array {
+export function randomTestWeightRows(
+  dtype: Dtype,
+  rows: number,
+  cols: number,
+  byte: () => number,
+  float: () => number,
+): Uint8Array {
   const offsets = FLOATS_AT[dtype] ?? (/_1$/.test(dtype) ? [0, 2] : [0]);
   return randomBlocks(dtype, rows, cols, byte, (view, at) => {
     if (dtype === 'F32') view.setFloat32(at, float(), true);
     else if (dtype === 'MXFP4') view.setUint8(at, 112 + (byte() & 15));
-    else for (const offset of offsets) view.setUint16(at + offset, (dtype === 'BF16' ? floatToBfloat : floatToHalf)(float()), true);
+    else
+      for (const offset of offsets)
+        view.setUint16(at + offset, (dtype === 'BF16' ? floatToBfloat : floatToHalf)(float()), true);
   });
 }
 
 /** Exponent of the smallest scale of a block, by the size of its codes. */
-const SMALLEST_SCALE: Partial<Record<Dtype, number>> = { Q4_0: -7, Q4_1: -7, Q5_0: -8, Q5_1: -8, Q8_0: -11, Q2_K: -8, Q3_K: -10, Q4_K: -13, Q5_K: -14, Q6_K: -14, IQ4_NL: -11, IQ3_S: -12, IQ4_XS: -14 };
+const SMALLEST_SCALE: Partial<Record<Dtype, number>> = {
+  Q4_0: -7,
+  Q4_1: -7,
+  Q5_0: -8,
+  Q5_1: -8,
+  Q8_0: -11,
+  Q2_K: -8,
+  Q3_K: -10,
+  Q4_K: -13,
+  Q5_K: -14,
+  Q6_K: -14,
+  IQ4_NL: -11,
+  IQ3_S: -12,
+  IQ4_XS: -14,
+};
 /** 2^exponent as a half */
 const half = (exponent: number): number => (exponent + 15) << 10;
 
 /** Rows of random blocks of a dtype. Weights of every format are about 1/16, so that a map of 256 columns keeps the size of its input. */
 export function randomWeightRows(name: string, dtype: Dtype, rows: number, cols: number): Uint8Array {
   const next = seededRandom(`${name} ${dtype}`);
-  return randomBlocks(dtype, rows, cols, () => next() >>> 24, (view, at) => {
-    const value = (next() / 2 ** 32 - 0.5) * 0.25;
-    if (dtype === 'F32') view.setFloat32(at, value, true);
-    else if (dtype === 'BF16') view.setUint16(at, bf16(value), true);
-    else if (dtype === 'MXFP4') view.setUint8(at, 121 + (next() & 1));
-    else if (dtype === 'F16') view.setUint16(at, (value < 0 ? 0x8000 : 0) | 0x2800 | (next() & 0x7ff), true);
-    else {
-      const d = half(SMALLEST_SCALE[dtype]!) + (next() & 0x7ff); // 1 to 4 times the smallest
-      // in Q6_K often a subnormal half, which some devices flush to zero
-      const [first] = FLOATS_AT[dtype] ?? [0];
-      view.setUint16(at + first, dtype === 'Q6_K' && next() & 3 ? 0x200 | (d & 0x1ff) : d, true);
-      // a minimum near the middle code: else an offset common to all weights would hide their differences
-      const minimum = (d & 0x7c00) + (dtype === 'Q2_K' ? 0x0200 : dtype.startsWith('Q4') ? 0x0c00 : 0x1000) + (next() & 0x3ff);
-      if (dtype.endsWith('_1')) view.setUint16(at + 2, 0x8000 | minimum, true);
-      if (!/^Q[245]_K$/.test(dtype)) return;
-      view.setUint16(at + first + 2, minimum, true);
-      // the minima are near the scales for the same reason
-      const bytes = new Uint8Array(view.buffer);
-      if (dtype === 'Q2_K') for (let i = at; i < at + 16; i++) bytes[i] = (bytes[i] & 31) ^ ((bytes[i] & 15) << 4);
-      else
-        for (let i = at + 4; i < at + 8; i++) {
-          bytes[i + 4] = bytes[i] ^ (bytes[i + 4] & 7);
-          bytes[i + 8] = (bytes[i + 8] & 15) | ((bytes[i + 8] << 4) ^ (bytes[i + 8] & 0x30));
-        }
-    }
-  });
+  return randomBlocks(
+    dtype,
+    rows,
+    cols,
+    () => next() >>> 24,
+    (view, at) => {
+      const value = (next() / 2 ** 32 - 0.5) * 0.25;
+      if (dtype === 'F32') view.setFloat32(at, value, true);
+      else if (dtype === 'BF16') view.setUint16(at, bf16(value), true);
+      else if (dtype === 'MXFP4') view.setUint8(at, 121 + (next() & 1));
+      else if (dtype === 'F16') view.setUint16(at, (value < 0 ? 0x8000 : 0) | 0x2800 | (next() & 0x7ff), true);
+      else {
+        const d = half(SMALLEST_SCALE[dtype]!) + (next() & 0x7ff); // 1 to 4 times the smallest
+        // in Q6_K often a subnormal half, which some devices flush to zero
+        const [first] = FLOATS_AT[dtype] ?? [0];
+        view.setUint16(at + first, dtype === 'Q6_K' && next() & 3 ? 0x200 | (d & 0x1ff) : d, true);
+        // a minimum near the middle code: else an offset common to all weights would hide their differences
+        const minimum =
+          (d & 0x7c00) + (dtype === 'Q2_K' ? 0x0200 : dtype.startsWith('Q4') ? 0x0c00 : 0x1000) + (next() & 0x3ff);
+        if (dtype.endsWith('_1')) view.setUint16(at + 2, 0x8000 | minimum, true);
+        if (!/^Q[245]_K$/.test(dtype)) return;
+        view.setUint16(at + first + 2, minimum, true);
+        // the minima are near the scales for the same reason
+        const bytes = new Uint8Array(view.buffer);
+        if (dtype === 'Q2_K') for (let i = at; i < at + 16; i++) bytes[i] = (bytes[i] & 31) ^ ((bytes[i] & 15) << 4);
+        else
+          for (let i = at + 4; i < at + 8; i++) {
+            bytes[i + 4] = bytes[i] ^ (bytes[i + 4] & 7);
+            bytes[i + 8] = (bytes[i + 8] & 15) | ((bytes[i + 8] << 4) ^ (bytes[i + 8] & 0x30));
+          }
+      }
+    },
+  );
 }
 
 const word = new DataView(new ArrayBuffer(4));

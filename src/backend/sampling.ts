@@ -41,7 +41,15 @@ export const GREEDY_SAMPLING: SamplingParams = {
 };
 
 /** Uses every filter and a penalty: for measurements and tests. */
-export const ALL_FILTERS_SAMPLING: SamplingParams = { ...GREEDY_SAMPLING, temperature: 0.7, topK: 40, topP: 0.9, minP: 0.05, repetitionPenalty: 1.05, seed: 1 };
+export const ALL_FILTERS_SAMPLING: SamplingParams = {
+  ...GREEDY_SAMPLING,
+  temperature: 0.7,
+  topK: 40,
+  topP: 0.9,
+  minP: 0.05,
+  repetitionPenalty: 1.05,
+  seed: 1,
+};
 
 /** 24 random bits as a number in [0, 1): PCG's output permutation of (seed, position) in u32 arithmetic (Jarzynski & Olano 2020). */
 export function uniformRandom(seed: number, position: number): number {
@@ -59,10 +67,17 @@ export function uniformRandom(seed: number, position: number): number {
  * @param history tokens by position; those from `promptLength` on are output
  * @param position of the token that is drawn
  */
-export function sampleToken(logits: Float32Array, s: SamplingParams, history: ArrayLike<number>, promptLength: number, position: number): number {
+export function sampleToken(
+  logits: Float32Array,
+  s: SamplingParams,
+  history: ArrayLike<number>,
+  promptLength: number,
+  position: number,
+): number {
   const V = logits.length;
   const count = new Map<number, number>();
-  for (let i = 0; i < history.length; i++) count.set(history[i], (count.get(history[i]) ?? 0) + (i < promptLength ? 0 : 1));
+  for (let i = 0; i < history.length; i++)
+    count.set(history[i], (count.get(history[i]) ?? 0) + (i < promptLength ? 0 : 1));
   for (const [v, n] of count) {
     logits[v] = logits[v] > 0 ? logits[v] / s.repetitionPenalty : logits[v] * s.repetitionPenalty;
     logits[v] -= s.frequencyPenalty * n + (n > 0 ? s.presencePenalty : 0);

@@ -8,7 +8,14 @@ it('writes fields by name at their offsets and leaves the others', () => {
   const views = { u32: new Uint32Array(buffer).fill(7), f32: new Float32Array(buffer), f64: new Float64Array(buffer) };
   layout.write(views, 16, { total: -2.5, eps: 0.5, last: 2 ** 32 - 1, count: undefined });
   expect([layout.bytes, layout.offset('last')]).toEqual([24, 20]);
-  expect([views.u32[4], views.f32[5], views.f64[3], views.u32[8], views.u32[9], views.u32[10]]).toEqual([7, 0.5, -2.5, 7, 2 ** 32 - 1, 7]);
+  expect([views.u32[4], views.f32[5], views.f64[3], views.u32[8], views.u32[9], views.u32[10]]).toEqual([
+    7,
+    0.5,
+    -2.5,
+    7,
+    2 ** 32 - 1,
+    7,
+  ]);
 });
 
 it('knows no other fields', () => {

@@ -9,7 +9,11 @@ export interface StructLayout {
    * @param address of the struct, in bytes
    * @throws Error if the kernel declares no such field
    */
-  write(views: { u32: Uint32Array; f32?: Float32Array; f64?: Float64Array }, address: number, values: Record<string, number | undefined>): void;
+  write(
+    views: { u32: Uint32Array; f32?: Float32Array; f64?: Float64Array },
+    address: number,
+    values: Record<string, number | undefined>,
+  ): void;
   /** The struct in a buffer of its own, for fields of 4 bytes. @throws Error unless every field has a value */
   pack(values: Record<string, number>): Uint32Array<ArrayBuffer>;
 }

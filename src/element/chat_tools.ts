@@ -30,14 +30,23 @@ export interface ToolCallDetail {
 const TOOL_MS = 30_000;
 
 /** What the model is told of a tool. */
-export const definitionOf = ({ name, description, parameters }: ChatTool): object => ({ name, ...(description && { description }), parameters: parameters ?? { type: 'object', properties: {} } });
+export const definitionOf = ({ name, description, parameters }: ChatTool): object => ({
+  name,
+  ...(description && { description }),
+  parameters: parameters ?? { type: 'object', properties: {} },
+});
 
-const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value);
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 const areParameters = (given: unknown): boolean =>
   isObject(given) &&
   (given.required === undefined || Array.isArray(given.required)) &&
-  (given.properties === undefined || (isObject(given.properties) && Object.values(given.properties).every((one) => isObject(one) && (one.enum === undefined || Array.isArray(one.enum)))));
+  (given.properties === undefined ||
+    (isObject(given.properties) &&
+      Object.values(given.properties).every(
+        (one) => isObject(one) && (one.enum === undefined || Array.isArray(one.enum)),
+      )));
 
 /**
  * Takes definitions in OpenAI's form, with or without the `{ type: 'function', function: … }` around them.
@@ -45,15 +54,22 @@ const areParameters = (given: unknown): boolean =>
  */
 export function checkTools(value: unknown): ChatTool[] {
   const wrong = (got: string): never => {
-    throw elementError('RequestError', 'The tools cannot be read', got, 'Pass a list of { name, description, parameters }.');
+    throw elementError(
+      'RequestError',
+      'The tools cannot be read',
+      got,
+      'Pass a list of { name, description, parameters }.',
+    );
   };
   if (!Array.isArray(value)) return wrong(value === null ? 'null' : typeof value);
   const tools: ChatTool[] = [];
   for (const given of value as unknown[]) {
     const tool = isObject(given) && isObject(given.function) ? given.function : given;
-    if (!isObject(tool) || typeof tool.name !== 'string' || !tool.name) return wrong(`a tool without a name: ${JSON.stringify(tool)?.slice(0, 80)}`);
+    if (!isObject(tool) || typeof tool.name !== 'string' || !tool.name)
+      return wrong(`a tool without a name: ${JSON.stringify(tool)?.slice(0, 80)}`);
     const { parameters, run } = tool;
-    if (parameters !== undefined && !areParameters(parameters)) return wrong(`parameters of ${tool.name} that are no JSON schema of an object`);
+    if (parameters !== undefined && !areParameters(parameters))
+      return wrong(`parameters of ${tool.name} that are no JSON schema of an object`);
     if (run !== undefined && typeof run !== 'function') return wrong(`a run of ${tool.name} that is no function`);
     if (tools.some(({ name }) => name === tool.name)) return wrong(`two tools named ${tool.name}`);
     tools.push(tool as unknown as ChatTool);
@@ -67,7 +83,12 @@ export function parseTools(json: string): ChatTool[] {
   try {
     value = JSON.parse(json);
   } catch {
-    throw elementError('RequestError', 'The attribute tools is no JSON', json, 'Write a JSON list of { name, description, parameters }.');
+    throw elementError(
+      'RequestError',
+      'The attribute tools is no JSON',
+      json,
+      'Write a JSON list of { name, description, parameters }.',
+    );
   }
   return checkTools(value);
 }
@@ -91,7 +112,8 @@ export function whyRefused({ name, arguments: given }: ToolCall, tools: readonly
   for (const [key, value] of Object.entries(given)) {
     if (!Object.hasOwn(properties, key)) return `${name} has no argument ${key}.`;
     const { type, enum: values } = properties[key];
-    if (type && TYPES[type]?.(value) === false) return `${name} needs ${type === 'integer' ? 'a whole number' : `a ${type}`} for ${key}.`;
+    if (type && TYPES[type]?.(value) === false)
+      return `${name} needs ${type === 'integer' ? 'a whole number' : `a ${type}`} for ${key}.`;
     if (values && !values.includes(value)) return `${name} needs one of ${values.join(', ')} for ${key}.`;
   }
   return undefined;
@@ -110,7 +132,11 @@ export function resultText(value: unknown): string {
  * The result of a call as text. A call that does not fit its tool is refused, and the model is told why.
  * @param tell asks the page, which may answer in place of the tool's own function
  */
-export async function runCall(call: ToolCall, tools: readonly ChatTool[], tell: (detail: ToolCallDetail) => void): Promise<string> {
+export async function runCall(
+  call: ToolCall,
+  tools: readonly ChatTool[],
+  tell: (detail: ToolCallDetail) => void,
+): Promise<string> {
   const refused = whyRefused(call, tools);
   if (refused) return refused;
   let answered = false;
@@ -124,7 +150,9 @@ export async function runCall(call: ToolCall, tools: readonly ChatTool[], tell: 
   if (!answered && !tool?.run) return `${call.name} does nothing on this page.`;
   let timer: ReturnType<typeof setTimeout> | undefined;
   try {
-    const late = new Promise<never>((_, reject) => (timer = setTimeout(() => reject(new Error(`no answer within ${TOOL_MS / 1000} s`)), TOOL_MS)));
+    const late = new Promise<never>(
+      (_, reject) => (timer = setTimeout(() => reject(new Error(`no answer within ${TOOL_MS / 1000} s`)), TOOL_MS)),
+    );
     return resultText(await Promise.race([answered ? answer : tool!.run!(call.arguments), late]));
   } catch (error) {
     return `${call.name} failed: ${error instanceof Error ? error.message : String(error)}`;

@@ -6,10 +6,20 @@ export const MODEL_ATTRIBUTES: readonly string[] = ['model', 'backend', 'context
 
 const textOf = (element: Element, name: string): string | undefined => element.getAttribute(name) ?? undefined;
 /** What is no number is refused by `load` and `chat`. */
-const numberOf = (element: Element, name: string): number | undefined => (element.hasAttribute(name) ? Number(element.getAttribute(name)) : undefined);
-const given = <T extends object>(options: T): T => Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T;
+const numberOf = (element: Element, name: string): number | undefined =>
+  element.hasAttribute(name) ? Number(element.getAttribute(name)) : undefined;
+const given = <T extends object>(options: T): T =>
+  Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T;
 
-export const loadOptionsOf = (element: Element): Pick<LoadCallOptions, 'backend' | 'contextLength' | 'threads' | 'hub'> =>
-  given({ backend: textOf(element, 'backend') as LoadCallOptions['backend'], contextLength: numberOf(element, 'context-length'), threads: numberOf(element, 'threads'), hub: textOf(element, 'hub') });
+export const loadOptionsOf = (
+  element: Element,
+): Pick<LoadCallOptions, 'backend' | 'contextLength' | 'threads' | 'hub'> =>
+  given({
+    backend: textOf(element, 'backend') as LoadCallOptions['backend'],
+    contextLength: numberOf(element, 'context-length'),
+    threads: numberOf(element, 'threads'),
+    hub: textOf(element, 'hub'),
+  });
 
-export const chatOptionsOf = (element: Element): ChatOptions => given({ temperature: numberOf(element, 'temperature'), maxTokens: numberOf(element, 'max-tokens') });
+export const chatOptionsOf = (element: Element): ChatOptions =>
+  given({ temperature: numberOf(element, 'temperature'), maxTokens: numberOf(element, 'max-tokens') });

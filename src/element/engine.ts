@@ -13,13 +13,25 @@ export function setEngineLoader(load: () => Engine | Promise<Engine>): void {
 export function getEngine(): Promise<Engine> {
   engine ??= (async () => loadEngine!())().catch((cause: unknown) => {
     engine = undefined;
-    throw elementError('SourceError', 'The engine did not load', String(cause), 'Put rivulet.js beside rivulet-element.js, and allow it in the Content Security Policy.', cause);
+    throw elementError(
+      'SourceError',
+      'The engine did not load',
+      String(cause),
+      'Put rivulet.js beside rivulet-element.js, and allow it in the Content Security Policy.',
+      cause,
+    );
   });
   return engine;
 }
 
 /** An error in the form of the engine's own errors: what happened, what was got, what to do. */
-export function elementError(name: 'SourceError' | 'RequestError', what: string, got: string, cure: string, cause?: unknown): Error {
+export function elementError(
+  name: 'SourceError' | 'RequestError',
+  what: string,
+  got: string,
+  cure: string,
+  cause?: unknown,
+): Error {
   const short = got.length > 200 ? `${got.slice(0, 200)}…` : got;
   return Object.assign(new Error(`${what}: got ${short}. ${cure}`, { cause }), { name, what, got: short, cure });
 }

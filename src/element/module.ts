@@ -6,7 +6,8 @@ export { RivuletChat };
 export type { ChatTool, ToolCallDetail, ToolParameters } from './rivulet_chat';
 
 setEngineLoader(() => import('../index'));
-if (globalThis.customElements && !customElements.get('rivulet-chat')) customElements.define('rivulet-chat', RivuletChat);
+if (globalThis.customElements && !customElements.get('rivulet-chat'))
+  customElements.define('rivulet-chat', RivuletChat);
 
 declare global {
   interface HTMLElementTagNameMap {

@@ -45,7 +45,8 @@ export function createReplyView(target: HTMLElement): (text: string) => void {
       // wide code scrolls, which a keyboard can only do inside the focused element
       for (const pre of block.querySelectorAll('pre')) pre.tabIndex = 0;
       block.querySelectorAll('table').forEach(frameTable);
-      for (const box of block.querySelectorAll('.task-box')) Object.assign(box, { role: 'img', ariaLabel: box.classList.contains('done') ? 'done' : 'to do' });
+      for (const box of block.querySelectorAll('.task-box'))
+        Object.assign(box, { role: 'img', ariaLabel: box.classList.contains('done') ? 'done' : 'to do' });
       target.append(block);
       shown.push({ raw: token.raw, block });
     }

@@ -1,5 +1,14 @@
 /** `<rivulet-chat>`: a conversation with a model, in a shadow root of its own. docs/element.md describes it for its users. */
-import type { AnswerPart, ChatOptions, GenerationResult, Message, Model, ModelInfo, ParsedAnswer, Progress } from '../index';
+import type {
+  AnswerPart,
+  ChatOptions,
+  GenerationResult,
+  Message,
+  Model,
+  ModelInfo,
+  ParsedAnswer,
+  Progress,
+} from '../index';
 import { checkTools, definitionOf, parseTools, resultText, runCall, type ChatTool } from './chat_tools';
 import { chatOptionsOf, loadOptionsOf, MODEL_ATTRIBUTES } from './element_options';
 import { elementError, getEngine, type Engine } from './engine';
@@ -30,7 +39,14 @@ const Base = (globalThis.HTMLElement ?? class {}) as typeof HTMLElement;
  */
 export class RivuletChat extends Base {
   static readonly formAssociated = true;
-  static readonly observedAttributes = ['label', 'placeholder', 'greeting', 'disabled', 'required', ...MODEL_ATTRIBUTES];
+  static readonly observedAttributes = [
+    'label',
+    'placeholder',
+    'greeting',
+    'disabled',
+    'required',
+    ...MODEL_ATTRIBUTES,
+  ];
 
   readonly #internals: ElementInternals;
   readonly #view: View;
@@ -58,7 +74,10 @@ export class RivuletChat extends Base {
     });
     // a label of the element was clicked
     this.addEventListener('click', (event) => event.composedPath()[0] === this && this.focus());
-    this.addEventListener('toggle', (event) => event.target === this && (event as ToggleEvent).newState === 'open' && this.focus());
+    this.addEventListener(
+      'toggle',
+      (event) => event.target === this && (event as ToggleEvent).newState === 'open' && this.focus(),
+    );
   }
 
   /** The model's source: a hub id or a URL, relative to the page. */
@@ -83,15 +102,32 @@ export class RivuletChat extends Base {
     return structuredClone(this.#messages);
   }
   set messages(messages: readonly Message[]) {
-    const right = (message: unknown): boolean => ['user', 'assistant', 'tool'].includes((message as TextMessage | null)?.role ?? '') && typeof (message as TextMessage).content === 'string';
+    const right = (message: unknown): boolean =>
+      ['user', 'assistant', 'tool'].includes((message as TextMessage | null)?.role ?? '') &&
+      typeof (message as TextMessage).content === 'string';
     if (!Array.isArray(messages) || !messages.every(right)) {
-      const got = Array.isArray(messages) ? `message ${messages.findIndex((message) => !right(message))}` : String(messages);
-      throw elementError('RequestError', 'The messages cannot be shown', got, 'Pass a list of { role, content } with the roles user, assistant and tool, and text as content.');
+      const got = Array.isArray(messages)
+        ? `message ${messages.findIndex((message) => !right(message))}`
+        : String(messages);
+      throw elementError(
+        'RequestError',
+        'The messages cannot be shown',
+        got,
+        'Pass a list of { role, content } with the roles user, assistant and tool, and text as content.',
+      );
     }
     this.stop();
     this.#messages = structuredClone(messages) as TextMessage[];
     this.#firstRead = 0;
-    this.#view.show(this.#messages.filter(({ role }) => role !== 'tool').map(({ role, content, reasoning_content: reasoning }) => ({ role, text: role === 'user' ? content : visibleText(content), ...(typeof reasoning === 'string' && { reasoning }) })));
+    this.#view.show(
+      this.#messages
+        .filter(({ role }) => role !== 'tool')
+        .map(({ role, content, reasoning_content: reasoning }) => ({
+          role,
+          text: role === 'user' ? content : visibleText(content),
+          ...(typeof reasoning === 'string' && { reasoning }),
+        })),
+    );
     this.#changed();
   }
 
@@ -230,7 +266,8 @@ export class RivuletChat extends Base {
   }
 
   async #answer(text: string): Promise<string> {
-    if (!text.trim()) throw elementError('RequestError', 'The message is not sent', 'no text', 'Write a message first.');
+    if (!text.trim())
+      throw elementError('RequestError', 'The message is not sent', 'no text', 'Write a message first.');
     const start = this.#messages.length;
     this.#add({ role: 'user', content: text });
     this.#view.addMessage('user', text);
@@ -258,7 +295,8 @@ export class RivuletChat extends Base {
         conversation.length = start + 1;
         takeBack();
         this.#changed();
-        const again = (): unknown => (this.#messages === conversation && conversation.length === start + 1 ? this.#reply(start) : undefined);
+        const again = (): unknown =>
+          this.#messages === conversation && conversation.length === start + 1 ? this.#reply(start) : undefined;
         this.#fail(error, () => void (this.#turn = this.#turn.then(again).catch(() => undefined)));
       }
       throw error;
@@ -270,7 +308,13 @@ export class RivuletChat extends Base {
   }
 
   /** Answers, tool calls, their results, and answers again, until one has no calls. Nothing is added to a conversation that was replaced. */
-  async #rounds(conversation: TextMessage[], model: Model, { readCalls }: Engine, tools: readonly ChatTool[], signal: AbortSignal): Promise<string> {
+  async #rounds(
+    conversation: TextMessage[],
+    model: Model,
+    { readCalls }: Engine,
+    tools: readonly ChatTool[],
+    signal: AbortSignal,
+  ): Promise<string> {
     const read = (answer: string): ParsedAnswer => readCalls(answer, { tools });
     for (let round = 1; ; round++) {
       const show = this.#view.addReply();
@@ -283,15 +327,20 @@ export class RivuletChat extends Base {
       const words = visibleWords(text, read);
       if (this.#messages !== conversation) return words;
       show(words, reasoning);
-      if (!signal.aborted || words) this.#add({ role: 'assistant', content: text, ...(reasoning && { reasoning_content: reasoning }) });
+      if (!signal.aborted || words)
+        this.#add({ role: 'assistant', content: text, ...(reasoning && { reasoning_content: reasoning }) });
       if (signal.aborted || !(calls.length + broken.length)) return words;
       for (const call of calls) {
-        const result = await untilAborted(runCall(call, tools, (detail) => this.#tell('rivulet-toolcall', detail)), signal).catch(() => undefined);
+        const result = await untilAborted(
+          runCall(call, tools, (detail) => this.#tell('rivulet-toolcall', detail)),
+          signal,
+        ).catch(() => undefined);
         if (result === undefined || this.#messages !== conversation) return words;
         this.#view.addCall(`${call.name}(${Object.entries(call.arguments).map(([key, value]) => `${key}: ${resultText(value)}`).join(', ')}) → ${result}`); // prettier-ignore
         conversation.push({ role: 'tool', content: result });
       }
-      for (const block of broken) conversation.push({ role: 'tool', content: `This call cannot be read: ${block.slice(0, 200)}` });
+      for (const block of broken)
+        conversation.push({ role: 'tool', content: `This call cannot be read: ${block.slice(0, 200)}` });
       this.#changed();
       if (round === MOST_ROUNDS) {
         this.#view.addNote(`The answer ends here: it has called tools ${MOST_ROUNDS} times.`);
@@ -301,18 +350,27 @@ export class RivuletChat extends Base {
   }
 
   /** One answer. The oldest messages are left out where the conversation is longer than the model's context. */
-  async #generate(model: Model, tools: readonly ChatTool[], signal: AbortSignal, onPart: (part: AnswerPart) => void): Promise<GenerationResult> {
+  async #generate(
+    model: Model,
+    tools: readonly ChatTool[],
+    signal: AbortSignal,
+    onPart: (part: AnswerPart) => void,
+  ): Promise<GenerationResult> {
     const options: ChatOptions = { ...(tools.length && { tools: tools.map(definitionOf) }), ...chatOptionsOf(this) };
     const system = this.getAttribute('system');
     for (;;) {
       const read = this.#messages.slice(this.#firstRead);
-      const stream = model.chat([...(system ? [{ role: 'system', content: system } as const] : []), ...read], { ...options, signal });
+      const stream = model.chat([...(system ? [{ role: 'system', content: system } as const] : []), ...read], {
+        ...options,
+        signal,
+      });
       try {
         for await (const part of stream.parts) onPart(part);
       } catch (error) {
         const next = this.#messages.findIndex(({ role }, i) => i > this.#firstRead && role === 'user');
         if ((error as Error).name === 'ContextError' && next > 0) {
-          if (!this.#firstRead) this.#view.addNote('The conversation is long: the model no longer reads its first messages.');
+          if (!this.#firstRead)
+            this.#view.addNote('The conversation is long: the model no longer reads its first messages.');
           this.#firstRead = next;
           continue;
         }
@@ -331,7 +389,13 @@ export class RivuletChat extends Base {
   }
 
   async #openModel(signal: AbortSignal): Promise<Model> {
-    if (!this.model) throw elementError('RequestError', 'The element has no model', 'no attribute model', 'Write <rivulet-chat model="./model.gguf">, or a hub id.');
+    if (!this.model)
+      throw elementError(
+        'RequestError',
+        'The element has no model',
+        'no attribute model',
+        'Write <rivulet-chat model="./model.gguf">, or a hub id.',
+      );
     const options = loadOptionsOf(this);
     this.#view.setProgress('Looking for the model');
     await this.#agree(options.hub, signal);
@@ -356,7 +420,14 @@ export class RivuletChat extends Base {
     const room = await engine.modelRoom(this.model, { ...(hub && { hub }), signal }).catch(() => undefined);
     if (!room || room.needed <= ASK_ABOVE || signal.aborted) return;
     this.#view.setProgress(undefined);
-    if (!(await this.#view.ask(`The model is downloaded to this device once: ${Math.round(room.needed / 1e6)} MB.`, 'Download', signal))) throw new DOMException('The download was not wanted.', 'AbortError');
+    if (
+      !(await this.#view.ask(
+        `The model is downloaded to this device once: ${Math.round(room.needed / 1e6)} MB.`,
+        'Download',
+        signal,
+      ))
+    )
+      throw new DOMException('The download was not wanted.', 'AbortError');
   }
 
   #progress(progress: Progress): void {
@@ -364,7 +435,8 @@ export class RivuletChat extends Base {
     const { phase, bytes, total } = progress;
     const megabytes = (n: number): string => (n / 1e6).toFixed(n < 1e7 ? 1 : 0);
     if (phase === 'ready') this.#view.setProgress(undefined);
-    else if (phase === 'download' && total) this.#view.setProgress(`Downloading: ${megabytes(bytes ?? 0)} of ${megabytes(total)} MB`, (bytes ?? 0) / total);
+    else if (phase === 'download' && total)
+      this.#view.setProgress(`Downloading: ${megabytes(bytes ?? 0)} of ${megabytes(total)} MB`, (bytes ?? 0) / total);
     else this.#view.setProgress('Loading the model', bytes && total ? bytes / total : undefined);
   }
 
@@ -394,7 +466,13 @@ export class RivuletChat extends Base {
 
   #describe(): void {
     const text = (name: string): string | undefined => this.getAttribute(name) ?? undefined;
-    this.#view.describe({ label: text('label'), placeholder: text('placeholder'), greeting: text('greeting'), disabled: this.disabled || this.#formDisabled, required: this.required });
+    this.#view.describe({
+      label: text('label'),
+      placeholder: text('placeholder'),
+      greeting: text('greeting'),
+      disabled: this.disabled || this.#formDisabled,
+      required: this.required,
+    });
     this.#validate();
   }
 
@@ -402,7 +480,11 @@ export class RivuletChat extends Base {
   #fail(error: unknown, again: () => void): () => void {
     const { name, message, what, cure } = error as Error & { what?: string; cure?: string };
     if (name !== 'AbortError') this.#tell('rivulet-error', error);
-    return this.#view.addProblem(name === 'AbortError' ? 'The model was not downloaded.' : what ? `${what}. ${cure ?? ''}` : message, message, again);
+    return this.#view.addProblem(
+      name === 'AbortError' ? 'The model was not downloaded.' : what ? `${what}. ${cure ?? ''}` : message,
+      message,
+      again,
+    );
   }
 
   #tell(type: string, detail: unknown): void {

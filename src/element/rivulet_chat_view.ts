@@ -10,7 +10,13 @@ export interface ViewActions {
 export interface View {
   /** where a message is written */
   readonly input: HTMLElement;
-  describe(texts: { label?: string; placeholder?: string; greeting?: string; disabled: boolean; required: boolean }): void;
+  describe(texts: {
+    label?: string;
+    placeholder?: string;
+    greeting?: string;
+    disabled: boolean;
+    required: boolean;
+  }): void;
   /** Replaces the conversation. */
   show(messages: readonly { role: string; text: string; reasoning?: string }[]): void;
   addMessage(role: 'user', text: string): void;
@@ -33,7 +39,11 @@ export interface View {
 /** A page may show many elements: they share one sheet, which needs no permission by a Content Security Policy. */
 let sheet: CSSStyleSheet | undefined;
 
-function make<K extends keyof HTMLElementTagNameMap>(tag: K, part: string, properties: Partial<HTMLElementTagNameMap[K]> = {}): HTMLElementTagNameMap[K] {
+function make<K extends keyof HTMLElementTagNameMap>(
+  tag: K,
+  part: string,
+  properties: Partial<HTMLElementTagNameMap[K]> = {},
+): HTMLElementTagNameMap[K] {
   const made = Object.assign(document.createElement(tag), properties);
   made.setAttribute('part', part);
   made.classList.add(...part.split(' '));
@@ -158,7 +168,13 @@ export function createView(root: ShadowRoot, actions: ViewActions): View {
         waiting = { text, reasoning };
       };
     },
-    addCall: (text) => add(make('div', 'call', { dir: 'auto', textContent: text.length > MOST_OF_A_CALL ? `${text.slice(0, MOST_OF_A_CALL)}…` : text })),
+    addCall: (text) =>
+      add(
+        make('div', 'call', {
+          dir: 'auto',
+          textContent: text.length > MOST_OF_A_CALL ? `${text.slice(0, MOST_OF_A_CALL)}…` : text,
+        }),
+      ),
     addNote: (text) => add(make('p', 'note', { dir: 'auto', textContent: text })),
     addProblem(text, details, again) {
       clearProblem();

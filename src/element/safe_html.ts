@@ -15,7 +15,8 @@ export const createMarked = (extensions: MarkedExtension['extensions'] = []): Ma
     breaks: true,
     extensions,
     renderer: {
-      html: (token) => (token.type === 'html' && 'block' in token && token.block ? `<p>${text(token.text)}</p>` : text(token.text)),
+      html: (token) =>
+        token.type === 'html' && 'block' in token && token.block ? `<p>${text(token.text)}</p>` : text(token.text),
       // an image's address could carry the conversation to a server
       image: ({ text: label }) => text(label),
       checkbox: ({ checked }) => `<span class="task-box${checked ? ' done' : ''}"></span>`,

@@ -11,7 +11,9 @@ const own = document.currentScript as HTMLScriptElement | null;
 const globalEngine = (): Engine | undefined => (globalThis as { rivulet?: Engine }).rivulet;
 
 async function loadEngine(): Promise<Engine> {
-  const address = await loadScriptBeside(own, 'rivulet.js', RIVULET_INTEGRITY, (url) => trustedPolicy()?.createScriptURL(url));
+  const address = await loadScriptBeside(own, 'rivulet.js', RIVULET_INTEGRITY, (url) =>
+    trustedPolicy()?.createScriptURL(url),
+  );
   const engine = globalEngine();
   // some hosts answer with a page where a file is missing
   if (!engine) throw new Error(`${address} is not the engine`);

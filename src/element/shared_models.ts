@@ -46,7 +46,9 @@ function start(key: string, source: string, options: Options): SharedModel {
   const users = new Set<OnProgress>();
   const abort = new AbortController();
   const onProgress: OnProgress = (progress) => users.forEach((tell) => void tell(progress));
-  const model = getEngine().then(async ({ load }) => load(await reachable(source), { ...options, onProgress, signal: abort.signal }));
+  const model = getEngine().then(async ({ load }) =>
+    load(await reachable(source), { ...options, onProgress, signal: abort.signal }),
+  );
   const shared: SharedModel = { model, users, abort };
   models.set(key, shared);
   // a failed load is forgotten, so that the next use tries again
@@ -58,7 +60,13 @@ function start(key: string, source: string, options: Options): SharedModel {
 async function reachable(source: string): Promise<ModelSource> {
   if (!location.protocol.endsWith('-extension:') || !/^\.{0,2}\//.test(source)) return source;
   const response = await fetch(source).catch((cause: unknown) => {
-    throw elementError('SourceError', `The model ${source} is not in this extension`, String(cause), 'Check the attribute model.', cause);
+    throw elementError(
+      'SourceError',
+      `The model ${source} is not in this extension`,
+      String(cause),
+      'Check the attribute model.',
+      cause,
+    );
   });
   return { file: await response.blob(), name: source.split('/').at(-1)! };
 }

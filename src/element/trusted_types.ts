@@ -12,7 +12,10 @@ function createPolicy(): Policy | null {
   const { trustedTypes } = globalThis as { trustedTypes?: { createPolicy(name: string, rules: object): Policy } };
   try {
     // only for strings of the element's own: the address of its engine, and Markdown, which DOMPurify parses where nothing runs
-    return trustedTypes?.createPolicy(NAME, { createHTML: (html: string) => html, createScriptURL: (url: string) => url }) ?? null;
+    return (
+      trustedTypes?.createPolicy(NAME, { createHTML: (html: string) => html, createScriptURL: (url: string) => url }) ??
+      null
+    );
   } catch {
     return null;
   }

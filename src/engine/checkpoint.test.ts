@@ -2,7 +2,16 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { drawnWeights, GOLDEN_DIRECTORY } from '../../e2e/tools/golden';
-import { ggufBytes, safetensorsBytes, tinyDirectory, tinyGguf, tinyModel, type TinyOptions, type TinyTensor, type TinyValue } from '../../e2e/tools/tiny';
+import {
+  ggufBytes,
+  safetensorsBytes,
+  tinyDirectory,
+  tinyGguf,
+  tinyModel,
+  type TinyOptions,
+  type TinyTensor,
+  type TinyValue,
+} from '../../e2e/tools/tiny';
 import { STRING } from '../format/gguf_writer';
 import { mapLeaves } from '../model/weights';
 import { memorySource, type ByteSource } from '../store/byte_source';
@@ -24,7 +33,8 @@ const withMetadata = (change: Record<string, TinyValue>): ByteSource[] => {
   Object.assign(model.metadata, change);
   return [memorySource('tiny.gguf', ggufBytes(model))];
 };
-const named = (name: string, pattern: RegExp) => expect.objectContaining({ name, message: expect.stringMatching(pattern) });
+const named = (name: string, pattern: RegExp) =>
+  expect.objectContaining({ name, message: expect.stringMatching(pattern) });
 
 /** Counts the bytes that are read of a file. */
 function counted(source: ByteSource): ByteSource & { bytes: number } {
@@ -39,16 +49,30 @@ function counted(source: ByteSource): ByteSource & { bytes: number } {
 describe('openCheckpoint', () => {
   test('formats that are larger in memory', async () => {
     // a table's block of 32 has 20 bytes, 256 values of Q3_K have 148
-    for (const [dtype, stored, held] of [['Q4_0', 18, 18], ['IQ4_NL', 18, 20], ['IQ4_XS', 17, 20], ['IQ3_S', 13.75, 20], ['Q3_K', 13.75, 18.5]] as const) {
-      const { bytes, memoryBytes } = await openCheckpoint([gguf({ dtype: (name) => (name === 'token_embd' ? dtype : 'F32') })]);
+    for (const [dtype, stored, held] of [
+      ['Q4_0', 18, 18],
+      ['IQ4_NL', 18, 20],
+      ['IQ4_XS', 17, 20],
+      ['IQ3_S', 13.75, 20],
+      ['Q3_K', 13.75, 18.5],
+    ] as const) {
+      const { bytes, memoryBytes } = await openCheckpoint([
+        gguf({ dtype: (name) => (name === 'token_embd' ? dtype : 'F32') }),
+      ]);
       const rows = tinyModel().tensors.find(({ name }) => name === 'token_embd.weight')!.shape[0];
       expect(memoryBytes - bytes, dtype).toBe(rows * (256 / 32) * (held - stored));
     }
   });
 
   test('GGUF', async () => {
-    const checkpoint = await openCheckpoint([gguf({ ...TINY, dtype: (name) => (name === 'token_embd' ? 'Q8_0' : 'Q4_0') })]);
-    expect(checkpoint).toMatchObject({ quantization: 'Q4_0', config: { hiddenSize: 64, vocabSize: 320 }, generationConfig: { eosIds: [7, 2] } });
+    const checkpoint = await openCheckpoint([
+      gguf({ ...TINY, dtype: (name) => (name === 'token_embd' ? 'Q8_0' : 'Q4_0') }),
+    ]);
+    expect(checkpoint).toMatchObject({
+      quantization: 'Q4_0',
+      config: { hiddenSize: 64, vocabSize: 320 },
+      generationConfig: { eosIds: [7, 2] },
+    });
     expect(checkpoint.weights.head).toBe(checkpoint.weights.embed);
     expect(checkpoint.bytes).toBeLessThan(checkpoint.files[0].size);
   });
@@ -56,9 +80,21 @@ describe('openCheckpoint', () => {
   test('shards, in any order, beside other files', async () => {
     const { metadata, tensors } = tinyModel(TINY);
     const shard = (no: number, part: typeof tensors): Uint8Array =>
-      ggufBytes({ metadata: { ...(no === 0 ? metadata : {}), 'split.no': [2, no], 'split.count': [2, 2], 'split.tensors.count': [5, tensors.length] }, tensors: part });
+      ggufBytes({
+        metadata: {
+          ...(no === 0 ? metadata : {}),
+          'split.no': [2, no],
+          'split.count': [2, 2],
+          'split.tensors.count': [5, tensors.length],
+        },
+        tensors: part,
+      });
     const checkpoint = await openCheckpoint(
-      sources({ 'README.md': text('hello'), 'a-2.gguf': shard(1, tensors.slice(9)), 'a-1.gguf': shard(0, tensors.slice(0, 9)) }),
+      sources({
+        'README.md': text('hello'),
+        'a-2.gguf': shard(1, tensors.slice(9)),
+        'a-1.gguf': shard(0, tensors.slice(0, 9)),
+      }),
     );
     const whole = await openCheckpoint([gguf()]);
     expect({ ...checkpoint, files: 0, weights: 0 }).toEqual({ ...whole, files: 0, weights: 0 });
@@ -66,27 +102,42 @@ describe('openCheckpoint', () => {
   });
 
   test('a Hugging Face directory is the same model as the GGUF file', async () => {
-    for (const options of [{ ...TINY, tied: true }, { ...TINY, tied: false, fused: true, convBias: true }]) {
+    for (const options of [
+      { ...TINY, tied: true },
+      { ...TINY, tied: false, fused: true, convBias: true },
+    ]) {
       const directory = await openCheckpoint(sources(tinyDirectory(options)));
       const file = await openCheckpoint([gguf(options)]);
       expect({ ...directory.config, normEps: 0 }).toEqual({ ...file.config, normEps: 0 });
       expect(directory.bytes).toBe(file.bytes);
       expect(directory.weights.head === directory.weights.embed).toBe(options.tied);
-      expect(directory.generationConfig).toEqual({ eosIds: [7, 2], temperature: 0.3, minP: 0.15, repetitionPenalty: 1.05 });
+      expect(directory.generationConfig).toEqual({
+        eosIds: [7, 2],
+        temperature: 0.3,
+        minP: 0.15,
+        repetitionPenalty: 1.05,
+      });
     }
   });
 
   test('sharded safetensors in a folder, chat_template.jinja, a tied head written out', async () => {
     const directory = tinyDirectory({ ...TINY, tied: false });
     const config = JSON.parse(new TextDecoder().decode(directory['config.json']));
-    const files = Object.fromEntries(Object.entries(directory).map(([name, bytes]) => [`LFM2/${name.replace('model.', 'part-')}`, bytes]));
+    const files = Object.fromEntries(
+      Object.entries(directory).map(([name, bytes]) => [`LFM2/${name.replace('model.', 'part-')}`, bytes]),
+    );
     files['LFM2/config.json'] = text({ ...config, tie_embedding: true });
-    files['LFM2/model.safetensors.index.json'] = text({ weight_map: { 'model.embed_tokens.weight': 'part-safetensors' } });
+    files['LFM2/model.safetensors.index.json'] = text({
+      weight_map: { 'model.embed_tokens.weight': 'part-safetensors' },
+    });
     files['LFM2/chat_template.jinja'] = new TextEncoder().encode('{{ messages }}');
     files['LFM2/sub/config.json'] = text({});
     files['LFM2/other.safetensors'] = new Uint8Array(9); // not in the index
     const checkpoint = await openCheckpoint(sources(files));
-    expect(checkpoint.tokenizer.config).toMatchObject({ chat_template: '{{ messages }}', bos_token: '<|startoftext|>' });
+    expect(checkpoint.tokenizer.config).toMatchObject({
+      chat_template: '{{ messages }}',
+      bos_token: '<|startoftext|>',
+    });
     expect(checkpoint.weights.head).toBe(checkpoint.weights.embed);
     expect(checkpoint.files.map(({ name }) => name)).toEqual(['LFM2/part-safetensors']);
   });
@@ -99,8 +150,15 @@ describe('openCheckpoint', () => {
     const checkpoint = await openCheckpoint([memorySource('a.gguf', ggufBytes(model))]);
     const plain = await openCheckpoint([gguf()]);
     expect(checkpoint).toMatchObject({ config: plain.config, tokenizer: plain.tokenizer, bytes: plain.bytes });
-    expect(checkpoint.weights.embeddingNorm).toMatchObject({ name: 'model.embedding_norm.weight', tensor: { name: 'output_norm.weight' } });
-    expect(checkpoint.notes).toEqual([expect.stringContaining('1000000'), expect.stringMatching(/states 1000000000 parameters and has \d+/), expect.stringContaining('"default"')]);
+    expect(checkpoint.weights.embeddingNorm).toMatchObject({
+      name: 'model.embedding_norm.weight',
+      tensor: { name: 'output_norm.weight' },
+    });
+    expect(checkpoint.notes).toEqual([
+      expect.stringContaining('1000000'),
+      expect.stringMatching(/states 1000000000 parameters and has \d+/),
+      expect.stringContaining('"default"'),
+    ]);
     expect(plain.notes).toEqual([]);
   });
 
@@ -125,16 +183,33 @@ describe('openCheckpoint', () => {
     const directory = tinyDirectory(TINY);
     const count = tinyModel(TINY).tensors.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b), 0);
     const notes = async (total: number): Promise<string[]> =>
-      (await openCheckpoint(sources({ ...directory, 'model.safetensors.index.json': text({ metadata: { total_parameters: total }, weight_map: { a: 'model.safetensors' } }) }))).notes;
+      (
+        await openCheckpoint(
+          sources({
+            ...directory,
+            'model.safetensors.index.json': text({
+              metadata: { total_parameters: total },
+              weight_map: { a: 'model.safetensors' },
+            }),
+          }),
+        )
+      ).notes;
     expect(await notes(count)).toEqual([]);
-    expect(await notes(count + 1)).toEqual([expect.stringContaining(`states ${count + 1} parameters and has ${count}`)]);
+    expect(await notes(count + 1)).toEqual([
+      expect.stringContaining(`states ${count + 1} parameters and has ${count}`),
+    ]);
     expect(await notes(1000), 'what training on many devices states').toEqual([]);
   });
 
   test('a directory as transformers 5 writes it, with names as torch.compile and PEFT write them', async () => {
     const directory = tinyDirectory({ ...TINY, tied: true });
     const { rope_theta, ...rest } = JSON.parse(new TextDecoder().decode(directory['config.json']));
-    const written = { ...rest, rope_parameters: { rope_theta, rope_type: 'default' }, dtype: 'float32', tie_word_embeddings: false };
+    const written = {
+      ...rest,
+      rope_parameters: { rope_theta, rope_type: 'default' },
+      dtype: 'float32',
+      tie_word_embeddings: false,
+    };
     const plain = await openCheckpoint(sources(directory));
     for (const wrapper of ['', '_orig_mod.', 'base_model.model.']) {
       const weights = Buffer.from(directory['model.safetensors']);
@@ -143,21 +218,29 @@ describe('openCheckpoint', () => {
       const size = Buffer.alloc(8);
       size.writeBigUInt64LE(BigInt(header.length));
       const renamed = Uint8Array.from(Buffer.concat([size, header, weights.subarray(8 + length)]));
-      const { config, bytes, notes } = await openCheckpoint(sources({ ...directory, 'config.json': text(written), 'model.safetensors': renamed }));
+      const { config, bytes, notes } = await openCheckpoint(
+        sources({ ...directory, 'config.json': text(written), 'model.safetensors': renamed }),
+      );
       expect({ config, bytes, notes }, wrapper).toEqual({ config: plain.config, bytes: plain.bytes, notes: [] });
     }
   });
 
-  test.each([['none', {}], ['an empty one', { 'tokenizer.chat_template': [STRING, ' \n'] }]] as [string, Record<string, TinyValue>][])('with %s for a chat template it takes that of the family, and says so', async (_, change) => {
-    const model = tinyModel(TINY);
-    delete model.metadata['tokenizer.chat_template'];
-    Object.assign(model.metadata, change);
-    const { tokenizer, notes } = await openCheckpoint([memorySource('tiny.gguf', ggufBytes(model))]);
-    expect(notes).toEqual([expect.stringContaining('no chat template')]);
-    const prompt = compileChatTemplate(tokenizer.config)!.render([{ role: 'user', content: 'a' }]);
-    expect(prompt).toBe('<|startoftext|><|im_start|>user\na<|im_end|>\n<|im_start|>assistant\n');
-    expect((await openCheckpoint([gguf()])).notes).toEqual([]);
-  });
+  test.each([
+    ['none', {}],
+    ['an empty one', { 'tokenizer.chat_template': [STRING, ' \n'] }],
+  ] as [string, Record<string, TinyValue>][])(
+    'with %s for a chat template it takes that of the family, and says so',
+    async (_, change) => {
+      const model = tinyModel(TINY);
+      delete model.metadata['tokenizer.chat_template'];
+      Object.assign(model.metadata, change);
+      const { tokenizer, notes } = await openCheckpoint([memorySource('tiny.gguf', ggufBytes(model))]);
+      expect(notes).toEqual([expect.stringContaining('no chat template')]);
+      const prompt = compileChatTemplate(tokenizer.config)!.render([{ role: 'user', content: 'a' }]);
+      expect(prompt).toBe('<|startoftext|><|im_start|>user\na<|im_end|>\n<|im_start|>assistant\n');
+      expect((await openCheckpoint([gguf()])).notes).toEqual([]);
+    },
+  );
 
   test('without a chat template and without markers of turns there is none', async () => {
     const model = tinyModel(TINY);
@@ -172,9 +255,16 @@ describe('openCheckpoint', () => {
     const directory = tinyDirectory(TINY);
     const json = JSON.stringify(JSON.parse(new TextDecoder().decode(directory['config.json'])));
     const python = json.replace('{', '{"initializer_cutoff":-Infinity, "_name": "\\"NaN, Infinity", "a": [NaN],');
-    const files = { ...directory, 'config.json': new TextEncoder().encode(python), 'chat_template.json': text({ chat_template: '{{ messages }}' }) };
+    const files = {
+      ...directory,
+      'config.json': new TextEncoder().encode(python),
+      'chat_template.json': text({ chat_template: '{{ messages }}' }),
+    };
     const checkpoint = await openCheckpoint(sources(files));
-    expect(checkpoint.tokenizer.config).toMatchObject({ chat_template: '{{ messages }}', bos_token: '<|startoftext|>' });
+    expect(checkpoint.tokenizer.config).toMatchObject({
+      chat_template: '{{ messages }}',
+      bos_token: '<|startoftext|>',
+    });
     expect(checkpoint.config).toEqual((await openCheckpoint(sources(directory))).config);
   });
 
@@ -187,49 +277,162 @@ describe('openCheckpoint', () => {
   });
 
   test('settings of the sampling from metadata; those out of range count as not said', async () => {
-    const sampling = { 'general.sampling.temp': [6, 0.5], 'general.sampling.top_k': [5, 50], 'general.sampling.top_p': [6, 7] } as Record<string, TinyValue>;
-    const { generationConfig } = await openCheckpoint(withMetadata({ ...sampling, 'tokenizer.ggml.eos_token_id': [4, 2] }));
+    const sampling = {
+      'general.sampling.temp': [6, 0.5],
+      'general.sampling.top_k': [5, 50],
+      'general.sampling.top_p': [6, 7],
+    } as Record<string, TinyValue>;
+    const { generationConfig } = await openCheckpoint(
+      withMetadata({ ...sampling, 'tokenizer.ggml.eos_token_id': [4, 2] }),
+    );
     expect(generationConfig).toEqual({ eosIds: [2, 7], temperature: 0.5, topK: 50 });
   });
 
   const adapter = (): ByteSource[] => {
-    const lora: TinyTensor = { name: 'blk.0.ffn_down.weight.lora_a', shape: [8, 64], dtype: 'F32', bytes: new Uint8Array(2048) };
-    const metadata: Record<string, TinyValue> = { 'general.architecture': [8, 'lfm2'], 'general.type': [8, 'adapter'], 'adapter.type': [8, 'lora'] };
+    const lora: TinyTensor = {
+      name: 'blk.0.ffn_down.weight.lora_a',
+      shape: [8, 64],
+      dtype: 'F32',
+      bytes: new Uint8Array(2048),
+    };
+    const metadata: Record<string, TinyValue> = {
+      'general.architecture': [8, 'lfm2'],
+      'general.type': [8, 'adapter'],
+      'adapter.type': [8, 'lora'],
+    };
     return [memorySource('adapter.gguf', ggufBytes({ metadata, tensors: [lora] }))];
   };
   const mlx = (): ByteSource[] => {
-    const packed = { name: 'model.embed_tokens.weight', shape: [320, 8], dtype: 'U32' as Dtype, bytes: new Uint8Array(10240) };
-    return sources({ ...directory, 'config.json': text({ ...config, quantization: { group_size: 64, bits: 4 } }), 'model.safetensors': safetensorsBytes([packed]) });
+    const packed = {
+      name: 'model.embed_tokens.weight',
+      shape: [320, 8],
+      dtype: 'U32' as Dtype,
+      bytes: new Uint8Array(10240),
+    };
+    return sources({
+      ...directory,
+      'config.json': text({ ...config, quantization: { group_size: 64, bits: 4 } }),
+      'model.safetensors': safetensorsBytes([packed]),
+    });
   };
   const directory = tinyDirectory(TINY);
   const config = JSON.parse(new TextDecoder().decode(directory['config.json']));
   test.each<[string, () => ByteSource[], RegExp]>([
     ['no files', () => [], /no model among the files: got no files/],
-    ['other files', () => sources({ 'a.txt': text(1), 'b.dat': text('no model') }), /no model among the files: got a\.txt, b\.dat/],
+    [
+      'other files',
+      () => sources({ 'a.txt': text(1), 'b.dat': text('no model') }),
+      /no model among the files: got a\.txt, b\.dat/,
+    ],
     ['a web page', () => [memorySource('model.gguf', new TextEncoder().encode('<!doctype html>'))], /not a GGUF file/],
     ['two models', () => [gguf(), gguf()], /not the shards of one model/],
-    ['weights without config.json', () => sources({ ...directory, 'config.json': undefined }), /Weights without config\.json .* got model\.safetensors, .* Choose the whole directory/],
-    ['weights alone', () => sources({ 'model.safetensors': directory['model.safetensors'] }), /Weights without config\.json .* Choose the whole directory/],
-    ['an adapter', () => sources({ 'adapter_config.json': text({}), 'adapter_model.safetensors': directory['model.safetensors'] }), /LoRA adapters are not supported yet: .* Merge it into its base model/],
+    [
+      'weights without config.json',
+      () => sources({ ...directory, 'config.json': undefined }),
+      /Weights without config\.json .* got model\.safetensors, .* Choose the whole directory/,
+    ],
+    [
+      'weights alone',
+      () => sources({ 'model.safetensors': directory['model.safetensors'] }),
+      /Weights without config\.json .* Choose the whole directory/,
+    ],
+    [
+      'an adapter',
+      () => sources({ 'adapter_config.json': text({}), 'adapter_model.safetensors': directory['model.safetensors'] }),
+      /LoRA adapters are not supported yet: .* Merge it into its base model/,
+    ],
     ['an adapter as GGUF', adapter, /LoRA adapters are not supported yet: got blk\.0\.ffn_down\.weight\.lora_a/],
-    ['weights of PyTorch', () => sources({ 'pytorch_model.bin': new Uint8Array(64) }), /Weights in \.bin or \.pt files .* as GGUF or \.safetensors/],
+    [
+      'weights of PyTorch',
+      () => sources({ 'pytorch_model.bin': new Uint8Array(64) }),
+      /Weights in \.bin or \.pt files .* as GGUF or \.safetensors/,
+    ],
     ['MLX with 4 bits, whose types cannot be read', mlx, /quantisation of the weights is not supported: got "MLX"/],
-    ['no tokenizer', () => sources({ ...directory, 'tokenizer.json': undefined }), /file of the model is missing, wanted tokenizer\.json/],
-    ['config.json that is no JSON', () => sources({ ...directory, 'config.json': new TextEncoder().encode('{') }), /config\.json is not JSON/],
-    ['config.json that is a list', () => sources({ ...directory, 'config.json': text([]) }), /config\.json is not valid: got \[\]/],
-    ['a shard that is not there', () => sources({ ...directory, 'model.safetensors.index.json': text({ weight_map: { a: 'b.safetensors' } }) }), /Weight files are missing: .*wanted b\.safetensors/],
-    ['several weight files without index', () => sources({ ...directory, 'model.safetensors': undefined, 'a.safetensors': text(1), 'b.safetensors': text(1) }), /not clear which/],
-    ['an untied head that is not there', () => sources({ ...directory, 'config.json': text({ ...config, tie_embedding: false }) }), /lacks a tensor, wanted lm_head\.weight/],
-    ['another tokenizer model', () => withMetadata({ 'tokenizer.ggml.model': [8, 'llama'] }), /tokenizer .* not supported: got "llama", wanted gpt2/],
-    ['another pre-tokenizer', () => withMetadata({ 'tokenizer.ggml.pre': [8, 'qwen2'] }), /pre-tokenizer .* got "qwen2"/],
-    ['types of another length', () => withMetadata({ 'tokenizer.ggml.token_type': [9, 5, [1]] }), /no token types: got 1, wanted .* 320 numbers/],
-    ['two tokens of one text', () => withMetadata({ 'tokenizer.ggml.tokens': [9, 8, Array(320).fill('a')] }), /same text: got "a"/],
-    ['more tokens than rows', () => withMetadata({ 'tokenizer.ggml.tokens': [9, 8, Array.from({ length: 321 }, (_, i) => `${i}`)], 'tokenizer.ggml.token_type': [9, 5, Array(321).fill(1)] }), /larger than the embedding: got 321, wanted at most 320/],
-    ['a merge without space', () => withMetadata({ 'tokenizer.ggml.merges': [9, 8, ['ab']] }), /merge .* is not valid: got "ab"/],
-    ['an end token beyond', () => withMetadata({ 'tokenizer.ggml.eos_token_id': [4, 999] }), /eos_token_id is not in the vocabulary: got 999/],
-    ['a token id beyond', () => sources({ ...directory, 'tokenizer.json': text({ model: { vocab: { a: 4e9 } } }) }), /"a" has no row in the embedding: got 4000000000/],
-    ['a vocabulary that is a list', () => sources({ ...directory, 'tokenizer.json': text({ model: { vocab: ['a'] } }) }), /not a byte-level BPE/],
-    ['an added token that is null', () => sources({ ...directory, 'tokenizer.json': text({ model: { vocab: {} }, added_tokens: [null] }) }), /token nothing has no row/],
+    [
+      'no tokenizer',
+      () => sources({ ...directory, 'tokenizer.json': undefined }),
+      /file of the model is missing, wanted tokenizer\.json/,
+    ],
+    [
+      'config.json that is no JSON',
+      () => sources({ ...directory, 'config.json': new TextEncoder().encode('{') }),
+      /config\.json is not JSON/,
+    ],
+    [
+      'config.json that is a list',
+      () => sources({ ...directory, 'config.json': text([]) }),
+      /config\.json is not valid: got \[\]/,
+    ],
+    [
+      'a shard that is not there',
+      () => sources({ ...directory, 'model.safetensors.index.json': text({ weight_map: { a: 'b.safetensors' } }) }),
+      /Weight files are missing: .*wanted b\.safetensors/,
+    ],
+    [
+      'several weight files without index',
+      () =>
+        sources({ ...directory, 'model.safetensors': undefined, 'a.safetensors': text(1), 'b.safetensors': text(1) }),
+      /not clear which/,
+    ],
+    [
+      'an untied head that is not there',
+      () => sources({ ...directory, 'config.json': text({ ...config, tie_embedding: false }) }),
+      /lacks a tensor, wanted lm_head\.weight/,
+    ],
+    [
+      'another tokenizer model',
+      () => withMetadata({ 'tokenizer.ggml.model': [8, 'llama'] }),
+      /tokenizer .* not supported: got "llama", wanted gpt2/,
+    ],
+    [
+      'another pre-tokenizer',
+      () => withMetadata({ 'tokenizer.ggml.pre': [8, 'qwen2'] }),
+      /pre-tokenizer .* got "qwen2"/,
+    ],
+    [
+      'types of another length',
+      () => withMetadata({ 'tokenizer.ggml.token_type': [9, 5, [1]] }),
+      /no token types: got 1, wanted .* 320 numbers/,
+    ],
+    [
+      'two tokens of one text',
+      () => withMetadata({ 'tokenizer.ggml.tokens': [9, 8, Array(320).fill('a')] }),
+      /same text: got "a"/,
+    ],
+    [
+      'more tokens than rows',
+      () =>
+        withMetadata({
+          'tokenizer.ggml.tokens': [9, 8, Array.from({ length: 321 }, (_, i) => `${i}`)],
+          'tokenizer.ggml.token_type': [9, 5, Array(321).fill(1)],
+        }),
+      /larger than the embedding: got 321, wanted at most 320/,
+    ],
+    [
+      'a merge without space',
+      () => withMetadata({ 'tokenizer.ggml.merges': [9, 8, ['ab']] }),
+      /merge .* is not valid: got "ab"/,
+    ],
+    [
+      'an end token beyond',
+      () => withMetadata({ 'tokenizer.ggml.eos_token_id': [4, 999] }),
+      /eos_token_id is not in the vocabulary: got 999/,
+    ],
+    [
+      'a token id beyond',
+      () => sources({ ...directory, 'tokenizer.json': text({ model: { vocab: { a: 4e9 } } }) }),
+      /"a" has no row in the embedding: got 4000000000/,
+    ],
+    [
+      'a vocabulary that is a list',
+      () => sources({ ...directory, 'tokenizer.json': text({ model: { vocab: ['a'] } }) }),
+      /not a byte-level BPE/,
+    ],
+    [
+      'an added token that is null',
+      () => sources({ ...directory, 'tokenizer.json': text({ model: { vocab: {} }, added_tokens: [null] }) }),
+      /token nothing has no row/,
+    ],
   ])('%s', (_, files, pattern) => expect(openCheckpoint(files())).rejects.toThrow(named('CheckpointError', pattern)));
 
   test('failures of the source and aborts come through', async () => {
@@ -253,16 +456,34 @@ describe('golden checkpoints', () => {
     expect(readdirSync(`${golden}/gguf`).length).toBe(10);
     for (const name of readdirSync(`${golden}/gguf`)) {
       const checkpoint = await openCheckpoint([read(`gguf/${name}`)]);
-      expect({ ...checkpoint.config, normEps: 0 }, name).toEqual({ ...directory.config, normEps: 0, ...(isWide(name) ? wide : {}) });
+      expect({ ...checkpoint.config, normEps: 0 }, name).toEqual({
+        ...directory.config,
+        normEps: 0,
+        ...(isWide(name) ? wide : {}),
+      });
       expect(name).toContain(checkpoint.quantization);
       const expected = types[name].tensor_types;
-      const segments = [checkpoint.weights.embed, ...checkpoint.weights.layers.map((layer) => layer.w2)].flatMap((matrix) => matrix.segments);
+      const segments = [checkpoint.weights.embed, ...checkpoint.weights.layers.map((layer) => layer.w2)].flatMap(
+        (matrix) => matrix.segments,
+      );
       if (expected) for (const { tensor } of segments) expect(tensor.dtype, tensor.name).toBe(expected[tensor.name]);
     }
   });
 
   // Σ(Δ²)/Σ(ref²) of rounding to 4, 5, 6, 8 bits and to 8 bits of a bfloat; a wrong nibble, scale or minimum is far beyond
-  const ROUNDING: Partial<Record<Dtype, number>> = { Q4_0: 1e-2, Q4_1: 7e-3, Q4_K: 7e-3, Q5_0: 3e-3, Q5_1: 2e-3, Q5_K: 2e-3, Q6_K: 5e-4, Q8_0: 5e-5, BF16: 1e-5, F16: 1e-6, F32: 0 };
+  const ROUNDING: Partial<Record<Dtype, number>> = {
+    Q4_0: 1e-2,
+    Q4_1: 7e-3,
+    Q4_K: 7e-3,
+    Q5_0: 3e-3,
+    Q5_1: 2e-3,
+    Q5_K: 2e-3,
+    Q6_K: 5e-4,
+    Q8_0: 5e-5,
+    BF16: 1e-5,
+    F16: 1e-6,
+    F32: 0,
+  };
 
   test('every tensor of every file decodes to nearly the weights that were quantised', async () => {
     async function leaves(sources: ByteSource[]) {
@@ -270,7 +491,12 @@ describe('golden checkpoints', () => {
       const found: { name: string; shape: readonly number[]; dtype: Dtype; values: () => Promise<Float32Array> }[] = [];
       function add(name: string, { dtype, shape, file, offset, byteLength }: TensorInfo): void {
         const count = shape.reduce((a, b) => a * b);
-        found.push({ name, shape, dtype, values: async () => dequantize(dtype, await files[file].read(offset, byteLength), count) });
+        found.push({
+          name,
+          shape,
+          dtype,
+          values: async () => dequantize(dtype, await files[file].read(offset, byteLength), count),
+        });
       }
       mapLeaves(
         weights,
@@ -284,7 +510,9 @@ describe('golden checkpoints', () => {
     const names = (await leaves(files[0].sources)).map(({ name }) => name);
     for (const { file, sources } of files) {
       const got = await leaves(sources);
-      expect(got.map(({ name }) => name)).toEqual(isWide(file) ? names.filter((name) => !/layers\.[23]\./.test(name)) : names);
+      expect(got.map(({ name }) => name)).toEqual(
+        isWide(file) ? names.filter((name) => !/layers\.[23]\./.test(name)) : names,
+      );
       for (const leaf of got) {
         const a = await leaf.values();
         const b = drawnWeights(leaf.name.endsWith('.weight') ? leaf.name : `${leaf.name}.weight`, leaf.shape);
@@ -294,7 +522,9 @@ describe('golden checkpoints', () => {
           difference += (a[j] - b[j]) ** 2;
           power += b[j] ** 2;
         }
-        expect(difference / power, `${file} ${leaf.name} ${leaf.dtype}`).toBeLessThanOrEqual(file === 'model' ? 0 : ROUNDING[leaf.dtype]!);
+        expect(difference / power, `${file} ${leaf.name} ${leaf.dtype}`).toBeLessThanOrEqual(
+          file === 'model' ? 0 : ROUNDING[leaf.dtype]!,
+        );
       }
     }
   });

@@ -73,11 +73,19 @@ export async function openCheckpoint(files: ByteSource[], signal?: AbortSignal):
 }
 
 /** @returns a list of GGUF files, or a map of the files of a Hugging Face directory by their names in it */
-export async function findModel(files: ByteSource[], signal?: AbortSignal): Promise<ByteSource[] | Map<string, ByteSource>> {
-  const root = files.map(({ name }) => name).filter((name) => /(^|\/)config\.json$/.test(name)).sort((a, b) => a.length - b.length)[0];
+export async function findModel(
+  files: ByteSource[],
+  signal?: AbortSignal,
+): Promise<ByteSource[] | Map<string, ByteSource>> {
+  const root = files
+    .map(({ name }) => name)
+    .filter((name) => /(^|\/)config\.json$/.test(name))
+    .sort((a, b) => a.length - b.length)[0];
   const directory = root === undefined ? undefined : root.slice(0, -'config.json'.length);
   if (directory !== undefined && files.some(({ name }) => inside(directory, name) && name.endsWith('.safetensors')))
-    return new Map(files.filter(({ name }) => name.startsWith(directory)).map((file) => [file.name.slice(directory.length), file]));
+    return new Map(
+      files.filter(({ name }) => name.startsWith(directory)).map((file) => [file.name.slice(directory.length), file]),
+    );
 
   const gguf: ByteSource[] = [];
   for (const file of files) if (await isGguf(file, signal)) gguf.push(file);
@@ -93,7 +101,8 @@ export async function findModel(files: ByteSource[], signal?: AbortSignal): Prom
   });
 }
 
-const inside = (directory: string, name: string): boolean => name.startsWith(directory) && !name.slice(directory.length).includes('/');
+const inside = (directory: string, name: string): boolean =>
+  name.startsWith(directory) && !name.slice(directory.length).includes('/');
 
 async function isGguf(file: ByteSource, signal?: AbortSignal): Promise<boolean> {
   if (file.name.endsWith('.gguf')) return true;
@@ -109,7 +118,7 @@ async function readHeader<T extends object>(
   signal?: AbortSignal,
   first = FIRST_READ,
 ): Promise<T> {
-  for (let length = first; ; ) {
+  for (let length = first; ;) {
     if (signal?.aborted) throw abortError();
     const head = await file.read(0, Math.min(length, file.size), signal);
     const header = parse(head, file, index);
@@ -127,19 +136,37 @@ export async function readHeaders(files: ByteSource[], signal?: AbortSignal): Pr
 
 async function openGguf(files: ByteSource[], signal?: AbortSignal): Promise<Checkpoint> {
   const { outline, metadata } = outlineOfGguf(files, await readHeaders(files, signal));
-  const tokenizer = tokenizerFilesFromGguf(metadata, outline.config, outline.architecture.text.preTokenizers, outline.notes);
+  const tokenizer = tokenizerFilesFromGguf(
+    metadata,
+    outline.config,
+    outline.architecture.text.preTokenizers,
+    outline.notes,
+  );
   const generationConfig = generationFromGguf(metadata, endTokens(tokenizer, outline));
   return { ...outline, tokenizer, generationConfig };
 }
 
-export function outlineOfGguf(files: ByteSource[], headers: GgufHeader[]): { outline: CheckpointOutline; metadata: GgufMetadata } {
+export function outlineOfGguf(
+  files: ByteSource[],
+  headers: GgufHeader[],
+): { outline: CheckpointOutline; metadata: GgufMetadata } {
   const { metadata, tensors } = joinShards(headers);
   const index = indexTensors(tensors);
   const architecture = architectureOfGguf(metadata);
   const notes: string[] = [];
   const config = architecture.configFromGguf(metadata, index, notes);
   const weights = index.read((read) => architecture.weights(config, read));
-  return { outline: { architecture, config, weights, files, notes, ...sizes(weights, metadata.get('general.parameter_count'), notes) }, metadata };
+  return {
+    outline: {
+      architecture,
+      config,
+      weights,
+      files,
+      notes,
+      ...sizes(weights, metadata.get('general.parameter_count'), notes),
+    },
+    metadata,
+  };
 }
 
 type Json = (name: string) => Promise<Record<string, unknown>>;
@@ -149,7 +176,11 @@ const jsonReaders = (files: Map<string, ByteSource>, signal?: AbortSignal): { js
   return { json, optional: async (name) => (files.has(name) ? json(name) : {}) };
 };
 
-export async function outlineOfDirectory(files: Map<string, ByteSource>, first: number, signal?: AbortSignal): Promise<{ outline: CheckpointOutline; settings: Record<string, unknown> }> {
+export async function outlineOfDirectory(
+  files: Map<string, ByteSource>,
+  first: number,
+  signal?: AbortSignal,
+): Promise<{ outline: CheckpointOutline; settings: Record<string, unknown> }> {
   const { json, optional } = jsonReaders(files, signal);
   const settings = await json('config.json');
   const architecture = architectureOfJson(settings);
@@ -157,13 +188,17 @@ export async function outlineOfDirectory(files: Map<string, ByteSource>, first: 
   const list = await optional('model.safetensors.index.json');
   const shards = listShards(files, list);
   const tensors: TensorInfo[] = [];
-  for (const [i, shard] of shards.entries()) for (const tensor of await readHeader(shard, i, parseSafetensors, signal, first)) tensors.push(tensor);
+  for (const [i, shard] of shards.entries())
+    for (const tensor of await readHeader(shard, i, parseSafetensors, signal, first)) tensors.push(tensor);
   const index = indexTensors(tensors);
   const notes: string[] = [];
   const config = architecture.configFromJson(settings, index, notes);
   const weights = index.read((read) => architecture.weights(config, read));
   const stated = (list.metadata as { total_parameters?: unknown } | null | undefined)?.total_parameters;
-  return { outline: { architecture, config, weights, files: shards, notes, ...sizes(weights, stated, notes) }, settings };
+  return {
+    outline: { architecture, config, weights, files: shards, notes, ...sizes(weights, stated, notes) },
+    settings,
+  };
 }
 
 async function openDirectory(files: Map<string, ByteSource>, signal?: AbortSignal): Promise<Checkpoint> {
@@ -172,10 +207,15 @@ async function openDirectory(files: Map<string, ByteSource>, signal?: AbortSigna
   const vocabulary = await json('tokenizer.json');
   checkTokenizerJson(vocabulary, outline.config.vocabSize);
   const tokenizer = { json: vocabulary, config: await optional('tokenizer_config.json') };
-  if (files.has('chat_template.json')) tokenizer.config.chat_template = (await json('chat_template.json')).chat_template;
-  if (files.has('chat_template.jinja')) tokenizer.config.chat_template = await readText(files, 'chat_template.jinja', signal);
+  if (files.has('chat_template.json'))
+    tokenizer.config.chat_template = (await json('chat_template.json')).chat_template;
+  if (files.has('chat_template.jinja'))
+    tokenizer.config.chat_template = await readText(files, 'chat_template.jinja', signal);
   const stated = await optional('generation_config.json');
-  const generationConfig = generationFromJson({ eos_token_id: settings.eos_token_id, ...stated }, endTokens(tokenizer, outline));
+  const generationConfig = generationFromJson(
+    { eos_token_id: settings.eos_token_id, ...stated },
+    endTokens(tokenizer, outline),
+  );
   return { ...outline, tokenizer, generationConfig };
 }
 
@@ -201,8 +241,14 @@ function listShards(files: Map<string, ByteSource>, { weight_map: map }: Record<
 
 async function readText(files: Map<string, ByteSource>, name: string, signal?: AbortSignal): Promise<string> {
   const file = files.get(name);
-  if (!file) return fail('CheckpointError', { what: 'A file of the model is missing', wanted: name, cure: 'Choose the whole directory of the model.' });
-  if (file.size > MAX_TEXT) fail('CheckpointError', { what: `${name} is too long`, got: `${file.size} bytes`, wanted: `at most ${MAX_TEXT}` });
+  if (!file)
+    return fail('CheckpointError', {
+      what: 'A file of the model is missing',
+      wanted: name,
+      cure: 'Choose the whole directory of the model.',
+    });
+  if (file.size > MAX_TEXT)
+    fail('CheckpointError', { what: `${name} is too long`, got: `${file.size} bytes`, wanted: `at most ${MAX_TEXT}` });
   const bytes = await file.read(0, file.size, signal);
   const text = new TextDecoder().decode(bytes);
   file.release?.(bytes);
@@ -215,7 +261,9 @@ function parseJson(text: string): unknown {
     return JSON.parse(text);
   } catch (error) {
     if (text.length > MAX_PYTHON_JSON) throw error;
-    return JSON.parse(text.replace(/"[^"\\]*(?:\\[^][^"\\]*)*"?|-?\b(?:Infinity|NaN)\b/g, (part) => (part[0] === '"' ? part : 'null')));
+    return JSON.parse(
+      text.replace(/"[^"\\]*(?:\\[^][^"\\]*)*"?|-?\b(?:Infinity|NaN)\b/g, (part) => (part[0] === '"' ? part : 'null')),
+    );
   }
 }
 
@@ -227,14 +275,23 @@ function parseObject(name: string, text: string): Record<string, unknown> {
     fail('CheckpointError', { what: `${name} is not JSON`, got: String(cause), cure: 'Get the file again.' }, cause);
   }
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
-  return fail('CheckpointError', { what: `${name} is not valid`, got: text.slice(0, 40), wanted: 'a JSON object', cure: 'Get the file again.' });
+  return fail('CheckpointError', {
+    what: `${name} is not valid`,
+    got: text.slice(0, 40),
+    wanted: 'a JSON object',
+    cure: 'Get the file again.',
+  });
 }
 
 /**
  * The size of all weights, and the dtype of most bytes.
  * @param stated the number of parameters that the files state, if they do: a larger one is a note. Training on many devices states a smaller one
  */
-function sizes(weights: Weights, stated: unknown, notes: string[]): Pick<CheckpointOutline, 'bytes' | 'memoryBytes' | 'quantization'> {
+function sizes(
+  weights: Weights,
+  stated: unknown,
+  notes: string[],
+): Pick<CheckpointOutline, 'bytes' | 'memoryBytes' | 'quantization'> {
   const tensors = new Set<TensorInfo>();
   mapLeaves(
     weights,
@@ -247,7 +304,8 @@ function sizes(weights: Weights, stated: unknown, notes: string[]): Pick<Checkpo
     count += values;
     memoryBytes += simpleRowBytes(dtype, values);
   }
-  if (typeof stated === 'number' && stated > count) notes.push(`The model states ${stated} parameters and has ${count}: weights may be missing.`);
+  if (typeof stated === 'number' && stated > count)
+    notes.push(`The model states ${stated} parameters and has ${count}: weights may be missing.`);
   const byDtype = new Map<string, number>();
   for (const { dtype, byteLength } of tensors) byDtype.set(dtype, (byDtype.get(dtype) ?? 0) + byteLength);
   const [[quantization]] = [...byDtype].sort(([, a], [, b]) => b - a);
@@ -255,15 +313,25 @@ function sizes(weights: Weights, stated: unknown, notes: string[]): Pick<Checkpo
 }
 
 /** The end tokens that a checkpoint states, and those that its vocabulary has by name. */
-function endTokens(tokenizer: TokenizerFiles, { architecture, config }: CheckpointOutline): (stated: unknown) => number[] {
-  const isToken = (id: unknown): id is number => Number.isInteger(id) && Number(id) >= 0 && Number(id) < config.vocabSize;
+function endTokens(
+  tokenizer: TokenizerFiles,
+  { architecture, config }: CheckpointOutline,
+): (stated: unknown) => number[] {
+  const isToken = (id: unknown): id is number =>
+    Number.isInteger(id) && Number(id) >= 0 && Number(id) < config.vocabSize;
   const known = architecture.text.endTokens.flatMap((text) => findTokenId(tokenizer, text) ?? []);
   return (stated) => [...new Set([...(Array.isArray(stated) ? stated : [stated]).filter(isToken), ...known])];
 }
 
 type SamplingSettings = Omit<GenerationConfig, 'eosIds'>;
 
-const RANGES: Record<keyof SamplingSettings, [number, number]> = { temperature: [0, 100], topK: [0, 2 ** 22], topP: [0, 1], minP: [0, 1], repetitionPenalty: [0.01, 100] };
+const RANGES: Record<keyof SamplingSettings, [number, number]> = {
+  temperature: [0, 100],
+  topK: [0, 2 ** 22],
+  topP: [0, 1],
+  minP: [0, 1],
+  repetitionPenalty: [0.01, 100],
+};
 
 /** Keeps the numbers that are within their range. */
 function validSampling(stated: Record<keyof SamplingSettings, unknown>): SamplingSettings {
@@ -285,6 +353,12 @@ function generationFromGguf(metadata: GgufMetadata, eosIds: (stated: unknown) =>
   const get = (key: string): unknown => metadata.get(`general.sampling.${key}`);
   return {
     eosIds: eosIds(metadata.get('tokenizer.ggml.eos_token_id')),
-    ...validSampling({ temperature: get('temp'), topK: get('top_k'), topP: get('top_p'), minP: get('min_p'), repetitionPenalty: get('penalty_repeat') }),
+    ...validSampling({
+      temperature: get('temp'),
+      topK: get('top_k'),
+      topP: get('top_p'),
+      minP: get('min_p'),
+      repetitionPenalty: get('penalty_repeat'),
+    }),
   };
 }

@@ -11,7 +11,11 @@ const FIRST_OUTLINE_READ = 32 << 10;
  * @param skim true: reads a few hundred KB of a GGUF file and returns undefined if they are not enough; false: reads the whole header
  * @throws like openCheckpoint, except for errors in the vocabulary
  */
-export async function openCheckpointOutline(files: ByteSource[], skim: boolean, signal?: AbortSignal): Promise<CheckpointOutline | undefined> {
+export async function openCheckpointOutline(
+  files: ByteSource[],
+  skim: boolean,
+  signal?: AbortSignal,
+): Promise<CheckpointOutline | undefined> {
   const found = await findModel(files, signal);
   if (!Array.isArray(found)) return (await outlineOfDirectory(found, FIRST_OUTLINE_READ, signal)).outline;
   if (!skim) return outlineOfGguf(found, await readHeaders(found, signal)).outline;

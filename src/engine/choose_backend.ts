@@ -28,15 +28,28 @@ export interface BackendCandidate {
   open(): Backend | Promise<Backend>;
 }
 
-export function backendCandidates({ backend = 'auto', threads, allowSoftware, subgroups, f16, variant, exact }: BackendOptions): BackendCandidate[] {
+export function backendCandidates({
+  backend = 'auto',
+  threads,
+  allowSoftware,
+  subgroups,
+  f16,
+  variant,
+  exact,
+}: BackendOptions): BackendCandidate[] {
   const gpu = { allowSoftware, subgroups, f16, exact };
   const candidates: BackendCandidate[] = [];
   if (backend !== 'wasm') {
     candidates.push({ name: 'webgpu', label: 'WebGPU', open: () => openWebGpuBackend(gpu) });
     if (subgroups !== false || f16 !== false)
-      candidates.push({ name: 'webgpu', label: 'WebGPU without subgroups and f16', open: () => openWebGpuBackend({ ...gpu, subgroups: false, f16: false }) });
+      candidates.push({
+        name: 'webgpu',
+        label: 'WebGPU without subgroups and f16',
+        open: () => openWebGpuBackend({ ...gpu, subgroups: false, f16: false }),
+      });
   }
-  if (backend !== 'webgpu') candidates.push({ name: 'wasm', label: 'WASM', open: () => openWasmBackend({ threads, variant, exact }) });
+  if (backend !== 'webgpu')
+    candidates.push({ name: 'wasm', label: 'WASM', open: () => openWasmBackend({ threads, variant, exact }) });
   return candidates;
 }
 
@@ -50,13 +63,24 @@ export interface FallbackState {
   lostAt: number;
 }
 
-export const createFallbackState = (candidates: BackendCandidate[]): FallbackState => ({ candidates, reasons: [], lostAt: -Infinity });
+export const createFallbackState = (candidates: BackendCandidate[]): FallbackState => ({
+  candidates,
+  reasons: [],
+  lostAt: -Infinity,
+});
 
 /** After a second loss within this time the backend is not used again: reloading again and again costs more than a faster backend gains. */
 export const REPEATED_DEVICE_LOSS_MS = 60_000;
 
 /** Another backend does not help against these. */
-const NOT_THE_BACKENDS_FAULT = ['AbortError', 'CheckpointError', 'SourceError', 'StorageError', 'ContextError', 'RequestError'];
+const NOT_THE_BACKENDS_FAULT = [
+  'AbortError',
+  'CheckpointError',
+  'SourceError',
+  'StorageError',
+  'ContextError',
+  'RequestError',
+];
 
 /** `unopened`: the backend did not open; `failed`: it did not run the model; `lost`: its device is gone */
 export type BackendFailureStage = 'unopened' | 'failed' | 'lost';
@@ -72,7 +96,10 @@ export function handleBackendFailure(fallback: FallbackState, error: Error, fail
   const { name: errorName, message } = error;
   if (NOT_THE_BACKENDS_FAULT.includes(errorName)) throw error;
   const first = reasons.length === 0;
-  let remaining = failure === 'failed' && errorName !== 'MemoryError' ? others : others.filter((candidate) => candidate.name !== name);
+  let remaining =
+    failure === 'failed' && errorName !== 'MemoryError'
+      ? others
+      : others.filter((candidate) => candidate.name !== name);
   let reason = `${label}: ${message}`;
   if (failure === 'lost') {
     fallback.lostAt = performance.now();
@@ -82,7 +109,11 @@ export function handleBackendFailure(fallback: FallbackState, error: Error, fail
   if (remaining.length === 0) {
     if (first && failure !== 'unopened') throw error;
     const cure = failure === 'lost' && name === 'webgpu' ? "Load the model with backend 'auto' or 'wasm'." : undefined;
-    fail(errorName === 'MemoryError' ? errorName : 'DeviceError', { what: 'No backend can run the model', got: [...reasons, reason].join(' '), cure }, error);
+    fail(
+      errorName === 'MemoryError' ? errorName : 'DeviceError',
+      { what: 'No backend can run the model', got: [...reasons, reason].join(' '), cure },
+      error,
+    );
   }
   fallback.candidates = remaining;
   if (!reasons.includes(reason)) reasons.push(reason);
@@ -92,7 +123,10 @@ export function handleBackendFailure(fallback: FallbackState, error: Error, fail
  * Opens candidates in order until `use` succeeds with one. Backends that fail are freed.
  * @throws what `handleBackendFailure` throws
  */
-export async function withWorkingBackend<T>(fallback: FallbackState, use: (backend: Backend) => Promise<T>): Promise<T> {
+export async function withWorkingBackend<T>(
+  fallback: FallbackState,
+  use: (backend: Backend) => Promise<T>,
+): Promise<T> {
   for (;;) {
     let backend: Backend | undefined;
     try {

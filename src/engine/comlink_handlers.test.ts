@@ -8,7 +8,10 @@ async function thrownBy(work: (signal?: AbortSignal) => unknown, signal?: AbortS
   const { port1, port2 } = new MessageChannel();
   expose(work, port1);
   try {
-    return await wrap<typeof work>(port2)(signal).then(() => 'nothing', (error: unknown) => error);
+    return await wrap<typeof work>(port2)(signal).then(
+      () => 'nothing',
+      (error: unknown) => error,
+    );
   } finally {
     port1.close();
   }
@@ -31,7 +34,12 @@ describe('wire', () => {
   });
 
   it('leaves parts that an error does not have undefined', async () => {
-    expect(await thrownBy(() => fail('StorageError', { what: 'The disk is full' }))).toMatchObject({ message: 'The disk is full.', got: undefined, wanted: undefined, cure: undefined });
+    expect(await thrownBy(() => fail('StorageError', { what: 'The disk is full' }))).toMatchObject({
+      message: 'The disk is full.',
+      got: undefined,
+      wanted: undefined,
+      cure: undefined,
+    });
   });
 
   it('carries other errors and thrown values as Comlink does', async () => {
@@ -46,7 +54,8 @@ describe('wire', () => {
 
   it('carries an abort', async () => {
     const controller = new AbortController();
-    const work = (signal?: AbortSignal): Promise<never> => new Promise((_, reject) => signal!.addEventListener('abort', () => reject(abortError())));
+    const work = (signal?: AbortSignal): Promise<never> =>
+      new Promise((_, reject) => signal!.addEventListener('abort', () => reject(abortError())));
     const error = thrownBy(work, controller.signal);
     controller.abort();
     expect(await error).toMatchObject({ name: 'AbortError' });
@@ -54,8 +63,14 @@ describe('wire', () => {
 
   it('carries the signal of another window, which is of another class', async () => {
     let abort = (): void => undefined;
-    const foreign = { aborted: false, addEventListener: (_: string, listener: () => void) => void (abort = listener) } as unknown as AbortSignal;
-    const error = thrownBy((signal) => new Promise((_, reject) => signal!.addEventListener('abort', () => reject(abortError()))), foreign);
+    const foreign = {
+      aborted: false,
+      addEventListener: (_: string, listener: () => void) => void (abort = listener),
+    } as unknown as AbortSignal;
+    const error = thrownBy(
+      (signal) => new Promise((_, reject) => signal!.addEventListener('abort', () => reject(abortError()))),
+      foreign,
+    );
     abort();
     expect(await error).toMatchObject({ name: 'AbortError' });
   });

@@ -18,7 +18,8 @@ vi.mock('../backend/webgpu/backend', () => ({ openWebGpuBackend: vi.fn() }));
 
 const fileOf = (path: string, name: string): ByteSource => memorySource(name, new Uint8Array(readFileSync(path)));
 const gguf = (): ByteSource[] => [fileOf(`${golden}/dense/gguf/tiny-Q8_0.gguf`, 'tiny-Q8_0.gguf')];
-const directory = (): ByteSource[] => readdirSync(`${golden}/dense/model`).map((name) => fileOf(`${golden}/dense/model/${name}`, name));
+const directory = (): ByteSource[] =>
+  readdirSync(`${golden}/dense/model`).map((name) => fileOf(`${golden}/dense/model/${name}`, name));
 
 interface Counted {
   engine: EngineWorkerCalls;
@@ -30,7 +31,13 @@ interface Counted {
 
 /** An engine on the reference backend, with counts of what it opens and frees. */
 function counted(files: () => ByteSource[], change: (backend: Backend) => Backend = (backend) => backend): Counted {
-  const counts: Counted = { opened: 0, closed: 0, discarded: 0, disposed: 0, engine: undefined as unknown as EngineWorkerCalls };
+  const counts: Counted = {
+    opened: 0,
+    closed: 0,
+    discarded: 0,
+    disposed: 0,
+    engine: undefined as unknown as EngineWorkerCalls,
+  };
   const rung: BackendCandidate = {
     name: 'reference',
     label: 'Reference',
@@ -64,7 +71,9 @@ describe('tokenizer vectors from a GGUF file', () => {
   it('encodes and decodes all', async () => {
     const { tokenizer } = await openCheckpoint(gguf());
     const { encode, decode } = createTokenizer(tokenizer.json, tokenizer.config);
-    const { vectors } = JSON.parse(readFileSync(`${golden}/tokenizer/vectors.json`, 'utf8')) as { vectors: { text: string; ids: number[]; decoded: string; decoded_skip_special: string }[] };
+    const { vectors } = JSON.parse(readFileSync(`${golden}/tokenizer/vectors.json`, 'utf8')) as {
+      vectors: { text: string; ids: number[]; decoded: string; decoded_skip_special: string }[];
+    };
     expect(vectors.length).toBe(161);
     for (const { text, ids, decoded, decoded_skip_special } of vectors) {
       expect(encode(text)).toEqual(ids);
@@ -82,15 +91,30 @@ describe('engine on the reference backend', () => {
     const counts = counted(files);
     const { engine } = counts;
     const phases: string[] = [];
-    const info = await engine.load('test/tiny', { contextLength: 128 }, ({ phase, bytes, total }) => (expect(bytes).toBeLessThanOrEqual(total), phases.push(phase)));
-    expect(info).toMatchObject({ id: 'test/tiny', name: 'tiny', quantization, contextLength: 128, chat: true, backend: { name: 'reference' } });
+    const info = await engine.load(
+      'test/tiny',
+      { contextLength: 128 },
+      ({ phase, bytes, total }) => (expect(bytes).toBeLessThanOrEqual(total), phases.push(phase)),
+    );
+    expect(info).toMatchObject({
+      id: 'test/tiny',
+      name: 'tiny',
+      quantization,
+      contextLength: 128,
+      chat: true,
+      backend: { name: 'reference' },
+    });
     expect([...new Set(phases)]).toEqual(['load', 'compile', 'ready']);
     expect(engine.status().state).toBe('ready');
 
     const pieces: string[] = [];
     const result = await engine.chat(hello, greedy, (text) => pieces.push(text));
     expect(pieces.join('')).toBe(result.text);
-    expect(result).toMatchObject({ finish: 'length', tokens: 8, promptTokens: engine.tokenize(engine.render(hello)).length });
+    expect(result).toMatchObject({
+      finish: 'length',
+      tokens: 8,
+      promptTokens: engine.tokenize(engine.render(hello)).length,
+    });
     expect(engine.tokenize('a', { bos: true })[0]).toBe(1);
     expect(engine.detokenize(engine.tokenize('née 🦀'))).toBe('née 🦀');
 
@@ -126,13 +150,16 @@ describe('engine on the reference backend', () => {
     const sure = greedy_margins.findIndex((margin) => margin < 0.1);
     const steps = sure < 0 ? greedy_from_T7.length : sure;
     const { text } = await engine.generate(expected.prompts.T7, { ...greedy, maxTokens: steps }, () => undefined);
-    expect(text).toBe(engine.detokenize(greedy_from_T7.slice(0, steps), { skipSpecial: true, keep: ['<think>', '</think>'] }));
+    expect(text).toBe(
+      engine.detokenize(greedy_from_T7.slice(0, steps), { skipSpecial: true, keep: ['<think>', '</think>'] }),
+    );
   });
 
   it('repeats itself with a seed, also after other prompts', async () => {
     const { engine } = counted(gguf);
     await engine.load('x', { contextLength: 128 });
-    const say = async (seed?: number) => engine.chat(hello, { temperature: 2, minP: 0, maxTokens: 12, seed }, () => undefined);
+    const say = async (seed?: number) =>
+      engine.chat(hello, { temperature: 2, minP: 0, maxTokens: 12, seed }, () => undefined);
     const first = await say(7);
     await engine.generate('something else', greedy, () => undefined);
     expect((await say(7)).text).toBe(first.text);
@@ -170,7 +197,10 @@ describe('engine on the reference backend', () => {
   it('refuses a prompt longer than the context, naming both numbers', async () => {
     const { engine } = counted(gguf);
     await engine.load('x', { contextLength: 16 });
-    await expect(engine.generate('word '.repeat(50), {}, () => undefined)).rejects.toMatchObject({ name: 'ContextError', message: expect.stringMatching(/\d+ tokens.*fewer than 16/) });
+    await expect(engine.generate('word '.repeat(50), {}, () => undefined)).rejects.toMatchObject({
+      name: 'ContextError',
+      message: expect.stringMatching(/\d+ tokens.*fewer than 16/),
+    });
   });
 
   it('loads anew over a model that is there, and unloads in the middle of a text', async () => {
@@ -187,11 +217,22 @@ describe('engine on the reference backend', () => {
   });
 
   it.each<[string, (backend: Backend) => Backend, string]>([
-    ['memory is refused', (b) => ({ ...b, reserve: () => Promise.reject(new RivuletError('MemoryError', { what: 'too large' })) }), 'MemoryError'],
-    ['a kernel does not compile', (b) => ({ ...b, compile: () => Promise.reject(new RivuletError('DeviceError', { what: 'no' })) }), 'DeviceError'],
+    [
+      'memory is refused',
+      (b) => ({ ...b, reserve: () => Promise.reject(new RivuletError('MemoryError', { what: 'too large' })) }),
+      'MemoryError',
+    ],
+    [
+      'a kernel does not compile',
+      (b) => ({ ...b, compile: () => Promise.reject(new RivuletError('DeviceError', { what: 'no' })) }),
+      'DeviceError',
+    ],
     [
       'the device computes nonsense',
-      (b) => ({ ...b, compile: async (...a) => ({ ...(await b.compile(...a)), logits: async () => new Float32Array(4).fill(NaN) }) }),
+      (b) => ({
+        ...b,
+        compile: async (...a) => ({ ...(await b.compile(...a)), logits: async () => new Float32Array(4).fill(NaN) }),
+      }),
       'DeviceError',
     ],
   ])('frees everything when %s', async (_, change, name) => {
@@ -204,7 +245,12 @@ describe('engine on the reference backend', () => {
   it('frees everything when a load is aborted', async () => {
     const counts = counted(gguf);
     const controller = new AbortController();
-    const loading = counts.engine.load('x', {}, ({ phase }) => phase === 'load' && controller.abort(), controller.signal);
+    const loading = counts.engine.load(
+      'x',
+      {},
+      ({ phase }) => phase === 'load' && controller.abort(),
+      controller.signal,
+    );
     await expect(loading).rejects.toMatchObject({ name: 'AbortError' });
     expect(counts).toMatchObject({ opened: 1, closed: 1, disposed: 1 });
   });

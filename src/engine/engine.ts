@@ -10,7 +10,13 @@ import { thinkingBegun, type EmitPart } from '../text/thinking';
 import type { DecodeOptions, EncodeOptions } from '../text/tokenizer';
 import { checkPrompt, generate, prefill, type GenerationResult } from './generate';
 import { EMPTY_HISTORY, historyTokens } from './token_history';
-import { loadModel, type LoadedModelParts, type LoadOptions, type ModelInfo, type EngineDependencies } from './load_model';
+import {
+  loadModel,
+  type LoadedModelParts,
+  type LoadOptions,
+  type ModelInfo,
+  type EngineDependencies,
+} from './load_model';
 import { backendCandidates } from './choose_backend';
 import { resolveGenerateOptions, type GenerateOptions } from './generate_options';
 import { alignPromptToHistory } from './prompt_reuse';
@@ -31,11 +37,27 @@ export interface EngineWorkerCalls {
    * Unloads the previous model, then loads. Frees everything if it fails.
    * @throws SourceError, StorageError, CheckpointError, MemoryError, DeviceError, RequestError, AbortError
    */
-  load(source: ModelSource, options?: LoadOptions, onProgress?: (progress: Progress) => void, signal?: AbortSignal, makeRoom?: EvictionConsent): Promise<ModelInfo>;
+  load(
+    source: ModelSource,
+    options?: LoadOptions,
+    onProgress?: (progress: Progress) => void,
+    signal?: AbortSignal,
+    makeRoom?: EvictionConsent,
+  ): Promise<ModelInfo>;
   /** @throws ContextError, RequestError, DeviceError */
-  chat(messages: readonly Message[], options: ChatOptions, emit: EmitPart, signal?: AbortSignal): Promise<GenerationResult>;
+  chat(
+    messages: readonly Message[],
+    options: ChatOptions,
+    emit: EmitPart,
+    signal?: AbortSignal,
+  ): Promise<GenerationResult>;
   /** Puts BOS before a text if the model expects it. Token ids are used unchanged. */
-  generate(prompt: string | readonly number[], options: GenerateOptions, emit: EmitPart, signal?: AbortSignal): Promise<GenerationResult>;
+  generate(
+    prompt: string | readonly number[],
+    options: GenerateOptions,
+    emit: EmitPart,
+    signal?: AbortSignal,
+  ): Promise<GenerationResult>;
   tokenize(text: string, options?: EncodeOptions): number[];
   detokenize(ids: readonly number[], options?: DecodeOptions): string;
   render(messages: readonly Message[], options?: RenderOptions): string;
@@ -69,7 +91,10 @@ const MARK_TOKENS = 16;
 const TUNE_AFTER_IDLE_MS = 1000;
 
 /** The parameters replace the store and the backends in tests. */
-export function createEngine({ open = openModel, candidates = backendCandidates }: Partial<EngineDependencies> = {}): EngineWorkerCalls {
+export function createEngine({
+  open = openModel,
+  candidates = backendCandidates,
+}: Partial<EngineDependencies> = {}): EngineWorkerCalls {
   let loaded: LoadedModelParts | undefined;
   let last: Promise<unknown> = Promise.resolve();
   const running = new Set<AbortController>();
@@ -96,7 +121,8 @@ export function createEngine({ open = openModel, candidates = backendCandidates 
     return run;
   }
 
-  const model = (): LoadedModelParts => loaded ?? fail('RequestError', { what: 'No model is loaded', cure: 'Call load() first.' });
+  const model = (): LoadedModelParts =>
+    loaded ?? fail('RequestError', { what: 'No model is loaded', cure: 'Call load() first.' });
 
   async function release(): Promise<void> {
     const old = loaded;
@@ -118,7 +144,12 @@ export function createEngine({ open = openModel, candidates = backendCandidates 
     ids: readonly number[];
     begun?: string;
   }
-  function runGeneration(prompt: () => Prompt, options: GenerateOptions, emit: EmitPart, signal?: AbortSignal): Promise<GenerationResult> {
+  function runGeneration(
+    prompt: () => Prompt,
+    options: GenerateOptions,
+    emit: EmitPart,
+    signal?: AbortSignal,
+  ): Promise<GenerationResult> {
     const calledAt = performance.now();
     return enqueue(async (combined) => {
       const { session, info } = model();
@@ -126,7 +157,14 @@ export function createEngine({ open = openModel, candidates = backendCandidates 
       const { ids, begun } = prompt();
       // over Comlink, text must not arrive after the result
       let delivered: unknown;
-      const result = await generate(session, ids, { ...request, begun }, (text, type) => (delivered = emit(text, type)), combined, calledAt);
+      const result = await generate(
+        session,
+        ids,
+        { ...request, begun },
+        (text, type) => (delivered = emit(text, type)),
+        combined,
+        calledAt,
+      );
       await delivered;
       return result;
     }, signal)
@@ -138,7 +176,13 @@ export function createEngine({ open = openModel, candidates = backendCandidates 
     load: (source, options = {}, onProgress, signal, makeRoom) =>
       enqueue(async (combined) => {
         await release();
-        loaded = await loadModel(source, { ...options, ...(makeRoom && { makeRoom }) }, { open, candidates }, onProgress, combined);
+        loaded = await loadModel(
+          source,
+          { ...options, ...(makeRoom && { makeRoom }) },
+          { open, candidates },
+          onProgress,
+          combined,
+        );
         return loaded.info();
       }, signal),
 
@@ -147,7 +191,9 @@ export function createEngine({ open = openModel, candidates = backendCandidates 
         const { template, session } = model();
         const { tokenizer, history } = session;
         const ids = encodeChat(session, template(), messages, options);
-        const begun = options.continueFinalMessage ? String(messages.at(-1)?.content).trimEnd() : thinkingBegun(tokenizer.decode(ids.slice(-MARK_TOKENS)));
+        const begun = options.continueFinalMessage
+          ? String(messages.at(-1)?.content).trimEnd()
+          : thinkingBegun(tokenizer.decode(ids.slice(-MARK_TOKENS)));
         return { ids: alignPromptToHistory(ids, historyTokens(history), tokenizer), begun };
       };
       return runGeneration(prompt, options, emit, signal);
@@ -173,13 +219,27 @@ export function createEngine({ open = openModel, candidates = backendCandidates 
           checkPrompt(session, onBackend, tokens);
           session.history = EMPTY_HISTORY;
           onBackend.runner.rewind(0);
-          await prefill(session, { ...onBackend, batchSizes: { ...onBackend.batchSizes, prefillBatch: Math.min(prefillBatch, onBackend.batchSizes.prefillBatch) } }, tokens, signal);
+          await prefill(
+            session,
+            {
+              ...onBackend,
+              batchSizes: {
+                ...onBackend.batchSizes,
+                prefillBatch: Math.min(prefillBatch, onBackend.batchSizes.prefillBatch),
+              },
+            },
+            tokens,
+            signal,
+          );
           return onBackend.runner.logits();
         }, signal);
       }),
 
     info: () => model().info(),
-    status: () => ({ state: running.size ? 'busy' : loaded ? 'ready' : 'empty', memory: loaded?.recoverable.current?.backend.memory() ?? 0 }),
+    status: () => ({
+      state: running.size ? 'busy' : loaded ? 'ready' : 'empty',
+      memory: loaded?.recoverable.current?.backend.memory() ?? 0,
+    }),
 
     unload() {
       for (const controller of running) controller.abort();

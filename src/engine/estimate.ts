@@ -68,7 +68,11 @@ const SLICE_BYTES = 1 << 20;
 const MEASURED_POSITIONS = 256;
 
 /** @throws what load() throws for the headers: SourceError, CheckpointError, RequestError, DeviceError if no backend works; AbortError */
-export async function estimate(source: ModelSource, options: EstimateOptions = {}, signal?: AbortSignal): Promise<LoadEstimate> {
+export async function estimate(
+  source: ModelSource,
+  options: EstimateOptions = {},
+  signal?: AbortSignal,
+): Promise<LoadEstimate> {
   const fallback = createFallbackState(backendCandidates(options));
   const { outline, room, cached, fetched } = await inspect(source, options, signal);
   const { architecture, config, quantization, weights } = outline;
@@ -79,8 +83,10 @@ export async function estimate(source: ModelSource, options: EstimateOptions = {
   const { memory, obstacles } = measured;
   if (!room.enough) obstacles.push(room.message);
   const device = (globalThis.navigator as { deviceMemory?: number } | undefined)?.deviceMemory; // GiB; browsers round down to a power of two and cap it
-  if (device !== undefined && memory.total > device * 2 ** 30) obstacles.push(`The model needs ${formatMegabytes(memory.total)} of memory; this device has about ${device} GB.`);
-  else if (device !== undefined && memory.total > device * 2 ** 29) notes.push(`The model needs more than half of the memory of this device (about ${device} GB).`);
+  if (device !== undefined && memory.total > device * 2 ** 30)
+    obstacles.push(`The model needs ${formatMegabytes(memory.total)} of memory; this device has about ${device} GB.`);
+  else if (device !== undefined && memory.total > device * 2 ** 29)
+    notes.push(`The model needs more than half of the memory of this device (about ${device} GB).`);
   return {
     id: room.id,
     name: room.id.slice(room.id.lastIndexOf('/') + 1),
@@ -113,12 +119,22 @@ interface Inspection {
 async function inspect(source: ModelSource, options: EstimateOptions, signal?: AbortSignal): Promise<Inspection> {
   let fetched = 0;
   for (const skim of [true, false]) {
-    const opened = await openModel(source, { ...options, signal, peek: true, ...(skim && { policy: { chunkBytes: PIECE_BYTES } }) });
+    const opened = await openModel(source, {
+      ...options,
+      signal,
+      peek: true,
+      ...(skim && { policy: { chunkBytes: PIECE_BYTES } }),
+    });
     try {
       const pieces = new Map<string, Promise<Uint8Array>>();
-      const outline = await openCheckpointOutline(opened.files.map((file) => cachingReads(file, pieces)), skim, signal);
+      const outline = await openCheckpointOutline(
+        opened.files.map((file) => cachingReads(file, pieces)),
+        skim,
+        signal,
+      );
       fetched += pieces.size * PIECE_BYTES;
-      if (outline) return { outline, room: await reportRoomForOpenModel(source, opened), cached: opened.cached, fetched };
+      if (outline)
+        return { outline, room: await reportRoomForOpenModel(source, opened), cached: opened.cached, fetched };
     } finally {
       opened.close();
     }
@@ -152,7 +168,12 @@ interface Measurement {
 }
 
 /** Asks the backend what the model takes, and runs some of its layers with synthetic weights of the same shapes and formats for the time. */
-async function measureSample(backend: Backend, outline: CheckpointOutline, wanted: number, signal?: AbortSignal): Promise<Measurement> {
+async function measureSample(
+  backend: Backend,
+  outline: CheckpointOutline,
+  wanted: number,
+  signal?: AbortSignal,
+): Promise<Measurement> {
   const { architecture, config, weights, bytes, memoryBytes } = outline;
   const { limits } = backend;
   const obstacles: string[] = [];
@@ -162,7 +183,13 @@ async function measureSample(backend: Backend, outline: CheckpointOutline, wante
   const partConfig: Config = { ...config, vocabSize: rowsOf(part.head), layers };
   const partPlan = recordModel({ architecture, config: partConfig }, filled);
   const { runner, contextLength } = await compileWithFittingContext(backend, partPlan, { wanted, least: 1 });
-  const seconds = await secondsPerToken(runner, partConfig, Math.min(contextLength, MEASURED_POSITIONS), limits.decodeSteps, signal);
+  const seconds = await secondsPerToken(
+    runner,
+    partConfig,
+    Math.min(contextLength, MEASURED_POSITIONS),
+    limits.decodeSteps,
+    signal,
+  );
   const info = { ...backend.info };
   const options = { contextLength, prefillBatch: limits.prefillBatch };
   const cost = await planCost(backend, recordModel(outline, shapesOf(weights)), options);
@@ -172,8 +199,17 @@ async function measureSample(backend: Backend, outline: CheckpointOutline, wante
 
   const context = cost.scratch + cost.state;
   const total = cost.weights + context;
-  if (limits.memory !== undefined && total > limits.memory) obstacles.push(`The model needs ${formatMegabytes(total)} of memory; the backend ${info.name} has at most ${formatMegabytes(limits.memory)}.`);
-  return { backend: info, contextLength, memory: { weights: cost.weights, context, total }, tokensPerSecond: read / cost.read / seconds, obstacles };
+  if (limits.memory !== undefined && total > limits.memory)
+    obstacles.push(
+      `The model needs ${formatMegabytes(total)} of memory; the backend ${info.name} has at most ${formatMegabytes(limits.memory)}.`,
+    );
+  return {
+    backend: info,
+    contextLength,
+    memory: { weights: cost.weights, context, total },
+    tokensPerSecond: read / cost.read / seconds,
+    obstacles,
+  };
 }
 
 /** Reserves the memory of the whole model, as load() does. If that fails, reserves what the sample needs. */
@@ -191,7 +227,11 @@ async function reserve(backend: Backend, whole: number, part: Weights, obstacles
 }
 
 /** The same share of each kind of layer and of the vocabulary, whose matrices stand outside the layers. */
-function sampleLayers(weights: Weights, kinds: Config['layers'], share: number): { part: Weights; layers: Config['layers'] } {
+function sampleLayers(
+  weights: Weights,
+  kinds: Config['layers'],
+  share: number,
+): { part: Weights; layers: Config['layers'] } {
   if (share >= 1) return { part: weights, layers: kinds };
   const kept = kinds.map((kind, i) => {
     const same = kinds.flatMap((other, at) => (other === kind ? [at] : []));
@@ -199,9 +239,16 @@ function sampleLayers(weights: Weights, kinds: Config['layers'], share: number):
   });
   const layers = kinds.filter((_, i) => kept[i]);
   const rows = Math.ceil((rowsOf(weights.embed) * layers.length) / kinds.length / 64) * 64;
-  const shorten = ({ name, cols, segments: [first] }: MatrixSource): MatrixSource => ({ name, cols, segments: [{ ...first, rows: Math.min(rows, first.rows) }] });
+  const shorten = ({ name, cols, segments: [first] }: MatrixSource): MatrixSource => ({
+    name,
+    cols,
+    segments: [{ ...first, rows: Math.min(rows, first.rows) }],
+  });
   const { layers: all, ...outside } = weights;
-  return { part: { ...mapLeaves(outside, shorten, (vector) => vector), layers: all.filter((_, i) => kept[i]) }, layers };
+  return {
+    part: { ...mapLeaves(outside, shorten, (vector) => vector), layers: all.filter((_, i) => kept[i]) },
+    layers,
+  };
 }
 
 /** Writes synthetic weights into the backend: a few rows of each format, repeated. */
@@ -216,7 +263,11 @@ async function writeSyntheticWeights(backend: Backend, part: Weights, signal?: A
   };
   const matrices = new Map<MatrixSource, Matrix>();
   const sources: MatrixSource[] = [];
-  mapLeaves(part, (source) => void sources.push(source), () => undefined);
+  mapLeaves(
+    part,
+    (source) => void sources.push(source),
+    () => undefined,
+  );
   for (const source of sources) {
     await yieldToEventLoop();
     if (signal?.aborted) throw abortError();
@@ -240,7 +291,13 @@ async function writeSyntheticWeights(backend: Backend, part: Weights, signal?: A
 }
 
 /** The median over decode calls; the first call does not count. */
-async function secondsPerToken(runner: Runner, { vocabSize }: Config, contextLength: number, longest: number, signal?: AbortSignal): Promise<number> {
+async function secondsPerToken(
+  runner: Runner,
+  { vocabSize }: Config,
+  contextLength: number,
+  longest: number,
+  signal?: AbortSignal,
+): Promise<number> {
   const prompt = Uint32Array.of(0, 1 % vocabSize);
   const begin = async (): Promise<void> => {
     runner.rewind(0);

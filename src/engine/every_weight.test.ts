@@ -10,7 +10,15 @@ import { memorySource } from '../store/byte_source';
 import { openCheckpoint, type Checkpoint } from './checkpoint';
 import { loadWeights } from './load_weights';
 
-const SMALL: TinyOptions = { hidden: 64, ffn: 96, heads: 4, kvHeads: 2, headDim: 16, layers: ['conv', 'attention'], vocab: 280 };
+const SMALL: TinyOptions = {
+  hidden: 64,
+  ffn: 96,
+  heads: 4,
+  kvHeads: 2,
+  headDim: 16,
+  layers: ['conv', 'attention'],
+  vocab: 280,
+};
 /** Every weight that a model may have. */
 const WHOLE: TinyOptions = { ...SMALL, tied: false, convBias: true };
 
@@ -24,13 +32,17 @@ async function logitsOf(checkpoint: Checkpoint, backend: Backend): Promise<Float
   return runner.logits();
 }
 
-const difference = (a: Float32Array, b: Float32Array): number => a.reduce((most, value, i) => Math.max(most, Math.abs(value - b[i])), 0);
+const difference = (a: Float32Array, b: Float32Array): number =>
+  a.reduce((most, value, i) => Math.max(most, Math.abs(value - b[i])), 0);
 
 describe.each<[string, () => Backend | Promise<Backend>]>([
   ['reference', openReferenceBackend],
   ['wasm', () => openWasmBackend({ threads: 1, variant: 'simd', exact: true })],
 ])('%s', (_, openBackend) => {
-  test.each([['q, k and v apart', WHOLE], ['in one', { ...WHOLE, fused: true }]])('a leaf of the tree: %s', async (__, options) => {
+  test.each([
+    ['q, k and v apart', WHOLE],
+    ['in one', { ...WHOLE, fused: true }],
+  ])('a leaf of the tree: %s', async (__, options) => {
     const checkpoint = await open(tinyModel(options));
     const wanted = await logitsOf(checkpoint, await openBackend());
     const leaves: string[] = [];
@@ -50,17 +62,26 @@ describe.each<[string, () => Backend | Promise<Backend>]>([
     const optional = model.tensors.filter(({ name }) => /bias|^output\./.test(name));
     expect(optional.length).toBe(4);
     for (const lost of optional) {
-      const got = await logitsOf(await open({ ...model, tensors: model.tensors.filter((tensor) => tensor !== lost) }), await openBackend());
+      const got = await logitsOf(
+        await open({ ...model, tensors: model.tensors.filter((tensor) => tensor !== lost) }),
+        await openBackend(),
+      );
       expect(difference(wanted, got), lost.name).toBeGreaterThan(1e-3);
     }
   });
 });
 
-test.each([['q, k and v apart', SMALL, 2 + 8 + 11], ['in one', { ...SMALL, fused: true }, 2 + 8 + 9]])('a file without one of the others does not open: %s', async (_, options, count) => {
+test.each([
+  ['q, k and v apart', SMALL, 2 + 8 + 11],
+  ['in one', { ...SMALL, fused: true }, 2 + 8 + 9],
+])('a file without one of the others does not open: %s', async (_, options, count) => {
   const model = tinyModel(options);
   expect(model.tensors.length).toBe(count);
   for (const lost of model.tensors) {
     const wanted = lost.name.replace('attn_qkv', 'attn_q'); // its parts would do
-    await expect(open({ ...model, tensors: model.tensors.filter((tensor) => tensor !== lost) }), lost.name).rejects.toThrow(`(GGUF: ${wanted})`);
+    await expect(
+      open({ ...model, tensors: model.tensors.filter((tensor) => tensor !== lost) }),
+      lost.name,
+    ).rejects.toThrow(`(GGUF: ${wanted})`);
   }
 });

@@ -23,7 +23,12 @@ const tokenizer = createTokenizer(
     pre_tokenizer: { type: 'ByteLevel', add_prefix_space: false, use_regex: false },
     post_processor: null,
     decoder: { type: 'ByteLevel' },
-    model: { type: 'BPE', vocab: Object.fromEntries([...Array(256).keys()].map((b) => [String.fromCharCode(printable(b) ? b : next++), b])), merges: [], ignore_merges: true },
+    model: {
+      type: 'BPE',
+      vocab: Object.fromEntries([...Array(256).keys()].map((b) => [String.fromCharCode(printable(b) ? b : next++), b])),
+      merges: [],
+      ignore_merges: true,
+    },
   },
   { bos_token: '<|bos|>' },
 );
@@ -37,12 +42,16 @@ interface Scripted {
 }
 
 /** A runner that says what a script says, by the number of tokens read; `ring` is how far it can go back. */
-function scripted(script: (position: number, state: readonly number[]) => number, { ring = Infinity, ms = 0 } = {}): Scripted {
+function scripted(
+  script: (position: number, state: readonly number[]) => number,
+  { ring = Infinity, ms = 0 } = {},
+): Scripted {
   const calls: string[] = [];
   const state: number[] = [];
   let pending: number | undefined;
   let turn: Promise<unknown> = Promise.resolve();
-  const later = <T>(value: T): Promise<T> => (turn = turn.then(() => new Promise((resolve) => setTimeout(resolve, ms)))).then(() => value) as Promise<T>;
+  const later = <T>(value: T): Promise<T> =>
+    (turn = turn.then(() => new Promise((resolve) => setTimeout(resolve, ms)))).then(() => value) as Promise<T>;
   const runner: Runner = {
     get position() {
       return state.length;
@@ -78,10 +87,22 @@ function scripted(script: (position: number, state: readonly number[]) => number
   return { runner, calls, state };
 }
 
-const backend: ModelOnBackend['backend'] = { info: { name: 'reference', device: '', variant: '', notes: [] }, memory: () => 0, dispose: () => undefined };
-const steady = (seat: ModelOnBackend): Pick<RecoverableModel, 'run' | 'reloadReason'> => ({ run: (task) => task(seat), reloadReason: undefined });
+const backend: ModelOnBackend['backend'] = {
+  info: { name: 'reference', device: '', variant: '', notes: [] },
+  memory: () => 0,
+  dispose: () => undefined,
+};
+const steady = (seat: ModelOnBackend): Pick<RecoverableModel, 'run' | 'reloadReason'> => ({
+  run: (task) => task(seat),
+  reloadReason: undefined,
+});
 const session = (runner: Runner, pace: Partial<RunnerBatchSizes> = {}, contextLength = 64): GenerationSession => ({
-  recoverable: steady({ runner, contextLength, batchSizes: { prefillBatch: 4, decodesInFlight: 1, decodeSteps: 1, ...pace }, backend }),
+  recoverable: steady({
+    runner,
+    contextLength,
+    batchSizes: { prefillBatch: 4, decodesInFlight: 1, decodeSteps: 1, ...pace },
+    backend,
+  }),
   tokenizer,
   vocabSize: V,
   eosIds: [END],
@@ -90,14 +111,21 @@ const session = (runner: Runner, pace: Partial<RunnerBatchSizes> = {}, contextLe
   onProgress: () => undefined,
 });
 
-async function run(s: GenerationSession, prompt: number[], options: GenerateOptions = {}, signal?: AbortSignal, onText?: (text: string) => void) {
+async function run(
+  s: GenerationSession,
+  prompt: number[],
+  options: GenerateOptions = {},
+  signal?: AbortSignal,
+  onText?: (text: string) => void,
+) {
   const pieces: string[] = [];
   const request = resolveGenerateOptions({ temperature: 0, ...options }, samplingDefaults({}, LFM2.text.sampling), V);
   const result = await generate(s, prompt, request, (text) => (pieces.push(text), onText?.(text)), signal);
   return { pieces, result };
 }
 
-const sayFrom = (prompt: number[], text: string) => (position: number) => [...utf8(text), END][position - prompt.length] ?? 0x2e;
+const sayFrom = (prompt: number[], text: string) => (position: number) =>
+  [...utf8(text), END][position - prompt.length] ?? 0x2e;
 const prompt = [BOS, ...utf8('hello')];
 
 describe.each<[string, Partial<RunnerBatchSizes>]>([
@@ -115,7 +143,9 @@ describe.each<[string, Partial<RunnerBatchSizes>]>([
   it('asks for log probabilities after every token, and for no logits', async () => {
     const { runner, calls } = scripted(sayFrom(prompt, 'ab'));
     const { result } = await run(session(runner, pace), prompt, { logprobs: 3 });
-    expect(result.logprobs?.map(({ id, logprob }) => [id, logprob])).toEqual([...utf8('ab'), END].map((id) => [id, -id]));
+    expect(result.logprobs?.map(({ id, logprob }) => [id, logprob])).toEqual(
+      [...utf8('ab'), END].map((id) => [id, -id]),
+    );
     expect(calls.slice(2)).toEqual([...utf8('ab'), END].flatMap((id) => ['decode 1', `logprobs ${id} 3`]));
   });
 
@@ -171,7 +201,13 @@ describe.each<[string, Partial<RunnerBatchSizes>]>([
   it('fails with the runner, and begins anew after that', async () => {
     const good = scripted(sayFrom(prompt, 'ab'));
     let broken = true;
-    const runner: Runner = { ...good.runner, get position() { return good.runner.position; }, decode: (n, how) => (broken ? Promise.reject(new Error('lost')) : good.runner.decode(n, how)) };
+    const runner: Runner = {
+      ...good.runner,
+      get position() {
+        return good.runner.position;
+      },
+      decode: (n, how) => (broken ? Promise.reject(new Error('lost')) : good.runner.decode(n, how)),
+    };
     const s = session(runner, pace);
     await expect(run(s, prompt)).rejects.toThrow('lost');
     broken = false;
@@ -182,7 +218,10 @@ describe.each<[string, Partial<RunnerBatchSizes>]>([
 describe('generate', () => {
   it('refuses a prompt that leaves no room, before any work', async () => {
     const { runner, calls } = scripted(() => END);
-    await expect(run(session(runner, {}, 6), prompt)).rejects.toMatchObject({ name: 'ContextError', message: expect.stringMatching(/6 tokens.*fewer than 6/) });
+    await expect(run(session(runner, {}, 6), prompt)).rejects.toMatchObject({
+      name: 'ContextError',
+      message: expect.stringMatching(/6 tokens.*fewer than 6/),
+    });
     await expect(run(session(runner), [])).rejects.toMatchObject({ name: 'RequestError' });
     await expect(run(session(runner), [V])).rejects.toMatchObject({ name: 'RequestError' });
     expect(calls).toEqual([]);
@@ -192,7 +231,13 @@ describe('generate', () => {
     const controller = new AbortController();
     const { runner, calls } = scripted(sayFrom([], ''));
     const long = Array.from({ length: 20 }, (_, i) => i);
-    const s = session({ ...runner, get position() { return runner.position; }, prefill: (tokens) => (runner.position >= 4 && controller.abort(), runner.prefill(tokens)) });
+    const s = session({
+      ...runner,
+      get position() {
+        return runner.position;
+      },
+      prefill: (tokens) => (runner.position >= 4 && controller.abort(), runner.prefill(tokens)),
+    });
     const { result } = await run(s, long, {}, controller.signal);
     expect(result).toMatchObject({ text: '', finish: 'abort', tokens: 0 });
     expect(calls).toEqual(['prefill 0+4', 'prefill 4+4']);
@@ -216,7 +261,9 @@ describe('generate', () => {
       };
       await run(session(counted, { decodesInFlight: 2, decodeSteps: 16 }, 400), prompt, { maxTokens: 200 });
       expect(most, 'windows under way').toBe(2);
-      expect([...new Set(calls.filter((call) => call.startsWith('decode')))].slice(0, 5)).toEqual([1, 2, 4, 8, 16].map((steps) => `decode ${steps}`));
+      expect([...new Set(calls.filter((call) => call.startsWith('decode')))].slice(0, 5)).toEqual(
+        [1, 2, 4, 8, 16].map((steps) => `decode ${steps}`),
+      );
     } finally {
       clock.mockRestore();
     }
@@ -251,13 +298,21 @@ describe('generate', () => {
           pending = asked - heard;
           controller.abort();
         };
-        const { result } = await run(session(timed, { decodesInFlight: 2, decodeSteps: 64 }, 1000), prompt, { reuse: false }, controller.signal, onText);
+        const { result } = await run(
+          session(timed, { decodesInFlight: 2, decodeSteps: 64 }, 1000),
+          prompt,
+          { reuse: false },
+          controller.signal,
+          onText,
+        );
         expect(result.finish).toBe('abort');
         expect(pending * ms, `stopped at token ${stopAt}`).toBeLessThanOrEqual(50);
         expect(asked - stopAt, 'nothing more is asked for after the stop').toBe(pending);
         const lengths = calls.filter((call) => call.startsWith('decode')).map((call) => Number(call.slice(7)));
         expect(lengths[0]).toBe(1);
-        lengths.slice(1).forEach((length, i) => expect(length).toBeLessThanOrEqual(2 * Math.max(...lengths.slice(0, i + 1))));
+        lengths
+          .slice(1)
+          .forEach((length, i) => expect(length).toBeLessThanOrEqual(2 * Math.max(...lengths.slice(0, i + 1))));
       }
     } finally {
       clock.mockRestore();
@@ -266,7 +321,13 @@ describe('generate', () => {
 
   it.each([
     ['goes back to the common part', Infinity, [BOS, ...utf8('help')], 4, ['rewind 4', 'prefill 4+1']],
-    ['reads all again when the ring does not reach', 0, [BOS, ...utf8('help')], 0, ['rewind 4', 'rewind 0', 'prefill 0+4', 'prefill 4+1']],
+    [
+      'reads all again when the ring does not reach',
+      0,
+      [BOS, ...utf8('help')],
+      0,
+      ['rewind 4', 'rewind 0', 'prefill 0+4', 'prefill 4+1'],
+    ],
     ['reads the last token again for the same prompt', Infinity, prompt, 5, ['rewind 5', 'prefill 5+1']],
   ])('%s', async (_, ring, second, reused, expected) => {
     const { runner, calls } = scripted((at) => (at < 7 ? 0x61 : END), { ring });

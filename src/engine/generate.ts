@@ -9,7 +9,17 @@ import { yieldToEventLoop } from './event_loop';
 import type { ResolvedGenerateOptions } from './generate_options';
 import { commonPrefixLength } from './prompt_reuse';
 import type { ModelOnBackend, RecoverableModel } from './recovery';
-import { appendToHistory, EMPTY_HISTORY, historyCall, historyLength, historyTokens, rebatchHistory, syncRunnerToHistory, truncateHistory, type TokenHistory } from './token_history';
+import {
+  appendToHistory,
+  EMPTY_HISTORY,
+  historyCall,
+  historyLength,
+  historyTokens,
+  rebatchHistory,
+  syncRunnerToHistory,
+  truncateHistory,
+  type TokenHistory,
+} from './token_history';
 
 /** A model and the tokens that it has read. Generations run one after another. */
 export interface GenerationSession {
@@ -83,7 +93,10 @@ export async function generate(
     const limit = Math.min(request.maxTokens, model.contextLength - prompt.length);
     if (answer.ids.length >= limit) return void (answer.finish = 'length'); // the new backend may have a shorter context
     // the last prompt token is always read: its logits are needed
-    if (reusedTokens === undefined) session.history = request.reuse ? truncateHistory(session.history, commonPrefixLength(historyTokens(session.history), prompt.slice(0, -1))) : EMPTY_HISTORY;
+    if (reusedTokens === undefined)
+      session.history = request.reuse
+        ? truncateHistory(session.history, commonPrefixLength(historyTokens(session.history), prompt.slice(0, -1)))
+        : EMPTY_HISTORY;
     const meter = new ProgressMeter('replay', historyLength(session.history) + answer.ids.length, session.onProgress);
     await restoreState(session, model, meter, signal);
     reusedTokens ??= historyLength(session.history);
@@ -91,7 +104,10 @@ export async function generate(
     await forceTokens(session, model, answer.ids, meter, signal);
     if (session.recoverable.reloadReason) await session.onProgress({ phase: 'ready', bytes: 0, total: 0, rate: 0 });
     await decode(model, limit, request, answer, signal);
-    const read = appendToHistory(session.history, [...answer.ids, ...answer.overrun].map((id) => historyCall([id])));
+    const read = appendToHistory(
+      session.history,
+      [...answer.ids, ...answer.overrun].map((id) => historyCall([id])),
+    );
     session.history = truncateHistory(read, model.runner.position);
   }
 
@@ -123,7 +139,11 @@ export async function generate(
 }
 
 /** @throws ContextError, RequestError */
-export function checkPrompt({ vocabSize }: GenerationSession, { contextLength }: ModelOnBackend, prompt: readonly number[]): void {
+export function checkPrompt(
+  { vocabSize }: GenerationSession,
+  { contextLength }: ModelOnBackend,
+  prompt: readonly number[],
+): void {
   if (prompt.length === 0) fail('RequestError', { what: 'The prompt is empty', wanted: 'at least one token' });
   if (prompt.length >= contextLength)
     fail('ContextError', {
@@ -133,17 +153,28 @@ export function checkPrompt({ vocabSize }: GenerationSession, { contextLength }:
       cure: 'Shorten the prompt, or load the model with a larger contextLength.',
     });
   const wrong = prompt.find((id) => !Number.isInteger(id) || id < 0 || id >= vocabSize);
-  if (wrong !== undefined) fail('RequestError', { what: 'The prompt has an unknown token id', got: wrong, wanted: `0 to ${vocabSize - 1}` });
+  if (wrong !== undefined)
+    fail('RequestError', { what: 'The prompt has an unknown token id', got: wrong, wanted: `0 to ${vocabSize - 1}` });
 }
 
 /** Brings the runner to the end of the session's history. */
-async function restoreState(session: GenerationSession, { runner, backend, batchSizes }: ModelOnBackend, meter: ProgressMeter, signal?: AbortSignal): Promise<void> {
+async function restoreState(
+  session: GenerationSession,
+  { runner, backend, batchSizes }: ModelOnBackend,
+  meter: ProgressMeter,
+  signal?: AbortSignal,
+): Promise<void> {
   session.history = rebatchHistory(session.history, backend.info.name, batchSizes.prefillBatch);
   session.history = await syncRunnerToHistory(runner, session.history, (tokens) => meter.update(tokens), signal);
 }
 
 /** Reads the tokens of the prompt that are not in the state yet. */
-export async function prefill(session: GenerationSession, { runner, batchSizes }: ModelOnBackend, prompt: readonly number[], signal?: AbortSignal): Promise<void> {
+export async function prefill(
+  session: GenerationSession,
+  { runner, batchSizes }: ModelOnBackend,
+  prompt: readonly number[],
+  signal?: AbortSignal,
+): Promise<void> {
   for (let at = historyLength(session.history); at < prompt.length; at += batchSizes.prefillBatch) {
     if (signal?.aborted) throw abortError();
     const call = historyCall(prompt.slice(at, at + batchSizes.prefillBatch));
@@ -155,7 +186,13 @@ export async function prefill(session: GenerationSession, { runner, batchSizes }
 }
 
 /** Makes the runner choose the tokens of an answer again, with masks that allow one token each: penalties count chosen tokens as output. */
-async function forceTokens({ vocabSize }: GenerationSession, { runner, batchSizes }: ModelOnBackend, ids: readonly number[], meter: ProgressMeter, signal?: AbortSignal): Promise<void> {
+async function forceTokens(
+  { vocabSize }: GenerationSession,
+  { runner, batchSizes }: ModelOnBackend,
+  ids: readonly number[],
+  meter: ProgressMeter,
+  signal?: AbortSignal,
+): Promise<void> {
   const force = (id: number): Promise<Uint32Array> => {
     const mask = new Uint32Array(Math.ceil(vocabSize / 32));
     mask[id >>> 5] = 1 << (id & 31);
@@ -166,7 +203,12 @@ async function forceTokens({ vocabSize }: GenerationSession, { runner, batchSize
   for (let at = 0; at < ids.length; at += batch) {
     const wanted = ids.slice(at, at + batch);
     const got = await Promise.all(wanted.map(force));
-    if (got.some(([id], i) => id !== wanted[i])) fail('DeviceError', { what: 'The device chose tokens that the mask excludes', got: got.join(), wanted: wanted.join() });
+    if (got.some(([id], i) => id !== wanted[i]))
+      fail('DeviceError', {
+        what: 'The device chose tokens that the mask excludes',
+        got: got.join(),
+        wanted: wanted.join(),
+      });
     meter.update(before + at + wanted.length);
     await yieldToEventLoop();
     if (signal?.aborted) throw abortError();
@@ -193,7 +235,11 @@ interface Answer {
   close(): GenerationResult['finish'];
 }
 
-function createAnswer({ tokenizer, eosIds, answerMarkers }: GenerationSession, { stop, begun }: ResolvedGenerateOptions, emit: EmitPart): Answer {
+function createAnswer(
+  { tokenizer, eosIds, answerMarkers }: GenerationSession,
+  { stop, begun }: ResolvedGenerateOptions,
+  emit: EmitPart,
+): Answer {
   const detokenizer = tokenizer.stream({ skipSpecial: true, keep: answerMarkers });
   const filter = createStopFilter(stop);
   const append: EmitPart = (piece, type) => {
@@ -201,7 +247,10 @@ function createAnswer({ tokenizer, eosIds, answerMarkers }: GenerationSession, {
     if (piece) emit(piece, type);
   };
   // stop strings count in the text only
-  const splitter = createThinkingSplitter((piece, type) => append(type === 'text' ? filter.push(piece) : piece, type), begun);
+  const splitter = createThinkingSplitter(
+    (piece, type) => append(type === 'text' ? filter.push(piece) : piece, type),
+    begun,
+  );
   const answer: Answer = {
     text: '',
     reasoning: '',
@@ -230,8 +279,15 @@ function createAnswer({ tokenizer, eosIds, answerMarkers }: GenerationSession, {
 }
 
 /** Decodes until the answer ends. The number of steps in flight follows the speed of the device. */
-async function decode({ runner, batchSizes }: ModelOnBackend, limit: number, request: ResolvedGenerateOptions, answer: Answer, signal?: AbortSignal): Promise<void> {
-  const { decodesInFlight, decodeSteps } = request.logprobs === undefined ? batchSizes : { decodesInFlight: 1, decodeSteps: 1 };
+async function decode(
+  { runner, batchSizes }: ModelOnBackend,
+  limit: number,
+  request: ResolvedGenerateOptions,
+  answer: Answer,
+  signal?: AbortSignal,
+): Promise<void> {
+  const { decodesInFlight, decodeSteps } =
+    request.logprobs === undefined ? batchSizes : { decodesInFlight: 1, decodeSteps: 1 };
   const inFlight: Promise<Uint32Array>[] = [];
   let requested = answer.ids.length;
   let steps = 1;
@@ -262,6 +318,7 @@ async function decode({ runner, batchSizes }: ModelOnBackend, limit: number, req
     }
   } finally {
     // calls in flight still change the state, so the next generation must wait for them
-    for (const call of await Promise.allSettled(inFlight)) if (answer.finish && call.status === 'fulfilled') answer.overrun.push(...call.value);
+    for (const call of await Promise.allSettled(inFlight))
+      if (answer.finish && call.status === 'fulfilled') answer.overrun.push(...call.value);
   }
 }

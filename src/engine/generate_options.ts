@@ -33,23 +33,59 @@ export interface ResolvedGenerateOptions {
 
 export type SamplingDefaults = Omit<SamplingParams, 'seed' | 'bias' | 'mask'>;
 
-const NEUTRAL: SamplingDefaults = { temperature: 1, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, frequencyPenalty: 0, presencePenalty: 0 };
+const NEUTRAL: SamplingDefaults = {
+  temperature: 1,
+  topK: 0,
+  topP: 1,
+  minP: 0,
+  repetitionPenalty: 1,
+  frequencyPenalty: 0,
+  presencePenalty: 0,
+};
 
 /** The sampling that a checkpoint recommends, or its family. */
-export function samplingDefaults(stored: Partial<SamplingDefaults>, family: Partial<SamplingDefaults>): SamplingDefaults {
+export function samplingDefaults(
+  stored: Partial<SamplingDefaults>,
+  family: Partial<SamplingDefaults>,
+): SamplingDefaults {
   const keys = Object.keys(NEUTRAL) as (keyof SamplingDefaults)[];
   const stated = Object.fromEntries(keys.filter((key) => stored[key] !== undefined).map((key) => [key, stored[key]]));
   return { ...NEUTRAL, ...(Object.keys(stated).length ? stated : family) };
 }
 
 /** @param options their types and ranges were checked in the page. @throws RequestError for a bias of a token that does not exist */
-export function resolveGenerateOptions(options: GenerateOptions, defaults: SamplingDefaults, vocabSize: number): ResolvedGenerateOptions {
-  const { seed = crypto.getRandomValues(new Uint32Array(1))[0], bias, maxTokens = Infinity, reuse = options.seed === undefined, logprobs, stop = [] } = options;
-  const biases = bias && new Map([...(Symbol.iterator in bias ? bias : Object.entries(bias))].map(([id, value]) => [Number(id), value]));
+export function resolveGenerateOptions(
+  options: GenerateOptions,
+  defaults: SamplingDefaults,
+  vocabSize: number,
+): ResolvedGenerateOptions {
+  const {
+    seed = crypto.getRandomValues(new Uint32Array(1))[0],
+    bias,
+    maxTokens = Infinity,
+    reuse = options.seed === undefined,
+    logprobs,
+    stop = [],
+  } = options;
+  const biases =
+    bias &&
+    new Map([...(Symbol.iterator in bias ? bias : Object.entries(bias))].map(([id, value]) => [Number(id), value]));
   for (const [id, value] of biases ?? []) {
     if (!Number.isInteger(id) || id < 0 || id >= vocabSize || typeof value !== 'number' || Number.isNaN(value))
-      fail('RequestError', { what: 'bias is not valid', got: `${id}: ${value}`, wanted: `token ids below ${vocabSize} with numbers` });
+      fail('RequestError', {
+        what: 'bias is not valid',
+        got: `${id}: ${value}`,
+        wanted: `token ids below ${vocabSize} with numbers`,
+      });
   }
-  const chosen = Object.fromEntries(Object.entries(defaults).map(([name, value]) => [name, options[name as keyof SamplingDefaults] ?? value]));
-  return { sampling: { ...defaults, ...chosen, seed, bias: biases }, maxTokens, stop: typeof stop === 'string' ? [stop] : stop, reuse, logprobs };
+  const chosen = Object.fromEntries(
+    Object.entries(defaults).map(([name, value]) => [name, options[name as keyof SamplingDefaults] ?? value]),
+  );
+  return {
+    sampling: { ...defaults, ...chosen, seed, bias: biases },
+    maxTokens,
+    stop: typeof stop === 'string' ? [stop] : stop,
+    reuse,
+    logprobs,
+  };
 }

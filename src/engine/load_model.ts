@@ -79,7 +79,13 @@ type OnProgress = (progress: Progress) => unknown;
  * Opens the source, loads the model into the first backend that can run it, and waits until its files are stored.
  * @throws SourceError, StorageError, CheckpointError, MemoryError, DeviceError, RequestError, AbortError; then everything is freed
  */
-export async function loadModel(source: ModelSource, options: LoadOptions, { open, candidates }: EngineDependencies, onProgress?: OnProgress, signal?: AbortSignal): Promise<LoadedModelParts> {
+export async function loadModel(
+  source: ModelSource,
+  options: LoadOptions,
+  { open, candidates }: EngineDependencies,
+  onProgress?: OnProgress,
+  signal?: AbortSignal,
+): Promise<LoadedModelParts> {
   const startedAt = performance.now();
   if (options.sha256) options = { ...options, cache: 'required' };
   const fallback = createFallbackState(candidates(options));
@@ -88,7 +94,8 @@ export async function loadModel(source: ModelSource, options: LoadOptions, { ope
     const cause = recoverable?.reloadReason;
     return onProgress?.(cause === undefined ? progress : { ...progress, cause });
   };
-  const openSource = (signal?: AbortSignal): Promise<OpenedModel> => open(source, { ...options, signal, onProgress: report });
+  const openSource = (signal?: AbortSignal): Promise<OpenedModel> =>
+    open(source, { ...options, signal, onProgress: report });
 
   const opened = await openSource(signal);
   /** set while the source is open for the first load */
@@ -96,7 +103,14 @@ export async function loadModel(source: ModelSource, options: LoadOptions, { ope
   try {
     firstCheckpoint = await openCheckpoint(opened.files, signal);
     const identity = identityOf(firstCheckpoint);
-    const { architecture: { text }, config, bytes, quantization, generationConfig, tokenizer: { json, config: tokenizerConfig } } = firstCheckpoint;
+    const {
+      architecture: { text },
+      config,
+      bytes,
+      quantization,
+      generationConfig,
+      tokenizer: { json, config: tokenizerConfig },
+    } = firstCheckpoint;
     const tokenizer = createTokenizer(json, tokenizerConfig);
     const notes = [...firstCheckpoint.notes];
     const wanted = resolveContextLength(options.contextLength, config.contextLength, notes);
@@ -107,7 +121,11 @@ export async function loadModel(source: ModelSource, options: LoadOptions, { ope
       try {
         const checkpoint = await openCheckpoint(reopened.files, signal);
         // another model would continue in the middle of a sentence
-        if (identityOf(checkpoint) !== identity) fail('SourceError', { what: 'The model has changed at its source since it was loaded', cure: 'Load it again.' });
+        if (identityOf(checkpoint) !== identity)
+          fail('SourceError', {
+            what: 'The model has changed at its source since it was loaded',
+            cure: 'Load it again.',
+          });
         return await loadInto(backend, checkpoint, context, report, signal);
       } finally {
         reopened.close();
@@ -117,7 +135,9 @@ export async function loadModel(source: ModelSource, options: LoadOptions, { ope
     const model = createRecoverableModel(
       fallback,
       async (backend, signal) =>
-        (latest = firstCheckpoint ? await loadInto(backend, firstCheckpoint, context, report, signal) : await loadAgain(backend, signal)),
+        (latest = firstCheckpoint
+          ? await loadInto(backend, firstCheckpoint, context, report, signal)
+          : await loadAgain(backend, signal)),
     );
     recoverable = model;
     await model.run(() => finishStoring(opened, options, notes), signal);
@@ -155,7 +175,12 @@ export async function loadModel(source: ModelSource, options: LoadOptions, { ope
         onProgress: report,
       },
       template: () =>
-        (template ??= compileChatTemplate(tokenizerConfig) ?? fail('RequestError', { what: 'The model has no chat template', cure: 'Write the prompt yourself and use generate().' })),
+        (template ??=
+          compileChatTemplate(tokenizerConfig) ??
+          fail('RequestError', {
+            what: 'The model has no chat template',
+            cure: 'Write the prompt yourself and use generate().',
+          })),
     };
   } catch (error) {
     await recoverable?.dispose();
@@ -169,11 +194,20 @@ export async function loadModel(source: ModelSource, options: LoadOptions, { ope
 }
 
 /** Loads the weights into a backend, compiles the plan and runs it once. */
-async function loadInto(backend: Backend, checkpoint: Checkpoint, context: ContextRange, report: OnProgress, signal?: AbortSignal): Promise<ModelOnBackend> {
+async function loadInto(
+  backend: Backend,
+  checkpoint: Checkpoint,
+  context: ContextRange,
+  report: OnProgress,
+  signal?: AbortSignal,
+): Promise<ModelOnBackend> {
   const { bytes, memoryBytes } = checkpoint;
   const { limits } = backend;
   await backend.reserve(memoryBytes);
-  backend.precompile?.(recordModel(checkpoint, shapesOf(checkpoint.weights)), { contextLength: context.wanted, prefillBatch: limits.prefillBatch });
+  backend.precompile?.(recordModel(checkpoint, shapesOf(checkpoint.weights)), {
+    contextLength: context.wanted,
+    prefillBatch: limits.prefillBatch,
+  });
   const meter = new ProgressMeter('load', bytes, report);
   let done = 0;
   const weights = await loadWeights(checkpoint, backend, (n) => meter.update((done += n)), signal);
@@ -198,13 +232,19 @@ async function finishStoring(opened: OpenedModel, { cache }: LoadOptions, notes:
 }
 
 /** What must be equal when the source is read again. */
-const identityOf = ({ config, bytes, files }: Checkpoint): string => JSON.stringify([config, bytes, files.map(({ name, size }) => [name, size])]);
+const identityOf = ({ config, bytes, files }: Checkpoint): string =>
+  JSON.stringify([config, bytes, files.map(({ name, size }) => [name, size])]);
 
 export function resolveContextLength(wanted: number | undefined, trained: number, notes: string[]): number {
   if (wanted === undefined) return Math.min(DEFAULT_CONTEXT, trained);
   if (!Number.isInteger(wanted) || wanted < MIN_CONTEXT_LENGTH)
-    fail('RequestError', { what: 'contextLength is not valid', got: String(wanted), wanted: `a whole number of at least ${MIN_CONTEXT_LENGTH}` });
-  if (wanted > trained) notes.push(`The context is ${trained} tokens instead of ${wanted}: the model was not trained for more.`);
+    fail('RequestError', {
+      what: 'contextLength is not valid',
+      got: String(wanted),
+      wanted: `a whole number of at least ${MIN_CONTEXT_LENGTH}`,
+    });
+  if (wanted > trained)
+    notes.push(`The context is ${trained} tokens instead of ${wanted}: the model was not trained for more.`);
   return Math.min(wanted, trained);
 }
 
@@ -218,17 +258,34 @@ interface ContextRange {
  * Halves the context until it fits into memory.
  * @throws MemoryError that names the next smaller context, if that is below `least`
  */
-export async function compileWithFittingContext(backend: Backend, plan: Plan, { wanted, least }: ContextRange): Promise<{ runner: Runner; contextLength: number }> {
+export async function compileWithFittingContext(
+  backend: Backend,
+  plan: Plan,
+  { wanted, least }: ContextRange,
+): Promise<{ runner: Runner; contextLength: number }> {
   for (let contextLength = wanted; ; contextLength >>= 1) {
     try {
-      return { runner: await backend.compile(plan, { contextLength, prefillBatch: backend.limits.prefillBatch }), contextLength };
+      return {
+        runner: await backend.compile(plan, { contextLength, prefillBatch: backend.limits.prefillBatch }),
+        contextLength,
+      };
     } catch (error) {
       const { name, message } = error as Error;
       if (name !== 'MemoryError' || backend.lost?.()) throw error;
       const next = contextLength >> 1;
-      if (next >= least) backend.info.notes.push(`The context is ${next} tokens instead of ${contextLength}: ${message}`);
+      if (next >= least)
+        backend.info.notes.push(`The context is ${next} tokens instead of ${contextLength}: ${message}`);
       else if (next < MIN_CONTEXT_LENGTH) throw error;
-      else fail('MemoryError', { what: `A context of ${contextLength} tokens does not fit`, got: message, cure: `Load the model with contextLength ${next}.` }, error);
+      else
+        fail(
+          'MemoryError',
+          {
+            what: `A context of ${contextLength} tokens does not fit`,
+            got: message,
+            cure: `Load the model with contextLength ${next}.`,
+          },
+          error,
+        );
     }
   }
 }

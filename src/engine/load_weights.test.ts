@@ -17,7 +17,10 @@ interface Written {
 }
 
 /** A backend that keeps what it is given; `delay` makes its writes slow. */
-function recorder(onWrite: () => void = () => undefined, delay = 0): { backend: Backend; written: Map<string, Written>; vectors: Map<string, Float32Array> } {
+function recorder(
+  onWrite: () => void = () => undefined,
+  delay = 0,
+): { backend: Backend; written: Map<string, Written>; vectors: Map<string, Float32Array> } {
   const written = new Map<string, Written>();
   const vectors = new Map<string, Float32Array>();
   const backend: Backend = {
@@ -47,7 +50,16 @@ function recorder(onWrite: () => void = () => undefined, delay = 0): { backend: 
 }
 
 // w1 has 9,000 rows of 4 KB, so it takes several slices
-const BIG = { dtype: 'F32', hidden: 1024, ffn: 9000, heads: 4, kvHeads: 2, headDim: 32, layers: ['attention', 'conv'], vocab: 300 } as const;
+const BIG = {
+  dtype: 'F32',
+  hidden: 1024,
+  ffn: 9000,
+  heads: 4,
+  kvHeads: 2,
+  headDim: 32,
+  layers: ['attention', 'conv'],
+  vocab: 300,
+} as const;
 const source = memorySource('a.gguf', tinyGguf({ ...BIG, layers: [...BIG.layers] }));
 
 describe('loadWeights', () => {
@@ -77,7 +89,9 @@ describe('loadWeights', () => {
     const stored = await source.read(tensor.offset, tensor.byteLength);
     expect(Buffer.compare(Buffer.concat(w1.slices.map((slice) => slice.bytes)), stored)).toBe(0);
     const taps = checkpoint.weights.layers[1].kind === 'conv' ? checkpoint.weights.layers[1].taps : undefined;
-    expect(vectors.get(taps!.name)).toEqual(dequantize('F32', await source.read(taps!.tensor.offset, taps!.tensor.byteLength), 1024 * 3));
+    expect(vectors.get(taps!.name)).toEqual(
+      dequantize('F32', await source.read(taps!.tensor.offset, taps!.tensor.byteLength), 1024 * 3),
+    );
   });
 
   test('reads forward through the file, one slice ahead of the write', async () => {
@@ -100,17 +114,28 @@ describe('loadWeights', () => {
   });
 
   test('several dtypes and segments reach the backend as they are', async () => {
-    const mixed = tinyGguf({ dtype: (name) => (name.endsWith('attn_v') ? 'Q6_K' : name === 'output' ? 'F16' : 'Q4_K'), tied: false });
+    const mixed = tinyGguf({
+      dtype: (name) => (name.endsWith('attn_v') ? 'Q6_K' : name === 'output' ? 'F16' : 'Q4_K'),
+      tied: false,
+    });
     const checkpoint = await openCheckpoint([memorySource('a.gguf', mixed)]);
     const { backend, written } = recorder();
     const weights = await loadWeights(checkpoint, backend, () => undefined);
     expect(weights.head).not.toBe(weights.embed);
     expect(written.get('lm_head')?.spec.segments[0].dtype).toBe('F16');
-    expect(written.get('model.layers.1.self_attn.qkv_proj')?.spec).toMatchObject({ rows: 512, cols: 256, segments: [{ dtype: 'Q4_K' }, { dtype: 'Q4_K' }, { dtype: 'Q6_K' }] });
+    expect(written.get('model.layers.1.self_attn.qkv_proj')?.spec).toMatchObject({
+      rows: 512,
+      cols: 256,
+      segments: [{ dtype: 'Q4_K' }, { dtype: 'Q4_K' }, { dtype: 'Q6_K' }],
+    });
   });
 
   test('norms and taps in F16, and taps in each layout, are the same numbers', async () => {
-    const layouts = [(d: number, l: number) => [d, l], (d: number, l: number) => [d, 1, l], (d: number, l: number) => [d, l, 1]];
+    const layouts = [
+      (d: number, l: number) => [d, l],
+      (d: number, l: number) => [d, 1, l],
+      (d: number, l: number) => [d, l, 1],
+    ];
     const read = await Promise.all(
       layouts.map(async (layout) => {
         const model = tinyModel();
@@ -129,18 +154,26 @@ describe('loadWeights', () => {
     await loadWeights(await openCheckpoint([memorySource('a.gguf', tinyGguf())]), exact.backend, () => undefined);
     expect([...exact.vectors.keys()]).toContain('model.layers.0.conv.conv.weight');
     for (const vectors of read)
-      for (const [name, values] of exact.vectors) expect(vectors.get(name), name).toEqual(values.map((value) => halfToFloat(floatToHalf(value))));
+      for (const [name, values] of exact.vectors)
+        expect(vectors.get(name), name).toEqual(values.map((value) => halfToFloat(floatToHalf(value))));
   });
 
   test('an abort, a failing source and a failing backend end it', async () => {
     const checkpoint = await openCheckpoint([source]);
     const controller = new AbortController();
     const aborting = recorder(() => controller.abort());
-    await expect(loadWeights(checkpoint, aborting.backend, () => undefined, controller.signal)).rejects.toThrow(expect.objectContaining({ name: 'AbortError' }));
+    await expect(loadWeights(checkpoint, aborting.backend, () => undefined, controller.signal)).rejects.toThrow(
+      expect.objectContaining({ name: 'AbortError' }),
+    );
     expect([...aborting.written.values()].flatMap(({ slices }) => slices).length).toBe(1);
 
-    const late: ByteSource = { ...source, read: (offset, length) => (offset > 2e6 ? Promise.reject(new Error('gone')) : source.read(offset, length)) };
-    await expect(loadWeights({ ...checkpoint, files: [late] }, recorder().backend, () => undefined)).rejects.toThrow('gone');
+    const late: ByteSource = {
+      ...source,
+      read: (offset, length) => (offset > 2e6 ? Promise.reject(new Error('gone')) : source.read(offset, length)),
+    };
+    await expect(loadWeights({ ...checkpoint, files: [late] }, recorder().backend, () => undefined)).rejects.toThrow(
+      'gone',
+    );
     const full = recorder(() => {
       throw new Error('full');
     });

@@ -25,14 +25,20 @@ interface Slice {
  * @param onBytes gets the size of each slice that is written
  * @throws what the sources and the backend throw; AbortError
  */
-export async function loadWeights(checkpoint: Checkpoint, backend: Backend, onBytes: (n: number) => void, signal?: AbortSignal): Promise<LoadedWeights> {
+export async function loadWeights(
+  checkpoint: Checkpoint,
+  backend: Backend,
+  onBytes: (n: number) => void,
+  signal?: AbortSignal,
+): Promise<LoadedWeights> {
   const matrices = new Map<MatrixSource, Matrix>();
   const vectors = new Map<VectorSource, Vector>();
   const slices: Slice[] = [];
   mapLeaves(
     checkpoint.weights,
     (source) => void slices.push(...matrixSlices(source, backend, (matrix) => matrices.set(source, matrix))),
-    (source) => void slices.push(vectorSlice(source, (values) => vectors.set(source, backend.vector(source.name, values)))),
+    (source) =>
+      void slices.push(vectorSlice(source, (values) => vectors.set(source, backend.vector(source.name, values)))),
   );
   slices.sort((a, b) => a.tensor.file - b.tensor.file || a.offset - b.offset);
 
@@ -67,7 +73,12 @@ function matrixSlices(source: MatrixSource, backend: Backend, done: (matrix: Mat
     const step = Math.max(Math.floor(SLICE_BYTES / row / ROW_SLICE_MULTIPLE), 1) * ROW_SLICE_MULTIPLE;
     return Array.from({ length: Math.ceil(rows / step) }, (_, i): Slice => {
       const first = i * step;
-      return { tensor, offset: tensor.offset + first * row, length: Math.min(step, rows - first) * row, write: (bytes) => write(segment, first, bytes) };
+      return {
+        tensor,
+        offset: tensor.offset + first * row,
+        length: Math.min(step, rows - first) * row,
+        write: (bytes) => write(segment, first, bytes),
+      };
     });
   });
   let left = slices.length;

@@ -13,7 +13,16 @@ import type { GenerateOptions } from './generate_options';
 vi.mock('../backend/wasm/backend', () => ({ openWasmBackend: vi.fn() }));
 vi.mock('../backend/webgpu/backend', () => ({ openWebGpuBackend: vi.fn() }));
 
-const MODEL = tinyGguf({ hidden: 32, ffn: 32, heads: 2, kvHeads: 1, headDim: 16, vocab: 280, layers: ['conv', 'attention'], contextLength: 8192 });
+const MODEL = tinyGguf({
+  hidden: 32,
+  ffn: 32,
+  heads: 2,
+  kvHeads: 1,
+  headDim: 16,
+  vocab: 280,
+  layers: ['conv', 'attention'],
+  contextLength: 8192,
+});
 
 /** What is done to the devices of one engine, in order. */
 interface Fate {
@@ -30,7 +39,15 @@ interface Fate {
   source: Uint8Array;
 }
 
-const untouched = (): Fate => ({ acts: 0, losses: [], refusal: -1, room: Infinity, opened: 0, freed: 0, source: MODEL });
+const untouched = (): Fate => ({
+  acts: 0,
+  losses: [],
+  refusal: -1,
+  room: Infinity,
+  opened: 0,
+  freed: 0,
+  source: MODEL,
+});
 
 /** The reference backend on a device that can be lost at any of its calls. */
 function fated(fate: Fate, name: BackendCandidate['name']): BackendCandidate {
@@ -82,7 +99,15 @@ function engineOf(fate: Fate, names: BackendCandidate['name'][] = ['webgpu', 'wa
   return createEngine({
     open: async (_, { onProgress } = {}) => {
       onProgress?.({ phase: 'read', bytes: 0, total: 1, rate: 0 });
-      return { id: 'a/b', files: [memorySource('a.gguf', fate.source)], cached: true, notes: [], finish: async () => {}, close: async () => {}, discard: async () => {} };
+      return {
+        id: 'a/b',
+        files: [memorySource('a.gguf', fate.source)],
+        cached: true,
+        notes: [],
+        finish: async () => {},
+        close: async () => {},
+        discard: async () => {},
+      };
     },
     candidates: () => names.map((name) => fated(fate, name)),
   });
@@ -90,7 +115,16 @@ function engineOf(fate: Fate, names: BackendCandidate['name'][] = ['webgpu', 'wa
 
 const KINDS: Record<string, GenerateOptions> = {
   greedy: { temperature: 0, repetitionPenalty: 1, stop: 'never said' },
-  sampled: { temperature: 1.3, minP: 0, topP: 0.95, repetitionPenalty: 1.1, frequencyPenalty: 0.7, presencePenalty: 0.4, seed: 9, stop: ['zz', 'qq'] },
+  sampled: {
+    temperature: 1.3,
+    minP: 0,
+    topP: 0.95,
+    repetitionPenalty: 1.1,
+    frequencyPenalty: 0.7,
+    presencePenalty: 0.4,
+    seed: 9,
+    stop: ['zz', 'qq'],
+  },
   'with logprobs': { temperature: 0.9, minP: 0, seed: 4, logprobs: 3 },
 };
 const prompt = Array.from({ length: 100 }, (_, i) => 8 + ((i * 37) % 256));
@@ -106,15 +140,35 @@ interface Said {
   phases: string[];
 }
 
-async function say(options: GenerateOptions, fate = untouched(), signal?: AbortSignal, onPiece: (text: string) => void = () => undefined): Promise<Said & { engine: EngineWorkerCalls }> {
+async function say(
+  options: GenerateOptions,
+  fate = untouched(),
+  signal?: AbortSignal,
+  onPiece: (text: string) => void = () => undefined,
+): Promise<Said & { engine: EngineWorkerCalls }> {
   const engine = engineOf(fate);
   const phases: string[] = [];
   const told = ({ phase, cause }: Progress): void => void (cause && phases.at(-1) !== phase && phases.push(phase));
   await engine.load('a/b', { contextLength: 512 }, told);
   const pieces: string[] = [];
-  const { text, finish, logprobs } = await engine.generate(prompt, { maxTokens: 16, ...options }, (piece) => (pieces.push(piece), onPiece(piece)), signal);
+  const { text, finish, logprobs } = await engine.generate(
+    prompt,
+    { maxTokens: 16, ...options },
+    (piece) => (pieces.push(piece), onPiece(piece)),
+    signal,
+  );
   const { backend } = engine.info();
-  return { text, pieces, finish, logprobs: logprobs?.flatMap(({ id, logprob, top }) => [id, logprob, ...top.map((one) => one.id)]), backend: backend.name, notes: backend.notes.join(' '), fate, phases, engine };
+  return {
+    text,
+    pieces,
+    finish,
+    logprobs: logprobs?.flatMap(({ id, logprob, top }) => [id, logprob, ...top.map((one) => one.id)]),
+    backend: backend.name,
+    notes: backend.notes.join(' '),
+    fate,
+    phases,
+    engine,
+  };
 }
 
 describe.each(Object.entries(KINDS))('a device lost once, %s', (_, options) => {
@@ -124,7 +178,13 @@ describe.each(Object.entries(KINDS))('a device lost once, %s', (_, options) => {
     expect(pieces.length).toBeGreaterThan(2);
     for (let at = 1; at <= fate.acts; at++) {
       const disturbed = await say(options, { ...untouched(), losses: [at] });
-      expect({ at, text: disturbed.text, pieces: disturbed.pieces, finish: disturbed.finish, logprobs: disturbed.logprobs }).toEqual({ at, text, pieces, finish, logprobs });
+      expect({
+        at,
+        text: disturbed.text,
+        pieces: disturbed.pieces,
+        finish: disturbed.finish,
+        logprobs: disturbed.logprobs,
+      }).toEqual({ at, text, pieces, finish, logprobs });
       expect(disturbed.fate).toMatchObject({ opened: 2, freed: 1 });
       expect(disturbed).toMatchObject({ backend: 'webgpu', notes: expect.stringMatching(/lost/) });
     }
@@ -132,10 +192,18 @@ describe.each(Object.entries(KINDS))('a device lost once, %s', (_, options) => {
 
   it('twice: goes on with what is below, and says why', async () => {
     const { text, fate } = await say(options);
-    for (const losses of [[3, 6], [fate.acts - 12, fate.acts + 1], [fate.acts - 12, fate.acts + 16]]) {
+    for (const losses of [
+      [3, 6],
+      [fate.acts - 12, fate.acts + 1],
+      [fate.acts - 12, fate.acts + 16],
+    ]) {
       const disturbed = await say(options, { ...untouched(), losses });
       expect({ losses, text: disturbed.text }).toEqual({ losses, text });
-      expect(disturbed).toMatchObject({ backend: 'wasm', notes: expect.stringMatching(/webgpu: .*lost.*second time within a minute/), fate: { opened: 3, freed: 2 } });
+      expect(disturbed).toMatchObject({
+        backend: 'wasm',
+        notes: expect.stringMatching(/webgpu: .*lost.*second time within a minute/),
+        fate: { opened: 3, freed: 2 },
+      });
     }
   });
 });
@@ -155,11 +223,15 @@ describe('a lost device', () => {
       const { engine, text } = await say(KINDS.greedy, fate);
       if (loss !== undefined) fate.losses = [fate.acts + loss];
       const more = [...prompt, ...engine.tokenize(text), 40];
-      return { ...(await engine.generate(more, { ...KINDS.greedy, reuse: true, maxTokens: 6 }, () => undefined)), opened: fate.opened };
+      return {
+        ...(await engine.generate(more, { ...KINDS.greedy, reuse: true, maxTokens: 6 }, () => undefined)),
+        opened: fate.opened,
+      };
     };
     const { text: second, reusedTokens } = await turn(untouched());
     expect(reusedTokens).toBeGreaterThan(prompt.length - 1);
-    for (const loss of [1, 2, 4]) expect(await turn(untouched(), loss)).toMatchObject({ text: second, reusedTokens, opened: 2 });
+    for (const loss of [1, 2, 4])
+      expect(await turn(untouched(), loss)).toMatchObject({ text: second, reusedTokens, opened: 2 });
   });
 
   it('does not keep an abort or an unload waiting, and the next call is answered', async () => {
@@ -173,13 +245,19 @@ describe('a lost device', () => {
         if (end === 'abort') controller.abort();
         else unloaded ??= engine.unload();
       });
-      const said = await engine.generate(prompt, { maxTokens: 16, ...KINDS.sampled }, () => undefined, controller.signal);
+      const said = await engine.generate(
+        prompt,
+        { maxTokens: 16, ...KINDS.sampled },
+        () => undefined,
+        controller.signal,
+      );
       expect(said.finish).toBe('abort');
       expect(text.startsWith(said.text) && said.text.length > 0).toBe(true);
       await unloaded;
       expect(fate).toMatchObject({ opened: 2, freed: 2 });
       if (end === 'unload') expect(engine.status()).toEqual({ state: 'empty', memory: 0 });
-      else expect((await engine.generate(prompt, { maxTokens: 16, ...KINDS.sampled }, () => undefined)).text).toBe(text);
+      else
+        expect((await engine.generate(prompt, { maxTokens: 16, ...KINDS.sampled }, () => undefined)).text).toBe(text);
     }
   });
 
@@ -188,7 +266,10 @@ describe('a lost device', () => {
     const engine = engineOf(fate, ['webgpu']);
     await engine.load('a/b', { contextLength: 512 });
     const speak = () => engine.generate(prompt, { maxTokens: 16, ...KINDS.sampled }, () => undefined);
-    await expect(speak()).rejects.toMatchObject({ name: 'DeviceError', message: expect.stringMatching(/lost.*backend 'auto' or 'wasm'/) });
+    await expect(speak()).rejects.toMatchObject({
+      name: 'DeviceError',
+      message: expect.stringMatching(/lost.*backend 'auto' or 'wasm'/),
+    });
     expect((await speak()).text).toBe(text);
     expect(fate).toMatchObject({ opened: 3, freed: 2 });
   });
@@ -204,7 +285,12 @@ describe('memory that is refused', () => {
   it('in the middle of a text: the next backend goes on', async () => {
     const { text, fate } = await say(KINDS.sampled);
     const disturbed = await say(KINDS.sampled, { ...untouched(), refusal: fate.acts - 5 });
-    expect(disturbed).toMatchObject({ text, backend: 'wasm', notes: expect.stringMatching(/webgpu: GPU memory was refused/), fate: { opened: 2, freed: 1 } });
+    expect(disturbed).toMatchObject({
+      text,
+      backend: 'wasm',
+      notes: expect.stringMatching(/webgpu: GPU memory was refused/),
+      fate: { opened: 2, freed: 1 },
+    });
   });
 
   it('in the middle of a text without another backend: an error that says how much went', async () => {
@@ -212,28 +298,63 @@ describe('memory that is refused', () => {
     const engine = engineOf({ ...untouched(), refusal: fate.acts - 5 }, ['wasm']);
     await engine.load('a/b', { contextLength: 512 });
     const speak = () => engine.generate(prompt, { maxTokens: 16, ...KINDS.sampled }, () => undefined);
-    await expect(speak()).rejects.toMatchObject({ name: 'MemoryError', message: expect.stringMatching(/no longer fits.*contextLength of 1\d\d or less/) });
+    await expect(speak()).rejects.toMatchObject({
+      name: 'MemoryError',
+      message: expect.stringMatching(/no longer fits.*contextLength of 1\d\d or less/),
+    });
     expect((await speak()).text).toBe(text);
   });
 
   it.each([
-    ['takes the next smaller context that fits', 1500, undefined, { contextLength: 1024, backend: { name: 'webgpu' } }, /1024 tokens instead of 2048: GPU memory/],
-    ['takes the next backend where none fits', 300, undefined, { contextLength: 300, backend: { name: 'wasm' } }, /contextLength 256\./],
-    ['takes the next backend rather than less than was asked for', 1500, 2000, { contextLength: 2000, backend: { name: 'wasm' } }, /context of 2000.*contextLength 1000/],
+    [
+      'takes the next smaller context that fits',
+      1500,
+      undefined,
+      { contextLength: 1024, backend: { name: 'webgpu' } },
+      /1024 tokens instead of 2048: GPU memory/,
+    ],
+    [
+      'takes the next backend where none fits',
+      300,
+      undefined,
+      { contextLength: 300, backend: { name: 'wasm' } },
+      /contextLength 256\./,
+    ],
+    [
+      'takes the next backend rather than less than was asked for',
+      1500,
+      2000,
+      { contextLength: 2000, backend: { name: 'wasm' } },
+      /context of 2000.*contextLength 1000/,
+    ],
   ])('at a load: %s', async (_, room, contextLength, wanted, notes) => {
     const fate = { ...untouched(), room };
     const engine = createEngine({
-      open: async () => ({ id: 'a/b', files: [memorySource('a.gguf', fate.source)], cached: true, notes: [], finish: async () => {}, close: async () => {}, discard: async () => {} }),
+      open: async () => ({
+        id: 'a/b',
+        files: [memorySource('a.gguf', fate.source)],
+        cached: true,
+        notes: [],
+        finish: async () => {},
+        close: async () => {},
+        discard: async () => {},
+      }),
       candidates: () => [fated(fate, 'webgpu'), { ...fated(untouched(), 'wasm') }],
     });
     const info = await engine.load('a/b', { contextLength });
-    expect(info).toMatchObject({ ...wanted, contextLength: wanted.backend.name === 'wasm' ? (contextLength ?? 4096) : wanted.contextLength });
+    expect(info).toMatchObject({
+      ...wanted,
+      contextLength: wanted.backend.name === 'wasm' ? (contextLength ?? 4096) : wanted.contextLength,
+    });
     expect(info.notes.join(' ')).toMatch(notes);
   });
 
   it('at a load with backend and context named: an error that names the next smaller context', async () => {
     const engine = engineOf({ ...untouched(), room: 1500 }, ['webgpu']);
-    await expect(engine.load('a/b', { contextLength: 2000 })).rejects.toMatchObject({ name: 'MemoryError', message: expect.stringMatching(/contextLength 1000/) });
+    await expect(engine.load('a/b', { contextLength: 2000 })).rejects.toMatchObject({
+      name: 'MemoryError',
+      message: expect.stringMatching(/contextLength 1000/),
+    });
     expect(engine.status()).toEqual({ state: 'empty', memory: 0 });
   });
 });

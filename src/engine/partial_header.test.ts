@@ -27,13 +27,23 @@ test('the tensors are found without the vocabulary', async () => {
   if ('need' in header) throw new Error('the head is the whole file');
   const { file, kilobytes } = counted(whole);
   expect(header.dataOffset).toBeGreaterThan(300 << 10);
-  expect(await readHeaderWithoutVocabulary(file)).toMatchObject({ version: header.version, tensors: header.tensors, dataOffset: header.dataOffset });
+  expect(await readHeaderWithoutVocabulary(file)).toMatchObject({
+    version: header.version,
+    tensors: header.tensors,
+    dataOffset: header.dataOffset,
+  });
   expect(kilobytes()).toBeLessThan(200);
 });
 
 test('an outline is that of the checkpoint', async () => {
   const { config, bytes, quantization, weights } = await openCheckpoint([memorySource('a.gguf', whole)]);
-  for (const skim of [true, false]) expect(await openCheckpointOutline([memorySource('a.gguf', whole)], skim)).toMatchObject({ config, bytes, quantization, weights });
+  for (const skim of [true, false])
+    expect(await openCheckpointOutline([memorySource('a.gguf', whole)], skim)).toMatchObject({
+      config,
+      bytes,
+      quantization,
+      weights,
+    });
 });
 
 test.each<[string, Uint8Array]>([

@@ -13,7 +13,10 @@ const SAMPLE_BYTES = 4 << 10;
 const TABLE_BYTES = 96 << 10; // enough for a thousand tensors
 
 /** @returns undefined if the table is not found: then read the whole header. @throws CheckpointError; SourceError; AbortError */
-export async function readHeaderWithoutVocabulary(file: ByteSource, signal?: AbortSignal): Promise<GgufHeader | undefined> {
+export async function readHeaderWithoutVocabulary(
+  file: ByteSource,
+  signal?: AbortSignal,
+): Promise<GgufHeader | undefined> {
   const read = (from: number, to: number): Promise<Uint8Array> => {
     if (signal?.aborted) throw abortError();
     return file.read(from, Math.min(to, file.size) - from, signal);

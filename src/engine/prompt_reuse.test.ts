@@ -20,4 +20,6 @@ it.each([
   ['another text', [0, 3, 9, 4], [0, 1, 4, 9], [0, 3, 9, 4]],
   ['the same tokens', [0, 3, 9], [0, 3, 9, 4], [0, 3, 9]],
   ['nothing read', [0, 3], [], [0, 3]],
-])('aligns a prompt with %s', (_, prompt, read, expected) => expect(alignPromptToHistory(prompt, read, tokenizer)).toEqual(expected));
+])('aligns a prompt with %s', (_, prompt, read, expected) =>
+  expect(alignPromptToHistory(prompt, read, tokenizer)).toEqual(expected),
+);

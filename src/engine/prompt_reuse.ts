@@ -11,7 +11,11 @@ export function commonPrefixLength(a: readonly number[], b: readonly number[]): 
  * Returns the prompt with the tokens of the history wherever both spell the same text between two special tokens. A model rarely splits its
  * answer into tokens as the tokenizer does, so without this the next turn would read the answer again.
  */
-export function alignPromptToHistory(prompt: readonly number[], history: readonly number[], tokenizer: Tokenizer): readonly number[] {
+export function alignPromptToHistory(
+  prompt: readonly number[],
+  history: readonly number[],
+  tokenizer: Tokenizer,
+): readonly number[] {
   const special = new Set(tokenizer.specials.map(tokenizer.tokenId));
   const end = (ids: readonly number[], from: number): number => {
     const at = ids.findIndex((id, i) => i >= from && special.has(id));
@@ -23,7 +27,11 @@ export function alignPromptToHistory(prompt: readonly number[], history: readonl
     if (common === aligned.length || common === history.length) return aligned;
     const start = history.findLastIndex((id, i) => i < common && special.has(id)) + 1;
     const [historyEnd, promptEnd] = [end(history, common), end(aligned, common)];
-    if (historyEnd === common || tokenizer.decode(history.slice(start, historyEnd)) !== tokenizer.decode(aligned.slice(start, promptEnd))) return aligned;
+    if (
+      historyEnd === common ||
+      tokenizer.decode(history.slice(start, historyEnd)) !== tokenizer.decode(aligned.slice(start, promptEnd))
+    )
+      return aligned;
     aligned = [...history.slice(0, historyEnd), ...aligned.slice(promptEnd)];
   }
 }

@@ -26,7 +26,10 @@ export interface RecoverableModel {
   dispose(): Promise<void>;
 }
 
-export function createRecoverableModel(fallback: FallbackState, loadInto: (backend: Backend, signal?: AbortSignal) => Promise<ModelOnBackend>): RecoverableModel {
+export function createRecoverableModel(
+  fallback: FallbackState,
+  loadInto: (backend: Backend, signal?: AbortSignal) => Promise<ModelOnBackend>,
+): RecoverableModel {
   let current: ModelOnBackend | undefined;
   let reloadReason: string | undefined;
   let wasLoaded = false;

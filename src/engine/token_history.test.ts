@@ -1,6 +1,15 @@
 import { expect, it } from 'vitest';
 import type { Runner } from '../backend/backend';
-import { truncateHistory, EMPTY_HISTORY, historyLength, rebatchHistory, syncRunnerToHistory, historyCall, historyTokens, type TokenHistory } from './token_history';
+import {
+  truncateHistory,
+  EMPTY_HISTORY,
+  historyLength,
+  rebatchHistory,
+  syncRunnerToHistory,
+  historyCall,
+  historyTokens,
+  type TokenHistory,
+} from './token_history';
 
 /** A runner that notes how it is called. */
 function noting(position = 0, reach = Infinity): { runner: Runner; calls: string[] } {
@@ -23,7 +32,10 @@ function noting(position = 0, reach = Infinity): { runner: Runner; calls: string
   return { runner, calls };
 }
 
-const journal: TokenHistory = { backend: 'webgpu', calls: [historyCall([1, 2, 3, 4]), historyCall([5, 6]), historyCall([7]), historyCall([8])] };
+const journal: TokenHistory = {
+  backend: 'webgpu',
+  calls: [historyCall([1, 2, 3, 4]), historyCall([5, 6]), historyCall([7]), historyCall([8])],
+};
 
 it('cuts in the middle of a span, and remembers the whole of it', () => {
   expect(historyTokens(truncateHistory(journal, 5))).toEqual([1, 2, 3, 4, 5]);
@@ -34,7 +46,14 @@ it('cuts in the middle of a span, and remembers the whole of it', () => {
 
 it('is cut anew for another backend, not for its own', () => {
   expect(rebatchHistory(journal, 'webgpu', 3)).toEqual(journal);
-  expect(rebatchHistory(journal, 'wasm', 3)).toEqual({ backend: 'wasm', calls: [[1, 2, 3], [4, 5, 6], [7, 8]].map(historyCall) });
+  expect(rebatchHistory(journal, 'wasm', 3)).toEqual({
+    backend: 'wasm',
+    calls: [
+      [1, 2, 3],
+      [4, 5, 6],
+      [7, 8],
+    ].map(historyCall),
+  });
   expect(rebatchHistory(EMPTY_HISTORY, 'wasm', 3)).toEqual({ backend: 'wasm', calls: [] });
 });
 

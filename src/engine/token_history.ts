@@ -23,11 +23,15 @@ export const EMPTY_HISTORY: TokenHistory = { calls: [] };
 export const historyLength = ({ calls }: TokenHistory): number => calls.reduce((sum, { kept }) => sum + kept, 0);
 
 /** The tokens by position. */
-export const historyTokens = ({ calls }: TokenHistory): number[] => calls.flatMap(({ ids, kept }) => (kept === ids.length ? ids : ids.slice(0, kept)));
+export const historyTokens = ({ calls }: TokenHistory): number[] =>
+  calls.flatMap(({ ids, kept }) => (kept === ids.length ? ids : ids.slice(0, kept)));
 
 export const historyCall = (ids: readonly number[]): HistoryCall => ({ ids, kept: ids.length });
 
-export const appendToHistory = (history: TokenHistory, calls: readonly HistoryCall[]): TokenHistory => ({ ...history, calls: [...history.calls, ...calls] });
+export const appendToHistory = (history: TokenHistory, calls: readonly HistoryCall[]): TokenHistory => ({
+  ...history,
+  calls: [...history.calls, ...calls],
+});
 
 /** The first `length` tokens. */
 export function truncateHistory({ backend, calls }: TokenHistory, length: number): TokenHistory {
@@ -44,7 +48,12 @@ export function truncateHistory({ backend, calls }: TokenHistory, length: number
 export function rebatchHistory(history: TokenHistory, backend: BackendName, prefillBatch: number): TokenHistory {
   if (history.backend === backend || history.calls.length === 0) return { backend, calls: history.calls };
   const tokens = historyTokens(history);
-  return { backend, calls: Array.from({ length: Math.ceil(tokens.length / prefillBatch) }, (_, i) => historyCall(tokens.slice(i * prefillBatch, (i + 1) * prefillBatch))) };
+  return {
+    backend,
+    calls: Array.from({ length: Math.ceil(tokens.length / prefillBatch) }, (_, i) =>
+      historyCall(tokens.slice(i * prefillBatch, (i + 1) * prefillBatch)),
+    ),
+  };
 }
 
 /**
@@ -53,7 +62,12 @@ export function rebatchHistory(history: TokenHistory, backend: BackendName, pref
  * @returns the history that the runner now holds: an empty one if it cannot rewind that far
  * @throws AbortError, what the runner throws
  */
-export async function syncRunnerToHistory(runner: Runner, history: TokenHistory, onRead: (tokens: number) => void, signal?: AbortSignal): Promise<TokenHistory> {
+export async function syncRunnerToHistory(
+  runner: Runner,
+  history: TokenHistory,
+  onRead: (tokens: number) => void,
+  signal?: AbortSignal,
+): Promise<TokenHistory> {
   const length = historyLength(history);
   if (runner.position > length && !runner.rewind(length)) {
     runner.rewind(0);

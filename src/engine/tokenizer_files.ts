@@ -23,7 +23,12 @@ const CURE = 'Use another file of the model, or its Hugging Face directory.';
  * @param notes gets what was assumed
  * @throws CheckpointError
  */
-export function tokenizerFilesFromGguf(metadata: GgufMetadata, { vocabSize, contextLength }: Config, preTokenizers: readonly string[], notes: string[]): TokenizerFiles {
+export function tokenizerFilesFromGguf(
+  metadata: GgufMetadata,
+  { vocabSize, contextLength }: Config,
+  preTokenizers: readonly string[],
+  notes: string[],
+): TokenizerFiles {
   const get = (key: string): GgufValue | undefined => metadata.get(`tokenizer.ggml.${key}`);
   const refuse = (what: string, got: unknown, wanted: string): never =>
     fail('CheckpointError', { what, got: show(got), wanted, cure: CURE });
@@ -32,16 +37,31 @@ export function tokenizerFilesFromGguf(metadata: GgufMetadata, { vocabSize, cont
   const pre = get('pre') ?? preTokenizers[0];
   // Ollama's converter writes it for what it does not know
   if (pre === 'default') notes.push('The model states no pre-tokenizer ("default"): the one of LFM2 is used.');
-  else if (typeof pre !== 'string' || !preTokenizers.includes(pre)) refuse('The pre-tokenizer is not supported', pre, preTokenizers.join(', '));
+  else if (typeof pre !== 'string' || !preTokenizers.includes(pre))
+    refuse('The pre-tokenizer is not supported', pre, preTokenizers.join(', '));
   const tokens = get('tokens');
   const types = get('token_type') ?? []; // without types the form of a token tells whether it is a marker (tokenizer.ts)
   const merges = get('merges');
-  if (!isStrings(tokens) || tokens.length === 0) return refuse('The model has no vocabulary', undefined, 'tokenizer.ggml.tokens, a list of texts');
+  if (!isStrings(tokens) || tokens.length === 0)
+    return refuse('The model has no vocabulary', undefined, 'tokenizer.ggml.tokens, a list of texts');
   if (tokens.length > vocabSize)
-    fail('CheckpointError', { what: 'The vocabulary is larger than the embedding', got: tokens.length, wanted: `at most ${vocabSize}`, cure: OTHER_WEIGHTS });
+    fail('CheckpointError', {
+      what: 'The vocabulary is larger than the embedding',
+      got: tokens.length,
+      wanted: `at most ${vocabSize}`,
+      cure: OTHER_WEIGHTS,
+    });
   if (!isStrings(merges)) return refuse('The model has no merges', undefined, 'tokenizer.ggml.merges, a list of texts');
-  if (!Array.isArray(types) || (types.length && types.length !== tokens.length) || !types.every((type) => typeof type === 'number'))
-    return refuse('The vocabulary has no token types', Array.isArray(types) ? types.length : types, `tokenizer.ggml.token_type, ${tokens.length} numbers`);
+  if (
+    !Array.isArray(types) ||
+    (types.length && types.length !== tokens.length) ||
+    !types.every((type) => typeof type === 'number')
+  )
+    return refuse(
+      'The vocabulary has no token types',
+      Array.isArray(types) ? types.length : types,
+      `tokenizer.ggml.token_type, ${tokens.length} numbers`,
+    );
 
   const vocab = Object.create(null) as Record<string, number>; // a token may be called __proto__
   tokens.forEach((token, id) => {
@@ -52,7 +72,8 @@ export function tokenizerFilesFromGguf(metadata: GgufMetadata, { vocabSize, cont
   const special = (key: string): { id: number; text: string } | undefined => {
     const id = get(`${key}_token_id`);
     if (id === undefined) return undefined;
-    if (typeof id !== 'number' || tokens[id] === undefined) return refuse(`tokenizer.ggml.${key}_token_id is not in the vocabulary`, id, `below ${tokens.length}`);
+    if (typeof id !== 'number' || tokens[id] === undefined)
+      return refuse(`tokenizer.ggml.${key}_token_id is not in the vocabulary`, id, `below ${tokens.length}`);
     return { id, text: tokens[id] };
   };
   const bos = special('bos');
@@ -67,7 +88,17 @@ export function tokenizerFilesFromGguf(metadata: GgufMetadata, { vocabSize, cont
     padding: null,
     added_tokens: tokens.flatMap((content, id) =>
       types[id] === CONTROL || types[id] === USER_DEFINED
-        ? [{ id, content, single_word: false, lstrip: false, rstrip: false, normalized: false, special: types[id] === CONTROL }]
+        ? [
+            {
+              id,
+              content,
+              single_word: false,
+              lstrip: false,
+              rstrip: false,
+              normalized: false,
+              special: types[id] === CONTROL,
+            },
+          ]
         : [],
     ),
     normalizer: null,
@@ -112,13 +143,18 @@ export function tokenizerFilesFromGguf(metadata: GgufMetadata, { vocabSize, cont
   return { json, config };
 }
 
-const isStrings = (value: GgufValue | undefined): value is string[] => Array.isArray(value) && value.every((text) => typeof text === 'string');
+const isStrings = (value: GgufValue | undefined): value is string[] =>
+  Array.isArray(value) && value.every((text) => typeof text === 'string');
 
 type SpecialToken = { id: number; text: string };
 
 function postProcessor(bos: SpecialToken | undefined, eos: SpecialToken | undefined): object {
   const one = ({ text }: SpecialToken) => ({ SpecialToken: { id: text, type_id: 0 } });
-  const around = (sequence: string) => [...(bos ? [one(bos)] : []), { Sequence: { id: sequence, type_id: 0 } }, ...(eos ? [one(eos)] : [])];
+  const around = (sequence: string) => [
+    ...(bos ? [one(bos)] : []),
+    { Sequence: { id: sequence, type_id: 0 } },
+    ...(eos ? [one(eos)] : []),
+  ];
   const specials = [bos, eos].filter((token) => token !== undefined);
   return {
     type: 'TemplateProcessing',
@@ -137,7 +173,10 @@ interface Vocabulary {
 /** The id of a token by its text. */
 export function findTokenId({ json }: TokenizerFiles, text: string): number | undefined {
   const { model, added_tokens: added } = json as Vocabulary;
-  return added?.find(({ content }) => content === text)?.id ?? (Object.hasOwn(model.vocab, text) ? model.vocab[text] : undefined);
+  return (
+    added?.find(({ content }) => content === text)?.id ??
+    (Object.hasOwn(model.vocab, text) ? model.vocab[text] : undefined)
+  );
 }
 
 /**
@@ -148,10 +187,19 @@ export function checkTokenizerJson(json: Readonly<Record<string, unknown>>, voca
   const { model, added_tokens: added = [] } = json as { model?: { vocab?: unknown }; added_tokens?: unknown };
   const vocab = model?.vocab;
   if (typeof vocab !== 'object' || vocab === null || Array.isArray(vocab) || !Array.isArray(added))
-    return fail('CheckpointError', { what: 'tokenizer.json is not a byte-level BPE tokenizer', wanted: 'model.vocab, an object, and added_tokens, a list', cure: CURE });
+    return fail('CheckpointError', {
+      what: 'tokenizer.json is not a byte-level BPE tokenizer',
+      wanted: 'model.vocab, an object, and added_tokens, a list',
+      cure: CURE,
+    });
   function check(text: unknown, id: unknown): void {
     if (typeof text === 'string' && typeof id === 'number' && Number.isInteger(id) && id >= 0 && id < vocabSize) return;
-    fail('CheckpointError', { what: `The token ${show(text)} has no row in the embedding`, got: show(id), wanted: `a text with an id below ${vocabSize}`, cure: OTHER_WEIGHTS });
+    fail('CheckpointError', {
+      what: `The token ${show(text)} has no row in the embedding`,
+      got: show(id),
+      wanted: `a text with an id below ${vocabSize}`,
+      cure: OTHER_WEIGHTS,
+    });
   }
   for (const [text, id] of Object.entries(vocab)) check(text, id);
   for (const token of added as ({ id?: unknown; content?: unknown } | null)[]) check(token?.content, token?.id);

@@ -10,10 +10,17 @@ export type CloneableOptions<T> = Omit<T, 'signal' | 'onProgress' | 'makeRoom'> 
 /** The calls that the page makes through Comlink. */
 export interface WorkerModelCalls {
   modelRoom(source: ModelSource, options?: CloneableOptions<OpenOptions>, signal?: AbortSignal): Promise<ModelRoom>;
-  downloadModel(source: ModelSource, options?: CloneableOptions<OpenOptions>, onProgress?: (progress: Progress) => void, signal?: AbortSignal, makeRoom?: EvictionConsent): Promise<string>;
+  downloadModel(
+    source: ModelSource,
+    options?: CloneableOptions<OpenOptions>,
+    onProgress?: (progress: Progress) => void,
+    signal?: AbortSignal,
+    makeRoom?: EvictionConsent,
+  ): Promise<string>;
 }
 
 export const workerModelCalls: WorkerModelCalls = {
   modelRoom: (source, options, signal) => modelRoom(source, { ...options, signal }),
-  downloadModel: (source, options, onProgress, signal, makeRoom) => downloadModel(source, { ...options, onProgress, signal, ...(makeRoom && { makeRoom }) }),
+  downloadModel: (source, options, onProgress, signal, makeRoom) =>
+    downloadModel(source, { ...options, onProgress, signal, ...(makeRoom && { makeRoom }) }),
 };

@@ -19,7 +19,12 @@ export function valueCount(name: string, shape: number[]): number {
 export function checkLayout(tensors: readonly TensorInfo[], file: NamedFile): void {
   const names = new Set<string>();
   for (const { name } of tensors) {
-    if (names.has(name)) fail('CheckpointError', { what: `${file.name} has two tensors with the same name`, got: name, cure: 'The file is damaged: get it again.' });
+    if (names.has(name))
+      fail('CheckpointError', {
+        what: `${file.name} has two tensors with the same name`,
+        got: name,
+        cure: 'The file is damaged: get it again.',
+      });
     names.add(name);
   }
   let end = 0;

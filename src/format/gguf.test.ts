@@ -37,8 +37,15 @@ describe('parseGguf', () => {
       expect(rest).toMatchObject({ version, alignment: 32 });
       expect(metadata.get('lfm2.attention.head_count_kv')).toEqual([0, 2]);
       expect(metadata.get('tokenizer.ggml.add_bos_token')).toBe(true);
-      expect((metadata.get('tokenizer.ggml.tokens') as string[]).slice(6, 10)).toEqual(['<|im_start|>', '<|im_end|>', 'Ā', 'ā']);
-      expect(tensors.map(({ name, shape, dtype }) => ({ name, shape, dtype }))).toEqual(model.tensors.map(({ name, shape, dtype }) => ({ name, shape, dtype })));
+      expect((metadata.get('tokenizer.ggml.tokens') as string[]).slice(6, 10)).toEqual([
+        '<|im_start|>',
+        '<|im_end|>',
+        'Ā',
+        'ā',
+      ]);
+      expect(tensors.map(({ name, shape, dtype }) => ({ name, shape, dtype }))).toEqual(
+        model.tensors.map(({ name, shape, dtype }) => ({ name, shape, dtype })),
+      );
       for (const [i, { offset, byteLength }] of tensors.entries())
         expect(Buffer.compare(bytes.subarray(offset, offset + byteLength), model.tensors[i].bytes)).toBe(0);
     }
@@ -58,7 +65,9 @@ describe('parseGguf', () => {
     ['empty list', [9, 8, []], []],
     ['texts with NUL, BOM and nothing', [9, 8, ['a\0b', '\ufeffc', '', 'ü€😀']], ['a\0b', '\ufeffc', '', 'ü€😀']],
     ['booleans', [9, 7, [true, false]], [true, false]],
-  ])('value of type %s', (_, value, expected) => expect(parse(withValue(value)).metadata.get('a.key')).toEqual(expected));
+  ])('value of type %s', (_, value, expected) =>
+    expect(parse(withValue(value)).metadata.get('a.key')).toEqual(expected),
+  );
 
   test('asks for more until the header is whole', () => {
     const bytes = tinyGguf(SMALL);
@@ -86,13 +95,21 @@ describe('parseGguf', () => {
       const head = bytes.subarray(0, n);
       const wish = parseGguf(head, { name: 'a.gguf', size: bytes.length });
       const wished = 'need' in wish && wish.need > n && wish.need <= headerEnd + 32;
-      if (!wished || !/^CheckpointError: .*incomplete/.test(message(() => parseGguf(head, { name: 'a.gguf', size: n })))) wrong.push(n);
+      if (
+        !wished ||
+        !/^CheckpointError: .*incomplete/.test(message(() => parseGguf(head, { name: 'a.gguf', size: n })))
+      )
+        wrong.push(n);
     }
     expect(wrong).toEqual([]);
-    for (const n of [headerEnd + 32, dataEnd - 1]) expect(message(() => parse(bytes, n))).toMatch(/^CheckpointError: a.gguf is incomplete: tensor .* got \d+ bytes, wanted at least \d+/);
+    for (const n of [headerEnd + 32, dataEnd - 1])
+      expect(message(() => parse(bytes, n))).toMatch(
+        /^CheckpointError: a.gguf is incomplete: tensor .* got \d+ bytes, wanted at least \d+/,
+      );
   });
 
-  const tensor = (i: number, change: Partial<TinyModel['tensors'][0]>) => changed(({ tensors }) => Object.assign(tensors[i], change));
+  const tensor = (i: number, change: Partial<TinyModel['tensors'][0]>) =>
+    changed(({ tensors }) => Object.assign(tensors[i], change));
   const poke = (at: number, ...values: number[]): Uint8Array => {
     const bytes = tinyGguf(SMALL);
     bytes.set(values, at);
@@ -107,7 +124,11 @@ describe('parseGguf', () => {
   const embedding = after('token_embd.weight');
 
   test.each<[string, () => Uint8Array, RegExp]>([
-    ['wrong magic', () => new TextEncoder().encode('<!doctype html>'), /not a GGUF file: got first bytes 3c 21 64 6f, wanted/],
+    [
+      'wrong magic',
+      () => new TextEncoder().encode('<!doctype html>'),
+      /not a GGUF file: got first bytes 3c 21 64 6f, wanted/,
+    ],
     ['nothing', () => new Uint8Array(0), /incomplete/],
     ['version 1', () => poke(4, 1), /version .* got 1, wanted/],
     ['version 4', () => poke(4, 4), /version .* got 4, wanted/],
@@ -117,22 +138,50 @@ describe('parseGguf', () => {
     ['a key of 2^64 bytes', () => poke(24, ...huge), /bytes of a metadata key/],
     ['a text of 2^60 bytes', () => poke(24 + 8 + 20 + 4, 0, 0, 0, 0, 0, 0, 0, 16), /bytes of general.architecture/],
     ['unknown value type', () => withValue([13, 0]), /a\.key has an unknown type: got 13/],
-    ['a list of 2^31 values', () => poke(after('tokenizer.ggml.tokens') + 8, 0, 0, 0, 128), /values of tokenizer.ggml.tokens/],
+    [
+      'a list of 2^31 values',
+      () => poke(after('tokenizer.ggml.tokens') + 8, 0, 0, 0, 128),
+      /values of tokenizer.ggml.tokens/,
+    ],
     ['lists in lists in lists', () => nested(3), /nested too deeply/],
     ['a key twice', twice, /the same metadata key twice: got aa/],
     ['alignment 0', () => changed((m) => (m.metadata['general.alignment'] = [4, 0])), /general\.alignment .* got 0/],
     ['alignment 24', () => changed((m) => (m.metadata['general.alignment'] = [4, 24])), /general\.alignment .* got 24/],
-    ['a tensor twice', () => tensor(1, { name: 'token_embd.weight' }), /two tensors with the same name: got token_embd.weight/],
+    [
+      'a tensor twice',
+      () => tensor(1, { name: 'token_embd.weight' }),
+      /two tensors with the same name: got token_embd.weight/,
+    ],
     ['no dimensions', () => poke(embedding, 0), /dimensions: got 0/],
     ['five dimensions', () => poke(embedding, 5), /dimensions: got 5/],
-    ['a shape beyond 2^53', () => poke(embedding + 4, 0, 0, 0, 0, 0, 0, 32, 0), /shape of tensor token_embd.weight is not valid/],
+    [
+      'a shape beyond 2^53',
+      () => poke(embedding + 4, 0, 0, 0, 0, 0, 0, 32, 0),
+      /shape of tensor token_embd.weight is not valid/,
+    ],
     ['a length of zero', () => poke(embedding + 4, 0), /shape of tensor token_embd.weight is not valid/],
     ['unknown type', () => poke(embedding + 20, 99), /type that is not supported: got type 99/],
-    ['types that are not run, each once', () => withTypes(22, 18, 22), /a\.gguf has tensors of a type that is not supported: got IQ2_S, IQ3_XXS, wanted F32, F16/],
-    ['rows that are no whole blocks', () => poke(embedding + 20, 12), /not whole blocks of Q4_K: got 64, wanted a multiple of 256/],
+    [
+      'types that are not run, each once',
+      () => withTypes(22, 18, 22),
+      /a\.gguf has tensors of a type that is not supported: got IQ2_S, IQ3_XXS, wanted F32, F16/,
+    ],
+    [
+      'rows that are no whole blocks',
+      () => poke(embedding + 20, 12),
+      /not whole blocks of Q4_K: got 64, wanted a multiple of 256/,
+    ],
     ['an offset that is not aligned', () => poke(embedding + 24, 4), /not aligned: got offset 4/],
-    ['overlap', () => poke(after('token_embd_norm.weight') + 16, 32, 0, 0, 0), /token_embd.weight and token_embd_norm.weight of a.gguf overlap/],
-    ['an offset beyond the file', () => poke(embedding + 24, 0, 0, 0, 0, 1), /incomplete: tensor token_embd.weight ends after the file/],
+    [
+      'overlap',
+      () => poke(after('token_embd_norm.weight') + 16, 32, 0, 0, 0),
+      /token_embd.weight and token_embd_norm.weight of a.gguf overlap/,
+    ],
+    [
+      'an offset beyond the file',
+      () => poke(embedding + 24, 0, 0, 0, 0, 1),
+      /incomplete: tensor token_embd.weight ends after the file/,
+    ],
     ['an offset of 2^63', () => poke(embedding + 24, ...huge.slice(1).map(() => 0), 128), /too large|not aligned/],
   ])('%s', (_, bytes, expected) => {
     const file = bytes();
@@ -174,7 +223,11 @@ describe('joinShards', () => {
   const shard = (no: number, count: number, tensors: number[]): GgufHeader => {
     const model = tinyModel(SMALL);
     Object.assign(model.metadata, { 'split.no': [2, no], 'split.count': [2, count] });
-    const header = parseGguf(ggufBytes({ ...model, tensors: tensors.map((i) => model.tensors[i]) }), { name: `${no}`, size: 1e9 }, no);
+    const header = parseGguf(
+      ggufBytes({ ...model, tensors: tensors.map((i) => model.tensors[i]) }),
+      { name: `${no}`, size: 1e9 },
+      no,
+    );
     if ('need' in header) throw new Error('short');
     return header;
   };

@@ -48,8 +48,22 @@ const SCALARS = new Map<number, [number, (c: HeaderCursor) => number | boolean]>
 
 /** ggml types that are not supported, for the error message */
 const OTHER_TYPES: Record<number, string> = {
-  16: 'IQ2_XXS', 17: 'IQ2_XS', 18: 'IQ3_XXS', 19: 'IQ1_S', 22: 'IQ2_S',
-  24: 'I8', 25: 'I16', 26: 'I32', 27: 'I64', 28: 'F64', 29: 'IQ1_M', 34: 'TQ1_0', 35: 'TQ2_0', 40: 'NVFP4', 41: 'Q1_0', 42: 'Q2_0',
+  16: 'IQ2_XXS',
+  17: 'IQ2_XS',
+  18: 'IQ3_XXS',
+  19: 'IQ1_S',
+  22: 'IQ2_S',
+  24: 'I8',
+  25: 'I16',
+  26: 'I32',
+  27: 'I64',
+  28: 'F64',
+  29: 'IQ1_M',
+  34: 'TQ1_0',
+  35: 'TQ2_0',
+  40: 'NVFP4',
+  41: 'Q1_0',
+  42: 'Q2_0',
 };
 
 const DAMAGED = 'The file is damaged: get it again.';
@@ -70,7 +84,10 @@ function readHeader(c: HeaderCursor, file: NamedFile, index: number): GgufHeader
   return { version, metadata, ...readTensors(c, tensorCount, metadata, index, 0) };
 }
 
-export function readCounts(c: HeaderCursor, file: NamedFile): { version: number; tensorCount: number; entryCount: number } {
+export function readCounts(
+  c: HeaderCursor,
+  file: NamedFile,
+): { version: number; tensorCount: number; entryCount: number } {
   if (c.u32() !== MAGIC)
     fail('CheckpointError', {
       what: `${file.name} is not a GGUF file`,
@@ -95,17 +112,29 @@ export function readCounts(c: HeaderCursor, file: NamedFile): { version: number;
 export function readMetadata(c: HeaderCursor, entryCount: number, into: GgufMetadata): void {
   for (let i = 0; i < entryCount; i++) {
     const key = c.string(count(c.u64(), 1, 'bytes of a metadata key', MAX_KEY, c));
-    if (into.has(key)) fail('CheckpointError', { what: `${c.file.name} has the same metadata key twice`, got: key, cure: DAMAGED });
+    if (into.has(key))
+      fail('CheckpointError', { what: `${c.file.name} has the same metadata key twice`, got: key, cure: DAMAGED });
     into.set(key, readValue(c, c.u32(), key, 0));
   }
 }
 
 /** @param start where the cursor's bytes begin in the file */
-export function readTensors(c: HeaderCursor, tensorCount: number, metadata: GgufMetadata, index: number, start: number): Pick<GgufHeader, 'tensors' | 'alignment' | 'dataOffset'> {
+export function readTensors(
+  c: HeaderCursor,
+  tensorCount: number,
+  metadata: GgufMetadata,
+  index: number,
+  start: number,
+): Pick<GgufHeader, 'tensors' | 'alignment' | 'dataOffset'> {
   const { file } = c;
   const alignment = metadata.get('general.alignment') ?? 32;
   if (typeof alignment !== 'number' || alignment < 1 || alignment > 65536 || !Number.isInteger(Math.log2(alignment)))
-    fail('CheckpointError', { what: `general.alignment of ${file.name} is not valid`, got: show(alignment), wanted: 'a power of two up to 65536', cure: DAMAGED });
+    fail('CheckpointError', {
+      what: `general.alignment of ${file.name} is not valid`,
+      got: show(alignment),
+      wanted: 'a power of two up to 65536',
+      cure: DAMAGED,
+    });
 
   const others = new Set<string>();
   const infos = Array.from({ length: tensorCount }, () => readTensor(c, index, others)).filter((info) => !!info);
@@ -119,7 +148,12 @@ export function readTensors(c: HeaderCursor, tensorCount: number, metadata: Gguf
   const dataOffset = Math.ceil((start + c.at) / alignment) * alignment;
   const tensors = infos.map((info) => {
     if (info.offset % alignment !== 0)
-      fail('CheckpointError', { what: `Tensor ${info.name} is not aligned`, got: `offset ${info.offset}`, wanted: `a multiple of ${alignment}`, cure: DAMAGED });
+      fail('CheckpointError', {
+        what: `Tensor ${info.name} is not aligned`,
+        got: `offset ${info.offset}`,
+        wanted: `a multiple of ${alignment}`,
+        cure: DAMAGED,
+      });
     return { ...info, offset: info.offset + dataOffset };
   });
   checkLayout(tensors, file);
@@ -142,13 +176,29 @@ function readValue(c: HeaderCursor, type: number, key: string, depth: number): G
   const scalar = SCALARS.get(type);
   if (scalar) return scalar[1](c);
   if (type === STRING) return c.string(count(c.u64(), 1, `bytes of ${key}`, MAX_HEADER_BYTES, c));
-  if (type !== ARRAY) return fail('CheckpointError', { what: `The metadata value ${key} has an unknown type`, got: type, wanted: '0 to 12', cure: DAMAGED });
+  if (type !== ARRAY)
+    return fail('CheckpointError', {
+      what: `The metadata value ${key} has an unknown type`,
+      got: type,
+      wanted: '0 to 12',
+      cure: DAMAGED,
+    });
   if (depth === MAX_DEPTH)
-    return fail('CheckpointError', { what: `The metadata value ${key} is nested too deeply`, got: `more than ${depth} nested arrays`, cure: DAMAGED });
+    return fail('CheckpointError', {
+      what: `The metadata value ${key} is nested too deeply`,
+      got: `more than ${depth} nested arrays`,
+      cure: DAMAGED,
+    });
 
   const elementType = c.u32();
   const element = SCALARS.get(elementType);
-  const length = count(c.u64(), element?.[0] ?? (elementType === ARRAY ? 12 : 8), `values of ${key}`, elementType === ARRAY ? MAX_ENTRIES : MAX_ARRAY, c);
+  const length = count(
+    c.u64(),
+    element?.[0] ?? (elementType === ARRAY ? 12 : 8),
+    `values of ${key}`,
+    elementType === ARRAY ? MAX_ENTRIES : MAX_ARRAY,
+    c,
+  );
   if (elementType === STRING) return c.strings(length);
   if (element) {
     const end = c.take(length * element[0]); // all bytes must be in memory before the list is made
@@ -163,7 +213,12 @@ function readTensor(c: HeaderCursor, file: number, others: Set<string>): TensorI
   const name = c.string(count(c.u64(), 1, 'bytes of a tensor name', MAX_NAME, c));
   const dimensions = c.u32();
   if (dimensions < 1 || dimensions > 4)
-    fail('CheckpointError', { what: `Tensor ${name} has a wrong number of dimensions`, got: dimensions, wanted: '1 to 4', cure: DAMAGED });
+    fail('CheckpointError', {
+      what: `Tensor ${name} has a wrong number of dimensions`,
+      got: dimensions,
+      wanted: '1 to 4',
+      cure: DAMAGED,
+    });
   const shape = Array.from({ length: dimensions }, () => c.u64()).reverse(); // GGUF lists the innermost dimension first
   const type = c.u32();
   const offset = c.u64();
@@ -173,10 +228,20 @@ function readTensor(c: HeaderCursor, file: number, others: Set<string>): TensorI
   const cols = shape[shape.length - 1];
   const { blockLength } = DTYPES[dtype];
   if (cols % blockLength !== 0)
-    fail('CheckpointError', { what: `The rows of tensor ${name} are not whole blocks of ${dtype}`, got: cols, wanted: `a multiple of ${blockLength}`, cure: DAMAGED });
+    fail('CheckpointError', {
+      what: `The rows of tensor ${name} are not whole blocks of ${dtype}`,
+      got: cols,
+      wanted: `a multiple of ${blockLength}`,
+      cure: DAMAGED,
+    });
   const byteLength = rowBytes(dtype, cols) * (values / cols);
   if (!Number.isSafeInteger(byteLength) || !Number.isSafeInteger(offset))
-    fail('CheckpointError', { what: `Tensor ${name} is too large`, got: `${byteLength} bytes at ${offset}`, wanted: 'below 2^53', cure: DAMAGED });
+    fail('CheckpointError', {
+      what: `Tensor ${name} is too large`,
+      got: `${byteLength} bytes at ${offset}`,
+      wanted: 'below 2^53',
+      cure: DAMAGED,
+    });
   return { name, dtype, shape, file, offset, byteLength };
 }
 
@@ -188,17 +253,29 @@ function readTensor(c: HeaderCursor, file: number, others: Set<string>): TensorI
 export function joinShards(headers: readonly GgufHeader[]): { metadata: GgufMetadata; tensors: TensorInfo[] } {
   const counts = headers.map(({ metadata }) => metadata.get('split.count') || 1); // 0 in merged files
   const numbers = headers.map(({ metadata }) => metadata.get('split.no') ?? 0);
-  if (counts.some((n) => n !== headers.length) || new Set(numbers).size !== headers.length || numbers.some((n) => !(Number(n) >= 0 && Number(n) < headers.length)))
+  if (
+    counts.some((n) => n !== headers.length) ||
+    new Set(numbers).size !== headers.length ||
+    numbers.some((n) => !(Number(n) >= 0 && Number(n) < headers.length))
+  )
     fail('CheckpointError', {
       what: 'The GGUF files are not the shards of one model',
       got: `shards ${numbers.map(show).join(', ')} of ${counts.map(show).join(', ')}`,
-      wanted: headers.length === 1 && typeof counts[0] === 'number' ? `all ${counts[0]} files` : 'one file, or every shard of one model once',
+      wanted:
+        headers.length === 1 && typeof counts[0] === 'number'
+          ? `all ${counts[0]} files`
+          : 'one file, or every shard of one model once',
       cure: 'Give all the files of one model, and only those.',
     });
   const names = new Set<string>();
   const tensors = headers.flatMap((header) => header.tensors);
   for (const { name } of tensors) {
-    if (names.has(name)) fail('CheckpointError', { what: 'Two shards hold the same tensor', got: name, cure: 'Give the files of one model only.' });
+    if (names.has(name))
+      fail('CheckpointError', {
+        what: 'Two shards hold the same tensor',
+        got: name,
+        cure: 'Give the files of one model only.',
+      });
     names.add(name);
   }
   return { metadata: headers[numbers.indexOf(0)].metadata, tensors };

@@ -39,11 +39,22 @@ export function looksLikeHeader(bytes: Uint8Array): boolean {
  * @param piece the bytes of the file from byte `at` on
  * @returns undefined unless the tensors of a table fill the rest of the file exactly
  */
-export function findGgufTensors(start: GgufPartialHeader, piece: Uint8Array, at: number, file: NamedFile, index = 0): GgufHeader | undefined {
+export function findGgufTensors(
+  start: GgufPartialHeader,
+  piece: Uint8Array,
+  at: number,
+  file: NamedFile,
+  index = 0,
+): GgufHeader | undefined {
   const { version, tensorCount, metadata } = start;
   const view = new DataView(piece.buffer, piece.byteOffset, piece.byteLength);
   for (let from = 0; from + 24 * tensorCount <= piece.length; from++) {
-    if (view.getUint32(from + 4, true) !== 0 || view.getUint32(from, true) > MAX_NAME || view.getUint32(from, true) === 0) continue;
+    if (
+      view.getUint32(from + 4, true) !== 0 ||
+      view.getUint32(from, true) > MAX_NAME ||
+      view.getUint32(from, true) === 0
+    )
+      continue;
     const cursor = new HeaderCursor(piece.subarray(from), file);
     try {
       const header = { version, metadata, ...readTensors(cursor, tensorCount, metadata, index, at + from) };
@@ -56,7 +67,10 @@ export function findGgufTensors(start: GgufPartialHeader, piece: Uint8Array, at:
 }
 
 /** True if the tensors fill the data of the file without gaps. */
-function tensorsFillFile({ tensors, alignment, dataOffset }: Pick<GgufHeader, 'tensors' | 'alignment' | 'dataOffset'>, size: number): boolean {
+function tensorsFillFile(
+  { tensors, alignment, dataOffset }: Pick<GgufHeader, 'tensors' | 'alignment' | 'dataOffset'>,
+  size: number,
+): boolean {
   let end = dataOffset;
   for (const { offset, byteLength } of [...tensors].sort((a, b) => a.offset - b.offset)) {
     if (offset - end >= alignment) return false;

@@ -19,12 +19,18 @@ export interface GgufTensor {
 }
 
 /** Distance from `length` to the next multiple of the alignment. */
-export const padding = (length: number, alignment = ALIGNMENT): number => (alignment - (length % alignment)) % alignment;
+export const padding = (length: number, alignment = ALIGNMENT): number =>
+  (alignment - (length % alignment)) % alignment;
 
-export const alignmentOf = (metadata: Readonly<Record<string, GgufEntry>>): number => Number(metadata['general.alignment']?.[1] ?? ALIGNMENT) || 1; // 0 is a file that must be refused
+export const alignmentOf = (metadata: Readonly<Record<string, GgufEntry>>): number =>
+  Number(metadata['general.alignment']?.[1] ?? ALIGNMENT) || 1; // 0 is a file that must be refused
 
 /** The bytes before the tensor data, which follows in the order of the tensors, each padded to the alignment. */
-export function ggufHeader(metadata: Readonly<Record<string, GgufEntry>>, tensors: readonly GgufTensor[], version = 3): Uint8Array<ArrayBuffer> {
+export function ggufHeader(
+  metadata: Readonly<Record<string, GgufEntry>>,
+  tensors: readonly GgufTensor[],
+  version = 3,
+): Uint8Array<ArrayBuffer> {
   const alignment = alignmentOf(metadata);
   const head = new ByteWriter();
   head.raw(new TextEncoder().encode('GGUF'));

@@ -8,7 +8,11 @@ import type { TensorInfo } from '../tensor/tensor';
 import { MAX_HEADER_BYTES, parseHead, type HeaderCursor, type NamedFile, type NeedMoreBytes } from './header_cursor';
 import { checkLayout, valueCount } from './check_layout';
 
-const DTYPE: ReadonlyMap<unknown, Dtype> = new Map([['F32', 'F32'], ['F16', 'F16'], ['BF16', 'BF16']] as const);
+const DTYPE: ReadonlyMap<unknown, Dtype> = new Map([
+  ['F32', 'F32'],
+  ['F16', 'F16'],
+  ['BF16', 'BF16'],
+] as const);
 const DAMAGED = 'The file is damaged: get it again.';
 
 /**
@@ -41,16 +45,31 @@ function parse(text: string, file: NamedFile): unknown {
   try {
     return JSON.parse(text);
   } catch (cause) {
-    return fail('CheckpointError', { what: `The header of ${file.name} is not JSON`, got: String(cause), wanted: 'a safetensors file', cure: DAMAGED }, cause);
+    return fail(
+      'CheckpointError',
+      {
+        what: `The header of ${file.name} is not JSON`,
+        got: String(cause),
+        wanted: 'a safetensors file',
+        cure: DAMAGED,
+      },
+      cause,
+    );
   }
 }
 
 function object(value: unknown, what: string): Record<string, unknown> {
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
-  return fail('CheckpointError', { what: `${what} is not valid`, got: show(value), wanted: 'a JSON object', cure: DAMAGED });
+  return fail('CheckpointError', {
+    what: `${what} is not valid`,
+    got: show(value),
+    wanted: 'a JSON object',
+    cure: DAMAGED,
+  });
 }
 
-const isNumbers = (value: unknown): value is number[] => Array.isArray(value) && value.every((n) => Number.isSafeInteger(n) && n >= 0);
+const isNumbers = (value: unknown): value is number[] =>
+  Array.isArray(value) && value.every((n) => Number.isSafeInteger(n) && n >= 0);
 
 function tensor(name: string, entry: Record<string, unknown>, dataOffset: number, file: number): TensorInfo {
   const { shape, data_offsets: offsets } = entry;
@@ -71,6 +90,11 @@ function tensor(name: string, entry: Record<string, unknown>, dataOffset: number
     });
   const byteLength = rowBytes(dtype, valueCount(name, shape));
   if (offsets[1] - offsets[0] !== byteLength)
-    fail('CheckpointError', { what: `The bytes of tensor ${name} do not fit its shape`, got: offsets[1] - offsets[0], wanted: byteLength, cure: DAMAGED });
+    fail('CheckpointError', {
+      what: `The bytes of tensor ${name} do not fit its shape`,
+      got: offsets[1] - offsets[0],
+      wanted: byteLength,
+      cure: DAMAGED,
+    });
   return { name, dtype, shape, file, offset: dataOffset + offsets[0], byteLength };
 }

@@ -25,7 +25,11 @@ export interface InspectCallOptions extends InspectOptions {
  * `text` may be token ids, which are used unchanged. A model that is stored in this browser is read from there, by its id or source.
  * @throws by name: RequestError for a text that is empty or has more than 64 tokens, MemoryError for more than 500 million weights, SourceError, CheckpointError, StorageError, AbortError
  */
-export async function inspect(source: ModelSource, text: string | readonly number[], options?: InspectCallOptions): Promise<Inspection> {
+export async function inspect(
+  source: ModelSource,
+  text: string | readonly number[],
+  options?: InspectCallOptions,
+): Promise<Inspection> {
   const { signal, onProgress, ...settings } = readOptions<InspectCallOptions>(OPTIONS.inspect, options);
   if (signal?.aborted) throw abortError();
   const { remote, guard, end } = startWorker<InspectWorkerCalls>('rivulet inspect', [inspectScript]);
@@ -33,7 +37,9 @@ export async function inspect(source: ModelSource, text: string | readonly numbe
   const abort = (): void => end(abortError() as Error);
   signal?.addEventListener('abort', abort);
   try {
-    return await guard<Inspection>(remote.inspectModel(readSource(source), readPrompt(text), absoluteHub(settings), proxy(watch.report)));
+    return await guard<Inspection>(
+      remote.inspectModel(readSource(source), readPrompt(text), absoluteHub(settings), proxy(watch.report)),
+    );
   } finally {
     watch.stop();
     signal?.removeEventListener('abort', abort);

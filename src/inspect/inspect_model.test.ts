@@ -6,8 +6,12 @@ import { GOLDEN_DIRECTORY } from '../../e2e/tools/golden';
 import { inspectModel, type AttentionWeights, type ConvGates } from './inspect_model';
 
 const golden = join(GOLDEN_DIRECTORY, 'dense');
-const model = { files: readdirSync(join(golden, 'model')).map((name) => new File([readFileSync(join(golden, 'model', name))], name)) };
-const { prompts } = JSON.parse(readFileSync(join(golden, 'expected.json'), 'utf8')) as { prompts: Record<string, number[]> };
+const model = {
+  files: readdirSync(join(golden, 'model')).map((name) => new File([readFileSync(join(golden, 'model', name))], name)),
+};
+const { prompts } = JSON.parse(readFileSync(join(golden, 'expected.json'), 'utf8')) as {
+  prompts: Record<string, number[]>;
+};
 
 /** A tensor of activations.safetensors, [T, cols]. */
 function activations(name: string): { values: Float32Array; cols: number } {
@@ -22,7 +26,12 @@ test('gates are those of conv.in_proj to 1e-3 of the largest; attention rows sum
   const { ids, tokens, layers } = await inspectModel(model, prompts.T7, {}, () => undefined);
   expect(ids).toEqual(prompts.T7);
   expect(tokens.length).toBe(7);
-  expect(layers.map(({ kind, layer }) => `${layer} ${kind}`)).toEqual(['0 conv', '1 attention', '2 attention', '3 conv']);
+  expect(layers.map(({ kind, layer }) => `${layer} ${kind}`)).toEqual([
+    '0 conv',
+    '1 attention',
+    '2 attention',
+    '3 conv',
+  ]);
   for (const { layer, channels, B, C } of layers.filter((one): one is ConvGates => one.kind === 'conv')) {
     const { values, cols } = activations(`model.layers.${layer}.conv.in_proj`);
     expect(cols).toBe(3 * channels);
@@ -45,5 +54,9 @@ test('gates are those of conv.in_proj to 1e-3 of the largest; attention rows sum
 });
 
 test('a text that is empty or too long is refused before the weights are read', async () => {
-  for (const text of ['', 'word '.repeat(100)]) await expect(inspectModel(model, text, {}, () => undefined)).rejects.toMatchObject({ name: 'RequestError', wanted: '1 to 64 tokens' });
+  for (const text of ['', 'word '.repeat(100)])
+    await expect(inspectModel(model, text, {}, () => undefined)).rejects.toMatchObject({
+      name: 'RequestError',
+      wanted: '1 to 64 tokens',
+    });
 });

@@ -51,7 +51,13 @@ const MOST_MEMORY = 2e9;
  * @param onProgress the download and the load
  * @throws RequestError for a text that is empty or has more than 64 tokens; MemoryError; what opening a model throws
  */
-export async function inspectModel(source: ModelSource, text: string | readonly number[], options: InspectOptions, onProgress: (progress: Progress) => void, signal?: AbortSignal): Promise<Inspection> {
+export async function inspectModel(
+  source: ModelSource,
+  text: string | readonly number[],
+  options: InspectOptions,
+  onProgress: (progress: Progress) => void,
+  signal?: AbortSignal,
+): Promise<Inspection> {
   const opened = await openModel(source, { ...options, onProgress, signal });
   try {
     const checkpoint = await openCheckpoint(opened.files, signal);
@@ -59,10 +65,20 @@ export async function inspectModel(source: ModelSource, text: string | readonly 
     const tokenizer = createTokenizer(checkpoint.tokenizer.json, checkpoint.tokenizer.config);
     const ids = typeof text === 'string' ? (text ? tokenizer.encode(text, { bos: tokenizer.addBos }) : []) : [...text];
     const wrong = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= config.vocabSize);
-    if (wrong !== undefined) fail('RequestError', { what: 'The text has a token that the model does not know', got: wrong, wanted: `ids below ${config.vocabSize}` });
+    if (wrong !== undefined)
+      fail('RequestError', {
+        what: 'The text has a token that the model does not know',
+        got: wrong,
+        wanted: `ids below ${config.vocabSize}`,
+      });
     const own = ids.length - (typeof text === 'string' && ids.length && tokenizer.addBos ? 1 : 0);
     if (own < 1 || own > MOST_TOKENS)
-      fail('RequestError', { what: 'The text cannot be inspected', got: `${own} tokens`, wanted: `1 to ${MOST_TOKENS} tokens`, cure: 'Take another text.' });
+      fail('RequestError', {
+        what: 'The text cannot be inspected',
+        got: `${own} tokens`,
+        wanted: `1 to ${MOST_TOKENS} tokens`,
+        cure: 'Take another text.',
+      });
 
     const gates = new Map<number, ConvGates>();
     const attention = new Map<number, AttentionWeights>();
@@ -81,21 +97,35 @@ export async function inspectModel(source: ModelSource, text: string | readonly 
       },
       onAttention(layer, head, position, weights) {
         const { heads } = config;
-        if (!attention.has(layer)) attention.set(layer, { kind: 'attention', layer, heads, weights: new Float32Array(heads * T * T) });
+        if (!attention.has(layer))
+          attention.set(layer, { kind: 'attention', layer, heads, weights: new Float32Array(heads * T * T) });
         attention.get(layer)!.weights.set(weights, (head * T + position) * T);
       },
     });
     let parameters = 0;
-    mapLeaves(checkpoint.weights, (matrix) => void (parameters += rowsOf(matrix) * matrix.cols), () => undefined);
+    mapLeaves(
+      checkpoint.weights,
+      (matrix) => void (parameters += rowsOf(matrix) * matrix.cols),
+      () => undefined,
+    );
     if (4 * parameters > MOST_MEMORY)
-      fail('MemoryError', { what: 'The model is too large to be inspected', got: `${Math.round(parameters / 1e6)} million weights`, wanted: `at most ${MOST_MEMORY / 4e6} million`, cure: 'Choose a smaller model.' });
+      fail('MemoryError', {
+        what: 'The model is too large to be inspected',
+        got: `${Math.round(parameters / 1e6)} million weights`,
+        wanted: `at most ${MOST_MEMORY / 4e6} million`,
+        cure: 'Choose a smaller model.',
+      });
     const meter = new ProgressMeter('load', bytes, onProgress);
     let done = 0;
     const weights = await loadWeights(checkpoint, backend, (n) => meter.update((done += n)), signal);
     const runner = await backend.compile(recordModel(checkpoint, weights), { contextLength: T, prefillBatch: T });
     await runner.prefill(Uint32Array.from(ids));
     await opened.finish().catch(() => undefined); // what cannot be stored is downloaded again
-    return { ids, tokens: ids.map((id) => tokenizer.decode([id])), layers: config.layers.map((kind, layer) => (kind === 'conv' ? gates.get(layer)! : attention.get(layer)!)) };
+    return {
+      ids,
+      tokens: ids.map((id) => tokenizer.decode([id])),
+      layers: config.layers.map((kind, layer) => (kind === 'conv' ? gates.get(layer)! : attention.get(layer)!)),
+    };
   } finally {
     opened.close();
   }

@@ -11,11 +11,18 @@ import type { ModuleNames, TensorIndex } from './weights';
  * @param notes gets what was assumed
  * @throws CheckpointError
  */
-export function configFromGguf(prefix: string, metadata: ReadonlyMap<string, unknown>, tensors: TensorIndex, notes: string[]): Config {
-  const get = (key: string): unknown => metadata.get(prefix + key) ?? (key === 'rope.freq_base' ? familyRopeTheta(notes) : undefined);
+export function configFromGguf(
+  prefix: string,
+  metadata: ReadonlyMap<string, unknown>,
+  tensors: TensorIndex,
+  notes: string[],
+): Config {
+  const get = (key: string): unknown =>
+    metadata.get(prefix + key) ?? (key === 'rope.freq_base' ? familyRopeTheta(notes) : undefined);
   const { number, integer } = checkedNumbers(get, prefix);
 
-  const refuseKey = (when: boolean, key: string, wanted: string): void => refuseIf(when, prefix + key, get(key), wanted);
+  const refuseKey = (when: boolean, key: string, wanted: string): void =>
+    refuseIf(when, prefix + key, get(key), wanted);
   refuseKey(get('attention.causal') === false, 'attention.causal', 'causal attention');
   refuseKey(positive(get('attention.sliding_window')), 'attention.sliding_window', 'full attention');
   refuseKey(positive(get('expert_count')), 'expert_count', 'a dense model');
@@ -33,10 +40,14 @@ export function configFromGguf(prefix: string, metadata: ReadonlyMap<string, unk
       );
   const headCounts = get('attention.head_count');
   const heads = Array.isArray(headCounts)
-    ? singleValue(integers(headCounts, `${prefix}attention.head_count`, layerCount, LIMITS.heads), `${prefix}attention.head_count`)
+    ? singleValue(
+        integers(headCounts, `${prefix}attention.head_count`, layerCount, LIMITS.heads),
+        `${prefix}attention.head_count`,
+      )
     : integer('attention.head_count', LIMITS.heads);
   const hiddenSize = integer('embedding_length', LIMITS.width);
-  const headDim = get('attention.key_length') === undefined ? hiddenSize / heads : integer('attention.key_length', LIMITS.headDim);
+  const headDim =
+    get('attention.key_length') === undefined ? hiddenSize / heads : integer('attention.key_length', LIMITS.headDim);
   for (const key of ['attention.value_length', 'rope.dimension_count'])
     refuseKey(get(key) !== undefined && get(key) !== headDim, key, `the head width, ${headDim}`);
 
@@ -88,13 +99,17 @@ export function configFromJson(json: Readonly<Record<string, unknown>>, tensors:
     const type = scaling.rope_type ?? scaling.type ?? 'default';
     refuseIf(type !== 'default', 'rope_type', type, 'default');
   }
-  const { number, integer } = checkedNumbers((key) => json[key] ?? (key === 'rope_theta' ? (rope[key] ?? json.theta ?? familyRopeTheta(notes)) : undefined), '');
+  const { number, integer } = checkedNumbers(
+    (key) => json[key] ?? (key === 'rope_theta' ? (rope[key] ?? json.theta ?? familyRopeTheta(notes)) : undefined),
+    '',
+  );
 
   const layers = layerKinds(json, integer('num_hidden_layers', LIMITS.layers));
   const hiddenSize = integer('hidden_size', LIMITS.width);
   const heads = integer('num_attention_heads', LIMITS.heads);
   if (json.conv_bias === true)
-    for (const names of [CONV_IN, CONV, CONV_OUT]) layers.forEach((kind, i) => kind === 'conv' && tensors.require(inLayer(i)(...names), 'bias'));
+    for (const names of [CONV_IN, CONV, CONV_OUT])
+      layers.forEach((kind, i) => kind === 'conv' && tensors.require(inLayer(i)(...names), 'bias'));
   // a file may store a tied head too; it must store an untied one
   if ((json.tie_embedding ?? json.tie_word_embeddings) === false) tensors.require(HEAD);
   else tensors.remove(HEAD);
@@ -117,11 +132,20 @@ export function configFromJson(json: Readonly<Record<string, unknown>>, tensors:
 }
 
 /** Far above any LFM2 model; a larger number means that the file is damaged. */
-const LIMITS = { layers: 1024, width: 65536, heads: 1024, headDim: 1024, convLength: 64, context: 2 ** 24, vocab: 2 ** 22 };
+const LIMITS = {
+  layers: 1024,
+  width: 65536,
+  heads: 1024,
+  headDim: 1024,
+  convLength: 64,
+  context: 2 ** 24,
+  vocab: 2 ** 22,
+};
 
 const CURE = 'The file is damaged, or the model is not supported.';
 
-export const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value);
+export const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
 const positive = (value: unknown): boolean => typeof value === 'number' && value > 0;
 
 /** Ollama's converter leaves the base out where config.json has it in rope_parameters only. It is one number in all dense models. */
@@ -131,7 +155,13 @@ function familyRopeTheta(notes: string[]): number {
 }
 
 function refuseIf(when: boolean, key: string, got: unknown, wanted: string): void {
-  if (when) fail('CheckpointError', { what: `The model's ${key} is not supported`, got: show(got), wanted, cure: 'Choose a dense text model of LFM2 or LFM2.5.' });
+  if (when)
+    fail('CheckpointError', {
+      what: `The model's ${key} is not supported`,
+      got: show(got),
+      wanted,
+      cure: 'Choose a dense text model of LFM2 or LFM2.5.',
+    });
 }
 
 /** Checked numbers by key. */
@@ -139,27 +169,49 @@ function checkedNumbers(get: (key: string) => unknown, prefix: string) {
   function number(key: string): number {
     const value = get(key);
     if (typeof value === 'number' && Number.isFinite(value) && value > 0) return value;
-    return fail('CheckpointError', { what: `The model's ${prefix}${key} is not valid`, got: show(value), wanted: 'a positive number', cure: CURE });
+    return fail('CheckpointError', {
+      what: `The model's ${prefix}${key} is not valid`,
+      got: show(value),
+      wanted: 'a positive number',
+      cure: CURE,
+    });
   }
   function integer(key: string, limit: number): number {
     const value = get(key);
     if (typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= limit) return value;
-    return fail('CheckpointError', { what: `The model's ${prefix}${key} is not valid`, got: show(value), wanted: `a whole number from 1 to ${limit}`, cure: CURE });
+    return fail('CheckpointError', {
+      what: `The model's ${prefix}${key} is not valid`,
+      got: show(value),
+      wanted: `a whole number from 1 to ${limit}`,
+      cure: CURE,
+    });
   }
   return { number, integer };
 }
 
 /** A list with one whole number ≥ 0 for each layer. */
 function integers(list: unknown[], key: string, length: number, limit: number): number[] {
-  const good = list.length === length && list.every((n) => typeof n === 'number' && Number.isInteger(n) && n >= 0 && n <= limit);
+  const good =
+    list.length === length && list.every((n) => typeof n === 'number' && Number.isInteger(n) && n >= 0 && n <= limit);
   if (good) return list as number[];
-  return fail('CheckpointError', { what: `The model's ${key} is not valid`, got: show(list), wanted: `${length} whole numbers from 0 to ${limit}`, cure: CURE });
+  return fail('CheckpointError', {
+    what: `The model's ${key} is not valid`,
+    got: show(list),
+    wanted: `${length} whole numbers from 0 to ${limit}`,
+    cure: CURE,
+  });
 }
 
 /** The number that all entries except zeros have; 0 if all are zero. */
 function singleValue(list: number[], key: string): number {
   const [first = 0, ...others] = new Set(list.filter((n) => n > 0));
-  if (others.length) fail('CheckpointError', { what: `The model's ${key} differs between layers`, got: show(list), wanted: 'one number', cure: CURE });
+  if (others.length)
+    fail('CheckpointError', {
+      what: `The model's ${key} differs between layers`,
+      got: show(list),
+      wanted: 'one number',
+      cure: CURE,
+    });
   return first;
 }
 
@@ -168,7 +220,12 @@ function layerKinds(json: Readonly<Record<string, unknown>>, length: number): Co
   if (Array.isArray(types)) {
     if (types.length === length && types.every((type) => type === 'conv' || type === 'full_attention'))
       return types.map((type) => (type === 'conv' ? 'conv' : 'attention'));
-    return fail('CheckpointError', { what: "The model's layer_types are not supported", got: show(types), wanted: `${length} of conv or full_attention`, cure: CURE });
+    return fail('CheckpointError', {
+      what: "The model's layer_types are not supported",
+      got: show(types),
+      wanted: `${length} of conv or full_attention`,
+      cure: CURE,
+    });
   }
   if (Array.isArray(attention) && attention.every((i) => Number.isInteger(i) && i >= 0 && i < length)) {
     const indices = new Set(attention);
@@ -188,16 +245,31 @@ function checked(config: Omit<Config, 'vocabSize' | 'ffnSize'>, vocabSize: unkno
   const rows = (names: ModuleNames, limit: number): number => {
     const { name, shape } = tensors.require(names);
     if (shape.length === 2 && shape[0] <= limit) return shape[0];
-    return fail('CheckpointError', { what: `Tensor ${name} has a wrong shape`, got: `[${shape.join(', ')}]`, wanted: `two lengths, at most ${limit} rows`, cure: CURE });
+    return fail('CheckpointError', {
+      what: `Tensor ${name} has a wrong shape`,
+      got: `[${shape.join(', ')}]`,
+      wanted: `two lengths, at most ${limit} rows`,
+      cure: CURE,
+    });
   };
   const V = rows(EMBEDDING, LIMITS.vocab);
   const demand = (good: boolean, what: string, got: unknown, wanted: string): void => {
     if (!good) fail('CheckpointError', { what, got: show(got), wanted, cure: CURE });
   };
   demand(heads % kvHeads === 0, 'The number of heads is not valid', heads, `a multiple of ${kvHeads}`);
-  demand(headDim % 2 === 0 && headDim <= LIMITS.headDim, 'The head width is not valid', headDim, `an even number up to ${LIMITS.headDim}`);
+  demand(
+    headDim % 2 === 0 && headDim <= LIMITS.headDim,
+    'The head width is not valid',
+    headDim,
+    `an even number up to ${LIMITS.headDim}`,
+  );
   demand(convLength >= 2, 'The length of the short convolution is not valid', convLength, `2 to ${LIMITS.convLength}`);
   demand(normEps < 1, "The norms' epsilon is not valid", normEps, 'below 1');
-  demand(vocabSize === undefined || vocabSize === V, 'The size of the vocabulary is not valid', vocabSize, `${V}, the rows of the embedding`);
+  demand(
+    vocabSize === undefined || vocabSize === V,
+    'The size of the vocabulary is not valid',
+    vocabSize,
+    `${V}, the rows of the embedding`,
+  );
   return { ...config, vocabSize: V, ffnSize: rows(inLayer(0)(...FFN_GATE), LIMITS.width) };
 }

@@ -50,7 +50,12 @@ export function createWeightReader({ has, take }: TensorSupply): WeightReader {
     has: (names) => has(names, 'weight'),
     matrix(names, [rows, cols], parts) {
       const [name] = names;
-      if (parts && !reader.has(names)) return { name, cols, segments: parts.flatMap(([part, height]) => reader.matrix(part, [height, cols]).segments) };
+      if (parts && !reader.has(names))
+        return {
+          name,
+          cols,
+          segments: parts.flatMap(([part, height]) => reader.matrix(part, [height, cols]).segments),
+        };
       const tensor = take(names, 'weight', [[rows, cols]], 'matrix');
       return { name, cols, segments: [{ name, rows, dtype: tensor.dtype, tensor }] };
     },
@@ -78,7 +83,11 @@ export interface TensorIndex {
 const WRAPPERS = /^(_\w+|module|base_\w+|(language_|text_)?model|lfm)$/;
 
 /** 'lfm.layers.3._orig_mod.conv.in_proj.weight' → 'layers.3.conv.in_proj.weight' */
-const unwrapped = (name: string): string => name.split('.').filter((part) => !WRAPPERS.test(part)).join('.');
+const unwrapped = (name: string): string =>
+  name
+    .split('.')
+    .filter((part) => !WRAPPERS.test(part))
+    .join('.');
 
 /** @throws CheckpointError if the tensors are those of an adapter */
 export function indexTensors(tensors: readonly TensorInfo[]): TensorIndex {
@@ -91,14 +100,27 @@ export function indexTensors(tensors: readonly TensorInfo[]): TensorIndex {
     if (same) same.push(tensor);
     else byName.set(name, [tensor]);
   }
-  const all = (names: ModuleNames, kind: Kind): TensorInfo[] => names.flatMap((name) => byName.get(unwrapped(`${name}.${kind}`)) ?? []);
+  const all = (names: ModuleNames, kind: Kind): TensorInfo[] =>
+    names.flatMap((name) => byName.get(unwrapped(`${name}.${kind}`)) ?? []);
   const index: TensorIndex = {
     has: (names, kind = 'weight') => all(names, kind).length > 0,
     require(names, kind = 'weight') {
       const [tensor, other] = all(names, kind);
       const [hf, gguf] = names.map((name) => `${name}.${kind}`);
-      if (other) fail('CheckpointError', { what: `The checkpoint has ${hf} twice`, got: `${tensor.name} and ${other.name}`, cure: 'Remove one.' });
-      return tensor ?? fail('CheckpointError', { what: 'The checkpoint lacks a tensor', wanted: `${hf} (GGUF: ${gguf})`, cure: 'The file is incomplete, or the model has another architecture.' });
+      if (other)
+        fail('CheckpointError', {
+          what: `The checkpoint has ${hf} twice`,
+          got: `${tensor.name} and ${other.name}`,
+          cure: 'Remove one.',
+        });
+      return (
+        tensor ??
+        fail('CheckpointError', {
+          what: 'The checkpoint lacks a tensor',
+          wanted: `${hf} (GGUF: ${gguf})`,
+          cure: 'The file is incomplete, or the model has another architecture.',
+        })
+      );
     },
     remove: (names) => names.forEach((name) => byName.delete(unwrapped(`${name}.weight`))),
     read(build) {
@@ -107,7 +129,12 @@ export function indexTensors(tensors: readonly TensorInfo[]): TensorIndex {
         const tensor = index.require(names, kind);
         const [got, ...wanted] = [tensor.shape, ...shapes].map((shape) => `[${shape.join(', ')}]`);
         if (!wanted.includes(got))
-          fail('CheckpointError', { what: `Tensor ${tensor.name} has a wrong shape`, got, wanted: wanted.join(' or '), cure: 'The configuration belongs to other weights.' });
+          fail('CheckpointError', {
+            what: `Tensor ${tensor.name} has a wrong shape`,
+            got,
+            wanted: wanted.join(' or '),
+            cure: 'The configuration belongs to other weights.',
+          });
         left.delete(tensor);
         return tensor;
       };
@@ -125,12 +152,23 @@ export function indexTensors(tensors: readonly TensorInfo[]): TensorIndex {
 }
 
 /** A tree of weights with other leaves: those of a backend, unless said otherwise. */
-export type Loaded<T, M = Matrix, V = Vector> = T extends MatrixSource ? M : T extends VectorSource ? V : T extends object ? { [K in keyof T]: Loaded<T[K], M, V> } : T;
+export type Loaded<T, M = Matrix, V = Vector> = T extends MatrixSource
+  ? M
+  : T extends VectorSource
+    ? V
+    : T extends object
+      ? { [K in keyof T]: Loaded<T[K], M, V> }
+      : T;
 
 /** The same tree with other leaves. A leaf that stands in several places, as a tied head does, is mapped once and stays one object. */
-export function mapLeaves<T, M, V>(tree: T, matrix: (source: MatrixSource) => M, vector: (source: VectorSource) => V): Loaded<T, M, V> {
+export function mapLeaves<T, M, V>(
+  tree: T,
+  matrix: (source: MatrixSource) => M,
+  vector: (source: VectorSource) => V,
+): Loaded<T, M, V> {
   const mapped = new Map<object, unknown>();
-  const mapLeaf = (leaf: object): unknown => ('segments' in leaf ? matrix(leaf as MatrixSource) : vector(leaf as VectorSource));
+  const mapLeaf = (leaf: object): unknown =>
+    'segments' in leaf ? matrix(leaf as MatrixSource) : vector(leaf as VectorSource);
   function walk(node: unknown): unknown {
     if (Array.isArray(node)) return node.map(walk);
     if (typeof node !== 'object' || node === null) return node;

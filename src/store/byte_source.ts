@@ -22,7 +22,8 @@ export interface ByteSource {
 /** @throws SourceError unless 0 ≤ offset ≤ offset + length ≤ size, all whole numbers */
 export function checkRange(source: { name: string; size: number }, offset: number, length: number): void {
   const end = offset + length;
-  if (Number.isSafeInteger(offset) && Number.isSafeInteger(length) && offset >= 0 && length >= 0 && end <= source.size) return;
+  if (Number.isSafeInteger(offset) && Number.isSafeInteger(length) && offset >= 0 && length >= 0 && end <= source.size)
+    return;
   fail('SourceError', {
     what: `A read leaves the file ${source.name}`,
     got: `bytes ${offset} to ${end}`,
@@ -57,11 +58,20 @@ export function blobSource(blob: Blob, name = blob instanceof File ? blob.name :
         bytes = new Uint8Array(await blob.slice(offset, offset + length).arrayBuffer());
       } catch (cause) {
         // NotReadableError or NotFoundError: the file was changed, moved or deleted after it was chosen
-        fail('SourceError', { what: `${name} can no longer be read`, got: String(cause), cure: 'Choose the file again.' }, cause);
+        fail(
+          'SourceError',
+          { what: `${name} can no longer be read`, got: String(cause), cure: 'Choose the file again.' },
+          cause,
+        );
       }
       if (signal?.aborted) throw abortError();
       if (bytes.length !== length)
-        fail('SourceError', { what: `${name} changed while it was read`, got: `${bytes.length} bytes`, wanted: `${length}`, cure: 'Choose the file again.' });
+        fail('SourceError', {
+          what: `${name} changed while it was read`,
+          got: `${bytes.length} bytes`,
+          wanted: `${length}`,
+          cure: 'Choose the file again.',
+        });
       return bytes;
     },
     release: freeBufferNow,

@@ -25,7 +25,12 @@ async function flip(id: string, index: number): Promise<void> {
   const cache = (await openModelCache())!;
   const data = new Uint8Array((await cache.chunk(id, FILE, index))!);
   data[data.length >> 1] ^= 1;
-  await cache.putChunk((await cache.manifest(id))!, { file: FILE, index, data, checksum: (await cache.checksums(id)).get(FILE)!.get(index)! });
+  await cache.putChunk((await cache.manifest(id))!, {
+    file: FILE,
+    index,
+    data,
+    checksum: (await cache.checksums(id)).get(FILE)!.get(index)!,
+  });
 }
 
 describe('the models in the cache', () => {
@@ -67,14 +72,20 @@ describe('the models in the cache', () => {
     const cache = (await openModelCache())!;
     const manifest = (await cache.manifest(id))!;
     const random = seeded(3);
-    const places = Array.from({ length: 24 }, (_, i) => (i < 2 ? i * (bytes.length - 1) : Math.floor(random() * bytes.length)));
+    const places = Array.from({ length: 24 }, (_, i) =>
+      i < 2 ? i * (bytes.length - 1) : Math.floor(random() * bytes.length),
+    );
     for (const [i, place] of places.entries()) {
       const index = Math.floor(place / CHUNK);
       const data = new Uint8Array((await cache.chunk(id, FILE, index))!.slice(0));
       const hash = (await cache.checksums(id)).get(FILE)!.get(index)!.slice();
       if (i % 4 === 3) hash[place % 32] ^= 1 << (i % 8);
       else data[place % CHUNK] ^= 1 << (i % 8);
-      const spoil = (): Promise<void> => cache.putChunk({ ...manifest, state: 'complete' }, { file: FILE, index, data: data.slice(), checksum: hash.slice() });
+      const spoil = (): Promise<void> =>
+        cache.putChunk(
+          { ...manifest, state: 'complete' },
+          { file: FILE, index, data: data.slice(), checksum: hash.slice() },
+        );
       await spoil();
       expect(await verifyModel(id), `byte ${place}`).toMatchObject({ ok: false, damaged: [{ file: FILE, index }] });
       await downloadModel('a/b', options());
@@ -96,12 +107,19 @@ describe('the models in the cache', () => {
     for (let index = 0; index < 10; index++) {
       const chunk = (await cache.chunk(id, FILE, index))!;
       const right = (await cache.checksums(id)).get(FILE)!.get(index)!;
-      const places = [...[0, chunk.byteLength - 1].map((at) => ({ part: 'data', at })), ...[0, 31, 32, 63].map((at) => ({ part: 'hash', at }))];
+      const places = [
+        ...[0, chunk.byteLength - 1].map((at) => ({ part: 'data', at })),
+        ...[0, 31, 32, 63].map((at) => ({ part: 'hash', at })),
+      ];
       for (const { part, at } of places) {
         const [data, hash] = [new Uint8Array(chunk.slice(0)), right.slice()];
         (part === 'data' ? data : hash)[at] ^= 1;
         await cache.putChunk(manifest, { file: FILE, index, data, checksum: hash });
-        expect(await verifyModel(id), `${part} ${at} of ${index}`).toEqual({ ok: false, damaged: [{ file: FILE, index }], foreign: [] });
+        expect(await verifyModel(id), `${part} ${at} of ${index}`).toEqual({
+          ok: false,
+          damaged: [{ file: FILE, index }],
+          foreign: [],
+        });
         await cache.putChunk(manifest, { file: FILE, index, data: new Uint8Array(chunk.slice(0)), checksum: right });
         await cache.putManifest({ ...manifest, state: 'complete' });
       }
@@ -115,9 +133,12 @@ describe('the models in the cache', () => {
     const text = JSON.stringify(await get(['manifest', id], store));
     const random = seeded(11);
     const flipped = new Set<string>();
-    for (let n = 0; n < 60; ) {
+    for (let n = 0; n < 60;) {
       const at = Math.floor(random() * text.length);
-      const other = text.slice(0, at) + String.fromCharCode(text.charCodeAt(at) ^ (1 << Math.floor(random() * 7))) + text.slice(at + 1);
+      const other =
+        text.slice(0, at) +
+        String.fromCharCode(text.charCodeAt(at) ^ (1 << Math.floor(random() * 7))) +
+        text.slice(at + 1);
       let record: object;
       try {
         record = JSON.parse(other) as object; // what the browser could not read back it would not hand out
@@ -151,7 +172,12 @@ describe('the models in the cache', () => {
     const other = await downloadModel('a/c', options());
     const cache = (await openModelCache())!;
     const data = new Uint8Array((await cache.chunk(other, FILE, 3))!);
-    await cache.putChunk((await cache.manifest(id))!, { file: FILE, index: 3, data, checksum: (await cache.checksums(other)).get(FILE)!.get(3)! });
+    await cache.putChunk((await cache.manifest(id))!, {
+      file: FILE,
+      index: 3,
+      data,
+      checksum: (await cache.checksums(other)).get(FILE)!.get(3)!,
+    });
     expect(await verifyModel(id)).toEqual({ ok: false, damaged: [], foreign: [FILE] });
     await downloadModel('a/b', options());
     expect((await verifyModel(id)).ok).toBe(true);
@@ -172,13 +198,17 @@ describe('the models in the cache', () => {
   it('a GGUF file is stored under its name', async () => {
     await hub.close();
     expect(await importModel(new File([bytes], 'my model.gguf'))).toBe('my model.gguf');
-    expect(await listModels()).toMatchObject([{ id: 'my model.gguf', bytes: bytes.length, storedBytes: bytes.length, complete: true }]);
+    expect(await listModels()).toMatchObject([
+      { id: 'my model.gguf', bytes: bytes.length, storedBytes: bytes.length, complete: true },
+    ]);
     const model = await openModel('my model.gguf');
     expect(model.cached).toBe(true);
     expect(sha256Of(await model.files[0].read(0, bytes.length))).toBe(sha256Of(bytes));
     await model.close();
     expect(await verifyModel('my model.gguf')).toEqual({ ok: true, damaged: [], foreign: [] });
-    await expect(importModel(new File(['<!doctype html>'], 'page.gguf'))).rejects.toMatchObject({ name: 'SourceError' });
+    await expect(importModel(new File(['<!doctype html>'], 'page.gguf'))).rejects.toMatchObject({
+      name: 'SourceError',
+    });
   });
 
   it('are opened by their id without the network, also those of another hub', async () => {

@@ -26,19 +26,17 @@ export async function listModels(): Promise<CachedModel[]> {
   const cache = await requireModelCache();
   const manifests = await cache.manifests();
   const models = await Promise.all(
-    manifests.map(
-      async (manifest): Promise<CachedModel> => ({
-        id: manifest.id,
-        bytes: sum(manifest.files.map(({ size }) => size)),
-        storedBytes: await sumStoredChunkBytes(cache, manifest),
-        complete: manifest.state === 'complete',
-        files: manifest.files.map(({ name, size }) => ({ name, bytes: size })),
-        ...(manifest.revision && { revision: manifest.revision }),
-        added: new Date(manifest.added),
-        lastUsed: new Date(manifest.lastUsed),
-        pinned: manifest.pinned,
-      }),
-    ),
+    manifests.map(async (manifest): Promise<CachedModel> => ({
+      id: manifest.id,
+      bytes: sum(manifest.files.map(({ size }) => size)),
+      storedBytes: await sumStoredChunkBytes(cache, manifest),
+      complete: manifest.state === 'complete',
+      files: manifest.files.map(({ name, size }) => ({ name, bytes: size })),
+      ...(manifest.revision && { revision: manifest.revision }),
+      added: new Date(manifest.added),
+      lastUsed: new Date(manifest.lastUsed),
+      pinned: manifest.pinned,
+    })),
   );
   return models.sort((a, b) => b.lastUsed.getTime() - a.lastUsed.getTime());
 }
@@ -58,11 +56,17 @@ async function storedBytesOf(cache: ModelCache, id: string): Promise<number> {
  * @param options.wait true (default): waits until no tab has it open; false: rejects at once if one has
  * @throws StorageError if it is in use; AbortError while it waits
  */
-export async function deleteModel(id: string, { wait = true, signal }: { wait?: boolean; signal?: AbortSignal } = {}): Promise<void> {
+export async function deleteModel(
+  id: string,
+  { wait = true, signal }: { wait?: boolean; signal?: AbortSignal } = {},
+): Promise<void> {
   const cache = await requireModelCache();
   const work = async (): Promise<true> => (await cache.deleteModel(id), true);
-  const done = wait ? await withExclusiveLock(readLockName(id), work, signal) : await tryExclusiveLock(readLockName(id), work);
-  if (!done) fail('StorageError', { what: `${id} is in use`, cure: 'Unload it, or close the other tabs of this page.' });
+  const done = wait
+    ? await withExclusiveLock(readLockName(id), work, signal)
+    : await tryExclusiveLock(readLockName(id), work);
+  if (!done)
+    fail('StorageError', { what: `${id} is in use`, cure: 'Unload it, or close the other tabs of this page.' });
 }
 
 /** A pinned model is never deleted to make room. */
@@ -105,7 +109,10 @@ export async function modelRoom(source: ModelSource, options: OpenOptions = {}):
 }
 
 /** The same for a source that is already open. */
-export async function reportRoomForOpenModel(source: ModelSource, { id, files, cached }: Pick<OpenedModel, 'id' | 'files' | 'cached'>): Promise<ModelRoom> {
+export async function reportRoomForOpenModel(
+  source: ModelSource,
+  { id, files, cached }: Pick<OpenedModel, 'id' | 'files' | 'cached'>,
+): Promise<ModelRoom> {
   const bytes = sum(files.map(({ size }) => size));
   const here = cached || isLocalSource(source);
   const cache = here ? undefined : await openModelCache();
@@ -114,9 +121,16 @@ export async function reportRoomForOpenModel(source: ModelSource, { id, files, c
   const room = { id, bytes, needed };
   if (needed === 0) return { ...room, enough: true, message: `${id} is on this device.` };
   const needs = `${id} needs ${formatMegabytes(needed)}${stored > 0 ? ' more' : ''}`;
-  if (!cache) return { ...room, free: 0, enough: false, message: `${needs}; this browser window stores nothing, so it is downloaded at each visit.` };
+  if (!cache)
+    return {
+      ...room,
+      free: 0,
+      enough: false,
+      message: `${needs}; this browser window stores nothing, so it is downloaded at each visit.`,
+    };
   const free = await freeStorageBytes(needed);
-  if (free === undefined) return { ...room, enough: true, message: `${needs}; the browser does not say how much space is free.` };
+  if (free === undefined)
+    return { ...room, enough: true, message: `${needs}; the browser does not say how much space is free.` };
   return { ...room, free, enough: free >= needed, message: `${needs}; ${formatMegabytes(free)} are free.` };
 }
 

@@ -13,19 +13,27 @@ const PREFERRED = [
 const QUANTIZATION = /(?:^|[-._/])([IT]?Q\d+(?:_[0-9A-Z]+)*|MXFP\d(?:_[A-Z]+)?|T?BF16|F16|F32)(?=[-._/]|$)/gi;
 const SHARD = /-(\d{5})-of-(\d{5})(?=\.(?:gguf|safetensors)$)/;
 /** read if they exist, besides config.json, tokenizer.json and the weights */
-export const OPTIONAL_FILES = ['tokenizer_config.json', 'generation_config.json', 'chat_template.jinja', 'chat_template.json'];
+export const OPTIONAL_FILES = [
+  'tokenizer_config.json',
+  'generation_config.json',
+  'chat_template.jinja',
+  'chat_template.json',
+];
 
 const isGguf = (name: string): boolean => /\.gguf$/i.test(name);
 const baseName = (name: string): string => name.slice(name.lastIndexOf('/') + 1);
 
 /** 'LFM2-350M-Q4_K_M.gguf' → 'Q4_K_M'; the last one in the name counts. */
-export const quantizationInName = (name: string): string | undefined => [...name.replace(SHARD, '').matchAll(QUANTIZATION)].at(-1)?.[1].toUpperCase();
+export const quantizationInName = (name: string): string | undefined =>
+  [...name.replace(SHARD, '').matchAll(QUANTIZATION)].at(-1)?.[1].toUpperCase();
 
 /** All shards of the model that `name` belongs to, in order: '…-00001-of-00003.gguf' → three names; any other name → itself. */
 export function shardNames(name: string): string[] {
   const count = Number(SHARD.exec(name)?.[2] ?? 0);
   if (count < 1 || count > 999) return [name];
-  return Array.from({ length: count }, (_, i) => name.replace(SHARD, `-${String(i + 1).padStart(5, '0')}-of-${String(count).padStart(5, '0')}`));
+  return Array.from({ length: count }, (_, i) =>
+    name.replace(SHARD, `-${String(i + 1).padStart(5, '0')}-of-${String(count).padStart(5, '0')}`),
+  );
 }
 
 /**
@@ -35,18 +43,29 @@ export function shardNames(name: string): string[] {
  * @throws SourceError that lists the available models if none fits; CheckpointError if the files are known to be of another kind
  */
 export function chooseFiles(names: string[], selector: string | undefined, where: string): string[] {
-  const models = names.filter((name) => isGguf(name) && !BESIDE_MODELS.test(baseName(name)) && (!SHARD.test(name) || SHARD.exec(name)![1] === '00001'));
+  const models = names.filter(
+    (name) =>
+      isGguf(name) && !BESIDE_MODELS.test(baseName(name)) && (!SHARD.test(name) || SHARD.exec(name)![1] === '00001'),
+  );
   const withAllShards = (first: string): string[] => {
     const all = shardNames(first);
     const missing = all.filter((name) => !names.includes(name));
-    if (missing.length > 0) fail('SourceError', { what: `${where} has only some parts of a split model`, got: `no ${missing.join(', ')}`, wanted: `${all.length} parts` });
+    if (missing.length > 0)
+      fail('SourceError', {
+        what: `${where} has only some parts of a split model`,
+        got: `no ${missing.join(', ')}`,
+        wanted: `${all.length} parts`,
+      });
     return all;
   };
   if (selector) {
     const named = names.find((name) => name === selector && isGguf(name));
     if (named) return withAllShards(shardNames(named)[0]);
     const tag = spaced(selector);
-    const tagged = [(name: string) => quantizationInName(name) === selector.toUpperCase(), (name: string) => quantizationInName(selector) && spaced(name).includes(tag)];
+    const tagged = [
+      (name: string) => quantizationInName(name) === selector.toUpperCase(),
+      (name: string) => quantizationInName(selector) && spaced(name).includes(tag),
+    ];
     const [quant] = tagged.flatMap((fits) => models.filter(fits).sort(byLengthThenName));
     if (quant) return withAllShards(quant);
     const folder = selector.replace(/\/$/, '');
@@ -55,7 +74,12 @@ export function chooseFiles(names: string[], selector: string | undefined, where
     const [best] = models.filter((name) => name.startsWith(`${folder}/`)).sort(byRank);
     if (best) return withAllShards(best);
     const available = [...new Set(models.map((name) => quantizationInName(name) ?? name))];
-    fail('SourceError', { what: `${where} has no model '${selector}'`, got: available.join(', ') || listNames(names), wanted: selector, cure: 'Choose one of the available models.' });
+    fail('SourceError', {
+      what: `${where} has no model '${selector}'`,
+      got: available.join(', ') || listNames(names),
+      wanted: selector,
+      cure: 'Choose one of the available models.',
+    });
   }
   const [best] = [...models].sort(byRank);
   const directory = best && rank(best) <= PREFERRED.length ? undefined : checkpointFiles(names, '');
@@ -75,7 +99,10 @@ export function chooseFiles(names: string[], selector: string | undefined, where
 function rank(name: string): number {
   const quant = quantizationInName(name);
   if (!quant) return PREFERRED.length;
-  return [quant, quant.replace(/_[A-Z]+$/, '')].map((type) => PREFERRED.indexOf(type)).find((index) => index >= 0) ?? PREFERRED.length + 1;
+  return (
+    [quant, quant.replace(/_[A-Z]+$/, '')].map((type) => PREFERRED.indexOf(type)).find((index) => index >= 0) ??
+    PREFERRED.length + 1
+  );
 }
 
 /** 'M-UD-Q4_K_XL.gguf' → ' M UD Q4_K_XL GGUF ' */
@@ -83,7 +110,8 @@ const spaced = (name: string): string => ` ${name.toUpperCase().replace(/[-./]/g
 
 const byRank = (a: string, b: string): number => rank(a) - rank(b) || byLengthThenName(a, b);
 const byLengthThenName = (a: string, b: string): number => a.length - b.length || (a < b ? -1 : 1);
-const listNames = (names: string[]): string => (names.length > 0 ? names.slice(0, 8).join(', ') + (names.length > 8 ? ', …' : '') : 'no files');
+const listNames = (names: string[]): string =>
+  names.length > 0 ? names.slice(0, 8).join(', ') + (names.length > 8 ? ', …' : '') : 'no files';
 
 /** The files of a Hugging Face checkpoint in `folder`. */
 function checkpointFiles(names: string[], folder: string): string[] | undefined {
@@ -95,6 +123,15 @@ function checkpointFiles(names: string[], folder: string): string[] | undefined 
   if (tensors.length === 0) return undefined;
   const index = 'model.safetensors.index.json';
   const parts = tensors.filter((name) => SHARD.test(name));
-  const weights = has('model.safetensors') ? [`${prefix}model.safetensors`] : has(index) ? [prefix + index, ...(parts.length > 0 ? parts : tensors)] : tensors;
-  return [prefix + 'config.json', prefix + 'tokenizer.json', ...OPTIONAL_FILES.filter(has).map((name) => prefix + name), ...weights];
+  const weights = has('model.safetensors')
+    ? [`${prefix}model.safetensors`]
+    : has(index)
+      ? [prefix + index, ...(parts.length > 0 ? parts : tensors)]
+      : tensors;
+  return [
+    prefix + 'config.json',
+    prefix + 'tokenizer.json',
+    ...OPTIONAL_FILES.filter(has).map((name) => prefix + name),
+    ...weights,
+  ];
 }

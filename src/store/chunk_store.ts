@@ -2,7 +2,14 @@
  * The chunks of one opened model: in the cache, or, without storage, a few in memory. A chunk is checked against its checksum when it is first
  * read. The last few stay in memory, because readers ask for less than a chunk at a time.
  */
-import { chunkCount, chunkLength, contentHashOrEtag, type ModelCache, type StoredChunk, type ModelManifest } from './model_cache';
+import {
+  chunkCount,
+  chunkLength,
+  contentHashOrEtag,
+  type ModelCache,
+  type StoredChunk,
+  type ModelManifest,
+} from './model_cache';
 import { sha256WithQuickChecksum, matchesChecksum, sha256PartOfChecksum } from './checksum';
 import { retainBuffer, releaseBuffer } from './buffer_references';
 import { equalBytes } from './sha256';
@@ -67,8 +74,15 @@ export class ChunkStore {
   async refresh(): Promise<void> {
     if (!this.#cache) return;
     const manifest = await this.#cache.manifest(this.manifest.id);
-    if (manifest && !this.#isSameModel(manifest)) throw new FileChangedError(this.manifest.id, 'another version in the cache, from another tab', 'the version that was being downloaded');
-    const hashes = manifest ? await this.#cache.checksums(this.manifest.id) : new Map<string, Map<number, Uint8Array<ArrayBuffer>>>();
+    if (manifest && !this.#isSameModel(manifest))
+      throw new FileChangedError(
+        this.manifest.id,
+        'another version in the cache, from another tab',
+        'the version that was being downloaded',
+      );
+    const hashes = manifest
+      ? await this.#cache.checksums(this.manifest.id)
+      : new Map<string, Map<number, Uint8Array<ArrayBuffer>>>();
     for (const at of this.#onlyInMemory) {
       const [file, index] = JSON.parse(at) as [string, number];
       filesChunks(hashes, file).set(index, this.checksum(file, index)!);
@@ -80,25 +94,35 @@ export class ChunkStore {
   #isSameModel = ({ chunkBytes, files }: ModelManifest): boolean =>
     chunkBytes === this.manifest.chunkBytes &&
     files.length === this.manifest.files.length &&
-    files.every((file, i) => file.name === this.manifest.files[i].name && file.size === this.manifest.files[i].size && contentHashOrEtag(file) === contentHashOrEtag(this.manifest.files[i]));
+    files.every(
+      (file, i) =>
+        file.name === this.manifest.files[i].name &&
+        file.size === this.manifest.files[i].size &&
+        contentHashOrEtag(file) === contentHashOrEtag(this.manifest.files[i]),
+    );
 
   has = (file: string, index: number): boolean => this.#checksums.get(file)?.has(index) ?? false;
 
   /** The chunk was stored, but was found damaged or missing. */
   wasStored = (file: string, index: number): boolean => this.persistent && this.#expected.has(chunkKey(file, index));
 
-  checksum = (file: string, index: number): Uint8Array<ArrayBuffer> | undefined => this.#checksums.get(file)?.get(index);
+  checksum = (file: string, index: number): Uint8Array<ArrayBuffer> | undefined =>
+    this.#checksums.get(file)?.get(index);
 
   chunkCount = (file: { size: number }): number => chunkCount(file.size, this.manifest.chunkBytes);
 
-  chunkLength = (file: { size: number }, index: number): number => chunkLength(file.size, this.manifest.chunkBytes, index);
+  chunkLength = (file: { size: number }, index: number): number =>
+    chunkLength(file.size, this.manifest.chunkBytes, index);
 
-  missingCount = (file: { name: string; size: number }): number => this.chunkCount(file) - (this.#checksums.get(file.name)?.size ?? 0);
+  missingCount = (file: { name: string; size: number }): number =>
+    this.chunkCount(file) - (this.#checksums.get(file.name)?.size ?? 0);
 
   /** Bytes of the available chunks of all files. */
   get storedBytes(): number {
     let sum = 0;
-    for (const file of this.manifest.files) for (const index of this.#checksums.get(file.name)?.keys() ?? []) sum += Math.max(0, this.chunkLength(file, index));
+    for (const file of this.manifest.files)
+      for (const index of this.#checksums.get(file.name)?.keys() ?? [])
+        sum += Math.max(0, this.chunkLength(file, index));
     return sum;
   }
 
@@ -192,7 +216,11 @@ export class ChunkStore {
   async markComplete(): Promise<void> {
     if (!this.persistent) return;
     try {
-      await this.#cache!.updateManifest(this.manifest.id, (manifest) => ({ ...manifest, state: 'complete', lastUsed: Date.now() }));
+      await this.#cache!.updateManifest(this.manifest.id, (manifest) => ({
+        ...manifest,
+        state: 'complete',
+        lastUsed: Date.now(),
+      }));
       this.manifest = { ...this.manifest, state: 'complete', lastUsed: Date.now() };
     } catch (error) {
       await this.handleFull(error);
@@ -232,7 +260,10 @@ export class ChunkStore {
   }
 
   #evict(at: string): void {
-    this.#memory.get(at)?.then((data) => data && releaseBuffer(data), () => {});
+    this.#memory.get(at)?.then(
+      (data) => data && releaseBuffer(data),
+      () => {},
+    );
     this.#memory.delete(at);
   }
 }

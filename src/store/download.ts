@@ -61,12 +61,32 @@ export class ModelDownload {
     readonly policy: DownloadPolicy,
     readonly signal: AbortSignal,
     /** the token is sent to URLs of the hub only */
-    readonly options: { hub: string; token?: string; blobs?: Map<string, Blob | undefined>; onWait?: (cause: string) => void; onProgress?: (progress: Progress) => void; readAhead: number },
+    readonly options: {
+      hub: string;
+      token?: string;
+      blobs?: Map<string, Blob | undefined>;
+      onWait?: (cause: string) => void;
+      onProgress?: (progress: Progress) => void;
+      readAhead: number;
+    },
   ) {
     this.#connections = policy.connections;
     this.#verifier = new FileVerifier(chunks);
-    this.#remotes = new Map(chunks.manifest.files.map((file) => [file.name, { file, blob: options.blobs?.get(file.name), ...(file.url.startsWith(`${options.hub}/`) && { token: options.token }) }]));
-    this.#meter = new ProgressMeter('download', chunks.manifest.files.reduce((sum, { size }) => sum + size, 0), options.onProgress);
+    this.#remotes = new Map(
+      chunks.manifest.files.map((file) => [
+        file.name,
+        {
+          file,
+          blob: options.blobs?.get(file.name),
+          ...(file.url.startsWith(`${options.hub}/`) && { token: options.token }),
+        },
+      ]),
+    );
+    this.#meter = new ProgressMeter(
+      'download',
+      chunks.manifest.files.reduce((sum, { size }) => sum + size, 0),
+      options.onProgress,
+    );
   }
 
   /** The last chunk of a file is readable only after the whole file was compared with the hub's hash. */
@@ -171,7 +191,8 @@ export class ModelDownload {
 
   /** Resolves the readers whose chunks have arrived. */
   #settleWaiters = (): void => {
-    for (const waiter of [...this.#waiting]) if (this.isReadable(this.#remotes.get(waiter.file)!.file, waiter.index)) waiter.settle();
+    for (const waiter of [...this.#waiting])
+      if (this.isReadable(this.#remotes.get(waiter.file)!.file, waiter.index)) waiter.settle();
     this.#meter.update(this.#bytes, this.#lastRead.file);
   };
 
@@ -235,7 +256,11 @@ export class ModelDownload {
 
   async #complete(): Promise<void> {
     const { files, state } = this.chunks.manifest;
-    if (state !== 'complete' && files.every((file) => this.#verifier.isVerified(file.name) && this.chunks.missingCount(file) === 0)) await this.chunks.markComplete();
+    if (
+      state !== 'complete' &&
+      files.every((file) => this.#verifier.isVerified(file.name) && this.chunks.missingCount(file) === 0)
+    )
+      await this.chunks.markComplete();
   }
 
   /** Claims the next job: a chunk, a file without ranges, or a file to verify. */
@@ -274,10 +299,19 @@ export class ModelDownload {
 
   #nextVerification(names: string[]): Job | undefined {
     const { persistent } = this.chunks;
-    const name = names.find((name) => persistent && !this.#verifier.isVerified(name) && !this.#claimed.has(`${name} verify`) && this.chunks.missingCount(this.#remotes.get(name)!.file) === 0);
+    const name = names.find(
+      (name) =>
+        persistent &&
+        !this.#verifier.isVerified(name) &&
+        !this.#claimed.has(`${name} verify`) &&
+        this.chunks.missingCount(this.#remotes.get(name)!.file) === 0,
+    );
     if (name === undefined) return undefined;
     this.#claimed.add(`${name} verify`);
-    return { file: name, run: () => this.#verify(this.#remotes.get(name)!.file).finally(() => this.#claimed.delete(`${name} verify`)) };
+    return {
+      file: name,
+      run: () => this.#verify(this.#remotes.get(name)!.file).finally(() => this.#claimed.delete(`${name} verify`)),
+    };
   }
 
   async #fetch(remote: RemoteFile, index: number, signal: AbortSignal): Promise<void> {
@@ -290,9 +324,16 @@ export class ModelDownload {
       this.#meter.update(this.#bytes, file.name);
     };
     try {
-      await fetchRange(remote, index * this.chunks.manifest.chunkBytes, data, { policy: this.policy, signal, onBytes, onBusy: this.#busy, onWait: this.options.onWait });
+      await fetchRange(remote, index * this.chunks.manifest.chunkBytes, data, {
+        policy: this.policy,
+        signal,
+        onBytes,
+        onBusy: this.#busy,
+        onWait: this.options.onWait,
+      });
       await this.#store(file, index, data);
-      if (++this.#chunksWithoutTrouble % CHUNKS_PER_EXTRA_CONNECTION === 0) this.#connections = Math.min(this.policy.connections + MAX_EXTRA_CONNECTIONS, this.#connections + 1);
+      if (++this.#chunksWithoutTrouble % CHUNKS_PER_EXTRA_CONNECTION === 0)
+        this.#connections = Math.min(this.policy.connections + MAX_EXTRA_CONNECTIONS, this.#connections + 1);
     } catch (error) {
       if (error instanceof RangesIgnoredError) this.#filesWithoutRanges.add(file.name);
       else throw error;
@@ -317,7 +358,8 @@ export class ModelDownload {
   /** Downloads a file in one stream; without storage only as fast as the reader reads. */
   async #stream(remote: RemoteFile, _: number, signal: AbortSignal): Promise<void> {
     const { file } = remote;
-    const blank = (index: number): Uint8Array<ArrayBuffer> => retainBuffer(new Uint8Array(index < this.chunks.chunkCount(file) ? this.chunks.chunkLength(file, index) : 0));
+    const blank = (index: number): Uint8Array<ArrayBuffer> =>
+      retainBuffer(new Uint8Array(index < this.chunks.chunkCount(file) ? this.chunks.chunkLength(file, index) : 0));
     let index = 0;
     let filled = 0;
     let data = blank(0);
@@ -326,7 +368,7 @@ export class ModelDownload {
       data = blank(0);
     };
     const take = async (piece: Uint8Array): Promise<void> => {
-      for (let at = 0; at < piece.length; ) {
+      for (let at = 0; at < piece.length;) {
         const part = piece.subarray(at, at + data.length - filled);
         data.set(part, filled);
         filled += part.length;
@@ -340,7 +382,12 @@ export class ModelDownload {
       }
     };
     try {
-      await fetchWholeFile(remote, restart, take, { policy: this.policy, signal, onBusy: this.#busy, onWait: this.options.onWait });
+      await fetchWholeFile(remote, restart, take, {
+        policy: this.policy,
+        signal,
+        onBusy: this.#busy,
+        onWait: this.options.onWait,
+      });
     } catch (error) {
       if (!(error instanceof StreamTooFar)) throw error;
     }
@@ -349,7 +396,9 @@ export class ModelDownload {
   /** Without storage, a stream may deliver a chunk only when the reader is close to it. */
   #mayDeliver(file: FileRecord, index: number, signal: AbortSignal): boolean {
     if (signal.aborted) throw abortError();
-    for (const waiter of this.#waiting) if (waiter.file === file.name && waiter.index < index && !this.chunks.has(file.name, waiter.index)) throw new StreamTooFar();
+    for (const waiter of this.#waiting)
+      if (waiter.file === file.name && waiter.index < index && !this.chunks.has(file.name, waiter.index))
+        throw new StreamTooFar();
     return this.#lastRead.file === file.name && index <= this.#lastRead.index + Math.max(1, this.options.readAhead);
   }
 
@@ -360,8 +409,12 @@ export class ModelDownload {
       if (await matchesChecksum(data, known, true)) return;
       throw new FileChangedError(file.name, 'other bytes', 'the bytes that are stored');
     }
-    const roomy = this.#inFlight.size + this.chunks.chunksInMemory + this.#verifier.waitingCount < 2 * this.#connections;
-    const soon = this.#lastRead.file === file.name && index >= this.#lastRead.index && index < this.#lastRead.index + MAX_CHUNKS_IN_MEMORY;
+    const roomy =
+      this.#inFlight.size + this.chunks.chunksInMemory + this.#verifier.waitingCount < 2 * this.#connections;
+    const soon =
+      this.#lastRead.file === file.name &&
+      index >= this.#lastRead.index &&
+      index < this.#lastRead.index + MAX_CHUNKS_IN_MEMORY;
     const awaited = [...this.#waiting].some((waiter) => waiter.file === file.name && waiter.index === index);
     const put = this.chunks.put(file.name, index, data, awaited || (soon && roomy)); // meanwhile the browser hashes the chunk on another thread
     this.#verifier.addChunk(file, index, data, roomy);

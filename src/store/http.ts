@@ -20,7 +20,12 @@ import { ProgressMeter } from './progress';
 export class RangesIgnoredError extends Error {}
 
 /** Fills `into` with the bytes of the file from `first` on. @throws SourceError, FileChangedError, RangesIgnoredError, AbortError */
-export async function fetchRange(remote: RemoteFile, first: number, into: Uint8Array, options: HttpRequestOptions): Promise<void> {
+export async function fetchRange(
+  remote: RemoteFile,
+  first: number,
+  into: Uint8Array,
+  options: HttpRequestOptions,
+): Promise<void> {
   let got = 0;
   if (remote.blob) return into.set(new Uint8Array(await remote.blob.slice(first, first + into.length).arrayBuffer()));
   await withRetries(remote, options, async () => {
@@ -41,7 +46,12 @@ export async function fetchRange(remote: RemoteFile, first: number, into: Uint8A
 }
 
 /** The whole file from its beginning, for servers without ranges. Each attempt starts again: `restart` is called first. */
-export async function fetchWholeFile(remote: RemoteFile, restart: () => void, take: (piece: Uint8Array) => Promise<void>, options: HttpRequestOptions): Promise<void> {
+export async function fetchWholeFile(
+  remote: RemoteFile,
+  restart: () => void,
+  take: (piece: Uint8Array) => Promise<void>,
+  options: HttpRequestOptions,
+): Promise<void> {
   await withRetries(remote, options, async () => {
     restart();
     for await (const piece of fetchPieces(remote, undefined, options)) {
@@ -63,7 +73,8 @@ export async function fetchJson(url: string, options: HttpRequestOptions): Promi
       text = '';
       for await (const piece of connection.pieces()) {
         text += decoder.decode(piece, { stream: true });
-        if (text.length > 32 << 20) fail('SourceError', { what: `The response of ${url} is too long`, wanted: 'a list of files' });
+        if (text.length > 32 << 20)
+          fail('SourceError', { what: `The response of ${url} is too long`, wanted: 'a list of files' });
       }
     } finally {
       connection.end();
@@ -73,7 +84,11 @@ export async function fetchJson(url: string, options: HttpRequestOptions): Promi
   try {
     return JSON.parse(text);
   } catch (cause) {
-    fail('SourceError', { what: `${url} did not answer with JSON`, got: text.slice(0, 60), cure: 'Check the address of the hub.' }, cause);
+    fail(
+      'SourceError',
+      { what: `${url} did not answer with JSON`, got: text.slice(0, 60), cure: 'Check the address of the hub.' },
+      cause,
+    );
   }
 }
 
@@ -82,7 +97,11 @@ export async function fetchJson(url: string, options: HttpRequestOptions): Promi
  * @param options.peek true: such a file is refused
  * @throws SourceError, AbortError
  */
-export async function fetchFileInfo(url: string, name: string, options: HttpRequestOptions & { peek?: boolean }): Promise<FileRecord> {
+export async function fetchFileInfo(
+  url: string,
+  name: string,
+  options: HttpRequestOptions & { peek?: boolean },
+): Promise<FileRecord> {
   const file: FileRecord = { name, size: -1, url };
   const remote: RemoteFile = { file, token: options.token };
   let head = new Uint8Array(0);
@@ -95,7 +114,8 @@ export async function fetchFileInfo(url: string, name: string, options: HttpRequ
         const length = Number(response.headers.get('content-length') ?? NaN);
         const total = contentRange(response)?.total;
         if (response.status === 206 && total !== undefined) file.size = total;
-        else if (response.status === 200 || range === 'bytes=0-') file.size = Number.isSafeInteger(length) ? length : -1;
+        else if (response.status === 200 || range === 'bytes=0-')
+          file.size = Number.isSafeInteger(length) ? length : -1;
         file.etag = validator(response);
         head = new Uint8Array(16);
         let got = 0;
@@ -113,7 +133,11 @@ export async function fetchFileInfo(url: string, name: string, options: HttpRequ
     if (file.size >= 0) break;
   }
   if (file.size < 0 && options.peek)
-    fail('SourceError', { what: `The server does not state the size of ${name}`, got: 'no Content-Length', cure: 'Serve the file uncompressed, with its length.' });
+    fail('SourceError', {
+      what: `The server does not state the size of ${name}`,
+      got: 'no Content-Length',
+      cure: 'Serve the file uncompressed, with its length.',
+    });
   checkFirstBytes(name, head);
   if (file.size < 0) await readWhole(remote, options);
   return file;
@@ -154,7 +178,11 @@ export function checkFirstBytes(name: string, head: Uint8Array): void {
 }
 
 /** The bytes [first, end) of a file, or all of it; never more, perhaps fewer. */
-async function* fetchPieces(remote: RemoteFile, range: { first: number; end: number } | undefined, options: HttpRequestOptions): AsyncGenerator<Uint8Array> {
+async function* fetchPieces(
+  remote: RemoteFile,
+  range: { first: number; end: number } | undefined,
+  options: HttpRequestOptions,
+): AsyncGenerator<Uint8Array> {
   const { file } = remote;
   const { first, end } = range ?? { first: 0, end: file.size };
   const connection = await connect(remote, { range: range && `bytes=${first}-${end - 1}` }, options);
@@ -162,7 +190,8 @@ async function* fetchPieces(remote: RemoteFile, range: { first: number; end: num
     const { response } = connection;
     const pinned = file.sha256 || file.gitId;
     const tag = validator(response);
-    if (!pinned && file.etag && tag && tag !== file.etag) throw new FileChangedError(file.name, `version ${tag}`, file.etag);
+    if (!pinned && file.etag && tag && tag !== file.etag)
+      throw new FileChangedError(file.name, `version ${tag}`, file.etag);
     const length = Number(response.headers.get('content-length') ?? NaN);
     if (response.status === 200) {
       if (length >= 0 && length !== file.size) throw wrongSize(remote, length);
@@ -170,7 +199,8 @@ async function* fetchPieces(remote: RemoteFile, range: { first: number; end: num
     } else {
       const got = contentRange(response);
       if (got && got.total !== undefined && got.total !== file.size) throw wrongSize(remote, got.total);
-      if (got && (got.first !== first || got.last >= end)) throw new TemporaryFailure(`bytes ${got.first}-${got.last} instead of ${first}-${end - 1}`);
+      if (got && (got.first !== first || got.last >= end))
+        throw new TemporaryFailure(`bytes ${got.first}-${got.last} instead of ${first}-${end - 1}`);
       if (length > end - first) throw new TemporaryFailure(`${length} bytes instead of ${end - first}`);
     }
     let at = first;
@@ -179,7 +209,8 @@ async function* fetchPieces(remote: RemoteFile, range: { first: number; end: num
       if (at > end) throw new TemporaryFailure('more bytes than were asked for');
       yield piece;
     }
-    if (at < end && !(at - first === length && response.status === 206)) throw new TemporaryFailure(`cut off after ${at - first} of ${end - first} bytes`);
+    if (at < end && !(at - first === length && response.status === 206))
+      throw new TemporaryFailure(`cut off after ${at - first} of ${end - first} bytes`);
   } finally {
     connection.end();
   }

@@ -76,14 +76,24 @@ export class FileContentError extends RivuletError {
 /** The file on the server is no longer the one that was partly downloaded. */
 export class FileChangedError extends FileContentError {
   constructor(name: string, got: string, wanted: string) {
-    super({ what: `${name} changed on the server during the download`, got, wanted, cure: 'Load it again: the download starts from the beginning.' });
+    super({
+      what: `${name} changed on the server during the download`,
+      got,
+      wanted,
+      cure: 'Load it again: the download starts from the beginning.',
+    });
   }
 }
 
 /** The error for a wrong size. A file with a known hash cannot have changed, so the server is wrong; any other file may be a new version. */
 export const wrongSize = ({ file }: RemoteFile, size: number): Error =>
   file.sha256 || file.gitId
-    ? new RivuletError('SourceError', { what: `The server sent something else instead of ${file.name}`, got: `${size} bytes`, wanted: `${file.size}`, cure: 'Try again later, or use another hub.' })
+    ? new RivuletError('SourceError', {
+        what: `The server sent something else instead of ${file.name}`,
+        got: `${size} bytes`,
+        wanted: `${file.size}`,
+        cure: 'Try again later, or use another hub.',
+      })
     : new FileChangedError(file.name, `${size} bytes`, `${file.size}`);
 
 interface Connection {
@@ -95,7 +105,11 @@ interface Connection {
 }
 
 /** Sends one request and checks the headers of the response: status 200 or 206, identity encoding, not a web page. */
-export async function connect(remote: RemoteFile, request: { range?: string; small?: boolean; fromStart?: boolean; text?: boolean }, options: HttpRequestOptions): Promise<Connection> {
+export async function connect(
+  remote: RemoteFile,
+  request: { range?: string; small?: boolean; fromStart?: boolean; text?: boolean },
+  options: HttpRequestOptions,
+): Promise<Connection> {
   const { range, small, fromStart } = request;
   const { policy, signal } = options;
   const controller = new AbortController();
@@ -106,7 +120,9 @@ export async function connect(remote: RemoteFile, request: { range?: string; sma
     controller.abort();
   };
   // an aborted read may never settle (in Node's fetch), so the signal itself ends the wait
-  const aborted = new Promise<never>((_, reject) => controller.signal.addEventListener('abort', () => reject(abortError()), { once: true }));
+  const aborted = new Promise<never>((_, reject) =>
+    controller.signal.addEventListener('abort', () => reject(abortError()), { once: true }),
+  );
   aborted.catch(() => undefined);
   const withTimeout = async <T>(work: Promise<T>, url?: string): Promise<T> => {
     const timer = setTimeout(stop, policy.stall);
@@ -114,7 +130,9 @@ export async function connect(remote: RemoteFile, request: { range?: string; sma
       return await Promise.race([work, aborted]);
     } catch (error) {
       if (signal.aborted) throw abortError();
-      const reason = controller.signal.aborted ? `no byte for ${policy.stall / 1000} s` : String(error instanceof Error ? error.message : error);
+      const reason = controller.signal.aborted
+        ? `no byte for ${policy.stall / 1000} s`
+        : String(error instanceof Error ? error.message : error);
       throw new TemporaryFailure(reason, 0, false, remote.answered ? undefined : url);
     } finally {
       clearTimeout(timer);
@@ -127,7 +145,10 @@ export async function connect(remote: RemoteFile, request: { range?: string; sma
     if (range) headers.set('Range', range);
     if (remote.token && !signed) headers.set('Authorization', `Bearer ${remote.token}`);
     const url = signed ?? remote.file.url;
-    const response = await withTimeout(fetch(url, { headers, signal: controller.signal, cache: 'no-store', referrerPolicy: 'no-referrer' }), url);
+    const response = await withTimeout(
+      fetch(url, { headers, signal: controller.signal, cache: 'no-store', referrerPolicy: 'no-referrer' }),
+      url,
+    );
     remote.answered = true;
     if (response.redirected && response.ok && response.url && !small) remote.signed = response.url;
     if (signed && EXPIRED_STATUSES.includes(response.status)) {
@@ -144,17 +165,20 @@ export async function connect(remote: RemoteFile, request: { range?: string; sma
 }
 
 /** Reuses one buffer if the body is a byte stream: one buffer for each piece would stay in memory until garbage collection. */
-async function* readBody(body: Response['body'], withTimeout: <T>(work: Promise<T>) => Promise<T>): AsyncGenerator<Uint8Array> {
+async function* readBody(
+  body: Response['body'],
+  withTimeout: <T>(work: Promise<T>) => Promise<T>,
+): AsyncGenerator<Uint8Array> {
   if (!body) return;
   const reader = byobReader(body);
   if (!reader) {
-    for (const plain = body.getReader(); ; ) {
+    for (const plain = body.getReader(); ;) {
       const { done, value } = await withTimeout(plain.read());
       if (done) return;
       yield value;
     }
   }
-  for (let into = new Uint8Array(MAX_READ_BYTES); ; ) {
+  for (let into = new Uint8Array(MAX_READ_BYTES); ;) {
     const { done, value } = await withTimeout(reader.read(into));
     if (done) return void (value && freeBufferNow(value));
     yield value;
@@ -188,16 +212,28 @@ function checkResponse(response: Response, remote: RemoteFile, text = false): vo
   }
   const encoding = response.headers.get('content-encoding');
   if (encoding && encoding !== 'identity' && !text)
-    fail('SourceError', { what: `${name} was sent compressed`, got: encoding, wanted: 'uncompressed bytes', cure: 'Turn compression off for this file on the server.' });
+    fail('SourceError', {
+      what: `${name} was sent compressed`,
+      got: encoding,
+      wanted: 'uncompressed bytes',
+      cure: 'Turn compression off for this file on the server.',
+    });
   if (/^text\/html/i.test(response.headers.get('content-type') ?? ''))
-    fail('SourceError', { what: `The server sent something else instead of ${name}`, got: 'text/html', wanted: 'model data', cure: PAGE_CURE });
+    fail('SourceError', {
+      what: `The server sent something else instead of ${name}`,
+      got: 'text/html',
+      wanted: 'model data',
+      cure: PAGE_CURE,
+    });
 }
 
 /** ETag without its weak prefix, else Last-Modified. */
-export const validator = (response: Response): string | undefined => response.headers.get('etag')?.replace(/^W\//, '') ?? response.headers.get('last-modified') ?? undefined;
+export const validator = (response: Response): string | undefined =>
+  response.headers.get('etag')?.replace(/^W\//, '') ?? response.headers.get('last-modified') ?? undefined;
 
 export function contentRange(response: Response): { first: number; last: number; total?: number } | undefined {
-  const [, first, last, total] = /^bytes (?:(\d+)-(\d+)|\*)\/(\d+|\*)$/.exec(response.headers.get('content-range') ?? '') ?? [];
+  const [, first, last, total] =
+    /^bytes (?:(\d+)-(\d+)|\*)\/(\d+|\*)$/.exec(response.headers.get('content-range') ?? '') ?? [];
   if (total === undefined) return undefined;
   return { first: Number(first ?? 0), last: Number(last ?? -1), ...(total !== '*' && { total: Number(total) }) };
 }

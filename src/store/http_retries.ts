@@ -7,9 +7,13 @@ const MAX_SILENCE_MS = 8000; // a server that never answered is given up
 const PROBE_MS = 3000;
 
 /** Runs `attempt` until it has no more to do. Waits after a temporary failure. */
-export async function withRetries(remote: RemoteFile, { policy, signal, onBusy, onWait }: HttpRequestOptions, attempt: () => Promise<{ more: boolean; failed?: TemporaryFailure }>): Promise<void> {
+export async function withRetries(
+  remote: RemoteFile,
+  { policy, signal, onBusy, onWait }: HttpRequestOptions,
+  attempt: () => Promise<{ more: boolean; failed?: TemporaryFailure }>,
+): Promise<void> {
   const begun = performance.now();
-  for (let failures = 0; ; ) {
+  for (let failures = 0; ;) {
     if (signal.aborted) throw abortError();
     let failed: TemporaryFailure | undefined;
     try {
@@ -24,11 +28,18 @@ export async function withRetries(remote: RemoteFile, { policy, signal, onBusy, 
     }
     if (!failed) continue;
     if (failed.busy) onBusy?.();
-    const wait = Math.max(failed.waitMs, Math.min(MAX_RETRY_WAIT_MS, policy.backoff * 2 ** failures) * (0.5 + Math.random() / 2));
-    const why = failed.url ? (remote.why ??= await explainSilence(failed.url, failed.message)) : { got: failed.message, cure: 'Check the connection and load again: the downloaded part is kept.' };
+    const wait = Math.max(
+      failed.waitMs,
+      Math.min(MAX_RETRY_WAIT_MS, policy.backoff * 2 ** failures) * (0.5 + Math.random() / 2),
+    );
+    const why = failed.url
+      ? (remote.why ??= await explainSilence(failed.url, failed.message))
+      : { got: failed.message, cure: 'Check the connection and load again: the downloaded part is kept.' };
     if (signal.aborted) throw abortError();
-    const hopeless = failed.url && (isOffline() || !isOfServer(failed.url) || performance.now() - begun + wait > MAX_SILENCE_MS);
-    if (++failures >= policy.attempts || hopeless) fail('SourceError', { what: `${remote.file.name} cannot be downloaded`, ...why });
+    const hopeless =
+      failed.url && (isOffline() || !isOfServer(failed.url) || performance.now() - begun + wait > MAX_SILENCE_MS);
+    if (++failures >= policy.attempts || hopeless)
+      fail('SourceError', { what: `${remote.file.name} cannot be downloaded`, ...why });
     onWait?.(`${why.got}. The next attempt is in ${Math.ceil(wait / 1000)} s.`);
     await waitToRetry(wait, signal);
   }
@@ -41,13 +52,32 @@ const isOfServer = (url: string): boolean => url.startsWith('http');
 /** Why a server does not answer. Browsers do not tell; requests of other kinds do, as far as they can. */
 async function explainSilence(url: string, message: string): Promise<Pick<ErrorParts, 'got' | 'cure'>> {
   const answer = (mode: RequestMode): Promise<ResponseType | undefined> =>
-    fetch(url, { mode, method: 'HEAD', signal: AbortSignal.timeout(PROBE_MS), cache: 'no-store', referrerPolicy: 'no-referrer' }).then(({ type }) => type, () => undefined);
-  if (url.startsWith('file:')) return { got: message, cure: 'A page cannot read files of the disk: let the user choose the file, or serve the folder over http.' };
+    fetch(url, {
+      mode,
+      method: 'HEAD',
+      signal: AbortSignal.timeout(PROBE_MS),
+      cache: 'no-store',
+      referrerPolicy: 'no-referrer',
+    }).then(
+      ({ type }) => type,
+      () => undefined,
+    );
+  if (url.startsWith('file:'))
+    return {
+      got: message,
+      cure: 'A page cannot read files of the disk: let the user choose the file, or serve the folder over http.',
+    };
   if (isOffline()) return { got: 'no connection: this device is offline', cure: 'Load again when it is online.' };
   const [readable, any] = await Promise.all([answer('cors'), answer('no-cors')]);
-  if (readable || (any && any !== 'opaque')) return { got: 'no answer to a request for a range', cure: 'Turn compression off for this file on the server.' };
-  if (any) return { got: 'an answer that this page may not read', cure: 'The server must send Access-Control-Allow-Origin (CORS).' };
-  const cure = "Check the address and the connection. The page's Content Security Policy must allow the host in connect-src, and a server of another origin must send Access-Control-Allow-Origin (CORS).";
+  if (readable || (any && any !== 'opaque'))
+    return { got: 'no answer to a request for a range', cure: 'Turn compression off for this file on the server.' };
+  if (any)
+    return {
+      got: 'an answer that this page may not read',
+      cure: 'The server must send Access-Control-Allow-Origin (CORS).',
+    };
+  const cure =
+    "Check the address and the connection. The page's Content Security Policy must allow the host in connect-src, and a server of another origin must send Access-Control-Allow-Origin (CORS).";
   return { got: message, cure };
 }
 

@@ -23,7 +23,9 @@ it.each<[string, string, string, string?]>([
   ['https://huggingface.co/Org/Repo/raw/main/sub/file.gguf#L1', 'Org/Repo', 'main', 'sub/file.gguf'],
   ['https://huggingface.co/Org/Repo/tree/feature%2Fx', 'Org/Repo', 'feature/x'],
   ['https://huggingface.co/Org/Repo/resolve/main/100%.gguf', 'Org/Repo', 'main', '100%.gguf'],
-])('%s', (text, repo, revision, selector) => expect(parseHubId(text)).toEqual({ repo, revision, ...(selector && { selector }) }));
+])('%s', (text, repo, revision, selector) =>
+  expect(parseHubId(text)).toEqual({ repo, revision, ...(selector && { selector }) }),
+);
 
 it.each([
   'file.gguf',
@@ -41,7 +43,11 @@ it.each([
 ])('%s is no id of a hub', (text) => expect(parseHubId(text)).toBeUndefined());
 
 it('knows the addresses of another hub, and leaves those of the default one to the network', () => {
-  expect(parseHubId(`${MIRROR}/Org/Repo/resolve/main/file.gguf`, MIRROR)).toEqual({ repo: 'Org/Repo', revision: 'main', selector: 'file.gguf' });
+  expect(parseHubId(`${MIRROR}/Org/Repo/resolve/main/file.gguf`, MIRROR)).toEqual({
+    repo: 'Org/Repo',
+    revision: 'main',
+    selector: 'file.gguf',
+  });
   expect(parseHubId('hf.co/Org/Repo', MIRROR)).toEqual({ repo: 'Org/Repo', revision: 'main' });
   expect(parseHubId('https://huggingface.co/Org/Repo/resolve/main/file.gguf', MIRROR)).toBeUndefined();
   expect(parseHubId(`${MIRROR}/plain/Org/Repo/file.gguf`, MIRROR)).toBeUndefined();

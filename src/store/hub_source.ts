@@ -40,8 +40,15 @@ const FOLDERS = /^(models|assets|static|public)\//;
  * Undefined for any other text, such as 'models/file.gguf'.
  */
 export function parseHubId(text: string, hub = DEFAULT_HUB): HubModelId | undefined {
-  const host = [`${hub}/`, ...HOSTS, ...(hub === DEFAULT_HUB ? HOSTS.map((name) => `https://${name}`) : [])].find((name) => text.startsWith(name));
-  const inHub = host ? text.slice(host.length).replace(/[?#].*$/, '').replace(/\/$/, '') : text;
+  const host = [`${hub}/`, ...HOSTS, ...(hub === DEFAULT_HUB ? HOSTS.map((name) => `https://${name}`) : [])].find(
+    (name) => text.startsWith(name),
+  );
+  const inHub = host
+    ? text
+        .slice(host.length)
+        .replace(/[?#].*$/, '')
+        .replace(/\/$/, '')
+    : text;
   if (host) {
     const [org, name, kind, ...rest] = inHub.split('/').map(decode);
     if (/^(blob|resolve|tree|raw)$/.test(kind) && rest[0]) {
@@ -67,14 +74,24 @@ function decode(part: string): string {
 }
 
 /** Asks the hub for the files with their sizes, hashes and commit. @throws SourceError; AbortError */
-export async function resolveHubModel({ repo, selector, revision }: HubModelId, options: HttpRequestOptions & { hub: string; token?: string }): Promise<ResolvedModel> {
+export async function resolveHubModel(
+  { repo, selector, revision }: HubModelId,
+  options: HttpRequestOptions & { hub: string; token?: string },
+): Promise<ResolvedModel> {
   const { hub } = options;
   const url = `${hub}/api/models/${repo}/revision/${encodeURIComponent(revision)}?blobs=true`;
   const answer = (await fetchJson(url, options)) as { sha?: unknown; siblings?: unknown } | null;
   if (typeof answer?.sha !== 'string' || !/^[0-9a-f]{6,64}$/i.test(answer.sha) || !Array.isArray(answer.siblings))
-    fail('SourceError', { what: `${hub} does not answer like a model hub`, got: JSON.stringify(answer).slice(0, 80), wanted: 'a list of files', cure: 'Check the hub address.' });
+    fail('SourceError', {
+      what: `${hub} does not answer like a model hub`,
+      got: JSON.stringify(answer).slice(0, 80),
+      wanted: 'a list of files',
+      cure: 'Check the hub address.',
+    });
   const commit = answer.sha;
-  const siblings = new Map((answer.siblings as (Sibling | null)[]).map((sibling) => [String(sibling?.rfilename), sibling]));
+  const siblings = new Map(
+    (answer.siblings as (Sibling | null)[]).map((sibling) => [String(sibling?.rfilename), sibling]),
+  );
   const names = chooseFiles([...siblings.keys()], selector, `${repo} at ${revision}`);
   const single = names[0].endsWith('.gguf');
   const folder = single ? '' : names[0].slice(0, names[0].lastIndexOf('/') + 1);
@@ -98,8 +115,18 @@ interface Sibling {
 
 function readSibling(sibling: Sibling): Omit<FileRecord, 'name' | 'url'> {
   const size = sibling.lfs?.size ?? sibling.size;
-  if (!Number.isSafeInteger(size) || (size as number) < 0 || String(sibling.rfilename).split('/').some((part) => part === '' || part === '..'))
-    fail('SourceError', { what: 'The hub lists a file without a valid name or size', got: JSON.stringify(sibling).slice(0, 120), wanted: 'a name and a size' });
+  if (
+    !Number.isSafeInteger(size) ||
+    (size as number) < 0 ||
+    String(sibling.rfilename)
+      .split('/')
+      .some((part) => part === '' || part === '..')
+  )
+    fail('SourceError', {
+      what: 'The hub lists a file without a valid name or size',
+      got: JSON.stringify(sibling).slice(0, 120),
+      wanted: 'a name and a size',
+    });
   const sha256 = sibling.lfs?.sha256 ?? sibling.lfs?.oid;
   const gitId = sibling.blobId;
   return {

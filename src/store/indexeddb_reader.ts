@@ -5,9 +5,9 @@
  *
  * The worker starts from source text, so that it works in any bundle on any static host. It transfers the values without a copy.
  */
-const READS_PER_WORKER = 2; 
-const READ_TIMEOUT_MS = 5000; 
-const IDLE_MS = 200; 
+const READS_PER_WORKER = 2;
+const READ_TIMEOUT_MS = 5000;
+const IDLE_MS = 200;
 
 /** An upgrade means that the database does not exist; it must not be created without its store. */
 const workerSource = (database: string, store: string): string => `
@@ -50,7 +50,11 @@ interface ReaderWorker {
  * A function that reads the value of a key.
  * @param inPlace does the same in this thread, for other browsers and after a worker has failed
  */
-export function createIndexedDbWorkerReader(database: string, store: string, inPlace: (key: IDBValidKey) => Promise<unknown>): (key: IDBValidKey) => Promise<unknown> {
+export function createIndexedDbWorkerReader(
+  database: string,
+  store: string,
+  inPlace: (key: IDBValidKey) => Promise<unknown>,
+): (key: IDBValidKey) => Promise<unknown> {
   let useWorkers = typeof Worker !== 'undefined' && 'userAgentData' in navigator; // Chromium's engine, in a secure context
   let current: ReaderWorker | undefined;
   const workers = new Set<ReaderWorker>();

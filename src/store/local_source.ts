@@ -3,10 +3,17 @@ import { fail } from '../errors';
 import { chooseFiles } from './choose_files';
 import { blobSource, type ByteSource } from './byte_source';
 
-export type LocalSource = File | Blob | FileSystemFileHandle | { file: File | Blob; name?: string } | { files: File[] } | FileSystemDirectoryHandle;
+export type LocalSource =
+  | File
+  | Blob
+  | FileSystemFileHandle
+  | { file: File | Blob; name?: string }
+  | { files: File[] }
+  | FileSystemDirectoryHandle;
 
 /** True for local files, which are read in place. */
-export const isLocalSource = (source: string | { url: string | string[] } | LocalSource): source is LocalSource => typeof source === 'object' && !('url' in source);
+export const isLocalSource = (source: string | { url: string | string[] } | LocalSource): source is LocalSource =>
+  typeof source === 'object' && !('url' in source);
 
 /** @throws SourceError if the files hold no model or cannot be read */
 export async function openLocalSource(source: LocalSource): Promise<{ id: string; files: ByteSource[] }> {
@@ -20,20 +27,30 @@ export async function openLocalSource(source: LocalSource): Promise<{ id: string
     const listed = new Map(source.files.map((file) => [file.webkitRelativePath || file.name, file]));
     const { folder, names } = withoutCommonFolder([...listed.keys()]);
     const list = names.length === 1 ? names : chooseFiles(names, undefined, 'the list of files');
-    return { id: `file:${folder || list[0]}`, files: list.map((name) => blobSource(listed.get(folder ? `${folder}/${name}` : name)!, name)) };
+    return {
+      id: `file:${folder || list[0]}`,
+      files: list.map((name) => blobSource(listed.get(folder ? `${folder}/${name}` : name)!, name)),
+    };
   }
   if (source.kind === 'file') return openLocalSource({ file: await fileOf(source) });
   const handles = new Map<string, FileSystemFileHandle>();
   await collectFiles(source, '', handles);
   const names = chooseFiles([...handles.keys()], undefined, `the folder ${source.name}`);
-  return { id: `file:${source.name}`, files: await Promise.all(names.map(async (name) => blobSource(await fileOf(handles.get(name)!), name))) };
+  return {
+    id: `file:${source.name}`,
+    files: await Promise.all(names.map(async (name) => blobSource(await fileOf(handles.get(name)!), name))),
+  };
 }
 
 async function fileOf(handle: FileSystemFileHandle): Promise<File> {
   try {
     return await handle.getFile();
   } catch (cause) {
-    fail('SourceError', { what: `The file ${handle.name} cannot be read`, got: String(cause), cure: 'Choose it, or its folder, again.' }, cause);
+    fail(
+      'SourceError',
+      { what: `The file ${handle.name} cannot be read`, got: String(cause), cure: 'Choose it, or its folder, again.' },
+      cause,
+    );
   }
 }
 
@@ -46,9 +63,14 @@ function withoutCommonFolder(paths: string[]): { folder: string; names: string[]
 
 const MAX_FOLDER_DEPTH = 3; // a snapshot directory has its files at the top or one folder below
 
-async function collectFiles(directory: FileSystemDirectoryHandle, prefix: string, into: Map<string, FileSystemFileHandle>): Promise<void> {
+async function collectFiles(
+  directory: FileSystemDirectoryHandle,
+  prefix: string,
+  into: Map<string, FileSystemFileHandle>,
+): Promise<void> {
   for await (const entry of directory.values()) {
     if (entry.kind === 'file') into.set(prefix + entry.name, entry as FileSystemFileHandle);
-    else if (prefix.split('/').length < MAX_FOLDER_DEPTH) await collectFiles(entry as FileSystemDirectoryHandle, `${prefix}${entry.name}/`, into);
+    else if (prefix.split('/').length < MAX_FOLDER_DEPTH)
+      await collectFiles(entry as FileSystemDirectoryHandle, `${prefix}${entry.name}/`, into);
   }
 }

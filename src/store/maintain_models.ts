@@ -2,7 +2,16 @@
 import { abortError, fail } from '../errors';
 import { sum } from './cached_models';
 import { sha256WithQuickChecksum, matchesChecksum, sha256PartOfChecksum } from './checksum';
-import { CHUNK_BYTES, chunkCount, chunkLength, isQuotaError, requireModelCache, type ModelCache, type FileRecord, type ModelManifest } from './model_cache';
+import {
+  CHUNK_BYTES,
+  chunkCount,
+  chunkLength,
+  isQuotaError,
+  requireModelCache,
+  type ModelCache,
+  type FileRecord,
+  type ModelManifest,
+} from './model_cache';
 import { withExclusiveLock, readLockName, acquireSharedLock } from './model_locks';
 import { ProgressMeter, type Progress } from './progress';
 import { createSha256, toHex } from './sha256';
@@ -17,7 +26,10 @@ export interface VerificationResult {
 }
 
 /** Reads every stored byte of a model and checks it against the checksums. @throws StorageError; AbortError */
-export async function verifyModel(id: string, options: { signal?: AbortSignal; onProgress?: (progress: Progress) => void } = {}): Promise<VerificationResult> {
+export async function verifyModel(
+  id: string,
+  options: { signal?: AbortSignal; onProgress?: (progress: Progress) => void } = {},
+): Promise<VerificationResult> {
   const cache = await requireModelCache();
   const release = await acquireSharedLock(readLockName(id), options.signal);
   try {
@@ -33,7 +45,10 @@ export async function verifyModel(id: string, options: { signal?: AbortSignal; o
         if (options.signal?.aborted) throw abortError();
         const hash = hashes.get(file.name)?.get(index);
         const data = hash && (await cache.chunk(id, file.name, index));
-        const good = data !== undefined && data.byteLength === chunkLength(file.size, manifest.chunkBytes, index) && (await matchesChecksum(new Uint8Array(data), hash!, true));
+        const good =
+          data !== undefined &&
+          data.byteLength === chunkLength(file.size, manifest.chunkBytes, index) &&
+          (await matchesChecksum(new Uint8Array(data), hash!, true));
         if (good && file.sha256 && entire) whole.update(new Uint8Array(data));
         entire &&= good;
         if (!good && (hash || manifest.state === 'complete')) result.damaged.push({ file: file.name, index });
@@ -71,18 +86,28 @@ export async function exportModel(id: string, { signal }: { signal?: AbortSignal
   const release = await acquireSharedLock(readLockName(id), signal);
   try {
     const { aliases, revision, chunkBytes, files, state } = await requireManifest(cache, id);
-    if (state !== 'complete') fail('StorageError', { what: `${id} is not downloaded completely`, got: state, wanted: 'complete', cure: 'Load it once, then export it.' });
+    if (state !== 'complete')
+      fail('StorageError', {
+        what: `${id} is not downloaded completely`,
+        got: state,
+        wanted: 'complete',
+        cure: 'Load it once, then export it.',
+      });
     const hashes = await cache.checksums(id);
     const hashOf = (file: string, index: number): Uint8Array => hashes.get(file)?.get(index) ?? failDamaged(id, file);
     const parts: Blob[] = [];
     const records: ExportHeader['files'] = [];
     for (const file of files) {
       const count = chunkCount(file.size, chunkBytes);
-      records.push({ ...file, hashes: Array.from({ length: count }, (_, index) => toHex(sha256PartOfChecksum(hashOf(file.name, index)))) });
+      records.push({
+        ...file,
+        hashes: Array.from({ length: count }, (_, index) => toHex(sha256PartOfChecksum(hashOf(file.name, index)))),
+      });
       for (let index = 0; index < count; index++) {
         if (signal?.aborted) throw abortError();
         const data = await cache.chunk(id, file.name, index);
-        if (!data || !(await matchesChecksum(new Uint8Array(data), hashOf(file.name, index), true))) failDamaged(id, file.name);
+        if (!data || !(await matchesChecksum(new Uint8Array(data), hashOf(file.name, index), true)))
+          failDamaged(id, file.name);
         parts.push(new Blob([data]));
       }
     }
@@ -95,24 +120,37 @@ export async function exportModel(id: string, { signal }: { signal?: AbortSignal
 }
 
 function failDamaged(id: string, file: string): never {
-  fail('StorageError', { what: `The stored copy of ${file} is damaged`, cure: `Load ${id} again while online: the damaged part is downloaded again.` });
+  fail('StorageError', {
+    what: `The stored copy of ${file} is damaged`,
+    cure: `Load ${id} again while online: the damaged part is downloaded again.`,
+  });
 }
 
 /**
  * Stores an exported model and checks every byte; or stores a GGUF file, whose id is the file's name.
  * @returns its id. @throws SourceError for any other file; StorageError; AbortError
  */
-export async function importModel(blob: Blob, { signal, onProgress }: { signal?: AbortSignal; onProgress?: (progress: Progress) => void } = {}): Promise<string> {
+export async function importModel(
+  blob: Blob,
+  { signal, onProgress }: { signal?: AbortSignal; onProgress?: (progress: Progress) => void } = {},
+): Promise<string> {
   const cache = await requireModelCache();
   const { name, size } = blob as File;
   const magic = await blob.slice(0, 8).text();
   const length = size < 12 ? 0 : new Uint32Array(await blob.slice(8, 12).arrayBuffer())[0];
-  const wrong = (got: string): never => fail('SourceError', { what: 'This file is not an exported model', got, wanted: `${MAGIC} and a valid header`, cure: 'Import an exported model or a .gguf file.' });
+  const wrong = (got: string): never =>
+    fail('SourceError', {
+      what: 'This file is not an exported model',
+      got,
+      wanted: `${MAGIC} and a valid header`,
+      cure: 'Import an exported model or a .gguf file.',
+    });
   const plain = name && magic.startsWith('GGUF'); // a blob has no name
   const start = plain ? 0 : 12 + length;
   const header: ExportHeader = plain
     ? { id: name, aliases: [], chunkBytes: CHUNK_BYTES, files: [{ name, size, url: '', hashes: [] }] }
-    : ((magic === MAGIC && length <= MAX_HEADER_BYTES && readHeader(await blob.slice(12, start).text())) || wrong(JSON.stringify(magic)));
+    : (magic === MAGIC && length <= MAX_HEADER_BYTES && readHeader(await blob.slice(12, start).text())) ||
+      wrong(JSON.stringify(magic));
   const total = sum(header.files.map((file) => file.size));
   if (size !== start + total) wrong(`${size} bytes instead of ${start + total}`);
   const { id } = header;
@@ -134,19 +172,29 @@ export async function importModel(blob: Blob, { signal, onProgress }: { signal?:
             const end = at + chunkLength(file.size, header.chunkBytes, index);
             const data = new Uint8Array(await blob.slice(at, end).arrayBuffer());
             const hash = await sha256WithQuickChecksum(data);
-            if (!plain && toHex(sha256PartOfChecksum(hash)) !== file.hashes[index]) wrong(`damaged bytes in ${file.name}`);
+            if (!plain && toHex(sha256PartOfChecksum(hash)) !== file.hashes[index])
+              wrong(`damaged bytes in ${file.name}`);
             if (file.sha256) whole.update(data);
             await cache.putChunk(manifest, { file: file.name, index, data, checksum: hash });
             at = end;
             meter.update(at - start, file.name);
           }
-          if (file.sha256 && toHex(whole.digest()) !== file.sha256) wrong(`a hash of ${file.name} that differs from the hub's`);
+          if (file.sha256 && toHex(whole.digest()) !== file.sha256)
+            wrong(`a hash of ${file.name} that differs from the hub's`);
         }
         await cache.putManifest({ ...manifest, state: 'complete' });
       } catch (error) {
         await cache.deleteModel(id).catch(() => {}); // if this fails too, the partial model does not count as stored
         if (isQuotaError(error))
-          fail('StorageError', { what: `There is not enough space for ${id}`, wanted: formatMegabytes(total), cure: 'Delete a model or free space on the device.' }, error);
+          fail(
+            'StorageError',
+            {
+              what: `There is not enough space for ${id}`,
+              wanted: formatMegabytes(total),
+              cure: 'Delete a model or free space on the device.',
+            },
+            error,
+          );
         throw error;
       }
     },
@@ -183,4 +231,8 @@ function readHeader(text: string): ExportHeader | undefined {
 }
 
 const requireManifest = async (cache: ModelCache, id: string): Promise<ModelManifest> =>
-  (await cache.manifest(id)) ?? fail('StorageError', { what: `${id} is not stored, or its record was damaged`, cure: 'See listModels() for what is stored, or load the model again.' });
+  (await cache.manifest(id)) ??
+  fail('StorageError', {
+    what: `${id} is not stored, or its record was damaged`,
+    cure: 'See listModels() for what is stored, or load the model again.',
+  });

@@ -125,8 +125,14 @@ async function connect(): Promise<ModelCache | undefined> {
 /** Turns an error of IndexedDB (QuotaExceededError, UnknownError, InvalidStateError, …) into a StorageError. */
 function failStorage(cause: unknown): never {
   const name = cause instanceof Error || cause instanceof DOMException ? cause.name : String(cause);
-  const cure = isQuotaError(cause) ? 'Delete a model or free space on the device.' : 'Reload the page; if it happens again, delete the data of this site.';
-  fail('StorageError', { what: isQuotaError(cause) ? "The browser's storage is full" : "The browser's storage failed", got: name, cure }, cause);
+  const cure = isQuotaError(cause)
+    ? 'Delete a model or free space on the device.'
+    : 'Reload the page; if it happens again, delete the data of this site.';
+  fail(
+    'StorageError',
+    { what: isQuotaError(cause) ? "The browser's storage is full" : "The browser's storage failed", got: name, cure },
+    cause,
+  );
 }
 
 /** True also if a cause of the error is a quota error. */
@@ -140,9 +146,19 @@ export function isQuotaError(error: unknown): boolean {
  * @param inTurns transactions whose later requests depend on answers
  * @param known models whose manifest is stored, so that writing a chunk need not check
  */
-const createModelCache = (store: UseStore, inTurns: UseStore, readValue: (key: IDBValidKey) => Promise<unknown>, known = new Set<string>()): ModelCache => ({
+const createModelCache = (
+  store: UseStore,
+  inTurns: UseStore,
+  readValue: (key: IDBValidKey) => Promise<unknown>,
+  known = new Set<string>(),
+): ModelCache => ({
   manifests: async () => {
-    const [keys, all] = await store('readonly', (s) => Promise.all([promisifyRequest(s.getAllKeys(keysWithin('manifest'))), promisifyRequest<unknown[]>(s.getAll(keysWithin('manifest')))]));
+    const [keys, all] = await store('readonly', (s) =>
+      Promise.all([
+        promisifyRequest(s.getAllKeys(keysWithin('manifest'))),
+        promisifyRequest<unknown[]>(s.getAll(keysWithin('manifest'))),
+      ]),
+    );
     const damaged = keys.filter((_, i) => !isManifest(all[i]));
     for (const key of damaged) await removeModel(store, (key as [string, string])[1]);
     return all.filter(isManifest);
@@ -165,7 +181,10 @@ const createModelCache = (store: UseStore, inTurns: UseStore, readValue: (key: I
   putManifest: (manifest) => set(['manifest', manifest.id], withChecksum(manifest), store),
   checksums: (id) =>
     store('readonly', async (s) => {
-      const [keys, values] = await Promise.all([promisifyRequest(s.getAllKeys(keysWithin('hash', id))), promisifyRequest(s.getAll(keysWithin('hash', id)))]);
+      const [keys, values] = await Promise.all([
+        promisifyRequest(s.getAllKeys(keysWithin('hash', id))),
+        promisifyRequest(s.getAll(keysWithin('hash', id))),
+      ]);
       const files = new Map<string, Map<number, Uint8Array<ArrayBuffer>>>();
       keys.forEach((key, i) => {
         const [, , file, index] = key as [string, string, string, number];
@@ -206,14 +225,23 @@ const remove = (store: UseStore, ...what: (IDBKeyRange | IDBValidKey)[]): Promis
     return promisifyRequest(s.transaction);
   });
 
-const removeModel = (store: UseStore, id: string): Promise<void> => remove(store, keysWithin('hash', id), keysWithin('chunk', id), ['manifest', id]);
+const removeModel = (store: UseStore, id: string): Promise<void> =>
+  remove(store, keysWithin('hash', id), keysWithin('chunk', id), ['manifest', id]);
 
 const wholeBuffer = (data: Uint8Array<ArrayBuffer>): ArrayBuffer =>
   data.byteLength === data.buffer.byteLength ? data.buffer : data.slice().buffer;
 
 /** A manifest as it is stored: with its own SHA-256, which shows damage. */
-const withChecksum = (manifest: ModelManifest): ModelManifest & { seal: string } => ({ ...manifest, seal: manifestChecksum(manifest) });
-const manifestChecksum = (manifest: object): string => toHex(new Sha256(sha256BlocksInJavaScript).update(new TextEncoder().encode(JSON.stringify({ ...manifest, seal: undefined }))).digest());
+const withChecksum = (manifest: ModelManifest): ModelManifest & { seal: string } => ({
+  ...manifest,
+  seal: manifestChecksum(manifest),
+});
+const manifestChecksum = (manifest: object): string =>
+  toHex(
+    new Sha256(sha256BlocksInJavaScript)
+      .update(new TextEncoder().encode(JSON.stringify({ ...manifest, seal: undefined })))
+      .digest(),
+  );
 
 /**
  * Stored data is input too: another version, another script of this origin or damage may have changed it. Without a valid manifest nothing can
@@ -227,7 +255,9 @@ function isManifest(value: unknown): value is ModelManifest {
     typeof m.id === 'string' &&
     Array.isArray(m.aliases) &&
     Array.isArray(m.files) &&
-    m.files.every((f) => typeof f?.name === 'string' && Number.isSafeInteger(f.size) && f.size >= 0 && typeof f.url === 'string') &&
+    m.files.every(
+      (f) => typeof f?.name === 'string' && Number.isSafeInteger(f.size) && f.size >= 0 && typeof f.url === 'string',
+    ) &&
     Number.isSafeInteger(m.chunkBytes) &&
     m.chunkBytes! > 0 &&
     (m.state === 'partial' || m.state === 'complete')
@@ -238,13 +268,18 @@ function isManifest(value: unknown): value is ModelManifest {
 export const contentHashOrEtag = ({ sha256, gitId, etag }: FileRecord): string | undefined => sha256 ?? gitId ?? etag;
 
 /** True if it is certainly the same content; false if the server states no identification. */
-export const hasSameContent = (a: FileRecord, b: FileRecord): boolean => a.name === b.name && a.size === b.size && contentHashOrEtag(a) !== undefined && contentHashOrEtag(a) === contentHashOrEtag(b);
+export const hasSameContent = (a: FileRecord, b: FileRecord): boolean =>
+  a.name === b.name &&
+  a.size === b.size &&
+  contentHashOrEtag(a) !== undefined &&
+  contentHashOrEtag(a) === contentHashOrEtag(b);
 
 /** Number of chunks of a file of `size` bytes. */
 export const chunkCount = (size: number, chunkBytes: number): number => Math.ceil(size / chunkBytes);
 
 /** Bytes of chunk `index`; the last one is shorter. */
-export const chunkLength = (size: number, chunkBytes: number, index: number): number => Math.min(chunkBytes, size - index * chunkBytes);
+export const chunkLength = (size: number, chunkBytes: number, index: number): number =>
+  Math.min(chunkBytes, size - index * chunkBytes);
 
 /** @throws StorageError if there is no storage */
 export async function requireModelCache(): Promise<ModelCache> {

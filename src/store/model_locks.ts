@@ -43,12 +43,15 @@ async function withLock<T>(name: string, options: LockOptions, work: () => Promi
 }
 
 /** Runs `work` while no other tab or worker of this origin holds `name`. @throws AbortError while it waits */
-export const withExclusiveLock = <T>(name: string, work: () => Promise<T>, signal?: AbortSignal): Promise<T> => withLock(name, { signal }, work);
+export const withExclusiveLock = <T>(name: string, work: () => Promise<T>, signal?: AbortSignal): Promise<T> =>
+  withLock(name, { signal }, work);
 
 /** Runs `work`, which is short, if `name` is free now; otherwise returns undefined. */
 export async function tryExclusiveLock<T>(name: string, work: () => Promise<T>): Promise<T | undefined> {
   const locks = manager();
-  return locks ? await locks.request(name, { ifAvailable: true }, async (lock) => (lock ? await work() : undefined)) : await work();
+  return locks
+    ? await locks.request(name, { ifAvailable: true }, async (lock) => (lock ? await work() : undefined))
+    : await work();
 }
 
 /**
@@ -57,5 +60,9 @@ export async function tryExclusiveLock<T>(name: string, work: () => Promise<T>):
  */
 export const acquireSharedLock = (name: string, signal?: AbortSignal): Promise<() => Promise<void>> =>
   new Promise((resolve, reject) => {
-    const held = withLock(name, { mode: 'shared', signal }, () => new Promise<void>((release) => resolve(() => (release(), held)))).catch(reject);
+    const held = withLock(
+      name,
+      { mode: 'shared', signal },
+      () => new Promise<void>((release) => resolve(() => (release(), held))),
+    ).catch(reject);
   });

@@ -1,7 +1,16 @@
 import 'fake-indexeddb/auto';
 import { IDBFactory } from 'fake-indexeddb';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { createHub, modelBytes, requested, sha256Of as hash, type Fault, type Hub, type HubOptions, type Request } from '../../e2e/hub';
+import {
+  createHub,
+  modelBytes,
+  requested,
+  sha256Of as hash,
+  type Fault,
+  type Hub,
+  type HubOptions,
+  type Request,
+} from '../../e2e/hub';
 import { openModelCache } from './model_cache';
 import { openModel, type ModelSource, type OpenedModel, type OpenOptions } from './open_model';
 
@@ -14,7 +23,8 @@ const small = new TextEncoder().encode('{"architectures":["Lfm2ForCausalLM"]}');
 let hub: Hub;
 const open = (source: ModelSource, options: OpenOptions = {}): Promise<OpenedModel> =>
   openModel(source, { hub: hub.origin, ...options, policy: { ...POLICY, ...options.policy } });
-const start = async (options: HubOptions = {}): Promise<Hub> => (hub = await createHub({ repos: { [REPO]: { 'Model-Q4_0.gguf': large } }, ...options }));
+const start = async (options: HubOptions = {}): Promise<Hub> =>
+  (hub = await createHub({ repos: { [REPO]: { 'Model-Q4_0.gguf': large } }, ...options }));
 
 /** Reads all of a model in pieces, as a loader does; SHA-256 of each file. */
 async function readAll({ files }: OpenedModel, piece = 100_000): Promise<string[]> {
@@ -68,7 +78,16 @@ describe('openModel', () => {
     [`${REPO}/sub/Model-Q8_0.gguf@main`, 'sub/Model-Q8_0.gguf'],
     [REPO, 'Model-Q4_0.gguf'],
   ])('%s means %s', async (source, name) => {
-    await start({ repos: { [REPO]: { 'mmproj-Q4_0.gguf': large, 'sub/Model-Q8_0.gguf': large, 'Model-Q4_0.gguf': large, 'README.md': small } } });
+    await start({
+      repos: {
+        [REPO]: {
+          'mmproj-Q4_0.gguf': large,
+          'sub/Model-Q8_0.gguf': large,
+          'Model-Q4_0.gguf': large,
+          'README.md': small,
+        },
+      },
+    });
     const model = await open(source);
     expect(model.files.map((file) => file.name)).toEqual([name]);
     model.close();
@@ -76,12 +95,23 @@ describe('openModel', () => {
 
   it('takes all shards, and a Hugging Face directory file by file', async () => {
     const parts = ['M-F16-00001-of-00002.gguf', 'M-F16-00002-of-00002.gguf'];
-    const directory = { 'config.json': small, 'tokenizer.json': small, 'model.safetensors': large, 'generation_config.json': small, 'README.md': small };
+    const directory = {
+      'config.json': small,
+      'tokenizer.json': small,
+      'model.safetensors': large,
+      'generation_config.json': small,
+      'README.md': small,
+    };
     await start({ repos: { [REPO]: { [parts[1]]: large, [parts[0]]: large }, 'Org/Model': directory } });
     const split = await open(REPO);
     expect(split.files.map((file) => file.name)).toEqual(parts);
     const model = await open('Org/Model');
-    expect(model.files.map((file) => file.name)).toEqual(['config.json', 'tokenizer.json', 'generation_config.json', 'model.safetensors']);
+    expect(model.files.map((file) => file.name)).toEqual([
+      'config.json',
+      'tokenizer.json',
+      'generation_config.json',
+      'model.safetensors',
+    ]);
     await model.finish();
     expect(await readAll(model)).toEqual([small, small, small, large].map(hash));
     for (const opened of [split, model]) opened.close();
@@ -113,8 +143,14 @@ describe('openModel', () => {
   });
 
   it('reads plain addresses, their folders, and lists of them', async () => {
-    await start({ repos: { 'a/b': { 'x.gguf': large, 'config.json': small, 'tokenizer.json': small, 'model.safetensors': large } } });
-    for (const url of [`${hub.origin}/plain/a/b/x.gguf`, `${hub.origin}/plain/a/b/`, [`${hub.origin}/plain/a/b/config.json`, `${hub.origin}/plain/a/b/model.safetensors`]]) {
+    await start({
+      repos: { 'a/b': { 'x.gguf': large, 'config.json': small, 'tokenizer.json': small, 'model.safetensors': large } },
+    });
+    for (const url of [
+      `${hub.origin}/plain/a/b/x.gguf`,
+      `${hub.origin}/plain/a/b/`,
+      [`${hub.origin}/plain/a/b/config.json`, `${hub.origin}/plain/a/b/model.safetensors`],
+    ]) {
       const model = await open({ url });
       expect((await readAll(model)).at(-1)).toEqual(hash(large));
       await model.finish();
@@ -156,7 +192,11 @@ describe('openModel', () => {
 
   it('the option id names a model, whatever its address is', async () => {
     await start({ repos: { [REPO]: { 'Model-Q4_0.gguf': large }, 'a/b': { 'other.gguf': large } } });
-    const addresses = [`${hub.origin}/plain/a/b/other.gguf?ticket=1`, `${hub.origin}/plain/${REPO}/Model-Q4_0.gguf?ticket=2`, REPO];
+    const addresses = [
+      `${hub.origin}/plain/a/b/other.gguf?ticket=1`,
+      `${hub.origin}/plain/${REPO}/Model-Q4_0.gguf?ticket=2`,
+      REPO,
+    ];
     for (const [i, source] of addresses.entries()) {
       const model = await open(source, { id: 'the model' });
       await model.finish();
@@ -171,7 +211,14 @@ describe('openModel', () => {
   it('reads files and blobs in place', async () => {
     const file = new File([large], 'x.gguf', { lastModified: 1 });
     const handle = { kind: 'file', name: 'x.gguf', getFile: async () => file } as FileSystemFileHandle;
-    for (const source of [{ file }, file, handle, new Blob([large]), { file: new Blob([large]) }, { files: [new File([small], 'notes.txt'), file] }])
+    for (const source of [
+      { file },
+      file,
+      handle,
+      new Blob([large]),
+      { file: new Blob([large]) },
+      { files: [new File([small], 'notes.txt'), file] },
+    ])
       expect(await readAll(await openModel(source))).toEqual([hash(large)]);
     expect(await (await openModelCache())!.manifests()).toEqual([]);
   });
@@ -194,7 +241,11 @@ describe('openModel', () => {
       const model = await open(REPO);
       await model.finish();
       expect(model.cached).toBe(cached);
-      const parts = [await model.files[0].read(0, 10), await model.files[0].read(2 * CHUNK, 10), await model.files[0].read(large.length - 10, 10)];
+      const parts = [
+        await model.files[0].read(0, 10),
+        await model.files[0].read(2 * CHUNK, 10),
+        await model.files[0].read(large.length - 10, 10),
+      ];
       for (const part of parts) model.files[0].release?.(part);
       expect(parts.at(-1)!.buffer.byteLength).toBe(1234); // kept, for the reader may want more of the chunk
       await model.close();
@@ -238,13 +289,16 @@ describe('openModel', () => {
     expect((await open(REPO)).cached).toBe(true);
   });
 
-  it.each<Fault>(['html', 'gzip', 'size'])('%s from the hub is refused by name, and nothing of it is kept', async (fault) => {
-    await start({ fault: once(fault, () => true) });
-    const model = await open(REPO);
-    await expect(readAll(model)).rejects.toMatchObject({ name: 'SourceError' });
-    model.close();
-    expect(await (await openModelCache())!.manifests()).toEqual([]);
-  });
+  it.each<Fault>(['html', 'gzip', 'size'])(
+    '%s from the hub is refused by name, and nothing of it is kept',
+    async (fault) => {
+      await start({ fault: once(fault, () => true) });
+      const model = await open(REPO);
+      await expect(readAll(model)).rejects.toMatchObject({ name: 'SourceError' });
+      model.close();
+      expect(await (await openModelCache())!.manifests()).toEqual([]);
+    },
+  );
 
   it('a signed address that expires is asked for again', async () => {
     await start({ signedUses: 3 });
@@ -258,14 +312,20 @@ describe('openModel', () => {
     expect(await readAll(model)).toEqual([hash(large)]);
   });
 
-  it.each([true, false])('a flipped bit in bytes that were read already ends in an error, not in nonsense (cache: %s)', async (cache) => {
-    await start({ fault: once('flip') });
-    const model = await open(REPO, { cache });
-    await expect(readAll(model)).rejects.toMatchObject({ name: 'SourceError', message: expect.stringContaining('damaged') });
-    model.close();
-    expect(await (await openModelCache())!.manifests()).toEqual([]);
-    expect(await readAll(await open(REPO))).toEqual([hash(large)]);
-  });
+  it.each([true, false])(
+    'a flipped bit in bytes that were read already ends in an error, not in nonsense (cache: %s)',
+    async (cache) => {
+      await start({ fault: once('flip') });
+      const model = await open(REPO, { cache });
+      await expect(readAll(model)).rejects.toMatchObject({
+        name: 'SourceError',
+        message: expect.stringContaining('damaged'),
+      });
+      model.close();
+      expect(await (await openModelCache())!.manifests()).toEqual([]);
+      expect(await readAll(await open(REPO))).toEqual([hash(large)]);
+    },
+  );
 
   it('a file that changes on the server under a download is noticed; the next load begins anew', async () => {
     await start();
@@ -327,14 +387,18 @@ describe('openModel', () => {
     const cache = (await openModelCache())!;
     const { putChunk } = cache;
     let left = 5;
-    cache.putChunk = (...parts) => (left-- > 0 ? putChunk(...parts) : Promise.reject(new DOMException('full', 'QuotaExceededError')));
+    cache.putChunk = (...parts) =>
+      left-- > 0 ? putChunk(...parts) : Promise.reject(new DOMException('full', 'QuotaExceededError'));
     const model = await open(REPO);
     expect(await readAll(model)).toEqual([hash(large)]);
     await model.finish();
     expect(model.notes.join()).toContain('not enough space');
     model.close();
     left = 3;
-    await expect(open(REPO, { cache: 'required' }).then(readAll)).rejects.toMatchObject({ name: 'StorageError', message: expect.stringContaining('more are needed') });
+    await expect(open(REPO, { cache: 'required' }).then(readAll)).rejects.toMatchObject({
+      name: 'StorageError',
+      message: expect.stringContaining('more are needed'),
+    });
     const before = hub.sent();
     left = Infinity;
     const last = await open(REPO);
@@ -386,7 +450,8 @@ describe('openModel', () => {
   it('sends the token to the hub alone', async () => {
     await start();
     await readAll(await open(REPO, { token: 'hf_secret' }));
-    for (const { kind, authorization } of hub.log) expect(authorization).toBe(kind === 'file' ? undefined : 'Bearer hf_secret');
+    for (const { kind, authorization } of hub.log)
+      expect(authorization).toBe(kind === 'file' ? undefined : 'Bearer hf_secret');
     expect(JSON.stringify(await (await openModelCache())!.manifests())).not.toContain('secret');
   });
 
@@ -418,7 +483,11 @@ describe('openModel', () => {
   });
 
   it('says so of a file that is gone', async () => {
-    const gone = { kind: 'file', name: 'x.gguf', getFile: () => Promise.reject(new DOMException('gone', 'NotFoundError')) } as unknown as FileSystemFileHandle;
+    const gone = {
+      kind: 'file',
+      name: 'x.gguf',
+      getFile: () => Promise.reject(new DOMException('gone', 'NotFoundError')),
+    } as unknown as FileSystemFileHandle;
     await expect(openModel(gone)).rejects.toMatchObject({ name: 'SourceError' });
   });
 

@@ -1,7 +1,16 @@
 /** Opens a source as readable files: from the cache, or from the network while the cache fills. */
 import { abortError, fail, RivuletError, show } from '../errors';
 import { toAbsoluteUrl, resolveUrls, withoutSignature } from './url_source';
-import { CHUNK_BYTES, isQuotaError, openModelCache, requireModelCache, hasSameContent, type ModelCache, type FileRecord, type ModelManifest } from './model_cache';
+import {
+  CHUNK_BYTES,
+  isQuotaError,
+  openModelCache,
+  requireModelCache,
+  hasSameContent,
+  type ModelCache,
+  type FileRecord,
+  type ModelManifest,
+} from './model_cache';
 import { ModelDownload } from './download';
 import { DEFAULT_HUB, parseHubId, resolveHubModel, type ResolvedModel } from './hub_source';
 import { openLocalSource, type LocalSource } from './local_source';
@@ -11,7 +20,12 @@ import type { Progress } from './progress';
 import { makeRoom, failWithoutSpace, missingSpaceMessage, type EvictionConsent } from './storage_space';
 import { ChunkStore } from './chunk_store';
 import { checkRange, type ByteSource } from './byte_source';
-import { DEFAULT_DOWNLOAD_POLICY, FileContentError, type DownloadPolicy, type HttpRequestOptions } from './http_connection';
+import {
+  DEFAULT_DOWNLOAD_POLICY,
+  FileContentError,
+  type DownloadPolicy,
+  type HttpRequestOptions,
+} from './http_connection';
 
 /**
  * A hub id 'Org/Repo[:quant | /file][@revision]'; a URL (https://…, ./…, /…; one that ends in '/' is a folder with a Hugging Face checkpoint);
@@ -91,28 +105,43 @@ export async function openModel(source: ModelSource, options: OpenOptions = {}):
   }
 }
 
-async function openRemote(source: string | { url: string | string[] }, options: OpenOptions, controller: AbortController): Promise<OpenedModel> {
+async function openRemote(
+  source: string | { url: string | string[] },
+  options: OpenOptions,
+  controller: AbortController,
+): Promise<OpenedModel> {
   const { signal } = controller;
   const { peek = false } = options;
   const policy: DownloadPolicy = { ...DEFAULT_DOWNLOAD_POLICY, ...options.policy, ...(peek && { connections: 1 }) };
   const { report, onWait } = reporter(options.onProgress);
   const { alias, resolve } = parseSource(source, options, { policy, signal, onWait, onProgress: report, peek });
   const notes: string[] = [];
-  const hashOf: HashOf = ({ name, sha256 }) => (typeof options.sha256 === 'string' ? options.sha256 : (options.sha256?.[name] ?? sha256));
-  const cache = options.cache === false ? undefined : options.cache === 'required' ? await requireModelCache() : await openModelCache();
-  if (!cache && options.cache !== false) notes.push('This browser window stores nothing: the model is downloaded again at each visit.');
+  const hashOf: HashOf = ({ name, sha256 }) =>
+    typeof options.sha256 === 'string' ? options.sha256 : (options.sha256?.[name] ?? sha256);
+  const cache =
+    options.cache === false
+      ? undefined
+      : options.cache === 'required'
+        ? await requireModelCache()
+        : await openModelCache();
+  if (!cache && options.cache !== false)
+    notes.push('This browser window stores nothing: the model is downloaded again at each visit.');
 
   const orWithoutCache = async (work: Promise<LockedModel | undefined>): Promise<LockedModel | undefined> => {
     try {
       return await work;
     } catch (error) {
-      if (options.cache === 'required' || !(error instanceof RivuletError) || error.name !== 'StorageError') throw error;
+      if (options.cache === 'required' || !(error instanceof RivuletError) || error.name !== 'StorageError')
+        throw error;
       notes.push(`The model is used but not stored: ${error.message}`);
       return undefined;
     }
   };
 
-  let locked = cache && !options.refresh ? await orWithoutCache(lockComplete(cache, options.id ?? source, options.id ?? alias, hashOf, signal)) : undefined;
+  let locked =
+    cache && !options.refresh
+      ? await orWithoutCache(lockComplete(cache, options.id ?? source, options.id ?? alias, hashOf, signal))
+      : undefined;
   const cached = locked !== undefined;
   const blobs = new Map<string, Blob | undefined>();
   if (!locked) {
@@ -124,7 +153,9 @@ async function openRemote(source: string | { url: string | string[] }, options: 
       delete file.blob;
       file.sha256 = hashOf(file);
     }
-    locked = (cache && !peek && (await orWithoutCache(lockPartial(cache, resolved, alias, policy.chunkBytes ?? CHUNK_BYTES, signal)))) || {
+    locked = (cache &&
+      !peek &&
+      (await orWithoutCache(lockPartial(cache, resolved, alias, policy.chunkBytes ?? CHUNK_BYTES, signal)))) || {
       manifest: newManifest(resolved, alias, policy.chunkBytes ?? (peek ? PEEK_CHUNK_BYTES : UNCACHED_CHUNK_BYTES)),
       release: () => {},
     };
@@ -133,18 +164,26 @@ async function openRemote(source: string | { url: string | string[] }, options: 
   const complete = manifest.state === 'complete';
   const onFull = async (error?: unknown): Promise<boolean> => {
     const broken = error instanceof RivuletError && !isQuotaError(error);
-    if (isQuotaError(error) && (await makeRoom(cache!, manifest.id, missing(), options.makeRoom ?? false, notes, true))) return true;
+    if (isQuotaError(error) && (await makeRoom(cache!, manifest.id, missing(), options.makeRoom ?? false, notes, true)))
+      return true;
     if (broken && options.cache === 'required') throw error;
     const message = broken ? error.message : await missingSpaceMessage(cache!, missing(), manifest.id);
     if (options.cache === 'required') failWithoutSpace(manifest.id, message, error);
-    notes.push(`${broken ? 'The storage failed' : 'There is not enough space to store the model'} (${message}): the model is used but not stored.`);
+    notes.push(
+      `${broken ? 'The storage failed' : 'There is not enough space to store the model'} (${message}): the model is used but not stored.`,
+    );
     return false;
   };
   const chunks = new ChunkStore(manifest, locked.cache, onFull, options.check);
   const missing = (): number => Math.max(0, total(manifest) - chunks.storedBytes);
   try {
     await chunks.refresh();
-    if (locked.cache && !complete && !(await makeRoom(locked.cache, manifest.id, missing(), options.makeRoom ?? false, notes))) await chunks.handleFull();
+    if (
+      locked.cache &&
+      !complete &&
+      !(await makeRoom(locked.cache, manifest.id, missing(), options.makeRoom ?? false, notes))
+    )
+      await chunks.handleFull();
   } catch (error) {
     release();
     throw error;
@@ -155,7 +194,14 @@ async function openRemote(source: string | { url: string | string[] }, options: 
     chunks.close();
     await release();
   };
-  const download = new ModelDownload(chunks, policy, signal, { hub: hubHost(options), token: options.token, blobs, onWait, onProgress: report, readAhead: peek ? 0 : policy.connections });
+  const download = new ModelDownload(chunks, policy, signal, {
+    hub: hubHost(options),
+    token: options.token,
+    blobs,
+    onWait,
+    onProgress: report,
+    readAhead: peek ? 0 : policy.connections,
+  });
   return {
     id: manifest.id,
     files: chunks.manifest.files.map((file) => fileSource(file, chunks, download, signal)),
@@ -170,12 +216,21 @@ async function openRemote(source: string | { url: string | string[] }, options: 
   };
 }
 
-const failSource = (got: string, cure?: string): never => fail('RequestError', { what: 'This is not a model source', got, wanted: "'Org/Repo', 'Org/Repo:Q4_0', 'Org/Repo/file.gguf', or a URL", cure });
+const failSource = (got: string, cure?: string): never =>
+  fail('RequestError', {
+    what: 'This is not a model source',
+    got,
+    wanted: "'Org/Repo', 'Org/Repo:Q4_0', 'Org/Repo/file.gguf', or a URL",
+    cure,
+  });
 
 const START: Progress = { phase: 'resolve', bytes: 0, total: 0, rate: 0 };
 
 /** Reports progress, and between two reports why a request is waiting. */
-function reporter(onProgress?: (progress: Progress) => void): { report(progress: Progress): void; onWait(cause: string): void } {
+function reporter(onProgress?: (progress: Progress) => void): {
+  report(progress: Progress): void;
+  onWait(cause: string): void;
+} {
   let last = START;
   const report = (progress: Progress): void => onProgress?.((last = progress));
   return { report, onWait: (cause) => onProgress?.({ ...last, rate: 0, eta: undefined, cause }) };
@@ -200,13 +255,26 @@ function parseSource(
   if (listed.length === 0) fail('RequestError', { what: 'The model source has no URL', wanted: 'at least one' });
   const url = (text: string): string => {
     const found = toAbsoluteUrl(text);
-    if (!found) return failSource(show(text), text.includes(':') ? undefined : `For a file of this site write './${text.slice(0, 80)}', for another host 'https://…'.`);
+    if (!found)
+      return failSource(
+        show(text),
+        text.includes(':')
+          ? undefined
+          : `For a file of this site write './${text.slice(0, 80)}', for another host 'https://…'.`,
+      );
     const { username, password, host } = new URL(found);
-    if (username || password) fail('RequestError', { what: `The address at ${host} has a user name or password, which browsers refuse`, cure: 'Use a signed address.' });
+    if (username || password)
+      fail('RequestError', {
+        what: `The address at ${host} has a user name or password, which browsers refuse`,
+        cure: 'Use a signed address.',
+      });
     return found;
   };
   // any text may be the id of a stored model
-  return { alias: listed.map((text) => withoutSignature(toAbsoluteUrl(text) ?? text)).join(' '), resolve: async () => resolveUrls(listed.map(url), http) };
+  return {
+    alias: listed.map((text) => withoutSignature(toAbsoluteUrl(text) ?? text)).join(' '),
+    resolve: async () => resolveUrls(listed.map(url), http),
+  };
 }
 
 /** The hash that a file must have, if one is known. */
@@ -226,8 +294,19 @@ const orRelease = <T>(work: Promise<T>, release: () => unknown): Promise<T> =>
   });
 
 /** A complete cached model by its source or its id, locked against deletion; undefined if there is none. */
-async function lockComplete(cache: ModelCache, wanted: unknown, alias: string, hashOf: HashOf, signal: AbortSignal): Promise<LockedModel | undefined> {
-  const found = (await cache.manifests()).find(({ id, state, aliases, files }) => state === 'complete' && (id === wanted || aliases.includes(alias)) && files.every((file) => file.sha256 === hashOf(file)));
+async function lockComplete(
+  cache: ModelCache,
+  wanted: unknown,
+  alias: string,
+  hashOf: HashOf,
+  signal: AbortSignal,
+): Promise<LockedModel | undefined> {
+  const found = (await cache.manifests()).find(
+    ({ id, state, aliases, files }) =>
+      state === 'complete' &&
+      (id === wanted || aliases.includes(alias)) &&
+      files.every((file) => file.sha256 === hashOf(file)),
+  );
   if (!found) return undefined;
   const release = await acquireSharedLock(readLockName(found.id), signal);
   const manifest = await orRelease(cache.manifest(found.id), release);
@@ -237,7 +316,13 @@ async function lockComplete(cache: ModelCache, wanted: unknown, alias: string, h
 }
 
 /** The cached part of a model, locked against deletion. Files that changed on the server are deleted first. */
-async function lockPartial(cache: ModelCache, resolved: ResolvedModel, alias: string, chunkBytes: number, signal: AbortSignal): Promise<LockedModel> {
+async function lockPartial(
+  cache: ModelCache,
+  resolved: ResolvedModel,
+  alias: string,
+  chunkBytes: number,
+  signal: AbortSignal,
+): Promise<LockedModel> {
   for (;;) {
     const release = await acquireSharedLock(readLockName(resolved.id), signal);
     const stored = await orRelease(cache.manifest(resolved.id), release);
@@ -252,7 +337,9 @@ async function lockPartial(cache: ModelCache, resolved: ResolvedModel, alias: st
       state: unchanged ? stored.state : 'partial',
     };
     if (unchanged) {
-      await cache.updateManifest(stored.id, (now) => ({ ...manifest, state: now.state, pinned: now.pinned })).catch(() => {});
+      await cache
+        .updateManifest(stored.id, (now) => ({ ...manifest, state: now.state, pinned: now.pinned }))
+        .catch(() => {});
       return { manifest, cache, release };
     }
     await release();
@@ -265,7 +352,11 @@ async function lockPartial(cache: ModelCache, resolved: ResolvedModel, alias: st
       }
       return true;
     });
-    if (!done) fail('StorageError', { what: 'Another tab uses an older version of this model', cure: 'Close that tab to store the new version.' });
+    if (!done)
+      fail('StorageError', {
+        what: 'Another tab uses an older version of this model',
+        cure: 'Close that tab to store the new version.',
+      });
   }
 }
 
@@ -290,8 +381,22 @@ function fileSource(file: FileRecord, chunks: ChunkStore, download: ModelDownloa
         try {
           await abortable(download.waitFor(file, index), signal);
         } catch (error) {
-          if (!chunks.wasStored(file.name, index) || error instanceof FileContentError || signal?.aborted || closed.aborted) throw error;
-          fail('StorageError', { what: `The stored copy of ${file.name} is damaged and cannot be downloaded again`, got: String(error), cure: 'Load it again while online, or delete it.' }, error);
+          if (
+            !chunks.wasStored(file.name, index) ||
+            error instanceof FileContentError ||
+            signal?.aborted ||
+            closed.aborted
+          )
+            throw error;
+          fail(
+            'StorageError',
+            {
+              what: `The stored copy of ${file.name} is damaged and cannot be downloaded again`,
+              got: String(error),
+              cure: 'Load it again while online, or delete it.',
+            },
+            error,
+          );
         }
       }
       const data = await chunks.get(file.name, index);
@@ -301,7 +406,11 @@ function fileSource(file: FileRecord, chunks: ChunkStore, download: ModelDownloa
         return data;
       }
     }
-    return fail('StorageError', { what: `${file.name} cannot be read from the browser's storage`, got: `chunk ${index} damaged ${MAX_READ_ATTEMPTS} times`, cure: 'Delete the model and load it again.' });
+    return fail('StorageError', {
+      what: `${file.name} cannot be read from the browser's storage`,
+      got: `chunk ${index} damaged ${MAX_READ_ATTEMPTS} times`,
+      cure: 'Delete the model and load it again.',
+    });
   };
   return {
     name: file.name,
@@ -312,7 +421,8 @@ function fileSource(file: FileRecord, chunks: ChunkStore, download: ModelDownloa
       const { chunkBytes } = chunks.manifest;
       let index = Math.floor(offset / chunkBytes);
       if (length === 0) return new Uint8Array(0);
-      if (offset + length <= (index + 1) * chunkBytes) return (await chunk(index, signal)).subarray(offset - index * chunkBytes, offset - index * chunkBytes + length);
+      if (offset + length <= (index + 1) * chunkBytes)
+        return (await chunk(index, signal)).subarray(offset - index * chunkBytes, offset - index * chunkBytes + length);
       const bytes = retainBuffer(new Uint8Array(length));
       for (let at = 0; at < length; index++) {
         const start = offset + at - index * chunkBytes;

@@ -12,8 +12,8 @@ export interface Progress {
   cause?: string;
 }
 
-const RATE_WINDOW_MS = 5000; 
-const MIN_INTERVAL_MS = 100; 
+const RATE_WINDOW_MS = 5000;
+const MIN_INTERVAL_MS = 100;
 
 /** Turns byte counts into progress calls: at most ten a second, with a smooth rate. */
 export class ProgressMeter {
@@ -37,7 +37,14 @@ export class ProgressMeter {
     const first = this.#samples[0];
     const rate = time > first.time ? Math.max(0, ((bytes - first.bytes) / (time - first.time)) * 1000) : 0;
     const same = this.#last?.bytes === bytes;
-    this.#last = { phase: this.phase, bytes, total: this.total, rate, ...(rate > 0 && this.total > 0 && { eta: (this.total - bytes) / rate }), ...(file && { file }) };
+    this.#last = {
+      phase: this.phase,
+      bytes,
+      total: this.total,
+      rate,
+      ...(rate > 0 && this.total > 0 && { eta: (this.total - bytes) / rate }),
+      ...(file && { file }),
+    };
     if (same) return;
     this.#reportedAt = time;
     this.onProgress(this.#last);

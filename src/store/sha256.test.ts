@@ -6,18 +6,21 @@ import { createSha256, sha256BlocksInJavaScript, equalBytes, toHex, Sha256, sha2
 describe('SHA-256 piece by piece', () => {
   const bytes = Uint8Array.from({ length: 4099 }, (_, i) => (i * 31 + (i >> 3)) & 255);
 
-  it.each([0, 1, 55, 56, 63, 64, 65, 119, 120, 128, 1000, 4099])('equals the reference at %i bytes, in pieces of 1, 7, 64 and 100', async (length) => {
-    const part = bytes.slice(0, length);
-    const wanted = createHash('sha256').update(part).digest('hex');
-    for (const create of [createSha256, () => new Sha256(sha256BlocksInJavaScript)]) {
-      for (const piece of [1, 7, 64, 100]) {
-        const hash = create();
-        for (let at = 0; at < length; at += piece) hash.update(part.subarray(at, Math.min(at + piece, length)));
-        expect(toHex(hash.digest())).toBe(wanted);
+  it.each([0, 1, 55, 56, 63, 64, 65, 119, 120, 128, 1000, 4099])(
+    'equals the reference at %i bytes, in pieces of 1, 7, 64 and 100',
+    async (length) => {
+      const part = bytes.slice(0, length);
+      const wanted = createHash('sha256').update(part).digest('hex');
+      for (const create of [createSha256, () => new Sha256(sha256BlocksInJavaScript)]) {
+        for (const piece of [1, 7, 64, 100]) {
+          const hash = create();
+          for (let at = 0; at < length; at += piece) hash.update(part.subarray(at, Math.min(at + piece, length)));
+          expect(toHex(hash.digest())).toBe(wanted);
+        }
       }
-    }
-    expect(toHex(await sha256(part))).toBe(wanted);
-  });
+      expect(toHex(await sha256(part))).toBe(wanted);
+    },
+  );
 
   it('is WebAssembly here', () => expect(compileSha256Blocks(new Int32Array(64))).toBeDefined());
 

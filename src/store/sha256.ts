@@ -55,7 +55,8 @@ export class Sha256 {
 let fastestCompress: BlockHashFunction | undefined;
 
 /** The fastest that this browser allows. */
-export const createSha256 = (): Sha256 => new Sha256((fastestCompress ??= compileSha256Blocks(K) ?? sha256BlocksInJavaScript));
+export const createSha256 = (): Sha256 =>
+  new Sha256((fastestCompress ??= compileSha256Blocks(K) ?? sha256BlocksInJavaScript));
 
 /** The blocks in JavaScript: for pages that may not compile WebAssembly, and for a few bytes. */
 export const sha256BlocksInJavaScript: BlockHashFunction = (state, blocks) => {
@@ -71,7 +72,14 @@ export const sha256BlocksInJavaScript: BlockHashFunction = (state, blocks) => {
       const high = ((y >>> 17) | (y << 15)) ^ ((y >>> 19) | (y << 13)) ^ (y >>> 10);
       w[i] = (w[i - 16] + low + w[i - 7] + high) | 0;
     }
-    let a = s[0], b = s[1], c = s[2], d = s[3], e = s[4], f = s[5], g = s[6], h = s[7];
+    let a = s[0],
+      b = s[1],
+      c = s[2],
+      d = s[3],
+      e = s[4],
+      f = s[5],
+      g = s[6],
+      h = s[7];
     for (let i = 0; i < 64; i++) {
       const high = ((e >>> 6) | (e << 26)) ^ ((e >>> 11) | (e << 21)) ^ ((e >>> 25) | (e << 7));
       const t = (h + high + (g ^ (e & (f ^ g))) + K[i] + w[i]) | 0;
@@ -102,6 +110,8 @@ export async function sha256(bytes: Uint8Array<ArrayBuffer>): Promise<Uint8Array
   return createSha256().update(bytes).digest();
 }
 
-export const toHex = (bytes: Uint8Array): string => Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
+export const toHex = (bytes: Uint8Array): string =>
+  Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
 
-export const equalBytes = (a: Uint8Array, b: Uint8Array): boolean => a.length === b.length && a.every((byte, i) => byte === b[i]);
+export const equalBytes = (a: Uint8Array, b: Uint8Array): boolean =>
+  a.length === b.length && a.every((byte, i) => byte === b[i]);

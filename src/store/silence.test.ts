@@ -35,17 +35,28 @@ afterEach(async () => {
   await close();
 });
 
-const refusal = async (source: string, options: OpenOptions = {}): Promise<{ name: string; message: string; causes: string[]; ms: number }> => {
+const refusal = async (
+  source: string,
+  options: OpenOptions = {},
+): Promise<{ name: string; message: string; causes: string[]; ms: number }> => {
   const causes: string[] = [];
   const began = performance.now();
   const onProgress = ({ cause }: Progress): void => void (cause && causes.push(cause));
-  const { name, message } = await openModel(source, { ...options, onProgress }).then(() => new Error('taken'), (error: Error) => error);
+  const { name, message } = await openModel(source, { ...options, onProgress }).then(
+    () => new Error('taken'),
+    (error: Error) => error,
+  );
   return { name, message, causes, ms: performance.now() - began };
 };
 
 it('where nobody listens it gives up within 10 s, and tells the causes before and at the end', async () => {
   const { name, message, causes, ms } = await refusal(await nobody());
-  expect([name, message]).toEqual(['SourceError', expect.stringMatching(/^m\.gguf cannot be downloaded: got .*Check the address and the connection.*connect-src.*CORS/)]);
+  expect([name, message]).toEqual([
+    'SourceError',
+    expect.stringMatching(
+      /^m\.gguf cannot be downloaded: got .*Check the address and the connection.*connect-src.*CORS/,
+    ),
+  ]);
   expect(causes.length).toBeGreaterThan(1);
   expect(causes[0]).toMatch(/The next attempt is in \d+ s\.$/);
   expect(ms).toBeGreaterThan(1000); // a server may be starting
@@ -78,14 +89,19 @@ it('a device that calls itself offline reads from the servers that it reaches', 
 
 it('a server that answers no requests for ranges compresses, probably', async () => {
   await listen((request, response) => void (request.headers.range ? request.socket.destroy() : response.end(bytes)));
-  expect((await refusal(`${origin}/m.gguf`, { policy: { backoff: 10, attempts: 3 } })).message).toMatch(/no answer to a request for a range\. Turn compression off/);
+  expect((await refusal(`${origin}/m.gguf`, { policy: { backoff: 10, attempts: 3 } })).message).toMatch(
+    /no answer to a request for a range\. Turn compression off/,
+  );
 });
 
 it('an abort ends the attempts at once', async () => {
   const controller = new AbortController();
   const url = await nobody();
   const began = performance.now();
-  const opened = openModel(url, { signal: controller.signal, onProgress: ({ cause }) => void (cause && controller.abort()) });
+  const opened = openModel(url, {
+    signal: controller.signal,
+    onProgress: ({ cause }) => void (cause && controller.abort()),
+  });
   await expect(opened).rejects.toMatchObject({ name: 'AbortError' });
   expect(performance.now() - began).toBeLessThan(1000);
 });
@@ -104,7 +120,13 @@ it('a connection that breaks after an answer is tried as long as before', async 
     if (request.headers.range !== 'bytes=0-15' && asked++ < 5) return void request.socket.destroy();
     const [, first, last] = /bytes=(\d+)-(\d+)/.exec(request.headers.range!)!.map(Number);
     const part = bytes.subarray(first, last + 1);
-    response.writeHead(206, { 'content-range': `bytes ${first}-${first + part.length - 1}/${bytes.length}`, 'content-length': part.length, etag: '"1"' }).end(part);
+    response
+      .writeHead(206, {
+        'content-range': `bytes ${first}-${first + part.length - 1}/${bytes.length}`,
+        'content-length': part.length,
+        etag: '"1"',
+      })
+      .end(part);
   });
   const model = await openModel(`${origin}/m.gguf`, { policy: { backoff: 1 } });
   expect(await model.files[0].read(0, 4)).toEqual(bytes.slice(0, 4));
@@ -112,15 +134,24 @@ it('a connection that breaks after an answer is tried as long as before', async 
   await model.close();
 });
 
-it.each([['http://name:secret@127.0.0.1:9/m.gguf'], ['http://:secret@127.0.0.1:9/m.gguf']])('an address with a password is refused without a request', async (address) => {
-  const { name, message } = await refusal(address);
-  expect([name, message]).toEqual(['RequestError', expect.stringContaining('The address at 127.0.0.1:9 has a user name or password')]);
-  expect(message).not.toContain('secret');
-});
+it.each([['http://name:secret@127.0.0.1:9/m.gguf'], ['http://:secret@127.0.0.1:9/m.gguf']])(
+  'an address with a password is refused without a request',
+  async (address) => {
+    const { name, message } = await refusal(address);
+    expect([name, message]).toEqual([
+      'RequestError',
+      expect.stringContaining('The address at 127.0.0.1:9 has a user name or password'),
+    ]);
+    expect(message).not.toContain('secret');
+  },
+);
 
 it.each(['m.gguf', 'models/m.gguf', 'models/'])('%s is asked of no hub: the error says what to write', async (path) => {
   const { name, message } = await refusal(path, { hub: 'http://127.0.0.1:9' });
-  expect([name, message]).toEqual(['RequestError', expect.stringContaining(`For a file of this site write './${path}'`)]);
+  expect([name, message]).toEqual([
+    'RequestError',
+    expect.stringContaining(`For a file of this site write './${path}'`),
+  ]);
 });
 
 const readAll = async ({ files: [file] }: OpenedModel): Promise<Buffer> => Buffer.from(await file.read(0, file.size));
@@ -133,7 +164,11 @@ it.each([true, false])('a file of unknown length is read as it comes, once (cach
     response.end(bytes.subarray(1000));
   });
   const told: Progress[] = [];
-  const model = await openModel(`${origin}/m.gguf`, { cache, onProgress: (progress) => told.push(progress), policy: { chunkBytes: 65536 } });
+  const model = await openModel(`${origin}/m.gguf`, {
+    cache,
+    onProgress: (progress) => told.push(progress),
+    policy: { chunkBytes: 65536 },
+  });
   expect(await readAll(model)).toEqual(Buffer.from(bytes));
   expect(asked.filter((range) => !range)).toHaveLength(1);
   expect(told.some(({ phase, bytes, total }) => phase === 'download' && bytes > 0 && total === 0)).toBe(true);
@@ -149,13 +184,20 @@ it('a file of unknown length is not read before a download', async () => {
     response.write(bytes.subarray(0, 1000));
     response.end(bytes.subarray(1000));
   });
-  await expect(openModel(`${origin}/m.gguf`, { peek: true })).rejects.toMatchObject({ name: 'SourceError', message: expect.stringContaining('does not state the size') });
+  await expect(openModel(`${origin}/m.gguf`, { peek: true })).rejects.toMatchObject({
+    name: 'SourceError',
+    message: expect.stringContaining('does not state the size'),
+  });
 });
 
 it('an error page of unknown length is refused at its beginning', async () => {
   let sent = 0;
   await listen((_, response) => {
-    const more = (): void => void (response.destroyed || (sent++ < 1000 && (response.write('<!doctype html>'.padEnd(65536)), setTimeout(more, 1))));
+    const more = (): void =>
+      void (
+        response.destroyed ||
+        (sent++ < 1000 && (response.write('<!doctype html>'.padEnd(65536)), setTimeout(more, 1)))
+      );
     more();
   });
   expect((await refusal(`${origin}/m.gguf`)).message).toContain('something else instead of m.gguf');

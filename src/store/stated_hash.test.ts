@@ -23,7 +23,10 @@ beforeEach(async () => {
 afterEach(() => hub.close());
 
 /** Reads every byte, as a load does. @returns the bytes that were delivered, or the error */
-async function readAll(source: string | { url: string[] }, options: OpenOptions): Promise<{ read: number; error?: Error & { got?: string; wanted?: string } }> {
+async function readAll(
+  source: string | { url: string[] },
+  options: OpenOptions,
+): Promise<{ read: number; error?: Error & { got?: string; wanted?: string } }> {
   let read = 0;
   try {
     const model = await openModel(source, { hub: hub.origin, ...options, cache: 'required', policy: POLICY });
@@ -42,7 +45,8 @@ async function readAll(source: string | { url: string[] }, options: OpenOptions)
   }
 }
 
-const complete = async (): Promise<string[]> => (await listModels()).filter((model) => model.complete).map(({ id }) => id);
+const complete = async (): Promise<string[]> =>
+  (await listModels()).filter((model) => model.complete).map(({ id }) => id);
 
 it('the right hash: the model is loaded, and the next time without the server', async () => {
   const sha256 = sha256Of(one);
@@ -53,7 +57,12 @@ it('the right hash: the model is loaded, and the next time without the server', 
 
 it('a wrong hash: an error names both, the end of the file is not delivered, and nothing stays stored', async () => {
   const { read, error } = await readAll(url, { sha256: other });
-  expect(error).toMatchObject({ name: 'SourceError', what: 'one-Q4_0.gguf arrived damaged', got: `hash ${sha256Of(one)}`, wanted: other });
+  expect(error).toMatchObject({
+    name: 'SourceError',
+    what: 'one-Q4_0.gguf arrived damaged',
+    got: `hash ${sha256Of(one)}`,
+    wanted: other,
+  });
   expect(read).toBeLessThan(one.length);
   expect(await complete()).toEqual([]);
 });
@@ -65,7 +74,9 @@ it('several files, each with its hash by its name', async () => {
   expect(wrong.error).toMatchObject({ name: 'SourceError', what: 'two-Q4_0.gguf arrived damaged', wanted: other });
   expect(await readAll(source, { sha256: right })).toEqual({ read: one.length + two.length });
   // a hash of one file says nothing of the others
-  expect(await readAll(source, { sha256: { 'one-Q4_0.gguf': sha256Of(one) } })).toEqual({ read: one.length + two.length });
+  expect(await readAll(source, { sha256: { 'one-Q4_0.gguf': sha256Of(one) } })).toEqual({
+    read: one.length + two.length,
+  });
 });
 
 it('one hash for several files is refused', async () => {
@@ -83,16 +94,26 @@ it('a stored model without a hash, or with another one, is not taken', async () 
 });
 
 it('the hash counts, not the one that the hub states', async () => {
-  expect((await readAll(`${REPO}/one-Q4_0.gguf`, { sha256: other })).error).toMatchObject({ name: 'SourceError', what: 'one-Q4_0.gguf arrived damaged', wanted: other });
+  expect((await readAll(`${REPO}/one-Q4_0.gguf`, { sha256: other })).error).toMatchObject({
+    name: 'SourceError',
+    what: 'one-Q4_0.gguf arrived damaged',
+    wanted: other,
+  });
   expect(await readAll(`${REPO}/one-Q4_0.gguf`, { sha256: sha256Of(one) })).toEqual({ read: one.length });
 });
 
 it('a download without a load is compared, too', async () => {
-  await expect(downloadModel(url, { sha256: other, policy: POLICY })).rejects.toMatchObject({ name: 'SourceError', wanted: other });
+  await expect(downloadModel(url, { sha256: other, policy: POLICY })).rejects.toMatchObject({
+    name: 'SourceError',
+    wanted: other,
+  });
   expect(await complete()).toEqual([]);
   expect(await downloadModel(url, { sha256: sha256Of(one), policy: POLICY })).toBe(url);
 });
 
 it('a local file is refused: its bytes are not compared', async () => {
-  await expect(openModel(new File([one], 'one.gguf'), { sha256: sha256Of(one) })).rejects.toMatchObject({ name: 'RequestError', what: 'This is not a model source' });
+  await expect(openModel(new File([one], 'one.gguf'), { sha256: sha256Of(one) })).rejects.toMatchObject({
+    name: 'RequestError',
+    what: 'This is not a model source',
+  });
 });

@@ -29,7 +29,8 @@ const MIN_POWER = 20; // 1 MiB: Chromium grants space for a file in powers of tw
 
 /** Extends empty files, which takes no disk space but is limited by the quota, and deletes them. Undefined if that is not possible. */
 async function grantedSpace(needed: number): Promise<number | undefined> {
-  if (typeof FileSystemFileHandle === 'undefined' || !('createSyncAccessHandle' in FileSystemFileHandle.prototype)) return undefined;
+  if (typeof FileSystemFileHandle === 'undefined' || !('createSyncAccessHandle' in FileSystemFileHandle.prototype))
+    return undefined;
   const folder = await navigator.storage.getDirectory();
   const name = 'rivulet-room';
   await folder.removeEntry(name, { recursive: true }).catch(() => undefined); // left by a browser that was killed here
@@ -93,7 +94,14 @@ const RECLAIM_WAIT = { times: 10, milliseconds: 200 }; // deleted bytes become f
  * @param notes gets the deleted models
  * @returns whether there is enough space now
  */
-export async function makeRoom(cache: ModelCache, id: string, needed: number, consent: EvictionConsent, notes: string[], writeFailed = false): Promise<boolean> {
+export async function makeRoom(
+  cache: ModelCache,
+  id: string,
+  needed: number,
+  consent: EvictionConsent,
+  notes: string[],
+  writeFailed = false,
+): Promise<boolean> {
   const free = await freeStorageBytes(needed);
   const missing = free === undefined || free >= needed ? 0 : needed - free;
   if (missing === 0 && !writeFailed) return true;
@@ -108,7 +116,8 @@ export async function makeRoom(cache: ModelCache, id: string, needed: number, co
   if (consent !== true && !(await consent({ id, needed, ...(free !== undefined && { free }), victims }))) return false;
   const before = notes.length;
   for (const { id: other } of victims)
-    if (await tryExclusiveLock(readLockName(other), () => deleteUnpinned(cache, other))) notes.push(`Deleted to make room: ${other}.`);
+    if (await tryExclusiveLock(readLockName(other), () => deleteUnpinned(cache, other)))
+      notes.push(`Deleted to make room: ${other}.`);
   if (missing === 0) return notes.length > before; // the writer tries again
   for (let i = 0; i < RECLAIM_WAIT.times; i++) {
     if (((await freeStorageBytes(needed)) ?? needed) >= needed) return true;
@@ -125,16 +134,31 @@ async function deleteUnpinned(cache: ModelCache, id: string): Promise<boolean> {
 }
 
 /** Stored bytes of a model. */
-export async function sumStoredChunkBytes(cache: ModelCache, { id, files, chunkBytes }: ModelManifest): Promise<number> {
+export async function sumStoredChunkBytes(
+  cache: ModelCache,
+  { id, files, chunkBytes }: ModelManifest,
+): Promise<number> {
   const hashes = await cache.checksums(id);
-  const chunks = files.flatMap(({ name, size }) => [...(hashes.get(name)?.keys() ?? [])].map((index) => ({ bytes: Math.max(0, chunkLength(size, chunkBytes, index)) })));
+  const chunks = files.flatMap(({ name, size }) =>
+    [...(hashes.get(name)?.keys() ?? [])].map((index) => ({
+      bytes: Math.max(0, chunkLength(size, chunkBytes, index)),
+    })),
+  );
   return sum(chunks);
 }
 
 /** Models that may be deleted, the least recently used first. */
 async function deletableModels(cache: ModelCache, keep: string): Promise<EvictionRequest['victims']> {
-  const manifests = (await cache.manifests()).filter(({ id, pinned }) => id !== keep && !pinned).sort((a, b) => a.lastUsed - b.lastUsed);
-  return Promise.all(manifests.map(async (manifest) => ({ id: manifest.id, bytes: await sumStoredChunkBytes(cache, manifest), lastUsed: new Date(manifest.lastUsed) })));
+  const manifests = (await cache.manifests())
+    .filter(({ id, pinned }) => id !== keep && !pinned)
+    .sort((a, b) => a.lastUsed - b.lastUsed);
+  return Promise.all(
+    manifests.map(async (manifest) => ({
+      id: manifest.id,
+      bytes: await sumStoredChunkBytes(cache, manifest),
+      lastUsed: new Date(manifest.lastUsed),
+    })),
+  );
 }
 
 const sum = (parts: readonly { bytes: number }[]): number => parts.reduce((total, { bytes }) => total + bytes, 0);
@@ -142,12 +166,21 @@ const sum = (parts: readonly { bytes: number }[]): number => parts.reduce((total
 /** What is needed, what is free, and what could be deleted. */
 export async function missingSpaceMessage(cache: ModelCache, needed: number, keep: string): Promise<string> {
   const free = await freeStorageBytes(needed);
-  const available = free !== undefined && free < needed ? `${formatMegabytes(free)} are free` : 'the browser stores no more';
+  const available =
+    free !== undefined && free < needed ? `${formatMegabytes(free)} are free` : 'the browser stores no more';
   const others = (await deletableModels(cache, keep)).map(({ id, bytes }) => `${id} (${formatMegabytes(bytes)})`);
   return `${formatMegabytes(needed)} more are needed, ${available}${others.length > 0 ? `; could be deleted: ${others.join(', ')}` : ''}`;
 }
 
 export const failWithoutSpace = (id: string, message: string, cause?: unknown): never =>
-  fail('StorageError', { what: `There is not enough space to store ${id}`, got: message, cure: 'Delete a model or free space on the device. The downloaded part is kept.' }, cause);
+  fail(
+    'StorageError',
+    {
+      what: `There is not enough space to store ${id}`,
+      got: message,
+      cure: 'Delete a model or free space on the device. The downloaded part is kept.',
+    },
+    cause,
+  );
 
 export const formatMegabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)} MB`;

@@ -22,11 +22,18 @@ export const i64Const = (value: bigint): number[] => [0x42, ...signed(BigInt.asI
 
 /** SIMD instructions (5.4.8). A shuffle takes each word from the eight words of two vectors, or each byte from their 32. */
 const simdOpcode = (code: number): number[] => [0xfd, ...unsigned(code)];
-export const SIMD_OPCODE = { xor: simdOpcode(81), add: simdOpcode(174), shl: simdOpcode(171), shr: simdOpcode(173), shr64: simdOpcode(205) };
+export const SIMD_OPCODE = {
+  xor: simdOpcode(81),
+  add: simdOpcode(174),
+  shl: simdOpcode(171),
+  shr: simdOpcode(173),
+  shr64: simdOpcode(205),
+};
 export const v128Load = (address: number): number[] => [...simdOpcode(0), 4, ...unsigned(address)];
 export const v128Store = (address: number): number[] => [...simdOpcode(11), 4, ...unsigned(address)];
 export const i8x16Shuffle = (bytes: number[]): number[] => [...simdOpcode(13), ...bytes];
-export const i32x4Shuffle = (...words: number[]): number[] => i8x16Shuffle(words.flatMap((word) => [0, 1, 2, 3].map((byte) => 4 * word + byte)));
+export const i32x4Shuffle = (...words: number[]): number[] =>
+  i8x16Shuffle(words.flatMap((word) => [0, 1, 2, 3].map((byte) => 4 * word + byte)));
 
 /** Repeats `body` for every `step` bytes. Locals 0 and 1 are where the remaining bytes begin and end. */
 export const loopOverBlocks = (step: number, body: number[]): number[] => [
@@ -56,7 +63,12 @@ export type BlockHashFunction = (state: Uint8Array, blocks: Uint8Array) => void;
  * @param table constants at CONSTANTS_ADDRESS; the memory from their end to address 1024 is free for the code
  * @returns undefined if the page may not compile WebAssembly, or the browser has no SIMD
  */
-export function compileBlockHashFunction(code: number[], locals: [number, 0x7f | 0x7e | 0x7b][], block: number, table: Int32Array = new Int32Array(0)): BlockHashFunction | undefined {
+export function compileBlockHashFunction(
+  code: number[],
+  locals: [number, 0x7f | 0x7e | 0x7b][],
+  block: number,
+  table: Int32Array = new Int32Array(0),
+): BlockHashFunction | undefined {
   const body = [locals.length, ...locals.flat(), ...code, OPCODE.end];
   const bytes = [
     ...[0, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
@@ -68,7 +80,10 @@ export function compileBlockHashFunction(code: number[], locals: [number, 0x7f |
   ];
   try {
     const instance = new WebAssembly.Instance(new WebAssembly.Module(new Uint8Array(bytes)));
-    const { memory, run } = instance.exports as unknown as { memory: WebAssembly.Memory; run: (from: number, to: number) => void };
+    const { memory, run } = instance.exports as unknown as {
+      memory: WebAssembly.Memory;
+      run: (from: number, to: number) => void;
+    };
     const words = new Uint8Array(memory.buffer, STATE_ADDRESS, CONSTANTS_ADDRESS);
     new Int32Array(memory.buffer, CONSTANTS_ADDRESS).set(table);
     const data = new Uint8Array(memory.buffer, BLOCKS_ADDRESS, BLOCKS_BYTES - (BLOCKS_BYTES % block));

@@ -38,7 +38,8 @@ describe('dequantize', () => {
 
   test('MXFP4: the whole range of its exponents', () => {
     const bytes = new Uint8Array(17).fill(0x22);
-    const first = (exponent: number): number => dequantize('MXFP4', Uint8Array.of(exponent, ...bytes.subarray(1)), 32)[0];
+    const first = (exponent: number): number =>
+      dequantize('MXFP4', Uint8Array.of(exponent, ...bytes.subarray(1)), 32)[0];
     expect([0, 1, 128, 254].map(first)).toEqual([2 ** -127, 2 ** -126, 2, 2 ** 127]);
   });
 

@@ -176,10 +176,16 @@ const DECODE: Record<Dtype, Decode> = {
  * @param out if given, written from index 0 on; at least `count` long
  * @throws RangeError if `count` is not a multiple of the block length, or if `bytes` or `out` is too short. Files are checked before, so this is a bug
  */
-export function dequantize(dtype: Dtype, bytes: Uint8Array, count: number, out: Float32Array = new Float32Array(count)): Float32Array {
+export function dequantize(
+  dtype: Dtype,
+  bytes: Uint8Array,
+  count: number,
+  out: Float32Array = new Float32Array(count),
+): Float32Array {
   const { blockLength, blockBytes } = DTYPES[dtype];
   const blocks = count / blockLength;
-  if (!Number.isInteger(blocks)) throw new RangeError(`${count} values are not whole blocks of ${blockLength} (${dtype})`);
+  if (!Number.isInteger(blocks))
+    throw new RangeError(`${count} values are not whole blocks of ${blockLength} (${dtype})`);
   if (bytes.length < blocks * blockBytes) throw new RangeError(`${bytes.length} bytes for ${count} values of ${dtype}`);
   if (out.length < count) throw new RangeError(`out has ${out.length} elements for ${count} values`);
   const decode = DECODE[dtype];

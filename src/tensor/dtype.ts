@@ -27,4 +27,5 @@ const BY_GGML = new Map<number, Dtype>(Object.entries(DTYPES).map(([name, { ggml
 export const dtypeOfGgml = (id: number): Dtype | undefined => BY_GGML.get(id);
 
 /** Bytes of one row of `cols` values; `cols` must be a multiple of the block length. */
-export const rowBytes = (dtype: Dtype, cols: number): number => (cols / DTYPES[dtype].blockLength) * DTYPES[dtype].blockBytes;
+export const rowBytes = (dtype: Dtype, cols: number): number =>
+  (cols / DTYPES[dtype].blockLength) * DTYPES[dtype].blockBytes;

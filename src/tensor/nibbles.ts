@@ -115,7 +115,8 @@ const REWRITES: Partial<Record<Dtype, [number, Rewrite]>> = {
 };
 
 /** Bytes of a row as kernels read it: rewritten, or as in the file. */
-export const simpleRowBytes = (dtype: Dtype, cols: number): number => (REWRITES[dtype]?.[0] ?? DTYPES[dtype].blockBytes) * (cols / DTYPES[dtype].blockLength);
+export const simpleRowBytes = (dtype: Dtype, cols: number): number =>
+  (REWRITES[dtype]?.[0] ?? DTYPES[dtype].blockBytes) * (cols / DTYPES[dtype].blockLength);
 
 /** Whole blocks in the layout that kernels read. Formats that are read as they lie in the file return `bytes` itself. */
 export function simplify(dtype: Dtype, bytes: Uint8Array): Uint8Array {

@@ -30,7 +30,11 @@ export interface ChatTemplate {
    * @param guard changes the messages and tools in the form that the template reads
    * @throws RequestError if the template rejects the messages
    */
-  render(messages: readonly Message[], options?: RenderOptions, guard?: (messages: Dict[], tools: Value) => [Dict[], Value]): string;
+  render(
+    messages: readonly Message[],
+    options?: RenderOptions,
+    guard?: (messages: Dict[], tools: Value) => [Dict[], Value],
+  ): string;
 }
 
 /**
@@ -39,16 +43,30 @@ export interface ChatTemplate {
  * @throws CheckpointError if it cannot be compiled
  */
 export function compileChatTemplate(config: object): ChatTemplate | undefined {
-  const { chat_template: source, bos_token, eos_token } = config as { chat_template?: unknown; bos_token?: unknown; eos_token?: unknown };
+  const {
+    chat_template: source,
+    bos_token,
+    eos_token,
+  } = config as { chat_template?: unknown; bos_token?: unknown; eos_token?: unknown };
   if (source === undefined || source === null) return undefined;
   const named = Array.isArray(source) ? source : [{ name: 'default', template: source }];
-  const templates = new Map(named.map(({ name, template }: { name: unknown; template: unknown }) => [name, compile(template)]));
+  const templates = new Map(
+    named.map(({ name, template }: { name: unknown; template: unknown }) => [name, compile(template)]),
+  );
   const standard = templates.get('default');
-  if (!standard) fail('CheckpointError', { what: 'The model has chat templates, but no default one', got: [...templates.keys()].join(', ') });
+  if (!standard)
+    fail('CheckpointError', {
+      what: 'The model has chat templates, but no default one',
+      got: [...templates.keys()].join(', '),
+    });
   const tokens = { bos_token: textOf(bos_token), eos_token: textOf(eos_token) };
 
   return {
-    render(messages, { tools, addGenerationPrompt = true, continueFinalMessage = false, variables = {} } = {}, guard = (...given) => given) {
+    render(
+      messages,
+      { tools, addGenerationPrompt = true, continueFinalMessage = false, variables = {} } = {},
+      guard = (...given) => given,
+    ) {
       const { source, render } = (tools?.length && templates.get('tool_use')) || standard;
       const prepared = prepareMessages(messages, source);
       try {
@@ -63,7 +81,11 @@ export function compileChatTemplate(config: object): ChatTemplate | undefined {
       } catch (error) {
         if (error instanceof RivuletError) throw error;
         const what = "The model's chat template rejects these messages";
-        return fail('RequestError', { what, got: (error as Error).message, cure: 'Use roles and fields that the template knows.' }, error);
+        return fail(
+          'RequestError',
+          { what, got: (error as Error).message, cure: 'Use roles and fields that the template knows.' },
+          error,
+        );
       }
     },
   };
@@ -74,7 +96,12 @@ export function compileChatTemplate(config: object): ChatTemplate | undefined {
  * text, except the markers of answers in the content of an assistant. Without special strings the ids are those of the rendered text.
  * @param model with the special tokens that are part of an answer and not of the frame around turns
  */
-export function encodeChat(model: { tokenizer: Tokenizer; answerMarkers: readonly string[] }, template: ChatTemplate, messages: readonly Message[], options: RenderOptions = {}): number[] {
+export function encodeChat(
+  model: { tokenizer: Tokenizer; answerMarkers: readonly string[] },
+  template: ChatTemplate,
+  messages: readonly Message[],
+  options: RenderOptions = {},
+): number[] {
   const { tokenizer, answerMarkers } = model;
   let guard: Guard;
   const guarded = template.render(messages, options, (prepared, tools) => {
@@ -85,7 +112,11 @@ export function encodeChat(model: { tokenizer: Tokenizer; answerMarkers: readonl
     });
     return [all, guard.all(tools)];
   });
-  return tokenizer.split(guarded).flatMap(({ text: part, id }) => (id === undefined ? tokenizer.encode(guard.remove(part), { special: false }) : [id]));
+  return tokenizer
+    .split(guarded)
+    .flatMap(({ text: part, id }) =>
+      id === undefined ? tokenizer.encode(guard.remove(part), { special: false }) : [id],
+    );
 }
 
 /** The prompt up to the end of the last message's text, without the end-of-turn token that follows. */
@@ -124,7 +155,9 @@ function createGuard(specials: readonly string[], request: Value): Guard {
   function all(value: Value, except: readonly string[] = []): Value {
     if (typeof value === 'string') return one(value, except);
     if (Array.isArray(value)) return value.map((item) => all(item, except));
-    return value instanceof Map ? new Map([...value].map(([key, item]) => [all(key, except), all(item, except)])) : value;
+    return value instanceof Map
+      ? new Map([...value].map(([key, item]) => [all(key, except), all(item, except)]))
+      : value;
   }
 
   return { all, remove: (value) => value.replaceAll(mark, '') };
@@ -136,8 +169,13 @@ function compile(given: unknown): { source: string; render: (variables: Named) =
     return { source, render: createTemplate(source) };
   } catch (error) {
     const cure = 'Render the prompt yourself and use generate().';
-    return fail('CheckpointError', { what: "The model's chat template cannot be compiled", got: (error as Error).message, cure }, error);
+    return fail(
+      'CheckpointError',
+      { what: "The model's chat template cannot be compiled", got: (error as Error).message, cure },
+      error,
+    );
   }
 }
 
-const textOf = (token: unknown): string => (typeof token === 'string' ? token : ((token as { content?: string } | null | undefined)?.content ?? ''));
+const textOf = (token: unknown): string =>
+  typeof token === 'string' ? token : ((token as { content?: string } | null | undefined)?.content ?? '');

@@ -20,12 +20,17 @@ const REASONING = ['reasoning_content', 'reasoning', 'thinking'];
 export function prepareMessages(messages: readonly Message[], source: string): Dict[] {
   startWork();
   const wanted = 'a list of { role, content }';
-  if (!Array.isArray(messages) || messages.length === 0) fail('RequestError', { what: 'There are no messages', wanted });
+  if (!Array.isArray(messages) || messages.length === 0)
+    fail('RequestError', { what: 'There are no messages', wanted });
   let all: Value[];
   try {
     all = toPython(messages) as Value[];
   } catch (error) {
-    return fail('RequestError', { what: 'The messages cannot be written as JSON', got: (error as Error).message, wanted }, error);
+    return fail(
+      'RequestError',
+      { what: 'The messages cannot be written as JSON', got: (error as Error).message, wanted },
+      error,
+    );
   }
   const wrong = all.findIndex((m) => !(m instanceof Map) || typeof m.get('role') !== 'string');
   if (wrong >= 0) fail('RequestError', { what: `Message ${wrong} has no role`, wanted });
@@ -39,7 +44,8 @@ function prepare(given: Dict, knows: (name: string) => boolean): Dict {
   const calls = message.get('tool_calls');
   if (content === null || content === undefined) message.set('content', '');
   else if (isParts(content)) {
-    if (content.length && content.every((part) => part.get('type') === 'text')) message.set('content', content.map((part) => text(part.get('text'))).join(''));
+    if (content.length && content.every((part) => part.get('type') === 'text'))
+      message.set('content', content.map((part) => text(part.get('text'))).join(''));
   } else if (message.get('role') === 'tool' && typeof content !== 'string') message.set('content', toJson(content));
   if (Array.isArray(calls) && calls.length) message.set('tool_calls', calls.map(prepareCall));
   else message.delete('tool_calls');
@@ -51,7 +57,8 @@ function prepare(given: Dict, knows: (name: string) => boolean): Dict {
   return message;
 }
 
-const isParts = (content: Value): content is Dict[] => Array.isArray(content) && content.every((part) => part instanceof Map && typeof part.get('type') === 'string');
+const isParts = (content: Value): content is Dict[] =>
+  Array.isArray(content) && content.every((part) => part instanceof Map && typeof part.get('type') === 'string');
 
 function prepareCall(call: Value): Value {
   const fields = call instanceof Map ? call : new Map<Value, Value>();
@@ -65,8 +72,22 @@ function prepareCall(call: Value): Value {
   }
   args ??= new Map();
   if (typeof name !== 'string' || !(args instanceof Map))
-    return fail('RequestError', { what: 'A message has a tool call that cannot be read', got: toJson(call ?? null), wanted: '{ function: { name, arguments } }' });
-  if (said === fields) return new Map<Value, Value>([['type', 'function'], ['function', new Map<Value, Value>([['name', name], ['arguments', args]])]]);
+    return fail('RequestError', {
+      what: 'A message has a tool call that cannot be read',
+      got: toJson(call ?? null),
+      wanted: '{ function: { name, arguments } }',
+    });
+  if (said === fields)
+    return new Map<Value, Value>([
+      ['type', 'function'],
+      [
+        'function',
+        new Map<Value, Value>([
+          ['name', name],
+          ['arguments', args],
+        ]),
+      ],
+    ]);
   return new Map(fields).set('function', new Map(said).set('arguments', args));
 }
 
@@ -79,7 +100,10 @@ export function writeCalls(message: Dict): Dict {
     const given = [...(said.get('arguments') as Dict)].map(([key, value]) => `${text(key)}=${write(value, CALL)}`);
     return `${text(said.get('name'))}(${given.join(', ')})`;
   });
-  const whole = new Map(message).set('content', `${text(message.get('content'))}<|tool_call_start|>[${written.join(', ')}]<|tool_call_end|>`);
+  const whole = new Map(message).set(
+    'content',
+    `${text(message.get('content'))}<|tool_call_start|>[${written.join(', ')}]<|tool_call_end|>`,
+  );
   whole.delete('tool_calls');
   return whole;
 }

@@ -15,7 +15,8 @@ export interface StopFilter {
  * @throws RequestError for an empty stop string
  */
 export function createStopFilter(stops: readonly string[]): StopFilter {
-  if (stops.some((stop) => stop === '')) fail('RequestError', { what: 'A stop string is empty', wanted: 'at least one character' });
+  if (stops.some((stop) => stop === ''))
+    fail('RequestError', { what: 'A stop string is empty', wanted: 'at least one character' });
   let held = '';
   let stopped: string | undefined;
 
@@ -47,6 +48,7 @@ export function createStopFilter(stops: readonly string[]): StopFilter {
 /** The length of the longest end of `text` that is the beginning of a stop string. */
 export function longestPartialMatch(text: string, stops: readonly string[]): number {
   const longest = Math.min(text.length, Math.max(0, ...stops.map((stop) => stop.length - 1)));
-  for (let n = longest; n > 0; n--) if (stops.some((stop) => n < stop.length && text.endsWith(stop.slice(0, n)))) return n;
+  for (let n = longest; n > 0; n--)
+    if (stops.some((stop) => n < stop.length && text.endsWith(stop.slice(0, n)))) return n;
   return 0;
 }

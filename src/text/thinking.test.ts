@@ -34,7 +34,8 @@ it.each<[string, string, string, string, string?]>([
   ['one character', '<', '', '<'],
   ['only white space', ' \n', '', ' \n'],
 ])('%s', (_, text, reasoning, answer, begun) => {
-  for (const size of [1, 2, 3, 7, 1000]) expect(run(text.match(new RegExp(`[^]{1,${size}}`, 'g'))!, begun)).toEqual([reasoning, answer]);
+  for (const size of [1, 2, 3, 7, 1000])
+    expect(run(text.match(new RegExp(`[^]{1,${size}}`, 'g'))!, begun)).toEqual([reasoning, answer]);
   if (begun === undefined && !text.endsWith('<thi')) expect(withoutThinking(text)).toBe(answer);
 });
 
@@ -46,7 +47,18 @@ it('shows each piece as soon as it is certain', () => {
     push(piece);
     return shown.join('|');
   };
-  expect(['<think>', 'a', ' b', ' ', '<', 'c', '</', 'think>', ' ', 'd'].map(after)).toEqual(['', 'a', ' b', '', '', ' <c', '', '', '', 'd']);
+  expect(['<think>', 'a', ' b', ' ', '<', 'c', '</', 'think>', ' ', 'd'].map(after)).toEqual([
+    '',
+    'a',
+    ' b',
+    '',
+    '',
+    ' <c',
+    '',
+    '',
+    '',
+    'd',
+  ]);
 });
 
 it('knows a prompt that begins the thinking', () => {

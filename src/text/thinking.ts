@@ -97,7 +97,8 @@ export function createThinkingSplitter(emit: EmitPart, begun?: string): Thinking
 }
 
 /** A whole answer without its thinking. */
-export const withoutThinking = (answer: string): string => answer.replace(/^(?:\s*(?:<think>[^]*?(?:<\/think>|$)|<\/think>))+\s*/, '');
+export const withoutThinking = (answer: string): string =>
+  answer.replace(/^(?:\s*(?:<think>[^]*?(?:<\/think>|$)|<\/think>))+\s*/, '');
 
 /** The mark at the end of a prompt whose template begins the thinking; '' in other prompts. */
 export const thinkingBegun = (prompt: string): string => (prompt.trimEnd().endsWith(BEGIN) ? BEGIN : '');

@@ -59,7 +59,10 @@ describe('golden vectors', () => {
   it('never splits a character, whatever the token borders', () => {
     for (const { ids } of vectors) {
       const detokenizer = tokenizer.stream();
-      for (const id of ids) expect(detokenizer.push(id)).not.toMatch(/[\uD800-\uDBFF](?![\uDC00-\uDFFF])|(?<![\uD800-\uDBFF])[\uDC00-\uDFFF]/);
+      for (const id of ids)
+        expect(detokenizer.push(id)).not.toMatch(
+          /[\uD800-\uDBFF](?![\uDC00-\uDFFF])|(?<![\uD800-\uDBFF])[\uDC00-\uDFFF]/,
+        );
     }
   });
 });
@@ -77,7 +80,9 @@ describe('tokenizer', () => {
 
   it('tells special tokens from other added ones', () => {
     expect(tokenizer.encode('<|end|><think>', { special: false })).toEqual([...utf8('<|end|>'), 258]);
-    expect(tokenizer.encode('<|call|>', { special: false }), 'a marker by its form, though not flagged').toEqual(utf8('<|call|>'));
+    expect(tokenizer.encode('<|call|>', { special: false }), 'a marker by its form, though not flagged').toEqual(
+      utf8('<|call|>'),
+    );
     expect(tokenizer.decode([257, 258, 259, 97], { skipSpecial: true })).toBe('<think>a');
     expect(tokenizer.decode([257, 259, 97], { skipSpecial: true, keep: ['<|call|>'] })).toBe('<|call|>a');
   });
@@ -85,7 +90,11 @@ describe('tokenizer', () => {
   it('knows markers by their form, however a converter flags them', () => {
     const { json, config } = small();
     const { model, ...rest } = json as { model: { vocab: Record<string, number> } };
-    const unflagged = { ...rest, added_tokens: [], model: { ...model, vocab: { ...model.vocab, '<|end|>': 257, '<think>': 258, '<|call|>': 259, '<a b>': 260 } } };
+    const unflagged = {
+      ...rest,
+      added_tokens: [],
+      model: { ...model, vocab: { ...model.vocab, '<|end|>': 257, '<think>': 258, '<|call|>': 259, '<a b>': 260 } },
+    };
     const other = createTokenizer(unflagged, config);
     expect(other.encode('<|call|><think><|end|>')).toEqual([259, 258, 257]);
     expect(other.specials).toEqual(['<|bos|>', '<|end|>', '<|call|>']);

@@ -73,9 +73,17 @@ export function createTokenizer(json: object, config: object): Tokenizer {
   const { added_tokens: listed = [], model, decoder } = json as TokenizerJson;
   const { bos_token, eos_token, add_bos_token } = config as TokenizerConfig;
   if (model?.type !== 'BPE' || typeof model.vocab !== 'object')
-    fail('CheckpointError', { what: 'The tokenizer is not supported', got: `model type ${model?.type}`, wanted: 'BPE' });
+    fail('CheckpointError', {
+      what: 'The tokenizer is not supported',
+      got: `model type ${model?.type}`,
+      wanted: 'BPE',
+    });
   if (![decoder, ...(decoder?.decoders ?? [])].some((d) => d?.type === 'ByteLevel'))
-    fail('CheckpointError', { what: 'The tokenizer is not supported', got: `decoder ${decoder?.type}`, wanted: 'ByteLevel' });
+    fail('CheckpointError', {
+      what: 'The tokenizer is not supported',
+      got: `decoder ${decoder?.type}`,
+      wanted: 'ByteLevel',
+    });
 
   // converters flag markers differently, or as ordinary tokens, so the form of the text counts too
   const isSpecial = ({ special, content }: AddedToken): boolean => special === true || /^<\|.*\|>$/s.test(content);
@@ -96,8 +104,7 @@ export function createTokenizer(json: object, config: object): Tokenizer {
   const addedIds = new Set(added.map(({ id }) => id));
   const specialIds = new Set(specials.values());
 
-  const tokenId = (text: string): number | undefined =>
-    specials.get(text) ?? plain.get(text) ?? bpe.token_to_id(text);
+  const tokenId = (text: string): number | undefined => specials.get(text) ?? plain.get(text) ?? bpe.token_to_id(text);
   const named = (token: string | { content: string } | null | undefined): number | undefined =>
     token ? tokenId(typeof token === 'string' ? token : token.content) : undefined;
   const bosId = named(bos_token);
@@ -147,7 +154,11 @@ function readBpe({ model, ...json }: TokenizerJson, config: object, specials: Ma
   try {
     return new Bpe({ ...json, added_tokens: [], model }, config);
   } catch (error) {
-    return fail('CheckpointError', { what: 'The tokenizer cannot be read', got: String(error), cure: 'Use a complete copy of the model.' }, error);
+    return fail(
+      'CheckpointError',
+      { what: 'The tokenizer cannot be read', got: String(error), cure: 'Use a complete copy of the model.' },
+      error,
+    );
   } finally {
     // the library keeps its input (10 MB for 65,536 tokens) besides its own tables
     model.vocab = {};

@@ -51,7 +51,8 @@ export function readCalls(answer: string, { tools = [] }: ReadCallsOptions = {})
   const addText = (to: number): void => {
     const text = source.slice(at, to);
     const end = text.lastIndexOf(THINK_END);
-    if (end >= 0 && found.calls.length + found.broken.length) found = { text: text.slice(end + THINK_END.length), calls: [], broken: [] };
+    if (end >= 0 && found.calls.length + found.broken.length)
+      found = { text: text.slice(end + THINK_END.length), calls: [], broken: [] };
     else found.text += text;
     at = to;
   };
@@ -61,7 +62,9 @@ export function readCalls(answer: string, { tools = [] }: ReadCallsOptions = {})
     const marked = next[0].startsWith(START);
     const from = marked ? NEXT.lastIndex : next.index;
     while (firstEnd >= 0 && firstEnd < from) firstEnd = source.indexOf(END, from);
-    const { calls, broken, length } = marked ? readBlock(source.slice(from), firstEnd < 0 ? source.length : firstEnd - from) : readItems(next[0]);
+    const { calls, broken, length } = marked
+      ? readBlock(source.slice(from), firstEnd < 0 ? source.length : firstEnd - from)
+      : readItems(next[0]);
     if (!marked && (broken.length || !calls.every(({ name }) => known.includes(name)))) {
       NEXT.lastIndex = from + 1;
       continue;
@@ -148,7 +151,8 @@ const WORDS: Record<string, unknown> = { True: true, False: false, None: null, t
 
 // Models leave quotes inside of texts unescaped: a quote ends a text only if what can follow a text follows it.
 const AFTER_ARGUMENT = new RegExp(String.raw`\s*(?:\)|,\s*(?:\)|#|\*\*|${NAME}\s*=)|\s[rbuf]{0,2}["'])`, 'iuy');
-const AFTER_ITEM = /\s*(?:[\])}:]|,\s*(?:[\])}#[({+.\d-]|(?:true|false|none|null)\b|[rbuf]{0,2}["'])|\s[rbuf]{0,2}["'])/iy;
+const AFTER_ITEM =
+  /\s*(?:[\])}:]|,\s*(?:[\])}#[({+.\d-]|(?:true|false|none|null)\b|[rbuf]{0,2}["'])|\s[rbuf]{0,2}["'])/iy;
 const AFTER_ANY = /\s*[,)\]}:]/y;
 
 /** `name(key=value, **{…})`, or an object with a name. */
@@ -324,9 +328,13 @@ function createReader(source: string): Reader {
 function skipItem(reader: Reader, start: number, source: string): void {
   const read = reader.at;
   let depth = 0;
-  for (reader.at = start; reader.at < source.length; ) {
+  for (reader.at = start; reader.at < source.length;) {
     const c = source[reader.at];
-    if (reader.at >= read && ((!depth && /[,;\]\n]/.test(c)) || MARKS.some((mark) => source.startsWith(mark, reader.at)))) return;
+    if (
+      reader.at >= read &&
+      ((!depth && /[,;\]\n]/.test(c)) || MARKS.some((mark) => source.startsWith(mark, reader.at)))
+    )
+      return;
     if (/["']/.test(c)) {
       if (attempt(() => reader.string(AFTER_ANY)) === undefined) return;
     } else {

@@ -4,7 +4,10 @@ import { readText } from './attach';
 test('text in UTF-8 and UTF-16 is read, whatever its ending', async () => {
   expect(await readText(new File(['Grüße'], 'a.xyz'))).toEqual({ name: 'a.xyz', text: 'Grüße' });
   expect(await readText(new File(['\ufeffx'], 'a.txt'))).toEqual({ name: 'a.txt', text: 'x' });
-  expect(await readText(new File([new Uint8Array([0xff, 0xfe, 0x41, 0, 0x42, 0])], 'b.txt'))).toEqual({ name: 'b.txt', text: 'AB' });
+  expect(await readText(new File([new Uint8Array([0xff, 0xfe, 0x41, 0, 0x42, 0])], 'b.txt'))).toEqual({
+    name: 'b.txt',
+    text: 'AB',
+  });
 });
 
 test.each<[File, RegExp]>([

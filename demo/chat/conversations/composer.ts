@@ -168,7 +168,13 @@ export function createComposer({ id: first, waiting, send, check, stop }: Compos
     prompt.focus();
   });
   document.addEventListener('keydown', (event) => {
-    if (event.key !== 'Escape' || !replying || event.defaultPrevented || document.querySelector('dialog[open], [popover]:popover-open')) return;
+    if (
+      event.key !== 'Escape' ||
+      !replying ||
+      event.defaultPrevented ||
+      document.querySelector('dialog[open], [popover]:popover-open')
+    )
+      return;
     stop();
     prompt.focus();
   });

@@ -9,7 +9,8 @@ import { createTokenCounter, firstRead, roomIn, withoutOldest, type Cost } from 
 
 const user = (tokens: number): Cost => ({ tokens, user: true });
 const reply = (tokens: number): Cost => ({ tokens, user: false });
-const turns = (count: number, tokens = 50): Cost[] => Array.from({ length: count }, () => [user(tokens), reply(tokens)]).flat();
+const turns = (count: number, tokens = 50): Cost[] =>
+  Array.from({ length: count }, () => [user(tokens), reply(tokens)]).flat();
 
 describe('what is read', () => {
   test('all, as long as it fits', () => {
@@ -62,9 +63,11 @@ describe('what is read', () => {
 });
 
 describe('counting', () => {
-  const json = (name: string): object => JSON.parse(readFileSync(join(GOLDEN_DIRECTORY, 'dense/model', name), 'utf8')) as object;
+  const json = (name: string): object =>
+    JSON.parse(readFileSync(join(GOLDEN_DIRECTORY, 'dense/model', name), 'utf8')) as object;
   const tokenizer = createTokenizer(json('tokenizer.json'), json('tokenizer_config.json'));
-  const chatml = "{{- bos_token -}}{% for message in messages %}{{- '<|im_start|>' + message.role + '\n' + message.content + '<|im_end|>\n' -}}{% endfor %}{% if add_generation_prompt %}{{- '<|im_start|>assistant\n' -}}{% endif %}";
+  const chatml =
+    "{{- bos_token -}}{% for message in messages %}{{- '<|im_start|>' + message.role + '\n' + message.content + '<|im_end|>\n' -}}{% endfor %}{% if add_generation_prompt %}{{- '<|im_start|>assistant\n' -}}{% endif %}";
   const template = compileChatTemplate({ ...json('tokenizer_config.json'), chat_template: chatml })!;
   const model = {
     tokenize: async (text: string, options?: { special?: boolean }) => tokenizer.encode(text, options),
@@ -72,9 +75,23 @@ describe('counting', () => {
   };
 
   test.each<[string, Message[]]>([
-    ['words', [{ role: 'user', content: 'Hello, how are you?' }, { role: 'assistant', content: 'Fine.' }, { role: 'user', content: 'Tell me more.' }]],
+    [
+      'words',
+      [
+        { role: 'user', content: 'Hello, how are you?' },
+        { role: 'assistant', content: 'Fine.' },
+        { role: 'user', content: 'Tell me more.' },
+      ],
+    ],
     ['markers that a user writes', [{ role: 'user', content: 'a <|im_end|> b <|im_start|>system' }]],
-    ['calls', [{ role: 'user', content: 'x' }, { role: 'assistant', content: '<|tool_call_start|>[a(b=1)]<|tool_call_end|>' }, { role: 'tool', content: '{"a":1}' }]],
+    [
+      'calls',
+      [
+        { role: 'user', content: 'x' },
+        { role: 'assistant', content: '<|tool_call_start|>[a(b=1)]<|tool_call_end|>' },
+        { role: 'tool', content: '{"a":1}' },
+      ],
+    ],
   ])('of %s is what the engine reads', async (_, messages) => {
     const counter = createTokenCounter(model);
     const counts = await Promise.all(messages.map(counter.message));

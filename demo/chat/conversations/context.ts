@@ -59,15 +59,23 @@ export interface TokenCounter {
 const USUAL_FRAME = 6;
 
 export function createTokenCounter(model: Pick<Model, 'render' | 'tokenize'>): TokenCounter {
-  const count = async (text: string, special = true): Promise<number> => (await model.tokenize(text, { special })).length;
-  const rendered = async (messages: Message[], options?: Parameters<Model['render']>[1]): Promise<number> => count(await model.render(messages, options));
+  const count = async (text: string, special = true): Promise<number> =>
+    (await model.tokenize(text, { special })).length;
+  const rendered = async (messages: Message[], options?: Parameters<Model['render']>[1]): Promise<number> =>
+    count(await model.render(messages, options));
   const frames = new Map<string, Promise<number>>();
   /** what a message of this role needs beside its text: the second of two, because the first comes with BOS */
   const frame = (role: string): Promise<number> => {
     if (!frames.has(role)) {
       const empty = { role, content: '' };
       const alone = { addGenerationPrompt: false };
-      frames.set(role, Promise.all([rendered([empty, empty], alone), rendered([empty], alone)]).then(([two, one]) => two - one, () => USUAL_FRAME));
+      frames.set(
+        role,
+        Promise.all([rendered([empty, empty], alone), rendered([empty], alone)]).then(
+          ([two, one]) => two - one,
+          () => USUAL_FRAME,
+        ),
+      );
     }
     return frames.get(role)!;
   };
@@ -82,7 +90,10 @@ export function createTokenCounter(model: Pick<Model, 'render' | 'tokenize'>): T
       if (last?.key !== key) {
         const options = tools.length ? { tools } : {};
         const start = async (): Promise<number> => {
-          const given: Message[] = [...(system.trim() ? [{ role: 'system', content: system }] : []), { role: 'user', content: '' }];
+          const given: Message[] = [
+            ...(system.trim() ? [{ role: 'system', content: system }] : []),
+            { role: 'user', content: '' },
+          ];
           return (await rendered(given, options)) - (await frame('user'));
         };
         last = { key, tokens: start() };

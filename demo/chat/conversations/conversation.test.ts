@@ -1,8 +1,35 @@
 import { describe, expect, test } from 'vitest';
 import type { KeptCall } from '../history';
-import { branch, childrenOf, conversationIn, endBelow, fromTurns, isAncestor, merge, newConversation, newId, parentCycles, plainTitle, shortened, titleOf, versions, type ChatMessage, type Conversation } from './conversation';
+import {
+  branch,
+  childrenOf,
+  conversationIn,
+  endBelow,
+  fromTurns,
+  isAncestor,
+  merge,
+  newConversation,
+  newId,
+  parentCycles,
+  plainTitle,
+  shortened,
+  titleOf,
+  versions,
+  type ChatMessage,
+  type Conversation,
+} from './conversation';
 
-const call: KeptCall = { name: 'set_timer', title: 'Timer', arguments: { minutes: 10 }, state: 'done', summary: 'It runs.', value: {}, brief: 'ok', repairs: [], ms: 1 };
+const call: KeptCall = {
+  name: 'set_timer',
+  title: 'Timer',
+  arguments: { minutes: 10 },
+  state: 'done',
+  summary: 'It runs.',
+  value: {},
+  brief: 'ok',
+  repairs: [],
+  ms: 1,
+};
 
 /** 'q1', 'q1 a1', 'q1 a2 q3': each message hangs on the one before it. */
 function conversation(...lines: string[]): Conversation {
@@ -11,14 +38,25 @@ function conversation(...lines: string[]): Conversation {
   for (const line of lines) {
     let parent: string | null = null;
     for (const id of line.split(' ')) {
-      made.messages[id] ??= { id, parent, role: id.startsWith('q') ? 'user' : 'assistant', content: `text of ${id}`, created: created++, revision: 0, ...(id.startsWith('a') && { finish: 'stop' as const }) };
+      made.messages[id] ??= {
+        id,
+        parent,
+        role: id.startsWith('q') ? 'user' : 'assistant',
+        content: `text of ${id}`,
+        created: created++,
+        revision: 0,
+        ...(id.startsWith('a') && { finish: 'stop' as const }),
+      };
       parent = id;
     }
     made.leaf = parent;
   }
   return made;
 }
-const shown = (given: Conversation): string => branch(given).map(({ id }) => id).join(' ');
+const shown = (given: Conversation): string =>
+  branch(given)
+    .map(({ id }) => id)
+    .join(' ');
 const copy = (given: Conversation): Conversation => structuredClone(given);
 
 describe('the tree', () => {
@@ -84,7 +122,8 @@ describe('merging', () => {
     const other = copy(mine);
     mine.messages.a1.steps[0].calls[0].undone = true;
     other.messages.a1.steps![0].calls[1].ended = 'rang';
-    for (const union of [merge(mine, other), merge(other, mine)]) expect(union.messages.a1.steps?.[0].calls).toMatchObject([{ undone: true }, { ended: 'rang' }]);
+    for (const union of [merge(mine, other), merge(other, mine)])
+      expect(union.messages.a1.steps?.[0].calls).toMatchObject([{ undone: true }, { ended: 'rang' }]);
   });
 
   test('the later name wins, a deletion stays', () => {
@@ -109,7 +148,14 @@ describe('merging', () => {
         if (random(3)) {
           const id = newId();
           added.add(id);
-          tab.messages[id] = { id, parent: at.id, role: at.role === 'user' ? 'assistant' : 'user', content: id, created: clock++, revision: 0 };
+          tab.messages[id] = {
+            id,
+            parent: at.id,
+            role: at.role === 'user' ? 'assistant' : 'user',
+            content: id,
+            created: clock++,
+            revision: 0,
+          };
           Object.assign(tab, { leaf: id, chosen: clock });
         } else if (random(2)) Object.assign(at, { content: `${at.content}+`, revision: at.revision + 1 });
         else tabs[random(2)] = merge(tabs[0], copy(tabs[1]));
@@ -131,9 +177,28 @@ describe('what is read from storage', () => {
   });
 
   test('what is damaged is left out; a message whose parent is lost begins the conversation', () => {
-    for (const damaged of [null, 7, [], {}, { id: '../x', messages: {} }, { id: 'c', messages: [] }, { id: '__proto__', messages: {} }]) expect(conversationIn(damaged)).toBeUndefined();
+    for (const damaged of [
+      null,
+      7,
+      [],
+      {},
+      { id: '../x', messages: {} },
+      { id: 'c', messages: [] },
+      { id: '__proto__', messages: {} },
+    ])
+      expect(conversationIn(damaged)).toBeUndefined();
     const good: ChatMessage = { id: 'm', parent: 'lost', role: 'user', content: 'x', created: 1, revision: 0 };
-    const read = conversationIn({ id: 'c', leaf: 'lost', messages: { m: good, n: { ...good, id: 'n', role: 'system' }, o: { ...good, id: 'constructor' }, p: null, q: { ...good, id: 'q', created: 'x', revision: -1, finish: 'hacked', model: 3, deleted: 'yes' } } });
+    const read = conversationIn({
+      id: 'c',
+      leaf: 'lost',
+      messages: {
+        m: good,
+        n: { ...good, id: 'n', role: 'system' },
+        o: { ...good, id: 'constructor' },
+        p: null,
+        q: { ...good, id: 'q', created: 'x', revision: -1, finish: 'hacked', model: 3, deleted: 'yes' },
+      },
+    });
     expect(read?.messages).toEqual({ m: { ...good, parent: null }, q: { ...good, id: 'q', parent: null, created: 0 } });
     expect(['m', 'q']).toContain(read?.leaf);
     expect(({} as Record<string, unknown>).role).toBeUndefined();
@@ -149,7 +214,13 @@ describe('what is read from storage', () => {
   });
 
   test('the one conversation of the former version, always with the same ids', () => {
-    const made = fromTurns([{ role: 'user', content: 'Hello there' }, { role: 'assistant', content: 'Hi.', note: 'x' }], 50);
+    const made = fromTurns(
+      [
+        { role: 'user', content: 'Hello there' },
+        { role: 'assistant', content: 'Hi.', note: 'x' },
+      ],
+      50,
+    );
     expect(made).toMatchObject({ id: 'first', title: 'Hello there', leaf: 'first-1' });
     expect(branch(made)).toMatchObject([{ content: 'Hello there' }, { content: 'Hi.', note: 'x', finish: 'stop' }]);
     expect(conversationIn(made)).toEqual(made);
@@ -158,7 +229,8 @@ describe('what is read from storage', () => {
 
 test('titles: the first words of the first message, unless it has a name; on one line, without what turns text around', () => {
   const given = conversation('q1 a1');
-  given.messages.q1.content = '  Pack a suitcase\nfor Lisbon, with \u202eeverything that is needed for a week in November  ';
+  given.messages.q1.content =
+    '  Pack a suitcase\nfor Lisbon, with \u202eeverything that is needed for a week in November  ';
   expect(titleOf(given)).toBe('Pack a suitcase for Lisbon, with everything that is needed…');
   given.messages.q1 = { ...given.messages.q1, content: '', files: [{ name: 'list.txt', text: 'x' }] };
   expect(titleOf(given)).toBe('list.txt');

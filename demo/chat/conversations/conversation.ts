@@ -41,10 +41,12 @@ export type Summary = Pick<Conversation, 'id' | 'title' | 'updated' | 'deleted'>
 
 const ID = /^[\w-]{1,64}$/;
 const isId = (value: unknown): value is string => isText(value) && ID.test(value) && !(value in Object.prototype);
-const isTime = (value: unknown): value is number => typeof value === 'number' && Number.isFinite(value) && value >= 0 && value < 1e15;
+const isTime = (value: unknown): value is number =>
+  typeof value === 'number' && Number.isFinite(value) && value >= 0 && value < 1e15;
 
 /** crypto.randomUUID is missing on plain http. */
-export const newId = (): string => [...crypto.getRandomValues(new Uint8Array(12))].map((byte) => byte.toString(16).padStart(2, '0')).join('');
+export const newId = (): string =>
+  [...crypto.getRandomValues(new Uint8Array(12))].map((byte) => byte.toString(16).padStart(2, '0')).join('');
 
 export function newConversation(now = Date.now()): Conversation {
   return { id: newId(), title: '', created: now, updated: now, messages: {}, leaf: null, chosen: now };
@@ -72,14 +74,17 @@ function messageIn(given: unknown): ChatMessage | undefined {
 
 /** @param known messages beside the given ones that may be parents */
 export function conversationIn(given: unknown, known: Record<string, ChatMessage> = {}): Conversation | undefined {
-  const { id, title, named, created, updated, messages, leaf, chosen, deleted } = (isObject(given) ? given : {}) as Fields<Conversation>;
+  const { id, title, named, created, updated, messages, leaf, chosen, deleted } = (
+    isObject(given) ? given : {}
+  ) as Fields<Conversation>;
   if (!isId(id) || !isObject(messages)) return undefined;
   const valid: Record<string, ChatMessage> = {};
   for (const value of Object.values(messages)) {
     const message = messageIn(value);
     if (message) valid[message.id] = message;
   }
-  for (const message of Object.values(valid)) if (message.parent !== null && !valid[message.parent] && !known[message.parent]) message.parent = null;
+  for (const message of Object.values(valid))
+    if (message.parent !== null && !valid[message.parent] && !known[message.parent]) message.parent = null;
   for (const broken of parentCycles(valid)) valid[broken].parent = null;
   const conversation: Conversation = {
     id,
@@ -97,10 +102,17 @@ export function conversationIn(given: unknown, known: Record<string, ChatMessage
 
 export function summaryIn(given: unknown): Summary | undefined {
   const { id, title, updated, deleted } = (isObject(given) ? given : {}) as Fields<Summary>;
-  return isId(id) && isText(title) ? { id, title: plainTitle(title), updated: isTime(updated) ? updated : 0, ...(isTime(deleted) && { deleted }) } : undefined;
+  return isId(id) && isText(title)
+    ? { id, title: plainTitle(title), updated: isTime(updated) ? updated : 0, ...(isTime(deleted) && { deleted }) }
+    : undefined;
 }
 
-export const summaryOf = ({ id, title, updated, deleted }: Conversation): Summary => ({ id, title, updated, ...(deleted !== undefined && { deleted }) });
+export const summaryOf = ({ id, title, updated, deleted }: Conversation): Summary => ({
+  id,
+  title,
+  updated,
+  ...(deleted !== undefined && { deleted }),
+});
 
 /** One message of each circle of parents. */
 export function parentCycles(messages: Record<string, Pick<ChatMessage, 'parent'>>): string[] {
@@ -125,7 +137,8 @@ const TITLE_LENGTH = 60;
 /** Control characters, and those that reverse the text after them. */
 const UNSHOWN = /[\p{Cc}\u200e\u200f\u202a-\u202e\u2066-\u2069]+/gu;
 
-export const plainTitle = (text: string): string => shortened(text.slice(0, 1000).replace(UNSHOWN, ' ').replace(/\s+/g, ' ').trim(), 200);
+export const plainTitle = (text: string): string =>
+  shortened(text.slice(0, 1000).replace(UNSHOWN, ' ').replace(/\s+/g, ' ').trim(), 200);
 
 /** The first words, up to a length. */
 export function shortened(text: string, length: number): string {
@@ -140,14 +153,18 @@ export function titleOf(conversation: Conversation): string {
   if (conversation.named !== undefined && conversation.title) return conversation.title;
   const first = Object.values(conversation.messages)
     .filter(({ role, deleted }) => role === 'user' && !deleted)
-    .reduce<ChatMessage | undefined>((earliest, message) => (!earliest || before(message, earliest) ? message : earliest), undefined);
+    .reduce<ChatMessage | undefined>(
+      (earliest, message) => (!earliest || before(message, earliest) ? message : earliest),
+      undefined,
+    );
   const text = first && (first.content.trim() || first.files?.[0]?.name);
   return text ? shortened(plainTitle(text), TITLE_LENGTH) : conversation.title || 'New chat';
 }
 
 // The tree.
 
-const before = (a: ChatMessage, b: ChatMessage): boolean => a.created < b.created || (a.created === b.created && a.id < b.id);
+const before = (a: ChatMessage, b: ChatMessage): boolean =>
+  a.created < b.created || (a.created === b.created && a.id < b.id);
 
 /** The children of every message, the oldest first; those of null are the beginnings. */
 export function childrenOf({ messages }: Conversation): Map<string | null, ChatMessage[]> {
@@ -169,7 +186,8 @@ function lineTo({ messages }: Conversation, leaf: string | null): ChatMessage[] 
 }
 
 /** The branch that is shown. */
-export const branch = (conversation: Conversation): ChatMessage[] => lineTo(conversation, conversation.leaf).filter(({ deleted }) => !deleted);
+export const branch = (conversation: Conversation): ChatMessage[] =>
+  lineTo(conversation, conversation.leaf).filter(({ deleted }) => !deleted);
 
 export const isAncestor = (conversation: Conversation, ancestor: string | null, id: string | null): boolean =>
   ancestor === null || lineTo(conversation, id).some((message) => message.id === ancestor);
@@ -189,7 +207,10 @@ export function endBelow(conversation: Conversation, from: string | null): strin
 const newestLeaf = (conversation: Conversation): string | null => endBelow(conversation, null);
 
 /** The versions of a message: what the user or the model wrote at the same place. */
-export const versions = (children: Map<string | null, ChatMessage[]>, { id, parent, role }: ChatMessage): ChatMessage[] =>
+export const versions = (
+  children: Map<string | null, ChatMessage[]>,
+  { id, parent, role }: ChatMessage,
+): ChatMessage[] =>
   (children.get(parent) ?? []).filter((message) => message.id === id || (message.role === role && !message.deleted));
 
 // Merging.
@@ -206,7 +227,8 @@ function takeCardStates(to: ChatMessage, from: ChatMessage): void {
   );
 }
 
-const size = (message: ChatMessage): number => message.content.length + (message.reasoning?.length ?? 0) + (message.steps?.length ?? 0);
+const size = (message: ChatMessage): number =>
+  message.content.length + (message.reasoning?.length ?? 0) + (message.steps?.length ?? 0);
 
 /** @returns `mine` itself, unless the other copy is newer */
 function newer(mine: ChatMessage, other: ChatMessage): ChatMessage {
@@ -223,7 +245,8 @@ function newer(mine: ChatMessage, other: ChatMessage): ChatMessage {
 /** The union of two copies. Message objects of `mine` stay the same objects where they are not older. */
 export function merge(mine: Conversation, other: Conversation): Conversation {
   const messages: Record<string, ChatMessage> = { ...mine.messages };
-  for (const message of Object.values(other.messages)) messages[message.id] = messages[message.id] ? newer(messages[message.id], message) : message;
+  for (const message of Object.values(other.messages))
+    messages[message.id] = messages[message.id] ? newer(messages[message.id], message) : message;
   const titled = (other.named ?? 0) > (mine.named ?? 0) ? other : mine;
   const shown = other.chosen > mine.chosen ? other : mine;
   const merged: Conversation = {
@@ -243,7 +266,22 @@ export function merge(mine: Conversation, other: Conversation): Conversation {
 
 /** The conversation of a version of this page that kept only one. Its ids are always the same, so that two tabs do not make two of it. */
 export function fromTurns(turns: readonly Turn[], now: number): Conversation {
-  const messages = turns.map((turn, i): ChatMessage => ({ ...turn, id: `first-${i}`, parent: i ? `first-${i - 1}` : null, created: now + i, revision: 0, ...(turn.role === 'assistant' && { finish: 'stop' }) }));
-  const conversation: Conversation = { id: 'first', title: '', created: now, updated: now, messages: Object.fromEntries(messages.map((message) => [message.id, message])), leaf: messages.at(-1)?.id ?? null, chosen: now };
+  const messages = turns.map((turn, i): ChatMessage => ({
+    ...turn,
+    id: `first-${i}`,
+    parent: i ? `first-${i - 1}` : null,
+    created: now + i,
+    revision: 0,
+    ...(turn.role === 'assistant' && { finish: 'stop' }),
+  }));
+  const conversation: Conversation = {
+    id: 'first',
+    title: '',
+    created: now,
+    updated: now,
+    messages: Object.fromEntries(messages.map((message) => [message.id, message])),
+    leaf: messages.at(-1)?.id ?? null,
+    chosen: now,
+  };
   return { ...conversation, title: titleOf(conversation) };
 }

@@ -29,10 +29,16 @@ export function keptDraft(id: string): Draft {
     // damaged or blocked
   }
   const { text, files } = isObject(given) ? given : {};
-  return { text: typeof text === 'string' ? text : '', files: Array.isArray(files) ? files.map(fileIn).filter((file) => file !== undefined) : [] };
+  return {
+    text: typeof text === 'string' ? text : '',
+    files: Array.isArray(files) ? files.map(fileIn).filter((file) => file !== undefined) : [],
+  };
 }
 
 export const joined = (drafts: readonly Draft[]): Draft => ({
-  text: drafts.map(({ text }) => text).filter(Boolean).join('\n\n'),
+  text: drafts
+    .map(({ text }) => text)
+    .filter(Boolean)
+    .join('\n\n'),
   files: drafts.flatMap(({ files }) => files),
 });

@@ -6,7 +6,16 @@ export const FORMAT = 'rivulet-conversations';
 export const VERSION = 1;
 
 export function toJson(conversations: readonly Conversation[]): string {
-  return JSON.stringify({ format: FORMAT, version: VERSION, exported: new Date().toISOString(), conversations: conversations.map(withoutDeleted) }, undefined, 1);
+  return JSON.stringify(
+    {
+      format: FORMAT,
+      version: VERSION,
+      exported: new Date().toISOString(),
+      conversations: conversations.map(withoutDeleted),
+    },
+    undefined,
+    1,
+  );
 }
 
 /** What is deleted is not given away. Its place stays where other messages hang on it. */
@@ -14,13 +23,23 @@ function withoutDeleted({ deleted: _, ...conversation }: Conversation): Conversa
   const parents = new Set(Object.values(conversation.messages).map(({ parent }) => parent));
   const kept = Object.values(conversation.messages).filter(({ id, deleted }) => !deleted || parents.has(id));
   const clean = ({ steps, files, note, offer, reasoning, ...message }: ChatMessage): ChatMessage =>
-    message.deleted ? { ...message, content: '' } : { ...message, ...(reasoning && { reasoning }), ...(steps && { steps }), ...(files && { files }), ...(note && { note }), ...(offer && { offer }) };
+    message.deleted
+      ? { ...message, content: '' }
+      : {
+          ...message,
+          ...(reasoning && { reasoning }),
+          ...(steps && { steps }),
+          ...(files && { files }),
+          ...(note && { note }),
+          ...(offer && { offer }),
+        };
   return { ...conversation, messages: Object.fromEntries(kept.map((message) => [message.id, clean(message)])) };
 }
 
 /** A comment before each part, which a reader does not see: an import finds the parts by it. */
 export const PART = /^<!-- rivulet (conversation|user|assistant|file|tools|end)(?: "([^\n]*)")? -->$/;
-const part = (kind: string, name?: string): string => `<!-- rivulet ${kind}${name === undefined ? '' : ` "${name.replace(/\s+/g, ' ').replaceAll('--', '––')}"`} -->`;
+const part = (kind: string, name?: string): string =>
+  `<!-- rivulet ${kind}${name === undefined ? '' : ` "${name.replace(/\s+/g, ' ').replaceAll('--', '––')}"`} -->`;
 /** A line of a message that looks like such a comment gets a backslash, which an import takes away. */
 const guarded = (text: string): string => text.replace(/^(\\*<!-- rivulet )/gm, '\\$1');
 export const unguarded = (text: string): string => text.replace(/^\\(\\*<!-- rivulet )/gm, '$1');
@@ -37,7 +56,11 @@ export function toMarkdown(conversation: Conversation): string {
     part(role, role === 'assistant' ? model : undefined),
     `## ${role === 'user' ? 'You' : (model ?? 'Rivulet')}`,
     ...files.flatMap(({ name, text }) => [part('file', name), `**${name}**`, guarded(fenced(text)), part('end')]),
-    ...steps.flatMap(({ calls }) => calls.map((call) => `${part('tools')}\n- **${call.title}** \`${callText(call)}\`: ${call.summary}\n${part('end')}`)),
+    ...steps.flatMap(({ calls }) =>
+      calls.map(
+        (call) => `${part('tools')}\n- **${call.title}** \`${callText(call)}\`: ${call.summary}\n${part('end')}`,
+      ),
+    ),
     guarded(content),
   ]);
   return `${[part('conversation'), `# ${conversation.title}`, ...parts].filter(Boolean).join('\n\n')}\n`;
@@ -45,7 +68,12 @@ export function toMarkdown(conversation: Conversation): string {
 
 /** 'Packing list for Lisbon.md' */
 export function fileName(title: string, ending: string): string {
-  const safe = title.replace(/[^\p{L}\p{N} _.-]+/gu, ' ').replace(/\s+/g, ' ').replace(/^[. ]+|[. ]+$/g, '').slice(0, 60).trim();
+  const safe = title
+    .replace(/[^\p{L}\p{N} _.-]+/gu, ' ')
+    .replace(/\s+/g, ' ')
+    .replace(/^[. ]+|[. ]+$/g, '')
+    .slice(0, 60)
+    .trim();
   return `${safe || 'Conversation'}.${ending}`;
 }
 

@@ -10,7 +10,7 @@ export async function generate(
   options: ChatOptions & { signal: AbortSignal },
   onText: (text: string, reasoning: string) => void,
 ): Promise<{ text: string; reasoning: string; result: GenerationResult }> {
-  for (let read = messages; ; ) {
+  for (let read = messages; ;) {
     const stream = model.chat(read, options);
     const written = { text: '', reasoning: '' };
     try {
@@ -33,7 +33,10 @@ export async function generate(
 /** The line under a reply. */
 export function describeResult({ finish, tokens, tokensPerSecond, firstTokenMs }: GenerationResult): string {
   const end = { stop: '', length: 'stopped at the length limit', abort: 'stopped' }[finish];
-  const figures = tokens > 1 ? [`${count(tokens)} tokens`, speed(tokensPerSecond), `${duration(firstTokenMs / 1000)} to first token`] : [];
+  const figures =
+    tokens > 1
+      ? [`${count(tokens)} tokens`, speed(tokensPerSecond), `${duration(firstTokenMs / 1000)} to first token`]
+      : [];
   return [...figures, end].filter(Boolean).join(' · ');
 }
 

@@ -1,6 +1,15 @@
 /** Files as conversations: our own JSON and Markdown, and lists of messages in the form of OpenAI. Files come from anywhere and are checked first. */
 import { isObject, isText, type KeptCall, type Step } from '../history';
-import { conversationIn, newConversation, newId, parentCycles, plainTitle, titleOf, type ChatMessage, type Conversation } from './conversation';
+import {
+  conversationIn,
+  newConversation,
+  newId,
+  parentCycles,
+  plainTitle,
+  titleOf,
+  type ChatMessage,
+  type Conversation,
+} from './conversation';
 import { FORMAT, PART, unguarded, VERSION } from './export';
 
 /** Says what was read, what was found, what was expected, and what to do. */
@@ -27,9 +36,17 @@ function shown(value: unknown): string {
 
 /** @throws ImportError */
 export async function readConversations(file: File): Promise<Conversation[]> {
-  if (file.size > MOST_BYTES) refuse(file.name, `${Math.ceil(file.size / 1e6)} MB`, `at most ${MOST_BYTES / 1e6} MB`, 'Export the conversations one by one.');
+  if (file.size > MOST_BYTES)
+    refuse(
+      file.name,
+      `${Math.ceil(file.size / 1e6)} MB`,
+      `at most ${MOST_BYTES / 1e6} MB`,
+      'Export the conversations one by one.',
+    );
   const text = await file.text();
-  return /\.(md|markdown)$/i.test(file.name) || text.trimStart().startsWith('<!-- rivulet ') ? [fromMarkdown(text, file.name)] : fromJson(text, file.name);
+  return /\.(md|markdown)$/i.test(file.name) || text.trimStart().startsWith('<!-- rivulet ')
+    ? [fromMarkdown(text, file.name)]
+    : fromJson(text, file.name);
 }
 
 /** The depth of the brackets outside of strings. It is found before the text is parsed: parsing and checking recurse. */
@@ -61,33 +78,63 @@ export function fromJson(text: string, name: string): Conversation[] {
     refuse(name, `no JSON (${(error as Error).message.slice(0, 120)})`, wanted);
   }
   if (isObject(given) && given.format === FORMAT) {
-    if (given.version !== VERSION) refuse(name, `version ${shown(given.version)}`, `version ${VERSION}`, 'Reload this page to get its newest version, and import the file again.');
+    if (given.version !== VERSION)
+      refuse(
+        name,
+        `version ${shown(given.version)}`,
+        `version ${VERSION}`,
+        'Reload this page to get its newest version, and import the file again.',
+      );
     if (!Array.isArray(given.conversations)) refuse(name, `conversations: ${shown(given.conversations)}`, 'a list');
     return (given.conversations as unknown[]).map((value, i) => ours(value, i, name));
   }
   const list = isObject(given) ? given.messages : given;
   // a list of messages, or a list of such lists
-  if (Array.isArray(list) && list.length && list.every((value) => isObject(value) && Array.isArray(value.messages))) return list.map((value) => fromMessages(value.messages as unknown[], name, value.title));
+  if (Array.isArray(list) && list.length && list.every((value) => isObject(value) && Array.isArray(value.messages)))
+    return list.map((value) => fromMessages(value.messages as unknown[], name, value.title));
   if (!Array.isArray(list)) return refuse(name, shown(given), wanted);
   return [fromMessages(list, name, isObject(given) ? given.title : undefined)];
 }
 
 function ours(value: unknown, i: number, name: string): Conversation {
-  const messages = isObject(value) && isObject(value.messages) ? value.messages : refuse(name, `conversation ${i + 1} without messages`, 'messages by their ids');
+  const messages =
+    isObject(value) && isObject(value.messages)
+      ? value.messages
+      : refuse(name, `conversation ${i + 1} without messages`, 'messages by their ids');
   const given = Object.entries(messages);
-  if (given.length > MOST_MESSAGES) refuse(name, `${given.length} messages in conversation ${i + 1}`, `at most ${MOST_MESSAGES}`);
+  if (given.length > MOST_MESSAGES)
+    refuse(name, `${given.length} messages in conversation ${i + 1}`, `at most ${MOST_MESSAGES}`);
   for (const [id, message] of given) {
     const where = `message ${shown(id)} of conversation ${i + 1}`;
-    if (!isObject(message)) return refuse(name, `${where}: ${shown(message)}`, 'an object with id, parent, role and content');
+    if (!isObject(message))
+      return refuse(name, `${where}: ${shown(message)}`, 'an object with id, parent, role and content');
     if (message.id !== id) refuse(name, `${where} with the id ${shown(message.id)}`, 'the same id in both places');
-    if (message.parent !== null && !(isText(message.parent) && Object.hasOwn(messages, message.parent))) refuse(name, `${where} with the parent ${shown(message.parent)}`, 'null or the id of another message');
+    if (message.parent !== null && !(isText(message.parent) && Object.hasOwn(messages, message.parent)))
+      refuse(name, `${where} with the parent ${shown(message.parent)}`, 'null or the id of another message');
   }
-  const [circle] = parentCycles(Object.assign(Object.create(null), messages) as Record<string, { parent: string | null }>);
-  if (circle !== undefined) refuse(name, `message ${shown(circle)} of conversation ${i + 1}, which is its own ancestor`, 'parents without a circle');
+  const [circle] = parentCycles(
+    Object.assign(Object.create(null), messages) as Record<string, { parent: string | null }>,
+  );
+  if (circle !== undefined)
+    refuse(
+      name,
+      `message ${shown(circle)} of conversation ${i + 1}, which is its own ancestor`,
+      'parents without a circle',
+    );
   const conversation = conversationIn(value);
-  if (!conversation) return refuse(name, `conversation ${i + 1} with the id ${shown((value as Record<string, unknown>).id)}`, 'an id of letters, digits, - and _');
+  if (!conversation)
+    return refuse(
+      name,
+      `conversation ${i + 1} with the id ${shown((value as Record<string, unknown>).id)}`,
+      'an id of letters, digits, - and _',
+    );
   const lost = given.find(([id]) => !Object.hasOwn(conversation.messages, id));
-  if (lost) refuse(name, `message ${shown(lost[0])} of conversation ${i + 1}: ${JSON.stringify(lost[1]).slice(0, 80)}`, 'a valid id, role "user" or "assistant", and content as a text');
+  if (lost)
+    refuse(
+      name,
+      `message ${shown(lost[0])} of conversation ${i + 1}: ${JSON.stringify(lost[1]).slice(0, 80)}`,
+      'a valid id, role "user" or "assistant", and content as a text',
+    );
   const { deleted: _, ...whole } = conversation;
   return whole;
 }
@@ -95,7 +142,13 @@ function ours(value: unknown, i: number, name: string): Conversation {
 const textIn = (content: unknown): string | undefined => {
   if (isText(content)) return content;
   if (!Array.isArray(content)) return undefined;
-  const texts = content.map((piece) => (isObject(piece) && isText(piece.text) ? piece.text : isObject(piece) && isText(piece.type) ? `[${piece.type}]` : undefined));
+  const texts = content.map((piece) =>
+    isObject(piece) && isText(piece.text)
+      ? piece.text
+      : isObject(piece) && isText(piece.type)
+        ? `[${piece.type}]`
+        : undefined,
+  );
   return texts.every(isText) ? texts.join('\n') : undefined;
 };
 
@@ -106,7 +159,14 @@ function fromMessages(list: unknown[], name: string, title: unknown): Conversati
   const conversation = newConversation();
   const add = (message: Pick<ChatMessage, 'role' | 'content'> & Partial<ChatMessage>): ChatMessage => {
     const id = newId();
-    const added: ChatMessage = { ...message, id, parent: conversation.leaf, created: conversation.created + Object.keys(conversation.messages).length, revision: 0, ...(message.role === 'assistant' && { finish: 'stop' as const }) };
+    const added: ChatMessage = {
+      ...message,
+      id,
+      parent: conversation.leaf,
+      created: conversation.created + Object.keys(conversation.messages).length,
+      revision: 0,
+      ...(message.role === 'assistant' && { finish: 'stop' as const }),
+    };
     conversation.messages[id] = added;
     conversation.leaf = id;
     return added;
@@ -120,14 +180,16 @@ function fromMessages(list: unknown[], name: string, title: unknown): Conversati
     if (!isObject(value)) return refuse(name, `${where}: ${shown(value)}`, 'an object with role and content');
     const { role, content, tool_calls: calls, tool_call_id: answers } = value;
     const text = content === null || content === undefined ? '' : textIn(content);
-    if (text === undefined) return refuse(name, `${where} with content ${shown(content)}`, 'a text, or a list of parts with text');
+    if (text === undefined)
+      return refuse(name, `${where} with content ${shown(content)}`, 'a text, or a list of parts with text');
     if (role === 'system' || role === 'developer') return undefined;
     if (role === 'tool') {
       const call = open.get(answers) ?? open.values().next().value;
       if (call) Object.assign(call, { summary: text, brief: text, value: { result: text } });
       return undefined;
     }
-    if (role !== 'user' && role !== 'assistant') return refuse(name, `${where} with the role ${shown(role)}`, 'system, user, assistant or tool');
+    if (role !== 'user' && role !== 'assistant')
+      return refuse(name, `${where} with the role ${shown(role)}`, 'system, user, assistant or tool');
     if (role === 'assistant' && Array.isArray(calls) && calls.length) {
       const step = stepOf(text, calls, open);
       if (acting) acting.steps = [...(acting.steps ?? []), step];
@@ -140,7 +202,8 @@ function fromMessages(list: unknown[], name: string, title: unknown): Conversati
     return undefined;
   });
   if (!conversation.leaf) refuse(name, 'only system messages', 'messages of a user or an assistant');
-  if (isText(title) && title.trim()) Object.assign(conversation, { title: plainTitle(title), named: conversation.created });
+  if (isText(title) && title.trim())
+    Object.assign(conversation, { title: plainTitle(title), named: conversation.created });
   return { ...conversation, title: titleOf(conversation) };
 }
 
@@ -157,7 +220,17 @@ function stepOf(text: string, calls: unknown[], open: Map<unknown, KeptCall>): S
         values = {};
       }
     }
-    const call: KeptCall = { name, title: name, arguments: isObject(values) ? values : {}, state: 'done', summary: '', value: {}, brief: '', repairs: [], ms: 0 };
+    const call: KeptCall = {
+      name,
+      title: name,
+      arguments: isObject(values) ? values : {},
+      state: 'done',
+      summary: '',
+      value: {},
+      brief: '',
+      repairs: [],
+      ms: 0,
+    };
     open.set(isObject(value) ? value.id : undefined, call);
     return call;
   });
@@ -169,7 +242,12 @@ function stepOf(text: string, calls: unknown[], open: Map<unknown, KeptCall>): S
 export function fromMarkdown(text: string, name: string): Conversation {
   const lines = text.replace(/\r\n?/g, '\n').split('\n');
   const first = PART.exec(lines[0] ?? '');
-  if (first?.[1] !== 'conversation') refuse(name, `a first line ${shown(lines[0] ?? '')}`, '<!-- rivulet conversation -->, as in Markdown exported from this page');
+  if (first?.[1] !== 'conversation')
+    refuse(
+      name,
+      `a first line ${shown(lines[0] ?? '')}`,
+      '<!-- rivulet conversation -->, as in Markdown exported from this page',
+    );
   const conversation = newConversation();
   let message: ChatMessage | undefined;
   let body: string[] = [];
@@ -185,23 +263,34 @@ export function fromMarkdown(text: string, name: string): Conversation {
     const [, kind, label] = PART.exec(line) ?? [];
     if (kind === 'user' || kind === 'assistant') {
       close();
-      message = { id: newId(), parent: conversation.leaf, role: kind, content: '', created: conversation.created + i, revision: 0, ...(kind === 'assistant' && { finish: 'stop', ...(label && { model: label }) }) };
+      message = {
+        id: newId(),
+        parent: conversation.leaf,
+        role: kind,
+        content: '',
+        created: conversation.created + i,
+        revision: 0,
+        ...(kind === 'assistant' && { finish: 'stop', ...(label && { model: label }) }),
+      };
       conversation.messages[message.id] = message;
       conversation.leaf = message.id;
       headed = false;
     } else if (kind === 'file') attached = { name: label ?? 'file', lines: [] };
     else if (kind === 'tools') skipping = true;
     else if (kind === 'end') {
-      if (attached && message) message.files = [...(message.files ?? []), { name: attached.name, text: unguarded(unfenced(attached.lines)) }];
+      if (attached && message)
+        message.files = [...(message.files ?? []), { name: attached.name, text: unguarded(unfenced(attached.lines)) }];
       attached = undefined;
       skipping = false;
     } else if (attached) attached.lines.push(line);
-    else if (!message && line.startsWith('# ')) Object.assign(conversation, { title: plainTitle(line.slice(2)), named: conversation.created });
+    else if (!message && line.startsWith('# '))
+      Object.assign(conversation, { title: plainTitle(line.slice(2)), named: conversation.created });
     else if (message && !headed && line.startsWith('## ')) headed = true;
     else if (message && !skipping) body.push(line);
   }
   close();
-  if (!conversation.leaf) refuse(name, 'no messages', 'parts that begin with <!-- rivulet user --> or <!-- rivulet assistant -->');
+  if (!conversation.leaf)
+    refuse(name, 'no messages', 'parts that begin with <!-- rivulet user --> or <!-- rivulet assistant -->');
   return { ...conversation, title: titleOf(conversation) };
 }
 

@@ -25,7 +25,8 @@ const UNDO_MS = 10_000;
 /** longer than the undo of another tab can take */
 const FORGOTTEN_MS = 10 * 60_000;
 
-export const NOT_STORED = 'Conversations cannot be saved: the browser’s storage is full or blocked. They stay until this page is closed. Export what you want to keep.';
+export const NOT_STORED =
+  'Conversations cannot be saved: the browser’s storage is full or blocked. They stay until this page is closed. Export what you want to keep.';
 
 /** The line that says when nothing can be stored. */
 export function createStorageLine(): (failing: boolean) => void {
@@ -42,7 +43,10 @@ export function createConversations(store: ConversationStore, chat: () => Chat):
   const search = createSearch(store);
   const list = createConversationList(
     {
-      open: (id) => void chat().open(id).then((found) => found || gone(id)),
+      open: (id) =>
+        void chat()
+          .open(id)
+          .then((found) => found || gone(id)),
       rename: (id, title) => void change(id, (stored) => ({ ...stored, title: plainTitle(title), named: Date.now() })),
       remove: (summary) => void remove(summary),
       exportOne: (id, form) => void exportOne(id, form),
@@ -94,7 +98,12 @@ export function createConversations(store: ConversationStore, chat: () => Chat):
   let shownId = '';
 
   const cannot = (what: string): void => void showToast(`${what} The browser’s storage is full or blocked.`);
-  const change = (id: string, make: (stored: Conversation) => Conversation): Promise<void> => chat().save().then(() => store.change(id, make)).then(() => chat().reread(id)).catch(() => cannot('This cannot be changed.'));
+  const change = (id: string, make: (stored: Conversation) => Conversation): Promise<void> =>
+    chat()
+      .save()
+      .then(() => store.change(id, make))
+      .then(() => chat().reread(id))
+      .catch(() => cannot('This cannot be changed.'));
 
   function gone(id: string): void {
     known.delete(id);
@@ -191,9 +200,12 @@ export function createConversations(store: ConversationStore, chat: () => Chat):
         if (!store.failing) keep('turns', undefined);
       }
       await read();
-      for (const { id, deleted } of [...known.values()]) if (deleted !== undefined && Date.now() - deleted > FORGOTTEN_MS) void store.remove(id);
+      for (const { id, deleted } of [...known.values()])
+        if (deleted !== undefined && Date.now() - deleted > FORGOTTEN_MS) void store.remove(id);
       const last = lastOpen();
-      const newest = [...known.values()].filter(({ deleted }) => deleted === undefined).sort((a, b) => b.updated - a.updated)[0];
+      const newest = [...known.values()]
+        .filter(({ deleted }) => deleted === undefined)
+        .sort((a, b) => b.updated - a.updated)[0];
       const id = last ?? newest?.id;
       if (id !== undefined && id !== NEW_CHAT) await chat().open(id, true);
       show();
@@ -201,7 +213,10 @@ export function createConversations(store: ConversationStore, chat: () => Chat):
     async importFrom(files) {
       const ours: File[] = [];
       for (const file of files) {
-        const start = await file.slice(0, 200).text().catch(() => '');
+        const start = await file
+          .slice(0, 200)
+          .text()
+          .catch(() => '');
         if (start.includes(`"${FORMAT}"`) || start.startsWith('<!-- rivulet conversation')) ours.push(file);
       }
       if (ours.length) await importFiles(ours);

@@ -48,7 +48,16 @@ export function createConversationList(actions: ListActions, search: Search): Co
     const shown = element('span', { className: 'conversation-title', dir: 'auto' }, title);
     const around = hits?.get(id)?.around;
     const open = element('button', { type: 'button', className: 'conversation-open', title }, shown);
-    if (around) open.append(element('span', { className: 'conversation-hit', dir: 'auto' }, around.before, element('mark', {}, around.found), around.after));
+    if (around)
+      open.append(
+        element(
+          'span',
+          { className: 'conversation-hit', dir: 'auto' },
+          around.before,
+          element('mark', {}, around.found),
+          around.after,
+        ),
+      );
     if (id === openId) open.ariaCurrent = 'true';
     open.addEventListener('click', () => actions.open(id));
     const more = iconButton('ellipsis', `Options for “${title}”`, () =>
@@ -60,7 +69,12 @@ export function createConversationList(actions: ListActions, search: Search): Co
       ]),
     );
     more.ariaHasPopup = 'menu';
-    const item = element('li', { className: 'conversation' }, open, element('span', { className: 'conversation-actions' }, more));
+    const item = element(
+      'li',
+      { className: 'conversation' },
+      open,
+      element('span', { className: 'conversation-actions' }, more),
+    );
     item.dataset.id = id;
     return item;
   }
@@ -69,7 +83,13 @@ export function createConversationList(actions: ListActions, search: Search): Co
     const item = itemOf(id);
     if (!item) return;
     renaming = id;
-    const input = element('input', { type: 'text', value: title, maxLength: 200, ariaLabel: `New name for “${title}”`, className: 'conversation-rename' });
+    const input = element('input', {
+      type: 'text',
+      value: title,
+      maxLength: 200,
+      ariaLabel: `New name for “${title}”`,
+      className: 'conversation-rename',
+    });
     const end = (save: boolean, byKey: boolean): void => {
       if (renaming !== id) return;
       renaming = undefined;
@@ -96,7 +116,9 @@ export function createConversationList(actions: ListActions, search: Search): Co
   function render(): void {
     if (renaming !== undefined) return;
     const focused = document.activeElement?.closest<HTMLElement>('#conversation-list li')?.dataset.id;
-    const place = [...list.querySelectorAll<HTMLElement>('.conversation')].findIndex(({ dataset }) => dataset.id === focused);
+    const place = [...list.querySelectorAll<HTMLElement>('.conversation')].findIndex(
+      ({ dataset }) => dataset.id === focused,
+    );
     const found = hits ? summaries.filter(({ id }) => hits?.has(id)) : summaries;
     const now = Date.now();
     const lines: HTMLElement[] = [];
@@ -107,7 +129,11 @@ export function createConversationList(actions: ListActions, search: Search): Co
       lines.push(conversationItem(summary));
     }
     if (found.length > length) {
-      const more = element('button', { type: 'button', className: 'conversation-more' }, `Show ${Math.min(FIRST * 2, found.length - length)} more`);
+      const more = element(
+        'button',
+        { type: 'button', className: 'conversation-more' },
+        `Show ${Math.min(FIRST * 2, found.length - length)} more`,
+      );
       more.addEventListener('click', () => {
         const at = length;
         length += FIRST * 2;
@@ -119,7 +145,10 @@ export function createConversationList(actions: ListActions, search: Search): Co
     list.replaceChildren(...lines);
     if (focused && itemOf(focused)) focusOn(focused);
     // the line that had the focus is gone: the next one gets it
-    else if (focused) ([...list.querySelectorAll<HTMLElement>('.conversation-open')].at(Math.min(place, found.length - 1)) ?? field).focus();
+    else if (focused)
+      (
+        [...list.querySelectorAll<HTMLElement>('.conversation-open')].at(Math.min(place, found.length - 1)) ?? field
+      ).focus();
     none.hidden = !hits || found.length > 0;
     none.textContent = hits && !found.length ? 'No conversation contains these words.' : '';
   }
@@ -149,7 +178,13 @@ export function createConversationList(actions: ListActions, search: Search): Co
     field.dispatchEvent(new Event('input'));
   });
 
-  const file = element('input', { type: 'file', accept: '.json,.md,.markdown,application/json,text/markdown', multiple: true, hidden: true, ariaLabel: 'Conversations to import' });
+  const file = element('input', {
+    type: 'file',
+    accept: '.json,.md,.markdown,application/json,text/markdown',
+    multiple: true,
+    hidden: true,
+    ariaLabel: 'Conversations to import',
+  });
   file.addEventListener('change', () => {
     const files = [...(file.files ?? [])];
     file.value = '';
@@ -161,12 +196,20 @@ export function createConversationList(actions: ListActions, search: Search): Co
     return button;
   };
   const exportAll = tool('download', 'Export all', actions.exportAll);
-  const tools = element('p', { className: 'conversation-tools' }, tool('upload', 'Import', () => file.click()), exportAll, file);
+  const tools = element(
+    'p',
+    { className: 'conversation-tools' },
+    tool('upload', 'Import', () => file.click()),
+    exportAll,
+    file,
+  );
   find('conversation-list', HTMLUListElement).closest('nav')?.append(tools);
 
   return {
     show(given, open) {
-      summaries = given.filter(({ deleted }) => deleted === undefined).sort((a, b) => b.updated - a.updated || (a.id < b.id ? -1 : 1));
+      summaries = given
+        .filter(({ deleted }) => deleted === undefined)
+        .sort((a, b) => b.updated - a.updated || (a.id < b.id ? -1 : 1));
       openId = open;
       exportAll.hidden = summaries.length === 0;
       render();
@@ -176,7 +219,9 @@ export function createConversationList(actions: ListActions, search: Search): Co
 }
 
 /** One menu for all conversations, beside the button that opened it. */
-function createMenu(): { open(anchor: HTMLElement, entries: [Parameters<typeof icon>[0], string, () => void][]): void } {
+function createMenu(): {
+  open(anchor: HTMLElement, entries: [Parameters<typeof icon>[0], string, () => void][]): void;
+} {
   const menu = element('div', { id: 'conversation-menu', role: 'menu', popover: 'auto', ariaLabel: 'Conversation' });
   // inside the side bar: as a drawer it would close when a popover outside it opens
   find('conversation-list', HTMLUListElement).closest('aside')?.append(menu);
@@ -203,7 +248,8 @@ function createMenu(): { open(anchor: HTMLElement, entries: [Parameters<typeof i
       );
       menu.showPopover();
       const [near, size] = [anchor.getBoundingClientRect(), menu.getBoundingClientRect()];
-      const within = (at: number, length: number, whole: number): number => Math.max(8, Math.min(at, whole - length - 8));
+      const within = (at: number, length: number, whole: number): number =>
+        Math.max(8, Math.min(at, whole - length - 8));
       menu.style.inset = 'auto';
       menu.style.left = `${within(near.right - size.width, size.width, innerWidth)}px`;
       menu.style.top = `${within(near.bottom + size.height > innerHeight ? near.top - size.height : near.bottom, size.height, innerHeight)}px`;

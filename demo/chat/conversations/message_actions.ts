@@ -19,8 +19,17 @@ export interface MessageActionParts {
   changed(): void;
 }
 
-export function createMessageActions({ current, check, replying, enter, regenerate, answer, changed }: MessageActionParts): MessageActions {
-  const requestOf = ({ parent }: ChatMessage): ChatMessage | undefined => current.messages().find(({ id }) => id === parent);
+export function createMessageActions({
+  current,
+  check,
+  replying,
+  enter,
+  regenerate,
+  answer,
+  changed,
+}: MessageActionParts): MessageActions {
+  const requestOf = ({ parent }: ChatMessage): ChatMessage | undefined =>
+    current.messages().find(({ id }) => id === parent);
   return {
     async edit(message, content) {
       const draft: Draft = { text: content, files: message.files ?? [] };
@@ -42,7 +51,12 @@ export function createMessageActions({ current, check, replying, enter, regenera
     remove(message) {
       if (replying()) return;
       // a reply without its request says nothing
-      const replies = message.role === 'user' ? (childrenOf(current.conversation).get(message.id) ?? []).filter(({ role, deleted }) => role === 'assistant' && !deleted) : [];
+      const replies =
+        message.role === 'user'
+          ? (childrenOf(current.conversation).get(message.id) ?? []).filter(
+              ({ role, deleted }) => role === 'assistant' && !deleted,
+            )
+          : [];
       const undo = current.remove([message, ...replies]);
       changed();
       find('prompt', HTMLTextAreaElement).focus();

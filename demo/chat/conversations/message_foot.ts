@@ -32,9 +32,11 @@ export interface MessageActions {
 
 /** These ends leave something to be said. */
 const CONTINUED = ['length', 'abort', 'rounds', 'failed'];
-const canContinue = ({ message: { finish, role }, state }: MessageLine): boolean => role === 'assistant' && (state === 'interrupted' || (finish !== undefined && CONTINUED.includes(finish)));
+const canContinue = ({ message: { finish, role }, state }: MessageLine): boolean =>
+  role === 'assistant' && (state === 'interrupted' || (finish !== undefined && CONTINUED.includes(finish)));
 
-const summaries = ({ steps = [] }: Turn): string => steps.flatMap(({ calls }) => calls.map(({ summary }) => summary)).join('\n');
+const summaries = ({ steps = [] }: Turn): string =>
+  steps.flatMap(({ calls }) => calls.map(({ summary }) => summary)).join('\n');
 
 export function createMessageFoot(actions: MessageActions): (line: MessageLine, item: HTMLElement) => HTMLElement {
   /** A button that changes the conversation: while a reply is being written it cannot be pressed. */
@@ -59,7 +61,10 @@ export function createMessageFoot(actions: MessageActions): (line: MessageLine, 
           actions.showVersion(message, by);
           // the other version stands at the same place; at the last one the button of the other direction is left
           const there = list?.children[place];
-          (there?.querySelector<HTMLElement>(`.${name}:not(:disabled)`) ?? there?.querySelector<HTMLElement>('.versions button:not(:disabled)'))?.focus();
+          (
+            there?.querySelector<HTMLElement>(`.${name}:not(:disabled)`) ??
+            there?.querySelector<HTMLElement>('.versions button:not(:disabled)')
+          )?.focus();
         }),
         name,
       );
@@ -69,7 +74,11 @@ export function createMessageFoot(actions: MessageActions): (line: MessageLine, 
       }
       return button;
     };
-    const group = element('span', { className: 'versions', role: 'group', ariaLabel: `Version ${version} of ${versions}` });
+    const group = element('span', {
+      className: 'versions',
+      role: 'group',
+      ariaLabel: `Version ${version} of ${versions}`,
+    });
     group.append(step(-1), element('span', {}, `${version}/${versions}`), step(1));
     return group;
   };
@@ -78,14 +87,31 @@ export function createMessageFoot(actions: MessageActions): (line: MessageLine, 
   const edit = (message: ChatMessage, item: HTMLElement): void => {
     const [body, foot] = [item.querySelector<HTMLElement>('.body'), item.querySelector<HTMLElement>('.foot')];
     if (!body || !foot) return;
-    const field = element('textarea', { className: 'edit', value: message.content, ariaLabel: 'Edit the message', dir: 'auto', rows: Math.min(12, message.content.split('\n').length + 1) });
+    const field = element('textarea', {
+      className: 'edit',
+      value: message.content,
+      ariaLabel: 'Edit the message',
+      dir: 'auto',
+      rows: Math.min(12, message.content.split('\n').length + 1),
+    });
     const end = (): void => {
       form.remove();
       body.hidden = foot.hidden = false;
       foot.querySelector<HTMLElement>('.edit-message')?.focus();
     };
     const problem = element('p', { className: 'problem', role: 'alert' });
-    const form = element('form', { className: 'edit-form' }, field, problem, element('p', { className: 'actions' }, element('button', { type: 'submit' }, 'Send'), wordButton('Cancel', 'cancel', end)));
+    const form = element(
+      'form',
+      { className: 'edit-form' },
+      field,
+      problem,
+      element(
+        'p',
+        { className: 'actions' },
+        element('button', { type: 'submit' }, 'Send'),
+        wordButton('Cancel', 'cancel', end),
+      ),
+    );
     form.addEventListener('submit', async (event) => {
       event.preventDefault();
       const content = field.value.trim();
@@ -107,21 +133,51 @@ export function createMessageFoot(actions: MessageActions): (line: MessageLine, 
   return (line, item) => {
     const { message, versions, state } = line;
     const { role } = message;
-    const note = (state === 'interrupted' ? 'interrupted' : state === 'elsewhere' ? 'another tab is writing this reply' : message.note) ?? '';
+    const note =
+      (state === 'interrupted'
+        ? 'interrupted'
+        : state === 'elsewhere'
+          ? 'another tab is writing this reply'
+          : message.note) ?? '';
     const speed = figuresIn(note);
     const end = note.slice(speed.length);
     const copy = copyButton('Copy', () => message.content || summaries(message));
     copy.classList.add('copy');
     const buttons = [
       copy,
-      ...(role === 'user' ? [changing(iconButton('pencil', 'Edit', () => edit(message, item)), 'edit-message')] : []),
-      ...(role === 'assistant' && message.parent !== null && state !== 'elsewhere' ? [changing(iconButton('refresh-cw', 'Regenerate', () => actions.regenerate(message)), 'regenerate')] : []),
-      changing(iconButton('trash-2', 'Delete', () => actions.remove(message)), 'delete'),
+      ...(role === 'user'
+        ? [
+            changing(
+              iconButton('pencil', 'Edit', () => edit(message, item)),
+              'edit-message',
+            ),
+          ]
+        : []),
+      ...(role === 'assistant' && message.parent !== null && state !== 'elsewhere'
+        ? [
+            changing(
+              iconButton('refresh-cw', 'Regenerate', () => actions.regenerate(message)),
+              'regenerate',
+            ),
+          ]
+        : []),
+      changing(
+        iconButton('trash-2', 'Delete', () => actions.remove(message)),
+        'delete',
+      ),
     ];
     return element(
       'div',
       { className: 'foot' },
-      ...(note ? [element('span', { className: end ? 'figures' : 'figures speed' }, ...(end && speed ? [element('span', { className: 'speed' }, speed), end] : [note]))] : []),
+      ...(note
+        ? [
+            element(
+              'span',
+              { className: end ? 'figures' : 'figures speed' },
+              ...(end && speed ? [element('span', { className: 'speed' }, speed), end] : [note]),
+            ),
+          ]
+        : []),
       ...(canContinue(line) ? [wordButton('Continue', 'continue', () => actions.continueReply(message))] : []),
       ...(state === 'open' ? [wordButton('Get a reply', 'answer', () => actions.answer(message))] : []),
       ...(versions > 1 ? [versionsOf(line, item)] : []),

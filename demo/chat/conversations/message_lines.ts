@@ -37,11 +37,17 @@ export function createMessageLines({ current, written, open, changed }: MessageL
       const children = childrenOf(current.conversation);
       return current.messages().map((message, i, all) => {
         const same = versions(children, message);
-        return { message, version: same.indexOf(message) + 1, versions: same.length, state: stateOf(message, i === all.length - 1) };
+        return {
+          message,
+          version: same.indexOf(message) + 1,
+          versions: same.length,
+          state: stateOf(message, i === all.length - 1),
+        };
       });
     },
     changedElsewhere() {
-      for (const { id, role, finish } of current.messages()) if (role === 'assistant' && !finish && id !== written()?.id) elsewhere.set(id, Date.now());
+      for (const { id, role, finish } of current.messages())
+        if (role === 'assistant' && !finish && id !== written()?.id) elsewhere.set(id, Date.now());
       setTimeout(changed, ELSEWHERE_MS + 100);
     },
   };

@@ -1,5 +1,18 @@
 /** The conversation that this tab shows: its changes are stored, and changes by other tabs are taken in. */
-import { branch, childrenOf, conversationIn, endBelow, isAncestor, merge, newConversation, newId, titleOf, versions, type ChatMessage, type Conversation } from './conversation';
+import {
+  branch,
+  childrenOf,
+  conversationIn,
+  endBelow,
+  isAncestor,
+  merge,
+  newConversation,
+  newId,
+  titleOf,
+  versions,
+  type ChatMessage,
+  type Conversation,
+} from './conversation';
 import { NEW_CHAT } from './drafts';
 import type { ConversationStore } from './store';
 
@@ -39,7 +52,11 @@ const SAVE_MS = 1000;
 const BACKUP = 'rivulet-chat.unsaved.';
 const OPEN = 'rivulet-chat.open';
 
-export function createOpenConversation({ store, changedElsewhere, deletedElsewhere }: OpenConversationParts): OpenConversation {
+export function createOpenConversation({
+  store,
+  changedElsewhere,
+  deletedElsewhere,
+}: OpenConversationParts): OpenConversation {
   let conversation = newConversation();
   /** copies to be stored, by id */
   const waiting = new Map<string, Conversation>();
@@ -64,7 +81,9 @@ export function createOpenConversation({ store, changedElsewhere, deletedElsewhe
     // another tab's choice of a branch is its own; what was added below this branch is shown
     if (!isAncestor(conversation, leaf, conversation.leaf)) conversation.leaf = leaf;
     const same = (id: string): boolean => messages[id] === conversation.messages[id];
-    return title !== conversation.title || leaf !== conversation.leaf || !Object.keys(conversation.messages).every(same);
+    return (
+      title !== conversation.title || leaf !== conversation.leaf || !Object.keys(conversation.messages).every(same)
+    );
   }
 
   function save(): Promise<void> {
@@ -112,7 +131,9 @@ export function createOpenConversation({ store, changedElsewhere, deletedElsewhe
   /** A transaction that begins while the page closes may not end: localStorage keeps a copy that the next visit takes in. */
   const backup = (): void => {
     if (unsaved.size === 0) return;
-    const messages = Object.fromEntries([...unsaved].filter((id) => conversation.messages[id]).map((id) => [id, conversation.messages[id]]));
+    const messages = Object.fromEntries(
+      [...unsaved].filter((id) => conversation.messages[id]).map((id) => [id, conversation.messages[id]]),
+    );
     try {
       localStorage.setItem(BACKUP + conversation.id, JSON.stringify({ ...conversation, messages }));
     } catch {
@@ -122,7 +143,10 @@ export function createOpenConversation({ store, changedElsewhere, deletedElsewhe
   };
   window.addEventListener('pagehide', backup);
   document.addEventListener('freeze', backup);
-  document.addEventListener('visibilitychange', () => document.visibilityState === 'hidden' && unsaved.size > 0 && void save());
+  document.addEventListener(
+    'visibilitychange',
+    () => document.visibilityState === 'hidden' && unsaved.size > 0 && void save(),
+  );
 
   const open = (next: Conversation): void => {
     if (unsaved.size || late) void save();
@@ -166,7 +190,10 @@ export function createOpenConversation({ store, changedElsewhere, deletedElsewhe
       }
       // another version of what was deleted takes its place, if nothing is shown below it
       const gone = messages.find(({ id }) => isAncestor(conversation, id, leaf));
-      const other = gone && shown().at(-1)?.id === gone.parent ? versions(childrenOf(conversation), gone).findLast(({ id }) => id !== gone.id) : undefined;
+      const other =
+        gone && shown().at(-1)?.id === gone.parent
+          ? versions(childrenOf(conversation), gone).findLast(({ id }) => id !== gone.id)
+          : undefined;
       if (other) conversation.leaf = endBelow(conversation, other.id);
       conversation.title = titleOf(conversation);
       conversation.chosen = Date.now();
@@ -174,7 +201,8 @@ export function createOpenConversation({ store, changedElsewhere, deletedElsewhe
       const copies = messages.map((message) => ({ ...message }));
       void save();
       const restore = (to: Conversation): Conversation => {
-        for (const { deleted: _, ...copy } of copies) to.messages[copy.id] = { ...copy, revision: (to.messages[copy.id]?.revision ?? copy.revision) + 1 };
+        for (const { deleted: _, ...copy } of copies)
+          to.messages[copy.id] = { ...copy, revision: (to.messages[copy.id]?.revision ?? copy.revision) + 1 };
         return Object.assign(to, { leaf, chosen: Date.now(), title: titleOf(to) });
       };
       return () => {

@@ -50,7 +50,13 @@ export function createQueue({ after, edit, changed }: QueueParts): Queue {
           element('h2', {}, 'You'),
           ...draft.files.map(({ name }) => element('p', { className: 'attached' }, name)),
           element('div', { className: 'body', dir: 'auto' }, draft.text),
-          element('div', { className: 'foot' }, element('span', { className: 'figures' }, reason), take('Edit', 'Edit the message that waits', () => edit(draft)), take('Cancel', 'Cancel the message that waits', () => undefined)),
+          element(
+            'div',
+            { className: 'foot' },
+            element('span', { className: 'figures' }, reason),
+            take('Edit', 'Edit the message that waits', () => edit(draft)),
+            take('Cancel', 'Cancel the message that waits', () => undefined),
+          ),
         );
       }),
     );

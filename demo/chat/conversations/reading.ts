@@ -62,7 +62,9 @@ export function createReading({ session, settings, definitions }: ReadingParts):
   function showGauge(full: number): void {
     gauge.hidden = full < 0.8;
     gauge.textContent = gauge.hidden ? '' : `Context ${Math.min(100, Math.round(full * 100))}\u00a0% full`;
-    gauge.title = gauge.hidden ? '' : 'How much of what the model can read is in use. When it is full, the oldest messages are left out.';
+    gauge.title = gauge.hidden
+      ? ''
+      : 'How much of what the model can read is in use. When it is full, the oldest messages are left out.';
   }
 
   return {
@@ -79,7 +81,8 @@ export function createReading({ session, settings, definitions }: ReadingParts):
           const { context, base, budget, block } = await room(model);
           const costs: Cost[] = [];
           // a few at a time: each is a message to the worker, and a conversation may have thousands
-          for (let i = 0; i < messages.length; i += AT_ONCE) costs.push(...(await Promise.all(messages.slice(i, i + AT_ONCE).map((message) => costOf(model, message)))));
+          for (let i = 0; i < messages.length; i += AT_ONCE)
+            costs.push(...(await Promise.all(messages.slice(i, i + AT_ONCE).map((message) => costOf(model, message)))));
           start = firstRead(costs, budget, block);
           full = (base + costs.slice(start).reduce((sum, { tokens }) => sum + tokens, 0)) / context;
         }
@@ -98,10 +101,13 @@ export function createReading({ session, settings, definitions }: ReadingParts):
       try {
         const { budget } = await room(model);
         // a token has at least one byte
-        const size = new Blob([text, ...files.flatMap((file) => [file.name, file.text])]).size + 20 * (files.length + 1);
+        const size =
+          new Blob([text, ...files.flatMap((file) => [file.name, file.text])]).size + 20 * (files.length + 1);
         if (size < budget) return undefined;
         const tokens = await countTurn(model, { role: 'user', content: text, files });
-        return tokens <= budget ? undefined : tooLong(text || files.length !== 1 ? 'This message has' : `${files[0].name} has`, tokens, budget);
+        return tokens <= budget
+          ? undefined
+          : tooLong(text || files.length !== 1 ? 'This message has' : `${files[0].name} has`, tokens, budget);
       } catch {
         return undefined; // the model has been unloaded meanwhile: the message waits for the next one
       }

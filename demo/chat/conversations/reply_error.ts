@@ -14,7 +14,11 @@ interface Ways {
 }
 
 /** @param backend the one that was asked for */
-export function replyError(error: unknown, backend: 'auto' | 'webgpu' | 'wasm' = 'auto', { again, newChat, useCpu, chooseModel }: Ways): ReplyError {
+export function replyError(
+  error: unknown,
+  backend: 'auto' | 'webgpu' | 'wasm' = 'auto',
+  { again, newChat, useCpu, chooseModel }: Ways,
+): ReplyError {
   const name = error instanceof Error ? error.name : '';
   return {
     ...explain(error, backend),
@@ -35,7 +39,13 @@ export function appendError(item: HTMLElement, { ways, ...explanation }: ReplyEr
     button.addEventListener('click', act);
     return button;
   });
-  const box = element('div', { className: 'reply-error', role: 'alert' }, element('h3', {}, explanation.title), ...explained(explanation), element('p', { className: 'actions' }, ...buttons));
+  const box = element(
+    'div',
+    { className: 'reply-error', role: 'alert' },
+    element('h3', {}, explanation.title),
+    ...explained(explanation),
+    element('p', { className: 'actions' }, ...buttons),
+  );
   item.append(box);
   box.scrollIntoView({ block: 'nearest' });
 }

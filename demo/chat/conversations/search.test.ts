@@ -8,14 +8,24 @@ const conversation = (id: string, title: string, ...contents: string[]): Convers
   ...newConversation(),
   id,
   title,
-  messages: Object.fromEntries(contents.map((content, i) => [`m${i}`, { id: `m${i}`, parent: i ? `m${i - 1}` : null, role: 'user', content, created: i, revision: 0 }])),
+  messages: Object.fromEntries(
+    contents.map((content, i) => [
+      `m${i}`,
+      { id: `m${i}`, parent: i ? `m${i - 1}` : null, role: 'user', content, created: i, revision: 0 },
+    ]),
+  ),
 });
-const find = (given: Conversation, query: string): ReturnType<typeof hitIn> => hitIn(given.id, searchable(given), query);
+const find = (given: Conversation, query: string): ReturnType<typeof hitIn> =>
+  hitIn(given.id, searchable(given), query);
 
 test('titles and texts, in any case, every word; with the words around', () => {
   const given = conversation('c', 'Packing list', 'What do I need for a week\nin Lisbon in November?');
   expect(find(given, 'PACKING')).toEqual({ id: 'c' });
-  expect(find(given, 'lisbon')?.around).toEqual({ before: '…do I need for a week in ', found: 'Lisbon', after: ' in November?' });
+  expect(find(given, 'lisbon')?.around).toEqual({
+    before: '…do I need for a week in ',
+    found: 'Lisbon',
+    after: ' in November?',
+  });
   expect(find(given, 'week lisbon')?.around?.found).toBe('week');
   expect(find(given, 'list november')?.around?.found).toBe('November');
   expect(find(given, 'porto')).toBeUndefined();
@@ -23,7 +33,9 @@ test('titles and texts, in any case, every word; with the words around', () => {
 });
 
 test('a dot stands between the end of a message and the next one', () => {
-  expect(find(conversation('c', 'x', 'is it over, please', 'The timer runs.'), 'timer')?.around?.before).toBe('is it over, please · The ');
+  expect(find(conversation('c', 'x', 'is it over, please', 'The timer runs.'), 'timer')?.around?.before).toBe(
+    'is it over, please · The ',
+  );
 });
 
 test('letters that become longer in lower case do not shift the words', () => {
@@ -41,7 +53,13 @@ test('deleted messages are not found, attached files are', () => {
 });
 
 test('1,000 conversations: a later search is quick, and what has changed is found anew', async () => {
-  const all = Array.from({ length: 1000 }, (_, i) => conversation(`c${i}`, `Title ${i}`, ...Array.from({ length: 20 }, (_, m) => `message ${m} of conversation ${i} ${'with some words '.repeat(10)}`)));
+  const all = Array.from({ length: 1000 }, (_, i) =>
+    conversation(
+      `c${i}`,
+      `Title ${i}`,
+      ...Array.from({ length: 20 }, (_, m) => `message ${m} of conversation ${i} ${'with some words '.repeat(10)}`),
+    ),
+  );
   let reads = 0;
   const store = {
     async *all() {
@@ -70,5 +88,11 @@ test('1,000 conversations: a later search is quick, and what has changed is foun
 test('days are those of the calendar', () => {
   const now = new Date(2026, 2, 10, 0, 30).getTime();
   const at = (day: number, hour: number): string => dayWord(new Date(2026, 2, day, hour).getTime(), now);
-  expect([at(10, 0), at(9, 23), at(9, 0), at(8, 23), at(1, 1)]).toEqual(['Today', 'Yesterday', 'Yesterday', 'Earlier', 'Earlier']);
+  expect([at(10, 0), at(9, 23), at(9, 0), at(8, 23), at(1, 1)]).toEqual([
+    'Today',
+    'Yesterday',
+    'Yesterday',
+    'Earlier',
+    'Earlier',
+  ]);
 });

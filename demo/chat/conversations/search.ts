@@ -23,10 +23,15 @@ const BETWEEN = '\u2029';
 /** Lower case, character by character: some letters become longer in lower case. */
 const folded = (text: string): string => {
   const lower = text.toLowerCase();
-  return lower.length === text.length ? lower : text.replace(/./gsu, (character) => (character.toLowerCase().length === character.length ? character.toLowerCase() : character));
+  return lower.length === text.length
+    ? lower
+    : text.replace(/./gsu, (character) =>
+        character.toLowerCase().length === character.length ? character.toLowerCase() : character,
+      );
 };
 
-const textOf = ({ content, files = [], deleted }: ChatMessage): string[] => (deleted ? [] : [content, ...files.flatMap(({ name, text }) => [name, text])]);
+const textOf = ({ content, files = [], deleted }: ChatMessage): string[] =>
+  deleted ? [] : [content, ...files.flatMap(({ name, text }) => [name, text])];
 
 export function searchable({ title, messages }: Pick<Conversation, 'title' | 'messages'>): Text {
   const text = Object.values(messages).flatMap(textOf).join(BETWEEN);
@@ -41,11 +46,16 @@ export function hitIn(id: string, { title, text, lower }: Text, query: string): 
   if (title.includes(whole) || words.every((word) => title.includes(word))) return { id };
   const found = lower.includes(whole) ? whole : (words.find((word) => lower.includes(word)) ?? '');
   const at = lower.indexOf(found);
-  const line = (from: number, to: number): string => text.slice(Math.max(0, from), to).replaceAll(BETWEEN, ' · ').replace(/\s+/g, ' ');
+  const line = (from: number, to: number): string =>
+    text.slice(Math.max(0, from), to).replaceAll(BETWEEN, ' · ').replace(/\s+/g, ' ');
   const end = at + found.length;
   return {
     id,
-    around: { before: `${at > BEFORE ? '…' : ''}${line(at - BEFORE, at)}`, found: line(at, end), after: `${line(end, end + AFTER)}${end + AFTER < text.length ? '…' : ''}` },
+    around: {
+      before: `${at > BEFORE ? '…' : ''}${line(at - BEFORE, at)}`,
+      found: line(at, end),
+      after: `${line(end, end + AFTER)}${end + AFTER < text.length ? '…' : ''}`,
+    },
   };
 }
 
@@ -67,7 +77,9 @@ export function createSearch(store: ConversationStore): Search {
   async function readAll(): Promise<Map<string, Text>> {
     const read = new Map<string, Text>();
     try {
-      for await (const group of store.all()) for (const conversation of group) if (conversation.deleted === undefined) read.set(conversation.id, searchable(conversation));
+      for await (const group of store.all())
+        for (const conversation of group)
+          if (conversation.deleted === undefined) read.set(conversation.id, searchable(conversation));
     } catch {
       // the storage is blocked: what is in memory is searched
     }

@@ -6,7 +6,8 @@ import { createConversationStore, type ConversationStore } from './store';
 
 let failures: boolean[];
 let name = 0;
-const open = (database = `test ${name}`): ConversationStore => createConversationStore({ onFailing: (failing) => failures.push(failing), database });
+const open = (database = `test ${name}`): ConversationStore =>
+  createConversationStore({ onFailing: (failing) => failures.push(failing), database });
 
 /** Adds a message to a copy, as a tab does. */
 function say(to: Conversation, content: string): Conversation {
@@ -14,7 +15,10 @@ function say(to: Conversation, content: string): Conversation {
   to.messages[id] = { id, parent: to.leaf, role: 'user', content, created: Date.now(), revision: 0 };
   return Object.assign(to, { leaf: id, updated: Date.now(), chosen: Date.now() });
 }
-const texts = (given: Conversation | undefined): string[] => Object.values(given?.messages ?? {}).map(({ content }) => content).sort();
+const texts = (given: Conversation | undefined): string[] =>
+  Object.values(given?.messages ?? {})
+    .map(({ content }) => content)
+    .sort();
 
 beforeEach(() => {
   vi.stubGlobal('indexedDB', new IDBFactory());
@@ -80,7 +84,12 @@ test('two tabs on one conversation, writing at the same time, lose nothing; each
 test('tabs on different conversations do not touch each other', async () => {
   const [left, right] = [open(), open()];
   const [mine, other] = [newConversation(), newConversation()];
-  await Promise.all(Array.from({ length: 20 }, (_, i) => [left.write(say(mine, `left ${i}`)), right.write(say(other, `right ${i}`))]).flat());
+  await Promise.all(
+    Array.from({ length: 20 }, (_, i) => [
+      left.write(say(mine, `left ${i}`)),
+      right.write(say(other, `right ${i}`)),
+    ]).flat(),
+  );
   expect(texts(await right.read(mine.id))).toHaveLength(20);
   expect(texts(await left.read(other.id))).toHaveLength(20);
 });

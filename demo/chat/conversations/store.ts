@@ -43,7 +43,10 @@ export interface StoreParts {
   database?: string;
 }
 
-export function createConversationStore({ onFailing, database = 'rivulet-chat-conversations' }: StoreParts): ConversationStore {
+export function createConversationStore({
+  onFailing,
+  database = 'rivulet-chat-conversations',
+}: StoreParts): ConversationStore {
   let records: ReturnType<typeof createStore> | undefined;
   /** what could not be stored */
   const memory = new Map<string, Conversation>();
@@ -65,7 +68,10 @@ export function createConversationStore({ onFailing, database = 'rivulet-chat-co
   }
 
   /** Runs a transaction. A connection that the browser has closed is opened once more. */
-  async function transact<T>(mode: IDBTransactionMode, work: (store: IDBObjectStore) => T | PromiseLike<T>): Promise<T> {
+  async function transact<T>(
+    mode: IDBTransactionMode,
+    work: (store: IDBObjectStore) => T | PromiseLike<T>,
+  ): Promise<T> {
     const attempt = async (): Promise<T> => {
       // createStore throws where IndexedDB is forbidden, and remembers a failed opening
       records ??= createStore(database, 'conversations');
@@ -98,7 +104,10 @@ export function createConversationStore({ onFailing, database = 'rivulet-chat-co
     });
 
   /** One transaction that reads, changes and writes. `make` gets what is stored, and returns undefined to leave it. */
-  const update = (id: string, make: (stored: Conversation | undefined) => Conversation | undefined): Promise<Conversation | undefined> =>
+  const update = (
+    id: string,
+    make: (stored: Conversation | undefined) => Conversation | undefined,
+  ): Promise<Conversation | undefined> =>
     transact('readwrite', async (store) => {
       const made = await new Promise<Conversation | undefined>((resolve, reject) => {
         const reading = store.get(RECORD + id);
@@ -194,7 +203,9 @@ export function createConversationStore({ onFailing, database = 'rivulet-chat-co
         const keys = await atOnce('readonly', (store) => promisifyRequest(store.getAllKeys(range, count)));
         if (keys.length === 0) return;
         from = String(keys.at(-1));
-        yield values.map((value) => conversationIn(value)).filter((found): found is Conversation => found !== undefined && !memory.has(found.id));
+        yield values
+          .map((value) => conversationIn(value))
+          .filter((found): found is Conversation => found !== undefined && !memory.has(found.id));
       }
     },
     onChange: (listener) => void listeners.push(listener),
@@ -204,5 +215,6 @@ export function createConversationStore({ onFailing, database = 'rivulet-chat-co
 const finished = (transaction: IDBTransaction): Promise<void> =>
   new Promise((resolve, reject) => {
     transaction.oncomplete = () => resolve();
-    transaction.onabort = transaction.onerror = () => reject(transaction.error ?? new Error('the transaction was aborted'));
+    transaction.onabort = transaction.onerror = () =>
+      reject(transaction.error ?? new Error('the transaction was aborted'));
   });

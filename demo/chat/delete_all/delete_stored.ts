@@ -6,7 +6,11 @@ const DATABASES = ['rivulet-chat-conversations', 'rivulet-chat-tools', 'rivulet-
 const LOCKS = 'rivulet:';
 const PATIENCE_MS = 8000;
 
-const within = <T>(work: Promise<T>): Promise<T> => Promise.race([work, new Promise<never>((_, reject) => setTimeout(() => reject(new Error('it takes too long')), PATIENCE_MS))]);
+const within = <T>(work: Promise<T>): Promise<T> =>
+  Promise.race([
+    work,
+    new Promise<never>((_, reject) => setTimeout(() => reject(new Error('it takes too long')), PATIENCE_MS)),
+  ]);
 const done = <T>(request: IDBRequest<T>): Promise<T> =>
   new Promise((resolve, reject) => {
     request.onsuccess = () => resolve(request.result);
@@ -69,7 +73,8 @@ export async function deleteStored(): Promise<string[]> {
   // an insecure page has neither
   if ('serviceWorker' in navigator)
     await attempt('the service worker', async () => {
-      for (const registration of await navigator.serviceWorker.getRegistrations()) if (registration.scope === scope) await registration.unregister();
+      for (const registration of await navigator.serviceWorker.getRegistrations())
+        if (registration.scope === scope) await registration.unregister();
     });
   if ('caches' in globalThis) await attempt('the stored page', () => deleteCaches(scope));
   return failed;

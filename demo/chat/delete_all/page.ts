@@ -15,7 +15,9 @@ const again = find('again', HTMLAnchorElement);
 const show = (heading: string, ...paragraphs: (string | Node)[]): void => {
   document.title = `${heading} · Rivulet`;
   title.textContent = heading;
-  text.replaceChildren(...paragraphs.map((paragraph) => (typeof paragraph === 'string' ? element('p', {}, paragraph) : paragraph)));
+  text.replaceChildren(
+    ...paragraphs.map((paragraph) => (typeof paragraph === 'string' ? element('p', {}, paragraph) : paragraph)),
+  );
 };
 
 /** Other tabs of the chat page leave it. */
@@ -65,9 +67,15 @@ function confirmed(): boolean {
 button.addEventListener('click', () => void deleteAll());
 if (confirmed()) void deleteAll();
 else if (location.hash === TOLD) {
-  show('Everything was deleted', 'Another tab has deleted all that this page had stored on this device. This tab has stopped.');
+  show(
+    'Everything was deleted',
+    'Another tab has deleted all that this page had stored on this device. This tab has stopped.',
+  );
   again.hidden = false;
 } else {
-  show('Delete everything?', 'This deletes the conversations, unsent messages, notes, timers, settings and models of this page from this device, and the page as it is stored for use without a network. This cannot be undone.');
+  show(
+    'Delete everything?',
+    'This deletes the conversations, unsent messages, notes, timers, settings and models of this page from this device, and the page as it is stored for use without a network. This cannot be undone.',
+  );
   button.hidden = again.hidden = false;
 }

@@ -20,7 +20,8 @@ const MOST = 20_000;
 /** While code is written it is coloured again with each word, so the limit is lower. */
 const MOST_LIVE = 8000;
 
-const known = (name: string): readonly [id: string, label: string] | undefined => (Object.hasOwn(LANGUAGES, name) ? LANGUAGES[name] : undefined);
+const known = (name: string): readonly [id: string, label: string] | undefined =>
+  Object.hasOwn(LANGUAGES, name) ? LANGUAGES[name] : undefined;
 const languageOf = (code: Element): string => /(?:^| )language-(\S+)/.exec(code.className)?.[1].toLowerCase() ?? '';
 
 /** Puts each `pre` under `root` into a figure. */
@@ -34,7 +35,15 @@ export function frameCode(root: ParentNode): void {
     const figure = element('figure', { className: 'code' });
     figure.setAttribute('aria-label', `Code: ${label}`);
     pre.replaceWith(figure);
-    figure.append(element('figcaption', {}, element('span', {}, label), copyButton('Copy this code', () => code.textContent ?? '')), pre);
+    figure.append(
+      element(
+        'figcaption',
+        {},
+        element('span', {}, label),
+        copyButton('Copy this code', () => code.textContent ?? ''),
+      ),
+      pre,
+    );
   }
 }
 
@@ -60,7 +69,10 @@ export function colourCode(root: ParentNode, live: boolean): void {
     else {
       loading ??= import('./highlight').then((module) => void (highlight = module.highlight));
       // without the library, say offline on a first visit, the code stays plain
-      loading.then(() => soon(colour), () => (loading = undefined));
+      loading.then(
+        () => soon(colour),
+        () => (loading = undefined),
+      );
     }
   }
 }

@@ -15,10 +15,29 @@ purify.addHook('uponSanitizeAttribute', (_, data) => {
 /** @returns undefined where the source is not TeX */
 export function formula(tex: string, display: boolean): DocumentFragment | undefined {
   try {
-    const markup = temml.renderToString(tex, { displayMode: display, throwOnError: true, trust: false, maxExpand: 200, maxSize: [20, 200] });
+    const markup = temml.renderToString(tex, {
+      displayMode: display,
+      throwOnError: true,
+      trust: false,
+      maxExpand: 200,
+      maxSize: [20, 200],
+    });
     return purify.sanitize(markup, {
       USE_PROFILES: { mathMl: true },
-      ADD_ATTR: ['class', 'style', 'fence', 'form', 'largeop', 'lspace', 'movablelimits', 'rspace', 'scriptlevel', 'separator', 'stretchy', 'symmetric'],
+      ADD_ATTR: [
+        'class',
+        'style',
+        'fence',
+        'form',
+        'largeop',
+        'lspace',
+        'movablelimits',
+        'rspace',
+        'scriptlevel',
+        'separator',
+        'stretchy',
+        'symmetric',
+      ],
       ALLOW_DATA_ATTR: false,
       ALLOW_ARIA_ATTR: false,
       RETURN_DOM_FRAGMENT: true,

@@ -34,7 +34,8 @@ function frameTask(box: Element): void {
 export function blocksOf(tokens: Token[]): Element[] {
   const made = sanitize(tokens.map((token) => `<div>${marked.parser([token])}</div>`).join(''));
   const blocks = [...made.children];
-  if (blocks.length !== tokens.length) throw new Error(`Markdown became ${blocks.length} blocks, wanted ${tokens.length}.`);
+  if (blocks.length !== tokens.length)
+    throw new Error(`Markdown became ${blocks.length} blocks, wanted ${tokens.length}.`);
   // each part takes the direction of its own text
   for (const block of blocks) for (const part of block.children) part.setAttribute('dir', 'auto');
   frameCode(made);

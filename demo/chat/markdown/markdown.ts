@@ -48,7 +48,13 @@ function read(source: string, links: Links): Token[] {
 function items(token: Token): Token[] {
   if (token.type !== 'list' || token.raw.length < LONG_LIST) return [token];
   const list = token as Tokens.List;
-  const split = list.items.map((item, i): Tokens.List & { part: true } => ({ ...list, raw: item.raw, items: [item], part: true, start: list.start === '' ? '' : list.start + i }));
+  const split = list.items.map((item, i): Tokens.List & { part: true } => ({
+    ...list,
+    raw: item.raw,
+    items: [item],
+    part: true,
+    start: list.start === '' ? '' : list.start + i,
+  }));
   return split.map(({ raw }) => raw).join('') === list.raw ? split : [token];
 }
 
@@ -65,11 +71,14 @@ function draw(tokens: Token[]): Element[] {
 
 /** The code that is being written keeps its place, its selection and its button: only its text changes. */
 const growingCode = (old: Block | undefined, token: Token | undefined): HTMLElement | undefined =>
-  old?.type === 'code' && token?.type === 'code' && old.raw.split('\n', 1)[0] === token.raw.split('\n', 1)[0] ? (old.shown?.querySelector<HTMLElement>('pre > code') ?? undefined) : undefined;
+  old?.type === 'code' && token?.type === 'code' && old.raw.split('\n', 1)[0] === token.raw.split('\n', 1)[0]
+    ? (old.shown?.querySelector<HTMLElement>('pre > code') ?? undefined)
+    : undefined;
 
 /** White space at the end of a block goes to the one that follows as soon as there is one. */
 const isSame = (block: Block, token: Token | undefined): boolean =>
-  block.type === token?.type && (block.raw === token.raw || (block.type !== 'code' && block.raw.trimEnd() === token.raw.trimEnd()));
+  block.type === token?.type &&
+  (block.raw === token.raw || (block.type !== 'code' && block.raw.trimEnd() === token.raw.trimEnd()));
 
 const isSpace = ({ raw }: { raw: string }): boolean => raw.trim() === '';
 
@@ -79,7 +88,10 @@ export interface Markdown {
 }
 
 /** @param around does the change, and what must happen with it: the page follows the text */
-export function createMarkdown(target: HTMLElement, around: (change: () => void) => void = (change) => change()): Markdown {
+export function createMarkdown(
+  target: HTMLElement,
+  around: (change: () => void) => void = (change) => change(),
+): Markdown {
   let source = '';
   let ended = false;
   let limit = PART;

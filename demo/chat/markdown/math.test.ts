@@ -4,7 +4,7 @@ import { mathAt } from './math';
 /** The formulas of a text, read as the lexer does: from each mark on, with the character before it. */
 function formulas(text: string): string[] {
   const found: string[] = [];
-  for (let at = 0; at < text.length; ) {
+  for (let at = 0; at < text.length;) {
     const math = /[$\\]/.test(text[at]) ? mathAt(text.slice(at), text[at - 1]) : undefined;
     if (math) found.push(math.display ? `[${math.tex}]` : math.tex);
     at += math?.raw.length ?? (text[at] === '\\' ? 2 : 1);

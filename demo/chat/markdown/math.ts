@@ -15,9 +15,16 @@ const MONEY = /^\d[\d.,]*\s*[kKmMbB]?n?\s+[("“]?\p{L}{2,}/u;
 export function mathAt(src: string, before = ''): { raw: string; tex: string; display: boolean } | undefined {
   const display = DOUBLE.exec(src) ?? SQUARE.exec(src);
   const found = display ?? ROUND.exec(src);
-  if (found && found[0].length <= MOST && found[1].trim()) return { raw: found[0], tex: found[1].trim(), display: found === display };
+  if (found && found[0].length <= MOST && found[1].trim())
+    return { raw: found[0], tex: found[1].trim(), display: found === display };
   const dollars = DOLLARS.exec(src);
-  if (!dollars || dollars[0].length > MOST || /[\p{L}\p{N}\\$]$/u.test(before) || (MONEY.test(dollars[1]) && !/[\\^_=]/.test(dollars[1]))) return undefined;
+  if (
+    !dollars ||
+    dollars[0].length > MOST ||
+    /[\p{L}\p{N}\\$]$/u.test(before) ||
+    (MONEY.test(dollars[1]) && !/[\\^_=]/.test(dollars[1]))
+  )
+    return undefined;
   return { raw: dollars[0], tex: dollars[1], display: false };
 }
 

@@ -23,7 +23,13 @@ export function ask({ title, body, yes, no = 'Cancel', careful, signal }: Questi
   const dialog = element(
     'dialog',
     { className: 'question' },
-    element('form', { method: 'dialog' }, heading, ...body.map((part) => (part instanceof HTMLUListElement ? part : element('p', {}, part))), element('div', { className: 'actions' }, accept, decline)),
+    element(
+      'form',
+      { method: 'dialog' },
+      heading,
+      ...body.map((part) => (part instanceof HTMLUListElement ? part : element('p', {}, part))),
+      element('div', { className: 'actions' }, accept, decline),
+    ),
   );
   dialog.setAttribute('aria-labelledby', id);
   document.body.append(dialog);

@@ -25,10 +25,16 @@ export const EMBEDDED_SAMPLING = { temperature: 0, repetitionPenalty: 1 };
 
 export const LICENCE = {
   name: 'LFM Open License v1.0',
-  terms: 'Use is free for people and for companies with a yearly revenue below 10 million US dollars. Larger companies need a licence from Liquid AI.',
+  terms:
+    'Use is free for people and for companies with a yearly revenue below 10 million US dollars. Larger companies need a licence from Liquid AI.',
 };
 
-const hub = (name: string, megabytes: number, description: string, more: Pick<Offer, 'about' | 'previous'> = {}): Offer => ({
+const hub = (
+  name: string,
+  megabytes: number,
+  description: string,
+  more: Pick<Offer, 'about' | 'previous'> = {},
+): Offer => ({
   source: `LiquidAI/${name}-GGUF:Q4_0`,
   name,
   megabytes,
@@ -55,8 +61,19 @@ let first: Offer = EMBEDDED;
  * @param source an absolute address, or a hub id
  */
 export function setFirstModel(source: string): void {
-  const name = decodeURIComponent(source.replace(/[?#].*$/, '').split('/').pop() ?? '') || source;
-  first = HUB.find((offer) => offer.source === source) ?? { source, name, megabytes: 0, description: 'The model that this copy of the page begins with.' };
+  const name =
+    decodeURIComponent(
+      source
+        .replace(/[?#].*$/, '')
+        .split('/')
+        .pop() ?? '',
+    ) || source;
+  first = HUB.find((offer) => offer.source === source) ?? {
+    source,
+    name,
+    megabytes: 0,
+    description: 'The model that this copy of the page begins with.',
+  };
 }
 export const firstModel = (): Offer => first;
 

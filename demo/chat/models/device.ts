@@ -46,7 +46,11 @@ export function readDevice(model: Model | undefined): Device {
 }
 
 /** Keeps the speed of an estimate, for what the page says of the other models. */
-export function learnFromEstimate({ backend, bytes, tokensPerSecond }: Pick<LoadEstimate, 'backend' | 'bytes' | 'tokensPerSecond'>): void {
+export function learnFromEstimate({
+  backend,
+  bytes,
+  tokensPerSecond,
+}: Pick<LoadEstimate, 'backend' | 'bytes' | 'tokensPerSecond'>): void {
   if (bytes >= SMALL_BYTES) remember(backend, bytes * tokensPerSecond);
 }
 

@@ -10,7 +10,13 @@ interface Line {
   update(download: Download): void;
 }
 
-const STATES: Record<Download['state'], string> = { running: 'Downloading', paused: 'Paused:', waiting: 'Waiting:', failed: 'Not downloaded:', done: '' };
+const STATES: Record<Download['state'], string> = {
+  running: 'Downloading',
+  paused: 'Paused:',
+  waiting: 'Waiting:',
+  failed: 'Not downloaded:',
+  done: '',
+};
 
 export function createDownloadLines(library: ModelLibrary): void {
   const list = element('ul');
@@ -29,14 +35,22 @@ export function createDownloadLines(library: ModelLibrary): void {
     };
     const pause = button('Pause', () => library.downloads.pause(shown.source));
     const resume = button('Resume', () => void library.download(shown));
-    const use = button('Use it', () => void library.use({ name: shown.name, source: shown.source, id: shown.id, bytes: shown.total }));
+    const use = button(
+      'Use it',
+      () => void library.use({ name: shown.name, source: shown.source, id: shown.id, bytes: shown.total }),
+    );
     use.className = 'primary';
     const discard = button('Discard', () => void library.downloads.discard(shown.source));
     const close = iconButton('x', 'Close this line', () => {
       library.downloads.dismiss(shown.source);
       find('prompt', HTMLTextAreaElement).focus();
     });
-    const item = element('li', { className: 'progress' }, element('div', {}, element('p', {}, what, ' ', figures), bar), element('div', { className: 'actions' }, use, pause, resume, discard, close));
+    const item = element(
+      'li',
+      { className: 'progress' },
+      element('div', {}, element('p', {}, what, ' ', figures), bar),
+      element('div', { className: 'actions' }, use, pause, resume, discard, close),
+    );
     return {
       item,
       update(download) {
@@ -57,7 +71,8 @@ export function createDownloadLines(library: ModelLibrary): void {
         discard.hidden = state === 'running' || state === 'waiting' || state === 'done';
         close.hidden = state !== 'done';
         for (const each of [pause, resume, use, discard]) each.ariaLabel = `${each.textContent}: ${name}`;
-        if (focused && document.activeElement?.closest('[hidden]')) item.querySelector<HTMLButtonElement>('button:not([hidden])')?.focus();
+        if (focused && document.activeElement?.closest('[hidden]'))
+          item.querySelector<HTMLButtonElement>('button:not([hidden])')?.focus();
       },
     };
   };

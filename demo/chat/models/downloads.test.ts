@@ -44,12 +44,17 @@ function parts() {
 
 const settle = (): Promise<void> => new Promise((go) => setTimeout(go));
 const progress = (bytes: number): Progress => ({ phase: 'download', bytes, total: 100, rate: 10, eta: 5 });
-const brief = (downloads: { list(): Download[] }): string[] => downloads.list().map(({ name, state, done, total }) => `${name} ${state} ${done}/${total}`);
+const brief = (downloads: { list(): Download[] }): string[] =>
+  downloads.list().map(({ name, state, done, total }) => `${name} ${state} ${done}/${total}`);
 
 const storage = new Map<string, string>();
 beforeEach(() => {
   storage.clear();
-  vi.stubGlobal('localStorage', { getItem: (key: string) => storage.get(key) ?? null, setItem: (key: string, value: string) => storage.set(key, value), removeItem: (key: string) => storage.delete(key) });
+  vi.stubGlobal('localStorage', {
+    getItem: (key: string) => storage.get(key) ?? null,
+    setItem: (key: string, value: string) => storage.set(key, value),
+    removeItem: (key: string) => storage.delete(key),
+  });
   vi.stubGlobal('navigator', { onLine: true });
 });
 
@@ -110,7 +115,10 @@ test('one that ran when the page was closed is paused after it; one that another
 test('a failure says why and keeps the part; without a network it waits for it', async () => {
   const { downloads, library } = parts();
   const all = downloads();
-  library.reachable = Object.assign(new Error('a.b cannot be reached. Check it.'), { name: 'SourceError', cure: 'Check it.' });
+  library.reachable = Object.assign(new Error('a.b cannot be reached. Check it.'), {
+    name: 'SourceError',
+    cure: 'Check it.',
+  });
   await all.start(model);
   expect(all.list()).toMatchObject([{ state: 'failed', problem: { text: 'Check it.' } }]);
   expect(library.started).toBe(0);
@@ -132,7 +140,15 @@ test('discarded, its part is deleted, and it does not come back when its call en
 });
 
 test('anything may stand in storage', () => {
-  expect(readDownloads([{ source: 's', name: 'n', done: 1, total: 2 }, { source: 's' }, null, 7, { source: 's', name: 'n', done: 'x', total: -1 }])).toEqual([
+  expect(
+    readDownloads([
+      { source: 's', name: 'n', done: 1, total: 2 },
+      { source: 's' },
+      null,
+      7,
+      { source: 's', name: 'n', done: 'x', total: -1 },
+    ]),
+  ).toEqual([
     { source: 's', name: 'n', done: 1, total: 2 },
     { source: 's', name: 'n', done: 0, total: 0 },
   ]);

@@ -1,5 +1,12 @@
 /** Downloads into the page's storage: start, pause, resume, discard. A download that has not ended is remembered over a reload, paused. */
-import { deleteModel, downloadModel, listModels, type CachedModel, type EvictionConsent, type Progress } from '../../../src/index';
+import {
+  deleteModel,
+  downloadModel,
+  listModels,
+  type CachedModel,
+  type EvictionConsent,
+  type Progress,
+} from '../../../src/index';
 import { explain, type Explanation } from '../explain';
 import { keep, kept } from '../history';
 import { checkReachable } from './reach';
@@ -40,7 +47,12 @@ export interface DownloadsParts {
   done(download: Download): void;
   announce(text: string): void;
   /** replaced in tests */
-  library?: { downloadModel: typeof downloadModel; listModels: typeof listModels; deleteModel: typeof deleteModel; checkReachable: typeof checkReachable };
+  library?: {
+    downloadModel: typeof downloadModel;
+    listModels: typeof listModels;
+    deleteModel: typeof deleteModel;
+    checkReachable: typeof checkReachable;
+  };
 }
 
 const LIBRARY = { downloadModel, listModels, deleteModel, checkReachable };
@@ -50,18 +62,36 @@ type Known = Pick<Download, 'source' | 'name' | 'id' | 'done' | 'total'>;
 /** Anything may stand in storage: what is not valid is left out. */
 export function readDownloads(stored: unknown): Known[] {
   if (!Array.isArray(stored)) return [];
-  const size = (value: unknown): number => (typeof value === 'number' && value > 0 && Number.isFinite(value) ? value : 0);
+  const size = (value: unknown): number =>
+    typeof value === 'number' && value > 0 && Number.isFinite(value) ? value : 0;
   return stored.flatMap((each: unknown) => {
-    const { source, name, id, done, total } = (typeof each === 'object' && each !== null ? each : {}) as Partial<Record<keyof Known, unknown>>;
-    return typeof source === 'string' && typeof name === 'string' ? [{ source, name, ...(typeof id === 'string' && { id }), done: size(done), total: size(total) }] : [];
+    const { source, name, id, done, total } = (typeof each === 'object' && each !== null ? each : {}) as Partial<
+      Record<keyof Known, unknown>
+    >;
+    return typeof source === 'string' && typeof name === 'string'
+      ? [{ source, name, ...(typeof id === 'string' && { id }), done: size(done), total: size(total) }]
+      : [];
   });
 }
 
-export function createDownloads({ hub, makeRoom, changed, done, announce, library = LIBRARY }: DownloadsParts): Downloads {
+export function createDownloads({
+  hub,
+  makeRoom,
+  changed,
+  done,
+  announce,
+  library = LIBRARY,
+}: DownloadsParts): Downloads {
   const all = new Map<string, Download>();
   const running = new Map<string, AbortController>();
 
-  const remember = (): void => void keep('downloads', [...all.values()].filter(({ state }) => state !== 'done').map(({ source, name, id, done: there, total }) => ({ source, name, ...(id && { id }), done: there, total })));
+  const remember = (): void =>
+    void keep(
+      'downloads',
+      [...all.values()]
+        .filter(({ state }) => state !== 'done')
+        .map(({ source, name, id, done: there, total }) => ({ source, name, ...(id && { id }), done: there, total })),
+    );
   const set = (source: string, change: Partial<Download>): void => {
     const download = all.get(source);
     if (!download) return;
@@ -93,7 +123,15 @@ export function createDownloads({ hub, makeRoom, changed, done, announce, librar
     running.set(source, mine);
     const former = all.get(source);
     const id = known ?? former?.id;
-    all.set(source, { source, name, ...(id && { id }), state: 'running', done: former?.done ?? 0, total: former?.total ?? 0, rate: 0 });
+    all.set(source, {
+      source,
+      name,
+      ...(id && { id }),
+      state: 'running',
+      done: former?.done ?? 0,
+      total: former?.total ?? 0,
+      rate: 0,
+    });
     changed();
     remember();
     announce(former ? `The download of ${name} goes on.` : `The download of ${name} has started.`);
@@ -108,7 +146,12 @@ export function createDownloads({ hub, makeRoom, changed, done, announce, librar
     };
     try {
       await library.checkReachable(source, { hub, signal: mine.signal });
-      const got = await library.downloadModel(source, { ...(hub && { hub }), makeRoom, signal: mine.signal, onProgress });
+      const got = await library.downloadModel(source, {
+        ...(hub && { hub }),
+        makeRoom,
+        signal: mine.signal,
+        onProgress,
+      });
       if (running.get(source) !== mine) return;
       running.delete(source);
       const { total } = all.get(source)!;
@@ -120,7 +163,11 @@ export function createDownloads({ hub, makeRoom, changed, done, announce, librar
       const offline = navigator.onLine === false;
       const problem = explain(error);
       set(source, { state: offline ? 'waiting' : 'failed', problem, rate: 0, eta: undefined });
-      announce(offline ? `The network is gone. The download of ${name} goes on when it is back.` : `The download of ${name} has failed. ${problem.text}`);
+      announce(
+        offline
+          ? `The network is gone. The download of ${name} goes on when it is back.`
+          : `The download of ${name} has failed. ${problem.text}`,
+      );
     } finally {
       remember();
     }

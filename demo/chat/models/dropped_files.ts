@@ -2,7 +2,8 @@
 
 export type FileKind = 'model' | 'exported' | 'part' | 'text' | 'other';
 
-const starts = async (file: Blob, bytes: number): Promise<Uint8Array> => new Uint8Array(await file.slice(0, bytes).arrayBuffer());
+const starts = async (file: Blob, bytes: number): Promise<Uint8Array> =>
+  new Uint8Array(await file.slice(0, bytes).arrayBuffer());
 const ascii = (head: Uint8Array): string => String.fromCharCode(...head);
 
 /** Text has no control characters but tab, line feed, form feed and carriage return, and is valid UTF-8. */
@@ -25,7 +26,12 @@ export async function kindOf(file: File): Promise<FileKind> {
   if (magic === 'RIVULET1') return 'exported';
   if (/\.safetensors$/i.test(file.name)) return 'part';
   // the files of a Hugging Face model
-  if (/^(config|tokenizer|tokenizer_config|generation_config|special_tokens_map|model\.safetensors\.index)\.json$/i.test(file.name)) return 'part';
+  if (
+    /^(config|tokenizer|tokenizer_config|generation_config|special_tokens_map|model\.safetensors\.index)\.json$/i.test(
+      file.name,
+    )
+  )
+    return 'part';
   // a .gguf file of text is a pointer to the model, or an error page
   return isText(head) && !/\.gguf$/i.test(file.name) ? 'text' : 'other';
 }
@@ -43,14 +49,20 @@ export async function sortFiles(files: readonly File[]): Promise<SortedFiles> {
   const sorted: SortedFiles = { others: [] };
   const model: File[] = [];
   const parts: File[] = [];
-  const other = (file: File, problem: string, attachable: boolean): void => void sorted.others.push({ file, problem: `${file.name} ${problem}`, attachable });
+  const other = (file: File, problem: string, attachable: boolean): void =>
+    void sorted.others.push({ file, problem: `${file.name} ${problem}`, attachable });
   for (const file of files) {
     const kind = await kindOf(file).catch(() => undefined);
     if (kind === 'model') model.push(file);
     else if (kind === 'exported') sorted.exported = file;
     else if (kind === 'part') parts.push(file);
     else if (kind === undefined) other(file, 'cannot be read. It may be a folder: drop the files in it.', false);
-    else if (/\.gguf$/i.test(file.name)) other(file, 'is not a model file: its first bytes are not those of a GGUF file. It may be damaged, or only a pointer to the real file.', false);
+    else if (/\.gguf$/i.test(file.name))
+      other(
+        file,
+        'is not a model file: its first bytes are not those of a GGUF file. It may be damaged, or only a pointer to the real file.',
+        false,
+      );
     else other(file, 'is not a model file. Choose a .gguf file.', true);
   }
   if (parts.some(({ name }) => /\.safetensors$/i.test(name))) model.push(...parts);

@@ -37,21 +37,36 @@ export interface EntriesParts {
   nameOf(id: string): string;
 }
 
-const isDownloadOf = (id: string, download: Download): boolean => download.id === id || isStoredCopy(id, download.source);
+const isDownloadOf = (id: string, download: Download): boolean =>
+  download.id === id || isStoredCopy(id, download.source);
 
 /** Those on this device first. */
-export function listEntries({ included, hub, stored, downloads, inUse, recommended, deleted, nameOf }: EntriesParts): Entry[] {
+export function listEntries({
+  included,
+  hub,
+  stored,
+  downloads,
+  inUse,
+  recommended,
+  deleted,
+  nameOf,
+}: EntriesParts): Entry[] {
   const left = new Set(stored.filter(({ id }) => !deleted.includes(id)));
   const waiting = new Set(downloads);
   const take = (source: string): { copy?: CachedModel; download?: Download } => {
     const copy = [...left].find(({ id }) => isStoredCopy(id, source));
     if (copy) left.delete(copy);
-    const download = [...waiting].find((each) => each.source === source || (copy !== undefined && isDownloadOf(copy.id, each)));
+    const download = [...waiting].find(
+      (each) => each.source === source || (copy !== undefined && isDownloadOf(copy.id, each)),
+    );
     if (download) waiting.delete(download);
     return { copy, download };
   };
   const uses = (id: string | undefined, source?: string): boolean =>
-    inUse !== undefined && !inUse.file && inUse.id !== undefined && (inUse.id === id || (source !== undefined && isStoredCopy(inUse.id, source)));
+    inUse !== undefined &&
+    !inUse.file &&
+    inUse.id !== undefined &&
+    (inUse.id === id || (source !== undefined && isStoredCopy(inUse.id, source)));
 
   const ofOffer = (offer: Offer, place: Entry['place']): Entry => {
     const { copy, download } = take(offer.source);
@@ -71,7 +86,10 @@ export function listEntries({ included, hub, stored, downloads, inUse, recommend
       ...(download && { download }),
     };
   };
-  const entries = [...included.map((offer) => ofOffer(offer, 'included')), ...hub.filter((offer) => !included.includes(offer)).map((offer) => ofOffer(offer, 'hub'))];
+  const entries = [
+    ...included.map((offer) => ofOffer(offer, 'included')),
+    ...hub.filter((offer) => !included.includes(offer)).map((offer) => ofOffer(offer, 'hub')),
+  ];
   for (const { id, bytes, storedBytes, complete, pinned } of left) {
     const download = [...waiting].find((each) => isDownloadOf(id, each));
     if (download) waiting.delete(download);
@@ -92,10 +110,34 @@ export function listEntries({ included, hub, stored, downloads, inUse, recommend
   }
   for (const download of waiting) {
     const { source, name, done, total, id } = download;
-    entries.push({ key: id ?? source, name, source, place: 'hub', state: 'part', inUse: false, recommended: false, bytes: total, there: done, pinned: false, download });
+    entries.push({
+      key: id ?? source,
+      name,
+      source,
+      place: 'hub',
+      state: 'part',
+      inUse: false,
+      recommended: false,
+      bytes: total,
+      there: done,
+      pinned: false,
+      download,
+    });
   }
-  if (inUse?.file) entries.push({ key: 'file', name: inUse.name, place: 'file', state: 'ready', inUse: true, recommended: false, bytes: inUse.bytes, there: 0, pinned: false });
+  if (inUse?.file)
+    entries.push({
+      key: 'file',
+      name: inUse.name,
+      place: 'file',
+      state: 'ready',
+      inUse: true,
+      recommended: false,
+      bytes: inUse.bytes,
+      there: 0,
+      pinned: false,
+    });
   const order: Entry['place'][] = ['included', 'file', 'stored', 'hub'];
-  const rank = ({ place, recommended: best, download }: Entry): number => 4 * order.indexOf(place) + (place !== 'hub' ? 0 : download ? 0 : best ? 1 : 2);
+  const rank = ({ place, recommended: best, download }: Entry): number =>
+    4 * order.indexOf(place) + (place !== 'hub' ? 0 : download ? 0 : best ? 1 : 2);
   return entries.sort((a, b) => rank(a) - rank(b));
 }

@@ -57,7 +57,13 @@ export interface ModelLibraryParts {
 
 const UNDO_MS = 10_000;
 
-export function createModelLibrary({ session, overrides, announce, showProblem, attach }: ModelLibraryParts): ModelLibrary {
+export function createModelLibrary({
+  session,
+  overrides,
+  announce,
+  showProblem,
+  attach,
+}: ModelLibraryParts): ModelLibrary {
   const { hub } = overrides;
   const listeners = new Set<() => void>();
   const changed = (): void => listeners.forEach((listener) => listener());
@@ -119,7 +125,14 @@ export function createModelLibrary({ session, overrides, announce, showProblem, 
       hub: HUB,
       stored,
       downloads: downloads.list(),
-      ...(model && { inUse: { name: choice.name, id: stored.some(({ id }) => id === choice.source) ? String(choice.source) : model.info.id, bytes: model.info.bytes, file: typeof choice.source !== 'string' } }),
+      ...(model && {
+        inUse: {
+          name: choice.name,
+          id: stored.some(({ id }) => id === choice.source) ? String(choice.source) : model.info.id,
+          bytes: model.info.bytes,
+          file: typeof choice.source !== 'string',
+        },
+      }),
       ...(best.settled && best.offer && { recommended: best.offer }),
       deleted: deletions.ids(),
       nameOf: (id) => choiceNamed(id).name,
@@ -132,9 +145,14 @@ export function createModelLibrary({ session, overrides, announce, showProblem, 
       await refresh();
       // else it would be downloaded without a question
       if (!stored.some((model) => model.id === id && model.complete))
-        return showProblem({ title: `${name} is not on this device any more`, text: `The browser or another tab has deleted it. ${session.choice.name} goes on answering. Download ${name} again to use it.` });
+        return showProblem({
+          title: `${name} is not on this device any more`,
+          text: `The browser or another tab has deleted it. ${session.choice.name} goes on answering. Download ${name} again to use it.`,
+        });
     }
-    for (const download of downloads.list()) if (download.state === 'done' && (download.source === source || download.id === id)) downloads.dismiss(download.source);
+    for (const download of downloads.list())
+      if (download.state === 'done' && (download.source === source || download.id === id))
+        downloads.dismiss(download.source);
     const known = size || stored.find((model) => model.id === id)?.bytes || (offer && offer.megabytes * 1e6);
     await session.open({ name, source: id ?? source, ...(known && { bytes: known }) });
     await refreshAll();
@@ -149,16 +167,30 @@ export function createModelLibrary({ session, overrides, announce, showProblem, 
   const agreed = async ({ source, name }: Pick<Download, 'source' | 'name'>): Promise<{ id?: string } | undefined> => {
     const offer = offerNamed(source);
     const saveData = device().saveData;
-    const common = { name, source, ...(offer && { offer }), ...(hub && { hub }), saveData, unstored: problem !== undefined };
+    const common = {
+      name,
+      source,
+      ...(offer && { offer }),
+      ...(hub && { hub }),
+      saveData,
+      unstored: problem !== undefined,
+    };
     if (offer) {
       if (navigator.onLine === false && !hub) await checkReachable(source);
       const room = await free();
-      const yes = await askToDownload({ ...common, needed: offer.megabytes * 1e6, ...(offer.about && { about: true }), ...(room !== undefined && { free: room }) });
+      const yes = await askToDownload({
+        ...common,
+        needed: offer.megabytes * 1e6,
+        ...(offer.about && { about: true }),
+        ...(room !== undefined && { free: room }),
+      });
       return yes ? {} : undefined;
     }
     await checkReachable(source, { ...(hub && { hub }) });
     const room = await modelRoom(source, { ...(hub && { hub }) });
-    const yes = room.needed < ASKED_BYTES || (await askToDownload({ ...common, needed: room.needed, ...(room.free !== undefined && { free: room.free }) }));
+    const yes =
+      room.needed < ASKED_BYTES ||
+      (await askToDownload({ ...common, needed: room.needed, ...(room.free !== undefined && { free: room.free }) }));
     return yes ? { id: room.id } : undefined;
   };
 
@@ -167,7 +199,9 @@ export function createModelLibrary({ session, overrides, announce, showProblem, 
     let id: string | undefined;
     for (const each of deletions.ids()) if (isStoredCopy(each, source)) deletions.undo(each);
     try {
-      const begun = downloads.list().some((each) => each.source === source) || entries().some((entry) => entry.source === source && entry.state === 'part');
+      const begun =
+        downloads.list().some((each) => each.source === source) ||
+        entries().some((entry) => entry.source === source && entry.state === 'part');
       const answer = begun ? {} : await agreed(model);
       if (!answer) return;
       ({ id } = answer);
@@ -214,7 +248,11 @@ export function createModelLibrary({ session, overrides, announce, showProblem, 
     if (model || exported) accepted?.();
     const attached = others.filter(({ attachable }) => attachable && !accepted).map(({ file }) => file);
     const problems = others.filter(({ file }) => !attached.includes(file)).map(({ problem: text }) => text);
-    if (problems.length) showProblem({ title: problems.length === 1 ? 'A file cannot be used' : 'Some files cannot be used', text: problems.join(' ') });
+    if (problems.length)
+      showProblem({
+        title: problems.length === 1 ? 'A file cannot be used' : 'Some files cannot be used',
+        text: problems.join(' '),
+      });
     if (attached.length) attach(attached);
     try {
       if (exported) {
@@ -229,7 +267,12 @@ export function createModelLibrary({ session, overrides, announce, showProblem, 
     const choice = choiceOf(model);
     if (!(await session.open(choice))) return;
     changed();
-    if (model.length === 1) showToast(`${choice.name} runs from the file. A reload forgets it.`, { label: 'Keep on this device', action: () => void keepFile(), ms: 15_000 });
+    if (model.length === 1)
+      showToast(`${choice.name} runs from the file. A reload forgets it.`, {
+        label: 'Keep on this device',
+        action: () => void keepFile(),
+        ms: 15_000,
+      });
   };
 
   const keepFile: ModelLibrary['keepFile'] = async () => {
@@ -270,11 +313,16 @@ export function createModelLibrary({ session, overrides, announce, showProblem, 
       if (!room) await checkReachable(wanted, { ...(hub && { hub }) });
     } catch (error) {
       const { title, text, details } = explain(error);
-      showProblem({ title: `${choice.name} cannot be loaded. ${title}`, text: `${text} ${firstModel().name} answers instead.`, details });
+      showProblem({
+        title: `${choice.name} cannot be loaded. ${title}`,
+        text: `${text} ${firstModel().name} answers instead.`,
+        details,
+      });
       return void (await session.open(choiceOfOffer(firstModel())));
     }
     // a small or stored model is loaded, and a failure is told by the load
-    if (!room || room.needed < ASKED_BYTES) return void (await session.open({ ...choice, ...(room && { bytes: room.bytes }) }));
+    if (!room || room.needed < ASKED_BYTES)
+      return void (await session.open({ ...choice, ...(room && { bytes: room.bytes }) }));
     const begun = session.open(choiceOfOffer(firstModel()));
     announce(`The address asks for ${choice.name}, ${bytes(room.needed)}.`);
     await Promise.all([begun, download({ source: wanted, name: choice.name })]);

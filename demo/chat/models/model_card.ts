@@ -42,8 +42,17 @@ export function createCard(actions: CardActions): Card {
   const output = element('div', { className: 'result', role: 'status' }); // in the dialog, because a screen reader does not read what is behind it
 
   const named: { button: HTMLElement; label: string }[] = [];
-  const button = (label: string, act: () => void, look: { icon?: IconName; primary?: true } = {}): HTMLButtonElement => {
-    const made = element('button', { type: 'button', className: look.primary ? 'primary' : '' }, ...(look.icon ? [icon(look.icon)] : []), label);
+  const button = (
+    label: string,
+    act: () => void,
+    look: { icon?: IconName; primary?: true } = {},
+  ): HTMLButtonElement => {
+    const made = element(
+      'button',
+      { type: 'button', className: look.primary ? 'primary' : '' },
+      ...(look.icon ? [icon(look.icon)] : []),
+      label,
+    );
     made.addEventListener('click', act);
     named.push({ button: made, label });
     return made;
@@ -59,9 +68,24 @@ export function createCard(actions: CardActions): Card {
   const verify = button('Verify', () => actions.verify(entry, output), { icon: 'shield-check' });
   const save = button('Save as a file', () => actions.save(entry, output), { icon: 'download' });
   const remove = button('Delete', () => actions.remove(entry), { icon: 'trash-2' });
-  const more = element('details', { className: 'more' }, element('summary', {}, 'More'), element('div', { className: 'row tools' }, pin, verify, save, remove));
+  const more = element(
+    'details',
+    { className: 'more' },
+    element('summary', {}, 'More'),
+    element('div', { className: 'row tools' }, pin, verify, save, remove),
+  );
   const row = element('div', { className: 'row tools' }, use, resume, download, pause, discard, keep, look, page);
-  const item = element('li', { className: 'model' }, element('div', { className: 'model-head' }, name, best, inUse, size), description, fit, progress, row, more, output);
+  const item = element(
+    'li',
+    { className: 'model' },
+    element('div', { className: 'model-head' }, name, best, inUse, size),
+    description,
+    fit,
+    progress,
+    row,
+    more,
+    output,
+  );
 
   /** The button that was pressed may be gone: the focus goes to one that is there. */
   const holdFocus = (change: () => void): void => {
@@ -86,7 +110,8 @@ export function createCard(actions: CardActions): Card {
         inUse.hidden = !entry.inUse;
         item.classList.toggle('current', entry.inUse);
         size.textContent = all ? bytes(all) : offer?.megabytes ? sizeOf(offer) : '';
-        description.textContent = offer?.description ?? (place === 'file' ? 'It runs from its file. A reload forgets it.' : '');
+        description.textContent =
+          offer?.description ?? (place === 'file' ? 'It runs from its file. A reload forgets it.' : '');
         description.hidden = !description.textContent;
         fit.hidden = place === 'included' || place === 'file' || known === 0 || entry.inUse;
         fit.textContent = fit.hidden ? '' : describeFit(known, device);
@@ -95,7 +120,14 @@ export function createCard(actions: CardActions): Card {
         page.ariaLabel = `Model and licence: ${entry.name}`;
         progress.hidden = !partly;
         if (partly) {
-          const shown = going ?? { source: '', name: '', state: 'paused' as const, done: entry.there, total: all, rate: 0 };
+          const shown = going ?? {
+            source: '',
+            name: '',
+            state: 'paused' as const,
+            done: entry.there,
+            total: all,
+            rate: 0,
+          };
           if (shown.total > 0) {
             bar.max = shown.total;
             bar.value = shown.done;

@@ -61,7 +61,18 @@ interface Loaded {
   choice: Choice;
 }
 
-export function createModelSession({ overrides, settings, meter, makeRoom, announce, changed, replying, opening, replacing, showError }: ModelSessionParts): ModelSession {
+export function createModelSession({
+  overrides,
+  settings,
+  meter,
+  makeRoom,
+  announce,
+  changed,
+  replying,
+  opening,
+  replacing,
+  showError,
+}: ModelSessionParts): ModelSession {
   let present: Loaded | undefined;
   /** what answered last, where it had to go for the sake of the next; it comes back if that fails */
   let former: Choice | undefined;
@@ -97,7 +108,8 @@ export function createModelSession({ overrides, settings, meter, makeRoom, annou
     allowSoftware: overrides.allowSoftware,
     hub: overrides.hub,
   });
-  const placedBy = (): ReturnType<ModelSession['placedBy']> => (overrides.backend ? 'address' : settings().backend !== 'auto' ? 'settings' : undefined);
+  const placedBy = (): ReturnType<ModelSession['placedBy']> =>
+    overrides.backend ? 'address' : settings().backend !== 'auto' ? 'settings' : undefined;
 
   const loadOne = async (choice: Choice, mine: AbortController): Promise<Loaded> => {
     let loaded: Loaded | undefined = undefined;
@@ -153,19 +165,28 @@ export function createModelSession({ overrides, settings, meter, makeRoom, annou
     loading = mine;
     next = chosen;
     // the same model is loaded again with other settings, or because it has stopped
-    note.textContent = present && present.choice.name !== chosen.name ? `${present.choice.name} goes on answering until ${chosen.name} is ready.` : '';
+    note.textContent =
+      present && present.choice.name !== chosen.name
+        ? `${present.choice.name} goes on answering until ${chosen.name} is ready.`
+        : '';
     progressShown(chosen.name, { phase: 'resolve', bytes: 0, total: 0, rate: 0 });
     announce(`Loading ${chosen.name}.`);
     refresh();
     let loaded: Loaded | undefined;
     try {
-      if (present && chosen.bytes !== undefined && !fitTogether(readDevice(present.model), [chosen.bytes, present.model.info.bytes])) await makeWay(chosen);
-      if (loading === mine) loaded = await loadOne(chosen, mine).catch(async (error: unknown) => {
-        if (!present || loading !== mine || !(error instanceof Error && error.name === 'MemoryError')) throw error;
+      if (
+        present &&
+        chosen.bytes !== undefined &&
+        !fitTogether(readDevice(present.model), [chosen.bytes, present.model.info.bytes])
+      )
         await makeWay(chosen);
-        return loadOne(chosen, mine);
-      });
-      if (loading !== mine || !loaded) return void loaded?.model.unload(), false;
+      if (loading === mine)
+        loaded = await loadOne(chosen, mine).catch(async (error: unknown) => {
+          if (!present || loading !== mine || !(error instanceof Error && error.name === 'MemoryError')) throw error;
+          await makeWay(chosen);
+          return loadOne(chosen, mine);
+        });
+      if (loading !== mine || !loaded) return (void loaded?.model.unload(), false);
       await takeOver(loaded, mine);
       if (typeof chosen.source === 'string') keep('model', loaded.model.info.id);
       showAbout(loaded.model);
@@ -189,7 +210,11 @@ export function createModelSession({ overrides, settings, meter, makeRoom, annou
     const back = former ?? (present || chosen.source === firstModel().source ? undefined : choiceOfOffer(firstModel()));
     const { title, text, details } = explain(error, placement().backend);
     const goesOn = present ? `${present.choice.name} goes on answering.` : back ? `${back.name} answers instead.` : '';
-    const told: Explanation = { title: cancelled ? 'Cancelled' : `${title}: ${chosen.name}`, text: [cancelled ? `${chosen.name} was not loaded.` : text, goesOn].filter(Boolean).join(' '), details };
+    const told: Explanation = {
+      title: cancelled ? 'Cancelled' : `${title}: ${chosen.name}`,
+      text: [cancelled ? `${chosen.name} was not loaded.` : text, goesOn].filter(Boolean).join(' '),
+      details,
+    };
     showError(error, () => void open(chosen), goesOn ? told : undefined);
     if (present || !back) return;
     const again = new AbortController();
@@ -219,16 +244,21 @@ export function createModelSession({ overrides, settings, meter, makeRoom, annou
     const { backend } = info;
     const { name, bytes: size = info.bytes } = session.choice;
     const threads = backend.threads === 1 ? '1 thread' : `${backend.threads} threads`;
-    find('about-summary', HTMLElement).textContent = `Running ${{ webgpu: `with WebGPU: ${backend.device}`, wasm: `on the CPU, ${threads}`, reference: 'on the reference backend' }[backend.name]}`;
+    find('about-summary', HTMLElement).textContent =
+      `Running ${{ webgpu: `with WebGPU: ${backend.device}`, wasm: `on the CPU, ${threads}`, reference: 'on the reference backend' }[backend.name]}`;
     find('about-why', HTMLElement).textContent = `${whereItRuns(backend, placedBy())}.`;
-    find('about-model', HTMLElement).textContent = `${name}, ${bytes(size)}. It reads up to ${count(info.contextLength)} tokens of a conversation.`;
+    find('about-model', HTMLElement).textContent =
+      `${name}, ${bytes(size)}. It reads up to ${count(info.contextLength)} tokens of a conversation.`;
     find('about-technical', HTMLElement).textContent =
       `Quantisation: ${info.quantization}. Backend: ${{ webgpu: 'WebGPU', wasm: 'WASM', reference: 'reference' }[backend.name]}, ${backend.device}. Kernels: ${backend.variant}.`;
-    find('about-notes', HTMLUListElement).replaceChildren(...info.notes.map((text) => element('li', {}, sentence(text))));
+    find('about-notes', HTMLUListElement).replaceChildren(
+      ...info.notes.map((text) => element('li', {}, sentence(text))),
+    );
     find('about', HTMLDetailsElement).hidden = false;
   };
 
-  const isDemo = (): boolean => present !== undefined && (present.choice.source === EMBEDDED.source || present.model.info.name === EMBEDDED.name);
+  const isDemo = (): boolean =>
+    present !== undefined && (present.choice.source === EMBEDDED.source || present.model.info.name === EMBEDDED.name);
   const session: ModelSession = {
     get model() {
       return present?.model;

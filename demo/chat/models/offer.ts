@@ -20,7 +20,12 @@ export function createModelOffers(library: ModelLibrary, choose: () => void): (i
     const act = element('button', { type: 'button', className: 'primary' });
     const others = element('button', { type: 'button', ariaHasPopup: 'dialog' }, 'Choose another model');
     const figures = element('small');
-    const made = element('div', { className: 'offer' }, element('div', { className: 'offer-text' }, element('p', {}, intro), figures), element('div', { className: 'actions' }, act, others));
+    const made = element(
+      'div',
+      { className: 'offer' },
+      element('div', { className: 'offer-text' }, element('p', {}, intro), figures),
+      element('div', { className: 'actions' }, act, others),
+    );
     const found = () => {
       const { offer: best } = library.recommended();
       return best && library.entries().find(({ offer: each }) => each === best);
@@ -34,7 +39,15 @@ export function createModelOffers(library: ModelLibrary, choose: () => void): (i
       const { offer, state, inUse, download, there } = entry;
       const running = download?.state === 'running' || download?.state === 'waiting';
       const size = entry.bytes ? bytes(entry.bytes) : sizeOf(offer);
-      act.textContent = inUse ? `${offer.name} is in use` : state === 'ready' ? `Use ${offer.name}` : running ? `${offer.name} is being downloaded` : there > 0 ? `Go on downloading ${offer.name}` : `Download ${offer.name}`;
+      act.textContent = inUse
+        ? `${offer.name} is in use`
+        : state === 'ready'
+          ? `Use ${offer.name}`
+          : running
+            ? `${offer.name} is being downloaded`
+            : there > 0
+              ? `Go on downloading ${offer.name}`
+              : `Download ${offer.name}`;
       act.disabled = inUse || running;
       figures.textContent = `Recommended for this device: ${offer.name}, ${size}. ${describeFit(entry.bytes || offer.megabytes * 1e6, library.device())}`;
     };

@@ -19,7 +19,15 @@ export interface Picker {
   showProblem(problem: Explanation): boolean;
 }
 
-export function createPicker({ session, library, announce }: { session: ModelSession; library: ModelLibrary; announce(text: string): void }): Picker {
+export function createPicker({
+  session,
+  library,
+  announce,
+}: {
+  session: ModelSession;
+  library: ModelLibrary;
+  announce(text: string): void;
+}): Picker {
   const dialog = find('models', HTMLDialogElement);
   const kept = find('models-kept', HTMLUListElement);
   const hub = find('models-hub', HTMLUListElement);
@@ -57,7 +65,9 @@ export function createPicker({ session, library, announce }: { session: ModelSes
     run(output, 'Verifying…', async () => {
       const { ok } = await verifyModel(id);
       if (ok) return 'No damage found.';
-      return /[/:]/.test(id) ? 'Damaged. Resume the download to repair it.' : 'Damaged. Delete it, and open the file again.';
+      return /[/:]/.test(id)
+        ? 'Damaged. Resume the download to repair it.'
+        : 'Damaged. Delete it, and open the file again.';
     });
   const save = (id: string, name: string, output: HTMLElement): Promise<void> =>
     run(output, 'Preparing the file…', async () => {
@@ -114,7 +124,11 @@ export function createPicker({ session, library, announce }: { session: ModelSes
   const persist = element('button', { type: 'button' }, 'Ask the browser to keep them');
   persist.addEventListener('click', async () => {
     const granted = await navigator.storage.persist().catch(() => false);
-    announce(granted ? 'The browser keeps the stored models.' : 'The browser did not agree. It may delete stored models when space is short.');
+    announce(
+      granted
+        ? 'The browser keeps the stored models.'
+        : 'The browser did not agree. It may delete stored models when space is short.',
+    );
     await showStorage(granted ? '' : ' The browser did not agree.');
   });
   const storage = element('span');
@@ -137,8 +151,14 @@ export function createPicker({ session, library, announce }: { session: ModelSes
     const entries = library.entries();
     const keys = new Set(entries.map(({ key }) => key));
     for (const key of cards.keys()) if (!keys.has(key)) cards.delete(key);
-    place(kept, entries.filter(({ place: where }) => where !== 'hub'));
-    place(hub, entries.filter(({ place: where }) => where === 'hub'));
+    place(
+      kept,
+      entries.filter(({ place: where }) => where !== 'hub'),
+    );
+    place(
+      hub,
+      entries.filter(({ place: where }) => where === 'hub'),
+    );
   }
   let frame = 0;
   let timer: ReturnType<typeof setTimeout> | undefined;

@@ -21,7 +21,8 @@ export function createProgress(announce: (text: string) => void): (name: string,
   return (name, { phase, bytes: done, total, rate, eta, cause }) => {
     const waits = phase === 'resolve' || phase === 'download';
     // the wait is shown below, as it changes every few seconds
-    if (cause !== announcedCause && cause !== undefined && !waits) announce(`Loading ${name} again. ${sentence(cause)}`);
+    if (cause !== announcedCause && cause !== undefined && !waits)
+      announce(`Loading ${name} again. ${sentence(cause)}`);
     if (!waits) announcedCause = phase === 'ready' ? undefined : cause;
     find('loading-what', HTMLElement).textContent = `${PHASES[phase]} ${name}`;
     const bar = find('loading-bar', HTMLProgressElement);
@@ -30,7 +31,11 @@ export function createProgress(announce: (text: string) => void): (name: string,
       bar.value = done;
     } else bar.removeAttribute('value');
     find('loading-figures', HTMLElement).textContent = [
-      total > 0 ? (phase === 'replay' ? `${count(done)} of ${count(total)} tokens` : `${bytes(done)} of ${bytes(total)}`) : '',
+      total > 0
+        ? phase === 'replay'
+          ? `${count(done)} of ${count(total)} tokens`
+          : `${bytes(done)} of ${bytes(total)}`
+        : '',
       rate > 0 && phase !== 'replay' ? `${bytes(rate)}/s` : '',
       eta !== undefined && eta >= 1 ? `${duration(Math.round(eta))} left` : '',
       waits && cause ? sentence(cause) : '',

@@ -9,7 +9,8 @@ import { choiceNamed } from './choice';
 /** smaller downloads are not asked about */
 export const ASKED_BYTES = 20e6;
 
-const link = (href: string, text: string): HTMLAnchorElement => element('a', { href, target: '_blank', rel: 'noopener noreferrer' }, text);
+const link = (href: string, text: string): HTMLAnchorElement =>
+  element('a', { href, target: '_blank', rel: 'noopener noreferrer' }, text);
 
 /** The page of a model on the hub, if its source names one. */
 export function pageOf(source: string, offer?: Offer, hub = 'https://huggingface.co'): string | undefined {
@@ -43,12 +44,28 @@ interface Wanted {
   unstored?: boolean;
 }
 
-export const askToDownload = ({ name, source, offer, hub, needed, about, free, saveData, unstored }: Wanted): Promise<boolean> =>
+export const askToDownload = ({
+  name,
+  source,
+  offer,
+  hub,
+  needed,
+  about,
+  free,
+  saveData,
+  unstored,
+}: Wanted): Promise<boolean> =>
   ask({
     title: `Download ${name}?`,
     body: [
       `It is ${about ? 'about ' : ''}${bytes(needed)}, from ${new URL(pageOf(source, offer, hub) ?? source, document.baseURI).host}. ${unstored ? 'This window stores nothing, so it is downloaded at each visit.' : 'It is kept on this device, and needs no network after that.'}`,
-      ...(unstored ? [] : free !== undefined && free < needed ? [`Only ${bytes(free)} is free for this page. The download fails unless room is made.`] : free !== undefined ? [`${bytes(free)} is free for this page.`] : []),
+      ...(unstored
+        ? []
+        : free !== undefined && free < needed
+          ? [`Only ${bytes(free)} is free for this page. The download fails unless room is made.`]
+          : free !== undefined
+            ? [`${bytes(free)} is free for this page.`]
+            : []),
       ...(saveData ? ['This device asks pages to save data.'] : []),
       licenceLine(source, offer, hub),
     ],
@@ -60,10 +77,18 @@ export const askToDelete = (name: string, instead: string): Promise<boolean> =>
 
 /** Asks before anything is deleted to make room. */
 export function askToMakeRoom({ id, needed, free, victims }: EvictionRequest): Promise<boolean> {
-  const names = victims.map((victim) => `${choiceNamed(victim.id).name} (${bytes(victim.bytes)}, last used ${victim.lastUsed.toLocaleDateString()})`).join(', ');
+  const names = victims
+    .map(
+      (victim) =>
+        `${choiceNamed(victim.id).name} (${bytes(victim.bytes)}, last used ${victim.lastUsed.toLocaleDateString()})`,
+    )
+    .join(', ');
   return ask({
     title: 'Delete other models to make room?',
-    body: [`Storing ${choiceNamed(id).name} on this device needs ${bytes(needed)}${free === undefined ? '' : `, and ${bytes(free)} is free`}.`, `To be deleted: ${names}.`],
+    body: [
+      `Storing ${choiceNamed(id).name} on this device needs ${bytes(needed)}${free === undefined ? '' : `, and ${bytes(free)} is free`}.`,
+      `To be deleted: ${names}.`,
+    ],
     yes: 'Delete and go on',
   });
 }

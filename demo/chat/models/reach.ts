@@ -27,7 +27,9 @@ const HUGGING_FACE = 'https://huggingface.co';
 function firstAddress(source: string, hub: string): URL | undefined {
   const [, repo] = /^([\w.-]+\/[\w.-]+)(?:[:@/].*)?$/.exec(source) ?? [];
   try {
-    return repo && !/^\.{1,2}\//.test(source) ? new URL(`${hub}/api/models/${repo}/revision/main`) : new URL(source, globalThis.document?.baseURI);
+    return repo && !/^\.{1,2}\//.test(source)
+      ? new URL(`${hub}/api/models/${repo}/revision/main`)
+      : new URL(source, globalThis.document?.baseURI);
   } catch {
     return undefined; // not an address: the library says what is wrong with it
   }
@@ -43,7 +45,11 @@ async function answers(url: URL, send: typeof fetch, signal?: AbortSignal): Prom
   }
 }
 
-const thisPage = (): NonNullable<ReachParts['page']> => ({ onLine: navigator.onLine, secure: location.protocol === 'https:', isolated: crossOriginIsolated });
+const thisPage = (): NonNullable<ReachParts['page']> => ({
+  onLine: navigator.onLine,
+  secure: location.protocol === 'https:',
+  isolated: crossOriginIsolated,
+});
 
 /** @throws ReachError; AbortError */
 export async function checkReachable(
@@ -53,17 +59,36 @@ export async function checkReachable(
   const url = firstAddress(source, hub.replace(/\/+$/, ''));
   if (!url || !/^https?:$/.test(url.protocol)) return;
   const local = /^(localhost|127\..*|\[::1\])$/.test(url.hostname);
-  if (!page.onLine && !local) throw new ReachError('This device has no network', 'Try again when it is online. Models that are stored on this device can be used without it.');
-  if (page.secure && url.protocol === 'http:' && !local) throw new ReachError(`${url.host} cannot be read from this page: the page uses https, the address http`, 'Use an https address.');
+  if (!page.onLine && !local)
+    throw new ReachError(
+      'This device has no network',
+      'Try again when it is online. Models that are stored on this device can be used without it.',
+    );
+  if (page.secure && url.protocol === 'http:' && !local)
+    throw new ReachError(
+      `${url.host} cannot be read from this page: the page uses https, the address http`,
+      'Use an https address.',
+    );
   try {
     // one byte; a status that is an error is for the library to explain
-    const response = await send(url, { headers: { Range: 'bytes=0-0' }, cache: 'no-store', referrerPolicy: 'no-referrer', signal });
+    const response = await send(url, {
+      headers: { Range: 'bytes=0-0' },
+      cache: 'no-store',
+      referrerPolicy: 'no-referrer',
+      signal,
+    });
     await response.body?.cancel();
   } catch (error) {
     if (signal?.aborted || (error instanceof Error && error.name === 'AbortError')) throw error;
     if (await answers(url, send, signal))
-      throw new ReachError(`${url.host} does not allow this page to read its files (CORS)`, 'Download the file yourself and drop it on this page, or use another address.');
+      throw new ReachError(
+        `${url.host} does not allow this page to read its files (CORS)`,
+        'Download the file yourself and drop it on this page, or use another address.',
+      );
     // an isolated page cannot tell the two apart
-    throw new ReachError(`${url.host} cannot be reached${page.isolated ? ', or it does not allow this page to read its files (CORS)' : ''}`, 'Check the address and the connection. What is stored of a download is kept.');
+    throw new ReachError(
+      `${url.host} cannot be reached${page.isolated ? ', or it does not allow this page to read its files (CORS)' : ''}`,
+      'Check the address and the connection. What is stored of a download is kept.',
+    );
   }
 }

@@ -25,7 +25,13 @@ test.each<[string, Partial<Device>, string | undefined]>([
   ['memory that the browser does not tell', { memory: undefined, throughput: 60e9 }, '2.6B'],
 ])('%s', (_, device, wanted) => expect(named(device)).toBe(wanted));
 
-test('the previous version of a model is not recommended', () => expect(recommend(OFFERS.filter(({ previous }) => previous), laptop)).toBeUndefined());
+test('the previous version of a model is not recommended', () =>
+  expect(
+    recommend(
+      OFFERS.filter(({ previous }) => previous),
+      laptop,
+    ),
+  ).toBeUndefined());
 
 test('speed follows from the measured bytes per second, else from threads', () => {
   expect(speedOf({ megabytes: 219 }, { ...laptop, throughput: 8.76e9 })).toBeCloseTo(40);
@@ -36,7 +42,14 @@ test('speed follows from the measured bytes per second, else from threads', () =
 
 test('what fits', () => {
   const phone: Device = { ...laptop, memory: 2 * 2 ** 30, mobile: true };
-  expect(OFFERS.map((offer) => fitOf(offer, phone))).toEqual(['fits', 'fits', 'fits', 'tight', 'too large', 'too large']);
+  expect(OFFERS.map((offer) => fitOf(offer, phone))).toEqual([
+    'fits',
+    'fits',
+    'fits',
+    'tight',
+    'too large',
+    'too large',
+  ]);
   // WebAssembly has 4 GiB, whatever the device has
   expect(fitOf({ megabytes: 3000 }, { ...laptop, memory: 64 * 2 ** 30 })).toBe('too large');
   expect(fitOf({ megabytes: 3000 }, { ...laptop, memory: 64 * 2 ** 30, backend: 'webgpu' })).toBe('fits');

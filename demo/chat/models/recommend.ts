@@ -29,10 +29,12 @@ const MODEST_BYTES = 250e6;
 const sizeIn = ({ megabytes }: Pick<Offer, 'megabytes'>): number => megabytes * 1e6;
 
 /** The memory that a page can have. Phones end pages that take more. */
-export const memoryLimit = ({ memory, mobile }: Pick<Device, 'memory' | 'mobile'>): number => (memory === undefined ? (mobile ? 1.5e9 : 6e9) : memory * (mobile ? 0.5 : 0.75));
+export const memoryLimit = ({ memory, mobile }: Pick<Device, 'memory' | 'mobile'>): number =>
+  memory === undefined ? (mobile ? 1.5e9 : 6e9) : memory * (mobile ? 0.5 : 0.75);
 
 /** Whether models of these sizes can be in memory at once. */
-export const fitTogether = (device: Device, bytes: readonly number[]): boolean => bytes.reduce((sum, size) => sum + size * MEMORY_PER_BYTE, 0) <= memoryLimit(device);
+export const fitTogether = (device: Device, bytes: readonly number[]): boolean =>
+  bytes.reduce((sum, size) => sum + size * MEMORY_PER_BYTE, 0) <= memoryLimit(device);
 
 export function fitOf(offer: Pick<Offer, 'megabytes'>, device: Device): Fit {
   const need = sizeIn(offer) * MEMORY_PER_BYTE;
@@ -43,14 +45,25 @@ export function fitOf(offer: Pick<Offer, 'megabytes'>, device: Device): Fit {
 
 /** Tokens per second: each token reads all weights once. */
 export function speedOf(offer: Pick<Offer, 'megabytes'>, { backend, threads, mobile, throughput }: Device): number {
-  const guess = (backend === 'webgpu' ? GUESS.gpu : GUESS.thread * Math.min(threads, GUESS.threads)) * (mobile ? GUESS.mobile : 1);
+  const guess =
+    (backend === 'webgpu' ? GUESS.gpu : GUESS.thread * Math.min(threads, GUESS.threads)) * (mobile ? GUESS.mobile : 1);
   return (throughput ?? guess) / sizeIn(offer);
 }
 
 /** The largest of the offers that fits and is fast enough, else the smallest that fits. */
-export function recommend<T extends Pick<Offer, 'megabytes' | 'previous'>>(offers: readonly T[], device: Device): T | undefined {
+export function recommend<T extends Pick<Offer, 'megabytes' | 'previous'>>(
+  offers: readonly T[],
+  device: Device,
+): T | undefined {
   const modest = device.mobile || device.saveData || device.throughput === undefined;
-  const fitting = offers.filter((offer) => !offer.previous && fitOf(offer, device) !== 'too large').sort((a, b) => a.megabytes - b.megabytes);
-  const good = fitting.filter((offer) => fitOf(offer, device) === 'fits' && speedOf(offer, device) >= LEAST_SPEED && (!modest || sizeIn(offer) <= MODEST_BYTES));
+  const fitting = offers
+    .filter((offer) => !offer.previous && fitOf(offer, device) !== 'too large')
+    .sort((a, b) => a.megabytes - b.megabytes);
+  const good = fitting.filter(
+    (offer) =>
+      fitOf(offer, device) === 'fits' &&
+      speedOf(offer, device) >= LEAST_SPEED &&
+      (!modest || sizeIn(offer) <= MODEST_BYTES),
+  );
   return good.at(-1) ?? fitting[0];
 }

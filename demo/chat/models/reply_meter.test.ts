@@ -30,7 +30,11 @@ function parts(pieces: number, fails = false) {
       }
       await outcome;
     }
-    return { result: outcome, parts: written(), [Symbol.asyncIterator]: () => ({ next: () => Promise.reject(new Error('the thinking is not counted')) }) };
+    return {
+      result: outcome,
+      parts: written(),
+      [Symbol.asyncIterator]: () => ({ next: () => Promise.reject(new Error('the thinking is not counted')) }),
+    };
   };
   const model = {
     get info() {
@@ -62,7 +66,13 @@ test('the figures of the last ten replies are kept, without their text', async (
     await model.chat([]).result;
   }
   expect(meter.last().map(({ model: name }) => name)).toEqual(Array.from({ length: 10 }, (_, i) => `m${i + 2}`));
-  expect(meter.last()[0]).toMatchObject({ backend: 'wasm relaxed', finish: 'stop', tokens: 40, tokensPerSecond: 400, firstTokenMs: 12 });
+  expect(meter.last()[0]).toMatchObject({
+    backend: 'wasm relaxed',
+    finish: 'stop',
+    tokens: 40,
+    tokensPerSecond: 400,
+    firstTokenMs: 12,
+  });
   expect(JSON.stringify(meter.last())).not.toContain('secret');
   expect(model.info.id).toBe('m11');
 });

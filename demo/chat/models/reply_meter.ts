@@ -74,8 +74,19 @@ export function createReplyMeter({ show, ended, now = () => performance.now() }:
         const where = { model: model.info.id, backend: `${model.info.backend.name} ${model.info.backend.device}` };
         stream.result.then(
           (result) => {
-            const { finish, promptTokens, reusedTokens, tokens, tokensPerSecond, firstTokenMs, prefillMs, decodeMs } = result;
-            record({ ...where, finish, promptTokens, reusedTokens, tokens, tokensPerSecond, firstTokenMs, prefillMs, decodeMs });
+            const { finish, promptTokens, reusedTokens, tokens, tokensPerSecond, firstTokenMs, prefillMs, decodeMs } =
+              result;
+            record({
+              ...where,
+              finish,
+              promptTokens,
+              reusedTokens,
+              tokens,
+              tokensPerSecond,
+              firstTokenMs,
+              prefillMs,
+              decodeMs,
+            });
             ended?.(model, result);
           },
           () => record({ ...where, finish: 'failed' }),
@@ -85,7 +96,10 @@ export function createReplyMeter({ show, ended, now = () => performance.now() }:
         return { result: stream.result, parts, [Symbol.asyncIterator]: () => iterator };
       };
       // `info` is a getter, and stays one
-      return Object.defineProperties({} as Model, { ...Object.getOwnPropertyDescriptors(model), chat: { value: chat, enumerable: true } });
+      return Object.defineProperties({} as Model, {
+        ...Object.getOwnPropertyDescriptors(model),
+        chat: { value: chat, enumerable: true },
+      });
     },
     last: () => [...replies],
   };

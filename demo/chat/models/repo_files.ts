@@ -32,13 +32,20 @@ const REPO = new RegExp(`^(${PART}/${PART})(@[^:@?#/\\s]+)?$`);
 
 /** 'Org/Repo' or 'Org/Repo@revision', also as an address of the hub. Undefined where a file or a quantisation is named already, and for other addresses. */
 export function repoIn(text: string, hub = 'https://huggingface.co'): Repo | undefined {
-  const [, repo, revision = ''] = REPO.exec(text.startsWith(`${hub}/`) ? text.slice(hub.length + 1).replace(/\/(tree\/main)?\/?$/, '') : text) ?? [];
+  const [, repo, revision = ''] =
+    REPO.exec(text.startsWith(`${hub}/`) ? text.slice(hub.length + 1).replace(/\/(tree\/main)?\/?$/, '') : text) ?? [];
   return repo && !/\.(gguf|safetensors)$/i.test(repo) ? { repo, revision } : undefined;
 }
 
 /** The last part of the name that looks like a quantisation. */
 const quantizationOf = (name: string): string | undefined =>
-  [...name.replace(SHARD, '').matchAll(/(?:^|[-._/])(I?Q\d+(?:_[0-9A-Z]+)*|T?BF16|F16|F32|TQ\d_\d|MXFP4)(?=[-._/]|$)/gi)].at(-1)?.[1].toUpperCase();
+  [
+    ...name
+      .replace(SHARD, '')
+      .matchAll(/(?:^|[-._/])(I?Q\d+(?:_[0-9A-Z]+)*|T?BF16|F16|F32|TQ\d_\d|MXFP4)(?=[-._/]|$)/gi),
+  ]
+    .at(-1)?.[1]
+    .toUpperCase();
 const SHARD = /-(\d{5})-of-(\d{5})(?=\.gguf$)/i;
 const RUNS = /^(?:F32|F16|BF16|Q4_[01]|Q5_[01]|Q8_0|Q[2-6]_K(?:_[SML])?|IQ3_[SM]|IQ4_NL|IQ4_XS|MXFP4)$/;
 
@@ -50,13 +57,23 @@ export function listFiles(answer: unknown, { repo, revision }: Repo): RepoListin
   for (const sibling of siblings) {
     const { rfilename: name, size, lfs } = isObject(sibling) ? sibling : {};
     const bytes = isObject(lfs) && typeof lfs.size === 'number' ? lfs.size : size;
-    if (isText(name) && /^[^\p{Cc}\p{Cf}]+\.gguf$/iu.test(name) && name.length < 300 && !/mmproj|imatrix|vocab-only/i.test(name) && typeof bytes === 'number' && bytes > 0) sizes.set(name, bytes);
+    if (
+      isText(name) &&
+      /^[^\p{Cc}\p{Cf}]+\.gguf$/iu.test(name) &&
+      name.length < 300 &&
+      !/mmproj|imatrix|vocab-only/i.test(name) &&
+      typeof bytes === 'number' &&
+      bytes > 0
+    )
+      sizes.set(name, bytes);
   }
   const files: RepoFile[] = [];
   for (const [name, bytes] of sizes) {
     const [, part, parts = '1'] = SHARD.exec(name) ?? [];
     if (part && part !== '00001') continue;
-    const rest = Array.from({ length: Math.min(Number(parts), 999) - 1 }, (_, i) => sizes.get(name.replace(SHARD, `-${String(i + 2).padStart(5, '0')}-of-${parts}`)));
+    const rest = Array.from({ length: Math.min(Number(parts), 999) - 1 }, (_, i) =>
+      sizes.get(name.replace(SHARD, `-${String(i + 2).padStart(5, '0')}-of-${parts}`)),
+    );
     const quantization = quantizationOf(name);
     files.push({
       source: `${repo}/${name}${revision}`,
@@ -64,14 +81,27 @@ export function listFiles(answer: unknown, { repo, revision }: Repo): RepoListin
       ...(quantization && { quantization }),
       bytes: rest.reduce<number>((sum, size = 0) => sum + size, bytes),
       parts: Number(parts),
-      ...(rest.includes(undefined) ? { problem: 'A part of it is missing.' } : quantization && !RUNS.test(quantization) ? { problem: `This page cannot run ${quantization} files.` } : {}),
+      ...(rest.includes(undefined)
+        ? { problem: 'A part of it is missing.' }
+        : quantization && !RUNS.test(quantization)
+          ? { problem: `This page cannot run ${quantization} files.` }
+          : {}),
     });
   }
   // the shorter form is the one that the list of models has, too
   for (const file of files)
-    if (!revision && file.quantization && !file.name.includes('/') && files.filter(({ quantization }) => quantization === file.quantization).length === 1) file.source = `${repo}:${file.quantization}`;
+    if (
+      !revision &&
+      file.quantization &&
+      !file.name.includes('/') &&
+      files.filter(({ quantization }) => quantization === file.quantization).length === 1
+    )
+      file.source = `${repo}:${file.quantization}`;
   const architecture = isObject(gguf) && isText(gguf.architecture) ? gguf.architecture : undefined;
-  return { files: files.sort((a, b) => a.bytes - b.bytes).slice(0, MOST), ...(architecture && architecture !== 'lfm2' && { foreign: architecture.slice(0, 40) }) };
+  return {
+    files: files.sort((a, b) => a.bytes - b.bytes).slice(0, MOST),
+    ...(architecture && architecture !== 'lfm2' && { foreign: architecture.slice(0, 40) }),
+  };
 }
 
 /** The largest that fits and is fast enough: more bits, better answers. */
@@ -81,9 +111,16 @@ export function bestOf(files: readonly RepoFile[], device: Device): RepoFile | u
 }
 
 /** Asks the hub. @throws what fetch throws, and for a status that is an error */
-export async function askForFiles(at: Repo, { hub, signal }: { hub: string; signal?: AbortSignal }): Promise<RepoListing> {
+export async function askForFiles(
+  at: Repo,
+  { hub, signal }: { hub: string; signal?: AbortSignal },
+): Promise<RepoListing> {
   const revision = at.revision.slice(1) || 'main';
-  const response = await fetch(`${hub}/api/models/${at.repo}/revision/${encodeURIComponent(revision)}?blobs=true`, { signal, referrerPolicy: 'no-referrer', cache: 'no-store' });
+  const response = await fetch(`${hub}/api/models/${at.repo}/revision/${encodeURIComponent(revision)}?blobs=true`, {
+    signal,
+    referrerPolicy: 'no-referrer',
+    cache: 'no-store',
+  });
   if (!response.ok) throw new Error(`The hub answers with status ${response.status}.`);
   return listFiles(await response.json(), at);
 }

@@ -19,14 +19,24 @@ export interface RepoListParts {
  * Shows the files in `container` if there is something to choose.
  * @returns what was entered, where there is nothing to choose: it is downloaded as it is, and the library says what is wrong with it
  */
-export async function showRepo(entered: string, container: HTMLElement, { device, hub, signal, download, look }: RepoListParts): Promise<string | undefined> {
+export async function showRepo(
+  entered: string,
+  container: HTMLElement,
+  { device, hub, signal, download, look }: RepoListParts,
+): Promise<string | undefined> {
   const repo = repoIn(entered, hub);
   const listing = repo && (await askForFiles(repo, { hub, signal }).catch(() => undefined));
   if (signal.aborted) return undefined;
   if (!repo || !listing) return entered;
   const { files, foreign } = listing;
   if (foreign) {
-    container.replaceChildren(element('p', { className: 'problem', role: 'alert' }, `${repo.repo} is a model of the kind “${foreign}”. This page runs LFM2 and LFM2.5 models.`));
+    container.replaceChildren(
+      element(
+        'p',
+        { className: 'problem', role: 'alert' },
+        `${repo.repo} is a model of the kind “${foreign}”. This page runs LFM2 and LFM2.5 models.`,
+      ),
+    );
     return undefined;
   }
   if (files.length < 2) return entered;
@@ -54,14 +64,28 @@ export async function showRepo(entered: string, container: HTMLElement, { device
         ...(file === best ? [element('span', { className: 'pill best' }, 'Recommended for this device')] : []),
         element('span', { className: 'size' }, bytes(file.bytes)),
       ),
-      ...(quantization ? [element('p', { className: 'description' }, parts > 1 ? `${name}, ${parts} parts` : name)] : []),
+      ...(quantization
+        ? [element('p', { className: 'description' }, parts > 1 ? `${name}, ${parts} parts` : name)]
+        : []),
       element('p', { className: 'fit' }, problem ?? describeFit(file.bytes, device())),
       ...(problem
         ? []
-        : [element('div', { className: 'row tools' }, get, button('Measure speed', () => look(source, label, output))), output]),
+        : [
+            element(
+              'div',
+              { className: 'row tools' },
+              get,
+              button('Measure speed', () => look(source, label, output)),
+            ),
+            output,
+          ]),
     );
   };
-  const heading = element('h4', { tabIndex: -1, id: 'repo-files' }, `${repo.repo} has ${files.length} files. Choose one:`);
+  const heading = element(
+    'h4',
+    { tabIndex: -1, id: 'repo-files' },
+    `${repo.repo} has ${files.length} files. Choose one:`,
+  );
   const list = element('ul', {}, ...files.map(lineOf));
   list.setAttribute('aria-labelledby', heading.id);
   container.replaceChildren(heading, list);

@@ -15,7 +15,8 @@ interface NavigatorData {
 }
 
 /** some browsers never answer */
-const within = <T>(ms: number, work: Promise<T>): Promise<T | undefined> => Promise.race([work.catch(() => undefined), new Promise<undefined>((go) => setTimeout(go, ms, undefined))]);
+const within = <T>(ms: number, work: Promise<T>): Promise<T | undefined> =>
+  Promise.race([work.catch(() => undefined), new Promise<undefined>((go) => setTimeout(go, ms, undefined))]);
 
 async function gpu(): Promise<unknown> {
   const adapter = await within(2000, Promise.resolve(navigator.gpu?.requestAdapter()));
@@ -31,7 +32,13 @@ async function storage(): Promise<ReportParts['storage']> {
   const { quota, usage } = (await within(2000, Promise.resolve(navigator.storage?.estimate?.()))) ?? {};
   const persisted = await within(2000, Promise.resolve(navigator.storage?.persisted?.()));
   try {
-    const models = (await listModels()).map(({ id, bytes, storedBytes, complete, pinned }) => ({ id, bytes, storedBytes, complete, pinned }));
+    const models = (await listModels()).map(({ id, bytes, storedBytes, complete, pinned }) => ({
+      id,
+      bytes,
+      storedBytes,
+      complete,
+      pinned,
+    }));
     return { quota, usage, persisted, models };
   } catch (error) {
     const { title, text } = explain(error);
@@ -57,7 +64,11 @@ export function createSupportDialog({ model, settings, replies, announce }: Supp
     'dialog',
     { id: 'support' },
     element('form', { method: 'dialog', className: 'dialog-head' }, title, close),
-    element('p', {}, 'This is what the report says of the page, the browser and the device. It holds no message of your conversations, and it is not sent anywhere.'),
+    element(
+      'p',
+      {},
+      'This is what the report says of the page, the browser and the device. It holds no message of your conversations, and it is not sent anywhere.',
+    ),
     text,
     element('div', { className: 'actions' }, copy, save, status),
   );
@@ -85,7 +96,18 @@ export function createSupportDialog({ model, settings, replies, announce }: Supp
     const [found, stored, data] = await Promise.all([
       gpu(),
       storage(),
-      within(1000, Promise.resolve(hints.userAgentData?.getHighEntropyValues(['architecture', 'bitness', 'fullVersionList', 'model', 'platformVersion']))),
+      within(
+        1000,
+        Promise.resolve(
+          hints.userAgentData?.getHighEntropyValues([
+            'architecture',
+            'bitness',
+            'fullVersionList',
+            'model',
+            'platformVersion',
+          ]),
+        ),
+      ),
     ]);
     text.textContent = reportText({
       version,

@@ -13,8 +13,12 @@ const REASONS: [RegExp, string][] = [
 ];
 
 /** @param chosenBy who asked for this backend; undefined: it was chosen automatically */
-export function whereItRuns({ name, device, threads = 1, notes }: Pick<BackendInfo, 'name' | 'device' | 'threads' | 'notes'>, chosenBy?: 'address' | 'settings'): string {
-  const asked = chosenBy && { address: 'the page’s address asks for it', settings: 'it is chosen in Settings' }[chosenBy];
+export function whereItRuns(
+  { name, device, threads = 1, notes }: Pick<BackendInfo, 'name' | 'device' | 'threads' | 'notes'>,
+  chosenBy?: 'address' | 'settings',
+): string {
+  const asked =
+    chosenBy && { address: 'the page’s address asks for it', settings: 'it is chosen in Settings' }[chosenBy];
   if (name === 'webgpu') return `Runs on the GPU (${device}), because ${asked ?? 'this browser has WebGPU'}`;
   if (name === 'reference') return 'Runs on the reference backend';
   const about = notes.filter((note) => /webgpu|gpu/i.test(note)).join(' ');

@@ -1,7 +1,17 @@
 /** The presets under the system prompt in the settings: choose one, save the present text as one, rename and delete. They are stored at once. */
 import { element } from '../dom';
 import { showToast } from '../toast';
-import { addPreset, BUILT_IN, LONGEST_NAME, ownPresets, plainName, problemOf, removePreset, renamePreset, type Preset } from './presets';
+import {
+  addPreset,
+  BUILT_IN,
+  LONGEST_NAME,
+  ownPresets,
+  plainName,
+  problemOf,
+  removePreset,
+  renamePreset,
+  type Preset,
+} from './presets';
 
 /** of the entry for a text that is no preset */
 const OWN_TEXT = '';
@@ -27,8 +37,18 @@ export function createPresetBar(container: HTMLElement, field: HTMLTextAreaEleme
   const accept = button('', () => takeName());
   const cancel = button('Cancel', () => endNaming());
   const problem = element('p', { className: 'problem', role: 'status' });
-  const naming = element('div', { className: 'preset-naming', hidden: true }, nameLabel, element('div', { className: 'row' }, name, accept, cancel));
-  container.append(element('label', { htmlFor: select.id }, 'Preset'), element('div', { className: 'row' }, select, save, rename, remove), naming, problem);
+  const naming = element(
+    'div',
+    { className: 'preset-naming', hidden: true },
+    nameLabel,
+    element('div', { className: 'row' }, name, accept, cancel),
+  );
+  container.append(
+    element('label', { htmlFor: select.id }, 'Preset'),
+    element('div', { className: 'row' }, select, save, rename, remove),
+    naming,
+    problem,
+  );
 
   /** the text that is no preset: choosing a preset must not lose it */
   let ownText = '';
@@ -42,7 +62,8 @@ export function createPresetBar(container: HTMLElement, field: HTMLTextAreaEleme
     if (!now) ownText = field.value;
     else if (now.text === ownText) ownText = '';
     const option = ({ name: label }: Preset): HTMLOptionElement => element('option', { value: label }, label);
-    const group = (label: string, presets: readonly Preset[]): HTMLOptGroupElement[] => (presets.length ? [element('optgroup', { label }, ...presets.map(option))] : []);
+    const group = (label: string, presets: readonly Preset[]): HTMLOptGroupElement[] =>
+      presets.length ? [element('optgroup', { label }, ...presets.map(option))] : [];
     select.replaceChildren(
       element('option', { value: OWN_TEXT }, ownText.trim() ? 'The text above' : 'None'),
       ...group('Presets', BUILT_IN),

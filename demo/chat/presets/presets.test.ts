@@ -1,12 +1,26 @@
 import { expect, test } from 'vitest';
 import { BUILT_IN, plainName, problemOf, readPresets } from './presets';
 
-test.each([null, 7, 'x', {}, [null, 7, 'x', []], [{ name: 'A' }, { text: 'B' }, { name: 3, text: 'B' }, { name: 'A', text: ' ' }]])('damaged storage has no presets: %j', (stored) =>
-  expect(readPresets(stored)).toEqual([]));
+test.each([
+  null,
+  7,
+  'x',
+  {},
+  [null, 7, 'x', []],
+  [{ name: 'A' }, { text: 'B' }, { name: 3, text: 'B' }, { name: 'A', text: ' ' }],
+])('damaged storage has no presets: %j', (stored) => expect(readPresets(stored)).toEqual([]));
 
 test('of stored presets the valid ones are read', () => {
   const good = { name: 'Chef', text: 'Give recipes.' };
-  const stored = [good, { name: 'chef', text: 'twice' }, { name: 'Concise', text: 'a name of the page' }, { name: 'a\u202eb', text: 'reversed' }, { name: '', text: 'x' }, { name: 'n'.repeat(61), text: 'x' }, { name: 'Long', text: 'x'.repeat(20_001) }];
+  const stored = [
+    good,
+    { name: 'chef', text: 'twice' },
+    { name: 'Concise', text: 'a name of the page' },
+    { name: 'a\u202eb', text: 'reversed' },
+    { name: '', text: 'x' },
+    { name: 'n'.repeat(61), text: 'x' },
+    { name: 'Long', text: 'x'.repeat(20_001) },
+  ];
   expect(readPresets(stored)).toEqual([good]);
   expect(readPresets([{ ...good, more: '<img>' }])).toEqual([good]);
   expect(readPresets(Array.from({ length: 80 }, (_, i) => ({ name: `n${i}`, text: 'x' })))).toHaveLength(50);

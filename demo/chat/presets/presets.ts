@@ -7,11 +7,26 @@ export interface Preset {
 }
 
 export const BUILT_IN: readonly Preset[] = [
-  { name: 'Concise', text: 'Answer in as few words as possible. Leave out introductions, repetitions and closing remarks.' },
-  { name: 'Friendly', text: 'Be warm and encouraging. Use everyday words, and speak to the reader as you would to a friend.' },
-  { name: 'Explain simply', text: 'Explain as you would to a curious twelve-year-old. Use short sentences, no technical terms, and one example from daily life.' },
-  { name: 'Editor', text: 'Correct the spelling, grammar and style of each text. Reply with the corrected text, then list the most important changes. Keep the meaning and the language.' },
-  { name: 'Translator', text: 'Translate each text into English. If it is in English, translate it into German. Reply with the translation alone.' },
+  {
+    name: 'Concise',
+    text: 'Answer in as few words as possible. Leave out introductions, repetitions and closing remarks.',
+  },
+  {
+    name: 'Friendly',
+    text: 'Be warm and encouraging. Use everyday words, and speak to the reader as you would to a friend.',
+  },
+  {
+    name: 'Explain simply',
+    text: 'Explain as you would to a curious twelve-year-old. Use short sentences, no technical terms, and one example from daily life.',
+  },
+  {
+    name: 'Editor',
+    text: 'Correct the spelling, grammar and style of each text. Reply with the corrected text, then list the most important changes. Keep the meaning and the language.',
+  },
+  {
+    name: 'Translator',
+    text: 'Translate each text into English. If it is in English, translate it into German. Reply with the translation alone.',
+  },
 ];
 
 const MOST = 50;
@@ -25,15 +40,22 @@ export function readPresets(stored: unknown): Preset[] {
   for (const each of stored.slice(0, MOST)) {
     const { name, text } = isObject(each) ? each : {};
     if (!isText(name) || !isText(text) || text.trim() === '' || text.length > LONGEST_TEXT) continue;
-    if (name === plainName(name) && name && !named(BUILT_IN, name) && !named(presets, name)) presets.push({ name, text });
+    if (name === plainName(name) && name && !named(BUILT_IN, name) && !named(presets, name))
+      presets.push({ name, text });
   }
   return presets;
 }
 
 /** One line without control characters and those that reverse the text after them. */
-export const plainName = (name: string): string => name.replace(/[\p{Cc}\p{Cf}\s]+/gu, ' ').trim().slice(0, LONGEST_NAME).trim();
+export const plainName = (name: string): string =>
+  name
+    .replace(/[\p{Cc}\p{Cf}\s]+/gu, ' ')
+    .trim()
+    .slice(0, LONGEST_NAME)
+    .trim();
 
-const named = (presets: readonly Preset[], name: string): Preset | undefined => presets.find((preset) => preset.name.toLowerCase() === name.toLowerCase());
+const named = (presets: readonly Preset[], name: string): Preset | undefined =>
+  presets.find((preset) => preset.name.toLowerCase() === name.toLowerCase());
 
 export const ownPresets = (): Preset[] => readPresets(kept('presets'));
 
@@ -45,14 +67,19 @@ export function problemOf({ name, text }: Preset, but?: string): string | undefi
   const own = ownPresets();
   if (!name) return 'Enter a name.';
   if (named(BUILT_IN, name)) return `“${name}” is a preset of the page. Choose another name.`;
-  if (name.toLowerCase() !== but?.toLowerCase() && named(own, name)) return `You have a preset “${name}” already. Choose another name.`;
+  if (name.toLowerCase() !== but?.toLowerCase() && named(own, name))
+    return `You have a preset “${name}” already. Choose another name.`;
   if (text.trim() === '') return 'The system prompt is empty. Write it first.';
-  if (text.length > LONGEST_TEXT) return `The system prompt has ${text.length} characters. A preset can have ${LONGEST_TEXT}.`;
-  return but === undefined && own.length >= MOST ? `You have ${MOST} presets, which is the most. Delete one first.` : undefined;
+  if (text.length > LONGEST_TEXT)
+    return `The system prompt has ${text.length} characters. A preset can have ${LONGEST_TEXT}.`;
+  return but === undefined && own.length >= MOST
+    ? `You have ${MOST} presets, which is the most. Delete one first.`
+    : undefined;
 }
 
 // Each change reads what is stored now: another tab may have changed it.
 
 export const addPreset = (preset: Preset): boolean => store([...ownPresets(), preset]);
 export const removePreset = (name: string): boolean => store(ownPresets().filter((preset) => preset.name !== name));
-export const renamePreset = (name: string, to: string): boolean => store(ownPresets().map((preset) => (preset.name === name ? { ...preset, name: to } : preset)));
+export const renamePreset = (name: string, to: string): boolean =>
+  store(ownPresets().map((preset) => (preset.name === name ? { ...preset, name: to } : preset)));

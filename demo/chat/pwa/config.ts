@@ -12,7 +12,8 @@ export function readConfig(given: unknown): SiteConfig {
 }
 
 /** The model as `load` takes it: a path is an address below the page. */
-export const modelSource = (model: string, page: string): string => (/\.gguf$/i.test(model) && !/^https?:/.test(model) ? new URL(model, page).href : model);
+export const modelSource = (model: string, page: string): string =>
+  /\.gguf$/i.test(model) && !/^https?:/.test(model) ? new URL(model, page).href : model;
 
 /** Empty without the file: the page then starts with its own model. */
 export async function siteConfig(): Promise<SiteConfig> {

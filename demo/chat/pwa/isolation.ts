@@ -43,7 +43,12 @@ const writeTried = (tried: Tried): void => sessionStorage.setItem(TRIED, tried);
 export function currentStep(): Tried {
   const tried = readTried();
   if (tried === undefined) return 'nothing';
-  const state = { isolated: crossOriginIsolated, controlled: Boolean(navigator.serviceWorker.controller), framed: window.top !== window, tried };
+  const state = {
+    isolated: crossOriginIsolated,
+    controlled: Boolean(navigator.serviceWorker.controller),
+    framed: window.top !== window,
+    tried,
+  };
   if (!state.isolated && state.controlled && tried === 'require-corp') localStorage.setItem(TRIED, navigator.userAgent);
   return nextStep(state);
 }
@@ -54,7 +59,11 @@ const POLL_MS = 250;
  * Reloads the page as soon as its worker is active and the page is not in use. Never settles after that.
  * @param mayReload 'later' while the page works, 'never' after it was used
  */
-export async function reloadIsolated(step: Tried, worker: Promise<ServiceWorker | undefined>, mayReload: () => 'now' | 'later' | 'never'): Promise<void> {
+export async function reloadIsolated(
+  step: Tried,
+  worker: Promise<ServiceWorker | undefined>,
+  mayReload: () => 'now' | 'later' | 'never',
+): Promise<void> {
   const active = await worker;
   if (!active) return;
   if (step === 'require-corp') await told(active, { do: 'isolate', mode: 'require-corp' });

@@ -20,7 +20,9 @@ export function sharedIn(address: string): { text: string; rest: string } {
   const parts = SHARED.map((name) => url.searchParams.get(name)?.trim() ?? '').filter(Boolean);
   for (const name of SHARED) url.searchParams.delete(name);
   // many apps put the link into the text as well
-  const text = parts.filter((part, i) => !parts.some((other, j) => j !== i && other.includes(part) && (other !== part || j < i))).join('\n');
+  const text = parts
+    .filter((part, i) => !parts.some((other, j) => j !== i && other.includes(part) && (other !== part || j < i)))
+    .join('\n');
   return { text, rest: url.href };
 }
 

@@ -41,7 +41,11 @@ export function registerPwa({ busy, drafting, announce }: PwaParts): Pwa {
     status = now;
     for (const listener of listeners) listener();
   };
-  const pwa: Pwa = { ready: Promise.resolve(), status: () => STATUS[status], onStatus: (listener) => void listeners.add(listener) };
+  const pwa: Pwa = {
+    ready: Promise.resolve(),
+    status: () => STATUS[status],
+    onStatus: (listener) => void listeners.add(listener),
+  };
   // the development server has no worker
   if (!import.meta.env.PROD || !('serviceWorker' in navigator)) {
     setStatus(isSecureContext ? 'blocked' : 'insecure');
@@ -50,7 +54,9 @@ export function registerPwa({ busy, drafting, announce }: PwaParts): Pwa {
 
   async function register(): Promise<ServiceWorker | undefined> {
     try {
-      const registration: ServiceWorkerRegistration | undefined = await navigator.serviceWorker.register(new URL('service_worker.js', document.baseURI));
+      const registration: ServiceWorkerRegistration | undefined = await navigator.serviceWorker.register(
+        new URL('service_worker.js', document.baseURI),
+      );
       // a blocked registration may give nothing instead of an error
       if (!registration) return void setStatus('blocked');
       offerUpdates(registration, { busy, announce });
@@ -71,7 +77,10 @@ export function registerPwa({ busy, drafting, announce }: PwaParts): Pwa {
   }
   const used = watchUse();
   const mayReload = (): 'now' | 'later' | 'never' => (used() || drafting() ? 'never' : busy() ? 'later' : 'now');
-  pwa.ready = Promise.race([reloadIsolated(step, register(), mayReload).catch(() => undefined), new Promise<void>((go) => setTimeout(go, RELOAD_PATIENCE_MS))]);
+  pwa.ready = Promise.race([
+    reloadIsolated(step, register(), mayReload).catch(() => undefined),
+    new Promise<void>((go) => setTimeout(go, RELOAD_PATIENCE_MS)),
+  ]);
   return pwa;
 }
 
@@ -99,6 +108,7 @@ async function idle(busy: () => boolean, limit: number): Promise<void> {
 function watchUse(): () => boolean {
   let used = false;
   const note = (): void => void (used = true);
-  for (const type of ['pointerdown', 'keydown', 'input', 'drop']) addEventListener(type, note, { capture: true, once: true, passive: true });
+  for (const type of ['pointerdown', 'keydown', 'input', 'drop'])
+    addEventListener(type, note, { capture: true, once: true, passive: true });
   return () => used;
 }

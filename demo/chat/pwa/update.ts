@@ -84,7 +84,12 @@ function createNotice(accept: () => void): Notice {
   const text = element('p', { textContent: 'A new version is ready.' });
   const update = element('button', { type: 'button', textContent: 'Update' });
   const later = element('button', { type: 'button', textContent: 'Later' });
-  const box = element('section', { className: 'update-notice', hidden: true, ariaLabel: 'New version' }, text, element('div', { className: 'row' }, update, later));
+  const box = element(
+    'section',
+    { className: 'update-notice', hidden: true, ariaLabel: 'New version' },
+    text,
+    element('div', { className: 'row' }, update, later),
+  );
   const close = (): void => {
     box.hidden = true;
     document.querySelector<HTMLElement>('#prompt')?.focus();

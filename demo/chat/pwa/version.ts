@@ -2,7 +2,8 @@
 import { downloadModel, listModels } from '../../../src/index';
 
 /** A hash of all files of the site; empty in development. */
-export const pageVersion = (): string => document.querySelector<HTMLMetaElement>('meta[name=rivulet-version]')?.content ?? '';
+export const pageVersion = (): string =>
+  document.querySelector<HTMLMetaElement>('meta[name=rivulet-version]')?.content ?? '';
 
 const SEEN = 'rivulet-chat.version';
 
@@ -15,7 +16,8 @@ export async function refreshWithVersion(source: string): Promise<boolean> {
     const version = pageVersion();
     const seen = localStorage.getItem(SEEN);
     if (!version || seen === version || !navigator.onLine) return false;
-    const added = async (): Promise<number | undefined> => (await listModels()).find(({ id }) => id === source)?.added.getTime();
+    const added = async (): Promise<number | undefined> =>
+      (await listModels()).find(({ id }) => id === source)?.added.getTime();
     const before = await added();
     // a model that the first visit has stored is of this version
     if (seen !== null && before !== undefined) await downloadModel(source, { refresh: true });

@@ -14,7 +14,10 @@ function tokens(text: string): Token[] {
   while (at < text.length && text.slice(at).trim() !== '') {
     TOKEN.lastIndex = at;
     const match = TOKEN.exec(text);
-    if (!match) throw new ToolError(`"${text.slice(at).trim().slice(0, 20)}" is no part of an expression. Numbers, + − × ÷ ^ %, parentheses and sqrt are.`);
+    if (!match)
+      throw new ToolError(
+        `"${text.slice(at).trim().slice(0, 20)}" is no part of an expression. Numbers, + − × ÷ ^ %, parentheses and sqrt are.`,
+      );
     const [, number, word, sign] = match;
     if (number !== undefined) found.push({ kind: 'number', value: Number(number), text: number });
     else if (word === 'pi') found.push({ kind: 'number', value: Math.PI, text: 'pi' });
@@ -54,11 +57,22 @@ function parse(list: Token[]): number {
   function product(): Term {
     let left = unary();
     for (;;) {
-      const sign = take('*', '/', 'of', 'mod') ?? (peek() === '(' || peek() === 'sqrt' || (list[at]?.text === 'pi' && list[at - 1]?.kind === 'number') ? '*' : undefined);
+      const sign =
+        take('*', '/', 'of', 'mod') ??
+        (peek() === '(' || peek() === 'sqrt' || (list[at]?.text === 'pi' && list[at - 1]?.kind === 'number')
+          ? '*'
+          : undefined);
       if (!sign) return left;
       const right = unary().value;
       if ((sign === '/' || sign === 'mod') && right === 0) throw new ToolError('A division by zero has no result.');
-      left = { value: sign === '/' ? left.value / right : sign === 'mod' ? left.value - right * Math.floor(left.value / right) : left.value * right };
+      left = {
+        value:
+          sign === '/'
+            ? left.value / right
+            : sign === 'mod'
+              ? left.value - right * Math.floor(left.value / right)
+              : left.value * right,
+      };
     }
   }
   function unary(): Term {
@@ -72,13 +86,15 @@ function parse(list: Token[]): number {
     if (!take('^')) return base;
     const exponent = unary().value;
     if (base.value === 0 && exponent < 0) throw new ToolError('A division by zero has no result.');
-    if (base.value < 0 && !Number.isInteger(exponent)) throw new ToolError('A root of a negative number has no real result.');
+    if (base.value < 0 && !Number.isInteger(exponent))
+      throw new ToolError('A root of a negative number has no real result.');
     return { value: base.value ** exponent };
   }
   function percent(): Term {
     const value = primary();
     if (!take('%')) return { value };
-    if (begins()) throw new ToolError('A % between two numbers can be read in two ways. Write "10% of 3" or "10 mod 3".');
+    if (begins())
+      throw new ToolError('A % between two numbers can be read in two ways. Write "10% of 3" or "10 mod 3".');
     return { value: value / 100, percent: true };
   }
   function primary(): number {
@@ -106,8 +122,15 @@ function parse(list: Token[]): number {
 
 /** The value of an expression, rounded where binary fractions would show. Throws a `ToolError` that says what is wrong. */
 export function calculate(expression: string): number {
-  if (expression.length > LONGEST_EXPRESSION) throw new ToolError(`The expression has ${expression.length} characters. At most ${LONGEST_EXPRESSION} are possible.`);
-  const list = tokens(mathText(expression).replace(/[\s=?!]+$/, '').replace(/\.$/, ''));
+  if (expression.length > LONGEST_EXPRESSION)
+    throw new ToolError(
+      `The expression has ${expression.length} characters. At most ${LONGEST_EXPRESSION} are possible.`,
+    );
+  const list = tokens(
+    mathText(expression)
+      .replace(/[\s=?!]+$/, '')
+      .replace(/\.$/, ''),
+  );
   if (list.length === 0) throw new ToolError('The expression is empty.');
   const value = parse(list);
   if (!Number.isFinite(value)) throw new ToolError('The result is too large.');
@@ -117,6 +140,14 @@ export function calculate(expression: string): number {
 /** A number for people: '1,234.5', at most `digits` significant ones unless it is whole. */
 export function figure(value: number, digits = 10): string {
   const size = Math.abs(value);
-  if (size >= 1e15 || (size > 0 && size < 1e-6)) return value.toExponential().replace(/(\.\d{6})\d+/, '$1').replace('e+', ' × 10^').replace('e-', ' × 10^-');
-  return value.toLocaleString('en-US', Number.isInteger(value) ? { maximumFractionDigits: 0 } : { maximumSignificantDigits: digits });
+  if (size >= 1e15 || (size > 0 && size < 1e-6))
+    return value
+      .toExponential()
+      .replace(/(\.\d{6})\d+/, '$1')
+      .replace('e+', ' × 10^')
+      .replace('e-', ' × 10^-');
+  return value.toLocaleString(
+    'en-US',
+    Number.isInteger(value) ? { maximumFractionDigits: 0 } : { maximumSignificantDigits: digits },
+  );
 }

@@ -3,14 +3,24 @@ import { asSaid } from './as_said';
 import { PAGE_TOOLS } from './index';
 
 const ALL = PAGE_TOOLS.map(({ definition }) => definition.name);
-const put = (message: string, name: string, given: Record<string, unknown>, offered: readonly string[] = ALL): string => {
+const put = (
+  message: string,
+  name: string,
+  given: Record<string, unknown>,
+  offered: readonly string[] = ALL,
+): string => {
   const { call } = asSaid({ name, arguments: given }, message, offered);
   return `${call.name} ${JSON.stringify(call.arguments)}`;
 };
 
 test.each([
   // a letter too many, one too few, two words run together
-  ['Add call the dentist to my to-do list', 'add_todo', { task: 'call the dentistt' }, 'add_todo {"task":"call the dentist"}'],
+  [
+    'Add call the dentist to my to-do list',
+    'add_todo',
+    { task: 'call the dentistt' },
+    'add_todo {"task":"call the dentist"}',
+  ],
   ['Find price lists on this page', 'search_page', { query: 'pricelists' }, 'search_page {"query":"pricelists"}'],
   ['What time is it in São Paulo?', 'get_time', { city: 'São Paolo' }, 'get_time {"city":"São Paulo"}'],
   ['Suche nach Öffnungszeiten', 'search_page', { query: 'Öffnungszeitn' }, 'search_page {"query":"Öffnungszeiten"}'],
@@ -22,16 +32,36 @@ test.each([
   ['Calculate (12 + 8) / 5', 'calculate', { expression: '12 + 8) / 5' }, 'calculate {"expression":"(12 + 8) / 5"}'],
   ['Calculate (12 + 8) / 5', 'calculate', { expression: '12 + 8' }, 'calculate {"expression":"12 + 8"}'],
   // all of a quotation
-  ['Take a note: "the red bin goes out on Monday"', 'add_note', { text: 'the red bin' }, 'add_note {"text":"the red bin goes out on Monday"}'],
-  ['Setz „die Blumen gießen“ auf meine Liste', 'add_todo', { task: 'Blumen gießen' }, 'add_todo {"task":"die Blumen gießen"}'],
+  [
+    'Take a note: "the red bin goes out on Monday"',
+    'add_note',
+    { text: 'the red bin' },
+    'add_note {"text":"the red bin goes out on Monday"}',
+  ],
+  [
+    'Setz „die Blumen gießen“ auf meine Liste',
+    'add_todo',
+    { task: 'Blumen gießen' },
+    'add_todo {"task":"die Blumen gießen"}',
+  ],
   ["Put 'it's late' in my notes", 'add_note', { text: 'late' }, 'add_note {"text":"late"}'],
   // all that stands behind 'Note:'
-  ['Note: buy milk, bread and stamps.', 'add_note', { text: 'buy milk' }, 'add_note {"text":"buy milk, bread and stamps"}'],
+  [
+    'Note: buy milk, bread and stamps.',
+    'add_note',
+    { text: 'buy milk' },
+    'add_note {"text":"buy milk, bread and stamps"}',
+  ],
   // the word of the message decides between the lists
   ['Note: buy milk', 'add_todo', { task: 'buy milk' }, 'add_note {"text":"buy milk"}'],
   ['Notiz: Milch kaufen', 'add_todo', { task: 'Milch kaufen' }, 'add_note {"text":"Milch kaufen"}'],
   ['Put buy milk on my to-do list', 'add_note', { text: 'buy milk' }, 'add_todo {"task":"buy milk"}'],
-  ['Remind me to write a note to Anna for my task list', 'add_todo', { task: 'write a note to Anna' }, 'add_todo {"task":"write a note to Anna"}'],
+  [
+    'Remind me to write a note to Anna for my task list',
+    'add_todo',
+    { task: 'write a note to Anna' },
+    'add_todo {"task":"write a note to Anna"}',
+  ],
   // the only time and the only length of time
   ['Wake me at 6:50', 'set_alarm', { time: '06:05' }, 'set_alarm {"time":"06:50"}'],
   ['Wake me at 6:50 or 7:10', 'set_alarm', { time: '06:05' }, 'set_alarm {"time":"06:05"}'],
@@ -51,7 +81,10 @@ test('a list that is switched off is not put in', () => {
 });
 
 test('each value that was put in is told', () => {
-  expect(asSaid({ name: 'add_todo', arguments: { task: 'buy milkk' } }, 'Note: buy milk', ALL).repairs).toEqual(['The message speaks of a note: add_todo is add_note.', 'text: "buy milkk" is "buy milk" in your message.']);
+  expect(asSaid({ name: 'add_todo', arguments: { task: 'buy milkk' } }, 'Note: buy milk', ALL).repairs).toEqual([
+    'The message speaks of a note: add_todo is add_note.',
+    'text: "buy milkk" is "buy milk" in your message.',
+  ]);
   expect(asSaid({ name: 'set_timer', arguments: { minutes: 10 } }, 'a timer for 10 minutes', ALL).repairs).toEqual([]);
 });
 

@@ -37,7 +37,8 @@ export function asSaid(asked: ToolCall, message: string, offered: readonly strin
   const repairs: string[] = [];
   const moved = listAsSaid(asked, message);
   const { name, arguments: given } = offered.includes(moved.name) ? moved : asked;
-  if (name !== asked.name) repairs.push(`The message speaks of a ${name === 'add_note' ? 'note' : 'task'}: ${asked.name} is ${name}.`);
+  if (name !== asked.name)
+    repairs.push(`The message speaks of a ${name === 'add_note' ? 'note' : 'task'}: ${asked.name} is ${name}.`);
   const values = Object.entries(given).map(([key, value]) => {
     const said = message.length <= LONGEST ? valueAsSaid(key, value, message) : undefined;
     if (said === undefined || Object.is(said, value)) return [key, value] as const;
@@ -69,12 +70,20 @@ function cityAsSaid(value: string, message: string): string | undefined {
   if (zoneOf(value)) return undefined;
   const wanted = folded(value);
   const words = wordsOf(message);
-  const spans = words.flatMap(({ start }, from) => words.slice(from, from + 4).map(({ end }) => message.slice(start, end)));
-  return spans.filter((span) => wanted !== '' && folded(span).includes(wanted) && zoneOf(span)).sort((a, b) => b.length - a.length)[0];
+  const spans = words.flatMap(({ start }, from) =>
+    words.slice(from, from + 4).map(({ end }) => message.slice(start, end)),
+  );
+  return spans
+    .filter((span) => wanted !== '' && folded(span).includes(wanted) && zoneOf(span))
+    .sort((a, b) => b.length - a.length)[0];
 }
 
 const wordsOf = (message: string): { start: number; end: number; text: string }[] =>
-  [...message.matchAll(/[\p{L}\p{N}](?:[^\s]*[\p{L}\p{N}])?/gu)].map((match) => ({ start: match.index, end: match.index + match[0].length, text: folded(match[0]) }));
+  [...message.matchAll(/[\p{L}\p{N}](?:[^\s]*[\p{L}\p{N}])?/gu)].map((match) => ({
+    start: match.index,
+    end: match.index + match[0].length,
+    text: folded(match[0]),
+  }));
 
 /** The only time of the message, where the call has its hour or its minutes and not both. */
 function timeAsSaid(value: string, text: string): string | undefined {
@@ -82,30 +91,63 @@ function timeAsSaid(value: string, text: string): string | undefined {
   const [only] = found;
   if (found.length !== 1 || only.times.some((time) => clock(time) === value)) return undefined;
   const [hour, minute] = value.split(':').map(Number);
-  const near = only.times.some((time) => Math.floor(time / 60) % 12 === hour % 12 || (time % 60 === minute && minute > 0));
+  const near = only.times.some(
+    (time) => Math.floor(time / 60) % 12 === hour % 12 || (time % 60 === minute && minute > 0),
+  );
   return near ? clock(only.times[0]) : undefined;
 }
 
 /** The only length of time for minutes, and the only other number for a share. */
 function numberAsSaid(key: string, value: number, text: string): number | undefined {
   const durations = findDurations(text);
-  const numbers = findNumbers(text).filter((mention) => !insideAny(mention, durations) && !insideAny(mention, findTimes(text).filter(({ certain }) => certain)));
+  const numbers = findNumbers(text).filter(
+    (mention) =>
+      !insideAny(mention, durations) &&
+      !insideAny(
+        mention,
+        findTimes(text).filter(({ certain }) => certain),
+      ),
+  );
   if (numbers.some(({ values }) => values.includes(value))) return undefined;
-  if (key === 'minutes' && durations.length === 1 && numbers.length === 0 && Number.isInteger(durations[0].minutes)) return durations[0].minutes;
-  if (key === 'percent' && durations.length === 0 && numbers.length === 1 && numbers[0].values.length === 1 && /%|percent|per cent|prozent/.test(text)) return numbers[0].values[0];
+  if (key === 'minutes' && durations.length === 1 && numbers.length === 0 && Number.isInteger(durations[0].minutes))
+    return durations[0].minutes;
+  if (
+    key === 'percent' &&
+    durations.length === 0 &&
+    numbers.length === 1 &&
+    numbers[0].values.length === 1 &&
+    /%|percent|per cent|prozent/.test(text)
+  )
+    return numbers[0].values[0];
   return undefined;
 }
 
-const folded = (text: string): string => text.normalize('NFKD').toLowerCase().replace(/[^\p{L}\p{N}]+/gu, '').replaceAll('ß', 'ss');
+const folded = (text: string): string =>
+  text
+    .normalize('NFKD')
+    .toLowerCase()
+    .replace(/[^\p{L}\p{N}]+/gu, '')
+    .replaceAll('ß', 'ss');
 
 /** what opens a quotation, and what closes it */
-const QUOTES: [string, string][] = [['"', '"'], ['“', '”'], ['„', '“'], ['„', '”'], ['‘', '’'], ['«', '»'], ["'", "'"]];
+const QUOTES: [string, string][] = [
+  ['"', '"'],
+  ['“', '”'],
+  ['„', '“'],
+  ['„', '”'],
+  ['‘', '’'],
+  ['«', '»'],
+  ["'", "'"],
+];
 
 /** The only text between quotation marks; an apostrophe inside a word is none. */
 function quotedIn(message: string): string | undefined {
   const found = new Set<string>();
   for (const [open, close] of QUOTES)
-    for (const [, inside] of message.matchAll(new RegExp(`(?<![\\p{L}\\p{N}])${open}([^${open}${close}]+)${close}(?![\\p{L}\\p{N}])`, 'gu'))) found.add(inside.trim());
+    for (const [, inside] of message.matchAll(
+      new RegExp(`(?<![\\p{L}\\p{N}])${open}([^${open}${close}]+)${close}(?![\\p{L}\\p{N}])`, 'gu'),
+    ))
+      found.add(inside.trim());
   return found.size === 1 ? [...found][0] : undefined;
 }
 
@@ -130,10 +172,16 @@ function textAsSaid(value: string, message: string): string | undefined {
       joined += words[to].text;
       if (Math.abs(joined.length - wanted.length) > 3) continue;
       // of equal ones, that with as many words
-      const distance = joined === wanted ? 0 : alike(joined, wanted) ? edits(joined, wanted) + Math.abs(to - from + 1 - count) / 10 : Infinity;
+      const distance =
+        joined === wanted
+          ? 0
+          : alike(joined, wanted)
+            ? edits(joined, wanted) + Math.abs(to - from + 1 - count) / 10
+            : Infinity;
       if (distance === Infinity) continue;
       if (best && distance === best.distance) even = folded(best.text) !== joined;
-      if (!best || distance < best.distance) [best, even] = [{ text: message.slice(words[from].start, words[to].end), distance }, false];
+      if (!best || distance < best.distance)
+        [best, even] = [{ text: message.slice(words[from].start, words[to].end), distance }, false];
     }
   }
   // the same letters stay as the model has put them, but for capitals
@@ -141,14 +189,16 @@ function textAsSaid(value: string, message: string): string | undefined {
   return best.distance === 0 && best.text.toLowerCase() !== value.toLowerCase() ? undefined : best.text;
 }
 
-const alike = (a: string, b: string): boolean => edits(a, b) <= Math.min(3, Math.floor(Math.max(a.length, b.length) / 5));
+const alike = (a: string, b: string): boolean =>
+  edits(a, b) <= Math.min(3, Math.floor(Math.max(a.length, b.length) / 5));
 
 /** How many letters have to be put in, taken out or changed (Levenshtein). */
 function edits(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, i) => i);
   for (let i = 1; i <= a.length; i++) {
     const next = [i];
-    for (let j = 1; j <= b.length; j++) next[j] = Math.min(row[j] + 1, next[j - 1] + 1, row[j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1));
+    for (let j = 1; j <= b.length; j++)
+      next[j] = Math.min(row[j] + 1, next[j - 1] + 1, row[j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1));
     row = next;
   }
   return row[b.length];

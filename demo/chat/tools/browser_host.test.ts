@@ -41,7 +41,10 @@ class Utterance {
   volume = 1;
   constructor(readonly text: string) {}
 }
-const speech = (voices: { name: string; lang: string; localService: boolean; default?: boolean }[], after: typeof voices = voices): { spoken: Utterance[] } => {
+const speech = (
+  voices: { name: string; lang: string; localService: boolean; default?: boolean }[],
+  after: typeof voices = voices,
+): { spoken: Utterance[] } => {
   const spoken: Utterance[] = [];
   const target = new EventTarget();
   let current = voices;
@@ -49,7 +52,11 @@ const speech = (voices: { name: string; lang: string; localService: boolean; def
   vi.stubGlobal('SpeechSynthesisUtterance', Utterance);
   vi.stubGlobal(
     'speechSynthesis',
-    Object.assign(target, { getVoices: () => current, cancel: () => void (spoken.length = 0), speak: (utterance: Utterance) => void spoken.push(utterance) }),
+    Object.assign(target, {
+      getVoices: () => current,
+      cancel: () => void (spoken.length = 0),
+      speak: (utterance: Utterance) => void spoken.push(utterance),
+    }),
   );
   setTimeout(() => {
     current = after;
@@ -95,7 +102,15 @@ test('a notification is shown only where it is permitted', () => {
   notify('Timer');
   Granted.permission = 'denied';
   notify('Alarm');
-  vi.stubGlobal('Notification', class { static permission = 'granted'; constructor() { throw new TypeError('use a service worker'); } });
+  vi.stubGlobal(
+    'Notification',
+    class {
+      static permission = 'granted';
+      constructor() {
+        throw new TypeError('use a service worker');
+      }
+    },
+  );
   expect(() => notify('Timer')).not.toThrow();
   expect(shown).toEqual(['Timer']);
 });

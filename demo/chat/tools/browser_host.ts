@@ -68,7 +68,10 @@ export async function ring(percent: number): Promise<void> {
 /** Asks once whether notifications may be shown. Browsers want a click or a key before. */
 export async function askToNotify(): Promise<boolean> {
   if (typeof Notification === 'undefined') return false;
-  return (Notification.permission === 'default' ? await Notification.requestPermission() : Notification.permission) === 'granted';
+  return (
+    (Notification.permission === 'default' ? await Notification.requestPermission() : Notification.permission) ===
+    'granted'
+  );
 }
 
 export function notify(title: string): void {
@@ -103,7 +106,10 @@ export async function speak(text: string, percent: number): Promise<'speaking' |
   if (typeof speechSynthesis === 'undefined') return 'no voice';
   const voices = await localVoices();
   const language = document.documentElement.lang || navigator.language;
-  const voice = voices.find(({ lang }) => lang.toLowerCase().startsWith(language.slice(0, 2).toLowerCase())) ?? voices.find((each) => each.default) ?? voices[0];
+  const voice =
+    voices.find(({ lang }) => lang.toLowerCase().startsWith(language.slice(0, 2).toLowerCase())) ??
+    voices.find((each) => each.default) ??
+    voices[0];
   if (!voice) return 'no voice';
   speechSynthesis.cancel();
   const utterance = new SpeechSynthesisUtterance(text);

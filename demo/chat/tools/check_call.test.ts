@@ -6,10 +6,24 @@ import { define, type Definition } from './tool';
 const page = PAGE_TOOLS.map(({ definition }) => definition);
 const odd: Definition[] = [
   define('pick', 'Pick', { colour: { type: 'string', enum: ['Light', 'Dark'] } }),
-  { name: 'mixed', description: 'Mixed', parameters: { type: 'object', properties: { flag: { type: 'boolean' }, list: { type: 'array' }, thing: { type: 'object' }, any: {}, page_size: { type: 'number' } } } },
+  {
+    name: 'mixed',
+    description: 'Mixed',
+    parameters: {
+      type: 'object',
+      properties: {
+        flag: { type: 'boolean' },
+        list: { type: 'array' },
+        thing: { type: 'object' },
+        any: {},
+        page_size: { type: 'number' },
+      },
+    },
+  },
   define('twin', 'Twin', { some_value: { type: 'string' }, someValue: { type: 'string' } }),
 ];
-const check = (name: unknown, given: unknown, tools: readonly Definition[] = page): ReturnType<typeof checkCall> => checkCall({ name, arguments: given }, tools);
+const check = (name: unknown, given: unknown, tools: readonly Definition[] = page): ReturnType<typeof checkCall> =>
+  checkCall({ name, arguments: given }, tools);
 const checked = (name: string, given: unknown, tools?: readonly Definition[]): { values: unknown; repairs: number } => {
   const result = check(name, given, tools);
   if (!result.ok) throw new Error(result.reason);
@@ -64,7 +78,12 @@ test('10.0 is 10, a name in another spelling is the tool', () => {
 test('choices, booleans, lists and objects', () => {
   expect(checked('pick', { colour: 'dark' }, odd).values).toEqual({ colour: 'Dark' });
   expect(reason('pick', { colour: 'pink' }, odd)).toBe('The colour of pick is "pink". It must be one of: Light, Dark.');
-  expect(checked('mixed', { flag: 'True', list: [1], thing: { a: 1 }, any: [2] }, odd).values).toEqual({ flag: true, list: [1], thing: { a: 1 }, any: [2] });
+  expect(checked('mixed', { flag: 'True', list: [1], thing: { a: 1 }, any: [2] }, odd).values).toEqual({
+    flag: true,
+    list: [1],
+    thing: { a: 1 },
+    any: [2],
+  });
   expect(checked('mixed', {}, odd).values).toEqual({});
   expect(checked('mixed', undefined, odd).values).toEqual({});
   expect(reason('mixed', { flag: 'perhaps' }, odd)).toMatch(/must be true or false/);
@@ -118,8 +137,22 @@ test('two readings are none', () => {
 test('anything may come', () => {
   const loop: Record<string, unknown> = {};
   loop.minutes = loop;
-  for (const call of [undefined, null, 7, 'x', [], {}, { name: {} }, { name: 'set_timer', arguments: loop }, { name: 'set_timer', arguments: { minutes: 10n } }, { name: 'set_timer', arguments: { minutes: Symbol('x') } }])
+  for (const call of [
+    undefined,
+    null,
+    7,
+    'x',
+    [],
+    {},
+    { name: {} },
+    { name: 'set_timer', arguments: loop },
+    { name: 'set_timer', arguments: { minutes: 10n } },
+    { name: 'set_timer', arguments: { minutes: Symbol('x') } },
+  ])
     expect(checkCall(call, page)).toMatchObject({ ok: false, reason: expect.stringMatching(/\.$/) });
-  expect(checkCall({ name: 'set_timer', arguments: { minutes: 1 } }, [])).toEqual({ ok: false, reason: 'There is no tool "set_timer". The tools are: none.' });
+  expect(checkCall({ name: 'set_timer', arguments: { minutes: 1 } }, [])).toEqual({
+    ok: false,
+    reason: 'There is no tool "set_timer". The tools are: none.',
+  });
   expect(reason('y'.repeat(100_000), {}).length).toBeLessThan(400);
 });

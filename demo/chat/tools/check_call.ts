@@ -45,7 +45,11 @@ export function checkCall(given: unknown, offered: readonly Definition[]): Check
     if (typeof name !== 'string' || name === '') return { ok: false, reason: 'The call names no tool.' };
     const names = offered.map((definition) => definition.name);
     const found = one(names, name.trim());
-    if (found === undefined) return { ok: false, reason: `There is no tool "${shown(name).slice(1, -1)}". The tools are: ${names.join(', ') || 'none'}.` };
+    if (found === undefined)
+      return {
+        ok: false,
+        reason: `There is no tool "${shown(name).slice(1, -1)}". The tools are: ${names.join(', ') || 'none'}.`,
+      };
     if (found !== name) repairs.push(`The tool ${shown(name)} is ${found}.`);
     const definition = offered[names.indexOf(found)];
     return { ok: true, call: { name: found, arguments: checkArguments(values, definition, repairs) }, repairs };
@@ -55,8 +59,13 @@ export function checkCall(given: unknown, offered: readonly Definition[]): Check
   }
 }
 
-function checkArguments(given: unknown, { name: tool, parameters }: Definition, repairs: string[]): Record<string, unknown> {
-  if (given !== undefined && given !== null && (typeof given !== 'object' || Array.isArray(given))) return refuse(`The arguments of ${tool} are ${shown(given)}. They must be named.`);
+function checkArguments(
+  given: unknown,
+  { name: tool, parameters }: Definition,
+  repairs: string[],
+): Record<string, unknown> {
+  if (given !== undefined && given !== null && (typeof given !== 'object' || Array.isArray(given)))
+    return refuse(`The arguments of ${tool} are ${shown(given)}. They must be named.`);
   const names = Object.keys(parameters.properties);
   const values = new Map<string, unknown>();
   const others: [string, unknown][] = [];
@@ -66,7 +75,10 @@ function checkArguments(given: unknown, { name: tool, parameters }: Definition, 
   }
   for (const [key, value] of others) {
     const name = one(names, key);
-    if (name === undefined || values.has(name)) return refuse(`${tool} has no argument "${shown(key).slice(1, -1)}". Its arguments are: ${names.join(', ') || 'none'}.`);
+    if (name === undefined || values.has(name))
+      return refuse(
+        `${tool} has no argument "${shown(key).slice(1, -1)}". Its arguments are: ${names.join(', ') || 'none'}.`,
+      );
     values.set(name, value);
     repairs.push(`The argument ${shown(key)} is ${name}.`);
   }
@@ -75,7 +87,8 @@ function checkArguments(given: unknown, { name: tool, parameters }: Definition, 
     const value = values.get(name);
     const parameter = parameters.properties[name];
     if (value === undefined || value === null || (typeof value === 'string' && value.trim() === '')) {
-      if (parameters.required?.includes(name)) return refuse(`${tool} needs ${name}${parameter.description ? ` (${parameter.description})` : ''}.`);
+      if (parameters.required?.includes(name))
+        return refuse(`${tool} needs ${name}${parameter.description ? ` (${parameter.description})` : ''}.`);
       continue;
     }
     const read = checkValue(value, parameter, `${name} of ${tool}`);
@@ -88,7 +101,10 @@ function checkArguments(given: unknown, { name: tool, parameters }: Definition, 
 /** '"tea"' is tea: models quote twice. */
 function unquoted(text: string): string {
   const trimmed = text.trim();
-  const [, quoted] = /^"([^"]*)"$|^'([^']*)'$|^“([^”]*)”$|^„([^“”]*)[“”]$|^`([^`]*)`$/s.exec(trimmed)?.filter((part) => part !== undefined) ?? [];
+  const [, quoted] =
+    /^"([^"]*)"$|^'([^']*)'$|^“([^”]*)”$|^„([^“”]*)[“”]$|^`([^`]*)`$/s
+      .exec(trimmed)
+      ?.filter((part) => part !== undefined) ?? [];
   return (quoted ?? trimmed).trim();
 }
 
@@ -96,27 +112,41 @@ function checkValue(given: unknown, parameter: Parameter, what: string): unknown
   const value = typeof given === 'string' ? unquoted(given) : given;
   const typed = checkType(value, parameter, what);
   if (!parameter.enum || parameter.enum.includes(typed)) return typed;
-  const same = parameter.enum.filter((choice) => typeof choice === 'string' && typeof typed === 'string' && folded(choice) === folded(typed));
-  return same.length === 1 ? same[0] : refuse(`The ${what} is ${shown(given)}. It must be one of: ${parameter.enum.join(', ')}.`);
+  const same = parameter.enum.filter(
+    (choice) => typeof choice === 'string' && typeof typed === 'string' && folded(choice) === folded(typed),
+  );
+  return same.length === 1
+    ? same[0]
+    : refuse(`The ${what} is ${shown(given)}. It must be one of: ${parameter.enum.join(', ')}.`);
 }
 
 function checkType(value: unknown, { type, description }: Parameter, what: string): unknown {
-  const wanted = (kind: string): never => refuse(`The ${what} is ${typeof value === 'number' ? value : shown(value)}. It must be ${kind}.`);
+  const wanted = (kind: string): never =>
+    refuse(`The ${what} is ${typeof value === 'number' ? value : shown(value)}. It must be ${kind}.`);
   switch (type) {
     case 'integer':
     case 'number': {
-      const number = typeof value === 'number' ? value : typeof value === 'string' ? readAmount(value, what) : undefined;
-      if (number === undefined || !Number.isFinite(number)) return wanted(type === 'integer' ? 'a whole number' : 'a number');
+      const number =
+        typeof value === 'number' ? value : typeof value === 'string' ? readAmount(value, what) : undefined;
+      if (number === undefined || !Number.isFinite(number))
+        return wanted(type === 'integer' ? 'a whole number' : 'a number');
       return type === 'number' || Number.isSafeInteger(number) ? number : wanted('a whole number');
     }
     case 'string': {
-      if (typeof value === 'string' && value.length > LONGEST_TEXT) return refuse(`The ${what} has ${value.length} characters. At most ${LONGEST_TEXT} are possible.`);
-      if (/\bHH:MM\b/.test(description ?? '')) return (typeof value === 'string' || Number.isInteger(value) ? readTime(String(value)) : undefined) ?? wanted('a time such as 07:30');
+      if (typeof value === 'string' && value.length > LONGEST_TEXT)
+        return refuse(`The ${what} has ${value.length} characters. At most ${LONGEST_TEXT} are possible.`);
+      if (/\bHH:MM\b/.test(description ?? ''))
+        return (
+          (typeof value === 'string' || Number.isInteger(value) ? readTime(String(value)) : undefined) ??
+          wanted('a time such as 07:30')
+        );
       return typeof value === 'string' ? value : Number.isFinite(value) ? String(value) : wanted('a text');
     }
     case 'boolean':
       if (typeof value === 'boolean') return value;
-      return typeof value === 'string' && /^(true|false)$/i.test(value) ? value.toLowerCase() === 'true' : wanted('true or false');
+      return typeof value === 'string' && /^(true|false)$/i.test(value)
+        ? value.toLowerCase() === 'true'
+        : wanted('true or false');
     case 'array':
       return Array.isArray(value) ? value : wanted('a list');
     case 'object':
@@ -128,6 +158,10 @@ function checkType(value: unknown, { type, description }: Parameter, what: strin
 
 /** '10', 'ten', and with the unit that the argument has anyway: '10 minutes', '50 %' */
 function readAmount(text: string, what: string): number | undefined {
-  const unit = what.startsWith('minutes ') ? /\s*(minutes?|mins?|minuten?)$/i : what.startsWith('percent ') ? /\s*(%|percent|per cent|prozent)$/i : undefined;
+  const unit = what.startsWith('minutes ')
+    ? /\s*(minutes?|mins?|minuten?)$/i
+    : what.startsWith('percent ')
+      ? /\s*(%|percent|per cent|prozent)$/i
+      : undefined;
   return readNumber(unit ? text.replace(unit, '') : text);
 }

@@ -2,13 +2,16 @@
 
 /** zone, then cities that are in it and name no zone of their own */
 const OTHERS: Record<string, string> = {
-  'Europe/Berlin': 'munich,münchen,hamburg,cologne,köln,frankfurt,stuttgart,düsseldorf,leipzig,dresden,hanover,hannover,nuremberg,nürnberg,bremen,germany,deutschland',
+  'Europe/Berlin':
+    'munich,münchen,hamburg,cologne,köln,frankfurt,stuttgart,düsseldorf,leipzig,dresden,hanover,hannover,nuremberg,nürnberg,bremen,germany,deutschland',
   'Europe/Zurich': 'zürich,geneva,genf,basel,bern,lausanne,switzerland',
   'Europe/Vienna': 'wien,salzburg,graz,innsbruck,linz,austria',
-  'Europe/Rome': 'rom,roma,milan,mailand,milano,naples,neapel,napoli,turin,florence,florenz,firenze,venice,venedig,venezia,bologna,palermo,italy',
+  'Europe/Rome':
+    'rom,roma,milan,mailand,milano,naples,neapel,napoli,turin,florence,florenz,firenze,venice,venedig,venezia,bologna,palermo,italy',
   'Europe/Madrid': 'barcelona,seville,sevilla,valencia,bilbao,malaga,málaga,granada,spain',
   'Europe/Paris': 'marseille,lyon,nice,nizza,toulouse,bordeaux,lille,strasbourg,straßburg,france',
-  'Europe/London': 'manchester,birmingham,liverpool,edinburgh,glasgow,cardiff,belfast,bristol,leeds,oxford,cambridge,england,scotland,uk',
+  'Europe/London':
+    'manchester,birmingham,liverpool,edinburgh,glasgow,cardiff,belfast,bristol,leeds,oxford,cambridge,england,scotland,uk',
   'Europe/Dublin': 'cork,galway,ireland',
   'Europe/Brussels': 'brüssel,bruxelles,antwerp,antwerpen,bruges,brügge,ghent,gent,belgium',
   'Europe/Amsterdam': 'rotterdam,the hague,den haag,utrecht,eindhoven,netherlands',
@@ -30,7 +33,8 @@ const OTHERS: Record<string, string> = {
   'Africa/Johannesburg': 'cape town,kapstadt,pretoria,durban,south africa',
   'Africa/Lagos': 'abuja',
   'Africa/Casablanca': 'marrakesh,marrakech,rabat,morocco',
-  'Asia/Calcutta': 'kolkata,mumbai,bombay,delhi,new delhi,bangalore,bengaluru,chennai,madras,hyderabad,pune,ahmedabad,india',
+  'Asia/Calcutta':
+    'kolkata,mumbai,bombay,delhi,new delhi,bangalore,bengaluru,chennai,madras,hyderabad,pune,ahmedabad,india',
   'Asia/Shanghai': 'beijing,peking,shenzhen,guangzhou,chengdu,wuhan,hangzhou,china',
   'Asia/Tokyo': 'tokio,osaka,kyoto,yokohama,nagoya,sapporo,hiroshima,japan',
   'Asia/Seoul': 'busan,incheon,south korea',
@@ -54,11 +58,14 @@ const OTHERS: Record<string, string> = {
   'Australia/Brisbane': 'gold coast,cairns',
   'Pacific/Auckland': 'wellington,christchurch,new zealand',
   'Pacific/Honolulu': 'hawaii',
-  'America/New_York': 'washington,washington dc,washington d c,boston,philadelphia,miami,atlanta,orlando,pittsburgh,baltimore,cleveland,charlotte,nyc,new york city',
-  'America/Chicago': 'houston,dallas,austin,san antonio,new orleans,minneapolis,milwaukee,nashville,memphis,kansas city,st louis',
+  'America/New_York':
+    'washington,washington dc,washington d c,boston,philadelphia,miami,atlanta,orlando,pittsburgh,baltimore,cleveland,charlotte,nyc,new york city',
+  'America/Chicago':
+    'houston,dallas,austin,san antonio,new orleans,minneapolis,milwaukee,nashville,memphis,kansas city,st louis',
   'America/Denver': 'salt lake city,albuquerque,el paso',
   'America/Phoenix': 'tucson',
-  'America/Los_Angeles': 'san francisco,san diego,san jose,seattle,las vegas,portland,sacramento,la,oakland,palo alto,silicon valley',
+  'America/Los_Angeles':
+    'san francisco,san diego,san jose,seattle,las vegas,portland,sacramento,la,oakland,palo alto,silicon valley',
   'America/Toronto': 'montreal,montréal,ottawa,quebec',
   'America/Edmonton': 'calgary',
   'America/Vancouver': 'victoria',
@@ -114,7 +121,16 @@ export function zoneOf(city: string): string | undefined {
 
 /** Wall-clock time of a zone, as the milliseconds that UTC would have then. */
 export function wallClock(now: number, timeZone: string): number {
-  const parts = new Intl.DateTimeFormat('en-US', { timeZone, hourCycle: 'h23', year: 'numeric', month: 'numeric', day: 'numeric', hour: 'numeric', minute: 'numeric', second: 'numeric' }).formatToParts(now);
+  const parts = new Intl.DateTimeFormat('en-US', {
+    timeZone,
+    hourCycle: 'h23',
+    year: 'numeric',
+    month: 'numeric',
+    day: 'numeric',
+    hour: 'numeric',
+    minute: 'numeric',
+    second: 'numeric',
+  }).formatToParts(now);
   const part = (type: string): number => Number(parts.find((each) => each.type === type)!.value);
   return Date.UTC(part('year'), part('month') - 1, part('day'), part('hour'), part('minute'), part('second'));
 }

@@ -40,16 +40,25 @@ export function findDurations(text: string): Duration[] {
     if (insideAny({ start, end }, found)) return;
     AND_A_PART.lastIndex = end;
     const part = AND_A_PART.exec(text);
-    if (part) found.push({ start, end: end + part[0].length, minutes: (count + (part[1] === 'half' ? 0.5 : 0.25)) * size, size });
+    if (part)
+      found.push({
+        start,
+        end: end + part[0].length,
+        minutes: (count + (part[1] === 'half' ? 0.5 : 0.25)) * size,
+        size,
+      });
     else found.push({ start, end, minutes: count * size, size });
   };
-  for (const match of text.matchAll(CLOCKLIKE)) add(match.index, match.index + match[0].length, Number(match[1]) + Number(match[2]) / 60, 60);
+  for (const match of text.matchAll(CLOCKLIKE))
+    add(match.index, match.index + match[0].length, Number(match[1]) + Number(match[2]) / 60, 60);
   for (const { start, end, values } of findNumbers(text)) {
     AFTER_NUMBER.lastIndex = end;
     const unit = AFTER_NUMBER.exec(text);
     if (unit) add(start, end + unit[0].length, values[0], sizeOf(unit.groups as Groups));
   }
-  for (const [pattern, share] of PHRASES) for (const match of text.matchAll(pattern)) add(match.index, match.index + match[0].length, share, sizeOf(match.groups as Groups));
+  for (const [pattern, share] of PHRASES)
+    for (const match of text.matchAll(pattern))
+      add(match.index, match.index + match[0].length, share, sizeOf(match.groups as Groups));
   found.sort((a, b) => a.start - b.start);
   return merge(text, found);
 }
@@ -59,13 +68,20 @@ function merge(text: string, found: (Duration & { size: number })[]): Duration[]
   for (const next of found) {
     const last = merged.at(-1);
     if (last && next.size < last.size && /^[\s,]*(?:and|und|&)?\s*$/.test(text.slice(last.end, next.start)))
-      merged[merged.length - 1] = { start: last.start, end: next.end, minutes: last.minutes + next.minutes, size: next.size };
+      merged[merged.length - 1] = {
+        start: last.start,
+        end: next.end,
+        minutes: last.minutes + next.minutes,
+        size: next.size,
+      };
     else merged.push(next);
   }
   // the minutes of '1h30' have no unit of their own
   return merged.map((last) => {
     const rest = /^\s?([0-5]?\d)(?:\s?m)?(?![\p{L}\d:.,])/u.exec(text.slice(last.end));
     const closeUp = last.size === 60 && /h$/.test(text.slice(last.start, last.end)) && rest !== null;
-    return closeUp ? { start: last.start, end: last.end + rest[0].length, minutes: last.minutes + Number(rest[1]) } : { start: last.start, end: last.end, minutes: last.minutes };
+    return closeUp
+      ? { start: last.start, end: last.end + rest[0].length, minutes: last.minutes + Number(rest[1]) }
+      : { start: last.start, end: last.end, minutes: last.minutes };
   });
 }

@@ -27,11 +27,23 @@ test.each<[string, string]>([
   ['Europe/Rome', 'Europe/Rome'],
 ])('%s is in %s', (city, zone) => expect(zoneOf(city)).toBe(zone));
 
-test.each(['Atlantis', '', '__proto__', 'constructor', 'toString', 'x'.repeat(10_000), 'Mars/Crater', '../etc', 'a/b/c'])('%s is not known', (city) => expect(zoneOf(city)).toBeUndefined());
+test.each([
+  'Atlantis',
+  '',
+  '__proto__',
+  'constructor',
+  'toString',
+  'x'.repeat(10_000),
+  'Mars/Crater',
+  '../etc',
+  'a/b/c',
+])('%s is not known', (city) => expect(zoneOf(city)).toBeUndefined());
 
 test('every city of the table names a zone that this browser has', () => {
   // all cities that the demo model was trained on are known
-  for (const city of 'Paris,London,Tokyo,Berlin,Madrid,New York,Cairo,Rome,Oslo,Lima,Delhi,Vienna,Prague,Nairobi,Lisbon,Toronto,Athens,Warsaw,Dublin,Boston,Chicago,Sydney,Mumbai,Seoul,Hamburg,Munich,Milan,Geneva,Zurich,Kyoto,Havana,Bogota,San Francisco,Los Angeles,Buenos Aires,Cape Town,Hong Kong,Stockholm,Budapest'.split(','))
+  for (const city of 'Paris,London,Tokyo,Berlin,Madrid,New York,Cairo,Rome,Oslo,Lima,Delhi,Vienna,Prague,Nairobi,Lisbon,Toronto,Athens,Warsaw,Dublin,Boston,Chicago,Sydney,Mumbai,Seoul,Hamburg,Munich,Milan,Geneva,Zurich,Kyoto,Havana,Bogota,San Francisco,Los Angeles,Buenos Aires,Cape Town,Hong Kong,Stockholm,Budapest'.split(
+    ',',
+  ))
     expect(() => wallClock(0, zoneOf(city)!), city).not.toThrow();
 });
 
@@ -48,9 +60,20 @@ test.each<[string, string, string]>([
 
 test('the model gets time, date and difference', () =>
   expect(getTime.run({ city: 'Tokyo' }, at('2025-12-31T20:30:00Z'))).toEqual({
-    value: { city: 'Tokyo', time: '05:30', date: '2026-01-01', weekday: 'Thursday', day: 'tomorrow', difference: '8 hours ahead of you', timeZone: 'Asia/Tokyo' },
+    value: {
+      city: 'Tokyo',
+      time: '05:30',
+      date: '2026-01-01',
+      weekday: 'Thursday',
+      day: 'tomorrow',
+      difference: '8 hours ahead of you',
+      timeZone: 'Asia/Tokyo',
+    },
     brief: '05:30',
     summary: 'It is 05:30 tomorrow in Tokyo, 8 hours ahead of you.',
   }));
 
-test('an unknown city is told', () => expect(() => getTime.run({ city: 'Gasthullq' }, memoryHost())).toThrow('The time in Gasthullq is not known here. Name a larger city in the same time zone.'));
+test('an unknown city is told', () =>
+  expect(() => getTime.run({ city: 'Gasthullq' }, memoryHost())).toThrow(
+    'The time in Gasthullq is not known here. Name a larger city in the same time zone.',
+  ));

@@ -11,19 +11,26 @@ function difference(minutes: number): string {
   if (minutes === 0) return 'the same time as yours';
   const size = Math.abs(minutes);
   const [hours, rest] = [Math.floor(size / 60), size % 60];
-  const parts = [hours ? `${hours} hour${hours === 1 ? '' : 's'}` : '', rest ? `${rest} minutes` : ''].filter(Boolean).join(' ');
+  const parts = [hours ? `${hours} hour${hours === 1 ? '' : 's'}` : '', rest ? `${rest} minutes` : '']
+    .filter(Boolean)
+    .join(' ');
   return `${parts} ${minutes > 0 ? 'ahead of' : 'behind'} you`;
 }
 
 export const getTime: PageTool = {
-  definition: define('get_time', 'Tell the time in a city', { city: { type: 'string', description: 'Name of the city' } }),
+  definition: define('get_time', 'Tell the time in a city', {
+    city: { type: 'string', description: 'Name of the city' },
+  }),
   title: 'World clock',
   icon: 'clock',
   changes: 'none',
   run({ city }, host) {
     const name = String(city).trim();
     const zone = zoneOf(name);
-    if (!zone) throw new ToolError(`The time in ${shown(name).slice(1, -1)} is not known here. Name a larger city in the same time zone.`);
+    if (!zone)
+      throw new ToolError(
+        `The time in ${shown(name).slice(1, -1)} is not known here. Name a larger city in the same time zone.`,
+      );
     const now = host.now();
     const there = wallClock(now, zone);
     const here = wallClock(now, host.timeZone());
@@ -33,7 +40,15 @@ export const getTime: PageTool = {
     const day = days === 0 ? '' : days > 0 ? ' tomorrow' : ' yesterday';
     const weekday = new Intl.DateTimeFormat('en-GB', { timeZone: 'UTC', weekday: 'long' }).format(there);
     return {
-      value: { city: name, time, date: new Date(there).toISOString().slice(0, 10), weekday, day: days === 0 ? 'today' : day.trim(), difference: apart, timeZone: zone },
+      value: {
+        city: name,
+        time,
+        date: new Date(there).toISOString().slice(0, 10),
+        weekday,
+        day: days === 0 ? 'today' : day.trim(),
+        difference: apart,
+        timeZone: zone,
+      },
       brief: time,
       summary: `It is ${time}${day} in ${name}, ${apart}.`,
     };

@@ -2,7 +2,8 @@ import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { isGrounded, ungrounded } from './grounded';
 
-const grounded = (name: string, given: Record<string, unknown>, text: string): boolean => isGrounded({ name, arguments: given }, text);
+const grounded = (name: string, given: Record<string, unknown>, text: string): boolean =>
+  isGrounded({ name, arguments: given }, text);
 
 test.each<[string, Record<string, unknown>, string]>([
   ['set_timer', { minutes: 10 }, 'Set a timer for 10 minutes'],
@@ -128,15 +129,26 @@ test.each<[string, Record<string, unknown>, string]>([
 ])('%s %j is not said in %j', (name, given, text) => expect(grounded(name, given, text)).toBe(false));
 
 test('it names the argument that was not said', () =>
-  expect(ungrounded({ name: 'convert_units', arguments: { value: 5, source: 'km', target: 'yards' } }, '5 km in miles')).toBe('target'));
+  expect(
+    ungrounded({ name: 'convert_units', arguments: { value: 5, source: 'km', target: 'yards' } }, '5 km in miles'),
+  ).toBe('target'));
 
 // the held-out dialogues of the demo model: what it is to answer is said, what another dialogue asks for is not
 const cases = readFileSync(new URL('../../../recipe/heldout.jsonl', import.meta.url), 'utf8')
   .trim()
   .split('\n')
-  .map((line) => JSON.parse(line) as { messages: { role: string; content: string }[]; expect: { calls?: { name: string; arguments: Record<string, unknown> }[] } })
+  .map(
+    (line) =>
+      JSON.parse(line) as {
+        messages: { role: string; content: string }[];
+        expect: { calls?: { name: string; arguments: Record<string, unknown> }[] };
+      },
+  )
   .flatMap(({ messages, expect: { calls = [] } }) => {
-    const text = messages.filter(({ role }) => role === 'user').map(({ content }) => content).join('\n');
+    const text = messages
+      .filter(({ role }) => role === 'user')
+      .map(({ content }) => content)
+      .join('\n');
     return calls.map((call) => ({ call, text }));
   });
 
@@ -146,18 +158,31 @@ test('every right call of the held-out dialogues is grounded', () => {
 });
 
 test('calls of other dialogues are grounded only where both name the same value', () => {
-  const others = cases.flatMap(({ call }, i) => [1, 7, 31].map((step) => ({ call, text: cases[(i + step) % cases.length].text, own: cases[i].text }))).filter(({ text, own }) => text !== own);
+  const others = cases
+    .flatMap(({ call }, i) =>
+      [1, 7, 31].map((step) => ({ call, text: cases[(i + step) % cases.length].text, own: cases[i].text })),
+    )
+    .filter(({ text, own }) => text !== own);
   const wrong = others.filter(({ call, text }) => isGrounded(call, text));
   expect(others.length).toBeGreaterThan(2000);
   expect(wrong.length).toBeLessThan(20);
   // what is left was said, digit by digit
-  for (const { call, text } of wrong) for (const value of Object.values(call.arguments)) expect(text.toLowerCase()).toContain(String(value).toLowerCase());
+  for (const { call, text } of wrong)
+    for (const value of Object.values(call.arguments))
+      expect(text.toLowerCase()).toContain(String(value).toLowerCase());
 });
 
 test('long hostile texts take little time', () => {
   const started = performance.now();
   for (const piece of ['1 ', '(', 'a', '7:30 ', 'half an ', '1+', 'km ', 'subtract from ', '\u0130'])
-    for (const [name, value] of [['minutes', 5], ['time', '07:30'], ['text', 'a a a a b'], ['expression', '1+1+1+1*2'], ['source', 'parsec'], ['source', 'km']] as const)
+    for (const [name, value] of [
+      ['minutes', 5],
+      ['time', '07:30'],
+      ['text', 'a a a a b'],
+      ['expression', '1+1+1+1*2'],
+      ['source', 'parsec'],
+      ['source', 'km'],
+    ] as const)
       grounded('any', { [name]: value }, piece.repeat(20_000));
   expect(performance.now() - started).toBeLessThan(5000);
 });

@@ -24,11 +24,16 @@ export function ungrounded(call: ToolCall, userText: string): string | undefined
 
 function occurs(name: string, value: unknown, text: string): boolean {
   if (Array.isArray(value)) return value.length > 0 && value.every((item) => occurs(name, item, text));
-  if (typeof value === 'object' && value !== null) return Object.keys(value).length > 0 && Object.entries(value).every(([key, item]) => occurs(key, item, text));
-  if (typeof value === 'boolean') return (value ? /(?<!\p{L})(true|yes|on|an|ja)(?!\p{L})/u : /(?<!\p{L})(false|no|off|aus|nein)(?!\p{L})/u).test(text);
+  if (typeof value === 'object' && value !== null)
+    return Object.keys(value).length > 0 && Object.entries(value).every(([key, item]) => occurs(key, item, text));
+  if (typeof value === 'boolean')
+    return (value ? /(?<!\p{L})(true|yes|on|an|ja)(?!\p{L})/u : /(?<!\p{L})(false|no|off|aus|nein)(?!\p{L})/u).test(
+      text,
+    );
   if (typeof value === 'number') return Number.isFinite(value) && numberOccurs(name, value, text);
   if (typeof value !== 'string' || value.length > LONGEST) return false;
-  if (/^([01]\d|2[0-3]):[0-5]\d$/.test(value)) return findTimes(text).some(({ times }) => times.some((time) => clock(time) === value));
+  if (/^([01]\d|2[0-3]):[0-5]\d$/.test(value))
+    return findTimes(text).some(({ times }) => times.some((time) => clock(time) === value));
   const number = /^[-+\d.,\s]+$/.test(value) ? readNumber(value) : undefined;
   if (number !== undefined) return numberOccurs(name, number, text);
   if (name === 'expression') return expressionOccurs(value, text);
@@ -49,22 +54,36 @@ function numberOccurs(name: string, value: number, text: string): boolean {
   const durations = findDurations(text);
   if (/^(minutes?|hours?|seconds?)$/.test(name)) {
     const size = name.startsWith('m') ? 1 : name.startsWith('h') ? 60 : 1 / 60;
-    const free = findNumbers(text).filter((mention) => !insideAny(mention, times) && !insideAny(mention, durations) && !hasOtherUnit(mention, text));
-    return durations.some(({ minutes }) => same(minutes, value * size)) || free.some(({ values }) => values.some((said) => same(said, value)));
+    const free = findNumbers(text).filter(
+      (mention) => !insideAny(mention, times) && !insideAny(mention, durations) && !hasOtherUnit(mention, text),
+    );
+    return (
+      durations.some(({ minutes }) => same(minutes, value * size)) ||
+      free.some(({ values }) => values.some((said) => same(said, value)))
+    );
   }
   const percent = /^percent(age)?$/.test(name);
   const taken = percent ? [...times, ...durations] : times;
-  const free = findNumbers(text).filter((mention) => !insideAny(mention, taken) && !(percent && hasOtherUnit(mention, text)));
+  const free = findNumbers(text).filter(
+    (mention) => !insideAny(mention, taken) && !(percent && hasOtherUnit(mention, text)),
+  );
   if (free.some(({ values }) => values.some((said) => same(said, value)))) return true;
   if (!percent) return false;
-  const rest = taken.reduce((left, { start, end }) => left.slice(0, start) + ' '.repeat(end - start) + left.slice(end), text);
+  const rest = taken.reduce(
+    (left, { start, end }) => left.slice(0, start) + ' '.repeat(end - start) + left.slice(end),
+    text,
+  );
   return SHARES.some(([word, share]) => share === value && word.test(rest));
 }
 
 /** '10 miles' are no percent. Words of one or two letters are left alone: 'in' is a word, too. */
 function hasOtherUnit({ end }: NumberMention, text: string): boolean {
   const [, unit] = /^\s*([\p{L}°][\p{L}/]*)/u.exec(text.slice(end, end + 40)) ?? [];
-  return unit !== undefined && (unit.length > 2 || /^(k[mg]|[cm]m|m[lsb]|[gtk]b|°.)$/.test(unit)) && findUnit(unit) !== undefined;
+  return (
+    unit !== undefined &&
+    (unit.length > 2 || /^(k[mg]|[cm]m|m[lsb]|[gtk]b|°.)$/.test(unit)) &&
+    findUnit(unit) !== undefined
+  );
 }
 
 /** Letters and digits, in words; case, accents and punctuation do not count. */
@@ -109,7 +128,10 @@ const OPERATORS: [string, RegExp][] = [
 
 /** The same expression, in signs or words; or its numbers in the order in which they were said, with a word for each operator. */
 function expressionOccurs(value: string, text: string): boolean {
-  const compact = (expression: string): string => mathText(expression).replace(/\s+/g, '').replace(/[=?!.]+$/, '');
+  const compact = (expression: string): string =>
+    mathText(expression)
+      .replace(/\s+/g, '')
+      .replace(/[=?!.]+$/, '');
   const wanted = compact(plain(value));
   if (!/\d/.test(wanted)) return false;
   const said = mathText(text).replace(/\s*([-+*/^%()=])\s*/g, '$1');
@@ -132,10 +154,15 @@ function inOrder(text: string, terms: number[], heard: number[]): boolean {
 
 /** Where the text has these characters in this order, with spaces between or not. */
 function joinedIndex(text: string, wanted: string, from: number): { start: number; end: number } | undefined {
-  for (let start = text.indexOf(wanted.charAt(0), from); start >= 0; start = text.indexOf(wanted.charAt(0), start + 1)) {
+  for (
+    let start = text.indexOf(wanted.charAt(0), from);
+    start >= 0;
+    start = text.indexOf(wanted.charAt(0), start + 1)
+  ) {
     let at = start;
     let n = 0;
-    while (n < wanted.length && at < text.length && (text[at] === wanted[n] || /\s/.test(text[at]))) if (text[at++] === wanted[n]) n++;
+    while (n < wanted.length && at < text.length && (text[at] === wanted[n] || /\s/.test(text[at])))
+      if (text[at++] === wanted[n]) n++;
     if (n === wanted.length) return { start, end: at };
   }
   return undefined;

@@ -8,11 +8,26 @@ import { setAlarm, setTimer } from './timers';
 import type { PageTool } from './tool';
 
 export const PAGE_TOOLS: readonly PageTool[] = [
-  setTimer, setAlarm, getTime, calculateTool, convertUnits, addNote, addTodo, setTheme, setVolume, searchPage, navigate, zoom, readAloud,
+  setTimer,
+  setAlarm,
+  getTime,
+  calculateTool,
+  convertUnits,
+  addNote,
+  addTodo,
+  setTheme,
+  setVolume,
+  searchPage,
+  navigate,
+  zoom,
+  readAloud,
 ];
 
 /** Checks a call against the tools that were offered, asks for consent where it changes something that lasts, and runs it. Never throws. */
-export const runCall = (call: unknown, options: Omit<RunOptions, 'tools'> & { tools?: readonly PageTool[] }): Promise<CallRecord> => runChecked(call, { tools: PAGE_TOOLS, ...options });
+export const runCall = (
+  call: unknown,
+  options: Omit<RunOptions, 'tools'> & { tools?: readonly PageTool[] },
+): Promise<CallRecord> => runChecked(call, { tools: PAGE_TOOLS, ...options });
 
 export { askToNotify, browserHost, prepareSound, stopSpeaking, type PageParts } from './browser_host';
 export { checkCall, type CheckedCall } from './check_call';

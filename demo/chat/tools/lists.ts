@@ -5,11 +5,17 @@ const MOST = 1000;
 
 const isEntry = (value: unknown): value is Entry => {
   const { id, list, text, added } = (value ?? {}) as Partial<Entry>;
-  return typeof id === 'string' && (list === 'notes' || list === 'todos') && typeof text === 'string' && Number.isFinite(added);
+  return (
+    typeof id === 'string' &&
+    (list === 'notes' || list === 'todos') &&
+    typeof text === 'string' &&
+    Number.isFinite(added)
+  );
 };
 const entriesIn = (stored: unknown): Entry[] => (Array.isArray(stored) ? stored.filter(isEntry) : []);
 
-export const entries = async (host: PageHost, list: Entry['list']): Promise<Entry[]> => entriesIn(await host.storage.get(list));
+export const entries = async (host: PageHost, list: Entry['list']): Promise<Entry[]> =>
+  entriesIn(await host.storage.get(list));
 
 /** False if it is not there any more. */
 export async function removeEntry(host: PageHost, { list, id }: Pick<Entry, 'list' | 'id'>): Promise<boolean> {
@@ -25,7 +31,12 @@ export async function removeEntry(host: PageHost, { list, id }: Pick<Entry, 'lis
 let made = 0;
 
 async function add(host: PageHost, list: Entry['list'], text: string, what: string): Promise<Result> {
-  const entry: Entry = { list, id: `${list}-${host.now().toString(36)}-${(made++).toString(36)}${Math.random().toString(36).slice(2, 8)}`, text: text.trim(), added: host.now() };
+  const entry: Entry = {
+    list,
+    id: `${list}-${host.now().toString(36)}-${(made++).toString(36)}${Math.random().toString(36).slice(2, 8)}`,
+    text: text.trim(),
+    added: host.now(),
+  };
   let count = 0;
   await host.storage.update(list, (old) => {
     const kept = entriesIn(old);
@@ -33,7 +44,12 @@ async function add(host: PageHost, list: Entry['list'], text: string, what: stri
     count = kept.length + 1;
     return [...kept, entry];
   });
-  return { value: { saved: true, count }, brief: 'ok', summary: `${what === 'note' ? 'Noted' : 'On your list'}: ${entry.text}`, entry };
+  return {
+    value: { saved: true, count },
+    brief: 'ok',
+    summary: `${what === 'note' ? 'Noted' : 'On your list'}: ${entry.text}`,
+    entry,
+  };
 }
 
 export const addNote: PageTool = {
@@ -45,7 +61,9 @@ export const addNote: PageTool = {
 };
 
 export const addTodo: PageTool = {
-  definition: define('add_todo', 'Add a task to the list', { task: { type: 'string', description: 'What is to be done' } }),
+  definition: define('add_todo', 'Add a task to the list', {
+    task: { type: 'string', description: 'What is to be done' },
+  }),
   title: 'Tasks',
   icon: 'task',
   changes: 'lasting',

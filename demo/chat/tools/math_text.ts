@@ -33,6 +33,7 @@ export function mathText(given: string): string {
 function groupless(digits: string): string {
   const text = digits.replace(/[' ]/g, '');
   if (/^\d{1,3}(,\d{3})+(\.\d+)?$/.test(text)) return text.replaceAll(',', '');
-  if (/^\d{1,3}(\.\d{3}){2,}(,\d+)?$/.test(text) || /^\d{1,3}(\.\d{3})+,\d+$/.test(text)) return text.replaceAll('.', '').replace(',', '.');
+  if (/^\d{1,3}(\.\d{3}){2,}(,\d+)?$/.test(text) || /^\d{1,3}(\.\d{3})+,\d+$/.test(text))
+    return text.replaceAll('.', '').replace(',', '.');
   return text.replace(',', '.');
 }

@@ -9,25 +9,60 @@ export interface NumberMention {
 
 /** The form of a text that all finders here read; their positions count in it. Runs of spaces are one, which keeps the searches linear. */
 export const plain = (text: string): string =>
-  text.normalize('NFC').toLowerCase().replace(/[−–‐]/g, '-').replace(/[’‘]/g, "'").replace(/[^\S\n]+/g, ' ').replace(/\n\s*/g, '\n');
+  text
+    .normalize('NFC')
+    .toLowerCase()
+    .replace(/[−–‐]/g, '-')
+    .replace(/[’‘]/g, "'")
+    .replace(/[^\S\n]+/g, ' ')
+    .replace(/\n\s*/g, '\n');
 
-const SMALL = 'zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen'.split(' ');
+const SMALL =
+  'zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen'.split(
+    ' ',
+  );
 const TENS = 'twenty thirty forty fifty sixty seventy eighty ninety'.split(' ');
-const KLEINE = 'null eins zwei drei vier fünf sechs sieben acht neun zehn elf zwölf dreizehn vierzehn fünfzehn sechzehn siebzehn achtzehn neunzehn'.split(' ');
+const KLEINE =
+  'null eins zwei drei vier fünf sechs sieben acht neun zehn elf zwölf dreizehn vierzehn fünfzehn sechzehn siebzehn achtzehn neunzehn'.split(
+    ' ',
+  );
 const ZEHNER = 'zwanzig dreißig vierzig fünfzig sechzig siebzig achtzig neunzig'.split(' ');
 
-const ENGLISH = new Map([...SMALL.map((word, i) => [word, i] as const), ...TENS.map((word, i) => [word, 20 + 10 * i] as const)]);
-const SCALES = new Map([['hundred', 100], ['thousand', 1000], ['million', 1e6]]);
+const ENGLISH = new Map([
+  ...SMALL.map((word, i) => [word, i] as const),
+  ...TENS.map((word, i) => [word, 20 + 10 * i] as const),
+]);
+const SCALES = new Map([
+  ['hundred', 100],
+  ['thousand', 1000],
+  ['million', 1e6],
+]);
 /** words that are a number by themselves */
-const WHOLE = new Map([['half', 0.5], ['dozen', 12], ['couple', 2], ['dutzend', 12], ['anderthalb', 1.5], ['eineinhalb', 1.5], ['zweieinhalb', 2.5], ['dreieinhalb', 3.5]]);
+const WHOLE = new Map([
+  ['half', 0.5],
+  ['dozen', 12],
+  ['couple', 2],
+  ['dutzend', 12],
+  ['anderthalb', 1.5],
+  ['eineinhalb', 1.5],
+  ['zweieinhalb', 2.5],
+  ['dreieinhalb', 3.5],
+]);
 
-const GERMAN = new Map([['zwo', 2], ...KLEINE.map((word, i) => [word, i] as const), ...ZEHNER.map((word, i) => [word, 20 + 10 * i] as const)]);
+const GERMAN = new Map([
+  ['zwo', 2],
+  ...KLEINE.map((word, i) => [word, i] as const),
+  ...ZEHNER.map((word, i) => [word, 20 + 10 * i] as const),
+]);
 const GERMAN_UNITS = new Map([['ein', 1], ...KLEINE.slice(2, 10).map((word, i) => [word, i + 2] as const)]);
 
 /** 'fünfundzwanzig', 'zweihundertfünfzig'; undefined if the word is no number. */
 export function germanNumber(word: string): number | undefined {
   const text = word.replace('fuenf', 'fünf').replace('zwoelf', 'zwölf').replace('dreissig', 'dreißig');
-  for (const [scale, size] of [['tausend', 1000], ['hundert', 100]] as const) {
+  for (const [scale, size] of [
+    ['tausend', 1000],
+    ['hundert', 100],
+  ] as const) {
     const at = text.length <= 60 ? text.indexOf(scale) : -1;
     if (at < 0) continue;
     const many = at === 0 ? 1 : (GERMAN_UNITS.get(text.slice(0, at)) ?? germanNumber(text.slice(0, at)));
@@ -36,7 +71,8 @@ export function germanNumber(word: string): number | undefined {
     return many === undefined || more === undefined || more >= size ? undefined : many * size + more;
   }
   const [, unit, ten] = /^(\p{L}{3,6}?)und(\p{L}+)$/u.exec(text) ?? [];
-  if (unit !== undefined && GERMAN_UNITS.has(unit) && ZEHNER.includes(ten)) return GERMAN_UNITS.get(unit)! + GERMAN.get(ten)!;
+  if (unit !== undefined && GERMAN_UNITS.has(unit) && ZEHNER.includes(ten))
+    return GERMAN_UNITS.get(unit)! + GERMAN.get(ten)!;
   return GERMAN.get(text);
 }
 
@@ -57,11 +93,16 @@ export function readDigits(token: string): number[] {
 /** Digits that are no word's part, such as the 2 of 'mp2', and no ordinal's. */
 function digitMentions(text: string): NumberMention[] {
   const found: NumberMention[] = [];
-  for (const match of text.matchAll(/(?<![\p{L}_\d])(?:[1-9]\d{0,2}(?: \d{3})+(?!\d)|\d+(?:[.,']\d+)*|(?<!\.)\.\d+)(?!\d|(?:st|nd|rd|th)(?!\p{L}))/gu)) {
+  for (const match of text.matchAll(
+    /(?<![\p{L}_\d])(?:[1-9]\d{0,2}(?: \d{3})+(?!\d)|\d+(?:[.,']\d+)*|(?<!\.)\.\d+)(?!\d|(?:st|nd|rd|th)(?!\p{L}))/gu,
+  )) {
     const [token] = match;
     const values = readDigits(token);
-    const parts = values.length ? [{ text: token, at: 0, values }] : [...token.matchAll(/\d+/g)].map((part) => ({ text: part[0], at: part.index, values: [Number(part[0])] }));
-    for (const part of parts) found.push({ start: match.index + part.at, end: match.index + part.at + part.text.length, values: part.values });
+    const parts = values.length
+      ? [{ text: token, at: 0, values }]
+      : [...token.matchAll(/\d+/g)].map((part) => ({ text: part[0], at: part.index, values: [Number(part[0])] }));
+    for (const part of parts)
+      found.push({ start: match.index + part.at, end: match.index + part.at + part.text.length, values: part.values });
   }
   return found;
 }
@@ -73,7 +114,11 @@ interface Word {
 }
 
 /** The English number that begins at this word, and how many words it takes. */
-function englishNumber(words: Word[], from: number, joined: (i: number) => boolean): { value: number; count: number } | undefined {
+function englishNumber(
+  words: Word[],
+  from: number,
+  joined: (i: number) => boolean,
+): { value: number; count: number } | undefined {
   let total = 0;
   let current: number | undefined;
   let room = Infinity; // what the next word must be below
@@ -92,12 +137,25 @@ function englishNumber(words: Word[], from: number, joined: (i: number) => boole
     } else if (scale === 100 && (current ?? 1) < 100 && (current !== undefined || i === from || first === 'a')) {
       current = (current ?? 1) * 100;
       room = 100;
-    } else if (scale !== undefined && scale > 100 && scale < scaleRoom && (current !== undefined || i === from || first === 'a')) {
+    } else if (
+      scale !== undefined &&
+      scale > 100 &&
+      scale < scaleRoom &&
+      (current !== undefined || i === from || first === 'a')
+    ) {
       total += (current ?? 1) * scale;
       current = undefined;
       scaleRoom = scale;
       room = 1000;
-    } else if (text === 'and' && i > from && room >= 100 && room < Infinity && ENGLISH.has(words[i + 1]?.text) && joined(i + 1)) continue;
+    } else if (
+      text === 'and' &&
+      i > from &&
+      room >= 100 &&
+      room < Infinity &&
+      ENGLISH.has(words[i + 1]?.text) &&
+      joined(i + 1)
+    )
+      continue;
     else break;
     end = i + 1;
   }
@@ -106,7 +164,8 @@ function englishNumber(words: Word[], from: number, joined: (i: number) => boole
   if (words[end]?.text === 'point' && joined(end)) {
     let digits = '';
     let at = end + 1;
-    for (; at < words.length && joined(at) && (ENGLISH.get(words[at].text) ?? 10) < 10; at++) digits += ENGLISH.get(words[at].text);
+    for (; at < words.length && joined(at) && (ENGLISH.get(words[at].text) ?? 10) < 10; at++)
+      digits += ENGLISH.get(words[at].text);
     if (digits) {
       value = Number(`${value}.${digits}`);
       end = at;
@@ -116,8 +175,13 @@ function englishNumber(words: Word[], from: number, joined: (i: number) => boole
 }
 
 function wordMentions(text: string): NumberMention[] {
-  const words: Word[] = [...text.matchAll(/\p{L}+/gu)].map((match) => ({ text: match[0], start: match.index, end: match.index + match[0].length }));
-  const joined = (i: number): boolean => i > 0 && i < words.length && /^[\s-]+$/.test(text.slice(words[i - 1].end, words[i].start));
+  const words: Word[] = [...text.matchAll(/\p{L}+/gu)].map((match) => ({
+    text: match[0],
+    start: match.index,
+    end: match.index + match[0].length,
+  }));
+  const joined = (i: number): boolean =>
+    i > 0 && i < words.length && /^[\s-]+$/.test(text.slice(words[i - 1].end, words[i].start));
   const found: NumberMention[] = [];
   for (let i = 0; i < words.length; i++) {
     const { text: word, start } = words[i];
@@ -156,9 +220,12 @@ export function findNumbers(text: string): NumberMention[] {
 export function readNumber(text: string): number | undefined {
   if (text.length > 200) return undefined;
   const whole = plain(text).trim().replace(/^\+/, '');
-  if (/^-?(\d+|\d*\.\d+)(e[+-]?\d{1,3})?$/.test(whole) && !/^-?[1-9]\d{0,2}\.\d{3}$/.test(whole)) return finite(Number(whole));
+  if (/^-?(\d+|\d*\.\d+)(e[+-]?\d{1,3})?$/.test(whole) && !/^-?[1-9]\d{0,2}\.\d{3}$/.test(whole))
+    return finite(Number(whole));
   const [found, ...more] = findNumbers(whole);
-  return found?.start === 0 && found.end === whole.length && more.length === 0 && found.values.length === 1 ? finite(found.values[0]) : undefined;
+  return found?.start === 0 && found.end === whole.length && more.length === 0 && found.values.length === 1
+    ? finite(found.values[0])
+    : undefined;
 }
 
 const finite = (value: number): number | undefined => (Number.isFinite(value) ? value : undefined);

@@ -4,14 +4,16 @@ import { memoryHost } from './memory_host';
 import { LONGEST_SPEECH, named, navigate, readAloud, searchPage, setTheme, setVolume, zoom } from './page_tools';
 import type { PageTool, Result } from './tool';
 
-const summary = async (tool: PageTool, given: Record<string, unknown>, host = memoryHost()): Promise<string> => ((await tool.run(given, host)) as Result).summary;
+const summary = async (tool: PageTool, given: Record<string, unknown>, host = memoryHost()): Promise<string> =>
+  ((await tool.run(given, host)) as Result).summary;
 
 test('names are found by their words', () => {
   const names = ['Models on this device', 'Settings', 'Chat', 'Chat history'];
-  expect(['settings', 'the Settings section', 'CHAT', 'history', 'models', 'this device'].map((name) => named(names, name))).toEqual([
-    'Settings', 'Settings', 'Chat', 'Chat history', 'Models on this device', 'Models on this device',
-  ]);
-  for (const name of ['', '!', 'set', 'prices', '__proto__', 'x'.repeat(10_000)]) expect(named(names, name)).toBeUndefined();
+  expect(
+    ['settings', 'the Settings section', 'CHAT', 'history', 'models', 'this device'].map((name) => named(names, name)),
+  ).toEqual(['Settings', 'Settings', 'Chat', 'Chat history', 'Models on this device', 'Models on this device']);
+  for (const name of ['', '!', 'set', 'prices', '__proto__', 'x'.repeat(10_000)])
+    expect(named(names, name)).toBeUndefined();
   expect(named(['Old chat', 'New chat'], 'chat')).toBeUndefined();
 });
 
@@ -33,16 +35,27 @@ test.each<[string, string]>([
 
 test('a theme that is not there is told with those that are', async () => {
   for (const theme of ['ocean', 'constructor', ''])
-    await expect((async () => setTheme.run({ theme }, memoryHost()))()).rejects.toThrow(`There is no theme "${theme}". The themes are: light, dark, system.`);
+    await expect((async () => setTheme.run({ theme }, memoryHost()))()).rejects.toThrow(
+      `There is no theme "${theme}". The themes are: light, dark, system.`,
+    );
 });
 
 test('volume and text size have bounds, and say what was before', async () => {
   const host = memoryHost();
-  expect(setVolume.run({ percent: 30 }, host)).toEqual({ value: { percent: 30, before: 50 }, brief: 'ok', summary: 'The volume of this page is 30 percent.' });
-  expect(zoom.run({ percent: 150 }, host)).toEqual({ value: { percent: 150, before: 100 }, brief: 'ok', summary: 'The text size is 150 percent.' });
+  expect(setVolume.run({ percent: 30 }, host)).toEqual({
+    value: { percent: 30, before: 50 },
+    brief: 'ok',
+    summary: 'The volume of this page is 30 percent.',
+  });
+  expect(zoom.run({ percent: 150 }, host)).toEqual({
+    value: { percent: 150, before: 100 },
+    brief: 'ok',
+    summary: 'The text size is 150 percent.',
+  });
   expect(await summary(setVolume, { percent: 0 }, host)).toBe('The sounds of this page are off.');
   expect(host.log).toEqual(['volume 30', 'zoom 150', 'volume 0']);
-  for (const percent of [-1, 101, Number.NaN, Infinity]) expect(() => setVolume.run({ percent }, host)).toThrow(/It can be 0 to 100 percent/);
+  for (const percent of [-1, 101, Number.NaN, Infinity])
+    expect(() => setVolume.run({ percent }, host)).toThrow(/It can be 0 to 100 percent/);
   for (const percent of [49, 201, 0]) expect(() => zoom.run({ percent }, host)).toThrow(/It can be 50 to 200 percent/);
   expect(host.log).toHaveLength(3);
 });
@@ -60,16 +73,32 @@ test('sections are opened, unknown ones are told', async () => {
   expect(await summary(navigate, { section: 'die Einstellungen' }, host)).toBe('Here is: Settings.');
   expect(await summary(navigate, { section: 'preferences' }, host)).toBe('Here is: Settings.');
   expect(host.log).toEqual(['open Models on this device', 'open Settings', 'open Settings']);
-  await expect(summary(navigate, { section: 'prices' }, host)).rejects.toThrow('There is no section "prices". The sections are: Models on this device, Settings, Chat.');
+  await expect(summary(navigate, { section: 'prices' }, host)).rejects.toThrow(
+    'There is no section "prices". The sections are: Models on this device, Settings, Chat.',
+  );
 });
 
 test('reading aloud', async () => {
   const host = memoryHost();
-  for (const section of ['last answer', 'the last answer', 'your reply', 'previous message', 'letzte Antwort', 'deine letzte Antwort']) expect(await summary(readAloud, { section }, host)).toBe('Reading aloud: last answer.');
+  for (const section of [
+    'last answer',
+    'the last answer',
+    'your reply',
+    'previous message',
+    'letzte Antwort',
+    'deine letzte Antwort',
+  ])
+    expect(await summary(readAloud, { section }, host)).toBe('Reading aloud: last answer.');
   expect(new Set(host.log)).toEqual(new Set(['speak An answer.']));
-  await expect(summary(readAloud, { section: 'Settings' }, host)).rejects.toThrow('There is no text to read in: Settings.');
-  await expect(summary(readAloud, { section: 'prices' }, host)).rejects.toThrow('There is no part "prices" to read. The parts are: last answer, Settings.');
-  await expect(summary(readAloud, { section: 'last answer' }, memoryHost(undefined, { speak: async () => 'no voice' }))).rejects.toThrow(/No voice is installed/);
+  await expect(summary(readAloud, { section: 'Settings' }, host)).rejects.toThrow(
+    'There is no text to read in: Settings.',
+  );
+  await expect(summary(readAloud, { section: 'prices' }, host)).rejects.toThrow(
+    'There is no part "prices" to read. The parts are: last answer, Settings.',
+  );
+  await expect(
+    summary(readAloud, { section: 'last answer' }, memoryHost(undefined, { speak: async () => 'no voice' })),
+  ).rejects.toThrow(/No voice is installed/);
   const long = memoryHost(undefined, { textOf: () => 'x'.repeat(9000) });
   await summary(readAloud, { section: 'last answer' }, long);
   expect(long.log).toEqual([`speak ${'x'.repeat(LONGEST_SPEECH)}`]);

@@ -2,7 +2,16 @@
 import { asSaid } from './as_said';
 import { checkCall, shown } from './check_call';
 import { ungrounded } from './grounded';
-import { ToolError, UnknownNameError, type Entry, type PageHost, type PageTool, type Result, type Timer, type ToolCall } from './tool';
+import {
+  ToolError,
+  UnknownNameError,
+  type Entry,
+  type PageHost,
+  type PageTool,
+  type Result,
+  type Timer,
+  type ToolCall,
+} from './tool';
 
 export type CallState = 'done' | 'refused' | 'failed' | 'declined';
 
@@ -58,13 +67,20 @@ function storable(value: unknown): Record<string, unknown> {
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error)).slice(0, 500);
 
-export async function runChecked(given: unknown, { tools, enabled, host, consent, timeoutMs = TIMEOUT_MS, userText }: RunOptions): Promise<CallRecord> {
+export async function runChecked(
+  given: unknown,
+  { tools, enabled, host, consent, timeoutMs = TIMEOUT_MS, userText }: RunOptions,
+): Promise<CallRecord> {
   const names = new Set(enabled);
   const offered = tools.filter(({ definition }) => names.has(definition.name));
-  const checked = checkCall(given, offered.map(({ definition }) => definition));
+  const checked = checkCall(
+    given,
+    offered.map(({ definition }) => definition),
+  );
   const asked = (typeof given === 'object' && given !== null ? given : {}) as Partial<Record<keyof ToolCall, unknown>>;
   const name = typeof asked.name === 'string' ? asked.name.slice(0, 100) : '';
-  const named = (): PageTool | undefined => tools.find(({ definition }) => definition.name === (checked.ok ? checked.call.name : name));
+  const named = (): PageTool | undefined =>
+    tools.find(({ definition }) => definition.name === (checked.ok ? checked.call.name : name));
   const record = (state: CallState, summary: string, more: Partial<CallRecord> = {}): CallRecord => ({
     name: checked.ok ? checked.call.name : name,
     arguments: storable(checked.ok ? checked.call.arguments : asked.arguments),
@@ -80,10 +96,20 @@ export async function runChecked(given: unknown, { tools, enabled, host, consent
 
   if (!checked.ok) {
     const off = named();
-    return record('refused', off && !offered.includes(off) ? `The tool "${off.title}" is switched off.` : checked.reason);
+    return record(
+      'refused',
+      off && !offered.includes(off) ? `The tool "${off.title}" is switched off.` : checked.reason,
+    );
   }
   // a small model copies badly: its values are put in the words of the last message
-  const said = userText === undefined ? undefined : asSaid(checked.call, userText.slice(userText.lastIndexOf('\n') + 1), offered.map(({ definition }) => definition.name));
+  const said =
+    userText === undefined
+      ? undefined
+      : asSaid(
+          checked.call,
+          userText.slice(userText.lastIndexOf('\n') + 1),
+          offered.map(({ definition }) => definition.name),
+        );
   if (said) {
     checked.call = said.call;
     checked.repairs.push(...said.repairs);
@@ -91,7 +117,11 @@ export async function runChecked(given: unknown, { tools, enabled, host, consent
   const { call } = checked;
   const tool = offered.find(({ definition }) => definition.name === call.name)!;
   const invented = userText === undefined ? undefined : ungrounded(call, userText);
-  if (invented !== undefined) return record('refused', `The value ${shown(call.arguments[invented])} for ${invented} does not occur in your message, so nothing was done.`);
+  if (invented !== undefined)
+    return record(
+      'refused',
+      `The value ${shown(call.arguments[invented])} for ${invented} does not occur in your message, so nothing was done.`,
+    );
 
   if (tool.changes === 'lasting') {
     let allowed: unknown = false;
@@ -100,17 +130,34 @@ export async function runChecked(given: unknown, { tools, enabled, host, consent
     } catch {
       // a question that could not be asked was not answered with yes
     }
-    if (allowed !== true) return record('declined', 'This was not allowed, so nothing was done.', { value: { error: 'The user did not allow this call.' }, brief: 'declined' });
+    if (allowed !== true)
+      return record('declined', 'This was not allowed, so nothing was done.', {
+        value: { error: 'The user did not allow this call.' },
+        brief: 'declined',
+      });
   }
 
   const started = performance.now();
   const ms = (): number => Math.round(performance.now() - started);
   try {
-    const { value, summary, brief, live, entry } = await withinTime(async () => tool.run(call.arguments, host), timeoutMs, tool.title);
-    return record('done', summary, { value: storable(value), brief, ms: ms(), ...(live && { live }), ...(entry && { entry }) });
+    const { value, summary, brief, live, entry } = await withinTime(
+      async () => tool.run(call.arguments, host),
+      timeoutMs,
+      tool.title,
+    );
+    return record('done', summary, {
+      value: storable(value),
+      brief,
+      ms: ms(),
+      ...(live && { live }),
+      ...(entry && { entry }),
+    });
   } catch (error) {
     const state = error instanceof UnknownNameError ? 'refused' : 'failed';
-    return record(state, error instanceof ToolError ? error.message : `${tool.title} failed: ${messageOf(error)}`, { ms: ms(), ...(error instanceof LateError && { late: true }) });
+    return record(state, error instanceof ToolError ? error.message : `${tool.title} failed: ${messageOf(error)}`, {
+      ms: ms(),
+      ...(error instanceof LateError && { late: true }),
+    });
   }
 }
 
@@ -119,7 +166,10 @@ class LateError extends ToolError {}
 async function withinTime(run: () => Promise<Result>, timeoutMs: number, title: string): Promise<Result> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new LateError(`${title} did not finish within ${timeoutMs / 1000} s. It may still take effect.`)), timeoutMs);
+    timer = setTimeout(
+      () => reject(new LateError(`${title} did not finish within ${timeoutMs / 1000} s. It may still take effect.`)),
+      timeoutMs,
+    );
   });
   try {
     return await Promise.race([run(), late]);

@@ -81,13 +81,26 @@ test.each<[string, RegExp]>([
 ])('%s is refused', (expression, message) => expect(() => calculate(expression)).toThrow(message));
 
 test('figures for people', () => {
-  expect([1234.5, 12, 0, 1 / 3, -1e6, 2e20, 1.5e-9].map((value) => figure(value))).toEqual(['1,234.5', '12', '0', '0.3333333333', '-1,000,000', '2 × 10^20', '1.5 × 10^-9']);
+  expect([1234.5, 12, 0, 1 / 3, -1e6, 2e20, 1.5e-9].map((value) => figure(value))).toEqual([
+    '1,234.5',
+    '12',
+    '0',
+    '0.3333333333',
+    '-1,000,000',
+    '2 × 10^20',
+    '1.5 × 10^-9',
+  ]);
 });
 
 test('the calculator answers with the expression', () =>
-  expect(calculateTool.run({ expression: '12 * 4 = ?' }, memoryHost())).toEqual({ value: { expression: '12 * 4 = ?', result: 48 }, brief: '48', summary: '12 * 4 = 48' }));
+  expect(calculateTool.run({ expression: '12 * 4 = ?' }, memoryHost())).toEqual({
+    value: { expression: '12 * 4 = ?', result: 48 },
+    brief: '48',
+    summary: '12 * 4 = 48',
+  }));
 
-const converted = (value: number, source: string, target: string): string => (convertUnits.run({ value, source, target }, memoryHost()) as { summary: string }).summary;
+const converted = (value: number, source: string, target: string): string =>
+  (convertUnits.run({ value, source, target }, memoryHost()) as { summary: string }).summary;
 
 test.each<[number, string, string, string]>([
   [5, 'km', 'miles', '5 kilometres = 3.10686 miles'],
@@ -128,16 +141,42 @@ test.each<[number, string, string, RegExp]>([
   [-300, '°C', '°F', /below absolute zero/],
   [-5, 'km', 'miles', /cannot be negative/],
   [1e308, 'km', 'nm', /too large/],
-])('%d %s in %s is refused', (value, source, target, message) => expect(() => converted(value, source, target)).toThrow(message));
+])('%d %s in %s is refused', (value, source, target, message) =>
+  expect(() => converted(value, source, target)).toThrow(message),
+);
 
 test('every unit is known in the plural and singular', () => {
-  for (const [name, quantity] of [['metre', 'length'], ['feet', 'length'], ['foot', 'length'], ['ounce', 'mass'], ['pint', 'volume'], ['acre', 'area'], ['knot', 'speed'], ['second', 'time'], ['byte', 'data'], ['terabytes', 'data'], ['inches', 'length'], ['square feet', 'area'], ['Quadratmeter', 'area'], ['tons', 'mass']])
+  for (const [name, quantity] of [
+    ['metre', 'length'],
+    ['feet', 'length'],
+    ['foot', 'length'],
+    ['ounce', 'mass'],
+    ['pint', 'volume'],
+    ['acre', 'area'],
+    ['knot', 'speed'],
+    ['second', 'time'],
+    ['byte', 'data'],
+    ['terabytes', 'data'],
+    ['inches', 'length'],
+    ['square feet', 'area'],
+    ['Quadratmeter', 'area'],
+    ['tons', 'mass'],
+  ])
     expect(findUnit(name)?.quantity, name).toBe(quantity);
 });
 
 test('converting there and back gives the value again', () => {
-  for (const [a, b] of [['km', 'mi'], ['°C', '°F'], ['kg', 'lb'], ['l', 'gal'], ['ha', 'acres'], ['km/h', 'knots'], ['GB', 'Gb']]) {
-    const through = (value: number, source: string, target: string): number => Number((convertUnits.run({ value, source, target }, memoryHost()) as Result).value.result);
+  for (const [a, b] of [
+    ['km', 'mi'],
+    ['°C', '°F'],
+    ['kg', 'lb'],
+    ['l', 'gal'],
+    ['ha', 'acres'],
+    ['km/h', 'knots'],
+    ['GB', 'Gb'],
+  ]) {
+    const through = (value: number, source: string, target: string): number =>
+      Number((convertUnits.run({ value, source, target }, memoryHost()) as Result).value.result);
     expect(through(through(123, a, b), b, a), `${a} ${b}`).toBeCloseTo(123, 2);
   }
 });

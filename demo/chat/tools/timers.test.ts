@@ -12,7 +12,12 @@ test('a timer runs, rings once and is gone', async () => {
   const { summary, live, value } = await timer(host, 10);
   expect(summary).toBe('The timer runs for 10 minutes, until 12:10.');
   expect(value).toEqual({ started: true, id: live!.id, ends: '12:10' });
-  expect(live).toMatchObject({ kind: 'timer', title: 'Timer for 10 minutes', start: host.now(), end: host.now() + 10 * MINUTE });
+  expect(live).toMatchObject({
+    kind: 'timer',
+    title: 'Timer for 10 minutes',
+    start: host.now(),
+    end: host.now() + 10 * MINUTE,
+  });
   await host.pass(9 * MINUTE);
   expect(host.log).toEqual([]);
   await host.pass(MINUTE);
@@ -40,7 +45,11 @@ test('one that ended while the page was closed is told once', async () => {
   await reloaded.pass(15 * MINUTE);
   const { running, missed } = await resumeTimers(reloaded);
   expect([running.length, missed.length]).toEqual([1, 1]);
-  expect(reloaded.log).toEqual(['timer missed', 'ring', 'notify The timer for 10 minutes ended at 12:10 while the page was closed.']);
+  expect(reloaded.log).toEqual([
+    'timer missed',
+    'ring',
+    'notify The timer for 10 minutes ended at 12:10 while the page was closed.',
+  ]);
   expect((await resumeTimers(host.again())).missed).toEqual([]);
 });
 
@@ -95,16 +104,40 @@ test('an alarm rings today, or tomorrow if the time is past', async () => {
   expect(host.log).toEqual(['alarm rang', 'ring', 'notify The alarm at 12:30 rings.']);
 });
 
-test.each([0, -5, 10_081, Number.NaN])('a timer of %d minutes is refused', async (minutes) => expect(timer(memoryHost(), minutes)).rejects.toThrow(/It can run 1 to 10080 minutes/));
-test('a time that is none is refused', async () => expect(alarm(memoryHost(), '25:00')).rejects.toThrow(/It must be HH:MM/));
+test.each([0, -5, 10_081, Number.NaN])('a timer of %d minutes is refused', async (minutes) =>
+  expect(timer(memoryHost(), minutes)).rejects.toThrow(/It can run 1 to 10080 minutes/),
+);
+test('a time that is none is refused', async () =>
+  expect(alarm(memoryHost(), '25:00')).rejects.toThrow(/It must be HH:MM/));
 
 test('long timers are told in hours', async () => {
-  const summaries = await Promise.all([1, 90, 119, 120, 150].map(async (minutes) => (await timer(memoryHost(), minutes)).summary.replace(/, until.*/, '')));
-  expect(summaries).toEqual(['The timer runs for 1 minute', 'The timer runs for 90 minutes', 'The timer runs for 119 minutes', 'The timer runs for 2 hours', 'The timer runs for 2 hours 30 minutes']);
+  const summaries = await Promise.all(
+    [1, 90, 119, 120, 150].map(async (minutes) =>
+      (await timer(memoryHost(), minutes)).summary.replace(/, until.*/, ''),
+    ),
+  );
+  expect(summaries).toEqual([
+    'The timer runs for 1 minute',
+    'The timer runs for 90 minutes',
+    'The timer runs for 119 minutes',
+    'The timer runs for 2 hours',
+    'The timer runs for 2 hours 30 minutes',
+  ]);
 });
 
 test('damaged storage is no timer', async () => {
-  for (const stored of ['x', 7, null, [null, 7, {}, { id: 'a', kind: 'bomb', title: '', start: 0, end: 0 }, { id: 'a', kind: 'timer', title: 't', start: 0, end: Number.NaN }]]) {
+  for (const stored of [
+    'x',
+    7,
+    null,
+    [
+      null,
+      7,
+      {},
+      { id: 'a', kind: 'bomb', title: '', start: 0, end: 0 },
+      { id: 'a', kind: 'timer', title: 't', start: 0, end: Number.NaN },
+    ],
+  ]) {
     const host = memoryHost();
     host.stored.set('timers', stored);
     expect(await resumeTimers(host)).toEqual({ running: [], missed: [] });

@@ -8,7 +8,13 @@ const MOST = 50;
 
 const isTimer = (value: unknown): value is Timer => {
   const { id, kind, title, start, end } = (value ?? {}) as Partial<Timer>;
-  return typeof id === 'string' && (kind === 'timer' || kind === 'alarm') && typeof title === 'string' && Number.isFinite(start) && Number.isFinite(end);
+  return (
+    typeof id === 'string' &&
+    (kind === 'timer' || kind === 'alarm') &&
+    typeof title === 'string' &&
+    Number.isFinite(start) &&
+    Number.isFinite(end)
+  );
 };
 /** Anything may stand in storage. */
 const timersIn = (stored: unknown): Timer[] => (Array.isArray(stored) ? stored.filter(isTimer) : []);
@@ -43,7 +49,13 @@ async function end(host: PageHost, timer: Timer): Promise<void> {
   waitsOf(host).delete(timer.id);
   // storage that fails must not silence an alarm
   const mine = await takeOut(host, timer.id).catch(() => true);
-  if (mine) await announce(host, timer, 'rang', timer.kind === 'timer' ? `${sentence(timer)} is over.` : `${sentence(timer)} rings.`);
+  if (mine)
+    await announce(
+      host,
+      timer,
+      'rang',
+      timer.kind === 'timer' ? `${sentence(timer)} is over.` : `${sentence(timer)} rings.`,
+    );
   else host.timerEnded?.(timer, 'rang');
 }
 
@@ -63,7 +75,12 @@ export async function resumeTimers(host: PageHost): Promise<{ running: Timer[]; 
       running.push(timer);
     } else if (await takeOut(host, timer.id)) {
       missed.push(timer);
-      await announce(host, timer, 'missed', `${sentence(timer)}${timer.kind === 'timer' ? ` ended at ${timeOf(timer.end)}` : ' passed'} while the page was closed.`);
+      await announce(
+        host,
+        timer,
+        'missed',
+        `${sentence(timer)}${timer.kind === 'timer' ? ` ended at ${timeOf(timer.end)}` : ' passed'} while the page was closed.`,
+      );
     }
   }
   return { running, missed };
@@ -79,7 +96,8 @@ export async function cancelTimer(host: PageHost, id: string): Promise<boolean> 
   return there;
 }
 
-export const runningTimers = async (host: PageHost): Promise<Timer[]> => timersIn(await host.storage.get(KEY)).filter((timer) => timer.end > host.now());
+export const runningTimers = async (host: PageHost): Promise<Timer[]> =>
+  timersIn(await host.storage.get(KEY)).filter((timer) => timer.end > host.now());
 
 /** 'The timer for 10 minutes' */
 const sentence = ({ title }: Timer): string => `The ${title.charAt(0).toLowerCase()}${title.slice(1)}`;
@@ -88,7 +106,13 @@ export const timeOf = (at: number): string => clock(new Date(at).getHours() * 60
 let made = 0;
 
 async function start(host: PageHost, kind: Timer['kind'], title: string, at: number): Promise<Timer> {
-  const timer: Timer = { id: `${kind}-${host.now().toString(36)}-${(made++).toString(36)}${Math.random().toString(36).slice(2, 8)}`, kind, title, start: host.now(), end: at };
+  const timer: Timer = {
+    id: `${kind}-${host.now().toString(36)}-${(made++).toString(36)}${Math.random().toString(36).slice(2, 8)}`,
+    kind,
+    title,
+    start: host.now(),
+    end: at,
+  };
   await host.storage.update(KEY, (old) => {
     const timers = timersIn(old);
     if (timers.length >= MOST) throw new ToolError(`${MOST} timers run already. Cancel one first.`);
@@ -101,7 +125,9 @@ async function start(host: PageHost, kind: Timer['kind'], title: string, at: num
 const minutesText = (minutes: number): string => {
   const [hours, rest] = [Math.floor(minutes / 60), minutes % 60];
   const one = (count: number, unit: string): string => `${count} ${unit}${count === 1 ? '' : 's'}`;
-  return minutes < 120 ? one(minutes, 'minute') : [one(hours, 'hour'), rest ? one(rest, 'minute') : ''].filter(Boolean).join(' ');
+  return minutes < 120
+    ? one(minutes, 'minute')
+    : [one(hours, 'hour'), rest ? one(rest, 'minute') : ''].filter(Boolean).join(' ');
 };
 
 const started = (timer: Timer, summary: string): Result => ({
@@ -112,13 +138,18 @@ const started = (timer: Timer, summary: string): Result => ({
 });
 
 export const setTimer: PageTool = {
-  definition: define('set_timer', 'Start a countdown timer', { minutes: { type: 'integer', description: 'Length in minutes' } }),
+  definition: define('set_timer', 'Start a countdown timer', {
+    minutes: { type: 'integer', description: 'Length in minutes' },
+  }),
   title: 'Timer',
   icon: 'timer',
   changes: 'page',
   async run({ minutes }, host) {
     const length = Number(minutes);
-    if (!(length >= 1 && length <= LONGEST_MINUTES)) throw new ToolError(`The timer is to run ${length} minutes. It can run 1 to ${LONGEST_MINUTES} minutes, which is 7 days.`);
+    if (!(length >= 1 && length <= LONGEST_MINUTES))
+      throw new ToolError(
+        `The timer is to run ${length} minutes. It can run 1 to ${LONGEST_MINUTES} minutes, which is 7 days.`,
+      );
     const timer = await start(host, 'timer', `Timer for ${minutesText(length)}`, host.now() + length * 60_000);
     return started(timer, `The timer runs for ${minutesText(length)}, until ${timeOf(timer.end)}.`);
   },
@@ -131,7 +162,8 @@ export const setAlarm: PageTool = {
   changes: 'page',
   async run({ time }, host) {
     const [, hours, minutes] = /^([01]\d|2[0-3]):([0-5]\d)$/.exec(String(time)) ?? [];
-    if (hours === undefined) throw new ToolError(`The time is "${String(time).slice(0, 20)}". It must be HH:MM, such as 07:30.`);
+    if (hours === undefined)
+      throw new ToolError(`The time is "${String(time).slice(0, 20)}". It must be HH:MM, such as 07:30.`);
     const at = new Date(host.now());
     at.setHours(Number(hours), Number(minutes), 0, 0);
     const tomorrow = at.getTime() <= host.now();

@@ -25,7 +25,20 @@ export interface Definition {
  */
 export type Changes = 'none' | 'page' | 'lasting';
 
-export type IconName = 'timer' | 'alarm' | 'clock' | 'calculator' | 'ruler' | 'note' | 'task' | 'theme' | 'volume' | 'search' | 'section' | 'zoom' | 'speech';
+export type IconName =
+  | 'timer'
+  | 'alarm'
+  | 'clock'
+  | 'calculator'
+  | 'ruler'
+  | 'note'
+  | 'task'
+  | 'theme'
+  | 'volume'
+  | 'search'
+  | 'section'
+  | 'zoom'
+  | 'speech';
 
 /** A timer or alarm that runs. */
 export interface Timer {

@@ -43,7 +43,8 @@ export function openReferenceBackend(options: ReferenceOptions = {}): Backend {
           written += rows;
         },
         finish() {
-          if (written !== spec.rows) fail('CheckpointError', { what: `Rows of ${spec.name} are missing`, got: written, wanted: spec.rows });
+          if (written !== spec.rows)
+            fail('CheckpointError', { what: `Rows of ${spec.name} are missing`, got: written, wanted: spec.rows });
           return { ...spec, values } as ReferenceMatrix;
         },
       };
@@ -72,7 +73,8 @@ interface StepContext {
 
 const valuesOf = (v: Matrix | Vector): Float32Array => (v as ReferenceMatrix | ReferenceVector).values;
 const moduleName = (name: string): string => name.replace(/\.weight$/, '');
-const multiply = (w: Matrix, x: ActivationRows, bias?: Vector): ActivationRows => linear(valuesOf(w), w.rows, w.cols, x, bias && valuesOf(bias));
+const multiply = (w: Matrix, x: ActivationRows, bias?: Vector): ActivationRows =>
+  linear(valuesOf(w), w.rows, w.cols, x, bias && valuesOf(bias));
 
 function normed(x: PlanActivation, norm: Norm | undefined, { acts, tapped }: StepContext): ActivationRows {
   if (!norm) return acts.get(x)!;
@@ -115,7 +117,12 @@ const OPS: Lowerings<StepContext, ActivationRows> = {
   attend({ qkv, cache: { layer, kvHeads, headDim }, heads, qNorm, kNorm, ropeTheta }, { acts, caches, onAttention }) {
     const cache = ofLayer(caches, layer, () => ({ k: [], v: [] }));
     const norm = ({ weight, eps }: Norm): { weight: Float32Array; eps: number } => ({ weight: valuesOf(weight), eps });
-    return attend(acts.get(qkv)!, cache, { heads, kvHeads, headDim, qNorm: norm(qNorm), kNorm: norm(kNorm), ropeTheta }, onAttention?.bind(undefined, layer));
+    return attend(
+      acts.get(qkv)!,
+      cache,
+      { heads, kvHeads, headDim, qNorm: norm(qNorm), kNorm: norm(kNorm), ropeTheta },
+      onAttention?.bind(undefined, layer),
+    );
   },
   last: ({ x }, { acts }) => acts.get(x)!.slice(-x.cols),
 };
@@ -163,7 +170,9 @@ function createRunner(plan: Plan, { onModuleOutput, onAttention }: ReferenceOpti
       promptLength = Math.min(promptLength, position);
       pending = undefined;
       logits = undefined;
-      caches = new Map([...caches].map(([layer, { k, v }]) => [layer, { k: k.slice(0, position), v: v.slice(0, position) }]));
+      caches = new Map(
+        [...caches].map(([layer, { k, v }]) => [layer, { k: k.slice(0, position), v: v.slice(0, position) }]),
+      );
       columns = new Map([...columns].map(([layer, past]) => [layer, past.slice(0, position)]));
       return true;
     },
@@ -182,7 +191,8 @@ function tapSegments(w: Matrix, y: ActivationRows, tapped: TapModule): void {
   let first = 0;
   for (const { name, rows } of w.segments) {
     const part = new Float32Array((y.length / w.rows) * rows);
-    for (let t = 0; t * w.rows < y.length; t++) part.set(y.subarray(t * w.rows + first, t * w.rows + first + rows), t * rows);
+    for (let t = 0; t * w.rows < y.length; t++)
+      part.set(y.subarray(t * w.rows + first, t * w.rows + first + rows), t * rows);
     tapped(name, part, rows);
     first += rows;
   }

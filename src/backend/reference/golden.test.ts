@@ -17,13 +17,17 @@ interface Header {
 
 describe('activations by module name', () => {
   it('match to 1e-3 of the largest', async () => {
-    const files = readdirSync(join(golden, 'model')).map((name) => memorySource(name, readFileSync(join(golden, 'model', name))));
+    const files = readdirSync(join(golden, 'model')).map((name) =>
+      memorySource(name, readFileSync(join(golden, 'model', name))),
+    );
     const checkpoint = await openCheckpoint(files);
     const got = new Map<string, { values: Float32Array; cols: number }>();
     const backend = openReferenceBackend({ onModuleOutput: (name, values, cols) => got.set(name, { values, cols }) });
     const weights = await loadWeights(checkpoint, backend, () => undefined);
     const runner = await backend.compile(recordModel(checkpoint, weights), { contextLength: 64, prefillBatch: 64 });
-    const { prompts } = JSON.parse(readFileSync(join(golden, 'expected.json'), 'utf8')) as { prompts: Record<string, number[]> };
+    const { prompts } = JSON.parse(readFileSync(join(golden, 'expected.json'), 'utf8')) as {
+      prompts: Record<string, number[]>;
+    };
     await runner.prefill(Uint32Array.from(prompts.T7));
 
     const bytes = readFileSync(join(golden, 'activations.safetensors'));

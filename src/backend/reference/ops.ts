@@ -15,7 +15,13 @@ export function rmsNorm(x: ActivationRows, cols: number, weight: Float32Array, e
 }
 
 /** y[t, r] = Σ_c w[r, c] · x[t, c] + bias[r] */
-export function linear(w: Float32Array, rows: number, cols: number, x: ActivationRows, bias?: Float32Array): ActivationRows {
+export function linear(
+  w: Float32Array,
+  rows: number,
+  cols: number,
+  x: ActivationRows,
+  bias?: Float32Array,
+): ActivationRows {
   const T = x.length / cols;
   const y = new Float32Array(T * rows);
   for (let r = 0; r < rows; r++)
@@ -36,7 +42,14 @@ export const swiglu = (gate: ActivationRows, up: ActivationRows): ActivationRows
  * @param bcx [T, 3D]: B, C, x
  * @param past u of all earlier positions, [position, D]; that of these tokens is appended
  */
-export function shortConv(bcx: ActivationRows, D: number, taps: Float32Array, L: number, past: number[][], bias?: Float32Array): ActivationRows {
+export function shortConv(
+  bcx: ActivationRows,
+  D: number,
+  taps: Float32Array,
+  L: number,
+  past: number[][],
+  bias?: Float32Array,
+): ActivationRows {
   const T = bcx.length / (3 * D);
   const y = new Float32Array(T * D);
   for (let t = 0; t < T; t++) {
@@ -85,7 +98,12 @@ export interface AttentionConfig {
  * qkv [T, (H + 2K)·d] → [T, H·d]; The k and v of these tokens are appended to the cache; its length is the position of the first token.
  * @param onWeights called with the attention weights of a head at a position, [position + 1]
  */
-export function attend(qkv: ActivationRows, cache: KeyValueCache, s: AttentionConfig, onWeights?: (head: number, position: number, weights: Float64Array) => void): ActivationRows {
+export function attend(
+  qkv: ActivationRows,
+  cache: KeyValueCache,
+  s: AttentionConfig,
+  onWeights?: (head: number, position: number, weights: Float64Array) => void,
+): ActivationRows {
   const { heads: H, kvHeads: K, headDim: d } = s;
   const width = (H + 2 * K) * d;
   const T = qkv.length / width;
@@ -116,7 +134,11 @@ export function attend(qkv: ActivationRows, cache: KeyValueCache, s: AttentionCo
         for (let p = 0; p <= position; p++) sum += scores[p] * cache.v[p][kv + i];
         y[(t * H + h) * d + i] = sum / total;
       }
-      onWeights?.(h, position, scores.map((score) => score / total));
+      onWeights?.(
+        h,
+        position,
+        scores.map((score) => score / total),
+      );
     }
   }
   return y;

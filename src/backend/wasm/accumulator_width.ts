@@ -22,12 +22,13 @@ export function setFasterAccumulatorWidth({ time_tiles, use_int16_sums }: Kernel
 function isInt16Faster(timeTiles: NonNullable<KernelExports['time_tiles']>, heap: WasmHeap): boolean {
   const zeros = heap.zeros(3 * TILE_BYTES, 'the measurement of the kernels');
   const best = [Infinity, Infinity];
-  for (const begin = performance.now(); performance.now() - begin < MEASURE_MS; )
+  for (const begin = performance.now(); performance.now() - begin < MEASURE_MS;)
     for (const int16 of [0, 1]) {
       const start = performance.now();
       let [calls, time] = [0, 0];
       // without cross-origin isolation the clock moves in steps of 0.1 ms
-      for (; time < 0.5; time = performance.now() - start, calls++) timeTiles(int16, zeros, zeros + TILE_BYTES, zeros + 2 * TILE_BYTES, TILES_PER_CALL);
+      for (; time < 0.5; time = performance.now() - start, calls++)
+        timeTiles(int16, zeros, zeros + TILE_BYTES, zeros + 2 * TILE_BYTES, TILES_PER_CALL);
       best[int16] = Math.min(best[int16], time / calls);
     }
   heap.release(zeros);

@@ -47,7 +47,11 @@ export interface WasmBackend extends Backend {
 }
 
 /** @throws DeviceError when the browser lacks WebAssembly SIMD */
-export async function openWasmBackend({ threads, variant: wanted, exact = false }: WasmOptions = {}): Promise<WasmBackend> {
+export async function openWasmBackend({
+  threads,
+  variant: wanted,
+  exact = false,
+}: WasmOptions = {}): Promise<WasmBackend> {
   const obstacle = whyNoThreads();
   const maxThreads = obstacle ? 1 : Math.min(threads ?? navigator.hardwareConcurrency ?? 1, MAX_THREADS);
   const shared = maxThreads > 1;
@@ -59,7 +63,8 @@ export async function openWasmBackend({ threads, variant: wanted, exact = false 
   };
   describeDevice(maxThreads);
   if (obstacle && threads !== 1) info.notes.push(obstacle);
-  if (!wanted && variant === 'simd') info.notes.push('This browser has no relaxed SIMD; the plain SIMD kernels are slower.');
+  if (!wanted && variant === 'simd')
+    info.notes.push('This browser has no relaxed SIMD; the plain SIMD kernels are slower.');
 
   const matrices = new Map<Matrix, PackedMatrix>();
   const vectors = new Map<Vector, number>();
@@ -93,7 +98,8 @@ export async function openWasmBackend({ threads, variant: wanted, exact = false 
     vectors.clear();
   }
 
-  const weightBytes = (node: PlanNode): number => matricesOf(node).reduce((sum, w) => sum + (matrices.get(w)?.bytes ?? 0), 0);
+  const weightBytes = (node: PlanNode): number =>
+    matricesOf(node).reduce((sum, w) => sum + (matrices.get(w)?.bytes ?? 0), 0);
 
   return {
     info,
@@ -117,13 +123,26 @@ export async function openWasmBackend({ threads, variant: wanted, exact = false 
           check();
           const segment = segments[index];
           const count = slice.byteLength / segment.row;
-          if (firstRow !== segment.written || !Number.isInteger(count) || firstRow + count > segment.rows || firstRow % ROW_SLICE_MULTIPLE)
-            fail('CheckpointError', { what: `The rows of ${spec.segments[index].name} are not in order`, got: `${count} rows at ${firstRow}`, wanted: `rows from ${segment.written} on, ${segment.rows} in all` });
-          const stagedRows = Math.max(Math.floor(STAGING_BYTES / segment.staged / ROW_SLICE_MULTIPLE), 1) * ROW_SLICE_MULTIPLE;
+          if (
+            firstRow !== segment.written ||
+            !Number.isInteger(count) ||
+            firstRow + count > segment.rows ||
+            firstRow % ROW_SLICE_MULTIPLE
+          )
+            fail('CheckpointError', {
+              what: `The rows of ${spec.segments[index].name} are not in order`,
+              got: `${count} rows at ${firstRow}`,
+              wanted: `rows from ${segment.written} on, ${segment.rows} in all`,
+            });
+          const stagedRows =
+            Math.max(Math.floor(STAGING_BYTES / segment.staged / ROW_SLICE_MULTIPLE), 1) * ROW_SLICE_MULTIPLE;
           const staging = heap.alloc(Math.min(stagedRows, count) * segment.staged, 'loading the weights');
           for (let row = 0; row < count; row += stagedRows) {
             const rows = Math.min(stagedRows, count - row);
-            heap.u8.set(simplify(segment.dtype, slice.subarray(row * segment.row, (row + rows) * segment.row)), staging);
+            heap.u8.set(
+              simplify(segment.dtype, slice.subarray(row * segment.row, (row + rows) * segment.row)),
+              staging,
+            );
             kernels.pack(weights + index * WEIGHT.bytes, staging, firstRow + row, rows);
           }
           heap.release(staging);
@@ -132,7 +151,12 @@ export async function openWasmBackend({ threads, variant: wanted, exact = false 
         finish() {
           check();
           segments.forEach(({ rows, written }, i) => {
-            if (written !== rows) fail('CheckpointError', { what: `Rows of ${spec.segments[i].name} are missing`, got: written, wanted: rows });
+            if (written !== rows)
+              fail('CheckpointError', {
+                what: `Rows of ${spec.segments[i].name} are missing`,
+                got: written,
+                wanted: rows,
+              });
           });
           const handle: Matrix = { ...spec };
           matrices.set(handle, { address: weights, bytes });
@@ -156,7 +180,8 @@ export async function openWasmBackend({ threads, variant: wanted, exact = false 
       check();
       if (failure && !info.notes.includes(failure)) info.notes.push(failure);
       const known = <K extends { name: string }, W>(map: Map<K, W>, key: K): W =>
-        map.get(key) ?? fail('DeviceError', { what: `${key.name} is not in this backend`, cure: 'Load the model again.' });
+        map.get(key) ??
+        fail('DeviceError', { what: `${key.name} is not in this backend`, cure: 'Load the model again.' });
       const fixedThreads = runners.size > 0 || threads !== undefined ? pool.size : undefined;
       const runner = createWasmRunner(plan, options, {
         heap,

@@ -30,13 +30,33 @@ export function wasmSizes({ kernels, maxThreads, startBytes, exact }: ReturnType
     const heap = new CountingHeap();
     const addresses = { matrix: () => 0, vector: () => 0, int8: () => false };
     const pool = { size: maxThreads } as ThreadPool;
-    createWasmRunner(plan, options, { heap, kernels, pool, addresses, weightBytes: () => 0, threads: 1, int16: !exact, check: () => undefined });
-    const { pageBytes } = lowerPlanToWasmOps(plan, options.prefillBatch, !exact, new CountingHeap(), kernels, addresses);
+    createWasmRunner(plan, options, {
+      heap,
+      kernels,
+      pool,
+      addresses,
+      weightBytes: () => 0,
+      threads: 1,
+      int16: !exact,
+      check: () => undefined,
+    });
+    const { pageBytes } = lowerPlanToWasmOps(
+      plan,
+      options.prefillBatch,
+      !exact,
+      new CountingHeap(),
+      kernels,
+      addresses,
+    );
     const pages = Math.ceil(options.contextLength / KV_PAGE_POSITIONS);
     return heap.used + (pages - 1) * allocatedBytes(pageBytes + 64); // every runner begins with one page
   }
   return {
-    matrix: ({ cols, segments }) => segments.reduce((sum, { rows, dtype }) => sum + allocatedBytes(kernels.packed_size(DTYPES[dtype].ggml, rows, cols) >>> 0), allocatedBytes(WEIGHT.bytes * segments.length)),
+    matrix: ({ cols, segments }) =>
+      segments.reduce(
+        (sum, { rows, dtype }) => sum + allocatedBytes(kernels.packed_size(DTYPES[dtype].ggml, rows, cols) >>> 0),
+        allocatedBytes(WEIGHT.bytes * segments.length),
+      ),
     vector: ({ length }) => allocatedBytes(4 * length + 16),
     empty: startBytes,
     runner,

@@ -11,10 +11,17 @@ setFlagsFromString('--no-liftoff');
 
 const open = async (variant: SimdVariant, int16Sums?: boolean): ReturnType<typeof instantiateLinearKernels> =>
   instantiateLinearKernels(await WebAssembly.compile((await compileKernels(variant)) as BufferSource), int16Sums);
-const kernels = { simd: await open('simd'), relaxed: await open('relaxed'), 'relaxed, int16 sums': await open('relaxed', true) };
+const kernels = {
+  simd: await open('simd'),
+  relaxed: await open('relaxed'),
+  'relaxed, int16 sums': await open('relaxed', true),
+};
 
 describe.each(ALL_DTYPES)('linear %s', (dtype) => {
-  it.each(LINEAR_SHAPES.filter(([, cols]) => cols % DTYPES[dtype].blockLength === 0))('%i × %i, same bits for every T, row range and variant', (rows, cols) => {
-    expect(checkLinear(kernels, dtype, rows, cols)).toEqual([]);
-  });
+  it.each(LINEAR_SHAPES.filter(([, cols]) => cols % DTYPES[dtype].blockLength === 0))(
+    '%i × %i, same bits for every T, row range and variant',
+    (rows, cols) => {
+      expect(checkLinear(kernels, dtype, rows, cols)).toEqual([]);
+    },
+  );
 });

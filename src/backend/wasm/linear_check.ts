@@ -36,9 +36,20 @@ export function xorshift32(seed: number): () => number {
 }
 
 /** Rows of random blocks with every bit pattern of the codes; their floats are small, of both signs, and some are subnormal halves. */
-export const randomWeightRowsWithSubnormals = (dtype: Dtype, rows: number, cols: number, next: () => number): Uint8Array => {
+export const randomWeightRowsWithSubnormals = (
+  dtype: Dtype,
+  rows: number,
+  cols: number,
+  next: () => number,
+): Uint8Array => {
   const small = (): number => ((next() >>> 8) / 2 ** 24 - 0.5) * 0.25;
-  return randomTestWeightRows(dtype, rows, cols, () => next() >>> 13, () => (next() % (dtype === 'F16' ? 256 : 8) ? small() : small() * 2e-4));
+  return randomTestWeightRows(
+    dtype,
+    rows,
+    cols,
+    () => next() >>> 13,
+    () => (next() % (dtype === 'F16' ? 256 : 8) ? small() : small() * 2e-4),
+  );
 };
 
 /** Rounds activations to int8 and back as kernels/linear_quantize.h does, in f32 arithmetic. */
@@ -65,7 +76,10 @@ export interface LinearKernelInstance {
 }
 
 /** @param int16Sums relaxed SIMD: add the first products in 16 bits */
-export async function instantiateLinearKernels(module: WebAssembly.Module, int16Sums = false): Promise<LinearKernelInstance> {
+export async function instantiateLinearKernels(
+  module: WebAssembly.Module,
+  int16Sums = false,
+): Promise<LinearKernelInstance> {
   const memory = new WebAssembly.Memory({ initial: 256, maximum: 65536, shared: true });
   const { exports } = await WebAssembly.instantiate(module, { env: { memory, now: () => 0 } });
   const c = exports as unknown as LinearKernelExports;
@@ -80,13 +94,27 @@ interface Product {
 }
 
 /** Packs the matrix and multiplies x [T, cols], in two ranges of rows as two threads would. y is [T, rows + ROW_PADDING]; its padding is NaN. */
-function multiply({ exports: c, memory }: LinearKernelInstance, dtype: Dtype, rawRows: Uint8Array, rows: number, cols: number, x: Float32Array, T: number, exact: boolean): Product {
+function multiply(
+  { exports: c, memory }: LinearKernelInstance,
+  dtype: Dtype,
+  rawRows: Uint8Array,
+  rows: number,
+  cols: number,
+  x: Float32Array,
+  T: number,
+  exact: boolean,
+): Product {
   const format = DTYPES[dtype].ggml;
   const source = simplify(dtype, rawRows);
   let free = c.__heap_base.value;
-  const alloc = (bytes: number): number => (free = (free + 63) & ~63, (free += bytes) - bytes);
+  const alloc = (bytes: number): number => ((free = (free + 63) & ~63), (free += bytes) - bytes);
   const [w, data] = [alloc(WEIGHT.bytes), alloc(c.packed_size(format, rows, cols))];
-  const [src, at, y, out] = [alloc(source.length), alloc(x.byteLength), alloc(T * (rows + ROW_PADDING) * 4), alloc(cols * 4)];
+  const [src, at, y, out] = [
+    alloc(source.length),
+    alloc(x.byteLength),
+    alloc(T * (rows + ROW_PADDING) * 4),
+    alloc(cols * 4),
+  ];
   const xq = isFloat(dtype) || exact ? 0 : alloc(c.quantized_size(T, cols));
   const guard = alloc(4);
   if (free > memory.buffer.byteLength) throw new Error(`the test needs ${free} bytes`);
@@ -97,7 +125,8 @@ function multiply({ exports: c, memory }: LinearKernelInstance, dtype: Dtype, ra
   new Float32Array(memory.buffer, y, T * (rows + ROW_PADDING)).fill(NaN);
   new Float32Array(memory.buffer, out, cols).fill(NaN);
 
-  for (let first = 0; first < rows; first += 48) c.pack(w, src + first * simpleRowBytes(dtype, cols), first, Math.min(48, rows - first));
+  for (let first = 0; first < rows; first += 48)
+    c.pack(w, src + first * simpleRowBytes(dtype, cols), first, Math.min(48, rows - first));
   if (xq) {
     c.quantize(at, xq, cols, T, 0, T >> 1);
     c.quantize(at, xq, cols, T, T >> 1, T);
@@ -107,7 +136,10 @@ function multiply({ exports: c, memory }: LinearKernelInstance, dtype: Dtype, ra
   if (middle < rows) c.linear(w, at, xq, T, y, rows + ROW_PADDING, middle, rows);
   c.unpack_row(w, rows - 1, out);
   if (new Uint32Array(memory.buffer, guard, 1)[0] !== 0xabcdef) throw new Error('wrote past the end of a buffer');
-  return { y: new Float32Array(memory.buffer, y, T * (rows + ROW_PADDING)).slice(), row: new Float32Array(memory.buffer, out, cols).slice() };
+  return {
+    y: new Float32Array(memory.buffer, y, T * (rows + ROW_PADDING)).slice(),
+    row: new Float32Array(memory.buffer, out, cols).slice(),
+  };
 }
 
 /** The shapes to check; a dtype takes those whose columns are whole blocks. */
@@ -120,7 +152,12 @@ const TOKENS = [33, 7, 3, 2, 1];
  * Multiplies a matrix of one shape for every T, with int8 and with f32 activations, and compares with plain loops over dequantized weights.
  * @returns the errors; results must have the same bits for every T and all `kernels`
  */
-export function checkLinear(kernels: Record<string, LinearKernelInstance>, dtype: Dtype, rows: number, cols: number): string[] {
+export function checkLinear(
+  kernels: Record<string, LinearKernelInstance>,
+  dtype: Dtype,
+  rows: number,
+  cols: number,
+): string[] {
   const wrong: string[] = [];
   const next = xorshift32(rows * 7919 + cols);
   const source = randomWeightRowsWithSubnormals(dtype, rows, cols, next);
@@ -140,7 +177,8 @@ export function checkLinear(kernels: Record<string, LinearKernelInstance>, dtype
         for (let i = 0; i < y.length; i++) {
           const r = i % (rows + ROW_PADDING);
           if (r >= rows !== Number.isNaN(y[i])) wrong.push(`${what}y[${i}] is ${y[i]}`);
-          if (r < rows) worst = Math.max(worst, wanted.size[i] ? Math.abs(y[i] - wanted.y[i]) / wanted.size[i] : Math.abs(y[i]));
+          if (r < rows)
+            worst = Math.max(worst, wanted.size[i] ? Math.abs(y[i] - wanted.y[i]) / wanted.size[i] : Math.abs(y[i]));
         }
         if (worst > 2e-6) wrong.push(`${what}off by ${worst} of the sum of |w x|`);
         const bits = new Uint32Array(y.buffer);
@@ -152,7 +190,12 @@ export function checkLinear(kernels: Record<string, LinearKernelInstance>, dtype
 }
 
 /** The product in f64, in the layout of y; `size` is the sum of |w x|. */
-function product(weights: Float32Array, x: ArrayLike<number>, rows: number, cols: number): { y: Float64Array; size: Float64Array } {
+function product(
+  weights: Float32Array,
+  x: ArrayLike<number>,
+  rows: number,
+  cols: number,
+): { y: Float64Array; size: Float64Array } {
   const T = x.length / cols;
   const out = { y: new Float64Array(T * (rows + ROW_PADDING)), size: new Float64Array(T * (rows + ROW_PADDING)) };
   for (let t = 0; t < T; t++)

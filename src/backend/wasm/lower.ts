@@ -2,7 +2,18 @@
 import { CONV_RING_POSITIONS, KV_PAGE_POSITIONS, OpKind } from 'virtual:rivulet-kernels';
 import { fail } from '../../errors';
 import type { Matrix, Vector } from '../../model/ops';
-import { activationInputs, checkOps, convStatesOf, lowerNode, matricesOf, type Lowerings, type NodeOf, type PlanNode, type Plan, type PlanActivation } from '../plan';
+import {
+  activationInputs,
+  checkOps,
+  convStatesOf,
+  lowerNode,
+  matricesOf,
+  type Lowerings,
+  type NodeOf,
+  type PlanNode,
+  type Plan,
+  type PlanActivation,
+} from '../plan';
 import type { WasmHeap } from './memory';
 import type { KernelExports } from './module';
 import { OP } from './structs';
@@ -69,20 +80,38 @@ const LOWERINGS: Lowerings<LoweringContext, Op> = {
     w: at.matrix(w), segments: w.segments.length, norm: norm && at.vector(norm.weight), eps: norm?.eps, bias: bias && at.vector(bias), add: add && address(add),
   }), // prettier-ignore
   swiglu({ w1, w3, norm }, { at }) {
-    if (w1.segments.length + w3.segments.length > 2) fail('DeviceError', { what: `${w1.name} or ${w3.name} has several segments`, wanted: 'one segment each' });
+    if (w1.segments.length + w3.segments.length > 2)
+      fail('DeviceError', { what: `${w1.name} or ${w3.name} has several segments`, wanted: 'one segment each' });
     return { w: at.matrix(w1), segments: 1, w3: at.matrix(w3), norm: at.vector(norm.weight), eps: norm.eps };
   },
   shortConv({ taps, bias, state: { channels: D, length: L } }, { heap, at, alloc }) {
-    if (L + 64 > CONV_RING_POSITIONS) fail('DeviceError', { what: `The convolution ${taps.name} is too long`, got: L, wanted: `at most ${CONV_RING_POSITIONS - 64}` });
+    if (L + 64 > CONV_RING_POSITIONS)
+      fail('DeviceError', {
+        what: `The convolution ${taps.name} is too long`,
+        got: L,
+        wanted: `at most ${CONV_RING_POSITIONS - 64}`,
+      });
     const transposed = alloc(D * L * 4, 'convolution taps');
     const source = at.vector(taps) / 4;
     const f32 = heap.f32;
     for (let c = 0; c < D; c++) for (let k = 0; k < L; k++) f32[transposed / 4 + k * D + c] = f32[source + c * L + k];
-    return { bias: bias && at.vector(bias), taps: transposed, ring: alloc(CONV_RING_POSITIONS * D * 4, 'convolution state'), length: L };
+    return {
+      bias: bias && at.vector(bias),
+      taps: transposed,
+      ring: alloc(CONV_RING_POSITIONS * D * 4, 'convolution state'),
+      length: L,
+    };
   },
-  attend({ cache: { kvHeads, headDim }, heads, qNorm, kNorm, ropeTheta: theta }, { at, int16, inPage, ropes, partials }) {
+  attend(
+    { cache: { kvHeads, headDim }, heads, qNorm, kNorm, ropeTheta: theta },
+    { at, int16, inPage, ropes, partials },
+  ) {
     if (heads % kvHeads || headDim % 2)
-      fail('DeviceError', { what: 'The WASM kernels do not support this attention shape', got: `${heads} query heads, ${kvHeads} key/value heads, head width ${headDim}`, wanted: 'an even head width, and query heads in equal groups' });
+      fail('DeviceError', {
+        what: 'The WASM kernels do not support this attention shape',
+        got: `${heads} query heads, ${kvHeads} key/value heads, head width ${headDim}`,
+        wanted: 'an even head width, and query heads in equal groups',
+      });
     let rope = ropes.find((r) => r.theta === theta && r.headDim === headDim);
     if (!rope) ropes.push((rope = { theta, headDim, offset: inPage(KV_PAGE_POSITIONS * headDim * 4) }));
     const shape = `${heads} ${headDim}`;
@@ -100,7 +129,14 @@ const LOWERINGS: Lowerings<LoweringContext, Op> = {
  * @param int16 store keys and values as int16 with a scale per row, not as f32
  * @throws MemoryError, DeviceError for a plan that these kernels do not support
  */
-export function lowerPlanToWasmOps(plan: Plan, prefillBatch: number, int16: boolean, heap: WasmHeap, kernels: KernelExports, at: WeightAddressLookup): LoweredPlan {
+export function lowerPlanToWasmOps(
+  plan: Plan,
+  prefillBatch: number,
+  int16: boolean,
+  heap: WasmHeap,
+  kernels: KernelExports,
+  at: WeightAddressLookup,
+): LoweredPlan {
   checkOps(plan, LOWERINGS, 'WASM');
   const held: number[] = [];
   const alloc = (bytes: number, what: string): number => {
@@ -108,7 +144,9 @@ export function lowerPlanToWasmOps(plan: Plan, prefillBatch: number, int16: bool
     held.push(address);
     return address;
   };
-  const slots = plan.slots.map(({ rows, cols }) => alloc((rows === 1 ? 1 : prefillBatch) * cols * 4 + 16, 'activations'));
+  const slots = plan.slots.map(({ rows, cols }) =>
+    alloc((rows === 1 ? 1 : prefillBatch) * cols * 4 + 16, 'activations'),
+  );
   const address = (x: PlanActivation): number => slots[x.slot];
   let pageBytes = 0;
   const inPage = (bytes: number): number => {
@@ -129,7 +167,10 @@ export function lowerPlanToWasmOps(plan: Plan, prefillBatch: number, int16: bool
   });
   const ops = alloc(list.length * OP.bytes, 'the plan');
   list.forEach((op, i) => OP.write(heap, ops + i * OP.bytes, op));
-  const attentionBytes = Math.max(0, ...list.map(({ heads, kvHeads, headDim }) => (heads ? kernels.attention_size(heads, kvHeads!, headDim!) : 0)));
+  const attentionBytes = Math.max(
+    0,
+    ...list.map(({ heads, kvHeads, headDim }) => (heads ? kernels.attention_size(heads, kvHeads!, headDim!) : 0)),
+  );
   const widest = Math.max(0, ...plan.nodes.flatMap(matricesOf).map(({ cols }) => cols));
   const convLength = Math.max(1, ...plan.nodes.flatMap(convStatesOf).map(({ length }) => length));
   return { ops, count: list.length, slots, ropes, pageBytes, widest, attentionBytes, convLength, held };
@@ -141,7 +182,8 @@ export function lowerPlanToWasmOps(plan: Plan, prefillBatch: number, int16: bool
  */
 function shareRows(node: NodeOf<'linear'>, next: PlanNode | undefined): Pick<Op, 'parts' | 'noBarrierAfter'> {
   const { w: { segments, rows }, out } = node; // prettier-ignore
-  const split = (parts: number, noBarrier: boolean): Pick<Op, 'parts' | 'noBarrierAfter'> => (noBarrier ? { parts, noBarrierAfter: 1 } : { parts: 1, noBarrierAfter: 0 });
+  const split = (parts: number, noBarrier: boolean): Pick<Op, 'parts' | 'noBarrierAfter'> =>
+    noBarrier ? { parts, noBarrierAfter: 1 } : { parts: 1, noBarrierAfter: 0 };
   if (!next || activationInputs(node).some(({ slot }) => slot === next.out.slot)) return split(1, false);
   switch (next.op) {
     case 'shortConv':
@@ -149,7 +191,10 @@ function shareRows(node: NodeOf<'linear'>, next: PlanNode | undefined): Pick<Op,
     case 'attend': {
       const { heads, cache: { kvHeads, headDim: d } } = next; // prettier-ignore
       const wanted = [heads, kvHeads, kvHeads].map((n) => n * d);
-      return split(1, next.qkv === out && d % 16 === 0 && segments.length === 3 && segments.every((s, i) => s.rows === wanted[i]));
+      return split(
+        1,
+        next.qkv === out && d % 16 === 0 && segments.length === 3 && segments.every((s, i) => s.rows === wanted[i]),
+      );
     }
     case 'last':
       return split(1, next.x === out && segments.length === 1);

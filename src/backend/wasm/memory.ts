@@ -16,7 +16,13 @@ const CURE = 'Use a smaller model, a smaller quantization or a shorter context.'
  * @throws MemoryError
  */
 export function createWasmMemory(bytes: number, shared: boolean): WebAssembly.Memory {
-  if (bytes > MAX_BYTES - (64 << 20)) fail('MemoryError', { what: 'The model does not fit in WebAssembly memory', got: MB(bytes), wanted: `less than ${MB(MAX_BYTES)}`, cure: CURE });
+  if (bytes > MAX_BYTES - (64 << 20))
+    fail('MemoryError', {
+      what: 'The model does not fit in WebAssembly memory',
+      got: MB(bytes),
+      wanted: `less than ${MB(MAX_BYTES)}`,
+      cure: CURE,
+    });
   let cause: unknown;
   for (const headroom of [MAX_BYTES, 2 ** 31, 2 ** 30, 2 ** 29, 2 ** 28]) {
     const maximum = Math.min(MAX_BYTES, Math.ceil(bytes * 1.25) + headroom) / WASM_PAGE_BYTES;
@@ -39,7 +45,8 @@ interface FreeBlock {
 export class WasmHeap {
   private free: FreeBlock[];
   private readonly sizes = new Map<number, number>();
-  private views: { buffer: ArrayBufferLike; u8: Uint8Array; u32: Uint32Array; f32: Float32Array; f64: Float64Array } | undefined;
+  private views:
+    { buffer: ArrayBufferLike; u8: Uint8Array; u32: Uint32Array; f32: Float32Array; f64: Float64Array } | undefined;
   /** bytes that are allocated, including those below `base` */
   used: number;
   /** memory from here on was never allocated: it is zero, and the system has not provided it yet */
@@ -99,7 +106,13 @@ export class WasmHeap {
   private get view(): NonNullable<typeof this.views> {
     const { buffer } = this.memory;
     if (this.views?.buffer !== buffer)
-      this.views = { buffer, u8: new Uint8Array(buffer), u32: new Uint32Array(buffer), f32: new Float32Array(buffer), f64: new Float64Array(buffer) };
+      this.views = {
+        buffer,
+        u8: new Uint8Array(buffer),
+        u32: new Uint32Array(buffer),
+        f32: new Float32Array(buffer),
+        f64: new Float64Array(buffer),
+      };
     return this.views;
   }
 
@@ -123,7 +136,10 @@ export class WasmHeap {
     const last = this.free.at(-1);
     const tail = last && last.address + last.size === end ? last : undefined;
     const missing = size - (tail?.size ?? 0);
-    const grow = (bytes: number): number => (this.memory.grow(Math.ceil(bytes / WASM_PAGE_BYTES)), this.memory.buffer.byteLength - end);
+    const grow = (bytes: number): number => (
+      this.memory.grow(Math.ceil(bytes / WASM_PAGE_BYTES)),
+      this.memory.buffer.byteLength - end
+    );
     let grown: number;
     try {
       grown = grow(Math.max(missing, MIN_GROWTH));
@@ -131,7 +147,16 @@ export class WasmHeap {
       try {
         grown = grow(missing);
       } catch (error) {
-        fail('MemoryError', { what: `There is no WASM memory for ${what}`, got: `${MB(end)} in use and ${MB(missing)} more`, wanted: `less than ${MB(MAX_BYTES)} and as much as the browser allows`, cure: CURE }, error);
+        fail(
+          'MemoryError',
+          {
+            what: `There is no WASM memory for ${what}`,
+            got: `${MB(end)} in use and ${MB(missing)} more`,
+            wanted: `less than ${MB(MAX_BYTES)} and as much as the browser allows`,
+            cure: CURE,
+          },
+          error,
+        );
       }
     }
     if (tail) tail.size += grown;

@@ -21,7 +21,10 @@ export interface KernelExports {
 }
 
 /** Compiles the variant `wanted`, or the fastest one that the browser supports. @throws DeviceError */
-export async function loadKernelModule(shared: boolean, wanted?: SimdVariant): Promise<{ module: WebAssembly.Module; variant: SimdVariant }> {
+export async function loadKernelModule(
+  shared: boolean,
+  wanted?: SimdVariant,
+): Promise<{ module: WebAssembly.Module; variant: SimdVariant }> {
   const both = await inflate(modules.text);
   for (const variant of wanted ? [wanted] : (['relaxed', 'simd'] as const)) {
     const bytes = moduleOf(variant, both);
@@ -40,7 +43,15 @@ function compile(bytes: Uint8Array<ArrayBuffer>): WebAssembly.Module {
   try {
     return new WebAssembly.Module(bytes);
   } catch (cause) {
-    return fail('DeviceError', { what: 'The WASM kernels do not compile', got: String(cause).slice(0, 80), cure: "A Content Security Policy must allow script-src 'wasm-unsafe-eval'." }, cause);
+    return fail(
+      'DeviceError',
+      {
+        what: 'The WASM kernels do not compile',
+        got: String(cause).slice(0, 80),
+        cure: "A Content Security Policy must allow script-src 'wasm-unsafe-eval'.",
+      },
+      cause,
+    );
   }
 }
 
@@ -60,11 +71,14 @@ function moduleOf(variant: SimdVariant, both: Uint8Array): Uint8Array<ArrayBuffe
 /** Decodes raw deflate in base64. */
 async function inflate(text: string): Promise<Uint8Array<ArrayBuffer>> {
   const packed = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
-  return new Uint8Array(await new Response(new Blob([packed]).stream().pipeThrough(new DecompressionStream('deflate-raw'))).arrayBuffer());
+  return new Uint8Array(
+    await new Response(new Blob([packed]).stream().pipeThrough(new DecompressionStream('deflate-raw'))).arrayBuffer(),
+  );
 }
 
 export const instantiateKernels = (module: WebAssembly.Module, memory: WebAssembly.Memory): KernelExports =>
-  new WebAssembly.Instance(module, { env: { memory, now: () => performance.now() } }).exports as unknown as KernelExports;
+  new WebAssembly.Instance(module, { env: { memory, now: () => performance.now() } })
+    .exports as unknown as KernelExports;
 
 const IMPORT_SECTION = 2;
 const [FUNCTION, MEMORY] = [0, 2];
@@ -81,7 +95,8 @@ function unshareMemory(wasm: Uint8Array): void {
       if (byte < 128) return value >>> 0;
     }
   };
-  for (let section = wasm[at++], size = leb(); section !== IMPORT_SECTION; section = wasm[at++], size = leb()) at += size;
+  for (let section = wasm[at++], size = leb(); section !== IMPORT_SECTION; section = wasm[at++], size = leb())
+    at += size;
   for (let imports = leb(); imports > 0; imports--) {
     for (let name = 0; name < 2; name++) {
       const length = leb();

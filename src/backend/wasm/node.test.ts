@@ -25,21 +25,43 @@ describe('the conformance table', () => {
       const got = await runConformanceCase(one, backend);
       expect(got.length).toBe(wanted.length);
       for (const [i, outcome] of wanted.entries())
-        expect(exceededErrorBound(one, exact ? {} : { int8Activations: true, cache: 'int16' }, compare(one.name, outcome, got[i])), `${outcome.run}, exact: ${exact}`).toBeUndefined();
+        expect(
+          exceededErrorBound(
+            one,
+            exact ? {} : { int8Activations: true, cache: 'int16' },
+            compare(one.name, outcome, got[i]),
+          ),
+          `${outcome.run}, exact: ${exact}`,
+        ).toBeUndefined();
     }
   });
 });
 
 describe('whole models', () => {
-  it.each([true, false])('give the expected logits, the same bits whatever the pieces of the prompt; exact: %s', async (exact) => {
-    const lines: Line[] = [];
-    const feeds = [{ chunk: WHOLE }, { chunk: 3, longest: 33 }, { chunk: 1, longest: 7 }];
-    expect(await verify({ expected: EXPECTED, backend: 'wasm', open: () => open(exact), exact, feeds }, (line) => lines.push(line))).toEqual([]);
-    const [whole, pieces] = [lines.filter(({ chunk }) => chunk === WHOLE), lines.filter(({ chunk }) => chunk !== WHOLE)];
-    expect(new Set(pieces.map(({ chunk }) => chunk))).toEqual(new Set([3, 1]));
-    for (const { file, prompt, chunk, bits } of pieces) expect(bits, `${file}, ${prompt}, ${chunk} at a time`).toBe(whole.find((line) => line.file === file && line.prompt === prompt)?.bits);
-    // plain SIMD gives the same bits on every machine
-    const bits = [...new Set(whole.map(({ file }) => file))].map((name) => `${[name, ...whole.filter(({ file }) => file === name).map((line) => line.bits)].join(' ')}\n`);
-    await expect(bits.join('')).toMatchFileSnapshot(`logits_${exact ? 'exact' : 'int8'}.expected.txt`);
-  });
+  it.each([true, false])(
+    'give the expected logits, the same bits whatever the pieces of the prompt; exact: %s',
+    async (exact) => {
+      const lines: Line[] = [];
+      const feeds = [{ chunk: WHOLE }, { chunk: 3, longest: 33 }, { chunk: 1, longest: 7 }];
+      expect(
+        await verify({ expected: EXPECTED, backend: 'wasm', open: () => open(exact), exact, feeds }, (line) =>
+          lines.push(line),
+        ),
+      ).toEqual([]);
+      const [whole, pieces] = [
+        lines.filter(({ chunk }) => chunk === WHOLE),
+        lines.filter(({ chunk }) => chunk !== WHOLE),
+      ];
+      expect(new Set(pieces.map(({ chunk }) => chunk))).toEqual(new Set([3, 1]));
+      for (const { file, prompt, chunk, bits } of pieces)
+        expect(bits, `${file}, ${prompt}, ${chunk} at a time`).toBe(
+          whole.find((line) => line.file === file && line.prompt === prompt)?.bits,
+        );
+      // plain SIMD gives the same bits on every machine
+      const bits = [...new Set(whole.map(({ file }) => file))].map(
+        (name) => `${[name, ...whole.filter(({ file }) => file === name).map((line) => line.bits)].join(' ')}\n`,
+      );
+      await expect(bits.join('')).toMatchFileSnapshot(`logits_${exact ? 'exact' : 'int8'}.expected.txt`);
+    },
+  );
 });

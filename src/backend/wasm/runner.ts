@@ -48,7 +48,11 @@ export interface WasmRunner extends Runner {
 }
 
 /** @throws MemoryError, DeviceError */
-export function createWasmRunner(plan: Plan, { contextLength, prefillBatch }: CompileOptions, context: WasmRunnerContext): WasmRunner {
+export function createWasmRunner(
+  plan: Plan,
+  { contextLength, prefillBatch }: CompileOptions,
+  context: WasmRunnerContext,
+): WasmRunner {
   const { heap, kernels, pool, addresses, check } = context;
   const lowered = lowerPlanToWasmOps(plan, prefillBatch, context.int16, heap, kernels, addresses);
   const { count, ropes, pageBytes, convLength, held } = lowered;
@@ -62,7 +66,8 @@ export function createWasmRunner(plan: Plan, { contextLength, prefillBatch }: Co
   const vocabulary = Math.max(0, ...plan.nodes.flatMap(tablesOf).map((table) => table.rows));
   const widest = Math.ceil(lowered.widest / 16) * 16;
   const tile = tileFloats(prefillBatch);
-  const scratchBytes = align(Math.max(widest * 4 + kernels.quantized_size(1, widest), lowered.attentionBytes)) + 2 * tile * 4;
+  const scratchBytes =
+    align(Math.max(widest * 4 + kernels.quantized_size(1, widest), lowered.attentionBytes)) + 2 * tile * 4;
   const history = alloc((contextLength + 1) * 4, 'the history');
   const pages = alloc(Math.ceil(contextLength / KV_PAGE_POSITIONS + 1) * 4, 'the page table');
   const output = lowered.slots[outputSlot];
@@ -117,15 +122,24 @@ export function createWasmRunner(plan: Plan, { contextLength, prefillBatch }: Co
       heap.f64[values / 8 + i] = value;
       heap.u32[keys / 4 + i] = id;
     });
-    if (s.mask) heap.u32.fill(0, mask / 4, mask / 4 + Math.ceil(V / 32)).set(s.mask.subarray(0, Math.ceil(V / 32)), mask / 4);
-    const derived = { logMinP: Math.log(s.minP), biasCount: ids.length, biasIds: keys, bias: values, mask: s.mask ? mask : 0 };
+    if (s.mask)
+      heap.u32.fill(0, mask / 4, mask / 4 + Math.ceil(V / 32)).set(s.mask.subarray(0, Math.ceil(V / 32)), mask / 4);
+    const derived = {
+      logMinP: Math.log(s.minP),
+      biasCount: ids.length,
+      biasIds: keys,
+      bias: values,
+      mask: s.mask ? mask : 0,
+    };
     SAMPLING.write(heap, header + PLAN.offset('sampling'), { ...s, ...derived });
   }
 
   /** Measures the fastest number of threads on the first layers. It writes their state from position 0 on, which the first prompt overwrites. */
   function measureThreads(): number {
     let bytes = 0;
-    const end = plan.nodes.findIndex((node) => node.out.rows === 1 || (bytes += context.weightBytes(node)) > MEASURED_BYTES);
+    const end = plan.nodes.findIndex(
+      (node) => node.out.rows === 1 || (bytes += context.weightBytes(node)) > MEASURED_BYTES,
+    );
     set({ end: end < 0 ? count : Math.max(end, 1), T: 1, position: 0, draws: 0 });
     const best = fastestThreadCount((n) => pool.runStep(header, n), pool.size);
     set({ end: count });
@@ -150,10 +164,20 @@ export function createWasmRunner(plan: Plan, { contextLength, prefillBatch }: Co
     async prefill(tokens) {
       check();
       const T = tokens.length;
-      if (T < 1 || T > prefillBatch) fail('RequestError', { what: 'The number of tokens in one prefill is wrong', got: T, wanted: `1 … ${prefillBatch}` });
+      if (T < 1 || T > prefillBatch)
+        fail('RequestError', {
+          what: 'The number of tokens in one prefill is wrong',
+          got: T,
+          wanted: `1 … ${prefillBatch}`,
+        });
       if (position + T > contextLength) tooLong(position + T, contextLength);
       const unknown = tokens.find((token) => token >= vocabulary);
-      if (unknown !== undefined) fail('RequestError', { what: 'A token is outside the vocabulary', got: unknown, wanted: `less than ${vocabulary}` });
+      if (unknown !== undefined)
+        fail('RequestError', {
+          what: 'A token is outside the vocabulary',
+          got: unknown,
+          wanted: `less than ${vocabulary}`,
+        });
       allocatePages(position + T);
       heap.u32.set(tokens, history / 4 + position);
       step(T, 0);
@@ -199,7 +223,12 @@ export function createWasmRunner(plan: Plan, { contextLength, prefillBatch }: Co
       return logprobs(await this.logits(), chosen, n);
     },
 
-    internals: () => ({ plan, weightBytes: context.weightBytes, times: heap.f64.subarray(times / 8, times / 8 + 2 * (count + 1)), tokensRead }),
+    internals: () => ({
+      plan,
+      weightBytes: context.weightBytes,
+      times: heap.f64.subarray(times / 8, times / 8 + 2 * (count + 1)),
+      tokensRead,
+    }),
 
     dispose() {
       held.splice(0).forEach((address) => heap.release(address));
@@ -208,4 +237,9 @@ export function createWasmRunner(plan: Plan, { contextLength, prefillBatch }: Co
 }
 
 const tooLong = (got: number, wanted: number): never =>
-  fail('ContextError', { what: 'The context is full', got: `${got} tokens`, wanted: `at most ${wanted}`, cure: 'Start a new conversation, or load the model with a longer context.' });
+  fail('ContextError', {
+    what: 'The context is full',
+    got: `${got} tokens`,
+    wanted: `at most ${wanted}`,
+    cure: 'Start a new conversation, or load the model with a longer context.',
+  });

@@ -57,11 +57,13 @@ if (typeof document === 'undefined' && typeof addEventListener === 'function')
 
 /** The reason why there can be only one thread here; undefined when there can be more. */
 export function whyNoThreads(): string | undefined {
-  if (typeof SharedArrayBuffer === 'undefined' && globalThis.crossOriginIsolated) return 'WASM runs on one thread: this browser has no SharedArrayBuffer.';
+  if (typeof SharedArrayBuffer === 'undefined' && globalThis.crossOriginIsolated)
+    return 'WASM runs on one thread: this browser has no SharedArrayBuffer.';
   if (typeof SharedArrayBuffer === 'undefined' || globalThis.crossOriginIsolated === false)
     return 'WASM runs on one thread: the page is not cross-origin isolated. Its server must send the headers Cross-Origin-Opener-Policy and Cross-Origin-Embedder-Policy.';
   if (typeof Worker === 'undefined') return 'WASM runs on one thread: there are no web workers here.';
-  if (typeof document !== 'undefined') return 'WASM runs on one thread: the main thread of a page may not wait for other threads. Open the backend in a worker.';
+  if (typeof document !== 'undefined')
+    return 'WASM runs on one thread: the main thread of a page may not wait for other threads. Open the backend in a worker.';
   return undefined;
 }
 
@@ -108,7 +110,11 @@ export class ThreadPool {
       this.kernels.step(this.address, threads);
     } catch (cause) {
       this.stop();
-      fail('DeviceError', { what: 'The WASM kernels failed', got: String(cause), cure: 'Load the model again.' }, cause);
+      fail(
+        'DeviceError',
+        { what: 'The WASM kernels failed', got: String(cause), cure: 'Load the model again.' },
+        cause,
+      );
     }
   }
 
@@ -159,7 +165,8 @@ function startThread(url: string): Thread {
         const timer = setTimeout(() => rejectAnswer('a worker did not answer'), START_TIMEOUT_MS);
         rejectAnswer = (reason) => (clearTimeout(timer), reject(reason));
         if (failure !== undefined) return rejectAnswer(failure);
-        port1.onmessage = ({ data }) => (data === 'ready' ? (clearTimeout(timer), resolve()) : rejectAnswer(String(data)));
+        port1.onmessage = ({ data }) =>
+          data === 'ready' ? (clearTimeout(timer), resolve()) : rejectAnswer(String(data));
         port1.postMessage(message);
       }),
     end() {

@@ -23,11 +23,13 @@ class NodeWorker {
 
   constructor(url: string) {
     const prelude = `var onmessage; require('node:worker_threads').parentPort.on('message', (data) => onmessage({ data }));`;
-    this.thread = resolveObjectURL(url)!.text().then((source) => {
-      const thread = new NodeThread(prelude + source, { eval: true });
-      thread.on('error', (error) => this.onerror?.({ message: String(error) }));
-      return thread;
-    });
+    this.thread = resolveObjectURL(url)!
+      .text()
+      .then((source) => {
+        const thread = new NodeThread(prelude + source, { eval: true });
+        thread.on('error', (error) => this.onerror?.({ message: String(error) }));
+        return thread;
+      });
   }
 
   postMessage(message: unknown, transfer: MessagePort[]): void {
@@ -64,8 +66,10 @@ function dtypeOf(gguf: string): Dtype {
   return 'Q4_0';
 }
 
-const smallPlan = (backend: Backend): Promise<Plan> => randomModel(backend, config, dtypeOf, (gguf) => gguf === 'blk.3.attn_qkv.weight');
-const smallRunner = async (backend: Backend, prefillBatch: number): Promise<Runner> => backend.compile(await smallPlan(backend), { contextLength: 1000, prefillBatch });
+const smallPlan = (backend: Backend): Promise<Plan> =>
+  randomModel(backend, config, dtypeOf, (gguf) => gguf === 'blk.3.attn_qkv.weight');
+const smallRunner = async (backend: Backend, prefillBatch: number): Promise<Runner> =>
+  backend.compile(await smallPlan(backend), { contextLength: 1000, prefillBatch });
 
 const tokens = (n: number, name = 'tokens'): Uint32Array => {
   const next = seededRandom(name);
@@ -110,14 +114,17 @@ describe('ops against the reference', () => {
     }
   });
 
-  it.each(CONFORMANCE_CASES.filter(({ name }) => /attend/.test(name)))('$name, keys and values as int16', async (one) => {
-    const wanted = await runConformanceCase(one, openReferenceBackend());
-    const backend = await open(2);
-    const got = await runConformanceCase(one, backend);
-    await backend.dispose();
-    for (const [i, { run, values }] of wanted.entries())
-      expect(power(values.map((v, j) => v - got[i].values[j])) / power(values), run).toBeLessThan(5e-9);
-  });
+  it.each(CONFORMANCE_CASES.filter(({ name }) => /attend/.test(name)))(
+    '$name, keys and values as int16',
+    async (one) => {
+      const wanted = await runConformanceCase(one, openReferenceBackend());
+      const backend = await open(2);
+      const got = await runConformanceCase(one, backend);
+      await backend.dispose();
+      for (const [i, { run, values }] of wanted.entries())
+        expect(power(values.map((v, j) => v - got[i].values[j])) / power(values), run).toBeLessThan(5e-9);
+    },
+  );
 });
 
 describe('the same bits', () => {
@@ -154,14 +161,19 @@ describe('the declarations of the kernels', () => {
     const { structs } = kernelDeclarations();
     for (const [i, [name]] of layouts.entries()) {
       const written = new Set(writes[i].mock.calls.flatMap(([, , values]) => Object.keys(values)));
-      const fields = structs.get(name)!.fields.map((field) => field.name.replace(/_./g, ([, letter]) => letter.toUpperCase()));
+      const fields = structs
+        .get(name)!
+        .fields.map((field) => field.name.replace(/_./g, ([, letter]) => letter.toUpperCase()));
       expect([...written].sort(), name).toEqual(fields.filter((field) => field !== 'sampling').sort()); // Plan.sampling is a struct of its own
     }
     vi.restoreAllMocks();
   });
 
   it('have a kind for every op', () => {
-    const ops = { embed: 0, linear: 0, swiglu: 0, shortConv: 0, attend: 0, last: 0 } satisfies Record<PlanNode['op'], 0>;
+    const ops = { embed: 0, linear: 0, swiglu: 0, shortConv: 0, attend: 0, last: 0 } satisfies Record<
+      PlanNode['op'],
+      0
+    >;
     expect(Object.keys(OpKind).sort()).toEqual(Object.keys(ops).sort());
   });
 });
@@ -198,16 +210,26 @@ describe('state', () => {
     await expect(runner.prefill(Uint32Array.of(131))).rejects.toMatchObject({ name: 'RequestError' });
     await expect(runner.decode(402, GREEDY_SAMPLING)).rejects.toMatchObject({ name: 'ContextError' });
     expect([runner.position, await runner.logits()]).toEqual([600, before]);
-    expect(() => backend.matrix({ name: 'm', rows: 1, cols: 32, segments: [{ name: 'm', rows: 1, dtype: 'F32' }] }).finish()).toThrow(/missing/);
+    expect(() =>
+      backend.matrix({ name: 'm', rows: 1, cols: 32, segments: [{ name: 'm', rows: 1, dtype: 'F32' }] }).finish(),
+    ).toThrow(/missing/);
     await backend.dispose();
     await expect(runner.decode(1, GREEDY_SAMPLING)).rejects.toMatchObject({ name: 'DeviceError' });
   });
 
   it('releases memory, and names the size of a model that does not fit', async () => {
     const backend = await open(1);
-    const embed = await writeRandomMatrix(backend, { name: 'e', rows: 10, cols: 64, segments: [{ name: 'e', rows: 10, dtype: 'F32' }] });
+    const embed = await writeRandomMatrix(backend, {
+      name: 'e',
+      rows: 10,
+      cols: 64,
+      segments: [{ name: 'e', rows: 10, dtype: 'F32' }],
+    });
     const before = backend.memory();
-    const runner = await backend.compile(recordPlan((op) => op.embed(embed)), { contextLength: 3000, prefillBatch: 10 });
+    const runner = await backend.compile(
+      recordPlan((op) => op.embed(embed)),
+      { contextLength: 3000, prefillBatch: 10 },
+    );
     expect(backend.memory()).toBeGreaterThan(before);
     runner.dispose();
     expect(backend.memory()).toBe(before);
@@ -236,10 +258,18 @@ describe('the sampler', () => {
   ] as const)('draws as sampling.ts defines: %s logits', async (_, spread, ties) => {
     const values = table(spread, ties);
     const backend = await open(1);
-    const writer = backend.matrix({ name: 'table', rows: V, cols: V, segments: [{ name: 'table', rows: V, dtype: 'F32' }] });
+    const writer = backend.matrix({
+      name: 'table',
+      rows: V,
+      cols: V,
+      segments: [{ name: 'table', rows: V, dtype: 'F32' }],
+    });
     await writer.write(0, 0, new Uint8Array(values.buffer));
     const embed = await writer.finish();
-    const runner = await backend.compile(recordPlan((op) => op.last(op.embed(embed))), { contextLength: 64, prefillBatch: 32 });
+    const runner = await backend.compile(
+      recordPlan((op) => op.last(op.embed(embed))),
+      { contextLength: 64, prefillBatch: 32 },
+    );
     const next = seededRandom(`cases ${spread}`);
     const pick = <T>(...choices: T[]): T => choices[next() % choices.length];
 

@@ -35,14 +35,23 @@ describe('the adapter', () => {
 
   it('is reported missing at once if there never was one, with the message of the browser', async () => {
     const { gpu, wishes } = browser([null, new Error('blocked')]);
-    await expect(findAdapter(gpu)).rejects.toMatchObject({ name: 'DeviceError', message: expect.stringMatching(/no WebGPU adapter: got Error: blocked/) });
+    await expect(findAdapter(gpu)).rejects.toMatchObject({
+      name: 'DeviceError',
+      message: expect.stringMatching(/no WebGPU adapter: got Error: blocked/),
+    });
     expect(wishes.length).toBe(2);
-    await expect(findAdapter(undefined)).rejects.toMatchObject({ name: 'DeviceError', message: expect.stringMatching(/no WebGPU/) });
+    await expect(findAdapter(undefined)).rejects.toMatchObject({
+      name: 'DeviceError',
+      message: expect.stringMatching(/no WebGPU/),
+    });
   });
 
   it('is missing on a page over plain http, and the error says so', async () => {
     vi.stubGlobal('isSecureContext', false);
-    await expect(findAdapter(undefined)).rejects.toMatchObject({ name: 'DeviceError', message: expect.stringMatching(/WebGPU needs https or localhost/) });
+    await expect(findAdapter(undefined)).rejects.toMatchObject({
+      name: 'DeviceError',
+      message: expect.stringMatching(/WebGPU needs https or localhost/),
+    });
     vi.unstubAllGlobals();
   });
 

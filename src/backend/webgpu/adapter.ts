@@ -11,8 +11,16 @@ let hadAdapter = false;
 
 /** @throws DeviceError when the browser has no WebGPU, or no adapter for it */
 export async function findAdapter(gpu = globalThis.navigator?.gpu): Promise<GPUAdapter> {
-  if (!gpu && globalThis.isSecureContext === false) fail('DeviceError', { what: 'WebGPU needs https or localhost', cure: 'Serve the page over https, or use the WASM backend.' });
-  if (!gpu) fail('DeviceError', { what: 'This browser has no WebGPU', cure: 'Use a browser with WebGPU, or the WASM backend.' });
+  if (!gpu && globalThis.isSecureContext === false)
+    fail('DeviceError', {
+      what: 'WebGPU needs https or localhost',
+      cure: 'Serve the page over https, or use the WASM backend.',
+    });
+  if (!gpu)
+    fail('DeviceError', {
+      what: 'This browser has no WebGPU',
+      cure: 'Use a browser with WebGPU, or the WASM backend.',
+    });
   let refusal: unknown;
   for (const wait of [0, ...(hadAdapter ? RETRY_MS : [])]) {
     if (wait) await new Promise((resolve) => setTimeout(resolve, wait));
@@ -24,7 +32,11 @@ export async function findAdapter(gpu = globalThis.navigator?.gpu): Promise<GPUA
     }
   }
   const got = refusal === undefined ? undefined : String(refusal);
-  return fail('DeviceError', { what: 'The browser found no WebGPU adapter', got, cure: 'Update the graphics driver, or use the WASM backend.' }, refusal);
+  return fail(
+    'DeviceError',
+    { what: 'The browser found no WebGPU adapter', got, cure: 'Update the graphics driver, or use the WASM backend.' },
+    refusal,
+  );
 }
 
 /** Whether an adapter of this name computes on the CPU. */

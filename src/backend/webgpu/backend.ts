@@ -28,12 +28,23 @@ export interface WebGpuBackend extends Backend {
 }
 
 /** @throws DeviceError when there is no adapter, or only a software adapter */
-export async function openWebGpuBackend({ selfTest = 'known', exact = false, tuning, ...options }: WebGpuOptions = {}): Promise<WebGpuBackend> {
+export async function openWebGpuBackend({
+  selfTest = 'known',
+  exact = false,
+  tuning,
+  ...options
+}: WebGpuOptions = {}): Promise<WebGpuBackend> {
   const opened = await openDevice(options);
   let variant: DeviceKernelVariant = { subgroups: opened.features.subgroups, f16Cache: options.f16 ?? !exact };
   const notes: string[] = [];
-  if (options.subgroups !== false && !variant.subgroups) notes.push('This GPU has no subgroup operations: its kernels add through workgroup memory, which is slower.');
-  const info: BackendInfo = { name: 'webgpu', device: adapterName(opened.info), variant: kernelVariantName(variant), notes };
+  if (options.subgroups !== false && !variant.subgroups)
+    notes.push('This GPU has no subgroup operations: its kernels add through workgroup memory, which is slower.');
+  const info: BackendInfo = {
+    name: 'webgpu',
+    device: adapterName(opened.info),
+    variant: kernelVariantName(variant),
+    notes,
+  };
   /** rejects when the buffer of a vector was refused; `compile` waits for these */
   const vectorsReady: Promise<void>[] = [];
   const tested = new Set<Dtype>();

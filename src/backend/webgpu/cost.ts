@@ -20,7 +20,12 @@ export function webGpuSizes({ opened, f16Cache }: ReturnType<WebGpuBackend['inte
 }
 
 /** Bytes of a runner and of the buffers for uploads, which the device keeps. */
-async function runnerBytes(opened: OpenedDevice, plan: Plan, options: CompileOptions, f16Cache: boolean): Promise<number> {
+async function runnerBytes(
+  opened: OpenedDevice,
+  plan: Plan,
+  options: CompileOptions,
+  f16Cache: boolean,
+): Promise<number> {
   let bytes = 0;
   const createBuffer = (_: string, wanted: number): { buffer: GPUBuffer; ready: Promise<void> } => {
     const size = bufferBytes(wanted);
@@ -30,13 +35,20 @@ async function runnerBytes(opened: OpenedDevice, plan: Plan, options: CompileOpt
   const nothing = (): undefined => undefined;
   const twin: OpenedDevice = {
     ...opened,
-    device: { queue: { writeBuffer: nothing, submit: nothing }, createCommandEncoder: () => ({ finish: nothing }) } as unknown as GPUDevice,
+    device: {
+      queue: { writeBuffer: nothing, submit: nothing },
+      createCommandEncoder: () => ({ finish: nothing }),
+    } as unknown as GPUDevice,
     createBuffer,
     allocateBuffer: async (label, wanted) => createBuffer(label, wanted).buffer,
     prepare: async () => [],
   };
   const limit = maxBindingBytes(opened);
-  const matrix = (spec: Matrix): GpuMatrix => ({ ...spec, parts: unallocatedMatrixParts(spec, limit, () => ({ buffer: {} as GPUBuffer, offset: 0, size: 0 })), bytes: 0 });
+  const matrix = (spec: Matrix): GpuMatrix => ({
+    ...spec,
+    parts: unallocatedMatrixParts(spec, limit, () => ({ buffer: {} as GPUBuffer, offset: 0, size: 0 })),
+    bytes: 0,
+  });
   const nodes = plan.nodes.map((node) => mapMatrices(node, matrix));
   await staging(twin);
   await createWebGpuRunner(twin, { ...plan, nodes }, options, f16Cache);

@@ -4,7 +4,15 @@
  */
 import { fail, RivuletError } from '../../errors';
 import { findAdapter, softwareAdapterName } from './adapter';
-import { bufferBytes, STEP, wholeBuffer, type GpuFeatures, type DispatchContext, type Dispatch, type KernelTuning } from './dispatch';
+import {
+  bufferBytes,
+  STEP,
+  wholeBuffer,
+  type GpuFeatures,
+  type DispatchContext,
+  type Dispatch,
+  type KernelTuning,
+} from './dispatch';
 import { linkShader, type LinkedShader } from './shader';
 
 export interface DeviceOptions {
@@ -58,16 +66,28 @@ export async function openDevice(options: DeviceOptions = {}): Promise<OpenedDev
   const info = adapter.info ?? ({} as GPUAdapterInfo); // browsers before 2024 have none
   const software = softwareAdapterName(info);
   if (software !== undefined && !options.allowSoftware)
-    fail('DeviceError', { what: 'Only a software adapter is available for WebGPU', got: software, wanted: 'a GPU', cure: 'Use the WASM backend, which is faster.' });
+    fail('DeviceError', {
+      what: 'Only a software adapter is available for WebGPU',
+      got: software,
+      wanted: 'a GPU',
+      cure: 'Use the WASM backend, which is faster.',
+    });
 
   const limits = adapter.limits;
   const device = await adapter
     .requestDevice({
       label: 'rivulet',
-      requiredFeatures: REQUESTED_FEATURES.filter(([name, wanted]) => wanted(options) && adapter.features.has(name)).map(([name]) => name),
-      requiredLimits: { maxBufferSize: limits.maxBufferSize, maxStorageBufferBindingSize: limits.maxStorageBufferBindingSize },
+      requiredFeatures: REQUESTED_FEATURES.filter(
+        ([name, wanted]) => wanted(options) && adapter.features.has(name),
+      ).map(([name]) => name),
+      requiredLimits: {
+        maxBufferSize: limits.maxBufferSize,
+        maxStorageBufferBindingSize: limits.maxStorageBufferBindingSize,
+      },
     })
-    .catch((error: unknown) => fail('DeviceError', { what: 'The GPU device could not be opened', got: String(error), cure }, error));
+    .catch((error: unknown) =>
+      fail('DeviceError', { what: 'The GPU device could not be opened', got: String(error), cure }, error),
+    );
 
   const features: GpuFeatures = {
     f16: options.f16 !== false && device.features.has('shader-f16'),
@@ -104,16 +124,22 @@ export async function openDevice(options: DeviceOptions = {}): Promise<OpenedDev
   };
 
   /** the error of the innermost error scope; a lost device may reject instead */
-  const popError = (): Promise<GPUError | Error | null> => orLost(device.popErrorScope()).catch((error: unknown) => error as Error);
+  const popError = (): Promise<GPUError | Error | null> =>
+    orLost(device.popErrorScope()).catch((error: unknown) => error as Error);
 
   const held = new Map<GPUBuffer, number>();
-  function createBuffer(label: string, bytes: number, usage?: GPUBufferUsageFlags): { buffer: GPUBuffer; ready: Promise<void> } {
+  function createBuffer(
+    label: string,
+    bytes: number,
+    usage?: GPUBufferUsageFlags,
+  ): { buffer: GPUBuffer; ready: Promise<void> } {
     throwIfFailed();
     const size = bufferBytes(bytes);
     const purpose = usage ?? GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
     const { maxBufferSize, maxStorageBufferBindingSize } = device.limits;
     // kernels bind whole buffers; repack.ts splits a matrix that is larger than a binding
-    const most = purpose & GPUBufferUsage.STORAGE ? Math.min(maxBufferSize, maxStorageBufferBindingSize) : maxBufferSize;
+    const most =
+      purpose & GPUBufferUsage.STORAGE ? Math.min(maxBufferSize, maxStorageBufferBindingSize) : maxBufferSize;
     if (size > most) refuseBuffer(label, size, `a limit of ${most} bytes`);
     device.pushErrorScope('validation');
     device.pushErrorScope('out-of-memory');
@@ -149,7 +175,11 @@ export async function openDevice(options: DeviceOptions = {}): Promise<OpenedDev
 
   const layouts = new Map<string, GPUBindGroupLayout>();
   function layoutOf(shader: LinkedShader): GPUBindGroupLayout {
-    const entries = Array.from(shader.bindings.values(), ({ binding, type }) => ({ binding, visibility: GPUShaderStage.COMPUTE, buffer: { type } }));
+    const entries = Array.from(shader.bindings.values(), ({ binding, type }) => ({
+      binding,
+      visibility: GPUShaderStage.COMPUTE,
+      buffer: { type },
+    }));
     const key = entries.map(({ binding, buffer }) => `${binding}${buffer.type}`).join();
     let layout = layouts.get(key);
     if (!layout) layouts.set(key, (layout = device.createBindGroupLayout({ label: key, entries })));
@@ -165,13 +195,20 @@ export async function openDevice(options: DeviceOptions = {}): Promise<OpenedDev
     if (!made) pipelines.set(key, (made = compile(label, name, linkShader(sources), constants)));
     return made;
   }
-  async function compile(label: string, name: string, shader: LinkedShader, constants: Record<string, number>): Promise<GPUComputePipeline> {
+  async function compile(
+    label: string,
+    name: string,
+    shader: LinkedShader,
+    constants: Record<string, number>,
+  ): Promise<GPUComputePipeline> {
     throwIfFailed();
     device.pushErrorScope('validation');
     let module = modules.get(name);
     if (!module) modules.set(name, (module = device.createShaderModule({ label: name, code: shader.code })));
     const layout = device.createPipelineLayout({ label, bindGroupLayouts: [layoutOf(shader)] });
-    const made = orLost(device.createComputePipelineAsync({ label, layout, compute: { module, entryPoint: 'main', constants } })).catch((error: unknown) => error as Error);
+    const made = orLost(
+      device.createComputePipelineAsync({ label, layout, compute: { module, entryPoint: 'main', constants } }),
+    ).catch((error: unknown) => error as Error);
     const error = await popError();
     const result = await made;
     if (!(result instanceof Error) && !error) return result;
@@ -189,7 +226,8 @@ export async function openDevice(options: DeviceOptions = {}): Promise<OpenedDev
     const shader = linkShader(sources);
     const names = [...shader.bindings.keys()].sort().join(', ');
     const given = Object.keys(bindings).sort().join(', ');
-    if (names !== given) fail('DeviceError', { what: `The bindings of ${label} are not those of its kernel`, got: given, wanted: names });
+    if (names !== given)
+      fail('DeviceError', { what: `The bindings of ${label} are not those of its kernel`, got: given, wanted: names });
     const entries = Array.from(shader.bindings, ([name, { binding }]) => ({ binding, resource: bindings[name] }));
     return device.createBindGroup({ label, layout: layoutOf(shader), entries });
   }
@@ -198,7 +236,12 @@ export async function openDevice(options: DeviceOptions = {}): Promise<OpenedDev
     const made = await Promise.all(dispatches.map(pipeline));
     throwIfFailed();
     device.pushErrorScope('validation');
-    const prepared = dispatches.map((dispatch, i) => ({ label: dispatch.label, pipeline: made[i], bindGroup: bind(dispatch), grid: dispatch.grid }));
+    const prepared = dispatches.map((dispatch, i) => ({
+      label: dispatch.label,
+      pipeline: made[i],
+      bindGroup: bind(dispatch),
+      grid: dispatch.grid,
+    }));
     const error = await popError();
     if (error) throwIfFailed();
     if (error) fail('DeviceError', { what: 'The GPU refused the bind groups', got: error.message, cure });
@@ -215,7 +258,12 @@ export async function openDevice(options: DeviceOptions = {}): Promise<OpenedDev
     device.queue.submit([encoder.finish()]);
     const error = await popError();
     if (error) throwIfFailed();
-    if (error) fail('DeviceError', { what: `The GPU refused to run ${dispatches.map((s) => s.label).join(', ')}`, got: error.message, cure });
+    if (error)
+      fail('DeviceError', {
+        what: `The GPU refused to run ${dispatches.map((s) => s.label).join(', ')}`,
+        got: error.message,
+        cure,
+      });
   }
 
   function destroy(): void {
@@ -225,7 +273,10 @@ export async function openDevice(options: DeviceOptions = {}): Promise<OpenedDev
     device.destroy();
   }
   const { STORAGE, UNIFORM, COPY_SRC, COPY_DST } = GPUBufferUsage;
-  const [step, tokens] = [createBuffer('step', STEP.bytes, STORAGE | UNIFORM | COPY_SRC | COPY_DST), createBuffer('tokens', 1024, STORAGE | COPY_SRC | COPY_DST)];
+  const [step, tokens] = [
+    createBuffer('step', STEP.bytes, STORAGE | UNIFORM | COPY_SRC | COPY_DST),
+    createBuffer('tokens', 1024, STORAGE | COPY_SRC | COPY_DST),
+  ];
   try {
     await Promise.all([step.ready, tokens.ready]);
   } catch (error) {

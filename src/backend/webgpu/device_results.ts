@@ -25,4 +25,13 @@ const store = () => createStore('rivulet-devices', 'verdicts');
 
 /** Some browsers do not name adapters; then features and limits tell adapters apart. */
 const keyOf = ({ info, device: { features, limits } }: OpenedDevice, name: string): string =>
-  [adapterName(info), info.device, limits.maxBufferSize, limits.maxStorageBufferBindingSize, [...features].sort(), globalThis.navigator?.userAgent, build, name].join(' | ');
+  [
+    adapterName(info),
+    info.device,
+    limits.maxBufferSize,
+    limits.maxStorageBufferBindingSize,
+    [...features].sort(),
+    globalThis.navigator?.userAgent,
+    build,
+    name,
+  ].join(' | ');

@@ -107,7 +107,8 @@ export const bufferBytes = (bytes: number): number => Math.max(16, Math.ceil(byt
 export const wholeBuffer = (buffer: GPUBuffer): BufferRegion => ({ buffer, offset: 0, size: buffer.size });
 
 /** The shader file for sums and maxima over a workgroup, the first source of a kernel that needs them. */
-export const reductionLibrary = (features: GpuFeatures): string => (features.subgroups ? 'lib/reduce_subgroup' : 'lib/reduce_workgroup');
+export const reductionLibrary = (features: GpuFeatures): string =>
+  features.subgroups ? 'lib/reduce_subgroup' : 'lib/reduce_workgroup';
 
 /** The shape of a tune key: '4608×1024' of 'swiglu q4_0 4608×1024'. */
 export const shapeOfTuneKey = (tuneKey: string): string => tuneKey.slice(tuneKey.lastIndexOf(' ') + 1);

@@ -16,7 +16,11 @@ const RESOLUTION_US = { timestamp: 100, submit: 1_000 };
  * How often a sample repeats `length` dispatches: for WANTED_DISPATCHES and MIN_US, but within MAX_US of one submit.
  * @param pass measures so many repetitions in one submit, in µs; 0 when the clock did not move
  */
-export async function repetitionsPerSample(pass: (times: number) => Promise<number>, length: number, clock: GpuTimer['clock']): Promise<number> {
+export async function repetitionsPerSample(
+  pass: (times: number) => Promise<number>,
+  length: number,
+  clock: GpuTimer['clock'],
+): Promise<number> {
   let times = 1;
   for (;;) {
     const micros = Math.max(await pass(times), RESOLUTION_US[clock]);
@@ -61,7 +65,9 @@ export async function createGpuTimer(opened: OpenedDevice): Promise<GpuTimer> {
     async measure(record) {
       await Promise.all([first, second]);
       const encoder = device.createCommandEncoder();
-      const pass = encoder.beginComputePass({ timestampWrites: { querySet, beginningOfPassWriteIndex: 0, endOfPassWriteIndex: 1 } });
+      const pass = encoder.beginComputePass({
+        timestampWrites: { querySet, beginningOfPassWriteIndex: 0, endOfPassWriteIndex: 1 },
+      });
       record(pass);
       pass.end();
       encoder.resolveQuerySet(querySet, 0, 2, resolved, 0);

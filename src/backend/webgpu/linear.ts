@@ -4,7 +4,15 @@
  * each part takes a dispatch, and with one token two parts share one.
  */
 import type { Norm } from '../../model/ops';
-import { ANY_KERNEL, type DispatchContext, type GpuWeightVector, type BufferRegion, type ShaderLibrary, type Dispatch, type KernelTuning } from './dispatch';
+import {
+  ANY_KERNEL,
+  type DispatchContext,
+  type GpuWeightVector,
+  type BufferRegion,
+  type ShaderLibrary,
+  type Dispatch,
+  type KernelTuning,
+} from './dispatch';
 import { PACKED_FORMATS, type GpuMatrix, type MatrixPart } from './repack';
 import { SECOND_COPY_SUFFIX } from './shader';
 
@@ -77,25 +85,43 @@ export function embedDispatches(gpu: DispatchContext, table: GpuMatrix, y: Buffe
  * Lets the kernel that draws a token also look up its row of the table, so that the next step needs no dispatch for that. A table split over
  * several buffers needs the dispatches of `embedDispatches`.
  */
-export function embedDrawnTokenLibrary(gpu: DispatchContext, table: GpuMatrix | undefined, y: BufferRegion): ShaderLibrary {
+export function embedDrawnTokenLibrary(
+  gpu: DispatchContext,
+  table: GpuMatrix | undefined,
+  y: BufferRegion,
+): ShaderLibrary {
   if (table?.parts.length !== 1) return { sources: ['lib/embed_none'], constants: {}, bindings: {} };
   const { sources, constants, bindings } = weights(gpu, table.parts[0]);
-  return { sources: [...sources, 'lib/embed_row', 'lib/embed_next'], constants: { ...constants, cols: table.cols }, bindings: { ...bindings, y } };
+  return {
+    sources: [...sources, 'lib/embed_row', 'lib/embed_next'],
+    constants: { ...constants, cols: table.cols },
+    bindings: { ...bindings, y },
+  };
 }
 
-export function linearDispatches(gpu: DispatchContext, { w, add, ...map }: LinearOperands, tuning: Partial<KernelTuning> = {}): Dispatch[] {
+export function linearDispatches(
+  gpu: DispatchContext,
+  { w, add, ...map }: LinearOperands,
+  tuning: Partial<KernelTuning> = {},
+): Dispatch[] {
   const output = add ? (add.buffer === map.y.buffer ? 'accumulate' : 'add') : 'store';
   const shared = { ...map, cols: w.cols, width: w.rows, output, add, tuning } as const;
   const pairs = map.T === 1 && !map.bias && output !== 'add'; // more would exceed 8 storage buffers
   const dispatches: Dispatch[] = [];
-  for (let i = 0; i < w.parts.length; i += pairs ? 2 : 1) dispatches.push(partDispatch(gpu, w.parts[i], { ...shared, nextPart: pairs ? w.parts[i + 1] : undefined }));
+  for (let i = 0; i < w.parts.length; i += pairs ? 2 : 1)
+    dispatches.push(partDispatch(gpu, w.parts[i], { ...shared, nextPart: pairs ? w.parts[i + 1] : undefined }));
   return dispatches;
 }
 
 /** One token takes one dispatch per part; more tokens take two, W1 first, then W3 over its result. */
-export function swigluDispatches(gpu: DispatchContext, { w1, w3, ...map }: SwigluOperands, tuning: Partial<KernelTuning> = {}): Dispatch[] {
+export function swigluDispatches(
+  gpu: DispatchContext,
+  { w1, w3, ...map }: SwigluOperands,
+  tuning: Partial<KernelTuning> = {},
+): Dispatch[] {
   const shared = { ...map, cols: w1.cols, width: w1.rows, tuning };
-  if (map.T === 1 && samePartition(w1, w3)) return w1.parts.map((part, i) => partDispatch(gpu, part, { ...shared, output: 'store', up: w3.parts[i] }));
+  if (map.T === 1 && samePartition(w1, w3))
+    return w1.parts.map((part, i) => partDispatch(gpu, part, { ...shared, output: 'store', up: w3.parts[i] }));
   return [
     ...w1.parts.map((part) => partDispatch(gpu, part, { ...shared, output: 'store' })),
     ...w3.parts.map((part) => partDispatch(gpu, part, { ...shared, output: 'gate' })),
@@ -103,10 +129,17 @@ export function swigluDispatches(gpu: DispatchContext, { w1, w3, ...map }: Swigl
 }
 
 /** Undefined when in_proj has several parts, or x and y share a buffer: then the two ops run one after the other. */
-export function inProjConvDispatches(gpu: DispatchContext, { inProj, x, y, norm, taps, bias, ring, channels: D, length: L, slots: R }: InProjConvOperands): Dispatch[] | undefined {
+export function inProjConvDispatches(
+  gpu: DispatchContext,
+  { inProj, x, y, norm, taps, bias, ring, channels: D, length: L, slots: R }: InProjConvOperands,
+): Dispatch[] | undefined {
   const [part, ...others] = inProj.parts;
   if (others.length || D % 4 || inProj.rows !== 3 * D || x.buffer === y.buffer) return undefined;
-  const map = partDispatch(gpu, { ...part, rows: D }, { x, y, T: 1, norm, cols: inProj.cols, width: D, output: 'store', rows: 'lib/in_proj_conv', tuning: {} });
+  const map = partDispatch(
+    gpu,
+    { ...part, rows: D },
+    { x, y, T: 1, norm, cols: inProj.cols, width: D, output: 'store', rows: 'lib/in_proj_conv', tuning: {} },
+  );
   return [
     {
       ...map,
@@ -119,18 +152,30 @@ export function inProjConvDispatches(gpu: DispatchContext, { inProj, x, y, norm,
 }
 
 /** The second part of W in a kernel over two parts: a second copy of the files that depend on its format, with its own constants and bindings. */
-function secondCopy(gpu: DispatchContext, part: MatrixPart, rows: string, kernel: string, options: Record<string, number>): ShaderLibrary {
+function secondCopy(
+  gpu: DispatchContext,
+  part: MatrixPart,
+  rows: string,
+  kernel: string,
+  options: Record<string, number>,
+): ShaderLibrary {
   const { sources, constants, bindings } = weights(gpu, part);
-  const rename = <T>(named: Record<string, T>): Record<string, T> => Object.fromEntries(Object.entries(named).map(([name, value]) => [name + SECOND_COPY_SUFFIX, value]));
+  const rename = <T>(named: Record<string, T>): Record<string, T> =>
+    Object.fromEntries(Object.entries(named).map(([name, value]) => [name + SECOND_COPY_SUFFIX, value]));
   return {
-    sources: [...sources.filter((name) => !name.startsWith('lib/half')), rows, 'lib/row_totals', kernel].map((name) => name + SECOND_COPY_SUFFIX),
+    sources: [...sources.filter((name) => !name.startsWith('lib/half')), rows, 'lib/row_totals', kernel].map(
+      (name) => name + SECOND_COPY_SUFFIX,
+    ),
     constants: rename({ ...constants, ...options, rows: part.rows, first: part.first }),
     bindings: rename(bindings),
   };
 }
 
 const samePartition = (a: GpuMatrix, b: GpuMatrix): boolean =>
-  a.parts.length === b.parts.length && a.parts.every(({ dtype, first, rows }, i) => b.parts[i].dtype === dtype && b.parts[i].first === first && b.parts[i].rows === rows);
+  a.parts.length === b.parts.length &&
+  a.parts.every(
+    ({ dtype, first, rows }, i) => b.parts[i].dtype === dtype && b.parts[i].first === first && b.parts[i].rows === rows,
+  );
 
 interface PartOperands extends Pick<LinearOperands, 'x' | 'y' | 'T' | 'norm' | 'bias' | 'add'> {
   cols: number;
@@ -147,7 +192,11 @@ interface PartOperands extends Pick<LinearOperands, 'x' | 'y' | 'T' | 'norm' | '
   tuning: Partial<KernelTuning>;
 }
 
-function partDispatch(gpu: DispatchContext, part: MatrixPart, { x, y, T, norm, bias, add, cols, width, output, up, nextPart, rows, tuning }: PartOperands): Dispatch {
+function partDispatch(
+  gpu: DispatchContext,
+  part: MatrixPart,
+  { x, y, T, norm, bias, add, cols, width, output, up, nextPart, rows, tuning }: PartOperands,
+): Dispatch {
   const parts = nextPart ? [part, nextPart] : [part];
   const format = parts.map(({ dtype }) => dtype.toLowerCase()).join('+');
   const wholeUnits = parts.every(({ dtype }) => cols % PACKED_FORMATS[dtype].unitColumns === 0);
@@ -168,7 +217,10 @@ function partDispatch(gpu: DispatchContext, part: MatrixPart, { x, y, T, norm, b
   if (bias) bindings.bias = bias;
   if (output === 'add' && add) bindings.add = add;
   if (T > 1) bindings.step = gpu.step;
-  const options = [up && 'swiglu', norm && 'norm', bias && 'bias', output !== 'store' && output].filter(Boolean).map((name) => `.${name}`).join('');
+  const options = [up && 'swiglu', norm && 'norm', bias && 'bias', output !== 'store' && output]
+    .filter(Boolean)
+    .map((name) => `.${name}`)
+    .join('');
 
   if (T > MATVEC_MAX_TOKENS)
     return {
@@ -183,7 +235,12 @@ function partDispatch(gpu: DispatchContext, part: MatrixPart, { x, y, T, norm, b
   const tuneKey = `${op} ${format} ${parts.reduce((sum, p) => sum + p.rows, 0)}×${cols}`;
   // more than four rows per invocation need more than 64 registers
   const defaults = { rows: 4, subgroups: true, int8Activations: false };
-  const chosen = { ...defaults, ...gpu.tunings.get(ANY_KERNEL), ...(T === 1 ? gpu.tunings.get(tuneKey) : undefined), ...tuning };
+  const chosen = {
+    ...defaults,
+    ...gpu.tunings.get(ANY_KERNEL),
+    ...(T === 1 ? gpu.tunings.get(tuneKey) : undefined),
+    ...tuning,
+  };
   const subgroups = chosen.subgroups && gpu.features.subgroups;
   const int8 = chosen.int8Activations && gpu.features.dp4a && parts.every(({ scales }) => scales);
   const allMatrices = chosen.rows === 8 || int8;
@@ -227,11 +284,16 @@ function partDispatch(gpu: DispatchContext, part: MatrixPart, { x, y, T, norm, b
 const groupSize = (units: number): number => (units > 128 ? 128 : units > 32 ? 64 : 32);
 
 /** A dimension has at most 65,535 workgroups. Workgroups after the last row read clamped addresses and write nothing. */
-const grid = (groups: number): [number, number, number] => (groups <= 65535 ? [groups, 1, 1] : [32768, Math.ceil(groups / 32768), 1]);
+const grid = (groups: number): [number, number, number] =>
+  groups <= 65535 ? [groups, 1, 1] : [32768, Math.ceil(groups / 32768), 1];
 
 /** The files, constants and bindings with which a kernel reads one part of a matrix. */
 function weights(gpu: DispatchContext, { dtype, layout, w, scales }: MatrixPart): ShaderLibrary {
-  const sources = [...PACKED_FORMATS[dtype].libraries, gpu.features.integerHalfDecode ? 'lib/half_integer' : 'lib/half_unpack'];
-  if (!scales) return { sources: ['lib/weights_float', ...sources], constants: { units: layout.units }, bindings: { w } };
+  const sources = [
+    ...PACKED_FORMATS[dtype].libraries,
+    gpu.features.integerHalfDecode ? 'lib/half_integer' : 'lib/half_unpack',
+  ];
+  if (!scales)
+    return { sources: ['lib/weights_float', ...sources], constants: { units: layout.units }, bindings: { w } };
   return { sources: ['lib/weights_block', ...sources], constants: { ...layout }, bindings: { w, scales } };
 }

@@ -23,14 +23,22 @@ export async function createGpuLogprobs(
   readback: ReadbackPool,
 ): Promise<ComputeGpuLogprobs> {
   const { device } = gpu;
-  const request = wholeBuffer(await take('logprobs request', REQUEST.bytes, GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST));
+  const request = wholeBuffer(
+    await take('logprobs request', REQUEST.bytes, GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST),
+  );
   const result = wholeBuffer(await take('logprobs', 176));
   /** prepared at the first call: few answers need it */
   let prepared: Promise<PreparedDispatch[]> | undefined;
 
   return async (chosen, n) => {
     prepared ??= opened.prepare([
-      { label: 'logprobs', sources: [reductionLibrary(gpu.features), 'logprobs'], constants: { group_size: 256 }, bindings: { request, logits, result }, grid: [1, 1, 1] },
+      {
+        label: 'logprobs',
+        sources: [reductionLibrary(gpu.features), 'logprobs'],
+        constants: { group_size: 256 },
+        bindings: { request, logits, result },
+        grid: [1, 1, 1],
+      },
     ]);
     const dispatches = await prepared;
     const count = Math.min(n, V);
@@ -44,7 +52,10 @@ export async function createGpuLogprobs(
     const bytes = await copy.read();
     const [values, ids] = [new Float32Array(bytes), new Uint32Array(bytes)];
     const logSum = values[0] + Math.log(values[1]);
-    const [own, ...top] = Array.from({ length: count + 1 }, (_, i) => ({ id: ids[2 * i + 3], logprob: values[2 * i + 2] - logSum }));
+    const [own, ...top] = Array.from({ length: count + 1 }, (_, i) => ({
+      id: ids[2 * i + 3],
+      logprob: values[2 * i + 2] - logSum,
+    }));
     return { ...own, top };
   };
 }

@@ -5,13 +5,16 @@ import type { BufferRegion, Dispatch } from './dispatch';
 import { lowerPlanToDispatches } from './lower';
 import { createWebGpuRunner } from './runner';
 
-const region = ([name, { buffer, offset, size }]: [string, BufferRegion]): string => `${name} = ${buffer.label}${offset || size !== buffer.size ? ` ${offset}+${size}` : ''}`;
+const region = ([name, { buffer, offset, size }]: [string, BufferRegion]): string =>
+  `${name} = ${buffer.label}${offset || size !== buffer.size ? ` ${offset}+${size}` : ''}`;
 const constant = ([name, value]: [string, number]): string => `${name} ${Number(value.toPrecision(6))}`;
 
 it('lowers a 16-layer model to these dispatches: 73 of a greedy token, 74 of a sampled one, 79 and 80 with several spans', async () => {
   const device = fakeDevice({ subgroups: true, limit: 2 ** 27 });
   const plan = fakeGpuPlan(await tinyCheckpoint(SIXTEEN_LAYERS), device);
-  const { gpu, state, sampler, skipped, prepared } = (await createWebGpuRunner(device, plan, { contextLength: 2048, prefillBatch: 64 }, true)).internals();
+  const { gpu, state, sampler, skipped, prepared } = (
+    await createWebGpuRunner(device, plan, { contextLength: 2048, prefillBatch: 64 }, true)
+  ).internals();
 
   const pipelines: string[] = [];
   function print({ label, sources, constants, bindings, grid, tuneKey, partOf }: Dispatch): string {
@@ -21,12 +24,22 @@ it('lowers a 16-layer model to these dispatches: 73 of a greedy token, 74 of a s
     return `${label} ${grid.join('×')}, pipeline ${pipelines.indexOf(pipeline)}${tuned}\n  ${Object.entries(bindings).map(region).join(', ')}\n`;
   }
   const draws = sampler!.dispatches();
-  const lists = [{ T: 1, context: 512 }, { T: 1, context: 2048 }, { T: 8, context: 1 }, { T: 64, context: 1 }].map(
-    ({ T, context }) => `--- T = ${T}${T === 1 ? `, up to ${context} positions` : ''}\n${printByLayer(lowerPlanToDispatches(gpu, plan, state, T, context).map((list) => list.map(print).join('')))}`,
+  const lists = [
+    { T: 1, context: 512 },
+    { T: 1, context: 2048 },
+    { T: 8, context: 1 },
+    { T: 64, context: 1 },
+  ].map(
+    ({ T, context }) =>
+      `--- T = ${T}${T === 1 ? `, up to ${context} positions` : ''}\n${printByLayer(lowerPlanToDispatches(gpu, plan, state, T, context).map((list) => list.map(print).join('')))}`,
   );
   const drawn = `--- greedy draw\n${draws.greedy.map(print).join('')}--- sampled draw\n${draws.sampled.map(print).join('')}`;
-  await expect(`${lists.join('')}${drawn}${pipelines.map((pipeline, i) => `--- pipeline ${i}\n${pipeline}`).join('')}`).toMatchFileSnapshot('dispatches.expected.txt');
+  await expect(
+    `${lists.join('')}${drawn}${pipelines.map((pipeline, i) => `--- pipeline ${i}\n${pipeline}`).join('')}`,
+  ).toMatchFileSnapshot('dispatches.expected.txt');
 
-  const counts = [512, 1024, 2048].map((context) => [draws.greedy, draws.sampled].map((draw) => prepared.decode.get(context)!.length + draw.length - skipped));
+  const counts = [512, 1024, 2048].map((context) =>
+    [draws.greedy, draws.sampled].map((draw) => prepared.decode.get(context)!.length + draw.length - skipped),
+  );
   expect(counts).toEqual([[73, 74], [79, 80], [79, 80]]); // prettier-ignore
 });

@@ -1,39 +1,94 @@
 /** Lowers a plan to dispatches for a bucket of T tokens: one list per node, in the order of the plan. */
 import { CONV_RING_POSITIONS } from 'virtual:rivulet-kernels';
 import { fail } from '../../errors';
-import { activationInputs, kvCachesOf, lowerNode, matricesOf, type Lowerings, type NodeOf, type Plan, type PlanActivation, type PlanNode } from '../plan';
-import { ANY_KERNEL, reductionLibrary, type DispatchContext, type GpuWeightVector, type BufferRegion, type Dispatch } from './dispatch';
+import {
+  activationInputs,
+  kvCachesOf,
+  lowerNode,
+  matricesOf,
+  type Lowerings,
+  type NodeOf,
+  type Plan,
+  type PlanActivation,
+  type PlanNode,
+} from '../plan';
+import {
+  ANY_KERNEL,
+  reductionLibrary,
+  type DispatchContext,
+  type GpuWeightVector,
+  type BufferRegion,
+  type Dispatch,
+} from './dispatch';
 import { inProjConvDispatches, embedDispatches, linearDispatches, swigluDispatches } from './linear';
 import type { GpuMatrix } from './repack';
-import { attentionNodes, keyCacheBytes, splitAttentionIntoSpans, ropeTableKey, MAX_ATTENTION_SPAN, type RunnerState } from './state';
+import {
+  attentionNodes,
+  keyCacheBytes,
+  splitAttentionIntoSpans,
+  ropeTableKey,
+  MAX_ATTENTION_SPAN,
+  type RunnerState,
+} from './state';
 import type { Vector } from '../../model/ops';
 
 export const weightVectorRegion = (vector: Vector): BufferRegion => (vector as GpuWeightVector).region;
 
 /** The region of the plan's first output after a step of T tokens. */
-export const planOutputRegion = (plan: Plan, state: RunnerState, T: number): BufferRegion => activationRegions(plan, state, T)(plan.outputs[0]);
+export const planOutputRegion = (plan: Plan, state: RunnerState, T: number): BufferRegion =>
+  activationRegions(plan, state, T)(plan.outputs[0]);
 
 /** @param context positions that attention of one token covers: it is split into spans for them */
-export function lowerPlanToDispatches(gpu: DispatchContext, plan: Plan, state: RunnerState, T: number, context = 1): Dispatch[][] {
+export function lowerPlanToDispatches(
+  gpu: DispatchContext,
+  plan: Plan,
+  state: RunnerState,
+  T: number,
+  context = 1,
+): Dispatch[][] {
   const at = activationRegions(plan, state, T);
-  const dispatches = plan.nodes.map((node) => lowerNode(LOWERINGS, node, { gpu, state, at, T: node.out.rows === 1 ? 1 : T, context }));
+  const dispatches = plan.nodes.map((node) =>
+    lowerNode(LOWERINGS, node, { gpu, state, at, T: node.out.rows === 1 ? 1 : T, context }),
+  );
   if (T === 1) plan.nodes.forEach((_, i) => fuseConvolution(gpu, plan, i, state, at, dispatches));
   return dispatches;
 }
 
 /** Bytes of a node's matrices, keys and values that one of its dispatches reads for a token at the end of `positions`. */
-export function bytesRead({ bindings }: Dispatch, node: PlanNode, { caches, f16Cache }: RunnerState, positions: number): number {
+export function bytesRead(
+  { bindings }: Dispatch,
+  node: PlanNode,
+  { caches, f16Cache }: RunnerState,
+  positions: number,
+): number {
   const bytes = new Map<BufferRegion | undefined, number | undefined>();
-  for (const matrix of matricesOf(node)) for (const { w, scales } of (matrix as GpuMatrix).parts) bytes.set(w, w.size).set(scales, scales?.size);
-  for (const cache of kvCachesOf(node)) for (const region of Object.values(caches.get(cache.layer)!)) bytes.set(region, keyCacheBytes(cache, positions, f16Cache));
+  for (const matrix of matricesOf(node))
+    for (const { w, scales } of (matrix as GpuMatrix).parts) bytes.set(w, w.size).set(scales, scales?.size);
+  for (const cache of kvCachesOf(node))
+    for (const region of Object.values(caches.get(cache.layer)!))
+      bytes.set(region, keyCacheBytes(cache, positions, f16Cache));
   return Object.values(bindings).reduce((sum, region) => sum + (bytes.get(region) ?? 0), 0);
 }
 
 /** Fuses in_proj with the convolution after it: the workgroup that computes B, C and x of a channel also computes its convolution. */
-function fuseConvolution(gpu: DispatchContext, plan: Plan, i: number, state: RunnerState, at: (act: PlanActivation) => BufferRegion, dispatches: Dispatch[][]): void {
+function fuseConvolution(
+  gpu: DispatchContext,
+  plan: Plan,
+  i: number,
+  state: RunnerState,
+  at: (act: PlanActivation) => BufferRegion,
+  dispatches: Dispatch[][],
+): void {
   const [map, conv] = [plan.nodes[i], plan.nodes[i + 1]];
   if (map.op !== 'linear' || conv?.op !== 'shortConv' || conv.bcx !== map.out) return;
-  if (map.bias || map.add || !map.norm || plan.outputs.includes(map.out) || plan.nodes.some((node) => node !== conv && activationInputs(node).includes(map.out))) return;
+  if (
+    map.bias ||
+    map.add ||
+    !map.norm ||
+    plan.outputs.includes(map.out) ||
+    plan.nodes.some((node) => node !== conv && activationInputs(node).includes(map.out))
+  )
+    return;
   const { layer, channels, length } = conv.state;
   const fused = inProjConvDispatches(gpu, {
     inProj: map.w as GpuMatrix,
@@ -54,9 +109,14 @@ function fuseConvolution(gpu: DispatchContext, plan: Plan, i: number, state: Run
  * The region of each activation. With one token `last` needs no dispatch: it is another name for its input, unless it is the output. With several
  * outputs it is a copy, because a node of another output may overwrite the input.
  */
-function activationRegions({ nodes, outputs }: Plan, state: RunnerState, T: number): (act: PlanActivation) => BufferRegion {
+function activationRegions(
+  { nodes, outputs }: Plan,
+  state: RunnerState,
+  T: number,
+): (act: PlanActivation) => BufferRegion {
   const alias = new Map<PlanActivation, PlanActivation>();
-  if (T === 1 && outputs.length === 1) for (const node of nodes) if (node.op === 'last' && node.out !== outputs[0]) alias.set(node.out, node.x);
+  if (T === 1 && outputs.length === 1)
+    for (const node of nodes) if (node.op === 'last' && node.out !== outputs[0]) alias.set(node.out, node.x);
   return (act) => state.slots[(alias.get(act) ?? act).slot];
 }
 
@@ -73,8 +133,17 @@ interface LoweringContext {
 export const LOWERINGS: Lowerings<LoweringContext, Dispatch[]> = {
   embed: ({ table, out }, { gpu, at, T }) => embedDispatches(gpu, table as GpuMatrix, at(out), T),
   linear: ({ w, x, norm, bias, add, out }, { gpu, at, T }) =>
-    linearDispatches(gpu, { w: w as GpuMatrix, x: at(x), y: at(out), T, norm, bias: bias && weightVectorRegion(bias), add: add && at(add) }),
-  swiglu: ({ w1, w3, x, norm, out }, { gpu, at, T }) => swigluDispatches(gpu, { w1: w1 as GpuMatrix, w3: w3 as GpuMatrix, x: at(x), y: at(out), T, norm }),
+    linearDispatches(gpu, {
+      w: w as GpuMatrix,
+      x: at(x),
+      y: at(out),
+      T,
+      norm,
+      bias: bias && weightVectorRegion(bias),
+      add: add && at(add),
+    }),
+  swiglu: ({ w1, w3, x, norm, out }, { gpu, at, T }) =>
+    swigluDispatches(gpu, { w1: w1 as GpuMatrix, w3: w3 as GpuMatrix, x: at(x), y: at(out), T, norm }),
   shortConv: shortConvDispatches,
   attend: (node, context) => (context.T === 1 ? attendDispatches : attendPrefillDispatches)(node, context),
   last: ({ x, out }, { gpu, at }) => (at(x) === at(out) ? [] : [copyLastRowDispatch(gpu, x.cols, at(x), at(out))]),
@@ -82,7 +151,12 @@ export const LOWERINGS: Lowerings<LoweringContext, Dispatch[]> = {
 
 function shortConvDispatches(node: NodeOf<'shortConv'>, { gpu, state, at, T }: LoweringContext): Dispatch[] {
   const { channels: D, length: L, layer } = node.state;
-  if (L > CONV_RING_POSITIONS) fail('CheckpointError', { what: `The short convolution of layer ${layer} is too long`, got: L, wanted: `at most ${CONV_RING_POSITIONS}` });
+  if (L > CONV_RING_POSITIONS)
+    fail('CheckpointError', {
+      what: `The short convolution of layer ${layer} is too long`,
+      got: L,
+      wanted: `at most ${CONV_RING_POSITIONS}`,
+    });
   const [bcx, ring, taps] = [at(node.bcx), state.rings.get(layer)!, weightVectorRegion(node.taps)];
   const appends = T <= CONV_RING_POSITIONS - (L - 1);
   const grid: Dispatch['grid'] = [Math.ceil(D / 64), T, 1];
@@ -90,24 +164,51 @@ function shortConvDispatches(node: NodeOf<'shortConv'>, { gpu, state, at, T }: L
     label: `short_conv${node.bias ? '.bias' : ''}`,
     sources: ['lib/step', 'short_conv'],
     constants: { D, L, R: CONV_RING_POSITIONS, biased: node.bias ? 1 : 0, appends: appends ? 1 : 0 },
-    bindings: { bcx, taps, bias: node.bias ? weightVectorRegion(node.bias) : taps, ring, y: at(node.out), step: gpu.step },
+    bindings: {
+      bcx,
+      taps,
+      bias: node.bias ? weightVectorRegion(node.bias) : taps,
+      ring,
+      y: at(node.out),
+      step: gpu.step,
+    },
     grid,
   };
   if (appends) return [conv];
-  return [conv, { label: 'conv_append', sources: ['lib/step', 'conv_append'], constants: { D, R: CONV_RING_POSITIONS }, bindings: { bcx, ring, step: gpu.step }, grid }];
+  return [
+    conv,
+    {
+      label: 'conv_append',
+      sources: ['lib/step', 'conv_append'],
+      constants: { D, R: CONV_RING_POSITIONS },
+      bindings: { bcx, ring, step: gpu.step },
+      grid,
+    },
+  ];
 }
 
-function attendShape({ heads: H, cache: { kvHeads: K, headDim: d, layer } }: NodeOf<'attend'>): { H: number; K: number; d: number } {
+function attendShape({ heads: H, cache: { kvHeads: K, headDim: d, layer } }: NodeOf<'attend'>): {
+  H: number;
+  K: number;
+  d: number;
+} {
   if (d % 8 || d > 128 || H % K || H / K > 32)
-    fail('CheckpointError', { what: `The attention of layer ${layer} has a shape that the kernels do not support`, got: `${H} query heads, ${K} key/value heads, head width ${d}`, wanted: 'a head width that is a multiple of 8 and at most 128' });
+    fail('CheckpointError', {
+      what: `The attention of layer ${layer} has a shape that the kernels do not support`,
+      got: `${H} query heads, ${K} key/value heads, head width ${d}`,
+      wanted: 'a head width that is a multiple of 8 and at most 128',
+    });
   return { H, K, d };
 }
 
-const tunedSpan = ({ tunings }: DispatchContext, tuneKey: string): number => tunings.get(tuneKey)?.span ?? tunings.get(ANY_KERNEL)?.span ?? MAX_ATTENTION_SPAN;
-const attendTuneKey = (node: NodeOf<'attend'>, state: RunnerState): string => `attend ${cacheFormat(state)} ${node.heads}/${node.cache.kvHeads}×${node.cache.headDim}`;
+const tunedSpan = ({ tunings }: DispatchContext, tuneKey: string): number =>
+  tunings.get(tuneKey)?.span ?? tunings.get(ANY_KERNEL)?.span ?? MAX_ATTENTION_SPAN;
+const attendTuneKey = (node: NodeOf<'attend'>, state: RunnerState): string =>
+  `attend ${cacheFormat(state)} ${node.heads}/${node.cache.kvHeads}×${node.cache.headDim}`;
 
 /** Positions of the shortest attention span of a plan. */
-export const shortestTunedSpan = (gpu: DispatchContext, plan: Plan, state: RunnerState): number => Math.min(MAX_ATTENTION_SPAN, ...attentionNodes(plan).map((node) => tunedSpan(gpu, attendTuneKey(node, state))));
+export const shortestTunedSpan = (gpu: DispatchContext, plan: Plan, state: RunnerState): number =>
+  Math.min(MAX_ATTENTION_SPAN, ...attentionNodes(plan).map((node) => tunedSpan(gpu, attendTuneKey(node, state))));
 
 /** One dispatch for norm, RoPE, append and attention of one token; with several spans, a second one merges them. */
 function attendDispatches(node: NodeOf<'attend'>, { gpu, state, at, context }: LoweringContext): Dispatch[] {
@@ -121,7 +222,16 @@ function attendDispatches(node: NodeOf<'attend'>, { gpu, state, at, context }: L
     tuneKey,
     sources: [reductionLibrary(gpu.features), 'lib/step', 'lib/rope', kvLibrary(state), 'attend'],
     // the same constants for any single span, so that it is one pipeline
-    constants: { H, K, d, spans, SPAN: spans > 1 ? span : MAX_ATTENTION_SPAN, q_eps: node.qNorm.eps, k_eps: node.kNorm.eps, group_size: MAX_ATTENTION_SPAN / 4 },
+    constants: {
+      H,
+      K,
+      d,
+      spans,
+      SPAN: spans > 1 ? span : MAX_ATTENTION_SPAN,
+      q_eps: node.qNorm.eps,
+      k_eps: node.kNorm.eps,
+      group_size: MAX_ATTENTION_SPAN / 4,
+    },
     bindings: {
       qkv: at(node.qkv),
       q_norm: weightVectorRegion(node.qNorm.weight),
@@ -156,8 +266,21 @@ function attendPrefillDispatches(node: NodeOf<'attend'>, { gpu, state, at, T }: 
     {
       label: `rope_append.${storage}`,
       sources: [reductionLibrary(gpu.features), 'lib/step', 'lib/rope', kvLibrary(state), 'rope_append'],
-      constants: { H, K, d, q_eps: node.qNorm.eps, k_eps: node.kNorm.eps, group_size: 2 ** Math.ceil(Math.log2(Math.max(d / 2, 4))) },
-      bindings: { qkv, q_norm: weightVectorRegion(node.qNorm.weight), k_norm: weightVectorRegion(node.kNorm.weight), rope: state.ropes.get(ropeTableKey(node.ropeTheta, d))!, ...cache },
+      constants: {
+        H,
+        K,
+        d,
+        q_eps: node.qNorm.eps,
+        k_eps: node.kNorm.eps,
+        group_size: 2 ** Math.ceil(Math.log2(Math.max(d / 2, 4))),
+      },
+      bindings: {
+        qkv,
+        q_norm: weightVectorRegion(node.qNorm.weight),
+        k_norm: weightVectorRegion(node.kNorm.weight),
+        rope: state.ropes.get(ropeTableKey(node.ropeTheta, d))!,
+        ...cache,
+      },
       grid: [H + 2 * K, T, 1],
     },
     {
@@ -174,7 +297,12 @@ const cacheFormat = ({ f16Cache }: RunnerState): string => (f16Cache ? 'f16' : '
 const kvLibrary = (state: RunnerState): string => `lib/kv_${cacheFormat(state)}`;
 
 /** y = the last row of x: the kernel with the least work */
-export const copyLastRowDispatch = (gpu: DispatchContext, cols: number, x: BufferRegion, y: BufferRegion): Dispatch => ({
+export const copyLastRowDispatch = (
+  gpu: DispatchContext,
+  cols: number,
+  x: BufferRegion,
+  y: BufferRegion,
+): Dispatch => ({
   label: 'copy_last',
   sources: ['lib/step', 'copy_last'],
   constants: { cols },

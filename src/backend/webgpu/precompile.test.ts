@@ -14,7 +14,10 @@ import { createMatrixWriter, type GpuMatrix } from './repack';
 import { createWebGpuRunner, type WebGpuRunner } from './runner';
 
 /** Adds the pipelines that a fake device is asked for to a set. */
-const noteIn = (pipelines: Set<string>) => ({ sources, constants }: Pick<Dispatch, 'sources' | 'constants'>): void => void pipelines.add(JSON.stringify([sources, constants]));
+const noteIn =
+  (pipelines: Set<string>) =>
+  ({ sources, constants }: Pick<Dispatch, 'sources' | 'constants'>): void =>
+    void pipelines.add(JSON.stringify([sources, constants]));
 
 const DEVICES = [
   { subgroups: true, limit: 2 ** 30, tuning: { rows: 8 as const } },
@@ -32,30 +35,48 @@ const openTiny = (): Promise<Checkpoint> =>
 async function compileTiny(checkpoint: Checkpoint, opened: OpenedDevice): Promise<WebGpuRunner> {
   const backend = {
     matrix: (spec: Matrix) => createMatrixWriter(opened, spec),
-    vector: (name: string, values: Float32Array) => ({ name, length: values.length, region: wholeBuffer({ size: values.byteLength } as GPUBuffer) }) as GpuWeightVector,
+    vector: (name: string, values: Float32Array) =>
+      ({
+        name,
+        length: values.length,
+        region: wholeBuffer({ size: values.byteLength } as GPUBuffer),
+      }) as GpuWeightVector,
   };
   const weights = await loadWeights(checkpoint, backend as unknown as Backend, () => undefined);
   return createWebGpuRunner(opened, recordModel(checkpoint, weights), sizes, true);
 }
 
-it.each(DEVICES)('compiles exactly the pipelines that the runner needs, except those of the draws: subgroups $subgroups, bindings of $limit bytes', async (device) => {
-  const checkpoint = await openTiny();
-  const ahead = new Set<string>();
-  await precompilePipelines(fakeDevice(device, noteIn(ahead)), shapePlan(checkpoint), sizes, true);
+it.each(DEVICES)(
+  'compiles exactly the pipelines that the runner needs, except those of the draws: subgroups $subgroups, bindings of $limit bytes',
+  async (device) => {
+    const checkpoint = await openTiny();
+    const ahead = new Set<string>();
+    await precompilePipelines(fakeDevice(device, noteIn(ahead)), shapePlan(checkpoint), sizes, true);
 
-  const wanted = new Set<string>();
-  await compileTiny(checkpoint, fakeDevice(device, noteIn(wanted)));
-  const forDraws = /"(process_logits|argmax|softmax_histogram|sample|mark_prompt)"/;
-  expect([...ahead].sort()).toEqual([...wanted].filter((key) => !forDraws.test(key)).sort());
-  expect(ahead.size).toBeGreaterThan(20);
-});
+    const wanted = new Set<string>();
+    await compileTiny(checkpoint, fakeDevice(device, noteIn(wanted)));
+    const forDraws = /"(process_logits|argmax|softmax_histogram|sample|mark_prompt)"/;
+    expect([...ahead].sort()).toEqual([...wanted].filter((key) => !forDraws.test(key)).sort());
+    expect(ahead.size).toBeGreaterThan(20);
+  },
+);
 
-it.each(DEVICES)('the dispatches of a token read each matrix once, and keys and values up to its position: bindings of $limit bytes', async (device) => {
-  const { gpu, state, plan } = (await compileTiny(await openTiny(), fakeDevice(device))).internals();
-  const bytes = lowerPlanToDispatches(gpu, plan, state, 1, 1024).map((dispatches, i) => dispatches.reduce((sum, dispatch) => sum + bytesRead(dispatch, plan.nodes[i], state, 700), 0));
-  const weights = plan.nodes.map((node) => (matricesOf(node) as GpuMatrix[]).reduce((sum, { parts }) => sum + parts.reduce((all, { w, scales }) => all + w.size + (scales?.size ?? 0), 0), 0));
-  const attention = plan.nodes.findIndex(({ op }) => op === 'attend');
-  weights[attention] = 2 * 700 * 32 * 2; // one head of 32 halves
-  expect(bytes).toEqual(weights);
-  expect(bytes[0]).toBe(0); // one row of the table
-});
+it.each(DEVICES)(
+  'the dispatches of a token read each matrix once, and keys and values up to its position: bindings of $limit bytes',
+  async (device) => {
+    const { gpu, state, plan } = (await compileTiny(await openTiny(), fakeDevice(device))).internals();
+    const bytes = lowerPlanToDispatches(gpu, plan, state, 1, 1024).map((dispatches, i) =>
+      dispatches.reduce((sum, dispatch) => sum + bytesRead(dispatch, plan.nodes[i], state, 700), 0),
+    );
+    const weights = plan.nodes.map((node) =>
+      (matricesOf(node) as GpuMatrix[]).reduce(
+        (sum, { parts }) => sum + parts.reduce((all, { w, scales }) => all + w.size + (scales?.size ?? 0), 0),
+        0,
+      ),
+    );
+    const attention = plan.nodes.findIndex(({ op }) => op === 'attend');
+    weights[attention] = 2 * 700 * 32 * 2; // one head of 32 halves
+    expect(bytes).toEqual(weights);
+    expect(bytes[0]).toBe(0); // one row of the table
+  },
+);

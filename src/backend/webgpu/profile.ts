@@ -21,7 +21,8 @@ const kernelName = ({ label, tuneKey }: Dispatch): string => (tuneKey ? `${label
  */
 export async function profileAt(runner: Runner, position: number, prefillBatch: number): Promise<KernelTime[]> {
   runner.rewind(0);
-  for (let at = 0; at < Math.max(1, position); at += prefillBatch) await runner.prefill(new Uint32Array(Math.min(prefillBatch, Math.max(1, position) - at)));
+  for (let at = 0; at < Math.max(1, position); at += prefillBatch)
+    await runner.prefill(new Uint32Array(Math.min(prefillBatch, Math.max(1, position) - at)));
   if (!('gpu' in runner.internals!())) return [];
   const { opened, plan, gpu, state, sampler, skipped, contextLength, prepared } = (runner as WebGpuRunner).internals();
   opened.throwIfFailed();
@@ -29,7 +30,12 @@ export async function profileAt(runner: Runner, position: number, prefillBatch: 
   const context = contextBucket(at + 1, prepared.span);
   const kernels = [
     ...lowerPlanToDispatches(gpu, plan, state, 1, context)
-      .flatMap((dispatches, i) => dispatches.map((dispatch) => ({ name: kernelName(dispatch), bytes: bytesRead(dispatch, plan.nodes[i], state, at + 1) })))
+      .flatMap((dispatches, i) =>
+        dispatches.map((dispatch) => ({
+          name: kernelName(dispatch),
+          bytes: bytesRead(dispatch, plan.nodes[i], state, at + 1),
+        })),
+      )
       .slice(skipped),
     ...(sampler?.dispatches().greedy ?? []).map((dispatch) => ({ name: kernelName(dispatch), bytes: 0 })),
   ];
@@ -45,8 +51,21 @@ export async function profileAt(runner: Runner, position: number, prefillBatch: 
     times.push({ kernel, dispatches: group.length, micros: await bestMicros(timer, group), bytes, clock });
   }
   const draw = sampler?.drawDispatches(ALL_FILTERS_SAMPLING) ?? [];
-  if (draw.length) times.push({ kernel: PROFILE_BASELINES.sampledDraw, dispatches: draw.length, micros: await bestMicros(timer, draw), bytes: 0, clock });
-  times.push({ kernel: PROFILE_BASELINES.emptyDispatch, dispatches: 1, micros: await emptyDispatchMicros(opened, timer), bytes: 0, clock });
+  if (draw.length)
+    times.push({
+      kernel: PROFILE_BASELINES.sampledDraw,
+      dispatches: draw.length,
+      micros: await bestMicros(timer, draw),
+      bytes: 0,
+      clock,
+    });
+  times.push({
+    kernel: PROFILE_BASELINES.emptyDispatch,
+    dispatches: 1,
+    micros: await emptyDispatchMicros(opened, timer),
+    bytes: 0,
+    clock,
+  });
   timer.dispose();
   times.push({ kernel: PROFILE_BASELINES.memoryCopy, dispatches: 1, ...(await measureMemoryCopy(opened)), clock });
   runner.rewind(0);
@@ -64,9 +83,15 @@ async function bestMicros(timer: GpuTimer, group: PreparedDispatch[]): Promise<n
 
 /** µs of a dispatch that copies 64 numbers, after one that wrote to the same place: the cost of any dispatch. */
 async function emptyDispatchMicros(opened: OpenedDevice, timer: GpuTimer): Promise<number> {
-  const [x, y] = [await opened.allocateBuffer('empty dispatch', 256), await opened.allocateBuffer('empty dispatch', 256)];
+  const [x, y] = [
+    await opened.allocateBuffer('empty dispatch', 256),
+    await opened.allocateBuffer('empty dispatch', 256),
+  ];
   opened.device.queue.writeBuffer(opened.step.buffer, 0, STEP.pack({ position: 0, count: 1, prompt: 1 }));
-  const micros = await bestMicros(timer, await opened.prepare([copyLastRowDispatch(opened, 64, wholeBuffer(x), wholeBuffer(y))]));
+  const micros = await bestMicros(
+    timer,
+    await opened.prepare([copyLastRowDispatch(opened, 64, wholeBuffer(x), wholeBuffer(y))]),
+  );
   opened.releaseBuffer(x);
   opened.releaseBuffer(y);
   return micros;
@@ -92,16 +117,22 @@ async function measureMemoryCopy(opened: OpenedDevice): Promise<Pick<KernelTime,
   let more = 2;
   while (more < MAX_COPIES && (await time(1 + more)) - one < MIN_US.submit) more *= 2;
   let [few, many] = [Infinity, Infinity];
-  for (let sample = 0; sample < SAMPLES; sample++) [few, many] = [Math.min(few, await time(1)), Math.min(many, await time(1 + more))];
+  for (let sample = 0; sample < SAMPLES; sample++)
+    [few, many] = [Math.min(few, await time(1)), Math.min(many, await time(1 + more))];
   for (const buffer of buffers) opened.releaseBuffer(buffer);
   return { micros: Math.max((many - few) / more, 1e-3), bytes: 2 * size };
 }
 
 async function allocateCopyBuffers(opened: OpenedDevice): Promise<{ buffers: GPUBuffer[]; size: number }> {
-  for (let size = Math.min(opened.software ? COPY_BYTES / 4 : COPY_BYTES, opened.device.limits.maxBufferSize); ; size /= 2) {
+  for (
+    let size = Math.min(opened.software ? COPY_BYTES / 4 : COPY_BYTES, opened.device.limits.maxBufferSize);
+    ;
+    size /= 2
+  ) {
     const buffers: GPUBuffer[] = [];
     try {
-      for (let i = 0; i < 2; i++) buffers.push(await opened.allocateBuffer('copy', size, GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST));
+      for (let i = 0; i < 2; i++)
+        buffers.push(await opened.allocateBuffer('copy', size, GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST));
       return { buffers, size };
     } catch (error) {
       for (const buffer of buffers) opened.releaseBuffer(buffer);

@@ -8,7 +8,12 @@ export interface ReadbackPool {
   dispose(): void;
 }
 
-export function createReadbackPool(opened: OpenedDevice, label: string, slotBytes: number, slots: number): ReadbackPool {
+export function createReadbackPool(
+  opened: OpenedDevice,
+  label: string,
+  slotBytes: number,
+  slots: number,
+): ReadbackPool {
   const make = () => opened.createBuffer(label, slotBytes, GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST);
   const made = Array.from({ length: slots }, make);
   const free = [...made];

@@ -29,10 +29,13 @@ it('uploads in slices of at most 1 MB, each packed before the next, and waits fo
   const spec = { name: 'head', rows, cols, segments: [{ name: 'head', rows, dtype }] };
   const writer = createMatrixWriter(gpu, spec);
   const slice = 3856; // rows of 4 MB
-  for (let first = 0; first < rows; first += slice) await writer.write(0, first, new Uint8Array(Math.min(slice, rows - first) * rowBytes(dtype, cols)));
+  for (let first = 0; first < rows; first += slice)
+    await writer.write(0, first, new Uint8Array(Math.min(slice, rows - first) * rowBytes(dtype, cols)));
   await writer.finish();
   expect(Math.max(...sizes)).toBeLessThanOrEqual(2 ** 20);
   expect(sizes.reduce((sum, size) => sum + (size > 24 ? size : 0), 0)).toBe(rows * rowBytes(dtype, cols));
-  expect(calls.filter((call) => call === 'wait').length).toBe(Math.floor((rows * rowBytes(dtype, cols)) / (32 * 2 ** 20)));
+  expect(calls.filter((call) => call === 'wait').length).toBe(
+    Math.floor((rows * rowBytes(dtype, cols)) / (32 * 2 ** 20)),
+  );
   expect(calls.filter((call) => call !== 'wait').join()).toMatch(/^(write,pack,?)+$/);
 });

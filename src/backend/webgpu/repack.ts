@@ -63,7 +63,10 @@ function block(bits: 4 | 5 | 8, minimum: boolean, dtype: Dtype): PackedFormat {
 }
 
 /** The layout of Q4_1: a float in place of the two halves. */
-const table = (name: string, dtype: Dtype): PackedFormat => ({ ...block(4, true, dtype), libraries: [`lib/table_${name}`, 'lib/bits4_table', 'lib/scale_float'] });
+const table = (name: string, dtype: Dtype): PackedFormat => ({
+  ...block(4, true, dtype),
+  libraries: [`lib/table_${name}`, 'lib/bits4_table', 'lib/scale_float'],
+});
 
 function kBlock(bits: 4 | 5, dtype: Dtype, options: Record<string, number> = {}): PackedFormat {
   const block_bytes = simpleRowBytes(dtype, 256);
@@ -74,11 +77,17 @@ function kBlock(bits: 4 | 5, dtype: Dtype, options: Record<string, number> = {})
     high: bits === 5 ? 1 : 0,
     scale: 1,
     top: 2,
-    repack: { kernel: 'repack_k', constants: { block_bytes, high_from: bits === 5 ? 16 : 0, codes_from: block_bytes - 128, ...options } },
+    repack: {
+      kernel: 'repack_k',
+      constants: { block_bytes, high_from: bits === 5 ? 16 : 0, codes_from: block_bytes - 128, ...options },
+    },
   };
 }
 
-const sixteens = (dtype: 'Q2_K' | 'Q3_K'): PackedFormat => ({ ...kBlock(4, dtype, { sixteens: 1 }), libraries: ['lib/bits4', `lib/scale_${dtype.toLowerCase()}`] });
+const sixteens = (dtype: 'Q2_K' | 'Q3_K'): PackedFormat => ({
+  ...kBlock(4, dtype, { sixteens: 1 }),
+  libraries: ['lib/bits4', `lib/scale_${dtype.toLowerCase()}`],
+});
 
 export const PACKED_FORMATS: Record<Dtype, PackedFormat> = {
   F32: float('f32', 4),
@@ -138,7 +147,11 @@ function planes(dtype: Dtype, rows: number, cols: number) {
   const blocks = Math.floor((groups * cols) / 32);
   const high_at = (groups * 4 * units * unitBytes) / 16;
   const top_at = blocks * scale;
-  return { layout: { units, high_at, top_at }, w: 16 * (high_at + blocks * high), scales: 8 * (top_at + (blocks / 8) * top) };
+  return {
+    layout: { units, high_at, top_at },
+    w: 16 * (high_at + blocks * high),
+    scales: 8 * (top_at + (blocks / 8) * top),
+  };
 }
 
 /** A part before its buffer exists. */
@@ -161,9 +174,16 @@ function rowRanges(spec: Matrix, limit: number): RowRange[] {
   return joined.flatMap((piece) => {
     const { w, scales } = planes(piece.dtype, ROW_SLICE_MULTIPLE, spec.cols);
     const most = Math.floor((limit - 512) / (w + scales)) * ROW_SLICE_MULTIPLE;
-    if (most === 0) fail('MemoryError', { what: `${ROW_SLICE_MULTIPLE} rows of ${spec.name} are larger than a GPU binding`, got: `${w + scales} bytes`, wanted: `at most ${limit}`, cure: 'Use the WASM backend.' });
+    if (most === 0)
+      fail('MemoryError', {
+        what: `${ROW_SLICE_MULTIPLE} rows of ${spec.name} are larger than a GPU binding`,
+        got: `${w + scales} bytes`,
+        wanted: `at most ${limit}`,
+        cure: 'Use the WASM backend.',
+      });
     const cut: RowRange[] = [];
-    for (let at = 0; at < piece.rows; at += most) cut.push({ ...piece, first: piece.first + at, rows: Math.min(most, piece.rows - at) });
+    for (let at = 0; at < piece.rows; at += most)
+      cut.push({ ...piece, first: piece.first + at, rows: Math.min(most, piece.rows - at) });
     return cut;
   });
 }
@@ -191,7 +211,11 @@ const MAX_QUEUED_BYTES = 32 << 20;
  * `write` waits for the GPU every 32 MB, so that uploads do not queue up without limit.
  * @throws MemoryError when a buffer is refused, CheckpointError when rows are missing or do not fit the matrix
  */
-export function createMatrixWriter(gpu: DispatchContext, spec: Matrix, { limit = maxBindingBytes(gpu) }: MatrixWriterOptions = {}): MatrixWriter {
+export function createMatrixWriter(
+  gpu: DispatchContext,
+  spec: Matrix,
+  { limit = maxBindingBytes(gpu) }: MatrixWriterOptions = {},
+): MatrixWriter {
   const parts = allocateParts(gpu, spec, limit);
   parts.catch(() => {}); // the first write reports the error
   const starts = spec.segments.map((_, i) => spec.segments.slice(0, i).reduce((sum, { rows }) => sum + rows, 0));
@@ -202,15 +226,26 @@ export function createMatrixWriter(gpu: DispatchContext, spec: Matrix, { limit =
     const bytesPerRow = rowBytes(dtype, spec.cols);
     const rows = bytes.length / bytesPerRow;
     if (!Number.isInteger(rows) || firstRow % ROW_SLICE_MULTIPLE || firstRow + rows > segmentRows)
-      fail('CheckpointError', { what: `Rows of ${name} do not fit the matrix`, got: `${bytes.length} bytes at row ${firstRow}`, wanted: `rows of ${bytesPerRow} bytes, ${segmentRows} in all` });
+      fail('CheckpointError', {
+        what: `Rows of ${name} do not fit the matrix`,
+        got: `${bytes.length} bytes at row ${firstRow}`,
+        wanted: `rows of ${bytesPerRow} bytes, ${segmentRows} in all`,
+      });
     const uploaded = simpleRowBytes(dtype, spec.cols);
     const step = ROW_SLICE_MULTIPLE * Math.max(1, Math.floor(SLICE_BYTES / (ROW_SLICE_MULTIPLE * uploaded)));
     const ready = await parts;
-    for (let row = 0; row < rows; ) {
+    for (let row = 0; row < rows;) {
       const at = starts[segment] + firstRow + row;
       const part = ready.find((p) => at >= p.first && at < p.first + p.rows)!;
       const count = Math.min(step, rows - row, part.first + part.rows - at);
-      await upload(gpu, part, at - part.first, count, uploaded, simplify(dtype, bytes.subarray(row * bytesPerRow, (row + count) * bytesPerRow)));
+      await upload(
+        gpu,
+        part,
+        at - part.first,
+        count,
+        uploaded,
+        simplify(dtype, bytes.subarray(row * bytesPerRow, (row + count) * bytesPerRow)),
+      );
       row += count;
     }
     written[segment] += rows;
@@ -218,20 +253,30 @@ export function createMatrixWriter(gpu: DispatchContext, spec: Matrix, { limit =
 
   async function finish(): Promise<GpuMatrix> {
     spec.segments.forEach(({ name, rows }, i) => {
-      if (written[i] !== rows) fail('CheckpointError', { what: `Rows of ${name} are missing`, got: written[i], wanted: rows });
+      if (written[i] !== rows)
+        fail('CheckpointError', { what: `Rows of ${name} are missing`, got: written[i], wanted: rows });
     });
     const ready = await parts;
     const { name, rows, cols, segments } = spec;
-    return { name, rows, cols, segments, parts: ready, bytes: ready.reduce((sum, part) => sum + part.w.buffer.size, 0) };
+    return {
+      name,
+      rows,
+      cols,
+      segments,
+      parts: ready,
+      bytes: ready.reduce((sum, part) => sum + part.w.buffer.size, 0),
+    };
   }
 
   return { write, finish };
 }
 
-export const maxBindingBytes = ({ device: { limits } }: DispatchContext): number => Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
+export const maxBindingBytes = ({ device: { limits } }: DispatchContext): number =>
+  Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
 
 /** The parts of a matrix whose buffers do not exist yet. */
-export const unallocatedMatrixParts = (spec: Matrix, limit: number, noBuffer: () => BufferRegion): MatrixPart[] => rowRanges(spec, limit).map((piece) => partOf(piece, spec.cols, noBuffer().buffer));
+export const unallocatedMatrixParts = (spec: Matrix, limit: number, noBuffer: () => BufferRegion): MatrixPart[] =>
+  rowRanges(spec, limit).map((piece) => partOf(piece, spec.cols, noBuffer().buffer));
 
 function partOf(piece: RowRange, cols: number, buffer: GPUBuffer): MatrixPart {
   const { layout, w, scales } = planes(piece.dtype, piece.rows, cols);
@@ -243,7 +288,8 @@ function partOf(piece: RowRange, cols: number, buffer: GPUBuffer): MatrixPart {
 async function allocateParts(gpu: DispatchContext, spec: Matrix, limit: number): Promise<MatrixPart[]> {
   const made: MatrixPart[] = [];
   try {
-    for (const piece of rowRanges(spec, limit)) made.push(partOf(piece, spec.cols, await gpu.allocateBuffer(spec.name, rowRangeBytes(piece, spec.cols))));
+    for (const piece of rowRanges(spec, limit))
+      made.push(partOf(piece, spec.cols, await gpu.allocateBuffer(spec.name, rowRangeBytes(piece, spec.cols))));
   } catch (error) {
     for (const { w } of made) gpu.releaseBuffer(w.buffer);
     throw error;
@@ -252,7 +298,8 @@ async function allocateParts(gpu: DispatchContext, spec: Matrix, limit: number):
 }
 
 /** Releases the buffers of a matrix. */
-export const releaseMatrix = (gpu: DispatchContext, { parts }: GpuMatrix): void => parts.forEach(({ w }) => gpu.releaseBuffer(w.buffer));
+export const releaseMatrix = (gpu: DispatchContext, { parts }: GpuMatrix): void =>
+  parts.forEach(({ w }) => gpu.releaseBuffer(w.buffer));
 
 interface Staging {
   raw: GPUBuffer;
@@ -282,7 +329,14 @@ export function staging(gpu: DispatchContext): Promise<Staging> {
 }
 
 /** Uploads rows of a part, from its row `firstRow` on, and packs them; the queue keeps the two in order. */
-async function upload(gpu: DispatchContext, part: MatrixPart, firstRow: number, rows: number, bytesPerRow: number, bytes: Uint8Array): Promise<void> {
+async function upload(
+  gpu: DispatchContext,
+  part: MatrixPart,
+  firstRow: number,
+  rows: number,
+  bytesPerRow: number,
+  bytes: Uint8Array,
+): Promise<void> {
   const held = await staging(gpu);
   const turn = held.lastUpload.then(async () => {
     const { queue } = gpu.device;
@@ -292,7 +346,11 @@ async function upload(gpu: DispatchContext, part: MatrixPart, firstRow: number, 
       held.raw = await gpu.allocateBuffer('upload', size + 4, GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST);
     }
     const { units, high_at: highAt, top_at: topAt } = part.layout;
-    queue.writeBuffer(held.slice, 0, SLICE.pack({ group: firstRow / 4, rows, rowBytes: bytesPerRow, units, highAt, topAt }));
+    queue.writeBuffer(
+      held.slice,
+      0,
+      SLICE.pack({ group: firstRow / 4, rows, rowBytes: bytesPerRow, units, highAt, topAt }),
+    );
     if (size === bytes.length) queue.writeBuffer(held.raw, 0, bytes as Uint8Array<ArrayBuffer>);
     else {
       const padded = new Uint8Array(size);
@@ -318,7 +376,12 @@ function repackDispatch(part: MatrixPart, { raw, slice }: Staging, rows: number)
     label: `repack.${part.dtype.toLowerCase()}`,
     sources: ['lib/checkpoint_bytes', 'lib/nibbles', repack.kernel],
     constants: repack.constants,
-    bindings: { raw: wholeBuffer(raw), slice: wholeBuffer(slice), w: part.w, ...(part.scales && { scales: part.scales }) },
+    bindings: {
+      raw: wholeBuffer(raw),
+      slice: wholeBuffer(slice),
+      w: part.w,
+      ...(part.scales && { scales: part.scales }),
+    },
     grid: [Math.ceil(threads / 64), 1, 1],
   };
 }

@@ -54,10 +54,17 @@ export interface WebGpuRunner extends Runner {
 }
 
 /** The numbers of tokens for which dispatches are prepared, ascending; a batch takes the smallest bucket that holds it. */
-export const prefillBuckets = (prefillBatch: number): number[] => [...new Set([1, 8, 64, prefillBatch].filter((T) => T <= prefillBatch))].sort((a, b) => a - b);
+export const prefillBuckets = (prefillBatch: number): number[] =>
+  [...new Set([1, 8, 64, prefillBatch].filter((T) => T <= prefillBatch))].sort((a, b) => a - b);
 
 /** @throws MemoryError, DeviceError; then all its buffers are released */
-export async function createWebGpuRunner(opened: OpenedDevice, plan: Plan, { contextLength, prefillBatch }: CompileOptions, f16Cache: boolean, exact = false): Promise<WebGpuRunner> {
+export async function createWebGpuRunner(
+  opened: OpenedDevice,
+  plan: Plan,
+  { contextLength, prefillBatch }: CompileOptions,
+  f16Cache: boolean,
+  exact = false,
+): Promise<WebGpuRunner> {
   const { device } = opened;
   const { queue } = device;
   const held: (() => void)[] = [];
@@ -76,10 +83,12 @@ export async function createWebGpuRunner(opened: OpenedDevice, plan: Plan, { con
   const [table] = tablesOf(firstNode) as (GpuMatrix | undefined)[];
   const vocabulary = table?.rows ?? Infinity;
   const buckets = prefillBuckets(prefillBatch);
-  const { step, tokens, gpu, state, output, sampler, logprobsOf, ids, rows, first } = await create().catch((error: unknown) => {
-    dispose();
-    throw error;
-  });
+  const { step, tokens, gpu, state, output, sampler, logprobsOf, ids, rows, first } = await create().catch(
+    (error: unknown) => {
+      dispose();
+      throw error;
+    },
+  );
   let prepared = first;
   /** dispatches of a decode step that the draw before it replaces: the embedding of its token */
   const skipped = sampler && table?.parts.length === 1 ? 1 : 0;
@@ -92,7 +101,17 @@ export async function createWebGpuRunner(opened: OpenedDevice, plan: Plan, { con
     const state = await allocateRunnerState(gpu, plan, contextLength, prefillBatch, f16Cache);
     held.push(() => releaseRunnerState(gpu, state));
     const output = planOutputRegion(plan, state, 1);
-    const sampler = outputRows === 1 ? await createGpuTokenSampler(opened, gpu, output, V, embedDrawnTokenLibrary(gpu, table, state.slots[firstNode.out.slot]), take) : undefined;
+    const sampler =
+      outputRows === 1
+        ? await createGpuTokenSampler(
+            opened,
+            gpu,
+            output,
+            V,
+            embedDrawnTokenLibrary(gpu, table, state.slots[firstNode.out.slot]),
+            take,
+          )
+        : undefined;
     const ids = createReadbackPool(opened, 'ids', 4 * WINDOW_STEPS, 3);
     const rows = createReadbackPool(opened, 'logits', output.size, 1);
     held.push(ids.dispose, rows.dispose);
@@ -118,13 +137,18 @@ export async function createWebGpuRunner(opened: OpenedDevice, plan: Plan, { con
   /** Prepares all dispatches; those that do not depend on the context bucket are shared by all buckets. */
   async function prepare(gpu: DispatchContext, state: RunnerState): Promise<PreparedPlan> {
     const prefill: PreparedPlan['prefill'] = new Map();
-    for (const T of buckets) if (T > 1) prefill.set(T, await opened.prepare(lowerPlanToDispatches(gpu, plan, state, T).flat()));
-    const shared = await Promise.all(lowerPlanToDispatches(gpu, plan, state, 1).map((dispatches) => opened.prepare(dispatches)));
+    for (const T of buckets)
+      if (T > 1) prefill.set(T, await opened.prepare(lowerPlanToDispatches(gpu, plan, state, T).flat()));
+    const shared = await Promise.all(
+      lowerPlanToDispatches(gpu, plan, state, 1).map((dispatches) => opened.prepare(dispatches)),
+    );
     const span = shortestTunedSpan(gpu, plan, state);
     const decode: PreparedPlan['decode'] = new Map([[span, shared.flat()]]);
     for (let context = 2 * span; context <= contextBucket(state.capacity, span); context *= 2) {
       const nodes = lowerPlanToDispatches(gpu, plan, state, 1, context);
-      const own = await Promise.all(nodes.map((dispatches, i) => (kvCachesOf(plan.nodes[i]).length ? opened.prepare(dispatches) : shared[i])));
+      const own = await Promise.all(
+        nodes.map((dispatches, i) => (kvCachesOf(plan.nodes[i]).length ? opened.prepare(dispatches) : shared[i])),
+      );
       decode.set(context, own.flat());
     }
     return { prefill, decode, span };
@@ -152,14 +176,24 @@ export async function createWebGpuRunner(opened: OpenedDevice, plan: Plan, { con
 
   function checkContext(more: number): void {
     if (position + more > contextLength)
-      fail('ContextError', { what: 'The context is full', got: position + more, wanted: `at most ${contextLength} tokens`, cure: 'Start a new conversation, or load the model with a longer context.' });
+      fail('ContextError', {
+        what: 'The context is full',
+        got: position + more,
+        wanted: `at most ${contextLength} tokens`,
+        cure: 'Start a new conversation, or load the model with a longer context.',
+      });
   }
 
   async function prefill(ids: Uint32Array): Promise<void> {
     opened.throwIfFailed();
     checkContext(ids.length);
     const wrong = ids.findIndex((id) => id >= vocabulary);
-    if (wrong >= 0) fail('RequestError', { what: 'A token is outside the vocabulary', got: ids[wrong], wanted: `below ${vocabulary}` });
+    if (wrong >= 0)
+      fail('RequestError', {
+        what: 'A token is outside the vocabulary',
+        got: ids[wrong],
+        wanted: `below ${vocabulary}`,
+      });
     await ensureCapacity(position + ids.length);
     for (let at = 0; at < ids.length; at += prefillBatch) {
       const piece = ids.slice(at, at + prefillBatch);
@@ -194,7 +228,8 @@ export async function createWebGpuRunner(opened: OpenedDevice, plan: Plan, { con
     opened.throwIfFailed();
   }
 
-  const decodeDispatches = (positions: number): PreparedDispatch[] => prepared.decode.get(contextBucket(positions, prepared.span))!;
+  const decodeDispatches = (positions: number): PreparedDispatch[] =>
+    prepared.decode.get(contextBucket(positions, prepared.span))!;
 
   function submit(dispatches: PreparedDispatch[]): void {
     const encoder = device.createCommandEncoder();
@@ -206,7 +241,7 @@ export async function createWebGpuRunner(opened: OpenedDevice, plan: Plan, { con
 
   /** Submits a batch of unknown time: it waits for each submit, and the next one has up to twice as many dispatches. */
   async function submitGradually(dispatches: PreparedDispatch[]): Promise<void> {
-    for (let at = 0, length = 1; at < dispatches.length; ) {
+    for (let at = 0, length = 1; at < dispatches.length;) {
       const begun = performance.now();
       submit(dispatches.slice(at, at + length));
       at += length;
@@ -218,7 +253,8 @@ export async function createWebGpuRunner(opened: OpenedDevice, plan: Plan, { con
   async function decode(steps: number, sampling: SamplingParams): Promise<Uint32Array> {
     opened.throwIfFailed();
     if (!hasLogits || !sampler) fail('RequestError', { what: 'decode needs a prefill before it' });
-    if (sampling.mask && steps !== 1) fail('RequestError', { what: 'A token mask applies to one step only', got: `${steps} steps`, wanted: 1 });
+    if (sampling.mask && steps !== 1)
+      fail('RequestError', { what: 'A token mask applies to one step only', got: `${steps} steps`, wanted: 1 });
     const reads = pending ? steps : steps - 1;
     checkContext(reads);
     // advance at once: the next call may come while this one still waits for its cache
@@ -236,7 +272,8 @@ export async function createWebGpuRunner(opened: OpenedDevice, plan: Plan, { con
       readsPending = true;
     }
     const chosen = new Uint32Array(steps);
-    for (const [i, window] of (await Promise.all(windows)).entries()) chosen.set(new Uint32Array(window), i * WINDOW_STEPS);
+    for (const [i, window] of (await Promise.all(windows)).entries())
+      chosen.set(new Uint32Array(window), i * WINDOW_STEPS);
     return chosen;
   }
 
@@ -245,7 +282,13 @@ export async function createWebGpuRunner(opened: OpenedDevice, plan: Plan, { con
    * @param at tokens read before it
    * @param readsPending whether the first step reads a pending token
    */
-  function submitWindow(sampler: GpuTokenSampler, at: number, readsPending: boolean, steps: number, sampling: SamplingParams): Promise<ArrayBuffer> {
+  function submitWindow(
+    sampler: GpuTokenSampler,
+    at: number,
+    readsPending: boolean,
+    steps: number,
+    sampling: SamplingParams,
+  ): Promise<ArrayBuffer> {
     const draw = sampler.drawDispatches(sampling);
     const encoder = device.createCommandEncoder();
     if (!promptMarked) sampler.markPrompt(encoder, at);

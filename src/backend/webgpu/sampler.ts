@@ -2,7 +2,14 @@
 import { fail } from '../../errors';
 import type { SamplingParams } from '../sampling';
 import type { OpenedDevice, PreparedDispatch } from './device';
-import { reductionLibrary, wholeBuffer, type DispatchContext, type BufferRegion, type Dispatch, type ShaderLibrary } from './dispatch';
+import {
+  reductionLibrary,
+  wholeBuffer,
+  type DispatchContext,
+  type BufferRegion,
+  type Dispatch,
+  type ShaderLibrary,
+} from './dispatch';
 import { uniformLayout } from './shader';
 
 export interface GpuTokenSampler {
@@ -79,18 +86,39 @@ export async function createGpuTokenSampler(
       },
     ],
   });
-  const markPromptDispatch: Dispatch = { label: 'mark_prompt', sources: ['lib/step', 'mark_prompt'], constants: { V }, bindings: { tokens, counts, step }, grid: [1, 1, 1] };
+  const markPromptDispatch: Dispatch = {
+    label: 'mark_prompt',
+    sources: ['lib/step', 'mark_prompt'],
+    constants: { V },
+    bindings: { tokens, counts, step },
+    grid: [1, 1, 1],
+  };
 
-  const [greedy, sampled, [marker]] = await Promise.all([opened.prepare(dispatches().greedy), opened.prepare(dispatches().sampled), opened.prepare([markPromptDispatch])]);
+  const [greedy, sampled, [marker]] = await Promise.all([
+    opened.prepare(dispatches().greedy),
+    opened.prepare(dispatches().sampled),
+    opened.prepare([markPromptDispatch]),
+  ]);
 
   let written = '';
   let biasWritten: SamplingParams['bias'];
 
   function drawDispatches(s: SamplingParams): PreparedDispatch[] {
-    if (s.mask && s.mask.length !== Math.ceil(V / 32)) fail('RequestError', { what: 'The token mask has the wrong length', got: s.mask.length, wanted: Math.ceil(V / 32) });
+    if (s.mask && s.mask.length !== Math.ceil(V / 32))
+      fail('RequestError', {
+        what: 'The token mask has the wrong length',
+        got: s.mask.length,
+        wanted: Math.ceil(V / 32),
+      });
     const penalises = s.repetitionPenalty !== 1 || s.frequencyPenalty !== 0 || s.presencePenalty !== 0;
     const biased = !!s.bias?.size;
-    const words = SAMPLING.pack({ ...s, minP: Math.min(s.minP, 1), penalises: Number(penalises), bias: Number(biased), mask: s.mask ? 1 : 0 });
+    const words = SAMPLING.pack({
+      ...s,
+      minP: Math.min(s.minP, 1),
+      penalises: Number(penalises),
+      bias: Number(biased),
+      mask: s.mask ? 1 : 0,
+    });
     const now = words.join();
     if (now !== written) {
       queue.writeBuffer(params.buffer, 0, words);

@@ -4,7 +4,13 @@ import type { Backend } from '../backend';
 import { openReferenceBackend } from '../reference/backend';
 import { seededRandom } from '../random_weights';
 import { SELF_TEST_GOLDEN } from './self_test_golden';
-import { runSelfTestCase, selfTestPlan, selfTestCompileOptions, type SelfTestOutput, type SelfTestCaseName } from './self_test';
+import {
+  runSelfTestCase,
+  selfTestPlan,
+  selfTestCompileOptions,
+  type SelfTestOutput,
+  type SelfTestCaseName,
+} from './self_test';
 
 const SELF_TEST_CASES = [...Object.keys(DTYPES), 'long'] as SelfTestCaseName[];
 
@@ -13,7 +19,10 @@ const SELF_TEST_CASES = [...Object.keys(DTYPES), 'long'] as SelfTestCaseName[];
  * @param noise every number of a vector is off by a random share up to this
  * @param absent a segment of a matrix that becomes all zeros
  */
-async function runOnReference(testCase: SelfTestCaseName, { noise = 0, seed = '', absent = '' } = {}): Promise<SelfTestOutput> {
+async function runOnReference(
+  testCase: SelfTestCaseName,
+  { noise = 0, seed = '', absent = '' } = {},
+): Promise<SelfTestOutput> {
   const backend = openReferenceBackend();
   const perturbed = (name: string, values: Float32Array): Float32Array => {
     const next = seededRandom(name + seed);
@@ -21,9 +30,15 @@ async function runOnReference(testCase: SelfTestCaseName, { noise = 0, seed = ''
   };
   const matrix: Backend['matrix'] = (spec) => {
     const { write, finish } = backend.matrix(spec);
-    return { write: (i, row, bytes) => write(i, row, spec.segments[i].name === absent ? bytes.fill(0) : bytes), finish };
+    return {
+      write: (i, row, bytes) => write(i, row, spec.segments[i].name === absent ? bytes.fill(0) : bytes),
+      finish,
+    };
   };
-  const plan = await selfTestPlan({ matrix, vector: (name, values) => backend.vector(name, perturbed(name, values)) }, testCase);
+  const plan = await selfTestPlan(
+    { matrix, vector: (name, values) => backend.vector(name, perturbed(name, values)) },
+    testCase,
+  );
   return runSelfTestCase(await backend.compile(plan, selfTestCompileOptions(testCase)), testCase);
 }
 
@@ -39,14 +54,21 @@ describe("the results that the self test wants are the reference's", () => {
 
   // an f16 cache rounds by at most 2^-11
   it.each(SELF_TEST_CASES)('%s: no draw depends on rounding', async (testCase) => {
-    for (const seed of ['a', 'b']) expect((await runOnReference(testCase, { noise: 2e-3, seed })).drawn).toEqual(SELF_TEST_GOLDEN[testCase].drawn);
+    for (const seed of ['a', 'b'])
+      expect((await runOnReference(testCase, { noise: 2e-3, seed })).drawn).toEqual(SELF_TEST_GOLDEN[testCase].drawn);
   });
 
   // the tolerance of the self test with an f16 cache is 2e-2
-  it.each(['F32', 'Q4_1', 'Q5_0', 'Q4_K', 'Q6_K'] as const)('%s: every linear map changes the result', async (testCase) => {
-    for (const absent of ['bcx', 'conv_out', 'qk', 'v', 'attention_out', 'w1', 'w2', 'w3']) {
-      const { projections } = await runOnReference(testCase, { absent });
-      expect(Math.max(...projections.map((v, i) => Math.abs(v - SELF_TEST_GOLDEN[testCase].projections[i]))), absent).toBeGreaterThan(4e-2);
-    }
-  });
+  it.each(['F32', 'Q4_1', 'Q5_0', 'Q4_K', 'Q6_K'] as const)(
+    '%s: every linear map changes the result',
+    async (testCase) => {
+      for (const absent of ['bcx', 'conv_out', 'qk', 'v', 'attention_out', 'w1', 'w2', 'w3']) {
+        const { projections } = await runOnReference(testCase, { absent });
+        expect(
+          Math.max(...projections.map((v, i) => Math.abs(v - SELF_TEST_GOLDEN[testCase].projections[i]))),
+          absent,
+        ).toBeGreaterThan(4e-2);
+      }
+    },
+  );
 });

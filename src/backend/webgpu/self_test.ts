@@ -53,7 +53,8 @@ const LONG_PROMPTS = [
   { tokens: 1, as: 'one token over several spans' },
 ];
 const promptsOf = (testCase: SelfTestCaseName): typeof PROMPTS => (testCase === 'long' ? LONG_PROMPTS : PROMPTS);
-export const selfTestCompileOptions = (testCase: SelfTestCaseName): CompileOptions => (testCase === 'long' ? { contextLength: 640, prefillBatch: 256 } : { contextLength: 64, prefillBatch: 16 });
+export const selfTestCompileOptions = (testCase: SelfTestCaseName): CompileOptions =>
+  testCase === 'long' ? { contextLength: 640, prefillBatch: 256 } : { contextLength: 64, prefillBatch: 16 };
 
 type Weights = Pick<Backend, 'matrix' | 'vector'>;
 
@@ -63,10 +64,14 @@ const [V, D, F, H, K, d, L] = [4096, 256, 1280, 4, 2, 64, 3];
 /** A conv layer, an attention layer and a head, as in LFM2; or, for long prompts, attention and a convolution. */
 export async function selfTestPlan(weights: Weights, testCase: SelfTestCaseName): Promise<Plan> {
   const dtype = testCase === 'long' ? 'F32' : testCase;
-  const matrix = (name: string, rows: number, cols = D): Promise<Matrix> => writeRandomMatrix(weights, { name, rows, cols, segments: [{ name, rows, dtype }] });
+  const matrix = (name: string, rows: number, cols = D): Promise<Matrix> =>
+    writeRandomMatrix(weights, { name, rows, cols, segments: [{ name, rows, dtype }] });
   const vector = (name: string, length: number, least = 0.5): Vector => {
     const next = seededRandom(name);
-    return weights.vector(name, Float32Array.from({ length }, () => least + next() / 2 ** 32));
+    return weights.vector(
+      name,
+      Float32Array.from({ length }, () => least + next() / 2 ** 32),
+    );
   };
   const norm = (name: string, length = D): Norm => ({ weight: vector(name, length), eps: 1e-5 });
   if (testCase === 'long') {
@@ -75,7 +80,11 @@ export async function selfTestPlan(weights: Weights, testCase: SelfTestCaseName)
     const norms = [norm('q_norm', d), norm('k_norm', d)];
     const kernel = vector('long_taps', channels * L);
     const build = (op: Ops) => {
-      const attended = op.attend(op.embed(table), { kind: 'kv', layer: 0, kvHeads: 1, headDim: d }, { qNorm: norms[0], kNorm: norms[1], heads, ropeTheta: 1e6 });
+      const attended = op.attend(
+        op.embed(table),
+        { kind: 'kv', layer: 0, kvHeads: 1, headDim: d },
+        { qNorm: norms[0], kNorm: norms[1], heads, ropeTheta: 1e6 },
+      );
       return op.shortConv(attended, kernel, { kind: 'conv', layer: 1, channels, length: L }); // an output for every token: no draw, and no kernels for one
     };
     return recordPlan(build);
@@ -87,15 +96,31 @@ export async function selfTestPlan(weights: Weights, testCase: SelfTestCaseName)
   const qkv = await writeRandomMatrix(weights, { name: 'qkv', rows: (H + 2 * K) * d, cols: D, segments });
   const [convOut, attentionOut] = [await matrix('conv_out', D), await matrix('attention_out', H * d)];
   const [w1, w2, w3] = [await matrix('w1', F), await matrix('w2', D, F), await matrix('w3', F)];
-  const norms = { conv: norm('conv_norm'), attention: norm('attention_norm'), ffn: norm('ffn_norm'), final: norm('final_norm'), q: norm('q_norm', d), k: norm('k_norm', d) };
+  const norms = {
+    conv: norm('conv_norm'),
+    attention: norm('attention_norm'),
+    ffn: norm('ffn_norm'),
+    final: norm('final_norm'),
+    q: norm('q_norm', d),
+    k: norm('k_norm', d),
+  };
   const taps = vector('taps', D * L, -0.5); // so that B · x · C is not too small
 
   const build = (op: Ops) => {
     let x = op.embed(embed);
-    const y = op.shortConv(op.linear(inProj, x, { norm: norms.conv }), taps, { kind: 'conv', layer: 0, channels: D, length: L });
+    const y = op.shortConv(op.linear(inProj, x, { norm: norms.conv }), taps, {
+      kind: 'conv',
+      layer: 0,
+      channels: D,
+      length: L,
+    });
     x = op.linear(convOut, y, { add: x });
     const bundle = op.linear(qkv, x, { norm: norms.attention });
-    const attended = op.attend(bundle, { kind: 'kv', layer: 1, kvHeads: K, headDim: d }, { qNorm: norms.q, kNorm: norms.k, heads: H, ropeTheta: 1e6 });
+    const attended = op.attend(
+      bundle,
+      { kind: 'kv', layer: 1, kvHeads: K, headDim: d },
+      { qNorm: norms.q, kNorm: norms.k, heads: H, ropeTheta: 1e6 },
+    );
     x = op.linear(attentionOut, attended, { add: x });
     x = op.linear(w2, op.swiglu(w1, w3, x, { norm: norms.ffn }), { add: x });
     return op.linear(embed, op.last(x), { norm: norms.final });
@@ -111,23 +136,49 @@ export async function runSelfTestCase(runner: Runner, testCase: SelfTestCaseName
     const logits = (await runner.logits()).slice(testCase === 'long' ? -d : 0); // of the last token
     const size = Math.sqrt(logits.reduce((sum, v) => sum + v * v, 0));
     const sign = seededRandom(`projection ${T}`);
-    for (let i = 0; i < 2; i++) projections.push(logits.reduce((sum, v) => sum + (v * (sign() - 2 ** 31)) / 2 ** 31, 0) / size);
+    for (let i = 0; i < 2; i++)
+      projections.push(logits.reduce((sum, v) => sum + (v * (sign() - 2 ** 31)) / 2 ** 31, 0) / size);
   }
   if (testCase === 'long') return { projections, drawn: [] };
-  const sampled = { ...GREEDY_SAMPLING, temperature: 0.8, topK: 20, topP: 0.9, minP: 0.02, repetitionPenalty: 1.1, seed: 7 };
+  const sampled = {
+    ...GREEDY_SAMPLING,
+    temperature: 0.8,
+    topK: 20,
+    topP: 0.9,
+    minP: 0.02,
+    repetitionPenalty: 1.1,
+    seed: 7,
+  };
   const wide = { ...GREEDY_SAMPLING, temperature: 1, bias: new Map([[2222, 1000]]) }; // too many tokens are left for the list of sample.wgsl, yet the result is certain
-  return { projections, drawn: [...(await runner.decode(4, GREEDY_SAMPLING)), ...(await runner.decode(4, sampled)), ...(await runner.decode(1, wide))] };
+  return {
+    projections,
+    drawn: [
+      ...(await runner.decode(4, GREEDY_SAMPLING)),
+      ...(await runner.decode(4, sampled)),
+      ...(await runner.decode(1, wide)),
+    ],
+  };
 }
 
 /** Describes an error in the log probabilities of the last token drawn; undefined when they are right. */
 async function wrongLogprobs(runner: Runner, chosen: number): Promise<string | undefined> {
-  const [got, wanted] = [await runner.logprobs(chosen, 20), logprobs(await runner.logits(), chosen, 20)].map((logprob) => [logprob, ...logprob.top]);
-  const off = wanted.findIndex(({ id, logprob }, i) => got[i].id !== id || !(Math.abs(got[i].logprob - logprob) <= 1e-3));
-  return off < 0 ? undefined : `log probabilities: got ${got[off].logprob} of ${got[off].id}, wanted ${wanted[off].logprob} of ${wanted[off].id}`;
+  const [got, wanted] = [await runner.logprobs(chosen, 20), logprobs(await runner.logits(), chosen, 20)].map(
+    (logprob) => [logprob, ...logprob.top],
+  );
+  const off = wanted.findIndex(
+    ({ id, logprob }, i) => got[i].id !== id || !(Math.abs(got[i].logprob - logprob) <= 1e-3),
+  );
+  return off < 0
+    ? undefined
+    : `log probabilities: got ${got[off].logprob} of ${got[off].id}, wanted ${wanted[off].logprob} of ${wanted[off].id}`;
 }
 
 /** Describes the first error of a case; undefined when all results are right. */
-async function findError(opened: OpenedDevice, testCase: SelfTestCaseName, f16Cache: boolean): Promise<string | undefined> {
+async function findError(
+  opened: OpenedDevice,
+  testCase: SelfTestCaseName,
+  f16Cache: boolean,
+): Promise<string | undefined> {
   const buffers: GPUBuffer[] = [];
   const held: Matrix[] = [];
   let runner: Runner | undefined;
@@ -159,8 +210,10 @@ async function findError(opened: OpenedDevice, testCase: SelfTestCaseName, f16Ca
     const wanted = SELF_TEST_GOLDEN[testCase];
     const tolerance = f16Cache ? 2e-2 : 2e-3;
     const off = wanted.projections.findIndex((w, i) => !(Math.abs(got.projections[i] - w) <= tolerance));
-    if (off >= 0) return `${promptsOf(testCase)[off >> 1].as}, ${testCase}: got ${got.projections[off]}, wanted ${wanted.projections[off]}`;
-    if (got.drawn.join() !== wanted.drawn.join()) return `draws over ${testCase}: got ${got.drawn.join(' ')}, wanted ${wanted.drawn.join(' ')}`;
+    if (off >= 0)
+      return `${promptsOf(testCase)[off >> 1].as}, ${testCase}: got ${got.projections[off]}, wanted ${wanted.projections[off]}`;
+    if (got.drawn.join() !== wanted.drawn.join())
+      return `draws over ${testCase}: got ${got.drawn.join(' ')}, wanted ${wanted.drawn.join(' ')}`;
     return testCase === 'long' ? undefined : await wrongLogprobs(runner, got.drawn.at(-1)!);
   } catch (error) {
     opened.throwIfFailed(); // a lost device or a lack of memory is no wrong kernel
@@ -185,8 +238,15 @@ export interface VariantSelection {
  * Finds the fastest variant whose results are right for these formats, and saves the choice for this adapter, browser and build.
  * @throws DeviceError when no variant passes; MemoryError
  */
-export async function selectPassingVariant(opened: OpenedDevice, wanted: DeviceKernelVariant, dtypes: readonly Dtype[], useSaved: boolean): Promise<VariantSelection> {
-  const known = useSaved ? await loadPersistedDeviceResult<VariantSelection>(opened, kernelVariantName(wanted)) : undefined;
+export async function selectPassingVariant(
+  opened: OpenedDevice,
+  wanted: DeviceKernelVariant,
+  dtypes: readonly Dtype[],
+  useSaved: boolean,
+): Promise<VariantSelection> {
+  const known = useSaved
+    ? await loadPersistedDeviceResult<VariantSelection>(opened, kernelVariantName(wanted))
+    : undefined;
   const notes = known?.notes ?? [];
   const needed: SelfTestCaseName[] = [...dtypes, 'long'];
   let untested = needed.filter((testCase) => !known?.cases.includes(testCase));
@@ -203,7 +263,11 @@ export async function selectPassingVariant(opened: OpenedDevice, wanted: DeviceK
     notes.push(`WebGPU with ${kernelVariantName(variant)} failed its self test (${reason}).`);
     untested = all; // no case has run with the next variant yet
   }
-  return fail('DeviceError', { what: 'This GPU failed the self test', got: notes.join(' '), cure: 'Use the WASM backend.' });
+  return fail('DeviceError', {
+    what: 'This GPU failed the self test',
+    got: notes.join(' '),
+    cure: 'Use the WASM backend.',
+  });
 }
 
 /** A variant and the simpler ones, in the order in which they are tested. */

@@ -6,7 +6,8 @@ import { SECOND_COPY_SUFFIX, linkShader } from './shader';
 
 const folder = new URL('../../../shaders/', import.meta.url);
 const files = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.wgsl'));
-const tokens = (code: string): string[] => code.replace(/\/\/.*$/gm, '').match(/[A-Za-z_]\w*|\d[\w.]*|<<=?|>>=?|->|--|\+\+|&&|\|\||[-+*/%&|^=!<>]=|\S/g)!;
+const tokens = (code: string): string[] =>
+  code.replace(/\/\/.*$/gm, '').match(/[A-Za-z_]\w*|\d[\w.]*|<<=?|>>=?|->|--|\+\+|&&|\|\||[-+*/%&|^=!<>]=|\S/g)!;
 
 describe('minified WGSL', () => {
   it.each(files)('%s keeps its tokens', (file) => {
@@ -26,19 +27,35 @@ describe('a second copy of files in one kernel', () => {
   it('has its own names, bindings and overrides, and shares the rest', () => {
     const { code, bindings } = linkShader(['a', 'b', 'c', `a${SECOND_COPY_SUFFIX}`, `b${SECOND_COPY_SUFFIX}`], text);
     expect(code).toContain('fn twice_2(i:u32)->f32{let u=load_2(i);return u.q.w*f32(rows_2)+shared;}');
-    expect(code).toContain('override rows_2:u32;@group(0)@binding(34) var<storage,read> w_2:array<vec4f>;struct Unit_2{q:vec4f}');
+    expect(code).toContain(
+      'override rows_2:u32;@group(0)@binding(34) var<storage,read> w_2:array<vec4f>;struct Unit_2{q:vec4f}',
+    );
     expect([...bindings.keys()]).toEqual(['w', 'w_2']);
   });
 
   it('is refused if a file is missing or two bindings have the same number', () => {
     expect(() => linkShader(['a', 'nothing'], text)).toThrow(/A shader file is missing: got nothing/);
-    expect(() => linkShader(['a', 'd'], { ...text, d: '@group(0)@binding(14) var<uniform> v:f32;' })).toThrow(/number 14: got w and v/);
+    expect(() => linkShader(['a', 'd'], { ...text, d: '@group(0)@binding(14) var<uniform> v:f32;' })).toThrow(
+      /number 14: got w and v/,
+    );
   });
 
   it('is possible: no struct field has the name of a declaration', () => {
-    const all = Object.entries(shaders).filter(([name]) => /^matvec|^lib\/(weights|bits|scale|rows|row_totals|f16|f32|bf16)/.test(name));
-    const declared = new Set(all.flatMap(([, code]) => Array.from(code.matchAll(/\b(?:fn|const|override|var<[^>]+>)\s+(\w+)/g), ([, name]) => name)));
-    const fields = all.flatMap(([, code]) => Array.from(code.matchAll(/struct \w+\{([^}]*)\}/g), ([, body]) => body.split(',').map((field) => field.split(':')[0].trim()))).flat();
+    const all = Object.entries(shaders).filter(([name]) =>
+      /^matvec|^lib\/(weights|bits|scale|rows|row_totals|f16|f32|bf16)/.test(name),
+    );
+    const declared = new Set(
+      all.flatMap(([, code]) =>
+        Array.from(code.matchAll(/\b(?:fn|const|override|var<[^>]+>)\s+(\w+)/g), ([, name]) => name),
+      ),
+    );
+    const fields = all
+      .flatMap(([, code]) =>
+        Array.from(code.matchAll(/struct \w+\{([^}]*)\}/g), ([, body]) =>
+          body.split(',').map((field) => field.split(':')[0].trim()),
+        ),
+      )
+      .flat();
     expect(fields.length).toBeGreaterThan(5);
     expect(fields.filter((field) => declared.has(field))).toEqual([]);
   });

@@ -20,18 +20,28 @@ export const SECOND_COPY_SUFFIX = '_2';
 function renamedCopy(texts: string[]): string {
   const text = texts.join('\n');
   const declared = new Set(Array.from(text.matchAll(DECLARATION), ([, name]) => name));
-  return text.replace(/(?<!\.)\b[a-z_]\w*/gi, (word) => (declared.has(word) ? word + SECOND_COPY_SUFFIX : word)).replace(/@binding\((\d+)\)/g, (_, n) => `@binding(${20 + Number(n)})`);
+  return text
+    .replace(/(?<!\.)\b[a-z_]\w*/gi, (word) => (declared.has(word) ? word + SECOND_COPY_SUFFIX : word))
+    .replace(/@binding\((\d+)\)/g, (_, n) => `@binding(${20 + Number(n)})`);
 }
 
 /** The text of a file, or with 'file#Name' that of one of its structs alone. */
 function textOf(source: string, files: Record<string, string>): string {
   const [file, struct] = source.split('#');
   const text = files[file]?.match(struct ? `struct ${struct}{[^}]*}` : /[^]*/);
-  return text?.[0] ?? fail('DeviceError', { what: 'A shader file is missing', got: source, cure: 'Build the project again.' });
+  return (
+    text?.[0] ??
+    fail('DeviceError', { what: 'A shader file is missing', got: source, cure: 'Build the project again.' })
+  );
 }
 
 /** The fields of a struct in the uniform address space, all of which are u32 or f32. @param source 'file#Name' */
-export const uniformLayout = (source: string): StructLayout => structLayout(textOf(source, shaders).replace(/.*{|,?}/g, '').replace(/_(.)/g, (_, letter: string) => letter.toUpperCase()));
+export const uniformLayout = (source: string): StructLayout =>
+  structLayout(
+    textOf(source, shaders)
+      .replace(/.*{|,?}/g, '')
+      .replace(/_(.)/g, (_, letter: string) => letter.toUpperCase()),
+  );
 
 const linked = new Map<string, LinkedShader>();
 
@@ -43,8 +53,13 @@ export function linkShader(sources: readonly string[], files: Record<string, str
   const key = sources.join('+');
   const known = files === shaders ? linked.get(key) : undefined;
   if (known) return known;
-  const copies = sources.filter((name) => name.endsWith(SECOND_COPY_SUFFIX)).map((name) => textOf(name.slice(0, -SECOND_COPY_SUFFIX.length), files));
-  const text = [...sources.filter((name) => !name.endsWith(SECOND_COPY_SUFFIX)).map((name) => textOf(name, files)), renamedCopy(copies)].join('\n');
+  const copies = sources
+    .filter((name) => name.endsWith(SECOND_COPY_SUFFIX))
+    .map((name) => textOf(name.slice(0, -SECOND_COPY_SUFFIX.length), files));
+  const text = [
+    ...sources.filter((name) => !name.endsWith(SECOND_COPY_SUFFIX)).map((name) => textOf(name, files)),
+    renamedCopy(copies),
+  ].join('\n');
   const directives = new Set(Array.from(text.matchAll(DIRECTIVE), ([line]) => line.trim()));
   const code = [...directives, text.replace(DIRECTIVE, '')].join('\n');
 
@@ -52,9 +67,16 @@ export function linkShader(sources: readonly string[], files: Record<string, str
   const taken = new Map<number, string>();
   for (const [, number, space, access, name] of code.matchAll(BINDING)) {
     const binding = Number(number);
-    if (taken.has(binding)) fail('DeviceError', { what: `Two bindings of ${key} have number ${binding}`, got: `${taken.get(binding)} and ${name}` });
+    if (taken.has(binding))
+      fail('DeviceError', {
+        what: `Two bindings of ${key} have number ${binding}`,
+        got: `${taken.get(binding)} and ${name}`,
+      });
     taken.set(binding, name);
-    bindings.set(name, { binding, type: space === 'uniform' ? 'uniform' : access === 'read_write' ? 'storage' : 'read-only-storage' });
+    bindings.set(name, {
+      binding,
+      type: space === 'uniform' ? 'uniform' : access === 'read_write' ? 'storage' : 'read-only-storage',
+    });
   }
   const shader = { code, bindings };
   if (files === shaders) linked.set(key, shader);

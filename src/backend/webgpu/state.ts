@@ -46,7 +46,13 @@ export const attentionNodes = (plan: Plan): NodeOf<'attend'>[] => plan.nodes.fil
  * Allocates the KV cache for the whole context. If the device refuses, it tries half of that, down to MIN_KV_CACHE_POSITIONS; the cache then grows on demand.
  * @throws MemoryError
  */
-export async function allocateRunnerState(gpu: DispatchContext, plan: Plan, contextLength: number, prefillBatch: number, f16Cache: boolean): Promise<RunnerState> {
+export async function allocateRunnerState(
+  gpu: DispatchContext,
+  plan: Plan,
+  contextLength: number,
+  prefillBatch: number,
+  f16Cache: boolean,
+): Promise<RunnerState> {
   const buffers: GPUBuffer[] = [];
   const take = async (label: string, bytes: number): Promise<BufferRegion> => {
     const buffer = await gpu.allocateBuffer(label, bytes);
@@ -55,11 +61,17 @@ export async function allocateRunnerState(gpu: DispatchContext, plan: Plan, cont
   };
   try {
     const slots = [];
-    for (const [i, { rows, cols }] of plan.slots.entries()) slots.push(await take(`slot ${i}`, 4 * cols * (rows === 'T' ? prefillBatch : 1)));
+    for (const [i, { rows, cols }] of plan.slots.entries())
+      slots.push(await take(`slot ${i}`, 4 * cols * (rows === 'T' ? prefillBatch : 1)));
     const rings: RunnerState['rings'] = new Map();
     const ropes: RunnerState['ropes'] = new Map();
-    for (const { layer, channels } of plan.nodes.flatMap(convStatesOf)) rings.set(layer, await take(`ring ${layer}`, 4 * CONV_RING_POSITIONS * channels));
-    for (const { ropeTheta, cache: { headDim } } of attentionNodes(plan)) { // prettier-ignore
+    for (const { layer, channels } of plan.nodes.flatMap(convStatesOf))
+      rings.set(layer, await take(`ring ${layer}`, 4 * CONV_RING_POSITIONS * channels));
+    for (const {
+      ropeTheta,
+      cache: { headDim },
+    } of attentionNodes(plan)) {
+      // prettier-ignore
       const key = ropeTableKey(ropeTheta, headDim);
       if (ropes.has(key)) continue;
       const table = ropeTable(ropeTheta, headDim, contextLength);
@@ -68,7 +80,10 @@ export async function allocateRunnerState(gpu: DispatchContext, plan: Plan, cont
       ropes.set(key, region);
     }
     const widest = Math.max(0, ...attentionNodes(plan).map(({ heads, cache }) => heads * (cache.headDim + 4)));
-    const spans = await take('attention spans', 4 * widest * Math.max(MAX_SHORT_SPANS, splitAttentionIntoSpans(contextLength, MAX_ATTENTION_SPAN).spans));
+    const spans = await take(
+      'attention spans',
+      4 * widest * Math.max(MAX_SHORT_SPANS, splitAttentionIntoSpans(contextLength, MAX_ATTENTION_SPAN).spans),
+    );
     const state: RunnerState = { slots, rings, ropes, spans, caches: new Map(), capacity: 0, f16Cache };
     await growKvCaches(gpu, plan, state, contextLength, Math.min(contextLength, MIN_KV_CACHE_POSITIONS));
     return state;
@@ -81,10 +96,17 @@ export async function allocateRunnerState(gpu: DispatchContext, plan: Plan, cont
 const MIN_KV_CACHE_POSITIONS = 1024;
 
 /** Bytes of the keys of one layer; its values take as many. */
-export const keyCacheBytes = ({ kvHeads, headDim }: KvCache, positions: number, f16Cache: boolean): number => positions * kvHeads * headDim * (f16Cache ? 2 : 4);
+export const keyCacheBytes = ({ kvHeads, headDim }: KvCache, positions: number, f16Cache: boolean): number =>
+  positions * kvHeads * headDim * (f16Cache ? 2 : 4);
 
 /** Grows the caches to `wanted` positions, or to half of that and so on, but to at least `least`; their contents are kept. */
-export async function growKvCaches(gpu: DispatchContext, plan: Plan, state: RunnerState, wanted: number, least: number): Promise<void> {
+export async function growKvCaches(
+  gpu: DispatchContext,
+  plan: Plan,
+  state: RunnerState,
+  wanted: number,
+  least: number,
+): Promise<void> {
   for (let capacity = wanted; ; capacity = Math.max(least, Math.ceil(capacity / 2))) {
     const made: RunnerState['caches'] = new Map();
     try {
@@ -121,12 +143,17 @@ function releaseCaches(gpu: DispatchContext, caches: RunnerState['caches']): voi
 }
 
 export function releaseRunnerState(gpu: DispatchContext, state: RunnerState): void {
-  for (const { buffer } of [...state.slots, ...state.rings.values(), ...state.ropes.values(), state.spans]) gpu.releaseBuffer(buffer);
+  for (const { buffer } of [...state.slots, ...state.rings.values(), ...state.ropes.values(), state.spans])
+    gpu.releaseBuffer(buffer);
   releaseCaches(gpu, state.caches);
 }
 
 /** cos and sin of positions 0 … 255, then of positions 256·j, computed in f64: [256 + ⌈context / 256⌉, d/2, 2] (lib/rope.wgsl) */
-export function ropeTable(theta: Attend['ropeTheta'], headDim: number, contextLength: number): Float32Array<ArrayBuffer> {
+export function ropeTable(
+  theta: Attend['ropeTheta'],
+  headDim: number,
+  contextLength: number,
+): Float32Array<ArrayBuffer> {
   const half = headDim / 2;
   const rows = 256 + Math.ceil(contextLength / 256);
   const table = new Float32Array(2 * rows * half);

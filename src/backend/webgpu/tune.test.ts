@@ -4,10 +4,18 @@ import type { OpenedDevice } from './device';
 import { searchTunings, MIN_TUNING_GAIN, deviceTuningCandidates, type TuningEvaluator } from './tune';
 import type { KernelTuning } from './dispatch';
 
-const settings: Partial<KernelTuning>[] = [{ rows: 8 }, { groupSize: 32 }, { subgroups: false }, { int8Activations: true }];
+const settings: Partial<KernelTuning>[] = [
+  { rows: 8 },
+  { groupSize: 32 },
+  { subgroups: false },
+  { int8Activations: true },
+];
 
 /** A device on which each setting multiplies the µs by its factor; a sample takes `sampleMs`. */
-function device(factors: Partial<Record<keyof KernelTuning, number>>, { sampleMs = 10, wrong = [] as (keyof KernelTuning)[] } = {}) {
+function device(
+  factors: Partial<Record<keyof KernelTuning, number>>,
+  { sampleMs = 10, wrong = [] as (keyof KernelTuning)[] } = {},
+) {
   const asked: string[] = [];
   let clock = 0;
   const evaluator: TuningEvaluator = {
@@ -34,7 +42,9 @@ describe('searchTunings', () => {
 
   it('leaves what wins by less than the margin', async () => {
     const { evaluator, now } = device({ rows: 1 - MIN_TUNING_GAIN / 2, int8Activations: 1 - 1.1 * MIN_TUNING_GAIN });
-    expect((await searchTunings(['a'], settings, evaluator, { limitMs: 1e6, isIdle: always, now }))[0].tuning).toEqual({ int8Activations: true });
+    expect((await searchTunings(['a'], settings, evaluator, { limitMs: 1e6, isIdle: always, now }))[0].tuning).toEqual({
+      int8Activations: true,
+    });
   });
 
   it('never takes a wrong kernel, and says why', async () => {
@@ -46,23 +56,39 @@ describe('searchTunings', () => {
 
   it('passes over a kernel that does not compile', async () => {
     const { evaluator, now } = device({ rows: 0.9 });
-    const measure: TuningEvaluator['measure'] = (tuneKey, tuning) => ('rows' in tuning ? Promise.reject(new Error('line 3')) : evaluator.measure(tuneKey, tuning));
-    const [row] = await searchTunings(['a'], settings, { ...evaluator, measure }, { limitMs: 1e6, isIdle: always, now });
+    const measure: TuningEvaluator['measure'] = (tuneKey, tuning) =>
+      'rows' in tuning ? Promise.reject(new Error('line 3')) : evaluator.measure(tuneKey, tuning);
+    const [row] = await searchTunings(
+      ['a'],
+      settings,
+      { ...evaluator, measure },
+      { limitMs: 1e6, isIdle: always, now },
+    );
     expect([row.tuning, row.rejected]).toEqual([{}, ['{"rows":8}: line 3']]);
   });
 
   it('does not believe a sample that another contradicts', async () => {
     const { evaluator, now } = device({});
     let calls = 0;
-    const measure: TuningEvaluator['measure'] = async (tuneKey, tuning) => (++calls === 2 ? 10 : evaluator.measure(tuneKey, tuning));
-    expect((await searchTunings(['a'], settings, { ...evaluator, measure }, { limitMs: 1e6, isIdle: always, now }))[0].tuning).toEqual({});
+    const measure: TuningEvaluator['measure'] = async (tuneKey, tuning) =>
+      ++calls === 2 ? 10 : evaluator.measure(tuneKey, tuning);
+    expect(
+      (await searchTunings(['a'], settings, { ...evaluator, measure }, { limitMs: 1e6, isIdle: always, now }))[0]
+        .tuning,
+    ).toEqual({});
   });
 
   it('tells a gain only of a kernel that it took: a first sample may be slow', async () => {
     const { evaluator, now } = device({});
     let calls = 0;
-    const measure: TuningEvaluator['measure'] = async (tuneKey, tuning) => (++calls === 1 ? 200 : evaluator.measure(tuneKey, tuning));
-    const [row] = await searchTunings(['a'], settings, { ...evaluator, measure }, { limitMs: 1e6, isIdle: always, now });
+    const measure: TuningEvaluator['measure'] = async (tuneKey, tuning) =>
+      ++calls === 1 ? 200 : evaluator.measure(tuneKey, tuning);
+    const [row] = await searchTunings(
+      ['a'],
+      settings,
+      { ...evaluator, measure },
+      { limitMs: 1e6, isIdle: always, now },
+    );
     expect(row).toMatchObject({ tuning: {}, defaultMicros: 100, micros: 100 });
   });
 
@@ -76,7 +102,14 @@ describe('searchTunings', () => {
     const measure: TuningEvaluator['measure'] = (_, { span = 512 }) => Promise.resolve(micros[span]);
     const kernelId: TuningEvaluator['kernelId'] = (_, { span = 512 }) => `${span}`;
     const tried = deviceTuningCandidates({ features: { subgroups: true, dp4a: true } } as OpenedDevice, false);
-    expect(await searchTunings(['attend f16 16/8×64'], tried, { ...evaluator, measure, kernelId }, { limitMs: 1e6, isIdle: always, now })).toMatchObject([{ tuning: taken, defaultMicros: 100, rejected: [] }]);
+    expect(
+      await searchTunings(
+        ['attend f16 16/8×64'],
+        tried,
+        { ...evaluator, measure, kernelId },
+        { limitMs: 1e6, isIdle: always, now },
+      ),
+    ).toMatchObject([{ tuning: taken, defaultMicros: 100, rejected: [] }]);
   });
 
   it('ends with its budget, and keeps only shapes that were tried whole', async () => {
@@ -94,14 +127,21 @@ describe('searchTunings', () => {
 
   it('asks no device for what makes no difference', async () => {
     const { evaluator, now, asked } = device({ rows: 0.5 });
-    const [row] = await searchTunings(['a'], settings, { ...evaluator, kernelId: () => 'the same' }, { limitMs: 1e6, isIdle: always, now });
+    const [row] = await searchTunings(
+      ['a'],
+      settings,
+      { ...evaluator, kernelId: () => 'the same' },
+      { limitMs: 1e6, isIdle: always, now },
+    );
     expect([row.tuning, asked.length]).toEqual([{}, 1]);
   });
 
   it('stops before the next sample when somebody calls', async () => {
     const { evaluator, now, asked } = device({});
     let left = 3;
-    expect(await searchTunings(['a', 'b'], settings, evaluator, { limitMs: 1e6, isIdle: () => left-- > 0, now })).toEqual([]);
+    expect(
+      await searchTunings(['a', 'b'], settings, evaluator, { limitMs: 1e6, isIdle: () => left-- > 0, now }),
+    ).toEqual([]);
     expect(asked.length).toBe(3);
   });
 });

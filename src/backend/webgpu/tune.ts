@@ -45,12 +45,23 @@ export interface TuningStopConditions {
  * the first one.
  * @param settings in the order in which they are tried
  */
-export async function searchTunings(tuneKeys: readonly string[], settings: readonly Partial<KernelTuning>[], { kernelId, measure, check }: TuningEvaluator, { limitMs, isIdle, now }: TuningStopConditions): Promise<Omit<ShapeTuningResult, 'bytes'>[]> {
+export async function searchTunings(
+  tuneKeys: readonly string[],
+  settings: readonly Partial<KernelTuning>[],
+  { kernelId, measure, check }: TuningEvaluator,
+  { limitMs, isIdle, now }: TuningStopConditions,
+): Promise<Omit<ShapeTuningResult, 'bytes'>[]> {
   const end = now() + limitMs;
   const rows: Omit<ShapeTuningResult, 'bytes'>[] = [];
   for (const tuneKey of tuneKeys) {
     if (!isIdle() || now() >= end) return rows;
-    const row: (typeof rows)[number] = { tuneKey, tuning: {}, defaultMicros: await measure(tuneKey, {}), micros: Infinity, rejected: [] };
+    const row: (typeof rows)[number] = {
+      tuneKey,
+      tuning: {},
+      defaultMicros: await measure(tuneKey, {}),
+      micros: Infinity,
+      rejected: [],
+    };
     row.micros = row.defaultMicros;
     for (const setting of settings) {
       if (!isIdle()) return rows;
@@ -91,11 +102,19 @@ export function deviceTuningCandidates({ features }: OpenedDevice, exact: boolea
  * Kernels run on the real weights but on activations of their own, so that the conversation's state does not change.
  * @returns a result for each shape
  */
-export async function tuneKernels(opened: OpenedDevice, plan: Plan, state: RunnerState, exact: boolean, options: TuneOptions = {}): Promise<ShapeTuningResult[]> {
+export async function tuneKernels(
+  opened: OpenedDevice,
+  plan: Plan,
+  state: RunnerState,
+  exact: boolean,
+  options: TuneOptions = {},
+): Promise<ShapeTuningResult[]> {
   if (opened.software && !options.allowSoftware) return [];
   /** bytes read for a token, and by one dispatch */
   const bytes = new Map<string, { perToken: number; perDispatch: number }>();
-  for (const [i, dispatch] of lowerPlanToDispatches(opened, plan, state, 1).flatMap((dispatches, i) => dispatches.map((dispatch) => [i, dispatch] as const))) {
+  for (const [i, dispatch] of lowerPlanToDispatches(opened, plan, state, 1).flatMap((dispatches, i) =>
+    dispatches.map((dispatch) => [i, dispatch] as const),
+  )) {
     const { tuneKey } = dispatch;
     if (!tuneKey || opened.tunings.has(tuneKey)) continue;
     const perDispatch = bytesRead(dispatch, plan.nodes[i], state, POSITIONS);
@@ -106,10 +125,18 @@ export async function tuneKernels(opened: OpenedDevice, plan: Plan, state: Runne
   const evaluator = await createTuningEvaluator(opened, plan, state);
   try {
     const measure = options.measure ?? evaluator.measure;
-    const stop: TuningStopConditions = { limitMs: options.budgetMs ?? DEFAULT_LIMIT_MS, isIdle: options.isIdle ?? (() => true), now: options.now ?? (() => performance.now()) };
+    const stop: TuningStopConditions = {
+      limitMs: options.budgetMs ?? DEFAULT_LIMIT_MS,
+      isIdle: options.isIdle ?? (() => true),
+      now: options.now ?? (() => performance.now()),
+    };
     const rows = await searchTunings(tuneKeys, deviceTuningCandidates(opened, exact), { ...evaluator, measure }, stop);
     for (const { tuneKey, tuning } of rows) opened.tunings.set(tuneKey, tuning);
-    if (rows.length) await persistDeviceResult(opened, resultName(exact), [...(await savedTunings(opened, exact)), ...rows.map(({ tuneKey, tuning }) => [tuneKey, tuning] as const)]);
+    if (rows.length)
+      await persistDeviceResult(opened, resultName(exact), [
+        ...(await savedTunings(opened, exact)),
+        ...rows.map(({ tuneKey, tuning }) => [tuneKey, tuning] as const),
+      ]);
     return rows.map((row) => ({ ...row, bytes: bytes.get(row.tuneKey)!.perDispatch }));
   } finally {
     evaluator.dispose();
@@ -118,7 +145,8 @@ export async function tuneKernels(opened: OpenedDevice, plan: Plan, state: Runne
 
 type SavedTunings = (readonly [tuneKey: string, tuning: Partial<KernelTuning>])[];
 const resultName = (exact: boolean): string => `tunings${exact ? ', exact' : ''}`;
-const savedTunings = async (opened: OpenedDevice, exact: boolean): Promise<SavedTunings> => (await loadPersistedDeviceResult<SavedTunings>(opened, resultName(exact))) ?? [];
+const savedTunings = async (opened: OpenedDevice, exact: boolean): Promise<SavedTunings> =>
+  (await loadPersistedDeviceResult<SavedTunings>(opened, resultName(exact))) ?? [];
 
 /** Adds the saved results to `opened.tunings`. */
 export async function loadSavedTunings(opened: OpenedDevice, exact: boolean): Promise<void> {
@@ -126,7 +154,11 @@ export async function loadSavedTunings(opened: OpenedDevice, exact: boolean): Pr
 }
 
 /** Runs the kernels of a plan for one token, on its weights but on a state of their own. */
-async function createTuningEvaluator(opened: OpenedDevice, plan: Plan, real: RunnerState): Promise<TuningEvaluator & { dispose(): void }> {
+async function createTuningEvaluator(
+  opened: OpenedDevice,
+  plan: Plan,
+  real: RunnerState,
+): Promise<TuningEvaluator & { dispose(): void }> {
   const { device } = opened;
   const { STORAGE, UNIFORM, COPY_DST, MAP_READ } = GPUBufferUsage;
   const widest = Math.max(...plan.slots.map(({ cols }) => cols));
@@ -141,7 +173,11 @@ async function createTuningEvaluator(opened: OpenedDevice, plan: Plan, real: Run
     releaseRunnerState(opened, state);
     for (const buffer of buffers) opened.releaseBuffer(buffer);
   };
-  const make = async () => ({ step: wholeBuffer(await take(STEP.bytes, STORAGE | UNIFORM | COPY_DST)), result: await take(4 * widest, MAP_READ | COPY_DST), timer: await createGpuTimer(opened) });
+  const make = async () => ({
+    step: wholeBuffer(await take(STEP.bytes, STORAGE | UNIFORM | COPY_DST)),
+    result: await take(4 * widest, MAP_READ | COPY_DST),
+    timer: await createGpuTimer(opened),
+  });
   const { step, result, timer } = await make().catch((error: unknown) => {
     dispose();
     throw error;
@@ -149,19 +185,31 @@ async function createTuningEvaluator(opened: OpenedDevice, plan: Plan, real: Run
   device.queue.writeBuffer(step.buffer, 0, STEP.pack({ position: POSITIONS - 1, count: 1, prompt: POSITIONS }));
   const next = seededRandom('activations');
   const values = Float32Array.from({ length: widest + 3 }, () => next() / 2 ** 31 - 1); // buffers are padded to 16 bytes
-  const fill = (): void => state.slots.forEach(({ buffer }) => device.queue.writeBuffer(buffer, 0, values, 0, buffer.size / 4));
+  const fill = (): void =>
+    state.slots.forEach(({ buffer }) => device.queue.writeBuffer(buffer, 0, values, 0, buffer.size / 4));
   fill();
   // with f16 a random word is two halves; the masked bits of their exponents keep them below 1
-  const most = Math.max(0, ...plan.nodes.flatMap(kvCachesOf).map((cache) => keyCacheBytes(cache, POSITIONS, state.f16Cache))) / 4;
-  const cached = state.f16Cache ? Uint32Array.from({ length: most }, () => next() & 0xbbffbbff) : Float32Array.from({ length: most }, () => next() / 2 ** 31 - 1);
-  for (const { keys, values } of state.caches.values()) for (const { buffer } of [keys, values]) device.queue.writeBuffer(buffer, 0, cached, 0, Math.min(most, buffer.size / 4));
+  const most =
+    Math.max(0, ...plan.nodes.flatMap(kvCachesOf).map((cache) => keyCacheBytes(cache, POSITIONS, state.f16Cache))) / 4;
+  const cached = state.f16Cache
+    ? Uint32Array.from({ length: most }, () => next() & 0xbbffbbff)
+    : Float32Array.from({ length: most }, () => next() / 2 ** 31 - 1);
+  for (const { keys, values } of state.caches.values())
+    for (const { buffer } of [keys, values])
+      device.queue.writeBuffer(buffer, 0, cached, 0, Math.min(most, buffer.size / 4));
 
   const made = new Map<string, Dispatch[]>();
   function dispatchesOf(tuneKey: string, tuning: Partial<KernelTuning>): Dispatch[] {
     const key = tuneKey + JSON.stringify(tuning);
     let dispatches = made.get(key);
     if (!dispatches) {
-      const all = lowerPlanToDispatches({ ...opened, step, tunings: new Map([[ANY_KERNEL, tuning]]) }, plan, state, 1, POSITIONS);
+      const all = lowerPlanToDispatches(
+        { ...opened, step, tunings: new Map([[ANY_KERNEL, tuning]]) },
+        plan,
+        state,
+        1,
+        POSITIONS,
+      );
       made.set(key, (dispatches = all.flat().filter((d) => (d.tuneKey ?? d.partOf?.tuneKey) === tuneKey)));
     }
     return dispatches;
@@ -205,7 +253,8 @@ async function createTuningEvaluator(opened: OpenedDevice, plan: Plan, real: Run
       const dispatches = dispatchesOf(tuneKey, tuning);
       const all = await prepared(dispatches);
       const pass = (times: number): Promise<number> => timer.measure((pass) => { for (let i = 0; i < times; i++) encodeDispatches(pass, all); }); // prettier-ignore
-      if (!repetitions.has(tuneKey)) repetitions.set(tuneKey, await repetitionsPerSample(pass, all.length, timer.clock));
+      if (!repetitions.has(tuneKey))
+        repetitions.set(tuneKey, await repetitionsPerSample(pass, all.length, timer.clock));
       else await pass(1); // warm-up
       const times = repetitions.get(tuneKey)!;
       return (await pass(times)) / times / tunedCount(dispatches);
@@ -215,7 +264,9 @@ async function createTuningEvaluator(opened: OpenedDevice, plan: Plan, real: Run
       const [wanted, got] = [await resultOf(tuneKey, {}), await resultOf(tuneKey, tuning)];
       const power = wanted.reduce((sum, v) => sum + v * v, 0);
       const nmse = got.reduce((sum, v, i) => sum + (v - wanted[i]) ** 2, 0) / power;
-      const error = got.reduce((top, v, i) => (Math.abs(v - wanted[i]) <= top ? top : Math.abs(v - wanted[i])), 0) / Math.sqrt(power / wanted.length);
+      const error =
+        got.reduce((top, v, i) => (Math.abs(v - wanted[i]) <= top ? top : Math.abs(v - wanted[i])), 0) /
+        Math.sqrt(power / wanted.length);
       const right = tuning.int8Activations ? nmse <= MAX_INT8_NMSE : error <= MAX_ERROR;
       return right ? undefined : `off by ${error.toExponential(1)} of the rms, ${nmse.toExponential(1)} of the power`;
     },

@@ -23,8 +23,20 @@ function fakeDevice() {
   const dispatches: Dispatch[] = [];
   const marked: number[] = [];
   const nothing = (): undefined => undefined;
-  const pass = (label?: string) => ({ setPipeline: nothing, setBindGroup: nothing, dispatchWorkgroups: (x: number) => void (label === 'mark_prompt' && marked.push(x)), end: nothing });
-  const buffer = (label: string, size: number) => ({ label, size, mapAsync: () => Promise.resolve(), getMappedRange: (_: number, bytes: number) => new ArrayBuffer(bytes), unmap: nothing }) as unknown as GPUBuffer;
+  const pass = (label?: string) => ({
+    setPipeline: nothing,
+    setBindGroup: nothing,
+    dispatchWorkgroups: (x: number) => void (label === 'mark_prompt' && marked.push(x)),
+    end: nothing,
+  });
+  const buffer = (label: string, size: number) =>
+    ({
+      label,
+      size,
+      mapAsync: () => Promise.resolve(),
+      getMappedRange: (_: number, bytes: number) => new ArrayBuffer(bytes),
+      unmap: nothing,
+    }) as unknown as GPUBuffer;
   const opened = {
     device: {
       limits: { maxBufferSize: 2 ** 30, maxStorageBufferBindingSize: 2 ** 30 },
@@ -33,7 +45,12 @@ function fakeDevice() {
         submit: nothing,
         onSubmittedWorkDone: () => Promise.resolve(),
       },
-      createCommandEncoder: () => ({ beginComputePass: (options?: { label: string }) => pass(options?.label), clearBuffer: nothing, copyBufferToBuffer: nothing, finish: nothing }),
+      createCommandEncoder: () => ({
+        beginComputePass: (options?: { label: string }) => pass(options?.label),
+        clearBuffer: nothing,
+        copyBufferToBuffer: nothing,
+        finish: nothing,
+      }),
     },
     features: { f16: false, subgroups: false, subgroupMinSize: 4, subgroupMaxSize: 128, dp4a: false },
     tunings: new Map(),
@@ -60,13 +77,28 @@ async function run() {
     await writer.write(0, 0, new Uint8Array(4 * rows * cols));
     return writer.finish();
   };
-  const vector = (name: string, length: number) => ({ name, length, region: wholeBuffer({ size: 4 * length } as GPUBuffer) }) as GpuWeightVector;
+  const vector = (name: string, length: number) =>
+    ({ name, length, region: wholeBuffer({ size: 4 * length } as GPUBuffer) }) as GpuWeightVector;
   const norm = (length: number) => ({ weight: vector('norm', length), eps: 1e-5 });
-  const [embed, inProj, qkv, out] = [await matrix('embed', V, D), await matrix('in', 3 * D, D), await matrix('qkv', (H + 2 * K) * d, D), await matrix('out', D, H * d)];
+  const [embed, inProj, qkv, out] = [
+    await matrix('embed', V, D),
+    await matrix('in', 3 * D, D),
+    await matrix('qkv', (H + 2 * K) * d, D),
+    await matrix('out', D, H * d),
+  ];
   const plan = recordPlan((op) => {
     const x = op.embed(embed);
-    const y = op.shortConv(op.linear(inProj, x), vector('taps', D * L), { kind: 'conv', layer: 0, channels: D, length: L });
-    const attended = op.attend(op.linear(qkv, y), { kind: 'kv', layer: 1, kvHeads: K, headDim: d }, { heads: H, ropeTheta: 1e4, qNorm: norm(d), kNorm: norm(d) });
+    const y = op.shortConv(op.linear(inProj, x), vector('taps', D * L), {
+      kind: 'conv',
+      layer: 0,
+      channels: D,
+      length: L,
+    });
+    const attended = op.attend(
+      op.linear(qkv, y),
+      { kind: 'kv', layer: 1, kvHeads: K, headDim: d },
+      { heads: H, ropeTheta: 1e4, qNorm: norm(d), kNorm: norm(d) },
+    );
     return op.linear(embed, op.last(op.linear(out, attended)));
   });
   const runner = await createWebGpuRunner(opened, plan, { contextLength: 512, prefillBatch: 128 }, false);
@@ -78,7 +110,9 @@ async function run() {
 
 describe('structs', () => {
   it('of uniforms stand in one file and have fields of 4 bytes', () => {
-    const uniforms = Object.values(shaders).flatMap((text) => Array.from(text.matchAll(/var<uniform> ?\w+:(\w+)/g), ([, name]) => name));
+    const uniforms = Object.values(shaders).flatMap((text) =>
+      Array.from(text.matchAll(/var<uniform> ?\w+:(\w+)/g), ([, name]) => name),
+    );
     expect(uniforms.sort()).toEqual(['Request', 'Sampling', 'Slice', 'Step']);
     for (const name of uniforms) {
       const declared = Object.entries(shaders).filter(([, text]) => text.includes(`struct ${name}{`));
@@ -90,12 +124,23 @@ describe('structs', () => {
 
   it('are written by the names of their fields', async () => {
     const { written } = await run();
-    const read = (label: string, source: string, field: string): number => written.get(label)![uniformLayout(source).offset(field) / 4];
-    expect(['position', 'count', 'prompt'].map((field) => read('step', 'lib/step#Step', field))).toEqual([128, 2, PROMPT]);
-    expect(['topK', 'seed', 'penalises', 'bias', 'mask'].map((field) => read('sampling', 'lib/sampling#Sampling', field))).toEqual([40, 77, 1, 1, 0]);
-    expect(new Float32Array(written.get('sampling')!.buffer)[uniformLayout('lib/sampling#Sampling').offset('topP') / 4]).toBeCloseTo(0.9, 6);
+    const read = (label: string, source: string, field: string): number =>
+      written.get(label)![uniformLayout(source).offset(field) / 4];
+    expect(['position', 'count', 'prompt'].map((field) => read('step', 'lib/step#Step', field))).toEqual([
+      128,
+      2,
+      PROMPT,
+    ]);
+    expect(
+      ['topK', 'seed', 'penalises', 'bias', 'mask'].map((field) => read('sampling', 'lib/sampling#Sampling', field)),
+    ).toEqual([40, 77, 1, 1, 0]);
+    expect(
+      new Float32Array(written.get('sampling')!.buffer)[uniformLayout('lib/sampling#Sampling').offset('topP') / 4],
+    ).toBeCloseTo(0.9, 6);
     expect(['V', 'chosen', 'n'].map((field) => read('logprobs request', 'logprobs#Request', field))).toEqual([V, 5, 4]);
-    expect(['group', 'rows', 'rowBytes', 'units'].map((field) => read('upload slice', 'lib/checkpoint_bytes#Slice', field))).toEqual([0, D, 4 * H * d, H * d / 4]);
+    expect(
+      ['group', 'rows', 'rowBytes', 'units'].map((field) => read('upload slice', 'lib/checkpoint_bytes#Slice', field)),
+    ).toEqual([0, D, 4 * H * d, (H * d) / 4]);
   });
 });
 
@@ -107,7 +152,8 @@ describe('tiles', () => {
 
   it('are those of the shaders', async () => {
     const { dispatches, marked } = await run();
-    const grids = (label: string): number[][] => dispatches.filter((dispatch) => dispatch.label.startsWith(label)).map(({ grid }) => grid);
+    const grids = (label: string): number[][] =>
+      dispatches.filter((dispatch) => dispatch.label.startsWith(label)).map(({ grid }) => grid);
     const widths = (label: string): number[] => [...new Set(grids(label).map(([x]) => x))].sort((a, b) => a - b);
     expect(widths('short_conv')).toEqual([chunks(D, invocations('short_conv'))]);
     expect(widths('conv_append')).toEqual([chunks(D, invocations('conv_append'))]);
@@ -118,9 +164,12 @@ describe('tiles', () => {
     const [rows, columns] = [number('matmul', /(\d+)u\*wid\.x\+32u/), number('matmul', /(\d+)u\*wid\.y>=step\.count/)];
     expect(widths('matmul')).toEqual([...new Set([D, (H + 2 * K) * d, 3 * D].map((n) => chunks(n, rows)))]);
     expect(Math.max(...grids('matmul').map(([, y]) => y))).toBe(chunks(Math.max(...BUCKETS), columns));
-    for (const label of ['process_logits', 'softmax_histogram']) expect(widths(label)).toEqual([chunks(V, number(label, /group\.x\*(\d+)u/))]);
+    for (const label of ['process_logits', 'softmax_histogram'])
+      expect(widths(label)).toEqual([chunks(V, number(label, /group\.x\*(\d+)u/))]);
     expect(marked).toEqual([chunks(PROMPT, invocations('mark_prompt'))]);
     expect(grids('repack').at(-1)).toEqual([chunks((D * H * d) / 4, invocations('repack_float')), 1, 1]);
-    expect(['repack_block', 'repack_k', 'repack_q6_k'].map(invocations)).toEqual(Array(3).fill(invocations('repack_float')));
+    expect(['repack_block', 'repack_k', 'repack_q6_k'].map(invocations)).toEqual(
+      Array(3).fill(invocations('repack_float')),
+    );
   });
 });

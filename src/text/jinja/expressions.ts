@@ -5,7 +5,22 @@ import type { Token } from './lexer';
 import { attribute, subscript } from './methods';
 import { operate } from './strings';
 import { test } from './tests';
-import { COMPARISONS, counted, list, negative, raise, slice, text, toDict, truth, Tuple, wrong, type Dict, type Named, type Value } from './values';
+import {
+  COMPARISONS,
+  counted,
+  list,
+  negative,
+  raise,
+  slice,
+  text,
+  toDict,
+  truth,
+  Tuple,
+  wrong,
+  type Dict,
+  type Named,
+  type Value,
+} from './values';
 
 /** Names and their values; a lookup goes on in the scope outside. */
 export class Scope {
@@ -46,7 +61,14 @@ export interface Parser {
 }
 
 const MAX_DEPTH = 100;
-export const CONSTANTS: Record<string, Value> = { true: true, True: true, false: false, False: false, none: null, None: null };
+export const CONSTANTS: Record<string, Value> = {
+  true: true,
+  True: true,
+  false: false,
+  False: false,
+  none: null,
+  None: null,
+};
 /** The operators that compute, from the loosest to the tightest. */
 const OPERATORS = [['+', '-'], ['~'], ['*', '/', '//', '%'], ['**']];
 const ESCAPES: Record<string, string> = { a: '\x07', b: '\b', f: '\f', n: '\n', r: '\r', t: '\t', v: '\v', '\n': '' };
@@ -54,8 +76,16 @@ const ESCAPES: Record<string, string> = { a: '\x07', b: '\b', f: '\f', n: '\n', 
 const unquote = (source: string): string =>
   source
     .slice(1, -1)
-    .replace(/\\(?:x([\da-f]{2})|u([\da-f]{4})|U([\da-f]{8})|([0-7]{1,3})|([abfnrtv\n\\'"]))/gi, (whole, x?: string, u?: string, long?: string, octal?: string, c = '') =>
-      octal ? String.fromCodePoint(parseInt(octal, 8)) : (x ?? u ?? long) ? String.fromCodePoint(parseInt((x ?? u ?? long)!, 16)) : /[A-Z]/.test(c) ? whole : (ESCAPES[c] ?? c),
+    .replace(
+      /\\(?:x([\da-f]{2})|u([\da-f]{4})|U([\da-f]{8})|([0-7]{1,3})|([abfnrtv\n\\'"]))/gi,
+      (whole, x?: string, u?: string, long?: string, octal?: string, c = '') =>
+        octal
+          ? String.fromCodePoint(parseInt(octal, 8))
+          : (x ?? u ?? long)
+            ? String.fromCodePoint(parseInt((x ?? u ?? long)!, 16))
+            : /[A-Z]/.test(c)
+              ? whole
+              : (ESCAPES[c] ?? c),
     );
 
 export function createParser(tokens: readonly Token[]): Parser {
@@ -124,7 +154,10 @@ export function createParser(tokens: readonly Token[]): Parser {
     return all;
   }
 
-  const tupleOf = (parts: Expression[]): Expression => (scope) => Tuple.from(parts.map((part) => part(scope)));
+  const tupleOf =
+    (parts: Expression[]): Expression =>
+    (scope) =>
+      Tuple.from(parts.map((part) => part(scope)));
 
   function condition(): Expression {
     let value = or();
@@ -193,7 +226,10 @@ export function createParser(tokens: readonly Token[]): Parser {
     while (OPERATORS[level].some(sees)) {
       const operator = parser.next().key;
       const [a, b] = [value, computed(level + 1)];
-      value = operator === '~' ? (scope) => counted(text(a(scope)) + text(b(scope))) : (scope) => operate(operator, a(scope), b(scope));
+      value =
+        operator === '~'
+          ? (scope) => counted(text(a(scope)) + text(b(scope)))
+          : (scope) => operate(operator, a(scope), b(scope));
     }
     return value;
   }
@@ -239,7 +275,7 @@ export function createParser(tokens: readonly Token[]): Parser {
       const parts = upTo(']', () => parser.expression());
       return (scope) => parts.map((part) => part(scope));
     }
-    if (key !== '{') return at--, unexpected('an expression');
+    if (key !== '{') return (at--, unexpected('an expression'));
     const pairs = upTo('}', () => {
       const name = parser.expression();
       need(':');
@@ -270,7 +306,7 @@ export function createParser(tokens: readonly Token[]): Parser {
   function dotted(value: Expression): Expression {
     const { kind, value: name } = parser.next();
     if (kind === 'integer') return (scope) => subscript(value(scope), BigInt(name));
-    if (kind !== 'name') return at--, unexpected('a name');
+    if (kind !== 'name') return (at--, unexpected('a name'));
     return (scope) => attribute(value(scope), name);
   }
 
@@ -304,7 +340,13 @@ export function createParser(tokens: readonly Token[]): Parser {
   function given(): Given {
     if (!take('(')) return () => [[], new Map()];
     const parts = upTo(')', () => {
-      const name = take('**') ? '**' : take('*') ? '*' : tokens[at].kind === 'name' && tokens[at + 1].key === '=' ? ((at += 2), tokens[at - 2].key) : '';
+      const name = take('**')
+        ? '**'
+        : take('*')
+          ? '*'
+          : tokens[at].kind === 'name' && tokens[at + 1].key === '='
+            ? ((at += 2), tokens[at - 2].key)
+            : '';
       return [name, parser.expression()] as const;
     });
     return (scope) => {
@@ -313,7 +355,9 @@ export function createParser(tokens: readonly Token[]): Parser {
         const value = part(scope);
         if (!name) args.push(value);
         else if (name === '*') args.push(...list(value));
-        else if (name === '**') for (const [key, one] of value instanceof Map ? (value as Dict) : wrong(value, 'a dict')) named.set(text(key), one);
+        else if (name === '**')
+          for (const [key, one] of value instanceof Map ? (value as Dict) : wrong(value, 'a dict'))
+            named.set(text(key), one);
         else named.set(name, value);
       }
       return [args, named];
@@ -340,7 +384,15 @@ export function createParser(tokens: readonly Token[]): Parser {
     const name = dottedName();
     let args: Given;
     const { kind, key } = tokens[at];
-    if (key !== '(' && (kind === 'string' || kind === 'integer' || kind === 'float' || key === '[' || key === '{' || (kind === 'name' && !['else', 'or', 'and', 'if', 'in', 'not'].includes(key)))) {
+    if (
+      key !== '(' &&
+      (kind === 'string' ||
+        kind === 'integer' ||
+        kind === 'float' ||
+        key === '[' ||
+        key === '{' ||
+        (kind === 'name' && !['else', 'or', 'and', 'if', 'in', 'not'].includes(key)))
+    ) {
       if (key === 'is') unexpected('no second test');
       const one = postfix(primary());
       args = (scope) => [[one(scope)], new Map()];

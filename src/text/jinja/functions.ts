@@ -27,7 +27,12 @@ export function functions(entries: Record<string, Run>): Map<string, Signature> 
 /** For arguments that a function does not take, or lacks. */
 export const misused = (name: string): never => raise(`wrong arguments for ${name}`);
 
-export function apply({ name, parameters, run }: Signature, subject: Value, args: readonly Value[], named: Named): Value {
+export function apply(
+  { name, parameters, run }: Signature,
+  subject: Value,
+  args: readonly Value[],
+  named: Named,
+): Value {
   spend(10);
   const values = [...args];
   for (const [key, value] of named) {

@@ -44,7 +44,8 @@ export function readJson(source: string): Value {
  */
 export function toPython(given: unknown, made = new Map<object, Value>()): Value {
   if (typeof given === 'number') return Number.isInteger(given) && Math.abs(given) < 1e21 ? BigInt(given) : given;
-  if (typeof given !== 'object' || given === null) return typeof given === 'function' || typeof given === 'symbol' ? undefined : (given as Value);
+  if (typeof given !== 'object' || given === null)
+    return typeof given === 'function' || typeof given === 'symbol' ? undefined : (given as Value);
   if (read.has(given)) return given as Value;
   if (made.has(given)) return made.get(given) ?? raise('it contains itself');
   made.set(given, undefined);
@@ -55,7 +56,12 @@ export function toPython(given: unknown, made = new Map<object, Value>()): Value
 
 function convert(given: object, made: Map<object, Value>): Value {
   if (Array.isArray(given)) return Array.from(given, (item) => toPython(item, made) ?? null);
-  if ('toJSON' in given && typeof given.toJSON === 'function') return toPython((given as { toJSON(): unknown }).toJSON(), made);
+  if ('toJSON' in given && typeof given.toJSON === 'function')
+    return toPython((given as { toJSON(): unknown }).toJSON(), made);
   const entries = [...(given instanceof Map ? (given as Map<unknown, unknown>) : Object.entries(given))];
-  return new Map(entries.flatMap(([key, item]) => (item === undefined ? [] : [[toPython(key, made), toPython(item, made)] as const])));
+  return new Map(
+    entries.flatMap(([key, item]) =>
+      item === undefined ? [] : [[toPython(key, made), toPython(item, made)] as const],
+    ),
+  );
 }

@@ -36,14 +36,16 @@ export function tokenize(given: string): Token[] {
     pattern.lastIndex = at;
     return pattern.exec(source);
   };
-  const need = (found: RegExpExecArray | null, what: string): RegExpExecArray => found ?? raise(`${what} does not end, line ${lineOf(source, at)}`);
+  const need = (found: RegExpExecArray | null, what: string): RegExpExecArray =>
+    found ?? raise(`${what} does not end, line ${lineOf(source, at)}`);
 
   /** The text up to a tag. */
   function before(end: number, sign: string, block: boolean): void {
     let text = source.slice(at, end);
     const line = text.lastIndexOf('\n') + 1;
     if (sign === '-') text = strip(text, null, 2);
-    else if (sign !== '+' && block && (line || !at || source[at - 1] === '\n') && !strip(text.slice(line))) text = text.slice(0, line);
+    else if (sign !== '+' && block && (line || !at || source[at - 1] === '\n') && !strip(text.slice(line)))
+      text = text.slice(0, line);
     if (text) push('text', text);
   }
   /** Behind a tag. */
@@ -87,7 +89,8 @@ export function tokenize(given: string): Token[] {
       push(name, value, name === 'name' || name === 'operator' ? value : '');
       if (name === 'operator') {
         if (value in BRACKETS) close.push(BRACKETS[value]);
-        else if (/[)\]}]/.test(value) && close.pop() !== value) raise(`${value} closes nothing, line ${lineOf(source, at)}`);
+        else if (/[)\]}]/.test(value) && close.pop() !== value)
+          raise(`${value} closes nothing, line ${lineOf(source, at)}`);
       }
       at += value.length;
     }

@@ -1,12 +1,33 @@
 /** Attributes and methods of the values. Only what stands here can be reached: never a property of a JavaScript object. */
 import { apply, functions, misused } from './functions';
 import { braces, capitalize, pad, replace, SPACE, split, splitFromEnd, splitLines, strip } from './strings';
-import { counted, equal, has, Host, integer, item, length, list, lookup, raise, slice, text, Tuple, View, wrong, type Dict, type Value } from './values';
+import {
+  counted,
+  equal,
+  has,
+  Host,
+  integer,
+  item,
+  length,
+  list,
+  lookup,
+  raise,
+  slice,
+  text,
+  Tuple,
+  View,
+  wrong,
+  type Dict,
+  type Value,
+} from './values';
 
 const CASED = '\\p{Lu}\\p{Ll}\\p{Lt}';
 const title = (given: string): string => given.replace(new RegExp(`[${CASED}]+`, 'gu'), capitalize);
 
-const matches = (source: string) => (given: string): boolean => new RegExp(`^${source}$`, 'u').test(given);
+const matches =
+  (source: string) =>
+  (given: string): boolean =>
+    new RegExp(`^${source}$`, 'u').test(given);
 const oneCase = (wrong: string): ((given: string) => boolean) => matches(`(?=.*[${CASED}])[^${wrong}\\p{Lt}]*`);
 export const isLower = oneCase('\\p{Lu}');
 export const isUpper = oneCase('\\p{Ll}');
@@ -21,11 +42,15 @@ const within =
 const find = (last: boolean, must: boolean): ReturnType<typeof within> =>
   within((part, wanted, given, start) => {
     const at = last ? part.lastIndexOf(text(wanted)) : part.indexOf(text(wanted));
-    const before = start === null ? 0 : integer(start) + (integer(start) < 0 ? Math.max(-integer(start), length(given)) : 0);
+    const before =
+      start === null ? 0 : integer(start) + (integer(start) < 0 ? Math.max(-integer(start), length(given)) : 0);
     return at < 0 ? (must ? raise('not found') : -1n) : BigInt(before + length(part.slice(0, at)));
   });
 
-const anyOf = (wanted: Value, test: (one: string) => boolean): boolean => (wanted instanceof Tuple ? wanted : [wanted]).some((one) => test(typeof one === 'string' ? one : wrong(one, 'a text')));
+const anyOf = (wanted: Value, test: (one: string) => boolean): boolean =>
+  (wanted instanceof Tuple ? wanted : [wanted]).some((one) =>
+    test(typeof one === 'string' ? one : wrong(one, 'a text')),
+  );
 
 function partition(given: string, separator: Value, at: number, otherwise: string[]): Tuple {
   const cut = text(separator) || wrong(separator, 'a text');
@@ -40,7 +65,9 @@ const TEXT = functions({
   'center 2': (s: string, width: Value, fill = ' ') => pad(s, integer(width), 0, fill),
   'ljust 2': (s: string, width: Value, fill = ' ') => pad(s, integer(width), -1, fill),
   'rjust 2': (s: string, width: Value, fill = ' ') => pad(s, integer(width), 1, fill),
-  'zfill 1': (s: string, width: Value) => s.slice(0, /^[-+]?/.exec(s)![0].length) + pad(s.replace(/^[-+]/, ''), integer(width) - /^[-+]?/.exec(s)![0].length, 1, '0'),
+  'zfill 1': (s: string, width: Value) =>
+    s.slice(0, /^[-+]?/.exec(s)![0].length) +
+    pad(s.replace(/^[-+]/, ''), integer(width) - /^[-+]?/.exec(s)![0].length, 1, '0'),
   'count 3': within((part, wanted) => BigInt(wanted === '' ? length(part) + 1 : part.split(text(wanted)).length - 1)),
   'startswith 3': within((part, wanted) => anyOf(wanted, (one) => part.startsWith(one))),
   'endswith 3': within((part, wanted) => anyOf(wanted, (one) => part.endsWith(one))),
@@ -48,7 +75,12 @@ const TEXT = functions({
   'rfind 3': find(true, false),
   'index 3': find(false, true),
   'rindex 3': find(true, true),
-  'join 1': (s: string, items: Value) => counted(list(items).map((one) => (typeof one === 'string' ? one : wrong(one, 'a text'))).join(s)),
+  'join 1': (s: string, items: Value) =>
+    counted(
+      list(items)
+        .map((one) => (typeof one === 'string' ? one : wrong(one, 'a text')))
+        .join(s),
+    ),
   'strip 1': (s: string, chars: Value = null) => strip(s, chars),
   'lstrip 1': (s: string, chars: Value = null) => strip(s, chars, 1),
   'rstrip 1': (s: string, chars: Value = null) => strip(s, chars, 2),
@@ -74,7 +106,11 @@ const TEXT = functions({
 const view = (kind: string, items: Value[]): View => new View(`dict_${kind}`, items);
 const DICT = functions({
   'get 2': (d: Dict, key: Value, otherwise: Value = null) => (has(d, key) ? lookup(d, key) : otherwise),
-  items: (d: Dict) => view('items', [...d].map((pair) => Tuple.from(pair))),
+  items: (d: Dict) =>
+    view(
+      'items',
+      [...d].map((pair) => Tuple.from(pair)),
+    ),
   keys: (d: Dict) => view('keys', [...d.keys()]),
   values: (d: Dict) => view('values', [...d.values()]),
   copy: (d: Dict) => d,
@@ -82,7 +118,8 @@ const DICT = functions({
 
 const LIST = functions({
   'count 1': (l: Value[], value: Value) => BigInt(l.filter((one) => equal(one, value)).length),
-  'index 1': (l: Value[], value: Value) => BigInt(l.findIndex((one) => equal(one, value)) + 1 || raise('not found')) - 1n,
+  'index 1': (l: Value[], value: Value) =>
+    BigInt(l.findIndex((one) => equal(one, value)) + 1 || raise('not found')) - 1n,
   copy: (l: Value[]) => l,
 });
 
@@ -92,7 +129,8 @@ const CHANGING = ['pop', 'popitem', 'update', 'clear', 'setdefault', 'fromkeys']
 /** An attribute that is no element; undefined where there is none */
 export function ownAttribute(value: Value, name: string): Value {
   if (value instanceof Host) return value.get(name);
-  const methods = typeof value === 'string' ? TEXT : value instanceof Map ? DICT : Array.isArray(value) ? LIST : undefined;
+  const methods =
+    typeof value === 'string' ? TEXT : value instanceof Map ? DICT : Array.isArray(value) ? LIST : undefined;
   const method = methods?.get(name);
   if (method) return (args, named) => apply(method, value, args, named);
   if (typeof value === 'string' && name === 'format') return (args, named) => braces(value, args, named, attribute);

@@ -93,7 +93,11 @@ export function compile(source: string): Statement {
       } else if (take('{%')) {
         const { key } = token('name');
         if (ends.includes((ended = key))) break;
-        all.push(Object.hasOwn(STATEMENTS, key) ? parser.nested(STATEMENTS[key]) : raise(`there is no tag ${key} before ${ends.at(-1) ?? 'the end'}`));
+        all.push(
+          Object.hasOwn(STATEMENTS, key)
+            ? parser.nested(STATEMENTS[key])
+            : raise(`there is no tag ${key} before ${ends.at(-1) ?? 'the end'}`),
+        );
       } else {
         const { value } = token('text');
         all.push((_, out) => print(out, value));
@@ -169,7 +173,11 @@ export function compile(source: string): Statement {
   }
 
   /** A block whose text goes through filters. */
-  function filtered(filters: Expression, tag: string, use: (scope: Scope, out: Output, value: Value) => void): Statement {
+  function filtered(
+    filters: Expression,
+    tag: string,
+    use: (scope: Scope, out: Output, value: Value) => void,
+  ): Statement {
     need('%}');
     const content = body(tag);
     return end((scope, out) => {
@@ -191,7 +199,9 @@ export function compile(source: string): Statement {
     const content = scoped('endwith');
     return (scope, out) => {
       const inner = new Scope(scope);
-      names.map(([assign, value]) => [assign, value(scope)] as const).forEach(([assign, value]) => assign(inner, value));
+      names
+        .map(([assign, value]) => [assign, value(scope)] as const)
+        .forEach(([assign, value]) => assign(inner, value));
       return content(inner, out);
     };
   }

@@ -1,5 +1,21 @@
 /** How Python splits, formats and classifies text. */
-import { arithmetic, characters, counted, floatText, integer, isNumber, item, repr, raise, room, text, Tuple, wrong, type Named, type Value } from './values';
+import {
+  arithmetic,
+  characters,
+  counted,
+  floatText,
+  integer,
+  isNumber,
+  item,
+  repr,
+  raise,
+  room,
+  text,
+  Tuple,
+  wrong,
+  type Named,
+  type Value,
+} from './values';
 
 /** What Python takes for white space, for a character class. */
 export const SPACE = '\\t-\\r\\x1c- \\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000';
@@ -34,16 +50,27 @@ export function split(given: string, separator: Value = null, most: Value = -1n)
 const backwards = (given: string): string => [...given].reverse().join('');
 /** The same from the end. */
 export const splitFromEnd = (given: string, separator: Value = null, most?: Value): string[] =>
-  split(backwards(given), separator === null ? null : backwards(text(separator)), most).map(backwards).reverse();
+  split(backwards(given), separator === null ? null : backwards(text(separator)), most)
+    .map(backwards)
+    .reverse();
 
 const LINE_END = '(?:\\r\\n|[\\n-\\r\\x1c-\\x1e\\x85\\u2028\\u2029])';
-export const splitLines = (given: string, keep = false): string[] => (given.match(new RegExp(`.*?${LINE_END}|.+$`, 'gs')) ?? []).map((line) => (keep ? line : line.replace(new RegExp(`${LINE_END}$`), '')));
+export const splitLines = (given: string, keep = false): string[] =>
+  (given.match(new RegExp(`.*?${LINE_END}|.+$`, 'gs')) ?? []).map((line) =>
+    keep ? line : line.replace(new RegExp(`${LINE_END}$`), ''),
+  );
 
 export function replace(given: string, from: string, to: string, most = -1): string {
   const parts = from ? given.split(from) : ['', ...given, ''];
   const cuts = most < 0 ? parts.length - 1 : Math.min(most, parts.length - 1);
   room(given.length + cuts * to.length);
-  return parts.slice(0, cuts + 1).join(to) + parts.slice(cuts + 1).map((part) => from + part).join('');
+  return (
+    parts.slice(0, cuts + 1).join(to) +
+    parts
+      .slice(cuts + 1)
+      .map((part) => from + part)
+      .join('')
+  );
 }
 
 export function capitalize(given: string): string {
@@ -72,7 +99,8 @@ export function fixed(value: number, places: number): string {
   return (value < 0 || Object.is(value, -0) ? '-' : '') + near;
 }
 
-const scientific = (value: number, precision: number): string => value.toExponential(Math.min(100, precision)).replace(/e(.)(\d)$/, 'e$10$2');
+const scientific = (value: number, precision: number): string =>
+  value.toExponential(Math.min(100, precision)).replace(/e(.)(\d)$/, 'e$10$2');
 
 /** Python's g. */
 function general(value: number, precision: number): string {
@@ -95,7 +123,8 @@ export function formatted(value: Value, spec: string): string {
   const precision = places === undefined ? undefined : +places;
   room(Math.max(width, precision ?? 0));
   if (!isNumber(value) || type === 's' || (typeof value === 'boolean' && !type)) {
-    if (spec && ((typeof value !== 'string' && typeof value !== 'boolean') || (type && type !== 's'))) return badFormat();
+    if (spec && ((typeof value !== 'string' && typeof value !== 'boolean') || (type && type !== 's')))
+      return badFormat();
     return pad([...text(value)].slice(0, precision).join(''), width, SIDES[align] ?? -1, fill);
   }
   const kind = type.toLowerCase();
@@ -108,7 +137,8 @@ export function formatted(value: Value, spec: string): string {
     if (!Number.isFinite(given)) shown = floatText(given);
     else if (kind === 'e') shown = scientific(given, precision ?? 6);
     else if (kind === 'f' || kind === '%') shown = fixed(given, precision ?? 6);
-    else if (kind || precision !== undefined) shown = kind === 'g' || !kind ? general(given, precision ?? 6) : badFormat();
+    else if (kind || precision !== undefined)
+      shown = kind === 'g' || !kind ? general(given, precision ?? 6) : badFormat();
     else shown = floatText(given);
     if (kind === '%') shown += '%';
     if (!kind && /^-?\d+$/.test(shown)) shown += '.0';
@@ -125,44 +155,69 @@ export function formatted(value: Value, spec: string): string {
 export function percent(template: string, values: Value): string {
   const rest = values instanceof Tuple ? [...values] : [values];
   const take = (): Value => (rest.length ? rest.shift() : badFormat());
-  const made = template.replace(/%(?:\((.*?)\))?([-+ 0#]*)(\*|\d+)?(?:\.(\*|\d*))?[hlL]?([^]?)/g, (_, key: string | undefined, flags: string, width = '', places: string | undefined, type: string) => {
-    if (type === '%') return '%';
-    const [wide, precise] = [width, places].map((given) => (given === '*' ? integer(take()) : given));
-    let value = key === undefined ? take() : item(values, key);
-    if (key !== undefined) rest.length = 0;
-    const has = (flag: string): string => (flags.includes(flag) ? flag : '');
-    const side = has('-') ? '<' : '>';
-    const dot = precise === undefined ? '' : `.${precise || 0}`;
-    if (type && 'sra'.includes(type)) return formatted(type === 's' ? text(value) : repr(value), side + wide + dot);
-    if (!isNumber(value) || !/[diouxXeEfFgG]/.test(type)) return badFormat();
-    const whole = /[diouxX]/.test(type);
-    if (whole && typeof value === 'number') value = BigInt(Math.trunc(value));
-    const zeros = has('-') ? '' : has('0');
-    return formatted(whole ? value : Number(value), (zeros ? '' : side) + (has('+') || has(' ')) + has('#') + zeros + wide + (whole ? '' : dot) + type.replace(/[iu]/, 'd'));
-  });
+  const made = template.replace(
+    /%(?:\((.*?)\))?([-+ 0#]*)(\*|\d+)?(?:\.(\*|\d*))?[hlL]?([^]?)/g,
+    (_, key: string | undefined, flags: string, width = '', places: string | undefined, type: string) => {
+      if (type === '%') return '%';
+      const [wide, precise] = [width, places].map((given) => (given === '*' ? integer(take()) : given));
+      let value = key === undefined ? take() : item(values, key);
+      if (key !== undefined) rest.length = 0;
+      const has = (flag: string): string => (flags.includes(flag) ? flag : '');
+      const side = has('-') ? '<' : '>';
+      const dot = precise === undefined ? '' : `.${precise || 0}`;
+      if (type && 'sra'.includes(type)) return formatted(type === 's' ? text(value) : repr(value), side + wide + dot);
+      if (!isNumber(value) || !/[diouxXeEfFgG]/.test(type)) return badFormat();
+      const whole = /[diouxX]/.test(type);
+      if (whole && typeof value === 'number') value = BigInt(Math.trunc(value));
+      const zeros = has('-') ? '' : has('0');
+      return formatted(
+        whole ? value : Number(value),
+        (zeros ? '' : side) +
+          (has('+') || has(' ')) +
+          has('#') +
+          zeros +
+          wide +
+          (whole ? '' : dot) +
+          type.replace(/[iu]/, 'd'),
+      );
+    },
+  );
   if (rest.length && !(values instanceof Map)) badFormat();
   return counted(made);
 }
 
 /** `template.format(...)`; `part` reads an attribute */
-export function braces(template: string, args: Value[], named: Named, part: (value: Value, name: string) => Value): string {
+export function braces(
+  template: string,
+  args: Value[],
+  named: Named,
+  part: (value: Value, name: string) => Value,
+): string {
   let count = 0;
   const field = (source: string): string => {
-    const [, name, path, conversion, spec = ''] = /^([^.[!:]*)((?:\.[^.[!:]+|\[[^\]]*\])*)(?:!([rsa]))?(?::([^]*))?$/.exec(source) ?? badFormat();
+    const [, name, path, conversion, spec = ''] =
+      /^([^.[!:]*)((?:\.[^.[!:]+|\[[^\]]*\])*)(?:!([rsa]))?(?::([^]*))?$/.exec(source) ?? badFormat();
     const at = name ? +name : count++;
     if (!named.has(name) && !(at in args)) badFormat();
     let value = named.has(name) ? named.get(name) : args[at];
-    for (const [, attribute, key] of path.matchAll(/\.([^.[]+)|\[([^\]]*)\]/g)) value = attribute ? part(value, attribute) : item(value, /^\d+$/.test(key) ? BigInt(key) : key);
+    for (const [, attribute, key] of path.matchAll(/\.([^.[]+)|\[([^\]]*)\]/g))
+      value = attribute ? part(value, attribute) : item(value, /^\d+$/.test(key) ? BigInt(key) : key);
     if (conversion) value = conversion === 's' ? text(value) : repr(value);
-    return formatted(value, spec.replace(/\{([^{}]*)\}/g, (_, inner: string) => field(inner)));
+    return formatted(
+      value,
+      spec.replace(/\{([^{}]*)\}/g, (_, inner: string) => field(inner)),
+    );
   };
   return counted(
-    template.replace(/\{\{|\}\}|\{((?:[^{}]|\{[^{}]*\})*)\}|[{}]/g, (whole, source: string | undefined) => (source !== undefined ? field(source) : whole.length === 2 ? whole[0] : badFormat())),
+    template.replace(/\{\{|\}\}|\{((?:[^{}]|\{[^{}]*\})*)\}|[{}]/g, (whole, source: string | undefined) =>
+      source !== undefined ? field(source) : whole.length === 2 ? whole[0] : badFormat(),
+    ),
   );
 }
 
 /** The value of `'a' % b` and of all other operators. */
-export const operate = (operator: string, a: Value, b: Value): Value => (operator === '%' && typeof a === 'string' ? percent(a, b) : arithmetic(operator, a, b));
+export const operate = (operator: string, a: Value, b: Value): Value =>
+  operator === '%' && typeof a === 'string' ? percent(a, b) : arithmetic(operator, a, b);
 
 const DATE: Record<string, (d: Date) => string | number> = {
   Y: (d) => d.getFullYear(),

@@ -23,13 +23,17 @@ describe('as jinja2 prints it', () => {
   it.each([...new Set(cases.map(([kind]) => kind))])('%s', (wanted) => {
     const of = cases.filter(([kind]) => kind === wanted);
     expect(of.length).toBeGreaterThan(15);
-    const differ = of.map(([, template, rendered]) => ({ template, wanted: rendered, got: attempt(template) })).filter(({ wanted, got }) => wanted !== got);
+    const differ = of
+      .map(([, template, rendered]) => ({ template, wanted: rendered, got: attempt(template) }))
+      .filter(({ wanted, got }) => wanted !== got);
     expect(differ).toEqual([]);
   });
 
   test('today, in local time', () => {
     const now = new Date();
-    expect(render("{{ strftime_now('%Y-%m-%d %H') }}")).toMatch(new RegExp(`^${now.getFullYear()}-\\d\\d-\\d\\d \\d\\d$`));
+    expect(render("{{ strftime_now('%Y-%m-%d %H') }}")).toMatch(
+      new RegExp(`^${now.getFullYear()}-\\d\\d-\\d\\d \\d\\d$`),
+    );
   });
 });
 
@@ -48,7 +52,13 @@ describe('values of JavaScript', () => {
     [true, 'True'],
     [[1, 'a', null, undefined], "[1, 'a', None, None]"],
     [{ b: 1, a: undefined, c: { d: 2.5 } }, "{'b': 1, 'c': {'d': 2.5}}"],
-    [new Map([['10', 1], ['2', 2]]), "{'10': 1, '2': 2}"],
+    [
+      new Map([
+        ['10', 1],
+        ['2', 2],
+      ]),
+      "{'10': 1, '2': 2}",
+    ],
     [new Date(0), '1970-01-01T00:00:00.000Z'],
   ])('%s', (value, wanted) => expect(print(value)).toBe(wanted));
 
@@ -62,12 +72,26 @@ describe('values of JavaScript', () => {
 });
 
 describe('JSON texts', () => {
-  it.each(['{"10": 1.0, "2": [1e-7, 3.0e2, -0.0, 12345678901234567890], "a\\"\\u00e9": "\\\\\\n", "e": {}, "f": [[], null, true]}', '"x"', ' [ 1 , 2 ] ', '-0'])('%s', (source) => {
+  it.each([
+    '{"10": 1.0, "2": [1e-7, 3.0e2, -0.0, 12345678901234567890], "a\\"\\u00e9": "\\\\\\n", "e": {}, "f": [[], null, true]}',
+    '"x"',
+    ' [ 1 , 2 ] ',
+    '-0',
+  ])('%s', (source) => {
     expect(render('{{ v | tojson }}', new Map([['v', readJson(source)]]))).toBe(
-      source === '-0' ? '0' : source.trim().replace('[ 1 , 2 ]', '[1, 2]').replace('1e-7', '1e-07').replace('3.0e2', '300.0').replace('\\u00e9', 'é'),
+      source === '-0'
+        ? '0'
+        : source
+            .trim()
+            .replace('[ 1 , 2 ]', '[1, 2]')
+            .replace('1e-7', '1e-07')
+            .replace('3.0e2', '300.0')
+            .replace('\\u00e9', 'é'),
     );
   });
-  it.each(['', '{', '[1,]', "{'a': 1}", '01', 'NaN', '{"a" 1}'])('refuses %j', (source) => expect(() => readJson(source)).toThrow(SyntaxError));
+  it.each(['', '{', '[1,]', "{'a': 1}", '01', 'NaN', '{"a" 1}'])('refuses %j', (source) =>
+    expect(() => readJson(source)).toThrow(SyntaxError),
+  );
 });
 
 describe('hostile templates', () => {
@@ -77,9 +101,18 @@ describe('hostile templates', () => {
     ['a loop of itself', '{% for x in [[1]] recursive %}{{ loop([[1]]) }}{% endfor %}'],
     ['a long text', "{{ 'a' * 999999999999 }}"],
     ['a long list', '{{ [0] * 999999999 }}'],
-    ['a doubled text', "{% set n = namespace(x='a') %}{% for i in range(99) %}{% set n.x = n.x + n.x %}{% endfor %}{{ n.x }}"],
-    ['a doubled list', '{% set n = namespace(x=[0]) %}{% for i in range(99) %}{% set n.x = [n.x, n.x] %}{% endfor %}{{ n.x }}'],
-    ['doubled lists compared', '{% set n = namespace(x=[0], y=[0]) %}{% for i in range(99) %}{% set n.x = [n.x, n.x] %}{% set n.y = [n.y, n.y] %}{% endfor %}{{ n.x == n.y }}'],
+    [
+      'a doubled text',
+      "{% set n = namespace(x='a') %}{% for i in range(99) %}{% set n.x = n.x + n.x %}{% endfor %}{{ n.x }}",
+    ],
+    [
+      'a doubled list',
+      '{% set n = namespace(x=[0]) %}{% for i in range(99) %}{% set n.x = [n.x, n.x] %}{% endfor %}{{ n.x }}',
+    ],
+    [
+      'doubled lists compared',
+      '{% set n = namespace(x=[0], y=[0]) %}{% for i in range(99) %}{% set n.x = [n.x, n.x] %}{% set n.y = [n.y, n.y] %}{% endfor %}{{ n.x == n.y }}',
+    ],
     ['a large power', '{{ 9 ** 999999999 }}'],
     ['a growing number', '{% set n = namespace(x=9) %}{% for i in range(999) %}{% set n.x = n.x * n.x %}{% endfor %}'],
     ['a wide column', "{{ 'a' | center(9999999999) }}"],
@@ -102,10 +135,37 @@ describe('hostile templates', () => {
     expect(performance.now() - start).toBeLessThan(20_000);
   });
 
-  it.each(['constructor', '__proto__', 'toString', 'valueOf', 'hasOwnProperty', 'prototype', 'call', 'apply', 'push', 'size', 'kind', 'items'])('see no property of JavaScript: %s', (name) => {
-    const values = ['one', 'text', 'texts', 'object', 'range', 'float', 'none', 'joiner()', 'cycler(1)', 'namespace()', 'range(3)'];
+  it.each([
+    'constructor',
+    '__proto__',
+    'toString',
+    'valueOf',
+    'hasOwnProperty',
+    'prototype',
+    'call',
+    'apply',
+    'push',
+    'size',
+    'kind',
+    'items',
+  ])('see no property of JavaScript: %s', (name) => {
+    const values = [
+      'one',
+      'text',
+      'texts',
+      'object',
+      'range',
+      'float',
+      'none',
+      'joiner()',
+      'cycler(1)',
+      'namespace()',
+      'range(3)',
+    ];
     for (const value of values.filter((each) => each !== 'object' || name !== 'items')) {
-      expect(render(`{{ ${value}.${name} is undefined }}{{ ${value}['${name}'] is undefined }}`), value).toBe('TrueTrue');
+      expect(render(`{{ ${value}.${name} is undefined }}{{ ${value}['${name}'] is undefined }}`), value).toBe(
+        'TrueTrue',
+      );
       expect(() => render(`{{ ${value} | ${name === 'items' ? 'constructor' : name} }}`)).toThrow();
     }
     expect(render(`{{ ${name} is undefined }}`, new Map<string, Value>())).toBe('True');

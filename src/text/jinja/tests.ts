@@ -4,7 +4,8 @@ import { isLower, isUpper } from './methods';
 import { operate } from './strings';
 import { COMPARISONS, equal, Host, indexable, isNumber, raise, text, View, type Named, type Value } from './values';
 
-const isSequence = (value: Value): boolean => value === undefined || value instanceof Map || indexable(value) !== undefined;
+const isSequence = (value: Value): boolean =>
+  value === undefined || value instanceof Map || indexable(value) !== undefined;
 const remainder = (value: Value, by: Value): Value => operate('%', value, by);
 
 /** filters.ts adds `filter`. */

@@ -62,12 +62,19 @@ export function typeName(value: Value): string {
 }
 
 export const truth = (value: Value): boolean =>
-  Array.isArray(value) ? value.length > 0 : value instanceof Map ? value.size > 0 : value instanceof View ? value.kind === 'generator' || value.items.length > 0 : value !== value || !!value;
+  Array.isArray(value)
+    ? value.length > 0
+    : value instanceof Map
+      ? value.size > 0
+      : value instanceof View
+        ? value.kind === 'generator' || value.items.length > 0
+        : value !== value || !!value;
 
 // ---- numbers
 
 type Numeric = boolean | bigint | number;
-export const isNumber = (value: Value): value is Numeric => typeof value === 'boolean' || typeof value === 'bigint' || typeof value === 'number';
+export const isNumber = (value: Value): value is Numeric =>
+  typeof value === 'boolean' || typeof value === 'bigint' || typeof value === 'number';
 const number = (value: Numeric): bigint | number => (typeof value === 'boolean' ? BigInt(value) : value);
 
 /** An integer as a JavaScript number: an index, a width. */
@@ -99,7 +106,12 @@ const OPERATORS: Record<string, (a: number, b: number) => number> = {
     return typeof whole === 'number' ? Math.round(whole) : whole;
   },
   '%': modulo,
-  '**': (a, b) => (typeof a === 'number' || b < 0 ? Number(a) ** Number(b) : String(a).length * Number(b) > MAX_DIGITS ? raise('too large') : a ** b),
+  '**': (a, b) =>
+    typeof a === 'number' || b < 0
+      ? Number(a) ** Number(b)
+      : String(a).length * Number(b) > MAX_DIGITS
+        ? raise('too large')
+        : a ** b,
 };
 const LARGEST = 10n ** BigInt(MAX_DIGITS);
 
@@ -108,7 +120,10 @@ export function arithmetic(operator: string, a: Value, b: Value): Value {
     const [x, y] = [number(a), number(b)];
     if (Number(y) === 0 && /[/%]/.test(operator)) raise('division by zero');
     const float = typeof x === 'number' || typeof y === 'number';
-    const result: bigint | number = OPERATORS[operator](float ? Number(x) : (x as never), float ? Number(y) : (y as never));
+    const result: bigint | number = OPERATORS[operator](
+      float ? Number(x) : (x as never),
+      float ? Number(y) : (y as never),
+    );
     if (typeof result === 'number') return result;
     return result > LARGEST || -result > LARGEST ? raise('too large') : result;
   }
@@ -124,7 +139,12 @@ export function arithmetic(operator: string, a: Value, b: Value): Value {
     if (typeof times !== 'number' && isNumber(times) && (typeof many === 'string' || Array.isArray(many))) {
       const n = Math.max(0, integer(times));
       room(many.length * n);
-      return typeof many === 'string' ? many.repeat(n) : sameKind(many, Array.from({ length: many.length * n }, (_, i) => many[i % many.length]));
+      return typeof many === 'string'
+        ? many.repeat(n)
+        : sameKind(
+            many,
+            Array.from({ length: many.length * n }, (_, i) => many[i % many.length]),
+          );
     }
   }
   return raise(`got ${typeName(a)} ${operator} ${typeName(b)}`);
@@ -147,18 +167,22 @@ export function negative(value: Value): Value {
 export function equal(a: Value, b: Value): boolean {
   spend(5);
   if (isNumber(a) && isNumber(b)) return order(a, b) === 0;
-  if (Array.isArray(a) && Array.isArray(b)) return typeName(a) === typeName(b) && a.length === b.length && a.every((item, i) => equal(item, b[i]));
-  if (a instanceof Map && b instanceof Map) return a.size === b.size && [...a].every(([key, value]) => has(b, key) && equal(value, lookup(b, key)));
+  if (Array.isArray(a) && Array.isArray(b))
+    return typeName(a) === typeName(b) && a.length === b.length && a.every((item, i) => equal(item, b[i]));
+  if (a instanceof Map && b instanceof Map)
+    return a.size === b.size && [...a].every(([key, value]) => has(b, key) && equal(value, lookup(b, key)));
   return a === b || (a instanceof View && b instanceof View && a.kind === b.kind && equal(a.items, b.items));
 }
 
 /** Code units in the order of code points. */
-const codeOrder = (text: string, at: number): number => (text.charCodeAt(at) + (text[at] >= '\ue000' ? 0 : text[at] >= '\ud800' ? 0x2800 : 0));
+const codeOrder = (text: string, at: number): number =>
+  text.charCodeAt(at) + (text[at] >= '\ue000' ? 0 : text[at] >= '\ud800' ? 0x2800 : 0);
 
 /** Below, at or above 0; NaN where neither is. */
 export function order(a: Value, b: Value): number {
   spend(5);
-  if (isNumber(a) && isNumber(b)) return number(a) < number(b) ? -1 : number(a) > number(b) ? 1 : number(a) >= number(b) ? 0 : NaN;
+  if (isNumber(a) && isNumber(b))
+    return number(a) < number(b) ? -1 : number(a) > number(b) ? 1 : number(a) >= number(b) ? 0 : NaN;
   if (typeof a === 'string' && typeof b === 'string') {
     let at = 0;
     while (at < a.length && a[at] === b[at]) at++;
@@ -192,7 +216,8 @@ export function contains(all: Value, one: Value): boolean {
 // ---- parts of values
 
 /** The key as the dict has it: 1, 1.0 and True are one key. */
-const keyIn = (dict: Dict, key: Value): Value => (typeof key === 'string' || dict.has(key) ? key : [...dict.keys()].find((k) => equal(k, key)));
+const keyIn = (dict: Dict, key: Value): Value =>
+  typeof key === 'string' || dict.has(key) ? key : [...dict.keys()].find((k) => equal(k, key));
 export const has = (dict: Dict, key: Value): boolean => dict.has(keyIn(dict, key));
 export const lookup = (dict: Dict, key: Value): Value => dict.get(keyIn(dict, key));
 export const toDict = (pairs: Iterable<readonly [Value, Value]>): Dict => {
@@ -223,7 +248,13 @@ export function list(value: Value): Value[] {
 
 /** What has an order and places; undefined for all else. */
 export const indexable = (value: Value): ArrayLike<Value> | undefined =>
-  typeof value === 'string' ? characters(value) : Array.isArray(value) ? value : value instanceof View && value.kind === 'range' ? value.items : undefined;
+  typeof value === 'string'
+    ? characters(value)
+    : Array.isArray(value)
+      ? value
+      : value instanceof View && value.kind === 'range'
+        ? value.items
+        : undefined;
 
 /** value[key] without its attributes; undefined where there is none */
 export function item(value: Value, key: Value): Value {
@@ -236,7 +267,11 @@ export function item(value: Value, key: Value): Value {
 /** value[start:stop:step] */
 export function slice(value: Value, start: Value, stop: Value, step: Value): Value {
   const items = indexable(value);
-  if (items === undefined || [start, stop, step].some((bound) => bound !== null && typeof bound !== 'bigint' && typeof bound !== 'boolean')) return wrong(value, 'a list');
+  if (
+    items === undefined ||
+    [start, stop, step].some((bound) => bound !== null && typeof bound !== 'bigint' && typeof bound !== 'boolean')
+  )
+    return wrong(value, 'a list');
   const by = step === null ? 1 : Number(step);
   if (!by) return raise('division by zero');
   const [low, high] = by > 0 ? [0, items.length] : [-1, items.length - 1];
@@ -253,10 +288,18 @@ export function slice(value: Value, start: Value, stop: Value, step: Value): Val
 // ---- texts
 
 const PLAIN: Record<string, string> = { '\n': '\\n', '\r': '\\r', '\t': '\\t', '\\': '\\\\' };
-const hex = (code: number): string => (code < 256 ? '\\x' : code < 65536 ? '\\u' : '\\U') + code.toString(16).padStart(code < 256 ? 2 : code < 65536 ? 4 : 8, '0');
+const hex = (code: number): string =>
+  (code < 256 ? '\\x' : code < 65536 ? '\\u' : '\\U') +
+  code.toString(16).padStart(code < 256 ? 2 : code < 65536 ? 4 : 8, '0');
 function quoted(text: string): string {
   const quote = text.includes("'") && !text.includes('"') ? '"' : "'";
-  return quote + text.replace(/(?! )[\\\p{C}\p{Z}]/gu, (c) => PLAIN[c] ?? hex(c.codePointAt(0)!)).replaceAll(quote, quote === "'" ? "\\'" : quote) + quote;
+  return (
+    quote +
+    text
+      .replace(/(?! )[\\\p{C}\p{Z}]/gu, (c) => PLAIN[c] ?? hex(c.codePointAt(0)!))
+      .replaceAll(quote, quote === "'" ? "\\'" : quote) +
+    quote
+  );
 }
 
 /** How a value is written: Python's repr, JSON, or a mixture. */
@@ -272,7 +315,8 @@ export interface Style {
 }
 
 const inQuotes = (given: string): string => JSON.stringify(given);
-const inAscii = (given: string): string => inQuotes(given).replace(/[^ -~]/g, (c) => hex(c.charCodeAt(0) + 65536).replace('U0001', 'u'));
+const inAscii = (given: string): string =>
+  inQuotes(given).replace(/[^ -~]/g, (c) => hex(c.charCodeAt(0) + 65536).replace('U0001', 'u'));
 const PYTHON = ['None', 'True', 'False'] as const;
 const REPR: Style = { words: PYTHON, text: quoted };
 /** A call as LFM2 writes it: Python with double quotes. */
@@ -280,7 +324,8 @@ export const CALL: Style = { words: PYTHON, text: inQuotes };
 
 export const repr = (value: Value): string => write(value, REPR);
 /** `str(value)` */
-export const text = (value: Value): string => (typeof value === 'string' ? value : value === undefined ? '' : repr(value));
+export const text = (value: Value): string =>
+  typeof value === 'string' ? value : value === undefined ? '' : repr(value);
 
 /** As Python's json.dumps with ensure_ascii=False. */
 export const toJson = (value: Value, style: Partial<Style> = {}, ascii = false): string =>
@@ -296,14 +341,26 @@ export function write(value: Value, style: Style, margin = '\n'): string {
   if (typeof value === 'string') return counted(style.text(value));
   const inner = margin + indent;
   const group = (open: string, items: string[], close: string): string =>
-    items.length && style.indent !== undefined ? open + inner + items.join(between + inner) + margin + close : open + items.join(between) + close;
+    items.length && style.indent !== undefined
+      ? open + inner + items.join(between + inner) + margin + close
+      : open + items.join(between) + close;
   const all = (items: Value[]): string[] => items.map((one) => write(one, style, inner));
-  if (Array.isArray(value)) return json || !(value instanceof Tuple) ? group('[', all(value), ']') : group('(', all(value), value.length === 1 ? ',)' : ')');
+  if (Array.isArray(value))
+    return json || !(value instanceof Tuple)
+      ? group('[', all(value), ']')
+      : group('(', all(value), value.length === 1 ? ',)' : ')');
   if (value instanceof Map) {
-    const key = (one: Value): string => (json && typeof one !== 'string' ? `"${write(isNumber(one) || one === null ? one : wrong(one, 'a text'), style)}"` : write(one, style));
+    const key = (one: Value): string =>
+      json && typeof one !== 'string'
+        ? `"${write(isNumber(one) || one === null ? one : wrong(one, 'a text'), style)}"`
+        : write(one, style);
     const entries = [...value];
     if (style.sorted) entries.sort(([a], [b]) => order(a, b));
-    return group('{', entries.map(([name, one]) => key(name) + colon + write(one, style, inner)), '}');
+    return group(
+      '{',
+      entries.map(([name, one]) => key(name) + colon + write(one, style, inner)),
+      '}',
+    );
   }
   if (json) wrong(value, 'JSON');
   if (value instanceof View && value.kind.startsWith('dict')) return `${value.kind}(${write(value.items, style)})`;

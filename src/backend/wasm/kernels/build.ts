@@ -33,7 +33,12 @@ const FLAGS = [
 
 /** ggml type ids, and the bytes of a block as pack_rows gets it */
 const dtypesHeader = (): string =>
-  (Object.keys(DTYPES) as Dtype[]).map((dtype) => `enum { ${dtype} = ${DTYPES[dtype].ggml}, ${dtype}_BYTES = ${simpleRowBytes(dtype, DTYPES[dtype].blockLength)} };\n`).join('');
+  (Object.keys(DTYPES) as Dtype[])
+    .map(
+      (dtype) =>
+        `enum { ${dtype} = ${DTYPES[dtype].ggml}, ${dtype}_BYTES = ${simpleRowBytes(dtype, DTYPES[dtype].blockLength)} };\n`,
+    )
+    .join('');
 
 /** What the headers of the kernels declare. */
 export const kernelDeclarations = (pointerBytes?: 4 | 8): Declarations =>
@@ -42,7 +47,8 @@ export const kernelDeclarations = (pointerBytes?: 4 | 8): Declarations =>
 /** Compiles a variant, or takes it from the cache if no source and no flag has changed. */
 export async function compileKernels(variant: SimdVariant): Promise<Uint8Array> {
   const sources: Record<string, string> = { 'dtypes.h': dtypesHeader() };
-  for (const file of readdirSync(here)) if (/\.[ch]$/.test(file)) sources[file] = readFileSync(join(here, file), 'utf8');
+  for (const file of readdirSync(here))
+    if (/\.[ch]$/.test(file)) sources[file] = readFileSync(join(here, file), 'utf8');
   sources['kernels.c'] += layoutAssertions(kernelDeclarations());
   const flags = variant === 'relaxed' ? [...FLAGS, '-mrelaxed-simd'] : FLAGS;
   return cachedFile([JSON.stringify([flags, sources])], `${variant}.wasm`, () => compile(flags, sources));
@@ -55,7 +61,11 @@ async function compile(flags: string[], sources: Record<string, string>): Promis
   const collect = (bytes: Uint8Array | null): void => void (bytes && messages.push(bytes));
   let out;
   try {
-    out = await commands.clang([...flags, '-o', 'kernels.wasm', 'kernels.c'], sources, { stdout: collect, stderr: collect, fetchProgress: () => undefined });
+    out = await commands.clang([...flags, '-o', 'kernels.wasm', 'kernels.c'], sources, {
+      stdout: collect,
+      stderr: collect,
+      fetchProgress: () => undefined,
+    });
   } catch (cause) {
     throw new Error(`the WASM kernels do not compile:\n${Buffer.concat(messages)}`, { cause });
   }
@@ -64,7 +74,11 @@ async function compile(flags: string[], sources: Record<string, string>): Promis
 }
 
 /** A file of the cache, which is made once for what the key holds. */
-async function cachedFile(key: (string | Uint8Array)[], suffix: string, make: () => Promise<Uint8Array>): Promise<Buffer> {
+async function cachedFile(
+  key: (string | Uint8Array)[],
+  suffix: string,
+  make: () => Promise<Uint8Array>,
+): Promise<Buffer> {
   const hash = createHash('sha256');
   for (const part of key) hash.update(part);
   const file = join(cache, `${hash.digest('hex').slice(0, 16)}.${suffix}`);
@@ -99,10 +113,21 @@ export async function packKernels(): Promise<PackedKernels> {
   const variants = [await compileKernels('simd'), await compileKernels('relaxed')];
   const pack = async (): Promise<Uint8Array> => {
     const byTurns = (pieces: number): Uint8Array =>
-      Buffer.concat(Array.from({ length: pieces }, (_, i) => variants.map((wasm) => wasm.subarray(pieceStart(wasm.length, i, pieces), pieceStart(wasm.length, i + 1, pieces)))).flat());
+      Buffer.concat(
+        Array.from({ length: pieces }, (_, i) =>
+          variants.map((wasm) =>
+            wasm.subarray(pieceStart(wasm.length, i, pieces), pieceStart(wasm.length, i + 1, pieces)),
+          ),
+        ).flat(),
+      );
     const sizes = Array.from({ length: 48 }, (_, i) => deflateRawSync(byTurns(i + 1)).length);
     const pieces = sizes.indexOf(Math.min(...sizes)) + 1;
-    const packed: PackedKernels = { text: await deflateToBase64(byTurns(pieces)), pieces, simd: variants[0].length, relaxed: variants[1].length };
+    const packed: PackedKernels = {
+      text: await deflateToBase64(byTurns(pieces)),
+      pieces,
+      simd: variants[0].length,
+      relaxed: variants[1].length,
+    };
     return Buffer.from(JSON.stringify(packed));
   };
   return JSON.parse((await cachedFile(variants, 'packed', pack)).toString()) as PackedKernels;

@@ -37,17 +37,33 @@ describe('a header', () => {
     expect(structText(structs.get('Inner')!)).toBe('eps:f32,kNorm,one:f64,,otherOne:f64,,last,');
     const outer = structLayout(structText(structs.get('Outer')!));
     expect([outer.bytes, ...['first', 'inner', 'pages', 'apart'].map(outer.offset)]).toEqual([128, 0, 8, 40, 64]);
-    expect([Object.fromEntries(enums), Object.fromEntries(constants)]).toEqual([{ Kind: { FIRST: 0, SECOND_ONE: 1 } }, { ROWS: 64 }]);
-    expect(declarationsModule({ structs: new Map(), enums, constants })).toBe('export const Kind = {"first":0,"secondOne":1};\nexport const ROWS = 64;\n');
+    expect([Object.fromEntries(enums), Object.fromEntries(constants)]).toEqual([
+      { Kind: { FIRST: 0, SECOND_ONE: 1 } },
+      { ROWS: 64 },
+    ]);
+    expect(declarationsModule({ structs: new Map(), enums, constants })).toBe(
+      'export const Kind = {"first":0,"secondOne":1};\nexport const ROWS = 64;\n',
+    );
   });
 
   it('has pointers of 8 bytes on a 64-bit target', () => {
     const { structs } = readDeclarations(text, 8);
-    expect(structs.get('Inner')!.fields.map(({ name, type, offset }) => `${name} ${type} ${offset}`)).toEqual(['eps f32 0', 'k_norm u64 8', 'one f64 16', 'other_one f64 24', 'last u32 32']);
+    expect(structs.get('Inner')!.fields.map(({ name, type, offset }) => `${name} ${type} ${offset}`)).toEqual([
+      'eps f32 0',
+      'k_norm u64 8',
+      'one f64 16',
+      'other_one f64 24',
+      'last u32 32',
+    ]);
     expect(structs.get('Inner')!.bytes).toBe(40);
   });
 
-  it.each(['uint16_t half;', 'float values[4];', 'float *a, *b;', 'float* a, b;', 'Unknown x;', 'uint32_t bits : 3;'])('is refused if it has %s', (field) => {
-    expect(() => readDeclarations(`typedef struct { uint32_t n; ${field} } S;`)).toThrow(/^A field of S has a form that headers\.ts does not read: /);
-  });
+  it.each(['uint16_t half;', 'float values[4];', 'float *a, *b;', 'float* a, b;', 'Unknown x;', 'uint32_t bits : 3;'])(
+    'is refused if it has %s',
+    (field) => {
+      expect(() => readDeclarations(`typedef struct { uint32_t n; ${field} } S;`)).toThrow(
+        /^A field of S has a form that headers\.ts does not read: /,
+      );
+    },
+  );
 });

@@ -47,9 +47,12 @@ export function readDeclarations(text: string, pointerBytes: 4 | 8 = 4): Declara
   for (const [, body, name] of code.matchAll(/typedef struct \{([^}]*)\} (\w+);/g)) {
     const struct: Struct = { fields: [], bytes: 0, alignment: 4 };
     for (const declaration of body.split(';').slice(0, -1)) {
-      const [, aligned = 0, type, pointer, names] = /^(?:_Alignas\((\d+)\))?\s*(\w+)\s*([*\s]*)(\w[\w\s,]*)$/.exec(declaration.replace(/\bconst\b/g, '').trim()) ?? [];
+      const [, aligned = 0, type, pointer, names] =
+        /^(?:_Alignas\((\d+)\))?\s*(\w+)\s*([*\s]*)(\w[\w\s,]*)$/.exec(declaration.replace(/\bconst\b/g, '').trim()) ??
+        [];
       const known = pointer?.includes('*') ? `u${8 * pointerBytes}` : structs.has(type) ? type : SCALARS[type];
-      if (!known || (pointer.includes('*') && names.includes(','))) throw new Error(`A field of ${name} has a form that headers.ts does not read: ${declaration.trim()}`);
+      if (!known || (pointer.includes('*') && names.includes(',')))
+        throw new Error(`A field of ${name} has a form that headers.ts does not read: ${declaration.trim()}`);
       const size = sizeOf(known);
       const alignment = Math.max(size.alignment, Number(aligned));
       for (const field of names.split(',')) {
@@ -66,7 +69,9 @@ export function readDeclarations(text: string, pointerBytes: 4 | 8 = 4): Declara
   const enums = new Map<string, Record<string, number>>();
   for (const [, members, name] of code.matchAll(/typedef enum \{([\w\s,]*)\} (\w+);/g))
     enums.set(name, Object.fromEntries(members.split(',').map((member, value) => [member.trim(), value])));
-  const constants = new Map(Array.from(code.matchAll(/^ *#define (\w+) (\d+) *$/gm), ([, name, value]) => [name, Number(value)]));
+  const constants = new Map(
+    Array.from(code.matchAll(/^ *#define (\w+) (\d+) *$/gm), ([, name, value]) => [name, Number(value)]),
+  );
   return { structs, enums, constants };
 }
 
@@ -79,7 +84,8 @@ export function structText({ fields, bytes }: Struct): string {
 
 /** An ES module that exports all declarations under their names; structs as texts. */
 export function declarationsModule({ structs, enums, constants }: Declarations): string {
-  const members = (values: Record<string, number>): object => Object.fromEntries(Object.entries(values).map(([name, value]) => [camelCase(name.toLowerCase()), value]));
+  const members = (values: Record<string, number>): object =>
+    Object.fromEntries(Object.entries(values).map(([name, value]) => [camelCase(name.toLowerCase()), value]));
   const exports = [
     ...Array.from(structs, ([name, struct]) => [name, structText(struct)] as const),
     ...Array.from(enums, ([name, values]) => [name, members(values)] as const),
@@ -92,7 +98,10 @@ export function declarationsModule({ structs, enums, constants }: Declarations):
 export function layoutAssertions({ structs }: Declarations): string {
   const lines = Array.from(structs, ([name, { fields, bytes }]) => [
     `_Static_assert(sizeof(${name}) == ${bytes}, "headers.ts: size of ${name}");`,
-    ...fields.map((field) => `_Static_assert(__builtin_offsetof(${name}, ${field.name}) == ${field.offset}, "headers.ts: ${name}.${field.name}");`),
+    ...fields.map(
+      (field) =>
+        `_Static_assert(__builtin_offsetof(${name}, ${field.name}) == ${field.offset}, "headers.ts: ${name}.${field.name}");`,
+    ),
   ]);
   return lines.flat().join('\n');
 }
