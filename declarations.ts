@@ -1,7 +1,8 @@
 /**
- * The types of the package: for each entry of the library one file, which holds what the entry exports and the types that this mentions.
- * The project's compiler writes a declaration for each source. API Extractor, with a compiler of its own, rolls them up: TypeScript 7 has no
- * API for such tools yet.
+ * The types of the package: for each entry of the library one file, which holds what the entry exports and the types
+ * that this mentions.
+ * The project's compiler writes a declaration for each source. API Extractor, with a compiler of its own, rolls them
+ * up: TypeScript 7 has no API for such tools yet.
  */
 import { execFile } from 'node:child_process';
 import { appendFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';

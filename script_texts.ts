@@ -1,8 +1,10 @@
 /**
- * Scripts as texts: import text from './worker?script' gives worker.ts and all that it imports as one classic script, from which the page makes a worker.
+ * Scripts as texts: import text from './worker?script' gives worker.ts and all that it imports as one classic script,
+ * from which the page makes a worker.
  *
- * A side file (src/modules/) is a script that runs in the worker after the engine's. It holds no copy of what src/engine/exports.ts lists: the engine's
- * script leaves those in the list `rivuletEngine`, and the side file imports them from there by their number.
+ * A side file (src/modules/) is a script that runs in the worker after the engine's. It holds no copy of what
+ * src/engine/exports.ts lists: the engine's script leaves those in the list `rivuletEngine`, and the side file imports
+ * them from there by their number.
  */
 import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';

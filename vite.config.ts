@@ -142,8 +142,8 @@ function besideThePages(): Plugin {
 }
 
 /**
- * Writes the side files of the script, before the script, which holds their hashes. Each leaves its text in `rivuletSideFiles` under a key that
- * changes with it: the script takes no side file of another version.
+ * Writes the side files of the script, before the script, which holds their hashes. Each leaves its text in
+ * `rivuletSideFiles` under a key that changes with it: the script takes no side file of another version.
  */
 function sideFileScripts(): Plugin {
   return {
@@ -172,7 +172,10 @@ const hashOf = (name: string): string =>
     .update(readFileSync(join(dist, name)))
     .digest('base64')}`;
 
-/** The element's script holds the hash of the engine's, which it loads; all hashes are printed and written to dist/integrity.json for pages that name them. */
+/**
+ * The element's script holds the hash of the engine's, which it loads; all hashes are printed and written to
+ * dist/integrity.json for pages that name them.
+ */
 function subresourceIntegrity(): Plugin {
   return {
     name: 'rivulet-subresource-integrity',

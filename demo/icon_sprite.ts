@@ -1,4 +1,7 @@
-/** Puts the icons of the page into its HTML at build time: they are there at the first paint, and `<use href="#icon-…">` shows them. */
+/**
+ * Puts the icons of the page into its HTML at build time: they are there at the first paint, and `<use href="#icon-…">`
+ * shows them.
+ */
 import { createRequire } from 'node:module';
 import type { Plugin } from 'vite';
 import { ICON_NAMES } from './chat/icon_names.ts';

@@ -1,13 +1,16 @@
 /**
  * The service worker of the pages. It stores them for use without a network, and adds the headers that threads need.
  *
- * Each build has a cache of its own with all its files. Models are not in it: the library stores them itself. The cache of an earlier build stays
- * while one of its pages may be open, since such a page may still load a part of itself.
+ * Each build has a cache of its own with all its files. Models are not in it: the library stores them itself. The cache
+ * of an earlier build stays while one of its pages may be open, since such a page may still load a part of itself.
  */
 import type { IsolationMode, WorkerMessage } from './chat/pwa/worker_messages';
 
 declare const self: ServiceWorkerGlobalScope;
-/** set by the build (demo/build/service_worker.ts): the path of each file and a hash of its content, and a hash of them all */
+/**
+ * set by the build (demo/build/service_worker.ts): the path of each file and a hash of its content, and a hash of them
+ * all
+ */
 declare const FILES: Record<string, string>;
 declare const VERSION: string;
 /** files that are stored when they are first used: most visitors of the chat page never open the other page */
@@ -55,7 +58,10 @@ async function storeFiles(): Promise<void> {
   );
 }
 
-/** @throws if the server does not have the file, or has another build's page: the browser then installs this worker later */
+/**
+ * @throws if the server does not have the file, or has another build's page: the browser then installs this worker
+ * later
+ */
 async function download(path: string): Promise<Response> {
   // a file whose name has a hash may come from the HTTP cache, which the page has just filled
   const response = await fetch(urlOf(path), { cache: path.startsWith(ASSETS) ? 'default' : 'no-cache' });

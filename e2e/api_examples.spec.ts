@@ -1,5 +1,8 @@
 // @module-tag chromium
-/** Every example of docs/api.md runs in Chromium with the demo model and prints what its comments say; together they use every function and option. */
+/**
+ * Every example of docs/api.md runs in Chromium with the demo model and prints what its comments say; together they use
+ * every function and option.
+ */
 import { copyFileSync, cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';

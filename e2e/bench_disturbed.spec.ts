@@ -1,5 +1,8 @@
 // @module-tag chromium
-/** The benchmark page as built, when something is wrong, or disturbs a measurement: kernels, the GPU, the tab, the battery, storage, a second tab. */
+/**
+ * The benchmark page as built, when something is wrong, or disturbs a measurement: kernels, the GPU, the tab, the
+ * battery, storage, a second tab.
+ */
 import { describe, expect, test } from 'vitest';
 import { CHECK_GOLDEN } from '../demo/bench/check_golden';
 import { choose, ended, measuring, run, saved, testBench, validate } from './bench';

@@ -1,5 +1,8 @@
 // @module-tag chromium
-/** The benchmark page as built: a set from start to end, stops, reloads, and what comes from elsewhere. e2e/bench_disturbed.spec.ts has the rest. */
+/**
+ * The benchmark page as built: a set from start to end, stops, reloads, and what comes from elsewhere.
+ * e2e/bench_disturbed.spec.ts has the rest.
+ */
 import { readFileSync } from 'node:fs';
 import type { Page } from 'playwright';
 import { describe, expect, test } from 'vitest';

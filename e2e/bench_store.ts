@@ -1,4 +1,6 @@
-/** Puts sets and results where the benchmark page keeps them: a state of the page that nothing has to be measured for. */
+/**
+ * Puts sets and results where the benchmark page keeps them: a state of the page that nothing has to be measured for.
+ */
 import type { Page } from 'playwright';
 import { planRuns, PRESETS, type Selection } from '../demo/bench/plan';
 import type { BenchmarkResult } from '../demo/bench/result';

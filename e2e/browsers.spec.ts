@@ -1,4 +1,8 @@
-/** The other two engines that people have, Firefox and WebKit: the script-tag page and the element answer, a second visit needs no model from the server, the chat page keeps its conversations and models and opens without its server, the inside view draws, and controls have names. */
+/**
+ * The other two engines that people have, Firefox and WebKit: the script-tag page and the element answer, a second
+ * visit needs no model from the server, the chat page keeps its conversations and models and opens without its server,
+ * the inside view draws, and controls have names.
+ */
 import { describe, expect, it } from 'vitest';
 import type { BenchmarkResult } from '../demo/bench/result';
 import { validate } from './bench';
@@ -42,7 +46,10 @@ const REPLY = `new Promise((resolve, reject) => {
     .catch(reject);
 })`;
 
-/** In the chat page: runs statements of an async function that has `until` (waits for a condition), `all` (elements by a selector), `modelIs`, `write` and `send`. */
+/**
+ * In the chat page: runs statements of an async function that has `until` (waits for a condition), `all` (elements by a
+ * selector), `modelIs`, `write` and `send`.
+ */
 const inChat = (statements: string): string => `(async () => {
   const all = (selector) => [...document.querySelectorAll(selector)];
   const until = async (condition, what) => {
@@ -68,7 +75,10 @@ const inChat = (statements: string): string => `(async () => {
   ${statements}
 })()`;
 
-/** In another page: runs statements of an async function that has `until` and `objections`, which are those of the accessibility checker. */
+/**
+ * In another page: runs statements of an async function that has `until` and `objections`, which are those of the
+ * accessibility checker.
+ */
 const inPage = (statements: string): string => `(async () => {
   const until = async (condition, what) => {
     for (let waited = 0; !condition(); waited += 50) {

@@ -1,5 +1,8 @@
 // @module-tag chromium
-/** The chat page as built, in Chromium, on both backends: load, chat, stop, reload with the model unreachable, keyboard only, hostile output. */
+/**
+ * The chat page as built, in Chromium, on both backends: load, chat, stop, reload with the model unreachable, keyboard
+ * only, hostile output.
+ */
 import { fileURLToPath } from 'node:url';
 import type { Page } from 'playwright';
 import { describe, expect, test } from 'vitest';

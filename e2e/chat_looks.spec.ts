@@ -1,5 +1,8 @@
 // @module-tag chromium
-/** The frame of the chat page as built: the side bar with its focus, the panel in the header, small windows, and that nothing moves while a reply comes, which takes little time of the page. */
+/**
+ * The frame of the chat page as built: the side bar with its focus, the panel in the header, small windows, and that
+ * nothing moves while a reply comes, which takes little time of the page.
+ */
 import type { Page } from 'playwright';
 import { describe, expect, test } from 'vitest';
 import { MISUNDERSTOOD } from '../demo/chat/reply_loop';
@@ -205,7 +208,8 @@ test('while a long reply comes, nothing moves and no task of the page takes long
       }
     }).observe({ type: 'layout-shift' });
   });
-  // a reply may end early, or make way for a line that it was not understood: the first long text is the last. What is said of the tasks holds for all
+  // a reply may end early, or make way for a line that it was not understood: the first long text is the last. What is
+  // said of the tasks holds for all
   for (let [tokens, attempt, text] = [0, 1, MISUNDERSTOOD]; tokens < 150 || text === MISUNDERSTOOD; attempt++) {
     expect(attempt).toBeLessThan(12);
     await page.evaluate(() => Object.assign(window, { shift: 0, moved: [] }));

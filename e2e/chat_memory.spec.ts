@@ -1,5 +1,8 @@
 // @module-tag chromium
-/** The chat page as built when memory is short: under pressure it goes on, and what the browser has ended comes back as far as it came. */
+/**
+ * The chat page as built when memory is short: under pressure it goes on, and what the browser has ended comes back as
+ * far as it came.
+ */
 import type { CDPSession, Page } from 'playwright';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { PATIENCE, ready, requests, soon, testChat } from './chat_page';

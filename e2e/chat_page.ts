@@ -12,7 +12,10 @@ export const PATIENCE = 120_000;
 const SOON = 30_000;
 /** short replies, until a test saves other settings */
 export const BRIEF = `localStorage['rivulet-chat.settings'] ??= '{"backend":"auto","maxTokens":24}'`;
-/** for the settings of tests that are not about tools: without their definitions, each prompt is some hundred tokens shorter */
+/**
+ * for the settings of tests that are not about tools: without their definitions, each prompt is some hundred tokens
+ * shorter
+ */
 export const NO_TOOLS = { off: PAGE_TOOLS.map(({ definition }) => definition.name) };
 
 export interface ChatTests {
@@ -149,7 +152,10 @@ export const soon = <T>(read: () => T | Promise<T>): ReturnType<typeof expect.po
 export const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 export const loadAxe = (page: Page): Promise<unknown> => page.evaluate(AXE);
 
-/** What the accessibility checker objects to, on the whole page or inside one element. It reads colours, so changes of colour have ended first. */
+/**
+ * What the accessibility checker objects to, on the whole page or inside one element. It reads colours, so changes of
+ * colour have ended first.
+ */
 export const objections = (page: Page, inside?: string): Promise<string[]> =>
   page.evaluate(async (selector) => {
     const { axe } = window as unknown as {

@@ -1,5 +1,8 @@
 // @module-tag chromium
-/** The chat page as built, on a phone: what stands above the message field covers nothing that is needed, nothing moves at the start, wide content shows that it goes on. */
+/**
+ * The chat page as built, on a phone: what stands above the message field covers nothing that is needed, nothing moves
+ * at the start, wide content shows that it goes on.
+ */
 import type { Page } from 'playwright';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { PATIENCE, ready, soon, testChat } from './chat_page';

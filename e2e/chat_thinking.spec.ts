@@ -1,5 +1,7 @@
 // @module-tag chromium
-/** Thinking in the built chat page: folded, apart from the reply, stored with it, and gone on with where it was cut off. */
+/**
+ * Thinking in the built chat page: folded, apart from the reply, stored with it, and gone on with where it was cut off.
+ */
 import type { Page } from 'playwright';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { ask, loadAxe, NO_TOOLS, objections, ready, replies, soon, testChat } from './chat_page';

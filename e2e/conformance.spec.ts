@@ -1,4 +1,7 @@
-/** The conformance table (src/backend/conformance.ts) on every variant of every backend, against the reference, in Chromium; WebGPU in Firefox, too. */
+/**
+ * The conformance table (src/backend/conformance.ts) on every variant of every backend, against the reference, in
+ * Chromium; WebGPU in Firefox, too.
+ */
 import { beforeAll, describe, expect, it } from 'vitest';
 import {
   CONFORMANCE_CASES,

@@ -1,5 +1,8 @@
 // @module-tag chromium
-/** The messages of the chat page as built, in Chromium: branches, what waits, what is refused, files, and a conversation beyond the context. */
+/**
+ * The messages of the chat page as built, in Chromium: branches, what waits, what is refused, files, and a conversation
+ * beyond the context.
+ */
 import { fileURLToPath } from 'node:url';
 import type { Page } from 'playwright';
 import { describe, expect, test } from 'vitest';
@@ -176,7 +179,8 @@ describe('what is not sent at once', () => {
       timeout: PATIENCE,
     });
     await soon(() => requests(page)).toEqual(['Tell me more.', 'Good morning']);
-    // A reply that is stopped before its first word is no message: on a slow machine the first reply may have ended by itself, and Escape stopped the second.
+    // A reply that is stopped before its first word is no message: on a slow machine the first reply may have ended by
+    // itself, and Escape stopped the second.
     const state = await page.waitForFunction(
       () => {
         const last = document.querySelector('#messages > li:last-child');

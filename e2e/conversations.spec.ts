@@ -1,5 +1,8 @@
 // @module-tag chromium
-/** The conversations of the chat page as built, in Chromium: the list, files of them, tabs that share them, and storage that is blocked or cleared. */
+/**
+ * The conversations of the chat page as built, in Chromium: the list, files of them, tabs that share them, and storage
+ * that is blocked or cleared.
+ */
 import { readFileSync } from 'node:fs';
 import type { Locator, Page } from 'playwright';
 import { describe, expect, test } from 'vitest';

@@ -1,5 +1,7 @@
 // @module-tag chromium
-/** Dialogs of the built chat page beside a scroll bar that takes room, and what a first visit shows without scrolling. */
+/**
+ * Dialogs of the built chat page beside a scroll bar that takes room, and what a first visit shows without scrolling.
+ */
 import { chromium, type Browser } from 'playwright';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { ready, visitPage } from './chat_page';

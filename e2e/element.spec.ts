@@ -1,5 +1,8 @@
 // @module-tag chromium
-/** The element <rivulet-chat> on plain static hosts: in the built page of its README example, and in pages of this test's own. */
+/**
+ * The element <rivulet-chat> on plain static hosts: in the built page of its README example, and in pages of this
+ * test's own.
+ */
 import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { chromium, type Page } from 'playwright';

@@ -1,5 +1,8 @@
 // @module-tag chromium
-/** Hostile texts in <rivulet-chat>, wherever a text can come from, in a page without a policy: nothing runs, nothing is fetched, no element comes in that acts. */
+/**
+ * Hostile texts in <rivulet-chat>, wherever a text can come from, in a page without a policy: nothing runs, nothing is
+ * fetched, no element comes in that acts.
+ */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { BrowserContext, Page } from 'playwright';

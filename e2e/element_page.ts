@@ -1,4 +1,7 @@
-/** What the tests of <rivulet-chat> need: a plain static host with the built scripts and the demo model, and a page for each test. */
+/**
+ * What the tests of <rivulet-chat> need: a plain static host with the built scripts and the demo model, and a page for
+ * each test.
+ */
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

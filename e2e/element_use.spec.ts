@@ -1,5 +1,8 @@
 // @module-tag chromium
-/** <rivulet-chat> in the pages of its users: in forms that need it, as a popover, under Trusted Types, without storage, when people leave and come back, narrow, and from right to left. */
+/**
+ * <rivulet-chat> in the pages of its users: in forms that need it, as a popover, under Trusted Types, without storage,
+ * when people leave and come back, narrow, and from right to left.
+ */
 import { mkdtempSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -235,7 +238,10 @@ test('elements that come and go leave no worker and little memory behind', async
   const { page } = tests;
   const session = await page.context().newCDPSession(page);
   await session.send('Performance.enable');
-  /** inserts elements, half of which load their model, and removes them; with `hasty`, the others are removed while they look for it */
+  /**
+   * inserts elements, half of which load their model, and removes them; with `hasty`, the others are removed while they
+   * look for it
+   */
   const cycle = (times: number, hasty = false): Promise<void> =>
     page.evaluate(
       async ([n, model, early]) => {

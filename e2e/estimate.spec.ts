@@ -1,4 +1,7 @@
-/** A look at a model before its download, and several tabs that open it at once, through the public API on the miniature. */
+/**
+ * A look at a model before its download, and several tabs that open it at once, through the public API on the
+ * miniature.
+ */
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type * as Rivulet from '../src/index';
@@ -56,7 +59,10 @@ const estimate = (page: Page, source: string): Promise<Rivulet.LoadEstimate | { 
     { source, options: { ...options, hub: hub.origin } },
   );
 
-/** Loads, says a few words, as often as asked, unloads; the speed is that of the fastest time: browsers optimise kernels while they run. */
+/**
+ * Loads, says a few words, as often as asked, unloads; the speed is that of the fastest time: browsers optimise kernels
+ * while they run.
+ */
 const say = (
   page: Page,
   source: string,
@@ -143,7 +149,8 @@ for (const [name, tag, launch] of browsers)
       console.error(
         `predicted ${after.tokensPerSecond.toFixed(0)} tok/s, measured ${alone.tokensPerSecond.toFixed(0)}; memory ${after.memory.total}, held ${alone.memory}`,
       );
-      // the text's way to the page takes a third of the time of so small a model, other work of the machine comes and goes between the two
+      // the text's way to the page takes a third of the time of so small a model, other work of the machine comes and
+      // goes between the two
       expect(after.tokensPerSecond / alone.tokensPerSecond).toBeGreaterThan(1 / 4);
       expect(after.tokensPerSecond / alone.tokensPerSecond).toBeLessThan(4);
       const moved = await a.evaluate(async () => {

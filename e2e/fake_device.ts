@@ -28,7 +28,9 @@ export interface FakeDeviceOptions {
   tuning?: Partial<KernelTuning>;
 }
 
-/** A fake device that tells `onPipeline` the pipelines it is asked for; what it prepares are the dispatches themselves. */
+/**
+ * A fake device that tells `onPipeline` the pipelines it is asked for; what it prepares are the dispatches themselves.
+ */
 export function fakeDevice(
   { subgroups, limit, tuning }: FakeDeviceOptions,
   onPipeline: (dispatch: Pick<Dispatch, 'sources' | 'constants'>) => void = () => undefined,
@@ -84,7 +86,10 @@ export const SIXTEEN_LAYERS: TinyOptions = {
   dtype: (name) => (name === 'token_embd' || name.endsWith('attn_v') ? 'Q6_K' : 'Q4_0'),
 }; // prettier-ignore
 
-/** Texts of a model's nodes (the embedding, five a layer, the last two) as one text in which equal layers stand together, with N for their number. */
+/**
+ * Texts of a model's nodes (the embedding, five a layer, the last two) as one text in which equal layers stand
+ * together, with N for their number.
+ */
 export function printByLayer(nodes: string[]): string {
   const bodies = new Map<string, number[]>();
   for (let layer = 0, at = 1; at < nodes.length - 2; layer++, at += 5) {

@@ -1,5 +1,8 @@
 // @module-tag chromium
-/** The packed package in projects of others: built with Vite, webpack and esbuild, as plain modules, and imported in Node. Each project loads the demo model and answers. */
+/**
+ * The packed package in projects of others: built with Vite, webpack and esbuild, as plain modules, and imported in
+ * Node. Each project loads the demo model and answers.
+ */
 import { copyFileSync, cpSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -1,5 +1,8 @@
 // @module-tag chromium
-/** The examples of docs/frameworks.md: compiled, opened in Chromium, asked. Those of React are also type-checked and rendered as a server does. */
+/**
+ * The examples of docs/frameworks.md: compiled, opened in Chromium, asked. Those of React are also type-checked and
+ * rendered as a server does.
+ */
 import {
   copyFileSync,
   cpSync,
@@ -96,7 +99,10 @@ async function bundle(main: string, outfile: string, options: BuildOptions = {})
   expect([...errors, ...warnings].map((problem) => problem.text)).toEqual([]);
 }
 
-/** Opens a project of this main file, or this body beside the scripts of the package. @returns what `act` finds in the page */
+/**
+ * Opens a project of this main file, or this body beside the scripts of the package. @returns what `act` finds in the
+ * page
+ */
 async function open<T>(
   name: string,
   {

@@ -1,4 +1,7 @@
-/** Whole models in every weight format against independently computed logits (e2e/golden): every backend, prompts in one piece, in threes and one by one. */
+/**
+ * Whole models in every weight format against independently computed logits (e2e/golden): every backend, prompts in one
+ * piece, in threes and one by one.
+ */
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { FIREFOX_WEBGPU } from './system';

@@ -1,4 +1,7 @@
-/** The WebGPU backend's own promises, in Chromium's software adapter and in Firefox: what it creates per token, draws, long attention, going back. */
+/**
+ * The WebGPU backend's own promises, in Chromium's software adapter and in Firefox: what it creates per token, draws,
+ * long attention, going back.
+ */
 import { beforeAll, describe, expect, it } from 'vitest';
 import { minifyWgsl } from '../shaders/plugin';
 import type { Dtype } from '../src/tensor/dtype';
@@ -127,7 +130,8 @@ for (const { name, options, sums, tags, open } of engines())
         variant: /^workgroup memory, cache f32, halves by integers$/,
         notes: 1,
       },
-      // halves are taken apart in the same way everywhere: once is enough; the ladder from subgroups down goes through the variant without them
+      // halves are taken apart in the same way everywhere: once is enough; the ladder from subgroups down goes through
+      // the variant without them
     ].filter(({ pattern, dtype }) =>
       dtype ? sums : sums ? !pattern : options.subgroups || !pattern.startsWith('subgroup'),
     );

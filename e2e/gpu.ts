@@ -1,4 +1,7 @@
-/** e2e/pages/gpu.ts in the browsers that have WebGPU: one page a browser for a whole file of tests, so that what comes again is compiled already. */
+/**
+ * e2e/pages/gpu.ts in the browsers that have WebGPU: one page a browser for a whole file of tests, so that what comes
+ * again is compiled already.
+ */
 import { afterAll, beforeAll } from 'vitest';
 import type { DeviceOptions } from '../src/backend/webgpu/device';
 import { launchFirefox } from './firefox';
@@ -15,7 +18,10 @@ export type Call = <K extends keyof GpuPage>(
 export interface Engine {
   name: string;
   options: DeviceOptions;
-  /** asked only what depends on how sums over a workgroup are made: this browser, and kernels without subgroups, are asked the rest elsewhere */
+  /**
+   * asked only what depends on how sums over a workgroup are made: this browser, and kernels without subgroups, are
+   * asked the rest elsewhere
+   */
   sums?: boolean;
   tags: PartName[];
   open(): Promise<Call>;

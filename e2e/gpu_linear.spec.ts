@@ -1,4 +1,7 @@
-/** Embed, linear and swiglu of the WebGPU backend on every weight format: Chromium's and Firefox's software adapters, two shader compilers. */
+/**
+ * Embed, linear and swiglu of the WebGPU backend on every weight format: Chromium's and Firefox's software adapters,
+ * two shader compilers.
+ */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { DTYPES, type Dtype } from '../src/tensor/dtype';
 import { launchFirefox } from './firefox';

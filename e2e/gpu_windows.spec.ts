@@ -1,4 +1,7 @@
-/** What the WebGPU backend asks of the browser for a token: no objects, one submit a window, little time. It measures time, so no other file runs beside it. */
+/**
+ * What the WebGPU backend asks of the browser for a token: no objects, one submit a window, little time. It measures
+ * time, so no other file runs beside it.
+ */
 import { beforeAll, describe, expect, it } from 'vitest';
 import { ALL_FILTERS_SAMPLING, GREEDY_SAMPLING } from '../src/backend/sampling';
 import type { Dtype } from '../src/tensor/dtype';

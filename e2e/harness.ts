@@ -37,7 +37,8 @@ export const chromiumArgs = ({ webgpu = false, adapter = 'swiftshader', args = [
   '--disable-component-update',
   '--disable-sync',
   ...(webgpu ? ['--enable-unsafe-webgpu'] : []),
-  // zeroing workgroup memory by Vulkan's extension makes SwiftShader compile a kernel in seconds; by the shader itself, 10 times faster
+  // zeroing workgroup memory by Vulkan's extension makes SwiftShader compile a kernel in seconds; by the shader itself,
+  // 10 times faster
   ...(webgpu && adapter === 'swiftshader'
     ? [
         '--use-webgpu-adapter=swiftshader',

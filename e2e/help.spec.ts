@@ -1,5 +1,8 @@
 // @module-tag chromium
-/** The pages beside the chat: help and licences. They are reached from the side bar, say what is true of the page, and open without a network. */
+/**
+ * The pages beside the chat: help and licences. They are reached from the side bar, say what is true of the page, and
+ * open without a network.
+ */
 import type { Browser, BrowserContext, Page } from 'playwright';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { version } from '../package.json';

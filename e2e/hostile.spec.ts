@@ -1,5 +1,8 @@
 // @module-tag chromium
-/** Hostile texts in the chat page as built, wherever a text can come from: nothing runs, nothing is fetched, and the page goes on. */
+/**
+ * Hostile texts in the chat page as built, wherever a text can come from: nothing runs, nothing is fetched, and the
+ * page goes on.
+ */
 import type { Page } from 'playwright';
 import { expect, test } from 'vitest';
 import type { ChatMessage, Conversation } from '../demo/chat/conversations/conversation';

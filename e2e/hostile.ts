@@ -1,6 +1,7 @@
 /**
- * Texts that must stay texts. A model, a tool, an imported file or an address may hold any of them: none may run a script, ask for an address,
- * leave an element that acts, or stop the page. What would run sets `window.hit`; what would be fetched has "beacon" in its address.
+ * Texts that must stay texts. A model, a tool, an imported file or an address may hold any of them: none may run a
+ * script, ask for an address, leave an element that acts, or stop the page. What would run sets `window.hit`; what
+ * would be fetched has "beacon" in its address.
  */
 export interface Payload {
   name: string;

@@ -1,5 +1,8 @@
 // @module-tag chromium
-/** Hostile texts that other apps hand over to the chat page as built: shared text, opened and dropped files, names of models. Nothing runs, nothing is fetched. */
+/**
+ * Hostile texts that other apps hand over to the chat page as built: shared text, opened and dropped files, names of
+ * models. Nothing runs, nothing is fetched.
+ */
 import type { Page } from 'playwright';
 import { expect, test } from 'vitest';
 import { finished, NO_TOOLS, PATIENCE, soon } from './chat_page';

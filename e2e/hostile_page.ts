@@ -1,4 +1,7 @@
-/** Watches the chat page for what a hostile text must not do: nothing runs, nothing is fetched, and no element comes in that acts. */
+/**
+ * Watches the chat page for what a hostile text must not do: nothing runs, nothing is fetched, and no element comes in
+ * that acts.
+ */
 import type { BrowserContext, Page } from 'playwright';
 import { beforeEach } from 'vitest';
 import { testChat, type ChatTests } from './chat_page';
@@ -134,7 +137,10 @@ function objectionable(): string[] {
 }
 
 export const objections = (page: Page): Promise<string[]> => page.evaluate(objectionable);
-/** The texts of the elements are these, to the last character. They are compared inside the page: on the way out, halves of pairs would be lost. */
+/**
+ * The texts of the elements are these, to the last character. They are compared inside the page: on the way out, halves
+ * of pairs would be lost.
+ */
 export const differences = (page: Page, selector: string, texts: readonly string[]): Promise<string[]> =>
   page.evaluate(
     ([select, wanted]) => {

@@ -1,6 +1,6 @@
 /**
- * A model hub on two ports: lists and redirects on one, signed addresses that expire on the other, plain files beside them. It breaks on
- * demand, every request by its own rule or by a seeded draw.
+ * A model hub on two ports: lists and redirects on one, signed addresses that expire on the other, plain files beside
+ * them. It breaks on demand, every request by its own rule or by a seeded draw.
  */
 import { createHash } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
@@ -37,7 +37,9 @@ export interface Request {
 }
 
 export interface HubOptions {
-  /** { 'Org/Repo': { 'model.gguf': bytes } }; large files are stated with their SHA-256, small ones with their git id */
+  /**
+   * { 'Org/Repo': { 'model.gguf': bytes } }; large files are stated with their SHA-256, small ones with their git id
+   */
   repos?: Record<string, Record<string, Uint8Array>>;
   /** decides about each request; `n` counts those of its kind */
   fault?: (request: Request, n: number) => Fault | undefined;
@@ -93,7 +95,10 @@ export function modelBytes(size: number, seed: number): Uint8Array<ArrayBuffer> 
   return bytes;
 }
 
-/** Bytes of files that were asked for by range, from entry `from` of the log on. What was sent says less: sockets take what no browser reads. */
+/**
+ * Bytes of files that were asked for by range, from entry `from` of the log on. What was sent says less: sockets take
+ * what no browser reads.
+ */
 export const requested = ({ log }: Hub, from = 0): number =>
   log
     .slice(from)

@@ -1,5 +1,8 @@
 // @module-tag chromium
-/** The inside view: the page on plain static hosts, its values against those of the module, drawn with WebGPU and on a 2D canvas. */
+/**
+ * The inside view: the page on plain static hosts, its values against those of the module, drawn with WebGPU and on a
+ * 2D canvas.
+ */
 import type { Browser, BrowserContext, Page } from 'playwright';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { loadAxe, objections, soon } from './chat_page';

@@ -1,5 +1,8 @@
 // @module-tag chromium
-/** The chat page as an installed app: the offer to install it, files that are opened with it, text that is shared with it. */
+/**
+ * The chat page as an installed app: the offer to install it, files that are opened with it, text that is shared with
+ * it.
+ */
 import type { Page } from 'playwright';
 import { expect, test } from 'vitest';
 import { ask, BRIEF, PATIENCE, ready, requests, soon, testChat } from './chat_page';

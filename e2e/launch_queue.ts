@@ -1,4 +1,7 @@
-/** What another app hands over to the installed page. No browser under automation delivers a launch, so a queue stands in its place that a test fills. */
+/**
+ * What another app hands over to the installed page. No browser under automation delivers a launch, so a queue stands
+ * in its place that a test fills.
+ */
 import type { BrowserContext, Page } from 'playwright';
 
 export interface HandedFile {

@@ -1,8 +1,9 @@
 // @module-tag chromium
 // @module-tag webkit
 /**
- * Pages that are hidden, frozen or ended by the browser, in a Chromium with a window: headless pages are always visible and never slowed down. The
- * window needs Xvfb, which comes with the parts for WebKit. Puppeteer opens pages as tabs of one window; Playwright tells each that it is in front.
+ * Pages that are hidden, frozen or ended by the browser, in a Chromium with a window: headless pages are always visible
+ * and never slowed down. The window needs Xvfb, which comes with the parts for WebKit. Puppeteer opens pages as tabs of
+ * one window; Playwright tells each that it is in front.
  */
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';

@@ -1,5 +1,8 @@
 // @module-tag chromium
-/** A conversation of 1,200 messages in the built chat page: it is drawn in slices, the newest messages first, and what is read stays in its place. */
+/**
+ * A conversation of 1,200 messages in the built chat page: it is drawn in slices, the newest messages first, and what
+ * is read stays in its place.
+ */
 import type { Page } from 'playwright';
 import { expect, test } from 'vitest';
 import { PATIENCE, soon, testChat } from './chat_page';
@@ -61,7 +64,10 @@ interface Event {
   args: { name?: string };
 }
 
-/** The longest task of the page's main thread while `act` runs, in milliseconds of its CPU time: other processes do not count. */
+/**
+ * The longest task of the page's main thread while `act` runs, in milliseconds of its CPU time: other processes do not
+ * count.
+ */
 async function longestTask(page: Page, act: () => Promise<unknown>): Promise<number> {
   await chat.browser.startTracing(page, { categories: ['toplevel', 'devtools.timeline'] });
   await act();

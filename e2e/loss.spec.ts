@@ -1,5 +1,8 @@
 // @module-tag chromium
-/** A GPU device is lost in the middle of a text: the stream of the public API goes on, and the chat page tells of it. `npm run drill:loss` is the long form. */
+/**
+ * A GPU device is lost in the middle of a text: the stream of the public API goes on, and the chat page tells of it.
+ * `npm run drill:loss` is the long form.
+ */
 import { expect, it } from 'vitest';
 import { launchChromium } from './harness';
 import { openLossPage, SOFTWARE, SOURCE } from './loss';
@@ -16,7 +19,8 @@ it('a device lost in the middle of a text does not change it', async () => {
     };
     const wanted = await page.call('say', id, sampled);
     const { reads } = wanted.acts;
-    // how many submits the prompt takes depends on the time, and the first time on what is not known yet: at the third reading at the latest
+    // how many submits the prompt takes depends on the time, and the first time on what is not known yet: at the third
+    // reading at the latest
     const disturbed = await page.call('say', id, { ...sampled, losses: [reads[2]], latest: 3 });
     expect(disturbed).toMatchObject({
       text: wanted.text,

@@ -1,5 +1,8 @@
 // @module-tag chromium
-/** How the chat page shows Markdown: what it becomes, that a growing text ends as a finished one, and that nothing in it runs or holds up the page. */
+/**
+ * How the chat page shows Markdown: what it becomes, that a growing text ends as a finished one, and that nothing in it
+ * runs or holds up the page.
+ */
 import type { Browser, Page } from 'playwright';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { loadAxe, objections } from './chat_page';

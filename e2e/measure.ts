@@ -1,4 +1,7 @@
-/** Shared by the benchmarks in a page and on Dawn: measures a runner, compares with the reference, prints times of kernels. */
+/**
+ * Shared by the benchmarks in a page and on Dawn: measures a runner, compares with the reference, prints times of
+ * kernels.
+ */
 import type { KernelRow, Profile } from '../demo/bench/profile';
 import { promptTokens } from '../demo/bench/prompt';
 import type { Runner, ShapeTuningResult } from '../src/backend/backend';
@@ -7,7 +10,10 @@ import { macsOf, matricesOf, type Plan } from '../src/backend/plan';
 import { GREEDY_SAMPLING, type SamplingParams } from '../src/backend/sampling';
 import { rowBytes } from '../src/tensor/dtype';
 
-/** Milliseconds of a prefill of `prompt` tokens in batches, and of `steps` decode steps after it, `window` per call and two calls in flight. */
+/**
+ * Milliseconds of a prefill of `prompt` tokens in batches, and of `steps` decode steps after it, `window` per call and
+ * two calls in flight.
+ */
 export async function time(
   runner: Runner,
   vocabSize: number,

@@ -1,4 +1,7 @@
-/** Memory of a Chromium's processes, from /proc (Linux): what the machine really gave, WASM memory and GPU process included. */
+/**
+ * Memory of a Chromium's processes, from /proc (Linux): what the machine really gave, WASM memory and GPU process
+ * included.
+ */
 import { readdirSync, readFileSync } from 'node:fs';
 
 /** Bytes of anonymous and shared memory of all processes below this one, by kind of process. */
@@ -33,7 +36,10 @@ function processes(): { renderer: number; gpu: number } {
   return sum;
 }
 
-/** Samples until stopped; the peak of renderer and GPU process together, over what they had at the start. Undefined where there is no /proc. */
+/**
+ * Samples until stopped; the peak of renderer and GPU process together, over what they had at the start. Undefined
+ * where there is no /proc.
+ */
 export function watchMemory(intervalMs = 20): { stop(): { peak: number; baseline: number } | undefined } {
   const total = (): number => {
     const { renderer, gpu } = processes();

@@ -1,5 +1,8 @@
 // @module-tag chromium
-/** The models of the chat page, in Chromium with a local hub: download beside the running model, pause, use, delete, files, failures, the support report. */
+/**
+ * The models of the chat page, in Chromium with a local hub: download beside the running model, pause, use, delete,
+ * files, failures, the support report.
+ */
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { Locator, Page } from 'playwright';

@@ -1,4 +1,7 @@
-/** The package as it is published: its files, its types and the examples of its documents in strict projects, and what two checkers say of it. */
+/**
+ * The package as it is published: its files, its types and the examples of its documents in strict projects, and what
+ * two checkers say of it.
+ */
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';

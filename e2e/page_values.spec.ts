@@ -1,5 +1,8 @@
 // @module-tag chromium
-/** Values as pages hold them, listeners as pages write them, and addresses that answer nobody, in Chromium with the built script. */
+/**
+ * Values as pages hold them, listeners as pages write them, and addresses that answer nobody, in Chromium with the
+ * built script.
+ */
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { gzipSync } from 'node:zlib';

@@ -1,6 +1,6 @@
 /**
- * The places where a script may stand, in one Chromium: pages under policies, frames, workers, a page on disk, an extension. Each has the built
- * library as the global `rivulet`.
+ * The places where a script may stand, in one Chromium: pages under policies, frames, workers, a page on disk, an
+ * extension. Each has the built library as the global `rivulet`.
  */
 import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';

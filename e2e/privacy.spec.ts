@@ -1,5 +1,8 @@
 // @module-tag chromium
-/** Nothing leaves the device: a whole visit of the chat page and of the element, in a Chromium whose every connection goes through a proxy that writes it down. */
+/**
+ * Nothing leaves the device: a whole visit of the chat page and of the element, in a Chromium whose every connection
+ * goes through a proxy that writes it down.
+ */
 import { createServer, request as forward } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Browser, BrowserContext, Page } from 'playwright';
@@ -9,7 +12,10 @@ import { ask, finished, newChat, ready, replies, saveSettings, visitPage } from 
 import { launchChromium } from './harness';
 import { serveSite, type Site } from './site';
 
-/** Chromium itself asks these, for form filling, accounts and its own updates. No request of a page is among them, which `asked` shows. */
+/**
+ * Chromium itself asks these, for form filling, accounts and its own updates. No request of a page is among them, which
+ * `asked` shows.
+ */
 const BROWSERS_OWN = /(?:^|\.)(?:google|googleapis|gvt1)\.com(?::\d+)?$/;
 /** stands in everything that is typed */
 const SECRET = 'Zanzibar';

@@ -1,4 +1,7 @@
-/** A Chromium with a profile on disk, in its own process group: it can be killed as a power cut would, and started again on what it left. */
+/**
+ * A Chromium with a profile on disk, in its own process group: it can be killed as a power cut would, and started again
+ * on what it left.
+ */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

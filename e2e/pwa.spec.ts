@@ -1,5 +1,8 @@
 // @module-tag chromium
-/** The chat page as an installed app, as built: without a network, on hosts without COOP and COEP headers, with a new version, where service workers are blocked. */
+/**
+ * The chat page as an installed app, as built: without a network, on hosts without COOP and COEP headers, with a new
+ * version, where service workers are blocked.
+ */
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -1,5 +1,8 @@
 // @module-tag chromium
-/** In a browser with locks: a model that changed at its source replaces the stored one, and a file that is no model does not stay stored. */
+/**
+ * In a browser with locks: a model that changed at its source replaces the stored one, and a file that is no model does
+ * not stay stored.
+ */
 import { createHash } from 'node:crypto';
 import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,5 +1,8 @@
 // @module-tag chromium
-/** Any repository of a hub by its name: the built chat page lists its GGUF files, and one is picked. A local hub stands for Hugging Face. */
+/**
+ * Any repository of a hub by its name: the built chat page lists its GGUF files, and one is picked. A local hub stands
+ * for Hugging Face.
+ */
 import type { Locator, Page } from 'playwright';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { ask, BRIEF, loadAxe, objections, PATIENCE, testChat } from './chat_page';

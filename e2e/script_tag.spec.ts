@@ -1,5 +1,8 @@
 // @module-tag chromium
-/** The script tag on a plain static host: under a sub-path, with and without cross-origin isolation, and no request to anyone else. */
+/**
+ * The script tag on a plain static host: under a sub-path, with and without cross-origin isolation, and no request to
+ * anyone else.
+ */
 import { readFileSync } from 'node:fs';
 import type { Browser } from 'playwright';
 import { transformWithOxc } from 'vite';

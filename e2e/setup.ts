@@ -1,4 +1,7 @@
-/** Around the browser tests: installs what they need, skips what cannot run here, and says at the very end what was skipped and why. */
+/**
+ * Around the browser tests: installs what they need, skips what cannot run here, and says at the very end what was
+ * skipped and why.
+ */
 import type { TestProject, Vitest } from 'vitest/node';
 import { absent, cure, install, PARTS, type PartName } from './system';
 

@@ -1,5 +1,8 @@
 // @module-tag chromium
-/** The side file of the library on plain static hosts, under the policy of docs/hosting.md: who asks for it, and what happens without it. */
+/**
+ * The side file of the library on plain static hosts, under the policy of docs/hosting.md: who asks for it, and what
+ * happens without it.
+ */
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -1,4 +1,6 @@
-/** The built site on a plain static server, as a user's host would serve it: any sub-path, with or without COOP/COEP. */
+/**
+ * The built site on a plain static server, as a user's host would serve it: any sub-path, with or without COOP/COEP.
+ */
 import { createReadStream, existsSync, statSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { Socket } from 'node:net';

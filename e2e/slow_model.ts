@@ -1,4 +1,6 @@
-/** A model whose answers last: random weights at some hundred tokens a second, which never end an answer by themselves. */
+/**
+ * A model whose answers last: random weights at some hundred tokens a second, which never end an answer by themselves.
+ */
 import { NO_TOOLS } from './chat_page';
 import { createHub, type Hub } from './hub';
 import { ggufBytes, tinyModel } from './tools/tiny';

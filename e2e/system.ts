@@ -1,6 +1,7 @@
 /**
  * What the browser tests need from the system: how each part is found, how it is installed, what is skipped without it.
- * The names are Vitest tags. A test or suite says `{ tags: 'firefox' }`, a whole file `// @module-tag chromium`; e2e/setup.ts skips the tags of absent parts.
+ * The names are Vitest tags. A test or suite says `{ tags: 'firefox' }`, a whole file `// @module-tag chromium`;
+ * e2e/setup.ts skips the tags of absent parts.
  */
 import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
@@ -74,7 +75,10 @@ export function findWebKit(): { driver: string; browser: string; display: string
   return browser ? { driver, browser, display } : undefined;
 }
 
-/** The Vulkan loader, by the same search as the programs that open it: Node then refuses it as an addon, with another message than for an absent file. */
+/**
+ * The Vulkan loader, by the same search as the programs that open it: Node then refuses it as an addon, with another
+ * message than for an absent file.
+ */
 function findVulkanLoader(): string | undefined {
   if (!linux) return 'part of the system';
   const library = 'libvulkan.so.1';
@@ -194,7 +198,8 @@ function succeeds(command: string, args: string[], limit: number): boolean {
 
 /**
  * Installs what is absent: as root with apt-get, else, or where that has no Chromium, Chromium through Playwright.
- * Every attempt has a time limit. RIVULET_INSTALL=no turns it off; so does a failure, for the processes that this one starts.
+ * Every attempt has a time limit. RIVULET_INSTALL=no turns it off; so does a failure, for the processes that this one
+ * starts.
  */
 export function install(names: PartName[] = NAMES): void {
   const missing = absent(names);

@@ -1,6 +1,8 @@
 /**
- * A Chromium that nobody automates, for figures: under automation a browser keeps a copy of what it fetches, which takes memory and time (ranges of
- * 8 MB arrive at half the speed of ones of 32 MB, which it does not keep). A page says what it saw by a POST to /report.
+ * A Chromium that nobody automates, for figures: under automation a browser keeps a copy of what it fetches, which
+ * takes memory and time (ranges of
+ * 8 MB arrive at half the speed of ones of 32 MB, which it does not keep). A page says what it saw by a POST to
+ * /report.
  */
 import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';

@@ -20,7 +20,10 @@ afterAll(async () => {
   await Promise.all(servers?.map((server) => server.close()) ?? []);
 });
 
-/** Calls the worker page; comlink comes from the dev server. `lend`: the page makes the threads, as it does for the engine. */
+/**
+ * Calls the worker page; comlink comes from the dev server. `lend`: the page makes the threads, as it does for the
+ * engine.
+ */
 const run = <K extends keyof WasmPage>(
   page: Page,
   lend: boolean,

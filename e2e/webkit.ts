@@ -1,4 +1,7 @@
-/** WebKitGTK's MiniBrowser, driven over plain W3C WebDriver: an engine without relaxed SIMD, shared memory or WebGPU, the nearest to an old Safari. */
+/**
+ * WebKitGTK's MiniBrowser, driven over plain W3C WebDriver: an engine without relaxed SIMD, shared memory or WebGPU,
+ * the nearest to an old Safari.
+ */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer } from 'node:net';

@@ -1,7 +1,8 @@
 // attend — one token: q, k ← rope(rmsnorm_head(q, k)); cache ← k, v; softmax(q·k / √d)·v over one span of positions
-// qkv [(H + 2K)·d] f32 · q_norm, k_norm [d] f32 · rope table · keys, values [position, K, d] → y [H, d] f32; where the context needs
-// several spans, y is [H, spans, d + 4] for attend_merge: sums that are not yet divided, then their divisor and their largest score
-// one workgroup per span of SPAN positions and 4 query heads of one kv head. Scores: a thread per key; sums: d/8 threads per key.
+// qkv [(H + 2K)·d] f32 · q_norm, k_norm [d] f32 · rope table · keys, values [position, K, d] → y [H, d] f32; where the
+// context needs several spans, y is [H, spans, d + 4] for attend_merge: sums that are not yet divided, then their
+// divisor and their largest score one workgroup per span of SPAN positions and 4 query heads of one kv head. Scores: a
+// thread per key; sums: d/8 threads per key.
 // Bound by: bandwidth of the cache; dispatch latency for short contexts.
 override H: u32;
 override K: u32;

@@ -1,6 +1,7 @@
 // attend_prefill — y[t,h] = softmax(q[t,h]·keys / √d)·values over positions 0 … position + t, online softmax in f32
 // qkv [T, (H + 2K)·d] f32, q normed and rotated (rope_append) · keys, values [position, K, d] → y [T, H·d] f32
-// one workgroup per kv head and 32 rows (token, query head); 8 threads per row; tiles of at most 32 keys in workgroup memory.
+// one workgroup per kv head and 32 rows (token, query head); 8 threads per row; tiles of at most 32 keys in workgroup
+// memory.
 // Bound by: arithmetic.
 override H: u32;
 override K: u32;

@@ -1,6 +1,7 @@
 // embed — y[t] = row tokens[position + t] of the table
 // table [V, D], any weight format · tokens [context] u32 → y [T, D] f32
-// one thread for 4 columns; y of the grid is t. If the table is split over several buffers, each dispatch writes the rows it has.
+// one thread for 4 columns; y of the grid is t. If the table is split over several buffers, each dispatch writes the
+// rows it has.
 // Bound by: dispatch latency.
 override rows: u32;  // in this buffer
 override first: u32; // the first row of the table in this buffer

@@ -1,6 +1,6 @@
-// logprobs — the logits of the drawn token and of the n most likely tokens, and Σ exp (src/backend/sampling.ts, logprobs)
-// logits [V] f32 → result [n + 2]: (highest logit, Σ exp(l − highest)), (logit, id) of the drawn token, then n × (logit, id)
-// one workgroup; each invocation keeps the highest remaining one of every 256th logit.
+// logprobs — the logits of the drawn token and of the n most likely tokens, and Σ exp (src/backend/sampling.ts,
+// logprobs) logits [V] f32 → result [n + 2]: (highest logit, Σ exp(l − highest)), (logit, id) of the drawn token, then
+// n × (logit, id) one workgroup; each invocation keeps the highest remaining one of every 256th logit.
 // Bound by: latency of two passes over the logits, and of two reductions for each of the n.
 struct Request {
   V: u32,
@@ -43,7 +43,8 @@ fn main(@builtin(local_invocation_index) lid: u32) {
   }
 }
 
-// the first entry after `last` in descending order, among every `stride`-th logit from `start` on; of equals the lower id goes first
+// the first entry after `last` in descending order, among every `stride`-th logit from `start` on; of equals the lower
+// id goes first
 fn first_after(last: Entry, start: u32, stride: u32) -> Entry {
   var own = Entry(LEAST, NONE);
   for (var v = start; v < request.V; v += stride) {

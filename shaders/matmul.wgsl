@@ -1,7 +1,7 @@
 // matmul — y[t,n] = bias[n] + add[t,n] + Σ_k W[n,k] · norm(x[t])[k], for several tokens
 // W [N, K], any weight format · x [T, K] f32 · norm [K], bias [N], add [T, N] f32 → y [T, N] f32
-// a workgroup of 128 for 64 rows × 64 tokens: 32 columns of W and x at a time go to workgroup memory, W dequantized once; each thread then
-// adds 8 rows × 4 tokens from 3 loads. Bound by: f32 multiply-adds.
+// a workgroup of 128 for 64 rows × 64 tokens: 32 columns of W and x at a time go to workgroup memory, W dequantized
+// once; each thread then adds 8 rows × 4 tokens from 3 loads. Bound by: f32 multiply-adds.
 override rows: u32;  // of this part of W
 override first: u32; // its first row in y
 

@@ -1,9 +1,10 @@
 // matvec — y[t,n] = bias[n] + add[t,n] + Σ_k W[n,k] · norm(x[t])[k], for 1 … 8 tokens
 // W [N, K], any weight format · x [T, K] f32 · norm [K], bias [N], add [T, N] f32 → y [T, N] f32
-// a workgroup for MATRICES × 4 rows; its invocations divide K. Each takes a unit of 4 rows of one matrix, or of all matrices with `all_matrices`:
-// that halves the reads of x, but needs more registers than some GPUs have. Neighbours load adjacent addresses; each x serves all rows of an
-// invocation. rows_*, gate_up or in_proj_conv assign the rows and finish their results. Bound by: memory bandwidth for W; dispatch latency for
-// small matrices.
+// a workgroup for MATRICES × 4 rows; its invocations divide K. Each takes a unit of 4 rows of one matrix, or of all
+// matrices with `all_matrices`:
+// that halves the reads of x, but needs more registers than some GPUs have. Neighbours load adjacent addresses; each x
+// serves all rows of an invocation. rows_*, gate_up or in_proj_conv assign the rows and finish their results. Bound by:
+// memory bandwidth for W; dispatch latency for small matrices.
 override all_matrices: bool = false;
 
 fn multiply(total: ptr<function, array<vec4<f32>, VALUES>>, group: u32, lid: u32) {

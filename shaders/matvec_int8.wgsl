@@ -1,5 +1,6 @@
-// matvec_int8 — matvec for devices with an instruction for four products of bytes. Each invocation rounds the activations of its unit to int8 with
-// a scale of their own, so that no dispatch is added; the codes of W stay integers.
+// matvec_int8 — matvec for devices with an instruction for four products of bytes. Each invocation rounds the
+// activations of its unit to int8 with a scale of their own, so that no dispatch is added; the codes of W stay
+// integers.
 // Bound by: memory bandwidth for W; it saves the conversion of codes to floats, which is the limit on some GPUs.
 requires packed_4x8_integer_dot_product;
 // two tiles of x as bytes, in the order of code_bytes

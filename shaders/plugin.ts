@@ -1,7 +1,8 @@
 /**
- * Provides the WGSL files to the bundle: import { shaders, build } from 'virtual:rivulet-shaders' gives { 'lib/rope': text, matvec: text, … }
- * and a version. Every .wgsl file is plain WGSL. A kernel is linked at run time from several files, libraries first
- * (src/backend/webgpu/dispatch.ts, Dispatch.sources): the choice of files makes the variants, numbers are `override`s.
+ * Provides the WGSL files to the bundle: import { shaders, build } from 'virtual:rivulet-shaders' gives { 'lib/rope':
+ * text, matvec: text, … } and a version. Every .wgsl file is plain WGSL. A kernel is linked at run time from several
+ * files, libraries first (src/backend/webgpu/dispatch.ts, Dispatch.sources): the choice of files makes the variants,
+ * numbers are `override`s.
  */
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
@@ -12,7 +13,10 @@ import type { Plugin } from 'vite';
 const NAME = 'virtual:rivulet-shaders';
 const here = dirname(fileURLToPath(import.meta.url));
 
-/** Removes comments, indentation and spaces around punctuation, and shortens type names. `enable` lines stay at the start of a file. */
+/**
+ * Removes comments, indentation and spaces around punctuation, and shortens type names. `enable` lines stay at the
+ * start of a file.
+ */
 export const minifyWgsl = (code: string): string =>
   code
     .replace(/\/\*[\s\S]*?\*\//g, '')
@@ -35,7 +39,10 @@ export function readShaders(): Record<string, string> {
   return Object.fromEntries(shaders.sort(([, a], [, b]) => a.length - b.length));
 }
 
-/** A version that changes with the kernels and with the code of the WebGPU backend: saved results of a device apply to one build only. */
+/**
+ * A version that changes with the kernels and with the code of the WebGPU backend: saved results of a device apply to
+ * one build only.
+ */
 function buildVersion(shaders: Record<string, string>): string {
   const backend = join(here, '../src/backend/webgpu');
   const hash = createHash('sha256').update(JSON.stringify(shaders));

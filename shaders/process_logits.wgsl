@@ -1,6 +1,7 @@
-// process_logits — applies penalties, bias and mask (src/backend/sampling.ts, steps 1 and 2) and finds the best of every 1024 logits
-// logits [V] f32 · counts [V] u32 · bias [V] f32 · mask [⌈V/32⌉] u32 → best [⌈V/1024⌉] (value, id); if `sampled`, also scores [V] f32 and cleared bins
-// one workgroup per 1024 tokens. Bound by: dispatch latency, bandwidth of the logits.
+// process_logits — applies penalties, bias and mask (src/backend/sampling.ts, steps 1 and 2) and finds the best of
+// every 1024 logits logits [V] f32 · counts [V] u32 · bias [V] f32 · mask [⌈V/32⌉] u32 → best [⌈V/1024⌉] (value, id);
+// if `sampled`, also scores [V] f32 and cleared bins one workgroup per 1024 tokens. Bound by: dispatch latency,
+// bandwidth of the logits.
 override V: u32;
 override sampled: bool;
 

@@ -1,6 +1,7 @@
-// repack_k — packs rows of Q4_K, Q5_K, or of the layout `sixteens` (src/tensor/nibbles.ts) into the layout of lib/weights_block.
-// raw: blocks of 256 columns [d half, dmin half, 12 bytes of 6-bit sc and m, Q5_K: 32 bytes of fifth bits, 128 bytes of nibbles] → w, scales
-// one thread per 32 columns of 4 rows. Bound by: the upload before it.
+// repack_k — packs rows of Q4_K, Q5_K, or of the layout `sixteens` (src/tensor/nibbles.ts) into the layout of
+// lib/weights_block.
+// raw: blocks of 256 columns [d half, dmin half, 12 bytes of 6-bit sc and m, Q5_K: 32 bytes of fifth bits, 128 bytes of
+// nibbles] → w, scales one thread per 32 columns of 4 rows. Bound by: the upload before it.
 override block_bytes: u32;
 override high_from: u32; // offset of the fifth bits in the block; 0: there are none
 override codes_from: u32;

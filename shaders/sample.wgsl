@@ -1,7 +1,8 @@
 // sample — top-k, top-p, min-p and the draw (src/backend/sampling.ts, steps 3 and 4); then the step advances
 // weights [V] f32 · bins [3, 1024] (softmax_histogram) → tokens, counts, step, the next step's x
-// one workgroup. Each filter is a radix select: it finds its cut (weight, id) ten bits of the weight at a time, from the highest down. The first
-// ten bits, or min-p, usually leave few weights: these are listed, and later passes read only the list.
+// one workgroup. Each filter is a radix select: it finds its cut (weight, id) ten bits of the weight at a time, from
+// the highest down. The first ten bits, or min-p, usually leave few weights: these are listed, and later passes read
+// only the list.
 //
 // Example: top-k 3 over the weights 1.0, 0.5, 0.5, 0.5, 0.25. The bits of a positive float have the order of its value.
 //   level 0   bins of the bits 20 … 29: 1.0 → bin 1016 (count 1), 0.5 → 1008 (3), 0.25 → 1000 (1)
@@ -9,7 +10,8 @@
 //   level 1   bins of the bits 10 … 19 of the weights in bin 1008: all in bin 0; level 2: the bits 0 … 9: all in bin 0
 //   result    the cut's weight is 0.5; 3 − 1 = 2 of its three ties are kept, so the cut's id is that of the second 0.5
 //
-// Bound by: latency of the passes over the weights: one, or if too many are left for the list, two per filter and one for the draw more.
+// Bound by: latency of the passes over the weights: one, or if too many are left for the list, two per filter and one
+// for the draw more.
 override V: u32;
 
 @group(0) @binding(0) var<storage, read> weights: array<vec4<f32>>; // [⌈V/4⌉], 0 beyond V
@@ -50,7 +52,8 @@ fn main(@builtin(local_invocation_index) lid: u32) {
     if (next.weight > cut.weight || (next.weight == cut.weight && next.last < cut.last)) { cut = next; }
   }
 
-  // the draw: each thread sums a range of ids; the thread in whose range the running sum exceeds the target finds the id
+  // the draw: each thread sums a range of ids; the thread in whose range the running sum exceeds the target finds the
+  // id
   let run = run_of(lid);
   let begin = run.x;
   let end = run.y;
@@ -214,7 +217,8 @@ fn measure(count_and_sum: vec2<f32>, by_count: bool) -> f32 {
   return select(count_and_sum.y, count_and_sum.x, by_count);
 }
 
-// count and sum of the weights in bin b, whose bits begin with `bits` and b: sum = count · smallest + Σ lower bits · unit
+// count and sum of the weights in bin b, whose bits begin with `bits` and b: sum = count · smallest + Σ lower bits ·
+// unit
 fn bin(b: u32, bits: u32, shift: u32) -> vec2<f32> {
   let least = bits | (b << shift);
   let number = f32(atomicLoad(&local[b]));
@@ -223,7 +227,8 @@ fn bin(b: u32, bits: u32, shift: u32) -> vec2<f32> {
   return vec2<f32>(number, select(0.0, number * bitcast<f32>(least) + lower * unit, number > 0.0));
 }
 
-// fills the bins of a level: level 0 from softmax_histogram, the others by a pass over the weights that begin with `bits`
+// fills the bins of a level: level 0 from softmax_histogram, the others by a pass over the weights that begin with
+// `bits`
 fn fill_bins(level: u32, bits: u32, lid: u32) {
   workgroupBarrier();
   for (var i = lid; i < 3072u; i += 256u) { atomicStore(&local[i], select(bins[i], 0u, level > 0u)); }

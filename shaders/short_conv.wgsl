@@ -1,7 +1,7 @@
 // short_conv — y[t,c] = C[t,c] · (bias[c] + Σ_k taps[c,k] · u[t−(L−1)+k, c]), u = B ⊙ x, zero before position 0
 // bcx [T, 3D] f32: B, C, x · taps [D, L] f32 · bias [D] f32 · ring [R, D] f32, u by position mod R → y [T, D] f32, ring
-// one thread per channel and token. It appends to the ring if T ≤ R − (L−1); with more tokens a thread could overwrite what another still
-// reads, so conv_append runs after it. Bound by: dispatch latency at T = 1, else bandwidth.
+// one thread per channel and token. It appends to the ring if T ≤ R − (L−1); with more tokens a thread could overwrite
+// what another still reads, so conv_append runs after it. Bound by: dispatch latency at T = 1, else bandwidth.
 override D: u32;
 override L: u32;
 override R: u32; // a power of two

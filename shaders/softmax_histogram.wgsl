@@ -1,5 +1,6 @@
-// softmax_histogram — w[v] = exp((l[v] − max) / temperature), and a histogram by the upper ten bits of w: the count of the weights and the sum of
-// their lower twenty bits. The bits of positive floats have the order of the floats, and integer sums do not depend on the order of addition.
+// softmax_histogram — w[v] = exp((l[v] − max) / temperature), and a histogram by the upper ten bits of w: the count of
+// the weights and the sum of their lower twenty bits. The bits of positive floats have the order of the floats, and
+// integer sums do not depend on the order of addition.
 // scores [V] f32, replaced in place · best [⌈V/1024⌉] → bins [3, 1024]: count, Σ bits 10 … 19, Σ bits 0 … 9
 // one workgroup per 1024 tokens. Bound by: dispatch latency.
 override V: u32;

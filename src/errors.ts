@@ -1,6 +1,8 @@
 /**
- * The errors of Rivulet. Tell them apart by `name`: a worker cannot send an object of this class, so `instanceof` works inside the worker only.
- * The page gets an Error with `name`, `message` and the parts of the message (engine/comlink_handlers.ts): `what`, `got`, `wanted`, `cure`.
+ * The errors of Rivulet. Tell them apart by `name`: a worker cannot send an object of this class, so `instanceof` works
+ * inside the worker only.
+ * The page gets an Error with `name`, `message` and the parts of the message (engine/comlink_handlers.ts): `what`,
+ * `got`, `wanted`, `cure`.
  *
  * | name            | when |
  * |-----------------|------|
@@ -55,7 +57,10 @@ export function fail(name: ErrorName, parts: ErrorParts, cause?: unknown): never
   throw new RivuletError(name, parts, cause);
 }
 
-/** A value of a file, for a message. It is short and never throws: a parsed object may shadow toString or be deeply nested. */
+/**
+ * A value of a file, for a message. It is short and never throws: a parsed object may shadow toString or be deeply
+ * nested.
+ */
 export function show(value: unknown): string {
   if (value === undefined) return 'nothing';
   if (typeof value === 'string') return JSON.stringify(value.length > 80 ? `${value.slice(0, 80)}…` : value);

@@ -1,7 +1,8 @@
 /**
  * Rivulet: LFM2 language models inside the web page.
  *
- * The exports of store and text come first: in rivulet.js their code then lies near the same code of the worker, within the 32 KB in which gzip finds it.
+ * The exports of store and text come first: in rivulet.js their code then lies near the same code of the worker, within
+ * the 32 KB in which gzip finds it.
  */
 export { listModels, storedModelBytes, pinModel, type CachedModel, type ModelRoom } from './store/cached_models';
 export { readCalls, type ParsedAnswer, type ReadCallsOptions, type ToolCall } from './text/tool_calls';

@@ -4,7 +4,10 @@ import { fail, show } from './errors';
 const OTHER_MODEL = 'Choose one of these.';
 const OTHER_FORMAT = 'Take the model as GGUF or .safetensors.';
 
-/** How architectures begin, in small letters and digits; names of files, if they tell it; message; cure. The first row that fits counts. */
+/**
+ * How architectures begin, in small letters and digits; names of files, if they tell it; message; cure. The first row
+ * that fits counts.
+ */
 const KINDS: readonly [architectures: readonly string[], files: RegExp | undefined, what: string, cure: string][] = [
   [['lfm2moe'], undefined, 'LFM2 with experts (lfm2moe) is not supported yet', OTHER_MODEL],
   [['lfm3'], undefined, 'LFM3 is another architecture and not supported yet', OTHER_MODEL],

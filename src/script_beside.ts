@@ -1,7 +1,8 @@
 /** Loads another classic script of the library from beside a script that runs. */
 
 /**
- * It gets the nonce of `own`, and its hash is checked if `own` had one or came with CORS: a script of another origin can only then be checked.
+ * It gets the nonce of `own`, and its hash is checked if `own` had one or came with CORS: a script of another origin
+ * can only then be checked.
  * @param own its address is the base; without it the page's
  * @param trusted makes the address a TrustedScriptURL where a page wants that
  * @returns the address; resolves also where a host sent something else than the script

@@ -8,7 +8,10 @@ const [LETTER, GAP] = [7, 8];
 export const positionLabel = (position: number): string =>
   position % 1024 === 0 ? `${count(position / 1024)}k` : count(position);
 
-/** Leaves out the labels that would touch the one to their left. @param places of their middles, in CSS pixels from the left */
+/**
+ * Leaves out the labels that would touch the one to their left. @param places of their middles, in CSS pixels from the
+ * left
+ */
 export function withoutOverlap(labels: string[], places: number[]): string[] {
   let end = -Infinity;
   return labels.map((label, i) => {

@@ -1,4 +1,7 @@
-/** The stored results of the check models are those of the reference backend, and the files of made-up weights are what they say. */
+/**
+ * The stored results of the check models are those of the reference backend, and the files of made-up weights are what
+ * they say.
+ */
 import { describe, expect, test } from 'vitest';
 import { recordModel } from '../../src/backend/model_plan';
 import { openReferenceBackend } from '../../src/backend/reference/backend';

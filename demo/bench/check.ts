@@ -1,4 +1,7 @@
-/** Kernels are checked before they are timed: a small made-up model must give the logits that the reference gave, and the model itself the same logits for a prompt read whole and token by token. */
+/**
+ * Kernels are checked before they are timed: a small made-up model must give the logits that the reference gave, and
+ * the model itself the same logits for a prompt read whole and token by token.
+ */
 import { seededRandom } from '../../src/backend/random_weights';
 import type { LoadCallOptions, load as loadModel, Model } from '../../src/index';
 import { CHECK_GOLDEN } from './check_golden';
@@ -35,7 +38,10 @@ export function relativeError(wanted: ArrayLike<number>, got: ArrayLike<number>)
   return Number.isFinite(error) ? error / power : Infinity;
 }
 
-/** Runs the check model of a quantisation on a backend. @returns the largest difference from the stored results. @throws what load() throws */
+/**
+ * Runs the check model of a quantisation on a backend. @returns the largest difference from the stored results. @throws
+ * what load() throws
+ */
 export async function goldenError(load: Load, quantization: string, options: LoadCallOptions): Promise<number> {
   const model = await load(randomGguf('check', quantization), { ...options, contextLength: 128 });
   try {

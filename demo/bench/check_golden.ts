@@ -1,4 +1,7 @@
-/** Results of the check model (check.ts) on the reference backend: for each quantisation and each prompt, projections of the logits. A unit test computes them again. */
+/**
+ * Results of the check model (check.ts) on the reference backend: for each quantisation and each prompt, projections of
+ * the logits. A unit test computes them again.
+ */
 export const CHECK_GOLDEN: Record<string, number[][]> = {
   Q4_0: [
     [

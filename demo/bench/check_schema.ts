@@ -1,6 +1,6 @@
 /**
- * Checks a value against the JSON Schema of the result: the keywords that docs/benchmark.schema.json uses, and no others. Validators compile code, which
- * the page's policy forbids, or come without the text of their licence.
+ * Checks a value against the JSON Schema of the result: the keywords that docs/benchmark.schema.json uses, and no
+ * others. Validators compile code, which the page's policy forbids, or come without the text of their licence.
  */
 export interface Schema {
   $ref?: string;

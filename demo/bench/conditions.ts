@@ -1,4 +1,7 @@
-/** What disturbs a measurement from outside: a hidden tab, which browsers slow down, and a low battery, at which devices slow down. */
+/**
+ * What disturbs a measurement from outside: a hidden tab, which browsers slow down, and a low battery, at which devices
+ * slow down.
+ */
 
 interface BatteryManager extends EventTarget {
   level: number;

@@ -31,7 +31,10 @@ export const decodeAt = ({ measurements }: Run, position: number): Measurement |
 export const firstDecode = ({ measurements }: Run): Measurement | undefined =>
   [...measurements].filter((m) => m.decode).sort((a, b) => a.prompt - b.prompt)[0];
 
-/** The speed at which reading all weights once a token would take all of the measured bandwidth, and the share of it that a run reaches. */
+/**
+ * The speed at which reading all weights once a token would take all of the measured bandwidth, and the share of it
+ * that a run reaches.
+ */
 export function rooflineOf(run: Run, { bandwidth }: Device): { tokensPerSecond: number; share: number } | undefined {
   const speed = firstDecode(run)?.decode?.median;
   // a copy on the GPU counts each byte twice, and reads are about as fast as both together

@@ -186,7 +186,9 @@ async function batteryAllows(): Promise<boolean> {
   );
 }
 
-/** Two tabs at once would slow each other down, and store their sets in the same place. An insecure page has no locks. */
+/**
+ * Two tabs at once would slow each other down, and store their sets in the same place. An insecure page has no locks.
+ */
 let here = false;
 async function alone(work: () => Promise<void>): Promise<void> {
   if (here) return; // a second press

@@ -30,8 +30,8 @@ export interface Profile {
 }
 
 /**
- * The roofline is an estimate: the bytes that a kernel must read, at the bandwidth of a memory copy on the same device. A kernel that reads
- * almost nothing costs a dispatch. Returns undefined when the backend does not measure kernels.
+ * The roofline is an estimate: the bytes that a kernel must read, at the bandwidth of a memory copy on the same device.
+ * A kernel that reads almost nothing costs a dispatch. Returns undefined when the backend does not measure kernels.
  */
 export function profileOf(times: KernelTime[]): Profile | undefined {
   const [copy, empty, draw] = [

@@ -1,4 +1,7 @@
-/** GGUF files with made-up weights in the shape of a real model, of any size: a few random megabytes are repeated by reference, so that the file takes no memory. */
+/**
+ * GGUF files with made-up weights in the shape of a real model, of any size: a few random megabytes are repeated by
+ * reference, so that the file takes no memory.
+ */
 import { madeUpWeights } from '../../src/backend/made_up_weights';
 import { randomWeightRows } from '../../src/backend/random_weights';
 import {
@@ -102,7 +105,10 @@ function tensorsOf(shape: Shape, linear: Dtype, embedding: Dtype): GgufTensor[] 
   return tensors.map(({ gguf, shape, dtype, byteLength }) => ({ name: gguf, shape, dtype, byteLength }));
 }
 
-/** The vocabulary has no end token and no special ones: an answer goes on, and each token is a word that arrives by itself. */
+/**
+ * The vocabulary has no end token and no special ones: an answer goes on, and each token is a word that arrives by
+ * itself.
+ */
 function metadataOf({ layers, hiddenSize, ffnSize, heads, kvHeads, vocabSize }: Shape): Record<string, GgufEntry> {
   const words = Array.from({ length: vocabSize }, (_, i) => `Ġ${i.toString(36)}`);
   return {

@@ -1,4 +1,5 @@
-// Reads memory as fast as it can. Eight streams, as kernels/linear.c reads weights: one stream alone does not reach the memory bandwidth.
+// Reads memory as fast as it can. Eight streams, as kernels/linear.c reads weights: one stream alone does not reach the
+// memory bandwidth.
 #include <wasm_simd128.h>
 
 __attribute__((export_name("read"))) int read(const char* from, const char* to) {

@@ -1,4 +1,7 @@
-/** The result of the benchmark: its form (docs/benchmark.schema.json), how it is read from a file or a link, and how it is written. */
+/**
+ * The result of the benchmark: its form (docs/benchmark.schema.json), how it is read from a file or a link, and how it
+ * is written.
+ */
 import schema from '../../docs/benchmark.schema.json';
 import { schemaError, type Schema } from './check_schema';
 import type { Percentiles, Spread } from './stats';
@@ -89,7 +92,10 @@ export interface Device {
   simd: 'relaxed' | 'simd' | 'none';
   gpu?: { name: string; software: boolean; features: string[]; maxBufferBytes: number };
   battery?: { percent: number; charging: boolean };
-  /** measured, in GB/s: reading by all threads that the CPU backend may use; copying on the GPU, read and written bytes together */
+  /**
+   * measured, in GB/s: reading by all threads that the CPU backend may use; copying on the GPU, read and written bytes
+   * together
+   */
   bandwidth?: { cpuRead?: number; cpuThreads?: number; gpuCopy?: number };
 }
 

@@ -1,4 +1,7 @@
-/** Shows results: the figures that matter first, then plots, then every number. All texts of a result are set as text, never as markup. */
+/**
+ * Shows results: the figures that matter first, then plots, then every number. All texts of a result are set as text,
+ * never as markup.
+ */
 import { element } from '../chat/dom';
 import { count } from '../chat/format';
 import {

@@ -1,4 +1,7 @@
-/** Keeps the set that is measured, and results to compare with, over a reload or a crash. Where the browser refuses storage they live as long as the page. */
+/**
+ * Keeps the set that is measured, and results to compare with, over a reload or a crash. Where the browser refuses
+ * storage they live as long as the page.
+ */
 import { createStore, get, set, type UseStore } from 'idb-keyval';
 import resultSchema from '../../docs/benchmark.schema.json';
 import { schemaError, type Schema } from './check_schema';
@@ -100,7 +103,9 @@ export class SetStore {
     }
   }
 
-  /** The last set. What is stored is checked as if it came from a file: a set that cannot go on still has its result. */
+  /**
+   * The last set. What is stored is checked as if it came from a file: a set that cannot go on still has its result.
+   */
   async set(): Promise<StoredSet | undefined> {
     const stored = await this.read(SET);
     const result = checked((stored as StoredSet | undefined)?.result);

@@ -10,7 +10,10 @@ const SIXTEEN = attentionAt(16, [2, 5, 8, 10, 12, 14]);
 const THIRTY = attentionAt(30, [2, 5, 9, 13, 17, 21, 24, 27]);
 const V = 65536;
 
-/** By the size in the model's name. `demo` is the model that comes with the pages; `check` is for the check of the kernels. */
+/**
+ * By the size in the model's name. `demo` is the model that comes with the pages; `check` is for the check of the
+ * kernels.
+ */
 export const SHAPES = {
   demo: { layers: attentionAt(6, [1, 3, 5]), hiddenSize: 256, ffnSize: 704, heads: 4, kvHeads: 2, vocabSize: 4558 },
   '230m': {

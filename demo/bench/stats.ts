@@ -41,8 +41,8 @@ export function percentiles(values: readonly number[]): Percentiles {
 const BURST_MS = 0.3;
 
 /**
- * Times between tokens from the times of their arrival. A backend may deliver several tokens at once: these share the time since the tokens before,
- * which is what a reader of the text waits on average.
+ * Times between tokens from the times of their arrival. A backend may deliver several tokens at once: these share the
+ * time since the tokens before, which is what a reader of the text waits on average.
  */
 export function tokenGaps(arrivals: readonly number[]): number[] {
   const gaps: number[] = [];

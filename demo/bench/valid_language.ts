@@ -1,4 +1,7 @@
-/** uPlot formats numbers in `navigator.language` while it loads, and throws where that is no language tag (WebKitGTK says "c" without a locale). */
+/**
+ * uPlot formats numbers in `navigator.language` while it loads, and throws where that is no language tag (WebKitGTK
+ * says "c" without a locale).
+ */
 try {
   new Intl.NumberFormat(navigator.language);
 } catch {

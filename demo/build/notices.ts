@@ -1,4 +1,7 @@
-/** Writes which libraries are in the pages or in the package, and in their workers, with their licences. Which they are follows from the bundles. */
+/**
+ * Writes which libraries are in the pages or in the package, and in their workers, with their licences. Which they are
+ * follows from the bundles.
+ */
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';

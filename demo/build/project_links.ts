@@ -1,4 +1,7 @@
-/** Puts the version of the project and a link to its source into the pages, both from package.json. Without a repository there is no link. */
+/**
+ * Puts the version of the project and a link to its source into the pages, both from package.json. Without a repository
+ * there is no link.
+ */
 import { readFileSync } from 'node:fs';
 import type { Plugin } from 'vite';
 

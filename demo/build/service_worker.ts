@@ -7,9 +7,15 @@ import { fileURLToPath } from 'node:url';
 import { build, type Plugin } from 'vite';
 
 const WORKER = 'service_worker.js';
-/** Models are stored by the library. The others are not needed without a network: screenshots of the installation dialog, older forms of fonts. */
+/**
+ * Models are stored by the library. The others are not needed without a network: screenshots of the installation
+ * dialog, older forms of fonts.
+ */
 const NOT_STORED = [/^models\//, /^screenshots\//, /\.(?:ttf|woff|txt|map)$/];
-/** Stored when they are first used: they belong to the other pages, and would be a large part of a first visit to the chat page. */
+/**
+ * Stored when they are first used: they belong to the other pages, and would be a large part of a first visit to the
+ * chat page.
+ */
 const ON_USE = [
   /^rivulet(?:-\w+)?\.js$/,
   /^(?:bench|element|inside|script-tag)\.html$/,

@@ -1,4 +1,7 @@
-/** The part of the settings about colours, text size, volume and figures. Tools change these, too, except the figures. They apply at once. */
+/**
+ * The part of the settings about colours, text size, volume and figures. Tools change these, too, except the figures.
+ * They apply at once.
+ */
 import { element } from './dom';
 import { figuresShown, showFigures } from './figures';
 import type { ToolRuns } from './tool_runs';

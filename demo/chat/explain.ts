@@ -93,7 +93,10 @@ export function explain(error: unknown, backend: 'auto' | 'webgpu' | 'wasm' = 'a
   };
 }
 
-/** A capital letter at the start, except for a file name or an address, and one full stop at the end: a message may quote a whole sentence. */
+/**
+ * A capital letter at the start, except for a file name or an address, and one full stop at the end: a message may
+ * quote a whole sentence.
+ */
 export function sentence(text: string): string {
   const once = text.trim().replace(/(?<!\.)\.\.(?=\s|$)/g, '.');
   const capital = once.replace(/^[a-z](?=[a-z’']*[,:.]?(?:\s|$))/, (letter) => letter.toUpperCase());

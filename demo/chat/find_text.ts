@@ -1,4 +1,7 @@
-/** The search in the page, for the tool: what is shown is marked, and a message of a long conversation that is not shown is brought into view. */
+/**
+ * The search in the page, for the tool: what is shown is marked, and a message of a long conversation that is not shown
+ * is brought into view.
+ */
 import { find } from './dom';
 import type { Turn } from './history';
 import { wordsOf } from './reply_loop';
@@ -50,8 +53,8 @@ const bringIntoView = (place: Range | Element | undefined): void =>
   (place instanceof Range ? place.startContainer.parentElement : place)?.scrollIntoView({ block: 'center' });
 
 /**
- * Marks the text, and scrolls to the first message that is shown and has it, else to the newest of the others. These are drawn little by little,
- * which is not waited for.
+ * Marks the text, and scrolls to the first message that is shown and has it, else to the newest of the others. These
+ * are drawn little by little, which is not waited for.
  * @returns the number of places, in messages that are not shown, too
  */
 export function findText(query: string, transcript: Pick<Transcript, 'undrawn' | 'reveal'>): number {

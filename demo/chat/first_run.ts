@@ -5,7 +5,10 @@ import type { IconName } from './icon_names';
 import { icon } from './icons';
 import type { PageTool } from './tools/index';
 
-/** The demo model acts rightly on each of these; a test asks it. An example that would change nothing is hidden by the style sheet. */
+/**
+ * The demo model acts rightly on each of these; a test asks it. An example that would change nothing is hidden by the
+ * style sheet.
+ */
 const EXAMPLES: [request: string, icon: IconName, shown?: 'in-light' | 'in-dark'][] = [
   ['Set a timer for 10 minutes', 'timer'],
   ['What time is it in Tokyo?', 'clock'],

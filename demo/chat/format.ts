@@ -1,4 +1,7 @@
-/** Figures as people read them, with a space that does not break a line. Bytes are decimal, as file lists and operating systems show them. */
+/**
+ * Figures as people read them, with a space that does not break a line. Bytes are decimal, as file lists and operating
+ * systems show them.
+ */
 export function bytes(n: number): string {
   if (n < 1000) return `${Math.round(n)}\u00a0B`;
   const unit = n < 999_500 ? 'KB' : n < 999_500_000 ? 'MB' : 'GB';

@@ -1,4 +1,7 @@
-/** What a message consists of, the checks of stored messages, and the last choices, kept over a reload. A browser that refuses storage still chats. */
+/**
+ * What a message consists of, the checks of stored messages, and the last choices, kept over a reload. A browser that
+ * refuses storage still chats.
+ */
 import type { CallRecord, CallState, Entry, Timer } from './tools/index';
 
 /** A call of the assistant and what came of it. */

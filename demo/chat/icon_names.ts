@@ -1,4 +1,7 @@
-/** The icons of the page, by their names in Lucide (https://lucide.dev/icons). The build puts these, and no others, into the page. */
+/**
+ * The icons of the page, by their names in Lucide (https://lucide.dev/icons). The build puts these, and no others, into
+ * the page.
+ */
 export const ICON_NAMES = [
   'a-large-small',
   'alarm-clock',

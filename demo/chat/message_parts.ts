@@ -1,4 +1,7 @@
-/** What a message of the conversation is made of: its name, the cards of its tool calls, what the model thought, its text. */
+/**
+ * What a message of the conversation is made of: its name, the cards of its tool calls, what the model thought, its
+ * text.
+ */
 import { element } from './dom';
 import type { KeptCall, Turn } from './history';
 import { showText } from './markdown/long_text';

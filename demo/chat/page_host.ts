@@ -1,4 +1,6 @@
-/** What the tools need of this page: its colours, text size and volume, its sections, its text, and a store of its own. */
+/**
+ * What the tools need of this page: its colours, text size and volume, its sections, its text, and a store of its own.
+ */
 import { createStore, get, update } from 'idb-keyval';
 import { keep, kept } from './history';
 import type { PageParts } from './tools/index';

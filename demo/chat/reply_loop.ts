@@ -75,7 +75,10 @@ const numbersIn = (text: string): string[] => text.match(/\d+(?:[.:]\d+)*/g) ?? 
 
 const withoutSpaces = (text: string): string => text.replace(/\s/g, '');
 
-/** The demo model sometimes copies a figure or its unit wrongly. Words with a number that neither the user nor a result has named are not shown, nor a result without its unit. */
+/**
+ * The demo model sometimes copies a figure or its unit wrongly. Words with a number that neither the user nor a result
+ * has named are not shown, nor a result without its unit.
+ */
 function trusted(words: string, { steps = [] }: Turn, asked: string): boolean {
   const calls = steps.flatMap((step) => step.calls);
   const known = new Set(numbersIn([asked, ...calls.map(({ summary, brief }) => `${summary} ${brief}`)].join(' ')));
@@ -115,7 +118,8 @@ export async function replyWithTools(
     if (more.offer) reply.offer = more.offer;
     return { reply, result, ...(more.ended && { ended: more.ended }) };
   };
-  // The demo model loses track after another subject. Where nothing came of its first try, it is asked once more, with the last request alone.
+  // The demo model loses track after another subject. Where nothing came of its first try, it is asked once more, with
+  // the last request alone.
   const alone = before.filter(({ role }, i) => role === 'system' || i === before.length - 1);
   let again = demo && !soFar && alone.length < before.length;
   let read = before;

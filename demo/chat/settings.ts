@@ -106,7 +106,10 @@ export interface SettingsNow {
   look: ToolRuns['look'];
 }
 
-/** The settings dialog. Empty fields show the values that hold then. A dialog that is left with changes asks what to do with them. */
+/**
+ * The settings dialog. Empty fields show the values that hold then. A dialog that is left with changes asks what to do
+ * with them.
+ */
 export function createSettingsDialog(
   current: () => SettingsNow,
   onSave: (settings: Settings) => void,

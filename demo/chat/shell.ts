@@ -1,4 +1,7 @@
-/** The frame of the page: the side bar, the panel about the model, the footer with the message field, the way to the latest message. */
+/**
+ * The frame of the page: the side bar, the panel about the model, the footer with the message field, the way to the
+ * latest message.
+ */
 import { find } from './dom';
 import { keep, kept } from './history';
 
@@ -16,7 +19,10 @@ export function createShell(): void {
   }
 }
 
-/** On a wide screen the toggle shows and hides the first column. On a narrow one it opens a drawer, and the page behind rests. */
+/**
+ * On a wide screen the toggle shows and hides the first column. On a narrow one it opens a drawer, and the page behind
+ * rests.
+ */
 function createSidebar(): void {
   const sidebar = find('sidebar', HTMLElement);
   const toggle = find('sidebar-toggle', HTMLButtonElement);
@@ -89,7 +95,10 @@ function growPrompt(): void {
   find('composer', HTMLFormElement).addEventListener('submit', () => requestAnimationFrame(grow));
 }
 
-/** The footer covers the end of the page. It grows with downloads and long messages: what is scrolled to stands above it. */
+/**
+ * The footer covers the end of the page. It grows with downloads and long messages: what is scrolled to stands above
+ * it.
+ */
 function measureFooter(): void {
   const [main, footer] = document.querySelectorAll<HTMLElement>('#page > :is(main, footer)');
   const [firstRun, error] = [find('first-run', HTMLElement), find('error', HTMLElement)];

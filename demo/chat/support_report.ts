@@ -1,4 +1,7 @@
-/** The support report: what this page, browser and device are and what went wrong, as JSON. It holds no message of a conversation. */
+/**
+ * The support report: what this page, browser and device are and what went wrong, as JSON. It holds no message of a
+ * conversation.
+ */
 import type { CachedModel, Model } from '../../src/index';
 import type { SeenError } from './explain';
 import type { ReplyFigures } from './models/reply_meter';

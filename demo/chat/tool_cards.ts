@@ -1,4 +1,7 @@
-/** The cards of tool calls: what was asked of the page, what came of it, and how to take it back. Everything in them is text, never markup. */
+/**
+ * The cards of tool calls: what was asked of the page, what came of it, and how to take it back. Everything in them is
+ * text, never markup.
+ */
 import type { ToolCall } from '../../src/index';
 import { element } from './dom';
 import type { KeptCall } from './history';
@@ -117,7 +120,10 @@ export function callCard(call: KeptCall, actions: CardActions): HTMLLIElement {
   return item;
 }
 
-/** The time that is left, each second, as long as it stands in the page. A screen reader reads it only when asked: the role "timer" is silent. */
+/**
+ * The time that is left, each second, as long as it stands in the page. A screen reader reads it only when asked: the
+ * role "timer" is silent.
+ */
 function countdown(end: number, over: () => void): HTMLElement {
   const shown = element('span', { className: 'call-left', role: 'timer' }, timeLeft(end - Date.now()));
   const ticking = setInterval(() => {

@@ -18,7 +18,10 @@ export interface Reply {
   write(turn: Turn): void;
   /** It is this message, which has got its first word. */
   isOf(message: ChatMessage): void;
-  /** It is not written any more. If it is a message, the next `show` goes on with what stands there; else it is taken out. */
+  /**
+   * It is not written any more. If it is a message, the next `show` goes on with what stands there; else it is taken
+   * out.
+   */
   end(): void;
 }
 
@@ -40,7 +43,10 @@ export interface Transcript {
   scrollToEnd(): void;
   /** The messages that are not drawn: the oldest of a long conversation, and those that a slice is still to draw. */
   undrawn(): ChatMessage[];
-  /** Draws all messages from this one on, with some before it. @returns its element, when it is there; undefined: it is not in the conversation */
+  /**
+   * Draws all messages from this one on, with some before it. @returns its element, when it is there; undefined: it is
+   * not in the conversation
+   */
   reveal(id: string): Promise<HTMLElement | undefined>;
 }
 
@@ -55,12 +61,17 @@ export interface TranscriptParts {
 const SHOWN = 200;
 /** What a conversation draws at once, when it is opened. The rest follows in slices, the newest first. */
 const FIRST = 6;
-/** A conversation that fits on a screen is drawn as a whole: else its messages would move when the earlier ones come. */
+/**
+ * A conversation that fits on a screen is drawn as a whole: else its messages would move when the earlier ones come.
+ */
 const SHORT = 12;
 /** milliseconds of a slice, with its layout */
 const SLICE_MS = 16;
 const MOST_IN_SLICE = 24;
-/** Each slice lays out all messages again. Where more are shown than at first, it draws this part of their number at least: else the time would grow with its square. */
+/**
+ * Each slice lays out all messages again. Where more are shown than at first, it draws this part of their number at
+ * least: else the time would grow with its square.
+ */
 const OF_LONG = 8;
 /** messages above one that is looked for, so that it is read with what led to it */
 const BEFORE = 20;
@@ -105,7 +116,9 @@ export function createTranscript(list: HTMLOListElement, { actions, messages, of
 
   const scroller = document.scrollingElement ?? document.documentElement;
   const scrollToEnd = (): void => void (scroller.scrollTop = scroller.scrollHeight);
-  /** Follows the text only while the reader is at its end. What stands before the first message is read from its start. */
+  /**
+   * Follows the text only while the reader is at its end. What stands before the first message is read from its start.
+   */
   const follow = (change: () => void): void => {
     const atEnd = list.childElementCount > 0 && scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 80;
     change();
@@ -196,7 +209,10 @@ export function createTranscript(list: HTMLOListElement, { actions, messages, of
     draw();
   }
 
-  /** The lines that are shown now: those that are drawn already, what is newer, and the newest of the others, if no slice is to come that draws them. */
+  /**
+   * The lines that are shown now: those that are drawn already, what is newer, and the newest of the others, if no
+   * slice is to come that draws them.
+   */
   function linesOfSlice(lines: readonly MessageLine[]): Set<MessageLine> {
     const chosen = new Set<MessageLine>();
     let left = slice === undefined ? room : 0;

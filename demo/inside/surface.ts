@@ -53,7 +53,10 @@ const VIEW_ANGLE = 0.8;
 /** around the surface, as a share of the view */
 const MARGIN = 1.04;
 
-/** The distance at which the surface is in view however it is turned: the cylinder around it, from a point at this pitch. */
+/**
+ * The distance at which the surface is in view however it is turned: the cylinder around it, from a point at this
+ * pitch.
+ */
 export function fittingDistance(pitch: number, aspect: number): number {
   const slope = Math.tan(VIEW_ANGLE / 2) / MARGIN;
   let distance = 0;

@@ -1,4 +1,6 @@
-/** A strict project that uses all that the package exports; e2e/package.spec.ts compiles it against the packed tarball. */
+/**
+ * A strict project that uses all that the package exports; e2e/package.spec.ts compiles it against the packed tarball.
+ */
 import {
   deleteModel,
   downloadModel,

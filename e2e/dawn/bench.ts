@@ -1,11 +1,16 @@
 /**
- * The engine's GPU half in Node on Dawn (npm package `webgpu`), without a browser: throughput, times by kernel, and checks.
+ * The engine's GPU half in Node on Dawn (npm package `webgpu`), without a browser: throughput, times by kernel, and
+ * checks.
  * `npm run bench:dawn -- --help` explains the options.
  *
- * --suite runs everything within --seconds: the adapter, the self test, logits and the conformance cases against the reference, then each model:
- * prefill, decode greedy and sampled, times by kernel, and the same with the tuner's kernels. With --json it prints a line for each result at once.
- * The exit code is 1 when a bound is missed. The driver is found as Vulkan finds it: VK_DRIVER_FILES names one. On a software adapter the defaults are
- * --prompt 8 --gen 2 --runs 1 --sizes tiny. --random makes weights of a published shape; for speed they are as good as real ones.
+ * --suite runs everything within --seconds: the adapter, the self test, logits and the conformance cases against the
+ * reference, then each model:
+ * prefill, decode greedy and sampled, times by kernel, and the same with the tuner's kernels. With --json it prints a
+ * line for each result at once.
+ * The exit code is 1 when a bound is missed. The driver is found as Vulkan finds it: VK_DRIVER_FILES names one. On a
+ * software adapter the defaults are
+ * --prompt 8 --gen 2 --runs 1 --sizes tiny. --random makes weights of a published shape; for speed they are as good as
+ * real ones.
  */
 import { basename } from 'node:path';
 import type { WebGpuOptions } from '../../src/backend/webgpu/backend';

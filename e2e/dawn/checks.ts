@@ -1,4 +1,7 @@
-/** Checks that the GPU computes right: conformance cases, logits and continuations against the reference, and whole prompts against prompts in pieces. */
+/**
+ * Checks that the GPU computes right: conformance cases, logits and continuations against the reference, and whole
+ * prompts against prompts in pieces.
+ */
 import { promptTokens } from '../../demo/bench/prompt';
 import type { Backend, CompileOptions, Runner } from '../../src/backend/backend';
 import {
@@ -102,7 +105,10 @@ export interface Check {
   greedy: string;
 }
 
-/** Compares logits after prompts of several lengths, read whole and token by token, and a greedy continuation with the reference. */
+/**
+ * Compares logits after prompts of several lengths, read whole and token by token, and a greedy continuation with the
+ * reference.
+ */
 export async function check(
   checkpoint: Checkpoint,
   { runner, backend }: Pick<Loaded, 'runner' | 'backend'>,
@@ -158,7 +164,10 @@ export async function check(
   return result;
 }
 
-/** Compares a prompt read whole with the same prompt token by token, which takes other kernels: for real sizes, where the reference takes minutes. */
+/**
+ * Compares a prompt read whole with the same prompt token by token, which takes other kernels: for real sizes, where
+ * the reference takes minutes.
+ */
 export async function comparePieces(
   { runner }: Pick<Loaded, 'runner'>,
   vocabSize: number,

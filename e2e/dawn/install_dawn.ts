@@ -54,7 +54,8 @@ export async function installDawn({ adapter, features }: { adapter?: string; fea
   install('timestamp_quantization');
   let found = await find();
   if (isSoftwareAdapterName(adapterName(found.info))) {
-    // with Vulkan's extension for zeroing workgroup memory SwiftShader takes seconds to compile a kernel; zeroing in the shader takes a tenth
+    // with Vulkan's extension for zeroing workgroup memory SwiftShader takes seconds to compile a kernel; zeroing in
+    // the shader takes a tenth
     install('timestamp_quantization', 'use_vulkan_zero_initialize_workgroup_memory_extension');
     found = await find();
   }

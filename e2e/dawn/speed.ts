@@ -1,4 +1,7 @@
-/** Measures a checkpoint on this GPU: prefill, greedy and sampled decode, times of kernels, and the same with tuned kernels. */
+/**
+ * Measures a checkpoint on this GPU: prefill, greedy and sampled decode, times of kernels, and the same with tuned
+ * kernels.
+ */
 import type { ShapeTuningResult } from '../../src/backend/backend';
 import { ALL_FILTERS_SAMPLING } from '../../src/backend/sampling';
 import { describeRunner } from '../../src/backend/describe_runner';

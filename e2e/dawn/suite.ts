@@ -1,4 +1,6 @@
-/** All checks and measurements of a GPU within a time limit, the most important first. It lists those that did not fit. */
+/**
+ * All checks and measurements of a GPU within a time limit, the most important first. It lists those that did not fit.
+ */
 import { recordPlan } from '../../src/backend/plan';
 import { writeRandomMatrix } from '../../src/backend/random_weights';
 import { openWebGpuBackend, type WebGpuOptions } from '../../src/backend/webgpu/backend';
@@ -21,7 +23,10 @@ export interface SuiteOptions {
   json: boolean;
 }
 
-/** bound of the difference between a prompt read whole and token by token, as a share of the power: rounding grows through random layers */
+/**
+ * bound of the difference between a prompt read whole and token by token, as a share of the power: rounding grows
+ * through random layers
+ */
 const PIECES_NMSE = 1e-2;
 /** position of the measurements of long contexts */
 const FAR_POSITION = 4096;

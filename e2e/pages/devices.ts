@@ -1,5 +1,6 @@
 /**
- * Devices that a page keeps, for backends that come and go: a software adapter takes a second to compile a kernel, and here each is compiled once.
+ * Devices that a page keeps, for backends that come and go: a software adapter takes a second to compile a kernel, and
+ * here each is compiled once.
  * Pipelines are told apart by the WGSL they were made of, so that a spoilt kernel is never taken for a sound one.
  */
 import { findAdapter } from '../../src/backend/webgpu/adapter';

@@ -1,4 +1,7 @@
-/** The WebGPU backend by itself, in a page: what e2e/gpu.spec.ts asks it. Everything is compared with the reference on the same plan. */
+/**
+ * The WebGPU backend by itself, in a page: what e2e/gpu.spec.ts asks it. Everything is compared with the reference on
+ * the same plan.
+ */
 import type { Runner } from '../../src/backend/backend';
 import { describeRunner } from '../../src/backend/describe_runner';
 import { planCost, type PlanCost } from '../../src/backend/cost';
@@ -74,8 +77,8 @@ const gpu = {
   },
 
   /**
-   * What is told of tokens after draws with penalties, by the definition and on the GPU: the ids, the largest difference of a log probability
-   * (equal infinities have none), and the bytes that were copied for it.
+   * What is told of tokens after draws with penalties, by the definition and on the GPU: the ids, the largest
+   * difference of a log probability (equal infinities have none), and the bytes that were copied for it.
    * @param kind of logits; 'extremes' have the ends of f32, -inf and zeros of either sign among them
    */
   async ranked(
@@ -202,7 +205,10 @@ const gpu = {
     return got.map((g) => difference(g, wanted[0]));
   },
 
-  /** A conversation that goes back: the logits after `rewind(to)` and the same tokens again, against never having gone on. */
+  /**
+   * A conversation that goes back: the logits after `rewind(to)` and the same tokens again, against never having gone
+   * on.
+   */
   async rewound(
     options: WebGpuOptions,
   ): Promise<{ error: number; tooFar: boolean; overwritten: boolean; toStart: boolean; beyond: boolean }> {
@@ -247,7 +253,10 @@ const gpu = {
     return { told, loaded, held };
   },
 
-  /** What the browser is asked to do for `windows` windows of `steps` tokens, after warm-up; `value` is the format of value rows. */
+  /**
+   * What the browser is asked to do for `windows` windows of `steps` tokens, after warm-up; `value` is the format of
+   * value rows.
+   */
   async counts(
     sampling: SamplingParams,
     windows: number,
@@ -281,7 +290,10 @@ const gpu = {
     return { counts, jsPerToken, described };
   },
 
-  /** Dispatches and tokens of a device whose bindings are so small that the table comes in several buffers, and of one without bounds. */
+  /**
+   * Dispatches and tokens of a device whose bindings are so small that the table comes in several buffers, and of one
+   * without bounds.
+   */
   async sharded(most: number, options: WebGpuOptions): Promise<[number, number[]][]> {
     const said = async (limit: number): Promise<[number, number[]]> => {
       const original = GPUAdapter.prototype.requestDevice;
@@ -331,7 +343,10 @@ const gpu = {
     return { times, dispatches, error };
   },
 
-  /** Submits of prefill batches of so many tokens, each of which takes the GPU so many milliseconds by the clock; the logits do not depend on the cuts. */
+  /**
+   * Submits of prefill batches of so many tokens, each of which takes the GPU so many milliseconds by the clock; the
+   * logits do not depend on the cuts.
+   */
   async submits(batches: { tokens: number; ms: number }[], options: WebGpuOptions) {
     const backend = await shared(options);
     const { plan, V } = await smallModel(backend);

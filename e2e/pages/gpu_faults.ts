@@ -12,7 +12,10 @@ import { count, difference, open, openFresh, randomModel, shared, smallModel, so
 /** a runner of the shared device, which no test loses */
 let undisturbed: Promise<Runner> | undefined;
 
-/** A browser that, from `begin` to `end`, answers nothing that is asked of a device, nor what was asked before: some are so when it is lost. */
+/**
+ * A browser that, from `begin` to `end`, answers nothing that is asked of a device, nor what was asked before: some are
+ * so when it is lost.
+ */
 function silenced(): { begin(): void; end(): void } {
   let silent = false;
   const undo: (() => void)[] = [];
@@ -139,8 +142,8 @@ export const faults = {
   },
 
   /**
-   * Loads on a device whose subgroups are spoilt, or whose memory is refused while it is tested, and then once more on a sound one: what was
-   * found each time, and how many pipelines were made.
+   * Loads on a device whose subgroups are spoilt, or whose memory is refused while it is tested, and then once more on
+   * a sound one: what was found each time, and how many pipelines were made.
    */
   async remembered(
     fault: 'subgroups' | 'memory',
@@ -183,7 +186,8 @@ export const faults = {
   },
 
   /**
-   * Tunes with made-up times, of which the winner is known; then a second load on the same device. `spoil` makes the integer kernel wrong, and the merge of spans of 128.
+   * Tunes with made-up times, of which the winner is known; then a second load on the same device. `spoil` makes the
+   * integer kernel wrong, and the merge of spans of 128.
    * @param times µs by setting, 'rows' or 'span 128', multiplied
    */
   async tuned(times: Record<string, number>, spoil: boolean, options: WebGpuOptions) {
@@ -253,7 +257,10 @@ export const faults = {
     }
   },
 
-  /** Destroys a device in the middle of a phase, in a browser that then says nothing more if `silent`; then another one reads what was read and goes on. */
+  /**
+   * Destroys a device in the middle of a phase, in a browser that then says nothing more if `silent`; then another one
+   * reads what was read and goes on.
+   */
   async lost(
     phase: 'load' | 'compile' | 'prefill' | 'decode',
     options: WebGpuOptions,

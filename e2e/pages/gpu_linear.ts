@@ -1,4 +1,7 @@
-/** Runs the linear maps of the WebGPU backend on random weights and compares them with plain f64 loops over the dequantized weights. */
+/**
+ * Runs the linear maps of the WebGPU backend on random weights and compares them with plain f64 loops over the
+ * dequantized weights.
+ */
 import { openDevice, type OpenedDevice } from '../../src/backend/webgpu/device';
 import {
   wholeBuffer,

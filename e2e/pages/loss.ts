@@ -11,7 +11,9 @@ export interface Acts {
 export interface Turn {
   messages: Message[];
   sampling: GenerateOptions;
-  /** the device is lost at these acts of the answer, the first time at the `latest`-th reading of a result at the latest */
+  /**
+   * the device is lost at these acts of the answer, the first time at the `latest`-th reading of a result at the latest
+   */
   losses?: number[];
   latest?: number;
 }

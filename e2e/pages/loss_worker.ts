@@ -1,8 +1,9 @@
 /**
- * Runs in the engine's worker before the engine: counts what is asked of the GPU, and loses the device when it is told to. A message
- * `{ lose: [n, …] }` starts the count anew, 0 is at once, and sets the clock on, so that losses of before are long ago; with `latest: r` the
- * first loss is at the r-th reading of a result at the latest, for how many submits a prompt takes depends on the time; `{ count: true }` is
- * answered with the count.
+ * Runs in the engine's worker before the engine: counts what is asked of the GPU, and loses the device when it is told
+ * to. A message
+ * `{ lose: [n, …] }` starts the count anew, 0 is at once, and sets the clock on, so that losses of before are long ago;
+ * with `latest: r` the first loss is at the r-th reading of a result at the latest, for how many submits a prompt takes
+ * depends on the time; `{ count: true }` is answered with the count.
  */
 import type { Acts } from './loss';
 

@@ -1,4 +1,6 @@
-/** Runs backends in a worker for the checking tools: conformance cases, logits of prompts, timings. No cache, no chat. */
+/**
+ * Runs backends in a worker for the checking tools: conformance cases, logits of prompts, timings. No cache, no chat.
+ */
 import { expose } from 'comlink';
 import type { Backend, KernelTime, Runner, ShapeTuningResult } from '../../src/backend/backend';
 import { CONFORMANCE_CASES, runConformanceCase, type CaseRunOutput } from '../../src/backend/conformance';
@@ -22,7 +24,10 @@ export interface BackendOptions {
   subgroups?: boolean;
   f16?: boolean;
   tuning?: WebGpuOptions['tuning'];
-  /** WebGPU: the device and its pipelines are kept for the next call, because compilation takes seconds on a software adapter */
+  /**
+   * WebGPU: the device and its pipelines are kept for the next call, because compilation takes seconds on a software
+   * adapter
+   */
   stays?: boolean;
 }
 
@@ -79,7 +84,10 @@ const probe = {
     }
   },
 
-  /** From served files, or from files chosen in the page: under automation a browser keeps what it fetches, so memory is measured with these. */
+  /**
+   * From served files, or from files chosen in the page: under automation a browser keeps what it fetches, so memory is
+   * measured with these.
+   */
   async load(
     sources: (string | File)[],
     options: BackendOptions,

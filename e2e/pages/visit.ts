@@ -1,4 +1,7 @@
-/** A page as a user has it, without automation in the browser: loads a model with the built library, generates, and posts what it saw to /report. */
+/**
+ * A page as a user has it, without automation in the browser: loads a model with the built library, generates, and
+ * posts what it saw to /report.
+ */
 import type { LoadCallOptions } from '../../src/index';
 
 declare const rivulet: typeof import('../../src/index');

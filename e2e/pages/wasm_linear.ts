@@ -100,7 +100,10 @@ export async function measure({
   new Float32Array(memory.buffer, x, T * cols).forEach((_, i, all) => (all[i] = next() / 2 ** 31 - 1));
   const base = free;
 
-  /** Rows (or bytes) per second: of one thread from its fastest call, of several from the sum of their means in the best of three rounds. */
+  /**
+   * Rows (or bytes) per second: of one thread from its fastest call, of several from the sum of their means in the best
+   * of three rounds.
+   */
   const speed = async (n: number, tokens: number, from: number, to: number, step: number): Promise<number> => {
     let most = 0;
     for (let round = 0; round < 3; round++) {

@@ -21,7 +21,10 @@ export interface Job {
   step: number;
 }
 
-/** Seconds per row (per byte of the read loop): the mean, and that of the fastest call, which other load does not affect. */
+/**
+ * Seconds per row (per byte of the read loop): the mean, and that of the fastest call, which other load does not
+ * affect.
+ */
 export interface Timed {
   mean: number;
   best: number;

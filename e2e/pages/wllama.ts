@@ -32,7 +32,10 @@ const peer = {
     return (performance.now() - start) / 1000;
   },
 
-  /** A prompt of `prompt` tokens (signs that no merge of the made-up vocabulary touches: one token each), then `steps` tokens. */
+  /**
+   * A prompt of `prompt` tokens (signs that no merge of the made-up vocabulary touches: one token each), then `steps`
+   * tokens.
+   */
   async time(prompt: number, steps: number): Promise<Timings> {
     const text = Array.from(
       { length: prompt },

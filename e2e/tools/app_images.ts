@@ -1,5 +1,6 @@
 /**
- * The images of the web app manifest: icons from public/icon.svg, and screenshots of the built page. Run it after a change of the icon or of the looks.
+ * The images of the web app manifest: icons from public/icon.svg, and screenshots of the built page. Run it after a
+ * change of the icon or of the looks.
  *
  *   npm run build && npm run app-images
  */

@@ -119,13 +119,11 @@ export async function bench(o: BenchOptions): Promise<BenchResult> {
       position: o.position,
       prefillTokensPerSecond: prefillSpread,
       decodeTokensPerSecond: decodeSpread,
-      further: spreads
-        .slice(1)
-        .map((rate, i) => ({
-          position: positions[i + 1],
-          ...rate,
-          ratio: Number((rate.decode.median / decodeSpread.median).toFixed(3)),
-        })),
+      further: spreads.slice(1).map((rate, i) => ({
+        position: positions[i + 1],
+        ...rate,
+        ratio: Number((rate.decode.median / decodeSpread.median).toFixed(3)),
+      })),
       bytesPerToken: loaded.bytes,
       gigabytesPerSecond: Number(((loaded.bytes * decodeSpread.median) / 1e9).toFixed(2)),
       gigaMacsPerSecond: {

@@ -1,4 +1,7 @@
-/** Runs the built benchmark page in headless Chromium, as a visitor would. `npm run bench:page -- --help` explains the options. */
+/**
+ * Runs the built benchmark page in headless Chromium, as a visitor would. `npm run bench:page -- --help` explains the
+ * options.
+ */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
 import type { Page } from 'playwright';
@@ -45,7 +48,10 @@ async function choose(page: Page, { preset, model, ...options }: PageOptions): P
   if (model !== undefined) await page.setInputFiles('#file', resolve(model));
 }
 
-/** In the page: tells each step, and resolves with its problem or ''. The page tells of itself, for each look from outside would take time from the measurement. */
+/**
+ * In the page: tells each step, and resolves with its problem or ''. The page tells of itself, for each look from
+ * outside would take time from the measurement.
+ */
 function untilDone(): Promise<string> {
   return new Promise((resolve) => {
     let told = '';

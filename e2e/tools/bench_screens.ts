@@ -1,4 +1,7 @@
-/** The states of the built benchmark page, for people to look at. What they show is measured once, on the processor and on Chromium's software adapter. */
+/**
+ * The states of the built benchmark page, for people to look at. What they show is measured once, on the processor and
+ * on Chromium's software adapter.
+ */
 import type { Page } from 'playwright';
 import { PRESETS, type Selection } from '../../demo/bench/plan';
 import { toFragment, type BenchmarkResult } from '../../demo/bench/result';

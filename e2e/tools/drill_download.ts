@@ -1,9 +1,10 @@
 /**
  * npm run drill:download -- --seed S --runs N
  *
- * Each run: a hub that breaks at random, a model loaded again and again with interruptions, then once more with the hub in order. Every load
- * must end with the right bytes or a named error; after each, every stored chunk must be what the server has; what is stored is not fetched
- * again. One JSON line per run, the sum at the end; exit status 1 if anything was wrong.
+ * Each run: a hub that breaks at random, a model loaded again and again with interruptions, then once more with the hub
+ * in order. Every load must end with the right bytes or a named error; after each, every stored chunk must be what the
+ * server has; what is stored is not fetched again. One JSON line per run, the sum at the end; exit status 1 if anything
+ * was wrong.
  */
 import 'fake-indexeddb/auto';
 import { IDBFactory } from 'fake-indexeddb';
@@ -153,7 +154,8 @@ async function drill(seed: number): Promise<Outcome> {
     else outcome.errors[result] = (outcome.errors[result] ?? 0) + 1;
     if (cache && !dropping.some((fault) => faults[fault]) && twice(stored, hub.log.slice(from)) > 0)
       outcome.wrong.push('stored chunks were fetched again');
-    // a load from a hub in order may find, at the end of a file, what was flipped before; with one for each file the last has no excuse
+    // a load from a hub in order may find, at the end of a file, what was flipped before; with one for each file the
+    // last has no excuse
     if (i === loads - 1 && result !== 'right') outcome.wrong.push(`from a hub in order: ${reason}`);
   }
   await audit();

@@ -1,6 +1,7 @@
 /**
- * What a visitor types in the first minute, asked of the built chat page with its demo model in Chromium. `npm run drill:first-minute -- --help`
- * explains the options. The requests are in e2e/first_minute.jsonl. Exit code 1 when a bound is missed.
+ * What a visitor types in the first minute, asked of the built chat page with its demo model in Chromium. `npm run
+ * drill:first-minute -- --help` explains the options. The requests are in e2e/first_minute.jsonl. Exit code 1 when a
+ * bound is missed.
  */
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';

@@ -1,8 +1,10 @@
 /**
  * npm run drill:kill -- --seed S --runs N [--mb 219]
  *
- * Each run: a fresh profile; a Chromium that downloads is killed (SIGKILL to all its processes) at 10 random moments, each restart goes on;
- * at the end the hash is right and the cache verifies. Then one more model is downloaded and the browser killed while it is deleted to make room:
+ * Each run: a fresh profile; a Chromium that downloads is killed (SIGKILL to all its processes) at 10 random moments,
+ * each restart goes on;
+ * at the end the hash is right and the cache verifies. Then one more model is downloaded and the browser killed while
+ * it is deleted to make room:
  * it is there whole or not at all. One JSON line per run; exit status 1 if anything was wrong.
  */
 import { serve } from '../harness';

@@ -1,9 +1,11 @@
 /**
  * npm run drill:loss -- --seed S --runs N [--json]
  *
- * Each run: the embedded miniature on Chromium's software adapter says something, greedily or sampled; then the same with the GPU device
- * destroyed at a random call: while it loads, reads the prompt, waits for the first token, is in the middle of the text, or between two turns.
- * The text must be the same. At the end one run whose device is lost twice, which WASM must finish. Exit status 1 if anything was wrong.
+ * Each run: the embedded miniature on Chromium's software adapter says something, greedily or sampled; then the same
+ * with the GPU device destroyed at a random call: while it loads, reads the prompt, waits for the first token, is in
+ * the middle of the text, or between two turns.
+ * The text must be the same. At the end one run whose device is lost twice, which WASM must finish. Exit status 1 if
+ * anything was wrong.
  */
 import { seeded } from '../hub';
 import { openLossPage, SOFTWARE, SOURCE, type Said, type Turn } from '../loss';
@@ -66,7 +68,9 @@ function wrongWith(said: Said, wanted: Said, backend: string): string[] {
 }
 
 const page = await openLossPage();
-/** Loaded for the second time: the first load also tests the kernels, whose verdict is then kept, and makes more calls. */
+/**
+ * Loaded for the second time: the first load also tests the kernels, whose verdict is then kept, and makes more calls.
+ */
 async function openAgain(options: object): ReturnType<typeof page.call<'open'>> {
   await page.call('unload', (await page.call('open', SOURCE, options)).id);
   return page.call('open', SOURCE, options);

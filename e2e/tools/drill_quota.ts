@@ -1,10 +1,11 @@
 /**
  * npm run drill:quota -- --seed S --runs N [--json]
  *
- * Each run: a fresh Chromium profile whose quota is set by hand, models of random sizes, the public API. Too little room from the start: a named
- * error with what is needed and what is there, before any byte. Deletion to make room: the longest unused first, never a pinned one, never
- * without consent, never in vain. Room that another script of the site takes in the middle of a download: a load goes on without storage, a
- * download ends in a named error and is continued later. One line a run; exit status 1 if anything was wrong.
+ * Each run: a fresh Chromium profile whose quota is set by hand, models of random sizes, the public API. Too little
+ * room from the start: a named error with what is needed and what is there, before any byte. Deletion to make room: the
+ * longest unused first, never a pinned one, never without consent, never in vain. Room that another script of the site
+ * takes in the middle of a download: a load goes on without storage, a download ends in a named error and is continued
+ * later. One line a run; exit status 1 if anything was wrong.
  */
 import type { CDPSession, Page } from 'playwright';
 import type * as Rivulet from '../../src/index';
@@ -182,7 +183,8 @@ export async function drill(seed: number, site: string): Promise<Outcome> {
     await refused('no room even with all deleted', await download('a/huge', true), sent);
     expect((await models()).length === before, 'something was deleted in vain');
 
-    // the room goes while a model comes: a download ends, a load goes on without keeping the rest, and what has come stays
+    // the room goes while a model comes: a download ends, a load goes on without keeping the rest, and what has come
+    // stays
     hub.repos['a/late'] = { [FILE]: modelBytes(sizes[2], seed * 10 + 3) };
     const kept = async (): Promise<number> =>
       (await models()).find(({ id }) => id.includes('a/late'))?.storedBytes ?? 0;

@@ -1,9 +1,10 @@
 /**
  * npm run drill:sources -- --seed S --runs N [--json]
  *
- * Each run: a model source, a place where the script stands (e2e/places.ts), a call and a few options, all drawn by the seed, right ones and wrong
- * ones. The call must end with the model's answer, or with an error of a documented name and a whole message. It never waits beyond 15 s without
- * a call of onProgress. No token reaches another host than the hub. One line a run; exit status 1 if anything was wrong.
+ * Each run: a model source, a place where the script stands (e2e/places.ts), a call and a few options, all drawn by the
+ * seed, right ones and wrong ones. The call must end with the model's answer, or with an error of a documented name and
+ * a whole message. It never waits beyond 15 s without a call of onProgress. No token reaches another host than the hub.
+ * One line a run; exit status 1 if anything was wrong.
  */
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';

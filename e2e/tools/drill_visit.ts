@@ -1,6 +1,6 @@
 /**
- * The first and the second visit of the built chat page in a fresh Chromium: time to the first words of the first answer, and bytes sent by a host
- * without compression. Exit code 1 if a visit is too slow or too large.
+ * The first and the second visit of the built chat page in a fresh Chromium: time to the first words of the first
+ * answer, and bytes sent by a host without compression. Exit code 1 if a visit is too slow or too large.
  *
  *   npm run build && npm run drill:visit [-- --runs 5] [--plain] [--base /sub/path/]
  */

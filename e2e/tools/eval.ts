@@ -1,7 +1,9 @@
 /**
- * How well a model calls tools: cases run greedily through the public API in headless Chromium. `npm run eval -- --help` explains the options.
+ * How well a model calls tools: cases run greedily through the public API in headless Chromium. `npm run eval --
+ * --help` explains the options.
  *
- * A line of the file of cases is `{ messages, tools, expect: { calls } | { none: true, says? } | { json }, skill? }`. Prints figures by skill and the failures.
+ * A line of the file of cases is `{ messages, tools, expect: { calls } | { none: true, says? } | { json }, skill? }`.
+ * Prints figures by skill and the failures.
  */
 import { readFileSync } from 'node:fs';
 import { basename, dirname, resolve } from 'node:path';
@@ -30,7 +32,10 @@ export interface Case {
 
 export interface Outcome {
   skill: string;
-  /** the whole answer as it should be; where no call is wanted, that there is none, and the words if `says` asks for some */
+  /**
+   * the whole answer as it should be; where no call is wanted, that there is none, and the words if `says` asks for
+   * some
+   */
   exact: boolean;
   /** calls where a call is wanted, and only there */
   decided: boolean;

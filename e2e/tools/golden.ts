@@ -5,7 +5,10 @@ import { generator } from './tiny';
 
 export const GOLDEN_DIRECTORY = fileURLToPath(new URL('../golden', import.meta.url));
 
-/** The weights of a Hugging Face tensor, before any quantisation: nearly normal noise from its name and shape, exact in bfloat16. */
+/**
+ * The weights of a Hugging Face tensor, before any quantisation: nearly normal noise from its name and shape, exact in
+ * bfloat16.
+ */
 export function drawnWeights(name: string, shape: readonly number[]): Float32Array {
   let seed = 0x811c9dc5;
   for (const byte of new TextEncoder().encode(name)) seed = Math.imul(seed ^ byte, 0x01000193);

@@ -2,8 +2,9 @@
  * Speed of the linear map's WASM kernels alone, in headless Chromium, next to the read roofline.
  * `npm run bench:kernels -- --help` explains the options.
  *
- * `relaxed-int16` is relaxed SIMD with int16 sums (src/backend/wasm/accumulator_width.ts). Prints a line of JSON for each variant, dtype and number of
- * threads: GEMV (one token) in GMAC/s and GB/s of packed weights, GEMM in GMAC/s, packing in GB/s.
+ * `relaxed-int16` is relaxed SIMD with int16 sums (src/backend/wasm/accumulator_width.ts). Prints a line of JSON for
+ * each variant, dtype and number of threads: GEMV (one token) in GMAC/s and GB/s of packed weights, GEMM in GMAC/s,
+ * packing in GB/s.
  */
 import { readFileSync } from 'node:fs';
 import { commands } from '@yowasp/clang';

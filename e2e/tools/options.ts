@@ -3,8 +3,8 @@
  *
  *   const { model, runs } = startTool('npm run bench --', 'Measures …', { model: file('a GGUF file'), runs: whole('how often', 3) });
  *
- * `--help` prints the options. An option that is unknown, missing or wrong ends the tool with a message and exit code 2. A later error ends it with
- * its message and exit code 1.
+ * `--help` prints the options. An option that is unknown, missing or wrong ends the tool with a message and exit code
+ * 2. A later error ends it with its message and exit code 1.
  */
 import { existsSync } from 'node:fs';
 import { parseArgs } from 'node:util';

@@ -1,6 +1,7 @@
 /**
- * One folder that runs the benchmark of e2e/dawn on a bare Linux machine with a GPU driver: this Node, Dawn, the Vulkan loader, the built benchmark and
- * the miniature model, what is large compressed. Needs nothing there but tar, a shell, and xz or python3.
+ * One folder that runs the benchmark of e2e/dawn on a bare Linux machine with a GPU driver: this Node, Dawn, the Vulkan
+ * loader, the built benchmark and the miniature model, what is large compressed. Needs nothing there but tar, a shell,
+ * and xz or python3.
  *
  *   npm run pack:dawn [-- --out dist/rivulet-dawn]      then there:  ./run.sh --suite --json > all.jsonl
  */

@@ -1,5 +1,6 @@
 /**
- * A folder with the site and a model, for a network without internet: any static server serves it, and the page starts with this model.
+ * A folder with the site and a model, for a network without internet: any static server serves it, and the page starts
+ * with this model.
  *
  *   npm run pack:offline -- --model FILE.gguf [--out DIR]
  */

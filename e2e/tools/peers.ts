@@ -1,6 +1,8 @@
 /**
- * This project's WASM backend beside wllama (llama.cpp in the browser), alternately, in the same Chromium build on the same machine.
- * `npm run bench:peers -- --help` explains the options. Prints tokens per second of both and their ratio, medians over the rounds.
+ * This project's WASM backend beside wllama (llama.cpp in the browser), alternately, in the same Chromium build on the
+ * same machine.
+ * `npm run bench:peers -- --help` explains the options. Prints tokens per second of both and their ratio, medians over
+ * the rounds.
  */
 import { createRequire } from 'node:module';
 import { basename, dirname, resolve } from 'node:path';

@@ -1,4 +1,7 @@
-/** Every screen and state of the built pages (bench_screens.ts has those of the benchmark), for people to look at: how each is reached. */
+/**
+ * Every screen and state of the built pages (bench_screens.ts has those of the benchmark), for people to look at: how
+ * each is reached.
+ */
 import type { Page } from 'playwright';
 import type { RivuletChat } from '../../src/element/rivulet_chat';
 import { createHub } from '../hub';

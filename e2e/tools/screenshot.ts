@@ -1,4 +1,7 @@
-/** Pictures of the built pages: the one of the README, or all screens. `npm run screenshot -- --help` explains the options. */
+/**
+ * Pictures of the built pages: the one of the README, or all screens. `npm run screenshot -- --help` explains the
+ * options.
+ */
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseResult } from '../../demo/bench/result';

@@ -1,4 +1,7 @@
-/** Small models that say given tokens: what a real model may write becomes a test of the whole way from the file to the answer. */
+/**
+ * Small models that say given tokens: what a real model may write becomes a test of the whole way from the file to the
+ * answer.
+ */
 import { ARRAY, I32, STRING } from '../../src/format/gguf_writer';
 import { BYTE_TOKENS, ggufBytes, tinyModel } from './tiny';
 
@@ -13,8 +16,9 @@ const END = 7;
 const WIDTH = 256;
 
 /**
- * A GGUF file of an LFM2 model whose layers add nothing. The embedding of each piece is an axis of its own, and the head leads from one piece to
- * the next, and from the last to the end of the turn. After any other token it says the first piece.
+ * A GGUF file of an LFM2 model whose layers add nothing. The embedding of each piece is an axis of its own, and the
+ * head leads from one piece to the next, and from the last to the end of the turn. After any other token it says the
+ * first piece.
  * @param pieces at most 254, each once
  * @param opening what the chat template writes behind `<|im_start|>assistant\n`
  */

@@ -1,9 +1,9 @@
 /**
  * What a page loads, in bytes:  npm run size [-- --json]
  *
- * `files` are the files of a page with `<script src="rivulet.js">`, which is one: library, worker, shaders and WASM are inlined in it, the
- * WASM in two variants, of which a page uses one. `total` is what it takes to run: the file with the larger variant alone. `parts` says what
- * shaders and kernels weigh by themselves.
+ * `files` are the files of a page with `<script src="rivulet.js">`, which is one: library, worker, shaders and WASM are
+ * inlined in it, the WASM in two variants, of which a page uses one. `total` is what it takes to run: the file with the
+ * larger variant alone. `parts` says what shaders and kernels weigh by themselves.
  */
 import { readFileSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';

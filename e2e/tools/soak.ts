@@ -1,6 +1,8 @@
 /**
- * Many turns over several conversations of the built chat page in Chromium: does its memory grow? `npm run soak -- --help` explains the options.
- * Memory is measured in an empty chat, after a garbage collection, so that what grows is what was not given up. Exit code 1 when it grows too much.
+ * Many turns over several conversations of the built chat page in Chromium: does its memory grow? `npm run soak --
+ * --help` explains the options.
+ * Memory is measured in an empty chat, after a garbage collection, so that what grows is what was not given up. Exit
+ * code 1 when it grows too much.
  */
 import type { CDPSession, Page } from 'playwright';
 import { launchChromium } from '../harness';

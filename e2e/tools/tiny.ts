@@ -1,5 +1,6 @@
 /**
- * Small random LFM2 checkpoints for tests: GGUF files and Hugging Face directories in memory. The same options give the same bytes.
+ * Small random LFM2 checkpoints for tests: GGUF files and Hugging Face directories in memory. The same options give the
+ * same bytes.
  * The size of the random weights keeps activations finite.
  */
 import { madeUpWeights, type MadeUpTensor } from '../../src/backend/made_up_weights';
@@ -201,7 +202,10 @@ export function generator(seed: number): () => number {
 
 const product = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
 
-/** Block formats: the offset of the scale, the standard deviation of a random block's integers, and the minimum that makes its mean zero, in scales. */
+/**
+ * Block formats: the offset of the scale, the standard deviation of a random block's integers, and the minimum that
+ * makes its mean zero, in scales.
+ */
 const BLOCKS: Partial<Record<Dtype, { scale: number; deviation: number; minimum?: [at: number, factor: number] }>> = {
   Q4_0: { scale: 0, deviation: 4.6 },
   Q4_1: { scale: 0, deviation: 4.6, minimum: [2, -7.5] },

@@ -1,9 +1,9 @@
 /**
  * What the tuner finds on this machine's GPU, in Chromium. `npm run tune -- --help` explains the options.
  *
- * A page gives the tuner 1.5 s at a time, between answers; here it gets --budget milliseconds for all shapes. Prints a row for each shape of the
- * model: µs per dispatch with the usual kernel and with the chosen one, and the rejected kernels. `npm run bench:dawn -- --tune` does the same
- * without a browser.
+ * A page gives the tuner 1.5 s at a time, between answers; here it gets --budget milliseconds for all shapes. Prints a
+ * row for each shape of the model: µs per dispatch with the usual kernel and with the chosen one, and the rejected
+ * kernels. `npm run bench:dawn -- --tune` does the same without a browser.
  */
 import { resolve } from 'node:path';
 import { isSoftwareAdapterName } from '../../src/backend/webgpu/adapter';

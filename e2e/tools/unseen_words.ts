@@ -1,8 +1,13 @@
-/** How far the held-out requests lie from the training text of the embedded model: words and tools that no file of its recipe has. */
+/**
+ * How far the held-out requests lie from the training text of the embedded model: words and tools that no file of its
+ * recipe has.
+ */
 import { readdirSync, readFileSync } from 'node:fs';
 import type { Case } from './eval';
 
-/** Words that say how a sentence is built, not what it is about. Of words with up to three letters all count as such. */
+/**
+ * Words that say how a sentence is built, not what it is about. Of words with up to three letters all count as such.
+ */
 const FUNCTION_WORDS = new Set(
   `about after again also among another any are around been before being below between both could does doing down each either else ever every from gets give have here into it's i'd i'm i've just let's like made make many
   might more most much must need next none only other over please same shall should show some such take tell than that that's the their them then there there's these they this those through under until upon very want

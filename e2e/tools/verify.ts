@@ -1,8 +1,9 @@
 /**
  * Compares a backend with independently computed logits. `npm run verify -- --help` explains the options.
  *
- * DIR holds expected.json, logits/, model/ (a Hugging Face directory) and gguf/. Prints one JSON line for each file and prompt. The exit code is 1
- * when a bound is missed. `--chunk N` feeds the prompts N tokens at a time; `--chunk 256,3,1` feeds them in each of these ways.
+ * DIR holds expected.json, logits/, model/ (a Hugging Face directory) and gguf/. Prints one JSON line for each file and
+ * prompt. The exit code is 1 when a bound is missed. `--chunk N` feeds the prompts N tokens at a time; `--chunk
+ * 256,3,1` feeds them in each of these ways.
  */
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
@@ -29,7 +30,10 @@ interface ExpectedFile {
   logits_shape: [number, number];
   greedy_from_T7?: number[];
   greedy_margins?: number[];
-  /** continuations of any prompts, with the margin of the likeliest token at each step; always demanded up to the first margin below 0.05 */
+  /**
+   * continuations of any prompts, with the margin of the likeliest token at each step; always demanded up to the first
+   * margin below 0.05
+   */
   greedy?: Record<string, { tokens: number[]; margins: number[] }>;
   tensor_types: Record<string, string> | null;
 }
@@ -68,7 +72,10 @@ export interface VerifyOptions {
   exact?: boolean;
   /** default all */
   files?: readonly string[];
-  /** one after the other on the same loaded model, by default in one batch; of the later ones only what differs from the first */
+  /**
+   * one after the other on the same loaded model, by default in one batch; of the later ones only what differs from the
+   * first
+   */
   feeds?: readonly Feed[];
   variant?: 'simd' | 'relaxed';
   subgroups?: boolean;

@@ -1,8 +1,10 @@
 /**
- * Compares the prompts that chat templates give with expected ones. `npm run verify:chat -- --help` explains the options.
+ * Compares the prompts that chat templates give with expected ones. `npm run verify:chat -- --help` explains the
+ * options.
  *
- * DIR holds templates/*.jinja and rendered.json, a list of { template, case, messages, tools, add_generation_prompt, rendered }. `variables`
- * may hold further variables of the template. `error` stands in place of `rendered` where the template must refuse the messages.
+ * DIR holds templates/*.jinja and rendered.json, a list of { template, case, messages, tools, add_generation_prompt,
+ * rendered }. `variables` may hold further variables of the template. `error` stands in place of `rendered` where the
+ * template must refuse the messages.
  * Prints one line for each difference. The exit code is 1 when there is one, or when nothing was compared.
  */
 import { readdirSync, readFileSync } from 'node:fs';

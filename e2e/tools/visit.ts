@@ -1,6 +1,6 @@
 /**
- * Two visits of a page that loads a model with the built script, in a Chromium that nobody automates: time and peak memory of the first, with
- * the download, and of the second, from the browser's storage with the model unreachable.
+ * Two visits of a page that loads a model with the built script, in a Chromium that nobody automates: time and peak
+ * memory of the first, with the download, and of the second, from the browser's storage with the model unreachable.
  *
  *   npm run bench:visit -- --model PATH [--threads 2]
  *

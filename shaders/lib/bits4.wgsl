@@ -1,6 +1,6 @@
 // 4-bit codes (Q4_0, Q4_1, Q4_K): nibble j of word i is column 8i + j.
-// A code becomes a float in the mantissa of a power of two: 2^23 | q = 2^23 + q, and subtracting 2^23 is exact. That avoids conversions
-// from integers and takes one shift for four codes; both are slow on many GPUs.
+// A code becomes a float in the mantissa of a power of two: 2^23 | q = 2^23 + q, and subtracting 2^23 is exact. That
+// avoids conversions from integers and takes one shift for four codes; both are slow on many GPUs.
 alias Codes = vec2<u32>;
 const HIGH: u32 = 0u;
 

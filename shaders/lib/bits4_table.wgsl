@@ -1,4 +1,5 @@
-// 4-bit codes that are places in TABLE: nibble j of word i is column 8i + j, as in bits4. The entries are signed bytes, four in a word.
+// 4-bit codes that are places in TABLE: nibble j of word i is column 8i + j, as in bits4. The entries are signed bytes,
+// four in a word.
 alias Codes = vec2<u32>;
 const HIGH: u32 = 0u;
 

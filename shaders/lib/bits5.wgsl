@@ -1,4 +1,5 @@
-// 5-bit codes (Q5_0, Q5_1, Q5_K): byte j of word i holds column 4i + j in its low nibble and column 8 + 4i + j in its high nibble;
+// 5-bit codes (Q5_0, Q5_1, Q5_K): byte j of word i holds column 4i + j in its low nibble and column 8 + 4i + j in its
+// high nibble;
 // the fifth bit of column 4k + j of the block is bit 8j + k of one word per row. Codes become floats as in bits4.
 alias Codes = vec2<u32>;
 const HIGH: u32 = 1u;

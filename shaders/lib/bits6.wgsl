@@ -1,4 +1,5 @@
-// 6-bit codes (Q6_K): nibbles as in bits5; the two high bits of column 4k + j of the unit are bits 8j + 2k and above of one word per row.
+// 6-bit codes (Q6_K): nibbles as in bits5; the two high bits of column 4k + j of the unit are bits 8j + 2k and above of
+// one word per row.
 // Codes become floats as in bits4.
 alias Codes = vec2<u32>;
 const HIGH: u32 = 2u;

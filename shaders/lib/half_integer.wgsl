@@ -1,4 +1,5 @@
-// half2 — two halves of a word by integer operations: subnormals keep their values on every device. Infinities and NaN become large numbers.
+// half2 — two halves of a word by integer operations: subnormals keep their values on every device. Infinities and NaN
+// become large numbers.
 fn half2(bits: u32) -> vec2<f32> {
   let h = vec2<u32>(bits & 0xffffu, bits >> 16u);
   let exponent = (h >> vec2<u32>(10u)) & vec2<u32>(31u);

@@ -1,4 +1,5 @@
-// The KV cache in f16: keys and values [position, K, d], two per word, in units of eight (16 bytes). It needs no shader-f16.
+// The KV cache in f16: keys and values [position, K, d], two per word, in units of eight (16 bytes). It needs no
+// shader-f16.
 @group(0) @binding(13) var<storage, read_write> keys: array<vec4<u32>>;
 @group(0) @binding(14) var<storage, read_write> values: array<vec4<u32>>;
 

@@ -1,5 +1,6 @@
-// main — of a dispatch over two parts of a matrix, which may differ in format: the first `split` workgroups take the first part
-// No barrier is in a branch: some compilers cannot prove that all invocations of a workgroup take the same one.
+// main — of a dispatch over two parts of a matrix, which may differ in format: the first `split` workgroups take the
+// first part No barrier is in a branch: some compilers cannot prove that all invocations of a workgroup take the same
+// one.
 override split: u32;
 
 @compute @workgroup_size(group_size)

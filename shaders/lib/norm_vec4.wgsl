@@ -1,4 +1,5 @@
-// RMSNorm before the linear map, W · (norm ⊙ x / rms(x)): the kernel multiplies x by gain, sums x² with its dots, and scales the result.
+// RMSNorm before the linear map, W · (norm ⊙ x / rms(x)): the kernel multiplies x by gain, sums x² with its dots, and
+// scales the result.
 const NORMED: bool = true;
 override eps: f32;
 

@@ -1,4 +1,5 @@
-// reduce_array — sums each of VALUES vectors over the workgroup by subgroup operations; the totals are in sums[0 … VALUES).
+// reduce_array — sums each of VALUES vectors over the workgroup by subgroup operations; the totals are in sums[0 …
+// VALUES).
 // The subgroup size is 4 … 128. Assumes that subgroups take invocations in order of lid.
 enable subgroups;
 

@@ -1,4 +1,5 @@
-// reduce_array — sums each of VALUES vectors over the workgroup through workgroup memory; the totals are in sums[0 … VALUES).
+// reduce_array — sums each of VALUES vectors over the workgroup through workgroup memory; the totals are in sums[0 …
+// VALUES).
 // For devices without subgroups, in place of reduce_array_subgroup.
 override group_size: u32 = 64u; // 32 or 64
 

@@ -1,5 +1,7 @@
-// group_sum, group_max and, for vec4, group_sum4, group_max4 — reductions over a workgroup by subgroup operations; every invocation gets the result.
-// All invocations call them in uniform control flow. The subgroup size is 4 … 128: 256 invocations have at most 64 subgroups.
+// group_sum, group_max and, for vec4, group_sum4, group_max4 — reductions over a workgroup by subgroup operations;
+// every invocation gets the result.
+// All invocations call them in uniform control flow. The subgroup size is 4 … 128: 256 invocations have at most 64
+// subgroups.
 // They assume that subgroups take invocations in order of lid, as every driver does; the self test detects others.
 enable subgroups;
 

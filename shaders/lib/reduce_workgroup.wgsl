@@ -1,4 +1,5 @@
-// group_sum, group_max and, for vec4, group_sum4, group_max4 — reductions over a workgroup through workgroup memory; every invocation gets the result.
+// group_sum, group_max and, for vec4, group_sum4, group_max4 — reductions over a workgroup through workgroup memory;
+// every invocation gets the result.
 // All invocations call them in uniform control flow. For devices without subgroups, in place of reduce_subgroup.
 override group_size: u32 = 64u; // invocations of the workgroup, a power of two, at most 256
 

@@ -1,4 +1,5 @@
-// The parameters of a draw: SamplingParams (src/backend/sampling.ts) and what is derived from them. counts[v] is 0 for a token that did not occur, else SEEN + its count in the output.
+// The parameters of a draw: SamplingParams (src/backend/sampling.ts) and what is derived from them. counts[v] is 0 for
+// a token that did not occur, else SEEN + its count in the output.
 struct Sampling {
   temperature: f32,
   top_k: u32,

@@ -1,5 +1,5 @@
-// w = d · sc · code − dmin · m (Q4_K, Q5_K), unsigned codes. 6-bit sc and m per row and 32 columns are bytes, one for each of 4 rows; halves d and
-// dmin per row and 256 columns.
+// w = d · sc · code − dmin · m (Q4_K, Q5_K), unsigned codes. 6-bit sc and m per row and 32 columns are bytes, one for
+// each of 4 rows; halves d and dmin per row and 256 columns.
 const CENTRED: f32 = 0.0;
 const SCALE: u32 = 1u;
 const TOP: u32 = 2u;

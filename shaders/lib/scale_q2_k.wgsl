@@ -1,5 +1,5 @@
-// w = d · sc · code − dmin · m (Q2_K), unsigned codes. A byte per row and 16 columns has sc below and m above; halves d and dmin per row and 256
-// columns.
+// w = d · sc · code − dmin · m (Q2_K), unsigned codes. A byte per row and 16 columns has sc below and m above; halves d
+// and dmin per row and 256 columns.
 const CENTRED: f32 = 0.0;
 const SCALE: u32 = 0u;
 const TOP: u32 = 2u;

@@ -1,4 +1,5 @@
-// w = d · sc · code (Q3_K), signed codes: a signed byte sc per row and 16 columns; a half d, and another without use, per row and 256 columns.
+// w = d · sc · code (Q3_K), signed codes: a signed byte sc per row and 16 columns; a half d, and another without use,
+// per row and 256 columns.
 const CENTRED: f32 = 1.0;
 const SCALE: u32 = 0u;
 const TOP: u32 = 2u;

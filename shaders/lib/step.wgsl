@@ -1,5 +1,6 @@
 // step — scalars of the current step. The host writes them before a prefill, the sampling kernel between decode steps.
-// As a uniform it takes none of the eight storage bindings, and barriers may depend on it. Libraries have bindings from 12 up.
+// As a uniform it takes none of the eight storage bindings, and barriers may depend on it. Libraries have bindings from
+// 12 up.
 struct Step {
   position: u32, // of the first token of this step
   count: u32,    // tokens of this step, T

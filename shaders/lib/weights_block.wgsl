@@ -1,6 +1,8 @@
-// weights_block — loads from a packed quantized matrix (src/backend/webgpu/repack.ts). A group is 4 rows; a unit is 16 columns, half a block.
-// w: codes [row][unit] of 8 or 16 bytes, then high bits of 4 rows [group][block][HIGH] of 16 bytes. scales: of 4 rows [group][block][SCALE],
-// then those of blocks of 256 [group][block / 8][TOP]. Neighbouring lanes take neighbouring units, so their addresses are adjacent in each plane.
+// weights_block — loads from a packed quantized matrix (src/backend/webgpu/repack.ts). A group is 4 rows; a unit is 16
+// columns, half a block.
+// w: codes [row][unit] of 8 or 16 bytes, then high bits of 4 rows [group][block][HIGH] of 16 bytes. scales: of 4 rows
+// [group][block][SCALE], then those of blocks of 256 [group][block / 8][TOP]. Neighbouring lanes take neighbouring
+// units, so their addresses are adjacent in each plane.
 override units: u32;   // per row
 override high_at: u32; // offset of the high bits in w, in units of 16 bytes
 override top_at: u32;  // offset of the scales of 256 columns
@@ -18,7 +20,8 @@ struct Unit {
   scaling: Scales,
 }
 
-// the index of the high bits of a unit: with HIGH = 2 each unit has its own, with HIGH = 1 the two units of a block share them
+// the index of the high bits of a unit: with HIGH = 2 each unit has its own, with HIGH = 1 the two units of a block
+// share them
 fn high_index(group: u32, unit: u32) -> u32 { return 2u * (high_at + (group * units + unit) * HIGH / 2u); }
 
 fn w_scales(group: u32, unit: u32) -> Scales {

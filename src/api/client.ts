@@ -29,7 +29,10 @@ export interface LoadCallOptions extends LoadOptions, Abortable {
   onProgress?: (progress: Progress) => void;
 }
 
-/** A loaded model, with a worker of its own. Generations on one model run one after another: a second call waits for the first. */
+/**
+ * A loaded model, with a worker of its own. Generations on one model run one after another: a second call waits for the
+ * first.
+ */
 export interface Model {
   /** the current state: the backend can change after a lost device */
   readonly info: ModelInfo;
@@ -55,8 +58,10 @@ const UNLOAD_MS = 3000;
 
 /**
  * Loads a model into a worker of its own.
- * @param source a hub id ('LiquidAI/LFM2-350M-GGUF', with ':Q4_0', '/file.gguf' or '@revision' after it), a URL, a File or Blob, or a directory
- * @throws by name: SourceError, StorageError, CheckpointError, MemoryError, DeviceError, RequestError, AbortError (see ErrorName)
+ * @param source a hub id ('LiquidAI/LFM2-350M-GGUF', with ':Q4_0', '/file.gguf' or '@revision' after it), a URL, a File
+ * or Blob, or a directory
+ * @throws by name: SourceError, StorageError, CheckpointError, MemoryError, DeviceError, RequestError, AbortError (see
+ * ErrorName)
  */
 export async function load(source: ModelSource, options?: LoadCallOptions): Promise<Model> {
   const { onProgress, signal, makeRoom, ...settings } = readOptions<LoadCallOptions>(OPTIONS.load, options);
@@ -83,7 +88,10 @@ export async function load(source: ModelSource, options?: LoadCallOptions): Prom
   }
 }
 
-/** A consent function runs in the page; the worker gets a proxy of it. Only `true` is consent; what it throws is reported as an unhandled rejection. */
+/**
+ * A consent function runs in the page; the worker gets a proxy of it. Only `true` is consent; what it throws is
+ * reported as an unhandled rejection.
+ */
 export const proxyConsent = (consent: EvictionConsent | undefined): EvictionConsent | undefined =>
   typeof consent === 'function'
     ? proxy((request: EvictionRequest) =>

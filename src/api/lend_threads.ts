@@ -1,6 +1,6 @@
 /**
- * The page starts the threads of the engine's worker. The worker itself could, but in Firefox `new Worker` inside a worker sometimes never returns
- * (ESR 153, measured: one start in fourteen on a busy machine).
+ * The page starts the threads of the engine's worker. The worker itself could, but in Firefox `new Worker` inside a
+ * worker sometimes never returns (ESR 153, measured: one start in fourteen on a busy machine).
  */
 import type { ThreadLendingMessage } from '../backend/wasm/threads';
 import { trustedUrl } from './trusted_url';

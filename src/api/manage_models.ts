@@ -1,4 +1,7 @@
-/** Calls on models that are not loaded: estimates before a download, and the stored models. Heavy work runs in a worker of its own. */
+/**
+ * Calls on models that are not loaded: estimates before a download, and the stored models. Heavy work runs in a worker
+ * of its own.
+ */
 import { proxy } from 'comlink';
 import type { LoadEstimate, EstimateOptions } from '../engine/estimate';
 import type { CloneableOptions } from '../engine/worker_model_calls';
@@ -65,8 +68,8 @@ async function inWorker<O extends WatchedCall, T>(
 }
 
 /**
- * Estimates how much memory a model needs, whether it fits, and how fast it runs. Downloads a few hundred KB of headers and runs under a second
- * over synthetic weights, on the backend that load() would use.
+ * Estimates how much memory a model needs, whether it fits, and how fast it runs. Downloads a few hundred KB of headers
+ * and runs under a second over synthetic weights, on the backend that load() would use.
  * @throws by name, like load() for the headers: SourceError, CheckpointError, RequestError, DeviceError, AbortError
  */
 export const estimate = async (source: ModelSource, options?: EstimateOptions & Abortable): Promise<LoadEstimate> =>
@@ -79,7 +82,10 @@ export const estimate = async (source: ModelSource, options?: EstimateOptions & 
 
 export type RoomOptions = Pick<OpenOptions, 'id' | 'hub' | 'token' | 'policy'>;
 
-/** How much storage space a model needs and how much is free. Does not read the model. @throws SourceError, RequestError, AbortError */
+/**
+ * How much storage space a model needs and how much is free. Does not read the model. @throws SourceError,
+ * RequestError, AbortError
+ */
 export const modelRoom = (source: ModelSource, options?: RoomOptions & Abortable): Promise<ModelRoom> =>
   inWorker(OPTIONS.room, options, (remote, read, signal) =>
     remote.modelRoom(readSource(source), absoluteHub(read), signal),
@@ -89,10 +95,11 @@ export type DownloadOptions = Pick<OpenOptions, 'id' | 'hub' | 'token' | 'refres
   WatchedCall;
 
 /**
- * Downloads a model into the browser's storage, to be loaded later without a network. An interrupted download resumes at the next call, or
- * when the model is loaded.
+ * Downloads a model into the browser's storage, to be loaded later without a network. An interrupted download resumes
+ * at the next call, or when the model is loaded.
  * @returns its id
- * @throws StorageError before the download if space is missing, and when it runs out; SourceError, RequestError, AbortError
+ * @throws StorageError before the download if space is missing, and when it runs out; SourceError, RequestError,
+ * AbortError
  */
 export const downloadModel = (source: ModelSource, options?: DownloadOptions): Promise<string> =>
   inWorker(
@@ -109,7 +116,10 @@ export const downloadModel = (source: ModelSource, options?: DownloadOptions): P
     { before: persistOnDownload(true) },
   );
 
-/** Reads every stored byte of a model and checks it; damaged parts are deleted, and the next load downloads them. @throws StorageError, RequestError, AbortError */
+/**
+ * Reads every stored byte of a model and checks it; damaged parts are deleted, and the next load downloads them.
+ * @throws StorageError, RequestError, AbortError
+ */
 export const verifyModel = (id: string, options?: WatchedCall): Promise<VerificationResult> =>
   inWorker(
     OPTIONS.watch,

@@ -140,7 +140,10 @@ const OTHER_NAMES: Record<string, string> = {
   tool: 'func|observation',
 };
 
-/** The known name that is most like a wrong one, if any is: one that it contains, one of another library, or the one with most pairs of letters in common. */
+/**
+ * The known name that is most like a wrong one, if any is: one that it contains, one of another library, or the one
+ * with most pairs of letters in common.
+ */
 export function nearestName(wrong: string, known: readonly string[]): string | undefined {
   const letters = (name: string): string =>
     name
@@ -161,7 +164,10 @@ export function nearestName(wrong: string, known: readonly string[]): string | u
   return likeness(best) > 0.4 ? best : undefined;
 }
 
-/** @param elsewhere the options of chat, which stand in the wrong call. @throws RequestError that names the nearest known one */
+/**
+ * @param elsewhere the options of chat, which stand in the wrong call. @throws RequestError that names the nearest
+ * known one
+ */
 export function failUnknown(
   kind: string,
   name: string,

@@ -5,7 +5,8 @@ import { requestPersistentStorage } from '../store/storage_space';
 const MIN_DOWNLOAD_BYTES = 32e6;
 
 /**
- * Asks the browser once for persistent storage when a large download begins. Only a page can ask, not the worker that downloads.
+ * Asks the browser once for persistent storage when a large download begins. Only a page can ask, not the worker that
+ * downloads.
  */
 export function persistOnDownload(cache: boolean | 'required' | undefined): (progress: Progress) => void {
   let asked = cache === false;

@@ -1,7 +1,10 @@
 /** Copies what a page holds as plain data, which a message to the worker can carry. */
 import { fail, RivuletError } from '../errors';
 
-/** The most that one argument may hold: a character counts 1, an item of a list 16, an object 128. No context is that long, and a copy takes at most 50 ms. */
+/**
+ * The most that one argument may hold: a character counts 1, an item of a list 16, an object 128. No context is that
+ * long, and a copy takes at most 50 ms.
+ */
 const MAX_COST = 2 ** 24;
 /** Also the end of a value that contains itself. */
 const MAX_DEPTH = 100;
@@ -28,7 +31,8 @@ export function readSafely<T>(read: () => T): T {
 }
 
 /**
- * A copy as JSON would make it, of proxies too: functions are left out, toJSON is used. A Map becomes an object, a Set a list.
+ * A copy as JSON would make it, of proxies too: functions are left out, toJSON is used. A Map becomes an object, a Set
+ * a list.
  * @param name what the value is called in an error
  * @throws RequestError for what is no data (a DOM node, a promise, bytes) and for a value that is too large
  */

@@ -8,7 +8,8 @@ const isAddress = (value: unknown): boolean =>
   kindOf(value) === 'URL' || (typeof value === 'string' && value.length <= MAX_ADDRESS);
 
 /**
- * The same source as plain data, with absolute URLs: the worker is a blob and has no URL to resolve them against. A bare 'a/b' is a hub id;
+ * The same source as plain data, with absolute URLs: the worker is a blob and has no URL to resolve them against. A
+ * bare 'a/b' is a hub id;
  * './a/b', '../a/b' and '/a/b' are URLs.
  * @throws RequestError for what is no source
  */

@@ -1,6 +1,7 @@
 /**
- * Side files: parts of the engine that loading and chatting do not need. The page gets the text of such a part when a call first needs it, and
- * starts a worker with it: a worker that runs can get no code where a Content Security Policy allows only scripts of the page's host.
+ * Side files: parts of the engine that loading and chatting do not need. The page gets the text of such a part when a
+ * call first needs it, and starts a worker with it: a worker that runs can get no code where a Content Security Policy
+ * allows only scripts of the page's host.
  */
 import { fail } from '../errors';
 import { loadScriptBeside } from '../script_beside';
@@ -8,7 +9,10 @@ import { trustedUrl } from './trusted_url';
 
 export type SideFile = 'tools';
 
-/** set by the build of rivulet.js: the name under which a side file of the same version leaves its text in `rivuletSideFiles`, and its hash */
+/**
+ * set by the build of rivulet.js: the name under which a side file of the same version leaves its text in
+ * `rivuletSideFiles`, and its hash
+ */
 declare const RIVULET_SIDE_FILES: Record<SideFile, { key: string; integrity: string }>;
 
 // known only while the script runs first

@@ -1,4 +1,7 @@
-/** Starts a worker from scripts in the page's own text, so that one file is enough on any host. Its calls settle even if it dies. */
+/**
+ * Starts a worker from scripts in the page's own text, so that one file is enough on any host. Its calls settle even if
+ * it dies.
+ */
 import { wrap, type Remote } from 'comlink';
 import '../engine/comlink_handlers';
 import { fail, RivuletError } from '../errors';
@@ -45,7 +48,8 @@ export function startWorker<Calls>(name: string, scripts: string[]): StartedWork
   function end(reason: Error): void {
     ended ??= reason;
     worker.terminate();
-    // Comlink holds the worker as long as its proxy lives, and through this listener and the reason's stack the worker would hold the proxy
+    // Comlink holds the worker as long as its proxy lives, and through this listener and the reason's stack the worker
+    // would hold the proxy
     worker.onerror = null;
     takeBack();
     for (const reject of open) reject(ended);

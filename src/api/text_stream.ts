@@ -3,13 +3,16 @@ import { abortError } from '../errors';
 import type { AnswerPart, EmitPart } from '../text/thinking';
 
 /**
- * The text of a generation as it arrives, without the thinking before it. It can be iterated once, itself or by `parts`. The generation starts at
- * once and does not wait for the reader; no text is lost. Leaving the loop aborts it. An abort by the caller's signal ends the iteration with AbortError.
+ * The text of a generation as it arrives, without the thinking before it. It can be iterated once, itself or by
+ * `parts`. The generation starts at once and does not wait for the reader; no text is lost. Leaving the loop aborts it.
+ * An abort by the caller's signal ends the iteration with AbortError.
  */
 export interface TextStream extends AsyncIterable<string> {
   /** The same with the thinking: each part is a piece of the reasoning or of the text. */
   readonly parts: AsyncIterable<AnswerPart>;
-  /** The complete result; after an abort with `finish: 'abort'` and the text so far. Rejects if the generation fails. */
+  /**
+   * The complete result; after an abort with `finish: 'abort'` and the text so far. Rejects if the generation fails.
+   */
   readonly result: Promise<GenerationResult>;
 }
 

@@ -9,7 +9,10 @@ const { trustedTypes } = globalThis as {
 };
 let policy: Policy | undefined;
 
-/** A URL of the library's own scripts, by its policy `rivulet`; unchanged where the page has a default policy or does not allow this one. */
+/**
+ * A URL of the library's own scripts, by its policy `rivulet`; unchanged where the page has a default policy or does
+ * not allow this one.
+ */
 export function trustedUrl(url: string): string {
   try {
     if (!trustedTypes?.defaultPolicy)

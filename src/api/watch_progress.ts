@@ -4,7 +4,8 @@ import type { Progress } from '../store/progress';
 const QUIET_MS = 8000;
 
 /**
- * Calls a listener of the page and never waits for it: what it throws is reported as an unhandled rejection, what it returns is ignored.
+ * Calls a listener of the page and never waits for it: what it throws is reported as an unhandled rejection, what it
+ * returns is ignored.
  * Until `stop`, it hears something every 8 s; `cause` then says so.
  */
 export function watchProgress(listener: ((progress: Progress) => unknown) | undefined): {

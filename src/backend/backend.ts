@@ -1,4 +1,7 @@
-/** The interface of a backend: it takes weights row by row and a recorded plan; its runner turns tokens into logits and draws tokens. */
+/**
+ * The interface of a backend: it takes weights row by row and a recorded plan; its runner turns tokens into logits and
+ * draws tokens.
+ */
 import type { Matrix, Vector } from '../model/ops';
 import type { Plan } from './plan';
 import type { ChosenLogprob, SamplingParams } from './sampling';
@@ -18,8 +21,9 @@ export interface BackendInfo {
 }
 
 /**
- * Receives one matrix. The rows of a segment arrive whole and in order, in the block format of the checkpoint (src/tensor/dequant.ts). `firstRow` is a
- * multiple of ROW_SLICE_MULTIPLE, and so is the number of rows of every slice except a segment's last. The writer keeps no reference to `bytes`.
+ * Receives one matrix. The rows of a segment arrive whole and in order, in the block format of the checkpoint
+ * (src/tensor/dequant.ts). `firstRow` is a multiple of ROW_SLICE_MULTIPLE, and so is the number of rows of every slice
+ * except a segment's last. The writer keeps no reference to `bytes`.
  */
 export interface MatrixWriter {
   write(segment: number, firstRow: number, bytes: Uint8Array): void | Promise<void>;
@@ -65,8 +69,8 @@ export interface Backend {
   matrix(spec: Matrix): MatrixWriter;
   vector(name: string, values: Float32Array): Vector;
   /**
-   * Starts to compile the kernels of a plan while its weights load; its matrices and vectors have names and shapes only. Errors appear
-   * in `compile`.
+   * Starts to compile the kernels of a plan while its weights load; its matrices and vectors have names and shapes
+   * only. Errors appear in `compile`.
    */
   precompile?(plan: Plan, options: CompileOptions): void;
   /** @throws MemoryError */
@@ -79,7 +83,10 @@ export interface Backend {
   dispose(): void | Promise<void>;
 }
 
-/** The profile measures these after the kernels of a greedy token: they show what any draw, any dispatch and any byte costs. */
+/**
+ * The profile measures these after the kernels of a greedy token: they show what any draw, any dispatch and any byte
+ * costs.
+ */
 export const PROFILE_BASELINES = {
   sampledDraw: 'sampled draw',
   emptyDispatch: 'empty dispatch',
@@ -118,7 +125,10 @@ export interface ShapeTuningResult {
   bytes: number;
   /** the settings of the kernel in use that differ from the default */
   tuning: { rows?: 4 | 8; groupSize?: number; subgroups?: boolean; int8Activations?: boolean; span?: 128 | 256 | 512 };
-  /** µs of one dispatch with the default kernel, and with the kernel in use; attention covers 512 positions and includes its merge */
+  /**
+   * µs of one dispatch with the default kernel, and with the kernel in use; attention covers 512 positions and includes
+   * its merge
+   */
   defaultMicros: number;
   micros: number;
   /** the faster kernels that were not taken, each with the reason */
@@ -126,8 +136,10 @@ export interface ShapeTuningResult {
 }
 
 /**
- * A compiled plan with the state of one conversation: the tokens read so far, and at most one drawn token that is not yet read ("pending").
- * A call waits for the one before, except that `decode` may be called again before the promise of the last `decode` settles.
+ * A compiled plan with the state of one conversation: the tokens read so far, and at most one drawn token that is not
+ * yet read ("pending").
+ * A call waits for the one before, except that `decode` may be called again before the promise of the last `decode`
+ * settles.
  */
 export interface Runner {
   /** tokens read into the state, including those of calls that still run */
@@ -136,27 +148,33 @@ export interface Runner {
   prefill(tokens: Uint32Array): Promise<void>;
   /**
    * Repeats `steps` times: reads the pending token, if there is one, and draws the next one, which becomes pending.
-   * Resolves to the drawn tokens, in order. A mask applies to one step only. For the penalties, all tokens up to the last prefill are prompt,
-   * and those after it are output.
+   * Resolves to the drawn tokens, in order. A mask applies to one step only. For the penalties, all tokens up to the
+   * last prefill are prompt, and those after it are output.
    */
   decode(steps: number, sampling: SamplingParams): Promise<Uint32Array>;
   /**
-   * Goes back to the state after the first `position` tokens, without a pending token; the next decode needs a prefill before it.
-   * Returns false, and changes nothing, when a convolution's ring no longer holds that position: then only 0 is possible.
+   * Goes back to the state after the first `position` tokens, without a pending token; the next decode needs a prefill
+   * before it.
+   * Returns false, and changes nothing, when a convolution's ring no longer holds that position: then only 0 is
+   * possible.
    */
   rewind(position: number): boolean;
   /**
-   * The plan's output: the logits [V] of the last token read. A plan without the op `last` (conformance cases) gives every row of the last
-   * prefill, [T, cols]. For checks; decode does not need it.
+   * The plan's output: the logits [V] of the last token read. A plan without the op `last` (conformance cases) gives
+   * every row of the last prefill, [T, cols]. For checks; decode does not need it.
    */
   logits(): Promise<Float32Array>;
   /**
-   * Log probabilities (sampling.ts, `logprobs`) of the pending token and of the `n` most likely tokens, from the logits it was drawn from.
+   * Log probabilities (sampling.ts, `logprobs`) of the pending token and of the `n` most likely tokens, from the logits
+   * it was drawn from.
    * @param chosen the pending token
    * @param n 0 … 20
    */
   logprobs(chosen: number, n: number): Promise<ChosenLogprob>;
-  /** Measures kernel settings and takes the fastest for each shape, for this runner and later ones. May run beside other calls. */
+  /**
+   * Measures kernel settings and takes the fastest for each shape, for this runner and later ones. May run beside other
+   * calls.
+   */
   tune?(options?: TuneOptions): Promise<ShapeTuningResult[]>;
   /** for tools, more than the plan on most backends: profile.ts, describe_runner.ts */
   internals?(): { plan: Plan };

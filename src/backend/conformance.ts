@@ -1,6 +1,7 @@
 /**
- * The cases that every backend must compute like the reference: small plans of odd shapes over random weights. The same code builds a case
- * for both. A case runs for every T of CONFORMANCE_PROMPT_LENGTHS, from position 0, and once more in pieces.
+ * The cases that every backend must compute like the reference: small plans of odd shapes over random weights. The same
+ * code builds a case for both. A case runs for every T of CONFORMANCE_PROMPT_LENGTHS, from position 0, and once more in
+ * pieces.
  */
 import type { Act, Matrix, Norm, Ops, Vector } from '../model/ops';
 import { DTYPES, type Dtype } from '../tensor/dtype';
@@ -32,7 +33,10 @@ export interface ReducedPrecision {
   cache?: 'f16' | 'int16';
 }
 
-/** Describes the error bound that a run exceeds; undefined when all hold. `rms` is that of the reference's values; `nmse` is relative to their power. */
+/**
+ * Describes the error bound that a run exceeds; undefined when all hold. `rms` is that of the reference's values;
+ * `nmse` is relative to their power.
+ */
 export function exceededErrorBound(
   { name, offGrid }: ConformanceCase,
   { int8Activations, cache }: ReducedPrecision,
@@ -235,7 +239,10 @@ export async function runConformanceCase({ build }: ConformanceCase, backend: Ba
   return outcomes;
 }
 
-/** Rows of k/127 · s with |k| ≤ 127: one s per 32 columns, and k reaches ±127 in every 16, so that int8 activations are exact. */
+/**
+ * Rows of k/127 · s with |k| ≤ 127: one s per 32 columns, and k reaches ±127 in every 16, so that int8 activations are
+ * exact.
+ */
 function writeGrid(backend: Backend, spec: Matrix): Promise<Matrix> | Matrix {
   const next = seededRandom('grid');
   const values = new Float32Array(spec.rows * spec.cols);

@@ -7,7 +7,10 @@ import { wasmSizes } from './wasm/cost';
 import type { WebGpuBackend } from './webgpu/backend';
 import { webGpuSizes } from './webgpu/cost';
 
-/** All in bytes. `weights`, `scratch` and `state` together are the `memory()` of a backend that has loaded nothing else, when the context is full. */
+/**
+ * All in bytes. `weights`, `scratch` and `state` together are the `memory()` of a backend that has loaded nothing else,
+ * when the context is full.
+ */
 export interface PlanCost {
   weights: number;
   /** what does not depend on the context: activations, convolution rings, and what the backend holds without a model */
@@ -28,7 +31,10 @@ export interface PlanSizes {
   empty: number;
 }
 
-/** Nothing is allocated; matrices and vectors of the plan may have names and shapes only. `reserve` must have been called. */
+/**
+ * Nothing is allocated; matrices and vectors of the plan may have names and shapes only. `reserve` must have been
+ * called.
+ */
 export async function planCost(backend: Backend, plan: Plan, options: CompileOptions): Promise<PlanCost> {
   const internals = (backend as WebGpuBackend | WasmBackend).internals();
   const sizes = 'opened' in internals ? webGpuSizes(internals) : wasmSizes(internals);

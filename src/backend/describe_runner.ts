@@ -47,7 +47,10 @@ function describeDispatches({
   return [`${short.length} dispatches a token${long}`, ...short].join('\n');
 }
 
-/** The time of each kind of op since the model was loaded, then the plan with the milliseconds of each op per decoded token. */
+/**
+ * The time of each kind of op since the model was loaded, then the plan with the milliseconds of each op per decoded
+ * token.
+ */
 function describeOps({ threads, internals }: WasmRunner): string {
   const { plan, weightBytes, times, tokensRead: tokens } = internals();
   const n = plan.nodes.length;

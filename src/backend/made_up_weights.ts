@@ -1,4 +1,6 @@
-/** The tensors that a model of any configuration would find in a file: for tests and measurements with random weights. */
+/**
+ * The tensors that a model of any configuration would find in a file: for tests and measurements with random weights.
+ */
 import { createWeightReader, type TensorSupply, type WeightReader } from '../model/weights';
 import { rowBytes, type Dtype } from '../tensor/dtype';
 import type { TensorInfo } from '../tensor/tensor';
@@ -10,7 +12,8 @@ export interface MadeUpTensor extends TensorInfo {
 }
 
 /**
- * The weights that a model would read from a file, and the file's tensors in the same order. The shapes are the first that the model accepts.
+ * The weights that a model would read from a file, and the file's tensors in the same order. The shapes are the first
+ * that the model accepts.
  * @param dtype of a matrix, by its GGUF name; vectors are F32
  * @param has true for a tensor, by its GGUF name, that is there although the model may lack it
  */

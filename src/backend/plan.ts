@@ -1,11 +1,14 @@
 /**
- * A plan is the recorded forward pass: a flat list of nodes in execution order. It is recorded once per model and does not depend on T.
+ * A plan is the recorded forward pass: a flat list of nodes in execution order. It is recorded once per model and does
+ * not depend on T.
  * Each backend lowers it to its own form: GPU dispatches, an op list in WASM memory, or plain loops.
  */
 import { fail } from '../errors';
 import type { Act, Attend, ConvState, KvCache, Matrix, Norm, Ops, Vector } from '../model/ops';
 
-/** An activation of a plan. Two activations share a slot when the first has no reader left before the second is written. */
+/**
+ * An activation of a plan. Two activations share a slot when the first has no reader left before the second is written.
+ */
 export interface PlanActivation extends Act {
   readonly id: number;
   /** index of the activation buffer that holds it; assigned by `recordPlan` */
@@ -31,8 +34,8 @@ export type PlanNode =
 export type NodeOf<Op extends PlanNode['op']> = Extract<PlanNode, { op: Op }>;
 
 /**
- * What a node does with a field. It reads an input; the output may overwrite an input 'in place', which is read element by element. For each
- * token it reads all rows of a matrix, and one row of a table. A norm counts as a vector.
+ * What a node does with a field. It reads an input; the output may overwrite an input 'in place', which is read element
+ * by element. For each token it reads all rows of a matrix, and one row of a table. A norm counts as a vector.
  */
 type RoleOf<T> = T extends PlanActivation
   ? 'input' | 'in place'
@@ -48,7 +51,10 @@ type RoleOf<T> = T extends PlanActivation
 type Role = RoleOf<PlanActivation | Matrix | Vector | KvCache | ConvState>;
 type Scalar = number | string | boolean;
 
-/** The roles of all fields of all ops, except the output and plain numbers. Without an op or a field it does not compile. */
+/**
+ * The roles of all fields of all ops, except the output and plain numbers. Without an op or a field it does not
+ * compile.
+ */
 export const FIELD_ROLES: {
   [Op in PlanNode['op']]: {
     [

@@ -1,4 +1,7 @@
-/** Random numbers and weights that depend on a name only, so that they are the same everywhere: for the self test, the estimate and tests. */
+/**
+ * Random numbers and weights that depend on a name only, so that they are the same everywhere: for the self test, the
+ * estimate and tests.
+ */
 import type { Matrix } from '../model/ops';
 import { DTYPES, rowBytes, type Dtype } from '../tensor/dtype';
 import { floatToBfloat, floatToHalf } from '../tensor/half';
@@ -14,7 +17,8 @@ export function seededRandom(name: string): () => number {
 }
 
 /**
- * Rows of random bytes in which `setFloats` then writes the floats of each block, since random bits may be infinite or NaN.
+ * Rows of random bytes in which `setFloats` then writes the floats of each block, since random bits may be infinite or
+ * NaN.
  * @param byte draws a number whose lowest 8 bits are the next byte
  */
 export function randomBlocks(
@@ -40,7 +44,9 @@ const FLOATS_AT: Partial<Record<Dtype, number[]>> = {
   Q6_K: [208],
 };
 
-/** Rows of random blocks for tests of kernels: `float` draws the scales, the minima and the weights of float formats. */
+/**
+ * Rows of random blocks for tests of kernels: `float` draws the scales, the minima and the weights of float formats.
+ */
 export function randomTestWeightRows(
   dtype: Dtype,
   rows: number,
@@ -77,7 +83,10 @@ const SMALLEST_SCALE: Partial<Record<Dtype, number>> = {
 /** 2^exponent as a half */
 const half = (exponent: number): number => (exponent + 15) << 10;
 
-/** Rows of random blocks of a dtype. Weights of every format are about 1/16, so that a map of 256 columns keeps the size of its input. */
+/**
+ * Rows of random blocks of a dtype. Weights of every format are about 1/16, so that a map of 256 columns keeps the size
+ * of its input.
+ */
 export function randomWeightRows(name: string, dtype: Dtype, rows: number, cols: number): Uint8Array {
   const next = seededRandom(`${name} ${dtype}`);
   return randomBlocks(

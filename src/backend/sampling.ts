@@ -1,13 +1,17 @@
 /**
  * The definition of sampling. The C sampler and the WGSL sampler follow it, and tests compare both with the code here.
  *
- * 1. For every token v that occurs in the prompt or the output: l[v] = l > 0 ? l / repetitionPenalty : l · repetitionPenalty.
+ * 1. For every token v that occurs in the prompt or the output: l[v] = l > 0 ? l / repetitionPenalty : l ·
+ * repetitionPenalty.
  *    Then l[v] −= frequencyPenalty · n + presencePenalty · (n > 0), where n counts v in the output. Then l[v] += bias[v].
- * 2. Tokens outside `mask` are dropped. At temperature 0 the token with the highest l is taken, among equals the lowest id.
- * 3. w[v] = exp((l[v] − max) / temperature). The filters follow in this order: top-k keeps the k highest weights; top-p keeps the fewest
+ * 2. Tokens outside `mask` are dropped. At temperature 0 the token with the highest l is taken, among equals the lowest
+ * id.
+ * 3. w[v] = exp((l[v] − max) / temperature). The filters follow in this order: top-k keeps the k highest weights; top-p
+ * keeps the fewest
  *    highest weights whose sum reaches topP of the sum so far kept; min-p keeps w ≥ minP. Among equals the lower id goes first.
  *    At least one token is kept.
- * 4. u = uniformRandom(seed, position) in [0, 1). In order of id, the first kept token whose running sum exceeds u · total is drawn.
+ * 4. u = uniformRandom(seed, position) in [0, 1). In order of id, the first kept token whose running sum exceeds u ·
+ * total is drawn.
  */
 export interface SamplingParams {
   /** 0 takes the most likely token (greedy) */
@@ -51,7 +55,10 @@ export const ALL_FILTERS_SAMPLING: SamplingParams = {
   seed: 1,
 };
 
-/** 24 random bits as a number in [0, 1): PCG's output permutation of (seed, position) in u32 arithmetic (Jarzynski & Olano 2020). */
+/**
+ * 24 random bits as a number in [0, 1): PCG's output permutation of (seed, position) in u32 arithmetic (Jarzynski &
+ * Olano 2020).
+ */
 export function uniformRandom(seed: number, position: number): number {
   const pcg = (v: number): number => {
     const state = (Math.imul(v, 747796405) + 2891336453) >>> 0;
@@ -120,8 +127,8 @@ export interface ChosenLogprob extends Logprob {
 }
 
 /**
- * Log-softmax of the raw logits, before penalties, bias, mask and temperature, as completion APIs define it. Among equals the lower id
- * goes first.
+ * Log-softmax of the raw logits, before penalties, bias, mask and temperature, as completion APIs define it. Among
+ * equals the lower id goes first.
  * @param logits [V], from which `chosen` was drawn
  * @param n number of most likely tokens to return
  */

@@ -19,8 +19,8 @@ export interface StructLayout {
 }
 
 /**
- * @param text of the fields as in WGSL, 'position:u32,eps:f32' (u32 may be left out). Each stands for a word of 4 bytes; padding, and words that
- * continue a field, are empty
+ * @param text of the fields as in WGSL, 'position:u32,eps:f32' (u32 may be left out). Each stands for a word of 4
+ * bytes; padding, and words that continue a field, are empty
  */
 export function structLayout(text: string): StructLayout {
   const words = text.split(',').map((word) => word.split(':'));

@@ -14,7 +14,10 @@ export interface ChatTool {
   name: string;
   description?: string;
   parameters?: ToolParameters;
-  /** Answers a call. Text is passed to the model unchanged, other values as JSON. Without it, the element's `rivulet-toolcall` event must answer. */
+  /**
+   * Answers a call. Text is passed to the model unchanged, other values as JSON. Without it, the element's
+   * `rivulet-toolcall` event must answer.
+   */
   run?(args: Record<string, unknown>): unknown;
 }
 

@@ -1,4 +1,7 @@
-/** The engine, which an element loads when it is first needed. Its file is not part of this one: a page has one engine, whoever asks for it. */
+/**
+ * The engine, which an element loads when it is first needed. Its file is not part of this one: a page has one engine,
+ * whoever asks for it.
+ */
 export type Engine = Pick<typeof import('../index'), 'load' | 'modelRoom' | 'readCalls'>;
 
 let loadEngine: (() => Engine | Promise<Engine>) | undefined;

@@ -1,4 +1,7 @@
-/** `<rivulet-chat>`: a conversation with a model, in a shadow root of its own. docs/element.md describes it for its users. */
+/**
+ * `<rivulet-chat>`: a conversation with a model, in a shadow root of its own. docs/element.md describes it for its
+ * users.
+ */
 import type {
   AnswerPart,
   ChatOptions,
@@ -24,18 +27,22 @@ const MOST_ROUNDS = 4;
 /** A larger download begins with a question, in bytes. */
 const ASK_ABOVE = 20_000_000;
 
-/** A message of the conversation with plain text. What the assistant thought before it is beside it, as OpenAI's clients have it. */
+/**
+ * A message of the conversation with plain text. What the assistant thought before it is beside it, as OpenAI's clients
+ * have it.
+ */
 type TextMessage = Message & { content: string; reasoning_content?: string };
 
 // on a server, where the module may be imported, there are no elements
 const Base = (globalThis.HTMLElement ?? class {}) as typeof HTMLElement;
 
 /**
- * The element `<rivulet-chat model="…">`. Elements with the same model and options share one worker. The model loads with the first message, or
- * at once with `loading="eager"`.
+ * The element `<rivulet-chat model="…">`. Elements with the same model and options share one worker. The model loads
+ * with the first message, or at once with `loading="eager"`.
  *
- * Events, which bubble and cross shadow roots: `rivulet-ready` (detail: the model's info), `rivulet-progress` (Progress), `rivulet-message` (each
- * message of the user and of the assistant), `rivulet-toolcall` (ToolCallDetail) and `rivulet-error` (an Error with name, what, got, cure).
+ * Events, which bubble and cross shadow roots: `rivulet-ready` (detail: the model's info), `rivulet-progress`
+ * (Progress), `rivulet-message` (each message of the user and of the assistant), `rivulet-toolcall` (ToolCallDetail)
+ * and `rivulet-error` (an Error with name, what, got, cure).
  */
 export class RivuletChat extends Base {
   static readonly formAssociated = true;
@@ -97,7 +104,10 @@ export class RivuletChat extends Base {
     this.#tools = checkTools(tools);
   }
 
-  /** The conversation so far. A page that keeps it sets it again later. Setting it throws a RequestError if the value is no list of messages. */
+  /**
+   * The conversation so far. A page that keeps it sets it again later. Setting it throws a RequestError if the value is
+   * no list of messages.
+   */
   get messages(): Message[] {
     return structuredClone(this.#messages);
   }
@@ -307,7 +317,10 @@ export class RivuletChat extends Base {
     }
   }
 
-  /** Answers, tool calls, their results, and answers again, until one has no calls. Nothing is added to a conversation that was replaced. */
+  /**
+   * Answers, tool calls, their results, and answers again, until one has no calls. Nothing is added to a conversation
+   * that was replaced.
+   */
   async #rounds(
     conversation: TextMessage[],
     model: Model,

@@ -1,4 +1,6 @@
-/** Markdown as safe HTML. Model output is hostile input: markup in it is shown as text, and what is left is sanitised. */
+/**
+ * Markdown as safe HTML. Model output is hostile input: markup in it is shown as text, and what is left is sanitised.
+ */
 import DOMPurify from 'dompurify';
 import { Marked, type MarkedExtension, type Tokens } from 'marked';
 import { trustedPolicy } from './trusted_types';

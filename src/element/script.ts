@@ -1,10 +1,14 @@
-/** The element as a classic script. It takes the engine of the page's rivulet.js, or loads that file from beside itself. */
+/**
+ * The element as a classic script. It takes the engine of the page's rivulet.js, or loads that file from beside itself.
+ */
 import { loadScriptBeside } from '../script_beside';
 import { setEngineLoader, type Engine } from './engine';
 import { RivuletChat } from './rivulet_chat';
 import { trustedPolicy } from './trusted_types';
 
-/** of the rivulet.js that was built with this file: a page cannot name the hash of a script that it does not load itself */
+/**
+ * of the rivulet.js that was built with this file: a page cannot name the hash of a script that it does not load itself
+ */
 declare const RIVULET_INTEGRITY: string;
 
 const own = document.currentScript as HTMLScriptElement | null;

@@ -14,7 +14,9 @@ interface SharedModel {
 
 const models = new Map<string, SharedModel>();
 
-/** How long a model outlives its last element, in ms: an element that is moved in the document leaves it for a moment. */
+/**
+ * How long a model outlives its last element, in ms: an element that is moved in the document leaves it for a moment.
+ */
 const LINGER_MS = 1000;
 
 export interface ModelUse {

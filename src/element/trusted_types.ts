@@ -1,4 +1,7 @@
-/** The element's one policy for pages that enforce Trusted Types (`require-trusted-types-for 'script'`). docs/element.md names it. */
+/**
+ * The element's one policy for pages that enforce Trusted Types (`require-trusted-types-for 'script'`). docs/element.md
+ * names it.
+ */
 import type { Config } from 'dompurify';
 
 type Policy = NonNullable<Config['TRUSTED_TYPES_POLICY']>;
@@ -11,7 +14,8 @@ let policy: Policy | null | undefined;
 function createPolicy(): Policy | null {
   const { trustedTypes } = globalThis as { trustedTypes?: { createPolicy(name: string, rules: object): Policy } };
   try {
-    // only for strings of the element's own: the address of its engine, and Markdown, which DOMPurify parses where nothing runs
+    // only for strings of the element's own: the address of its engine, and Markdown, which DOMPurify parses where
+    // nothing runs
     return (
       trustedTypes?.createPolicy(NAME, { createHTML: (html: string) => html, createScriptURL: (url: string) => url }) ??
       null

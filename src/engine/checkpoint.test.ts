@@ -470,7 +470,8 @@ describe('golden checkpoints', () => {
     }
   });
 
-  // Σ(Δ²)/Σ(ref²) of rounding to 4, 5, 6, 8 bits and to 8 bits of a bfloat; a wrong nibble, scale or minimum is far beyond
+  // Σ(Δ²)/Σ(ref²) of rounding to 4, 5, 6, 8 bits and to 8 bits of a bfloat; a wrong nibble, scale or minimum is far
+  // beyond
   const ROUNDING: Partial<Record<Dtype, number>> = {
     Q4_0: 1e-2,
     Q4_1: 7e-3,

@@ -1,4 +1,7 @@
-/** Opens a checkpoint, GGUF or a Hugging Face directory: a few ranged reads tell what the model is and where each weight lies. */
+/**
+ * Opens a checkpoint, GGUF or a Hugging Face directory: a few ranged reads tell what the model is and where each weight
+ * lies.
+ */
 import { abortError, fail } from '../errors';
 // before the formats: their code then lies in rivulet.js where gzip finds it again, as in src/index.ts
 import { architectureOfGguf, architectureOfJson, type Architecture, type Weights } from '../model/architecture';
@@ -54,8 +57,10 @@ const MAX_PYTHON_JSON = 2 ** 20; // far above any configuration
 const GGUF = [0x47, 0x47, 0x55, 0x46];
 
 /**
- * @param files a GGUF file or its shards, or the files of a Hugging Face directory; files that do not belong to the model are ignored
- * @throws CheckpointError if they are not a valid model of a supported architecture; SourceError if they cannot be read; AbortError
+ * @param files a GGUF file or its shards, or the files of a Hugging Face directory; files that do not belong to the
+ * model are ignored
+ * @throws CheckpointError if they are not a valid model of a supported architecture; SourceError if they cannot be
+ * read; AbortError
  */
 export async function openCheckpoint(files: ByteSource[], signal?: AbortSignal): Promise<Checkpoint> {
   const found = await findModel(files, signal);
@@ -285,7 +290,8 @@ function parseObject(name: string, text: string): Record<string, unknown> {
 
 /**
  * The size of all weights, and the dtype of most bytes.
- * @param stated the number of parameters that the files state, if they do: a larger one is a note. Training on many devices states a smaller one
+ * @param stated the number of parameters that the files state, if they do: a larger one is a note. Training on many
+ * devices states a smaller one
  */
 function sizes(
   weights: Weights,

@@ -8,7 +8,8 @@ const FIRST_OUTLINE_READ = 32 << 10;
 
 /**
  * Like openCheckpoint, without the vocabulary: for a file that is not downloaded.
- * @param skim true: reads a few hundred KB of a GGUF file and returns undefined if they are not enough; false: reads the whole header
+ * @param skim true: reads a few hundred KB of a GGUF file and returns undefined if they are not enough; false: reads
+ * the whole header
  * @throws like openCheckpoint, except for errors in the vocabulary
  */
 export async function openCheckpointOutline(

@@ -69,7 +69,10 @@ export const createFallbackState = (candidates: BackendCandidate[]): FallbackSta
   lostAt: -Infinity,
 });
 
-/** After a second loss within this time the backend is not used again: reloading again and again costs more than a faster backend gains. */
+/**
+ * After a second loss within this time the backend is not used again: reloading again and again costs more than a
+ * faster backend gains.
+ */
 export const REPEATED_DEVICE_LOSS_MS = 60_000;
 
 /** Another backend does not help against these. */
@@ -86,8 +89,9 @@ const NOT_THE_BACKENDS_FAULT = [
 export type BackendFailureStage = 'unopened' | 'failed' | 'lost';
 
 /**
- * Sets what is tried after the first candidate failed. After a first loss: the same candidate again. After an error of a kernel: the next one,
- * since another variant may work. If the device is missing or its memory is too small: the next backend.
+ * Sets what is tried after the first candidate failed. After a first loss: the same candidate again. After an error of
+ * a kernel: the next one, since another variant may work. If the device is missing or its memory is too small: the next
+ * backend.
  * @throws the error if no candidate is left, with the reasons of the candidates before
  */
 export function handleBackendFailure(fallback: FallbackState, error: Error, failure: BackendFailureStage): void {

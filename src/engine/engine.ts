@@ -1,4 +1,7 @@
-/** The engine in the worker: it loads one model and answers the page's calls. Store, format, model, backend and text meet here. */
+/**
+ * The engine in the worker: it loads one model and answers the page's calls. Store, format, model, backend and text
+ * meet here.
+ */
 import { abortError, fail } from '../errors';
 import { createIndexedDbWorkerReader } from '../store/indexeddb_reader';
 import { setValueReader } from '../store/model_cache';
@@ -31,7 +34,10 @@ export interface EngineStatus {
   memory: number;
 }
 
-/** The calls that the page makes through Comlink. Calls that use the model run one after another, in the order of the calls. */
+/**
+ * The calls that the page makes through Comlink. Calls that use the model run one after another, in the order of the
+ * calls.
+ */
 export interface EngineWorkerCalls {
   /**
    * Unloads the previous model, then loads. Frees everything if it fails.
@@ -99,7 +105,9 @@ export function createEngine({
   let last: Promise<unknown> = Promise.resolve();
   const running = new Set<AbortController>();
 
-  /** Runs a task after the tasks before it. An unload also aborts its signal. An abort while it waits rejects at once. */
+  /**
+   * Runs a task after the tasks before it. An unload also aborts its signal. An abort while it waits rejects at once.
+   */
   function enqueue<T>(task: (signal: AbortSignal) => Promise<T>, signal?: AbortSignal): Promise<T> {
     const controller = new AbortController();
     const abort = (): void => controller.abort();

@@ -1,4 +1,7 @@
-/** Estimates, before a download, how much memory a model needs and how fast it runs: from its headers and a short run over synthetic weights. */
+/**
+ * Estimates, before a download, how much memory a model needs and how fast it runs: from its headers and a short run
+ * over synthetic weights.
+ */
 import { ROW_SLICE_MULTIPLE, type Backend, type BackendInfo, type Runner } from '../backend/backend';
 import { planCost } from '../backend/cost';
 import { recordModel } from '../backend/model_plan';
@@ -67,7 +70,10 @@ const SLICE_BYTES = 1 << 20;
 /** most positions of the measured conversation: its speed is that of a beginning */
 const MEASURED_POSITIONS = 256;
 
-/** @throws what load() throws for the headers: SourceError, CheckpointError, RequestError, DeviceError if no backend works; AbortError */
+/**
+ * @throws what load() throws for the headers: SourceError, CheckpointError, RequestError, DeviceError if no backend
+ * works; AbortError
+ */
 export async function estimate(
   source: ModelSource,
   options: EstimateOptions = {},
@@ -167,7 +173,10 @@ interface Measurement {
   obstacles: string[];
 }
 
-/** Asks the backend what the model takes, and runs some of its layers with synthetic weights of the same shapes and formats for the time. */
+/**
+ * Asks the backend what the model takes, and runs some of its layers with synthetic weights of the same shapes and
+ * formats for the time.
+ */
 async function measureSample(
   backend: Backend,
   outline: CheckpointOutline,

@@ -1,4 +1,7 @@
-/** No weight gets lost between the file and the kernels: without any of them a model does not open, does not run, or computes something else. */
+/**
+ * No weight gets lost between the file and the kernels: without any of them a model does not open, does not run, or
+ * computes something else.
+ */
 import { describe, expect, test } from 'vitest';
 import { ggufBytes, tinyModel, type TinyModel, type TinyOptions } from '../../e2e/tools/tiny';
 import type { Backend } from '../backend/backend';

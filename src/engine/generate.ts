@@ -1,4 +1,7 @@
-/** Prompt tokens in, text out: prefill in batches, decode calls of several steps, and everything that ends a text. The text survives a lost device. */
+/**
+ * Prompt tokens in, text out: prefill in batches, decode calls of several steps, and everything that ends a text. The
+ * text survives a lost device.
+ */
 import { GREEDY_SAMPLING, type ChosenLogprob } from '../backend/sampling';
 import { abortError, fail } from '../errors';
 import { ProgressMeter, type Progress } from '../store/progress';
@@ -38,7 +41,10 @@ export interface GenerationSession {
 
 export interface GenerationResult {
   text: string;
-  /** what the model thought before its answer, without the marks; absent if it did not think. Only `chat` separates it from the text */
+  /**
+   * what the model thought before its answer, without the marks; absent if it did not think. Only `chat` separates it
+   * from the text
+   */
   reasoning?: string;
   /** `stop`: an end token or a stop string; `length`: maxTokens or the end of the context */
   finish: 'stop' | 'length' | 'abort';
@@ -69,12 +75,12 @@ const MAX_FORCED_TOKENS = 8;
 const KEEPS_HISTORY = ['AbortError', 'ContextError', 'RequestError'];
 
 /**
- * If the device is lost, the state is restored on another one and the text continues. It is the same text if the new backend computes the same
- * numbers, as a device of the same kind does.
+ * If the device is lost, the state is restored on another one and the text continues. It is the same text if the new
+ * backend computes the same numbers, as a device of the same kind does.
  * @param emit gets text and reasoning in pieces of whole characters, as soon as they are certain
  * @param calledAt when the page made the call, as performance.now()
- * @throws ContextError before any work if the prompt leaves no room for an answer; RequestError; DeviceError; MemoryError. An abort is not an
- * error: the generation ends with `finish: 'abort'` and the text so far.
+ * @throws ContextError before any work if the prompt leaves no room for an answer; RequestError; DeviceError;
+ * MemoryError. An abort is not an error: the generation ends with `finish: 'abort'` and the text so far.
  */
 export async function generate(
   session: GenerationSession,
@@ -185,7 +191,10 @@ export async function prefill(
   if (signal?.aborted) throw abortError();
 }
 
-/** Makes the runner choose the tokens of an answer again, with masks that allow one token each: penalties count chosen tokens as output. */
+/**
+ * Makes the runner choose the tokens of an answer again, with masks that allow one token each: penalties count chosen
+ * tokens as output.
+ */
 async function forceTokens(
   { vocabSize }: GenerationSession,
   { runner, batchSizes }: ModelOnBackend,

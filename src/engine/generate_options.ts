@@ -10,12 +10,13 @@ export interface GenerateOptions extends Partial<Omit<SamplingParams, 'mask' | '
   /** the text ends before the first of these texts */
   stop?: string | readonly string[];
   /**
-   * Keep the state of earlier calls as far as the prompt begins with the same tokens. Rounding may then differ and change a close choice, so
-   * the default is true without a seed and false with one.
+   * Keep the state of earlier calls as far as the prompt begins with the same tokens. Rounding may then differ and
+   * change a close choice, so the default is true without a seed and false with one.
    */
   reuse?: boolean;
   /**
-   * 0 to 20: the result gives the log probability of each token and of that many most likely alternatives, before temperature and penalties.
+   * 0 to 20: the result gives the log probability of each token and of that many most likely alternatives, before
+   * temperature and penalties.
    * The model then chooses one token at a time, which is slower.
    */
   logprobs?: number;
@@ -53,7 +54,10 @@ export function samplingDefaults(
   return { ...NEUTRAL, ...(Object.keys(stated).length ? stated : family) };
 }
 
-/** @param options their types and ranges were checked in the page. @throws RequestError for a bias of a token that does not exist */
+/**
+ * @param options their types and ranges were checked in the page. @throws RequestError for a bias of a token that does
+ * not exist
+ */
 export function resolveGenerateOptions(
   options: GenerateOptions,
   defaults: SamplingDefaults,

@@ -22,8 +22,8 @@ import { samplingDefaults, type SamplingDefaults } from './generate_options';
 
 export interface LoadOptions extends BackendOptions, Omit<OpenOptions, 'signal' | 'onProgress' | 'peek'> {
   /**
-   * tokens of prompt and answer together. If it is set, it is used or the call fails. The default is 4096, or less if the model was trained
-   * for less or memory is short
+   * tokens of prompt and answer together. If it is set, it is used or the call fails. The default is 4096, or less if
+   * the model was trained for less or memory is short
    */
   contextLength?: number;
 }
@@ -77,7 +77,8 @@ type OnProgress = (progress: Progress) => unknown;
 
 /**
  * Opens the source, loads the model into the first backend that can run it, and waits until its files are stored.
- * @throws SourceError, StorageError, CheckpointError, MemoryError, DeviceError, RequestError, AbortError; then everything is freed
+ * @throws SourceError, StorageError, CheckpointError, MemoryError, DeviceError, RequestError, AbortError; then
+ * everything is freed
  */
 export async function loadModel(
   source: ModelSource,

@@ -21,7 +21,8 @@ interface Slice {
 }
 
 /**
- * The backend must have reserved `checkpoint.memoryBytes`. Several matrices are written at the same time, since their tensors are interleaved in the file.
+ * The backend must have reserved `checkpoint.memoryBytes`. Several matrices are written at the same time, since their
+ * tensors are interleaved in the file.
  * @param onBytes gets the size of each slice that is written
  * @throws what the sources and the backend throw; AbortError
  */

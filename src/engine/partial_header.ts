@@ -1,6 +1,7 @@
 /**
- * Reads the tensor table of a GGUF file without the vocabulary before it. The vocabulary is megabytes long and its length is not stated. The
- * table ends where the weights begin, and header bytes look unlike weights, so a binary search finds the border.
+ * Reads the tensor table of a GGUF file without the vocabulary before it. The vocabulary is megabytes long and its
+ * length is not stated. The table ends where the weights begin, and header bytes look unlike weights, so a binary
+ * search finds the border.
  */
 import { abortError } from '../errors';
 import { MAX_HEADER_BYTES } from '../format/header_cursor';
@@ -12,7 +13,10 @@ const START_BYTES = 32 << 10; // enough for what converters write before the voc
 const SAMPLE_BYTES = 4 << 10;
 const TABLE_BYTES = 96 << 10; // enough for a thousand tensors
 
-/** @returns undefined if the table is not found: then read the whole header. @throws CheckpointError; SourceError; AbortError */
+/**
+ * @returns undefined if the table is not found: then read the whole header. @throws CheckpointError; SourceError;
+ * AbortError
+ */
 export async function readHeaderWithoutVocabulary(
   file: ByteSource,
   signal?: AbortSignal,

@@ -8,8 +8,9 @@ export function commonPrefixLength(a: readonly number[], b: readonly number[]): 
 }
 
 /**
- * Returns the prompt with the tokens of the history wherever both spell the same text between two special tokens. A model rarely splits its
- * answer into tokens as the tokenizer does, so without this the next turn would read the answer again.
+ * Returns the prompt with the tokens of the history wherever both spell the same text between two special tokens. A
+ * model rarely splits its answer into tokens as the tokenizer does, so without this the next turn would read the answer
+ * again.
  */
 export function alignPromptToHistory(
   prompt: readonly number[],

@@ -14,8 +14,8 @@ export interface ModelOnBackend {
 
 export interface RecoverableModel {
   /**
-   * Runs a task that first brings the runner to the state it needs. If the device is lost or out of memory, the model is loaded again and the
-   * task starts again. Tasks run one after another.
+   * Runs a task that first brings the runner to the state it needs. If the device is lost or out of memory, the model
+   * is loaded again and the task starts again. Tasks run one after another.
    * @throws what the task throws, and what loading throws, also AbortError: then the next task loads first
    */
   run<T>(task: (model: ModelOnBackend) => Promise<T>, signal?: AbortSignal): Promise<T>;

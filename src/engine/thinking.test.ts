@@ -1,4 +1,7 @@
-/** Thinking and answer apart, the whole way from a file: its tokenizer, its chat template, and what the model says token by token. */
+/**
+ * Thinking and answer apart, the whole way from a file: its tokenizer, its chat template, and what the model says token
+ * by token.
+ */
 import { expect, it, vi } from 'vitest';
 import { scriptedGguf, type Piece } from '../../e2e/tools/scripted_model';
 import { openReferenceBackend } from '../backend/reference/backend';

@@ -1,12 +1,14 @@
 /**
- * The tokens that a runner has read, call by call: enough to restore its state on another device, bit for bit. The number of tokens of a call
- * changes the rounding, so an answer is read again as it was made, token by token.
+ * The tokens that a runner has read, call by call: enough to restore its state on another device, bit for bit. The
+ * number of tokens of a call changes the rounding, so an answer is read again as it was made, token by token.
  */
 import type { BackendName, Runner } from '../backend/backend';
 import { abortError } from '../errors';
 import { yieldToEventLoop } from './event_loop';
 
-/** The tokens of one prefill call, or one token of an answer. After a rewind into the call only the first `kept` count. */
+/**
+ * The tokens of one prefill call, or one token of an answer. After a rewind into the call only the first `kept` count.
+ */
 export interface HistoryCall {
   readonly ids: readonly number[];
   readonly kept: number;

@@ -1,4 +1,7 @@
-/** Hostile files: whatever the bytes, a checkpoint opens or is refused by name, at once. Seeded, so that a failure can be repeated. */
+/**
+ * Hostile files: whatever the bytes, a checkpoint opens or is refused by name, at once. Seeded, so that a failure can
+ * be repeated.
+ */
 import { describe, expect, test } from 'vitest';
 import { generator, ggufBytes, tinyDirectory, tinyModel, type TinyOptions, type TinyValue } from '../../e2e/tools/tiny';
 import { openCheckpoint } from '../engine/checkpoint';

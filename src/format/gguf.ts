@@ -1,5 +1,6 @@
 /**
- * GGUF, versions 2 and 3, little-endian: magic, version, counts, metadata, tensor infos, aligned tensor data (ggml-org/ggml docs/gguf.md).
+ * GGUF, versions 2 and 3, little-endian: magic, version, counts, metadata, tensor infos, aligned tensor data
+ * (ggml-org/ggml docs/gguf.md).
  * Pure: bytes in, a header out.
  */
 import { fail, show } from '../errors';

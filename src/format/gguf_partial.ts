@@ -2,7 +2,10 @@
 import { MAX_NAME, readCounts, readMetadata, readTensors, type GgufHeader, type GgufMetadata } from './gguf';
 import { HeaderCursor, parseHead, type NamedFile, type NeedMoreBytes } from './header_cursor';
 
-/** The header as far as the first bytes of a file go. `metadata` has the entries that are complete in them: usually those before the vocabulary. */
+/**
+ * The header as far as the first bytes of a file go. `metadata` has the entries that are complete in them: usually
+ * those before the vocabulary.
+ */
 export interface GgufPartialHeader {
   version: number;
   tensorCount: number;
@@ -22,7 +25,8 @@ export function parseGgufPartialHeader(head: Uint8Array, file: NamedFile): GgufP
 }
 
 /**
- * Guesses whether the bytes belong to a header: lengths and types are mostly zeros, a chat template is text, weights are neither.
+ * Guesses whether the bytes belong to a header: lengths and types are mostly zeros, a chat template is text, weights
+ * are neither.
  * `findGgufTensors` checks the result.
  */
 export function looksLikeHeader(bytes: Uint8Array): boolean {

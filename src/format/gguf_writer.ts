@@ -1,4 +1,7 @@
-/** Writes the header of a GGUF file (version 3, docs/gguf.md of ggml): for made-up models. The engine itself only reads such files. */
+/**
+ * Writes the header of a GGUF file (version 3, docs/gguf.md of ggml): for made-up models. The engine itself only reads
+ * such files.
+ */
 import { DTYPES, type Dtype } from '../tensor/dtype';
 
 /** GGUF type ids */

@@ -96,7 +96,10 @@ export class HeaderCursor {
     return this.text.decode(this.head.subarray(at, at + length));
   }
 
-  /** `count` strings, each after its 64-bit length. They are decoded together: one TextDecoder call each would take 0.1 s for a vocabulary. */
+  /**
+   * `count` strings, each after its 64-bit length. They are decoded together: one TextDecoder call each would take 0.1
+   * s for a vocabulary.
+   */
   strings(count: number): string[] {
     const first = this.at;
     for (let i = 0; i < count; i++) this.take(this.u64());

@@ -1,5 +1,6 @@
 /**
- * safetensors: a 64-bit length, that many bytes of JSON { name: { dtype, shape, data_offsets } }, the data (huggingface/safetensors README).
+ * safetensors: a 64-bit length, that many bytes of JSON { name: { dtype, shape, data_offsets } }, the data
+ * (huggingface/safetensors README).
  * Pure: bytes in, tensor infos out.
  */
 import { fail, show } from '../errors';

@@ -21,9 +21,12 @@ export interface InspectCallOptions extends InspectOptions {
 }
 
 /**
- * Computes what a model does with a text, layer by layer and token by token, with the reference backend in a worker that ends with the call.
- * `text` may be token ids, which are used unchanged. A model that is stored in this browser is read from there, by its id or source.
- * @throws by name: RequestError for a text that is empty or has more than 64 tokens, MemoryError for more than 500 million weights, SourceError, CheckpointError, StorageError, AbortError
+ * Computes what a model does with a text, layer by layer and token by token, with the reference backend in a worker
+ * that ends with the call.
+ * `text` may be token ids, which are used unchanged. A model that is stored in this browser is read from there, by its
+ * id or source.
+ * @throws by name: RequestError for a text that is empty or has more than 64 tokens, MemoryError for more than 500
+ * million weights, SourceError, CheckpointError, StorageError, AbortError
  */
 export async function inspect(
   source: ModelSource,

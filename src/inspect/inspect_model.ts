@@ -1,4 +1,7 @@
-/** What a model does with a text, computed by the reference backend: the gates of the short convolutions, and where each attention head looks. */
+/**
+ * What a model does with a text, computed by the reference backend: the gates of the short convolutions, and where each
+ * attention head looks.
+ */
 import { recordModel } from '../backend/model_plan';
 import { openReferenceBackend } from '../backend/reference/backend';
 import { openCheckpoint } from '../engine/checkpoint';

@@ -1,4 +1,7 @@
-/** The architectures that run here, a row for each. The parts of the engine ask their row and know no family by name; other_kinds.ts has the relatives that are refused. */
+/**
+ * The architectures that run here, a row for each. The parts of the engine ask their row and know no family by name;
+ * other_kinds.ts has the relatives that are refused.
+ */
 import { refuseArchitecture } from '../other_kinds';
 import type { Config } from './config';
 import { forward, lfm2Weights, type Lfm2Sources } from './lfm2';

@@ -1,4 +1,7 @@
-/** The configuration of a model. Every number comes from the file, whose keys are those of transformers (configuration_lfm2.py) or llama.cpp (gguf-py). */
+/**
+ * The configuration of a model. Every number comes from the file, whose keys are those of transformers
+ * (configuration_lfm2.py) or llama.cpp (gguf-py).
+ */
 export interface Config {
   vocabSize: number; // V
   hiddenSize: number; // D

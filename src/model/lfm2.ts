@@ -1,4 +1,7 @@
-/** The weights and the forward pass of dense LFM2 and LFM2.5 (modeling_lfm2.py in transformers), once, for every file format, every backend and every T. */
+/**
+ * The weights and the forward pass of dense LFM2 and LFM2.5 (modeling_lfm2.py in transformers), once, for every file
+ * format, every backend and every T.
+ */
 import type { Config } from './config';
 import type { Act, ConvState, KvCache, Norm, Ops, Vector } from './ops';
 import type { Loaded, ModuleNames, WeightReader } from './weights';
@@ -19,8 +22,9 @@ export const inLayer = (layer: number) => (hf: string, gguf: string, ...others: 
 ]; // prettier-ignore
 
 /**
- * Every weight of the model: its names as transformers and llama.cpp (gguf-py) write them, and its shape. Despite its name, token_embd_norm is the
- * final norm; Ollama calls it output_norm (convert_lfm2.go). o_proj is of early versions for MLX.
+ * Every weight of the model: its names as transformers and llama.cpp (gguf-py) write them, and its shape. Despite its
+ * name, token_embd_norm is the final norm; Ollama calls it output_norm (convert_lfm2.go). o_proj is of early versions
+ * for MLX.
  */
 export function lfm2Weights(config: Config, read: WeightReader) {
   const { vocabSize: V, hiddenSize: D, ffnSize: F, heads: H, kvHeads: K, headDim: d, convLength: L } = config;

@@ -1,11 +1,13 @@
 /**
- * The operations of the model, at the granularity of the blocks in the LFM2 report (arXiv:2511.23404). The forward pass (lfm2.ts) is written in them once;
+ * The operations of the model, at the granularity of the blocks in the LFM2 report (arXiv:2511.23404). The forward pass
+ * (lfm2.ts) is written in them once;
  * a backend executes what was recorded.
  *
  * Letters: T tokens of this step, D hidden width, F feed-forward width, H query heads, K key/value heads, d head width,
  * L conv length, V vocabulary. Activations are f32, row-major, one row a token.
  *
- * A fusion is a named optional argument that is part of the mathematics (`norm` before, `add` after), never a second function.
+ * A fusion is a named optional argument that is part of the mathematics (`norm` before, `add` after), never a second
+ * function.
  */
 import type { Dtype } from '../tensor/dtype';
 
@@ -67,7 +69,8 @@ export interface Ops {
   /** silu(W1 · norm(x)) ⊙ (W3 · norm(x)): [T, F] */
   swiglu(w1: Matrix, w3: Matrix, x: Act, options: { norm: Norm }): Act;
   /**
-   * Gated short convolution (Lfm2ShortConv in transformers). bcx [T, 3D] holds B, C, x side by side; taps [D, L], the last one for the current token:
+   * Gated short convolution (Lfm2ShortConv in transformers). bcx [T, 3D] holds B, C, x side by side; taps [D, L], the
+   * last one for the current token:
    * y[t,c] = C[t,c] · (bias[c] + Σ_k taps[c,k] · (B⊙x)[t−(L−1)+k, c]): [T, D]
    */
   shortConv(bcx: Act, taps: Vector, state: ConvState, options?: { bias?: Vector }): Act;

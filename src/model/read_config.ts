@@ -86,7 +86,8 @@ export function refuseQuantized(json: Readonly<Record<string, unknown>>): void {
 
 /**
  * From config.json of a Hugging Face directory (transformers, Lfm2Config), after `refuseQuantized`.
- * `intermediate_size` and `block_ff_dim` are not read: some files state them before the auto-adjustment, some after. The weights are certain.
+ * `intermediate_size` and `block_ff_dim` are not read: some files state them before the auto-adjustment, some after.
+ * The weights are certain.
  * @param tensors widths come from their shapes; loses a tied head
  * @param notes gets what was assumed
  * @throws CheckpointError
@@ -148,7 +149,10 @@ export const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 const positive = (value: unknown): boolean => typeof value === 'number' && value > 0;
 
-/** Ollama's converter leaves the base out where config.json has it in rope_parameters only. It is one number in all dense models. */
+/**
+ * Ollama's converter leaves the base out where config.json has it in rope_parameters only. It is one number in all
+ * dense models.
+ */
 function familyRopeTheta(notes: string[]): number {
   notes.push('The model states no rope_theta: 1000000 is used, as in all of LFM2.');
   return 1e6;

@@ -1,4 +1,7 @@
-/** Finds the weights of a model among the tensors of its files, and walks the tree that a model's own function makes of them (lfm2.ts). */
+/**
+ * Finds the weights of a model among the tensors of its files, and walks the tree that a model's own function makes of
+ * them (lfm2.ts).
+ */
 import { fail } from '../errors';
 import { refuseArchitecture } from '../other_kinds';
 import type { Dtype } from '../tensor/dtype';
@@ -79,7 +82,10 @@ export interface TensorIndex {
   read<T>(build: (read: WeightReader) => T): T;
 }
 
-/** Parts of a name that only say what a module is wrapped in: by a model, torch.compile, DistributedDataParallel, FSDP, activation checkpoints, PEFT. */
+/**
+ * Parts of a name that only say what a module is wrapped in: by a model, torch.compile, DistributedDataParallel, FSDP,
+ * activation checkpoints, PEFT.
+ */
 const WRAPPERS = /^(_\w+|module|base_\w+|(language_|text_)?model|lfm)$/;
 
 /** 'lfm.layers.3._orig_mod.conv.in_proj.weight' → 'layers.3.conv.in_proj.weight' */
@@ -160,7 +166,10 @@ export type Loaded<T, M = Matrix, V = Vector> = T extends MatrixSource
       ? { [K in keyof T]: Loaded<T[K], M, V> }
       : T;
 
-/** The same tree with other leaves. A leaf that stands in several places, as a tied head does, is mapped once and stays one object. */
+/**
+ * The same tree with other leaves. A leaf that stands in several places, as a tied head does, is mapped once and stays
+ * one object.
+ */
 export function mapLeaves<T, M, V>(
   tree: T,
   matrix: (source: MatrixSource) => M,

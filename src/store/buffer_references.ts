@@ -1,6 +1,6 @@
 /**
- * Reference counts of buffers that several parts of the store use. The last release frees the memory. A buffer that is never released waits
- * for the garbage collector, which may leave hundreds of megabytes for long.
+ * Reference counts of buffers that several parts of the store use. The last release frees the memory. A buffer that is
+ * never released waits for the garbage collector, which may leave hundreds of megabytes for long.
  */
 const referenceCounts = new WeakMap<ArrayBufferLike, number>();
 
@@ -17,7 +17,8 @@ export function releaseBuffer(bytes: Uint8Array): void {
 }
 
 /**
- * Frees the memory of a buffer without other users. Sending it to a port and closing the port frees it at once. ArrayBuffer.transfer does not:
+ * Frees the memory of a buffer without other users. Sending it to a port and closing the port frees it at once.
+ * ArrayBuffer.transfer does not:
  * fetch, Blob, IndexedDB and WebCrypto keep handles on their buffers until the garbage collector runs.
  */
 export function freeBufferNow({ buffer }: Uint8Array): void {

@@ -9,12 +9,13 @@ export interface ByteSource {
   readonly size: number;
   /**
    * Exactly `length` bytes from `offset`. Other readers may share the bytes: do not write to or transfer them.
-   * @throws SourceError if the range leaves the file or the bytes cannot be read; StorageError if the cached copy is damaged; AbortError
+   * @throws SourceError if the range leaves the file or the bytes cannot be read; StorageError if the cached copy is
+   * damaged; AbortError
    */
   read(offset: number, length: number, signal?: AbortSignal): Promise<Uint8Array>;
   /**
-   * The reader no longer needs bytes that `read` returned and must not use them again. Without other readers their memory is freed at once,
-   * which garbage collection would do much later.
+   * The reader no longer needs bytes that `read` returned and must not use them again. Without other readers their
+   * memory is freed at once, which garbage collection would do much later.
    */
   release?(bytes: Uint8Array): void;
 }

@@ -74,7 +74,10 @@ export async function pinModel(id: string, pinned = true): Promise<void> {
   await (await requireModelCache()).updateManifest(id, (manifest) => ({ ...manifest, pinned }));
 }
 
-/** Downloads a model into the cache without loading it. If it changes on the server meanwhile, the download starts again, once. @throws like openModel */
+/**
+ * Downloads a model into the cache without loading it. If it changes on the server meanwhile, the download starts
+ * again, once. @throws like openModel
+ */
 export async function downloadModel(source: ModelSource, options: OpenOptions = {}): Promise<string> {
   for (let again = true; ; again = false) {
     const model = await openModel(source, { ...options, cache: 'required' });

@@ -1,6 +1,7 @@
 /**
- * The checksum of a stored chunk: its SHA-256 (32 bytes) and a quick checksum (32 bytes) that every load can afford. The quick one finds every
- * change within one 8-byte word, because each step is a bijection, and misses one in 2^64 of other changes. It does not stop an attacker.
+ * The checksum of a stored chunk: its SHA-256 (32 bytes) and a quick checksum (32 bytes) that every load can afford.
+ * The quick one finds every change within one 8-byte word, because each step is a bijection, and misses one in 2^64 of
+ * other changes. It does not stop an attacker.
  */
 import {
   compileBlockHashFunction,

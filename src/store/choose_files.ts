@@ -3,8 +3,8 @@ import { fail } from '../errors';
 import { BESIDE_MODELS, refuseOtherFiles } from '../other_kinds';
 
 /**
- * The order without a selector: 4 bits first, because a page can load them, then more bits, then fewer. Files of other types, which cannot be read,
- * come last. Q2_K is behind IQ3_M: its kernels are slow on the CPU.
+ * The order without a selector: 4 bits first, because a page can load them, then more bits, then fewer. Files of other
+ * types, which cannot be read, come last. Q2_K is behind IQ3_M: its kernels are slow on the CPU.
  */
 const PREFERRED = [
   'Q4_0', 'Q4_K_M', 'Q4_K_S', 'Q4_K', 'IQ4_NL', 'IQ4_XS', 'MXFP4', 'Q4_1', 'Q5_K_M', 'Q5_K_S', 'Q5_K', 'Q5_0', 'Q5_1', 'Q6_K', 'Q8_0', 'Q8_K',
@@ -27,7 +27,10 @@ const baseName = (name: string): string => name.slice(name.lastIndexOf('/') + 1)
 export const quantizationInName = (name: string): string | undefined =>
   [...name.replace(SHARD, '').matchAll(QUANTIZATION)].at(-1)?.[1].toUpperCase();
 
-/** All shards of the model that `name` belongs to, in order: '…-00001-of-00003.gguf' → three names; any other name → itself. */
+/**
+ * All shards of the model that `name` belongs to, in order: '…-00001-of-00003.gguf' → three names; any other name →
+ * itself.
+ */
 export function shardNames(name: string): string[] {
   const count = Number(SHARD.exec(name)?.[2] ?? 0);
   if (count < 1 || count > 999) return [name];
@@ -38,9 +41,11 @@ export function shardNames(name: string): string[] {
 
 /**
  * @param names all available files
- * @param selector a quantisation ('Q4_0'), a part of a name that has one ('UD-Q4_K_XL'), a file name, a folder, or nothing
+ * @param selector a quantisation ('Q4_0'), a part of a name that has one ('UD-Q4_K_XL'), a file name, a folder, or
+ * nothing
  * @param where the repository or folder, for messages
- * @throws SourceError that lists the available models if none fits; CheckpointError if the files are known to be of another kind
+ * @throws SourceError that lists the available models if none fits; CheckpointError if the files are known to be of
+ * another kind
  */
 export function chooseFiles(names: string[], selector: string | undefined, where: string): string[] {
   const models = names.filter(
@@ -95,7 +100,10 @@ export function chooseFiles(names: string[], selector: string | undefined, where
   );
 }
 
-/** The place in the order of preference; 'Q4_K_L' stands where 'Q4_K' does, and a name without a type before those that cannot be read. */
+/**
+ * The place in the order of preference; 'Q4_K_L' stands where 'Q4_K' does, and a name without a type before those that
+ * cannot be read.
+ */
 function rank(name: string): number {
   const quant = quantizationInName(name);
   if (!quant) return PREFERRED.length;

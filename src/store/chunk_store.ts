@@ -1,6 +1,6 @@
 /**
- * The chunks of one opened model: in the cache, or, without storage, a few in memory. A chunk is checked against its checksum when it is first
- * read. The last few stay in memory, because readers ask for less than a chunk at a time.
+ * The chunks of one opened model: in the cache, or, without storage, a few in memory. A chunk is checked against its
+ * checksum when it is first read. The last few stay in memory, because readers ask for less than a chunk at a time.
  */
 import {
   chunkCount,
@@ -146,7 +146,8 @@ export class ChunkStore {
   }
 
   /**
-   * The checked bytes of a chunk; the caller must release them. Undefined if the chunk is not available, or if it is damaged or missing: then
+   * The checked bytes of a chunk; the caller must release them. Undefined if the chunk is not available, or if it is
+   * damaged or missing: then
    * `has` is false from now on.
    */
   get(file: string, index: number): Promise<Uint8Array<ArrayBuffer> | undefined> {

@@ -1,9 +1,11 @@
 /**
- * Downloads the missing chunks of one opened model: first the chunks that readers wait for, then, if the whole model is wanted, the rest in
- * order. One tab downloads; the others wait for its lock and check every quarter second what it has written.
+ * Downloads the missing chunks of one opened model: first the chunks that readers wait for, then, if the whole model is
+ * wanted, the rest in order. One tab downloads; the others wait for its lock and check every quarter second what it has
+ * written.
  *
- * Memory: a connection keeps its chunk until the chunk is hashed and written. Chunks that arrive early stay in memory for the reader or for the
- * hash of the whole file, up to two per connection. Beyond that they are read from the cache again.
+ * Memory: a connection keeps its chunk until the chunk is hashed and written. Chunks that arrive early stay in memory
+ * for the reader or for the hash of the whole file, up to two per connection. Beyond that they are read from the cache
+ * again.
  */
 import { abortError } from '../errors';
 import type { FileRecord } from './model_cache';
@@ -196,7 +198,10 @@ export class ModelDownload {
     this.#meter.update(this.#bytes, this.#lastRead.file);
   };
 
-  /** Runs jobs until none is left. An unusable file is deleted after all jobs have ended, since they could write more of it. */
+  /**
+   * Runs jobs until none is left. An unusable file is deleted after all jobs have ended, since they could write more of
+   * it.
+   */
   async #transfer(): Promise<void> {
     for (;;) {
       const failure = await this.#runJobs();

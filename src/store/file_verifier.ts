@@ -1,4 +1,7 @@
-/** Compares whole files with the hashes that the hub states: SHA-256 chunk by chunk during the download, the git id of small files at the end. */
+/**
+ * Compares whole files with the hashes that the hub states: SHA-256 chunk by chunk during the download, the git id of
+ * small files at the end.
+ */
 import type { FileRecord } from './model_cache';
 import { retainBuffer, releaseBuffer } from './buffer_references';
 import { createSha256, toHex } from './sha256';
@@ -19,7 +22,10 @@ export class FileVerifier {
   /** The file is complete and has the hash of the hub. */
   isVerified = (file: string): boolean => this.#verified.has(file) || this.chunks.manifest.state === 'complete';
 
-  /** Adds a chunk to the hash. @param wait keeps a chunk that is too early in memory; otherwise it is read from the store later */
+  /**
+   * Adds a chunk to the hash. @param wait keeps a chunk that is too early in memory; otherwise it is read from the
+   * store later
+   */
   addChunk(file: FileRecord, index: number, data: Uint8Array, wait: boolean): void {
     if (file.sha256) this.#hashOf(file).addChunk(index, data, wait);
   }

@@ -19,7 +19,10 @@ import { ProgressMeter } from './progress';
 /** The server sends the whole file for any range. */
 export class RangesIgnoredError extends Error {}
 
-/** Fills `into` with the bytes of the file from `first` on. @throws SourceError, FileChangedError, RangesIgnoredError, AbortError */
+/**
+ * Fills `into` with the bytes of the file from `first` on. @throws SourceError, FileChangedError, RangesIgnoredError,
+ * AbortError
+ */
 export async function fetchRange(
   remote: RemoteFile,
   first: number,
@@ -45,7 +48,9 @@ export async function fetchRange(
   });
 }
 
-/** The whole file from its beginning, for servers without ranges. Each attempt starts again: `restart` is called first. */
+/**
+ * The whole file from its beginning, for servers without ranges. Each attempt starts again: `restart` is called first.
+ */
 export async function fetchWholeFile(
   remote: RemoteFile,
   restart: () => void,
@@ -93,7 +98,8 @@ export async function fetchJson(url: string, options: HttpRequestOptions): Promi
 }
 
 /**
- * Size, validator and first bytes of a file at an address. A file whose size the server does not state is read whole, into a blob.
+ * Size, validator and first bytes of a file at an address. A file whose size the server does not state is read whole,
+ * into a blob.
  * @param options.peek true: such a file is refused
  * @throws SourceError, AbortError
  */
@@ -164,7 +170,9 @@ async function readWhole(remote: RemoteFile, options: HttpRequestOptions): Promi
   });
 }
 
-/** Rejects bytes that are clearly not the file, such as an error or sign-in page with status 200. @throws SourceError */
+/**
+ * Rejects bytes that are clearly not the file, such as an error or sign-in page with status 200. @throws SourceError
+ */
 export function checkFirstBytes(name: string, head: Uint8Array): void {
   const text = String.fromCharCode(...head.subarray(0, 16));
   const wrong = /\.gguf$/i.test(name) ? !text.startsWith('GGUF') : /^\s*<(!doctype|html|\?xml|head)/i.test(text);

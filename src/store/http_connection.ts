@@ -1,8 +1,9 @@
 /**
  * One request over HTTP. The headers of its response are checked before the bytes are used.
  *
- * Requests carry Range, so browsers ask for the identity encoding by themselves (Fetch standard); `Range: bytes=a-b` needs no CORS preflight,
- * If-Range would. Content-Range and ETag of other origins can be read only where the server exposes them; Content-Length and Last-Modified always.
+ * Requests carry Range, so browsers ask for the identity encoding by themselves (Fetch standard); `Range: bytes=a-b`
+ * needs no CORS preflight, If-Range would. Content-Range and ETag of other origins can be read only where the server
+ * exposes them; Content-Length and Last-Modified always.
  */
 import { abortError, fail, RivuletError, type ErrorParts } from '../errors';
 import { freeBufferNow } from './buffer_references';
@@ -85,7 +86,10 @@ export class FileChangedError extends FileContentError {
   }
 }
 
-/** The error for a wrong size. A file with a known hash cannot have changed, so the server is wrong; any other file may be a new version. */
+/**
+ * The error for a wrong size. A file with a known hash cannot have changed, so the server is wrong; any other file may
+ * be a new version.
+ */
 export const wrongSize = ({ file }: RemoteFile, size: number): Error =>
   file.sha256 || file.gitId
     ? new RivuletError('SourceError', {
@@ -164,7 +168,10 @@ export async function connect(
   }
 }
 
-/** Reuses one buffer if the body is a byte stream: one buffer for each piece would stay in memory until garbage collection. */
+/**
+ * Reuses one buffer if the body is a byte stream: one buffer for each piece would stay in memory until garbage
+ * collection.
+ */
 async function* readBody(
   body: Response['body'],
   withTimeout: <T>(work: Promise<T>) => Promise<T>,

@@ -1,9 +1,9 @@
 /**
- * Hubs with the API of Hugging Face: /api/models/{repo}/revision/{revision}?blobs=true lists files with sizes and hashes. The files are at
- * /{repo}/resolve/{commit}/{path}, which redirects to signed URLs that expire.
+ * Hubs with the API of Hugging Face: /api/models/{repo}/revision/{revision}?blobs=true lists files with sizes and
+ * hashes. The files are at /{repo}/resolve/{commit}/{path}, which redirects to signed URLs that expire.
  *
- * A token is sent to the hub's host only: it is a header of the first request, and browsers drop Authorization on a redirect to another origin
- * (Fetch standard, "HTTP-redirect fetch"). It is never stored.
+ * A token is sent to the hub's host only: it is a header of the first request, and browsers drop Authorization on a
+ * redirect to another origin (Fetch standard, "HTTP-redirect fetch"). It is never stored.
  */
 import { fail } from '../errors';
 import { chooseFiles } from './choose_files';
@@ -36,7 +36,8 @@ const HOSTS = ['huggingface.co/', 'hf.co/', 'www.huggingface.co/'];
 const FOLDERS = /^(models|assets|static|public)\//;
 
 /**
- * 'Org/Repo', 'Org/Repo:Q4_0', 'Org/Repo/file.gguf', each with '@revision', 'hf.co/' before it or not; or a URL of the hub, as copied from a browser.
+ * 'Org/Repo', 'Org/Repo:Q4_0', 'Org/Repo/file.gguf', each with '@revision', 'hf.co/' before it or not; or a URL of the
+ * hub, as copied from a browser.
  * Undefined for any other text, such as 'models/file.gguf'.
  */
 export function parseHubId(text: string, hub = DEFAULT_HUB): HubModelId | undefined {

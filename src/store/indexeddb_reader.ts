@@ -1,9 +1,10 @@
 /**
- * Reads values of an IndexedDB store in short-lived workers. A browser keeps the serialised form of each value until garbage collection, which on
- * a busy thread comes after the whole model. It is freed when its worker ends. This was measured in Chromium. Other browsers read in this
- * thread, because Firefox may hang in a worker's own `new Worker`.
+ * Reads values of an IndexedDB store in short-lived workers. A browser keeps the serialised form of each value until
+ * garbage collection, which on a busy thread comes after the whole model. It is freed when its worker ends. This was
+ * measured in Chromium. Other browsers read in this thread, because Firefox may hang in a worker's own `new Worker`.
  *
- * The worker starts from source text, so that it works in any bundle on any static host. It transfers the values without a copy.
+ * The worker starts from source text, so that it works in any bundle on any static host. It transfers the values
+ * without a copy.
  */
 const READS_PER_WORKER = 2;
 const READ_TIMEOUT_MS = 5000;

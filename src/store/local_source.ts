@@ -1,4 +1,7 @@
-/** Models in local files: chosen, dropped, or in a directory that the user opened. They are read in place and never copied. */
+/**
+ * Models in local files: chosen, dropped, or in a directory that the user opened. They are read in place and never
+ * copied.
+ */
 import { fail } from '../errors';
 import { chooseFiles } from './choose_files';
 import { blobSource, type ByteSource } from './byte_source';

@@ -68,7 +68,8 @@ export async function verifyModel(
   }
 }
 
-// An exported model: 8 bytes of MAGIC, the length of the header (u32, little-endian), the header (JSON), then the files one after another.
+// An exported model: 8 bytes of MAGIC, the length of the header (u32, little-endian), the header (JSON), then the files
+// one after another.
 const MAGIC = 'RIVULET1';
 const MAX_HEADER_BYTES = 64 << 20;
 
@@ -80,7 +81,10 @@ interface ExportHeader {
   files: (FileRecord & { hashes: string[] })[];
 }
 
-/** A complete cached model as one file, checked while it is read. The browser may keep the blob on disk. @throws StorageError; AbortError */
+/**
+ * A complete cached model as one file, checked while it is read. The browser may keep the blob on disk. @throws
+ * StorageError; AbortError
+ */
 export async function exportModel(id: string, { signal }: { signal?: AbortSignal } = {}): Promise<Blob> {
   const cache = await requireModelCache();
   const release = await acquireSharedLock(readLockName(id), signal);

@@ -5,8 +5,8 @@
  *   ['hash', model, file, index]    checksum of a chunk (checksum.ts)
  *   ['chunk', model, file, index]   the chunk, an ArrayBuffer
  *
- * A chunk and its checksum are written in one transaction, so each stored checksum has a verified chunk. Only a manifest with the state
- * 'complete' counts as a cached model.
+ * A chunk and its checksum are written in one transaction, so each stored checksum has a verified chunk. Only a
+ * manifest with the state 'complete' counts as a cached model.
  */
 import { createStore, get, promisifyRequest, set, type UseStore } from 'idb-keyval';
 import { fail } from '../errors';
@@ -14,7 +14,8 @@ import type { createIndexedDbWorkerReader } from './indexeddb_reader';
 import { toHex, Sha256, sha256BlocksInJavaScript } from './sha256';
 
 /**
- * Bytes of a chunk. Chromium 156, profile on disk, 192 MB of random bytes, 1 / 4 transactions at once, median of 3, MB/s:
+ * Bytes of a chunk. Chromium 156, profile on disk, 192 MB of random bytes, 1 / 4 transactions at once, median of 3,
+ * MB/s:
  *   1 MB: write 108 / 115, read 225 / 295 · 2 MB: 125 / 133, 272 / 334 · 4 MB: 145 / 146, 344 / 392
  *   8 MB: 154 / 176, 426 / 512 · 16 MB: 159 / 170, 442 / 521
  * 16 MB is hardly faster, takes more memory and loses more bytes to an interruption.
@@ -85,7 +86,10 @@ const keysWithin = (...prefix: string[]): IDBKeyRange => IDBKeyRange.bound(prefi
 
 let opened: { factory: IDBFactory; cache: Promise<ModelCache | undefined> } | undefined;
 
-/** Undefined if IndexedDB is missing or does not open (private windows of some browsers, blocked site data, a damaged profile). */
+/**
+ * Undefined if IndexedDB is missing or does not open (private windows of some browsers, blocked site data, a damaged
+ * profile).
+ */
 export function openModelCache(): Promise<ModelCache | undefined> {
   try {
     const factory = globalThis.indexedDB;
@@ -99,7 +103,10 @@ export function openModelCache(): Promise<ModelCache | undefined> {
 
 let createValueReader: typeof createIndexedDbWorkerReader | undefined;
 
-/** Who reads weights gives the reader before the first model opens. The page's part of the library reads only records, and does without. */
+/**
+ * Who reads weights gives the reader before the first model opens. The page's part of the library reads only records,
+ * and does without.
+ */
 export const setValueReader = (create: typeof createIndexedDbWorkerReader): void => void (createValueReader = create);
 
 async function connect(): Promise<ModelCache | undefined> {
@@ -107,7 +114,8 @@ async function connect(): Promise<ModelCache | undefined> {
     const store = createStore(DATABASE, STORE);
     await get('probe', store);
     const inTurns: UseStore = (mode, work) => store(mode, work).catch(failStorage);
-    // A tab that is frozen before it hears of an answer cannot end its transaction, and Chromium lets others wait for a minute. So it ends without it
+    // A tab that is frozen before it hears of an answer cannot end its transaction, and Chromium lets others wait for a
+    // minute. So it ends without it
     const atOnce: UseStore = (mode, work) =>
       inTurns(mode, (s) => {
         const done = work(s);
@@ -244,8 +252,8 @@ const manifestChecksum = (manifest: object): string =>
   );
 
 /**
- * Stored data is input too: another version, another script of this origin or damage may have changed it. Without a valid manifest nothing can
- * be read, so such a model is deleted.
+ * Stored data is input too: another version, another script of this origin or damage may have changed it. Without a
+ * valid manifest nothing can be read, so such a model is deleted.
  */
 function isManifest(value: unknown): value is ModelManifest {
   const m = value as (Partial<ModelManifest> & { seal?: string }) | undefined;

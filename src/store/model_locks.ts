@@ -1,8 +1,10 @@
 /**
- * Web Locks between tabs: one downloads a model, several read it. Without Web Locks (old browsers, insecure contexts) calls run at once.
+ * Web Locks between tabs: one downloads a model, several read it. Without Web Locks (old browsers, insecure contexts)
+ * calls run at once.
  *
- * A frozen tab keeps its locks. So those who wait for a lock ping its holders, and break it if none answers. The broken holder goes on when it
- * resumes, as in browsers without locks: chunks carry hashes, so that two writers cannot damage a model.
+ * A frozen tab keeps its locks. So those who wait for a lock ping its holders, and break it if none answers. The broken
+ * holder goes on when it resumes, as in browsers without locks: chunks carry hashes, so that two writers cannot damage
+ * a model.
  */
 const PING_MS = 2000;
 /** 8 s without an answer: a worker that is alive answers within milliseconds */
@@ -55,8 +57,9 @@ export async function tryExclusiveLock<T>(name: string, work: () => Promise<T>):
 }
 
 /**
- * Holds `name` as one of several readers until the returned function is called. Its promise resolves when the browser has released the lock,
- * which is later than the call: only then can another call get it. @throws AbortError while it waits
+ * Holds `name` as one of several readers until the returned function is called. Its promise resolves when the browser
+ * has released the lock, which is later than the call: only then can another call get it. @throws AbortError while it
+ * waits
  */
 export const acquireSharedLock = (name: string, signal?: AbortSignal): Promise<() => Promise<void>> =>
   new Promise((resolve, reject) => {

@@ -28,7 +28,8 @@ import {
 } from './http_connection';
 
 /**
- * A hub id 'Org/Repo[:quant | /file][@revision]'; a URL (https://…, ./…, /…; one that ends in '/' is a folder with a Hugging Face checkpoint);
+ * A hub id 'Org/Repo[:quant | /file][@revision]'; a URL (https://…, ./…, /…; one that ends in '/' is a folder with a
+ * Hugging Face checkpoint);
  * the id of a stored model; the URLs of all files of one model; or local files.
  */
 export type ModelSource = string | { url: string | string[] } | LocalSource;
@@ -46,13 +47,16 @@ export interface OpenOptions {
   peek?: boolean;
   /** asks the server for a newer version even if the model is in the cache */
   refresh?: boolean;
-  /** consent to delete other models, the least recently used first, if space is missing; a function is asked each time */
+  /**
+   * consent to delete other models, the least recently used first, if space is missing; a function is asked each time
+   */
   makeRoom?: EvictionConsent;
   /** checks the first read of each cached chunk by a quick checksum (default), or every read from disk by SHA-256 */
   check?: 'quick' | 'full';
   /**
-   * SHA-256 of the model's file in lower-case hex, or of several files by their names. A download with another hash is refused. load() then
-   * implies cache: 'required', since only what is stored is compared as a whole. Local files are refused
+   * SHA-256 of the model's file in lower-case hex, or of several files by their names. A download with another hash is
+   * refused. load() then implies cache: 'required', since only what is stored is compared as a whole. Local files are
+   * refused
    */
   sha256?: string | Readonly<Record<string, string>>;
   /** stops everything: reads reject with AbortError, stored chunks are kept */
@@ -70,7 +74,8 @@ export interface OpenedModel {
   /** for the user: no storage, no space, … It grows while the model is open */
   notes: string[];
   /**
-   * Resolves when the whole model is stored and verified, or cannot be stored (a note says why). Await it before `close`.
+   * Resolves when the whole model is stored and verified, or cannot be stored (a note says why). Await it before
+   * `close`.
    * @throws SourceError; StorageError if the cache is required; AbortError
    */
   finish(): Promise<void>;

@@ -1,6 +1,7 @@
 /**
- * SHA-256 of blocks (FIPS 180-4, 6.2.2) in WebAssembly: 64 unrolled rounds with the state in locals. The message schedule is computed in SIMD
- * vectors, four words at a time and four rounds ahead. WebCrypto cannot hash a file in pieces, and JavaScript has a third of the speed.
+ * SHA-256 of blocks (FIPS 180-4, 6.2.2) in WebAssembly: 64 unrolled rounds with the state in locals. The message
+ * schedule is computed in SIMD vectors, four words at a time and four rounds ahead. WebCrypto cannot hash a file in
+ * pieces, and JavaScript has a third of the speed.
  */
 import {
   compileBlockHashFunction,
@@ -39,7 +40,10 @@ const storeScheduleWords = (i: number, x: number): number[] => [
   ...v128Store(SCHEDULE_ADDRESS + 16 * (i % 4)),
 ];
 
-/** σ1 of words `low` and `high` of x, added to SUM in lanes 0, 1 and again in 2, 3. A word next to itself is rotated by a 64-bit shift. */
+/**
+ * σ1 of words `low` and `high` of x, added to SUM in lanes 0, 1 and again in 2, 3. A word next to itself is rotated by
+ * a 64-bit shift.
+ */
 const addSigma1 = (x: number, low: number, high: number): number[] => [
   ...[...localGet(x), ...localGet(x), ...i32x4Shuffle(low, low, high, high), ...localSet(ROTATED)],
   ...[

@@ -1,4 +1,7 @@
-/** The option `sha256`: a model whose files have other hashes is refused, whatever the server says and whatever is stored. */
+/**
+ * The option `sha256`: a model whose files have other hashes is refused, whatever the server says and whatever is
+ * stored.
+ */
 import 'fake-indexeddb/auto';
 import { IDBFactory } from 'fake-indexeddb';
 import { afterEach, beforeEach, expect, it } from 'vitest';

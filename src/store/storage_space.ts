@@ -3,7 +3,10 @@ import { fail } from '../errors';
 import { chunkLength, type ModelCache, type ModelManifest } from './model_cache';
 import { withExclusiveLock, tryExclusiveLock, readLockName } from './model_locks';
 
-/** Bytes that the browser grants this site and bytes in use; undefined if it does not say. Browsers round and pad these numbers. */
+/**
+ * Bytes that the browser grants this site and bytes in use; undefined if it does not say. Browsers round and pad these
+ * numbers.
+ */
 export async function storageEstimate(): Promise<{ quota: number; usage: number } | undefined> {
   try {
     const { quota, usage } = (await globalThis.navigator?.storage?.estimate?.()) ?? {};
@@ -14,8 +17,9 @@ export async function storageEstimate(): Promise<{ quota: number; usage: number 
 }
 
 /**
- * Bytes that this site may still store; undefined if the browser does not say. Chromium reports 10 GB to every site, whatever is granted or free
- * on the disk. So a worker tries whether `needed` bytes are granted; then the answer is exact to 1 MiB.
+ * Bytes that this site may still store; undefined if the browser does not say. Chromium reports 10 GB to every site,
+ * whatever is granted or free on the disk. So a worker tries whether `needed` bytes are granted; then the answer is
+ * exact to 1 MiB.
  */
 export async function freeStorageBytes(needed: number): Promise<number | undefined> {
   const estimated = await storageEstimate();
@@ -27,7 +31,10 @@ export async function freeStorageBytes(needed: number): Promise<number | undefin
 
 const MIN_POWER = 20; // 1 MiB: Chromium grants space for a file in powers of two from there on
 
-/** Extends empty files, which takes no disk space but is limited by the quota, and deletes them. Undefined if that is not possible. */
+/**
+ * Extends empty files, which takes no disk space but is limited by the quota, and deletes them. Undefined if that is
+ * not possible.
+ */
 async function grantedSpace(needed: number): Promise<number | undefined> {
   if (typeof FileSystemFileHandle === 'undefined' || !('createSyncAccessHandle' in FileSystemFileHandle.prototype))
     return undefined;
@@ -89,7 +96,8 @@ export type EvictionConsent = boolean | ((eviction: EvictionRequest) => boolean 
 const RECLAIM_WAIT = { times: 10, milliseconds: 200 }; // deleted bytes become free a little later
 
 /**
- * Makes space for `needed` bytes of the model `id`. Models are deleted only with consent, and only if that frees enough.
+ * Makes space for `needed` bytes of the model `id`. Models are deleted only with consent, and only if that frees
+ * enough.
  * @param writeFailed a write ran out of space, so the browser's numbers are wrong
  * @param notes gets the deleted models
  * @returns whether there is enough space now

@@ -20,7 +20,9 @@ export const i64Store = (address: number): number[] => [0x37, 3, ...unsigned(add
 export const i32Const = (value: number): number[] => [0x41, ...signed(BigInt(value | 0))];
 export const i64Const = (value: bigint): number[] => [0x42, ...signed(BigInt.asIntN(64, value))];
 
-/** SIMD instructions (5.4.8). A shuffle takes each word from the eight words of two vectors, or each byte from their 32. */
+/**
+ * SIMD instructions (5.4.8). A shuffle takes each word from the eight words of two vectors, or each byte from their 32.
+ */
 const simdOpcode = (code: number): number[] => [0xfd, ...unsigned(code)];
 export const SIMD_OPCODE = {
   xor: simdOpcode(81),

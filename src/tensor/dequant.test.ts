@@ -3,7 +3,8 @@ import { dequantize } from './dequant';
 import { DTYPES, type Dtype } from './dtype';
 import { bfloatToFloat, floatToBfloat, floatToHalf, halfToFloat } from './half';
 
-// values 0, n/2 − 1, n/2 + 3, n − 1 and Σ (i + 1)·y[i] of the block below, by an independent decoder that agrees with gguf-py, or by gguf-py 0.19 itself
+// values 0, n/2 − 1, n/2 + 3, n − 1 and Σ (i + 1)·y[i] of the block below, by an independent decoder that agrees with
+// gguf-py, or by gguf-py 0.19 itself
 const EXPECTED: [Dtype, number[], number[]][] = [
   ['Q4_0', [0], [-0.3125, -0.4375, -0.25, 0.1875, -39.125]],
   ['Q4_1', [0, 2], [0.406219482421875, -0.031280517578125, 0.218719482421875, 0.406219482421875, 185.67138671875]],

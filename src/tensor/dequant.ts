@@ -174,7 +174,8 @@ const DECODE: Record<Dtype, Decode> = {
 /**
  * The first `count` values of `bytes`, in storage order.
  * @param out if given, written from index 0 on; at least `count` long
- * @throws RangeError if `count` is not a multiple of the block length, or if `bytes` or `out` is too short. Files are checked before, so this is a bug
+ * @throws RangeError if `count` is not a multiple of the block length, or if `bytes` or `out` is too short. Files are
+ * checked before, so this is a bug
  */
 export function dequantize(
   dtype: Dtype,

@@ -1,4 +1,7 @@
-/** Element types of checkpoint tensors: ggml type id, values per block, bytes per block (ggml.h and ggml-common.h of llama.cpp). */
+/**
+ * Element types of checkpoint tensors: ggml type id, values per block, bytes per block (ggml.h and ggml-common.h of
+ * llama.cpp).
+ */
 export const DTYPES = {
   F32: { ggml: 0, blockLength: 1, blockBytes: 4 },
   F16: { ggml: 1, blockLength: 1, blockBytes: 2 },

@@ -40,7 +40,10 @@ const iq4_xs: Rewrite = (from, at, to, out) => {
   }
 };
 
-/** The 512 points of the grid in rising order, as differences: four magnitudes of 3 bits, the first in the lowest. A magnitude m is 2m + 1. */
+/**
+ * The 512 points of the grid in rising order, as differences: four magnitudes of 3 bits, the first in the lowest. A
+ * magnitude m is 2m + 1.
+ */
 const IQ3_GRID =
   '???A@???@@@?BDC@A@@@C@EAA???@B?BAAB@BEKBCD?B@?AAABABDA@@@KAFDBA@E@ADB@K@BAIB@ADDADMH@J@BCDB@MCIA@LOME@@J@BCKBR??@B?@@@?@EA@L@AGD' +
   '?@A@BCEADE@LD@HA@?BDDAHAHEAA?ADD?BCODI@C@K@EB@BSEADE@MeBAK@Y@C@EJBODF?@@@?@@@A@B?@E@@A@K?A@A@DABAABADEVAAH@CE@HBHAB@ABG@C@EDLIDG' +
@@ -57,7 +60,10 @@ function iq3Grid(): Uint32Array {
   }));
 }
 
-/** An index of the grid for 4 values, its ninth bit apart; a bit for the sign of each value; 4-bit scales s that stand for 2s + 1 */
+/**
+ * An index of the grid for 4 values, its ninth bit apart; a bit for the sign of each value; 4-bit scales s that stand
+ * for 2s + 1
+ */
 const iq3_s: Rewrite = (from, at, to, out) => {
   const points = iq3Grid();
   for (let j = 0; j < 8; j++, out += TABLE_BYTES) {
@@ -118,7 +124,9 @@ const REWRITES: Partial<Record<Dtype, [number, Rewrite]>> = {
 export const simpleRowBytes = (dtype: Dtype, cols: number): number =>
   (REWRITES[dtype]?.[0] ?? DTYPES[dtype].blockBytes) * (cols / DTYPES[dtype].blockLength);
 
-/** Whole blocks in the layout that kernels read. Formats that are read as they lie in the file return `bytes` itself. */
+/**
+ * Whole blocks in the layout that kernels read. Formats that are read as they lie in the file return `bytes` itself.
+ */
 export function simplify(dtype: Dtype, bytes: Uint8Array): Uint8Array {
   const [size, rewrite] = REWRITES[dtype] ?? [];
   if (!size || !rewrite) return bytes;

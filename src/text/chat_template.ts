@@ -6,7 +6,10 @@ import { createTemplate } from './jinja/template';
 import { text, toJson, type Dict, type Named, type Value } from './jinja/values';
 import type { Tokenizer } from './tokenizer';
 
-/** A message as OpenAI clients keep it, with `tool_calls` and `reasoning_content`. Further fields are passed to the template unchanged. */
+/**
+ * A message as OpenAI clients keep it, with `tool_calls` and `reasoning_content`. Further fields are passed to the
+ * template unchanged.
+ */
 export interface Message {
   role: string;
   /** a text, parts with a `type`, or the result of a tool */
@@ -38,7 +41,8 @@ export interface ChatTemplate {
 }
 
 /**
- * Compiles the template of a tokenizer_config.json. `chat_template` is a text, or a list of named templates, of which `default` and `tool_use` are used.
+ * Compiles the template of a tokenizer_config.json. `chat_template` is a text, or a list of named templates, of which
+ * `default` and `tool_use` are used.
  * @returns undefined if the checkpoint has none
  * @throws CheckpointError if it cannot be compiled
  */
@@ -92,8 +96,9 @@ export function compileChatTemplate(config: object): ChatTemplate | undefined {
 }
 
 /**
- * The prompt as token ids. The template's own markers become special tokens. Special strings inside messages and tools are encoded as ordinary
- * text, except the markers of answers in the content of an assistant. Without special strings the ids are those of the rendered text.
+ * The prompt as token ids. The template's own markers become special tokens. Special strings inside messages and tools
+ * are encoded as ordinary text, except the markers of answers in the content of an assistant. Without special strings
+ * the ids are those of the rendered text.
  * @param model with the special tokens that are part of an answer and not of the frame around turns
  */
 export function encodeChat(
@@ -134,8 +139,9 @@ interface Guard {
 }
 
 /**
- * Inserts a character that the request does not contain after each first character of a special string. So no special string can form, not even
- * where the template joins two texts. (A template that compares contents at these places would see the character; none does in practice.)
+ * Inserts a character that the request does not contain after each first character of a special string. So no special
+ * string can form, not even where the template joins two texts. (A template that compares contents at these places
+ * would see the character; none does in practice.)
  */
 function createGuard(specials: readonly string[], request: Value): Guard {
   const escape = (text: string): string => text.replace(/[\\^$.*+?()[\]{}|/-]/g, '\\$&');

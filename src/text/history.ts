@@ -8,8 +8,10 @@ import { CALL, startWork, text, toJson, write, type Dict, type Value } from './j
 const REASONING = ['reasoning_content', 'reasoning', 'thinking'];
 
 /**
- * - `content`: null or none is an empty text, parts that are all text are one text, and a tool's result that is no text is its JSON
- * - `tool_calls`: each has a `function` with `arguments` as an object, in the order of the JSON text if it was one; an empty list is none
+ * - `content`: null or none is an empty text, parts that are all text are one text, and a tool's result that is no text
+ * is its JSON
+ * - `tool_calls`: each has a `function` with `arguments` as an object, in the order of the JSON text if it was one; an
+ * empty list is none
  * - `reasoning_content`, `reasoning` and `thinking` are one thing under the names that the template knows
  * - `role`: a developer is the system where the template does not know him
  *

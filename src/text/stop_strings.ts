@@ -11,7 +11,8 @@ export interface StopFilter {
 }
 
 /**
- * The first complete stop string ends the text and is not part of it. The result does not depend on how the text is split into pieces.
+ * The first complete stop string ends the text and is not part of it. The result does not depend on how the text is
+ * split into pieces.
  * @throws RequestError for an empty stop string
  */
 export function createStopFilter(stops: readonly string[]): StopFilter {

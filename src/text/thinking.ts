@@ -1,4 +1,7 @@
-/** Separates what a model thinks from its answer. LFM2.5 models think before they answer: `<think>…</think>`; some templates begin it for them. */
+/**
+ * Separates what a model thinks from its answer. LFM2.5 models think before they answer: `<think>…</think>`; some
+ * templates begin it for them.
+ */
 import { longestPartialMatch } from './stop_strings';
 
 /** A piece of an answer as it arrives. All reasoning comes before all text. */
@@ -22,9 +25,9 @@ export const THINK_END = '</think>';
 const MARKS = [BEGIN, THINK_END];
 
 /**
- * Thinking stands at the beginning of an answer and ends at the first `</think>`, or never: then there is no answer. Further thinking may follow
- * it directly. Behind the first word of the answer, marks are text. White space around thinking is dropped. The result does not depend on
- * how the text is split into pieces.
+ * Thinking stands at the beginning of an answer and ends at the first `</think>`, or never: then there is no answer.
+ * Further thinking may follow it directly. Behind the first word of the answer, marks are text. White space around
+ * thinking is dropped. The result does not depend on how the text is split into pieces.
  * @param begun the beginning of the answer, which is not emitted; undefined: all is text
  */
 export function createThinkingSplitter(emit: EmitPart, begun?: string): ThinkingSplitter {

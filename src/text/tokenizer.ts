@@ -1,4 +1,7 @@
-/** Text to token ids and back: byte-level BPE. @huggingface/tokenizers does the merges; special tokens and decoding are done here. */
+/**
+ * Text to token ids and back: byte-level BPE. @huggingface/tokenizers does the merges; special tokens and decoding are
+ * done here.
+ */
 import { Tokenizer as Bpe } from '@huggingface/tokenizers';
 import { fail } from '../errors';
 

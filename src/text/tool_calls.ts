@@ -1,7 +1,8 @@
 /**
  * Reads the tool calls in a model's answer. LFM2 writes them like Python, between two markers:
  * `<|tool_call_start|>[set_timer(minutes=5), add_note(text="tea")]<|tool_call_end|>`. On request it writes a JSON list
- * of `{ name, arguments }` there instead (LFM2 model card, "Tool use"). Models drift from both forms: every call that has one reading is read.
+ * of `{ name, arguments }` there instead (LFM2 model card, "Tool use"). Models drift from both forms: every call that
+ * has one reading is read.
  */
 import { THINK_END, withoutThinking } from './thinking';
 
@@ -21,7 +22,10 @@ export interface ParsedAnswer {
 }
 
 export interface ReadCallsOptions {
-  /** the tools that were offered, as `chat` takes them: a list of their calls on a line of its own is read without markers, too */
+  /**
+   * the tools that were offered, as `chat` takes them: a list of their calls on a line of its own is read without
+   * markers, too
+   */
   tools?: readonly (object | string)[];
 }
 
@@ -37,8 +41,8 @@ const BETWEEN = /[\s,;[\]]+|#.*|```\w*/y;
 const MAX_DEPTH = 32;
 
 /**
- * Splits an answer into text and calls. Never throws: what cannot be read is listed in `broken`. Calls inside thinking do not count. The time
- * grows with the length of the answer, whatever it holds.
+ * Splits an answer into text and calls. Never throws: what cannot be read is listed in `broken`. Calls inside thinking
+ * do not count. The time grows with the length of the answer, whatever it holds.
  */
 export function readCalls(answer: string, { tools = [] }: ReadCallsOptions = {}): ParsedAnswer {
   const source = withoutThinking(answer);
@@ -99,7 +103,10 @@ interface Calls {
   length: number;
 }
 
-/** @param end where the first end marker stands. It ends the block, unless all of the block can be read if that marker is part of a text. */
+/**
+ * @param end where the first end marker stands. It ends the block, unless all of the block can be read if that marker
+ * is part of a text.
+ */
 function readBlock(source: string, end: number): Calls {
   const block = readItems(source.slice(0, end));
   if (!block.broken.length || end === source.length) return block;
@@ -172,7 +179,10 @@ function call(reader: Reader): ToolCall {
   return { name, arguments: Object.fromEntries(given.flat()) }; // fromEntries defines keys, so '__proto__' is harmless
 }
 
-/** `{ name, arguments }`, also inside `{ type: 'function', function }`; the arguments may be a text, may be called parameters, and may be missing. */
+/**
+ * `{ name, arguments }`, also inside `{ type: 'function', function }`; the arguments may be a text, may be called
+ * parameters, and may be missing.
+ */
 function callOf(written: unknown): ToolCall {
   const outer = objectOr(written);
   const { name, arguments: given, parameters } = objectOr(outer.function ?? outer);
@@ -322,8 +332,8 @@ function createReader(source: string): Reader {
 }
 
 /**
- * Moves past what is no call and began at `start`: to the next comma or line that is neither in brackets nor in a text, or to a marker. Not back behind
- * what has been read in vain: so the time grows with the length alone.
+ * Moves past what is no call and began at `start`: to the next comma or line that is neither in brackets nor in a text,
+ * or to a marker. Not back behind what has been read in vain: so the time grows with the length alone.
  */
 function skipItem(reader: Reader, start: number, source: string): void {
   const read = reader.at;

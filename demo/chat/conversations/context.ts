@@ -1,4 +1,6 @@
-/** What the model reads of a long conversation: how many tokens each message has, and which of the oldest are left out. */
+/**
+ * What the model reads of a long conversation: how many tokens each message has, and which of the oldest are left out.
+ */
 import type { Message, Model } from '../../../src/index';
 
 /** A turn as the model reads it: its messages stay together, calls with their results. */
@@ -9,8 +11,9 @@ export interface Cost {
 }
 
 /**
- * Which turn is the first that is read. When a request does not fit any more, the oldest turns are left out until a block is free: the beginning
- * then stays the same for many turns, and the model need not read everything again. It depends on the turns alone, so a reload changes nothing.
+ * Which turn is the first that is read. When a request does not fit any more, the oldest turns are left out until a
+ * block is free: the beginning then stays the same for many turns, and the model need not read everything again. It
+ * depends on the turns alone, so a reload changes nothing.
  */
 export function firstRead(costs: readonly Cost[], budget: number, block: number): number {
   let start = 0;

@@ -1,4 +1,7 @@
-/** A conversation: a tree of messages, because every edit and every new reply is a branch. Two copies of it merge without loss. */
+/**
+ * A conversation: a tree of messages, because every edit and every new reply is a branch. Two copies of it merge
+ * without loss.
+ */
 import { isObject, isText, oneOf, turnIn, type Fields, type Turn } from '../history';
 
 /** How a reply ended: by itself, at the length limit, by the user, after too many rounds of tools, or by an error. */
@@ -264,7 +267,10 @@ export function merge(mine: Conversation, other: Conversation): Conversation {
   return merged;
 }
 
-/** The conversation of a version of this page that kept only one. Its ids are always the same, so that two tabs do not make two of it. */
+/**
+ * The conversation of a version of this page that kept only one. Its ids are always the same, so that two tabs do not
+ * make two of it.
+ */
 export function fromTurns(turns: readonly Turn[], now: number): Conversation {
   const messages = turns.map((turn, i): ChatMessage => ({
     ...turn,

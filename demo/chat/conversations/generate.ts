@@ -3,7 +3,10 @@ import type { ChatOptions, GenerationResult, Message, Model } from '../../../src
 import { count, duration, speed } from '../format';
 import { withoutOldest } from './context';
 
-/** Resolves also when it is stopped. Where the prompt is longer than was counted, the oldest request is left out until it fits. */
+/**
+ * Resolves also when it is stopped. Where the prompt is longer than was counted, the oldest request is left out until
+ * it fits.
+ */
 export async function generate(
   model: Pick<Model, 'chat'>,
   messages: readonly Message[],

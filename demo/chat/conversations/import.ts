@@ -1,4 +1,7 @@
-/** Files as conversations: our own JSON and Markdown, and lists of messages in the form of OpenAI. Files come from anywhere and are checked first. */
+/**
+ * Files as conversations: our own JSON and Markdown, and lists of messages in the form of OpenAI. Files come from
+ * anywhere and are checked first.
+ */
 import { isObject, isText, type KeptCall, type Step } from '../history';
 import {
   conversationIn,
@@ -49,7 +52,9 @@ export async function readConversations(file: File): Promise<Conversation[]> {
     : fromJson(text, file.name);
 }
 
-/** The depth of the brackets outside of strings. It is found before the text is parsed: parsing and checking recurse. */
+/**
+ * The depth of the brackets outside of strings. It is found before the text is parsed: parsing and checking recurse.
+ */
 export function depthOf(text: string): number {
   let depth = 0;
   let deepest = 0;
@@ -152,7 +157,9 @@ const textIn = (content: unknown): string | undefined => {
   return texts.every(isText) ? texts.join('\n') : undefined;
 };
 
-/** Messages in the form of OpenAI, tool calls among them. System messages are settings of this page and are left out. */
+/**
+ * Messages in the form of OpenAI, tool calls among them. System messages are settings of this page and are left out.
+ */
 function fromMessages(list: unknown[], name: string, title: unknown): Conversation {
   if (list.length === 0) refuse(name, 'an empty list', 'at least one message');
   if (list.length > MOST_MESSAGES) refuse(name, `${list.length} messages`, `at most ${MOST_MESSAGES}`);

@@ -1,4 +1,7 @@
-/** The list of conversations in the side bar: the newest first, in groups by day, with a search, a menu for each, and import and export of all. */
+/**
+ * The list of conversations in the side bar: the newest first, in groups by day, with a search, a menu for each, and
+ * import and export of all.
+ */
 import { element, find } from '../dom';
 import { icon, iconButton } from '../icons';
 import type { Conversation, Summary } from './conversation';

@@ -128,7 +128,10 @@ export function createOpenConversation({
     if (stored?.id === conversation.id) adopt(stored);
   }
 
-  /** A transaction that begins while the page closes may not end: localStorage keeps a copy that the next visit takes in. */
+  /**
+   * A transaction that begins while the page closes may not end: localStorage keeps a copy that the next visit takes
+   * in.
+   */
   const backup = (): void => {
     if (unsaved.size === 0) return;
     const messages = Object.fromEntries(

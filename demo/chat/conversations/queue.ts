@@ -1,4 +1,7 @@
-/** Messages that wait until the model is ready, or until the reply before them has ended. They stand under the conversation. */
+/**
+ * Messages that wait until the model is ready, or until the reply before them has ended. They stand under the
+ * conversation.
+ */
 import { element } from '../dom';
 import type { Draft } from './drafts';
 

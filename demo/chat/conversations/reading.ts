@@ -1,4 +1,7 @@
-/** What the model reads of the conversation on the page: the first message, how full the context is, and whether a new message fits. */
+/**
+ * What the model reads of the conversation on the page: the first message, how full the context is, and whether a new
+ * message fits.
+ */
 import type { Model } from '../../../src/index';
 import { find } from '../dom';
 import type { Turn } from '../history';

@@ -1,4 +1,6 @@
-/** The search in titles and texts. The texts are read at the first search, kept while it lasts, and given up after it. */
+/**
+ * The search in titles and texts. The texts are read at the first search, kept while it lasts, and given up after it.
+ */
 import type { ChatMessage, Conversation } from './conversation';
 import type { ConversationStore } from './store';
 

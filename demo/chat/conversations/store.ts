@@ -1,6 +1,7 @@
 /**
- * The conversations of this browser: one record each in IndexedDB, and a summary beside it for the list. Every write is a merge inside one
- * transaction, so that no tab overwrites another. What cannot be stored stays in memory, and is tried again with the next write.
+ * The conversations of this browser: one record each in IndexedDB, and a summary beside it for the list. Every write is
+ * a merge inside one transaction, so that no tab overwrites another. What cannot be stored stays in memory, and is
+ * tried again with the next write.
  */
 import { createStore, promisifyRequest } from 'idb-keyval';
 import { conversationIn, merge, summaryIn, summaryOf, type Conversation, type Summary } from './conversation';
@@ -93,8 +94,8 @@ export function createConversationStore({
   }
 
   /**
-   * A transaction whose requests are all made by `work` itself. A tab that is frozen before it hears of an answer cannot end a transaction, and other
-   * tabs would wait for it.
+   * A transaction whose requests are all made by `work` itself. A tab that is frozen before it hears of an answer
+   * cannot end a transaction, and other tabs would wait for it.
    */
   const atOnce: typeof transact = (mode, work) =>
     transact(mode, (store) => {

@@ -1,6 +1,6 @@
 /**
- * Deleting everything that the page has stored is the work of a page of its own, delete.html: there nothing holds a database open or writes back
- * what is being deleted. Every tab of this site goes there.
+ * Deleting everything that the page has stored is the work of a page of its own, delete.html: there nothing holds a
+ * database open or writes back what is being deleted. Every tab of this site goes there.
  */
 export const CHANNEL = 'rivulet-chat.deletion';
 /** sessionStorage: this tab's user has said yes. A link from elsewhere cannot set it */

@@ -51,7 +51,10 @@ type Highlight = typeof import('./highlight').highlight;
 let highlight: Highlight | undefined;
 let loading: Promise<void> | undefined;
 
-/** Colours the code under `root`, at once where the library is there already. @param live the code is still being written */
+/**
+ * Colours the code under `root`, at once where the library is there already. @param live the code is still being
+ * written
+ */
 export function colourCode(root: ParentNode, live: boolean): void {
   for (const code of root.querySelectorAll<HTMLElement>('pre > code')) {
     const language = known(languageOf(code))?.[0];

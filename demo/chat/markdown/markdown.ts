@@ -1,4 +1,7 @@
-/** Shows a growing Markdown text. Blocks that did not change are left alone, and a long text is shown little by little, so that the page never stands still. */
+/**
+ * Shows a growing Markdown text. Blocks that did not change are left alone, and a long text is shown little by little,
+ * so that the page never stands still.
+ */
 import type { Token, Tokens } from 'marked';
 import { element } from '../dom';
 import { colourCode } from './code';

@@ -1,4 +1,7 @@
-/** Work that a reader can wait for, a little at a time: the page stays responsive. The last job comes first, since it is of what was drawn last. */
+/**
+ * Work that a reader can wait for, a little at a time: the page stays responsive. The last job comes first, since it is
+ * of what was drawn last.
+ */
 const SLICE_MS = 10;
 
 const waiting: (() => void)[] = [];

@@ -1,4 +1,7 @@
-/** The models that the page offers. Sizes are of the Q4_0 files, in decimal MB; `about` marks a size computed from the published shapes. */
+/**
+ * The models that the page offers. Sizes are of the Q4_0 files, in decimal MB; `about` marks a size computed from the
+ * published shapes.
+ */
 export interface Offer {
   /** what `load` takes */
   source: string;
@@ -56,8 +59,8 @@ export const HUB: Offer[] = [
 let first: Offer = EMBEDDED;
 
 /**
- * Sets the model that a first visit loads in place of the demo model, for a copy of the page that is served with another one. It is called before
- * the first load.
+ * Sets the model that a first visit loads in place of the demo model, for a copy of the page that is served with
+ * another one. It is called before the first load.
  * @param source an absolute address, or a hub id
  */
 export function setFirstModel(source: string): void {

@@ -1,6 +1,6 @@
 /**
- * Deletions that can be taken back: the model goes from the list at once, and from storage when the time to undo is over. Nothing is deleted if
- * the page is closed before.
+ * Deletions that can be taken back: the model goes from the list at once, and from storage when the time to undo is
+ * over. Nothing is deleted if the page is closed before.
  */
 import { deleteModel } from '../../../src/index';
 

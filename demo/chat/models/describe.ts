@@ -1,4 +1,7 @@
-/** What the page says of a model: how far its download is, whether it fits and how fast it is, what an estimate has found. */
+/**
+ * What the page says of a model: how far its download is, whether it fits and how fast it is, what an estimate has
+ * found.
+ */
 import type { LoadEstimate } from '../../../src/index';
 import { bytes, duration, speedInWords } from '../format';
 import type { Download } from './downloads';

@@ -10,7 +10,10 @@ interface NavigatorHints {
   connection?: { saveData?: boolean };
 }
 
-/** Small models run in the processor's cache and spend most of their time beside the weights: their bytes per second say little. */
+/**
+ * Small models run in the processor's cache and spend most of their time beside the weights: their bytes per second say
+ * little.
+ */
 const SMALL_BYTES = 50e6;
 /** tokens of a reply from which its speed counts */
 const LEAST_TOKENS = 32;

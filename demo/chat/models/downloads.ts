@@ -1,4 +1,7 @@
-/** Downloads into the page's storage: start, pause, resume, discard. A download that has not ended is remembered over a reload, paused. */
+/**
+ * Downloads into the page's storage: start, pause, resume, discard. A download that has not ended is remembered over a
+ * reload, paused.
+ */
 import {
   deleteModel,
   downloadModel,

@@ -1,4 +1,7 @@
-/** The models that the dialog shows: those served with the page, stored ones, the model in use, and those of the hub. Each stands once. */
+/**
+ * The models that the dialog shows: those served with the page, stored ones, the model in use, and those of the hub.
+ * Each stands once.
+ */
 import type { CachedModel } from '../../../src/index';
 import type { Offer } from './catalogue';
 import type { Download } from './downloads';

@@ -1,4 +1,7 @@
-/** The models of this device and of the hub, and what can be done with them. The dialog, the lines of the downloads and the offers show it. */
+/**
+ * The models of this device and of the hub, and what can be done with them. The dialog, the lines of the downloads and
+ * the offers show it.
+ */
 import { importModel, listModels, modelRoom, type CachedModel } from '../../../src/index';
 import { explain, type Explanation } from '../explain';
 import { bytes } from '../format';
@@ -20,7 +23,10 @@ export interface ModelLibrary {
   entries(): Entry[];
   downloads: Downloads;
   device(): Device;
-  /** The one for this device, if any fits. It is settled when the first model is ready or has failed, and then stays for the visit. */
+  /**
+   * The one for this device, if any fits. It is settled when the first model is ready or has failed, and then stays for
+   * the visit.
+   */
   recommended(): { offer?: Offer; settled: boolean };
   /** why this page can store nothing, where that is so */
   storageProblem(): Explanation | undefined;
@@ -33,12 +39,16 @@ export interface ModelLibrary {
   remove(entry: Entry): Promise<void>;
   /**
    * Loads a model from files, stores an exported one, and attaches other files to the message.
-   * @param accepted told when there is a model among them. It is given where only a model is asked for: then other files are not attached
+   * @param accepted told when there is a model among them. It is given where only a model is asked for: then other
+   * files are not attached
    */
   openFiles(files: readonly File[], accepted?: () => void): Promise<void>;
   /** Stores the file that the model in use was opened from. */
   keepFile(): Promise<void>;
-  /** Loads what the page begins with: the model of the address, the one that was used last, else the one of the first visit. */
+  /**
+   * Loads what the page begins with: the model of the address, the one that was used last, else the one of the first
+   * visit.
+   */
   begin(last: unknown): Promise<void>;
   onChange(listener: () => void): void;
   /** The model that answers is another one. */
@@ -111,7 +121,8 @@ export function createModelLibrary({
   const device = (): Device => readDevice(session.model);
   let firstTried = false;
   let settled: { offer?: Offer } | undefined;
-  // what is measured on a busy machine varies, so it is decided once in a visit; before the first model is ready, the backend is not known
+  // what is measured on a busy machine varies, so it is decided once in a visit; before the first model is ready, the
+  // backend is not known
   const recommended = (): { offer?: Offer; settled: boolean } => {
     const now = settled ?? { offer: recommend(HUB, device()) };
     if (firstTried || session.model) settled = now;

@@ -1,4 +1,7 @@
-/** A model in the dialog: what it is, what state it is in, and what can be done with it. A card stays the same element while its entry changes. */
+/**
+ * A model in the dialog: what it is, what state it is in, and what can be done with it. A card stays the same element
+ * while its entry changes.
+ */
 import { element } from '../dom';
 import { bytes } from '../format';
 import { icon } from '../icons';

@@ -22,7 +22,10 @@ export interface ModelSession {
   readonly next: Choice | undefined;
   /** no model answers yet and one is being loaded, or the model moves to another device */
   readonly busy: boolean;
-  /** Loads a model. The present one answers until then, and again if the load fails. @returns whether the new model answers */
+  /**
+   * Loads a model. The present one answers until then, and again if the load fails. @returns whether the new model
+   * answers
+   */
   open(chosen: Choice): Promise<boolean>;
   /** The model that answers has another name and source now: its file was stored. */
   rename(choice: Choice): void;

@@ -5,7 +5,10 @@ import { sizeOf } from './catalogue';
 import { describeFit } from './describe';
 import type { ModelLibrary } from './library';
 
-/** Makes buttons that download or use the recommended model, and one that opens the dialog. They follow what happens to the model. */
+/**
+ * Makes buttons that download or use the recommended model, and one that opens the dialog. They follow what happens to
+ * the model.
+ */
 export function createModelOffers(library: ModelLibrary, choose: () => void): (intro: string) => HTMLElement {
   const shown = new Map<HTMLElement, () => void>();
   library.onChange(() => {

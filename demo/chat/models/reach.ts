@@ -1,6 +1,6 @@
 /**
- * Asks once whether a model can be reached, before a download: the library repeats a request that fails for most of a minute, because a connection
- * may come back. Where no repetition helps, the reason is said at once.
+ * Asks once whether a model can be reached, before a download: the library repeats a request that fails for most of a
+ * minute, because a connection may come back. Where no repetition helps, the reason is said at once.
  */
 
 /** An error with the parts that the library's errors have. */

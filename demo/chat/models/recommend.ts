@@ -19,7 +19,10 @@ export type Fit = 'fits' | 'tight' | 'too large';
 /** The peak of a load in a page is 1.4 to 1.55 times the file (measured). */
 const MEMORY_PER_BYTE = 1.55;
 const WASM_MAX_BYTES = 2 ** 32;
-/** Bytes of weights per second where nothing was measured: a thread of a laptop's CPU, and the GPU of a laptop. Phones have less. */
+/**
+ * Bytes of weights per second where nothing was measured: a thread of a laptop's CPU, and the GPU of a laptop. Phones
+ * have less.
+ */
 const GUESS = { thread: 4e9, threads: 4, gpu: 20e9, mobile: 0.5 };
 /** slower than people read with ease */
 const LEAST_SPEED = 20;

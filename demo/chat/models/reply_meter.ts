@@ -1,4 +1,7 @@
-/** Measures the replies of a model while they are written: the figures under the message field, and those of the support report. */
+/**
+ * Measures the replies of a model while they are written: the figures under the message field, and those of the support
+ * report.
+ */
 import type { AnswerPart, GenerationResult, Model, TextStream } from '../../../src/index';
 import { duration, speed } from '../format';
 

@@ -1,4 +1,7 @@
-/** The GGUF files of a Hugging Face repository, as its list of files names them: size, quantisation, whether the page can run them, and which one fits best. */
+/**
+ * The GGUF files of a Hugging Face repository, as its list of files names them: size, quantisation, whether the page
+ * can run them, and which one fits best.
+ */
 import { isObject, isText } from '../history';
 import { recommend, type Device } from './recommend';
 
@@ -30,7 +33,10 @@ const MOST = 200;
 const PART = '[A-Za-z0-9][A-Za-z0-9._-]*';
 const REPO = new RegExp(`^(${PART}/${PART})(@[^:@?#/\\s]+)?$`);
 
-/** 'Org/Repo' or 'Org/Repo@revision', also as an address of the hub. Undefined where a file or a quantisation is named already, and for other addresses. */
+/**
+ * 'Org/Repo' or 'Org/Repo@revision', also as an address of the hub. Undefined where a file or a quantisation is named
+ * already, and for other addresses.
+ */
 export function repoIn(text: string, hub = 'https://huggingface.co'): Repo | undefined {
   const [, repo, revision = ''] =
     REPO.exec(text.startsWith(`${hub}/`) ? text.slice(hub.length + 1).replace(/\/(tree\/main)?\/?$/, '') : text) ?? [];

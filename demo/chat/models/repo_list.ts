@@ -17,7 +17,8 @@ export interface RepoListParts {
 
 /**
  * Shows the files in `container` if there is something to choose.
- * @returns what was entered, where there is nothing to choose: it is downloaded as it is, and the library says what is wrong with it
+ * @returns what was entered, where there is nothing to choose: it is downloaded as it is, and the library says what is
+ * wrong with it
  */
 export async function showRepo(
   entered: string,

@@ -1,6 +1,7 @@
 /**
- * Whether a stored model is the one that a source names. The library gives a model of a hub the id 'Org/Repo/file.gguf', with the host before it
- * where the hub is not Hugging Face; the id of a model from a URL is the URL.
+ * Whether a stored model is the one that a source names. The library gives a model of a hub the id
+ * 'Org/Repo/file.gguf', with the host before it where the hub is not Hugging Face; the id of a model from a URL is the
+ * URL.
  */
 export function isStoredCopy(id: string, source: string): boolean {
   if (id === source) return true;

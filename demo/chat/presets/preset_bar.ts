@@ -1,4 +1,7 @@
-/** The presets under the system prompt in the settings: choose one, save the present text as one, rename and delete. They are stored at once. */
+/**
+ * The presets under the system prompt in the settings: choose one, save the present text as one, rename and delete.
+ * They are stored at once.
+ */
 import { element } from '../dom';
 import { showToast } from '../toast';
 import {

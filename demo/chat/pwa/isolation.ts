@@ -1,5 +1,6 @@
 /**
- * Threads need a cross-origin isolated page. On a host that sends no COOP and COEP headers the service worker adds them, and the page reloads itself:
+ * Threads need a cross-origin isolated page. On a host that sends no COOP and COEP headers the service worker adds
+ * them, and the page reloads itself:
  * once, and a second time in browsers that do not know `credentialless`.
  */
 import type { WorkerMessage } from './worker_messages';

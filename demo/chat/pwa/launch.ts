@@ -32,7 +32,10 @@ export interface LaunchHandlers {
   open(files: File[]): void;
 }
 
-/** Takes the shared text out of the page's address, so that a reload does not bring it again. `handle` gives it and what comes later to the page. */
+/**
+ * Takes the shared text out of the page's address, so that a reload does not bring it again. `handle` gives it and what
+ * comes later to the page.
+ */
 export function takeLaunch(): { handle(handlers: LaunchHandlers): void } {
   const address = location.href;
   const { text, rest } = sharedIn(address);

@@ -1,4 +1,7 @@
-/** Stores the page for use without a network, isolates it where the host does not, and offers new versions. One call from main.ts. */
+/**
+ * Stores the page for use without a network, isolates it where the host does not, and offers new versions. One call
+ * from main.ts.
+ */
 import { currentStep, reloadIsolated } from './isolation';
 import { offerUpdates } from './update';
 import type { WorkerMessage } from './worker_messages';
@@ -13,7 +16,10 @@ export interface PwaParts {
 }
 
 export interface Pwa {
-  /** Await it before the first load of a model: a page that must reload itself for threads does so before it. It takes at most 1.5 s. */
+  /**
+   * Await it before the first load of a model: a page that must reload itself for threads does so before it. It takes
+   * at most 1.5 s.
+   */
   ready: Promise<void>;
   /** one sentence about use without a network */
   status(): string;

@@ -1,4 +1,7 @@
-/** A new version of the page is offered, never forced. It is stored beside the one in use, and takes its place when the user says so or no page is open. */
+/**
+ * A new version of the page is offered, never forced. It is stored beside the one in use, and takes its place when the
+ * user says so or no page is open.
+ */
 import { element, find } from '../dom';
 import type { WorkerMessage } from './worker_messages';
 

@@ -1,4 +1,7 @@
-/** The version of the page. The demo model belongs to it: the library keeps its first copy, so each new version asks the server once for another one. */
+/**
+ * The version of the page. The demo model belongs to it: the library keeps its first copy, so each new version asks the
+ * server once for another one.
+ */
 import { downloadModel, listModels } from '../../../src/index';
 
 /** A hash of all files of the site; empty in development. */
@@ -8,7 +11,8 @@ export const pageVersion = (): string =>
 const SEEN = 'rivulet-chat.version';
 
 /**
- * Downloads the model again if it has changed on the server since an earlier version of the page stored it. Without an answer the next visit asks again.
+ * Downloads the model again if it has changed on the server since an earlier version of the page stored it. Without an
+ * answer the next visit asks again.
  * @returns whether it has changed
  */
 export async function refreshWithVersion(source: string): Promise<boolean> {

@@ -120,7 +120,9 @@ function parse(list: Token[]): number {
   return value;
 }
 
-/** The value of an expression, rounded where binary fractions would show. Throws a `ToolError` that says what is wrong. */
+/**
+ * The value of an expression, rounded where binary fractions would show. Throws a `ToolError` that says what is wrong.
+ */
 export function calculate(expression: string): number {
   if (expression.length > LONGEST_EXPRESSION)
     throw new ToolError(

@@ -1,6 +1,7 @@
 /**
- * What a small model copies wrongly, in the user's own words: a text with a letter too many, a note that ends before its closing quotation mark, a time of which only the hour was taken. Every value that is put in
- * stands in the message; where more than one could be meant, the call stays as it is.
+ * What a small model copies wrongly, in the user's own words: a text with a letter too many, a note that ends before
+ * its closing quotation mark, a time of which only the hour was taken. Every value that is put in stands in the
+ * message; where more than one could be meant, the call stays as it is.
  */
 import { zoneOf } from './cities';
 import { findDurations } from './durations';
@@ -21,7 +22,10 @@ export interface Said {
 const NOTE = /(?<!\p{L})(?:notes?|memo|notiz(?:en)?|notiere?)(?!\p{L})/iu;
 const TASK = /(?<!\p{L})(?:to-?\s?dos?|tasks?|list|aufgaben?|liste|todo-liste|aufgabenliste)(?!\p{L})/iu;
 
-/** A note that was called a task, or the other way round: the word of the message decides, where there is one of the two. */
+/**
+ * A note that was called a task, or the other way round: the word of the message decides, where there is one of the
+ * two.
+ */
 function listAsSaid({ name, arguments: given }: ToolCall, message: string): ToolCall {
   const [note, task] = [NOTE.test(message), TASK.test(message)];
   if (name === 'add_todo' && note && !task) return { name: 'add_note', arguments: { text: given.task } };
@@ -154,7 +158,10 @@ function quotedIn(message: string): string | undefined {
 /** 'Note: buy milk': all that stands behind the colon */
 const BEHIND = /^\s*(?:(?:a |new |neue )?(?:note|memo|notiz|to-?do|task|aufgabe)(?: to self)?)\s*:\s*(.+?)[\s.]*$/isu;
 
-/** The words of the message that are most like the value: the quoted text that it is a part of, or the one run of words that differs from it by few letters. */
+/**
+ * The words of the message that are most like the value: the quoted text that it is a part of, or the one run of words
+ * that differs from it by few letters.
+ */
 function textAsSaid(value: string, message: string): string | undefined {
   const wanted = folded(value);
   if (wanted.length < 3) return undefined;

@@ -1,4 +1,6 @@
-/** What the tools need of a browser: tones, notifications, voices and the clock. What only this page has is given to it. */
+/**
+ * What the tools need of a browser: tones, notifications, voices and the clock. What only this page has is given to it.
+ */
 import type { PageHost } from './tool';
 
 export type PageParts = Omit<PageHost, 'now' | 'timeZone' | 'ring' | 'notify' | 'speak' | 'schedule'>;
@@ -29,7 +31,10 @@ export function schedule(at: number, action: () => void): () => void {
 
 let audio: AudioContext | undefined;
 
-/** Opens the sound output. Browsers allow it only while they handle a click or a key, so the page calls it when the user sends a message. */
+/**
+ * Opens the sound output. Browsers allow it only while they handle a click or a key, so the page calls it when the user
+ * sends a message.
+ */
 export function prepareSound(): void {
   if (typeof AudioContext === 'undefined') return;
   audio ??= new AudioContext();

@@ -1,6 +1,6 @@
 /**
- * A model's call against the tools that were offered. A call is repaired where one reading is possible, else refused: it never runs
- * with an argument that is not what the tool takes.
+ * A model's call against the tools that were offered. A call is repaired where one reading is possible, else refused:
+ * it never runs with an argument that is not what the tool takes.
  */
 import { readNumber } from './numbers';
 import { readTime } from './times';

@@ -1,4 +1,6 @@
-/** City → time zone, from the names that the browser's own zone list has, and a few well-known cities that name no zone. */
+/**
+ * City → time zone, from the names that the browser's own zone list has, and a few well-known cities that name no zone.
+ */
 
 /** zone, then cities that are in it and name no zone of their own */
 const OTHERS: Record<string, string> = {

@@ -1,6 +1,6 @@
 /**
- * Whether a call says only what the user said. A small model invents values, or takes the 7 of '7:30' for a volume: such a call must
- * not run, so every value has to be found in the user's words.
+ * Whether a call says only what the user said. A small model invents values, or takes the 7 of '7:30' for a volume:
+ * such a call must not run, so every value has to be found in the user's words.
  */
 import { mathText } from './math_text';
 import { findDurations } from './durations';
@@ -126,7 +126,10 @@ const OPERATORS: [string, RegExp][] = [
   ['/', /[/÷]|(?<!\p{L})(divide|divided|over|by|quotient|geteilt|durch)(?!\p{L})/u],
 ];
 
-/** The same expression, in signs or words; or its numbers in the order in which they were said, with a word for each operator. */
+/**
+ * The same expression, in signs or words; or its numbers in the order in which they were said, with a word for each
+ * operator.
+ */
 function expressionOccurs(value: string, text: string): boolean {
   const compact = (expression: string): string =>
     mathText(expression)

@@ -23,7 +23,10 @@ export const PAGE_TOOLS: readonly PageTool[] = [
   readAloud,
 ];
 
-/** Checks a call against the tools that were offered, asks for consent where it changes something that lasts, and runs it. Never throws. */
+/**
+ * Checks a call against the tools that were offered, asks for consent where it changes something that lasts, and runs
+ * it. Never throws.
+ */
 export const runCall = (
   call: unknown,
   options: Omit<RunOptions, 'tools'> & { tools?: readonly PageTool[] },

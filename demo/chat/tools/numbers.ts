@@ -7,7 +7,10 @@ export interface NumberMention {
   values: number[];
 }
 
-/** The form of a text that all finders here read; their positions count in it. Runs of spaces are one, which keeps the searches linear. */
+/**
+ * The form of a text that all finders here read; their positions count in it. Runs of spaces are one, which keeps the
+ * searches linear.
+ */
 export const plain = (text: string): string =>
   text
     .normalize('NFC')

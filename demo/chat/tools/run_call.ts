@@ -1,4 +1,7 @@
-/** A call from its text to its card: check → consent → run, with a time limit. Nothing that a model or a tool does makes it throw. */
+/**
+ * A call from its text to its card: check → consent → run, with a time limit. Nothing that a model or a tool does makes
+ * it throw.
+ */
 import { asSaid } from './as_said';
 import { checkCall, shown } from './check_call';
 import { ungrounded } from './grounded';

@@ -1,4 +1,7 @@
-/** Times of day in what a person writes: '7:30', '7.30 pm', '19h', 'quarter to eight', 'halb acht', 'um sieben Uhr abends'. */
+/**
+ * Times of day in what a person writes: '7:30', '7.30 pm', '19h', 'quarter to eight', 'halb acht', 'um sieben Uhr
+ * abends'.
+ */
 import { findNumbers, plain } from './numbers';
 import { insideAny, type Span } from './spans';
 
@@ -171,7 +174,10 @@ export function findTimes(text: string): TimeMention[] {
 export const clock = (minutes: number): string =>
   `${String(Math.floor(minutes / 60)).padStart(2, '0')}:${String(minutes % 60).padStart(2, '0')}`;
 
-/** The time that a text is, as HH:MM. Hours count as on a 24-hour clock unless the text says which half of the day it means. */
+/**
+ * The time that a text is, as HH:MM. Hours count as on a 24-hour clock unless the text says which half of the day it
+ * means.
+ */
 export function readTime(text: string): string | undefined {
   if (text.length > 80) return undefined;
   const said = `at ${plain(text)

@@ -1,4 +1,7 @@
-/** What a tool of the page is, and what it needs of the page. No tool touches the DOM itself, so that each runs in a unit test. */
+/**
+ * What a tool of the page is, and what it needs of the page. No tool touches the DOM itself, so that each runs in a
+ * unit test.
+ */
 import type { ToolCall } from '../../../src/index';
 
 export type { ToolCall };
@@ -20,7 +23,8 @@ export interface Definition {
 /**
  * What a call changes.
  * - 'none': nothing; it answers.
- * - 'page': what the page shows or plays, or something that ends by itself, such as a timer. The user takes it back on the card.
+ * - 'page': what the page shows or plays, or something that ends by itself, such as a timer. The user takes it back on
+ * the card.
  * - 'lasting': what stays on this device until the user removes it, such as a note. `runCall` asks for consent first.
  */
 export type Changes = 'none' | 'page' | 'lasting';
@@ -63,7 +67,10 @@ export interface Entry {
 export interface Result {
   /** for the model, as JSON */
   value: Record<string, unknown>;
-  /** the same in a word or number: the demo model was trained on such results ('16:20', '8.3', 'ok'), and repeats a unit that follows */
+  /**
+   * the same in a word or number: the demo model was trained on such results ('16:20', '8.3', 'ok'), and repeats a unit
+   * that follows
+   */
   brief: string;
   /** for the card: a plain sentence */
   summary: string;
@@ -88,7 +95,9 @@ export class ToolError extends Error {
   override readonly name = 'ToolError';
 }
 
-/** A call with a name that the page does not have, such as of a section: it was not understood, and nothing was tried. */
+/**
+ * A call with a name that the page does not have, such as of a section: it was not understood, and nothing was tried.
+ */
 export class UnknownNameError extends ToolError {}
 
 export interface PageHost {

@@ -1,4 +1,7 @@
-/** The reference backend: runs a plan with plain loops over dequantized weights, to test the others and to look inside a model. It is not in the library. */
+/**
+ * The reference backend: runs a plan with plain loops over dequantized weights, to test the others and to look inside a
+ * model. It is not in the library.
+ */
 import { fail } from '../../errors';
 import type { Matrix, Norm, Vector } from '../../model/ops';
 import { dequantize } from '../../tensor/dequant';

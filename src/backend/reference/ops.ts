@@ -95,7 +95,8 @@ export interface AttentionConfig {
 }
 
 /**
- * qkv [T, (H + 2K)·d] → [T, H·d]; The k and v of these tokens are appended to the cache; its length is the position of the first token.
+ * qkv [T, (H + 2K)·d] → [T, H·d]; The k and v of these tokens are appended to the cache; its length is the position of
+ * the first token.
  * @param onWeights called with the attention weights of a head at a position, [position + 1]
  */
 export function attend(

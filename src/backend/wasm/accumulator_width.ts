@@ -1,4 +1,7 @@
-/** Chooses int16 or int32 accumulators for products of bytes (kernels/linear_dot.h) by a measurement. Both give the same bits. */
+/**
+ * Chooses int16 or int32 accumulators for products of bytes (kernels/linear_dot.h) by a measurement. Both give the same
+ * bits.
+ */
 import type { WasmHeap } from './memory';
 import type { KernelExports } from './module';
 
@@ -12,7 +15,10 @@ const MEASURE_MS = 25;
 /** the result for this processor, once it was measured */
 let int16IsFaster: boolean | undefined;
 
-/** Sets the faster width in the kernels; only the first backend of a worker measures. The plain SIMD kernels have one width. @throws MemoryError */
+/**
+ * Sets the faster width in the kernels; only the first backend of a worker measures. The plain SIMD kernels have one
+ * width. @throws MemoryError
+ */
 export function setFasterAccumulatorWidth({ time_tiles, use_int16_sums }: KernelExports, heap: WasmHeap): void {
   if (!time_tiles || !use_int16_sums) return;
   int16IsFaster ??= isInt16Faster(time_tiles, heap);

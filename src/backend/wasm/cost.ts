@@ -1,4 +1,6 @@
-/** What a plan takes in WASM memory: runners are created in a heap that has no memory and counts what is asked of it. */
+/**
+ * What a plan takes in WASM memory: runners are created in a heap that has no memory and counts what is asked of it.
+ */
 import { KV_PAGE_POSITIONS } from 'virtual:rivulet-kernels';
 import { DTYPES } from '../../tensor/dtype';
 import type { PlanSizes } from '../cost';

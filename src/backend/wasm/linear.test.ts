@@ -5,7 +5,8 @@ import { compileKernels } from './kernels/build';
 import type { SimdVariant } from './module';
 import { checkLinear, ALL_DTYPES, instantiateLinearKernels, LINEAR_SHAPES } from './linear_check';
 
-// Node 20 needs a flag for relaxed SIMD, and its baseline compiler computes wrong dots; e2e/wasm_linear.spec.ts checks both compilers of a browser
+// Node 20 needs a flag for relaxed SIMD, and its baseline compiler computes wrong dots; e2e/wasm_linear.spec.ts checks
+// both compilers of a browser
 setFlagsFromString('--experimental-wasm-relaxed-simd');
 setFlagsFromString('--no-liftoff');
 

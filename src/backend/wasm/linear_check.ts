@@ -1,4 +1,7 @@
-/** For tests and the micro-benchmark of kernels/linear.c: random matrices of every format, and a check of their products. */
+/**
+ * For tests and the micro-benchmark of kernels/linear.c: random matrices of every format, and a check of their
+ * products.
+ */
 import { dequantize } from '../../tensor/dequant';
 import { DTYPES, type Dtype } from '../../tensor/dtype';
 import { simpleRowBytes, simplify } from '../../tensor/nibbles';
@@ -35,7 +38,10 @@ export function xorshift32(seed: number): () => number {
   };
 }
 
-/** Rows of random blocks with every bit pattern of the codes; their floats are small, of both signs, and some are subnormal halves. */
+/**
+ * Rows of random blocks with every bit pattern of the codes; their floats are small, of both signs, and some are
+ * subnormal halves.
+ */
 export const randomWeightRowsWithSubnormals = (
   dtype: Dtype,
   rows: number,
@@ -93,7 +99,10 @@ interface Product {
   row: Float32Array;
 }
 
-/** Packs the matrix and multiplies x [T, cols], in two ranges of rows as two threads would. y is [T, rows + ROW_PADDING]; its padding is NaN. */
+/**
+ * Packs the matrix and multiplies x [T, cols], in two ranges of rows as two threads would. y is [T, rows +
+ * ROW_PADDING]; its padding is NaN.
+ */
 function multiply(
   { exports: c, memory }: LinearKernelInstance,
   dtype: Dtype,
@@ -149,7 +158,8 @@ export const LINEAR_SHAPES: [rows: number, cols: number][] = [
 const TOKENS = [33, 7, 3, 2, 1];
 
 /**
- * Multiplies a matrix of one shape for every T, with int8 and with f32 activations, and compares with plain loops over dequantized weights.
+ * Multiplies a matrix of one shape for every T, with int8 and with f32 activations, and compares with plain loops over
+ * dequantized weights.
  * @returns the errors; results must have the same bits for every T and all `kernels`
  */
 export function checkLinear(

@@ -177,8 +177,10 @@ export function lowerPlanToWasmOps(
 }
 
 /**
- * Divides the rows of a linear map among the threads so that, if possible, each thread of the next op reads only rows that it wrote itself:
- * then no barrier is needed after the map. The next op must not write what the map reads, because a slower thread may still read it.
+ * Divides the rows of a linear map among the threads so that, if possible, each thread of the next op reads only rows
+ * that it wrote itself:
+ * then no barrier is needed after the map. The next op must not write what the map reads, because a slower thread may
+ * still read it.
  */
 function shareRows(node: NodeOf<'linear'>, next: PlanNode | undefined): Pick<Op, 'parts' | 'noBarrierAfter'> {
   const { w: { segments, rows }, out } = node; // prettier-ignore
@@ -203,7 +205,10 @@ function shareRows(node: NodeOf<'linear'>, next: PlanNode | undefined): Pick<Op,
   }
 }
 
-/** Fills the RoPE tables of the page that begins at `position`. Angles are f64: in f32 those of position 16,000 are off by 1e-3. */
+/**
+ * Fills the RoPE tables of the page that begins at `position`. Angles are f64: in f32 those of position 16,000 are off
+ * by 1e-3.
+ */
 export function writeRopeTables(f32: Float32Array, page: number, position: number, ropes: RopeTableInPage[]): void {
   for (const { theta, headDim, offset } of ropes) {
     const half = headDim / 2;

@@ -11,8 +11,8 @@ const MB = (bytes: number): string => `${Math.ceil(bytes / 1e6)} MB`;
 const CURE = 'Use a smaller model, a smaller quantization or a shorter context.';
 
 /**
- * Creates a memory for weights of `bytes`. A shared memory reserves its maximum at once, and phones refuse far less than 4 GB: then it tries
- * again with less room for the context.
+ * Creates a memory for weights of `bytes`. A shared memory reserves its maximum at once, and phones refuse far less
+ * than 4 GB: then it tries again with less room for the context.
  * @throws MemoryError
  */
 export function createWasmMemory(bytes: number, shared: boolean): WebAssembly.Memory {

@@ -5,7 +5,10 @@ import { fail } from '../../errors';
 /** The instruction set of the kernels: plain WASM SIMD, or with relaxed SIMD. */
 export type SimdVariant = 'simd' | 'relaxed';
 
-/** The exports of the kernels (kernels/interpreter.c). Addresses are in bytes. Results are signed; `>>> 0` makes an address of them. */
+/**
+ * The exports of the kernels (kernels/interpreter.c). Addresses are in bytes. Results are signed; `>>> 0` makes an
+ * address of them.
+ */
 export interface KernelExports {
   __heap_base: WebAssembly.Global;
   step(pool: number, threads: number): void;
@@ -38,7 +41,10 @@ export async function loadKernelModule(
   });
 }
 
-/** A module that is valid and does not compile is one that the page's policy forbids; browsers say so in many ways. @throws DeviceError */
+/**
+ * A module that is valid and does not compile is one that the page's policy forbids; browsers say so in many ways.
+ * @throws DeviceError
+ */
 function compile(bytes: Uint8Array<ArrayBuffer>): WebAssembly.Module {
   try {
     return new WebAssembly.Module(bytes);
@@ -84,7 +90,10 @@ const IMPORT_SECTION = 2;
 const [FUNCTION, MEMORY] = [0, 2];
 const [HAS_MAXIMUM, SHARED] = [1, 2];
 
-/** Clears the shared flag of the memory import: without threads the memory is not shared. Atomic instructions work on any memory. */
+/**
+ * Clears the shared flag of the memory import: without threads the memory is not shared. Atomic instructions work on
+ * any memory.
+ */
 function unshareMemory(wasm: Uint8Array): void {
   let at = 8;
   const leb = (): number => {

@@ -1,4 +1,7 @@
-/** Plain SIMD without a browser, on one thread: the whole conformance table against the reference, and whole models against independently computed logits. */
+/**
+ * Plain SIMD without a browser, on one thread: the whole conformance table against the reference, and whole models
+ * against independently computed logits.
+ */
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { compare } from '../../../e2e/measure';

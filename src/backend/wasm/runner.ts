@@ -1,6 +1,6 @@
 /**
- * Runs a plan on the WASM backend with the state of one conversation. A step blocks the calling thread until it is done: the caller must
- * pause between steps to receive messages.
+ * Runs a plan on the WASM backend with the state of one conversation. A step blocks the calling thread until it is
+ * done: the caller must pause between steps to receive messages.
  */
 import { CONV_RING_POSITIONS, KV_PAGE_POSITIONS, SAMPLER_TOKEN_BYTES } from 'virtual:rivulet-kernels';
 import { fail } from '../../errors';
@@ -134,7 +134,10 @@ export function createWasmRunner(
     SAMPLING.write(heap, header + PLAN.offset('sampling'), { ...s, ...derived });
   }
 
-  /** Measures the fastest number of threads on the first layers. It writes their state from position 0 on, which the first prompt overwrites. */
+  /**
+   * Measures the fastest number of threads on the first layers. It writes their state from position 0 on, which the
+   * first prompt overwrites.
+   */
   function measureThreads(): number {
     let bytes = 0;
     const end = plan.nodes.findIndex(

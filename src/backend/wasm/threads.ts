@@ -1,6 +1,6 @@
 /**
- * A pool of worker threads over one shared memory. Workers start from source text, so that the bundle needs no other file on its host. The page
- * creates them if it offers to, else this worker.
+ * A pool of worker threads over one shared memory. Workers start from source text, so that the bundle needs no other
+ * file on its host. The page creates them if it offers to, else this worker.
  */
 import { fail } from '../../errors';
 import type { WasmHeap } from './memory';
@@ -38,7 +38,10 @@ onmessage = ({ data: { port } }) => {
 };
 `;
 
-/** Messages between the engine's worker and its page (src/api/lend_threads.ts): the page offers to create threads; the worker asks it to start or end one. */
+/**
+ * Messages between the engine's worker and its page (src/api/lend_threads.ts): the page offers to create threads; the
+ * worker asks it to start or end one.
+ */
 export type ThreadLendingMessage =
   | { rivuletThreads: 'lent' }
   | { rivuletThreads: 'start'; id: number; url: string; port: MessagePort }
@@ -103,7 +106,10 @@ export class ThreadPool {
     return failed && `${this.size} of ${wanted} threads: ${String(failed.reason)}`;
   }
 
-  /** Runs a step of a plan on the first `threads` threads. @throws DeviceError when a kernel traps; then no other call may follow */
+  /**
+   * Runs a step of a plan on the first `threads` threads. @throws DeviceError when a kernel traps; then no other call
+   * may follow
+   */
   runStep(plan: number, threads: number): void {
     THREAD_POOL.write(this.heap, this.address, { plan });
     try {
@@ -179,8 +185,8 @@ function startThread(url: string): Thread {
 }
 
 /**
- * Measures `run` with 1, 2, 3, 4, 6 and 8 threads, up to `most`, and returns the fastest number; more threads must be faster by 7 %. Cores
- * differ in speed, and other programs may use some of them.
+ * Measures `run` with 1, 2, 3, 4, 6 and 8 threads, up to `most`, and returns the fastest number; more threads must be
+ * faster by 7 %. Cores differ in speed, and other programs may use some of them.
  */
 export function fastestThreadCount(run: (threads: number) => void, most: number): number {
   const counts = [1, 2, 3, 4, 6, 8].filter((n) => n <= most);

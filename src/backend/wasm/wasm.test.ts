@@ -56,8 +56,8 @@ const config: Config = {
 }; // prettier-ignore
 
 /**
- * A small model with every kind of op and several weight formats. One attention has q, k and v as three segments, as in most checkpoints: then it
- * needs no barrier before it. The other has them in one.
+ * A small model with every kind of op and several weight formats. One attention has q, k and v as three segments, as in
+ * most checkpoints: then it needs no barrier before it. The other has them in one.
  */
 function dtypeOf(gguf: string): Dtype {
   if (/token_embd|attn_v/.test(gguf)) return 'Q6_K';

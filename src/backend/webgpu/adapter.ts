@@ -44,7 +44,10 @@ export const isSoftwareAdapterName = (name: string): boolean => SOFTWARE.test(na
 
 const SOFTWARE = /swiftshader|llvmpipe|lavapipe|softpipe|software|basic render/i;
 
-/** The name of an adapter that computes on the CPU, undefined for a real GPU. Firefox gives no names: there the WebGL renderer tells. */
+/**
+ * The name of an adapter that computes on the CPU, undefined for a real GPU. Firefox gives no names: there the WebGL
+ * renderer tells.
+ */
 export function softwareAdapterName(info: GPUAdapterInfo): string | undefined {
   const name = adapterName(info);
   if (info.isFallbackAdapter || isSoftwareAdapterName(`${name} ${info.device}`)) return name;

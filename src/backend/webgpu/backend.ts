@@ -14,9 +14,15 @@ import { createWebGpuRunner, WINDOW_STEPS } from './runner';
 import { loadSavedTunings } from './tune';
 
 export interface WebGpuOptions extends DeviceOptions {
-  /** the self test of the kernels before first use; 'known' (default) accepts an earlier result for this adapter, browser and build */
+  /**
+   * the self test of the kernels before first use; 'known' (default) accepts an earlier result for this adapter,
+   * browser and build
+   */
   selfTest?: 'known' | 'always' | 'never';
-  /** never use kernels that round activations to int8, even if they are faster; keys and values are f32, unless f16 is asked for */
+  /**
+   * never use kernels that round activations to int8, even if they are faster; keys and values are f32, unless f16 is
+   * asked for
+   */
   exact?: boolean;
   /** use these settings for all kernels, and ignore what the tuner found: tests */
   tuning?: Partial<KernelTuning>;
@@ -53,7 +59,10 @@ export async function openWebGpuBackend({
 
   let precompiled: Promise<void> = Promise.resolve();
 
-  /** Selects the kernels for the weight formats of a plan: those that pass the self test, then those that the tuner found faster. */
+  /**
+   * Selects the kernels for the weight formats of a plan: those that pass the self test, then those that the tuner
+   * found faster.
+   */
   async function selectKernels(plan: Plan): Promise<void> {
     checkOps(plan, LOWERINGS, 'WebGPU');
     const dtypes = weightDtypes(plan).filter((dtype) => !tested.has(dtype));

@@ -1,4 +1,7 @@
-/** What a plan takes on a GPU: runners are created on a twin of the device that has no memory and counts what is asked of it. */
+/**
+ * What a plan takes on a GPU: runners are created on a twin of the device that has no memory and counts what is asked
+ * of it.
+ */
 import type { Matrix } from '../../model/ops';
 import type { PlanSizes } from '../cost';
 import type { CompileOptions } from '../backend';

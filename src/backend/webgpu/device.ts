@@ -1,6 +1,7 @@
 /**
  * The opened GPU device: buffers and pipelines under error scopes, prepared dispatches, timestamps.
- * No error is silent: uncaptured errors and the loss of the device are kept, and the next `throwIfFailed()` throws them.
+ * No error is silent: uncaptured errors and the loss of the device are kept, and the next `throwIfFailed()` throws
+ * them.
  */
 import { fail, RivuletError } from '../../errors';
 import { findAdapter, softwareAdapterName } from './adapter';
@@ -328,7 +329,10 @@ const refuseBuffer = (label: string, bytes: number, got: string): never =>
     cure: 'Use a smaller model, a smaller quantization, a shorter context, or the WASM backend.',
   });
 
-/** Firefox checks for finished work only every 100 ms, and at each submit (bug 1870699): an empty submit every ms makes it check. */
+/**
+ * Firefox checks for finished work only every 100 ms, and at each submit (bug 1870699): an empty submit every ms makes
+ * it check.
+ */
 const isFirefox = /firefox/i.test(globalThis.navigator?.userAgent ?? '');
 const polling = new WeakMap<GPUDevice, { work: number; timer: ReturnType<typeof setInterval> }>();
 

@@ -1,4 +1,7 @@
-/** Stores the results of the self test and of the tuner for this adapter, browser and build. Without storage (Node, private windows) they run each time. */
+/**
+ * Stores the results of the self test and of the tuner for this adapter, browser and build. Without storage (Node,
+ * private windows) they run each time.
+ */
 import { createStore, get, set } from 'idb-keyval';
 import { build } from 'virtual:rivulet-shaders';
 import { adapterName } from './adapter';

@@ -1,4 +1,7 @@
-/** Measures dispatches: how often a sample repeats them, and the time of a pass, by timestamp queries if the device has them. */
+/**
+ * Measures dispatches: how often a sample repeats them, and the time of a pass, by timestamp queries if the device has
+ * them.
+ */
 import type { KernelTime } from '../backend';
 import type { OpenedDevice } from './device';
 
@@ -7,7 +10,10 @@ const WANTED_DISPATCHES = 50;
 const MAX_DISPATCHES = 8192;
 /** Longest submit of a sample: the page's own rendering waits for it. */
 const MAX_US = 40_000;
-/** Shortest sample. Timestamps move in steps of 100 µs; performance.now() moves in steps of 1 ms and includes the way to the GPU and back. */
+/**
+ * Shortest sample. Timestamps move in steps of 100 µs; performance.now() moves in steps of 1 ms and includes the way to
+ * the GPU and back.
+ */
 export const MIN_US = { timestamp: 4_000, submit: 20_000 };
 /** Steps of the clock: a pass that seems to take no time may take this long. */
 const RESOLUTION_US = { timestamp: 100, submit: 1_000 };

@@ -1,6 +1,8 @@
 /**
- * The dispatches of embed, linear, swiglu and of in_proj fused with its short convolution, over packed matrices (repack.ts).
- * Up to 8 tokens take matvec, more take matmul. A matrix has several parts when it has several dtypes or is too large for one binding;
+ * The dispatches of embed, linear, swiglu and of in_proj fused with its short convolution, over packed matrices
+ * (repack.ts).
+ * Up to 8 tokens take matvec, more take matmul. A matrix has several parts when it has several dtypes or is too large
+ * for one binding;
  * each part takes a dispatch, and with one token two parts share one.
  */
 import type { Norm } from '../../model/ops';
@@ -82,8 +84,8 @@ export function embedDispatches(gpu: DispatchContext, table: GpuMatrix, y: Buffe
 }
 
 /**
- * Lets the kernel that draws a token also look up its row of the table, so that the next step needs no dispatch for that. A table split over
- * several buffers needs the dispatches of `embedDispatches`.
+ * Lets the kernel that draws a token also look up its row of the table, so that the next step needs no dispatch for
+ * that. A table split over several buffers needs the dispatches of `embedDispatches`.
  */
 export function embedDrawnTokenLibrary(
   gpu: DispatchContext,
@@ -151,7 +153,10 @@ export function inProjConvDispatches(
   ];
 }
 
-/** The second part of W in a kernel over two parts: a second copy of the files that depend on its format, with its own constants and bindings. */
+/**
+ * The second part of W in a kernel over two parts: a second copy of the files that depend on its format, with its own
+ * constants and bindings.
+ */
 function secondCopy(
   gpu: DispatchContext,
   part: MatrixPart,
@@ -283,7 +288,9 @@ function partDispatch(
 /** One unit per invocation, or several when there are more than 128. */
 const groupSize = (units: number): number => (units > 128 ? 128 : units > 32 ? 64 : 32);
 
-/** A dimension has at most 65,535 workgroups. Workgroups after the last row read clamped addresses and write nothing. */
+/**
+ * A dimension has at most 65,535 workgroups. Workgroups after the last row read clamped addresses and write nothing.
+ */
 const grid = (groups: number): [number, number, number] =>
   groups <= 65535 ? [groups, 1, 1] : [32768, Math.ceil(groups / 32768), 1];
 

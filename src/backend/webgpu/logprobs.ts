@@ -1,4 +1,7 @@
-/** Log probabilities on the GPU, as `logprobs` of src/backend/sampling.ts defines them: only 2 · (n + 2) words are read back. */
+/**
+ * Log probabilities on the GPU, as `logprobs` of src/backend/sampling.ts defines them: only 2 · (n + 2) words are read
+ * back.
+ */
 import type { ChosenLogprob } from '../sampling';
 import { encodeDispatches, type OpenedDevice, type PreparedDispatch } from './device';
 import { reductionLibrary, wholeBuffer, type DispatchContext, type BufferRegion } from './dispatch';

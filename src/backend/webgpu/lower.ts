@@ -54,7 +54,9 @@ export function lowerPlanToDispatches(
   return dispatches;
 }
 
-/** Bytes of a node's matrices, keys and values that one of its dispatches reads for a token at the end of `positions`. */
+/**
+ * Bytes of a node's matrices, keys and values that one of its dispatches reads for a token at the end of `positions`.
+ */
 export function bytesRead(
   { bindings }: Dispatch,
   node: PlanNode,
@@ -70,7 +72,10 @@ export function bytesRead(
   return Object.values(bindings).reduce((sum, region) => sum + (bytes.get(region) ?? 0), 0);
 }
 
-/** Fuses in_proj with the convolution after it: the workgroup that computes B, C and x of a channel also computes its convolution. */
+/**
+ * Fuses in_proj with the convolution after it: the workgroup that computes B, C and x of a channel also computes its
+ * convolution.
+ */
 function fuseConvolution(
   gpu: DispatchContext,
   plan: Plan,
@@ -106,8 +111,8 @@ function fuseConvolution(
 }
 
 /**
- * The region of each activation. With one token `last` needs no dispatch: it is another name for its input, unless it is the output. With several
- * outputs it is a copy, because a node of another output may overwrite the input.
+ * The region of each activation. With one token `last` needs no dispatch: it is another name for its input, unless it
+ * is the output. With several outputs it is a copy, because a node of another output may overwrite the input.
  */
 function activationRegions(
   { nodes, outputs }: Plan,

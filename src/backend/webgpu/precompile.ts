@@ -1,4 +1,7 @@
-/** Compiles the pipelines of a plan while its weights load: a pipeline depends only on shapes and formats, which are known before. */
+/**
+ * Compiles the pipelines of a plan while its weights load: a pipeline depends only on shapes and formats, which are
+ * known before.
+ */
 import type { Matrix } from '../../model/ops';
 import type { CompileOptions } from '../backend';
 import { convStatesOf, kvCachesOf, mapMatrices, type Plan } from '../plan';

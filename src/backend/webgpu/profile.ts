@@ -1,4 +1,7 @@
-/** Measures each kernel of a decode step: its dispatches of all layers, many times in one pass. For tools: no file of the library holds it. */
+/**
+ * Measures each kernel of a decode step: its dispatches of all layers, many times in one pass. For tools: no file of
+ * the library holds it.
+ */
 import { PROFILE_BASELINES, type KernelTime, type Runner } from '../backend';
 import { ALL_FILTERS_SAMPLING, GREEDY_SAMPLING } from '../sampling';
 import { encodeDispatches, type OpenedDevice, type PreparedDispatch } from './device';
@@ -16,7 +19,8 @@ const MAX_COPIES = 1024;
 const kernelName = ({ label, tuneKey }: Dispatch): string => (tuneKey ? `${label} ${shapeOfTuneKey(tuneKey)}` : label);
 
 /**
- * Measures each kernel of a greedy decode step after `position` tokens, then the PROFILE_BASELINES. The runner is at position 0 afterwards.
+ * Measures each kernel of a greedy decode step after `position` tokens, then the PROFILE_BASELINES. The runner is at
+ * position 0 afterwards.
  * @returns nothing for a runner of another backend
  */
 export async function profileAt(runner: Runner, position: number, prefillBatch: number): Promise<KernelTime[]> {

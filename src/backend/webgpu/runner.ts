@@ -1,6 +1,7 @@
 /**
- * Runs a plan on the GPU with the state of one conversation. All dispatches are prepared at the start: for each bucket of T and, for one
- * token, for each bucket of the context. Decode encodes a window of steps in one pass and one submit; the GPU itself advances position and token.
+ * Runs a plan on the GPU with the state of one conversation. All dispatches are prepared at the start: for each bucket
+ * of T and, for one token, for each bucket of the context. Decode encodes a window of steps in one pass and one submit;
+ * the GPU itself advances position and token.
  */
 import { CONV_RING_POSITIONS } from 'virtual:rivulet-kernels';
 import { fail } from '../../errors';
@@ -22,8 +23,8 @@ import { allocateRunnerState, growKvCaches, contextBucket, releaseRunnerState, t
 export const WINDOW_STEPS = 64;
 
 /**
- * A prefill batch goes to the GPU in submits of about this many milliseconds: a watchdog kills submits of a second or two, and the
- * page has to render in between. The time of the previous batch gives the number of submits.
+ * A prefill batch goes to the GPU in submits of about this many milliseconds: a watchdog kills submits of a second or
+ * two, and the page has to render in between. The time of the previous batch gives the number of submits.
  */
 const SUBMIT_MS = 50;
 /** Tokens per workgroup of the prefill kernels: the cost of a batch is proportional to its tiles. */
@@ -53,7 +54,9 @@ export interface WebGpuRunner extends Runner {
   };
 }
 
-/** The numbers of tokens for which dispatches are prepared, ascending; a batch takes the smallest bucket that holds it. */
+/**
+ * The numbers of tokens for which dispatches are prepared, ascending; a batch takes the smallest bucket that holds it.
+ */
 export const prefillBuckets = (prefillBatch: number): number[] =>
   [...new Set([1, 8, 64, prefillBatch].filter((T) => T <= prefillBatch))].sort((a, b) => a - b);
 

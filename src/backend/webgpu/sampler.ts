@@ -1,4 +1,7 @@
-/** Sampling on the GPU, as src/backend/sampling.ts defines it: buffers, prepared dispatches, and parameters that are written when they change. */
+/**
+ * Sampling on the GPU, as src/backend/sampling.ts defines it: buffers, prepared dispatches, and parameters that are
+ * written when they change.
+ */
 import { fail } from '../../errors';
 import type { SamplingParams } from '../sampling';
 import type { OpenedDevice, PreparedDispatch } from './device';

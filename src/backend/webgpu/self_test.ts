@@ -1,9 +1,11 @@
 /**
- * The self test: a small model with random weights runs on the same kernels as the real model: matmul, matvec with few and with many rows and
- * columns, both attention kernels, the convolution, the draws. It runs once for each weight format in use. A second small plan covers long
- * prompts: attention over several tiles and spans, and a batch that fills the convolution ring. The results are compared with those of the
- * reference (self_test_golden.ts), log probabilities with the device's own logits. If a kernel is wrong or does not compile, the next simpler
- * variant is tested: halves decoded by integer operations, no subgroups, an f32 cache. If all fail, the backend refuses the device.
+ * The self test: a small model with random weights runs on the same kernels as the real model: matmul, matvec with few
+ * and with many rows and columns, both attention kernels, the convolution, the draws. It runs once for each weight
+ * format in use. A second small plan covers long prompts: attention over several tiles and spans, and a batch that
+ * fills the convolution ring. The results are compared with those of the reference (self_test_golden.ts), log
+ * probabilities with the device's own logits. If a kernel is wrong or does not compile, the next simpler variant is
+ * tested: halves decoded by integer operations, no subgroups, an f32 cache. If all fail, the backend refuses the
+ * device.
  */
 import { fail } from '../../errors';
 import type { Matrix, Norm, Ops, Vector } from '../../model/ops';
@@ -35,7 +37,9 @@ export const kernelVariantName = ({ subgroups, f16Cache, integerHalfDecode }: De
 /** A weight format, or the plan for long prompts. */
 export type SelfTestCaseName = Dtype | 'long';
 
-/** Two random projections of the logits, divided by their norm, after each prompt; and the tokens drawn after the last. */
+/**
+ * Two random projections of the logits, divided by their norm, after each prompt; and the tokens drawn after the last.
+ */
 export interface SelfTestOutput {
   projections: number[];
   drawn: number[];
@@ -58,7 +62,10 @@ export const selfTestCompileOptions = (testCase: SelfTestCaseName): CompileOptio
 
 type Weights = Pick<Backend, 'matrix' | 'vector'>;
 
-/** V is so large that several workgroups take part in a draw; F is so large that an invocation of matvec takes several units. */
+/**
+ * V is so large that several workgroups take part in a draw; F is so large that an invocation of matvec takes several
+ * units.
+ */
 const [V, D, F, H, K, d, L] = [4096, 256, 1280, 4, 2, 64, 3];
 
 /** A conv layer, an attention layer and a head, as in LFM2; or, for long prompts, attention and a convolution. */
@@ -235,7 +242,8 @@ export interface VariantSelection {
 }
 
 /**
- * Finds the fastest variant whose results are right for these formats, and saves the choice for this adapter, browser and build.
+ * Finds the fastest variant whose results are right for these formats, and saves the choice for this adapter, browser
+ * and build.
  * @throws DeviceError when no variant passes; MemoryError
  */
 export async function selectPassingVariant(

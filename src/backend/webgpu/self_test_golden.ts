@@ -1,4 +1,6 @@
-/** The expected results of the self test (self_test.ts), from the reference backend; self_test.test.ts compares them. */
+/**
+ * The expected results of the self test (self_test.ts), from the reference backend; self_test.test.ts compares them.
+ */
 import type { SelfTestOutput, SelfTestCaseName } from './self_test';
 
 export const SELF_TEST_GOLDEN: Record<SelfTestCaseName, SelfTestOutput> = {

@@ -1,4 +1,7 @@
-/** Links WGSL files into one shader module and reads bindings and structs from their text, which is their only declaration. */
+/**
+ * Links WGSL files into one shader module and reads bindings and structs from their text, which is their only
+ * declaration.
+ */
 import { shaders } from 'virtual:rivulet-shaders';
 import { fail } from '../../errors';
 import { structLayout, type StructLayout } from '../struct';
@@ -13,10 +16,16 @@ const BINDING = /@group\(0\)\s*@binding\((\d+)\)\s*var<\s*(uniform|storage)\s*(?
 
 const DECLARATION = /\b(?:fn|struct|const|alias|override|var<[^>]+>)\s+(\w+)/g;
 
-/** The suffix for a second copy of a file in one kernel, which then reads two weight formats: added to the file name and to every name it declares. */
+/**
+ * The suffix for a second copy of a file in one kernel, which then reads two weight formats: added to the file name and
+ * to every name it declares.
+ */
 export const SECOND_COPY_SUFFIX = '_2';
 
-/** Joins the second copies: they refer to each other's renamed declarations. No struct field may have the name of a declaration. */
+/**
+ * Joins the second copies: they refer to each other's renamed declarations. No struct field may have the name of a
+ * declaration.
+ */
 function renamedCopy(texts: string[]): string {
   const text = texts.join('\n');
   const declared = new Set(Array.from(text.matchAll(DECLARATION), ([, name]) => name));

@@ -43,7 +43,8 @@ export const ropeTableKey = (theta: number, headDim: number): string => `${theta
 export const attentionNodes = (plan: Plan): NodeOf<'attend'>[] => plan.nodes.filter((node) => node.op === 'attend');
 
 /**
- * Allocates the KV cache for the whole context. If the device refuses, it tries half of that, down to MIN_KV_CACHE_POSITIONS; the cache then grows on demand.
+ * Allocates the KV cache for the whole context. If the device refuses, it tries half of that, down to
+ * MIN_KV_CACHE_POSITIONS; the cache then grows on demand.
  * @throws MemoryError
  */
 export async function allocateRunnerState(
@@ -99,7 +100,10 @@ const MIN_KV_CACHE_POSITIONS = 1024;
 export const keyCacheBytes = ({ kvHeads, headDim }: KvCache, positions: number, f16Cache: boolean): number =>
   positions * kvHeads * headDim * (f16Cache ? 2 : 4);
 
-/** Grows the caches to `wanted` positions, or to half of that and so on, but to at least `least`; their contents are kept. */
+/**
+ * Grows the caches to `wanted` positions, or to half of that and so on, but to at least `least`; their contents are
+ * kept.
+ */
 export async function growKvCaches(
   gpu: DispatchContext,
   plan: Plan,
@@ -148,7 +152,10 @@ export function releaseRunnerState(gpu: DispatchContext, state: RunnerState): vo
   releaseCaches(gpu, state.caches);
 }
 
-/** cos and sin of positions 0 … 255, then of positions 256·j, computed in f64: [256 + ⌈context / 256⌉, d/2, 2] (lib/rope.wgsl) */
+/**
+ * cos and sin of positions 0 … 255, then of positions 256·j, computed in f64: [256 + ⌈context / 256⌉, d/2, 2]
+ * (lib/rope.wgsl)
+ */
 export function ropeTable(
   theta: Attend['ropeTheta'],
   headDim: number,

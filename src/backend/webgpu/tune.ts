@@ -1,7 +1,7 @@
 /**
- * The tuner: it measures kernel settings for each shape on the user's own device, in idle time and within a time limit. A sample runs many
- * dispatches over the real weights of different layers. A kernel is taken only if it is faster by MIN_TUNING_GAIN and its results agree with those
- * of the default kernel, which passed the self test.
+ * The tuner: it measures kernel settings for each shape on the user's own device, in idle time and within a time limit.
+ * A sample runs many dispatches over the real weights of different layers. A kernel is taken only if it is faster by
+ * MIN_TUNING_GAIN and its results agree with those of the default kernel, which passed the self test.
  */
 import type { TuneOptions, ShapeTuningResult } from '../backend';
 import { kvCachesOf, type Plan } from '../plan';
@@ -16,7 +16,10 @@ import { persistDeviceResult, loadPersistedDeviceResult } from './device_results
 /** A kernel must be faster by this share of its time; less is within the noise. */
 export const MIN_TUNING_GAIN = 0.05;
 const DEFAULT_LIMIT_MS = 1500;
-/** Positions at which attention is measured: the longest span is full, and only shorter spans need a merge. Beyond, all need one; far below, little is to be gained. */
+/**
+ * Positions at which attention is measured: the longest span is full, and only shorter spans need a merge. Beyond, all
+ * need one; far below, little is to be gained.
+ */
 const POSITIONS = MAX_ATTENTION_SPAN;
 /** Bound of the largest difference over the rms: the same sums in another order. */
 const MAX_ERROR = 1e-4;
@@ -41,8 +44,8 @@ export interface TuningStopConditions {
 }
 
 /**
- * Greedy search: it changes one setting after another and keeps the faster kernel. A shape that the time limit interrupts is left out, except
- * the first one.
+ * Greedy search: it changes one setting after another and keeps the faster kernel. A shape that the time limit
+ * interrupts is left out, except the first one.
  * @param settings in the order in which they are tried
  */
 export async function searchTunings(
@@ -98,7 +101,8 @@ export function deviceTuningCandidates({ features }: OpenedDevice, exact: boolea
 }
 
 /**
- * Tunes the shapes of a plan that are not tuned yet, adds the results to `opened.tunings` and saves them for this adapter, browser and build.
+ * Tunes the shapes of a plan that are not tuned yet, adds the results to `opened.tunings` and saves them for this
+ * adapter, browser and build.
  * Kernels run on the real weights but on activations of their own, so that the conversation's state does not change.
  * @returns a result for each shape
  */

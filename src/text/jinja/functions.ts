@@ -11,8 +11,9 @@ export interface Signature {
 }
 
 /**
- * Reads a table whose keys are like `join d attribute`: a name, with other names of it behind `|`, and the parameters, or the number of those that
- * have no names. Those without a default in the function must be given. A last parameter `*` takes all others.
+ * Reads a table whose keys are like `join d attribute`: a name, with other names of it behind `|`, and the parameters,
+ * or the number of those that have no names. Those without a default in the function must be given. A last parameter
+ * `*` takes all others.
  */
 export function functions(entries: Record<string, Run>): Map<string, Signature> {
   return new Map(

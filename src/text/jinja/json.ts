@@ -39,7 +39,8 @@ export function readJson(source: string): Value {
 }
 
 /**
- * A value as JSON.stringify would take it. A number without a fraction is an integer, a Map a dict in its order, a bigint an integer.
+ * A value as JSON.stringify would take it. A number without a fraction is an integer, a Map a dict in its order, a
+ * bigint an integer.
  * @throws Error if it contains itself
  */
 export function toPython(given: unknown, made = new Map<object, Value>()): Value {

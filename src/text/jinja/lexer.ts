@@ -1,4 +1,6 @@
-/** Cuts a template into tokens, with the white space that trim_blocks, lstrip_blocks and the signs at the tags leave. */
+/**
+ * Cuts a template into tokens, with the white space that trim_blocks, lstrip_blocks and the signs at the tags leave.
+ */
 import { raise } from './values';
 import { SPACE, strip } from './strings';
 

@@ -1,4 +1,6 @@
-/** Attributes and methods of the values. Only what stands here can be reached: never a property of a JavaScript object. */
+/**
+ * Attributes and methods of the values. Only what stands here can be reached: never a property of a JavaScript object.
+ */
 import { apply, functions, misused } from './functions';
 import { braces, capitalize, pad, replace, SPACE, split, splitFromEnd, splitLines, strip } from './strings';
 import {
@@ -123,7 +125,10 @@ const LIST = functions({
   copy: (l: Value[]) => l,
 });
 
-/** The sandbox of transformers does not let a template change a value. A key with such a name is reached by brackets alone. */
+/**
+ * The sandbox of transformers does not let a template change a value. A key with such a name is reached by brackets
+ * alone.
+ */
 const CHANGING = ['pop', 'popitem', 'update', 'clear', 'setdefault', 'fromkeys'];
 
 /** An attribute that is no element; undefined where there is none */

@@ -1,6 +1,7 @@
 /**
- * Chat templates as Python's jinja2 3.1 renders them with the settings of transformers: trim_blocks, lstrip_blocks, loop controls, its
- * tojson, and a sandbox in which a template changes nothing. A template is hostile input: its work, text and nesting are bounded.
+ * Chat templates as Python's jinja2 3.1 renders them with the settings of transformers: trim_blocks, lstrip_blocks,
+ * loop controls, its tojson, and a sandbox in which a template changes nothing. A template is hostile input: its work,
+ * text and nesting are bounded.
  */
 import { Scope } from './expressions';
 import { compile, written } from './statements';

@@ -1,6 +1,6 @@
 /**
- * The values of a template, as Python has them: an integer is a bigint, a float a number, a dict a Map, a list an array, None null, and a
- * name without a value undefined. Templates only make new values, they change none.
+ * The values of a template, as Python has them: an integer is a bigint, a float a number, a dict a Map, a list an
+ * array, None null, and a name without a value undefined. Templates only make new values, they change none.
  */
 export type Value = undefined | null | boolean | bigint | number | string | Value[] | Dict | View | Host | Callable;
 export type Dict = Map<Value, Value>;
@@ -37,7 +37,10 @@ export function raise(what: string): never {
 }
 export const wrong = (value: Value, wanted: string): never => raise(`got ${typeName(value)}, wanted ${wanted}`);
 
-/** Templates are hostile input. A pass of a loop costs 20, a call 10, a value that is compared or written 5, a character 1: this takes a few seconds. */
+/**
+ * Templates are hostile input. A pass of a loop costs 20, a call 10, a value that is compared or written 5, a character
+ * 1: this takes a few seconds.
+ */
 const MAX_WORK = 5e7;
 const MAX_LENGTH = 2 ** 26;
 const MAX_DIGITS = 4300;

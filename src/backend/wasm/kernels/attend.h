@@ -1,7 +1,10 @@
-// Grouped-query attention over paged keys and values with an online softmax (Milakov & Gimelshein 2018; Dao et al. 2022).
+// Grouped-query attention over paged keys and values with an online softmax (Milakov & Gimelshein 2018; Dao et al.
+// 2022).
 //
-// Keys and values are f32 (`exact`), or int16 with a scale for each row: V8 widens four of them in two instructions, a third of what halves take.
-// For each query and head, a page gives one partial result (maximum, sum, weighted values), in blocks of 64 positions. Pages are merged in order.
+// Keys and values are f32 (`exact`), or int16 with a scale for each row: V8 widens four of them in two instructions, a
+// third of what halves take.
+// For each query and head, a page gives one partial result (maximum, sum, weighted values), in blocks of 64 positions.
+// Pages are merged in order.
 // So a token has the same bits alone or in a batch, however the threads share heads and pages.
 #pragma once
 #include "simd.h"
@@ -46,7 +49,8 @@ static Attention attention_of(const Op* op, uint8_t* scratch) {
   return a;
 }
 
-// RMSNorm and half-split RoPE of one head, times `scale`. `table` holds cos and sin [d/2] of the position. Values from d to the stride become 0.
+// RMSNorm and half-split RoPE of one head, times `scale`. `table` holds cos and sin [d/2] of the position. Values from
+// d to the stride become 0.
 static void rotate(const float* x, const float* weight, float eps, const float* table, float scale, uint32_t d, float* y) {
   uint32_t half = d / 2, i = 0;
   rms_norm(x, weight, y, d, eps);
@@ -78,8 +82,8 @@ static inline float* scale_of(const Op* op, uint8_t* const* pages, uint32_t offs
   return (float*)cache_row(op, pages, offset, op->kv_heads, position - position % KV_PAGE_POSITIONS) + head * KV_PAGE_POSITIONS + position % KV_PAGE_POSITIONS;
 }
 
-// Rounds n values (a multiple of 16) to int16 and returns the scale. The error is at most max |x| / 65534. If all are below 1e-30 the row becomes
-// zero; a NaN or infinity makes the row NaN.
+// Rounds n values (a multiple of 16) to int16 and returns the scale. The error is at most max |x| / 65534. If all are
+// below 1e-30 the row becomes zero; a NaN or infinity makes the row NaN.
 static float to_int16(const float* x, int16_t* y, uint32_t n) {
   v128_t most = SPLAT(0);
   for (uint32_t i = 0; i < n; i += 4) most = wasm_f32x4_max(most, wasm_f32x4_abs(LOAD(x + i)));
@@ -142,7 +146,8 @@ INLINE void prefetch(const uint8_t* at, uint32_t bytes) {
   }
 }
 
-// Scores of `rows` (1 or 2) queries for n positions; up to three further scores are set to −∞. It prefetches the values of these positions.
+// Scores of `rows` (1 or 2) queries for n positions; up to three further scores are set to −∞. It prefetches the values
+// of these positions.
 INLINE void score(const Attention* a, int int16, const float* q, int rows, KvBlock keys, KvBlock values, uint32_t n) {
   const uint32_t stride = a->stride, row = stride * (int16 ? 2 : 4);
   const float *q0 = q, *q1 = rows == 2 ? q + stride : q;
@@ -165,7 +170,8 @@ INLINE void score(const Attention* a, int int16, const float* q, int rows, KvBlo
     for (uint32_t j = n; j & 3; j++) a->scores[r * KV_BLOCK + j] = -__builtin_inff();
 }
 
-// Turns n scores into softmax weights relative to the new maximum, times the scales of the values. Returns the factor for the values so far.
+// Turns n scores into softmax weights relative to the new maximum, times the scales of the values. Returns the factor
+// for the values so far.
 INLINE float softmax_weights(Partial* p, int int16, float* scores, uint32_t n, const float* scales) {
   v128_t top = SPLAT(p->max), sum = SPLAT(0);
   for (uint32_t j = 0; j < n; j += 4) top = wasm_f32x4_pmax(top, LOAD(scores + j));

@@ -1,4 +1,5 @@
-// The barrier between ops. Threads spin only briefly: with more threads than cores, a spinning thread delays the one it waits for.
+// The barrier between ops. Threads spin only briefly: with more threads than cores, a spinning thread delays the one it
+// waits for.
 #pragma once
 #include "plan.h"
 
@@ -7,8 +8,8 @@
 
 static inline uint32_t read(const uint32_t* word) { return __atomic_load_n(word, __ATOMIC_SEQ_CST); }
 
-// Whether *word is still `old` after about 50 µs, the cost of waking a thread. Between two reads a chain of square roots leaves the core to its
-// other hardware thread; the result is tested, so that V8 keeps it.
+// Whether *word is still `old` after about 50 µs, the cost of waking a thread. Between two reads a chain of square
+// roots leaves the core to its other hardware thread; the result is tested, so that V8 keeps it.
 static int spin(const uint32_t* word, uint32_t old) {
   double pause = 1.5;
   for (int i = 0; i < SPINS; i++) {

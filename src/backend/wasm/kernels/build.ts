@@ -1,11 +1,13 @@
 /**
- * Compiles the C kernels with clang from the npm package @yowasp/clang, and provides them to the bundle as raw deflate in base64. Without
- * deflate the base64 text would be half as large again after the compression of the server. Both variants are in one stream, in pieces by
- * turns: a piece is near its like in the other variant, so that deflate, which looks back 32 KB, stores most of it once (PERF.md).
+ * Compiles the C kernels with clang from the npm package @yowasp/clang, and provides them to the bundle as raw deflate
+ * in base64. Without deflate the base64 text would be half as large again after the compression of the server. Both
+ * variants are in one stream, in pieces by turns: a piece is near its like in the other variant, so that deflate, which
+ * looks back 32 KB, stores most of it once (PERF.md).
  *
  *   import { modules, KV_PAGE_POSITIONS } from 'virtual:rivulet-kernels'
  *
- * The same module has what plan.h and linear.h declare (headers.ts). In the other direction, the kernels get the table of dtypes as dtypes.h.
+ * The same module has what plan.h and linear.h declare (headers.ts). In the other direction, the kernels get the table
+ * of dtypes as dtypes.h.
  * Both modules import a shared memory; without threads the host clears the shared flag of the import (module.ts).
  * Run on its own (`npx tsx src/backend/wasm/kernels/build.ts`) it prints sizes.
  */
@@ -23,7 +25,10 @@ import { declarationsModule, layoutAssertions, readDeclarations, type Declaratio
 const here = dirname(fileURLToPath(import.meta.url));
 const cache = join(here, '../../../../node_modules/.cache/rivulet');
 const EXPORTS_STACK = '-Wl,--export=__stack_pointer,--export=__heap_base';
-/** Loops of a known length become straight code, as the kernels need it; -O3, and a loop repeated inside a longer one, only make the file larger (PERF.md). */
+/**
+ * Loops of a known length become straight code, as the kernels need it; -O3, and a loop repeated inside a longer one,
+ * only make the file larger (PERF.md).
+ */
 const OPTIMIZATION = ['-O2', '-mllvm', '-unroll-threshold=300', '-mllvm', '-unroll-runtime=false'];
 const FLAGS = [
   '--target=wasm32-unknown-unknown', ...OPTIMIZATION, '-nostdlib', '-ffreestanding', '-fno-math-errno', '-fno-vectorize', '-fno-slp-vectorize',

@@ -1,7 +1,7 @@
 /**
- * Reads the structs, enums and constants of C headers, which are their only declaration: TypeScript writes fields by name at the offsets found
- * here, and clang checks these offsets (build.ts). A name of C in snake_case is one of TypeScript in camelCase. Members of an enum become
- * lower-case before: SHORT_CONV is shortConv.
+ * Reads the structs, enums and constants of C headers, which are their only declaration: TypeScript writes fields by
+ * name at the offsets found here, and clang checks these offsets (build.ts). A name of C in snake_case is one of
+ * TypeScript in camelCase. Members of an enum become lower-case before: SHORT_CONV is shortConv.
  */
 
 export interface Field {

@@ -1,4 +1,5 @@
-// Executes the op list. Each thread runs it once per step; for decode, thread 0 also draws the next token, and the step repeats.
+// Executes the op list. Each thread runs it once per step; for decode, thread 0 also draws the next token, and the step
+// repeats.
 #include "attend.h"
 #include "barrier.h"
 #include "short_conv.h"
@@ -34,7 +35,8 @@ typedef struct {
   const void* int8;
 } Input;
 
-// Computes the norm and the int8 form of x. One token is prepared by every thread for itself, which is cheaper than a barrier; threads share several.
+// Computes the norm and the int8 form of x. One token is prepared by every thread for itself, which is cheaper than a
+// barrier; threads share several.
 static Input prepare(const ThreadContext* s, const Op* op, uint32_t T) {
   const Plan* p = s->plan;
   uint32_t first = 0, end = T;
@@ -145,8 +147,8 @@ static void attend_heads(const ThreadContext* s, const Op* op, Attention* a) {
   }
 }
 
-// One token, when the number of threads does not divide the heads: threads share (head, page) pairs and merge them in the order of pages, so that
-// the sums are the same.
+// One token, when the number of threads does not divide the heads: threads share (head, page) pairs and merge them in
+// the order of pages, so that the sums are the same.
 static void attend_pages(const ThreadContext* s, const Op* op, Attention* a) {
   const Plan* p = s->plan;
   uint32_t pages = s->position / KV_PAGE_POSITIONS + 1, first, end;
@@ -213,7 +215,8 @@ static inline int needs_barrier_after(const Op* op, const Op* next, uint32_t thr
   return !op->no_barrier_after || !next || (next->kind == ATTEND && next->kv_heads % threads);
 }
 
-// Reads everything at the start that the host may change once thread 0 has returned: other threads return a little later.
+// Reads everything at the start that the host may change once thread 0 has returned: other threads return a little
+// later.
 static void run_step(ThreadPool* pool, uint32_t thread, uint32_t threads) {
   const Plan* p = pool->plan;
   ThreadContext s = {p, pool, thread, threads, p->T, p->position, p->scratch + thread * p->scratch_bytes};

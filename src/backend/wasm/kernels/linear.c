@@ -1,12 +1,14 @@
 // y = W x for every weight format.
 //
-// Quantized weights with int8 activations: products are summed over 32 k as integers, which is exact, then scaled by d_w · d_x (add_scaled).
-// One token reads the packed weights directly (one_token). For several tokens the quads of 8 rows × 1024 k are unpacked once into a panel in the
-// L1 cache, and all tokens use it in tiles of four (many_tokens).
-// f32 activations: 8 rows × 256 k are decoded to f32 (float_rows); for exact results, and for F32, F16, BF16 and Q2_K (whose mins for 16 values would
-// take kernels of their own).
+// Quantized weights with int8 activations: products are summed over 32 k as integers, which is exact, then scaled by
+// d_w · d_x (add_scaled).
+// One token reads the packed weights directly (one_token). For several tokens the quads of 8 rows × 1024 k are unpacked
+// once into a panel in the L1 cache, and all tokens use it in tiles of four (many_tokens).
+// f32 activations: 8 rows × 256 k are decoded to f32 (float_rows); for exact results, and for F32, F16, BF16 and Q2_K
+// (whose mins for 16 values would take kernels of their own).
 //
-// Every y is the same sum in the same order for any T, row range and SIMD variant: batches and threads do not change results.
+// Every y is the same sum in the same order for any T, row range and SIMD variant: batches and threads do not change
+// results.
 #include "linear.h"
 #include "linear_dot.h"
 #include "linear_format.h"
@@ -22,7 +24,8 @@ static void copy_rows(float* to, uint32_t ldto, const float* from, uint32_t ldfr
     for (uint32_t r = 0; r < rows; r++) to[t * ldto + r] = from[t * ldfrom + r];
 }
 
-// Adds a block of 16 rows times x to their sums; the second group of 8 rows is `next` bytes after the first. Both use the same values of x.
+// Adds a block of 16 rows times x to their sums; the second group of 8 rows is `next` bytes after the first. Both use
+// the same values of x.
 INLINE void add_block(uint32_t f, int int16, const uint8_t* block, uint32_t next, const uint8_t* x, const Scales* headers, const Masks* masks, v128_t* total) {
   const int bits = bits_of(f);
   const uint8_t* const blocks[2] = {block, opaque(block + next)};
@@ -49,8 +52,9 @@ INLINE void add_block(uint32_t f, int int16, const uint8_t* block, uint32_t next
   }
 }
 
-// Several groups are read side by side, one block of each in turn: a processor prefetches each stream by itself, so that several streams are up
-// to twice as fast as one (the numbers were measured). A group without a second one is processed twice.
+// Several groups are read side by side, one block of each in turn: a processor prefetches each stream by itself, so
+// that several streams are up to twice as fast as one (the numbers were measured). A group without a second one is
+// processed twice.
 enum { STREAMS = 16 };
 
 INLINE void one_token(uint32_t f, int int16, const Weight* w, const uint8_t* xq, float* y, uint32_t r0, uint32_t r1) {

@@ -12,7 +12,8 @@ typedef struct {
 // Bytes of a packed matrix [rows, cols].
 uint32_t packed_bytes(uint32_t format, uint32_t rows, uint32_t cols);
 
-// Packs `count` rows in checkpoint format into w->data. `first` is a multiple of 16, and so is `count` except at the end.
+// Packs `count` rows in checkpoint format into w->data. `first` is a multiple of 16, and so is `count` except at the
+// end.
 void pack_rows(const Weight* w, const uint8_t* src, uint32_t first, uint32_t count);
 
 // Bytes of the int8 form of T rows of `cols` activations.
@@ -24,7 +25,8 @@ void quantize(const float* x, void* xq, uint32_t cols, uint32_t T, uint32_t t0, 
 // Whether a format reads int8 activations (quantized formats) or f32 (F32, F16, BF16, Q2_K).
 int wants_int8(uint32_t format);
 
-// y[t * ldy + r] = W[r] · x[t] for the rows [r0, r1) and all T tokens. r0 is a multiple of 16, and so is r1 except at the last row.
+// y[t * ldy + r] = W[r] · x[t] for the rows [r0, r1) and all T tokens. r0 is a multiple of 16, and so is r1 except at
+// the last row.
 // xq is null for exact results or float formats: then x (leading dimension cols) is read in f32.
 void linear(const Weight* w, const float* x, const void* xq, uint32_t T, float* y, uint32_t ldy, uint32_t r0, uint32_t r1);
 

@@ -3,7 +3,8 @@
 #include "linear_format.h"
 #include "linear_quantize.h"
 
-// Four k of a token in all lanes. Relaxed SIMD: { q }, or { |q|, sign } for signed weights. Plain SIMD: { (x0, x2), (x1 − 256 x0, x3 − 256 x2) }.
+// Four k of a token in all lanes. Relaxed SIMD: { q }, or { |q|, sign } for signed weights. Plain SIMD: { (x0, x2), (x1
+// − 256 x0, x3 − 256 x2) }.
 typedef struct {
   v128_t a, b;
 } Four;
@@ -25,7 +26,8 @@ typedef struct {
   v128_t int32, int16;
 } Accumulator;
 
-// The start of the integer sums of token t, which accounts for the offset of unsigned weights. `sixteen`: with in_sixteens there is a sum for each half block.
+// The start of the integer sums of token t, which accounts for the offset of unsigned weights. `sixteen`: with
+// in_sixteens there is a sum for each half block.
 INLINE v128_t initial(uint32_t f, const uint8_t* block, uint32_t n, uint32_t t, int sixteen) {
   if (is_signed(f)) return token_word(block, n, t, START8);
   if (!offset_of(f)) return wasm_i32x4_splat(0);
@@ -35,25 +37,29 @@ INLINE v128_t initial(uint32_t f, const uint8_t* block, uint32_t n, uint32_t t, 
   return shift ? wasm_i32x4_shl(s, shift) : s;
 }
 
-// The relaxed dot is one instruction with ARM's dot product or AVX-VNNI, but five on other x86 processors. There it is faster to add the first
-// few products in 16 bits, as many as fit: the same integers. ../accumulator_width.ts measures which is faster and sets it for all threads.
+// The relaxed dot is one instruction with ARM's dot product or AVX-VNNI, but five on other x86 processors. There it is
+// faster to add the first few products in 16 bits, as many as fit: the same integers. ../accumulator_width.ts measures
+// which is faster and sets it for all threads.
 #ifdef __wasm_relaxed_simd__
 static int32_t int16_sums;
 EXPORT(use_int16_sums) void use_int16_sums(int32_t yes) { int16_sums = yes; }
 #else
 enum { int16_sums = 0 };
 #endif
-// The number of quads whose products fit into 16 bits: each quad adds 2 · 127 · (2^bits − 1), and at most 2 · 127 · 128 with signed weights.
+// The number of quads whose products fit into 16 bits: each quad adds 2 · 127 · (2^bits − 1), and at most 2 · 127 · 128
+// with signed weights.
 INLINE int quads_in_int16(uint32_t f) { return is_signed(f) ? 1 : bits_of(f) == 4 && !in_sixteens(f) ? 8 : bits_of(f) < 6 ? 4 : 2; }
 
-// Adds quad i of a block times four k of token t to the accumulators. Worked example for plain SIMD, Q4_0 and one 16-bit lane: the weights w0 = 3
-// and w1 = 5 are the lane E = 3 + 256 · 5 = 1283, and x0 = 2, x1 = 7. Then E · x0 = 2566 and (E >> 8) · (x1 − 256 · x0) = 5 · (7 − 512) = −2525;
+// Adds quad i of a block times four k of token t to the accumulators. Worked example for plain SIMD, Q4_0 and one
+// 16-bit lane: the weights w0 = 3 and w1 = 5 are the lane E = 3 + 256 · 5 = 1283, and x0 = 2, x1 = 7. Then E · x0 =
+// 2566 and (E >> 8) · (x1 − 256 · x0) = 5 · (7 − 512) = −2525;
 // their sum 41 is 3 · 2 + 5 · 7.
 INLINE void add_dot(uint32_t f, int int16, int i, Four x, v128_t quad, const uint8_t* block, uint32_t n, uint32_t t, v128_t ones, Accumulator* s) {
   const int sixteen = in_sixteens(f) && i >= 4, at = sixteen ? i - 4 : i;
 #ifdef __wasm_relaxed_simd__
-  // The relaxed dot has the same result on all processors only if its second operand has 7 bits. Weights of 4 to 6 bits are that operand. For
-  // signed ones it is |x|, and the weight takes the sign: w ^ −1 = −w − 1, so the sum starts with Σ |x| over the negative x (start8).
+  // The relaxed dot has the same result on all processors only if its second operand has 7 bits. Weights of 4 to 6 bits
+  // are that operand. For signed ones it is |x|, and the weight takes the sign: w ^ −1 = −w − 1, so the sum starts with
+  // Σ |x| over the negative x (start8).
   if (is_signed(f)) quad = wasm_v128_xor(quad, x.b);
   if (int16) {
     const int run = quads_in_int16(f);
@@ -66,7 +72,8 @@ INLINE void add_dot(uint32_t f, int int16, int i, Four x, v128_t quad, const uin
   if (at == 0) s->int32 = initial(f, block, n, t, sixteen);
   s->int32 = is_signed(f) ? wasm_i32x4_relaxed_dot_i8x16_i7x16_add(quad, x.a, s->int32) : wasm_i32x4_relaxed_dot_i8x16_i7x16_add(x.a, quad, s->int32);
 #else
-  // A 16-bit lane of the quad is E = w0 + 256 w1, and E >> 8 is w1: E x0 + w1 (x1 − 256 x0) = w0 x0 + w1 x1, with one shift and no masks.
+  // A 16-bit lane of the quad is E = w0 + 256 w1, and E >> 8 is w1: E x0 + w1 (x1 − 256 x0) = w0 x0 + w1 x1, with one
+  // shift and no masks.
   // For Q8_0 w1 is signed, and w0 is 128 too large, which start8 corrects.
   (void)int16, (void)ones;
   s->int32 = wasm_i32x4_add(at == 0 ? initial(f, block, n, t, sixteen) : s->int32, wasm_i32x4_dot_i16x8(quad, x.a));

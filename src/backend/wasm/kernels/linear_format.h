@@ -1,13 +1,13 @@
 // The memory layout of packed weights, and how kernels read it.
 //
-// Rows form groups of 8, so that a vector lane is a row and no sum crosses lanes. Four rows are a half. Its unit is the quad: one vector
-// with 4 successive k of 4 rows,
+// Rows form groups of 8, so that a vector lane is a row and no sum crosses lanes. Four rows are a half. Its unit is the
+// quad: one vector with 4 successive k of 4 rows,
 //
 //     byte        0    4    8    12
 //     quad i    | r0 | r1 | r2 | r3 |     r0 = row 0, k = 4i … 4i + 3
 //
-// Eight quads are the 32 values of a block. They are stored as `bits`-bit values in `bits` vectors (4, 5, 6 or 8). Values of 8 bits are
-// signed, all others unsigned:
+// Eight quads are the 32 values of a block. They are stored as `bits`-bit values in `bits` vectors (4, 5, 6 or 8).
+// Values of 8 bits are signed, all others unsigned:
 //
 //     4 bits    S0–S3: low nibble quad i, high nibble quad i + 4
 //     5 bits    S0–S4: low 5 bits quads 0–4, the 15 bits above quads 5–7 (see quad5)
@@ -19,25 +19,30 @@
 //     | d: 16 bits × 8 | min: 16 bits × 8 (Q4_1, Q5_1, K-quants but Q3_K, Q6_K) | sub-block |    one sub-block,    K-quants eight
 //     sub-block = | half 0: bits × 16 bytes | half 1 | small scales: 16 bytes (K-quants) |
 //
-// d and min are halves of 1024 times their value, rows r and r + 4 in lane r. In checkpoints most are below 2^-14, where halves are subnormal
-// and slow to convert; times 1024 they are normal. The exponent 31 is a number too: values below 128 are exact, larger ones become almost 128.
+// d and min are halves of 1024 times their value, rows r and r + 4 in lane r. In checkpoints most are below 2^-14,
+// where halves are subnormal and slow to convert; times 1024 they are normal. The exponent 31 is a number too: values
+// below 128 are exact, larger ones become almost 128.
 //
-// Lane r of the small scales holds four bytes: the scales of rows r and r + 4, then their mins. Q2_K, Q3_K and Q6_K have two scales for 32 values:
-// the first scales of r and r + 4, then their second ones. In Q2_K a byte has a scale below and a min above. Mins have the sign with which they are
-// added; Q2_K has no kernels for int8 activations. Q3_K is packed like Q2_K, with mins that nobody reads.
+// Lane r of the small scales holds four bytes: the scales of rows r and r + 4, then their mins. Q2_K, Q3_K and Q6_K
+// have two scales for 32 values:
+// the first scales of r and r + 4, then their second ones. In Q2_K a byte has a scale below and a min above. Mins have
+// the sign with which they are added; Q2_K has no kernels for int8 activations. Q3_K is packed like Q2_K, with mins
+// that nobody reads.
 //
-// Formats with a table (IQ4_NL, IQ4_XS, IQ3_S, MXFP4) come in one layout (src/tensor/nibbles.ts) and share their kernels, named IQ4_NL. Their 4-bit
-// values are indices of the table, which holds int8; d is an f32 (see Scales), 32 bits × 8 rows in order, and there are no mins.
+// Formats with a table (IQ4_NL, IQ4_XS, IQ3_S, MXFP4) come in one layout (src/tensor/nibbles.ts) and share their
+// kernels, named IQ4_NL. Their 4-bit values are indices of the table, which holds int8; d is an f32 (see Scales), 32
+// bits × 8 rows in order, and there are no mins.
 //
-// Floats are stored in words of 32 bits, 8 rows side by side. A word holds one k of F32, or two of F16 and BF16, the lower k in the low half.
+// Floats are stored in words of 32 bits, 8 rows side by side. A word holds one k of F32, or two of F16 and BF16, the
+// lower k in the low half.
 // The last word of a row is padded with zero.
 #pragma once
 #include "simd.h"
 #include "dtypes.h"  // made by build.ts from src/tensor/dtype.ts: F32, F16, Q4_0 … are ggml type ids, F32_BYTES … bytes of a block
 #include "linear.h"
 
-// Hides from the compiler where a pointer comes from, so that loads use constant offsets from it. Otherwise the compiler makes an induction
-// variable, and an addition, of every offset.
+// Hides from the compiler where a pointer comes from, so that loads use constant offsets from it. Otherwise the
+// compiler makes an induction variable, and an addition, of every offset.
 INLINE const void* opaque(const void* p) {
   __asm__("" : "+r"(p));
   return p;
@@ -69,7 +74,8 @@ INLINE int float_bytes(uint32_t f) { return f == F32 ? 4 : 2; }
 // The offset that was added to a value to make it unsigned.
 INLINE int offset_of(uint32_t f) { return f == Q4_0 || f == Q3_K ? 8 : f == Q5_0 ? 16 : f == Q6_K ? 32 : 0; }
 
-// Q8_0 is stored as w ^ BIAS8: unchanged for relaxed SIMD, with 128 added in the even bytes for plain SIMD (see add_dot).
+// Q8_0 is stored as w ^ BIAS8: unchanged for relaxed SIMD, with 128 added in the even bytes for plain SIMD (see
+// add_dot).
 #ifdef __wasm_relaxed_simd__
 enum { BIAS8 = 0 };
 #define LOOK_UP wasm_i8x16_relaxed_swizzle
@@ -143,7 +149,8 @@ INLINE int quads_of(int bits) { return bits == 4 ? 2 : bits == 5 ? 8 : bits == 6
 INLINE int vectors_of(int bits) { return quads_of(bits) * bits / 8; }
 INLINE int quad_index(int bits, int part, int q) { return bits == 4 ? part + 4 * q : part * quads_of(bits) + q; }
 
-// Quad q of the part in S. With 5 bits, quads 5 and 6 have their upper three bits above quad 0 or 2 and their lower two above quad 1 or 3;
+// Quad q of the part in S. With 5 bits, quads 5 and 6 have their upper three bits above quad 0 or 2 and their lower two
+// above quad 1 or 3;
 // quad 7 uses the remaining bits.
 INLINE v128_t quad(uint32_t f, const v128_t* S, int q, const Masks* m) {
   const int bits = bits_of(f);
@@ -169,7 +176,8 @@ INLINE v128_t unsigned_byte(v128_t v, int i, v128_t mask) {
   return i < 3 ? wasm_v128_and(v, mask) : v;
 }
 
-// The halves in the upper (or lower) 16 bits of the lanes, divided by 2^112: their exponent and mantissa bits are those of an f32.
+// The halves in the upper (or lower) 16 bits of the lanes, divided by 2^112: their exponent and mantissa bits are those
+// of an f32.
 // Infinity and NaN become values from 65536 on.
 INLINE v128_t half_lanes(v128_t v, int upper, v128_t mask) { return wasm_v128_and(wasm_i32x4_shr(upper ? v : wasm_i32x4_shl(v, 16), 3), mask); }
 
@@ -206,8 +214,8 @@ INLINE Scales scales_of(uint32_t f, Scales header, const uint8_t* sub, const Mas
   return s;
 }
 
-// Converts halves among which are subnormals or zeros. half_lanes is right for them too, but subnormal floats are a hundred times slower on
-// many processors.
+// Converts halves among which are subnormals or zeros. half_lanes is right for them too, but subnormal floats are a
+// hundred times slower on many processors.
 static __attribute__((noinline)) void store_small_halves(v128_t halves, float* out) {
   for (int upper = 0; upper < 2; upper++, out += GROUP) {
     v128_t v = upper ? halves : wasm_i32x4_shl(halves, 16);

@@ -1,4 +1,5 @@
-// Packs the rows of a checkpoint (ggml-common.h of llama.cpp), or what src/tensor/nibbles.ts makes of them, into the layout of linear_format.h, one group of 8 rows at a time.
+// Packs the rows of a checkpoint (ggml-common.h of llama.cpp), or what src/tensor/nibbles.ts makes of them, into the
+// layout of linear_format.h, one group of 8 rows at a time.
 #pragma once
 #include "linear_format.h"
 

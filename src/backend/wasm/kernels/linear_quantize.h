@@ -1,6 +1,7 @@
 // Activations become int8 with one f32 scale for 32 values: d = max |x| / 127, q = round(x · 127 / max |x|).
 //
-// Tokens form tiles of four, and the last tile may have fewer; a single token is a tile of one. A tile of n (4 or 1) tokens is a sequence of blocks of 32 k:
+// Tokens form tiles of four, and the last tile may have fewer; a single token is a tile of one. A tile of n (4 or 1)
+// tokens is a sequence of blocks of 32 k:
 //
 //     | quants of token 0 … n − 1 | scale × n | sum8 × n | first8 × n | dsum × n | start8 × n | (relaxed) |q| of token 0 … n − 1 | signs of token 0 … n − 1 |
 //
@@ -10,7 +11,8 @@
 //   start8   the start of an integer sum over signed weights: relaxed SIMD Σ |q| over the negative q, plain SIMD −128 Σ q over the even k
 //
 // Relaxed: quants, |q| and signs (−1 for a negative q, else 0) are 32 bytes each.
-// Plain: quants are 64 bytes of 16-bit values; the four k of a quad are x0, x2, x1 − 256 x0, x3 − 256 x2 (add_dot uses them).
+// Plain: quants are 64 bytes of 16-bit values; the four k of a quad are x0, x2, x1 − 256 x0, x3 − 256 x2 (add_dot uses
+// them).
 #pragma once
 #include "linear_format.h"
 
@@ -27,8 +29,8 @@ INLINE const uint8_t* tile_block(const void* xq, uint32_t cols, uint32_t t, uint
   return (const uint8_t*)xq + (t * (cols / BLOCK) + n * b) * TOKEN_BLOCK;
 }
 
-// Word i of a vector in all lanes. With one token many rows share it, and a shuffle takes fewer instructions than a splat from memory; with
-// several tokens the shuffles would delay the dots.
+// Word i of a vector in all lanes. With one token many rows share it, and a shuffle takes fewer instructions than a
+// splat from memory; with several tokens the shuffles would delay the dots.
 INLINE v128_t lane(const v128_t* v, int i) {
   const v128_t w = v[i / 4];
   if (i % 4 == 0) return wasm_i32x4_shuffle(w, w, 0, 0, 0, 0);
@@ -54,7 +56,8 @@ INLINE v128_t round8(const float* x, v128_t inverse) {
   return wasm_i16x8_narrow_i32x4(wasm_i32x4_trunc_sat_f32x4(a), wasm_i32x4_trunc_sat_f32x4(b));
 }
 
-// Quantizes one block of one token in a tile of n. If all values are below 1e-30 the block becomes zero; a NaN makes d NaN.
+// Quantizes one block of one token in a tile of n. If all values are below 1e-30 the block becomes zero; a NaN makes d
+// NaN.
 INLINE void quantize_block(const float* x, uint8_t* block, uint32_t n, uint32_t t) {
   v128_t most = wasm_f32x4_abs(wasm_v128_load(x));
   for (int i = 1; i < 8; i++) most = wasm_f32x4_max(most, wasm_f32x4_abs(wasm_v128_load(x + 4 * i)));

@@ -31,13 +31,14 @@ typedef struct {
   uint32_t int16;           // keys and values are int16 with scales, not f32
 } Op;
 
-// Positions that a convolution's ring holds, on WebGPU too, whose shaders need a power of two: L − 1 and at least 64 more, so that a rewind by a few
-// dozen tokens needs no other state. `rewind` cannot go back further.
+// Positions that a convolution's ring holds, on WebGPU too, whose shaders need a power of two: L − 1 and at least 64
+// more, so that a rewind by a few dozen tokens needs no other state. `rewind` cannot go back further.
 #define CONV_RING_POSITIONS 128
 
-// A page of the KV cache holds P = KV_PAGE_POSITIONS positions of every attention layer: tables of cos and sin [P, d], partial results of
-// attention, then for each layer keys [K, P, stride], their scales [K, P] if they are int16, and the same for values. A partial softmax covers
-// exactly one page, so that results do not depend on how threads share the work.
+// A page of the KV cache holds P = KV_PAGE_POSITIONS positions of every attention layer: tables of cos and sin [P, d],
+// partial results of attention, then for each layer keys [K, P, stride], their scales [K, P] if they are int16, and the
+// same for values. A partial softmax covers exactly one page, so that results do not depend on how threads share the
+// work.
 #define KV_PAGE_POSITIONS 256
 
 // Bytes of the sampler's memory for each token of the vocabulary (SamplerMemory in sample.h).

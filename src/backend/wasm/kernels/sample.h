@@ -1,5 +1,6 @@
-// Draws the next token, as src/backend/sampling.ts defines it. It does not sort the vocabulary: the maxima of groups of logits give a lower
-// bound for what the filters can keep, and a partial selection (quickselect) finds the end of top-k and top-p.
+// Draws the next token, as src/backend/sampling.ts defines it. It does not sort the vocabulary: the maxima of groups of
+// logits give a lower bound for what the filters can keep, and a partial selection (quickselect) finds the end of top-k
+// and top-p.
 #pragma once
 #include "simd.h"
 #include "plan.h"
@@ -11,7 +12,8 @@ typedef struct {
   uint32_t id;
 } Candidate;
 
-// The memory of the sampler: logits after penalties [V], candidates in order of id [V], and a copy that the selection permutes [V].
+// The memory of the sampler: logits after penalties [V], candidates in order of id [V], and a copy that the selection
+// permutes [V].
 typedef struct {
   float* logits;
   Candidate *candidates, *order;
@@ -47,7 +49,8 @@ static inline void swap(Candidate* a, Candidate* b) {
   *a = *b, *b = c;
 }
 
-// Takes the fewest highest of n candidates whose count (or sum of weights) reaches `limit`, and returns the lowest of them. Permutes c.
+// Takes the fewest highest of n candidates whose count (or sum of weights) reaches `limit`, and returns the lowest of
+// them. Permutes c.
 static Candidate last_kept(Candidate* c, uint32_t n, double limit, int by_sum) {
   uint32_t low = 0, high = n;  // c[0, low) is kept; the result is in c[low, high)
   double kept = 0;
@@ -132,8 +135,8 @@ static uint32_t draw_token(const Plan* p, uint32_t position) {
   for (best = top.id * LOGIT_GROUP; best + 1 < V && l[best] != top.weight;) best++;
   if (s->temperature == 0 || top.weight == -__builtin_inff()) return best;
 
-  // The filters keep no logit below `floor`: the k-th highest group maximum is at most the k-th highest logit. The margin covers different
-  // logits whose weights round to the same value.
+  // The filters keep no logit below `floor`: the k-th highest group maximum is at most the k-th highest logit. The
+  // margin covers different logits whose weights round to the same value.
   double floor = top.weight - 105 * s->temperature, margin = 1e-6 * s->temperature;
   if (s->min_p > 0 && s->top_p >= 1) floor = higher(floor, top.weight + s->temperature * s->log_min_p - margin);
   if (s->top_k > 0 && s->top_k < groups) floor = higher(floor, last_kept(c.order, groups, s->top_k, 0).weight - margin);

@@ -1,4 +1,5 @@
-// Helpers for four f32 lanes, for all kernels except linear. Sums have one fixed order, so that results do not depend on threads or batches.
+// Helpers for four f32 lanes, for all kernels except linear. Sums have one fixed order, so that results do not depend
+// on threads or batches.
 #pragma once
 #include <stdint.h>
 #include <wasm_simd128.h>
