@@ -1,10 +1,10 @@
 /**
- * Shared by the benchmarks in a page and on Dawn: measures a runner, compares with the reference, prints times of
+ * Shared by the benchmarks in a page and on Dawn: measures a state, compares with the reference, prints times of
  * kernels.
  */
 import type { KernelRow, Profile } from '../demo/bench/profile';
 import { promptTokens } from '../demo/bench/prompt';
-import type { Runner, ShapeTuningResult } from '../src/backend/backend';
+import type { State, ShapeTuningResult } from '../src/backend/backend';
 import type { CaseRunOutput } from '../src/backend/conformance';
 import { macsOf, matricesOf, type Plan } from '../src/backend/plan';
 import { GREEDY_SAMPLING, type SamplingParams } from '../src/backend/sampling';
@@ -15,7 +15,7 @@ import { rowBytes } from '../src/tensor/dtype';
  * two calls in flight.
  */
 export async function time(
-  runner: Runner,
+  state: State,
   vocabSize: number,
   prompt: number,
   steps: number,
@@ -24,14 +24,14 @@ export async function time(
   sampling: SamplingParams = GREEDY_SAMPLING,
 ): Promise<{ prefillMs: number; decodeMs: number }> {
   const tokens = Uint32Array.from(promptTokens(prompt, vocabSize));
-  runner.rewind(0);
+  state.rewind(0);
   const start = performance.now();
-  for (let at = 0; at < prompt; at += prefillBatch) await runner.prefill(tokens.subarray(at, at + prefillBatch));
-  await runner.decode(1, sampling); // the first token needs no forward pass: it ends the prefill
+  for (let at = 0; at < prompt; at += prefillBatch) await state.prefill(tokens.subarray(at, at + prefillBatch));
+  await state.decode(1, sampling); // the first token needs no forward pass: it ends the prefill
   const middle = performance.now();
   let before: Promise<unknown> | undefined;
   for (let left = steps; left > 0; left -= window) {
-    const call = runner.decode(Math.min(left, window), sampling);
+    const call = state.decode(Math.min(left, window), sampling);
     if (window === 1) await call;
     await before;
     before = call;
@@ -79,7 +79,7 @@ export function compare(name: string, wanted: CaseRunOutput, got: CaseRunOutput)
   return { name, run: wanted.run, maxAbs, rms: Math.sqrt(power / wanted.values.length), nmse: error / power };
 }
 
-/** The number of dispatches of a decode step, with which describeRunner begins. */
+/** The number of dispatches of a decode step, with which describeProgram begins. */
 export function dispatchesOf(plan: string): number | undefined {
   const match = /^(\d+) dispatches/.exec(plan);
   return match ? Number(match[1]) : undefined;

@@ -96,7 +96,7 @@ test('the engine reaches no side file, nor what only side files and tools need',
     'src/backend/webgpu/cost.ts',
     'src/backend/wasm/cost.ts',
     'src/backend/webgpu/profile.ts',
-    'src/backend/describe_runner.ts',
+    'src/backend/describe_program.ts',
   ];
   expect(files).toEqual(expect.arrayContaining(apart));
   expect([...reached].filter((file) => file.startsWith('src/modules/') || apart.includes(file))).toEqual([]);

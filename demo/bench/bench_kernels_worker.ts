@@ -1,6 +1,6 @@
 /** Times by kernel on WebGPU. It needs the backend itself, which the public API does not show. */
 import { expose } from 'comlink';
-import type { ShapeTuningResult } from '../../src/backend/backend';
+import { firstState, type ShapeTuningResult } from '../../src/backend/backend';
 import { recordModel } from '../../src/backend/model_plan';
 import { openWebGpuBackend } from '../../src/backend/webgpu/backend';
 import { profileAt } from '../../src/backend/webgpu/profile';
@@ -30,14 +30,14 @@ async function kernelTimes(source: ModelSource, { allowSoftware, tuneMs }: Kerne
     await backend.reserve(checkpoint.bytes);
     const weights = await loadWeights(checkpoint, backend, () => undefined);
     const { prefillBatch } = backend.limits;
-    const runner = await backend.compile(recordModel(checkpoint, weights), { contextLength: 1024, prefillBatch });
-    const profile = profileOf(await profileAt(runner, POSITION, prefillBatch));
+    const state = await firstState(backend, recordModel(checkpoint, weights), { contextLength: 1024, prefillBatch });
+    const profile = profileOf(await profileAt(state, POSITION, prefillBatch));
     if (!profile) return fail('DeviceError', { what: 'This backend does not measure kernels' });
     let tuned: ShapeTuningResult[] = [];
-    if (tuneMs && runner.tune) {
-      runner.rewind(0);
-      await runner.prefill(Uint32Array.of(0)); // the tuner needs one token
-      tuned = await runner.tune({ budgetMs: tuneMs, allowSoftware });
+    if (tuneMs && state.program.tune) {
+      state.rewind(0);
+      await state.prefill(Uint32Array.of(0)); // the tuner needs one token
+      tuned = await state.program.tune({ budgetMs: tuneMs, allowSoftware });
     }
     return {
       clock: profile.clock,

@@ -2,6 +2,7 @@
  * The stored results of the check models are those of the reference backend, and the files of made-up weights are what
  * they say.
  */
+import { firstState } from '../../src/backend/backend';
 import { describe, expect, test } from 'vitest';
 import { recordModel } from '../../src/backend/model_plan';
 import { openReferenceBackend } from '../../src/backend/reference/backend';
@@ -18,12 +19,12 @@ async function reference(quantization: string): Promise<number[][]> {
   const checkpoint = await openCheckpoint([blobSource(randomGguf('check', quantization))]);
   const backend = openReferenceBackend();
   const weights = await loadWeights(checkpoint, backend, () => undefined);
-  const runner = await backend.compile(recordModel(checkpoint, weights), { contextLength: 128, prefillBatch: 128 });
+  const state = await firstState(backend, recordModel(checkpoint, weights), { contextLength: 128, prefillBatch: 128 });
   const all: number[][] = [];
   for (const length of CHECK_PROMPTS) {
-    runner.rewind(0);
-    await runner.prefill(Uint32Array.from(promptTokens(length, SHAPES.check.vocabSize)));
-    all.push(project(await runner.logits(), length));
+    state.rewind(0);
+    await state.prefill(Uint32Array.from(promptTokens(length, SHAPES.check.vocabSize)));
+    all.push(project(await state.logits(), length));
   }
   return all;
 }

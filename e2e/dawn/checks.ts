@@ -3,7 +3,7 @@
  * prompts against prompts in pieces.
  */
 import { promptTokens } from '../../demo/bench/prompt';
-import type { Backend, CompileOptions, Runner } from '../../src/backend/backend';
+import { firstState, type Backend, type CompileOptions, type State } from '../../src/backend/backend';
 import {
   CONFORMANCE_CASES,
   exceededErrorBound,
@@ -11,7 +11,7 @@ import {
   canUseInt8Activations,
   type ReducedPrecision,
 } from '../../src/backend/conformance';
-import { describeRunner } from '../../src/backend/describe_runner';
+import { describeProgram } from '../../src/backend/describe_program';
 import { recordModel } from '../../src/backend/model_plan';
 import type { Plan } from '../../src/backend/plan';
 import { openReferenceBackend } from '../../src/backend/reference/backend';
@@ -24,14 +24,14 @@ import { compare, type Difference } from '../measure';
 export interface Loaded {
   backend: Backend;
   plan: Plan;
-  runner: Runner;
+  state: State;
 }
 
 export async function load(checkpoint: Checkpoint, backend: Backend, compile: CompileOptions): Promise<Loaded> {
   await backend.reserve(checkpoint.bytes);
   const weights = await loadWeights(checkpoint, backend, () => undefined);
   const plan = recordModel(checkpoint, weights);
-  return { backend, plan, runner: await backend.compile(plan, compile) };
+  return { backend, plan, state: await firstState(backend, plan, compile) };
 }
 
 export interface Conformance {
@@ -90,10 +90,10 @@ function note(worst: Conformance['worst'], { name, run, maxAbs, rms, nmse }: Dif
 export const promptOf = (length: number, vocabSize: number): Uint32Array =>
   Uint32Array.from(promptTokens(length, vocabSize));
 
-async function feed(runner: Runner, tokens: Uint32Array, piece: number): Promise<Float32Array> {
-  runner.rewind(0);
-  for (let at = 0; at < tokens.length; at += piece) await runner.prefill(tokens.slice(at, at + piece));
-  return runner.logits();
+async function feed(state: State, tokens: Uint32Array, piece: number): Promise<Float32Array> {
+  state.rewind(0);
+  for (let at = 0; at < tokens.length; at += piece) await state.prefill(tokens.slice(at, at + piece));
+  return state.logits();
 }
 
 export interface Check {
@@ -111,13 +111,13 @@ export interface Check {
  */
 export async function check(
   checkpoint: Checkpoint,
-  { runner, backend }: Pick<Loaded, 'runner' | 'backend'>,
+  { state, backend }: Pick<Loaded, 'state' | 'backend'>,
 ): Promise<Check> {
   const { vocabSize } = checkpoint.config;
   const reference = await load(checkpoint, openReferenceBackend(), { contextLength: 128, prefillBatch: 64 });
   // with int8 activations the bound is on the power, not on the largest difference
   const bound = /\bf16\b/.test(backend.info.variant) ? 5e-2 : 2e-2;
-  const int8 = describeRunner(runner).includes('.int8');
+  const int8 = describeProgram(state.program).includes('.int8');
   const result: Check = { missed: [], maxAbs: 0, nmse: 0, greedy: '' };
   for (const [length, piece] of [
     [1, 1],
@@ -127,11 +127,11 @@ export async function check(
     [40, 16],
   ]) {
     const tokens = promptOf(length, vocabSize);
-    const wanted = await feed(reference.runner, tokens, 64);
+    const wanted = await feed(reference.state, tokens, 64);
     const { maxAbs, rms, nmse } = compare(
       'logits',
       { run: `T ${length}`, values: wanted },
-      { run: '', values: await feed(runner, tokens, piece) },
+      { run: '', values: await feed(state, tokens, piece) },
     );
     // the bounds of `npm run verify` assume logits of about unit size, which random weights need not give
     const error = maxAbs / Math.max(1, rms);
@@ -145,19 +145,19 @@ export async function check(
   }
   // where the greedy tokens differ, the reference's logits of the two must be close
   const tokens = promptOf(7, vocabSize);
-  await feed(runner, tokens, 7);
-  const got = await runner.decode(24, GREEDY_SAMPLING);
-  await feed(reference.runner, tokens, 7);
+  await feed(state, tokens, 7);
+  const got = await state.decode(24, GREEDY_SAMPLING);
+  await feed(reference.state, tokens, 7);
   let same = 0;
   for (const [i, token] of got.entries()) {
-    const logits = await reference.runner.logits();
+    const logits = await reference.state.logits();
     const best = logits.indexOf(Math.max(...logits));
     const margin = logits[best] - logits[token];
     if (margin > 0.1 && !int8)
       result.missed.push(`greedy token ${i}: ${token}, the reference prefers ${best} by ${margin}`);
     if (token !== best) break;
     same++;
-    await reference.runner.prefill(Uint32Array.of(token));
+    await reference.state.prefill(Uint32Array.of(token));
   }
   result.greedy = `${same} of ${got.length}`;
   console.error(`greedy continuation: ${[...got].join(' ')}`);
@@ -169,16 +169,16 @@ export async function check(
  * the reference takes minutes.
  */
 export async function comparePieces(
-  { runner }: Pick<Loaded, 'runner'>,
+  { state }: Pick<Loaded, 'state'>,
   vocabSize: number,
   length: number,
 ): Promise<{ maxAbsOverRms: number; nmse: number }> {
   const tokens = promptOf(length, vocabSize);
-  const whole = await feed(runner, tokens, length);
+  const whole = await feed(state, tokens, length);
   const { maxAbs, rms, nmse } = compare(
     'pieces',
     { run: '', values: whole },
-    { run: '', values: await feed(runner, tokens, 1) },
+    { run: '', values: await feed(state, tokens, 1) },
   );
   return { maxAbsOverRms: maxAbs / rms, nmse };
 }

@@ -4,7 +4,7 @@
  */
 import type { ShapeTuningResult } from '../../src/backend/backend';
 import { ALL_FILTERS_SAMPLING } from '../../src/backend/sampling';
-import { describeRunner } from '../../src/backend/describe_runner';
+import { describeProgram } from '../../src/backend/describe_program';
 import { openWebGpuBackend, type WebGpuOptions } from '../../src/backend/webgpu/backend';
 import { profileAt } from '../../src/backend/webgpu/profile';
 import type { Checkpoint } from '../../src/engine/checkpoint';
@@ -83,8 +83,8 @@ export async function speed(model: string, checkpoint: Checkpoint, o: SpeedOptio
       prefillBatch: o.chunk,
     });
     const loadSeconds = (performance.now() - start) / 1000;
-    const { runner, plan } = loaded;
-    const dispatchesPerToken = dispatchesOf(describeRunner(runner));
+    const { state, plan } = loaded;
+    const dispatchesPerToken = dispatchesOf(describeProgram(state.program));
     console.error(
       `${model}: loaded ${(bytes / 1e6).toFixed(0)} MB in ${loadSeconds.toFixed(1)} s, ${dispatchesPerToken} dispatches a token`,
     );
@@ -95,8 +95,8 @@ export async function speed(model: string, checkpoint: Checkpoint, o: SpeedOptio
     async function decoding(): Promise<Decoding> {
       const rates = { greedy: [] as number[], sampled: [] as number[] };
       for (let run = o.warm ? -1 : 0; run < o.runs; run++) {
-        const greedy = await time(runner, config.vocabSize, before, o.gen, o.chunk, o.window);
-        const sampled = await time(runner, config.vocabSize, before, o.gen, o.chunk, o.window, ALL_FILTERS_SAMPLING);
+        const greedy = await time(state, config.vocabSize, before, o.gen, o.chunk, o.window);
+        const sampled = await time(state, config.vocabSize, before, o.gen, o.chunk, o.window, ALL_FILTERS_SAMPLING);
         if (run < 0) continue;
         rates.greedy.push(rate(o.gen, greedy.decodeMs));
         rates.sampled.push(rate(o.gen, sampled.decodeMs));
@@ -107,7 +107,7 @@ export async function speed(model: string, checkpoint: Checkpoint, o: SpeedOptio
         sampledTokensPerSecond,
         sampledOverGreedy: Number((sampledTokensPerSecond.median / decodeTokensPerSecond.median).toFixed(3)),
         gigabytesPerSecond: Number(((bytesPerToken * decodeTokensPerSecond.median) / 1e9).toFixed(2)),
-        profile: o.profile ? profileOf(await profileAt(runner, o.position, o.chunk)) : undefined,
+        profile: o.profile ? profileOf(await profileAt(state, o.position, o.chunk)) : undefined,
       };
     }
 
@@ -115,7 +115,7 @@ export async function speed(model: string, checkpoint: Checkpoint, o: SpeedOptio
     for (const tokens of o.prompts) {
       const rates: number[] = [];
       for (let run = o.warm ? -1 : 0; run < o.runs; run++) {
-        const { prefillMs } = await time(runner, config.vocabSize, tokens, 0, o.chunk, o.window);
+        const { prefillMs } = await time(state, config.vocabSize, tokens, 0, o.chunk, o.window);
         if (run >= 0) rates.push(rate(tokens, prefillMs));
       }
       prefill.push({ tokens, tokensPerSecond: spread(rates) });
@@ -124,7 +124,7 @@ export async function speed(model: string, checkpoint: Checkpoint, o: SpeedOptio
     const agreement = o.pieces ? await comparePieces(loaded, config.vocabSize, o.pieces) : undefined;
     let tuned: Speed['tuned'];
     if (o.tuneMs) {
-      const rows = await runner.tune!({ budgetMs: o.tuneMs, allowSoftware: true });
+      const rows = await state.program.tune!({ budgetMs: o.tuneMs, allowSoftware: true });
       tuned = { ...(rows.some((row) => Object.keys(row.tuning).length) ? await decoding() : untuned), rows };
     }
     const result: Speed = {
@@ -145,8 +145,8 @@ export async function speed(model: string, checkpoint: Checkpoint, o: SpeedOptio
       pieces: agreement,
       tuned,
     };
-    for (const line of o.profile ? describeRunner(runner).split('\n') : []) console.error(line);
-    runner.dispose();
+    for (const line of o.profile ? describeProgram(state.program).split('\n') : []) console.error(line);
+    state.program.dispose();
     return result;
   } finally {
     await backend.dispose();

@@ -2,8 +2,8 @@
  * The WebGPU backend by itself, in a page: what e2e/gpu.spec.ts asks it. Everything is compared with the reference on
  * the same plan.
  */
-import type { Runner } from '../../src/backend/backend';
-import { describeRunner } from '../../src/backend/describe_runner';
+import { firstState, type State } from '../../src/backend/backend';
+import { describeProgram } from '../../src/backend/describe_program';
 import { planCost, type PlanCost } from '../../src/backend/cost';
 import { recordPlan } from '../../src/backend/plan';
 import { writeRandomMatrix } from '../../src/backend/random_weights';
@@ -36,15 +36,15 @@ export interface Draw {
   sampling: Omit<SamplingParams, 'bias' | 'mask'> & { bias?: [number, number][]; mask?: number[] };
 }
 
-async function draw(runner: Runner, { prompt, windows, sampling }: Draw): Promise<number[]> {
-  runner.rewind(0);
-  await runner.prefill(Uint32Array.from(prompt));
+async function draw(state: State, { prompt, windows, sampling }: Draw): Promise<number[]> {
+  state.rewind(0);
+  await state.prefill(Uint32Array.from(prompt));
   const { bias, mask, ...rest } = sampling;
   const s: SamplingParams = { ...rest, bias: bias && new Map(bias), mask: mask && Uint32Array.from(mask) };
   const chosen = [];
   for (let i = 0; i < windows.length; i += 2)
     chosen.push(
-      ...(runner.position === 0 ? [] : await Promise.all(windows.slice(i, i + 2).map((n) => runner.decode(n, s)))),
+      ...(state.position === 0 ? [] : await Promise.all(windows.slice(i, i + 2).map((n) => state.decode(n, s)))),
     );
   return chosen.flatMap((ids) => [...ids]);
 }
@@ -65,13 +65,13 @@ const gpu = {
     options: WebGpuOptions,
   ): Promise<[got: number[][], wanted: number[][]]> {
     return both(options, async (backend) => {
-      const runner = await backend.compile(await transitions(backend, rows, V, ties), {
+      const state = await firstState(backend, await transitions(backend, rows, V, ties), {
         contextLength: 256,
         prefillBatch: 64,
       });
       const all = [];
-      for (const d of draws) all.push(await draw(runner, d));
-      runner.dispose();
+      for (const d of draws) all.push(await draw(state, d));
+      state.program.dispose();
       return all;
     });
   },
@@ -104,7 +104,8 @@ const gpu = {
       rows[2] = rows[2].map((_, i) => (i % 128 ? -Infinity : 1.5)); // fewer than 20 are possible at all, and equals share an invocation
     }
     const table = await floats(backend, 'table', 3, V, (i) => rows[Math.floor(i / V)][i % V]);
-    const runner = await backend.compile(
+    const state = await firstState(
+      backend,
       recordPlan((op) => op.last(op.embed(table))),
       { contextLength: 64, prefillBatch: 16 },
     );
@@ -119,9 +120,9 @@ const gpu = {
     const results = [];
     try {
       for (const { token, chosen, n } of asked) {
-        runner.rewind(0);
-        await runner.prefill(Uint32Array.of(2, token));
-        await runner.decode(1, { ...penalties, temperature: n % 2 });
+        state.rewind(0);
+        await state.prefill(Uint32Array.of(2, token));
+        await state.decode(1, { ...penalties, temperature: n % 2 });
         let copied = 0;
         GPUCommandEncoder.prototype.copyBufferToBuffer = function (
           this: GPUCommandEncoder,
@@ -130,7 +131,7 @@ const gpu = {
           copied += parameters[4];
           return copyBufferToBuffer.apply(this, parameters);
         } as typeof copyBufferToBuffer;
-        const got = await runner.logprobs(chosen, n);
+        const got = await state.logprobs(chosen, n);
         GPUCommandEncoder.prototype.copyBufferToBuffer = copyBufferToBuffer;
         const wanted = logprobs(rows[token], chosen, n);
         const differences = [got, ...got.top].map(({ logprob: l }, i) =>
@@ -146,7 +147,7 @@ const gpu = {
       }
     } finally {
       GPUCommandEncoder.prototype.copyBufferToBuffer = copyBufferToBuffer;
-      runner.dispose();
+      state.program.dispose();
     }
     return results;
   },
@@ -172,16 +173,16 @@ const gpu = {
           { qNorm, kNorm, heads: H, ropeTheta: 1e6 },
         ),
       );
-      const runner = await backend.compile(plan, { contextLength: 4096, prefillBatch: 256 });
+      const state = await firstState(backend, plan, { contextLength: 4096, prefillBatch: 256 });
       const tokens = Uint32Array.from({ length: 4096 }, (_, i) => (i * i + 11 * i) % 67);
       const outputs: Float32Array[] = [];
       for (const position of positions) {
-        while (runner.position < position)
-          await runner.prefill(tokens.slice(runner.position, Math.min(position, runner.position + 256)));
-        await runner.prefill(tokens.slice(position, position + 1));
-        outputs.push(await runner.logits());
+        while (state.position < position)
+          await state.prefill(tokens.slice(state.position, Math.min(position, state.position + 256)));
+        await state.prefill(tokens.slice(position, position + 1));
+        outputs.push(await state.logits());
       }
-      runner.dispose();
+      state.program.dispose();
       return outputs;
     });
     return wanted.map((w, i) => difference(got[i], w));
@@ -191,15 +192,15 @@ const gpu = {
   async pieces(length: number, pieces: number[], options: WebGpuOptions): Promise<number[]> {
     const [got, wanted] = await both(options, async (backend) => {
       const { plan, V } = await smallModel(backend);
-      const runner = await backend.compile(plan, { contextLength: 256, prefillBatch: 256 });
+      const state = await firstState(backend, plan, { contextLength: 256, prefillBatch: 256 });
       const outputs = [];
       for (const piece of backend.info.name === 'reference' ? [length] : pieces) {
-        runner.rewind(0);
+        state.rewind(0);
         const tokens = someTokens(V, length);
-        for (let at = 0; at < length; at += piece) await runner.prefill(tokens.slice(at, at + piece));
-        outputs.push(await runner.logits());
+        for (let at = 0; at < length; at += piece) await state.prefill(tokens.slice(at, at + piece));
+        outputs.push(await state.logits());
       }
-      runner.dispose();
+      state.program.dispose();
       return outputs;
     });
     return got.map((g) => difference(g, wanted[0]));
@@ -214,24 +215,24 @@ const gpu = {
   ): Promise<{ error: number; tooFar: boolean; overwritten: boolean; toStart: boolean; beyond: boolean }> {
     const backend = await shared(options);
     const { plan, V } = await smallModel(backend);
-    const runner = await backend.compile(plan, { contextLength: 512, prefillBatch: 256 });
+    const state = await firstState(backend, plan, { contextLength: 512, prefillBatch: 256 });
     const tokens = someTokens(V, 300);
-    await runner.prefill(tokens.slice(0, 200));
-    await runner.prefill(tokens.slice(200, 230));
-    const straight = await runner.logits();
-    await runner.decode(40, GREEDY_SAMPLING);
-    const back = runner.rewind(200);
-    await runner.prefill(tokens.slice(200, 230));
-    const again = await runner.logits();
-    const tooFar = runner.rewind(20);
-    const overwritten = runner.rewind(130); // near enough to 230, but 269 had been reached
-    const beyond = runner.rewind(999);
-    const toStart = runner.rewind(0);
-    runner.dispose();
+    await state.prefill(tokens.slice(0, 200));
+    await state.prefill(tokens.slice(200, 230));
+    const straight = await state.logits();
+    await state.decode(40, GREEDY_SAMPLING);
+    const back = state.rewind(200);
+    await state.prefill(tokens.slice(200, 230));
+    const again = await state.logits();
+    const tooFar = state.rewind(20);
+    const overwritten = state.rewind(130); // near enough to 230, but 269 had been reached
+    const beyond = state.rewind(999);
+    const toStart = state.rewind(0);
+    state.program.dispose();
     return { error: back ? difference(again, straight) : NaN, tooFar, overwritten, toStart, beyond };
   },
 
-  /** What a plan costs as it is told before its runner exists, and what the backend then holds. */
+  /** What a plan costs as it is told before its state exists, and what the backend then holds. */
   async costs(
     layers: Config['layers'],
     D: number,
@@ -246,9 +247,9 @@ const gpu = {
     const loaded = backend.memory();
     const sizes = { contextLength, prefillBatch: 64 };
     const told = await planCost(backend, plan, sizes);
-    const runner = await backend.compile(plan, sizes);
+    const state = await firstState(backend, plan, sizes);
     const held = backend.memory();
-    runner.dispose();
+    state.program.dispose();
     await backend.dispose();
     return { told, loaded, held };
   },
@@ -267,13 +268,13 @@ const gpu = {
   ) {
     const backend = await shared(options);
     const { plan, V } = await randomModel(backend, SIXTEEN, 64, 64, 'Q4_0', value);
-    const runner = await backend.compile(plan, { contextLength: 1024, prefillBatch: 256 });
-    for (let at = 0; at < prompt; at += 256) await runner.prefill(someTokens(V, Math.min(256, prompt - at)));
-    await runner.decode(2, sampling);
+    const state = await firstState(backend, plan, { contextLength: 1024, prefillBatch: 256 });
+    for (let at = 0; at < prompt; at += 256) await state.prefill(someTokens(V, Math.min(256, prompt - at)));
+    await state.decode(2, sampling);
     const counter = count();
     const pending: Promise<unknown>[] = [];
     for (let i = 0; i < windows; i++) {
-      pending.push(runner.decode(steps, sampling));
+      pending.push(state.decode(steps, sampling));
       if (i > 0) await pending[i - 1];
     }
     await Promise.all(pending);
@@ -281,12 +282,12 @@ const gpu = {
     let jsPerToken = Infinity; // of the quietest window, each alone: a software adapter takes the cores that JavaScript runs on
     for (let i = 0; i < 2; i++) {
       const start = performance.now();
-      const window = runner.decode(steps, sampling);
+      const window = state.decode(steps, sampling);
       jsPerToken = Math.min(jsPerToken, (performance.now() - start) / steps);
       await window;
     }
-    const described = describeRunner(runner);
-    runner.dispose();
+    const described = describeProgram(state.program);
+    state.program.dispose();
     return { counts, jsPerToken, described };
   },
 
@@ -318,28 +319,28 @@ const gpu = {
         segments: [{ name: 'square', rows: 64, dtype: 'F32' }],
       });
       const plan = recordPlan((op) => op.linear(table, op.last(op.linear(square, op.embed(table)))));
-      const runner = await backend.compile(plan, { contextLength: 256, prefillBatch: 64 });
-      await runner.prefill(someTokens(5000, 20));
-      const chosen = [...(await runner.decode(4, GREEDY_SAMPLING)), ...(await runner.decode(8, ALL_FILTERS_SAMPLING))];
-      const dispatches = Number.parseInt(describeRunner(runner), 10);
+      const state = await firstState(backend, plan, { contextLength: 256, prefillBatch: 64 });
+      await state.prefill(someTokens(5000, 20));
+      const chosen = [...(await state.decode(4, GREEDY_SAMPLING)), ...(await state.decode(8, ALL_FILTERS_SAMPLING))];
+      const dispatches = Number.parseInt(describeProgram(state.program), 10);
       await backend.dispose();
       return [dispatches, chosen];
     };
     return [await said(most), await said(2 ** 30)];
   },
 
-  /** Times by kernel of a token after a prompt, and whether the runner can go on from the start. */
+  /** Times by kernel of a token after a prompt, and whether the state can go on from the start. */
   async profiled(options: WebGpuOptions) {
     const backend = await shared(options);
     const { plan, V } = await smallModel(backend);
-    const runner = await backend.compile(plan, { contextLength: 256, prefillBatch: 64 });
-    const read = async (): Promise<Float32Array> => (await runner.prefill(someTokens(V, 20)), runner.logits());
+    const state = await firstState(backend, plan, { contextLength: 256, prefillBatch: 64 });
+    const read = async (): Promise<Float32Array> => (await state.prefill(someTokens(V, 20)), state.logits());
     const before = await read();
-    const times = await profileAt(runner, 20, 64);
-    runner.rewind(0);
+    const times = await profileAt(state, 20, 64);
+    state.rewind(0);
     const error = difference(await read(), before);
-    const dispatches = Number.parseInt(describeRunner(runner), 10);
-    runner.dispose();
+    const dispatches = Number.parseInt(describeProgram(state.program), 10);
+    state.program.dispose();
     return { times, dispatches, error };
   },
 
@@ -350,7 +351,7 @@ const gpu = {
   async submits(batches: { tokens: number; ms: number }[], options: WebGpuOptions) {
     const backend = await shared(options);
     const { plan, V } = await smallModel(backend);
-    const runner = await backend.compile(plan, { contextLength: 512, prefillBatch: 256 });
+    const state = await firstState(backend, plan, { contextLength: 512, prefillBatch: 256 });
     const now = performance.now.bind(performance);
     const done = GPUQueue.prototype.onSubmittedWorkDone;
     let time = Math.ceil(now()); // whole, so that differences are exact
@@ -366,22 +367,22 @@ const gpu = {
         time += ms;
       };
       for (const { tokens, ms } of batches) {
-        runner.rewind(0);
+        state.rewind(0);
         taking = ms;
         const counter = count();
-        await runner.prefill(someTokens(V, tokens));
+        await state.prefill(someTokens(V, tokens));
         const { submit, dispatchWorkgroups } = counter.stop();
         results.push({ submit, dispatchWorkgroups });
-        const got = await runner.logits();
+        const got = await state.logits();
         error = Math.max(error, difference(got, logits.get(tokens) ?? got));
         logits.set(tokens, got);
         taking = 0;
-        for (let i = 0; i < 2; i++) await runner.prefill(someTokens(V, 1)); // waits for the batch
+        for (let i = 0; i < 2; i++) await state.prefill(someTokens(V, 1)); // waits for the batch
       }
     } finally {
       performance.now = now;
       GPUQueue.prototype.onSubmittedWorkDone = done;
-      runner.dispose();
+      state.program.dispose();
     }
     return { submits: results.map((r) => r.submit), dispatches: results[0].dispatchWorkgroups, error };
   },

@@ -1,7 +1,7 @@
 /** Devices that compute wrongly, are lost, refuse memory, or have faster kernels: what the backend makes of them. */
 import { createStore, del, keys } from 'idb-keyval';
-import type { Backend, Runner } from '../../src/backend/backend';
-import { describeRunner } from '../../src/backend/describe_runner';
+import { firstState, type Backend, type State } from '../../src/backend/backend';
+import { describeProgram } from '../../src/backend/describe_program';
 import { writeRandomMatrix } from '../../src/backend/random_weights';
 import { recordPlan, type Plan } from '../../src/backend/plan';
 import { GREEDY_SAMPLING } from '../../src/backend/sampling';
@@ -9,8 +9,8 @@ import { openWebGpuBackend, type WebGpuOptions } from '../../src/backend/webgpu/
 import type { Dtype } from '../../src/tensor/dtype';
 import { count, difference, open, openFresh, randomModel, shared, smallModel, someTokens } from './gpu_models';
 
-/** a runner of the shared device, which no test loses */
-let undisturbed: Promise<Runner> | undefined;
+/** a state of the shared device, which no test loses */
+let undisturbed: Promise<State> | undefined;
 
 /**
  * A browser that, from `begin` to `end`, answers nothing that is asked of a device, nor what was asked before: some are
@@ -107,7 +107,7 @@ export const faults = {
     const backend = await open({ ...options, selfTest: 'always' });
     try {
       const start = performance.now();
-      await backend.compile(await lookup(backend, dtype), { contextLength: 64, prefillBatch: 1 });
+      await firstState(backend, await lookup(backend, dtype), { contextLength: 64, prefillBatch: 1 });
       const { variant, notes } = backend.info;
       return { variant, notes, ms: performance.now() - start };
     } catch (error) {
@@ -133,7 +133,7 @@ export const faults = {
     };
     const backend = await open({ ...options, selfTest: 'always' });
     try {
-      await backend.compile(await lookup(backend, 'Q4_K'), { contextLength: 64, prefillBatch: 1 });
+      await firstState(backend, await lookup(backend, 'Q4_K'), { contextLength: 64, prefillBatch: 1 });
       return { variant: backend.info.variant, notes: backend.info.notes, changed };
     } finally {
       GPUDevice.prototype.createShaderModule = original;
@@ -155,7 +155,7 @@ export const faults = {
       const counter = count();
       let error: string | undefined;
       try {
-        await backend.compile(await lookup(backend, 'F32'), { contextLength: 64, prefillBatch: 1 });
+        await firstState(backend, await lookup(backend, 'F32'), { contextLength: 64, prefillBatch: 1 });
       } catch (failure) {
         error = (failure as Error).name;
       }
@@ -204,28 +204,28 @@ export const faults = {
     const start = async (fresh: boolean) => {
       const backend = await open({ ...options, selfTest: 'known' });
       const { plan, V } = await randomModel(backend, ['conv', 'attention'], 256, 256, 'Q4_0');
-      const runner = await backend.compile(plan, { contextLength: 256, prefillBatch: 8 });
+      const state = await firstState(backend, plan, { contextLength: 256, prefillBatch: 8 });
       const greedy = async () => (
-        runner.rewind(0),
-        await runner.prefill(someTokens(V, 20)),
-        [...(await runner.decode(8, GREEDY_SAMPLING))]
+        state.rewind(0),
+        await state.prefill(someTokens(V, 20)),
+        [...(await state.decode(8, GREEDY_SAMPLING))]
       );
       /** where short spans are several */
       const logits = async () => (
-        runner.rewind(0),
-        await runner.prefill(someTokens(V, 140)),
-        await runner.prefill(someTokens(V, 1)),
-        runner.logits()
+        state.rewind(0),
+        await state.prefill(someTokens(V, 140)),
+        await state.prefill(someTokens(V, 1)),
+        state.logits()
       );
       if (fresh) await greedy();
-      return { backend, runner, greedy, logits };
+      return { backend, state, greedy, logits };
     };
     try {
       await forget('tunings');
       const first = await start(true);
       const wanted = await first.logits();
-      await first.runner.prefill(someTokens(512, 4)); // a conversation is open while the tuner runs
-      const before = await first.runner.logits();
+      await first.state.prefill(someTokens(512, 4)); // a conversation is open while the tuner runs
+      const before = await first.state.logits();
       const measure = (_: string, tuning: object): Promise<number> =>
         Promise.resolve(
           Object.entries(tuning).reduce(
@@ -233,23 +233,23 @@ export const faults = {
             100,
           ),
         );
-      const rows = await first.runner.tune!({ measure, budgetMs: 1e6, allowSoftware: true });
-      const untouched = difference(await first.runner.logits(), before);
+      const rows = await first.state.program.tune!({ measure, budgetMs: 1e6, allowSoftware: true });
+      const untouched = difference(await first.state.logits(), before);
       // the conversation that was open goes on as one that was never tuned under
-      const goOn = async () => (await first.runner.prefill(someTokens(512, 1)), first.runner.logits());
+      const goOn = async () => (await first.state.prefill(someTokens(512, 1)), first.state.logits());
       const gone = await goOn();
       await first.logits();
-      await first.runner.prefill(someTokens(512, 4));
+      await first.state.prefill(someTokens(512, 4));
       const goesOn = difference(gone, await goOn());
       const error = difference(await first.logits(), wanted);
       const counter = count();
-      const tokens = await first.runner.decode(4, GREEDY_SAMPLING);
+      const tokens = await first.state.decode(4, GREEDY_SAMPLING);
       const counts = counter.stop();
-      const again = await first.runner.tune!({ measure, allowSoftware: true });
-      const described = describeRunner(first.runner);
+      const again = await first.state.program.tune!({ measure, allowSoftware: true });
+      const described = describeProgram(first.state.program);
       await first.backend.dispose();
       const second = spoil ? undefined : await start(false);
-      const kept = second && describeRunner(second.runner) === described;
+      const kept = second && describeProgram(second.state.program) === described;
       await second?.backend.dispose();
       return { rows, error, untouched, goesOn, counts, tokens: tokens.length, again, described, kept };
     } finally {
@@ -270,15 +270,15 @@ export const faults = {
     const prompt = someTokens(512, 40);
     undisturbed ??= (async () => {
       const backend = await shared(options);
-      return backend.compile((await smallModel(backend)).plan, sizes);
+      return firstState(backend, (await smallModel(backend)).plan, sizes);
     })();
     /** what a device that is not lost says after the prompt and these tokens */
     const afterwards = async (tokens: number[]): Promise<number[]> => {
-      const runner = await undisturbed!;
-      runner.rewind(0);
-      await runner.prefill(prompt);
-      if (tokens.length) await runner.prefill(Uint32Array.from(tokens));
-      return [...(await runner.decode(12 - tokens.length, GREEDY_SAMPLING))];
+      const state = await undisturbed!;
+      state.rewind(0);
+      await state.prefill(prompt);
+      if (tokens.length) await state.prefill(Uint32Array.from(tokens));
+      return [...(await state.decode(12 - tokens.length, GREEDY_SAMPLING))];
     };
     const wanted = await afterwards([]);
 
@@ -301,22 +301,22 @@ export const faults = {
       const loading = smallModel(backend);
       setTimeout(() => destroy('load'));
       const { plan } = await loading;
-      const compiling = backend.compile(plan, sizes);
+      const compiling = firstState(backend, plan, sizes);
       destroy('compile');
-      const runner = await compiling;
-      const reading = runner.prefill(prompt);
+      const state = await compiling;
+      const reading = state.prefill(prompt);
       destroy('prefill');
       await reading;
-      chosen.push(...(await runner.decode(3, GREEDY_SAMPLING)));
-      const windows = [runner.decode(3, GREEDY_SAMPLING), runner.decode(3, GREEDY_SAMPLING)];
+      chosen.push(...(await state.decode(3, GREEDY_SAMPLING)));
+      const windows = [state.decode(3, GREEDY_SAMPLING), state.decode(3, GREEDY_SAMPLING)];
       destroy('decode');
       for (const window of await Promise.allSettled(windows)) {
         if (window.status === 'fulfilled') chosen.push(...window.value);
         else note(window.reason as Error);
       }
-      await runner.prefill(prompt).catch(note);
-      await runner.logits().catch(note);
-      await runner.decode(1, GREEDY_SAMPLING).then(() => undefined, note);
+      await state.prefill(prompt).catch(note);
+      await state.logits().catch(note);
+      await state.decode(1, GREEDY_SAMPLING).then(() => undefined, note);
     };
     const hung = await Promise.race([
       run()
@@ -334,16 +334,16 @@ export const faults = {
     const backend = await shared(options);
     const { plan, V } = await smallModel(backend);
     const run = async (contextLength: number): Promise<{ ids: number[]; logits: Float32Array }> => {
-      const runner = await backend.compile(plan, { contextLength, prefillBatch: 256 });
-      for (let at = 0; at < 1022; at += 146) await runner.prefill(someTokens(V, 146));
-      const logits = await runner.logits();
+      const state = await firstState(backend, plan, { contextLength, prefillBatch: 256 });
+      for (let at = 0; at < 1022; at += 146) await state.prefill(someTokens(V, 146));
+      const logits = await state.logits();
       const windows = await Promise.all([
-        runner.decode(2, GREEDY_SAMPLING),
-        runner.decode(4, GREEDY_SAMPLING),
-        runner.decode(4, GREEDY_SAMPLING),
+        state.decode(2, GREEDY_SAMPLING),
+        state.decode(4, GREEDY_SAMPLING),
+        state.decode(4, GREEDY_SAMPLING),
       ]); // over the border
       const ids = windows.flatMap((window) => [...window]);
-      runner.dispose();
+      state.program.dispose();
       return { ids, logits };
     };
     const plain = await run(2048);

@@ -2,9 +2,15 @@
  * Runs backends in a worker for the checking tools: conformance cases, logits of prompts, timings. No cache, no chat.
  */
 import { expose } from 'comlink';
-import type { Backend, KernelTime, Runner, ShapeTuningResult } from '../../src/backend/backend';
+import {
+  firstState,
+  type Backend,
+  type KernelTime,
+  type State,
+  type ShapeTuningResult,
+} from '../../src/backend/backend';
 import { CONFORMANCE_CASES, runConformanceCase, type CaseRunOutput } from '../../src/backend/conformance';
-import { describeRunner } from '../../src/backend/describe_runner';
+import { describeProgram } from '../../src/backend/describe_program';
 import { recordModel } from '../../src/backend/model_plan';
 import { openReferenceBackend } from '../../src/backend/reference/backend';
 import { GREEDY_SAMPLING } from '../../src/backend/sampling';
@@ -64,7 +70,7 @@ async function remote(url: string): Promise<ByteSource> {
 /** of cases that have run: every variant is compared with the same */
 const references = new Map<string, CaseRunOutput[]>();
 
-let loaded: { checkpoint: Checkpoint; backend: Backend; runner: Runner } | undefined;
+let loaded: { checkpoint: Checkpoint; backend: Backend; state: State } | undefined;
 
 const probe = {
   caseNames: (): string[] => CONFORMANCE_CASES.map(({ name }) => name),
@@ -102,8 +108,8 @@ const probe = {
     await backend.reserve(checkpoint.bytes);
     const weights = await loadWeights(checkpoint, backend, () => undefined);
     const plan = recordModel(checkpoint, weights);
-    const runner = await backend.compile(plan, compile);
-    loaded = { checkpoint, backend, runner };
+    const state = await firstState(backend, plan, compile);
+    loaded = { checkpoint, backend, state };
     return {
       seconds: (performance.now() - start) / 1000,
       info: backend.info,
@@ -112,24 +118,24 @@ const probe = {
       macs: macsPerToken(plan),
       config: checkpoint.config,
       quantization: checkpoint.quantization,
-      plan: describeRunner(runner),
+      plan: describeProgram(state.program),
     };
   },
 
   /** Logits of the last token of a prompt, fed in pieces of at most `piece` tokens. */
   async logits(tokens: number[], piece: number): Promise<Float32Array> {
-    const { runner } = loaded!;
-    if (!runner.rewind(0)) throw new Error('rewind(0) was refused');
+    const { state } = loaded!;
+    if (!state.rewind(0)) throw new Error('rewind(0) was refused');
     for (let at = 0; at < tokens.length; at += piece)
-      await runner.prefill(Uint32Array.from(tokens.slice(at, at + piece)));
-    return runner.logits();
+      await state.prefill(Uint32Array.from(tokens.slice(at, at + piece)));
+    return state.logits();
   },
 
   async greedy(tokens: number[], steps: number): Promise<number[]> {
-    const { runner } = loaded!;
-    runner.rewind(0);
-    await runner.prefill(Uint32Array.from(tokens));
-    return [...(await runner.decode(steps, GREEDY_SAMPLING))];
+    const { state } = loaded!;
+    state.rewind(0);
+    await state.prefill(Uint32Array.from(tokens));
+    return [...(await state.decode(steps, GREEDY_SAMPLING))];
   },
 
   time(
@@ -138,24 +144,24 @@ const probe = {
     prefillBatch: number,
     window: number,
   ): Promise<{ prefillMs: number; decodeMs: number }> {
-    return time(loaded!.runner, loaded!.checkpoint.config.vocabSize, prompt, steps, prefillBatch, window);
+    return time(loaded!.state, loaded!.checkpoint.config.vocabSize, prompt, steps, prefillBatch, window);
   },
 
   profile: (position: number, prefillBatch: number): Promise<KernelTime[]> =>
-    profileAt(loaded!.runner, position, prefillBatch),
+    profileAt(loaded!.state, position, prefillBatch),
 
   /** Tunes kernels; saved results stay in use. */
   async tune(budgetMs: number): Promise<ShapeTuningResult[]> {
-    const { runner } = loaded!;
-    if (runner.position === 0) await runner.prefill(Uint32Array.of(0)); // tune needs one token
-    return (await runner.tune?.({ budgetMs, allowSoftware: true })) ?? [];
+    const { state } = loaded!;
+    if (state.position === 0) await state.prefill(Uint32Array.of(0)); // tune needs one token
+    return (await state.program.tune?.({ budgetMs, allowSoftware: true })) ?? [];
   },
 
-  describe: (): string => describeRunner(loaded!.runner),
+  describe: (): string => describeProgram(loaded!.state.program),
   memory: (): number => loaded!.backend.memory(),
 
   async unload(): Promise<void> {
-    loaded?.runner.dispose();
+    loaded?.state.program.dispose();
     await loaded?.backend.dispose();
     loaded = undefined;
   },

@@ -1,6 +1,6 @@
 /** The WASM backend in a worker, for e2e/wasm.spec.ts: hashes of conformance cases, and the backend's info. */
 import { expose } from 'comlink';
-import type { BackendInfo } from '../../src/backend/backend';
+import { firstState, type BackendInfo } from '../../src/backend/backend';
 import { CONFORMANCE_CASES, runConformanceCase } from '../../src/backend/conformance';
 import { recordPlan } from '../../src/backend/plan';
 import { writeRandomMatrix } from '../../src/backend/random_weights';
@@ -44,10 +44,10 @@ const page = {
     const head = await matrix('head', 'Q4_0', 4096, 2048);
     const narrow = await matrix('narrow', 'Q4_0', 128, 4096);
     const plan = recordPlan((op) => op.linear(narrow, op.last(op.linear(head, op.embed(table)))));
-    const runner = await backend.compile(plan, { contextLength: 1024, prefillBatch: 64 });
+    const state = await firstState(backend, plan, { contextLength: 1024, prefillBatch: 64 });
     globalThis.Worker = Worker;
-    await runner.prefill(Uint32Array.of(1, 2, 3));
-    const tokens = [...(await runner.decode(steps, GREEDY_SAMPLING))];
+    await state.prefill(Uint32Array.of(1, 2, 3));
+    const tokens = [...(await state.decode(steps, GREEDY_SAMPLING))];
     const info = { ...backend.info, tokens, isolated: globalThis.crossOriginIsolated };
     await backend.dispose();
     return info;

@@ -11,7 +11,7 @@ import { join } from 'node:path';
 import { openReferenceBackend } from '../../src/backend/reference/backend';
 import { recordModel } from '../../src/backend/model_plan';
 import { GREEDY_SAMPLING } from '../../src/backend/sampling';
-import type { Backend, Runner } from '../../src/backend/backend';
+import { firstState, type Backend, type State } from '../../src/backend/backend';
 import { openCheckpoint } from '../../src/engine/checkpoint';
 import { loadWeights } from '../../src/engine/load_weights';
 import { fileSource } from '../file_source';
@@ -239,20 +239,20 @@ async function loadHere({ expected, open }: VerifyOptions, files: string[], cont
   const checkpoint = await openCheckpoint(files.map((file) => fileSource(join(expected, file))));
   const backend = open ? await open() : openReferenceBackend();
   const weights = await loadWeights(checkpoint, backend, () => undefined);
-  const runner: Runner = await backend.compile(recordModel(checkpoint, weights), {
+  const state: State = await firstState(backend, recordModel(checkpoint, weights), {
     contextLength,
     prefillBatch: WHOLE,
   });
   const feed = async (tokens: number[], piece: number): Promise<void> => {
-    runner.rewind(0);
+    state.rewind(0);
     for (let at = 0; at < tokens.length; at += piece)
-      await runner.prefill(Uint32Array.from(tokens.slice(at, at + piece)));
+      await state.prefill(Uint32Array.from(tokens.slice(at, at + piece)));
   };
   return {
     f16Storage: false,
     model: {
-      logits: async (tokens, piece) => (await feed(tokens, piece), runner.logits()),
-      greedy: async (tokens, steps) => (await feed(tokens, WHOLE), [...(await runner.decode(steps, GREEDY_SAMPLING))]),
+      logits: async (tokens, piece) => (await feed(tokens, piece), state.logits()),
+      greedy: async (tokens, steps) => (await feed(tokens, WHOLE), [...(await state.decode(steps, GREEDY_SAMPLING))]),
     },
   };
 }

@@ -1,6 +1,6 @@
 /**
- * The interface of a backend: it takes weights row by row and a recorded plan; its runner turns tokens into logits and
- * draws tokens.
+ * The interface of a backend: it takes weights row by row and compiles a plan into a program, whose states turn tokens into
+ * logits and draw tokens.
  */
 import type { Matrix, Vector } from '../model/ops';
 import type { Plan } from './plan';
@@ -41,8 +41,8 @@ export interface CompileOptions {
   prefillBatch: number;
 }
 
-/** How much work one call of a runner takes. */
-export interface RunnerBatchSizes {
+/** How much work one call of a state takes. */
+export interface BatchSizes {
   /** tokens of one prefill call; fixed, because the batch size changes the rounding */
   prefillBatch: number;
   /** decode calls that run at the same time */
@@ -52,7 +52,7 @@ export interface RunnerBatchSizes {
 }
 
 /** What a backend does best, and what it cannot exceed. */
-export interface BackendLimits extends RunnerBatchSizes {
+export interface BackendLimits extends BatchSizes {
   /** most bytes of everything together; absent where only an attempt shows what the device has */
   memory?: number;
 }
@@ -74,7 +74,7 @@ export interface Backend {
    */
   precompile?(plan: Plan, options: CompileOptions): void;
   /** @throws MemoryError */
-  compile(plan: Plan, options: CompileOptions): Promise<Runner>;
+  compile(plan: Plan, options: CompileOptions): Promise<Program>;
   /** bytes now held for weights, state and scratch */
   memory(): number;
   /** True when the device is lost; then only a new backend helps. Absent on backends without a device. */
@@ -136,47 +136,92 @@ export interface ShapeTuningResult {
 }
 
 /**
- * A compiled plan with the state of one conversation: the tokens read so far, and at most one drawn token that is not
- * yet read ("pending").
+ * A compiled plan on a device: kernels, activations and scratch, which all its states share. Calls of one state, or of
+ * the program, may not overlap with calls of another state: each begins when those before it have settled.
+ */
+export interface Program {
+  /** An empty state. @throws MemoryError */
+  newState(): Promise<State>;
+  /**
+   * A state as it was saved. Its next call must be a prefill.
+   * @throws StorageError if it was saved by a program of another layout, or is damaged; MemoryError
+   */
+  restore(saved: SavedState): Promise<State>;
+  /**
+   * Measures kernel settings and takes the fastest for each shape, for this program and later ones. May run beside
+   * other calls.
+   */
+  tune?(options?: TuneOptions): Promise<ShapeTuningResult[]>;
+  /** for tools, more than the plan on most backends: profile.ts, describe_program.ts */
+  internals?(): { plan: Plan };
+  /** Frees everything but the weights, with all its states. No other call may follow. */
+  dispose(): void;
+}
+
+/**
+ * What one conversation adds to a program: the tokens read so far, keys and values, convolution columns, and at most
+ * one drawn token that is not yet read ("pending"). Whatever other states do in between, its calls give the same bits.
  * A call waits for the one before, except that `decode` may be called again before the promise of the last `decode`
  * settles.
  */
-export interface Runner {
+export interface State {
+  readonly program: Program;
   /** tokens read into the state, including those of calls that still run */
   readonly position: number;
+  /** bytes that it holds now; they grow with the position */
+  readonly bytes: number;
   /** Reads 1 … prefillBatch tokens of the prompt; the logits are then those of the last one. Drops a pending token. */
   prefill(tokens: Uint32Array): Promise<void>;
   /**
    * Repeats `steps` times: reads the pending token, if there is one, and draws the next one, which becomes pending.
-   * Resolves to the drawn tokens, in order. A mask applies to one step only. For the penalties, all tokens up to the
-   * last prefill are prompt, and those after it are output.
+   * Resolves to the drawn tokens, in order. A mask holds for one step: with more it is refused. For the penalties, all
+   * tokens up to the last prefill are prompt, and those after it are output.
    */
   decode(steps: number, sampling: SamplingParams): Promise<Uint32Array>;
   /**
+   * Keeps the convolution columns of this position, so that the state can go back to it later from any distance. A
+   * rewind to before it forgets it, and so do many later marks.
+   */
+  mark(): void;
+  /**
+   * The last position up to `position` to which the state can go back: any of the last few dozen tokens, those of
+   * `mark`, and 0.
+   */
+  rewindTarget(position: number): number;
+  /**
    * Goes back to the state after the first `position` tokens, without a pending token; the next decode needs a prefill
-   * before it.
-   * Returns false, and changes nothing, when a convolution's ring no longer holds that position: then only 0 is
-   * possible.
+   * before it. Returns false, and changes nothing, unless `position` is its own `rewindTarget`.
    */
   rewind(position: number): boolean;
+  /** An independent copy, without a pending token. @throws MemoryError; then this state is as before */
+  fork(): Promise<State>;
+  /** What `restore` needs. No other call may run while `pieces` is read. */
+  save(): SavedState;
   /**
-   * The plan's output: the logits [V] of the last token read. A plan without the op `last` (conformance cases) gives
-   * every row of the last prefill, [T, cols]. For checks; decode does not need it.
+   * The plan's first output: the logits [V] of the last token read. A plan without the op `last` (conformance cases)
+   * gives every row of the last prefill, [T, cols]. For checks; decode does not need it.
    */
   logits(): Promise<Float32Array>;
   /**
-   * Log probabilities (sampling.ts, `logprobs`) of the pending token and of the `n` most likely tokens, from the logits
-   * it was drawn from.
+   * Log probabilities (sampling.ts, `logprobs`) of the pending token and of the `n` most likely tokens, from the
+   * logits it was drawn from.
    * @param chosen the pending token
    * @param n 0 … 20
    */
   logprobs(chosen: number, n: number): Promise<ChosenLogprob>;
-  /**
-   * Measures kernel settings and takes the fastest for each shape, for this runner and later ones. May run beside other
-   * calls.
-   */
-  tune?(options?: TuneOptions): Promise<ShapeTuningResult[]>;
-  /** for tools, more than the plan on most backends: profile.ts, describe_runner.ts */
-  internals?(): { plan: Plan };
   dispose(): void;
 }
+
+/** A state outside the memory of its backend. */
+export interface SavedState {
+  /** shapes, formats and backend: a program restores states of its own layout only */
+  layout: string;
+  /** token ids by position */
+  tokens: Uint32Array;
+  /** convolution columns, keys and values, in the program's own form and in pieces of a few MB */
+  pieces: AsyncIterable<Uint8Array>;
+}
+
+/** The first state of a new program. @throws MemoryError, DeviceError */
+export const firstState = async (backend: Backend, plan: Plan, options: CompileOptions): Promise<State> =>
+  (await backend.compile(plan, options)).newState();

@@ -5,7 +5,7 @@
  */
 import type { Act, Matrix, Norm, Ops, Vector } from '../model/ops';
 import { DTYPES, type Dtype } from '../tensor/dtype';
-import type { Backend } from './backend';
+import { firstState, type Backend } from './backend';
 import { recordPlan } from './plan';
 import { seededRandom, writeRandomMatrix } from './random_weights';
 
@@ -222,20 +222,20 @@ export async function runConformanceCase({ build }: ConformanceCase, backend: Ba
     );
   const plan = recordPlan((op) => build(op, make));
 
-  const runner = await backend.compile(plan, { contextLength: 256, prefillBatch: LONGEST });
+  const state = await firstState(backend, plan, { contextLength: 256, prefillBatch: LONGEST });
   const next = seededRandom('tokens');
   const tokens = Uint32Array.from({ length: LONGEST }, () => next() % VOCABULARY);
   const outcomes: CaseRunOutput[] = [];
   for (const T of CONFORMANCE_PROMPT_LENGTHS) {
-    if (!runner.rewind(0)) throw new Error('rewind(0) was refused');
-    await runner.prefill(tokens.slice(0, T));
-    outcomes.push({ run: `T ${T}`, values: await runner.logits() });
+    if (!state.rewind(0)) throw new Error('rewind(0) was refused');
+    await state.prefill(tokens.slice(0, T));
+    outcomes.push({ run: `T ${T}`, values: await state.logits() });
   }
-  runner.rewind(0);
+  state.rewind(0);
   let at = 0;
-  for (const piece of PIECES) await runner.prefill(tokens.slice(at, (at += piece)));
-  outcomes.push({ run: 'pieces', values: await runner.logits() });
-  runner.dispose();
+  for (const piece of PIECES) await state.prefill(tokens.slice(at, (at += piece)));
+  outcomes.push({ run: 'pieces', values: await state.logits() });
+  state.program.dispose();
   return outcomes;
 }
 

@@ -2,7 +2,7 @@ import { afterEach, expect, it } from 'vitest';
 import { shapePlan, tinyCheckpoint } from '../../e2e/fake_device';
 import type { TinyOptions } from '../../e2e/tools/tiny';
 import { loadWeights } from '../engine/load_weights';
-import type { Backend } from './backend';
+import { firstState, type Backend } from './backend';
 import { planCost } from './cost';
 import { recordModel } from './model_plan';
 import { openWasmBackend } from './wasm/backend';
@@ -46,16 +46,16 @@ it.each(SHAPES)(
     await backend.reserve(checkpoint.memoryBytes);
     const empty = backend.memory();
     const options = { contextLength, prefillBatch: 32 };
-    const { weights, scratch, state, read } = await planCost(backend, shapePlan(checkpoint), options);
+    const { weights, scratch, state: stateBytes, read } = await planCost(backend, shapePlan(checkpoint), options);
     expect(backend.memory()).toBe(empty);
 
     const loaded = await loadWeights(checkpoint, backend, () => undefined);
     expect(backend.memory()).toBe(empty + weights);
     expect(read).toBeLessThanOrEqual(weights);
     expect(read === weights).toBe(shape.tied !== false); // then the head reads the table
-    const runner = await backend.compile(recordModel(checkpoint, loaded), options);
+    const state = await firstState(backend, recordModel(checkpoint, loaded), options);
     for (let at = 0; at < contextLength; at += 32)
-      await runner.prefill(new Uint32Array(Math.min(32, contextLength - at)));
-    expect(backend.memory()).toBe(weights + scratch + state);
+      await state.prefill(new Uint32Array(Math.min(32, contextLength - at)));
+    expect(backend.memory()).toBe(weights + scratch + stateBytes);
   },
 );

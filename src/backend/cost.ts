@@ -25,8 +25,8 @@ export interface PlanCost {
 export interface PlanSizes {
   matrix(matrix: Matrix): number;
   vector(vector: Vector): number;
-  /** a runner and a full context */
-  runner(plan: Plan, options: CompileOptions): number | Promise<number>;
+  /** a state and a full context */
+  state(plan: Plan, options: CompileOptions): number | Promise<number>;
   /** what the backend holds without a model */
   empty: number;
 }
@@ -38,8 +38,8 @@ export interface PlanSizes {
 export async function planCost(backend: Backend, plan: Plan, options: CompileOptions): Promise<PlanCost> {
   const internals = (backend as WebGpuBackend | WasmBackend).internals();
   const sizes = 'opened' in internals ? webGpuSizes(internals) : wasmSizes(internals);
-  const scratch = await sizes.runner(plan, { ...options, contextLength: 0 });
-  const full = await sizes.runner(plan, options);
+  const scratch = await sizes.state(plan, { ...options, contextLength: 0 });
+  const full = await sizes.state(plan, options);
   const sum = <T>(of: (node: PlanNode) => T[], bytes: (one: T) => number): number =>
     [...new Set(plan.nodes.flatMap(of))].reduce((all, one) => all + bytes(one), 0);
   const [vectors, read] = [sum(vectorsOf, sizes.vector), sum(matricesOf, sizes.matrix)];

@@ -126,7 +126,7 @@ export interface ActivationSlot {
 export interface Plan {
   nodes: PlanNode[];
   slots: ActivationSlot[];
-  /** Their slots are never used again in the same step. A runner draws from the first one, the logits [1, V]. */
+  /** Their slots are never used again in the same step. A state draws from the first one, the logits [1, V]. */
   outputs: PlanActivation[];
 }
 

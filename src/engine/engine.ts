@@ -144,7 +144,7 @@ export function createEngine({
     const idle = (): boolean => running.size === 0;
     clearTimeout(tuneTimer);
     tuneTimer = setTimeout(() => {
-      if (idle()) void loaded?.recoverable.current?.runner.tune?.({ isIdle: idle }).catch(() => undefined); // the next call reports a lost device
+      if (idle()) void loaded?.recoverable.current?.state.program.tune?.({ isIdle: idle }).catch(() => undefined); // the next call reports a lost device
     }, TUNE_AFTER_IDLE_MS);
   }
 
@@ -226,7 +226,7 @@ export function createEngine({
         return session.recoverable.run(async (onBackend) => {
           checkPrompt(session, onBackend, tokens);
           session.history = EMPTY_HISTORY;
-          onBackend.runner.rewind(0);
+          onBackend.state.rewind(0);
           await prefill(
             session,
             {
@@ -239,7 +239,7 @@ export function createEngine({
             tokens,
             signal,
           );
-          return onBackend.runner.logits();
+          return onBackend.state.logits();
         }, signal);
       }),
 

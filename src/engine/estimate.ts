@@ -2,7 +2,7 @@
  * Estimates, before a download, how much memory a model needs and how fast it runs: from its headers and a short run
  * over synthetic weights.
  */
-import { ROW_SLICE_MULTIPLE, type Backend, type BackendInfo, type Runner } from '../backend/backend';
+import { ROW_SLICE_MULTIPLE, type Backend, type BackendInfo, type State } from '../backend/backend';
 import { planCost } from '../backend/cost';
 import { recordModel } from '../backend/model_plan';
 import { GREEDY_SAMPLING } from '../backend/sampling';
@@ -191,9 +191,9 @@ async function measureSample(
   const filled = await writeSyntheticWeights(backend, part, signal);
   const partConfig: Config = { ...config, vocabSize: rowsOf(part.head), layers };
   const partPlan = recordModel({ architecture, config: partConfig }, filled);
-  const { runner, contextLength } = await compileWithFittingContext(backend, partPlan, { wanted, least: 1 });
+  const { state, contextLength } = await compileWithFittingContext(backend, partPlan, { wanted, least: 1 });
   const seconds = await secondsPerToken(
-    runner,
+    state,
     partConfig,
     Math.min(contextLength, MEASURED_POSITIONS),
     limits.decodeSteps,
@@ -203,7 +203,7 @@ async function measureSample(
   const options = { contextLength, prefillBatch: limits.prefillBatch };
   const cost = await planCost(backend, recordModel(outline, shapesOf(weights)), options);
   const { read } = await planCost(backend, partPlan, options);
-  runner.dispose();
+  state.program.dispose();
   await backend.dispose();
 
   const context = cost.scratch + cost.state;
@@ -301,7 +301,7 @@ async function writeSyntheticWeights(backend: Backend, part: Weights, signal?: A
 
 /** The median over decode calls; the first call does not count. */
 async function secondsPerToken(
-  runner: Runner,
+  state: State,
   { vocabSize }: Config,
   contextLength: number,
   longest: number,
@@ -309,13 +309,13 @@ async function secondsPerToken(
 ): Promise<number> {
   const prompt = Uint32Array.of(0, 1 % vocabSize);
   const begin = async (): Promise<void> => {
-    runner.rewind(0);
-    await runner.prefill(prompt);
-    await runner.decode(1, GREEDY_SAMPLING);
+    state.rewind(0);
+    await state.prefill(prompt);
+    await state.decode(1, GREEDY_SAMPLING);
   };
   const timed = async (steps: number): Promise<number> => {
     const start = performance.now();
-    await runner.decode(steps, GREEDY_SAMPLING);
+    await state.decode(steps, GREEDY_SAMPLING);
     return (performance.now() - start) / 1000 / steps;
   };
   await begin();
@@ -326,7 +326,7 @@ async function secondsPerToken(
   const end = performance.now() + MEASURED_MS;
   while (times.length < 3 || performance.now() < end) {
     if (signal?.aborted) throw abortError();
-    if (runner.position + steps > contextLength) await begin();
+    if (state.position + steps > contextLength) await begin();
     times.push(await timed(steps));
     await yieldToEventLoop();
   }

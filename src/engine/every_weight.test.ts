@@ -4,7 +4,7 @@
  */
 import { describe, expect, test } from 'vitest';
 import { ggufBytes, tinyModel, type TinyModel, type TinyOptions } from '../../e2e/tools/tiny';
-import type { Backend } from '../backend/backend';
+import { firstState, type Backend } from '../backend/backend';
 import { recordModel } from '../backend/model_plan';
 import { openReferenceBackend } from '../backend/reference/backend';
 import { openWasmBackend } from '../backend/wasm/backend';
@@ -30,9 +30,9 @@ const open = (model: TinyModel): Promise<Checkpoint> => openCheckpoint([memorySo
 async function logitsOf(checkpoint: Checkpoint, backend: Backend): Promise<Float32Array> {
   await backend.reserve(4 << 20);
   const weights = await loadWeights(checkpoint, backend, () => undefined);
-  const runner = await backend.compile(recordModel(checkpoint, weights), { contextLength: 16, prefillBatch: 16 });
-  await runner.prefill(Uint32Array.of(5, 9, 2, 77));
-  return runner.logits();
+  const state = await firstState(backend, recordModel(checkpoint, weights), { contextLength: 16, prefillBatch: 16 });
+  await state.prefill(Uint32Array.of(5, 9, 2, 77));
+  return state.logits();
 }
 
 const difference = (a: Float32Array, b: Float32Array): number =>

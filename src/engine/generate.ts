@@ -19,7 +19,7 @@ import {
   historyLength,
   historyTokens,
   rebatchHistory,
-  syncRunnerToHistory,
+  syncStateToHistory,
   truncateHistory,
   type TokenHistory,
 } from './token_history';
@@ -33,7 +33,7 @@ export interface GenerationSession {
   readonly eosIds: readonly number[];
   /** special tokens that are part of the text */
   readonly answerMarkers: readonly string[];
-  /** what the runner has read; after a reload it reads this again first. Empty if the state is unknown */
+  /** what the state has read; after a reload it reads this again first. Empty if the state is unknown */
   history: TokenHistory;
   /** reports to the page */
   onProgress(progress: Progress): unknown;
@@ -71,7 +71,7 @@ const MAX_OVERRUN_MS = 50;
 /** Tokens in flight while an answer is replayed: an abort waits for them. */
 const MAX_FORCED_TOKENS = 8;
 
-/** After these errors the state of the runner is known. */
+/** After these errors the state of the state is known. */
 const KEEPS_HISTORY = ['AbortError', 'ContextError', 'RequestError'];
 
 /**
@@ -114,7 +114,7 @@ export async function generate(
       session.history,
       [...answer.ids, ...answer.overrun].map((id) => historyCall([id])),
     );
-    session.history = truncateHistory(read, model.runner.position);
+    session.history = truncateHistory(read, model.state.position);
   }
 
   try {
@@ -163,28 +163,28 @@ export function checkPrompt(
     fail('RequestError', { what: 'The prompt has an unknown token id', got: wrong, wanted: `0 to ${vocabSize - 1}` });
 }
 
-/** Brings the runner to the end of the session's history. */
+/** Brings the state to the end of the session's history. */
 async function restoreState(
   session: GenerationSession,
-  { runner, backend, batchSizes }: ModelOnBackend,
+  { state, backend, batchSizes }: ModelOnBackend,
   meter: ProgressMeter,
   signal?: AbortSignal,
 ): Promise<void> {
   session.history = rebatchHistory(session.history, backend.info.name, batchSizes.prefillBatch);
-  session.history = await syncRunnerToHistory(runner, session.history, (tokens) => meter.update(tokens), signal);
+  session.history = await syncStateToHistory(state, session.history, (tokens) => meter.update(tokens), signal);
 }
 
 /** Reads the tokens of the prompt that are not in the state yet. */
 export async function prefill(
   session: GenerationSession,
-  { runner, batchSizes }: ModelOnBackend,
+  { state, batchSizes }: ModelOnBackend,
   prompt: readonly number[],
   signal?: AbortSignal,
 ): Promise<void> {
   for (let at = historyLength(session.history); at < prompt.length; at += batchSizes.prefillBatch) {
     if (signal?.aborted) throw abortError();
     const call = historyCall(prompt.slice(at, at + batchSizes.prefillBatch));
-    await runner.prefill(Uint32Array.from(call.ids));
+    await state.prefill(Uint32Array.from(call.ids));
     session.history = appendToHistory(session.history, [call]);
     await yieldToEventLoop();
   }
@@ -192,12 +192,12 @@ export async function prefill(
 }
 
 /**
- * Makes the runner choose the tokens of an answer again, with masks that allow one token each: penalties count chosen
+ * Makes the state choose the tokens of an answer again, with masks that allow one token each: penalties count chosen
  * tokens as output.
  */
 async function forceTokens(
   { vocabSize }: GenerationSession,
-  { runner, batchSizes }: ModelOnBackend,
+  { state, batchSizes }: ModelOnBackend,
   ids: readonly number[],
   meter: ProgressMeter,
   signal?: AbortSignal,
@@ -205,10 +205,10 @@ async function forceTokens(
   const force = (id: number): Promise<Uint32Array> => {
     const mask = new Uint32Array(Math.ceil(vocabSize / 32));
     mask[id >>> 5] = 1 << (id & 31);
-    return runner.decode(1, { ...GREEDY_SAMPLING, mask });
+    return state.decode(1, { ...GREEDY_SAMPLING, mask });
   };
   const batch = Math.min(batchSizes.decodeSteps, MAX_FORCED_TOKENS);
-  const before = runner.position;
+  const before = state.position;
   for (let at = 0; at < ids.length; at += batch) {
     const wanted = ids.slice(at, at + batch);
     const got = await Promise.all(wanted.map(force));
@@ -289,7 +289,7 @@ function createAnswer(
 
 /** Decodes until the answer ends. The number of steps in flight follows the speed of the device. */
 async function decode(
-  { runner, batchSizes }: ModelOnBackend,
+  { state, batchSizes }: ModelOnBackend,
   limit: number,
   request: ResolvedGenerateOptions,
   answer: Answer,
@@ -304,13 +304,13 @@ async function decode(
   try {
     while (!answer.finish) {
       while (inFlight.length < depth && requested < limit) {
-        const call = runner.decode(Math.min(steps, limit - requested), request.sampling);
+        const call = state.decode(Math.min(steps, limit - requested), request.sampling);
         call.catch(() => undefined); // it is awaited later; an earlier call may fail before that
         requested += Math.min(steps, limit - requested);
         inFlight.push(call);
       }
       const ids = await inFlight.shift()!;
-      if (request.logprobs !== undefined) answer.logprobs.push(await runner.logprobs(ids[0], request.logprobs));
+      if (request.logprobs !== undefined) answer.logprobs.push(await state.logprobs(ids[0], request.logprobs));
       const now = performance.now();
       for (const id of ids) {
         if (answer.finish) answer.overrun.push(id);

@@ -1,5 +1,5 @@
 /** Loads a model from its source into a backend, and loads it again if the device is lost. */
-import type { Backend, BackendInfo, Runner } from '../backend/backend';
+import { firstState, type Backend, type BackendInfo, type State } from '../backend/backend';
 import { recordModel } from '../backend/model_plan';
 import type { Plan } from '../backend/plan';
 import { GREEDY_SAMPLING } from '../backend/sampling';
@@ -216,7 +216,7 @@ async function loadInto(
   await yieldUnlessAborted(signal);
   const compiled = await compileWithFittingContext(backend, recordModel(checkpoint, weights), context);
   await yieldUnlessAborted(signal);
-  await warmUp(compiled.runner);
+  await warmUp(compiled.state);
   await yieldUnlessAborted(signal);
   return { backend, batchSizes: limits, ...compiled };
 }
@@ -263,11 +263,11 @@ export async function compileWithFittingContext(
   backend: Backend,
   plan: Plan,
   { wanted, least }: ContextRange,
-): Promise<{ runner: Runner; contextLength: number }> {
+): Promise<{ state: State; contextLength: number }> {
   for (let contextLength = wanted; ; contextLength >>= 1) {
     try {
       return {
-        runner: await backend.compile(plan, { contextLength, prefillBatch: backend.limits.prefillBatch }),
+        state: await firstState(backend, plan, { contextLength, prefillBatch: backend.limits.prefillBatch }),
         contextLength,
       };
     } catch (error) {
@@ -298,9 +298,9 @@ async function yieldUnlessAborted(signal?: AbortSignal): Promise<void> {
 }
 
 /** The first run triggers lazy compilation, and shows whether the device computes at all. */
-async function warmUp(runner: Runner): Promise<void> {
-  await runner.prefill(Uint32Array.of(0, 0));
-  const logits = await runner.logits();
+async function warmUp(state: State): Promise<void> {
+  await state.prefill(Uint32Array.of(0, 0));
+  const logits = await state.logits();
   if (!logits.every(Number.isFinite) || logits.every((v) => v === logits[0]))
     fail('DeviceError', {
       what: 'The device computes wrong results',
@@ -308,6 +308,6 @@ async function warmUp(runner: Runner): Promise<void> {
       wanted: 'finite, distinct numbers',
       cure: 'Try another backend, or update the browser and the graphics driver.',
     });
-  await runner.decode(2, GREEDY_SAMPLING);
-  runner.rewind(0);
+  await state.decode(2, GREEDY_SAMPLING);
+  state.rewind(0);
 }

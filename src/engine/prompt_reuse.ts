@@ -1,4 +1,4 @@
-/** Finds how much of a prompt the runner has already read. */
+/** Finds how much of a prompt the state has already read. */
 import type { Tokenizer } from '../text/tokenizer';
 
 export function commonPrefixLength(a: readonly number[], b: readonly number[]): number {

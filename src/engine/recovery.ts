@@ -1,20 +1,20 @@
 /** A model that survives the loss of its device: it is loaded again, on the same backend or on the next one. */
-import type { Backend, Runner, RunnerBatchSizes } from '../backend/backend';
+import type { Backend, State, BatchSizes } from '../backend/backend';
 import { fail } from '../errors';
 import { handleBackendFailure, withWorkingBackend, type FallbackState } from './choose_backend';
 
 /** A model whose weights are in a backend and whose plan is compiled. */
 export interface ModelOnBackend {
   readonly backend: Pick<Backend, 'info' | 'memory' | 'dispose'>;
-  readonly runner: Runner;
-  readonly batchSizes: RunnerBatchSizes;
+  readonly state: State;
+  readonly batchSizes: BatchSizes;
   /** tokens of prompt and answer together */
   readonly contextLength: number;
 }
 
 export interface RecoverableModel {
   /**
-   * Runs a task that first brings the runner to the state it needs. If the device is lost or out of memory, the model
+   * Runs a task that first brings the state to the state it needs. If the device is lost or out of memory, the model
    * is loaded again and the task starts again. Tasks run one after another.
    * @throws what the task throws, and what loading throws, also AbortError: then the next task loads first
    */
@@ -60,7 +60,7 @@ export function createRecoverableModel(
           if (name !== 'DeviceError' && name !== 'MemoryError') throw error;
           const lost = name === 'DeviceError';
           const otherBackend = fallback.candidates.some((candidate) => candidate.name !== model.backend.info.name);
-          if (!lost && !otherBackend) failOutgrown(model.runner.position, error);
+          if (!lost && !otherBackend) failOutgrown(model.state.position, error);
           await dispose();
           handleBackendFailure(fallback, error as Error, lost ? 'lost' : 'failed');
         }

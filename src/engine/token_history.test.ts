@@ -1,20 +1,20 @@
 import { expect, it } from 'vitest';
-import type { Runner } from '../backend/backend';
+import type { State } from '../backend/backend';
 import {
   truncateHistory,
   EMPTY_HISTORY,
   historyLength,
   rebatchHistory,
-  syncRunnerToHistory,
+  syncStateToHistory,
   historyCall,
   historyTokens,
   type TokenHistory,
 } from './token_history';
 
-/** A runner that notes how it is called. */
-function noting(position = 0, reach = Infinity): { runner: Runner; calls: string[] } {
+/** A state that notes how it is called. */
+function noting(position = 0, reach = Infinity): { state: State; calls: string[] } {
   const calls: string[] = [];
-  const runner = {
+  const state = {
     get position() {
       return position;
     },
@@ -28,8 +28,8 @@ function noting(position = 0, reach = Infinity): { runner: Runner; calls: string
       position = to;
       return true;
     },
-  } as Runner;
-  return { runner, calls };
+  } as State;
+  return { state, calls };
 }
 
 const journal: TokenHistory = {
@@ -58,23 +58,23 @@ it('is cut anew for another backend, not for its own', () => {
 });
 
 it.each<[string, number, number, string[]]>([
-  ['nothing where the runner is there already', 8, 8, []],
+  ['nothing where the state is there already', 8, 8, []],
   ['a way back', 12, 8, ['back to 8']],
   ['all, as it was read, on a new device', 0, 8, ['read 1,2,3,4', 'read 5,6', 'read 7', 'read 8']],
   ['also what was read and taken back', 0, 5, ['read 1,2,3,4', 'read 5,6', 'back to 5']],
   ['the rest, after an abort', 6, 8, ['read 7', 'read 8']],
 ])('restores: %s', async (_, position, length, expected) => {
-  const { runner, calls } = noting(position);
+  const { state, calls } = noting(position);
   const told: number[] = [];
-  const restored = await syncRunnerToHistory(runner, truncateHistory(journal, length), (tokens) => told.push(tokens));
+  const restored = await syncStateToHistory(state, truncateHistory(journal, length), (tokens) => told.push(tokens));
   expect(calls).toEqual(expected);
   expect(historyLength(restored)).toBe(length);
-  expect(runner.position).toBe(length);
+  expect(state.position).toBe(length);
   expect(told.length).toBe(expected.filter((call) => call.startsWith('read')).length);
 });
 
-it('is empty where the runner cannot go back so far', async () => {
-  const { runner, calls } = noting(100, 50);
-  expect(await syncRunnerToHistory(runner, journal, () => undefined)).toEqual({ backend: 'webgpu', calls: [] });
+it('is empty where the state cannot go back so far', async () => {
+  const { state, calls } = noting(100, 50);
+  expect(await syncStateToHistory(state, journal, () => undefined)).toEqual({ backend: 'webgpu', calls: [] });
   expect(calls).toEqual(['back to 8', 'back to 0']);
 });

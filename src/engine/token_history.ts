@@ -1,8 +1,8 @@
 /**
- * The tokens that a runner has read, call by call: enough to restore its state on another device, bit for bit. The
+ * The tokens that a state has read, call by call: enough to restore its state on another device, bit for bit. The
  * number of tokens of a call changes the rounding, so an answer is read again as it was made, token by token.
  */
-import type { BackendName, Runner } from '../backend/backend';
+import type { BackendName, State } from '../backend/backend';
 import { abortError } from '../errors';
 import { yieldToEventLoop } from './event_loop';
 
@@ -59,30 +59,30 @@ export function rebatchHistory(history: TokenHistory, backend: BackendName, pref
 }
 
 /**
- * Brings a runner to the end of the history: back by a rewind, or forward by reading what it lacks.
+ * Brings a state to the end of the history: back by a rewind, or forward by reading what it lacks.
  * @param onRead gets the number of tokens read so far, after each call
- * @returns the history that the runner now holds: an empty one if it cannot rewind that far
- * @throws AbortError, what the runner throws
+ * @returns the history that the state now holds: an empty one if it cannot rewind that far
+ * @throws AbortError, what the state throws
  */
-export async function syncRunnerToHistory(
-  runner: Runner,
+export async function syncStateToHistory(
+  state: State,
   history: TokenHistory,
   onRead: (tokens: number) => void,
   signal?: AbortSignal,
 ): Promise<TokenHistory> {
   const length = historyLength(history);
-  if (runner.position > length && !runner.rewind(length)) {
-    runner.rewind(0);
+  if (state.position > length && !state.rewind(length)) {
+    state.rewind(0);
     return { ...history, calls: [] };
   }
   let end = 0;
   for (const { ids, kept } of history.calls) {
     end += kept;
-    if (end <= runner.position) continue;
+    if (end <= state.position) continue;
     await yieldToEventLoop();
     if (signal?.aborted) throw abortError();
-    await runner.prefill(Uint32Array.from(ids));
-    if (kept < ids.length) runner.rewind(end);
+    await state.prefill(Uint32Array.from(ids));
+    if (kept < ids.length) state.rewind(end);
     onRead(end);
   }
   return history;

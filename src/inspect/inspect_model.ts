@@ -2,6 +2,7 @@
  * What a model does with a text, computed by the reference backend: the gates of the short convolutions, and where each
  * attention head looks.
  */
+import { firstState } from '../backend/backend';
 import { recordModel } from '../backend/model_plan';
 import { openReferenceBackend } from '../backend/reference/backend';
 import { openCheckpoint } from '../engine/checkpoint';
@@ -121,8 +122,8 @@ export async function inspectModel(
     const meter = new ProgressMeter('load', bytes, onProgress);
     let done = 0;
     const weights = await loadWeights(checkpoint, backend, (n) => meter.update((done += n)), signal);
-    const runner = await backend.compile(recordModel(checkpoint, weights), { contextLength: T, prefillBatch: T });
-    await runner.prefill(Uint32Array.from(ids));
+    const state = await firstState(backend, recordModel(checkpoint, weights), { contextLength: T, prefillBatch: T });
+    await state.prefill(Uint32Array.from(ids));
     await opened.finish().catch(() => undefined); // what cannot be stored is downloaded again
     return {
       ids,

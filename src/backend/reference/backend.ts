@@ -6,9 +6,10 @@ import { fail } from '../../errors';
 import type { Matrix, Norm, Vector } from '../../model/ops';
 import { dequantize } from '../../tensor/dequant';
 import { rowBytes } from '../../tensor/dtype';
-import type { Backend, Runner } from '../backend';
+import type { Backend, CompileOptions, Program, State } from '../backend';
 import { checkOps, lowerNode, type Lowerings, type Plan, type PlanActivation } from '../plan';
-import { logprobs, sampleToken, type SamplingParams } from '../sampling';
+import { logprobs, sampleToken } from '../sampling';
+import { checkSavedState, cursorLimits, stateLayout, StateCursor } from '../state_cursor';
 import { attend, linear, rmsNorm, shortConv, swiglu, type KeyValueCache, type ActivationRows } from './ops';
 
 interface ReferenceMatrix extends Matrix {
@@ -54,7 +55,7 @@ export function openReferenceBackend(options: ReferenceOptions = {}): Backend {
     },
 
     vector: (name, values) => ({ name, length: values.length, values }) as ReferenceVector,
-    compile: async (plan) => createRunner(plan, options),
+    compile: async (plan, compileOptions) => createProgram(plan, compileOptions, options),
     memory: () => bytes,
     dispose: () => undefined,
   };
@@ -62,7 +63,7 @@ export function openReferenceBackend(options: ReferenceOptions = {}): Backend {
 
 type TapModule = (name: string, values: ActivationRows, cols: number) => ActivationRows;
 
-/** What a node computes with: the activations of this step, and the state of the runner. */
+/** What a node computes with: the activations of this step, and the state. */
 interface StepContext {
   plan: Plan;
   tokens: ArrayLike<number>;
@@ -130,62 +131,124 @@ const OPS: Lowerings<StepContext, ActivationRows> = {
   last: ({ x }, { acts }) => acts.get(x)!.slice(-x.cols),
 };
 
-function createRunner(plan: Plan, { onModuleOutput, onAttention }: ReferenceOptions): Runner {
+/** Keys, values and convolution columns by layer. */
+interface ReferenceCaches {
+  caches: Map<number, KeyValueCache>;
+  columns: Map<number, number[][]>;
+}
+
+/** The first `length` positions of both. */
+const cachesUpTo = ({ caches, columns }: ReferenceCaches, length: number): ReferenceCaches => ({
+  caches: new Map([...caches].map(([layer, { k, v }]) => [layer, { k: k.slice(0, length), v: v.slice(0, length) }])),
+  columns: new Map([...columns].map(([layer, past]) => [layer, past.slice(0, length)])),
+});
+
+function createProgram(plan: Plan, options: CompileOptions, reference: ReferenceOptions): Program {
   checkOps(plan, OPS, 'The reference');
-  let history: number[] = [];
-  let promptLength = 0;
-  let pending: number | undefined;
+  const limits = cursorLimits(plan, options, Infinity); // it keeps all columns
+  const layout = stateLayout(plan, 'reference');
+  const program: Program = {
+    newState: async () =>
+      createState({ plan, program, layout, reference }, new StateCursor(limits), [], {
+        caches: new Map(),
+        columns: new Map(),
+      }),
+    async restore(saved) {
+      checkSavedState(saved, layout, options.contextLength);
+      const pieces: Uint8Array[] = [];
+      for await (const piece of saved.pieces) pieces.push(piece);
+      const kept = JSON.parse(await new Blob(pieces as BlobPart[]).text()) as {
+        caches: [number, KeyValueCache][];
+        columns: [number, number[][]][];
+      };
+      const cursor = new StateCursor(limits);
+      cursor.restored(saved.tokens.length);
+      return createState({ plan, program, layout, reference }, cursor, [...saved.tokens], {
+        caches: new Map(kept.caches),
+        columns: new Map(kept.columns),
+      });
+    },
+    internals: () => ({ plan }),
+    dispose: () => undefined,
+  };
+  return program;
+}
+
+interface StateContext {
+  plan: Plan;
+  program: Program;
+  layout: string;
+  reference: ReferenceOptions;
+}
+
+function createState(context: StateContext, cursor: StateCursor, history: number[], kept: ReferenceCaches): State {
+  const { plan, program, layout, reference: { onModuleOutput, onAttention } } = context; // prettier-ignore
   let logits: Float32Array | undefined;
-  let caches = new Map<number, KeyValueCache>();
-  let columns = new Map<number, number[][]>();
   const tapped: TapModule = (name, y, cols) => (onModuleOutput?.(moduleName(name), y, cols), y);
 
   function step(tokens: ArrayLike<number>): void {
     const acts = new Map<PlanActivation, ActivationRows>();
-    const context = { plan, tokens, acts, caches, columns, tapped, onAttention };
-    for (const node of plan.nodes) acts.set(node.out, lowerNode(OPS, node, context));
-    for (let i = 0; i < tokens.length; i++) history.push(tokens[i]);
+    for (const node of plan.nodes)
+      acts.set(node.out, lowerNode(OPS, node, { plan, tokens, acts, ...kept, tapped, onAttention }));
     logits = acts.get(plan.outputs[0])!;
   }
 
   return {
+    program,
     get position() {
-      return history.length;
+      return cursor.position;
+    },
+    get bytes() {
+      return (
+        8 *
+        [...kept.caches.values()].reduce((sum, { k, v }) => sum + [...k, ...v].reduce((n, row) => n + row.length, 0), 0)
+      );
     },
     async prefill(tokens) {
-      pending = undefined;
+      cursor.checkPrefill(tokens);
       step(tokens);
-      promptLength = history.length;
+      history.splice(cursor.position, Infinity, ...tokens);
+      cursor.prefilled(tokens.length);
     },
-    async decode(steps, sampling: SamplingParams) {
-      const out: number[] = [];
+    async decode(steps, sampling) {
+      cursor.checkDecode(steps, sampling);
+      const drawn: number[] = [];
       for (let i = 0; i < steps; i++) {
-        if (pending !== undefined) step([pending]);
-        if (!logits) fail('RequestError', { what: 'decode needs a prefill before it' });
-        pending = sampleToken(logits.slice(), sampling, history, promptLength, history.length);
-        out.push(pending);
+        const reads = cursor.pending ? 1 : 0;
+        if (reads) step(history.slice(cursor.position));
+        cursor.decoded(1, reads);
+        history.splice(cursor.position, Infinity);
+        drawn.push(sampleToken(logits!.slice(), sampling, history, cursor.promptLength, cursor.position));
+        history.push(drawn[i]);
       }
-      return Uint32Array.from(out);
+      return Uint32Array.from(drawn);
     },
+    mark: () => void cursor.mark(),
+    rewindTarget: (position) => cursor.rewindTarget(position),
     rewind(position) {
-      if (position > history.length) return false;
+      if (position < 0 || cursor.rewindTarget(position) !== position) return false;
+      cursor.rewound(position);
       history = history.slice(0, position);
-      promptLength = Math.min(promptLength, position);
-      pending = undefined;
-      logits = undefined;
-      caches = new Map(
-        [...caches].map(([layer, { k, v }]) => [layer, { k: k.slice(0, position), v: v.slice(0, position) }]),
-      );
-      columns = new Map([...columns].map(([layer, past]) => [layer, past.slice(0, position)]));
+      kept = cachesUpTo(kept, position);
       return true;
     },
+    fork: async () =>
+      createState(context, cursor.copy(), history.slice(0, cursor.position), cachesUpTo(kept, cursor.position)),
+    save: () => ({
+      layout,
+      tokens: Uint32Array.from(history.slice(0, cursor.position)),
+      pieces: (async function* () {
+        const { caches, columns } = cachesUpTo(kept, cursor.position);
+        yield new TextEncoder().encode(JSON.stringify({ caches: [...caches], columns: [...columns] }));
+      })(),
+    }),
     async logits() {
-      return logits?.slice() ?? fail('RequestError', { what: 'There are no logits before a prefill' });
+      if (!cursor.lastRead) fail('RequestError', { what: 'There are no logits before a prefill' });
+      return logits!.slice();
     },
     async logprobs(chosen, n) {
       return logprobs(await this.logits(), chosen, n);
     },
-    internals: () => ({ plan }),
     dispose: () => undefined,
   };
 }

@@ -1,4 +1,5 @@
 /** Activations of every module against those of transformers (e2e/golden), on the Hugging Face directory. */
+import { firstState } from '../backend';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -24,11 +25,11 @@ describe('activations by module name', () => {
     const got = new Map<string, { values: Float32Array; cols: number }>();
     const backend = openReferenceBackend({ onModuleOutput: (name, values, cols) => got.set(name, { values, cols }) });
     const weights = await loadWeights(checkpoint, backend, () => undefined);
-    const runner = await backend.compile(recordModel(checkpoint, weights), { contextLength: 64, prefillBatch: 64 });
+    const state = await firstState(backend, recordModel(checkpoint, weights), { contextLength: 64, prefillBatch: 64 });
     const { prompts } = JSON.parse(readFileSync(join(golden, 'expected.json'), 'utf8')) as {
       prompts: Record<string, number[]>;
     };
-    await runner.prefill(Uint32Array.from(prompts.T7));
+    await state.prefill(Uint32Array.from(prompts.T7));
 
     const bytes = readFileSync(join(golden, 'activations.safetensors'));
     const length = Number(bytes.readBigUInt64LE(0));

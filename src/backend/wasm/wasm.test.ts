@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { randomModel } from '../../../e2e/models';
 import type { Config } from '../../model/config';
 import type { Dtype } from '../../tensor/dtype';
-import type { Backend, Runner } from '../backend';
+import { firstState, type Backend, type State } from '../backend';
 import { CONFORMANCE_CASES, runConformanceCase } from '../conformance';
 import { planCost } from '../cost';
 import { recordPlan, type Plan, type PlanNode } from '../plan';
@@ -68,22 +68,22 @@ function dtypeOf(gguf: string): Dtype {
 
 const smallPlan = (backend: Backend): Promise<Plan> =>
   randomModel(backend, config, dtypeOf, (gguf) => gguf === 'blk.3.attn_qkv.weight');
-const smallRunner = async (backend: Backend, prefillBatch: number): Promise<Runner> =>
-  backend.compile(await smallPlan(backend), { contextLength: 1000, prefillBatch });
+const smallState = async (backend: Backend, prefillBatch: number): Promise<State> =>
+  firstState(backend, await smallPlan(backend), { contextLength: 1000, prefillBatch });
 
 const tokens = (n: number, name = 'tokens'): Uint32Array => {
   const next = seededRandom(name);
   return Uint32Array.from({ length: n }, () => next() % config.vocabSize);
 };
 
-async function feed(runner: Runner, all: Uint32Array, piece: number): Promise<void> {
-  for (let at = 0; at < all.length; at += piece) await runner.prefill(all.slice(at, at + piece));
+async function feed(state: State, all: Uint32Array, piece: number): Promise<void> {
+  for (let at = 0; at < all.length; at += piece) await state.prefill(all.slice(at, at + piece));
 }
 
-async function logitsOf(runner: Runner, all: Uint32Array, piece: number): Promise<Float32Array> {
-  runner.rewind(0);
-  await feed(runner, all, piece);
-  return runner.logits();
+async function logitsOf(state: State, all: Uint32Array, piece: number): Promise<Float32Array> {
+  state.rewind(0);
+  await feed(state, all, piece);
+  return state.logits();
 }
 
 const power = (values: Float32Array): number => values.reduce((sum, v) => sum + v * v, 0);
@@ -93,9 +93,9 @@ it('holds what its cost tells, also with several threads', async () => {
   const plan = await smallPlan(backend);
   const options = { contextLength: 1000, prefillBatch: 16 };
   const { weights, scratch, state } = await planCost(backend, plan, options);
-  await feed(await backend.compile(plan, options), tokens(1000), 16);
+  await feed(await firstState(backend, plan, options), tokens(1000), 16);
   expect(backend.memory()).toBe(weights + scratch + state);
-  expect((await planCost(backend, plan, options)).scratch).toBe(scratch); // although a runner may have ended threads
+  expect((await planCost(backend, plan, options)).scratch).toBe(scratch); // although a state may have ended threads
   await backend.dispose();
 });
 
@@ -133,11 +133,11 @@ describe('the same bits', () => {
     const outcomes: [string, Float32Array, Uint32Array][] = [];
     for (const threads of [1, 2, 3, 4]) {
       const backend = await open(threads);
-      const runner = await smallRunner(backend, 530);
+      const state = await smallState(backend, 530);
       expect(backend.info.threads).toBe(threads);
       for (const piece of threads === 1 ? [530, 100, 3, 1] : [530, 1]) {
-        const logits = await logitsOf(runner, prompt, piece);
-        outcomes.push([`${threads} threads, pieces of ${piece}`, logits, await runner.decode(5, GREEDY_SAMPLING)]);
+        const logits = await logitsOf(state, prompt, piece);
+        outcomes.push([`${threads} threads, pieces of ${piece}`, logits, await state.decode(5, GREEDY_SAMPLING)]);
       }
       await backend.dispose();
     }
@@ -154,9 +154,9 @@ describe('the declarations of the kernels', () => {
     const layouts = Object.entries({ Op: OP, Plan: PLAN, Sampling: SAMPLING, Weight: WEIGHT });
     const writes = layouts.map(([, layout]) => vi.spyOn(layout, 'write'));
     const backend = await open(1);
-    const runner = await smallRunner(backend, 8);
-    await runner.prefill(tokens(3));
-    await runner.decode(2, GREEDY_SAMPLING);
+    const state = await smallState(backend, 8);
+    await state.prefill(tokens(3));
+    await state.decode(2, GREEDY_SAMPLING);
     await backend.dispose();
     const { structs } = kernelDeclarations();
     for (const [i, [name]] of layouts.entries()) {
@@ -181,40 +181,40 @@ describe('the declarations of the kernels', () => {
 describe('state', () => {
   it('rewinds to a position that the convolution rings still hold', async () => {
     const backend = await open(1);
-    const runner = await smallRunner(backend, 64);
+    const state = await smallState(backend, 64);
     const other = tokens(20, 'other');
-    const wanted = await logitsOf(runner, Uint32Array.from([...tokens(280), ...other]), 64);
+    const wanted = await logitsOf(state, Uint32Array.from([...tokens(280), ...other]), 64);
 
-    runner.rewind(0);
-    await feed(runner, tokens(310), 64);
-    await runner.decode(10, GREEDY_SAMPLING);
-    expect(runner.position).toBe(319); // the tenth is pending
-    expect(runner.rewind(100)).toBe(false);
-    expect(runner.position).toBe(319);
-    expect(runner.rewind(400)).toBe(false);
-    expect(runner.rewind(280)).toBe(true);
-    await expect(runner.decode(1, GREEDY_SAMPLING)).rejects.toMatchObject({ name: 'RequestError' });
-    await runner.prefill(other);
-    expect(await runner.logits()).toEqual(wanted);
-    expect(runner.rewind(0)).toBe(true);
+    state.rewind(0);
+    await feed(state, tokens(310), 64);
+    await state.decode(10, GREEDY_SAMPLING);
+    expect(state.position).toBe(319); // the tenth is pending
+    expect(state.rewind(100)).toBe(false);
+    expect(state.position).toBe(319);
+    expect(state.rewind(400)).toBe(false);
+    expect(state.rewind(280)).toBe(true);
+    await expect(state.decode(1, GREEDY_SAMPLING)).rejects.toMatchObject({ name: 'RequestError' });
+    await state.prefill(other);
+    expect(await state.logits()).toEqual(wanted);
+    expect(state.rewind(0)).toBe(true);
     await backend.dispose();
   });
 
   it('refuses requests that do not fit, and keeps its state', async () => {
     const backend = await open(1);
-    const runner = await smallRunner(backend, 600);
-    await runner.prefill(tokens(600));
-    const before = await runner.logits();
-    await expect(runner.prefill(tokens(401))).rejects.toMatchObject({ name: 'ContextError' });
-    await expect(runner.prefill(tokens(601))).rejects.toMatchObject({ name: 'RequestError' });
-    await expect(runner.prefill(Uint32Array.of(131))).rejects.toMatchObject({ name: 'RequestError' });
-    await expect(runner.decode(402, GREEDY_SAMPLING)).rejects.toMatchObject({ name: 'ContextError' });
-    expect([runner.position, await runner.logits()]).toEqual([600, before]);
+    const state = await smallState(backend, 600);
+    await state.prefill(tokens(600));
+    const before = await state.logits();
+    await expect(state.prefill(tokens(401))).rejects.toMatchObject({ name: 'ContextError' });
+    await expect(state.prefill(tokens(601))).rejects.toMatchObject({ name: 'RequestError' });
+    await expect(state.prefill(Uint32Array.of(131))).rejects.toMatchObject({ name: 'RequestError' });
+    await expect(state.decode(402, GREEDY_SAMPLING)).rejects.toMatchObject({ name: 'ContextError' });
+    expect([state.position, await state.logits()]).toEqual([600, before]);
     expect(() =>
       backend.matrix({ name: 'm', rows: 1, cols: 32, segments: [{ name: 'm', rows: 1, dtype: 'F32' }] }).finish(),
     ).toThrow(/missing/);
     await backend.dispose();
-    await expect(runner.decode(1, GREEDY_SAMPLING)).rejects.toMatchObject({ name: 'DeviceError' });
+    await expect(state.decode(1, GREEDY_SAMPLING)).rejects.toMatchObject({ name: 'DeviceError' });
   });
 
   it('releases memory, and names the size of a model that does not fit', async () => {
@@ -226,12 +226,13 @@ describe('state', () => {
       segments: [{ name: 'e', rows: 10, dtype: 'F32' }],
     });
     const before = backend.memory();
-    const runner = await backend.compile(
+    const state = await firstState(
+      backend,
       recordPlan((op) => op.embed(embed)),
       { contextLength: 3000, prefillBatch: 10 },
     );
     expect(backend.memory()).toBeGreaterThan(before);
-    runner.dispose();
+    state.program.dispose();
     expect(backend.memory()).toBe(before);
     await backend.dispose();
     const large = await openWasmBackend({ threads: 1, variant: 'simd' });
@@ -266,7 +267,8 @@ describe('the sampler', () => {
     });
     await writer.write(0, 0, new Uint8Array(values.buffer));
     const embed = await writer.finish();
-    const runner = await backend.compile(
+    const state = await firstState(
+      backend,
       recordPlan((op) => op.last(op.embed(embed))),
       { contextLength: 64, prefillBatch: 32 },
     );
@@ -281,9 +283,9 @@ describe('the sampler', () => {
         mask: pick(undefined, undefined, Uint32Array.from({ length: Math.ceil(V / 32) }, () => next() & next())),
       }; // prettier-ignore
       const prompt = Uint32Array.from({ length: 1 + (next() % 20) }, () => next() % V);
-      runner.rewind(0);
-      await runner.prefill(prompt);
-      const drawn = [...(await runner.decode(3, s)), ...(await runner.decode(1, s))];
+      state.rewind(0);
+      await state.prefill(prompt);
+      const drawn = [...(await state.decode(3, s)), ...(await state.decode(1, s))];
 
       const history = [...prompt];
       const wanted = drawn.map(() => {

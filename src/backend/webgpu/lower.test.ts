@@ -3,7 +3,7 @@ import { expect, it } from 'vitest';
 import { fakeDevice, fakeGpuPlan, printByLayer, SIXTEEN_LAYERS, tinyCheckpoint } from '../../../e2e/fake_device';
 import type { BufferRegion, Dispatch } from './dispatch';
 import { lowerPlanToDispatches } from './lower';
-import { createWebGpuRunner } from './runner';
+import { createWebGpuProgram } from './program';
 
 const region = ([name, { buffer, offset, size }]: [string, BufferRegion]): string =>
   `${name} = ${buffer.label}${offset || size !== buffer.size ? ` ${offset}+${size}` : ''}`;
@@ -13,7 +13,7 @@ it('lowers a 16-layer model to these dispatches: 73 of a greedy token, 74 of a s
   const device = fakeDevice({ subgroups: true, limit: 2 ** 27 });
   const plan = fakeGpuPlan(await tinyCheckpoint(SIXTEEN_LAYERS), device);
   const { gpu, state, sampler, skipped, prepared } = (
-    await createWebGpuRunner(device, plan, { contextLength: 2048, prefillBatch: 64 }, true)
+    await createWebGpuProgram(device, plan, { contextLength: 2048, prefillBatch: 64 }, true)
   ).internals();
 
   const pipelines: string[] = [];

@@ -11,7 +11,7 @@ import type { OpenedDevice } from './device';
 import { wholeBuffer, type Dispatch, type GpuWeightVector } from './dispatch';
 import { bytesRead, lowerPlanToDispatches } from './lower';
 import { createMatrixWriter, type GpuMatrix } from './repack';
-import { createWebGpuRunner, type WebGpuRunner } from './runner';
+import { createWebGpuProgram, type WebGpuProgram } from './program';
 
 /** Adds the pipelines that a fake device is asked for to a set. */
 const noteIn =
@@ -32,7 +32,7 @@ const openTiny = (): Promise<Checkpoint> =>
     dtype: (name) => (/ffn|attn_v/.test(name) ? 'Q8_0' : 'F32'),
   }); // prettier-ignore
 
-async function compileTiny(checkpoint: Checkpoint, opened: OpenedDevice): Promise<WebGpuRunner> {
+async function compileTiny(checkpoint: Checkpoint, opened: OpenedDevice): Promise<WebGpuProgram> {
   const backend = {
     matrix: (spec: Matrix) => createMatrixWriter(opened, spec),
     vector: (name: string, values: Float32Array) =>
@@ -43,11 +43,11 @@ async function compileTiny(checkpoint: Checkpoint, opened: OpenedDevice): Promis
       }) as GpuWeightVector,
   };
   const weights = await loadWeights(checkpoint, backend as unknown as Backend, () => undefined);
-  return createWebGpuRunner(opened, recordModel(checkpoint, weights), sizes, true);
+  return createWebGpuProgram(opened, recordModel(checkpoint, weights), sizes, true);
 }
 
 it.each(DEVICES)(
-  'compiles exactly the pipelines that the runner needs, except those of the draws: subgroups $subgroups, bindings of $limit bytes',
+  'compiles exactly the pipelines that the state needs, except those of the draws: subgroups $subgroups, bindings of $limit bytes',
   async (device) => {
     const checkpoint = await openTiny();
     const ahead = new Set<string>();

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { DTYPES } from '../../tensor/dtype';
-import type { Backend } from '../backend';
+import { firstState, type Backend } from '../backend';
 import { openReferenceBackend } from '../reference/backend';
 import { seededRandom } from '../random_weights';
 import { SELF_TEST_GOLDEN } from './self_test_golden';
@@ -39,7 +39,7 @@ async function runOnReference(
     { matrix, vector: (name, values) => backend.vector(name, perturbed(name, values)) },
     testCase,
   );
-  return runSelfTestCase(await backend.compile(plan, selfTestCompileOptions(testCase)), testCase);
+  return runSelfTestCase(await firstState(backend, plan, selfTestCompileOptions(testCase)), testCase);
 }
 
 describe("the results that the self test wants are the reference's", () => {

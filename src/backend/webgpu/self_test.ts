@@ -10,7 +10,7 @@
 import { fail } from '../../errors';
 import type { Matrix, Norm, Ops, Vector } from '../../model/ops';
 import { DTYPES, type Dtype } from '../../tensor/dtype';
-import type { Backend, CompileOptions, Runner } from '../backend';
+import type { Backend, CompileOptions, State } from '../backend';
 import { recordPlan, weightsOf, type Plan } from '../plan';
 import { GREEDY_SAMPLING, logprobs } from '../sampling';
 import { seededRandom, writeRandomMatrix } from '../random_weights';
@@ -19,7 +19,7 @@ import type { OpenedDevice } from './device';
 import { SELF_TEST_GOLDEN } from './self_test_golden';
 import { wholeBuffer, type GpuWeightVector } from './dispatch';
 import { createMatrixWriter, releaseMatrix, type GpuMatrix } from './repack';
-import { createWebGpuRunner } from './runner';
+import { createWebGpuProgram } from './program';
 import { persistDeviceResult, loadPersistedDeviceResult } from './device_results';
 
 /** The features that the kernels use on a device. */
@@ -135,12 +135,12 @@ export async function selfTestPlan(weights: Weights, testCase: SelfTestCaseName)
   return recordPlan(build);
 }
 
-export async function runSelfTestCase(runner: Runner, testCase: SelfTestCaseName): Promise<SelfTestOutput> {
+export async function runSelfTestCase(state: State, testCase: SelfTestCaseName): Promise<SelfTestOutput> {
   const next = seededRandom('prompt');
   const projections: number[] = [];
   for (const { tokens: T } of promptsOf(testCase)) {
-    await runner.prefill(Uint32Array.from({ length: T }, () => next() % (testCase === 'long' ? 67 : V)));
-    const logits = (await runner.logits()).slice(testCase === 'long' ? -d : 0); // of the last token
+    await state.prefill(Uint32Array.from({ length: T }, () => next() % (testCase === 'long' ? 67 : V)));
+    const logits = (await state.logits()).slice(testCase === 'long' ? -d : 0); // of the last token
     const size = Math.sqrt(logits.reduce((sum, v) => sum + v * v, 0));
     const sign = seededRandom(`projection ${T}`);
     for (let i = 0; i < 2; i++)
@@ -160,16 +160,16 @@ export async function runSelfTestCase(runner: Runner, testCase: SelfTestCaseName
   return {
     projections,
     drawn: [
-      ...(await runner.decode(4, GREEDY_SAMPLING)),
-      ...(await runner.decode(4, sampled)),
-      ...(await runner.decode(1, wide)),
+      ...(await state.decode(4, GREEDY_SAMPLING)),
+      ...(await state.decode(4, sampled)),
+      ...(await state.decode(1, wide)),
     ],
   };
 }
 
 /** Describes an error in the log probabilities of the last token drawn; undefined when they are right. */
-async function wrongLogprobs(runner: Runner, chosen: number): Promise<string | undefined> {
-  const [got, wanted] = [await runner.logprobs(chosen, 20), logprobs(await runner.logits(), chosen, 20)].map(
+async function wrongLogprobs(state: State, chosen: number): Promise<string | undefined> {
+  const [got, wanted] = [await state.logprobs(chosen, 20), logprobs(await state.logits(), chosen, 20)].map(
     (logprob) => [logprob, ...logprob.top],
   );
   const off = wanted.findIndex(
@@ -188,7 +188,7 @@ async function findError(
 ): Promise<string | undefined> {
   const buffers: GPUBuffer[] = [];
   const held: Matrix[] = [];
-  let runner: Runner | undefined;
+  let state: State | undefined;
   try {
     const plan = await selfTestPlan(
       {
@@ -212,8 +212,8 @@ async function findError(
     );
     // starts all compilations at once, for drivers with several threads; errors appear again below
     precompilePipelines(opened, plan, selfTestCompileOptions(testCase), f16Cache).catch(() => undefined);
-    runner = await createWebGpuRunner(opened, plan, selfTestCompileOptions(testCase), f16Cache);
-    const got = await runSelfTestCase(runner, testCase);
+    state = await createWebGpuProgram(opened, plan, selfTestCompileOptions(testCase), f16Cache);
+    const got = await runSelfTestCase(state, testCase);
     const wanted = SELF_TEST_GOLDEN[testCase];
     const tolerance = f16Cache ? 2e-2 : 2e-3;
     const off = wanted.projections.findIndex((w, i) => !(Math.abs(got.projections[i] - w) <= tolerance));
@@ -221,13 +221,13 @@ async function findError(
       return `${promptsOf(testCase)[off >> 1].as}, ${testCase}: got ${got.projections[off]}, wanted ${wanted.projections[off]}`;
     if (got.drawn.join() !== wanted.drawn.join())
       return `draws over ${testCase}: got ${got.drawn.join(' ')}, wanted ${wanted.drawn.join(' ')}`;
-    return testCase === 'long' ? undefined : await wrongLogprobs(runner, got.drawn.at(-1)!);
+    return testCase === 'long' ? undefined : await wrongLogprobs(state, got.drawn.at(-1)!);
   } catch (error) {
     opened.throwIfFailed(); // a lost device or a lack of memory is no wrong kernel
     if ((error as Error).name === 'MemoryError') throw error;
     return (error as Error).message;
   } finally {
-    runner?.dispose();
+    state?.dispose();
     for (const matrix of held) releaseMatrix(opened, matrix as GpuMatrix);
     for (const buffer of buffers) opened.releaseBuffer(buffer);
   }

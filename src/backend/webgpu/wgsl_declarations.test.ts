@@ -7,7 +7,7 @@ import { ALL_FILTERS_SAMPLING } from '../sampling';
 import type { OpenedDevice } from './device';
 import { wholeBuffer, type Dispatch, type GpuWeightVector } from './dispatch';
 import { createMatrixWriter } from './repack';
-import { createWebGpuRunner } from './runner';
+import { createWebGpuProgram } from './program';
 import { uniformLayout } from './shader';
 
 vi.stubGlobal('GPUBufferUsage', { MAP_READ: 1, COPY_SRC: 4, COPY_DST: 8, UNIFORM: 64, STORAGE: 128 });
@@ -101,10 +101,10 @@ async function run() {
     );
     return op.linear(embed, op.last(op.linear(out, attended)));
   });
-  const runner = await createWebGpuRunner(opened, plan, { contextLength: 512, prefillBatch: 128 }, false);
-  await runner.prefill(new Uint32Array(PROMPT));
-  await runner.decode(1, { ...ALL_FILTERS_SAMPLING, seed: 77, bias: new Map([[1, 2]]) });
-  await runner.logprobs(5, 4);
+  const state = await createWebGpuProgram(opened, plan, { contextLength: 512, prefillBatch: 128 }, false);
+  await state.prefill(new Uint32Array(PROMPT));
+  await state.decode(1, { ...ALL_FILTERS_SAMPLING, seed: 77, bias: new Map([[1, 2]]) });
+  await state.logprobs(5, 4);
   return fake;
 }
 

@@ -1,16 +1,16 @@
-/** What a runner does in a decode step, as a text for people. For tools: no file of the library holds it. */
-import type { Runner } from './backend';
+/** What a program does in a decode step, as a text for people. For tools: no file of the library holds it. */
+import type { Program } from './backend';
 import { activationInputs, macsOf, type Plan } from './plan';
-import type { WasmRunner } from './wasm/runner';
+import type { WasmProgram } from './wasm/program';
 import type { Dispatch } from './webgpu/dispatch';
 import { lowerPlanToDispatches } from './webgpu/lower';
-import type { WebGpuRunner } from './webgpu/runner';
+import type { WebGpuProgram } from './webgpu/program';
 
 /** The number of dispatches or ops of a decode step, then one line for each. */
-export function describeRunner(runner: Runner): string {
-  const internals = runner.internals!();
-  if ('gpu' in internals) return describeDispatches((runner as WebGpuRunner).internals());
-  return 'times' in internals ? describeOps(runner as WasmRunner) : formatPlan(internals.plan);
+export function describeProgram(program: Program): string {
+  const internals = program.internals!();
+  if ('gpu' in internals) return describeDispatches((program as WebGpuProgram).internals());
+  return 'times' in internals ? describeOps(program as WasmProgram) : formatPlan(internals.plan);
 }
 
 /** One line per node. */
@@ -32,7 +32,7 @@ function describeDispatches({
   sampler,
   skipped,
   prepared,
-}: ReturnType<WebGpuRunner['internals']>): string {
+}: ReturnType<WebGpuProgram['internals']>): string {
   const line = ({ label, grid, sources }: Dispatch, node: string): string =>
     `${node.padEnd(10)} ${label.padEnd(32)} ${grid.join('×').padEnd(12)} ${sources.at(-1)}`;
   const list = (context: number): string[] => [
@@ -51,7 +51,7 @@ function describeDispatches({
  * The time of each kind of op since the model was loaded, then the plan with the milliseconds of each op per decoded
  * token.
  */
-function describeOps({ threads, internals }: WasmRunner): string {
+function describeOps({ threads, internals }: WasmProgram): string {
   const { plan, weightBytes, times, tokensRead: tokens } = internals();
   const n = plan.nodes.length;
   const nameOf = (i: number): string =>

@@ -1,0 +1,191 @@
+/** Where a state stands, with the rules that all backends share: what a call may do, and how far the state can go back. */
+import { fail } from '../errors';
+import type { CompileOptions } from './backend';
+import { convStatesOf, kvCachesOf, tablesOf, type Plan } from './plan';
+import type { SamplingParams } from './sampling';
+
+/** Most marks of a state; the oldest goes first. */
+const MAX_MARKS = 32;
+
+export interface CursorLimits extends CompileOptions {
+  /** rows of the table of embeddings; without one any id is read */
+  vocabulary: number;
+  /** columns before a token that its convolution reads, L − 1 of the longest one */
+  convHistory: number;
+  /** positions that a convolution's ring holds */
+  ringPositions: number;
+}
+
+export function cursorLimits(plan: Plan, options: CompileOptions, ringPositions: number): CursorLimits {
+  const tables = plan.nodes.flatMap(tablesOf).map(({ rows }) => rows);
+  return {
+    ...options,
+    ringPositions,
+    vocabulary: tables.length ? Math.max(...tables) : Infinity,
+    convHistory: Math.max(0, ...plan.nodes.flatMap(convStatesOf).map(({ length }) => length - 1)),
+  };
+}
+
+export class StateCursor {
+  /** tokens read */
+  position = 0;
+  /** a drawn token stands behind the tokens that are read */
+  pending = false;
+  /** tokens that are prompt, for the penalties */
+  promptLength = 0;
+  /** tokens of the last call that read any, and with them logits; 0: there are none */
+  lastRead = 0;
+  /** positions with a mark, ascending */
+  readonly marks: number[] = [];
+  /** the rings hold the positions from here on, also after a rewind */
+  private ringStart = 0;
+
+  constructor(private readonly limits: CursorLimits) {}
+
+  /** @throws RequestError, ContextError; then nothing has changed */
+  checkPrefill(tokens: Uint32Array): void {
+    const { prefillBatch, vocabulary } = this.limits;
+    const T = tokens.length;
+    if (T < 1 || T > prefillBatch)
+      fail('RequestError', {
+        what: 'The number of tokens in one prefill is wrong',
+        got: T,
+        wanted: `1 … ${prefillBatch}`,
+      });
+    const unknown = tokens.find((token) => token >= vocabulary);
+    if (unknown !== undefined)
+      fail('RequestError', {
+        what: 'A token is outside the vocabulary',
+        got: unknown,
+        wanted: `less than ${vocabulary}`,
+      });
+    this.checkContext(T);
+  }
+
+  prefilled(T: number): void {
+    this.advance(T);
+    this.promptLength = this.position;
+    this.pending = false;
+    this.lastRead = T;
+  }
+
+  /** @returns the number of tokens that these steps read. @throws RequestError, ContextError; then nothing has changed */
+  checkDecode(steps: number, { mask }: SamplingParams): number {
+    if (this.lastRead === 0) fail('RequestError', { what: 'decode needs a prefill before it' });
+    if (mask && steps !== 1)
+      fail('RequestError', { what: 'A token mask applies to one step only', got: `${steps} steps`, wanted: 1 });
+    const reads = Math.max(0, this.pending ? steps : steps - 1);
+    this.checkContext(reads);
+    return reads;
+  }
+
+  decoded(steps: number, reads: number): void {
+    if (steps < 1) return;
+    this.advance(reads);
+    this.pending = true;
+    if (reads > 0) this.lastRead = 1;
+  }
+
+  /** @returns false if there is nothing to mark: the position is 0 or has a mark */
+  mark(): boolean {
+    if (this.position === 0 || this.marks.at(-1) === this.position) return false;
+    this.marks.push(this.position);
+    return true;
+  }
+
+  /** The mark that must go; undefined while there are few enough. */
+  surplusMark(): number | undefined {
+    return this.marks.length > MAX_MARKS ? this.marks.shift() : undefined;
+  }
+
+  /** As State.rewindTarget. */
+  rewindTarget(position: number): number {
+    const wanted = Math.max(0, Math.min(position, this.position));
+    return this.inRing(wanted) ? wanted : (this.marks.findLast((mark) => mark <= wanted) ?? 0);
+  }
+
+  /**
+   * Goes back to a `rewindTarget`; marks behind it are forgotten.
+   * @returns whether the columns before it must come from its mark
+   */
+  rewound(to: number): boolean {
+    const fromMark = !this.inRing(to);
+    this.position = to;
+    if (fromMark || to === 0) this.ringStart = Math.max(0, to - this.limits.convHistory);
+    this.promptLength = Math.min(this.promptLength, to);
+    this.pending = false;
+    this.lastRead = 0;
+    while (this.marks.length && this.marks.at(-1)! > to) this.marks.pop();
+    return fromMark;
+  }
+
+  /** The cursor of a copy of the state, which has no logits and no pending token; `marks` must be copied. */
+  copy(): StateCursor {
+    const copy = new StateCursor(this.limits);
+    copy.position = this.position;
+    copy.promptLength = this.promptLength;
+    copy.ringStart = this.ringStart;
+    copy.marks.push(...this.marks);
+    return copy;
+  }
+
+  /** The cursor of a state that was restored at `position` with the columns before it alone. */
+  restored(position: number): void {
+    this.position = this.promptLength = position;
+    this.ringStart = Math.max(0, position - this.limits.convHistory);
+  }
+
+  private inRing(position: number): boolean {
+    const { convHistory } = this.limits;
+    return position === 0 || convHistory === 0 || Math.max(0, position - convHistory) >= this.ringStart;
+  }
+
+  private advance(reads: number): void {
+    this.position += reads;
+    this.ringStart = Math.max(this.ringStart, this.position - this.limits.ringPositions);
+  }
+
+  private checkContext(more: number): void {
+    const { contextLength } = this.limits;
+    if (this.position + more > contextLength)
+      fail('ContextError', {
+        what: 'The context is full',
+        got: `${this.position + more} tokens`,
+        wanted: `at most ${contextLength}`,
+        cure: 'Start a new conversation, or load the model with a longer context.',
+      });
+  }
+}
+
+/**
+ * What the saved states of a plan are like: two programs with the same text can restore each other's states.
+ * @param form the backend and how it stores keys and values: 'wasm int16'
+ */
+export const stateLayout = (plan: Plan, form: string): string =>
+  [
+    form,
+    ...plan.nodes.flatMap(convStatesOf).map(({ layer, channels, length }) => `${layer} conv ${channels}×${length}`),
+    ...plan.nodes.flatMap(kvCachesOf).map(({ layer, kvHeads, headDim }) => `${layer} kv ${kvHeads}×${headDim}`),
+  ].join(', ');
+
+/** @throws StorageError unless the layouts are the same and the context has room for the state */
+export function checkSavedState(
+  saved: { layout: string; tokens: Uint32Array },
+  layout: string,
+  contextLength: number,
+): void {
+  if (saved.layout !== layout)
+    fail('StorageError', {
+      what: 'The saved conversation is of another model or device',
+      got: saved.layout,
+      wanted: layout,
+      cure: 'Read its text again.',
+    });
+  if (saved.tokens.length > contextLength)
+    fail('StorageError', {
+      what: 'The saved conversation is longer than the context',
+      got: `${saved.tokens.length} tokens`,
+      wanted: `at most ${contextLength}`,
+      cure: 'Load the model with a longer context.',
+    });
+}
