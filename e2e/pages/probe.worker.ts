@@ -20,6 +20,7 @@ import { openCheckpoint, type Checkpoint } from '../../src/engine/checkpoint';
 import { loadWeights } from '../../src/engine/load_weights';
 import { freeBufferNow } from '../../src/store/buffer_references';
 import { blobSource, type ByteSource } from '../../src/store/byte_source';
+import { stateCases, stateProgram } from '../state_cases';
 import { compare, macsPerToken, time, type Difference } from '../measure';
 
 export interface BackendOptions {
@@ -85,6 +86,17 @@ const probe = {
     try {
       const got = await runConformanceCase(one, backend);
       return wanted.map((w, i) => compare(name, w, got[i]));
+    } finally {
+      await backend.dispose();
+    }
+  },
+
+  /** What is wrong in a case of e2e/state_cases.ts. */
+  async states(name: string, seeds: number, options: BackendOptions): Promise<string | undefined> {
+    const backend = await open(options);
+    await backend.reserve(64 << 20);
+    try {
+      return await stateCases(seeds)[name](await stateProgram(backend), backend);
     } finally {
       await backend.dispose();
     }

@@ -143,6 +143,18 @@ const cachesUpTo = ({ caches, columns }: ReferenceCaches, length: number): Refer
   columns: new Map([...columns].map(([layer, past]) => [layer, past.slice(0, length)])),
 });
 
+function readCaches(text: string): ReferenceCaches {
+  try {
+    const { caches, columns } = JSON.parse(text) as {
+      caches: [number, KeyValueCache][];
+      columns: [number, number[][]][];
+    };
+    return { caches: new Map(caches), columns: new Map(columns) };
+  } catch (cause) {
+    return fail('StorageError', { what: 'The saved conversation is damaged', got: String(cause) }, cause);
+  }
+}
+
 function createProgram(plan: Plan, options: CompileOptions, reference: ReferenceOptions): Program {
   checkOps(plan, OPS, 'The reference');
   const limits = cursorLimits(plan, options, Infinity); // it keeps all columns
@@ -157,16 +169,10 @@ function createProgram(plan: Plan, options: CompileOptions, reference: Reference
       checkSavedState(saved, layout, options.contextLength);
       const pieces: Uint8Array[] = [];
       for await (const piece of saved.pieces) pieces.push(piece);
-      const kept = JSON.parse(await new Blob(pieces as BlobPart[]).text()) as {
-        caches: [number, KeyValueCache][];
-        columns: [number, number[][]][];
-      };
+      const kept = readCaches(await new Blob(pieces as BlobPart[]).text());
       const cursor = new StateCursor(limits);
       cursor.restored(saved.tokens.length);
-      return createState({ plan, program, layout, reference }, cursor, [...saved.tokens], {
-        caches: new Map(kept.caches),
-        columns: new Map(kept.columns),
-      });
+      return createState({ plan, program, layout, reference }, cursor, [...saved.tokens], kept);
     },
     internals: () => ({ plan }),
     dispose: () => undefined,

@@ -1,0 +1,28 @@
+/** What states of one program must do (e2e/state_cases.ts) on both backends: Chromium, and WebGPU in Firefox, too. */
+import { describe, expect, it } from 'vitest';
+import { once } from './once';
+import type { BackendOptions } from './pages/probe.worker';
+import { openFirefoxProbe, openProbe, type Probe } from './probe';
+import { stateCases } from './state_cases';
+import { FIREFOX_WEBGPU } from './system';
+
+const SEEDS = 50;
+
+const chromium = once((): Promise<Probe> => openProbe({ webgpu: true }));
+const firefox = once(() => openFirefoxProbe());
+
+const suite = (open: () => Promise<Probe>, options: BackendOptions): void =>
+  it.each(Object.keys(stateCases(SEEDS)))('%s', async (name) => {
+    const probe = await open();
+    const wrong = await probe.run((p, [one, seeds, how]) => p.states(one, seeds, how), [name, SEEDS, options] as const);
+    expect(wrong).toBeUndefined();
+  });
+
+const WASM: BackendOptions = { backend: 'wasm', threads: 2 };
+const WEBGPU: BackendOptions = { backend: 'webgpu', stays: true };
+
+describe('wasm', { tags: 'chromium' }, () => suite(chromium, WASM));
+describe('wasm, exact', { tags: 'chromium' }, () => suite(chromium, { ...WASM, exact: true }));
+describe('webgpu', { tags: 'chromium' }, () => suite(chromium, WEBGPU));
+describe('webgpu, f32 cache', { tags: 'chromium' }, () => suite(chromium, { ...WEBGPU, f16: false }));
+describe('Firefox, webgpu', FIREFOX_WEBGPU, () => suite(firefox, WEBGPU));
