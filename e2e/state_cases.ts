@@ -47,7 +47,6 @@ const logprobs: Step = {
   },
 };
 const mark: Step = { name: 'mark', call: async (state) => state.mark() };
-const rewind = (to: number): Step => ({ name: `rewind ${to}`, call: async (state) => state.rewind(to) });
 
 /** Penalties show whether a state counts its own tokens. */
 function someSampling(random: Random): SamplingParams {
