@@ -231,7 +231,15 @@ describe('engine on the reference backend', () => {
       'the device computes nonsense',
       (b) => ({
         ...b,
-        compile: async (...a) => ({ ...(await b.compile(...a)), logits: async () => new Float32Array(4).fill(NaN) }),
+        compile: async (...a) => {
+          const program = await b.compile(...a);
+          const newState = async () => ({
+            ...(await program.newState()),
+            program,
+            logits: async () => new Float32Array(4).fill(NaN),
+          });
+          return { ...program, newState };
+        },
       }),
       'DeviceError',
     ],

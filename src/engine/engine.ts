@@ -11,7 +11,7 @@ import type { EvictionConsent } from '../store/storage_space';
 import { encodeChat, type Message, type RenderOptions } from '../text/chat_template';
 import { thinkingBegun, type EmitPart } from '../text/thinking';
 import type { DecodeOptions, EncodeOptions } from '../text/tokenizer';
-import { checkPrompt, generate, prefill, type GenerationResult } from './generate';
+import { checkPrompt, generate, prefill, stateOf, type GenerationResult } from './generate';
 import { EMPTY_HISTORY, historyTokens } from './token_history';
 import {
   loadModel,
@@ -144,7 +144,7 @@ export function createEngine({
     const idle = (): boolean => running.size === 0;
     clearTimeout(tuneTimer);
     tuneTimer = setTimeout(() => {
-      if (idle()) void loaded?.recoverable.current?.state.program.tune?.({ isIdle: idle }).catch(() => undefined); // the next call reports a lost device
+      if (idle()) void loaded?.recoverable.current?.program.tune?.({ isIdle: idle }).catch(() => undefined); // the next call reports a lost device
     }, TUNE_AFTER_IDLE_MS);
   }
 
@@ -226,7 +226,8 @@ export function createEngine({
         return session.recoverable.run(async (onBackend) => {
           checkPrompt(session, onBackend, tokens);
           session.history = EMPTY_HISTORY;
-          onBackend.state.rewind(0);
+          const state = await stateOf(session, onBackend);
+          state.rewind(0);
           await prefill(
             session,
             {
@@ -239,7 +240,7 @@ export function createEngine({
             tokens,
             signal,
           );
-          return onBackend.state.logits();
+          return state.logits();
         }, signal);
       }),
 

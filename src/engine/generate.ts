@@ -2,6 +2,7 @@
  * Prompt tokens in, text out: prefill in batches, decode calls of several steps, and everything that ends a text. The
  * text survives a lost device.
  */
+import type { State } from '../backend/backend';
 import { GREEDY_SAMPLING, type ChosenLogprob } from '../backend/sampling';
 import { abortError, fail } from '../errors';
 import { ProgressMeter, type Progress } from '../store/progress';
@@ -35,6 +36,8 @@ export interface GenerationSession {
   readonly answerMarkers: readonly string[];
   /** what the state has read; after a reload it reads this again first. Empty if the state is unknown */
   history: TokenHistory;
+  /** on the program that it was made by; a reload makes another */
+  state?: State;
   /** reports to the page */
   onProgress(progress: Progress): unknown;
 }
@@ -71,7 +74,7 @@ const MAX_OVERRUN_MS = 50;
 /** Tokens in flight while an answer is replayed: an abort waits for them. */
 const MAX_FORCED_TOKENS = 8;
 
-/** After these errors the state of the state is known. */
+/** After these errors it is known what the state has read. */
 const KEEPS_HISTORY = ['AbortError', 'ContextError', 'RequestError'];
 
 /**
@@ -109,16 +112,16 @@ export async function generate(
     await prefill(session, model, prompt, signal);
     await forceTokens(session, model, answer.ids, meter, signal);
     if (session.recoverable.reloadReason) await session.onProgress({ phase: 'ready', bytes: 0, total: 0, rate: 0 });
-    await decode(model, limit, request, answer, signal);
+    await decode(session, model, limit, request, answer, signal);
     const read = appendToHistory(
       session.history,
       [...answer.ids, ...answer.overrun].map((id) => historyCall([id])),
     );
-    session.history = truncateHistory(read, model.state.position);
+    session.history = truncateHistory(read, session.state!.position);
   }
 
   try {
-    await session.recoverable.run(run, signal);
+    await session.recoverable.run(run, signal, () => session.state?.position ?? 0);
   } catch (error) {
     const { name } = error as Error;
     if (!KEEPS_HISTORY.includes(name)) session.history = EMPTY_HISTORY;
@@ -163,24 +166,36 @@ export function checkPrompt(
     fail('RequestError', { what: 'The prompt has an unknown token id', got: wrong, wanted: `0 to ${vocabSize - 1}` });
 }
 
+/** The state of the conversation on this program: the one that it has, or an empty one. @throws MemoryError */
+export async function stateOf(session: GenerationSession, model: ModelOnBackend): Promise<State> {
+  const { program, unusedState } = model;
+  if (session.state?.program !== program) {
+    session.state = unusedState ?? (await program.newState());
+    model.unusedState = undefined;
+  }
+  return session.state;
+}
+
 /** Brings the state to the end of the session's history. */
 async function restoreState(
   session: GenerationSession,
-  { state, backend, batchSizes }: ModelOnBackend,
+  model: ModelOnBackend,
   meter: ProgressMeter,
   signal?: AbortSignal,
 ): Promise<void> {
-  session.history = rebatchHistory(session.history, backend.info.name, batchSizes.prefillBatch);
+  const state = await stateOf(session, model);
+  session.history = rebatchHistory(session.history, model.backend.info.name, model.batchSizes.prefillBatch);
   session.history = await syncStateToHistory(state, session.history, (tokens) => meter.update(tokens), signal);
 }
 
 /** Reads the tokens of the prompt that are not in the state yet. */
 export async function prefill(
   session: GenerationSession,
-  { state, batchSizes }: ModelOnBackend,
+  { batchSizes }: ModelOnBackend,
   prompt: readonly number[],
   signal?: AbortSignal,
 ): Promise<void> {
+  const state = session.state!;
   for (let at = historyLength(session.history); at < prompt.length; at += batchSizes.prefillBatch) {
     if (signal?.aborted) throw abortError();
     const call = historyCall(prompt.slice(at, at + batchSizes.prefillBatch));
@@ -196,8 +211,8 @@ export async function prefill(
  * tokens as output.
  */
 async function forceTokens(
-  { vocabSize }: GenerationSession,
-  { state, batchSizes }: ModelOnBackend,
+  { vocabSize, state }: GenerationSession,
+  { batchSizes }: ModelOnBackend,
   ids: readonly number[],
   meter: ProgressMeter,
   signal?: AbortSignal,
@@ -205,10 +220,10 @@ async function forceTokens(
   const force = (id: number): Promise<Uint32Array> => {
     const mask = new Uint32Array(Math.ceil(vocabSize / 32));
     mask[id >>> 5] = 1 << (id & 31);
-    return state.decode(1, { ...GREEDY_SAMPLING, mask });
+    return state!.decode(1, { ...GREEDY_SAMPLING, mask });
   };
   const batch = Math.min(batchSizes.decodeSteps, MAX_FORCED_TOKENS);
-  const before = state.position;
+  const before = state!.position;
   for (let at = 0; at < ids.length; at += batch) {
     const wanted = ids.slice(at, at + batch);
     const got = await Promise.all(wanted.map(force));
@@ -289,7 +304,8 @@ function createAnswer(
 
 /** Decodes until the answer ends. The number of steps in flight follows the speed of the device. */
 async function decode(
-  { state, batchSizes }: ModelOnBackend,
+  { state: present }: GenerationSession,
+  { batchSizes }: ModelOnBackend,
   limit: number,
   request: ResolvedGenerateOptions,
   answer: Answer,
@@ -297,6 +313,7 @@ async function decode(
 ): Promise<void> {
   const { decodesInFlight, decodeSteps } =
     request.logprobs === undefined ? batchSizes : { decodesInFlight: 1, decodeSteps: 1 };
+  const state = present!;
   const inFlight: Promise<Uint32Array>[] = [];
   let requested = answer.ids.length;
   let steps = 1;

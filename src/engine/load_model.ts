@@ -214,11 +214,11 @@ async function loadInto(
   const weights = await loadWeights(checkpoint, backend, (n) => meter.update((done += n)), signal);
   report({ phase: 'compile', bytes, total: bytes, rate: 0 });
   await yieldUnlessAborted(signal);
-  const compiled = await compileWithFittingContext(backend, recordModel(checkpoint, weights), context);
+  const { state, contextLength } = await compileWithFittingContext(backend, recordModel(checkpoint, weights), context);
   await yieldUnlessAborted(signal);
-  await warmUp(compiled.state);
+  await warmUp(state);
   await yieldUnlessAborted(signal);
-  return { backend, batchSizes: limits, ...compiled };
+  return { backend, program: state.program, unusedState: state, batchSizes: limits, contextLength };
 }
 
 /** Waits until all files are stored. A model that is loaded can be used even if storing fails. */

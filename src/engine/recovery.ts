@@ -1,12 +1,14 @@
 /** A model that survives the loss of its device: it is loaded again, on the same backend or on the next one. */
-import type { Backend, State, BatchSizes } from '../backend/backend';
+import type { Backend, BatchSizes, Program, State } from '../backend/backend';
 import { fail } from '../errors';
 import { handleBackendFailure, withWorkingBackend, type FallbackState } from './choose_backend';
 
 /** A model whose weights are in a backend and whose plan is compiled. */
 export interface ModelOnBackend {
   readonly backend: Pick<Backend, 'info' | 'memory' | 'dispose'>;
-  readonly state: State;
+  readonly program: Program;
+  /** the empty state of the first run, until a conversation takes it */
+  unusedState?: State;
   readonly batchSizes: BatchSizes;
   /** tokens of prompt and answer together */
   readonly contextLength: number;
@@ -14,11 +16,12 @@ export interface ModelOnBackend {
 
 export interface RecoverableModel {
   /**
-   * Runs a task that first brings the state to the state it needs. If the device is lost or out of memory, the model
+   * Runs a task that first brings its state to where it needs it. If the device is lost or out of memory, the model
    * is loaded again and the task starts again. Tasks run one after another.
+   * @param positions of the task's state, for the error if it cannot grow
    * @throws what the task throws, and what loading throws, also AbortError: then the next task loads first
    */
-  run<T>(task: (model: ModelOnBackend) => Promise<T>, signal?: AbortSignal): Promise<T>;
+  run<T>(task: (model: ModelOnBackend) => Promise<T>, signal?: AbortSignal, positions?: () => number): Promise<T>;
   /** undefined while the model is not on any backend */
   readonly current: ModelOnBackend | undefined;
   /** why the model was loaded again, until the interrupted task has ended */
@@ -48,7 +51,7 @@ export function createRecoverableModel(
   }
 
   return {
-    async run(task, signal) {
+    async run(task, signal, positions = () => 0) {
       for (;;) {
         const model = (current ??= await load(signal));
         try {
@@ -60,7 +63,7 @@ export function createRecoverableModel(
           if (name !== 'DeviceError' && name !== 'MemoryError') throw error;
           const lost = name === 'DeviceError';
           const otherBackend = fallback.candidates.some((candidate) => candidate.name !== model.backend.info.name);
-          if (!lost && !otherBackend) failOutgrown(model.state.position, error);
+          if (!lost && !otherBackend) failOutgrown(positions(), error);
           await dispose();
           handleBackendFailure(fallback, error as Error, lost ? 'lost' : 'failed');
         }
