@@ -2,8 +2,10 @@ import { describe, expect, it, vi } from 'vitest';
 import type { BatchSizes, Program, State } from '../backend/backend';
 import { LFM2 } from '../model/architecture';
 import { createTokenizer } from '../text/tokenizer';
+import { Conversations } from './conversations';
+import { yieldToEventLoop } from './event_loop';
 import { generate, type GenerationSession } from './generate';
-import { EMPTY_HISTORY, historyTokens } from './token_history';
+import { historyTokens } from './token_history';
 import type { RecoverableModel, ModelOnBackend } from './recovery';
 import { samplingDefaults, resolveGenerateOptions, type GenerateOptions } from './generate_options';
 
@@ -104,7 +106,7 @@ const backend: ModelOnBackend['backend'] = {
   dispose: () => undefined,
 };
 const steady = (seat: ModelOnBackend): Pick<RecoverableModel, 'run' | 'reloadReason'> => ({
-  run: (task) => task(seat),
+  run: (task) => task(seat, { wanted: false, pass: async () => (await yieldToEventLoop(), false) }),
   reloadReason: undefined,
 });
 const session = (state: State, pace: Partial<BatchSizes> = {}, contextLength = 64): GenerationSession => ({
@@ -119,7 +121,7 @@ const session = (state: State, pace: Partial<BatchSizes> = {}, contextLength = 6
   vocabSize: V,
   eosIds: [END],
   answerMarkers: LFM2.text.answerMarkers,
-  history: EMPTY_HISTORY,
+  conversations: new Conversations(Infinity),
   onProgress: () => undefined,
 });
 
@@ -207,7 +209,7 @@ describe.each<[string, Partial<BatchSizes>]>([
     const { result } = await run(s, turn, { maxTokens: 1 });
     expect(result.reusedTokens).toBeGreaterThanOrEqual(prompt.length + 3);
     expect(read).toEqual(turn);
-    expect(historyTokens(s.history)).toEqual(turn);
+    expect(historyTokens(s.conversations.find(PROGRAM, [...turn, END], true).conversation!.history)).toEqual(turn);
   });
 
   it('fails with the state, and begins anew after that', async () => {
@@ -338,7 +340,7 @@ describe('generate', () => {
       0,
       [BOS, ...utf8('help')],
       0,
-      ['rewind 4', 'rewind 0', 'prefill 0+4', 'prefill 4+1'],
+      ['rewind 0', 'prefill 0+4', 'prefill 4+1'],
     ],
     ['reads the last token again for the same prompt', Infinity, prompt, 5, ['rewind 5', 'prefill 5+1']],
   ])('%s', async (_, ring, second, reused, expected) => {
