@@ -177,7 +177,7 @@ describe('engine on the reference backend', () => {
     expect(reusedTokens).toBeGreaterThanOrEqual(first.promptTokens);
   });
 
-  it('takes calls in turn, and an abort while one waits', async () => {
+  it('runs calls by turns, and ends an aborted one', async () => {
     const { engine } = counted(gguf);
     await engine.load('x', { contextLength: 128 });
     const order: string[] = [];
@@ -190,7 +190,7 @@ describe('engine on the reference backend', () => {
     controller.abort();
     const [a, b, c] = await Promise.all(calls);
     expect([a.finish, b.finish, c.finish]).toEqual(['length', 'abort', 'length']);
-    expect(order.join('')).toMatch(/^a+c+$/);
+    expect(order.join('')).toMatch(/^a?c?(a+c|c+a)+.*$/);
     expect(a.text).toBe(c.text);
   });
 
@@ -231,7 +231,15 @@ describe('engine on the reference backend', () => {
       'the device computes nonsense',
       (b) => ({
         ...b,
-        compile: async (...a) => ({ ...(await b.compile(...a)), logits: async () => new Float32Array(4).fill(NaN) }),
+        compile: async (...a) => {
+          const program = await b.compile(...a);
+          const newState = async () => ({
+            ...(await program.newState()),
+            program,
+            logits: async () => new Float32Array(4).fill(NaN),
+          });
+          return { ...program, newState };
+        },
       }),
       'DeviceError',
     ],

@@ -11,8 +11,8 @@ import type { EvictionConsent } from '../store/storage_space';
 import { encodeChat, type Message, type RenderOptions } from '../text/chat_template';
 import { thinkingBegun, type EmitPart } from '../text/thinking';
 import type { DecodeOptions, EncodeOptions } from '../text/tokenizer';
-import { checkPrompt, generate, prefill, type GenerationResult } from './generate';
-import { EMPTY_HISTORY, historyTokens } from './token_history';
+import { checkPrompt, generate, prefill, restoreState, stateOf, type GenerationResult } from './generate';
+import { EMPTY_HISTORY } from './token_history';
 import {
   loadModel,
   type LoadedModelParts,
@@ -22,7 +22,6 @@ import {
 } from './load_model';
 import { backendCandidates } from './choose_backend';
 import { resolveGenerateOptions, type GenerateOptions } from './generate_options';
-import { alignPromptToHistory } from './prompt_reuse';
 
 setValueReader(createIndexedDbWorkerReader);
 
@@ -35,8 +34,8 @@ export interface EngineStatus {
 }
 
 /**
- * The calls that the page makes through Comlink. Calls that use the model run one after another, in the order of the
- * calls.
+ * The calls that the page makes through Comlink. Generations take turns on the device; the other calls that use the
+ * model run alone, in the order of the calls.
  */
 export interface EngineWorkerCalls {
   /**
@@ -102,19 +101,26 @@ export function createEngine({
   candidates = backendCandidates,
 }: Partial<EngineDependencies> = {}): EngineWorkerCalls {
   let loaded: LoadedModelParts | undefined;
-  let last: Promise<unknown> = Promise.resolve();
+  /** settle when every call, and every call that wants the engine for itself, has ended */
+  let allEnded: Promise<unknown> = Promise.resolve();
+  let exclusiveEnded: Promise<unknown> = allEnded;
   const running = new Set<AbortController>();
 
   /**
-   * Runs a task after the tasks before it. An unload also aborts its signal. An abort while it waits rejects at once.
+   * Runs a task when no exclusive task before it runs, and an exclusive one when none runs. An unload also aborts its
+   * signal. An abort while it waits rejects at once.
    */
-  function enqueue<T>(task: (signal: AbortSignal) => Promise<T>, signal?: AbortSignal): Promise<T> {
+  function enqueue<T>(
+    task: (signal: AbortSignal) => Promise<T>,
+    signal?: AbortSignal,
+    kind: 'shared' | 'exclusive' = 'exclusive',
+  ): Promise<T> {
     const controller = new AbortController();
     const abort = (): void => controller.abort();
     if (signal?.aborted) abort();
     signal?.addEventListener('abort', abort);
     running.add(controller);
-    const previous = last;
+    const previous = kind === 'shared' ? exclusiveEnded : allEnded;
     const run = (async () => {
       try {
         await Promise.race([previous, aborted(controller.signal)]);
@@ -125,7 +131,8 @@ export function createEngine({
         signal?.removeEventListener('abort', abort);
       }
     })();
-    last = Promise.allSettled([previous, run]);
+    allEnded = Promise.allSettled([allEnded, run]);
+    if (kind === 'exclusive') exclusiveEnded = allEnded;
     return run;
   }
 
@@ -144,13 +151,15 @@ export function createEngine({
     const idle = (): boolean => running.size === 0;
     clearTimeout(tuneTimer);
     tuneTimer = setTimeout(() => {
-      if (idle()) void loaded?.recoverable.current?.state.program.tune?.({ isIdle: idle }).catch(() => undefined); // the next call reports a lost device
+      if (idle()) void loaded?.recoverable.current?.program.tune?.({ isIdle: idle }).catch(() => undefined); // the next call reports a lost device
     }, TUNE_AFTER_IDLE_MS);
   }
 
   interface Prompt {
     ids: readonly number[];
+    /** of a chat */
     begun?: string;
+    align?: boolean;
   }
   function runGeneration(
     prompt: () => Prompt,
@@ -159,23 +168,27 @@ export function createEngine({
     signal?: AbortSignal,
   ): Promise<GenerationResult> {
     const calledAt = performance.now();
-    return enqueue(async (combined) => {
-      const { session, info } = model();
-      const request = resolveGenerateOptions(options, info().sampling, session.vocabSize);
-      const { ids, begun } = prompt();
-      // over Comlink, text must not arrive after the result
-      let delivered: unknown;
-      const result = await generate(
-        session,
-        ids,
-        { ...request, begun },
-        (text, type) => (delivered = emit(text, type)),
-        combined,
-        calledAt,
-      );
-      await delivered;
-      return result;
-    }, signal)
+    return enqueue(
+      async (combined) => {
+        const { session, info } = model();
+        const request = resolveGenerateOptions(options, info().sampling, session.vocabSize);
+        const { ids, ...chat } = prompt();
+        // over Comlink, text must not arrive after the result
+        let delivered: unknown;
+        const result = await generate(
+          session,
+          ids,
+          { ...request, ...chat },
+          (text, type) => (delivered = emit(text, type)),
+          combined,
+          calledAt,
+        );
+        await delivered;
+        return result;
+      },
+      signal,
+      'shared',
+    )
       .catch((error: Error) => (error.name === 'AbortError' ? ABORTED_BEFORE_START : Promise.reject(error)))
       .finally(tuneSoon);
   }
@@ -197,12 +210,11 @@ export function createEngine({
     chat(messages, options, emit, signal) {
       const prompt = (): Prompt => {
         const { template, session } = model();
-        const { tokenizer, history } = session;
         const ids = encodeChat(session, template(), messages, options);
         const begun = options.continueFinalMessage
           ? String(messages.at(-1)?.content).trimEnd()
-          : thinkingBegun(tokenizer.decode(ids.slice(-MARK_TOKENS)));
-        return { ids: alignPromptToHistory(ids, historyTokens(history), tokenizer), begun };
+          : thinkingBegun(session.tokenizer.decode(ids.slice(-MARK_TOKENS)));
+        return { ids, begun, align: true };
       };
       return runGeneration(prompt, options, emit, signal);
     },
@@ -223,23 +235,22 @@ export function createEngine({
     logits: (tokens, prefillBatch = Infinity) =>
       enqueue(async (signal) => {
         const { session } = model();
-        return session.recoverable.run(async (onBackend) => {
+        const { conversations, recoverable } = session;
+        return recoverable.run(async (onBackend, turn) => {
           checkPrompt(session, onBackend, tokens);
-          session.history = EMPTY_HISTORY;
-          onBackend.state.rewind(0);
-          await prefill(
-            session,
-            {
-              ...onBackend,
-              batchSizes: {
-                ...onBackend.batchSizes,
-                prefillBatch: Math.min(prefillBatch, onBackend.batchSizes.prefillBatch),
-              },
-            },
-            tokens,
-            signal,
-          );
-          return onBackend.state.logits();
+          const conversation = await conversations.open(conversations.find(onBackend.program, [], false));
+          try {
+            const state = await stateOf(conversation, onBackend);
+            const batch = Math.min(prefillBatch, onBackend.batchSizes.prefillBatch);
+            const batchSizes = { ...onBackend.batchSizes, prefillBatch: batch };
+            const reading = { conversation, state, model: { ...onBackend, batchSizes }, turn, signal };
+            await restoreState(reading);
+            await prefill(reading, tokens);
+            return await state.logits();
+          } finally {
+            conversation.history = EMPTY_HISTORY;
+            conversation.inUse = false;
+          }
         }, signal);
       }),
 

@@ -1,9 +1,11 @@
 import { describe, expect, it, vi } from 'vitest';
-import type { Runner, RunnerBatchSizes } from '../backend/backend';
+import type { BatchSizes, Program, State } from '../backend/backend';
 import { LFM2 } from '../model/architecture';
 import { createTokenizer } from '../text/tokenizer';
+import { Conversations } from './conversations';
+import { yieldToEventLoop } from './event_loop';
 import { generate, type GenerationSession } from './generate';
-import { EMPTY_HISTORY, historyTokens } from './token_history';
+import { historyTokens } from './token_history';
 import type { RecoverableModel, ModelOnBackend } from './recovery';
 import { samplingDefaults, resolveGenerateOptions, type GenerateOptions } from './generate_options';
 
@@ -34,49 +36,60 @@ const tokenizer = createTokenizer(
 );
 const utf8 = (text: string): number[] => [...new TextEncoder().encode(text)];
 
+/** no state can be made on it: a session begins with its one state */
+const PROGRAM = {} as Program;
+
 interface Scripted {
-  runner: Runner;
+  state: State;
   /** 'prefill 0+3', 'decode 2', 'rewind 1' in order */
   calls: string[];
-  state: number[];
+  read: number[];
 }
 
-/** A runner that says what a script says, by the number of tokens read; `ring` is how far it can go back. */
+/** A state that says what a script says, by the number of tokens read; `ring` is how far it can go back. */
 function scripted(
-  script: (position: number, state: readonly number[]) => number,
+  script: (position: number, read: readonly number[]) => number,
   { ring = Infinity, ms = 0 } = {},
 ): Scripted {
   const calls: string[] = [];
-  const state: number[] = [];
+  const read: number[] = [];
   let pending: number | undefined;
   let turn: Promise<unknown> = Promise.resolve();
   const later = <T>(value: T): Promise<T> =>
     (turn = turn.then(() => new Promise((resolve) => setTimeout(resolve, ms)))).then(() => value) as Promise<T>;
-  const runner: Runner = {
+  const state: State = {
     get position() {
-      return state.length;
+      return read.length;
     },
     prefill(tokens) {
-      calls.push(`prefill ${state.length}+${tokens.length}`);
+      calls.push(`prefill ${read.length}+${tokens.length}`);
       pending = undefined;
-      state.push(...tokens);
+      read.push(...tokens);
       return later(undefined);
     },
     decode(steps) {
       calls.push(`decode ${steps}`);
       const out = Uint32Array.from({ length: steps }, () => {
-        if (pending !== undefined) state.push(pending);
-        return (pending = script(state.length, state));
+        if (pending !== undefined) read.push(pending);
+        return (pending = script(read.length, read));
       });
       return later(out);
     },
     rewind(position) {
       calls.push(`rewind ${position}`);
-      if (position > 0 && state.length - position > ring) return false;
-      state.length = position;
+      if (position > 0 && read.length - position > ring) return false;
+      read.length = position;
       pending = undefined;
       return true;
     },
+    program: PROGRAM,
+    get bytes() {
+      return read.length;
+    },
+    mark: () => undefined,
+    rewindTarget: (position) => (read.length - position > ring ? 0 : Math.min(position, read.length)),
+    fork: () => Promise.reject(new Error('not in this script')),
+    save: () => ({ layout: '', tokens: Uint32Array.from(read), pieces: (async function* () {})() }),
     logits: () => Promise.reject(new Error('generation never wants all logits')),
     async logprobs(chosen, n) {
       calls.push(`logprobs ${chosen} ${n}`);
@@ -84,7 +97,7 @@ function scripted(
     },
     dispose: () => undefined,
   };
-  return { runner, calls, state };
+  return { state, calls, read };
 }
 
 const backend: ModelOnBackend['backend'] = {
@@ -93,12 +106,13 @@ const backend: ModelOnBackend['backend'] = {
   dispose: () => undefined,
 };
 const steady = (seat: ModelOnBackend): Pick<RecoverableModel, 'run' | 'reloadReason'> => ({
-  run: (task) => task(seat),
+  run: (task) => task(seat, { wanted: false, pass: async () => (await yieldToEventLoop(), false) }),
   reloadReason: undefined,
 });
-const session = (runner: Runner, pace: Partial<RunnerBatchSizes> = {}, contextLength = 64): GenerationSession => ({
+const session = (state: State, pace: Partial<BatchSizes> = {}, contextLength = 64): GenerationSession => ({
   recoverable: steady({
-    runner,
+    program: state.program,
+    unusedState: state,
     contextLength,
     batchSizes: { prefillBatch: 4, decodesInFlight: 1, decodeSteps: 1, ...pace },
     backend,
@@ -107,7 +121,7 @@ const session = (runner: Runner, pace: Partial<RunnerBatchSizes> = {}, contextLe
   vocabSize: V,
   eosIds: [END],
   answerMarkers: LFM2.text.answerMarkers,
-  history: EMPTY_HISTORY,
+  conversations: new Conversations(Infinity),
   onProgress: () => undefined,
 });
 
@@ -128,21 +142,21 @@ const sayFrom = (prompt: number[], text: string) => (position: number) =>
   [...utf8(text), END][position - prompt.length] ?? 0x2e;
 const prompt = [BOS, ...utf8('hello')];
 
-describe.each<[string, Partial<RunnerBatchSizes>]>([
+describe.each<[string, Partial<BatchSizes>]>([
   ['one token at a time', {}],
   ['two windows under way', { decodesInFlight: 2, decodeSteps: 8 }],
 ])('generate, %s', (_, pace) => {
   it('streams whole characters until the end token', async () => {
-    const { runner, calls } = scripted(sayFrom(prompt, 'a🦀b'));
-    const { pieces, result } = await run(session(runner, pace), prompt);
+    const { state, calls } = scripted(sayFrom(prompt, 'a🦀b'));
+    const { pieces, result } = await run(session(state, pace), prompt);
     expect(pieces).toEqual(['a', '🦀', 'b']);
     expect(result).toMatchObject({ text: 'a🦀b', finish: 'stop', promptTokens: 6, reusedTokens: 0, tokens: 7 });
     expect(calls.filter((call) => call.startsWith('prefill'))).toEqual(['prefill 0+4', 'prefill 4+2']);
   });
 
   it('asks for log probabilities after every token, and for no logits', async () => {
-    const { runner, calls } = scripted(sayFrom(prompt, 'ab'));
-    const { result } = await run(session(runner, pace), prompt, { logprobs: 3 });
+    const { state, calls } = scripted(sayFrom(prompt, 'ab'));
+    const { result } = await run(session(state, pace), prompt, { logprobs: 3 });
     expect(result.logprobs?.map(({ id, logprob }) => [id, logprob])).toEqual(
       [...utf8('ab'), END].map((id) => [id, -id]),
     );
@@ -150,33 +164,33 @@ describe.each<[string, Partial<RunnerBatchSizes>]>([
   });
 
   it('stops at a stop string across tokens, and shows nothing of it', async () => {
-    const { runner } = scripted(sayFrom(prompt, 'one END two'));
-    const { pieces, result } = await run(session(runner, pace), prompt, { stop: 'END' });
+    const { state } = scripted(sayFrom(prompt, 'one END two'));
+    const { pieces, result } = await run(session(state, pace), prompt, { stop: 'END' });
     expect(result).toMatchObject({ text: 'one ', finish: 'stop', tokens: 7 });
     expect(pieces.join('')).toBe('one ');
   });
 
   it('ends at maxTokens, with what was held back', async () => {
-    const { runner, state } = scripted(sayFrom(prompt, 'one END'));
-    const { result } = await run(session(runner, pace), prompt, { stop: 'END', maxTokens: 5 });
+    const { state, read } = scripted(sayFrom(prompt, 'one END'));
+    const { result } = await run(session(state, pace), prompt, { stop: 'END', maxTokens: 5 });
     expect(result).toMatchObject({ text: 'one E', finish: 'length', tokens: 5 });
-    expect(state.length).toBeLessThanOrEqual(prompt.length + 4);
+    expect(read.length).toBeLessThanOrEqual(prompt.length + 4);
   });
 
   it('ends at the end of the context, and a cut character becomes U+FFFD', async () => {
-    const { runner, state } = scripted((at) => utf8('🦀')[(at - prompt.length) % 4]);
-    const { result } = await run(session(runner, pace, 12), prompt);
+    const { state, read } = scripted((at) => utf8('🦀')[(at - prompt.length) % 4]);
+    const { result } = await run(session(state, pace, 12), prompt);
     expect(result).toMatchObject({ text: '🦀\ufffd', finish: 'length', tokens: 6 });
-    expect(state.length).toBeLessThan(12);
+    expect(read.length).toBeLessThan(12);
   });
 
   // by the clock of a machine that does other things too: the quietest of three
   it('ends within 50 ms of an abort, with the text so far', { retry: 2 }, async () => {
     const controller = new AbortController();
-    const { runner } = scripted(() => 0x61, { ms: 1 });
+    const { state } = scripted(() => 0x61, { ms: 1 });
     let aborted = 0;
     let seen = 0;
-    const { result, pieces } = await run(session(runner, pace, 10_000), prompt, {}, controller.signal, () => {
+    const { result, pieces } = await run(session(state, pace, 10_000), prompt, {}, controller.signal, () => {
       if (seen++ !== 40) return;
       aborted = performance.now();
       controller.abort();
@@ -188,27 +202,27 @@ describe.each<[string, Partial<RunnerBatchSizes>]>([
   });
 
   it('leaves a state from which the next turn continues', async () => {
-    const { runner, state } = scripted((at) => [...utf8('abc'), END][at - prompt.length] ?? 0x78);
-    const s = session(runner, pace);
+    const { state, read } = scripted((at) => [...utf8('abc'), END][at - prompt.length] ?? 0x78);
+    const s = session(state, pace);
     await run(s, prompt);
     const turn = [...prompt, ...utf8('abc'), END, ...utf8('more')];
     const { result } = await run(s, turn, { maxTokens: 1 });
     expect(result.reusedTokens).toBeGreaterThanOrEqual(prompt.length + 3);
-    expect(state).toEqual(turn);
-    expect(historyTokens(s.history)).toEqual(turn);
+    expect(read).toEqual(turn);
+    expect(historyTokens(s.conversations.find(PROGRAM, [...turn, END], true).conversation!.history)).toEqual(turn);
   });
 
-  it('fails with the runner, and begins anew after that', async () => {
+  it('fails with the state, and begins anew after that', async () => {
     const good = scripted(sayFrom(prompt, 'ab'));
     let broken = true;
-    const runner: Runner = {
-      ...good.runner,
+    const state: State = {
+      ...good.state,
       get position() {
-        return good.runner.position;
+        return good.state.position;
       },
-      decode: (n, how) => (broken ? Promise.reject(new Error('lost')) : good.runner.decode(n, how)),
+      decode: (n, how) => (broken ? Promise.reject(new Error('lost')) : good.state.decode(n, how)),
     };
-    const s = session(runner, pace);
+    const s = session(state, pace);
     await expect(run(s, prompt)).rejects.toThrow('lost');
     broken = false;
     expect((await run(s, prompt)).result).toMatchObject({ text: 'ab', reusedTokens: 0 });
@@ -217,26 +231,26 @@ describe.each<[string, Partial<RunnerBatchSizes>]>([
 
 describe('generate', () => {
   it('refuses a prompt that leaves no room, before any work', async () => {
-    const { runner, calls } = scripted(() => END);
-    await expect(run(session(runner, {}, 6), prompt)).rejects.toMatchObject({
+    const { state, calls } = scripted(() => END);
+    await expect(run(session(state, {}, 6), prompt)).rejects.toMatchObject({
       name: 'ContextError',
       message: expect.stringMatching(/6 tokens.*fewer than 6/),
     });
-    await expect(run(session(runner), [])).rejects.toMatchObject({ name: 'RequestError' });
-    await expect(run(session(runner), [V])).rejects.toMatchObject({ name: 'RequestError' });
+    await expect(run(session(state), [])).rejects.toMatchObject({ name: 'RequestError' });
+    await expect(run(session(state), [V])).rejects.toMatchObject({ name: 'RequestError' });
     expect(calls).toEqual([]);
   });
 
   it('ends an abort between two batches of the prompt, which the next call then continues', async () => {
     const controller = new AbortController();
-    const { runner, calls } = scripted(sayFrom([], ''));
+    const { state, calls } = scripted(sayFrom([], ''));
     const long = Array.from({ length: 20 }, (_, i) => i);
     const s = session({
-      ...runner,
+      ...state,
       get position() {
-        return runner.position;
+        return state.position;
       },
-      prefill: (tokens) => (runner.position >= 4 && controller.abort(), runner.prefill(tokens)),
+      prefill: (tokens) => (state.position >= 4 && controller.abort(), state.prefill(tokens)),
     });
     const { result } = await run(s, long, {}, controller.signal);
     expect(result).toMatchObject({ text: '', finish: 'abort', tokens: 0 });
@@ -247,16 +261,16 @@ describe('generate', () => {
   it('doubles its windows where tokens take no time', async () => {
     const clock = vi.spyOn(performance, 'now').mockReturnValue(1);
     try {
-      const { runner, calls } = scripted(() => 0x61);
+      const { state, calls } = scripted(() => 0x61);
       let [underWay, most] = [0, 0];
-      const counted: Runner = {
-        ...runner,
+      const counted: State = {
+        ...state,
         get position() {
-          return runner.position;
+          return state.position;
         },
         decode(steps, sampling) {
           most = Math.max(most, ++underWay);
-          return runner.decode(steps, sampling).finally(() => underWay--);
+          return state.decode(steps, sampling).finally(() => underWay--);
         },
       };
       await run(session(counted, { decodesInFlight: 2, decodeSteps: 16 }, 400), prompt, { maxTokens: 200 });
@@ -273,17 +287,17 @@ describe('generate', () => {
     let time = 1;
     const clock = vi.spyOn(performance, 'now').mockImplementation(() => time);
     try {
-      const { runner, calls } = scripted(() => 0x61);
+      const { state, calls } = scripted(() => 0x61);
       let turn = Promise.resolve();
       let asked = 0;
-      const timed: Runner = {
-        ...runner,
+      const timed: State = {
+        ...state,
         get position() {
-          return runner.position;
+          return state.position;
         },
         decode(steps, sampling) {
           asked += steps;
-          const ids = runner.decode(steps, sampling);
+          const ids = state.decode(steps, sampling);
           turn = turn.then(() => void (time += steps * ms));
           return turn.then(() => ids);
         },
@@ -326,12 +340,12 @@ describe('generate', () => {
       0,
       [BOS, ...utf8('help')],
       0,
-      ['rewind 4', 'rewind 0', 'prefill 0+4', 'prefill 4+1'],
+      ['rewind 0', 'prefill 0+4', 'prefill 4+1'],
     ],
     ['reads the last token again for the same prompt', Infinity, prompt, 5, ['rewind 5', 'prefill 5+1']],
   ])('%s', async (_, ring, second, reused, expected) => {
-    const { runner, calls } = scripted((at) => (at < 7 ? 0x61 : END), { ring });
-    const s = session(runner);
+    const { state, calls } = scripted((at) => (at < 7 ? 0x61 : END), { ring });
+    const s = session(state);
     await run(s, prompt);
     calls.length = 0;
     expect((await run(s, second as number[], { maxTokens: 1 })).result.reusedTokens).toBe(reused);
@@ -339,8 +353,8 @@ describe('generate', () => {
   });
 
   it('reads the whole prompt anew with a seed', async () => {
-    const { runner, calls } = scripted(() => END);
-    const s = session(runner);
+    const { state, calls } = scripted(() => END);
+    const s = session(state);
     await run(s, prompt);
     calls.length = 0;
     expect((await run(s, prompt, { seed: 7 })).result).toMatchObject({ seed: 7, reusedTokens: 0 });

@@ -2,29 +2,28 @@
  * Prompt tokens in, text out: prefill in batches, decode calls of several steps, and everything that ends a text. The
  * text survives a lost device.
  */
+import type { State } from '../backend/backend';
 import { GREEDY_SAMPLING, type ChosenLogprob } from '../backend/sampling';
 import { abortError, fail } from '../errors';
 import { ProgressMeter, type Progress } from '../store/progress';
 import { createStopFilter } from '../text/stop_strings';
 import { createThinkingSplitter, type EmitPart } from '../text/thinking';
 import type { Tokenizer } from '../text/tokenizer';
+import type { Conversation, Conversations } from './conversations';
 import { yieldToEventLoop } from './event_loop';
 import type { ResolvedGenerateOptions } from './generate_options';
-import { commonPrefixLength } from './prompt_reuse';
-import type { ModelOnBackend, RecoverableModel } from './recovery';
+import type { ModelOnBackend, RecoverableModel, Turn } from './recovery';
 import {
   appendToHistory,
   EMPTY_HISTORY,
   historyCall,
   historyLength,
-  historyTokens,
   rebatchHistory,
   syncStateToHistory,
   truncateHistory,
-  type TokenHistory,
 } from './token_history';
 
-/** A model and the tokens that it has read. Generations run one after another. */
+/** A model and what it has read. Generations take turns. */
 export interface GenerationSession {
   readonly recoverable: Pick<RecoverableModel, 'run' | 'reloadReason'>;
   readonly tokenizer: Tokenizer;
@@ -33,8 +32,7 @@ export interface GenerationSession {
   readonly eosIds: readonly number[];
   /** special tokens that are part of the text */
   readonly answerMarkers: readonly string[];
-  /** what the state has read; after a reload it reads this again first. Empty if the state is unknown */
-  history: TokenHistory;
+  readonly conversations: Conversations;
   /** reports to the page */
   onProgress(progress: Progress): unknown;
 }
@@ -71,7 +69,7 @@ const MAX_OVERRUN_MS = 50;
 /** Tokens in flight while an answer is replayed: an abort waits for them. */
 const MAX_FORCED_TOKENS = 8;
 
-/** After these errors the state of the state is known. */
+/** After these errors it is known what the state has read. */
 const KEEPS_HISTORY = ['AbortError', 'ContextError', 'RequestError'];
 
 /**
@@ -91,38 +89,48 @@ export async function generate(
   calledAt = performance.now(),
 ): Promise<GenerationResult> {
   const startedAt = performance.now();
+  const { conversations, recoverable } = session;
   const answer = createAnswer(session, request, emit);
+  let conversation: Conversation | undefined;
   let reusedTokens: number | undefined;
 
-  async function run(model: ModelOnBackend): Promise<void> {
+  async function run(model: ModelOnBackend, turn: Turn): Promise<void> {
+    const start = conversation
+      ? undefined
+      : conversations.find(model.program, prompt, request.reuse, request.align ? session.tokenizer : undefined);
+    prompt = start?.prompt ?? prompt;
     checkPrompt(session, model, prompt);
     const limit = Math.min(request.maxTokens, model.contextLength - prompt.length);
     if (answer.ids.length >= limit) return void (answer.finish = 'length'); // the new backend may have a shorter context
-    // the last prompt token is always read: its logits are needed
-    if (reusedTokens === undefined)
-      session.history = request.reuse
-        ? truncateHistory(session.history, commonPrefixLength(historyTokens(session.history), prompt.slice(0, -1)))
-        : EMPTY_HISTORY;
-    const meter = new ProgressMeter('replay', historyLength(session.history) + answer.ids.length, session.onProgress);
-    await restoreState(session, model, meter, signal);
-    reusedTokens ??= historyLength(session.history);
-    await prefill(session, model, prompt, signal);
-    await forceTokens(session, model, answer.ids, meter, signal);
-    if (session.recoverable.reloadReason) await session.onProgress({ phase: 'ready', bytes: 0, total: 0, rate: 0 });
-    await decode(model, limit, request, answer, signal);
-    const read = appendToHistory(
-      session.history,
-      [...answer.ids, ...answer.overrun].map((id) => historyCall([id])),
-    );
-    session.history = truncateHistory(read, model.state.position);
+    conversation ??= await conversations.open(start!);
+    const state = await stateOf(conversation, model);
+    const reading: Reading = { conversation, state, model, turn, signal };
+    // a state that lacked memory is where it was
+    if (answer.ids.length === 0 || state.position !== prompt.length + answer.ids.length - 1) {
+      const meter = new ProgressMeter(
+        'replay',
+        historyLength(conversation.history) + answer.ids.length,
+        session.onProgress,
+      );
+      await restoreState(reading, meter);
+      reusedTokens ??= historyLength(conversation.history);
+      await prefill(reading, prompt);
+      await forceTokens(reading, session.vocabSize, answer.ids, meter);
+      if (recoverable.reloadReason) await session.onProgress({ phase: 'ready', bytes: 0, total: 0, rate: 0 });
+    }
+    await decode(reading, limit, request, answer);
+    finishReading(reading, prompt.length, answer.ids);
+    if (!signal?.aborted) conversations.trim(model.program);
   }
 
   try {
-    await session.recoverable.run(run, signal);
+    await recoverable.run(run, signal, () => conversation?.state?.position ?? 0);
   } catch (error) {
     const { name } = error as Error;
-    if (!KEEPS_HISTORY.includes(name)) session.history = EMPTY_HISTORY;
+    if (conversation && !KEEPS_HISTORY.includes(name)) conversation.history = EMPTY_HISTORY;
     if (name !== 'AbortError') throw error;
+  } finally {
+    if (conversation) conversation.inUse = false;
   }
 
   const finish = answer.close();
@@ -163,32 +171,68 @@ export function checkPrompt(
     fail('RequestError', { what: 'The prompt has an unknown token id', got: wrong, wanted: `0 to ${vocabSize - 1}` });
 }
 
-/** Brings the state to the end of the session's history. */
-async function restoreState(
-  session: GenerationSession,
-  { state, backend, batchSizes }: ModelOnBackend,
-  meter: ProgressMeter,
-  signal?: AbortSignal,
-): Promise<void> {
-  session.history = rebatchHistory(session.history, backend.info.name, batchSizes.prefillBatch);
-  session.history = await syncStateToHistory(state, session.history, (tokens) => meter.update(tokens), signal);
+/** A conversation on the device, in the turn of its call. */
+export interface Reading {
+  conversation: Conversation;
+  state: State;
+  model: ModelOnBackend;
+  turn: Turn;
+  signal?: AbortSignal;
 }
 
-/** Reads the tokens of the prompt that are not in the state yet. */
-export async function prefill(
-  session: GenerationSession,
-  { state, batchSizes }: ModelOnBackend,
-  prompt: readonly number[],
-  signal?: AbortSignal,
+/** The state of a conversation on this program: the one that it has, or an empty one. @throws MemoryError */
+export async function stateOf(conversation: Conversation, model: ModelOnBackend): Promise<State> {
+  if (conversation.state?.program !== model.program) {
+    conversation.state = model.unusedState ?? (await model.program.newState());
+    model.unusedState = undefined;
+  }
+  return conversation.state;
+}
+
+/** Brings the state to the end of the conversation's history. */
+export async function restoreState(
+  { conversation, state, model, turn, signal }: Reading,
+  meter?: ProgressMeter,
 ): Promise<void> {
-  for (let at = historyLength(session.history); at < prompt.length; at += batchSizes.prefillBatch) {
+  const history = rebatchHistory(conversation.history, model.backend.info.name, model.batchSizes.prefillBatch);
+  conversation.history = history;
+  conversation.history = await syncStateToHistory(
+    state,
+    history,
+    async (tokens) => {
+      meter?.update(tokens);
+      await turn.pass();
+    },
+    signal,
+  );
+}
+
+/**
+ * Reads the tokens of the prompt that are not in the state yet. It marks where the last batch begins, for the same
+ * prompt again, and where the prompt ends, for another answer.
+ */
+export async function prefill({ conversation, state, model, turn, signal }: Reading, prompt: readonly number[]) {
+  const batch = model.batchSizes.prefillBatch;
+  for (let at = historyLength(conversation.history); at < prompt.length; at += batch) {
     if (signal?.aborted) throw abortError();
-    const call = historyCall(prompt.slice(at, at + batchSizes.prefillBatch));
+    if (at + batch >= prompt.length) state.mark();
+    const call = historyCall(prompt.slice(at, at + batch));
     await state.prefill(Uint32Array.from(call.ids));
-    session.history = appendToHistory(session.history, [call]);
-    await yieldToEventLoop();
+    conversation.history = appendToHistory(conversation.history, [call]);
+    if (at + batch >= prompt.length) state.mark();
+    await turn.pass();
   }
   if (signal?.aborted) throw abortError();
+}
+
+/** Adds what was read of the answer to the history. What was read behind its end is taken back. */
+function finishReading({ conversation, state, signal }: Reading, promptLength: number, ids: readonly number[]): void {
+  const end = Math.min(state.position, promptLength + ids.length);
+  const read = ids.map((id) => historyCall([id]));
+  conversation.history = truncateHistory(appendToHistory(conversation.history, read), end);
+  if (signal?.aborted) return; // another call may have the device
+  if (state.position > end) state.rewind(end);
+  state.mark();
 }
 
 /**
@@ -196,11 +240,10 @@ export async function prefill(
  * tokens as output.
  */
 async function forceTokens(
-  { vocabSize }: GenerationSession,
-  { state, batchSizes }: ModelOnBackend,
+  { state, model: { batchSizes }, turn, signal }: Reading,
+  vocabSize: number,
   ids: readonly number[],
   meter: ProgressMeter,
-  signal?: AbortSignal,
 ): Promise<void> {
   const force = (id: number): Promise<Uint32Array> => {
     const mask = new Uint32Array(Math.ceil(vocabSize / 32));
@@ -219,7 +262,7 @@ async function forceTokens(
         wanted: wanted.join(),
       });
     meter.update(before + at + wanted.length);
-    await yieldToEventLoop();
+    await turn.pass();
     if (signal?.aborted) throw abortError();
   }
 }
@@ -233,8 +276,6 @@ interface Answer {
   ids: number[];
   /** one for each token, if the call asked for them */
   logprobs: ChosenLogprob[];
-  /** ids that the device chose after the text had ended */
-  overrun: number[];
   /** when the first and the last token came; 0 before */
   firstTokenAt: number;
   lastTokenAt: number;
@@ -265,7 +306,6 @@ function createAnswer(
     reasoning: '',
     ids: [],
     logprobs: [],
-    overrun: [],
     firstTokenAt: 0,
     lastTokenAt: 0,
     push(id, limit) {
@@ -287,13 +327,15 @@ function createAnswer(
   return answer;
 }
 
-/** Decodes until the answer ends. The number of steps in flight follows the speed of the device. */
+/**
+ * Decodes until the answer ends. The number of steps in flight follows the speed of the device. While another call
+ * waits, they take turns, one decode call each.
+ */
 async function decode(
-  { state, batchSizes }: ModelOnBackend,
+  { state, model: { batchSizes }, turn, signal }: Reading,
   limit: number,
   request: ResolvedGenerateOptions,
   answer: Answer,
-  signal?: AbortSignal,
 ): Promise<void> {
   const { decodesInFlight, decodeSteps } =
     request.logprobs === undefined ? batchSizes : { decodesInFlight: 1, decodeSteps: 1 };
@@ -301,9 +343,10 @@ async function decode(
   let requested = answer.ids.length;
   let steps = 1;
   let depth = 1;
+  let since = 0;
   try {
     while (!answer.finish) {
-      while (inFlight.length < depth && requested < limit) {
+      while (inFlight.length < (turn.wanted ? 1 : depth) && requested < limit) {
         const call = state.decode(Math.min(steps, limit - requested), request.sampling);
         call.catch(() => undefined); // it is awaited later; an earlier call may fail before that
         requested += Math.min(steps, limit - requested);
@@ -312,22 +355,21 @@ async function decode(
       const ids = await inFlight.shift()!;
       if (request.logprobs !== undefined) answer.logprobs.push(await state.logprobs(ids[0], request.logprobs));
       const now = performance.now();
-      for (const id of ids) {
-        if (answer.finish) answer.overrun.push(id);
-        else answer.push(id, limit);
-      }
+      for (const id of ids) if (!answer.finish) answer.push(id, limit);
       if (answer.firstTokenAt) {
-        const fitting = Math.floor(MAX_OVERRUN_MS / decodesInFlight / ((now - answer.lastTokenAt) / ids.length));
+        const fitting = Math.floor(
+          MAX_OVERRUN_MS / decodesInFlight / ((now - Math.max(since, answer.lastTokenAt)) / ids.length),
+        );
         steps = Math.max(1, Math.min(fitting, 2 * steps, decodeSteps));
         depth = fitting ? decodesInFlight : 1; // on a slow device a second call gains nothing
       } else answer.firstTokenAt = now;
       answer.lastTokenAt = now;
-      await yieldToEventLoop();
+      if (inFlight.length || answer.finish) await yieldToEventLoop();
+      else if (await turn.pass()) since = performance.now();
       if (signal?.aborted) answer.finish ??= 'abort';
     }
   } finally {
-    // calls in flight still change the state, so the next generation must wait for them
-    for (const call of await Promise.allSettled(inFlight))
-      if (answer.finish && call.status === 'fulfilled') answer.overrun.push(...call.value);
+    // calls in flight still change the state, so whoever comes next must wait for them
+    await Promise.allSettled(inFlight);
   }
 }

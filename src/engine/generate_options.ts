@@ -30,6 +30,8 @@ export interface ResolvedGenerateOptions {
   logprobs?: number;
   /** the beginning of the answer that the prompt holds. Thinking is separated from the answer if it is given */
   begun?: string;
+  /** the prompt may be split into tokens as an earlier answer was */
+  align?: boolean;
 }
 
 export type SamplingDefaults = Omit<SamplingParams, 'seed' | 'bias' | 'mask'>;

@@ -10,8 +10,8 @@ import { ProgressMeter, type Progress } from '../store/progress';
 import { compileChatTemplate, type ChatTemplate } from '../text/chat_template';
 import { createTokenizer } from '../text/tokenizer';
 import { openCheckpoint, type Checkpoint } from './checkpoint';
+import { Conversations, stateBudget } from './conversations';
 import type { GenerationSession } from './generate';
-import { EMPTY_HISTORY } from './token_history';
 import { loadWeights } from './load_weights';
 // behind checkpoint.ts, which imports it beside the other files of the model
 import { shapesOf } from '../model/weights';
@@ -132,6 +132,7 @@ export async function loadModel(
         reopened.close();
       }
     }
+    const conversations = new Conversations(stateBudget(bytes));
     let latest: ModelOnBackend;
     const model = createRecoverableModel(
       fallback,
@@ -139,6 +140,7 @@ export async function loadModel(
         (latest = firstCheckpoint
           ? await loadInto(backend, firstCheckpoint, context, report, signal)
           : await loadAgain(backend, signal)),
+      (program) => conversations.freeOne(program),
     );
     recoverable = model;
     await model.run(() => finishStoring(opened, options, notes), signal);
@@ -172,7 +174,7 @@ export async function loadModel(
         vocabSize: config.vocabSize,
         eosIds: [...new Set([...generationConfig.eosIds, ...(tokenizer.eosId === undefined ? [] : [tokenizer.eosId])])],
         answerMarkers: text.answerMarkers,
-        history: EMPTY_HISTORY,
+        conversations,
         onProgress: report,
       },
       template: () =>
@@ -214,11 +216,11 @@ async function loadInto(
   const weights = await loadWeights(checkpoint, backend, (n) => meter.update((done += n)), signal);
   report({ phase: 'compile', bytes, total: bytes, rate: 0 });
   await yieldUnlessAborted(signal);
-  const compiled = await compileWithFittingContext(backend, recordModel(checkpoint, weights), context);
+  const { state, contextLength } = await compileWithFittingContext(backend, recordModel(checkpoint, weights), context);
   await yieldUnlessAborted(signal);
-  await warmUp(compiled.state);
+  await warmUp(state);
   await yieldUnlessAborted(signal);
-  return { backend, batchSizes: limits, ...compiled };
+  return { backend, program: state.program, unusedState: state, batchSizes: limits, contextLength };
 }
 
 /** Waits until all files are stored. A model that is loaded can be used even if storing fails. */

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { tinyGguf } from '../../e2e/tools/tiny';
-import type { Backend } from '../backend/backend';
+import type { Backend, Program, State } from '../backend/backend';
 import { openReferenceBackend } from '../backend/reference/backend';
 import { fail } from '../errors';
 import { memorySource } from '../store/byte_source';
@@ -49,6 +49,26 @@ const untouched = (): Fate => ({
   source: MODEL,
 });
 
+/** A state of which every call on the device is an act. */
+function lossyState(state: State, program: Program, act: (n?: number) => void): State {
+  const lossy: State = {
+    ...state,
+    program,
+    get position() {
+      return state.position;
+    },
+    get bytes() {
+      return state.bytes;
+    },
+    prefill: async (tokens) => (act(), state.prefill(tokens)),
+    decode: async (steps, how) => (act(steps), state.decode(steps, how)),
+    logits: async () => (act(), state.logits()),
+    logprobs: async (chosen, n) => (act(), state.logprobs(chosen, n)),
+    fork: async () => (act(), lossyState(await state.fork(), program, act)),
+  };
+  return lossy;
+}
+
 /** The reference backend on a device that can be lost at any of its calls. */
 function fated(fate: Fate, name: BackendCandidate['name']): BackendCandidate {
   return {
@@ -76,17 +96,12 @@ function fated(fate: Fate, name: BackendCandidate['name']): BackendCandidate {
         async compile(plan, options) {
           act();
           if (options.contextLength > fate.room) fail('MemoryError', { what: 'GPU memory was refused' });
-          const runner = await backend.compile(plan, options);
-          return {
-            ...runner,
-            get position() {
-              return runner.position;
-            },
-            prefill: async (tokens) => (act(), runner.prefill(tokens)),
-            decode: async (steps, how) => (act(steps), runner.decode(steps, how)),
-            logits: async () => (act(), runner.logits()),
-            logprobs: async (chosen, n) => (act(), runner.logprobs(chosen, n)),
+          const program = await backend.compile(plan, options);
+          const lossy: Program = {
+            ...program,
+            newState: async () => (act(), lossyState(await program.newState(), lossy, act)),
           };
+          return lossy;
         },
         lost: () => gone,
         dispose: () => void fate.freed++,

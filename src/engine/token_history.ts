@@ -4,7 +4,6 @@
  */
 import type { BackendName, State } from '../backend/backend';
 import { abortError } from '../errors';
-import { yieldToEventLoop } from './event_loop';
 
 /**
  * The tokens of one prefill call, or one token of an answer. After a rewind into the call only the first `kept` count.
@@ -60,14 +59,14 @@ export function rebatchHistory(history: TokenHistory, backend: BackendName, pref
 
 /**
  * Brings a state to the end of the history: back by a rewind, or forward by reading what it lacks.
- * @param onRead gets the number of tokens read so far, after each call
+ * @param onRead gets the number of tokens read so far, after each call, and is awaited
  * @returns the history that the state now holds: an empty one if it cannot rewind that far
  * @throws AbortError, what the state throws
  */
 export async function syncStateToHistory(
   state: State,
   history: TokenHistory,
-  onRead: (tokens: number) => void,
+  onRead: (tokens: number) => unknown,
   signal?: AbortSignal,
 ): Promise<TokenHistory> {
   const length = historyLength(history);
@@ -79,11 +78,10 @@ export async function syncStateToHistory(
   for (const { ids, kept } of history.calls) {
     end += kept;
     if (end <= state.position) continue;
-    await yieldToEventLoop();
     if (signal?.aborted) throw abortError();
     await state.prefill(Uint32Array.from(ids));
     if (kept < ids.length) state.rewind(end);
-    onRead(end);
+    await onRead(end);
   }
   return history;
 }
