@@ -41,6 +41,16 @@ export interface CompileOptions {
   prefillBatch: number;
 }
 
+/** Bytes of the parts of a plan: what a backend tells. */
+export interface PlanSizes {
+  matrix(matrix: Matrix): number;
+  vector(vector: Vector): number;
+  /** a runner and a full context */
+  runner(plan: Plan, options: CompileOptions): number | Promise<number>;
+  /** what the backend holds without a model */
+  empty: number;
+}
+
 /** How much work one call of a runner takes. */
 export interface RunnerBatchSizes {
   /** tokens of one prefill call; fixed, because the batch size changes the rounding */

@@ -15,7 +15,7 @@ import type {
 import { checkTools, definitionOf, parseTools, resultText, runCall, type ChatTool } from './chat_tools';
 import { chatOptionsOf, loadOptionsOf, MODEL_ATTRIBUTES } from './element_options';
 import { elementError, getEngine, type Engine } from './engine';
-import { createView, type View } from './rivulet_chat_view';
+import { createView, type ChatView } from './rivulet_chat_view';
 import { useModel, type ModelUse } from './shared_models';
 import { untilAborted } from './until_aborted';
 import { visibleText, visibleWords } from './visible_words';
@@ -56,7 +56,7 @@ export class RivuletChat extends Base {
   ];
 
   readonly #internals: ElementInternals;
-  readonly #view: View;
+  readonly #view: ChatView;
   #tools: ChatTool[] | undefined;
   #messages: TextMessage[] = [];
   /** messages before this one are no longer read: they do not fit */

@@ -3,8 +3,7 @@
  */
 import { KV_PAGE_POSITIONS } from 'virtual:rivulet-kernels';
 import { DTYPES } from '../../tensor/dtype';
-import type { PlanSizes } from '../cost';
-import type { CompileOptions } from '../backend';
+import type { CompileOptions, PlanSizes } from '../backend';
 import type { Plan } from '../plan';
 import type { WasmBackend } from './backend';
 import { lowerPlanToWasmOps } from './lower';

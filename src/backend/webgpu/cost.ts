@@ -3,8 +3,7 @@
  * of it.
  */
 import type { Matrix } from '../../model/ops';
-import type { PlanSizes } from '../cost';
-import type { CompileOptions } from '../backend';
+import type { CompileOptions, PlanSizes } from '../backend';
 import { mapMatrices, type Plan } from '../plan';
 import type { WebGpuBackend } from './backend';
 import type { OpenedDevice } from './device';

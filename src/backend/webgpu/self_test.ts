@@ -16,7 +16,7 @@ import { GREEDY_SAMPLING, logprobs } from '../sampling';
 import { seededRandom, writeRandomMatrix } from '../random_weights';
 import { precompilePipelines } from './precompile';
 import type { OpenedDevice } from './device';
-import { SELF_TEST_GOLDEN } from './self_test_golden';
+import { SELF_TEST_GOLDEN, type SelfTestCaseName, type SelfTestOutput } from './self_test_golden';
 import { wholeBuffer, type GpuWeightVector } from './dispatch';
 import { createMatrixWriter, releaseMatrix, type GpuMatrix } from './repack';
 import { createWebGpuRunner } from './runner';
@@ -33,17 +33,6 @@ export interface DeviceKernelVariant {
 
 export const kernelVariantName = ({ subgroups, f16Cache, integerHalfDecode }: DeviceKernelVariant): string =>
   `${subgroups ? 'subgroups' : 'workgroup memory'}, cache ${f16Cache ? 'f16' : 'f32'}${integerHalfDecode ? ', halves by integers' : ''}`;
-
-/** A weight format, or the plan for long prompts. */
-export type SelfTestCaseName = Dtype | 'long';
-
-/**
- * Two random projections of the logits, divided by their norm, after each prompt; and the tokens drawn after the last.
- */
-export interface SelfTestOutput {
-  projections: number[];
-  drawn: number[];
-}
 
 /** Prompts that are read one after the other; each takes other kernels. */
 const PROMPTS = [
