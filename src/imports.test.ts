@@ -1,10 +1,7 @@
-/** Imports go one way (ARCHITECTURE.md): this table is the rule. */
-import { readdirSync, readFileSync } from 'node:fs';
-import { dirname, join, relative } from 'node:path';
-import { fileURLToPath } from 'node:url';
+/** Imports go one way (ARCHITECTURE.md): this table is the rule. The linter refuses circles, types included. */
+import { posix } from 'node:path';
 import { expect, test } from 'vitest';
-
-const root = fileURLToPath(new URL('..', import.meta.url));
+import { readSource, sourceFiles } from '../e2e/sources';
 
 /** What a part may import of the others; everything may import src/errors.ts and src/other_kinds.ts. */
 const MAY: Record<string, string[]> = {
@@ -53,23 +50,15 @@ const EVERYWHERE = ['src/errors.ts', 'src/other_kinds.ts'];
 const part = (path: string): string =>
   Object.keys(MAY).find((name) => path === name || path.startsWith(`${name}/`)) ?? path;
 
-const everyFile = ['src', 'demo', 'shaders', 'e2e']
-  .flatMap((folder) =>
-    readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' }).map(
-      (file) => `${folder}/${file.replaceAll('\\', '/')}`,
-    ),
-  )
-  .filter((file) => file.endsWith('.ts'));
 // the build's own files and tests stand outside
-const files = everyFile.filter(
+const files = sourceFiles(/\.ts$/).filter(
   (file) => /^(src|demo)\//.test(file) && !/\.(test|d)\.ts$/.test(file) && !file.endsWith('kernels/build.ts'),
 );
 
 function imports(file: string): string[] {
-  const text = readFileSync(join(root, file), 'utf8');
-  return [...text.matchAll(/(?:\bfrom|\bimport\(?)\s*'(\.[^']+)'/g)].map(([, path]) => {
-    const target = relative(root, join(root, dirname(file), path.replace(/\?.*/, ''))).replaceAll('\\', '/');
-    return [`${target}.ts`, target].find((name) => everyFile.includes(name)) ?? target;
+  return [...readSource(file).matchAll(/(?:\bfrom|\bimport\(?)\s*'(\.[^']+)'/g)].map(([, path]) => {
+    const target = posix.join(posix.dirname(file), path.replace(/\?.*/, ''));
+    return [`${target}.ts`, target].find((name) => files.includes(name)) ?? target;
   });
 }
 
@@ -84,31 +73,6 @@ test('imports go one way', () => {
       .map((target) => `${file} → ${target}`),
   );
   expect(wrong).toEqual([]);
-});
-
-/** The first circle that a walk along the imports meets, from a file back to it. */
-function circle(): string[] {
-  const finished = new Set<string>();
-  const walk = (file: string, way: string[]): string[] => {
-    if (way.includes(file)) return [...way.slice(way.indexOf(file)), file];
-    if (finished.has(file)) return [];
-    for (const target of imports(file).filter((name) => everyFile.includes(name))) {
-      const found = walk(target, [...way, file]);
-      if (found.length) return found;
-    }
-    finished.add(file);
-    return [];
-  };
-  for (const file of everyFile) {
-    const found = walk(file, []);
-    if (found.length) return found;
-  }
-  return [];
-}
-
-test('files import each other in no circle, types included', () => {
-  expect(everyFile.length).toBeGreaterThan(400);
-  expect(circle()).toEqual([]);
 });
 
 test('the engine reaches no side file, nor what only side files, the page, tools and tests need', () => {
@@ -139,7 +103,7 @@ test('the engine reaches no side file, nor what only side files, the page, tools
 
 /** Code without comments and the paths of imports. */
 const codeOf = (file: string): string =>
-  readFileSync(join(root, file), 'utf8').replace(/\/\*[\s\S]*?\*\/|\/\/.*|(?:\bfrom|\bimport\(?)\s*'\.[^']+'/g, '');
+  readSource(file).replace(/\/\*[\s\S]*?\*\/|\/\/.*|(?:\bfrom|\bimport\(?)\s*'\.[^']+'/g, '');
 const sources = files.filter((name) => name.startsWith('src/'));
 
 test('one forward pass: a plan of a model is recorded in one place', () => {
@@ -155,9 +119,7 @@ test('the name of an architecture stands in its files only', () => {
 
 test('the engine compares no name of a backend, and has no number of its layout: it asks the backend', () => {
   for (const file of files.filter((name) => name.startsWith('src/engine/') && !name.endsWith('/exports.ts')))
-    expect(readFileSync(join(root, file), 'utf8'), file).not.toMatch(
-      /\binfo\.name(\]| [!=]==)|(RING|PAGE)_POSITIONS|2 \*\* 32/,
-    );
+    expect(readSource(file), file).not.toMatch(/\binfo\.name(\]| [!=]==)|(RING|PAGE)_POSITIONS|2 \*\* 32/);
 });
 
 test('the model mentions no GPU, no fetch and no await', () => {
