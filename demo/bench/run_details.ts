@@ -46,7 +46,14 @@ export function runDetails(run: Run, device: Device, label: string): HTMLElement
   const parts: Node[] = [element('p', { className: 'quiet', textContent: facts.join(' · ') })];
   const problem = run.problem ?? (run.status === 'wrong' ? 'The result is wrong, so it has no speed.' : undefined);
   if (problem) parts.unshift(element('p', { className: 'wrong', textContent: problem }));
-  if (run.measurements.length) parts.push(tableOf(`${title}: medians, with the smallest and the largest`, MEASUREMENT_COLUMNS, run.measurements.map(measurementCells))); // prettier-ignore
+  if (run.measurements.length)
+    parts.push(
+      tableOf(
+        `${title}: medians, with the smallest and the largest`,
+        MEASUREMENT_COLUMNS,
+        run.measurements.map(measurementCells),
+      ),
+    );
   if (run.kernels) parts.push(...kernelTables(title, run.kernels));
   if (run.notes.length)
     parts.push(element('ul', { className: 'notes' }, ...run.notes.map((note) => element('li', { textContent: note }))));
@@ -77,6 +84,14 @@ function kernelTables(
       ['Kernel', 'Dispatches', 'Time', 'GB/s', 'Of a copy'],
       rows,
     ),
-    ...(tuned.length ? [tableOf(`${title}: what the tuner chose`, ['Shape', 'Default', 'Chosen', 'Kernel'], tuned.map((t) => [t.shape, micros(t.defaultMicros), micros(t.micros), t.tuning]))] : []), // prettier-ignore
+    ...(tuned.length
+      ? [
+          tableOf(
+            `${title}: what the tuner chose`,
+            ['Shape', 'Default', 'Chosen', 'Kernel'],
+            tuned.map((t) => [t.shape, micros(t.defaultMicros), micros(t.micros), t.tuning]),
+          ),
+        ]
+      : []),
   ];
 }

@@ -1,4 +1,4 @@
-/** What a reply is made from, and what is made of it: messages for the model, a stored message, words to be read out. */
+/** What a reply is made from, and what is made of it: messages for the model, a stored message, words for a reader. */
 import type { Message } from '../../src/index';
 import type { ChatMessage } from './conversations/conversation';
 import type { Turn } from './history';

@@ -109,9 +109,25 @@ describe('slots', () => {
     const slotsOf = (build: Parameters<typeof recordPlan>[0]): number[] =>
       recordPlan(build).nodes.map(({ out }) => out.slot);
     const w = matrix('w', 4, 4);
-    expect(slotsOf((op) => { const x = op.embed(w); return op.linear(w, op.linear(w, x), { add: x }); })).toEqual([0, 1, 0]); // prettier-ignore
-    expect(slotsOf((op) => { const x = op.embed(w); return op.linear(w, x, { add: x }); })).toEqual([0, 1]); // prettier-ignore
-    expect(slotsOf((op) => { const x = op.embed(w); const y = op.linear(w, op.linear(w, x), { add: x }); return op.linear(w, y, { add: x }); })).toEqual([0, 1, 2, 0]); // prettier-ignore
+    expect(
+      slotsOf((op) => {
+        const x = op.embed(w);
+        return op.linear(w, op.linear(w, x), { add: x });
+      }),
+    ).toEqual([0, 1, 0]);
+    expect(
+      slotsOf((op) => {
+        const x = op.embed(w);
+        return op.linear(w, x, { add: x });
+      }),
+    ).toEqual([0, 1]);
+    expect(
+      slotsOf((op) => {
+        const x = op.embed(w);
+        const y = op.linear(w, op.linear(w, x), { add: x });
+        return op.linear(w, y, { add: x });
+      }),
+    ).toEqual([0, 1, 2, 0]);
   });
 });
 
@@ -160,7 +176,13 @@ function print(value: unknown): string {
 // a change of the forward pass, of its recording or of the slots changes this text: nothing may change it unnoticed
 it('records the forward pass of a 16-layer model in these nodes and slots', async () => {
   const { nodes, slots, outputs } = shapePlan(await tinyCheckpoint(SIXTEEN_LAYERS));
-  const lines = nodes.map(({ op, ...fields }) => `${op}\n${Object.entries(fields).filter(([, value]) => value !== undefined).map(([key, value]) => `  ${key}: ${print(value)}\n`).join('')}`); // prettier-ignore
+  const lines = nodes.map(
+    ({ op, ...fields }) =>
+      `${op}\n${Object.entries(fields)
+        .filter(([, value]) => value !== undefined)
+        .map(([key, value]) => `  ${key}: ${print(value)}\n`)
+        .join('')}`,
+  );
   const text = `${printByLayer(lines)}output: ${outputs.map(print).join(', ')}\n${slots.map((slot, i) => `slot ${i}: [${slot.rows}, ${slot.cols}]\n`).join('')}`;
   await expect(text).toMatchFileSnapshot('plan.expected.txt');
 });

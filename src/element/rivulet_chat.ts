@@ -170,7 +170,8 @@ export class RivuletChat extends Base {
     if (MODEL_ATTRIBUTES.includes(name)) {
       this.stop();
       this.#model.release();
-      if (this.isConnected && this.getAttribute('loading') === 'eager') this.load().catch(() => undefined); // the element shows it
+      // the element shows it
+      if (this.isConnected && this.getAttribute('loading') === 'eager') this.load().catch(() => undefined);
     }
     this.#describe();
   }
@@ -257,7 +258,8 @@ export class RivuletChat extends Base {
       return await this.#rounds(conversation, model, engine, tools, abort.signal);
     } catch (error) {
       if (abort.signal.aborted) {
-        if (!this.#model.loaded) this.#model.release(); // a download that nobody else waits for ends, and goes on from there later
+        // a download that nobody else waits for ends, and goes on from there later
+        if (!this.#model.loaded) this.#model.release();
         return '';
       }
       // what a failed answer has added goes; the question stays

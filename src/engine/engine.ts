@@ -145,7 +145,8 @@ export function createEngine({
     const idle = (): boolean => running.size === 0;
     clearTimeout(tuneTimer);
     tuneTimer = setTimeout(() => {
-      if (idle()) void loaded?.recoverable.current?.runner.tune?.({ isIdle: idle }).catch(() => undefined); // the next call reports a lost device
+      // the next call reports a lost device
+      if (idle()) void loaded?.recoverable.current?.runner.tune?.({ isIdle: idle }).catch(() => undefined);
     }, TUNE_AFTER_IDLE_MS);
   }
 

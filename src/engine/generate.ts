@@ -97,7 +97,8 @@ export async function generate(
   async function run(model: ModelOnBackend): Promise<void> {
     checkPrompt(session, model, prompt);
     const limit = Math.min(request.maxTokens, model.contextLength - prompt.length);
-    if (answer.ids.length >= limit) return void (answer.finish = 'length'); // the new backend may have a shorter context
+    // the new backend may have a shorter context
+    if (answer.ids.length >= limit) return void (answer.finish = 'length');
     // the last prompt token is always read: its logits are needed
     if (reusedTokens === undefined)
       session.history = request.reuse

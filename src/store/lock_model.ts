@@ -38,7 +38,8 @@ export async function lockComplete(
   const release = await acquireSharedLock(readLockName(found.id), signal);
   const manifest = await orRelease(cache.manifest(found.id), release);
   if (manifest?.state !== 'complete') return void release();
-  await cache.updateManifest(found.id, (now) => ({ ...now, lastUsed: Date.now() })).catch(() => {}); // a full disk must not prevent reading
+  // a full disk must not prevent reading
+  await cache.updateManifest(found.id, (now) => ({ ...now, lastUsed: Date.now() })).catch(() => {});
   return { manifest, cache, release };
 }
 
@@ -73,7 +74,8 @@ export async function lockPartial(
     const done = await tryExclusiveLock(readLockName(resolved.id), async () => {
       if (changed.length === stored.files.length) await cache.deleteModel(stored.id);
       else {
-        await cache.putManifest({ ...stored, state: 'partial' }); // in this order an interruption at any moment leaves no old chunk under a new name
+        // in this order an interruption at any moment leaves no old chunk under a new name
+        await cache.putManifest({ ...stored, state: 'partial' });
         for (const { name } of changed) await cache.deleteFile(stored.id, name);
         await cache.putManifest(manifest);
       }

@@ -79,9 +79,12 @@ export function createWasmRunner(
 
   const set = (values: Record<string, number>): void => PLAN.write(heap, header, values);
   set({
-    first: 0, end: count, ops: lowered.ops, history, pages, logits: output, vocabulary: V, normed: alloc(prefillBatch * widest * 4, 'activations'),
-    int8: alloc(kernels.quantized_size(prefillBatch, widest), 'activations'), scratch: alloc(scratchBytes * pool.size, 'scratch'), scratchBytes, tile, widest,
-    candidates: alloc(V * SAMPLER_TOKEN_BYTES, 'the sampler'), marks: alloc(Math.max(V, vocabulary) * 4, 'the sampler'), times,
+    first: 0, end: count, ops: lowered.ops, history, pages, logits: output, vocabulary: V,
+    normed: alloc(prefillBatch * widest * 4, 'activations'),
+    int8: alloc(kernels.quantized_size(prefillBatch, widest), 'activations'),
+    scratch: alloc(scratchBytes * pool.size, 'scratch'), scratchBytes, tile, widest,
+    candidates: alloc(V * SAMPLER_TOKEN_BYTES, 'the sampler'), marks: alloc(Math.max(V, vocabulary) * 4, 'the sampler'),
+    times,
   }); // prettier-ignore
 
   let position = 0;
