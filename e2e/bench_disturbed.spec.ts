@@ -24,7 +24,10 @@ describe('what is wrong or disturbed is said', () => {
     await choose(page, { quantizations: ['Q4_0', 'Q8_0'] });
     await run(page);
     const { runs } = await saved(page);
-    expect(runs.map(({ status, measurements }) => [status, measurements.length])).toEqual([['wrong', 0], ['done', 2]]); // prettier-ignore
+    expect(runs.map(({ status, measurements }) => [status, measurements.length])).toEqual([
+      ['wrong', 0],
+      ['done', 2],
+    ]);
     expect(runs[0].problem).toMatch(/^The kernels compute wrong numbers: they differ from the known results by \d/);
     expect(await page.locator('tr.wrong').innerText()).toMatch(/Q4_0.*wrong result/s);
     expect(await page.locator('tr.wrong').innerText()).toMatch(/wrong\s+wrong\s+wrong\s+wrong/);
@@ -81,7 +84,13 @@ describe('what is wrong or disturbed is said', () => {
 
   test('blocked storage: everything is measured, and the page says that a reload loses it', async () => {
     await bench.context.addInitScript(() => {
-      Object.defineProperty(window, 'indexedDB', { value: { open: () => { throw new DOMException('blocked', 'SecurityError'); } } }); // prettier-ignore
+      Object.defineProperty(window, 'indexedDB', {
+        value: {
+          open: () => {
+            throw new DOMException('blocked', 'SecurityError');
+          },
+        },
+      });
     });
     const { page, errors } = await bench.open();
     expect(await page.innerText('#fleeting')).toContain('a reload loses the result');
@@ -148,7 +157,10 @@ test('both backends stand in one table; a GPU that is lost in the middle of a ru
   expect(validate(result), JSON.stringify(validate.errors)).toBe(true);
   expect(result.device.bandwidth!.gpuCopy).toBeGreaterThan(0);
   const [cpu, gpu] = result.runs;
-  expect([cpu, gpu].map(({ backend, status, problem }) => [backend, status, problem])).toEqual([['wasm', 'done', undefined], ['webgpu', 'done', undefined]]); // prettier-ignore
+  expect([cpu, gpu].map(({ backend, status, problem }) => [backend, status, problem])).toEqual([
+    ['wasm', 'done', undefined],
+    ['webgpu', 'done', undefined],
+  ]);
   expect(gpu.check!.golden).toBeLessThan(1e-2);
   expect(gpu.measurements).toMatchObject([{ prompt: 128, repetitions: 3 }]);
   expect(gpu.measurements[0].prefill!.median).toBeGreaterThan(1);

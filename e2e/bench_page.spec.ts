@@ -42,7 +42,10 @@ test('a set is measured, shown, and shared; nothing is asked of anyone else', as
 
   const result = await saved(page);
   expect(validate(result), JSON.stringify(validate.errors)).toBe(true);
-  expect(result.runs.map(({ model, status }) => [model.quantization, status])).toEqual([['Q4_0', 'done'], ['Q4_K', 'done']]); // prettier-ignore
+  expect(result.runs.map(({ model, status }) => [model.quantization, status])).toEqual([
+    ['Q4_0', 'done'],
+    ['Q4_K', 'done'],
+  ]);
   expect(result.device.bandwidth!.cpuThreads).toBe(1);
   expect(result.device.bandwidth!.cpuRead).toBeGreaterThan(0.1);
   for (const { check, loadMs, memoryBytes, measurements, threads } of result.runs) {
@@ -51,7 +54,12 @@ test('a set is measured, shown, and shared; nothing is asked of anyone else', as
     expect(loadMs).toBeGreaterThan(1);
     expect(memoryBytes).toBeGreaterThan(3e6);
     expect(threads).toBe(1);
-    expect(measurements.map(({ prompt, generate, cached }) => [prompt, generate, cached])).toEqual([[128, 1, false], [512, 1, false], [128, 64, true], [1024, 64, true]]); // prettier-ignore
+    expect(measurements.map(({ prompt, generate, cached }) => [prompt, generate, cached])).toEqual([
+      [128, 1, false],
+      [512, 1, false],
+      [128, 64, true],
+      [1024, 64, true],
+    ]);
     for (const { prefill, decode, gapMs, firstTokenMs, repetitions } of measurements) {
       expect(repetitions).toBe(2);
       expect(firstTokenMs.median).toBeGreaterThan(0);
@@ -135,7 +143,12 @@ test('the settings that vendors publish, and a run without a pause, here of two 
   expect(validate(result), JSON.stringify(validate.errors)).toBe(true);
   const [{ status, measurements, sustained }] = result.runs;
   expect(status).toBe('done');
-  expect(measurements.map(({ prompt, generate, cached }) => [prompt, generate, cached])).toEqual([[256, 64, false], [1024, 100, false], [4096, 128, false], [1024, 64, true]]); // prettier-ignore
+  expect(measurements.map(({ prompt, generate, cached }) => [prompt, generate, cached])).toEqual([
+    [256, 64, false],
+    [1024, 100, false],
+    [4096, 128, false],
+    [1024, 64, true],
+  ]);
   for (const { cached, prefill, decode, firstTokenMs, gapMs } of measurements) {
     expect(prefill !== undefined).toBe(!cached);
     expect(decode!.median).toBeGreaterThan(10);
@@ -178,7 +191,11 @@ describe('a set that is interrupted', () => {
     await ended(page);
     await soon(() => page.locator(':focus').innerText()).toBe('Run again');
     const after = await saved(page);
-    expect(after.runs.map(({ model, status }) => [model.quantization, status])).toEqual([['Q4_0', 'done'], ['Q8_0', 'done'], ['F16', 'done']]); // prettier-ignore
+    expect(after.runs.map(({ model, status }) => [model.quantization, status])).toEqual([
+      ['Q4_0', 'done'],
+      ['Q8_0', 'done'],
+      ['F16', 'done'],
+    ]);
     expect(after.runs[0]).toEqual(before.runs[0]);
     expect(after.created).toBe(before.created);
     await page.reload();
@@ -210,8 +227,14 @@ describe('a set that is interrupted', () => {
     await page.waitForSelector('#progress:visible');
     await ended(page);
     const { runs } = await saved(page);
-    expect(runs.map(({ status, problem }) => [status, problem])).toEqual([['failed', 'The page was closed or crashed 2 times during this run, so the run was left out.'], ['done', undefined]]); // prettier-ignore
-    expect(runs.map(({ model, measurements }) => [model.quantization, measurements.length])).toEqual([['Q4_0', 1], ['Q8_0', 2]]); // prettier-ignore
+    expect(runs.map(({ status, problem }) => [status, problem])).toEqual([
+      ['failed', 'The page was closed or crashed 2 times during this run, so the run was left out.'],
+      ['done', undefined],
+    ]);
+    expect(runs.map(({ model, measurements }) => [model.quantization, measurements.length])).toEqual([
+      ['Q4_0', 1],
+      ['Q8_0', 2],
+    ]);
   });
 
   test('a new run asks before it takes the place of a result, and can keep it', async () => {
@@ -273,10 +296,15 @@ function extremeResult(): BenchmarkResult {
   const spread = { median: 1e12, min: 0, max: 1e12 };
   return {
     ...RESULT,
-    device: { ...RESULT.device, browser: long(120), bandwidth: { cpuRead: 0, gpuCopy: 1e12 }, gpu: { name: long(200), software: false, features: Array.from({ length: 100 }, () => long(60)), maxBufferBytes: 1e15 } },
+    device: { ...RESULT.device, browser: long(120), bandwidth: { cpuRead: 0, gpuCopy: 1e12 }, gpu: { name: long(200),
+      software: false, features: Array.from({ length: 100 }, () => long(60)), maxBufferBytes: 1e15 } },
     runs: [
-      { ...one, model: { ...one.model, name: long(200), bytes: 0 }, measurements: [0, 1, 1e6].map((prompt) => ({ ...one.measurements[0], prompt, decode: spread })), sustained: { seconds: 3600, points: [[3600, 0], [0, 1e12], [0, 0]] as [number, number][] } },
-      { ...one, backend: 'webgpu' as const, measurements: [{ ...one.measurements[0], generate: 0, cached: false, prefill: { median: 0, min: 0, max: 0 }, decode: { median: 0, min: 0, max: 0 } }], sustained: { seconds: 0, points: [] } },
+      { ...one, model: { ...one.model, name: long(200), bytes: 0 }, measurements: [0, 1,
+        1e6].map((prompt) => ({ ...one.measurements[0], prompt, decode: spread })), sustained: { seconds: 3600,
+        points: [[3600, 0], [0, 1e12], [0, 0]] as [number, number][] } },
+      { ...one, backend: 'webgpu' as const, measurements: [{ ...one.measurements[0], generate: 0, cached: false,
+        prefill: { median: 0, min: 0, max: 0 }, decode: { median: 0, min: 0, max: 0 } }], sustained: { seconds: 0,
+        points: [] } },
       { ...one, status: 'failed' as const, problem: long(1000), measurements: [], notes: [long(1000)] },
     ],
   }; // prettier-ignore
@@ -356,7 +384,9 @@ test.each<[string, (page: Page) => Promise<unknown>, string]>([
   await reach(page);
   await page.waitForSelector('body[data-ready]');
   await page.waitForSelector(shows);
-  await page.evaluate(() => { for (const one of document.querySelectorAll('details')) one.open = true; }); // prettier-ignore
+  await page.evaluate(() => {
+    for (const one of document.querySelectorAll('details')) one.open = true;
+  });
   await loadAxe(page);
   expect(await objections(page)).toEqual([]);
   await page.setViewportSize({ width: 390, height: 844 });
@@ -404,7 +434,24 @@ describe('what comes from elsewhere', () => {
 
   test('a wrong result gets no speed, whatever its file says', async () => {
     const [run] = RESULT.runs;
-    const { page } = await bench.open(await toFragment({ ...RESULT, runs: [{ ...run, status: 'wrong', sustained: { seconds: 60, points: [[1, 100], [60, 100]] } }] })); // prettier-ignore
+    const { page } = await bench.open(
+      await toFragment({
+        ...RESULT,
+        runs: [
+          {
+            ...run,
+            status: 'wrong',
+            sustained: {
+              seconds: 60,
+              points: [
+                [1, 100],
+                [60, 100],
+              ],
+            },
+          },
+        ],
+      }),
+    );
     expect(
       await page.getByRole('region', { name: 'No speed: the result is wrong' }).locator('.wrong').innerText(),
     ).toBe('Demo model (6M) Q4_0 · CPU');

@@ -291,8 +291,17 @@ for (const { name, tag, open } of ENGINES)
     })()`)) as { result: BenchmarkResult; table: string; objections: string[] };
         expect(validate(result), JSON.stringify(validate.errors)).toBe(true);
         expect(result.device.browser).toContain({ Firefox: 'Firefox', WebKit: 'Safari' }[name]);
-        expect(result.runs.map(({ model, status, problem }) => [model.quantization, status, problem])).toEqual([['Q4_0', 'done', undefined], ['Q8_0', 'done', undefined]]); // prettier-ignore
-        for (const { measurements } of result.runs) expect(measurements.map(({ prompt, decode }) => [prompt, decode !== undefined])).toEqual([[128, false], [512, false], [128, true], [1024, true]]); // prettier-ignore
+        expect(result.runs.map(({ model, status, problem }) => [model.quantization, status, problem])).toEqual([
+          ['Q4_0', 'done', undefined],
+          ['Q8_0', 'done', undefined],
+        ]);
+        for (const { measurements } of result.runs)
+          expect(measurements.map(({ prompt, decode }) => [prompt, decode !== undefined])).toEqual([
+            [128, false],
+            [512, false],
+            [128, true],
+            [1024, true],
+          ]);
         expect(table).toContain('Demo model (6M) Q8_0');
         expect(objections).toEqual([]);
       }),

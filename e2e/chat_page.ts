@@ -128,7 +128,8 @@ export async function askAndStop(page: Page, message: string): Promise<boolean> 
     before,
     { timeout: PATIENCE },
   );
-  if (await page.isVisible('#stop')) await page.click('#stop', { timeout: 5000 }).catch(() => undefined); // it may just have ended
+  // it may just have ended
+  if (await page.isVisible('#stop')) await page.click('#stop', { timeout: 5000 }).catch(() => undefined);
   await page.waitForSelector('#stop', { state: 'hidden', timeout: PATIENCE });
   return (await stopped.count()) > stoppedBefore;
 }

@@ -319,7 +319,8 @@ test('two tabs, 100 random actions: no turn is lost', async () => {
     } else {
       const buttons = tab.locator(kind < 9 ? '#messages .regenerate:enabled' : '#messages .versions button:enabled');
       const count = await buttons.count();
-      if (count) await press(buttons.nth(random(count))).catch(() => undefined); // the other tab has changed it meanwhile
+      // the other tab has changed it meanwhile
+      if (count) await press(buttons.nth(random(count))).catch(() => undefined);
     }
   };
   for (let action = 0; action < 100; action += 2) await Promise.all([act(tabs[0], action), act(tabs[1], action + 1)]);

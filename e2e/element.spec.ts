@@ -36,7 +36,11 @@ const workers = (): number => page.workers().length;
 
 test('the README example answers, word for word, from a sub-path, without a request to anyone else', async () => {
   const example = /```html\n(<script src="rivulet-element.js">[\s\S]*?)```/;
-  const lines = (text: string): string[] => text.split('\n').map((line) => line.trim()).filter(Boolean); // prettier-ignore
+  const lines = (text: string): string[] =>
+    text
+      .split('\n')
+      .map((line) => line.trim())
+      .filter(Boolean);
   for (const path of ['README.md', 'docs/element.md'])
     expect(lines(read('demo/element.html')).join('\n'), path).toContain(lines(example.exec(read(path))![1]).join('\n'));
   await page.goto(`${site.url}element.html`);
@@ -140,7 +144,10 @@ test('in a form it sends the conversation, is reset and is disabled', async () =
   expect(await value()).toBeNull();
   const answer = await send('Hello!');
   const sent = JSON.parse(String(await value())) as { role: string; content: string }[];
-  expect(sent).toEqual([{ role: 'user', content: 'Hello!' }, { role: 'assistant', content: answer }]); // prettier-ignore
+  expect(sent).toEqual([
+    { role: 'user', content: 'Hello!' },
+    { role: 'assistant', content: answer },
+  ]);
   await page.evaluate(() => void (document.querySelector('fieldset')!.disabled = true));
   expect(await chat().getByRole('textbox').isDisabled()).toBe(true);
   await page.evaluate(() => document.querySelector('form')!.reset());
@@ -153,16 +160,29 @@ test('wrong input is said in the element, and the page goes on', async () => {
     `<rivulet-chat id="none"></rivulet-chat><rivulet-chat id="missing" model="./nothing.gguf"></rivulet-chat><rivulet-chat id="json" model="${MODEL}" tools="[{name}]"></rivulet-chat><rivulet-chat id="good" model="${MODEL}"></rivulet-chat>`,
   );
   const problem = (id: string) => chat(`#${id}`).getByRole('alert').innerText();
-  const failure = (id: string) => send('Hello!', `#${id}`).then(() => 'answered', (error: Error) => error.message); // prettier-ignore
+  const failure = (id: string) =>
+    send('Hello!', `#${id}`).then(
+      () => 'answered',
+      (error: Error) => error.message,
+    );
   expect(await failure('none')).toContain('The element has no model');
   expect(await problem('none')).toContain('The element has no model. Write <rivulet-chat model=');
   await failure('missing');
   expect(await problem('missing')).toMatch(/cannot be|not found|404/i);
   expect(await failure('json')).toContain('The attribute tools is no JSON');
-  expect(await chat('#json').evaluate((element) => {
-    const wrong = [7, [{ title: 'x' }], [{ name: 'a' }, { name: 'a' }], [{ name: 'a', parameters: 1 }]];
-    return wrong.map((tools) => { try { (element as RivuletChat).tools = tools as never; return 'taken'; } catch (error) { return (error as Error).name; } });
-  })).toEqual(['RequestError', 'RequestError', 'RequestError', 'RequestError']); // prettier-ignore
+  expect(
+    await chat('#json').evaluate((element) => {
+      const wrong = [7, [{ title: 'x' }], [{ name: 'a' }, { name: 'a' }], [{ name: 'a', parameters: 1 }]];
+      return wrong.map((tools) => {
+        try {
+          (element as RivuletChat).tools = tools as never;
+          return 'taken';
+        } catch (error) {
+          return (error as Error).name;
+        }
+      });
+    }),
+  ).toEqual(['RequestError', 'RequestError', 'RequestError', 'RequestError']);
   // the question stays, and is answered when the cause is gone
   await chat('#json').evaluate((element) => element.setAttribute('tools', '[]'));
   await chat('#json').getByRole('button', { name: 'Try again' }).click();
@@ -250,9 +270,29 @@ test('results of tools: a value that is no JSON, an answer without a value, and 
     'ok 2',
     expect.stringMatching(/^(?:x{30} 20001|undefined undefined)$/),
   ]);
-  const refused = await chat().evaluate((element) => [[{ name: 'a', parameters: { properties: { b: null } } }], [{ name: 'a', parameters: { required: 'b' } }]].map((tools) => { try { (element as RivuletChat).tools = tools as never; return 'taken'; } catch (error) { return (error as Error).name; } })); // prettier-ignore
+  const refused = await chat().evaluate((element) =>
+    [[{ name: 'a', parameters: { properties: { b: null } } }], [{ name: 'a', parameters: { required: 'b' } }]].map(
+      (tools) => {
+        try {
+          (element as RivuletChat).tools = tools as never;
+          return 'taken';
+        } catch (error) {
+          return (error as Error).name;
+        }
+      },
+    ),
+  );
   expect(refused).toEqual(['RequestError', 'RequestError']);
-  const messages = await chat().evaluate((element) => [undefined, [undefined], [{ role: 'user' }]].map((given) => { try { (element as RivuletChat).messages = given as never; return 'taken'; } catch (error) { return (error as Error).name; } })); // prettier-ignore
+  const messages = await chat().evaluate((element) =>
+    [undefined, [undefined], [{ role: 'user' }]].map((given) => {
+      try {
+        (element as RivuletChat).messages = given as never;
+        return 'taken';
+      } catch (error) {
+        return (error as Error).name;
+      }
+    }),
+  );
   expect(messages).toEqual(['RequestError', 'RequestError', 'RequestError']);
 });
 

@@ -123,7 +123,13 @@ test('it runs in a page that enforces Trusted Types, with the policies of docs/e
   const [, rule, names] = /(require-trusted-types-for 'script'); (trusted-types .*)/.exec(read('docs/element.md'))!;
   const scripts = '<script src="rivulet-element.js"></script>';
   const element = `<rivulet-chat model="${MODEL}"></rivulet-chat>`;
-  const markdown = (): Promise<string[]> => chat().evaluate((one) => ((one as RivuletChat).messages = [{ role: 'assistant', content: 'a **b** <b>c</b>' }], undefined)).then(() => soon(async () => (await shownReplies()).length).toBe(1)).then(shownReplies); // prettier-ignore
+  const markdown = (): Promise<string[]> =>
+    chat()
+      .evaluate(
+        (one) => (((one as RivuletChat).messages = [{ role: 'assistant', content: 'a **b** <b>c</b>' }]), undefined),
+      )
+      .then(() => soon(async () => (await shownReplies()).length).toBe(1))
+      .then(shownReplies);
   const bold = ['<div dir="auto"><p>a <strong>b</strong> &lt;b&gt;c&lt;/b&gt;</p>\n</div>'];
   for (const policies of [rule, `${rule}; ${names}`]) {
     await open(element, { policy: `${POLICY}; ${policies}`, head: scripts });
@@ -154,7 +160,11 @@ test('it runs in a page that enforces Trusted Types, with the policies of docs/e
 
 test('an old button does not answer another message, and an error is shown once', async () => {
   await open('<rivulet-chat model="./nothing.gguf" loading="eager"></rivulet-chat>');
-  const failed = (): Promise<string> => send('Hello!').then(() => 'answered', (error: Error) => error.message); // prettier-ignore
+  const failed = (): Promise<string> =>
+    send('Hello!').then(
+      () => 'answered',
+      (error: Error) => error.message,
+    );
   const problems = (): Promise<number> =>
     chat().evaluate((element) => element.shadowRoot!.querySelectorAll('.problem').length);
   await soon(problems).toBe(1);
@@ -208,7 +218,16 @@ test('who leaves the page and comes back finds the conversation, and a model tha
     await open(`<rivulet-chat model="${MODEL}"></rivulet-chat>`);
     const page = await keeping.newPage();
     await page.goto(`${host.url}test.html`);
-    const chatted = (text: string): Promise<[string, number]> => page.locator('rivulet-chat').evaluate((element, words) => (element as RivuletChat).send(words).then((answer): [string, number] => [answer, (element as RivuletChat).messages.length]), text); // prettier-ignore
+    const chatted = (text: string): Promise<[string, number]> =>
+      page
+        .locator('rivulet-chat')
+        .evaluate(
+          (element, words) =>
+            (element as RivuletChat)
+              .send(words)
+              .then((answer): [string, number] => [answer, (element as RivuletChat).messages.length]),
+          text,
+        );
     expect(await chatted('Hello!')).toEqual([expect.stringMatching(/\w/), 2]);
     // once at rest, and once in the middle of an answer
     for (const messages of [4, 8]) {
@@ -248,7 +267,10 @@ test('elements that come and go leave no worker and little memory behind', async
         for (let i = 0; i < Number(n); i++) {
           const element = document.createElement('rivulet-chat');
           element.model = String(model);
-          element.messages = [{ role: 'user', content: 'Hello!' }, { role: 'assistant', content: 'A **reply**.' }]; // prettier-ignore
+          element.messages = [
+            { role: 'user', content: 'Hello!' },
+            { role: 'assistant', content: 'A **reply**.' },
+          ];
           document.querySelector('main')!.append(element);
           if (i % 2) await element.load();
           else if (early) void element.load().catch(() => undefined);
@@ -303,7 +325,20 @@ test('two models answer, and a third that does not exist is said, where the brow
     );
     const page = await blocked.newPage();
     await page.goto(tests.page.url());
-    expect(await page.evaluate(() => new Promise((resolve) => { try { const request = indexedDB.open('x'); request.onsuccess = () => resolve('open'); request.onerror = () => resolve('blocked'); } catch { resolve('blocked'); } }))).toBe('blocked'); // prettier-ignore
+    expect(
+      await page.evaluate(
+        () =>
+          new Promise((resolve) => {
+            try {
+              const request = indexedDB.open('x');
+              request.onsuccess = () => resolve('open');
+              request.onerror = () => resolve('blocked');
+            } catch {
+              resolve('blocked');
+            }
+          }),
+      ),
+    ).toBe('blocked');
     const outcome = await page.evaluate(() =>
       Promise.all(
         [...document.querySelectorAll('rivulet-chat')].map((element) =>

@@ -166,7 +166,8 @@ describe.each([
     expect(said.length).toBe(6);
     [said[0], said[5]].forEach(({ id, logprob, top }, i) => {
       const sum = Math.log(logits[i].reduce((total, l) => total + Math.exp(l), 0));
-      expect(Math.abs(logprob - (logits[i][id] - sum))).toBeLessThan(i ? 0.1 : 1e-4); // read token by token, and in one piece
+      // read token by token, and in one piece
+      expect(Math.abs(logprob - (logits[i][id] - sum))).toBeLessThan(i ? 0.1 : 1e-4);
       expect(top.length).toBe(2);
       expect(Math.abs(top[0].logprob - (Math.max(...logits[i]) - sum))).toBeLessThan(i ? 0.1 : 1e-4);
       expect(top[0].logprob).toBeGreaterThanOrEqual(top[1].logprob);

@@ -192,7 +192,8 @@ for (const { name, options, sums, tags, open } of engines())
 
     it('says the same from a table in several buffers', async () => {
       const [[several, tokens], [one, wanted]] = await call('sharded', 1.2e6, options);
-      expect([several, one]).toEqual([6, 4]); // two lookups, square, one for both parts of the head, process_logits, argmax; the draw looks up where it can
+      // two lookups, square, one for both parts of the head, process_logits, argmax; the draw looks up where it can
+      expect([several, one]).toEqual([6, 4]);
       expect(new Set(tokens).size).toBeGreaterThan(8);
       expect(tokens).toEqual(wanted);
     });

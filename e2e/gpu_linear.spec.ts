@@ -93,10 +93,12 @@ const MIXED: Case[] = [
   })),
   // one dispatch for two parts
   { op: 'linear', dtypes: ['Q6_K', 'F16'], rows: [100, 30], cols: 1024, T: 1, norm: true, tuning: { rows: 8 } },
-  { op: 'linear', dtypes: ['F16', 'F32'], rows: [8, 9], cols: 33, T: 1, norm: true, tuning: { groupSize: 32 } }, // neither is whole
+  // neither is whole
+  { op: 'linear', dtypes: ['F16', 'F32'], rows: [8, 9], cols: 33, T: 1, norm: true, tuning: { groupSize: 32 } },
   { op: 'linear', dtypes: ['F16', 'F32'], rows: [8, 9], cols: 36, T: 1 }, // the second is
   { op: 'linear', dtypes: ['Q5_1', 'Q8_0', 'Q4_0'], rows: [4, 4, 130], cols: 320, T: 1, add: 'in place' },
-  { op: 'linear', dtypes: ['Q4_1', 'Q5_0'], rows: [12, 6], cols: 64, T: 1, norm: true, bias: true, add: 'apart' }, // too many buffers for one
+  // too many buffers for one
+  { op: 'linear', dtypes: ['Q4_1', 'Q5_0'], rows: [12, 6], cols: 64, T: 1, norm: true, bias: true, add: 'apart' },
 ];
 
 const name = ({ op, dtypes, rows, cols, T, norm, bias, add, limit, tuning }: Case): string =>

@@ -106,7 +106,14 @@ function mount(mounts: Record<string, string>, answer?: ServeOptions['answer']):
   };
 }
 
-const TYPES: Record<string, string> = { '.js': 'text/javascript', '.mjs': 'text/javascript', '.wasm': 'application/wasm', '.json': 'application/json', '.html': 'text/html', '.css': 'text/css' }; // prettier-ignore
+const TYPES: Record<string, string> = {
+  '.js': 'text/javascript',
+  '.mjs': 'text/javascript',
+  '.wasm': 'application/wasm',
+  '.json': 'application/json',
+  '.html': 'text/html',
+  '.css': 'text/css',
+};
 
 /** A file with byte ranges; a directory as a JSON list of its files. */
 export function sendFile(directory: string, request: IncomingMessage, response: ServerResponse): void {

@@ -73,7 +73,11 @@ describe.each([{ webgpu: true }, { webgpu: false }])('%o', ({ webgpu }) => {
     const form = webgpu ? 'surface' : 'map';
     await expect.poll(() => colours(page, `#${form}`)).toBeGreaterThan(50);
     if (webgpu) {
-      const picture = (): Promise<string> => page.locator('#surface').screenshot().then((image) => image.toString('base64')); // prettier-ignore
+      const picture = (): Promise<string> =>
+        page
+          .locator('#surface')
+          .screenshot()
+          .then((image) => image.toString('base64'));
       const before = await picture();
       await page.focus('#surface');
       await page.keyboard.press('ArrowRight');

@@ -123,7 +123,10 @@ export function profileTable(profile: Profile | undefined): string[] {
 export function tuneTable(rows: ShapeTuningResult[]): string[] {
   if (!rows.length)
     return ['nothing to tune: all kernels are tuned on this device already, or the time limit is too short'];
-  const named = ({ tuning }: ShapeTuningResult): string => Object.entries(tuning).map(([name, value]) => `${name} ${value}`).join(', ') || 'default'; // prettier-ignore
+  const named = ({ tuning }: ShapeTuningResult): string =>
+    Object.entries(tuning)
+      .map(([name, value]) => `${name} ${value}`)
+      .join(', ') || 'default';
   const rate = (bytes: number, micros: number): string => (bytes / micros / 1000).toFixed(1).padStart(7);
   return [
     `${'shape'.padEnd(32)} ${'default µs'.padStart(10)} ${'GB/s'.padStart(7)} ${'tuned µs'.padStart(9)} ${'GB/s'.padStart(7)}  gain  kernel`,

@@ -37,6 +37,10 @@ export async function randomModel(
       Float32Array.from({ length }, () => 0.5 + next() / 2 ** 32),
     );
   };
-  const loaded = mapLeaves(weights, (source) => matrices.get(source)!, ({ name, length }) => vector(name, length)); // prettier-ignore
+  const loaded = mapLeaves(
+    weights,
+    (source) => matrices.get(source)!,
+    ({ name, length }) => vector(name, length),
+  );
   return recordModel({ architecture: LFM2, config }, loaded);
 }

@@ -40,7 +40,10 @@ beforeAll(async () => {
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 test('the tarball holds the library, its side file, the element, inspect, their types, the demo model, licence, notices and README, nothing else', async () => {
-  const files = (await run('tar', '-tzf', tarball)).trim().split('\n').map((path) => path.replace('package/', '')); // prettier-ignore
+  const files = (await run('tar', '-tzf', tarball))
+    .trim()
+    .split('\n')
+    .map((path) => path.replace('package/', ''));
   expect(files.sort()).toEqual([
     'LICENSE',
     'README.md',
@@ -105,7 +108,11 @@ test('the types name the exports that are there, every function with a docstring
     .getSourceFile(join(folder, 'module.ts'))!
     .statements.filter(ts.isImportDeclaration);
   const exported = checker.getExportsOfModule(checker.getSymbolAtLocation(moduleSpecifier)!);
-  const names = (flags: ts.SymbolFlags): string[] => exported.filter((symbol) => symbol.flags & flags).map((symbol) => symbol.name).sort(); // prettier-ignore
+  const names = (flags: ts.SymbolFlags): string[] =>
+    exported
+      .filter((symbol) => symbol.flags & flags)
+      .map((symbol) => symbol.name)
+      .sort();
   const values = names(ts.SymbolFlags.Value);
   expect(values).toContain('load');
   expect(Object.keys(await import(pathToFileURL(join(installed, 'dist/rivulet.mjs')).href)).sort()).toEqual(values);

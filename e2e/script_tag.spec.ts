@@ -11,7 +11,11 @@ import { launchChromium } from './harness';
 import { serveSite } from './site';
 
 const read = (path: string): string => readFileSync(new URL(`../${path}`, import.meta.url), 'utf8');
-const lines = (text: string): string[] => text.split('\n').map((line) => line.trim()).filter(Boolean); // prettier-ignore
+const lines = (text: string): string[] =>
+  text
+    .split('\n')
+    .map((line) => line.trim())
+    .filter(Boolean);
 
 let browser: Browser;
 beforeAll(async () => {

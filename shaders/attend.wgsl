@@ -58,7 +58,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let at = (position * K + kv) * units + lid;
     let v = (H + K + kv) * d + 8u * lid;
     let e = 8u * lid;
-    store_key(at, Eight(vec4<f32>(k[e], k[e + 1u], k[e + 2u], k[e + 3u]), vec4<f32>(k[e + 4u], k[e + 5u], k[e + 6u], k[e + 7u])));
+    store_key(at, Eight(vec4<f32>(k[e], k[e + 1u], k[e + 2u], k[e + 3u]),
+      vec4<f32>(k[e + 4u], k[e + 5u], k[e + 6u], k[e + 7u])));
     store_value(at, Eight(
       vec4<f32>(qkv[v], qkv[v + 1u], qkv[v + 2u], qkv[v + 3u]),
       vec4<f32>(qkv[v + 4u], qkv[v + 5u], qkv[v + 6u], qkv[v + 7u]),

@@ -16,10 +16,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   var top = span_results[base + d + 1u];
   for (var s = 1u; s < count; s++) { top = max(top, span_results[base + s * stride + d + 1u]); }
   var total = 0.0;
-  for (var s = 0u; s < count; s++) { total += span_results[base + s * stride + d] * exp(span_results[base + s * stride + d + 1u] - top); }
+  for (var s = 0u; s < count; s++) {
+    total += span_results[base + s * stride + d] * exp(span_results[base + s * stride + d + 1u] - top);
+  }
   for (var i = lid; i < d; i += 64u) {
     var sum = 0.0;
-    for (var s = 0u; s < count; s++) { sum += span_results[base + s * stride + i] * exp(span_results[base + s * stride + d + 1u] - top); }
+    for (var s = 0u; s < count; s++) {
+      sum += span_results[base + s * stride + i] * exp(span_results[base + s * stride + d + 1u] - top);
+    }
     y[group.x * d + i] = sum / total;
   }
 }

@@ -58,7 +58,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     var dots = array<vec4<f32>, 4>();
     for (var i = 0u; i < quads; i++) {
       let part = qkv[q + i];
-      for (var j = 0u; j < (min(2048u / d, 32u) + LANES - 1u) / LANES; j++) { dots[j] += part * tile[(lane + j * LANES) * stride + i]; }
+      for (var j = 0u; j < (min(2048u / d, 32u) + LANES - 1u) / LANES; j++) {
+        dots[j] += part * tile[(lane + j * LANES) * stride + i];
+      }
     }
     for (var j = 0u; j < 4u; j++) {
       let key = lane + j * LANES;
@@ -78,7 +80,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     for (var j = 0u; j < 4u; j++) {
       let key = lane + j * LANES;
       let visible = key < count && begin + key <= last_visible;
-      if (key < keys_per_tile) { weight[row * STRIDE + key] = select(0.0, exp(weight[row * STRIDE + key] - top), visible); }
+      if (key < keys_per_tile) {
+        weight[row * STRIDE + key] = select(0.0, exp(weight[row * STRIDE + key] - top), visible);
+      }
     }
     for (var n = lid; n < count * (d / 8u); n += 256u) {
       let key = n / (d / 8u);

@@ -27,7 +27,8 @@ fn main(@builtin(local_invocation_index) lid: u32) {
   var own = first_after(Entry(LEAST, NONE), lid, 256u);
   let top = group_first(own, lid).l;
   var sum = 0.0;
-  for (var v = lid; v < request.V; v += 256u) { sum += exp(max(logits[v] - top, -200.0)); } // the difference may exceed f32
+  // the difference may exceed f32
+  for (var v = lid; v < request.V; v += 256u) { sum += exp(max(logits[v] - top, -200.0)); }
   sum = group_sum(sum, lid);
   if (lid == 0u) {
     result[0] = vec2<u32>(bitcast<u32>(top), bitcast<u32>(sum));

@@ -31,8 +31,14 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     for (var i = 0u; i < code_words; i++) {
       let from_byte = at + codes_from + 16u * i;
       var q = vec4<u32>(word(from_byte), word(from_byte + 4u), word(from_byte + 8u), word(from_byte + 12u));
-      if (bits == 4u) { q = vec4<u32>(pack_nibbles(q.x, q.y), pack_nibbles(q.z, q.w), pack_nibbles(q.x >> 4u, q.y >> 4u), pack_nibbles(q.z >> 4u, q.w >> 4u)); }
-      if (bits == 5u) { q = vec4<u32>(pair_nibbles(q.x, q.z), pair_nibbles(q.y, q.w), pair_nibbles(q.x >> 4u, q.z >> 4u), pair_nibbles(q.y >> 4u, q.w >> 4u)); }
+      if (bits == 4u) {
+        q = vec4<u32>(pack_nibbles(q.x, q.y), pack_nibbles(q.z, q.w), pack_nibbles(q.x >> 4u, q.y >> 4u),
+          pack_nibbles(q.z >> 4u, q.w >> 4u));
+      }
+      if (bits == 5u) {
+        q = vec4<u32>(pair_nibbles(q.x, q.z), pair_nibbles(q.y, q.w), pair_nibbles(q.x >> 4u, q.z >> 4u),
+          pair_nibbles(q.y >> 4u, q.w >> 4u));
+      }
       if (bits == 8u) { q ^= vec4<u32>(0x80808080u); } // signed codes become codes offset by 128
       w[((4u * group + r) * blocks + block) * code_words + i] = q;
     }

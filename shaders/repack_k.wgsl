@@ -26,7 +26,10 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     top[r] = word(at);
     let s = at + 4u + j;
     var pair = vec2<u32>(byte(s) & 63u, byte(s + 4u) & 63u);
-    if (j >= 4u) { pair = vec2<u32>((byte(s + 4u) & 15u) | ((byte(s - 4u) >> 6u) << 4u), (byte(s + 4u) >> 4u) | ((byte(s) >> 6u) << 4u)); }
+    if (j >= 4u) {
+      pair = vec2<u32>((byte(s + 4u) & 15u) | ((byte(s - 4u) >> 6u) << 4u),
+        (byte(s + 4u) >> 4u) | ((byte(s) >> 6u) << 4u));
+    }
     if (sixteens) { pair = vec2<u32>(byte(s + j), byte(s + j + 1u)); }
     scale |= pair << vec2<u32>(8u * r);
     // 32 bytes hold two sub-blocks, the even one in the low nibbles

@@ -89,7 +89,9 @@ fn main(@builtin(local_invocation_index) lid: u32) {
 fn quads() -> u32 { return select((V + 3u) / 4u, (listed + 3u) / 4u, listed > 0u); }
 
 fn quad(i: u32) -> vec4<f32> {
-  if (listed > 0u) { return vec4<f32>(list_weight[4u * i], list_weight[4u * i + 1u], list_weight[4u * i + 2u], list_weight[4u * i + 3u]); }
+  if (listed > 0u) {
+    return vec4<f32>(list_weight[4u * i], list_weight[4u * i + 1u], list_weight[4u * i + 2u], list_weight[4u * i + 3u]);
+  }
   return weights[i];
 }
 
@@ -112,8 +114,12 @@ fn make_list(least: u32, lid: u32) {
   for (var four = run.x; four < run.y; four += 4u) {
     // four loads in flight
     var w = array<vec4<u32>, 4>();
-    for (var n = 0u; n < 4u; n++) { w[n] = select(vec4<u32>(0u), bitcast<vec4<u32>>(weights[min(four + n, run.y - 1u)]), four + n < run.y); }
-    for (var n = 0u; n < 4u; n++) { own += dot(vec4<u32>(1u), select(vec4<u32>(0u), vec4<u32>(1u), w[n] >= vec4<u32>(least))); }
+    for (var n = 0u; n < 4u; n++) {
+      w[n] = select(vec4<u32>(0u), bitcast<vec4<u32>>(weights[min(four + n, run.y - 1u)]), four + n < run.y);
+    }
+    for (var n = 0u; n < 4u; n++) {
+      own += dot(vec4<u32>(1u), select(vec4<u32>(0u), vec4<u32>(1u), w[n] >= vec4<u32>(least)));
+    }
   }
   if (lid < LIST) { list_weight[lid] = 0.0; }
   scan(f32(own), lid);

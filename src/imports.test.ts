@@ -1,10 +1,7 @@
-/** Imports go one way (ARCHITECTURE.md): this table is the rule. */
-import { readdirSync, readFileSync } from 'node:fs';
-import { dirname, join, relative } from 'node:path';
-import { fileURLToPath } from 'node:url';
+/** Imports go one way (ARCHITECTURE.md): this table is the rule. The linter refuses circles, types included. */
+import { posix } from 'node:path';
 import { expect, test } from 'vitest';
-
-const root = fileURLToPath(new URL('..', import.meta.url));
+import { readSource, sourceFiles } from '../e2e/sources';
 
 /** What a part may import of the others; everything may import src/errors.ts and src/other_kinds.ts. */
 const MAY: Record<string, string[]> = {
@@ -53,19 +50,14 @@ const EVERYWHERE = ['src/errors.ts', 'src/other_kinds.ts'];
 const part = (path: string): string =>
   Object.keys(MAY).find((name) => path === name || path.startsWith(`${name}/`)) ?? path;
 
-const files = ['src', 'demo']
-  .flatMap((folder) =>
-    readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' }).map(
-      (file) => `${folder}/${file.replaceAll('\\', '/')}`,
-    ),
-  )
-  // the build's own files and tests stand outside
-  .filter((file) => file.endsWith('.ts') && !/\.(test|d)\.ts$/.test(file) && !file.endsWith('kernels/build.ts'));
+// the build's own files and tests stand outside
+const files = sourceFiles(/\.ts$/).filter(
+  (file) => /^(src|demo)\//.test(file) && !/\.(test|d)\.ts$/.test(file) && !file.endsWith('kernels/build.ts'),
+);
 
 function imports(file: string): string[] {
-  const text = readFileSync(join(root, file), 'utf8');
-  return [...text.matchAll(/(?:\bfrom|\bimport\(?)\s*'(\.[^']+)'/g)].map(([, path]) => {
-    const target = relative(root, join(root, dirname(file), path.replace(/\?.*/, ''))).replaceAll('\\', '/');
+  return [...readSource(file).matchAll(/(?:\bfrom|\bimport\(?)\s*'(\.[^']+)'/g)].map(([, path]) => {
+    const target = posix.join(posix.dirname(file), path.replace(/\?.*/, ''));
     return [`${target}.ts`, target].find((name) => files.includes(name)) ?? target;
   });
 }
@@ -83,12 +75,13 @@ test('imports go one way', () => {
   expect(wrong).toEqual([]);
 });
 
-test('the engine reaches no side file, nor what only side files and tools need', () => {
+test('the engine reaches no side file, nor what only side files, the page, tools and tests need', () => {
   const reached = new Set(['src/worker.ts']);
   for (const file of reached) for (const target of imports(file)) reached.add(target);
   expect(reached).toContain('src/backend/webgpu/tune.ts');
   const apart = [
     'src/engine/estimate.ts',
+    'src/engine/checkpoint_outline.ts',
     'src/engine/partial_header.ts',
     'src/format/gguf_partial.ts',
     'src/store/maintain_models.ts',
@@ -97,6 +90,12 @@ test('the engine reaches no side file, nor what only side files and tools need',
     'src/backend/wasm/cost.ts',
     'src/backend/webgpu/profile.ts',
     'src/backend/describe_program.ts',
+    'src/backend/conformance.ts',
+    'src/backend/made_up_weights.ts',
+    'src/backend/reference/backend.ts',
+    'src/backend/wasm/linear_check.ts',
+    'src/format/gguf_writer.ts',
+    'src/text/tool_calls.ts',
   ];
   expect(files).toEqual(expect.arrayContaining(apart));
   expect([...reached].filter((file) => file.startsWith('src/modules/') || apart.includes(file))).toEqual([]);
@@ -104,7 +103,7 @@ test('the engine reaches no side file, nor what only side files and tools need',
 
 /** Code without comments and the paths of imports. */
 const codeOf = (file: string): string =>
-  readFileSync(join(root, file), 'utf8').replace(/\/\*[\s\S]*?\*\/|\/\/.*|(?:\bfrom|\bimport\(?)\s*'\.[^']+'/g, '');
+  readSource(file).replace(/\/\*[\s\S]*?\*\/|\/\/.*|(?:\bfrom|\bimport\(?)\s*'\.[^']+'/g, '');
 const sources = files.filter((name) => name.startsWith('src/'));
 
 test('one forward pass: a plan of a model is recorded in one place', () => {
@@ -120,9 +119,7 @@ test('the name of an architecture stands in its files only', () => {
 
 test('the engine compares no name of a backend, and has no number of its layout: it asks the backend', () => {
   for (const file of files.filter((name) => name.startsWith('src/engine/') && !name.endsWith('/exports.ts')))
-    expect(readFileSync(join(root, file), 'utf8'), file).not.toMatch(
-      /\binfo\.name(\]| [!=]==)|(RING|PAGE)_POSITIONS|2 \*\* 32/,
-    );
+    expect(readSource(file), file).not.toMatch(/\binfo\.name(\]| [!=]==)|(RING|PAGE)_POSITIONS|2 \*\* 32/);
 });
 
 test('the model mentions no GPU, no fetch and no await', () => {

@@ -6,7 +6,7 @@
  */
 export { listModels, storedModelBytes, pinModel, type CachedModel, type ModelRoom } from './store/cached_models';
 export { readCalls, type ParsedAnswer, type ReadCallsOptions, type ToolCall } from './text/tool_calls';
-export { load, type LoadCallOptions, type Model } from './api/client';
+export { load, type Model } from './api/client';
 export {
   deleteModel,
   downloadModel,
@@ -15,8 +15,8 @@ export {
   importModel,
   modelRoom,
   verifyModel,
-  type DownloadOptions,
 } from './api/manage_models';
+export type { LoadCallOptions, DownloadOptions } from './api/options';
 export type { TextStream } from './api/text_stream';
 export type { BackendInfo } from './backend/backend';
 export type { ChosenLogprob, Logprob } from './backend/sampling';
@@ -30,5 +30,6 @@ export type { ModelSource } from './store/open_model';
 export type { Progress } from './store/progress';
 export type { EvictionConsent, EvictionRequest } from './store/storage_space';
 export type { AnswerPart } from './text/thinking';
-export type { Message, RenderOptions } from './text/chat_template';
+export type { RenderOptions } from './text/chat_template';
+export type { Message } from './text/history';
 export type { VerificationResult } from './store/maintain_models';

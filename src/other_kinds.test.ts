@@ -40,9 +40,13 @@ describe('files of other kinds, by their names', () => {
   test('a model beside them is found', () => {
     const others = ['adapter_config.json', 'adapter_model.safetensors', 'pytorch_model.bin', 'model.onnx'];
     expect(chooseFiles([...others, 'a-Q4_0.gguf'], undefined, '')).toEqual(['a-Q4_0.gguf']);
-    expect(chooseFiles([...others, 'config.json', 'tokenizer.json', 'weights.safetensors', 'chat_template.json'], undefined, '')).toEqual([
-      'config.json', 'tokenizer.json', 'chat_template.json', 'weights.safetensors',
-    ]); // prettier-ignore
+    expect(
+      chooseFiles(
+        [...others, 'config.json', 'tokenizer.json', 'weights.safetensors', 'chat_template.json'],
+        undefined,
+        '',
+      ),
+    ).toEqual(['config.json', 'tokenizer.json', 'chat_template.json', 'weights.safetensors']);
   });
 
   test('other files have no kind', () =>

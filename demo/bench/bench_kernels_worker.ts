@@ -43,14 +43,23 @@ async function kernelTimes(source: ModelSource, { allowSoftware, tuneMs }: Kerne
       clock: profile.clock,
       copyGigabytesPerSecond: profile.copyGigabytesPerSecond,
       emptyDispatchMicros: profile.emptyDispatchMicros,
-      kernels: profile.kernels.map(({ kernel, dispatches, micros, gigabytesPerSecond, shareOfCopy }) => ({ kernel, dispatches, micros, gigabytesPerSecond, ...(shareOfCopy !== undefined && { shareOfCopy }) })),
+      kernels: profile.kernels.map(({ kernel, dispatches, micros, gigabytesPerSecond, shareOfCopy }) => ({
+        kernel,
+        dispatches,
+        micros,
+        gigabytesPerSecond,
+        ...(shareOfCopy !== undefined && { shareOfCopy }),
+      })),
       tuned: tuned.map(({ tuneKey, defaultMicros, micros, tuning }) => ({
         shape: tuneKey,
         defaultMicros: rounded(defaultMicros),
         micros: rounded(micros),
-        tuning: Object.entries(tuning).map(([name, value]) => `${name} ${value}`).join(', ') || 'default',
+        tuning:
+          Object.entries(tuning)
+            .map(([name, value]) => `${name} ${value}`)
+            .join(', ') || 'default',
       })),
-    }; // prettier-ignore
+    };
   } finally {
     await backend.dispose();
     await opened.close();

@@ -179,12 +179,19 @@ export function toMarkdown(result: BenchmarkResult): string {
   const problems = runs.flatMap((run) =>
     [...(run.problem ? [run.problem] : []), ...run.notes].map((note) => `- ${cell(runLabel(run))}: ${cell(note)}`),
   );
-  return [
-    head,
-    `Tokens a second, medians. Version ${cell(build.version)}${build.site ? `, build ${cell(build.site)}` : ''}.`,
-    facts.join('\n'),
-    table(RUN_COLUMNS, runs.map(runCells)), // prettier-ignore
-    ...runs.filter(({ measurements }) => measurements.length).map((run) => `### ${cell(runLabel(run))}\n\n${table(MEASUREMENT_COLUMNS, run.measurements.map(measurementCells))}`), // prettier-ignore
-    ...(problems.length ? [`### Notes\n\n${problems.join('\n')}`] : []),
-  ].join('\n\n') + '\n'; // prettier-ignore
+  return (
+    [
+      head,
+      `Tokens a second, medians. Version ${cell(build.version)}${build.site ? `, build ${cell(build.site)}` : ''}.`,
+      facts.join('\n'),
+      table(RUN_COLUMNS, runs.map(runCells)),
+      ...runs
+        .filter(({ measurements }) => measurements.length)
+        .map(
+          (run) =>
+            `### ${cell(runLabel(run))}\n\n${table(MEASUREMENT_COLUMNS, run.measurements.map(measurementCells))}`,
+        ),
+      ...(problems.length ? [`### Notes\n\n${problems.join('\n')}`] : []),
+    ].join('\n\n') + '\n'
+  );
 }

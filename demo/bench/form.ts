@@ -28,7 +28,10 @@ export function createForm(device: Device, software: boolean, seconds: number): 
   const boxes = (group: Group): HTMLInputElement[] => [
     ...form.querySelectorAll<HTMLInputElement>(`input[name=${group}]`),
   ];
-  const checked = (group: Group): string[] => boxes(group).filter((box) => box.checked && !box.disabled).map(({ value }) => value); // prettier-ignore
+  const checked = (group: Group): string[] =>
+    boxes(group)
+      .filter((box) => box.checked && !box.disabled)
+      .map(({ value }) => value);
   const single = (name: string): HTMLInputElement => form.elements.namedItem(name) as HTMLInputElement;
 
   function fill(group: Group, entries: [value: string, label: string][]): void {
@@ -58,7 +61,10 @@ export function createForm(device: Device, software: boolean, seconds: number): 
     // blocked storage has no models
     const models = (await listModels().catch(() => [])).filter(({ complete }) => complete);
     if (models.length)
-      fill('stored', models.map(({ id, bytes: size }) => [id, `${id.slice(id.lastIndexOf('/') + 1)} (${bytes(size)})`])); // prettier-ignore
+      fill(
+        'stored',
+        models.map(({ id, bytes: size }) => [id, `${id.slice(id.lastIndexOf('/') + 1)} (${bytes(size)})`]),
+      );
     else
       find('stored', HTMLElement).replaceChildren(
         element('small', { textContent: 'This browser has no stored model. The chat page downloads them.' }),
@@ -77,7 +83,14 @@ export function createForm(device: Device, software: boolean, seconds: number): 
     kernels,
     repetitions,
   }: Omit<Selection, 'backends'> & { backends?: BackendChoice[] }): void {
-    const groups: [Group, (string | number)[] | undefined][] = [['shapes', shapes], ['quantizations', quantizations], ['stored', stored], ['backends', backends], ['prefill', prefill], ['decode', decode]]; // prettier-ignore
+    const groups: [Group, (string | number)[] | undefined][] = [
+      ['shapes', shapes],
+      ['quantizations', quantizations],
+      ['stored', stored],
+      ['backends', backends],
+      ['prefill', prefill],
+      ['decode', decode],
+    ];
     for (const [group, values] of groups)
       if (values) for (const box of boxes(group)) box.checked = values.map(String).includes(box.value) && !box.disabled;
     single('classes').checked = classes;

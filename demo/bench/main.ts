@@ -2,7 +2,7 @@
 import { version } from '../../package.json';
 import { load } from '../../src/index';
 import { leaveWithOthers } from '../chat/delete_all/leave';
-import { announce, element, find } from '../chat/dom';
+import { announce, find } from '../chat/dom';
 import { readBandwidth } from './bandwidth';
 import { isLow, readBattery, TabWatch } from './conditions';
 import { dateLabel, deviceLabel, toMarkdown } from './describe';
@@ -10,6 +10,7 @@ import { readDevice } from './device';
 import { createForm } from './form';
 import { toImage } from './image';
 import { kernelTimes } from './kernel_times';
+import { ask, button, say, takeQuestionBack } from './messages';
 import { obstacleOf, planRuns, SUSTAINED_SECONDS, type Selection } from './plan';
 import { showPreparation, showProgress } from './progress_view';
 import {
@@ -25,6 +26,7 @@ import { deviceList, showResults, type ShownResult } from './results_view';
 import { randomGguf } from './random_gguf';
 import { runSet } from './run_set';
 import { partialOf, SetStore, type StoredSet } from './set_store';
+import { copy, fileName, save } from './share';
 import { rounded } from './stats';
 
 const options = new URLSearchParams(location.search);
@@ -48,9 +50,6 @@ const LOCK = 'rivulet-bench';
 const BUSY =
   'The benchmark is running in another tab. Two at once would slow each other down. Wait until it has ended, then reload this page.';
 
-const button = (id: string): HTMLButtonElement => find(id, HTMLButtonElement);
-const problem = find('problem', HTMLElement);
-const question = find('question', HTMLElement);
 const store = new SetStore();
 leaveWithOthers();
 const tab = new TabWatch();
@@ -113,35 +112,6 @@ function removeCompared(result: BenchmarkResult): void {
   void store.saveCompared(compared);
   show();
   button('compare').focus();
-}
-
-function say(text: string): void {
-  problem.replaceChildren(element('p', { textContent: text }));
-  problem.hidden = !text;
-}
-
-/** Asks in the page. @returns the pressed button, or undefined if another question took its place */
-let answer: ((word: string | undefined) => void) | undefined;
-function ask(text: string, words: string[]): Promise<string | undefined> {
-  answer?.(undefined);
-  return new Promise((resolve) => {
-    const settle = (word: string | undefined): void => {
-      if (answer === settle) answer = undefined;
-      question.hidden = true;
-      resolve(word);
-    };
-    answer = settle;
-    const buttons = words.map((word, i) => {
-      const made = element('button', { type: 'button', textContent: word, className: i ? '' : 'primary' });
-      made.addEventListener('click', () => {
-        button('run').focus({ preventScroll: true }); // this button goes
-        settle(word);
-      });
-      return made;
-    });
-    question.replaceChildren(element('p', { textContent: text }), element('p', { className: 'actions' }, ...buttons));
-    question.hidden = false;
-  });
 }
 
 // ---- running
@@ -229,7 +199,7 @@ async function begin(selection: Selection): Promise<void> {
 }
 
 async function measure(going: StoredSet): Promise<void> {
-  answer?.(undefined);
+  takeQuestionBack();
   say('');
   running = new AbortController();
   setRunning(true);
@@ -264,7 +234,7 @@ async function measure(going: StoredSet): Promise<void> {
   if (going.state === 'stopped') offerToGoOn(going);
   const focused = document.activeElement;
   if (focused === document.body || find('progress', HTMLElement).contains(focused))
-    (question.querySelector<HTMLElement>(':scope:not([hidden]) button') ?? button('run')).focus({
+    (find('question', HTMLElement).querySelector<HTMLElement>(':scope:not([hidden]) button') ?? button('run')).focus({
       preventScroll: true,
     });
 }
@@ -319,38 +289,6 @@ function offerToGoOn(stopped: StoredSet): void {
     await store.saveSet(stopped);
   });
 }
-
-// ---- sharing
-
-async function copy(what: string, text: string): Promise<void> {
-  try {
-    await navigator.clipboard.writeText(text);
-    announce(`${what} was copied.`);
-    flash(what === 'The link' ? 'copy-link' : 'copy-markdown', 'Copied');
-  } catch {
-    say('The browser does not allow this page to copy. Select the text and copy it.');
-    const field = element('textarea', { value: text, readOnly: true, rows: 6, ariaLabel: what });
-    problem.append(field);
-    field.focus(); // the button may be far below
-    field.select();
-  }
-}
-
-function flash(id: string, word: string): void {
-  const pressed = button(id);
-  const usual = pressed.textContent;
-  pressed.textContent = word;
-  setTimeout(() => (pressed.textContent = usual), 1500);
-}
-
-function save(blob: Blob, name: string): void {
-  const link = element('a', { href: URL.createObjectURL(blob), download: name });
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
-}
-
-const fileName = (result: BenchmarkResult, suffix: string): string =>
-  `rivulet-benchmark-${result.created.slice(0, 16).replaceAll(/[:T]/g, '-')}.${suffix}`;
 
 // ---- what comes from elsewhere
 

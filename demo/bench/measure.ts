@@ -249,6 +249,7 @@ async function measureCases(
   losses: Losses,
 ): Promise<void> {
   const options = await plainOptions(model);
+  const settings: CaseSettings = { model, options, repetitions: request.repetitions, run, hooks, losses };
   hooks.onStep('warm-up');
   await sample(
     model,
@@ -264,19 +265,24 @@ async function measureCases(
       m.prompt === one.prompt && m.generate === one.generate && m.cached === one.cached;
     if (run.measurements.some(is)) continue; // of before a reload
     hooks.onStep(stepName(one));
-    run.measurements.push(await measureCase(model, one, options, request.repetitions, run, hooks, losses));
+    run.measurements.push(await measureCase(one, settings));
     await hooks.onDone(stepName(one), run);
   }
 }
 
+/** What all cases of a run share. */
+interface CaseSettings {
+  model: Model;
+  options: GenerateOptions;
+  repetitions: number;
+  run: Run;
+  hooks: RunHooks;
+  losses: Losses;
+}
+
 async function measureCase(
-  model: Model,
   one: Case,
-  options: GenerateOptions,
-  repetitions: number,
-  run: Run,
-  { signal, tab, onWait }: RunHooks,
-  losses: Losses,
+  { model, options, repetitions, run, hooks: { signal, tab, onWait }, losses }: CaseSettings,
 ): Promise<Measurement> {
   const tokens = promptTokens(one.prompt, model.info.config.vocabSize);
   // the first token belongs to the prompt

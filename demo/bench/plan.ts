@@ -107,10 +107,14 @@ export function planRuns(selection: Selection, seconds = SUSTAINED_SECONDS): Pla
   const models: Pick<PlannedRun, 'source' | 'name' | 'quantization'>[] = [
     ...Object.keys(SHAPE_LABELS)
       .filter((shape) => shapes.includes(shape))
-      .flatMap((shape) => Object.keys(QUANTIZATIONS).filter((q) => quantizations.includes(q)).map((quantization) => ({ source: { shape }, name: SHAPE_LABELS[shape as ShapeName]!, quantization }))),
+      .flatMap((shape) =>
+        Object.keys(QUANTIZATIONS)
+          .filter((q) => quantizations.includes(q))
+          .map((quantization) => ({ source: { shape }, name: SHAPE_LABELS[shape as ShapeName]!, quantization })),
+      ),
     ...stored.map((id) => ({ source: { stored: id }, name: id.slice(id.lastIndexOf('/') + 1) })),
     ...(file === undefined ? [] : [{ source: { file }, name: file }]),
-  ]; // prettier-ignore
+  ];
   return models.flatMap((model) =>
     backends.map((backend) => ({
       ...model,

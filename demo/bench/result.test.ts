@@ -25,7 +25,9 @@ const RESULT: BenchmarkResult = {
   created: '2026-11-28T18:00:00.000Z',
   build: { version: '0.1.0', site: '0123456789abcdef' },
   method: { repetitions: 3 },
-  device: { browser: 'Chrome 156', platform: 'Linux', mobile: false, cores: 8, memoryGB: 16, isolated: true, clockMs: 0.005, simd: 'relaxed', gpu: { name: 'apple m4', software: false, features: ['shader-f16'], maxBufferBytes: 4e9 }, battery: { percent: 80, charging: false }, bandwidth: { cpuRead: 20, cpuThreads: 8 } },
+  device: { browser: 'Chrome 156', platform: 'Linux', mobile: false, cores: 8, memoryGB: 16, isolated: true,
+    clockMs: 0.005, simd: 'relaxed', gpu: { name: 'apple m4', software: false, features: ['shader-f16'],
+    maxBufferBytes: 4e9 }, battery: { percent: 80, charging: false }, bandwidth: { cpuRead: 20, cpuThreads: 8 } },
   runs: [
     {
       model: { name: 'LFM2.5-350M', quantization: 'Q4_0', bytes: 219e6, madeUp: true },
@@ -39,12 +41,15 @@ const RESULT: BenchmarkResult = {
       memoryBytes: 290e6,
       measurements: [
         { prompt: 512, generate: 1, cached: false, prefill: spread(546), firstTokenMs: spread(930), repetitions: 3 },
-        { prompt: 128, generate: 64, cached: true, firstTokenMs: spread(12), decode: spread(82), gapMs: { p50: 12, p95: 13, p99: 19, max: 30 }, repetitions: 3 },
+        { prompt: 128, generate: 64, cached: true, firstTokenMs: spread(12), decode: spread(82), gapMs: { p50: 12,
+          p95: 13, p99: 19, max: 30 }, repetitions: 3 },
       ],
       sustained: { seconds: 60, points: [[1, 82], [60, 70]] },
       notes: [],
     },
-    { model: { name: 'LFM2.5-350M', quantization: 'Q4_0', bytes: 219e6, madeUp: true }, backend: 'webgpu', status: 'wrong', problem: 'The kernels compute wrong numbers', check: { golden: 1e300, pieces: 0 }, measurements: [], notes: ['a | b'] },
+    { model: { name: 'LFM2.5-350M', quantization: 'Q4_0', bytes: 219e6, madeUp: true }, backend: 'webgpu',
+      status: 'wrong', problem: 'The kernels compute wrong numbers', check: { golden: 1e300, pieces: 0 },
+      measurements: [], notes: ['a | b'] },
   ],
 }; // prettier-ignore
 
@@ -162,8 +167,10 @@ describe('the largest set of made-up models', () => {
     ...(backend === 'wasm' ? wasm : { ...webgpu, kernels }),
     model: { ...wasm.model, name, quantization: quantization! },
     status: 'done',
-    measurements: cases.map((one, i) => ({ ...wasm.measurements[1], ...one, prefill: spread(1000.1 + i + at), repetitions: 5 })),
-    sustained: { seconds: 60, points: Array.from({ length: 300 }, (_, i) => [i / 5, Number((80 + ((i * 7919 + at * 104729) % 1000) / 37).toPrecision(4))]) },
+    measurements: cases.map((one, i) => ({ ...wasm.measurements[1], ...one, prefill: spread(1000.1 + i + at),
+      repetitions: 5 })),
+    sustained: { seconds: 60, points: Array.from({ length: 300 }, (_, i) => [i / 5,
+      Number((80 + ((i * 7919 + at * 104729) % 1000) / 37).toPrecision(4))]) },
   })); // prettier-ignore
 
   test('is read back from its file', () => {
@@ -209,7 +216,11 @@ test('a wrong result has no speed, whatever its file says', () => {
 });
 
 test('browsers are named', () => {
-  const chrome = [{ brand: 'Not(A:Brand', version: '99' }, { brand: 'Chromium', version: '156' }, { brand: 'Google Chrome', version: '156' }]; // prettier-ignore
+  const chrome = [
+    { brand: 'Not(A:Brand', version: '99' },
+    { brand: 'Chromium', version: '156' },
+    { brand: 'Google Chrome', version: '156' },
+  ];
   expect(browserName('', chrome)).toBe('Google Chrome 156');
   expect(browserName('', chrome.slice(0, 2))).toBe('Chromium 156');
   expect(browserName('Mozilla/5.0 (X11; Linux x86_64; rv:153.0) Gecko/20100101 Firefox/153.0')).toBe('Firefox 153');

@@ -5,11 +5,26 @@
 import { element } from '../chat/dom';
 import { count } from '../chat/format';
 import {
-  backendLabel, dateLabel, decodeAt, deviceLines, firstDecode, MEASUREMENT_COLUMNS, measurementCells, milliseconds, modelLabel, prefillAt, rate, rooflineOf, RUN_COLUMNS, runCells, runLabel, shareLabel, sustainedDrop,
-} from './describe'; // prettier-ignore
+  backendLabel,
+  dateLabel,
+  decodeAt,
+  deviceLines,
+  firstDecode,
+  milliseconds,
+  modelLabel,
+  prefillAt,
+  rate,
+  rooflineOf,
+  RUN_COLUMNS,
+  runCells,
+  runLabel,
+  shareLabel,
+  sustainedDrop,
+} from './describe';
 import { positionLabel } from './axis_labels';
 import { COLOURS, createPlot, type Line } from './plot';
-import type { BenchmarkResult, Device, KernelTimes, Run } from './result';
+import { runDetails, tableOf } from './run_details';
+import type { BenchmarkResult, Device, Run } from './result';
 
 export interface ShownResult {
   result: BenchmarkResult;
@@ -61,7 +76,7 @@ export function showResults(holder: HTMLElement, shown: ShownResult[], deviceCar
           deviceList(result.device),
         ),
       );
-    for (const run of result.runs) holder.append(details(run, result.device, origin ? label : ''));
+    for (const run of result.runs) holder.append(runDetails(run, result.device, origin ? label : ''));
   }
   putBack();
 }
@@ -235,34 +250,6 @@ function overContext(shown: ShownResult[]): HTMLElement[] {
   return [card('w8', 'Writing speed over context, tokens/s', plot.node, ...leftOut(left))];
 }
 
-function tableOf(
-  caption: string,
-  head: string[],
-  rows: (string | Node)[][],
-  mark: (row: number) => boolean = () => false,
-): HTMLElement {
-  const body = rows.map((row, i) =>
-    element(
-      'tr',
-      { className: mark(i) ? 'wrong' : '' },
-      ...row.map((value, at) => (at === 0 ? element('th', { scope: 'row' }, value) : element('td', {}, value))),
-    ),
-  );
-  const made = element(
-    'table',
-    {},
-    element('thead', {}, element('tr', {}, ...head.map((name) => element('th', { scope: 'col', textContent: name })))),
-    element('tbody', {}, ...body),
-  );
-  // the caption does not scroll sideways; a keyboard must be able to scroll the table
-  return element(
-    'div',
-    {},
-    element('p', { className: 'caption', textContent: caption }),
-    element('div', { className: 'scroll', tabIndex: 0, role: 'region', ariaLabel: caption }, made),
-  );
-}
-
 function allRuns(shown: ShownResult[]): HTMLElement {
   const several = shown.length > 1;
   const whose = several || !shown[0].origin ? '' : ` of ${shown[0].label}`;
@@ -350,54 +337,5 @@ function sustained(shown: ShownResult[]): HTMLElement[] {
       element('p', { className: 'quiet', textContent: `${told.join('. ')}.` }),
       ...leftOut(left),
     ),
-  ];
-}
-
-function details(run: Run, device: Device, label: string): HTMLElement {
-  const roofline = rooflineOf(run, device);
-  const title = label ? `${runLabel(run)}, ${label}` : runLabel(run);
-  const facts = [
-    run.processor,
-    run.variant,
-    run.check &&
-      run.status !== 'wrong' &&
-      `differs from known results by ${(100 * run.check.golden).toPrecision(2)} % of their power`,
-    roofline && `${shareLabel(roofline)} (all of it: ${rate(roofline.tokensPerSecond)} tokens/s)`,
-  ].filter((fact) => typeof fact === 'string');
-  const parts: Node[] = [element('p', { className: 'quiet', textContent: facts.join(' · ') })];
-  const problem = run.problem ?? (run.status === 'wrong' ? 'The result is wrong, so it has no speed.' : undefined);
-  if (problem) parts.unshift(element('p', { className: 'wrong', textContent: problem }));
-  if (run.measurements.length) parts.push(tableOf(`${title}: medians, with the smallest and the largest`, MEASUREMENT_COLUMNS, run.measurements.map(measurementCells))); // prettier-ignore
-  if (run.kernels) parts.push(...kernelTables(title, run.kernels));
-  if (run.notes.length)
-    parts.push(element('ul', { className: 'notes' }, ...run.notes.map((note) => element('li', { textContent: note }))));
-  return element(
-    'details',
-    { className: 'card w12', open: run.status === 'wrong' || run.status === 'failed' },
-    element('summary', { textContent: `${title}: all measurements` }),
-    ...parts,
-  );
-}
-
-function kernelTables(
-  title: string,
-  { clock, copyGigabytesPerSecond, emptyDispatchMicros, kernels, tuned }: KernelTimes,
-): Node[] {
-  const micros = (value: number): string => `${value < 10 ? value.toFixed(1) : count(Math.round(value))} µs`;
-  const how = clock === 'timestamp' ? 'timed by the GPU' : 'timed by the page around each submit';
-  const rows = kernels.map((k) => [
-    k.kernel,
-    String(k.dispatches),
-    micros(k.micros),
-    k.gigabytesPerSecond.toFixed(1),
-    k.shareOfCopy === undefined ? '–' : `${Math.round(100 * k.shareOfCopy)} %`,
-  ]);
-  return [
-    tableOf(
-      `${title}: kernels of one token, ${how}; a copy moves ${copyGigabytesPerSecond.toFixed(1)} GB/s, an empty dispatch takes ${micros(emptyDispatchMicros)}`,
-      ['Kernel', 'Dispatches', 'Time', 'GB/s', 'Of a copy'],
-      rows,
-    ),
-    ...(tuned.length ? [tableOf(`${title}: what the tuner chose`, ['Shape', 'Default', 'Chosen', 'Kernel'], tuned.map((t) => [t.shape, micros(t.defaultMicros), micros(t.micros), t.tuning]))] : []), // prettier-ignore
   ];
 }

@@ -38,7 +38,8 @@ const backend: Schema = { enum: ['wasm', 'webgpu'] };
 const quantization: Schema = { enum: Object.keys(QUANTIZATIONS) };
 
 const SELECTION = object(
-  { shapes: list(text), quantizations: list(text), stored: list(text), file: text, backends: list(backend), prefill: list(whole), decode: list(whole), classes: flag, sustained: flag, kernels: flag, repetitions: whole },
+  { shapes: list(text), quantizations: list(text), stored: list(text), file: text, backends: list(backend),
+    prefill: list(whole), decode: list(whole), classes: flag, sustained: flag, kernels: flag, repetitions: whole },
   ['file'],
 ); // prettier-ignore
 const PLANNED = object(

@@ -1,5 +1,5 @@
 /** The conversation on the page: what is sent, and the reply that is being written. */
-import type { ChatOptions, Message, Model } from '../../src/index';
+import type { ChatOptions, Model } from '../../src/index';
 import { createComposer, type Composer } from './conversations/composer';
 import type { ChatMessage, Conversation, Finish } from './conversations/conversation';
 import { NEW_CHAT, type Draft } from './conversations/drafts';
@@ -17,7 +17,8 @@ import { announce, find } from './dom';
 import type { KeptCall, Turn } from './history';
 import { EMBEDDED_SAMPLING } from './models/catalogue';
 import type { ModelSession } from './models/model_session';
-import { MOST_ROUNDS, replyWithTools, turnMessages } from './reply_loop';
+import { MOST_ROUNDS, replyWithTools } from './reply_loop';
+import { requestMessages, spokenText, userTextOf, writeTurn } from './reply_text';
 import { SAMPLING, type Settings } from './settings';
 import type { ToolRuns } from './tool_runs';
 import { prepareSound } from './tools/index';
@@ -147,18 +148,13 @@ export function createChat({
     changed();
     const take = (turn: Turn): void => {
       if (mine.left) return;
-      const { content, reasoning, steps, offer } = turn;
+      const { content, steps } = turn;
       const message = (mine.message ??= current.add(
         { role: 'assistant', content, ...(steps && { steps }), model },
         request.id,
       ));
       mine.view.isOf(message);
-      message.content = content;
-      if (reasoning) message.reasoning = reasoning;
-      else delete message.reasoning;
-      if (steps) message.steps = steps;
-      else delete message.steps;
-      if (offer) message.offer = offer;
+      writeTurn(message, turn);
     };
     const ended = (finish: Finish, note: string): void => {
       if (mine.left) return;
@@ -173,15 +169,8 @@ export function createChat({
       const earlier = before.slice(0, before.indexOf(request) + 1);
       const start = await reading.measure(earlier);
       if (!mine.left) show();
-      const { system } = settings();
-      const given: Message[] = [
-        ...(system.trim() ? [{ role: 'system', content: system }] : []),
-        ...earlier.slice(start).flatMap((turn) => turnMessages(turn, demo)),
-      ];
-      const userText = earlier
-        .filter(({ role }) => role === 'user')
-        .map(({ content }) => content)
-        .join('\n');
+      const given = requestMessages(settings().system, earlier.slice(start), demo);
+      const userText = userTextOf(earlier);
       const {
         reply,
         result,
@@ -219,11 +208,7 @@ export function createChat({
         rounds ? 'rounds' : result.finish,
         describeResult(result) + (rounds ? ` · stopped after ${MOST_ROUNDS} rounds of tools` : ''),
       );
-      const said = [
-        ...(reply.steps ?? []).flatMap(({ calls }) => calls.map(({ title, summary }) => `${title}: ${summary}`)),
-        reply.content,
-      ];
-      if (run === undefined) announce(stopped ? 'Stopped.' : `Rivulet: ${said.join(' ')}`);
+      if (run === undefined) announce(stopped ? 'Stopped.' : `Rivulet: ${spokenText(reply)}`);
     } catch (error) {
       if (mine.left) return;
       failed = true;

@@ -22,7 +22,10 @@ test('a gate: tokens by channels, scaled by the largest magnitude', () => {
   expect(partsOf(conv)).toHaveLength(2);
   const grid = gridOf(inspection, conv, 0);
   expect([grid.rows, grid.columns, grid.largest]).toEqual([2, 3, 4]);
-  expect(strongest(grid, 0, 2)).toEqual([{ name: 'channel 1', value: -4 }, { name: 'channel 2', value: 2 }]); // prettier-ignore
+  expect(strongest(grid, 0, 2)).toEqual([
+    { name: 'channel 1', value: -4 },
+    { name: 'channel 2', value: 2 },
+  ]);
   expect(strongest(grid, 1, 2)).toEqual([]);
   expect(grid.range).toEqual([-4, 2]);
   expect(gridOf(inspection, conv, 1).largest).toBe(1);
@@ -34,7 +37,10 @@ test('a head: tokens by tokens', () => {
   const grid = gridOf(inspection, attention, 1);
   expect([...grid.values]).toEqual([1, 0, 0.5, 0.5]);
   expect(grid.columnNames).toEqual(['Set', '␣a⏎']);
-  expect(strongest(gridOf(inspection, attention, 0), 1, 5)).toEqual([{ name: '␣a⏎', value: 0.75 }, { name: 'Set', value: 0.25 }]); // prettier-ignore
+  expect(strongest(gridOf(inspection, attention, 0), 1, 5)).toEqual([
+    { name: '␣a⏎', value: 0.75 },
+    { name: 'Set', value: 0.25 },
+  ]);
 });
 
 test('tokens and figures as people read them', () => {

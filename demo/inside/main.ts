@@ -137,7 +137,14 @@ const MOVES: Record<string, Partial<Eye>> = {
   '+': { distance: 0.85 },
   '-': { distance: 1.18 },
 };
-const BUTTONS: [label: string, name: string, key: string][] = [['←', 'Turn left', 'ArrowLeft'], ['→', 'Turn right', 'ArrowRight'], ['↑', 'Tilt up', 'ArrowUp'], ['↓', 'Tilt down', 'ArrowDown'], ['+', 'Zoom in', '+'], ['−', 'Zoom out', '-']]; // prettier-ignore
+const BUTTONS: [label: string, name: string, key: string][] = [
+  ['←', 'Turn left', 'ArrowLeft'],
+  ['→', 'Turn right', 'ArrowRight'],
+  ['↑', 'Tilt up', 'ArrowUp'],
+  ['↓', 'Tilt down', 'ArrowDown'],
+  ['+', 'Zoom in', '+'],
+  ['−', 'Zoom out', '-'],
+];
 for (const [label, name, key] of BUTTONS) {
   const button = element('button', { type: 'button', ariaLabel: name, title: name }, label);
   button.addEventListener('click', () => move(MOVES[key]));

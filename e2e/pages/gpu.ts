@@ -101,7 +101,8 @@ const gpu = {
     );
     if (kind === 'extremes') {
       rows[1] = rows[1].map((l) => (l > 0 ? -Infinity : l)); // zeros come first
-      rows[2] = rows[2].map((_, i) => (i % 128 ? -Infinity : 1.5)); // fewer than 20 are possible at all, and equals share an invocation
+      // fewer than 20 are possible at all, and equals share an invocation
+      rows[2] = rows[2].map((_, i) => (i % 128 ? -Infinity : 1.5));
     }
     const table = await floats(backend, 'table', 3, V, (i) => rows[Math.floor(i / V)][i % V]);
     const state = await firstState(
@@ -279,7 +280,8 @@ const gpu = {
     }
     await Promise.all(pending);
     const counts = counter.stop();
-    let jsPerToken = Infinity; // of the quietest window, each alone: a software adapter takes the cores that JavaScript runs on
+    // of the quietest window, each alone: a software adapter takes the cores that JavaScript runs on
+    let jsPerToken = Infinity;
     for (let i = 0; i < 2; i++) {
       const start = performance.now();
       const window = state.decode(steps, sampling);

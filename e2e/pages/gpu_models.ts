@@ -83,7 +83,8 @@ export async function randomModel(
   value = dtype,
 ): Promise<Model> {
   const config: Config = {
-    vocabSize: 512, hiddenSize: D, ffnSize: F, layers, heads: D / 32, kvHeads: D / 64, headDim: 32, convLength: 3, normEps: 1e-5, ropeTheta: 1e6, contextLength: 4096,
+    vocabSize: 512, hiddenSize: D, ffnSize: F, layers, heads: D / 32, kvHeads: D / 64, headDim: 32, convLength: 3,
+    normEps: 1e-5, ropeTheta: 1e6, contextLength: 4096,
   }; // prettier-ignore
   const plan = await randomPlan(backend, config, (gguf) => (gguf.endsWith('attn_v.weight') ? value : dtype));
   return { plan, V: config.vocabSize };

@@ -83,7 +83,9 @@ export async function benchScreens(given?: BenchmarkResult): Promise<Record<stri
     details: {
       async reach(page) {
         await reloadWith(page, { set });
-        await page.evaluate(() => { for (const one of document.querySelectorAll('details')) one.open = true; }); // prettier-ignore
+        await page.evaluate(() => {
+          for (const one of document.querySelectorAll('details')) one.open = true;
+        });
       },
     },
     ended: { reach: (page) => reloadWith(page, { set: half }) },

@@ -139,7 +139,8 @@ async function drill(seed: number): Promise<Outcome> {
       const name = decodeURIComponent(path.split('?')[0].split('/').at(-1)!);
       return stored.has(`${name} ${Math.floor(range.first / CHUNK)}`);
     }).length;
-  const dropping: Fault[] = plain ? ['416', 'etag', 'size'] : ['flip']; // after these, what is stored is rightly thrown away
+  // after these, what is stored is rightly thrown away
+  const dropping: Fault[] = plain ? ['416', 'etag', 'size'] : ['flip'];
 
   const loads = BROKEN + 1 + count;
   for (let i = 0; i < loads; i++) {

@@ -42,7 +42,8 @@ async function fillUp(): Promise<void> {
   const db = await new Promise<IDBDatabase>((resolve) => (request.onsuccess = () => resolve(request.result)));
   for (let bytes = 4 << 20; bytes >= 1 << 14;) {
     const value = new Uint8Array(bytes);
-    for (let at = 0; at < bytes; at += 65536) crypto.getRandomValues(value.subarray(at, at + 65536)); // nothing that compresses
+    // nothing that compresses
+    for (let at = 0; at < bytes; at += 65536) crypto.getRandomValues(value.subarray(at, at + 65536));
     const transaction = db.transaction('s', 'readwrite');
     transaction.objectStore('s').put(value, Math.random());
     const written = await new Promise<boolean>((resolve) => {
@@ -197,7 +198,8 @@ export async function drill(seed: number, site: string): Promise<Outcome> {
     let filled = (): void => {};
     const full = new Promise<void>((settle) => (filled = settle));
     const held = new Promise<void>((settle) => {
-      hub.options.hold = () => (hub.sent() - sent < part ? undefined : (settle(), full)); // the line stands still while the other script writes
+      // the line stands still while the other script writes
+      hub.options.hold = () => (hub.sent() - sent < part ? undefined : (settle(), full));
     });
     const coming = download('a/late');
     await Promise.race([held, coming]);

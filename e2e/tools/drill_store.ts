@@ -4,8 +4,10 @@
  * Speed of the store in a Chromium that nobody automates, profile on disk, beside what a bare loop does in the same
  * run: JSON, one line per run, then the medians. The bare loop and the plain fetch run before and after, for a disk is
  * not the same from one minute to the next; its mean counts.
- *   writeSpeed, readSpeed: the store's speed over the bare loop's (above 1: faster), the write with its hashes, the read with its checks
- *   firstLoad: seconds of a first load, stored and checked whole, over plain fetch + bare write, from a hub that states a hash and from an address
+ *   writeSpeed, readSpeed: the store's speed over the bare loop's (above 1: faster), the write with its hashes, the
+ *     read with its checks
+ *   firstLoad: seconds of a first load, stored and checked whole, over plain fetch + bare write, from a hub that states
+ *     a hash and from an address
  */
 import { createHub, modelBytes } from '../hub';
 import { createUnattended } from '../unattended';

@@ -1,7 +1,10 @@
 /**
  * Options of the command-line tools: what each is called, what it may be, and what is printed when it is wrong.
  *
- *   const { model, runs } = startTool('npm run bench --', 'Measures …', { model: file('a GGUF file'), runs: whole('how often', 3) });
+ *   const { model, runs } = startTool('npm run bench --', 'Measures …', {
+ *     model: file('a GGUF file'),
+ *     runs: whole('how often', 3),
+ *   });
  *
  * `--help` prints the options. An option that is unknown, missing or wrong ends the tool with a message and exit code
  * 2. A later error ends it with its message and exit code 1.

@@ -281,7 +281,10 @@ const inElement = (reach: (page: Page) => Promise<unknown>): Screen => ({
 const typeset = (page: Page): Promise<void> =>
   page.locator(ELEMENT).evaluate(
     async (element, [question, answer]) => {
-      (element as RivuletChat).messages = [{ role: 'user', content: question }, { role: 'assistant', content: answer }]; // prettier-ignore
+      (element as RivuletChat).messages = [
+        { role: 'user', content: question },
+        { role: 'assistant', content: answer },
+      ];
       await new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)));
     },
     [LONG_TITLE, TYPESET],

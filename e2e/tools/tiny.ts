@@ -84,8 +84,10 @@ function layoutOf(options: TinyOptions): { config: Config; tensors: MadeUpTensor
     convBias = false,
   } = options;
   const config: Config = {
-    vocabSize: options.vocab ?? 320, hiddenSize: hidden, ffnSize: options.ffn ?? 2 * hidden, layers, heads: options.heads ?? 4, kvHeads: options.kvHeads ?? 2,
-    headDim: options.headDim ?? 64, convLength: options.convLength ?? 3, normEps: 1e-5, ropeTheta: 1e6, contextLength: options.contextLength ?? 512,
+    vocabSize: options.vocab ?? 320, hiddenSize: hidden, ffnSize: options.ffn ?? 2 * hidden, layers,
+    heads: options.heads ?? 4, kvHeads: options.kvHeads ?? 2,
+    headDim: options.headDim ?? 64, convLength: options.convLength ?? 3, normEps: 1e-5, ropeTheta: 1e6,
+    contextLength: options.contextLength ?? 512,
   }; // prettier-ignore
   const { tensors } = madeUpWeights(
     (read) => LFM2.weights(config, read),
@@ -252,7 +254,13 @@ function encode(dtype: Dtype, values: Float32Array): Uint8Array {
 
 export function ggufBytes({ metadata, tensors }: TinyModel, version = 3): Uint8Array {
   const file = new ByteWriter();
-  file.raw(ggufHeader(metadata, tensors.map(({ bytes, ...tensor }) => ({ ...tensor, byteLength: bytes.length })), version)); // prettier-ignore
+  file.raw(
+    ggufHeader(
+      metadata,
+      tensors.map(({ bytes, ...tensor }) => ({ ...tensor, byteLength: bytes.length })),
+      version,
+    ),
+  );
   for (const { bytes } of tensors) {
     file.raw(bytes);
     file.pad(alignmentOf(metadata));

@@ -3,7 +3,13 @@
  * recipe has.
  */
 import { readdirSync, readFileSync } from 'node:fs';
-import type { Case } from './eval';
+
+/** The part of a held-out request (eval.ts) that is read here. */
+interface HeldOutRequest {
+  messages: { content?: unknown }[];
+  tools?: object[];
+  expect: { calls?: { arguments: object }[] };
+}
 
 /**
  * Words that say how a sentence is built, not what it is about. Of words with up to three letters all count as such.
@@ -38,11 +44,11 @@ export interface Novelty {
   unseenTools: number;
 }
 
-export function unseen(cases: readonly Case[], training: string): Novelty {
+export function unseen(cases: readonly HeldOutRequest[], training: string): Novelty {
   const known = new Set(wordsIn(training));
   const knownNames = new Set(training.match(/\w+/g));
   const asked = cases.filter(({ expect }) => expect.calls?.length);
-  const has = ({ messages, expect }: Case, outside: boolean): boolean => {
+  const has = ({ messages, expect }: HeldOutRequest, outside: boolean): boolean => {
     const values = outside
       ? new Set(
           (expect.calls ?? []).flatMap(({ arguments: given }) =>

@@ -10,7 +10,8 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { readJson } from '../../src/text/jinja/json';
-import { compileChatTemplate, type ChatTemplate, type Message, type RenderOptions } from '../../src/text/chat_template';
+import { compileChatTemplate, type ChatTemplate, type RenderOptions } from '../../src/text/chat_template';
+import type { Message } from '../../src/text/history';
 import { file, flag, startTool } from './options';
 
 export interface Rendering {

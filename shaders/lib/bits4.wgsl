@@ -10,7 +10,8 @@ fn high_of(high: vec4<u32>, unit: u32) -> vec4<u32> { return high; }
 // q − ZERO of 4 columns, tile k
 fn codes(word: u32, high: u32, k: u32) -> vec4<f32> {
   let q = vec4<u32>(word >> (k % 2u * 16u)) & vec4<u32>(0xfu, 0xf0u, 0xf00u, 0xf000u);
-  return bitcast<vec4<f32>>(q | vec4<u32>(0x4b000000u, 0x49000000u, 0x47000000u, 0x45000000u)) - (vec4<f32>(8388608.0, 524288.0, 32768.0, 2048.0) + CENTRED * 8.0);
+  return bitcast<vec4<f32>>(q | vec4<u32>(0x4b000000u, 0x49000000u, 0x47000000u, 0x45000000u))
+    - (vec4<f32>(8388608.0, 524288.0, 32768.0, 2048.0) + CENTRED * 8.0);
 }
 
 // for matvec_int8: 4 codes as bytes, those of the even columns of 8 when k is even, else those of the odd columns

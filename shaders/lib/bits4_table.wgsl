@@ -14,9 +14,13 @@ fn entries(q: vec4<u32>) -> vec4<i32> {
 }
 
 // the entries of 4 columns, tile k
-fn codes(word: u32, high: u32, k: u32) -> vec4<f32> { return vec4<f32>(entries(vec4<u32>(word >> (k % 2u * 16u)) >> vec4<u32>(0u, 4u, 8u, 12u))); }
+fn codes(word: u32, high: u32, k: u32) -> vec4<f32> {
+  return vec4<f32>(entries(vec4<u32>(word >> (k % 2u * 16u)) >> vec4<u32>(0u, 4u, 8u, 12u)));
+}
 
 // for matvec_int8: 4 entries as bytes, those of the even columns of 8 when k is even, else those of the odd columns
 const PAIRED: bool = true;
 const ZERO: i32 = 0;
-fn code_bytes(word: u32, high: u32, k: u32) -> u32 { return pack4xI8(entries(vec4<u32>(word >> (k % 2u * 4u)) >> vec4<u32>(0u, 8u, 16u, 24u))); }
+fn code_bytes(word: u32, high: u32, k: u32) -> u32 {
+  return pack4xI8(entries(vec4<u32>(word >> (k % 2u * 4u)) >> vec4<u32>(0u, 8u, 16u, 24u)));
+}

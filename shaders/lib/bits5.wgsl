@@ -18,5 +18,6 @@ fn code_bytes(word: u32, high: u32, k: u32) -> u32 {
 fn codes(word: u32, high: u32, k: u32) -> vec4<f32> {
   let b = code_bytes(word, high, k);
   let q = vec4<u32>(b, b, b >> 16u, b >> 16u) & vec4<u32>(0x1fu, 0x1f00u, 0x1fu, 0x1f00u);
-  return bitcast<vec4<f32>>(q | vec4<u32>(0x4b000000u, 0x47000000u, 0x4b000000u, 0x47000000u)) - (vec4<f32>(8388608.0, 32768.0, 8388608.0, 32768.0) + CENTRED * 16.0);
+  return bitcast<vec4<f32>>(q | vec4<u32>(0x4b000000u, 0x47000000u, 0x4b000000u, 0x47000000u))
+    - (vec4<f32>(8388608.0, 32768.0, 8388608.0, 32768.0) + CENTRED * 16.0);
 }

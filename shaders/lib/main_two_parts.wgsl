@@ -4,7 +4,11 @@
 override split: u32;
 
 @compute @workgroup_size(group_size)
-fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
+fn main(
+  @builtin(workgroup_id) wid: vec3<u32>,
+  @builtin(num_workgroups) grid: vec3<u32>,
+  @builtin(local_invocation_index) lid: u32,
+) {
   let group = wid.y * grid.x + wid.x;
   var total = array<vec4<f32>, VALUES>();
   if (group < split) { multiply(&total, group, lid); } else { multiply_2(&total, group - split, lid); }

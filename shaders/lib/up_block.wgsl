@@ -19,6 +19,8 @@ fn up_unit(group: u32, unit: u32) -> Unit {
   if (SCALE == 1u) { u.scaling.scale = vec4<u32>(up_scales[block], 0u, 0u); }
   if (SCALE == 2u) { u.scaling.scale = vec4<u32>(up_scales[2u * block], up_scales[2u * block + 1u]); }
   if (TOP == 1u) { u.scaling.top = vec4<u32>(up_scales[top_at + block / 8u], 0u, 0u); }
-  if (TOP == 2u) { u.scaling.top = vec4<u32>(up_scales[top_at + block / 8u * 2u], up_scales[top_at + block / 8u * 2u + 1u]); }
+  if (TOP == 2u) {
+    u.scaling.top = vec4<u32>(up_scales[top_at + block / 8u * 2u], up_scales[top_at + block / 8u * 2u + 1u]);
+  }
   return u;
 }

@@ -50,7 +50,8 @@ fn w_unit(group: u32, unit: u32) -> Unit {
 // codes of 4 rows × 4 columns, tile k of the unit; a vector for each row
 fn w_tile(u: Unit, k: u32) -> mat4x4<f32> {
   let i = word_of(k);
-  return mat4x4<f32>(codes(u.q0[i], u.high.x, k), codes(u.q1[i], u.high.y, k), codes(u.q2[i], u.high.z, k), codes(u.q3[i], u.high.w, k));
+  return mat4x4<f32>(codes(u.q0[i], u.high.x, k), codes(u.q1[i], u.high.y, k),
+    codes(u.q2[i], u.high.z, k), codes(u.q3[i], u.high.w, k));
 }
 
 // the weights of 4 rows × 4 columns from column 4k on; a vector for each column. It loads one word per row.
@@ -66,5 +67,6 @@ fn w_values(group: u32, k: u32) -> mat4x4<f32> {
     codes(w[at + units][i], high.y, tile),
     codes(w[at + 2u * units][i], high.z, tile),
     codes(w[at + 3u * units][i], high.w, tile)));
-  return mat4x4<f32>(w_fold(s, columns[0], 1.0), w_fold(s, columns[1], 1.0), w_fold(s, columns[2], 1.0), w_fold(s, columns[3], 1.0));
+  return mat4x4<f32>(w_fold(s, columns[0], 1.0), w_fold(s, columns[1], 1.0),
+    w_fold(s, columns[2], 1.0), w_fold(s, columns[3], 1.0));
 }

@@ -14,7 +14,9 @@ fn w_unit(group: u32, unit: u32) -> Unit {
 }
 
 // 4 rows × 4 columns, tile k of the unit; a vector for each row
-fn w_tile(u: Unit, k: u32) -> mat4x4<f32> { return mat4x4<f32>(floats(u.q0, k), floats(u.q1, k), floats(u.q2, k), floats(u.q3, k)); }
+fn w_tile(u: Unit, k: u32) -> mat4x4<f32> {
+  return mat4x4<f32>(floats(u.q0, k), floats(u.q1, k), floats(u.q2, k), floats(u.q3, k));
+}
 
 fn w_fold(scales: Scales, dots: vec4<f32>, sum: f32) -> vec4<f32> { return dots; }
 

@@ -2,32 +2,24 @@
 import { proxy } from 'comlink';
 import type { ChatOptions, EngineWorkerCalls, EngineStatus } from '../engine/engine';
 import type { WorkerModelCalls } from '../engine/worker_model_calls';
-import type { LoadOptions, ModelInfo } from '../engine/load_model';
+import type { ModelInfo } from '../engine/load_model';
 import type { GenerateOptions } from '../engine/generate_options';
 import { abortError, RivuletError } from '../errors';
 import type { ModelSource } from '../store/open_model';
 import type { Progress } from '../store/progress';
 import type { EvictionConsent, EvictionRequest } from '../store/storage_space';
-import type { Message, RenderOptions } from '../text/chat_template';
+import type { RenderOptions } from '../text/chat_template';
+import type { Message } from '../text/history';
 import type { DecodeOptions, EncodeOptions } from '../text/tokenizer';
 import type { ToolCalls } from '../modules/tools';
 import engineScript from '../worker?script';
-import { OPTIONS, readOptions, readText, type RulesOf } from './options';
+import { OPTIONS, readOptions, readText, type Abortable, type LoadCallOptions, type RulesOf } from './options';
 import { persistOnDownload } from './persist_storage';
 import { readMessages, readPrompt, readTokenIds } from './read_arguments';
 import { absoluteHub, readSource } from './resolve_source';
 import { startWorker, type CallGuard, type StartedWorker } from './start_worker';
 import { createTextStream, type TextStream } from './text_stream';
 import { watchProgress } from './watch_progress';
-
-/** The options that every call has. */
-export interface Abortable {
-  signal?: AbortSignal;
-}
-
-export interface LoadCallOptions extends LoadOptions, Abortable {
-  onProgress?: (progress: Progress) => void;
-}
 
 /**
  * A loaded model, with a worker of its own. Generations on one model run one after another: a second call waits for the
@@ -73,7 +65,8 @@ export async function load(source: ModelSource, options?: LoadCallOptions): Prom
   const watch = watchProgress(onProgress);
   const report = proxy(async (progress: Progress) => {
     ask(progress);
-    if (info && progress.phase === 'ready') info = await guard<ModelInfo>(engine.info()); // the device may be another one now
+    // the device may be another one now
+    if (info && progress.phase === 'ready') info = await guard<ModelInfo>(engine.info());
     watch.report(progress);
   });
   try {

@@ -10,8 +10,17 @@ import { deleteModel as deleteStoredModel, type ModelRoom } from '../store/cache
 import type { VerificationResult } from '../store/maintain_models';
 import type { ModelSource, OpenOptions } from '../store/open_model';
 import type { Progress } from '../store/progress';
-import { proxyConsent, startEngine, type Abortable, type RemoteEngine } from './client';
-import { OPTIONS, readOptions, readText, type RulesOf } from './options';
+import { proxyConsent, startEngine, type RemoteEngine } from './client';
+import {
+  OPTIONS,
+  readOptions,
+  readText,
+  type Abortable,
+  type DownloadOptions,
+  type RoomOptions,
+  type RulesOf,
+  type WatchedCall,
+} from './options';
 import { persistOnDownload } from './persist_storage';
 import { absoluteHub, readFile, readSource } from './resolve_source';
 import { sideFileText } from './side_files';
@@ -19,10 +28,6 @@ import { watchProgress } from './watch_progress';
 
 interface DeleteOptions {
   wait?: boolean;
-}
-
-interface WatchedCall extends Abortable {
-  onProgress?: (progress: Progress) => void;
 }
 
 type Report = (progress: Progress) => void;
@@ -80,8 +85,6 @@ export const estimate = async (source: ModelSource, options?: EstimateOptions & 
     { sideFile: true },
   );
 
-export type RoomOptions = Pick<OpenOptions, 'id' | 'hub' | 'token' | 'policy'>;
-
 /**
  * How much storage space a model needs and how much is free. Does not read the model. @throws SourceError,
  * RequestError, AbortError
@@ -90,9 +93,6 @@ export const modelRoom = (source: ModelSource, options?: RoomOptions & Abortable
   inWorker(OPTIONS.room, options, (remote, read, signal) =>
     remote.modelRoom(readSource(source), absoluteHub(read), signal),
   );
-
-export type DownloadOptions = Pick<OpenOptions, 'id' | 'hub' | 'token' | 'refresh' | 'makeRoom' | 'sha256' | 'policy'> &
-  WatchedCall;
 
 /**
  * Downloads a model into the browser's storage, to be loaded later without a network. An interrupted download resumes

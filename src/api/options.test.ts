@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { LoadCallOptions } from './client';
-import { nearestName, OPTIONS, readOptions } from './options';
+import { nearestName, OPTIONS, readOptions, type LoadCallOptions } from './options';
 
 type Call = keyof typeof OPTIONS;
 const read = (call: Call, options: unknown): object => readOptions<object>(OPTIONS[call], options as object);

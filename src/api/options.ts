@@ -1,11 +1,28 @@
 /** The options of all calls with their types, one table. They are checked in the page, before a worker is asked. */
 import type { ChatOptions } from '../engine/engine';
 import type { EstimateOptions } from '../engine/estimate';
+import type { LoadOptions } from '../engine/load_model';
 import { fail, show } from '../errors';
+import type { OpenOptions } from '../store/open_model';
+import type { Progress } from '../store/progress';
 import type { DecodeOptions, EncodeOptions } from '../text/tokenizer';
-import type { Abortable, LoadCallOptions } from './client';
-import type { DownloadOptions, RoomOptions } from './manage_models';
 import { plainCopy, readSafely } from './plain_copy';
+
+/** The options that every call has. */
+export interface Abortable {
+  signal?: AbortSignal;
+}
+
+export interface WatchedCall extends Abortable {
+  onProgress?: (progress: Progress) => void;
+}
+
+export type LoadCallOptions = LoadOptions & WatchedCall;
+
+export type RoomOptions = Pick<OpenOptions, 'id' | 'hub' | 'token' | 'policy'>;
+
+export type DownloadOptions = Pick<OpenOptions, 'id' | 'hub' | 'token' | 'refresh' | 'makeRoom' | 'sha256' | 'policy'> &
+  WatchedCall;
 
 /** What an option must be. */
 export interface Rule {

@@ -47,7 +47,15 @@ describe('plainCopy', () => {
     ['a file', [{ role: 'user', content: new Blob(['x']) }], /Blob/],
     ['an error', new Error('x'), /Error/],
     ['a value that contains itself', itself, /100 levels/],
-    ['an address that cannot be read', { toJSON() { throw new Error('of the page'); } }, /of the page/], // prettier-ignore
+    [
+      'an address that cannot be read',
+      {
+        toJSON() {
+          throw new Error('of the page');
+        },
+      },
+      /of the page/,
+    ],
   ])('refuses %s', (_, value, message) => {
     expect(() => copy(value)).toThrow(
       expect.objectContaining({ name: 'RequestError', message: expect.stringMatching(message) }),

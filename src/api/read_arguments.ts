@@ -1,5 +1,5 @@
 /** Reads arguments of calls as pages hold them: proxies, typed arrays, objects with functions. */
-import type { Message } from '../text/chat_template';
+import type { Message } from '../text/history';
 import { failUnknown, requireValid, type Rule } from './options';
 import { plainCopy, readSafely } from './plain_copy';
 

@@ -34,7 +34,8 @@ export function createTextStream(
     wake();
   };
 
-  const begin = async (): Promise<GenerationResult> => run(emit, controller.signal); // options that cannot be sent reject the result, not the call
+  // options that cannot be sent reject the result, not the call
+  const begin = async (): Promise<GenerationResult> => run(emit, controller.signal);
   const result = begin().finally(() => signal?.removeEventListener('abort', abort));
   const end = (error?: unknown): void => {
     ended = true;

@@ -41,6 +41,16 @@ export interface CompileOptions {
   prefillBatch: number;
 }
 
+/** Bytes of the parts of a plan: what a backend tells. */
+export interface PlanSizes {
+  matrix(matrix: Matrix): number;
+  vector(vector: Vector): number;
+  /** a program, and one state of it with a full context */
+  compiled(plan: Plan, options: CompileOptions): Promise<{ scratch: number; state: number }>;
+  /** what the backend holds without a model */
+  empty: number;
+}
+
 /** How much work one call of a state takes. */
 export interface BatchSizes {
   /** tokens of one prefill call; fixed, because the batch size changes the rounding */

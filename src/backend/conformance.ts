@@ -106,11 +106,27 @@ export const CONFORMANCE_CASES: ConformanceCase[] = [
   }),
   {
     name: 'linear of segments Q4_K, Q4_K, Q6_K',
-    build: (op, make) => op.linear(make.matrix('qkv', 160, 256, [['Q4_K', 96], ['Q4_K', 32], ['Q6_K', 32]]), make.input(op, 256)), // prettier-ignore
+    build: (op, make) =>
+      op.linear(
+        make.matrix('qkv', 160, 256, [
+          ['Q4_K', 96],
+          ['Q4_K', 32],
+          ['Q6_K', 32],
+        ]),
+        make.input(op, 256),
+      ),
   },
   {
     name: 'linear of segments F16, Q8_0, BF16, odd rows',
-    build: (op, make) => op.linear(make.matrix('w', 70, 64, [['F16', 37], ['Q8_0', 20], ['BF16', 13]]), make.input(op, 64)), // prettier-ignore
+    build: (op, make) =>
+      op.linear(
+        make.matrix('w', 70, 64, [
+          ['F16', 37],
+          ['Q8_0', 20],
+          ['BF16', 13],
+        ]),
+        make.input(op, 64),
+      ),
   },
   {
     name: 'last',

@@ -1,5 +1,4 @@
 /** The bytes of a plan on a backend, before anything is loaded. It is for the estimate, in a side file. */
-import type { Matrix, Vector } from '../model/ops';
 import type { Backend, CompileOptions } from './backend';
 import { matricesOf, vectorsOf, weightsOf, type Plan, type PlanNode } from './plan';
 import type { WasmBackend } from './wasm/backend';
@@ -19,16 +18,6 @@ export interface PlanCost {
   state: number;
   /** of the weights, what a decode step reads */
   read: number;
-}
-
-/** Bytes of the parts of a plan: what a backend tells. */
-export interface PlanSizes {
-  matrix(matrix: Matrix): number;
-  vector(vector: Vector): number;
-  /** a program, and one state of it with a full context */
-  compiled(plan: Plan, options: CompileOptions): Promise<Pick<PlanCost, 'scratch' | 'state'>>;
-  /** what the backend holds without a model */
-  empty: number;
 }
 
 /**

@@ -1,17 +1,17 @@
 /**
  * The definition of sampling. The C sampler and the WGSL sampler follow it, and tests compare both with the code here.
  *
- * 1. For every token v that occurs in the prompt or the output: l[v] = l > 0 ? l / repetitionPenalty : l ·
- * repetitionPenalty.
- *    Then l[v] −= frequencyPenalty · n + presencePenalty · (n > 0), where n counts v in the output. Then l[v] += bias[v].
- * 2. Tokens outside `mask` are dropped. At temperature 0 the token with the highest l is taken, among equals the lowest
- * id.
- * 3. w[v] = exp((l[v] − max) / temperature). The filters follow in this order: top-k keeps the k highest weights; top-p
- * keeps the fewest
- *    highest weights whose sum reaches topP of the sum so far kept; min-p keeps w ≥ minP. Among equals the lower id goes first.
- *    At least one token is kept.
- * 4. u = uniformRandom(seed, position) in [0, 1). In order of id, the first kept token whose running sum exceeds u ·
- * total is drawn.
+ * 1. For every token v that occurs in the prompt or the output:
+ *    l[v] = l > 0 ? l / repetitionPenalty : l · repetitionPenalty.
+ *    Then l[v] −= frequencyPenalty · n + presencePenalty · (n > 0), where n counts v in the output.
+ *    Then l[v] += bias[v].
+ * 2. Tokens outside `mask` are dropped. At temperature 0 the token with the highest l is taken, among equals the
+ *    lowest id.
+ * 3. w[v] = exp((l[v] − max) / temperature). The filters follow in this order: top-k keeps the k highest weights;
+ *    top-p keeps the fewest highest weights whose sum reaches topP of the sum so far kept; min-p keeps w ≥ minP. Among
+ *    equals the lower id goes first. At least one token is kept.
+ * 4. u = uniformRandom(seed, position) in [0, 1). In order of id, the first kept token whose running sum exceeds
+ *    u · total is drawn.
  */
 export interface SamplingParams {
   /** 0 takes the most likely token (greedy) */

@@ -2,36 +2,20 @@
  * `<rivulet-chat>`: a conversation with a model, in a shadow root of its own. docs/element.md describes it for its
  * users.
  */
-import type {
-  AnswerPart,
-  ChatOptions,
-  GenerationResult,
-  Message,
-  Model,
-  ModelInfo,
-  ParsedAnswer,
-  Progress,
-} from '../index';
+import type { AnswerPart, ChatOptions, GenerationResult, Message, Model, ModelInfo, ParsedAnswer } from '../index';
 import { checkTools, definitionOf, parseTools, resultText, runCall, type ChatTool } from './chat_tools';
-import { chatOptionsOf, loadOptionsOf, MODEL_ATTRIBUTES } from './element_options';
+import { ElementModel } from './element_model';
+import { chatOptionsOf, MODEL_ATTRIBUTES } from './element_options';
 import { elementError, getEngine, type Engine } from './engine';
-import { createView, type View } from './rivulet_chat_view';
-import { useModel, type ModelUse } from './shared_models';
+import { createView, type ChatView } from './rivulet_chat_view';
+import { checkMessages, shownMessages, type TextMessage } from './text_messages';
 import { untilAborted } from './until_aborted';
-import { visibleText, visibleWords } from './visible_words';
+import { visibleWords } from './visible_words';
 
 export type { ChatTool, ToolCallDetail, ToolParameters } from './chat_tools';
 
 /** How often an answer may call tools before it has to end. */
 const MOST_ROUNDS = 4;
-/** A larger download begins with a question, in bytes. */
-const ASK_ABOVE = 20_000_000;
-
-/**
- * A message of the conversation with plain text. What the assistant thought before it is beside it, as OpenAI's clients
- * have it.
- */
-type TextMessage = Message & { content: string; reasoning_content?: string };
 
 // on a server, where the module may be imported, there are no elements
 const Base = (globalThis.HTMLElement ?? class {}) as typeof HTMLElement;
@@ -56,16 +40,12 @@ export class RivuletChat extends Base {
   ];
 
   readonly #internals: ElementInternals;
-  readonly #view: View;
+  readonly #view: ChatView;
+  readonly #model: ElementModel;
   #tools: ChatTool[] | undefined;
   #messages: TextMessage[] = [];
   /** messages before this one are no longer read: they do not fit */
   #firstRead = 0;
-  #use: ModelUse | undefined;
-  #model: Model | undefined;
-  /** the load that is under way, for all calls that wait for the model */
-  #loading: Promise<Model> | undefined;
-  #loadAbort = new AbortController();
   #abort: AbortController | undefined;
   #turn: Promise<unknown> = Promise.resolve();
   #formDisabled = false;
@@ -79,6 +59,7 @@ export class RivuletChat extends Base {
       send: (text) => void this.send(text).catch(() => undefined), // the element shows it
       stop: () => this.stop(),
     });
+    this.#model = new ElementModel(this, this.#view, (type, detail) => this.#tell(type, detail));
     // a label of the element was clicked
     this.addEventListener('click', (event) => event.composedPath()[0] === this && this.focus());
     this.addEventListener(
@@ -112,32 +93,11 @@ export class RivuletChat extends Base {
     return structuredClone(this.#messages);
   }
   set messages(messages: readonly Message[]) {
-    const right = (message: unknown): boolean =>
-      ['user', 'assistant', 'tool'].includes((message as TextMessage | null)?.role ?? '') &&
-      typeof (message as TextMessage).content === 'string';
-    if (!Array.isArray(messages) || !messages.every(right)) {
-      const got = Array.isArray(messages)
-        ? `message ${messages.findIndex((message) => !right(message))}`
-        : String(messages);
-      throw elementError(
-        'RequestError',
-        'The messages cannot be shown',
-        got,
-        'Pass a list of { role, content } with the roles user, assistant and tool, and text as content.',
-      );
-    }
+    const checked = checkMessages(messages);
     this.stop();
-    this.#messages = structuredClone(messages) as TextMessage[];
+    this.#messages = checked;
     this.#firstRead = 0;
-    this.#view.show(
-      this.#messages
-        .filter(({ role }) => role !== 'tool')
-        .map(({ role, content, reasoning_content: reasoning }) => ({
-          role,
-          text: role === 'user' ? content : visibleText(content),
-          ...(typeof reasoning === 'string' && { reasoning }),
-        })),
-    );
+    this.#view.show(shownMessages(checked));
     this.#changed();
   }
 
@@ -148,7 +108,7 @@ export class RivuletChat extends Base {
 
   /** What holds of the loaded model; undefined before it is loaded. */
   get info(): ModelInfo | undefined {
-    return this.#model?.info;
+    return this.#model.loaded?.info;
   }
 
   get form(): HTMLFormElement | null {
@@ -201,7 +161,7 @@ export class RivuletChat extends Base {
     queueMicrotask(() => {
       if (this.isConnected) return;
       this.stop();
-      this.#release();
+      this.#model.release();
     });
   }
 
@@ -209,8 +169,9 @@ export class RivuletChat extends Base {
     if (old === value) return;
     if (MODEL_ATTRIBUTES.includes(name)) {
       this.stop();
-      this.#release();
-      if (this.isConnected && this.getAttribute('loading') === 'eager') this.load().catch(() => undefined); // the element shows it
+      this.#model.release();
+      // the element shows it
+      if (this.isConnected && this.getAttribute('loading') === 'eager') this.load().catch(() => undefined);
     }
     this.#describe();
   }
@@ -242,7 +203,7 @@ export class RivuletChat extends Base {
    */
   async load(): Promise<ModelInfo> {
     try {
-      const { info } = await this.#loaded();
+      const { info } = await this.#model.load();
       this.#forgetProblem?.();
       return info;
     } catch (error) {
@@ -292,12 +253,13 @@ export class RivuletChat extends Base {
     this.#view.setBusy(true);
     try {
       const tools = this.tools;
-      const model = await untilAborted(this.#loaded(), abort.signal);
+      const model = await untilAborted(this.#model.load(), abort.signal);
       const engine = await getEngine();
       return await this.#rounds(conversation, model, engine, tools, abort.signal);
     } catch (error) {
       if (abort.signal.aborted) {
-        if (!this.#model) this.#release(); // a download that nobody else waits for ends, and goes on from there later
+        // a download that nobody else waits for ends, and goes on from there later
+        if (!this.#model.loaded) this.#model.release();
         return '';
       }
       // what a failed answer has added goes; the question stays
@@ -391,74 +353,6 @@ export class RivuletChat extends Base {
       }
       return stream.result;
     }
-  }
-
-  #loaded(): Promise<Model> {
-    if (this.#model && this.#use) return Promise.resolve(this.#model);
-    const { signal } = (this.#loadAbort = this.#loading ? this.#loadAbort : new AbortController());
-    return (this.#loading ??= this.#openModel(signal).finally(() => {
-      if (!signal.aborted) this.#loading = undefined;
-    }));
-  }
-
-  async #openModel(signal: AbortSignal): Promise<Model> {
-    if (!this.model)
-      throw elementError(
-        'RequestError',
-        'The element has no model',
-        'no attribute model',
-        'Write <rivulet-chat model="./model.gguf">, or a hub id.',
-      );
-    const options = loadOptionsOf(this);
-    this.#view.setProgress('Looking for the model');
-    await this.#agree(options.hub, signal);
-    signal.throwIfAborted();
-    const use = (this.#use = useModel(this.model, options, (progress) => this.#progress(progress)));
-    try {
-      const model = await untilAborted(use.model, signal);
-      this.#model = model;
-      this.#tell('rivulet-ready', model.info);
-      return model;
-    } catch (error) {
-      if (this.#use === use) this.#release();
-      throw error;
-    }
-  }
-
-  /** Asks before a large download. @throws an AbortError if the answer is no */
-  async #agree(hub: string | undefined, signal: AbortSignal): Promise<void> {
-    if (this.getAttribute('download') === 'auto') return;
-    const engine = await getEngine();
-    // a model whose size is not known, say without a network, is refused or loaded by `load`, which says why
-    const room = await engine.modelRoom(this.model, { ...(hub && { hub }), signal }).catch(() => undefined);
-    if (!room || room.needed <= ASK_ABOVE || signal.aborted) return;
-    this.#view.setProgress(undefined);
-    if (
-      !(await this.#view.ask(
-        `The model is downloaded to this device once: ${Math.round(room.needed / 1e6)} MB.`,
-        'Download',
-        signal,
-      ))
-    )
-      throw new DOMException('The download was not wanted.', 'AbortError');
-  }
-
-  #progress(progress: Progress): void {
-    this.#tell('rivulet-progress', progress);
-    const { phase, bytes, total } = progress;
-    const megabytes = (n: number): string => (n / 1e6).toFixed(n < 1e7 ? 1 : 0);
-    if (phase === 'ready') this.#view.setProgress(undefined);
-    else if (phase === 'download' && total)
-      this.#view.setProgress(`Downloading: ${megabytes(bytes ?? 0)} of ${megabytes(total)} MB`, (bytes ?? 0) / total);
-    else this.#view.setProgress('Loading the model', bytes && total ? bytes / total : undefined);
-  }
-
-  #release(): void {
-    this.#loadAbort.abort();
-    this.#loading = undefined;
-    this.#use?.release();
-    this.#use = undefined;
-    this.#model = undefined;
   }
 
   #add(message: TextMessage): void {

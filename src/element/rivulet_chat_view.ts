@@ -7,7 +7,7 @@ export interface ViewActions {
   stop(): void;
 }
 
-export interface View {
+export interface ChatView {
   /** where a message is written */
   readonly input: HTMLElement;
   describe(texts: {
@@ -55,7 +55,7 @@ const MOST_OF_A_CALL = 500;
 /** Near enough to the end that new text is followed, in CSS pixels. */
 const NEAR_END = 48;
 
-export function createView(root: ShadowRoot, actions: ViewActions): View {
+export function createView(root: ShadowRoot, actions: ViewActions): ChatView {
   if (!sheet) (sheet = new CSSStyleSheet()).replaceSync(css);
   root.adoptedStyleSheets = [sheet];
 
@@ -114,7 +114,7 @@ export function createView(root: ShadowRoot, actions: ViewActions): View {
     actions.stop();
   });
 
-  const view: View = {
+  const view: ChatView = {
     input,
     describe({ label, placeholder, greeting: welcome, disabled, required }) {
       header.textContent = label ?? '';

@@ -50,7 +50,8 @@ let purifier: ReturnType<typeof DOMPurify> | undefined;
 /** What may stay of HTML that `createMarked` made. */
 export const sanitize = (html: string): DocumentFragment =>
   (purifier ??= createPurifier()).sanitize(html, {
-    ALLOWED_TAGS: ['p', 'br', 'hr', 'em', 'strong', 'del', 'code', 'pre', 'blockquote', 'ul', 'ol', 'li', 'a', 'span', 'div',
+    ALLOWED_TAGS: ['p', 'br', 'hr', 'em', 'strong', 'del', 'code', 'pre', 'blockquote', 'ul', 'ol', 'li', 'a',
+      'span', 'div',
       'h1', 'h2', 'h3', 'h4', 'h5', 'h6', 'table', 'thead', 'tbody', 'tr', 'th', 'td'], // prettier-ignore
     ALLOWED_ATTR: ['href', 'start', 'align', 'class'],
     // no addresses: the pattern below is not for them

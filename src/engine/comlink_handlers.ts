@@ -8,7 +8,8 @@ interface SentSignal {
 }
 
 const signalHandler: TransferHandler<AbortSignal, SentSignal> = {
-  canHandle: (value): value is AbortSignal => typeof value === 'object' && value !== null && 'aborted' in value, // also one of another window
+  // also one of another window
+  canHandle: (value): value is AbortSignal => typeof value === 'object' && value !== null && 'aborted' in value,
   serialize(signal) {
     const { port1, port2 } = new MessageChannel();
     signal.addEventListener('abort', () => port1.postMessage('abort'), { once: true });

@@ -88,7 +88,8 @@ export async function estimate(
   const measured = await withWorkingBackend(fallback, (backend) => measureSample(backend, outline, wanted, signal));
   const { memory, obstacles } = measured;
   if (!room.enough) obstacles.push(room.message);
-  const device = (globalThis.navigator as { deviceMemory?: number } | undefined)?.deviceMemory; // GiB; browsers round down to a power of two and cap it
+  // GiB; browsers round down to a power of two and cap it
+  const device = (globalThis.navigator as { deviceMemory?: number } | undefined)?.deviceMemory;
   if (device !== undefined && memory.total > device * 2 ** 30)
     obstacles.push(`The model needs ${formatMegabytes(memory.total)} of memory; this device has about ${device} GB.`);
   else if (device !== undefined && memory.total > device * 2 ** 29)
@@ -230,7 +231,11 @@ async function reserve(backend: Backend, whole: number, part: Weights, obstacles
     if (name !== 'MemoryError') throw error;
     obstacles.push(message);
     let bytes = 0;
-    mapLeaves(part, ({ cols, segments }) => segments.forEach(({ rows, dtype }) => (bytes += rows * simpleRowBytes(dtype, cols))), () => undefined); // prettier-ignore
+    mapLeaves(
+      part,
+      ({ cols, segments }) => segments.forEach(({ rows, dtype }) => (bytes += rows * simpleRowBytes(dtype, cols))),
+      () => undefined,
+    );
     await backend.reserve(bytes);
   }
 }
@@ -335,6 +340,10 @@ async function secondsPerToken(
 
 function parameterCount(weights: Weights): number {
   let count = 0;
-  mapLeaves(weights, (matrix) => void (count += rowsOf(matrix) * matrix.cols), ({ length }) => void (count += length)); // prettier-ignore
+  mapLeaves(
+    weights,
+    (matrix) => void (count += rowsOf(matrix) * matrix.cols),
+    ({ length }) => void (count += length),
+  );
   return count;
 }

@@ -49,7 +49,11 @@ describe.each<[string, () => Backend | Promise<Backend>]>([
     const checkpoint = await open(tinyModel(options));
     const wanted = await logitsOf(checkpoint, await openBackend());
     const leaves: string[] = [];
-    mapLeaves(checkpoint.weights, ({ name }) => void leaves.push(name), ({ name }) => void leaves.push(name)); // prettier-ignore
+    mapLeaves(
+      checkpoint.weights,
+      ({ name }) => void leaves.push(name),
+      ({ name }) => void leaves.push(name),
+    );
     expect(leaves.length).toBe(3 + 11 + 9);
     for (const lost of leaves) {
       const keep = <L extends { name: string }>(leaf: L): L | undefined => (leaf.name === lost ? undefined : leaf);

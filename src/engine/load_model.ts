@@ -144,7 +144,8 @@ export async function loadModel(
     );
     recoverable = model;
     await model.run(() => finishStoring(opened, options, notes), signal);
-    await report({ phase: 'ready', bytes, total: bytes, rate: 0 }); // awaited, so that over Comlink all earlier reports have arrived too
+    // awaited, so that over Comlink all earlier reports have arrived too
+    await report({ phase: 'ready', bytes, total: bytes, rate: 0 });
     const loadMs = performance.now() - startedAt;
     let template: ChatTemplate | undefined;
     return {

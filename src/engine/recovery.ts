@@ -72,7 +72,8 @@ export function createRecoverableModel(
   async function dispose(): Promise<void> {
     const old = current;
     current = undefined;
-    await Promise.resolve(old?.backend.dispose()).catch(() => undefined); // a lost device may also fail to free its memory
+    // a lost device may also fail to free its memory
+    await Promise.resolve(old?.backend.dispose()).catch(() => undefined);
   }
 
   /** Makes it possible to start the task again. @throws the error if that is not possible */

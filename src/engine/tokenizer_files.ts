@@ -40,7 +40,8 @@ export function tokenizerFilesFromGguf(
   else if (typeof pre !== 'string' || !preTokenizers.includes(pre))
     refuse('The pre-tokenizer is not supported', pre, preTokenizers.join(', '));
   const tokens = get('tokens');
-  const types = get('token_type') ?? []; // without types the form of a token tells whether it is a marker (tokenizer.ts)
+  // without types the form of a token tells whether it is a marker (tokenizer.ts)
+  const types = get('token_type') ?? [];
   const merges = get('merges');
   if (!isStrings(tokens) || tokens.length === 0)
     return refuse('The model has no vocabulary', undefined, 'tokenizer.ggml.tokens, a list of texts');

@@ -109,7 +109,8 @@ export class HeaderCursor {
     for (let i = 0; i < count; i++) {
       const length = this.u64();
       const at = this.take(length);
-      for (let k = 0; k < length; k++) joined[to + k] = this.head[at + k]; // tokens are short, so a view for each would be slower
+      // tokens are short, so a view for each would be slower
+      for (let k = 0; k < length; k++) joined[to + k] = this.head[at + k];
       to += length + 1; // separated by NUL
     }
     const strings = this.text.decode(joined).split('\0');

@@ -17,7 +17,15 @@ const { prompts } = JSON.parse(readFileSync(join(golden, 'expected.json'), 'utf8
 function activations(name: string): { values: Float32Array; cols: number } {
   const bytes = readFileSync(join(golden, 'activations.safetensors'));
   const length = Number(bytes.readBigUInt64LE(0));
-  const { shape, data_offsets: [from, to] } = (JSON.parse(bytes.toString('utf8', 8, 8 + length)) as Record<string, { shape: number[]; data_offsets: [number, number] }>)[name]; // prettier-ignore
+  const {
+    shape,
+    data_offsets: [from, to],
+  } = (
+    JSON.parse(bytes.toString('utf8', 8, 8 + length)) as Record<
+      string,
+      { shape: number[]; data_offsets: [number, number] }
+    >
+  )[name];
   const start = bytes.byteOffset + 8 + length;
   return { values: new Float32Array(bytes.buffer.slice(start + from, start + to)), cols: shape.at(-1)! };
 }

@@ -428,7 +428,11 @@ describe('weights', () => {
       none: null,
     };
     let [matrices, vectors] = [0, 0];
-    const got = mapLeaves(tree, ({ cols }) => ({ cols, number: ++matrices }), ({ length }) => length * ++vectors); // prettier-ignore
+    const got = mapLeaves(
+      tree,
+      ({ cols }) => ({ cols, number: ++matrices }),
+      ({ length }) => length * ++vectors,
+    );
     const mapped = { cols: 2, number: 1 };
     expect(got).toEqual({
       embed: mapped,

@@ -95,7 +95,8 @@ export function refuseQuantized(json: Readonly<Record<string, unknown>>): void {
 export function configFromJson(json: Readonly<Record<string, unknown>>, tensors: TensorIndex, notes: string[]): Config {
   refuseIf(positive(json.sliding_window), 'sliding_window', json.sliding_window, 'full attention');
   const parameters = isRecord(json.rope_parameters) ? json.rope_parameters : {};
-  const rope = isRecord(parameters.full_attention) ? parameters.full_attention : parameters; // some versions write them for each kind of layer
+  // some versions write them for each kind of layer
+  const rope = isRecord(parameters.full_attention) ? parameters.full_attention : parameters;
   for (const scaling of [rope, json.rope_scaling].filter(isRecord)) {
     const type = scaling.rope_type ?? scaling.type ?? 'default';
     refuseIf(type !== 'default', 'rope_type', type, 'default');

@@ -7,7 +7,8 @@ import { BESIDE_MODELS, refuseOtherFiles } from '../other_kinds';
  * types, which cannot be read, come last. Q2_K is behind IQ3_M: its kernels are slow on the CPU.
  */
 const PREFERRED = [
-  'Q4_0', 'Q4_K_M', 'Q4_K_S', 'Q4_K', 'IQ4_NL', 'IQ4_XS', 'MXFP4', 'Q4_1', 'Q5_K_M', 'Q5_K_S', 'Q5_K', 'Q5_0', 'Q5_1', 'Q6_K', 'Q8_0', 'Q8_K',
+  'Q4_0', 'Q4_K_M', 'Q4_K_S', 'Q4_K', 'IQ4_NL', 'IQ4_XS', 'MXFP4', 'Q4_1', 'Q5_K_M', 'Q5_K_S', 'Q5_K', 'Q5_0', 'Q5_1',
+  'Q6_K', 'Q8_0', 'Q8_K',
   'Q3_K_L', 'Q3_K_M', 'Q3_K_S', 'Q3_K', 'IQ3_M', 'IQ3_S', 'F16', 'BF16', 'F32', 'Q2_K',
 ]; // prettier-ignore
 const QUANTIZATION = /(?:^|[-._/])([IT]?Q\d+(?:_[0-9A-Z]+)*|MXFP\d(?:_[A-Z]+)?|T?BF16|F16|F32)(?=[-._/]|$)/gi;

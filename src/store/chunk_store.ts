@@ -54,7 +54,8 @@ export class ChunkStore {
   /** Asks `onFull` for space; without it nothing more is stored. @throws what `onFull` throws */
   async handleFull(error?: unknown): Promise<void> {
     if (this.#full) return;
-    this.#handlingFull ??= this.onFull(error).finally(() => (this.#handlingFull = undefined)); // one request for all connections
+    // one request for all connections
+    this.#handlingFull ??= this.onFull(error).finally(() => (this.#handlingFull = undefined));
     if (!(await this.#handlingFull)) this.#full = true;
   }
 
@@ -173,7 +174,8 @@ export class ChunkStore {
     const hash = this.checksum(file, index);
     const record = this.manifest.files.find(({ name }) => name === file);
     if (!hash || !record || !this.#cache) return this.#forgetChunk(file, index);
-    const stored = await this.#cache.chunk(this.manifest.id, file, index).catch(() => undefined); // for a reader an error means lost
+    // for a reader an error means lost
+    const stored = await this.#cache.chunk(this.manifest.id, file, index).catch(() => undefined);
     if (!stored || stored.byteLength !== this.chunkLength(record, index)) return this.#forgetChunk(file, index);
     const data = retainBuffer(new Uint8Array(stored));
     const at = chunkKey(file, index);

@@ -103,7 +103,8 @@ export class ModelDownload {
     this.#lastRead = { file: file.name, index };
     if (index > 0) this.#wantsAll = true;
     if (this.chunks.persistent) return this.chunks.evictBefore(file.name, index);
-    this.#verifier.addChunk(file, index, data, this.#verifier.waitingCount < 2); // it may have arrived too early for the hash
+    // it may have arrived too early for the hash
+    this.#verifier.addChunk(file, index, data, this.#verifier.waitingCount < 2);
     if (this.#wantsAll) this.#start();
     if (this.#verifier.isHashed(file)) {
       try {
@@ -421,7 +422,8 @@ export class ModelDownload {
       index >= this.#lastRead.index &&
       index < this.#lastRead.index + MAX_CHUNKS_IN_MEMORY;
     const awaited = [...this.#waiting].some((waiter) => waiter.file === file.name && waiter.index === index);
-    const put = this.chunks.put(file.name, index, data, awaited || (soon && roomy)); // meanwhile the browser hashes the chunk on another thread
+    // meanwhile the browser hashes the chunk on another thread
+    const put = this.chunks.put(file.name, index, data, awaited || (soon && roomy));
     this.#verifier.addChunk(file, index, data, roomy);
     if (!(await put)) throw new FileChangedError(file.name, 'other bytes', 'the bytes that were stored');
     const last = this.chunks.missingCount(file) === 0 || (!this.chunks.persistent && this.#verifier.isHashed(file));
@@ -432,7 +434,8 @@ export class ModelDownload {
 
   /** Verifies a file whose chunks have all arrived. @throws SourceError */
   async #verify(file: FileRecord): Promise<void> {
-    if (this.#verifier.isVerified(file.name) || !(await this.#verifier.verify(file))) return; // a lost chunk must be downloaded first
+    // a lost chunk must be downloaded first
+    if (this.#verifier.isVerified(file.name) || !(await this.#verifier.verify(file))) return;
     await this.#complete();
     this.#settleWaiters();
   }

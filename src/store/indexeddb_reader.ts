@@ -56,7 +56,8 @@ export function createIndexedDbWorkerReader(
   store: string,
   inPlace: (key: IDBValidKey) => Promise<unknown>,
 ): (key: IDBValidKey) => Promise<unknown> {
-  let useWorkers = typeof Worker !== 'undefined' && 'userAgentData' in navigator; // Chromium's engine, in a secure context
+  // Chromium's engine, in a secure context
+  let useWorkers = typeof Worker !== 'undefined' && 'userAgentData' in navigator;
   let current: ReaderWorker | undefined;
   const workers = new Set<ReaderWorker>();
   let url: string | undefined;

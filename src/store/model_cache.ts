@@ -82,7 +82,8 @@ export interface ModelCache {
 const DATABASE = 'rivulet';
 const STORE = 'weights';
 
-const keysWithin = (...prefix: string[]): IDBKeyRange => IDBKeyRange.bound(prefix, [...prefix, []]); // an array sorts after any string or number
+// an array sorts after any string or number
+const keysWithin = (...prefix: string[]): IDBKeyRange => IDBKeyRange.bound(prefix, [...prefix, []]);
 
 let opened: { factory: IDBFactory; cache: Promise<ModelCache | undefined> } | undefined;
 

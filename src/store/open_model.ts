@@ -6,26 +6,20 @@ import {
   isQuotaError,
   openModelCache,
   requireModelCache,
-  hasSameContent,
   type ModelCache,
-  type FileRecord,
   type ModelManifest,
 } from './model_cache';
 import { ModelDownload } from './download';
 import { DEFAULT_HUB, parseHubId, resolveHubModel, type ResolvedModel } from './hub_source';
 import { openLocalSource, type LocalSource } from './local_source';
-import { retainBuffer, releaseBuffer } from './buffer_references';
-import { tryExclusiveLock, readLockName, acquireSharedLock } from './model_locks';
+import { lockComplete, lockPartial, newManifest, type HashOf, type LockedModel } from './lock_model';
+import { tryExclusiveLock, readLockName } from './model_locks';
 import type { Progress } from './progress';
 import { makeRoom, failWithoutSpace, missingSpaceMessage, type EvictionConsent } from './storage_space';
 import { ChunkStore } from './chunk_store';
-import { checkRange, type ByteSource } from './byte_source';
-import {
-  DEFAULT_DOWNLOAD_POLICY,
-  FileContentError,
-  type DownloadPolicy,
-  type HttpRequestOptions,
-} from './http_connection';
+import { chunkedFileSource } from './chunked_file_source';
+import type { ByteSource } from './byte_source';
+import { DEFAULT_DOWNLOAD_POLICY, type DownloadPolicy, type HttpRequestOptions } from './http_connection';
 
 /**
  * A hub id 'Org/Repo[:quant | /file][@revision]'; a URL (https://…, ./…, /…; one that ends in '/' is a folder with a
@@ -87,8 +81,6 @@ export interface OpenedModel {
 
 const UNCACHED_CHUNK_BYTES = 4 << 20;
 const PEEK_CHUNK_BYTES = 256 << 10;
-const READ_AHEAD_CHUNKS = 2; // parallel reads are faster, and checking overlaps with them
-const MAX_READ_ATTEMPTS = 3;
 
 /** @throws RequestError for an invalid source; SourceError; StorageError if the cache is required; AbortError */
 export async function openModel(source: ModelSource, options: OpenOptions = {}): Promise<OpenedModel> {
@@ -110,6 +102,11 @@ export async function openModel(source: ModelSource, options: OpenOptions = {}):
   }
 }
 
+async function cacheFor({ cache }: OpenOptions): Promise<ModelCache | undefined> {
+  if (cache === false) return undefined;
+  return cache === 'required' ? requireModelCache() : openModelCache();
+}
+
 async function openRemote(
   source: string | { url: string | string[] },
   options: OpenOptions,
@@ -123,12 +120,7 @@ async function openRemote(
   const notes: string[] = [];
   const hashOf: HashOf = ({ name, sha256 }) =>
     typeof options.sha256 === 'string' ? options.sha256 : (options.sha256?.[name] ?? sha256);
-  const cache =
-    options.cache === false
-      ? undefined
-      : options.cache === 'required'
-        ? await requireModelCache()
-        : await openModelCache();
+  const cache = await cacheFor(options);
   if (!cache && options.cache !== false)
     notes.push('This browser window stores nothing: the model is downloaded again at each visit.');
 
@@ -209,7 +201,7 @@ async function openRemote(
   });
   return {
     id: manifest.id,
-    files: chunks.manifest.files.map((file) => fileSource(file, chunks, download, signal)),
+    files: chunks.manifest.files.map((file) => chunkedFileSource(file, chunks, download, signal)),
     cached: cached || complete,
     notes,
     finish: () => download.downloadAll(),
@@ -282,172 +274,4 @@ function parseSource(
   };
 }
 
-/** The hash that a file must have, if one is known. */
-type HashOf = (file: FileRecord) => string | undefined;
-
-interface LockedModel {
-  manifest: ModelManifest;
-  cache?: ModelCache;
-  /** allows others to delete the model */
-  release: () => unknown;
-}
-
-const orRelease = <T>(work: Promise<T>, release: () => unknown): Promise<T> =>
-  work.catch((error: unknown) => {
-    release();
-    throw error;
-  });
-
-/** A complete cached model by its source or its id, locked against deletion; undefined if there is none. */
-async function lockComplete(
-  cache: ModelCache,
-  wanted: unknown,
-  alias: string,
-  hashOf: HashOf,
-  signal: AbortSignal,
-): Promise<LockedModel | undefined> {
-  const found = (await cache.manifests()).find(
-    ({ id, state, aliases, files }) =>
-      state === 'complete' &&
-      (id === wanted || aliases.includes(alias)) &&
-      files.every((file) => file.sha256 === hashOf(file)),
-  );
-  if (!found) return undefined;
-  const release = await acquireSharedLock(readLockName(found.id), signal);
-  const manifest = await orRelease(cache.manifest(found.id), release);
-  if (manifest?.state !== 'complete') return void release();
-  await cache.updateManifest(found.id, (now) => ({ ...now, lastUsed: Date.now() })).catch(() => {}); // a full disk must not prevent reading
-  return { manifest, cache, release };
-}
-
-/** The cached part of a model, locked against deletion. Files that changed on the server are deleted first. */
-async function lockPartial(
-  cache: ModelCache,
-  resolved: ResolvedModel,
-  alias: string,
-  chunkBytes: number,
-  signal: AbortSignal,
-): Promise<LockedModel> {
-  for (;;) {
-    const release = await acquireSharedLock(readLockName(resolved.id), signal);
-    const stored = await orRelease(cache.manifest(resolved.id), release);
-    if (!stored) return { manifest: newManifest(resolved, alias, chunkBytes), cache, release };
-    const changed = stored.files.filter((old) => !resolved.files.some((file) => hasSameContent(file, old)));
-    const unchanged = changed.length === 0 && resolved.files.length === stored.files.length;
-    const manifest: ModelManifest = {
-      ...stored,
-      ...resolved,
-      aliases: [...new Set([...stored.aliases, alias])],
-      lastUsed: Date.now(),
-      state: unchanged ? stored.state : 'partial',
-    };
-    if (unchanged) {
-      await cache
-        .updateManifest(stored.id, (now) => ({ ...manifest, state: now.state, pinned: now.pinned }))
-        .catch(() => {});
-      return { manifest, cache, release };
-    }
-    await release();
-    const done = await tryExclusiveLock(readLockName(resolved.id), async () => {
-      if (changed.length === stored.files.length) await cache.deleteModel(stored.id);
-      else {
-        await cache.putManifest({ ...stored, state: 'partial' }); // in this order an interruption at any moment leaves no old chunk under a new name
-        for (const { name } of changed) await cache.deleteFile(stored.id, name);
-        await cache.putManifest(manifest);
-      }
-      return true;
-    });
-    if (!done)
-      fail('StorageError', {
-        what: 'Another tab uses an older version of this model',
-        cure: 'Close that tab to store the new version.',
-      });
-  }
-}
-
-const newManifest = (resolved: ResolvedModel, alias: string, chunkBytes: number): ModelManifest => ({
-  ...resolved,
-  aliases: [alias],
-  chunkBytes,
-  state: 'partial',
-  added: Date.now(),
-  lastUsed: Date.now(),
-  pinned: false,
-});
-
 const total = ({ files }: ModelManifest): number => files.reduce((sum, { size }) => sum + size, 0);
-
-/** A file of the chunk store as a byte source; the reader must release what it reads. */
-function fileSource(file: FileRecord, chunks: ChunkStore, download: ModelDownload, closed: AbortSignal): ByteSource {
-  const chunk = async (index: number, signal: AbortSignal | undefined): Promise<Uint8Array> => {
-    for (let attempt = 0; attempt < MAX_READ_ATTEMPTS; attempt++) {
-      if (signal?.aborted || closed.aborted) throw abortError();
-      if (!download.isReadable(file, index)) {
-        try {
-          await abortable(download.waitFor(file, index), signal);
-        } catch (error) {
-          if (
-            !chunks.wasStored(file.name, index) ||
-            error instanceof FileContentError ||
-            signal?.aborted ||
-            closed.aborted
-          )
-            throw error;
-          fail(
-            'StorageError',
-            {
-              what: `The stored copy of ${file.name} is damaged and cannot be downloaded again`,
-              got: String(error),
-              cure: 'Load it again while online, or delete it.',
-            },
-            error,
-          );
-        }
-      }
-      const data = await chunks.get(file.name, index);
-      if (data) {
-        await download.delivered(file, index, data);
-        for (let next = index + 1; next <= index + READ_AHEAD_CHUNKS; next++) chunks.prefetch(file.name, next);
-        return data;
-      }
-    }
-    return fail('StorageError', {
-      what: `${file.name} cannot be read from the browser's storage`,
-      got: `chunk ${index} damaged ${MAX_READ_ATTEMPTS} times`,
-      cure: 'Delete the model and load it again.',
-    });
-  };
-  return {
-    name: file.name,
-    size: file.size,
-    read: async (offset, length, signal) => {
-      if (signal?.aborted || closed.aborted) throw abortError();
-      checkRange(file, offset, length);
-      const { chunkBytes } = chunks.manifest;
-      let index = Math.floor(offset / chunkBytes);
-      if (length === 0) return new Uint8Array(0);
-      if (offset + length <= (index + 1) * chunkBytes)
-        return (await chunk(index, signal)).subarray(offset - index * chunkBytes, offset - index * chunkBytes + length);
-      const bytes = retainBuffer(new Uint8Array(length));
-      for (let at = 0; at < length; index++) {
-        const start = offset + at - index * chunkBytes;
-        const data = await chunk(index, signal);
-        const part = data.subarray(start, start + length - at);
-        bytes.set(part, at);
-        at += part.length;
-        releaseBuffer(data);
-      }
-      return bytes;
-    },
-    release: releaseBuffer,
-  };
-}
-
-function abortable<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (!signal) return work;
-  return new Promise((resolve, reject) => {
-    const stop = (): void => reject(abortError());
-    signal.addEventListener('abort', stop, { once: true });
-    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', stop));
-  });
-}

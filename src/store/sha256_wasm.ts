@@ -115,7 +115,8 @@ function compress(): number[] {
   code.push(...localGet(v[1]), ...localGet(v[2]), OPCODE.xor, ...localSet(before));
   for (let t = 0; t < 64; t++) {
     const [a, b, , d, e, f, g, h] = v;
-    code.push(...localGet(h), ...ADDRESS_0, ...i32Load(SCHEDULE_ADDRESS + 4 * (t % 16)), OPCODE.add); // terms that depend on the last round come last
+    // terms that depend on the last round come last
+    code.push(...localGet(h), ...ADDRESS_0, ...i32Load(SCHEDULE_ADDRESS + 4 * (t % 16)), OPCODE.add);
     code.push(
       ...localGet(f),
       ...localGet(g),

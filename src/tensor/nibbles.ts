@@ -2,8 +2,8 @@
  * Blocks of six formats, rewritten into two simpler layouts that all kernels read. Nothing is rounded.
  *
  *   table     32 values, 20 bytes: scale f32, 16 bytes of nibbles as in Q4_0. A value is scale · TABLES[dtype][nibble]
- *   sixteens  256 values, 148 bytes: d f16, dmin f16, a byte b for 16 values each, 128 bytes of nibbles as in Q4_K. A value is
- *             d · (b & 15) · nibble − dmin · (b >> 4) in Q2_K, d · b · (nibble − 8) with a signed b in Q3_K
+ *   sixteens  256 values, 148 bytes: d f16, dmin f16, a byte b for 16 values each, 128 bytes of nibbles as in Q4_K.
+ *             A value is d · (b & 15) · nibble − dmin · (b >> 4) in Q2_K, d · b · (nibble − 8) with a signed b in Q3_K
  */
 import { DTYPES, type Dtype } from './dtype.ts';
 import { halfToFloat } from './half.ts';

@@ -6,7 +6,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { GOLDEN_DIRECTORY } from '../../e2e/tools/golden';
 import { optionsOf, readRenderings, verifyChat, type Rendering } from '../../e2e/tools/verify_chat';
 import { LFM2 } from '../model/architecture';
-import { compileChatTemplate, encodeChat, type Message } from './chat_template';
+import { compileChatTemplate, encodeChat } from './chat_template';
+import type { Message } from './history';
 import { createTokenizer } from './tokenizer';
 
 const chats = join(GOLDEN_DIRECTORY, 'chat');

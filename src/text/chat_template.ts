@@ -1,21 +1,10 @@
 /** Turns chat messages into a prompt with the Jinja template of the checkpoint. */
 import { fail, RivuletError } from '../errors';
-import { prepareMessages, writeCalls } from './history';
+import { prepareMessages, writeCalls, type Message } from './history';
 import { readJson, toPython } from './jinja/json';
 import { createTemplate } from './jinja/template';
 import { text, toJson, type Dict, type Named, type Value } from './jinja/values';
 import type { Tokenizer } from './tokenizer';
-
-/**
- * A message as OpenAI clients keep it, with `tool_calls` and `reasoning_content`. Further fields are passed to the
- * template unchanged.
- */
-export interface Message {
-  role: string;
-  /** a text, parts with a `type`, or the result of a tool */
-  content?: string | object | null;
-  [field: string]: unknown;
-}
 
 export interface RenderOptions {
   /** JSON schemas of tools, or strings that the template uses unchanged */

@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { GOLDEN_DIRECTORY } from '../../e2e/tools/golden';
 import { LFM2 } from '../model/architecture';
-import { compileChatTemplate, encodeChat, type Message, type RenderOptions } from './chat_template';
+import { compileChatTemplate, encodeChat, type RenderOptions } from './chat_template';
+import type { Message } from './history';
 import { readCalls } from './tool_calls';
 import { createTokenizer } from './tokenizer';
 

@@ -1,8 +1,18 @@
 /** Puts the messages of a conversation, as OpenAI clients keep them, into the form that chat templates read. */
 import { fail } from '../errors';
-import type { Message } from './chat_template';
 import { readJson, toPython } from './jinja/json';
 import { CALL, startWork, text, toJson, write, type Dict, type Value } from './jinja/values';
+
+/**
+ * A message as OpenAI clients keep it, with `tool_calls` and `reasoning_content`. Further fields are passed to the
+ * template unchanged.
+ */
+export interface Message {
+  role: string;
+  /** a text, parts with a `type`, or the result of a tool */
+  content?: string | object | null;
+  [field: string]: unknown;
+}
 
 /** Names of one thing; a template knows one of them. */
 const REASONING = ['reasoning_content', 'reasoning', 'thinking'];

@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { GOLDEN_DIRECTORY } from '../../../e2e/tools/golden';
 import { LFM2 } from '../../../src/model/architecture';
-import { compileChatTemplate, encodeChat, type Message } from '../../../src/text/chat_template';
+import { compileChatTemplate, encodeChat } from '../../../src/text/chat_template';
+import type { Message } from '../../../src/text/history';
 import { createTokenizer } from '../../../src/text/tokenizer';
 import { createTokenCounter, firstRead, roomIn, withoutOldest, type Cost } from './context';
 

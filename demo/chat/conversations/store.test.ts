@@ -120,7 +120,11 @@ test('all conversations come in groups, and damaged records are left out', async
 
 describe('where nothing can be stored', () => {
   test('the conversation goes on in memory, and is stored as soon as that works', async () => {
-    vi.stubGlobal('indexedDB', { open: () => { throw new DOMException('blocked', 'SecurityError'); } }); // prettier-ignore
+    vi.stubGlobal('indexedDB', {
+      open: () => {
+        throw new DOMException('blocked', 'SecurityError');
+      },
+    });
     const store = open();
     const made = say({ ...newConversation(), title: 'T' }, 'kept');
     expect(await store.list()).toEqual([]);
@@ -129,7 +133,11 @@ describe('where nothing can be stored', () => {
     expect(await store.list()).toMatchObject([{ id: made.id }]);
     expect(texts(await store.read(made.id))).toEqual(['kept']);
     let found = 0;
-    await expect((async () => { for await (const group of store.all()) found += group.length; })()).rejects.toThrow(); // prettier-ignore
+    await expect(
+      (async () => {
+        for await (const group of store.all()) found += group.length;
+      })(),
+    ).rejects.toThrow();
     expect(found).toBe(1);
     await store.change(made.id, (stored) => ({ ...stored, title: 'U', named: 1 }));
     expect(await store.list()).toMatchObject([{ title: 'U' }]);

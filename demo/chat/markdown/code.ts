@@ -5,14 +5,21 @@ import { soon } from './soon';
 
 /** What a fence may name, what `highlight.js` calls it, and what people call it. */
 const LANGUAGES: Record<string, readonly [id: string, label: string]> = {
-  bash: ['bash', 'Shell'], sh: ['bash', 'Shell'], shell: ['bash', 'Shell'], zsh: ['bash', 'Shell'], console: ['bash', 'Shell'],
-  c: ['c', 'C'], h: ['c', 'C'], cpp: ['cpp', 'C++'], 'c++': ['cpp', 'C++'], cc: ['cpp', 'C++'], cs: ['csharp', 'C#'], csharp: ['csharp', 'C#'], 'c#': ['csharp', 'C#'],
-  css: ['css', 'CSS'], diff: ['diff', 'Diff'], go: ['go', 'Go'], golang: ['go', 'Go'], html: ['xml', 'HTML'], xml: ['xml', 'XML'], svg: ['xml', 'SVG'],
-  java: ['java', 'Java'], javascript: ['javascript', 'JavaScript'], js: ['javascript', 'JavaScript'], jsx: ['javascript', 'JSX'], mjs: ['javascript', 'JavaScript'],
-  json: ['json', 'JSON'], jsonc: ['json', 'JSON'], kotlin: ['kotlin', 'Kotlin'], kt: ['kotlin', 'Kotlin'], markdown: ['markdown', 'Markdown'], md: ['markdown', 'Markdown'],
-  php: ['php', 'PHP'], py: ['python', 'Python'], python: ['python', 'Python'], python3: ['python', 'Python'], rb: ['ruby', 'Ruby'], ruby: ['ruby', 'Ruby'],
+  bash: ['bash', 'Shell'], sh: ['bash', 'Shell'], shell: ['bash', 'Shell'], zsh: ['bash', 'Shell'],
+  console: ['bash', 'Shell'],
+  c: ['c', 'C'], h: ['c', 'C'], cpp: ['cpp', 'C++'], 'c++': ['cpp', 'C++'], cc: ['cpp', 'C++'], cs: ['csharp', 'C#'],
+  csharp: ['csharp', 'C#'], 'c#': ['csharp', 'C#'],
+  css: ['css', 'CSS'], diff: ['diff', 'Diff'], go: ['go', 'Go'], golang: ['go', 'Go'], html: ['xml', 'HTML'],
+  xml: ['xml', 'XML'], svg: ['xml', 'SVG'],
+  java: ['java', 'Java'], javascript: ['javascript', 'JavaScript'], js: ['javascript', 'JavaScript'],
+  jsx: ['javascript', 'JSX'], mjs: ['javascript', 'JavaScript'],
+  json: ['json', 'JSON'], jsonc: ['json', 'JSON'], kotlin: ['kotlin', 'Kotlin'], kt: ['kotlin', 'Kotlin'],
+  markdown: ['markdown', 'Markdown'], md: ['markdown', 'Markdown'],
+  php: ['php', 'PHP'], py: ['python', 'Python'], python: ['python', 'Python'], python3: ['python', 'Python'],
+  rb: ['ruby', 'Ruby'], ruby: ['ruby', 'Ruby'],
   rs: ['rust', 'Rust'], rust: ['rust', 'Rust'], sql: ['sql', 'SQL'], swift: ['swift', 'Swift'],
-  ts: ['typescript', 'TypeScript'], tsx: ['typescript', 'TSX'], typescript: ['typescript', 'TypeScript'], yaml: ['yaml', 'YAML'], yml: ['yaml', 'YAML'],
+  ts: ['typescript', 'TypeScript'], tsx: ['typescript', 'TSX'], typescript: ['typescript', 'TypeScript'],
+  yaml: ['yaml', 'YAML'], yml: ['yaml', 'YAML'],
 }; // prettier-ignore
 
 /** A longer code stays without colours: they would hold up the page. */

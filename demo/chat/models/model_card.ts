@@ -42,7 +42,8 @@ export function createCard(actions: CardActions): Card {
   const bar = element('progress');
   const figures = element('p', { className: 'figures' });
   const progress = element('div', { className: 'model-progress' }, bar, figures);
-  const output = element('div', { className: 'result', role: 'status' }); // in the dialog, because a screen reader does not read what is behind it
+  // in the dialog, because a screen reader does not read what is behind it
+  const output = element('div', { className: 'result', role: 'status' });
 
   const named: { button: HTMLElement; label: string }[] = [];
   const button = (

@@ -70,6 +70,14 @@ function storable(value: unknown): Record<string, unknown> {
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error)).slice(0, 500);
 
+async function isAllowed(consent: () => unknown): Promise<boolean> {
+  try {
+    return (await consent()) === true;
+  } catch {
+    return false; // a question that could not be asked was not answered with yes
+  }
+}
+
 export async function runChecked(
   given: unknown,
   { tools, enabled, host, consent, timeoutMs = TIMEOUT_MS, userText }: RunOptions,
@@ -126,19 +134,11 @@ export async function runChecked(
       `The value ${shown(call.arguments[invented])} for ${invented} does not occur in your message, so nothing was done.`,
     );
 
-  if (tool.changes === 'lasting') {
-    let allowed: unknown = false;
-    try {
-      allowed = await consent(tool, call);
-    } catch {
-      // a question that could not be asked was not answered with yes
-    }
-    if (allowed !== true)
-      return record('declined', 'This was not allowed, so nothing was done.', {
-        value: { error: 'The user did not allow this call.' },
-        brief: 'declined',
-      });
-  }
+  if (tool.changes === 'lasting' && !(await isAllowed(() => consent(tool, call))))
+    return record('declined', 'This was not allowed, so nothing was done.', {
+      value: { error: 'The user did not allow this call.' },
+      brief: 'declined',
+    });
 
   const started = performance.now();
   const ms = (): number => Math.round(performance.now() - started);

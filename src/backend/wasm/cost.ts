@@ -4,7 +4,7 @@
  */
 import { KV_PAGE_POSITIONS } from 'virtual:rivulet-kernels';
 import { DTYPES } from '../../tensor/dtype';
-import type { PlanSizes } from '../cost';
+import type { PlanSizes } from '../backend';
 import type { WasmBackend } from './backend';
 import { allocatedBytes, WasmHeap } from './memory';
 import { createWasmProgram } from './program';

@@ -153,7 +153,8 @@ function multiply(
 
 /** The shapes to check; a dtype takes those whose columns are whole blocks. */
 export const LINEAR_SHAPES: [rows: number, cols: number][] = [
-  [1, 256], [5, 32], [5, 768], [16, 1280], [33, 96], [33, 256], [130, 512], [2, 1], [7, 33], [17, 5], [8, 257], [20, 1031],
+  [1, 256], [5, 32], [5, 768], [16, 1280], [33, 96], [33, 256], [130, 512], [2, 1], [7, 33], [17, 5], [8, 257],
+  [20, 1031],
 ]; // prettier-ignore
 const TOKENS = [33, 7, 3, 2, 1];
 

@@ -51,7 +51,8 @@ const open = async (threads: number, options = {}): Promise<Backend> => {
 };
 
 const config: Config = {
-  vocabSize: 131, hiddenSize: 256, ffnSize: 288, layers: ['conv', 'attention', 'conv', 'attention'], heads: 6, kvHeads: 2, headDim: 32,
+  vocabSize: 131, hiddenSize: 256, ffnSize: 288, layers: ['conv', 'attention', 'conv', 'attention'], heads: 6,
+  kvHeads: 2, headDim: 32,
   convLength: 3, normEps: 1e-5, ropeTheta: 10000, contextLength: 1000,
 }; // prettier-ignore
 
@@ -164,7 +165,8 @@ describe('the declarations of the kernels', () => {
       const fields = structs
         .get(name)!
         .fields.map((field) => field.name.replace(/_./g, ([, letter]) => letter.toUpperCase()));
-      expect([...written].sort(), name).toEqual(fields.filter((field) => field !== 'sampling').sort()); // Plan.sampling is a struct of its own
+      // Plan.sampling is a struct of its own
+      expect([...written].sort(), name).toEqual(fields.filter((field) => field !== 'sampling').sort());
     }
     vi.restoreAllMocks();
   });
@@ -277,8 +279,10 @@ describe('the sampler', () => {
 
     for (let i = 0; i < 150; i++) {
       const s: SamplingParams = {
-        temperature: pick(0, 0.1, 0.3, 1, 2), topK: pick(0, 0, 1, 2, 15, 40, 500, 2000), topP: pick(1, 1, 0.1, 0.5, 0.9, 0.999),
-        minP: pick(0, 0, 0.05, 0.15, 0.9), repetitionPenalty: pick(1, 1.05, 1.3), frequencyPenalty: pick(0, 0, 0.4), presencePenalty: pick(0, 0, 0.7),
+        temperature: pick(0, 0.1, 0.3, 1, 2), topK: pick(0, 0, 1, 2, 15, 40, 500, 2000),
+        topP: pick(1, 1, 0.1, 0.5, 0.9, 0.999),
+        minP: pick(0, 0, 0.05, 0.15, 0.9), repetitionPenalty: pick(1, 1.05, 1.3), frequencyPenalty: pick(0, 0, 0.4),
+        presencePenalty: pick(0, 0, 0.7),
         seed: next(), bias: pick(undefined, undefined, new Map([[5, 3.25], [V - 1, 9], [17, -1]])),
         mask: pick(undefined, undefined, Uint32Array.from({ length: Math.ceil(V / 32) }, () => next() & next())),
       }; // prettier-ignore

@@ -3,8 +3,7 @@
  * of it.
  */
 import type { Matrix } from '../../model/ops';
-import type { PlanCost, PlanSizes } from '../cost';
-import type { CompileOptions } from '../backend';
+import type { CompileOptions, PlanSizes } from '../backend';
 import { mapMatrices, type Plan } from '../plan';
 import type { WebGpuBackend } from './backend';
 import type { OpenedDevice } from './device';
@@ -28,7 +27,7 @@ async function compiledBytes(
   plan: Plan,
   options: CompileOptions,
   f16Cache: boolean,
-): Promise<Pick<PlanCost, 'scratch' | 'state'>> {
+): Promise<{ scratch: number; state: number }> {
   let bytes = 0;
   const createBuffer = (_: string, wanted: number): { buffer: GPUBuffer; ready: Promise<void> } => {
     const size = bufferBytes(wanted);

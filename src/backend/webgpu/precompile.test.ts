@@ -22,14 +22,16 @@ const noteIn =
 
 const DEVICES = [
   { subgroups: true, limit: 2 ** 30, tuning: { rows: 8 as const } },
-  { subgroups: false, limit: 2 ** 14, tuning: { rows: 8 as const, span: 128 as const } }, // splits matrices into several parts
+  // splits matrices into several parts
+  { subgroups: false, limit: 2 ** 14, tuning: { rows: 8 as const, span: 128 as const } },
 ];
 
 const sizes = { contextLength: 2048, prefillBatch: 64 };
 /** with two formats, also in one matrix */
 const openTiny = (): Promise<Checkpoint> =>
   tinyCheckpoint({
-    hidden: 64, ffn: 96, heads: 2, kvHeads: 1, headDim: 32, vocab: 280, layers: ['conv', 'attention', 'conv'], contextLength: 8192,
+    hidden: 64, ffn: 96, heads: 2, kvHeads: 1, headDim: 32, vocab: 280, layers: ['conv', 'attention', 'conv'],
+    contextLength: 8192,
     dtype: (name) => (/ffn|attn_v/.test(name) ? 'Q8_0' : 'F32'),
   }); // prettier-ignore
 

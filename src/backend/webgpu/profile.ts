@@ -85,7 +85,10 @@ export async function profileAt(state: State, position: number, prefillBatch: nu
 
 /** µs of these dispatches, the best of several samples. */
 async function bestMicros(timer: GpuTimer, group: PreparedDispatch[]): Promise<number> {
-  const pass = (times: number): Promise<number> => timer.measure((encoder) => { for (let i = 0; i < times; i++) encodeDispatches(encoder, group); }); // prettier-ignore
+  const pass = (times: number): Promise<number> =>
+    timer.measure((encoder) => {
+      for (let i = 0; i < times; i++) encodeDispatches(encoder, group);
+    });
   const times = await repetitionsPerSample(pass, group.length, timer.clock);
   let least = Infinity;
   for (let sample = 0; sample < SAMPLES; sample++) least = Math.min(least, (await pass(times)) / times);

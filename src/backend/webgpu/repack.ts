@@ -2,15 +2,16 @@
  * Packed weights: the layout of a matrix on the GPU, and the upload into it.
  *
  * Four rows form a group. Columns form units: 16 bytes of floats, or 16 columns of codes (half a block of 32). A part
- * has two planes, each
- * 256-byte aligned:
- *   w       codes [row][unit] of `unitBytes`, then for Q5 and Q6 the high bits of 4 rows [group][block] of 16 bytes × `high`
- *   scales  of 4 rows [group][block of 32] of 8 bytes × `scale`, then for K-quants those of [group][block of 256] of 8 bytes × `top`
+ * has two planes, each 256-byte aligned:
+ *   w       codes [row][unit] of `unitBytes`, then for Q5 and Q6 the high bits of 4 rows [group][block] of
+ *           16 bytes × `high`
+ *   scales  of 4 rows [group][block of 32] of 8 bytes × `scale`, then for K-quants those of [group][block of 256] of
+ *           8 bytes × `top`
  * Neighbouring lanes of a kernel take neighbouring units, so that they read adjacent addresses in every plane. Nothing
- * is rounded: codes,
- * 6-bit scales and halves keep their values. Bytes per 256 weights: Q4_0 144, Q5_0 176, Q8_0 272, Q6_K 210, as in the
- * file; Q4_K 148 and Q5_K 180 (144, 176 in the file), because 6-bit scales become bytes. Formats that tensor/nibbles.ts
- * simplifies: Q2_K and Q3_K 148 (84, 110 in the file), IQ4_NL, IQ4_XS, IQ3_S and MXFP4 160 (144, 136, 110, 136).
+ * is rounded: codes, 6-bit scales and halves keep their values. Bytes per 256 weights: Q4_0 144, Q5_0 176, Q8_0 272,
+ * Q6_K 210, as in the file; Q4_K 148 and Q5_K 180 (144, 176 in the file), because 6-bit scales become bytes. Formats
+ * that tensor/nibbles.ts simplifies: Q2_K and Q3_K 148 (84, 110 in the file), IQ4_NL, IQ4_XS, IQ3_S and MXFP4 160 (144,
+ * 136, 110, 136).
  */
 import { fail } from '../../errors';
 import type { Matrix } from '../../model/ops';

@@ -3,14 +3,8 @@ import { DTYPES } from '../../tensor/dtype';
 import { firstState, type Backend } from '../backend';
 import { openReferenceBackend } from '../reference/backend';
 import { seededRandom } from '../random_weights';
-import { SELF_TEST_GOLDEN } from './self_test_golden';
-import {
-  runSelfTestCase,
-  selfTestPlan,
-  selfTestCompileOptions,
-  type SelfTestOutput,
-  type SelfTestCaseName,
-} from './self_test';
+import { SELF_TEST_GOLDEN, type SelfTestCaseName, type SelfTestOutput } from './self_test_golden';
+import { runSelfTestCase, selfTestPlan, selfTestCompileOptions } from './self_test';
 
 const SELF_TEST_CASES = [...Object.keys(DTYPES), 'long'] as SelfTestCaseName[];
 

@@ -16,7 +16,7 @@ import { GREEDY_SAMPLING, logprobs } from '../sampling';
 import { seededRandom, writeRandomMatrix } from '../random_weights';
 import { precompilePipelines } from './precompile';
 import type { OpenedDevice } from './device';
-import { SELF_TEST_GOLDEN } from './self_test_golden';
+import { SELF_TEST_GOLDEN, type SelfTestCaseName, type SelfTestOutput } from './self_test_golden';
 import { wholeBuffer, type GpuWeightVector } from './dispatch';
 import { createMatrixWriter, releaseMatrix, type GpuMatrix } from './repack';
 import { createWebGpuProgram } from './program';
@@ -33,17 +33,6 @@ export interface DeviceKernelVariant {
 
 export const kernelVariantName = ({ subgroups, f16Cache, integerHalfDecode }: DeviceKernelVariant): string =>
   `${subgroups ? 'subgroups' : 'workgroup memory'}, cache ${f16Cache ? 'f16' : 'f32'}${integerHalfDecode ? ', halves by integers' : ''}`;
-
-/** A weight format, or the plan for long prompts. */
-export type SelfTestCaseName = Dtype | 'long';
-
-/**
- * Two random projections of the logits, divided by their norm, after each prompt; and the tokens drawn after the last.
- */
-export interface SelfTestOutput {
-  projections: number[];
-  drawn: number[];
-}
 
 /** Prompts that are read one after the other; each takes other kernels. */
 const PROMPTS = [
@@ -92,14 +81,18 @@ export async function selfTestPlan(weights: Weights, testCase: SelfTestCaseName)
         { kind: 'kv', layer: 0, kvHeads: 1, headDim: d },
         { qNorm: norms[0], kNorm: norms[1], heads, ropeTheta: 1e6 },
       );
-      return op.shortConv(attended, kernel, { kind: 'conv', layer: 1, channels, length: L }); // an output for every token: no draw, and no kernels for one
+      // an output for every token: no draw, and no kernels for one
+      return op.shortConv(attended, kernel, { kind: 'conv', layer: 1, channels, length: L });
     };
     return recordPlan(build);
   }
   const embed = await matrix('vocabulary', V);
   const inProj = await matrix('bcx', 3 * D);
   // two formats, as in many checkpoints: one dispatch over two parts
-  const segments = [{ name: 'qk', rows: (H + K) * d, dtype }, { name: 'v', rows: K * d, dtype: dtype === 'F32' ? ('BF16' as const) : ('F32' as const) }]; // prettier-ignore
+  const segments = [
+    { name: 'qk', rows: (H + K) * d, dtype },
+    { name: 'v', rows: K * d, dtype: dtype === 'F32' ? ('BF16' as const) : ('F32' as const) },
+  ];
   const qkv = await writeRandomMatrix(weights, { name: 'qkv', rows: (H + 2 * K) * d, cols: D, segments });
   const [convOut, attentionOut] = [await matrix('conv_out', D), await matrix('attention_out', H * d)];
   const [w1, w2, w3] = [await matrix('w1', F), await matrix('w2', D, F), await matrix('w3', F)];
@@ -158,7 +151,8 @@ export async function runSelfTestCase(state: State, testCase: SelfTestCaseName):
     repetitionPenalty: 1.1,
     seed: 7,
   };
-  const wide = { ...GREEDY_SAMPLING, temperature: 1, bias: new Map([[2222, 1000]]) }; // too many tokens are left for the list of sample.wgsl, yet the result is certain
+  // too many tokens are left for the list of sample.wgsl, yet the result is certain
+  const wide = { ...GREEDY_SAMPLING, temperature: 1, bias: new Map([[2222, 1000]]) };
   return {
     projections,
     drawn: [

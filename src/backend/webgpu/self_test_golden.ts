@@ -1,7 +1,18 @@
 /**
  * The expected results of the self test (self_test.ts), from the reference backend; self_test.test.ts compares them.
  */
-import type { SelfTestOutput, SelfTestCaseName } from './self_test';
+import type { Dtype } from '../../tensor/dtype';
+
+/** A weight format, or the plan for long prompts. */
+export type SelfTestCaseName = Dtype | 'long';
+
+/**
+ * Two random projections of the logits, divided by their norm, after each prompt; and the tokens drawn after the last.
+ */
+export interface SelfTestOutput {
+  projections: number[];
+  drawn: number[];
+}
 
 export const SELF_TEST_GOLDEN: Record<SelfTestCaseName, SelfTestOutput> = {
   F32: {

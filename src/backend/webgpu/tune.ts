@@ -127,7 +127,8 @@ export async function tuneKernels(
     const perDispatch = bytesRead(dispatch, plan.nodes[i], unallocated, POSITIONS);
     bytes.set(tuneKey, { perToken: (bytes.get(tuneKey)?.perToken ?? 0) + perDispatch, perDispatch });
   }
-  const tuneKeys = [...bytes.keys()].sort((a, b) => bytes.get(b)!.perToken - bytes.get(a)!.perToken); // the shapes with most bytes first
+  // the shapes with most bytes first
+  const tuneKeys = [...bytes.keys()].sort((a, b) => bytes.get(b)!.perToken - bytes.get(a)!.perToken);
   if (!tuneKeys.length) return [];
   const evaluator = await createTuningEvaluator(opened, plan, f16Cache);
   try {
@@ -185,7 +186,8 @@ async function createTuningEvaluator(
   });
   device.queue.writeBuffer(step.buffer, 0, STEP.pack({ position: POSITIONS - 1, count: 1, prompt: POSITIONS }));
   const next = seededRandom('activations');
-  const values = Float32Array.from({ length: widest + 3 }, () => next() / 2 ** 31 - 1); // buffers are padded to 16 bytes
+  // buffers are padded to 16 bytes
+  const values = Float32Array.from({ length: widest + 3 }, () => next() / 2 ** 31 - 1);
   const fill = (): void =>
     state.slots.forEach(({ buffer }) => device.queue.writeBuffer(buffer, 0, values, 0, buffer.size / 4));
   fill();
@@ -253,7 +255,10 @@ async function createTuningEvaluator(
     async measure(tuneKey, tuning) {
       const dispatches = dispatchesOf(tuneKey, tuning);
       const all = await prepared(dispatches);
-      const pass = (times: number): Promise<number> => timer.measure((pass) => { for (let i = 0; i < times; i++) encodeDispatches(pass, all); }); // prettier-ignore
+      const pass = (times: number): Promise<number> =>
+        timer.measure((pass) => {
+          for (let i = 0; i < times; i++) encodeDispatches(pass, all);
+        });
       if (!repetitions.has(tuneKey))
         repetitions.set(tuneKey, await repetitionsPerSample(pass, all.length, timer.clock));
       else await pass(1); // warm-up

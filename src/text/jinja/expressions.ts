@@ -1,7 +1,7 @@
 /** Reads the expressions of a template. Each becomes a function of the scope that it is evaluated in. */
 import { filter } from './filters';
 import { call } from './functions';
-import type { Token } from './lexer';
+import { unquote, type Token } from './lexer';
 import { attribute, subscript } from './methods';
 import { operate } from './strings';
 import { test } from './tests';
@@ -71,22 +71,6 @@ export const CONSTANTS: Record<string, Value> = {
 };
 /** The operators that compute, from the loosest to the tightest. */
 const OPERATORS = [['+', '-'], ['~'], ['*', '/', '//', '%'], ['**']];
-const ESCAPES: Record<string, string> = { a: '\x07', b: '\b', f: '\f', n: '\n', r: '\r', t: '\t', v: '\v', '\n': '' };
-
-const unquote = (source: string): string =>
-  source
-    .slice(1, -1)
-    .replace(
-      /\\(?:x([\da-f]{2})|u([\da-f]{4})|U([\da-f]{8})|([0-7]{1,3})|([abfnrtv\n\\'"]))/gi,
-      (whole, x?: string, u?: string, long?: string, octal?: string, c = '') =>
-        octal
-          ? String.fromCodePoint(parseInt(octal, 8))
-          : (x ?? u ?? long)
-            ? String.fromCodePoint(parseInt((x ?? u ?? long)!, 16))
-            : /[A-Z]/.test(c)
-              ? whole
-              : (ESCAPES[c] ?? c),
-    );
 
 export function createParser(tokens: readonly Token[]): Parser {
   let at = 0;

@@ -104,3 +104,21 @@ export function tokenize(given: string): Token[] {
 
 /** The line of a place in a text, from 1. */
 const lineOf = (source: string, at: number): number => source.slice(0, at).split('\n').length;
+
+const ESCAPES: Record<string, string> = { a: '\x07', b: '\b', f: '\f', n: '\n', r: '\r', t: '\t', v: '\v', '\n': '' };
+
+/** The text that a string token stands for. */
+export const unquote = (source: string): string =>
+  source
+    .slice(1, -1)
+    .replace(
+      /\\(?:x([\da-f]{2})|u([\da-f]{4})|U([\da-f]{8})|([0-7]{1,3})|([abfnrtv\n\\'"]))/gi,
+      (whole: string, ...[x, u, long, octal, c = '']: (string | undefined)[]) =>
+        octal
+          ? String.fromCodePoint(parseInt(octal, 8))
+          : (x ?? u ?? long)
+            ? String.fromCodePoint(parseInt((x ?? u ?? long)!, 16))
+            : /[A-Z]/.test(c)
+              ? whole
+              : (ESCAPES[c] ?? c),
+    );

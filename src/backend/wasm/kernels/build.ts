@@ -31,8 +31,10 @@ const EXPORTS_STACK = '-Wl,--export=__stack_pointer,--export=__heap_base';
  */
 const OPTIMIZATION = ['-O2', '-mllvm', '-unroll-threshold=300', '-mllvm', '-unroll-runtime=false'];
 const FLAGS = [
-  '--target=wasm32-unknown-unknown', ...OPTIMIZATION, '-nostdlib', '-ffreestanding', '-fno-math-errno', '-fno-vectorize', '-fno-slp-vectorize',
-  '-Wall', '-Wextra', '-msimd128', '-mbulk-memory', '-matomics', '-mmutable-globals', '-Wl,--no-entry', '-Wl,-z,stack-size=65536',
+  '--target=wasm32-unknown-unknown', ...OPTIMIZATION, '-nostdlib', '-ffreestanding', '-fno-math-errno',
+  '-fno-vectorize', '-fno-slp-vectorize',
+  '-Wall', '-Wextra', '-msimd128', '-mbulk-memory', '-matomics', '-mmutable-globals', '-Wl,--no-entry',
+  '-Wl,-z,stack-size=65536',
   '-Wl,--strip-all', '-Wl,--import-memory', '-Wl,--shared-memory', '-Wl,--max-memory=4294967296', EXPORTS_STACK,
 ]; // prettier-ignore
 
