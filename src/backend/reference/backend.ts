@@ -7,7 +7,7 @@ import type { Matrix, Norm, Vector } from '../../model/ops';
 import { dequantize } from '../../tensor/dequant';
 import { rowBytes } from '../../tensor/dtype';
 import type { Backend, Runner } from '../backend';
-import { checkOps, lowerNode, type Lowerings, type Plan, type PlanActivation } from '../plan';
+import { checkOps, lowerNode, type Lowerings, type Plan, type PlanActivation, type PlanNode } from '../plan';
 import { logprobs, sampleToken, type SamplingParams } from '../sampling';
 import { attend, linear, rmsNorm, shortConv, swiglu, type KeyValueCache, type ActivationRows } from './ops';
 
@@ -90,7 +90,7 @@ function ofLayer<T>(states: Map<number, T>, layer: number, make: () => T): T {
   return states.get(layer)!;
 }
 
-const OPS: Lowerings<StepContext, ActivationRows> = {
+const OPS: Lowerings<StepContext, ActivationRows, PlanNode['op']> = {
   embed({ table }, { tokens, tapped }) {
     const { cols: D } = table;
     const y = new Float32Array(tokens.length * D);

@@ -9,6 +9,7 @@ import {
   lowerNode,
   matricesOf,
   type Lowerings,
+  type MoreLowerings,
   type NodeOf,
   type PlanNode,
   type Plan,
@@ -19,7 +20,7 @@ import type { KernelExports } from './module';
 import { OP } from './structs';
 
 /** fields of the C struct Op; those that are absent are 0 */
-type Op = Record<string, number | undefined>;
+export type Op = Record<string, number | undefined>;
 
 /** The addresses of packed weights. */
 export interface WeightAddressLookup {
@@ -57,7 +58,7 @@ export interface LoweredPlan {
 /** floats per row of keys or values */
 const rowStride = (headDim: number): number => Math.ceil(headDim / 16) * 16;
 
-interface LoweringContext {
+export interface LoweringContext {
   heap: WasmHeap;
   /** addresses of weights */
   at: WeightAddressLookup;
@@ -124,6 +125,10 @@ const LOWERINGS: Lowerings<LoweringContext, Op> = {
   },
   last: () => ({}),
 };
+
+/** Adds the lowerings of a side file, for plans that are compiled later. */
+export const registerWasmLowerings = (lowerings: MoreLowerings<LoweringContext, Op>): void =>
+  void Object.assign(LOWERINGS, lowerings);
 
 /**
  * @param int16 store keys and values as int16 with a scale per row, not as f32

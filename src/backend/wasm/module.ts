@@ -23,6 +23,9 @@ export interface KernelExports {
   use_int16_sums?(yes: number): void;
 }
 
+/** Puts the kernels of a side file, which run the engine's ops too, in place of the engine's for backends opened later. */
+export const registerKernels = (kernels: Partial<typeof modules>): void => void Object.assign(modules, kernels);
+
 /** Compiles the variant `wanted`, or the fastest one that the browser supports. @throws DeviceError */
 export async function loadKernelModule(
   shared: boolean,

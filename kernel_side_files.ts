@@ -1,0 +1,13 @@
+/**
+ * Side files that bring kernels: a folder of WGSL files in shaders/ and a build of the C kernels with a macro of their
+ * name. The virtual modules of the kernels have one more for each: 'virtual:rivulet-shaders/encoders'.
+ */
+export const KERNEL_SIDE_FILES = ['encoders'] as const;
+
+export type KernelSideFile = (typeof KERNEL_SIDE_FILES)[number];
+
+/** The side file of a virtual module: undefined for the engine's, null if `id` is another module. */
+export function kernelSideFileOf(id: string, module: string): KernelSideFile | undefined | null {
+  if (id === module) return undefined;
+  return KERNEL_SIDE_FILES.find((name) => id === `${module}/${name}`) ?? null;
+}
