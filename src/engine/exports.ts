@@ -19,6 +19,7 @@ export { registerShaders } from '../backend/webgpu/shader';
 export { abortError, fail } from '../errors';
 export { parseGguf, MAX_NAME, readCounts, readMetadata, readTensors } from '../format/gguf';
 export { HeaderCursor, MAX_HEADER_BYTES, parseHead } from '../format/header_cursor';
+export { registerArchitecture } from '../model/architecture';
 export { mapLeaves, rowsOf, shapesOf } from '../model/weights';
 export { reportRoomForOpenModel, sum } from '../store/cached_models';
 export { matchesChecksum, sha256PartOfChecksum, sha256WithQuickChecksum } from '../store/checksum';
