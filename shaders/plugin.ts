@@ -11,7 +11,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Plugin } from 'vite';
-import { KERNEL_SIDE_FILES, kernelSideFileOf, type KernelSideFile } from '../kernel_side_files.ts';
+import { KERNEL_SIDE_FILES, kernelSideFileOf, type KernelSideFile } from '../side_files.ts';
 
 const NAME = 'virtual:rivulet-shaders';
 const here = dirname(fileURLToPath(import.meta.url));

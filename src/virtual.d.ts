@@ -2,11 +2,13 @@ declare module '*?script' {
   /** the file and all that it imports as one classic script */
   const text: string;
   export default text;
+  /** of the engine's script; exported by src/worker.ts and by the side files */
+  export const version: string;
 }
 
 declare module 'virtual:rivulet-kernels' {
   /** the WASM modules in one raw deflate stream in base64, in `pieces` by turns; the bytes of each */
-  export const modules: import('./backend/wasm/kernels/build').PackedKernels;
+  export const modules: import('./backend/wasm/module').PackedKernels;
   /** what kernels/plan.h and kernels/linear.h declare: the fields of structs for src/backend/struct.ts, … */
   export const Op: string;
   export const Plan: string;
@@ -23,7 +25,7 @@ declare module 'virtual:rivulet-kernels' {
 
 declare module 'virtual:rivulet-kernels/encoders' {
   /** the same sources built with -DENCODERS; empty if that changes nothing */
-  export const modules: Partial<import('./backend/wasm/kernels/build').PackedKernels>;
+  export const modules: Partial<import('./backend/wasm/module').PackedKernels>;
 }
 
 declare module 'virtual:rivulet-shaders' {

@@ -5,6 +5,7 @@
  */
 import { fail } from '../errors';
 import { loadScriptBeside } from '../script_beside';
+import { version } from '../worker?script';
 import { trustedUrl } from './trusted_url';
 
 export type SideFile = 'tools' | 'encoders';
@@ -30,19 +31,24 @@ async function fromScript(name: SideFile): Promise<string> {
   return text() ?? Promise.reject(new Error(`${address} is another file`));
 }
 
-const MODULES: Record<SideFile, () => Promise<{ default: string }>> = {
+const MODULES: Record<SideFile, () => Promise<{ default: string; version: string }>> = {
   tools: () => import('../modules/tools?script'),
   encoders: () => import('../modules/encoders?script'),
 };
+
+async function fromModule(name: SideFile): Promise<string> {
+  const module = await MODULES[name]();
+  return module.version === version
+    ? module.default
+    : Promise.reject(new Error(`${fileOf(name)} is of another version`));
+}
 
 const texts: Partial<Record<SideFile, Promise<string>>> = {};
 
 /** @returns a script. @throws SourceError if the file does not load; the next call tries again */
 const sideFileText = (name: SideFile): Promise<string> =>
   // the build of rivulet.js drops the imports, all others drop the script
-  (texts[name] ??= (
-    import.meta.env.MODE === 'script' ? fromScript(name) : MODULES[name]().then((module) => module.default)
-  ).catch((cause: unknown) => {
+  (texts[name] ??= (import.meta.env.MODE === 'script' ? fromScript(name) : fromModule(name)).catch((cause: unknown) => {
     delete texts[name];
     return fail(
       'SourceError',

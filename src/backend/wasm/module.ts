@@ -6,6 +6,17 @@ import { fail } from '../../errors';
 export type SimdVariant = 'simd' | 'relaxed';
 
 /**
+ * Both modules in the form of the bundle (kernels/build.ts): by turns, in as many pieces as compress best, and the
+ * length of each.
+ */
+export interface PackedKernels {
+  text: string;
+  pieces: number;
+  simd: number;
+  relaxed: number;
+}
+
+/**
  * The exports of the kernels (kernels/interpreter.c). Addresses are in bytes. Results are signed; `>>> 0` makes an
  * address of them.
  */
@@ -23,8 +34,8 @@ export interface KernelExports {
   use_int16_sums?(yes: number): void;
 }
 
-/** Puts the kernels of a side file, which run the engine's ops too, in place of the engine's for backends opened later. */
-export const registerKernels = (kernels: Partial<typeof modules>): void => void Object.assign(modules, kernels);
+/** Puts the kernels of a side file, which run the engine's ops too, in place of the engine's. For backends opened later. */
+export const registerKernels = (kernels: Partial<PackedKernels>): void => void Object.assign(modules, kernels);
 
 /** Compiles the variant `wanted`, or the fastest one that the browser supports. @throws DeviceError */
 export async function loadKernelModule(

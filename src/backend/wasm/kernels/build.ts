@@ -20,10 +20,10 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { deflateRawSync, gzipSync } from 'node:zlib';
 import type { Plugin } from 'vite';
-import { KERNEL_SIDE_FILES, kernelSideFileOf, type KernelSideFile } from '../../../../kernel_side_files.ts';
+import { KERNEL_SIDE_FILES, kernelSideFileOf, type KernelSideFile } from '../../../../side_files.ts';
 import { DTYPES, type Dtype } from '../../../tensor/dtype.ts';
 import { simpleRowBytes } from '../../../tensor/nibbles.ts';
-import type { SimdVariant } from '../module';
+import type { PackedKernels, SimdVariant } from '../module';
 import { declarationsModule, layoutAssertions, readDeclarations, type Declarations } from './headers.ts';
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -113,14 +113,6 @@ export async function deflateToBase64(bytes: Uint8Array): Promise<string> {
 
 /** Where piece `i` of a module begins. */
 const pieceStart = (bytes: number, i: number, pieces: number): number => Math.floor((bytes * i) / pieces);
-
-/** Both modules in the form of the bundle: by turns, in as many pieces as compress best, and the length of each. */
-export interface PackedKernels {
-  text: string;
-  pieces: number;
-  simd: number;
-  relaxed: number;
-}
 
 export async function packKernels(sideFile?: KernelSideFile): Promise<PackedKernels> {
   const variants = [await compileKernels('simd', sideFile), await compileKernels('relaxed', sideFile)];

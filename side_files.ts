@@ -1,6 +1,9 @@
+/** The side files of the library: parts of the engine that are not in its file (src/modules/). */
+export const SIDE_FILES = ['tools', 'encoders'] as const;
+
 /**
- * Side files that bring kernels: a folder of WGSL files in shaders/ and a build of the C kernels with a macro of their
- * name. The virtual modules of the kernels have one more for each: 'virtual:rivulet-shaders/encoders'.
+ * Those that bring kernels: a folder of WGSL files in shaders/, and a build of the C kernels with a macro of their name.
+ * The virtual modules of the kernels have one more for each: 'virtual:rivulet-shaders/encoders'.
  */
 export const KERNEL_SIDE_FILES = ['encoders'] as const;
 
