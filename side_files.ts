@@ -2,8 +2,8 @@
 export const SIDE_FILES = ['tools', 'encoders'] as const;
 
 /**
- * Those that bring kernels: a folder of WGSL files in shaders/, and a build of the C kernels with a macro of their name.
- * The virtual modules of the kernels have one more for each: 'virtual:rivulet-shaders/encoders'.
+ * Those that bring kernels: a folder of WGSL files in shaders/, and a build of the C kernels with a macro of their
+ * name. Each has virtual modules of its own, as 'virtual:rivulet-shaders/encoders'.
  */
 export const KERNEL_SIDE_FILES = ['encoders'] as const;
 

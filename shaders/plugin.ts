@@ -4,7 +4,7 @@
  * files, libraries first (src/backend/webgpu/dispatch.ts, Dispatch.sources): the choice of files makes the variants,
  * numbers are `override`s.
  *
- * The files in the folder of a side file, as encoders/, are not among them: 'virtual:rivulet-shaders/encoders' has them.
+ * The files in the folder of a side file are apart: 'virtual:rivulet-shaders/encoders' has those of encoders/.
  */
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';

@@ -76,7 +76,8 @@ export async function load(source: ModelSource, options?: LoadCallOptions): Prom
       let info: ModelInfo | undefined;
       const report = proxy(async (progress: Progress) => {
         ask(progress);
-        if (info && progress.phase === 'ready') info = await guard<ModelInfo>(engine.info()); // the device may be another one now
+        // the device may be another one now
+        if (info && progress.phase === 'ready') info = await guard<ModelInfo>(engine.info());
         watch.report(progress);
       });
       try {

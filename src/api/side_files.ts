@@ -62,8 +62,8 @@ const sideFileText = (name: SideFile): Promise<string> =>
   }));
 
 /**
- * Runs a call that starts a worker with the texts of side files: of those that it names, and again with the one that its
- * model turns out to need (src/model/architecture.ts).
+ * Runs a call that starts a worker with the texts of these side files, and again if its model needs another one
+ * (src/model/architecture.ts).
  * @throws SourceError if a side file does not load; what the call throws
  */
 export async function withSideFiles<T>(names: SideFile[], call: (texts: string[]) => Promise<T>): Promise<T> {

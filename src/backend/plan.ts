@@ -109,7 +109,7 @@ export type Lowerings<Context, Lowered, Ops extends PlanNode['op'] = Exclude<Pla
   [Op in Ops]: (node: NodeOf<Op>, context: Context) => Lowered;
 };
 
-/** What a side file adds to the lowerings of a backend: its ops, and ops of the engine that it lowers with more options. */
+/** What a side file registers in a backend: its ops, and ops of the engine with more options. */
 export type MoreLowerings<Context, Lowered> = Partial<Lowerings<Context, Lowered, PlanNode['op']>>;
 
 export const lowerNode = <Context, Lowered>(

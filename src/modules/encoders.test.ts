@@ -13,7 +13,8 @@ import { createWebGpuRunner } from '../backend/webgpu/runner';
 import { linkShader, registerShaders, shaderVersion, uniformLayout } from '../backend/webgpu/shader';
 
 const WGSL =
-  'struct Scale{factor:f32}@group(0)@binding(0) var<uniform> scale:Scale;@group(0)@binding(1) var<storage,read_write> y:array<f32>;' +
+  'struct Scale{factor:f32}@group(0)@binding(0) var<uniform> scale:Scale;' +
+  '@group(0)@binding(1) var<storage,read_write> y:array<f32>;' +
   '@compute @workgroup_size(64) fn main(@builtin(global_invocation_id) id:vec3u){y[id.x]*=scale.factor;}';
 
 describe('registered shaders', () => {

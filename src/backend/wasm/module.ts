@@ -34,7 +34,7 @@ export interface KernelExports {
   use_int16_sums?(yes: number): void;
 }
 
-/** Puts the kernels of a side file, which run the engine's ops too, in place of the engine's. For backends opened later. */
+/** Backends that are opened later run the kernels of a side file, which has the engine's ops, too. */
 export const registerKernels = (kernels: Partial<PackedKernels>): void => void Object.assign(modules, kernels);
 
 /** Compiles the variant `wanted`, or the fastest one that the browser supports. @throws DeviceError */

@@ -9,9 +9,9 @@
  * 'virtual:rivulet-kernels/encoders' has a second build of the same sources, with -DENCODERS: it runs the ops that only
  * encoders use, too.
  *
- * The first module has what plan.h and linear.h declare for both builds (headers.ts). In the other direction, the kernels get the table
- * of dtypes as dtypes.h.
- * Both modules import a shared memory; without threads the host clears the shared flag of the import (module.ts).
+ * The first module has what plan.h and linear.h declare for both builds (headers.ts). In the other direction, the
+ * kernels get the table of dtypes as dtypes.h.
+ * All kernels import a shared memory; without threads the host clears the shared flag of the import (module.ts).
  * Run on its own (`npx tsx src/backend/wasm/kernels/build.ts`) it prints sizes.
  */
 import { createHash } from 'node:crypto';
