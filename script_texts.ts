@@ -6,6 +6,7 @@
  * src/engine/exports.ts lists: the engine's script leaves those in the list `rivuletEngine`, and the side file imports
  * them from there by their number.
  */
+import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -13,6 +14,7 @@ import { build, type Plugin, type Rolldown } from 'vite';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const sideFiles = resolve(here, 'src/modules');
+const engine = resolve(here, 'src/worker.ts');
 const exportList = resolve(here, 'src/engine/exports.ts');
 const QUERY = '?script';
 const ENGINE = '\0rivulet-engine:';
@@ -44,10 +46,18 @@ export async function bundleScript(file: string, plugins: Plugin[]): Promise<Scr
   return { code: `${chunk.code.trim()}\n`, files: chunk.moduleIds.filter((id) => !id.startsWith('\0')) };
 }
 
-/** Answers imports with the query `?script`. @param plugins of the scripts; a build bundles each script once */
+/**
+ * Answers imports with the query `?script`. The engine and the side files also export the `version` of the engine, a
+ * hash of its script: a side file runs with this one alone.
+ * @param plugins of the scripts; a build bundles each script once
+ */
 export function scriptTexts(plugins: () => Plugin[]): Plugin {
   const bundled = new Map<string, Promise<ScriptText>>();
   let serves = false;
+  function bundle(file: string): Promise<ScriptText> {
+    if (serves || !bundled.has(file)) bundled.set(file, bundleScript(file, plugins()));
+    return bundled.get(file)!;
+  }
   return {
     name: 'rivulet-script-texts',
     enforce: 'pre',
@@ -60,10 +70,12 @@ export function scriptTexts(plugins: () => Plugin[]): Plugin {
     async load(id) {
       if (!id.startsWith('\0') || !id.endsWith(QUERY)) return undefined;
       const file = id.slice(1, -QUERY.length);
-      if (serves || !bundled.has(file)) bundled.set(file, bundleScript(file, plugins()));
-      const { code, files } = await bundled.get(file)!;
+      const { code, files } = await bundle(file);
       for (const source of files) this.addWatchFile(source);
-      return `export default ${JSON.stringify(code)};`;
+      const text = `export default ${JSON.stringify(code)};`;
+      if (file !== engine && dirname(file) !== sideFiles) return text;
+      const hash = createHash('sha256').update(file === engine ? code : (await bundle(engine)).code);
+      return `${text} export const version = '${hash.digest('hex').slice(0, 12)}';`;
     },
   };
 }

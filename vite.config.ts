@@ -1,7 +1,8 @@
 /**
- * One configuration, six builds:
- *   --mode module   dist/rivulet.mjs and its types, and its side file rivulet-tools.mjs: the library for bundlers and <script type="module">
- *   --mode script   dist/rivulet.js and its types, and rivulet-tools.js: the same as classic scripts; rivulet.js sets the global `rivulet`. The demo model in dist/models
+ * One configuration, seven builds:
+ *   --mode module   dist/rivulet.mjs and its types, and its side files, as rivulet-tools.mjs: the library for bundlers and <script type="module">
+ *   --mode all      dist/rivulet-all.mjs: the same in one file
+ *   --mode script   dist/rivulet.js and its types, and its side files: the same as classic scripts; rivulet.js sets the global `rivulet`. All in one file: rivulet-all.js. The demo model in dist/models
  *   --mode element  dist/rivulet-element.js: the element <rivulet-chat> as a classic script, which loads rivulet.js. After `script`, whose hash it holds
  *   --mode inspect  dist/rivulet-inspect.mjs and its types: looks inside a model, with the reference backend
  *   --mode site     dist/site: the pages of demo/ with public/ and rivulet.js beside them, the notices of their libraries, and their service worker
@@ -20,6 +21,7 @@ import { serviceWorkerPlugin } from './demo/build/service_worker.ts';
 import { iconSprite } from './demo/icon_sprite.ts';
 import { bundleScript, scriptTexts } from './script_texts.ts';
 import { wgslShadersPlugin } from './shaders/plugin.ts';
+import { SIDE_FILES } from './side_files.ts';
 import { wasmKernelsPlugin } from './src/backend/wasm/kernels/build.ts';
 
 const isolation = { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp' };
@@ -29,10 +31,10 @@ const site = resolve(dist, 'site');
 const notices = createNotices();
 
 /** The classic scripts, for pages without a bundler. */
-const SCRIPTS = ['rivulet.js', 'rivulet-tools.js', 'rivulet-element.js'];
+const SCRIPTS = ['rivulet.js', ...SIDE_FILES.map((name) => `rivulet-${name}.js`), 'rivulet-element.js'];
+/** The library and its side files in one. */
+const ALL = 'rivulet-all';
 
-/** The side files of the library (src/modules/). */
-const SIDE_FILES = ['tools'];
 const sideFile = (name: string): string => resolve(here, `src/modules/${name}.ts`);
 
 /** The library's files by their names, without suffix. */
@@ -57,6 +59,7 @@ const builds: Record<string, UserConfig> = {
     ),
     plugins: [notices.collect(), notices.write(join(dist, 'notices.txt'), noticesText), declarations(entries, dist)],
   },
+  all: allInOne(library('es', { [ALL]: entries.rivulet }, '.mjs')),
   script: {
     ...library('iife', { rivulet: entries.rivulet }, '.js'),
     plugins: [globalDeclaration('rivulet', dist), sideFileScripts(), demoModel()],
@@ -110,6 +113,11 @@ const builds: Record<string, UserConfig> = {
   },
 };
 
+/** The texts of the side files become part of the module. */
+function allInOne({ build, ...rest }: UserConfig): UserConfig {
+  return { ...rest, build: { ...build, rolldownOptions: { output: { codeSplitting: false } } } };
+}
+
 /** of scripts that end up inside others: workers and side files */
 const scriptPlugins = (): Plugin[] => [wasmKernelsPlugin(), wgslShadersPlugin(), notices.collect()];
 
@@ -143,7 +151,8 @@ function besideThePages(): Plugin {
 
 /**
  * Writes the side files of the script, before the script, which holds their hashes. Each leaves its text in
- * `rivuletSideFiles` under a key that changes with it: the script takes no side file of another version.
+ * `rivuletSideFiles` under a key that changes with it: the script takes no side file of another version. After the
+ * script it writes all in one.
  */
 function sideFileScripts(): Plugin {
   return {
@@ -162,6 +171,10 @@ function sideFileScripts(): Plugin {
         known[name] = { key, integrity: hashOf(`rivulet-${name}.js`) };
       }
       return { define: { RIVULET_SIDE_FILES: JSON.stringify(known) } };
+    },
+    closeBundle() {
+      const files = [...SIDE_FILES.map((name) => `rivulet-${name}.js`), 'rivulet.js'];
+      writeFileSync(join(dist, `${ALL}.js`), files.map((name) => readFileSync(join(dist, name), 'utf8')).join(''));
     },
   };
 }
@@ -182,7 +195,7 @@ function subresourceIntegrity(): Plugin {
     apply: 'build',
     config: () => ({ define: { RIVULET_INTEGRITY: JSON.stringify(hashOf('rivulet.js')) } }),
     closeBundle() {
-      const hashes = Object.fromEntries(SCRIPTS.map((name) => [name, hashOf(name)]));
+      const hashes = Object.fromEntries([...SCRIPTS, `${ALL}.js`].map((name) => [name, hashOf(name)]));
       writeFileSync(join(dist, 'integrity.json'), `${JSON.stringify(hashes, null, 2)}\n`);
       for (const [name, value] of Object.entries(hashes)) console.log(`integrity of ${name}: ${value}`);
     },

@@ -39,7 +39,7 @@ beforeAll(async () => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-test('the tarball holds the library, its side file, the element, inspect, their types, the demo model, licence, notices and README, nothing else', async () => {
+test('the tarball holds the library, its side files, all in one, the element, inspect, their types, the demo model, licence, notices and README, nothing else', async () => {
   const files = (await run('tar', '-tzf', tarball))
     .trim()
     .split('\n')
@@ -50,9 +50,13 @@ test('the tarball holds the library, its side file, the element, inspect, their 
     'dist/integrity.json',
     'dist/models/rivulet-tiny.gguf',
     'dist/notices.txt',
+    'dist/rivulet-all.js',
+    'dist/rivulet-all.mjs',
     'dist/rivulet-element.d.mts',
     'dist/rivulet-element.js',
     'dist/rivulet-element.mjs',
+    'dist/rivulet-encoders.js',
+    'dist/rivulet-encoders.mjs',
     'dist/rivulet-inspect.d.mts',
     'dist/rivulet-inspect.mjs',
     'dist/rivulet-tools.js',
@@ -115,10 +119,12 @@ test('the types name the exports that are there, every function with a docstring
       .sort();
   const values = names(ts.SymbolFlags.Value);
   expect(values).toContain('load');
-  expect(Object.keys(await import(pathToFileURL(join(installed, 'dist/rivulet.mjs')).href)).sort()).toEqual(values);
-  expect(
-    Object.keys(runInNewContext(`${readFileSync(join(installed, 'dist/rivulet.js'), 'utf8')}; rivulet`)).sort(),
-  ).toEqual(values);
+  for (const name of ['rivulet', 'rivulet-all']) {
+    const file = join(installed, `dist/${name}`);
+    expect(Object.keys(await import(pathToFileURL(`${file}.mjs`).href)).sort()).toEqual(values);
+    const script = runInNewContext(`${readFileSync(`${file}.js`, 'utf8')}; rivulet`) as object;
+    expect(Object.keys(script).sort()).toEqual(values);
+  }
   const bare = exported.filter(
     (symbol) => symbol.flags & ts.SymbolFlags.Value && !symbol.getDocumentationComment(checker).length,
   );

@@ -1,9 +1,9 @@
 // @module-tag chromium
 /**
- * The side file of the library on plain static hosts, under the policy of docs/hosting.md: who asks for it, and what
+ * The side file `tools` of the library on plain static hosts, under the policy of docs/hosting.md: who asks for it, and what
  * happens without it.
  */
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Browser, Page } from 'playwright';
@@ -47,14 +47,14 @@ afterEach(() => page.close());
 const asked = (): string[] =>
   site.asked.filter((path) => SIDE_FILE.test(path)).map((path) => path.slice('/some/where/'.length));
 
-/** Opens a page of this host with the library, which asks for nothing yet. */
-async function open(head: string): Promise<void> {
+/** Opens a page of this host, or of a folder of it, with the library, which asks for nothing yet. */
+async function open(head: string, { policy = POLICY, at = '' } = {}): Promise<void> {
   writeFileSync(
-    join(folder, 'page.html'),
-    `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="${POLICY}; img-src data:"><title>Test</title><link rel="icon" href="data:,">${head}</head></html>`,
+    join(folder, at, 'page.html'),
+    `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="${policy}; img-src data:"><title>Test</title><link rel="icon" href="data:,">${head}</head></html>`,
   );
   site.asked.length = 0;
-  await page.goto(`${site.url}page.html`);
+  await page.goto(`${site.url}${at}page.html`);
   await page.waitForFunction(() => 'rivulet' in window);
 }
 
@@ -155,6 +155,57 @@ test('where the script has a hash, the hash of the side file is checked', async 
   expect(await estimate()).toMatchObject({ name: 'SourceError', got: expect.stringContaining('did not load') });
 });
 
+test('where the policy blocks it, its calls say so, and the loaded model goes on answering', async () => {
+  await open(SCRIPT, { policy: POLICY.replace(/script-src 'self'/, `script-src ${site.url}rivulet.js`) });
+  const [before, error, after] = await page.evaluate(async () => {
+    const { estimate, load } = (window as unknown as { rivulet: typeof Rivulet }).rivulet;
+    const model = await load('./models/rivulet-tiny.gguf');
+    const say = async (): Promise<string> =>
+      (await model.chat([{ role: 'user', content: 'Hello!' }], { temperature: 0, maxTokens: 8 }).result).text;
+    return [
+      await say(),
+      await estimate('./models/rivulet-tiny.gguf').catch(({ name, message }) => ({ name, message })),
+      await say(),
+    ];
+  });
+  expect(error).toEqual({
+    name: 'SourceError',
+    message: expect.stringMatching(/^rivulet-tools\.js did not load: got .*allow it in the Content Security Policy\.$/),
+  });
+  expect(asked()).toEqual([]);
+  expect(before).toMatch(/\w/);
+  expect(after).toBe(before);
+});
+
+test.each([
+  { head: '<script src="rivulet-all.js"></script>', file: 'rivulet-all.js' },
+  { head: MODULE, file: 'rivulet-all.mjs' },
+])('$file is enough: there is no other script on the host', async ({ head, file }) => {
+  const at = `only ${file}/`;
+  mkdirSync(join(folder, at));
+  cpSync(join(dist, file), join(folder, at, file));
+  cpSync(join(folder, 'models'), join(folder, at, 'models'), { recursive: true });
+  writeFileSync(
+    join(folder, at, 'module.js'),
+    `import * as rivulet from './rivulet-all.mjs'; window.rivulet = rivulet;`,
+  );
+  await open(head, { at });
+  expect(await estimate()).toEqual(FITS);
+  expect(await say()).toMatch(/\w/);
+  const scripts = site.asked
+    .filter((path) => /\.m?js$/.test(path))
+    .map((path) => path.slice(path.lastIndexOf('/') + 1));
+  expect(scripts).toEqual(head === MODULE ? ['module.js', file] : [file]);
+});
+
+test('all in one as a script works with its hash', async () => {
+  const hashes = JSON.parse(read('dist/integrity.json')) as Record<string, string>;
+  cpSync(join(dist, 'rivulet-all.js'), join(folder, 'rivulet-all.js'));
+  await open(`<script src="rivulet-all.js" integrity="${hashes['rivulet-all.js']}"></script>`);
+  rmSync(sideFile);
+  expect(await estimate()).toEqual(FITS);
+});
+
 test("a page's own tag gives the file from elsewhere", async () => {
   cpSync(sideFile, join(folder, 'elsewhere.js'));
   await open(`${SCRIPT}<script src="elsewhere.js"></script>`);
@@ -183,4 +234,5 @@ test('the page without a network has the side file of the chat page', async () =
   const built = readFileSync(join(BUILT_SITE, 'service_worker.js'), 'utf8');
   expect(built).toMatch(/assets\/tools-[\w-]+\.js/);
   expect(built).toMatch(/rivulet-tools\.js/);
+  expect(built).not.toMatch(/rivulet-all/); // a second copy
 });

@@ -3,12 +3,15 @@
  * text, matvec: text, … } and a version. Every .wgsl file is plain WGSL. A kernel is linked at run time from several
  * files, libraries first (src/backend/webgpu/dispatch.ts, Dispatch.sources): the choice of files makes the variants,
  * numbers are `override`s.
+ *
+ * The files in the folder of a side file are apart: 'virtual:rivulet-shaders/encoders' has those of encoders/.
  */
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Plugin } from 'vite';
+import { KERNEL_SIDE_FILES, kernelSideFileOf, type KernelSideFile } from '../side_files.ts';
 
 const NAME = 'virtual:rivulet-shaders';
 const here = dirname(fileURLToPath(import.meta.url));
@@ -27,15 +30,14 @@ export const minifyWgsl = (code: string): string =>
     .replace(/ (->|<<|>>|[=!<>]=|&&|\|\||[-+*/|&]=|[=*/+<>|^%&]) /g, '$1')
     .replace(/\b(vec\d|mat\dx\d)<([fui])32>/g, '$1$2');
 
-/** All shader files by name, the shortest first: in that order the bundle compresses best. */
-export function readShaders(): Record<string, string> {
-  const files = readdirSync(here, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.wgsl'));
-  const shaders = files
+/** The shader files of the engine, or of a side file, by name, the shortest first: so the bundle compresses best. */
+export function readShaders(sideFile?: KernelSideFile): Record<string, string> {
+  const shaders = readdirSync(here, { recursive: true, encoding: 'utf8' })
+    .map((file) => file.replaceAll('\\', '/'))
+    .filter((file) => file.endsWith('.wgsl'))
+    .filter((file) => KERNEL_SIDE_FILES.find((name) => file.startsWith(`${name}/`)) === sideFile)
     .sort()
-    .map((file) => [
-      file.slice(0, -'.wgsl'.length).replaceAll('\\', '/'),
-      minifyWgsl(readFileSync(join(here, file), 'utf8')),
-    ]);
+    .map((file) => [file.slice(0, -'.wgsl'.length), minifyWgsl(readFileSync(join(here, file), 'utf8'))]);
   return Object.fromEntries(shaders.sort(([, a], [, b]) => a.length - b.length));
 }
 
@@ -54,10 +56,11 @@ function buildVersion(shaders: Record<string, string>): string {
 export function wgslShadersPlugin(): Plugin {
   return {
     name: 'rivulet-shaders',
-    resolveId: (id) => (id === NAME ? `\0${NAME}` : undefined),
+    resolveId: (id) => (kernelSideFileOf(id, NAME) === null ? undefined : `\0${id}`),
     load(id) {
-      if (id !== `\0${NAME}`) return undefined;
-      const shaders = readShaders();
+      const sideFile = id.startsWith('\0') ? kernelSideFileOf(id.slice(1), NAME) : null;
+      if (sideFile === null) return undefined;
+      const shaders = readShaders(sideFile);
       return `export const shaders = ${JSON.stringify(shaders)}; export const build = '${buildVersion(shaders)}';`;
     },
   };

@@ -15,7 +15,7 @@ const MAY: Record<string, string[]> = {
   'src/text': [],
   'src/engine': ['src/tensor', 'src/format', 'src/model', 'src/backend', 'src/store', 'src/text'],
   'src/worker.ts': ['src/engine'],
-  'src/modules': ['src/engine', 'src/store'],
+  'src/modules': ['src/engine', 'src/store', 'src/backend'],
   'src/script_beside.ts': [],
   'src/api': [
     'src/engine',

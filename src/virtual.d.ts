@@ -2,11 +2,13 @@ declare module '*?script' {
   /** the file and all that it imports as one classic script */
   const text: string;
   export default text;
+  /** of the engine's script; exported by src/worker.ts and by the side files */
+  export const version: string;
 }
 
 declare module 'virtual:rivulet-kernels' {
   /** the WASM modules in one raw deflate stream in base64, in `pieces` by turns; the bytes of each */
-  export const modules: { text: string; pieces: number; simd: number; relaxed: number };
+  export const modules: import('./backend/wasm/module').PackedKernels;
   /** what kernels/plan.h and kernels/linear.h declare: the fields of structs for src/backend/struct.ts, … */
   export const Op: string;
   export const Plan: string;
@@ -21,9 +23,21 @@ declare module 'virtual:rivulet-kernels' {
   export const SAMPLER_TOKEN_BYTES: number;
 }
 
+declare module 'virtual:rivulet-kernels/encoders' {
+  /** the same sources built with -DENCODERS; empty if that changes nothing */
+  export const modules: Partial<import('./backend/wasm/module').PackedKernels>;
+}
+
 declare module 'virtual:rivulet-shaders' {
   /** WGSL by file name without suffix */
   export const shaders: Record<string, string>;
   /** a version that changes with the shaders and the WebGPU backend */
+  export const build: string;
+}
+
+declare module 'virtual:rivulet-shaders/encoders' {
+  /** the files of shaders/encoders/, 'encoders/name' */
+  export const shaders: Record<string, string>;
+  /** a version that changes with them */
   export const build: string;
 }

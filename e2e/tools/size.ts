@@ -3,13 +3,15 @@
  *
  * `files` are the files of a page with `<script src="rivulet.js">`, which is one: library, worker, shaders and WASM are
  * inlined in it, the WASM in two variants, of which a page uses one. `total` is what it takes to run: the file with the
- * larger variant alone. `parts` says what shaders and kernels weigh by themselves.
+ * larger variant alone. `parts` says what shaders and kernels weigh by themselves. `sideFiles` are loaded by the calls
+ * or models that need them; `all` is the library and its side files in one.
  */
 import { readFileSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import { brotliCompressSync, constants, gzipSync } from 'node:zlib';
 import { build } from 'vite';
 import { readShaders } from '../../shaders/plugin';
+import { SIDE_FILES } from '../../side_files';
 import { compileKernels, deflateToBase64, packKernels } from '../../src/backend/wasm/kernels/build';
 import { flag, startTool } from './options';
 
@@ -19,9 +21,13 @@ export interface Size {
   brotli: number;
 }
 
+type NamedSize = Size & { name: string };
+
 export interface Sizes {
-  files: (Size & { name: string })[];
-  parts: (Size & { name: string })[];
+  files: NamedSize[];
+  sideFiles: NamedSize[];
+  all: NamedSize;
+  parts: NamedSize[];
   total: Size;
 }
 
@@ -34,9 +40,12 @@ const measure = (content: string | Uint8Array): Size => ({
   brotli: brotliCompressSync(content, { params: { [constants.BROTLI_PARAM_QUALITY]: 11 } }).length,
 });
 
-/** Sizes of dist/rivulet.js as it was built last. */
+const read = (name: string): string => readFileSync(new URL(`../../dist/${name}`, import.meta.url), 'utf8');
+const sizeOf = (name: string): NamedSize => ({ name, ...measure(read(name)) });
+
+/** Sizes of dist/rivulet.js and the scripts beside it as they were built last. */
 export async function sizes(): Promise<Sizes> {
-  const script = readFileSync(new URL('../../dist/rivulet.js', import.meta.url), 'utf8');
+  const script = read('rivulet.js');
   const variants = await Promise.all([compileKernels('simd'), compileKernels('relaxed')]);
   const alone = await Promise.all(variants.map(deflateToBase64));
   const larger = alone[0].length > alone[1].length ? alone[0] : alone[1];
@@ -44,7 +53,9 @@ export async function sizes(): Promise<Sizes> {
   if (!script.includes(text))
     throw new Error('dist/rivulet.js was built from other kernels. Run `npm run build` first.');
   return {
-    files: [{ name: 'rivulet.js', ...measure(script) }],
+    files: [sizeOf('rivulet.js')],
+    sideFiles: SIDE_FILES.map((name) => sizeOf(`rivulet-${name}.js`)),
+    all: sizeOf('rivulet-all.js'),
     parts: [
       { name: 'shaders (WGSL)', ...measure(JSON.stringify(readShaders())) },
       { name: 'kernels (WASM, SIMD)', ...measure(variants[0]) },
@@ -61,14 +72,17 @@ if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) 
   });
   console.error('Building dist/rivulet.js …');
   await build({ mode: 'script', logLevel: 'silent' });
-  const { files, parts, total } = await sizes();
-  if (json) console.log(JSON.stringify({ files, parts, total }));
+  const result = await sizes();
+  if (json) console.log(JSON.stringify(result));
   else {
+    const { files, sideFiles, all, parts, total } = result;
     const row = (name: string, { raw, gzip, brotli }: Size): string =>
       name.padEnd(32) + [raw, gzip, brotli].map((n) => n.toLocaleString('en').padStart(12)).join('');
     console.log(`${' '.repeat(32)}${['raw', 'gzip -9', 'brotli'].map((head) => head.padStart(12)).join('')}`);
     for (const file of files) console.log(row(file.name, file));
     console.log(row('total, with one WASM variant', total));
+    console.log(`\nbeside it:`);
+    for (const file of [...sideFiles, all]) console.log(row(`  ${file.name}`, file));
     console.log(`\nparts, each measured alone:`);
     for (const part of parts) console.log(row(`  ${part.name}`, part));
   }

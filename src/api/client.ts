@@ -17,6 +17,7 @@ import { OPTIONS, readOptions, readText, type Abortable, type LoadCallOptions, t
 import { persistOnDownload } from './persist_storage';
 import { readMessages, readPrompt, readTokenIds } from './read_arguments';
 import { absoluteHub, readSource } from './resolve_source';
+import { withSideFiles } from './side_files';
 import { startWorker, type CallGuard, type StartedWorker } from './start_worker';
 import { createTextStream, type TextStream } from './text_stream';
 import { watchProgress } from './watch_progress';
@@ -58,24 +59,28 @@ const UNLOAD_MS = 3000;
 export async function load(source: ModelSource, options?: LoadCallOptions): Promise<Model> {
   const { onProgress, signal, makeRoom, ...settings } = readOptions<LoadCallOptions>(OPTIONS.load, options);
   const read = readSource(source);
-  if (signal?.aborted) throw abortError();
-  const { remote: engine, guard, end } = startEngine();
-  let info: ModelInfo | undefined;
   const ask = persistOnDownload(settings.cache);
   const watch = watchProgress(onProgress);
-  const report = proxy(async (progress: Progress) => {
-    ask(progress);
-    // the device may be another one now
-    if (info && progress.phase === 'ready') info = await guard<ModelInfo>(engine.info());
-    watch.report(progress);
-  });
   try {
-    info = await guard<ModelInfo>(engine.load(read, absoluteHub(settings), report, signal, proxyConsent(makeRoom)));
-    if (signal?.aborted) throw abortError();
-    return createModel(() => info!, engine, guard, end);
-  } catch (error) {
-    end(error as Error);
-    throw error;
+    return await withSideFiles([], async (sideFiles) => {
+      if (signal?.aborted) throw abortError();
+      const { remote: engine, guard, end } = startEngine(sideFiles);
+      let info: ModelInfo | undefined;
+      const report = proxy(async (progress: Progress) => {
+        ask(progress);
+        // the device may be another one now
+        if (info && progress.phase === 'ready') info = await guard<ModelInfo>(engine.info());
+        watch.report(progress);
+      });
+      try {
+        info = await guard<ModelInfo>(engine.load(read, absoluteHub(settings), report, signal, proxyConsent(makeRoom)));
+        if (signal?.aborted) throw abortError();
+        return createModel(() => info!, engine, guard, end);
+      } catch (error) {
+        end(error as Error);
+        throw error;
+      }
+    });
   } finally {
     watch.stop();
   }

@@ -23,7 +23,7 @@ import {
 } from './options';
 import { persistOnDownload } from './persist_storage';
 import { absoluteHub, readFile, readSource } from './resolve_source';
-import { sideFileText } from './side_files';
+import { withSideFiles } from './side_files';
 import { watchProgress } from './watch_progress';
 
 interface DeleteOptions {
@@ -53,23 +53,24 @@ async function inWorker<O extends WatchedCall, T>(
 ): Promise<T> {
   const { signal, onProgress, ...options } = readOptions<O>(rules, given);
   if (signal?.aborted) throw abortError();
-  const sideFiles = sideFile ? [await sideFileText('tools')] : [];
-  if (signal?.aborted) throw abortError();
-  const watch = watchProgress(onProgress);
-  const { remote, guard, end } = startEngine(sideFiles);
-  try {
-    return await guard(
-      call(
-        remote,
-        options,
-        signal,
-        proxy((progress: Progress) => (before?.(progress), watch.report(progress))),
-      ),
-    );
-  } finally {
-    watch.stop();
-    end(new RivuletError('RequestError', { what: 'The call is over' }));
-  }
+  return withSideFiles(sideFile ? ['tools'] : [], async (sideFiles) => {
+    if (signal?.aborted) throw abortError();
+    const watch = watchProgress(onProgress);
+    const { remote, guard, end } = startEngine(sideFiles);
+    try {
+      return await guard(
+        call(
+          remote,
+          options,
+          signal,
+          proxy((progress: Progress) => (before?.(progress), watch.report(progress))),
+        ),
+      );
+    } finally {
+      watch.stop();
+      end(new RivuletError('RequestError', { what: 'The call is over' }));
+    }
+  });
 }
 
 /**

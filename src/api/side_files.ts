@@ -5,9 +5,10 @@
  */
 import { fail } from '../errors';
 import { loadScriptBeside } from '../script_beside';
+import { version } from '../worker?script';
 import { trustedUrl } from './trusted_url';
 
-export type SideFile = 'tools';
+export type SideFile = 'tools' | 'encoders';
 
 /**
  * set by the build of rivulet.js: the name under which a side file of the same version leaves its text in
@@ -30,16 +31,24 @@ async function fromScript(name: SideFile): Promise<string> {
   return text() ?? Promise.reject(new Error(`${address} is another file`));
 }
 
+const MODULES: Record<SideFile, () => Promise<{ default: string; version: string }>> = {
+  tools: () => import('../modules/tools?script'),
+  encoders: () => import('../modules/encoders?script'),
+};
+
+async function fromModule(name: SideFile): Promise<string> {
+  const module = await MODULES[name]();
+  return module.version === version
+    ? module.default
+    : Promise.reject(new Error(`${fileOf(name)} is of another version`));
+}
+
 const texts: Partial<Record<SideFile, Promise<string>>> = {};
 
 /** @returns a script. @throws SourceError if the file does not load; the next call tries again */
-export const sideFileText = (name: SideFile): Promise<string> =>
-  // the build of rivulet.js drops the import, all others drop the script
-  (texts[name] ??= (
-    import.meta.env.MODE === 'script'
-      ? fromScript(name)
-      : import('../modules/tools?script').then((module) => module.default)
-  ).catch((cause: unknown) => {
+const sideFileText = (name: SideFile): Promise<string> =>
+  // the build of rivulet.js drops the imports, all others drop the script
+  (texts[name] ??= (import.meta.env.MODE === 'script' ? fromScript(name) : fromModule(name)).catch((cause: unknown) => {
     delete texts[name];
     return fail(
       'SourceError',
@@ -51,3 +60,19 @@ export const sideFileText = (name: SideFile): Promise<string> =>
       cause,
     );
   }));
+
+/**
+ * Runs a call that starts a worker with the texts of these side files, and again if its model needs another one
+ * (src/model/architecture.ts).
+ * @throws SourceError if a side file does not load; what the call throws
+ */
+export async function withSideFiles<T>(names: SideFile[], call: (texts: string[]) => Promise<T>): Promise<T> {
+  const scripts = await Promise.all(names.map(sideFileText));
+  try {
+    return await call(scripts);
+  } catch (error) {
+    const { sideFile } = error as { sideFile?: SideFile };
+    if (!sideFile || names.includes(sideFile)) throw error;
+    return withSideFiles([...names, sideFile], call);
+  }
+}

@@ -101,11 +101,19 @@ export const mapMatrices = (node: PlanNode, map: (matrix: Matrix) => Matrix): Pl
     ]),
   ) as PlanNode;
 
+/** The ops whose lowerings the side file `encoders` registers. */
+export type EncoderOp = never;
+
 /** How a backend translates the nodes of each op. Without an op it does not compile. */
-export type Lowerings<Context, Lowered> = { [Op in PlanNode['op']]: (node: NodeOf<Op>, context: Context) => Lowered };
+export type Lowerings<Context, Lowered, Ops extends PlanNode['op'] = Exclude<PlanNode['op'], EncoderOp>> = {
+  [Op in Ops]: (node: NodeOf<Op>, context: Context) => Lowered;
+};
+
+/** What a side file registers in a backend: its ops, and ops of the engine with more options. */
+export type MoreLowerings<Context, Lowered> = Partial<Lowerings<Context, Lowered, PlanNode['op']>>;
 
 export const lowerNode = <Context, Lowered>(
-  lowerings: Lowerings<Context, Lowered>,
+  lowerings: MoreLowerings<Context, Lowered>,
   node: PlanNode,
   context: Context,
 ): Lowered => (lowerings[node.op] as (node: PlanNode, context: Context) => Lowered)(node, context);

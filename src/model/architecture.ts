@@ -2,6 +2,7 @@
  * The architectures that run here, a row for each. The parts of the engine ask their row and know no family by name;
  * other_kinds.ts has the relatives that are refused.
  */
+import { RivuletError } from '../errors';
 import { refuseArchitecture } from '../other_kinds';
 import type { Config } from './config';
 import { forward, lfm2Weights, type Lfm2Sources } from './lfm2';
@@ -43,6 +44,11 @@ export interface Architecture {
   };
 }
 
+/** An architecture whose row a side file registers: what its files are called, and the side file. */
+export interface ArchitectureOfSideFile extends Pick<Architecture, 'name' | 'classes'> {
+  module: 'encoders';
+}
+
 /** What the template of LFM2.5 prints, without its treatment of past thinking. */
 const PLAIN_TEMPLATE = `{{ bos_token }}{% set system = messages[0].content if messages[0].role == 'system' %}{% if system or tools %}<|im_start|>system
 {{ system + ('\\n' if tools else '') if system }}{% if tools %}List of tools: [{% for tool in tools %}{{ tool if tool is string else tool | tojson }}{{ ', ' if not loop.last }}{% endfor %}]{% endif %}<|im_end|>
@@ -69,17 +75,30 @@ export const LFM2: Architecture = {
   },
 };
 
-const ARCHITECTURES: readonly Architecture[] = [LFM2];
+const ARCHITECTURES: (Architecture | ArchitectureOfSideFile)[] = [LFM2];
 
-const named = (name: unknown): Architecture | undefined => ARCHITECTURES.find((row) => row.name === name);
+/** Adds the row of a side file, before the one that names the side file. */
+export const registerArchitecture = (row: Architecture): void => void ARCHITECTURES.unshift(row);
 
-/** @throws CheckpointError for a model of another architecture */
+/** @throws SourceError with `sideFile`, from which the page knows what this worker lacks */
+function named(name: unknown): Architecture | undefined {
+  const row = ARCHITECTURES.find((one) => one.name === name);
+  if (row && 'module' in row) {
+    const { module: sideFile } = row;
+    throw Object.assign(new RivuletError('SourceError', { what: 'The model needs a side file', got: sideFile }), {
+      sideFile,
+    });
+  }
+  return row;
+}
+
+/** @throws CheckpointError for a model of another architecture; SourceError for one of a side file */
 export function architectureOfGguf(metadata: ReadonlyMap<string, unknown>): Architecture {
   const name = metadata.get('general.architecture');
   return named(name) ?? refuseArchitecture(name ?? metadata.get('general.type'));
 }
 
-/** @param json config.json. @throws CheckpointError for a model of another architecture */
+/** @param json config.json. @throws CheckpointError for a model of another architecture; SourceError as above */
 export function architectureOfJson(json: Readonly<Record<string, unknown>>): Architecture {
   const [cls] = Array.isArray(json.architectures) ? (json.architectures as unknown[]) : [];
   const row = named(json.model_type) ?? refuseArchitecture(json.model_type ?? cls);

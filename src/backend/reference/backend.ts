@@ -7,7 +7,7 @@ import type { Matrix, Norm, Vector } from '../../model/ops';
 import { dequantize } from '../../tensor/dequant';
 import { rowBytes } from '../../tensor/dtype';
 import type { Backend, CompileOptions, Program, State } from '../backend';
-import { checkOps, lowerNode, type Lowerings, type Plan, type PlanActivation } from '../plan';
+import { checkOps, lowerNode, type Lowerings, type Plan, type PlanActivation, type PlanNode } from '../plan';
 import { logprobs, sampleToken } from '../sampling';
 import { checkSavedState, cursorLimits, stateLayout, StateCursor } from '../state_cursor';
 import { attend, linear, rmsNorm, shortConv, swiglu, type KeyValueCache, type ActivationRows } from './ops';
@@ -91,7 +91,7 @@ function ofLayer<T>(states: Map<number, T>, layer: number, make: () => T): T {
   return states.get(layer)!;
 }
 
-const OPS: Lowerings<StepContext, ActivationRows> = {
+const OPS: Lowerings<StepContext, ActivationRows, PlanNode['op']> = {
   embed({ table }, { tokens, tapped }) {
     const { cols: D } = table;
     const y = new Float32Array(tokens.length * D);

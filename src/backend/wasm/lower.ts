@@ -8,6 +8,7 @@ import {
   lowerNode,
   matricesOf,
   type Lowerings,
+  type MoreLowerings,
   type NodeOf,
   type PlanNode,
   type Plan,
@@ -18,7 +19,7 @@ import type { KernelExports } from './module';
 import { OP } from './structs';
 
 /** fields of the C struct Op; those that are absent are 0 */
-type Op = Record<string, number | undefined>;
+export type Op = Record<string, number | undefined>;
 
 /** The addresses of packed weights. */
 export interface WeightAddressLookup {
@@ -80,7 +81,7 @@ export interface LoweringTarget {
   int16: boolean;
 }
 
-interface LoweringContext extends LoweringTarget {
+export interface LoweringContext extends LoweringTarget {
   /** memory of this program */
   scope: HeapScope;
   /** the address of an activation */
@@ -166,6 +167,10 @@ function blockLayout(): { bytes: number; reserve(bytes: number): number } {
   };
   return block;
 }
+
+/** Adds the lowerings of a side file, for plans that are compiled later. */
+export const registerWasmLowerings = (lowerings: MoreLowerings<LoweringContext, Op>): void =>
+  void Object.assign(LOWERINGS, lowerings);
 
 /**
  * @param scope gets what is allocated, also if this throws

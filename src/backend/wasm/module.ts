@@ -6,6 +6,17 @@ import { fail } from '../../errors';
 export type SimdVariant = 'simd' | 'relaxed';
 
 /**
+ * Both modules in the form of the bundle (kernels/build.ts): by turns, in as many pieces as compress best, and the
+ * length of each.
+ */
+export interface PackedKernels {
+  text: string;
+  pieces: number;
+  simd: number;
+  relaxed: number;
+}
+
+/**
  * The exports of the kernels (kernels/interpreter.c). Addresses are in bytes. Results are signed; `>>> 0` makes an
  * address of them.
  */
@@ -22,6 +33,9 @@ export interface KernelExports {
   /** relaxed SIMD only: sets the accumulator width for all threads */
   use_int16_sums?(yes: number): void;
 }
+
+/** Backends that are opened later run the kernels of a side file, which has the engine's ops, too. */
+export const registerKernels = (kernels: Partial<PackedKernels>): void => void Object.assign(modules, kernels);
 
 /** Compiles the variant `wanted`, or the fastest one that the browser supports. @throws DeviceError */
 export async function loadKernelModule(

@@ -1,11 +1,11 @@
 /**
- * Stores the results of the self test and of the tuner for this adapter, browser and build. Without storage (Node,
+ * Stores the results of the self test and of the tuner for this adapter, browser, build and registered shaders. Without storage (Node,
  * private windows) they run each time.
  */
 import { createStore, get, set } from 'idb-keyval';
-import { build } from 'virtual:rivulet-shaders';
 import { adapterName } from './adapter';
 import type { OpenedDevice } from './device';
+import { shaderVersion } from './shader';
 
 /** @param name of the result: 'tunings', or a kernel variant */
 export async function loadPersistedDeviceResult<T>(opened: OpenedDevice, name: string): Promise<T | undefined> {
@@ -35,6 +35,6 @@ const keyOf = ({ info, device: { features, limits } }: OpenedDevice, name: strin
     limits.maxStorageBufferBindingSize,
     [...features].sort(),
     globalThis.navigator?.userAgent,
-    build,
+    shaderVersion(),
     name,
   ].join(' | ');

@@ -7,6 +7,7 @@ import {
   lowerNode,
   matricesOf,
   type Lowerings,
+  type MoreLowerings,
   type NodeOf,
   type Plan,
   type PlanActivation,
@@ -125,7 +126,7 @@ function activationRegions(
   return (act) => slots[(alias.get(act) ?? act).slot];
 }
 
-interface LoweringContext {
+export interface LoweringContext {
   gpu: DispatchContext;
   state: PlanBuffers;
   at(act: PlanActivation): BufferRegion;
@@ -153,6 +154,10 @@ export const LOWERINGS: Lowerings<LoweringContext, Dispatch[]> = {
   attend: (node, context) => (context.T === 1 ? attendDispatches : attendPrefillDispatches)(node, context),
   last: ({ x, out }, { gpu, at }) => (at(x) === at(out) ? [] : [copyLastRowDispatch(gpu, x.cols, at(x), at(out))]),
 };
+
+/** Adds the lowerings of a side file, for plans that are compiled later. */
+export const registerWebGpuLowerings = (lowerings: MoreLowerings<LoweringContext, Dispatch[]>): void =>
+  void Object.assign(LOWERINGS, lowerings);
 
 function shortConvDispatches(node: NodeOf<'shortConv'>, { gpu, state, at, T }: LoweringContext): Dispatch[] {
   const { channels: D, length: L, layer } = node.state;

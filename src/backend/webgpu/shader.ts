@@ -2,7 +2,7 @@
  * Links WGSL files into one shader module and reads bindings and structs from their text, which is their only
  * declaration.
  */
-import { shaders } from 'virtual:rivulet-shaders';
+import { build, shaders } from 'virtual:rivulet-shaders';
 import { fail } from '../../errors';
 import { structLayout, type StructLayout } from '../struct';
 
@@ -53,6 +53,20 @@ export const uniformLayout = (source: string): StructLayout =>
   );
 
 const linked = new Map<string, LinkedShader>();
+
+let version = build;
+
+/** A version of all shader files and of the WebGPU backend: saved results of a device apply to one alone. */
+export const shaderVersion = (): string => version;
+
+/**
+ * Adds the shader files of a side file to the engine's.
+ * @param ofTexts a version of these files
+ */
+export function registerShaders(texts: Record<string, string>, ofTexts: string): void {
+  Object.assign(shaders, texts);
+  version += ofTexts;
+}
 
 /**
  * @param sources files, and structs of other files as 'file#Name'

@@ -6,9 +6,12 @@
  *
  *   import { modules, KV_PAGE_POSITIONS } from 'virtual:rivulet-kernels'
  *
- * The same module has what plan.h and linear.h declare (headers.ts). In the other direction, the kernels get the table
- * of dtypes as dtypes.h.
- * Both modules import a shared memory; without threads the host clears the shared flag of the import (module.ts).
+ * 'virtual:rivulet-kernels/encoders' has a second build of the same sources, with -DENCODERS: it runs the ops that only
+ * encoders use, too.
+ *
+ * The first module has what plan.h and linear.h declare for both builds (headers.ts). In the other direction, the
+ * kernels get the table of dtypes as dtypes.h.
+ * All kernels import a shared memory; without threads the host clears the shared flag of the import (module.ts).
  * Run on its own (`npx tsx src/backend/wasm/kernels/build.ts`) it prints sizes.
  */
 import { createHash } from 'node:crypto';
@@ -17,9 +20,10 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { deflateRawSync, gzipSync } from 'node:zlib';
 import type { Plugin } from 'vite';
+import { KERNEL_SIDE_FILES, kernelSideFileOf, type KernelSideFile } from '../../../../side_files.ts';
 import { DTYPES, type Dtype } from '../../../tensor/dtype.ts';
 import { simpleRowBytes } from '../../../tensor/nibbles.ts';
-import type { SimdVariant } from '../module';
+import type { PackedKernels, SimdVariant } from '../module';
 import { declarationsModule, layoutAssertions, readDeclarations, type Declarations } from './headers.ts';
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -51,13 +55,17 @@ const dtypesHeader = (): string =>
 export const kernelDeclarations = (pointerBytes?: 4 | 8): Declarations =>
   readDeclarations(['linear.h', 'plan.h'].map((file) => readFileSync(join(here, file), 'utf8')).join(''), pointerBytes);
 
-/** Compiles a variant, or takes it from the cache if no source and no flag has changed. */
-export async function compileKernels(variant: SimdVariant): Promise<Uint8Array> {
+/**
+ * Compiles a variant of the engine's kernels or of a side file's, or takes it from the cache if no source and no flag
+ * has changed.
+ */
+export async function compileKernels(variant: SimdVariant, sideFile?: KernelSideFile): Promise<Uint8Array> {
   const sources: Record<string, string> = { 'dtypes.h': dtypesHeader() };
   for (const file of readdirSync(here))
     if (/\.[ch]$/.test(file)) sources[file] = readFileSync(join(here, file), 'utf8');
   sources['kernels.c'] += layoutAssertions(kernelDeclarations());
-  const flags = variant === 'relaxed' ? [...FLAGS, '-mrelaxed-simd'] : FLAGS;
+  const flags = variant === 'relaxed' ? [...FLAGS, '-mrelaxed-simd'] : [...FLAGS];
+  if (sideFile) flags.push(`-D${sideFile.toUpperCase()}`);
   return cachedFile([JSON.stringify([flags, sources])], `${variant}.wasm`, () => compile(flags, sources));
 }
 
@@ -108,16 +116,8 @@ export async function deflateToBase64(bytes: Uint8Array): Promise<string> {
 /** Where piece `i` of a module begins. */
 const pieceStart = (bytes: number, i: number, pieces: number): number => Math.floor((bytes * i) / pieces);
 
-/** Both modules in the form of the bundle: by turns, in as many pieces as compress best, and the length of each. */
-export interface PackedKernels {
-  text: string;
-  pieces: number;
-  simd: number;
-  relaxed: number;
-}
-
-export async function packKernels(): Promise<PackedKernels> {
-  const variants = [await compileKernels('simd'), await compileKernels('relaxed')];
+export async function packKernels(sideFile?: KernelSideFile): Promise<PackedKernels> {
+  const variants = [await compileKernels('simd', sideFile), await compileKernels('relaxed', sideFile)];
   const pack = async (): Promise<Uint8Array> => {
     const byTurns = (pieces: number): Uint8Array =>
       Buffer.concat(
@@ -145,19 +145,29 @@ const NAME = 'virtual:rivulet-kernels';
 export function wasmKernelsPlugin(): Plugin {
   return {
     name: 'rivulet-kernels',
-    resolveId: (id) => (id === NAME ? `\0${NAME}` : undefined),
+    resolveId: (id) => (kernelSideFileOf(id, NAME) === null ? undefined : `\0${id}`),
     async load(id) {
-      if (id !== `\0${NAME}`) return;
-      return `export const modules = ${JSON.stringify(await packKernels())};\n${declarationsModule(kernelDeclarations())}`;
+      const sideFile = id.startsWith('\0') ? kernelSideFileOf(id.slice(1), NAME) : null;
+      if (sideFile === null) return;
+      const engine = await packKernels();
+      if (!sideFile)
+        return `export const modules = ${JSON.stringify(engine)};\n${declarationsModule(kernelDeclarations())}`;
+      const packed = await packKernels(sideFile);
+      // no second copy where the sources do not ask for the macro
+      return `export const modules = ${JSON.stringify(packed.text === engine.text ? {} : packed)};`;
     },
   };
 }
 
 if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) {
-  for (const variant of ['simd', 'relaxed'] as const) {
-    const wasm = await compileKernels(variant);
-    console.log(`${variant}: ${wasm.length} bytes, ${gzipSync(wasm, { level: 9 }).length} gzip`);
+  for (const sideFile of [undefined, ...KERNEL_SIDE_FILES]) {
+    for (const variant of ['simd', 'relaxed'] as const) {
+      const wasm = await compileKernels(variant, sideFile);
+      console.log(
+        `${sideFile ?? 'engine'}, ${variant}: ${wasm.length} bytes, ${gzipSync(wasm, { level: 9 }).length} gzip`,
+      );
+    }
+    const { text, pieces } = await packKernels(sideFile);
+    console.log(`both, ${pieces} pieces by turns: ${Buffer.from(text, 'base64').length} bytes of deflate`);
   }
-  const { text, pieces } = await packKernels();
-  console.log(`both, ${pieces} pieces by turns: ${Buffer.from(text, 'base64').length} bytes of deflate`);
 }

@@ -66,4 +66,17 @@ describe('a header', () => {
       );
     },
   );
+
+  it('is refused if an enum or a struct differs between the builds of the kernels', () => {
+    const [enumOf, structOf] = [
+      ['A,', ', B } Kind;'],
+      ['uint32_t a;', '} S;'],
+    ].map(([first, last]) => `{ ${first}\n#ifdef ENCODERS\n${first.replace(/a/i, 'c')}\n#endif\n${last}`);
+    expect(() => readDeclarations(`typedef enum ${enumOf}`)).toThrow(
+      /^The enum Kind has a form that headers\.ts does not/,
+    );
+    expect(() => readDeclarations(`typedef struct ${structOf}`)).toThrow(
+      /^A field of S has a form that headers\.ts does/,
+    );
+  });
 });

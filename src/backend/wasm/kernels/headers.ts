@@ -67,8 +67,12 @@ export function readDeclarations(text: string, pointerBytes: 4 | 8 = 4): Declara
   }
 
   const enums = new Map<string, Record<string, number>>();
-  for (const [, members, name] of code.matchAll(/typedef enum \{([\w\s,]*)\} (\w+);/g))
+  for (const [, members, name] of code.matchAll(/typedef enum \{([^}]*)\} (\w+);/g)) {
+    // with #ifdef the builds of the kernels would not agree
+    if (/[^\w\s,]/.test(members))
+      throw new Error(`The enum ${name} has a form that headers.ts does not read: ${members.trim()}`);
     enums.set(name, Object.fromEntries(members.split(',').map((member, value) => [member.trim(), value])));
+  }
   const constants = new Map(
     Array.from(code.matchAll(/^ *#define (\w+) (\d+) *$/gm), ([, name, value]) => [name, Number(value)]),
   );
