@@ -6,6 +6,7 @@ import type { Matrix, Vector } from '../model/ops';
 import type { Dtype } from '../tensor/dtype';
 import type { Backend } from './backend';
 import { CONFORMANCE_CASES, type CaseTensorFactory } from './conformance';
+import { ENCODER_CASES } from './conformance_encoders';
 import {
   activationInputs,
   FIELD_ROLES,
@@ -33,10 +34,13 @@ const make: CaseTensorFactory = {
   matrix,
   vector,
   norm: (name, length) => ({ weight: vector(name, length), eps: 1e-5 }),
+  layerNorm: (name, length) => ({ kind: 'layer', ...make.norm(name, length), bias: vector('bias', length) }),
   input: (op, cols) => op.embed(matrix('grid', 131, cols)),
 };
 
-const conformanceNodes = CONFORMANCE_CASES.flatMap(({ build }) => recordPlan((op) => build(op, make)).nodes);
+const conformanceNodes = [...CONFORMANCE_CASES, ...ENCODER_CASES].flatMap(
+  ({ build }) => recordPlan((op) => build(op, make)).nodes,
+);
 
 /** 'linear.norm' for each field that some node uses */
 const usedFields = (nodes: PlanNode[]): string[] => [
