@@ -12,7 +12,7 @@ import {
   type SelfTestCaseName,
 } from './self_test';
 
-const SELF_TEST_CASES = [...Object.keys(DTYPES), 'long'] as SelfTestCaseName[];
+const SELF_TEST_CASES = [...Object.keys(DTYPES), 'long', 'normAdd'] as SelfTestCaseName[];
 
 /**
  * Runs a case on the reference.

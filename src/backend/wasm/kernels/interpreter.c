@@ -203,7 +203,7 @@ static void run_norm_add(const ThreadContext* s, const Op* op, uint32_t T) {
 }
 
 #ifdef ENCODERS
-#include "encoders.h"
+#include "encoders_layers.h"
 #endif
 
 static void run_op(const ThreadContext* s, const Op* op) {

@@ -1,4 +1,4 @@
-/** The ops of encoders on WASM (kernels/encoders.h). */
+/** The ops of encoders on WASM (kernels/encoders_layers.h). */
 import { Activation, Convolution } from 'virtual:rivulet-kernels';
 import type { EncoderOp, Lowerings } from '../plan';
 import { convolutionFields, type LoweringContext, type Op } from './lower';
