@@ -9,6 +9,7 @@ import {
   canUseInt8Activations,
   type ReducedPrecision,
 } from '../src/backend/conformance';
+import { ENCODER_CASES } from '../src/backend/conformance_encoders';
 import type { BackendOptions } from './pages/probe.worker';
 import { once } from './once';
 import { openFirefoxProbe, openProbe, type Probe } from './probe';
@@ -26,7 +27,7 @@ const VARIANTS: [string, BackendOptions][] = [
   ['webgpu, int8 activations', { backend: 'webgpu', tuning: { int8Activations: true } }],
 ];
 
-function suite(open: () => Promise<Probe>, options: BackendOptions, only = /./): void {
+function suite(open: () => Promise<Probe>, options: BackendOptions, only = /./, cases = CONFORMANCE_CASES): void {
   let probe: Probe;
   beforeAll(async () => {
     probe = await open();
@@ -36,23 +37,33 @@ function suite(open: () => Promise<Probe>, options: BackendOptions, only = /./):
     int8Activations: tuning?.int8Activations ?? (backend === 'wasm' && !exact),
     cache: exact || f16 === false ? undefined : backend === 'wasm' ? 'int16' : 'f16',
   };
-  it.each(
-    CONFORMANCE_CASES.filter((one) => (tuning?.int8Activations ? canUseInt8Activations(one) : only.test(one.name))),
-  )('$name', async (one) => {
-    const differences = await probe.run((p, [name, o]) => p.conformance(name, o), [
-      one.name,
-      { ...options, stays: backend === 'webgpu' },
-    ] as const);
-    for (const difference of differences)
-      expect(exceededErrorBound(one, accuracy, difference), difference.run).toBeUndefined();
-  });
+  it.each(cases.filter((one) => (tuning?.int8Activations ? canUseInt8Activations(one) : only.test(one.name))))(
+    '$name',
+    async (one) => {
+      const differences = await probe.run((p, [name, o]) => p.conformance(name, o), [
+        one.name,
+        { ...options, stays: backend === 'webgpu' },
+      ] as const);
+      for (const difference of differences)
+        expect(exceededErrorBound(one, accuracy, difference), difference.run).toBeUndefined();
+    },
+  );
 }
 
 const chromium = once(() => openProbe({ webgpu: true }));
 describe.each(VARIANTS)('%s', { tags: 'chromium' }, (_, options) => suite(chromium, options));
+// pages of their own: the kernels of a side file take the place of the engine's
+const encoders = once(() => openProbe({ webgpu: true }));
+describe.each(VARIANTS)('encoders, %s', { tags: 'chromium' }, (_, options) =>
+  suite(encoders, options, undefined, ENCODER_CASES),
+);
 
 const firefox = once(() => openFirefoxProbe());
 describe('Firefox, webgpu', FIREFOX_WEBGPU, () => suite(firefox, { backend: 'webgpu' }));
+const firefoxEncoders = once(() => openFirefoxProbe());
+describe('encoders, Firefox, webgpu', FIREFOX_WEBGPU, () =>
+  suite(firefoxEncoders, { backend: 'webgpu' }, undefined, ENCODER_CASES),
+);
 describe('Firefox, webgpu, f32 cache', FIREFOX_WEBGPU, () =>
   suite(firefox, { backend: 'webgpu', f16: false }, /^attend/),
 );

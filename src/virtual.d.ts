@@ -15,7 +15,9 @@ declare module 'virtual:rivulet-kernels' {
   export const Sampling: string;
   export const ThreadPool: string;
   export const Weight: string;
-  /** … the value of each kind of op, … */
+  /** … the values of enums, … */
+  export const Activation: Record<string, number>;
+  export const Convolution: Record<string, number>;
   export const OpKind: Record<string, number>;
   /** … and constants */
   export const CONV_RING_POSITIONS: number;

@@ -10,6 +10,7 @@ import {
   type ShapeTuningResult,
 } from '../../src/backend/backend';
 import { CONFORMANCE_CASES, runConformanceCase, type CaseRunOutput } from '../../src/backend/conformance';
+import { ENCODER_CASES } from '../../src/backend/conformance_encoders';
 import { describeProgram } from '../../src/backend/describe_program';
 import { recordModel } from '../../src/backend/model_plan';
 import { openReferenceBackend } from '../../src/backend/reference/backend';
@@ -78,7 +79,9 @@ const probe = {
 
   /** The differences of one case from the reference, or the error of the run. */
   async conformance(name: string, options: BackendOptions): Promise<Difference[]> {
-    const one = CONFORMANCE_CASES.find((c) => c.name === name)!;
+    const ofEncoders = ENCODER_CASES.find((c) => c.name === name);
+    if (ofEncoders) await import('../../src/modules/encoders');
+    const one = ofEncoders ?? CONFORMANCE_CASES.find((c) => c.name === name)!;
     const wanted = references.get(name) ?? (await runConformanceCase(one, openReferenceBackend()));
     references.set(name, wanted);
     const backend = await open(options);

@@ -3,7 +3,7 @@
  * code builds a case for both. A case runs for every T of CONFORMANCE_PROMPT_LENGTHS, from position 0, and once more in
  * pieces.
  */
-import type { Act, Matrix, Norm, Ops, Vector } from '../model/ops';
+import type { Act, LayerNorm, Matrix, Norm, Ops, Vector } from '../model/ops';
 import { DTYPES, type Dtype } from '../tensor/dtype';
 import { firstState, type Backend } from './backend';
 import { recordPlan } from './plan';
@@ -58,6 +58,7 @@ export interface CaseTensorFactory {
   matrix(name: string, rows: number, cols: number, dtype: Dtype | [Dtype, number][]): Matrix;
   vector(name: string, length: number): Vector;
   norm(name: string, length: number): Norm;
+  layerNorm(name: string, length: number, biased: boolean): LayerNorm;
   /** embeds the tokens; int8 with one scale per 16 or 32 columns represents these rows exactly */
   input(op: Ops, cols: number): Act;
 }
@@ -104,6 +105,32 @@ export const CONFORMANCE_CASES: ConformanceCase[] = [
         }),
     };
   }),
+  ...(['F32', 'Q4_0', 'Q6_K'] as const).map((dtype): ConformanceCase => {
+    const cols = width(dtype, 2);
+    return {
+      name: `linear ${dtype} post add`,
+      offGrid: true,
+      build: (op, make) => {
+        const x = make.input(op, cols);
+        const norms = { norm: make.norm('norm', cols), post: make.norm('post', cols) };
+        return op.linear(make.matrix('w', cols, cols, dtype), x, { ...norms, add: x });
+      },
+    };
+  }),
+  {
+    name: 'linear F32 bias post',
+    build: (op, make) => {
+      const options = { bias: make.vector('bias', 70), post: make.norm('post', 70) };
+      return op.linear(make.matrix('w', 70, 37, 'F32'), make.input(op, 37), options);
+    },
+  },
+  {
+    name: 'linear F32 post add of the last row',
+    build: (op, make) => {
+      const x = op.last(make.input(op, 64));
+      return op.linear(make.matrix('w', 64, 64, 'F32'), x, { post: make.norm('post', 64), add: x });
+    },
+  },
   {
     name: 'linear of segments Q4_K, Q4_K, Q6_K',
     build: (op, make) =>
@@ -225,6 +252,11 @@ export async function runConformanceCase({ build }: ConformanceCase, backend: Ba
     },
     vector: (name, length) => vector(name, values(name, length, -1, 1)),
     norm: (name, length) => ({ weight: vector(name, values(name, length, 0.3, 1.7)), eps: 1e-5 }),
+    layerNorm: (name, length, biased) => ({
+      ...make.norm(name, length),
+      kind: 'layer',
+      bias: biased ? make.vector(`${name} bias`, length) : undefined,
+    }),
     input: (op, cols) =>
       op.embed(
         matrix({ name: 'grid', rows: VOCABULARY, cols, segments: [{ name: 'grid', rows: VOCABULARY, dtype: 'F32' }] }),

@@ -5,9 +5,11 @@ import { parseSource } from '../../e2e/sources';
 import type { Matrix, Vector } from '../model/ops';
 import type { Dtype } from '../tensor/dtype';
 import type { Backend } from './backend';
-import { CONFORMANCE_CASES, type CaseTensorFactory } from './conformance';
+import { CONFORMANCE_CASES, runConformanceCase, type CaseTensorFactory } from './conformance';
+import { ENCODER_CASES } from './conformance_encoders';
 import {
   activationInputs,
+  checkOps,
   FIELD_ROLES,
   mapMatrices,
   matricesOf,
@@ -19,6 +21,8 @@ import {
 import { writeRandomMatrix } from './random_weights';
 import { openReferenceBackend } from './reference/backend';
 import { openWasmBackend } from './wasm/backend';
+import { ENCODER_LOWERINGS } from './webgpu/encoders_layers';
+import { LOWERINGS } from './webgpu/lower';
 import { selfTestPlan } from './webgpu/self_test';
 
 const matrix = (name: string, rows: number, cols: number, dtype: Dtype | [Dtype, number][] = 'F32'): Matrix => {
@@ -33,10 +37,13 @@ const make: CaseTensorFactory = {
   matrix,
   vector,
   norm: (name, length) => ({ weight: vector(name, length), eps: 1e-5 }),
+  layerNorm: (name, length) => ({ kind: 'layer', ...make.norm(name, length), bias: vector('bias', length) }),
   input: (op, cols) => op.embed(matrix('grid', 131, cols)),
 };
 
-const conformanceNodes = CONFORMANCE_CASES.flatMap(({ build }) => recordPlan((op) => build(op, make)).nodes);
+const conformanceNodes = [...CONFORMANCE_CASES, ...ENCODER_CASES].flatMap(
+  ({ build }) => recordPlan((op) => build(op, make)).nodes,
+);
 
 /** 'linear.norm' for each field that some node uses */
 const usedFields = (nodes: PlanNode[]): string[] => [
@@ -114,8 +121,10 @@ describe('the table of ops', () => {
 
   it('has a subject of the self test for each op', async () => {
     const weights = openReferenceBackend();
-    const plans = [await selfTestPlan(weights, 'Q4_0'), await selfTestPlan(weights, 'long')];
-    expect(new Set(plans.flatMap(({ nodes }) => nodes.map(({ op }) => op)))).toEqual(new Set(Object.keys(FIELD_ROLES)));
+    const cases = ['Q4_0', 'long', 'normAdd'] as const;
+    const plans = await Promise.all(cases.map((one) => selfTestPlan(weights, one)));
+    const ops = Object.keys(FIELD_ROLES).filter((op) => !(op in ENCODER_LOWERINGS));
+    expect(new Set(plans.flatMap(({ nodes }) => nodes.map(({ op }) => op)))).toEqual(new Set(ops));
   });
 
   it('knows the weights and the inputs of a node', () => {
@@ -176,6 +185,31 @@ describe('slots', () => {
   });
 });
 
+describe('options of a linear map', () => {
+  it('become nodes after and before it, which need no slots but that of the LayerNorm', () => {
+    const w = matrix('w', 4, 4);
+    const { nodes } = recordPlan((op) => {
+      const x = op.embed(w);
+      const norm = make.layerNorm('n', 4, true);
+      return op.linear(w, x, { norm, act: 'gelu', post: make.norm('p', 4), add: x, bias: vector('b', 4) });
+    });
+    expect(nodes.map(({ op, out }) => [op, out.slot])).toEqual([
+      ['embed', 0],
+      ['layerNorm', 1],
+      ['linear', 2],
+      ['activate', 2],
+      ['normAdd', 2],
+    ]);
+    expect(nodes.map((node) => ('add' in node ? node.add : undefined))).toEqual([
+      undefined,
+      undefined,
+      undefined,
+      undefined,
+      nodes[0].out,
+    ]);
+  });
+});
+
 describe('an op of a side file that a backend lacks', () => {
   const withUnknownOp = async (backend: Backend): Promise<Plan> => {
     const table = await writeRandomMatrix(backend, matrix('table', 16, 32));
@@ -194,6 +228,19 @@ describe('an op of a side file that a backend lacks', () => {
     await expect(backend.compile(plan, { contextLength: 64, prefillBatch: 8 })).rejects.toMatchObject(refusal);
     expect(backend.memory()).toBe(held);
     await backend.dispose();
+  });
+
+  const refused = /^(linear F32 (layer norm|relu)|shortConv (centred D 64|D 33) .*)$/;
+  it.each(ENCODER_CASES.filter(({ name }) => refused.test(name)))('is refused by name: $name', async (one) => {
+    const named = /lacks an operation of the model: got (layerNorm|activate|convolve)\.$/;
+    const backend = await openWasmBackend({ threads: 1, variant: 'simd' });
+    await expect(runConformanceCase(one, backend)).rejects.toMatchObject({
+      name: 'DeviceError',
+      message: expect.stringMatching(named),
+    });
+    await backend.dispose();
+    const plan = recordPlan((op) => one.build(op, make));
+    expect(() => checkOps(plan, LOWERINGS, 'WebGPU')).toThrow(named);
   });
 
   it('is refused by name by the reference', async () => {

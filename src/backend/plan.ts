@@ -4,7 +4,7 @@
  * Each backend lowers it to its own form: GPU dispatches, an op list in WASM memory, or plain loops.
  */
 import { fail } from '../errors';
-import type { Act, Attend, ConvState, KvCache, Matrix, Norm, Ops, Vector } from '../model/ops';
+import type { Act, Activation, Attend, ConvState, KvCache, LayerNorm, Matrix, Norm, Ops, Vector } from '../model/ops';
 
 /**
  * An activation of a plan. Two activations share a slot when the first has no reader left before the second is written.
@@ -15,7 +15,7 @@ export interface PlanActivation extends Act {
   slot: number;
 }
 
-export type PlanNode =
+type CoreNode =
   | { op: 'embed'; table: Matrix; out: PlanActivation }
   | {
       op: 'linear';
@@ -26,10 +26,29 @@ export type PlanNode =
       add?: PlanActivation;
       out: PlanActivation;
     }
-  | { op: 'swiglu'; w1: Matrix; w3: Matrix; x: PlanActivation; norm: Norm; out: PlanActivation }
+  | { op: 'swiglu'; w1: Matrix; w3: Matrix; x: PlanActivation; norm?: Norm; out: PlanActivation }
+  | { op: 'normAdd'; x: PlanActivation; norm: Norm; add?: PlanActivation; out: PlanActivation }
   | { op: 'shortConv'; bcx: PlanActivation; taps: Vector; bias?: Vector; state: ConvState; out: PlanActivation }
   | ({ op: 'attend'; qkv: PlanActivation; cache: KvCache; out: PlanActivation } & Attend)
   | { op: 'last'; x: PlanActivation; out: PlanActivation };
+
+/** Options of encoders become nodes of their own, so that a backend without encoders refuses them by name. */
+type EncoderNode =
+  | { op: 'layerNorm'; x: PlanActivation; weight: Vector; bias?: Vector; eps: number; out: PlanActivation }
+  /** y = act(x) + add */
+  | { op: 'activate'; x: PlanActivation; act: Activation; add?: PlanActivation; out: PlanActivation }
+  /** shortConv without state, without gates or without both */
+  | {
+      op: 'convolve';
+      x: PlanActivation;
+      taps: Vector;
+      bias?: Vector;
+      state?: ConvState;
+      gated: boolean;
+      out: PlanActivation;
+    };
+
+export type PlanNode = CoreNode | EncoderNode;
 
 export type NodeOf<Op extends PlanNode['op']> = Extract<PlanNode, { op: Op }>;
 
@@ -65,9 +84,13 @@ export const FIELD_ROLES: {
   embed: { table: 'table' },
   linear: { w: 'matrix', x: 'input', norm: 'vector', bias: 'vector', add: 'in place' },
   swiglu: { w1: 'matrix', w3: 'matrix', x: 'input', norm: 'vector' },
+  normAdd: { x: 'in place', norm: 'vector', add: 'in place' },
   shortConv: { bcx: 'input', taps: 'vector', bias: 'vector', state: 'conv' },
   attend: { qkv: 'input', cache: 'kv', qNorm: 'vector', kNorm: 'vector' },
   last: { x: 'input' },
+  layerNorm: { x: 'input', weight: 'vector', bias: 'vector' },
+  activate: { x: 'in place', add: 'in place' },
+  convolve: { x: 'input', taps: 'vector', bias: 'vector', state: 'conv' },
 };
 
 /** The fields of a node with one of these roles; absent options are left out. */
@@ -102,7 +125,7 @@ export const mapMatrices = (node: PlanNode, map: (matrix: Matrix) => Matrix): Pl
   ) as PlanNode;
 
 /** The ops whose lowerings the side file `encoders` registers. */
-export type EncoderOp = never;
+export type EncoderOp = EncoderNode['op'];
 
 /** How a backend translates the nodes of each op. Without an op it does not compile. */
 export type Lowerings<Context, Lowered, Ops extends PlanNode['op'] = Exclude<PlanNode['op'], EncoderOp>> = {
@@ -116,7 +139,7 @@ export const lowerNode = <Context, Lowered>(
   lowerings: MoreLowerings<Context, Lowered>,
   node: PlanNode,
   context: Context,
-): Lowered => (lowerings[node.op] as (node: PlanNode, context: Context) => Lowered)(node, context);
+): Lowered => (lowerings[node.op] as unknown as (node: PlanNode, context: Context) => Lowered)(node, context);
 
 /** @throws DeviceError if a plan has an op of a side file that the backend lacks */
 export function checkOps({ nodes }: Plan, lowerings: object, backend: string): void {
@@ -150,29 +173,34 @@ export function recordPlan(build: (op: Ops) => Act | Act[]): Plan {
     slot: -1,
   });
   const push = <N extends PlanNode>(node: N): PlanActivation => (nodes.push(node), node.out);
+  /** The input and the norm of a linear map: a LayerNorm is a node before it. */
+  const normed = (x: Act, norm?: Norm | LayerNorm): { x: PlanActivation; norm?: Norm } => {
+    const input = x as PlanActivation;
+    if (!norm?.kind) return { x: input, norm };
+    const { weight, bias, eps } = norm;
+    return { x: push({ op: 'layerNorm', x: input, weight, bias, eps, out: act(weight.name, x.rows, x.cols) }) };
+  };
 
   const built = build({
     embed: (table) => push({ op: 'embed', table, out: act(table.name, 'T', table.cols) }),
-    linear: (w, x, options = {}) =>
-      push({
-        op: 'linear',
-        w,
-        x: x as PlanActivation,
-        ...options,
-        add: options.add as PlanActivation | undefined,
-        out: act(w.name, x.rows, w.rows),
-      }),
+    linear(w, x, { norm, bias, act: activation, post, add } = {}) {
+      const rest = add as PlanActivation | undefined;
+      const out = (): PlanActivation => act(w.name, x.rows, w.rows);
+      /** what the last node adds */
+      const addOf = (last: boolean): PlanActivation | undefined => (last ? rest : undefined);
+      let y = push({ op: 'linear', w, ...normed(x, norm), bias, add: addOf(!activation && !post), out: out() });
+      if (activation) y = push({ op: 'activate', x: y, act: activation, add: addOf(!post), out: out() });
+      return post ? push({ op: 'normAdd', x: y, norm: post, add: rest, out: out() }) : y;
+    },
     swiglu: (w1, w3, x, { norm }) =>
-      push({ op: 'swiglu', w1, w3, x: x as PlanActivation, norm, out: act(w1.name, x.rows, w1.rows) }),
-    shortConv: (bcx, taps, state, { bias } = {}) =>
-      push({
-        op: 'shortConv',
-        bcx: bcx as PlanActivation,
-        taps,
-        bias,
-        state,
-        out: act(taps.name, bcx.rows, state.channels),
-      }),
+      push({ op: 'swiglu', w1, w3, ...normed(x, norm), out: act(w1.name, x.rows, w1.rows) }),
+    shortConv(bcx, taps, state, { bias, gated = true } = {}) {
+      const x = bcx as PlanActivation;
+      const out = act(taps.name, x.rows, gated ? x.cols / 3 : x.cols);
+      return state && gated
+        ? push({ op: 'shortConv', bcx: x, taps, bias, state, out })
+        : push({ op: 'convolve', x, taps, bias, state, gated, out });
+    },
     attend: (qkv, cache, options) =>
       push({
         op: 'attend',

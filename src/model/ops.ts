@@ -27,8 +27,32 @@ export interface Vector {
 
 /** RMSNorm: weight · x / sqrt(mean(x²) + eps), in f32. */
 export interface Norm {
+  kind?: undefined;
   weight: Vector;
   eps: number;
+}
+
+/** LayerNorm: weight · (x − mean(x)) / sqrt(var(x) + eps) + bias, in f32; var divides by the number of columns. */
+export interface LayerNorm {
+  kind: 'layer';
+  weight: Vector;
+  bias?: Vector;
+  eps: number;
+}
+
+/**
+ * silu: v · sigmoid(v); gelu: v · Φ(v), with the error function; gelu_tanh: its approximation by tanh
+ * (gelu_pytorch_tanh in transformers).
+ */
+export type Activation = 'gelu' | 'gelu_tanh' | 'silu' | 'relu';
+
+export interface Linear {
+  norm?: Norm | LayerNorm;
+  bias?: Vector;
+  act?: Activation;
+  /** norm of the result, before `add` (a sandwich norm) */
+  post?: Norm;
+  add?: Act;
 }
 
 /** An activation [rows, cols]; rows is T, or 1 after `last`. */
@@ -64,16 +88,18 @@ export interface Attend {
 export interface Ops {
   /** rows of the table, one a token: [T, D] */
   embed(table: Matrix): Act;
-  /** y = W · norm(x) + bias + add: [T, rows of W] */
-  linear(w: Matrix, x: Act, options?: { norm?: Norm; bias?: Vector; add?: Act }): Act;
+  /** y = post(act(W · norm(x) + bias)) + add: [T, rows of W] */
+  linear(w: Matrix, x: Act, options?: Linear): Act;
   /** silu(W1 · norm(x)) ⊙ (W3 · norm(x)): [T, F] */
-  swiglu(w1: Matrix, w3: Matrix, x: Act, options: { norm: Norm }): Act;
+  swiglu(w1: Matrix, w3: Matrix, x: Act, options: { norm: Norm | LayerNorm }): Act;
   /**
    * Gated short convolution (Lfm2ShortConv in transformers). bcx [T, 3D] holds B, C, x side by side; taps [D, L], the
    * last one for the current token:
    * y[t,c] = C[t,c] · (bias[c] + Σ_k taps[c,k] · (B⊙x)[t−(L−1)+k, c]): [T, D]
+   * Without state it is centred: it reads (B⊙x)[t−⌊(L−1)/2⌋+k, c] of the sequences of this call, and zeros outside.
+   * With `gated` false the input is x alone, [T, D], and both products fall away.
    */
-  shortConv(bcx: Act, taps: Vector, state: ConvState, options?: { bias?: Vector }): Act;
+  shortConv(bcx: Act, taps: Vector, state: ConvState | undefined, options?: { bias?: Vector; gated?: boolean }): Act;
   /**
    * qkv [T, (H + 2K)·d]: per-head norm of q and k, half-split RoPE by position, append k and v to the cache,
    * causal softmax(q·k / √d)·v, query head h reading kv head ⌊h·K/H⌋: [T, H·d]

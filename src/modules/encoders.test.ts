@@ -9,7 +9,7 @@ import { openWasmBackend } from '../backend/wasm/backend';
 import { instantiateKernels, loadKernelModule, registerKernels } from '../backend/wasm/module';
 import type { Dispatch } from '../backend/webgpu/dispatch';
 import { lowerPlanToDispatches, LOWERINGS, registerWebGpuLowerings } from '../backend/webgpu/lower';
-import { createWebGpuRunner } from '../backend/webgpu/runner';
+import { createWebGpuProgram } from '../backend/webgpu/program';
 import { linkShader, registerShaders, shaderVersion, uniformLayout } from '../backend/webgpu/shader';
 
 const WGSL =
@@ -42,9 +42,10 @@ describe('registered lowerings', () => {
   it('lower the plans that come later', async () => {
     const device = fakeDevice({ subgroups: true, limit: 2 ** 27 });
     const plan = fakeGpuPlan(await tinyCheckpoint(SIXTEEN_LAYERS), device);
-    const runner = await createWebGpuRunner(device, plan, { contextLength: 512, prefillBatch: 8 }, true);
-    const { gpu, state } = runner.internals();
-    const lower = (): Dispatch[][] => lowerPlanToDispatches(gpu, plan, state, 8);
+    const program = await createWebGpuProgram(device, plan, { contextLength: 512, prefillBatch: 8 }, true);
+    const { scratch } = program.internals();
+    const { gpu, buffers } = (await program.newState()).internals();
+    const lower = (): Dispatch[][] => lowerPlanToDispatches(gpu, plan, { ...scratch, ...buffers }, 8);
     const before = lower();
     registerWebGpuLowerings({
       last: (node, context) => last(node, context).map((one) => ({ ...one, label: 'of the test' })),

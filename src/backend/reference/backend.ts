@@ -10,7 +10,17 @@ import type { Backend, CompileOptions, Program, State } from '../backend';
 import { checkOps, lowerNode, type Lowerings, type Plan, type PlanActivation, type PlanNode } from '../plan';
 import { logprobs, sampleToken } from '../sampling';
 import { checkSavedState, cursorLimits, stateLayout, StateCursor } from '../state_cursor';
-import { attend, linear, rmsNorm, shortConv, swiglu, type KeyValueCache, type ActivationRows } from './ops';
+import {
+  ACTIVATIONS,
+  attend,
+  layerNorm,
+  linear,
+  rmsNorm,
+  shortConv,
+  swiglu,
+  type KeyValueCache,
+  type ActivationRows,
+} from './ops';
 
 interface ReferenceMatrix extends Matrix {
   values: Float32Array; // [rows, cols]
@@ -91,6 +101,20 @@ function ofLayer<T>(states: Map<number, T>, layer: number, make: () => T): T {
   return states.get(layer)!;
 }
 
+/** y + add; the sum after feed_forward.w2 is the output of its layer. */
+function plusResidual(
+  y: ActivationRows,
+  add: PlanActivation | undefined,
+  out: PlanActivation,
+  { acts, tapped }: StepContext,
+): ActivationRows {
+  if (!add) return y;
+  const residual = acts.get(add)!;
+  const sum = y.map((v, i) => v + residual[i]);
+  const layer = /^(.*\.layers\.\d+)\.feed_forward\.w2$/.exec(moduleName(out.name));
+  return layer ? tapped(layer[1], sum, out.cols) : sum;
+}
+
 const OPS: Lowerings<StepContext, ActivationRows, PlanNode['op']> = {
   embed({ table }, { tokens, tapped }) {
     const { cols: D } = table;
@@ -99,16 +123,17 @@ const OPS: Lowerings<StepContext, ActivationRows, PlanNode['op']> = {
     return tapped(table.name, y, D);
   },
   linear({ w, x, norm, bias, add, out }, context) {
-    const { plan, acts, tapped } = context;
+    const { plan, tapped } = context;
     const y = multiply(w, normed(x, norm, context), bias);
     if (w.segments.length > 1) tapSegments(w, y, tapped);
     else tapped(out === plan.outputs[0] ? 'lm_head' : w.name, y, w.rows); // a tied head has the name of the table
-    if (!add) return y;
-    const residual = acts.get(add)!;
-    const sum = y.map((v, i) => v + residual[i]);
-    const layer = /^(.*\.layers\.\d+)\.feed_forward\.w2$/.exec(moduleName(w.name));
-    return layer ? tapped(layer[1], sum, w.rows) : sum;
+    return plusResidual(y, add, out, context);
   },
+  normAdd: ({ x, norm, add, out }, context) => plusResidual(normed(x, norm, context), add, out, context),
+  layerNorm: ({ x, weight, bias, eps }, { acts, tapped }) =>
+    tapped(weight.name, layerNorm(acts.get(x)!, x.cols, valuesOf(weight), eps, bias && valuesOf(bias)), x.cols),
+  activate: ({ x, act, add, out }, context) =>
+    plusResidual(context.acts.get(x)!.map(ACTIVATIONS[act]), add, out, context),
   swiglu({ w1, w3, x, norm }, context) {
     const input = normed(x, norm, context);
     const gate = context.tapped(w1.name, multiply(w1, input), w1.rows);
@@ -116,7 +141,13 @@ const OPS: Lowerings<StepContext, ActivationRows, PlanNode['op']> = {
   },
   shortConv({ bcx, taps, bias, state: { layer, channels, length } }, { acts, columns }) {
     const past = ofLayer(columns, layer, () => []);
-    return shortConv(acts.get(bcx)!, channels, valuesOf(taps), length, past, bias && valuesOf(bias));
+    const convolution = { D: channels, taps: valuesOf(taps), L: length, bias: bias && valuesOf(bias), gated: true };
+    return shortConv(acts.get(bcx)!, convolution, past);
+  },
+  convolve({ x, taps, bias, state, gated, out: { cols: D } }, { acts, columns }) {
+    const past = state && ofLayer(columns, state.layer, () => []);
+    const L = taps.length / D;
+    return shortConv(acts.get(x)!, { D, taps: valuesOf(taps), L, bias: bias && valuesOf(bias), gated }, past);
   },
   attend({ qkv, cache: { layer, kvHeads, headDim }, heads, qNorm, kNorm, ropeTheta }, { acts, caches, onAttention }) {
     const cache = ofLayer(caches, layer, () => ({ k: [], v: [] }));

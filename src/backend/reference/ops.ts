@@ -1,5 +1,7 @@
 /** The ops as plain loops with f64 sums: the reference for every kernel. Rows are tokens. */
 
+import type { Activation } from '../../model/ops';
+
 export type ActivationRows = Float32Array;
 
 /** weight · x / sqrt(mean(x²) + eps), row by row */
@@ -10,6 +12,24 @@ export function rmsNorm(x: ActivationRows, cols: number, weight: Float32Array, e
     for (let i = 0; i < cols; i++) sum += x[at + i] * x[at + i];
     const scale = 1 / Math.sqrt(sum / cols + eps);
     for (let i = 0; i < cols; i++) y[at + i] = weight[i] * (x[at + i] * scale);
+  }
+  return y;
+}
+
+/** weight · (x − mean) / sqrt(var + eps) + bias, row by row */
+export function layerNorm(
+  x: ActivationRows,
+  cols: number,
+  weight: Float32Array,
+  eps: number,
+  bias?: Float32Array,
+): ActivationRows {
+  const y = new Float32Array(x.length);
+  for (let at = 0; at < x.length; at += cols) {
+    const row = x.subarray(at, at + cols);
+    const mean = row.reduce((sum, v) => sum + v, 0) / cols;
+    const scale = 1 / Math.sqrt(row.reduce((sum, v) => sum + (v - mean) ** 2, 0) / cols + eps);
+    for (let i = 0; i < cols; i++) y[at + i] = weight[i] * ((row[i] - mean) * scale) + (bias ? bias[i] : 0);
   }
   return y;
 }
@@ -37,31 +57,54 @@ export const silu = (v: number): number => v / (1 + Math.exp(-v));
 
 export const swiglu = (gate: ActivationRows, up: ActivationRows): ActivationRows => gate.map((v, i) => silu(v) * up[i]);
 
+/** The error function by the series of positive terms (Abramowitz and Stegun 7.1.6); beyond 6 it is 1 in f64. */
+function erf(x: number): number {
+  if (Math.abs(x) > 6) return Math.sign(x);
+  let [term, sum] = [x, x];
+  for (let n = 1; Math.abs(term) > 1e-17 * Math.abs(sum); n++) sum += term *= (2 * x * x) / (2 * n + 1);
+  return (2 / Math.sqrt(Math.PI)) * Math.exp(-x * x) * sum;
+}
+
+export const ACTIVATIONS: Record<Activation, (v: number) => number> = {
+  gelu: (v) => (v / 2) * (1 + erf(v / Math.SQRT2)),
+  gelu_tanh: (v) => (v / 2) * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (v + 0.044715 * v ** 3))),
+  silu,
+  relu: (v) => Math.max(v, 0),
+};
+
+export interface Convolution {
+  D: number;
+  /** [D, L] */
+  taps: Float32Array;
+  L: number;
+  bias?: Float32Array;
+  /** the input is [T, 3D]: B, C, x; else it is [T, D]: x, with B and C of ones */
+  gated: boolean;
+}
+
 /**
- * y[t, c] = C[t, c] · (bias[c] + Σ_k taps[c, k] · u[t − (L − 1) + k, c]) with u = B ⊙ x.
- * @param bcx [T, 3D]: B, C, x
- * @param past u of all earlier positions, [position, D]; that of these tokens is appended
+ * y[t, c] = C[t, c] · (bias[c] + Σ_k taps[c, k] · u[t − before + k, c]) with u = B ⊙ x.
+ * @param past u of all earlier positions, [position, D]; that of these tokens is appended, and `before` is L − 1.
+ * Without it `before` is ⌊(L − 1) / 2⌋, and u is zero outside of the sequence.
  */
 export function shortConv(
-  bcx: ActivationRows,
-  D: number,
-  taps: Float32Array,
-  L: number,
-  past: number[][],
-  bias?: Float32Array,
+  x: ActivationRows,
+  { D, taps, L, bias, gated }: Convolution,
+  past?: number[][],
 ): ActivationRows {
-  const T = bcx.length / (3 * D);
+  const width = gated ? 3 * D : D;
+  const T = x.length / width;
+  const u = past ?? [];
+  const position = u.length;
+  for (let at = 0; at < x.length; at += width)
+    u.push(Array.from({ length: D }, (_, c) => (gated ? Math.fround(x[at + c] * x[at + 2 * D + c]) : x[at + c])));
   const y = new Float32Array(T * D);
   for (let t = 0; t < T; t++) {
-    const at = t * 3 * D;
-    past.push(Array.from({ length: D }, (_, c) => Math.fround(bcx[at + c] * bcx[at + 2 * D + c])));
+    const first = position + t - (past ? L - 1 : (L - 1) >> 1);
     for (let c = 0; c < D; c++) {
       let sum = bias ? bias[c] : 0;
-      for (let k = 0; k < L; k++) {
-        const p = past.length - L + k;
-        if (p >= 0) sum += taps[c * L + k] * past[p][c];
-      }
-      y[t * D + c] = bcx[at + D + c] * sum;
+      for (let k = 0; k < L; k++) sum += taps[c * L + k] * (u[first + k]?.[c] ?? 0); // one sequence: [0, T)
+      y[t * D + c] = gated ? x[t * width + D + c] * sum : sum;
     }
   }
   return y;

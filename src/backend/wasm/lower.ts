@@ -1,7 +1,7 @@
 /** Lowers a plan to the op list of the C kernels (kernels/plan.h). */
 import { CONV_RING_POSITIONS, KV_PAGE_POSITIONS, OpKind } from 'virtual:rivulet-kernels';
 import { fail } from '../../errors';
-import type { Matrix, Vector } from '../../model/ops';
+import type { Matrix, Norm, Vector } from '../../model/ops';
 import {
   activationInputs,
   checkOps,
@@ -97,6 +97,30 @@ export interface LoweringContext extends LoweringTarget {
   partials: Map<string, number>;
 }
 
+const normFields = (norm: Norm | undefined, at: WeightAddressLookup): Op | undefined =>
+  norm && { norm: at.vector(norm.weight), eps: norm.eps };
+
+/** The fields of a convolution; its taps are transposed, and with state it has a ring. */
+export function convolutionFields(
+  { taps, bias, state, out: { cols: D } }: NodeOf<'shortConv' | 'convolve'>,
+  { heap, at, scope, inRings, convRings }: LoweringContext,
+): Op {
+  const L = taps.length / D;
+  if (state && L + 64 > CONV_RING_POSITIONS)
+    fail('DeviceError', {
+      what: `The convolution ${taps.name} is too long`,
+      got: L,
+      wanted: `at most ${CONV_RING_POSITIONS - 64}`,
+    });
+  const transposed = scope.alloc(D * L * 4, 'convolution taps');
+  const source = at.vector(taps) / 4;
+  const f32 = heap.f32;
+  for (let c = 0; c < D; c++) for (let k = 0; k < L; k++) f32[transposed / 4 + k * D + c] = f32[source + c * L + k];
+  const ring = state && inRings(CONV_RING_POSITIONS * D * 4);
+  if (state) convRings.push({ offset: ring!, channels: D, length: L });
+  return { bias: bias && at.vector(bias), taps: transposed, ring, length: L };
+}
+
 /** Reserves the keys or the values of a layer in each page: the rows of all heads, then the scales of int16 rows. */
 function reserveCache({ int16, inPage, cacheRows }: LoweringContext, kvHeads: number, headDim: number): number {
   const widths = int16 ? [2 * rowStride(headDim), 4] : [4 * rowStride(headDim)];
@@ -113,28 +137,15 @@ function reserveCache({ int16, inPage, cacheRows }: LoweringContext, kvHeads: nu
 const LOWERINGS: Lowerings<LoweringContext, Op> = {
   embed: ({ table }, { at }) => ({ w: at.matrix(table), segments: table.segments.length, cols: table.cols }),
   linear: ({ w, norm, bias, add }, { at, address }) => ({
-    w: at.matrix(w), segments: w.segments.length, norm: norm && at.vector(norm.weight), eps: norm?.eps, bias: bias && at.vector(bias), add: add && address(add),
+    w: at.matrix(w), segments: w.segments.length, ...normFields(norm, at), bias: bias && at.vector(bias), add: add && address(add),
   }), // prettier-ignore
   swiglu({ w1, w3, norm }, { at }) {
     if (w1.segments.length + w3.segments.length > 2)
       fail('DeviceError', { what: `${w1.name} or ${w3.name} has several segments`, wanted: 'one segment each' });
-    return { w: at.matrix(w1), segments: 1, w3: at.matrix(w3), norm: at.vector(norm.weight), eps: norm.eps };
+    return { w: at.matrix(w1), segments: 1, w3: at.matrix(w3), ...normFields(norm, at) };
   },
-  shortConv({ taps, bias, state: { channels: D, length: L } }, { heap, at, scope, inRings, convRings }) {
-    if (L + 64 > CONV_RING_POSITIONS)
-      fail('DeviceError', {
-        what: `The convolution ${taps.name} is too long`,
-        got: L,
-        wanted: `at most ${CONV_RING_POSITIONS - 64}`,
-      });
-    const transposed = scope.alloc(D * L * 4, 'convolution taps');
-    const source = at.vector(taps) / 4;
-    const f32 = heap.f32;
-    for (let c = 0; c < D; c++) for (let k = 0; k < L; k++) f32[transposed / 4 + k * D + c] = f32[source + c * L + k];
-    const ring = inRings(CONV_RING_POSITIONS * D * 4);
-    convRings.push({ offset: ring, channels: D, length: L });
-    return { bias: bias && at.vector(bias), taps: transposed, ring, length: L };
-  },
+  normAdd: ({ norm, add }, { at, address }) => ({ ...normFields(norm, at), add: add && address(add) }),
+  shortConv: convolutionFields,
   attend({ cache: { kvHeads, headDim }, heads, qNorm, kNorm, ropeTheta: theta }, context) {
     const { at, int16, inPage, ropes, partials } = context;
     if (heads % kvHeads || headDim % 2)

@@ -1,13 +1,13 @@
 /** The WebGPU backend: a device, packed weights in its memory, and programs for plans. */
 import type { Matrix, Vector } from '../../model/ops';
-import type { Dtype } from '../../tensor/dtype';
 import type { Backend, BackendInfo } from '../backend';
 import { checkOps, type Plan } from '../plan';
 import { adapterName } from './adapter';
 import { precompilePipelines } from './precompile';
 import { openDevice, type DeviceOptions, type OpenedDevice } from './device';
 import { ANY_KERNEL, wholeBuffer, type GpuWeightVector, type KernelTuning } from './dispatch';
-import { weightDtypes, selectPassingVariant, kernelVariantName, type DeviceKernelVariant } from './self_test';
+import { kernelVariantName, selectPassingVariant, selfTestCases, type DeviceKernelVariant } from './self_test';
+import type { SelfTestCaseName } from './self_test_golden';
 import { LOWERINGS } from './lower';
 import { createMatrixWriter } from './repack';
 import { createWebGpuProgram } from './program';
@@ -54,7 +54,7 @@ export async function openWebGpuBackend({
   };
   /** rejects when the buffer of a vector was refused; `compile` waits for these */
   const vectorsReady: Promise<void>[] = [];
-  const tested = new Set<Dtype>();
+  const tested = new Set<SelfTestCaseName>();
   let lost = false;
   void opened.lost.then(() => (lost = true));
 
@@ -66,14 +66,14 @@ export async function openWebGpuBackend({
    */
   async function selectKernels(plan: Plan): Promise<void> {
     checkOps(plan, LOWERINGS, 'WebGPU');
-    const dtypes = weightDtypes(plan).filter((dtype) => !tested.has(dtype));
-    if (selfTest !== 'never' && dtypes.length) {
-      const selection = await selectPassingVariant(opened, variant, dtypes, selfTest === 'known');
+    const cases = selfTestCases(plan).filter((one) => !tested.has(one));
+    if (selfTest !== 'never' && cases.length) {
+      const selection = await selectPassingVariant(opened, variant, cases, selfTest === 'known');
       variant = selection.variant;
       Object.assign(opened.features, { subgroups: variant.subgroups, integerHalfDecode: variant.integerHalfDecode });
       notes.push(...selection.notes);
       info.variant = kernelVariantName(variant);
-      for (const dtype of dtypes) tested.add(dtype);
+      for (const one of cases) tested.add(one);
     }
     if (tuning) opened.tunings.set(ANY_KERNEL, tuning);
     else if (selfTest === 'known') await loadSavedTunings(opened, exact);

@@ -44,7 +44,7 @@ export interface SwigluOperands {
   x: BufferRegion;
   y: BufferRegion;
   T: number;
-  norm: Norm;
+  norm?: Norm;
 }
 
 /** in_proj and the short convolution of one token, fused */

@@ -31,7 +31,7 @@ import {
   type ProgramScratch,
 } from './scratch';
 import { keyCacheBytes, type PlanBuffers } from './state_buffers';
-import type { Vector } from '../../model/ops';
+import type { ConvState, Vector } from '../../model/ops';
 
 export const weightVectorRegion = (vector: Vector): BufferRegion => (vector as GpuWeightVector).region;
 
@@ -150,6 +150,20 @@ export const LOWERINGS: Lowerings<LoweringContext, Dispatch[]> = {
     }),
   swiglu: ({ w1, w3, x, norm, out }, { gpu, at, T }) =>
     swigluDispatches(gpu, { w1: w1 as GpuMatrix, w3: w3 as GpuMatrix, x: at(x), y: at(out), T, norm }),
+  normAdd: ({ norm, add, out }, { gpu, at, T }) => [
+    {
+      label: 'norm_add',
+      sources: [reductionLibrary(gpu.features), 'lib/step', 'norm_add'],
+      constants: { cols: out.cols, eps: norm.eps, added: Number(!!add), group_size: 256 },
+      bindings: {
+        norm: weightVectorRegion(norm.weight),
+        add: add ? at(add) : weightVectorRegion(norm.weight),
+        y: at(out), // the input, in place
+        step: gpu.step,
+      },
+      grid: [T, 1, 1],
+    },
+  ],
   shortConv: shortConvDispatches,
   attend: (node, context) => (context.T === 1 ? attendDispatches : attendPrefillDispatches)(node, context),
   last: ({ x, out }, { gpu, at }) => (at(x) === at(out) ? [] : [copyLastRowDispatch(gpu, x.cols, at(x), at(out))]),
@@ -159,15 +173,20 @@ export const LOWERINGS: Lowerings<LoweringContext, Dispatch[]> = {
 export const registerWebGpuLowerings = (lowerings: MoreLowerings<LoweringContext, Dispatch[]>): void =>
   void Object.assign(LOWERINGS, lowerings);
 
-function shortConvDispatches(node: NodeOf<'shortConv'>, { gpu, state, at, T }: LoweringContext): Dispatch[] {
-  const { channels: D, length: L, layer } = node.state;
-  if (L > CONV_RING_POSITIONS)
+/** @throws CheckpointError if it cannot hold the past of a token */
+export function convolutionRing(rings: PlanBuffers['rings'], { layer, length }: ConvState): BufferRegion {
+  if (length > CONV_RING_POSITIONS)
     fail('CheckpointError', {
       what: `The short convolution of layer ${layer} is too long`,
-      got: L,
+      got: length,
       wanted: `at most ${CONV_RING_POSITIONS}`,
     });
-  const [bcx, ring, taps] = [at(node.bcx), state.rings.get(layer)!, weightVectorRegion(node.taps)];
+  return rings.get(layer)!;
+}
+
+function shortConvDispatches(node: NodeOf<'shortConv'>, { gpu, state, at, T }: LoweringContext): Dispatch[] {
+  const { channels: D, length: L } = node.state;
+  const [bcx, ring, taps] = [at(node.bcx), convolutionRing(state.rings, node.state), weightVectorRegion(node.taps)];
   const appends = T <= CONV_RING_POSITIONS - (L - 1);
   const grid: Dispatch['grid'] = [Math.ceil(D / 64), T, 1];
   const conv: Dispatch = {

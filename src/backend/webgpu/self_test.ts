@@ -2,7 +2,7 @@
  * The self test: a small model with random weights runs on the same kernels as the real model: matmul, matvec with few
  * and with many rows and columns, both attention kernels, the convolution, the draws. It runs once for each weight
  * format in use. A second small plan covers long prompts: attention over several tiles and spans, and a batch that
- * fills the convolution ring. The results are compared with those of the reference (self_test_golden.ts), log
+ * fills the convolution ring. A third one runs only if the model has norms after linear maps. The results are compared with those of the reference (self_test_golden.ts), log
  * probabilities with the device's own logits. If a kernel is wrong or does not compile, the next simpler variant is
  * tested: halves decoded by integer operations, no subgroups, an f32 cache. If all fail, the backend refuses the
  * device.
@@ -34,6 +34,9 @@ export interface DeviceKernelVariant {
 export const kernelVariantName = ({ subgroups, f16Cache, integerHalfDecode }: DeviceKernelVariant): string =>
   `${subgroups ? 'subgroups' : 'workgroup memory'}, cache ${f16Cache ? 'f16' : 'f32'}${integerHalfDecode ? ', halves by integers' : ''}`;
 
+/** The others give an output for every token: they need no draw, and no kernels for one. */
+const draws = (testCase: SelfTestCaseName): testCase is Dtype => testCase in DTYPES;
+
 /** Prompts that are read one after the other; each takes other kernels. */
 const PROMPTS = [
   { tokens: 11, as: 'a batch' },
@@ -45,9 +48,9 @@ const LONG_PROMPTS = [
   { tokens: 514, as: 'a long prompt' },
   { tokens: 1, as: 'one token over several spans' },
 ];
-const promptsOf = (testCase: SelfTestCaseName): typeof PROMPTS => (testCase === 'long' ? LONG_PROMPTS : PROMPTS);
+const promptsOf = (testCase: SelfTestCaseName): typeof PROMPTS => (draws(testCase) ? PROMPTS : LONG_PROMPTS);
 export const selfTestCompileOptions = (testCase: SelfTestCaseName): CompileOptions =>
-  testCase === 'long' ? { contextLength: 640, prefillBatch: 256 } : { contextLength: 64, prefillBatch: 16 };
+  draws(testCase) ? { contextLength: 64, prefillBatch: 16 } : { contextLength: 640, prefillBatch: 256 };
 
 type Weights = Pick<Backend, 'matrix' | 'vector'>;
 
@@ -57,9 +60,9 @@ type Weights = Pick<Backend, 'matrix' | 'vector'>;
  */
 const [V, D, F, H, K, d, L] = [4096, 256, 1280, 4, 2, 64, 3];
 
-/** A conv layer, an attention layer and a head, as in LFM2; or, for long prompts, attention and a convolution. */
+/** A conv layer, an attention layer and a head, as in LFM2; for long prompts, attention and a convolution. */
 export async function selfTestPlan(weights: Weights, testCase: SelfTestCaseName): Promise<Plan> {
-  const dtype = testCase === 'long' ? 'F32' : testCase;
+  const dtype = draws(testCase) ? testCase : 'F32';
   const matrix = (name: string, rows: number, cols = D): Promise<Matrix> =>
     writeRandomMatrix(weights, { name, rows, cols, segments: [{ name, rows, dtype }] });
   const vector = (name: string, length: number, least = 0.5): Vector => {
@@ -70,9 +73,17 @@ export async function selfTestPlan(weights: Weights, testCase: SelfTestCaseName)
     );
   };
   const norm = (name: string, length = D): Norm => ({ weight: vector(name, length), eps: 1e-5 });
-  if (testCase === 'long') {
+  if (!draws(testCase)) {
     const [heads, channels] = [3, d]; // with one key/value head
-    const table = await matrix('table', 67, (heads + 2) * d);
+    const cols = (heads + 2) * d;
+    const table = await matrix('table', 67, cols);
+    if (testCase === 'normAdd') {
+      const [w, post] = [await matrix('w', cols, cols), norm('post', cols)];
+      return recordPlan((op) => {
+        const x = op.embed(table);
+        return op.linear(w, x, { post, add: x });
+      });
+    }
     const norms = [norm('q_norm', d), norm('k_norm', d)];
     const kernel = vector('long_taps', channels * L);
     const build = (op: Ops) => {
@@ -81,7 +92,6 @@ export async function selfTestPlan(weights: Weights, testCase: SelfTestCaseName)
         { kind: 'kv', layer: 0, kvHeads: 1, headDim: d },
         { qNorm: norms[0], kNorm: norms[1], heads, ropeTheta: 1e6 },
       );
-      // an output for every token: no draw, and no kernels for one
       return op.shortConv(attended, kernel, { kind: 'conv', layer: 1, channels, length: L });
     };
     return recordPlan(build);
@@ -133,15 +143,15 @@ export async function runSelfTestCase(state: State, testCase: SelfTestCaseName):
   const { prefillBatch } = selfTestCompileOptions(testCase);
   const projections: number[] = [];
   for (const { tokens: T } of promptsOf(testCase)) {
-    const tokens = Uint32Array.from({ length: T }, () => next() % (testCase === 'long' ? 67 : V));
+    const tokens = Uint32Array.from({ length: T }, () => next() % (draws(testCase) ? V : 67));
     for (let at = 0; at < T; at += prefillBatch) await state.prefill(tokens.slice(at, at + prefillBatch));
-    const logits = (await state.logits()).slice(testCase === 'long' ? -d : 0); // of the last token
+    const logits = (await state.logits()).slice(draws(testCase) ? 0 : -d); // of the last token
     const size = Math.sqrt(logits.reduce((sum, v) => sum + v * v, 0));
     const sign = seededRandom(`projection ${T}`);
     for (let i = 0; i < 2; i++)
       projections.push(logits.reduce((sum, v) => sum + (v * (sign() - 2 ** 31)) / 2 ** 31, 0) / size);
   }
-  if (testCase === 'long') return { projections, drawn: [] };
+  if (!draws(testCase)) return { projections, drawn: [] };
   const sampled = {
     ...GREEDY_SAMPLING,
     temperature: 0.8,
@@ -218,7 +228,7 @@ async function findError(
       return `${promptsOf(testCase)[off >> 1].as}, ${testCase}: got ${got.projections[off]}, wanted ${wanted.projections[off]}`;
     if (got.drawn.join() !== wanted.drawn.join())
       return `draws over ${testCase}: got ${got.drawn.join(' ')}, wanted ${wanted.drawn.join(' ')}`;
-    return testCase === 'long' ? undefined : await wrongLogprobs(state, got.drawn.at(-1)!);
+    return draws(testCase) ? await wrongLogprobs(state, got.drawn.at(-1)!) : undefined;
   } catch (error) {
     opened.throwIfFailed(); // a lost device or a lack of memory is no wrong kernel
     if ((error as Error).name === 'MemoryError') throw error;
@@ -239,21 +249,20 @@ export interface VariantSelection {
 }
 
 /**
- * Finds the fastest variant whose results are right for these formats, and saves the choice for this adapter, browser
+ * Finds the fastest variant whose results are right in these cases, and saves the choice for this adapter, browser
  * and build.
  * @throws DeviceError when no variant passes; MemoryError
  */
 export async function selectPassingVariant(
   opened: OpenedDevice,
   wanted: DeviceKernelVariant,
-  dtypes: readonly Dtype[],
+  needed: readonly SelfTestCaseName[],
   useSaved: boolean,
 ): Promise<VariantSelection> {
   const known = useSaved
     ? await loadPersistedDeviceResult<VariantSelection>(opened, kernelVariantName(wanted))
     : undefined;
   const notes = known?.notes ?? [];
-  const needed: SelfTestCaseName[] = [...dtypes, 'long'];
   let untested = needed.filter((testCase) => !known?.cases.includes(testCase));
   const all = [...new Set([...(known?.cases ?? []), ...needed])];
   for (const variant of withFallbacks(known?.variant ?? wanted)) {
@@ -284,8 +293,9 @@ function withFallbacks(variant: DeviceKernelVariant): DeviceKernelVariant[] {
   return variants;
 }
 
-/** The weight formats of a plan's matrices. */
-export function weightDtypes(plan: Plan): Dtype[] {
-  const found = new Set(plan.nodes.flatMap(weightsOf).flatMap(({ segments }) => segments.map(({ dtype }) => dtype)));
-  return (Object.keys(DTYPES) as Dtype[]).filter((dtype) => found.has(dtype));
+/** The cases that test what a plan runs. */
+export function selfTestCases({ nodes }: Plan): SelfTestCaseName[] {
+  const dtypes = nodes.flatMap(weightsOf).flatMap(({ segments }) => segments.map(({ dtype }) => dtype));
+  const found = new Set<string>([...dtypes, 'long', ...nodes.map(({ op }) => op)]);
+  return (Object.keys(SELF_TEST_GOLDEN) as SelfTestCaseName[]).filter((one) => found.has(one));
 }

@@ -193,6 +193,19 @@ static void run_attend(const ThreadContext* s, const Op* op) {
   }
 }
 
+static void run_norm_add(const ThreadContext* s, const Op* op, uint32_t T) {
+  uint32_t first, end, n = op->rows;
+  share(s, T, 1, &first, &end);
+  for (uint32_t at = first * n; at < end * n; at += n) {
+    rms_norm(op->x + at, op->norm, op->y + at, n, op->eps);
+    if (op->add) add_tile(op->y + at, n, 0, op->add + at, op->y + at, n, 1, n);
+  }
+}
+
+#ifdef ENCODERS
+#include "encoders_layers.h"
+#endif
+
 static void run_op(const ThreadContext* s, const Op* op) {
   uint32_t T = op->single ? 1 : s->T, first, end;
   switch ((OpKind)op->kind) {
@@ -207,6 +220,14 @@ static void run_op(const ThreadContext* s, const Op* op) {
       share(s, op->rows, 16, &first, &end);
       if (first < end) __builtin_memcpy(op->y + first, op->x + (s->T - 1) * op->cols + first, (end - first) * 4);
       return;
+    case NORM_ADD: return run_norm_add(s, op, T);
+#ifdef ENCODERS
+    case LAYER_NORM: return run_layer_norm(s, op, T);
+    case ACTIVATE: return run_activate(s, op, T);
+    case CONVOLVE: return run_convolve(s, op, T);
+#else
+    default: return;
+#endif
   }
 }
 

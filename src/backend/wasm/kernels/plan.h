@@ -2,7 +2,11 @@
 #pragma once
 #include "linear.h"
 
-typedef enum { EMBED, LINEAR, SWIGLU, SHORT_CONV, ATTEND, LAST } OpKind;
+typedef enum { EMBED, LINEAR, SWIGLU, SHORT_CONV, ATTEND, LAST, NORM_ADD, LAYER_NORM, ACTIVATE, CONVOLVE } OpKind;
+
+// The `mode` of activate, and that of convolve.
+typedef enum { GELU, GELU_TANH, SILU, RELU } Activation;
+typedef enum { CAUSAL, CENTRED, CENTRED_GATED } Convolution;
 
 // Activations are [T, width], or [1, width] for an op with `single`. Absent pointers are 0.
 typedef struct {
@@ -18,12 +22,13 @@ typedef struct {
   const Weight* w3;         // swiglu
   const float* norm;        // [cols]; attend: of q [d]
   float eps;
-  const float* bias;        // linear [rows], shortConv [channels]
+  const float* bias;        // linear [rows], shortConv [channels], layerNorm [cols]
   const float* add;         // [T, rows]; may be y
   uint32_t int8;            // whether the weights read the int8 form of x
   const float* taps;        // shortConv, transposed: [length, channels]
   uint32_t ring;            // shortConv: byte offset in the state's rings of [CONV_RING_POSITIONS, channels], B ⊙ x by position
   uint32_t length;
+  uint32_t mode;            // activate, convolve
   uint32_t heads, kv_heads, head_dim;
   const float* k_norm;      // [d]
   float k_eps;

@@ -3,22 +3,29 @@
 #include "simd.h"
 #include "plan.h"
 
-// Channels from c on, four lanes at a time; the remaining channels take the same code with `lanes` 1.
-static inline void conv_lanes(const Op* op, float* ring, uint32_t T, uint32_t position, uint32_t c, int lanes) {
-  const uint32_t D = op->rows, L = op->length;
+// Whether the input holds B and C beside x. A convolution with state and without gates is one of encoders.
+#ifdef ENCODERS
+#define IS_GATED(op) ((op)->kind == SHORT_CONV)
+#else
+#define IS_GATED(op) 1
+#endif
+
+// Four lanes, or one.
 #define GET(p) (lanes == 4 ? LOAD(p) : wasm_v128_load32_zero(p))
 #define PUT(p, v) (lanes == 4 ? STORE(p, v) : wasm_v128_store32_lane(p, v, 0))
+
+// Channels from c on, four lanes at a time; the remaining channels take the same code with `lanes` 1.
+static inline void conv_lanes(const Op* op, float* ring, uint32_t T, uint32_t position, uint32_t c, int lanes) {
+  const uint32_t D = op->rows, L = op->length, width = IS_GATED(op) ? 3 * D : D;
   for (uint32_t t = 0; t < T; t++) {
-    const float* b = op->x + t * 3 * D + c;
+    const float* b = op->x + t * width + c;
     uint32_t now = position + t;
-    PUT(ring + (now % CONV_RING_POSITIONS) * D + c, MUL(GET(b), GET(b + 2 * D)));
+    PUT(ring + (now % CONV_RING_POSITIONS) * D + c, IS_GATED(op) ? MUL(GET(b), GET(b + 2 * D)) : GET(b));
     v128_t sum = op->bias ? GET(op->bias + c) : SPLAT(0);
     for (uint32_t k = now + 1 < L ? L - 1 - now : 0; k < L; k++)
       sum = MADD(GET(op->taps + k * D + c), GET(ring + ((now + 1 + k - L) % CONV_RING_POSITIONS) * D + c), sum);
-    PUT(op->y + t * D + c, MUL(GET(b + D), sum));
+    PUT(op->y + t * D + c, IS_GATED(op) ? MUL(GET(b + D), sum) : sum);
   }
-#undef GET
-#undef PUT
 }
 
 static void short_conv(const Op* op, uint8_t* rings, uint32_t T, uint32_t position, uint32_t c0, uint32_t c1) {

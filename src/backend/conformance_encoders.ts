@@ -1,0 +1,90 @@
+/** The cases of conformance.ts that need the side file `encoders`. */
+import type { ConformanceCase } from './conformance';
+
+export const ENCODER_CASES: ConformanceCase[] = [
+  ...(['F32', 'F16', 'Q4_0', 'Q8_0', 'Q6_K'] as const).map((dtype): ConformanceCase => {
+    const cols = dtype[0] === 'F' ? 69 : 512;
+    return {
+      name: `linear ${dtype} layer norm`,
+      offGrid: true,
+      build: (op, make) => {
+        const norm = make.layerNorm('norm', cols, dtype !== 'F16');
+        return op.linear(make.matrix('w', 37, cols, dtype), make.input(op, cols), { norm });
+      },
+    };
+  }),
+  {
+    name: 'linear F32 layer norm of rows far from zero',
+    build: (op, make) => {
+      const { weight: bias } = make.norm('shift', 68); // its mean is 1, the other term is small beside it
+      const x = op.linear(make.matrix('small', 68, 4, 'F32'), make.input(op, 4), { bias });
+      return op.linear(make.matrix('w', 40, 68, 'F32'), x, { norm: make.layerNorm('norm', 68, true) });
+    },
+  },
+  {
+    name: 'linear F32 layer norm of the last row',
+    build: (op, make) =>
+      op.linear(make.matrix('w', 40, 64, 'F32'), op.last(make.input(op, 64)), { norm: make.layerNorm('n', 64, true) }),
+  },
+  ...(['F32', 'Q4_0'] as const).map((dtype): ConformanceCase => ({
+    name: `swiglu ${dtype} layer norm`,
+    offGrid: true,
+    build: (op, make) =>
+      op.swiglu(make.matrix('w1', 97, 64, dtype), make.matrix('w3', 97, 64, dtype), make.input(op, 64), {
+        norm: make.layerNorm('norm', 64, true),
+      }),
+  })),
+  ...(['gelu', 'gelu_tanh', 'silu', 'relu'] as const).flatMap((act) =>
+    (['F32', 'Q8_0'] as const).map((dtype): ConformanceCase => ({
+      name: `linear ${dtype} ${act}${dtype === 'F32' ? '' : ' bias add'}`,
+      offGrid: dtype !== 'F32',
+      build: (op, make) => {
+        const x = make.input(op, 96);
+        const options = dtype === 'F32' ? { act } : { act, bias: make.vector('bias', 96), add: x };
+        return op.linear(make.matrix('w', dtype === 'F32' ? 77 : 96, 96, dtype), x, options);
+      },
+    })),
+  ),
+  {
+    name: 'linear F32 with every option',
+    build: (op, make) => {
+      const x = make.input(op, 65);
+      const norms = { norm: make.layerNorm('norm', 65, true), post: make.norm('post', 65) };
+      const w = make.matrix('w', 65, 65, 'F32');
+      return op.linear(w, x, { ...norms, bias: make.vector('bias', 65), act: 'gelu', add: x });
+    },
+  },
+  ...(
+    [
+      [64, 3, true],
+      [33, 3, true],
+      [130, 4, true],
+      [65, 9, false],
+      [32, 2, false],
+    ] as const
+  ).map(([D, L, gated]): ConformanceCase => ({
+    // prettier-ignore
+    name: `shortConv centred D ${D} L ${L}${gated ? '' : ' without gates'}`,
+    build: (op, make) =>
+      op.shortConv(make.input(op, gated ? 3 * D : D), make.vector('taps', D * L), undefined, {
+        bias: D === 33 || D === 65 ? make.vector('b', D) : undefined,
+        gated,
+      }),
+  })),
+  ...(
+    [
+      [33, 3],
+      [130, 9],
+    ] as const
+  ).map(([D, L]): ConformanceCase => ({
+    // prettier-ignore
+    name: `shortConv D ${D} L ${L} without gates`,
+    build: (op, make) =>
+      op.shortConv(
+        make.input(op, D),
+        make.vector('taps', D * L),
+        { kind: 'conv', layer: 0, channels: D, length: L },
+        { bias: D === 33 ? make.vector('b', D) : undefined, gated: false },
+      ),
+  })),
+];

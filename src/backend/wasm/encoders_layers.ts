@@ -1,0 +1,15 @@
+/** The ops of encoders on WASM (kernels/encoders_layers.h). */
+import { Activation, Convolution } from 'virtual:rivulet-kernels';
+import type { EncoderOp, Lowerings } from '../plan';
+import { convolutionFields, type LoweringContext, type Op } from './lower';
+
+const MODES = { gelu: Activation.gelu, gelu_tanh: Activation.geluTanh, silu: Activation.silu, relu: Activation.relu };
+
+export const ENCODER_LOWERINGS: Lowerings<LoweringContext, Op, EncoderOp> = {
+  layerNorm: ({ weight, bias, eps }, { at }) => ({ norm: at.vector(weight), bias: bias && at.vector(bias), eps }),
+  activate: ({ act, add }, { address }) => ({ mode: MODES[act], add: add && address(add) }),
+  convolve(node, context) {
+    const { causal, centred, centredGated } = Convolution;
+    return { ...convolutionFields(node, context), mode: node.state ? causal : node.gated ? centredGated : centred };
+  },
+};

@@ -1,0 +1,107 @@
+// What only encoders need: LayerNorm, activations, convolutions without state or without gates.
+#pragma once
+#include "short_conv.h"
+
+// y = weight · (x − mean) / sqrt(var + eps) + bias, n values
+static void layer_norm(const float* x, const Op* op, float* y, uint32_t n) {
+  v128_t lanes = SPLAT(0);
+  uint32_t i = 0;
+  for (; i + 4 <= n; i += 4) lanes = ADD(lanes, LOAD(x + i));
+  float sum = sum_lanes(lanes), squares;
+  for (uint32_t j = i; j < n; j++) sum += x[j];
+  const float mean = sum / (float)n;
+  lanes = SPLAT(0);
+  for (i = 0; i + 4 <= n; i += 4) {
+    v128_t d = SUB(LOAD(x + i), SPLAT(mean));
+    lanes = MADD(d, d, lanes);
+  }
+  squares = sum_lanes(lanes);
+  for (uint32_t j = i; j < n; j++) squares += (x[j] - mean) * (x[j] - mean);
+  const float scale = 1 / __builtin_sqrtf(squares / (float)n + op->eps);
+  for (i = 0; i + 4 <= n; i += 4) {
+    v128_t v = MUL(LOAD(op->norm + i), MUL(SUB(LOAD(x + i), SPLAT(mean)), SPLAT(scale)));
+    STORE(y + i, op->bias ? ADD(v, LOAD(op->bias + i)) : v);
+  }
+  for (; i < n; i++) y[i] = op->norm[i] * ((x[i] - mean) * scale) + (op->bias ? op->bias[i] : 0);
+}
+
+static void run_layer_norm(const ThreadContext* s, const Op* op, uint32_t T) {
+  uint32_t first, end;
+  share(s, T, 1, &first, &end);
+  for (uint32_t t = first; t < end; t++) layer_norm(op->x + t * op->cols, op, op->y + t * op->cols, op->cols);
+}
+
+// v · sigmoid(z)
+static inline v128_t times_sigmoid(v128_t v, v128_t z) {
+  return wasm_f32x4_div(v, ADD(SPLAT(1), exp_lanes(wasm_f32x4_neg(z))));
+}
+
+// v · Φ(v), with the error function to 1.5e-7 (Abramowitz and Stegun 7.1.26). `tail` is half of 1 − erf(|v| / √2).
+static inline v128_t gelu(v128_t v) {
+  v128_t x = MUL(wasm_f32x4_abs(v), SPLAT(0.707106781f));
+  v128_t t = wasm_f32x4_div(SPLAT(1), MADD(SPLAT(0.3275911f), x, SPLAT(1)));
+  v128_t p = MADD(SPLAT(1.061405429f), t, SPLAT(-1.453152027f));
+  p = MADD(p, t, SPLAT(1.421413741f));
+  p = MADD(p, t, SPLAT(-0.284496736f));
+  p = MADD(p, t, SPLAT(0.254829592f));
+  v128_t tail = MUL(MUL(MUL(p, t), SPLAT(0.5f)), exp_lanes(wasm_f32x4_neg(MUL(x, x))));
+  return MUL(v, wasm_v128_bitselect(SUB(SPLAT(1), tail), tail, wasm_f32x4_gt(v, SPLAT(0))));
+}
+
+static inline v128_t activation(v128_t v, Activation act) {
+  switch (act) {
+    case GELU: return gelu(v);
+    case GELU_TANH: {  // (1 + tanh(z)) / 2 is sigmoid(2z); 1.59576912 is 2 · sqrt(2 / π)
+      v128_t cubic = MADD(MUL(MUL(v, v), SPLAT(0.044715f)), v, v);
+      return times_sigmoid(v, MUL(SPLAT(1.59576912f), cubic));
+    }
+    case SILU: return times_sigmoid(v, v);
+    default: return wasm_f32x4_max(v, SPLAT(0));
+  }
+}
+
+// Slots have room for the lanes after the last value.
+static void run_activate(const ThreadContext* s, const Op* op, uint32_t T) {
+  uint32_t first, end;
+  share(s, T * op->rows, 16, &first, &end);
+  for (uint32_t i = first; i < end; i += 4) {
+    v128_t v = activation(LOAD(op->x + i), op->mode);
+    STORE(op->y + i, op->add ? ADD(v, LOAD(op->add + i)) : v);
+  }
+}
+
+typedef struct {
+  uint32_t first, end;
+} Sequence;
+
+// The sequence of token t: the whole call.
+static inline Sequence sequence_of(const ThreadContext* s, uint32_t t) {
+  (void)t;
+  return (Sequence){0, s->T};
+}
+
+// Channels from c on, as in conv_lanes; the input is zero outside of a token's sequence.
+static inline void centred_lanes(const ThreadContext* s, const Op* op, uint32_t T, uint32_t c, int lanes) {
+  const uint32_t D = op->rows, L = op->length, before = (L - 1) / 2;
+  const int gated = op->mode == CENTRED_GATED;
+  const float* x = op->x + c;
+  for (uint32_t t = 0; t < T; t++) {
+    const Sequence own = sequence_of(s, t);
+    v128_t sum = op->bias ? GET(op->bias + c) : SPLAT(0);
+    for (uint32_t k = 0; k < L; k++) {
+      const uint32_t from = t + k - before;  // wraps below 0, which is past every end
+      if (from < own.first || from >= own.end) continue;
+      const float* b = x + from * op->cols;
+      sum = MADD(GET(op->taps + k * D + c), gated ? MUL(GET(b), GET(b + 2 * D)) : GET(b), sum);
+    }
+    PUT(op->y + t * D + c, gated ? MUL(GET(x + t * op->cols + D), sum) : sum);
+  }
+}
+
+static void run_convolve(const ThreadContext* s, const Op* op, uint32_t T) {
+  uint32_t c, end;
+  share(s, op->rows, 16, &c, &end);
+  if (op->mode == CAUSAL) return short_conv(op, T, s->position, c, end);
+  for (; c + 4 <= end; c += 4) centred_lanes(s, op, T, c, 4);
+  for (; c < end; c++) centred_lanes(s, op, T, c, 1);
+}
