@@ -10,7 +10,7 @@ import { pathToFileURL } from 'node:url';
 import { brotliCompressSync, constants, gzipSync } from 'node:zlib';
 import { build } from 'vite';
 import { readShaders } from '../../shaders/plugin';
-import { compileKernels, deflateToBase64, packKernels } from '../../src/backend/wasm/kernels/build';
+import { compileKernels, packToBase64, packKernels } from '../../src/backend/wasm/kernels/build';
 import { flag, startTool } from './options';
 
 export interface Size {
@@ -38,7 +38,7 @@ const measure = (content: string | Uint8Array): Size => ({
 export async function sizes(): Promise<Sizes> {
   const script = readFileSync(new URL('../../dist/rivulet.js', import.meta.url), 'utf8');
   const variants = await Promise.all([compileKernels('simd'), compileKernels('relaxed')]);
-  const alone = await Promise.all(variants.map(deflateToBase64));
+  const alone = await Promise.all(variants.map(packToBase64));
   const larger = alone[0].length > alone[1].length ? alone[0] : alone[1];
   const { text } = await packKernels();
   if (!script.includes(text))
