@@ -49,7 +49,7 @@ export async function sizes(): Promise<Sizes> {
       { name: 'shaders (WGSL)', ...measure(JSON.stringify(readShaders())) },
       { name: 'kernels (WASM, SIMD)', ...measure(variants[0]) },
       { name: 'kernels (WASM, relaxed SIMD)', ...measure(variants[1]) },
-      { name: 'kernels, both by turns', ...measure(Buffer.from(text, 'base64')) },
+      { name: 'kernels, both packed', ...measure(Buffer.from(text, 'base64')) },
     ],
     total: measure(script.replace(text, larger)),
   };
