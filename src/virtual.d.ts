@@ -7,7 +7,7 @@ declare module '*?script' {
 }
 
 declare module 'virtual:rivulet-kernels' {
-  /** the WASM modules in one raw deflate stream in base64, in `pieces` by turns; the bytes of each */
+  /** the WASM modules packed (src/backend/wasm/unpack.ts) in base64, the relaxed one first; the bytes of each */
   export const modules: import('./backend/wasm/module').PackedKernels;
   /** what kernels/plan.h and kernels/linear.h declare: the fields of structs for src/backend/struct.ts, … */
   export const Op: string;

@@ -15,7 +15,7 @@ import { simpleRowBytes, simplify } from '../../src/tensor/nibbles';
 import type { Job, Timed } from './wasm_linear_worker';
 
 const open = async (variant: SimdVariant, int16Sums?: boolean): Promise<LinearKernelInstance> =>
-  instantiateLinearKernels((await loadKernelModule(true, variant)).module, int16Sums);
+  instantiateLinearKernels(loadKernelModule(true, variant).module, int16Sums);
 
 /** Checks every format and shape with all kernels: simd, relaxed, and relaxed with int16 sums. @returns the errors */
 export async function checkAll(): Promise<string[]> {
@@ -70,7 +70,7 @@ export async function measure({
   budget,
   reader,
 }: MeasureOptions): Promise<Measured[]> {
-  const { module } = await loadKernelModule(true, variant);
+  const { module } = loadKernelModule(true, variant);
   const { exports: c, memory } = await instantiateLinearKernels(module, int16Sums);
   memory.grow(Math.ceil((rows * cols * 9 + T * (rows + cols * 8) * 4) / 65536) + 64);
   const read = await WebAssembly.compile(Uint8Array.from(atob(reader), (v) => v.charCodeAt(0)));

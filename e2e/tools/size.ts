@@ -12,7 +12,7 @@ import { brotliCompressSync, constants, gzipSync } from 'node:zlib';
 import { build } from 'vite';
 import { readShaders } from '../../shaders/plugin';
 import { SIDE_FILES } from '../../side_files';
-import { compileKernels, deflateToBase64, packKernels } from '../../src/backend/wasm/kernels/build';
+import { compileKernels, packToBase64, packKernels } from '../../src/backend/wasm/kernels/build';
 import { flag, startTool } from './options';
 
 export interface Size {
@@ -47,7 +47,7 @@ const sizeOf = (name: string): NamedSize => ({ name, ...measure(read(name)) });
 export async function sizes(): Promise<Sizes> {
   const script = read('rivulet.js');
   const variants = await Promise.all([compileKernels('simd'), compileKernels('relaxed')]);
-  const alone = await Promise.all(variants.map(deflateToBase64));
+  const alone = await Promise.all(variants.map(packToBase64));
   const larger = alone[0].length > alone[1].length ? alone[0] : alone[1];
   const { text } = await packKernels();
   if (!script.includes(text))
@@ -60,7 +60,7 @@ export async function sizes(): Promise<Sizes> {
       { name: 'shaders (WGSL)', ...measure(JSON.stringify(readShaders())) },
       { name: 'kernels (WASM, SIMD)', ...measure(variants[0]) },
       { name: 'kernels (WASM, relaxed SIMD)', ...measure(variants[1]) },
-      { name: 'kernels, both by turns', ...measure(Buffer.from(text, 'base64')) },
+      { name: 'kernels, both packed', ...measure(Buffer.from(text, 'base64')) },
     ],
     total: measure(script.replace(text, larger)),
   };

@@ -1,11 +1,11 @@
 /** How a side file registers kernels; what it registers here is of this test. */
 import { modules } from 'virtual:rivulet-kernels';
 import { shaders } from 'virtual:rivulet-shaders';
-import { deflateRawSync } from 'node:zlib';
 import { afterEach, describe, expect, it } from 'vitest';
 import { fakeDevice, fakeGpuPlan, SIXTEEN_LAYERS, tinyCheckpoint } from '../../e2e/fake_device';
 import { CONFORMANCE_CASES, runConformanceCase } from '../backend/conformance';
 import { openWasmBackend } from '../backend/wasm/backend';
+import { packToBase64 } from '../backend/wasm/kernels/build';
 import { instantiateKernels, loadKernelModule, registerKernels } from '../backend/wasm/module';
 import type { Dispatch } from '../backend/webgpu/dispatch';
 import { lowerPlanToDispatches, LOWERINGS, registerWebGpuLowerings } from '../backend/webgpu/lower';
@@ -71,9 +71,9 @@ describe('registered kernels', () => {
   ); // prettier-ignore
 
   it.each([true, false])('are those that a backend opened later runs, shared memory %s', async (shared) => {
-    const text = deflateRawSync(Buffer.concat([WASM, WASM])).toString('base64');
-    registerKernels({ text, pieces: 1, simd: WASM.length, relaxed: WASM.length });
-    const { module } = await loadKernelModule(shared);
+    const text = await packToBase64(Buffer.concat([WASM, WASM]));
+    registerKernels({ text, simd: WASM.length, relaxed: WASM.length });
+    const { module } = loadKernelModule(shared);
     const kernels = instantiateKernels(module, new WebAssembly.Memory({ initial: 1, maximum: 1, shared }));
     expect((kernels as unknown as { test(): number }).test()).toBe(42);
   });

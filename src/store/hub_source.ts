@@ -28,7 +28,9 @@ export interface ResolvedModel {
 }
 
 const PART = '[A-Za-z0-9][A-Za-z0-9._-]*';
-const ID = new RegExp(`^(${PART}/${PART})(?:/([^:@?#]+))?(?::([^/:@?#]+))?(?:@([^:@?#]+))?(?::([^/:@?#]+))?$`);
+const ID = /* @__PURE__ */ new RegExp(
+  `^(${PART}/${PART})(?:/([^:@?#]+))?(?::([^/:@?#]+))?(?:@([^:@?#]+))?(?::([^/:@?#]+))?$`,
+);
 
 /** The names of the default hub, as other tools write them before an id. */
 const HOSTS = ['huggingface.co/', 'hf.co/', 'www.huggingface.co/'];

@@ -24,7 +24,7 @@ import {
 
 const SCHEDULE_ADDRESS = CONSTANTS_ADDRESS + 4 * 64; // the next 16 words of the schedule, with their constants added
 const [T, SUM, ROTATED] = [10, 17, 18]; // locals: state 2–9, i32 10–12, vectors 13–18
-const ADDRESS_0 = i32Const(0);
+const ADDRESS_0 = /* @__PURE__ */ i32Const(0);
 
 /** x rotated right by each of `turns`, all xored: the Σ of the standard */
 const sigma = (x: number, turns: number[]): number[] =>

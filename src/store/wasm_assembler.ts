@@ -25,11 +25,11 @@ export const i64Const = (value: bigint): number[] => [0x42, ...signed(BigInt.asI
  */
 const simdOpcode = (code: number): number[] => [0xfd, ...unsigned(code)];
 export const SIMD_OPCODE = {
-  xor: simdOpcode(81),
-  add: simdOpcode(174),
-  shl: simdOpcode(171),
-  shr: simdOpcode(173),
-  shr64: simdOpcode(205),
+  xor: /* @__PURE__ */ simdOpcode(81),
+  add: /* @__PURE__ */ simdOpcode(174),
+  shl: /* @__PURE__ */ simdOpcode(171),
+  shr: /* @__PURE__ */ simdOpcode(173),
+  shr64: /* @__PURE__ */ simdOpcode(205),
 };
 export const v128Load = (address: number): number[] => [...simdOpcode(0), 4, ...unsigned(address)];
 export const v128Store = (address: number): number[] => [...simdOpcode(11), 4, ...unsigned(address)];

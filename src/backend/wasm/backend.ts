@@ -55,7 +55,7 @@ export async function openWasmBackend({
   const obstacle = whyNoThreads();
   const maxThreads = obstacle ? 1 : Math.min(threads ?? navigator.hardwareConcurrency ?? 1, MAX_THREADS);
   const shared = maxThreads > 1;
-  const { module, variant } = await loadKernelModule(shared, wanted);
+  const { module, variant } = loadKernelModule(shared, wanted);
   const info: BackendInfo = { name: 'wasm', device: '', variant: exact ? `${variant} exact` : variant, notes: [] };
   const describeDevice = (n: number): void => {
     info.threads = n;

@@ -1,17 +1,14 @@
 /** Loads the compiled kernels: selects the variant that the browser supports, and instantiates it over a memory. */
 import { modules } from 'virtual:rivulet-kernels';
 import { fail } from '../../errors';
+import { createUnpacker } from './unpack';
 
 /** The instruction set of the kernels: plain WASM SIMD, or with relaxed SIMD. */
 export type SimdVariant = 'simd' | 'relaxed';
 
-/**
- * Both modules in the form of the bundle (kernels/build.ts): by turns, in as many pieces as compress best, and the
- * length of each.
- */
+/** Both modules in the form of the bundle (kernels/build.ts), the relaxed one first, and the bytes of each. */
 export interface PackedKernels {
   text: string;
-  pieces: number;
   simd: number;
   relaxed: number;
 }
@@ -38,13 +35,17 @@ export interface KernelExports {
 export const registerKernels = (kernels: Partial<PackedKernels>): void => void Object.assign(modules, kernels);
 
 /** Compiles the variant `wanted`, or the fastest one that the browser supports. @throws DeviceError */
-export async function loadKernelModule(
+export function loadKernelModule(
   shared: boolean,
   wanted?: SimdVariant,
-): Promise<{ module: WebAssembly.Module; variant: SimdVariant }> {
-  const both = await inflate(modules.text);
+): { module: WebAssembly.Module; variant: SimdVariant } {
+  const { text, relaxed, simd } = modules;
+  const unpack = createUnpacker(
+    Uint8Array.from(atob(text), (c) => c.charCodeAt(0)),
+    relaxed + simd,
+  );
   for (const variant of wanted ? [wanted] : (['relaxed', 'simd'] as const)) {
-    const bytes = moduleOf(variant, both);
+    const bytes = variant === 'relaxed' ? unpack(0, relaxed) : unpack(relaxed, relaxed + simd);
     if (!shared) unshareMemory(bytes);
     if (WebAssembly.validate(bytes)) return { module: compile(bytes), variant };
   }
@@ -73,27 +74,6 @@ function compile(bytes: Uint8Array<ArrayBuffer>): WebAssembly.Module {
       cause,
     );
   }
-}
-
-/** A module out of the pieces of both (kernels/build.ts). */
-function moduleOf(variant: SimdVariant, both: Uint8Array): Uint8Array<ArrayBuffer> {
-  const module = new Uint8Array(modules[variant]);
-  let at = 0;
-  for (let i = 0; i < modules.pieces; i++)
-    for (const each of ['simd', 'relaxed'] as const) {
-      const [begin, end] = [i, i + 1].map((piece) => Math.floor((modules[each] * piece) / modules.pieces));
-      if (each === variant) module.set(both.subarray(at, at + end - begin), begin);
-      at += end - begin;
-    }
-  return module;
-}
-
-/** Decodes raw deflate in base64. */
-async function inflate(text: string): Promise<Uint8Array<ArrayBuffer>> {
-  const packed = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
-  return new Uint8Array(
-    await new Response(new Blob([packed]).stream().pipeThrough(new DecompressionStream('deflate-raw'))).arrayBuffer(),
-  );
 }
 
 export const instantiateKernels = (module: WebAssembly.Module, memory: WebAssembly.Memory): KernelExports =>

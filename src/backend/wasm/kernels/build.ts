@@ -1,8 +1,6 @@
 /**
- * Compiles the C kernels with clang from the npm package @yowasp/clang, and provides them to the bundle as raw deflate
- * in base64. Without deflate the base64 text would be half as large again after the compression of the server. Both
- * variants are in one stream, in pieces by turns: a piece is near its like in the other variant, so that deflate, which
- * looks back 32 KB, stores most of it once (PERF.md).
+ * Compiles the C kernels with clang from the npm package @yowasp/clang, and provides them to the bundle packed
+ * (pack.ts), in base64. Both variants are in one text: the second repeats most of the first.
  *
  *   import { modules, KV_PAGE_POSITIONS } from 'virtual:rivulet-kernels'
  *
@@ -18,13 +16,14 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { deflateRawSync, gzipSync } from 'node:zlib';
+import { gzipSync } from 'node:zlib';
 import type { Plugin } from 'vite';
 import { KERNEL_SIDE_FILES, kernelSideFileOf, type KernelSideFile } from '../../../../side_files.ts';
 import { DTYPES, type Dtype } from '../../../tensor/dtype.ts';
 import { simpleRowBytes } from '../../../tensor/nibbles.ts';
 import type { PackedKernels, SimdVariant } from '../module';
 import { declarationsModule, layoutAssertions, readDeclarations, type Declarations } from './headers.ts';
+import { pack } from './pack.ts';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const cache = join(here, '../../../../node_modules/.cache/rivulet');
@@ -107,37 +106,17 @@ async function cachedFile(
   return readFileSync(file);
 }
 
-/** Raw deflate in base64. zopfli takes seconds. */
-export async function deflateToBase64(bytes: Uint8Array): Promise<string> {
-  const { deflateAsync } = await import('@gfx/zopfli');
-  return (await cachedFile([bytes], 'deflate', () => deflateAsync(bytes, { numiterations: 15 }))).toString('base64');
+/** In base64, what ../unpack.ts unpacks. Packing takes seconds. */
+export async function packToBase64(bytes: Uint8Array): Promise<string> {
+  const packer = ['pack.ts', '../unpack.ts'].map((file) => readFileSync(join(here, file)));
+  return (await cachedFile([bytes, ...packer], 'packed', async () => pack(bytes))).toString('base64');
 }
 
-/** Where piece `i` of a module begins. */
-const pieceStart = (bytes: number, i: number, pieces: number): number => Math.floor((bytes * i) / pieces);
-
+/** Both modules, of the engine or of a side file. */
 export async function packKernels(sideFile?: KernelSideFile): Promise<PackedKernels> {
-  const variants = [await compileKernels('simd', sideFile), await compileKernels('relaxed', sideFile)];
-  const pack = async (): Promise<Uint8Array> => {
-    const byTurns = (pieces: number): Uint8Array =>
-      Buffer.concat(
-        Array.from({ length: pieces }, (_, i) =>
-          variants.map((wasm) =>
-            wasm.subarray(pieceStart(wasm.length, i, pieces), pieceStart(wasm.length, i + 1, pieces)),
-          ),
-        ).flat(),
-      );
-    const sizes = Array.from({ length: 48 }, (_, i) => deflateRawSync(byTurns(i + 1)).length);
-    const pieces = sizes.indexOf(Math.min(...sizes)) + 1;
-    const packed: PackedKernels = {
-      text: await deflateToBase64(byTurns(pieces)),
-      pieces,
-      simd: variants[0].length,
-      relaxed: variants[1].length,
-    };
-    return Buffer.from(JSON.stringify(packed));
-  };
-  return JSON.parse((await cachedFile(variants, 'packed', pack)).toString()) as PackedKernels;
+  const [simd, relaxed] = await Promise.all([compileKernels('simd', sideFile), compileKernels('relaxed', sideFile)]);
+  const text = await packToBase64(Buffer.concat([relaxed, simd]));
+  return { text, simd: simd.length, relaxed: relaxed.length };
 }
 
 const NAME = 'virtual:rivulet-kernels';
@@ -167,7 +146,7 @@ if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) 
         `${sideFile ?? 'engine'}, ${variant}: ${wasm.length} bytes, ${gzipSync(wasm, { level: 9 }).length} gzip`,
       );
     }
-    const { text, pieces } = await packKernels(sideFile);
-    console.log(`both, ${pieces} pieces by turns: ${Buffer.from(text, 'base64').length} bytes of deflate`);
+    const { text } = await packKernels(sideFile);
+    console.log(`both: ${Buffer.from(text, 'base64').length} bytes packed`);
   }
 }
