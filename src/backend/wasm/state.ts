@@ -6,14 +6,14 @@ import { logprobs, type ChosenLogprob, type SamplingParams } from '../sampling';
 import type { StateCursor } from '../state_cursor';
 import { writeRopeTables } from './lower';
 import { HeapScope } from './memory';
-import type { Interpreter } from './program';
+import type { InterpretedState, Interpreter } from './interpreter';
 
 /** [address, bytes] */
 type Span = readonly [number, number];
 
 const sizeOf = (spans: Span[]): number => spans.reduce((sum, [, bytes]) => sum + bytes, 0);
 
-export class WasmState implements State {
+export class WasmState implements State, InterpretedState {
   /** addresses: token by position, those of the pages, and the block of rings */
   readonly history: number;
   readonly pages: number;

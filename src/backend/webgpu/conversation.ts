@@ -4,11 +4,10 @@
  */
 import { kvCachesOf } from '../plan';
 import type { StateCursor } from '../state_cursor';
-import { createBufferGroup, type BufferGroup } from './buffer_group';
-import type { OpenedDevice } from './device';
+import { createBufferGroup } from './buffer_group';
 import { STEP, type BufferRegion } from './dispatch';
-import { preparePlan, type PreparedPlan } from './prepared';
-import type { ProgramParts } from './program';
+import { preparePlan } from './prepared';
+import type { Conversation, ProgramParts } from './parts';
 import {
   allocateStateBuffers,
   columnBytes,
@@ -16,32 +15,7 @@ import {
   growKvCaches,
   keyCacheBytes,
   MIN_KV_CACHE_POSITIONS,
-  type StateBuffers,
 } from './state_buffers';
-
-export interface Conversation {
-  program: ProgramParts;
-  cursor: StateCursor;
-  group: BufferGroup;
-  /** with the tokens of this state */
-  gpu: OpenedDevice;
-  buffers: StateBuffers;
-  /** u32 [V], for the penalties; absent where the program draws nothing */
-  counts?: BufferRegion;
-  /** token ids by position, as on the GPU */
-  history: Uint32Array<ArrayBuffer>;
-  prepared: PreparedPlan;
-  /** position → convolution columns before it, as copyColumns has them */
-  marks: Map<number, BufferRegion>;
-  /** the logits while another state computes; made when that first happens */
-  keptLogits?: BufferRegion;
-  /** the tokens read are counted as prompt */
-  promptCounted: boolean;
-  /** the first activation slot may lack the embedding of the pending token */
-  embedLost: boolean;
-  /** a change of its buffers or dispatches under way: calls wait for it */
-  changing?: Promise<void>;
-}
 
 /** The values of `step` with which a state goes on; count 0: it has nothing to draw from and no pending token. */
 export interface StepValues extends Record<string, number> {

@@ -5,55 +5,24 @@
 import { CONV_RING_POSITIONS } from 'virtual:rivulet-kernels';
 import type { CompileOptions, Program, ShapeTuningResult, State, TuneOptions } from '../backend';
 import { tablesOf, type Plan } from '../plan';
-import { cursorLimits, stateLayout, StateCursor, type CursorLimits } from '../state_cursor';
-import { createBatchSubmitter, type SubmitBatch } from './batches';
+import { cursorLimits, stateLayout, StateCursor } from '../state_cursor';
+import { createBatchSubmitter } from './batches';
 import { createBufferGroup } from './buffer_group';
-import { closeConversation, openConversation, prepareAgain, roomFor, type Conversation } from './conversation';
+import { closeConversation, openConversation, prepareAgain, roomFor } from './conversation';
 import type { OpenedDevice } from './device';
-import { STEP, type BufferRegion } from './dispatch';
+import { STEP } from './dispatch';
 import { embedDrawnTokenLibrary } from './linear';
-import { createGpuLogprobs, type ComputeGpuLogprobs } from './logprobs';
+import { createGpuLogprobs } from './logprobs';
 import { planOutputRegion } from './lower';
-import type { PreparedDispatches } from './prepared';
-import { createReadbackPool, type ReadbackPool } from './readback';
+import type { ProgramParts } from './parts';
+import { createReadbackPool } from './readback';
 import type { GpuMatrix } from './repack';
-import { createGpuTokenSampler, type GpuTokenSampler } from './sampler';
+import { createGpuTokenSampler } from './sampler';
 import { restoreConversation } from './saved';
-import { allocateScratch, type ProgramScratch } from './scratch';
+import { allocateScratch } from './scratch';
 import { createWebGpuState, WINDOW_STEPS, type WebGpuState } from './state';
 import { MIN_KV_CACHE_POSITIONS } from './state_buffers';
 import { tuneKernels } from './tune';
-
-/** What the states of a program share. */
-export interface ProgramParts extends CompileOptions {
-  opened: OpenedDevice;
-  plan: Plan;
-  limits: CursorLimits;
-  /** of saved states */
-  layout: string;
-  /** the struct of lib/step.wgsl, for the state that computes */
-  step: BufferRegion;
-  scratch: ProgramScratch;
-  /** where the plan's first output stands: rows of V values, the logits */
-  output: BufferRegion;
-  V: number;
-  outputRows: 1 | 'T';
-  /** of all rows of the output */
-  logitBytes: number;
-  /** absent where the output has several rows */
-  sampler?: GpuTokenSampler;
-  logprobsOf?: ComputeGpuLogprobs;
-  /** dispatches of a decode step that the draw before it replaces: the embedding of its token */
-  skipped: number;
-  ids: ReadbackPool;
-  rows: ReadbackPool;
-  submitBatch: SubmitBatch;
-  /** prepared dispatches that bind no buffer of a state */
-  shared: PreparedDispatches;
-  conversations: Set<Conversation>;
-  /** the state whose values stand in `step` and in the activations */
-  owner?: Conversation;
-}
 
 export interface WebGpuProgram extends Program {
   newState(): Promise<WebGpuState>;

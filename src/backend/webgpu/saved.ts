@@ -3,16 +3,9 @@ import { fail } from '../../errors';
 import type { SavedState } from '../backend';
 import { checkSavedState, StateCursor } from '../state_cursor';
 import { createBufferGroup } from './buffer_group';
-import {
-  cacheRegions,
-  closeConversation,
-  encodeCopies,
-  openConversation,
-  roomFor,
-  type Conversation,
-} from './conversation';
+import { cacheRegions, closeConversation, encodeCopies, openConversation, roomFor } from './conversation';
 import type { BufferRegion } from './dispatch';
-import type { ProgramParts } from './program';
+import type { Conversation, ProgramParts } from './parts';
 import { createReadbackPool } from './readback';
 import { columnBytes, copyColumns } from './state_buffers';
 

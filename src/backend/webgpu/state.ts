@@ -3,7 +3,7 @@
  * token.
  */
 import { fail } from '../../errors';
-import type { State } from '../backend';
+import type { Program, State } from '../backend';
 import type { SamplingParams } from '../sampling';
 import {
   closeConversation,
@@ -14,12 +14,11 @@ import {
   markPosition,
   nextStep,
   rewindTo,
-  type Conversation,
 } from './conversation';
 import { encodeDispatches, type PreparedDispatch } from './device';
 import { STEP } from './dispatch';
+import type { Conversation } from './parts';
 import { prefillBuckets } from './prepared';
-import type { WebGpuProgram } from './program';
 import type { GpuTokenSampler } from './sampler';
 import { saveConversation } from './saved';
 import { contextBucket } from './scratch';
@@ -32,7 +31,7 @@ export interface WebGpuState extends State {
   internals(): Conversation;
 }
 
-export function createWebGpuState(program: WebGpuProgram, one: Conversation): WebGpuState {
+export function createWebGpuState(program: Program, one: Conversation): WebGpuState {
   const { cursor, group } = one;
   const { output, V, outputRows, rows, logprobsOf } = one.program;
   /** waits until the logits of this state are in place */
