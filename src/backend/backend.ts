@@ -223,5 +223,12 @@ export interface SavedState {
 }
 
 /** The first state of a new program. @throws MemoryError, DeviceError */
-export const firstState = async (backend: Backend, plan: Plan, options: CompileOptions): Promise<State> =>
-  (await backend.compile(plan, options)).newState();
+export async function firstState(backend: Backend, plan: Plan, options: CompileOptions): Promise<State> {
+  const program = await backend.compile(plan, options);
+  try {
+    return await program.newState();
+  } catch (error) {
+    program.dispose();
+    throw error;
+  }
+}

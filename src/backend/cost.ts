@@ -13,9 +13,9 @@ import { webGpuSizes } from './webgpu/cost';
  */
 export interface PlanCost {
   weights: number;
-  /** what does not depend on the context: activations, convolution rings, and what the backend holds without a model */
+  /** what all states share: activations, and what the backend holds without a model */
   scratch: number;
-  /** what a full context holds: keys, values and tables by position */
+  /** what one state holds when its context is full: keys, values and convolution rings */
   state: number;
   /** of the weights, what a decode step reads */
   read: number;
@@ -25,8 +25,8 @@ export interface PlanCost {
 export interface PlanSizes {
   matrix(matrix: Matrix): number;
   vector(vector: Vector): number;
-  /** a state and a full context */
-  state(plan: Plan, options: CompileOptions): number | Promise<number>;
+  /** a program, and one state of it with a full context */
+  compiled(plan: Plan, options: CompileOptions): Promise<Pick<PlanCost, 'scratch' | 'state'>>;
   /** what the backend holds without a model */
   empty: number;
 }
@@ -38,15 +38,14 @@ export interface PlanSizes {
 export async function planCost(backend: Backend, plan: Plan, options: CompileOptions): Promise<PlanCost> {
   const internals = (backend as WebGpuBackend | WasmBackend).internals();
   const sizes = 'opened' in internals ? webGpuSizes(internals) : wasmSizes(internals);
-  const scratch = await sizes.state(plan, { ...options, contextLength: 0 });
-  const full = await sizes.state(plan, options);
+  const { scratch, state } = await sizes.compiled(plan, options);
   const sum = <T>(of: (node: PlanNode) => T[], bytes: (one: T) => number): number =>
     [...new Set(plan.nodes.flatMap(of))].reduce((all, one) => all + bytes(one), 0);
   const [vectors, read] = [sum(vectorsOf, sizes.vector), sum(matricesOf, sizes.matrix)];
   return {
     weights: sum(weightsOf, sizes.matrix) + vectors,
     scratch: sizes.empty + scratch,
-    state: full - scratch,
+    state,
     read: read + vectors,
   };
 }

@@ -168,11 +168,14 @@ export const stateLayout = (plan: Plan, form: string): string =>
     ...plan.nodes.flatMap(kvCachesOf).map(({ layer, kvHeads, headDim }) => `${layer} kv ${kvHeads}×${headDim}`),
   ].join(', ');
 
-/** @throws StorageError unless the layouts are the same and the context has room for the state */
+/**
+ * @throws StorageError unless the layouts are the same, the context has room for the state, and its tokens are of the
+ * vocabulary
+ */
 export function checkSavedState(
   saved: { layout: string; tokens: Uint32Array },
   layout: string,
-  contextLength: number,
+  { contextLength, vocabulary }: Pick<CursorLimits, 'contextLength' | 'vocabulary'>,
 ): void {
   if (saved.layout !== layout)
     fail('StorageError', {
@@ -187,5 +190,13 @@ export function checkSavedState(
       got: `${saved.tokens.length} tokens`,
       wanted: `at most ${contextLength}`,
       cure: 'Load the model with a longer context.',
+    });
+  const unknown = saved.tokens.find((token) => token >= vocabulary);
+  if (unknown !== undefined)
+    fail('StorageError', {
+      what: 'A token of the saved conversation is outside the vocabulary',
+      got: unknown,
+      wanted: `less than ${vocabulary}`,
+      cure: 'Read its text again.',
     });
 }

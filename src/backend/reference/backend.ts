@@ -154,7 +154,7 @@ function createProgram(plan: Plan, options: CompileOptions, reference: Reference
         columns: new Map(),
       }),
     async restore(saved) {
-      checkSavedState(saved, layout, options.contextLength);
+      checkSavedState(saved, layout, limits);
       const pieces: Uint8Array[] = [];
       for await (const piece of saved.pieces) pieces.push(piece);
       const kept = JSON.parse(await new Blob(pieces as BlobPart[]).text()) as {

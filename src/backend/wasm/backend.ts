@@ -3,12 +3,12 @@ import { fail } from '../../errors';
 import type { Matrix, Vector } from '../../model/ops';
 import { DTYPES, rowBytes } from '../../tensor/dtype';
 import { simpleRowBytes, simplify } from '../../tensor/nibbles';
-import { ROW_SLICE_MULTIPLE, type Backend, type BackendInfo, type Runner } from '../backend';
+import { ROW_SLICE_MULTIPLE, type Backend, type BackendInfo } from '../backend';
 import { matricesOf, type PlanNode } from '../plan';
 import { setFasterAccumulatorWidth } from './accumulator_width';
 import { createWasmMemory, MAX_BYTES, WasmHeap } from './memory';
 import { loadKernelModule, instantiateKernels, type KernelExports, type SimdVariant } from './module';
-import { createWasmRunner } from './runner';
+import { createWasmProgram } from './program';
 import { WEIGHT } from './structs';
 import { ThreadPool, whyNoThreads } from './threads';
 
@@ -35,7 +35,7 @@ interface WasmInstance {
   heap: WasmHeap;
   kernels: KernelExports;
   pool: ThreadPool;
-  /** bytes in use before anything is loaded */
+  /** bytes in use before threads start and anything is loaded */
   startBytes: number;
   /** resolves when the threads run, to the reason if there are fewer than wanted */
   started: Promise<string | undefined>;
@@ -68,9 +68,9 @@ export async function openWasmBackend({
 
   const matrices = new Map<Matrix, PackedMatrix>();
   const vectors = new Map<Vector, number>();
-  const runners = new Set<Runner>();
   let instance: WasmInstance | undefined;
   let disposed = false;
+  let compiled = false; // a program: then the number of threads has been measured
 
   const check = (): void => {
     if (disposed) fail('DeviceError', { what: 'The WASM backend is closed', cure: 'Load the model again.' });
@@ -83,9 +83,10 @@ export async function openWasmBackend({
     const kernels = instantiateKernels(module, memory);
     const heap = new WasmHeap(memory, kernels.__heap_base.value as number);
     setFasterAccumulatorWidth(kernels, heap);
+    const startBytes = heap.used;
     const pool = new ThreadPool(kernels, heap);
     const started = pool.start(maxThreads, module);
-    instance = { heap, kernels, pool, started, startBytes: heap.used };
+    instance = { heap, kernels, pool, started, startBytes };
     return instance;
   }
 
@@ -93,7 +94,6 @@ export async function openWasmBackend({
     disposed = true;
     instance?.pool.stop();
     instance = undefined;
-    runners.clear();
     matrices.clear();
     vectors.clear();
   }
@@ -182,8 +182,8 @@ export async function openWasmBackend({
       const known = <K extends { name: string }, W>(map: Map<K, W>, key: K): W =>
         map.get(key) ??
         fail('DeviceError', { what: `${key.name} is not in this backend`, cure: 'Load the model again.' });
-      const fixedThreads = runners.size > 0 || threads !== undefined ? pool.size : undefined;
-      const runner = createWasmRunner(plan, options, {
+      const fixedThreads = compiled || threads !== undefined ? pool.size : undefined;
+      const program = await createWasmProgram(plan, options, {
         heap,
         kernels,
         pool,
@@ -191,16 +191,16 @@ export async function openWasmBackend({
         check,
         threads: fixedThreads,
         int16: !exact,
-        addresses: {
+        at: {
           matrix: (m) => known(matrices, m).address,
           vector: (v) => known(vectors, v),
           int8: (m) => !exact && m.segments.some(({ dtype }) => kernels.takes_int8(DTYPES[dtype].ggml)),
         },
       });
-      pool.keepOnly(runner.threads);
-      describeDevice(runner.threads);
-      runners.add(runner);
-      return runner;
+      pool.keepOnly(program.threads);
+      describeDevice(program.threads);
+      compiled = true;
+      return program;
     },
 
     memory: () => instance?.heap.used ?? 0,

@@ -1,15 +1,13 @@
 /**
- * What a plan takes in WASM memory: runners are created in a heap that has no memory and counts what is asked of it.
+ * What a plan takes in WASM memory: a program and a state are created in a heap that has no memory
+ * and counts what is asked of it.
  */
 import { KV_PAGE_POSITIONS } from 'virtual:rivulet-kernels';
 import { DTYPES } from '../../tensor/dtype';
 import type { PlanSizes } from '../cost';
-import type { CompileOptions } from '../backend';
-import type { Plan } from '../plan';
 import type { WasmBackend } from './backend';
-import { lowerPlanToWasmOps } from './lower';
 import { allocatedBytes, WasmHeap } from './memory';
-import { createWasmRunner } from './runner';
+import { createWasmProgram } from './program';
 import { WEIGHT } from './structs';
 import type { ThreadPool } from './threads';
 
@@ -27,32 +25,8 @@ class CountingHeap extends WasmHeap {
   }
 }
 
-export function wasmSizes({ kernels, maxThreads, startBytes, exact }: ReturnType<WasmBackend['internals']>): PlanSizes {
-  function runner(plan: Plan, options: CompileOptions): number {
-    const heap = new CountingHeap();
-    const addresses = { matrix: () => 0, vector: () => 0, int8: () => false };
-    const pool = { size: maxThreads } as ThreadPool;
-    createWasmRunner(plan, options, {
-      heap,
-      kernels,
-      pool,
-      addresses,
-      weightBytes: () => 0,
-      threads: 1,
-      int16: !exact,
-      check: () => undefined,
-    });
-    const { pageBytes } = lowerPlanToWasmOps(
-      plan,
-      options.prefillBatch,
-      !exact,
-      new CountingHeap(),
-      kernels,
-      addresses,
-    );
-    const pages = Math.ceil(options.contextLength / KV_PAGE_POSITIONS);
-    return heap.used + (pages - 1) * allocatedBytes(pageBytes + 64); // every runner begins with one page
-  }
+export function wasmSizes(internals: ReturnType<WasmBackend['internals']>): PlanSizes {
+  const { kernels, maxThreads, startBytes, exact, pool } = internals;
   return {
     matrix: ({ cols, segments }) =>
       segments.reduce(
@@ -60,7 +34,23 @@ export function wasmSizes({ kernels, maxThreads, startBytes, exact }: ReturnType
         allocatedBytes(WEIGHT.bytes * segments.length),
       ),
     vector: ({ length }) => allocatedBytes(4 * length + 16),
-    empty: startBytes,
-    runner,
+    empty: startBytes + pool.bytes,
+    async compiled(plan, options) {
+      const heap = new CountingHeap();
+      const program = await createWasmProgram(plan, options, {
+        heap,
+        kernels,
+        pool: { size: maxThreads } as ThreadPool,
+        at: { matrix: () => 0, vector: () => 0, int8: () => false },
+        weightBytes: () => 0,
+        threads: 1,
+        int16: !exact,
+        check: () => undefined,
+      });
+      const scratch = heap.used;
+      const { bytes } = await program.newState();
+      const pages = Math.ceil(options.contextLength / KV_PAGE_POSITIONS);
+      return { scratch, state: bytes + pages * allocatedBytes(program.internals().pageBytes + 64) };
+    },
   };
 }

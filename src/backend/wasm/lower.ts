@@ -5,7 +5,6 @@ import type { Matrix, Vector } from '../../model/ops';
 import {
   activationInputs,
   checkOps,
-  convStatesOf,
   lowerNode,
   matricesOf,
   type Lowerings,
@@ -14,7 +13,7 @@ import {
   type Plan,
   type PlanActivation,
 } from '../plan';
-import type { WasmHeap } from './memory';
+import type { HeapScope, WasmHeap } from './memory';
 import type { KernelExports } from './module';
 import { OP } from './structs';
 
@@ -37,6 +36,20 @@ export interface RopeTableInPage {
   offset: number;
 }
 
+/** One of the blocks of rows, by position, that a page has for each kv head: [KV_PAGE_POSITIONS, bytes] at `offset`. */
+export interface CacheRowsInPage {
+  offset: number;
+  bytes: number;
+}
+
+/** The ring of a convolution at `offset` of a state's rings: f32 [CONV_RING_POSITIONS, channels]. */
+export interface ConvRing {
+  offset: number;
+  channels: number;
+  /** taps of the convolution */
+  length: number;
+}
+
 export interface LoweredPlan {
   /** address and number of the ops */
   ops: number;
@@ -44,33 +57,55 @@ export interface LoweredPlan {
   /** addresses of the activation slots */
   slots: number[];
   ropes: RopeTableInPage[];
+  /** keys, values and scales */
+  cacheRows: CacheRowsInPage[];
   pageBytes: number;
+  convRings: ConvRing[];
+  ringBytes: number;
   /** widest input of a linear map */
   widest: number;
   attentionBytes: number;
-  /** longest convolution */
-  convLength: number;
-  /** all allocations of this plan */
-  held: number[];
 }
 
 /** floats per row of keys or values */
 const rowStride = (headDim: number): number => Math.ceil(headDim / 16) * 16;
 
-interface LoweringContext {
+/** What the op list refers to. */
+export interface LoweringTarget {
   heap: WasmHeap;
+  kernels: KernelExports;
   /** addresses of weights */
   at: WeightAddressLookup;
+  /** store keys and values as int16 with a scale per row, not as f32 */
   int16: boolean;
-  /** zeroed memory of this plan */
-  alloc(bytes: number, what: string): number;
+}
+
+interface LoweringContext extends LoweringTarget {
+  /** memory of this program */
+  scope: HeapScope;
   /** the address of an activation */
   address(x: PlanActivation): number;
   /** reserves bytes of each page: their offset */
   inPage(bytes: number): number;
+  /** Reserves bytes of each state's rings: their offset. */
+  inRings(bytes: number): number;
   ropes: RopeTableInPage[];
+  cacheRows: CacheRowsInPage[];
+  convRings: ConvRing[];
   /** offsets of partial results, by shape: all layers of a shape share them */
   partials: Map<string, number>;
+}
+
+/** Reserves the keys or the values of a layer in each page: the rows of all heads, then the scales of int16 rows. */
+function reserveCache({ int16, inPage, cacheRows }: LoweringContext, kvHeads: number, headDim: number): number {
+  const widths = int16 ? [2 * rowStride(headDim), 4] : [4 * rowStride(headDim)];
+  const bytes = widths.map((width) => KV_PAGE_POSITIONS * width);
+  const first = inPage(kvHeads * bytes.reduce((a, b) => a + b));
+  let offset = first;
+  for (const width of widths)
+    for (let head = 0; head < kvHeads; head++, offset += KV_PAGE_POSITIONS * width)
+      cacheRows.push({ offset, bytes: width });
+  return first;
 }
 
 /** The fields of an op beside those of its activations, `int8` and the barrier after it. */
@@ -84,28 +119,23 @@ const LOWERINGS: Lowerings<LoweringContext, Op> = {
       fail('DeviceError', { what: `${w1.name} or ${w3.name} has several segments`, wanted: 'one segment each' });
     return { w: at.matrix(w1), segments: 1, w3: at.matrix(w3), norm: at.vector(norm.weight), eps: norm.eps };
   },
-  shortConv({ taps, bias, state: { channels: D, length: L } }, { heap, at, alloc }) {
+  shortConv({ taps, bias, state: { channels: D, length: L } }, { heap, at, scope, inRings, convRings }) {
     if (L + 64 > CONV_RING_POSITIONS)
       fail('DeviceError', {
         what: `The convolution ${taps.name} is too long`,
         got: L,
         wanted: `at most ${CONV_RING_POSITIONS - 64}`,
       });
-    const transposed = alloc(D * L * 4, 'convolution taps');
+    const transposed = scope.alloc(D * L * 4, 'convolution taps');
     const source = at.vector(taps) / 4;
     const f32 = heap.f32;
     for (let c = 0; c < D; c++) for (let k = 0; k < L; k++) f32[transposed / 4 + k * D + c] = f32[source + c * L + k];
-    return {
-      bias: bias && at.vector(bias),
-      taps: transposed,
-      ring: alloc(CONV_RING_POSITIONS * D * 4, 'convolution state'),
-      length: L,
-    };
+    const ring = inRings(CONV_RING_POSITIONS * D * 4);
+    convRings.push({ offset: ring, channels: D, length: L });
+    return { bias: bias && at.vector(bias), taps: transposed, ring, length: L };
   },
-  attend(
-    { cache: { kvHeads, headDim }, heads, qNorm, kNorm, ropeTheta: theta },
-    { at, int16, inPage, ropes, partials },
-  ) {
+  attend({ cache: { kvHeads, headDim }, heads, qNorm, kNorm, ropeTheta: theta }, context) {
+    const { at, int16, inPage, ropes, partials } = context;
     if (heads % kvHeads || headDim % 2)
       fail('DeviceError', {
         what: 'The WASM kernels do not support this attention shape',
@@ -116,46 +146,46 @@ const LOWERINGS: Lowerings<LoweringContext, Op> = {
     if (!rope) ropes.push((rope = { theta, headDim, offset: inPage(KV_PAGE_POSITIONS * headDim * 4) }));
     const shape = `${heads} ${headDim}`;
     if (!partials.has(shape)) partials.set(shape, inPage(heads * (rowStride(headDim) + 16) * 4));
-    const cacheBytes = kvHeads * KV_PAGE_POSITIONS * (int16 ? 2 * rowStride(headDim) + 4 : 4 * rowStride(headDim));
     return {
       heads, kvHeads, headDim, norm: at.vector(qNorm.weight), eps: qNorm.eps, kNorm: at.vector(kNorm.weight), kEps: kNorm.eps,
-      rope: rope.offset, partials: partials.get(shape), keys: inPage(cacheBytes), values: inPage(cacheBytes), int16: Number(int16),
+      rope: rope.offset, partials: partials.get(shape), keys: reserveCache(context, kvHeads, headDim), values: reserveCache(context, kvHeads, headDim), int16: Number(int16),
     }; // prettier-ignore
   },
   last: () => ({}),
 };
 
+/** Reserves offsets in a block of memory; `bytes` is its size so far. */
+function blockLayout(): { bytes: number; reserve(bytes: number): number } {
+  const block = {
+    bytes: 0,
+    reserve(bytes: number): number {
+      const offset = block.bytes;
+      block.bytes += Math.ceil(bytes / 64) * 64;
+      return offset;
+    },
+  };
+  return block;
+}
+
 /**
- * @param int16 store keys and values as int16 with a scale per row, not as f32
+ * @param scope gets what is allocated, also if this throws
  * @throws MemoryError, DeviceError for a plan that these kernels do not support
  */
 export function lowerPlanToWasmOps(
   plan: Plan,
   prefillBatch: number,
-  int16: boolean,
-  heap: WasmHeap,
-  kernels: KernelExports,
-  at: WeightAddressLookup,
+  scope: HeapScope,
+  target: LoweringTarget,
 ): LoweredPlan {
   checkOps(plan, LOWERINGS, 'WASM');
-  const held: number[] = [];
-  const alloc = (bytes: number, what: string): number => {
-    const address = heap.zeros(bytes, what);
-    held.push(address);
-    return address;
-  };
+  const { heap, kernels, at, int16 } = target;
   const slots = plan.slots.map(({ rows, cols }) =>
-    alloc((rows === 1 ? 1 : prefillBatch) * cols * 4 + 16, 'activations'),
+    scope.alloc((rows === 1 ? 1 : prefillBatch) * cols * 4 + 16, 'activations'),
   );
   const address = (x: PlanActivation): number => slots[x.slot];
-  let pageBytes = 0;
-  const inPage = (bytes: number): number => {
-    const offset = pageBytes;
-    pageBytes += Math.ceil(bytes / 64) * 64;
-    return offset;
-  };
-  const ropes: RopeTableInPage[] = [];
-  const context = { heap, at, int16, alloc, address, inPage, ropes, partials: new Map<string, number>() };
+  const [page, rings] = [blockLayout(), blockLayout()];
+  const parts = { ropes: [] as RopeTableInPage[], cacheRows: [] as CacheRowsInPage[], convRings: [] as ConvRing[] };
+  const context = { heap, kernels, at, int16, scope, address, inPage: page.reserve, inRings: rings.reserve, ...parts, partials: new Map<string, number>() }; // prettier-ignore
 
   const list = plan.nodes.map((node, i): Op => {
     const [x] = activationInputs(node);
@@ -165,15 +195,14 @@ export function lowerPlanToWasmOps(
       int8: Number(matricesOf(node).some(at.int8)), ...lowerNode(LOWERINGS, node, context), ...(node.op === 'linear' && shareRows(node, plan.nodes[i + 1])),
     }; // prettier-ignore
   });
-  const ops = alloc(list.length * OP.bytes, 'the plan');
+  const ops = scope.alloc(list.length * OP.bytes, 'the plan');
   list.forEach((op, i) => OP.write(heap, ops + i * OP.bytes, op));
   const attentionBytes = Math.max(
     0,
     ...list.map(({ heads, kvHeads, headDim }) => (heads ? kernels.attention_size(heads, kvHeads!, headDim!) : 0)),
   );
   const widest = Math.max(0, ...plan.nodes.flatMap(matricesOf).map(({ cols }) => cols));
-  const convLength = Math.max(1, ...plan.nodes.flatMap(convStatesOf).map(({ length }) => length));
-  return { ops, count: list.length, slots, ropes, pageBytes, widest, attentionBytes, convLength, held };
+  return { ops, count: list.length, slots, ...parts, pageBytes: page.bytes, ringBytes: rings.bytes, widest, attentionBytes }; // prettier-ignore
 }
 
 /**

@@ -164,6 +164,35 @@ export class WasmHeap {
   }
 }
 
+/** Allocations that are released together. */
+export class HeapScope {
+  /** what they take */
+  bytes = 0;
+  private readonly addresses = new Set<number>();
+
+  constructor(private readonly heap: WasmHeap) {}
+
+  /** Zeroed memory. @throws MemoryError */
+  alloc(bytes: number, what: string): number {
+    const { used } = this.heap;
+    const address = this.heap.zeros(bytes, what);
+    this.addresses.add(address);
+    this.bytes += this.heap.used - used;
+    return address;
+  }
+
+  release(address: number): void {
+    if (!this.addresses.delete(address)) return;
+    const { used } = this.heap;
+    this.heap.release(address);
+    this.bytes += this.heap.used - used;
+  }
+
+  dispose(): void {
+    for (const address of this.addresses) this.release(address);
+  }
+}
+
 const align = (bytes: number): number => Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
 
 /** What `alloc` takes for so many bytes. */

@@ -3,7 +3,7 @@
  * file on its host. The page creates them if it offers to, else this worker.
  */
 import { fail } from '../../errors';
-import type { WasmHeap } from './memory';
+import { HeapScope, type WasmHeap } from './memory';
 import type { KernelExports } from './module';
 import { THREAD_POOL } from './structs';
 
@@ -74,6 +74,7 @@ export function whyNoThreads(): string | undefined {
 export class ThreadPool {
   /** address of the C struct ThreadPool */
   readonly address: number;
+  private readonly scope: HeapScope;
   private threads: Thread[] = [];
   private url: string | undefined;
 
@@ -81,25 +82,32 @@ export class ThreadPool {
     private readonly kernels: KernelExports,
     private readonly heap: WasmHeap,
   ) {
-    this.address = heap.zeros(THREAD_POOL.bytes, 'threads');
+    this.scope = new HeapScope(heap);
+    this.address = this.scope.alloc(THREAD_POOL.bytes, 'threads');
   }
 
   get size(): number {
     return 1 + this.threads.length;
   }
 
+  /** bytes that it holds, with the stacks of threads that have ended: these may still run for a moment */
+  get bytes(): number {
+    return this.scope.bytes;
+  }
+
   /** Starts threads until there are `wanted`; resolves to the reason if there are fewer. */
   async start(wanted: number, module: WebAssembly.Module): Promise<string | undefined> {
     if (wanted <= 1) return undefined;
-    const stacks = this.heap.alloc(STACK_BYTES * (wanted - 1), 'threads');
+    const stacks = Array.from({ length: wanted - 1 }, () => this.scope.alloc(STACK_BYTES, 'threads'));
     const url = (this.url = URL.createObjectURL(new Blob([WORKER_SOURCE], { type: 'text/javascript' })));
     const threads = Array.from({ length: wanted - 1 }, () => startThread(url));
     this.threads = threads; // so that `stop` also ends threads that still start
     const started = await Promise.allSettled(threads.map((thread) => thread.ask({ module, memory: this.heap.memory })));
     if (!this.url) return undefined;
     this.threads = threads.filter((thread, i) => started[i].status === 'fulfilled' || void thread.end());
+    for (const unused of stacks.slice(this.threads.length)) this.scope.release(unused);
     const serving = this.threads.map((thread, i) =>
-      thread.ask({ pool: this.address, thread: i + 1, stack: stacks + STACK_BYTES * (i + 1) }),
+      thread.ask({ pool: this.address, thread: i + 1, stack: stacks[i] + STACK_BYTES }),
     );
     await Promise.all(serving);
     const failed = started.find((s) => s.status === 'rejected');

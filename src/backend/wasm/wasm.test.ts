@@ -1,14 +1,10 @@
 import { OpKind } from 'virtual:rivulet-kernels';
-import { resolveObjectURL } from 'node:buffer';
-import { Worker as NodeThread } from 'node:worker_threads';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { randomModel } from '../../../e2e/models';
-import type { Config } from '../../model/config';
-import type { Dtype } from '../../tensor/dtype';
-import { firstState, type Backend, type State } from '../backend';
+import { feed, logitsOf, NodeWorker, open, smallPlan, smallState, tokens } from '../../../e2e/small_wasm';
+import { firstState } from '../backend';
 import { CONFORMANCE_CASES, runConformanceCase } from '../conformance';
 import { planCost } from '../cost';
-import { recordPlan, type Plan, type PlanNode } from '../plan';
+import { recordPlan, type PlanNode } from '../plan';
 import { seededRandom, writeRandomMatrix } from '../random_weights';
 import { openReferenceBackend } from '../reference/backend';
 import { GREEDY_SAMPLING, sampleToken, type SamplingParams } from '../sampling';
@@ -16,75 +12,8 @@ import { openWasmBackend } from './backend';
 import { kernelDeclarations } from './kernels/build';
 import { OP, PLAN, SAMPLING, WEIGHT } from './structs';
 
-/** A web worker on a thread of Node, as far as threads.ts needs one. */
-class NodeWorker {
-  onerror: ((event: { message: string }) => void) | null = null;
-  private readonly thread: Promise<NodeThread>;
-
-  constructor(url: string) {
-    const prelude = `var onmessage; require('node:worker_threads').parentPort.on('message', (data) => onmessage({ data }));`;
-    this.thread = resolveObjectURL(url)!
-      .text()
-      .then((source) => {
-        const thread = new NodeThread(prelude + source, { eval: true });
-        thread.on('error', (error) => this.onerror?.({ message: String(error) }));
-        return thread;
-      });
-  }
-
-  postMessage(message: unknown, transfer: MessagePort[]): void {
-    void this.thread.then((thread) => thread.postMessage(message, transfer as never));
-  }
-
-  terminate(): void {
-    void this.thread.then((thread) => thread.terminate());
-  }
-}
-
 beforeAll(() => void vi.stubGlobal('Worker', NodeWorker));
 afterAll(() => void vi.unstubAllGlobals());
-
-const open = async (threads: number, options = {}): Promise<Backend> => {
-  const backend = await openWasmBackend({ threads, variant: 'simd', ...options });
-  await backend.reserve(8 << 20);
-  return backend;
-};
-
-const config: Config = {
-  vocabSize: 131, hiddenSize: 256, ffnSize: 288, layers: ['conv', 'attention', 'conv', 'attention'], heads: 6, kvHeads: 2, headDim: 32,
-  convLength: 3, normEps: 1e-5, ropeTheta: 10000, contextLength: 1000,
-}; // prettier-ignore
-
-/**
- * A small model with every kind of op and several weight formats. One attention has q, k and v as three segments, as in
- * most checkpoints: then it needs no barrier before it. The other has them in one.
- */
-function dtypeOf(gguf: string): Dtype {
-  if (/token_embd|attn_v/.test(gguf)) return 'Q6_K';
-  if (/in_proj|attn_output/.test(gguf)) return 'Q8_0';
-  if (/ffn_down/.test(gguf)) return gguf.startsWith('blk.1.') ? 'F16' : 'Q8_0';
-  return 'Q4_0';
-}
-
-const smallPlan = (backend: Backend): Promise<Plan> =>
-  randomModel(backend, config, dtypeOf, (gguf) => gguf === 'blk.3.attn_qkv.weight');
-const smallState = async (backend: Backend, prefillBatch: number): Promise<State> =>
-  firstState(backend, await smallPlan(backend), { contextLength: 1000, prefillBatch });
-
-const tokens = (n: number, name = 'tokens'): Uint32Array => {
-  const next = seededRandom(name);
-  return Uint32Array.from({ length: n }, () => next() % config.vocabSize);
-};
-
-async function feed(state: State, all: Uint32Array, piece: number): Promise<void> {
-  for (let at = 0; at < all.length; at += piece) await state.prefill(all.slice(at, at + piece));
-}
-
-async function logitsOf(state: State, all: Uint32Array, piece: number): Promise<Float32Array> {
-  state.rewind(0);
-  await feed(state, all, piece);
-  return state.logits();
-}
 
 const power = (values: Float32Array): number => values.reduce((sum, v) => sum + v * v, 0);
 
@@ -285,7 +214,8 @@ describe('the sampler', () => {
       const prompt = Uint32Array.from({ length: 1 + (next() % 20) }, () => next() % V);
       state.rewind(0);
       await state.prefill(prompt);
-      const drawn = [...(await state.decode(3, s)), ...(await state.decode(1, s))];
+      const drawn: number[] = [];
+      for (const steps of s.mask ? [1, 1, 1, 1] : [3, 1]) drawn.push(...(await state.decode(steps, s)));
 
       const history = [...prompt];
       const wanted = drawn.map(() => {

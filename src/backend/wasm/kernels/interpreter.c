@@ -202,7 +202,7 @@ static void run_op(const ThreadContext* s, const Op* op) {
     case ATTEND: return run_attend(s, op);
     case SHORT_CONV:
       share(s, op->rows, 16, &first, &end);
-      return short_conv(op, T, s->position, first, end);
+      return short_conv(op, s->plan->rings, T, s->position, first, end);
     case LAST:
       share(s, op->rows, 16, &first, &end);
       if (first < end) __builtin_memcpy(op->y + first, op->x + (s->T - 1) * op->cols + first, (end - first) * 4);

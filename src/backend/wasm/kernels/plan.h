@@ -22,7 +22,7 @@ typedef struct {
   const float* add;         // [T, rows]; may be y
   uint32_t int8;            // whether the weights read the int8 form of x
   const float* taps;        // shortConv, transposed: [length, channels]
-  float* ring;              // shortConv: [CONV_RING_POSITIONS, channels] of B ⊙ x by position
+  uint32_t ring;            // shortConv: byte offset in the state's rings of [CONV_RING_POSITIONS, channels], B ⊙ x by position
   uint32_t length;
   uint32_t heads, kv_heads, head_dim;
   const float* k_norm;      // [d]
@@ -60,10 +60,12 @@ typedef struct {
   uint32_t draws;           // tokens to draw; all but the last are also read
   uint32_t first, end;      // ops [first, end): a part of them only while threads are measured
   uint32_t prompt;          // tokens of the prompt, for the penalties
-  // set once for the plan
-  const Op* ops;
+  // set when another state runs
   uint32_t* history;        // token by position
   uint8_t** pages;
+  uint8_t* rings;
+  // set once for the plan
+  const Op* ops;
   float* logits;            // [V]
   uint32_t vocabulary;
   float* normed;            // [prefillBatch, widest x], T > 1

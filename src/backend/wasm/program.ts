@@ -1,0 +1,225 @@
+/**
+ * A compiled plan on the WASM backend. A step blocks the calling thread until it is done: the caller must pause between
+ * steps to receive messages.
+ */
+import { CONV_RING_POSITIONS, SAMPLER_TOKEN_BYTES } from 'virtual:rivulet-kernels';
+import { fail } from '../../errors';
+import type { CompileOptions, Program } from '../backend';
+import type { PlanNode, Plan } from '../plan';
+import type { SamplingParams } from '../sampling';
+import { checkSavedState, cursorLimits, stateLayout, StateCursor, type CursorLimits } from '../state_cursor';
+import { lowerPlanToWasmOps, type LoweredPlan, type LoweringTarget } from './lower';
+import { HeapScope, type WasmHeap } from './memory';
+import { createWasmState, type WasmState } from './state';
+import { PLAN, SAMPLING } from './structs';
+import { fastestThreadCount, type ThreadPool } from './threads';
+
+const tileFloats = (prefillBatch: number): number => Math.max(64 * prefillBatch, 512);
+/** bytes of weights read by each run that measures threads: more than a cache holds, and a few ms */
+const MEASURED_BYTES = 48e6;
+
+const align = (bytes: number): number => Math.ceil(bytes / 64) * 64;
+
+export interface WasmProgramContext extends LoweringTarget {
+  pool: ThreadPool;
+  /** packed bytes of the matrices of which a node reads all rows */
+  weightBytes(node: PlanNode): number;
+  /** threads to use; undefined to measure */
+  threads: number | undefined;
+  /** @throws DeviceError when the backend is closed */
+  check(): void;
+}
+
+export interface WasmProgram extends Program {
+  readonly threads: number;
+  /** for cost.ts, and for tools: describe_program.ts */
+  internals(): {
+    plan: Plan;
+    /** of a page of keys and values */
+    pageBytes: number;
+    weightBytes(node: PlanNode): number;
+    /** ms of each op and of the sampler since the model was loaded: in steps of one token, then in steps of several */
+    times: Float64Array;
+    /** tokens read in both */
+    tokensRead: number[];
+  };
+}
+
+/** The memory that all states of a program share, with the C struct Plan. It runs the op list for one state at a time. */
+export class Interpreter {
+  readonly heap: WasmHeap;
+  readonly lowered: LoweredPlan;
+  readonly limits: CursorLimits;
+  /** of what the states save */
+  readonly layout: string;
+  readonly states = new Set<WasmState>();
+  /** address of the logits of the state that ran last, floats of a row, and rows at most */
+  readonly logits: number;
+  readonly columns: number;
+  readonly logitRows: number;
+  readonly tokensRead = [0, 0]; // in steps of one token, and in steps of several
+  threads = 1;
+  /** the state whose history, pages and rings the struct names */
+  private current: WasmState | undefined;
+  private closed = false;
+  private readonly header: number;
+  private readonly timesAddress: number;
+  private readonly mask: number;
+  private bias = { address: 0, room: 0 };
+
+  /** @throws MemoryError, DeviceError; then `scope` must be disposed */
+  constructor(
+    readonly plan: Plan,
+    { contextLength, prefillBatch }: CompileOptions,
+    private readonly context: WasmProgramContext,
+    private readonly scope: HeapScope,
+  ) {
+    const { heap, kernels, pool } = context;
+    const alloc = (bytes: number, what: string): number => scope.alloc(bytes, what);
+    const lowered = (this.lowered = lowerPlanToWasmOps(plan, prefillBatch, scope, context));
+    const [{ cols: V, rows, slot }] = plan.outputs;
+    this.heap = heap;
+    this.limits = cursorLimits(plan, { contextLength, prefillBatch }, CONV_RING_POSITIONS);
+    this.layout = stateLayout(plan, context.int16 ? 'wasm int16' : 'wasm f32');
+    this.logits = lowered.slots[slot];
+    this.columns = V;
+    this.logitRows = rows === 1 ? 1 : prefillBatch;
+    const { vocabulary } = this.limits;
+    const widest = Math.ceil(lowered.widest / 16) * 16;
+    const tile = tileFloats(prefillBatch);
+    const scratchBytes =
+      align(Math.max(widest * 4 + kernels.quantized_size(1, widest), lowered.attentionBytes)) + 2 * tile * 4;
+    this.timesAddress = alloc(2 * (lowered.count + 1) * 8, 'the profile');
+    this.header = alloc(PLAN.bytes, 'the plan');
+    this.mask = alloc(Math.ceil(V / 32) * 4, 'the mask');
+    this.set({
+      first: 0, end: lowered.count, ops: lowered.ops, logits: this.logits, vocabulary: V, normed: alloc(prefillBatch * widest * 4, 'activations'),
+      int8: alloc(kernels.quantized_size(prefillBatch, widest), 'activations'), scratch: alloc(scratchBytes * pool.size, 'scratch'), scratchBytes, tile, widest,
+      candidates: alloc(V * SAMPLER_TOKEN_BYTES, 'the sampler'), marks: alloc(Math.max(V, vocabulary < Infinity ? vocabulary : 0) * 4, 'the sampler'),
+      times: this.timesAddress,
+    }); // prettier-ignore
+  }
+
+  get times(): Float64Array {
+    return this.heap.f64.subarray(this.timesAddress / 8, this.timesAddress / 8 + 2 * (this.lowered.count + 1));
+  }
+
+  /** @throws DeviceError when the backend, the program or the state is closed */
+  check(state?: WasmState): void {
+    this.context.check();
+    if (this.closed || (state && !this.states.has(state)))
+      fail('DeviceError', { what: 'The conversation is closed', cure: 'Begin a new one.' });
+  }
+
+  isCurrent(state: WasmState): boolean {
+    return this.current === state;
+  }
+
+  /** The next steps are those of this state; the one before keeps its logits. @throws MemoryError; then nothing changed */
+  enter(state: WasmState): void {
+    this.current?.keepLogits();
+    this.current = state;
+    this.set({ history: state.history, pages: state.pages, rings: state.rings });
+  }
+
+  leave(state: WasmState): void {
+    this.states.delete(state);
+    if (this.current === state) this.current = undefined;
+  }
+
+  /** Reads T tokens of the history from `position` on, then draws, for the state that was entered. */
+  run(T: number, position: number, draws: number, prompt: number): void {
+    this.set({ T, position, draws, prompt });
+    this.context.pool.runStep(this.header, this.threads);
+    this.tokensRead[T > 1 ? 1 : 0] += T + Math.max(draws - 1, 0);
+  }
+
+  writeSampling(s: SamplingParams): void {
+    const { heap, scope, mask, columns: V } = this;
+    const ids = [...(s.bias ?? [])].filter(([id]) => id >= 0 && id < V);
+    if (ids.length > this.bias.room) {
+      scope.release(this.bias.address);
+      this.bias = { address: 0, room: 0 };
+      this.bias = { address: scope.alloc(ids.length * 12, 'the bias'), room: ids.length };
+    }
+    const values = this.bias.address;
+    const keys = values + ids.length * 8;
+    ids.forEach(([id, value], i) => {
+      heap.f64[values / 8 + i] = value;
+      heap.u32[keys / 4 + i] = id;
+    });
+    if (s.mask)
+      heap.u32.fill(0, mask / 4, mask / 4 + Math.ceil(V / 32)).set(s.mask.subarray(0, Math.ceil(V / 32)), mask / 4);
+    const derived = {
+      logMinP: Math.log(s.minP),
+      biasCount: ids.length,
+      biasIds: keys,
+      bias: values,
+      mask: s.mask ? mask : 0,
+    };
+    SAMPLING.write(heap, this.header + PLAN.offset('sampling'), { ...s, ...derived });
+  }
+
+  /** The fastest number of threads for the first layers. It writes over position 0 of the state that was entered. */
+  measureThreads(): number {
+    const { plan, header, context: { pool, weightBytes }, lowered: { count } } = this; // prettier-ignore
+    let bytes = 0;
+    const end = plan.nodes.findIndex((node) => node.out.rows === 1 || (bytes += weightBytes(node)) > MEASURED_BYTES);
+    this.set({ end: end < 0 ? count : Math.max(end, 1), T: 1, position: 0, draws: 0 });
+    const best = fastestThreadCount((n) => pool.runStep(header, n), pool.size);
+    this.set({ end: count });
+    this.times.fill(0);
+    return best;
+  }
+
+  dispose(): void {
+    this.closed = true;
+    for (const state of this.states) state.dispose();
+    this.scope.dispose();
+  }
+
+  private set(values: Record<string, number>): void {
+    PLAN.write(this.heap, this.header, values);
+  }
+}
+
+/** @throws MemoryError, DeviceError; then it holds no memory */
+export async function createWasmProgram(
+  plan: Plan,
+  options: CompileOptions,
+  context: WasmProgramContext,
+): Promise<WasmProgram> {
+  const scope = new HeapScope(context.heap);
+  try {
+    const shared = new Interpreter(plan, options, context, scope);
+    const { limits, layout, lowered } = shared;
+    const program: WasmProgram = {
+      get threads() {
+        return shared.threads;
+      },
+      newState: () => createWasmState(program, shared, new StateCursor(limits)),
+      async restore(saved) {
+        shared.check();
+        checkSavedState(saved, layout, limits);
+        return createWasmState(program, shared, new StateCursor(limits), (state) => state.read(saved));
+      },
+      internals: () => ({
+        plan,
+        pageBytes: lowered.pageBytes,
+        weightBytes: context.weightBytes,
+        times: shared.times,
+        tokensRead: shared.tokensRead,
+      }),
+      dispose: () => shared.dispose(),
+    };
+    shared.threads = context.threads ?? 1;
+    if (context.threads === undefined && context.pool.size > 1)
+      await createWasmState(program, shared, new StateCursor(limits), (state) => {
+        shared.threads = state.measureThreads();
+      }).then((state) => state.dispose());
+    return program;
+  } catch (error) {
+    scope.dispose();
+    throw error;
+  }
+}

@@ -1,0 +1,288 @@
+/** The state of one conversation on the WASM backend: its tokens, keys and values in pages, and convolution rings. */
+import { CONV_RING_POSITIONS, KV_PAGE_POSITIONS } from 'virtual:rivulet-kernels';
+import { fail } from '../../errors';
+import type { Program, SavedState, State } from '../backend';
+import { logprobs, type ChosenLogprob, type SamplingParams } from '../sampling';
+import type { StateCursor } from '../state_cursor';
+import { writeRopeTables } from './lower';
+import { HeapScope } from './memory';
+import type { Interpreter } from './program';
+
+/** [address, bytes] */
+type Span = readonly [number, number];
+
+const sizeOf = (spans: Span[]): number => spans.reduce((sum, [, bytes]) => sum + bytes, 0);
+
+export class WasmState implements State {
+  /** addresses: token by position, those of the pages, and the block of rings */
+  readonly history: number;
+  readonly pages: number;
+  readonly rings: number;
+  private readonly pageAddresses: number[] = [];
+  /** the address of its logits while another state has the output; 0 as long as there was none */
+  private keptLogits = 0;
+  /** the columns before each mark */
+  private readonly marks = new Map<number, number>();
+
+  constructor(
+    readonly program: Program,
+    private readonly shared: Interpreter,
+    private readonly scope: HeapScope,
+    private readonly cursor: StateCursor,
+  ) {
+    const { limits: { contextLength }, lowered: { ringBytes } } = shared; // prettier-ignore
+    this.history = scope.alloc((contextLength + 1) * 4, 'the history');
+    this.pages = scope.alloc(Math.ceil(contextLength / KV_PAGE_POSITIONS + 1) * 4, 'the page table');
+    this.rings = scope.alloc(ringBytes, 'convolution state');
+  }
+
+  get position(): number {
+    return this.cursor.position;
+  }
+
+  get bytes(): number {
+    return this.scope.bytes;
+  }
+
+  async prefill(tokens: Uint32Array): Promise<void> {
+    const { shared, cursor, cursor: { position } } = this; // prettier-ignore
+    shared.check(this);
+    cursor.checkPrefill(tokens);
+    this.allocatePages(position + tokens.length);
+    if (!shared.isCurrent(this)) shared.enter(this);
+    shared.heap.u32.set(tokens, this.history / 4 + position);
+    shared.run(tokens.length, position, 0, cursor.promptLength);
+    cursor.prefilled(tokens.length);
+  }
+
+  async decode(steps: number, sampling: SamplingParams): Promise<Uint32Array> {
+    const { shared, cursor, cursor: { position } } = this; // prettier-ignore
+    shared.check(this);
+    const reads = cursor.checkDecode(steps, sampling);
+    if (steps < 1) return new Uint32Array();
+    this.allocatePages(position + reads);
+    const T = cursor.pending ? 1 : 0;
+    if (!shared.isCurrent(this)) {
+      shared.enter(this);
+      if (T === 0) this.copy(this.keptLogits, shared.logits, this.logitBytes);
+    }
+    shared.writeSampling(sampling);
+    shared.run(T, position, steps, cursor.promptLength);
+    cursor.decoded(steps, reads);
+    const first = this.history / 4 + position + T;
+    return shared.heap.u32.slice(first, first + steps);
+  }
+
+  mark(): void {
+    const { shared, cursor, scope } = this;
+    shared.check(this);
+    if (!cursor.mark()) return;
+    const columns = this.columnsBefore(cursor.position);
+    let address: number;
+    try {
+      address = scope.alloc(sizeOf(columns), 'the mark of a position');
+    } catch (error) {
+      cursor.marks.pop();
+      throw error;
+    }
+    this.gather(columns, shared.heap.u8, address);
+    this.marks.set(cursor.position, address);
+    cursor.surplusMark();
+    this.forgetMarks();
+  }
+
+  rewindTarget(position: number): number {
+    return this.cursor.rewindTarget(position);
+  }
+
+  rewind(position: number): boolean {
+    const { cursor } = this;
+    this.shared.check(this);
+    if (position < 0 || cursor.rewindTarget(position) !== position) return false;
+    if (cursor.rewound(position)) {
+      let at = this.marks.get(position)!;
+      for (const [address, bytes] of this.columnsBefore(position)) {
+        this.copy(at, address, bytes);
+        at += bytes;
+      }
+    }
+    this.forgetMarks();
+    return true;
+  }
+
+  async fork(): Promise<State> {
+    this.shared.check(this);
+    return createWasmState(this.program, this.shared, this.cursor.copy(), (copy) => {
+      this.copy(this.history, copy.history, this.position * 4);
+      this.copy(this.rings, copy.rings, this.shared.lowered.ringBytes);
+      copy.allocatePages(this.position, this);
+      for (const [position, columns] of this.marks) {
+        const bytes = sizeOf(this.columnsBefore(position));
+        const address = copy.scope.alloc(bytes, 'the mark of a position');
+        this.copy(columns, address, bytes);
+        copy.marks.set(position, address);
+      }
+    });
+  }
+
+  save(): SavedState {
+    const { shared: { heap, layout }, history, position } = this; // prettier-ignore
+    this.shared.check(this);
+    const parts = this.savedParts(position);
+    const pieces = async function* (this: WasmState): AsyncGenerator<Uint8Array> {
+      for (const spans of parts) {
+        this.shared.check(this);
+        const piece = new Uint8Array(sizeOf(spans));
+        this.gather(spans, piece, 0);
+        yield piece;
+      }
+    };
+    return { layout, tokens: heap.u32.slice(history / 4, history / 4 + position), pieces: pieces.call(this) };
+  }
+
+  /** Fills a new state. @throws StorageError, MemoryError; then it must be disposed */
+  async read({ tokens, pieces }: SavedState): Promise<void> {
+    const { heap } = this.shared;
+    this.cursor.restored(tokens.length);
+    this.allocatePages(tokens.length);
+    heap.u32.set(tokens, this.history / 4);
+    const spans = [...this.savedParts(tokens.length)].flat();
+    const wanted = sizeOf(spans);
+    let got = 0;
+    let next = 0;
+    let [address, room] = [0, 0];
+    for await (const piece of pieces) {
+      got += piece.length;
+      if (got > wanted) break;
+      for (let at = 0; at < piece.length;) {
+        while (room === 0) [address, room] = spans[next++];
+        const part = piece.subarray(at, at + room);
+        heap.u8.set(part, address);
+        address += part.length;
+        room -= part.length;
+        at += part.length;
+      }
+    }
+    if (got !== wanted)
+      fail('StorageError', {
+        what: 'The saved conversation is damaged',
+        got: `${got > wanted ? 'at least ' : ''}${got} bytes`,
+        wanted: `${wanted} bytes`,
+        cure: 'Read its text again.',
+      });
+  }
+
+  async logits(): Promise<Float32Array> {
+    const { shared, cursor: { lastRead } } = this; // prettier-ignore
+    shared.check(this);
+    if (lastRead === 0) fail('RequestError', { what: 'There are no logits before a prefill' });
+    const address = shared.isCurrent(this) ? shared.logits : this.keptLogits;
+    return shared.heap.f32.slice(address / 4, (address + this.logitBytes) / 4);
+  }
+
+  async logprobs(chosen: number, n: number): Promise<ChosenLogprob> {
+    return logprobs(await this.logits(), chosen, n);
+  }
+
+  /** Copies the logits out of the output, which another state is about to use. @throws MemoryError */
+  keepLogits(): void {
+    const { shared, logitBytes } = this;
+    if (logitBytes === 0) return;
+    this.keptLogits ||= this.scope.alloc(shared.logitRows * shared.columns * 4, 'the logits of a conversation');
+    this.copy(shared.logits, this.keptLogits, logitBytes);
+  }
+
+  /** Uses this state, which must be new. */
+  measureThreads(): number {
+    this.allocatePages(1);
+    this.shared.enter(this);
+    return this.shared.measureThreads();
+  }
+
+  dispose(): void {
+    this.shared.leave(this);
+    this.scope.dispose();
+  }
+
+  private get logitBytes(): number {
+    const { shared, cursor: { lastRead } } = this; // prettier-ignore
+    return Math.min(lastRead, shared.logitRows) * shared.columns * 4;
+  }
+
+  /** Makes room for `end` positions, with copies of the pages of another state if there is one. */
+  private allocatePages(end: number, from?: WasmState): void {
+    const { pageAddresses, shared: { heap, lowered: { pageBytes, ropes } } } = this; // prettier-ignore
+    for (let page = pageAddresses.length; page * KV_PAGE_POSITIONS < end; page++) {
+      const address = this.scope.alloc(pageBytes + 64, `position ${end} of the context`);
+      if (from) this.copy(from.pageAddresses[page], address, pageBytes);
+      else writeRopeTables(heap.f32, address, page * KV_PAGE_POSITIONS, ropes);
+      heap.u32[this.pages / 4 + page] = address;
+      pageAddresses.push(address);
+    }
+  }
+
+  /** The columns of all rings that the convolution of a token at `position` reads. */
+  private columnsBefore(position: number): Span[] {
+    return this.shared.lowered.convRings.flatMap(({ offset, channels, length }) =>
+      Array.from({ length: Math.min(length - 1, position) }, (_, i): Span => {
+        const column = (position - 1 - i) % CONV_RING_POSITIONS;
+        return [this.rings + offset + column * channels * 4, channels * 4];
+      }),
+    );
+  }
+
+  /** What is saved of the first `position` tokens: the columns before it, then the keys and values of each page. */
+  private *savedParts(position: number): Generator<Span[]> {
+    const { pageAddresses, shared: { lowered: { cacheRows } } } = this; // prettier-ignore
+    yield this.columnsBefore(position);
+    if (cacheRows.length === 0) return;
+    for (let first = 0; first < position; first += KV_PAGE_POSITIONS) {
+      const page = pageAddresses[first / KV_PAGE_POSITIONS];
+      const positions = Math.min(position - first, KV_PAGE_POSITIONS);
+      yield cacheRows.map(({ offset, bytes }): Span => [page + offset, positions * bytes]);
+    }
+  }
+
+  /** Copies spans to consecutive bytes of an array. */
+  private gather(spans: Span[], to: Uint8Array, at: number): void {
+    const { u8 } = this.shared.heap;
+    for (const [address, bytes] of spans) {
+      to.set(u8.subarray(address, address + bytes), at);
+      at += bytes;
+    }
+  }
+
+  private copy(from: number, to: number, bytes: number): void {
+    this.shared.heap.u8.copyWithin(to, from, from + bytes);
+  }
+
+  /** Releases the marks that the cursor has forgotten. */
+  private forgetMarks(): void {
+    for (const [position, address] of this.marks)
+      if (!this.cursor.marks.includes(position)) {
+        this.scope.release(address);
+        this.marks.delete(position);
+      }
+  }
+}
+
+/** @param fill its contents. @throws what it throws, and MemoryError; then nothing is held */
+export async function createWasmState(
+  program: Program,
+  shared: Interpreter,
+  cursor: StateCursor,
+  fill?: (state: WasmState) => void | Promise<void>,
+): Promise<WasmState> {
+  shared.check();
+  const scope = new HeapScope(shared.heap);
+  try {
+    const state = new WasmState(program, shared, scope, cursor);
+    await fill?.(state);
+    shared.check(); // while it was filled the program may have been disposed
+    shared.states.add(state);
+    return state;
+  } catch (error) {
+    scope.dispose();
+    throw error;
+  }
+}
