@@ -184,6 +184,67 @@ for (const { name, options, sums, tags, open } of engines())
       expect(await call('hardwareOnly')).toMatch(/^DeviceError: Only a software adapter/);
     });
 
+    describe('several states', () => {
+      it.each(['a', 'b'])('give the bits of each alone when they take turns: script %s', async (seed) => {
+        const { compared, wrong } = await call('interleaved', seed, 12, options);
+        expect(compared).toBe(26);
+        expect(wrong).toEqual([]);
+      });
+
+      it('create nothing at a turn, and look the pending token up once more', async () => {
+        const { same, turned, after, undrawn, each } = await call('turns', 4, options);
+        const nothing = { createBindGroup: 0, createBuffer: 0, createComputePipelineAsync: 0, beginComputePass: 1 };
+        for (const counts of [same, turned, after]) expect(counts).toMatchObject(nothing);
+        expect([same, after].map((counts) => [counts.dispatchWorkgroups, counts.submit])).toEqual([
+          [4 * each, 1],
+          [4 * each, 1],
+        ]);
+        // its logits come back, and those of the other are kept
+        expect([turned.dispatchWorkgroups, turned.submit, turned.writeBuffer]).toEqual([4 * each + 1, 3, 1]);
+        expect(undrawn).toMatchObject({ createBindGroup: 0, createBuffer: 0 });
+      });
+
+      it('begin short and grow by copying, with the bits of one that never grew', async () => {
+        const { bytes, bytesOfFirst, told, grown, left, kept, error, equal } = await call('grownState', options);
+        const cache = 2 * 32 * (options.f16 === false ? 4 : 2); // a position of one head of 32
+        expect(bytesOfFirst - bytes).toBe(3072 * cache);
+        expect(told).toBe(bytes);
+        expect(grown - bytes).toBe(1024 * cache);
+        expect({ left, kept, error, equal }).toEqual({ left: 0, kept: 4 * 512, error: 0, equal: true });
+      });
+
+      it('are copied with their marks, and leave nothing where memory is short', async () => {
+        const { error, leaked, position, equal } = await call('forked', options);
+        expect(error).toMatch(/^MemoryError: The GPU has no memory for mark/);
+        expect({ leaked, position, equal }).toEqual({ leaked: 0, position: 95, equal: true });
+      });
+
+      it.each([
+        { length: 600, piece: 1 << 20 },
+        { length: 1, piece: 1001 },
+        { length: 0, piece: 7 },
+      ])('are saved and restored, $length tokens, and refuse other data', async ({ length, piece }) => {
+        const { bytes, tokens, errors, leaked, equal } = await call('savedStates', length, piece, options);
+        expect(tokens).toBe(length && length + 3);
+        expect(bytes).toBe(2 * 2 * 64 * 4 + tokens * 2 * 32 * 2); // two convolutions of L 3, D 64
+        const damaged = 'StorageError: The saved conversation is damaged: got';
+        expect(errors).toEqual([
+          expect.stringContaining(`${damaged} ${bytes - 4} bytes, wanted ${bytes} bytes.`),
+          expect.stringContaining(`${damaged} 1 bytes`),
+          expect.stringContaining(`${damaged} at least ${bytes + 1} bytes`),
+          expect.stringContaining(`${damaged} 0 bytes`),
+          expect.stringMatching(/^StorageError: The saved conversation is of another model/),
+        ]);
+        expect({ leaked, equal }).toEqual({ leaked: 0, equal: true });
+      });
+
+      it('all take the kernels that the tuner found', async () => {
+        const { changed, equal, error } = await call('tunedStates', options);
+        expect({ changed, equal }).toEqual({ changed: true, equal: true });
+        expect(error).toBeLessThan(1e-4);
+      });
+    });
+
     it('goes back within the ring, and to the start', async () => {
       const { error, ...went } = await call('rewound', options);
       expect(error).toBeLessThan(1e-6);

@@ -13,6 +13,7 @@ import { profileAt } from '../../src/backend/webgpu/profile';
 import type { Dtype } from '../../src/tensor/dtype';
 import type { Config } from '../../src/model/config';
 import { faults } from './gpu_faults';
+import { states } from './gpu_states';
 import {
   both,
   count,
@@ -55,6 +56,7 @@ const SIXTEEN: Config['layers'] = Array.from({ length: 16 }, (_, i) =>
 
 const gpu = {
   ...faults,
+  ...states,
 
   /** Tokens drawn on the GPU and by the definition. */
   async draws(

@@ -3,13 +3,14 @@ import type { Program } from './backend';
 import { activationInputs, macsOf, type Plan } from './plan';
 import type { WasmProgram } from './wasm/program';
 import type { Dispatch } from './webgpu/dispatch';
-import { lowerPlanToDispatches } from './webgpu/lower';
+import { lowerPlanToDispatches, shortestTunedSpan } from './webgpu/lower';
 import type { WebGpuProgram } from './webgpu/program';
+import { noBuffer, unallocatedBuffers } from './webgpu/state_buffers';
 
 /** The number of dispatches or ops of a decode step, then one line for each. */
 export function describeProgram(program: Program): string {
   const internals = program.internals!();
-  if ('gpu' in internals) return describeDispatches((program as WebGpuProgram).internals());
+  if ('scratch' in internals) return describeDispatches((program as WebGpuProgram).internals());
   return 'times' in internals ? describeOps(program as WasmProgram) : formatPlan(internals.plan);
 }
 
@@ -26,24 +27,25 @@ const formatPlan = (plan: Plan): string =>
     .join('\n');
 
 function describeDispatches({
-  gpu,
+  opened,
   plan,
-  state,
+  scratch,
   sampler,
   skipped,
-  prepared,
+  contextLength,
 }: ReturnType<WebGpuProgram['internals']>): string {
+  const buffers = { ...unallocatedBuffers(plan, contextLength, scratch.f16Cache), ...scratch };
   const line = ({ label, grid, sources }: Dispatch, node: string): string =>
     `${node.padEnd(10)} ${label.padEnd(32)} ${grid.join('×').padEnd(12)} ${sources.at(-1)}`;
   const list = (context: number): string[] => [
-    ...lowerPlanToDispatches(gpu, plan, state, 1, context).flatMap((dispatches, i) =>
+    ...lowerPlanToDispatches(opened, plan, buffers, 1, context).flatMap((dispatches, i) =>
       i < skipped ? [] : dispatches.map((s) => line(s, plan.nodes[i].op)),
     ),
-    ...(sampler?.dispatches().greedy ?? []).map((s) => line(s, 'sample')),
+    ...(sampler?.dispatches(noBuffer(), noBuffer()).greedy ?? []).map((s) => line(s, 'sample')),
   ];
-  const { span } = prepared;
+  const span = shortestTunedSpan(opened, plan, scratch.f16Cache);
   const short = list(span);
-  const long = state.capacity > span ? `, ${list(state.capacity).length} from position ${span} on` : '';
+  const long = contextLength > span ? `, ${list(contextLength).length} from position ${span} on` : '';
   return [`${short.length} dispatches a token${long}`, ...short].join('\n');
 }
 

@@ -11,7 +11,7 @@ export { createWasmProgram } from '../backend/wasm/program';
 export { WEIGHT } from '../backend/wasm/structs';
 export { bufferBytes } from '../backend/webgpu/dispatch';
 export { maxBindingBytes, packedMatrixBytes, staging, unallocatedMatrixParts } from '../backend/webgpu/repack';
-export { createWebGpuRunner } from '../backend/webgpu/runner';
+export { createWebGpuProgram } from '../backend/webgpu/program';
 export { abortError, fail } from '../errors';
 export { parseGguf, MAX_NAME, readCounts, readMetadata, readTensors } from '../format/gguf';
 export { HeaderCursor, MAX_HEADER_BYTES, parseHead } from '../format/header_cursor';

@@ -1,4 +1,4 @@
-/** The WebGPU backend: a device, packed weights in its memory, and runners for plans. */
+/** The WebGPU backend: a device, packed weights in its memory, and programs for plans. */
 import type { Matrix, Vector } from '../../model/ops';
 import type { Dtype } from '../../tensor/dtype';
 import type { Backend, BackendInfo } from '../backend';
@@ -10,7 +10,8 @@ import { ANY_KERNEL, wholeBuffer, type GpuWeightVector, type KernelTuning } from
 import { weightDtypes, selectPassingVariant, kernelVariantName, type DeviceKernelVariant } from './self_test';
 import { LOWERINGS } from './lower';
 import { createMatrixWriter } from './repack';
-import { createWebGpuRunner, WINDOW_STEPS } from './runner';
+import { createWebGpuProgram } from './program';
+import { WINDOW_STEPS } from './state';
 import { loadSavedTunings } from './tune';
 
 export interface WebGpuOptions extends DeviceOptions {
@@ -101,7 +102,7 @@ export async function openWebGpuBackend({
       await Promise.all(vectorsReady);
       await precompiled;
       await selectKernels(plan);
-      return createWebGpuRunner(opened, plan, compileOptions, variant.f16Cache, exact);
+      return createWebGpuProgram(opened, plan, compileOptions, variant.f16Cache, exact);
     },
     memory: () => opened.bytes(),
     internals: () => ({ opened, f16Cache: variant.f16Cache }),

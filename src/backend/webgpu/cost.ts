@@ -1,5 +1,5 @@
 /**
- * What a plan takes on a GPU: runners are created on a twin of the device that has no memory and counts what is asked
+ * What a plan takes on a GPU: a program is created on a twin of the device that has no memory and counts what is asked
  * of it.
  */
 import type { Matrix } from '../../model/ops';
@@ -10,7 +10,7 @@ import type { WebGpuBackend } from './backend';
 import type { OpenedDevice } from './device';
 import { bufferBytes } from './dispatch';
 import { maxBindingBytes, packedMatrixBytes, staging, unallocatedMatrixParts, type GpuMatrix } from './repack';
-import { createWebGpuRunner } from './runner';
+import { createWebGpuProgram } from './program';
 
 export function webGpuSizes({ opened, f16Cache }: ReturnType<WebGpuBackend['internals']>): PlanSizes {
   const limit = maxBindingBytes(opened);
@@ -18,12 +18,12 @@ export function webGpuSizes({ opened, f16Cache }: ReturnType<WebGpuBackend['inte
     matrix: (matrix) => packedMatrixBytes(matrix, limit),
     vector: ({ length }) => bufferBytes(4 * length),
     empty: opened.step.size + opened.tokens.size,
-    runner: (plan, options) => runnerBytes(opened, plan, options, f16Cache),
+    state: (plan, options) => loadedBytes(opened, plan, options, f16Cache),
   };
 }
 
-/** Bytes of a runner and of the buffers for uploads, which the device keeps. */
-async function runnerBytes(
+/** Bytes of a program with a state, and of the buffers for uploads, which the device keeps. */
+async function loadedBytes(
   opened: OpenedDevice,
   plan: Plan,
   options: CompileOptions,
@@ -54,6 +54,6 @@ async function runnerBytes(
   });
   const nodes = plan.nodes.map((node) => mapMatrices(node, matrix));
   await staging(twin);
-  await createWebGpuRunner(twin, { ...plan, nodes }, options, f16Cache);
+  await (await createWebGpuProgram(twin, { ...plan, nodes }, options, f16Cache)).newState();
   return bytes;
 }

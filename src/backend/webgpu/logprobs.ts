@@ -4,7 +4,8 @@
  */
 import type { ChosenLogprob } from '../sampling';
 import { encodeDispatches, type OpenedDevice, type PreparedDispatch } from './device';
-import { reductionLibrary, wholeBuffer, type DispatchContext, type BufferRegion } from './dispatch';
+import type { BufferGroup } from './buffer_group';
+import { reductionLibrary, type BufferRegion } from './dispatch';
 import type { ReadbackPool } from './readback';
 import { uniformLayout } from './shader';
 
@@ -14,22 +15,19 @@ const REQUEST = uniformLayout('logprobs#Request');
 export type ComputeGpuLogprobs = (chosen: number, n: number) => Promise<ChosenLogprob>;
 
 /**
- * @param take allocates a buffer that lives as long as the runner
+ * @param take allocates a buffer that lives as long as the program
  * @param readback with slots of at least 176 bytes
  */
 export async function createGpuLogprobs(
   opened: OpenedDevice,
-  gpu: DispatchContext,
   logits: BufferRegion,
   V: number,
-  take: (label: string, bytes: number, usage?: GPUBufferUsageFlags) => Promise<GPUBuffer>,
+  take: BufferGroup['take'],
   readback: ReadbackPool,
 ): Promise<ComputeGpuLogprobs> {
-  const { device } = gpu;
-  const request = wholeBuffer(
-    await take('logprobs request', REQUEST.bytes, GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST),
-  );
-  const result = wholeBuffer(await take('logprobs', 176));
+  const { device } = opened;
+  const request = await take('logprobs request', REQUEST.bytes, GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST);
+  const result = await take('logprobs', 176);
   /** prepared at the first call: few answers need it */
   let prepared: Promise<PreparedDispatch[]> | undefined;
 
@@ -37,7 +35,7 @@ export async function createGpuLogprobs(
     prepared ??= opened.prepare([
       {
         label: 'logprobs',
-        sources: [reductionLibrary(gpu.features), 'logprobs'],
+        sources: [reductionLibrary(opened.features), 'logprobs'],
         constants: { group_size: 256 },
         bindings: { request, logits, result },
         grid: [1, 1, 1],

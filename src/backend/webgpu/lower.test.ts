@@ -12,9 +12,9 @@ const constant = ([name, value]: [string, number]): string => `${name} ${Number(
 it('lowers a 16-layer model to these dispatches: 73 of a greedy token, 74 of a sampled one, 79 and 80 with several spans', async () => {
   const device = fakeDevice({ subgroups: true, limit: 2 ** 27 });
   const plan = fakeGpuPlan(await tinyCheckpoint(SIXTEEN_LAYERS), device);
-  const { gpu, state, sampler, skipped, prepared } = (
-    await createWebGpuProgram(device, plan, { contextLength: 2048, prefillBatch: 64 }, true)
-  ).internals();
+  const program = await createWebGpuProgram(device, plan, { contextLength: 2048, prefillBatch: 64 }, true);
+  const { sampler, skipped, scratch } = program.internals();
+  const { gpu, buffers, counts: drawCounts, prepared } = (await program.newState()).internals();
 
   const pipelines: string[] = [];
   function print({ label, sources, constants, bindings, grid, tuneKey, partOf }: Dispatch): string {
@@ -23,7 +23,7 @@ it('lowers a 16-layer model to these dispatches: 73 of a greedy token, 74 of a s
     const tuned = `${tuneKey ? `, tuned as ${tuneKey}` : ''}${partOf ? `, part of ${partOf.label}` : ''}`;
     return `${label} ${grid.join('×')}, pipeline ${pipelines.indexOf(pipeline)}${tuned}\n  ${Object.entries(bindings).map(region).join(', ')}\n`;
   }
-  const draws = sampler!.dispatches();
+  const draws = sampler!.dispatches(gpu.tokens, drawCounts!);
   const lists = [
     { T: 1, context: 512 },
     { T: 1, context: 2048 },
@@ -31,7 +31,7 @@ it('lowers a 16-layer model to these dispatches: 73 of a greedy token, 74 of a s
     { T: 64, context: 1 },
   ].map(
     ({ T, context }) =>
-      `--- T = ${T}${T === 1 ? `, up to ${context} positions` : ''}\n${printByLayer(lowerPlanToDispatches(gpu, plan, state, T, context).map((list) => list.map(print).join('')))}`,
+      `--- T = ${T}${T === 1 ? `, up to ${context} positions` : ''}\n${printByLayer(lowerPlanToDispatches(gpu, plan, { ...scratch, ...buffers }, T, context).map((list) => list.map(print).join('')))}`,
   );
   const drawn = `--- greedy draw\n${draws.greedy.map(print).join('')}--- sampled draw\n${draws.sampled.map(print).join('')}`;
   await expect(

@@ -24,25 +24,25 @@ import { inProjConvDispatches, embedDispatches, linearDispatches, swigluDispatch
 import type { GpuMatrix } from './repack';
 import {
   attentionNodes,
-  keyCacheBytes,
   splitAttentionIntoSpans,
   ropeTableKey,
   MAX_ATTENTION_SPAN,
-  type RunnerState,
-} from './state';
+  type ProgramScratch,
+} from './scratch';
+import { keyCacheBytes, type PlanBuffers } from './state_buffers';
 import type { Vector } from '../../model/ops';
 
 export const weightVectorRegion = (vector: Vector): BufferRegion => (vector as GpuWeightVector).region;
 
-/** The region of the plan's first output after a step of T tokens. */
-export const planOutputRegion = (plan: Plan, state: RunnerState, T: number): BufferRegion =>
-  activationRegions(plan, state, T)(plan.outputs[0]);
+/** The region of the plan's first output. */
+export const planOutputRegion = (plan: Plan, scratch: ProgramScratch): BufferRegion =>
+  activationRegions(plan, scratch, 1)(plan.outputs[0]);
 
 /** @param context positions that attention of one token covers: it is split into spans for them */
 export function lowerPlanToDispatches(
   gpu: DispatchContext,
   plan: Plan,
-  state: RunnerState,
+  state: PlanBuffers,
   T: number,
   context = 1,
 ): Dispatch[][] {
@@ -60,7 +60,7 @@ export function lowerPlanToDispatches(
 export function bytesRead(
   { bindings }: Dispatch,
   node: PlanNode,
-  { caches, f16Cache }: RunnerState,
+  { caches, f16Cache }: PlanBuffers,
   positions: number,
 ): number {
   const bytes = new Map<BufferRegion | undefined, number | undefined>();
@@ -80,7 +80,7 @@ function fuseConvolution(
   gpu: DispatchContext,
   plan: Plan,
   i: number,
-  state: RunnerState,
+  state: PlanBuffers,
   at: (act: PlanActivation) => BufferRegion,
   dispatches: Dispatch[][],
 ): void {
@@ -116,18 +116,18 @@ function fuseConvolution(
  */
 function activationRegions(
   { nodes, outputs }: Plan,
-  state: RunnerState,
+  { slots }: ProgramScratch,
   T: number,
 ): (act: PlanActivation) => BufferRegion {
   const alias = new Map<PlanActivation, PlanActivation>();
   if (T === 1 && outputs.length === 1)
     for (const node of nodes) if (node.op === 'last' && node.out !== outputs[0]) alias.set(node.out, node.x);
-  return (act) => state.slots[(alias.get(act) ?? act).slot];
+  return (act) => slots[(alias.get(act) ?? act).slot];
 }
 
 interface LoweringContext {
   gpu: DispatchContext;
-  state: RunnerState;
+  state: PlanBuffers;
   at(act: PlanActivation): BufferRegion;
   /** most rows of the output */
   T: number;
@@ -208,24 +208,24 @@ function attendShape({ heads: H, cache: { kvHeads: K, headDim: d, layer } }: Nod
 
 const tunedSpan = ({ tunings }: DispatchContext, tuneKey: string): number =>
   tunings.get(tuneKey)?.span ?? tunings.get(ANY_KERNEL)?.span ?? MAX_ATTENTION_SPAN;
-const attendTuneKey = (node: NodeOf<'attend'>, state: RunnerState): string =>
-  `attend ${cacheFormat(state)} ${node.heads}/${node.cache.kvHeads}×${node.cache.headDim}`;
+const attendTuneKey = (node: NodeOf<'attend'>, f16Cache: boolean): string =>
+  `attend ${cacheFormat(f16Cache)} ${node.heads}/${node.cache.kvHeads}×${node.cache.headDim}`;
 
 /** Positions of the shortest attention span of a plan. */
-export const shortestTunedSpan = (gpu: DispatchContext, plan: Plan, state: RunnerState): number =>
-  Math.min(MAX_ATTENTION_SPAN, ...attentionNodes(plan).map((node) => tunedSpan(gpu, attendTuneKey(node, state))));
+export const shortestTunedSpan = (gpu: DispatchContext, plan: Plan, f16Cache: boolean): number =>
+  Math.min(MAX_ATTENTION_SPAN, ...attentionNodes(plan).map((node) => tunedSpan(gpu, attendTuneKey(node, f16Cache))));
 
 /** One dispatch for norm, RoPE, append and attention of one token; with several spans, a second one merges them. */
 function attendDispatches(node: NodeOf<'attend'>, { gpu, state, at, context }: LoweringContext): Dispatch[] {
   const { H, K, d } = attendShape(node);
   const { keys, values } = state.caches.get(node.cache.layer)!;
   const y = at(node.out);
-  const tuneKey = attendTuneKey(node, state);
+  const tuneKey = attendTuneKey(node, state.f16Cache);
   const { span, spans } = splitAttentionIntoSpans(context, tunedSpan(gpu, tuneKey));
   const attend: Dispatch = {
-    label: `attend.${cacheFormat(state)}${spans > 1 ? `.spans_${spans}` : ''}`,
+    label: `attend.${cacheFormat(state.f16Cache)}${spans > 1 ? `.spans_${spans}` : ''}`,
     tuneKey,
-    sources: [reductionLibrary(gpu.features), 'lib/step', 'lib/rope', kvLibrary(state), 'attend'],
+    sources: [reductionLibrary(gpu.features), 'lib/step', 'lib/rope', kvLibrary(state.f16Cache), 'attend'],
     // the same constants for any single span, so that it is one pipeline
     constants: {
       H,
@@ -266,11 +266,11 @@ function attendPrefillDispatches(node: NodeOf<'attend'>, { gpu, state, at, T }: 
   const { keys, values } = state.caches.get(node.cache.layer)!;
   const qkv = at(node.qkv);
   const cache = { keys, values, step: gpu.step };
-  const storage = cacheFormat(state);
+  const storage = cacheFormat(state.f16Cache);
   return [
     {
       label: `rope_append.${storage}`,
-      sources: [reductionLibrary(gpu.features), 'lib/step', 'lib/rope', kvLibrary(state), 'rope_append'],
+      sources: [reductionLibrary(gpu.features), 'lib/step', 'lib/rope', kvLibrary(state.f16Cache), 'rope_append'],
       constants: {
         H,
         K,
@@ -290,7 +290,7 @@ function attendPrefillDispatches(node: NodeOf<'attend'>, { gpu, state, at, T }: 
     },
     {
       label: `attend_prefill.${storage}`,
-      sources: ['lib/step', kvLibrary(state), 'attend_prefill'],
+      sources: ['lib/step', kvLibrary(state.f16Cache), 'attend_prefill'],
       constants: { H, K, d },
       bindings: { qkv, y: at(node.out), ...cache },
       grid: [Math.ceil(T / Math.floor(32 / (H / K))), K, 1],
@@ -298,8 +298,8 @@ function attendPrefillDispatches(node: NodeOf<'attend'>, { gpu, state, at, T }: 
   ];
 }
 
-const cacheFormat = ({ f16Cache }: RunnerState): string => (f16Cache ? 'f16' : 'f32');
-const kvLibrary = (state: RunnerState): string => `lib/kv_${cacheFormat(state)}`;
+const cacheFormat = (f16Cache: boolean): string => (f16Cache ? 'f16' : 'f32');
+const kvLibrary = (f16Cache: boolean): string => `lib/kv_${cacheFormat(f16Cache)}`;
 
 /** y = the last row of x: the kernel with the least work */
 export const copyLastRowDispatch = (

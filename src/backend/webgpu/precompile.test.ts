@@ -11,7 +11,8 @@ import type { OpenedDevice } from './device';
 import { wholeBuffer, type Dispatch, type GpuWeightVector } from './dispatch';
 import { bytesRead, lowerPlanToDispatches } from './lower';
 import { createMatrixWriter, type GpuMatrix } from './repack';
-import { createWebGpuProgram, type WebGpuProgram } from './program';
+import { createWebGpuProgram } from './program';
+import type { WebGpuState } from './state';
 
 /** Adds the pipelines that a fake device is asked for to a set. */
 const noteIn =
@@ -32,7 +33,7 @@ const openTiny = (): Promise<Checkpoint> =>
     dtype: (name) => (/ffn|attn_v/.test(name) ? 'Q8_0' : 'F32'),
   }); // prettier-ignore
 
-async function compileTiny(checkpoint: Checkpoint, opened: OpenedDevice): Promise<WebGpuProgram> {
+async function compileTiny(checkpoint: Checkpoint, opened: OpenedDevice): Promise<WebGpuState> {
   const backend = {
     matrix: (spec: Matrix) => createMatrixWriter(opened, spec),
     vector: (name: string, values: Float32Array) =>
@@ -43,7 +44,7 @@ async function compileTiny(checkpoint: Checkpoint, opened: OpenedDevice): Promis
       }) as GpuWeightVector,
   };
   const weights = await loadWeights(checkpoint, backend as unknown as Backend, () => undefined);
-  return createWebGpuProgram(opened, recordModel(checkpoint, weights), sizes, true);
+  return (await createWebGpuProgram(opened, recordModel(checkpoint, weights), sizes, true)).newState();
 }
 
 it.each(DEVICES)(
@@ -64,9 +65,11 @@ it.each(DEVICES)(
 it.each(DEVICES)(
   'the dispatches of a token read each matrix once, and keys and values up to its position: bindings of $limit bytes',
   async (device) => {
-    const { gpu, state, plan } = (await compileTiny(await openTiny(), fakeDevice(device))).internals();
-    const bytes = lowerPlanToDispatches(gpu, plan, state, 1, 1024).map((dispatches, i) =>
-      dispatches.reduce((sum, dispatch) => sum + bytesRead(dispatch, plan.nodes[i], state, 700), 0),
+    const { gpu, buffers: own, program } = (await compileTiny(await openTiny(), fakeDevice(device))).internals();
+    const { plan, scratch } = program;
+    const buffers = { ...scratch, ...own };
+    const bytes = lowerPlanToDispatches(gpu, plan, buffers, 1, 1024).map((dispatches, i) =>
+      dispatches.reduce((sum, dispatch) => sum + bytesRead(dispatch, plan.nodes[i], buffers, 700), 0),
     );
     const weights = plan.nodes.map((node) =>
       (matricesOf(node) as GpuMatrix[]).reduce(

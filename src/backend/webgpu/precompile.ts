@@ -4,16 +4,12 @@
  */
 import type { Matrix } from '../../model/ops';
 import type { CompileOptions } from '../backend';
-import { convStatesOf, kvCachesOf, mapMatrices, type Plan } from '../plan';
+import { mapMatrices, type Plan } from '../plan';
 import type { OpenedDevice } from './device';
-import type { BufferRegion } from './dispatch';
-import { lowerPlanToDispatches, shortestTunedSpan } from './lower';
+import { lowerPlanToDispatches } from './lower';
+import { listSizes } from './prepared';
 import { maxBindingBytes, unallocatedMatrixParts, type GpuMatrix } from './repack';
-import { prefillBuckets } from './runner';
-import { attentionNodes, contextBucket, ropeTableKey, type RunnerState } from './state';
-
-/** a placeholder: pipelines do not depend on buffers */
-const noBuffer = (): BufferRegion => ({ buffer: {} as GPUBuffer, offset: 0, size: 0 });
+import { noBuffer, unallocatedBuffers } from './state_buffers';
 
 /** @throws DeviceError when a kernel does not compile */
 export async function precompilePipelines(
@@ -29,23 +25,10 @@ export async function precompilePipelines(
     bytes: 0,
   });
   const nodes = plan.nodes.map((node) => mapMatrices(node, matrix));
-  const state: RunnerState = {
-    slots: plan.slots.map(noBuffer),
-    rings: new Map(nodes.flatMap(convStatesOf).map(({ layer }) => [layer, noBuffer()])),
-    caches: new Map(nodes.flatMap(kvCachesOf).map(({ layer }) => [layer, { keys: noBuffer(), values: noBuffer() }])),
-    ropes: new Map(
-      attentionNodes(plan).map(({ ropeTheta, cache }) => [ropeTableKey(ropeTheta, cache.headDim), noBuffer()]),
-    ),
-    spans: noBuffer(),
-    capacity: contextLength,
-    f16Cache,
-  };
-  const sizes = prefillBuckets(prefillBatch).map((T) => [T, 1]);
-  const span = shortestTunedSpan(opened, plan, state);
-  for (let context = 2 * span; context <= contextBucket(contextLength, span); context *= 2) sizes.push([1, context]);
+  const buffers = unallocatedBuffers(plan, contextLength, f16Cache);
   await Promise.all(
-    sizes.flatMap(([T, context]) =>
-      lowerPlanToDispatches(opened, { ...plan, nodes }, state, T, context)
+    listSizes(opened, plan, prefillBatch, buffers).sizes.flatMap(([T, context]) =>
+      lowerPlanToDispatches(opened, { ...plan, nodes }, buffers, T, context)
         .flat()
         .map(opened.pipeline),
     ),

@@ -2,14 +2,14 @@
  * Measures each kernel of a decode step: its dispatches of all layers, many times in one pass. For tools: no file of
  * the library holds it.
  */
-import { PROFILE_BASELINES, type KernelTime, type Runner } from '../backend';
+import { PROFILE_BASELINES, type KernelTime, type State } from '../backend';
 import { ALL_FILTERS_SAMPLING, GREEDY_SAMPLING } from '../sampling';
 import { encodeDispatches, type OpenedDevice, type PreparedDispatch } from './device';
 import { shapeOfTuneKey, STEP, wholeBuffer, type Dispatch } from './dispatch';
 import { createGpuTimer, MIN_US, repetitionsPerSample, type GpuTimer } from './gpu_timer';
 import { bytesRead, copyLastRowDispatch, lowerPlanToDispatches } from './lower';
-import type { WebGpuRunner } from './runner';
-import { contextBucket } from './state';
+import { contextBucket } from './scratch';
+import type { WebGpuState } from './state';
 
 const SAMPLES = 3;
 const COPY_BYTES = 256 << 20;
@@ -19,32 +19,38 @@ const MAX_COPIES = 1024;
 const kernelName = ({ label, tuneKey }: Dispatch): string => (tuneKey ? `${label} ${shapeOfTuneKey(tuneKey)}` : label);
 
 /**
- * Measures each kernel of a greedy decode step after `position` tokens, then the PROFILE_BASELINES. The runner is at
+ * Measures each kernel of a greedy decode step after `position` tokens, then the PROFILE_BASELINES. The state is at
  * position 0 afterwards.
- * @returns nothing for a runner of another backend
+ * @returns nothing for a state of another backend
  */
-export async function profileAt(runner: Runner, position: number, prefillBatch: number): Promise<KernelTime[]> {
-  runner.rewind(0);
+export async function profileAt(state: State, position: number, prefillBatch: number): Promise<KernelTime[]> {
+  state.rewind(0);
   for (let at = 0; at < Math.max(1, position); at += prefillBatch)
-    await runner.prefill(new Uint32Array(Math.min(prefillBatch, Math.max(1, position) - at)));
-  if (!('gpu' in runner.internals!())) return [];
-  const { opened, plan, gpu, state, sampler, skipped, contextLength, prepared } = (runner as WebGpuRunner).internals();
+    await state.prefill(new Uint32Array(Math.min(prefillBatch, Math.max(1, position) - at)));
+  if (!('scratch' in state.program.internals!())) return [];
+  const { gpu, prepared, buffers: own, counts, program } = (state as WebGpuState).internals();
+  const { opened, plan, scratch, sampler, skipped, contextLength } = program;
+  const buffers = { ...scratch, ...own };
   opened.throwIfFailed();
-  const at = Math.min(runner.position, contextLength - 1);
+  const at = Math.min(state.position, contextLength - 1);
   const context = contextBucket(at + 1, prepared.span);
   const kernels = [
-    ...lowerPlanToDispatches(gpu, plan, state, 1, context)
+    ...lowerPlanToDispatches(gpu, plan, buffers, 1, context)
       .flatMap((dispatches, i) =>
         dispatches.map((dispatch) => ({
           name: kernelName(dispatch),
-          bytes: bytesRead(dispatch, plan.nodes[i], state, at + 1),
+          bytes: bytesRead(dispatch, plan.nodes[i], buffers, at + 1),
         })),
       )
       .slice(skipped),
-    ...(sampler?.dispatches().greedy ?? []).map((dispatch) => ({ name: kernelName(dispatch), bytes: 0 })),
+    ...(sampler?.dispatches(gpu.tokens, counts!).greedy ?? []).map((dispatch) => ({
+      name: kernelName(dispatch),
+      bytes: 0,
+    })),
   ];
   // the draw advances the position, so it is measured last
-  const all = [...prepared.decode.get(context)!.slice(skipped), ...(sampler?.drawDispatches(GREEDY_SAMPLING) ?? [])];
+  const all = [...prepared.decode.get(context)!.slice(skipped), ...(prepared.greedy ?? [])];
+  sampler?.write(GREEDY_SAMPLING);
   opened.device.queue.writeBuffer(gpu.step.buffer, 0, STEP.pack({ position: at, count: 1, prompt: at + 1 }));
   const timer = await createGpuTimer(opened);
   const { clock } = timer;
@@ -54,7 +60,8 @@ export async function profileAt(runner: Runner, position: number, prefillBatch: 
     const bytes = kernels.reduce((sum, one) => sum + (one.name === kernel ? one.bytes : 0), 0);
     times.push({ kernel, dispatches: group.length, micros: await bestMicros(timer, group), bytes, clock });
   }
-  const draw = sampler?.drawDispatches(ALL_FILTERS_SAMPLING) ?? [];
+  const draw = prepared.sampled ?? [];
+  sampler?.write(ALL_FILTERS_SAMPLING);
   if (draw.length)
     times.push({
       kernel: PROFILE_BASELINES.sampledDraw,
@@ -72,7 +79,7 @@ export async function profileAt(runner: Runner, position: number, prefillBatch: 
   });
   timer.dispose();
   times.push({ kernel: PROFILE_BASELINES.memoryCopy, dispatches: 1, ...(await measureMemoryCopy(opened)), clock });
-  runner.rewind(0);
+  state.rewind(0);
   return times;
 }
 

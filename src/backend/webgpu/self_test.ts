@@ -10,7 +10,7 @@
 import { fail } from '../../errors';
 import type { Matrix, Norm, Ops, Vector } from '../../model/ops';
 import { DTYPES, type Dtype } from '../../tensor/dtype';
-import type { Backend, CompileOptions, State } from '../backend';
+import type { Backend, CompileOptions, Program, State } from '../backend';
 import { recordPlan, weightsOf, type Plan } from '../plan';
 import { GREEDY_SAMPLING, logprobs } from '../sampling';
 import { seededRandom, writeRandomMatrix } from '../random_weights';
@@ -137,9 +137,11 @@ export async function selfTestPlan(weights: Weights, testCase: SelfTestCaseName)
 
 export async function runSelfTestCase(state: State, testCase: SelfTestCaseName): Promise<SelfTestOutput> {
   const next = seededRandom('prompt');
+  const { prefillBatch } = selfTestCompileOptions(testCase);
   const projections: number[] = [];
   for (const { tokens: T } of promptsOf(testCase)) {
-    await state.prefill(Uint32Array.from({ length: T }, () => next() % (testCase === 'long' ? 67 : V)));
+    const tokens = Uint32Array.from({ length: T }, () => next() % (testCase === 'long' ? 67 : V));
+    for (let at = 0; at < T; at += prefillBatch) await state.prefill(tokens.slice(at, at + prefillBatch));
     const logits = (await state.logits()).slice(testCase === 'long' ? -d : 0); // of the last token
     const size = Math.sqrt(logits.reduce((sum, v) => sum + v * v, 0));
     const sign = seededRandom(`projection ${T}`);
@@ -188,7 +190,7 @@ async function findError(
 ): Promise<string | undefined> {
   const buffers: GPUBuffer[] = [];
   const held: Matrix[] = [];
-  let state: State | undefined;
+  let program: Program | undefined;
   try {
     const plan = await selfTestPlan(
       {
@@ -212,7 +214,8 @@ async function findError(
     );
     // starts all compilations at once, for drivers with several threads; errors appear again below
     precompilePipelines(opened, plan, selfTestCompileOptions(testCase), f16Cache).catch(() => undefined);
-    state = await createWebGpuProgram(opened, plan, selfTestCompileOptions(testCase), f16Cache);
+    program = await createWebGpuProgram(opened, plan, selfTestCompileOptions(testCase), f16Cache);
+    const state = await program.newState();
     const got = await runSelfTestCase(state, testCase);
     const wanted = SELF_TEST_GOLDEN[testCase];
     const tolerance = f16Cache ? 2e-2 : 2e-3;
@@ -227,7 +230,7 @@ async function findError(
     if ((error as Error).name === 'MemoryError') throw error;
     return (error as Error).message;
   } finally {
-    state?.dispose();
+    program?.dispose();
     for (const matrix of held) releaseMatrix(opened, matrix as GpuMatrix);
     for (const buffer of buffers) opened.releaseBuffer(buffer);
   }

@@ -1,174 +1,173 @@
-/** The state of a runner on the GPU: activation slots, convolution rings, KV caches, RoPE tables. */
-import { CONV_RING_POSITIONS } from 'virtual:rivulet-kernels';
-import type { Attend, KvCache } from '../../model/ops';
-import { convStatesOf, kvCachesOf, type NodeOf, type Plan } from '../plan';
-import { wholeBuffer, type DispatchContext, type BufferRegion } from './dispatch';
-
-/** The buffers of a runner: activations, convolution rings, KV caches. */
-export interface RunnerState {
-  /** one buffer per activation slot (dispatch.ts gives the reason) */
-  slots: BufferRegion[];
-  /** [CONV_RING_POSITIONS, D] f32 by layer */
-  rings: Map<number, BufferRegion>;
-  /** [capacity, K, d] each, by layer */
-  caches: Map<number, { keys: BufferRegion; values: BufferRegion }>;
-  /** positions for which the caches have room now */
-  capacity: number;
-  f16Cache: boolean;
-  /** tables of lib/rope.wgsl, by theta and d */
-  ropes: Map<string, BufferRegion>;
-  /** partial results of attention spans, used by one layer at a time */
-  spans: BufferRegion;
-}
-
-/** Most positions of one workgroup of attend.wgsl, and the default. */
-export const MAX_ATTENTION_SPAN = 512;
-/** At most 16 spans: the merge reads all of them. Longer contexts use longer spans, up to MAX_ATTENTION_SPAN. */
-const MAX_SHORT_SPANS = 16;
-
-const roundUpToPower = (x: number): number => 2 ** Math.ceil(Math.log2(Math.max(1, x)));
-
-/** The context length for which the dispatches of `positions` are prepared: the span times a power of two. */
-export const contextBucket = (positions: number, span: number): number => span * roundUpToPower(positions / span);
-
-/** Splits attention over `positions` into spans, if possible of the tuned length. */
-export function splitAttentionIntoSpans(positions: number, tunedSpan: number): { span: number; spans: number } {
-  const span = Math.min(MAX_ATTENTION_SPAN, Math.max(tunedSpan, roundUpToPower(positions / MAX_SHORT_SPANS)));
-  return { span, spans: roundUpToPower(positions / span) };
-}
-
-export const ropeTableKey = (theta: number, headDim: number): string => `${theta} ${headDim}`;
-
-/** They share RoPE tables and the results of spans. */
-export const attentionNodes = (plan: Plan): NodeOf<'attend'>[] => plan.nodes.filter((node) => node.op === 'attend');
-
 /**
- * Allocates the KV cache for the whole context. If the device refuses, it tries half of that, down to
- * MIN_KV_CACHE_POSITIONS; the cache then grows on demand.
- * @throws MemoryError
+ * A state on the GPU. Decode encodes a window of steps in one pass and one submit; the GPU itself advances position and
+ * token.
  */
-export async function allocateRunnerState(
-  gpu: DispatchContext,
-  plan: Plan,
-  contextLength: number,
-  prefillBatch: number,
-  f16Cache: boolean,
-): Promise<RunnerState> {
-  const buffers: GPUBuffer[] = [];
-  const take = async (label: string, bytes: number): Promise<BufferRegion> => {
-    const buffer = await gpu.allocateBuffer(label, bytes);
-    buffers.push(buffer);
-    return wholeBuffer(buffer);
+import { fail } from '../../errors';
+import type { State } from '../backend';
+import type { SamplingParams } from '../sampling';
+import {
+  closeConversation,
+  encodeCopies,
+  forkConversation,
+  isReady,
+  makeReady,
+  markPosition,
+  nextStep,
+  rewindTo,
+  type Conversation,
+} from './conversation';
+import { encodeDispatches, type PreparedDispatch } from './device';
+import { STEP } from './dispatch';
+import { prefillBuckets } from './prepared';
+import type { WebGpuProgram } from './program';
+import type { GpuTokenSampler } from './sampler';
+import { saveConversation } from './saved';
+import { contextBucket } from './scratch';
+
+/** Most steps of one submit; `decode` splits longer calls. */
+export const WINDOW_STEPS = 64;
+
+export interface WebGpuState extends State {
+  /** for tools: profile.ts measures the dispatches of a decode step */
+  internals(): Conversation;
+}
+
+export function createWebGpuState(program: WebGpuProgram, one: Conversation): WebGpuState {
+  const { cursor, group } = one;
+  const { output, V, outputRows, rows, logprobsOf } = one.program;
+  /** waits until the logits of this state are in place */
+  const bringLogits = async (): Promise<void> => {
+    one.program.opened.throwIfFailed();
+    if (!cursor.lastRead) fail('RequestError', { what: 'There are no logits before a prefill' });
+    if (!isReady(one, 0)) await makeReady(one, 0, nextStep(one));
   };
-  try {
-    const slots = [];
-    for (const [i, { rows, cols }] of plan.slots.entries())
-      slots.push(await take(`slot ${i}`, 4 * cols * (rows === 'T' ? prefillBatch : 1)));
-    const rings: RunnerState['rings'] = new Map();
-    const ropes: RunnerState['ropes'] = new Map();
-    for (const { layer, channels } of plan.nodes.flatMap(convStatesOf))
-      rings.set(layer, await take(`ring ${layer}`, 4 * CONV_RING_POSITIONS * channels));
-    for (const {
-      ropeTheta,
-      cache: { headDim },
-    } of attentionNodes(plan)) {
-      // prettier-ignore
-      const key = ropeTableKey(ropeTheta, headDim);
-      if (ropes.has(key)) continue;
-      const table = ropeTable(ropeTheta, headDim, contextLength);
-      const region = await take('rope', table.byteLength);
-      gpu.device.queue.writeBuffer(region.buffer, 0, table);
-      ropes.set(key, region);
-    }
-    const widest = Math.max(0, ...attentionNodes(plan).map(({ heads, cache }) => heads * (cache.headDim + 4)));
-    const spans = await take(
-      'attention spans',
-      4 * widest * Math.max(MAX_SHORT_SPANS, splitAttentionIntoSpans(contextLength, MAX_ATTENTION_SPAN).spans),
+  return {
+    program,
+    get position() {
+      return cursor.position;
+    },
+    get bytes() {
+      return group.bytes();
+    },
+    prefill: (tokens) => prefill(one, tokens),
+    decode: (steps, sampling) => decode(one, steps, sampling),
+    mark: () => markPosition(one),
+    rewindTarget: (position) => cursor.rewindTarget(position),
+    rewind: (position) => rewindTo(one, position),
+    fork: async () => createWebGpuState(program, await forkConversation(one)),
+    save: () => saveConversation(one),
+    async logits() {
+      await bringLogits();
+      let copy: { read(): Promise<ArrayBuffer> };
+      encodeCopies(one.program, (encoder) => {
+        copy = rows.copy(encoder, output.buffer, output.offset, 4 * V * (outputRows === 'T' ? cursor.lastRead : 1));
+      });
+      return new Float32Array(await copy!.read());
+    },
+    async logprobs(chosen, n) {
+      await bringLogits();
+      if (!logprobsOf) fail('RequestError', { what: 'The model has no logits of one token' });
+      return logprobsOf(chosen, n);
+    },
+    dispose: () => closeConversation(one),
+    internals: () => one,
+  };
+}
+
+async function prefill(one: Conversation, tokens: Uint32Array): Promise<void> {
+  const { cursor, gpu, program, history } = one;
+  const { opened, prefillBatch, submitBatch } = program;
+  const { queue } = opened.device;
+  opened.throwIfFailed();
+  cursor.checkPrefill(tokens);
+  const { position } = cursor;
+  const T = tokens.length;
+  await makeReady(one, position + T, nextStep(one));
+  queue.writeBuffer(gpu.tokens.buffer, 4 * position, tokens as Uint32Array<ArrayBuffer>);
+  queue.writeBuffer(program.step.buffer, 0, STEP.pack({ position, count: T, prompt: position + T }));
+  history.set(tokens, position);
+  cursor.prefilled(T);
+  one.promptCounted = false;
+  const bucket = prefillBuckets(prefillBatch).find((size) => size >= T)!;
+  const dispatches = bucket === 1 ? decodeDispatches(one, position + 1) : one.prepared.prefill.get(bucket)!;
+  await submitBatch(dispatches, bucket, T);
+  opened.throwIfFailed();
+}
+
+const decodeDispatches = ({ prepared }: Conversation, positions: number): PreparedDispatch[] =>
+  prepared.decode.get(contextBucket(positions, prepared.span))!;
+
+async function decode(one: Conversation, steps: number, sampling: SamplingParams): Promise<Uint32Array> {
+  const { cursor, program, history } = one;
+  const { opened, sampler } = program;
+  opened.throwIfFailed();
+  const reads = cursor.checkDecode(steps, sampling);
+  if (!sampler) fail('RequestError', { what: 'The model has no logits of one token' });
+  sampler.check(sampling);
+  const chosen = new Uint32Array(steps);
+  if (!steps) return chosen;
+  // advance at once: the next call may come while this one still waits for its cache
+  const { position, pending } = cursor;
+  const next = nextStep(one);
+  cursor.decoded(steps, reads);
+  const until = cursor.position;
+  if (!isReady(one, until)) await makeReady(one, until, next);
+  const windows: Promise<ArrayBuffer>[] = [];
+  for (let done = 0; done < steps; done += WINDOW_STEPS) {
+    const readsPending = pending || done > 0;
+    const at = position + (pending || !done ? done : done - 1);
+    windows.push(
+      submitWindow(one, { at, readsPending, steps: Math.min(steps - done, WINDOW_STEPS) }, sampler, sampling),
     );
-    const state: RunnerState = { slots, rings, ropes, spans, caches: new Map(), capacity: 0, f16Cache };
-    await growKvCaches(gpu, plan, state, contextLength, Math.min(contextLength, MIN_KV_CACHE_POSITIONS));
-    return state;
-  } catch (error) {
-    for (const buffer of buffers) gpu.releaseBuffer(buffer);
-    throw error;
   }
+  for (const [i, window] of (await Promise.all(windows)).entries())
+    chosen.set(new Uint32Array(window), i * WINDOW_STEPS);
+  history.set(chosen, pending ? position + 1 : position);
+  return chosen;
 }
 
-const MIN_KV_CACHE_POSITIONS = 1024;
+interface DecodeWindow {
+  /** tokens read before it */
+  at: number;
+  /** whether the first step reads a pending token */
+  readsPending: boolean;
+  steps: number;
+}
 
-/** Bytes of the keys of one layer; its values take as many. */
-export const keyCacheBytes = ({ kvHeads, headDim }: KvCache, positions: number, f16Cache: boolean): number =>
-  positions * kvHeads * headDim * (f16Cache ? 2 : 4);
-
-/**
- * Grows the caches to `wanted` positions, or to half of that and so on, but to at least `least`; their contents are
- * kept.
- */
-export async function growKvCaches(
-  gpu: DispatchContext,
-  plan: Plan,
-  state: RunnerState,
-  wanted: number,
-  least: number,
-): Promise<void> {
-  for (let capacity = wanted; ; capacity = Math.max(least, Math.ceil(capacity / 2))) {
-    const made: RunnerState['caches'] = new Map();
-    try {
-      for (const cache of plan.nodes.flatMap(kvCachesOf)) {
-        const bytes = keyCacheBytes(cache, capacity, state.f16Cache);
-        const keys = wholeBuffer(await gpu.allocateBuffer(`keys ${cache.layer}`, bytes));
-        made.set(cache.layer, { keys, values: keys });
-        made.set(cache.layer, { keys, values: wholeBuffer(await gpu.allocateBuffer(`values ${cache.layer}`, bytes)) });
-      }
-    } catch (error) {
-      releaseCaches(gpu, made);
-      if (capacity <= least) throw error;
-      continue;
-    }
-    const encoder = gpu.device.createCommandEncoder({ label: 'grow caches' });
-    for (const [layer, { keys, values }] of state.caches) {
-      const to = made.get(layer)!;
-      encoder.copyBufferToBuffer(keys.buffer, 0, to.keys.buffer, 0, keys.size);
-      encoder.copyBufferToBuffer(values.buffer, 0, to.values.buffer, 0, values.size);
-    }
-    gpu.device.queue.submit([encoder.finish()]);
-    releaseCaches(gpu, state.caches);
-    state.caches = made;
-    state.capacity = capacity;
-    return;
+/** Encodes a window of decode steps in one pass and one submit; it creates nothing but the encoder. */
+function submitWindow(
+  one: Conversation,
+  { at, readsPending, steps }: DecodeWindow,
+  sampler: GpuTokenSampler,
+  sampling: SamplingParams,
+): Promise<ArrayBuffer> {
+  const { program, prepared, gpu } = one;
+  const { device } = program.opened;
+  sampler.write(sampling);
+  const draw = sampling.temperature === 0 ? prepared.greedy : prepared.sampled;
+  const encoder = device.createCommandEncoder();
+  if (!one.promptCounted) countPrompt(one, encoder, at);
+  one.promptCounted = true;
+  const pass = encoder.beginComputePass();
+  for (let i = 0; i < steps; i++) {
+    const read = readsPending ? at + i + 1 : at + i; // tokens read when this one is drawn
+    const skipped = i === 0 && one.embedLost ? 0 : program.skipped;
+    if (readsPending || i > 0) encodeDispatches(pass, decodeDispatches(one, read), skipped);
+    encodeDispatches(pass, draw);
   }
+  pass.end();
+  one.embedLost = false;
+  const copy = program.ids.copy(encoder, gpu.tokens.buffer, 4 * (readsPending ? at + 1 : at), 4 * steps);
+  device.queue.submit([encoder.finish()]);
+  return copy.read();
 }
 
-function releaseCaches(gpu: DispatchContext, caches: RunnerState['caches']): void {
-  for (const { keys, values } of caches.values()) {
-    gpu.releaseBuffer(keys.buffer);
-    if (values !== keys) gpu.releaseBuffer(values.buffer);
-  }
-}
-
-export function releaseRunnerState(gpu: DispatchContext, state: RunnerState): void {
-  for (const { buffer } of [...state.slots, ...state.rings.values(), ...state.ropes.values(), state.spans])
-    gpu.releaseBuffer(buffer);
-  releaseCaches(gpu, state.caches);
-}
-
-/**
- * cos and sin of positions 0 … 255, then of positions 256·j, computed in f64: [256 + ⌈context / 256⌉, d/2, 2]
- * (lib/rope.wgsl)
- */
-export function ropeTable(
-  theta: Attend['ropeTheta'],
-  headDim: number,
-  contextLength: number,
-): Float32Array<ArrayBuffer> {
-  const half = headDim / 2;
-  const rows = 256 + Math.ceil(contextLength / 256);
-  const table = new Float32Array(2 * rows * half);
-  for (let row = 0, at = 0; row < rows; row++)
-    for (let i = 0; i < half; i++) {
-      const angle = (row < 256 ? row : 256 * (row - 256)) * theta ** (-i / half);
-      table[at++] = Math.cos(angle);
-      table[at++] = Math.sin(angle);
-    }
-  return table;
+/** Counts all tokens read so far as prompt: before the first draw after a prefill. */
+function countPrompt({ counts, prepared: { marker } }: Conversation, encoder: GPUCommandEncoder, tokens: number): void {
+  encoder.clearBuffer(counts!.buffer);
+  const pass = encoder.beginComputePass({ label: 'mark_prompt' });
+  pass.setPipeline(marker[0].pipeline);
+  pass.setBindGroup(0, marker[0].bindGroup);
+  pass.dispatchWorkgroups(Math.ceil(tokens / 64));
+  pass.end();
 }

@@ -6,11 +6,13 @@
 import type { TuneOptions, ShapeTuningResult } from '../backend';
 import { kvCachesOf, type Plan } from '../plan';
 import { seededRandom } from '../random_weights';
+import { createBufferGroup } from './buffer_group';
 import { encodeDispatches, type OpenedDevice, type PreparedDispatch } from './device';
-import { ANY_KERNEL, STEP, wholeBuffer, type Dispatch, type KernelTuning } from './dispatch';
+import { ANY_KERNEL, STEP, type Dispatch, type KernelTuning } from './dispatch';
 import { createGpuTimer, repetitionsPerSample } from './gpu_timer';
 import { bytesRead, lowerPlanToDispatches } from './lower';
-import { allocateRunnerState, keyCacheBytes, releaseRunnerState, MAX_ATTENTION_SPAN, type RunnerState } from './state';
+import { allocateScratch, MAX_ATTENTION_SPAN } from './scratch';
+import { allocateStateBuffers, keyCacheBytes, unallocatedBuffers } from './state_buffers';
 import { persistDeviceResult, loadPersistedDeviceResult } from './device_results';
 
 /** A kernel must be faster by this share of its time; less is within the noise. */
@@ -103,30 +105,31 @@ export function deviceTuningCandidates({ features }: OpenedDevice, exact: boolea
 /**
  * Tunes the shapes of a plan that are not tuned yet, adds the results to `opened.tunings` and saves them for this
  * adapter, browser and build.
- * Kernels run on the real weights but on activations of their own, so that the conversation's state does not change.
+ * Kernels run on the real weights but on activations of their own, so that no conversation's state changes.
  * @returns a result for each shape
  */
 export async function tuneKernels(
   opened: OpenedDevice,
   plan: Plan,
-  state: RunnerState,
+  f16Cache: boolean,
   exact: boolean,
   options: TuneOptions = {},
 ): Promise<ShapeTuningResult[]> {
   if (opened.software && !options.allowSoftware) return [];
   /** bytes read for a token, and by one dispatch */
   const bytes = new Map<string, { perToken: number; perDispatch: number }>();
-  for (const [i, dispatch] of lowerPlanToDispatches(opened, plan, state, 1).flatMap((dispatches, i) =>
+  const unallocated = unallocatedBuffers(plan, POSITIONS, f16Cache);
+  for (const [i, dispatch] of lowerPlanToDispatches(opened, plan, unallocated, 1).flatMap((dispatches, i) =>
     dispatches.map((dispatch) => [i, dispatch] as const),
   )) {
     const { tuneKey } = dispatch;
     if (!tuneKey || opened.tunings.has(tuneKey)) continue;
-    const perDispatch = bytesRead(dispatch, plan.nodes[i], state, POSITIONS);
+    const perDispatch = bytesRead(dispatch, plan.nodes[i], unallocated, POSITIONS);
     bytes.set(tuneKey, { perToken: (bytes.get(tuneKey)?.perToken ?? 0) + perDispatch, perDispatch });
   }
   const tuneKeys = [...bytes.keys()].sort((a, b) => bytes.get(b)!.perToken - bytes.get(a)!.perToken); // the shapes with most bytes first
   if (!tuneKeys.length) return [];
-  const evaluator = await createTuningEvaluator(opened, plan, state);
+  const evaluator = await createTuningEvaluator(opened, plan, f16Cache);
   try {
     const measure = options.measure ?? evaluator.measure;
     const stop: TuningStopConditions = {
@@ -161,29 +164,23 @@ export async function loadSavedTunings(opened: OpenedDevice, exact: boolean): Pr
 async function createTuningEvaluator(
   opened: OpenedDevice,
   plan: Plan,
-  real: RunnerState,
+  f16Cache: boolean,
 ): Promise<TuningEvaluator & { dispose(): void }> {
   const { device } = opened;
   const { STORAGE, UNIFORM, COPY_DST, MAP_READ } = GPUBufferUsage;
   const widest = Math.max(...plan.slots.map(({ cols }) => cols));
-  const state = await allocateRunnerState(opened, plan, POSITIONS, 1, real.f16Cache);
-  const buffers: GPUBuffer[] = [];
-  const take = async (bytes: number, usage?: GPUBufferUsageFlags): Promise<GPUBuffer> => {
-    const buffer = await opened.allocateBuffer('tuner', bytes, usage);
-    buffers.push(buffer);
-    return buffer;
-  };
-  const dispose = (): void => {
-    releaseRunnerState(opened, state);
-    for (const buffer of buffers) opened.releaseBuffer(buffer);
-  };
+  const group = createBufferGroup(opened);
   const make = async () => ({
-    step: wholeBuffer(await take(STEP.bytes, STORAGE | UNIFORM | COPY_DST)),
-    result: await take(4 * widest, MAP_READ | COPY_DST),
+    state: {
+      ...(await allocateScratch(opened, group, plan, { contextLength: POSITIONS, prefillBatch: 1 }, f16Cache)),
+      ...(await allocateStateBuffers(opened, group, plan, f16Cache, [POSITIONS, POSITIONS])),
+    },
+    step: await group.take('tuner', STEP.bytes, STORAGE | UNIFORM | COPY_DST),
+    result: (await group.take('tuner', 4 * widest, MAP_READ | COPY_DST)).buffer,
     timer: await createGpuTimer(opened),
   });
-  const { step, result, timer } = await make().catch((error: unknown) => {
-    dispose();
+  const { state, step, result, timer } = await make().catch((error: unknown) => {
+    group.release();
     throw error;
   });
   device.queue.writeBuffer(step.buffer, 0, STEP.pack({ position: POSITIONS - 1, count: 1, prompt: POSITIONS }));
@@ -277,7 +274,7 @@ async function createTuningEvaluator(
 
     dispose() {
       timer.dispose();
-      dispose();
+      group.release();
     },
   };
 }

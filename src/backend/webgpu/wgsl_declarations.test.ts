@@ -101,8 +101,10 @@ async function run() {
     );
     return op.linear(embed, op.last(op.linear(out, attended)));
   });
-  const state = await createWebGpuProgram(opened, plan, { contextLength: 512, prefillBatch: 128 }, false);
-  await state.prefill(new Uint32Array(PROMPT));
+  const state = await (
+    await createWebGpuProgram(opened, plan, { contextLength: 512, prefillBatch: 128 }, false)
+  ).newState();
+  for (const T of [128, PROMPT - 128]) await state.prefill(new Uint32Array(T));
   await state.decode(1, { ...ALL_FILTERS_SAMPLING, seed: 77, bias: new Map([[1, 2]]) });
   await state.logprobs(5, 4);
   return fake;

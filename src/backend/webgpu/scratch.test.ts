@@ -1,6 +1,6 @@
 /** The split of attention into spans. */
 import { expect, it } from 'vitest';
-import { splitAttentionIntoSpans, contextBucket, MAX_ATTENTION_SPAN } from './state';
+import { splitAttentionIntoSpans, contextBucket, MAX_ATTENTION_SPAN } from './scratch';
 
 it.each([128, 256, 512])(
   'covers every context with spans of %i, in few context buckets and at most 16 short spans',

@@ -1,0 +1,157 @@
+/**
+ * A plan on the GPU: the activations and kernels that all its states share. Dispatches are prepared when a state is
+ * made: for each bucket of T and, for one token, for each bucket of the context.
+ */
+import { CONV_RING_POSITIONS } from 'virtual:rivulet-kernels';
+import type { CompileOptions, Program, ShapeTuningResult, State, TuneOptions } from '../backend';
+import { tablesOf, type Plan } from '../plan';
+import { cursorLimits, stateLayout, StateCursor, type CursorLimits } from '../state_cursor';
+import { createBatchSubmitter, type SubmitBatch } from './batches';
+import { createBufferGroup } from './buffer_group';
+import { closeConversation, openConversation, prepareAgain, roomFor, type Conversation } from './conversation';
+import type { OpenedDevice } from './device';
+import { STEP, type BufferRegion } from './dispatch';
+import { embedDrawnTokenLibrary } from './linear';
+import { createGpuLogprobs, type ComputeGpuLogprobs } from './logprobs';
+import { planOutputRegion } from './lower';
+import type { PreparedDispatches } from './prepared';
+import { createReadbackPool, type ReadbackPool } from './readback';
+import type { GpuMatrix } from './repack';
+import { createGpuTokenSampler, type GpuTokenSampler } from './sampler';
+import { restoreConversation } from './saved';
+import { allocateScratch, type ProgramScratch } from './scratch';
+import { createWebGpuState, WINDOW_STEPS, type WebGpuState } from './state';
+import { MIN_KV_CACHE_POSITIONS } from './state_buffers';
+import { tuneKernels } from './tune';
+
+/** What the states of a program share. */
+export interface ProgramParts extends CompileOptions {
+  opened: OpenedDevice;
+  plan: Plan;
+  limits: CursorLimits;
+  /** of saved states */
+  layout: string;
+  /** the struct of lib/step.wgsl, for the state that computes */
+  step: BufferRegion;
+  scratch: ProgramScratch;
+  /** where the plan's first output stands: rows of V values, the logits */
+  output: BufferRegion;
+  V: number;
+  outputRows: 1 | 'T';
+  /** of all rows of the output */
+  logitBytes: number;
+  /** absent where the output has several rows */
+  sampler?: GpuTokenSampler;
+  logprobsOf?: ComputeGpuLogprobs;
+  /** dispatches of a decode step that the draw before it replaces: the embedding of its token */
+  skipped: number;
+  ids: ReadbackPool;
+  rows: ReadbackPool;
+  submitBatch: SubmitBatch;
+  /** prepared dispatches that bind no buffer of a state */
+  shared: PreparedDispatches;
+  conversations: Set<Conversation>;
+  /** the state whose values stand in `step` and in the activations */
+  owner?: Conversation;
+}
+
+export interface WebGpuProgram extends Program {
+  newState(): Promise<WebGpuState>;
+  /** for tools: describe_program.ts lists the dispatches of a decode step */
+  internals(): ProgramParts;
+}
+
+/** @throws MemoryError, DeviceError; then all its buffers are released */
+export async function createWebGpuProgram(
+  opened: OpenedDevice,
+  plan: Plan,
+  options: CompileOptions,
+  f16Cache: boolean,
+  exact = false,
+): Promise<WebGpuProgram> {
+  const { contextLength } = options;
+  const held: (() => void)[] = [];
+  const release = (): void => held.forEach((free) => free());
+  const parts = await createParts(opened, plan, options, f16Cache, held).catch((error: unknown) => {
+    release();
+    throw error;
+  });
+  const { conversations, limits } = parts;
+  let disposed = false;
+  let tuning: Promise<ShapeTuningResult[]> | undefined;
+
+  async function tune({ isIdle = () => true, ...tuneOptions }: TuneOptions): Promise<ShapeTuningResult[]> {
+    const wanted = { ...tuneOptions, isIdle: () => !disposed && isIdle() };
+    const rows = await tuneKernels(opened, plan, f16Cache, exact, wanted);
+    if (rows.some((row) => Object.keys(row.tuning).length > 0))
+      for (const one of conversations) await prepareAgain(one);
+    return rows;
+  }
+
+  const program: WebGpuProgram = {
+    async newState() {
+      opened.throwIfFailed();
+      const room = conversations.size
+        ? roomFor(0, contextLength)
+        : ([contextLength, Math.min(contextLength, MIN_KV_CACHE_POSITIONS)] as const);
+      return createWebGpuState(program, await openConversation(parts, new StateCursor(limits), room));
+    },
+    restore: async (saved): Promise<State> => createWebGpuState(program, await restoreConversation(parts, saved)),
+    tune: (tuneOptions = {}) => (tuning ??= tune(tuneOptions).finally(() => (tuning = undefined))),
+    dispose() {
+      disposed = true;
+      conversations.forEach(closeConversation);
+      release();
+    },
+    internals: () => parts,
+  };
+  return program;
+}
+
+async function createParts(
+  opened: OpenedDevice,
+  plan: Plan,
+  options: CompileOptions,
+  f16Cache: boolean,
+  held: (() => void)[],
+): Promise<ProgramParts> {
+  const { nodes: [firstNode], outputs: [{ cols: V, rows: outputRows }] } = plan; // prettier-ignore
+  const { STORAGE, UNIFORM, COPY_SRC, COPY_DST } = GPUBufferUsage;
+  const group = createBufferGroup(opened);
+  held.push(group.release);
+  const step = await group.take('step', STEP.bytes, STORAGE | UNIFORM | COPY_SRC | COPY_DST);
+  const scratch = await allocateScratch(opened, group, plan, options, f16Cache);
+  const output = planOutputRegion(plan, scratch);
+  const ids = createReadbackPool(opened, 'ids', 4 * WINDOW_STEPS, 3);
+  const rows = createReadbackPool(opened, 'logits', output.size, 1);
+  held.push(ids.dispose, rows.dispose);
+  // the draw must not overwrite an output
+  const [table] = plan.outputs.some(({ slot }) => slot === firstNode.out.slot)
+    ? []
+    : (tablesOf(firstNode) as GpuMatrix[]);
+  const parts: ProgramParts = {
+    ...options,
+    opened,
+    plan,
+    limits: cursorLimits(plan, options, CONV_RING_POSITIONS),
+    layout: stateLayout(plan, `webgpu ${f16Cache ? 'f16' : 'f32'}`),
+    step,
+    scratch,
+    output,
+    V,
+    outputRows,
+    logitBytes: 4 * V * (outputRows === 'T' ? options.prefillBatch : 1),
+    skipped: 0,
+    ids,
+    rows,
+    submitBatch: createBatchSubmitter(opened),
+    shared: new Map(),
+    conversations: new Set(),
+  };
+  if (outputRows === 'T') return parts;
+  const lookup = embedDrawnTokenLibrary(opened, table, scratch.slots[firstNode.out.slot]);
+  parts.sampler = await createGpuTokenSampler({ ...opened, step }, output, V, lookup, group.take);
+  parts.logprobsOf = await createGpuLogprobs(opened, output, V, group.take, ids);
+  if (table?.parts.length === 1) parts.skipped = 1;
+  return parts;
+}
