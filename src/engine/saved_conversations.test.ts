@@ -20,7 +20,10 @@ async function loaded(fate = untouched()): Promise<EngineWorkerCalls> {
   await engine.load('a/b', { contextLength: 512 });
   return engine;
 }
-const say = (engine: EngineWorkerCalls, tokens: readonly number[]) => engine.generate(tokens, greedy, () => undefined);
+async function say(engine: EngineWorkerCalls, tokens: readonly number[]) {
+  const { text, reusedTokens, logprobs } = await engine.generate(tokens, greedy, () => undefined);
+  return { text, reusedTokens, ids: logprobs!.map(({ id }) => id) };
+}
 
 /** What a page does before it is closed; then the prompt of its next visit, and what that gives without a reload. */
 async function visit() {
