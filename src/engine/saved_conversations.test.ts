@@ -119,24 +119,25 @@ describe('a saved conversation', () => {
 });
 
 describe('the budget of saved states', () => {
-  const MB = 1 << 20;
+  const KB = 1 << 10;
   const save = (id: string, bytes: number, replaced: SavedStateRecord[] = []) =>
     saveState(
       { model: 'm', id, identity: '', backend: 'wasm', calls: [] },
       bytes,
       () => ({ layout: '', pieces: (async function* () { yield new Uint8Array(bytes); })() }), // prettier-ignore
       replaced,
+      256 * KB,
     );
   const ids = async (): Promise<string[]> => (await listSavedStates()).map(({ id }) => id).sort();
 
   it('holds for all: the least recently used goes first', async () => {
     for (const id of ['a', 'b', 'c', 'd']) {
-      await save(id, 80 * MB);
+      await save(id, 80 * KB);
       await new Promise((resolve) => setTimeout(resolve, 2));
     }
     expect(await ids()).toEqual(['b', 'c', 'd']);
     const [b] = (await listSavedStates()).filter(({ id }) => id === 'b');
-    await save('e', 80 * MB, [b]);
+    await save('e', 80 * KB, [b]);
     expect(await ids()).toEqual(['c', 'd', 'e']);
   });
 
@@ -148,10 +149,10 @@ describe('the budget of saved states', () => {
   });
 
   it('takes no more than is free', async () => {
-    vi.stubGlobal('navigator', { storage: { estimate: async () => ({ quota: 20 * MB, usage: 15 * MB }) } });
+    vi.stubGlobal('navigator', { storage: { estimate: async () => ({ quota: 20 * KB, usage: 15 * KB }) } });
     try {
-      await expect(save('a', 6 * MB)).rejects.toMatchObject({ name: 'StorageError' });
-      await save('b', 4 * MB);
+      await expect(save('a', 6 * KB)).rejects.toMatchObject({ name: 'StorageError' });
+      await save('b', 4 * KB);
     } finally {
       vi.unstubAllGlobals();
     }

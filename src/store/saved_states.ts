@@ -41,6 +41,7 @@ export async function saveState(
   bytes: number,
   read: () => { layout: string; pieces: AsyncIterable<Uint8Array> },
   replaced: readonly SavedStateRecord[],
+  budget = SAVED_STATE_BYTES,
 ): Promise<void> {
   const failTooLarge = (wanted: number): never =>
     fail('StorageError', {
@@ -49,14 +50,14 @@ export async function saveState(
       wanted: `at most ${formatMegabytes(wanted)}`,
       cure: 'It is read again from its text when it goes on.',
     });
-  if (bytes > SAVED_STATE_BYTES) failTooLarge(SAVED_STATE_BYTES);
+  if (bytes > budget) failTooLarge(budget);
   const cache = await requireModelCache();
   return withExclusiveLock('rivulet:states', async () => {
     for (const { model, id } of replaced) await cache.deleteState(model, id);
     const others = (await listSavedStates()).sort((a, b) => a.lastUsed - b.lastUsed);
     let stored = others.reduce((sum, other) => sum + other.bytes, 0);
     for (const other of others) {
-      if (stored + bytes <= SAVED_STATE_BYTES) break;
+      if (stored + bytes <= budget) break;
       await cache.deleteState(other.model, other.id);
       stored -= other.bytes;
     }
