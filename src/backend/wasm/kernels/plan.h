@@ -22,7 +22,7 @@ typedef struct {
   const float* add;         // [T, rows]; may be y
   uint32_t int8;            // whether the weights read the int8 form of x
   const float* taps;        // shortConv, transposed: [length, channels]
-  uint32_t ring;            // shortConv: byte offset in the state's rings of [CONV_RING_POSITIONS, channels], B ⊙ x by position
+  uint32_t ring;            // shortConv: byte offset in the rings of [CONV_RING_POSITIONS, channels], B ⊙ x by position
   uint32_t length;
   uint32_t heads, kv_heads, head_dim;
   const float* k_norm;      // [d]
