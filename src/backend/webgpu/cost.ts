@@ -3,7 +3,7 @@
  * of it.
  */
 import type { Matrix } from '../../model/ops';
-import type { PlanSizes } from '../cost';
+import type { PlanCost, PlanSizes } from '../cost';
 import type { CompileOptions } from '../backend';
 import { mapMatrices, type Plan } from '../plan';
 import type { WebGpuBackend } from './backend';
@@ -18,17 +18,17 @@ export function webGpuSizes({ opened, f16Cache }: ReturnType<WebGpuBackend['inte
     matrix: (matrix) => packedMatrixBytes(matrix, limit),
     vector: ({ length }) => bufferBytes(4 * length),
     empty: opened.step.size + opened.tokens.size,
-    state: (plan, options) => loadedBytes(opened, plan, options, f16Cache),
+    compiled: (plan, options) => compiledBytes(opened, plan, options, f16Cache),
   };
 }
 
-/** Bytes of a program with a state, and of the buffers for uploads, which the device keeps. */
-async function loadedBytes(
+/** Bytes of a program, with those of the buffers for uploads, which the device keeps, and of its first state. */
+async function compiledBytes(
   opened: OpenedDevice,
   plan: Plan,
   options: CompileOptions,
   f16Cache: boolean,
-): Promise<number> {
+): Promise<Pick<PlanCost, 'scratch' | 'state'>> {
   let bytes = 0;
   const createBuffer = (_: string, wanted: number): { buffer: GPUBuffer; ready: Promise<void> } => {
     const size = bufferBytes(wanted);
@@ -54,6 +54,8 @@ async function loadedBytes(
   });
   const nodes = plan.nodes.map((node) => mapMatrices(node, matrix));
   await staging(twin);
-  await (await createWebGpuProgram(twin, { ...plan, nodes }, options, f16Cache)).newState();
-  return bytes;
+  const program = await createWebGpuProgram(twin, { ...plan, nodes }, options, f16Cache);
+  const scratch = bytes;
+  await program.newState();
+  return { scratch, state: bytes - scratch };
 }

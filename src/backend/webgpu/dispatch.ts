@@ -79,7 +79,7 @@ export interface KernelTuning {
   int8Activations: boolean;
   /**
    * positions per workgroup of `attend`: shorter spans occupy more of a GPU, but need the merge at shorter contexts
-   * (state.ts)
+   * (scratch.ts)
    */
   span: 128 | 256 | 512;
 }
@@ -91,7 +91,7 @@ export interface KernelTuning {
 export type TuningTable = ReadonlyMap<string, Partial<KernelTuning>>;
 export const ANY_KERNEL = '*';
 
-/** The device and the buffers that dispatches of a runner share. */
+/** The device and the buffers that dispatches of a program share. */
 export interface DispatchContext {
   device: GPUDevice;
   features: GpuFeatures;

@@ -59,7 +59,7 @@ async function* readPieces(one: Conversation): AsyncGenerator<Uint8Array<ArrayBu
 export async function restoreConversation(program: ProgramParts, saved: SavedState): Promise<Conversation> {
   const { opened, plan, contextLength, limits, layout } = program;
   opened.throwIfFailed();
-  checkSavedState(saved, layout, contextLength);
+  checkSavedState(saved, layout, limits);
   const position = saved.tokens.length;
   const cursor = new StateCursor(limits);
   cursor.restored(position);
