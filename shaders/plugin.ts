@@ -42,14 +42,14 @@ export function readShaders(sideFile?: KernelSideFile): Record<string, string> {
 }
 
 /**
- * A version that changes with the kernels and with the code of the WebGPU backend: saved results of a device apply to
- * one build only.
+ * A version that changes with the kernels and with the code of the backends: saved results of a device, and saved
+ * states, apply to one build only.
  */
 function buildVersion(shaders: Record<string, string>): string {
-  const backend = join(here, '../src/backend/webgpu');
+  const backend = join(here, '../src/backend');
   const hash = createHash('sha256').update(JSON.stringify(shaders));
-  for (const file of readdirSync(backend).sort())
-    if (file.endsWith('.ts') && !file.endsWith('.test.ts')) hash.update(readFileSync(join(backend, file)));
+  for (const file of readdirSync(backend, { recursive: true, encoding: 'utf8' }).sort())
+    if (/\.([ch]|ts)$/.test(file) && !file.endsWith('.test.ts')) hash.update(readFileSync(join(backend, file)));
   return hash.digest('hex').slice(0, 12);
 }
 

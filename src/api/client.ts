@@ -23,8 +23,8 @@ import { createTextStream, type TextStream } from './text_stream';
 import { watchProgress } from './watch_progress';
 
 /**
- * A loaded model, with a worker of its own. Generations on one model run one after another: a second call waits for the
- * first.
+ * A loaded model, with a worker of its own. Generations on one model take turns: a second call begins after at most one
+ * batch of a prompt or some 50 ms of an answer of the first, and each is slower for it.
  */
 export interface Model {
   /** the current state: the backend can change after a lost device */

@@ -73,8 +73,18 @@ export class Conversations {
     const opened = copy ?? conversation ?? { history: EMPTY_HISTORY, inUse: true };
     opened.history = truncateHistory(opened.history, kept);
     opened.inUse = true;
-    this.all = [...this.all.filter((other) => other !== opened), opened];
+    this.add(opened);
     return opened;
+  }
+
+  /** The most recently used one from now on. */
+  add(conversation: Conversation): void {
+    this.all = [...this.all.filter((other) => other !== conversation), conversation];
+  }
+
+  /** The most recently used first. */
+  idle(): Conversation[] {
+    return this.all.filter(({ inUse }) => !inUse).reverse();
   }
 
   /**

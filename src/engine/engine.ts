@@ -70,6 +70,11 @@ export interface EngineWorkerCalls {
   /** The logits after these tokens, [V], read from the start in batches of at most `prefillBatch`. For tests. */
   logits(tokens: readonly number[], prefillBatch?: number): Promise<Float32Array>;
   status(): EngineStatus;
+  /**
+   * Saves the conversations that no call uses, so that they go on after a reload of the page.
+   * @throws StorageError of the first that cannot be saved, when all have been tried
+   */
+  saveConversations(): Promise<void>;
   /** the current state; @throws RequestError without a model */
   info(): ModelInfo;
   /** Aborts running calls and frees the memory. */
@@ -254,6 +259,17 @@ export function createEngine({
           }
         }, signal);
       }),
+
+    saveConversations: () =>
+      enqueue(
+        async (signal) => {
+          const { recoverable, conversations, saved } = model().session;
+          const error = await recoverable.run((...on) => saved!.saveIdle(conversations, ...on, signal), signal);
+          if (error) throw error;
+        },
+        undefined,
+        'shared',
+      ),
 
     info: () => model().info(),
     status: () => ({

@@ -112,6 +112,7 @@ const steady = (seat: ModelOnBackend): Pick<RecoverableModel, 'run' | 'reloadRea
 const session = (state: State, pace: Partial<BatchSizes> = {}, contextLength = 64): GenerationSession => ({
   recoverable: steady({
     program: state.program,
+    identity: '',
     unusedState: state,
     contextLength,
     batchSizes: { prefillBatch: 4, decodesInFlight: 1, decodeSteps: 1, ...pace },

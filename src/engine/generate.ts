@@ -9,10 +9,11 @@ import { ProgressMeter, type Progress } from '../store/progress';
 import { createStopFilter } from '../text/stop_strings';
 import { createThinkingSplitter, type EmitPart } from '../text/thinking';
 import type { Tokenizer } from '../text/tokenizer';
-import type { Conversation, Conversations } from './conversations';
+import type { Conversation, Conversations, PromptStart } from './conversations';
 import { yieldToEventLoop } from './event_loop';
 import type { ResolvedGenerateOptions } from './generate_options';
 import type { ModelOnBackend, RecoverableModel, Turn } from './recovery';
+import type { SavedConversations } from './saved_conversations';
 import {
   appendToHistory,
   EMPTY_HISTORY,
@@ -33,6 +34,7 @@ export interface GenerationSession {
   /** special tokens that are part of the text */
   readonly answerMarkers: readonly string[];
   readonly conversations: Conversations;
+  readonly saved?: SavedConversations;
   /** reports to the page */
   onProgress(progress: Progress): unknown;
 }
@@ -95,9 +97,7 @@ export async function generate(
   let reusedTokens: number | undefined;
 
   async function run(model: ModelOnBackend, turn: Turn): Promise<void> {
-    const start = conversation
-      ? undefined
-      : conversations.find(model.program, prompt, request.reuse, request.align ? session.tokenizer : undefined);
+    const start = conversation ? undefined : await findStart(session, model, prompt, request);
     prompt = start?.prompt ?? prompt;
     checkPrompt(session, model, prompt);
     const limit = Math.min(request.maxTokens, model.contextLength - prompt.length);
@@ -150,6 +150,20 @@ export async function generate(
     tokensPerSecond: decodeMs > 0 ? ((ids.length - 1) * 1000) / decodeMs : 0,
     ...(request.logprobs !== undefined && { logprobs }),
   };
+}
+
+/** The conversation of which a prompt keeps most: in memory, or saved. @throws MemoryError, DeviceError */
+async function findStart(
+  { conversations, saved, tokenizer }: GenerationSession,
+  model: ModelOnBackend,
+  prompt: readonly number[],
+  { reuse, align }: ResolvedGenerateOptions,
+): Promise<PromptStart> {
+  const aligning = align ? tokenizer : undefined;
+  const found = conversations.find(model.program, prompt, reuse, aligning);
+  const restored = reuse && (await saved?.restore(model, prompt, found.kept, aligning));
+  if (restored) conversations.add(restored.conversation!);
+  return restored || found;
 }
 
 /** @throws ContextError, RequestError */

@@ -1,4 +1,5 @@
 /** Loads a model from its source into a backend, and loads it again if the device is lost. */
+import { build } from 'virtual:rivulet-shaders';
 import { firstState, type Backend, type BackendInfo, type State } from '../backend/backend';
 import { recordModel } from '../backend/model_plan';
 import type { Plan } from '../backend/plan';
@@ -19,6 +20,7 @@ import { yieldToEventLoop } from './event_loop';
 import { createFallbackState, type BackendOptions, type BackendCandidate } from './choose_backend';
 import { createRecoverableModel, MIN_CONTEXT_LENGTH, type RecoverableModel, type ModelOnBackend } from './recovery';
 import { samplingDefaults, type SamplingDefaults } from './generate_options';
+import { SavedConversations } from './saved_conversations';
 
 export interface LoadOptions extends BackendOptions, Omit<OpenOptions, 'signal' | 'onProgress' | 'peek'> {
   /**
@@ -176,6 +178,7 @@ export async function loadModel(
         eosIds: [...new Set([...generationConfig.eosIds, ...(tokenizer.eosId === undefined ? [] : [tokenizer.eosId])])],
         answerMarkers: text.answerMarkers,
         conversations,
+        saved: new SavedConversations(opened.id),
         onProgress: report,
       },
       template: () =>
@@ -219,9 +222,9 @@ async function loadInto(
   await yieldUnlessAborted(signal);
   const { state, contextLength } = await compileWithFittingContext(backend, recordModel(checkpoint, weights), context);
   await yieldUnlessAborted(signal);
-  await warmUp(state);
+  const identity = `${build} ${checksum(await warmUp(state))}`;
   await yieldUnlessAborted(signal);
-  return { backend, program: state.program, unusedState: state, batchSizes: limits, contextLength };
+  return { backend, program: state.program, identity, unusedState: state, batchSizes: limits, contextLength };
 }
 
 /** Waits until all files are stored. A model that is loaded can be used even if storing fails. */
@@ -300,8 +303,11 @@ async function yieldUnlessAborted(signal?: AbortSignal): Promise<void> {
   if (signal?.aborted) throw abortError();
 }
 
-/** The first run triggers lazy compilation, and shows whether the device computes at all. */
-async function warmUp(state: State): Promise<void> {
+/**
+ * The first run triggers lazy compilation, and shows whether the device computes at all.
+ * @returns the logits, which differ for other weights and other kernels
+ */
+async function warmUp(state: State): Promise<Float32Array> {
   await state.prefill(Uint32Array.of(0, 0));
   const logits = await state.logits();
   if (!logits.every(Number.isFinite) || logits.every((v) => v === logits[0]))
@@ -313,4 +319,12 @@ async function warmUp(state: State): Promise<void> {
     });
   await state.decode(2, GREEDY_SAMPLING);
   state.rewind(0);
+  return logits;
 }
+
+/** FNV-1a over the bits of the numbers. */
+const checksum = (values: Float32Array): number =>
+  new Uint32Array(values.buffer, values.byteOffset, values.length).reduce(
+    (hash, bits) => Math.imul(hash ^ bits, 0x01000193),
+    0x811c9dc5,
+  );

@@ -9,6 +9,8 @@ import { Turns } from './turns';
 export interface ModelOnBackend {
   readonly backend: Pick<Backend, 'info' | 'memory' | 'dispose'>;
   readonly program: Program;
+  /** tells programs apart that cannot use each other's states: other weights, kernels, or another build */
+  readonly identity: string;
   /** the empty state of the first run, until a conversation takes it */
   unusedState?: State;
   readonly batchSizes: BatchSizes;

@@ -4,6 +4,8 @@
  *   ['manifest', model]             the files of the model and whether all are stored, with a SHA-256 of this record
  *   ['hash', model, file, index]    checksum of a chunk (checksum.ts)
  *   ['chunk', model, file, index]   the chunk, an ArrayBuffer
+ *   ['state', model, id]            a saved state (saved_states.ts): what it has read
+ *   ['pieces', model, id]           its bytes, an array of blobs, which are read twice as fast as buffers
  *
  * A chunk and its checksum are written in one transaction, so each stored checksum has a verified chunk. Only a
  * manifest with the state 'complete' counts as a cached model.
@@ -77,6 +79,11 @@ export interface ModelCache {
   deleteChunk(id: string, file: string, index: number): Promise<void>;
   deleteFile(id: string, file: string): Promise<void>;
   deleteModel(id: string): Promise<void>;
+  /** of all models, unchecked */
+  states(): Promise<unknown[]>;
+  statePieces(model: string, id: string): Promise<unknown>;
+  putState(state: { model: string; id: string }, pieces?: Blob[]): Promise<void>;
+  deleteState(model: string, id: string): Promise<void>;
 }
 
 const DATABASE = 'rivulet';
@@ -226,6 +233,15 @@ const createModelCache = (
     await removeModel(store, id);
     known.delete(id); // a chunk may have been written meanwhile
   },
+  states: () => store('readonly', (s) => promisifyRequest<unknown[]>(s.getAll(keysWithin('state')))),
+  statePieces: (model, id) => get<unknown>(['pieces', model, id], store),
+  putState: (state, pieces) =>
+    store('readwrite', (s) => {
+      s.put(state, ['state', state.model, state.id]);
+      if (pieces) s.put(pieces, ['pieces', state.model, state.id]);
+      return promisifyRequest(s.transaction);
+    }),
+  deleteState: (model, id) => remove(store, ['state', model, id], ['pieces', model, id]),
 });
 
 const remove = (store: UseStore, ...what: (IDBKeyRange | IDBValidKey)[]): Promise<void> =>
@@ -235,7 +251,7 @@ const remove = (store: UseStore, ...what: (IDBKeyRange | IDBValidKey)[]): Promis
   });
 
 const removeModel = (store: UseStore, id: string): Promise<void> =>
-  remove(store, keysWithin('hash', id), keysWithin('chunk', id), ['manifest', id]);
+  remove(store, ...['hash', 'chunk', 'state', 'pieces'].map((kind) => keysWithin(kind, id)), ['manifest', id]);
 
 const wholeBuffer = (data: Uint8Array<ArrayBuffer>): ArrayBuffer =>
   data.byteLength === data.buffer.byteLength ? data.buffer : data.slice().buffer;

@@ -1,0 +1,171 @@
+import 'fake-indexeddb/auto';
+import { IDBFactory } from 'fake-indexeddb';
+import { createStore, entries, set } from 'idb-keyval';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
+import { engineOf, untouched } from '../../e2e/tools/lossy_device';
+import { tinyGguf } from '../../e2e/tools/tiny';
+import { deleteModel } from '../store/cached_models';
+import { listSavedStates, SAVED_STATE_BYTES, saveState, type SavedStateRecord } from '../store/saved_states';
+import type { EngineWorkerCalls } from './engine';
+
+// the real backends have their own tests, in browsers
+vi.mock('../backend/wasm/backend', () => ({ openWasmBackend: vi.fn() }));
+vi.mock('../backend/webgpu/backend', () => ({ openWebGpuBackend: vi.fn() }));
+
+const prompt = Array.from({ length: 100 }, (_, i) => 8 + ((i * 37) % 256));
+const greedy = { maxTokens: 8, temperature: 0, logprobs: 0, reuse: true };
+
+async function loaded(fate = untouched()): Promise<EngineWorkerCalls> {
+  const engine = engineOf(fate, ['wasm']);
+  await engine.load('a/b', { contextLength: 512 });
+  return engine;
+}
+async function say(engine: EngineWorkerCalls, tokens: readonly number[]) {
+  const { text, reusedTokens, logprobs } = await engine.generate(tokens, greedy, () => undefined);
+  return { text, reusedTokens, ids: logprobs!.map(({ id }) => id) };
+}
+
+/** What a page does before it is closed; then the prompt of its next visit, and what that gives without a reload. */
+async function visit() {
+  const engine = await loaded();
+  const { ids } = await say(engine, prompt);
+  await engine.saveConversations();
+  const next = [...prompt, ...ids, 33, 34];
+  return { next, wanted: await say(engine, next) };
+}
+
+beforeEach(() => void (globalThis.indexedDB = new IDBFactory()));
+
+describe('a saved conversation', () => {
+  it('goes on after a reload, with the same text, also after a loss', async () => {
+    const { next, wanted } = await visit();
+    expect(wanted.reusedTokens).toBeGreaterThanOrEqual(107);
+    const { text, reusedTokens } = await say(await loaded(), next);
+    expect({ text, reusedTokens }).toEqual({ text: wanted.text, reusedTokens: wanted.reusedTokens });
+    const fate = untouched();
+    const other = engineOf(fate, ['webgpu']);
+    await other.load('a/b', { contextLength: 512 });
+    fate.losses = [fate.acts + 4];
+    expect((await say(other, next)).text).toBe(wanted.text);
+    expect(fate.opened).toBe(2);
+  });
+
+  it('is not read for a prompt that does not continue it, nor for the little that it adds', async () => {
+    const { next } = await visit();
+    const engine = await loaded();
+    expect((await say(engine, [...next.slice(0, 90), 5, 6])).reusedTokens).toBe(0);
+    expect((await say(engine, next)).reusedTokens, 'from memory').toBe(90);
+  });
+
+  it('is saved once, in place of what it continues', async () => {
+    const engine = await loaded();
+    await engine.saveConversations();
+    expect(await listSavedStates()).toEqual([]);
+    const { ids } = await say(engine, prompt);
+    await engine.saveConversations();
+    const [first] = await listSavedStates();
+    await engine.saveConversations();
+    expect(await listSavedStates()).toEqual([first]);
+    await say(engine, [...prompt, ...ids, 33]);
+    await engine.saveConversations();
+    const [second, ...others] = await listSavedStates('a/b');
+    expect([second.id === first.id, others]).toEqual([false, []]);
+  });
+
+  it('is not offered to other weights or another build', async () => {
+    const { next } = await visit();
+    const other = untouched();
+    other.source = tinyGguf({ hidden: 32, ffn: 32, heads: 2, kvHeads: 1, headDim: 16, vocab: 280, seed: 5 });
+    expect((await say(await loaded(other), next)).reusedTokens).toBe(0);
+    const store = createStore('rivulet', 'weights');
+    const [record] = await listSavedStates();
+    await set(['state', record.model, record.id], { ...record, identity: `other ${record.identity}` }, store);
+    expect((await say(await loaded(), next)).reusedTokens).toBe(0);
+    expect(await listSavedStates()).toHaveLength(1);
+  });
+
+  it.each<[string, 'state' | 'pieces', (value: SavedStateRecord & Blob[]) => unknown]>([
+    ['a piece is cut', 'pieces', ([blob]) => [blob.slice(1)]],
+    ['a piece is missing', 'pieces', () => []],
+    ['there are other values', 'pieces', () => ({ length: 3 })],
+    ['bytes that say nothing', 'pieces', ([blob]) => [new Blob([new Uint8Array(blob.size)])]],
+    ['the layout is another', 'state', (record) => ({ ...record, layout: 'other' })],
+  ])('is deleted, and its text is read again: %s', async (_, kind, change) => {
+    const { next, wanted } = await visit();
+    const store = createStore('rivulet', 'weights');
+    const [[key, value]] = (await entries(store)).filter(([name]) => (name as string[])[0] === kind);
+    await set(key, change(value as SavedStateRecord & Blob[]), store);
+    expect(await say(await loaded(), next)).toMatchObject({ reusedTokens: 0, text: wanted.text });
+    expect(await listSavedStates()).toEqual([]);
+  });
+
+  it('with a record that makes no sense is not offered', async () => {
+    const { next } = await visit();
+    const store = createStore('rivulet', 'weights');
+    const [record] = await listSavedStates();
+    for (const change of [{ calls: 5 }, { calls: [[[1], 1]] }, { calls: [[Uint32Array.of(1), 2]] }, { bytes: -1 }]) {
+      await set(['state', record.model, record.id], { ...record, ...change }, store);
+      expect(await listSavedStates()).toEqual([]);
+      expect((await say(await loaded(), next)).reusedTokens).toBe(0);
+    }
+  });
+
+  it('goes with its model', async () => {
+    await visit();
+    expect(await listSavedStates()).toHaveLength(1);
+    await deleteModel('a/b');
+    expect(await entries(createStore('rivulet', 'weights'))).toEqual([]);
+  });
+});
+
+describe('the budget of saved states', () => {
+  const KB = 1 << 10;
+  const save = (id: string, bytes: number, replaced: SavedStateRecord[] = []) =>
+    saveState(
+      { model: 'm', id, identity: '', backend: 'wasm', calls: [] },
+      bytes,
+      () => ({ layout: '', pieces: (async function* () { yield new Uint8Array(bytes); })() }), // prettier-ignore
+      replaced,
+      256 * KB,
+    );
+  const ids = async (): Promise<string[]> => (await listSavedStates()).map(({ id }) => id).sort();
+
+  it('holds for all: the least recently used goes first', async () => {
+    for (const id of ['a', 'b', 'c', 'd']) {
+      await save(id, 80 * KB);
+      await new Promise((resolve) => setTimeout(resolve, 2));
+    }
+    expect(await ids()).toEqual(['b', 'c', 'd']);
+    const [b] = (await listSavedStates()).filter(({ id }) => id === 'b');
+    await save('e', 80 * KB, [b]);
+    expect(await ids()).toEqual(['c', 'd', 'e']);
+  });
+
+  it('refuses a larger one by name before any work', async () => {
+    const read = vi.fn();
+    const wanted = saveState({ model: 'm', id: 'a', identity: '', backend: 'wasm', calls: [] }, SAVED_STATE_BYTES + 1, read, []); // prettier-ignore
+    await expect(wanted).rejects.toMatchObject({ name: 'StorageError', message: expect.stringMatching(/too large/) });
+    expect(read).not.toHaveBeenCalled();
+  });
+
+  it('takes no more than is free', async () => {
+    vi.stubGlobal('navigator', { storage: { estimate: async () => ({ quota: 20 * KB, usage: 15 * KB }) } });
+    try {
+      await expect(save('a', 6 * KB)).rejects.toMatchObject({ name: 'StorageError' });
+      await save('b', 4 * KB);
+    } finally {
+      vi.unstubAllGlobals();
+    }
+    expect(await ids()).toEqual(['b']);
+  });
+
+  it('says that there is no storage', async () => {
+    vi.stubGlobal('indexedDB', undefined);
+    try {
+      await expect(save('a', 1)).rejects.toMatchObject({ name: 'StorageError' });
+      expect(await listSavedStates()).toEqual([]);
+    } finally {
+      vi.unstubAllGlobals();
+    }
+  });
+});

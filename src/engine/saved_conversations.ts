@@ -1,0 +1,120 @@
+/** Conversations of one model on disk: which of them a prompt continues. */
+import type { BackendName } from '../backend/backend';
+import { listSavedStates, saveState, useSavedState, type SavedStateRecord } from '../store/saved_states';
+import type { Tokenizer } from '../text/tokenizer';
+import { abortError } from '../errors';
+import type { Conversation, Conversations, PromptStart } from './conversations';
+import { alignPromptToHistory, commonPrefixLength } from './prompt_reuse';
+import type { ModelOnBackend, Turn } from './recovery';
+import { historyLength, historyTokens, truncateHistory, type TokenHistory } from './token_history';
+
+/** Fewer tokens are read about as fast as a state is. */
+const MIN_GAIN_TOKENS = 64;
+
+export class SavedConversations {
+  private list?: Promise<SavedStateRecord[]>;
+
+  /** @param model its id in the store */
+  constructor(private readonly model: string) {}
+
+  /**
+   * The conversation with the longest history that the prompt continues, with its state.
+   * @param kept tokens of the prompt that are in memory: it must be much longer
+   * @param tokenizer absent: the prompt's tokens must stay as they are
+   * @throws MemoryError, DeviceError. A damaged one is deleted, and the next one is tried
+   */
+  async restore(
+    { program, identity }: ModelOnBackend,
+    prompt: readonly number[],
+    kept: number,
+    tokenizer?: Tokenizer,
+  ): Promise<PromptStart | undefined> {
+    const found = (await this.all()).flatMap((record) => {
+      const history = historyOf(record);
+      const read = historyTokens(history);
+      if (record.identity !== identity || read.length < kept + MIN_GAIN_TOKENS) return [];
+      const aligned = tokenizer ? alignPromptToHistory(prompt, read, tokenizer) : prompt;
+      return commonPrefixLength(read, aligned.slice(0, -1)) === read.length ? [{ record, history, read, aligned }] : [];
+    });
+    for (const { record, history, read, aligned } of found.sort((a, b) => b.read.length - a.read.length)) {
+      const { layout } = record;
+      const state = await useSavedState(record, (pieces) =>
+        program.restore({ layout, tokens: Uint32Array.from(read), pieces }),
+      );
+      if (state)
+        return { prompt: aligned, conversation: { history, state, inUse: false }, kept: read.length, extends: true };
+      this.list = undefined;
+    }
+    return undefined;
+  }
+
+  /**
+   * Saves the conversations that no call uses, the most recently used first. Other calls have turns in between.
+   * @returns the first error of the store
+   */
+  async saveIdle(
+    conversations: Conversations,
+    model: ModelOnBackend,
+    turn: Turn,
+    signal: AbortSignal,
+  ): Promise<Error | undefined> {
+    let first: Error | undefined;
+    for (const conversation of conversations.idle()) {
+      if (signal.aborted) throw abortError();
+      if (conversation.inUse) continue; // since another call had its turn
+      conversation.inUse = true;
+      try {
+        await this.save(model, conversation);
+      } catch (error) {
+        if ((error as Error).name !== 'StorageError') throw error;
+        first ??= error as Error;
+      } finally {
+        conversation.inUse = false;
+      }
+      await turn.pass();
+    }
+    return first;
+  }
+
+  /**
+   * Saves a conversation in its turn, in place of those that it continues. Does nothing if it is saved or short.
+   * @throws StorageError if it is too large, or there is no storage
+   */
+  private async save({ program, identity }: ModelOnBackend, { history, state }: Conversation): Promise<void> {
+    if (state?.program !== program) return;
+    const length = state.rewindTarget(Math.min(state.position, historyLength(history)));
+    if (length < MIN_GAIN_TOKENS) return;
+    const { backend, calls } = truncateHistory(history, length);
+    const read = historyTokens({ calls });
+    const earlier = (await this.all()).filter((record) => {
+      const tokens = historyTokens(historyOf(record));
+      return record.identity === identity && commonPrefixLength(tokens, read) === tokens.length;
+    });
+    if (earlier.some((record) => historyLength(historyOf(record)) === length)) return;
+    this.list = undefined;
+    await saveState(
+      {
+        model: this.model,
+        id: `${Date.now()}-${Math.random()}`,
+        identity,
+        backend: backend!,
+        calls: calls.map(({ ids, kept }) => [Uint32Array.from(ids), kept]),
+      },
+      state.bytes,
+      () => {
+        state.rewind(length);
+        return state.save();
+      },
+      earlier,
+    );
+  }
+
+  private all(): Promise<SavedStateRecord[]> {
+    return (this.list ??= listSavedStates(this.model));
+  }
+}
+
+const historyOf = ({ backend, calls }: SavedStateRecord): TokenHistory => ({
+  backend: backend as BackendName,
+  calls: calls.map(([ids, kept]) => ({ ids: [...ids], kept })),
+});

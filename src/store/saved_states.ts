@@ -1,0 +1,118 @@
+/** States of conversations on disk: a few, of all models together, so that a text need not be read again after a visit. */
+import { fail } from '../errors';
+import { openModelCache, requireModelCache } from './model_cache';
+import { withExclusiveLock } from './model_locks';
+import { formatMegabytes, freeStorageBytes } from './storage_space';
+
+/** Most bytes of all saved states: four conversations of 4096 tokens with a model of 350M parameters. */
+export const SAVED_STATE_BYTES = 256 << 20;
+
+/** What is known of a saved state without its bytes. */
+export interface SavedStateRecord {
+  /** id of the model, with which it is deleted */
+  model: string;
+  id: string;
+  /** only a program with the same text can use it */
+  identity: string;
+  layout: string;
+  /** tokens that it has read, call by call: [ids, number of them that still count] */
+  calls: [Uint32Array, number][];
+  /** the backend that read them */
+  backend: string;
+  bytes: number;
+  /** milliseconds since 1970 */
+  lastUsed: number;
+}
+
+/** Those of a model; damaged records are deleted. Empty without storage. */
+export async function listSavedStates(model?: string): Promise<SavedStateRecord[]> {
+  const cache = await openModelCache();
+  const all = (await cache?.states().catch(() => [])) ?? [];
+  return all.filter(isRecord).filter((record) => model === undefined || record.model === model);
+}
+
+/**
+ * Stores a state; the least recently used ones go for it, and those in `replaced`.
+ * @param bytes about how many there are
+ * @throws StorageError before any work if it is larger than all may be, or than what is free
+ */
+export async function saveState(
+  record: Omit<SavedStateRecord, 'layout' | 'bytes' | 'lastUsed'>,
+  bytes: number,
+  read: () => { layout: string; pieces: AsyncIterable<Uint8Array> },
+  replaced: readonly SavedStateRecord[],
+  budget = SAVED_STATE_BYTES,
+): Promise<void> {
+  const failTooLarge = (wanted: number): never =>
+    fail('StorageError', {
+      what: 'The conversation is too large to be saved',
+      got: formatMegabytes(bytes),
+      wanted: `at most ${formatMegabytes(wanted)}`,
+      cure: 'It is read again from its text when it goes on.',
+    });
+  if (bytes > budget) failTooLarge(budget);
+  const cache = await requireModelCache();
+  return withExclusiveLock('rivulet:states', async () => {
+    for (const { model, id } of replaced) await cache.deleteState(model, id);
+    const others = (await listSavedStates()).sort((a, b) => a.lastUsed - b.lastUsed);
+    let stored = others.reduce((sum, other) => sum + other.bytes, 0);
+    for (const other of others) {
+      if (stored + bytes <= budget) break;
+      await cache.deleteState(other.model, other.id);
+      stored -= other.bytes;
+    }
+    const free = await freeStorageBytes(bytes);
+    if (free !== undefined && free < bytes) failTooLarge(free);
+    const { layout, pieces } = read();
+    const blobs: Blob[] = [];
+    for await (const piece of pieces) blobs.push(new Blob([piece as Uint8Array<ArrayBuffer>]));
+    const saved: SavedStateRecord = { ...record, layout, bytes: bytesOf(blobs), lastUsed: Date.now() };
+    await cache.putState(saved, blobs);
+  });
+}
+
+/** The pieces of a state; undefined if it is damaged or gone. Then, or if `use` fails, it is deleted. */
+export async function useSavedState<T>(
+  record: SavedStateRecord,
+  use: (pieces: AsyncIterable<Uint8Array>) => Promise<T>,
+): Promise<T | undefined> {
+  const cache = await openModelCache();
+  try {
+    const blobs = await cache?.statePieces(record.model, record.id);
+    if (Array.isArray(blobs) && blobs.every((blob) => blob instanceof Blob) && bytesOf(blobs) === record.bytes) {
+      const used = await use(readBlobs(blobs));
+      record.lastUsed = Date.now();
+      await cache!.putState(record).catch(() => undefined); // a full disk must not prevent reading
+      return used;
+    }
+  } catch (error) {
+    // the device's fault, not the state's
+    if (['DeviceError', 'MemoryError'].includes((error as Error).name)) throw error;
+  }
+  await cache?.deleteState(record.model, record.id).catch(() => undefined);
+  return undefined;
+}
+
+const bytesOf = (blobs: readonly Blob[]): number => blobs.reduce((sum, { size }) => sum + size, 0);
+
+async function* readBlobs(blobs: readonly Blob[]): AsyncGenerator<Uint8Array> {
+  for (const blob of blobs) yield new Uint8Array(await blob.arrayBuffer());
+}
+
+/** What is stored is input too: another version or damage may have changed it. */
+function isRecord(value: unknown): value is SavedStateRecord {
+  const r = value as Partial<SavedStateRecord> | undefined;
+  return (
+    [r?.model, r?.id, r?.identity, r?.layout, r?.backend].every((text) => typeof text === 'string') &&
+    [r!.bytes, r!.lastUsed].every((n) => Number.isSafeInteger(n) && n! >= 0) &&
+    Array.isArray(r!.calls) &&
+    r!.calls.every(
+      (call) =>
+        Array.isArray(call) &&
+        call[0] instanceof Uint32Array &&
+        Number.isInteger(call[1]) &&
+        call[1] > 0 &&
+        call[1] <= call[0].length,
+    )
+  );
+}
