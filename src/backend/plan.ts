@@ -15,7 +15,7 @@ export interface PlanActivation extends Act {
   slot: number;
 }
 
-type CoreNode =
+export type CoreNode =
   | { op: 'embed'; table: Matrix; out: PlanActivation }
   | {
       op: 'linear';
@@ -33,7 +33,7 @@ type CoreNode =
   | { op: 'last'; x: PlanActivation; out: PlanActivation };
 
 /** Options of encoders become nodes of their own, so that a backend without encoders refuses them by name. */
-type EncoderNode =
+export type EncoderNode =
   | { op: 'layerNorm'; x: PlanActivation; weight: Vector; bias?: Vector; eps: number; out: PlanActivation }
   /** y = act(x) + add */
   | { op: 'activate'; x: PlanActivation; act: Activation; add?: PlanActivation; out: PlanActivation }

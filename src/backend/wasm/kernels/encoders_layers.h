@@ -101,7 +101,7 @@ static inline void centred_lanes(const ThreadContext* s, const Op* op, uint32_t 
 static void run_convolve(const ThreadContext* s, const Op* op, uint32_t T) {
   uint32_t c, end;
   share(s, op->rows, 16, &c, &end);
-  if (op->mode == CAUSAL) return short_conv(op, T, s->position, c, end);
+  if (op->mode == CAUSAL) return short_conv(op, s->plan->rings, T, s->position, c, end);
   for (; c + 4 <= end; c += 4) centred_lanes(s, op, T, c, 4);
   for (; c < end; c++) centred_lanes(s, op, T, c, 1);
 }
