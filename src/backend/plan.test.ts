@@ -88,9 +88,13 @@ function declaredFields(): DeclaredField[] {
     const members = type?.type === 'TSTypeLiteral' ? type.members : type?.type === 'TSInterfaceBody' ? type.body : [];
     return members.filter((member) => member.type === 'TSPropertySignature');
   };
-  const nodes = typeNamed('PlanNode');
-  if (nodes?.type !== 'TSUnionType') throw new Error('PlanNode is no union');
-  return nodes.types.flatMap((node) => {
+  const nodesOf = (type: Declared | undefined): Declared[] => {
+    if (type?.type === 'TSUnionType') return type.types.flatMap(nodesOf);
+    const named =
+      type?.type === 'TSTypeReference' && type.typeName.type === 'Identifier' && typeNamed(type.typeName.name);
+    return named ? nodesOf(named) : type ? [type] : [];
+  };
+  return nodesOf(typeNamed('PlanNode')).flatMap((node) => {
     const fields = membersOf(node).map(({ key, optional, typeAnnotation }) => ({
       field: key.type === 'Identifier' ? key.name : '',
       optional,
