@@ -1,5 +1,5 @@
 /** The side files of the library: parts of the engine that are not in its file (src/modules/). */
-export const SIDE_FILES = ['tools', 'encoders'] as const;
+export const SIDE_FILES = ['tools', 'encoders', 'conversations'] as const;
 
 /**
  * Those that bring kernels: a folder of WGSL files in shaders/, and a build of the C kernels with a macro of their

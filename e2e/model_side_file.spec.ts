@@ -11,6 +11,7 @@ import { build, type Plugin } from 'vite';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { scriptTexts } from '../script_texts';
 import { wgslShadersPlugin } from '../shaders/plugin';
+import { SIDE_FILES } from '../side_files';
 import { wasmKernelsPlugin } from '../src/backend/wasm/kernels/build';
 import type * as Rivulet from '../src/index';
 import { launchChromium } from './harness';
@@ -46,7 +47,7 @@ let site: Site;
 let page: Page;
 
 beforeAll(async () => {
-  const sideFiles = ['tools', 'encoders'].map((name) => [`rivulet-${name}`, `src/modules/${name}.ts?script`]);
+  const sideFiles = SIDE_FILES.map((name) => [`rivulet-${name}`, `src/modules/${name}.ts?script`]);
   await build({
     configFile: false,
     publicDir: false,

@@ -52,6 +52,8 @@ test('the tarball holds the library, its side files, all in one, the element, in
     'dist/notices.txt',
     'dist/rivulet-all.js',
     'dist/rivulet-all.mjs',
+    'dist/rivulet-conversations.js',
+    'dist/rivulet-conversations.mjs',
     'dist/rivulet-element.d.mts',
     'dist/rivulet-element.js',
     'dist/rivulet-element.mjs',

@@ -2,9 +2,10 @@
  * What states of one program must do on every backend: take turns, fork, go back to marks, be saved and restored, and
  * refuse wrong calls. A case runs on a small random model and returns what is wrong.
  */
-import type { Backend, Program, SavedState, State } from '../src/backend/backend';
+import type { Backend, Program, State } from '../src/backend/backend';
 import { seededRandom } from '../src/backend/random_weights';
 import { ALL_FILTERS_SAMPLING, GREEDY_SAMPLING, type SamplingParams } from '../src/backend/sampling';
+import { restoreState, saveState, type SavedState } from '../src/backend/saved_state';
 import type { Config } from '../src/model/config';
 import { randomModel } from './models';
 
@@ -213,11 +214,11 @@ async function saved(program: Program, seed: number): Promise<string | undefined
   const random = randomOf(`saved ${seed}`);
   const state = await program.newState();
   await runAll(state, randomScript(random, 3 + random(10)));
-  const record = state.save();
+  const record = saveState(state);
   const pieces = await piecesOf(record);
   if (record.tokens.length !== state.position) return `${record.tokens.length} tokens of ${state.position}`;
   const rest = randomScript(random, 5, state.position);
-  const restored = await program.restore(savedFrom(record, pieces));
+  const restored = await restoreState(program, savedFrom(record, pieces));
   if (restored.position !== state.position) return `restored at ${restored.position}, not ${state.position}`;
   const got = await runAll(restored, rest);
   const wrong = differs('the restored state', got, await runAll(state, rest));
@@ -239,7 +240,7 @@ const rejection = async (call: () => Promise<unknown>): Promise<string> => {
 async function refused(program: Program, backend: Backend): Promise<string | undefined> {
   const state = await program.newState();
   await runAll(state, [prefill(someTokens(randomOf('refused'), 64)), decode(4, GREEDY_SAMPLING)]);
-  const record = state.save();
+  const record = saveState(state);
   const pieces = await piecesOf(record);
   const before = backend.memory();
   const last = pieces.at(-1)!;
@@ -251,7 +252,7 @@ async function refused(program: Program, backend: Backend): Promise<string | und
     ['too long', { ...savedFrom(record, pieces), tokens: new Uint32Array(STATE_OPTIONS.contextLength + 1) }],
   ];
   for (const [name, one] of wrong) {
-    const got = await rejection(() => program.restore(one));
+    const got = await rejection(() => restoreState(program, one));
     if (got !== 'StorageError') return `a saved state ${name}: ${got}`;
     if (backend.memory() !== before) return `a saved state ${name} leaves ${backend.memory() - before} bytes`;
   }

@@ -81,10 +81,16 @@ test('the engine reaches no side file, nor what only side files, the page, tools
   expect(reached).toContain('src/backend/webgpu/tune.ts');
   const apart = [
     'src/engine/estimate.ts',
+    'src/engine/saved_conversations.ts',
     'src/engine/checkpoint_outline.ts',
     'src/engine/partial_header.ts',
     'src/format/gguf_partial.ts',
     'src/store/maintain_models.ts',
+    'src/store/saved_states.ts',
+    'src/backend/saved_state.ts',
+    'src/backend/saved_pieces.ts',
+    'src/backend/webgpu/saved.ts',
+    'src/backend/wasm/saved.ts',
     'src/backend/cost.ts',
     'src/backend/webgpu/cost.ts',
     'src/backend/wasm/cost.ts',

@@ -3,6 +3,7 @@ import { firstState, type State } from '../../src/backend/backend';
 import { describeProgram } from '../../src/backend/describe_program';
 import { seededRandom } from '../../src/backend/random_weights';
 import { ALL_FILTERS_SAMPLING, GREEDY_SAMPLING, type SamplingParams } from '../../src/backend/sampling';
+import { restoreState, saveState } from '../../src/backend/saved_state';
 import type { WebGpuOptions } from '../../src/backend/webgpu/backend';
 import { count, difference, open, randomModel, shared, smallModel, someTokens } from './gpu_models';
 
@@ -198,11 +199,11 @@ export const states = {
     const { program } = state;
     for (let at = 0; at < length; at += 256) await state.prefill(someTokens(V, Math.min(256, length - at)));
     if (length) await state.decode(4, GREEDY_SAMPLING);
-    const saved = state.save();
+    const saved = saveState(state);
     const bytes = await join(saved.pieces);
     const held = backend.memory();
     const restore = (given: Uint8Array, layout = saved.layout) =>
-      program.restore({ ...saved, layout, pieces: piecesOf(given, piece) });
+      restoreState(program, { ...saved, layout, pieces: piecesOf(given, piece) });
     const errors: string[] = [];
     for (const given of [bytes.slice(0, -4), bytes.slice(0, 1), new Uint8Array([...bytes, 1]), new Uint8Array(0)])
       errors.push(await restore(given).then(() => 'restored', messageOf));

@@ -104,13 +104,20 @@ export function fated(fate: Fate, name: BackendCandidate['name']): BackendCandid
   };
 }
 
-export function engineOf(fate: Fate, names: BackendCandidate['name'][] = ['webgpu', 'wasm']): EngineWorkerCalls {
+export const engineOf = (fate: Fate, names: BackendCandidate['name'][] = ['webgpu', 'wasm']): EngineWorkerCalls =>
+  engineOn(
+    fate,
+    names.map((name) => fated(fate, name)),
+  );
+
+/** The same on other backends. */
+export function engineOn({ source }: Pick<Fate, 'source'>, candidates: BackendCandidate[]): EngineWorkerCalls {
   return createEngine({
     open: async (_, { onProgress } = {}) => {
       onProgress?.({ phase: 'read', bytes: 0, total: 1, rate: 0 });
       return {
         id: 'a/b',
-        files: [memorySource('a.gguf', fate.source)],
+        files: [memorySource('a.gguf', source)],
         cached: true,
         notes: [],
         finish: async () => {},
@@ -118,6 +125,6 @@ export function engineOf(fate: Fate, names: BackendCandidate['name'][] = ['webgp
         discard: async () => {},
       };
     },
-    candidates: () => names.map((name) => fated(fate, name)),
+    candidates: () => candidates,
   });
 }

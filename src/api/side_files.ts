@@ -8,7 +8,7 @@ import { loadScriptBeside } from '../script_beside';
 import { version } from '../worker?script';
 import { trustedUrl } from './trusted_url';
 
-export type SideFile = 'tools' | 'encoders';
+export type SideFile = 'tools' | 'encoders' | 'conversations';
 
 /**
  * set by the build of rivulet.js: the name under which a side file of the same version leaves its text in
@@ -34,6 +34,7 @@ async function fromScript(name: SideFile): Promise<string> {
 const MODULES: Record<SideFile, () => Promise<{ default: string; version: string }>> = {
   tools: () => import('../modules/tools?script'),
   encoders: () => import('../modules/encoders?script'),
+  conversations: () => import('../modules/conversations?script'),
 };
 
 async function fromModule(name: SideFile): Promise<string> {

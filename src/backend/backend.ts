@@ -153,16 +153,11 @@ export interface Program {
   /** An empty state. @throws MemoryError */
   newState(): Promise<State>;
   /**
-   * A state as it was saved. Its next call must be a prefill.
-   * @throws StorageError if it was saved by a program of another layout, or is damaged; MemoryError
-   */
-  restore(saved: SavedState): Promise<State>;
-  /**
    * Measures kernel settings and takes the fastest for each shape, for this program and later ones. May run beside
    * other calls.
    */
   tune?(options?: TuneOptions): Promise<ShapeTuningResult[]>;
-  /** for tools, more than the plan on most backends: profile.ts, describe_program.ts */
+  /** for tools and side files, more than the plan on most backends: describe_program.ts, saved_state.ts */
   internals?(): { plan: Plan };
   /** Frees everything but the weights, with all its states. No other call may follow. */
   dispose(): void;
@@ -205,8 +200,6 @@ export interface State {
   rewind(position: number): boolean;
   /** An independent copy, without a pending token. @throws MemoryError; then this state is as before */
   fork(): Promise<State>;
-  /** What `restore` needs. No other call may run while `pieces` is read. */
-  save(): SavedState;
   /**
    * The plan's first output: the logits [V] of the last token read. A plan without the op `last` (conformance cases)
    * gives every row of the last prefill, [T, cols]. For checks; decode does not need it.
@@ -220,16 +213,6 @@ export interface State {
    */
   logprobs(chosen: number, n: number): Promise<ChosenLogprob>;
   dispose(): void;
-}
-
-/** A state outside the memory of its backend. */
-export interface SavedState {
-  /** shapes, formats and backend: a program restores states of its own layout only */
-  layout: string;
-  /** token ids by position */
-  tokens: Uint32Array;
-  /** convolution columns, keys and values, in the program's own form and in pieces of a few MB */
-  pieces: AsyncIterable<Uint8Array>;
 }
 
 /** The first state of a new program. @throws MemoryError, DeviceError */

@@ -54,7 +54,7 @@ function describeDispatches({
  * token.
  */
 function describeOps({ threads, internals }: WasmProgram): string {
-  const { plan, weightBytes, times, tokensRead: tokens } = internals();
+  const { plan, context: { weightBytes }, times, tokensRead: tokens } = internals(); // prettier-ignore
   const n = plan.nodes.length;
   const nameOf = (i: number): string =>
     i === n ? 'sample' : plan.nodes[i].out === plan.outputs[0] ? 'head' : plan.nodes[i].op;

@@ -1,7 +1,7 @@
 /** Where a state stands, with the rules that all backends share: what a call may do, and how far the state can go back. */
 import { fail } from '../errors';
 import type { CompileOptions } from './backend';
-import { convStatesOf, kvCachesOf, tablesOf, type Plan } from './plan';
+import { convStatesOf, tablesOf, type Plan } from './plan';
 import type { SamplingParams } from './sampling';
 
 /** Most marks of a state; the oldest goes first. */
@@ -38,7 +38,7 @@ export class StateCursor {
   /** positions with a mark, ascending */
   readonly marks: number[] = [];
   /** the rings hold the positions from here on, also after a rewind */
-  private ringStart = 0;
+  ringStart = 0;
 
   constructor(private readonly limits: CursorLimits) {}
 
@@ -129,12 +129,6 @@ export class StateCursor {
     return copy;
   }
 
-  /** The cursor of a state that was restored at `position` with the columns before it alone. */
-  restored(position: number): void {
-    this.position = this.promptLength = position;
-    this.ringStart = Math.max(0, position - this.limits.convHistory);
-  }
-
   private inRing(position: number): boolean {
     const { convHistory } = this.limits;
     return position === 0 || convHistory === 0 || Math.max(0, position - convHistory) >= this.ringStart;
@@ -155,48 +149,4 @@ export class StateCursor {
         cure: 'Start a new conversation, or load the model with a longer context.',
       });
   }
-}
-
-/**
- * What the saved states of a plan are like: two programs with the same text can restore each other's states.
- * @param form the backend and how it stores keys and values: 'wasm int16'
- */
-export const stateLayout = (plan: Plan, form: string): string =>
-  [
-    form,
-    ...plan.nodes.flatMap(convStatesOf).map(({ layer, channels, length }) => `${layer} conv ${channels}×${length}`),
-    ...plan.nodes.flatMap(kvCachesOf).map(({ layer, kvHeads, headDim }) => `${layer} kv ${kvHeads}×${headDim}`),
-  ].join(', ');
-
-/**
- * @throws StorageError unless the layouts are the same, the context has room for the state, and its tokens are of the
- * vocabulary
- */
-export function checkSavedState(
-  saved: { layout: string; tokens: Uint32Array },
-  layout: string,
-  { contextLength, vocabulary }: Pick<CursorLimits, 'contextLength' | 'vocabulary'>,
-): void {
-  if (saved.layout !== layout)
-    fail('StorageError', {
-      what: 'The saved conversation is of another model or device',
-      got: saved.layout,
-      wanted: layout,
-      cure: 'Read its text again.',
-    });
-  if (saved.tokens.length > contextLength)
-    fail('StorageError', {
-      what: 'The saved conversation is longer than the context',
-      got: `${saved.tokens.length} tokens`,
-      wanted: `at most ${contextLength}`,
-      cure: 'Load the model with a longer context.',
-    });
-  const unknown = saved.tokens.find((token) => token >= vocabulary);
-  if (unknown !== undefined)
-    fail('StorageError', {
-      what: 'A token of the saved conversation is outside the vocabulary',
-      got: unknown,
-      wanted: `less than ${vocabulary}`,
-      cure: 'Read its text again.',
-    });
 }

@@ -3,6 +3,7 @@ import type { Program, State } from '../backend/backend';
 import { fail } from '../errors';
 import type { Tokenizer } from '../text/tokenizer';
 import { alignPromptToHistory, commonPrefixLength } from './prompt_reuse';
+import type { ModelOnBackend, RecoverableModel } from './recovery';
 import { EMPTY_HISTORY, historyTokens, truncateHistory, type TokenHistory } from './token_history';
 
 export interface Conversation {
@@ -25,6 +26,39 @@ export interface PromptStart {
   /** what is behind them can go */
   extends: boolean;
 }
+
+/** The conversations of a model on disk: saved_conversations.ts, in the side file `conversations`. */
+export interface SavedConversations {
+  /**
+   * The conversation with the longest history that the prompt continues, with its state.
+   * @param kept tokens of the prompt that are in memory: it must be much longer
+   * @param tokenizer absent: the prompt's tokens must stay as they are
+   * @throws MemoryError, DeviceError. A damaged one is deleted, and the next one is tried
+   */
+  restore(
+    model: ModelOnBackend,
+    prompt: readonly number[],
+    kept: number,
+    tokenizer?: Tokenizer,
+  ): Promise<PromptStart | undefined>;
+  /**
+   * Saves the conversations that no call uses, the most recently used first. Other calls have turns in between.
+   * @throws StorageError of the first that cannot be saved, when all have been tried
+   */
+  saveIdle(
+    conversations: Conversations,
+    recoverable: Pick<RecoverableModel, 'run'>,
+    signal: AbortSignal,
+  ): Promise<void>;
+}
+
+let openSaved: ((model: string) => SavedConversations) | undefined;
+
+/** @param open gets the id of a model in the store */
+export const registerSavedConversations = (open: typeof openSaved): void => void (openSaved = open);
+
+/** Undefined without the side file. */
+export const savedConversationsOf = (model: string): SavedConversations | undefined => openSaved?.(model);
 
 /**
  * Fewer tokens are read again in no time. So they are no reason for a copy, neither in front of the place where two

@@ -72,7 +72,8 @@ export interface EngineWorkerCalls {
   status(): EngineStatus;
   /**
    * Saves the conversations that no call uses, so that they go on after a reload of the page.
-   * @throws StorageError of the first that cannot be saved, when all have been tried
+   * @throws RequestError without the side file `conversations`; StorageError of the first that cannot be saved, when all
+   * have been tried
    */
   saveConversations(): Promise<void>;
   /** the current state; @throws RequestError without a model */
@@ -264,8 +265,8 @@ export function createEngine({
       enqueue(
         async (signal) => {
           const { recoverable, conversations, saved } = model().session;
-          const error = await recoverable.run((...on) => saved!.saveIdle(conversations, ...on, signal), signal);
-          if (error) throw error;
+          if (!saved) fail('RequestError', { what: 'Saving needs the side file conversations' });
+          await saved.saveIdle(conversations, recoverable, signal);
         },
         undefined,
         'shared',

@@ -3,19 +3,32 @@
  * engine instead of a copy (script_texts.ts). A side file that imports another name of these files does not build.
  */
 export { recordModel } from '../backend/model_plan';
-export { mapMatrices, matricesOf, vectorsOf, weightsOf } from '../backend/plan';
+export { convStatesOf, kvCachesOf, mapMatrices, matricesOf, vectorsOf, weightsOf } from '../backend/plan';
 export { randomWeightRows } from '../backend/random_weights';
 export { GREEDY_SAMPLING } from '../backend/sampling';
+export { StateCursor } from '../backend/state_cursor';
 export { allocatedBytes, WasmHeap } from '../backend/wasm/memory';
 export { convolutionFields, registerWasmLowerings } from '../backend/wasm/lower';
 export { registerKernels } from '../backend/wasm/module';
 export { createWasmProgram } from '../backend/wasm/program';
+export { createWasmState, sizeOf } from '../backend/wasm/state';
 export { WEIGHT } from '../backend/wasm/structs';
+export { createBufferGroup } from '../backend/webgpu/buffer_group';
+export {
+  cacheRegions,
+  closeConversation,
+  encodeCopies,
+  openConversation,
+  roomFor,
+} from '../backend/webgpu/conversation';
 export { bufferBytes, reductionLibrary } from '../backend/webgpu/dispatch';
 export { convolutionRing, registerWebGpuLowerings, weightVectorRegion } from '../backend/webgpu/lower';
 export { maxBindingBytes, packedMatrixBytes, staging, unallocatedMatrixParts } from '../backend/webgpu/repack';
 export { createWebGpuProgram } from '../backend/webgpu/program';
+export { createReadbackPool } from '../backend/webgpu/readback';
 export { registerShaders } from '../backend/webgpu/shader';
+export { createWebGpuState } from '../backend/webgpu/state';
+export { columnBytes, copyColumns } from '../backend/webgpu/state_buffers';
 export { abortError, fail } from '../errors';
 export { parseGguf, MAX_NAME, readCounts, readMetadata, readTensors } from '../format/gguf';
 export { HeaderCursor, MAX_HEADER_BYTES, parseHead } from '../format/header_cursor';
@@ -24,16 +37,26 @@ export { mapLeaves, rowsOf, shapesOf } from '../model/weights';
 export { reportRoomForOpenModel, sum } from '../store/cached_models';
 export { matchesChecksum, sha256PartOfChecksum, sha256WithQuickChecksum } from '../store/checksum';
 export { isLocalSource } from '../store/local_source';
-export { CHUNK_BYTES, chunkCount, chunkLength, isQuotaError, requireModelCache } from '../store/model_cache';
+export {
+  CHUNK_BYTES,
+  chunkCount,
+  chunkLength,
+  isQuotaError,
+  openModelCache,
+  requireModelCache,
+} from '../store/model_cache';
 export { acquireSharedLock, readLockName, withExclusiveLock } from '../store/model_locks';
 export { openModel } from '../store/open_model';
 export { ProgressMeter } from '../store/progress';
 export { createSha256, toHex } from '../store/sha256';
-export { formatMegabytes } from '../store/storage_space';
+export { formatMegabytes, freeStorageBytes } from '../store/storage_space';
 export { DTYPES, rowBytes } from '../tensor/dtype';
 export { simpleRowBytes } from '../tensor/nibbles';
 export { findModel, outlineOfDirectory, outlineOfGguf, readHeaders } from './checkpoint';
 export { backendCandidates, createFallbackState, withWorkingBackend } from './choose_backend';
+export { registerSavedConversations } from './conversations';
 export { yieldToEventLoop } from './event_loop';
 export { compileWithFittingContext, resolveContextLength } from './load_model';
+export { alignPromptToHistory, commonPrefixLength } from './prompt_reuse';
+export { historyLength, historyTokens, truncateHistory } from './token_history';
 export { workerCalls } from './worker_calls';

@@ -89,7 +89,6 @@ function scripted(
     mark: () => undefined,
     rewindTarget: (position) => (read.length - position > ring ? 0 : Math.min(position, read.length)),
     fork: () => Promise.reject(new Error('not in this script')),
-    save: () => ({ layout: '', tokens: Uint32Array.from(read), pieces: (async function* () {})() }),
     logits: () => Promise.reject(new Error('generation never wants all logits')),
     async logprobs(chosen, n) {
       calls.push(`logprobs ${chosen} ${n}`);

@@ -9,11 +9,10 @@ import { ProgressMeter, type Progress } from '../store/progress';
 import { createStopFilter } from '../text/stop_strings';
 import { createThinkingSplitter, type EmitPart } from '../text/thinking';
 import type { Tokenizer } from '../text/tokenizer';
-import type { Conversation, Conversations, PromptStart } from './conversations';
+import type { Conversation, Conversations, PromptStart, SavedConversations } from './conversations';
 import { yieldToEventLoop } from './event_loop';
 import type { ResolvedGenerateOptions } from './generate_options';
 import type { ModelOnBackend, RecoverableModel, Turn } from './recovery';
-import type { SavedConversations } from './saved_conversations';
 import {
   appendToHistory,
   EMPTY_HISTORY,
@@ -34,7 +33,7 @@ export interface GenerationSession {
   /** special tokens that are part of the text */
   readonly answerMarkers: readonly string[];
   readonly conversations: Conversations;
-  readonly saved?: SavedConversations;
+  readonly saved?: SavedConversations | undefined;
   /** reports to the page */
   onProgress(progress: Progress): unknown;
 }

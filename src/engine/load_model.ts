@@ -11,7 +11,7 @@ import { ProgressMeter, type Progress } from '../store/progress';
 import { compileChatTemplate, type ChatTemplate } from '../text/chat_template';
 import { createTokenizer } from '../text/tokenizer';
 import { openCheckpoint, type Checkpoint } from './checkpoint';
-import { Conversations, stateBudget } from './conversations';
+import { Conversations, savedConversationsOf, stateBudget } from './conversations';
 import type { GenerationSession } from './generate';
 import { loadWeights } from './load_weights';
 // behind checkpoint.ts, which imports it beside the other files of the model
@@ -20,7 +20,6 @@ import { yieldToEventLoop } from './event_loop';
 import { createFallbackState, type BackendOptions, type BackendCandidate } from './choose_backend';
 import { createRecoverableModel, MIN_CONTEXT_LENGTH, type RecoverableModel, type ModelOnBackend } from './recovery';
 import { samplingDefaults, type SamplingDefaults } from './generate_options';
-import { SavedConversations } from './saved_conversations';
 
 export interface LoadOptions extends BackendOptions, Omit<OpenOptions, 'signal' | 'onProgress' | 'peek'> {
   /**
@@ -178,7 +177,7 @@ export async function loadModel(
         eosIds: [...new Set([...generationConfig.eosIds, ...(tokenizer.eosId === undefined ? [] : [tokenizer.eosId])])],
         answerMarkers: text.answerMarkers,
         conversations,
-        saved: new SavedConversations(opened.id),
+        saved: savedConversationsOf(opened.id),
         onProgress: report,
       },
       template: () =>

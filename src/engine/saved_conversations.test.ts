@@ -2,21 +2,25 @@ import 'fake-indexeddb/auto';
 import { IDBFactory } from 'fake-indexeddb';
 import { createStore, entries, set } from 'idb-keyval';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
-import { engineOf, untouched } from '../../e2e/tools/lossy_device';
+import { open } from '../../e2e/small_wasm';
+import { engineOf, engineOn, MODEL, untouched } from '../../e2e/tools/lossy_device';
 import { tinyGguf } from '../../e2e/tools/tiny';
+import type { Backend } from '../backend/backend';
+import { WasmState } from '../backend/wasm/state';
+import { fail } from '../errors';
 import { deleteModel } from '../store/cached_models';
-import { listSavedStates, SAVED_STATE_BYTES, saveState, type SavedStateRecord } from '../store/saved_states';
+import { listSavedStates, SAVED_STATE_BYTES, storeState, type SavedStateRecord } from '../store/saved_states';
 import type { EngineWorkerCalls } from './engine';
-
-// the real backends have their own tests, in browsers
-vi.mock('../backend/wasm/backend', () => ({ openWasmBackend: vi.fn() }));
-vi.mock('../backend/webgpu/backend', () => ({ openWebGpuBackend: vi.fn() }));
 
 const prompt = Array.from({ length: 100 }, (_, i) => 8 + ((i * 37) % 256));
 const greedy = { maxTokens: 8, temperature: 0, logprobs: 0, reuse: true };
 
-async function loaded(fate = untouched()): Promise<EngineWorkerCalls> {
-  const engine = engineOf(fate, ['wasm']);
+const opened = vi.fn((): Promise<Backend> => open(1));
+
+/** An engine on the WASM backend, as a worker has it with the side file. */
+async function loaded(source = MODEL): Promise<EngineWorkerCalls> {
+  await import('../modules/conversations');
+  const engine = engineOn({ source }, [{ name: 'wasm', label: 'WASM', open: opened }]);
   await engine.load('a/b', { contextLength: 512 });
   return engine;
 }
@@ -36,18 +40,41 @@ async function visit() {
 
 beforeEach(() => void (globalThis.indexedDB = new IDBFactory()));
 
+// before the other tests import it
+it('without the side file saving is refused by its name, and texts go on', async () => {
+  const engine = engineOf(untouched(), ['wasm']);
+  await engine.load('a/b', { contextLength: 512 });
+  const { ids } = await say(engine, prompt);
+  await expect(engine.saveConversations()).rejects.toMatchObject({
+    name: 'RequestError',
+    message: expect.stringMatching(/side file conversations/),
+  });
+  expect((await say(engine, [...prompt, ...ids, 33])).reusedTokens).toBe(107);
+});
+
 describe('a saved conversation', () => {
   it('goes on after a reload, with the same text, also after a loss', async () => {
     const { next, wanted } = await visit();
     expect(wanted.reusedTokens).toBeGreaterThanOrEqual(107);
     const { text, reusedTokens } = await say(await loaded(), next);
     expect({ text, reusedTokens }).toEqual({ text: wanted.text, reusedTokens: wanted.reusedTokens });
-    const fate = untouched();
-    const other = engineOf(fate, ['webgpu']);
-    await other.load('a/b', { contextLength: 512 });
-    fate.losses = [fate.acts + 4];
+    const other = await loaded();
+    opened.mockClear();
+    const lost = vi
+      .spyOn(WasmState.prototype, 'decode')
+      .mockImplementationOnce(async () => fail('DeviceError', { what: 'The device is gone' }));
     expect((await say(other, next)).text).toBe(wanted.text);
-    expect(fate.opened).toBe(2);
+    lost.mockRestore();
+    expect(opened).toHaveBeenCalledOnce();
+  });
+
+  it('gives its state, which reads the rest of the prompt only', async () => {
+    const { next, wanted } = await visit();
+    const engine = await loaded();
+    const read = vi.spyOn(WasmState.prototype, 'prefill');
+    await say(engine, next);
+    expect(read.mock.calls.map(([tokens]) => tokens.length)).toEqual([next.length - wanted.reusedTokens]);
+    read.mockRestore();
   });
 
   it('is not read for a prompt that does not continue it, nor for the little that it adds', async () => {
@@ -74,8 +101,7 @@ describe('a saved conversation', () => {
 
   it('is not offered to other weights or another build', async () => {
     const { next } = await visit();
-    const other = untouched();
-    other.source = tinyGguf({ hidden: 32, ffn: 32, heads: 2, kvHeads: 1, headDim: 16, vocab: 280, seed: 5 });
+    const other = tinyGguf({ hidden: 32, ffn: 32, heads: 2, kvHeads: 1, headDim: 16, vocab: 280, seed: 5 });
     expect((await say(await loaded(other), next)).reusedTokens).toBe(0);
     const store = createStore('rivulet', 'weights');
     const [record] = await listSavedStates();
@@ -121,7 +147,7 @@ describe('a saved conversation', () => {
 describe('the budget of saved states', () => {
   const KB = 1 << 10;
   const save = (id: string, bytes: number, replaced: SavedStateRecord[] = []) =>
-    saveState(
+    storeState(
       { model: 'm', id, identity: '', backend: 'wasm', calls: [] },
       bytes,
       () => ({ layout: '', pieces: (async function* () { yield new Uint8Array(bytes); })() }), // prettier-ignore
@@ -143,7 +169,7 @@ describe('the budget of saved states', () => {
 
   it('refuses a larger one by name before any work', async () => {
     const read = vi.fn();
-    const wanted = saveState({ model: 'm', id: 'a', identity: '', backend: 'wasm', calls: [] }, SAVED_STATE_BYTES + 1, read, []); // prettier-ignore
+    const wanted = storeState({ model: 'm', id: 'a', identity: '', backend: 'wasm', calls: [] }, SAVED_STATE_BYTES + 1, read, []); // prettier-ignore
     await expect(wanted).rejects.toMatchObject({ name: 'StorageError', message: expect.stringMatching(/too large/) });
     expect(read).not.toHaveBeenCalled();
   });

@@ -1,28 +1,23 @@
 /** Conversations of one model on disk: which of them a prompt continues. */
 import type { BackendName } from '../backend/backend';
-import { listSavedStates, saveState, useSavedState, type SavedStateRecord } from '../store/saved_states';
+import { restoreState, saveState } from '../backend/saved_state';
+import { listSavedStates, storeState, useSavedState, type SavedStateRecord } from '../store/saved_states';
 import type { Tokenizer } from '../text/tokenizer';
 import { abortError } from '../errors';
-import type { Conversation, Conversations, PromptStart } from './conversations';
+import type { Conversation, Conversations, PromptStart, SavedConversations } from './conversations';
 import { alignPromptToHistory, commonPrefixLength } from './prompt_reuse';
-import type { ModelOnBackend, Turn } from './recovery';
+import type { ModelOnBackend, RecoverableModel } from './recovery';
 import { historyLength, historyTokens, truncateHistory, type TokenHistory } from './token_history';
 
 /** Fewer tokens are read about as fast as a state is. */
 const MIN_GAIN_TOKENS = 64;
 
-export class SavedConversations {
+export class ConversationsOnDisk implements SavedConversations {
   private list?: Promise<SavedStateRecord[]>;
 
   /** @param model its id in the store */
   constructor(private readonly model: string) {}
 
-  /**
-   * The conversation with the longest history that the prompt continues, with its state.
-   * @param kept tokens of the prompt that are in memory: it must be much longer
-   * @param tokenizer absent: the prompt's tokens must stay as they are
-   * @throws MemoryError, DeviceError. A damaged one is deleted, and the next one is tried
-   */
   async restore(
     { program, identity }: ModelOnBackend,
     prompt: readonly number[],
@@ -39,7 +34,7 @@ export class SavedConversations {
     for (const { record, history, read, aligned } of found.sort((a, b) => b.read.length - a.read.length)) {
       const { layout } = record;
       const state = await useSavedState(record, (pieces) =>
-        program.restore({ layout, tokens: Uint32Array.from(read), pieces }),
+        restoreState(program, { layout, tokens: Uint32Array.from(read), pieces }),
       );
       if (state)
         return { prompt: aligned, conversation: { history, state, inUse: false }, kept: read.length, extends: true };
@@ -48,32 +43,30 @@ export class SavedConversations {
     return undefined;
   }
 
-  /**
-   * Saves the conversations that no call uses, the most recently used first. Other calls have turns in between.
-   * @returns the first error of the store
-   */
   async saveIdle(
     conversations: Conversations,
-    model: ModelOnBackend,
-    turn: Turn,
+    recoverable: Pick<RecoverableModel, 'run'>,
     signal: AbortSignal,
-  ): Promise<Error | undefined> {
-    let first: Error | undefined;
-    for (const conversation of conversations.idle()) {
-      if (signal.aborted) throw abortError();
-      if (conversation.inUse) continue; // since another call had its turn
-      conversation.inUse = true;
-      try {
-        await this.save(model, conversation);
-      } catch (error) {
-        if ((error as Error).name !== 'StorageError') throw error;
-        first ??= error as Error;
-      } finally {
-        conversation.inUse = false;
+  ): Promise<void> {
+    const error = await recoverable.run(async (model, turn) => {
+      let first: Error | undefined;
+      for (const conversation of conversations.idle()) {
+        if (signal.aborted) throw abortError();
+        if (conversation.inUse) continue; // since another call had its turn
+        conversation.inUse = true;
+        try {
+          await this.save(model, conversation);
+        } catch (cause) {
+          if ((cause as Error).name !== 'StorageError') throw cause;
+          first ??= cause as Error;
+        } finally {
+          conversation.inUse = false;
+        }
+        await turn.pass();
       }
-      await turn.pass();
-    }
-    return first;
+      return first;
+    }, signal);
+    if (error) throw error;
   }
 
   /**
@@ -92,7 +85,7 @@ export class SavedConversations {
     });
     if (earlier.some((record) => historyLength(historyOf(record)) === length)) return;
     this.list = undefined;
-    await saveState(
+    await storeState(
       {
         model: this.model,
         id: `${Date.now()}-${Math.random()}`,
@@ -103,7 +96,7 @@ export class SavedConversations {
       state.bytes,
       () => {
         state.rewind(length);
-        return state.save();
+        return saveState(state);
       },
       earlier,
     );

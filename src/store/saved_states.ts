@@ -36,7 +36,7 @@ export async function listSavedStates(model?: string): Promise<SavedStateRecord[
  * @param bytes about how many there are
  * @throws StorageError before any work if it is larger than all may be, or than what is free
  */
-export async function saveState(
+export async function storeState(
   record: Omit<SavedStateRecord, 'layout' | 'bytes' | 'lastUsed'>,
   bytes: number,
   read: () => { layout: string; pieces: AsyncIterable<Uint8Array> },

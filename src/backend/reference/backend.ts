@@ -9,7 +9,7 @@ import { rowBytes } from '../../tensor/dtype';
 import type { Backend, CompileOptions, Program, State } from '../backend';
 import { checkOps, lowerNode, type Lowerings, type Plan, type PlanActivation, type PlanNode } from '../plan';
 import { logprobs, sampleToken } from '../sampling';
-import { checkSavedState, cursorLimits, stateLayout, StateCursor } from '../state_cursor';
+import { cursorLimits, StateCursor } from '../state_cursor';
 import {
   ACTIVATIONS,
   attend,
@@ -174,37 +174,15 @@ const cachesUpTo = ({ caches, columns }: ReferenceCaches, length: number): Refer
   columns: new Map([...columns].map(([layer, past]) => [layer, past.slice(0, length)])),
 });
 
-function readCaches(text: string): ReferenceCaches {
-  try {
-    const { caches, columns } = JSON.parse(text) as {
-      caches: [number, KeyValueCache][];
-      columns: [number, number[][]][];
-    };
-    return { caches: new Map(caches), columns: new Map(columns) };
-  } catch (cause) {
-    return fail('StorageError', { what: 'The saved conversation is damaged', got: String(cause) }, cause);
-  }
-}
-
 function createProgram(plan: Plan, options: CompileOptions, reference: ReferenceOptions): Program {
   checkOps(plan, OPS, 'The reference');
   const limits = cursorLimits(plan, options, Infinity); // it keeps all columns
-  const layout = stateLayout(plan, 'reference');
   const program: Program = {
     newState: async () =>
-      createState({ plan, program, layout, reference }, new StateCursor(limits), [], {
+      createState({ plan, program, reference }, new StateCursor(limits), [], {
         caches: new Map(),
         columns: new Map(),
       }),
-    async restore(saved) {
-      checkSavedState(saved, layout, limits);
-      const pieces: Uint8Array[] = [];
-      for await (const piece of saved.pieces) pieces.push(piece);
-      const kept = readCaches(await new Blob(pieces as BlobPart[]).text());
-      const cursor = new StateCursor(limits);
-      cursor.restored(saved.tokens.length);
-      return createState({ plan, program, layout, reference }, cursor, [...saved.tokens], kept);
-    },
     internals: () => ({ plan }),
     dispose: () => undefined,
   };
@@ -214,12 +192,11 @@ function createProgram(plan: Plan, options: CompileOptions, reference: Reference
 interface StateContext {
   plan: Plan;
   program: Program;
-  layout: string;
   reference: ReferenceOptions;
 }
 
 function createState(context: StateContext, cursor: StateCursor, history: number[], kept: ReferenceCaches): State {
-  const { plan, program, layout, reference: { onModuleOutput, onAttention } } = context; // prettier-ignore
+  const { plan, program, reference: { onModuleOutput, onAttention } } = context; // prettier-ignore
   let logits: Float32Array | undefined;
   const tapped: TapModule = (name, y, cols) => (onModuleOutput?.(moduleName(name), y, cols), y);
 
@@ -271,14 +248,6 @@ function createState(context: StateContext, cursor: StateCursor, history: number
     },
     fork: async () =>
       createState(context, cursor.copy(), history.slice(0, cursor.position), cachesUpTo(kept, cursor.position)),
-    save: () => ({
-      layout,
-      tokens: Uint32Array.from(history.slice(0, cursor.position)),
-      pieces: (async function* () {
-        const { caches, columns } = cachesUpTo(kept, cursor.position);
-        yield new TextEncoder().encode(JSON.stringify({ caches: [...caches], columns: [...columns] }));
-      })(),
-    }),
     async logits() {
       if (!cursor.lastRead) fail('RequestError', { what: 'There are no logits before a prefill' });
       return logits!.slice();

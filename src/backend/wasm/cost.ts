@@ -50,7 +50,7 @@ export function wasmSizes(internals: ReturnType<WasmBackend['internals']>): Plan
       const scratch = heap.used;
       const { bytes } = await program.newState();
       const pages = Math.ceil(options.contextLength / KV_PAGE_POSITIONS);
-      return { scratch, state: bytes + pages * allocatedBytes(program.internals().pageBytes + 64) };
+      return { scratch, state: bytes + pages * allocatedBytes(program.internals().lowered.pageBytes + 64) };
     },
   };
 }

@@ -4,7 +4,7 @@ import { fail } from '../../errors';
 import type { CompileOptions } from '../backend';
 import type { PlanNode, Plan } from '../plan';
 import type { SamplingParams } from '../sampling';
-import { cursorLimits, stateLayout, type CursorLimits } from '../state_cursor';
+import { cursorLimits, type CursorLimits } from '../state_cursor';
 import { lowerPlanToWasmOps, type LoweredPlan, type LoweringTarget } from './lower';
 import type { HeapScope, WasmHeap } from './memory';
 import { PLAN, SAMPLING } from './structs';
@@ -41,8 +41,6 @@ export class Interpreter {
   readonly heap: WasmHeap;
   readonly lowered: LoweredPlan;
   readonly limits: CursorLimits;
-  /** of what the states save */
-  readonly layout: string;
   readonly states = new Set<InterpretedState>();
   /** address of the logits of the state that ran last, floats of a row, and rows at most */
   readonly logits: number;
@@ -62,7 +60,7 @@ export class Interpreter {
   constructor(
     readonly plan: Plan,
     { contextLength, prefillBatch }: CompileOptions,
-    private readonly context: WasmProgramContext,
+    readonly context: WasmProgramContext,
     private readonly scope: HeapScope,
   ) {
     const { heap, kernels, pool } = context;
@@ -71,7 +69,6 @@ export class Interpreter {
     const [{ cols: V, rows, slot }] = plan.outputs;
     this.heap = heap;
     this.limits = cursorLimits(plan, { contextLength, prefillBatch }, CONV_RING_POSITIONS);
-    this.layout = stateLayout(plan, context.int16 ? 'wasm int16' : 'wasm f32');
     this.logits = lowered.slots[slot];
     this.columns = V;
     this.logitRows = rows === 1 ? 1 : prefillBatch;
@@ -91,6 +88,7 @@ export class Interpreter {
     }); // prettier-ignore
   }
 
+  /** ms of each op and of the sampler since the model was loaded: in steps of one token, then in steps of several */
   get times(): Float64Array {
     return this.heap.f64.subarray(this.timesAddress / 8, this.timesAddress / 8 + 2 * (this.lowered.count + 1));
   }

@@ -3,25 +3,16 @@
  * steps to receive messages.
  */
 import type { CompileOptions, Program } from '../backend';
-import type { PlanNode, Plan } from '../plan';
-import { checkSavedState, StateCursor } from '../state_cursor';
+import type { Plan } from '../plan';
+import { StateCursor } from '../state_cursor';
 import { Interpreter, type WasmProgramContext } from './interpreter';
 import { HeapScope } from './memory';
 import { createWasmState } from './state';
 
 export interface WasmProgram extends Program {
   readonly threads: number;
-  /** for cost.ts, and for tools: describe_program.ts */
-  internals(): {
-    plan: Plan;
-    /** of a page of keys and values */
-    pageBytes: number;
-    weightBytes(node: PlanNode): number;
-    /** ms of each op and of the sampler since the model was loaded: in steps of one token, then in steps of several */
-    times: Float64Array;
-    /** tokens read in both */
-    tokensRead: number[];
-  };
+  /** for cost.ts and saved.ts, and for tools: describe_program.ts */
+  internals(): Interpreter;
 }
 
 /** @throws MemoryError, DeviceError; then it holds no memory */
@@ -33,24 +24,13 @@ export async function createWasmProgram(
   const scope = new HeapScope(context.heap);
   try {
     const shared = new Interpreter(plan, options, context, scope);
-    const { limits, layout, lowered } = shared;
+    const { limits } = shared;
     const program: WasmProgram = {
       get threads() {
         return shared.threads;
       },
       newState: () => createWasmState(program, shared, new StateCursor(limits)),
-      async restore(saved) {
-        shared.check();
-        checkSavedState(saved, layout, limits);
-        return createWasmState(program, shared, new StateCursor(limits), (state) => state.read(saved));
-      },
-      internals: () => ({
-        plan,
-        pageBytes: lowered.pageBytes,
-        weightBytes: context.weightBytes,
-        times: shared.times,
-        tokensRead: shared.tokensRead,
-      }),
+      internals: () => shared,
       dispose: () => shared.dispose(),
     };
     shared.threads = context.threads ?? 1;

@@ -1,10 +1,11 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { feed, NodeWorker, open, smallPlan, smallState, tokens } from '../../../e2e/small_wasm';
-import { firstState, type Backend, type SavedState, type State } from '../backend';
+import { firstState, type Backend, type State } from '../backend';
 import { planCost } from '../cost';
 import type { Plan } from '../plan';
 import { seededRandom } from '../random_weights';
 import { GREEDY_SAMPLING, type SamplingParams } from '../sampling';
+import { restoreState, saveState, type SavedState } from '../saved_state';
 import { openWasmBackend } from './backend';
 import { WasmHeap } from './memory';
 
@@ -168,17 +169,17 @@ describe('a state', () => {
   it.each([0, 1, 256, 300])('can be saved and restored at position %d, in pieces of any length', async (at) => {
     await feed(state, tokens(at), 64);
     if (at) await state.decode(1, GREEDY_SAMPLING);
-    const saved = state.save();
+    const saved = saveState(state);
     const kept = await bytesOf(saved);
     expect(kept.length).toBe(2 * Math.min(at, 2) * 256 * 4 + at * 2 * 2 * 2 * (2 * 32 + 4));
     const other = await open(2);
     const program = (await smallState(other, 64)).program;
     const wanted = await fresh(tokens(at), tokens(40, 'more'));
     for (const length of [kept.length || 1, 1000]) {
-      const restored = await program.restore(damaged(saved, pieces(kept, length)));
+      const restored = await restoreState(program, damaged(saved, pieces(kept, length)));
       expect([restored.position, restored.program]).toEqual([at, program]);
       await expect(restored.decode(1, GREEDY_SAMPLING)).rejects.toMatchObject({ name: 'RequestError' });
-      expect(await bytesOf(restored.save())).toEqual(kept);
+      expect(await bytesOf(saveState(restored))).toEqual(kept);
       expect(restored.rewindTarget(at - 1)).toBe(0); // nothing is before the first columns
       await feed(restored, tokens(40, 'more'), 64);
       expect(await restored.logits()).toEqual(wanted);
@@ -189,12 +190,12 @@ describe('a state', () => {
 
   it('is not restored from other data, and then holds nothing', async () => {
     await feed(state, tokens(260), 64);
-    const saved = state.save();
+    const saved = saveState(state);
     const kept = await bytesOf(saved);
     const { program } = state;
     const held = backend.memory();
     const refused = async (one: SavedState, message: RegExp, by = program): Promise<void> => {
-      await expect(by.restore(one)).rejects.toMatchObject({ message: expect.stringMatching(message) });
+      await expect(restoreState(by, one)).rejects.toMatchObject({ message: expect.stringMatching(message) });
       expect(backend.memory()).toBe(held);
     };
     const n = kept.length;
@@ -212,7 +213,7 @@ describe('a state', () => {
     const exact = await open(1, { exact: true });
     await refused(saved, /wanted wasm f32/, (await smallState(exact, 64)).program);
     await exact.dispose();
-    expect((await program.restore(damaged(saved, pieces(kept)))).position).toBe(260);
+    expect((await restoreState(program, damaged(saved, pieces(kept)))).position).toBe(260);
   });
 
   it('tells its bytes, and all memory comes back', async () => {
@@ -273,9 +274,9 @@ describe('a state', () => {
     const logits = await state.logits();
     const fork = await failEachAllocation(() => state.fork());
     expect(fork.failures).toBe(6); // history, page table, rings, two pages, a mark
-    const saved = state.save();
+    const saved = saveState(state);
     const kept = await bytesOf(saved);
-    const restore = await failEachAllocation(() => state.program.restore(damaged(saved, pieces(kept))));
+    const restore = await failEachAllocation(() => restoreState(state.program, damaged(saved, pieces(kept))));
     expect(restore.failures).toBe(5);
     await fork.made.prefill(tokens(1)); // the logits of `state` now lie in memory of its own
     expect(await state.logits()).toEqual(logits);

@@ -1,7 +1,7 @@
 /** The state of one conversation on the WASM backend: its tokens, keys and values in pages, and convolution rings. */
 import { CONV_RING_POSITIONS, KV_PAGE_POSITIONS } from 'virtual:rivulet-kernels';
 import { fail } from '../../errors';
-import type { Program, SavedState, State } from '../backend';
+import type { Program, State } from '../backend';
 import { logprobs, type ChosenLogprob, type SamplingParams } from '../sampling';
 import type { StateCursor } from '../state_cursor';
 import { writeRopeTables } from './lower';
@@ -9,16 +9,16 @@ import { HeapScope } from './memory';
 import type { InterpretedState, Interpreter } from './interpreter';
 
 /** [address, bytes] */
-type Span = readonly [number, number];
+export type Span = readonly [number, number];
 
-const sizeOf = (spans: Span[]): number => spans.reduce((sum, [, bytes]) => sum + bytes, 0);
+export const sizeOf = (spans: Span[]): number => spans.reduce((sum, [, bytes]) => sum + bytes, 0);
 
 export class WasmState implements State, InterpretedState {
   /** addresses: token by position, those of the pages, and the block of rings */
   readonly history: number;
   readonly pages: number;
   readonly rings: number;
-  private readonly pageAddresses: number[] = [];
+  readonly pageAddresses: number[] = [];
   /** the address of its logits while another state has the output; 0 as long as there was none */
   private keptLogits = 0;
   /** the columns before each mark */
@@ -26,9 +26,9 @@ export class WasmState implements State, InterpretedState {
 
   constructor(
     readonly program: Program,
-    private readonly shared: Interpreter,
+    readonly shared: Interpreter,
     private readonly scope: HeapScope,
-    private readonly cursor: StateCursor,
+    readonly cursor: StateCursor,
   ) {
     const { limits: { contextLength }, lowered: { ringBytes } } = shared; // prettier-ignore
     this.history = scope.alloc((contextLength + 1) * 4, 'the history');
@@ -125,53 +125,6 @@ export class WasmState implements State, InterpretedState {
     });
   }
 
-  save(): SavedState {
-    const { shared: { heap, layout }, history, position } = this; // prettier-ignore
-    this.shared.check(this);
-    const parts = this.savedParts(position);
-    const pieces = async function* (this: WasmState): AsyncGenerator<Uint8Array> {
-      for (const spans of parts) {
-        this.shared.check(this);
-        const piece = new Uint8Array(sizeOf(spans));
-        this.gather(spans, piece, 0);
-        yield piece;
-      }
-    };
-    return { layout, tokens: heap.u32.slice(history / 4, history / 4 + position), pieces: pieces.call(this) };
-  }
-
-  /** Fills a new state. @throws StorageError, MemoryError; then it must be disposed */
-  async read({ tokens, pieces }: SavedState): Promise<void> {
-    const { heap } = this.shared;
-    this.cursor.restored(tokens.length);
-    this.allocatePages(tokens.length);
-    heap.u32.set(tokens, this.history / 4);
-    const spans = [...this.savedParts(tokens.length)].flat();
-    const wanted = sizeOf(spans);
-    let got = 0;
-    let next = 0;
-    let [address, room] = [0, 0];
-    for await (const piece of pieces) {
-      got += piece.length;
-      if (got > wanted) break;
-      for (let at = 0; at < piece.length;) {
-        while (room === 0) [address, room] = spans[next++];
-        const part = piece.subarray(at, at + room);
-        heap.u8.set(part, address);
-        address += part.length;
-        room -= part.length;
-        at += part.length;
-      }
-    }
-    if (got !== wanted)
-      fail('StorageError', {
-        what: 'The saved conversation is damaged',
-        got: `${got > wanted ? 'at least ' : ''}${got} bytes`,
-        wanted: `${wanted} bytes`,
-        cure: 'Read its text again.',
-      });
-  }
-
   async logits(): Promise<Float32Array> {
     const { shared, cursor: { lastRead } } = this; // prettier-ignore
     shared.check(this);
@@ -210,7 +163,7 @@ export class WasmState implements State, InterpretedState {
   }
 
   /** Makes room for `end` positions, with copies of the pages of another state if there is one. */
-  private allocatePages(end: number, from?: WasmState): void {
+  allocatePages(end: number, from?: WasmState): void {
     const { pageAddresses, shared: { heap, lowered: { pageBytes, ropes } } } = this; // prettier-ignore
     for (let page = pageAddresses.length; page * KV_PAGE_POSITIONS < end; page++) {
       const address = this.scope.alloc(pageBytes + 64, `position ${end} of the context`);
@@ -222,7 +175,7 @@ export class WasmState implements State, InterpretedState {
   }
 
   /** The columns of all rings that the convolution of a token at `position` reads. */
-  private columnsBefore(position: number): Span[] {
+  columnsBefore(position: number): Span[] {
     return this.shared.lowered.convRings.flatMap(({ offset, channels, length }) =>
       Array.from({ length: Math.min(length - 1, position) }, (_, i): Span => {
         const column = (position - 1 - i) % CONV_RING_POSITIONS;
@@ -231,20 +184,8 @@ export class WasmState implements State, InterpretedState {
     );
   }
 
-  /** What is saved of the first `position` tokens: the columns before it, then the keys and values of each page. */
-  private *savedParts(position: number): Generator<Span[]> {
-    const { pageAddresses, shared: { lowered: { cacheRows } } } = this; // prettier-ignore
-    yield this.columnsBefore(position);
-    if (cacheRows.length === 0) return;
-    for (let first = 0; first < position; first += KV_PAGE_POSITIONS) {
-      const page = pageAddresses[first / KV_PAGE_POSITIONS];
-      const positions = Math.min(position - first, KV_PAGE_POSITIONS);
-      yield cacheRows.map(({ offset, bytes }): Span => [page + offset, positions * bytes]);
-    }
-  }
-
   /** Copies spans to consecutive bytes of an array. */
-  private gather(spans: Span[], to: Uint8Array, at: number): void {
+  gather(spans: Span[], to: Uint8Array, at: number): void {
     const { u8 } = this.shared.heap;
     for (const [address, bytes] of spans) {
       to.set(u8.subarray(address, address + bytes), at);

@@ -18,8 +18,6 @@ export interface ProgramParts extends CompileOptions {
   opened: OpenedDevice;
   plan: Plan;
   limits: CursorLimits;
-  /** of saved states */
-  layout: string;
   /** the struct of lib/step.wgsl, for the state that computes */
   step: BufferRegion;
   scratch: ProgramScratch;

@@ -3,6 +3,7 @@ import { expect, it } from 'vitest';
 import { fakeDevice, fakeGpuPlan, SIXTEEN_LAYERS, tinyCheckpoint } from '../../../e2e/fake_device';
 import { fail } from '../../errors';
 import { recordPlan } from '../plan';
+import { restoreState, saveState } from '../saved_state';
 import type { OpenedDevice } from './device';
 import { wholeBuffer } from './dispatch';
 import { createWebGpuProgram } from './program';
@@ -78,9 +79,9 @@ it.each(['tokens', 'ring 9', 'keys 14', 'values 8', 'saved'])(
     const first = await program.newState();
     const before = held.size;
     refuse(label);
-    const { layout } = program.internals();
+    const { layout } = saveState(first);
     const saved = { layout, tokens: new Uint32Array(5), pieces: (async function* () {})() };
-    await expect(program.restore(saved)).rejects.toMatchObject({ name: 'MemoryError' });
+    await expect(restoreState(program, saved)).rejects.toMatchObject({ name: 'MemoryError' });
     if (label !== 'saved') {
       await expect(first.fork()).rejects.toMatchObject({ name: 'MemoryError' });
       await expect(program.newState()).rejects.toMatchObject({ name: 'MemoryError' });

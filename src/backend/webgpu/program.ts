@@ -3,9 +3,9 @@
  * made: for each bucket of T and, for one token, for each bucket of the context.
  */
 import { CONV_RING_POSITIONS } from 'virtual:rivulet-kernels';
-import type { CompileOptions, Program, ShapeTuningResult, State, TuneOptions } from '../backend';
+import type { CompileOptions, Program, ShapeTuningResult, TuneOptions } from '../backend';
 import { tablesOf, type Plan } from '../plan';
-import { cursorLimits, stateLayout, StateCursor } from '../state_cursor';
+import { cursorLimits, StateCursor } from '../state_cursor';
 import { createBatchSubmitter } from './batches';
 import { createBufferGroup } from './buffer_group';
 import { closeConversation, openConversation, prepareAgain, roomFor } from './conversation';
@@ -18,7 +18,6 @@ import type { ProgramParts } from './parts';
 import { createReadbackPool } from './readback';
 import type { GpuMatrix } from './repack';
 import { createGpuTokenSampler } from './sampler';
-import { restoreConversation } from './saved';
 import { allocateScratch } from './scratch';
 import { createWebGpuState, WINDOW_STEPS, type WebGpuState } from './state';
 import { MIN_KV_CACHE_POSITIONS } from './state_buffers';
@@ -26,7 +25,7 @@ import { tuneKernels } from './tune';
 
 export interface WebGpuProgram extends Program {
   newState(): Promise<WebGpuState>;
-  /** for tools: describe_program.ts lists the dispatches of a decode step */
+  /** for saved.ts, and for tools: describe_program.ts lists the dispatches of a decode step */
   internals(): ProgramParts;
 }
 
@@ -65,7 +64,6 @@ export async function createWebGpuProgram(
         : ([contextLength, Math.min(contextLength, MIN_KV_CACHE_POSITIONS)] as const);
       return createWebGpuState(program, await openConversation(parts, new StateCursor(limits), room));
     },
-    restore: async (saved): Promise<State> => createWebGpuState(program, await restoreConversation(parts, saved)),
     tune: (tuneOptions = {}) => (tuning ??= tune(tuneOptions).finally(() => (tuning = undefined))),
     dispose() {
       disposed = true;
@@ -103,7 +101,6 @@ async function createParts(
     opened,
     plan,
     limits: cursorLimits(plan, options, CONV_RING_POSITIONS),
-    layout: stateLayout(plan, `webgpu ${f16Cache ? 'f16' : 'f32'}`),
     step,
     scratch,
     output,

@@ -1,30 +1,37 @@
 /** States outside the GPU: convolution columns, then keys and values, as they stand in its buffers. */
-import { fail } from '../../errors';
-import type { SavedState } from '../backend';
-import { checkSavedState, StateCursor } from '../state_cursor';
+import { exactly } from '../saved_pieces';
+import type { StateCursor } from '../state_cursor';
 import { createBufferGroup } from './buffer_group';
 import { cacheRegions, closeConversation, encodeCopies, openConversation, roomFor } from './conversation';
 import type { BufferRegion } from './dispatch';
 import type { Conversation, ProgramParts } from './parts';
+import type { WebGpuProgram } from './program';
 import { createReadbackPool } from './readback';
+import { createWebGpuState, type WebGpuState } from './state';
 import { columnBytes, copyColumns } from './state_buffers';
 
 const PIECE_BYTES = 4 << 20;
 
-/** As State.save. */
-export const saveConversation = (one: Conversation): SavedState => ({
-  layout: one.program.layout,
-  tokens: one.history.slice(0, one.cursor.position),
-  pieces: readPieces(one),
-});
+export const webGpuForm = (program: WebGpuProgram): string =>
+  `webgpu ${program.internals().scratch.f16Cache ? 'f16' : 'f32'}`;
+
+interface SavedRegion {
+  region: BufferRegion;
+  bytes: number;
+}
 
 /** All that is saved of the first positions; `columns` holds the convolution columns. */
-const savedRegions = (one: Conversation, columns: BufferRegion): { region: BufferRegion; bytes: number }[] => [
+const savedRegions = (one: Conversation, columns: BufferRegion): SavedRegion[] => [
   { region: columns, bytes: columnBytes(one.program.plan) },
   ...cacheRegions(one, one.cursor.position),
 ];
 
-async function* readPieces(one: Conversation): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+export function readWebGpuState(state: WebGpuState): { tokens: Uint32Array; pieces: AsyncGenerator<Uint8Array> } {
+  const one = state.internals();
+  return { tokens: one.history.slice(0, one.cursor.position), pieces: readPieces(one) };
+}
+
+async function* readPieces(one: Conversation): AsyncGenerator<Uint8Array> {
   const { program, buffers, cursor } = one;
   const { opened, plan } = program;
   opened.throwIfFailed();
@@ -48,24 +55,27 @@ async function* readPieces(one: Conversation): AsyncGenerator<Uint8Array<ArrayBu
   }
 }
 
-/** As Program.restore. @throws StorageError, MemoryError, DeviceError; then nothing is held */
-export async function restoreConversation(program: ProgramParts, saved: SavedState): Promise<Conversation> {
-  const { opened, plan, contextLength, limits, layout } = program;
+/** @throws StorageError, MemoryError, DeviceError; then nothing is held */
+export async function writeWebGpuState(
+  program: WebGpuProgram,
+  cursor: StateCursor,
+  tokens: Uint32Array,
+  pieces: AsyncIterable<Uint8Array>,
+): Promise<WebGpuState> {
+  const parts = program.internals();
+  const { opened, plan, contextLength } = parts;
+  const { position } = cursor;
   opened.throwIfFailed();
-  checkSavedState(saved, layout, limits);
-  const position = saved.tokens.length;
-  const cursor = new StateCursor(limits);
-  cursor.restored(position);
-  const one = await openConversation(program, cursor, roomFor(position, contextLength));
+  const one = await openConversation(parts, cursor, roomFor(position, contextLength));
   try {
     const columns = await one.group.take('saved', columnBytes(plan));
-    await writePieces(program, savedRegions(one, columns), saved.pieces);
-    encodeCopies(program, (encoder) => copyColumns(encoder, plan, one.buffers, position, { columns, back: true }));
+    await writePieces(parts, savedRegions(one, columns), pieces);
+    encodeCopies(parts, (encoder) => copyColumns(encoder, plan, one.buffers, position, { columns, back: true }));
     one.group.free(columns);
-    one.history.set(saved.tokens);
+    one.history.set(tokens);
     opened.device.queue.writeBuffer(one.gpu.tokens.buffer, 0, one.history, 0, position);
     opened.throwIfFailed();
-    return one;
+    return createWebGpuState(program, one);
   } catch (error) {
     closeConversation(one);
     throw error;
@@ -75,31 +85,23 @@ export async function restoreConversation(program: ProgramParts, saved: SavedSta
 /** Writes pieces of any lengths, which together must be as long as the regions. */
 async function writePieces(
   { opened }: ProgramParts,
-  regions: { region: BufferRegion; bytes: number }[],
+  regions: SavedRegion[],
   pieces: AsyncIterable<Uint8Array>,
 ): Promise<void> {
   const { queue } = opened.device;
   const wanted = regions.reduce((sum, { bytes }) => sum + bytes, 0);
-  const refuse = (got: string): never =>
-    fail('StorageError', {
-      what: 'The saved conversation is damaged',
-      got,
-      wanted: `${wanted} bytes`,
-      cure: 'Read its text again.',
-    });
   const block = new Uint8Array(PIECE_BYTES); // pieces may end anywhere, and writes are of whole words
   const left = regions.filter(({ bytes }) => bytes > 0);
-  let [got, at, filled] = [0, 0, 0];
-  for await (let piece of pieces) {
-    got += piece.length;
-    if (got > wanted) refuse(`at least ${got} bytes`);
+  let [at, filled] = [0, 0];
+  for await (let piece of exactly(pieces, wanted))
     while (piece.length > 0) {
       const [{ region, bytes }] = left;
-      const part = piece.subarray(0, Math.min(PIECE_BYTES, bytes - at) - filled);
+      const end = Math.min(PIECE_BYTES, bytes - at);
+      const part = piece.subarray(0, end - filled);
       block.set(part, filled);
       filled += part.length;
       piece = piece.subarray(part.length);
-      if (filled < Math.min(PIECE_BYTES, bytes - at)) continue;
+      if (filled < end) continue;
       queue.writeBuffer(region.buffer, at, block, 0, filled);
       await opened.waitFor(queue.onSubmittedWorkDone()); // else all of it would wait in memory
       at += filled;
@@ -109,6 +111,4 @@ async function writePieces(
         at = 0;
       }
     }
-  }
-  if (got < wanted) refuse(`${got} bytes`);
 }

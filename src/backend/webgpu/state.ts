@@ -20,14 +20,13 @@ import { STEP } from './dispatch';
 import type { Conversation } from './parts';
 import { prefillBuckets } from './prepared';
 import type { GpuTokenSampler } from './sampler';
-import { saveConversation } from './saved';
 import { contextBucket } from './scratch';
 
 /** Most steps of one submit; `decode` splits longer calls. */
 export const WINDOW_STEPS = 64;
 
 export interface WebGpuState extends State {
-  /** for tools: profile.ts measures the dispatches of a decode step */
+  /** for saved.ts, and for tools: profile.ts measures the dispatches of a decode step */
   internals(): Conversation;
 }
 
@@ -54,7 +53,6 @@ export function createWebGpuState(program: Program, one: Conversation): WebGpuSt
     rewindTarget: (position) => cursor.rewindTarget(position),
     rewind: (position) => rewindTo(one, position),
     fork: async () => createWebGpuState(program, await forkConversation(one)),
-    save: () => saveConversation(one),
     async logits() {
       await bringLogits();
       let copy: { read(): Promise<ArrayBuffer> };
