@@ -1,7 +1,7 @@
 // @module-tag chromium
 /**
- * The side file `tools` of the library on plain static hosts, under the policy of docs/hosting.md: who asks for it, and what
- * happens without it.
+ * The side file `tools` of the library on plain static hosts, under the policy of docs/hosting.md: who asks for it, and
+ * what happens without it.
  */
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

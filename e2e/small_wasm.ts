@@ -41,9 +41,18 @@ export const open = async (threads: number, options: WasmOptions = {}): Promise<
 };
 
 const config: Config = {
-  vocabSize: 131, hiddenSize: 256, ffnSize: 288, layers: ['conv', 'attention', 'conv', 'attention'], heads: 6, kvHeads: 2, headDim: 32,
-  convLength: 3, normEps: 1e-5, ropeTheta: 10000, contextLength: 1000,
-}; // prettier-ignore
+  vocabSize: 131,
+  hiddenSize: 256,
+  ffnSize: 288,
+  layers: ['conv', 'attention', 'conv', 'attention'],
+  heads: 6,
+  kvHeads: 2,
+  headDim: 32,
+  convLength: 3,
+  normEps: 1e-5,
+  ropeTheta: 10000,
+  contextLength: 1000,
+};
 
 /**
  * A small model with every kind of op and several weight formats. One attention has q, k and v as three segments, as in

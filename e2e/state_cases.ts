@@ -10,9 +10,18 @@ import type { Config } from '../src/model/config';
 import { randomModel } from './models';
 
 const config: Config = {
-  vocabSize: 131, hiddenSize: 64, ffnSize: 96, layers: ['conv', 'attention', 'conv', 'attention'], heads: 4, kvHeads: 2, headDim: 16,
-  convLength: 3, normEps: 1e-5, ropeTheta: 10000, contextLength: 700,
-}; // prettier-ignore
+  vocabSize: 131,
+  hiddenSize: 64,
+  ffnSize: 96,
+  layers: ['conv', 'attention', 'conv', 'attention'],
+  heads: 4,
+  kvHeads: 2,
+  headDim: 16,
+  convLength: 3,
+  normEps: 1e-5,
+  ropeTheta: 10000,
+  contextLength: 700,
+};
 
 export const STATE_OPTIONS = { contextLength: config.contextLength, prefillBatch: 64 };
 
@@ -24,7 +33,8 @@ const randomOf = (name: string): Random => {
   const next = seededRandom(name);
   return (below) => next() % below;
 };
-const someTokens = (random: Random, n: number): Uint32Array => Uint32Array.from({ length: n }, () => random(config.vocabSize)); // prettier-ignore
+const someTokens = (random: Random, n: number): Uint32Array =>
+  Uint32Array.from({ length: n }, () => random(config.vocabSize));
 
 /** A call of a state, as data: it can be made again on another state. It resolves to what the caller sees. */
 interface Step {
@@ -32,9 +42,13 @@ interface Step {
   call(state: State): Promise<unknown>;
 }
 
-const bits = (values: Float32Array): string => [...new Uint32Array(values.buffer, values.byteOffset, values.length)].join(' '); // prettier-ignore
+const bits = (values: Float32Array): string =>
+  [...new Uint32Array(values.buffer, values.byteOffset, values.length)].join(' ');
 
-const prefill = (tokens: Uint32Array): Step => ({ name: `prefill ${tokens.length}`, call: (state) => state.prefill(tokens) }); // prettier-ignore
+const prefill = (tokens: Uint32Array): Step => ({
+  name: `prefill ${tokens.length}`,
+  call: (state) => state.prefill(tokens),
+});
 const decode = (steps: number, sampling: SamplingParams): Step => ({
   name: `decode ${steps}`,
   call: async (state) => [...(await state.decode(steps, sampling))].join(),
@@ -83,8 +97,9 @@ function randomScript(random: Random, length: number, position = 0): Step[] {
     } else if (marked === -1) {
       steps.push({
         name: 'rewind to the mark',
-        call: async (state) => [state.rewindTarget(state.position - 60), state.rewind(state.rewindTarget(state.position - 60))].join(),
-      }); // prettier-ignore
+        call: async (state) =>
+          [state.rewindTarget(state.position - 60), state.rewind(state.rewindTarget(state.position - 60))].join(),
+      });
       begin();
     }
   }
@@ -304,11 +319,10 @@ type StateCase = (program: Program, backend: Backend) => Promise<string | undefi
 const seeds =
   (n: number, run: (program: Program, seed: number) => Promise<string | undefined>): StateCase =>
   async (program) => {
-    // prettier-ignore
     for (let seed = 0; seed < n; seed++) {
-    const wrong = await run(program, seed);
-    if (wrong) return `seed ${seed}: ${wrong}`;
-  }
+      const wrong = await run(program, seed);
+      if (wrong) return `seed ${seed}: ${wrong}`;
+    }
     return undefined;
   };
 

@@ -1,6 +1,6 @@
 /**
- * The interface of a backend: it takes weights row by row and compiles a plan into a program, whose states turn tokens into
- * logits and draw tokens.
+ * The interface of a backend: it takes weights row by row and compiles a plan into a program, whose states turn tokens
+ * into logits and draw tokens.
  */
 import type { Matrix, Vector } from '../model/ops';
 import type { Plan } from './plan';

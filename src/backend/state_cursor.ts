@@ -1,4 +1,6 @@
-/** Where a state stands, with the rules that all backends share: what a call may do, and how far the state can go back. */
+/**
+ * Where a state stands, with the rules that all backends share: what a call may do, and how far the state can go back.
+ */
 import { fail } from '../errors';
 import type { CompileOptions } from './backend';
 import { convStatesOf, tablesOf, type Plan } from './plan';
@@ -69,7 +71,9 @@ export class StateCursor {
     this.lastRead = T;
   }
 
-  /** @returns the number of tokens that these steps read. @throws RequestError, ContextError; then nothing has changed */
+  /**
+   * @returns the number of tokens that these steps read. @throws RequestError, ContextError; then nothing has changed
+   */
   checkDecode(steps: number, { mask }: SamplingParams): number {
     if (this.lastRead === 0) fail('RequestError', { what: 'decode needs a prefill before it' });
     if (mask && steps !== 1)

@@ -72,8 +72,8 @@ export interface EngineWorkerCalls {
   status(): EngineStatus;
   /**
    * Saves the conversations that no call uses, so that they go on after a reload of the page.
-   * @throws RequestError without the side file `conversations`; StorageError of the first that cannot be saved, when all
-   * have been tried
+   * @throws RequestError without the side file `conversations`; StorageError of the first that cannot be saved, when
+   * all have been tried
    */
   saveConversations(): Promise<void>;
   /** the current state; @throws RequestError without a model */
@@ -158,7 +158,8 @@ export function createEngine({
     const idle = (): boolean => running.size === 0;
     clearTimeout(tuneTimer);
     tuneTimer = setTimeout(() => {
-      if (idle()) void loaded?.recoverable.current?.program.tune?.({ isIdle: idle }).catch(() => undefined); // the next call reports a lost device
+      // the next call reports a lost device
+      if (idle()) void loaded?.recoverable.current?.program.tune?.({ isIdle: idle }).catch(() => undefined);
     }, TUNE_AFTER_IDLE_MS);
   }
 

@@ -100,7 +100,8 @@ export async function generate(
     prompt = start?.prompt ?? prompt;
     checkPrompt(session, model, prompt);
     const limit = Math.min(request.maxTokens, model.contextLength - prompt.length);
-    if (answer.ids.length >= limit) return void (answer.finish = 'length'); // the new backend may have a shorter context
+    // the new backend may have a shorter context
+    if (answer.ids.length >= limit) return void (answer.finish = 'length');
     conversation ??= await conversations.open(start!);
     const state = await stateOf(conversation, model);
     const reading: Reading = { conversation, state, model, turn, signal };

@@ -150,7 +150,12 @@ describe('the budget of saved states', () => {
     storeState(
       { model: 'm', id, identity: '', backend: 'wasm', calls: [] },
       bytes,
-      () => ({ layout: '', pieces: (async function* () { yield new Uint8Array(bytes); })() }), // prettier-ignore
+      () => ({
+        layout: '',
+        pieces: (async function* () {
+          yield new Uint8Array(bytes);
+        })(),
+      }),
       replaced,
       256 * KB,
     );
@@ -169,7 +174,12 @@ describe('the budget of saved states', () => {
 
   it('refuses a larger one by name before any work', async () => {
     const read = vi.fn();
-    const wanted = storeState({ model: 'm', id: 'a', identity: '', backend: 'wasm', calls: [] }, SAVED_STATE_BYTES + 1, read, []); // prettier-ignore
+    const wanted = storeState(
+      { model: 'm', id: 'a', identity: '', backend: 'wasm', calls: [] },
+      SAVED_STATE_BYTES + 1,
+      read,
+      [],
+    );
     await expect(wanted).rejects.toMatchObject({ name: 'StorageError', message: expect.stringMatching(/too large/) });
     expect(read).not.toHaveBeenCalled();
   });

@@ -1,4 +1,6 @@
-/** States of conversations on disk: a few, of all models together, so that a text need not be read again after a visit. */
+/**
+ * States of conversations on disk: a few, of all models together, so that a text need not be read again after a visit.
+ */
 import { fail } from '../errors';
 import { openModelCache, requireModelCache } from './model_cache';
 import { withExclusiveLock } from './model_locks';

@@ -36,7 +36,9 @@ export interface InterpretedState {
   dispose(): void;
 }
 
-/** The memory that all states of a program share, with the C struct Plan. It runs the op list for one state at a time. */
+/**
+ * The memory that all states of a program share, with the C struct Plan. It runs the op list for one state at a time.
+ */
 export class Interpreter {
   readonly heap: WasmHeap;
   readonly lowered: LoweredPlan;
@@ -81,11 +83,21 @@ export class Interpreter {
     this.header = alloc(PLAN.bytes, 'the plan');
     this.mask = alloc(Math.ceil(V / 32) * 4, 'the mask');
     this.set({
-      first: 0, end: lowered.count, ops: lowered.ops, logits: this.logits, vocabulary: V, normed: alloc(prefillBatch * widest * 4, 'activations'),
-      int8: alloc(kernels.quantized_size(prefillBatch, widest), 'activations'), scratch: alloc(scratchBytes * pool.size, 'scratch'), scratchBytes, tile, widest,
-      candidates: alloc(V * SAMPLER_TOKEN_BYTES, 'the sampler'), marks: alloc(Math.max(V, vocabulary < Infinity ? vocabulary : 0) * 4, 'the sampler'),
+      first: 0,
+      end: lowered.count,
+      ops: lowered.ops,
+      logits: this.logits,
+      vocabulary: V,
+      normed: alloc(prefillBatch * widest * 4, 'activations'),
+      int8: alloc(kernels.quantized_size(prefillBatch, widest), 'activations'),
+      scratch: alloc(scratchBytes * pool.size, 'scratch'),
+      scratchBytes,
+      tile,
+      widest,
+      candidates: alloc(V * SAMPLER_TOKEN_BYTES, 'the sampler'),
+      marks: alloc(Math.max(V, vocabulary < Infinity ? vocabulary : 0) * 4, 'the sampler'),
       times: this.timesAddress,
-    }); // prettier-ignore
+    });
   }
 
   /** ms of each op and of the sampler since the model was loaded: in steps of one token, then in steps of several */
@@ -104,7 +116,9 @@ export class Interpreter {
     return this.current === state;
   }
 
-  /** The next steps are those of this state; the one before keeps its logits. @throws MemoryError; then nothing changed */
+  /**
+   * The next steps are those of this state; the one before keeps its logits. @throws MemoryError; then nothing changed
+   */
   enter(state: InterpretedState): void {
     this.current?.keepLogits();
     this.current = state;

@@ -38,9 +38,20 @@ async function* randomCalls(state: State, next: Random, calls: number): AsyncGen
         Uint32Array.from({ length: Math.ceil(V / 32) }, () => next() | 1),
       );
       const sampling: SamplingParams = {
-        ...GREEDY_SAMPLING, temperature: pick(0, 1), repetitionPenalty: pick(1, 1.2), presencePenalty: pick(0, 1), seed: next(), mask,
-        bias: pick(undefined, new Map([[next() % V, 2], [next() % V, -3]])),
-      }; // prettier-ignore
+        ...GREEDY_SAMPLING,
+        temperature: pick(0, 1),
+        repetitionPenalty: pick(1, 1.2),
+        presencePenalty: pick(0, 1),
+        seed: next(),
+        mask,
+        bias: pick(
+          undefined,
+          new Map([
+            [next() % V, 2],
+            [next() % V, -3],
+          ]),
+        ),
+      };
       const drawn = await state.decode(mask ? 1 : 1 + (next() % 6), sampling);
       yield [drawn, state.position, await state.logprobs(drawn.at(-1)!, 3)];
     }
@@ -235,7 +246,14 @@ describe('a state', () => {
     grown[4].dispose();
     await feed(state, tokens(100), 64);
     await state.decode(1, { ...GREEDY_SAMPLING, bias: new Map([[1, 1]]) });
-    await state.decode(1, { ...GREEDY_SAMPLING, bias: new Map([[1, 1], [2, 1], [3, -1]]) }); // prettier-ignore
+    await state.decode(1, {
+      ...GREEDY_SAMPLING,
+      bias: new Map([
+        [1, 1],
+        [2, 1],
+        [3, -1],
+      ]),
+    });
     await state.fork();
     program.dispose();
     expect(backend.memory()).toBe(before);

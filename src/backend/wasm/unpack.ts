@@ -5,7 +5,7 @@
  */
 
 /** A single byte, or a repeat. */
-export interface Token {
+export interface PackedToken {
   /** of a repeat, in bytes; 0: a single byte */
   length: number;
   /** how far back the last repeat began */
@@ -14,7 +14,7 @@ export interface Token {
   history: number;
 }
 
-export const FIRST_TOKEN: Token = { length: 0, distance: 1, history: 0 };
+export const FIRST_TOKEN: PackedToken = { length: 0, distance: 1, history: 0 };
 
 /** The kinds of decisions; the bits of one have names below 2048 from there. */
 const [FLAG, AGAIN, LENGTH, DISTANCE, BYTE] = [0, 2048, 4096, 6144, 8192];
@@ -65,18 +65,18 @@ export function createModel(code: (ones: number, bit: number) => number) {
   }
 
   /** nothing, the byte before, the two bytes before, and the one at the last distance */
-  function around(out: Uint8Array, at: number, { distance }: Token): number[] {
+  function around(out: Uint8Array, at: number, { distance }: PackedToken): number[] {
     const [a, b, like] = [1, 2, distance].map((back) => out[at - back] | 0);
     return [0, a, b * 256 + a, like];
   }
 
   /** whether a repeat follows */
-  function flag(out: Uint8Array, at: number, last: Token, wanted: number): number {
+  function flag(out: Uint8Array, at: number, last: PackedToken, wanted: number): number {
     return bit(around(out, at, last), FLAG + last.history, wanted);
   }
 
   /** whether it has the last distance again */
-  function again(out: Uint8Array, at: number, { history }: Token, wanted: number): number {
+  function again(out: Uint8Array, at: number, { history }: PackedToken, wanted: number): number {
     return history & 1 ? 0 : bit([0, out[at - 1] | 0], AGAIN + history, wanted);
   }
 
@@ -88,7 +88,7 @@ export function createModel(code: (ones: number, bit: number) => number) {
     return number([0, Math.min(length, 9)], DISTANCE, wanted);
   }
 
-  function byte(out: Uint8Array, at: number, last: Token, wanted: number): number {
+  function byte(out: Uint8Array, at: number, last: PackedToken, wanted: number): number {
     const contexts = around(out, at, last);
     const like = contexts[3] + 256;
     let value = 1;
@@ -100,7 +100,7 @@ export function createModel(code: (ones: number, bit: number) => number) {
   }
 
   /** Writes a single byte; a repeat is left to the caller. */
-  function token(out: Uint8Array, at: number, last: Token, wanted: Token): Token {
+  function token(out: Uint8Array, at: number, last: PackedToken, wanted: PackedToken): PackedToken {
     const history = (last.history * 2) & 7;
     if (!flag(out, at, last, +(wanted.length > 0))) {
       out[at] = byte(out, at, last, out[at]);

@@ -1,6 +1,6 @@
 /**
- * Prefill batches go to the GPU in submits of about SUBMIT_MS: a watchdog kills submits of a second or two, and the page
- * has to render in between. The time of the previous batch gives the number of submits.
+ * Prefill batches go to the GPU in submits of about SUBMIT_MS: a watchdog kills submits of a second or two, and the
+ * page has to render in between. The time of the previous batch gives the number of submits.
  */
 import { encodeDispatches, type OpenedDevice, type PreparedDispatch } from './device';
 

@@ -7,7 +7,7 @@ import type { StateCursor } from '../state_cursor';
 import { createBufferGroup } from './buffer_group';
 import { STEP, type BufferRegion } from './dispatch';
 import { preparePlan } from './prepared';
-import type { Conversation, ProgramParts } from './parts';
+import type { StateParts, ProgramParts } from './parts';
 import {
   allocateStateBuffers,
   columnBytes,
@@ -24,7 +24,7 @@ export interface StepValues extends Record<string, number> {
   prompt: number;
 }
 
-export const nextStep = ({ cursor: { position, pending, lastRead, promptLength } }: Conversation): StepValues =>
+export const nextStep = ({ cursor: { position, pending, lastRead, promptLength } }: StateParts): StepValues =>
   pending
     ? { position, count: 1, prompt: promptLength }
     : { position: position - lastRead, count: lastRead, prompt: promptLength };
@@ -37,10 +37,10 @@ export async function openConversation(
   program: ProgramParts,
   cursor: StateCursor,
   room: readonly [wanted: number, least: number],
-): Promise<Conversation> {
+): Promise<StateParts> {
   const { opened, plan, contextLength, scratch, sampler, V, step } = program;
   const group = createBufferGroup(opened);
-  let one: Conversation | undefined;
+  let one: StateParts | undefined;
   try {
     const tokens = await group.take('tokens', 4 * (contextLength + 1));
     const gpu = { ...opened, step, tokens };
@@ -73,7 +73,7 @@ export function roomFor(positions: number, contextLength: number): readonly [num
   return [room, room];
 }
 
-export function closeConversation(one: Conversation): void {
+export function closeConversation(one: StateParts): void {
   const { program } = one;
   program.conversations.delete(one);
   if (program.owner === one) program.owner = undefined;
@@ -81,7 +81,7 @@ export function closeConversation(one: Conversation): void {
 }
 
 /** Runs `change`, and prepares all dispatches again when it returns true. One change runs at a time. */
-function changeConversation(one: Conversation, change: () => boolean | Promise<boolean>): Promise<void> {
+function changeConversation(one: StateParts, change: () => boolean | Promise<boolean>): Promise<void> {
   const { program, group, gpu } = one;
   const { sampler, scratch } = program;
   const changed = (one.changing ?? Promise.resolve()).then(async () => {
@@ -101,10 +101,10 @@ function changeConversation(one: Conversation, change: () => boolean | Promise<b
 }
 
 /** After a change of kernels or buffers. */
-export const prepareAgain = (one: Conversation): Promise<void> => changeConversation(one, () => true);
+export const prepareAgain = (one: StateParts): Promise<void> => changeConversation(one, () => true);
 
 /** Whether the next call can submit at once, with room for so many positions. */
-export const isReady = (one: Conversation, positions: number): boolean =>
+export const isReady = (one: StateParts, positions: number): boolean =>
   !one.changing && one.program.owner === one && positions <= one.buffers.capacity;
 
 /**
@@ -112,7 +112,7 @@ export const isReady = (one: Conversation, positions: number): boolean =>
  * @param step as `nextStep` gives it before the call changes the cursor
  * @throws MemoryError, DeviceError
  */
-export function makeReady(one: Conversation, positions: number, step: StepValues): Promise<void> {
+export function makeReady(one: StateParts, positions: number, step: StepValues): Promise<void> {
   const { program, buffers, group, gpu } = one;
   const { plan, contextLength, scratch: { f16Cache } } = program; // prettier-ignore
   return changeConversation(one, async () => {
@@ -128,7 +128,7 @@ export function makeReady(one: Conversation, positions: number, step: StepValues
   });
 }
 
-async function enter(one: Conversation, step: StepValues): Promise<void> {
+async function enter(one: StateParts, step: StepValues): Promise<void> {
   const { program, keptLogits } = one;
   const { owner, output, logitBytes } = program;
   if (owner === one) return;
@@ -157,7 +157,7 @@ function copy(program: ProgramParts, from: BufferRegion, to: BufferRegion, bytes
 }
 
 /** As State.mark: a mark for which there is no memory is forgotten. */
-export function markPosition(one: Conversation): void {
+export function markPosition(one: StateParts): void {
   const { program, cursor, marks, group, buffers } = one;
   const { plan } = program;
   const { position } = cursor;
@@ -178,7 +178,7 @@ export function markPosition(one: Conversation): void {
   }).catch(forget);
 }
 
-function freeOldMarks({ cursor, marks, group }: Conversation): void {
+function freeOldMarks({ cursor, marks, group }: StateParts): void {
   for (const [position, columns] of marks)
     if (!cursor.marks.includes(position)) {
       marks.delete(position);
@@ -187,7 +187,7 @@ function freeOldMarks({ cursor, marks, group }: Conversation): void {
 }
 
 /** As State.rewind. */
-export function rewindTo(one: Conversation, position: number): boolean {
+export function rewindTo(one: StateParts, position: number): boolean {
   const { program, cursor, marks, buffers } = one;
   if (position < 0 || cursor.rewindTarget(position) !== position) return false;
   const columns = cursor.rewound(position) && marks.get(position);
@@ -198,7 +198,7 @@ export function rewindTo(one: Conversation, position: number): boolean {
 }
 
 /** As State.fork. @throws MemoryError, DeviceError; then nothing has changed */
-export async function forkConversation(one: Conversation): Promise<Conversation> {
+export async function forkConversation(one: StateParts): Promise<StateParts> {
   const { program, cursor, buffers, marks, gpu, history } = one;
   program.opened.throwIfFailed();
   await one.changing;
@@ -225,7 +225,7 @@ export async function forkConversation(one: Conversation): Promise<Conversation>
 
 /** The keys and values of the first positions, in the order in which they are saved. */
 export function cacheRegions(
-  { program: { plan, scratch }, buffers }: Conversation,
+  { program: { plan, scratch }, buffers }: StateParts,
   positions: number,
 ): { region: BufferRegion; bytes: number }[] {
   return plan.nodes.flatMap(kvCachesOf).flatMap((cache) => {

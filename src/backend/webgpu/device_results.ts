@@ -1,6 +1,6 @@
 /**
- * Stores the results of the self test and of the tuner for this adapter, browser, build and registered shaders. Without storage (Node,
- * private windows) they run each time.
+ * Stores the results of the self test and of the tuner for this adapter, browser, build and registered shaders. Without
+ * storage (Node, private windows) they run each time.
  */
 import { createStore, get, set } from 'idb-keyval';
 import { adapterName } from './adapter';

@@ -37,12 +37,12 @@ export interface ProgramParts extends CompileOptions {
   submitBatch: SubmitBatch;
   /** prepared dispatches that bind no buffer of a state */
   shared: PreparedDispatches;
-  conversations: Set<Conversation>;
+  conversations: Set<StateParts>;
   /** the state whose values stand in `step` and in the activations */
-  owner?: Conversation;
+  owner?: StateParts;
 }
 
-export interface Conversation {
+export interface StateParts {
   program: ProgramParts;
   cursor: StateCursor;
   group: BufferGroup;

@@ -4,7 +4,7 @@ import type { StateCursor } from '../state_cursor';
 import { createBufferGroup } from './buffer_group';
 import { cacheRegions, closeConversation, encodeCopies, openConversation, roomFor } from './conversation';
 import type { BufferRegion } from './dispatch';
-import type { Conversation, ProgramParts } from './parts';
+import type { StateParts, ProgramParts } from './parts';
 import type { WebGpuProgram } from './program';
 import { createReadbackPool } from './readback';
 import { createWebGpuState, type WebGpuState } from './state';
@@ -21,7 +21,7 @@ interface SavedRegion {
 }
 
 /** All that is saved of the first positions; `columns` holds the convolution columns. */
-const savedRegions = (one: Conversation, columns: BufferRegion): SavedRegion[] => [
+const savedRegions = (one: StateParts, columns: BufferRegion): SavedRegion[] => [
   { region: columns, bytes: columnBytes(one.program.plan) },
   ...cacheRegions(one, one.cursor.position),
 ];
@@ -31,7 +31,7 @@ export function readWebGpuState(state: WebGpuState): { tokens: Uint32Array; piec
   return { tokens: one.history.slice(0, one.cursor.position), pieces: readPieces(one) };
 }
 
-async function* readPieces(one: Conversation): AsyncGenerator<Uint8Array> {
+async function* readPieces(one: StateParts): AsyncGenerator<Uint8Array> {
   const { program, buffers, cursor } = one;
   const { opened, plan } = program;
   opened.throwIfFailed();

@@ -2,10 +2,10 @@
  * The self test: a small model with random weights runs on the same kernels as the real model: matmul, matvec with few
  * and with many rows and columns, both attention kernels, the convolution, the draws. It runs once for each weight
  * format in use. A second small plan covers long prompts: attention over several tiles and spans, and a batch that
- * fills the convolution ring. A third one runs only if the model has norms after linear maps. The results are compared with those of the reference (self_test_golden.ts), log
- * probabilities with the device's own logits. If a kernel is wrong or does not compile, the next simpler variant is
- * tested: halves decoded by integer operations, no subgroups, an f32 cache. If all fail, the backend refuses the
- * device.
+ * fills the convolution ring. A third one runs only if the model has norms after linear maps. The results are compared
+ * with those of the reference (self_test_golden.ts), log probabilities with the device's own logits. If a kernel is
+ * wrong or does not compile, the next simpler variant is tested: halves decoded by integer operations, no subgroups, an
+ * f32 cache. If all fail, the backend refuses the device.
  */
 import { fail } from '../../errors';
 import type { Matrix, Norm, Ops, Vector } from '../../model/ops';

@@ -17,7 +17,7 @@ import {
 } from './conversation';
 import { encodeDispatches, type PreparedDispatch } from './device';
 import { STEP } from './dispatch';
-import type { Conversation } from './parts';
+import type { StateParts } from './parts';
 import { prefillBuckets } from './prepared';
 import type { GpuTokenSampler } from './sampler';
 import { contextBucket } from './scratch';
@@ -27,10 +27,10 @@ export const WINDOW_STEPS = 64;
 
 export interface WebGpuState extends State {
   /** for saved.ts, and for tools: profile.ts measures the dispatches of a decode step */
-  internals(): Conversation;
+  internals(): StateParts;
 }
 
-export function createWebGpuState(program: Program, one: Conversation): WebGpuState {
+export function createWebGpuState(program: Program, one: StateParts): WebGpuState {
   const { cursor, group } = one;
   const { output, V, outputRows, rows, logprobsOf } = one.program;
   /** waits until the logits of this state are in place */
@@ -71,7 +71,7 @@ export function createWebGpuState(program: Program, one: Conversation): WebGpuSt
   };
 }
 
-async function prefill(one: Conversation, tokens: Uint32Array): Promise<void> {
+async function prefill(one: StateParts, tokens: Uint32Array): Promise<void> {
   const { cursor, gpu, program, history } = one;
   const { opened, prefillBatch, submitBatch } = program;
   const { queue } = opened.device;
@@ -91,10 +91,10 @@ async function prefill(one: Conversation, tokens: Uint32Array): Promise<void> {
   opened.throwIfFailed();
 }
 
-const decodeDispatches = ({ prepared }: Conversation, positions: number): PreparedDispatch[] =>
+const decodeDispatches = ({ prepared }: StateParts, positions: number): PreparedDispatch[] =>
   prepared.decode.get(contextBucket(positions, prepared.span))!;
 
-async function decode(one: Conversation, steps: number, sampling: SamplingParams): Promise<Uint32Array> {
+async function decode(one: StateParts, steps: number, sampling: SamplingParams): Promise<Uint32Array> {
   const { cursor, program, history } = one;
   const { opened, sampler } = program;
   opened.throwIfFailed();
@@ -133,7 +133,7 @@ interface DecodeWindow {
 
 /** Encodes a window of decode steps in one pass and one submit; it creates nothing but the encoder. */
 function submitWindow(
-  one: Conversation,
+  one: StateParts,
   { at, readsPending, steps }: DecodeWindow,
   sampler: GpuTokenSampler,
   sampling: SamplingParams,
@@ -160,7 +160,7 @@ function submitWindow(
 }
 
 /** Counts all tokens read so far as prompt: before the first draw after a prefill. */
-function countPrompt({ counts, prepared: { marker } }: Conversation, encoder: GPUCommandEncoder, tokens: number): void {
+function countPrompt({ counts, prepared: { marker } }: StateParts, encoder: GPUCommandEncoder, tokens: number): void {
   encoder.clearBuffer(counts!.buffer);
   const pass = encoder.beginComputePass({ label: 'mark_prompt' });
   pass.setPipeline(marker[0].pipeline);

@@ -1,14 +1,14 @@
 /** Packs the kernels for unpack.ts, into as few bytes as a search over all ways to repeat finds. */
-import { createModel, createUnpacker, FIRST_TOKEN, type Token } from '../unpack.ts';
+import { createModel, createUnpacker, FIRST_TOKEN, type PackedToken } from '../unpack.ts';
 
 /** A repeat of `length` bytes, and of any fewer, from `distance` back. */
-type Repeat = Pick<Token, 'length' | 'distance'>;
+type Repeat = Pick<PackedToken, 'length' | 'distance'>;
 
 /** The cheapest way to a position, and its last token. */
 interface Way {
   bits: number;
   from: number;
-  token: Token;
+  token: PackedToken;
 }
 
 /** How far ahead the search looks, and how much of what it finds is used. */
@@ -84,10 +84,10 @@ export function pack(bytes: Uint8Array): Uint8Array {
 function cheapestTokens(
   out: Uint8Array,
   repeats: Repeat[][],
-  { at: start, end, last }: { at: number; end: number; last: Token },
+  { at: start, end, last }: { at: number; end: number; last: PackedToken },
   model: ReturnType<typeof createModel>,
   priceOf: (code: () => unknown) => number,
-): Token[] {
+): PackedToken[] {
   const ways: Way[] = [];
   ways[start] = { bits: 0, from: -1, token: last };
   const known = new Map<string, number>();
@@ -122,7 +122,7 @@ function cheapestTokens(
       shortest = repeat.length + 1;
     }
   }
-  const tokens: Token[] = [];
+  const tokens: PackedToken[] = [];
   for (let at = end; at > start; at = ways[at].from) tokens.unshift(ways[at].token);
   return tokens;
 }
