@@ -42,6 +42,7 @@ export {
   chunkCount,
   chunkLength,
   isQuotaError,
+  keysWithin,
   openModelCache,
   requireModelCache,
 } from '../store/model_cache';

@@ -63,8 +63,7 @@ export function createWebGpuState(program: Program, one: Conversation): WebGpuSt
     },
     async logprobs(chosen, n) {
       await bringLogits();
-      if (!logprobsOf) fail('RequestError', { what: 'The model has no logits of one token' });
-      return logprobsOf(chosen, n);
+      return logprobsOf!(chosen, n);
     },
     dispose: () => closeConversation(one),
     internals: () => one,
@@ -99,8 +98,7 @@ async function decode(one: Conversation, steps: number, sampling: SamplingParams
   const { opened, sampler } = program;
   opened.throwIfFailed();
   const reads = cursor.checkDecode(steps, sampling);
-  if (!sampler) fail('RequestError', { what: 'The model has no logits of one token' });
-  sampler.check(sampling);
+  sampler!.check(sampling);
   const chosen = new Uint32Array(steps);
   if (!steps) return chosen;
   // advance at once: the next call may come while this one still waits for its cache
@@ -114,7 +112,7 @@ async function decode(one: Conversation, steps: number, sampling: SamplingParams
     const readsPending = pending || done > 0;
     const at = position + (pending || !done ? done : done - 1);
     windows.push(
-      submitWindow(one, { at, readsPending, steps: Math.min(steps - done, WINDOW_STEPS) }, sampler, sampling),
+      submitWindow(one, { at, readsPending, steps: Math.min(steps - done, WINDOW_STEPS) }, sampler!, sampling),
     );
   }
   for (const [i, window] of (await Promise.all(windows)).entries())
