@@ -2,7 +2,6 @@
  * A state on the GPU. Decode encodes a window of steps in one pass and one submit; the GPU itself advances position and
  * token.
  */
-import { fail } from '../../errors';
 import type { Program, State } from '../backend';
 import type { SamplingParams } from '../sampling';
 import {
@@ -36,7 +35,7 @@ export function createWebGpuState(program: Program, one: Conversation): WebGpuSt
   /** waits until the logits of this state are in place */
   const bringLogits = async (): Promise<void> => {
     one.program.opened.throwIfFailed();
-    if (!cursor.lastRead) fail('RequestError', { what: 'There are no logits before a prefill' });
+    cursor.checkLogits();
     if (!isReady(one, 0)) await makeReady(one, 0, nextStep(one));
   };
   return {
