@@ -82,9 +82,9 @@ export function scriptTexts(plugins: () => Plugin[]): Plugin {
 
 /** The names that the engine exports, in the order of their numbers. */
 function engineExports(): { name: string; file: string }[] {
-  const lines = readFileSync(exportList, 'utf8').matchAll(/^export \{ (.*) \} from '(.*)';$/gm);
+  const lines = readFileSync(exportList, 'utf8').matchAll(/^export \{([^}]*)\} from '(.*)';$/gm);
   return [...lines].flatMap(([, names, path]) =>
-    names.split(', ').map((name) => ({ name, file: `${resolve(dirname(exportList), path)}.ts` })),
+    names.match(/\w+/g)!.map((name) => ({ name, file: `${resolve(dirname(exportList), path)}.ts` })),
   );
 }
 

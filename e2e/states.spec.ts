@@ -12,7 +12,7 @@ const chromium = once((): Promise<Probe> => openProbe({ webgpu: true }));
 const firefox = once(() => openFirefoxProbe());
 
 const suite = (open: () => Promise<Probe>, options: BackendOptions): void =>
-  it.each(Object.keys(stateCases(SEEDS)))('%s', async (name) => {
+  it.each(Object.keys(stateCases(SEEDS)))('%s', { timeout: 900_000 }, async (name) => {
     const probe = await open();
     const wrong = await probe.run((p, [one, seeds, how]) => p.states(one, seeds, how), [name, SEEDS, options] as const);
     expect(wrong).toBeUndefined();

@@ -18,6 +18,16 @@ const FAULTS = [
   'decode needs a prefill before it',
   'There are no logits before a prefill',
   'The WASM backend is closed',
+  'The conversation is closed',
+  'A conversation cannot be copied while it is used',
+  // no public call saves conversations
+  'Saving needs the side file conversations',
+  'The conversation is too large to be saved',
+  'The saved conversation is damaged',
+  'The saved conversation is of another model or device',
+  'The saved conversation is longer than the context',
+  'A token of the saved conversation is outside the vocabulary',
+  'The model needs a side file', // the page gets it
   '… is not in this backend',
   '… lacks an operation of the model', // all backends have those of the library
   '… or … has several segments',

@@ -1,13 +1,11 @@
-/** A page with the engine's worker and no more: saved conversations have no public call yet. */
-import { proxy, wrap } from 'comlink';
-import '../../src/engine/comlink_handlers';
-import type { EngineWorkerCalls } from '../../src/engine/engine';
+/** A page with the engine's worker and the side file `conversations`, which no public call starts yet. */
+import { proxy } from 'comlink';
+import { startEngine } from '../../src/api/client';
+import { withSideFiles } from '../../src/api/side_files';
 import type { GenerationResult } from '../../src/engine/generate';
 import type { LoadOptions } from '../../src/engine/load_model';
 
-const engine = wrap<EngineWorkerCalls>(
-  new Worker(new URL('../../src/worker.ts', import.meta.url), { type: 'module', name: 'rivulet' }),
-);
+const { remote: engine } = await withSideFiles(['conversations'], async (texts) => startEngine(texts));
 
 export interface SavedPage {
   load(url: string, options: LoadOptions): Promise<string>;

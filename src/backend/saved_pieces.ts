@@ -3,7 +3,7 @@ import { fail } from '../errors';
 
 export async function* exactly(pieces: AsyncIterable<Uint8Array>, wanted: number): AsyncGenerator<Uint8Array> {
   let got = 0;
-  const refuse = (least: string): never =>
+  const failDamaged = (least: string): never =>
     fail('StorageError', {
       what: 'The saved conversation is damaged',
       got: `${least}${got} bytes`,
@@ -12,8 +12,8 @@ export async function* exactly(pieces: AsyncIterable<Uint8Array>, wanted: number
     });
   for await (const piece of pieces) {
     got += piece.length;
-    if (got > wanted) refuse('at least ');
+    if (got > wanted) failDamaged('at least ');
     yield piece;
   }
-  if (got < wanted) refuse('');
+  if (got < wanted) failDamaged('');
 }

@@ -90,6 +90,11 @@ export class StateCursor {
     if (reads > 0) this.lastRead = 1;
   }
 
+  /** @throws RequestError */
+  checkLogits(): void {
+    if (!this.lastRead) fail('RequestError', { what: 'There are no logits before a prefill' });
+  }
+
   /** @returns false if there is nothing to mark: the position is 0 or has a mark */
   mark(): boolean {
     if (this.position === 0 || this.marks.at(-1) === this.position) return false;

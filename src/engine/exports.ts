@@ -1,5 +1,5 @@
 /**
- * What the engine exports to side files (src/modules/), a line for each file. Their build takes these names from the
+ * What the engine exports to side files (src/modules/), a statement for each file. Their build takes these names from the
  * engine instead of a copy (script_texts.ts). A side file that imports another name of these files does not build.
  */
 export { recordModel } from '../backend/model_plan';
@@ -42,6 +42,7 @@ export {
   chunkCount,
   chunkLength,
   isQuotaError,
+  keysWithin,
   openModelCache,
   requireModelCache,
 } from '../store/model_cache';

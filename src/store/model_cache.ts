@@ -79,18 +79,15 @@ export interface ModelCache {
   deleteChunk(id: string, file: string, index: number): Promise<void>;
   deleteFile(id: string, file: string): Promise<void>;
   deleteModel(id: string): Promise<void>;
-  /** of all models, unchecked */
-  states(): Promise<unknown[]>;
-  statePieces(model: string, id: string): Promise<unknown>;
-  putState(state: { model: string; id: string }, pieces?: Blob[]): Promise<void>;
-  deleteState(model: string, id: string): Promise<void>;
+  /** transactions, for saved_states.ts */
+  readonly store: UseStore;
 }
 
 const DATABASE = 'rivulet';
 const STORE = 'weights';
 
 // an array sorts after any string or number
-const keysWithin = (...prefix: string[]): IDBKeyRange => IDBKeyRange.bound(prefix, [...prefix, []]);
+export const keysWithin = (...prefix: string[]): IDBKeyRange => IDBKeyRange.bound(prefix, [...prefix, []]);
 
 let opened: { factory: IDBFactory; cache: Promise<ModelCache | undefined> } | undefined;
 
@@ -233,15 +230,7 @@ const createModelCache = (
     await removeModel(store, id);
     known.delete(id); // a chunk may have been written meanwhile
   },
-  states: () => store('readonly', (s) => promisifyRequest<unknown[]>(s.getAll(keysWithin('state')))),
-  statePieces: (model, id) => get<unknown>(['pieces', model, id], store),
-  putState: (state, pieces) =>
-    store('readwrite', (s) => {
-      s.put(state, ['state', state.model, state.id]);
-      if (pieces) s.put(pieces, ['pieces', state.model, state.id]);
-      return promisifyRequest(s.transaction);
-    }),
-  deleteState: (model, id) => remove(store, ['state', model, id], ['pieces', model, id]),
+  store,
 });
 
 const remove = (store: UseStore, ...what: (IDBKeyRange | IDBValidKey)[]): Promise<void> =>

@@ -1,8 +1,9 @@
 /**
  * States of conversations on disk: a few, of all models together, so that a text need not be read again after a visit.
  */
+import { get, promisifyRequest, type UseStore } from 'idb-keyval';
 import { fail } from '../errors';
-import { openModelCache, requireModelCache } from './model_cache';
+import { keysWithin, openModelCache, requireModelCache } from './model_cache';
 import { withExclusiveLock } from './model_locks';
 import { formatMegabytes, freeStorageBytes } from './storage_space';
 
@@ -29,8 +30,10 @@ export interface SavedStateRecord {
 /** Those of a model; damaged records are deleted. Empty without storage. */
 export async function listSavedStates(model?: string): Promise<SavedStateRecord[]> {
   const cache = await openModelCache();
-  const all = (await cache?.states().catch(() => [])) ?? [];
-  return all.filter(isRecord).filter((record) => model === undefined || record.model === model);
+  const all = await cache
+    ?.store('readonly', (s) => promisifyRequest<unknown[]>(s.getAll(keysWithin('state'))))
+    .catch(() => []);
+  return (all ?? []).filter(isRecord).filter((record) => model === undefined || record.model === model);
 }
 
 /**
@@ -53,14 +56,14 @@ export async function storeState(
       cure: 'It is read again from its text when it goes on.',
     });
   if (bytes > budget) failTooLarge(budget);
-  const cache = await requireModelCache();
+  const { store } = await requireModelCache();
   return withExclusiveLock('rivulet:states', async () => {
-    for (const { model, id } of replaced) await cache.deleteState(model, id);
+    for (const one of replaced) await deleteState(store, one);
     const others = (await listSavedStates()).sort((a, b) => a.lastUsed - b.lastUsed);
     let stored = others.reduce((sum, other) => sum + other.bytes, 0);
     for (const other of others) {
       if (stored + bytes <= budget) break;
-      await cache.deleteState(other.model, other.id);
+      await deleteState(store, other);
       stored -= other.bytes;
     }
     const free = await freeStorageBytes(bytes);
@@ -69,7 +72,7 @@ export async function storeState(
     const blobs: Blob[] = [];
     for await (const piece of pieces) blobs.push(new Blob([piece as Uint8Array<ArrayBuffer>]));
     const saved: SavedStateRecord = { ...record, layout, bytes: bytesOf(blobs), lastUsed: Date.now() };
-    await cache.putState(saved, blobs);
+    await putState(store, saved, blobs);
   });
 }
 
@@ -78,22 +81,40 @@ export async function useSavedState<T>(
   record: SavedStateRecord,
   use: (pieces: AsyncIterable<Uint8Array>) => Promise<T>,
 ): Promise<T | undefined> {
-  const cache = await openModelCache();
+  const store = (await openModelCache())?.store;
   try {
-    const blobs = await cache?.statePieces(record.model, record.id);
+    const blobs = store && (await get<unknown>(keyOf('pieces', record), store));
     if (Array.isArray(blobs) && blobs.every((blob) => blob instanceof Blob) && bytesOf(blobs) === record.bytes) {
       const used = await use(readBlobs(blobs));
       record.lastUsed = Date.now();
-      await cache!.putState(record).catch(() => undefined); // a full disk must not prevent reading
+      await putState(store!, record).catch(() => undefined); // a full disk must not prevent reading
       return used;
     }
   } catch (error) {
     // the device's fault, not the state's
     if (['DeviceError', 'MemoryError'].includes((error as Error).name)) throw error;
   }
-  await cache?.deleteState(record.model, record.id).catch(() => undefined);
+  if (store) await deleteState(store, record).catch(() => undefined);
   return undefined;
 }
+
+type StateId = Pick<SavedStateRecord, 'model' | 'id'>;
+
+const keyOf = (kind: 'state' | 'pieces', { model, id }: StateId): string[] => [kind, model, id];
+
+const putState = (store: UseStore, state: SavedStateRecord, pieces?: Blob[]): Promise<void> =>
+  store('readwrite', (s) => {
+    s.put(state, keyOf('state', state));
+    if (pieces) s.put(pieces, keyOf('pieces', state));
+    return promisifyRequest(s.transaction);
+  });
+
+const deleteState = (store: UseStore, state: StateId): Promise<void> =>
+  store('readwrite', (s) => {
+    s.delete(keyOf('state', state));
+    s.delete(keyOf('pieces', state));
+    return promisifyRequest(s.transaction);
+  });
 
 const bytesOf = (blobs: readonly Blob[]): number => blobs.reduce((sum, { size }) => sum + size, 0);
 

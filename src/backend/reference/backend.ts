@@ -240,7 +240,7 @@ function createState(context: StateContext, cursor: StateCursor, history: number
     mark: () => void cursor.mark(),
     rewindTarget: (position) => cursor.rewindTarget(position),
     rewind(position) {
-      if (position < 0 || cursor.rewindTarget(position) !== position) return false;
+      if (cursor.rewindTarget(position) !== position) return false;
       cursor.rewound(position);
       history = history.slice(0, position);
       kept = cachesUpTo(kept, position);
@@ -249,7 +249,7 @@ function createState(context: StateContext, cursor: StateCursor, history: number
     fork: async () =>
       createState(context, cursor.copy(), history.slice(0, cursor.position), cachesUpTo(kept, cursor.position)),
     async logits() {
-      if (!cursor.lastRead) fail('RequestError', { what: 'There are no logits before a prefill' });
+      cursor.checkLogits();
       return logits!.slice();
     },
     async logprobs(chosen, n) {

@@ -1,6 +1,5 @@
 /** The state of one conversation on the WASM backend: its tokens, keys and values in pages, and convolution rings. */
 import { CONV_RING_POSITIONS, KV_PAGE_POSITIONS } from 'virtual:rivulet-kernels';
-import { fail } from '../../errors';
 import type { Program, State } from '../backend';
 import { logprobs, type ChosenLogprob, type SamplingParams } from '../sampling';
 import type { StateCursor } from '../state_cursor';
@@ -98,7 +97,7 @@ export class WasmState implements State, InterpretedState {
   rewind(position: number): boolean {
     const { cursor } = this;
     this.shared.check(this);
-    if (position < 0 || cursor.rewindTarget(position) !== position) return false;
+    if (cursor.rewindTarget(position) !== position) return false;
     if (cursor.rewound(position)) {
       let at = this.marks.get(position)!;
       for (const [address, bytes] of this.columnsBefore(position)) {
@@ -126,9 +125,9 @@ export class WasmState implements State, InterpretedState {
   }
 
   async logits(): Promise<Float32Array> {
-    const { shared, cursor: { lastRead } } = this; // prettier-ignore
+    const { shared } = this;
     shared.check(this);
-    if (lastRead === 0) fail('RequestError', { what: 'There are no logits before a prefill' });
+    this.cursor.checkLogits();
     const address = shared.isCurrent(this) ? shared.logits : this.keptLogits;
     return shared.heap.f32.slice(address / 4, (address + this.logitBytes) / 4);
   }

@@ -20,7 +20,7 @@ export function createBufferGroup(gpu: Pick<DispatchContext, 'allocateBuffer' | 
       const buffer = await gpu.allocateBuffer(label, bytes, usage);
       if (released) {
         gpu.releaseBuffer(buffer); // the owner was disposed meanwhile
-        fail('DeviceError', { what: 'The model was unloaded' });
+        fail('DeviceError', { what: 'The conversation is closed' });
       }
       held.add(buffer);
       return wholeBuffer(buffer);

@@ -189,7 +189,7 @@ function freeOldMarks({ cursor, marks, group }: StateParts): void {
 /** As State.rewind. */
 export function rewindTo(one: StateParts, position: number): boolean {
   const { program, cursor, marks, buffers } = one;
-  if (position < 0 || cursor.rewindTarget(position) !== position) return false;
+  if (cursor.rewindTarget(position) !== position) return false;
   const columns = cursor.rewound(position) && marks.get(position);
   if (columns)
     encodeCopies(program, (encoder) => copyColumns(encoder, program.plan, buffers, position, { columns, back: true }));

@@ -2,7 +2,6 @@
  * A state on the GPU. Decode encodes a window of steps in one pass and one submit; the GPU itself advances position and
  * token.
  */
-import { fail } from '../../errors';
 import type { Program, State } from '../backend';
 import type { SamplingParams } from '../sampling';
 import {
@@ -36,7 +35,7 @@ export function createWebGpuState(program: Program, one: StateParts): WebGpuStat
   /** waits until the logits of this state are in place */
   const bringLogits = async (): Promise<void> => {
     one.program.opened.throwIfFailed();
-    if (!cursor.lastRead) fail('RequestError', { what: 'There are no logits before a prefill' });
+    cursor.checkLogits();
     if (!isReady(one, 0)) await makeReady(one, 0, nextStep(one));
   };
   return {
@@ -63,8 +62,7 @@ export function createWebGpuState(program: Program, one: StateParts): WebGpuStat
     },
     async logprobs(chosen, n) {
       await bringLogits();
-      if (!logprobsOf) fail('RequestError', { what: 'The model has no logits of one token' });
-      return logprobsOf(chosen, n);
+      return logprobsOf!(chosen, n);
     },
     dispose: () => closeConversation(one),
     internals: () => one,
@@ -99,8 +97,7 @@ async function decode(one: StateParts, steps: number, sampling: SamplingParams):
   const { opened, sampler } = program;
   opened.throwIfFailed();
   const reads = cursor.checkDecode(steps, sampling);
-  if (!sampler) fail('RequestError', { what: 'The model has no logits of one token' });
-  sampler.check(sampling);
+  sampler!.check(sampling);
   const chosen = new Uint32Array(steps);
   if (!steps) return chosen;
   // advance at once: the next call may come while this one still waits for its cache
@@ -114,7 +111,7 @@ async function decode(one: StateParts, steps: number, sampling: SamplingParams):
     const readsPending = pending || done > 0;
     const at = position + (pending || !done ? done : done - 1);
     windows.push(
-      submitWindow(one, { at, readsPending, steps: Math.min(steps - done, WINDOW_STEPS) }, sampler, sampling),
+      submitWindow(one, { at, readsPending, steps: Math.min(steps - done, WINDOW_STEPS) }, sampler!, sampling),
     );
   }
   for (const [i, window] of (await Promise.all(windows)).entries())
