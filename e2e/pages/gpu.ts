@@ -169,7 +169,7 @@ const gpu = {
         op.attend(
           op.embed(table),
           { kind: 'kv', layer: 0, kvHeads: K, headDim: d },
-          { qNorm, kNorm, heads: H, ropeTheta: 1e6 },
+          { qNorm, kNorm, heads: H, rope: { theta: 1e6 } },
         ),
       );
       const runner = await backend.compile(plan, { contextLength: 4096, prefillBatch: 256 });

@@ -33,7 +33,11 @@ export interface BackendOptions {
 
 export async function open({ backend, stays, ...options }: BackendOptions): Promise<Backend> {
   if (backend === 'reference') return openReferenceBackend();
-  if (backend === 'wasm') return (await import('../../src/backend/wasm/backend')).openWasmBackend(options);
+  if (backend === 'wasm') {
+    await import('../../src/backend/wasm/encoders');
+    return (await import('../../src/backend/wasm/backend')).openWasmBackend(options);
+  }
+  await import('../../src/backend/webgpu/encoders');
   const adapter = stays ? await (await import('./devices')).keepingAdapter() : undefined;
   return (await import('../../src/backend/webgpu/backend')).openWebGpuBackend({
     ...options,

@@ -144,8 +144,13 @@ export interface ShapeTuningResult {
 export interface Runner {
   /** tokens read into the state, including those of calls that still run */
   readonly position: number;
-  /** Reads 1 … prefillBatch tokens of the prompt; the logits are then those of the last one. Drops a pending token. */
-  prefill(tokens: Uint32Array): Promise<void>;
+  /**
+   * Reads 1 … prefillBatch tokens of the prompt; the logits are then those of the last one. Drops a pending token.
+   * @param sequences for attention without a cache: the ends of the sequences among these tokens, ascending, the last one
+   * their number; by default all are one sequence
+   * @throws RequestError
+   */
+  prefill(tokens: Uint32Array, sequences?: Uint32Array): Promise<void>;
   /**
    * Repeats `steps` times: reads the pending token, if there is one, and draws the next one, which becomes pending.
    * Resolves to the drawn tokens, in order. A mask applies to one step only. For the penalties, all tokens up to the

@@ -1,11 +1,11 @@
 /**
  * The cases that every backend must compute like the reference: small plans of odd shapes over random weights. The same
  * code builds a case for both. A case runs for every T of CONFORMANCE_PROMPT_LENGTHS, from position 0, and once more in
- * pieces.
+ * pieces; or in its own pieces only.
  */
-import type { Act, Matrix, Norm, Ops, Vector } from '../model/ops';
+import type { Act, Attend, Matrix, Norm, Ops, Vector } from '../model/ops';
 import { DTYPES, type Dtype } from '../tensor/dtype';
-import type { Backend } from './backend';
+import type { Backend, Runner } from './backend';
 import { recordPlan } from './plan';
 import { seededRandom, writeRandomMatrix } from './random_weights';
 
@@ -20,6 +20,10 @@ export interface ConformanceCase {
   build: (op: Ops, make: CaseTensorFactory) => Act | Act[];
   /** the input of a linear map is not on the int8 grid here, so that int8 activations round */
   offGrid?: boolean;
+  /** run only these pieces, and compare the output of each */
+  pieces?: number[];
+  /** also run LONGEST tokens as sequences with these ends */
+  sequences?: number[];
 }
 
 /** Whether WebGPU can run the case with int8 activations: it has a linear map with quantized weights. */
@@ -51,6 +55,38 @@ export function exceededErrorBound(
   if (cache && name.startsWith('attend')) return bounded('nmse', nmse, cache === 'f16' ? 5e-7 : 5e-9);
   return bounded('largest difference over rms', maxAbs / rms, 1e-4);
 }
+
+/** Attention over a cache, with norms and RoPE if the options do not say otherwise. */
+function attendCase(
+  name: string,
+  [H, K, d]: readonly [number, number, number],
+  options: Partial<Attend> = {},
+  more: Partial<ConformanceCase> = {},
+): ConformanceCase {
+  return {
+    name: `attend H ${H} K ${K} d ${d}${name}`,
+    build: (op, make) =>
+      op.attend(
+        make.input(op, (H + 2 * K) * d + (options.gate ? H : 0)),
+        more.sequences ? undefined : { kind: 'kv', layer: 0, kvHeads: K, headDim: d },
+        {
+          qNorm: 'qNorm' in options ? undefined : make.norm('q', d),
+          kNorm: 'kNorm' in options ? undefined : make.norm('k', d),
+          heads: H,
+          kvHeads: more.sequences && K,
+          rope: { theta: 10000 },
+          ...options,
+        },
+      ),
+    ...more,
+  };
+}
+
+/** the first two pairs turn, as in the full layers of LFM3 the first half */
+const factors = (d: number): number[] => Array.from({ length: d / 2 }, (_, i) => (i < 2 ? 1 + i : 1e30));
+/** over several pages and spans; the last pieces take the kernels of decode */
+const LONG_PIECES = [130, 130, 130, 120, 1, 1, 1, 40, 1];
+const ENDS = [1, 3, 40, 41, LONGEST];
 
 /** Random weights and input; the same names give the same numbers on every backend. */
 export interface CaseTensorFactory {
@@ -167,16 +203,33 @@ export const CONFORMANCE_CASES: ConformanceCase[] = [
       [6, 2, 80],
       [2, 1, 128],
     ] as const
-  ).map(([H, K, d]): ConformanceCase => ({
-    // prettier-ignore
-    name: `attend H ${H} K ${K} d ${d}`,
-    build: (op, make) =>
-      op.attend(
-        make.input(op, (H + 2 * K) * d),
-        { kind: 'kv', layer: 0, kvHeads: K, headDim: d },
-        { qNorm: make.norm('q', d), kNorm: make.norm('k', d), heads: H, ropeTheta: 10000 },
-      ),
-  })),
+  ).map((shape) => attendCase('', shape)),
+  attendCase(' without norms', [4, 2, 64], { qNorm: undefined, kNorm: undefined }),
+  attendCase(' without a norm of k and a rotation', [3, 1, 32], { kNorm: undefined, rope: undefined }),
+  attendCase(' factors', [6, 2, 80], { rope: { theta: 1e6, factors: factors(80) } }),
+  attendCase(' window 5', [3, 1, 32], { window: 5 }),
+  attendCase(' window 64', [4, 2, 64], { window: 64 }),
+  attendCase(' gate', [8, 2, 80], { gate: true }),
+  attendCase(' window 300 gate, long', [4, 1, 32], { window: 300, gate: true }, { pieces: LONG_PIECES }),
+  attendCase(' window 40, long', [3, 1, 32], { window: 40 }, { pieces: LONG_PIECES }),
+  attendCase(' interleaved', [4, 2, 64], { rope: { theta: 10000, pairs: 'interleaved' } }),
+  attendCase(' interleaved without norms, window 64', [3, 1, 32], {
+    qNorm: undefined,
+    kNorm: undefined,
+    rope: { theta: 10000, pairs: 'interleaved', factors: factors(32) },
+    window: 64,
+  }),
+  attendCase(' within', [3, 3, 72], { qNorm: undefined, kNorm: undefined, rope: undefined }, { sequences: ENDS }),
+  attendCase(' within norms rope gate', [8, 2, 64], { gate: true }, { sequences: ENDS }),
+  attendCase(
+    ' within norm of q, interleaved',
+    [6, 2, 80],
+    {
+      kNorm: undefined,
+      rope: { theta: 10000, pairs: 'interleaved' },
+    },
+    { sequences: ENDS },
+  ),
 ];
 
 export interface CaseRunOutput {
@@ -185,8 +238,9 @@ export interface CaseRunOutput {
   values: Float32Array;
 }
 
-/** Runs a case on a backend: for every T, and then LONGEST tokens in PIECES. */
-export async function runConformanceCase({ build }: ConformanceCase, backend: Backend): Promise<CaseRunOutput[]> {
+/** Runs a case on a backend: for every T, and then LONGEST tokens in PIECES and in sequences; or its own pieces. */
+export async function runConformanceCase(one: ConformanceCase, backend: Backend): Promise<CaseRunOutput[]> {
+  const { build } = one;
   const specs = new Map<string, Matrix>();
   const vectors = new Map<string, Vector>();
   const values = (name: string, length: number, low: number, high: number): Float32Array => {
@@ -222,20 +276,38 @@ export async function runConformanceCase({ build }: ConformanceCase, backend: Ba
     );
   const plan = recordPlan((op) => build(op, make));
 
-  const runner = await backend.compile(plan, { contextLength: 256, prefillBatch: LONGEST });
+  const runner = await backend.compile(plan, {
+    contextLength: one.pieces ? 1024 : 256,
+    prefillBatch: LONGEST,
+  });
+  const outcomes = await runPieces(runner, one);
+  runner.dispose();
+  return outcomes;
+}
+
+async function runPieces(runner: Runner, { pieces, sequences }: ConformanceCase): Promise<CaseRunOutput[]> {
   const next = seededRandom('tokens');
-  const tokens = Uint32Array.from({ length: LONGEST }, () => next() % VOCABULARY);
+  const tokens = Uint32Array.from({ length: pieces ? 1024 : LONGEST }, () => next() % VOCABULARY);
   const outcomes: CaseRunOutput[] = [];
+  let at = 0;
+  for (const piece of pieces ?? []) {
+    await runner.prefill(tokens.slice(at, (at += piece)));
+    outcomes.push({ run: `${piece} tokens to ${at}`, values: await runner.logits() });
+  }
+  if (pieces) return outcomes;
   for (const T of CONFORMANCE_PROMPT_LENGTHS) {
     if (!runner.rewind(0)) throw new Error('rewind(0) was refused');
     await runner.prefill(tokens.slice(0, T));
     outcomes.push({ run: `T ${T}`, values: await runner.logits() });
   }
   runner.rewind(0);
-  let at = 0;
   for (const piece of PIECES) await runner.prefill(tokens.slice(at, (at += piece)));
   outcomes.push({ run: 'pieces', values: await runner.logits() });
-  runner.dispose();
+  if (sequences) {
+    runner.rewind(0);
+    await runner.prefill(tokens, Uint32Array.from(sequences));
+    outcomes.push({ run: 'sequences', values: await runner.logits() });
+  }
   return outcomes;
 }
 

@@ -4,7 +4,7 @@
  * Each backend lowers it to its own form: GPU dispatches, an op list in WASM memory, or plain loops.
  */
 import { fail } from '../errors';
-import type { Act, Attend, ConvState, KvCache, Matrix, Norm, Ops, Vector } from '../model/ops';
+import type { Act, Attend, ConvState, KvCache, Matrix, Norm, Ops, Rope, Vector } from '../model/ops';
 
 /**
  * An activation of a plan. Two activations share a slot when the first has no reader left before the second is written.
@@ -28,10 +28,11 @@ export type PlanNode =
     }
   | { op: 'swiglu'; w1: Matrix; w3: Matrix; x: PlanActivation; norm: Norm; out: PlanActivation }
   | { op: 'shortConv'; bcx: PlanActivation; taps: Vector; bias?: Vector; state: ConvState; out: PlanActivation }
-  | ({ op: 'attend'; qkv: PlanActivation; cache: KvCache; out: PlanActivation } & Attend)
+  | ({ op: 'attend'; qkv: PlanActivation; cache?: KvCache; out: PlanActivation } & Attend)
   | { op: 'last'; x: PlanActivation; out: PlanActivation };
 
 export type NodeOf<Op extends PlanNode['op']> = Extract<PlanNode, { op: Op }>;
+export type CachedAttend = NodeOf<'attend'> & { cache: KvCache };
 
 /**
  * What a node does with a field. It reads an input; the output may overwrite an input 'in place', which is read element
@@ -49,16 +50,16 @@ type RoleOf<T> = T extends PlanActivation
           ? 'conv'
           : never;
 type Role = RoleOf<PlanActivation | Matrix | Vector | KvCache | ConvState>;
-type Scalar = number | string | boolean;
+type Plain = number | string | boolean | Rope;
 
 /**
- * The roles of all fields of all ops, except the output and plain numbers. Without an op or a field it does not
+ * The roles of all fields of all ops, except the output and plain values. Without an op or a field it does not
  * compile.
  */
 export const FIELD_ROLES: {
   [Op in PlanNode['op']]: {
     [
-      Field in keyof NodeOf<Op> as NonNullable<NodeOf<Op>[Field]> extends Scalar ? never : Exclude<Field, 'out'>
+      Field in keyof NodeOf<Op> as NonNullable<NodeOf<Op>[Field]> extends Plain ? never : Exclude<Field, 'out'>
     ]-?: RoleOf<NonNullable<NodeOf<Op>[Field]>>;
   };
 } = {
@@ -102,19 +103,51 @@ export const mapMatrices = (node: PlanNode, map: (matrix: Matrix) => Matrix): Pl
   ) as PlanNode;
 
 /** How a backend translates the nodes of each op. Without an op it does not compile. */
-export type Lowerings<Context, Lowered> = { [Op in PlanNode['op']]: (node: NodeOf<Op>, context: Context) => Lowered };
+export type Lowerings<Context, Lowered> = {
+  [Op in PlanNode['op']]: (node: Op extends 'attend' ? CachedAttend : NodeOf<Op>, context: Context) => Lowered;
+};
+
+/** The key of a node's lowering. Side files add those of `SideLowerings`, which the core lacks. */
+const loweringOf = (node: PlanNode): string => {
+  if (!('heads' in node)) return node.op;
+  return !node.cache ? 'attendWithin' : node.rope?.pairs === 'interleaved' ? 'attendInterleaved' : node.op;
+};
+
+/** The lowerings of a side file: attention within the rows of a call, and with interleaved pairs over a cache. */
+export interface SideLowerings<Context, Lowered> {
+  attendWithin(node: NodeOf<'attend'>, context: Context): Lowered;
+  attendInterleaved(node: CachedAttend, context: Context): Lowered;
+}
 
 export const lowerNode = <Context, Lowered>(
   lowerings: Lowerings<Context, Lowered>,
   node: PlanNode,
   context: Context,
-): Lowered => (lowerings[node.op] as (node: PlanNode, context: Context) => Lowered)(node, context);
+): Lowered =>
+  (lowerings as unknown as Record<string, (node: PlanNode, context: Context) => Lowered>)[loweringOf(node)](
+    node,
+    context,
+  );
 
 /** @throws DeviceError if a plan has an op of a side file that the backend lacks */
 export function checkOps({ nodes }: Plan, lowerings: object, backend: string): void {
-  const unknown = nodes.find(({ op }) => !(op in lowerings));
-  if (unknown) fail('DeviceError', { what: `${backend} lacks an operation of the model`, got: unknown.op });
+  const unknown = nodes.map(loweringOf).find((key) => !(key in lowerings));
+  if (unknown) fail('DeviceError', { what: `${backend} lacks an operation of the model`, got: unknown });
 }
+
+/** The key/value heads and the width of a head. */
+export function headsOf({ qkv, cache, heads, kvHeads = heads, gate }: Omit<NodeOf<'attend'>, 'op' | 'out'>): {
+  kvHeads: number;
+  headDim: number;
+} {
+  return cache ?? { kvHeads, headDim: (qkv.cols - (gate ? heads : 0)) / (heads + 2 * kvHeads) };
+}
+
+/** The angle by which each pair of a head turns from one position to the next, [d/2]. */
+export const ropeFrequencies = (rope: Rope | undefined, headDim: number): number[] =>
+  Array.from({ length: headDim / 2 }, (_, i) =>
+    rope ? rope.theta ** (-i / (headDim / 2)) / (rope.factors?.[i] ?? 1) : 0,
+  );
 
 /** One activation buffer. */
 export interface ActivationSlot {
@@ -128,12 +161,15 @@ export interface Plan {
   slots: ActivationSlot[];
   /** Their slots are never used again in the same step. A runner draws from the first one, the logits [1, V]. */
   outputs: PlanActivation[];
+  /** the slot of the bounds of each row's sequence, u32 [T, 2], if attention within the rows needs them */
+  bounds?: number;
 }
 
 /** Records the ops that `build` calls; the activations it returns are the plan's outputs. */
 export function recordPlan(build: (op: Ops) => Act | Act[]): Plan {
   const nodes: PlanNode[] = [];
   let next = 0;
+  let within = false;
   const act = (name: string, rows: 'T' | 1, cols: number): PlanActivation => ({
     id: next++,
     name,
@@ -165,19 +201,21 @@ export function recordPlan(build: (op: Ops) => Act | Act[]): Plan {
         state,
         out: act(taps.name, bcx.rows, state.channels),
       }),
-    attend: (qkv, cache, options) =>
-      push({
+    attend: (x, cache, options) => {
+      const node = { qkv: x as PlanActivation, cache, ...options };
+      within ||= !cache;
+      return push({
         op: 'attend',
-        qkv: qkv as PlanActivation,
-        cache,
-        ...options,
-        out: act(`${qkv.name}.attend`, qkv.rows, options.heads * cache.headDim),
-      }),
+        ...node,
+        out: act(`${x.name}.attend`, x.rows, options.heads * headsOf(node).headDim),
+      });
+    },
     last: (x) => push({ op: 'last', x: x as PlanActivation, out: act(`${x.name}.last`, 1, x.cols) }),
   });
 
   const outputs = [built].flat() as PlanActivation[];
-  return { nodes, slots: assignSlots(nodes, outputs), outputs };
+  const slots = assignSlots(nodes, outputs);
+  return { nodes, slots, outputs, bounds: within ? slots.push({ rows: 'T', cols: 2 }) - 1 : undefined };
 }
 
 /** Linear scan: a slot is free after its last reader, that of an output never. */

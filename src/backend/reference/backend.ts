@@ -7,9 +7,30 @@ import type { Matrix, Norm, Vector } from '../../model/ops';
 import { dequantize } from '../../tensor/dequant';
 import { rowBytes } from '../../tensor/dtype';
 import type { Backend, Runner } from '../backend';
-import { checkOps, lowerNode, type Lowerings, type Plan, type PlanActivation } from '../plan';
+import {
+  checkOps,
+  headsOf,
+  lowerNode,
+  type CachedAttend,
+  type Lowerings,
+  type NodeOf,
+  type Plan,
+  type PlanActivation,
+  type SideLowerings,
+} from '../plan';
 import { logprobs, sampleToken, type SamplingParams } from '../sampling';
-import { attend, linear, rmsNorm, shortConv, swiglu, type KeyValueCache, type ActivationRows } from './ops';
+import { sequenceBounds } from '../sequences';
+import {
+  attend,
+  attendWithin,
+  linear,
+  rmsNorm,
+  shortConv,
+  swiglu,
+  type ActivationRows,
+  type AttentionConfig,
+  type KeyValueCache,
+} from './ops';
 
 interface ReferenceMatrix extends Matrix {
   values: Float32Array; // [rows, cols]
@@ -66,6 +87,8 @@ type TapModule = (name: string, values: ActivationRows, cols: number) => Activat
 interface StepContext {
   plan: Plan;
   tokens: ArrayLike<number>;
+  /** of each token's sequence, [T, 2] */
+  bounds: Uint32Array;
   acts: Map<PlanActivation, ActivationRows>;
   caches: Map<number, KeyValueCache>;
   columns: Map<number, number[][]>;
@@ -90,7 +113,18 @@ function ofLayer<T>(states: Map<number, T>, layer: number, make: () => T): T {
   return states.get(layer)!;
 }
 
-const OPS: Lowerings<StepContext, ActivationRows> = {
+function attentionConfig(node: NodeOf<'attend'>): AttentionConfig {
+  const norm = (one: Norm | undefined) => one && { weight: valuesOf(one.weight), eps: one.eps };
+  return { ...node, ...headsOf(node), qNorm: norm(node.qNorm), kNorm: norm(node.kNorm) };
+}
+
+function attendCached(node: CachedAttend, { acts, caches, onAttention }: StepContext): ActivationRows {
+  const { layer } = node.cache;
+  const cache = ofLayer(caches, layer, () => ({ k: [], v: [] }));
+  return attend(acts.get(node.qkv)!, cache, attentionConfig(node), onAttention?.bind(undefined, layer));
+}
+
+const OPS: Lowerings<StepContext, ActivationRows> & SideLowerings<StepContext, ActivationRows> = {
   embed({ table }, { tokens, tapped }) {
     const { cols: D } = table;
     const y = new Float32Array(tokens.length * D);
@@ -117,16 +151,9 @@ const OPS: Lowerings<StepContext, ActivationRows> = {
     const past = ofLayer(columns, layer, () => []);
     return shortConv(acts.get(bcx)!, channels, valuesOf(taps), length, past, bias && valuesOf(bias));
   },
-  attend({ qkv, cache: { layer, kvHeads, headDim }, heads, qNorm, kNorm, ropeTheta }, { acts, caches, onAttention }) {
-    const cache = ofLayer(caches, layer, () => ({ k: [], v: [] }));
-    const norm = ({ weight, eps }: Norm): { weight: Float32Array; eps: number } => ({ weight: valuesOf(weight), eps });
-    return attend(
-      acts.get(qkv)!,
-      cache,
-      { heads, kvHeads, headDim, qNorm: norm(qNorm), kNorm: norm(kNorm), ropeTheta },
-      onAttention?.bind(undefined, layer),
-    );
-  },
+  attend: attendCached,
+  attendInterleaved: attendCached,
+  attendWithin: (node, { acts, bounds }) => attendWithin(acts.get(node.qkv)!, bounds, attentionConfig(node)),
   last: ({ x }, { acts }) => acts.get(x)!.slice(-x.cols),
 };
 
@@ -140,9 +167,10 @@ function createRunner(plan: Plan, { onModuleOutput, onAttention }: ReferenceOpti
   let columns = new Map<number, number[][]>();
   const tapped: TapModule = (name, y, cols) => (onModuleOutput?.(moduleName(name), y, cols), y);
 
-  function step(tokens: ArrayLike<number>): void {
+  function step(tokens: ArrayLike<number>, sequences?: Uint32Array): void {
     const acts = new Map<PlanActivation, ActivationRows>();
-    const context = { plan, tokens, acts, caches, columns, tapped, onAttention };
+    const bounds = sequenceBounds(tokens.length, sequences);
+    const context = { plan, tokens, bounds, acts, caches, columns, tapped, onAttention };
     for (const node of plan.nodes) acts.set(node.out, lowerNode(OPS, node, context));
     for (let i = 0; i < tokens.length; i++) history.push(tokens[i]);
     logits = acts.get(plan.outputs[0])!;
@@ -152,9 +180,9 @@ function createRunner(plan: Plan, { onModuleOutput, onAttention }: ReferenceOpti
     get position() {
       return history.length;
     },
-    async prefill(tokens) {
+    async prefill(tokens, sequences) {
+      step(tokens, sequences);
       pending = undefined;
-      step(tokens);
       promptLength = history.length;
     },
     async decode(steps, sampling: SamplingParams) {

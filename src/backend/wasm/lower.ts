@@ -6,6 +6,7 @@ import {
   activationInputs,
   checkOps,
   convStatesOf,
+  headsOf,
   lowerNode,
   matricesOf,
   type Lowerings,
@@ -13,13 +14,14 @@ import {
   type PlanNode,
   type Plan,
   type PlanActivation,
+  ropeFrequencies,
 } from '../plan';
 import type { WasmHeap } from './memory';
 import type { KernelExports } from './module';
 import { OP } from './structs';
 
 /** fields of the C struct Op; those that are absent are 0 */
-type Op = Record<string, number | undefined>;
+export type Op = Record<string, number | undefined>;
 
 /** The addresses of packed weights. */
 export interface WeightAddressLookup {
@@ -32,8 +34,8 @@ export interface WeightAddressLookup {
 
 /** The table of cos and sin at `offset` of a page: [KV_PAGE_POSITIONS, headDim]; the first half of a row is cos. */
 export interface RopeTableInPage {
-  theta: number;
-  headDim: number;
+  /** angles from one position to the next */
+  frequencies: number[];
   offset: number;
 }
 
@@ -57,7 +59,7 @@ export interface LoweredPlan {
 /** floats per row of keys or values */
 const rowStride = (headDim: number): number => Math.ceil(headDim / 16) * 16;
 
-interface LoweringContext {
+export interface LoweringContext {
   heap: WasmHeap;
   /** addresses of weights */
   at: WeightAddressLookup;
@@ -71,10 +73,20 @@ interface LoweringContext {
   ropes: RopeTableInPage[];
   /** offsets of partial results, by shape: all layers of a shape share them */
   partials: Map<string, number>;
+  /** the address of the bounds of sequences */
+  bounds: number | undefined;
 }
 
+/** The norms of q and k. */
+export const headNorms = ({ qNorm, kNorm }: NodeOf<'attend'>, at: WeightAddressLookup): Op => ({
+  norm: qNorm && at.vector(qNorm.weight),
+  eps: qNorm?.eps,
+  kNorm: kNorm && at.vector(kNorm.weight),
+  kEps: kNorm?.eps,
+});
+
 /** The fields of an op beside those of its activations, `int8` and the barrier after it. */
-const LOWERINGS: Lowerings<LoweringContext, Op> = {
+export const LOWERINGS: Lowerings<LoweringContext, Op> = {
   embed: ({ table }, { at }) => ({ w: at.matrix(table), segments: table.segments.length, cols: table.cols }),
   linear: ({ w, norm, bias, add }, { at, address }) => ({
     w: at.matrix(w), segments: w.segments.length, norm: norm && at.vector(norm.weight), eps: norm?.eps, bias: bias && at.vector(bias), add: add && address(add),
@@ -102,23 +114,22 @@ const LOWERINGS: Lowerings<LoweringContext, Op> = {
       length: L,
     };
   },
-  attend(
-    { cache: { kvHeads, headDim }, heads, qNorm, kNorm, ropeTheta: theta },
-    { at, int16, inPage, ropes, partials },
-  ) {
+  attend(node, { at, int16, inPage, ropes, partials }) {
+    const { cache: { kvHeads, headDim }, heads, window, gate } = node; // prettier-ignore
     if (heads % kvHeads || headDim % 2)
       fail('DeviceError', {
         what: 'The WASM kernels do not support this attention shape',
         got: `${heads} query heads, ${kvHeads} key/value heads, head width ${headDim}`,
         wanted: 'an even head width, and query heads in equal groups',
       });
-    let rope = ropes.find((r) => r.theta === theta && r.headDim === headDim);
-    if (!rope) ropes.push((rope = { theta, headDim, offset: inPage(KV_PAGE_POSITIONS * headDim * 4) }));
+    const frequencies = ropeFrequencies(node.rope, headDim);
+    let rope = ropes.find((r) => `${r.frequencies}` === `${frequencies}`);
+    if (!rope) ropes.push((rope = { frequencies, offset: inPage(KV_PAGE_POSITIONS * headDim * 4) }));
     const shape = `${heads} ${headDim}`;
     if (!partials.has(shape)) partials.set(shape, inPage(heads * (rowStride(headDim) + 16) * 4));
     const cacheBytes = kvHeads * KV_PAGE_POSITIONS * (int16 ? 2 * rowStride(headDim) + 4 : 4 * rowStride(headDim));
     return {
-      heads, kvHeads, headDim, norm: at.vector(qNorm.weight), eps: qNorm.eps, kNorm: at.vector(kNorm.weight), kEps: kNorm.eps,
+      heads, kvHeads, headDim, ...headNorms(node, at), window, gate: Number(gate ?? 0),
       rope: rope.offset, partials: partials.get(shape), keys: inPage(cacheBytes), values: inPage(cacheBytes), int16: Number(int16),
     }; // prettier-ignore
   },
@@ -155,7 +166,17 @@ export function lowerPlanToWasmOps(
     return offset;
   };
   const ropes: RopeTableInPage[] = [];
-  const context = { heap, at, int16, alloc, address, inPage, ropes, partials: new Map<string, number>() };
+  const context = {
+    heap,
+    at,
+    int16,
+    alloc,
+    address,
+    inPage,
+    ropes,
+    partials: new Map<string, number>(),
+    bounds: slots[plan.bounds!],
+  };
 
   const list = plan.nodes.map((node, i): Op => {
     const [x] = activationInputs(node);
@@ -191,8 +212,8 @@ function shareRows(node: NodeOf<'linear'>, next: PlanNode | undefined): Pick<Op,
     case 'shortConv':
       return split(3, next.bcx === out && segments.length === 1 && rows % 48 === 0);
     case 'attend': {
-      const { heads, cache: { kvHeads, headDim: d } } = next; // prettier-ignore
-      const wanted = [heads, kvHeads, kvHeads].map((n) => n * d);
+      const { kvHeads, headDim: d } = headsOf(next);
+      const wanted = [next.heads, kvHeads, kvHeads].map((n) => n * d);
       return split(
         1,
         next.qkv === out && d % 16 === 0 && segments.length === 3 && segments.every((s, i) => s.rows === wanted[i]),
@@ -210,14 +231,13 @@ function shareRows(node: NodeOf<'linear'>, next: PlanNode | undefined): Pick<Op,
  * by 1e-3.
  */
 export function writeRopeTables(f32: Float32Array, page: number, position: number, ropes: RopeTableInPage[]): void {
-  for (const { theta, headDim, offset } of ropes) {
-    const half = headDim / 2;
-    const frequency = Array.from({ length: half }, (_, i) => theta ** (-i / half));
+  for (const { frequencies, offset } of ropes) {
+    const half = frequencies.length;
     let at = (page + offset) / 4;
-    for (let p = position; p < position + KV_PAGE_POSITIONS; p++, at += headDim)
+    for (let p = position; p < position + KV_PAGE_POSITIONS; p++, at += 2 * half)
       for (let i = 0; i < half; i++) {
-        f32[at + i] = Math.cos(p * frequency[i]);
-        f32[at + half + i] = Math.sin(p * frequency[i]);
+        f32[at + i] = Math.cos(p * frequencies[i]);
+        f32[at + half + i] = Math.sin(p * frequencies[i]);
       }
   }
 }

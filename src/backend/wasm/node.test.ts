@@ -10,6 +10,7 @@ import type { Backend } from '../backend';
 import { CONFORMANCE_CASES, exceededErrorBound, runConformanceCase } from '../conformance';
 import { openReferenceBackend } from '../reference/backend';
 import { openWasmBackend } from './backend';
+import './encoders';
 
 const EXPECTED = fileURLToPath(new URL('../../../e2e/golden/dense', import.meta.url));
 

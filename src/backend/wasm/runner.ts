@@ -7,6 +7,7 @@ import { fail } from '../../errors';
 import type { CompileOptions, Runner } from '../backend';
 import { tablesOf, type PlanNode, type Plan } from '../plan';
 import { logprobs, type SamplingParams } from '../sampling';
+import { sequenceBounds } from '../sequences';
 import { lowerPlanToWasmOps, writeRopeTables, type WeightAddressLookup } from './lower';
 import type { WasmHeap } from './memory';
 import type { KernelExports } from './module';
@@ -164,7 +165,7 @@ export function createWasmRunner(
       return position;
     },
 
-    async prefill(tokens) {
+    async prefill(tokens, sequences) {
       check();
       const T = tokens.length;
       if (T < 1 || T > prefillBatch)
@@ -181,6 +182,7 @@ export function createWasmRunner(
           got: unknown,
           wanted: `less than ${vocabulary}`,
         });
+      if (plan.bounds !== undefined) heap.u32.set(sequenceBounds(T, sequences), lowered.slots[plan.bounds] / 4);
       allocatePages(position + T);
       heap.u32.set(tokens, history / 4 + position);
       step(T, 0);

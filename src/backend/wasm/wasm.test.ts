@@ -13,6 +13,7 @@ import { seededRandom, writeRandomMatrix } from '../random_weights';
 import { openReferenceBackend } from '../reference/backend';
 import { GREEDY_SAMPLING, sampleToken, type SamplingParams } from '../sampling';
 import { openWasmBackend } from './backend';
+import './encoders';
 import { kernelDeclarations } from './kernels/build';
 import { OP, PLAN, SAMPLING, WEIGHT } from './structs';
 

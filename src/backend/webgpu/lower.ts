@@ -3,9 +3,11 @@ import { CONV_RING_POSITIONS } from 'virtual:rivulet-kernels';
 import { fail } from '../../errors';
 import {
   activationInputs,
+  headsOf,
   kvCachesOf,
   lowerNode,
   matricesOf,
+  type CachedAttend,
   type Lowerings,
   type NodeOf,
   type Plan,
@@ -26,11 +28,11 @@ import {
   attentionNodes,
   keyCacheBytes,
   splitAttentionIntoSpans,
-  ropeTableKey,
+  ropeOf,
   MAX_ATTENTION_SPAN,
   type RunnerState,
 } from './state';
-import type { Vector } from '../../model/ops';
+import type { Norm, Vector } from '../../model/ops';
 
 export const weightVectorRegion = (vector: Vector): BufferRegion => (vector as GpuWeightVector).region;
 
@@ -48,7 +50,14 @@ export function lowerPlanToDispatches(
 ): Dispatch[][] {
   const at = activationRegions(plan, state, T);
   const dispatches = plan.nodes.map((node) =>
-    lowerNode(LOWERINGS, node, { gpu, state, at, T: node.out.rows === 1 ? 1 : T, context }),
+    lowerNode(LOWERINGS, node, {
+      gpu,
+      state,
+      at,
+      T: node.out.rows === 1 ? 1 : T,
+      context,
+      bounds: state.slots[plan.bounds!],
+    }),
   );
   if (T === 1) plan.nodes.forEach((_, i) => fuseConvolution(gpu, plan, i, state, at, dispatches));
   return dispatches;
@@ -125,7 +134,7 @@ function activationRegions(
   return (act) => state.slots[(alias.get(act) ?? act).slot];
 }
 
-interface LoweringContext {
+export interface LoweringContext {
   gpu: DispatchContext;
   state: RunnerState;
   at(act: PlanActivation): BufferRegion;
@@ -133,6 +142,8 @@ interface LoweringContext {
   T: number;
   /** positions that attention of one token covers */
   context: number;
+  /** of sequences: begin and end for each token, u32 [T, 2] */
+  bounds: BufferRegion | undefined;
 }
 
 export const LOWERINGS: Lowerings<LoweringContext, Dispatch[]> = {
@@ -192,36 +203,59 @@ function shortConvDispatches(node: NodeOf<'shortConv'>, { gpu, state, at, T }: L
   ];
 }
 
-function attendShape({ heads: H, cache: { kvHeads: K, headDim: d, layer } }: NodeOf<'attend'>): {
-  H: number;
-  K: number;
-  d: number;
-} {
-  if (d % 8 || d > 128 || H % K || H / K > 32)
+/** The constants of a shape. */
+export function attendShape(node: NodeOf<'attend'>): { H: number; K: number; d: number; gate?: number } {
+  const { heads: H, gate } = node;
+  const { kvHeads: K, headDim: d } = headsOf(node);
+  if (d % 8 || d > 128 || H % K || H / K > 32 || (gate && H % 4))
     fail('CheckpointError', {
-      what: `The attention of layer ${layer} has a shape that the kernels do not support`,
+      what: `The attention of ${node.out.name} has a shape that the kernels do not support`,
       got: `${H} query heads, ${K} key/value heads, head width ${d}`,
       wanted: 'a head width that is a multiple of 8 and at most 128',
     });
-  return { H, K, d };
+  return { H, K, d, ...(gate && { gate: H }) };
 }
+
+/** A kernel without norms or tables binds something else in their place. */
+const normOrNothing = (norm: Norm | undefined, gpu: DispatchContext): BufferRegion =>
+  norm ? weightVectorRegion(norm.weight) : gpu.step;
+/** The norms of q and k, without which their eps is negative, and the table of RoPE. */
+export const headPreparation = (
+  node: NodeOf<'attend'>,
+  { gpu, state }: LoweringContext,
+): Pick<Dispatch, 'constants' | 'bindings'> => ({
+  constants: { q_eps: node.qNorm?.eps ?? -1, k_eps: node.kNorm?.eps ?? -1 },
+  bindings: {
+    q_norm: normOrNothing(node.qNorm, gpu),
+    k_norm: normOrNothing(node.kNorm, gpu),
+    rope: state.ropes.get(`${ropeOf(node)}`)!,
+  },
+});
 
 const tunedSpan = ({ tunings }: DispatchContext, tuneKey: string): number =>
   tunings.get(tuneKey)?.span ?? tunings.get(ANY_KERNEL)?.span ?? MAX_ATTENTION_SPAN;
-const attendTuneKey = (node: NodeOf<'attend'>, state: RunnerState): string =>
-  `attend ${cacheFormat(state)} ${node.heads}/${node.cache.kvHeads}×${node.cache.headDim}`;
+function attendTuneKey(node: NodeOf<'attend'>, state: RunnerState): string {
+  const { kvHeads, headDim } = headsOf(node);
+  return `attend ${cacheFormat(state)} ${node.heads}/${kvHeads}×${headDim}`;
+}
 
 /** Positions of the shortest attention span of a plan. */
 export const shortestTunedSpan = (gpu: DispatchContext, plan: Plan, state: RunnerState): number =>
   Math.min(MAX_ATTENTION_SPAN, ...attentionNodes(plan).map((node) => tunedSpan(gpu, attendTuneKey(node, state))));
 
 /** One dispatch for norm, RoPE, append and attention of one token; with several spans, a second one merges them. */
-function attendDispatches(node: NodeOf<'attend'>, { gpu, state, at, context }: LoweringContext): Dispatch[] {
-  const { H, K, d } = attendShape(node);
+function attendDispatches(node: CachedAttend, lowering: LoweringContext): Dispatch[] {
+  const { gpu, state, at, context } = lowering;
+  const { H, K, d, ...gate } = attendShape(node);
+  const { constants, bindings } = headPreparation(node, lowering);
+  const window = node.window && { window: node.window };
   const { keys, values } = state.caches.get(node.cache.layer)!;
   const y = at(node.out);
   const tuneKey = attendTuneKey(node, state);
-  const { span, spans } = splitAttentionIntoSpans(context, tunedSpan(gpu, tuneKey));
+  const { span, spans } = splitAttentionIntoSpans(
+    Math.min(context, (node.window ?? context) + MAX_ATTENTION_SPAN), // a window begins within a span
+    tunedSpan(gpu, tuneKey),
+  );
   const attend: Dispatch = {
     label: `attend.${cacheFormat(state)}${spans > 1 ? `.spans_${spans}` : ''}`,
     tuneKey,
@@ -233,15 +267,14 @@ function attendDispatches(node: NodeOf<'attend'>, { gpu, state, at, context }: L
       d,
       spans,
       SPAN: spans > 1 ? span : MAX_ATTENTION_SPAN,
-      q_eps: node.qNorm.eps,
-      k_eps: node.kNorm.eps,
+      ...constants,
       group_size: MAX_ATTENTION_SPAN / 4,
+      ...gate,
+      ...window,
     },
     bindings: {
       qkv: at(node.qkv),
-      q_norm: weightVectorRegion(node.qNorm.weight),
-      k_norm: weightVectorRegion(node.kNorm.weight),
-      rope: state.ropes.get(ropeTableKey(node.ropeTheta, d))!,
+      ...bindings,
       keys,
       values,
       y: spans > 1 ? state.spans : y,
@@ -254,15 +287,17 @@ function attendDispatches(node: NodeOf<'attend'>, { gpu, state, at, context }: L
     label: 'attend_merge',
     partOf: attend,
     sources: ['lib/step', 'attend_merge'],
-    constants: { d, spans, SPAN: span },
+    constants: { d, spans, SPAN: span, ...window },
     bindings: { span_results: state.spans, y, step: gpu.step },
     grid: [H, 1, 1],
   };
   return [attend, merge];
 }
 
-function attendPrefillDispatches(node: NodeOf<'attend'>, { gpu, state, at, T }: LoweringContext): Dispatch[] {
-  const { H, K, d } = attendShape(node);
+function attendPrefillDispatches(node: CachedAttend, lowering: LoweringContext): Dispatch[] {
+  const { gpu, state, at, T } = lowering;
+  const { H, K, d, ...gate } = attendShape(node);
+  const { constants, bindings } = headPreparation(node, lowering);
   const { keys, values } = state.caches.get(node.cache.layer)!;
   const qkv = at(node.qkv);
   const cache = { keys, values, step: gpu.step };
@@ -275,23 +310,17 @@ function attendPrefillDispatches(node: NodeOf<'attend'>, { gpu, state, at, T }: 
         H,
         K,
         d,
-        q_eps: node.qNorm.eps,
-        k_eps: node.kNorm.eps,
+        ...constants,
         group_size: 2 ** Math.ceil(Math.log2(Math.max(d / 2, 4))),
+        ...gate,
       },
-      bindings: {
-        qkv,
-        q_norm: weightVectorRegion(node.qNorm.weight),
-        k_norm: weightVectorRegion(node.kNorm.weight),
-        rope: state.ropes.get(ropeTableKey(node.ropeTheta, d))!,
-        ...cache,
-      },
+      bindings: { qkv, ...bindings, ...cache },
       grid: [H + 2 * K, T, 1],
     },
     {
       label: `attend_prefill.${storage}`,
       sources: ['lib/step', kvLibrary(state), 'attend_prefill'],
-      constants: { H, K, d },
+      constants: { H, K, d, ...gate, ...(node.window && { window: node.window }) },
       bindings: { qkv, y: at(node.out), ...cache },
       grid: [Math.ceil(T / Math.floor(32 / (H / K))), K, 1],
     },

@@ -10,7 +10,7 @@ import type { BufferRegion } from './dispatch';
 import { lowerPlanToDispatches, shortestTunedSpan } from './lower';
 import { maxBindingBytes, unallocatedMatrixParts, type GpuMatrix } from './repack';
 import { prefillBuckets } from './runner';
-import { attentionNodes, contextBucket, ropeTableKey, type RunnerState } from './state';
+import { attentionNodes, contextBucket, ropeOf, type RunnerState } from './state';
 
 /** a placeholder: pipelines do not depend on buffers */
 const noBuffer = (): BufferRegion => ({ buffer: {} as GPUBuffer, offset: 0, size: 0 });
@@ -33,9 +33,7 @@ export async function precompilePipelines(
     slots: plan.slots.map(noBuffer),
     rings: new Map(nodes.flatMap(convStatesOf).map(({ layer }) => [layer, noBuffer()])),
     caches: new Map(nodes.flatMap(kvCachesOf).map(({ layer }) => [layer, { keys: noBuffer(), values: noBuffer() }])),
-    ropes: new Map(
-      attentionNodes(plan).map(({ ropeTheta, cache }) => [ropeTableKey(ropeTheta, cache.headDim), noBuffer()]),
-    ),
+    ropes: new Map(attentionNodes(plan).map((node) => [`${ropeOf(node)}`, noBuffer()])),
     spans: noBuffer(),
     capacity: contextLength,
     f16Cache,

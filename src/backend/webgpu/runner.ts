@@ -7,6 +7,7 @@ import { CONV_RING_POSITIONS } from 'virtual:rivulet-kernels';
 import { fail } from '../../errors';
 import type { CompileOptions, Runner, TuneOptions, ShapeTuningResult } from '../backend';
 import { convStatesOf, kvCachesOf, tablesOf, type Plan } from '../plan';
+import { sequenceBounds } from '../sequences';
 import type { ChosenLogprob, SamplingParams } from '../sampling';
 import { encodeDispatches, type OpenedDevice, type PreparedDispatch } from './device';
 import { STEP, wholeBuffer, type DispatchContext } from './dispatch';
@@ -187,7 +188,7 @@ export async function createWebGpuRunner(
       });
   }
 
-  async function prefill(ids: Uint32Array): Promise<void> {
+  async function prefill(ids: Uint32Array, sequences?: Uint32Array): Promise<void> {
     opened.throwIfFailed();
     checkContext(ids.length);
     const wrong = ids.findIndex((id) => id >= vocabulary);
@@ -197,6 +198,10 @@ export async function createWebGpuRunner(
         got: ids[wrong],
         wanted: `below ${vocabulary}`,
       });
+    if (plan.bounds !== undefined) {
+      const bounds = sequenceBounds(ids.length, sequences, prefillBatch);
+      queue.writeBuffer(state.slots[plan.bounds].buffer, 0, bounds);
+    }
     await ensureCapacity(position + ids.length);
     for (let at = 0; at < ids.length; at += prefillBatch) {
       const piece = ids.slice(at, at + prefillBatch);

@@ -1,7 +1,7 @@
 /** The state of a runner on the GPU: activation slots, convolution rings, KV caches, RoPE tables. */
 import { CONV_RING_POSITIONS } from 'virtual:rivulet-kernels';
-import type { Attend, KvCache } from '../../model/ops';
-import { convStatesOf, kvCachesOf, type NodeOf, type Plan } from '../plan';
+import type { KvCache } from '../../model/ops';
+import { convStatesOf, headsOf, kvCachesOf, ropeFrequencies, type NodeOf, type Plan } from '../plan';
 import { wholeBuffer, type DispatchContext, type BufferRegion } from './dispatch';
 
 /** The buffers of a runner: activations, convolution rings, KV caches. */
@@ -15,7 +15,7 @@ export interface RunnerState {
   /** positions for which the caches have room now */
   capacity: number;
   f16Cache: boolean;
-  /** tables of lib/rope.wgsl, by theta and d */
+  /** tables of lib/rope.wgsl, by their frequencies */
   ropes: Map<string, BufferRegion>;
   /** partial results of attention spans, used by one layer at a time */
   spans: BufferRegion;
@@ -37,7 +37,8 @@ export function splitAttentionIntoSpans(positions: number, tunedSpan: number): {
   return { span, spans: roundUpToPower(positions / span) };
 }
 
-export const ropeTableKey = (theta: number, headDim: number): string => `${theta} ${headDim}`;
+/** The angle by which each pair turns from one position to the next: nodes with equal ones share a table. */
+export const ropeOf = (node: NodeOf<'attend'>): number[] => ropeFrequencies(node.rope, headsOf(node).headDim);
 
 /** They share RoPE tables and the results of spans. */
 export const attentionNodes = (plan: Plan): NodeOf<'attend'>[] => plan.nodes.filter((node) => node.op === 'attend');
@@ -68,19 +69,15 @@ export async function allocateRunnerState(
     const ropes: RunnerState['ropes'] = new Map();
     for (const { layer, channels } of plan.nodes.flatMap(convStatesOf))
       rings.set(layer, await take(`ring ${layer}`, 4 * CONV_RING_POSITIONS * channels));
-    for (const {
-      ropeTheta,
-      cache: { headDim },
-    } of attentionNodes(plan)) {
-      // prettier-ignore
-      const key = ropeTableKey(ropeTheta, headDim);
+    for (const frequencies of attentionNodes(plan).map(ropeOf)) {
+      const key = `${frequencies}`;
       if (ropes.has(key)) continue;
-      const table = ropeTable(ropeTheta, headDim, contextLength);
+      const table = ropeTable(frequencies, contextLength);
       const region = await take('rope', table.byteLength);
       gpu.device.queue.writeBuffer(region.buffer, 0, table);
       ropes.set(key, region);
     }
-    const widest = Math.max(0, ...attentionNodes(plan).map(({ heads, cache }) => heads * (cache.headDim + 4)));
+    const widest = Math.max(0, ...attentionNodes(plan).map((node) => node.heads * (headsOf(node).headDim + 4)));
     const spans = await take(
       'attention spans',
       4 * widest * Math.max(MAX_SHORT_SPANS, splitAttentionIntoSpans(contextLength, MAX_ATTENTION_SPAN).spans),
@@ -156,17 +153,13 @@ export function releaseRunnerState(gpu: DispatchContext, state: RunnerState): vo
  * cos and sin of positions 0 … 255, then of positions 256·j, computed in f64: [256 + ⌈context / 256⌉, d/2, 2]
  * (lib/rope.wgsl)
  */
-export function ropeTable(
-  theta: Attend['ropeTheta'],
-  headDim: number,
-  contextLength: number,
-): Float32Array<ArrayBuffer> {
-  const half = headDim / 2;
+export function ropeTable(frequencies: number[], contextLength: number): Float32Array<ArrayBuffer> {
+  const half = frequencies.length;
   const rows = 256 + Math.ceil(contextLength / 256);
   const table = new Float32Array(2 * rows * half);
   for (let row = 0, at = 0; row < rows; row++)
     for (let i = 0; i < half; i++) {
-      const angle = (row < 256 ? row : 256 * (row - 256)) * theta ** (-i / half);
+      const angle = (row < 256 ? row : 256 * (row - 256)) * frequencies[i];
       table[at++] = Math.cos(angle);
       table[at++] = Math.sin(angle);
     }

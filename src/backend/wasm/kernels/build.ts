@@ -34,6 +34,7 @@ const FLAGS = [
   '--target=wasm32-unknown-unknown', ...OPTIMIZATION, '-nostdlib', '-ffreestanding', '-fno-math-errno', '-fno-vectorize', '-fno-slp-vectorize',
   '-Wall', '-Wextra', '-msimd128', '-mbulk-memory', '-matomics', '-mmutable-globals', '-Wl,--no-entry', '-Wl,-z,stack-size=65536',
   '-Wl,--strip-all', '-Wl,--import-memory', '-Wl,--shared-memory', '-Wl,--max-memory=4294967296', EXPORTS_STACK,
+  '-DENCODERS', // until the encoders have a module of their own
 ]; // prettier-ignore
 
 /** ggml type ids, and the bytes of a block as pack_rows gets it */

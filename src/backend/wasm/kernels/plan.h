@@ -29,6 +29,10 @@ typedef struct {
   float k_eps;
   uint32_t rope, partials, keys, values;  // byte offsets in a page
   uint32_t int16;           // keys and values are int16 with scales, not f32
+  uint32_t window;          // positions that a token attends to; 0: all
+  uint32_t gate;            // the last `heads` columns of x are gates
+  uint32_t interleaved;     // encoders.h: pairs are (2i, 2i + 1), and the norms are in the order of halves
+  const uint32_t* bounds;   // encoders.h: begin and end of each row's sequence, [T, 2]
 } Op;
 
 // Positions that a convolution's ring holds, on WebGPU too, whose shaders need a power of two: L − 1 and at least 64
