@@ -135,6 +135,22 @@ describe('an op of a side file that a backend lacks', () => {
     await backend.dispose();
   });
 
+  it.each([
+    ['attendWithin', undefined, {}],
+    ['attendInterleaved', { kind: 'kv', layer: 0, kvHeads: 1, headDim: 8 } as const, { rope: { theta: 1e4, pairs: 'interleaved' } as const }], // prettier-ignore
+  ])('is refused by name where it is the option %s of attend', async (name, cache, options) => {
+    const backend = await openWasmBackend({ threads: 1, variant: 'simd' });
+    const table = await writeRandomMatrix(backend, matrix('table', 16, 24));
+    const plan = recordPlan((op) => op.attend(op.embed(table), cache, { heads: 1, ...options }));
+    const held = backend.memory();
+    await expect(backend.compile(plan, { contextLength: 64, prefillBatch: 8 })).rejects.toMatchObject({
+      name: 'DeviceError',
+      message: expect.stringMatching(new RegExp(`lacks an operation.*${name}`)),
+    });
+    expect(backend.memory()).toBe(held);
+    await backend.dispose();
+  });
+
   it('is refused by name by the reference', async () => {
     const backend = openReferenceBackend();
     await expect(

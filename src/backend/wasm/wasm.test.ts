@@ -158,6 +158,8 @@ describe('the declarations of the kernels', () => {
     const runner = await smallRunner(backend, 8);
     await runner.prefill(tokens(3));
     await runner.decode(2, GREEDY_SAMPLING);
+    const encoder = CONFORMANCE_CASES.find(({ name }) => /within.*interleaved/.test(name))!;
+    await runConformanceCase(encoder, backend);
     await backend.dispose();
     const { structs } = kernelDeclarations();
     for (const [i, [name]] of layouts.entries()) {
