@@ -1,5 +1,6 @@
 // attend — one token: q, k ← rope(rmsnorm_head(q, k)); cache ← k, v; softmax(q·k / √d)·v over one span of positions
-// qkv [(H + 2K)·d, then gates] f32 · q_norm, k_norm [d] f32 · rope table · keys, values [position, K, d] → y [H, d] f32; where the
+// qkv [(H + 2K)·d, then gates] f32
+// q_norm, k_norm [d] f32 · rope table · keys, values [position, K, d] → y [H, d] f32; where the
 // context needs several spans, y is [H, spans, d + 4] for attend_merge: sums that are not yet divided, then their
 // divisor and their largest score one workgroup per span of SPAN positions and 4 query heads of one kv head. Scores: a
 // thread per key; sums: d/8 threads per key.
@@ -51,7 +52,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let other = select(i - half, i + half, i < half);
     let r = rope_at(position, select(i - half, i, i < half), half);
     let sine = select(r.y, -r.y, i < half);
-    q[i] = q_scale * inverseSqrt(f32(d)) * (own * q_weight(i) * r.x + q_raw(first, heads, other) * q_weight(other) * sine);
+    q[i] = q_scale * inverseSqrt(f32(d)) *
+      (own * q_weight(i) * r.x + q_raw(first, heads, other) * q_weight(other) * sine);
     k[i] = k_scale * (own_k * k_weight(i) * r.x + qkv[(H + kv) * d + other] * k_weight(other) * sine);
   }
   workgroupBarrier();

@@ -1,5 +1,6 @@
 // attend_prefill — y[t,h] = softmax(q[t,h]·keys / √d)·values over first_key(t) … end_key(t) − 1, online softmax in f32
-// qkv [T, (H + 2K)·d, then gates] f32, q normed and rotated (rope_append) · keys, values [position, K, d] → y [T, H·d] f32
+// qkv [T, (H + 2K)·d, then gates] f32, q normed and rotated (rope_append)
+// keys, values [position, K, d] → y [T, H·d] f32
 // one workgroup per kv head and 32 rows (token, query head); 8 threads per row; tiles of at most 32 keys in workgroup
 // memory.
 // Bound by: arithmetic.

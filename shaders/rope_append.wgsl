@@ -1,5 +1,6 @@
 // rope_append — q, k ← rope(rmsnorm_head(q, k), position + t); k, v → cache at position + t
-// qkv [T, (H + 2K)·d, then gates] f32, q is replaced in place · q_norm, k_norm [d] f32 · rope table → keys, values [position, K, d]
+// qkv [T, (H + 2K)·d, then gates] f32, q is replaced in place
+// q_norm, k_norm [d] f32 · rope table → keys, values [position, K, d]
 // one workgroup per token and head of q, k, v; a thread holds the pair (i, i + d/2). Bound by: dispatch latency.
 override H: u32;
 override K: u32;

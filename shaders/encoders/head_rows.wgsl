@@ -1,5 +1,5 @@
-// head_rows — q, k ← rope(rmsnorm_head(q, k)) in place, with positions from the begin of the row's sequence; interleaved
-// pairs (2i, 2i + 1) go to (i, i + d/2)
+// head_rows — q, k ← rope(rmsnorm_head(q, k)) in place, with positions from the begin of the row's sequence;
+// interleaved pairs (2i, 2i + 1) go to (i, i + d/2)
 // qkv [T, (H + 2K)·d, then gates] f32 · q_norm, k_norm [d] f32 · rope table · bounds [T, 2]
 // one workgroup per token and head of q, k; a thread holds a pair. Bound by: dispatch latency.
 override H: u32;

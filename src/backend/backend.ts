@@ -146,8 +146,8 @@ export interface Runner {
   readonly position: number;
   /**
    * Reads 1 … prefillBatch tokens of the prompt; the logits are then those of the last one. Drops a pending token.
-   * @param sequences for attention without a cache: the ends of the sequences among these tokens, ascending, the last one
-   * their number; by default all are one sequence
+   * @param sequences for attention without a cache, else without effect: the ends of the sequences among these tokens,
+   * ascending, the last one their number; by default all are one sequence
    * @throws RequestError
    */
   prefill(tokens: Uint32Array, sequences?: Uint32Array): Promise<void>;

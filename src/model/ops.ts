@@ -92,8 +92,8 @@ export interface Ops {
    */
   shortConv(bcx: Act, taps: Vector, state: ConvState, options?: { bias?: Vector }): Act;
   /**
-   * qkv [T, (H + 2K)·d], or [T, (H + 2K)·d + H] with gates: per-head norm of q and k, RoPE by position, append k and v to
-   * the cache, causal softmax(q·k / √d)·v, query head h reading kv head ⌊h·K/H⌋: [T, H·d].
+   * qkv [T, (H + 2K)·d], or [T, (H + 2K)·d + H] with gates: per-head norm of q and k, RoPE by position, append k and v
+   * to the cache, causal softmax(q·k / √d)·v, query head h reading kv head ⌊h·K/H⌋: [T, H·d].
    * Without a cache all rows of a sequence attend to each other, and positions count from its begin; `prefill` gets the
    * sequences.
    */

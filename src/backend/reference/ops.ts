@@ -161,7 +161,7 @@ const rowsOf = (qkv: ActivationRows, { heads: H, kvHeads: K, headDim: d, gate }:
   return Array.from({ length: qkv.length / width }, (_, t) => qkv.subarray(t * width, (t + 1) * width));
 };
 
-/** qkv [T, (H + 2K)·d, then H gates] → [T, H·d]; k and v are appended to the cache; its length is the first position. */
+/** qkv [T, (H + 2K)·d, then gates] → [T, H·d]; k and v are appended to the cache; its length is the first position. */
 export function attend(
   qkv: ActivationRows,
   cache: KeyValueCache,
@@ -185,7 +185,7 @@ export function attend(
   return y;
 }
 
-/** The same without a cache: row t attends to the rows bounds[t, 0] … bounds[t, 1] − 1, and positions count from there. */
+/** The same without a cache: row t attends to the rows bounds[t, 0] … bounds[t, 1] − 1; positions count from the first. */
 export function attendWithin(qkv: ActivationRows, bounds: Uint32Array, s: AttentionConfig): ActivationRows {
   const rows = rowsOf(qkv, s);
   const y = new Float32Array(rows.length * s.heads * s.headDim);

@@ -67,7 +67,8 @@ static inline const float* in_halves(const Op* op, const float* x, float* y) { r
 
 // Norm, if there is a weight, and half-split RoPE of one head, times `scale`. `table` holds cos and sin [d/2] of the
 // position. Values from d to the stride become 0.
-static void rotate(const Op* op, const float* x, const float* weight, float eps, const float* table, float scale, float* y) {
+static void rotate(const Op* op, const float* x, const float* weight, float eps, const float* table,
+                   float scale, float* y) {
   const uint32_t d = op->head_dim, half = d / 2;
   uint32_t i = 0;
   x = in_halves(op, x, y);
@@ -144,8 +145,8 @@ static void load_queries(Attention* a, uint8_t* const* pages, const float* qkv, 
   float scale = 1 / __builtin_sqrtf((float)a->d);
   for (uint32_t t = 0; t < count; t++)
     for (uint32_t g = 0; g < a->group; g++)
-      rotate(op, qkv + t * op->cols + (head * a->group + g) * a->d, op->norm, op->eps, rope_row(op, pages, position + t), scale,
-             a->q + (t * a->group + g) * a->stride);
+      rotate(op, qkv + t * op->cols + (head * a->group + g) * a->d, op->norm, op->eps,
+             rope_row(op, pages, position + t), scale, a->q + (t * a->group + g) * a->stride);
 }
 
 // Keys or values of a block, and the scales of int16 rows.
@@ -254,8 +255,10 @@ static inline void clear(Partial* p, uint32_t rows, uint32_t stride) {
 }
 
 // The partial results of one page for `count` tokens from `position` on.
-static void attend_page(Attention* a, uint8_t* const* pages, uint32_t page, uint32_t head, uint32_t count, uint32_t position) {
-  const uint32_t stride = a->stride, end = least((page + 1) * KV_PAGE_POSITIONS, end_visible(a->op, position + count - 1));
+static void attend_page(Attention* a, uint8_t* const* pages, uint32_t page, uint32_t head, uint32_t count,
+                        uint32_t position) {
+  const uint32_t stride = a->stride;
+  const uint32_t end = least((page + 1) * KV_PAGE_POSITIONS, end_visible(a->op, position + count - 1));
   clear(a->page_parts, count * a->group, stride);
   for (uint32_t first = page * KV_PAGE_POSITIONS; first < end; first += KV_BLOCK) {
     const KvBlock keys = block_of(a->op, pages, a->op->keys, head, first), values = block_of(a->op, pages, a->op->values, head, first);
@@ -300,7 +303,8 @@ static void attend_head(Attention* a, uint8_t* const* pages, const float* qkv, f
     for (uint32_t r = 0; r < rows; r++) merge(a->merged + r, a->page_parts + r, a->stride);
   }
   for (uint32_t t = 0; t < count; t++)
-    for (uint32_t g = 0; g < a->group; g++) finish(a->op, a->merged + t * a->group + g, qkv + t * a->op->cols, head * a->group + g, y + t * a->op->rows);
+    for (uint32_t g = 0; g < a->group; g++)
+      finish(a->op, a->merged + t * a->group + g, qkv + t * a->op->cols, head * a->group + g, y + t * a->op->rows);
 }
 
 // The partial result of a query head and page, kept for the merge when threads share pages: maximum, sum, values.

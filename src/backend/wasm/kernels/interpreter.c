@@ -144,7 +144,8 @@ static void attend_heads(const ThreadContext* s, const Op* op, Attention* a) {
   for (uint32_t head = first; head < end; head++) {
     for (uint32_t t = 0; t < s->T; t++) append(a, pages, op->x + t * op->cols, head, position + t);
     for (uint32_t t = 0; t < s->T; t += QUERY_TOKENS)
-      attend_head(a, pages, op->x + t * op->cols, op->y + t * op->rows, least(s->T - t, QUERY_TOKENS), head, position + t);
+      attend_head(a, pages, op->x + t * op->cols, op->y + t * op->rows, least(s->T - t, QUERY_TOKENS), head,
+                  position + t);
   }
 }
 
@@ -192,7 +193,8 @@ static void run_attend(const ThreadContext* s, const Op* op) {
   barrier(s->pool, s->threads);
   for (uint32_t unit = s->thread; unit < units; unit += s->threads) {  // in turn, because later tokens attend to more positions
     uint32_t t = unit / op->kv_heads * QUERY_TOKENS;
-    attend_head(&a, p->pages, op->x + t * op->cols, op->y + t * op->rows, least(s->T - t, QUERY_TOKENS), unit % op->kv_heads, position + t);
+    attend_head(&a, p->pages, op->x + t * op->cols, op->y + t * op->rows, least(s->T - t, QUERY_TOKENS),
+                unit % op->kv_heads, position + t);
   }
 }
 
