@@ -23,7 +23,6 @@ test('the lowerings are the only lists of ops: no other file asks for the op of 
   expectOnly(asking, {
     'src/backend/wasm/lower.ts': 'the node behind a linear one decides whether a barrier is needed',
     'src/backend/webgpu/lower.ts': 'in_proj and the convolution behind it become one dispatch; `last` is an alias',
-    'src/backend/webgpu/state.ts': 'the tables of attention are as many as its nodes',
   });
 });
 
@@ -194,10 +193,8 @@ test('functions have at most 80 lines, without the functions inside them, and 5 
     'e2e/consumer/module.ts talk': 'every call of the library once, for the compiler only',
     'e2e/pages/wasm_linear.ts measure': 'one measurement with memory that its steps share',
     'e2e/tools/drill_quota.ts drill': 'one visit told from its start to its end',
-    'src/backend/wasm/runner.ts createWasmRunner': 'its parts share the state of a runner',
     'src/backend/webgpu/device.ts openDevice': 'what is found out about an adapter, in order',
     'src/backend/webgpu/linear.ts partDispatch': 'one dispatch: its files, constants and buffers',
-    'src/backend/webgpu/runner.ts createWebGpuRunner': 'its parts share the state of a runner',
     'src/engine/tokenizer_files.ts tokenizerFilesFromGguf': 'mostly the file that it writes',
   });
   expectOnly(namesOf(functions.filter(({ parameters }) => parameters > 5)), {

@@ -7,12 +7,19 @@ export { mapMatrices, matricesOf, vectorsOf, weightsOf } from '../backend/plan';
 export { randomWeightRows } from '../backend/random_weights';
 export { GREEDY_SAMPLING } from '../backend/sampling';
 export { allocatedBytes, WasmHeap } from '../backend/wasm/memory';
-export { convolutionFields, registerWasmLowerings } from '../backend/wasm/lower';
+export { attentionFields, convolutionFields, registerWasmLowerings, reserveCaches } from '../backend/wasm/lower';
 export { registerKernels } from '../backend/wasm/module';
 export { createWasmProgram } from '../backend/wasm/program';
 export { WEIGHT } from '../backend/wasm/structs';
 export { bufferBytes, reductionLibrary } from '../backend/webgpu/dispatch';
-export { convolutionRing, registerWebGpuLowerings, weightVectorRegion } from '../backend/webgpu/lower';
+export {
+  attendCached,
+  attendShape,
+  convolutionRing,
+  headPreparation,
+  registerWebGpuLowerings,
+  weightVectorRegion,
+} from '../backend/webgpu/lower';
 export { maxBindingBytes, packedMatrixBytes, staging, unallocatedMatrixParts } from '../backend/webgpu/repack';
 export { createWebGpuProgram } from '../backend/webgpu/program';
 export { registerShaders } from '../backend/webgpu/shader';
