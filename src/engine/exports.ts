@@ -1,5 +1,5 @@
 /**
- * What the engine exports to side files (src/modules/), a line for each file. Their build takes these names from the
+ * What the engine exports to side files (src/modules/), each on one line with its file. Their build takes these names from the
  * engine instead of a copy (script_texts.ts). A side file that imports another name of these files does not build.
  */
 export { recordModel } from '../backend/model_plan';
@@ -12,14 +12,8 @@ export { registerKernels } from '../backend/wasm/module';
 export { createWasmProgram } from '../backend/wasm/program';
 export { WEIGHT } from '../backend/wasm/structs';
 export { bufferBytes, reductionLibrary } from '../backend/webgpu/dispatch';
-export {
-  attendCached,
-  attendShape,
-  convolutionRing,
-  headPreparation,
-  registerWebGpuLowerings,
-  weightVectorRegion,
-} from '../backend/webgpu/lower';
+export { attendCached, attendShape, convolutionRing, headPreparation } from '../backend/webgpu/lower';
+export { registerWebGpuLowerings, weightVectorRegion } from '../backend/webgpu/lower';
 export { maxBindingBytes, packedMatrixBytes, staging, unallocatedMatrixParts } from '../backend/webgpu/repack';
 export { createWebGpuProgram } from '../backend/webgpu/program';
 export { registerShaders } from '../backend/webgpu/shader';
