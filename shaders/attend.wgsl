@@ -1,5 +1,6 @@
 // attend — one token: q, k ← rope(rmsnorm_head(q, k)); cache ← k, v; softmax(q·k / √d)·v over one span of positions
-// qkv [(H + 2K)·d] f32 · q_norm, k_norm [d] f32 · rope table · keys, values [position, K, d] → y [H, d] f32; where the
+// qkv [(H + 2K)·d, then gates] f32
+// q_norm, k_norm [d] f32 · rope table · keys, values [position, K, d] → y [H, d] f32; where the
 // context needs several spans, y is [H, spans, d + 4] for attend_merge: sums that are not yet divided, then their
 // divisor and their largest score one workgroup per span of SPAN positions and 4 query heads of one kv head. Scores: a
 // thread per key; sums: d/8 threads per key.
@@ -9,8 +10,9 @@ override K: u32;
 override d: u32; // at most 128, a multiple of 8
 override spans: u32; // 1: y is the result
 override SPAN: u32; // at most 512
-override q_eps: f32;
+override q_eps: f32; // negative: no norm
 override k_eps: f32;
+override gate = 0u; // gates at the end of qkv: H or 0
 
 @group(0) @binding(0) var<storage, read> qkv: array<f32>;
 @group(0) @binding(1) var<storage, read> q_norm: array<f32>;
@@ -30,9 +32,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let heads = min(4u, (kv + 1u) * G - first);
   let span = group.y;
   let position = step.position;
-  let begin = span * SPAN;
-  if (begin > position) { return; }
-  let end = min(begin + SPAN, position + 1u);
+  let first_of_span = (first_key(0u) / SPAN + span) * SPAN;
+  let begin = max(first_of_span, first_key(0u));
+  let end = min(first_of_span + SPAN, position + 1u);
+  if (begin >= end) { return; }
   let half = d / 2u;
 
   // norm and RoPE of the four heads; the span that holds the new token appends its key and value
@@ -43,14 +46,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     own = q_raw(first, heads, i);
     own_k = qkv[(H + kv) * d + i];
   }
-  let q_scale = inverseSqrt(group_sum4(own * own, lid) / f32(d) + q_eps);
-  let k_scale = inverseSqrt(group_sum4(vec4<f32>(own_k * own_k), lid).x / f32(d) + k_eps);
+  let q_scale = select(inverseSqrt(group_sum4(own * own, lid) / f32(d) + q_eps), vec4<f32>(1.0), q_eps < 0.0);
+  let k_scale = select(inverseSqrt(group_sum4(vec4<f32>(own_k * own_k), lid).x / f32(d) + k_eps), 1.0, k_eps < 0.0);
   if (i < d) {
     let other = select(i - half, i + half, i < half);
     let r = rope_at(position, select(i - half, i, i < half), half);
     let sine = select(r.y, -r.y, i < half);
-    q[i] = q_scale * inverseSqrt(f32(d)) * (own * q_norm[i] * r.x + q_raw(first, heads, other) * q_norm[other] * sine);
-    k[i] = k_scale * (own_k * k_norm[i] * r.x + qkv[(H + kv) * d + other] * k_norm[other] * sine);
+    q[i] = q_scale * inverseSqrt(f32(d)) *
+      (own * q_weight(i) * r.x + q_raw(first, heads, other) * q_weight(other) * sine);
+    k[i] = k_scale * (own_k * k_weight(i) * r.x + qkv[(H + kv) * d + other] * k_weight(other) * sine);
   }
   workgroupBarrier();
   let units = d / 8u;
@@ -132,6 +136,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   if (heads > 2u) { write_heads(first + 2u, heads - 2u, span, total.zw, top.zw, lid, slots); }
 }
 
+fn q_weight(i: u32) -> f32 { return select(q_norm[i], 1.0, q_eps < 0.0); }
+fn k_weight(i: u32) -> f32 { return select(k_norm[i], 1.0, k_eps < 0.0); }
+
 fn q_raw(first: u32, heads: u32, i: u32) -> vec4<f32> {
   var x = vec4<f32>(qkv[first * d + i], 0.0, 0.0, 0.0);
   if (heads > 1u) { x.y = qkv[(first + 1u) * d + i]; }
@@ -156,6 +163,7 @@ fn write_heads(first: u32, heads: u32, span: u32, total: vec2<f32>, top: vec2<f3
     var sum = vec4<f32>(0.0);
     for (var s = 0u; s < slots; s++) { sum += scores[4u * (s * (d / 8u) + quad / 2u) + 2u * h + quad % 2u]; }
     let l = total[h];
+    if (gate > 0u) { sum /= 1.0 + exp(-qkv[(H + 2u * K) * d + first + h]); }
     if (spans == 1u) {
       sum /= l;
       let at = (first + h) * d + 4u * quad;

@@ -12,7 +12,7 @@ override SPAN: u32; // positions per span, as in attend
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
   let stride = d + 4u;
   let base = group.x * spans * stride;
-  let count = min(spans, step.position / SPAN + 1u);
+  let count = min(spans, step.position / SPAN + 1u - first_key(0u) / SPAN);
   var top = span_results[base + d + 1u];
   for (var s = 1u; s < count; s++) { top = max(top, span_results[base + s * stride + d + 1u]); }
   var total = 0.0;

@@ -1,11 +1,13 @@
-// attend_prefill — y[t,h] = softmax(q[t,h]·keys / √d)·values over positions 0 … position + t, online softmax in f32
-// qkv [T, (H + 2K)·d] f32, q normed and rotated (rope_append) · keys, values [position, K, d] → y [T, H·d] f32
+// attend_prefill — y[t,h] = softmax(q[t,h]·keys / √d)·values over first_key(t) … end_key(t) − 1, online softmax in f32
+// qkv [T, (H + 2K)·d, then gates] f32, q normed and rotated (rope_append)
+// keys, values [position, K, d] → y [T, H·d] f32
 // one workgroup per kv head and 32 rows (token, query head); 8 threads per row; tiles of at most 32 keys in workgroup
 // memory.
 // Bound by: arithmetic.
 override H: u32;
 override K: u32;
 override d: u32; // at most 128, a multiple of 8
+override gate = 0u; // gates at the end of a row: H, a multiple of 4, or 0
 
 @group(0) @binding(0) var<storage, read> qkv: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read_write> y: array<vec4<f32>>;
@@ -28,22 +30,24 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let quads = d / 4u;
   let stride = quads + 1u;
   let keys_per_tile = min(2048u / d, 32u);
-  let end = step.position + last + 1u;
+  let end = end_key(last);
 
   let row = lid / LANES;
   let lane = lid % LANES;
   let token = min(first + row / G, last);
   let owned = row < per_tile * G && first + row / G <= last;
   let head = kv * G + row % G;
-  let last_visible = step.position + token; // the last position that this row attends to
-  let q = (token * (H + 2u * K) + head) * quads;
+  let low = first_key(token);
+  let visible_keys = end_key(token) - low;
+  let gates = (token + 1u) * ((H + 2u * K) * quads + gate / 4u) - gate / 4u;
+  let q = gates - (H + 2u * K - head) * quads;
   let scale = inverseSqrt(f32(d));
 
   var sums: array<vec4<f32>, 4>; // vec4s lane, lane + 8, … of the row: d ≤ 128
   var top = -3.4e38;
   var total = 0.0;
 
-  for (var begin = 0u; begin < end; begin += keys_per_tile) {
+  for (var begin = first_key(first); begin < end; begin += keys_per_tile) {
     let count = min(keys_per_tile, end - begin);
     workgroupBarrier();
     for (var n = lid; n < count * (d / 8u); n += 256u) {
@@ -64,7 +68,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     for (var j = 0u; j < 4u; j++) {
       let key = lane + j * LANES;
-      let visible = key < count && begin + key <= last_visible;
+      let visible = begin + key - low < visible_keys;
       let s = scale * (dots[j].x + dots[j].y + dots[j].z + dots[j].w);
       if (key < keys_per_tile) { weight[row * STRIDE + key] = select(-3.4e38, s, visible); }
     }
@@ -79,7 +83,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     workgroupBarrier();
     for (var j = 0u; j < 4u; j++) {
       let key = lane + j * LANES;
-      let visible = key < count && begin + key <= last_visible;
+      let visible = begin + key - low < visible_keys;
       if (key < keys_per_tile) {
         weight[row * STRIDE + key] = select(0.0, exp(weight[row * STRIDE + key] - top), visible);
       }
@@ -106,6 +110,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 
   if (owned) {
     let at = (token * H + head) * quads;
+    if (gate > 0u) { total *= 1.0 + exp(-qkv[gates + head / 4u][head % 4u]); }
     for (var j = 0u; j < 4u; j++) {
       let i = lane + j * LANES;
       if (i < quads) { y[at + i] = sums[j] / total; }

@@ -23,7 +23,6 @@ test('the lowerings are the only lists of ops: no other file asks for the op of 
   expectOnly(asking, {
     'src/backend/wasm/lower.ts': 'the node behind a linear one decides whether a barrier is needed',
     'src/backend/webgpu/lower.ts': 'in_proj and the convolution behind it become one dispatch; `last` is an alias',
-    'src/backend/webgpu/state.ts': 'the tables of attention are as many as its nodes',
   });
 });
 
@@ -194,10 +193,8 @@ test('functions have at most 80 lines, without the functions inside them, and 5 
     'e2e/consumer/module.ts talk': 'every call of the library once, for the compiler only',
     'e2e/pages/wasm_linear.ts measure': 'one measurement with memory that its steps share',
     'e2e/tools/drill_quota.ts drill': 'one visit told from its start to its end',
-    'src/backend/wasm/runner.ts createWasmRunner': 'its parts share the state of a runner',
     'src/backend/webgpu/device.ts openDevice': 'what is found out about an adapter, in order',
     'src/backend/webgpu/linear.ts partDispatch': 'one dispatch: its files, constants and buffers',
-    'src/backend/webgpu/runner.ts createWebGpuRunner': 'its parts share the state of a runner',
     'src/engine/tokenizer_files.ts tokenizerFilesFromGguf': 'mostly the file that it writes',
   });
   expectOnly(namesOf(functions.filter(({ parameters }) => parameters > 5)), {
@@ -205,15 +202,11 @@ test('functions have at most 80 lines, without the functions inside them, and 5 
     'e2e/pages/gpu.ts costs': 'called from the test over the wire',
     'e2e/pages/gpu.ts counts': 'called from the test over the wire',
     'e2e/pages/gpu_models.ts randomModel': 'the shape of a model: layers, D, F',
-    'src/backend/reference/ops.ts shortConv': 'the dimensions of its arrays',
     'src/backend/wasm/linear_check.ts linear': 'a call of C',
     'src/backend/wasm/linear_check.ts multiply': 'a call of C',
     'src/backend/wasm/linear_check.ts quantize': 'a call of C',
-    'src/backend/wasm/lower.ts lowerPlanToWasmOps': 'an object of options is still to be made',
-    'src/backend/webgpu/logprobs.ts createGpuLogprobs': 'an object of options is still to be made',
     'src/backend/webgpu/lower.ts fuseConvolution': 'an object of options is still to be made',
     'src/backend/webgpu/repack.ts upload': 'an object of options is still to be made',
-    'src/backend/webgpu/sampler.ts createGpuTokenSampler': 'an object of options is still to be made',
     'src/engine/generate.ts generate': 'an object of options is still to be made',
     'src/store/storage_space.ts makeRoom': 'an object of options is still to be made',
     'src/text/jinja/strings.ts made': 'the groups of a regular expression',

@@ -19,6 +19,7 @@ declare module 'virtual:rivulet-kernels' {
   export const Activation: Record<string, number>;
   export const Convolution: Record<string, number>;
   export const OpKind: Record<string, number>;
+  export const Pairs: Record<string, number>;
   /** … and constants */
   export const CONV_RING_POSITIONS: number;
   export const KV_PAGE_POSITIONS: number;

@@ -173,7 +173,7 @@ const gpu = {
         op.attend(
           op.embed(table),
           { kind: 'kv', layer: 0, kvHeads: K, headDim: d },
-          { qNorm, kNorm, heads: H, ropeTheta: 1e6 },
+          { qNorm, kNorm, heads: H, rope: { theta: 1e6 } },
         ),
       );
       const state = await firstState(backend, plan, { contextLength: 4096, prefillBatch: 256 });

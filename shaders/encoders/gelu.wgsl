@@ -1,5 +1,5 @@
-// act — v · Φ(v), with the error function to 1.5e-7 (Abramowitz and Stegun 7.1.26). `tail` is half of 1 − erf(|v| /
-// √2).
+// act — v · Φ(v), with the error function to 1.5e-7 (Abramowitz and Stegun 7.1.26). `tail` is half of
+// 1 − erf(|v| / √2).
 fn act(v: f32) -> f32 {
   let x = abs(v) * 0.707106781;
   let t = 1.0 / (1.0 + 0.3275911 * x);

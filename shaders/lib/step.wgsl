@@ -8,3 +8,9 @@ struct Step {
 }
 
 @group(0) @binding(15) var<uniform> step: Step;
+
+override window = 0xffffffffu; // positions that a token attends to, itself among them
+
+// row t of this step attends to the positions from first_key(t) to before end_key(t)
+fn end_key(t: u32) -> u32 { return step.position + t + 1u; }
+fn first_key(t: u32) -> u32 { return end_key(t) - min(end_key(t), window); }

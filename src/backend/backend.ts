@@ -175,8 +175,14 @@ export interface State {
   readonly position: number;
   /** bytes that it holds now; they grow with the position */
   readonly bytes: number;
-  /** Reads 1 … prefillBatch tokens of the prompt; the logits are then those of the last one. Drops a pending token. */
-  prefill(tokens: Uint32Array): Promise<void>;
+  /**
+   * Reads 1 … prefillBatch tokens of the prompt; the logits are then those of the last one. Drops a pending token. A
+   * plan that keeps nothing of them, neither keys nor columns, begins at position 0 again.
+   * @param sequences for a plan with nodes that read a sequence in both directions: the ends of the sequences among
+   * these tokens, ascending, the last one their number; by default all are one sequence
+   * @throws RequestError, ContextError, MemoryError
+   */
+  prefill(tokens: Uint32Array, sequences?: Uint32Array): Promise<void>;
   /**
    * Repeats `steps` times: reads the pending token, if there is one, and draws the next one, which becomes pending.
    * Resolves to the drawn tokens, in order. A mask holds for one step: with more it is refused. For the penalties, all

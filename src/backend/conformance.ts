@@ -1,16 +1,16 @@
 /**
  * The cases that every backend must compute like the reference: small plans of odd shapes over random weights. The same
  * code builds a case for both. A case runs for every T of CONFORMANCE_PROMPT_LENGTHS, from position 0, and once more in
- * pieces.
+ * pieces; or in its own pieces only.
  */
-import type { Act, LayerNorm, Matrix, Norm, Ops, Vector } from '../model/ops';
+import type { Act, Attend, LayerNorm, Matrix, Norm, Ops, Vector } from '../model/ops';
 import { DTYPES, type Dtype } from '../tensor/dtype';
-import { firstState, type Backend } from './backend';
+import { firstState, type Backend, type State } from './backend';
 import { recordPlan } from './plan';
 import { seededRandom, writeRandomMatrix } from './random_weights';
 
 export const CONFORMANCE_PROMPT_LENGTHS = [1, 2, 3, 7, 33, 65, 130];
-const LONGEST = 130;
+export const LONGEST = 130;
 /** LONGEST tokens in pieces; a piece of one token takes the kernels of decode */
 const PIECES = [1, 2, 4, 8, 16, 32, 64, 2, 1];
 const VOCABULARY = 131;
@@ -20,6 +20,10 @@ export interface ConformanceCase {
   build: (op: Ops, make: CaseTensorFactory) => Act | Act[];
   /** the input of a linear map is not on the int8 grid here, so that int8 activations round */
   offGrid?: boolean;
+  /** run only these pieces, and compare the output of each */
+  pieces?: number[];
+  /** also run LONGEST tokens as sequences with these ends */
+  sequences?: number[];
 }
 
 /** Whether WebGPU can run the case with int8 activations: it has a linear map with quantized weights. */
@@ -51,6 +55,37 @@ export function exceededErrorBound(
   if (cache && name.startsWith('attend')) return bounded('nmse', nmse, cache === 'f16' ? 5e-7 : 5e-9);
   return bounded('largest difference over rms', maxAbs / rms, 1e-4);
 }
+
+/** Attention with norms and RoPE if the options do not say otherwise: over a cache, or within sequences. */
+export function attendCase(
+  name: string,
+  [H, K, d]: readonly [number, number, number],
+  options: Partial<Attend> = {},
+  more: Partial<ConformanceCase> = {},
+): ConformanceCase {
+  return {
+    name: `attend H ${H} K ${K} d ${d}${name}`,
+    build: (op, make) =>
+      op.attend(
+        make.input(op, (H + 2 * K) * d + (options.gate ? H : 0)),
+        more.sequences ? undefined : { kind: 'kv', layer: 0, kvHeads: K, headDim: d },
+        {
+          qNorm: 'qNorm' in options ? undefined : make.norm('q', d),
+          kNorm: 'kNorm' in options ? undefined : make.norm('k', d),
+          heads: H,
+          kvHeads: more.sequences && K,
+          rope: { theta: 10000 },
+          ...options,
+        },
+      ),
+    ...more,
+  };
+}
+
+/** the first two pairs turn, as in the full layers of LFM3 the first half */
+export const factors = (d: number): number[] => Array.from({ length: d / 2 }, (_, i) => (i < 2 ? 1 + i : 1e30));
+/** over several pages and spans; the last pieces take the kernels of decode */
+const LONG_PIECES = [130, 130, 130, 120, 1, 1, 1, 40, 1];
 
 /** Random weights and input; the same names give the same numbers on every backend. */
 export interface CaseTensorFactory {
@@ -210,16 +245,15 @@ export const CONFORMANCE_CASES: ConformanceCase[] = [
       [6, 2, 80],
       [2, 1, 128],
     ] as const
-  ).map(([H, K, d]): ConformanceCase => ({
-    // prettier-ignore
-    name: `attend H ${H} K ${K} d ${d}`,
-    build: (op, make) =>
-      op.attend(
-        make.input(op, (H + 2 * K) * d),
-        { kind: 'kv', layer: 0, kvHeads: K, headDim: d },
-        { qNorm: make.norm('q', d), kNorm: make.norm('k', d), heads: H, ropeTheta: 10000 },
-      ),
-  })),
+  ).map((shape) => attendCase('', shape)),
+  attendCase(' without norms', [4, 2, 64], { qNorm: undefined, kNorm: undefined }),
+  attendCase(' without a norm of k and a rotation', [3, 1, 32], { kNorm: undefined, rope: undefined }),
+  attendCase(' factors', [6, 2, 80], { rope: { theta: 1e6, factors: factors(80) } }),
+  attendCase(' window 5', [3, 1, 32], { window: 5 }),
+  attendCase(' window 64', [4, 2, 64], { window: 64 }),
+  attendCase(' gate', [8, 2, 80], { gate: true }),
+  attendCase(' window 300 gate, long', [4, 1, 32], { window: 300, gate: true }, { pieces: LONG_PIECES }),
+  attendCase(' window 40, long', [3, 1, 32], { window: 40 }, { pieces: LONG_PIECES }),
 ];
 
 export interface CaseRunOutput {
@@ -228,8 +262,9 @@ export interface CaseRunOutput {
   values: Float32Array;
 }
 
-/** Runs a case on a backend: for every T, and then LONGEST tokens in PIECES. */
-export async function runConformanceCase({ build }: ConformanceCase, backend: Backend): Promise<CaseRunOutput[]> {
+/** Runs a case on a backend: for every T, and then LONGEST tokens in PIECES and in sequences; or its own pieces. */
+export async function runConformanceCase(one: ConformanceCase, backend: Backend): Promise<CaseRunOutput[]> {
+  const { build } = one;
   const specs = new Map<string, Matrix>();
   const vectors = new Map<string, Vector>();
   const values = (name: string, length: number, low: number, high: number): Float32Array => {
@@ -270,20 +305,36 @@ export async function runConformanceCase({ build }: ConformanceCase, backend: Ba
     );
   const plan = recordPlan((op) => build(op, make));
 
-  const state = await firstState(backend, plan, { contextLength: 256, prefillBatch: LONGEST });
+  const contextLength = one.pieces ? 1024 : 256;
+  const state = await firstState(backend, plan, { contextLength, prefillBatch: LONGEST });
+  const outcomes = await runPieces(state, one);
+  state.program.dispose();
+  return outcomes;
+}
+
+async function runPieces(state: State, { pieces, sequences }: ConformanceCase): Promise<CaseRunOutput[]> {
   const next = seededRandom('tokens');
-  const tokens = Uint32Array.from({ length: LONGEST }, () => next() % VOCABULARY);
+  const tokens = Uint32Array.from({ length: pieces ? 1024 : LONGEST }, () => next() % VOCABULARY);
   const outcomes: CaseRunOutput[] = [];
+  let at = 0;
+  for (const piece of pieces ?? []) {
+    await state.prefill(tokens.slice(at, (at += piece)));
+    outcomes.push({ run: `${piece} tokens to ${at}`, values: await state.logits() });
+  }
+  if (pieces) return outcomes;
   for (const T of CONFORMANCE_PROMPT_LENGTHS) {
     if (!state.rewind(0)) throw new Error('rewind(0) was refused');
     await state.prefill(tokens.slice(0, T));
     outcomes.push({ run: `T ${T}`, values: await state.logits() });
   }
   state.rewind(0);
-  let at = 0;
   for (const piece of PIECES) await state.prefill(tokens.slice(at, (at += piece)));
   outcomes.push({ run: 'pieces', values: await state.logits() });
-  state.program.dispose();
+  if (sequences) {
+    state.rewind(0);
+    await state.prefill(tokens, Uint32Array.from(sequences));
+    outcomes.push({ run: 'sequences', values: await state.logits() });
+  }
   return outcomes;
 }
 

@@ -1,5 +1,9 @@
 /** The cases of conformance.ts that need the side file `encoders`. */
-import type { ConformanceCase } from './conformance';
+import { attendCase, factors, LONGEST, type ConformanceCase } from './conformance';
+
+const NO_NORMS = { qNorm: undefined, kNorm: undefined };
+const INTERLEAVED = { theta: 10000, pairs: 'interleaved' } as const;
+const ENDS = [1, 3, 40, 41, LONGEST];
 
 export const ENCODER_CASES: ConformanceCase[] = [
   ...(['F32', 'F16', 'Q4_0', 'Q8_0', 'Q6_K'] as const).map((dtype): ConformanceCase => {
@@ -70,6 +74,7 @@ export const ENCODER_CASES: ConformanceCase[] = [
         bias: D === 33 || D === 65 ? make.vector('b', D) : undefined,
         gated,
       }),
+    sequences: D === 32 ? [67, LONGEST] : ENDS,
   })),
   ...(
     [
@@ -87,4 +92,19 @@ export const ENCODER_CASES: ConformanceCase[] = [
         { bias: D === 33 ? make.vector('b', D) : undefined, gated: false },
       ),
   })),
+  attendCase(' interleaved', [4, 2, 64], { rope: INTERLEAVED }),
+  attendCase(' interleaved gate', [4, 2, 64], { kNorm: undefined, rope: INTERLEAVED, gate: true }),
+  attendCase(' interleaved without norms, window 64', [3, 1, 32], {
+    ...NO_NORMS,
+    rope: { ...INTERLEAVED, factors: factors(32) },
+    window: 64,
+  }),
+  attendCase(' within', [3, 3, 72], { ...NO_NORMS, rope: undefined }, { sequences: ENDS }),
+  attendCase(' within norms rope gate', [8, 2, 64], { gate: true }, { sequences: [67, LONGEST] }),
+  attendCase(
+    ' within norm of q, interleaved',
+    [6, 2, 80],
+    { kNorm: undefined, rope: INTERLEAVED },
+    { sequences: ENDS },
+  ),
 ];

@@ -2,9 +2,9 @@ import type { ESTree } from 'vite';
 import { describe, expect, it } from 'vitest';
 import { printByLayer, shapePlan, SIXTEEN_LAYERS, tinyCheckpoint } from '../../e2e/fake_device';
 import { parseSource } from '../../e2e/sources';
-import type { Matrix, Vector } from '../model/ops';
+import type { Act, Matrix, Ops, Vector } from '../model/ops';
 import type { Dtype } from '../tensor/dtype';
-import type { Backend } from './backend';
+import { firstState, type Backend, type State } from './backend';
 import { CONFORMANCE_CASES, runConformanceCase, type CaseTensorFactory } from './conformance';
 import { ENCODER_CASES } from './conformance_encoders';
 import {
@@ -20,8 +20,9 @@ import {
 } from './plan';
 import { writeRandomMatrix } from './random_weights';
 import { openReferenceBackend } from './reference/backend';
+import { GREEDY_SAMPLING } from './sampling';
 import { openWasmBackend } from './wasm/backend';
-import { ENCODER_LOWERINGS } from './webgpu/encoders_layers';
+import { WEBGPU_ENCODER_LOWERINGS } from './webgpu/encoders_layers';
 import { LOWERINGS } from './webgpu/lower';
 import { selfTestPlan } from './webgpu/self_test';
 
@@ -37,7 +38,11 @@ const make: CaseTensorFactory = {
   matrix,
   vector,
   norm: (name, length) => ({ weight: vector(name, length), eps: 1e-5 }),
-  layerNorm: (name, length) => ({ kind: 'layer', ...make.norm(name, length), bias: vector('bias', length) }),
+  layerNorm: (name, length, biased) => ({
+    kind: 'layer',
+    ...make.norm(name, length),
+    bias: biased ? vector('bias', length) : undefined,
+  }),
   input: (op, cols) => op.embed(matrix('grid', 131, cols)),
 };
 
@@ -66,7 +71,7 @@ type Declared = ESTree.TSType | ESTree.TSInterfaceBody;
 function declaredFields(): DeclaredField[] {
   const declared = ['src/backend/plan.ts', 'src/model/ops.ts'].flatMap((file) =>
     parseSource(file).body.flatMap((statement) =>
-      statement.type === 'ExportNamedDeclaration' && statement.declaration ? [statement.declaration] : [],
+      statement.type === 'ExportNamedDeclaration' ? (statement.declaration ?? []) : statement,
     ),
   );
   const typeNamed = (name: string): Declared | undefined => {
@@ -88,13 +93,14 @@ function declaredFields(): DeclaredField[] {
     const members = type?.type === 'TSTypeLiteral' ? type.members : type?.type === 'TSInterfaceBody' ? type.body : [];
     return members.filter((member) => member.type === 'TSPropertySignature');
   };
-  const nodesOf = (type: Declared | undefined): Declared[] => {
-    if (type?.type === 'TSUnionType') return type.types.flatMap(nodesOf);
-    const named =
-      type?.type === 'TSTypeReference' && type.typeName.type === 'Identifier' && typeNamed(type.typeName.name);
-    return named ? nodesOf(named) : type ? [type] : [];
+  /** the members of a union, and of the unions that it names */
+  const unionOf = (type: Declared | undefined): Declared[] => {
+    if (type?.type === 'TSUnionType') return type.types.flatMap(unionOf);
+    if (type?.type === 'TSTypeReference' && type.typeName.type === 'Identifier')
+      return unionOf(typeNamed(type.typeName.name));
+    return type ? [type] : [];
   };
-  return nodesOf(typeNamed('PlanNode')).flatMap((node) => {
+  return unionOf(typeNamed('PlanNode')).flatMap((node) => {
     const fields = membersOf(node).map(({ key, optional, typeAnnotation }) => ({
       field: key.type === 'Identifier' ? key.name : '',
       optional,
@@ -127,7 +133,7 @@ describe('the table of ops', () => {
     const weights = openReferenceBackend();
     const cases = ['Q4_0', 'long', 'normAdd'] as const;
     const plans = await Promise.all(cases.map((one) => selfTestPlan(weights, one)));
-    const ops = Object.keys(FIELD_ROLES).filter((op) => !(op in ENCODER_LOWERINGS));
+    const ops = Object.keys(FIELD_ROLES).filter((op) => !(op in WEBGPU_ENCODER_LOWERINGS));
     expect(new Set(plans.flatMap(({ nodes }) => nodes.map(({ op }) => op)))).toEqual(new Set(ops));
   });
 
@@ -214,6 +220,41 @@ describe('options of a linear map', () => {
   });
 });
 
+describe('attention', () => {
+  it('is refused with factors of RoPE that are not one for each pair', () =>
+    expect(() =>
+      recordPlan((op) =>
+        op.attend(op.embed(matrix('t', 9, 24)), undefined, { heads: 1, rope: { theta: 1, factors: [1, 2, 3] } }),
+      ),
+    ).toThrow(/The factors of RoPE are wrong: got 3, wanted 4/));
+});
+
+describe('the sequences of a call', () => {
+  const stateOf = (build: Parameters<typeof recordPlan>[0]): Promise<State> =>
+    firstState(openReferenceBackend(), recordPlan(build), { contextLength: 8, prefillBatch: 6 });
+  const build = (op: Ops): Act => op.attend(op.embed(empty), undefined, { heads: 1 });
+  const empty = { ...matrix('t', 9, 24), values: new Float32Array(9 * 24) };
+
+  it('are refused by a plan that does not tell them apart, and if they do not end with the call', async () => {
+    const wrong = expect.objectContaining({ name: 'RequestError' });
+    const causal = await stateOf((op) => op.embed(empty));
+    await expect(causal.prefill(Uint32Array.of(1, 2), Uint32Array.of(2))).rejects.toEqual(wrong);
+    const within = await stateOf(build);
+    await expect(within.prefill(Uint32Array.of(1, 2), Uint32Array.of(1))).rejects.toEqual(wrong);
+  });
+
+  it('begin at position 0 again, because nothing is kept of those before', async () => {
+    const state = await stateOf(build);
+    for (const T of [6, 4, 6]) {
+      await state.prefill(new Uint32Array(T));
+      expect(state.position).toBe(T);
+    }
+    const drawing = await stateOf((op) => op.last(build(op)));
+    await drawing.prefill(Uint32Array.of(1));
+    await expect(drawing.decode(2, GREEDY_SAMPLING)).rejects.toMatchObject({ name: 'RequestError' });
+  });
+});
+
 describe('an op of a side file that a backend lacks', () => {
   const withUnknownOp = async (backend: Backend): Promise<Plan> => {
     const table = await writeRandomMatrix(backend, matrix('table', 16, 32));
@@ -234,9 +275,10 @@ describe('an op of a side file that a backend lacks', () => {
     await backend.dispose();
   });
 
-  const refused = /^(linear F32 (layer norm|relu)|shortConv (centred D 64|D 33) .*)$/;
+  const refused = /^(linear F32 (layer norm|relu)|shortConv (centred D 64|D 33) .*|attend .* (within|interleaved))$/;
   it.each(ENCODER_CASES.filter(({ name }) => refused.test(name)))('is refused by name: $name', async (one) => {
-    const named = /lacks an operation of the model: got (layerNorm|activate|convolve)\.$/;
+    const named =
+      /lacks an operation of the model: got (layerNorm|activate|convolve|attendWithin|attendInterleaved)\.$/;
     const backend = await openWasmBackend({ threads: 1, variant: 'simd' });
     await expect(runConformanceCase(one, backend)).rejects.toMatchObject({
       name: 'DeviceError',

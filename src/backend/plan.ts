@@ -4,7 +4,7 @@
  * Each backend lowers it to its own form: GPU dispatches, an op list in WASM memory, or plain loops.
  */
 import { fail } from '../errors';
-import type { Act, Activation, Attend, ConvState, KvCache, LayerNorm, Matrix, Norm, Ops, Vector } from '../model/ops';
+import type { Act, Activation, ConvState, KvCache, LayerNorm, Matrix, Norm, Ops, Rope, Vector } from '../model/ops';
 
 /**
  * An activation of a plan. Two activations share a slot when the first has no reader left before the second is written.
@@ -13,6 +13,16 @@ export interface PlanActivation extends Act {
   readonly id: number;
   /** index of the activation buffer that holds it; assigned by `recordPlan` */
   slot: number;
+}
+
+/** What all nodes of attention have. */
+export interface Attention {
+  qkv: PlanActivation;
+  qNorm?: Norm;
+  kNorm?: Norm;
+  heads: number;
+  gate?: boolean;
+  out: PlanActivation;
 }
 
 export type CoreNode =
@@ -29,7 +39,7 @@ export type CoreNode =
   | { op: 'swiglu'; w1: Matrix; w3: Matrix; x: PlanActivation; norm?: Norm; out: PlanActivation }
   | { op: 'normAdd'; x: PlanActivation; norm: Norm; add?: PlanActivation; out: PlanActivation }
   | { op: 'shortConv'; bcx: PlanActivation; taps: Vector; bias?: Vector; state: ConvState; out: PlanActivation }
-  | ({ op: 'attend'; qkv: PlanActivation; cache: KvCache; out: PlanActivation } & Attend)
+  | ({ op: 'attend'; cache: KvCache; rope?: Rope; window?: number } & Attention)
   | { op: 'last'; x: PlanActivation; out: PlanActivation };
 
 /** Options of encoders become nodes of their own, so that a backend without encoders refuses them by name. */
@@ -37,6 +47,10 @@ export type EncoderNode =
   | { op: 'layerNorm'; x: PlanActivation; weight: Vector; bias?: Vector; eps: number; out: PlanActivation }
   /** y = act(x) + add */
   | { op: 'activate'; x: PlanActivation; act: Activation; add?: PlanActivation; out: PlanActivation }
+  /** with pairs (2i, 2i + 1) */
+  | ({ op: 'attendInterleaved'; cache: KvCache; rope: Rope; window?: number } & Attention)
+  /** without a cache, over the rows of a sequence */
+  | ({ op: 'attendWithin'; kvHeads: number; headDim: number; rope?: Rope } & Attention)
   /** shortConv without state, without gates or without both */
   | {
       op: 'convolve';
@@ -68,16 +82,16 @@ type RoleOf<T> = T extends PlanActivation
           ? 'conv'
           : never;
 type Role = RoleOf<PlanActivation | Matrix | Vector | KvCache | ConvState>;
-type Scalar = number | string | boolean;
+type Plain = number | string | boolean | Rope;
 
 /**
- * The roles of all fields of all ops, except the output and plain numbers. Without an op or a field it does not
+ * The roles of all fields of all ops, except the output and plain values. Without an op or a field it does not
  * compile.
  */
 export const FIELD_ROLES: {
   [Op in PlanNode['op']]: {
     [
-      Field in keyof NodeOf<Op> as NonNullable<NodeOf<Op>[Field]> extends Scalar ? never : Exclude<Field, 'out'>
+      Field in keyof NodeOf<Op> as NonNullable<NodeOf<Op>[Field]> extends Plain ? never : Exclude<Field, 'out'>
     ]-?: RoleOf<NonNullable<NodeOf<Op>[Field]>>;
   };
 } = {
@@ -90,6 +104,8 @@ export const FIELD_ROLES: {
   last: { x: 'input' },
   layerNorm: { x: 'input', weight: 'vector', bias: 'vector' },
   activate: { x: 'in place', add: 'in place' },
+  attendInterleaved: { qkv: 'input', cache: 'kv', qNorm: 'vector', kNorm: 'vector' },
+  attendWithin: { qkv: 'input', qNorm: 'vector', kNorm: 'vector' },
   convolve: { x: 'input', taps: 'vector', bias: 'vector', state: 'conv' },
 };
 
@@ -147,6 +163,18 @@ export function checkOps({ nodes }: Plan, lowerings: object, backend: string): v
   if (unknown) fail('DeviceError', { what: `${backend} lacks an operation of the model`, got: unknown.op });
 }
 
+export type AttentionNode = Extract<PlanNode, Attention>;
+
+/** The key/value heads and the width of a head. */
+export const headsOf = (node: AttentionNode): { kvHeads: number; headDim: number } =>
+  'cache' in node ? node.cache : node;
+
+/** The angle by which each pair of a head turns from one position to the next, [d/2]. */
+export const ropeFrequencies = (rope: Rope | undefined, headDim: number): number[] =>
+  Array.from({ length: headDim / 2 }, (_, i) =>
+    rope ? rope.theta ** (-i / (headDim / 2)) / (rope.factors?.[i] ?? 1) : 0,
+  );
+
 /** One activation buffer. */
 export interface ActivationSlot {
   rows: 'T' | 1;
@@ -159,9 +187,14 @@ export interface Plan {
   slots: ActivationSlot[];
   /** Their slots are never used again in the same step. A state draws from the first one, the logits [1, V]. */
   outputs: PlanActivation[];
+  /** the slot of the bounds of each row's sequence, u32 [T, 2], if a node reads a sequence in both directions */
+  bounds?: number;
 }
 
-/** Records the ops that `build` calls; the activations it returns are the plan's outputs. */
+/**
+ * Records the ops that `build` calls; the activations it returns are the plan's outputs.
+ * @throws CheckpointError if the factors of RoPE are not d/2
+ */
 export function recordPlan(build: (op: Ops) => Act | Act[]): Plan {
   const nodes: PlanNode[] = [];
   let next = 0;
@@ -201,19 +234,26 @@ export function recordPlan(build: (op: Ops) => Act | Act[]): Plan {
         ? push({ op: 'shortConv', bcx: x, taps, bias, state, out })
         : push({ op: 'convolve', x, taps, bias, state, gated, out });
     },
-    attend: (qkv, cache, options) =>
-      push({
-        op: 'attend',
-        qkv: qkv as PlanActivation,
-        cache,
-        ...options,
-        out: act(`${qkv.name}.attend`, qkv.rows, options.heads * cache.headDim),
-      }),
+    attend(x, cache, { qNorm, kNorm, heads, kvHeads = heads, rope, window, gate }) {
+      const headDim = cache?.headDim ?? (x.cols - (gate ? heads : 0)) / (heads + 2 * kvHeads);
+      const factors = rope?.factors?.length ?? headDim / 2;
+      if (factors !== headDim / 2)
+        fail('CheckpointError', { what: 'The factors of RoPE are wrong', got: factors, wanted: headDim / 2 });
+      const out = act(`${x.name}.attend`, x.rows, heads * headDim);
+      const qkv = x as PlanActivation;
+      const options = { qNorm, kNorm, heads, rope, gate, out };
+      if (!cache) return push({ op: 'attendWithin', qkv, kvHeads, headDim, ...options });
+      return rope?.pairs === 'interleaved'
+        ? push({ op: 'attendInterleaved', qkv, cache, ...options, rope, window })
+        : push({ op: 'attend', qkv, cache, ...options, window });
+    },
     last: (x) => push({ op: 'last', x: x as PlanActivation, out: act(`${x.name}.last`, 1, x.cols) }),
   });
 
   const outputs = [built].flat() as PlanActivation[];
-  return { nodes, slots: assignSlots(nodes, outputs), outputs };
+  const slots = assignSlots(nodes, outputs);
+  const within = nodes.some((node) => 'kvHeads' in node || ('gated' in node && !node.state));
+  return { nodes, slots, outputs, ...(within && { bounds: slots.push({ rows: 'T', cols: 2 }) - 1 }) };
 }
 
 /** Linear scan: a slot is free after its last reader, that of an output never. */

@@ -1,10 +1,9 @@
-/**
- * Where a state stands, with the rules that all backends share: what a call may do, and how far the state can go back.
- */
+/** Where a state stands, with the rules that all backends share: what a call may do, how far the state can go back. */
 import { fail } from '../errors';
 import type { CompileOptions } from './backend';
-import { convStatesOf, tablesOf, type Plan } from './plan';
+import { convStatesOf, kvCachesOf, tablesOf, type Plan } from './plan';
 import type { SamplingParams } from './sampling';
+import { sequenceBounds } from './sequences';
 
 /** Most marks of a state; the oldest goes first. */
 const MAX_MARKS = 32;
@@ -16,6 +15,10 @@ export interface CursorLimits extends CompileOptions {
   convHistory: number;
   /** positions that a convolution's ring holds */
   ringPositions: number;
+  /** nodes read the tokens of a call in both directions, so that it may have several sequences */
+  within: boolean;
+  /** a state holds nothing of the tokens that were read */
+  stateless: boolean;
 }
 
 export function cursorLimits(plan: Plan, options: CompileOptions, ringPositions: number): CursorLimits {
@@ -23,6 +26,8 @@ export function cursorLimits(plan: Plan, options: CompileOptions, ringPositions:
   return {
     ...options,
     ringPositions,
+    within: plan.bounds !== undefined,
+    stateless: !plan.nodes.some((node) => kvCachesOf(node).length || convStatesOf(node).length),
     vocabulary: tables.length ? Math.max(...tables) : Infinity,
     convHistory: Math.max(0, ...plan.nodes.flatMap(convStatesOf).map(({ length }) => length - 1)),
   };
@@ -44,9 +49,12 @@ export class StateCursor {
 
   constructor(private readonly limits: CursorLimits) {}
 
-  /** @throws RequestError, ContextError; then nothing has changed */
-  checkPrefill(tokens: Uint32Array): void {
-    const { prefillBatch, vocabulary } = this.limits;
+  /**
+   * @returns the bounds of the sequences [T, 2], for a plan that needs them. The position may be 0 now.
+   * @throws RequestError, ContextError; then nothing has changed
+   */
+  checkPrefill(tokens: Uint32Array, sequences?: Uint32Array): Uint32Array<ArrayBuffer> | undefined {
+    const { prefillBatch, vocabulary, within, stateless } = this.limits;
     const T = tokens.length;
     if (T < 1 || T > prefillBatch)
       fail('RequestError', {
@@ -61,7 +69,11 @@ export class StateCursor {
         got: unknown,
         wanted: `less than ${vocabulary}`,
       });
-    this.checkContext(T);
+    if (sequences && !within) fail('RequestError', { what: 'The model does not take several sequences' });
+    const bounds = within ? sequenceBounds(T, sequences) : undefined;
+    this.checkContext(stateless ? T - this.position : T);
+    if (stateless) this.rewound(0);
+    return bounds;
   }
 
   prefilled(T: number): void {
@@ -71,14 +83,13 @@ export class StateCursor {
     this.lastRead = T;
   }
 
-  /**
-   * @returns the number of tokens that these steps read. @throws RequestError, ContextError; then nothing has changed
-   */
+  /** @returns the tokens that these steps read. @throws RequestError, ContextError; then nothing has changed */
   checkDecode(steps: number, { mask }: SamplingParams): number {
     if (this.lastRead === 0) fail('RequestError', { what: 'decode needs a prefill before it' });
     if (mask && steps !== 1)
       fail('RequestError', { what: 'A token mask applies to one step only', got: `${steps} steps`, wanted: 1 });
     const reads = Math.max(0, this.pending ? steps : steps - 1);
+    if (reads && this.limits.within) fail('RequestError', { what: 'The model reads no tokens that it draws' });
     this.checkContext(reads);
     return reads;
   }

@@ -8,7 +8,7 @@ export { randomWeightRows } from '../backend/random_weights';
 export { GREEDY_SAMPLING } from '../backend/sampling';
 export { StateCursor } from '../backend/state_cursor';
 export { allocatedBytes, WasmHeap } from '../backend/wasm/memory';
-export { convolutionFields, registerWasmLowerings } from '../backend/wasm/lower';
+export { attentionFields, convolutionFields, registerWasmLowerings, reserveCaches } from '../backend/wasm/lower';
 export { registerKernels } from '../backend/wasm/module';
 export { createWasmProgram } from '../backend/wasm/program';
 export { createWasmState, sizeOf } from '../backend/wasm/state';
@@ -22,7 +22,8 @@ export {
   roomFor,
 } from '../backend/webgpu/conversation';
 export { bufferBytes, reductionLibrary } from '../backend/webgpu/dispatch';
-export { convolutionRing, registerWebGpuLowerings, weightVectorRegion } from '../backend/webgpu/lower';
+export { attendCached, attendShape, convolutionRing, headPreparation } from '../backend/webgpu/lower';
+export { registerWebGpuLowerings, weightVectorRegion } from '../backend/webgpu/lower';
 export { maxBindingBytes, packedMatrixBytes, staging, unallocatedMatrixParts } from '../backend/webgpu/repack';
 export { createWebGpuProgram } from '../backend/webgpu/program';
 export { createReadbackPool } from '../backend/webgpu/readback';

@@ -95,9 +95,9 @@ export function forward(op: Ops, config: Config, m: Lfm2): Act {
 
   function attention(l: AttentionLayer, x: Act, layer: number): Act {
     const cache: KvCache = { kind: 'kv', layer, kvHeads: config.kvHeads, headDim: config.headDim };
-    const { heads, ropeTheta } = config;
+    const { heads, ropeTheta: theta } = config;
     const qkv = op.linear(l.qkvProj, x, { norm: norm(l.operatorNorm) }); //                [T, (H + 2K)·d]
-    const y = op.attend(qkv, cache, { qNorm: norm(l.qNorm), kNorm: norm(l.kNorm), heads, ropeTheta }); // [T, H·d]
+    const y = op.attend(qkv, cache, { qNorm: norm(l.qNorm), kNorm: norm(l.kNorm), heads, rope: { theta } }); // [T, H·d]
     return op.linear(l.outProj, y, { add: x }); //                                         [T, D]
   }
 

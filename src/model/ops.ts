@@ -78,11 +78,28 @@ export interface ConvState {
   readonly length: number;
 }
 
+/** Rotary positions: pair i of a head turns by position · theta^(−2i/d) / factors[i]. */
+export interface Rope {
+  theta: number;
+  /** a pair is (i, i + d/2), or (2i, 2i + 1); 'half' by default */
+  pairs?: 'half' | 'interleaved';
+  /** [d/2], all 1 by default; a very large one stops its pair */
+  factors?: readonly number[];
+}
+
 export interface Attend {
-  qNorm: Norm;
-  kNorm: Norm;
+  /** of each head, [d] */
+  qNorm?: Norm;
+  kNorm?: Norm;
   heads: number;
-  ropeTheta: number;
+  /** key/value heads without a cache, `heads` by default; a cache has its own */
+  kvHeads?: number;
+  /** no rotation by default */
+  rope?: Rope;
+  /** with a cache: position p attends to q with p − window < q ≤ p */
+  window?: number;
+  /** qkv ends in H more columns: the output of head h is multiplied by the sigmoid of column h */
+  gate?: boolean;
 }
 
 export interface Ops {
@@ -101,10 +118,12 @@ export interface Ops {
    */
   shortConv(bcx: Act, taps: Vector, state: ConvState | undefined, options?: { bias?: Vector; gated?: boolean }): Act;
   /**
-   * qkv [T, (H + 2K)·d]: per-head norm of q and k, half-split RoPE by position, append k and v to the cache,
-   * causal softmax(q·k / √d)·v, query head h reading kv head ⌊h·K/H⌋: [T, H·d]
+   * qkv [T, (H + 2K)·d], or [T, (H + 2K)·d + H] with gates: per-head norm of q and k, RoPE by position, append k and v
+   * to the cache, causal softmax(q·k / √d)·v, query head h reading kv head ⌊h·K/H⌋: [T, H·d].
+   * Without a cache all rows of a sequence attend to each other, and positions count from its begin; `prefill` gets the
+   * sequences.
    */
-  attend(qkv: Act, cache: KvCache, options: Attend): Act;
+  attend(qkv: Act, cache: KvCache | undefined, options: Attend): Act;
   /** the row of the last token: [1, cols] */
   last(x: Act): Act;
 }

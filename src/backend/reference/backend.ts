@@ -7,19 +7,31 @@ import type { Matrix, Norm, Vector } from '../../model/ops';
 import { dequantize } from '../../tensor/dequant';
 import { rowBytes } from '../../tensor/dtype';
 import type { Backend, CompileOptions, Program, State } from '../backend';
-import { checkOps, lowerNode, type Lowerings, type Plan, type PlanActivation, type PlanNode } from '../plan';
+import {
+  checkOps,
+  headsOf,
+  lowerNode,
+  type AttentionNode,
+  type Lowerings,
+  type NodeOf,
+  type Plan,
+  type PlanActivation,
+  type PlanNode,
+} from '../plan';
 import { logprobs, sampleToken } from '../sampling';
 import { cursorLimits, StateCursor } from '../state_cursor';
 import {
   ACTIVATIONS,
   attend,
+  attendWithin,
   layerNorm,
   linear,
   rmsNorm,
   shortConv,
   swiglu,
-  type KeyValueCache,
   type ActivationRows,
+  type AttentionConfig,
+  type KeyValueCache,
 } from './ops';
 
 interface ReferenceMatrix extends Matrix {
@@ -77,6 +89,8 @@ type TapModule = (name: string, values: ActivationRows, cols: number) => Activat
 interface StepContext {
   plan: Plan;
   tokens: ArrayLike<number>;
+  /** of each token's sequence, [T, 2], for the nodes that need them */
+  bounds?: Uint32Array;
   acts: Map<PlanActivation, ActivationRows>;
   caches: Map<number, KeyValueCache>;
   columns: Map<number, number[][]>;
@@ -115,6 +129,20 @@ function plusResidual(
   return layer ? tapped(layer[1], sum, out.cols) : sum;
 }
 
+function attentionConfig(node: AttentionNode): AttentionConfig {
+  const norm = (one: Norm | undefined) => one && { weight: valuesOf(one.weight), eps: one.eps };
+  return { ...node, ...headsOf(node), qNorm: norm(node.qNorm), kNorm: norm(node.kNorm) };
+}
+
+function attendCached(
+  node: NodeOf<'attend' | 'attendInterleaved'>,
+  { acts, caches, onAttention }: StepContext,
+): ActivationRows {
+  const { layer } = node.cache;
+  const cache = ofLayer(caches, layer, () => ({ k: [], v: [] }));
+  return attend(acts.get(node.qkv)!, cache, attentionConfig(node), onAttention?.bind(undefined, layer));
+}
+
 const OPS: Lowerings<StepContext, ActivationRows, PlanNode['op']> = {
   embed({ table }, { tokens, tapped }) {
     const { cols: D } = table;
@@ -144,21 +172,15 @@ const OPS: Lowerings<StepContext, ActivationRows, PlanNode['op']> = {
     const convolution = { D: channels, taps: valuesOf(taps), L: length, bias: bias && valuesOf(bias), gated: true };
     return shortConv(acts.get(bcx)!, convolution, past);
   },
-  convolve({ x, taps, bias, state, gated, out: { cols: D } }, { acts, columns }) {
+  convolve({ x, taps, bias, state, gated, out: { cols: D } }, { acts, columns, bounds }) {
     const past = state && ofLayer(columns, state.layer, () => []);
     const L = taps.length / D;
-    return shortConv(acts.get(x)!, { D, taps: valuesOf(taps), L, bias: bias && valuesOf(bias), gated }, past);
+    const convolution = { D, taps: valuesOf(taps), L, bias: bias && valuesOf(bias), gated };
+    return shortConv(acts.get(x)!, convolution, past, bounds);
   },
-  attend({ qkv, cache: { layer, kvHeads, headDim }, heads, qNorm, kNorm, ropeTheta }, { acts, caches, onAttention }) {
-    const cache = ofLayer(caches, layer, () => ({ k: [], v: [] }));
-    const norm = ({ weight, eps }: Norm): { weight: Float32Array; eps: number } => ({ weight: valuesOf(weight), eps });
-    return attend(
-      acts.get(qkv)!,
-      cache,
-      { heads, kvHeads, headDim, qNorm: norm(qNorm), kNorm: norm(kNorm), ropeTheta },
-      onAttention?.bind(undefined, layer),
-    );
-  },
+  attend: attendCached,
+  attendInterleaved: attendCached,
+  attendWithin: (node, { acts, bounds }) => attendWithin(acts.get(node.qkv)!, bounds!, attentionConfig(node)),
   last: ({ x }, { acts }) => acts.get(x)!.slice(-x.cols),
 };
 
@@ -200,10 +222,10 @@ function createState(context: StateContext, cursor: StateCursor, history: number
   let logits: Float32Array | undefined;
   const tapped: TapModule = (name, y, cols) => (onModuleOutput?.(moduleName(name), y, cols), y);
 
-  function step(tokens: ArrayLike<number>): void {
+  function step(tokens: ArrayLike<number>, bounds?: Uint32Array): void {
     const acts = new Map<PlanActivation, ActivationRows>();
     for (const node of plan.nodes)
-      acts.set(node.out, lowerNode(OPS, node, { plan, tokens, acts, ...kept, tapped, onAttention }));
+      acts.set(node.out, lowerNode(OPS, node, { plan, tokens, bounds, acts, ...kept, tapped, onAttention }));
     logits = acts.get(plan.outputs[0])!;
   }
 
@@ -218,9 +240,8 @@ function createState(context: StateContext, cursor: StateCursor, history: number
         [...kept.caches.values()].reduce((sum, { k, v }) => sum + [...k, ...v].reduce((n, row) => n + row.length, 0), 0)
       );
     },
-    async prefill(tokens) {
-      cursor.checkPrefill(tokens);
-      step(tokens);
+    async prefill(tokens, sequences) {
+      step(tokens, cursor.checkPrefill(tokens, sequences));
       history.splice(cursor.position, Infinity, ...tokens);
       cursor.prefilled(tokens.length);
     },

@@ -1,4 +1,5 @@
 /** The ops as plain loops with f64 sums: the reference for every kernel. Rows are tokens. */
+import type { Rope } from '../../model/ops';
 
 import type { Activation } from '../../model/ops';
 
@@ -85,12 +86,14 @@ export interface Convolution {
 /**
  * y[t, c] = C[t, c] · (bias[c] + Σ_k taps[c, k] · u[t − before + k, c]) with u = B ⊙ x.
  * @param past u of all earlier positions, [position, D]; that of these tokens is appended, and `before` is L − 1.
- * Without it `before` is ⌊(L − 1) / 2⌋, and u is zero outside of the sequence.
+ * Without it `before` is ⌊(L − 1) / 2⌋, and u is zero outside of the token's sequence.
+ * @param bounds begin and end of each token's sequence, [T, 2]
  */
 export function shortConv(
   x: ActivationRows,
   { D, taps, L, bias, gated }: Convolution,
   past?: number[][],
+  bounds?: Uint32Array,
 ): ActivationRows {
   const width = gated ? 3 * D : D;
   const T = x.length / width;
@@ -101,24 +104,27 @@ export function shortConv(
   const y = new Float32Array(T * D);
   for (let t = 0; t < T; t++) {
     const first = position + t - (past ? L - 1 : (L - 1) >> 1);
+    const [begin, end] = past ? [0, u.length] : bounds!.subarray(2 * t, 2 * t + 2);
     for (let c = 0; c < D; c++) {
       let sum = bias ? bias[c] : 0;
-      for (let k = 0; k < L; k++) sum += taps[c * L + k] * (u[first + k]?.[c] ?? 0); // one sequence: [0, T)
+      for (let k = Math.max(0, begin - first); k < Math.min(L, end - first); k++)
+        sum += taps[c * L + k] * u[first + k][c];
       y[t * D + c] = gated ? x[t * width + D + c] * sum : sum;
     }
   }
   return y;
 }
 
-/** Rotates a head in place: pairs (i, i + d/2), angle position · theta^(−2i/d) */
-export function rope(head: Float32Array, position: number, theta: number): void {
+/** Rotates a head in place: pair i by the angle position · theta^(−2i/d) / factors[i] */
+export function rope(head: Float32Array, position: number, { theta, pairs, factors }: Rope): void {
   const half = head.length / 2;
   for (let i = 0; i < half; i++) {
-    const angle = position * theta ** (-i / half);
+    const angle = (position * theta ** (-i / half)) / (factors?.[i] ?? 1);
     const [cos, sin] = [Math.cos(angle), Math.sin(angle)];
-    const [a, b] = [head[i], head[i + half]];
-    head[i] = a * cos - b * sin;
-    head[i + half] = b * cos + a * sin;
+    const [first, second] = pairs === 'interleaved' ? [2 * i, 2 * i + 1] : [i, i + half];
+    const [a, b] = [head[first], head[second]];
+    head[first] = a * cos - b * sin;
+    head[second] = b * cos + a * sin;
   }
 }
 
@@ -132,58 +138,110 @@ export interface AttentionConfig {
   heads: number;
   kvHeads: number;
   headDim: number;
-  qNorm: { weight: Float32Array; eps: number };
-  kNorm: { weight: Float32Array; eps: number };
-  ropeTheta: number;
+  qNorm?: { weight: Float32Array; eps: number };
+  kNorm?: { weight: Float32Array; eps: number };
+  rope?: Rope;
+  window?: number;
+  gate?: boolean;
 }
 
-/**
- * qkv [T, (H + 2K)·d] → [T, H·d]; The k and v of these tokens are appended to the cache; its length is the position of
- * the first token.
- * @param onWeights called with the attention weights of a head at a position, [position + 1]
- */
+/** called with the attention weights of a head at a position, [position + 1] */
+type OnWeights = (head: number, position: number, weights: Float64Array) => void;
+
+/** Rows of q, k and v at a position: normed and rotated. */
+function headsAt(row: ActivationRows, position: number, s: AttentionConfig): Record<'q' | 'k' | 'v', Float32Array> {
+  const { heads: H, kvHeads: K, headDim: d } = s;
+  const prepared = (x: ActivationRows, norm: AttentionConfig['qNorm']): ActivationRows => {
+    const y = norm ? rmsNorm(x, d, norm.weight, norm.eps) : x.slice();
+    if (s.rope) for (let at = 0; at < y.length; at += d) rope(y.subarray(at, at + d), position, s.rope);
+    return y;
+  };
+  return {
+    q: prepared(row.subarray(0, H * d), s.qNorm),
+    k: prepared(row.subarray(H * d, (H + K) * d), s.kNorm),
+    v: row.slice((H + K) * d, (H + 2 * K) * d),
+  };
+}
+
+/** One row of attention over the positions begin … end − 1, with the gates of its row: [H · d]. */
+function attendRow(
+  q: Float32Array,
+  { k, v }: KeyValueCache,
+  [begin, end]: readonly [number, number],
+  { heads: H, kvHeads: K, headDim: d }: AttentionConfig,
+  onWeights?: (head: number, weights: Float64Array) => void,
+): ActivationRows {
+  const y = new Float32Array(H * d);
+  for (let h = 0; h < H; h++) {
+    const kv = Math.floor((h * K) / H) * d;
+    const scores = new Float64Array(end).fill(-Infinity, 0, begin);
+    for (let p = begin; p < end; p++) {
+      let dot = 0;
+      for (let i = 0; i < d; i++) dot += q[h * d + i] * k[p][kv + i];
+      scores[p] = dot / Math.sqrt(d);
+    }
+    const max = scores.reduce((a, b) => Math.max(a, b));
+    let total = 0;
+    for (let p = 0; p < end; p++) total += scores[p] = Math.exp(scores[p] - max);
+    for (let i = 0; i < d; i++) {
+      let sum = 0;
+      for (let p = begin; p < end; p++) sum += scores[p] * v[p][kv + i];
+      y[h * d + i] = sum / total;
+    }
+    onWeights?.(
+      h,
+      scores.map((score) => score / total),
+    );
+  }
+  return y;
+}
+
+/** Multiplies each head of a row's output by the sigmoid of its gate, which ends the row of qkv. */
+function applyGates(y: ActivationRows, row: ActivationRows, { heads: H, headDim: d, gate }: AttentionConfig): void {
+  if (!gate) return;
+  const gates = row.subarray(row.length - H);
+  for (let i = 0; i < y.length; i++) y[i] /= 1 + Math.exp(-gates[Math.floor(i / d)]);
+}
+
+const rowsOf = (qkv: ActivationRows, { heads: H, kvHeads: K, headDim: d, gate }: AttentionConfig): ActivationRows[] => {
+  const width = (H + 2 * K) * d + (gate ? H : 0);
+  return Array.from({ length: qkv.length / width }, (_, t) => qkv.subarray(t * width, (t + 1) * width));
+};
+
+/** qkv [T, (H + 2K)·d, then gates] → [T, H·d]; k and v are appended to the cache; its length is the first position. */
 export function attend(
   qkv: ActivationRows,
   cache: KeyValueCache,
   s: AttentionConfig,
-  onWeights?: (head: number, position: number, weights: Float64Array) => void,
+  onWeights?: OnWeights,
 ): ActivationRows {
-  const { heads: H, kvHeads: K, headDim: d } = s;
-  const width = (H + 2 * K) * d;
-  const T = qkv.length / width;
-  const y = new Float32Array(T * H * d);
-  for (let t = 0; t < T; t++) {
+  const rows = rowsOf(qkv, s);
+  const y = new Float32Array(rows.length * s.heads * s.headDim);
+  rows.forEach((row, t) => {
     const position = cache.k.length;
-    const row = qkv.subarray(t * width, (t + 1) * width);
-    const q = rmsNorm(row.subarray(0, H * d), d, s.qNorm.weight, s.qNorm.eps);
-    const k = rmsNorm(row.subarray(H * d, (H + K) * d), d, s.kNorm.weight, s.kNorm.eps);
-    for (let h = 0; h < H; h++) rope(q.subarray(h * d, (h + 1) * d), position, s.ropeTheta);
-    for (let h = 0; h < K; h++) rope(k.subarray(h * d, (h + 1) * d), position, s.ropeTheta);
+    const { q, k, v } = headsAt(row, position, s);
     cache.k.push(k);
-    cache.v.push(row.slice((H + K) * d));
+    cache.v.push(v);
+    const begin = Math.max(0, position + 1 - (s.window ?? Infinity));
+    const attended = attendRow(q, cache, [begin, position + 1], s, (head, weights) =>
+      onWeights?.(head, position, weights),
+    );
+    applyGates(attended, row, s);
+    y.set(attended, t * attended.length);
+  });
+  return y;
+}
 
-    for (let h = 0; h < H; h++) {
-      const kv = Math.floor((h * K) / H) * d;
-      const scores = new Float64Array(position + 1);
-      for (let p = 0; p <= position; p++) {
-        let dot = 0;
-        for (let i = 0; i < d; i++) dot += q[h * d + i] * cache.k[p][kv + i];
-        scores[p] = dot / Math.sqrt(d);
-      }
-      const max = scores.reduce((a, b) => Math.max(a, b));
-      let total = 0;
-      for (let p = 0; p <= position; p++) total += scores[p] = Math.exp(scores[p] - max);
-      for (let i = 0; i < d; i++) {
-        let sum = 0;
-        for (let p = 0; p <= position; p++) sum += scores[p] * cache.v[p][kv + i];
-        y[(t * H + h) * d + i] = sum / total;
-      }
-      onWeights?.(
-        h,
-        position,
-        scores.map((score) => score / total),
-      );
-    }
-  }
+/** Without a cache: row t attends to the rows bounds[t, 0] … bounds[t, 1] − 1; positions count from the first. */
+export function attendWithin(qkv: ActivationRows, bounds: Uint32Array, s: AttentionConfig): ActivationRows {
+  const rows = rowsOf(qkv, s);
+  const y = new Float32Array(rows.length * s.heads * s.headDim);
+  const heads = rows.map((row, t) => headsAt(row, t - bounds[2 * t], s));
+  const all = { k: heads.map(({ k }) => k), v: heads.map(({ v }) => v) };
+  rows.forEach((row, t) => {
+    const attended = attendRow(heads[t].q, all, [bounds[2 * t], bounds[2 * t + 1]], s);
+    applyGates(attended, row, s);
+    y.set(attended, t * attended.length);
+  });
   return y;
 }

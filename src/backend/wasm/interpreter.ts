@@ -137,6 +137,11 @@ export class Interpreter {
     this.tokensRead[T > 1 ? 1 : 0] += T + Math.max(draws - 1, 0);
   }
 
+  /** Of the sequences of the next call, for a plan that needs them. */
+  writeBounds(bounds: ArrayLike<number>): void {
+    this.heap.u32.set(bounds, this.lowered.slots[this.plan.bounds!] / 4);
+  }
+
   writeSampling(s: SamplingParams): void {
     const { heap, scope, mask, columns: V } = this;
     const ids = [...(s.bias ?? [])].filter(([id]) => id >= 0 && id < V);
@@ -166,6 +171,7 @@ export class Interpreter {
   /** The fastest number of threads for the first layers. It writes over position 0 of the state that was entered. */
   measureThreads(): number {
     const { plan, header, context: { pool, weightBytes }, lowered: { count } } = this; // prettier-ignore
+    if (plan.bounds !== undefined) this.writeBounds([0, 1]);
     let bytes = 0;
     const end = plan.nodes.findIndex((node) => node.out.rows === 1 || (bytes += weightBytes(node)) > MEASURED_BYTES);
     this.set({ end: end < 0 ? count : Math.max(end, 1), T: 1, position: 0, draws: 0 });

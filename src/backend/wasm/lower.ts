@@ -5,8 +5,11 @@ import type { Matrix, Norm, Vector } from '../../model/ops';
 import {
   activationInputs,
   checkOps,
+  headsOf,
   lowerNode,
   matricesOf,
+  ropeFrequencies,
+  type AttentionNode,
   type Lowerings,
   type MoreLowerings,
   type NodeOf,
@@ -32,8 +35,8 @@ export interface WeightAddressLookup {
 
 /** The table of cos and sin at `offset` of a page: [KV_PAGE_POSITIONS, headDim]; the first half of a row is cos. */
 export interface RopeTableInPage {
-  theta: number;
-  headDim: number;
+  /** angles from one position to the next */
+  frequencies: number[];
   offset: number;
 }
 
@@ -81,7 +84,7 @@ export interface LoweringTarget {
   int16: boolean;
 }
 
-export interface LoweringContext extends LoweringTarget {
+export interface WasmLoweringContext extends LoweringTarget {
   /** memory of this program */
   scope: HeapScope;
   /** the address of an activation */
@@ -95,6 +98,8 @@ export interface LoweringContext extends LoweringTarget {
   convRings: ConvRing[];
   /** offsets of partial results, by shape: all layers of a shape share them */
   partials: Map<string, number>;
+  /** the address of the bounds of sequences; 0 without them */
+  bounds: number;
 }
 
 const normFields = (norm: Norm | undefined, at: WeightAddressLookup): Op | undefined =>
@@ -103,7 +108,7 @@ const normFields = (norm: Norm | undefined, at: WeightAddressLookup): Op | undef
 /** The fields of a convolution; its taps are transposed, and with state it has a ring. */
 export function convolutionFields(
   { taps, bias, state, out: { cols: D } }: NodeOf<'shortConv' | 'convolve'>,
-  { heap, at, scope, inRings, convRings }: LoweringContext,
+  { heap, at, scope, inRings, convRings }: WasmLoweringContext,
 ): Op {
   const L = taps.length / D;
   if (state && L + 64 > CONV_RING_POSITIONS)
@@ -122,7 +127,7 @@ export function convolutionFields(
 }
 
 /** Reserves the keys or the values of a layer in each page: the rows of all heads, then the scales of int16 rows. */
-function reserveCache({ int16, inPage, cacheRows }: LoweringContext, kvHeads: number, headDim: number): number {
+function reserveCache({ int16, inPage, cacheRows }: WasmLoweringContext, kvHeads: number, headDim: number): number {
   const widths = int16 ? [2 * rowStride(headDim), 4] : [4 * rowStride(headDim)];
   const bytes = widths.map((width) => KV_PAGE_POSITIONS * width);
   const first = inPage(kvHeads * bytes.reduce((a, b) => a + b));
@@ -133,8 +138,38 @@ function reserveCache({ int16, inPage, cacheRows }: LoweringContext, kvHeads: nu
   return first;
 }
 
+/** Reserves the keys and values of a layer. */
+export const reserveCaches = (context: WasmLoweringContext, { kvHeads, headDim }: ReturnType<typeof headsOf>): Op => ({
+  keys: reserveCache(context, kvHeads, headDim),
+  values: reserveCache(context, kvHeads, headDim),
+});
+
+/** The fields of attention but for the places of keys and values. */
+export function attentionFields(
+  node: AttentionNode & { window?: number },
+  { at, int16, inPage, ropes, partials }: WasmLoweringContext,
+): Op {
+  const { heads, qNorm, kNorm, rope, window, gate } = node;
+  const { kvHeads, headDim } = headsOf(node);
+  if (heads % kvHeads || headDim % 2)
+    fail('DeviceError', {
+      what: 'The WASM kernels do not support this attention shape',
+      got: `${heads} query heads, ${kvHeads} key/value heads, head width ${headDim}`,
+      wanted: 'an even head width, and query heads in equal groups',
+    });
+  const frequencies = ropeFrequencies(rope, headDim);
+  let table = ropes.find((one) => `${one.frequencies}` === `${frequencies}`);
+  if (!table) ropes.push((table = { frequencies, offset: inPage(KV_PAGE_POSITIONS * headDim * 4) }));
+  const shape = `${heads} ${headDim}`;
+  if (!partials.has(shape)) partials.set(shape, inPage(heads * (rowStride(headDim) + 16) * 4));
+  return {
+    heads, kvHeads, headDim, ...normFields(qNorm, at), kNorm: kNorm && at.vector(kNorm.weight), kEps: kNorm?.eps, window, gate: Number(!!gate),
+    rope: table.offset, partials: partials.get(shape), int16: Number(int16),
+  }; // prettier-ignore
+}
+
 /** The fields of an op beside those of its activations, `int8` and the barrier after it. */
-const LOWERINGS: Lowerings<LoweringContext, Op> = {
+const LOWERINGS: Lowerings<WasmLoweringContext, Op> = {
   embed: ({ table }, { at }) => ({ w: at.matrix(table), segments: table.segments.length, cols: table.cols }),
   linear: ({ w, norm, bias, add }, { at, address }) => ({
     w: at.matrix(w), segments: w.segments.length, ...normFields(norm, at), bias: bias && at.vector(bias), add: add && address(add),
@@ -146,23 +181,7 @@ const LOWERINGS: Lowerings<LoweringContext, Op> = {
   },
   normAdd: ({ norm, add }, { at, address }) => ({ ...normFields(norm, at), add: add && address(add) }),
   shortConv: convolutionFields,
-  attend({ cache: { kvHeads, headDim }, heads, qNorm, kNorm, ropeTheta: theta }, context) {
-    const { at, int16, inPage, ropes, partials } = context;
-    if (heads % kvHeads || headDim % 2)
-      fail('DeviceError', {
-        what: 'The WASM kernels do not support this attention shape',
-        got: `${heads} query heads, ${kvHeads} key/value heads, head width ${headDim}`,
-        wanted: 'an even head width, and query heads in equal groups',
-      });
-    let rope = ropes.find((r) => r.theta === theta && r.headDim === headDim);
-    if (!rope) ropes.push((rope = { theta, headDim, offset: inPage(KV_PAGE_POSITIONS * headDim * 4) }));
-    const shape = `${heads} ${headDim}`;
-    if (!partials.has(shape)) partials.set(shape, inPage(heads * (rowStride(headDim) + 16) * 4));
-    return {
-      heads, kvHeads, headDim, norm: at.vector(qNorm.weight), eps: qNorm.eps, kNorm: at.vector(kNorm.weight), kEps: kNorm.eps,
-      rope: rope.offset, partials: partials.get(shape), keys: reserveCache(context, kvHeads, headDim), values: reserveCache(context, kvHeads, headDim), int16: Number(int16),
-    }; // prettier-ignore
-  },
+  attend: (node, context) => ({ ...attentionFields(node, context), ...reserveCaches(context, node.cache) }),
   last: () => ({}),
 };
 
@@ -180,7 +199,7 @@ function blockLayout(): { bytes: number; reserve(bytes: number): number } {
 }
 
 /** Adds the lowerings of a side file, for plans that are compiled later. */
-export const registerWasmLowerings = (lowerings: MoreLowerings<LoweringContext, Op>): void =>
+export const registerWasmLowerings = (lowerings: MoreLowerings<WasmLoweringContext, Op>): void =>
   void Object.assign(LOWERINGS, lowerings);
 
 /**
@@ -194,14 +213,23 @@ export function lowerPlanToWasmOps(
   target: LoweringTarget,
 ): LoweredPlan {
   checkOps(plan, LOWERINGS, 'WASM');
-  const { heap, kernels, at, int16 } = target;
+  const { heap, kernels, at } = target;
   const slots = plan.slots.map(({ rows, cols }) =>
     scope.alloc((rows === 1 ? 1 : prefillBatch) * cols * 4 + 16, 'activations'),
   );
   const address = (x: PlanActivation): number => slots[x.slot];
   const [page, rings] = [blockLayout(), blockLayout()];
   const parts = { ropes: [] as RopeTableInPage[], cacheRows: [] as CacheRowsInPage[], convRings: [] as ConvRing[] };
-  const context = { heap, kernels, at, int16, scope, address, inPage: page.reserve, inRings: rings.reserve, ...parts, partials: new Map<string, number>() }; // prettier-ignore
+  const context = {
+    ...target,
+    ...parts,
+    scope,
+    address,
+    inPage: page.reserve,
+    inRings: rings.reserve,
+    partials: new Map<string, number>(),
+    bounds: slots[plan.bounds!] ?? 0,
+  };
 
   const list = plan.nodes.map((node, i): Op => {
     const [x] = activationInputs(node);
@@ -255,14 +283,13 @@ function shareRows(node: NodeOf<'linear'>, next: PlanNode | undefined): Pick<Op,
  * by 1e-3.
  */
 export function writeRopeTables(f32: Float32Array, page: number, position: number, ropes: RopeTableInPage[]): void {
-  for (const { theta, headDim, offset } of ropes) {
-    const half = headDim / 2;
-    const frequency = Array.from({ length: half }, (_, i) => theta ** (-i / half));
+  for (const { frequencies, offset } of ropes) {
+    const half = frequencies.length;
     let at = (page + offset) / 4;
-    for (let p = position; p < position + KV_PAGE_POSITIONS; p++, at += headDim)
+    for (let p = position; p < position + KV_PAGE_POSITIONS; p++, at += 2 * half)
       for (let i = 0; i < half; i++) {
-        f32[at + i] = Math.cos(p * frequency[i]);
-        f32[at + half + i] = Math.sin(p * frequency[i]);
+        f32[at + i] = Math.cos(p * frequencies[i]);
+        f32[at + half + i] = Math.sin(p * frequencies[i]);
       }
   }
 }

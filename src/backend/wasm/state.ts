@@ -43,13 +43,15 @@ export class WasmState implements State, InterpretedState {
     return this.scope.bytes;
   }
 
-  async prefill(tokens: Uint32Array): Promise<void> {
-    const { shared, cursor, cursor: { position } } = this; // prettier-ignore
+  async prefill(tokens: Uint32Array, sequences?: Uint32Array): Promise<void> {
+    const { shared, cursor } = this;
     shared.check(this);
-    cursor.checkPrefill(tokens);
+    const bounds = cursor.checkPrefill(tokens, sequences);
+    const { position } = cursor;
     this.allocatePages(position + tokens.length);
     if (!shared.isCurrent(this)) shared.enter(this);
     shared.heap.u32.set(tokens, this.history / 4 + position);
+    if (bounds) shared.writeBounds(bounds);
     shared.run(tokens.length, position, 0, cursor.promptLength);
     cursor.prefilled(tokens.length);
   }

@@ -2,9 +2,11 @@
 import { CONV_RING_POSITIONS } from 'virtual:rivulet-kernels';
 import type { EncoderOp, Lowerings, NodeOf } from '../plan';
 import { reductionLibrary, type Dispatch } from './dispatch';
-import { convolutionRing, weightVectorRegion, type LoweringContext } from './lower';
+import { WEBGPU_ENCODER_ATTENTION } from './encoders_attend';
+import { convolutionRing, weightVectorRegion, type WebGpuLoweringContext } from './lower';
 
-export const ENCODER_LOWERINGS: Lowerings<LoweringContext, Dispatch[], EncoderOp> = {
+export const WEBGPU_ENCODER_LOWERINGS: Lowerings<WebGpuLoweringContext, Dispatch[], EncoderOp> = {
+  ...WEBGPU_ENCODER_ATTENTION,
   layerNorm: ({ x, weight, bias, eps, out }, { gpu, at, T }) => [
     {
       label: 'layer_norm',
@@ -34,7 +36,7 @@ export const ENCODER_LOWERINGS: Lowerings<LoweringContext, Dispatch[], EncoderOp
 
 function convolveDispatches(
   { x, taps, bias, state, gated, out }: NodeOf<'convolve'>,
-  { gpu, state: { rings }, at, T }: LoweringContext,
+  { gpu, state: { rings }, at, T, bounds }: WebGpuLoweringContext,
 ): Dispatch[] {
   const { cols: D } = out;
   const L = taps.length / D;
@@ -42,7 +44,7 @@ function convolveDispatches(
   const grid: Dispatch['grid'] = [Math.ceil(D / 64), T, 1];
   const convolve: Dispatch = {
     label: `convolve.${ring ? 'causal' : 'centred'}`,
-    sources: ['lib/step', 'encoders/one_sequence', 'encoders/convolve'],
+    sources: ['lib/step', 'encoders/convolve'],
     constants: {
       D,
       L,
@@ -57,6 +59,7 @@ function convolveDispatches(
       taps: weightVectorRegion(taps),
       bias: weightVectorRegion(bias ?? taps),
       ring: ring ?? weightVectorRegion(taps),
+      bounds: ring ? gpu.step : bounds!,
       y: at(out),
       step: gpu.step,
     },

@@ -3,9 +3,11 @@ import { CONV_RING_POSITIONS } from 'virtual:rivulet-kernels';
 import { fail } from '../../errors';
 import {
   activationInputs,
+  headsOf,
   kvCachesOf,
   lowerNode,
   matricesOf,
+  type AttentionNode,
   type Lowerings,
   type MoreLowerings,
   type NodeOf,
@@ -23,15 +25,9 @@ import {
 } from './dispatch';
 import { inProjConvDispatches, embedDispatches, linearDispatches, swigluDispatches } from './linear';
 import type { GpuMatrix } from './repack';
-import {
-  attentionNodes,
-  splitAttentionIntoSpans,
-  ropeTableKey,
-  MAX_ATTENTION_SPAN,
-  type ProgramScratch,
-} from './scratch';
+import { attentionNodes, splitAttentionIntoSpans, ropeOf, MAX_ATTENTION_SPAN, type ProgramScratch } from './scratch';
 import { keyCacheBytes, type PlanBuffers } from './state_buffers';
-import type { ConvState, Vector } from '../../model/ops';
+import type { ConvState, Norm, Vector } from '../../model/ops';
 
 export const weightVectorRegion = (vector: Vector): BufferRegion => (vector as GpuWeightVector).region;
 
@@ -49,7 +45,14 @@ export function lowerPlanToDispatches(
 ): Dispatch[][] {
   const at = activationRegions(plan, state, T);
   const dispatches = plan.nodes.map((node) =>
-    lowerNode(LOWERINGS, node, { gpu, state, at, T: node.out.rows === 1 ? 1 : T, context }),
+    lowerNode(LOWERINGS, node, {
+      gpu,
+      state,
+      at,
+      T: node.out.rows === 1 ? 1 : T,
+      context,
+      bounds: state.slots[plan.bounds!],
+    }),
   );
   if (T === 1) plan.nodes.forEach((_, i) => fuseConvolution(gpu, plan, i, state, at, dispatches));
   return dispatches;
@@ -126,7 +129,7 @@ function activationRegions(
   return (act) => slots[(alias.get(act) ?? act).slot];
 }
 
-export interface LoweringContext {
+export interface WebGpuLoweringContext {
   gpu: DispatchContext;
   state: PlanBuffers;
   at(act: PlanActivation): BufferRegion;
@@ -134,9 +137,11 @@ export interface LoweringContext {
   T: number;
   /** positions that attention of one token covers */
   context: number;
+  /** of sequences: begin and end for each token, u32 [T, 2] */
+  bounds: BufferRegion | undefined;
 }
 
-export const LOWERINGS: Lowerings<LoweringContext, Dispatch[]> = {
+export const LOWERINGS: Lowerings<WebGpuLoweringContext, Dispatch[]> = {
   embed: ({ table, out }, { gpu, at, T }) => embedDispatches(gpu, table as GpuMatrix, at(out), T),
   linear: ({ w, x, norm, bias, add, out }, { gpu, at, T }) =>
     linearDispatches(gpu, {
@@ -165,12 +170,12 @@ export const LOWERINGS: Lowerings<LoweringContext, Dispatch[]> = {
     },
   ],
   shortConv: shortConvDispatches,
-  attend: (node, context) => (context.T === 1 ? attendDispatches : attendPrefillDispatches)(node, context),
+  attend: attendCached,
   last: ({ x, out }, { gpu, at }) => (at(x) === at(out) ? [] : [copyLastRowDispatch(gpu, x.cols, at(x), at(out))]),
 };
 
 /** Adds the lowerings of a side file, for plans that are compiled later. */
-export const registerWebGpuLowerings = (lowerings: MoreLowerings<LoweringContext, Dispatch[]>): void =>
+export const registerWebGpuLowerings = (lowerings: MoreLowerings<WebGpuLoweringContext, Dispatch[]>): void =>
   void Object.assign(LOWERINGS, lowerings);
 
 /** @throws CheckpointError if it cannot hold the past of a token */
@@ -184,7 +189,7 @@ export function convolutionRing(rings: PlanBuffers['rings'], { layer, length }: 
   return rings.get(layer)!;
 }
 
-function shortConvDispatches(node: NodeOf<'shortConv'>, { gpu, state, at, T }: LoweringContext): Dispatch[] {
+function shortConvDispatches(node: NodeOf<'shortConv'>, { gpu, state, at, T }: WebGpuLoweringContext): Dispatch[] {
   const { channels: D, length: L } = node.state;
   const [bcx, ring, taps] = [at(node.bcx), convolutionRing(state.rings, node.state), weightVectorRegion(node.taps)];
   const appends = T <= CONV_RING_POSITIONS - (L - 1);
@@ -216,36 +221,63 @@ function shortConvDispatches(node: NodeOf<'shortConv'>, { gpu, state, at, T }: L
   ];
 }
 
-function attendShape({ heads: H, cache: { kvHeads: K, headDim: d, layer } }: NodeOf<'attend'>): {
-  H: number;
-  K: number;
-  d: number;
-} {
-  if (d % 8 || d > 128 || H % K || H / K > 32)
+/** The constants of a shape. */
+export function attendShape(node: AttentionNode): { H: number; K: number; d: number; gate?: number } {
+  const { heads: H, gate } = node;
+  const { kvHeads: K, headDim: d } = headsOf(node);
+  if (d % 8 || d > 128 || H % K || H / K > 32 || (gate && H % 4))
     fail('CheckpointError', {
-      what: `The attention of layer ${layer} has a shape that the kernels do not support`,
+      what: `The attention of ${node.out.name} has a shape that the kernels do not support`,
       got: `${H} query heads, ${K} key/value heads, head width ${d}`,
-      wanted: 'a head width that is a multiple of 8 and at most 128',
+      wanted: `a head width that is a multiple of 8 and at most 128${gate ? ', and heads in fours' : ''}`,
     });
-  return { H, K, d };
+  return { H, K, d, ...(gate && { gate: H }) };
 }
+
+/** A kernel without norms or tables binds something else in their place. */
+const normOrNothing = (norm: Norm | undefined, gpu: DispatchContext): BufferRegion =>
+  norm ? weightVectorRegion(norm.weight) : gpu.step;
+/** The norms of q and k, without which their eps is negative, and the table of RoPE. */
+export const headPreparation = (
+  node: AttentionNode,
+  { gpu, state }: WebGpuLoweringContext,
+): Pick<Dispatch, 'constants' | 'bindings'> => ({
+  constants: { q_eps: node.qNorm?.eps ?? -1, k_eps: node.kNorm?.eps ?? -1 },
+  bindings: {
+    q_norm: normOrNothing(node.qNorm, gpu),
+    k_norm: normOrNothing(node.kNorm, gpu),
+    rope: state.ropes.get(`${ropeOf(node)}`)!,
+  },
+});
 
 const tunedSpan = ({ tunings }: DispatchContext, tuneKey: string): number =>
   tunings.get(tuneKey)?.span ?? tunings.get(ANY_KERNEL)?.span ?? MAX_ATTENTION_SPAN;
-const attendTuneKey = (node: NodeOf<'attend'>, f16Cache: boolean): string =>
-  `attend ${cacheFormat(f16Cache)} ${node.heads}/${node.cache.kvHeads}×${node.cache.headDim}`;
+function attendTuneKey(node: AttentionNode, f16Cache: boolean): string {
+  const { kvHeads, headDim } = headsOf(node);
+  return `attend ${cacheFormat(f16Cache)} ${node.heads}/${kvHeads}×${headDim}`;
+}
 
 /** Positions of the shortest attention span of a plan. */
 export const shortestTunedSpan = (gpu: DispatchContext, plan: Plan, f16Cache: boolean): number =>
   Math.min(MAX_ATTENTION_SPAN, ...attentionNodes(plan).map((node) => tunedSpan(gpu, attendTuneKey(node, f16Cache))));
 
+export function attendCached(node: NodeOf<'attend'>, context: WebGpuLoweringContext): Dispatch[] {
+  return (context.T === 1 ? attendDispatches : attendPrefillDispatches)(node, context);
+}
+
 /** One dispatch for norm, RoPE, append and attention of one token; with several spans, a second one merges them. */
-function attendDispatches(node: NodeOf<'attend'>, { gpu, state, at, context }: LoweringContext): Dispatch[] {
-  const { H, K, d } = attendShape(node);
+function attendDispatches(node: NodeOf<'attend'>, lowering: WebGpuLoweringContext): Dispatch[] {
+  const { gpu, state, at, context } = lowering;
+  const { H, K, d, ...gate } = attendShape(node);
+  const { constants, bindings } = headPreparation(node, lowering);
+  const window = node.window && { window: node.window };
   const { keys, values } = state.caches.get(node.cache.layer)!;
   const y = at(node.out);
   const tuneKey = attendTuneKey(node, state.f16Cache);
-  const { span, spans } = splitAttentionIntoSpans(context, tunedSpan(gpu, tuneKey));
+  const { span, spans } = splitAttentionIntoSpans(
+    Math.min(context, (node.window ?? context) + MAX_ATTENTION_SPAN), // a window begins within a span
+    tunedSpan(gpu, tuneKey),
+  );
   const attend: Dispatch = {
     label: `attend.${cacheFormat(state.f16Cache)}${spans > 1 ? `.spans_${spans}` : ''}`,
     tuneKey,
@@ -257,15 +289,14 @@ function attendDispatches(node: NodeOf<'attend'>, { gpu, state, at, context }: L
       d,
       spans,
       SPAN: spans > 1 ? span : MAX_ATTENTION_SPAN,
-      q_eps: node.qNorm.eps,
-      k_eps: node.kNorm.eps,
+      ...constants,
       group_size: MAX_ATTENTION_SPAN / 4,
+      ...gate,
+      ...window,
     },
     bindings: {
       qkv: at(node.qkv),
-      q_norm: weightVectorRegion(node.qNorm.weight),
-      k_norm: weightVectorRegion(node.kNorm.weight),
-      rope: state.ropes.get(ropeTableKey(node.ropeTheta, d))!,
+      ...bindings,
       keys,
       values,
       y: spans > 1 ? state.spans : y,
@@ -278,15 +309,17 @@ function attendDispatches(node: NodeOf<'attend'>, { gpu, state, at, context }: L
     label: 'attend_merge',
     partOf: attend,
     sources: ['lib/step', 'attend_merge'],
-    constants: { d, spans, SPAN: span },
+    constants: { d, spans, SPAN: span, ...window },
     bindings: { span_results: state.spans, y, step: gpu.step },
     grid: [H, 1, 1],
   };
   return [attend, merge];
 }
 
-function attendPrefillDispatches(node: NodeOf<'attend'>, { gpu, state, at, T }: LoweringContext): Dispatch[] {
-  const { H, K, d } = attendShape(node);
+function attendPrefillDispatches(node: NodeOf<'attend'>, lowering: WebGpuLoweringContext): Dispatch[] {
+  const { gpu, state, at, T } = lowering;
+  const { H, K, d, ...gate } = attendShape(node);
+  const { constants, bindings } = headPreparation(node, lowering);
   const { keys, values } = state.caches.get(node.cache.layer)!;
   const qkv = at(node.qkv);
   const cache = { keys, values, step: gpu.step };
@@ -299,23 +332,17 @@ function attendPrefillDispatches(node: NodeOf<'attend'>, { gpu, state, at, T }: 
         H,
         K,
         d,
-        q_eps: node.qNorm.eps,
-        k_eps: node.kNorm.eps,
+        ...constants,
         group_size: 2 ** Math.ceil(Math.log2(Math.max(d / 2, 4))),
+        ...gate,
       },
-      bindings: {
-        qkv,
-        q_norm: weightVectorRegion(node.qNorm.weight),
-        k_norm: weightVectorRegion(node.kNorm.weight),
-        rope: state.ropes.get(ropeTableKey(node.ropeTheta, d))!,
-        ...cache,
-      },
+      bindings: { qkv, ...bindings, ...cache },
       grid: [H + 2 * K, T, 1],
     },
     {
       label: `attend_prefill.${storage}`,
       sources: ['lib/step', kvLibrary(state.f16Cache), 'attend_prefill'],
-      constants: { H, K, d },
+      constants: { H, K, d, ...gate, ...(node.window && { window: node.window }) },
       bindings: { qkv, y: at(node.out), ...cache },
       grid: [Math.ceil(T / Math.floor(32 / (H / K))), K, 1],
     },

@@ -1,6 +1,5 @@
 /** What all states of a program compute with: activation slots, RoPE tables, the results of attention spans. */
-import type { Attend } from '../../model/ops';
-import { type NodeOf, type Plan } from '../plan';
+import { headsOf, ropeFrequencies, type AttentionNode, type Plan } from '../plan';
 import type { CompileOptions } from '../backend';
 import type { BufferGroup } from './buffer_group';
 import type { BufferRegion, DispatchContext } from './dispatch';
@@ -8,7 +7,7 @@ import type { BufferRegion, DispatchContext } from './dispatch';
 export interface ProgramScratch {
   /** one buffer per activation slot (dispatch.ts gives the reason) */
   slots: BufferRegion[];
-  /** tables of lib/rope.wgsl, by theta and d */
+  /** tables of lib/rope.wgsl, by their frequencies */
   ropes: Map<string, BufferRegion>;
   /** partial results of attention spans, used by one layer at a time */
   spans: BufferRegion;
@@ -31,10 +30,11 @@ export function splitAttentionIntoSpans(positions: number, tunedSpan: number): {
   return { span, spans: roundUpToPower(positions / span) };
 }
 
-export const ropeTableKey = (theta: number, headDim: number): string => `${theta} ${headDim}`;
+/** The angle by which each pair turns from one position to the next: nodes with equal ones share a table. */
+export const ropeOf = (node: AttentionNode): number[] => ropeFrequencies(node.rope, headsOf(node).headDim);
 
 /** They share RoPE tables and the results of spans. */
-export const attentionNodes = (plan: Plan): NodeOf<'attend'>[] => plan.nodes.filter((node) => node.op === 'attend');
+export const attentionNodes = (plan: Plan): AttentionNode[] => plan.nodes.filter((node) => 'qkv' in node);
 
 /** @throws MemoryError; then the caller releases `group` */
 export async function allocateScratch(
@@ -48,19 +48,15 @@ export async function allocateScratch(
   for (const [i, { rows, cols }] of plan.slots.entries())
     slots.push(await group.take(`slot ${i}`, 4 * cols * (rows === 'T' ? prefillBatch : 1)));
   const ropes: ProgramScratch['ropes'] = new Map();
-  for (const {
-    ropeTheta,
-    cache: { headDim },
-  } of attentionNodes(plan)) {
-    // prettier-ignore
-    const key = ropeTableKey(ropeTheta, headDim);
+  for (const frequencies of attentionNodes(plan).map(ropeOf)) {
+    const key = `${frequencies}`;
     if (ropes.has(key)) continue;
-    const table = ropeTable(ropeTheta, headDim, contextLength);
+    const table = ropeTable(frequencies, contextLength);
     const region = await group.take('rope', table.byteLength);
     gpu.device.queue.writeBuffer(region.buffer, 0, table);
     ropes.set(key, region);
   }
-  const widest = Math.max(0, ...attentionNodes(plan).map(({ heads, cache }) => heads * (cache.headDim + 4)));
+  const widest = Math.max(0, ...attentionNodes(plan).map((node) => node.heads * (headsOf(node).headDim + 4)));
   const spans = await group.take(
     'attention spans',
     4 * widest * Math.max(MAX_SHORT_SPANS, splitAttentionIntoSpans(contextLength, MAX_ATTENTION_SPAN).spans),
@@ -72,17 +68,13 @@ export async function allocateScratch(
  * cos and sin of positions 0 … 255, then of positions 256·j, computed in f64: [256 + ⌈context / 256⌉, d/2, 2]
  * (lib/rope.wgsl)
  */
-export function ropeTable(
-  theta: Attend['ropeTheta'],
-  headDim: number,
-  contextLength: number,
-): Float32Array<ArrayBuffer> {
-  const half = headDim / 2;
+export function ropeTable(frequencies: number[], contextLength: number): Float32Array<ArrayBuffer> {
+  const half = frequencies.length;
   const rows = 256 + Math.ceil(contextLength / 256);
   const table = new Float32Array(2 * rows * half);
   for (let row = 0, at = 0; row < rows; row++)
     for (let i = 0; i < half; i++) {
-      const angle = (row < 256 ? row : 256 * (row - 256)) * theta ** (-i / half);
+      const angle = (row < 256 ? row : 256 * (row - 256)) * frequencies[i];
       table[at++] = Math.cos(angle);
       table[at++] = Math.sin(angle);
     }

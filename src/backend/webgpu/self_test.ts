@@ -90,7 +90,7 @@ export async function selfTestPlan(weights: Weights, testCase: SelfTestCaseName)
       const attended = op.attend(
         op.embed(table),
         { kind: 'kv', layer: 0, kvHeads: 1, headDim: d },
-        { qNorm: norms[0], kNorm: norms[1], heads, ropeTheta: 1e6 },
+        { qNorm: norms[0], kNorm: norms[1], heads, rope: { theta: 1e6 } },
       );
       return op.shortConv(attended, kernel, { kind: 'conv', layer: 1, channels, length: L });
     };
@@ -129,7 +129,7 @@ export async function selfTestPlan(weights: Weights, testCase: SelfTestCaseName)
     const attended = op.attend(
       bundle,
       { kind: 'kv', layer: 1, kvHeads: K, headDim: d },
-      { qNorm: norms.q, kNorm: norms.k, heads: H, ropeTheta: 1e6 },
+      { qNorm: norms.q, kNorm: norms.k, heads: H, rope: { theta: 1e6 } },
     );
     x = op.linear(attentionOut, attended, { add: x });
     x = op.linear(w2, op.swiglu(w1, w3, x, { norm: norms.ffn }), { add: x });

@@ -46,7 +46,7 @@ export function createWebGpuState(program: Program, one: StateParts): WebGpuStat
     get bytes() {
       return group.bytes();
     },
-    prefill: (tokens) => prefill(one, tokens),
+    prefill: (tokens, sequences) => prefill(one, tokens, sequences),
     decode: (steps, sampling) => decode(one, steps, sampling),
     mark: () => markPosition(one),
     rewindTarget: (position) => cursor.rewindTarget(position),
@@ -69,17 +69,18 @@ export function createWebGpuState(program: Program, one: StateParts): WebGpuStat
   };
 }
 
-async function prefill(one: StateParts, tokens: Uint32Array): Promise<void> {
+async function prefill(one: StateParts, tokens: Uint32Array, sequences?: Uint32Array): Promise<void> {
   const { cursor, gpu, program, history } = one;
-  const { opened, prefillBatch, submitBatch } = program;
+  const { opened, plan, prefillBatch, scratch, submitBatch } = program;
   const { queue } = opened.device;
   opened.throwIfFailed();
-  cursor.checkPrefill(tokens);
+  const bounds = cursor.checkPrefill(tokens, sequences);
   const { position } = cursor;
   const T = tokens.length;
   await makeReady(one, position + T, nextStep(one));
   queue.writeBuffer(gpu.tokens.buffer, 4 * position, tokens as Uint32Array<ArrayBuffer>);
   queue.writeBuffer(program.step.buffer, 0, STEP.pack({ position, count: T, prompt: position + T }));
+  if (bounds) queue.writeBuffer(scratch.slots[plan.bounds!].buffer, 0, bounds);
   history.set(tokens, position);
   cursor.prefilled(T);
   one.promptCounted = false;

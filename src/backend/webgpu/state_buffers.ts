@@ -4,7 +4,7 @@ import type { KvCache } from '../../model/ops';
 import { convStatesOf, kvCachesOf, type Plan } from '../plan';
 import type { BufferGroup } from './buffer_group';
 import type { BufferRegion, DispatchContext } from './dispatch';
-import { ropeTableKey, type ProgramScratch } from './scratch';
+import { attentionNodes, ropeOf, type ProgramScratch } from './scratch';
 
 export interface StateBuffers {
   /** [CONV_RING_POSITIONS, D] f32 by layer */
@@ -22,15 +22,11 @@ export type PlanBuffers = ProgramScratch & StateBuffers;
 export const noBuffer = (): BufferRegion => ({ buffer: {} as GPUBuffer, offset: 0, size: 0 });
 
 /** Placeholders for all buffers of a plan. */
-export const unallocatedBuffers = ({ nodes, slots }: Plan, capacity: number, f16Cache: boolean): PlanBuffers => ({
-  slots: slots.map(noBuffer),
-  rings: new Map(nodes.flatMap(convStatesOf).map(({ layer }) => [layer, noBuffer()])),
-  caches: new Map(nodes.flatMap(kvCachesOf).map(({ layer }) => [layer, { keys: noBuffer(), values: noBuffer() }])),
-  ropes: new Map(
-    nodes.flatMap((node) =>
-      node.op === 'attend' ? [[ropeTableKey(node.ropeTheta, node.cache.headDim), noBuffer()] as const] : [],
-    ),
-  ),
+export const unallocatedBuffers = (plan: Plan, capacity: number, f16Cache: boolean): PlanBuffers => ({
+  slots: plan.slots.map(noBuffer),
+  rings: new Map(plan.nodes.flatMap(convStatesOf).map(({ layer }) => [layer, noBuffer()])),
+  caches: new Map(plan.nodes.flatMap(kvCachesOf).map(({ layer }) => [layer, { keys: noBuffer(), values: noBuffer() }])),
+  ropes: new Map(attentionNodes(plan).map((node) => [`${ropeOf(node)}`, noBuffer()])),
   spans: noBuffer(),
   capacity,
   f16Cache,

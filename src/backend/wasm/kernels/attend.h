@@ -27,6 +27,7 @@ typedef struct {
   float* new_rows;            // [2, stride]: key and value of one token
   Partial* page_parts;        // results of this page, [QUERY_TOKENS · group]
   Partial* merged;            // results of all pages so far
+  uint32_t hidden;            // the first positions of a block that are before the window
 } Attention;
 
 static inline uint32_t stride_of(uint32_t d) { return (d + 15) & ~15u; }
@@ -49,11 +50,30 @@ static Attention attention_of(const Op* op, uint8_t* scratch) {
   return a;
 }
 
-// RMSNorm and half-split RoPE of one head, times `scale`. `table` holds cos and sin [d/2] of the position. Values from
-// d to the stride become 0.
-static void rotate(const float* x, const float* weight, float eps, const float* table, float scale, uint32_t d, float* y) {
-  uint32_t half = d / 2, i = 0;
-  rms_norm(x, weight, y, d, eps);
+// A token at `position` attends to the positions from first_visible to before end_visible.
+static inline uint32_t window_begin(const Op* op, uint32_t position) {
+  return op->window && position >= op->window ? position + 1 - op->window : 0;
+}
+
+#ifdef ENCODERS
+#include "encoders_attend.h"
+#else
+static inline uint32_t first_visible(const Op* op, uint32_t position) { return window_begin(op, position); }
+static inline uint32_t end_visible(const Op* op, uint32_t position) { return (void)op, position + 1; }
+static inline uint32_t rope_position(const Op* op, uint32_t position) { return (void)op, position; }
+static inline uint32_t first_position(const Op* op, uint32_t position) { return (void)op, position; }
+static inline const float* in_halves(const Op* op, const float* x, float* y) { return (void)op, (void)y, x; }
+#endif
+
+// Norm, if there is a weight, and half-split RoPE of one head, times `scale`. `table` holds cos and sin [d/2] of the
+// position. Values from d to the stride become 0.
+static void rotate(const Op* op, const float* x, const float* weight, float eps, const float* table,
+                   float scale, float* y) {
+  const uint32_t d = op->head_dim, half = d / 2;
+  uint32_t i = 0;
+  x = in_halves(op, x, y);
+  if (weight) rms_norm(x, weight, y, d, eps);
+  else if (x != y) __builtin_memcpy(y, x, d * 4);
   const v128_t s = SPLAT(scale);
   for (; i + 4 <= half; i += 4) {
     v128_t a = MUL(LOAD(y + i), s), b = MUL(LOAD(y + i + half), s), cos = LOAD(table + i), sin = LOAD(table + half + i);
@@ -69,6 +89,7 @@ static void rotate(const float* x, const float* weight, float eps, const float* 
 }
 
 static inline const float* rope_row(const Op* op, uint8_t* const* pages, uint32_t position) {
+  position = rope_position(op, position);
   return (const float*)(pages[position / KV_PAGE_POSITIONS] + op->rope) + (position % KV_PAGE_POSITIONS) * op->head_dim;
 }
 
@@ -111,7 +132,7 @@ static void append(const Attention* a, uint8_t* const* pages, const float* qkv, 
   const float* v = k + op->kv_heads * d;
   uint8_t *keys = cache_row(op, pages, op->keys, head, position), *values = cache_row(op, pages, op->values, head, position);
   float *key = op->int16 ? a->new_rows : (float*)keys, *value = op->int16 ? a->new_rows + stride : (float*)values;
-  rotate(k, op->k_norm, op->k_eps, rope_row(op, pages, position), 1, d, key);
+  rotate(op, k, op->k_norm, op->k_eps, rope_row(op, pages, position), 1, key);
   for (uint32_t i = 0; i < stride; i++) value[i] = i < d ? v[i] : 0;
   if (!op->int16) return;
   *scale_of(op, pages, op->keys, head, position) = to_int16(key, (int16_t*)keys, stride);
@@ -124,8 +145,8 @@ static void load_queries(Attention* a, uint8_t* const* pages, const float* qkv, 
   float scale = 1 / __builtin_sqrtf((float)a->d);
   for (uint32_t t = 0; t < count; t++)
     for (uint32_t g = 0; g < a->group; g++)
-      rotate(qkv + t * op->cols + (head * a->group + g) * a->d, op->norm, op->eps, rope_row(op, pages, position + t), scale, a->d,
-             a->q + (t * a->group + g) * a->stride);
+      rotate(op, qkv + t * op->cols + (head * a->group + g) * a->d, op->norm, op->eps,
+             rope_row(op, pages, position + t), scale, a->q + (t * a->group + g) * a->stride);
 }
 
 // Keys or values of a block, and the scales of int16 rows.
@@ -207,9 +228,14 @@ INLINE void add_values(const Attention* a, int int16, Partial* p, int rows, cons
   }
 }
 
+static __attribute__((noinline)) void hide(float* scores, uint32_t n) {
+  for (uint32_t j = 0; j < n; j++) scores[j] = scores[KV_BLOCK + j] = -__builtin_inff();
+}
+
 INLINE void attend_rows(Attention* a, int int16, uint32_t row, int rows, KvBlock keys, KvBlock values, uint32_t n) {
   float shrink[2];
   score(a, int16, a->q + row * a->stride, rows, keys, values, n);
+  if (a->hidden) hide(a->scores, a->hidden);
   for (int r = 0; r < rows; r++) shrink[r] = softmax_weights(a->page_parts + row + r, int16, a->scores + r * KV_BLOCK, n, values.scales);
   add_values(a, int16, a->page_parts + row, rows, shrink, values.rows, n);
 }
@@ -228,15 +254,19 @@ static inline void clear(Partial* p, uint32_t rows, uint32_t stride) {
   }
 }
 
-// The partial results of one page for `count` tokens; token t attends to the positions up to last + t inclusive.
-static void attend_page(Attention* a, uint8_t* const* pages, uint32_t page, uint32_t head, uint32_t count, uint32_t last) {
+// The partial results of one page for `count` tokens from `position` on.
+static void attend_page(Attention* a, uint8_t* const* pages, uint32_t page, uint32_t head, uint32_t count,
+                        uint32_t position) {
   const uint32_t stride = a->stride;
+  const uint32_t end = least((page + 1) * KV_PAGE_POSITIONS, end_visible(a->op, position + count - 1));
   clear(a->page_parts, count * a->group, stride);
-  for (uint32_t first = page * KV_PAGE_POSITIONS; first < page * KV_PAGE_POSITIONS + KV_PAGE_POSITIONS && first < last + count; first += KV_BLOCK) {
+  for (uint32_t first = page * KV_PAGE_POSITIONS; first < end; first += KV_BLOCK) {
     const KvBlock keys = block_of(a->op, pages, a->op->keys, head, first), values = block_of(a->op, pages, a->op->values, head, first);
     for (uint32_t t = 0; t < count; t++) {
-      if (first > last + t) continue;
-      uint32_t n = least(last + t + 1 - first, KV_BLOCK);
+      const uint32_t from = first_visible(a->op, position + t), to = end_visible(a->op, position + t);
+      if (first >= to || first + KV_BLOCK <= from) continue;
+      const uint32_t n = least(to - first, KV_BLOCK);
+      a->hidden = from > first ? from - first : 0;
       if (a->op->int16) attend_block(a, 1, t * a->group, keys, values, n);
       else attend_block(a, 0, t * a->group, keys, values, n);
     }
@@ -251,9 +281,13 @@ static void merge(Partial* into, const Partial* p, uint32_t stride) {
   for (uint32_t i = 0; i < stride; i += 4) STORE(into->values + i, MADD(LOAD(into->values + i), SPLAT(a), MUL(LOAD(p->values + i), SPLAT(b))));
 }
 
-static void finish(const Partial* p, uint32_t d, float* y) {
+// Writes the output of a head. qkv and y are the token's rows.
+static void finish(const Op* op, const Partial* p, const float* qkv, uint32_t head, float* y) {
+  const uint32_t d = op->head_dim;
   uint32_t i = 0;
   float scale = 1 / p->sum;
+  if (op->gate) scale /= 1 + exp_one(-qkv[op->cols - op->heads + head]);
+  y += head * d;
   for (; i + 4 <= d; i += 4) STORE(y + i, MUL(LOAD(p->values + i), SPLAT(scale)));
   for (; i < d; i++) y[i] = p->values[i] * scale;
 }
@@ -263,12 +297,14 @@ static void attend_head(Attention* a, uint8_t* const* pages, const float* qkv, f
   uint32_t rows = count * a->group;
   load_queries(a, pages, qkv, count, head, position);
   clear(a->merged, rows, a->stride);
-  for (uint32_t page = 0; page * KV_PAGE_POSITIONS < position + count; page++) {
+  const uint32_t end = end_visible(a->op, position + count - 1);
+  for (uint32_t page = first_visible(a->op, position) / KV_PAGE_POSITIONS; page * KV_PAGE_POSITIONS < end; page++) {
     attend_page(a, pages, page, head, count, position);
     for (uint32_t r = 0; r < rows; r++) merge(a->merged + r, a->page_parts + r, a->stride);
   }
   for (uint32_t t = 0; t < count; t++)
-    for (uint32_t g = 0; g < a->group; g++) finish(a->merged + t * a->group + g, a->d, y + t * a->op->rows + (head * a->group + g) * a->d);
+    for (uint32_t g = 0; g < a->group; g++)
+      finish(a->op, a->merged + t * a->group + g, qkv + t * a->op->cols, head * a->group + g, y + t * a->op->rows);
 }
 
 // The partial result of a query head and page, kept for the merge when threads share pages: maximum, sum, values.

@@ -70,27 +70,17 @@ static void run_activate(const ThreadContext* s, const Op* op, uint32_t T) {
   }
 }
 
-typedef struct {
-  uint32_t first, end;
-} Sequence;
-
-// The sequence of token t: the whole call.
-static inline Sequence sequence_of(const ThreadContext* s, uint32_t t) {
-  (void)t;
-  return (Sequence){0, s->T};
-}
-
 // Channels from c on, as in conv_lanes; the input is zero outside of a token's sequence.
-static inline void centred_lanes(const ThreadContext* s, const Op* op, uint32_t T, uint32_t c, int lanes) {
+static inline void centred_lanes(const Op* op, uint32_t T, uint32_t c, int lanes) {
   const uint32_t D = op->rows, L = op->length, before = (L - 1) / 2;
   const int gated = op->mode == CENTRED_GATED;
   const float* x = op->x + c;
   for (uint32_t t = 0; t < T; t++) {
-    const Sequence own = sequence_of(s, t);
+    const uint32_t* own = op->bounds + 2 * t;
     v128_t sum = op->bias ? GET(op->bias + c) : SPLAT(0);
     for (uint32_t k = 0; k < L; k++) {
       const uint32_t from = t + k - before;  // wraps below 0, which is past every end
-      if (from < own.first || from >= own.end) continue;
+      if (from < own[0] || from >= own[1]) continue;
       const float* b = x + from * op->cols;
       sum = MADD(GET(op->taps + k * D + c), gated ? MUL(GET(b), GET(b + 2 * D)) : GET(b), sum);
     }
@@ -102,6 +92,6 @@ static void run_convolve(const ThreadContext* s, const Op* op, uint32_t T) {
   uint32_t c, end;
   share(s, op->rows, 16, &c, &end);
   if (op->mode == CAUSAL) return short_conv(op, s->plan->rings, T, s->position, c, end);
-  for (; c + 4 <= end; c += 4) centred_lanes(s, op, T, c, 4);
-  for (; c < end; c++) centred_lanes(s, op, T, c, 1);
+  for (; c + 4 <= end; c += 4) centred_lanes(op, T, c, 4);
+  for (; c < end; c++) centred_lanes(op, T, c, 1);
 }

@@ -138,12 +138,14 @@ static void run_swiglu(const ThreadContext* s, const Op* op, uint32_t T) {
 // Each kv head belongs to one thread, which appends to the cache and attends.
 static void attend_heads(const ThreadContext* s, const Op* op, Attention* a) {
   uint8_t* const* pages = s->plan->pages;
+  const uint32_t position = first_position(op, s->position);
   uint32_t first, end;
   share(s, op->kv_heads, 1, &first, &end);
   for (uint32_t head = first; head < end; head++) {
-    for (uint32_t t = 0; t < s->T; t++) append(a, pages, op->x + t * op->cols, head, s->position + t);
+    for (uint32_t t = 0; t < s->T; t++) append(a, pages, op->x + t * op->cols, head, position + t);
     for (uint32_t t = 0; t < s->T; t += QUERY_TOKENS)
-      attend_head(a, pages, op->x + t * op->cols, op->y + t * op->rows, least(s->T - t, QUERY_TOKENS), head, s->position + t);
+      attend_head(a, pages, op->x + t * op->cols, op->y + t * op->rows, least(s->T - t, QUERY_TOKENS), head,
+                  position + t);
   }
 }
 
@@ -151,12 +153,13 @@ static void attend_heads(const ThreadContext* s, const Op* op, Attention* a) {
 // the order of pages, so that the sums are the same.
 static void attend_pages(const ThreadContext* s, const Op* op, Attention* a) {
   const Plan* p = s->plan;
-  uint32_t pages = s->position / KV_PAGE_POSITIONS + 1, first, end;
+  const uint32_t first_page = window_begin(op, s->position) / KV_PAGE_POSITIONS;
+  uint32_t pages = s->position / KV_PAGE_POSITIONS + 1 - first_page, first, end;
   share(s, op->kv_heads * pages, 1, &first, &end);
   for (uint32_t unit = first; unit < end; unit++) {
-    uint32_t head = unit / pages, page = unit % pages;
-    if (unit == first || page == 0) load_queries(a, p->pages, op->x, 1, head, s->position);
-    if (page == pages - 1) append(a, p->pages, op->x, head, s->position);
+    uint32_t head = unit / pages, nth = unit % pages, page = first_page + nth;
+    if (unit == first || nth == 0) load_queries(a, p->pages, op->x, 1, head, s->position);
+    if (nth == pages - 1) append(a, p->pages, op->x, head, s->position);
     attend_page(a, p->pages, page, head, 1, s->position);
     for (uint32_t g = 0; g < a->group; g++) {
       float* out = partial_of(p->pages, op, page, head * a->group + g);
@@ -168,28 +171,30 @@ static void attend_pages(const ThreadContext* s, const Op* op, Attention* a) {
   share(s, op->heads, 1, &first, &end);
   for (uint32_t h = first; h < end; h++) {
     clear(a->merged, 1, a->stride);
-    for (uint32_t page = 0; page < pages; page++) {
-      float* in = partial_of(p->pages, op, page, h);
+    for (uint32_t nth = 0; nth < pages; nth++) {
+      float* in = partial_of(p->pages, op, first_page + nth, h);
       Partial part = {in[0], in[1], in + 16};
       merge(a->merged, &part, a->stride);
     }
-    finish(a->merged, a->d, op->y + h * a->d);
+    finish(op, a->merged, op->x, h, op->y);
   }
 }
 
 static void run_attend(const ThreadContext* s, const Op* op) {
   const Plan* p = s->plan;
   Attention a = attention_of(op, s->scratch);
-  if (op->kv_heads % s->threads == 0 || (s->T == 1 && s->position < KV_PAGE_POSITIONS)) return attend_heads(s, op, &a);
+  const uint32_t position = first_position(op, s->position);
+  if (op->kv_heads % s->threads == 0 || (s->T == 1 && position < KV_PAGE_POSITIONS)) return attend_heads(s, op, &a);
   if (s->T == 1) return attend_pages(s, op, &a);
   uint32_t first, end, units = (s->T + QUERY_TOKENS - 1) / QUERY_TOKENS * op->kv_heads;
   share(s, s->T, 1, &first, &end);
   for (uint32_t t = first; t < end; t++)
-    for (uint32_t head = 0; head < op->kv_heads; head++) append(&a, p->pages, op->x + t * op->cols, head, s->position + t);
+    for (uint32_t head = 0; head < op->kv_heads; head++) append(&a, p->pages, op->x + t * op->cols, head, position + t);
   barrier(s->pool, s->threads);
   for (uint32_t unit = s->thread; unit < units; unit += s->threads) {  // in turn, because later tokens attend to more positions
     uint32_t t = unit / op->kv_heads * QUERY_TOKENS;
-    attend_head(&a, p->pages, op->x + t * op->cols, op->y + t * op->rows, least(s->T - t, QUERY_TOKENS), unit % op->kv_heads, s->position + t);
+    attend_head(&a, p->pages, op->x + t * op->cols, op->y + t * op->rows, least(s->T - t, QUERY_TOKENS),
+                unit % op->kv_heads, position + t);
   }
 }
 
@@ -222,6 +227,8 @@ static void run_op(const ThreadContext* s, const Op* op) {
       return;
     case NORM_ADD: return run_norm_add(s, op, T);
 #ifdef ENCODERS
+    case ATTEND_INTERLEAVED:
+    case ATTEND_WITHIN: return run_attend(s, op);
     case LAYER_NORM: return run_layer_norm(s, op, T);
     case ACTIVATE: return run_activate(s, op, T);
     case CONVOLVE: return run_convolve(s, op, T);

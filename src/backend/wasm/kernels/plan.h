@@ -2,11 +2,14 @@
 #pragma once
 #include "linear.h"
 
-typedef enum { EMBED, LINEAR, SWIGLU, SHORT_CONV, ATTEND, LAST, NORM_ADD, LAYER_NORM, ACTIVATE, CONVOLVE } OpKind;
+typedef enum { EMBED, LINEAR, SWIGLU, SHORT_CONV, ATTEND, LAST, NORM_ADD, LAYER_NORM, ACTIVATE, CONVOLVE,
+               ATTEND_INTERLEAVED, ATTEND_WITHIN } OpKind;
 
-// The `mode` of activate, and that of convolve.
+// The `mode` of activate, of convolve, and of the attention of encoders: RoPE turns the pairs (i, i + d/2), or
+// (2i, 2i + 1), and then the norms are in the order of halves.
 typedef enum { GELU, GELU_TANH, SILU, RELU } Activation;
 typedef enum { CAUSAL, CENTRED, CENTRED_GATED } Convolution;
+typedef enum { HALVES, INTERLEAVED } Pairs;
 
 // Activations are [T, width], or [1, width] for an op with `single`. Absent pointers are 0.
 typedef struct {
@@ -28,12 +31,15 @@ typedef struct {
   const float* taps;        // shortConv, transposed: [length, channels]
   uint32_t ring;            // shortConv: byte offset in the rings of [CONV_RING_POSITIONS, channels], B ⊙ x by position
   uint32_t length;
-  uint32_t mode;            // activate, convolve
+  uint32_t mode;            // activate, convolve, attention of encoders
   uint32_t heads, kv_heads, head_dim;
   const float* k_norm;      // [d]
   float k_eps;
   uint32_t rope, partials, keys, values;  // byte offsets in a page
   uint32_t int16;           // keys and values are int16 with scales, not f32
+  uint32_t window;          // positions that a token attends to; 0: all
+  uint32_t gate;            // the last `heads` columns of x are gates
+  const uint32_t* bounds;   // convolve, attendWithin: begin and end of each row's sequence, [T, 2]
 } Op;
 
 // Positions that a convolution's ring holds, on WebGPU too, whose shaders need a power of two: L − 1 and at least 64
