@@ -1,4 +1,6 @@
-/** States of conversations on disk: a few, of all models together, so that a text need not be read again after a visit. */
+/**
+ * States of conversations on disk: a few, of all models together, so that a text need not be read again after a visit.
+ */
 import { get, promisifyRequest, type UseStore } from 'idb-keyval';
 import { fail } from '../errors';
 import { keysWithin, openModelCache, requireModelCache } from './model_cache';
