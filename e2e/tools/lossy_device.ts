@@ -111,13 +111,13 @@ export const engineOf = (fate: Fate, names: BackendCandidate['name'][] = ['webgp
   );
 
 /** The same on other backends. */
-export function engineOn({ source }: Pick<Fate, 'source'>, candidates: BackendCandidate[]): EngineWorkerCalls {
+export function engineOn(fate: Pick<Fate, 'source'>, candidates: BackendCandidate[]): EngineWorkerCalls {
   return createEngine({
     open: async (_, { onProgress } = {}) => {
       onProgress?.({ phase: 'read', bytes: 0, total: 1, rate: 0 });
       return {
         id: 'a/b',
-        files: [memorySource('a.gguf', source)],
+        files: [memorySource('a.gguf', fate.source)],
         cached: true,
         notes: [],
         finish: async () => {},

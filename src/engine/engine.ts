@@ -12,7 +12,7 @@ import { encodeChat, type RenderOptions } from '../text/chat_template';
 import type { Message } from '../text/history';
 import { thinkingBegun, type EmitPart } from '../text/thinking';
 import type { DecodeOptions, EncodeOptions } from '../text/tokenizer';
-import { checkPrompt, generate, prefill, restoreState, stateOf, type GenerationResult } from './generate';
+import { checkPrompt, generate, prefill, restoreHistory, stateOf, type GenerationResult } from './generate';
 import { EMPTY_HISTORY } from './token_history';
 import {
   loadModel,
@@ -252,7 +252,7 @@ export function createEngine({
             const batch = Math.min(prefillBatch, onBackend.batchSizes.prefillBatch);
             const batchSizes = { ...onBackend.batchSizes, prefillBatch: batch };
             const reading = { conversation, state, model: { ...onBackend, batchSizes }, turn, signal };
-            await restoreState(reading);
+            await restoreHistory(reading);
             await prefill(reading, tokens);
             return await state.logits();
           } finally {

@@ -1,6 +1,6 @@
 /**
- * What the engine exports to side files (src/modules/), a statement for each file. Their build takes these names from the
- * engine instead of a copy (script_texts.ts). A side file that imports another name of these files does not build.
+ * What the engine exports to side files (src/modules/), a statement for each file. Their build takes these names from
+ * the engine instead of a copy (script_texts.ts). A side file that imports another name of these files does not build.
  */
 export { recordModel } from '../backend/model_plan';
 export { convStatesOf, kvCachesOf, mapMatrices, matricesOf, vectorsOf, weightsOf } from '../backend/plan';

@@ -112,7 +112,7 @@ export async function generate(
         historyLength(conversation.history) + answer.ids.length,
         session.onProgress,
       );
-      await restoreState(reading, meter);
+      await restoreHistory(reading, meter);
       reusedTokens ??= historyLength(conversation.history);
       await prefill(reading, prompt);
       await forceTokens(reading, session.vocabSize, answer.ids, meter);
@@ -204,7 +204,7 @@ export async function stateOf(conversation: Conversation, model: ModelOnBackend)
 }
 
 /** Brings the state to the end of the conversation's history. */
-export async function restoreState(
+export async function restoreHistory(
   { conversation, state, model, turn, signal }: Reading,
   meter?: ProgressMeter,
 ): Promise<void> {

@@ -174,12 +174,8 @@ describe('the budget of saved states', () => {
 
   it('refuses a larger one by name before any work', async () => {
     const read = vi.fn();
-    const wanted = storeState(
-      { model: 'm', id: 'a', identity: '', backend: 'wasm', calls: [] },
-      SAVED_STATE_BYTES + 1,
-      read,
-      [],
-    );
+    const record = { model: 'm', id: 'a', identity: '', backend: 'wasm', calls: [] };
+    const wanted = storeState(record, SAVED_STATE_BYTES + 1, read, []);
     await expect(wanted).rejects.toMatchObject({ name: 'StorageError', message: expect.stringMatching(/too large/) });
     expect(read).not.toHaveBeenCalled();
   });
