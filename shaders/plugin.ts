@@ -1,16 +1,18 @@
 /**
- * Provides the WGSL files to the bundle: import { shaders, build } from 'virtual:rivulet-shaders' gives { 'lib/rope':
- * text, matvec: text, … } and a version. Every .wgsl file is plain WGSL. A kernel is linked at run time from several
+ * Provides the WGSL files to the bundle: import { packed, build } from 'virtual:rivulet-shaders' gives the JSON of {
+ * 'lib/rope': text, matvec: text, … } packed (src/backend/unpack.ts), and a version. Every .wgsl file is plain WGSL. A kernel is linked at run time from several
  * files, libraries first (src/backend/webgpu/dispatch.ts, Dispatch.sources): the choice of files makes the variants,
  * numbers are `override`s.
  *
- * The files in the folder of a side file are apart: 'virtual:rivulet-shaders/encoders' has those of encoders/.
+ * The files in the folder of a side file are apart and plain: 'virtual:rivulet-shaders/encoders' has those of encoders/
+ * as `shaders`.
  */
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Plugin } from 'vite';
+import { packToBase64 } from '../src/backend/wasm/kernels/build.ts';
 import { KERNEL_SIDE_FILES, kernelSideFileOf, type KernelSideFile } from '../side_files.ts';
 
 const NAME = 'virtual:rivulet-shaders';
@@ -57,11 +59,16 @@ export function wgslShadersPlugin(): Plugin {
   return {
     name: 'rivulet-shaders',
     resolveId: (id) => (kernelSideFileOf(id, NAME) === null ? undefined : `\0${id}`),
-    load(id) {
+    async load(id) {
       const sideFile = id.startsWith('\0') ? kernelSideFileOf(id.slice(1), NAME) : null;
       if (sideFile === null) return undefined;
       const shaders = readShaders(sideFile);
-      return `export const shaders = ${JSON.stringify(shaders)}; export const build = '${buildVersion(shaders)}';`;
+      const json = JSON.stringify(shaders);
+      const bytes = Buffer.from(json);
+      const texts = sideFile
+        ? `shaders = ${json}`
+        : `packed = ${JSON.stringify({ text: await packToBase64(bytes), bytes: bytes.length })}`;
+      return `export const ${texts}; export const build = '${buildVersion(shaders)}';`;
     },
   };
 }

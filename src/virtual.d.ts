@@ -7,7 +7,7 @@ declare module '*?script' {
 }
 
 declare module 'virtual:rivulet-kernels' {
-  /** the WASM modules packed (src/backend/wasm/unpack.ts) in base64, the relaxed one first; the bytes of each */
+  /** the WASM modules packed (src/backend/unpack.ts) in base64, the relaxed one first; the bytes of each */
   export const modules: import('./backend/wasm/module').PackedKernels;
   /** what kernels/plan.h and kernels/linear.h declare: the fields of structs for src/backend/struct.ts, … */
   export const Op: string;
@@ -32,8 +32,8 @@ declare module 'virtual:rivulet-kernels/encoders' {
 }
 
 declare module 'virtual:rivulet-shaders' {
-  /** WGSL by file name without suffix */
-  export const shaders: Record<string, string>;
+  /** the JSON of WGSL by file name without suffix, packed (src/backend/unpack.ts) in base64, and its bytes */
+  export const packed: { text: string; bytes: number };
   /** a version that changes with the shaders and the WebGPU backend */
   export const build: string;
 }

@@ -1,7 +1,7 @@
 /** Loads the compiled kernels: selects the variant that the browser supports, and instantiates it over a memory. */
 import { modules } from 'virtual:rivulet-kernels';
 import { fail } from '../../errors';
-import { createUnpacker } from './unpack';
+import { createUnpacker, fromBase64 } from '../unpack';
 
 /** The instruction set of the kernels: plain WASM SIMD, or with relaxed SIMD. */
 export type SimdVariant = 'simd' | 'relaxed';
@@ -40,10 +40,7 @@ export function loadKernelModule(
   wanted?: SimdVariant,
 ): { module: WebAssembly.Module; variant: SimdVariant } {
   const { text, relaxed, simd } = modules;
-  const unpack = createUnpacker(
-    Uint8Array.from(atob(text), (c) => c.charCodeAt(0)),
-    relaxed + simd,
-  );
+  const unpack = createUnpacker(fromBase64(text), relaxed + simd);
   for (const variant of wanted ? [wanted] : (['relaxed', 'simd'] as const)) {
     const bytes = variant === 'relaxed' ? unpack(0, relaxed) : unpack(relaxed, relaxed + simd);
     if (!shared) unshareMemory(bytes);

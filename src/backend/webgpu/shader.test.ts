@@ -1,8 +1,7 @@
-import { shaders } from 'virtual:rivulet-shaders';
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { minifyWgsl } from '../../../shaders/plugin';
-import { SECOND_COPY_SUFFIX, linkShader } from './shader';
+import { SECOND_COPY_SUFFIX, linkShader, shaderTexts } from './shader';
 
 const folder = new URL('../../../shaders/', import.meta.url);
 const files = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.wgsl'));
@@ -41,7 +40,7 @@ describe('a second copy of files in one kernel', () => {
   });
 
   it('is possible: no struct field has the name of a declaration', () => {
-    const all = Object.entries(shaders).filter(([name]) =>
+    const all = Object.entries(shaderTexts()).filter(([name]) =>
       /^matvec|^lib\/(weights|bits|scale|rows|row_totals|f16|f32|bf16)/.test(name),
     );
     const declared = new Set(

@@ -2,9 +2,10 @@
  * Links WGSL files into one shader module and reads bindings and structs from their text, which is their only
  * declaration.
  */
-import { build, shaders } from 'virtual:rivulet-shaders';
+import { build, packed } from 'virtual:rivulet-shaders';
 import { fail } from '../../errors';
 import { structLayout, type StructLayout } from '../struct';
+import { createUnpacker, fromBase64 } from '../unpack';
 
 export interface LinkedShader {
   code: string;
@@ -44,13 +45,35 @@ function textOf(source: string, files: Record<string, string>): string {
   );
 }
 
-/** The fields of a struct in the uniform address space, all of which are u32 or f32. @param source 'file#Name' */
-export const uniformLayout = (source: string): StructLayout =>
-  structLayout(
-    textOf(source, shaders)
-      .replace(/.*{|,?}/g, '')
-      .replace(/_(.)/g, (_, letter: string) => letter.toUpperCase()),
+const registered: Record<string, string> = {};
+let texts: Record<string, string> | undefined;
+
+/** The text of each shader file by its name. They are unpacked at the first use: a page without WebGPU has none. */
+export function shaderTexts(): Record<string, string> {
+  texts ??= JSON.parse(
+    new TextDecoder().decode(createUnpacker(fromBase64(packed.text), packed.bytes)(0, packed.bytes)),
   );
+  return Object.assign(texts!, registered);
+}
+
+/** The fields of a struct in the uniform address space, all of which are u32 or f32. @param source 'file#Name' */
+export function uniformLayout(source: string): StructLayout {
+  let layout: StructLayout | undefined;
+  const read = (): StructLayout =>
+    (layout ??= structLayout(
+      textOf(source, shaderTexts())
+        .replace(/.*{|,?}/g, '')
+        .replace(/_(.)/g, (_, letter: string) => letter.toUpperCase()),
+    ));
+  return {
+    get bytes() {
+      return read().bytes;
+    },
+    offset: (field) => read().offset(field),
+    write: (...written) => read().write(...written),
+    pack: (values) => read().pack(values),
+  };
+}
 
 const linked = new Map<string, LinkedShader>();
 
@@ -63,8 +86,8 @@ export const shaderVersion = (): string => version;
  * Adds the shader files of a side file to the engine's.
  * @param ofTexts a version of these files
  */
-export function registerShaders(texts: Record<string, string>, ofTexts: string): void {
-  Object.assign(shaders, texts);
+export function registerShaders(files: Record<string, string>, ofTexts: string): void {
+  Object.assign(registered, files);
   version += ofTexts;
 }
 
@@ -72,15 +95,16 @@ export function registerShaders(texts: Record<string, string>, ofTexts: string):
  * @param sources files, and structs of other files as 'file#Name'
  * @throws DeviceError for an unknown file or two bindings with one number: bugs of this project
  */
-export function linkShader(sources: readonly string[], files: Record<string, string> = shaders): LinkedShader {
+export function linkShader(sources: readonly string[], files?: Record<string, string>): LinkedShader {
   const key = sources.join('+');
-  const known = files === shaders ? linked.get(key) : undefined;
+  const known = files ? undefined : linked.get(key);
   if (known) return known;
+  const all = files ?? shaderTexts();
   const copies = sources
     .filter((name) => name.endsWith(SECOND_COPY_SUFFIX))
-    .map((name) => textOf(name.slice(0, -SECOND_COPY_SUFFIX.length), files));
+    .map((name) => textOf(name.slice(0, -SECOND_COPY_SUFFIX.length), all));
   const text = [
-    ...sources.filter((name) => !name.endsWith(SECOND_COPY_SUFFIX)).map((name) => textOf(name, files)),
+    ...sources.filter((name) => !name.endsWith(SECOND_COPY_SUFFIX)).map((name) => textOf(name, all)),
     renamedCopy(copies),
   ].join('\n');
   const directives = new Set(Array.from(text.matchAll(DIRECTIVE), ([line]) => line.trim()));
@@ -102,6 +126,6 @@ export function linkShader(sources: readonly string[], files: Record<string, str
     });
   }
   const shader = { code, bindings };
-  if (files === shaders) linked.set(key, shader);
+  if (!files) linked.set(key, shader);
   return shader;
 }

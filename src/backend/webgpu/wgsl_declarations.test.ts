@@ -1,5 +1,4 @@
 /** What TypeScript and WGSL both know: structs are read from the WGSL, and sizes of tiles that stand in both agree. */
-import { shaders } from 'virtual:rivulet-shaders';
 import { describe, expect, it, vi } from 'vitest';
 import type { Matrix } from '../../model/ops';
 import { recordPlan } from '../plan';
@@ -8,7 +7,7 @@ import type { OpenedDevice } from './device';
 import { wholeBuffer, type Dispatch, type GpuWeightVector } from './dispatch';
 import { createMatrixWriter } from './repack';
 import { createWebGpuProgram } from './program';
-import { uniformLayout } from './shader';
+import { shaderTexts, uniformLayout } from './shader';
 
 vi.stubGlobal('GPUBufferUsage', { MAP_READ: 1, COPY_SRC: 4, COPY_DST: 8, UNIFORM: 64, STORAGE: 128 });
 vi.stubGlobal('GPUMapMode', { READ: 1 });
@@ -112,12 +111,12 @@ async function run() {
 
 describe('structs', () => {
   it('of uniforms stand in one file and have fields of 4 bytes', () => {
-    const uniforms = Object.values(shaders).flatMap((text) =>
+    const uniforms = Object.values(shaderTexts()).flatMap((text) =>
       Array.from(text.matchAll(/var<uniform> ?\w+:(\w+)/g), ([, name]) => name),
     );
     expect([...new Set(uniforms)].sort()).toEqual(['Request', 'Sampling', 'Slice', 'Step']);
     for (const name of uniforms) {
-      const declared = Object.entries(shaders).filter(([, text]) => text.includes(`struct ${name}{`));
+      const declared = Object.entries(shaderTexts()).filter(([, text]) => text.includes(`struct ${name}{`));
       expect(declared.length, name).toBe(1);
       expect(declared[0][1]).toMatch(new RegExp(`struct ${name}\\{(\\w+:[uf]32,)*\\}`));
     }
@@ -148,7 +147,7 @@ describe('structs', () => {
 
 describe('tiles', () => {
   /** a number in a shader */
-  const number = (file: string, pattern: RegExp): number => Number(pattern.exec(shaders[file])?.[1]);
+  const number = (file: string, pattern: RegExp): number => Number(pattern.exec(shaderTexts()[file])?.[1]);
   const invocations = (file: string): number => number(file, /@workgroup_size\((\d+)\)/);
   const chunks = (n: number, size: number): number => Math.ceil(n / size);
 

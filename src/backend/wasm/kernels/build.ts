@@ -106,9 +106,9 @@ async function cachedFile(
   return readFileSync(file);
 }
 
-/** In base64, what ../unpack.ts unpacks. Packing takes seconds. */
+/** In base64, what src/backend/unpack.ts unpacks. Packing takes seconds. */
 export async function packToBase64(bytes: Uint8Array): Promise<string> {
-  const packer = ['pack.ts', '../unpack.ts'].map((file) => readFileSync(join(here, file)));
+  const packer = ['pack.ts', '../../unpack.ts'].map((file) => readFileSync(join(here, file)));
   return (await cachedFile([bytes, ...packer], 'packed', async () => pack(bytes))).toString('base64');
 }
 

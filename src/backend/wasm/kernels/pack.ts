@@ -1,5 +1,5 @@
 /** Packs the kernels for unpack.ts, into as few bytes as a search over all ways to repeat finds. */
-import { createModel, createUnpacker, FIRST_TOKEN, type PackedToken } from '../unpack.ts';
+import { createModel, createUnpacker, FIRST_TOKEN, type PackedToken } from '../../unpack.ts';
 
 /** A repeat of `length` bytes, and of any fewer, from `distance` back. */
 type Repeat = Pick<PackedToken, 'length' | 'distance'>;

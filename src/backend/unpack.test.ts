@@ -1,8 +1,8 @@
 /** Packs bytes of many kinds, and unpacks them whole and in parts. */
 import { modules } from 'virtual:rivulet-kernels';
 import { expect, it } from 'vitest';
-import { compileKernels } from './kernels/build';
-import { pack } from './kernels/pack';
+import { compileKernels } from './wasm/kernels/build';
+import { pack } from './wasm/kernels/pack';
 import { createUnpacker } from './unpack';
 
 /** the same numbers in each run */

@@ -1,7 +1,7 @@
 /**
- * Unpacks the kernels. They are stored as repeats of earlier bytes and single bytes between them, as in deflate, but
+ * Unpacks the kernels: WASM modules and WGSL texts. They are stored as repeats of earlier bytes and single bytes between them, as in deflate, but
  * each bit is range coded: a logistic regression over what came before it predicts the bit and learns from it. That
- * takes a quarter less than deflate (PERF.md). kernels/pack.ts packs with the same model.
+ * takes a quarter less than deflate (PERF.md). wasm/kernels/pack.ts packs with the same model.
  */
 
 /** A single byte, or a repeat. */
@@ -113,6 +113,8 @@ export function createModel(code: (ones: number, bit: number) => number) {
   }
   return model;
 }
+
+export const fromBase64 = (text: string): Uint8Array => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
 
 /** @returns a function that returns a part of the `bytes` bytes; it unpacks these no further than needed */
 export function createUnpacker(
