@@ -1,8 +1,8 @@
 /**
  * Provides the WGSL files to the bundle: import { packed, build } from 'virtual:rivulet-shaders' gives the JSON of {
- * 'lib/rope': text, matvec: text, … } packed (src/backend/unpack.ts), and a version. Every .wgsl file is plain WGSL. A kernel is linked at run time from several
- * files, libraries first (src/backend/webgpu/dispatch.ts, Dispatch.sources): the choice of files makes the variants,
- * numbers are `override`s.
+ * 'lib/rope': text, matvec: text, … } packed (src/backend/unpack.ts), and a version. Every .wgsl file is plain WGSL. A
+ * kernel is linked at run time from several files, libraries first (src/backend/webgpu/dispatch.ts, Dispatch.sources):
+ * the choice of files makes the variants, numbers are `override`s.
  *
  * The files in the folder of a side file are apart and plain: 'virtual:rivulet-shaders/encoders' has those of encoders/
  * as `shaders`.

@@ -1,7 +1,8 @@
 /**
- * Unpacks the kernels: WASM modules and WGSL texts. They are stored as repeats of earlier bytes and single bytes between them, as in deflate, but
- * each bit is range coded: a logistic regression over what came before it predicts the bit and learns from it. That
- * takes a quarter less than deflate (PERF.md). wasm/kernels/pack.ts packs with the same model.
+ * Unpacks the kernels: WASM modules and WGSL texts. They are stored as repeats of earlier bytes and single bytes
+ * between them, as in deflate, but each bit is range coded: a logistic regression over what came before it predicts the
+ * bit and learns from it. That takes a quarter less than deflate (PERF.md). wasm/kernels/pack.ts packs with the same
+ * model.
  */
 
 /** A single byte, or a repeat. */
