@@ -205,18 +205,14 @@ export const faults = {
       const backend = await open({ ...options, selfTest: 'known' });
       const { plan, V } = await randomModel(backend, ['conv', 'attention'], 256, 256, 'Q4_0');
       const state = await firstState(backend, plan, { contextLength: 256, prefillBatch: 8 });
-      const greedy = async () => (
-        state.rewind(0),
-        await state.prefill(someTokens(V, 20)),
-        [...(await state.decode(8, GREEDY_SAMPLING))]
-      );
+      const begin = async (n: number): Promise<void> => {
+        state.rewind(0);
+        const tokens = someTokens(V, n);
+        for (let at = 0; at < n; at += 8) await state.prefill(tokens.slice(at, at + 8));
+      };
+      const greedy = async () => (await begin(20), [...(await state.decode(8, GREEDY_SAMPLING))]);
       /** where short spans are several */
-      const logits = async () => (
-        state.rewind(0),
-        await state.prefill(someTokens(V, 140)),
-        await state.prefill(someTokens(V, 1)),
-        state.logits()
-      );
+      const logits = async () => (await begin(140), await state.prefill(someTokens(V, 1)), state.logits());
       if (fresh) await greedy();
       return { backend, state, greedy, logits };
     };
