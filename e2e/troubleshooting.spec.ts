@@ -39,6 +39,11 @@ const FAULTS = [
   'A shader file is missing',
   'Two bindings of … have number …',
   'The bindings of … are not those of its kernel',
+  // no model of the library has them
+  'The factors of RoPE are wrong',
+  'The sequences of a call are wrong',
+  'The model does not take several sequences',
+  'The model reads no tokens that it draws',
 ];
 
 /** Functions that pass a message on, and where it is in their arguments. */
