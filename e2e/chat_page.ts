@@ -7,7 +7,7 @@ import { PAGE_TOOLS } from '../demo/chat/tools/index';
 import { launchChromium, type LaunchOptions } from './harness';
 import { serveSite, type Site } from './site';
 
-export const PATIENCE = 120_000;
+export const PATIENCE = 240_000;
 /** for what a page does at once, on a slow machine with other work */
 const SOON = 30_000;
 /** short replies, until a test saves other settings */
