@@ -4,7 +4,7 @@ import { tags } from './e2e/system.ts';
 import vite from './vite.config.ts';
 
 /** These files measure time. They run one at a time, after all others. */
-const CLOCK = ['estimate', 'gpu_windows', 'lifecycle'].map((name) => `e2e/${name}.spec.ts`);
+const CLOCK = ['chat_tasks', 'estimate', 'gpu_windows', 'lifecycle'].map((name) => `e2e/${name}.spec.ts`);
 
 /** The longest first: one that begins last runs alone, while the other core has nothing to do. */
 const LONGEST = [

@@ -12,6 +12,7 @@ import { keep, kept } from './history';
 import { lazy } from './lazy';
 import { EMBEDDED, setFirstModel } from './models/catalogue';
 import { learnFromReply } from './models/device';
+import { prepareMarkdown } from './markdown/markdown';
 import { createDownloadLines } from './models/download_lines';
 import { createModelLibrary } from './models/library';
 import { createModelSession } from './models/model_session';
@@ -184,6 +185,7 @@ document.addEventListener('drop', (event) => {
 find('address-notes', HTMLElement).append(...addressNotes.map((note) => element('p', {}, note)));
 find('address-notes', HTMLElement).hidden = addressNotes.length === 0;
 refresh();
+prepareMarkdown();
 bindInstallButton(find('install', HTMLButtonElement));
 find('settings-tools', HTMLFieldSetElement).after(createAppSection(pwa));
 void starting.then(() =>

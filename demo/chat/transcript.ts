@@ -116,12 +116,20 @@ export function createTranscript(list: HTMLOListElement, { actions, messages, of
 
   const scroller = document.scrollingElement ?? document.documentElement;
   const scrollToEnd = (): void => void (scroller.scrollTop = scroller.scrollHeight);
+  let following = false;
   /**
    * Follows the text only while the reader is at its end. What stands before the first message is read from its start.
+   * Each look at the place lays out the page: of changes within a change only the outer one looks.
    */
   const follow = (change: () => void): void => {
+    if (following) return change();
     const atEnd = list.childElementCount > 0 && scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 80;
-    change();
+    following = true;
+    try {
+      change();
+    } finally {
+      following = false;
+    }
     if (atEnd) scrollToEnd();
   };
 
@@ -314,10 +322,11 @@ export function createTranscript(list: HTMLOListElement, { actions, messages, of
       const room = element('div', { className: 'foot' });
       item.append(room);
       let now: Turn = message ?? { role: 'assistant', content: '' };
-      const draw = (): void => {
-        follow(() => showThinking(now, !now.content));
-        render(now.content);
-      };
+      const draw = (): void =>
+        follow(() => {
+          showThinking(now, !now.content);
+          render(now.content);
+        });
       let frame = 0;
       item.ariaBusy = 'true';
       const old = message && shown.get(message.id);
@@ -351,7 +360,7 @@ export function createTranscript(list: HTMLOListElement, { actions, messages, of
       return {
         cards: made.cards,
         write(turn) {
-          follow(() => showCards(turn));
+          if (turn.steps?.length) follow(() => showCards(turn));
           now = { ...turn };
           frame ||= requestAnimationFrame(() => {
             frame = 0;

@@ -85,6 +85,17 @@ const isSame = (block: Block, token: Token | undefined): boolean =>
 
 const isSpace = ({ raw }: { raw: string }): boolean => raw.trim() === '';
 
+/**
+ * Reads and draws a short text while nothing waits for the page: a browser compiles all patterns with the first text,
+ * which would hold up the page when the first words of a reply come.
+ */
+export function prepareMarkdown(): void {
+  const prepare = (): void => void draw(read('# a\n\n- **b** `c` [d](https://example.org)\n', {}));
+  // Safari has no requestIdleCallback
+  if ('requestIdleCallback' in window) requestIdleCallback(prepare);
+  else setTimeout(prepare, 1000);
+}
+
 export interface Markdown {
   /** @param ended nothing will be added */
   (source: string, ended?: boolean): void;
