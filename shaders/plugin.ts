@@ -28,8 +28,8 @@ export const minifyWgsl = (code: string): string =>
     .replace(/\/\/.*$/gm, '')
     .replace(/^\s+/gm, '')
     .replace(/[ \t]+$/gm, '')
+    .replace(/ (->|<<|>>|[=!<>]=|&&|\|\||[-+*/|&]=|[=*/+<>|^%&]|-(?! -)) /g, '$1')
     .replace(/[ \t]*([,;:{}()[\]])\s*/g, '$1')
-    .replace(/ (->|<<|>>|[=!<>]=|&&|\|\||[-+*/|&]=|[=*/+<>|^%&]) /g, '$1')
     .replace(/\b(vec\d|mat\dx\d)<([fui])32>/g, '$1$2');
 
 /** The shader files of the engine, or of a side file, by name, the shortest first: so the bundle compresses best. */

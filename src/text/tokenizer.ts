@@ -2,8 +2,8 @@
  * Text to token ids and back: byte-level BPE. @huggingface/tokenizers does the merges; special tokens and decoding are
  * done here.
  */
-import { Tokenizer as Bpe } from '@huggingface/tokenizers';
 import { fail } from '../errors';
+import { createByteLevelBpe, type BpeModel, type ByteLevelBpe } from './byte_level_bpe';
 
 export interface EncodeOptions {
   /**
@@ -54,7 +54,9 @@ interface AddedToken {
 
 interface TokenizerJson {
   added_tokens?: AddedToken[];
-  model: { type?: string; vocab: Record<string, number>; merges?: unknown };
+  model: BpeModel;
+  normalizer?: object | null;
+  pre_tokenizer?: object | null;
   decoder?: { type?: string; decoders?: { type?: string }[] } | null;
 }
 
@@ -101,13 +103,13 @@ export function createTokenizer(json: object, config: object): Tokenizer {
   const specials = new Map(added.filter(isSpecial).map(({ content, id }) => [content, id]));
   const plain = new Map(added.filter((t) => !isSpecial(t)).map(({ content, id }) => [content, id]));
 
-  const bpe = readBpe(json as TokenizerJson, config, specials);
+  const bpe = readBpe(json as TokenizerJson, specials);
   const splitAll = splitter(new Map([...plain, ...specials]));
   const splitPlain = splitter(plain);
   const addedIds = new Set(added.map(({ id }) => id));
   const specialIds = new Set(specials.values());
 
-  const tokenId = (text: string): number | undefined => specials.get(text) ?? plain.get(text) ?? bpe.token_to_id(text);
+  const tokenId = (text: string): number | undefined => specials.get(text) ?? plain.get(text) ?? bpe.tokenId(text);
   const named = (token: string | { content: string } | null | undefined): number | undefined =>
     token ? tokenId(typeof token === 'string' ? token : token.content) : undefined;
   const bosId = named(bos_token);
@@ -116,7 +118,7 @@ export function createTokenizer(json: object, config: object): Tokenizer {
     const ids: number[] = [];
     for (const part of (special ? splitAll : splitPlain)(text)) {
       if (part.id !== undefined) ids.push(part.id);
-      else for (const id of bpe.encode(part.text, { add_special_tokens: false }).ids) ids.push(id);
+      else for (const id of bpe.encode(part.text)) ids.push(id);
     }
     if (bos && bosId !== undefined && ids[0] !== bosId) ids.unshift(bosId);
     return ids;
@@ -151,11 +153,11 @@ export function createTokenizer(json: object, config: object): Tokenizer {
   };
 }
 
-function readBpe({ model, ...json }: TokenizerJson, config: object, specials: Map<string, number>): Bpe {
+function readBpe({ model, normalizer, pre_tokenizer }: TokenizerJson, specials: Map<string, number>): ByteLevelBpe {
   // without these entries ordinary text cannot be merged into a special token
   for (const text of specials.keys()) delete model.vocab[text];
   try {
-    return new Bpe({ ...json, added_tokens: [], model }, config);
+    return createByteLevelBpe(model, normalizer, pre_tokenizer);
   } catch (error) {
     return fail(
       'CheckpointError',
