@@ -4,7 +4,6 @@
  * The exports of store and text come first: in rivulet.js their code then lies near the same code of the worker, within
  * the 32 KB in which gzip finds it.
  */
-import './shared_first';
 export { listModels, storedModelBytes, pinModel, type CachedModel, type ModelRoom } from './store/cached_models';
 export { readCalls, type ParsedAnswer, type ReadCallsOptions, type ToolCall } from './text/tool_calls';
 export { load, type Model } from './api/client';

@@ -1,5 +1,4 @@
 /** The worker: offers the engine and the model manager through Comlink, and exports its parts to side files. */
-import './shared_first';
 import { expose } from 'comlink';
 import './engine/comlink_handlers';
 import { workerCalls } from './engine/worker_calls';

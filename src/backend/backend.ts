@@ -178,11 +178,9 @@ export interface State {
   /**
    * Reads 1 … prefillBatch tokens of the prompt; the logits are then those of the last one. Drops a pending token. A
    * plan that keeps nothing of them, neither keys nor columns, begins at position 0 again.
-   * @param sequences for a plan with nodes that read a sequence in both directions: the ends of the sequences among
-   * these tokens, ascending, the last one their number; by default all are one sequence
    * @throws RequestError, ContextError, MemoryError
    */
-  prefill(tokens: Uint32Array, sequences?: Uint32Array): Promise<void>;
+  prefill(tokens: Uint32Array, options?: PrefillOptions): Promise<void>;
   /**
    * Repeats `steps` times: reads the pending token, if there is one, and draws the next one, which becomes pending.
    * Resolves to the drawn tokens, in order. A mask holds for one step: with more it is refused. For the penalties, all
@@ -208,9 +206,11 @@ export interface State {
   fork(): Promise<State>;
   /**
    * The plan's first output: the logits [V] of the last token read. A plan without the op `last` (conformance cases)
-   * gives every row of the last prefill, [T, cols]. For checks; decode does not need it.
+   * gives every row of the last prefill, [T, cols]. Decode does not need it.
+   * @param output another output of the plan, by its index: it is there until another state computes
+   * @throws RequestError
    */
-  logits(): Promise<Float32Array>;
+  logits(output?: number): Promise<Float32Array>;
   /**
    * Log probabilities (sampling.ts, `logprobs`) of the pending token and of the `n` most likely tokens, from the
    * logits it was drawn from.
@@ -219,6 +219,23 @@ export interface State {
    */
   logprobs(chosen: number, n: number): Promise<ChosenLogprob>;
   dispose(): void;
+}
+
+/** Rows [n, D] in place of the rows that a plan looks up for tokens: embeddings of an image or of a sound. */
+export interface InputRows {
+  /** which of the call's tokens they replace, ascending: u32 [n]. All of them where a plan begins with the op input */
+  at: Uint32Array;
+  /** [n, D], D columns of the plan's first activation */
+  values: Float32Array<ArrayBuffer>;
+}
+
+export interface PrefillOptions {
+  /**
+   * for a plan with nodes that read a sequence in both directions: the ends of the sequences among these tokens,
+   * ascending, the last one their number; by default all are one sequence
+   */
+  sequences?: Uint32Array;
+  rows?: InputRows;
 }
 
 /** The first state of a new program. @throws MemoryError, DeviceError */

@@ -24,6 +24,10 @@ export interface ConformanceCase {
   pieces?: number[];
   /** also run LONGEST tokens as sequences with these ends */
   sequences?: number[];
+  /** rows in place of those of all tokens, or of two tokens of three */
+  rows?: 'all' | 'some';
+  /** the output that is compared, by its index */
+  output?: number;
 }
 
 /** Whether WebGPU can run the case with int8 activations: it has a linear map with quantized weights. */
@@ -207,6 +211,27 @@ export const CONFORMANCE_CASES: ConformanceCase[] = [
       return [op.linear(make.matrix('w', 40, 64, 'F32'), row), other];
     },
   },
+  {
+    name: 'input of rows',
+    rows: 'all',
+    build: (op, make) => op.linear(make.matrix('w', 40, 64, 'F32'), op.input(64), { norm: make.norm('n', 64) }),
+  },
+  {
+    name: 'embed with rows in place of others, as tokens of an image have',
+    rows: 'some',
+    build: (op, make) => {
+      const x = op.embed(make.matrix('table', VOCABULARY, 64, 'Q8_0'));
+      return op.linear(make.matrix('w', 64, 64, 'F32'), x, { add: x });
+    },
+  },
+  {
+    name: 'the second of two outputs, the last row beside its logits',
+    output: 1,
+    build(op, make) {
+      const row = op.last(op.linear(make.matrix('v', 64, 64, 'F32'), make.input(op, 64)));
+      return [op.linear(make.matrix('w', 40, 64, 'F32'), row), row];
+    },
+  },
   ...(
     [
       [32, 3],
@@ -307,33 +332,47 @@ export async function runConformanceCase(one: ConformanceCase, backend: Backend)
 
   const contextLength = one.pieces ? 1024 : 256;
   const state = await firstState(backend, plan, { contextLength, prefillBatch: LONGEST });
-  const outcomes = await runPieces(state, one);
+  const outcomes = await runPieces(state, one, plan.nodes[0].out.cols);
   state.program.dispose();
   return outcomes;
 }
 
-async function runPieces(state: State, { pieces, sequences }: ConformanceCase): Promise<CaseRunOutput[]> {
+async function runPieces(
+  state: State,
+  { pieces, sequences, rows, output }: ConformanceCase,
+  D: number,
+): Promise<CaseRunOutput[]> {
   const next = seededRandom('tokens');
   const tokens = Uint32Array.from({ length: pieces ? 1024 : LONGEST }, () => next() % VOCABULARY);
+  const given = Float32Array.from({ length: rows ? LONGEST * D : 0 }, () => next() / 2 ** 31 - 1);
   const outcomes: CaseRunOutput[] = [];
+  const read = async (first: number, end: number, ends?: number[]): Promise<void> => {
+    const at = Uint32Array.from({ length: end - first }, (_, i) => i).filter((t) => rows === 'all' || t % 3 !== 1);
+    const values = Float32Array.from([...at].flatMap((t) => [...given.subarray((first + t) * D, (first + t + 1) * D)]));
+    await state.prefill(tokens.slice(first, end), {
+      ...(ends && { sequences: Uint32Array.from(ends) }),
+      ...(rows && { rows: { at, values } }),
+    });
+  };
+  const add = async (run: string): Promise<void> => void outcomes.push({ run, values: await state.logits(output) });
   let at = 0;
   for (const piece of pieces ?? []) {
-    await state.prefill(tokens.slice(at, (at += piece)));
-    outcomes.push({ run: `${piece} tokens to ${at}`, values: await state.logits() });
+    await read(at, (at += piece));
+    await add(`${piece} tokens to ${at}`);
   }
   if (pieces) return outcomes;
   for (const T of CONFORMANCE_PROMPT_LENGTHS) {
     if (!state.rewind(0)) throw new Error('rewind(0) was refused');
-    await state.prefill(tokens.slice(0, T));
-    outcomes.push({ run: `T ${T}`, values: await state.logits() });
+    await read(0, T);
+    await add(`T ${T}`);
   }
   state.rewind(0);
-  for (const piece of PIECES) await state.prefill(tokens.slice(at, (at += piece)));
-  outcomes.push({ run: 'pieces', values: await state.logits() });
+  for (const piece of PIECES) await read(at, (at += piece));
+  await add('pieces');
   if (sequences) {
     state.rewind(0);
-    await state.prefill(tokens, Uint32Array.from(sequences));
-    outcomes.push({ run: 'sequences', values: await state.logits() });
+    await read(0, LONGEST, sequences);
+    await add('sequences');
   }
   return outcomes;
 }

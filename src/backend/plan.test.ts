@@ -2,7 +2,7 @@ import type { ESTree } from 'vite';
 import { describe, expect, it } from 'vitest';
 import { printByLayer, shapePlan, SIXTEEN_LAYERS, tinyCheckpoint } from '../../e2e/fake_device';
 import { parseSource } from '../../e2e/sources';
-import type { Act, Matrix, Ops, Vector } from '../model/ops';
+import type { Act, Attend, Linear, Matrix, Ops, Vector } from '../model/ops';
 import type { Dtype } from '../tensor/dtype';
 import { firstState, type Backend, type State } from './backend';
 import { CONFORMANCE_CASES, runConformanceCase, type CaseTensorFactory } from './conformance';
@@ -114,7 +114,9 @@ function declaredFields(): DeclaredField[] {
 describe('the table of ops', () => {
   it('has a conformance case for each op and each of its fields, and for each value of a scalar option', () => {
     const fields = declaredFields();
-    expect(new Set(fields.map(({ op }) => op))).toEqual(new Set(Object.keys(FIELD_ROLES)));
+    const withFields = Object.entries(FIELD_ROLES).flatMap(([op, roles]) => (Object.keys(roles).length ? op : []));
+    expect(new Set(fields.map(({ op }) => op))).toEqual(new Set(withFields));
+    expect(new Set(conformanceNodes.map(({ op }) => op))).toEqual(new Set(Object.keys(FIELD_ROLES)));
     expect(fields.length).toBeGreaterThan(20);
     const used = usedFields(conformanceNodes);
     for (const { op, field, optional, values } of fields) {
@@ -133,8 +135,38 @@ describe('the table of ops', () => {
     const weights = openReferenceBackend();
     const cases = ['Q4_0', 'long', 'normAdd'] as const;
     const plans = await Promise.all(cases.map((one) => selfTestPlan(weights, one)));
-    const ops = Object.keys(FIELD_ROLES).filter((op) => !(op in WEBGPU_ENCODER_LOWERINGS));
+    // the host writes the rows of an input: there is no kernel
+    const ops = Object.keys(FIELD_ROLES).filter((op) => !(op in WEBGPU_ENCODER_LOWERINGS) && op !== 'input');
     expect(new Set(plans.flatMap(({ nodes }) => nodes.map(({ op }) => op)))).toEqual(new Set(ops));
+  });
+
+  it('hands each option of an op to a node', () => {
+    const norm = make.norm('n', 8);
+    const linear = (add: Act): Required<Linear> => ({
+      ...{ norm, bias: vector('b', 8), act: 'gelu', post: make.norm('post', 8), add },
+    });
+    const attend: Required<Attend> = {
+      ...{ qNorm: make.norm('q', 4), kNorm: make.norm('k', 4), heads: 12, kvHeads: 3 },
+      ...{ rope: { theta: 10_000 }, window: 17, gate: true },
+    };
+    const shortConv: Required<NonNullable<Parameters<Ops['shortConv']>[3]>> = { bias: vector('c', 8), gated: false };
+    const given: object[] = [attend, shortConv];
+    const { nodes } = recordPlan((op) => {
+      const [x, qkv] = [op.embed(matrix('t', 9, 8)), op.embed(matrix('u', 9, 84))];
+      const options = linear(x);
+      given.push(options);
+      op.attend(qkv, undefined, attend);
+      op.shortConv(x, vector('taps', 24), undefined, shortConv);
+      return [
+        op.attend(qkv, { kind: 'kv', layer: 0, kvHeads: 3, headDim: 4 }, attend),
+        op.linear(matrix('w', 8, 8), x, options),
+        op.swiglu(matrix('w1', 8, 8), matrix('w3', 8, 8), x, { norm: make.norm('m', 8) }),
+      ];
+    });
+    const held = nodes.flatMap((node): unknown[] => Object.values(node));
+    for (const options of given)
+      for (const [name, value] of Object.entries(options)) expect(held, name).toContain(value);
+    expect(nodes.at(-1)).toMatchObject({ norm: make.norm('m', 8) });
   });
 
   it('knows the weights and the inputs of a node', () => {
@@ -238,9 +270,9 @@ describe('the sequences of a call', () => {
   it('are refused by a plan that does not tell them apart, and if they do not end with the call', async () => {
     const wrong = expect.objectContaining({ name: 'RequestError' });
     const causal = await stateOf((op) => op.embed(empty));
-    await expect(causal.prefill(Uint32Array.of(1, 2), Uint32Array.of(2))).rejects.toEqual(wrong);
+    await expect(causal.prefill(Uint32Array.of(1, 2), { sequences: Uint32Array.of(2) })).rejects.toEqual(wrong);
     const within = await stateOf(build);
-    await expect(within.prefill(Uint32Array.of(1, 2), Uint32Array.of(1))).rejects.toEqual(wrong);
+    await expect(within.prefill(Uint32Array.of(1, 2), { sequences: Uint32Array.of(1) })).rejects.toEqual(wrong);
   });
 
   it('begin at position 0 again, because nothing is kept of those before', async () => {
@@ -252,6 +284,35 @@ describe('the sequences of a call', () => {
     const drawing = await stateOf((op) => op.last(build(op)));
     await drawing.prefill(Uint32Array.of(1));
     await expect(drawing.decode(2, GREEDY_SAMPLING)).rejects.toMatchObject({ name: 'RequestError' });
+  });
+});
+
+describe('the rows of a call', () => {
+  const stateOf = (build: Parameters<typeof recordPlan>[0]): Promise<State> =>
+    firstState(openReferenceBackend(), recordPlan(build), { contextLength: 8, prefillBatch: 6 });
+  const rows = (at: number[], numbers = 4 * at.length) => ({
+    rows: { at: Uint32Array.from(at), values: new Float32Array(numbers) },
+  });
+  const tokens = Uint32Array.of(1, 2, 3);
+
+  it.each([
+    [[0, 3], 8, /got rows for 2 of 3 tokens, wanted tokens of this call, ascending/],
+    [[1, 0], 8, /wanted tokens of this call, ascending/],
+    [[1, 1], 8, /wanted tokens of this call, ascending/],
+    [[0, 1], 7, /got 7 numbers, wanted 2 rows of 4/],
+  ])('are refused if they are no rows of its tokens: %j, %d numbers', async (at, numbers, message) => {
+    const state = await stateOf((op) => op.embed({ ...matrix('t', 9, 4), values: new Float32Array(36) } as Matrix));
+    await expect(state.prefill(tokens, rows(at, numbers))).rejects.toThrow(message);
+    expect(state.position).toBe(0);
+    await state.prefill(tokens, rows([0, 2]));
+  });
+
+  it('are wanted for all tokens where the plan has no table, and it draws no tokens to read', async () => {
+    const state = await stateOf((op) => op.last(op.input(4)));
+    await expect(state.prefill(tokens)).rejects.toThrow(/got rows for 0 of 3 tokens, wanted a row for each/);
+    await expect(state.prefill(tokens, rows([0, 1]))).rejects.toThrow(/wanted a row for each/);
+    await state.prefill(tokens, rows([0, 1, 2]));
+    await expect(state.decode(2, GREEDY_SAMPLING)).rejects.toMatchObject({ name: 'RequestError' });
   });
 });
 

@@ -27,6 +27,7 @@ export interface Attention {
 
 export type CoreNode =
   | { op: 'embed'; table: Matrix; out: PlanActivation }
+  | { op: 'input'; out: PlanActivation }
   | {
       op: 'linear';
       w: Matrix;
@@ -96,6 +97,7 @@ export const FIELD_ROLES: {
   };
 } = {
   embed: { table: 'table' },
+  input: {},
   linear: { w: 'matrix', x: 'input', norm: 'vector', bias: 'vector', add: 'in place' },
   swiglu: { w1: 'matrix', w3: 'matrix', x: 'input', norm: 'vector' },
   normAdd: { x: 'in place', norm: 'vector', add: 'in place' },
@@ -216,6 +218,7 @@ export function recordPlan(build: (op: Ops) => Act | Act[]): Plan {
 
   const built = build({
     embed: (table) => push({ op: 'embed', table, out: act(table.name, 'T', table.cols) }),
+    input: (D) => push({ op: 'input', out: act('input', 'T', D) }),
     linear(w, x, { norm, bias, act: activation, post, add } = {}) {
       const rest = add as PlanActivation | undefined;
       const out = (): PlanActivation => act(w.name, x.rows, w.rows);

@@ -1,6 +1,6 @@
 /** Where a state stands, with the rules that all backends share: what a call may do, how far the state can go back. */
 import { fail } from '../errors';
-import type { CompileOptions } from './backend';
+import type { CompileOptions, InputRows, PrefillOptions } from './backend';
 import { convStatesOf, kvCachesOf, tablesOf, type Plan } from './plan';
 import type { SamplingParams } from './sampling';
 import { sequenceBounds } from './sequences';
@@ -9,12 +9,15 @@ import { sequenceBounds } from './sequences';
 const MAX_MARKS = 32;
 
 export interface CursorLimits extends CompileOptions {
-  /** rows of the table of embeddings; without one any id is read */
+  /** rows of the table of embeddings; without one, ids say nothing */
   vocabulary: number;
   /** columns before a token that its convolution reads, L − 1 of the longest one */
   convHistory: number;
   /** positions that a convolution's ring holds */
   ringPositions: number;
+  /** columns of the first activation, and whether it is rows alone, without a lookup */
+  inputColumns: number;
+  rowsOnly: boolean;
   /** nodes read the tokens of a call in both directions, so that it may have several sequences */
   within: boolean;
   /** a state holds nothing of the tokens that were read */
@@ -26,6 +29,8 @@ export function cursorLimits(plan: Plan, options: CompileOptions, ringPositions:
   return {
     ...options,
     ringPositions,
+    inputColumns: plan.nodes[0].out.cols,
+    rowsOnly: tables.length === 0,
     within: plan.bounds !== undefined,
     stateless: !plan.nodes.some((node) => kvCachesOf(node).length || convStatesOf(node).length),
     vocabulary: tables.length ? Math.max(...tables) : Infinity,
@@ -53,7 +58,7 @@ export class StateCursor {
    * @returns the bounds of the sequences [T, 2], for a plan that needs them. The position may be 0 now.
    * @throws RequestError, ContextError; then nothing has changed
    */
-  checkPrefill(tokens: Uint32Array, sequences?: Uint32Array): Uint32Array<ArrayBuffer> | undefined {
+  checkPrefill(tokens: Uint32Array, { sequences, rows }: PrefillOptions = {}): Uint32Array<ArrayBuffer> | undefined {
     const { prefillBatch, vocabulary, within, stateless } = this.limits;
     const T = tokens.length;
     if (T < 1 || T > prefillBatch)
@@ -69,11 +74,31 @@ export class StateCursor {
         got: unknown,
         wanted: `less than ${vocabulary}`,
       });
+    if (rows || this.limits.rowsOnly) this.checkRows(T, rows);
     if (sequences && !within) fail('RequestError', { what: 'The model does not take several sequences' });
     const bounds = within ? sequenceBounds(T, sequences) : undefined;
     this.checkContext(stateless ? T - this.position : T);
     if (stateless) this.rewound(0);
     return bounds;
+  }
+
+  private checkRows(
+    T: number,
+    { at, values }: InputRows = { at: new Uint32Array(), values: new Float32Array() },
+  ): void {
+    const { inputColumns: D, rowsOnly } = this.limits;
+    if (rowsOnly ? at.length !== T : at.some((t, i) => t >= T || (i > 0 && t <= at[i - 1])))
+      fail('RequestError', {
+        what: 'The rows of the input are wrong',
+        got: `rows for ${at.length} of ${T} tokens`,
+        wanted: rowsOnly ? 'a row for each' : 'tokens of this call, ascending',
+      });
+    if (values.length !== at.length * D)
+      fail('RequestError', {
+        what: 'The rows of the input are wrong',
+        got: `${values.length} numbers`,
+        wanted: `${at.length} rows of ${D}`,
+      });
   }
 
   prefilled(T: number): void {
@@ -89,7 +114,8 @@ export class StateCursor {
     if (mask && steps !== 1)
       fail('RequestError', { what: 'A token mask applies to one step only', got: `${steps} steps`, wanted: 1 });
     const reads = Math.max(0, this.pending ? steps : steps - 1);
-    if (reads && this.limits.within) fail('RequestError', { what: 'The model reads no tokens that it draws' });
+    if (reads && (this.limits.within || this.limits.rowsOnly))
+      fail('RequestError', { what: 'The model reads no tokens that it draws' });
     this.checkContext(reads);
     return reads;
   }
@@ -101,9 +127,15 @@ export class StateCursor {
     if (reads > 0) this.lastRead = 1;
   }
 
-  /** @throws RequestError */
-  checkLogits(): void {
+  /**
+   * @param output which one is read
+   * @param current no other state has computed since
+   * @throws RequestError
+   */
+  checkLogits(output = 0, current = true): void {
     if (!this.lastRead) fail('RequestError', { what: 'There are no logits before a prefill' });
+    if (output && !current)
+      fail('RequestError', { what: `Output ${output} is gone`, got: 'another state has computed since' });
   }
 
   /** @returns false if there is nothing to mark: the position is 0 or has a mark */

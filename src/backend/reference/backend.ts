@@ -6,7 +6,7 @@ import { fail } from '../../errors';
 import type { Matrix, Norm, Vector } from '../../model/ops';
 import { dequantize } from '../../tensor/dequant';
 import { rowBytes } from '../../tensor/dtype';
-import type { Backend, CompileOptions, Program, State } from '../backend';
+import type { Backend, CompileOptions, PrefillOptions, Program, State } from '../backend';
 import {
   checkOps,
   headsOf,
@@ -91,6 +91,7 @@ interface StepContext {
   tokens: ArrayLike<number>;
   /** of each token's sequence, [T, 2], for the nodes that need them */
   bounds?: Uint32Array;
+  rows?: PrefillOptions['rows'];
   acts: Map<PlanActivation, ActivationRows>;
   caches: Map<number, KeyValueCache>;
   columns: Map<number, number[][]>;
@@ -144,12 +145,15 @@ function attendCached(
 }
 
 const OPS: Lowerings<StepContext, ActivationRows, PlanNode['op']> = {
-  embed({ table }, { tokens, tapped }) {
+  embed({ table, out }, { plan, tokens, rows, tapped }) {
     const { cols: D } = table;
     const y = new Float32Array(tokens.length * D);
     for (let t = 0; t < tokens.length; t++) y.set(valuesOf(table).subarray(tokens[t] * D, (tokens[t] + 1) * D), t * D);
+    if (rows && out === plan.nodes[0].out)
+      rows.at.forEach((t, i) => y.set(rows.values.subarray(i * D, i * D + D), t * D));
     return tapped(table.name, y, D);
   },
+  input: (_, { rows }) => rows!.values.slice(),
   linear({ w, x, norm, bias, add, out }, context) {
     const { plan, tapped } = context;
     const y = multiply(w, normed(x, norm, context), bias);
@@ -219,14 +223,14 @@ interface StateContext {
 
 function createState(context: StateContext, cursor: StateCursor, history: number[], kept: ReferenceCaches): State {
   const { plan, program, reference: { onModuleOutput, onAttention } } = context; // prettier-ignore
-  let logits: Float32Array | undefined;
+  let outputs: ActivationRows[] = [];
   const tapped: TapModule = (name, y, cols) => (onModuleOutput?.(moduleName(name), y, cols), y);
 
-  function step(tokens: ArrayLike<number>, bounds?: Uint32Array): void {
+  function step(tokens: ArrayLike<number>, given?: Pick<StepContext, 'bounds' | 'rows'>): void {
     const acts = new Map<PlanActivation, ActivationRows>();
     for (const node of plan.nodes)
-      acts.set(node.out, lowerNode(OPS, node, { plan, tokens, bounds, acts, ...kept, tapped, onAttention }));
-    logits = acts.get(plan.outputs[0])!;
+      acts.set(node.out, lowerNode(OPS, node, { plan, tokens, ...given, acts, ...kept, tapped, onAttention }));
+    outputs = plan.outputs.map((output) => acts.get(output)!);
   }
 
   return {
@@ -240,8 +244,8 @@ function createState(context: StateContext, cursor: StateCursor, history: number
         [...kept.caches.values()].reduce((sum, { k, v }) => sum + [...k, ...v].reduce((n, row) => n + row.length, 0), 0)
       );
     },
-    async prefill(tokens, sequences) {
-      step(tokens, cursor.checkPrefill(tokens, sequences));
+    async prefill(tokens, given) {
+      step(tokens, { bounds: cursor.checkPrefill(tokens, given), rows: given?.rows });
       history.splice(cursor.position, Infinity, ...tokens);
       cursor.prefilled(tokens.length);
     },
@@ -253,7 +257,7 @@ function createState(context: StateContext, cursor: StateCursor, history: number
         if (reads) step(history.slice(cursor.position));
         cursor.decoded(1, reads);
         history.splice(cursor.position, Infinity);
-        drawn.push(sampleToken(logits!.slice(), sampling, history, cursor.promptLength, cursor.position));
+        drawn.push(sampleToken(outputs[0].slice(), sampling, history, cursor.promptLength, cursor.position));
         history.push(drawn[i]);
       }
       return Uint32Array.from(drawn);
@@ -269,9 +273,9 @@ function createState(context: StateContext, cursor: StateCursor, history: number
     },
     fork: async () =>
       createState(context, cursor.copy(), history.slice(0, cursor.position), cachesUpTo(kept, cursor.position)),
-    async logits() {
+    async logits(output = 0) {
       cursor.checkLogits();
-      return logits!.slice();
+      return outputs[output].slice();
     },
     async logprobs(chosen, n) {
       return logprobs(await this.logits(), chosen, n);

@@ -1,7 +1,7 @@
 /** Runs the op list of a program for one state at a time. */
 import { CONV_RING_POSITIONS, SAMPLER_TOKEN_BYTES } from 'virtual:rivulet-kernels';
 import { fail } from '../../errors';
-import type { CompileOptions } from '../backend';
+import type { CompileOptions, InputRows } from '../backend';
 import type { PlanNode, Plan } from '../plan';
 import type { SamplingParams } from '../sampling';
 import { cursorLimits, type CursorLimits } from '../state_cursor';
@@ -85,6 +85,7 @@ export class Interpreter {
     this.set({
       first: 0,
       end: lowered.count,
+      count: lowered.count,
       ops: lowered.ops,
       logits: this.logits,
       vocabulary: V,
@@ -130,10 +131,24 @@ export class Interpreter {
     if (this.current === state) this.current = undefined;
   }
 
-  /** Reads T tokens of the history from `position` on, then draws, for the state that was entered. */
-  run(T: number, position: number, draws: number, prompt: number): void {
+  /**
+   * Reads T tokens of the history from `position` on, then draws, for the state that was entered. @param rows replace
+   * what the first op wrote
+   */
+  run(T: number, position: number, draws: number, prompt: number, rows?: InputRows): void {
     this.set({ T, position, draws, prompt });
-    this.context.pool.runStep(this.header, this.threads);
+    const runOps = (first: number, end: number): void => {
+      if (rows) this.set({ first, end });
+      this.context.pool.runStep(this.header, this.threads);
+    };
+    if (rows) {
+      runOps(0, 1);
+      const { slot, cols: D } = this.plan.nodes[0].out;
+      const first = this.lowered.slots[slot] / 4;
+      rows.at.forEach((t, i) => this.heap.f32.set(rows.values.subarray(i * D, i * D + D), first + t * D));
+    }
+    runOps(rows ? 1 : 0, this.lowered.count);
+    if (rows) this.set({ first: 0 });
     this.tokensRead[T > 1 ? 1 : 0] += T + Math.max(draws - 1, 0);
   }
 

@@ -171,6 +171,7 @@ export function attentionFields(
 /** The fields of an op beside those of its activations, `int8` and the barrier after it. */
 const LOWERINGS: Lowerings<WasmLoweringContext, Op> = {
   embed: ({ table }, { at }) => ({ w: at.matrix(table), segments: table.segments.length, cols: table.cols }),
+  input: () => ({}),
   linear: ({ w, norm, bias, add }, { at, address }) => ({
     w: at.matrix(w), segments: w.segments.length, ...normFields(norm, at), bias: bias && at.vector(bias), add: add && address(add),
   }), // prettier-ignore

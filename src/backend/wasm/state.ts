@@ -1,6 +1,6 @@
 /** The state of one conversation on the WASM backend: its tokens, keys and values in pages, and convolution rings. */
 import { CONV_RING_POSITIONS, KV_PAGE_POSITIONS } from 'virtual:rivulet-kernels';
-import type { Program, State } from '../backend';
+import type { PrefillOptions, Program, State } from '../backend';
 import { logprobs, type ChosenLogprob, type SamplingParams } from '../sampling';
 import type { StateCursor } from '../state_cursor';
 import { writeRopeTables } from './lower';
@@ -43,16 +43,16 @@ export class WasmState implements State, InterpretedState {
     return this.scope.bytes;
   }
 
-  async prefill(tokens: Uint32Array, sequences?: Uint32Array): Promise<void> {
+  async prefill(tokens: Uint32Array, options?: PrefillOptions): Promise<void> {
     const { shared, cursor } = this;
     shared.check(this);
-    const bounds = cursor.checkPrefill(tokens, sequences);
+    const bounds = cursor.checkPrefill(tokens, options);
     const { position } = cursor;
     this.allocatePages(position + tokens.length);
     if (!shared.isCurrent(this)) shared.enter(this);
     shared.heap.u32.set(tokens, this.history / 4 + position);
     if (bounds) shared.writeBounds(bounds);
-    shared.run(tokens.length, position, 0, cursor.promptLength);
+    shared.run(tokens.length, position, 0, cursor.promptLength, options?.rows);
     cursor.prefilled(tokens.length);
   }
 
@@ -126,10 +126,15 @@ export class WasmState implements State, InterpretedState {
     });
   }
 
-  async logits(): Promise<Float32Array> {
-    const { shared } = this;
+  async logits(output = 0): Promise<Float32Array> {
+    const { shared, cursor } = this;
     shared.check(this);
-    this.cursor.checkLogits();
+    cursor.checkLogits(output, shared.isCurrent(this));
+    if (output) {
+      const { slot, rows, cols } = shared.plan.outputs[output];
+      const first = shared.lowered.slots[slot] / 4;
+      return shared.heap.f32.slice(first, first + cols * (rows === 1 ? 1 : cursor.lastRead));
+    }
     const address = shared.isCurrent(this) ? shared.logits : this.keptLogits;
     return shared.heap.f32.slice(address / 4, (address + this.logitBytes) / 4);
   }

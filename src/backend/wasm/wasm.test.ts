@@ -115,6 +115,7 @@ describe('the declarations of the kernels', () => {
       convolve: 0,
       attendInterleaved: 0,
       attendWithin: 0,
+      input: 0,
     } satisfies Record<PlanNode['op'], 0>;
     expect(Object.keys(OpKind).sort()).toEqual(Object.keys(ops).sort());
   });

@@ -14,6 +14,15 @@ const TILE_TOKENS = 64;
  */
 export type SubmitBatch = (dispatches: PreparedDispatch[], bucket: number, T: number) => Promise<void>;
 
+/** Runs dispatches in one submit. */
+export function submitDispatches(device: GPUDevice, dispatches: PreparedDispatch[]): void {
+  const encoder = device.createCommandEncoder();
+  const pass = encoder.beginComputePass();
+  encodeDispatches(pass, dispatches);
+  pass.end();
+  device.queue.submit([encoder.finish()]);
+}
+
 /** At most two batches are queued on the GPU: a call waits for the batch before the last. */
 export function createBatchSubmitter(opened: OpenedDevice): SubmitBatch {
   const { device } = opened;
@@ -23,13 +32,7 @@ export function createBatchSubmitter(opened: OpenedDevice): SubmitBatch {
   /** ms per tile of the last batch of each bucket */
   const tileMs = new Map<number, number>();
 
-  function submit(dispatches: PreparedDispatch[]): void {
-    const encoder = device.createCommandEncoder();
-    const pass = encoder.beginComputePass();
-    encodeDispatches(pass, dispatches);
-    pass.end();
-    queue.submit([encoder.finish()]);
-  }
+  const submit = (dispatches: PreparedDispatch[]): void => submitDispatches(device, dispatches);
 
   /** Submits a batch of unknown time: it waits for each submit, and the next one has up to twice as many dispatches. */
   async function submitGradually(dispatches: PreparedDispatch[]): Promise<void> {

@@ -31,9 +31,9 @@ import type { ConvState, Norm, Vector } from '../../model/ops';
 
 export const weightVectorRegion = (vector: Vector): BufferRegion => (vector as GpuWeightVector).region;
 
-/** The region of the plan's first output. */
-export const planOutputRegion = (plan: Plan, scratch: ProgramScratch): BufferRegion =>
-  activationRegions(plan, scratch, 1)(plan.outputs[0]);
+/** The regions of the plan's outputs. */
+export const planOutputRegions = (plan: Plan, scratch: ProgramScratch): BufferRegion[] =>
+  plan.outputs.map(activationRegions(plan, scratch, 1));
 
 /** @param context positions that attention of one token covers: it is split into spans for them */
 export function lowerPlanToDispatches(
@@ -143,6 +143,7 @@ export interface WebGpuLoweringContext {
 
 export const LOWERINGS: Lowerings<WebGpuLoweringContext, Dispatch[]> = {
   embed: ({ table, out }, { gpu, at, T }) => embedDispatches(gpu, table as GpuMatrix, at(out), T),
+  input: () => [],
   linear: ({ w, x, norm, bias, add, out }, { gpu, at, T }) =>
     linearDispatches(gpu, {
       w: w as GpuMatrix,

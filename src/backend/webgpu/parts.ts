@@ -23,6 +23,10 @@ export interface ProgramParts extends CompileOptions {
   scratch: ProgramScratch;
   /** where the plan's first output stands: rows of V values, the logits */
   output: BufferRegion;
+  /** the first one among them */
+  outputs: BufferRegion[];
+  /** dispatches of several tokens that look up their rows: the first ones */
+  lookups: number;
   V: number;
   outputRows: 1 | 'T';
   /** of all rows of the output */

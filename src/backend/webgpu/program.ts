@@ -13,7 +13,7 @@ import type { OpenedDevice } from './device';
 import { STEP } from './dispatch';
 import { embedDrawnTokenLibrary } from './linear';
 import { createGpuLogprobs } from './logprobs';
-import { planOutputRegion } from './lower';
+import { planOutputRegions } from './lower';
 import type { ProgramParts } from './parts';
 import { createReadbackPool } from './readback';
 import type { GpuMatrix } from './repack';
@@ -88,9 +88,10 @@ async function createParts(
   held.push(group.release);
   const step = await group.take('step', STEP.bytes, STORAGE | UNIFORM | COPY_SRC | COPY_DST);
   const scratch = await allocateScratch(opened, group, plan, options, f16Cache);
-  const output = planOutputRegion(plan, scratch);
+  const outputs = planOutputRegions(plan, scratch);
+  const [output] = outputs;
   const ids = createReadbackPool(opened, 'ids', 4 * WINDOW_STEPS, 3);
-  const rows = createReadbackPool(opened, 'logits', output.size, 1);
+  const rows = createReadbackPool(opened, 'logits', Math.max(...outputs.map(({ size }) => size)), 1);
   held.push(ids.dispose, rows.dispose);
   // the draw must not overwrite an output
   const [table] = plan.outputs.some(({ slot }) => slot === firstNode.out.slot)
@@ -104,6 +105,8 @@ async function createParts(
     step,
     scratch,
     output,
+    outputs,
+    lookups: tablesOf(firstNode).reduce((sum, one) => sum + (one as GpuMatrix).parts.length, 0),
     V,
     outputRows,
     logitBytes: 4 * V * (outputRows === 'T' ? options.prefillBatch : 1),

@@ -2,8 +2,9 @@
  * A state on the GPU. Decode encodes a window of steps in one pass and one submit; the GPU itself advances position and
  * token.
  */
-import type { Program, State } from '../backend';
+import type { InputRows, PrefillOptions, Program, State } from '../backend';
 import type { SamplingParams } from '../sampling';
+import { submitDispatches } from './batches';
 import {
   closeConversation,
   encodeCopies,
@@ -16,7 +17,7 @@ import {
 } from './conversation';
 import { encodeDispatches, type PreparedDispatch } from './device';
 import { STEP } from './dispatch';
-import type { StateParts } from './parts';
+import type { ProgramParts, StateParts } from './parts';
 import { prefillBuckets } from './prepared';
 import type { GpuTokenSampler } from './sampler';
 import { contextBucket } from './scratch';
@@ -31,11 +32,11 @@ export interface WebGpuState extends State {
 
 export function createWebGpuState(program: Program, one: StateParts): WebGpuState {
   const { cursor, group } = one;
-  const { output, V, outputRows, rows, logprobsOf } = one.program;
+  const { outputs, plan, rows, logprobsOf } = one.program;
   /** waits until the logits of this state are in place */
-  const bringLogits = async (): Promise<void> => {
+  const bringLogits = async (output?: number): Promise<void> => {
     one.program.opened.throwIfFailed();
-    cursor.checkLogits();
+    cursor.checkLogits(output, one.program.owner === one);
     if (!isReady(one, 0)) await makeReady(one, 0, nextStep(one));
   };
   return {
@@ -46,17 +47,19 @@ export function createWebGpuState(program: Program, one: StateParts): WebGpuStat
     get bytes() {
       return group.bytes();
     },
-    prefill: (tokens, sequences) => prefill(one, tokens, sequences),
+    prefill: (tokens, options) => prefill(one, tokens, options),
     decode: (steps, sampling) => decode(one, steps, sampling),
     mark: () => markPosition(one),
     rewindTarget: (position) => cursor.rewindTarget(position),
     rewind: (position) => rewindTo(one, position),
     fork: async () => createWebGpuState(program, await forkConversation(one)),
-    async logits() {
-      await bringLogits();
+    async logits(output = 0) {
+      await bringLogits(output);
+      const { buffer, offset } = outputs[output];
+      const { cols, rows: count } = plan.outputs[output];
       let copy: { read(): Promise<ArrayBuffer> };
       encodeCopies(one.program, (encoder) => {
-        copy = rows.copy(encoder, output.buffer, output.offset, 4 * V * (outputRows === 'T' ? cursor.lastRead : 1));
+        copy = rows.copy(encoder, buffer, offset, 4 * cols * (count === 'T' ? cursor.lastRead : 1));
       });
       return new Float32Array(await copy!.read());
     },
@@ -69,12 +72,12 @@ export function createWebGpuState(program: Program, one: StateParts): WebGpuStat
   };
 }
 
-async function prefill(one: StateParts, tokens: Uint32Array, sequences?: Uint32Array): Promise<void> {
+async function prefill(one: StateParts, tokens: Uint32Array, options?: PrefillOptions): Promise<void> {
   const { cursor, gpu, program, history } = one;
   const { opened, plan, prefillBatch, scratch, submitBatch } = program;
   const { queue } = opened.device;
   opened.throwIfFailed();
-  const bounds = cursor.checkPrefill(tokens, sequences);
+  const bounds = cursor.checkPrefill(tokens, options);
   const { position } = cursor;
   const T = tokens.length;
   await makeReady(one, position + T, nextStep(one));
@@ -86,8 +89,27 @@ async function prefill(one: StateParts, tokens: Uint32Array, sequences?: Uint32A
   one.promptCounted = false;
   const bucket = prefillBuckets(prefillBatch).find((size) => size >= T)!;
   const dispatches = bucket === 1 ? decodeDispatches(one, position + 1) : one.prepared.prefill.get(bucket)!;
-  await submitBatch(dispatches, bucket, T);
+  if (options?.rows) writeRows(program, dispatches, options.rows);
+  await submitBatch(options?.rows ? dispatches.slice(program.lookups) : dispatches, bucket, T);
   opened.throwIfFailed();
+}
+
+/** Runs the lookups, and writes rows over theirs. */
+function writeRows(
+  { opened, lookups, plan, scratch }: ProgramParts,
+  dispatches: PreparedDispatch[],
+  rows: InputRows,
+): void {
+  const { device } = opened;
+  const { at, values } = rows;
+  const { slot, cols: D } = plan.nodes[0].out;
+  if (lookups) submitDispatches(device, dispatches.slice(0, lookups));
+  for (let first = 0, end = 0; first < at.length; first = end) {
+    do end++;
+    while (at[end] === at[end - 1] + 1);
+    const { buffer, offset } = scratch.slots[slot];
+    device.queue.writeBuffer(buffer, offset + 4 * D * at[first], values, D * first, D * (end - first));
+  }
 }
 
 const decodeDispatches = ({ prepared }: StateParts, positions: number): PreparedDispatch[] =>

@@ -226,6 +226,7 @@ static void run_op(const ThreadContext* s, const Op* op) {
       if (first < end) __builtin_memcpy(op->y + first, op->x + (s->T - 1) * op->cols + first, (end - first) * 4);
       return;
     case NORM_ADD: return run_norm_add(s, op, T);
+    case INPUT: return;  // the host wrote it
 #ifdef ENCODERS
     case ATTEND_INTERLEAVED:
     case ATTEND_WITHIN: return run_attend(s, op);
@@ -250,7 +251,7 @@ static void run_step(ThreadPool* pool, uint32_t thread, uint32_t threads) {
   ThreadContext s = {p, pool, thread, threads, p->T, p->position, p->scratch + thread * p->scratch_bytes};
   const uint32_t first = p->first, end = p->end, draws = p->draws;
   for (uint32_t draw = 0; draw < draws || draw == 0; draw++) {
-    double start = thread ? 0 : now(), *times = p->times + (s.T > 1 ? end + 1 : 0);
+    double start = thread ? 0 : now(), *times = p->times + (s.T > 1 ? p->count + 1 : 0);
     for (uint32_t i = first; s.T > 0 && i < end; i++) {
       run_op(&s, p->ops + i);
       if (needs_barrier_after(p->ops + i, i + 1 < end ? p->ops + i + 1 : 0, threads)) barrier(pool, threads);
@@ -262,7 +263,7 @@ static void run_step(ThreadPool* pool, uint32_t thread, uint32_t threads) {
     s.position += s.T, s.T = 1;
     if (draws && thread == 0) {
       p->history[s.position] = draw_token(p, s.position);
-      times[end] += now() - start;
+      times[p->count] += now() - start;
     }
   }
 }

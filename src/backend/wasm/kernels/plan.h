@@ -3,7 +3,7 @@
 #include "linear.h"
 
 typedef enum { EMBED, LINEAR, SWIGLU, SHORT_CONV, ATTEND, LAST, NORM_ADD, LAYER_NORM, ACTIVATE, CONVOLVE,
-               ATTEND_INTERLEAVED, ATTEND_WITHIN } OpKind;
+               ATTEND_INTERLEAVED, ATTEND_WITHIN, INPUT } OpKind;
 
 // The `mode` of activate, of convolve, and of the attention of encoders: RoPE turns the pairs (i, i + d/2), or
 // (2i, 2i + 1), and then the norms are in the order of halves.
@@ -69,7 +69,8 @@ typedef struct {
   // set for each call
   uint32_t T, position;     // tokens to read, tokens read before; T may be 0 when there is no pending token
   uint32_t draws;           // tokens to draw; all but the last are also read
-  uint32_t first, end;      // ops [first, end): a part of them only while threads are measured
+  uint32_t first, end;      // ops [first, end): a part of them only while threads are measured, and where the host
+                            // writes rows after the first op
   uint32_t prompt;          // tokens of the prompt, for the penalties
   // set when another state runs
   uint32_t* history;        // token by position
@@ -77,6 +78,7 @@ typedef struct {
   uint8_t* rings;
   // set once for the plan
   const Op* ops;
+  uint32_t count;           // of ops
   float* logits;            // [V]
   uint32_t vocabulary;
   float* normed;            // [prefillBatch, widest x], T > 1
