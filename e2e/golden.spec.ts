@@ -53,6 +53,21 @@ describe('the reference', () => {
   it('gives the expected logits', () => holds({ backend: 'reference', expected, files, feeds: upTo(130) }));
 });
 
+describe('LFM3', () => {
+  const lfm3 = { expected: join(GOLDEN_DIRECTORY, 'lfm3') };
+  const shorter: Feed[] = [{ chunk: WHOLE }, { chunk: 3, longest: 61 }, { chunk: 1, longest: 25 }];
+  it.each([
+    ['wasm', { backend: 'wasm', threads: 2, feeds: shorter }],
+    ['wasm exact', { backend: 'wasm', threads: 2, exact: true, feeds: shorter }],
+    ['webgpu', { backend: 'webgpu', files: ['tiny-Q8_0.gguf'], feeds: [{ chunk: WHOLE }, { chunk: 1, longest: 25 }] }],
+  ] as const)('%s gives the expected logits', { tags: 'chromium' }, (_, options) => holds({ ...options, ...lfm3 }));
+
+  it('webgpu in Firefox', FIREFOX_WEBGPU, () =>
+    holds({ backend: 'webgpu', browser: 'firefox', files: ['tiny-Q4_0.gguf'], feeds: upTo(61), ...lfm3 }),
+  );
+  it('the reference', () => holds({ backend: 'reference', feeds: upTo(61), ...lfm3 }));
+});
+
 describe('every format', () => {
   it('wasm', { tags: 'chromium' }, () => holds({ backend: 'wasm', threads: 2, expected, feeds: upTo(130) }));
   it('wasm exact', { tags: 'chromium' }, () =>

@@ -15,6 +15,9 @@ const FAULTS = [
   'A token mask applies to one step only',
   'The number of tokens in one prefill is wrong',
   'A token is outside the vocabulary', // the engine refuses it before
+  // no public call gives rows or reads a second output
+  'The rows of the input are wrong',
+  'Output … is gone',
   'decode needs a prefill before it',
   'There are no logits before a prefill',
   'The WASM backend is closed',

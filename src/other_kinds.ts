@@ -10,8 +10,14 @@ const OTHER_FORMAT = 'Take the model as GGUF or .safetensors.';
  */
 const KINDS: readonly [architectures: readonly string[], files: RegExp | undefined, what: string, cure: string][] = [
   [['lfm2moe'], undefined, 'LFM2 with experts (lfm2moe) is not supported yet', OTHER_MODEL],
-  [['lfm3'], undefined, 'LFM3 is another architecture and not supported yet', OTHER_MODEL],
-  [['lfm2vl', 'lfm2audio'], undefined, 'Vision and audio models are not supported yet', OTHER_MODEL],
+  [
+    ['lfm2vl', 'lfm2audio', 'lfm3vl', 'lfm3audio', 'lfm3omni'],
+    undefined,
+    'Vision and audio models are not supported yet',
+    OTHER_MODEL,
+  ],
+  [['lfm3directory'], undefined, 'LFM3 as a Hugging Face directory is not supported yet', 'Take the model as GGUF.'],
+  [['lfm3'], undefined, 'Other kinds of LFM3 than its text models are not supported yet', OTHER_MODEL],
   [['lfm2bidir'], undefined, 'Bidirectional (retrieval) models are not supported yet', OTHER_MODEL],
   [
     ['adapter'],
@@ -50,7 +56,7 @@ export function refuseArchitecture(architecture: unknown, got: string = show(arc
   fail('CheckpointError', {
     what,
     got,
-    wanted: 'lfm2: the dense text models of LFM2 and LFM2.5',
+    wanted: 'lfm2 or lfm3: the dense text models of LFM2, LFM2.5 and LFM3',
     cure: kind?.[3] ?? OTHER_MODEL,
   });
 }

@@ -21,6 +21,8 @@ import { file, flag, oneOf, startTool, texts, whole, wholes } from './options';
 export type BackendName = 'wasm' | 'webgpu' | 'reference';
 
 interface Expected {
+  /** of LFM3 */
+  sliding_window?: number;
   prompts: Record<string, number[]>;
   files: Record<string, ExpectedFile>;
 }
@@ -99,14 +101,16 @@ interface Bounds {
   greedy: boolean;
 }
 
-export function boundsOf(options: VerifyOptions, types: string[], f16Storage: boolean): Bounds {
+export function boundsOf(options: VerifyOptions, types: string[], f16Storage: boolean, slides = false): Bounds {
   if (options.backend === 'reference') return { maxAbs: 1e-3, greedy: true };
   if (options.backend === 'webgpu' && !options.int8) return { maxAbs: f16Storage ? 5e-2 : 2e-2, greedy: true };
   const isQuantised = (type: string): boolean => /^(I?Q|MXFP)/.test(type);
   const quantised = types.some(isQuantised);
   if (options.exact) return { maxAbs: 2e-2, greedy: true };
   if (!quantised) return { maxAbs: 2e-2, greedy: false };
-  // int8 activations: no worse than native llama.cpp on these files
+  // int8 activations: no worse than native llama.cpp on these files; LFM3 adds normalised outputs, so that more of the
+  // rounding arrives: 4.0e-3 and 6.9e-3 in llama.cpp
+  if (slides) return { nmseMean: 8e-3, nmseMax: 1.4e-2, greedy: false };
   return types.some((type) => /_K$/.test(type) && type !== 'Q6_K') ||
     types.every((type) => type === 'Q6_K' || !isQuantised(type))
     ? { nmseMean: 4.5e-3, nmseMax: 8e-3, greedy: false }
@@ -139,7 +143,8 @@ export async function verify(options: VerifyOptions, emit: (line: Line) => void)
         : await loadHere(options, files, contextLength);
       const rows = floats(join(options.expected, entry.logits_file));
       const V = entry.logits_shape[1];
-      const bounds = boundsOf(options, Object.values(entry.tensor_types ?? {}), f16Storage);
+      const slides = expected.sliding_window !== undefined;
+      const bounds = boundsOf(options, Object.values(entry.tensor_types ?? {}), f16Storage, slides);
       const miss = (what: string): void => void missed.push(`${name}, ${what}`);
 
       for (const feed of feeds) {

@@ -41,6 +41,8 @@ export interface CheckpointOutline {
   memoryBytes: number;
   /** the dtype of most bytes: 'Q4_0' */
   quantization: string;
+  /** a tensor of numbers that the configuration gets (openGguf) */
+  ropeFactors?: TensorInfo;
   /** for the user: what the files leave open or state wrongly */
   notes: string[];
 }
@@ -141,6 +143,8 @@ export async function readHeaders(files: ByteSource[], signal?: AbortSignal): Pr
 
 async function openGguf(files: ByteSource[], signal?: AbortSignal): Promise<Checkpoint> {
   const { outline, metadata } = outlineOfGguf(files, await readHeaders(files, signal));
+  if (outline.ropeFactors)
+    outline.config.ropeFactors = await readRopeFactors(files, outline.ropeFactors, outline.config.headDim, signal);
   const tokenizer = tokenizerFilesFromGguf(
     metadata,
     outline.config,
@@ -160,18 +164,43 @@ export function outlineOfGguf(
   const architecture = architectureOfGguf(metadata);
   const notes: string[] = [];
   const config = architecture.configFromGguf(metadata, index, notes);
+  const ropeFactors = architecture.ropeFactors && index.require(architecture.ropeFactors);
+  if (ropeFactors) index.remove(architecture.ropeFactors!);
   const weights = index.read((read) => architecture.weights(config, read));
   return {
     outline: {
       architecture,
       config,
       weights,
+      ropeFactors,
       files,
       notes,
       ...sizes(weights, metadata.get('general.parameter_count'), notes),
     },
     metadata,
   };
+}
+
+/** @throws CheckpointError unless it holds d/2 positive numbers */
+async function readRopeFactors(
+  files: ByteSource[],
+  { name, dtype, shape, file, offset, byteLength }: TensorInfo,
+  headDim: number,
+  signal?: AbortSignal,
+): Promise<number[]> {
+  const invalid = (got: string): never =>
+    fail('CheckpointError', {
+      what: `Tensor ${name} is not valid`,
+      got,
+      wanted: `${headDim / 2} positive numbers, as F32`,
+      cure: 'The file is damaged: get it again.',
+    });
+  if (dtype !== 'F32' || shape.join() !== `${headDim / 2}`) invalid(`${dtype} [${shape.join(', ')}]`);
+  const bytes = await files[file].read(offset, byteLength, signal);
+  const factors = [...new Float32Array(bytes.slice().buffer)];
+  files[file].release?.(bytes);
+  const wrong = factors.find((factor) => !(factor > 0));
+  return wrong === undefined ? factors : invalid(String(wrong));
 }
 
 type Json = (name: string) => Promise<Record<string, unknown>>;

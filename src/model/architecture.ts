@@ -2,15 +2,15 @@
  * The architectures that run here, a row for each. The parts of the engine ask their row and know no family by name;
  * other_kinds.ts has the relatives that are refused.
  */
-import { RivuletError } from '../errors';
+import { RivuletError, show } from '../errors';
 import { refuseArchitecture } from '../other_kinds';
 import type { Config } from './config';
-import { forward, lfm2Weights, type Lfm2Sources } from './lfm2';
+import { forward, lfm2Weights, ROPE_FACTORS, type Lfm2Sources } from './lfm2';
 import type { Act, Ops } from './ops';
 import { configFromGguf, configFromJson, isRecord } from './read_config';
-import type { Loaded, TensorIndex, WeightReader } from './weights';
+import type { Loaded, ModuleNames, TensorIndex, WeightReader } from './weights';
 
-export type ArchitectureName = 'lfm2';
+export type ArchitectureName = 'lfm2' | 'lfm3';
 
 /** The tree of a model's weights: where each is stored, and with the handles of a backend. */
 export type Weights = Lfm2Sources;
@@ -27,6 +27,8 @@ export interface Architecture {
    */
   configFromGguf(metadata: ReadonlyMap<string, unknown>, tensors: TensorIndex, notes: string[]): Config;
   configFromJson(json: Readonly<Record<string, unknown>>, tensors: TensorIndex, notes: string[]): Config;
+  /** a tensor whose numbers are `ropeFactors` of the configuration */
+  ropeFactors?: ModuleNames;
   weights(config: Config, read: WeightReader): Weights;
   /** The forward pass. */
   build(op: Ops, config: Config, weights: LoadedWeights): Act;
@@ -38,7 +40,7 @@ export interface Architecture {
     /** special tokens that are part of an answer and not of the frame around turns */
     answerMarkers: readonly string[];
     /** for checkpoints without a setting */
-    sampling: { temperature: number; minP: number; repetitionPenalty: number };
+    sampling: { temperature: number; topK?: number; minP?: number; repetitionPenalty: number };
     /** for files without a chat template whose vocabulary has the token that begins a turn */
     template: { turnToken: string; source: string };
   };
@@ -75,7 +77,18 @@ export const LFM2: Architecture = {
   },
 };
 
-const ARCHITECTURES: (Architecture | ArchitectureOfSideFile)[] = [LFM2];
+export const LFM3: Architecture = {
+  ...LFM2,
+  name: 'lfm3',
+  classes: ['Lfm3ForCausalLM'],
+  configFromGguf: (metadata, tensors, notes) => configFromGguf('lfm3.', metadata, tensors, notes, true),
+  configFromJson: ({ model_type }) => refuseArchitecture('lfm3directory', show(model_type)),
+  ropeFactors: ROPE_FACTORS,
+  // recommended with the model
+  text: { ...LFM2.text, sampling: { temperature: 0.1, topK: 50, repetitionPenalty: 1.1 } },
+};
+
+const ARCHITECTURES: (Architecture | ArchitectureOfSideFile)[] = [LFM2, LFM3];
 
 /** Adds the row of a side file, before the one that names the side file. */
 export const registerArchitecture = (row: Architecture): void => void ARCHITECTURES.unshift(row);

@@ -6,13 +6,19 @@ export interface Config {
   vocabSize: number; // V
   hiddenSize: number; // D
   ffnSize: number; // F, from the shapes of the weights
-  layers: ('conv' | 'attention')[];
+  /** kinds of layers; sliding: attention to the last `sliding.window` positions */
+  layers: ('conv' | 'attention' | 'sliding')[];
   heads: number; // H
   kvHeads: number; // K
   headDim: number; // d
   convLength: number; // L
   normEps: number;
+  /** of the layers 'attention' */
   ropeTheta: number;
+  /** of the layers 'attention': what divides the angle of each pair, [d/2]; all 1 by default */
+  ropeFactors?: readonly number[];
+  /** in models with such layers, LFM3 */
+  sliding?: { window: number; ropeTheta: number };
   /** positions that the model was trained for */
   contextLength: number;
 }

@@ -134,7 +134,6 @@ describe('the configuration of a GGUF file', () => {
     ],
     ['no architecture', { 'general.architecture': undefined }, /got nothing/],
     ['experts', { 'general.architecture': 'lfm2moe' }, /LFM2 with experts \(lfm2moe\) is not supported yet/],
-    ['LFM3', { 'general.architecture': 'lfm3' }, /LFM3 is another architecture/],
     [
       'the vision part of a model',
       { 'general.architecture': 'clip', 'general.type': 'mmproj' },

@@ -1,10 +1,11 @@
 /**
- * The weights and the forward pass of dense LFM2 and LFM2.5 (modeling_lfm2.py in transformers), once, for every file
- * format, every backend and every T.
+ * The weights and the forward pass of dense LFM2 and LFM2.5 (modeling_lfm2.py in transformers) and of LFM3 (lfm3.cpp in
+ * llama.cpp), once, for every file format, every backend and every T. LFM3 has more: layers with a sliding window, a
+ * gate on each head, and norms after each operator and feed-forward network.
  */
 import type { Config } from './config';
-import type { Act, ConvState, KvCache, Norm, Ops, Vector } from './ops';
-import type { Loaded, ModuleNames, WeightReader } from './weights';
+import type { Act, Attend, ConvState, KvCache, Norm, Ops, Vector } from './ops';
+import type { Loaded, MatrixSource, ModuleNames, WeightReader } from './weights';
 
 // modules that the configuration is read from, too
 export const EMBEDDING: ModuleNames = ['model.embed_tokens', 'token_embd'];
@@ -13,6 +14,9 @@ export const FFN_GATE: ModuleNames = ['feed_forward.w1', 'ffn_gate'];
 export const CONV_IN: ModuleNames = ['conv.in_proj', 'shortconv.in_proj'];
 export const CONV: ModuleNames = ['conv.conv', 'shortconv.conv'];
 export const CONV_OUT: ModuleNames = ['conv.out_proj', 'shortconv.out_proj'];
+
+/** Of LFM3: divides the angles of its full layers. */
+export const ROPE_FACTORS: ModuleNames = ['rope_freqs', 'rope_freqs'];
 
 /** The names of a module of a layer. */
 export const inLayer = (layer: number) => (hf: string, gguf: string, ...others: string[]): ModuleNames => [
@@ -24,7 +28,7 @@ export const inLayer = (layer: number) => (hf: string, gguf: string, ...others: 
 /**
  * Every weight of the model: its names as transformers and llama.cpp (gguf-py) write them, and its shape. Despite its
  * name, token_embd_norm is the final norm; Ollama calls it output_norm (convert_lfm2.go). o_proj is of early versions
- * for MLX.
+ * for MLX. What LFM3 calls its post norms in Hugging Face files is not known.
  */
 export function lfm2Weights(config: Config, read: WeightReader) {
   const { vocabSize: V, hiddenSize: D, ffnSize: F, heads: H, kvHeads: K, headDim: d, convLength: L } = config;
@@ -33,11 +37,12 @@ export function lfm2Weights(config: Config, read: WeightReader) {
     const at = inLayer(i);
     const operatorNorm = read.vector(at('operator_norm', 'attn_norm'), [D]);
     const ffnNorm = read.vector(at('ffn_norm', 'ffn_norm'), [D]);
-    const operator = kind === 'conv' ? conv(at) : attention(at);
+    const operator = kind === 'conv' ? conv(at) : attention(at, kind);
     return {
       ...operator,
       operatorNorm,
       ffnNorm,
+      ...postNorms(at),
       w1: read.matrix(at(...FFN_GATE), [F, D]),
       w3: read.matrix(at('feed_forward.w3', 'ffn_up'), [F, D]),
       w2: read.matrix(at('feed_forward.w2', 'ffn_down'), [D, F]),
@@ -54,13 +59,37 @@ export function lfm2Weights(config: Config, read: WeightReader) {
     outBias: read.bias(at(...CONV_OUT), D),
   });
 
-  const attention = (at: ReturnType<typeof inLayer>) => ({
-    kind: 'attention' as const,
-    qkvProj: read.matrix(at('self_attn.qkv_proj', 'attn_qkv'), [(H + 2 * K) * d, D], [
+  /** both, or neither */
+  function postNorms(at: ReturnType<typeof inLayer>) {
+    const [operator, ffn] = [
+      at('post_attention_norm', 'post_attention_norm'),
+      at('post_ffw_norm', 'post_ffw_norm'),
+    ] as const;
+    const there = config.sliding && (read.has(operator) || read.has(ffn));
+    return {
+      operatorPostNorm: there ? read.vector(operator, [D]) : undefined,
+      ffnPostNorm: there ? read.vector(ffn, [D]) : undefined,
+    };
+  }
+
+  /** Rows of q, k and v, and with gates one for each head. */
+  function qkv(at: ReturnType<typeof inLayer>): MatrixSource {
+    const fused = at('self_attn.qkv_proj', 'attn_qkv');
+    const parts: [ModuleNames, rows: number][] = [
       [at('self_attn.q_proj', 'attn_q'), H * d],
       [at('self_attn.k_proj', 'attn_k'), K * d],
       [at('self_attn.v_proj', 'attn_v'), K * d],
-    ]), // prettier-ignore
+    ];
+    const rows = (H + 2 * K) * d;
+    if (!config.sliding) return read.matrix(fused, [rows, D], parts);
+    const all = read.has(fused) ? ([[fused, rows]] as typeof parts) : parts;
+    const gates = at('self_attn.gate_proj', 'attn_gate');
+    return read.matrix(at('self_attn.qkvg_proj', 'attn_qkvg'), [rows + H, D], [...all, [gates, H]]);
+  }
+
+  const attention = (at: ReturnType<typeof inLayer>, kind: 'attention' | 'sliding') => ({
+    kind,
+    qkvProj: qkv(at),
     qNorm: read.vector(at('self_attn.q_layernorm', 'attn_q_norm'), [d]),
     kNorm: read.vector(at('self_attn.k_layernorm', 'attn_k_norm'), [d]),
     outProj: read.matrix(at('self_attn.out_proj', 'attn_output', 'self_attn.o_proj'), [D, H * d]),
@@ -80,31 +109,39 @@ export type Lfm2Sources = ReturnType<typeof lfm2Weights>;
 export type Lfm2 = Loaded<Lfm2Sources>;
 type Layer = Lfm2['layers'][number];
 type ConvLayer = Extract<Layer, { kind: 'conv' }>;
-type AttentionLayer = Extract<Layer, { kind: 'attention' }>;
+type AttentionLayer = Exclude<Layer, ConvLayer>;
 
 /** Shapes at the right. */
 export function forward(op: Ops, config: Config, m: Lfm2): Act {
   const norm = (weight: Vector): Norm => ({ weight, eps: config.normEps });
+  const post = (weight: Vector | undefined): Norm | undefined => weight && norm(weight);
 
   function shortConv(l: ConvLayer, x: Act, layer: number): Act {
     const state: ConvState = { kind: 'conv', layer, channels: config.hiddenSize, length: config.convLength };
     const bcx = op.linear(l.inProj, x, { norm: norm(l.operatorNorm), bias: l.inBias }); // [T, 3D]
     const y = op.shortConv(bcx, l.taps, state, { bias: l.convBias }); //                   [T, D]  C ⊙ conv(B ⊙ x)
-    return op.linear(l.outProj, y, { bias: l.outBias, add: x }); //                        [T, D]
+    return op.linear(l.outProj, y, { bias: l.outBias, post: post(l.operatorPostNorm), add: x }); // [T, D]
+  }
+
+  function positions(kind: AttentionLayer['kind']): Pick<Attend, 'rope' | 'window'> {
+    const { ropeTheta: theta, ropeFactors: factors, sliding } = config;
+    if (kind === 'sliding') return { rope: { theta: sliding!.ropeTheta }, window: sliding!.window };
+    return { rope: factors ? { theta, factors } : { theta } };
   }
 
   function attention(l: AttentionLayer, x: Act, layer: number): Act {
     const cache: KvCache = { kind: 'kv', layer, kvHeads: config.kvHeads, headDim: config.headDim };
-    const { heads, ropeTheta: theta } = config;
-    const qkv = op.linear(l.qkvProj, x, { norm: norm(l.operatorNorm) }); //                [T, (H + 2K)·d]
-    const y = op.attend(qkv, cache, { qNorm: norm(l.qNorm), kNorm: norm(l.kNorm), heads, rope: { theta } }); // [T, H·d]
-    return op.linear(l.outProj, y, { add: x }); //                                         [T, D]
+    const { heads, sliding } = config;
+    const norms = { qNorm: norm(l.qNorm), kNorm: norm(l.kNorm) };
+    const qkv = op.linear(l.qkvProj, x, { norm: norm(l.operatorNorm) }); //                [T, (H + 2K)·d + gates]
+    const y = op.attend(qkv, cache, { ...norms, heads, ...positions(l.kind), gate: sliding && true }); // [T, H·d]
+    return op.linear(l.outProj, y, { post: post(l.operatorPostNorm), add: x }); //         [T, D]
   }
 
   // the mixture-of-experts branch will be an op here, chosen by the layer's weights
   function feedForward(l: Layer, x: Act): Act {
     const g = op.swiglu(l.w1, l.w3, x, { norm: norm(l.ffnNorm) }); //                      [T, F]
-    return op.linear(l.w2, g, { add: x }); //                                              [T, D]
+    return op.linear(l.w2, g, { post: post(l.ffnPostNorm), add: x }); //                   [T, D]
   }
 
   let x = op.embed(m.embed); //                                                            [T, D]

@@ -9,6 +9,7 @@ import type { ModuleNames, TensorIndex } from './weights';
  * @param prefix of its keys: 'lfm2.'
  * @param tensors widths come from their shapes
  * @param notes gets what was assumed
+ * @param slides some layers have a sliding window
  * @throws CheckpointError
  */
 export function configFromGguf(
@@ -16,15 +17,16 @@ export function configFromGguf(
   metadata: ReadonlyMap<string, unknown>,
   tensors: TensorIndex,
   notes: string[],
+  slides = false,
 ): Config {
   const get = (key: string): unknown =>
-    metadata.get(prefix + key) ?? (key === 'rope.freq_base' ? familyRopeTheta(notes) : undefined);
+    metadata.get(prefix + key) ?? (key === 'rope.freq_base' && !slides ? familyRopeTheta(notes) : undefined);
   const { number, integer } = checkedNumbers(get, prefix);
 
   const refuseKey = (when: boolean, key: string, wanted: string): void =>
     refuseIf(when, prefix + key, get(key), wanted);
   refuseKey(get('attention.causal') === false, 'attention.causal', 'causal attention');
-  refuseKey(positive(get('attention.sliding_window')), 'attention.sliding_window', 'full attention');
+  refuseKey(!slides && positive(get('attention.sliding_window')), 'attention.sliding_window', 'full attention');
   refuseKey(positive(get('expert_count')), 'expert_count', 'a dense model');
   refuseKey(positive(get('embedding_length_out')), 'embedding_length_out', 'a text generation model');
   const scaling = get('rope.scaling.type');
@@ -51,16 +53,25 @@ export function configFromGguf(
   for (const key of ['attention.value_length', 'rope.dimension_count'])
     refuseKey(get(key) !== undefined && get(key) !== headDim, key, `the head width, ${headDim}`);
 
+  const layers = perLayer.map((n): Config['layers'][number] => (n ? 'attention' : 'conv'));
+  if (slides) slidingLayers(get(PATTERN), layers, prefix + PATTERN).forEach((i) => (layers[i] = 'sliding'));
+
   return checked(
     {
       hiddenSize,
-      layers: perLayer.map((n) => (n ? 'attention' : 'conv')),
+      layers,
       heads,
       kvHeads: singleValue(perLayer, `${prefix}attention.head_count_kv`) || heads,
       headDim,
       convLength: integer('shortconv.l_cache', LIMITS.convLength),
       normEps: number('attention.layer_norm_rms_epsilon'),
       ropeTheta: number('rope.freq_base'),
+      ...(slides && {
+        sliding: {
+          window: integer('attention.sliding_window', LIMITS.context),
+          ropeTheta: number('rope.freq_base_swa'),
+        },
+      }),
       contextLength: integer('context_length', LIMITS.context),
     },
     get('vocab_size'),
@@ -165,7 +176,7 @@ function refuseIf(when: boolean, key: string, got: unknown, wanted: string): voi
       what: `The model's ${key} is not supported`,
       got: show(got),
       wanted,
-      cure: 'Choose a dense text model of LFM2 or LFM2.5.',
+      cure: 'Choose a dense text model of LFM2, LFM2.5 or LFM3.',
     });
 }
 
@@ -203,6 +214,21 @@ function integers(list: unknown[], key: string, length: number, limit: number): 
     what: `The model's ${key} is not valid`,
     got: show(list),
     wanted: `${length} whole numbers from 0 to ${limit}`,
+    cure: CURE,
+  });
+}
+
+const PATTERN = 'attention.sliding_window_pattern';
+
+/** The layers that attend to a window. */
+function slidingLayers(pattern: unknown, layers: Config['layers'], key: string): number[] {
+  const found = Array.isArray(pattern) ? pattern.flatMap((slides, i) => (slides === true ? i : [])) : [];
+  const good = Array.isArray(pattern) && pattern.length === layers.length && found.length > 0;
+  if (good && found.every((i) => layers[i] === 'attention')) return found;
+  return fail('CheckpointError', {
+    what: `The model's ${key} is not valid`,
+    got: show(pattern),
+    wanted: `a list of ${layers.length} with true for some of the layers that have key/value heads`,
     cure: CURE,
   });
 }

@@ -107,7 +107,7 @@ export function indexTensors(tensors: readonly TensorInfo[]): TensorIndex {
     else byName.set(name, [tensor]);
   }
   const all = (names: ModuleNames, kind: Kind): TensorInfo[] =>
-    names.flatMap((name) => byName.get(unwrapped(`${name}.${kind}`)) ?? []);
+    [...new Set(names.map((name) => unwrapped(`${name}.${kind}`)))].flatMap((name) => byName.get(name) ?? []);
   const index: TensorIndex = {
     has: (names, kind = 'weight') => all(names, kind).length > 0,
     require(names, kind = 'weight') {
