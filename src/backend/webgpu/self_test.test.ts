@@ -6,7 +6,7 @@ import { seededRandom } from '../random_weights';
 import { SELF_TEST_GOLDEN, type SelfTestCaseName, type SelfTestOutput } from './self_test_golden';
 import { runSelfTestCase, selfTestPlan, selfTestCompileOptions } from './self_test';
 
-const SELF_TEST_CASES = [...Object.keys(DTYPES), 'long', 'normAdd'] as SelfTestCaseName[];
+const SELF_TEST_CASES = [...Object.keys(DTYPES), 'long', 'window', 'normAdd'] as SelfTestCaseName[];
 
 /**
  * Runs a case on the reference.

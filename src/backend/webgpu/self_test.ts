@@ -2,10 +2,10 @@
  * The self test: a small model with random weights runs on the same kernels as the real model: matmul, matvec with few
  * and with many rows and columns, both attention kernels, the convolution, the draws. It runs once for each weight
  * format in use. A second small plan covers long prompts: attention over several tiles and spans, and a batch that
- * fills the convolution ring. A third one runs only if the model has norms after linear maps. The results are compared
- * with those of the reference (self_test_golden.ts), log probabilities with the device's own logits. If a kernel is
- * wrong or does not compile, the next simpler variant is tested: halves decoded by integer operations, no subgroups, an
- * f32 cache. If all fail, the backend refuses the device.
+ * fills the convolution ring. Two more run only if the model has norms after linear maps, or a window and gates. The
+ * results are compared with those of the reference (self_test_golden.ts), log probabilities with the device's own
+ * logits. If a kernel is wrong or does not compile, the next simpler variant is tested: halves decoded by integer
+ * operations, no subgroups, an f32 cache. If all fail, the backend refuses the device.
  */
 import { fail } from '../../errors';
 import type { Matrix, Norm, Ops, Vector } from '../../model/ops';
@@ -75,7 +75,8 @@ export async function selfTestPlan(weights: Weights, testCase: SelfTestCaseName)
   const norm = (name: string, length = D): Norm => ({ weight: vector(name, length), eps: 1e-5 });
   if (!draws(testCase)) {
     const [heads, channels] = [3, d]; // with one key/value head
-    const cols = (heads + 2) * d;
+    const gate = testCase === 'window';
+    const cols = (heads + 2) * d + (gate ? heads : 0);
     const table = await matrix('table', 67, cols);
     if (testCase === 'normAdd') {
       const [w, post] = [await matrix('w', cols, cols), norm('post', cols)];
@@ -90,7 +91,7 @@ export async function selfTestPlan(weights: Weights, testCase: SelfTestCaseName)
       const attended = op.attend(
         op.embed(table),
         { kind: 'kv', layer: 0, kvHeads: 1, headDim: d },
-        { qNorm: norms[0], kNorm: norms[1], heads, rope: { theta: 1e6 } },
+        { qNorm: norms[0], kNorm: norms[1], heads, rope: { theta: 1e6 }, ...(gate && { gate, window: 300 }) },
       );
       return op.shortConv(attended, kernel, { kind: 'conv', layer: 1, channels, length: L });
     };
@@ -296,6 +297,7 @@ function withFallbacks(variant: DeviceKernelVariant): DeviceKernelVariant[] {
 /** The cases that test what a plan runs. */
 export function selfTestCases({ nodes }: Plan): SelfTestCaseName[] {
   const dtypes = nodes.flatMap(weightsOf).flatMap(({ segments }) => segments.map(({ dtype }) => dtype));
-  const found = new Set<string>([...dtypes, 'long', ...nodes.map(({ op }) => op)]);
+  const window = nodes.some((node) => 'qkv' in node && (node.gate || ('window' in node && node.window)));
+  const found = new Set<string>([...dtypes, 'long', ...nodes.map(({ op }) => op), window ? 'window' : '']);
   return (Object.keys(SELF_TEST_GOLDEN) as SelfTestCaseName[]).filter((one) => found.has(one));
 }

@@ -3,8 +3,8 @@
  */
 import type { Dtype } from '../../tensor/dtype';
 
-/** A weight format, or the plan for long prompts. */
-export type SelfTestCaseName = Dtype | 'long' | 'normAdd';
+/** A weight format, or a plan for long prompts: `window` has attention with a window and gates. */
+export type SelfTestCaseName = Dtype | 'long' | 'normAdd' | 'window';
 
 /**
  * Two random projections of the logits, divided by their norm, after each prompt; and the tokens drawn after the last.
@@ -84,5 +84,6 @@ export const SELF_TEST_GOLDEN: Record<SelfTestCaseName, SelfTestOutput> = {
     drawn: [1424, 3791, 1522, 1011, 3966, 3700, 3443, 2482, 2222],
   },
   long: { projections: [0.5064, 0.487, 0.0974, 0.008], drawn: [] },
+  window: { projections: [0.341, -0.3921, -1.2461, 1.0377], drawn: [] },
   normAdd: { projections: [-0.5233, -0.4596, -0.238, -0.0538], drawn: [] },
 };
