@@ -331,8 +331,8 @@ for (const { name, options, sums, tags, open } of engines())
     it.each([
       {
         what: 'units of a row beyond the invocations',
-        pattern: '* units; item += group_size',
-        by: '* min(units, group_size); item += group_size',
+        pattern: 'all_matrices) * units; item += group_size',
+        by: 'all_matrices) * min(units, group_size); item += group_size',
         where: 'a few tokens, F32',
       },
       {

@@ -36,12 +36,15 @@ const PROBABILITIES = Uint16Array.from({ length: 4096 }, (_, i) => {
 export function createModel(code: (ones: number, bit: number) => number) {
   const weights = new Int32Array(2 ** SLOT_BITS);
   const slots = new Int32Array(4);
+  /** of the next bit: the first `count` of them. Arrays of their own would be garbage by the million */
+  const contexts = new Int32Array(4);
+  let count = 0;
   const model = { learns: true, flag, again, length, distance, byte, token };
 
   /** @param name tells the bits apart that have the same contexts */
-  function bit(contexts: number[], name: number, wanted: number): number {
+  function bit(name: number, wanted: number): number {
     let sum = 0;
-    for (let i = 0; i < contexts.length; i++) {
+    for (let i = 0; i < count; i++) {
       const key = Math.imul(contexts[i] * 4 + i, 0x2c1b3c6d) ^ name;
       slots[i] = Math.imul(key ^ (key >>> 15), 0x297a2d39) >>> (32 - SLOT_BITS);
       sum += weights[slots[i]];
@@ -49,53 +52,69 @@ export function createModel(code: (ones: number, bit: number) => number) {
     const p = PROBABILITIES[Math.max(1, Math.min(4095, (sum >> 8) + 2048))];
     const got = code((p >> 4) | 1, wanted);
     const change = model.learns ? ((got ? 65536 : 0) - p) >> 2 : 0;
-    for (let i = 0; i < contexts.length; i++) weights[slots[i]] += change;
+    for (let i = 0; i < count; i++) weights[slots[i]] += change;
     return got;
   }
 
   /** A number from 1 to 2^20: how many bits follow its first, then these. Only the first four are predicted. */
-  function number(contexts: number[], name: number, wanted: number): number {
+  function number(name: number, wanted: number): number {
     let bits = 0;
-    while (bit(contexts, name + bits, +(wanted >> bits > 1))) bits++;
+    while (bit(name + bits, +(wanted >> bits > 1))) bits++;
     let value = 1;
     for (let i = bits - 1; i >= 0; i--) {
       const next = (wanted >> i) & 1;
-      value = 2 * value + (value < 16 ? bit(contexts, name + 32 * (bits + 1) + value, next) : code(2048, next));
+      value = 2 * value + (value < 16 ? bit(name + 32 * (bits + 1) + value, next) : code(2048, next));
     }
     return value;
   }
 
+  function use(a: number, b = 0, c = 0, d = 0): void {
+    contexts[0] = a;
+    contexts[1] = b;
+    contexts[2] = c;
+    contexts[3] = d;
+  }
+
   /** nothing, the byte before, the two bytes before, and the one at the last distance */
-  function around(out: Uint8Array, at: number, { distance }: PackedToken): number[] {
-    const [a, b, like] = [1, 2, distance].map((back) => out[at - back] | 0);
-    return [0, a, b * 256 + a, like];
+  function useAround(out: Uint8Array, at: number, { distance }: PackedToken): void {
+    const a = out[at - 1] | 0;
+    use(0, a, (out[at - 2] | 0) * 256 + a, out[at - distance] | 0);
+    count = 4;
   }
 
   /** whether a repeat follows */
   function flag(out: Uint8Array, at: number, last: PackedToken, wanted: number): number {
-    return bit(around(out, at, last), FLAG + last.history, wanted);
+    useAround(out, at, last);
+    return bit(FLAG + last.history, wanted);
   }
 
   /** whether it has the last distance again */
   function again(out: Uint8Array, at: number, { history }: PackedToken, wanted: number): number {
-    return history & 1 ? 0 : bit([0, out[at - 1] | 0], AGAIN + history, wanted);
+    if (history & 1) return 0;
+    use(0, out[at - 1] | 0);
+    count = 2;
+    return bit(AGAIN + history, wanted);
   }
 
   function length(again: number, wanted: number): number {
-    return number([again], LENGTH, wanted - 1 + again) + 1 - again;
+    use(again);
+    count = 1;
+    return number(LENGTH, wanted - 1 + again) + 1 - again;
   }
 
   function distance(length: number, wanted: number): number {
-    return number([0, Math.min(length, 9)], DISTANCE, wanted);
+    use(0, Math.min(length, 9));
+    count = 2;
+    return number(DISTANCE, wanted);
   }
 
   function byte(out: Uint8Array, at: number, last: PackedToken, wanted: number): number {
-    const contexts = around(out, at, last);
+    useAround(out, at, last);
     const like = contexts[3] + 256;
     let value = 1;
     for (let i = 7; i >= 0; i--) {
       if (value !== like >> (i + 1)) contexts[3] = -1; // it is another one
-      value = 2 * value + bit(contexts, BYTE + value, (wanted >> i) & 1);
+      value = 2 * value + bit(BYTE + value, (wanted >> i) & 1);
     }
     return value - 256;
   }
