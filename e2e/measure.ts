@@ -6,7 +6,7 @@ import type { KernelRow, Profile } from '../demo/bench/profile';
 import { promptTokens } from '../demo/bench/prompt';
 import type { State, ShapeTuningResult } from '../src/backend/backend';
 import type { CaseRunOutput } from '../src/backend/conformance';
-import { macsOf, matricesOf, type Plan } from '../src/backend/plan';
+import { macsOf, matricesOf, shareRead, type Plan } from '../src/backend/plan';
 import { GREEDY_SAMPLING, type SamplingParams } from '../src/backend/sampling';
 import { rowBytes } from '../src/tensor/dtype';
 
@@ -46,9 +46,10 @@ export const macsPerToken = (plan: Plan): number => plan.nodes.reduce((sum, node
 /** Bytes of weights in the checkpoint that one decoded token must read. */
 export const weightBytesOf = (plan: Plan): number =>
   plan.nodes
-    .flatMap(matricesOf)
+    .flatMap((node) => matricesOf(node).map((matrix) => ({ ...matrix, share: shareRead(node) })))
     .reduce(
-      (sum, { cols, segments }) => sum + segments.reduce((s, { rows, dtype }) => s + rows * rowBytes(dtype, cols), 0),
+      (sum, { cols, segments, share }) =>
+        sum + share * segments.reduce((s, { rows, dtype }) => s + rows * rowBytes(dtype, cols), 0),
       0,
     );
 

@@ -59,9 +59,6 @@ describe('files of other kinds, by their names', () => {
 });
 
 test.each([
-  ['lfm2moe', /with experts/],
-  ['lfm2_moe', /with experts/],
-  ['Lfm2MoeForCausalLM', /with experts/],
   ['lfm3', /LFM3/],
   ['Lfm3VlForConditionalGeneration', /LFM3/],
   ['lfm2-vl', /Vision and audio/],

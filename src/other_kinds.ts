@@ -9,7 +9,6 @@ const OTHER_FORMAT = 'Take the model as GGUF or .safetensors.';
  * that fits counts.
  */
 const KINDS: readonly [architectures: readonly string[], files: RegExp | undefined, what: string, cure: string][] = [
-  [['lfm2moe'], undefined, 'LFM2 with experts (lfm2moe) is not supported yet', OTHER_MODEL],
   [
     ['lfm2vl', 'lfm2audio', 'lfm3vl', 'lfm3audio', 'lfm3omni'],
     undefined,
@@ -56,7 +55,7 @@ export function refuseArchitecture(architecture: unknown, got: string = show(arc
   fail('CheckpointError', {
     what,
     got,
-    wanted: 'lfm2 or lfm3: the dense text models of LFM2, LFM2.5 and LFM3',
+    wanted: 'lfm2, lfm2moe or lfm3: the text models of LFM2, LFM2.5 and LFM3',
     cure: kind?.[3] ?? OTHER_MODEL,
   });
 }

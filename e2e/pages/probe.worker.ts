@@ -21,8 +21,9 @@ import { openCheckpoint, type Checkpoint } from '../../src/engine/checkpoint';
 import { loadWeights } from '../../src/engine/load_weights';
 import { freeBufferNow } from '../../src/store/buffer_references';
 import { blobSource, type ByteSource } from '../../src/store/byte_source';
+import { withExpertChoices, type ExpertChoices } from '../expert_choices';
 import { stateCases, stateProgram } from '../state_cases';
-import { compare, macsPerToken, time, type Difference } from '../measure';
+import { compare, macsPerToken, time, weightBytesOf, type Difference } from '../measure';
 
 export interface BackendOptions {
   backend: 'wasm' | 'webgpu' | 'reference';
@@ -131,6 +132,7 @@ const probe = {
       bytes: checkpoint.bytes,
       memory: backend.memory(),
       macs: macsPerToken(plan),
+      readPerToken: weightBytesOf(plan),
       config: checkpoint.config,
       quantization: checkpoint.quantization,
       plan: describeProgram(state.program),
@@ -144,6 +146,12 @@ const probe = {
     for (let at = 0; at < tokens.length; at += piece)
       await state.prefill(Uint32Array.from(tokens.slice(at, at + piece)));
     return state.logits();
+  },
+
+  /** The same, and the experts that it chose. @param forced by another run of the same pieces */
+  async expertChoices(tokens: number[], piece: number, forced?: ExpertChoices) {
+    const { result, choices } = await withExpertChoices(loaded!.state, () => probe.logits(tokens, piece), forced);
+    return { logits: Array.from(result), choices };
   },
 
   async greedy(tokens: number[], steps: number): Promise<number[]> {

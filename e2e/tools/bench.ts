@@ -124,8 +124,8 @@ export async function bench(o: BenchOptions): Promise<BenchResult> {
         ...rate,
         ratio: Number((rate.decode.median / decodeSpread.median).toFixed(3)),
       })),
-      bytesPerToken: loaded.bytes,
-      gigabytesPerSecond: Number(((loaded.bytes * decodeSpread.median) / 1e9).toFixed(2)),
+      bytesPerToken: loaded.readPerToken,
+      gigabytesPerSecond: Number(((loaded.readPerToken * decodeSpread.median) / 1e9).toFixed(2)),
       gigaMacsPerSecond: {
         prefill: Number((((macs - V * D) * prefillSpread.median) / 1e9).toFixed(1)),
         decode: Number(((macs * decodeSpread.median) / 1e9).toFixed(1)),

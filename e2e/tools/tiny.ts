@@ -17,7 +17,7 @@ import {
   U32,
   type GgufEntry,
 } from '../../src/format/gguf_writer';
-import { LFM2 } from '../../src/model/architecture';
+import { LFM2, LFM2MOE } from '../../src/model/architecture';
 import type { Config } from '../../src/model/config';
 import { DTYPES, type Dtype } from '../../src/tensor/dtype';
 import { dequantize } from '../../src/tensor/dequant';
@@ -41,6 +41,8 @@ export interface TinyOptions {
   /** attn_qkv instead of attn_q, attn_k, attn_v; all of one dtype then */
   fused?: boolean;
   contextLength?: number;
+  /** a mixture of experts; the router is F32 */
+  experts?: Config['experts'];
 }
 
 export interface TinyTensor {
@@ -87,12 +89,22 @@ function layoutOf(options: TinyOptions): { config: Config; tensors: MadeUpTensor
     vocabSize: options.vocab ?? 320, hiddenSize: hidden, ffnSize: options.ffn ?? 2 * hidden, layers,
     heads: options.heads ?? 4, kvHeads: options.kvHeads ?? 2,
     headDim: options.headDim ?? 64, convLength: options.convLength ?? 3, normEps: 1e-5, ropeTheta: 1e6,
-    contextLength: options.contextLength ?? 512,
+    contextLength: options.contextLength ?? 512, ...(options.experts && { experts: options.experts }),
   }; // prettier-ignore
   const { tensors } = madeUpWeights(
-    (read) => LFM2.weights(config, read),
-    (name) => (typeof dtype === 'function' ? dtype(name.replace(/\.weight$/, '')) : dtype),
-    (name) => (name.endsWith('bias') ? convBias : name === 'output.weight' ? !tied : fused),
+    (read) => (config.experts ? LFM2MOE : LFM2).weights(config, read),
+    (name) =>
+      name.includes('ffn_gate_inp')
+        ? 'F32'
+        : typeof dtype === 'function'
+          ? dtype(name.replace(/\.weight$/, ''))
+          : dtype,
+    (name) =>
+      name.endsWith('bias')
+        ? convBias || name.includes('exp_probs_b')
+        : name === 'output.weight'
+          ? !tied
+          : fused && name.includes('attn_qkv'),
   );
   const order = ({ gguf }: MadeUpTensor): number =>
     gguf.startsWith('blk')
@@ -111,7 +123,13 @@ export function tinyModel(options: TinyOptions = {}): TinyModel {
         name,
         shape,
         dtype,
-        bytes: randomRows(dtype, shape[0], shape[1], name === 'token_embd.weight' ? 0.5 : shape[1] ** -0.5, random),
+        bytes: randomRows(
+          dtype,
+          product(shape.slice(0, -1)),
+          shape.at(-1)!,
+          name === 'token_embd.weight' ? 0.5 : shape.at(-1)! ** -0.5,
+          random,
+        ),
       };
     const middle = name.endsWith('bias') ? 0.1 : shape.length > 1 ? 0.2 : 1; // taps; norms
     return {
@@ -126,21 +144,27 @@ export function tinyModel(options: TinyOptions = {}): TinyModel {
   });
 
   const { tokens, types, merges } = vocabulary(config.vocabSize);
+  const arch = config.experts ? 'lfm2moe' : 'lfm2';
   const metadata: Record<string, TinyValue> = {
-    'general.architecture': [STRING, 'lfm2'],
+    'general.architecture': [STRING, arch],
     'general.name': [STRING, 'tiny'],
-    'lfm2.block_count': [U32, config.layers.length],
-    'lfm2.context_length': [U32, config.contextLength],
-    'lfm2.embedding_length': [U32, config.hiddenSize],
-    'lfm2.feed_forward_length': [U32, config.ffnSize],
-    'lfm2.attention.head_count': [U32, config.heads],
-    'lfm2.attention.head_count_kv': [ARRAY, I32, config.layers.map((kind) => (kind === 'conv' ? 0 : config.kvHeads))],
-    'lfm2.attention.key_length': [U32, config.headDim],
-    'lfm2.attention.value_length': [U32, config.headDim],
-    'lfm2.attention.layer_norm_rms_epsilon': [F32, config.normEps],
-    'lfm2.rope.freq_base': [F32, config.ropeTheta],
-    'lfm2.vocab_size': [U32, config.vocabSize],
-    'lfm2.shortconv.l_cache': [U32, config.convLength],
+    ...(config.experts && expertKeys(arch, config.experts)),
+    [`${arch}.block_count`]: [U32, config.layers.length],
+    [`${arch}.context_length`]: [U32, config.contextLength],
+    [`${arch}.embedding_length`]: [U32, config.hiddenSize],
+    [`${arch}.feed_forward_length`]: [U32, config.ffnSize],
+    [`${arch}.attention.head_count`]: [U32, config.heads],
+    [`${arch}.attention.head_count_kv`]: [
+      ARRAY,
+      I32,
+      config.layers.map((kind) => (kind === 'conv' ? 0 : config.kvHeads)),
+    ],
+    [`${arch}.attention.key_length`]: [U32, config.headDim],
+    [`${arch}.attention.value_length`]: [U32, config.headDim],
+    [`${arch}.attention.layer_norm_rms_epsilon`]: [F32, config.normEps],
+    [`${arch}.rope.freq_base`]: [F32, config.ropeTheta],
+    [`${arch}.vocab_size`]: [U32, config.vocabSize],
+    [`${arch}.shortconv.l_cache`]: [U32, config.convLength],
     'tokenizer.ggml.model': [STRING, 'gpt2'],
     'tokenizer.ggml.pre': [STRING, 'lfm2'],
     'tokenizer.ggml.tokens': [ARRAY, STRING, tokens],
@@ -155,6 +179,16 @@ export function tinyModel(options: TinyOptions = {}): TinyModel {
   };
   return { metadata, tensors };
 }
+
+const expertKeys = (arch: string, experts: NonNullable<Config['experts']>): Record<string, TinyValue> => ({
+  [`${arch}.expert_count`]: [U32, experts.count],
+  [`${arch}.expert_used_count`]: [U32, experts.top],
+  [`${arch}.expert_feed_forward_length`]: [U32, experts.ffnSize],
+  [`${arch}.leading_dense_block_count`]: [U32, experts.denseLayers],
+  [`${arch}.expert_gating_func`]: [U32, 2],
+  [`${arch}.expert_weights_norm`]: [BOOL, experts.normalise],
+  [`${arch}.expert_weights_scale`]: [F32, experts.scale],
+});
 
 const CHAT_TEMPLATE =
   "{{- bos_token -}}{%- for m in messages -%}{{- '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>\\n' -}}{%- endfor -%}" +

@@ -14,6 +14,7 @@ import { GREEDY_SAMPLING } from '../../src/backend/sampling';
 import { firstState, type Backend, type State } from '../../src/backend/backend';
 import { openCheckpoint } from '../../src/engine/checkpoint';
 import { loadWeights } from '../../src/engine/load_weights';
+import { shareOfOthers, type ExpertChoices } from '../expert_choices';
 import { fileSource } from '../file_source';
 import type { Probe } from '../probe';
 import { file, flag, oneOf, startTool, texts, whole, wholes } from './options';
@@ -51,6 +52,8 @@ export interface Line {
   top1Match: boolean;
   /** a hash of the f32 bits of the logits, to compare two versions of the kernels on one machine */
   bits: string;
+  /** share of the experts that the exact kernels do not choose; the logits are those of their choices */
+  otherExperts?: number;
   /** greedy continuation equal up to the first step with a margin below 0.1; null for prompts without one */
   greedyMatch: boolean | null;
 }
@@ -64,6 +67,14 @@ export interface Feed {
 /** A loaded model, in the page or here. */
 interface Model {
   logits(tokens: number[], piece: number): Promise<ArrayLike<number>>;
+  /** WASM: the experts that it chooses, or logits with choices of another run */
+  choices?(
+    tokens: number[],
+    piece: number,
+    forced?: ExpertChoices,
+  ): Promise<{ logits: number[]; choices: ExpertChoices }>;
+  /** of the logits of the same call */
+  otherExperts?(tokens: number[], piece: number): number;
   greedy(tokens: number[], steps: number): Promise<number[]>;
 }
 
@@ -127,20 +138,30 @@ export async function verify(options: VerifyOptions, emit: (line: Line) => void)
   const prompts = Object.entries(expected.prompts);
   const feeds = options.feeds ?? [{ chunk: WHOLE }];
   const fits = (tokens: number[], { longest = Infinity }: Feed): boolean => tokens.length <= longest;
-  const used = prompts.filter(([, tokens]) => feeds.some((feed) => fits(tokens, feed)));
-  const contextLength = Math.max(...used.map(([, tokens]) => tokens.length)) + 64;
+  const lengths = prompts.flatMap(([, tokens]) => (feeds.some((feed) => fits(tokens, feed)) ? tokens.length : []));
+  const contextLength = Math.max(...lengths) + 64;
   const probe = options.backend === 'reference' || options.open ? undefined : await openPage(options);
   const missed: string[] = [];
 
   try {
     for (const name of names) {
       const entry = expected.files[name];
+      const directory = name.replace('.safetensors', ''); // 'model', or another
       const files = name.endsWith('.gguf')
         ? [join('gguf', name)]
-        : readdirSync(join(options.expected, 'model')).map((file) => join('model', file));
-      const { model, f16Storage } = probe
-        ? await loadInPage(probe, files, options, contextLength)
-        : await loadHere(options, files, contextLength);
+        : readdirSync(join(options.expected, directory)).map((file) => join(directory, file));
+      const load = (more: Partial<VerifyOptions> = {}): Promise<Loaded> =>
+        probe
+          ? loadInPage(probe, files, { ...options, ...more }, contextLength)
+          : loadHere(options, files, contextLength);
+      const used = (feed: Feed) =>
+        prompts
+          .map(([prompt, tokens], row) => ({ prompt, tokens, row, piece: feed.chunk }))
+          .filter(({ tokens }) => fits(tokens, feed) && (feed === feeds[0] || tokens.length > feed.chunk));
+      const loaded = await load();
+      // rounded activations choose other experts where margins are small, and then everything after differs
+      const forces = loaded.top !== undefined && probe && options.backend === 'wasm' && !options.exact;
+      const { model, f16Storage } = forces ? await withExactChoices(load, feeds.flatMap(used), loaded.top!) : loaded;
       const rows = floats(join(options.expected, entry.logits_file));
       const V = entry.logits_shape[1];
       const slides = expected.sliding_window !== undefined;
@@ -149,16 +170,16 @@ export async function verify(options: VerifyOptions, emit: (line: Line) => void)
 
       for (const feed of feeds) {
         const nmses: number[] = [];
-        for (const [i, [prompt, tokens]] of prompts.entries()) {
-          if (!fits(tokens, feed) || (feed !== feeds[0] && tokens.length <= feed.chunk)) continue;
-          const got = await model.logits(tokens, feed.chunk);
+        for (const { prompt, tokens, row, piece } of used(feed)) {
+          const got = await model.logits(tokens, piece);
           const line: Line = {
             file: name,
             prompt,
             chunk: feed.chunk,
             backend: options.backend,
-            ...difference(got, rows.subarray(i * V, (i + 1) * V)),
+            ...difference(got, rows.subarray(row * V, (row + 1) * V)),
             bits: hash(Float32Array.from(got)),
+            otherExperts: model.otherExperts?.(tokens, piece),
             greedyMatch: null,
           };
           const wanted = feed === feeds[0] ? continuation(entry, prompt) : undefined;
@@ -207,7 +228,37 @@ async function openPage({ expected, browser, backend }: VerifyOptions): Promise<
   return browser === 'firefox' ? openFirefoxProbe({ mounts }) : openProbe({ webgpu: backend === 'webgpu' }, { mounts });
 }
 
-type Loaded = { model: Model; f16Storage: boolean };
+/** @property top experts of a token, in models that have some */
+type Loaded = { model: Model; f16Storage: boolean; top?: number };
+
+/** A model whose logits are those of the experts that the exact kernels choose. */
+async function withExactChoices(
+  load: (more?: Partial<VerifyOptions>) => Promise<Loaded>,
+  runs: { tokens: number[]; piece: number }[],
+  top: number,
+): Promise<Loaded> {
+  const key = (tokens: number[], piece: number): string => `${piece} ${tokens.join()}`;
+  const recorded = new Map<string, ExpertChoices>();
+  const exact = await load({ exact: true });
+  for (const { tokens, piece } of runs)
+    recorded.set(key(tokens, piece), (await exact.model.choices!(tokens, piece)).choices);
+  const loaded = await load();
+  const { model } = loaded;
+  const others = new Map<string, number>();
+  return {
+    ...loaded,
+    model: {
+      ...model,
+      async logits(tokens, piece) {
+        const wanted = recorded.get(key(tokens, piece))!;
+        const own = await model.choices!(tokens, piece);
+        others.set(key(tokens, piece), shareOfOthers(own.choices, wanted, top));
+        return (await model.choices!(tokens, piece, wanted)).logits;
+      },
+      otherExperts: (tokens, piece) => others.get(key(tokens, piece))!,
+    },
+  };
+}
 
 async function loadInPage(
   probe: Probe,
@@ -217,7 +268,7 @@ async function loadInPage(
 ): Promise<Loaded> {
   const { backend, threads, exact, variant, subgroups, int8 } = options;
   const urls = files.map((file) => `${probe.origin}/expected/${file.replaceAll('\\', '/')}`);
-  const { info } = await probe.run((p, a) => p.load(a.urls, a.options, a.compile), {
+  const { info, config } = await probe.run((p, a) => p.load(a.urls, a.options, a.compile), {
     urls,
     options: {
       backend,
@@ -232,7 +283,10 @@ async function loadInPage(
   });
   return {
     f16Storage: /\bf16\b/.test(info.variant),
+    top: config.experts?.top,
     model: {
+      choices: (tokens, piece, forced) =>
+        probe.run((p, a) => p.expertChoices(a.tokens, a.piece, a.forced), { tokens, piece, forced }),
       logits: (tokens, piece) =>
         probe.run(async (p, a) => Array.from(await p.logits(a.tokens, a.piece)), { tokens, piece }),
       greedy: (tokens, steps) => probe.run((p, a) => p.greedy(a.tokens, a.steps), { tokens, steps }),

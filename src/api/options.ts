@@ -88,6 +88,7 @@ const COMPUTE = {
   variant: among('simd', 'relaxed'),
   exact: FLAG,
   contextLength: whole(1),
+  memoryBudget: whole(1),
 };
 const CACHE = among(true, false, 'required');
 const GENERATE = {
@@ -141,6 +142,7 @@ export const OPTIONS = {
 /** What other libraries call an option or a role, without capitals and underscores. */
 const OTHER_NAMES: Record<string, string> = {
   contextLength: 'ctx|context|window|seqlen',
+  memoryBudget: 'mem|ram|budget',
   maxTokens: 'predict|max(new|len|out|compl)',
   repetitionPenalty: 'repeat',
   backend: 'device|gpu|provider',

@@ -39,6 +39,24 @@ export interface CompileOptions {
   contextLength: number;
   /** most tokens of one prefill call */
   prefillBatch: number;
+  /** most bytes of everything together, if matrices are paged */
+  memoryBudget?: number;
+}
+
+/** Hands the rows of a segment of a matrix to `use`, in the block format of the checkpoint; they are valid during it. */
+export type SegmentReader = (segment: number, use: (bytes: Uint8Array) => void) => Promise<void>;
+
+/** How the experts of a paged model were found. */
+export interface PagingStats {
+  /** experts of all layers, and how many of them fit into memory */
+  experts: number;
+  inMemory: number;
+  /** experts that steps took, each once in a step, and those of them that had to be read */
+  uses: number;
+  misses: number;
+  bytesRead: number;
+  /** tokens read by the model */
+  tokens: number;
 }
 
 /** Bytes of the parts of a plan: what a backend tells. */
@@ -77,6 +95,8 @@ export interface Backend {
    */
   reserve(bytes: number): void | Promise<void>;
   matrix(spec: Matrix): MatrixWriter;
+  /** A matrix of experts, a segment each, that are read when a token needs them. Absent where all must be in memory. */
+  pagedMatrix?(spec: Matrix, read: SegmentReader): Matrix;
   vector(name: string, values: Float32Array): Vector;
   /**
    * Starts to compile the kernels of a plan while its weights load; its matrices and vectors have names and shapes
@@ -157,6 +177,8 @@ export interface Program {
    * other calls.
    */
   tune?(options?: TuneOptions): Promise<ShapeTuningResult[]>;
+  /** of a program with paged matrices */
+  paging?(): PagingStats | undefined;
   /** for tools and side files, more than the plan on most backends: describe_program.ts, saved_state.ts */
   internals?(): { plan: Plan };
   /** Frees everything but the weights, with all its states. No other call may follow. */

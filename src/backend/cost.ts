@@ -1,6 +1,6 @@
 /** The bytes of a plan on a backend, before anything is loaded. It is for the estimate, in a side file. */
 import type { Backend, CompileOptions } from './backend';
-import { matricesOf, vectorsOf, weightsOf, type Plan, type PlanNode } from './plan';
+import { matricesOf, shareRead, vectorsOf, weightsOf, type Plan, type PlanNode } from './plan';
 import type { WasmBackend } from './wasm/backend';
 import { wasmSizes } from './wasm/cost';
 import type { WebGpuBackend } from './webgpu/backend';
@@ -30,7 +30,9 @@ export async function planCost(backend: Backend, plan: Plan, options: CompileOpt
   const { scratch, state } = await sizes.compiled(plan, options);
   const sum = <T>(of: (node: PlanNode) => T[], bytes: (one: T) => number): number =>
     [...new Set(plan.nodes.flatMap(of))].reduce((all, one) => all + bytes(one), 0);
-  const [vectors, read] = [sum(vectorsOf, sizes.vector), sum(matricesOf, sizes.matrix)];
+  const vectors = sum(vectorsOf, sizes.vector);
+  const shares = new Map(plan.nodes.flatMap((node) => matricesOf(node).map((matrix) => [matrix, shareRead(node)])));
+  const read = [...shares].reduce((all, [matrix, share]) => all + share * sizes.matrix(matrix), 0);
   return {
     weights: sum(weightsOf, sizes.matrix) + vectors,
     scratch: sizes.empty + scratch,

@@ -38,6 +38,34 @@ export type CoreNode =
       out: PlanActivation;
     }
   | { op: 'swiglu'; w1: Matrix; w3: Matrix; x: PlanActivation; norm?: Norm; out: PlanActivation }
+  /** [T, 2·top]: the numbers of each token's experts, ascending, then their weights; all are floats */
+  | {
+      op: 'selectExperts';
+      scores: PlanActivation;
+      bias?: Vector;
+      top: number;
+      normalise?: boolean;
+      scale: number;
+      out: PlanActivation;
+    }
+  /** [T, top·I], by the experts of the token; of the matrices it reads the segments of these */
+  | {
+      op: 'expertsSwiglu';
+      w1: Matrix;
+      w3: Matrix;
+      x: PlanActivation;
+      chosen: PlanActivation;
+      norm?: Norm;
+      out: PlanActivation;
+    }
+  | {
+      op: 'expertsLinear';
+      w: Matrix;
+      x: PlanActivation;
+      chosen: PlanActivation;
+      add?: PlanActivation;
+      out: PlanActivation;
+    }
   | { op: 'normAdd'; x: PlanActivation; norm: Norm; add?: PlanActivation; out: PlanActivation }
   | { op: 'shortConv'; bcx: PlanActivation; taps: Vector; bias?: Vector; state: ConvState; out: PlanActivation }
   | ({ op: 'attend'; cache: KvCache; rope?: Rope; window?: number } & Attention)
@@ -69,12 +97,13 @@ export type NodeOf<Op extends PlanNode['op']> = Extract<PlanNode, { op: Op }>;
 
 /**
  * What a node does with a field. It reads an input; the output may overwrite an input 'in place', which is read element
- * by element. For each token it reads all rows of a matrix, and one row of a table. A norm counts as a vector.
+ * by element. For each token it reads all rows of a matrix, the segments of `chosen` experts, and one row of a table. A
+ * norm counts as a vector.
  */
 type RoleOf<T> = T extends PlanActivation
   ? 'input' | 'in place'
   : T extends Matrix
-    ? 'matrix' | 'table'
+    ? 'matrix' | 'experts' | 'table'
     : T extends Vector | Norm
       ? 'vector'
       : T extends KvCache
@@ -101,6 +130,9 @@ export const FIELD_ROLES: {
   linear: { w: 'matrix', x: 'input', norm: 'vector', bias: 'vector', add: 'in place' },
   swiglu: { w1: 'matrix', w3: 'matrix', x: 'input', norm: 'vector' },
   normAdd: { x: 'in place', norm: 'vector', add: 'in place' },
+  selectExperts: { scores: 'input', bias: 'vector' },
+  expertsSwiglu: { w1: 'experts', w3: 'experts', x: 'input', chosen: 'input', norm: 'vector' },
+  expertsLinear: { w: 'experts', x: 'input', chosen: 'input', add: 'in place' },
   shortConv: { bcx: 'input', taps: 'vector', bias: 'vector', state: 'conv' },
   attend: { qkv: 'input', cache: 'kv', qNorm: 'vector', kNorm: 'vector' },
   last: { x: 'input' },
@@ -119,15 +151,18 @@ const fieldsOf = <T>(node: PlanNode, ...roles: Role[]): T[] =>
 
 /** The activations a node reads. */
 export const activationInputs = (node: PlanNode): PlanActivation[] => fieldsOf(node, 'input', 'in place');
-/** The matrices of which a node reads all rows for each token. */
-export const matricesOf = (node: PlanNode): Matrix[] => fieldsOf(node, 'matrix');
+/** The matrices that a node multiplies with. */
+export const matricesOf = (node: PlanNode): Matrix[] => fieldsOf(node, 'matrix', 'experts');
+/** The part of the rows of its matrices that a node reads for each token: of experts, those of the chosen ones. */
+export const shareRead = (node: PlanNode): number =>
+  'chosen' in node ? node.chosen.cols / 2 / matricesOf(node)[0].segments.length : 1;
 /** Multiply-adds of a node for one token. */
 export const macsOf = (node: PlanNode): number =>
-  matricesOf(node).reduce((sum, { rows, cols }) => sum + rows * cols, 0);
+  shareRead(node) * matricesOf(node).reduce((sum, { rows, cols }) => sum + rows * cols, 0);
 /** The tables of which a node reads one row for each token. */
 export const tablesOf = (node: PlanNode): Matrix[] => fieldsOf(node, 'table');
 /** The matrices and tables of a node. */
-export const weightsOf = (node: PlanNode): Matrix[] => fieldsOf(node, 'matrix', 'table');
+export const weightsOf = (node: PlanNode): Matrix[] => fieldsOf(node, 'matrix', 'experts', 'table');
 /** The vectors of a node, those of its norms among them. */
 export const vectorsOf = (node: PlanNode): Vector[] =>
   fieldsOf<Norm | Vector>(node, 'vector').map((one) => ('weight' in one ? one.weight : one));
@@ -230,6 +265,17 @@ export function recordPlan(build: (op: Ops) => Act | Act[]): Plan {
     },
     swiglu: (w1, w3, x, { norm }) =>
       push({ op: 'swiglu', w1, w3, ...normed(x, norm), out: act(w1.name, x.rows, w1.rows) }),
+    experts(router, { w1, w3, w2 }, x, { norm, bias, top, normalise, scale, add }) {
+      const E = w1.segments.length;
+      const input = x as PlanActivation;
+      const scores = push({ op: 'linear', w: router, x: input, norm, out: act(router.name, x.rows, E) });
+      const choice = act(`${router.name}.chosen`, x.rows, 2 * top);
+      const chosen = push({ op: 'selectExperts', scores, bias, top, normalise, scale, out: choice });
+      const out = act(w1.name, x.rows, (top * w1.rows) / E);
+      const g = push({ op: 'expertsSwiglu', w1, w3, x: input, chosen, norm, out });
+      const rest = add as PlanActivation;
+      return push({ op: 'expertsLinear', w: w2, x: g, chosen, add: rest, out: act(w2.name, x.rows, w2.rows / E) });
+    },
     shortConv(bcx, taps, state, { bias, gated = true } = {}) {
       const x = bcx as PlanActivation;
       const out = act(taps.name, x.rows, gated ? x.cols / 3 : x.cols);

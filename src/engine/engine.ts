@@ -2,6 +2,7 @@
  * The engine in the worker: it loads one model and answers the page's calls. Store, format, model, backend and text
  * meet here.
  */
+import type { Program } from '../backend/backend';
 import { abortError, fail } from '../errors';
 import { createIndexedDbWorkerReader } from '../store/indexeddb_reader';
 import { setValueReader } from '../store/model_cache';
@@ -32,6 +33,15 @@ export interface EngineStatus {
   state: 'empty' | 'busy' | 'ready';
   /** bytes the backend holds */
   memory: number;
+  /** of a model that is larger than memoryBudget, since it was loaded */
+  paging?: {
+    /** experts of all layers, and how many of them fit into memory */
+    experts: number;
+    inMemory: number;
+    /** the share of the experts that steps took which were in memory, and the bytes read for a token */
+    hitRate: number;
+    bytesPerToken: number;
+  };
 }
 
 /**
@@ -150,6 +160,7 @@ export function createEngine({
     const old = loaded;
     loaded = undefined;
     await old?.recoverable.dispose();
+    await old?.close();
   }
 
   let tuneTimer: ReturnType<typeof setTimeout> | undefined;
@@ -277,6 +288,7 @@ export function createEngine({
     status: () => ({
       state: running.size ? 'busy' : loaded ? 'ready' : 'empty',
       memory: loaded?.recoverable.current?.backend.memory() ?? 0,
+      ...pagingOf(loaded?.recoverable.current?.program),
     }),
 
     unload() {
@@ -284,6 +296,14 @@ export function createEngine({
       return enqueue(release);
     },
   };
+}
+
+function pagingOf(program: Program | undefined): Pick<EngineStatus, 'paging'> {
+  const stats = program?.paging?.();
+  if (!stats) return {};
+  const { experts, inMemory, uses, misses, bytesRead, tokens } = stats;
+  const hitRate = uses ? 1 - misses / uses : 0;
+  return { paging: { experts, inMemory, hitRate, bytesPerToken: tokens ? bytesRead / tokens : 0 } };
 }
 
 const aborted = (signal: AbortSignal): Promise<void> =>

@@ -21,7 +21,7 @@ import { rowBytes, type Dtype } from '../tensor/dtype';
 import { simpleRowBytes } from '../tensor/nibbles';
 import type { CheckpointOutline } from './checkpoint';
 import { openCheckpointOutline } from './checkpoint_outline';
-import { compileWithFittingContext, resolveContextLength, type LoadOptions } from './load_model';
+import { compileWithFittingContext, pagesExperts, resolveContextLength, type LoadOptions } from './load_model';
 import { yieldToEventLoop } from './event_loop';
 import { withWorkingBackend, createFallbackState, backendCandidates } from './choose_backend';
 
@@ -85,7 +85,10 @@ export async function estimate(
   const notes: string[] = [];
   const wanted = resolveContextLength(options.contextLength, config.contextLength, notes);
   const start = performance.now();
-  const measured = await withWorkingBackend(fallback, (backend) => measureSample(backend, outline, wanted, signal));
+  const { memoryBudget } = options;
+  const measured = await withWorkingBackend(fallback, (backend) =>
+    measureSample(backend, outline, { wanted, memoryBudget }, signal),
+  );
   const { memory, obstacles } = measured;
   if (!room.enough) obstacles.push(room.message);
   // GiB; browsers round down to a power of two and cap it
@@ -112,7 +115,7 @@ export async function estimate(
     benchmarkMs: performance.now() - start,
     fits: obstacles.length === 0,
     obstacles,
-    notes: [...notes, ...fallback.reasons, ...measured.backend.notes],
+    notes: [...notes, ...measured.notes, ...fallback.reasons, ...measured.backend.notes],
   };
 }
 
@@ -172,6 +175,37 @@ interface Measurement {
   memory: LoadEstimate['memory'];
   tokensPerSecond: number;
   obstacles: string[];
+  notes: string[];
+}
+
+/** The budget of a model that is larger, if the backend can read its experts when they are needed. */
+function pagedBudget(
+  backend: Backend,
+  outline: CheckpointOutline,
+  memoryBudget: number | undefined,
+  obstacles: string[],
+): number | undefined {
+  try {
+    if (!pagesExperts(outline, memoryBudget)) return undefined;
+    if (backend.pagedMatrix) return memoryBudget;
+    obstacles.push(
+      `The model exceeds memoryBudget, ${formatMegabytes(memoryBudget!)}; only the backend wasm reads experts from storage.`,
+    );
+  } catch (error) {
+    obstacles.push((error as Error).message);
+  }
+  return undefined;
+}
+
+/** @param factor from bytes of the file to bytes in memory */
+function bytesOfExperts({ layers }: Weights, factor: number): number {
+  let sum = 0;
+  mapLeaves(
+    layers,
+    ({ experts, segments }) => experts && segments.forEach(({ tensor }) => (sum += factor * tensor.byteLength)),
+    () => undefined,
+  );
+  return sum;
 }
 
 /**
@@ -181,14 +215,15 @@ interface Measurement {
 async function measureSample(
   backend: Backend,
   outline: CheckpointOutline,
-  wanted: number,
+  { wanted, memoryBudget }: { wanted: number; memoryBudget?: number },
   signal?: AbortSignal,
 ): Promise<Measurement> {
   const { architecture, config, weights, bytes, memoryBytes } = outline;
   const { limits } = backend;
   const obstacles: string[] = [];
   const { part, layers } = sampleLayers(weights, config.layers, SAMPLE_BYTES / bytes);
-  await reserve(backend, memoryBytes, part, obstacles);
+  const paged = pagedBudget(backend, outline, memoryBudget, obstacles);
+  await reserve(backend, Math.min(memoryBytes, paged ?? Infinity), part, obstacles);
   const filled = await writeSyntheticWeights(backend, part, signal);
   const partConfig: Config = { ...config, vocabSize: rowsOf(part.head), layers };
   const partPlan = recordModel({ architecture, config: partConfig }, filled);
@@ -208,7 +243,21 @@ async function measureSample(
   await backend.dispose();
 
   const context = cost.scratch + cost.state;
-  const total = cost.weights + context;
+  const expertBytes = paged === undefined ? 0 : bytesOfExperts(weights, cost.weights / bytes);
+  const total = Math.min(cost.weights + context, paged ?? Infinity);
+  const outside = cost.weights + context - expertBytes;
+  const share = paged === undefined ? 1 : Math.max(0, Math.min(1, (paged - outside) / expertBytes));
+  const expertLayers = config.layers.length - (config.experts?.denseLayers ?? 0);
+  if (share * expertLayers < 1)
+    obstacles.push(
+      `memoryBudget is ${formatMegabytes(paged!)}; the model needs at least ${formatMegabytes(outside + expertBytes / expertLayers)}.`,
+    );
+  const notes =
+    share < 1
+      ? [
+          `${Math.floor(100 * share)} % of the experts fit into memoryBudget. The others are read from storage when a token needs them: the answer is the same, and slower than tokensPerSecond.`,
+        ]
+      : [];
   if (limits.memory !== undefined && total > limits.memory)
     obstacles.push(
       `The model needs ${formatMegabytes(total)} of memory; the backend ${info.name} has at most ${formatMegabytes(limits.memory)}.`,
@@ -216,9 +265,10 @@ async function measureSample(
   return {
     backend: info,
     contextLength,
-    memory: { weights: cost.weights, context, total },
+    memory: { weights: total - context, context, total },
     tokensPerSecond: read / cost.read / seconds,
     obstacles,
+    notes,
   };
 }
 
@@ -247,8 +297,9 @@ function sampleLayers(
   share: number,
 ): { part: Weights; layers: Config['layers'] } {
   if (share >= 1) return { part: weights, layers: kinds };
-  const kept = kinds.map((kind, i) => {
-    const same = kinds.flatMap((other, at) => (other === kind ? [at] : []));
+  const named = kinds.map((kind, i) => `${kind}${weights.layers[i].router ? ' with experts' : ''}`);
+  const kept = named.map((kind, i) => {
+    const same = named.flatMap((other, at) => (other === kind ? [at] : []));
     return same.indexOf(i) < Math.max(1, Math.round(same.length * share));
   });
   const layers = kinds.filter((_, i) => kept[i]);

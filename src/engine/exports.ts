@@ -3,7 +3,7 @@
  * the engine instead of a copy (script_texts.ts). A side file that imports another name of these files does not build.
  */
 export { recordModel } from '../backend/model_plan';
-export { convStatesOf, kvCachesOf, mapMatrices, matricesOf, vectorsOf, weightsOf } from '../backend/plan';
+export { convStatesOf, kvCachesOf, mapMatrices, matricesOf, shareRead, vectorsOf, weightsOf } from '../backend/plan';
 export { randomWeightRows } from '../backend/random_weights';
 export { GREEDY_SAMPLING } from '../backend/sampling';
 export { StateCursor } from '../backend/state_cursor';
@@ -58,7 +58,7 @@ export { findModel, outlineOfDirectory, outlineOfGguf, readHeaders } from './che
 export { backendCandidates, createFallbackState, withWorkingBackend } from './choose_backend';
 export { registerSavedConversations } from './conversations';
 export { yieldToEventLoop } from './event_loop';
-export { compileWithFittingContext, resolveContextLength } from './load_model';
+export { compileWithFittingContext, pagesExperts, resolveContextLength } from './load_model';
 export { alignPromptToHistory, commonPrefixLength } from './prompt_reuse';
 export { historyLength, historyTokens, truncateHistory } from './token_history';
 export { workerCalls } from './worker_calls';

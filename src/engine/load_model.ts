@@ -7,10 +7,11 @@ import { GREEDY_SAMPLING } from '../backend/sampling';
 import { abortError, fail } from '../errors';
 import type { Config } from '../model/config';
 import type { ModelSource, OpenedModel, openModel, OpenOptions } from '../store/open_model';
+import { isLocalSource } from '../store/local_source';
 import { ProgressMeter, type Progress } from '../store/progress';
 import { compileChatTemplate, type ChatTemplate } from '../text/chat_template';
 import { createTokenizer } from '../text/tokenizer';
-import { openCheckpoint, type Checkpoint } from './checkpoint';
+import { openCheckpoint, type Checkpoint, type CheckpointOutline } from './checkpoint';
 import { Conversations, savedConversationsOf, stateBudget } from './conversations';
 import type { GenerationSession } from './generate';
 import { loadWeights } from './load_weights';
@@ -27,6 +28,11 @@ export interface LoadOptions extends BackendOptions, Omit<OpenOptions, 'signal' 
    * the model was trained for less or memory is short
    */
   contextLength?: number;
+  /**
+   * most bytes of memory for the model and one conversation. Of a mixture of experts that is larger, the experts stay in
+   * storage and those that a token needs are read: the same answer, slower
+   */
+  memoryBudget?: number;
 }
 
 export interface ModelInfo {
@@ -62,6 +68,8 @@ export interface LoadedModelParts {
   session: GenerationSession;
   /** compiled at its first use, so that a broken template does not stop the load */
   template(): ChatTemplate;
+  /** Closes the source, if experts are read from it. */
+  close(): Promise<void>;
 }
 
 /** What the engine is built from; tests replace it. */
@@ -100,6 +108,13 @@ export async function loadModel(
     open(source, { ...options, signal, onProgress: report });
 
   const opened = await openSource(signal);
+  /** the source from which experts are read */
+  let reading: OpenedModel | undefined;
+  const keep = async (source: OpenedModel): Promise<void> => {
+    const before = reading;
+    reading = source;
+    if (before !== source) await before?.close();
+  };
   /** set while the source is open for the first load */
   let firstCheckpoint: Checkpoint | undefined;
   try {
@@ -117,6 +132,15 @@ export async function loadModel(
     const notes = [...firstCheckpoint.notes];
     const wanted = resolveContextLength(options.contextLength, config.contextLength, notes);
     const context = { wanted, least: options.contextLength === undefined ? MIN_AUTOMATIC_CONTEXT : wanted };
+    const { memoryBudget } = options;
+    const paged = pagesExperts(firstCheckpoint, memoryBudget);
+    if (paged && options.cache === false && !isLocalSource(source))
+      fail('RequestError', {
+        what: 'A model larger than memoryBudget needs storage',
+        got: 'cache false',
+        cure: 'Leave cache out, or raise memoryBudget.',
+      });
+    const budget = paged ? memoryBudget : undefined;
 
     async function loadAgain(backend: Backend, signal?: AbortSignal): Promise<ModelOnBackend> {
       const reopened = await openSource(signal);
@@ -128,9 +152,11 @@ export async function loadModel(
             what: 'The model has changed at its source since it was loaded',
             cure: 'Load it again.',
           });
-        return await loadInto(backend, checkpoint, context, report, signal);
+        const loaded = await loadInto(backend, checkpoint, context, report, { signal, budget });
+        if (paged) await keep(reopened);
+        return loaded;
       } finally {
-        reopened.close();
+        if (reading !== reopened) reopened.close();
       }
     }
     const conversations = new Conversations(stateBudget(bytes));
@@ -139,11 +165,12 @@ export async function loadModel(
       fallback,
       async (backend, signal) =>
         (latest = firstCheckpoint
-          ? await loadInto(backend, firstCheckpoint, context, report, signal)
+          ? await loadInto(backend, firstCheckpoint, context, report, { signal, budget })
           : await loadAgain(backend, signal)),
       (program) => conversations.freeOne(program),
     );
     recoverable = model;
+    if (paged) reading = opened;
     await model.run(() => finishStoring(opened, options, notes), signal);
     // awaited, so that over Comlink all earlier reports have arrived too
     await report({ phase: 'ready', bytes, total: bytes, rate: 0 });
@@ -187,15 +214,17 @@ export async function loadModel(
             what: 'The model has no chat template',
             cure: 'Write the prompt yourself and use generate().',
           })),
+      close: async () => reading?.close(),
     };
   } catch (error) {
+    reading = undefined;
     await recoverable?.dispose();
     // files that are not a model must not stay in the cache
     if ((error as Error).name === 'CheckpointError') await opened.discard().catch(() => undefined);
     throw error;
   } finally {
     firstCheckpoint = undefined;
-    opened.close();
+    if (reading !== opened) opened.close();
   }
 }
 
@@ -205,21 +234,30 @@ async function loadInto(
   checkpoint: Checkpoint,
   context: ContextRange,
   report: OnProgress,
-  signal?: AbortSignal,
+  { signal, budget: memoryBudget }: { signal?: AbortSignal; budget?: number },
 ): Promise<ModelOnBackend> {
   const { bytes, memoryBytes } = checkpoint;
   const { limits } = backend;
-  await backend.reserve(memoryBytes);
+  const paged = memoryBudget !== undefined;
+  if (paged && !backend.pagedMatrix)
+    fail('MemoryError', {
+      what: 'This backend holds all experts in memory, and they exceed memoryBudget',
+      got: `${memoryBytes} bytes`,
+      wanted: `at most ${memoryBudget}`,
+      cure: "Load the model with backend 'wasm', or with a larger memoryBudget.",
+    });
+  await backend.reserve(Math.min(memoryBytes, memoryBudget ?? Infinity));
   backend.precompile?.(recordModel(checkpoint, shapesOf(checkpoint.weights)), {
     contextLength: context.wanted,
     prefillBatch: limits.prefillBatch,
   });
   const meter = new ProgressMeter('load', bytes, report);
   let done = 0;
-  const weights = await loadWeights(checkpoint, backend, (n) => meter.update((done += n)), signal);
+  const weights = await loadWeights(checkpoint, backend, (n) => meter.update((done += n)), signal, paged);
   report({ phase: 'compile', bytes, total: bytes, rate: 0 });
   await yieldUnlessAborted(signal);
-  const { state, contextLength } = await compileWithFittingContext(backend, recordModel(checkpoint, weights), context);
+  const plan = recordModel(checkpoint, weights);
+  const { state, contextLength } = await compileWithFittingContext(backend, plan, context, memoryBudget);
   await yieldUnlessAborted(signal);
   const identity = `${build} ${checksum(await warmUp(state))}`;
   await yieldUnlessAborted(signal);
@@ -235,6 +273,18 @@ async function finishStoring(opened: OpenedModel, { cache }: LoadOptions, notes:
     if (name === 'AbortError' || cache === 'required') throw error;
     notes.push(`The model could not be stored completely: ${message}`);
   }
+}
+
+/** Whether experts stay in storage. @throws MemoryError for a dense model that exceeds the budget */
+export function pagesExperts({ config, memoryBytes }: CheckpointOutline, memoryBudget = Infinity): boolean {
+  if (memoryBytes <= memoryBudget) return false;
+  if (config.experts) return true;
+  return fail('MemoryError', {
+    what: 'The model exceeds memoryBudget',
+    got: `${memoryBytes} bytes of weights`,
+    wanted: `at most ${memoryBudget}`,
+    cure: 'Raise memoryBudget, or use a smaller model or quantization: only mixtures of experts may be larger.',
+  });
 }
 
 /** What must be equal when the source is read again. */
@@ -268,11 +318,16 @@ export async function compileWithFittingContext(
   backend: Backend,
   plan: Plan,
   { wanted, least }: ContextRange,
+  memoryBudget?: number,
 ): Promise<{ state: State; contextLength: number }> {
   for (let contextLength = wanted; ; contextLength >>= 1) {
     try {
       return {
-        state: await firstState(backend, plan, { contextLength, prefillBatch: backend.limits.prefillBatch }),
+        state: await firstState(backend, plan, {
+          contextLength,
+          prefillBatch: backend.limits.prefillBatch,
+          memoryBudget,
+        }),
         contextLength,
       };
     } catch (error) {

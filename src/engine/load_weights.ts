@@ -1,6 +1,6 @@
 /** Streams the weights into a backend: slices in the order of the file, at most two in memory. */
 import { ROW_SLICE_MULTIPLE, type Backend, type MatrixWriter } from '../backend/backend';
-import { abortError } from '../errors';
+import { abortError, fail } from '../errors';
 import type { LoadedWeights } from '../model/architecture';
 import type { Matrix, Vector } from '../model/ops';
 import { mapLeaves, rowsOf, type MatrixSource, type VectorSource } from '../model/weights';
@@ -24,20 +24,25 @@ interface Slice {
  * The backend must have reserved `checkpoint.memoryBytes`. Several matrices are written at the same time, since their
  * tensors are interleaved in the file.
  * @param onBytes gets the size of each slice that is written
- * @throws what the sources and the backend throw; AbortError
+ * @param paged experts stay in the files, which must stay open: the backend reads them when a token needs them
+ * @throws what the sources and the backend throw; CheckpointError for F32 weights that are no numbers; AbortError
  */
 export async function loadWeights(
   checkpoint: Checkpoint,
   backend: Backend,
   onBytes: (n: number) => void,
   signal?: AbortSignal,
+  paged = false,
 ): Promise<LoadedWeights> {
   const matrices = new Map<MatrixSource, Matrix>();
   const vectors = new Map<VectorSource, Vector>();
   const slices: Slice[] = [];
   mapLeaves(
     checkpoint.weights,
-    (source) => void slices.push(...matrixSlices(source, backend, (matrix) => matrices.set(source, matrix))),
+    (source) =>
+      paged && source.experts
+        ? void matrices.set(source, pagedExperts(source, backend, checkpoint.files))
+        : void slices.push(...matrixSlices(source, backend, (matrix) => matrices.set(source, matrix))),
     (source) =>
       void slices.push(vectorSlice(source, (values) => vectors.set(source, backend.vector(source.name, values)))),
   );
@@ -66,8 +71,28 @@ export async function loadWeights(
   );
 }
 
+const specOf = (source: MatrixSource): Matrix => ({
+  name: source.name,
+  cols: source.cols,
+  rows: rowsOf(source),
+  segments: source.segments.map(({ name, rows, dtype }) => ({ name, rows, dtype })),
+});
+
+function pagedExperts(source: MatrixSource, backend: Backend, files: Checkpoint['files']): Matrix {
+  return backend.pagedMatrix!(specOf(source), async (segment, use) => {
+    const { tensor } = source.segments[segment];
+    const file = files[tensor.file];
+    const bytes = await file.read(tensor.offset, tensor.byteLength);
+    try {
+      use(bytes);
+    } finally {
+      file.release?.(bytes);
+    }
+  });
+}
+
 function matrixSlices(source: MatrixSource, backend: Backend, done: (matrix: Matrix) => void): Slice[] {
-  const { name, cols, segments } = source;
+  const { cols, segments } = source;
   let writer: MatrixWriter | undefined;
   const slices = segments.flatMap(({ rows, dtype, tensor }, segment) => {
     const row = rowBytes(dtype, cols);
@@ -78,26 +103,38 @@ function matrixSlices(source: MatrixSource, backend: Backend, done: (matrix: Mat
         tensor,
         offset: tensor.offset + first * row,
         length: Math.min(step, rows - first) * row,
-        write: (bytes) => write(segment, first, bytes),
+        write(bytes) {
+          // routers are F32: one NaN would choose the same experts for all tokens
+          if (dtype === 'F32') checkFinite(tensor, dequantize(dtype, bytes, bytes.length / 4));
+          return write(segment, first, bytes);
+        },
       };
     });
   });
   let left = slices.length;
 
   async function write(segment: number, firstRow: number, bytes: Uint8Array): Promise<void> {
-    writer ??= backend.matrix({
-      name,
-      cols,
-      rows: rowsOf(source),
-      segments: segments.map(({ name: part, rows, dtype }) => ({ name: part, rows, dtype })),
-    });
+    writer ??= backend.matrix(specOf(source));
     await writer.write(segment, firstRow, bytes);
     if (--left === 0) done(await writer.finish());
   }
   return slices;
 }
 
+/** @throws CheckpointError unless all values are numbers */
+function checkFinite({ name }: TensorInfo, values: Float32Array): Float32Array {
+  const wrong = values.find((value) => !Number.isFinite(value));
+  if (wrong !== undefined)
+    fail('CheckpointError', {
+      what: `Tensor ${name} is not valid`,
+      got: String(wrong),
+      wanted: 'finite numbers',
+      cure: 'The file is damaged: get it again.',
+    });
+  return values;
+}
+
 function vectorSlice({ length, tensor }: VectorSource, done: (values: Float32Array) => void): Slice {
-  const write = (bytes: Uint8Array): void => done(dequantize(tensor.dtype, bytes, length));
+  const write = (bytes: Uint8Array): void => done(checkFinite(tensor, dequantize(tensor.dtype, bytes, length)));
   return { tensor, offset: tensor.offset, length: tensor.byteLength, write };
 }

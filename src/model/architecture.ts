@@ -10,15 +10,17 @@ import type { Act, Ops } from './ops';
 import { configFromGguf, configFromJson, isRecord } from './read_config';
 import type { Loaded, ModuleNames, TensorIndex, WeightReader } from './weights';
 
-export type ArchitectureName = 'lfm2' | 'lfm3';
+export type ArchitectureName = 'lfm2' | 'lfm2moe' | 'lfm3';
 
 /** The tree of a model's weights: where each is stored, and with the handles of a backend. */
 export type Weights = Lfm2Sources;
 export type LoadedWeights = Loaded<Weights>;
 
 export interface Architecture {
-  /** in GGUF files, also as the prefix of its keys, and as `model_type` in config.json */
+  /** in GGUF files, also as the prefix of its keys */
   name: ArchitectureName;
+  /** in config.json, if it is another name */
+  modelType?: string;
   /** `architectures` in config.json */
   classes: readonly string[];
   /**
@@ -47,7 +49,7 @@ export interface Architecture {
 }
 
 /** An architecture whose row a side file registers: what its files are called, and the side file. */
-export interface ArchitectureOfSideFile extends Pick<Architecture, 'name' | 'classes'> {
+export interface ArchitectureOfSideFile extends Pick<Architecture, 'name' | 'modelType' | 'classes'> {
   module: 'encoders';
 }
 
@@ -77,25 +79,34 @@ export const LFM2: Architecture = {
   },
 };
 
+export const LFM2MOE: Architecture = {
+  ...LFM2,
+  name: 'lfm2moe',
+  modelType: 'lfm2_moe',
+  classes: ['Lfm2MoeForCausalLM', 'Lfm2MoeModel'],
+  configFromGguf: (metadata, tensors, notes) => configFromGguf('lfm2moe.', metadata, tensors, notes, 'experts'),
+  configFromJson: (json, tensors, notes) => configFromJson(json, tensors, notes, 'experts'),
+};
+
 export const LFM3: Architecture = {
   ...LFM2,
   name: 'lfm3',
   classes: ['Lfm3ForCausalLM'],
-  configFromGguf: (metadata, tensors, notes) => configFromGguf('lfm3.', metadata, tensors, notes, true),
+  configFromGguf: (metadata, tensors, notes) => configFromGguf('lfm3.', metadata, tensors, notes, 'sliding'),
   configFromJson: ({ model_type }) => refuseArchitecture('lfm3directory', show(model_type)),
   ropeFactors: ROPE_FACTORS,
   // recommended with the model
   text: { ...LFM2.text, sampling: { temperature: 0.1, topK: 50, repetitionPenalty: 1.1 } },
 };
 
-const ARCHITECTURES: (Architecture | ArchitectureOfSideFile)[] = [LFM2, LFM3];
+const ARCHITECTURES: (Architecture | ArchitectureOfSideFile)[] = [LFM2, LFM2MOE, LFM3];
 
 /** Adds the row of a side file, before the one that names the side file. */
 export const registerArchitecture = (row: Architecture): void => void ARCHITECTURES.unshift(row);
 
 /** @throws SourceError with `sideFile`, from which the page knows what this worker lacks */
 function named(name: unknown): Architecture | undefined {
-  const row = ARCHITECTURES.find((one) => one.name === name);
+  const row = ARCHITECTURES.find((one) => one.name === name || (name && one.modelType === name));
   if (row && 'module' in row) {
     const { module: sideFile } = row;
     throw Object.assign(new RivuletError('SourceError', { what: 'The model needs a side file', got: sideFile }), {

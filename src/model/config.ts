@@ -5,7 +5,7 @@
 export interface Config {
   vocabSize: number; // V
   hiddenSize: number; // D
-  ffnSize: number; // F, from the shapes of the weights
+  ffnSize: number; // F, from the shapes of the weights; 0 if all layers have experts
   /** kinds of layers; sliding: attention to the last `sliding.window` positions */
   layers: ('conv' | 'attention' | 'sliding')[];
   heads: number; // H
@@ -19,6 +19,17 @@ export interface Config {
   ropeFactors?: readonly number[];
   /** in models with such layers, LFM3 */
   sliding?: { window: number; ropeTheta: number };
+  /** in mixtures of experts: the layers from `denseLayers` on have `count` networks in place of one */
+  experts?: {
+    count: number; // E
+    /** experts of a token */
+    top: number;
+    ffnSize: number; // I, of each
+    denseLayers: number;
+    /** the weights of a token's experts are divided by their sum, and then multiplied by `scale` */
+    normalise: boolean;
+    scale: number;
+  };
   /** positions that the model was trained for */
   contextLength: number;
 }

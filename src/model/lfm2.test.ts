@@ -133,7 +133,6 @@ describe('the configuration of a GGUF file', () => {
       /architecture .* not supported: got "llama", wanted lfm2/,
     ],
     ['no architecture', { 'general.architecture': undefined }, /got nothing/],
-    ['experts', { 'general.architecture': 'lfm2moe' }, /LFM2 with experts \(lfm2moe\) is not supported yet/],
     [
       'the vision part of a model',
       { 'general.architecture': 'clip', 'general.type': 'mmproj' },
@@ -228,11 +227,9 @@ describe('the configuration of a directory', () => {
   test.each<[string, Record<string, unknown>, RegExp]>([
     ['another architecture', { model_type: 'llama', architectures: ['LlamaForCausalLM'] }, /got "llama", wanted lfm2/],
     ['no model type', { model_type: undefined }, /got "Lfm2ForCausalLM"/],
-    ['experts', { model_type: 'lfm2_moe' }, /LFM2 with experts/],
     ['vision', { model_type: 'lfm2_vl', text_config: {} }, /Vision and audio models are not supported yet/],
     ['a text_config inside', { text_config: { model_type: 'lfm2' } }, /Vision and audio models/],
     ['retrieval', { architectures: ['Lfm2BidirectionalModel'] }, /Bidirectional/],
-    ['experts by class', { architectures: ['Lfm2MoeForCausalLM'], model_type: undefined }, /LFM2 with experts/],
     [
       'bitsandbytes',
       { quantization_config: { load_in_4bit: true } },

@@ -1,7 +1,8 @@
 /**
- * The weights and the forward pass of dense LFM2 and LFM2.5 (modeling_lfm2.py in transformers) and of LFM3 (lfm3.cpp in
- * llama.cpp), once, for every file format, every backend and every T. LFM3 has more: layers with a sliding window, a
- * gate on each head, and norms after each operator and feed-forward network.
+ * The weights and the forward pass of LFM2 and LFM2.5, dense (modeling_lfm2.py in transformers) and with a mixture of
+ * experts (modeling_lfm2_moe.py), and of LFM3 (lfm3.cpp in llama.cpp), once, for every file format, every backend and
+ * every T. LFM3 has more: layers with a sliding window, a gate on each head, and norms after each operator and
+ * feed-forward network.
  */
 import type { Config } from './config';
 import type { Act, Attend, ConvState, KvCache, Norm, Ops, Vector } from './ops';
@@ -11,6 +12,7 @@ import type { Loaded, MatrixSource, ModuleNames, WeightReader } from './weights'
 export const EMBEDDING: ModuleNames = ['model.embed_tokens', 'token_embd'];
 export const HEAD: ModuleNames = ['lm_head', 'output'];
 export const FFN_GATE: ModuleNames = ['feed_forward.w1', 'ffn_gate'];
+export const EXPERT_BIAS: ModuleNames = ['feed_forward.expert_bias', 'exp_probs_b'];
 export const CONV_IN: ModuleNames = ['conv.in_proj', 'shortconv.in_proj'];
 export const CONV: ModuleNames = ['conv.conv', 'shortconv.conv'];
 export const CONV_OUT: ModuleNames = ['conv.out_proj', 'shortconv.out_proj'];
@@ -43,9 +45,32 @@ export function lfm2Weights(config: Config, read: WeightReader) {
       operatorNorm,
       ffnNorm,
       ...postNorms(at),
-      w1: read.matrix(at(...FFN_GATE), [F, D]),
-      w3: read.matrix(at('feed_forward.w3', 'ffn_up'), [F, D]),
-      w2: read.matrix(at('feed_forward.w2', 'ffn_down'), [D, F]),
+      ...(config.experts && i >= config.experts.denseLayers ? experts(at, config.experts) : dense(at)),
+    };
+  }
+
+  const dense = (at: ReturnType<typeof inLayer>) => ({
+    router: undefined,
+    w1: read.matrix(at(...FFN_GATE), [F, D]),
+    w3: read.matrix(at('feed_forward.w3', 'ffn_up'), [F, D]),
+    w2: read.matrix(at('feed_forward.w2', 'ffn_down'), [D, F]),
+  });
+
+  /** gate_up_proj holds W1 above W3 of each expert */
+  function experts(at: ReturnType<typeof inLayer>, { count: E, ffnSize: I }: NonNullable<Config['experts']>) {
+    const of = (name: string, gguf: string, shape: [number, number], fused: string, rows: number, first = 0) =>
+      read.experts(
+        at(`feed_forward.experts.${name}`, `${gguf}_exps`),
+        [E, ...shape],
+        (e) => at(`feed_forward.experts.${e}.${name}`, `${gguf}.${e}`),
+        { names: at(`feed_forward.experts.${fused}`, fused), rows, first },
+      );
+    return {
+      router: read.matrix(at('feed_forward.gate', 'ffn_gate_inp'), [E, D]),
+      expertBias: read.bias(at(...EXPERT_BIAS), E),
+      w1: of('w1', 'ffn_gate', [I, D], 'gate_up_proj', 2 * I),
+      w3: of('w3', 'ffn_up', [I, D], 'gate_up_proj', 2 * I, I),
+      w2: of('w2', 'ffn_down', [D, I], 'down_proj', D),
     };
   }
 
@@ -138,8 +163,12 @@ export function forward(op: Ops, config: Config, m: Lfm2): Act {
     return op.linear(l.outProj, y, { post: post(l.operatorPostNorm), add: x }); //         [T, D]
   }
 
-  // the mixture-of-experts branch will be an op here, chosen by the layer's weights
   function feedForward(l: Layer, x: Act): Act {
+    if (l.router) {
+      const { top, normalise, scale } = config.experts!;
+      const options = { norm: norm(l.ffnNorm), bias: l.expertBias, top, normalise, scale, add: x };
+      return op.experts(l.router, l, x, options); //                                       [T, D]
+    }
     const g = op.swiglu(l.w1, l.w3, x, { norm: norm(l.ffnNorm) }); //                      [T, F]
     return op.linear(l.w2, g, { post: post(l.ffnPostNorm), add: x }); //                   [T, D]
   }

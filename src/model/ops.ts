@@ -102,6 +102,19 @@ export interface Attend {
   gate?: boolean;
 }
 
+export interface Experts {
+  norm: Norm;
+  /** [E], added to the scores that choose, not to the weights */
+  bias?: Vector;
+  /** experts of a token */
+  top: number;
+  /** divide the weights by their sum + 1e-6 */
+  normalise?: boolean;
+  /** of the weights */
+  scale: number;
+  add: Act;
+}
+
 export interface Ops {
   /** rows of the table, one a token: [T, D] */
   embed(table: Matrix): Act;
@@ -111,6 +124,13 @@ export interface Ops {
   linear(w: Matrix, x: Act, options?: Linear): Act;
   /** silu(W1 · norm(x)) ⊙ (W3 · norm(x)): [T, F] */
   swiglu(w1: Matrix, w3: Matrix, x: Act, options: { norm: Norm | LayerNorm }): Act;
+  /**
+   * Mixture of experts (Lfm2MoeSparseMoeBlock in transformers). router [E, D] scores x' = norm(x): s = sigmoid(router ·
+   * x'). The `top` experts with the largest s + bias, the first ones of equals, have the weights g = s, then normalised
+   * and scaled. w1 and w3 [E·I, D], w2 [E·D, I] have a segment for each expert:
+   * Σ_e g_e · W2_e · (silu(W1_e · x') ⊙ (W3_e · x')) + add: [T, D]
+   */
+  experts(router: Matrix, w: { w1: Matrix; w3: Matrix; w2: Matrix }, x: Act, options: Experts): Act;
   /**
    * Gated short convolution (Lfm2ShortConv in transformers). bcx [T, 3D] holds B, C, x side by side; taps [D, L], the
    * last one for the current token:

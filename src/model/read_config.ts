@@ -1,7 +1,7 @@
 /** Reads the configuration of a model. */
 import { fail, show } from '../errors';
 import type { Config } from './config';
-import { CONV, CONV_IN, CONV_OUT, EMBEDDING, FFN_GATE, HEAD, inLayer } from './lfm2';
+import { CONV, CONV_IN, CONV_OUT, EMBEDDING, EXPERT_BIAS, FFN_GATE, HEAD, inLayer } from './lfm2';
 import type { ModuleNames, TensorIndex } from './weights';
 
 /**
@@ -9,7 +9,7 @@ import type { ModuleNames, TensorIndex } from './weights';
  * @param prefix of its keys: 'lfm2.'
  * @param tensors widths come from their shapes
  * @param notes gets what was assumed
- * @param slides some layers have a sliding window
+ * @param kind what its layers have beside those of dense LFM2: some a sliding window, some a mixture of experts
  * @throws CheckpointError
  */
 export function configFromGguf(
@@ -17,8 +17,9 @@ export function configFromGguf(
   metadata: ReadonlyMap<string, unknown>,
   tensors: TensorIndex,
   notes: string[],
-  slides = false,
+  kind?: 'sliding' | 'experts',
 ): Config {
+  const slides = kind === 'sliding';
   const get = (key: string): unknown =>
     metadata.get(prefix + key) ?? (key === 'rope.freq_base' && !slides ? familyRopeTheta(notes) : undefined);
   const { number, integer } = checkedNumbers(get, prefix);
@@ -27,7 +28,7 @@ export function configFromGguf(
     refuseIf(when, prefix + key, get(key), wanted);
   refuseKey(get('attention.causal') === false, 'attention.causal', 'causal attention');
   refuseKey(!slides && positive(get('attention.sliding_window')), 'attention.sliding_window', 'full attention');
-  refuseKey(positive(get('expert_count')), 'expert_count', 'a dense model');
+  refuseKey(kind !== 'experts' && positive(get('expert_count')), 'expert_count', 'a dense model');
   refuseKey(positive(get('embedding_length_out')), 'embedding_length_out', 'a text generation model');
   const scaling = get('rope.scaling.type');
   refuseKey(scaling !== undefined && scaling !== 'none', 'rope.scaling.type', 'none');
@@ -72,11 +73,55 @@ export function configFromGguf(
           ropeTheta: number('rope.freq_base_swa'),
         },
       }),
+      ...(kind === 'experts' && { experts: expertsOfGguf(get, prefix, layerCount) }),
       contextLength: integer('context_length', LIMITS.context),
     },
     get('vocab_size'),
     tensors,
   );
+}
+
+type Get = (key: string) => unknown;
+
+/** llama.cpp has sigmoid as 2, and divides by the sum unless the file says otherwise. */
+function expertsOfGguf(get: Get, prefix: string, layerCount: number): Config['experts'] {
+  const { integer } = checkedNumbers(get, prefix);
+  refuseIf(get('expert_gating_func') !== 2, `${prefix}expert_gating_func`, get('expert_gating_func'), '2, sigmoid');
+  refuseIf(positive(get('expert_shared_count')), `${prefix}expert_shared_count`, get('expert_shared_count'), 'none');
+  return checkedExperts(
+    {
+      count: integer('expert_count', LIMITS.experts),
+      top: integer('expert_used_count', LIMITS.experts),
+      ffnSize: integer('expert_feed_forward_length', LIMITS.width),
+      denseLayers: layersBefore(get('leading_dense_block_count'), `${prefix}leading_dense_block_count`, layerCount),
+      normalise: get('expert_weights_norm') !== false,
+      // 0 stands for none
+      scale: get('expert_weights_scale') ? checkedNumbers(get, prefix).number('expert_weights_scale') : 1,
+    },
+    `${prefix}expert_used_count`,
+  );
+}
+
+function checkedExperts(experts: NonNullable<Config['experts']>, key: string): Config['experts'] {
+  const { count, top } = experts;
+  if (top <= Math.min(count, LIMITS.top)) return experts;
+  return fail('CheckpointError', {
+    what: `The model's ${key} is not valid`,
+    got: top,
+    wanted: `at most ${Math.min(count, LIMITS.top)}: the model has ${count} experts`,
+    cure: CURE,
+  });
+}
+
+/** The number of leading layers without experts. */
+function layersBefore(value: unknown, key: string, layerCount: number): number {
+  if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= layerCount) return value;
+  return fail('CheckpointError', {
+    what: `The model's ${key} is not valid`,
+    got: show(value),
+    wanted: `a whole number from 0 to ${layerCount}`,
+    cure: CURE,
+  });
 }
 
 /**
@@ -101,9 +146,15 @@ export function refuseQuantized(json: Readonly<Record<string, unknown>>): void {
  * The weights are certain.
  * @param tensors widths come from their shapes; loses a tied head
  * @param notes gets what was assumed
+ * @param kind as in configFromGguf
  * @throws CheckpointError
  */
-export function configFromJson(json: Readonly<Record<string, unknown>>, tensors: TensorIndex, notes: string[]): Config {
+export function configFromJson(
+  json: Readonly<Record<string, unknown>>,
+  tensors: TensorIndex,
+  notes: string[],
+  kind?: 'experts',
+): Config {
   refuseIf(positive(json.sliding_window), 'sliding_window', json.sliding_window, 'full attention');
   const parameters = isRecord(json.rope_parameters) ? json.rope_parameters : {};
   // some versions write them for each kind of layer
@@ -117,12 +168,16 @@ export function configFromJson(json: Readonly<Record<string, unknown>>, tensors:
     '',
   );
 
-  const layers = layerKinds(json, integer('num_hidden_layers', LIMITS.layers));
+  const layerCount = integer('num_hidden_layers', LIMITS.layers);
+  const layers = layerKinds(json, layerCount);
   const hiddenSize = integer('hidden_size', LIMITS.width);
   const heads = integer('num_attention_heads', LIMITS.heads);
   if (json.conv_bias === true)
     for (const names of [CONV_IN, CONV, CONV_OUT])
       layers.forEach((kind, i) => kind === 'conv' && tensors.require(inLayer(i)(...names), 'bias'));
+  if (kind && json.use_expert_bias === true)
+    for (let i = Number(json.num_dense_layers); i < layers.length; i++)
+      tensors.require(inLayer(i)(...EXPERT_BIAS), 'bias');
   // a file may store a tied head too; it must store an untied one
   if ((json.tie_embedding ?? json.tie_word_embeddings) === false) tensors.require(HEAD);
   else tensors.remove(HEAD);
@@ -137,6 +192,19 @@ export function configFromJson(json: Readonly<Record<string, unknown>>, tensors:
       convLength: integer('conv_L_cache', LIMITS.convLength),
       normEps: number('norm_eps'),
       ropeTheta: number('rope_theta'),
+      ...(kind && {
+        experts: checkedExperts(
+          {
+            count: integer('num_experts', LIMITS.experts),
+            top: integer('num_experts_per_tok', LIMITS.experts),
+            ffnSize: integer('moe_intermediate_size', LIMITS.width),
+            denseLayers: layersBefore(json.num_dense_layers, 'num_dense_layers', layerCount),
+            normalise: json.norm_topk_prob !== false,
+            scale: (json.routed_scaling_factor ?? null) === null ? 1 : number('routed_scaling_factor'),
+          },
+          'num_experts_per_tok',
+        ),
+      }),
       contextLength: integer('max_position_embeddings', LIMITS.context),
     },
     json.vocab_size,
@@ -152,6 +220,8 @@ const LIMITS = {
   headDim: 1024,
   convLength: 64,
   context: 2 ** 24,
+  experts: 256,
+  top: 8,
   vocab: 2 ** 22,
 };
 
@@ -176,7 +246,7 @@ function refuseIf(when: boolean, key: string, got: unknown, wanted: string): voi
       what: `The model's ${key} is not supported`,
       got: show(got),
       wanted,
-      cure: 'Choose a dense text model of LFM2, LFM2.5 or LFM3.',
+      cure: 'Choose a text model of LFM2, LFM2.5 or LFM3.',
     });
 }
 
@@ -302,5 +372,6 @@ function checked(config: Omit<Config, 'vocabSize' | 'ffnSize'>, vocabSize: unkno
     vocabSize,
     `${V}, the rows of the embedding`,
   );
-  return { ...config, vocabSize: V, ffnSize: rows(inLayer(0)(...FFN_GATE), LIMITS.width) };
+  const ffnSize = config.experts?.denseLayers === 0 ? 0 : rows(inLayer(0)(...FFN_GATE), LIMITS.width);
+  return { ...config, vocabSize: V, ffnSize };
 }

@@ -4,7 +4,7 @@
  */
 import { fail } from '../errors';
 import { refuseArchitecture } from '../other_kinds';
-import type { Dtype } from '../tensor/dtype';
+import { rowBytes, type Dtype } from '../tensor/dtype';
 import type { TensorInfo } from '../tensor/tensor';
 import type { Matrix, Vector } from './ops';
 
@@ -13,6 +13,8 @@ export interface MatrixSource {
   name: string;
   cols: number;
   segments: { name: string; rows: number; dtype: Dtype; tensor: TensorInfo }[];
+  /** the segments are matrices of experts, of which a token needs a few */
+  experts?: true;
 }
 
 export interface VectorSource {
@@ -33,6 +35,16 @@ export interface WeightReader {
   matrix(names: ModuleNames, shape: [rows: number, cols: number], parts?: [ModuleNames, rows: number][]): MatrixSource;
   /** @param shapes those in which files keep the same numbers */
   vector(names: ModuleNames, ...shapes: number[][]): VectorSource;
+  /**
+   * The matrices of E experts, one below the other, with a segment each: of a tensor of all, of a tensor for each, or
+   * from row `first` on of each matrix of a tensor that holds more rows of every expert.
+   */
+  experts(
+    names: ModuleNames,
+    shape: [E: number, rows: number, cols: number],
+    one: (expert: number) => ModuleNames,
+    fused: { names: ModuleNames; rows: number; first: number },
+  ): MatrixSource;
   /** undefined if the module has none */
   bias(names: ModuleNames, length: number): VectorSource | undefined;
 }
@@ -62,6 +74,34 @@ export function createWeightReader({ has, take }: TensorSupply): WeightReader {
       const tensor = take(names, 'weight', [[rows, cols]], 'matrix');
       return { name, cols, segments: [{ name, rows, dtype: tensor.dtype, tensor }] };
     },
+    experts(names, [E, rows, cols], one, fused) {
+      const each = Array.from({ length: E }, (_, e) => e);
+      const [name] = names;
+      if (reader.has(one(0)))
+        return {
+          name,
+          cols,
+          segments: each.flatMap((e) => reader.matrix(one(e), [rows, cols]).segments),
+          experts: true,
+        };
+      const joined = reader.has(fused.names);
+      const { names: from, rows: stride, first } = joined ? fused : { names, rows, first: 0 };
+      const tensor = take(from, 'weight', [[E, stride, cols]], 'matrix');
+      const { dtype, offset } = tensor;
+      const row = rowBytes(dtype, cols);
+      const segments = each.map((e) => ({
+        name: `${name}.${e}`,
+        rows,
+        dtype,
+        tensor: {
+          ...tensor,
+          shape: [rows, cols],
+          offset: offset + (e * stride + first) * row,
+          byteLength: rows * row,
+        },
+      }));
+      return { name, cols, segments, experts: true };
+    },
     vector: (names, ...shapes) => vector(names, 'weight', shapes),
     bias: (names, length) => (has(names, 'bias') ? vector(names, 'bias', [[length]]) : undefined),
   };
@@ -88,6 +128,10 @@ export interface TensorIndex {
  */
 const WRAPPERS = /^(_\w+|module|base_\w+|(language_|text_)?model|lfm)$/;
 
+/** Parameters of modules whose names are no names of modules. */
+const PARAMETERS = /\.(expert_bias|experts\.(gate_up|down)_proj)$/;
+const tensorName = (name: string, kind: Kind): string => (PARAMETERS.test(name) ? name : `${name}.${kind}`);
+
 /** 'lfm.layers.3._orig_mod.conv.in_proj.weight' → 'layers.3.conv.in_proj.weight' */
 const unwrapped = (name: string): string =>
   name
@@ -107,12 +151,12 @@ export function indexTensors(tensors: readonly TensorInfo[]): TensorIndex {
     else byName.set(name, [tensor]);
   }
   const all = (names: ModuleNames, kind: Kind): TensorInfo[] =>
-    [...new Set(names.map((name) => unwrapped(`${name}.${kind}`)))].flatMap((name) => byName.get(name) ?? []);
+    [...new Set(names.map((name) => unwrapped(tensorName(name, kind))))].flatMap((name) => byName.get(name) ?? []);
   const index: TensorIndex = {
     has: (names, kind = 'weight') => all(names, kind).length > 0,
     require(names, kind = 'weight') {
       const [tensor, other] = all(names, kind);
-      const [hf, gguf] = names.map((name) => `${name}.${kind}`);
+      const [hf, gguf] = names.map((name) => tensorName(name, kind));
       if (other)
         fail('CheckpointError', {
           what: `The checkpoint has ${hf} twice`,

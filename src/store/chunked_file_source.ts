@@ -17,7 +17,11 @@ export function chunkedFileSource(
   download: ModelDownload,
   closed: AbortSignal,
 ): ByteSource {
+  // experts are read here and there, and then the next chunks are of no use
+  let [last, inOrder] = [0, 2];
   const chunk = async (index: number, signal: AbortSignal | undefined): Promise<Uint8Array> => {
+    inOrder = index === last || index === last + 1 ? inOrder + 1 : 0;
+    last = index;
     for (let attempt = 0; attempt < MAX_READ_ATTEMPTS; attempt++) {
       if (signal?.aborted || closed.aborted) throw abortError();
       if (!download.isReadable(file, index)) {
@@ -45,7 +49,8 @@ export function chunkedFileSource(
       const data = await chunks.get(file.name, index);
       if (data) {
         await download.delivered(file, index, data);
-        for (let next = index + 1; next <= index + READ_AHEAD_CHUNKS; next++) chunks.prefetch(file.name, next);
+        if (inOrder >= 2)
+          for (let next = index + 1; next <= index + READ_AHEAD_CHUNKS; next++) chunks.prefetch(file.name, next);
         return data;
       }
     }

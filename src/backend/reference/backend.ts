@@ -24,9 +24,11 @@ import {
   ACTIVATIONS,
   attend,
   attendWithin,
+  chosenExperts,
   layerNorm,
   linear,
   rmsNorm,
+  selectExperts,
   shortConv,
   swiglu,
   type ActivationRows,
@@ -105,6 +107,12 @@ const moduleName = (name: string): string => name.replace(/\.weight$/, '');
 const multiply = (w: Matrix, x: ActivationRows, bias?: Vector): ActivationRows =>
   linear(valuesOf(w), w.rows, w.cols, x, bias && valuesOf(bias));
 
+/** W_e · x, of the rows of a matrix that are those of expert e. */
+function expertLinear(w: Matrix, e: number, x: ActivationRows): ActivationRows {
+  const rows = w.rows / w.segments.length;
+  return linear(valuesOf(w).subarray(e * rows * w.cols, (e + 1) * rows * w.cols), rows, w.cols, x);
+}
+
 function normed(x: PlanActivation, norm: Norm | undefined, { acts, tapped }: StepContext): ActivationRows {
   if (!norm) return acts.get(x)!;
   return tapped(norm.weight.name, rmsNorm(acts.get(x)!, x.cols, valuesOf(norm.weight), norm.eps), x.cols);
@@ -126,7 +134,7 @@ function plusResidual(
   if (!add) return y;
   const residual = acts.get(add)!;
   const sum = y.map((v, i) => v + residual[i]);
-  const layer = /^(.*\.layers\.\d+)\.feed_forward\.w2$/.exec(moduleName(out.name));
+  const layer = /^(.*\.layers\.\d+)\.feed_forward\.(?:experts\.)?w2$/.exec(moduleName(out.name));
   return layer ? tapped(layer[1], sum, out.cols) : sum;
 }
 
@@ -170,6 +178,34 @@ const OPS: Lowerings<StepContext, ActivationRows, PlanNode['op']> = {
     const input = normed(x, norm, context);
     const gate = context.tapped(w1.name, multiply(w1, input), w1.rows);
     return swiglu(gate, context.tapped(w3.name, multiply(w3, input), w3.rows));
+  },
+  selectExperts: ({ scores, bias, ...options }, { acts }) =>
+    selectExperts(acts.get(scores)!, scores.cols, { ...options, bias: bias && valuesOf(bias) }),
+  expertsSwiglu({ w1, w3, x, chosen, norm, out }, { acts }) {
+    const [input, top] = [acts.get(x)!, chosen.cols / 2];
+    const rows = norm ? rmsNorm(input, x.cols, valuesOf(norm.weight), norm.eps) : input;
+    const y = new Float32Array((rows.length / x.cols) * out.cols);
+    for (let t = 0; t * x.cols < rows.length; t++)
+      chosenExperts(acts.get(chosen)!, top, t).forEach(([e], j) => {
+        const of = (w: Matrix): ActivationRows => expertLinear(w, e, rows.subarray(t * x.cols, (t + 1) * x.cols));
+        y.set(swiglu(of(w1), of(w3)), t * out.cols + (j * out.cols) / top);
+      });
+    return y;
+  },
+  expertsLinear(node, context) {
+    const { w, x, chosen, out: { cols: D } } = node; // prettier-ignore
+    const [input, top] = [context.acts.get(x)!, chosen.cols / 2];
+    const y = new Float32Array((input.length / x.cols) * D);
+    for (let t = 0; t * x.cols < input.length; t++) {
+      const sums = new Float64Array(D);
+      chosenExperts(context.acts.get(chosen)!, top, t).forEach(([e, g], j) =>
+        expertLinear(w, e, input.subarray(t * x.cols + j * w.cols, t * x.cols + (j + 1) * w.cols)).forEach(
+          (v, n) => (sums[n] += g * v),
+        ),
+      );
+      y.set(sums, t * D);
+    }
+    return plusResidual(y, node.add, node.out, context);
   },
   shortConv({ bcx, taps, bias, state: { layer, channels, length } }, { acts, columns }) {
     const past = ofLayer(columns, layer, () => []);

@@ -56,6 +56,32 @@ export function linear(
 
 export const silu = (v: number): number => v / (1 + Math.exp(-v));
 
+export interface Selection {
+  /** [E] */
+  bias?: Float32Array;
+  top: number;
+  normalise?: boolean;
+  scale: number;
+}
+
+/** scores [T, E] → [T, 2·top]: the experts of each token, ascending, then their weights */
+export function selectExperts(scores: ActivationRows, E: number, s: Selection): ActivationRows {
+  const y = new Float32Array((scores.length / E) * 2 * s.top);
+  for (let t = 0; t * E < scores.length; t++) {
+    const p = [...scores.subarray(t * E, (t + 1) * E)].map((v) => 1 / (1 + Math.exp(-v)));
+    const order = p.map((v, e) => ({ e, chance: Math.fround(Math.fround(v) + (s.bias?.[e] ?? 0)) }));
+    const chosen = order.sort((a, b) => b.chance - a.chance).slice(0, s.top); // stable: the first of equals
+    const experts = chosen.map(({ e }) => e).sort((a, b) => a - b);
+    const sum = s.normalise ? experts.reduce((total, e) => total + p[e], 1e-6) : 1;
+    y.set([...experts, ...experts.map((e) => (p[e] / sum) * s.scale)], t * 2 * s.top);
+  }
+  return y;
+}
+
+/** The experts of token t: their numbers and their weights. */
+export const chosenExperts = (chosen: ActivationRows, top: number, t: number): (readonly [e: number, g: number])[] =>
+  Array.from({ length: top }, (_, j) => [chosen[2 * top * t + j], chosen[2 * top * t + top + j]] as const);
+
 export const swiglu = (gate: ActivationRows, up: ActivationRows): ActivationRows => gate.map((v, i) => silu(v) * up[i]);
 
 /** The error function by the series of positive terms (Abramowitz and Stegun 7.1.6); beyond 6 it is 1 in f64. */

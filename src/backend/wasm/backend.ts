@@ -1,11 +1,12 @@
 /** The WASM backend: C kernels over one shared memory, on as many threads as make them faster. */
 import { fail } from '../../errors';
 import type { Matrix, Vector } from '../../model/ops';
-import { DTYPES, rowBytes } from '../../tensor/dtype';
+import { DTYPES, rowBytes, type Dtype } from '../../tensor/dtype';
 import { simpleRowBytes, simplify } from '../../tensor/nibbles';
 import { ROW_SLICE_MULTIPLE, type Backend, type BackendInfo } from '../backend';
-import { matricesOf, type PlanNode } from '../plan';
+import { matricesOf, shareRead, type PlanNode } from '../plan';
 import { setFasterAccumulatorWidth } from './accumulator_width';
+import type { PagedMatrix } from './expert_cache';
 import { createWasmMemory, MAX_BYTES, WasmHeap } from './memory';
 import { loadKernelModule, instantiateKernels, type KernelExports, type SimdVariant } from './module';
 import { createWasmProgram } from './program';
@@ -28,6 +29,8 @@ const STAGING_BYTES = 1 << 20;
 interface PackedMatrix {
   address: number;
   bytes: number;
+  /** of experts that are read when a token needs them */
+  paged?: PagedMatrix;
 }
 
 /** Exists from the moment when the size of the model is known. */
@@ -90,6 +93,33 @@ export async function openWasmBackend({
     return instance;
   }
 
+  /** Allocates the Weight structs of a matrix, without data, and tells how many bytes each has. */
+  function describe({ name, cols, segments }: Matrix): { weights: number; sizes: number[] } {
+    const { heap, kernels } = start(0);
+    const weights = heap.alloc(segments.length * WEIGHT.bytes, name);
+    const sizes = segments.map(({ rows, dtype }, i) => {
+      const format = DTYPES[dtype].ggml;
+      WEIGHT.write(heap, weights + i * WEIGHT.bytes, { format, rows, cols, data: 0 });
+      return kernels.packed_size(format, rows, cols) >>> 0;
+    });
+    return { weights, sizes };
+  }
+
+  /** Packs rows in checkpoint format into a Weight. */
+  function pack(weight: number, dtype: Dtype, cols: number, part: { firstRow: number; bytes: Uint8Array }): void {
+    const { heap, kernels } = start(0);
+    const [row, staged] = [rowBytes(dtype, cols), simpleRowBytes(dtype, cols)];
+    const count = part.bytes.length / row;
+    const step = Math.max(Math.floor(STAGING_BYTES / staged / ROW_SLICE_MULTIPLE), 1) * ROW_SLICE_MULTIPLE;
+    const staging = heap.alloc(Math.min(step, count) * staged, 'loading the weights');
+    for (let first = 0; first < count; first += step) {
+      const rows = Math.min(step, count - first);
+      heap.u8.set(simplify(dtype, part.bytes.subarray(first * row, (first + rows) * row)), staging);
+      kernels.pack(weight, staging, part.firstRow + first, rows);
+    }
+    heap.release(staging);
+  }
+
   function dispose(): void {
     disposed = true;
     instance?.pool.stop();
@@ -99,7 +129,7 @@ export async function openWasmBackend({
   }
 
   const weightBytes = (node: PlanNode): number =>
-    matricesOf(node).reduce((sum, w) => sum + (matrices.get(w)?.bytes ?? 0), 0);
+    shareRead(node) * matricesOf(node).reduce((sum, w) => sum + (matrices.get(w)?.bytes ?? 0), 0);
 
   return {
     info,
@@ -107,16 +137,11 @@ export async function openWasmBackend({
     reserve: (bytes) => void start(bytes),
 
     matrix(spec) {
-      const { heap, kernels } = start(0);
-      const weights = heap.alloc(spec.segments.length * WEIGHT.bytes, spec.name);
-      let bytes = 0;
+      const { heap } = start(0);
+      const { weights, sizes } = describe(spec);
       const segments = spec.segments.map(({ rows, dtype }, i) => {
-        const format = DTYPES[dtype].ggml;
-        const size = kernels.packed_size(format, rows, spec.cols) >>> 0;
-        const data = heap.alloc(size, spec.name);
-        WEIGHT.write(heap, weights + i * WEIGHT.bytes, { format, rows, cols: spec.cols, data });
-        bytes += size;
-        return { rows, dtype, row: rowBytes(dtype, spec.cols), staged: simpleRowBytes(dtype, spec.cols), written: 0 };
+        WEIGHT.write(heap, weights + i * WEIGHT.bytes, { data: heap.alloc(sizes[i], spec.name) });
+        return { rows, dtype, row: rowBytes(dtype, spec.cols), written: 0 };
       });
       return {
         write(index, firstRow, slice) {
@@ -134,18 +159,7 @@ export async function openWasmBackend({
               got: `${count} rows at ${firstRow}`,
               wanted: `rows from ${segment.written} on, ${segment.rows} in all`,
             });
-          const stagedRows =
-            Math.max(Math.floor(STAGING_BYTES / segment.staged / ROW_SLICE_MULTIPLE), 1) * ROW_SLICE_MULTIPLE;
-          const staging = heap.alloc(Math.min(stagedRows, count) * segment.staged, 'loading the weights');
-          for (let row = 0; row < count; row += stagedRows) {
-            const rows = Math.min(stagedRows, count - row);
-            heap.u8.set(
-              simplify(segment.dtype, slice.subarray(row * segment.row, (row + rows) * segment.row)),
-              staging,
-            );
-            kernels.pack(weights + index * WEIGHT.bytes, staging, firstRow + row, rows);
-          }
-          heap.release(staging);
+          pack(weights + index * WEIGHT.bytes, segment.dtype, spec.cols, { firstRow, bytes: slice });
           segment.written += count;
         },
         finish() {
@@ -159,10 +173,27 @@ export async function openWasmBackend({
               });
           });
           const handle: Matrix = { ...spec };
-          matrices.set(handle, { address: weights, bytes });
+          matrices.set(handle, { address: weights, bytes: sizes.reduce((a, b) => a + b, 0) });
           return handle;
         },
       };
+    },
+
+    pagedMatrix(spec, read) {
+      const { weights, sizes } = describe(spec);
+      const handle: Matrix = { ...spec };
+      const load: PagedMatrix['load'] = async (segment) => {
+        let bytesRead = 0;
+        await read(segment, (bytes) => {
+          check();
+          pack(weights + segment * WEIGHT.bytes, spec.segments[segment].dtype, spec.cols, { firstRow: 0, bytes });
+          bytesRead = bytes.length;
+        });
+        return bytesRead;
+      };
+      const paged = { weights, bytes: sizes, load };
+      matrices.set(handle, { address: weights, bytes: sizes.reduce((a, b) => a + b, 0), paged });
+      return handle;
     },
 
     vector(name, values) {
@@ -193,6 +224,7 @@ export async function openWasmBackend({
         int16: !exact,
         at: {
           matrix: (m) => known(matrices, m).address,
+          paged: (m) => known(matrices, m).paged,
           vector: (v) => known(vectors, v),
           int8: (m) => !exact && m.segments.some(({ dtype }) => kernels.takes_int8(DTYPES[dtype].ggml)),
         },

@@ -41,7 +41,7 @@ export function wasmSizes(internals: ReturnType<WasmBackend['internals']>): Plan
         heap,
         kernels,
         pool: { size: maxThreads } as ThreadPool,
-        at: { matrix: () => 0, vector: () => 0, int8: () => false },
+        at: { matrix: () => 0, vector: () => 0, int8: () => false, paged: () => undefined },
         weightBytes: () => 0,
         threads: 1,
         int16: !exact,

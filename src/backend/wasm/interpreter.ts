@@ -1,12 +1,13 @@
 /** Runs the op list of a program for one state at a time. */
-import { CONV_RING_POSITIONS, SAMPLER_TOKEN_BYTES } from 'virtual:rivulet-kernels';
+import { CONV_RING_POSITIONS, KV_PAGE_POSITIONS, SAMPLER_TOKEN_BYTES } from 'virtual:rivulet-kernels';
 import { fail } from '../../errors';
-import type { CompileOptions, InputRows } from '../backend';
-import type { PlanNode, Plan } from '../plan';
+import type { CompileOptions, InputRows, PagingStats } from '../backend';
+import type { NodeOf, Plan, PlanActivation, PlanNode } from '../plan';
 import type { SamplingParams } from '../sampling';
 import { cursorLimits, type CursorLimits } from '../state_cursor';
 import { lowerPlanToWasmOps, type LoweredPlan, type LoweringTarget } from './lower';
-import type { HeapScope, WasmHeap } from './memory';
+import { ExpertCache } from './expert_cache';
+import { MAX_BYTES, type HeapScope, type WasmHeap } from './memory';
 import { PLAN, SAMPLING } from './structs';
 import { fastestThreadCount, type ThreadPool } from './threads';
 
@@ -18,7 +19,7 @@ const align = (bytes: number): number => Math.ceil(bytes / 64) * 64;
 
 export interface WasmProgramContext extends LoweringTarget {
   pool: ThreadPool;
-  /** packed bytes of the matrices of which a node reads all rows */
+  /** packed bytes of the matrices that a node reads for a token */
   weightBytes(node: PlanNode): number;
   /** threads to use; undefined to measure */
   threads: number | undefined;
@@ -50,6 +51,9 @@ export class Interpreter {
   readonly logitRows: number;
   readonly tokensRead = [0, 0]; // in steps of one token, and in steps of several
   threads = 1;
+  private clock = 0;
+  /** of a plan with paged matrices */
+  private readonly experts?: ExpertCache;
   /** the state whose history, pages and rings the struct names */
   private current: InterpretedState | undefined;
   private closed = false;
@@ -61,7 +65,7 @@ export class Interpreter {
   /** @throws MemoryError, DeviceError; then `scope` must be disposed */
   constructor(
     readonly plan: Plan,
-    { contextLength, prefillBatch }: CompileOptions,
+    { contextLength, prefillBatch, memoryBudget }: CompileOptions,
     readonly context: WasmProgramContext,
     private readonly scope: HeapScope,
   ) {
@@ -77,8 +81,10 @@ export class Interpreter {
     const { vocabulary } = this.limits;
     const widest = Math.ceil(lowered.widest / 16) * 16;
     const tile = tileFloats(prefillBatch);
-    const scratchBytes =
-      align(Math.max(widest * 4 + kernels.quantized_size(1, widest), lowered.attentionBytes)) + 2 * tile * 4;
+    const { attentionBytes, experts } = lowered;
+    const preparedBytes = align(Math.max(widest * 4 + kernels.quantized_size(1, widest), attentionBytes));
+    const scratchBytes = preparedBytes + align(experts.rows * 4) + 2 * tile * 4;
+    const floats = Math.ceil(experts.floats / 32) * 32;
     this.timesAddress = alloc(2 * (lowered.count + 1) * 8, 'the profile');
     this.header = alloc(PLAN.bytes, 'the plan');
     this.mask = alloc(Math.ceil(V / 32) * 4, 'the mask');
@@ -89,16 +95,25 @@ export class Interpreter {
       ops: lowered.ops,
       logits: this.logits,
       vocabulary: V,
-      normed: alloc(prefillBatch * widest * 4, 'activations'),
-      int8: alloc(kernels.quantized_size(prefillBatch, widest), 'activations'),
+      normed: alloc(Math.max(prefillBatch * widest, floats) * 4, 'activations'),
+      int8: alloc(
+        Math.max(kernels.quantized_size(prefillBatch, widest), kernels.quantized_size(1, floats)),
+        'activations',
+      ),
       scratch: alloc(scratchBytes * pool.size, 'scratch'),
       scratchBytes,
+      sortedRows: preparedBytes,
       tile,
       widest,
       candidates: alloc(V * SAMPLER_TOKEN_BYTES, 'the sampler'),
       marks: alloc(Math.max(V, vocabulary < Infinity ? vocabulary : 0) * 4, 'the sampler'),
       times: this.timesAddress,
     });
+    if (!lowered.list.some(({ lastUsed }) => lastUsed)) return;
+    const pages = Math.ceil(contextLength / KV_PAGE_POSITIONS);
+    const other = heap.used + lowered.ringBytes + pages * lowered.pageBytes; // one state with a full context
+    const budget = Math.min(memoryBudget ?? Infinity, MAX_BYTES);
+    this.experts = new ExpertCache(heap, plan, lowered, context.at, { budget, other });
   }
 
   /** ms of each op and of the sampler since the model was loaded: in steps of one token, then in steps of several */
@@ -132,24 +147,78 @@ export class Interpreter {
   }
 
   /**
-   * Reads T tokens of the history from `position` on, then draws, for the state that was entered. @param rows replace
-   * what the first op wrote
+   * Reads T tokens of the history from `position` on, then draws, for the state that was entered.
+   * @param after what the host does after ops, by their index
    */
-  run(T: number, position: number, draws: number, prompt: number, rows?: InputRows): void {
-    this.set({ T, position, draws, prompt });
-    const runOps = (first: number, end: number): void => {
-      if (rows) this.set({ first, end });
-      this.context.pool.runStep(this.header, this.threads);
-    };
-    if (rows) {
-      runOps(0, 1);
-      const { slot, cols: D } = this.plan.nodes[0].out;
-      const first = this.lowered.slots[slot] / 4;
-      rows.at.forEach((t, i) => this.heap.f32.set(rows.values.subarray(i * D, i * D + D), first + t * D));
-    }
-    runOps(rows ? 1 : 0, this.lowered.count);
-    if (rows) this.set({ first: 0 });
+  async run(
+    T: number,
+    position: number,
+    draws: number,
+    prompt: number,
+    after?: ReadonlyMap<number, () => void>,
+  ): Promise<void> {
+    const { experts, lowered: { count } } = this; // prettier-ignore
     this.tokensRead[T > 1 ? 1 : 0] += T + Math.max(draws - 1, 0);
+    try {
+      // a step that lacks experts is gone on with, and then only one is under way
+      for (let draw = 0; draw < (experts ? Math.max(draws, 1) : 1); draw++) {
+        const step = { T: draw ? 1 : T, position: position + (draw && T + draw - 1) };
+        this.set({
+          ...step,
+          draws: experts ? Math.min(draws, 1) : draws,
+          prompt,
+          first: 0,
+          end: count,
+          clock: ++this.clock,
+        });
+        let first = 0;
+        for (const [index, act] of draw ? [] : (after ?? [])) {
+          await this.runOps(first, index + 1, T);
+          first = index + 1;
+          act();
+        }
+        await this.runOps(first, count, step.T);
+      }
+    } finally {
+      this.set({ first: 0, end: count });
+    }
+  }
+
+  /** Runs ops of a step of T tokens, and reads the experts that these lack. */
+  private async runOps(first: number, end: number, T: number): Promise<void> {
+    const { plan: { nodes }, experts, header, heap } = this; // prettier-ignore
+    for (;;) {
+      this.set({ first, end, stopped: end });
+      this.context.pool.runStep(header, this.threads);
+      first = heap.u32[(header + PLAN.offset('stopped')) / 4];
+      if (!experts || first === end) return;
+      const { chosen } = nodes[first] as NodeOf<'expertsSwiglu'>;
+      const rows = this.rowsOf(chosen, chosen.rows === 1 ? 1 : T);
+      await experts.load(
+        first,
+        rows.filter((_, i) => i % chosen.cols < chosen.cols / 2),
+      );
+    }
+  }
+
+  /** Of a program with paged experts. */
+  paging(): PagingStats | undefined {
+    const { experts, heap, header, tokensRead } = this;
+    const uses = heap.u32[(header + PLAN.offset('expertUses')) / 4];
+    return experts && { ...experts.stats, uses, tokens: tokensRead[0] + tokensRead[1] };
+  }
+
+  /** The rows [T, cols] of an activation of this step. */
+  rowsOf({ slot, cols }: PlanActivation, T: number): Float32Array {
+    const first = this.lowered.slots[slot] / 4;
+    return this.heap.f32.subarray(first, first + T * cols);
+  }
+
+  /** Rows in place of those that the first op writes. */
+  writeRows({ at, values }: InputRows, T: number): void {
+    const { out } = this.plan.nodes[0];
+    const rows = this.rowsOf(out, T);
+    at.forEach((t, i) => rows.set(values.subarray(i * out.cols, (i + 1) * out.cols), t * out.cols));
   }
 
   /** Of the sequences of the next call, for a plan that needs them. */
@@ -199,6 +268,7 @@ export class Interpreter {
   dispose(): void {
     this.closed = true;
     for (const state of this.states) state.dispose();
+    this.experts?.dispose();
     this.scope.dispose();
   }
 

@@ -1,5 +1,5 @@
 /** Lowers a plan to the op list of the C kernels (kernels/plan.h). */
-import { CONV_RING_POSITIONS, KV_PAGE_POSITIONS, OpKind } from 'virtual:rivulet-kernels';
+import { CONV_RING_POSITIONS, KV_PAGE_POSITIONS, MAX_EXPERTS, OpKind } from 'virtual:rivulet-kernels';
 import { fail } from '../../errors';
 import type { Matrix, Norm, Vector } from '../../model/ops';
 import {
@@ -17,6 +17,7 @@ import {
   type Plan,
   type PlanActivation,
 } from '../plan';
+import type { PagedMatrix } from './expert_cache';
 import type { HeapScope, WasmHeap } from './memory';
 import type { KernelExports } from './module';
 import { OP } from './structs';
@@ -29,6 +30,8 @@ export interface WeightAddressLookup {
   /** the Weight structs of a matrix, one per segment */
   matrix(m: Matrix): number;
   vector(v: Vector): number;
+  /** of experts that are read when a token needs them */
+  paged(m: Matrix): PagedMatrix | undefined;
   /** whether any segment reads int8 activations */
   int8(m: Matrix): boolean;
 }
@@ -69,6 +72,10 @@ export interface LoweredPlan {
   /** widest input of a linear map */
   widest: number;
   attentionBytes: number;
+  /** the ops with their fields */
+  list: readonly Op[];
+  /** rows that the experts of an op read, and floats in them */
+  experts: { rows: number; floats: number };
 }
 
 /** floats per row of keys or values */
@@ -168,6 +175,22 @@ export function attentionFields(
   }; // prettier-ignore
 }
 
+function refuseExperts(E: number, top: number): void {
+  if (E > MAX_EXPERTS || top > E)
+    fail('DeviceError', {
+      what: 'The WASM kernels do not support so many experts',
+      got: `${top} of ${E}`,
+      wanted: `at most ${MAX_EXPERTS}`,
+    });
+}
+
+const expertFields = (w: Matrix, chosen: PlanActivation, { at, address }: WasmLoweringContext): Op => ({
+  w: at.matrix(w),
+  segments: w.segments.length,
+  top: chosen.cols / 2,
+  chosen: address(chosen),
+});
+
 /** The fields of an op beside those of its activations, `int8` and the barrier after it. */
 const LOWERINGS: Lowerings<WasmLoweringContext, Op> = {
   embed: ({ table }, { at }) => ({ w: at.matrix(table), segments: table.segments.length, cols: table.cols }),
@@ -180,6 +203,17 @@ const LOWERINGS: Lowerings<WasmLoweringContext, Op> = {
       fail('DeviceError', { what: `${w1.name} or ${w3.name} has several segments`, wanted: 'one segment each' });
     return { w: at.matrix(w1), segments: 1, w3: at.matrix(w3), ...normFields(norm, at) };
   },
+  selectExperts: ({ scores, bias, top, normalise, scale }, { at }) => {
+    refuseExperts(scores.cols, top);
+    return { bias: bias && at.vector(bias), top, normalise: Number(!!normalise), scale };
+  },
+  expertsSwiglu: ({ w1, w3, chosen, norm }, context) => ({
+    ...expertFields(w1, chosen, context), w3: context.at.matrix(w3), ...normFields(norm, context.at),
+    lastUsed: context.at.paged(w1) && context.scope.alloc(4 * w1.segments.length, w1.name),
+  }), // prettier-ignore
+  expertsLinear: ({ w, chosen, add }, context) => ({
+    ...expertFields(w, chosen, context), add: add && context.address(add),
+  }), // prettier-ignore
   normAdd: ({ norm, add }, { at, address }) => ({ ...normFields(norm, at), add: add && address(add) }),
   shortConv: convolutionFields,
   attend: (node, context) => ({ ...attentionFields(node, context), ...reserveCaches(context, node.cache) }),
@@ -246,8 +280,24 @@ export function lowerPlanToWasmOps(
     0,
     ...list.map(({ heads, kvHeads, headDim }) => (heads ? kernels.attention_size(heads, kvHeads!, headDim!) : 0)),
   );
-  const widest = Math.max(0, ...plan.nodes.flatMap(matricesOf).map(({ cols }) => cols));
-  return { ops, count: list.length, slots, ...parts, pageBytes: page.bytes, ringBytes: rings.bytes, widest, attentionBytes }; // prettier-ignore
+  const widest = Math.max(
+    0,
+    ...plan.nodes.map((node) => (matricesOf(node).length ? activationInputs(node)[0].cols : 0)),
+  );
+  return { ops, count: list.length, list, slots, ...parts, pageBytes: page.bytes, ringBytes: rings.bytes, widest, attentionBytes, experts: expertRooms(plan, prefillBatch) }; // prettier-ignore
+}
+
+/** The most rows that the experts of a node read, and floats in them, each expert's in tiles of four. */
+function expertRooms({ nodes }: Plan, T: number): LoweredPlan['experts'] {
+  const rooms = { rows: 0, floats: 0 };
+  for (const node of nodes)
+    if ('chosen' in node) {
+      const [w] = matricesOf(node);
+      const rows = (T * node.chosen.cols) / 2;
+      rooms.rows = Math.max(rooms.rows, rows);
+      rooms.floats = Math.max(rooms.floats, (rows + 3 * Math.min(rows, w.segments.length)) * w.cols);
+    }
+  return rooms;
 }
 
 /**

@@ -7,7 +7,7 @@ export const MAX_BYTES = 2 ** 32;
 const ALIGNMENT = 64;
 const MIN_GROWTH = 4 << 20;
 
-const MB = (bytes: number): string => `${Math.ceil(bytes / 1e6)} MB`;
+export const megabytes = (bytes: number): string => `${Math.ceil(bytes / 1e6)} MB`;
 const CURE = 'Use a smaller model, a smaller quantization or a shorter context.';
 
 /**
@@ -19,8 +19,8 @@ export function createWasmMemory(bytes: number, shared: boolean): WebAssembly.Me
   if (bytes > MAX_BYTES - (64 << 20))
     fail('MemoryError', {
       what: 'The model does not fit in WebAssembly memory',
-      got: MB(bytes),
-      wanted: `less than ${MB(MAX_BYTES)}`,
+      got: megabytes(bytes),
+      wanted: `less than ${megabytes(MAX_BYTES)}`,
       cure: CURE,
     });
   let cause: unknown;
@@ -33,7 +33,11 @@ export function createWasmMemory(bytes: number, shared: boolean): WebAssembly.Me
       cause = error;
     }
   }
-  fail('MemoryError', { what: 'The browser refused the memory for the model', got: MB(bytes), cure: CURE }, cause);
+  fail(
+    'MemoryError',
+    { what: 'The browser refused the memory for the model', got: megabytes(bytes), cure: CURE },
+    cause,
+  );
 }
 
 interface FreeBlock {
@@ -151,8 +155,8 @@ export class WasmHeap {
           'MemoryError',
           {
             what: `There is no WASM memory for ${what}`,
-            got: `${MB(end)} in use and ${MB(missing)} more`,
-            wanted: `less than ${MB(MAX_BYTES)} and as much as the browser allows`,
+            got: `${megabytes(end)} in use and ${megabytes(missing)} more`,
+            wanted: `less than ${megabytes(MAX_BYTES)} and as much as the browser allows`,
             cure: CURE,
           },
           error,

@@ -30,6 +30,7 @@ export async function createWasmProgram(
         return shared.threads;
       },
       newState: () => createWasmState(program, shared, new StateCursor(limits)),
+      paging: () => shared.paging(),
       internals: () => shared,
       dispose: () => shared.dispose(),
     };

@@ -52,7 +52,9 @@ export class WasmState implements State, InterpretedState {
     if (!shared.isCurrent(this)) shared.enter(this);
     shared.heap.u32.set(tokens, this.history / 4 + position);
     if (bounds) shared.writeBounds(bounds);
-    shared.run(tokens.length, position, 0, cursor.promptLength, options?.rows);
+    const rows = options?.rows;
+    const after = rows && new Map([[0, () => shared.writeRows(rows, tokens.length)]]);
+    await shared.run(tokens.length, position, 0, cursor.promptLength, after);
     cursor.prefilled(tokens.length);
   }
 
@@ -68,7 +70,7 @@ export class WasmState implements State, InterpretedState {
       if (T === 0) this.copy(this.keptLogits, shared.logits, this.logitBytes);
     }
     shared.writeSampling(sampling);
-    shared.run(T, position, steps, cursor.promptLength);
+    await shared.run(T, position, steps, cursor.promptLength);
     cursor.decoded(steps, reads);
     const first = this.history / 4 + position + T;
     return shared.heap.u32.slice(first, first + steps);
@@ -131,9 +133,8 @@ export class WasmState implements State, InterpretedState {
     shared.check(this);
     cursor.checkLogits(output, shared.isCurrent(this));
     if (output) {
-      const { slot, rows, cols } = shared.plan.outputs[output];
-      const first = shared.lowered.slots[slot] / 4;
-      return shared.heap.f32.slice(first, first + cols * (rows === 1 ? 1 : cursor.lastRead));
+      const one = shared.plan.outputs[output];
+      return shared.rowsOf(one, one.rows === 1 ? 1 : cursor.lastRead).slice();
     }
     const address = shared.isCurrent(this) ? shared.logits : this.keptLogits;
     return shared.heap.f32.slice(address / 4, (address + this.logitBytes) / 4);

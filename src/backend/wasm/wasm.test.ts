@@ -116,6 +116,9 @@ describe('the declarations of the kernels', () => {
       attendInterleaved: 0,
       attendWithin: 0,
       input: 0,
+      selectExperts: 0,
+      expertsSwiglu: 0,
+      expertsLinear: 0,
     } satisfies Record<PlanNode['op'], 0>;
     expect(Object.keys(OpKind).sort()).toEqual(Object.keys(ops).sort());
   });

@@ -110,6 +110,19 @@ static void run_linear(const ThreadContext* s, const Op* op, uint32_t T) {
     }
 }
 
+// y = silu(gate) · up; tiles have room for the lanes after the last row
+static void gate_row(const float* gate, const float* up, float* y, uint32_t rows) {
+  for (uint32_t i = 0; i < rows; i += 4) {
+    v128_t a = LOAD(gate + i), v = wasm_f32x4_div(MUL(a, LOAD(up + i)), ADD(SPLAT(1), exp_lanes(wasm_f32x4_neg(a))));
+    if (i + 4 <= rows) STORE(y + i, v);
+    else {
+      float rest[4];
+      STORE(rest, v);
+      for (uint32_t j = 0; i + j < rows; j++) y[i + j] = rest[j];
+    }
+  }
+}
+
 static void run_swiglu(const ThreadContext* s, const Op* op, uint32_t T) {
   Input in = prepare(s, op, T);
   float *gate = tile_of(s, 0), *up = tile_of(s, 1);
@@ -119,19 +132,7 @@ static void run_swiglu(const ThreadContext* s, const Op* op, uint32_t T) {
     uint32_t rows = least(end - r, size);
     multiply(op->w, in, T, from_row(gate, r), size, r, r + rows);
     multiply(op->w3, in, T, from_row(up, r), size, r, r + rows);
-    for (uint32_t t = 0; t < T; t++) {
-      const float *g = gate + t * size, *u = up + t * size;
-      float* y = op->y + t * op->rows + r;
-      for (uint32_t i = 0; i < rows; i += 4) {  // silu(g) · u; tiles have room for the lanes after the last row
-        v128_t a = LOAD(g + i), v = wasm_f32x4_div(MUL(a, LOAD(u + i)), ADD(SPLAT(1), exp_lanes(wasm_f32x4_neg(a))));
-        if (i + 4 <= rows) STORE(y + i, v);
-        else {
-          float rest[4];
-          STORE(rest, v);
-          for (uint32_t j = 0; i + j < rows; j++) y[i + j] = rest[j];
-        }
-      }
-    }
+    for (uint32_t t = 0; t < T; t++) gate_row(gate + t * size, up + t * size, op->y + t * op->rows + r, rows);
   }
 }
 
@@ -207,6 +208,7 @@ static void run_norm_add(const ThreadContext* s, const Op* op, uint32_t T) {
   }
 }
 
+#include "experts.h"
 #ifdef ENCODERS
 #include "encoders_layers.h"
 #endif
@@ -226,6 +228,9 @@ static void run_op(const ThreadContext* s, const Op* op) {
       if (first < end) __builtin_memcpy(op->y + first, op->x + (s->T - 1) * op->cols + first, (end - first) * 4);
       return;
     case NORM_ADD: return run_norm_add(s, op, T);
+    case SELECT_EXPERTS: return select_experts(s, op, T);
+    case EXPERTS_SWIGLU: return run_experts_swiglu(s, op, T);
+    case EXPERTS_LINEAR: return run_experts_linear(s, op, T);
     case INPUT: return;  // the host wrote it
 #ifdef ENCODERS
     case ATTEND_INTERLEAVED:
@@ -253,6 +258,11 @@ static void run_step(ThreadPool* pool, uint32_t thread, uint32_t threads) {
   for (uint32_t draw = 0; draw < draws || draw == 0; draw++) {
     double start = thread ? 0 : now(), *times = p->times + (s.T > 1 ? p->count + 1 : 0);
     for (uint32_t i = first; s.T > 0 && i < end; i++) {
+      if (p->ops[i].last_used && lacks_experts(&s, p->ops + i, p->ops[i].single ? 1 : s.T)) {
+        barrier(pool, threads);  // the host writes what the others may still read
+        if (thread == 0) ((Plan*)p)->stopped = i;
+        return;
+      }
       run_op(&s, p->ops + i);
       if (needs_barrier_after(p->ops + i, i + 1 < end ? p->ops + i + 1 : 0, threads)) barrier(pool, threads);
       if (thread == 0) {

@@ -3,7 +3,7 @@
 #include "linear.h"
 
 typedef enum { EMBED, LINEAR, SWIGLU, SHORT_CONV, ATTEND, LAST, NORM_ADD, LAYER_NORM, ACTIVATE, CONVOLVE,
-               ATTEND_INTERLEAVED, ATTEND_WITHIN, INPUT } OpKind;
+               ATTEND_INTERLEAVED, ATTEND_WITHIN, INPUT, SELECT_EXPERTS, EXPERTS_SWIGLU, EXPERTS_LINEAR } OpKind;
 
 // The `mode` of activate, of convolve, and of the attention of encoders: RoPE turns the pairs (i, i + d/2), or
 // (2i, 2i + 1), and then the norms are in the order of halves.
@@ -19,7 +19,7 @@ typedef struct {
   float* y;                 // output [T, rows]
   uint32_t cols, rows;
   const Weight* w;          // embed: the table; swiglu: W1
-  uint32_t segments;        // of w
+  uint32_t segments;        // of w; of experts one each
   uint32_t parts;           // linear: the rows of a segment are divided into this many equal parts, each among all threads
   uint32_t no_barrier_after;  // each thread of the next op reads only rows that it wrote itself, so no barrier is needed
   const Weight* w3;         // swiglu
@@ -39,6 +39,11 @@ typedef struct {
   uint32_t int16;           // keys and values are int16 with scales, not f32
   uint32_t window;          // positions that a token attends to; 0: all
   uint32_t gate;            // the last `heads` columns of x are gates
+  uint32_t top;             // experts of a token
+  uint32_t normalise;       // selectExperts: divide the weights by their sum
+  float scale;              // of the weights
+  const float* chosen;      // of experts: [T, 2 · top], the numbers of a token's experts, ascending, and their weights
+  uint32_t* last_used;      // expertsSwiglu, [segments]: the clock of the last step that took an expert; 0: all are in memory
   const uint32_t* bounds;   // convolve, attendWithin: begin and end of each row's sequence, [T, 2]
 } Op;
 
@@ -51,6 +56,9 @@ typedef struct {
 // same for values. A partial softmax covers exactly one page, so that results do not depend on how threads share the
 // work.
 #define KV_PAGE_POSITIONS 256
+
+// Most experts of a layer: what is counted of each lies on the stack.
+#define MAX_EXPERTS 256
 
 // Bytes of the sampler's memory for each token of the vocabulary (SamplerMemory in sample.h).
 #define SAMPLER_TOKEN_BYTES 20
@@ -72,6 +80,7 @@ typedef struct {
   uint32_t first, end;      // ops [first, end): a part of them only while threads are measured, and where the host
                             // writes rows after the first op
   uint32_t prompt;          // tokens of the prompt, for the penalties
+  uint32_t clock;           // for last_used
   // set when another state runs
   uint32_t* history;        // token by position
   uint8_t** pages;
@@ -81,14 +90,17 @@ typedef struct {
   uint32_t count;           // of ops
   float* logits;            // [V]
   uint32_t vocabulary;
-  float* normed;            // [prefillBatch, widest x], T > 1
-  void* int8;               // the int8 form of x, T > 1
+  float* normed;            // [prefillBatch, widest x], or the rows of experts, T > 1
+  void* int8;               // the int8 form of these
   uint8_t* scratch;         // scratch_bytes per thread
   uint32_t scratch_bytes;
+  uint32_t sorted_rows;     // where in the scratch the rows of experts are sorted, T · top of u32
   uint32_t tile;            // floats per tile; scratch ends with two tiles
   uint32_t widest;          // columns of the widest x
   void* candidates;         // sampler: SAMPLER_TOKEN_BYTES per token of the vocabulary
   uint32_t* marks;          // sampler: [V], zero between draws
+  uint32_t stopped;         // set by a step that ends before an op whose experts are not all in memory: its index
+  uint32_t expert_uses;     // counted by steps: experts of all layers, each once in a step
   double* times;            // ms of each op and of the sampler: first in steps of one token, then in steps of several
   Sampling sampling;
 } Plan;

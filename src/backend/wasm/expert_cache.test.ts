@@ -1,0 +1,114 @@
+import { describe, expect, test } from 'vitest';
+import { tinyGguf, type TinyOptions } from '../../../e2e/tools/tiny';
+import { openCheckpoint, type Checkpoint } from '../../engine/checkpoint';
+import { loadWeights } from '../../engine/load_weights';
+import { memorySource } from '../../store/byte_source';
+import { firstState, type State } from '../backend';
+import { recordModel } from '../model_plan';
+import { GREEDY_SAMPLING } from '../sampling';
+import { openWasmBackend } from './backend';
+import type { WasmProgram } from './program';
+
+const MODEL: TinyOptions = {
+  dtype: 'Q4_0',
+  layers: ['conv', 'attention', 'conv', 'conv'],
+  hidden: 256,
+  experts: { count: 8, top: 2, ffnSize: 256, denseLayers: 1, normalise: true, scale: 1 },
+};
+/** of an expert: three matrices of 256 × 256 in Q4_0, as the heap has them */
+const EXPERT_BYTES = 3 * 256 * 256 * (18 / 32);
+const prompt = Uint32Array.from({ length: 20 }, (_, i) => (i * 37) % 300);
+
+interface Opened {
+  state: State;
+  /** bytes of everything but experts, with a full context */
+  memory: number;
+  fail(message?: string): void;
+}
+
+async function open(memoryBudget?: number, exact = false): Promise<Opened> {
+  const backend = await openWasmBackend({ threads: 1, variant: 'simd', exact });
+  let failure: string | undefined;
+  const file = memorySource('tiny.gguf', tinyGguf(MODEL));
+  const read: typeof file.read = (...range) =>
+    failure ? Promise.reject(new Error(failure)) : new Promise((go) => setTimeout(() => go(file.read(...range)), 1));
+  const checkpoint: Checkpoint = await openCheckpoint([{ ...file, read }]);
+  await backend.reserve(1 << 20);
+  const weights = await loadWeights(checkpoint, backend, () => undefined, undefined, memoryBudget !== undefined);
+  const options = { contextLength: 256, prefillBatch: 32, memoryBudget };
+  const state = await firstState(backend, recordModel(checkpoint, weights), options);
+  const page = (state.program as WasmProgram).internals().lowered.pageBytes;
+  return { state, memory: backend.memory() + page, fail: (message) => (failure = message) };
+}
+
+/** Logits of the prompt, 12 greedy tokens, and the logits after them. */
+async function answer(state: State): Promise<Float32Array[]> {
+  await state.prefill(prompt);
+  const first = await state.logits();
+  const tokens = await state.decode(12, GREEDY_SAMPLING);
+  return [first, Float32Array.from(tokens), await state.logits()];
+}
+
+const { memory } = await open(1e9);
+
+describe('a program with a memory budget', () => {
+  test.each([
+    [8, false],
+    [12, false],
+    [23, true],
+    [100, false],
+  ])('that holds %d experts gives the same bits; exact: %s', async (inMemory, exact) => {
+    const wanted = await answer((await open(undefined, exact)).state);
+    const { memory } = await open(1e9, exact);
+    const { state } = await open(memory + (inMemory + 0.5) * EXPERT_BYTES, exact);
+    expect(await answer(state)).toEqual(wanted);
+    const { misses, uses, bytesRead, ...stats } = state.program.paging!()!;
+    expect(stats).toEqual({ experts: 24, inMemory: Math.min(inMemory, 24), tokens: 31 });
+    expect(bytesRead).toBe(misses * EXPERT_BYTES);
+    // a prompt needs most experts of a layer, a token two of each of three
+    expect(uses).toBeGreaterThan(12 * 6);
+    expect(misses).toBeGreaterThan(inMemory < 23 ? 23 : 12);
+    expect(misses).toBeLessThanOrEqual(inMemory < 24 ? uses : 24);
+  });
+
+  test('keeps what it was asked for: two states by turns, rewinds and forks', async () => {
+    const [all, few] = [await open(), await open(memory + 8.5 * EXPERT_BYTES)];
+    const run = async ({ state }: Opened): Promise<Float32Array[]> => {
+      await state.prefill(prompt);
+      const other = await state.program.newState();
+      await other.prefill(prompt.slice(3, 9));
+      await state.decode(3, GREEDY_SAMPLING);
+      const copy = await state.fork();
+      state.rewind(20);
+      await state.prefill(prompt.slice(0, 5));
+      const rest = await copy.decode(1, GREEDY_SAMPLING).catch(() => copy.prefill(prompt.slice(7, 8)));
+      expect(rest).toBeUndefined();
+      return [await state.logits(), await other.logits(), await copy.logits()];
+    };
+    expect(await run(few)).toEqual(await run(all));
+  });
+
+  test('that has no room for one layer is refused with the least that would do', async () => {
+    await expect(open(memory + 7.5 * EXPERT_BYTES)).rejects.toMatchObject({
+      name: 'MemoryError',
+      message: expect.stringMatching(/budget is too small for the model: got 3 MB, wanted at least 3 MB, .* one layer/),
+    });
+  });
+
+  test('ends a call with the error of a read, and goes on when reads work again', async () => {
+    const wanted = await answer((await open()).state);
+    const { state, fail } = await open(memory + 8.5 * EXPERT_BYTES);
+    fail('the storage is gone');
+    await expect(state.prefill(prompt)).rejects.toThrow('the storage is gone');
+    expect(state.position).toBe(0);
+    fail();
+    await state.prefill(prompt);
+    const first = await state.logits();
+    fail('gone again');
+    await expect(state.decode(12, GREEDY_SAMPLING)).rejects.toThrow('gone again');
+    expect(state.position).toBe(20);
+    fail();
+    const tokens = await state.decode(12, GREEDY_SAMPLING);
+    expect([first, Float32Array.from(tokens), await state.logits()]).toEqual(wanted);
+  });
+});

@@ -1,0 +1,149 @@
+/**
+ * Experts of a model that is larger than its memory budget: they lie in frames of the heap, each with W1, W3 and W2 of
+ * one expert of one layer. A step stops before an op that lacks some, and goes on when they are read.
+ */
+import type { PagingStats } from '../backend';
+import { fail } from '../../errors';
+import type { Plan } from '../plan';
+import type { LoweredPlan, WeightAddressLookup } from './lower';
+import { megabytes, type WasmHeap } from './memory';
+import { WEIGHT } from './structs';
+
+/** A matrix whose segments, one for each expert, are read when a token needs them. */
+export interface PagedMatrix {
+  /** address of the Weight structs; those without data are not in memory */
+  weights: number;
+  /** of each segment, packed */
+  bytes: number[];
+  /** Reads a segment to where its Weight says. @returns the bytes read */
+  load(segment: number): Promise<number>;
+}
+
+/** The experts of a layer. */
+interface Layer {
+  matrices: PagedMatrix[];
+  /** address of the clocks of their last uses, u32 [E] */
+  lastUsed: number;
+}
+
+interface Frame {
+  address: number;
+  layer?: Layer;
+  expert: number;
+}
+
+/** Experts that are read at the same time: their bytes are in memory twice meanwhile. */
+const READS_IN_FLIGHT = 2;
+const align = (bytes: number): number => Math.ceil(bytes / 64) * 64;
+
+export class ExpertCache {
+  readonly stats: PagingStats;
+  /** by the index of its op expertsSwiglu */
+  private readonly layers = new Map<number, Layer>();
+  private readonly frames: Frame[] = [];
+  private readonly frameBytes: number;
+
+  /** @throws MemoryError if the budget has no room for the experts of one layer */
+  constructor(
+    private readonly heap: WasmHeap,
+    { nodes }: Plan,
+    { list }: LoweredPlan,
+    at: WeightAddressLookup,
+    { budget, other }: { budget: number; other: number },
+  ) {
+    nodes.forEach((node, i) => {
+      const next = nodes[i + 1];
+      if (node.op !== 'expertsSwiglu' || next.op !== 'expertsLinear') return;
+      const matrices = [node.w1, node.w3, next.w].flatMap((matrix) => at.paged(matrix) ?? []);
+      if (matrices.length) this.layers.set(i, { matrices, lastUsed: list[i].lastUsed! });
+    });
+    const all = [...this.layers.values()];
+    const most = Math.max(...all.map(({ matrices: [{ bytes }] }) => bytes.length));
+    this.frameBytes = Math.max(
+      ...all.flatMap(({ matrices }) =>
+        matrices[0].bytes.map((_, e) => matrices.reduce((sum, { bytes }) => sum + align(bytes[e]), 0)),
+      ),
+    );
+    const inMemory = Math.floor((budget - other) / this.frameBytes);
+    if (inMemory < most)
+      fail('MemoryError', {
+        what: 'The memory budget is too small for the model',
+        got: megabytes(budget),
+        wanted: `at least ${megabytes(other + most * this.frameBytes)}, which holds the experts of one layer`,
+        cure: 'Raise memoryBudget, shorten the context, or use a smaller model.',
+      });
+    const experts = all.reduce((sum, { matrices: [{ bytes }] }) => sum + bytes.length, 0);
+    this.stats = { experts, inMemory: Math.min(inMemory, experts), uses: 0, misses: 0, bytesRead: 0, tokens: 0 };
+  }
+
+  /**
+   * Reads the experts that the op lacks, in place of those that were not used for longest.
+   * @param chosen by the tokens of the step
+   * @throws what the reader throws, MemoryError; then the experts that were read stay
+   */
+  async load(op: number, chosen: Iterable<number>): Promise<void> {
+    const layer = this.layers.get(op)!;
+    const wanted = new Set(chosen);
+    const missing = [...wanted].filter((e) => this.dataOf(layer.matrices[0], e) === 0);
+    this.stats.misses += missing.length;
+    const next = async (): Promise<void> => {
+      for (let expert = missing.shift(); expert !== undefined; expert = missing.shift())
+        await this.read(layer, expert, wanted);
+    };
+    await Promise.all(Array.from({ length: READS_IN_FLIGHT }, next));
+  }
+
+  private async read(layer: Layer, expert: number, wanted: Set<number>): Promise<void> {
+    const frame = this.freeFrame(layer, wanted);
+    frame.layer = layer;
+    frame.expert = expert;
+    try {
+      let data = frame.address;
+      for (const matrix of layer.matrices) {
+        this.setData(matrix, expert, data);
+        data += align(matrix.bytes[expert]);
+      }
+      const read = await Promise.all(layer.matrices.map((matrix) => matrix.load(expert)));
+      this.stats.bytesRead += read.reduce((a, b) => a + b, 0);
+    } catch (error) {
+      this.empty(frame);
+      throw error;
+    }
+  }
+
+  /** A frame without an expert; those that the layer wants now stay. */
+  private freeFrame(present: Layer, wanted: Set<number>): Frame {
+    const empty = this.frames.find(({ layer }) => !layer);
+    if (empty) return empty;
+    if (this.frames.length < this.stats.inMemory) {
+      this.frames.push({ address: this.heap.alloc(this.frameBytes, 'experts'), expert: 0 });
+      return this.frames.at(-1)!;
+    }
+    const lastUsed = ({ layer, expert }: Frame): number => this.heap.u32[layer!.lastUsed / 4 + expert];
+    const [oldest] = this.frames
+      .filter(({ layer, expert }) => layer !== present || !wanted.has(expert))
+      .sort((a, b) => lastUsed(a) - lastUsed(b));
+    this.empty(oldest);
+    return oldest;
+  }
+
+  private empty(frame: Frame): void {
+    for (const matrix of frame.layer!.matrices) this.setData(matrix, frame.expert, 0);
+    frame.layer = undefined;
+  }
+
+  private dataOf({ weights }: PagedMatrix, expert: number): number {
+    return this.heap.u32[(weights + expert * WEIGHT.bytes + WEIGHT.offset('data')) / 4];
+  }
+
+  private setData({ weights }: PagedMatrix, expert: number, data: number): void {
+    WEIGHT.write(this.heap, weights + expert * WEIGHT.bytes, { data });
+  }
+
+  dispose(): void {
+    for (const frame of this.frames) {
+      if (frame.layer) this.empty(frame);
+      this.heap.release(frame.address);
+    }
+  }
+}
