@@ -8,9 +8,9 @@
 override all_matrices: bool = false;
 
 fn multiply(total: ptr<function, array<vec4<f32>, VALUES>>, group: u32, lid: u32) {
-  for (var item = lid; item < select(MATRICES, 1u, all_matrices) * units; item += group_size) {
-    let matrix = select(item / units, 0u, all_matrices || MATRICES == 1u);
-    let unit = item - matrix * units;
+  for (var item = lid; item < select(MATRICES, 1u, all_matrices) * x_units; item += group_size) {
+    let matrix = select(item / x_units, 0u, all_matrices || MATRICES == 1u);
+    let unit = item - matrix * x_units;
     var u = array<Unit, MATRICES>();
     for (var m = 0u; m < select(1u, MATRICES, all_matrices); m++) { u[m] = unit_of(matrix + m, group, unit); }
     // explicit zeros: with a bare `var` Tint 156 keeps the array of the previous iteration

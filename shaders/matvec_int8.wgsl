@@ -12,7 +12,7 @@ fn tile_pair(a: vec4<f32>, b: vec4<f32>) -> vec2<u32> {
 }
 
 fn multiply(total: ptr<function, array<vec4<f32>, VALUES>>, group: u32, lid: u32) {
-  for (var unit = lid; unit < units; unit += group_size) {
+  for (var unit = lid; unit < x_units; unit += group_size) {
     var u = array<Unit, MATRICES>();
     for (var m = 0u; m < MATRICES; m++) { u[m] = unit_of(m, group, unit); }
     for (var t = 0u; t < TOKENS; t++) {

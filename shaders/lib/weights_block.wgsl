@@ -4,6 +4,7 @@
 // [group][block][SCALE], then those of blocks of 256 [group][block / 8][TOP]. Neighbouring lanes take neighbouring
 // units, so their addresses are adjacent in each plane.
 override units: u32;   // per row
+override x_units: u32 = units; // of a row of x, which may take several rows of w
 override high_at: u32; // offset of the high bits in w, in units of 16 bytes
 override top_at: u32;  // offset of the scales of 256 columns
 

@@ -1,6 +1,7 @@
 // weights_float — loads from a packed float matrix (src/backend/webgpu/repack.ts): w [row][unit], 16 bytes per unit.
 // A group is 4 rows; a unit is 4 · TILES columns. Neighbouring lanes take neighbouring units of one row.
 override units: u32; // per row
+override x_units: u32 = units; // of a row of x, which may take several rows of w
 
 @group(0) @binding(14) var<storage, read> w: array<vec4<u32>>;
 

@@ -31,7 +31,8 @@ export interface ConformanceCase {
 }
 
 /** Whether WebGPU can run the case with int8 activations: it has a linear map with quantized weights. */
-export const canUseInt8Activations = ({ name }: ConformanceCase): boolean => /^(linear|swiglu|experts) .*[QK]/.test(name);
+export const canUseInt8Activations = ({ name }: ConformanceCase): boolean =>
+  /^(linear|swiglu|experts) .*[QK]/.test(name);
 
 /** The values that a backend rounds by design. */
 export interface ReducedPrecision {
@@ -102,7 +103,12 @@ function expertsCase(
     build(op, make) {
       const x = make.input(op, D);
       const all = (matrix: string, type: Dtype, rows: number, cols: number): Matrix =>
-        make.matrix(matrix, E * rows, cols, Array.from({ length: E }, (): [Dtype, number] => [type, rows]));
+        make.matrix(
+          matrix,
+          E * rows,
+          cols,
+          Array.from({ length: E }, (): [Dtype, number] => [type, rows]),
+        );
       const halves: [Dtype, number, string][] = [1, 2].map(() => ['F32', E / 2, 'half']);
       return op.experts(
         make.matrix('router', E, D, ties ? halves : 'F32'),

@@ -26,7 +26,12 @@ import { WEBGPU_ENCODER_LOWERINGS } from './webgpu/encoders_layers';
 import { LOWERINGS } from './webgpu/lower';
 import { selfTestPlan } from './webgpu/self_test';
 
-const matrix = (name: string, rows: number, cols: number, dtype: Dtype | [Dtype, number, string?][] = 'F32'): Matrix => {
+const matrix = (
+  name: string,
+  rows: number,
+  cols: number,
+  dtype: Dtype | [Dtype, number, string?][] = 'F32',
+): Matrix => {
   const segments =
     typeof dtype === 'string'
       ? [{ name, rows, dtype }]

@@ -130,6 +130,8 @@ export function swigluDispatches(
   ];
 }
 
+const IN_PROJ_CONV: PartRows = { op: 'in_proj_conv', libraries: ['lib/in_proj_conv'], matrices: 3 };
+
 /** Undefined when in_proj has several parts, or x and y share a buffer: then the two ops run one after the other. */
 export function inProjConvDispatches(
   gpu: DispatchContext,
@@ -140,7 +142,7 @@ export function inProjConvDispatches(
   const map = partDispatch(
     gpu,
     { ...part, rows: D },
-    { x, y, T: 1, norm, cols: inProj.cols, width: D, output: 'store', rows: 'lib/in_proj_conv', tuning: {} },
+    { x, y, T: 1, norm, cols: inProj.cols, width: D, output: 'store', rows: IN_PROJ_CONV, tuning: {} },
   );
   return [
     {
@@ -160,7 +162,7 @@ export function inProjConvDispatches(
 function secondCopy(
   gpu: DispatchContext,
   part: MatrixPart,
-  rows: string,
+  rows: string[],
   kernel: string,
   options: Record<string, number>,
 ): ShaderLibrary {
@@ -168,7 +170,7 @@ function secondCopy(
   const rename = <T>(named: Record<string, T>): Record<string, T> =>
     Object.fromEntries(Object.entries(named).map(([name, value]) => [name + SECOND_COPY_SUFFIX, value]));
   return {
-    sources: [...sources.filter((name) => !name.startsWith('lib/half')), rows, 'lib/row_totals', kernel].map(
+    sources: [...sources.filter((name) => !name.startsWith('lib/half')), ...rows, 'lib/row_totals', kernel].map(
       (name) => name + SECOND_COPY_SUFFIX,
     ),
     constants: rename({ ...constants, ...options, rows: part.rows, first: part.first }),
@@ -176,13 +178,27 @@ function secondCopy(
   };
 }
 
-const samePartition = (a: GpuMatrix, b: GpuMatrix): boolean =>
+export const samePartition = (a: GpuMatrix, b: GpuMatrix): boolean =>
   a.parts.length === b.parts.length &&
   a.parts.every(
     ({ dtype, first, rows }, i) => b.parts[i].dtype === dtype && b.parts[i].first === first && b.parts[i].rows === rows,
   );
 
-interface PartOperands extends Pick<LinearOperands, 'x' | 'y' | 'T' | 'norm' | 'bias' | 'add'> {
+/** Where a part of W stands in a dispatch that reads some of its rows. */
+export interface PartRows {
+  /** of the tune key */
+  op: string;
+  /** shape of the tune key; by default that of the part */
+  shape?: string;
+  /** libraries that assign rows to a workgroup, in place of lib/rows_* */
+  libraries: string[];
+  /** matrices over which the invocations of a workgroup divide */
+  matrices: number;
+  /** units of a row of x; by default those of W */
+  units?: number;
+}
+
+export interface PartOperands extends Pick<LinearOperands, 'x' | 'y' | 'T' | 'norm' | 'bias' | 'add'> {
   cols: number;
   /** values per row of y */
   width: number;
@@ -192,15 +208,16 @@ interface PartOperands extends Pick<LinearOperands, 'x' | 'y' | 'T' | 'norm' | '
   up?: MatrixPart;
   /** the next part of W, in the same dispatch */
   nextPart?: MatrixPart;
-  /** the library that assigns rows to a workgroup, in place of lib/rows_* */
-  rows?: string;
+  rows?: PartRows;
+  /** libraries of matmul that choose the tokens of a tile, in place of lib/tile_tokens; then it is taken for any T */
+  tiles?: string[];
   tuning: Partial<KernelTuning>;
 }
 
-function partDispatch(
+export function partDispatch(
   gpu: DispatchContext,
   part: MatrixPart,
-  { x, y, T, norm, bias, add, cols, width, output, up, nextPart, rows, tuning }: PartOperands,
+  { x, y, T, norm, bias, add, cols, width, output, up, nextPart, rows, tiles, tuning }: PartOperands,
 ): Dispatch {
   const parts = nextPart ? [part, nextPart] : [part];
   const format = parts.map(({ dtype }) => dtype.toLowerCase()).join('+');
@@ -227,17 +244,17 @@ function partDispatch(
     .map((name) => `.${name}`)
     .join('');
 
-  if (T > MATVEC_MAX_TOKENS)
+  if (tiles || T > MATVEC_MAX_TOKENS)
     return {
       label: `matmul.${format}${options}`,
-      sources: ['lib/step', ...sources, 'matmul'],
+      sources: ['lib/step', ...sources, ...(tiles ?? ['lib/tile_tokens']), 'matmul'],
       constants,
       bindings,
       grid: [Math.ceil(part.rows / 64), Math.ceil(T / 64), 1],
     };
 
-  const op = up ? 'swiglu' : rows ? 'in_proj_conv' : 'linear';
-  const tuneKey = `${op} ${format} ${parts.reduce((sum, p) => sum + p.rows, 0)}×${cols}`;
+  const op = rows?.op ?? (up ? 'swiglu' : 'linear');
+  const tuneKey = `${op} ${format} ${rows?.shape ?? `${parts.reduce((sum, p) => sum + p.rows, 0)}×${cols}`}`;
   // more than four rows per invocation need more than 64 registers
   const defaults = { rows: 4, subgroups: true, int8Activations: false };
   const chosen = {
@@ -249,9 +266,11 @@ function partDispatch(
   const subgroups = chosen.subgroups && gpu.features.subgroups;
   const int8 = chosen.int8Activations && gpu.features.dp4a && parts.every(({ scales }) => scales);
   const allMatrices = chosen.rows === 8 || int8;
-  const size = chosen.groupSize ?? groupSize(part.layout.units * (allMatrices ? 1 : up ? 2 : rows ? 3 : 1));
+  const size =
+    chosen.groupSize ??
+    groupSize((rows?.units ?? part.layout.units) * (allMatrices ? 1 : (rows?.matrices ?? (up ? 2 : 1))));
   const eight = chosen.rows === 8 && T === 1 && op === 'linear';
-  const rowLibrary = up ? 'lib/gate_up' : (rows ?? (eight ? 'lib/rows_8' : 'lib/rows_4'));
+  const rowLibraries = rows?.libraries ?? [up ? 'lib/gate_up' : eight ? 'lib/rows_8' : 'lib/rows_4'];
   if (up) {
     sources.push(up.scales ? 'lib/up_block' : 'lib/up_float');
     bindings.up = up.w;
@@ -261,7 +280,7 @@ function partDispatch(
   const overrides: Record<string, number> = allMatrices && !int8 ? { all_matrices: 1 } : {};
   const groups = parts.map((p) => Math.ceil(p.rows / (eight ? 8 : 4)));
   if (nextPart) {
-    const copy = secondCopy(gpu, nextPart, rowLibrary, kernel, overrides);
+    const copy = secondCopy(gpu, nextPart, rowLibraries, kernel, overrides);
     sources.push(...copy.sources);
     Object.assign(constants, copy.constants, { split: groups[0] });
     Object.assign(bindings, copy.bindings);
@@ -273,7 +292,7 @@ function partDispatch(
       ...(T > 1 ? ['lib/step'] : []),
       ...sources,
       `lib/tokens_${T > 1 ? MATVEC_MAX_TOKENS : 1}`,
-      rowLibrary,
+      ...rowLibraries,
       'lib/row_totals',
       nextPart ? 'lib/main_two_parts' : 'lib/main_one_part',
       kernel,

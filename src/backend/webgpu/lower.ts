@@ -7,6 +7,7 @@ import {
   kvCachesOf,
   lowerNode,
   matricesOf,
+  shareRead,
   type AttentionNode,
   type Lowerings,
   type MoreLowerings,
@@ -23,6 +24,7 @@ import {
   type BufferRegion,
   type Dispatch,
 } from './dispatch';
+import { expertsLinearDispatches, expertsSwigluDispatches, selectExpertsDispatches } from './experts';
 import { inProjConvDispatches, embedDispatches, linearDispatches, swigluDispatches } from './linear';
 import type { GpuMatrix } from './repack';
 import { attentionNodes, splitAttentionIntoSpans, ropeOf, MAX_ATTENTION_SPAN, type ProgramScratch } from './scratch';
@@ -68,8 +70,10 @@ export function bytesRead(
   positions: number,
 ): number {
   const bytes = new Map<BufferRegion | undefined, number | undefined>();
+  const share = shareRead(node);
   for (const matrix of matricesOf(node))
-    for (const { w, scales } of (matrix as GpuMatrix).parts) bytes.set(w, w.size).set(scales, scales?.size);
+    for (const { w, scales } of (matrix as GpuMatrix).parts)
+      bytes.set(w, share * w.size).set(scales, scales && share * scales.size);
   for (const cache of kvCachesOf(node))
     for (const region of Object.values(caches.get(cache.layer)!))
       bytes.set(region, keyCacheBytes(cache, positions, f16Cache));
@@ -170,6 +174,9 @@ export const LOWERINGS: Lowerings<WebGpuLoweringContext, Dispatch[]> = {
       grid: [T, 1, 1],
     },
   ],
+  selectExperts: selectExpertsDispatches,
+  expertsSwiglu: expertsSwigluDispatches,
+  expertsLinear: expertsLinearDispatches,
   shortConv: shortConvDispatches,
   attend: attendCached,
   last: ({ x, out }, { gpu, at }) => (at(x) === at(out) ? [] : [copyLastRowDispatch(gpu, x.cols, at(x), at(out))]),

@@ -3,6 +3,7 @@ import { headsOf, ropeFrequencies, type AttentionNode, type Plan } from '../plan
 import type { CompileOptions } from '../backend';
 import type { BufferGroup } from './buffer_group';
 import type { BufferRegion, DispatchContext } from './dispatch';
+import { expertBufferBytes, type ExpertBuffers } from './experts';
 
 export interface ProgramScratch {
   /** one buffer per activation slot (dispatch.ts gives the reason) */
@@ -11,6 +12,8 @@ export interface ProgramScratch {
   ropes: Map<string, BufferRegion>;
   /** partial results of attention spans, used by one layer at a time */
   spans: BufferRegion;
+  /** absent in a plan without experts */
+  experts?: ExpertBuffers;
   f16Cache: boolean;
 }
 
@@ -61,7 +64,12 @@ export async function allocateScratch(
     'attention spans',
     4 * widest * Math.max(MAX_SHORT_SPANS, splitAttentionIntoSpans(contextLength, MAX_ATTENTION_SPAN).spans),
   );
-  return { slots, ropes, spans, f16Cache };
+  const bytes = expertBufferBytes(plan, prefillBatch);
+  const experts = bytes && {
+    sorted: await group.take('sorted experts', bytes.sorted),
+    results: await group.take('results of experts', bytes.results),
+  };
+  return { slots, ropes, spans, experts, f16Cache };
 }
 
 /**

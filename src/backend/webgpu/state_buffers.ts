@@ -28,6 +28,7 @@ export const unallocatedBuffers = (plan: Plan, capacity: number, f16Cache: boole
   caches: new Map(plan.nodes.flatMap(kvCachesOf).map(({ layer }) => [layer, { keys: noBuffer(), values: noBuffer() }])),
   ropes: new Map(attentionNodes(plan).map((node) => [`${ropeOf(node)}`, noBuffer()])),
   spans: noBuffer(),
+  experts: { sorted: noBuffer(), results: noBuffer() },
   capacity,
   f16Cache,
 });
