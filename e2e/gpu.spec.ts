@@ -157,12 +157,15 @@ for (const { name, options, sums, tags, open } of engines())
         exact: sums,
       });
       expect(rows.map(({ tuneKey }) => tuneKey.split(' ')[0])).toEqual(
-        expect.arrayContaining(['linear', 'swiglu', 'in_proj_conv', 'attend']),
+        expect.arrayContaining(['linear', 'swiglu', 'experts_gate_up', 'experts_down', 'in_proj_conv', 'attend']),
       );
       const int8 = described.includes('.int8');
       for (const { tuneKey, tuning, rejected } of rows) {
+        const ofInt8 = int8 && !tuneKey.includes(' f32 ') && { int8Activations: true };
         expect(tuning, tuneKey).toEqual(
-          tuneKey.startsWith('attend ') ? { span: 128 } : { rows: 8, ...(int8 && { int8Activations: true }) },
+          tuneKey.startsWith('attend ')
+            ? { span: 128 }
+            : { ...(!tuneKey.startsWith('experts_down ') && { rows: 8 }), ...ofInt8 },
         );
         expect(rejected, tuneKey).toEqual([]);
       }
@@ -331,8 +334,8 @@ for (const { name, options, sums, tags, open } of engines())
     it.each([
       {
         what: 'units of a row beyond the invocations',
-        pattern: 'all_matrices) * units; item += group_size',
-        by: 'all_matrices) * min(units, group_size); item += group_size',
+        pattern: 'all_matrices) * x_units; item += group_size',
+        by: 'all_matrices) * min(x_units, group_size); item += group_size',
         where: 'a few tokens, F32',
       },
       {
@@ -392,8 +395,8 @@ for (const { name, options, sums, tags, open } of engines())
       const { rows, described } = await call('tuned', { int8Activations: 0.1, 'span 128': 0.1 }, true, options);
       expect(described).not.toContain('.int8');
       expect(described).not.toContain('from position 128 on');
-      const maps = rows.filter(({ tuneKey }) => !tuneKey.startsWith('attend '));
-      const [attention] = rows.filter((row) => !maps.includes(row));
+      const maps = rows.filter(({ tuneKey }) => !/^attend | f32 /.test(tuneKey));
+      const [attention] = rows.filter(({ tuneKey }) => tuneKey.startsWith('attend '));
       expect(attention).toMatchObject({ tuning: {}, rejected: [expect.stringMatching(/^{"span":128}: off by/)] });
       if (maps.some(({ rejected }) => rejected.length))
         for (const { rejected } of maps) expect(rejected.join()).toMatch(/^{"int8Activations":true}: off by/);

@@ -1,5 +1,5 @@
-// sum_experts — y[t, n] = Σ_j g[t, j] · x[t·top + j, n] + add[t, n]; chosen [T, 2·top] has the weights g (select_experts)
-// x [T·top, cols], add [T, cols] f32 → y [T, cols] f32
+// sum_experts — y[t, n] = Σ_j g[t, j] · x[t·top + j, n] + add[t, n], with the weights g of select_experts
+// chosen [T, 2·top], x [T·top, cols], add [T, cols] f32 → y [T, cols] f32
 override cols: u32;
 override top: u32;
 

@@ -7,7 +7,7 @@ import { recordPlan, type Plan } from '../../src/backend/plan';
 import { GREEDY_SAMPLING } from '../../src/backend/sampling';
 import { openWebGpuBackend, type WebGpuOptions } from '../../src/backend/webgpu/backend';
 import type { Dtype } from '../../src/tensor/dtype';
-import { count, difference, open, openFresh, randomModel, shared, smallModel, someTokens } from './gpu_models';
+import { count, difference, modelWithExperts, open, openFresh, shared, smallModel, someTokens } from './gpu_models';
 
 /** a state of the shared device, which no test loses */
 let undisturbed: Promise<State> | undefined;
@@ -203,7 +203,7 @@ export const faults = {
       };
     const start = async (fresh: boolean) => {
       const backend = await open({ ...options, selfTest: 'known' });
-      const { plan, V } = await randomModel(backend, ['conv', 'attention'], 256, 256, 'Q4_0');
+      const { plan, V } = await modelWithExperts(backend);
       const state = await firstState(backend, plan, { contextLength: 256, prefillBatch: 8 });
       const begin = async (n: number): Promise<void> => {
         state.rewind(0);

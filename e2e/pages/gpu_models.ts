@@ -82,11 +82,21 @@ export async function randomModel(
   dtype: Dtype,
   value = dtype,
 ): Promise<Model> {
-  const config: Config = {
-    vocabSize: 512, hiddenSize: D, ffnSize: F, layers, heads: D / 32, kvHeads: D / 64, headDim: 32, convLength: 3,
-    normEps: 1e-5, ropeTheta: 1e6, contextLength: 4096,
-  }; // prettier-ignore
+  const config = configOf(layers, D, F);
   const plan = await randomPlan(backend, config, (gguf) => (gguf.endsWith('attn_v.weight') ? value : dtype));
+  return { plan, V: config.vocabSize };
+}
+
+const configOf = (layers: Config['layers'], D: number, F: number): Config => ({
+  vocabSize: 512, hiddenSize: D, ffnSize: F, layers, heads: D / 32, kvHeads: D / 64, headDim: 32, convLength: 3,
+  normEps: 1e-5, ropeTheta: 1e6, contextLength: 4096,
+}); // prettier-ignore
+
+/** A dense layer with a convolution, and one with attention and four experts, of which a token takes two. */
+export async function modelWithExperts(backend: Backend): Promise<Model> {
+  const experts = { count: 4, top: 2, ffnSize: 256, denseLayers: 1, normalise: true, scale: 1 };
+  const config = { ...configOf(['conv', 'attention'], 256, 256), experts };
+  const plan = await randomPlan(backend, config, (gguf) => (gguf.includes('gate_inp') ? 'F32' : 'Q4_0'));
   return { plan, V: config.vocabSize };
 }
 

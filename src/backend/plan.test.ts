@@ -138,7 +138,7 @@ describe('the table of ops', () => {
 
   it('has a subject of the self test for each op', async () => {
     const weights = openReferenceBackend();
-    const cases = ['Q4_0', 'long', 'normAdd'] as const;
+    const cases = ['Q4_0', 'long', 'normAdd', 'experts'] as const;
     const plans = await Promise.all(cases.map((one) => selfTestPlan(weights, one)));
     // the host writes the rows of an input: there is no kernel
     const ops = Object.keys(FIELD_ROLES).filter((op) => !(op in WEBGPU_ENCODER_LOWERINGS) && op !== 'input');

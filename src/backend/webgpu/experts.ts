@@ -244,7 +244,7 @@ function tilesDispatch(
   const made = partDispatch(gpu, { ...part, first: 0, rows }, { ...map, tiles, tuning: {} });
   return {
     ...made,
-    label: made.label.replace('matmul', 'matmul_experts'),
+    label: `experts_${made.label}`,
     constants: { ...made.constants, ...expertConstants(part, rows), list_at, per_row },
     bindings: { ...made.bindings, sorted: experts!.sorted },
     grid: [made.grid[0], most, 1],

@@ -1,7 +1,8 @@
 import { expect, it, vi } from 'vitest';
 import { rowBytes } from '../../tensor/dtype';
 import { wholeBuffer, type DispatchContext } from './dispatch';
-import { createMatrixWriter } from './repack';
+import { createMatrixWriter, unallocatedMatrixParts } from './repack';
+import { noBuffer } from './state_buffers';
 
 vi.stubGlobal('GPUBufferUsage', { MAP_READ: 1, COPY_SRC: 4, COPY_DST: 8, UNIFORM: 64, STORAGE: 128 });
 
@@ -38,4 +39,23 @@ it('uploads in slices of at most 1 MB, each packed before the next, and waits fo
     Math.floor((rows * rowBytes(dtype, cols)) / (32 * 2 ** 20)),
   );
   expect(calls.filter((call) => call !== 'wait').join()).toMatch(/^(write,pack,?)+$/);
+});
+
+it('cuts a matrix between its segments if they have as many rows, and within them only if one is too large', () => {
+  const parts = (segments: number[], limit: number): number[] => {
+    const named = segments.map((rows) => ({ name: 'w', rows, dtype: 'Q8_0' as const }));
+    const spec = { name: 'w', rows: segments.reduce((a, b) => a + b), cols: 64, segments: named };
+    const made = unallocatedMatrixParts(spec, limit, noBuffer);
+    expect(made.map(({ first }) => first)).toEqual(
+      made.map((_, i) => made.slice(0, i).reduce((n, p) => n + p.rows, 0)),
+    );
+    return made.map(({ rows }) => rows);
+  };
+  const bytes = (rows: number): number => 68 * rows + 512;
+  expect(parts([48, 48, 48, 48, 48], bytes(1000))).toEqual([240]);
+  expect(parts([48, 48, 48, 48, 48], bytes(128))).toEqual([96, 96, 48]);
+  expect(parts([48, 48, 48, 48, 48], bytes(95))).toEqual([48, 48, 48, 48, 48]);
+  expect(parts([48, 48], bytes(32))).toEqual([32, 32, 32]);
+  expect(parts([64, 32, 32], bytes(80))).toEqual([80, 48]);
+  expect(parts([36, 36], bytes(1000))).toEqual([36, 36]); // the first does not end at a whole group of an upload
 });

@@ -166,18 +166,21 @@ interface RowRange {
 
 /**
  * Joins adjacent segments of one dtype if the first ends at a whole group, then splits what exceeds `limit` bytes of a
- * binding by rows.
+ * binding by rows: between segments if all have as many rows, as experts have.
  */
 function rowRanges(spec: Matrix, limit: number): RowRange[] {
-  const joined: RowRange[] = [];
+  /** `each`: the rows of every segment; NaN if they differ */
+  const joined: (RowRange & { each: number })[] = [];
   let first = 0;
   for (const { dtype, rows } of spec.segments) {
     const last = joined.at(-1);
-    if (last?.dtype === dtype && last.rows % ROW_SLICE_MULTIPLE === 0) last.rows += rows;
-    else joined.push({ dtype, first, rows });
+    if (last?.dtype === dtype && last.rows % ROW_SLICE_MULTIPLE === 0) {
+      last.rows += rows;
+      if (last.each !== rows) last.each = NaN;
+    } else joined.push({ dtype, first, rows, each: rows });
     first += rows;
   }
-  return joined.flatMap((piece) => {
+  return joined.flatMap(({ each, ...piece }) => {
     const { w, scales } = planes(piece.dtype, ROW_SLICE_MULTIPLE, spec.cols);
     const most = Math.floor((limit - 512) / (w + scales)) * ROW_SLICE_MULTIPLE;
     if (most === 0)
@@ -187,9 +190,10 @@ function rowRanges(spec: Matrix, limit: number): RowRange[] {
         wanted: `at most ${limit}`,
         cure: 'Use the WASM backend.',
       });
+    const step = each <= most ? most - (most % each) : most;
     const cut: RowRange[] = [];
-    for (let at = 0; at < piece.rows; at += most)
-      cut.push({ ...piece, first: piece.first + at, rows: Math.min(most, piece.rows - at) });
+    for (let at = 0; at < piece.rows; at += step)
+      cut.push({ ...piece, first: piece.first + at, rows: Math.min(step, piece.rows - at) });
     return cut;
   });
 }

@@ -6,7 +6,7 @@ import { seededRandom } from '../random_weights';
 import { SELF_TEST_GOLDEN, type SelfTestCaseName, type SelfTestOutput } from './self_test_golden';
 import { runSelfTestCase, selfTestPlan, selfTestCompileOptions } from './self_test';
 
-const SELF_TEST_CASES = [...Object.keys(DTYPES), 'long', 'window', 'normAdd'] as SelfTestCaseName[];
+const SELF_TEST_CASES = [...Object.keys(DTYPES), 'long', 'window', 'normAdd', 'experts'] as SelfTestCaseName[];
 
 /**
  * Runs a case on the reference.
@@ -36,6 +36,12 @@ async function runOnReference(
   return runSelfTestCase(await firstState(backend, plan, selfTestCompileOptions(testCase)), testCase);
 }
 
+/** The largest change of a projection if a segment of a matrix is all zeros. */
+async function changeWithout(absent: string, testCase: SelfTestCaseName): Promise<number> {
+  const { projections } = await runOnReference(testCase, { absent });
+  return Math.max(...projections.map((v, i) => Math.abs(v - SELF_TEST_GOLDEN[testCase].projections[i])));
+}
+
 describe("the results that the self test wants are the reference's", () => {
   it.each(SELF_TEST_CASES)('%s', async (testCase) => {
     const { projections, drawn } = await runOnReference(testCase);
@@ -56,13 +62,14 @@ describe("the results that the self test wants are the reference's", () => {
   it.each(['F32', 'Q4_1', 'Q5_0', 'Q4_K', 'Q6_K'] as const)(
     '%s: every linear map changes the result',
     async (testCase) => {
-      for (const absent of ['bcx', 'conv_out', 'qk', 'v', 'attention_out', 'w1', 'w2', 'w3']) {
-        const { projections } = await runOnReference(testCase, { absent });
-        expect(
-          Math.max(...projections.map((v, i) => Math.abs(v - SELF_TEST_GOLDEN[testCase].projections[i]))),
-          absent,
-        ).toBeGreaterThan(4e-2);
-      }
+      for (const absent of ['bcx', 'conv_out', 'qk', 'v', 'attention_out', 'w1', 'w2', 'w3'])
+        expect(await changeWithout(absent, testCase), absent).toBeGreaterThan(4e-2);
     },
   );
+
+  // without a cache the tolerance is 2e-3
+  it('experts: every map of every expert changes the result', async () => {
+    for (const absent of ['router', ...['w1', 'w2', 'w3'].flatMap((w) => [0, 1, 2, 3, 4].map((e) => `${w} ${e}`))])
+      expect(await changeWithout(absent, 'experts'), absent).toBeGreaterThan(2e-2);
+  });
 });

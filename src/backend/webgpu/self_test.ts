@@ -2,10 +2,10 @@
  * The self test: a small model with random weights runs on the same kernels as the real model: matmul, matvec with few
  * and with many rows and columns, both attention kernels, the convolution, the draws. It runs once for each weight
  * format in use. A second small plan covers long prompts: attention over several tiles and spans, and a batch that
- * fills the convolution ring. Two more run only if the model has norms after linear maps, or a window and gates. The
- * results are compared with those of the reference (self_test_golden.ts), log probabilities with the device's own
- * logits. If a kernel is wrong or does not compile, the next simpler variant is tested: halves decoded by integer
- * operations, no subgroups, an f32 cache. If all fail, the backend refuses the device.
+ * fills the convolution ring. Three more run only if the model has norms after linear maps, a window and gates, or a
+ * mixture of experts. The results are compared with those of the reference (self_test_golden.ts), log probabilities
+ * with the device's own logits. If a kernel is wrong or does not compile, the next simpler variant is tested: halves
+ * decoded by integer operations, no subgroups, an f32 cache. If all fail, the backend refuses the device.
  */
 import { fail } from '../../errors';
 import type { Matrix, Norm, Ops, Vector } from '../../model/ops';
@@ -48,7 +48,10 @@ const LONG_PROMPTS = [
   { tokens: 514, as: 'a long prompt' },
   { tokens: 1, as: 'one token over several spans' },
 ];
-const promptsOf = (testCase: SelfTestCaseName): typeof PROMPTS => (draws(testCase) ? PROMPTS : LONG_PROMPTS);
+/** one expert takes more entries of the first than a tile has */
+const EXPERTS_PROMPTS = [{ tokens: 130, as: 'a long prompt' }, ...PROMPTS.slice(1)];
+const promptsOf = (testCase: SelfTestCaseName): typeof PROMPTS =>
+  draws(testCase) ? PROMPTS : testCase === 'experts' ? EXPERTS_PROMPTS : LONG_PROMPTS;
 export const selfTestCompileOptions = (testCase: SelfTestCaseName): CompileOptions =>
   draws(testCase) ? { contextLength: 64, prefillBatch: 16 } : { contextLength: 640, prefillBatch: 256 };
 
@@ -59,12 +62,14 @@ type Weights = Pick<Backend, 'matrix' | 'vector'>;
  * units.
  */
 const [V, D, F, H, K, d, L] = [4096, 256, 1280, 4, 2, 64, 3];
+const EXPERTS = [' 0', ' 1', ' 2', ' 3', ' 4'];
 
-/** A conv layer, an attention layer and a head, as in LFM2; for long prompts, attention and a convolution. */
-export async function selfTestPlan(weights: Weights, testCase: SelfTestCaseName): Promise<Plan> {
-  const dtype = draws(testCase) ? testCase : 'F32';
-  const matrix = (name: string, rows: number, cols = D): Promise<Matrix> =>
-    writeRandomMatrix(weights, { name, rows, cols, segments: [{ name, rows, dtype }] });
+/** Random matrices of a dtype, vectors of numbers from `least` to `least` + 1, and norms. */
+function randomTensors(weights: Weights, dtype: Dtype) {
+  const matrix = (name: string, rows: number, cols = D, parts = ['']): Promise<Matrix> => {
+    const segments = parts.map((part) => ({ name: name + part, rows: rows / parts.length, dtype }));
+    return writeRandomMatrix(weights, { name, rows, cols, segments });
+  };
   const vector = (name: string, length: number, least = 0.5): Vector => {
     const next = seededRandom(name);
     return weights.vector(
@@ -73,30 +78,56 @@ export async function selfTestPlan(weights: Weights, testCase: SelfTestCaseName)
     );
   };
   const norm = (name: string, length = D): Norm => ({ weight: vector(name, length), eps: 1e-5 });
-  if (!draws(testCase)) {
-    const [heads, channels] = [3, d]; // with one key/value head
-    const gate = testCase === 'window';
-    const cols = (heads + 2) * d + (gate ? heads : 0);
-    const table = await matrix('table', 67, cols);
-    if (testCase === 'normAdd') {
-      const [w, post] = [await matrix('w', cols, cols), norm('post', cols)];
-      return recordPlan((op) => {
-        const x = op.embed(table);
-        return op.linear(w, x, { post, add: x });
-      });
-    }
-    const norms = [norm('q_norm', d), norm('k_norm', d)];
-    const kernel = vector('long_taps', channels * L);
-    const build = (op: Ops) => {
-      const attended = op.attend(
-        op.embed(table),
-        { kind: 'kv', layer: 0, kvHeads: 1, headDim: d },
-        { qNorm: norms[0], kNorm: norms[1], heads, rope: { theta: 1e6 }, ...(gate && { gate, window: 300 }) },
-      );
-      return op.shortConv(attended, kernel, { kind: 'conv', layer: 1, channels, length: L });
-    };
-    return recordPlan(build);
+  return { matrix, vector, norm };
+}
+
+/** For long prompts: attention and a convolution, a norm after a linear map, or a mixture of experts. */
+async function longPlan(
+  { matrix, vector, norm }: ReturnType<typeof randomTensors>,
+  testCase: SelfTestCaseName,
+): Promise<Plan> {
+  const [heads, channels] = [3, d]; // with one key/value head
+  const gate = testCase === 'window';
+  const cols = (heads + 2) * d + (gate ? heads : 0);
+  const table = await matrix('table', 67, cols);
+  if (testCase === 'normAdd') {
+    const [w, post] = [await matrix('w', cols, cols), norm('post', cols)];
+    return recordPlan((op) => {
+      const x = op.embed(table);
+      return op.linear(w, x, { post, add: x });
+    });
   }
+  if (testCase === 'experts') {
+    const I = 80;
+    const [E, all] = [EXPERTS.length, EXPERTS];
+    const router = await matrix('router', E, cols);
+    const [w1, w3] = [await matrix('w1', E * I, cols, all), await matrix('w3', E * I, cols, all)];
+    const w2 = await matrix('w2', E * cols, I, all);
+    const options = { norm: norm('norm', cols), bias: vector('b', E), top: 2, normalise: true, scale: 1 };
+    return recordPlan((op) => {
+      const x = op.embed(table);
+      return op.experts(router, { w1, w3, w2 }, x, { ...options, add: x });
+    });
+  }
+  const norms = [norm('q_norm', d), norm('k_norm', d)];
+  const kernel = vector('long_taps', channels * L);
+  const build = (op: Ops) => {
+    const attended = op.attend(
+      op.embed(table),
+      { kind: 'kv', layer: 0, kvHeads: 1, headDim: d },
+      { qNorm: norms[0], kNorm: norms[1], heads, rope: { theta: 1e6 }, ...(gate && { gate, window: 300 }) },
+    );
+    return op.shortConv(attended, kernel, { kind: 'conv', layer: 1, channels, length: L });
+  };
+  return recordPlan(build);
+}
+
+/** A conv layer, an attention layer and a head, as in LFM2; or a plan for long prompts. */
+export async function selfTestPlan(weights: Weights, testCase: SelfTestCaseName): Promise<Plan> {
+  const dtype = draws(testCase) ? testCase : 'F32';
+  const make = randomTensors(weights, dtype);
+  if (!draws(testCase)) return longPlan(make, testCase);
+  const { matrix, vector, norm } = make;
   const embed = await matrix('vocabulary', V);
   const inProj = await matrix('bcx', 3 * D);
   // two formats, as in many checkpoints: one dispatch over two parts
@@ -146,7 +177,8 @@ export async function runSelfTestCase(state: State, testCase: SelfTestCaseName):
   for (const { tokens: T } of promptsOf(testCase)) {
     const tokens = Uint32Array.from({ length: T }, () => next() % (draws(testCase) ? V : 67));
     for (let at = 0; at < T; at += prefillBatch) await state.prefill(tokens.slice(at, at + prefillBatch));
-    const logits = (await state.logits()).slice(draws(testCase) ? 0 : -d); // of the last token
+    // of the last token, but of all of them where none reads another
+    const logits = (await state.logits()).slice(draws(testCase) || testCase === 'experts' ? 0 : -d);
     const size = Math.sqrt(logits.reduce((sum, v) => sum + v * v, 0));
     const sign = seededRandom(`projection ${T}`);
     for (let i = 0; i < 2; i++)
@@ -223,7 +255,7 @@ async function findError(
     const state = await program.newState();
     const got = await runSelfTestCase(state, testCase);
     const wanted = SELF_TEST_GOLDEN[testCase];
-    const tolerance = f16Cache ? 2e-2 : 2e-3;
+    const tolerance = f16Cache && plan.nodes.some((node) => 'cache' in node) ? 2e-2 : 2e-3;
     const off = wanted.projections.findIndex((w, i) => !(Math.abs(got.projections[i] - w) <= tolerance));
     if (off >= 0)
       return `${promptsOf(testCase)[off >> 1].as}, ${testCase}: got ${got.projections[off]}, wanted ${wanted.projections[off]}`;
@@ -299,5 +331,6 @@ export function selfTestCases({ nodes }: Plan): SelfTestCaseName[] {
   const dtypes = nodes.flatMap(weightsOf).flatMap(({ segments }) => segments.map(({ dtype }) => dtype));
   const window = nodes.some((node) => 'qkv' in node && (node.gate || ('window' in node && node.window)));
   const found = new Set<string>([...dtypes, 'long', ...nodes.map(({ op }) => op), window ? 'window' : '']);
+  if (nodes.some((node) => 'chosen' in node)) found.add('experts');
   return (Object.keys(SELF_TEST_GOLDEN) as SelfTestCaseName[]).filter((one) => found.has(one));
 }

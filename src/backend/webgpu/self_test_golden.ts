@@ -4,7 +4,7 @@
 import type { Dtype } from '../../tensor/dtype';
 
 /** A weight format, or a plan for long prompts: `window` has attention with a window and gates. */
-export type SelfTestCaseName = Dtype | 'long' | 'normAdd' | 'window';
+export type SelfTestCaseName = Dtype | 'long' | 'normAdd' | 'window' | 'experts';
 
 /**
  * Two random projections of the logits, divided by their norm, after each prompt; and the tokens drawn after the last.
@@ -86,4 +86,5 @@ export const SELF_TEST_GOLDEN: Record<SelfTestCaseName, SelfTestOutput> = {
   long: { projections: [0.5064, 0.487, 0.0974, 0.008], drawn: [] },
   window: { projections: [0.341, -0.3921, -1.2461, 1.0377], drawn: [] },
   normAdd: { projections: [-0.5233, -0.4596, -0.238, -0.0538], drawn: [] },
+  experts: { projections: [-0.5077, 0.1045, 0.1779, 0.3624, -0.1564, -0.0027], drawn: [] },
 };

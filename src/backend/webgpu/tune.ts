@@ -188,8 +188,16 @@ async function createTuningEvaluator(
   const next = seededRandom('activations');
   // buffers are padded to 16 bytes
   const values = Float32Array.from({ length: widest + 3 }, () => next() / 2 ** 31 - 1);
-  const fill = (): void =>
+  const fill = (): void => {
     state.slots.forEach(({ buffer }) => device.queue.writeBuffer(buffer, 0, values, 0, buffer.size / 4));
+    // different experts, so that each reads its own weights
+    for (const { chosen } of plan.nodes.filter((node) => 'chosen' in node))
+      device.queue.writeBuffer(
+        state.slots[chosen.slot].buffer,
+        0,
+        Float32Array.from({ length: chosen.cols / 2 }, Number),
+      );
+  };
   fill();
   // with f16 a random word is two halves; the masked bits of their exponents keep them below 1
   const most =

@@ -13,6 +13,7 @@ vi.stubGlobal('GPUBufferUsage', { MAP_READ: 1, COPY_SRC: 4, COPY_DST: 8, UNIFORM
 vi.stubGlobal('GPUMapMode', { READ: 1 });
 
 const [V, D, H, K, d, L] = [2500, 192, 4, 2, 32, 3];
+const [E, I] = [3, 80];
 const PROMPT = 130;
 const BUCKETS = [8, 64, 128]; // of several tokens
 
@@ -71,14 +72,18 @@ function fakeDevice() {
 async function run() {
   const fake = fakeDevice();
   const { opened } = fake;
-  const matrix = async (name: string, rows: number, cols: number): Promise<Matrix> => {
-    const writer = createMatrixWriter(opened, { name, rows, cols, segments: [{ name, rows, dtype: 'F32' }] });
-    await writer.write(0, 0, new Uint8Array(4 * rows * cols));
+  const matrix = async (name: string, rows: number, cols: number, parts = 1): Promise<Matrix> => {
+    const segments = Array.from({ length: parts }, () => ({ name, rows: rows / parts, dtype: 'F32' as const }));
+    const writer = createMatrixWriter(opened, { name, rows, cols, segments });
+    for (let i = 0; i < parts; i++) await writer.write(i, 0, new Uint8Array((4 * rows * cols) / parts));
     return writer.finish();
   };
   const vector = (name: string, length: number) =>
     ({ name, length, region: wholeBuffer({ size: 4 * length } as GPUBuffer) }) as GpuWeightVector;
   const norm = (length: number) => ({ weight: vector('norm', length), eps: 1e-5 });
+  const router = await matrix('router', E, D);
+  const [w1, w3] = [await matrix('w1', E * I, D, E), await matrix('w3', E * I, D, E)];
+  const w2 = await matrix('w2', E * D, I, E);
   const [embed, inProj, qkv, out] = [
     await matrix('embed', V, D),
     await matrix('in', 3 * D, D),
@@ -86,7 +91,8 @@ async function run() {
     await matrix('out', D, H * d),
   ];
   const plan = recordPlan((op) => {
-    const x = op.embed(embed);
+    const input = op.embed(embed);
+    const x = op.experts(router, { w1, w3, w2 }, input, { norm: norm(D), top: 2, scale: 1, add: input });
     const y = op.shortConv(op.linear(inProj, x), vector('taps', D * L), {
       kind: 'conv',
       layer: 0,
@@ -162,8 +168,11 @@ describe('tiles', () => {
     expect(widths('embed')).toEqual([chunks(D, 4 * invocations('embed'))]);
     const tokens = Math.floor(number('attend_prefill', /const ROWS=(\d+)u/) / (H / K));
     expect(widths('attend_prefill')).toEqual(BUCKETS.map((T) => chunks(T, tokens)));
-    const [rows, columns] = [number('matmul', /(\d+)u\*wid\.x\+32u/), number('matmul', /(\d+)u\*wid\.y>=step\.count/)];
-    expect(widths('matmul')).toEqual([...new Set([D, (H + 2 * K) * d, 3 * D].map((n) => chunks(n, rows)))]);
+    expect(widths('sum_experts')).toEqual([chunks(D, invocations('sum_experts'))]);
+    const [rows, columns] = [number('matmul', /(\d+)u\*wid\.x\+32u/), number('lib/tile_tokens', /(\d+)u\*tile\)/)];
+    expect(widths('matmul')).toEqual([...new Set([E, D, (H + 2 * K) * d, 3 * D].map((n) => chunks(n, rows)))]);
+    expect(widths('experts_matmul')).toEqual([I, D].map((n) => chunks(n, rows)));
+    expect(number('select_experts', /\+63u\)\/(\d+)u/)).toBe(columns);
     expect(Math.max(...grids('matmul').map(([, y]) => y))).toBe(chunks(Math.max(...BUCKETS), columns));
     for (const label of ['process_logits', 'softmax_histogram'])
       expect(widths(label)).toEqual([chunks(V, number(label, /group\.x\*(\d+)u/))]);
