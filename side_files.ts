@@ -1,11 +1,11 @@
 /** The side files of the library: parts of the engine that are not in its file (src/modules/). */
-export const SIDE_FILES = ['tools', 'encoders', 'conversations'] as const;
+export const SIDE_FILES = ['tools', 'encoders', 'conversations', 'memory64'] as const;
 
 /**
- * Those that bring kernels: a folder of WGSL files in shaders/, and a build of the C kernels with a macro of their
- * name. Each has virtual modules of its own, as 'virtual:rivulet-shaders/encoders'.
+ * Those that bring kernels: a folder of WGSL files in shaders/, if there is one, and a build of the C kernels
+ * (kernels/build.ts). Each has virtual modules of its own, as 'virtual:rivulet-shaders/encoders'.
  */
-export const KERNEL_SIDE_FILES = ['encoders'] as const;
+export const KERNEL_SIDE_FILES = ['encoders', 'memory64'] as const;
 
 export type KernelSideFile = (typeof KERNEL_SIDE_FILES)[number];
 

@@ -21,6 +21,7 @@ const VARIANTS: [string, BackendOptions][] = [
   ['wasm relaxed, 1 thread', { backend: 'wasm', variant: 'relaxed', threads: 1 }],
   ['wasm relaxed, 2 threads', { backend: 'wasm', variant: 'relaxed', threads: 2 }],
   ['wasm relaxed, 2 threads, exact', { backend: 'wasm', variant: 'relaxed', threads: 2, exact: true }],
+  ['wasm, 2 threads, 64-bit memory', { backend: 'wasm', threads: 2, memory64: true }],
   ['wasm simd, 1 thread, exact', { backend: 'wasm', variant: 'simd', threads: 1, exact: true }],
   ['webgpu, subgroups', { backend: 'webgpu', subgroups: true }],
   ['webgpu, no subgroups, f32 cache', { backend: 'webgpu', subgroups: false, f16: false }],

@@ -14,11 +14,13 @@ const files = ['tiny-Q4_0.gguf', 'tiny-Q4_K_M.gguf'];
 
 const upTo = (longest: number): Feed[] => [{ chunk: WHOLE, longest }];
 
-async function holds(options: VerifyOptions): Promise<void> {
+async function linesOf(options: VerifyOptions): Promise<Line[]> {
   const lines: Line[] = [];
   expect(await verify(options, (line) => lines.push(line))).toEqual([]);
   expect(lines.length).toBeGreaterThan(0);
+  return lines;
 }
+const holds = async (options: VerifyOptions): Promise<void> => void (await linesOf(options));
 
 /** prompts in one piece, in threes and one by one; the software adapter takes minutes for the long ones */
 const WASM_FEEDS: Feed[] = [{ chunk: WHOLE }, { chunk: 3, longest: 33 }, { chunk: 1, longest: 33 }];
@@ -44,6 +46,11 @@ it.each([
 ] as const)('%s gives the expected logits, whatever the pieces of the prompt', { tags: 'chromium' }, (_, options) =>
   holds({ ...options, expected, files }),
 );
+
+it('64-bit memory gives the bits of 32-bit memory', { tags: 'chromium' }, async () => {
+  const options: VerifyOptions = { backend: 'wasm', threads: 2, feeds: WASM_FEEDS, expected, files };
+  expect(await linesOf({ ...options, memory64: true })).toEqual(await linesOf(options));
+});
 
 it('webgpu in Firefox', FIREFOX_WEBGPU, () =>
   holds({ backend: 'webgpu', browser: 'firefox', expected, files, feeds: upTo(33) }),

@@ -24,6 +24,7 @@ const WEBGPU: BackendOptions = { backend: 'webgpu', stays: true };
 
 describe('wasm', { tags: 'chromium' }, () => suite(chromium, WASM, MANY));
 describe('wasm, exact', { tags: 'chromium' }, () => suite(chromium, { ...WASM, exact: true }, SOME));
+describe('wasm, 64-bit memory', { tags: 'chromium' }, () => suite(chromium, { ...WASM, memory64: true }, SOME));
 describe('webgpu', { tags: 'chromium' }, () => suite(chromium, WEBGPU, MANY));
 describe('webgpu, f32 cache', { tags: 'chromium' }, () => suite(chromium, { ...WEBGPU, f16: false }, SOME));
 describe('Firefox, webgpu', FIREFOX_WEBGPU, () => suite(firefox, WEBGPU, SOME));

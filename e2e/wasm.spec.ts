@@ -54,6 +54,12 @@ it.each(['relaxed', 'simd'] as const)(
   },
 );
 
+it('every case has the same bits with 64-bit memory, shared or not', async () => {
+  const wanted = await call(isolated, 'bits', { threads: 2 });
+  expect(await call(isolated, 'bits', { threads: 2, memory64: true }), 'shared').toEqual(wanted);
+  expect(await call(plain, 'bits', { memory64: true }), 'not isolated').toEqual(wanted);
+});
+
 it('measures how many threads help', async () => {
   const info = await call(isolated, 'info', {}, { steps: 20 });
   expect(info.isolated).toBe(true);

@@ -11,6 +11,7 @@ declare module 'virtual:rivulet-kernels' {
   export const modules: import('./backend/wasm/module').PackedKernels;
   /** what kernels/plan.h and kernels/linear.h declare: the fields of structs for src/backend/struct.ts, … */
   export const Op: string;
+  export const Page: string;
   export const Plan: string;
   export const Sampling: string;
   export const ThreadPool: string;
@@ -30,6 +31,18 @@ declare module 'virtual:rivulet-kernels' {
 declare module 'virtual:rivulet-kernels/encoders' {
   /** the same sources built with -DENCODERS; empty if that changes nothing */
   export const modules: Partial<import('./backend/wasm/module').PackedKernels>;
+}
+
+declare module 'virtual:rivulet-kernels/memory64' {
+  /** the same sources with the ops of encoders for 64-bit memory, in the relaxed variant alone */
+  export const modules: import('./backend/wasm/module').PackedKernels;
+  /** as above, with pointers of 8 bytes */
+  export const Op: string;
+  export const Page: string;
+  export const Plan: string;
+  export const Sampling: string;
+  export const ThreadPool: string;
+  export const Weight: string;
 }
 
 declare module 'virtual:rivulet-shaders' {

@@ -23,6 +23,7 @@ import { freeBufferNow } from '../../src/store/buffer_references';
 import { blobSource, type ByteSource } from '../../src/store/byte_source';
 import { withExpertChoices, type ExpertChoices } from '../expert_choices';
 import { stateCases, stateProgram } from '../state_cases';
+import { checkAbove4GiB, openAbove4GiB } from './memory64';
 import { compare, macsPerToken, time, weightBytesOf, type Difference } from '../measure';
 
 export interface BackendOptions {
@@ -30,6 +31,8 @@ export interface BackendOptions {
   threads?: number;
   variant?: 'simd' | 'relaxed';
   exact?: boolean;
+  /** WASM: 64-bit memory, and addresses above 4 GiB alone */
+  memory64?: boolean;
   subgroups?: boolean;
   f16?: boolean;
   tuning?: WebGpuOptions['tuning'];
@@ -40,8 +43,9 @@ export interface BackendOptions {
   stays?: boolean;
 }
 
-export async function open({ backend, stays, ...options }: BackendOptions): Promise<Backend> {
+export async function open({ backend, stays, memory64, ...options }: BackendOptions): Promise<Backend> {
   if (backend === 'reference') return openReferenceBackend();
+  if (memory64) return openAbove4GiB(options);
   if (backend === 'wasm') return (await import('../../src/backend/wasm/backend')).openWasmBackend(options);
   const adapter = stays ? await (await import('./devices')).keepingAdapter() : undefined;
   return (await import('../../src/backend/webgpu/backend')).openWebGpuBackend({
@@ -89,6 +93,7 @@ const probe = {
     await backend.reserve(64 << 20);
     try {
       const got = await runConformanceCase(one, backend);
+      checkAbove4GiB(backend);
       return wanted.map((w, i) => compare(name, w, got[i]));
     } finally {
       await backend.dispose();
@@ -100,7 +105,9 @@ const probe = {
     const backend = await open(options);
     await backend.reserve(64 << 20);
     try {
-      return await stateCases(seeds)[name](await stateProgram(backend), backend);
+      const wrong = await stateCases(seeds)[name](await stateProgram(backend), backend);
+      checkAbove4GiB(backend);
+      return wrong;
     } finally {
       await backend.dispose();
     }
@@ -121,7 +128,8 @@ const probe = {
       await Promise.all(sources.map((source) => (typeof source === 'string' ? remote(source) : blobSource(source)))),
     );
     const backend = await open(options);
-    await backend.reserve(checkpoint.bytes);
+    await import('../../src/modules/memory64'); // what the page gets for a model that needs it
+    await backend.reserve(checkpoint.memoryBytes);
     const weights = await loadWeights(checkpoint, backend, () => undefined);
     const plan = recordModel(checkpoint, weights);
     const state = await firstState(backend, plan, compile);

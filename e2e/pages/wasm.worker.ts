@@ -6,14 +6,16 @@ import { recordPlan } from '../../src/backend/plan';
 import { writeRandomMatrix } from '../../src/backend/random_weights';
 import { GREEDY_SAMPLING } from '../../src/backend/sampling';
 import { openWasmBackend, type WasmOptions } from '../../src/backend/wasm/backend';
+import { checkAbove4GiB, openAbove4GiB } from './memory64';
 
 const page = {
   /** FNV-1a hashes of the bits of every output of one case, or of all cases. */
-  async bits(options: WasmOptions, name?: string): Promise<Record<string, number>> {
+  async bits(options: WasmOptions & { memory64?: boolean }, name?: string): Promise<Record<string, number>> {
     const hashes: Record<string, number> = {};
     for (const one of CONFORMANCE_CASES.filter((c) => !name || c.name === name)) {
-      const backend = await openWasmBackend(options);
+      const backend = await (options.memory64 ? openAbove4GiB : openWasmBackend)(options);
       const outcomes = await runConformanceCase(one, backend);
+      checkAbove4GiB(backend);
       await backend.dispose();
       for (const { run, values } of outcomes) {
         let hash = 2166136261;

@@ -9,7 +9,7 @@ import {
   type LinearKernelInstance,
 } from '../../src/backend/wasm/linear_check';
 import { loadKernelModule, type SimdVariant } from '../../src/backend/wasm/module';
-import { WEIGHT } from '../../src/backend/wasm/structs';
+import { STRUCTS } from '../../src/backend/wasm/structs';
 import { DTYPES, type Dtype } from '../../src/tensor/dtype';
 import { simpleRowBytes, simplify } from '../../src/tensor/nibbles';
 import type { Job, Timed } from './wasm_linear_worker';
@@ -125,7 +125,7 @@ export async function measure({
     const size = c.packed_size(format, rows, cols);
     const source = simplify(dtype, randomWeightRowsWithSubnormals(dtype, rows, cols, next));
     const [data, src] = [alloc(size), alloc(source.length)];
-    WEIGHT.write({ u32: new Uint32Array(memory.buffer) }, w, { format, rows, cols, data });
+    STRUCTS.WEIGHT.write({ u32: new Uint32Array(memory.buffer) }, w, { format, rows, cols, data });
     new Uint8Array(memory.buffer, src, source.length).set(source);
     let packing = Infinity;
     const [slice, bytes] = [64, simpleRowBytes(dtype, cols)];

@@ -16,6 +16,8 @@ export interface BenchOptions {
   backend: 'wasm' | 'webgpu';
   threads?: number;
   variant?: 'simd' | 'relaxed';
+  /** WASM with 64-bit memory, which a model that does not fit in 4 GiB gets in any case */
+  memory64?: boolean;
   prompt: number;
   gen: number;
   runs: number;
@@ -72,7 +74,7 @@ export async function bench(o: BenchOptions): Promise<BenchResult> {
     const loaded = await probe.run(
       (p, a) => p.load((window as unknown as ProbeWindow).chosen(), a.options, a.compile),
       {
-        options: { backend: o.backend, threads: o.threads, variant: o.variant },
+        options: { backend: o.backend, threads: o.threads, variant: o.variant, memory64: o.memory64 },
         compile: {
           contextLength: Math.max(o.position, o.prompt, ...(o.further ?? [])) + o.gen + 8,
           prefillBatch: o.chunk,
@@ -149,6 +151,7 @@ async function main(): Promise<void> {
       backend: oneOf(['wasm', 'webgpu'], 'the backend to measure', 'wasm'),
       threads: whole('threads of the WASM backend', undefined, 1),
       variant: oneOf(['simd', 'relaxed'], 'kernels of the WASM backend'),
+      memory64: flag('WASM with 64-bit memory for a model of any size'),
       prompt: whole('tokens of the prompt', 128, 1),
       gen: whole('tokens to generate', 64, 1),
       runs: whole('how often to measure', 3, 1),

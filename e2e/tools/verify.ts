@@ -83,6 +83,8 @@ export interface VerifyOptions {
   backend: BackendName;
   threads?: number;
   exact?: boolean;
+  /** WASM in a page: with 64-bit memory */
+  memory64?: boolean;
   /** default all */
   files?: readonly string[];
   /**
@@ -266,7 +268,7 @@ async function loadInPage(
   options: VerifyOptions,
   contextLength: number,
 ): Promise<Loaded> {
-  const { backend, threads, exact, variant, subgroups, int8 } = options;
+  const { backend, threads, exact, memory64, variant, subgroups, int8 } = options;
   const urls = files.map((file) => `${probe.origin}/expected/${file.replaceAll('\\', '/')}`);
   const { info, config } = await probe.run((p, a) => p.load(a.urls, a.options, a.compile), {
     urls,
@@ -274,6 +276,7 @@ async function loadInPage(
       backend,
       threads,
       exact,
+      memory64,
       variant,
       subgroups,
       tuning: int8 ? { int8Activations: true } : undefined,

@@ -8,7 +8,7 @@ import { loadScriptBeside } from '../script_beside';
 import { version } from '../worker?script';
 import { trustedUrl } from './trusted_url';
 
-export type SideFile = 'tools' | 'encoders' | 'conversations';
+export type SideFile = 'tools' | 'encoders' | 'conversations' | 'memory64';
 
 /**
  * set by the build of rivulet.js: the name under which a side file of the same version leaves its text in
@@ -35,6 +35,7 @@ const MODULES: Record<SideFile, () => Promise<{ default: string; version: string
   tools: () => import('../modules/tools?script'),
   encoders: () => import('../modules/encoders?script'),
   conversations: () => import('../modules/conversations?script'),
+  memory64: () => import('../modules/memory64?script'),
 };
 
 async function fromModule(name: SideFile): Promise<string> {
@@ -64,7 +65,7 @@ const sideFileText = (name: SideFile): Promise<string> =>
 
 /**
  * Runs a call that starts a worker with the texts of these side files, and again if its model needs another one
- * (src/model/architecture.ts).
+ * (src/model/architecture.ts, src/backend/wasm/module.ts).
  * @throws SourceError if a side file does not load; what the call throws
  */
 export async function withSideFiles<T>(names: SideFile[], call: (texts: string[]) => Promise<T>): Promise<T> {

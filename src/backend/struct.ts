@@ -19,8 +19,8 @@ export interface StructLayout {
 }
 
 /**
- * @param text of the fields as in WGSL, 'position:u32,eps:f32' (u32 may be left out). Each stands for a word of 4
- * bytes; padding, and words that continue a field, are empty
+ * @param text of the fields as in WGSL, 'position:u32,eps:f32' (u32 may be left out); u64 are addresses of 64-bit
+ * memory. Each stands for a word of 4 bytes; padding, and words that continue a field, are empty
  */
 export function structLayout(text: string): StructLayout {
   const words = text.split(',').map((word) => word.split(':'));
@@ -32,9 +32,13 @@ export function structLayout(text: string): StructLayout {
   const write: StructLayout['write'] = (views, address, values) => {
     for (const field in values) {
       const at = find(field);
-      const view = views[(words[at][1] ?? 'u32') as 'u32'];
+      const value = values[field];
+      if (value === undefined) continue;
+      const [, type = 'u32'] = words[at];
+      const view = views[(type === 'u64' ? 'u32' : type) as 'u32'];
       const index = (address + 4 * at) / view.BYTES_PER_ELEMENT;
-      view[index] = values[field] ?? view[index];
+      view[index] = value; // of an address its low word, since the view takes it modulo 2^32
+      if (type === 'u64') view[index + 1] = value / 2 ** 32;
     }
   };
   return {

@@ -9,10 +9,10 @@ export { GREEDY_SAMPLING } from '../backend/sampling';
 export { StateCursor } from '../backend/state_cursor';
 export { allocatedBytes, WasmHeap } from '../backend/wasm/memory';
 export { attentionFields, convolutionFields, registerWasmLowerings, reserveCaches } from '../backend/wasm/lower';
-export { registerKernels } from '../backend/wasm/module';
+export { packedBytes, registerKernels, registerKernels64 } from '../backend/wasm/module';
 export { createWasmProgram } from '../backend/wasm/program';
 export { createWasmState, sizeOf } from '../backend/wasm/state';
-export { WEIGHT } from '../backend/wasm/structs';
+export { kernelStructs } from '../backend/wasm/structs';
 export { createBufferGroup } from '../backend/webgpu/buffer_group';
 export {
   cacheRegions,

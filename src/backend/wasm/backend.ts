@@ -7,10 +7,17 @@ import { ROW_SLICE_MULTIPLE, type Backend, type BackendInfo } from '../backend';
 import { matricesOf, shareRead, type PlanNode } from '../plan';
 import { setFasterAccumulatorWidth } from './accumulator_width';
 import type { PagedMatrix } from './expert_cache';
-import { createWasmMemory, MAX_BYTES, WasmHeap } from './memory';
-import { loadKernelModule, instantiateKernels, type KernelExports, type SimdVariant } from './module';
+import { createWasmMemory, WasmHeap } from './memory';
+import {
+  instantiateKernels,
+  KERNELS_32,
+  kernelsFor,
+  loadKernelModule,
+  packedBytes,
+  type KernelExports,
+  type SimdVariant,
+} from './module';
 import { createWasmProgram } from './program';
-import { WEIGHT } from './structs';
 import { ThreadPool, whyNoThreads } from './threads';
 
 export interface WasmOptions {
@@ -82,13 +89,19 @@ export async function openWasmBackend({
   function start(bytes: number): WasmInstance {
     check();
     if (instance) return instance;
-    const memory = createWasmMemory(bytes, shared);
-    const kernels = instantiateKernels(module, memory);
-    const heap = new WasmHeap(memory, kernels.__heap_base.value as number);
+    const build = kernelsFor(bytes, variant);
+    const memory = createWasmMemory(bytes, shared, build);
+    const code = build === KERNELS_32 ? module : loadKernelModule(shared, variant, build.modules).module;
+    if (code !== module) {
+      info.variant += ' 64-bit';
+      info.notes.push('The model does not fit in 4 GB: WASM uses 64-bit memory.');
+    }
+    const kernels = instantiateKernels(code, memory, build);
+    const heap = new WasmHeap(memory, Number(kernels.__heap_base.value), build);
     setFasterAccumulatorWidth(kernels, heap);
     const startBytes = heap.used;
     const pool = new ThreadPool(kernels, heap);
-    const started = pool.start(maxThreads, module);
+    const started = pool.start(maxThreads, code);
     instance = { heap, kernels, pool, started, startBytes };
     return instance;
   }
@@ -96,11 +109,11 @@ export async function openWasmBackend({
   /** Allocates the Weight structs of a matrix, without data, and tells how many bytes each has. */
   function describe({ name, cols, segments }: Matrix): { weights: number; sizes: number[] } {
     const { heap, kernels } = start(0);
+    const { WEIGHT } = heap.build.structs;
     const weights = heap.alloc(segments.length * WEIGHT.bytes, name);
     const sizes = segments.map(({ rows, dtype }, i) => {
-      const format = DTYPES[dtype].ggml;
-      WEIGHT.write(heap, weights + i * WEIGHT.bytes, { format, rows, cols, data: 0 });
-      return kernels.packed_size(format, rows, cols) >>> 0;
+      WEIGHT.write(heap, weights + i * WEIGHT.bytes, { format: DTYPES[dtype].ggml, rows, cols, data: 0 });
+      return packedBytes(kernels, dtype, rows, cols);
     });
     return { weights, sizes };
   }
@@ -133,11 +146,19 @@ export async function openWasmBackend({
 
   return {
     info,
-    limits: { prefillBatch: 64, decodesInFlight: 1, decodeSteps: 1, memory: MAX_BYTES },
+    limits: {
+      prefillBatch: 64,
+      decodesInFlight: 1,
+      decodeSteps: 1,
+      get memory() {
+        return (instance?.heap.build ?? KERNELS_32).maxBytes;
+      },
+    },
     reserve: (bytes) => void start(bytes),
 
     matrix(spec) {
       const { heap } = start(0);
+      const { WEIGHT } = heap.build.structs;
       const { weights, sizes } = describe(spec);
       const segments = spec.segments.map(({ rows, dtype }, i) => {
         WEIGHT.write(heap, weights + i * WEIGHT.bytes, { data: heap.alloc(sizes[i], spec.name) });
@@ -180,6 +201,7 @@ export async function openWasmBackend({
     },
 
     pagedMatrix(spec, read) {
+      const { WEIGHT } = start(0).heap.build.structs;
       const { weights, sizes } = describe(spec);
       const handle: Matrix = { ...spec };
       const load: PagedMatrix['load'] = async (segment) => {

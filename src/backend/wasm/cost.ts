@@ -3,18 +3,17 @@
  * and counts what is asked of it.
  */
 import { KV_PAGE_POSITIONS } from 'virtual:rivulet-kernels';
-import { DTYPES } from '../../tensor/dtype';
 import type { PlanSizes } from '../backend';
 import type { WasmBackend } from './backend';
 import { allocatedBytes, WasmHeap } from './memory';
+import { packedBytes, type KernelBuild } from './module';
 import { createWasmProgram } from './program';
-import { WEIGHT } from './structs';
 import type { ThreadPool } from './threads';
 
 /** Every address is 0, and what is written is lost. */
 class CountingHeap extends WasmHeap {
-  constructor() {
-    super(new WebAssembly.Memory({ initial: 0 }), 0);
+  constructor(build: KernelBuild) {
+    super(new WebAssembly.Memory({ initial: 0 }), 0, build);
   }
   override alloc(bytes: number): number {
     this.used += allocatedBytes(bytes);
@@ -26,17 +25,17 @@ class CountingHeap extends WasmHeap {
 }
 
 export function wasmSizes(internals: ReturnType<WasmBackend['internals']>): PlanSizes {
-  const { kernels, maxThreads, startBytes, exact, pool } = internals;
+  const { kernels, maxThreads, startBytes, exact, pool, heap: { build } } = internals; // prettier-ignore
   return {
     matrix: ({ cols, segments }) =>
       segments.reduce(
-        (sum, { rows, dtype }) => sum + allocatedBytes(kernels.packed_size(DTYPES[dtype].ggml, rows, cols) >>> 0),
-        allocatedBytes(WEIGHT.bytes * segments.length),
+        (sum, { rows, dtype }) => sum + allocatedBytes(packedBytes(kernels, dtype, rows, cols)),
+        allocatedBytes(build.structs.WEIGHT.bytes * segments.length),
       ),
     vector: ({ length }) => allocatedBytes(4 * length + 16),
     empty: startBytes + pool.bytes,
     async compiled(plan, options) {
-      const heap = new CountingHeap();
+      const heap = new CountingHeap(build);
       const program = await createWasmProgram(plan, options, {
         heap,
         kernels,

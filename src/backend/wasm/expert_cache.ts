@@ -7,7 +7,6 @@ import { fail } from '../../errors';
 import type { Plan } from '../plan';
 import type { LoweredPlan, WeightAddressLookup } from './lower';
 import { megabytes, type WasmHeap } from './memory';
-import { WEIGHT } from './structs';
 
 /** A matrix whose segments, one for each expert, are read when a token needs them. */
 export interface PagedMatrix {
@@ -24,6 +23,8 @@ interface Layer {
   matrices: PagedMatrix[];
   /** address of the clocks of their last uses, u32 [E] */
   lastUsed: number;
+  /** those in memory */
+  readonly present: Set<number>;
 }
 
 interface Frame {
@@ -55,7 +56,7 @@ export class ExpertCache {
       const next = nodes[i + 1];
       if (node.op !== 'expertsSwiglu' || next.op !== 'expertsLinear') return;
       const matrices = [node.w1, node.w3, next.w].flatMap((matrix) => at.paged(matrix) ?? []);
-      if (matrices.length) this.layers.set(i, { matrices, lastUsed: list[i].lastUsed! });
+      if (matrices.length) this.layers.set(i, { matrices, lastUsed: list[i].lastUsed!, present: new Set() });
     });
     const all = [...this.layers.values()];
     const most = Math.max(...all.map(({ matrices: [{ bytes }] }) => bytes.length));
@@ -84,7 +85,7 @@ export class ExpertCache {
   async load(op: number, chosen: Iterable<number>): Promise<void> {
     const layer = this.layers.get(op)!;
     const wanted = new Set(chosen);
-    const missing = [...wanted].filter((e) => this.dataOf(layer.matrices[0], e) === 0);
+    const missing = [...wanted].filter((e) => !layer.present.has(e));
     this.stats.misses += missing.length;
     const next = async (): Promise<void> => {
       for (let expert = missing.shift(); expert !== undefined; expert = missing.shift())
@@ -105,6 +106,7 @@ export class ExpertCache {
       }
       const read = await Promise.all(layer.matrices.map((matrix) => matrix.load(expert)));
       this.stats.bytesRead += read.reduce((a, b) => a + b, 0);
+      layer.present.add(expert);
     } catch (error) {
       this.empty(frame);
       throw error;
@@ -129,14 +131,12 @@ export class ExpertCache {
 
   private empty(frame: Frame): void {
     for (const matrix of frame.layer!.matrices) this.setData(matrix, frame.expert, 0);
+    frame.layer!.present.delete(frame.expert);
     frame.layer = undefined;
   }
 
-  private dataOf({ weights }: PagedMatrix, expert: number): number {
-    return this.heap.u32[(weights + expert * WEIGHT.bytes + WEIGHT.offset('data')) / 4];
-  }
-
   private setData({ weights }: PagedMatrix, expert: number, data: number): void {
+    const { WEIGHT } = this.heap.build.structs;
     WEIGHT.write(this.heap, weights + expert * WEIGHT.bytes, { data });
   }
 

@@ -7,8 +7,7 @@ import type { SamplingParams } from '../sampling';
 import { cursorLimits, type CursorLimits } from '../state_cursor';
 import { lowerPlanToWasmOps, type LoweredPlan, type LoweringTarget } from './lower';
 import { ExpertCache } from './expert_cache';
-import { MAX_BYTES, type HeapScope, type WasmHeap } from './memory';
-import { PLAN, SAMPLING } from './structs';
+import type { HeapScope, WasmHeap } from './memory';
 import { fastestThreadCount, type ThreadPool } from './threads';
 
 const tileFloats = (prefillBatch: number): number => Math.max(64 * prefillBatch, 512);
@@ -86,7 +85,7 @@ export class Interpreter {
     const scratchBytes = preparedBytes + align(experts.rows * 4) + 2 * tile * 4;
     const floats = Math.ceil(experts.floats / 32) * 32;
     this.timesAddress = alloc(2 * (lowered.count + 1) * 8, 'the profile');
-    this.header = alloc(PLAN.bytes, 'the plan');
+    this.header = alloc(heap.build.structs.PLAN.bytes, 'the plan');
     this.mask = alloc(Math.ceil(V / 32) * 4, 'the mask');
     this.set({
       first: 0,
@@ -112,7 +111,7 @@ export class Interpreter {
     if (!lowered.list.some(({ lastUsed }) => lastUsed)) return;
     const pages = Math.ceil(contextLength / KV_PAGE_POSITIONS);
     const other = heap.used + lowered.ringBytes + pages * lowered.pageBytes; // one state with a full context
-    const budget = Math.min(memoryBudget ?? Infinity, MAX_BYTES);
+    const budget = Math.min(memoryBudget ?? Infinity, heap.build.maxBytes);
     this.experts = new ExpertCache(heap, plan, lowered, context.at, { budget, other });
   }
 
@@ -190,7 +189,7 @@ export class Interpreter {
     for (;;) {
       this.set({ first, end, stopped: end });
       this.context.pool.runStep(header, this.threads);
-      first = heap.u32[(header + PLAN.offset('stopped')) / 4];
+      first = heap.u32[(header + heap.build.structs.PLAN.offset('stopped')) / 4];
       if (!experts || first === end) return;
       const { chosen } = nodes[first] as NodeOf<'expertsSwiglu'>;
       const rows = this.rowsOf(chosen, chosen.rows === 1 ? 1 : T);
@@ -204,7 +203,7 @@ export class Interpreter {
   /** Of a program with paged experts. */
   paging(): PagingStats | undefined {
     const { experts, heap, header, tokensRead } = this;
-    const uses = heap.u32[(header + PLAN.offset('expertUses')) / 4];
+    const uses = heap.u32[(header + heap.build.structs.PLAN.offset('expertUses')) / 4];
     return experts && { ...experts.stats, uses, tokens: tokensRead[0] + tokensRead[1] };
   }
 
@@ -249,6 +248,7 @@ export class Interpreter {
       bias: values,
       mask: s.mask ? mask : 0,
     };
+    const { PLAN, SAMPLING } = heap.build.structs;
     SAMPLING.write(heap, this.header + PLAN.offset('sampling'), { ...s, ...derived });
   }
 
@@ -273,6 +273,7 @@ export class Interpreter {
   }
 
   private set(values: Record<string, number>): void {
+    const { PLAN } = this.heap.build.structs;
     PLAN.write(this.heap, this.header, values);
   }
 }

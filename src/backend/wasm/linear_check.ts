@@ -6,7 +6,9 @@ import { dequantize } from '../../tensor/dequant';
 import { DTYPES, type Dtype } from '../../tensor/dtype';
 import { simpleRowBytes, simplify } from '../../tensor/nibbles';
 import { randomTestWeightRows } from '../random_weights';
-import { WEIGHT } from './structs';
+import { STRUCTS } from './structs';
+
+const { WEIGHT } = STRUCTS;
 
 /** values between the rows of y, which the kernels must not change */
 const ROW_PADDING = 3;

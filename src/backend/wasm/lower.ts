@@ -20,7 +20,6 @@ import {
 import type { PagedMatrix } from './expert_cache';
 import type { HeapScope, WasmHeap } from './memory';
 import type { KernelExports } from './module';
-import { OP } from './structs';
 
 /** fields of the C struct Op; those that are absent are 0 */
 export type Op = Record<string, number | undefined>;
@@ -248,7 +247,7 @@ export function lowerPlanToWasmOps(
   target: LoweringTarget,
 ): LoweredPlan {
   checkOps(plan, LOWERINGS, 'WASM');
-  const { heap, kernels, at } = target;
+  const { heap, heap: { build: { structs: { OP } } }, kernels, at } = target; // prettier-ignore
   const slots = plan.slots.map(({ rows, cols }) =>
     scope.alloc((rows === 1 ? 1 : prefillBatch) * cols * 4 + 16, 'activations'),
   );

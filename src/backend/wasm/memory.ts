@@ -1,9 +1,8 @@
 /** The WebAssembly.Memory of a backend: its maximum size, and an allocator for it. */
 import { fail } from '../../errors';
+import { KERNELS_32, type KernelBuild } from './module';
 
 const WASM_PAGE_BYTES = 65536;
-/** most bytes of a memory */
-export const MAX_BYTES = 2 ** 32;
 const ALIGNMENT = 64;
 const MIN_GROWTH = 4 << 20;
 
@@ -15,20 +14,22 @@ const CURE = 'Use a smaller model, a smaller quantization or a shorter context.'
  * than 4 GB: then it tries again with less room for the context.
  * @throws MemoryError
  */
-export function createWasmMemory(bytes: number, shared: boolean): WebAssembly.Memory {
-  if (bytes > MAX_BYTES - (64 << 20))
+export function createWasmMemory(bytes: number, shared: boolean, build: KernelBuild): WebAssembly.Memory {
+  const { maxBytes, address, toWasm } = build;
+  if (bytes > maxBytes - (64 << 20))
     fail('MemoryError', {
       what: 'The model does not fit in WebAssembly memory',
       got: megabytes(bytes),
-      wanted: `less than ${megabytes(MAX_BYTES)}`,
+      wanted: `less than ${megabytes(maxBytes)}${build === KERNELS_32 ? '; only 64-bit memory with relaxed SIMD has more' : ''}`,
       cure: CURE,
     });
   let cause: unknown;
-  for (const headroom of [MAX_BYTES, 2 ** 31, 2 ** 30, 2 ** 29, 2 ** 28]) {
-    const maximum = Math.min(MAX_BYTES, Math.ceil(bytes * 1.25) + headroom) / WASM_PAGE_BYTES;
+  for (const headroom of [maxBytes, 2 ** 31, 2 ** 30, 2 ** 29, 2 ** 28]) {
+    const maximum = Math.min(maxBytes, Math.ceil(bytes * 1.25) + headroom) / WASM_PAGE_BYTES;
     const initial = Math.min(maximum, Math.ceil((bytes * 1.125 + 2 * MIN_GROWTH) / WASM_PAGE_BYTES));
     try {
-      return new WebAssembly.Memory({ initial, maximum: Math.floor(maximum), shared });
+      const pages = { initial: toWasm(initial), maximum: toWasm(Math.floor(maximum)) };
+      return new WebAssembly.Memory({ ...pages, address, shared } as WebAssembly.MemoryDescriptor);
     } catch (error) {
       cause = error;
     }
@@ -59,6 +60,7 @@ export class WasmHeap {
   constructor(
     readonly memory: WebAssembly.Memory,
     base: number,
+    readonly build: KernelBuild,
   ) {
     const start = align(base);
     this.used = this.untouched = start;
@@ -141,7 +143,7 @@ export class WasmHeap {
     const tail = last && last.address + last.size === end ? last : undefined;
     const missing = size - (tail?.size ?? 0);
     const grow = (bytes: number): number => (
-      this.memory.grow(Math.ceil(bytes / WASM_PAGE_BYTES)),
+      this.memory.grow(this.build.toWasm(Math.ceil(bytes / WASM_PAGE_BYTES)) as number),
       this.memory.buffer.byteLength - end
     );
     let grown: number;
@@ -156,7 +158,7 @@ export class WasmHeap {
           {
             what: `There is no WASM memory for ${what}`,
             got: `${megabytes(end)} in use and ${megabytes(missing)} more`,
-            wanted: `less than ${megabytes(MAX_BYTES)} and as much as the browser allows`,
+            wanted: `less than ${megabytes(this.build.maxBytes)} and as much as the browser allows`,
             cure: CURE,
           },
           error,

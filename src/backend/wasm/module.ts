@@ -1,7 +1,10 @@
 /** Loads the compiled kernels: selects the variant that the browser supports, and instantiates it over a memory. */
 import { modules } from 'virtual:rivulet-kernels';
-import { fail } from '../../errors';
+import { fail, RivuletError } from '../../errors';
+import { DTYPES, type Dtype } from '../../tensor/dtype';
+import { ROW_SLICE_MULTIPLE } from '../backend';
 import { createUnpacker, fromBase64 } from '../unpack';
+import { STRUCTS, type KernelStructs } from './structs';
 
 /** The instruction set of the kernels: plain WASM SIMD, or with relaxed SIMD. */
 export type SimdVariant = 'simd' | 'relaxed';
@@ -9,14 +12,12 @@ export type SimdVariant = 'simd' | 'relaxed';
 /** Both modules in the form of the bundle (kernels/build.ts), the relaxed one first, and the bytes of each. */
 export interface PackedKernels {
   text: string;
+  /** 0: there is none */
   simd: number;
   relaxed: number;
 }
 
-/**
- * The exports of the kernels (kernels/interpreter.c). Addresses are in bytes. Results are signed; `>>> 0` makes an
- * address of them.
- */
+/** The exports of the kernels (kernels/interpreter.c). Addresses are in bytes. */
 export interface KernelExports {
   __heap_base: WebAssembly.Global;
   step(pool: number, threads: number): void;
@@ -31,15 +32,69 @@ export interface KernelExports {
   use_int16_sums?(yes: number): void;
 }
 
+/** The kernels for memory of 32 or of 64 bits, and all that differs between these. */
+export interface KernelBuild {
+  modules: PackedKernels;
+  structs: KernelStructs;
+  /** most bytes of a memory */
+  maxBytes: number;
+  /** the type of addresses, for the constructor of a memory */
+  address: 'i32' | 'i64';
+  /** an address, or a number of pages, as the browser's interface to WebAssembly takes it */
+  toWasm(value: number): number | bigint;
+  /** the exports, with addresses as numbers */
+  wrap(exports: KernelExports): KernelExports;
+}
+
+export const KERNELS_32: KernelBuild = {
+  modules,
+  structs: STRUCTS,
+  maxBytes: 2 ** 32,
+  address: 'i32',
+  toWasm: (value) => value,
+  wrap: (exports) => exports,
+};
+
 /** Backends that are opened later run the kernels of a side file, which has the engine's ops, too. */
 export const registerKernels = (kernels: Partial<PackedKernels>): void => void Object.assign(modules, kernels);
+
+let kernels64: KernelBuild | undefined;
+
+/** Backends that are opened later can run models that do not fit into 32-bit memory. */
+export const registerKernels64 = (kernels: KernelBuild): void => void (kernels64 = kernels);
+
+/** what 32-bit memory must have beside the weights: else the model gets 64-bit memory, where the browser has it */
+const LEAST_ROOM = 256 << 20;
+
+function hasMemory64(): boolean {
+  try {
+    return !!new WebAssembly.Memory({ address: 'i64', initial: 0n } as never);
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * The kernels for weights of so many bytes. Those for 64-bit memory come in one variant.
+ * @throws SourceError with `sideFile`, from which the page knows what this worker lacks
+ */
+export function kernelsFor(bytes: number, variant: SimdVariant): KernelBuild {
+  if (bytes <= KERNELS_32.maxBytes - LEAST_ROOM || variant !== 'relaxed' || !hasMemory64()) return KERNELS_32;
+  if (kernels64) return kernels64;
+  const sideFile = 'memory64';
+  // a model that falls back to WASM while it is used has no load that gets the file
+  const cure = "Load the model again, with backend 'wasm'.";
+  throw Object.assign(new RivuletError('SourceError', { what: 'The model needs a side file', got: sideFile, cure }), {
+    sideFile,
+  });
+}
 
 /** Compiles the variant `wanted`, or the fastest one that the browser supports. @throws DeviceError */
 export function loadKernelModule(
   shared: boolean,
   wanted?: SimdVariant,
+  { text, relaxed, simd } = modules,
 ): { module: WebAssembly.Module; variant: SimdVariant } {
-  const { text, relaxed, simd } = modules;
   const unpack = createUnpacker(fromBase64(text), relaxed + simd);
   for (const variant of wanted ? [wanted] : (['relaxed', 'simd'] as const)) {
     const bytes = variant === 'relaxed' ? unpack(0, relaxed) : unpack(relaxed, relaxed + simd);
@@ -73,13 +128,27 @@ function compile(bytes: Uint8Array<ArrayBuffer>): WebAssembly.Module {
   }
 }
 
-export const instantiateKernels = (module: WebAssembly.Module, memory: WebAssembly.Memory): KernelExports =>
-  new WebAssembly.Instance(module, { env: { memory, now: () => performance.now() } })
-    .exports as unknown as KernelExports;
+export const instantiateKernels = (
+  module: WebAssembly.Module,
+  memory: WebAssembly.Memory,
+  { wrap }: KernelBuild = KERNELS_32,
+): KernelExports =>
+  wrap(
+    new WebAssembly.Instance(module, { env: { memory, now: () => performance.now() } })
+      .exports as unknown as KernelExports,
+  );
+
+/** Bytes of a packed matrix. The kernels count in 32 bits, so they are asked for a part of it. */
+export function packedBytes({ packed_size }: KernelExports, dtype: Dtype, rows: number, cols: number): number {
+  const { ggml } = DTYPES[dtype];
+  const rest = rows % ROW_SLICE_MULTIPLE;
+  const part = packed_size(ggml, ROW_SLICE_MULTIPLE, cols);
+  return ((rows - rest) / ROW_SLICE_MULTIPLE) * part + packed_size(ggml, rest, cols);
+}
 
 const IMPORT_SECTION = 2;
 const [FUNCTION, MEMORY] = [0, 2];
-const [HAS_MAXIMUM, SHARED] = [1, 2];
+const SHARED = 2;
 
 /**
  * Clears the shared flag of the memory import: without threads the memory is not shared. Atomic instructions work on
@@ -103,9 +172,8 @@ function unshareMemory(wasm: Uint8Array): void {
       at += length;
     }
     const kind = wasm[at++];
-    if (kind === MEMORY && wasm[at] === (HAS_MAXIMUM | SHARED)) wasm[at] = HAS_MAXIMUM;
-    else if (kind !== FUNCTION) throw new Error(`the kernels import something of kind ${kind}`);
-    if (kind === MEMORY) return;
+    if (kind === MEMORY) return void (wasm[at] &= ~SHARED);
+    if (kind !== FUNCTION) throw new Error(`the kernels import something of kind ${kind}`);
     leb();
   }
 }

@@ -31,7 +31,8 @@ export class WasmState implements State, InterpretedState {
   ) {
     const { limits: { contextLength }, lowered: { ringBytes } } = shared; // prettier-ignore
     this.history = scope.alloc((contextLength + 1) * 4, 'the history');
-    this.pages = scope.alloc(Math.ceil(contextLength / KV_PAGE_POSITIONS + 1) * 4, 'the page table');
+    const { PAGE } = shared.heap.build.structs;
+    this.pages = scope.alloc(Math.ceil(contextLength / KV_PAGE_POSITIONS + 1) * PAGE.bytes, 'the page table');
     this.rings = scope.alloc(ringBytes, 'convolution state');
   }
 
@@ -172,11 +173,12 @@ export class WasmState implements State, InterpretedState {
   /** Makes room for `end` positions, with copies of the pages of another state if there is one. */
   allocatePages(end: number, from?: WasmState): void {
     const { pageAddresses, shared: { heap, lowered: { pageBytes, ropes } } } = this; // prettier-ignore
+    const { PAGE } = heap.build.structs;
     for (let page = pageAddresses.length; page * KV_PAGE_POSITIONS < end; page++) {
       const address = this.scope.alloc(pageBytes + 64, `position ${end} of the context`);
       if (from) this.copy(from.pageAddresses[page], address, pageBytes);
       else writeRopeTables(heap.f32, address, page * KV_PAGE_POSITIONS, ropes);
-      heap.u32[this.pages / 4 + page] = address;
+      PAGE.write(heap, this.pages + page * PAGE.bytes, { address });
       pageAddresses.push(address);
     }
   }

@@ -5,7 +5,6 @@
 import { fail } from '../../errors';
 import { HeapScope, type WasmHeap } from './memory';
 import type { KernelExports } from './module';
-import { THREAD_POOL } from './structs';
 
 const STACK_BYTES = 65536;
 const START_TIMEOUT_MS = 10_000;
@@ -29,9 +28,9 @@ onmessage = ({ data: { port } }) => {
     try {
       exports.serve(data.pool, data.thread);
     } catch (error) {
-      const words = new Int32Array(memory.buffer, data.pool);
-      Atomics.store(words, ${THREAD_POOL.offset('aborted') / 4}, 1);
-      Atomics.notify(words, ${THREAD_POOL.offset('generation') / 4});
+      const words = new Int32Array(memory.buffer);
+      Atomics.store(words, data.aborted, 1);
+      Atomics.notify(words, data.generation);
       throw error;
     }
   };
@@ -83,7 +82,7 @@ export class ThreadPool {
     private readonly heap: WasmHeap,
   ) {
     this.scope = new HeapScope(heap);
-    this.address = this.scope.alloc(THREAD_POOL.bytes, 'threads');
+    this.address = this.scope.alloc(heap.build.structs.THREAD_POOL.bytes, 'threads');
   }
 
   get size(): number {
@@ -106,8 +105,11 @@ export class ThreadPool {
     if (!this.url) return undefined;
     this.threads = threads.filter((thread, i) => started[i].status === 'fulfilled' || void thread.end());
     for (const unused of stacks.slice(this.threads.length)) this.scope.release(unused);
+    const { toWasm, structs: { THREAD_POOL } } = this.heap.build; // prettier-ignore
+    const word = (field: string): number => (this.address + THREAD_POOL.offset(field)) / 4;
+    const pool = { pool: toWasm(this.address), aborted: word('aborted'), generation: word('generation') };
     const serving = this.threads.map((thread, i) =>
-      thread.ask({ pool: this.address, thread: i + 1, stack: stacks[i] + STACK_BYTES }),
+      thread.ask({ ...pool, thread: i + 1, stack: toWasm(stacks[i] + STACK_BYTES) }),
     );
     await Promise.all(serving);
     const failed = started.find((s) => s.status === 'rejected');
@@ -119,6 +121,7 @@ export class ThreadPool {
    * may follow
    */
   runStep(plan: number, threads: number): void {
+    const { THREAD_POOL } = this.heap.build.structs;
     THREAD_POOL.write(this.heap, this.address, { plan });
     try {
       this.kernels.step(this.address, threads);

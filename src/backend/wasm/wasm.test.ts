@@ -10,7 +10,7 @@ import { openReferenceBackend } from '../reference/backend';
 import { GREEDY_SAMPLING, sampleToken, type SamplingParams } from '../sampling';
 import { openWasmBackend } from './backend';
 import { kernelDeclarations } from './kernels/build';
-import { OP, PLAN, SAMPLING, WEIGHT } from './structs';
+import { STRUCTS } from './structs';
 
 beforeAll(() => void vi.stubGlobal('Worker', NodeWorker));
 afterAll(() => void vi.unstubAllGlobals());
@@ -80,7 +80,8 @@ describe('the same bits', () => {
 
 describe('the declarations of the kernels', () => {
   it('have no field that nobody writes', async () => {
-    const layouts = Object.entries({ Op: OP, Plan: PLAN, Sampling: SAMPLING, Weight: WEIGHT });
+    const { OP, PAGE, PLAN, SAMPLING, WEIGHT } = STRUCTS;
+    const layouts = Object.entries({ Op: OP, Page: PAGE, Plan: PLAN, Sampling: SAMPLING, Weight: WEIGHT });
     const writes = layouts.map(([, layout]) => vi.spyOn(layout, 'write'));
     const backend = await open(1);
     const state = await smallState(backend, 8);

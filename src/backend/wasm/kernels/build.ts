@@ -5,10 +5,11 @@
  *   import { modules, KV_PAGE_POSITIONS } from 'virtual:rivulet-kernels'
  *
  * 'virtual:rivulet-kernels/encoders' has a second build of the same sources, with -DENCODERS: it runs the ops that only
- * encoders use, too.
+ * encoders use, too. 'virtual:rivulet-kernels/memory64' has the ops of both for 64-bit memory, in the relaxed variant
+ * alone, and what the headers declare for pointers of 8 bytes.
  *
- * The first module has what plan.h and linear.h declare for both builds (headers.ts). In the other direction, the
- * kernels get the table of dtypes as dtypes.h.
+ * The first module has what plan.h and linear.h declare for both builds with pointers of 4 bytes (headers.ts). In the
+ * other direction, the kernels get the table of dtypes as dtypes.h.
  * All kernels import a shared memory; without threads the host clears the shared flag of the import (module.ts).
  * Run on its own (`npx tsx src/backend/wasm/kernels/build.ts`) it prints sizes.
  */
@@ -34,12 +35,37 @@ const EXPORTS_STACK = '-Wl,--export=__stack_pointer,--export=__heap_base';
  */
 const OPTIMIZATION = ['-O2', '-mllvm', '-unroll-threshold=300', '-mllvm', '-unroll-runtime=false'];
 const FLAGS = [
-  '--target=wasm32-unknown-unknown', ...OPTIMIZATION, '-nostdlib', '-ffreestanding', '-fno-math-errno',
+  ...OPTIMIZATION, '-nostdlib', '-ffreestanding', '-fno-math-errno',
   '-fno-vectorize', '-fno-slp-vectorize',
   '-Wall', '-Wextra', '-msimd128', '-mbulk-memory', '-matomics', '-mmutable-globals', '-Wl,--no-entry',
   '-Wl,-z,stack-size=65536',
-  '-Wl,--strip-all', '-Wl,--import-memory', '-Wl,--shared-memory', '-Wl,--max-memory=4294967296', EXPORTS_STACK,
+  '-Wl,--strip-all', '-Wl,--import-memory', '-Wl,--shared-memory', EXPORTS_STACK,
 ]; // prettier-ignore
+
+interface Target {
+  flags: string[];
+  pointerBytes: 4 | 8;
+  /** the relaxed one first */
+  variants: SimdVariant[];
+}
+
+const narrow = (...macros: string[]): Target => ({
+  flags: ['--target=wasm32-unknown-unknown', '-Wl,--max-memory=4294967296', ...macros],
+  pointerBytes: 4,
+  variants: ['relaxed', 'simd'],
+});
+
+const ENGINE = narrow();
+const TARGETS: Record<KernelSideFile, Target> = {
+  encoders: narrow('-DENCODERS'),
+  // 16 GiB, the most that Chromium takes
+  memory64: {
+    flags: ['--target=wasm64-unknown-unknown', '-Wl,--max-memory=17179869184', '-DENCODERS'],
+    pointerBytes: 8,
+    variants: ['relaxed'],
+  },
+};
+const targetOf = (sideFile?: KernelSideFile): Target => (sideFile ? TARGETS[sideFile] : ENGINE);
 
 /** ggml type ids, and the bytes of a block as pack_rows gets it */
 const dtypesHeader = (): string =>
@@ -62,9 +88,9 @@ export async function compileKernels(variant: SimdVariant, sideFile?: KernelSide
   const sources: Record<string, string> = { 'dtypes.h': dtypesHeader() };
   for (const file of readdirSync(here))
     if (/\.[ch]$/.test(file)) sources[file] = readFileSync(join(here, file), 'utf8');
-  sources['kernels.c'] += layoutAssertions(kernelDeclarations());
-  const flags = variant === 'relaxed' ? [...FLAGS, '-mrelaxed-simd'] : [...FLAGS];
-  if (sideFile) flags.push(`-D${sideFile.toUpperCase()}`);
+  const { flags: ofTarget, pointerBytes } = targetOf(sideFile);
+  sources['kernels.c'] += layoutAssertions(kernelDeclarations(pointerBytes));
+  const flags = [...FLAGS, ...ofTarget, ...(variant === 'relaxed' ? ['-mrelaxed-simd'] : [])];
   return cachedFile([JSON.stringify([flags, sources])], `${variant}.wasm`, () => compile(flags, sources));
 }
 
@@ -112,11 +138,12 @@ export async function packToBase64(bytes: Uint8Array): Promise<string> {
   return (await cachedFile([bytes, ...packer], 'packed', async () => pack(bytes))).toString('base64');
 }
 
-/** Both modules, of the engine or of a side file. */
+/** All modules of the engine or of a side file. */
 export async function packKernels(sideFile?: KernelSideFile): Promise<PackedKernels> {
-  const [simd, relaxed] = await Promise.all([compileKernels('simd', sideFile), compileKernels('relaxed', sideFile)]);
-  const text = await packToBase64(Buffer.concat([relaxed, simd]));
-  return { text, simd: simd.length, relaxed: relaxed.length };
+  const { variants } = targetOf(sideFile);
+  const modules = await Promise.all(variants.map((variant) => compileKernels(variant, sideFile)));
+  const [relaxed, simd] = modules.map(({ length }) => length);
+  return { text: await packToBase64(Buffer.concat(modules)), relaxed, simd: simd ?? 0 };
 }
 
 const NAME = 'virtual:rivulet-kernels';
@@ -128,25 +155,25 @@ export function wasmKernelsPlugin(): Plugin {
     async load(id) {
       const sideFile = id.startsWith('\0') ? kernelSideFileOf(id.slice(1), NAME) : null;
       if (sideFile === null) return;
-      const engine = await packKernels();
-      if (!sideFile)
-        return `export const modules = ${JSON.stringify(engine)};\n${declarationsModule(kernelDeclarations())}`;
       const packed = await packKernels(sideFile);
       // no second copy where the sources do not ask for the macro
-      return `export const modules = ${JSON.stringify(packed.text === engine.text ? {} : packed)};`;
+      const modules = sideFile && packed.text === (await packKernels()).text ? {} : packed;
+      const declared =
+        sideFile === 'encoders' ? '' : declarationsModule(kernelDeclarations(targetOf(sideFile).pointerBytes));
+      return `export const modules = ${JSON.stringify(modules)};\n${declared}`;
     },
   };
 }
 
 if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) {
   for (const sideFile of [undefined, ...KERNEL_SIDE_FILES]) {
-    for (const variant of ['simd', 'relaxed'] as const) {
+    for (const variant of targetOf(sideFile).variants) {
       const wasm = await compileKernels(variant, sideFile);
       console.log(
         `${sideFile ?? 'engine'}, ${variant}: ${wasm.length} bytes, ${gzipSync(wasm, { level: 9 }).length} gzip`,
       );
     }
     const { text } = await packKernels(sideFile);
-    console.log(`both: ${Buffer.from(text, 'base64').length} bytes packed`);
+    console.log(`together: ${Buffer.from(text, 'base64').length} bytes packed`);
   }
 }

@@ -64,7 +64,7 @@ INLINE void one_token(uint32_t f, int int16, const Weight* w, const uint8_t* xq,
     const uint32_t rows = r1 - r < STREAMS * GROUP ? r1 - r : STREAMS * GROUP;
     v128_t totals[2 * STREAMS];
     for (uint32_t h = 0; h < 2 * STREAMS; h++) totals[h] = wasm_f32x4_splat(0);
-    const uint8_t *unit = w->data + r / GROUP * size, *x = xq;
+    const uint8_t *unit = w->data + (size_t)(r / GROUP) * size, *x = xq;
     for (uint32_t u = 0; u < units; u++, unit += unit_bytes(f)) {
       Scales headers[STREAMS];
       if (is_k(f))
@@ -118,7 +118,7 @@ INLINE void fill(uint32_t f, uint32_t format, const uint8_t* unit, uint32_t bloc
 
 // Unpacks `blocks` blocks, from block b on, of the 8 rows that begin with row r.
 static void fill_panel(const Weight* w, uint32_t r, uint32_t b, uint32_t blocks, v128_t* panel) {
-  const uint8_t* group = w->data + r / GROUP * group_bytes(w->format, w->cols);
+  const uint8_t* group = w->data + (size_t)(r / GROUP) * group_bytes(w->format, w->cols);
   const uint8_t* unit = group + b / subs_of(w->format) * unit_bytes(w->format);
   switch (w->format) {
     case Q4_0: return fill(Q4_0, w->format, unit, blocks, panel);
@@ -254,7 +254,7 @@ static void decode_panel(uint32_t f, const v128_t* panel, uint32_t blocks, float
 
 // Decodes `count` columns of 8 rows; `count` is a multiple of 256 except at the end.
 static const float* decoded(const Weight* w, uint32_t row, uint32_t k0, uint32_t count, float* out) {
-  const uint8_t* group = w->data + row / GROUP * group_bytes(w->format, w->cols);
+  const uint8_t* group = w->data + (size_t)(row / GROUP) * group_bytes(w->format, w->cols);
   if (w->format == F32) return (const float*)group + k0 * GROUP;
   if (w->format == F16) decode_words(F16, group + k0 / 2 * GROUP * 4, count, out);
   else if (w->format == BF16) decode_words(BF16, group + k0 / 2 * GROUP * 4, count, out);
@@ -343,7 +343,7 @@ uint32_t packed_bytes(uint32_t format, uint32_t rows, uint32_t cols) { return (r
 void pack_rows(const Weight* w, const uint8_t* src, uint32_t first, uint32_t count) {
   const uint32_t size = group_bytes(w->format, w->cols), row_bytes = source_row_bytes(w->format, w->cols);
   for (uint32_t r = 0; r < count; r += GROUP)
-    pack_group_of(w->format, (uint8_t*)w->data + (first + r) / GROUP * size, src + r * row_bytes, w->cols, count - r);
+    pack_group_of(w->format, (uint8_t*)w->data + (size_t)((first + r) / GROUP) * size, src + r * row_bytes, w->cols, count - r);
 }
 
 __attribute__((export_name("unpack_row"))) void unpack_row(const Weight* w, uint32_t row, float* out) {

@@ -1,5 +1,6 @@
 // The quantized linear map: the interface of linear.c.
 #pragma once
+#include <stddef.h>
 #include <stdint.h>
 
 // One segment of a weight matrix, packed by pack_rows. TypeScript writes it.
@@ -9,7 +10,7 @@ typedef struct {
   const uint8_t* data;  // 64-byte aligned
 } Weight;
 
-// Bytes of a packed matrix [rows, cols].
+// Bytes of a packed matrix [rows, cols], less than 4 GiB: the host asks for parts of larger ones.
 uint32_t packed_bytes(uint32_t format, uint32_t rows, uint32_t cols);
 
 // Packs `count` rows in checkpoint format into w->data. `first` is a multiple of 16, and so is `count` except at the

@@ -57,6 +57,11 @@ typedef struct {
 // work.
 #define KV_PAGE_POSITIONS 256
 
+// An element of Plan.pages.
+typedef struct {
+  uint8_t* address;
+} Page;
+
 // Most experts of a layer: what is counted of each lies on the stack.
 #define MAX_EXPERTS 256
 
