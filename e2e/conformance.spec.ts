@@ -1,6 +1,6 @@
 /**
  * The conformance table (src/backend/conformance.ts) on every variant of every backend, against the reference, in
- * Chromium; WebGPU in Firefox, too.
+ * Chromium; WebGPU in Firefox, too, and a part of it in 64-bit memory.
  */
 import { beforeAll, describe, expect, it } from 'vitest';
 import {
@@ -67,6 +67,10 @@ describe('Firefox, webgpu', FIREFOX_WEBGPU, () => suite(firefox, { backend: 'web
 const firefoxEncoders = once(() => openFirefoxProbe());
 describe('encoders, Firefox, webgpu', FIREFOX_WEBGPU, () =>
   suite(firefoxEncoders, { backend: 'webgpu' }, undefined, ENCODER_CASES),
+);
+// all cases have the bits of 32-bit memory in Chromium (wasm.spec)
+describe('Firefox, wasm, 64-bit memory', { tags: 'firefox' }, () =>
+  suite(firefox, { backend: 'wasm', threads: 2, memory64: true }, /^(embed|linear Q4_0|experts|shortConv|attend)/),
 );
 describe('Firefox, webgpu, f32 cache', FIREFOX_WEBGPU, () =>
   suite(firefox, { backend: 'webgpu', f16: false }, /^attend/),
