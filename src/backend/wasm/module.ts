@@ -81,12 +81,10 @@ function hasMemory64(): boolean {
 export function kernelsFor(bytes: number, variant: SimdVariant): KernelBuild {
   if (bytes <= KERNELS_32.maxBytes - LEAST_ROOM || variant !== 'relaxed' || !hasMemory64()) return KERNELS_32;
   if (kernels64) return kernels64;
-  const sideFile = 'memory64';
-  // a model that falls back to WASM while it is used has no load that gets the file
+  // `load` gets the file; a model that comes here while it is used, when its GPU is lost, shows the cure
   const cure = "Load the model again, with backend 'wasm'.";
-  throw Object.assign(new RivuletError('SourceError', { what: 'The model needs a side file', got: sideFile, cure }), {
-    sideFile,
-  });
+  const error = new RivuletError('SourceError', { what: 'The model needs the kernels for 64-bit memory', cure });
+  throw Object.assign(error, { sideFile: 'memory64' });
 }
 
 /** Compiles the variant `wanted`, or the fastest one that the browser supports. @throws DeviceError */
