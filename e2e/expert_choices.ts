@@ -43,7 +43,8 @@ export async function withExpertChoices<T>(
         chosen.set([...wanted, ...weightsOf(own, wanted, normalise, scale)], at);
       }
     };
-    return run(tokens, position, draws, prompt, new Map(selections(shared.plan).map((one) => [one.index, () => visit(one)])));
+    const after = new Map(selections(shared.plan).map((one) => [one.index, () => visit(one)]));
+    return run(tokens, position, draws, prompt, after);
   };
   try {
     return { result: await work(), choices };

@@ -43,7 +43,7 @@ export interface CompileOptions {
   memoryBudget?: number;
 }
 
-/** Hands the rows of a segment of a matrix to `use`, in the block format of the checkpoint; they are valid during it. */
+/** Hands the rows of a segment to `use`, in the block format of the checkpoint; they are valid while it runs. */
 export type SegmentReader = (segment: number, use: (bytes: Uint8Array) => void) => Promise<void>;
 
 /** How the experts of a paged model were found. */

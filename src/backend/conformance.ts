@@ -3,9 +3,11 @@
  * code builds a case for both. A case runs for every T of CONFORMANCE_PROMPT_LENGTHS, from position 0, and once more in
  * pieces; or in its own pieces only.
  */
-import type { Act, Attend, LayerNorm, Matrix, Norm, Ops, Vector } from '../model/ops';
+import type { Attend, Matrix, Vector } from '../model/ops';
 import { DTYPES, type Dtype } from '../tensor/dtype';
 import { firstState, type Backend, type State } from './backend';
+import type { CaseTensorFactory, ConformanceCase } from './conformance_case';
+import { EXPERT_CASES } from './conformance_experts';
 import { recordPlan } from './plan';
 import { seededRandom, writeRandomMatrix } from './random_weights';
 
@@ -14,21 +16,6 @@ export const LONGEST = 130;
 /** LONGEST tokens in pieces; a piece of one token takes the kernels of decode */
 const PIECES = [1, 2, 4, 8, 16, 32, 64, 2, 1];
 const VOCABULARY = 131;
-
-export interface ConformanceCase {
-  name: string;
-  build: (op: Ops, make: CaseTensorFactory) => Act | Act[];
-  /** the input of a linear map is not on the int8 grid here, so that int8 activations round */
-  offGrid?: boolean;
-  /** run only these pieces, and compare the output of each */
-  pieces?: number[];
-  /** also run LONGEST tokens as sequences with these ends */
-  sequences?: number[];
-  /** rows in place of those of all tokens, or of two tokens of three */
-  rows?: 'all' | 'some';
-  /** the output that is compared, by its index */
-  output?: number;
-}
 
 /** Whether WebGPU can run the case with int8 activations: it has a linear map with quantized weights. */
 export const canUseInt8Activations = ({ name }: ConformanceCase): boolean =>
@@ -87,55 +74,10 @@ export function attendCase(
   };
 }
 
-/**
- * E experts of width I between rows of D, of which each token takes `top`.
- * @param options `bias` is the size of the numbers that are added for the choice
- */
-function expertsCase(
-  name: string,
-  [E, top, D, I]: readonly [E: number, top: number, D: number, I: number],
-  [dtype, down = dtype]: readonly [Dtype, Dtype?],
-  { bias, ties, ...options }: { bias?: number; ties?: boolean; normalise?: boolean; scale?: number } = {},
-): ConformanceCase {
-  return {
-    name: `experts ${dtype} ${top} of ${E}, ${I}×${D}${name}`,
-    offGrid: true,
-    build(op, make) {
-      const x = make.input(op, D);
-      const all = (matrix: string, type: Dtype, rows: number, cols: number): Matrix =>
-        make.matrix(
-          matrix,
-          E * rows,
-          cols,
-          Array.from({ length: E }, (): [Dtype, number] => [type, rows]),
-        );
-      const halves: [Dtype, number, string][] = [1, 2].map(() => ['F32', E / 2, 'half']);
-      return op.experts(
-        make.matrix('router', E, D, ties ? halves : 'F32'),
-        { w1: all('w1', dtype, I, D), w3: all('w3', dtype, I, D), w2: all('w2', down, D, I) },
-        x,
-        { norm: make.norm('n', D), bias: bias ? make.vector('bias', E, bias) : undefined, top, scale: 1, ...options, add: x },
-      ); // prettier-ignore
-    },
-  };
-}
-
 /** the first two pairs turn, as in the full layers of LFM3 the first half */
 export const factors = (d: number): number[] => Array.from({ length: d / 2 }, (_, i) => (i < 2 ? 1 + i : 1e30));
 /** over several pages and spans; the last pieces take the kernels of decode */
 const LONG_PIECES = [130, 130, 130, 120, 1, 1, 1, 40, 1];
-
-/** Random weights and input; the same names give the same numbers on every backend. */
-export interface CaseTensorFactory {
-  /** one dtype, or [dtype, rows] for each segment; segments of one name are equal */
-  matrix(name: string, rows: number, cols: number, dtype: Dtype | [Dtype, number, name?: string][]): Matrix;
-  /** numbers between −size and size, 1 by default */
-  vector(name: string, length: number, size?: number): Vector;
-  norm(name: string, length: number): Norm;
-  layerNorm(name: string, length: number, biased: boolean): LayerNorm;
-  /** embeds the tokens; int8 with one scale per 16 or 32 columns represents these rows exactly */
-  input(op: Ops, cols: number): Act;
-}
 
 const dtypes = Object.keys(DTYPES) as Dtype[];
 const floats: Dtype[] = ['F32', 'F16', 'BF16'];
@@ -205,15 +147,7 @@ export const CONFORMANCE_CASES: ConformanceCase[] = [
       return op.linear(make.matrix('w', 64, 64, 'F32'), x, { post: make.norm('post', 64), add: x });
     },
   },
-  expertsCase('', [4, 1, 36, 48], ['F32']),
-  expertsCase('', [32, 4, 64, 96], ['Q4_0'], { bias: 0.2, normalise: true }),
-  expertsCase('', [64, 8, 32, 32], ['Q8_0'], { bias: 0.2, normalise: true, scale: 2.5 }),
-  expertsCase('', [8, 3, 256, 256], ['Q4_K', 'Q6_K'], { bias: 0.2, normalise: true }),
-  expertsCase('', [5, 2, 48, 64], ['F16', 'BF16'], { scale: 0.5 }),
-  expertsCase(' all of them', [4, 4, 64, 32], ['Q4_0'], { normalise: true }),
-  expertsCase(' the same for all tokens', [8, 1, 64, 64], ['Q5_0'], { bias: 100 }),
-  expertsCase(' the same two for all tokens', [6, 2, 64, 32], ['Q8_0', 'F16'], { bias: 100, normalise: true }),
-  expertsCase(' of equal scores the first', [8, 3, 64, 32], ['IQ4_NL'], { ties: true, normalise: true }),
+  ...EXPERT_CASES,
   {
     name: 'linear of segments Q4_K, Q4_K, Q6_K',
     build: (op, make) =>

@@ -1,5 +1,6 @@
 /** The cases of conformance.ts that need the side file `encoders`. */
-import { attendCase, factors, LONGEST, type ConformanceCase } from './conformance';
+import { attendCase, factors, LONGEST } from './conformance';
+import type { ConformanceCase } from './conformance_case';
 
 const NO_NORMS = { qNorm: undefined, kNorm: undefined };
 const INTERLEAVED = { theta: 10000, pairs: 'interleaved' } as const;

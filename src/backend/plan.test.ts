@@ -5,7 +5,8 @@ import { parseSource } from '../../e2e/sources';
 import type { Act, Attend, Linear, Matrix, Ops, Vector } from '../model/ops';
 import type { Dtype } from '../tensor/dtype';
 import { firstState, type Backend, type State } from './backend';
-import { CONFORMANCE_CASES, runConformanceCase, type CaseTensorFactory } from './conformance';
+import { CONFORMANCE_CASES, runConformanceCase } from './conformance';
+import type { CaseTensorFactory } from './conformance_case';
 import { ENCODER_CASES } from './conformance_encoders';
 import {
   activationInputs,

@@ -29,8 +29,8 @@ export interface LoadOptions extends BackendOptions, Omit<OpenOptions, 'signal' 
    */
   contextLength?: number;
   /**
-   * most bytes of memory for the model and one conversation. Of a mixture of experts that is larger, the experts stay in
-   * storage and those that a token needs are read: the same answer, slower
+   * most bytes of memory for the model and one conversation. Of a mixture of experts that is larger, the experts stay
+   * in storage, and those that a token needs are read: the same answer, slower
    */
   memoryBudget?: number;
 }
@@ -108,13 +108,8 @@ export async function loadModel(
     open(source, { ...options, signal, onProgress: report });
 
   const opened = await openSource(signal);
-  /** the source from which experts are read */
+  /** the source from which experts are read, which stays open */
   let reading: OpenedModel | undefined;
-  const keep = async (source: OpenedModel): Promise<void> => {
-    const before = reading;
-    reading = source;
-    if (before !== source) await before?.close();
-  };
   /** set while the source is open for the first load */
   let firstCheckpoint: Checkpoint | undefined;
   try {
@@ -132,15 +127,7 @@ export async function loadModel(
     const notes = [...firstCheckpoint.notes];
     const wanted = resolveContextLength(options.contextLength, config.contextLength, notes);
     const context = { wanted, least: options.contextLength === undefined ? MIN_AUTOMATIC_CONTEXT : wanted };
-    const { memoryBudget } = options;
-    const paged = pagesExperts(firstCheckpoint, memoryBudget);
-    if (paged && options.cache === false && !isLocalSource(source))
-      fail('RequestError', {
-        what: 'A model larger than memoryBudget needs storage',
-        got: 'cache false',
-        cure: 'Leave cache out, or raise memoryBudget.',
-      });
-    const budget = paged ? memoryBudget : undefined;
+    const budget = pagingBudget(firstCheckpoint, options, isLocalSource(source));
 
     async function loadAgain(backend: Backend, signal?: AbortSignal): Promise<ModelOnBackend> {
       const reopened = await openSource(signal);
@@ -153,7 +140,9 @@ export async function loadModel(
             cure: 'Load it again.',
           });
         const loaded = await loadInto(backend, checkpoint, context, report, { signal, budget });
-        if (paged) await keep(reopened);
+        if (budget === undefined) return loaded;
+        await reading?.close();
+        reading = reopened;
         return loaded;
       } finally {
         if (reading !== reopened) reopened.close();
@@ -170,11 +159,11 @@ export async function loadModel(
       (program) => conversations.freeOne(program),
     );
     recoverable = model;
-    if (paged) reading = opened;
     await model.run(() => finishStoring(opened, options, notes), signal);
     // awaited, so that over Comlink all earlier reports have arrived too
     await report({ phase: 'ready', bytes, total: bytes, rate: 0 });
     const loadMs = performance.now() - startedAt;
+    if (budget !== undefined) reading ??= opened;
     let template: ChatTemplate | undefined;
     return {
       info() {
@@ -217,7 +206,6 @@ export async function loadModel(
       close: async () => reading?.close(),
     };
   } catch (error) {
-    reading = undefined;
     await recoverable?.dispose();
     // files that are not a model must not stay in the cache
     if ((error as Error).name === 'CheckpointError') await opened.discard().catch(() => undefined);
@@ -285,6 +273,22 @@ export function pagesExperts({ config, memoryBytes }: CheckpointOutline, memoryB
     wanted: `at most ${memoryBudget}`,
     cure: 'Raise memoryBudget, or use a smaller model or quantization: only mixtures of experts may be larger.',
   });
+}
+
+/** The budget of a model whose experts stay in storage. @throws RequestError if nothing is stored */
+function pagingBudget(
+  checkpoint: Checkpoint,
+  { memoryBudget, cache }: LoadOptions,
+  isLocal: boolean,
+): number | undefined {
+  if (!pagesExperts(checkpoint, memoryBudget)) return undefined;
+  if (cache === false && !isLocal)
+    fail('RequestError', {
+      what: 'A model larger than memoryBudget needs storage',
+      got: 'cache false',
+      cure: 'Leave cache out, or raise memoryBudget.',
+    });
+  return memoryBudget;
 }
 
 /** What must be equal when the source is read again. */

@@ -58,7 +58,8 @@ export function lfm2Weights(config: Config, read: WeightReader) {
 
   /** gate_up_proj holds W1 above W3 of each expert */
   function experts(at: ReturnType<typeof inLayer>, { count: E, ffnSize: I }: NonNullable<Config['experts']>) {
-    const of = (name: string, gguf: string, shape: [number, number], fused: string, rows: number, first = 0) =>
+    type Fused = [name: string, rows: number, first?: number];
+    const of = (name: string, gguf: string, shape: [number, number], [fused, rows, first = 0]: Fused) =>
       read.experts(
         at(`feed_forward.experts.${name}`, `${gguf}_exps`),
         [E, ...shape],
@@ -68,9 +69,9 @@ export function lfm2Weights(config: Config, read: WeightReader) {
     return {
       router: read.matrix(at('feed_forward.gate', 'ffn_gate_inp'), [E, D]),
       expertBias: read.bias(at(...EXPERT_BIAS), E),
-      w1: of('w1', 'ffn_gate', [I, D], 'gate_up_proj', 2 * I),
-      w3: of('w3', 'ffn_up', [I, D], 'gate_up_proj', 2 * I, I),
-      w2: of('w2', 'ffn_down', [D, I], 'down_proj', D),
+      w1: of('w1', 'ffn_gate', [I, D], ['gate_up_proj', 2 * I]),
+      w3: of('w3', 'ffn_up', [I, D], ['gate_up_proj', 2 * I, I]),
+      w2: of('w2', 'ffn_down', [D, I], ['down_proj', D]),
     };
   }
 

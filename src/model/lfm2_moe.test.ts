@@ -105,7 +105,7 @@ const withTensor = (name: RegExp, change: (tensor: TinyTensor) => Partial<TinyTe
 };
 
 describe('a GGUF file', () => {
-  test('has the configuration of its experts; weights are normalised and not scaled unless it says otherwise', async () => {
+  test('has the configuration of its experts; without keys weights are normalised and not scaled', async () => {
     expect((await open(tinyModel(TINY))).config.experts).toEqual(EXPERTS);
     expect((await open(withKey('expert_weights_norm'))).config.experts!.normalise).toBe(true);
     for (const model of [withKey('expert_weights_scale'), withKey('expert_weights_scale', 0)])
@@ -119,17 +119,35 @@ describe('a GGUF file', () => {
   });
 
   test.each<[string, TinyModel, RegExp]>([
-    ['another function of the scores', withKey('expert_gating_func', 1), /expert_gating_func is not supported: got 1, wanted 2/],
+    [
+      'another function of the scores',
+      withKey('expert_gating_func', 1),
+      /expert_gating_func is not supported: got 1, wanted 2/,
+    ],
     ['shared experts', withKey('expert_shared_count', 1), /expert_shared_count is not supported/],
-    ['more for a token than there are', withKey('expert_used_count', 9), /expert_used_count is not valid: got 9, wanted at most 8/],
+    [
+      'more for a token than there are',
+      withKey('expert_used_count', 9),
+      /expert_used_count is not valid: got 9, wanted at most 8/,
+    ],
     ['too many experts', withKey('expert_count', 4096), /expert_count is not valid: got 4096, wanted .* 1 to 256/],
     ['no width', withKey('expert_feed_forward_length'), /expert_feed_forward_length is not valid: got nothing/],
-    ['a router without a row', withTensor(/ffn_gate_inp/, ({ bytes }) => ({ shape: [7, 64], bytes: bytes.slice(0, 7 * 64 * 4) })),
-      /ffn_gate_inp\.weight has a wrong shape: got \[7, 64\], wanted \[8, 64\]/],
-    ['one expert less', withTensor(/ffn_up_exps/, ({ bytes }) => ({ shape: [7, 32, 64], bytes: bytes.slice(0, 7 * 32 * 64 * 4) })),
-      /ffn_up_exps\.weight has a wrong shape: got \[7, 32, 64\], wanted \[8, 32, 64\]/],
-    ['a bias of another length', withTensor(/exp_probs_b/, ({ bytes }) => ({ shape: [7], bytes: bytes.slice(0, 28) })), /exp_probs_b\.bias has a wrong shape/],
-  ])('with %s is refused', async (_, model, pattern) => expect(open(model)).rejects.toEqual(checkpointError(pattern))); // prettier-ignore
+    [
+      'a router without a row',
+      withTensor(/ffn_gate_inp/, ({ bytes }) => ({ shape: [7, 64], bytes: bytes.slice(0, 7 * 64 * 4) })),
+      /ffn_gate_inp\.weight has a wrong shape: got \[7, 64\], wanted \[8, 64\]/,
+    ],
+    [
+      'one expert less',
+      withTensor(/ffn_up_exps/, ({ bytes }) => ({ shape: [7, 32, 64], bytes: bytes.slice(0, 7 * 32 * 64 * 4) })),
+      /ffn_up_exps\.weight has a wrong shape: got \[7, 32, 64\], wanted \[8, 32, 64\]/,
+    ],
+    [
+      'a bias of another length',
+      withTensor(/exp_probs_b/, ({ bytes }) => ({ shape: [7], bytes: bytes.slice(0, 28) })),
+      /exp_probs_b\.bias has a wrong shape/,
+    ],
+  ])('with %s is refused', async (_, model, pattern) => expect(open(model)).rejects.toEqual(checkpointError(pattern)));
 });
 
 test('it is one forward pass with the dense models, which reads a share of the experts', async () => {

@@ -6,7 +6,7 @@ import { simpleRowBytes, simplify } from '../../tensor/nibbles';
 import { ROW_SLICE_MULTIPLE, type Backend, type BackendInfo } from '../backend';
 import { matricesOf, shareRead, type PlanNode } from '../plan';
 import { setFasterAccumulatorWidth } from './accumulator_width';
-import type { PagedMatrix } from './expert_cache';
+import type { PagedMatrix } from './lower';
 import { createWasmMemory, WasmHeap } from './memory';
 import {
   instantiateKernels,

@@ -4,19 +4,9 @@
  */
 import type { PagingStats } from '../backend';
 import { fail } from '../../errors';
-import type { Plan } from '../plan';
-import type { LoweredPlan, WeightAddressLookup } from './lower';
+import type { NodeOf, Plan } from '../plan';
+import type { LoweredPlan, PagedMatrix, WeightAddressLookup } from './lower';
 import { megabytes, type WasmHeap } from './memory';
-
-/** A matrix whose segments, one for each expert, are read when a token needs them. */
-export interface PagedMatrix {
-  /** address of the Weight structs; those without data are not in memory */
-  weights: number;
-  /** of each segment, packed */
-  bytes: number[];
-  /** Reads a segment to where its Weight says. @returns the bytes read */
-  load(segment: number): Promise<number>;
-}
 
 /** The experts of a layer. */
 interface Layer {
@@ -53,9 +43,9 @@ export class ExpertCache {
     { budget, other }: { budget: number; other: number },
   ) {
     nodes.forEach((node, i) => {
-      const next = nodes[i + 1];
-      if (node.op !== 'expertsSwiglu' || next.op !== 'expertsLinear') return;
-      const matrices = [node.w1, node.w3, next.w].flatMap((matrix) => at.paged(matrix) ?? []);
+      if (!('chosen' in node && 'w1' in node)) return;
+      const { w } = nodes[i + 1] as NodeOf<'expertsLinear'>;
+      const matrices = [node.w1, node.w3, w].flatMap((matrix) => at.paged(matrix) ?? []);
       if (matrices.length) this.layers.set(i, { matrices, lastUsed: list[i].lastUsed!, present: new Set() });
     });
     const all = [...this.layers.values()];

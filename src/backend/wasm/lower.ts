@@ -17,12 +17,21 @@ import {
   type Plan,
   type PlanActivation,
 } from '../plan';
-import type { PagedMatrix } from './expert_cache';
 import type { HeapScope, WasmHeap } from './memory';
 import type { KernelExports } from './module';
 
 /** fields of the C struct Op; those that are absent are 0 */
 export type Op = Record<string, number | undefined>;
+
+/** A matrix whose segments, one for each expert, are read when a token needs them. */
+export interface PagedMatrix {
+  /** address of the Weight structs; those without data are not in memory */
+  weights: number;
+  /** of each segment, packed */
+  bytes: number[];
+  /** Reads a segment to where its Weight says. @returns the bytes read */
+  load(segment: number): Promise<number>;
+}
 
 /** The addresses of packed weights. */
 export interface WeightAddressLookup {

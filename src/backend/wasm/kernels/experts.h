@@ -6,7 +6,8 @@
 typedef struct {
   uint32_t count;
   uint16_t expert[MAX_EXPERTS];
-  uint32_t begin[MAX_EXPERTS + 1], at[MAX_EXPERTS];  // at: its first row in `normed` and `int8`, where tiles begin at multiples of 4
+  uint32_t begin[MAX_EXPERTS + 1];
+  uint32_t at[MAX_EXPERTS];  // its first row in `normed` and `int8`, where tiles begin at multiples of 4
   uint32_t* rows;
 } ExpertRows;
 
@@ -19,7 +20,8 @@ static void select_experts(const ThreadContext* s, const Op* op, uint32_t T) {
     float p[MAX_EXPERTS + 3], *numbers = op->y + t * 2 * top, *weights = numbers + top, sum = op->normalise ? 1e-6f : 1;
     uint8_t chosen[MAX_EXPERTS] = {0};
     __builtin_memcpy(p, op->x + t * E, E * 4);
-    for (uint32_t e = 0; e < E; e += 4) STORE(p + e, wasm_f32x4_div(SPLAT(1), ADD(SPLAT(1), exp_lanes(wasm_f32x4_neg(LOAD(p + e))))));
+    for (uint32_t e = 0; e < E; e += 4)
+      STORE(p + e, wasm_f32x4_div(SPLAT(1), ADD(SPLAT(1), exp_lanes(wasm_f32x4_neg(LOAD(p + e))))));
     for (uint32_t j = 0; j < top; j++) {
       uint32_t best = E;
       float most = 0;
@@ -38,8 +40,8 @@ static void select_experts(const ThreadContext* s, const Op* op, uint32_t T) {
   }
 }
 
-// Whether the host must first read experts of this op (a Weight without data). All threads find the same; thread 0 notes
-// which were chosen.
+// Whether the host must first read experts of this op (a Weight without data). All threads find the same; thread 0
+// notes which were chosen.
 static int lacks_experts(const ThreadContext* s, const Op* op, uint32_t T) {
   int lacks = 0;
   for (uint32_t t = 0; t < T; t++)
@@ -75,7 +77,8 @@ static void sort_rows(const ThreadContext* s, const Op* op, uint32_t T, ExpertRo
 
 // Norm and int8 form of the rows, by expert, in `normed` and `int8`. Each row has `cols` columns of x; `shared` rows of
 // a token read the same.
-static Input prepare_rows(const ThreadContext* s, const Op* op, const ExpertRows* sorted, uint32_t cols, uint32_t shared) {
+static Input prepare_rows(const ThreadContext* s, const Op* op, const ExpertRows* sorted, uint32_t cols,
+                          uint32_t shared) {
   const Plan* p = s->plan;
   for (uint32_t i = s->thread; i < sorted->count; i += s->threads) {
     const uint32_t n = sorted->begin[i + 1] - sorted->begin[i];
@@ -111,7 +114,8 @@ static void run_experts_swiglu(const ThreadContext* s, const Op* op, uint32_t T)
       const uint32_t height = least(end - r, size);
       multiply(op->w + sorted.expert[i], in, n, from_row(gate, r), size, r, r + height);
       multiply(op->w3 + sorted.expert[i], in, n, from_row(up, r), size, r, r + height);
-      for (uint32_t row = 0; row < n; row++) gate_row(gate + row * size, up + row * size, op->y + rows[row] * I + r, height);
+      for (uint32_t row = 0; row < n; row++)
+        gate_row(gate + row * size, up + row * size, op->y + rows[row] * I + r, height);
     }
   }
 }

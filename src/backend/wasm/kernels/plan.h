@@ -43,7 +43,7 @@ typedef struct {
   uint32_t normalise;       // selectExperts: divide the weights by their sum
   float scale;              // of the weights
   const float* chosen;      // of experts: [T, 2 · top], the numbers of a token's experts, ascending, and their weights
-  uint32_t* last_used;      // expertsSwiglu, [segments]: the clock of the last step that took an expert; 0: all are in memory
+  uint32_t* last_used;      // expertsSwiglu, [segments]: the clock of the last step that took each; 0: all are here
   const uint32_t* bounds;   // convolve, attendWithin: begin and end of each row's sequence, [T, 2]
 } Op;
 
