@@ -101,6 +101,17 @@ const MIXED: Case[] = [
   { op: 'linear', dtypes: ['Q4_1', 'Q5_0'], rows: [12, 6], cols: 64, T: 1, norm: true, bias: true, add: 'apart' },
 ];
 
+/** The experts of all parts of a matrix, and what conformance lacks: W3 of another format than W1. */
+const EXPERTS: Case[] = [1, 5, 70].flatMap((T): Case[] => {
+  const one = { op: 'experts', rows: Array(5).fill(48), cols: 64, T, norm: true } as const;
+  return [
+    { ...one, dtypes: ['Q8_0', 'Q8_0', 'F16'], rows: Array(5).fill(64), add: 'apart', limit: 15_000 },
+    { ...one, dtypes: ['F32', 'F32', 'F32'], add: 'in place', limit: 30_000 },
+    { ...one, dtypes: ['Q4_0', 'Q8_0', 'F32'], add: 'apart' },
+    { ...one, dtypes: ['F16', 'F32', 'F16'], norm: false, limit: 15_000 },
+  ];
+});
+
 const name = ({ op, dtypes, rows, cols, T, norm, bias, add, limit, tuning }: Case): string =>
   [
     op,
@@ -145,6 +156,7 @@ function suite(
     it.each(options)('options, on %s', (dtype) => holds(optionCases(dtype)));
     it('short convolution behind in_proj', () => holds(CONV));
     it('segments of several dtypes', () => holds(MIXED));
+    it('experts', () => holds(EXPERTS));
   });
 }
 

@@ -11,6 +11,12 @@ import {
   type KernelTuning,
 } from '../../src/backend/webgpu/dispatch';
 import {
+  expertBufferBytes,
+  expertsLinearDispatches,
+  expertsSwigluDispatches,
+  selectExpertsDispatches,
+} from '../../src/backend/webgpu/experts';
+import {
   inProjConvDispatches,
   embedDispatches,
   linearDispatches,
@@ -18,6 +24,7 @@ import {
 } from '../../src/backend/webgpu/linear';
 import { createMatrixWriter, packedMatrixBytes, type GpuMatrix } from '../../src/backend/webgpu/repack';
 import type { Matrix } from '../../src/model/ops';
+import type { NodeOf, Plan, PlanActivation } from '../../src/backend/plan';
 import { ROW_SLICE_MULTIPLE } from '../../src/backend/backend';
 import { randomTestWeightRows } from '../../src/backend/random_weights';
 import { dequantize } from '../../src/tensor/dequant';
@@ -25,10 +32,10 @@ import { rowBytes, type Dtype } from '../../src/tensor/dtype';
 import { keepingAdapter } from './devices';
 
 export interface Case {
-  op: 'linear' | 'swiglu' | 'embed' | 'convIn';
-  /** one per segment */
+  op: 'linear' | 'swiglu' | 'embed' | 'convIn' | 'experts';
+  /** one per segment; of all experts those of W1, W3 and W2 */
   dtypes: Dtype[];
-  /** one per segment */
+  /** one per segment; of experts the rows of W1 of each */
   rows: number[];
   cols: number;
   T: number;
@@ -138,12 +145,113 @@ function dot(w: Float32Array, n: number, v: Float64Array): [number, number] {
   return [sum, size];
 }
 
+/** Of the experts of a token two are taken, by scores and a bias. */
+async function compareExperts(
+  gpu: OpenedDevice,
+  { dtypes, rows, cols: D, T, limit, norm: normed, add: added }: Case,
+): Promise<Result> {
+  const next = mulberry32(D * 31 + T);
+  const [E, I, top] = [rows.length, rows[0], 2];
+  gpu.device.queue.writeBuffer(gpu.step.buffer, 0, new Uint32Array([5, T, 0, 0]));
+  const floats = (length: number): Float32Array => Float32Array.from({ length }, next);
+  const all = (name: string, dtype: Dtype, each: number, cols: number): Promise<Weights> =>
+    weights(
+      gpu,
+      name,
+      { op: 'linear', dtypes: rows.map(() => dtype), rows: rows.map(() => each), cols, T, limit },
+      next,
+    );
+  const w1 = await all('w1', dtypes[0], I, D);
+  const [w3, w2] = [await all('w3', dtypes[1], I, D), await all('w2', dtypes[2], D, I)];
+  const [x, scores, bias, gains, add] = [floats(T * D), floats(T * E), floats(E), floats(D), floats(T * D)];
+  const [eps, scale] = [1e-5, 1.5];
+  const vector = async (name: string, values: Float32Array): Promise<GpuWeightVector> => ({
+    name,
+    length: values.length,
+    region: await upload(gpu, values),
+  });
+
+  const act = (slot: number, cols: number): PlanActivation => ({ id: slot, name: '', rows: 'T', cols, slot });
+  const [input, scored, chosen, hidden] = [act(0, D), act(1, E), act(2, 2 * top), act(3, top * I)];
+  const [rest, out] = [act(4, D), act(added === 'in place' ? 4 : 5, D)];
+  const empty = [2 * top * T, top * I * T, D * T].map((size) => new Float32Array(size));
+  const values = [x, scores, empty[0], empty[1], add, empty[2]];
+  const slots = await Promise.all(values.map((one) => upload(gpu, one)));
+  const norm = normed ? { weight: await vector('norm', gains), eps } : undefined;
+  const select: NodeOf<'selectExperts'> = {
+    ...{
+      op: 'selectExperts',
+      scores: scored,
+      bias: await vector('bias', bias),
+      top,
+      normalise: true,
+      scale,
+      out: chosen,
+    },
+  };
+  const both: NodeOf<'expertsSwiglu'> = {
+    ...{ op: 'expertsSwiglu', w1: w1.packed, w3: w3.packed, x: input, chosen, norm, out: hidden },
+  };
+  const down: NodeOf<'expertsLinear'> = {
+    ...{ op: 'expertsLinear', w: w2.packed, x: hidden, chosen, add: added && rest, out },
+  };
+  const bytes = expertBufferBytes({ nodes: [select, both, down], slots: [], outputs: [] } satisfies Plan, T)!;
+  const buffers = {
+    sorted: await upload(gpu, new Float32Array(bytes.sorted / 4)),
+    results: await upload(gpu, new Float32Array(bytes.results / 4)),
+  };
+  const context = { gpu, state: { experts: buffers }, at: ({ slot }: PlanActivation) => slots[slot], T };
+  const steps = [
+    ...selectExpertsDispatches(select, context),
+    ...expertsSwigluDispatches(both, context),
+    ...expertsLinearDispatches(down, context),
+  ];
+
+  const results = Array.from({ length: T }, (_, t) => {
+    const row = normedRow(x.subarray(t * D, (t + 1) * D), normed ? gains : undefined, eps);
+    const p = Array.from(scores.subarray(t * E, (t + 1) * E), (score) => 1 / (1 + Math.exp(-score)));
+    const taken = p.map((_, e) => e).sort((a, b) => p[b] + bias[b] - p[a] - bias[a]).slice(0, top); // prettier-ignore
+    const sum = taken.reduce((total, e) => total + p[e], 1e-6);
+    const all = taken.map((e) => {
+      const parts = Array.from({ length: I }, (_, i) => gated(w1.values, w3.values, e * I + i, row));
+      return { e, g: (p[e] / sum) * scale, h: parts.map(([value]) => value), sizes: parts.map(([, size]) => size) };
+    });
+    return Array.from({ length: D }, (_, n): [number, number] => {
+      let [value, size] = added ? [add[t * D + n], Math.abs(add[t * D + n])] : [0, 0];
+      for (const { e, g, h, sizes } of all)
+        for (let i = 0; i < I; i++) {
+          const w = g * w2.values[(e * D + n) * I + i];
+          value += w * h[i];
+          size += Math.abs(w) * sizes[i];
+        }
+      return [value, size];
+    });
+  });
+  const parts = Math.min(...[w1, w3, w2].map(({ packed }) => packed.parts.length));
+  return { ...(await run(gpu, steps, slots[out.slot], [T, D], (t, n) => results[t][n])), parts };
+}
+
+/** Row n of silu(W1 · row) ⊙ (W3 · row), and the size of its error. */
+function gated(w1: Float32Array, w3: Float32Array, n: number, row: Float64Array): [number, number] {
+  const [gate, gateSize] = dot(w1, n, row);
+  const [up, upSize] = dot(w3, n, row);
+  const silu = gate / (1 + Math.exp(-gate));
+  return [silu * up, Math.abs(silu) * upSize + gateSize * Math.abs(up)];
+}
+
+function normedRow(x: Float32Array, gains: Float32Array | undefined, eps: number): Float64Array {
+  const row = Float64Array.from(x);
+  if (!gains) return row;
+  const rms = Math.sqrt(row.reduce((sum, v) => sum + v * v, 0) / row.length + eps);
+  return row.map((v, k) => (v / rms) * gains[k]);
+}
+
 /** On the device that the page keeps, without the buffers of the cases before. */
 export async function check(c: Case, { subgroups, integerHalfDecode }: FeatureOptions = {}): Promise<Result> {
   const gpu = await openDevice({ subgroups, adapter: await keepingAdapter(), allowSoftware: true });
   gpu.features.integerHalfDecode = integerHalfDecode;
   try {
-    return await compare(gpu, c);
+    return await (c.op === 'experts' ? compareExperts : compare)(gpu, c);
   } finally {
     gpu.destroy();
   }
@@ -171,12 +279,9 @@ async function compare(gpu: OpenedDevice, c: Case): Promise<Result> {
     const x = floats(T * cols);
     const gains = floats(cols);
     const eps = 1e-5;
-    const rows = Array.from({ length: T }, (_, t) => {
-      const row = Float64Array.from(x.subarray(t * cols, (t + 1) * cols));
-      if (!c.norm) return row;
-      const rms = Math.sqrt(row.reduce((sum, v) => sum + v * v, 0) / cols + eps);
-      return row.map((v, k) => (v / rms) * gains[k]);
-    });
+    const rows = Array.from({ length: T }, (_, t) =>
+      normedRow(x.subarray(t * cols, (t + 1) * cols), c.norm ? gains : undefined, eps),
+    );
     const region = await upload(gpu, x);
     const vector: GpuWeightVector = { name: 'norm', length: cols, region: await upload(gpu, gains) };
     const norm = c.norm ? { weight: vector, eps } : undefined;
@@ -206,12 +311,7 @@ async function compare(gpu: OpenedDevice, c: Case): Promise<Result> {
     } else if (c.op === 'swiglu') {
       const b = await weights(gpu, 'b', c, next);
       steps = swigluDispatches(gpu, { w1: a.packed, w3: b.packed, x: region, y, T, norm: norm! }, c.tuning);
-      wanted = (t, n) => {
-        const [gate, gateSize] = dot(a.values, n, rows[t]);
-        const [up, upSize] = dot(b.values, n, rows[t]);
-        const silu = gate / (1 + Math.exp(-gate));
-        return [silu * up, Math.abs(silu) * upSize + gateSize * Math.abs(up)];
-      };
+      wanted = (t, n) => gated(a.values, b.values, n, rows[t]);
     } else {
       const bias = floats(N);
       const add = floats(T * N);
@@ -229,6 +329,17 @@ async function compare(gpu: OpenedDevice, c: Case): Promise<Result> {
       };
     }
   }
+  return { ...(await run(gpu, steps, y, [T, width], wanted)), parts: a.packed.parts.length };
+}
+
+/** Runs dispatches whose result in y [T, width] is known, up to its error. */
+async function run(
+  gpu: OpenedDevice,
+  steps: Dispatch[],
+  y: BufferRegion,
+  [T, width]: readonly [number, number],
+  wanted: (t: number, n: number) => [value: number, size: number],
+): Promise<Omit<Result, 'parts'>> {
   await gpu.run(steps);
   const got = await download(gpu, y, T * width);
   gpu.throwIfFailed();
@@ -239,7 +350,7 @@ async function compare(gpu: OpenedDevice, c: Case): Promise<Result> {
       const error = Math.abs(got[t * width + n] - value) / (size || 1);
       worst = Math.max(worst, Number.isNaN(error) ? Infinity : error);
     }
-  return { worst, labels: steps.map(({ label }) => label), parts: a.packed.parts.length };
+  return { worst, labels: steps.map(({ label }) => label) };
 }
 
 export interface LinearWindow {

@@ -40,7 +40,9 @@ function tilesOf(T: number, top: number, E: number): { tiles: number; list_at: n
 export function expertBufferBytes({ nodes }: Plan, T: number): { sorted: number; results: number } | undefined {
   const choices = nodes.flatMap((node) => ('scores' in node ? [[node.out.cols / 2, node.scores.cols] as const] : []));
   if (!choices.length) return undefined;
-  const results = nodes.map((node) => ('chosen' in node ? (node.chosen.cols / 2) * T * node.out.cols : 0));
+  const results = nodes.map((node) =>
+    'chosen' in node && 'w' in node ? (node.chosen.cols / 2) * T * node.out.cols : 0,
+  );
   return {
     sorted: 4 * Math.max(...choices.map(([top, E]) => tilesOf(T, top, E).list_at + T * top)),
     results: 4 * Math.max(...results),

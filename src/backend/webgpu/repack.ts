@@ -190,7 +190,7 @@ function rowRanges(spec: Matrix, limit: number): RowRange[] {
         wanted: `at most ${limit}`,
         cure: 'Use the WASM backend.',
       });
-    const step = each <= most ? most - (most % each) : most;
+    const step = each <= most && most < piece.rows ? most - (most % each) : most;
     const cut: RowRange[] = [];
     for (let at = 0; at < piece.rows; at += step)
       cut.push({ ...piece, first: piece.first + at, rows: Math.min(step, piece.rows - at) });
