@@ -93,17 +93,17 @@ describe('a layer of experts', () => {
 
   it.each([
     [
-      { D: 66, dtype: 'F32' as const },
-      /^The experts of w1 have a shape .*: got 96 rows of 66 columns, wanted multiples of 4 and 4/,
+      { D: 66 },
+      'F32',
+      /^The experts of w1 have a shape .*: got 8 of 96 rows and 66 columns, wanted .* multiples of 4 and 4,/,
     ],
-    [{ I: 50, dtype: 'F32' as const }, /The experts of w1 .*: got 50 rows of 64 columns, wanted multiples of 4/],
-    [{ D: 68, I: 96, dtype: 'F16' as const }, /The experts of w1 .* 68 columns, wanted multiples of 4 and 8/],
-    [{ E: 257 }, /router has too many experts: got 257, wanted at most 256/],
-    [
-      { I: 1024, dtype: 'Q8_0' as const, limit: 40_000 },
-      /An expert of w1 is larger than a GPU binding: got 1024 rows of 64/,
-    ],
-  ])('is refused if kernels cannot read it: %j', (shape, message) => {
-    for (const T of [1, 64]) expect(() => labels(shape, T)).toThrow(message);
+    [{ I: 50 }, 'F32', /got 8 of 50 rows and 64 columns/],
+    [{ D: 68 }, 'F16', /68 columns, wanted at most 256, multiples of 4 and 8,/],
+    [{ E: 257 }, 'F32', /got 257 of 96 rows/],
+    [{ I: 1024, limit: 40_000 }, 'Q8_0', /got 8 of 1024 rows and 64 .*, and no expert larger than a binding/],
+  ] as const)('is refused if kernels cannot read it: %j %s', (shape, dtype, message) => {
+    const name = 'limit' in shape ? 'MemoryError' : 'CheckpointError';
+    const wrong = expect.objectContaining({ name, message: expect.stringMatching(message) });
+    for (const T of [1, 64]) expect(() => labels({ ...shape, dtype }, T)).toThrow(wrong);
   });
 });

@@ -54,8 +54,6 @@ export function selectExpertsDispatches(
   { gpu, state, at, T }: ExpertsContext,
 ): Dispatch[] {
   const E = scores.cols;
-  if (E > MAX_EXPERTS)
-    fail('CheckpointError', { what: `${scores.name} has too many experts`, got: E, wanted: `at most ${MAX_EXPERTS}` });
   const several = T > 1;
   const { list_at } = tilesOf(T, top, E);
   return [
@@ -93,12 +91,13 @@ export function expertsSwigluDispatches(
   const gates = partsOf(w1, shape);
   const ups = partsOf(w3, shape);
   const map = { x: at(x), y: at(out), norm, cols: w1.cols };
+  const apart = (made: (part: MatrixPart, output: 'store' | 'gate') => Dispatch): Dispatch[] => [
+    ...gates.map((part) => made(part, 'store')),
+    ...ups.map((part) => made(part, 'gate')),
+  ];
   if (T > 1) {
     const tiles = { ...map, T, width: I, per_row: top };
-    return [
-      ...gates.map((part) => tilesDispatch(gpu, part, shape, state, { ...tiles, output: 'store' })),
-      ...ups.map((part) => tilesDispatch(gpu, part, shape, state, { ...tiles, output: 'gate' })),
-    ];
+    return apart((part, output) => tilesDispatch(gpu, part, shape, state, { ...tiles, output }));
   }
   const token = { ...map, width: top * I, rows: top * I, chosen: at(chosen) };
   if (samePartition(w1 as GpuMatrix, w3 as GpuMatrix))
@@ -106,10 +105,7 @@ export function expertsSwigluDispatches(
       tokenDispatch(gpu, part, shape, { ...token, op: 'experts_gate_up', output: 'store', up: ups[i] }),
     );
   const one = { ...token, op: 'experts_rows', tuning: FOUR_ROWS } as const;
-  return [
-    ...gates.map((part) => tokenDispatch(gpu, part, shape, { ...one, output: 'store' })),
-    ...ups.map((part) => tokenDispatch(gpu, part, shape, { ...one, output: 'gate' })),
-  ];
+  return apart((part, output) => tokenDispatch(gpu, part, shape, { ...one, output }));
 }
 
 /** One token takes one dispatch for each part; they add to each other. */
@@ -170,19 +166,15 @@ const shapeOf = ({ rows, segments: { length: E } }: Matrix, chosen: PlanActivati
 });
 
 /** @throws CheckpointError if kernels cannot read the experts of a matrix, MemoryError if a part has not all of one */
-function partsOf(matrix: Matrix, { rows }: ExpertShape): readonly MatrixPart[] {
+function partsOf(matrix: Matrix, { E, rows }: ExpertShape): readonly MatrixPart[] {
   const { parts, cols, name } = matrix as GpuMatrix;
   const unit = Math.max(...parts.map(({ dtype }) => PACKED_FORMATS[dtype].unitColumns));
-  if (rows % 4 || cols % unit)
-    fail('CheckpointError', {
-      what: `The experts of ${name} have a shape that the kernels do not support`,
-      got: `${rows} rows of ${cols} columns`,
-      wanted: `multiples of 4 and ${unit}`,
-    });
-  if (parts.some((part) => part.first % rows || part.rows % rows))
-    fail('MemoryError', {
-      what: `An expert of ${name} is larger than a GPU binding`,
-      got: `${rows} rows of ${cols} columns`,
+  const cut = parts.some((part) => part.first % rows || part.rows % rows);
+  if (cut || rows % 4 || cols % unit || E > MAX_EXPERTS)
+    fail(cut ? 'MemoryError' : 'CheckpointError', {
+      what: `The experts of ${name} have a shape that the GPU kernels do not support`,
+      got: `${E} of ${rows} rows and ${cols} columns`,
+      wanted: `at most ${MAX_EXPERTS}, multiples of 4 and ${unit}, and no expert larger than a binding`,
       cure: 'Use the WASM backend.',
     });
   return parts;
