@@ -61,6 +61,8 @@ test('the tarball holds the library, its side files, all in one, the element, in
     'dist/rivulet-encoders.mjs',
     'dist/rivulet-inspect.d.mts',
     'dist/rivulet-inspect.mjs',
+    'dist/rivulet-memory64.js',
+    'dist/rivulet-memory64.mjs',
     'dist/rivulet-tools.js',
     'dist/rivulet-tools.mjs',
     'dist/rivulet.d.mts',

@@ -100,6 +100,7 @@ test('the engine reaches no side file, nor what only side files, the page, tools
     'src/backend/made_up_weights.ts',
     'src/backend/reference/backend.ts',
     'src/backend/wasm/linear_check.ts',
+    'src/backend/wasm/memory64.ts',
     'src/format/gguf_writer.ts',
     'src/text/tool_calls.ts',
   ];

@@ -18,6 +18,12 @@ it('writes fields by name at their offsets and leaves the others', () => {
   ]);
 });
 
+it('writes addresses of 64-bit memory in two words', () => {
+  const u32 = new Uint32Array(6).fill(7);
+  structLayout('count,,at:u64,').write({ u32 }, 8, { at: 5 * 2 ** 32 + 2 ** 31 + 64 });
+  expect([...u32]).toEqual([7, 7, 7, 7, 2 ** 31 + 64, 5]);
+});
+
 it('knows no other fields', () => {
   expect(() => layout.offset('size')).toThrow('no size in count,eps:f32');
   expect(() => layout.write({ u32: new Uint32Array(8) }, 0, { count: 1, size: 2 })).toThrow('no size in count');

@@ -343,7 +343,8 @@ uint32_t packed_bytes(uint32_t format, uint32_t rows, uint32_t cols) { return (r
 void pack_rows(const Weight* w, const uint8_t* src, uint32_t first, uint32_t count) {
   const uint32_t size = group_bytes(w->format, w->cols), row_bytes = source_row_bytes(w->format, w->cols);
   for (uint32_t r = 0; r < count; r += GROUP)
-    pack_group_of(w->format, (uint8_t*)w->data + (size_t)((first + r) / GROUP) * size, src + r * row_bytes, w->cols, count - r);
+    pack_group_of(w->format, (uint8_t*)w->data + (size_t)((first + r) / GROUP) * size, src + r * row_bytes,
+                  w->cols, count - r);
 }
 
 __attribute__((export_name("unpack_row"))) void unpack_row(const Weight* w, uint32_t row, float* out) {
