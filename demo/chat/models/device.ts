@@ -32,6 +32,14 @@ function remember(where: Where, throughput: number): void {
   keep('speeds', { ...(typeof all === 'object' ? all : {}), [placeOf(where)]: Math.round(throughput) });
 }
 
+function hasMemory64(): boolean {
+  try {
+    return !!new WebAssembly.Memory({ address: 'i64', initial: 0n } as never);
+  } catch {
+    return false;
+  }
+}
+
 /** @param model the loaded one: a larger one would run on the same backend */
 export function readDevice(model: Model | undefined): Device {
   const hints = navigator as NavigatorHints;
@@ -44,6 +52,7 @@ export function readDevice(model: Model | undefined): Device {
     saveData: hints.connection?.saveData ?? false,
     backend: where.name === 'webgpu' ? 'webgpu' : 'wasm',
     threads: where.threads ?? 1,
+    memory64: hasMemory64(),
     ...(throughput && { throughput }),
   };
 }

@@ -50,8 +50,10 @@ test('what fits', () => {
     'too large',
     'too large',
   ]);
-  // WebAssembly has 4 GiB, whatever the device has
+  // WebAssembly has 4 GiB, whatever the device has, or 16 GiB with 64-bit memory
   expect(fitOf({ megabytes: 3000 }, { ...laptop, memory: 64 * 2 ** 30 })).toBe('too large');
+  expect(fitOf({ megabytes: 3000 }, { ...laptop, memory: 64 * 2 ** 30, memory64: true })).toBe('fits');
+  expect(fitOf({ megabytes: 12000 }, { ...laptop, memory: 64 * 2 ** 30, memory64: true })).toBe('too large');
   expect(fitOf({ megabytes: 3000 }, { ...laptop, memory: 64 * 2 ** 30, backend: 'webgpu' })).toBe('fits');
   expect(fitTogether(phone, [219e6, 219e6])).toBe(true);
   expect(fitTogether(phone, [446e6, 446e6])).toBe(false);

@@ -10,6 +10,8 @@ export interface Device {
   /** where a model would run */
   backend: 'webgpu' | 'wasm';
   threads: number;
+  /** WASM has 64-bit memory */
+  memory64?: boolean;
   /** bytes of weights that this device reads in a second, measured on it with the same backend and threads */
   throughput?: number;
 }
@@ -18,7 +20,8 @@ export type Fit = 'fits' | 'tight' | 'too large';
 
 /** The peak of a load in a page is 1.4 to 1.55 times the file (measured). */
 const MEMORY_PER_BYTE = 1.55;
-const WASM_MAX_BYTES = 2 ** 32;
+/** of WASM with 32-bit memory, and with 64-bit memory */
+const WASM_MAX_BYTES = [2 ** 32, 2 ** 34];
 /**
  * Bytes of weights per second where nothing was measured: a thread of a laptop's CPU, and the GPU of a laptop. Phones
  * have less.
@@ -42,7 +45,8 @@ export const fitTogether = (device: Device, bytes: readonly number[]): boolean =
 export function fitOf(offer: Pick<Offer, 'megabytes'>, device: Device): Fit {
   const need = sizeIn(offer) * MEMORY_PER_BYTE;
   const limit = memoryLimit(device);
-  if (need > limit || (device.backend === 'wasm' && need > WASM_MAX_BYTES)) return 'too large';
+  if (need > limit || (device.backend === 'wasm' && need > WASM_MAX_BYTES[Number(!!device.memory64)]))
+    return 'too large';
   return need > limit / 2 ? 'tight' : 'fits';
 }
 
