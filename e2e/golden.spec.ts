@@ -75,6 +75,23 @@ describe('LFM3', () => {
   it('the reference', () => holds({ backend: 'reference', feeds: upTo(61), ...lfm3 }));
 });
 
+describe('a mixture of experts', () => {
+  const moe = { expected: join(GOLDEN_DIRECTORY, 'moe') };
+  const shorter: Feed[] = [{ chunk: WHOLE }, { chunk: 3, longest: 33 }, { chunk: 1, longest: 33 }];
+  const q4 = ['tiny-Q4_0.gguf'];
+  it.each([
+    ['wasm, with the experts that the exact kernels choose', { backend: 'wasm', threads: 2, feeds: shorter }],
+    ['wasm exact', { backend: 'wasm', threads: 2, exact: true, feeds: shorter }],
+    ['webgpu', { backend: 'webgpu', files: ['fused.safetensors', 'tiny-Q4_0.gguf'], feeds: GPU_FEEDS }],
+    ['webgpu without subgroups', { backend: 'webgpu', subgroups: false, files: q4, feeds: upTo(33) }],
+  ] as const)('%s gives the expected logits', { tags: 'chromium' }, (_, options) => holds({ ...options, ...moe }));
+
+  it('webgpu in Firefox', FIREFOX_WEBGPU, () =>
+    holds({ backend: 'webgpu', browser: 'firefox', files: q4, feeds: upTo(33), ...moe }),
+  );
+  it('the reference', () => holds({ backend: 'reference', feeds: upTo(33), ...moe }));
+});
+
 describe('every format', () => {
   it('wasm', { tags: 'chromium' }, () => holds({ backend: 'wasm', threads: 2, expected, feeds: upTo(130) }));
   it('wasm exact', { tags: 'chromium' }, () =>
