@@ -24,7 +24,6 @@ declare module 'virtual:rivulet-kernels' {
   /** … and constants */
   export const CONV_RING_POSITIONS: number;
   export const KV_PAGE_POSITIONS: number;
-  export const MAX_EXPERTS: number;
   export const SAMPLER_TOKEN_BYTES: number;
 }
 

@@ -212,7 +212,10 @@ export function configFromJson(
   );
 }
 
-/** Far above any LFM2 model; a larger number means that the file is damaged. */
+/**
+ * Far above any LFM2 model; a larger number means that the file is damaged. Kernels rely on the number of experts
+ * (MAX_EXPERTS in plan.h).
+ */
 const LIMITS = {
   layers: 1024,
   width: 65536,

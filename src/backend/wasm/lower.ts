@@ -1,5 +1,5 @@
 /** Lowers a plan to the op list of the C kernels (kernels/plan.h). */
-import { CONV_RING_POSITIONS, KV_PAGE_POSITIONS, MAX_EXPERTS, OpKind } from 'virtual:rivulet-kernels';
+import { CONV_RING_POSITIONS, KV_PAGE_POSITIONS, OpKind } from 'virtual:rivulet-kernels';
 import { fail } from '../../errors';
 import type { Matrix, Norm, Vector } from '../../model/ops';
 import {
@@ -183,15 +183,6 @@ export function attentionFields(
   }; // prettier-ignore
 }
 
-function refuseExperts(E: number, top: number): void {
-  if (E > MAX_EXPERTS || top > E)
-    fail('DeviceError', {
-      what: 'The WASM kernels do not support so many experts',
-      got: `${top} of ${E}`,
-      wanted: `at most ${MAX_EXPERTS}`,
-    });
-}
-
 const expertFields = (w: Matrix, chosen: PlanActivation, { at, address }: WasmLoweringContext): Op => ({
   w: at.matrix(w),
   segments: w.segments.length,
@@ -211,10 +202,9 @@ const LOWERINGS: Lowerings<WasmLoweringContext, Op> = {
       fail('DeviceError', { what: `${w1.name} or ${w3.name} has several segments`, wanted: 'one segment each' });
     return { w: at.matrix(w1), segments: 1, w3: at.matrix(w3), ...normFields(norm, at) };
   },
-  selectExperts: ({ scores, bias, top, normalise, scale }, { at }) => {
-    refuseExperts(scores.cols, top);
-    return { bias: bias && at.vector(bias), top, normalise: Number(!!normalise), scale };
-  },
+  selectExperts: ({ bias, top, normalise, scale }, { at }) => ({
+    bias: bias && at.vector(bias), top, normalise: Number(!!normalise), scale,
+  }), // prettier-ignore
   expertsSwiglu: ({ w1, w3, chosen, norm }, context) => ({
     ...expertFields(w1, chosen, context), w3: context.at.matrix(w3), ...normFields(norm, context.at),
     lastUsed: context.at.paged(w1) && context.scope.alloc(4 * w1.segments.length, w1.name),
