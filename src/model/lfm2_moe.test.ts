@@ -5,7 +5,9 @@ import { GOLDEN_DIRECTORY } from '../../e2e/tools/golden';
 import { ggufBytes, tinyModel, type TinyModel, type TinyOptions, type TinyTensor } from '../../e2e/tools/tiny';
 import { recordModel } from '../backend/model_plan';
 import { macsOf, matricesOf, shareRead } from '../backend/plan';
+import { openReferenceBackend } from '../backend/reference/backend';
 import { openCheckpoint, type Checkpoint } from '../engine/checkpoint';
+import { loadWeights } from '../engine/load_weights';
 import { parseSafetensors } from '../format/safetensors';
 import { memorySource } from '../store/byte_source';
 import type { ByteSource } from '../store/byte_source';
@@ -148,6 +150,22 @@ describe('a GGUF file', () => {
       /exp_probs_b\.bias has a wrong shape/,
     ],
   ])('with %s is refused', async (_, model, pattern) => expect(open(model)).rejects.toEqual(checkpointError(pattern)));
+});
+
+test.each([
+  ['NaN', NaN, /ffn_gate_inp/],
+  ['-Infinity', -Infinity, /exp_probs_b/],
+])('a %s in a router or its bias is found while the weights load', async (got, value, name) => {
+  const checkpoint = await open(
+    withTensor(name, ({ bytes }) => {
+      const changed = bytes.slice();
+      new DataView(changed.buffer).setFloat32(changed.length - 4, value, true);
+      return { bytes: changed };
+    }),
+  );
+  await expect(loadWeights(checkpoint, openReferenceBackend(), () => undefined)).rejects.toEqual(
+    checkpointError(new RegExp(`Tensor blk\\.\\d\\.${name.source}.* is not valid: got ${got}, wanted finite numbers`)),
+  );
 });
 
 test('it is one forward pass with the dense models, which reads a share of the experts', async () => {

@@ -1,4 +1,5 @@
-import { describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { NodeWorker } from '../../../e2e/small_wasm';
 import { tinyGguf, type TinyOptions } from '../../../e2e/tools/tiny';
 import { openCheckpoint, type Checkpoint } from '../../engine/checkpoint';
 import { loadWeights } from '../../engine/load_weights';
@@ -26,8 +27,11 @@ interface Opened {
   fail(message?: string): void;
 }
 
-async function open(memoryBudget?: number, exact = false): Promise<Opened> {
-  const backend = await openWasmBackend({ threads: 1, variant: 'simd', exact });
+beforeAll(() => void vi.stubGlobal('Worker', NodeWorker));
+afterAll(() => void vi.unstubAllGlobals());
+
+async function open(memoryBudget?: number, exact = false, threads = 1): Promise<Opened> {
+  const backend = await openWasmBackend({ threads, variant: 'simd', exact });
   let failure: string | undefined;
   const file = memorySource('tiny.gguf', tinyGguf(MODEL));
   const read: typeof file.read = (...range) =>
@@ -69,6 +73,15 @@ describe('a program with a memory budget', () => {
     expect(uses).toBeGreaterThan(12 * 6);
     expect(misses).toBeGreaterThan(inMemory < 23 ? 23 : 12);
     expect(misses).toBeLessThanOrEqual(inMemory < 24 ? uses : 24);
+  });
+
+  test('gives the same bits on three threads, which all stop at an op that lacks experts', async () => {
+    const wanted = await answer((await open()).state);
+    const { memory } = await open(1e9, false, 3);
+    const { state } = await open(memory + 8.5 * EXPERT_BYTES, false, 3);
+    expect(await answer(state)).toEqual(wanted);
+    expect(state.program.paging!()!.misses).toBeGreaterThan(24);
+    state.program.dispose();
   });
 
   test('keeps what it was asked for: two states by turns, rewinds and forks', async () => {
