@@ -76,6 +76,8 @@ export function attendCase(
 
 /** the first two pairs turn, as in the full layers of LFM3 the first half */
 export const factors = (d: number): number[] => Array.from({ length: d / 2 }, (_, i) => (i < 2 ? 1 + i : 1e30));
+/** after a longer prompt: in threes and one by one */
+const WINDOW_PIECES = [3, 3, 3, 1, 1, 1];
 /** over several pages and spans; the last pieces take the kernels of decode */
 const LONG_PIECES = [130, 130, 130, 120, 1, 1, 1, 40, 1];
 
@@ -253,6 +255,9 @@ export const CONFORMANCE_CASES: ConformanceCase[] = [
   attendCase(' without a norm of k and a rotation', [3, 1, 32], { kNorm: undefined, rope: undefined }),
   attendCase(' factors', [6, 2, 80], { rope: { theta: 1e6, factors: factors(80) } }),
   attendCase(' window 5', [3, 1, 32], { window: 5 }),
+  attendCase(' window 1', [4, 2, 64], { window: 1 }, { pieces: [130, ...WINDOW_PIECES] }),
+  attendCase(' window 7', [3, 1, 32], { window: 7 }, { pieces: [130, ...WINDOW_PIECES] }),
+  attendCase(' window 256', [4, 1, 64], { window: 256 }, { pieces: [130, 130, 130, ...WINDOW_PIECES] }),
   attendCase(' window 64', [4, 2, 64], { window: 64 }),
   attendCase(' gate', [8, 2, 80], { gate: true }),
   attendCase(' window 300 gate, long', [4, 1, 32], { window: 300, gate: true }, { pieces: LONG_PIECES }),
