@@ -330,7 +330,7 @@ for (const { name, options, sums, tags, open } of engines())
       });
     });
 
-    // what is spoilt serves long rows, conversations beyond 512 tokens, and who asks for log probabilities
+    // what is spoilt serves long rows, conversations beyond 512 tokens, who asks for log probabilities, and experts
     it.each([
       {
         what: 'units of a row beyond the invocations',
@@ -352,8 +352,22 @@ for (const { name, options, sums, tags, open } of engines())
       },
       { what: 'log probabilities', pattern: 'l > own.l', by: 'l < own.l', where: 'log probabilities' },
       { what: 'the merge of spans', pattern: 'sum / total', by: 'sum', where: 'one token over several spans, long' },
-    ])('tests what short greedy answers of small models do not meet: $what', async ({ pattern, by, where }) => {
-      const found = await call('spoilt', minifyWgsl(pattern), minifyWgsl(by), 'F32', {
+      {
+        what: 'tiles of an expert after the first',
+        pattern: 'first + i;',
+        by: 'first;',
+        where: 'a long prompt, experts',
+        model: 'experts' as const,
+      },
+      {
+        what: 'the weights of experts of one token',
+        pattern: 'chosen[top + i / (units * TILES)]',
+        by: 'chosen[top]',
+        where: 'one token, experts',
+        model: 'experts' as const,
+      },
+    ])('tests what short greedy answers of small models do not meet: $what', async ({ pattern, by, where, model }) => {
+      const found = await call('spoilt', minifyWgsl(pattern), minifyWgsl(by), model ?? 'F32', {
         ...options,
         subgroups: false,
         f16: false,

@@ -96,7 +96,7 @@ export const faults = {
   async spoilt(
     pattern: string,
     by: string,
-    dtype: Dtype,
+    model: Dtype | 'experts',
     options: WebGpuOptions,
   ): Promise<{ variant: string; notes: string[]; ms: number } | { error: string }> {
     const original = GPUDevice.prototype.createShaderModule;
@@ -107,7 +107,8 @@ export const faults = {
     const backend = await open({ ...options, selfTest: 'always' });
     try {
       const start = performance.now();
-      await firstState(backend, await lookup(backend, dtype), { contextLength: 64, prefillBatch: 1 });
+      const plan = model === 'experts' ? (await modelWithExperts(backend)).plan : await lookup(backend, model);
+      await firstState(backend, plan, { contextLength: 64, prefillBatch: 1 });
       const { variant, notes } = backend.info;
       return { variant, notes, ms: performance.now() - start };
     } catch (error) {
