@@ -148,7 +148,7 @@ function dot(w: Float32Array, n: number, v: Float64Array): [number, number] {
 /** Of the experts of a token two are taken, by scores and a bias. */
 async function compareExperts(
   gpu: OpenedDevice,
-  { dtypes, rows, cols: D, T, limit, norm: normed, add: added }: Case,
+  { dtypes, rows, cols: D, T, limit, add: added }: Case,
 ): Promise<Result> {
   const next = mulberry32(D * 31 + T);
   const [E, I, top] = [rows.length, rows[0], 2];
@@ -177,7 +177,7 @@ async function compareExperts(
   const empty = [2 * top * T, top * I * T, D * T].map((size) => new Float32Array(size));
   const values = [x, scores, empty[0], empty[1], add, empty[2]];
   const slots = await Promise.all(values.map((one) => upload(gpu, one)));
-  const norm = normed ? { weight: await vector('norm', gains), eps } : undefined;
+  const norm = { weight: await vector('norm', gains), eps };
   const select: NodeOf<'selectExperts'> = {
     ...{
       op: 'selectExperts',
@@ -193,7 +193,7 @@ async function compareExperts(
     ...{ op: 'expertsSwiglu', w1: w1.packed, w3: w3.packed, x: input, chosen, norm, out: hidden },
   };
   const down: NodeOf<'expertsLinear'> = {
-    ...{ op: 'expertsLinear', w: w2.packed, x: hidden, chosen, add: added && rest, out },
+    ...{ op: 'expertsLinear', w: w2.packed, x: hidden, chosen, add: rest, out },
   };
   const bytes = expertBufferBytes({ nodes: [select, both, down], slots: [], outputs: [] } satisfies Plan, T)!;
   const buffers = {
@@ -208,7 +208,7 @@ async function compareExperts(
   ];
 
   const results = Array.from({ length: T }, (_, t) => {
-    const row = normedRow(x.subarray(t * D, (t + 1) * D), normed ? gains : undefined, eps);
+    const row = normedRow(x.subarray(t * D, (t + 1) * D), gains, eps);
     const p = Array.from(scores.subarray(t * E, (t + 1) * E), (score) => 1 / (1 + Math.exp(-score)));
     const taken = p.map((_, e) => e).sort((a, b) => p[b] + bias[b] - p[a] - bias[a]).slice(0, top); // prettier-ignore
     const sum = taken.reduce((total, e) => total + p[e], 1e-6);
@@ -217,7 +217,7 @@ async function compareExperts(
       return { e, g: (p[e] / sum) * scale, h: parts.map(([value]) => value), sizes: parts.map(([, size]) => size) };
     });
     return Array.from({ length: D }, (_, n): [number, number] => {
-      let [value, size] = added ? [add[t * D + n], Math.abs(add[t * D + n])] : [0, 0];
+      let [value, size] = [add[t * D + n], Math.abs(add[t * D + n])];
       for (const { e, g, h, sizes } of all)
         for (let i = 0; i < I; i++) {
           const w = g * w2.values[(e * D + n) * I + i];

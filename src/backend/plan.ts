@@ -55,7 +55,7 @@ export type CoreNode =
       w3: Matrix;
       x: PlanActivation;
       chosen: PlanActivation;
-      norm?: Norm;
+      norm: Norm;
       out: PlanActivation;
     }
   | {
@@ -63,7 +63,7 @@ export type CoreNode =
       w: Matrix;
       x: PlanActivation;
       chosen: PlanActivation;
-      add?: PlanActivation;
+      add: PlanActivation;
       out: PlanActivation;
     }
   | { op: 'normAdd'; x: PlanActivation; norm: Norm; add?: PlanActivation; out: PlanActivation }

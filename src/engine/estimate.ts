@@ -239,6 +239,8 @@ async function measureSample(
   const options = { contextLength, prefillBatch: limits.prefillBatch };
   const cost = await planCost(backend, recordModel(outline, shapesOf(weights)), options);
   const { read } = await planCost(backend, partPlan, options);
+  // of the memory that the model got: after dispose() the backend has none
+  const { memory: most } = limits;
   state.program.dispose();
   await backend.dispose();
 
@@ -258,9 +260,9 @@ async function measureSample(
           `${Math.floor(100 * share)} % of the experts fit into memoryBudget. The others are read from storage when a token needs them: the answer is the same, and slower than tokensPerSecond.`,
         ]
       : [];
-  if (limits.memory !== undefined && total > limits.memory)
+  if (most !== undefined && total > most)
     obstacles.push(
-      `The model needs ${formatMegabytes(total)} of memory; the backend ${info.name} has at most ${formatMegabytes(limits.memory)}.`,
+      `The model needs ${formatMegabytes(total)} of memory; the backend ${info.name} has at most ${formatMegabytes(most)}.`,
     );
   return {
     backend: info,

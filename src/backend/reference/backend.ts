@@ -183,7 +183,7 @@ const OPS: Lowerings<StepContext, ActivationRows, PlanNode['op']> = {
     selectExperts(acts.get(scores)!, scores.cols, { ...options, bias: bias && valuesOf(bias) }),
   expertsSwiglu({ w1, w3, x, chosen, norm, out }, { acts }) {
     const [input, top] = [acts.get(x)!, chosen.cols / 2];
-    const rows = norm ? rmsNorm(input, x.cols, valuesOf(norm.weight), norm.eps) : input;
+    const rows = rmsNorm(input, x.cols, valuesOf(norm.weight), norm.eps);
     const y = new Float32Array((rows.length / x.cols) * out.cols);
     for (let t = 0; t * x.cols < rows.length; t++)
       chosenExperts(acts.get(chosen)!, top, t).forEach(([e], j) => {

@@ -209,9 +209,7 @@ const LOWERINGS: Lowerings<WasmLoweringContext, Op> = {
     ...expertFields(w1, chosen, context), w3: context.at.matrix(w3), ...normFields(norm, context.at),
     lastUsed: context.at.paged(w1) && context.scope.alloc(4 * w1.segments.length, w1.name),
   }), // prettier-ignore
-  expertsLinear: ({ w, chosen, add }, context) => ({
-    ...expertFields(w, chosen, context), add: add && context.address(add),
-  }), // prettier-ignore
+  expertsLinear: ({ w, chosen, add }, context) => ({ ...expertFields(w, chosen, context), add: context.address(add) }),
   normAdd: ({ norm, add }, { at, address }) => ({ ...normFields(norm, at), add: add && address(add) }),
   shortConv: convolutionFields,
   attend: (node, context) => ({ ...attentionFields(node, context), ...reserveCaches(context, node.cache) }),

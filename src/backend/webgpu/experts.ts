@@ -117,9 +117,8 @@ export function expertsLinearDispatches(
   const { rows: D, top } = shape;
   const parts = partsOf(w, shape);
   const y = at(out);
-  const rest = add && at(add);
-  const output = rest ? (rest.buffer === y.buffer ? 'accumulate' : 'add') : 'store';
-  const added: Record<string, BufferRegion> = output === 'add' ? { add: rest! } : {};
+  const rest = at(add);
+  const output = rest.buffer === y.buffer ? 'accumulate' : 'add';
   if (T === 1)
     return parts.map((part, i) =>
       tokenDispatch(gpu, part, shape, {
@@ -141,10 +140,10 @@ export function expertsLinearDispatches(
   return [
     ...parts.map((part) => tilesDispatch(gpu, part, shape, state, tiles)),
     {
-      label: `sum_experts${output === 'store' ? '' : `.${output}`}`,
+      label: `sum_experts.${output}`,
       sources: ['lib/step', 'lib/bias_none', `lib/output_${output}`, 'sum_experts'],
       constants: { cols: D, top, width: D },
-      bindings: { chosen: at(chosen), x: results, y, step: gpu.step, ...added },
+      bindings: { chosen: at(chosen), x: results, y, step: gpu.step, ...(output === 'add' && { add: rest }) },
       grid: [Math.ceil(D / 64), T, 1],
     },
   ];

@@ -120,7 +120,7 @@ static void run_experts_swiglu(const ThreadContext* s, const Op* op, uint32_t T)
   }
 }
 
-// y [T, D]: Σ weight · W2 x, in the order of experts, + add
+// y [T, D]: add + Σ weight · W2 x, in the order of experts
 static void run_experts_linear(const ThreadContext* s, const Op* op, uint32_t T) {
   const uint32_t top = op->top, I = op->cols / top, D = op->rows, size = T == 1 ? TILE_ROWS_ONE_TOKEN : TILE_ROWS;
   ExpertRows sorted;
@@ -131,8 +131,7 @@ static void run_experts_linear(const ThreadContext* s, const Op* op, uint32_t T)
   share(s, D, 16, &first, &end);
   for (uint32_t t = 0; t < T && first < end; t++) {
     float* y = op->y + t * D + first;
-    if (!op->add) __builtin_memset(y, 0, (end - first) * 4);
-    else if (op->add != op->y) __builtin_memcpy(y, op->add + t * D + first, (end - first) * 4);
+    if (op->add != op->y) __builtin_memcpy(y, op->add + t * D + first, (end - first) * 4);
   }
   for (uint32_t i = 0; i < sorted.count; i++) {
     const uint32_t n = sorted.begin[i + 1] - sorted.begin[i], *rows = sorted.rows + sorted.begin[i];

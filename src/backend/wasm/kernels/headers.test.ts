@@ -5,8 +5,8 @@ import { declarationsModule, readDeclarations, structText } from './headers';
 
 describe('the headers of the kernels', () => {
   it.each([
-    [4, { Weight: 16, Op: 148, Sampling: 80, Page: 4, Plan: 176, ThreadPool: 256 }],
-    [8, { Weight: 24, Op: 208, Sampling: 96, Page: 8, Plan: 240, ThreadPool: 256 }],
+    [4, { Weight: 16, Op: 152, Sampling: 80, Page: 4, Plan: 184, ThreadPool: 256 }],
+    [8, { Weight: 24, Op: 216, Sampling: 96, Page: 8, Plan: 256, ThreadPool: 256 }],
   ] as const)('have structs of the sizes that clang gives them, pointers of %d bytes', (pointerBytes, sizes) => {
     const { structs } = kernelDeclarations(pointerBytes);
     expect(Object.fromEntries(Array.from(structs, ([name, { bytes }]) => [name, bytes]))).toEqual(sizes);
