@@ -79,7 +79,7 @@ fn main(@builtin(local_invocation_index) lid: u32) {
   storageBarrier();
   workgroupBarrier();
   for (var i = lid; i < count() * top; i += 256u) {
-    let expert = u32(chosen[i + i / top * top]);
+    let expert = min(u32(chosen[i + i / top * top]), E - 1u); // of scores that are NaN some drivers choose none
     sorted[list_at + atomicAdd(&counts[expert], 1u)] = i;
   }
 }
