@@ -21,7 +21,8 @@ import { rowBytes, type Dtype } from '../tensor/dtype';
 import { simpleRowBytes } from '../tensor/nibbles';
 import type { CheckpointOutline } from './checkpoint';
 import { openCheckpointOutline } from './checkpoint_outline';
-import { compileWithFittingContext, pagesExperts, resolveContextLength, type LoadOptions } from './load_model';
+import { pagedBudget, pagedMemory } from './estimate_paging';
+import { compileWithFittingContext, resolveContextLength, type LoadOptions } from './load_model';
 import { yieldToEventLoop } from './event_loop';
 import { withWorkingBackend, createFallbackState, backendCandidates } from './choose_backend';
 
@@ -178,36 +179,6 @@ interface Measurement {
   notes: string[];
 }
 
-/** The budget of a model that is larger, if the backend can read its experts when they are needed. */
-function pagedBudget(
-  backend: Backend,
-  outline: CheckpointOutline,
-  memoryBudget: number | undefined,
-  obstacles: string[],
-): number | undefined {
-  try {
-    if (!pagesExperts(outline, memoryBudget)) return undefined;
-    if (backend.pagedMatrix) return memoryBudget;
-    obstacles.push(
-      `The model exceeds memoryBudget, ${formatMegabytes(memoryBudget!)}; only the backend wasm reads experts from storage.`,
-    );
-  } catch (error) {
-    obstacles.push((error as Error).message);
-  }
-  return undefined;
-}
-
-/** @param factor from bytes of the file to bytes in memory */
-function bytesOfExperts({ layers }: Weights, factor: number): number {
-  let sum = 0;
-  mapLeaves(
-    layers,
-    ({ experts, segments }) => experts && segments.forEach(({ tensor }) => (sum += factor * tensor.byteLength)),
-    () => undefined,
-  );
-  return sum;
-}
-
 /**
  * Asks the backend what the model takes, and runs some of its layers with synthetic weights of the same shapes and
  * formats for the time.
@@ -245,21 +216,7 @@ async function measureSample(
   await backend.dispose();
 
   const context = cost.scratch + cost.state;
-  const expertBytes = paged === undefined ? 0 : bytesOfExperts(weights, cost.weights / bytes);
-  const total = Math.min(cost.weights + context, paged ?? Infinity);
-  const outside = cost.weights + context - expertBytes;
-  const share = paged === undefined ? 1 : Math.max(0, Math.min(1, (paged - outside) / expertBytes));
-  const expertLayers = config.layers.length - (config.experts?.denseLayers ?? 0);
-  if (share * expertLayers < 1)
-    obstacles.push(
-      `memoryBudget is ${formatMegabytes(paged!)}; the model needs at least ${formatMegabytes(outside + expertBytes / expertLayers)}.`,
-    );
-  const notes =
-    share < 1
-      ? [
-          `${Math.floor(100 * share)} % of the experts fit into memoryBudget. The others are read from storage when a token needs them: the answer is the same, and slower than tokensPerSecond.`,
-        ]
-      : [];
+  const { total, notes } = pagedMemory(outline, paged, { weights: cost.weights, context }, obstacles);
   if (most !== undefined && total > most)
     obstacles.push(
       `The model needs ${formatMegabytes(total)} of memory; the backend ${info.name} has at most ${formatMegabytes(most)}.`,
