@@ -59,6 +59,8 @@ test('the tarball holds the library, its side files, all in one, the element, in
     'dist/rivulet-element.mjs',
     'dist/rivulet-encoders.js',
     'dist/rivulet-encoders.mjs',
+    'dist/rivulet-experts.js',
+    'dist/rivulet-experts.mjs',
     'dist/rivulet-inspect.d.mts',
     'dist/rivulet-inspect.mjs',
     'dist/rivulet-memory64.js',

@@ -13,7 +13,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Plugin } from 'vite';
 import { packToBase64 } from '../src/backend/wasm/kernels/build.ts';
-import { KERNEL_SIDE_FILES, kernelSideFileOf, type KernelSideFile } from '../side_files.ts';
+import { SHADER_SIDE_FILES, sideFileOf, type ShaderSideFile } from '../side_files.ts';
 
 const NAME = 'virtual:rivulet-shaders';
 const here = dirname(fileURLToPath(import.meta.url));
@@ -33,11 +33,11 @@ export const minifyWgsl = (code: string): string =>
     .replace(/\b(vec\d|mat\dx\d)<([fui])32>/g, '$1$2');
 
 /** The shader files of the engine, or of a side file, by name, the shortest first: so the bundle compresses best. */
-export function readShaders(sideFile?: KernelSideFile): Record<string, string> {
+export function readShaders(sideFile?: ShaderSideFile): Record<string, string> {
   const shaders = readdirSync(here, { recursive: true, encoding: 'utf8' })
     .map((file) => file.replaceAll('\\', '/'))
     .filter((file) => file.endsWith('.wgsl'))
-    .filter((file) => KERNEL_SIDE_FILES.find((name) => file.startsWith(`${name}/`)) === sideFile)
+    .filter((file) => SHADER_SIDE_FILES.find((name) => file.startsWith(`${name}/`)) === sideFile)
     .sort()
     .map((file) => [file.slice(0, -'.wgsl'.length), minifyWgsl(readFileSync(join(here, file), 'utf8'))]);
   return Object.fromEntries(shaders.sort(([, a], [, b]) => a.length - b.length));
@@ -58,9 +58,9 @@ function buildVersion(shaders: Record<string, string>): string {
 export function wgslShadersPlugin(): Plugin {
   return {
     name: 'rivulet-shaders',
-    resolveId: (id) => (kernelSideFileOf(id, NAME) === null ? undefined : `\0${id}`),
+    resolveId: (id) => (sideFileOf(id, NAME, SHADER_SIDE_FILES) === null ? undefined : `\0${id}`),
     async load(id) {
-      const sideFile = id.startsWith('\0') ? kernelSideFileOf(id.slice(1), NAME) : null;
+      const sideFile = id.startsWith('\0') ? sideFileOf(id.slice(1), NAME, SHADER_SIDE_FILES) : null;
       if (sideFile === null) return undefined;
       const shaders = readShaders(sideFile);
       const json = JSON.stringify(shaders);

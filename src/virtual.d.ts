@@ -51,6 +51,13 @@ declare module 'virtual:rivulet-shaders' {
   export const build: string;
 }
 
+declare module 'virtual:rivulet-shaders/experts' {
+  /** the files of shaders/experts/, 'experts/name' */
+  export const shaders: Record<string, string>;
+  /** a version that changes with them */
+  export const build: string;
+}
+
 declare module 'virtual:rivulet-shaders/encoders' {
   /** the files of shaders/encoders/, 'encoders/name' */
   export const shaders: Record<string, string>;

@@ -2,6 +2,7 @@
  * Checks that the GPU computes right: conformance cases, logits and continuations against the reference, and whole
  * prompts against prompts in pieces.
  */
+import '../../src/modules/experts';
 import { promptTokens } from '../../demo/bench/prompt';
 import { firstState, type Backend, type CompileOptions, type State } from '../../src/backend/backend';
 import {

@@ -2,6 +2,7 @@
  * The WebGPU backend by itself, in a page: what e2e/gpu.spec.ts asks it. Everything is compared with the reference on
  * the same plan.
  */
+import '../../src/modules/experts';
 import { firstState, type State } from '../../src/backend/backend';
 import { describeProgram } from '../../src/backend/describe_program';
 import { planCost, type PlanCost } from '../../src/backend/cost';

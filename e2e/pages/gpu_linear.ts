@@ -2,6 +2,7 @@
  * Runs the linear maps of the WebGPU backend on random weights and compares them with plain f64 loops over the
  * dequantized weights.
  */
+import '../../src/modules/experts';
 import { openDevice, type OpenedDevice } from '../../src/backend/webgpu/device';
 import {
   wholeBuffer,
@@ -11,11 +12,11 @@ import {
   type KernelTuning,
 } from '../../src/backend/webgpu/dispatch';
 import {
-  expertBufferBytes,
   expertsLinearDispatches,
   expertsSwigluDispatches,
   selectExpertsDispatches,
 } from '../../src/backend/webgpu/experts';
+import { expertBufferBytes } from '../../src/backend/webgpu/expert_buffers';
 import {
   inProjConvDispatches,
   embedDispatches,

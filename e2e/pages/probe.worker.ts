@@ -1,6 +1,7 @@
 /**
  * Runs backends in a worker for the checking tools: conformance cases, logits of prompts, timings. No cache, no chat.
  */
+import '../../src/modules/experts';
 import { expose } from 'comlink';
 import {
   firstState,

@@ -1,4 +1,5 @@
 /** The WASM backend in a worker, for e2e/wasm.spec.ts: hashes of conformance cases, and the backend's info. */
+import '../../src/modules/experts';
 import { expose } from 'comlink';
 import { firstState, type BackendInfo } from '../../src/backend/backend';
 import { CONFORMANCE_CASES, runConformanceCase } from '../../src/backend/conformance';

@@ -17,7 +17,7 @@ import {
   U32,
   type GgufEntry,
 } from '../../src/format/gguf_writer';
-import { LFM2, LFM2MOE } from '../../src/model/architecture';
+import { LFM2 } from '../../src/model/architecture';
 import type { Config } from '../../src/model/config';
 import { DTYPES, type Dtype } from '../../src/tensor/dtype';
 import { dequantize } from '../../src/tensor/dequant';
@@ -92,7 +92,7 @@ function layoutOf(options: TinyOptions): { config: Config; tensors: MadeUpTensor
     contextLength: options.contextLength ?? 512, ...(options.experts && { experts: options.experts }),
   }; // prettier-ignore
   const { tensors } = madeUpWeights(
-    (read) => (config.experts ? LFM2MOE : LFM2).weights(config, read),
+    (read) => LFM2.weights(config, read),
     (name) =>
       name.includes('ffn_gate_inp')
         ? 'F32'

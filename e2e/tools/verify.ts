@@ -13,6 +13,8 @@ import { recordModel } from '../../src/backend/model_plan';
 import { GREEDY_SAMPLING } from '../../src/backend/sampling';
 import { firstState, type Backend, type State } from '../../src/backend/backend';
 import { openCheckpoint } from '../../src/engine/checkpoint';
+import { registerArchitecture } from '../../src/model/architecture';
+import { LFM2MOE } from '../../src/model/lfm2_moe';
 import { loadWeights } from '../../src/engine/load_weights';
 import { shareOfOthers, type ExpertChoices } from '../expert_choices';
 import { fileSource } from '../file_source';
@@ -100,6 +102,8 @@ export interface VerifyOptions {
   /** opens the backend in this process instead of a page */
   open?: () => Promise<Backend>;
 }
+
+registerArchitecture(LFM2MOE);
 
 const MARGIN = 0.1;
 const OWN_MARGIN = 0.05; // where float32 continuations are given by prompt

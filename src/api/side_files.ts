@@ -8,7 +8,7 @@ import { loadScriptBeside } from '../script_beside';
 import { version } from '../worker?script';
 import { trustedUrl } from './trusted_url';
 
-export type SideFile = 'tools' | 'encoders' | 'conversations' | 'memory64';
+export type SideFile = 'tools' | 'encoders' | 'experts' | 'conversations' | 'memory64';
 
 /**
  * set by the build of rivulet.js: the name under which a side file of the same version leaves its text in
@@ -34,6 +34,7 @@ async function fromScript(name: SideFile): Promise<string> {
 const MODULES: Record<SideFile, () => Promise<{ default: string; version: string }>> = {
   tools: () => import('../modules/tools?script'),
   encoders: () => import('../modules/encoders?script'),
+  experts: () => import('../modules/experts?script'),
   conversations: () => import('../modules/conversations?script'),
   memory64: () => import('../modules/memory64?script'),
 };

@@ -1,3 +1,4 @@
+import '../modules/experts';
 import type { ESTree } from 'vite';
 import { describe, expect, it } from 'vitest';
 import { printByLayer, shapePlan, SIXTEEN_LAYERS, tinyCheckpoint } from '../../e2e/fake_device';

@@ -38,6 +38,13 @@ export type CoreNode =
       out: PlanActivation;
     }
   | { op: 'swiglu'; w1: Matrix; w3: Matrix; x: PlanActivation; norm?: Norm; out: PlanActivation }
+  | { op: 'normAdd'; x: PlanActivation; norm: Norm; add?: PlanActivation; out: PlanActivation }
+  | { op: 'shortConv'; bcx: PlanActivation; taps: Vector; bias?: Vector; state: ConvState; out: PlanActivation }
+  | ({ op: 'attend'; cache: KvCache; rope?: Rope; window?: number } & Attention)
+  | { op: 'last'; x: PlanActivation; out: PlanActivation };
+
+/** A mixture of experts. */
+export type ExpertNode =
   /** [T, 2·top]: the numbers of each token's experts, ascending, then their weights; all are floats */
   | {
       op: 'selectExperts';
@@ -65,11 +72,7 @@ export type CoreNode =
       chosen: PlanActivation;
       add: PlanActivation;
       out: PlanActivation;
-    }
-  | { op: 'normAdd'; x: PlanActivation; norm: Norm; add?: PlanActivation; out: PlanActivation }
-  | { op: 'shortConv'; bcx: PlanActivation; taps: Vector; bias?: Vector; state: ConvState; out: PlanActivation }
-  | ({ op: 'attend'; cache: KvCache; rope?: Rope; window?: number } & Attention)
-  | { op: 'last'; x: PlanActivation; out: PlanActivation };
+    };
 
 /** Options of encoders become nodes of their own, so that a backend without encoders refuses them by name. */
 export type EncoderNode =
@@ -91,7 +94,7 @@ export type EncoderNode =
       out: PlanActivation;
     };
 
-export type PlanNode = CoreNode | EncoderNode;
+export type PlanNode = CoreNode | ExpertNode | EncoderNode;
 
 export type NodeOf<Op extends PlanNode['op']> = Extract<PlanNode, { op: Op }>;
 
@@ -177,11 +180,12 @@ export const mapMatrices = (node: PlanNode, map: (matrix: Matrix) => Matrix): Pl
     ]),
   ) as PlanNode;
 
-/** The ops whose lowerings the side file `encoders` registers. */
+/** The ops whose lowerings the side files `encoders` and `experts` register. */
 export type EncoderOp = EncoderNode['op'];
+export type ExpertOp = ExpertNode['op'];
 
 /** How a backend translates the nodes of each op. Without an op it does not compile. */
-export type Lowerings<Context, Lowered, Ops extends PlanNode['op'] = Exclude<PlanNode['op'], EncoderOp>> = {
+export type Lowerings<Context, Lowered, Ops extends PlanNode['op'] = Exclude<PlanNode['op'], EncoderOp | ExpertOp>> = {
   [Op in Ops]: (node: NodeOf<Op>, context: Context) => Lowered;
 };
 

@@ -2,6 +2,7 @@
  * No weight gets lost between the file and the kernels: without any of them a model does not open, does not run, or
  * computes something else.
  */
+import '../modules/experts';
 import { describe, expect, test } from 'vitest';
 import { ggufBytes, tinyModel, type TinyModel, type TinyOptions } from '../../e2e/tools/tiny';
 import { firstState, type Backend } from '../backend/backend';

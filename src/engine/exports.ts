@@ -7,8 +7,15 @@ export { convStatesOf, kvCachesOf, mapMatrices, matricesOf, shareRead, vectorsOf
 export { randomWeightRows } from '../backend/random_weights';
 export { GREEDY_SAMPLING } from '../backend/sampling';
 export { StateCursor } from '../backend/state_cursor';
-export { allocatedBytes, WasmHeap } from '../backend/wasm/memory';
-export { attentionFields, convolutionFields, registerWasmLowerings, reserveCaches } from '../backend/wasm/lower';
+export { allocatedBytes, WasmHeap, megabytes } from '../backend/wasm/memory';
+export {
+  attentionFields,
+  convolutionFields,
+  normFields,
+  registerWasmLowerings,
+  reserveCaches,
+} from '../backend/wasm/lower';
+export { registerExpertCache } from '../backend/wasm/interpreter';
 export { packedBytes, registerKernels, registerKernels64 } from '../backend/wasm/module';
 export { createWasmProgram } from '../backend/wasm/program';
 export { createWasmState, sizeOf } from '../backend/wasm/state';
@@ -24,16 +31,26 @@ export {
 export { bufferBytes, reductionLibrary } from '../backend/webgpu/dispatch';
 export { attendCached, attendShape, convolutionRing, headPreparation } from '../backend/webgpu/lower';
 export { registerWebGpuLowerings, weightVectorRegion } from '../backend/webgpu/lower';
-export { maxBindingBytes, packedMatrixBytes, staging, unallocatedMatrixParts } from '../backend/webgpu/repack';
+export {
+  maxBindingBytes,
+  PACKED_FORMATS,
+  packedMatrixBytes,
+  staging,
+  unallocatedMatrixParts,
+} from '../backend/webgpu/repack';
 export { createWebGpuProgram } from '../backend/webgpu/program';
+export { tilesOf } from '../backend/webgpu/expert_buffers';
+export { partDispatch, samePartition } from '../backend/webgpu/linear';
 export { createReadbackPool } from '../backend/webgpu/readback';
 export { registerShaders } from '../backend/webgpu/shader';
 export { createWebGpuState } from '../backend/webgpu/state';
 export { columnBytes, copyColumns } from '../backend/webgpu/state_buffers';
-export { abortError, fail } from '../errors';
+export { abortError, fail, show } from '../errors';
 export { parseGguf, MAX_NAME, readCounts, readMetadata, readTensors } from '../format/gguf';
 export { HeaderCursor, MAX_HEADER_BYTES, parseHead } from '../format/header_cursor';
-export { registerArchitecture } from '../model/architecture';
+export { LFM2, registerArchitecture } from '../model/architecture';
+export { EXPERT_BIAS, inLayer } from '../model/lfm2';
+export { checkedNumbers, configFromGguf, configFromJson, CURE, LIMITS, positive, refuseIf } from '../model/read_config';
 export { mapLeaves, rowsOf, shapesOf } from '../model/weights';
 export { reportRoomForOpenModel, sum } from '../store/cached_models';
 export { matchesChecksum, sha256PartOfChecksum, sha256WithQuickChecksum } from '../store/checksum';

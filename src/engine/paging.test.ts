@@ -1,4 +1,5 @@
 /** A mixture of experts that is larger than its memory budget, from the engine's calls. */
+import '../modules/experts';
 import { describe, expect, test } from 'vitest';
 import { tinyGguf, type TinyOptions } from '../../e2e/tools/tiny';
 import { openReferenceBackend } from '../backend/reference/backend';

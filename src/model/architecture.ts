@@ -50,7 +50,7 @@ export interface Architecture {
 
 /** An architecture whose row a side file registers: what its files are called, and the side file. */
 export interface ArchitectureOfSideFile extends Pick<Architecture, 'name' | 'modelType' | 'classes'> {
-  module: 'encoders';
+  module: 'encoders' | 'experts';
 }
 
 /** What the template of LFM2.5 prints, without its treatment of past thinking. */
@@ -65,7 +65,7 @@ export const LFM2: Architecture = {
   name: 'lfm2',
   classes: ['Lfm2ForCausalLM', 'Lfm2Model'],
   configFromGguf: (metadata, tensors, notes) => configFromGguf('lfm2.', metadata, tensors, notes),
-  configFromJson,
+  configFromJson: (json, tensors, notes) => configFromJson(json, tensors, notes),
   weights: lfm2Weights,
   build: forward,
   text: {
@@ -79,27 +79,22 @@ export const LFM2: Architecture = {
   },
 };
 
-export const LFM2MOE: Architecture = {
-  ...LFM2,
-  name: 'lfm2moe',
-  modelType: 'lfm2_moe',
-  classes: ['Lfm2MoeForCausalLM', 'Lfm2MoeModel'],
-  configFromGguf: (metadata, tensors, notes) => configFromGguf('lfm2moe.', metadata, tensors, notes, 'experts'),
-  configFromJson: (json, tensors, notes) => configFromJson(json, tensors, notes, 'experts'),
-};
-
 export const LFM3: Architecture = {
   ...LFM2,
   name: 'lfm3',
   classes: ['Lfm3ForCausalLM'],
-  configFromGguf: (metadata, tensors, notes) => configFromGguf('lfm3.', metadata, tensors, notes, 'sliding'),
+  configFromGguf: (metadata, tensors, notes) => configFromGguf('lfm3.', metadata, tensors, notes, { slides: true }),
   configFromJson: ({ model_type }) => refuseArchitecture('lfm3directory', show(model_type)),
   ropeFactors: ROPE_FACTORS,
   // recommended with the model
   text: { ...LFM2.text, sampling: { temperature: 0.1, topK: 50, repetitionPenalty: 1.1 } },
 };
 
-const ARCHITECTURES: (Architecture | ArchitectureOfSideFile)[] = [LFM2, LFM2MOE, LFM3];
+const ARCHITECTURES: (Architecture | ArchitectureOfSideFile)[] = [
+  LFM2,
+  { name: 'lfm2moe', modelType: 'lfm2_moe', classes: [], module: 'experts' }, // lfm2_moe.ts
+  LFM3,
+];
 
 /** Adds the row of a side file, before the one that names the side file. */
 export const registerArchitecture = (row: Architecture): void => void ARCHITECTURES.unshift(row);

@@ -1,7 +1,7 @@
 /** Reads the configuration of a model. */
 import { fail, show } from '../errors';
 import type { Config } from './config';
-import { CONV, CONV_IN, CONV_OUT, EMBEDDING, EXPERT_BIAS, FFN_GATE, HEAD, inLayer } from './lfm2';
+import { CONV, CONV_IN, CONV_OUT, EMBEDDING, FFN_GATE, HEAD, inLayer } from './lfm2';
 import type { ModuleNames, TensorIndex } from './weights';
 
 /**
@@ -9,7 +9,7 @@ import type { ModuleNames, TensorIndex } from './weights';
  * @param prefix of its keys: 'lfm2.'
  * @param tensors widths come from their shapes
  * @param notes gets what was assumed
- * @param kind what its layers have beside those of dense LFM2: some a sliding window, some a mixture of experts
+ * @param more what its layers have beside those of dense LFM2: some a sliding window, or experts that it reads
  * @throws CheckpointError
  */
 export function configFromGguf(
@@ -17,9 +17,8 @@ export function configFromGguf(
   metadata: ReadonlyMap<string, unknown>,
   tensors: TensorIndex,
   notes: string[],
-  kind?: 'sliding' | 'experts',
+  { slides, experts }: { slides?: true; experts?: ReadExperts } = {},
 ): Config {
-  const slides = kind === 'sliding';
   const get = (key: string): unknown =>
     metadata.get(prefix + key) ?? (key === 'rope.freq_base' && !slides ? familyRopeTheta(notes) : undefined);
   const { number, integer } = checkedNumbers(get, prefix);
@@ -28,7 +27,7 @@ export function configFromGguf(
     refuseIf(when, prefix + key, get(key), wanted);
   refuseKey(get('attention.causal') === false, 'attention.causal', 'causal attention');
   refuseKey(!slides && positive(get('attention.sliding_window')), 'attention.sliding_window', 'full attention');
-  refuseKey(kind !== 'experts' && positive(get('expert_count')), 'expert_count', 'a dense model');
+  refuseKey(!experts && positive(get('expert_count')), 'expert_count', 'a dense model');
   refuseKey(positive(get('embedding_length_out')), 'embedding_length_out', 'a text generation model');
   const scaling = get('rope.scaling.type');
   refuseKey(scaling !== undefined && scaling !== 'none', 'rope.scaling.type', 'none');
@@ -73,7 +72,7 @@ export function configFromGguf(
           ropeTheta: number('rope.freq_base_swa'),
         },
       }),
-      ...(kind === 'experts' && { experts: expertsOfGguf(get, prefix, layerCount) }),
+      ...(experts && { experts: experts(get, layerCount) }),
       contextLength: integer('context_length', LIMITS.context),
     },
     get('vocab_size'),
@@ -81,48 +80,8 @@ export function configFromGguf(
   );
 }
 
-type Get = (key: string) => unknown;
-
-/** llama.cpp has sigmoid as 2, and divides by the sum unless the file says otherwise. */
-function expertsOfGguf(get: Get, prefix: string, layerCount: number): Config['experts'] {
-  const { integer } = checkedNumbers(get, prefix);
-  refuseIf(get('expert_gating_func') !== 2, `${prefix}expert_gating_func`, get('expert_gating_func'), '2, sigmoid');
-  refuseIf(positive(get('expert_shared_count')), `${prefix}expert_shared_count`, get('expert_shared_count'), 'none');
-  return checkedExperts(
-    {
-      count: integer('expert_count', LIMITS.experts),
-      top: integer('expert_used_count', LIMITS.experts),
-      ffnSize: integer('expert_feed_forward_length', LIMITS.width),
-      denseLayers: layersBefore(get('leading_dense_block_count'), `${prefix}leading_dense_block_count`, layerCount),
-      normalise: get('expert_weights_norm') !== false,
-      // 0 stands for none
-      scale: get('expert_weights_scale') ? checkedNumbers(get, prefix).number('expert_weights_scale') : 1,
-    },
-    `${prefix}expert_used_count`,
-  );
-}
-
-function checkedExperts(experts: NonNullable<Config['experts']>, key: string): Config['experts'] {
-  const { count, top } = experts;
-  if (top <= Math.min(count, LIMITS.top)) return experts;
-  return fail('CheckpointError', {
-    what: `The model's ${key} is not valid`,
-    got: top,
-    wanted: `at most ${Math.min(count, LIMITS.top)}: the model has ${count} experts`,
-    cure: CURE,
-  });
-}
-
-/** The number of leading layers without experts. */
-function layersBefore(value: unknown, key: string, layerCount: number): number {
-  if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= layerCount) return value;
-  return fail('CheckpointError', {
-    what: `The model's ${key} is not valid`,
-    got: show(value),
-    wanted: `a whole number from 0 to ${layerCount}`,
-    cure: CURE,
-  });
-}
+/** Reads what a file says of its experts, by key. */
+export type ReadExperts = (get: (key: string) => unknown, layerCount: number) => Config['experts'];
 
 /**
  * Refuses the config.json of quantised weights. The weights need not be known yet, whose types may not be readable.
@@ -146,14 +105,14 @@ export function refuseQuantized(json: Readonly<Record<string, unknown>>): void {
  * The weights are certain.
  * @param tensors widths come from their shapes; loses a tied head
  * @param notes gets what was assumed
- * @param kind as in configFromGguf
+ * @param experts reads those of a mixture
  * @throws CheckpointError
  */
 export function configFromJson(
   json: Readonly<Record<string, unknown>>,
   tensors: TensorIndex,
   notes: string[],
-  kind?: 'experts',
+  experts?: ReadExperts,
 ): Config {
   refuseIf(positive(json.sliding_window), 'sliding_window', json.sliding_window, 'full attention');
   const parameters = isRecord(json.rope_parameters) ? json.rope_parameters : {};
@@ -175,9 +134,6 @@ export function configFromJson(
   if (json.conv_bias === true)
     for (const names of [CONV_IN, CONV, CONV_OUT])
       layers.forEach((kind, i) => kind === 'conv' && tensors.require(inLayer(i)(...names), 'bias'));
-  if (kind && json.use_expert_bias === true)
-    for (let i = Number(json.num_dense_layers); i < layers.length; i++)
-      tensors.require(inLayer(i)(...EXPERT_BIAS), 'bias');
   // a file may store a tied head too; it must store an untied one
   if ((json.tie_embedding ?? json.tie_word_embeddings) === false) tensors.require(HEAD);
   else tensors.remove(HEAD);
@@ -192,19 +148,7 @@ export function configFromJson(
       convLength: integer('conv_L_cache', LIMITS.convLength),
       normEps: number('norm_eps'),
       ropeTheta: number('rope_theta'),
-      ...(kind && {
-        experts: checkedExperts(
-          {
-            count: integer('num_experts', LIMITS.experts),
-            top: integer('num_experts_per_tok', LIMITS.experts),
-            ffnSize: integer('moe_intermediate_size', LIMITS.width),
-            denseLayers: layersBefore(json.num_dense_layers, 'num_dense_layers', layerCount),
-            normalise: json.norm_topk_prob !== false,
-            scale: (json.routed_scaling_factor ?? null) === null ? 1 : number('routed_scaling_factor'),
-          },
-          'num_experts_per_tok',
-        ),
-      }),
+      ...(experts && { experts: experts((key) => json[key], layerCount) }),
       contextLength: integer('max_position_embeddings', LIMITS.context),
     },
     json.vocab_size,
@@ -212,27 +156,22 @@ export function configFromJson(
   );
 }
 
-/**
- * Far above any LFM2 model; a larger number means that the file is damaged. Kernels rely on the number of experts
- * (MAX_EXPERTS in plan.h).
- */
-const LIMITS = {
+/** Far above any LFM2 model; a larger number means that the file is damaged. */
+export const LIMITS = {
   layers: 1024,
   width: 65536,
   heads: 1024,
   headDim: 1024,
   convLength: 64,
   context: 2 ** 24,
-  experts: 256,
-  top: 8,
   vocab: 2 ** 22,
 };
 
-const CURE = 'The file is damaged, or the model is not supported.';
+export const CURE = 'The file is damaged, or the model is not supported.';
 
 export const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
-const positive = (value: unknown): boolean => typeof value === 'number' && value > 0;
+export const positive = (value: unknown): boolean => typeof value === 'number' && value > 0;
 
 /**
  * Ollama's converter leaves the base out where config.json has it in rope_parameters only. It is one number in all
@@ -243,7 +182,7 @@ function familyRopeTheta(notes: string[]): number {
   return 1e6;
 }
 
-function refuseIf(when: boolean, key: string, got: unknown, wanted: string): void {
+export function refuseIf(when: boolean, key: string, got: unknown, wanted: string): void {
   if (when)
     fail('CheckpointError', {
       what: `The model's ${key} is not supported`,
@@ -254,7 +193,7 @@ function refuseIf(when: boolean, key: string, got: unknown, wanted: string): voi
 }
 
 /** Checked numbers by key. */
-function checkedNumbers(get: (key: string) => unknown, prefix: string) {
+export function checkedNumbers(get: (key: string) => unknown, prefix: string) {
   function number(key: string): number {
     const value = get(key);
     if (typeof value === 'number' && Number.isFinite(value) && value > 0) return value;

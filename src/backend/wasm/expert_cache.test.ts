@@ -1,3 +1,4 @@
+import '../../modules/experts';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { NodeWorker } from '../../../e2e/small_wasm';
 import { tinyGguf, type TinyOptions } from '../../../e2e/tools/tiny';

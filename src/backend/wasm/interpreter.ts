@@ -6,9 +6,13 @@ import type { NodeOf, Plan, PlanActivation, PlanNode } from '../plan';
 import type { SamplingParams } from '../sampling';
 import { cursorLimits, type CursorLimits } from '../state_cursor';
 import { lowerPlanToWasmOps, type LoweredPlan, type LoweringTarget } from './lower';
-import { ExpertCache } from './expert_cache';
+import type { ExpertCache } from './expert_cache';
 import type { HeapScope, WasmHeap } from './memory';
 import { fastestThreadCount, type ThreadPool } from './threads';
+
+let createExpertCache: ((...parts: ConstructorParameters<typeof ExpertCache>) => ExpertCache) | undefined;
+/** The side file `experts` has what plans with paged matrices need. */
+export const registerExpertCache = (create: typeof createExpertCache): void => void (createExpertCache = create);
 
 const tileFloats = (prefillBatch: number): number => Math.max(64 * prefillBatch, 512);
 /** bytes of weights read by each run that measures threads: more than a cache holds, and a few ms */
@@ -112,7 +116,7 @@ export class Interpreter {
     const pages = Math.ceil(contextLength / KV_PAGE_POSITIONS);
     const other = heap.used + lowered.ringBytes + pages * lowered.pageBytes; // one state with a full context
     const budget = Math.min(memoryBudget ?? Infinity, heap.build.maxBytes);
-    this.experts = new ExpertCache(heap, plan, lowered, context.at, { budget, other });
+    this.experts = createExpertCache!(heap, plan, lowered, context.at, { budget, other });
   }
 
   /** ms of each op and of the sampler since the model was loaded: in steps of one token, then in steps of several */

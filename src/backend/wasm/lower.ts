@@ -117,7 +117,7 @@ export interface WasmLoweringContext extends LoweringTarget {
   bounds: number;
 }
 
-const normFields = (norm: Norm | undefined, at: WeightAddressLookup): Op | undefined =>
+export const normFields = (norm: Norm | undefined, at: WeightAddressLookup): Op | undefined =>
   norm && { norm: at.vector(norm.weight), eps: norm.eps };
 
 /** The fields of a convolution; its taps are transposed, and with state it has a ring. */
@@ -183,13 +183,6 @@ export function attentionFields(
   }; // prettier-ignore
 }
 
-const expertFields = (w: Matrix, chosen: PlanActivation, { at, address }: WasmLoweringContext): Op => ({
-  w: at.matrix(w),
-  segments: w.segments.length,
-  top: chosen.cols / 2,
-  chosen: address(chosen),
-});
-
 /** The fields of an op beside those of its activations, `int8` and the barrier after it. */
 const LOWERINGS: Lowerings<WasmLoweringContext, Op> = {
   embed: ({ table }, { at }) => ({ w: at.matrix(table), segments: table.segments.length, cols: table.cols }),
@@ -202,14 +195,6 @@ const LOWERINGS: Lowerings<WasmLoweringContext, Op> = {
       fail('DeviceError', { what: `${w1.name} or ${w3.name} has several segments`, wanted: 'one segment each' });
     return { w: at.matrix(w1), segments: 1, w3: at.matrix(w3), ...normFields(norm, at) };
   },
-  selectExperts: ({ bias, top, normalise, scale }, { at }) => ({
-    bias: bias && at.vector(bias), top, normalise: Number(!!normalise), scale,
-  }), // prettier-ignore
-  expertsSwiglu: ({ w1, w3, chosen, norm }, context) => ({
-    ...expertFields(w1, chosen, context), w3: context.at.matrix(w3), ...normFields(norm, context.at),
-    lastUsed: context.at.paged(w1) && context.scope.alloc(4 * w1.segments.length, w1.name),
-  }), // prettier-ignore
-  expertsLinear: ({ w, chosen, add }, context) => ({ ...expertFields(w, chosen, context), add: context.address(add) }),
   normAdd: ({ norm, add }, { at, address }) => ({ ...normFields(norm, at), add: add && address(add) }),
   shortConv: convolutionFields,
   attend: (node, context) => ({ ...attentionFields(node, context), ...reserveCaches(context, node.cache) }),

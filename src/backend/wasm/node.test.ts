@@ -2,6 +2,7 @@
  * Plain SIMD without a browser, on one thread: the whole conformance table against the reference, and whole models
  * against independently computed logits.
  */
+import '../../modules/experts';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { compare } from '../../../e2e/measure';

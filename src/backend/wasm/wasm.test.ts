@@ -1,3 +1,4 @@
+import '../../modules/experts';
 import { OpKind } from 'virtual:rivulet-kernels';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { feed, logitsOf, NodeWorker, open, smallPlan, smallState, tokens } from '../../../e2e/small_wasm';

@@ -1,4 +1,5 @@
 /** The dispatches of a mixture of experts: how many, what they read, and what is refused. */
+import '../../modules/experts';
 import { describe, expect, it } from 'vitest';
 import { fakeDevice } from '../../../e2e/fake_device';
 import type { Matrix } from '../../model/ops';

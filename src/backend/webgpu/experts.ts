@@ -1,23 +1,16 @@
 /**
  * The dispatches of a mixture of experts. One token multiplies with the rows of its experts in one matvec for each
- * matrix (lib/experts_*). Of several tokens, select_experts sorts the entries, an entry for each expert of each token;
- * a tile of matmul is 64 entries of one expert (lib/tile_experts). A dispatch passes over experts whose rows are in
+ * matrix (shaders/experts/). Of several tokens, select_experts sorts the entries, an entry for each expert of each token;
+ * a tile of matmul is 64 entries of one expert (experts/tile_experts). A dispatch passes over experts whose rows are in
  * another part of the matrix.
  */
 import { fail } from '../../errors';
 import type { Matrix, Vector } from '../../model/ops';
-import type { NodeOf, PlanActivation, Plan } from '../plan';
+import type { ExpertOp, Lowerings, NodeOf, PlanActivation } from '../plan';
 import type { BufferRegion, Dispatch, DispatchContext, GpuWeightVector, KernelTuning } from './dispatch';
+import { tilesOf, type ExpertBuffers } from './expert_buffers';
 import { partDispatch, samePartition, type PartOperands, type PartRows } from './linear';
 import { PACKED_FORMATS, type GpuMatrix, type MatrixPart } from './repack';
-
-/** Buffers for several tokens, used by one layer at a time. */
-export interface ExpertBuffers {
-  /** u32, the entries by expert (lib/tile_experts.wgsl) */
-  sorted: BufferRegion;
-  /** [T · top, D] f32, the results of all entries */
-  results: BufferRegion;
-}
 
 /** What the lowerings of a mixture of experts read of their context. */
 interface ExpertsContext {
@@ -30,25 +23,6 @@ interface ExpertsContext {
 /** Invocations of select_experts: each takes an expert. */
 const MAX_EXPERTS = 256;
 
-/** The most tiles of so many tokens, each with entries of one expert, and where the list of entries begins. */
-function tilesOf(T: number, top: number, E: number): { tiles: number; list_at: number } {
-  const tiles = Math.floor((T * top + 63 * Math.min(E, T * top)) / 64);
-  return { tiles, list_at: 1 + 3 * tiles };
-}
-
-/** Bytes of the two buffers of ExpertBuffers; undefined for a plan without experts. */
-export function expertBufferBytes({ nodes }: Plan, T: number): { sorted: number; results: number } | undefined {
-  const choices = nodes.flatMap((node) => ('scores' in node ? [[node.out.cols / 2, node.scores.cols] as const] : []));
-  if (!choices.length) return undefined;
-  const results = nodes.map((node) =>
-    'chosen' in node && 'w' in node ? (node.chosen.cols / 2) * T * node.out.cols : 0,
-  );
-  return {
-    sorted: 4 * Math.max(...choices.map(([top, E]) => tilesOf(T, top, E).list_at + T * top)),
-    results: 4 * Math.max(...results),
-  };
-}
-
 export function selectExpertsDispatches(
   { scores, bias, top, normalise, scale, out }: NodeOf<'selectExperts'>,
   { gpu, state, at, T }: ExpertsContext,
@@ -59,7 +33,7 @@ export function selectExpertsDispatches(
   return [
     {
       label: `select_experts${several ? '.sort' : ''}`,
-      sources: [...(several ? ['lib/step', 'lib/tokens_8'] : ['lib/tokens_1']), 'select_experts'],
+      sources: [...(several ? ['lib/step', 'lib/tokens_8'] : ['lib/tokens_1']), 'experts/select_experts'],
       constants: {
         E,
         top,
@@ -141,7 +115,7 @@ export function expertsLinearDispatches(
     ...parts.map((part) => tilesDispatch(gpu, part, shape, state, tiles)),
     {
       label: `sum_experts.${output}`,
-      sources: ['lib/step', 'lib/bias_none', `lib/output_${output}`, 'sum_experts'],
+      sources: ['lib/step', 'lib/bias_none', `lib/output_${output}`, 'experts/sum_experts'],
       constants: { cols: D, top, width: D },
       bindings: { chosen: at(chosen), x: results, y, step: gpu.step, ...(output === 'add' && { add: rest }) },
       grid: [Math.ceil(D / 64), T, 1],
@@ -179,7 +153,7 @@ function partsOf(matrix: Matrix, { E, rows }: ExpertShape): readonly MatrixPart[
   return parts;
 }
 
-/** The constants of lib/experts. */
+/** The constants of experts/experts. */
 const expertConstants = (part: MatrixPart, rows: number): Record<string, number> => ({
   groups: rows / 4,
   part: part.rows / 4,
@@ -206,14 +180,14 @@ function tokenDispatch(
   { E, rows: R, top }: ExpertShape,
   { op, rows, units, chosen, tuning = {}, ...map }: TokenOperands,
 ): Dispatch {
-  const libraries = ['lib/experts', 'lib/experts_chosen', `lib/${op}`];
+  const libraries = ['experts/experts', 'experts/experts_chosen', `experts/${op}`];
   const shape = `${top}/${E}·${R}×${map.cols}`;
   const assigned: PartRows = { op, shape, libraries, matrices: map.up ? 2 : 1, units };
   const made = partDispatch(gpu, { ...part, first: 0, rows }, { ...map, T: 1, rows: assigned, tuning });
   return {
     ...made,
     label: made.label.replace('matvec', op),
-    // lib/experts_down has the gains
+    // experts/experts_down has the gains
     sources: units ? made.sources.filter((name) => name !== 'lib/norm_none') : made.sources,
     constants: { ...made.constants, E, top, ...expertConstants(part, R), ...(units && { x_units: units }) },
     bindings: { ...made.bindings, chosen },
@@ -232,7 +206,7 @@ function tilesDispatch(
   { experts }: ExpertsContext['state'],
   { per_row, ...map }: TilesOperands,
 ): Dispatch {
-  const tiles = ['lib/experts', 'lib/tile_experts'];
+  const tiles = ['experts/experts', 'experts/tile_experts'];
   const { tiles: most, list_at } = tilesOf(map.T, top, E);
   const made = partDispatch(gpu, { ...part, first: 0, rows }, { ...map, tiles, tuning: {} });
   return {
@@ -243,3 +217,9 @@ function tilesDispatch(
     grid: [made.grid[0], most, 1],
   };
 }
+
+export const WEBGPU_EXPERT_LOWERINGS: Lowerings<ExpertsContext, Dispatch[], ExpertOp> = {
+  selectExperts: selectExpertsDispatches,
+  expertsSwiglu: expertsSwigluDispatches,
+  expertsLinear: expertsLinearDispatches,
+};

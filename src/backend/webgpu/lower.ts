@@ -24,7 +24,6 @@ import {
   type BufferRegion,
   type Dispatch,
 } from './dispatch';
-import { expertsLinearDispatches, expertsSwigluDispatches, selectExpertsDispatches } from './experts';
 import { inProjConvDispatches, embedDispatches, linearDispatches, swigluDispatches } from './linear';
 import type { GpuMatrix } from './repack';
 import { attentionNodes, splitAttentionIntoSpans, ropeOf, MAX_ATTENTION_SPAN, type ProgramScratch } from './scratch';
@@ -174,9 +173,6 @@ export const LOWERINGS: Lowerings<WebGpuLoweringContext, Dispatch[]> = {
       grid: [T, 1, 1],
     },
   ],
-  selectExperts: selectExpertsDispatches,
-  expertsSwiglu: expertsSwigluDispatches,
-  expertsLinear: expertsLinearDispatches,
   shortConv: shortConvDispatches,
   attend: attendCached,
   last: ({ x, out }, { gpu, at }) => (at(x) === at(out) ? [] : [copyLastRowDispatch(gpu, x.cols, at(x), at(out))]),

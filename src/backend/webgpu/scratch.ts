@@ -3,7 +3,7 @@ import { headsOf, ropeFrequencies, type AttentionNode, type Plan } from '../plan
 import type { CompileOptions } from '../backend';
 import type { BufferGroup } from './buffer_group';
 import type { BufferRegion, DispatchContext } from './dispatch';
-import { expertBufferBytes, type ExpertBuffers } from './experts';
+import { expertBufferBytes, type ExpertBuffers } from './expert_buffers';
 
 export interface ProgramScratch {
   /** one buffer per activation slot (dispatch.ts gives the reason) */

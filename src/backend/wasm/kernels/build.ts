@@ -19,7 +19,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import type { Plugin } from 'vite';
-import { KERNEL_SIDE_FILES, kernelSideFileOf, type KernelSideFile } from '../../../../side_files.ts';
+import { KERNEL_SIDE_FILES, sideFileOf, type KernelSideFile } from '../../../../side_files.ts';
 import { DTYPES, type Dtype } from '../../../tensor/dtype.ts';
 import { simpleRowBytes } from '../../../tensor/nibbles.ts';
 import type { PackedKernels, SimdVariant } from '../module';
@@ -151,9 +151,9 @@ const NAME = 'virtual:rivulet-kernels';
 export function wasmKernelsPlugin(): Plugin {
   return {
     name: 'rivulet-kernels',
-    resolveId: (id) => (kernelSideFileOf(id, NAME) === null ? undefined : `\0${id}`),
+    resolveId: (id) => (sideFileOf(id, NAME, KERNEL_SIDE_FILES) === null ? undefined : `\0${id}`),
     async load(id) {
-      const sideFile = id.startsWith('\0') ? kernelSideFileOf(id.slice(1), NAME) : null;
+      const sideFile = id.startsWith('\0') ? sideFileOf(id.slice(1), NAME, KERNEL_SIDE_FILES) : null;
       if (sideFile === null) return;
       const packed = await packKernels(sideFile);
       // no second copy where the sources do not ask for the macro
