@@ -18,6 +18,7 @@ import {
   type GgufEntry,
 } from '../../src/format/gguf_writer';
 import { LFM2 } from '../../src/model/architecture';
+import { LFM2MOE } from '../../src/model/lfm2_moe';
 import type { Config } from '../../src/model/config';
 import { DTYPES, type Dtype } from '../../src/tensor/dtype';
 import { dequantize } from '../../src/tensor/dequant';
@@ -92,7 +93,7 @@ function layoutOf(options: TinyOptions): { config: Config; tensors: MadeUpTensor
     contextLength: options.contextLength ?? 512, ...(options.experts && { experts: options.experts }),
   }; // prettier-ignore
   const { tensors } = madeUpWeights(
-    (read) => LFM2.weights(config, read),
+    (read) => (config.experts ? LFM2MOE : LFM2).weights(config, read),
     (name) =>
       name.includes('ffn_gate_inp')
         ? 'F32'

@@ -3,7 +3,16 @@
  * the engine instead of a copy (script_texts.ts). A side file that imports another name of these files does not build.
  */
 export { recordModel } from '../backend/model_plan';
-export { convStatesOf, kvCachesOf, mapMatrices, matricesOf, shareRead, vectorsOf, weightsOf } from '../backend/plan';
+export {
+  convStatesOf,
+  kvCachesOf,
+  mapMatrices,
+  matricesOf,
+  recordPlan,
+  shareRead,
+  vectorsOf,
+  weightsOf,
+} from '../backend/plan';
 export { randomWeightRows } from '../backend/random_weights';
 export { GREEDY_SAMPLING } from '../backend/sampling';
 export { StateCursor } from '../backend/state_cursor';
@@ -15,7 +24,7 @@ export {
   registerWasmLowerings,
   reserveCaches,
 } from '../backend/wasm/lower';
-export { registerExpertCache } from '../backend/wasm/interpreter';
+export { registerPagedExperts } from '../backend/wasm/interpreter';
 export { packedBytes, registerKernels, registerKernels64 } from '../backend/wasm/module';
 export { createWasmProgram } from '../backend/wasm/program';
 export { createWasmState, sizeOf } from '../backend/wasm/state';
@@ -42,6 +51,7 @@ export { createWebGpuProgram } from '../backend/webgpu/program';
 export { tilesOf } from '../backend/webgpu/expert_buffers';
 export { partDispatch, samePartition } from '../backend/webgpu/linear';
 export { createReadbackPool } from '../backend/webgpu/readback';
+export { registerPlanOfExperts } from '../backend/webgpu/self_test';
 export { registerShaders } from '../backend/webgpu/shader';
 export { createWebGpuState } from '../backend/webgpu/state';
 export { columnBytes, copyColumns } from '../backend/webgpu/state_buffers';
@@ -49,7 +59,7 @@ export { abortError, fail, show } from '../errors';
 export { parseGguf, MAX_NAME, readCounts, readMetadata, readTensors } from '../format/gguf';
 export { HeaderCursor, MAX_HEADER_BYTES, parseHead } from '../format/header_cursor';
 export { LFM2, registerArchitecture } from '../model/architecture';
-export { EXPERT_BIAS, inLayer } from '../model/lfm2';
+export { inLayer, lfm2Weights } from '../model/lfm2';
 export { checkedNumbers, configFromGguf, configFromJson, CURE, LIMITS, positive, refuseIf } from '../model/read_config';
 export { mapLeaves, rowsOf, shapesOf } from '../model/weights';
 export { reportRoomForOpenModel, sum } from '../store/cached_models';

@@ -227,13 +227,7 @@ async function loadInto(
   const { bytes, memoryBytes } = checkpoint;
   const { limits } = backend;
   const paged = memoryBudget !== undefined;
-  if (paged && !backend.pagedMatrix)
-    fail('MemoryError', {
-      what: 'This backend holds all experts in memory, and they exceed memoryBudget',
-      got: `${memoryBytes} bytes`,
-      wanted: `at most ${memoryBudget}`,
-      cure: "Load the model with backend 'wasm', or with a larger memoryBudget.",
-    });
+  if (paged && !backend.pagedMatrix) failBudget(memoryBytes, memoryBudget);
   await backend.reserve(Math.min(memoryBytes, memoryBudget ?? Infinity));
   backend.precompile?.(recordModel(checkpoint, shapesOf(checkpoint.weights)), {
     contextLength: context.wanted,
@@ -264,30 +258,24 @@ async function finishStoring(opened: OpenedModel, { cache }: LoadOptions, notes:
 }
 
 /** Whether experts stay in storage. @throws MemoryError for a dense model that exceeds the budget */
-export function pagesExperts({ config, memoryBytes }: CheckpointOutline, memoryBudget = Infinity): boolean {
-  if (memoryBytes <= memoryBudget) return false;
-  if (config.experts) return true;
-  return fail('MemoryError', {
+export const pagesExperts = ({ config, memoryBytes }: CheckpointOutline, memoryBudget = Infinity): boolean =>
+  memoryBytes > memoryBudget && (!!config.experts || failBudget(memoryBytes, memoryBudget));
+
+function failBudget(got: number, wanted: number): never {
+  fail('MemoryError', {
     what: 'The model exceeds memoryBudget',
-    got: `${memoryBytes} bytes of weights`,
-    wanted: `at most ${memoryBudget}`,
-    cure: 'Raise memoryBudget, or use a smaller model or quantization: only mixtures of experts may be larger.',
+    got: `${got} bytes of weights`,
+    wanted: `at most ${wanted}`,
+    cure: "Raise it, or use a smaller model: only mixtures of experts may be larger, on backend 'wasm'.",
   });
 }
 
 /** The budget of a model whose experts stay in storage. @throws RequestError if nothing is stored */
-function pagingBudget(
-  checkpoint: Checkpoint,
-  { memoryBudget, cache }: LoadOptions,
-  isLocal: boolean,
-): number | undefined {
+function pagingBudget(checkpoint: Checkpoint, options: LoadOptions, isLocal: boolean): number | undefined {
+  const { memoryBudget, cache } = options;
   if (!pagesExperts(checkpoint, memoryBudget)) return undefined;
   if (cache === false && !isLocal)
-    fail('RequestError', {
-      what: 'A model larger than memoryBudget needs storage',
-      got: 'cache false',
-      cure: 'Leave cache out, or raise memoryBudget.',
-    });
+    fail('RequestError', { what: 'A model larger than memoryBudget needs storage', got: 'cache false' });
   return memoryBudget;
 }
 

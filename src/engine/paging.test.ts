@@ -125,7 +125,7 @@ describe('a mixture of experts beyond the memory budget', () => {
     const { engine } = opened([RESIDENT, WASM]);
     const { backend, notes } = await engine.load('test/tiny', { contextLength: 256, memoryBudget: 7e6 });
     expect(backend.name).toBe('wasm');
-    expect(notes.join()).toMatch(/A backend: This backend holds all experts in memory/);
+    expect(notes.join()).toMatch(/A backend: The model exceeds memoryBudget: .* on backend 'wasm'/);
   });
 });
 

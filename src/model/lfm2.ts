@@ -6,13 +6,12 @@
  */
 import type { Config } from './config';
 import type { Act, Attend, ConvState, KvCache, Norm, Ops, Vector } from './ops';
-import type { Loaded, MatrixSource, ModuleNames, WeightReader } from './weights';
+import type { Loaded, MatrixSource, ModuleNames, VectorSource, WeightReader } from './weights';
 
 // modules that the configuration is read from, too
 export const EMBEDDING: ModuleNames = ['model.embed_tokens', 'token_embd'];
 export const HEAD: ModuleNames = ['lm_head', 'output'];
 export const FFN_GATE: ModuleNames = ['feed_forward.w1', 'ffn_gate'];
-export const EXPERT_BIAS: ModuleNames = ['feed_forward.expert_bias', 'exp_probs_b'];
 export const CONV_IN: ModuleNames = ['conv.in_proj', 'shortconv.in_proj'];
 export const CONV: ModuleNames = ['conv.conv', 'shortconv.conv'];
 export const CONV_OUT: ModuleNames = ['conv.out_proj', 'shortconv.out_proj'];
@@ -27,12 +26,21 @@ export const inLayer = (layer: number) => (hf: string, gguf: string, ...others: 
   ...others.map((name) => `model.layers.${layer}.${name}`),
 ]; // prettier-ignore
 
+/** The weights of a layer with experts, in place of one network. */
+export interface Experts {
+  router: MatrixSource;
+  expertBias?: VectorSource;
+  w1: MatrixSource;
+  w3: MatrixSource;
+  w2: MatrixSource;
+}
+
 /**
  * Every weight of the model: its names as transformers and llama.cpp (gguf-py) write them, and its shape. Despite its
  * name, token_embd_norm is the final norm; Ollama calls it output_norm (convert_lfm2.go). o_proj is of early versions
  * for MLX. What LFM3 calls its post norms in Hugging Face files is not known.
  */
-export function lfm2Weights(config: Config, read: WeightReader) {
+export function lfm2Weights(config: Config, read: WeightReader, experts?: (at: ReturnType<typeof inLayer>) => Experts) {
   const { vocabSize: V, hiddenSize: D, ffnSize: F, heads: H, kvHeads: K, headDim: d, convLength: L } = config;
 
   function layer(kind: Config['layers'][number], i: number) {
@@ -45,7 +53,7 @@ export function lfm2Weights(config: Config, read: WeightReader) {
       operatorNorm,
       ffnNorm,
       ...postNorms(at),
-      ...(config.experts && i >= config.experts.denseLayers ? experts(at, config.experts) : dense(at)),
+      ...(experts && i >= config.experts!.denseLayers ? experts(at) : dense(at)),
     };
   }
 
@@ -55,25 +63,6 @@ export function lfm2Weights(config: Config, read: WeightReader) {
     w3: read.matrix(at('feed_forward.w3', 'ffn_up'), [F, D]),
     w2: read.matrix(at('feed_forward.w2', 'ffn_down'), [D, F]),
   });
-
-  /** gate_up_proj holds W1 above W3 of each expert */
-  function experts(at: ReturnType<typeof inLayer>, { count: E, ffnSize: I }: NonNullable<Config['experts']>) {
-    type Fused = [name: string, rows: number, first?: number];
-    const of = (name: string, gguf: string, shape: [number, number], [fused, rows, first = 0]: Fused) =>
-      read.experts(
-        at(`feed_forward.experts.${name}`, `${gguf}_exps`),
-        [E, ...shape],
-        (e) => at(`feed_forward.experts.${e}.${name}`, `${gguf}.${e}`),
-        { names: at(`feed_forward.experts.${fused}`, fused), rows, first },
-      );
-    return {
-      router: read.matrix(at('feed_forward.gate', 'ffn_gate_inp'), [E, D]),
-      expertBias: read.bias(at(...EXPERT_BIAS), E),
-      w1: of('w1', 'ffn_gate', [I, D], ['gate_up_proj', 2 * I]),
-      w3: of('w3', 'ffn_up', [I, D], ['gate_up_proj', 2 * I, I]),
-      w2: of('w2', 'ffn_down', [D, I], ['down_proj', D]),
-    };
-  }
 
   const conv = (at: ReturnType<typeof inLayer>) => ({
     kind: 'conv' as const,

@@ -2,7 +2,7 @@
 import { fail, show } from '../errors';
 import { LFM2, type Architecture } from './architecture';
 import type { Config } from './config';
-import { EXPERT_BIAS, inLayer } from './lfm2';
+import { inLayer, lfm2Weights, type Experts } from './lfm2';
 import {
   checkedNumbers,
   configFromGguf,
@@ -13,7 +13,10 @@ import {
   refuseIf,
   type ReadExperts,
 } from './read_config';
+import { rowBytes } from '../tensor/dtype';
+import type { MatrixSource, ModuleNames, WeightReader } from './weights';
 
+const EXPERT_BIAS: ModuleNames = ['feed_forward.expert_bias', 'exp_probs_b'];
 const PREFIX = 'lfm2moe.';
 /** MAX_EXPERTS of the kernels (plan.h), and the most of a token */
 const [MAX_EXPERTS, MAX_TOP] = [256, 8];
@@ -32,6 +35,7 @@ export const LFM2MOE: Architecture = {
         tensors.require(inLayer(i)(...EXPERT_BIAS), 'bias');
     return config;
   },
+  weights: (config, read) => lfm2Weights(config, read, (at) => expertWeights(config, read, at)),
 };
 
 /** llama.cpp has sigmoid as 2, and divides by the sum unless the file says otherwise. */
@@ -88,4 +92,57 @@ function layersBefore(value: unknown, key: string, layerCount: number): number {
     wanted: `a whole number from 0 to ${layerCount}`,
     cure: CURE,
   });
+}
+
+/** gate_up_proj holds W1 above W3 of each expert. */
+function expertWeights(
+  { hiddenSize: D, experts }: Config,
+  read: WeightReader,
+  at: ReturnType<typeof inLayer>,
+): Experts {
+  const { count: E, ffnSize: I } = experts!;
+  type Fused = [name: string, rows: number, first?: number];
+  const of = (name: string, gguf: string, shape: [number, number], [fused, rows, first = 0]: Fused): MatrixSource =>
+    readExperts(
+      read,
+      at(`feed_forward.experts.${name}`, `${gguf}_exps`),
+      [E, ...shape],
+      (e) => at(`feed_forward.experts.${e}.${name}`, `${gguf}.${e}`),
+      { names: at(`feed_forward.experts.${fused}`, fused), rows, first },
+    );
+  return {
+    router: read.matrix(at('feed_forward.gate', 'ffn_gate_inp'), [E, D]),
+    expertBias: read.bias(at(...EXPERT_BIAS), E),
+    w1: of('w1', 'ffn_gate', [I, D], ['gate_up_proj', 2 * I]),
+    w3: of('w3', 'ffn_up', [I, D], ['gate_up_proj', 2 * I, I]),
+    w2: of('w2', 'ffn_down', [D, I], ['down_proj', D]),
+  };
+}
+
+/**
+ * The matrices of E experts, one below the other, with a segment each: of a tensor of all, of a tensor for each, or
+ * from row `first` on of each matrix of a tensor that holds more rows of every expert.
+ */
+function readExperts(
+  read: WeightReader,
+  names: ModuleNames,
+  [E, rows, cols]: readonly [number, number, number],
+  one: (expert: number) => ModuleNames,
+  fused: { names: ModuleNames; rows: number; first: number },
+): MatrixSource {
+  const each = Array.from({ length: E }, (_, e) => e);
+  const [name] = names;
+  if (read.has(one(0)))
+    return { name, cols, segments: each.flatMap((e) => read.matrix(one(e), [rows, cols]).segments), experts: true };
+  const { names: from, rows: stride, first } = read.has(fused.names) ? fused : { names, rows, first: 0 };
+  const tensor = read.tensor(from, [E, stride, cols]);
+  const { dtype, offset } = tensor;
+  const row = rowBytes(dtype, cols);
+  const segments = each.map((e) => ({
+    name: `${name}.${e}`,
+    rows,
+    dtype,
+    tensor: { ...tensor, shape: [rows, cols], offset: offset + (e * stride + first) * row, byteLength: rows * row },
+  }));
+  return { name, cols, segments, experts: true };
 }

@@ -4,7 +4,7 @@
  */
 import { fail } from '../errors';
 import { refuseArchitecture } from '../other_kinds';
-import { rowBytes, type Dtype } from '../tensor/dtype';
+import type { Dtype } from '../tensor/dtype';
 import type { TensorInfo } from '../tensor/tensor';
 import type { Matrix, Vector } from './ops';
 
@@ -35,16 +35,8 @@ export interface WeightReader {
   matrix(names: ModuleNames, shape: [rows: number, cols: number], parts?: [ModuleNames, rows: number][]): MatrixSource;
   /** @param shapes those in which files keep the same numbers */
   vector(names: ModuleNames, ...shapes: number[][]): VectorSource;
-  /**
-   * The matrices of E experts, one below the other, with a segment each: of a tensor of all, of a tensor for each, or
-   * from row `first` on of each matrix of a tensor that holds more rows of every expert.
-   */
-  experts(
-    names: ModuleNames,
-    shape: [E: number, rows: number, cols: number],
-    one: (expert: number) => ModuleNames,
-    fused: { names: ModuleNames; rows: number; first: number },
-  ): MatrixSource;
+  /** a tensor from which others make matrices */
+  tensor(names: ModuleNames, shape: number[]): TensorInfo;
   /** undefined if the module has none */
   bias(names: ModuleNames, length: number): VectorSource | undefined;
 }
@@ -74,34 +66,7 @@ export function createWeightReader({ has, take }: TensorSupply): WeightReader {
       const tensor = take(names, 'weight', [[rows, cols]], 'matrix');
       return { name, cols, segments: [{ name, rows, dtype: tensor.dtype, tensor }] };
     },
-    experts(names, [E, rows, cols], one, fused) {
-      const each = Array.from({ length: E }, (_, e) => e);
-      const [name] = names;
-      if (reader.has(one(0)))
-        return {
-          name,
-          cols,
-          segments: each.flatMap((e) => reader.matrix(one(e), [rows, cols]).segments),
-          experts: true,
-        };
-      const joined = reader.has(fused.names);
-      const { names: from, rows: stride, first } = joined ? fused : { names, rows, first: 0 };
-      const tensor = take(from, 'weight', [[E, stride, cols]], 'matrix');
-      const { dtype, offset } = tensor;
-      const row = rowBytes(dtype, cols);
-      const segments = each.map((e) => ({
-        name: `${name}.${e}`,
-        rows,
-        dtype,
-        tensor: {
-          ...tensor,
-          shape: [rows, cols],
-          offset: offset + (e * stride + first) * row,
-          byteLength: rows * row,
-        },
-      }));
-      return { name, cols, segments, experts: true };
-    },
+    tensor: (names, shape) => take(names, 'weight', [shape], 'matrix'),
     vector: (names, ...shapes) => vector(names, 'weight', shapes),
     bias: (names, length) => (has(names, 'bias') ? vector(names, 'bias', [[length]]) : undefined),
   };

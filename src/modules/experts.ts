@@ -1,11 +1,13 @@
-/** The side file `experts`: mixtures of experts on WebGPU and WASM, and experts that are read when a token needs them. */
+/** The side file `experts`: mixtures of experts, and experts that are read when a token needs them. */
 import { build, shaders } from 'virtual:rivulet-shaders/experts';
 import { ExpertCache } from '../backend/wasm/expert_cache';
 import { WASM_EXPERT_LOWERINGS } from '../backend/wasm/experts';
-import { registerExpertCache } from '../backend/wasm/interpreter';
+import { registerPagedExperts } from '../backend/wasm/interpreter';
 import { registerWasmLowerings } from '../backend/wasm/lower';
 import { WEBGPU_EXPERT_LOWERINGS } from '../backend/webgpu/experts';
+import { planOfExperts } from '../backend/webgpu/experts_self_test';
 import { registerWebGpuLowerings } from '../backend/webgpu/lower';
+import { registerPlanOfExperts } from '../backend/webgpu/self_test';
 import { registerShaders } from '../backend/webgpu/shader';
 import { registerArchitecture } from '../model/architecture';
 import { LFM2MOE } from '../model/lfm2_moe';
@@ -13,5 +15,6 @@ import { LFM2MOE } from '../model/lfm2_moe';
 registerArchitecture(LFM2MOE);
 registerShaders(shaders, build);
 registerWebGpuLowerings(WEBGPU_EXPERT_LOWERINGS);
+registerPlanOfExperts(planOfExperts);
 registerWasmLowerings(WASM_EXPERT_LOWERINGS);
-registerExpertCache((...parts) => new ExpertCache(...parts));
+registerPagedExperts((...parts) => new ExpertCache(...parts));

@@ -7,6 +7,7 @@ import { fail } from '../../errors';
 import type { NodeOf, Plan } from '../plan';
 import type { LoweredPlan, PagedMatrix, WeightAddressLookup } from './lower';
 import { megabytes, type WasmHeap } from './memory';
+import type { Interpreter, PagedExperts } from './interpreter';
 
 /** The experts of a layer. */
 interface Layer {
@@ -27,8 +28,8 @@ interface Frame {
 const READS_IN_FLIGHT = 2;
 const align = (bytes: number): number => Math.ceil(bytes / 64) * 64;
 
-export class ExpertCache {
-  readonly stats: PagingStats;
+export class ExpertCache implements PagedExperts {
+  private readonly stats: PagingStats;
   /** by the index of its op expertsSwiglu */
   private readonly layers = new Map<number, Layer>();
   private readonly frames: Frame[] = [];
@@ -67,12 +68,28 @@ export class ExpertCache {
     this.stats = { experts, inMemory: Math.min(inMemory, experts), uses: 0, misses: 0, bytesRead: 0, tokens: 0 };
   }
 
+  async goOn(program: Interpreter, end: number): Promise<void> {
+    for (let op = program.word('stopped'); op !== end; op = program.word('stopped')) {
+      const { chosen } = program.plan.nodes[op] as NodeOf<'expertsSwiglu'>;
+      const rows = program.rowsOf(chosen, chosen.rows === 1 ? 1 : program.word('T'));
+      await this.load(
+        op,
+        rows.filter((_, i) => i % chosen.cols < chosen.cols / 2),
+      );
+      program.runUpTo(op, end);
+    }
+  }
+
+  paging(program: Interpreter): PagingStats {
+    return { ...this.stats, uses: program.word('expertUses'), tokens: program.tokensRead[0] + program.tokensRead[1] };
+  }
+
   /**
    * Reads the experts that the op lacks, in place of those that were not used for longest.
    * @param chosen by the tokens of the step
    * @throws what the reader throws, MemoryError; then the experts that were read stay
    */
-  async load(op: number, chosen: Iterable<number>): Promise<void> {
+  private async load(op: number, chosen: Iterable<number>): Promise<void> {
     const layer = this.layers.get(op)!;
     const wanted = new Set(chosen);
     const missing = [...wanted].filter((e) => !layer.present.has(e));

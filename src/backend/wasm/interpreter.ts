@@ -2,17 +2,33 @@
 import { CONV_RING_POSITIONS, KV_PAGE_POSITIONS, SAMPLER_TOKEN_BYTES } from 'virtual:rivulet-kernels';
 import { fail } from '../../errors';
 import type { CompileOptions, InputRows, PagingStats } from '../backend';
-import type { NodeOf, Plan, PlanActivation, PlanNode } from '../plan';
+import type { Plan, PlanActivation, PlanNode } from '../plan';
 import type { SamplingParams } from '../sampling';
 import { cursorLimits, type CursorLimits } from '../state_cursor';
-import { lowerPlanToWasmOps, type LoweredPlan, type LoweringTarget } from './lower';
-import type { ExpertCache } from './expert_cache';
+import { lowerPlanToWasmOps, type LoweredPlan, type LoweringTarget, type WeightAddressLookup } from './lower';
 import type { HeapScope, WasmHeap } from './memory';
 import { fastestThreadCount, type ThreadPool } from './threads';
 
-let createExpertCache: ((...parts: ConstructorParameters<typeof ExpertCache>) => ExpertCache) | undefined;
-/** The side file `experts` has what plans with paged matrices need. */
-export const registerExpertCache = (create: typeof createExpertCache): void => void (createExpertCache = create);
+/** The experts of a program with paged matrices. */
+export interface PagedExperts {
+  /** Goes on with a step that stopped, until it is at op `end`. @throws what reading throws, MemoryError */
+  goOn(program: Interpreter, end: number): Promise<void>;
+  paging(program: Interpreter): PagingStats;
+  dispose(): void;
+}
+
+/** @param other bytes of the budget that experts do not get */
+type CreatePagedExperts = (
+  heap: WasmHeap,
+  plan: Plan,
+  lowered: LoweredPlan,
+  at: WeightAddressLookup,
+  memory: { budget: number; other: number },
+) => PagedExperts;
+
+let createPagedExperts: CreatePagedExperts | undefined;
+/** The side file `experts` has them. */
+export const registerPagedExperts = (create: CreatePagedExperts): void => void (createPagedExperts = create);
 
 const tileFloats = (prefillBatch: number): number => Math.max(64 * prefillBatch, 512);
 /** bytes of weights read by each run that measures threads: more than a cache holds, and a few ms */
@@ -54,9 +70,8 @@ export class Interpreter {
   readonly logitRows: number;
   readonly tokensRead = [0, 0]; // in steps of one token, and in steps of several
   threads = 1;
-  private clock = 0;
   /** of a plan with paged matrices */
-  private readonly experts?: ExpertCache;
+  readonly experts?: PagedExperts;
   /** the state whose history, pages and rings the struct names */
   private current: InterpretedState | undefined;
   private closed = false;
@@ -116,7 +131,7 @@ export class Interpreter {
     const pages = Math.ceil(contextLength / KV_PAGE_POSITIONS);
     const other = heap.used + lowered.ringBytes + pages * lowered.pageBytes; // one state with a full context
     const budget = Math.min(memoryBudget ?? Infinity, heap.build.maxBytes);
-    this.experts = createExpertCache!(heap, plan, lowered, context.at, { budget, other });
+    this.experts = createPagedExperts!(heap, plan, lowered, context.at, { budget, other });
   }
 
   /** ms of each op and of the sampler since the model was loaded: in steps of one token, then in steps of several */
@@ -160,55 +175,37 @@ export class Interpreter {
     prompt: number,
     after?: ReadonlyMap<number, () => void>,
   ): Promise<void> {
-    const { experts, lowered: { count } } = this; // prettier-ignore
+    const { count } = this.lowered;
     this.tokensRead[T > 1 ? 1 : 0] += T + Math.max(draws - 1, 0);
+    this.set({ T, position, draws, prompt });
     try {
-      // a step that lacks experts is gone on with, and then only one is under way
-      for (let draw = 0; draw < (experts ? Math.max(draws, 1) : 1); draw++) {
-        const step = { T: draw ? 1 : T, position: position + (draw && T + draw - 1) };
-        this.set({
-          ...step,
-          draws: experts ? Math.min(draws, 1) : draws,
-          prompt,
-          first: 0,
-          end: count,
-          clock: ++this.clock,
-        });
-        let first = 0;
-        for (const [index, act] of draw ? [] : (after ?? [])) {
-          await this.runOps(first, index + 1, T);
-          first = index + 1;
-          act();
-        }
-        await this.runOps(first, count, step.T);
+      let first = 0;
+      for (const [index, act] of after ?? []) {
+        await this.runOps(first, index + 1);
+        first = index + 1;
+        act();
       }
+      await this.runOps(first, count);
     } finally {
       this.set({ first: 0, end: count });
     }
   }
 
-  /** Runs ops of a step of T tokens, and reads the experts that these lack. */
-  private async runOps(first: number, end: number, T: number): Promise<void> {
-    const { plan: { nodes }, experts, header, heap } = this; // prettier-ignore
-    for (;;) {
-      this.set({ first, end, stopped: end });
-      this.context.pool.runStep(header, this.threads);
-      first = heap.u32[(header + heap.build.structs.PLAN.offset('stopped')) / 4];
-      if (!experts || first === end) return;
-      const { chosen } = nodes[first] as NodeOf<'expertsSwiglu'>;
-      const rows = this.rowsOf(chosen, chosen.rows === 1 ? 1 : T);
-      await experts.load(
-        first,
-        rows.filter((_, i) => i % chosen.cols < chosen.cols / 2),
-      );
-    }
+  /** Runs ops, and reads the experts that these lack. */
+  private async runOps(first: number, end: number): Promise<void> {
+    this.runUpTo(first, end);
+    await this.experts?.goOn(this, end);
   }
 
-  /** Of a program with paged experts. */
-  paging(): PagingStats | undefined {
-    const { experts, heap, header, tokensRead } = this;
-    const uses = heap.u32[(header + heap.build.structs.PLAN.offset('expertUses')) / 4];
-    return experts && { ...experts.stats, uses, tokens: tokensRead[0] + tokensRead[1] };
+  /** Runs ops, of a step that stopped the rest; Plan.stopped is then `end`, or the op that lacks experts. */
+  runUpTo(first: number, end: number): void {
+    this.set({ first, end, stopped: end });
+    this.context.pool.runStep(this.header, this.threads);
+  }
+
+  /** A number of the struct Plan that C writes. */
+  word(field: string): number {
+    return this.heap.u32[(this.header + this.heap.build.structs.PLAN.offset(field)) / 4];
   }
 
   /** The rows [T, cols] of an activation of this step. */

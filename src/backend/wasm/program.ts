@@ -30,7 +30,7 @@ export async function createWasmProgram(
         return shared.threads;
       },
       newState: () => createWasmState(program, shared, new StateCursor(limits)),
-      paging: () => shared.paging(),
+      paging: () => shared.experts?.paging(shared),
       internals: () => shared,
       dispose: () => shared.dispose(),
     };

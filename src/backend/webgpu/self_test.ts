@@ -62,7 +62,6 @@ type Weights = Pick<Backend, 'matrix' | 'vector'>;
  * units.
  */
 const [V, D, F, H, K, d, L] = [4096, 256, 1280, 4, 2, 64, 3];
-const EXPERTS = [' 0', ' 1', ' 2', ' 3', ' 4'];
 
 /** Random matrices of a dtype, vectors of numbers from `least` to `least` + 1, and norms. */
 function randomTensors(weights: Weights, dtype: Dtype) {
@@ -81,11 +80,15 @@ function randomTensors(weights: Weights, dtype: Dtype) {
   return { matrix, vector, norm };
 }
 
+export type RandomTensors = ReturnType<typeof randomTensors>;
+
+let planOfExperts: ((make: RandomTensors, table: Matrix) => Promise<Plan>) | undefined;
+/** The side file `experts` has the plan of its case. */
+export const registerPlanOfExperts = (plan: typeof planOfExperts): void => void (planOfExperts = plan);
+
 /** For long prompts: attention and a convolution, a norm after a linear map, or a mixture of experts. */
-async function longPlan(
-  { matrix, vector, norm }: ReturnType<typeof randomTensors>,
-  testCase: SelfTestCaseName,
-): Promise<Plan> {
+async function longPlan(make: RandomTensors, testCase: SelfTestCaseName): Promise<Plan> {
+  const { matrix, vector, norm } = make;
   const [heads, channels] = [3, d]; // with one key/value head
   const gate = testCase === 'window';
   const cols = (heads + 2) * d + (gate ? heads : 0);
@@ -97,18 +100,7 @@ async function longPlan(
       return op.linear(w, x, { post, add: x });
     });
   }
-  if (testCase === 'experts') {
-    const I = 80;
-    const [E, all] = [EXPERTS.length, EXPERTS];
-    const router = await matrix('router', E, cols);
-    const [w1, w3] = [await matrix('w1', E * I, cols, all), await matrix('w3', E * I, cols, all)];
-    const w2 = await matrix('w2', E * cols, I, all);
-    const options = { norm: norm('norm', cols), bias: vector('b', E), top: 2, normalise: true, scale: 1 };
-    return recordPlan((op) => {
-      const x = op.embed(table);
-      return op.experts(router, { w1, w3, w2 }, x, { ...options, add: x });
-    });
-  }
+  if (testCase === 'experts') return planOfExperts!(make, table);
   const norms = [norm('q_norm', d), norm('k_norm', d)];
   const kernel = vector('long_taps', channels * L);
   const build = (op: Ops) => {

@@ -1,5 +1,6 @@
 /** What TypeScript and WGSL both know: structs are read from the WGSL, and sizes of tiles that stand in both agree. */
 import { describe, expect, it, vi } from 'vitest';
+import '../../modules/experts';
 import type { Matrix } from '../../model/ops';
 import { recordPlan } from '../plan';
 import { ALL_FILTERS_SAMPLING } from '../sampling';

@@ -254,13 +254,18 @@ static inline int needs_barrier_after(const Op* op, const Op* next, uint32_t thr
 static void run_step(ThreadPool* pool, uint32_t thread, uint32_t threads) {
   const Plan* p = pool->plan;
   ThreadContext s = {p, pool, thread, threads, p->T, p->position, p->scratch + thread * p->scratch_bytes};
-  const uint32_t first = p->first, end = p->end, draws = p->draws;
+  const uint32_t end = p->end, draws = p->draws;
+  uint32_t first = p->first;
   for (uint32_t draw = 0; draw < draws || draw == 0; draw++) {
+    if (thread == 0 && first == 0) ((Plan*)p)->clock++;
     double start = thread ? 0 : now(), *times = p->times + (s.T > 1 ? p->count + 1 : 0);
     for (uint32_t i = first; s.T > 0 && i < end; i++) {
       if (p->ops[i].last_used && lacks_experts(&s, p->ops + i, p->ops[i].single ? 1 : s.T)) {
         barrier(pool, threads);  // the host writes what the others may still read
-        if (thread == 0) ((Plan*)p)->stopped = i;
+        if (thread == 0) {  // the rest of this call
+          Plan* rest = (Plan*)p;
+          rest->stopped = i, rest->T = s.T, rest->position = s.position, rest->draws = draws - draw;
+        }
         return;
       }
       run_op(&s, p->ops + i);
@@ -270,7 +275,7 @@ static void run_step(ThreadPool* pool, uint32_t thread, uint32_t threads) {
         times[i] += time - start, start = time;
       }
     }
-    s.position += s.T, s.T = 1;
+    s.position += s.T, s.T = 1, first = 0;
     if (draws && thread == 0) {
       p->history[s.position] = draw_token(p, s.position);
       times[p->count] += now() - start;

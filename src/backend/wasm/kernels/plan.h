@@ -85,7 +85,6 @@ typedef struct {
   uint32_t first, end;      // ops [first, end): a part of them only while threads are measured, and where the host
                             // writes rows after the first op
   uint32_t prompt;          // tokens of the prompt, for the penalties
-  uint32_t clock;           // for last_used
   // set when another state runs
   uint32_t* history;        // token by position
   uint8_t** pages;
@@ -105,6 +104,7 @@ typedef struct {
   void* candidates;         // sampler: SAMPLER_TOKEN_BYTES per token of the vocabulary
   uint32_t* marks;          // sampler: [V], zero between draws
   uint32_t stopped;         // set by a step that ends before an op whose experts are not all in memory: its index
+  uint32_t clock;           // counts steps, for last_used
   uint32_t expert_uses;     // counted by steps: experts of all layers, each once in a step
   double* times;            // ms of each op and of the sampler: first in steps of one token, then in steps of several
   Sampling sampling;
