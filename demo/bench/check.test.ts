@@ -12,8 +12,8 @@ import { blobSource } from '../../src/store/byte_source';
 import { CHECK_BOUND, CHECK_PROMPTS, project, relativeError } from './check';
 import { CHECK_GOLDEN } from './check_golden';
 import { promptTokens } from './prompt';
-import { randomGguf } from './random_gguf';
-import { QUANTIZATIONS, SHAPES } from './shapes';
+import { randomGguf, randomGgufBytes } from './random_gguf';
+import { QUANTIZATIONS, SHAPES, type Shape } from './shapes';
 
 async function reference(quantization: string): Promise<number[][]> {
   const checkpoint = await openCheckpoint([blobSource(randomGguf('check', quantization))]);
@@ -51,9 +51,14 @@ describe.each(Object.keys(QUANTIZATIONS))('%s', (quantization) => {
 });
 
 test.each(Object.keys(SHAPES))('the file of %s opens, and its weights have the shape', async (shape) => {
-  const file = randomGguf(shape, 'Q4_0');
+  const wanted: Shape = SHAPES[shape as keyof typeof SHAPES];
+  // Node has no file above 4 GiB
+  const layers = wanted.layers.slice(0, wanted.experts ? 8 : undefined);
+  const file = randomGguf(shape, 'Q4_0', layers.length);
   const { config, bytes, quantization } = await openCheckpoint([blobSource(file)]);
-  expect(config).toMatchObject(SHAPES[shape as keyof typeof SHAPES]);
+  expect(config).toMatchObject({ ...wanted, layers });
+  // half of the pairs turn in full layers
+  expect(config.ropeFactors?.filter((factor) => factor === 1).length).toBe(wanted.sliding && wanted.headDim! / 4);
   expect(quantization).toBe(shape === 'tiny' ? 'Q6_K' : 'Q4_0'); // most bytes of `tiny` are its embedding
   expect(file.size).toBeGreaterThan(bytes);
   expect(file.size - bytes).toBeLessThan(3e6); // the header with its vocabulary
@@ -71,4 +76,21 @@ test('a result that is no number is infinitely wrong', () => {
 test('shapes and quantisations that do not exist are named', () => {
   expect(() => randomGguf('9b', 'Q4_0')).toThrow('There is no shape "9b". The shapes are demo,');
   expect(() => randomGguf('350m', 'Q2_K')).toThrow('There is no quantisation "Q2_K".');
+});
+
+test('a model is cut to its first layers', async () => {
+  const { config } = await openCheckpoint([blobSource(randomGguf('24b-a2b', 'Q4_0', 4))]);
+  expect(config.layers).toEqual(['conv', 'conv', 'attention', 'conv']);
+  expect(config.experts).toEqual(SHAPES['24b-a2b'].experts);
+});
+
+test('of the experts, a token reads the chosen ones', async () => {
+  // the factors of RoPE of LFM3 belong to its configuration
+  for (const [shape, factors] of [['350m', 0], ['lfm3-1.7b', 256]] as const) {
+    const bytes = (await openCheckpoint([blobSource(randomGguf(shape, 'Q4_0'))])).bytes + factors;
+    expect(randomGgufBytes(shape, 'Q4_0')).toEqual({ all: bytes, active: bytes });
+  } // prettier-ignore
+  const { all, active } = randomGgufBytes('8b-a1b', 'Q4_0');
+  const experts = (22 * 32 * 3 * 2048 * 1792 * 18) / 32;
+  expect(all - active).toBe((experts * 28) / 32);
 });

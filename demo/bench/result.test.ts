@@ -174,7 +174,7 @@ describe('the largest set of made-up models', () => {
   })); // prettier-ignore
 
   test('is read back from its file', () => {
-    expect(runs).toHaveLength(132);
+    expect(runs).toHaveLength(176);
     expect(parseResult(JSON.stringify({ ...RESULT, runs }, undefined, 1)).runs).toEqual(runs);
   });
 
