@@ -29,6 +29,8 @@ export const RANDOM_CONTEXT = 128_000;
 const ROPE_FREQS = 'rope_freqs.weight';
 /** Random rows repeat after about this many bytes. */
 const PATTERN_BYTES = 1 << 20;
+/** Chromium copies the parts of a file that a read takes a piece of, and keeps the copies for a while. */
+const PIECE_BYTES = 256 << 10;
 /** What llama.cpp's quantizer takes for rows that are not whole blocks of 256. */
 const SMALL_BLOCKS: Partial<Record<Dtype, Dtype>> = { Q4_K: 'Q5_0', Q5_K: 'Q5_1', Q6_K: 'Q8_0' };
 
@@ -102,7 +104,7 @@ function dtypesOf(quantization: string): [linear: Dtype, embedding: Dtype] {
 const architectureOf = ({ experts, sliding }: Config): Architecture => (experts ? LFM2MOE : sliding ? LFM3 : LFM2);
 
 interface Pattern {
-  blob: Blob;
+  pieces: Blob[];
   row: number;
   rows: number;
 }
@@ -110,20 +112,26 @@ interface Pattern {
 function createPattern(dtype: Dtype, cols: number): Pattern {
   const row = rowBytes(dtype, cols);
   const rows = Math.max(16, Math.ceil(PATTERN_BYTES / row));
-  return {
-    blob: new Blob([randomWeightRows(`${cols} columns`, dtype, rows, cols) as Uint8Array<ArrayBuffer>]),
-    row,
-    rows,
-  };
+  const bytes = randomWeightRows(`${cols} columns`, dtype, rows, cols) as Uint8Array<ArrayBuffer>;
+  const pieces = Array.from(
+    { length: Math.ceil(bytes.length / PIECE_BYTES) },
+    (_, i) => new Blob([bytes.subarray(i * PIECE_BYTES, (i + 1) * PIECE_BYTES)]),
+  );
+  return { pieces, row, rows };
 }
 
 /** `length` bytes of the pattern. Each tensor begins at another row, so that no two are the same. */
-function repeated({ blob, row, rows }: Pattern, tensor: number, length: number): Blob[] {
+function repeated({ pieces, row, rows }: Pattern, tensor: number, length: number): Blob[] {
   const first = ((tensor * 37) % rows) * row;
-  const parts = [blob.slice(first, Math.min(blob.size, first + length))];
-  let left = length - parts[0].size;
-  for (; left >= blob.size; left -= blob.size) parts.push(blob);
-  if (left > 0) parts.push(blob.slice(0, left));
+  const parts: Blob[] = [];
+  let skipped = first % PIECE_BYTES;
+  let left = length;
+  for (let i = Math.floor(first / PIECE_BYTES); left > 0; i = (i + 1) % pieces.length) {
+    const piece = pieces[i];
+    parts.push(skipped || left < piece.size ? piece.slice(skipped, skipped + left) : piece);
+    left -= Math.min(left, piece.size - skipped);
+    skipped = 0;
+  }
   return parts;
 }
 
