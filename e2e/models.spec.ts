@@ -79,7 +79,7 @@ test('each model stands once, the present one and the recommended one are marked
   const names = await page.locator('#models .model h4').allInnerTexts();
   expect(names[0]).toBe('Rivulet tiny');
   expect(new Set(names).size).toBe(names.length);
-  expect(names.length).toBe(8);
+  expect(names.length).toBe(10);
   await soon(() => page.locator('#models .model .in-use:visible').count()).toBe(1);
   await soon(() => card(page, 'Rivulet tiny').locator('.in-use').isVisible()).toBe(true);
   await soon(() => page.locator('#models .model:has(.best:not([hidden])) h4').allInnerTexts()).toEqual(['LFM2.5-350M']);

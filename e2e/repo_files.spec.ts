@@ -115,7 +115,7 @@ test('a model of another kind is named before anything is downloaded', async () 
   await enter(page, 'someone/LFM2-mine-GGUF');
   await page.waitForSelector('#address-files [role=alert]');
   expect(await page.innerText('#address-files')).toBe(
-    'someone/LFM2-mine-GGUF is a model of the kind “qwen3”. This page runs LFM2 and LFM2.5 models.',
+    'someone/LFM2-mine-GGUF is a model of the kind “qwen3”. This page runs LFM2, LFM2.5 and LFM3 models.',
   );
 });
 

@@ -1,5 +1,5 @@
 /**
- * The models that the page offers. Sizes are of the Q4_0 files, in decimal MB; `about` marks a size computed from the
+ * The models that the page offers. Sizes are of the Q4_0 files, in decimal MB; `about` marks sizes computed from the
  * published shapes.
  */
 export interface Offer {
@@ -8,6 +8,8 @@ export interface Offer {
   name: string;
   /** 0: not known */
   megabytes: number;
+  /** what a token reads of them, in a mixture of experts; absent: all */
+  activeMegabytes?: number;
   about?: true;
   description: string;
   /** the previous version of another one: never recommended */
@@ -36,7 +38,7 @@ const hub = (
   name: string,
   megabytes: number,
   description: string,
-  more: Pick<Offer, 'about' | 'previous'> = {},
+  more: Pick<Offer, 'activeMegabytes' | 'about' | 'previous'> = {},
 ): Offer => ({
   source: `LiquidAI/${name}-GGUF:Q4_0`,
   name,
@@ -53,8 +55,23 @@ export const HUB: Offer[] = [
   hub('LFM2-700M', 446, 'Slower than 350M, knows more.', { about: true }),
   hub('LFM2.5-1.2B-Instruct', 696, 'Better answers. Needs a GPU or a fast laptop.', { about: true }),
   hub('LFM2-1.2B', 696, 'The previous version of LFM2.5-1.2B.', { about: true, previous: true }),
-  hub('LFM2-2.6B', 1483, 'The best answers. Needs about 2 GB of memory.', { about: true }),
+  hub('LFM2-2.6B', 1483, 'Very good answers. Needs about 2 GB of memory.', { about: true }),
+  hub('LFM2.5-8B-A1B', 4841, 'The best answers. A mixture of experts. Needs about 6 GB of memory.', {
+    activeMegabytes: 1021,
+    about: true,
+  }),
+  hub('LFM2-8B-A1B', 4734, 'The previous version of LFM2.5-8B-A1B.', {
+    activeMegabytes: 917,
+    about: true,
+    previous: true,
+  }),
 ];
+
+/** The part of its weights that a token reads, of the models in a repository of the hub: 1 if they are not known. */
+export function activeShareIn(repo: string): number {
+  const { megabytes, activeMegabytes } = HUB.find(({ source }) => source.startsWith(`${repo}:`)) ?? {};
+  return megabytes && activeMegabytes ? activeMegabytes / megabytes : 1;
+}
 
 let first: Offer = EMBEDDED;
 

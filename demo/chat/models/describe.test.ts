@@ -22,12 +22,14 @@ test.each<[Partial<Download>, string]>([
 
 test('fit and speed, with the certainty that they have', () => {
   const device: Device = { memory: 4e9, mobile: false, saveData: false, backend: 'wasm', threads: 2 };
-  expect(plain(describeFit(200e6, device))).toBe('Fits on this device. About 40 tokens a second, estimated.');
-  expect(plain(describeFit(200e6, { ...device, throughput: 10e9 }))).toBe(
+  expect(plain(describeFit({ megabytes: 200 }, device))).toBe(
+    'Fits on this device. About 40 tokens a second, estimated.',
+  );
+  expect(plain(describeFit({ megabytes: 200 }, { ...device, throughput: 10e9 }))).toBe(
     'Fits on this device. About 50 tokens a second.',
   );
-  expect(plain(describeFit(1.5e9, { ...device, throughput: 9e9 }))).toBe(
+  expect(plain(describeFit({ megabytes: 1500 }, { ...device, throughput: 9e9 }))).toBe(
     'Just fits on this device. About 6.0 tokens a second.',
   );
-  expect(describeFit(4e9, device)).toBe('Needs more memory than a page has on this device.');
+  expect(describeFit({ megabytes: 4000 }, device)).toBe('Needs more memory than a page has on this device.');
 });

@@ -4,6 +4,7 @@
  */
 import type { LoadEstimate } from '../../../src/index';
 import { bytes, duration, speedInWords } from '../format';
+import type { Offer } from './catalogue';
 import type { Download } from './downloads';
 import { fitOf, speedOf, type Device } from './recommend';
 
@@ -30,9 +31,7 @@ export function describeDownload(download: Download): string {
   return 'It is stored on this device.';
 }
 
-/** @param size in bytes */
-export function describeFit(size: number, device: Device): string {
-  const offer = { megabytes: size / 1e6 };
+export function describeFit(offer: Pick<Offer, 'megabytes' | 'activeMegabytes'>, device: Device): string {
   const fit = fitOf(offer, device);
   if (fit === 'too large') return 'Needs more memory than a page has on this device.';
   const fast = `About ${speedInWords(speedOf(offer, device))}`;

@@ -1,6 +1,8 @@
 /** What is known of this device, and how fast it was measured to be. */
 import type { BackendInfo, LoadEstimate, Model } from '../../../src/index';
 import { keep, kept } from '../history';
+import { activeBytes } from './active_bytes';
+import { hasMemory64 } from './memory64';
 import type { Device } from './recommend';
 
 /** What newer browsers tell; TypeScript's DOM does not have all of it. */
@@ -32,14 +34,6 @@ function remember(where: Where, throughput: number): void {
   keep('speeds', { ...(typeof all === 'object' ? all : {}), [placeOf(where)]: Math.round(throughput) });
 }
 
-function hasMemory64(): boolean {
-  try {
-    return !!new WebAssembly.Memory({ address: 'i64', initial: 0n } as never);
-  } catch {
-    return false;
-  }
-}
-
 /** @param model the loaded one: a larger one would run on the same backend */
 export function readDevice(model: Model | undefined): Device {
   const hints = navigator as NavigatorHints;
@@ -58,15 +52,13 @@ export function readDevice(model: Model | undefined): Device {
 }
 
 /** Keeps the speed of an estimate, for what the page says of the other models. */
-export function learnFromEstimate({
-  backend,
-  bytes,
-  tokensPerSecond,
-}: Pick<LoadEstimate, 'backend' | 'bytes' | 'tokensPerSecond'>): void {
-  if (bytes >= SMALL_BYTES) remember(backend, bytes * tokensPerSecond);
+export function learnFromEstimate(
+  estimate: Pick<LoadEstimate, 'backend' | 'bytes' | 'config' | 'tokensPerSecond'>,
+): void {
+  if (estimate.bytes >= SMALL_BYTES) remember(estimate.backend, activeBytes(estimate) * estimate.tokensPerSecond);
 }
 
 /** The same of a reply. */
 export function learnFromReply({ info }: Model, tokens: number, tokensPerSecond: number): void {
-  if (info.bytes >= SMALL_BYTES && tokens >= LEAST_TOKENS) remember(info.backend, info.bytes * tokensPerSecond);
+  if (info.bytes >= SMALL_BYTES && tokens >= LEAST_TOKENS) remember(info.backend, activeBytes(info) * tokensPerSecond);
 }

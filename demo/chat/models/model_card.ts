@@ -118,7 +118,7 @@ export function createCard(actions: CardActions): Card {
           offer?.description ?? (place === 'file' ? 'It runs from its file. A reload forgets it.' : '');
         description.hidden = !description.textContent;
         fit.hidden = place === 'included' || place === 'file' || known === 0 || entry.inUse;
-        fit.textContent = fit.hidden ? '' : describeFit(known, device);
+        fit.textContent = fit.hidden ? '' : describeFit({ ...offer, megabytes: known / 1e6 }, device);
         page.hidden = !offer?.page;
         if (offer?.page) page.href = offer.page;
         page.ariaLabel = `Model and licence: ${entry.name}`;

@@ -52,7 +52,7 @@ export function createModelOffers(library: ModelLibrary, choose: () => void): (i
               ? `Go on downloading ${offer.name}`
               : `Download ${offer.name}`;
       act.disabled = inUse || running;
-      figures.textContent = `Recommended for this device: ${offer.name}, ${size}. ${describeFit(entry.bytes || offer.megabytes * 1e6, library.device())}`;
+      figures.textContent = `Recommended for this device: ${offer.name}, ${size}. ${describeFit({ ...offer, ...(entry.bytes && { megabytes: entry.bytes / 1e6 }) }, library.device())}`;
     };
     act.addEventListener('click', () => {
       const entry = found();

@@ -18,8 +18,9 @@ export interface Device {
 
 export type Fit = 'fits' | 'tight' | 'too large';
 
-/** The peak of a load in a page is 1.4 to 1.55 times the file (measured). */
-const MEMORY_PER_BYTE = 1.55;
+/** The peak of a load in a page is up to 1.55 times the file, and at most this more than a large one (measured). */
+const MOST_PER_BYTE = 1.55;
+const MOST_BESIDE = 600e6;
 /** of WASM with 32-bit memory, and with 64-bit memory */
 const WASM_MAX_BYTES = [2 ** 32, 2 ** 34];
 /**
@@ -32,7 +33,10 @@ const LEAST_SPEED = 20;
 /** what is recommended on a phone, where data is saved, and as long as nothing was measured */
 const MODEST_BYTES = 250e6;
 
-const sizeIn = ({ megabytes }: Pick<Offer, 'megabytes'>): number => megabytes * 1e6;
+type Sizes = Pick<Offer, 'megabytes' | 'activeMegabytes'>;
+const sizeIn = ({ megabytes }: Sizes): number => megabytes * 1e6;
+/** The memory that a model of this size needs while it is loaded. */
+export const peakOf = (bytes: number): number => Math.min(bytes * MOST_PER_BYTE, bytes + MOST_BESIDE);
 
 /** The memory that a page can have. Phones end pages that take more. */
 export const memoryLimit = ({ memory, mobile }: Pick<Device, 'memory' | 'mobile'>): number =>
@@ -40,31 +44,41 @@ export const memoryLimit = ({ memory, mobile }: Pick<Device, 'memory' | 'mobile'
 
 /** Whether models of these sizes can be in memory at once. */
 export const fitTogether = (device: Device, bytes: readonly number[]): boolean =>
-  bytes.reduce((sum, size) => sum + size * MEMORY_PER_BYTE, 0) <= memoryLimit(device);
+  bytes.reduce((sum, size) => sum + peakOf(size), 0) <= memoryLimit(device);
 
-export function fitOf(offer: Pick<Offer, 'megabytes'>, device: Device): Fit {
-  const need = sizeIn(offer) * MEMORY_PER_BYTE;
+/** All weights of a mixture of experts are in memory. */
+export function fitOf(offer: Sizes, device: Pick<Device, 'memory' | 'mobile' | 'backend' | 'memory64'>): Fit {
+  const need = peakOf(sizeIn(offer));
   const limit = memoryLimit(device);
   if (need > limit || (device.backend === 'wasm' && need > WASM_MAX_BYTES[Number(!!device.memory64)]))
     return 'too large';
   return need > limit / 2 ? 'tight' : 'fits';
 }
 
-/** Tokens per second: each token reads all weights once. */
-export function speedOf(offer: Pick<Offer, 'megabytes'>, { backend, threads, mobile, throughput }: Device): number {
+/** Tokens per second: each token reads all weights once, but of the experts only its own. */
+export function speedOf(
+  { megabytes, activeMegabytes = megabytes }: Sizes,
+  { backend, threads, mobile, throughput }: Device,
+): number {
   const guess =
     (backend === 'webgpu' ? GUESS.gpu : GUESS.thread * Math.min(threads, GUESS.threads)) * (mobile ? GUESS.mobile : 1);
-  return (throughput ?? guess) / sizeIn(offer);
+  return (throughput ?? guess) / (activeMegabytes * 1e6);
 }
 
-/** The largest of the offers that fits and is fast enough, else the smallest that fits. */
-export function recommend<T extends Pick<Offer, 'megabytes' | 'previous'>>(
+const isMixture = ({ megabytes, activeMegabytes = megabytes }: Sizes): boolean => activeMegabytes < megabytes;
+
+/**
+ * The largest of the offers that fits and is fast enough, else the smallest that fits. On phones no mixture of experts:
+ * it would take the memory of all other pages.
+ */
+export function recommend<T extends Sizes & Pick<Offer, 'previous'>>(
   offers: readonly T[],
   device: Device,
 ): T | undefined {
   const modest = device.mobile || device.saveData || device.throughput === undefined;
   const fitting = offers
-    .filter((offer) => !offer.previous && fitOf(offer, device) !== 'too large')
+    .filter((offer) => !offer.previous && !(device.mobile && isMixture(offer)))
+    .filter((offer) => fitOf(offer, device) !== 'too large')
     .sort((a, b) => a.megabytes - b.megabytes);
   const good = fitting.filter(
     (offer) =>

@@ -92,11 +92,14 @@ test('the best is the largest that fits and is fast enough', () => {
   expect(bestOf(files, { ...device, throughput: 4e9 })?.name).toBe('m-Q4_0.gguf');
   expect(bestOf(files, { ...device, mobile: true })?.name).toBe('m-Q4_0.gguf');
   expect(bestOf(files, { ...device, throughput: undefined, memory: 2 ** 26 })).toBeUndefined();
+  // of a mixture of experts a token reads a part
+  expect(bestOf(files, { ...device, throughput: 4e9 }, 0.2)?.name).toBe('m-F16.gguf');
 });
 
 test('a model of another kind is named, and what is no list of files is refused', () => {
   expect(listFiles({ siblings: [], gguf: { architecture: 'qwen3' } }, at)).toEqual({ files: [], foreign: 'qwen3' });
-  expect(listFiles({ siblings: [], gguf: { architecture: 'lfm2' } }, at)).toEqual({ files: [] });
+  for (const architecture of ['lfm2', 'lfm2moe', 'lfm3'])
+    expect(listFiles({ siblings: [], gguf: { architecture } }, at)).toEqual({ files: [] });
   for (const answer of [null, 'x', {}, { siblings: 'x' }])
     expect(() => listFiles(answer, at)).toThrow('is not a list of files');
   expect(

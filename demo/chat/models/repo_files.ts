@@ -29,6 +29,8 @@ export interface RepoListing {
   foreign?: string;
 }
 
+/** `general.architecture` of the models that the library runs */
+const RUN_HERE = ['lfm2', 'lfm2moe', 'lfm3'];
 const MOST = 200;
 const PART = '[A-Za-z0-9][A-Za-z0-9._-]*';
 const REPO = new RegExp(`^(${PART}/${PART})(@[^:@?#/\\s]+)?$`);
@@ -106,13 +108,19 @@ export function listFiles(answer: unknown, { repo, revision }: Repo): RepoListin
   const architecture = isObject(gguf) && isText(gguf.architecture) ? gguf.architecture : undefined;
   return {
     files: files.sort((a, b) => a.bytes - b.bytes).slice(0, MOST),
-    ...(architecture && architecture !== 'lfm2' && { foreign: architecture.slice(0, 40) }),
+    ...(architecture && !RUN_HERE.includes(architecture) && { foreign: architecture.slice(0, 40) }),
   };
 }
 
+/** @param activeShare the part of the weights that a token reads */
+export const sizesOf = ({ bytes }: RepoFile, activeShare: number): { megabytes: number; activeMegabytes: number } => ({
+  megabytes: bytes / 1e6,
+  activeMegabytes: (bytes * activeShare) / 1e6,
+});
+
 /** The largest that fits and is fast enough: more bits, better answers. */
-export function bestOf(files: readonly RepoFile[], device: Device): RepoFile | undefined {
-  const offers = files.filter(({ problem }) => !problem).map((file) => ({ file, megabytes: file.bytes / 1e6 }));
+export function bestOf(files: readonly RepoFile[], device: Device, activeShare = 1): RepoFile | undefined {
+  const offers = files.filter(({ problem }) => !problem).map((file) => ({ file, ...sizesOf(file, activeShare) }));
   return recommend(offers, device)?.file;
 }
 

@@ -2,9 +2,10 @@
 import { element } from '../dom';
 import { bytes } from '../format';
 import { icon } from '../icons';
+import { activeShareIn } from './catalogue';
 import { describeFit } from './describe';
 import type { Device } from './recommend';
-import { askForFiles, bestOf, repoIn, type RepoFile } from './repo_files';
+import { askForFiles, bestOf, repoIn, sizesOf, type RepoFile } from './repo_files';
 
 export interface RepoListParts {
   device(): Device;
@@ -35,14 +36,15 @@ export async function showRepo(
       element(
         'p',
         { className: 'problem', role: 'alert' },
-        `${repo.repo} is a model of the kind “${foreign}”. This page runs LFM2 and LFM2.5 models.`,
+        `${repo.repo} is a model of the kind “${foreign}”. This page runs LFM2, LFM2.5 and LFM3 models.`,
       ),
     );
     return undefined;
   }
   if (files.length < 2) return entered;
 
-  const best = bestOf(files, device());
+  const activeShare = activeShareIn(repo.repo);
+  const best = bestOf(files, device(), activeShare);
   const lineOf = (file: RepoFile): HTMLLIElement => {
     const { source, name, quantization, problem, parts } = file;
     const title = quantization ?? name;
@@ -68,7 +70,7 @@ export async function showRepo(
       ...(quantization
         ? [element('p', { className: 'description' }, parts > 1 ? `${name}, ${parts} parts` : name)]
         : []),
-      element('p', { className: 'fit' }, problem ?? describeFit(file.bytes, device())),
+      element('p', { className: 'fit' }, problem ?? describeFit(sizesOf(file, activeShare), device())),
       ...(problem
         ? []
         : [
