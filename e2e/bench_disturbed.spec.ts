@@ -34,6 +34,34 @@ describe('what is wrong or disturbed is said', () => {
     expect(await page.locator('details[open] .wrong').innerText()).toBe(runs[0].problem);
   });
 
+  test('a model that does not fit is named before the run, which can leave it out', async () => {
+    await bench.context.addInitScript(() =>
+      Object.defineProperty(Navigator.prototype, 'deviceMemory', { get: () => 4 }),
+    );
+    const { page } = await bench.open();
+    await choose(page, { repetitions: 1 });
+    expect(await page.innerText('#too-large')).toBe('');
+    await page.check('input[name=shapes][value="8b-a1b"]');
+    const told =
+      'LFM2-8B-A1B Q4_0 does not fit on the CPU: it needs about 5.33 GB of memory, and this page can have about 3.22 GB.';
+    const plain = async (id: string): Promise<string> => (await page.innerText(id)).replaceAll('\u00a0', ' ');
+    expect(await plain('#too-large')).toBe(told);
+    await page.click('#run');
+    await soon(() => plain('#question p')).toBe(`${told} The browser may end this page.`);
+    await page.getByRole('button', { name: 'Cancel' }).click();
+    expect(await page.isVisible('#progress')).toBe(false);
+    await page.click('#run');
+    await page.getByRole('button', { name: 'Leave out what does not fit' }).click();
+    await page.waitForSelector('#progress:visible');
+    await ended(page);
+    expect((await saved(page)).runs.map(({ model, status }) => [model.name, status])).toEqual([
+      ['Demo model (6M)', 'done'],
+    ]);
+    await page.uncheck('input[name=shapes][value=demo]');
+    await page.click('#run');
+    await soon(() => page.locator('#question button').allInnerTexts()).toEqual(['Run anyway', 'Cancel']);
+  });
+
   test('a hidden tab: the benchmark waits, and makes the repetition again', async () => {
     const { page } = await bench.open();
     await choose(page, { repetitions: 50 });

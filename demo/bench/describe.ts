@@ -32,15 +32,16 @@ export const firstDecode = ({ measurements }: Run): Measurement | undefined =>
   [...measurements].filter((m) => m.decode).sort((a, b) => a.prompt - b.prompt)[0];
 
 /**
- * The speed at which reading all weights once a token would take all of the measured bandwidth, and the share of it
- * that a run reaches.
+ * The speed at which reading the weights of a token would take all of the measured bandwidth, and the share of it that
+ * a run reaches.
  */
 export function rooflineOf(run: Run, { bandwidth }: Device): { tokensPerSecond: number; share: number } | undefined {
   const speed = firstDecode(run)?.decode?.median;
   // a copy on the GPU counts each byte twice, and reads are about as fast as both together
   const roof = run.backend === 'webgpu' ? bandwidth?.gpuCopy : bandwidth?.cpuRead;
-  if (!speed || !roof || !run.model.bytes) return undefined;
-  const tokensPerSecond = (roof * 1e9) / run.model.bytes;
+  const { bytes: all, activeBytes = all } = run.model;
+  if (!speed || !roof || !activeBytes) return undefined;
+  const tokensPerSecond = (roof * 1e9) / activeBytes;
   return { tokensPerSecond, share: speed / tokensPerSecond };
 }
 

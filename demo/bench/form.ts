@@ -2,6 +2,7 @@
 import { listModels } from '../../src/index';
 import { bytes, count } from '../chat/format';
 import { element, find } from '../chat/dom';
+import { describeTooLarge, tooLarge, type MemoryFacts, type Sizes } from './fits';
 import { DECODE, planRuns, PREFILL, PRESETS, type BackendChoice, type Preset, type Selection } from './plan';
 import type { Device } from './result';
 import { QUANTIZATIONS, SHAPE_LABELS } from './shapes';
@@ -13,15 +14,20 @@ export interface ChoicesForm {
   read(): Selection;
   /** the chosen file */
   file(): File | undefined;
+  /** of stored models and of the chosen file */
+  sizes(): Sizes;
   /** Shows the choices of a stored set. */
   write(selection: Selection): void;
 }
 
 /**
- * @param software a GPU that is emulated on the processor may be used: tests
- * @param seconds of the run without a pause
+ * @param options `software`: a GPU that is emulated on the processor may be used, in tests. `seconds`: of the run
+ * without a pause
  */
-export function createForm(device: Device, software: boolean, seconds: number): ChoicesForm {
+export function createForm(
+  device: Device & MemoryFacts,
+  { software, seconds }: { software: boolean; seconds: number },
+): ChoicesForm {
   const form = find('choices', HTMLFormElement);
   const fileInput = find('file', HTMLInputElement);
   const hasGpu = device.gpu !== undefined && (software || !device.gpu.software);
@@ -55,11 +61,18 @@ export function createForm(device: Device, software: boolean, seconds: number): 
     box.checked = !box.disabled;
   }
   single('kernels').disabled = !hasGpu;
+  const storedBytes = new Map<string, number>();
   void listStored();
+
+  function sizes(): Sizes {
+    const { name, size } = fileInput.files?.[0] ?? {};
+    return new Map([...storedBytes, ...(name !== undefined && size !== undefined ? [[name, size] as const] : [])]);
+  }
 
   async function listStored(): Promise<void> {
     // blocked storage has no models
     const models = (await listModels().catch(() => [])).filter(({ complete }) => complete);
+    for (const { id, bytes: size } of models) storedBytes.set(id, size);
     if (models.length)
       fill(
         'stored',
@@ -97,7 +110,7 @@ export function createForm(device: Device, software: boolean, seconds: number): 
     single('sustained').checked = sustained;
     single('kernels').checked = kernels && hasGpu;
     single('repetitions').value = String(repetitions);
-    tellTime();
+    tellPlan();
   }
 
   function read(): Selection {
@@ -117,10 +130,12 @@ export function createForm(device: Device, software: boolean, seconds: number): 
     };
   }
 
-  function tellTime(): void {
+  function tellPlan(): void {
     const selection = read();
     const left = new TimeLeft();
     const runs = planRuns(selection, seconds);
+    const unfit = tooLarge(runs, sizes(), device);
+    find('too-large', HTMLElement).textContent = describeTooLarge(unfit, sizes(), device);
     const total = runs.reduce((sum, run) => sum + left.of(run.backend, stepsOf(run, selection.repetitions)), 0);
     find('about-time', HTMLElement).textContent = runs.length
       ? `${runs.length} ${runs.length === 1 ? 'run' : 'runs'}, roughly ${roughly(total)}`
@@ -131,7 +146,7 @@ export function createForm(device: Device, software: boolean, seconds: number): 
     const { name, value } = target as HTMLInputElement;
     if (name === 'preset') return write({ stored: [], ...PRESETS[value as Preset] });
     for (const preset of form.querySelectorAll<HTMLInputElement>('input[name=preset]')) preset.checked = false;
-    tellTime();
+    tellPlan();
   });
   form.addEventListener('submit', (event) => event.preventDefault());
   write({ stored: [], ...PRESETS.standard });
@@ -139,6 +154,7 @@ export function createForm(device: Device, software: boolean, seconds: number): 
   return {
     read,
     file: () => fileInput.files?.[0],
+    sizes,
     write(selection) {
       for (const preset of form.querySelectorAll<HTMLInputElement>('input[name=preset]')) preset.checked = false;
       write(selection);

@@ -3,15 +3,17 @@ import { version } from '../../package.json';
 import { load } from '../../src/index';
 import { leaveWithOthers } from '../chat/delete_all/leave';
 import { announce, find } from '../chat/dom';
+import { hasMemory64 } from '../chat/models/memory64';
 import { readBandwidth } from './bandwidth';
 import { isLow, readBattery, TabWatch } from './conditions';
 import { dateLabel, deviceLabel, toMarkdown } from './describe';
 import { readDevice } from './device';
+import { describeTooLarge, tooLarge } from './fits';
 import { createForm } from './form';
 import { toImage } from './image';
 import { kernelTimes } from './kernel_times';
 import { ask, button, say, takeQuestionBack } from './messages';
-import { obstacleOf, planRuns, SUSTAINED_SECONDS, type Selection } from './plan';
+import { obstacleOf, planRuns, SUSTAINED_SECONDS, type PlannedRun, type Selection } from './plan';
 import { showPreparation, showProgress } from './progress_view';
 import {
   fromFragment,
@@ -55,7 +57,8 @@ leaveWithOthers();
 const tab = new TabWatch();
 
 const device = await readDevice();
-const form = createForm(device, software, sustainedSeconds);
+const memoryFacts = { ...device, memory64: hasMemory64() };
+const form = createForm(memoryFacts, { software, seconds: sustainedSeconds });
 let set = await store.set();
 let compared = await store.compared();
 /** of the link that opened the page */
@@ -123,7 +126,19 @@ async function start(): Promise<void> {
   if (obstacle) return say(obstacle);
   // before the questions, which would be of no use
   if (!here && (await runsElsewhere())) return say(BUSY);
-  if ((await batteryAllows()) && (await mayReplace())) await alone(() => begin(selection));
+  const plan = await fittingRuns(planRuns(selection, sustainedSeconds));
+  if (plan.length && (await batteryAllows()) && (await mayReplace())) await alone(() => begin(selection, plan));
+}
+
+/** The runs to make: where some need more memory than there is, those that the user wants. */
+async function fittingRuns(plan: PlannedRun[]): Promise<PlannedRun[]> {
+  const unfit = tooLarge(plan, form.sizes(), memoryFacts);
+  if (!unfit.length) return plan;
+  const others = plan.filter((run) => !unfit.includes(run));
+  const [without, all] = ['Leave out what does not fit', 'Run anyway'];
+  const text = `${describeTooLarge(unfit, form.sizes(), memoryFacts)} The browser may end this page.`;
+  const word = await ask(text, [...(others.length ? [without] : []), all, 'Cancel']);
+  return word === without ? others : word === all ? plan : [];
 }
 
 /** A new set takes the place of the last, which may be another tab's. */
@@ -175,13 +190,13 @@ async function alone(work: () => Promise<void>): Promise<void> {
 const runsElsewhere = async (): Promise<boolean> =>
   (await navigator.locks?.query())?.held?.some(({ name }) => name === LOCK) ?? false;
 
-async function begin(selection: Selection): Promise<void> {
+async function begin(selection: Selection, plan: PlannedRun[]): Promise<void> {
   const file = form.file();
   if (file) files.set(file.name, file);
   const site = document.querySelector<HTMLMetaElement>('meta[name=rivulet-version]')?.content;
   set = {
     selection,
-    plan: planRuns(selection, sustainedSeconds),
+    plan,
     result: {
       format: 'rivulet-benchmark',
       version: 1,

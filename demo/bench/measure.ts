@@ -1,5 +1,6 @@
 /** Measures one model on one backend, through the public API: what a page that uses the library gets. */
 import type { GenerateOptions, LoadCallOptions, load as loadModel, Model, ModelSource } from '../../src/index';
+import { activeBytes } from '../chat/models/active_bytes';
 import { CHECK_BOUND, goldenError, piecesError } from './check';
 import type { TabWatch } from './conditions';
 import { promptTokens } from './prompt';
@@ -83,7 +84,13 @@ export async function measureRun(request: RunRequest, already: PartialRun, hooks
     if (golden !== undefined && !(golden <= CHECK_BOUND)) return wrong(run, golden, 0);
     model = await loadForCases(request, run, hooks, losses);
     const { info } = model;
-    run.model = { name, quantization: info.quantization, bytes: info.bytes, madeUp };
+    run.model = {
+      name,
+      quantization: info.quantization,
+      bytes: info.bytes,
+      ...(info.config.experts && { activeBytes: Math.round(activeBytes(info)) }),
+      madeUp,
+    };
     const known = golden ?? (await checkKernels(info.quantization, request, hooks));
     hooks.onStep('comparing a prompt with its pieces');
     const pieces = await piecesError(model);

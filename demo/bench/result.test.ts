@@ -189,10 +189,13 @@ describe('the largest set of made-up models', () => {
   });
 });
 
-test('the share of the bandwidth is that of all weights, once a token', () => {
+test('the share of the bandwidth is that of the weights that a token reads', () => {
   const [run] = RESULT.runs; // 219 MB at 82 tokens/s, of 20 GB/s
   expect(rooflineOf(run, RESULT.device)!.share).toBeCloseTo(0.898, 3);
   expect(rooflineOf(run, RESULT.device)!.tokensPerSecond).toBeCloseTo(91.3, 1);
+  const mixture = { ...run, model: { ...run.model, bytes: 4.7e9, activeBytes: 219e6 } };
+  expect(rooflineOf(mixture, RESULT.device)!.share).toBeCloseTo(0.898, 3);
+  expect(parseResult(JSON.stringify({ ...RESULT, runs: [mixture] })).runs).toEqual([mixture]);
   expect(shareLabel({ share: 0.898 })).toBe('90\u00a0% of the measured memory bandwidth');
   expect(shareLabel({ share: 3 })).toContain('the weights fit into caches');
   // the bandwidth of the CPU says nothing about the GPU

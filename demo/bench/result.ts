@@ -49,7 +49,14 @@ export interface KernelTimes {
 }
 
 export interface Run {
-  model: { name: string; quantization: string; bytes: number; madeUp: boolean };
+  model: {
+    name: string;
+    quantization: string;
+    bytes: number;
+    /** of the weights that a token reads, about; only of a mixture of experts */
+    activeBytes?: number;
+    madeUp: boolean;
+  };
   backend: 'wasm' | 'webgpu';
   /** `wrong`: the kernels compute wrong numbers, so nothing was timed */
   status: 'done' | 'wrong' | 'failed';

@@ -2,29 +2,9 @@
 import { duration } from '../chat/format';
 import { stepName } from './measure';
 import type { PlannedRun } from './plan';
+import { randomGgufBytes } from './random_gguf';
 
-/** Bytes of the weights of a made-up model, about; of others it is unknown before the load. */
-const PARAMETERS: Record<string, number> = {
-  demo: 6e6,
-  '230m': 230e6,
-  '350m': 354e6,
-  '700m': 742e6,
-  '1.2b': 1.17e9,
-  '2.6b': 2.57e9,
-};
-const BITS: Record<string, number> = {
-  Q4_0: 4.9,
-  Q4_1: 5.3,
-  Q5_0: 5.7,
-  Q5_1: 6.1,
-  Q8_0: 8.5,
-  Q4_K: 4.9,
-  Q5_K: 5.7,
-  Q6_K: 6.6,
-  F16: 16,
-  BF16: 16,
-  F32: 32,
-};
+/** of a model whose size is unknown before the load */
 const USUAL_BYTES = 300e6;
 /** bytes a second of a decode step, and how many tokens of a prompt take the time of one */
 const SPEED = { wasm: { bytes: 10e9, batch: 5 }, webgpu: { bytes: 50e9, batch: 20 } };
@@ -42,11 +22,11 @@ export function stepsOf(
   repetitions: number,
 ): Step[] {
   const bytes =
-    'shape' in source ? ((PARAMETERS[source.shape] ?? USUAL_BYTES) * (BITS[quantization] ?? 5)) / 8 : USUAL_BYTES;
+    'shape' in source ? randomGgufBytes(source.shape, quantization) : { all: USUAL_BYTES, active: USUAL_BYTES };
   const speed = SPEED[backend];
-  const token = bytes / speed.bytes + 0.0003;
+  const token = bytes.active / speed.bytes + 0.0003;
   const steps: Step[] = [
-    { name: 'load', seconds: 0.5 + bytes / 300e6 },
+    { name: 'load', seconds: 0.5 + bytes.all / 300e6 },
     { name: 'warm-up', seconds: 40 * token },
   ];
   for (const one of cases) {

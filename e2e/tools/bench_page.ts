@@ -87,6 +87,9 @@ export async function benchPage(options: PageOptions): Promise<BenchmarkResult> 
     await choose(page, options);
     await page.exposeFunction('progress', (step: string) => options.onProgress?.(step));
     await page.click('#run');
+    await page.waitForSelector('#progress:visible, #problem:visible, #question:visible');
+    // about a battery that is low, or a model that does not fit
+    if (await page.isVisible('#question')) await page.click('#question button:has-text("Run anyway")');
     await page.waitForSelector('#progress:visible, #problem:visible');
     const problem = await page.evaluate(untilDone);
     if (problem) throw new Error(problem);

@@ -46,13 +46,15 @@ export const memoryLimit = ({ memory, mobile }: Pick<Device, 'memory' | 'mobile'
 export const fitTogether = (device: Device, bytes: readonly number[]): boolean =>
   bytes.reduce((sum, size) => sum + peakOf(size), 0) <= memoryLimit(device);
 
+/** The same of a backend. */
+export const memoryFor = (device: Pick<Device, 'memory' | 'mobile' | 'backend' | 'memory64'>): number =>
+  Math.min(memoryLimit(device), device.backend === 'wasm' ? WASM_MAX_BYTES[Number(!!device.memory64)] : Infinity);
+
 /** All weights of a mixture of experts are in memory. */
 export function fitOf(offer: Sizes, device: Pick<Device, 'memory' | 'mobile' | 'backend' | 'memory64'>): Fit {
   const need = peakOf(sizeIn(offer));
-  const limit = memoryLimit(device);
-  if (need > limit || (device.backend === 'wasm' && need > WASM_MAX_BYTES[Number(!!device.memory64)]))
-    return 'too large';
-  return need > limit / 2 ? 'tight' : 'fits';
+  if (need > memoryFor(device)) return 'too large';
+  return need > memoryLimit(device) / 2 ? 'tight' : 'fits';
 }
 
 /** Tokens per second: each token reads all weights once, but of the experts only its own. */
