@@ -8,12 +8,17 @@ import { recordModel } from '../../src/backend/model_plan';
 import { openReferenceBackend } from '../../src/backend/reference/backend';
 import { openCheckpoint } from '../../src/engine/checkpoint';
 import { loadWeights } from '../../src/engine/load_weights';
+import { registerArchitecture } from '../../src/model/architecture';
+import { LFM2MOE } from '../../src/model/lfm2_moe';
 import { blobSource } from '../../src/store/byte_source';
 import { CHECK_BOUND, CHECK_PROMPTS, project, relativeError } from './check';
 import { CHECK_GOLDEN } from './check_golden';
 import { promptTokens } from './prompt';
 import { randomGguf, randomGgufBytes } from './random_gguf';
 import { QUANTIZATIONS, SHAPES, type Shape } from './shapes';
+
+// that of the side file
+registerArchitecture(LFM2MOE);
 
 async function reference(quantization: string): Promise<number[][]> {
   const checkpoint = await openCheckpoint([blobSource(randomGguf('check', quantization))]);

@@ -16,8 +16,9 @@ import {
   type GgufEntry,
   type GgufTensor,
 } from '../../src/format/gguf_writer';
-import { LFM2, LFM2MOE, LFM3, type Architecture } from '../../src/model/architecture';
+import { LFM2, LFM3, type Architecture } from '../../src/model/architecture';
 import type { Config } from '../../src/model/config';
+import { LFM2MOE } from '../../src/model/lfm2_moe';
 import { DTYPES, rowBytes, type Dtype } from '../../src/tensor/dtype';
 import { QUANTIZATIONS, SHAPES, type Shape, type ShapeName } from './shapes';
 
