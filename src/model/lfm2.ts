@@ -27,7 +27,7 @@ export const inLayer = (layer: number) => (hf: string, gguf: string, ...others: 
 ]; // prettier-ignore
 
 /** The weights of a layer with experts, in place of one network. */
-export interface Experts {
+export interface ExpertWeights {
   router: MatrixSource;
   expertBias?: VectorSource;
   w1: MatrixSource;
@@ -40,7 +40,11 @@ export interface Experts {
  * name, token_embd_norm is the final norm; Ollama calls it output_norm (convert_lfm2.go). o_proj is of early versions
  * for MLX. What LFM3 calls its post norms in Hugging Face files is not known.
  */
-export function lfm2Weights(config: Config, read: WeightReader, experts?: (at: ReturnType<typeof inLayer>) => Experts) {
+export function lfm2Weights(
+  config: Config,
+  read: WeightReader,
+  experts?: (at: ReturnType<typeof inLayer>) => ExpertWeights,
+) {
   const { vocabSize: V, hiddenSize: D, ffnSize: F, heads: H, kvHeads: K, headDim: d, convLength: L } = config;
 
   function layer(kind: Config['layers'][number], i: number) {

@@ -2,7 +2,7 @@
 import { fail, show } from '../errors';
 import { LFM2, type Architecture } from './architecture';
 import type { Config } from './config';
-import { inLayer, lfm2Weights, type Experts } from './lfm2';
+import { inLayer, lfm2Weights, type ExpertWeights } from './lfm2';
 import {
   checkedNumbers,
   configFromGguf,
@@ -99,7 +99,7 @@ function expertWeights(
   { hiddenSize: D, experts }: Config,
   read: WeightReader,
   at: ReturnType<typeof inLayer>,
-): Experts {
+): ExpertWeights {
   const { count: E, ffnSize: I } = experts!;
   type Fused = [name: string, rows: number, first?: number];
   const of = (name: string, gguf: string, shape: [number, number], [fused, rows, first = 0]: Fused): MatrixSource =>

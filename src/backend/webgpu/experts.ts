@@ -1,8 +1,8 @@
 /**
  * The dispatches of a mixture of experts. One token multiplies with the rows of its experts in one matvec for each
  * matrix (shaders/experts/). Of several tokens, select_experts sorts the entries, an entry for each expert of each
- * token; a tile of matmul is 64 entries of one expert (experts/tile_experts). A dispatch passes over experts whose rows are in
- * another part of the matrix.
+ * token; a tile of matmul is 64 entries of one expert (experts/tile_experts). A dispatch passes over experts whose rows
+ * are in another part of the matrix.
  */
 import { fail } from '../../errors';
 import type { Matrix, Vector } from '../../model/ops';

@@ -1,3 +1,4 @@
+import '../../modules/experts';
 import { describe, expect, it } from 'vitest';
 import { DTYPES } from '../../tensor/dtype';
 import { firstState, type Backend } from '../backend';

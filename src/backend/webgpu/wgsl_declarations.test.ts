@@ -169,11 +169,11 @@ describe('tiles', () => {
     expect(widths('embed')).toEqual([chunks(D, 4 * invocations('embed'))]);
     const tokens = Math.floor(number('attend_prefill', /const ROWS=(\d+)u/) / (H / K));
     expect(widths('attend_prefill')).toEqual(BUCKETS.map((T) => chunks(T, tokens)));
-    expect(widths('sum_experts')).toEqual([chunks(D, invocations('sum_experts'))]);
+    expect(widths('sum_experts')).toEqual([chunks(D, invocations('experts/sum_experts'))]);
     const [rows, columns] = [number('matmul', /(\d+)u\*wid\.x\+32u/), number('lib/tile_tokens', /(\d+)u\*tile\)/)];
     expect(widths('matmul')).toEqual([...new Set([E, D, (H + 2 * K) * d, 3 * D].map((n) => chunks(n, rows)))]);
     expect(widths('experts_matmul')).toEqual([I, D].map((n) => chunks(n, rows)));
-    expect(number('select_experts', /\+63u\)\/(\d+)u/)).toBe(columns);
+    expect(number('experts/select_experts', /\+63u\)\/(\d+)u/)).toBe(columns);
     expect(Math.max(...grids('matmul').map(([, y]) => y))).toBe(chunks(Math.max(...BUCKETS), columns));
     for (const label of ['process_logits', 'softmax_histogram'])
       expect(widths(label)).toEqual([chunks(V, number(label, /group\.x\*(\d+)u/))]);
