@@ -1,0 +1,125 @@
+/**
+ * A mixture of experts through the public calls, in the library as built, on a static host under the policy of
+ * docs/hosting.md: its side file, both backends, and experts that are read from the browser's storage.
+ */
+import { cpSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Browser, Page } from 'playwright';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+import type * as Rivulet from '../src/index';
+import { launchChromium } from './harness';
+import { serveSite, type Site } from './site';
+import { tinyGguf } from './tools/tiny';
+
+type RivuletWindow = { rivulet: typeof Rivulet };
+
+const repository = join(import.meta.dirname, '..');
+const POLICY = /default-src 'none'; .*/.exec(readFileSync(join(repository, 'docs/hosting.md'), 'utf8'))![0];
+const folder = mkdtempSync(join(tmpdir(), 'rivulet-experts-'));
+/** less than the model has, and more than one layer needs */
+const BUDGET = 7e6;
+
+let browser: Browser;
+let site: Site;
+let page: Page;
+
+beforeAll(async () => {
+  const dist = join(repository, 'dist');
+  for (const name of readdirSync(dist)) if (/^rivulet(-\w+)?\.mjs$/.test(name)) cpSync(join(dist, name), join(folder, name)); // prettier-ignore
+  writeFileSync(join(folder, 'index.html'), '');
+  writeFileSync(join(folder, 'module.js'), "import * as rivulet from './rivulet.mjs'; window.rivulet = rivulet;");
+  const model = tinyGguf({
+    dtype: 'Q4_0',
+    layers: ['conv', 'attention', 'conv', 'conv'],
+    hidden: 256,
+    experts: { count: 16, top: 2, ffnSize: 512, denseLayers: 1, normalise: true, scale: 1 },
+  });
+  writeFileSync(join(folder, 'experts.gguf'), model);
+  writeFileSync(
+    join(folder, 'page.html'),
+    `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="${POLICY}; img-src data:"><title>Test</title><link rel="icon" href="data:,"><script type="module" src="module.js"></script></head></html>`,
+  );
+  [browser, site] = await Promise.all([launchChromium({ webgpu: true }), serveSite({ root: folder })]);
+});
+afterAll(async () => {
+  await browser?.close();
+  await site?.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+beforeEach(async () => {
+  site.asked.length = 0;
+  page = await browser.newPage();
+  await page.goto(`${site.url}page.html`);
+  await page.waitForFunction(() => 'rivulet' in window);
+});
+afterEach(() => page.close());
+
+const asked = (): string[] => site.asked.filter((path) => /rivulet-\w+\.mjs|experts\.gguf/.test(path));
+
+interface Said {
+  text?: string;
+  backend?: string;
+  memory?: number;
+  paging?: Awaited<ReturnType<Rivulet.Model['status']>>['paging'];
+  message?: string;
+}
+
+const say = (options: Rivulet.LoadOptions): Promise<Said> =>
+  page.evaluate(async (options) => {
+    const { load } = (window as unknown as RivuletWindow).rivulet;
+    try {
+      const model = await load('./experts.gguf', { contextLength: 256, ...options });
+      const { text } = await model.generate('What is a tide pool?', { temperature: 0, maxTokens: 12 }).result;
+      const { memory, paging } = await model.status();
+      const { name: backend } = model.info.backend;
+      await model.unload();
+      return { text, backend, memory, paging };
+    } catch (error) {
+      const { name, message } = error as Error;
+      return { message: `${name}: ${message}` };
+    }
+  }, options);
+
+test('needs its side file, once, and is named where it is missing', { tags: 'chromium' }, async () => {
+  const sideFile = join(folder, 'rivulet-experts.mjs');
+  renameSync(sideFile, `${sideFile}.away`);
+  expect((await say({ backend: 'wasm' })).message).toMatch(/^SourceError: rivulet-experts\.mjs did not load: .*beside/);
+  renameSync(`${sideFile}.away`, sideFile);
+  site.asked.length = 0;
+  for (const threads of [1, 2]) expect((await say({ backend: 'wasm', threads })).text).toMatch(/./);
+  expect(asked().filter((path) => path.includes('rivulet-'))).toEqual(['/rivulet-experts.mjs']);
+});
+
+test('gives the same text from the memory and from the storage, which its own calls tell', { tags: 'chromium' }, async () => {
+  const all = await say({ backend: 'wasm', threads: 2 });
+  const estimated = await page.evaluate(
+    async (memoryBudget) =>
+      (window as unknown as RivuletWindow).rivulet.estimate('./experts.gguf', {
+        backend: 'wasm',
+        threads: 2,
+        contextLength: 256,
+        memoryBudget,
+      }),
+    BUDGET,
+  );
+  expect(estimated).toMatchObject({ fits: true, obstacles: [], architecture: 'lfm2moe' });
+  expect(estimated.memory.total).toBeLessThanOrEqual(BUDGET);
+  expect(estimated.notes.join()).toMatch(/\d+ % of the experts fit into memoryBudget/);
+  const few = await say({ backend: 'wasm', threads: 2, memoryBudget: BUDGET });
+  expect([few.text, few.backend, all.paging]).toEqual([all.text, 'wasm', undefined]);
+  expect(few.memory).toBeLessThanOrEqual(BUDGET);
+  expect(few.memory).toBeLessThan(all.memory!);
+  expect(few.paging).toMatchObject({ experts: 48 });
+  expect(few.paging!.hitRate).toBeGreaterThan(0);
+  expect(few.paging!.bytesPerToken).toBeGreaterThan(0);
+  expect((await say({ backend: 'wasm', memoryBudget: 3e6 })).message).toMatch(/^MemoryError: .*budget is too small for the model: got 3 MB, wanted at least 7 MB/);
+  expect((await say({ backend: 'wasm', memoryBudget: BUDGET, cache: false })).message).toMatch(/^RequestError: .* needs storage/);
+}); // prettier-ignore
+
+test('runs on WebGPU after its self test; beyond the budget WASM takes over', { tags: 'chromium' }, async () => {
+  const gpu = { allowSoftware: true, exact: true } as const;
+  const [wasm, webgpu] = [await say({ backend: 'wasm', exact: true }), await say({ backend: 'webgpu', ...gpu })];
+  expect([webgpu.backend, webgpu.text]).toEqual(['webgpu', wasm.text]);
+  expect(await say({ backend: 'auto', ...gpu, memoryBudget: BUDGET })).toMatchObject({ backend: 'wasm', text: wasm.text });
+}); // prettier-ignore
