@@ -26,7 +26,8 @@ let page: Page;
 
 beforeAll(async () => {
   const dist = join(repository, 'dist');
-  for (const name of readdirSync(dist)) if (/^rivulet(-\w+)?\.mjs$/.test(name)) cpSync(join(dist, name), join(folder, name)); // prettier-ignore
+  for (const name of readdirSync(dist))
+    if (/^rivulet(-\w+)?\.mjs$/.test(name)) cpSync(join(dist, name), join(folder, name));
   writeFileSync(join(folder, 'index.html'), '');
   writeFileSync(join(folder, 'module.js'), "import * as rivulet from './rivulet.mjs'; window.rivulet = rivulet;");
   const model = tinyGguf({
@@ -91,35 +92,46 @@ test('needs its side file, once, and is named where it is missing', { tags: 'chr
   expect(asked().filter((path) => path.includes('rivulet-'))).toEqual(['/rivulet-experts.mjs']);
 });
 
-test('gives the same text from the memory and from the storage, which its own calls tell', { tags: 'chromium' }, async () => {
-  const all = await say({ backend: 'wasm', threads: 2 });
-  const estimated = await page.evaluate(
-    async (memoryBudget) =>
-      (window as unknown as RivuletWindow).rivulet.estimate('./experts.gguf', {
-        backend: 'wasm',
-        threads: 2,
-        contextLength: 256,
-        memoryBudget,
-      }),
-    BUDGET,
-  );
-  expect(estimated).toMatchObject({ fits: true, obstacles: [], architecture: 'lfm2moe' });
-  expect(estimated.memory.total).toBeLessThanOrEqual(BUDGET);
-  expect(estimated.notes.join()).toMatch(/\d+ % of the experts fit into memoryBudget/);
-  const few = await say({ backend: 'wasm', threads: 2, memoryBudget: BUDGET });
-  expect([few.text, few.backend, all.paging]).toEqual([all.text, 'wasm', undefined]);
-  expect(few.memory).toBeLessThanOrEqual(BUDGET);
-  expect(few.memory).toBeLessThan(all.memory!);
-  expect(few.paging).toMatchObject({ experts: 48 });
-  expect(few.paging!.hitRate).toBeGreaterThan(0);
-  expect(few.paging!.bytesPerToken).toBeGreaterThan(0);
-  expect((await say({ backend: 'wasm', memoryBudget: 3e6 })).message).toMatch(/^MemoryError: .*budget is too small for the model: got 3 MB, wanted at least 7 MB/);
-  expect((await say({ backend: 'wasm', memoryBudget: BUDGET, cache: false })).message).toMatch(/^RequestError: .* needs storage/);
-}); // prettier-ignore
+test(
+  'gives the same text from the memory and from the storage, which its own calls tell',
+  { tags: 'chromium' },
+  async () => {
+    const all = await say({ backend: 'wasm', threads: 2 });
+    const estimated = await page.evaluate(
+      async (memoryBudget) =>
+        (window as unknown as RivuletWindow).rivulet.estimate('./experts.gguf', {
+          backend: 'wasm',
+          threads: 2,
+          contextLength: 256,
+          memoryBudget,
+        }),
+      BUDGET,
+    );
+    expect(estimated).toMatchObject({ fits: true, obstacles: [], architecture: 'lfm2moe' });
+    expect(estimated.memory.total).toBeLessThanOrEqual(BUDGET);
+    expect(estimated.notes.join()).toMatch(/\d+ % of the experts fit into memoryBudget/);
+    const few = await say({ backend: 'wasm', threads: 2, memoryBudget: BUDGET });
+    expect([few.text, few.backend, all.paging]).toEqual([all.text, 'wasm', undefined]);
+    expect(few.memory).toBeLessThanOrEqual(BUDGET);
+    expect(few.memory).toBeLessThan(all.memory!);
+    expect(few.paging).toMatchObject({ experts: 48 });
+    expect(few.paging!.hitRate).toBeGreaterThan(0);
+    expect(few.paging!.bytesPerToken).toBeGreaterThan(0);
+    expect((await say({ backend: 'wasm', memoryBudget: 3e6 })).message).toMatch(
+      /^MemoryError: .*budget is too small for the model: got 3 MB, wanted at least 7 MB/,
+    );
+    expect((await say({ backend: 'wasm', memoryBudget: BUDGET, cache: false })).message).toMatch(
+      /^RequestError: .* needs storage/,
+    );
+  },
+);
 
 test('runs on WebGPU after its self test; beyond the budget WASM takes over', { tags: 'chromium' }, async () => {
   const gpu = { allowSoftware: true, exact: true } as const;
   const [wasm, webgpu] = [await say({ backend: 'wasm', exact: true }), await say({ backend: 'webgpu', ...gpu })];
   expect([webgpu.backend, webgpu.text]).toEqual(['webgpu', wasm.text]);
-  expect(await say({ backend: 'auto', ...gpu, memoryBudget: BUDGET })).toMatchObject({ backend: 'wasm', text: wasm.text });
-}); // prettier-ignore
+  expect(await say({ backend: 'auto', ...gpu, memoryBudget: BUDGET })).toMatchObject({
+    backend: 'wasm',
+    text: wasm.text,
+  });
+});
