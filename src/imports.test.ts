@@ -38,6 +38,7 @@ const MAY: Record<string, string[]> = {
     'src/backend',
     'src/store',
     'src/engine',
+    'src/modules',
     'demo',
     'docs/benchmark.schema.json',
     'package.json',

@@ -8,6 +8,7 @@ import { openCheckpoint } from '../../src/engine/checkpoint';
 import '../../src/engine/comlink_handlers';
 import { loadWeights } from '../../src/engine/load_weights';
 import { fail } from '../../src/errors';
+import '../../src/modules/experts';
 import { openModel, type ModelSource } from '../../src/store/open_model';
 import { profileOf } from './profile';
 import type { KernelTimes } from './result';
