@@ -8,7 +8,9 @@ import { memorySource } from '../../store/byte_source';
 import { firstState, type State } from '../backend';
 import { recordModel } from '../model_plan';
 import { GREEDY_SAMPLING } from '../sampling';
+import { RivuletError } from '../../errors';
 import { openWasmBackend } from './backend';
+import { WasmHeap } from './memory';
 import type { WasmProgram } from './program';
 
 const MODEL: TinyOptions = {
@@ -100,6 +102,24 @@ describe('a program with a memory budget', () => {
       return [await state.logits(), await other.logits(), await copy.logits()];
     };
     expect(await run(few)).toEqual(await run(all));
+  });
+
+  test('takes what the browser gives, if that holds the experts of a layer', async () => {
+    const wanted = await answer((await open()).state);
+    for (const given of [8, 7]) {
+      const { state } = await open(1e9);
+      const { alloc } = WasmHeap.prototype;
+      let left = given;
+      const refusing = vi.spyOn(WasmHeap.prototype, 'alloc').mockImplementation(function (this: WasmHeap, bytes, what) {
+        if (what === 'experts' && --left < 0) throw new RivuletError('MemoryError', { what: 'No memory' });
+        return alloc.call(this, bytes, what);
+      });
+      if (given === 8) {
+        expect(await answer(state)).toEqual(wanted);
+        expect(state.program.paging!()!.inMemory).toBe(8);
+      } else await expect(answer(state)).rejects.toMatchObject({ name: 'MemoryError' });
+      refusing.mockRestore();
+    }
   });
 
   test('that has no room for one layer is refused with the least that would do', async () => {

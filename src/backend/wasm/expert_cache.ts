@@ -34,6 +34,8 @@ export class ExpertCache implements PagedExperts {
   private readonly layers = new Map<number, Layer>();
   private readonly frames: Frame[] = [];
   private readonly frameBytes: number;
+  /** frames that one layer may need */
+  private readonly least: number;
 
   /** @throws MemoryError if the budget has no room for the experts of one layer */
   constructor(
@@ -50,18 +52,18 @@ export class ExpertCache implements PagedExperts {
       if (matrices.length) this.layers.set(i, { matrices, lastUsed: list[i].lastUsed!, present: new Set() });
     });
     const all = [...this.layers.values()];
-    const most = Math.max(...all.map(({ matrices: [{ bytes }] }) => bytes.length));
+    this.least = Math.max(...all.map(({ matrices: [{ bytes }] }) => bytes.length));
     this.frameBytes = Math.max(
       ...all.flatMap(({ matrices }) =>
         matrices[0].bytes.map((_, e) => matrices.reduce((sum, { bytes }) => sum + align(bytes[e]), 0)),
       ),
     );
     const inMemory = Math.floor((budget - other) / this.frameBytes);
-    if (inMemory < most)
+    if (inMemory < this.least)
       fail('MemoryError', {
         what: 'The memory budget is too small for the model',
         got: megabytes(budget),
-        wanted: `at least ${megabytes(other + most * this.frameBytes)}, which holds the experts of one layer`,
+        wanted: `at least ${megabytes(other + this.least * this.frameBytes)}, which holds the experts of one layer`,
         cure: 'Raise memoryBudget, shorten the context, or use a smaller model.',
       });
     const experts = all.reduce((sum, { matrices: [{ bytes }] }) => sum + bytes.length, 0);
@@ -124,10 +126,14 @@ export class ExpertCache implements PagedExperts {
   private freeFrame(present: Layer, wanted: Set<number>): Frame {
     const empty = this.frames.find(({ layer }) => !layer);
     if (empty) return empty;
-    if (this.frames.length < this.stats.inMemory) {
-      this.frames.push({ address: this.heap.alloc(this.frameBytes, 'experts'), expert: 0 });
-      return this.frames.at(-1)!;
-    }
+    if (this.frames.length < this.stats.inMemory)
+      try {
+        this.frames.push({ address: this.heap.alloc(this.frameBytes, 'experts'), expert: 0 });
+        return this.frames.at(-1)!;
+      } catch (error) {
+        if (this.frames.length < this.least) throw error;
+        this.stats.inMemory = this.frames.length; // the browser gives less than the budget
+      }
     const lastUsed = ({ layer, expert }: Frame): number => this.heap.u32[layer!.lastUsed / 4 + expert];
     const [oldest] = this.frames
       .filter(({ layer, expert }) => layer !== present || !wanted.has(expert))
