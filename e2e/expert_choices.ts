@@ -44,7 +44,7 @@ export async function withExpertChoices<T>(
       }
     };
     const after = new Map(selections(shared.plan).map((one) => [one.index, () => visit(one)]));
-    return run(tokens, position, draws, prompt, after);
+    return run(tokens, position, draws, prompt, { after });
   };
   try {
     return { result: await work(), choices };

@@ -258,6 +258,8 @@ export interface PrefillOptions {
    */
   sequences?: Uint32Array;
   rows?: InputRows;
+  /** ends the call with an AbortError where it waits for experts; the state stays at its position */
+  signal?: AbortSignal;
 }
 
 /** The first state of a new program. @throws MemoryError, DeviceError */

@@ -181,14 +181,19 @@ export class StateCursor {
     return copy;
   }
 
+  /** A call failed that may have written the columns of `reads` tokens behind the position. */
+  interrupted(reads: number): void {
+    this.ringStart = Math.max(this.ringStart, this.position + reads - this.limits.ringPositions);
+  }
+
   private inRing(position: number): boolean {
     const { convHistory } = this.limits;
     return position === 0 || convHistory === 0 || Math.max(0, position - convHistory) >= this.ringStart;
   }
 
   private advance(reads: number): void {
+    this.interrupted(reads);
     this.position += reads;
-    this.ringStart = Math.max(this.ringStart, this.position - this.limits.ringPositions);
   }
 
   private checkContext(more: number): void {

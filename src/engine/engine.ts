@@ -293,6 +293,7 @@ export function createEngine({
 
     unload() {
       for (const controller of running) controller.abort();
+      void loaded?.close(); // ends reads of experts
       return enqueue(release);
     },
   };

@@ -224,7 +224,7 @@ async function measureSample(
   return {
     backend: info,
     contextLength,
-    memory: { weights: total - context, context, total },
+    memory: { weights: Math.max(0, total - context), context, total },
     tokensPerSecond: read / cost.read / seconds,
     obstacles,
     notes,

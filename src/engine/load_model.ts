@@ -29,8 +29,8 @@ export interface LoadOptions extends BackendOptions, Omit<OpenOptions, 'signal' 
    */
   contextLength?: number;
   /**
-   * most bytes of memory for the model and one conversation. Of a mixture of experts that is larger, the experts stay
-   * in storage, and those that a token needs are read: the same answer, slower
+   * of a mixture of experts whose weights have more bytes: most bytes for it and one conversation. The experts stay in
+   * storage, and those that a token needs are read: the same answer, slower
    */
   memoryBudget?: number;
 }
@@ -130,7 +130,11 @@ export async function loadModel(
     const budget = pagingBudget(firstCheckpoint, options, isLocalSource(source));
 
     async function loadAgain(backend: Backend, signal?: AbortSignal): Promise<ModelOnBackend> {
-      const reopened = await openSource(signal);
+      // a source that stays open does not end with the call that opened it
+      const own = new AbortController();
+      const abort = (): void => own.abort();
+      signal?.addEventListener('abort', abort);
+      const reopened = await openSource(own.signal);
       try {
         const checkpoint = await openCheckpoint(reopened.files, signal);
         // another model would continue in the middle of a sentence
@@ -145,6 +149,7 @@ export async function loadModel(
         reading = reopened;
         return loaded;
       } finally {
+        signal?.removeEventListener('abort', abort);
         if (reading !== reopened) reopened.close();
       }
     }

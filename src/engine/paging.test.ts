@@ -116,7 +116,7 @@ describe('a mixture of experts beyond the memory budget', () => {
     );
     const { engine, open } = opened();
     await expect(engine.load('test/tiny', { ...options, memoryBudget: 3e6 })).rejects.toEqual(
-      error('MemoryError', /The memory budget is too small for the model: got 3 MB, wanted at least \d MB/),
+      error('RequestError', /The memory budget is too small for the model: got 3 MB, wanted at least \d MB/),
     );
     expect(open.size).toBe(0);
   });

@@ -79,7 +79,7 @@ export async function syncStateToHistory(
     end += kept;
     if (end <= state.position) continue;
     if (signal?.aborted) throw abortError();
-    await state.prefill(Uint32Array.from(ids));
+    await state.prefill(Uint32Array.from(ids), { signal });
     if (kept < ids.length) state.rewind(end);
     await onRead(end);
   }

@@ -131,7 +131,7 @@ describe('a GGUF file', () => {
     [
       'more for a token than there are',
       withKey('expert_used_count', 9),
-      /expert_used_count is not valid: got 9, wanted at most 8/,
+      /expert_used_count is not valid: got 9, wanted at most 8, and no more than the 8/,
     ],
     ['too many experts', withKey('expert_count', 4096), /expert_count is not valid: got 4096, wanted .* 1 to 256/],
     ['no width', withKey('expert_feed_forward_length'), /expert_feed_forward_length is not valid: got nothing/],
@@ -156,7 +156,7 @@ describe('a GGUF file', () => {
 test.each([
   ['NaN', NaN, /ffn_gate_inp/],
   ['-Infinity', -Infinity, /exp_probs_b/],
-])('a %s in a router or its bias is found while the weights load', async (got, value, name) => {
+])('a %s in a router or its bias is found while the weights load', async (_, value, name) => {
   const checkpoint = await open(
     withTensor(name, ({ bytes }) => {
       const changed = bytes.slice();
@@ -165,7 +165,9 @@ test.each([
     }),
   );
   await expect(loadWeights(checkpoint, openReferenceBackend(), () => undefined)).rejects.toEqual(
-    checkpointError(new RegExp(`Tensor blk\\.\\d\\.${name.source}.* is not valid: got ${got}, wanted finite numbers`)),
+    checkpointError(
+      new RegExp(`Tensor blk\\.\\d\\.${name.source}.* is not valid: got a value that is no finite number`),
+    ),
   );
 });
 

@@ -78,7 +78,7 @@ function checkedExperts(experts: NonNullable<Config['experts']>, key: string): C
   return fail('CheckpointError', {
     what: `The model's ${key} is not valid`,
     got: top,
-    wanted: `at most ${Math.min(count, MAX_TOP)}: the model has ${count} experts`,
+    wanted: `at most ${MAX_TOP}, and no more than the ${count} experts`,
     cure: CURE,
   });
 }

@@ -28,6 +28,8 @@ interface Opened {
   /** bytes of everything but experts, with a full context */
   memory: number;
   fail(message?: string): void;
+  /** of the file; `failAt`: the read with this number fails at once */
+  reads: { started: number; done: number; failAt: number };
 }
 
 beforeAll(() => void vi.stubGlobal('Worker', NodeWorker));
@@ -37,15 +39,30 @@ async function open(memoryBudget?: number, exact = false, threads = 1): Promise<
   const backend = await openWasmBackend({ threads, variant: 'simd', exact });
   let failure: string | undefined;
   const file = memorySource('tiny.gguf', tinyGguf(MODEL));
-  const read: typeof file.read = (...range) =>
-    failure ? Promise.reject(new Error(failure)) : new Promise((go) => setTimeout(() => go(file.read(...range)), 1));
+  const reads = { started: 0, done: 0, failAt: -1 };
+  const read: typeof file.read = async (...range) => {
+    reads.started++;
+    try {
+      if (failure) throw new Error(failure);
+      if (reads.failAt-- === 0) throw new Error('no such bytes');
+      await new Promise((go) => setTimeout(go, 1 + (reads.started % 3)));
+      return await file.read(...range);
+    } finally {
+      reads.done++;
+    }
+  };
   const checkpoint: Checkpoint = await openCheckpoint([{ ...file, read }]);
   await backend.reserve(1 << 20);
   const weights = await loadWeights(checkpoint, backend, () => undefined, undefined, memoryBudget !== undefined);
   const options = { contextLength: 256, prefillBatch: 32, memoryBudget };
   const state = await firstState(backend, recordModel(checkpoint, weights), options);
   const page = (state.program as WasmProgram).internals().lowered.pageBytes;
-  return { state, memory: backend.memory() + page, fail: (message) => (failure = message) };
+  return {
+    state,
+    memory: backend.memory() + page - (memoryBudget === undefined ? 0 : 8 * EXPERT_BYTES),
+    fail: (message) => (failure = message),
+    reads,
+  };
 }
 
 /** Logits of the prompt, 12 greedy tokens, and the logits after them. */
@@ -107,7 +124,6 @@ describe('a program with a memory budget', () => {
   test('takes what the browser gives, if that holds the experts of a layer', async () => {
     const wanted = await answer((await open()).state);
     for (const given of [8, 7]) {
-      const { state } = await open(1e9);
       const { alloc } = WasmHeap.prototype;
       let left = given;
       const refusing = vi.spyOn(WasmHeap.prototype, 'alloc').mockImplementation(function (this: WasmHeap, bytes, what) {
@@ -115,16 +131,33 @@ describe('a program with a memory budget', () => {
         return alloc.call(this, bytes, what);
       });
       if (given === 8) {
+        const { state } = await open(1e9);
         expect(await answer(state)).toEqual(wanted);
         expect(state.program.paging!()!.inMemory).toBe(8);
-      } else await expect(answer(state)).rejects.toMatchObject({ name: 'MemoryError' });
+      } else await expect(open(1e9)).rejects.toMatchObject({ name: 'MemoryError' });
       refusing.mockRestore();
     }
   });
 
+  test('waits for all reads of an expert before it tells of one that failed, and can be stopped', async () => {
+    const wanted = await answer((await open()).state);
+    const { state, reads } = await open(memory + 8.5 * EXPERT_BYTES);
+    // W1 of some expert fails at once; W3 and W2 come later
+    reads.failAt = 7;
+    const before = reads.done;
+    await expect(state.prefill(prompt)).rejects.toThrow('no such bytes');
+    expect(reads.started - before).toBe(reads.done - before);
+    await new Promise((go) => setTimeout(go, 20));
+    const controller = new AbortController();
+    setTimeout(() => controller.abort(), 3);
+    await expect(state.prefill(prompt, { signal: controller.signal })).rejects.toMatchObject({ name: 'AbortError' });
+    expect(reads.started).toBe(reads.done);
+    expect(await answer(state)).toEqual(wanted);
+  });
+
   test('that has no room for one layer is refused with the least that would do', async () => {
     await expect(open(memory + 7.5 * EXPERT_BYTES)).rejects.toMatchObject({
-      name: 'MemoryError',
+      name: 'RequestError',
       message: expect.stringMatching(/budget is too small for the model: got 3 MB, wanted at least 3 MB, .* one layer/),
     });
   });

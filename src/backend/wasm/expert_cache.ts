@@ -3,7 +3,7 @@
  * one expert of one layer. A step stops before an op that lacks some, and goes on when they are read.
  */
 import type { PagingStats } from '../backend';
-import { fail } from '../../errors';
+import { abortError, fail } from '../../errors';
 import type { NodeOf, Plan } from '../plan';
 import type { LoweredPlan, PagedMatrix, WeightAddressLookup } from './lower';
 import { megabytes, type WasmHeap } from './memory';
@@ -32,12 +32,12 @@ export class ExpertCache implements PagedExperts {
   private readonly stats: PagingStats;
   /** by the index of its op expertsSwiglu */
   private readonly layers = new Map<number, Layer>();
-  private readonly frames: Frame[] = [];
+  private readonly frames: Frame[];
   private readonly frameBytes: number;
   /** frames that one layer may need */
   private readonly least: number;
 
-  /** @throws MemoryError if the budget has no room for the experts of one layer */
+  /** @throws RequestError if the budget has no room for the experts of one layer, MemoryError if the browser has none */
   constructor(
     private readonly heap: WasmHeap,
     { nodes }: Plan,
@@ -60,23 +60,25 @@ export class ExpertCache implements PagedExperts {
     );
     const inMemory = Math.floor((budget - other) / this.frameBytes);
     if (inMemory < this.least)
-      fail('MemoryError', {
+      fail('RequestError', {
         what: 'The memory budget is too small for the model',
         got: megabytes(budget),
         wanted: `at least ${megabytes(other + this.least * this.frameBytes)}, which holds the experts of one layer`,
         cure: 'Raise memoryBudget, shorten the context, or use a smaller model.',
       });
     const experts = all.reduce((sum, { matrices: [{ bytes }] }) => sum + bytes.length, 0);
+    this.frames = Array.from({ length: this.least }, () => this.newFrame());
     this.stats = { experts, inMemory: Math.min(inMemory, experts), uses: 0, misses: 0, bytesRead: 0, tokens: 0 };
   }
 
-  async goOn(program: Interpreter, end: number): Promise<void> {
+  async goOn(program: Interpreter, end: number, signal?: AbortSignal): Promise<void> {
     for (let op = program.word('stopped'); op !== end; op = program.word('stopped')) {
       const { chosen } = program.plan.nodes[op] as NodeOf<'expertsSwiglu'>;
       const rows = program.rowsOf(chosen, chosen.rows === 1 ? 1 : program.word('T'));
       await this.load(
         op,
         rows.filter((_, i) => i % chosen.cols < chosen.cols / 2),
+        signal,
       );
       program.runUpTo(op, end);
     }
@@ -89,18 +91,22 @@ export class ExpertCache implements PagedExperts {
   /**
    * Reads the experts that the op lacks, in place of those that were not used for longest.
    * @param chosen by the tokens of the step
-   * @throws what the reader throws, MemoryError; then the experts that were read stay
+   * @throws what the reader throws, MemoryError, AbortError; then no read is under way, and the experts that were read
+   * stay
    */
-  private async load(op: number, chosen: Iterable<number>): Promise<void> {
+  private async load(op: number, chosen: Iterable<number>, signal?: AbortSignal): Promise<void> {
     const layer = this.layers.get(op)!;
     const wanted = new Set(chosen);
     const missing = [...wanted].filter((e) => !layer.present.has(e));
     this.stats.misses += missing.length;
+    let failure: unknown;
     const next = async (): Promise<void> => {
-      for (let expert = missing.shift(); expert !== undefined; expert = missing.shift())
-        await this.read(layer, expert, wanted);
+      for (let expert = missing.shift(); expert !== undefined && !failure; expert = missing.shift())
+        if (signal?.aborted) failure = abortError();
+        else await this.read(layer, expert, wanted).catch((error: unknown) => (failure ??= error));
     };
     await Promise.all(Array.from({ length: READS_IN_FLIGHT }, next));
+    if (failure) throw failure;
   }
 
   private async read(layer: Layer, expert: number, wanted: Set<number>): Promise<void> {
@@ -113,8 +119,11 @@ export class ExpertCache implements PagedExperts {
         this.setData(matrix, expert, data);
         data += align(matrix.bytes[expert]);
       }
-      const read = await Promise.all(layer.matrices.map((matrix) => matrix.load(expert)));
-      this.stats.bytesRead += read.reduce((a, b) => a + b, 0);
+      // all end before the frame may be emptied: each writes to where its Weight says
+      const reads = await Promise.allSettled(layer.matrices.map((matrix) => matrix.load(expert)));
+      for (const read of reads)
+        if (read.status === 'rejected') throw read.reason;
+        else this.stats.bytesRead += read.value;
       layer.present.add(expert);
     } catch (error) {
       this.empty(frame);
@@ -128,10 +137,10 @@ export class ExpertCache implements PagedExperts {
     if (empty) return empty;
     if (this.frames.length < this.stats.inMemory)
       try {
-        this.frames.push({ address: this.heap.alloc(this.frameBytes, 'experts'), expert: 0 });
-        return this.frames.at(-1)!;
-      } catch (error) {
-        if (this.frames.length < this.least) throw error;
+        const frame = this.newFrame();
+        this.frames.push(frame);
+        return frame;
+      } catch {
         this.stats.inMemory = this.frames.length; // the browser gives less than the budget
       }
     const lastUsed = ({ layer, expert }: Frame): number => this.heap.u32[layer!.lastUsed / 4 + expert];
@@ -140,6 +149,10 @@ export class ExpertCache implements PagedExperts {
       .sort((a, b) => lastUsed(a) - lastUsed(b));
     this.empty(oldest);
     return oldest;
+  }
+
+  private newFrame(): Frame {
+    return { address: this.heap.alloc(this.frameBytes, 'experts'), expert: 0 };
   }
 
   private empty(frame: Frame): void {

@@ -11,8 +11,8 @@ import { fastestThreadCount, type ThreadPool } from './threads';
 
 /** The experts of a program with paged matrices. */
 export interface PagedExperts {
-  /** Goes on with a step that stopped, until it is at op `end`. @throws what reading throws, MemoryError */
-  goOn(program: Interpreter, end: number): Promise<void>;
+  /** Goes on with a step that stopped, until it is at op `end`. @throws what reading throws, MemoryError, AbortError */
+  goOn(program: Interpreter, end: number, signal?: AbortSignal): Promise<void>;
   paging(program: Interpreter): PagingStats;
   dispose(): void;
 }
@@ -44,6 +44,13 @@ export interface WasmProgramContext extends LoweringTarget {
   threads: number | undefined;
   /** @throws DeviceError when the backend is closed */
   check(): void;
+}
+
+export interface StepOptions {
+  /** what the host does after ops, by their index */
+  after?: ReadonlyMap<number, () => void>;
+  /** ends the reading of experts */
+  signal?: AbortSignal;
 }
 
 /** What the op list needs of a state: addresses that the struct Plan names while it runs. */
@@ -166,14 +173,13 @@ export class Interpreter {
 
   /**
    * Reads T tokens of the history from `position` on, then draws, for the state that was entered.
-   * @param after what the host does after ops, by their index
    */
   async run(
     T: number,
     position: number,
     draws: number,
     prompt: number,
-    after?: ReadonlyMap<number, () => void>,
+    { after, signal }: StepOptions = {},
   ): Promise<void> {
     const { count } = this.lowered;
     this.tokensRead[T > 1 ? 1 : 0] += T + Math.max(draws - 1, 0);
@@ -181,20 +187,20 @@ export class Interpreter {
     try {
       let first = 0;
       for (const [index, act] of after ?? []) {
-        await this.runOps(first, index + 1);
+        await this.runOps(first, index + 1, signal);
         first = index + 1;
         act();
       }
-      await this.runOps(first, count);
+      await this.runOps(first, count, signal);
     } finally {
       this.set({ first: 0, end: count });
     }
   }
 
   /** Runs ops, and reads the experts that these lack. */
-  private async runOps(first: number, end: number): Promise<void> {
+  private async runOps(first: number, end: number, signal?: AbortSignal): Promise<void> {
     this.runUpTo(first, end);
-    await this.experts?.goOn(this, end);
+    await this.experts?.goOn(this, end, signal);
   }
 
   /** Runs ops, of a step that stopped the rest; Plan.stopped is then `end`, or the op that lacks experts. */
@@ -261,7 +267,7 @@ export class Interpreter {
     const end = plan.nodes.findIndex((node) => node.out.rows === 1 || (bytes += weightBytes(node)) > MEASURED_BYTES);
     this.set({ end: end < 0 ? count : Math.max(end, 1), T: 1, position: 0, draws: 0 });
     const best = fastestThreadCount((n) => pool.runStep(header, n), pool.size);
-    this.set({ end: count });
+    this.set({ end: count, expertUses: 0 });
     this.times.fill(0);
     return best;
   }

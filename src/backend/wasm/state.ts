@@ -5,7 +5,7 @@ import { logprobs, type ChosenLogprob, type SamplingParams } from '../sampling';
 import type { StateCursor } from '../state_cursor';
 import { writeRopeTables } from './lower';
 import { HeapScope } from './memory';
-import type { InterpretedState, Interpreter } from './interpreter';
+import type { InterpretedState, Interpreter, StepOptions } from './interpreter';
 
 /** [address, bytes] */
 export type Span = readonly [number, number];
@@ -44,7 +44,7 @@ export class WasmState implements State, InterpretedState {
     return this.scope.bytes;
   }
 
-  async prefill(tokens: Uint32Array, options?: PrefillOptions): Promise<void> {
+  async prefill(tokens: Uint32Array, options: PrefillOptions = {}): Promise<void> {
     const { shared, cursor } = this;
     shared.check(this);
     const bounds = cursor.checkPrefill(tokens, options);
@@ -53,9 +53,9 @@ export class WasmState implements State, InterpretedState {
     if (!shared.isCurrent(this)) shared.enter(this);
     shared.heap.u32.set(tokens, this.history / 4 + position);
     if (bounds) shared.writeBounds(bounds);
-    const rows = options?.rows;
+    const { rows, signal } = options;
     const after = rows && new Map([[0, () => shared.writeRows(rows, tokens.length)]]);
-    await shared.run(tokens.length, position, 0, cursor.promptLength, after);
+    await this.run(tokens.length, position, 0, { after, signal });
     cursor.prefilled(tokens.length);
   }
 
@@ -71,10 +71,21 @@ export class WasmState implements State, InterpretedState {
       if (T === 0) this.copy(this.keptLogits, shared.logits, this.logitBytes);
     }
     shared.writeSampling(sampling);
-    await shared.run(T, position, steps, cursor.promptLength);
+    await this.run(T, position, steps);
     cursor.decoded(steps, reads);
     const first = this.history / 4 + position + T;
     return shared.heap.u32.slice(first, first + steps);
+  }
+
+  /** A step that fails may have written over columns of the rings. */
+  private async run(T: number, position: number, draws: number, options?: StepOptions): Promise<void> {
+    const { shared, cursor } = this;
+    try {
+      await shared.run(T, position, draws, cursor.promptLength, options);
+    } catch (error) {
+      cursor.interrupted(T);
+      throw error;
+    }
   }
 
   mark(): void {

@@ -103,7 +103,7 @@ describe('a layer of experts', () => {
     [{ E: 257 }, 'F32', /got 257 of 96 rows/],
     [{ I: 1024, limit: 40_000 }, 'Q8_0', /got 8 of 1024 rows and 64 .*, and no expert larger than a binding/],
   ] as const)('is refused if kernels cannot read it: %j %s', (shape, dtype, message) => {
-    const name = 'limit' in shape ? 'MemoryError' : 'CheckpointError';
+    const name = 'limit' in shape ? 'MemoryError' : 'DeviceError';
     const wrong = expect.objectContaining({ name, message: expect.stringMatching(message) });
     for (const T of [1, 64]) expect(() => labels({ ...shape, dtype }, T)).toThrow(wrong);
   });

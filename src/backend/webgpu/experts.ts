@@ -138,13 +138,13 @@ const shapeOf = ({ rows, segments: { length: E } }: Matrix, chosen: PlanActivati
   top: chosen.cols / 2,
 });
 
-/** @throws CheckpointError if kernels cannot read the experts of a matrix, MemoryError if a part has not all of one */
+/** @throws DeviceError if kernels cannot read the experts of a matrix, MemoryError if a part has not all of one */
 function partsOf(matrix: Matrix, { E, rows }: ExpertShape): readonly MatrixPart[] {
   const { parts, cols, name } = matrix as GpuMatrix;
   const unit = Math.max(...parts.map(({ dtype }) => PACKED_FORMATS[dtype].unitColumns));
   const cut = parts.some((part) => part.first % rows || part.rows % rows);
   if (cut || rows % 4 || cols % unit || E > MAX_EXPERTS)
-    fail(cut ? 'MemoryError' : 'CheckpointError', {
+    fail(cut ? 'MemoryError' : 'DeviceError', {
       what: `The experts of ${name} have a shape that the GPU kernels do not support`,
       got: `${E} of ${rows} rows and ${cols} columns`,
       wanted: `at most ${MAX_EXPERTS}, multiples of 4 and ${unit}, and no expert larger than a binding`,

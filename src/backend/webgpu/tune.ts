@@ -195,7 +195,7 @@ async function createTuningEvaluator(
       device.queue.writeBuffer(
         state.slots[chosen.slot].buffer,
         0,
-        Float32Array.from({ length: chosen.cols / 2 }, Number),
+        Float32Array.from({ length: chosen.cols / 2 }, (_, i) => i),
       );
   };
   fill();
