@@ -118,10 +118,10 @@ test(
     expect(few.paging!.hitRate).toBeGreaterThan(0);
     expect(few.paging!.bytesPerToken).toBeGreaterThan(0);
     expect((await say({ backend: 'wasm', memoryBudget: 3e6 })).message).toMatch(
-      /^MemoryError: .*budget is too small for the model: got 3 MB, wanted at least 7 MB/,
+      /^RequestError: .*budget is too small for the model: got 3 MB, wanted at least 7 MB/,
     );
     expect((await say({ backend: 'wasm', memoryBudget: BUDGET, cache: false })).message).toMatch(
-      /^RequestError: .* needs storage/,
+      /^StorageError: .* needs storage/,
     );
   },
 );

@@ -85,7 +85,8 @@ export { findModel, outlineOfDirectory, outlineOfGguf, readHeaders } from './che
 export { backendCandidates, createFallbackState, withWorkingBackend } from './choose_backend';
 export { registerSavedConversations } from './conversations';
 export { yieldToEventLoop } from './event_loop';
-export { compileWithFittingContext, pagesExperts, resolveContextLength } from './load_model';
+export { compileWithFittingContext, pagesExperts, registerPaging, resolveContextLength } from './load_model';
+export { matrixSpec } from './load_weights';
 export { alignPromptToHistory, commonPrefixLength } from './prompt_reuse';
 export { historyLength, historyTokens, truncateHistory } from './token_history';
 export { workerCalls } from './worker_calls';

@@ -7,7 +7,6 @@ import { GREEDY_SAMPLING } from '../backend/sampling';
 import { abortError, fail } from '../errors';
 import type { Config } from '../model/config';
 import type { ModelSource, OpenedModel, openModel, OpenOptions } from '../store/open_model';
-import { isLocalSource } from '../store/local_source';
 import { ProgressMeter, type Progress } from '../store/progress';
 import { compileChatTemplate, type ChatTemplate } from '../text/chat_template';
 import { createTokenizer } from '../text/tokenizer';
@@ -16,7 +15,8 @@ import { Conversations, savedConversationsOf, stateBudget } from './conversation
 import type { GenerationSession } from './generate';
 import { loadWeights } from './load_weights';
 // behind checkpoint.ts, which imports it beside the other files of the model
-import { shapesOf } from '../model/weights';
+import { shapesOf, type MatrixSource } from '../model/weights';
+import type { Matrix } from '../model/ops';
 import { yieldToEventLoop } from './event_loop';
 import { createFallbackState, type BackendOptions, type BackendCandidate } from './choose_backend';
 import { createRecoverableModel, MIN_CONTEXT_LENGTH, type RecoverableModel, type ModelOnBackend } from './recovery';
@@ -127,7 +127,8 @@ export async function loadModel(
     const notes = [...firstCheckpoint.notes];
     const wanted = resolveContextLength(options.contextLength, config.contextLength, notes);
     const context = { wanted, least: options.contextLength === undefined ? MIN_AUTOMATIC_CONTEXT : wanted };
-    const budget = pagingBudget(firstCheckpoint, options, isLocalSource(source));
+    const budget = pagesExperts(firstCheckpoint, options.memoryBudget) ? options.memoryBudget : undefined;
+    if (budget) paging!.stored(opened);
 
     async function loadAgain(backend: Backend, signal?: AbortSignal): Promise<ModelOnBackend> {
       // a source that stays open does not end with the call that opened it
@@ -144,7 +145,7 @@ export async function loadModel(
             cure: 'Load it again.',
           });
         const loaded = await loadInto(backend, checkpoint, context, report, { signal, budget });
-        if (budget === undefined) return loaded;
+        if (!budget) return loaded;
         await reading?.close();
         reading = reopened;
         return loaded;
@@ -168,7 +169,7 @@ export async function loadModel(
     // awaited, so that over Comlink all earlier reports have arrived too
     await report({ phase: 'ready', bytes, total: bytes, rate: 0 });
     const loadMs = performance.now() - startedAt;
-    if (budget !== undefined) reading ??= opened;
+    if (budget) reading ??= paging!.stored(opened);
     let template: ChatTemplate | undefined;
     return {
       info() {
@@ -231,15 +232,19 @@ async function loadInto(
 ): Promise<ModelOnBackend> {
   const { bytes, memoryBytes } = checkpoint;
   const { limits } = backend;
-  const paged = memoryBudget !== undefined;
-  if (paged && !backend.pagedMatrix) failBudget(memoryBytes, memoryBudget);
-  await backend.reserve(Math.min(memoryBytes, memoryBudget ?? Infinity));
+  if (memoryBudget) {
+    if (!backend.pagedMatrix) failBudget(memoryBytes, memoryBudget);
+    await paging!.reserve(backend, memoryBudget);
+  } else await backend.reserve(memoryBytes);
   backend.precompile?.(recordModel(checkpoint, shapesOf(checkpoint.weights)), {
     contextLength: context.wanted,
     prefillBatch: limits.prefillBatch,
   });
   const meter = new ProgressMeter('load', bytes, report);
   let done = 0;
+  const paged = memoryBudget
+    ? (source: MatrixSource): Matrix => paging!.matrix(source, backend, checkpoint.files)
+    : undefined;
   const weights = await loadWeights(checkpoint, backend, (n) => meter.update((done += n)), signal, paged);
   report({ phase: 'compile', bytes, total: bytes, rate: 0 });
   await yieldUnlessAborted(signal);
@@ -262,6 +267,19 @@ async function finishStoring(opened: OpenedModel, { cache }: LoadOptions, notes:
   }
 }
 
+/** What the side file `experts` does for a model that exceeds memoryBudget. */
+export interface Paging {
+  /** The same. @throws StorageError if experts cannot be read again */
+  stored(opened: OpenedModel): OpenedModel;
+  /** @throws MemoryError, SourceError */
+  reserve(backend: Backend, bytes: number): Promise<void>;
+  /** A matrix whose segments are read when a token needs them: the files must stay open. */
+  matrix(source: MatrixSource, backend: Backend, files: Checkpoint['files']): Matrix;
+}
+
+let paging: Paging | undefined;
+export const registerPaging = (parts: Paging): void => void (paging = parts);
+
 /** Whether experts stay in storage. @throws MemoryError for a dense model that exceeds the budget */
 export const pagesExperts = ({ config, memoryBytes }: CheckpointOutline, memoryBudget = Infinity): boolean =>
   memoryBytes > memoryBudget && (!!config.experts || failBudget(memoryBytes, memoryBudget));
@@ -269,19 +287,10 @@ export const pagesExperts = ({ config, memoryBytes }: CheckpointOutline, memoryB
 function failBudget(got: number, wanted: number): never {
   fail('MemoryError', {
     what: 'The model exceeds memoryBudget',
-    got: `${got} bytes of weights`,
-    wanted: `at most ${wanted}`,
-    cure: "Raise it, or use a smaller model: only mixtures of experts may be larger, on backend 'wasm'.",
+    got,
+    wanted,
+    cure: "Only mixtures of experts may be larger, with backend 'wasm'.",
   });
-}
-
-/** The budget of a model whose experts stay in storage. @throws RequestError if nothing is stored */
-function pagingBudget(checkpoint: Checkpoint, options: LoadOptions, isLocal: boolean): number | undefined {
-  const { memoryBudget, cache } = options;
-  if (!pagesExperts(checkpoint, memoryBudget)) return undefined;
-  if (cache === false && !isLocal)
-    fail('RequestError', { what: 'A model larger than memoryBudget needs storage', got: 'cache false' });
-  return memoryBudget;
 }
 
 /** What must be equal when the source is read again. */

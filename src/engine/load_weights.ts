@@ -24,7 +24,7 @@ interface Slice {
  * The backend must have reserved `checkpoint.memoryBytes`. Several matrices are written at the same time, since their
  * tensors are interleaved in the file.
  * @param onBytes gets the size of each slice that is written
- * @param paged experts stay in the files, which must stay open: the backend reads them when a token needs them
+ * @param paged makes the matrices of experts that stay in the files
  * @throws what the sources and the backend throw; CheckpointError for F32 weights that are no numbers; AbortError
  */
 export async function loadWeights(
@@ -32,7 +32,7 @@ export async function loadWeights(
   backend: Backend,
   onBytes: (n: number) => void,
   signal?: AbortSignal,
-  paged = false,
+  paged?: (source: MatrixSource) => Matrix,
 ): Promise<LoadedWeights> {
   const matrices = new Map<MatrixSource, Matrix>();
   const vectors = new Map<VectorSource, Vector>();
@@ -41,7 +41,7 @@ export async function loadWeights(
     checkpoint.weights,
     (source) =>
       paged && source.experts
-        ? void matrices.set(source, pagedExperts(source, backend, checkpoint.files))
+        ? void matrices.set(source, paged(source))
         : void slices.push(...matrixSlices(source, backend, (matrix) => matrices.set(source, matrix))),
     (source) =>
       void slices.push(vectorSlice(source, (values) => vectors.set(source, backend.vector(source.name, values)))),
@@ -71,25 +71,13 @@ export async function loadWeights(
   );
 }
 
-const specOf = (source: MatrixSource): Matrix => ({
+/** The matrix that a backend gets. */
+export const matrixSpec = (source: MatrixSource): Matrix => ({
   name: source.name,
   cols: source.cols,
   rows: rowsOf(source),
   segments: source.segments.map(({ name, rows, dtype }) => ({ name, rows, dtype })),
 });
-
-function pagedExperts(source: MatrixSource, backend: Backend, files: Checkpoint['files']): Matrix {
-  return backend.pagedMatrix!(specOf(source), async (segment, use) => {
-    const { tensor } = source.segments[segment];
-    const file = files[tensor.file];
-    const bytes = await file.read(tensor.offset, tensor.byteLength);
-    try {
-      use(bytes);
-    } finally {
-      file.release?.(bytes);
-    }
-  });
-}
 
 function matrixSlices(source: MatrixSource, backend: Backend, done: (matrix: Matrix) => void): Slice[] {
   const { cols, segments } = source;
@@ -114,7 +102,7 @@ function matrixSlices(source: MatrixSource, backend: Backend, done: (matrix: Mat
   let left = slices.length;
 
   async function write(segment: number, firstRow: number, bytes: Uint8Array): Promise<void> {
-    writer ??= backend.matrix(specOf(source));
+    writer ??= backend.matrix(matrixSpec(source));
     await writer.write(segment, firstRow, bytes);
     if (--left === 0) done(await writer.finish());
   }
@@ -128,7 +116,7 @@ function checkFinite({ name }: TensorInfo, bytes: Uint8Array): void {
     if ((bytes[at] & 127) === 127 && bytes[at - 1] > 127)
       fail('CheckpointError', {
         what: `Tensor ${name} is not valid`,
-        got: 'a value that is no finite number',
+        got: 'NaN or infinity',
         cure: 'The file is damaged: get it again.',
       });
 }

@@ -94,7 +94,7 @@ export interface TensorIndex {
 const WRAPPERS = /^(_\w+|module|base_\w+|(language_|text_)?model|lfm)$/;
 
 /** Parameters of modules whose names are no names of modules. */
-const PARAMETERS = /\.(expert_bias|experts\.(gate_up|down)_proj)$/;
+const PARAMETERS = /expert_bias$|experts\.\w+_proj$/;
 const tensorName = (name: string, kind: Kind): string => (PARAMETERS.test(name) ? name : `${name}.${kind}`);
 
 /** 'lfm.layers.3._orig_mod.conv.in_proj.weight' → 'layers.3.conv.in_proj.weight' */

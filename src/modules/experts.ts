@@ -9,10 +9,13 @@ import { planOfExperts } from '../backend/webgpu/experts_self_test';
 import { registerWebGpuLowerings } from '../backend/webgpu/lower';
 import { registerPlanOfExperts } from '../backend/webgpu/self_test';
 import { registerShaders } from '../backend/webgpu/shader';
+import { registerPaging } from '../engine/load_model';
+import { paging } from '../engine/paging';
 import { registerArchitecture } from '../model/architecture';
 import { LFM2MOE } from '../model/lfm2_moe';
 
 registerArchitecture(LFM2MOE);
+registerPaging(paging);
 registerShaders(shaders, build);
 registerWebGpuLowerings(WEBGPU_EXPERT_LOWERINGS);
 registerPlanOfExperts(planOfExperts);

@@ -75,6 +75,8 @@ export interface OpenedModel {
   finish(): Promise<void>;
   /** Ends reads and download. Stored chunks are kept for the next time. Resolves when everything has ended */
   close(): Promise<void>;
+  /** Whether all that was read can be read again without the network; absent for local files. */
+  stored?(): boolean;
   /** Closes the model and deletes it from the cache, unless another tab reads it: for files that are not a model */
   discard(): Promise<void>;
 }
@@ -205,6 +207,7 @@ async function openRemote(
     cached: cached || complete,
     notes,
     finish: () => download.downloadAll(),
+    stored: () => chunks.persistent,
     close,
     discard: async () => {
       await close();

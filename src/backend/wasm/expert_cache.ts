@@ -37,7 +37,7 @@ export class ExpertCache implements PagedExperts {
   /** frames that one layer may need */
   private readonly least: number;
 
-  /** @throws RequestError if the budget has no room for the experts of one layer, MemoryError if the browser has none */
+  /** @throws RequestError if the budget has no room for the experts of a layer, MemoryError if the browser has none */
   constructor(
     private readonly heap: WasmHeap,
     { nodes }: Plan,
