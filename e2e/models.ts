@@ -5,6 +5,7 @@ import { recordModel } from '../src/backend/model_plan';
 import type { Plan } from '../src/backend/plan';
 import { seededRandom, writeRandomMatrix } from '../src/backend/random_weights';
 import { LFM2 } from '../src/model/architecture';
+import { LFM2MOE } from '../src/model/lfm2_moe';
 import type { Config } from '../src/model/config';
 import type { Matrix, Vector } from '../src/model/ops';
 import { mapLeaves, rowsOf, type MatrixSource } from '../src/model/weights';
@@ -21,7 +22,8 @@ export async function randomModel(
   dtype: (gguf: string) => Dtype,
   has?: (gguf: string) => boolean,
 ): Promise<Plan> {
-  const { weights } = madeUpWeights((read) => LFM2.weights(config, read), dtype, has);
+  const architecture = config.experts ? LFM2MOE : LFM2;
+  const { weights } = madeUpWeights((read) => architecture.weights(config, read), dtype, has);
   const matrices = new Map<MatrixSource, Matrix | undefined>();
   mapLeaves(
     weights,
@@ -42,5 +44,5 @@ export async function randomModel(
     (source) => matrices.get(source)!,
     ({ name, length }) => vector(name, length),
   );
-  return recordModel({ architecture: LFM2, config }, loaded);
+  return recordModel({ architecture, config }, loaded);
 }
