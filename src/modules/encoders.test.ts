@@ -1,5 +1,6 @@
 /** How a side file registers kernels; what it registers here is of this test. */
 import { modules } from 'virtual:rivulet-kernels';
+import './experts';
 import { afterEach, describe, expect, it } from 'vitest';
 import { fakeDevice, fakeGpuPlan, SIXTEEN_LAYERS, tinyCheckpoint } from '../../e2e/fake_device';
 import { readShaders } from '../../shaders/plugin';
