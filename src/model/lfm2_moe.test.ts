@@ -165,9 +165,7 @@ test.each([
     }),
   );
   await expect(loadWeights(checkpoint, openReferenceBackend(), () => undefined)).rejects.toEqual(
-    checkpointError(
-      new RegExp(`Tensor blk\\.\\d\\.${name.source}.* is not valid: got NaN or infinity`),
-    ),
+    checkpointError(new RegExp(`Tensor blk\\.\\d\\.${name.source}.* is not valid: got NaN or infinity`)),
   );
 });
 
