@@ -11,6 +11,7 @@ import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build, type Plugin, type Rolldown } from 'vite';
+import { minifyScriptText } from './minify.ts';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const sideFiles = resolve(here, 'src/modules');
@@ -18,6 +19,9 @@ const engine = resolve(here, 'src/worker.ts');
 const exportList = resolve(here, 'src/engine/exports.ts');
 const QUERY = '?script';
 const ENGINE = '\0rivulet-engine:';
+/** Kernels and shaders in the engine's script: they compress best apart from code, at the beginning of the library. */
+const PACKED = 'virtual:rivulet-packed';
+const PACKED_TEXT = /([\w+/=]{3000,})/;
 
 export interface ScriptText {
   code: string;
@@ -25,8 +29,12 @@ export interface ScriptText {
   files: string[];
 }
 
-/** @param plugins of the bundle. @throws if a side file imports a name that the engine does not export */
-export async function bundleScript(file: string, plugins: Plugin[]): Promise<ScriptText> {
+/**
+ * @param plugins of the bundle
+ * @param minifies with `minifyScriptText`, as in what is published
+ * @throws if a side file imports a name that the engine does not export
+ */
+export async function bundleScript(file: string, plugins: Plugin[], minifies = true): Promise<ScriptText> {
   const output = await build({
     configFile: false,
     publicDir: false,
@@ -43,7 +51,8 @@ export async function bundleScript(file: string, plugins: Plugin[]): Promise<Scr
     },
   });
   const [{ output: [chunk] }] = output as Rolldown.RolldownOutput[]; // prettier-ignore
-  return { code: `${chunk.code.trim()}\n`, files: chunk.moduleIds.filter((id) => !id.startsWith('\0')) };
+  const code = minifies ? await minifyScriptText(chunk.code) : chunk.code;
+  return { code: `${code.trim()}\n`, files: chunk.moduleIds.filter((id) => !id.startsWith('\0')) };
 }
 
 /**
@@ -55,7 +64,7 @@ export function scriptTexts(plugins: () => Plugin[]): Plugin {
   const bundled = new Map<string, Promise<ScriptText>>();
   let serves = false;
   function bundle(file: string): Promise<ScriptText> {
-    if (serves || !bundled.has(file)) bundled.set(file, bundleScript(file, plugins()));
+    if (serves || !bundled.has(file)) bundled.set(file, bundleScript(file, plugins(), !serves));
     return bundled.get(file)!;
   }
   return {
@@ -63,22 +72,37 @@ export function scriptTexts(plugins: () => Plugin[]): Plugin {
     enforce: 'pre',
     configResolved: ({ command }) => void (serves = command === 'serve'),
     async resolveId(source, importer) {
+      if (source === PACKED) return `\0${PACKED}`;
       if (!source.endsWith(QUERY)) return undefined;
       const found = await this.resolve(source.slice(0, -QUERY.length), importer, { skipSelf: true });
       return found && `\0${found.id}${QUERY}`;
     },
     async load(id) {
-      if (!id.startsWith('\0') || !id.endsWith(QUERY)) return undefined;
-      const file = id.slice(1, -QUERY.length);
+      const packs = id === `\0${PACKED}`;
+      if (!packs && (!id.startsWith('\0') || !id.endsWith(QUERY))) return undefined;
+      const file = packs ? engine : id.slice(1, -QUERY.length);
       const { code, files } = await bundle(file);
       for (const source of files) this.addWatchFile(source);
-      const text = `export default ${JSON.stringify(code)};`;
+      if (packs) return `export const packed = ${JSON.stringify(piecesOf(code).packed)};`;
+      const text = file === engine ? engineText(code) : `export default ${JSON.stringify(code)};`;
       if (file !== engine && dirname(file) !== sideFiles) return text;
       const hash = createHash('sha256').update(file === engine ? code : (await bundle(engine)).code);
       return `${text} export const version = '${hash.digest('hex').slice(0, 12)}';`;
     },
   };
 }
+
+/** A script, cut at the packed texts in it. */
+function piecesOf(code: string): { code: string[]; packed: string[] } {
+  const pieces = code.split(PACKED_TEXT);
+  return { code: pieces.filter((_, i) => i % 2 === 0), packed: pieces.filter((_, i) => i % 2 === 1) };
+}
+
+const engineText = (script: string): string => {
+  const { code, packed } = piecesOf(script);
+  const texts = code.flatMap((text, i) => [JSON.stringify(text), ...(i < packed.length ? [`packed[${i}]`] : [])]);
+  return `import { packed } from '${PACKED}'; export default ${texts.join(' + ')};`;
+};
 
 /** The names that the engine exports, in the order of their numbers. */
 function engineExports(): { name: string; file: string }[] {

@@ -1,5 +1,14 @@
 /** The side files of the library: parts of the engine that are not in its file (src/modules/). */
-export const SIDE_FILES = ['tools', 'encoders', 'experts', 'conversations', 'memory64'] as const;
+export const SIDE_FILES = [
+  'tools',
+  'encoders',
+  'experts',
+  'vision',
+  'conversations',
+  'grammar',
+  'speculation',
+  'memory64',
+] as const;
 
 /**
  * Those with a folder of WGSL files in shaders/, and those with a build of the C kernels (kernels/build.ts). Each has a

@@ -1,10 +1,13 @@
 /**
- * One configuration, seven builds:
+ * One configuration, ten builds:
  *   --mode module   dist/rivulet.mjs and its types, and its side files, as rivulet-tools.mjs: the library for bundlers and <script type="module">
  *   --mode all      dist/rivulet-all.mjs: the same in one file
  *   --mode script   dist/rivulet.js and its types, and its side files: the same as classic scripts; rivulet.js sets the global `rivulet`. All in one file: rivulet-all.js. The demo model in dist/models
  *   --mode element  dist/rivulet-element.js: the element <rivulet-chat> as a classic script, which loads rivulet.js. After `script`, whose hash it holds
  *   --mode inspect  dist/rivulet-inspect.mjs and its types: looks inside a model, with the reference backend
+ *   --mode openai   dist/rivulet-openai.mjs and its types: OpenAI's interfaces over loaded models
+ *   --mode prompt-api  dist/rivulet-prompt-api.mjs and its types: the Prompt API over loaded models
+ *   --mode session  dist/rivulet-session.mjs and its types: a conversation as an object
  *   --mode site     dist/site: the pages of demo/ with public/ and rivulet.js beside them, the notices of their libraries, and their service worker
  *   --mode dawn     dist/dawn: the WebGPU backend's benchmark for Node (e2e/dawn)
  * Worker, WGSL and WASM are inlined in each. Any other mode (tests, tools) serves the sources of the whole repository.
@@ -19,6 +22,7 @@ import { createNotices, noticesPage, noticesText } from './demo/build/notices.ts
 import { projectLinks } from './demo/build/project_links.ts';
 import { serviceWorkerPlugin } from './demo/build/service_worker.ts';
 import { iconSprite } from './demo/icon_sprite.ts';
+import { minifyAssignment, minifyChunks } from './minify.ts';
 import { bundleScript, scriptTexts } from './script_texts.ts';
 import { wgslShadersPlugin } from './shaders/plugin.ts';
 import { SIDE_FILES } from './side_files.ts';
@@ -40,6 +44,9 @@ const sideFile = (name: string): string => resolve(here, `src/modules/${name}.ts
 /** The library's files by their names, without suffix. */
 const entries = { rivulet: resolve(here, 'src/index.ts'), 'rivulet-element': resolve(here, 'src/element/module.ts') };
 const inspect = { 'rivulet-inspect': resolve(here, 'src/inspect/index.ts') };
+const openai = { 'rivulet-openai': resolve(here, 'src/openai/index.ts') };
+const session = { 'rivulet-session': resolve(here, 'src/session/index.ts') };
+const promptApi = { 'rivulet-prompt-api': resolve(here, 'src/prompt_api/index.ts') };
 
 const library = (format: 'es' | 'iife', entry: Record<string, string>, suffix: string): UserConfig => ({
   publicDir: false,
@@ -64,8 +71,11 @@ const builds: Record<string, UserConfig> = {
     ...library('iife', { rivulet: entries.rivulet }, '.js'),
     plugins: [globalDeclaration('rivulet', dist), sideFileScripts(), demoModel()],
   },
-  // a build of its own: the two modules would share a third file
+  // builds of their own: modules of one build would share a third file
   inspect: { ...library('es', inspect, '.mjs'), plugins: [declarations(inspect, dist)] },
+  openai: { ...library('es', openai, '.mjs'), plugins: [declarations(openai, dist)] },
+  'prompt-api': { ...library('es', promptApi, '.mjs'), plugins: [declarations(promptApi, dist)] },
+  session: { ...library('es', session, '.mjs'), plugins: [declarations(session, dist)] },
   element: {
     ...library('iife', { 'rivulet-element': resolve(here, 'src/element/script.ts') }, '.js'),
     plugins: [subresourceIntegrity()],
@@ -126,7 +136,13 @@ export default defineConfig(({ mode }) => {
   return {
     ...rest,
     build: { target: 'es2022', reportCompressedSize: false, chunkSizeWarningLimit: 1024, ...build },
-    plugins: [wasmKernelsPlugin(), wgslShadersPlugin(), scriptTexts(scriptPlugins), ...plugins],
+    plugins: [
+      wasmKernelsPlugin(),
+      wgslShadersPlugin(),
+      scriptTexts(scriptPlugins),
+      ...(build?.lib ? [minifyChunks()] : []),
+      ...plugins,
+    ],
     // the workers end up inside a script, where annotations for bundlers are of no use
     worker: {
       format: 'iife',
@@ -164,10 +180,8 @@ function sideFileScripts(): Plugin {
       for (const name of SIDE_FILES) {
         const { code } = await bundleScript(sideFile(name), scriptPlugins());
         const key = `${name} ${createHash('sha384').update(code).digest('hex').slice(0, 8)}`;
-        writeFileSync(
-          join(dist, `rivulet-${name}.js`),
-          `(globalThis.rivuletSideFiles??={})[${JSON.stringify(key)}]=${JSON.stringify(code)};\n`,
-        );
+        const assignment = `(globalThis.rivuletSideFiles??={})[${JSON.stringify(key)}]=${JSON.stringify(code)};`;
+        writeFileSync(join(dist, `rivulet-${name}.js`), `${await minifyAssignment(assignment)}\n`);
         known[name] = { key, integrity: hashOf(`rivulet-${name}.js`) };
       }
       return { define: { RIVULET_SIDE_FILES: JSON.stringify(known) } };
@@ -179,9 +193,9 @@ function sideFileScripts(): Plugin {
   };
 }
 
-/** of a file in dist, for the attribute `integrity` */
+/** of a file in dist, for the attribute `integrity`; rivulet.js holds those of the side files, so they are short */
 const hashOf = (name: string): string =>
-  `sha384-${createHash('sha384')
+  `sha256-${createHash('sha256')
     .update(readFileSync(join(dist, name)))
     .digest('base64')}`;
 

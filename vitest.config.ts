@@ -40,7 +40,11 @@ export default defineConfig((environment) =>
     test: {
       sequence: { sequencer: LongestFirst },
       projects: [
-        { extends: true, test: { name: 'unit', include: ['{src,shaders,demo}/**/*.test.ts'], testTimeout: 60_000 } },
+        {
+          extends: true,
+          // two: by default one core of two stays idle
+          test: { name: 'unit', include: ['{src,shaders,demo}/**/*.test.ts'], testTimeout: 60_000, maxWorkers: 2 },
+        },
         {
           extends: true,
           test: { ...browser, name: 'browser', exclude: CLOCK, maxWorkers: 2, sequence: { groupOrder: 1 } },

@@ -28,6 +28,8 @@ const HASH = 'x-rivulet-hash';
 const ASSETS = 'assets/';
 
 const urlOf = (path: string): string => new URL(path, scope).href;
+/** '/assets/vision-CBWsG7h_.js' → '/assets/vision.js': the hash is another one in each build */
+const withoutHash = (name: string): string => name.replace(/(\/assets\/.+)-[\w-]{8}(?=\.\w+$)/, '$1');
 const earlierBuilds = async (): Promise<string[]> =>
   (await caches.keys()).filter((name) => name.startsWith(BUILD) && name !== CURRENT);
 
@@ -44,12 +46,14 @@ self.addEventListener('fetch', (event) => {
 async function storeFiles(): Promise<void> {
   const current = await caches.open(CURRENT);
   const earlier = await Promise.all((await earlierBuilds()).map((name) => caches.open(name)));
+  const requests = (await Promise.all(earlier.map((cache) => cache.keys()))).flat();
+  const used = new Set(requests.map(({ url }) => withoutHash(url)));
   await Promise.all(
     Object.keys(files).map(async (path) => {
       const copies = (await Promise.all(earlier.map((cache) => cache.match(urlOf(path))))).filter(
         (copy) => copy !== undefined,
       );
-      if (ON_USE.includes(path) && copies.length === 0) return;
+      if (ON_USE.includes(path) && !used.has(withoutHash(urlOf(path)))) return;
       await current.put(
         urlOf(path),
         copies.find(({ headers }) => headers.get(HASH) === files[path]) ?? (await download(path)),

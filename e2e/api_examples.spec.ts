@@ -6,11 +6,11 @@
 import { copyFileSync, cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { inspect } from 'node:util';
 import type { Browser } from 'playwright';
 import ts from 'typescript-5.6';
 import { transformWithOxc } from 'vite';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expectPrints, markPrints, runAndPrint, type Print } from './example_prints';
 import { launchChromium } from './harness';
 import { createHub, type Hub } from './hub';
 import { BUILT_SITE, serveSite, type Site } from './site';
@@ -18,7 +18,11 @@ import { BUILT_SITE, serveSite, type Site } from './site';
 const root = resolve(import.meta.dirname, '..');
 const dist = resolve(BUILT_SITE, '..');
 /** what the examples import */
-const MODULES = { rivulet: 'rivulet.mjs', 'rivulet/inspect': 'rivulet-inspect.mjs' };
+const MODULES = {
+  rivulet: 'rivulet.mjs',
+  'rivulet/inspect': 'rivulet-inspect.mjs',
+  'rivulet/session': 'rivulet-session.mjs',
+};
 const model = join(root, 'public/models/rivulet-tiny.gguf');
 const document = readFileSync(join(root, 'docs/api.md'), 'utf8');
 const examples = document
@@ -36,7 +40,13 @@ let hub: Hub;
 
 beforeAll(async () => {
   cpSync(join(root, 'public/models'), join(folder, 'models'), { recursive: true });
-  for (const file of [...Object.values(MODULES), 'rivulet-tools.mjs'])
+  for (const file of [
+    ...Object.values(MODULES),
+    'rivulet-tools.mjs',
+    'rivulet-conversations.mjs',
+    'rivulet-grammar.mjs',
+    'rivulet-speculation.mjs',
+  ])
     copyFileSync(join(dist, file), join(folder, file));
   const imports = Object.fromEntries(Object.entries(MODULES).map(([name, file]) => [name, `./${file}`]));
   const head = `<title>Examples</title><link rel="icon" href="data:,"><script type="importmap">${JSON.stringify({ imports })}</script>`;
@@ -54,11 +64,6 @@ afterAll(async () => {
   await hub?.close();
   rmSync(folder, { recursive: true, force: true });
 });
-
-/** Values as a comment writes them, but for quotes and spaces. */
-const asComment = (...values: unknown[]): string =>
-  withoutQuotes(values.map((value) => inspect(value, { depth: 9, breakLength: Infinity })).join(' '));
-const withoutQuotes = (text: string): string => text.replace(/['"\s]/g, '');
 
 test('they are numbered, one block each, of at most 20 lines', () => {
   expect(examples.length).toBeGreaterThan(20);
@@ -124,9 +129,8 @@ test('they use every function, every member of a model and every option', () => 
 
 test.each(examples)('$title', async ({ title, blocks: [example] }) => {
   const file = `example_${parseInt(title)}.mjs`;
-  const lines = example.replace('https://hub.example.com', hub.origin).split('\n');
-  const marked = lines.map((line, i) => line.replaceAll('console.log(', `globalThis.print(${i}, `)).join('\n');
-  const { code } = await transformWithOxc(marked, 'example.ts');
+  const own = example.replace('https://hub.example.com', hub.origin);
+  const { code } = await transformWithOxc(markPrints(own), 'example.ts');
   writeFileSync(join(folder, file), code);
   const context = await browser.newContext();
   const page = await context.newPage();
@@ -135,27 +139,7 @@ test.each(examples)('$title', async ({ title, blocks: [example] }) => {
     page.on('pageerror', (error) => problems.push(String(error)));
     page.on('console', (message) => message.type() === 'error' && problems.push(message.text()));
     await page.goto(site.url);
-    // as text: Vitest would replace the import by its own
-    const printed = (await page.evaluate(`(async () => {
-      const printed = [];
-      globalThis.print = (line, ...values) => printed.push({ line, values: structuredClone(values) });
-      await import('./${file}');
-      return printed;
-    })()`)) as { line: number; values: unknown[] }[];
-    lines.forEach((line, i) => {
-      if (!line.includes('console.log(') || line.includes('not readable')) return;
-      const stated = /console\.log\(.*\); \/\/ (.*)$/.exec(line)?.[1];
-      const prints = printed.filter((print) => print.line === i).map(({ values }) => values);
-      expect(prints.length, line).toBeGreaterThan(0);
-      for (const values of prints) {
-        if (stated) expect(asComment(...values), line).toBe(withoutQuotes(stated));
-        else
-          expect(
-            values.filter((value) => value === undefined || value === null || Number.isNaN(value)),
-            line,
-          ).toEqual([]);
-      }
-    });
+    expectPrints(own, (await page.evaluate(runAndPrint(file))) as Print[]);
     expect(problems).toEqual([]);
   } finally {
     await context.close();

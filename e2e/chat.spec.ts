@@ -60,9 +60,23 @@ describe.each([
     await page.press('#prompt', 'Enter');
     await finished(page, said + 1);
   });
+});
+
+describe('the page', () => {
+  const chat = testChat({ scripts: [BRIEF] });
+
+  const errorShown = async (page: Page): Promise<{ title: string; text: string; buttons: string[] }> => {
+    await page.waitForSelector('#error:visible', { timeout: PATIENCE });
+    await soon(() => page.textContent('#error')).not.toMatch(/\.\.(\s|$)/);
+    return {
+      title: await page.innerText('#error-title'),
+      text: await page.innerText('#error-text > p'),
+      buttons: await page.locator('#error button:visible').allInnerTexts(),
+    };
+  };
 
   test('keyboard only', async () => {
-    const page = await chat.visit(query);
+    const page = await chat.visit('?backend=wasm');
     const focused = (): Promise<string> =>
       page.evaluate(() => document.activeElement?.id || document.activeElement?.className || '');
     /** Tabs on until the element has the focus, as a person without a mouse does. */
@@ -108,20 +122,6 @@ describe.each([
     await soon(() => page.locator('#messages li').count()).toBe(0);
     await soon(() => focused()).toBe('prompt');
   });
-});
-
-describe('the page', () => {
-  const chat = testChat({ scripts: [BRIEF] });
-
-  const errorShown = async (page: Page): Promise<{ title: string; text: string; buttons: string[] }> => {
-    await page.waitForSelector('#error:visible', { timeout: PATIENCE });
-    await soon(() => page.textContent('#error')).not.toMatch(/\.\.(\s|$)/);
-    return {
-      title: await page.innerText('#error-title'),
-      text: await page.innerText('#error-text > p'),
-      buttons: await page.locator('#error button:visible').allInnerTexts(),
-    };
-  };
 
   test('an error says what to do first, keeps the technical message in its details, and another model loads after it', async () => {
     const page = await chat.context.newPage();
@@ -176,6 +176,60 @@ describe('the page', () => {
     await page.waitForSelector('#composer-note:has-text("Switch tools off in Settings")', { timeout: PATIENCE });
     await soon(() => page.locator('#messages li').count()).toBe(0);
     await soon(() => page.inputValue('#prompt')).toBe('Hello!');
+  });
+
+  test('replies as JSON, by the keyboard: a schema that is refused, one that holds, and a text of megabytes', async () => {
+    const asked: string[] = [];
+    chat.context.on('request', (request) => {
+      if (!request.serviceWorker() && /\/(?:json_dialog|grammar)-/.test(request.url())) asked.push(request.url());
+    });
+    const page = await chat.visit();
+    expect(asked).toEqual([]);
+    const note = page.locator('#json-problem');
+    await page.focus('#json-form');
+    await page.keyboard.press('Enter');
+    await page.waitForSelector('#json-schema:focus');
+    await loadAxe(page);
+    expect(await objections(page, '#json-dialog')).toEqual([]);
+    const save = async (schema: string): Promise<void> => {
+      await page.fill('#json-schema', schema);
+      await page.keyboard.press('Tab');
+      await page.keyboard.press('Enter');
+    };
+    await save('{"type": "object"');
+    await soon(() => note.innerText()).toMatch(/^The schema is not JSON\./);
+    await save('{"properties": {"a": {"pattern": "(a)\\\\1"}}}');
+    await soon(() => note.innerText()).toBe(
+      'The schema cannot be enforced at /properties/a/pattern: a back-reference in a regular expression.',
+    );
+    await soon(() => page.getAttribute('#json-schema', 'aria-invalid')).toBe('true');
+    await soon(() => page.evaluate(() => document.activeElement?.id)).toBe('json-schema');
+    const properties = { price: { type: 'number' }, city: { enum: ['Lisbon', 'Porto'] } };
+    await save(
+      JSON.stringify({ type: 'object', properties, required: ['price', 'city'], additionalProperties: false }),
+    );
+    await page.waitForSelector('#prompt:focus');
+    await page.keyboard.type('its price was 454 and its city Lisbon');
+    await page.keyboard.press('Enter');
+    await finished(page, 1);
+    expect(await page.innerText('#messages .assistant code')).toMatch(
+      /^\{\n  "price": -?\d[^\n]*,\n  "city": "(?:Lisbon|Porto)"\n\}\n?$/,
+    );
+    expect(asked).toHaveLength(2);
+
+    // the form belongs to the conversation
+    await page.click('#new-chat');
+    await soon(() => page.getAttribute('#json-form', 'aria-label')).toBe('Reply as JSON');
+    await page.focus('#prompt');
+    await page.evaluate(() => document.execCommand('insertText', false, 'all work and no play '.repeat(150_000)));
+    await soon(() => page.innerText('#composer-note')).toMatch(/takes 200,000 characters\..* cut off\./);
+    await page.press('#prompt', 'Enter');
+    await soon(() => page.innerText('#composer-note')).toMatch(
+      /^This message has \d{3},\d{3} characters\. About [\d,]+ fit into what the model can read\./,
+    );
+    await soon(() => page.evaluate(() => document.querySelector<HTMLTextAreaElement>('#prompt')!.value.length)).toBe(
+      200_000,
+    );
   });
 
   test('what the address gets wrong is said', async () => {

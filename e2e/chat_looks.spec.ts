@@ -9,9 +9,12 @@ import { loadAxe, objections, soon, testChat, visitPage } from './chat_page';
 const chat = testChat({ viewport: { width: 390, height: 844 } });
 const focused = (page: Page): Promise<string> => page.evaluate(() => document.activeElement?.id ?? '');
 
-test('on a phone the first run shows the recommended model above the message field', async () => {
+test.each([
+  { width: 390, height: 844 },
+  { width: 360, height: 740 },
+])('on a phone the first run shows the recommended model above the message field: %o', async (viewport) => {
   const phone = await chat.browser.newContext({
-    viewport: { width: 390, height: 844 },
+    viewport,
     hasTouch: true,
     isMobile: true,
   });
@@ -46,7 +49,7 @@ test('on a phone the first run shows the recommended model above the message fie
 describe('the side bar', () => {
   test('a first visit offers no export and no way to a latest message', async () => {
     const page = await chat.visit();
-    await page.setViewportSize({ width: 390, height: 400 });
+    await page.setViewportSize({ width: 390, height: 300 });
     await page.waitForFunction(() => document.documentElement.scrollHeight - innerHeight > 240);
     // the resize has been seen
     await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));

@@ -72,6 +72,16 @@ export function testChat({
   };
 }
 
+/** Holds a Web Lock as long as the page is open. */
+export const holdLock = (page: Page, name: string): Promise<void> =>
+  page.evaluate(
+    (lock) =>
+      new Promise<void>((held) => {
+        void navigator.locks.request(lock, { mode: 'shared' }, () => (held(), new Promise(() => undefined)));
+      }),
+    name,
+  );
+
 /** A page that has finished loading the model. */
 export async function visitPage(address: string, context: BrowserContext, viewport?: ViewportSize): Promise<Page> {
   const page = await context.newPage();

@@ -41,6 +41,18 @@ test('the buttons of an error stand above the line of a download, whichever come
     await page.waitForSelector('#error:visible', { timeout: PATIENCE });
   };
   await download();
+  // on a short phone, too, it covers no part of the first run
+  await page.setViewportSize({ width: 360, height: 740 });
+  const lowest = (): Promise<number> =>
+    page.evaluate(() => {
+      const shown = [...document.querySelectorAll('#first-run button, #first-run p')].filter((part) =>
+        part.checkVisibility(),
+      );
+      const top = document.querySelector('footer')!.getBoundingClientRect().top;
+      return Math.min(...shown.map((part) => top - part.getBoundingClientRect().bottom));
+    });
+  await soon(lowest).toBeGreaterThan(0);
+  await page.setViewportSize({ width: 390, height: 844 });
   await fail();
   await soon(() => page.isVisible('#downloads')).toBe(true);
   await soon(() => room(page)).toBeGreaterThan(0);

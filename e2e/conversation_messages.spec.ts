@@ -253,11 +253,18 @@ describe('what is not sent at once', () => {
     const long = 'many words '.repeat(3000);
     await page.fill('#prompt', long);
     await page.press('#prompt', 'Enter');
-    await page.waitForSelector('#composer-note:has-text("tokens")', { timeout: PATIENCE });
-    await soon(() => page.innerText('#composer-note')).toMatch(
+    const note = page.locator('#composer-note');
+    await note.filter({ hasText: 'characters' }).waitFor({ timeout: PATIENCE });
+    const far = /^This message has 32,999 characters\. About ([\d,]+) fit into what the model can read\. Shorten it/;
+    expect(await note.innerText()).toMatch(far);
+    await soon(() => page.inputValue('#prompt')).toBe(long);
+    const fit = Number(far.exec(await note.innerText())![1].replaceAll(',', ''));
+    await page.fill('#prompt', long.slice(0, 1.1 * fit));
+    await page.press('#prompt', 'Enter');
+    await note.filter({ hasText: 'tokens' }).waitFor({ timeout: PATIENCE });
+    expect(await note.innerText()).toMatch(
       /^This message has [\d,]+ tokens\. [\d,]+ fit into what the model can read\. Shorten it/,
     );
-    await soon(() => page.inputValue('#prompt')).toBe(long);
     await soon(() => page.locator('#messages li').count()).toBe(0);
     await page.fill('#prompt', '');
     await ask(page, 'Hi again');
@@ -271,7 +278,7 @@ describe('what is not sent at once', () => {
     ]);
     await page.waitForSelector('#attachments:has-text("notes.txt")');
     await soon(() => page.innerText('#composer-note')).toMatch(
-      /^cat\.jpg is a picture\. Only text files can be attached/,
+      /^cat\.jpg cannot be shown\. It is damaged, or in a format that this browser does not know/,
     );
     await page.setInputFiles('#attach-file', {
       name: 'book.txt',

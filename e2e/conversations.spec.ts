@@ -227,7 +227,7 @@ test('another tab shows the reply while it is written, can go on with it, and le
   await ask(page, 'Good morning');
   const other = await chat.visit();
   await other.waitForFunction(() => document.querySelectorAll('#messages li').length === 2);
-  await saveSettings(page, { temperature: 2, topK: 0, topP: 1, minP: 0, repetitionPenalty: 2, maxTokens: 1200 });
+  await saveSettings(page, { temperature: 2, topK: 0, topP: 1, minP: 0, repetitionPenalty: 2, maxTokens: 300 });
   await page.fill('#prompt', 'Tell me more.');
   await page.press('#prompt', 'Enter');
   await other.waitForFunction(() => document.querySelectorAll('#messages > .user').length === 2, undefined, {

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { chromium } from 'playwright';
 import { expect, test } from 'vitest';
 import type { RivuletChat } from '../src/element/rivulet_chat';
-import { soon } from './chat_page';
+import { holdLock, soon } from './chat_page';
 import { MODEL, POLICY, read, testElement } from './element_page';
 import { chromiumArgs } from './harness';
 import { serveSite } from './site';
@@ -204,6 +204,29 @@ test('an error of a load goes when the model is there', async () => {
   await chat().evaluate((element, model) => void ((element as RivuletChat).model = model), MODEL);
   await soon(() => chat().evaluate((element) => (element as RivuletChat).info?.name)).toBeTruthy();
   await soon(() => chat().getByRole('alert').count()).toBe(0);
+});
+
+test('before a copy of a large model that another tab has in memory there is a question', async () => {
+  await open('');
+  const other = await tests.context.newPage();
+  await other.goto(tests.page.url());
+  await holdLock(other, `rivulet:loaded:${new URL(MODEL, other.url()).href}:400000000`);
+  await open(`<rivulet-chat model="${MODEL}"></rivulet-chat>`);
+  const load = (): Promise<string> =>
+    chat().evaluate((element) =>
+      (element as RivuletChat).load().then(
+        () => 'loaded',
+        (error: Error) => error.name,
+      ),
+    );
+  const refused = load();
+  await chat().getByText('A copy here takes 400 MB of memory more.').waitFor();
+  await chat().getByRole('button', { name: 'Not now' }).click();
+  expect(await refused).toBe('AbortError');
+  const wanted = load();
+  await chat().getByRole('button', { name: 'Load a copy' }).click();
+  expect(await wanted).toBe('loaded');
+  await other.close();
 });
 
 test('who leaves the page and comes back finds the conversation, and a model that answers', async () => {

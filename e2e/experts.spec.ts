@@ -2,34 +2,29 @@
  * A mixture of experts through the public calls, in the library as built, on a static host under the policy of
  * docs/hosting.md: its side file, both backends, and experts that are read from the browser's storage.
  */
-import { cpSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Browser, Page } from 'playwright';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import type * as Rivulet from '../src/index';
 import { launchChromium } from './harness';
+import { copyLibrary, createSideFileSite } from './side_file_site';
 import { serveSite, type Site } from './site';
 import { tinyGguf } from './tools/tiny';
 
 type RivuletWindow = { rivulet: typeof Rivulet };
 
-const repository = join(import.meta.dirname, '..');
-const POLICY = /default-src 'none'; .*/.exec(readFileSync(join(repository, 'docs/hosting.md'), 'utf8'))![0];
-const folder = mkdtempSync(join(tmpdir(), 'rivulet-experts-'));
+const folder = createSideFileSite('experts');
 /** less than the model has, and more than one layer needs */
 const BUDGET = 7e6;
+const GPU_BUDGET = 10e6;
 
 let browser: Browser;
 let site: Site;
 let page: Page;
 
 beforeAll(async () => {
-  const dist = join(repository, 'dist');
-  for (const name of readdirSync(dist))
-    if (/^rivulet(-\w+)?\.mjs$/.test(name)) cpSync(join(dist, name), join(folder, name));
-  writeFileSync(join(folder, 'index.html'), '');
-  writeFileSync(join(folder, 'module.js'), "import * as rivulet from './rivulet.mjs'; window.rivulet = rivulet;");
+  copyLibrary(folder);
   const model = tinyGguf({
     dtype: 'Q4_0',
     layers: ['conv', 'attention', 'conv', 'conv'],
@@ -37,10 +32,6 @@ beforeAll(async () => {
     experts: { count: 16, top: 2, ffnSize: 512, denseLayers: 1, normalise: true, scale: 1 },
   });
   writeFileSync(join(folder, 'experts.gguf'), model);
-  writeFileSync(
-    join(folder, 'page.html'),
-    `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="${POLICY}; img-src data:"><title>Test</title><link rel="icon" href="data:,"><script type="module" src="module.js"></script></head></html>`,
-  );
   [browser, site] = await Promise.all([launchChromium({ webgpu: true }), serveSite({ root: folder })]);
 });
 afterAll(async () => {
@@ -60,22 +51,39 @@ const asked = (): string[] => site.asked.filter((path) => /rivulet-\w+\.mjs|expe
 
 interface Said {
   text?: string;
+  /** of three tokens for each, which tell whether all bits are the same */
+  logprobs?: number[];
   backend?: string;
   memory?: number;
   paging?: Awaited<ReturnType<Rivulet.Model['status']>>['paging'];
   message?: string;
 }
 
+/** Names of the files that this site has in the origin private file system. */
+const privateFiles = (): Promise<string[]> =>
+  page.evaluate(async () => {
+    const names: string[] = [];
+    for await (const name of (await navigator.storage.getDirectory()).keys()) names.push(name);
+    return names;
+  });
+
 const say = (options: Rivulet.LoadOptions): Promise<Said> =>
   page.evaluate(async (options) => {
     const { load } = (window as unknown as RivuletWindow).rivulet;
     try {
       const model = await load('./experts.gguf', { contextLength: 256, ...options });
-      const { text } = await model.generate('What is a tide pool?', { temperature: 0, maxTokens: 12 }).result;
+      const greedy = { temperature: 0, maxTokens: 12, logprobs: 3 };
+      const { text, logprobs } = await model.generate('What is a tide pool?', greedy).result;
       const { memory, paging } = await model.status();
       const { name: backend } = model.info.backend;
       await model.unload();
-      return { text, backend, memory, paging };
+      return {
+        text,
+        logprobs: logprobs!.flatMap(({ top }) => top.map(({ logprob }) => logprob)),
+        backend,
+        memory,
+        paging,
+      };
     } catch (error) {
       const { name, message } = error as Error;
       return { message: `${name}: ${message}` };
@@ -111,12 +119,17 @@ test(
     expect(estimated.memory.total).toBeLessThanOrEqual(BUDGET);
     expect(estimated.notes.join()).toMatch(/\d+ % of the experts fit into memoryBudget/);
     const few = await say({ backend: 'wasm', threads: 2, memoryBudget: BUDGET });
-    expect([few.text, few.backend, all.paging]).toEqual([all.text, 'wasm', undefined]);
+    expect([few.text, few.logprobs, few.backend, all.paging]).toEqual([all.text, all.logprobs, 'wasm', undefined]);
     expect(few.memory).toBeLessThanOrEqual(BUDGET);
     expect(few.memory).toBeLessThan(all.memory!);
     expect(few.paging).toMatchObject({ experts: 48 });
     expect(few.paging!.hitRate).toBeGreaterThan(0);
     expect(few.paging!.bytesPerToken).toBeGreaterThan(0);
+    // at the same time: one has the swap file, the other reads from the storage, or has it later
+    const both = await Promise.all([1, 2].map(() => say({ backend: 'wasm', threads: 2, memoryBudget: BUDGET })));
+    for (const { text, logprobs } of both) expect([text, logprobs]).toEqual([all.text, all.logprobs]);
+    expect(both.map(({ paging }) => paging!.misses - paging!.swapped)).toContain(0);
+    expect(await privateFiles()).toEqual([expect.stringMatching(/^rivulet-swap-[0-9a-f]{64}$/)]);
     expect((await say({ backend: 'wasm', memoryBudget: 3e6 })).message).toMatch(
       /^RequestError: .*budget is too small for the model: got 3 MB, wanted at least 7 MB/,
     );
@@ -126,12 +139,21 @@ test(
   },
 );
 
-test('runs on WebGPU after its self test; beyond the budget WASM takes over', { tags: 'chromium' }, async () => {
-  const gpu = { allowSoftware: true, exact: true } as const;
-  const [wasm, webgpu] = [await say({ backend: 'wasm', exact: true }), await say({ backend: 'webgpu', ...gpu })];
+test('runs on WebGPU after its self test, also with experts in the storage', { tags: 'chromium' }, async () => {
+  const gpu = { backend: 'webgpu', allowSoftware: true, exact: true } as const;
+  const [wasm, webgpu] = [await say({ backend: 'wasm', exact: true }), await say(gpu)];
   expect([webgpu.backend, webgpu.text]).toEqual(['webgpu', wasm.text]);
-  expect(await say({ backend: 'auto', ...gpu, memoryBudget: BUDGET })).toMatchObject({
-    backend: 'wasm',
-    text: wasm.text,
+  const few = await say({ ...gpu, memoryBudget: GPU_BUDGET });
+  expect([few.backend, few.text, few.logprobs]).toEqual(['webgpu', webgpu.text, webgpu.logprobs]);
+  expect(few.memory).toBeLessThanOrEqual(GPU_BUDGET);
+  expect(few.memory).toBeLessThan(webgpu.memory!);
+  expect(few.paging).toMatchObject({ experts: 48 });
+  expect(few.paging!.hitRate).toBeGreaterThan(0);
+  expect(few.paging!.bytesPerToken).toBeGreaterThan(0);
+  expect((await say({ ...gpu, memoryBudget: 3e6 })).message).toMatch(/budget is too small for the model: got 3 MB/);
+  await page.evaluate(async () => {
+    const { deleteModel, listModels } = (window as unknown as RivuletWindow).rivulet;
+    for (const { id } of await listModels()) await deleteModel(id);
   });
+  expect(await privateFiles()).toEqual([]);
 });

@@ -13,6 +13,7 @@ import {
 } from '../src/backend/webgpu/dispatch';
 import { maxBindingBytes, unallocatedMatrixParts, type GpuMatrix } from '../src/backend/webgpu/repack';
 import { openCheckpoint, type Checkpoint } from '../src/engine/checkpoint';
+import type { LoadedWeights } from '../src/model/architecture';
 import type { Matrix, Vector } from '../src/model/ops';
 import { mapLeaves, rowsOf, shapesOf } from '../src/model/weights';
 import { memorySource } from '../src/store/byte_source';
@@ -65,7 +66,11 @@ export const tinyCheckpoint = (options: TinyOptions): Promise<Checkpoint> =>
 export const shapePlan = (checkpoint: Checkpoint): Plan => recordModel(checkpoint, shapesOf(checkpoint.weights));
 
 /** The same plan for a fake device: each buffer of a weight has the weight's name. */
-export function fakeGpuPlan(checkpoint: Checkpoint, device: OpenedDevice): Plan {
+export const fakeGpuPlan = (checkpoint: Checkpoint, device: OpenedDevice): Plan =>
+  recordModel(checkpoint, fakeGpuWeights(checkpoint, device));
+
+/** Weights that have names and shapes only. */
+export function fakeGpuWeights(checkpoint: Checkpoint, device: OpenedDevice): LoadedWeights {
   const region = (label: string, size: number): BufferRegion => wholeBuffer({ label, size } as GPUBuffer);
   const matrix = (spec: Matrix): GpuMatrix => ({
     ...spec,
@@ -73,10 +78,7 @@ export function fakeGpuPlan(checkpoint: Checkpoint, device: OpenedDevice): Plan 
     bytes: 0,
   });
   const vector = (spec: Vector): GpuWeightVector => ({ ...spec, region: region(spec.name, 4 * spec.length) });
-  return recordModel(
-    checkpoint,
-    mapLeaves(checkpoint.weights, (source) => matrix({ ...source, rows: rowsOf(source) }), vector),
-  );
+  return mapLeaves(checkpoint.weights, (source) => matrix({ ...source, rows: rowsOf(source) }), vector);
 }
 
 /** 16 layers of the 350M model, smaller, in formats of a Q4_0 file; the value rows have another format. */

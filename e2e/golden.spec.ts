@@ -92,6 +92,19 @@ describe('a mixture of experts', () => {
   it('the reference', () => holds({ backend: 'reference', feeds: upTo(33), ...moe }));
 });
 
+describe('vision', () => {
+  const vision = { expected: join(GOLDEN_DIRECTORY, 'vision') };
+  it.each([
+    ['wasm', { backend: 'wasm', threads: 2, prompts: ['tiny', 'pair'] }],
+    ['webgpu', { backend: 'webgpu', prompts: ['tiny'] }],
+  ] as const)('%s gives the expected features and logits', { tags: 'chromium' }, (_, options) =>
+    holds({ ...options, ...vision }),
+  );
+  it('webgpu in Firefox', FIREFOX_WEBGPU, () =>
+    holds({ backend: 'webgpu', browser: 'firefox', prompts: ['tiny'], ...vision }),
+  );
+});
+
 describe('every format', () => {
   it('wasm', { tags: 'chromium' }, () => holds({ backend: 'wasm', threads: 2, expected, feeds: upTo(130) }));
   it('wasm exact', { tags: 'chromium' }, () =>

@@ -2,7 +2,7 @@
 import { createReadStream, existsSync, readdirSync, statSync } from 'node:fs';
 import type { ServerResponse, IncomingMessage } from 'node:http';
 import { extname, join, normalize } from 'node:path';
-import { chromium, type Browser, type Page } from 'playwright';
+import { chromium, type Browser, type CDPSession, type Page } from 'playwright';
 import { createServer, type Plugin } from 'vite';
 import { findChromium } from './system';
 
@@ -28,6 +28,28 @@ export function launchChromium({
   });
 }
 
+/**
+ * Playwright's, since a second list replaces the first, and the pages of the address bar: each new window loaded them,
+ * a third of what a visit of the chat page costs.
+ */
+const DISABLED_FEATURES = [
+  'AvoidUnnecessaryBeforeUnloadCheckSync',
+  'DestroyProfileOnBrowserClose',
+  'HttpsUpgrades',
+  'HttpsFirstBalancedModeAutoEnable',
+  'LensOverlay',
+  'MediaRouter',
+  'PaintHolding',
+  'ThirdPartyStoragePartitioning',
+  'AvoidCorsURLLoaderRestartOnRedirect',
+  'OptimizationHints',
+  'NetworkTimeServiceQuerying',
+  'AimEnabled',
+  'PreconnectToSearch',
+  'WebUIOmniboxPopup',
+  'WebUIOmniboxAimPopup',
+];
+
 /** $CHROMIUM_ARGS are added: a GPU may need some that others do not. */
 export const chromiumArgs = ({ webgpu = false, adapter = 'swiftshader', args = [] }: LaunchOptions): string[] => [
   '--no-sandbox',
@@ -36,6 +58,7 @@ export const chromiumArgs = ({ webgpu = false, adapter = 'swiftshader', args = [
   '--disable-background-networking',
   '--disable-component-update',
   '--disable-sync',
+  `--disable-features=${DISABLED_FEATURES.join(',')}`,
   ...(webgpu ? ['--enable-unsafe-webgpu'] : []),
   // zeroing workgroup memory by Vulkan's extension makes SwiftShader compile a kernel in seconds; by the shader itself,
   // 10 times faster
@@ -146,4 +169,10 @@ export async function openPage(browser: Browser, origin: string, path = '/e2e/pa
   page.on('pageerror', (error) => console.error(`page: ${error.stack ?? error}`));
   await page.goto(origin + path);
   return page;
+}
+
+/** CPU seconds of the pages of a browser so far, their workers among them. */
+export async function cpuSeconds(session: CDPSession): Promise<number> {
+  const { processInfo } = await session.send('SystemInfo.getProcessInfo');
+  return processInfo.filter(({ type }) => type === 'renderer').reduce((sum, { cpuTime }) => sum + cpuTime, 0);
 }

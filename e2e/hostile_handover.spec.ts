@@ -59,7 +59,7 @@ test('opened and dropped text files: in the message field, over a reload, and in
     PAYLOADS.map(({ name, text, plain }) => ({ name: `${plain ? text : name}.txt`, text })),
   );
   // the longest do not fit into what the model can read, and the page says so at the end
-  await page.waitForSelector('#composer-note:has-text("tokens")');
+  await page.waitForSelector('#composer-note:has-text("fit into what the model can read")');
   const chips = await page.locator('#attachments li').count();
   expect(chips).toBeGreaterThan(PAYLOADS.length * 0.8);
   expect(await objections(page)).toEqual([]);

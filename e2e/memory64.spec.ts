@@ -2,26 +2,18 @@
  * Models that do not fit into 32-bit WASM memory: what estimate() says of them, and how load() gets the side file
  * `memory64`, on a static host under the policy of docs/hosting.md. There, in this build of the library, no model fits.
  */
-import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Browser, Page } from 'playwright';
-import { build, type Plugin } from 'vite';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { scriptTexts } from '../script_texts';
-import { wgslShadersPlugin } from '../shaders/plugin';
-import { SIDE_FILES } from '../side_files';
-import { wasmKernelsPlugin } from '../src/backend/wasm/kernels/build';
 import type * as Rivulet from '../src/index';
 import { launchFirefox } from './firefox';
 import { launchChromium, serve, type Served } from './harness';
+import { buildLibrary, createSideFileSite } from './side_file_site';
 import { serveSite, type Site } from './site';
 import { tinyGguf } from './tools/tiny';
 
 type RivuletWindow = { rivulet: typeof Rivulet };
-
-const repository = join(import.meta.dirname, '..');
-const POLICY = /default-src 'none'; .*/.exec(readFileSync(join(repository, 'docs/hosting.md'), 'utf8'))![0];
 
 /** Of 2.6B in F16, whose weights have 5.4 GB; the file takes no memory. */
 const ESTIMATE = `(async (options) => {
@@ -76,45 +68,20 @@ describe.each([
 });
 
 describe('the side file', { tags: 'chromium' }, () => {
-  const folder = mkdtempSync(join(tmpdir(), 'rivulet-memory64-'));
+  const folder = createSideFileSite('memory64');
   const sideFile = join(folder, 'rivulet-memory64.mjs');
-  const changed: Plugin = {
-    name: 'no-room',
-    enforce: 'pre',
-    transform: (code, id) =>
-      id.endsWith('/wasm/module.ts') ? code.replace('LEAST_ROOM = 256 << 20', 'LEAST_ROOM = 2 ** 32') : undefined,
-  };
-  const scriptPlugins = (): Plugin[] => [wasmKernelsPlugin(), wgslShadersPlugin(), changed];
   let browser: Browser;
   let site: Site;
   let page: Page;
 
   beforeAll(async () => {
-    const sideFiles = SIDE_FILES.map((name) => [`rivulet-${name}`, `src/modules/${name}.ts?script`]);
-    const entries = [['rivulet', 'src/index.ts'], ...sideFiles].map(([name, path]) => [name, join(repository, path)]);
-    await build({
-      configFile: false,
-      publicDir: false,
-      logLevel: 'error',
-      root: repository,
-      plugins: [wasmKernelsPlugin(), wgslShadersPlugin(), scriptTexts(scriptPlugins)],
-      build: {
-        target: 'es2022',
-        outDir: folder,
-        lib: {
-          entry: Object.fromEntries(entries) as Record<string, string>,
-          formats: ['es'],
-          fileName: (_, name) => `${name}.mjs`,
-        },
-      },
+    await buildLibrary(folder, {
+      name: 'no-room',
+      enforce: 'pre',
+      transform: (code, id) =>
+        id.endsWith('/wasm/module.ts') ? code.replace('LEAST_ROOM = 256 << 20', 'LEAST_ROOM = 2 ** 32') : undefined,
     });
-    writeFileSync(join(folder, 'index.html'), '');
-    writeFileSync(join(folder, 'module.js'), "import * as rivulet from './rivulet.mjs'; window.rivulet = rivulet;");
     writeFileSync(join(folder, 'text.gguf'), tinyGguf());
-    writeFileSync(
-      join(folder, 'page.html'),
-      `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="${POLICY}; img-src data:"><title>Test</title><link rel="icon" href="data:,"><script type="module" src="module.js"></script></head></html>`,
-    );
     browser = await launchChromium();
     site = await serveSite({ root: folder });
   });

@@ -3,73 +3,43 @@
  * A model whose architecture names a side file, on a static host under the policy of docs/hosting.md: in this build of
  * the library the side file `encoders` registers one more architecture, whose model is that of LFM2.
  */
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Browser, Page } from 'playwright';
-import { build, type Plugin } from 'vite';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
-import { scriptTexts } from '../script_texts';
-import { wgslShadersPlugin } from '../shaders/plugin';
-import { SIDE_FILES } from '../side_files';
-import { wasmKernelsPlugin } from '../src/backend/wasm/kernels/build';
 import type * as Rivulet from '../src/index';
 import { launchChromium } from './harness';
+import { buildLibrary, createSideFileSite, HOSTING_POLICY as POLICY, writePage } from './side_file_site';
 import { serveSite, type Site } from './site';
 import { ggufBytes, tinyModel } from './tools/tiny';
 
 const repository = join(import.meta.dirname, '..');
-const POLICY = /default-src 'none'; .*/.exec(readFileSync(join(repository, 'docs/hosting.md'), 'utf8'))![0];
-const NAME = 'lfm2_of_the_test';
-const folder = mkdtempSync(join(tmpdir(), 'rivulet-model-side-file-'));
+const NAME = 'lfm2ofthetest';
+const folder = createSideFileSite('model-side-file');
 const sideFile = join(folder, 'rivulet-encoders.mjs');
 
 /** What the engine and the side file would have in their sources. */
 const APPENDED: Record<string, string> = {
   'src/model/architecture.ts': `
-    ARCHITECTURES.push({ name: '${NAME}', classes: [], module: 'encoders' } as never);
+    ARCHITECTURES.push({ name: '${NAME}', classes: [], modules: ['encoders'] } as never);
     Object.assign(globalThis, { ofTheTest: { ...LFM2, name: '${NAME}' } });`,
   'src/modules/encoders.ts': `
     import { registerArchitecture } from '../model/architecture';
     registerArchitecture((globalThis as never as { ofTheTest: never }).ofTheTest);`,
 };
 
-const append = (): Plugin => ({
-  name: 'append',
-  enforce: 'pre',
-  transform: (code, id) =>
-    Object.entries(APPENDED).flatMap(([file, more]) => (id === join(repository, file) ? code + more : []))[0],
-});
-const scriptPlugins = (): Plugin[] => [wasmKernelsPlugin(), wgslShadersPlugin(), append()];
-
 let browser: Browser;
 let site: Site;
 let page: Page;
 
 beforeAll(async () => {
-  const sideFiles = SIDE_FILES.map((name) => [`rivulet-${name}`, `src/modules/${name}.ts?script`]);
-  await build({
-    configFile: false,
-    publicDir: false,
-    logLevel: 'error',
-    root: repository,
-    plugins: [wasmKernelsPlugin(), wgslShadersPlugin(), scriptTexts(scriptPlugins)],
-    build: {
-      target: 'es2022',
-      outDir: folder,
-      lib: {
-        entry: Object.fromEntries([
-          ['rivulet', join(repository, 'src/index.ts')],
-          ...sideFiles.map(([name, path]) => [name, join(repository, path)]),
-        ]) as Record<string, string>,
-        formats: ['es'],
-        fileName: (_, name) => `${name}.mjs`,
-      },
-    },
+  await buildLibrary(folder, {
+    name: 'append',
+    enforce: 'pre',
+    transform: (code, id) =>
+      Object.entries(APPENDED).flatMap(([file, more]) => (id === join(repository, file) ? code + more : []))[0],
   });
   cpSync(sideFile, join(folder, 'kept.mjs'));
-  writeFileSync(join(folder, 'index.html'), '');
-  writeFileSync(join(folder, 'module.js'), "import * as rivulet from './rivulet.mjs'; window.rivulet = rivulet;");
   const { metadata, tensors } = tinyModel();
   writeFileSync(join(folder, 'text.gguf'), ggufBytes({ metadata, tensors }));
   const [type] = metadata['general.architecture'];
@@ -94,10 +64,7 @@ afterEach(() => page.close());
 const asked = (): string[] => site.asked.filter((path) => /rivulet-\w+\.mjs/.test(path));
 
 async function open(policy = POLICY): Promise<void> {
-  writeFileSync(
-    join(folder, 'page.html'),
-    `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="${policy}; img-src data:"><title>Test</title><link rel="icon" href="data:,"><script type="module" src="module.js"></script></head></html>`,
-  );
+  writePage(folder, policy);
   site.asked.length = 0;
   await page.goto(`${site.url}page.html`);
   await page.waitForFunction(() => 'rivulet' in window);

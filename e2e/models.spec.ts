@@ -7,7 +7,7 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { Locator, Page } from 'playwright';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { BRIEF, finished, loadAxe, objections, PATIENCE, replies, soon, testChat } from './chat_page';
+import { BRIEF, finished, holdLock, loadAxe, objections, PATIENCE, replies, soon, testChat } from './chat_page';
 import { createHub, requested, type Hub } from './hub';
 import { tinyGguf } from './tools/tiny';
 
@@ -79,7 +79,7 @@ test('each model stands once, the present one and the recommended one are marked
   const names = await page.locator('#models .model h4').allInnerTexts();
   expect(names[0]).toBe('Rivulet tiny');
   expect(new Set(names).size).toBe(names.length);
-  expect(names.length).toBe(10);
+  expect(names.length).toBe(11);
   await soon(() => page.locator('#models .model .in-use:visible').count()).toBe(1);
   await soon(() => card(page, 'Rivulet tiny').locator('.in-use').isVisible()).toBe(true);
   await soon(() => page.locator('#models .model:has(.best:not([hidden])) h4').allInnerTexts()).toEqual(['LFM2.5-350M']);
@@ -182,6 +182,25 @@ test('a paused download says how far it is, also after a reload, and goes on fro
   await page.click('#downloads button:has-text("Use it"):visible', { timeout: PATIENCE });
   await named(page, 'LFM2.5-350M');
   expect(requested(hub, from)).toBeLessThan(large.length - (6 << 20));
+});
+
+test('before a copy of a large model that another tab has in memory the page asks, with a way out', async () => {
+  const other = await chat.context.newPage();
+  await other.goto(`${chat.site.url}help.html`);
+  await holdLock(other, `rivulet:loaded:${chat.site.url}models/rivulet-tiny.gguf:400000000`);
+  const page = await chat.context.newPage();
+  await page.goto(`${chat.site.url}${query()}`);
+  await page.waitForSelector('.question');
+  expect(plain(await page.innerText('.question'))).toMatch(
+    /another tab of this page\. A copy in this tab takes 400 MB/,
+  );
+  await answer(page, false);
+  await page.getByText('Cancelled').first().waitFor();
+  await page.getByRole('button', { name: /^Try again/ }).click();
+  await page.waitForSelector('.question');
+  await answer(page, true);
+  await named(page, 'Rivulet tiny');
+  await ask(page);
 });
 
 test('two tabs that download the same model share one download', async () => {

@@ -31,7 +31,7 @@ beforeAll(async () => {
   );
   const examples = texts
     .flatMap((text) => [...text.matchAll(/```ts\n([\s\S]*?)```/g)].map(([, code]) => code))
-    .filter((code) => /from 'rivulet(?:\/\w+)?'/.test(code));
+    .filter((code) => /from 'rivulet(?:\/[\w-]+)?'/.test(code));
   if (!examples.length)
     throw new Error('README.md and docs/ have no block of ts that imports rivulet, and should have one.');
   examples.forEach((code, i) => writeFileSync(join(folder, `example_${i}.ts`), code));
@@ -39,7 +39,7 @@ beforeAll(async () => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-test('the tarball holds the library, its side files, all in one, the element, inspect, their types, the demo model, licence, notices and README, nothing else', async () => {
+test('the tarball holds the library, its side files, all in one, the element, inspect, the interfaces, their types, the demo model, licence, notices and README, nothing else', async () => {
   const files = (await run('tar', '-tzf', tarball))
     .trim()
     .split('\n')
@@ -61,12 +61,24 @@ test('the tarball holds the library, its side files, all in one, the element, in
     'dist/rivulet-encoders.mjs',
     'dist/rivulet-experts.js',
     'dist/rivulet-experts.mjs',
+    'dist/rivulet-grammar.js',
+    'dist/rivulet-grammar.mjs',
     'dist/rivulet-inspect.d.mts',
     'dist/rivulet-inspect.mjs',
     'dist/rivulet-memory64.js',
     'dist/rivulet-memory64.mjs',
+    'dist/rivulet-openai.d.mts',
+    'dist/rivulet-openai.mjs',
+    'dist/rivulet-prompt-api.d.mts',
+    'dist/rivulet-prompt-api.mjs',
+    'dist/rivulet-session.d.mts',
+    'dist/rivulet-session.mjs',
+    'dist/rivulet-speculation.js',
+    'dist/rivulet-speculation.mjs',
     'dist/rivulet-tools.js',
     'dist/rivulet-tools.mjs',
+    'dist/rivulet-vision.js',
+    'dist/rivulet-vision.mjs',
     'dist/rivulet.d.mts',
     'dist/rivulet.d.ts',
     'dist/rivulet.js',

@@ -78,7 +78,14 @@ describe.each([
     await isolated(page);
     await threads(page);
     await soon(() => said(page)).toEqual(['Hello!']);
+    // what replies as JSON need is there, too
+    await page.click('#json-form');
+    await page.click('#json-dialog [type=submit]');
+    await page.waitForSelector('#json-form.on', { timeout: PATIENCE });
     await ask(page, 'Who are you?');
+    await soon(() => page.locator('#messages figure.code').last().innerText()).toMatch(/^JSON\s+\{/);
+    await page.click('#json-form');
+    await page.getByRole('button', { name: 'Reply in words' }).click();
 
     site = await serveSite({ base, isolated: headers, root: newBuild, port });
     await page.reload();

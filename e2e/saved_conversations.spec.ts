@@ -35,6 +35,26 @@ it.each([
     await page.reload();
     await visit();
     expect(await say(next)).toMatchObject({ text, reusedTokens });
+    await page.evaluate(() => saved.forget());
+    await page.reload();
+    await visit();
+    expect(await say(next)).toMatchObject({ text, reusedTokens: 0 });
+  } finally {
+    await browser.close();
+    await server.close();
+  }
+});
+
+it('is refused by name where it was not asked for', async () => {
+  const server = await serve({ mounts: { '/model': join(GOLDEN_DIRECTORY, 'dense/gguf') }, isolated: true });
+  const browser = await launchChromium({});
+  try {
+    const page = await openPage(browser, server.origin, '/e2e/pages/saved.html');
+    await page.waitForFunction(() => 'saved' in window);
+    const load = { backend: 'wasm', contextLength: 512, saveConversations: false } as const;
+    await page.evaluate((options) => saved.load('/model/tiny-Q8_0.gguf', options), load);
+    const failed = page.evaluate(() => saved.save().then(String, String));
+    expect(await failed).toMatch(/RequestError: .* cannot be saved. Load it with saveConversations: true/);
   } finally {
     await browser.close();
     await server.close();

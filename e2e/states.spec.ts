@@ -6,8 +6,8 @@ import { openFirefoxProbe, openProbe, type Probe } from './probe';
 import { stateCases } from './state_cases';
 import { FIREFOX_WEBGPU } from './system';
 
-/** seeds of the cases with random conversations: a backend has many in one variant, and some in the others */
-const [MANY, SOME] = [50, 8];
+/** seeds of the cases with random conversations: many on WASM, fewer on a software adapter, some in other variants */
+const [MANY, FEWER, SOME] = [50, 25, 8];
 
 const chromium = once((): Promise<Probe> => openProbe({ webgpu: true }));
 const firefox = once(() => openFirefoxProbe());
@@ -25,6 +25,6 @@ const WEBGPU: BackendOptions = { backend: 'webgpu', stays: true };
 describe('wasm', { tags: 'chromium' }, () => suite(chromium, WASM, MANY));
 describe('wasm, exact', { tags: 'chromium' }, () => suite(chromium, { ...WASM, exact: true }, SOME));
 describe('wasm, 64-bit memory', { tags: 'chromium' }, () => suite(chromium, { ...WASM, memory64: true }, SOME));
-describe('webgpu', { tags: 'chromium' }, () => suite(chromium, WEBGPU, MANY));
+describe('webgpu', { tags: 'chromium' }, () => suite(chromium, WEBGPU, FEWER));
 describe('webgpu, f32 cache', { tags: 'chromium' }, () => suite(chromium, { ...WEBGPU, f16: false }, SOME));
 describe('Firefox, webgpu', FIREFOX_WEBGPU, () => suite(firefox, WEBGPU, SOME));

@@ -41,6 +41,17 @@ const call = <K extends keyof WasmPage>(page: Page, name: K, ...args: Parameters
   run(page, false, name, ...args);
 
 it.each(['relaxed', 'simd'] as const)(
+  '%s: encoders of given rows have the same bits with one thread and with more',
+  async (variant) => {
+    const wanted = await call(isolated, 'bitsOfGivenRows', { variant, threads: 1 });
+    expect(Object.keys(wanted).length).toBeGreaterThan(50);
+    expect(await call(isolated, 'bitsOfGivenRows', { variant, threads: 2 }), '2 threads').toEqual(wanted);
+    if (variant === 'simd') return; // it has no kernels for 64-bit memory
+    expect(await call(isolated, 'bitsOfGivenRows', { threads: 3, memory64: true }), '64-bit memory').toEqual(wanted);
+  },
+);
+
+it.each(['relaxed', 'simd'] as const)(
   '%s: every case has the same bits with 1, 2, 3 and 4 threads, shared memory or not, of 32 bits or of 64',
   async (variant) => {
     const wanted = await call(isolated, 'bits', { variant, threads: 1 });

@@ -14,6 +14,7 @@ import { fileURLToPath } from 'node:url';
 import type { Plugin } from 'vite';
 import { packToBase64 } from '../src/backend/wasm/kernels/build.ts';
 import { SHADER_SIDE_FILES, sideFileOf, type ShaderSideFile } from '../side_files.ts';
+import { shortenNames } from './shorten_names.ts';
 
 const NAME = 'virtual:rivulet-shaders';
 const here = dirname(fileURLToPath(import.meta.url));
@@ -32,14 +33,25 @@ export const minifyWgsl = (code: string): string =>
     .replace(/[ \t]*([,;:{}()[\]])\s*/g, '$1')
     .replace(/\b(vec\d|mat\dx\d)<([fui])32>/g, '$1$2');
 
+function readMinified(): Record<string, string> {
+  const files = readdirSync(here, { recursive: true, encoding: 'utf8' }).sort();
+  const wgsl = files.map((file) => file.replaceAll('\\', '/')).filter((file) => file.endsWith('.wgsl'));
+  return Object.fromEntries(
+    wgsl.map((file) => [file.slice(0, -'.wgsl'.length), minifyWgsl(readFileSync(join(here, file), 'utf8'))]),
+  );
+}
+
+/** A piece of a shader file as it stands in the bundle. */
+export const bundledWgsl = (code: string): string => shortenNames(Object.values(readMinified()))(minifyWgsl(code));
+
 /** The shader files of the engine, or of a side file, by name, the shortest first: so the bundle compresses best. */
 export function readShaders(sideFile?: ShaderSideFile): Record<string, string> {
-  const shaders = readdirSync(here, { recursive: true, encoding: 'utf8' })
-    .map((file) => file.replaceAll('\\', '/'))
-    .filter((file) => file.endsWith('.wgsl'))
-    .filter((file) => SHADER_SIDE_FILES.find((name) => file.startsWith(`${name}/`)) === sideFile)
-    .sort()
-    .map((file) => [file.slice(0, -'.wgsl'.length), minifyWgsl(readFileSync(join(here, file), 'utf8'))]);
+  const minified = readMinified();
+  const shorten = shortenNames(Object.values(minified));
+  const own = Object.entries(minified).filter(
+    ([file]) => SHADER_SIDE_FILES.find((name) => file.startsWith(`${name}/`)) === sideFile,
+  );
+  const shaders = own.map(([file, text]) => [file, shorten(text)] as const);
   return Object.fromEntries(shaders.sort(([, a], [, b]) => a.length - b.length));
 }
 

@@ -30,7 +30,7 @@ describe('files of other kinds, by their names', () => {
     [
       'the vision part of a model',
       ['mmproj-LFM2-VL-F16.gguf'],
-      /parts of a model \(mmproj\) .* Choose the file of the text model/,
+      /part of a model \(mmproj\).* Choose the file of the text model, too/,
     ],
     ['weights alone', ['model.safetensors', 'README.md'], /Weights without config\.json .* Choose the whole directory/],
   ])('%s', (_, names, pattern) =>
@@ -60,9 +60,9 @@ describe('files of other kinds, by their names', () => {
 
 test.each([
   ['lfm3', /LFM3/],
-  ['Lfm3VlForConditionalGeneration', /LFM3/],
-  ['lfm2-vl', /Vision and audio/],
-  ['Lfm2AudioForConditionalGeneration', /Vision and audio/],
+  ['Lfm3VlForConditionalGeneration', /Audio models and other vision/],
+  ['lfm3-vl', /Audio models and other vision/],
+  ['Lfm2AudioForConditionalGeneration', /Audio models and other vision/],
   ['Lfm2BidirectionalForMaskedLM', /retrieval/],
   ['lfm2-bidir', /retrieval/],
   ['LFM3ForCausalLM', /LFM3/],

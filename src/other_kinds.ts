@@ -12,7 +12,7 @@ const KINDS: readonly [architectures: readonly string[], files: RegExp | undefin
   [
     ['lfm2vl', 'lfm2audio', 'lfm3vl', 'lfm3audio', 'lfm3omni'],
     undefined,
-    'Vision and audio models are not supported yet',
+    'Audio models and other vision models are not supported yet',
     OTHER_MODEL,
   ],
   [['lfm3directory'], undefined, 'LFM3 as a Hugging Face directory is not supported yet', 'Take the model as GGUF.'],
@@ -27,8 +27,8 @@ const KINDS: readonly [architectures: readonly string[], files: RegExp | undefin
   [
     ['clip'],
     /mmproj/i,
-    'Vision or audio parts of a model (mmproj) are not supported yet',
-    'Choose the file of the text model.',
+    'This is the vision or audio part of a model (mmproj)',
+    'Choose the file of the text model, too.',
   ],
   [[], /\.onnx(_data)?$/i, 'ONNX models are not supported yet', OTHER_FORMAT],
   [[], /\.(bin|pth?|ckpt)$/i, 'Weights in .bin or .pt files are not supported yet', OTHER_FORMAT],
@@ -55,7 +55,7 @@ export function refuseArchitecture(architecture: unknown, got: string = show(arc
   fail('CheckpointError', {
     what,
     got,
-    wanted: 'lfm2, lfm2moe or lfm3: the text models of LFM2, LFM2.5 and LFM3',
+    wanted: 'lfm2, lfm2moe, lfm2vl or lfm3',
     cure: kind?.[3] ?? OTHER_MODEL,
   });
 }

@@ -1,3 +1,6 @@
+/** Kernels and shaders of the engine's script (script_texts.ts). */
+declare module 'virtual:rivulet-packed' {}
+
 declare module '*?script' {
   /** the file and all that it imports as one classic script */
   const text: string;

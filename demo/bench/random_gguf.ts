@@ -38,11 +38,21 @@ const SMALL_BLOCKS: Partial<Record<Dtype, Dtype>> = { Q4_K: 'Q5_0', Q5_K: 'Q5_1'
 /** LFM3's full layers turn half of the pairs: the angles of the others are divided by this. */
 const NO_TURN = 1e30;
 
+/** Values of an F32 tensor that are not random; undefined for one that is. */
+export type GivenValues = (name: string, shape: readonly number[]) => Float32Array<ArrayBuffer> | undefined;
+
 /**
  * @param layers cuts the model to its first layers
+ * @param words the texts of the tokens as byte-level BPE writes them; by default numbers
  * @throws RangeError for a shape or a quantisation that does not exist
  */
-export function randomGguf(shapeName: string, quantization: string, layers?: number): File {
+export function randomGguf(
+  shapeName: string,
+  quantization: string,
+  layers?: number,
+  given?: GivenValues,
+  words?: readonly string[],
+): File {
   const config = configOf(shapeName, layers);
   const tensors = tensorsOf(config, ...dtypesOf(quantization));
   const patterns = new Map<string, Pattern>();
@@ -53,14 +63,20 @@ export function randomGguf(shapeName: string, quantization: string, layers?: num
   };
   const data = tensors.flatMap(({ name, shape: dims, dtype, byteLength }, i) => {
     const cols = dims.at(-1)!;
-    const bytes = name.endsWith('norm.weight')
-      ? [new Float32Array(cols).fill(1)]
-      : name === ROPE_FREQS
-        ? [new Float32Array(cols).fill(1, 0, cols / 2).fill(NO_TURN, cols / 2)]
-        : repeated(pattern(dtype, cols), i, byteLength);
+    const values = dtype === 'F32' ? given?.(name, dims) : undefined;
+    const bytes = values
+      ? [values]
+      : name.endsWith('norm.weight')
+        ? [new Float32Array(cols).fill(1)]
+        : name === ROPE_FREQS
+          ? [new Float32Array(cols).fill(1, 0, cols / 2).fill(NO_TURN, cols / 2)]
+          : repeated(pattern(dtype, cols), i, byteLength);
     return [...bytes, new Uint8Array(padding(byteLength))];
   });
-  return new File([ggufHeader(metadataOf(config), tensors), ...data], `random-${shapeName}-${quantization}.gguf`);
+  return new File(
+    [ggufHeader(metadataOf(config, words), tensors), ...data],
+    `random-${shapeName}-${quantization}.gguf`,
+  );
 }
 
 /**
@@ -156,10 +172,10 @@ function tensorsOf(config: Config, linear: Dtype, embedding: Dtype): GgufTensor[
  * The vocabulary has no end token and no special ones: an answer goes on, and each token is a word that arrives by
  * itself.
  */
-function metadataOf(config: Config): Record<string, GgufEntry> {
+function metadataOf(config: Config, given?: readonly string[]): Record<string, GgufEntry> {
   const { layers, hiddenSize, ffnSize, heads, kvHeads, headDim, convLength, vocabSize } = config;
   const { name } = architectureOf(config);
-  const words = Array.from({ length: vocabSize }, (_, i) => `Ġ${i.toString(36)}`);
+  const words = given ?? Array.from({ length: vocabSize }, (_, i) => `Ġ${i.toString(36)}`);
   return {
     'general.architecture': [STRING, name],
     'general.name': [STRING, 'Made-up weights'],

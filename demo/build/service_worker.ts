@@ -13,13 +13,13 @@ const WORKER = 'service_worker.js';
  */
 const NOT_STORED = [/^models\//, /^screenshots\//, /\.(?:ttf|woff|txt|map)$/];
 /**
- * Stored when they are first used: they belong to the other pages, and would be a large part of a first visit to the
- * chat page.
+ * Stored when they are first used: they belong to the other pages or to models that see, and would be a large part of a
+ * first visit to the chat page.
  */
 const ON_USE = [
   /^rivulet(?:-\w+)?\.js$/,
   /^(?:bench|element|inside|script-tag)\.html$/,
-  /^assets\/(?:bench|inside)[-_]/,
+  /^assets\/(?:bench|inside|vision|encoders)[-_]/,
 ];
 const VERSION_TAG = /<meta name="rivulet-version" content="[^"]*" \/>\n?/;
 

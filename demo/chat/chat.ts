@@ -1,5 +1,6 @@
 /** The conversation on the page: what is sent, and the reply that is being written. */
-import type { ChatOptions, Model } from '../../src/index';
+import type { Model } from '../../src/index';
+import { chatOptions } from './chat_options';
 import { createComposer, type Composer } from './conversations/composer';
 import type { ChatMessage, Conversation, Finish } from './conversations/conversation';
 import { NEW_CHAT, type Draft } from './conversations/drafts';
@@ -15,11 +16,14 @@ import { replyError } from './conversations/reply_error';
 import type { ConversationStore } from './conversations/store';
 import { announce, find } from './dom';
 import type { KeptCall, Turn } from './history';
-import { EMBEDDED_SAMPLING } from './models/catalogue';
 import type { ModelSession } from './models/model_session';
+import { isJson, systemPrompt } from './json/form';
+import { createJsonButton } from './json/json_button';
+import { replyAsJson } from './reply_json';
 import { MOST_ROUNDS, replyWithTools } from './reply_loop';
+import { picturesFor } from './pictures/pictures';
 import { requestMessages, spokenText, userTextOf, writeTurn } from './reply_text';
-import { SAMPLING, type Settings } from './settings';
+import type { Settings } from './settings';
 import type { ToolRuns } from './tool_runs';
 import { prepareSound } from './tools/index';
 import type { Reply, Transcript } from './transcript';
@@ -113,13 +117,14 @@ export function createChat({
 
   // Replies.
 
-  const options = (): ChatOptions => {
-    const tools = definitions();
-    const own = Object.fromEntries(
-      SAMPLING.map((name) => [name, settings()[name]]).filter(([, value]) => value !== undefined),
-    );
-    return { ...(session.isDemo() && EMBEDDED_SAMPLING), ...own, ...(tools.length && { tools }) };
-  };
+  /** What a request asks for needs the model to be loaded again, and is answered then. */
+  async function answerConstrained(request: ChatMessage, soFar?: ChatMessage): Promise<void> {
+    const mine = (whenReady = { act: () => void answer(request, soFar), before: session.model });
+    announce('The model is loaded again for replies as JSON.');
+    if ((await session.constrain()) || whenReady !== mine) return;
+    whenReady = undefined;
+    changed();
+  }
 
   /** Answers a request, or continues a reply to it. */
   async function answer(request: ChatMessage, soFar?: ChatMessage): Promise<void> {
@@ -132,6 +137,8 @@ export function createChat({
     whenReady = undefined;
     failed = false;
     transcript.hideError();
+    const { schema } = request;
+    if (schema !== undefined && !session.constrained) return answerConstrained(request, soFar);
     const demo = session.isDemo();
     const model = soFar?.model ?? session.choice.name;
     const mine: Run = {
@@ -169,13 +176,15 @@ export function createChat({
       const earlier = before.slice(0, before.indexOf(request) + 1);
       const start = await reading.measure(earlier);
       if (!mine.left) show();
-      const given = requestMessages(settings().system, earlier.slice(start), demo);
+      const turns = earlier.slice(start);
+      const seen = await picturesFor(asked, turns);
+      const given = requestMessages(systemPrompt(settings().system, schema, demo), turns, demo, seen);
       const userText = userTextOf(earlier);
       const {
         reply,
         result,
         ended: rounds,
-      } = await replyWithTools(
+      } = await (schema === undefined ? replyWithTools : replyAsJson)(
         given,
         {
           demo,
@@ -185,7 +194,11 @@ export function createChat({
             generate(
               asked,
               messages,
-              { ...options(), ...(continues && { continueFinalMessage: true }), signal },
+              {
+                ...chatOptions(session, settings(), definitions(), schema),
+                ...(continues && { continueFinalMessage: true }),
+                signal,
+              },
               onText,
             ),
           run: (call) => tools.run(call, mine.view.cards, signal, demo ? userText : undefined),
@@ -206,7 +219,9 @@ export function createChat({
       if (mine.message || reply.content || reply.reasoning || reply.steps || !stopped) take(reply);
       ended(
         rounds ? 'rounds' : result.finish,
-        describeResult(result) + (rounds ? ` · stopped after ${MOST_ROUNDS} rounds of tools` : ''),
+        describeResult(result) +
+          (rounds ? ` · stopped after ${MOST_ROUNDS} rounds of tools` : '') +
+          (reply.json && !isJson(reply.content) ? ' · the JSON is not complete' : ''),
       );
       if (run === undefined) announce(stopped ? 'Stopped.' : `Rivulet: ${spokenText(reply)}`);
     } catch (error) {
@@ -303,9 +318,10 @@ export function createChat({
   let opening: Promise<unknown> = started;
   const draftId = (): string => (current.messages().length ? current.conversation.id : NEW_CHAT);
   /** Adds a request to the conversation, and answers it. */
-  function enter({ text, files }: Draft, parent?: string | null): void {
+  function enter({ text, files, schema }: Draft, parent?: string | null): void {
     failed = false;
-    const message = current.add({ role: 'user', content: text, ...(files.length && { files }) }, parent);
+    const form = schema !== undefined && { schema };
+    const message = current.add({ role: 'user', content: text, ...(files.length && { files }), ...form }, parent);
     composer.rename(current.conversation.id);
     show();
     transcript.scrollToEnd();
@@ -317,10 +333,17 @@ export function createChat({
     edit: (draft) => composer.putBack(draft),
     changed,
   });
+  const showForm = createJsonButton({
+    session,
+    chosen: () => composer.schema,
+    choose: (schema) => void (composer.schema = schema),
+  });
   const composer = createComposer({
     id: NEW_CHAT,
+    formShown: showForm,
     waiting: () => queue.all,
     check: reading.check,
+    pictureTokens: reading.pictureTokens,
     async send(draft) {
       prepareSound();
       await opening;
@@ -426,6 +449,7 @@ export function createChat({
       sendNext();
       if (session.model === shownModel) return;
       shownModel = session.model;
+      composer.setModel(session.model);
       void reading.measure(current.messages()).then(show);
     },
     save: current.save,

@@ -3,8 +3,11 @@ import type { ErrorName } from '../../src/errors';
 import { explain, seenErrors, sentence } from './explain';
 
 /** An error as it leaves the worker. */
-const thrown = (name: string, message: string, parts: { what?: string; cure?: string } = {}): Error =>
-  Object.assign(new Error(message), { name, ...parts });
+const thrown = (
+  name: string,
+  message: string,
+  parts: { what?: string; got?: string; wanted?: string; cure?: string } = {},
+): Error => Object.assign(new Error(message), { name, ...parts });
 
 const NAMES: Record<ErrorName | 'AbortError', true> = {
   CheckpointError: true,
@@ -106,3 +109,20 @@ test('a worker that has failed: the page does not have to be reloaded', () =>
     text: 'Try again. The page then loads the model again.',
     details: 'The worker failed: got out of memory. Reload the page.',
   }));
+
+test.each([
+  [
+    { what: 'The schema is not valid at /type', got: '"strin"', wanted: 'a type' },
+    'The schema is not valid at /type: it is "strin", and must be a type.',
+  ],
+  [
+    { what: 'The schema cannot be enforced at /not', got: 'not over uniqueItems', cure: 'Pass strict: false.' },
+    'The schema cannot be enforced at /not: not over uniqueItems.',
+  ],
+  [
+    { what: 'No value fits the schema', cure: 'Look for contradictions.' },
+    'No value fits the schema. Look for contradictions.',
+  ],
+])('a schema that cannot be used: where and why, without advice for developers: %o', (parts, text) =>
+  expect(explain(thrown('RequestError', 'x', parts))).toEqual({ title: 'The JSON Schema cannot be used', text }),
+);

@@ -37,6 +37,8 @@ const ADVICE: Record<string, string> = {
   AbortError: 'The model was not loaded.',
 };
 
+const SCHEMA = /^(?:The schema|No value fits the schema|The pattern|The grammar)\b/;
+
 /** An error that the page has shown, for the support report. */
 export interface SeenError {
   time: string;
@@ -79,6 +81,8 @@ export function explain(error: unknown, backend: 'auto' | 'webgpu' | 'wasm' = 'a
       text: 'Try again. The page then loads the model again.',
       details: sentence(message),
     };
+  if (name === 'RequestError' && what && SCHEMA.test(what))
+    return { title: 'The JSON Schema cannot be used', text: aboutSchema(parts) };
   if (name === 'DeviceError' && backend === 'webgpu')
     return {
       title: 'WebGPU is not available here',
@@ -91,6 +95,18 @@ export function explain(error: unknown, backend: 'auto' | 'webgpu' | 'wasm' = 'a
     text,
     ...(text !== details && name !== 'AbortError' && { details }),
   };
+}
+
+/** Where a schema cannot be used, and why. The advice is for the developer of a page, but for contradictions. */
+function aboutSchema({ what = '', got, wanted, cure = '' }: Parts): string {
+  if (what.startsWith('No value')) return `${sentence(what)} ${cure}`;
+  return sentence(
+    wanted && what.includes(' not valid at ')
+      ? `${what}: it is ${got ?? 'missing'}, and must be ${wanted}`
+      : got
+        ? `${what}: ${got}`
+        : what,
+  );
 }
 
 /**

@@ -2,6 +2,7 @@
  * What a message consists of, the checks of stored messages, and the last choices, kept over a reload. A browser that
  * refuses storage still chats.
  */
+import { schemaProblem } from './json/form';
 import type { CallRecord, CallState, Entry, Timer } from './tools/index';
 
 /** A call of the assistant and what came of it. */
@@ -26,10 +27,18 @@ export interface Step {
 /** Why a larger model is offered under a reply: the demo model's call was not understood, or it has no answer. */
 export type OfferReason = 'misunderstood' | 'unanswered';
 
-/** A text file that goes with a message. */
+/** A picture as it is shown, in pixels; its file is in pictures/pictures.ts. */
+export interface KeptPicture {
+  id: string;
+  width: number;
+  height: number;
+}
+
+/** A file that goes with a message: a text, or a picture, whose text is empty. */
 export interface AttachedFile {
   name: string;
   text: string;
+  picture?: KeptPicture;
 }
 
 export interface Turn {
@@ -44,6 +53,10 @@ export interface Turn {
   offer?: OfferReason;
   /** of a message of the user */
   files?: AttachedFile[];
+  /** of a message of the user: its reply is JSON that fits this schema, any object where it is empty */
+  schema?: string;
+  /** of a reply: it is JSON */
+  json?: true;
 }
 
 type Kept = 'turns' | 'settings' | 'presets' | 'model' | 'look' | 'sidebar' | 'downloads' | 'speeds' | 'figures';
@@ -140,14 +153,22 @@ function stepIn(given: unknown): Step | undefined {
     : undefined;
 }
 
+const isPixels = (value: unknown): value is number => Number.isInteger(value) && (value as number) > 0;
+
+function pictureIn(given: unknown): KeptPicture | undefined {
+  const { id, width, height } = (isObject(given) ? given : {}) as Fields<KeptPicture>;
+  return isText(id) && isPixels(width) && isPixels(height) ? { id, width, height } : undefined;
+}
+
 export function fileIn(given: unknown): AttachedFile | undefined {
-  const { name, text } = (isObject(given) ? given : {}) as Fields<AttachedFile>;
-  return isText(name) && isText(text) ? { name, text } : undefined;
+  const { name, text, picture } = (isObject(given) ? given : {}) as Fields<AttachedFile>;
+  const shown = pictureIn(picture);
+  return isText(name) && isText(text) ? { name, text, ...(shown && { picture: shown }) } : undefined;
 }
 
 export function turnIn(given: unknown): Turn | undefined {
   if (!isObject(given)) return undefined;
-  const { role, content, reasoning, note, steps, offer, files } = given as Fields<Turn>;
+  const { role, content, reasoning, note, steps, offer, files, schema, json } = given as Fields<Turn>;
   const known = oneOf(['user', 'assistant'] as const, role);
   if (!known || !isText(content) || (note !== undefined && !isText(note))) return undefined;
   const rounds = Array.isArray(steps) ? steps.map(stepIn).filter((step) => step !== undefined) : [];
@@ -161,6 +182,8 @@ export function turnIn(given: unknown): Turn | undefined {
     ...(rounds.length && { steps: rounds }),
     ...(reason && { offer: reason }),
     ...(attached.length && { files: attached }),
+    ...(known === 'user' && isText(schema) && !schemaProblem(schema) && { schema }),
+    ...(known === 'assistant' && json === true && { json }),
   };
 }
 

@@ -82,6 +82,7 @@ const tools = createToolRuns({
 });
 const store = createConversationStore({ onFailing: createStorageLine() });
 const conversations = createConversations(store, () => chat);
+store.onChange(({ deleted }) => void (deleted && session.forget()));
 /** the conversation of the last visit is shown */
 let started = false;
 const start = async (): Promise<void> => {
@@ -137,7 +138,9 @@ function useCpu(): void {
 }
 
 function changeSettings(changed: Settings): void {
-  const reload = (['backend', 'contextLength', 'threads'] as const).some((name) => changed[name] !== settings[name]);
+  const reload =
+    (['backend', 'contextLength', 'threads'] as const).some((name) => changed[name] !== settings[name]) ||
+    (changed.holdCalls && !session.constrained);
   settings = changed;
   keep('settings', settings);
   if (reload) void session.open(session.choice);

@@ -3,8 +3,10 @@
  * text.
  */
 import { element } from './dom';
-import type { KeptCall, Turn } from './history';
+import type { AttachedFile, KeptCall, Turn } from './history';
+import { formatJson, jsonBlock } from './json/form';
 import { showText } from './markdown/long_text';
+import { pictureImage } from './pictures/show_picture';
 import { wordsOf } from './reply_loop';
 
 export interface MessageParts {
@@ -74,9 +76,22 @@ export function createMessageParts(
   };
 }
 
-/** The text of a file that was sent along. */
-export function attachedText(text: string): HTMLElement {
+/** The text of a reply as it is shown: Markdown, or JSON as a block of code. */
+export const shownText = ({ content, json }: Turn): string => (json ? jsonBlock(content) : content);
+
+/** A text that was sent along, folded. */
+function attachedText(name: string, text: string): HTMLElement {
   const shown = element('pre', { tabIndex: 0, dir: 'auto' });
   showText(shown, text);
-  return shown;
+  return element('details', { className: 'attached' }, element('summary', {}, name), shown);
 }
+
+/** A file that was sent along. */
+export const attachedFile = ({ name, text, picture }: AttachedFile): HTMLElement =>
+  picture ? pictureImage({ name, text, picture }, 'picture') : attachedText(name, text);
+
+/** The form that a request asks for. */
+export const askedForm = (schema: string): HTMLElement =>
+  schema.trim() === ''
+    ? element('p', { className: 'attached' }, 'Reply as JSON')
+    : attachedText('Reply as JSON of a schema', formatJson(schema));

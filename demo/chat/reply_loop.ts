@@ -1,7 +1,7 @@
 /** A reply with tools: model → calls → results → model, until it answers in words. */
 import { visibleWords } from '../../src/element/visible_words';
 import { readCalls, type GenerationResult, type Message, type ToolCall } from '../../src/index';
-import type { AttachedFile, KeptCall, OfferReason, Step, Turn } from './history';
+import type { AttachedFile, KeptCall, KeptPicture, OfferReason, Step, Turn } from './history';
 
 export const MOST_ROUNDS = 4;
 
@@ -37,7 +37,7 @@ export const wordsOf = (answer: string, tools?: readonly object[]): string =>
   visibleWords(answer, (text) => readCalls(text, { tools }));
 
 /** An answer as the model wrote it: while it goes on, it reads its thinking again. */
-const written = ({ text, reasoning }: { text: string; reasoning?: string }): string =>
+export const written = ({ text, reasoning }: { text: string; reasoning?: string }): string =>
   reasoning ? `<think>${reasoning}${text && '</think>'}${text}` : text;
 
 /** What the model reads of an earlier call. The demo model was trained on one message with all results of a round. */
@@ -49,15 +49,28 @@ const results = ({ calls }: Step, demo: boolean): Message[] =>
         content: JSON.stringify(undone ? { ...value, undone: 'The user has taken this back.' } : value),
       }));
 
-const fileText = ({ name, text }: AttachedFile): string => `File ${name}:\n${text}`;
+const fileText = ({ name, text, picture }: AttachedFile): string =>
+  picture ? `Picture ${name}` : `File ${name}:\n${text}`;
 
 const stepMessages = ({ steps = [] }: Turn, demo: boolean): Message[] =>
   steps.flatMap((step): Message[] => [{ role: 'assistant', content: written(step) }, ...results(step, demo)]);
 
-/** A turn as the model reads it. What the demo model misunderstood is left out: it knows no results that are errors. */
-export function turnMessages(turn: Turn, demo: boolean): Message[] {
+/**
+ * A turn as the model reads it. What the demo model misunderstood is left out: it knows no results that are errors.
+ * @param seen the file of a picture, for a model that sees; others read its name
+ */
+export function turnMessages(
+  turn: Turn,
+  demo: boolean,
+  seen: (picture: KeptPicture) => Blob | undefined = () => undefined,
+): Message[] {
   const { role, content: words, offer, files = [] } = turn;
-  const content = [...files.map(fileText), words].filter(Boolean).join('\n\n');
+  const images = files.flatMap(({ picture }) => (picture && seen(picture)) ?? []);
+  const read = files.filter(({ picture }) => !picture || !seen(picture));
+  const text = [...read.map(fileText), words].filter(Boolean).join('\n\n');
+  const content = images.length
+    ? [...images.map((image) => ({ type: 'image', image })), ...(text ? [{ type: 'text', text }] : [])]
+    : text;
   const earlier = demo && offer === 'misunderstood' ? [] : stepMessages(turn, demo);
   return [...earlier, ...(content || !earlier.length ? [{ role, content }] : [])];
 }

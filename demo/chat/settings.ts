@@ -21,6 +21,8 @@ export interface Settings {
   maxTokens?: number;
   /** names of the tools that are switched off */
   off?: string[];
+  /** calls of tools are held to what the tools take */
+  holdCalls?: boolean;
 }
 
 /** Options of the page's address. They hold for this visit and are not stored. */
@@ -54,6 +56,7 @@ export function readSettings(stored: unknown): Settings {
     const off = given.off.filter((name): name is string => typeof name === 'string');
     if (off.length) settings.off = off;
   }
+  if (given.holdCalls === true) settings.holdCalls = true;
   delete settings.maxTokens;
   for (const name of NUMBERS) {
     const value = given[name];
@@ -136,7 +139,7 @@ export function createSettingsDialog(
     appearance?.refresh();
   };
   const fill = (settings: Settings): void => {
-    switches.fill(settings.off ?? []);
+    switches.fill(settings.off ?? [], settings.holdCalls === true);
     field('system').value = settings.system;
     for (const name of NUMBERS) field(name).value = settings[name]?.toString() ?? '';
     for (const radio of form.querySelectorAll<HTMLInputElement>('input[name=backend]'))
@@ -149,6 +152,7 @@ export function createSettingsDialog(
       system: data.get('system'),
       backend: data.get('backend'),
       off: switches.off(),
+      holdCalls: switches.hold(),
     };
     for (const name of NUMBERS) if (field(name).value !== '') given[name] = Number(field(name).value);
     return readSettings(given);

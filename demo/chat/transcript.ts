@@ -7,7 +7,7 @@ import { count } from './format';
 import type { KeptCall, OfferReason, Turn } from './history';
 import { createMarkdown } from './markdown/markdown';
 import { showText } from './markdown/long_text';
-import { attachedText, createMessageParts, type MessageParts } from './message_parts';
+import { askedForm, attachedFile, createMessageParts, shownText, type MessageParts } from './message_parts';
 import { callCard, type CardActions } from './tool_cards';
 
 /** A reply that is being written. */
@@ -151,13 +151,13 @@ export function createTranscript(list: HTMLOListElement, { actions, messages, of
     item.dataset.id = message.id;
     let draw = (): void => undefined;
     if (message.role === 'user') {
-      for (const { name, text } of message.files ?? [])
-        body.before(element('details', { className: 'attached' }, element('summary', {}, name), attachedText(text)));
+      for (const file of message.files ?? []) body.before(attachedFile(file));
+      if (message.schema !== undefined) body.before(askedForm(message.schema));
       showText(body, message.content);
     } else {
       showCards(message);
       showThinking(message);
-      draw = () => createMarkdown(body)(message.content, true);
+      draw = () => createMarkdown(body)(shownText(message), true);
       if (message.offer) body.after(offer(message.offer));
     }
     body.hidden = message.content === '' && (message.steps ?? message.files ?? message.reasoning) !== undefined;
@@ -325,7 +325,7 @@ export function createTranscript(list: HTMLOListElement, { actions, messages, of
       const draw = (): void =>
         follow(() => {
           showThinking(now, !now.content);
-          render(now.content);
+          render(shownText(now));
         });
       let frame = 0;
       item.ariaBusy = 'true';
@@ -349,7 +349,7 @@ export function createTranscript(list: HTMLOListElement, { actions, messages, of
           item.dataset.id = message.id;
           showCards(message);
           showThinking(message);
-          render(message.content, true);
+          render(shownText(message), true);
           body.hidden = message.content === '' && (message.steps ?? message.reasoning) !== undefined;
           if (message.offer) body.after(offer(message.offer));
           room.replaceWith(foot(line, item));

@@ -6,6 +6,7 @@ import {
   downloadModel,
   estimate,
   exportModel,
+  forgetConversations,
   importModel,
   listModels,
   load,
@@ -28,21 +29,30 @@ import {
   type EvictionRequest,
   type GenerateOptions,
   type GenerationResult,
+  type ImageEstimate,
+  type ImageTokens,
+  type ImportedConversation,
   type LoadCallOptions,
   type LoadOptions,
   type Logprob,
   type Message,
   type Model,
+  type ModelCopies,
   type ModelInfo,
   type ModelSource,
+  type Overflow,
   type Progress,
   type RenderOptions,
+  type ResponseFormat,
+  type SchemaReport,
+  type ScoredChoice,
   type ModelRoom,
   type ParsedAnswer,
   type ReadCallsOptions,
   type EngineStatus,
   type TextStream,
   type ToolCall,
+  type ToolChoice,
   type VerificationResult,
 } from 'rivulet';
 
@@ -56,6 +66,7 @@ const onProgress = ({ phase, bytes, total, rate, eta, file, cause }: Progress): 
   show(phase, bytes, total, rate, eta?.toFixed(0), file, cause);
 const makeRoom: EvictionConsent = ({ id, needed, free, victims }: EvictionRequest) =>
   victims.every(({ lastUsed }) => lastUsed.getTime() < Date.now()) && confirm(`${id}: ${needed} of ${free ?? '?'}`);
+const confirmCopy = ({ count, memory }: ModelCopies): boolean => confirm(`${count} more, ${memory} bytes`);
 const signal = AbortSignal.timeout(60_000);
 
 export function sources(file: File, directory: FileSystemDirectoryHandle, handle: FileSystemFileHandle): ModelSource[] {
@@ -83,7 +94,15 @@ export async function talk(source: ModelSource): Promise<Model> {
     token: 'secret',
     makeRoom,
   };
-  const call: LoadCallOptions = { ...options, onProgress, signal };
+  const call: LoadCallOptions = {
+    ...options,
+    onProgress,
+    confirmCopy,
+    signal,
+    saveConversations: true,
+    constraints: true,
+    speculation: true,
+  };
   const model = await load(source, call);
   same<typeof model, Model>();
 
@@ -128,10 +147,25 @@ export async function talk(source: ModelSource): Promise<Model> {
     bias: new Map([[7, -1]]),
     maxTokens: 20,
     stop: ['\n'],
+    stopRepetition: true,
     reuse: false,
     logprobs: 2,
   };
-  const chat: ChatOptions = { ...sampling, ...render };
+  const overflow: Overflow = (all) => all.slice(-1);
+  const toolChoice: ToolChoice = { name: 'set_timer' };
+  const chat: ChatOptions = { ...sampling, ...render, overflow, toolChoice };
+  const responseFormat: ResponseFormat = { type: 'json_schema', schema: { type: 'object' } };
+  const held = await model.generate('{', { responseFormat }).result;
+  const report: SchemaReport | undefined = held.schemaReport;
+  show(held.text, report?.valid, report?.unenforced.length, report?.unchecked.length);
+  const scored: ScoredChoice[] = await model.score(messages, ['yes', 'no'], { signal });
+  for (const { text, probability, logprob } of scored) show(text, probability, logprob);
+  await model.saveConversations();
+  const file = await model.exportConversation([{ role: 'user', content: 'Hello' }], { variables: { a: 1 } });
+  const imported: ImportedConversation = await model.importConversation(file, { state: false });
+  show(imported.messages.length, imported.tokens, imported.note);
+  await model.forgetConversations();
+  await forgetConversations(info.id);
   const stream: TextStream = model.chat(messages, { ...chat, signal });
   for await (const text of stream) show(text.trim());
   for await (const part of model.chat(messages).parts) {
@@ -228,4 +262,13 @@ export function explain(error: unknown): string {
   };
   const { cure } = error as Partial<ErrorParts>;
   return cure ?? (error instanceof Error && error.name in cures ? cures[error.name as ErrorName] : String(error));
+}
+
+export async function pictures(model: Model, canvas: HTMLCanvasElement, photo: Blob): Promise<string> {
+  const imageTokens: ImageTokens = { min: 64, max: 128, tiling: false };
+  const { tokens, columns, rows }: ImageEstimate = await model.estimateImage(canvas.width, canvas.height, imageTokens);
+  show(tokens, columns, rows);
+  const content = [canvas, photo, './photo.png'].map((image) => ({ type: 'image', image }));
+  const messages = [{ role: 'user', content: [...content, { type: 'text', text: 'What?' }] }];
+  return (await model.chat(messages, { imageTokens }).result).text;
 }

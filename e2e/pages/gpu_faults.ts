@@ -57,9 +57,13 @@ async function lookup(backend: Backend, dtype: Dtype): Promise<Plan> {
   return recordPlan((op) => op.last(op.embed(table)));
 }
 
+/** Names of shaders/lib/reduce_subgroup and reduce_array_subgroup as they stand in the bundle, by their own names. */
+type ReduceNames = Record<'group_sum' | 'group_max' | 'group_sum4' | 'group_max4' | 'value' | 'values' | 'lid', string>;
+
 /** WGSL whose subgroups are so many neighbours of a workgroup, by workgroup memory: devices differ in their size. */
-function withSubgroupsOf(lanes: number, code: string): string {
+function withSubgroupsOf(lanes: number, code: string, names: ReduceNames): string {
   if (!code.includes('enable subgroups;')) return code;
+  const { value, values, lid } = names;
   const reduce = (name: string, type: string, place: string, from: string, step: string): string =>
     `fn ${name}(v: ${type}, lid: u32) -> ${type} {
       workgroupBarrier(); ${place}[lid] = v; workgroupBarrier();
@@ -77,11 +81,12 @@ function withSubgroupsOf(lanes: number, code: string): string {
   return (
     code
       .replace('enable subgroups;', '')
-      .replaceAll('subgroupAdd(1u)', 'lanes_of(lid)')
-      .replaceAll('subgroupAdd((*values)[i])', 'lanes_sum4((*values)[i], lid)')
-      .replace(/fn group_(sum|max)(4?)\(value[^}]*?subgroup(Add|Max)\(value\)/g, (text, kind, four) =>
-        text.replace(/subgroup(Add|Max)\(value\)/, `lanes_${kind}${four}(value, lid)`),
-      ) + helpers.join('\n')
+      .replaceAll('subgroupAdd(1u)', `lanes_of(${lid})`)
+      .replaceAll(`subgroupAdd((*${values})[i])`, `lanes_sum4((*${values})[i], ${lid})`)
+      .replace(/fn (\w+)\(\w+:[^}]*?subgroup(?:Add|Max)\(\w+\)/g, (text, name) => {
+        const kind = (['sum', 'max', 'sum4', 'max4'] as const).find((each) => names[`group_${each}`] === name);
+        return kind ? text.replace(/subgroup(Add|Max)\(\w+\)/, `lanes_${kind}(${value}, ${lid})`) : text;
+      }) + helpers.join('\n')
   );
 }
 
@@ -122,12 +127,13 @@ export const faults = {
   /** What the self test finds where subgroups have so many invocations. */
   async subgroupsOf(
     lanes: number,
+    names: ReduceNames,
     options: WebGpuOptions,
   ): Promise<{ variant: string; notes: string[]; changed: number }> {
     const original = GPUDevice.prototype.createShaderModule;
     let changed = 0;
     GPUDevice.prototype.createShaderModule = function (descriptor) {
-      const code = withSubgroupsOf(lanes, descriptor.code);
+      const code = withSubgroupsOf(lanes, descriptor.code, names);
       if (code !== descriptor.code) changed++;
       if (code.includes('subgroupAdd')) throw new Error(`subgroups are left in ${descriptor.label}`);
       return original.call(this, { ...descriptor, code });
@@ -145,9 +151,11 @@ export const faults = {
   /**
    * Loads on a device whose subgroups are spoilt, or whose memory is refused while it is tested, and then once more on
    * a sound one: what was found each time, and how many pipelines were made.
+   * @param sum the sum over a subgroup as it stands in the bundle, and what it becomes
    */
   async remembered(
     fault: 'subgroups' | 'memory',
+    [sum, wrongSum]: [string, string],
     options: WebGpuOptions,
   ): Promise<{ variant: string; notes: string[]; pipelines: number; error?: string }[]> {
     const { createShaderModule, createBuffer } = GPUDevice.prototype;
@@ -170,7 +178,7 @@ export const faults = {
       GPUDevice.prototype.createShaderModule = function (descriptor) {
         return createShaderModule.call(this, {
           ...descriptor,
-          code: descriptor.code.replaceAll('subgroupAdd(value)', 'value'),
+          code: descriptor.code.replaceAll(sum, wrongSum),
         });
       };
     else
@@ -187,21 +195,17 @@ export const faults = {
   },
 
   /**
-   * Tunes with made-up times, of which the winner is known; then a second load on the same device. `spoil` makes the
-   * integer kernel wrong, and the merge of spans of 128.
+   * Tunes with made-up times, of which the winner is known; then a second load on the same device.
    * @param times µs by setting, 'rows' or 'span 128', multiplied
+   * @param spoilers pieces of the bundled shaders, and what they become
    */
-  async tuned(times: Record<string, number>, spoil: boolean, options: WebGpuOptions) {
+  async tuned(times: Record<string, number>, spoilers: [string, string][], options: WebGpuOptions) {
     const original = GPUDevice.prototype.createShaderModule;
-    if (spoil)
-      GPUDevice.prototype.createShaderModule = function (descriptor) {
-        return original.call(this, {
-          ...descriptor,
-          code: descriptor.code
-            .replaceAll('ZERO*sum', 'sum')
-            .replaceAll('step.position/SPAN', 'step.position/max(SPAN,256u)'),
-        });
-      };
+    const spoil = spoilers.length > 0;
+    GPUDevice.prototype.createShaderModule = function (descriptor) {
+      const code = spoilers.reduce((text, [pattern, by]) => text.replaceAll(pattern, by), descriptor.code);
+      return original.call(this, { ...descriptor, code });
+    };
     const start = async (fresh: boolean) => {
       const backend = await open({ ...options, selfTest: 'known' });
       const { plan, V } = await modelWithExperts(backend);

@@ -108,9 +108,9 @@ export const states = {
     const { plan, V } = await smallModel(backend);
     const a = await firstState(backend, plan, { contextLength: 256, prefillBatch: 64 });
     const b = await a.program.newState();
-    const window = async (state: State) => {
+    const window = async (state: State, sampling: SamplingParams = GREEDY_SAMPLING) => {
       const counter = count();
-      await state.decode(steps, GREEDY_SAMPLING);
+      await state.decode(sampling.mask ? 1 : steps, sampling);
       return counter.stop();
     };
     for (const state of [a, b, a, b]) {
@@ -125,9 +125,10 @@ export const states = {
     await b.logits();
     await a.logits();
     const undrawn = await window(b);
+    const masked = await window(b, { ...GREEDY_SAMPLING, mask: new Uint32Array(Math.ceil(V / 32)).fill(0xff) });
     const each = Number.parseInt(describeProgram(a.program), 10);
     a.program.dispose();
-    return { same, turned, after, undrawn, each };
+    return { same, turned, after, undrawn, masked, each };
   },
 
   /** A second state begins short and grows: its bytes, and its logits against those of the first. */

@@ -20,12 +20,18 @@ import type { WebGpuOptions } from '../../src/backend/webgpu/backend';
 import { profileAt } from '../../src/backend/webgpu/profile';
 import { openCheckpoint, type Checkpoint } from '../../src/engine/checkpoint';
 import { loadWeights } from '../../src/engine/load_weights';
+import { registerArchitecture } from '../../src/model/architecture';
+import { LFM2VL } from '../../src/model/lfm2_vl';
 import { freeBufferNow } from '../../src/store/buffer_references';
 import { blobSource, type ByteSource } from '../../src/store/byte_source';
 import { withExpertChoices, type ExpertChoices } from '../expert_choices';
+import { pagingCase } from '../paging_cases';
+import { createSight, type Sight } from '../seeing';
 import { stateCases, stateProgram } from '../state_cases';
 import { checkAbove4GiB, openAbove4GiB } from './memory64';
 import { compare, macsPerToken, time, weightBytesOf, type Difference } from '../measure';
+
+registerArchitecture(LFM2VL);
 
 export interface BackendOptions {
   backend: 'wasm' | 'webgpu' | 'reference';
@@ -78,7 +84,7 @@ async function remote(url: string): Promise<ByteSource> {
 /** of cases that have run: every variant is compared with the same */
 const references = new Map<string, CaseRunOutput[]>();
 
-let loaded: { checkpoint: Checkpoint; backend: Backend; state: State } | undefined;
+let loaded: { checkpoint: Checkpoint; backend: Backend; state: State; sight: Sight } | undefined;
 
 const probe = {
   caseNames: (): string[] => CONFORMANCE_CASES.map(({ name }) => name),
@@ -114,6 +120,9 @@ const probe = {
     }
   },
 
+  /** What is wrong with experts that are read when a token needs them. */
+  paging: (options: BackendOptions): Promise<string | undefined> => pagingCase(() => open(options)),
+
   /**
    * From served files, or from files chosen in the page: under automation a browser keeps what it fetches, so memory is
    * measured with these.
@@ -128,13 +137,14 @@ const probe = {
     const checkpoint = await openCheckpoint(
       await Promise.all(sources.map((source) => (typeof source === 'string' ? remote(source) : blobSource(source)))),
     );
+    if (checkpoint.config.vision) await import('../../src/modules/encoders');
     const backend = await open(options);
     await import('../../src/modules/memory64'); // what the page gets for a model that needs it
     await backend.reserve(checkpoint.memoryBytes);
     const weights = await loadWeights(checkpoint, backend, () => undefined);
     const plan = recordModel(checkpoint, weights);
     const state = await firstState(backend, plan, compile);
-    loaded = { checkpoint, backend, state };
+    loaded = { checkpoint, backend, state, sight: await createSight(checkpoint, weights, backend) };
     return {
       seconds: (performance.now() - start) / 1000,
       info: backend.info,
@@ -150,10 +160,9 @@ const probe = {
 
   /** Logits of the last token of a prompt, fed in pieces of at most `piece` tokens. */
   async logits(tokens: number[], piece: number): Promise<Float32Array> {
-    const { state } = loaded!;
+    const { state, sight } = loaded!;
     if (!state.rewind(0)) throw new Error('rewind(0) was refused');
-    for (let at = 0; at < tokens.length; at += piece)
-      await state.prefill(Uint32Array.from(tokens.slice(at, at + piece)));
+    await sight.feed(state, tokens, piece);
     return state.logits();
   },
 
@@ -163,10 +172,16 @@ const probe = {
     return { logits: Array.from(result), choices };
   },
 
-  async greedy(tokens: number[], steps: number): Promise<number[]> {
-    const { state } = loaded!;
+  /** Features of served pictures, which the image tokens of the prompts that follow have. */
+  async see(urls: string[], rows?: number[]): Promise<Float32Array> {
+    const pictures = urls.map(async (url) => new Uint8Array(await (await fetch(url)).arrayBuffer()));
+    return loaded!.sight.see(await Promise.all(pictures), rows);
+  },
+
+  async greedy(tokens: number[], steps: number, piece = tokens.length): Promise<number[]> {
+    const { state, sight } = loaded!;
     state.rewind(0);
-    await state.prefill(Uint32Array.from(tokens));
+    await sight.feed(state, tokens, piece);
     return [...(await state.decode(steps, GREEDY_SAMPLING))];
   },
 

@@ -1,25 +1,21 @@
-/** A page with the engine's worker and the side file `conversations`, which no public call starts yet. */
-import { proxy } from 'comlink';
-import { startEngine } from '../../src/api/client';
-import { withSideFiles } from '../../src/api/side_files';
-import type { GenerationResult } from '../../src/engine/generate';
-import type { LoadOptions } from '../../src/engine/load_model';
+/** A page that saves its conversations. */
+import { forgetConversations, load, type GenerationResult, type LoadCallOptions, type Model } from '../../src/index';
 
-const { remote: engine } = await withSideFiles(['conversations'], async (texts) => startEngine(texts));
+let model: Model;
 
 export interface SavedPage {
-  load(url: string, options: LoadOptions): Promise<string>;
+  load(url: string, options: LoadCallOptions): Promise<string>;
   say(prompt: number[]): Promise<GenerationResult>;
   save(): Promise<void>;
+  forget(): Promise<void>;
 }
 
 (window as Window & { saved?: SavedPage }).saved = {
-  load: async (url, options) => (await engine.load({ url: new URL(url, location.href).href }, options)).backend.name,
-  say: (prompt) =>
-    engine.generate(
-      prompt,
-      { temperature: 0, maxTokens: 8, logprobs: 0 },
-      proxy(() => undefined),
-    ),
-  save: () => engine.saveConversations(),
+  load: async (url, options) => {
+    model = await load({ url: new URL(url, location.href).href }, { saveConversations: true, ...options });
+    return model.info.backend.name;
+  },
+  say: (prompt) => model.generate(prompt, { temperature: 0, maxTokens: 8, logprobs: 0 }).result,
+  save: () => model.saveConversations(),
+  forget: () => forgetConversations(),
 };

@@ -1,6 +1,7 @@
 /** Runs a model with random weights in the built library, for the tool `shapes`. */
 import { promptTokens } from '../../demo/bench/prompt';
 import { randomGguf } from '../../demo/bench/random_gguf';
+import { largeVocabulary, writtenTokens } from '../grammar_vocabulary';
 import type { LoadCallOptions, LoadEstimate } from '../../src/index';
 
 declare const rivulet: typeof import('../../src/index');
@@ -30,8 +31,17 @@ export interface ShapeReport {
   problem?: string;
 }
 
+/** Tokens a second of free answers and of answers that are held to a schema, one after the other. */
+export interface DecodingReport {
+  free: number[];
+  held: number[];
+  /** the median of the pairs */
+  ratio: number;
+}
+
 export interface ShapesPage {
   run(request: ShapeRequest): Promise<ShapeReport>;
+  compare(request: ShapeRequest): Promise<DecodingReport>;
 }
 
 const PROMPT = 16;
@@ -60,4 +70,45 @@ async function run({ shape, quantization, layers, options, tokens }: ShapeReques
   return report;
 }
 
-Object.assign(window, { shapes: { run } satisfies ShapesPage });
+/** No answer that fits is short, and its parts are of all kinds. */
+const RECORDS = {
+  type: 'array',
+  minItems: 1000,
+  items: {
+    type: 'object',
+    properties: {
+      name: { type: 'string', maxLength: 40 },
+      kind: { enum: ['plant', 'animal', 'mineral'] },
+      count: { type: 'integer', minimum: 0, maximum: 1000 },
+      code: { type: 'string', pattern: '^[a-z]+-[0-9]{2}$' },
+    },
+    required: ['name', 'kind', 'count', 'code'],
+    additionalProperties: false,
+  },
+};
+const PAIRS = 7;
+
+async function compare({ shape, quantization, layers, options, tokens }: ShapeRequest): Promise<DecodingReport> {
+  const file = randomGguf(shape, quantization, layers, undefined, writtenTokens(largeVocabulary()));
+  const model = await rivulet.load(file, { ...options, constraints: true });
+  const prompt = promptTokens(PROMPT, model.info.config.vocabSize);
+  const speed = async (seed: number, held: boolean): Promise<number> => {
+    const responseFormat = { type: 'json_schema', schema: RECORDS } as const;
+    const asked = { maxTokens: tokens, temperature: 0.7, seed, ...(held && { responseFormat }) };
+    const { tokensPerSecond, finish } = await model.generate(prompt, asked).result;
+    if (held && finish !== 'length') throw new Error(`The answer ended with ${finish}.`);
+    return tokensPerSecond;
+  };
+  const report: DecodingReport = { free: [], held: [], ratio: 0 };
+  for (let seed = 0; seed <= PAIRS; seed++) {
+    const [free, held] = [await speed(seed, false), await speed(seed, true)];
+    if (!seed) continue; // the first pair makes the tables
+    report.free.push(digits(free));
+    report.held.push(digits(held));
+  }
+  await model.unload();
+  const ratios = report.held.map((held, i) => held / report.free[i]).sort((a, b) => a - b);
+  return { ...report, ratio: digits(ratios[ratios.length >> 1]) };
+}
+
+Object.assign(window, { shapes: { run, compare } satisfies ShapesPage });

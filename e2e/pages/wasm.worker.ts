@@ -3,29 +3,47 @@ import '../../src/modules/experts';
 import { expose } from 'comlink';
 import { firstState, type BackendInfo } from '../../src/backend/backend';
 import { CONFORMANCE_CASES, runConformanceCase } from '../../src/backend/conformance';
+import type { ConformanceCase } from '../../src/backend/conformance_case';
 import { recordPlan } from '../../src/backend/plan';
 import { writeRandomMatrix } from '../../src/backend/random_weights';
 import { GREEDY_SAMPLING } from '../../src/backend/sampling';
 import { openWasmBackend, type WasmOptions } from '../../src/backend/wasm/backend';
 import { checkAbove4GiB, openAbove4GiB } from './memory64';
 
+async function hashesOf(
+  options: WasmOptions & { memory64?: boolean },
+  cases: ConformanceCase[],
+): Promise<Record<string, number>> {
+  const hashes: Record<string, number> = {};
+  for (const one of cases) {
+    const backend = await (options.memory64 ? openAbove4GiB : openWasmBackend)(options);
+    const outcomes = await runConformanceCase(one, backend);
+    checkAbove4GiB(backend);
+    await backend.dispose();
+    for (const { run, values } of outcomes) {
+      let hash = 2166136261;
+      for (const word of new Uint32Array(values.buffer, values.byteOffset, values.length))
+        hash = Math.imul(hash ^ word, 16777619);
+      hashes[`${one.name}: ${run}`] = hash >>> 0;
+    }
+  }
+  return hashes;
+}
+
 const page = {
   /** FNV-1a hashes of the bits of every output of one case, or of all cases. */
   async bits(options: WasmOptions & { memory64?: boolean }, name?: string): Promise<Record<string, number>> {
-    const hashes: Record<string, number> = {};
-    for (const one of CONFORMANCE_CASES.filter((c) => !name || c.name === name)) {
-      const backend = await (options.memory64 ? openAbove4GiB : openWasmBackend)(options);
-      const outcomes = await runConformanceCase(one, backend);
-      checkAbove4GiB(backend);
-      await backend.dispose();
-      for (const { run, values } of outcomes) {
-        let hash = 2166136261;
-        for (const word of new Uint32Array(values.buffer, values.byteOffset, values.length))
-          hash = Math.imul(hash ^ word, 16777619);
-        hashes[`${one.name}: ${run}`] = hash >>> 0;
-      }
-    }
-    return hashes;
+    return hashesOf(options, name ? CONFORMANCE_CASES.filter((c) => c.name === name) : CONFORMANCE_CASES);
+  },
+
+  /** The same of cases of encoders whose rows are given. */
+  async bitsOfGivenRows(options: WasmOptions & { memory64?: boolean }): Promise<Record<string, number>> {
+    await import('../../src/modules/encoders');
+    const { ENCODER_CASES } = await import('../../src/backend/conformance_encoders');
+    return hashesOf(
+      options,
+      ENCODER_CASES.filter(({ rows }) => rows),
+    );
   },
 
   /** The backend's info after it has decoded `steps` tokens of a plan with one large linear map. */

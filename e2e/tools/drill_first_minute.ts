@@ -87,12 +87,13 @@ const happened = ({ content, steps = [] }: Turn): string =>
     .filter(Boolean)
     .join(' | ');
 
-const { wrong, after, cases } = startTool(
+const { wrong, after, cases, settings } = startTool(
   'npm run drill:first-minute --',
   'Asks the built chat page what a visitor types in the first minute.',
   {
     cases: file('a JSON Lines file of requests', fileURLToPath(new URL('../first_minute.jsonl', import.meta.url))),
     wrong: flag('print only what went wrong'),
+    settings: text('JSON', 'of the page, besides the CPU and a seed'),
     after: text('MESSAGE', 'sent before each request, in the same conversation'),
   },
 );
@@ -105,7 +106,8 @@ const browser = await launchChromium();
 const missed: string[] = [];
 try {
   const page = await browser.newPage();
-  await page.addInitScript(`localStorage['rivulet-chat.settings'] ??= '{"backend":"wasm","seed":1}'`);
+  const chosen = { backend: 'wasm', seed: 1, ...(settings === undefined ? {} : (JSON.parse(settings) as object)) };
+  await page.addInitScript((text) => void (localStorage['rivulet-chat.settings'] ??= text), JSON.stringify(chosen));
   await page.goto(site.url);
   await page.waitForSelector('#about:visible');
   for (const kind of ['tool', 'greeting', 'beyond'] as const) {

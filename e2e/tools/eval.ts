@@ -112,11 +112,13 @@ export interface EvalOptions {
   model: string;
   backend: 'wasm' | 'webgpu';
   cases: Case[];
+  /** calls are held to the tools */
+  hold?: boolean;
 }
 
 /** Runs the cases one after another; `emit` gets each outcome. */
 export async function evaluate(
-  { model, backend, cases }: EvalOptions,
+  { model, backend, cases, hold = false }: EvalOptions,
   emit: (outcome: Outcome) => void,
 ): Promise<void> {
   const server = await serve({ mounts: { '/model': dirname(resolve(model)) } });
@@ -128,12 +130,18 @@ export async function evaluate(
       page.evaluate(`(async (a) => { ${body} })(${JSON.stringify(argument)})`);
     await call('window.model = await window.rivulet.load({ url: a.url }, a.options)', {
       url: `${server.origin}/model/${basename(model)}`,
-      options: { backend, allowSoftware: true, cache: false },
+      options: { backend, allowSoftware: true, cache: false, constraints: hold },
     });
     for (const given of cases) {
       const answer = await call('return (await window.model.chat(a.messages, a.options).result).text', {
         messages: given.messages,
-        options: { tools: given.tools, temperature: 0, repetitionPenalty: 1, maxTokens: 160 },
+        options: {
+          tools: given.tools,
+          ...(hold && given.tools?.length && { toolChoice: 'auto' }),
+          temperature: 0,
+          repetitionPenalty: 1,
+          maxTokens: 160,
+        },
       });
       emit(judge(given, String(answer)));
     }
@@ -175,7 +183,7 @@ const root = (path: string): string => fileURLToPath(new URL(`../../${path}`, im
 export const SETS = { grammar: root('recipe/heldout.jsonl'), words: root('recipe/heldout_words.jsonl') };
 
 async function main(): Promise<void> {
-  const { model, backend, set, n, seed, show, ...values } = startTool(
+  const { model, backend, set, n, seed, show, hold, ...values } = startTool(
     'npm run eval --',
     'Checks how well a model calls tools, with cases that run greedily in headless Chromium.',
     {
@@ -189,6 +197,7 @@ async function main(): Promise<void> {
         'N|all',
         'failures to print for each skill; without this option, 3, and none of the set "words": who trains must not read it',
       ),
+      hold: flag('calls are held to the tools'),
       json: flag('prints one JSON object for each file'),
     },
   );
@@ -197,7 +206,7 @@ async function main(): Promise<void> {
     const all = readCases(path);
     const cases = draw(all, n ?? all.length, seed);
     const outcomes: Outcome[] = [];
-    await evaluate({ model, backend, cases }, (outcome) => {
+    await evaluate({ model, backend, cases, hold }, (outcome) => {
       outcomes.push(outcome);
       if (outcomes.length % 50 === 0) console.error(`${outcomes.length} of ${cases.length}`);
     });

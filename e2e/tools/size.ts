@@ -33,6 +33,8 @@ export interface Sizes {
 
 /** Library, worker, shaders and a WASM variant, gzip */
 export const LIMIT = 150_000;
+/** The side file `grammar`, gzip */
+export const GRAMMAR_LIMIT = 30_000;
 
 const measure = (content: string | Uint8Array): Size => ({
   raw: Buffer.byteLength(content),

@@ -258,7 +258,13 @@ const BLOCKS: Partial<Record<Dtype, { scale: number; deviation: number; minimum?
   IQ3_S: { scale: 0, deviation: 160 },
 };
 
-function randomRows(dtype: Dtype, rows: number, cols: number, deviation: number, random: () => number): Uint8Array {
+export function randomRows(
+  dtype: Dtype,
+  rows: number,
+  cols: number,
+  deviation: number,
+  random: () => number,
+): Uint8Array {
   if (cols % DTYPES[dtype].blockLength) throw new RangeError(`rows of ${cols} values are not whole blocks of ${dtype}`);
   const block = BLOCKS[dtype];
   if (!block)
@@ -279,7 +285,7 @@ function randomRows(dtype: Dtype, rows: number, cols: number, deviation: number,
   );
 }
 
-function encode(dtype: Dtype, values: Float32Array): Uint8Array {
+export function encode(dtype: Dtype, values: Float32Array): Uint8Array {
   if (dtype === 'F32') return new Uint8Array(values.buffer.slice(0));
   if (dtype !== 'F16' && dtype !== 'BF16') throw new RangeError(`no encoder for ${dtype}`);
   return new Uint8Array(Uint16Array.from(values, dtype === 'F16' ? floatToHalf : floatToBfloat).buffer);

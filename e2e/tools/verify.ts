@@ -1,11 +1,11 @@
 /**
  * Compares a backend with independently computed logits. `npm run verify -- --help` explains the options.
  *
- * DIR holds expected.json, logits/, model/ (a Hugging Face directory) and gguf/. Prints one JSON line for each file and
+ * DIR holds expected.json, logits/, model/ (a Hugging Face directory) and gguf/; of models with vision images/ and
+ * features.safetensors, too (verify_vision.ts). Prints one JSON line for each file and
  * prompt. The exit code is 1 when a bound is missed. `--chunk N` feeds the prompts N tokens at a time; `--chunk
  * 256,3,1` feeds them in each of these ways.
  */
-import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { openReferenceBackend } from '../../src/backend/reference/backend';
@@ -15,33 +15,17 @@ import { firstState, type Backend, type State } from '../../src/backend/backend'
 import { openCheckpoint } from '../../src/engine/checkpoint';
 import { registerArchitecture } from '../../src/model/architecture';
 import { LFM2MOE } from '../../src/model/lfm2_moe';
+import { LFM2VL } from '../../src/model/lfm2_vl';
 import { loadWeights } from '../../src/engine/load_weights';
 import { shareOfOthers, type ExpertChoices } from '../expert_choices';
 import { fileSource } from '../file_source';
 import type { Probe } from '../probe';
+import { createSight } from '../seeing';
 import { file, flag, oneOf, startTool, texts, whole, wholes } from './options';
+import { difference, floats, hash, type ExpectedFile, type ExpectedSet } from './golden_set';
+import { plainSet, type SeenCase, type VisionSet } from './verify_vision';
 
 export type BackendName = 'wasm' | 'webgpu' | 'reference';
-
-interface Expected {
-  /** of LFM3 */
-  sliding_window?: number;
-  prompts: Record<string, number[]>;
-  files: Record<string, ExpectedFile>;
-}
-
-interface ExpectedFile {
-  logits_file: string;
-  logits_shape: [number, number];
-  greedy_from_T7?: number[];
-  greedy_margins?: number[];
-  /**
-   * continuations of any prompts, with the margin of the likeliest token at each step; always demanded up to the first
-   * margin below 0.05
-   */
-  greedy?: Record<string, { tokens: number[]; margins: number[] }>;
-  tensor_types: Record<string, string> | null;
-}
 
 export interface Line {
   file: string;
@@ -78,6 +62,8 @@ interface Model {
   /** of the logits of the same call */
   otherExperts?(tokens: number[], piece: number): number;
   greedy(tokens: number[], steps: number): Promise<number[]>;
+  /** shows pictures to the prompts that follow; some rows of their features */
+  see(pictures: readonly string[], rows?: number[]): Promise<ArrayLike<number>>;
 }
 
 export interface VerifyOptions {
@@ -89,6 +75,8 @@ export interface VerifyOptions {
   memory64?: boolean;
   /** default all */
   files?: readonly string[];
+  /** by name, default all */
+  prompts?: readonly string[];
   /**
    * one after the other on the same loaded model, by default in one batch; of the later ones only what differs from the
    * first
@@ -104,6 +92,7 @@ export interface VerifyOptions {
 }
 
 registerArchitecture(LFM2MOE);
+registerArchitecture(LFM2VL);
 
 const MARGIN = 0.1;
 const OWN_MARGIN = 0.05; // where float32 continuations are given by prompt
@@ -113,6 +102,7 @@ export const WHOLE = 256;
 /** What a file may differ by. */
 interface Bounds {
   maxAbs?: number;
+  /** not with pictures: what a small text model makes of the encoder's rounding varies from prompt to prompt */
   nmseMean?: number;
   nmseMax?: number;
   greedy: boolean;
@@ -134,14 +124,28 @@ export function boundsOf(options: VerifyOptions, types: string[], f16Storage: bo
     : { nmseMean: 2.5e-3, nmseMax: 5e-3, greedy: false };
 }
 
+function missFeatures(
+  { backend, exact }: VerifyOptions,
+  found: { maxAbs: number; nmse: number },
+  miss: (what: string) => void,
+): void {
+  const rounds = backend === 'wasm' && !exact;
+  const bound = rounds ? 5e-3 : backend === 'reference' ? 1e-3 : 2e-2;
+  const off = rounds ? found.nmse : found.maxAbs;
+  if (!(off <= bound)) miss(`${rounds ? 'nmse' : 'max |Δ|'} ${off} > ${bound}`);
+}
+
 /** Runs every file and prompt; `emit` gets a line each, the result is the list of missed bounds. */
 export async function verify(options: VerifyOptions, emit: (line: Line) => void): Promise<string[]> {
-  const expected = JSON.parse(readFileSync(join(options.expected, 'expected.json'), 'utf8')) as Expected;
+  const text = readFileSync(join(options.expected, 'expected.json'), 'utf8');
+  const { pictures, ...expected } = plainSet(JSON.parse(text) as ExpectedSet | VisionSet, options.expected);
   const names = options.files ?? Object.keys(expected.files);
+  const prompts = Object.entries(expected.prompts)
+    .map((entry, row) => [...entry, row] as const)
+    .filter(([name]) => options.prompts?.includes(name) ?? true);
   for (const name of names)
     if (!expected.files[name])
       throw new Error(`${name} is not in expected.json. Its files are ${Object.keys(expected.files).join(', ')}.`);
-  const prompts = Object.entries(expected.prompts);
   const feeds = options.feeds ?? [{ chunk: WHOLE }];
   const fits = (tokens: number[], { longest = Infinity }: Feed): boolean => tokens.length <= longest;
   const lengths = prompts.flatMap(([, tokens]) => (feeds.some((feed) => fits(tokens, feed)) ? tokens.length : []));
@@ -153,8 +157,8 @@ export async function verify(options: VerifyOptions, emit: (line: Line) => void)
     for (const name of names) {
       const entry = expected.files[name];
       const directory = name.replace('.safetensors', ''); // 'model', or another
-      const files = name.endsWith('.gguf')
-        ? [join('gguf', name)]
+      const files = /\.gguf$|\+/.test(name)
+        ? name.split('+').map((file) => join('gguf', file.replace(/(\.gguf)?$/, '.gguf')))
         : readdirSync(join(options.expected, directory)).map((file) => join(directory, file));
       const load = (more: Partial<VerifyOptions> = {}): Promise<Loaded> =>
         probe
@@ -162,7 +166,7 @@ export async function verify(options: VerifyOptions, emit: (line: Line) => void)
           : loadHere(options, files, contextLength);
       const used = (feed: Feed) =>
         prompts
-          .map(([prompt, tokens], row) => ({ prompt, tokens, row, piece: feed.chunk }))
+          .map(([prompt, tokens, row]) => ({ prompt, tokens, row, piece: feed.chunk }))
           .filter(({ tokens }) => fits(tokens, feed) && (feed === feeds[0] || tokens.length > feed.chunk));
       const loaded = await load();
       // rounded activations choose other experts where margins are small, and then everything after differs
@@ -173,10 +177,21 @@ export async function verify(options: VerifyOptions, emit: (line: Line) => void)
       const slides = expected.sliding_window !== undefined;
       const bounds = boundsOf(options, Object.values(entry.tensor_types ?? {}), f16Storage, slides);
       const miss = (what: string): void => void missed.push(`${name}, ${what}`);
+      const look = async (seen: SeenCase | undefined, prompt: string): Promise<void> => {
+        if (!seen) return;
+        const { rows: at, values } = seen.features[name] ?? {};
+        const got = await model.see(seen.pictures, values ? at : []);
+        if (!values) return;
+        const line = { file: name, prompt: `${prompt}, features`, chunk: 0, backend: options.backend };
+        const found = difference(got, values);
+        emit({ ...line, ...found, bits: hash(Float32Array.from(got)), greedyMatch: null });
+        missFeatures(options, found, (what) => miss(`${prompt}, features: ${what}`));
+      };
 
       for (const feed of feeds) {
         const nmses: number[] = [];
         for (const { prompt, tokens, row, piece } of used(feed)) {
+          await look(pictures?.[prompt], prompt);
           const got = await model.logits(tokens, piece);
           const line: Line = {
             file: name,
@@ -207,7 +222,7 @@ export async function verify(options: VerifyOptions, emit: (line: Line) => void)
             miss(`${what} the greedy continuation differs before the first small margin`);
         }
         const mean = nmses.reduce((a, b) => a + b, 0) / nmses.length;
-        if (nmses.length && bounds.nmseMean !== undefined && !(mean <= bounds.nmseMean))
+        if (nmses.length && bounds.nmseMean !== undefined && !pictures && !(mean <= bounds.nmseMean))
           miss(`${feed.chunk} at a time: mean nmse ${mean} > ${bounds.nmseMean}`);
       }
     }
@@ -222,7 +237,7 @@ function continuation(
   prompt: string,
 ): { tokens: number[]; margins: number[]; margin: number } | undefined {
   const own = entry.greedy?.[prompt];
-  if (own) return { ...own, margin: OWN_MARGIN };
+  if (own) return { margin: OWN_MARGIN, ...own };
   if (prompt !== 'T7' || !entry.greedy_from_T7 || !entry.greedy_margins) return undefined;
   return { tokens: entry.greedy_from_T7, margins: entry.greedy_margins, margin: MARGIN };
 }
@@ -296,7 +311,13 @@ async function loadInPage(
         probe.run((p, a) => p.expertChoices(a.tokens, a.piece, a.forced), { tokens, piece, forced }),
       logits: (tokens, piece) =>
         probe.run(async (p, a) => Array.from(await p.logits(a.tokens, a.piece)), { tokens, piece }),
-      greedy: (tokens, steps) => probe.run((p, a) => p.greedy(a.tokens, a.steps), { tokens, steps }),
+      greedy: (tokens, steps) =>
+        probe.run((p, a) => p.greedy(a.tokens, a.steps, a.piece), { tokens, steps, piece: WHOLE }),
+      see: (pictures, rows) =>
+        probe.run(async (p, a) => Array.from(await p.see(a.urls, a.rows)), {
+          urls: pictures.map((path) => `${probe.origin}/expected/${path}`),
+          rows,
+        }),
     },
   };
 }
@@ -309,40 +330,23 @@ async function loadHere({ expected, open }: VerifyOptions, files: string[], cont
     contextLength,
     prefillBatch: WHOLE,
   });
+  const sight = await createSight(checkpoint, weights, backend);
   const feed = async (tokens: number[], piece: number): Promise<void> => {
     state.rewind(0);
-    for (let at = 0; at < tokens.length; at += piece)
-      await state.prefill(Uint32Array.from(tokens.slice(at, at + piece)));
+    await sight.feed(state, tokens, piece);
   };
   return {
     f16Storage: false,
     model: {
       logits: async (tokens, piece) => (await feed(tokens, piece), state.logits()),
       greedy: async (tokens, steps) => (await feed(tokens, WHOLE), [...(await state.decode(steps, GREEDY_SAMPLING))]),
+      see: (pictures, rows) =>
+        sight.see(
+          pictures.map((path) => readFileSync(join(expected, path))),
+          rows,
+        ),
     },
   };
-}
-
-function floats(path: string): Float32Array {
-  const bytes = readFileSync(path);
-  return new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
-}
-
-const hash = (values: Float32Array): string =>
-  createHash('sha256').update(new Uint8Array(values.buffer)).digest('hex').slice(0, 8);
-
-function difference(got: ArrayLike<number>, wanted: Float32Array): Pick<Line, 'maxAbs' | 'nmse' | 'top1Match'> {
-  if (got.length !== wanted.length) throw new Error(`${got.length} logits, expected ${wanted.length}`);
-  let [maxAbs, error, power, top, best] = [0, 0, 0, 0, 0];
-  for (let v = 0; v < wanted.length; v++) {
-    const delta = Math.abs(got[v] - wanted[v]);
-    if (!(delta <= maxAbs)) maxAbs = delta; // NaN counts
-    error += delta * delta;
-    power += wanted[v] * wanted[v];
-    if (got[v] > got[top]) top = v;
-    if (wanted[v] > wanted[best]) best = v;
-  }
-  return { maxAbs, nmse: error / power, top1Match: top === best };
 }
 
 async function main(): Promise<void> {

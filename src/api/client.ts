@@ -1,23 +1,36 @@
 /** The page's side: starts the worker and offers its calls as a model. */
 import { proxy } from 'comlink';
-import type { ChatOptions, EngineWorkerCalls, EngineStatus } from '../engine/engine';
+import type { EngineWorkerCalls, EngineStatus } from '../engine/engine';
 import type { WorkerModelCalls } from '../engine/worker_model_calls';
 import type { ModelInfo } from '../engine/load_model';
+import type { ScoredChoice } from '../engine/score';
+import type { ImageEstimate } from '../engine/vision_hook';
+import type { ImportedConversation, StateUse } from '../engine/conversations';
 import type { GenerateOptions } from '../engine/generate_options';
 import { abortError, RivuletError } from '../errors';
+import { forgetConversations } from '../store/saved_states';
 import type { ModelSource } from '../store/open_model';
 import type { Progress } from '../store/progress';
 import type { EvictionConsent, EvictionRequest } from '../store/storage_space';
-import type { RenderOptions } from '../text/chat_template';
+import type { ImageTokens, RenderOptions } from '../text/chat_template';
 import type { Message } from '../text/history';
 import type { DecodeOptions, EncodeOptions } from '../text/tokenizer';
 import type { ToolCalls } from '../modules/tools';
 import engineScript from '../worker?script';
-import { OPTIONS, readOptions, readText, type Abortable, type LoadCallOptions, type RulesOf } from './options';
+import {
+  OPTIONS,
+  readOptions,
+  readText,
+  type Abortable,
+  type ChatCallOptions,
+  type LoadCallOptions,
+  type RulesOf,
+} from './options';
+import { withOverflow } from './overflow';
 import { persistOnDownload } from './persist_storage';
-import { readMessages, readPrompt, readTokenIds } from './read_arguments';
-import { absoluteHub, readSource } from './resolve_source';
-import { withSideFiles } from './side_files';
+import { readChoices, readMessages, readPrompt, readTokenIds } from './read_arguments';
+import { absoluteHub, readFile, readSource } from './resolve_source';
+import { withSideFiles, type SideFile } from './side_files';
 import { startWorker, type CallGuard, type StartedWorker } from './start_worker';
 import { createTextStream, type TextStream } from './text_stream';
 import { watchProgress } from './watch_progress';
@@ -30,16 +43,59 @@ export interface Model {
   /** the current state: the backend can change after a lost device */
   readonly info: ModelInfo;
   /** The model's answer to a conversation, by the checkpoint's chat template. */
-  chat(messages: readonly Message[], options?: ChatOptions & Abortable): TextStream;
+  chat(messages: readonly Message[], options?: ChatCallOptions): TextStream;
   /** The continuation of a text. BOS is put before it if the model expects it. Token ids are used unchanged. */
   generate(prompt: string | readonly number[], options?: GenerateOptions & Abortable): TextStream;
+  /**
+   * How probable texts are as the beginning of the answer to a conversation, or as the continuation of a text: the
+   * prompt is read once. In the order of the choices; the probabilities add up to 1. A choice that begins another one
+   * is at least as probable.
+   * @throws ContextError, RequestError, DeviceError, AbortError
+   */
+  score(
+    prompt: string | readonly number[] | readonly Message[],
+    choices: readonly string[],
+    options?: RenderOptions & Abortable,
+  ): Promise<ScoredChoice[]>;
   tokenize(text: string, options?: EncodeOptions): Promise<number[]>;
   detokenize(ids: readonly number[], options?: DecodeOptions): Promise<string>;
   /** The prompt text that chat() makes from the messages. */
   render(messages: readonly Message[], options?: RenderOptions): Promise<string>;
+  /**
+   * How many tokens of a prompt a picture of so many pixels has, as a picture of the model's own settings or of others.
+   * @throws RequestError, also from a model without vision
+   */
+  estimateImage(width: number, height: number, imageTokens?: ImageTokens): Promise<ImageEstimate>;
   /** The logits after these tokens, [V], read from the start in batches of at most `prefillBatch`. For tests. */
   logits(tokens: readonly number[], prefillBatch?: number): Promise<Float32Array>;
   status(): Promise<EngineStatus>;
+  /**
+   * Saves the conversations that no call uses, at most 256 MB of all models, so that they go on after a reload of the
+   * page. Needs `saveConversations` at the load.
+   * @throws RequestError without it, StorageError
+   */
+  saveConversations(): Promise<void>;
+  /**
+   * A conversation as one file, with what the model has read of it, for a later visit or another device. Needs
+   * `saveConversations` at the load.
+   * @param options `tools` and `variables`, as `chat` got them
+   * @throws RequestError, DeviceError
+   */
+  exportConversation(messages: readonly Message[], options?: Pick<RenderOptions, 'tools' | 'variables'>): Promise<Blob>;
+  /**
+   * The messages of an exported conversation. If the same model in the same version of Rivulet on such a device has
+   * read them, a call with these messages goes on there; otherwise `note` says why it reads them again.
+   * @param options.state false: only the messages are taken, as from a file of a stranger; 'required': fails with a
+   * StorageError where they would have to be read again
+   * @throws SourceError for another or a damaged file; RequestError for messages that the model cannot read, or without
+   * `saveConversations` at the load; StorageError, DeviceError
+   */
+  importConversation(file: Blob, options?: { state?: boolean | 'required' }): Promise<ImportedConversation>;
+  /**
+   * Forgets the conversations that no call uses, and deletes those of this model that are saved: the next calls read
+   * their prompts from the beginning. @throws StorageError
+   */
+  forgetConversations(): Promise<void>;
   /** Aborts running calls and frees all memory. The model cannot be used afterwards. */
   unload(): Promise<void>;
 }
@@ -57,12 +113,17 @@ const UNLOAD_MS = 3000;
  * ErrorName)
  */
 export async function load(source: ModelSource, options?: LoadCallOptions): Promise<Model> {
-  const { onProgress, signal, makeRoom, ...settings } = readOptions<LoadCallOptions>(OPTIONS.load, options);
+  const { onProgress, signal, makeRoom, confirmCopy, saveConversations, constraints, speculation, ...settings } =
+    readOptions<LoadCallOptions>(OPTIONS.load, options);
   const read = readSource(source);
   const ask = persistOnDownload(settings.cache);
   const watch = watchProgress(onProgress);
   try {
-    return await withSideFiles([], async (sideFiles) => {
+    const sideFiles: SideFile[] = [];
+    if (saveConversations) sideFiles.push('conversations');
+    if (constraints) sideFiles.push('grammar');
+    if (speculation) sideFiles.push('speculation');
+    return await withSideFiles(sideFiles, async (sideFiles) => {
       if (signal?.aborted) throw abortError();
       const { remote: engine, guard, end } = startEngine(sideFiles);
       let info: ModelInfo | undefined;
@@ -71,6 +132,8 @@ export async function load(source: ModelSource, options?: LoadCallOptions): Prom
         // the device may be another one now
         if (info && progress.phase === 'ready') info = await guard<ModelInfo>(engine.info());
         watch.report(progress);
+        const { copies } = progress;
+        if (copies && confirmCopy && !(await confirmCopy(copies))) throw abortError();
       });
       try {
         info = await guard<ModelInfo>(engine.load(read, absoluteHub(settings), report, signal, proxyConsent(makeRoom)));
@@ -141,13 +204,24 @@ function createModel(
       return info();
     },
     chat: (messages, options) =>
-      stream<ChatOptions & Abortable>(OPTIONS.chat, options, (plain, emit, signal) =>
-        engine.chat(readMessages(messages), plain, emit, signal),
+      stream<ChatCallOptions>(OPTIONS.chat, options, ({ overflow = 'error', ...plain }, emit, signal) =>
+        withOverflow(
+          readMessages(messages),
+          overflow,
+          (read, room) => engine.chat(read, { ...plain, ...room }, emit, signal),
+          signal,
+        ),
       ),
     generate: (prompt, options) =>
       stream<GenerateOptions & Abortable>(OPTIONS.generate, options, (plain, emit, signal) =>
         engine.generate(readPrompt(prompt), plain, emit, signal),
       ),
+    score: async (prompt, choices, options) => {
+      const { signal, ...plain } = readOptions<RenderOptions & Abortable>(OPTIONS.score, options);
+      const chat = Array.isArray(prompt) && typeof prompt[0] === 'object';
+      const read = chat ? readMessages(prompt) : readPrompt(prompt as string | readonly number[]);
+      return guard(engine.score(read, readChoices(choices), plain, signal));
+    },
     tokenize: async (text, options) =>
       guard(engine.tokenize(readText('text', text), readOptions<EncodeOptions>(OPTIONS.tokenize, options))),
     detokenize: async (ids, options) =>
@@ -155,7 +229,22 @@ function createModel(
     render: async (messages, options) =>
       guard(engine.render(readMessages(messages), readOptions<RenderOptions>(OPTIONS.render, options))),
     logits: async (tokens, prefillBatch) => guard(engine.logits(readTokenIds(tokens), prefillBatch)),
+    estimateImage: (...size) => guard(engine.estimateImage(...size)),
     status: () => guard(engine.status()),
+    saveConversations: () => guard(engine.saveConversations()),
+    exportConversation: async (messages, options) =>
+      guard(engine.exportConversation(readMessages(messages), readOptions<RenderOptions>(OPTIONS.render, options))),
+    importConversation: async (file, options) =>
+      guard(
+        engine.importConversation(
+          readFile(file),
+          readOptions<{ state?: StateUse }>(OPTIONS.importConversation, options).state,
+        ),
+      ),
+    async forgetConversations() {
+      await guard(engine.forgetConversations());
+      await forgetConversations(info().id);
+    },
     async unload() {
       const late = new Promise<void>((resolve) => setTimeout(resolve, UNLOAD_MS));
       await Promise.race([guard(engine.unload()), late]).catch(() => undefined); // it has ended already

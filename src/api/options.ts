@@ -4,7 +4,10 @@ import type { EstimateOptions } from '../engine/estimate';
 import type { LoadOptions } from '../engine/load_model';
 import { fail, show } from '../errors';
 import type { OpenOptions } from '../store/open_model';
+import type { ModelCopies } from '../store/model_locks';
 import type { Progress } from '../store/progress';
+import type { RenderOptions } from '../text/chat_template';
+import type { Message } from '../text/history';
 import type { DecodeOptions, EncodeOptions } from '../text/tokenizer';
 import { plainCopy, readSafely } from './plain_copy';
 
@@ -17,7 +20,38 @@ export interface WatchedCall extends Abortable {
   onProgress?: (progress: Progress) => void;
 }
 
-export type LoadCallOptions = LoadOptions & WatchedCall;
+export interface LoadCallOptions extends LoadOptions, WatchedCall {
+  /**
+   * conversations can be saved on the device, with `model.saveConversations()`: one goes on after a reload of the page
+   * without being read again. Its texts are then in the browser's storage
+   */
+  saveConversations?: boolean;
+  /**
+   * asked before anything is read, if the model is in memory already, in this tab or in others of this site; the load
+   * ends with AbortError unless it gives true. By default it goes on
+   */
+  confirmCopy?: (copies: ModelCopies) => boolean | Promise<boolean>;
+  /** answers can be held to a form, by `responseFormat` and `toolChoice`: the load fetches the side file `grammar` */
+  constraints?: boolean;
+  /**
+   * answers that repeat parts of their context come faster, on WASM: the load fetches the side file `speculation`. The
+   * tokens are the same
+   */
+  speculation?: boolean;
+}
+
+/**
+ * `error`: the call fails with a ContextError. `dropMiddle`: the oldest requests go with their replies until the rest
+ * fits; system messages at the beginning and the last request stay. A function returns fewer or shorter messages, for
+ * example a summary in place of the oldest; it is called again until they fit.
+ */
+export type Overflow =
+  'error' | 'dropMiddle' | ((messages: Message[]) => readonly Message[] | Promise<readonly Message[]>);
+
+export interface ChatCallOptions extends Omit<ChatOptions, 'keepRoom'>, Abortable {
+  /** a conversation that is longer than the context; by default an error */
+  overflow?: Overflow;
+}
 
 export type RoomOptions = Pick<OpenOptions, 'id' | 'hub' | 'token' | 'policy'>;
 
@@ -61,7 +95,8 @@ const CANCEL: RulesOf<Abortable> = {
     true,
   ),
 };
-const WATCH = { ...CANCEL, onProgress: rule('a function', (value) => typeof value === 'function', true) };
+const FUNCTION = rule('a function', (value) => typeof value === 'function', true);
+const WATCH = { ...CANCEL, onProgress: FUNCTION };
 /** of a header: no other characters can be sent */
 const TOKEN = rule(
   'a text of visible ASCII characters',
@@ -90,7 +125,30 @@ const COMPUTE = {
   contextLength: whole(1),
   memoryBudget: whole(1),
 };
+type Fields = Record<string, unknown>;
+const FORMS: { type: string; field?: string; valid: (value: unknown) => boolean }[] = [
+  { type: 'text', valid: isText },
+  { type: 'json_object', valid: isText },
+  { type: 'json_schema', field: 'schema', valid: (value) => isObject(value) || typeof value === 'boolean' },
+  { type: 'regex', field: 'pattern', valid: isText },
+  { type: 'choices', field: 'choices', valid: areTexts },
+  { type: 'grammar', field: 'grammar', valid: isText },
+];
 const CACHE = among(true, false, 'required');
+const FORMAT = rule(
+  '{ type: "text", "json_object", "json_schema", "regex", "choices" or "grammar", … }',
+  (value) =>
+    isObject(value) &&
+    FORMS.some(
+      ({ type, field, valid }) =>
+        (value as Fields).type === type && (field === undefined || valid((value as Fields)[field])),
+    ),
+);
+const CHOICE = rule(
+  '"auto", "none", "required" or { name }',
+  (value) =>
+    ['auto', 'none', 'required'].includes(value as string) || (isObject(value) && isText((value as Fields).name)),
+);
 const GENERATE = {
   ...CANCEL,
   temperature: number('0 (greedy) or more', (n) => n >= 0),
@@ -107,9 +165,16 @@ const GENERATE = {
     'a text or a list of texts, none of them empty',
     (stop) => stop !== '' && (isText(stop) || (areTexts(stop) && !(stop as string[]).includes(''))),
   ),
+  stopRepetition: FLAG,
+  responseFormat: FORMAT,
   reuse: FLAG,
   logprobs: whole(0, 20),
 };
+const OVERFLOW = rule(
+  '"error", "dropMiddle" or a function',
+  (value) => value === 'error' || value === 'dropMiddle' || typeof value === 'function',
+  true,
+);
 const RENDER = {
   tools: rule(
     'a list of objects or texts',
@@ -117,14 +182,22 @@ const RENDER = {
   ),
   addGenerationPrompt: FLAG,
   continueFinalMessage: FLAG,
+  imageTokens: OBJECT,
   variables: OBJECT,
 };
 
 /** The options by call. */
 export const OPTIONS = {
-  load: { ...DOWNLOAD, ...COMPUTE, cache: CACHE, check: among('quick', 'full') } satisfies RulesOf<
-    Required<LoadCallOptions>
-  >,
+  load: {
+    ...DOWNLOAD,
+    ...COMPUTE,
+    saveConversations: FLAG,
+    constraints: FLAG,
+    confirmCopy: FUNCTION,
+    speculation: FLAG,
+    cache: CACHE,
+    check: among('quick', 'full'),
+  } satisfies RulesOf<Required<LoadCallOptions>>,
   estimate: { ...CANCEL, ...HUB, ...COMPUTE, refresh: FLAG } satisfies RulesOf<Required<EstimateOptions & Abortable>>,
   room: { ...CANCEL, ...HUB, policy: OBJECT } satisfies RulesOf<Required<RoomOptions & Abortable>>,
   download: DOWNLOAD,
@@ -133,8 +206,10 @@ export const OPTIONS = {
   cancel: CANCEL,
   delete: { ...CANCEL, wait: FLAG },
   generate: GENERATE,
-  chat: { ...GENERATE, ...RENDER } satisfies RulesOf<Required<ChatOptions & Abortable>>,
+  chat: { ...GENERATE, ...RENDER, overflow: OVERFLOW, toolChoice: CHOICE } satisfies RulesOf<Required<ChatCallOptions>>,
   render: RENDER,
+  score: { ...CANCEL, ...RENDER } satisfies RulesOf<Required<RenderOptions & Abortable>>,
+  importConversation: { state: CACHE },
   tokenize: { special: FLAG, bos: FLAG } satisfies RulesOf<Required<EncodeOptions>>,
   detokenize: { skipSpecial: FLAG, keep: rule('a list of texts', areTexts) } satisfies RulesOf<Required<DecodeOptions>>,
 };

@@ -79,4 +79,12 @@ describe('plainCopy', () => {
     expect(() => copy(value)).toThrow(expect.objectContaining({ name: 'RequestError' }));
     expect(performance.now() - began).toBeLessThan(1000); // 50 ms on an idle machine; reading it all takes seconds
   });
+
+  it('leaves files in parts of messages as they are, and no others', () => {
+    const image = new Blob(['x']);
+    const messages = [{ role: 'user', content: [{ type: 'image', image }] }];
+    const [{ content: [part] }] = plainCopy(messages, 'messages') as typeof messages; // prettier-ignore
+    expect(part.image).toBe(image);
+    expect(() => plainCopy(messages, 'tools')).toThrow(/tools cannot be sent to the worker: got Blob/);
+  });
 });

@@ -30,6 +30,12 @@ export function readSafely<T>(read: () => T): T {
   }
 }
 
+function bitmapOf(canvas: HTMLCanvasElement | OffscreenCanvas): ImageBitmap {
+  const copy = new OffscreenCanvas(canvas.width, canvas.height);
+  copy.getContext('2d')!.drawImage(canvas, 0, 0);
+  return copy.transferToImageBitmap();
+}
+
 /**
  * A copy as JSON would make it, of proxies too: functions are left out, toJSON is used. A Map becomes an object, a Set
  * a list.
@@ -55,6 +61,11 @@ export function plainCopy(value: unknown, name: string): unknown {
     const { toJSON } = value as { toJSON?: unknown };
     if (!ArrayBuffer.isView(value) && typeof toJSON === 'function') return inner(toJSON.call(value));
     const kind = kindOf(value);
+    // the pictures in parts of messages
+    if (name === 'messages' && depth > 3) {
+      if (/^(Blob|File|Image|VideoF)/.test(kind)) return value;
+      if (/Canvas/.test(kind)) return bitmapOf(value as HTMLCanvasElement);
+    }
     const collection = value as Iterable<unknown> & { size: number };
     pay(128 + 16 * (Array.isArray(value) ? value.length : /^(Map|Set)$/.test(kind) ? collection.size : 0));
     if (Array.isArray(value) || kind === 'Set') return Array.from(collection, inner);

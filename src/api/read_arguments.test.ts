@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { readMessages, readPrompt, readTokenIds } from './read_arguments';
+import { readChoices, readMessages, readPrompt, readTokenIds } from './read_arguments';
 
 it.each(['system', 'developer', 'user', 'assistant', 'tool'])('takes messages of the role %s', (role) => {
   expect(readMessages([{ role, content: 'x', remove() {} }])).toEqual([{ role, content: 'x' }]);
@@ -33,4 +33,10 @@ it('takes token ids as a list, a proxy or a typed array', () => {
 it('refuses anything else as a prompt', () => {
   for (const prompt of [5, undefined, { 0: 1 }, new Uint8Array(100e6), new DataView(new ArrayBuffer(4))])
     expect(() => readPrompt(prompt as never)).toThrow(expect.objectContaining({ name: 'RequestError' }));
+});
+
+it('takes different texts as choices, and nothing else', () => {
+  expect(readChoices(['yes', 'no'])).toEqual(['yes', 'no']);
+  for (const choices of [[], ['yes', ''], ['yes', 'yes'], ['yes', 5], 'yes', undefined])
+    expect(() => readChoices(choices as never)).toThrow(/choices is not valid: .* a list of different texts/);
 });

@@ -9,6 +9,14 @@ const PROMPT: Rule = {
   wanted: 'a text or a list of token ids',
   valid: (value) => typeof value === 'string' || Array.isArray(value),
 };
+const CHOICES: Rule = {
+  wanted: 'a list of different texts, none of them empty',
+  valid: (value) =>
+    Array.isArray(value) &&
+    value.length > 0 &&
+    value.every((text) => typeof text === 'string' && text) &&
+    new Set(value).size === value.length,
+};
 const MAX_IDS_BYTES = 2 ** 22;
 
 /** Messages as plain data. @throws RequestError for what is no data, and for a role that does not exist */
@@ -32,5 +40,6 @@ const readList = <T>(name: string, value: T, rule: Rule): T => {
 
 /** @throws RequestError */
 export const readTokenIds = (ids: readonly number[]): readonly number[] => readList('token ids', ids, LIST);
+export const readChoices = (choices: readonly string[]): readonly string[] => readList('choices', choices, CHOICES);
 export const readPrompt = (prompt: string | readonly number[]): string | readonly number[] =>
   readList('prompt', prompt, PROMPT);

@@ -8,7 +8,8 @@ import { loadScriptBeside } from '../script_beside';
 import { version } from '../worker?script';
 import { trustedUrl } from './trusted_url';
 
-export type SideFile = 'tools' | 'encoders' | 'experts' | 'conversations' | 'memory64';
+export type SideFile =
+  'tools' | 'encoders' | 'experts' | 'vision' | 'conversations' | 'grammar' | 'speculation' | 'memory64';
 
 /**
  * set by the build of rivulet.js: the name under which a side file of the same version leaves its text in
@@ -35,7 +36,10 @@ const MODULES: Record<SideFile, () => Promise<{ default: string; version: string
   tools: () => import('../modules/tools?script'),
   encoders: () => import('../modules/encoders?script'),
   experts: () => import('../modules/experts?script'),
+  vision: () => import('../modules/vision?script'),
   conversations: () => import('../modules/conversations?script'),
+  grammar: () => import('../modules/grammar?script'),
+  speculation: () => import('../modules/speculation?script'),
   memory64: () => import('../modules/memory64?script'),
 };
 
@@ -65,7 +69,7 @@ const sideFileText = (name: SideFile): Promise<string> =>
   }));
 
 /**
- * Runs a call that starts a worker with the texts of these side files, and again if its model needs another one
+ * Runs a call that starts a worker with the texts of these side files, and again if its model needs others
  * (src/model/architecture.ts, src/backend/wasm/module.ts).
  * @throws SourceError if a side file does not load; what the call throws
  */
@@ -74,8 +78,8 @@ export async function withSideFiles<T>(names: SideFile[], call: (texts: string[]
   try {
     return await call(scripts);
   } catch (error) {
-    const { sideFile } = error as { sideFile?: SideFile };
-    if (!sideFile || names.includes(sideFile)) throw error;
-    return withSideFiles([...names, sideFile], call);
+    const { sideFiles } = error as { sideFiles?: SideFile[] };
+    if (!sideFiles || names.includes(sideFiles[0])) throw error;
+    return withSideFiles([...names, ...sideFiles], call);
   }
 }

@@ -30,7 +30,15 @@ export function startWorker<Calls>(name: string, scripts: string[]): StartedWork
     // a classic worker: a module worker does not start from a blob in a sandboxed frame
     worker = new Worker(
       trustedUrl(
-        URL.createObjectURL(new Blob(['URL.revokeObjectURL(location.href);', ...scripts], { type: 'text/javascript' })),
+        URL.createObjectURL(
+          new Blob(
+            [
+              `URL.revokeObjectURL(location.href);rivuletPage=${JSON.stringify(globalThis.document?.baseURI)};`,
+              ...scripts,
+            ],
+            { type: 'text/javascript' },
+          ),
+        ),
       ),
       { name },
     );

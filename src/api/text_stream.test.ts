@@ -79,6 +79,25 @@ describe('stream', () => {
     expect((await stream.result).text).toBe(got.join(''));
   });
 
+  it('ends the loop with AbortError where the model is unloaded', async () => {
+    const stream = createTextStream(async (emit) => (emit('a', 'text'), generation('abort', 'a')));
+    const got: string[] = [];
+    const read = async (): Promise<void> => {
+      for await (const text of stream) got.push(text);
+    };
+    await expect(read()).rejects.toMatchObject({ name: 'AbortError' });
+    expect([got, (await stream.result).text]).toEqual([['a'], 'a']);
+  });
+
+  it('never ends quietly, whatever a failure throws', async () => {
+    const stream = createTextStream(() => Promise.reject(null));
+    const read = async (): Promise<void> => {
+      for await (const text of stream) expect(text).toBe('');
+    };
+    await expect(read()).rejects.toBe(null);
+    await expect(stream.result).rejects.toBe(null);
+  });
+
   it('gives what was said before a failure, then the failure', async () => {
     const stream = createTextStream(async (emit) => {
       emit('a', 'text');

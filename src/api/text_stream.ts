@@ -5,7 +5,7 @@ import type { AnswerPart, EmitPart } from '../text/thinking';
 /**
  * The text of a generation as it arrives, without the thinking before it. It can be iterated once, itself or by
  * `parts`. The generation starts at once and does not wait for the reader; no text is lost. Leaving the loop aborts it.
- * An abort by the caller's signal ends the iteration with AbortError.
+ * An abort by the caller's signal, and an unload, end the iteration with AbortError.
  */
 export interface TextStream extends AsyncIterable<string> {
   /** The same with the thinking: each part is a piece of the reasoning or of the text. */
@@ -27,7 +27,7 @@ export function createTextStream(
 
   const pieces: AnswerPart[] = [];
   let ended = false;
-  let failure: unknown;
+  let failure: { error: unknown } | undefined;
   let wake = (): void => undefined;
   const emit: EmitPart = (text, type) => {
     pieces.push({ type, text });
@@ -37,12 +37,15 @@ export function createTextStream(
   // options that cannot be sent reject the result, not the call
   const begin = async (): Promise<GenerationResult> => run(emit, controller.signal);
   const result = begin().finally(() => signal?.removeEventListener('abort', abort));
-  const end = (error?: unknown): void => {
+  const end = (cause?: typeof failure): void => {
     ended = true;
-    failure = error;
+    failure = cause;
     wake();
   };
-  result.then(({ finish }) => end(finish === 'abort' && signal?.aborted ? abortError() : undefined), end);
+  result.then(
+    ({ finish }) => end(finish === 'abort' ? { error: abortError() } : undefined),
+    (error) => end({ error }),
+  );
 
   async function* iterate(): AsyncGenerator<AnswerPart, void> {
     try {
@@ -51,7 +54,7 @@ export function createTextStream(
         if (ended) break;
         await new Promise<void>((resolve) => (wake = resolve));
       }
-      if (failure) throw failure;
+      if (failure) throw failure.error;
     } finally {
       abort();
     }

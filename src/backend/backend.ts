@@ -43,8 +43,19 @@ export interface CompileOptions {
   memoryBudget?: number;
 }
 
-/** Hands the rows of a segment to `use`, in the block format of the checkpoint; they are valid while it runs. */
-export type SegmentReader = (segment: number, use: (bytes: Uint8Array) => void) => Promise<void>;
+export interface SegmentReader {
+  /** Hands the rows of a segment to `use`, in the block format of the checkpoint: valid until its promise settles. */
+  (segment: number, use: (bytes: Uint8Array) => void | Promise<void>): Promise<void>;
+  /** Copies of whole experts, asked of the reader of W1: W1, W3 and W2 as the backend wants them. */
+  readonly packed?: () => Promise<PackedExperts | undefined>;
+}
+
+export interface PackedExperts {
+  /** Fills `bytes` with a copy. @returns false if there is none */
+  read(expert: number, bytes: Uint8Array): boolean;
+  /** Keeps a copy, if there is room. */
+  write(expert: number, bytes: Uint8Array): void;
+}
 
 /** How the experts of a paged model were found. */
 export interface PagingStats {
@@ -54,6 +65,8 @@ export interface PagingStats {
   /** experts that steps took, each once in a step, and those of them that had to be read */
   uses: number;
   misses: number;
+  /** of those that were missing, how many were read from the swap file */
+  swapped: number;
   bytesRead: number;
   /** tokens read by the model */
   tokens: number;
@@ -81,6 +94,8 @@ export interface BatchSizes {
 
 /** What a backend does best, and what it cannot exceed. */
 export interface BackendLimits extends BatchSizes {
+  /** `prefillBatch` where experts are paged, if it differs: each batch may read them all */
+  pagedBatch?: number;
   /** most bytes of everything together; absent where only an attempt shows what the device has */
   memory?: number;
 }
@@ -95,7 +110,7 @@ export interface Backend {
    */
   reserve(bytes: number): void | Promise<void>;
   matrix(spec: Matrix): MatrixWriter;
-  /** A matrix of experts, a segment each, that are read when a token needs them. Absent where all must be in memory. */
+  /** A matrix of experts, a segment each, that are read when a token needs them. Absent on the reference. */
   pagedMatrix?(spec: Matrix, read: SegmentReader): Matrix;
   vector(name: string, values: Float32Array): Vector;
   /**
@@ -247,7 +262,7 @@ export interface State {
 export interface InputRows {
   /** which of the call's tokens they replace, ascending: u32 [n]. All of them where a plan begins with the op input */
   at: Uint32Array;
-  /** [n, D], D columns of the plan's first activation */
+  /** [n, D], D columns of the plan's first activation, or of that input */
   values: Float32Array<ArrayBuffer>;
 }
 
@@ -257,7 +272,8 @@ export interface PrefillOptions {
    * ascending, the last one their number; by default all are one sequence
    */
   sequences?: Uint32Array;
-  rows?: InputRows;
+  /** one, or one for each op input with which a plan begins, in their order */
+  rows?: InputRows[];
   /** ends the call with an AbortError where it waits for experts; the state stays at its position */
   signal?: AbortSignal;
 }

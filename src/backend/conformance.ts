@@ -197,6 +197,14 @@ export const CONFORMANCE_CASES: ConformanceCase[] = [
     build: (op, make) => op.linear(make.matrix('w', 40, 64, 'F32'), op.input(64), { norm: make.norm('n', 64) }),
   },
   {
+    name: 'two inputs of rows',
+    rows: 'all',
+    build: (op, make) => {
+      const [x, add] = [op.input(40), op.input(64)];
+      return op.linear(make.matrix('w', 64, 40, 'F32'), x, { add });
+    },
+  },
+  {
     name: 'embed with rows in place of others, as tokens of an image have',
     rows: 'some',
     build: (op, make) => {
@@ -315,7 +323,8 @@ export async function runConformanceCase(one: ConformanceCase, backend: Backend)
 
   const contextLength = one.pieces ? 1024 : 256;
   const state = await firstState(backend, plan, { contextLength, prefillBatch: LONGEST });
-  const outcomes = await runPieces(state, one, plan.nodes[0].out.cols);
+  const inputs = plan.nodes.flatMap(({ op, out }, i) => (i && op !== 'input' ? [] : out.cols));
+  const outcomes = await runPieces(state, one, inputs);
   state.program.dispose();
   return outcomes;
 }
@@ -323,18 +332,19 @@ export async function runConformanceCase(one: ConformanceCase, backend: Backend)
 async function runPieces(
   state: State,
   { pieces, sequences, rows, output }: ConformanceCase,
-  D: number,
+  inputs: number[],
 ): Promise<CaseRunOutput[]> {
   const next = seededRandom('tokens');
   const tokens = Uint32Array.from({ length: pieces ? 1024 : LONGEST }, () => next() % VOCABULARY);
-  const given = Float32Array.from({ length: rows ? LONGEST * D : 0 }, () => next() / 2 ** 31 - 1);
+  const given = inputs.map((D) => Float32Array.from({ length: rows ? LONGEST * D : 0 }, () => next() / 2 ** 31 - 1));
   const outcomes: CaseRunOutput[] = [];
   const read = async (first: number, end: number, ends?: number[]): Promise<void> => {
     const at = Uint32Array.from({ length: end - first }, (_, i) => i).filter((t) => rows === 'all' || t % 3 !== 1);
-    const values = Float32Array.from([...at].flatMap((t) => [...given.subarray((first + t) * D, (first + t + 1) * D)]));
+    const valuesOf = (D: number, n: number): Float32Array<ArrayBuffer> =>
+      Float32Array.from([...at].flatMap((t) => [...given[n].subarray((first + t) * D, (first + t + 1) * D)]));
     await state.prefill(tokens.slice(first, end), {
       ...(ends && { sequences: Uint32Array.from(ends) }),
-      ...(rows && { rows: { at, values } }),
+      ...(rows && { rows: inputs.map((D, n) => ({ at, values: valuesOf(D, n) })) }),
     });
   };
   const add = async (run: string): Promise<void> => void outcomes.push({ run, values: await state.logits(output) });

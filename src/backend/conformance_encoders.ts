@@ -6,7 +6,52 @@ const NO_NORMS = { qNorm: undefined, kNorm: undefined };
 const INTERLEAVED = { theta: 10000, pairs: 'interleaved' } as const;
 const ENDS = [1, 3, 40, 41, LONGEST];
 
+/** Of rows that the caller gives, as those of pictures: WASM rounds weights in floats, and heads, to 8 bits. */
+const GIVEN: ConformanceCase[] = [
+  ...(
+    [
+      ['F16', 37, 224],
+      ['BF16', 72, 300],
+      ['F32', 9, 40],
+      ['Q8_0', 130, 1088],
+      ['Q4_0', 37, 224],
+    ] as const
+  ).map(([dtype, rows, cols]): ConformanceCase => ({
+    name: `linear ${dtype} ${rows}×${cols} of given rows`,
+    offGrid: true,
+    rows: 'all',
+    build: (op, make) => op.linear(make.matrix('w', rows, cols, dtype), op.input(cols)),
+  })),
+  {
+    name: 'linear F16, Q8_0 of given rows, bias add',
+    offGrid: true,
+    rows: 'all',
+    build: (op, make) => {
+      const x = op.input(224);
+      const w = make.matrix('w', 224, 224, [
+        ['F16', 64],
+        ['Q8_0', 160],
+      ]);
+      return op.linear(w, x, { bias: make.vector('bias', 224), add: x });
+    },
+  },
+  ...(
+    [
+      [3, 64],
+      [2, 72],
+      [1, 36],
+    ] as const
+  ).map(([heads, d]): ConformanceCase => ({
+    name: `attend H ${heads} d ${d} within given rows`,
+    offGrid: true,
+    rows: 'all',
+    sequences: ENDS,
+    build: (op) => op.attend(op.input(3 * heads * d), undefined, { heads }),
+  })),
+];
+
 export const ENCODER_CASES: ConformanceCase[] = [
+  ...GIVEN,
   ...(['F32', 'F16', 'Q4_0', 'Q8_0', 'Q6_K'] as const).map((dtype): ConformanceCase => {
     const cols = dtype[0] === 'F' ? 69 : 512;
     return {
@@ -25,6 +70,10 @@ export const ENCODER_CASES: ConformanceCase[] = [
       const x = op.linear(make.matrix('small', 68, 4, 'F32'), make.input(op, 4), { bias });
       return op.linear(make.matrix('w', 40, 68, 'F32'), x, { norm: make.layerNorm('norm', 68, true) });
     },
+  },
+  {
+    name: 'layer norm alone',
+    build: (op, make) => op.norm(make.input(op, 69), make.layerNorm('norm', 69, true)),
   },
   {
     name: 'linear F32 layer norm of the last row',

@@ -298,7 +298,7 @@ describe('the rows of a call', () => {
   const stateOf = (build: Parameters<typeof recordPlan>[0]): Promise<State> =>
     firstState(openReferenceBackend(), recordPlan(build), { contextLength: 8, prefillBatch: 6 });
   const rows = (at: number[], numbers = 4 * at.length) => ({
-    rows: { at: Uint32Array.from(at), values: new Float32Array(numbers) },
+    rows: [{ at: Uint32Array.from(at), values: new Float32Array(numbers) }],
   });
   const tokens = Uint32Array.of(1, 2, 3);
 

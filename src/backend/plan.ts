@@ -258,6 +258,7 @@ export function recordPlan(build: (op: Ops) => Act | Act[]): Plan {
   const built = build({
     embed: (table) => push({ op: 'embed', table, out: act(table.name, 'T', table.cols) }),
     input: (D) => push({ op: 'input', out: act('input', 'T', D) }),
+    norm: (x, norm) => normed(x, norm).x,
     linear(w, x, { norm, bias, act: activation, post, add } = {}) {
       const rest = add as PlanActivation | undefined;
       const out = (): PlanActivation => act(w.name, x.rows, w.rows);

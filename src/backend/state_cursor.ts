@@ -15,8 +15,8 @@ export interface CursorLimits extends CompileOptions {
   convHistory: number;
   /** positions that a convolution's ring holds */
   ringPositions: number;
-  /** columns of the first activation, and whether it is rows alone, without a lookup */
-  inputColumns: number;
+  /** columns of the first activation or of all inputs, and whether they are rows alone, without a lookup */
+  inputColumns: number[];
   rowsOnly: boolean;
   /** nodes read the tokens of a call in both directions, so that it may have several sequences */
   within: boolean;
@@ -29,7 +29,7 @@ export function cursorLimits(plan: Plan, options: CompileOptions, ringPositions:
   return {
     ...options,
     ringPositions,
-    inputColumns: plan.nodes[0].out.cols,
+    inputColumns: plan.nodes.flatMap(({ op, out }, i) => (i && op !== 'input' ? [] : out.cols)),
     rowsOnly: tables.length === 0,
     within: plan.bounds !== undefined,
     stateless: !plan.nodes.some((node) => kvCachesOf(node).length || convStatesOf(node).length),
@@ -74,7 +74,8 @@ export class StateCursor {
         got: unknown,
         wanted: `less than ${vocabulary}`,
       });
-    if (rows || this.limits.rowsOnly) this.checkRows(T, rows);
+    const { inputColumns, rowsOnly } = this.limits;
+    if (rows || rowsOnly) inputColumns.forEach((D, i) => this.checkRows(T, D, rows?.[i]));
     if (sequences && !within) fail('RequestError', { what: 'The model does not take several sequences' });
     const bounds = within ? sequenceBounds(T, sequences) : undefined;
     this.checkContext(stateless ? T - this.position : T);
@@ -84,9 +85,10 @@ export class StateCursor {
 
   private checkRows(
     T: number,
+    D: number,
     { at, values }: InputRows = { at: new Uint32Array(), values: new Float32Array() },
   ): void {
-    const { inputColumns: D, rowsOnly } = this.limits;
+    const { rowsOnly } = this.limits;
     if (rowsOnly ? at.length !== T : at.some((t, i) => t >= T || (i > 0 && t <= at[i - 1])))
       fail('RequestError', {
         what: 'The rows of the input are wrong',

@@ -6,8 +6,9 @@ import type { ChatView } from './rivulet_chat_view';
 import { useModel, type ModelUse } from './shared_models';
 import { untilAborted } from './until_aborted';
 
-/** A larger download begins with a question, in bytes. */
+/** A larger download begins with a question, and a larger copy of what another tab has in memory; in bytes. */
 const ASK_ABOVE = 20_000_000;
+const ASK_ABOVE_IN_MEMORY = 300_000_000;
 
 export class ElementModel {
   readonly #element: HTMLElement & { model: string };
@@ -50,7 +51,12 @@ export class ElementModel {
     this.#view.setProgress('Looking for the model');
     await this.#agree(options.hub, signal);
     signal.throwIfAborted();
-    const use = (this.#use = useModel(this.#element.model, options, (progress) => this.#progress(progress)));
+    const use = (this.#use = useModel(
+      this.#element.model,
+      options,
+      (progress) => this.#progress(progress),
+      ({ memory }) => this.#agreeToCopy(memory, signal),
+    ));
     try {
       const model = await untilAborted(use.model, signal);
       this.#loaded = model;
@@ -78,6 +84,13 @@ export class ElementModel {
       ))
     )
       throw new DOMException('The download was not wanted.', 'AbortError');
+  }
+
+  async #agreeToCopy(memory: number, signal: AbortSignal): Promise<boolean> {
+    if (memory < ASK_ABOVE_IN_MEMORY) return true;
+    this.#view.setProgress(undefined);
+    const question = `The model is open elsewhere on this site. A copy here takes ${Math.round(memory / 1e6)} MB of memory more.`;
+    return this.#view.ask(question, 'Load a copy', signal);
   }
 
   #progress(progress: Progress): void {

@@ -21,5 +21,7 @@ export const loadOptionsOf = (
     hub: textOf(element, 'hub'),
   });
 
-export const chatOptionsOf = (element: Element): ChatOptions =>
-  given({ temperature: numberOf(element, 'temperature'), maxTokens: numberOf(element, 'max-tokens') });
+export const chatOptionsOf = (element: Element): ChatOptions => ({
+  stopRepetition: true,
+  ...given({ temperature: numberOf(element, 'temperature'), maxTokens: numberOf(element, 'max-tokens') }),
+});

@@ -349,7 +349,7 @@ export class RivuletChat extends Base {
           this.#firstRead = next;
           continue;
         }
-        if (!signal.aborted) throw error;
+        if ((error as Error).name !== 'AbortError') throw error; // also where the model was unloaded
       }
       return stream.result;
     }
@@ -388,7 +388,7 @@ export class RivuletChat extends Base {
     const { name, message, what, cure } = error as Error & { what?: string; cure?: string };
     if (name !== 'AbortError') this.#tell('rivulet-error', error);
     return this.#view.addProblem(
-      name === 'AbortError' ? 'The model was not downloaded.' : what ? `${what}. ${cure ?? ''}` : message,
+      name === 'AbortError' ? 'The model was not loaded.' : what ? `${what}. ${cure ?? ''}` : message,
       message,
       again,
     );

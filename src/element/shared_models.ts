@@ -4,6 +4,7 @@ import type { loadOptionsOf } from './element_options';
 import { elementError, getEngine } from './engine';
 
 type Options = ReturnType<typeof loadOptionsOf>;
+type ConfirmCopy = NonNullable<LoadCallOptions['confirmCopy']>;
 type OnProgress = NonNullable<LoadCallOptions['onProgress']>;
 
 interface SharedModel {
@@ -25,10 +26,13 @@ export interface ModelUse {
   release(): void;
 }
 
-/** @param onProgress told of this model's download and load while the use lasts */
-export function useModel(source: string, options: Options, onProgress: OnProgress): ModelUse {
+/**
+ * @param onProgress told of this model's download and load while the use lasts
+ * @param confirmCopy asked if this use loads the model, and another tab has it in memory
+ */
+export function useModel(source: string, options: Options, onProgress: OnProgress, confirmCopy: ConfirmCopy): ModelUse {
   const key = JSON.stringify([source, options]);
-  const shared = models.get(key) ?? start(key, source, options);
+  const shared = models.get(key) ?? start(key, source, { ...options, confirmCopy });
   shared.users.add(onProgress);
   return {
     model: shared.model,
@@ -44,7 +48,7 @@ export function useModel(source: string, options: Options, onProgress: OnProgres
   };
 }
 
-function start(key: string, source: string, options: Options): SharedModel {
+function start(key: string, source: string, options: LoadCallOptions): SharedModel {
   const users = new Set<OnProgress>();
   const abort = new AbortController();
   const onProgress: OnProgress = (progress) => users.forEach((tell) => void tell(progress));

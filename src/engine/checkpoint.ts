@@ -15,18 +15,8 @@ import { refuseOtherFiles } from '../other_kinds';
 import type { ByteSource } from '../store/byte_source';
 import { simpleRowBytes } from '../tensor/nibbles';
 import type { TensorInfo } from '../tensor/tensor';
+import { endTokens, generationFromGguf, generationFromJson, type GenerationConfig } from './generation_config';
 import { checkTokenizerJson, findTokenId, tokenizerFilesFromGguf, type TokenizerFiles } from './tokenizer_files';
-
-/** The settings of generation_config.json, or of the same metadata of a GGUF file. */
-export interface GenerationConfig {
-  /** tokens that end an answer */
-  eosIds: number[];
-  temperature?: number;
-  topK?: number;
-  topP?: number;
-  minP?: number;
-  repetitionPenalty?: number;
-}
 
 /** A model as its headers describe it, without the vocabulary. */
 export interface CheckpointOutline {
@@ -159,11 +149,14 @@ export function outlineOfGguf(
   files: ByteSource[],
   headers: GgufHeader[],
 ): { outline: CheckpointOutline; metadata: GgufMetadata } {
-  const { metadata, tensors } = joinShards(headers);
-  const index = indexTensors(tensors);
-  const architecture = architectureOfGguf(metadata);
+  const text = headers.filter((one) => one.metadata.get('general.architecture') !== 'clip');
+  const beside = headers.filter((one) => !text.includes(one));
+  const { metadata, tensors } = joinShards(text.length ? text : headers);
+  const encoder = text.length && beside.length ? joinShards(beside) : undefined;
+  const index = indexTensors([...tensors, ...(encoder?.tensors ?? [])]);
+  const architecture = architectureOfGguf(metadata, !!encoder);
   const notes: string[] = [];
-  const config = architecture.configFromGguf(metadata, index, notes);
+  const config = architecture.configFromGguf(metadata, index, notes, encoder?.metadata);
   const ropeFactors = architecture.ropeFactors && index.require(architecture.ropeFactors);
   if (ropeFactors) index.remove(architecture.ropeFactors!);
   const weights = index.read((read) => architecture.weights(config, read));
@@ -219,6 +212,7 @@ export async function outlineOfDirectory(
   const settings = await json('config.json');
   const architecture = architectureOfJson(settings);
   refuseQuantized(settings);
+  for (const name of architecture.settings ?? []) settings[name] = await optional(name);
   const list = await optional('model.safetensors.index.json');
   const shards = listShards(files, list);
   const tensors: TensorInfo[] = [];
@@ -331,7 +325,7 @@ function sizes(
   mapLeaves(
     weights,
     ({ segments }) => segments.forEach(({ tensor }) => tensors.add(tensor)),
-    ({ tensor }) => void tensors.add(tensor),
+    ({ tensor, rest = [] }) => [tensor, ...rest].forEach((one) => tensors.add(one)),
   );
   let [count, memoryBytes] = [0, 0];
   for (const { shape, dtype } of tensors) {
@@ -345,55 +339,4 @@ function sizes(
   for (const { dtype, byteLength } of tensors) byDtype.set(dtype, (byDtype.get(dtype) ?? 0) + byteLength);
   const [[quantization]] = [...byDtype].sort(([, a], [, b]) => b - a);
   return { bytes: [...byDtype.values()].reduce((a, b) => a + b), memoryBytes, quantization };
-}
-
-/** The end tokens that a checkpoint states, and those that its vocabulary has by name. */
-function endTokens(
-  tokenizer: TokenizerFiles,
-  { architecture, config }: CheckpointOutline,
-): (stated: unknown) => number[] {
-  const isToken = (id: unknown): id is number =>
-    Number.isInteger(id) && Number(id) >= 0 && Number(id) < config.vocabSize;
-  const known = architecture.text.endTokens.flatMap((text) => findTokenId(tokenizer, text) ?? []);
-  return (stated) => [...new Set([...(Array.isArray(stated) ? stated : [stated]).filter(isToken), ...known])];
-}
-
-type SamplingSettings = Omit<GenerationConfig, 'eosIds'>;
-
-const RANGES: Record<keyof SamplingSettings, [number, number]> = {
-  temperature: [0, 100],
-  topK: [0, 2 ** 22],
-  topP: [0, 1],
-  minP: [0, 1],
-  repetitionPenalty: [0.01, 100],
-};
-
-/** Keeps the numbers that are within their range. */
-function validSampling(stated: Record<keyof SamplingSettings, unknown>): SamplingSettings {
-  const good = Object.entries(RANGES).filter(([key, [low, high]]) => {
-    const value = stated[key as keyof SamplingSettings];
-    return typeof value === 'number' && value >= low && value <= high && (key !== 'topK' || Number.isInteger(value));
-  });
-  return Object.fromEntries(good.map(([key]) => [key, stated[key as keyof SamplingSettings]]));
-}
-
-function generationFromJson(json: Record<string, unknown>, eosIds: (stated: unknown) => number[]): GenerationConfig {
-  const { top_k: topK, top_p: topP, min_p: minP, repetition_penalty: repetitionPenalty } = json;
-  const temperature = json.do_sample === false ? 0 : json.temperature;
-  return { eosIds: eosIds(json.eos_token_id), ...validSampling({ temperature, topK, topP, minP, repetitionPenalty }) };
-}
-
-/** Converters write generation_config.json as general.sampling.* (gguf-py). */
-function generationFromGguf(metadata: GgufMetadata, eosIds: (stated: unknown) => number[]): GenerationConfig {
-  const get = (key: string): unknown => metadata.get(`general.sampling.${key}`);
-  return {
-    eosIds: eosIds(metadata.get('tokenizer.ggml.eos_token_id')),
-    ...validSampling({
-      temperature: get('temp'),
-      topK: get('top_k'),
-      topP: get('top_p'),
-      minP: get('min_p'),
-      repetitionPenalty: get('penalty_repeat'),
-    }),
-  };
 }

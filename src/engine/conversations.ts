@@ -1,6 +1,8 @@
 /** The conversations of one model: which of them a prompt continues, and which stay in memory. */
 import type { Program, State } from '../backend/backend';
 import { fail } from '../errors';
+import type { RenderOptions } from '../text/chat_template';
+import type { Message } from '../text/history';
 import type { Tokenizer } from '../text/tokenizer';
 import { alignPromptToHistory, commonPrefixLength } from './prompt_reuse';
 import type { ModelOnBackend, RecoverableModel } from './recovery';
@@ -50,6 +52,44 @@ export interface SavedConversations {
     recoverable: Pick<RecoverableModel, 'run'>,
     signal: AbortSignal,
   ): Promise<void>;
+  /** A file with these messages, and with what the model has read of them. @throws RequestError, DeviceError */
+  exportFile(
+    model: ModelOfConversations,
+    messages: readonly Message[],
+    options: RenderOptions,
+    signal: AbortSignal,
+  ): Promise<Blob>;
+  /** @throws SourceError, RequestError, StorageError if the state is required; DeviceError */
+  importFile(
+    model: ModelOfConversations,
+    file: Blob,
+    use: StateUse,
+    signal: AbortSignal,
+  ): Promise<ImportedConversation>;
+}
+
+/** What exports and imports need of a model. */
+export interface ModelOfConversations {
+  id: string;
+  conversations: Conversations;
+  recoverable: Pick<RecoverableModel, 'run'>;
+  tokenizer: Tokenizer;
+  /** @throws RequestError */
+  encode(messages: readonly Message[], options: RenderOptions): readonly number[];
+}
+
+/** What becomes of the state in the file of a conversation: `required` makes it an error if it cannot be used. */
+export type StateUse = boolean | 'required';
+
+/** A conversation from a file of `exportConversation()`. */
+export interface ImportedConversation {
+  messages: Message[];
+  /** `tools` and `variables` of the export, for the next call */
+  options: Pick<RenderOptions, 'tools' | 'variables'>;
+  /** tokens that the next call with these messages need not read */
+  tokens: number;
+  /** why its text is read again, where that was not wanted */
+  note?: string;
 }
 
 let openSaved: ((model: string) => SavedConversations) | undefined;

@@ -204,6 +204,32 @@ describe('engine on the reference backend', () => {
     });
   });
 
+  it('reads little of a text that is far too long', async () => {
+    const { engine } = counted(gguf);
+    await engine.load('x', { contextLength: 16 });
+    const text = 'Some words of a long text. '.repeat(300_000);
+    const start = performance.now();
+    const refused = { name: 'ContextError', message: expect.stringMatching(/got at least \d{2,5} tokens/) };
+    await expect(engine.generate(text, {}, () => undefined)).rejects.toMatchObject(refused);
+    await expect(engine.chat([{ role: 'user', content: text }], {}, () => undefined)).rejects.toMatchObject(refused);
+    expect(performance.now() - start, 'all of it takes minutes').toBeLessThan(20_000);
+  });
+
+  it('refuses a conversation that leaves no room for an answer, if it is asked to', async () => {
+    const { engine } = counted(gguf);
+    await engine.load('x', { contextLength: 128 });
+    const long = [{ role: 'user', content: 'word '.repeat(28) }];
+    const prompt = engine.tokenize(engine.render(long)).length;
+    expect(prompt).toBeGreaterThan(96);
+    const say = (options: object) => engine.chat(long, { ...greedy, ...options }, () => undefined);
+    expect((await say({})).promptTokens).toBe(prompt);
+    await expect(say({ keepRoom: true, maxTokens: 100 })).rejects.toMatchObject({
+      name: 'ContextError',
+      message: expect.stringMatching(/too little of the context for an answer: got \d+ tokens, wanted at most 96/),
+    });
+    expect((await say({ keepRoom: true, maxTokens: 4 })).promptTokens).toBe(prompt);
+  });
+
   it('loads anew over a model that is there, and unloads in the middle of a text', async () => {
     const counts = counted(gguf);
     const { engine } = counts;

@@ -2,18 +2,20 @@
  * The engine in the worker: it loads one model and answers the page's calls. Store, format, model, backend and text
  * meet here.
  */
-import type { Program } from '../backend/backend';
+import type { PagingStats, Program } from '../backend/backend';
 import { abortError, fail } from '../errors';
-import { createIndexedDbWorkerReader } from '../store/indexeddb_reader';
-import { setValueReader } from '../store/model_cache';
+// first, so that it comes soon after the page's copy, in which gzip finds it again
+import '../store/model_cache';
+import { announceModel } from '../store/model_locks';
 import { openModel, type ModelSource } from '../store/open_model';
 import type { Progress } from '../store/progress';
 import type { EvictionConsent } from '../store/storage_space';
-import { encodeChat, type RenderOptions } from '../text/chat_template';
+import { encodeChat, type ImageTokens, type RenderOptions } from '../text/chat_template';
 import type { Message } from '../text/history';
 import { thinkingBegun, type EmitPart } from '../text/thinking';
 import type { DecodeOptions, EncodeOptions } from '../text/tokenizer';
-import { checkPrompt, generate, prefill, restoreHistory, stateOf, type GenerationResult } from './generate';
+import { generate, prefill, restoreHistory, stateOf, type GenerationResult } from './generate';
+import { scoreChoices, type ScoredChoice } from './score';
 import { EMPTY_HISTORY } from './token_history';
 import {
   loadModel,
@@ -23,21 +25,25 @@ import {
   type EngineDependencies,
 } from './load_model';
 import { backendCandidates } from './choose_backend';
+import type { ImportedConversation, ModelOfConversations, SavedConversations, StateUse } from './conversations';
+import { constraintOf, type ConstraintRequest, type ToolChoice } from './constraints';
+import { checkPrompt, checkRoom, tokensRead } from './prompt_length';
+import { failWithoutVision, refusePictures, type ImageEstimate } from './vision_hook';
 import { resolveGenerateOptions, type GenerateOptions } from './generate_options';
 
-setValueReader(createIndexedDbWorkerReader);
-
-export type ChatOptions = GenerateOptions & RenderOptions;
+export interface ChatOptions extends GenerateOptions, RenderOptions {
+  /** which calls the answer holds; the model needs `constraints` at its load. By default it calls as it likes */
+  toolChoice?: ToolChoice;
+  /** @internal fail with a ContextError unless a quarter of the context, or `maxTokens`, is left for the answer */
+  keepRoom?: boolean;
+}
 
 export interface EngineStatus {
   state: 'empty' | 'busy' | 'ready';
   /** bytes the backend holds */
   memory: number;
   /** of a model that is larger than memoryBudget, since it was loaded */
-  paging?: {
-    /** experts of all layers, and how many of them fit into memory */
-    experts: number;
-    inMemory: number;
+  paging?: PagingStats & {
     /** the share of the experts that steps took which were in memory, and the bytes read for a token */
     hitRate: number;
     bytesPerToken: number;
@@ -74,9 +80,24 @@ export interface EngineWorkerCalls {
     emit: EmitPart,
     signal?: AbortSignal,
   ): Promise<GenerationResult>;
+  /**
+   * How probable texts are as the beginning of an answer, or as the continuation of a text or of token ids.
+   * @throws ContextError, RequestError, DeviceError, AbortError
+   */
+  score(
+    prompt: string | readonly number[] | readonly Message[],
+    choices: readonly string[],
+    options: RenderOptions,
+    signal?: AbortSignal,
+  ): Promise<ScoredChoice[]>;
   tokenize(text: string, options?: EncodeOptions): number[];
   detokenize(ids: readonly number[], options?: DecodeOptions): string;
   render(messages: readonly Message[], options?: RenderOptions): string;
+  /**
+   * How many tokens a picture of so many pixels has, turned as it is seen.
+   * @throws RequestError, also from a model without vision
+   */
+  estimateImage(width: number, height: number, tokens?: ImageTokens): ImageEstimate;
   /** The logits after these tokens, [V], read from the start in batches of at most `prefillBatch`. For tests. */
   logits(tokens: readonly number[], prefillBatch?: number): Promise<Float32Array>;
   status(): EngineStatus;
@@ -86,6 +107,15 @@ export interface EngineWorkerCalls {
    * all have been tried
    */
   saveConversations(): Promise<void>;
+  /**
+   * A file with a conversation, and with what the model has read of it.
+   * @throws RequestError without the side file `conversations`, DeviceError
+   */
+  exportConversation(messages: readonly Message[], options: RenderOptions): Promise<Blob>;
+  /** @throws SourceError, RequestError, StorageError if the state is required; DeviceError */
+  importConversation(file: Blob, state?: StateUse): Promise<ImportedConversation>;
+  /** Frees the conversations that no call uses, after a save that runs. */
+  forgetConversations(): Promise<void>;
   /** the current state; @throws RequestError without a model */
   info(): ModelInfo;
   /** Aborts running calls and frees the memory. */
@@ -122,6 +152,8 @@ export function createEngine({
   let allEnded: Promise<unknown> = Promise.resolve();
   let exclusiveEnded: Promise<unknown> = allEnded;
   const running = new Set<AbortController>();
+  /** the last save of conversations */
+  let saving: Promise<unknown> = allEnded;
 
   /**
    * Runs a task when no exclusive task before it runs, and an exclusive one when none runs. An unload also aborts its
@@ -156,6 +188,42 @@ export function createEngine({
   const model = (): LoadedModelParts =>
     loaded ?? fail('RequestError', { what: 'No model is loaded', cure: 'Call load() first.' });
 
+  const encodeMessages = (messages: readonly Message[], options?: RenderOptions): readonly number[] => {
+    const { session, template, info } = model();
+    refusePictures(messages);
+    return encodeChat(session, template(), messages, options, tokensRead(info().contextLength));
+  };
+
+  const encodePrompt = (
+    prompt: string | readonly number[] | readonly Message[],
+    options?: RenderOptions,
+  ): readonly number[] => {
+    const { session, info } = model();
+    const { tokenizer } = session;
+    if (typeof prompt === 'string')
+      return tokenizer.encode(prompt, { bos: tokenizer.addBos }, tokensRead(info().contextLength));
+    if (typeof prompt[0] !== 'object') return prompt as readonly number[];
+    return encodeMessages(prompt as readonly Message[], options);
+  };
+
+  const withSaved = <T>(
+    task: (saved: SavedConversations, parts: ModelOfConversations, signal: AbortSignal) => Promise<T>,
+  ): Promise<T> =>
+    enqueue(
+      async (signal) => {
+        const { session, info } = model();
+        const saved =
+          session.saved ??
+          fail('RequestError', {
+            what: 'The conversations of this model cannot be saved',
+            cure: 'Load it with saveConversations: true.',
+          });
+        return task(saved, { ...session, id: info().id, encode: encodeMessages }, signal);
+      },
+      undefined,
+      'shared',
+    );
+
   async function release(): Promise<void> {
     const old = loaded;
     loaded = undefined;
@@ -182,7 +250,7 @@ export function createEngine({
   }
   function runGeneration(
     prompt: () => Prompt,
-    options: GenerateOptions,
+    options: GenerateOptions & ConstraintRequest,
     emit: EmitPart,
     signal?: AbortSignal,
   ): Promise<GenerationResult> {
@@ -192,18 +260,19 @@ export function createEngine({
         const { session, info } = model();
         const request = resolveGenerateOptions(options, info().sampling, session.vocabSize);
         const { ids, ...chat } = prompt();
+        const constraint = constraintOf({ ...options, ...chat }, session);
         // over Comlink, text must not arrive after the result
         let delivered: unknown;
         const result = await generate(
           session,
           ids,
-          { ...request, ...chat },
+          { ...request, ...chat, constraint },
           (text, type) => (delivered = emit(text, type)),
           combined,
           calledAt,
         );
         await delivered;
-        return result;
+        return constraint?.report ? { ...result, schemaReport: constraint.report(result.text) } : result;
       },
       signal,
       'shared',
@@ -223,13 +292,18 @@ export function createEngine({
           onProgress,
           combined,
         );
-        return loaded.info();
+        const info = loaded.info();
+        announceModel(info.id, info.memory);
+        return info;
       }, signal),
 
-    chat(messages, options, emit, signal) {
+    chat(messages, given, emit, signal) {
+      const { tools, ...rest } = given;
+      const options: ChatOptions = given.toolChoice === 'none' ? rest : given;
       const prompt = (): Prompt => {
-        const { template, session } = model();
-        const ids = encodeChat(session, template(), messages, options);
+        const { session, info } = model();
+        const ids = encodeMessages(messages, options);
+        if (options.keepRoom) checkRoom(ids.length, info().contextLength, options.maxTokens);
         const begun = options.continueFinalMessage
           ? String(messages.at(-1)?.content).trimEnd()
           : thinkingBegun(session.tokenizer.decode(ids.slice(-MARK_TOKENS)));
@@ -239,16 +313,19 @@ export function createEngine({
     },
 
     generate(prompt, options, emit, signal) {
-      const encoded = (): Prompt => {
-        if (typeof prompt !== 'string') return { ids: prompt };
-        const { tokenizer } = model().session;
-        return { ids: tokenizer.encode(prompt, { bos: tokenizer.addBos }) };
-      };
-      return runGeneration(encoded, options, emit, signal);
+      return runGeneration(() => ({ ids: encodePrompt(prompt) }), options, emit, signal);
     },
+
+    score: (prompt, choices, options, signal) =>
+      enqueue(
+        (combined) => scoreChoices(model().session, encodePrompt(prompt, options), choices, combined),
+        signal,
+        'shared',
+      ),
 
     tokenize: (text, options) => model().session.tokenizer.encode(text, options),
     detokenize: (ids, options) => model().session.tokenizer.decode(ids, options),
+    estimateImage: failWithoutVision,
     render: (messages, options) => model().template().render(messages, options),
 
     logits: (tokens, prefillBatch = Infinity) =>
@@ -274,15 +351,21 @@ export function createEngine({
       }),
 
     saveConversations: () =>
-      enqueue(
-        async (signal) => {
-          const { recoverable, conversations, saved } = model().session;
-          if (!saved) fail('RequestError', { what: 'Saving needs the side file conversations' });
-          await saved.saveIdle(conversations, recoverable, signal);
-        },
-        undefined,
-        'shared',
-      ),
+      (saving = withSaved((saved, { conversations, recoverable }, signal) =>
+        saved.saveIdle(conversations, recoverable, signal),
+      )),
+
+    exportConversation: (messages, options) =>
+      withSaved((saved, parts, signal) => saved.exportFile(parts, messages, options, signal)),
+
+    importConversation: (file, state = true) =>
+      withSaved((saved, parts, signal) => saved.importFile(parts, file, state, signal)),
+
+    async forgetConversations() {
+      await saving.catch(() => undefined);
+      const { conversations, recoverable } = model().session;
+      if (recoverable.current) while (conversations.freeOne(recoverable.current.program));
+    },
 
     info: () => model().info(),
     status: () => ({
@@ -302,9 +385,10 @@ export function createEngine({
 function pagingOf(program: Program | undefined): Pick<EngineStatus, 'paging'> {
   const stats = program?.paging?.();
   if (!stats) return {};
-  const { experts, inMemory, uses, misses, bytesRead, tokens } = stats;
-  const hitRate = uses ? 1 - misses / uses : 0;
-  return { paging: { experts, inMemory, hitRate, bytesPerToken: tokens ? bytesRead / tokens : 0 } };
+  const { uses, misses, bytesRead, tokens } = stats;
+  return {
+    paging: { ...stats, hitRate: uses ? 1 - misses / uses : 0, bytesPerToken: tokens ? bytesRead / tokens : 0 },
+  };
 }
 
 const aborted = (signal: AbortSignal): Promise<void> =>

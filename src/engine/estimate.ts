@@ -14,6 +14,7 @@ import type { Matrix } from '../model/ops';
 import { mapLeaves, rowsOf, shapesOf, type MatrixSource } from '../model/weights';
 import { isLocalSource } from '../store/local_source';
 import { reportRoomForOpenModel, type ModelRoom } from '../store/cached_models';
+import { copiesOf, type ModelCopies } from '../store/model_locks';
 import { openModel, type ModelSource } from '../store/open_model';
 import { formatMegabytes } from '../store/storage_space';
 import type { ByteSource } from '../store/byte_source';
@@ -22,6 +23,7 @@ import { simpleRowBytes } from '../tensor/nibbles';
 import type { CheckpointOutline } from './checkpoint';
 import { openCheckpointOutline } from './checkpoint_outline';
 import { pagedBudget, pagedMemory } from './estimate_paging';
+import { pagedBatches } from './paging';
 import { compileWithFittingContext, resolveContextLength, type LoadOptions } from './load_model';
 import { yieldToEventLoop } from './event_loop';
 import { withWorkingBackend, createFallbackState, backendCandidates } from './choose_backend';
@@ -47,6 +49,8 @@ export interface LoadEstimate {
   contextLength: number;
   /** bytes on the backend: the weights, everything else, and both */
   memory: { weights: number; context: number; total: number };
+  /** where it is in memory already, in this tab or in others of this site: another copy takes as much again */
+  copies: ModelCopies;
   /** the backend that load() would use, and why no better one */
   backend: BackendInfo;
   /** predicted for the beginning of a conversation */
@@ -111,6 +115,7 @@ export async function estimate(
     ...(room.free !== undefined && { free: room.free }),
     contextLength: measured.contextLength,
     memory,
+    copies: await copiesOf(room.id),
     backend: { ...measured.backend, notes: [...fallback.reasons, ...measured.backend.notes] },
     tokensPerSecond: measured.tokensPerSecond,
     benchmarkMs: performance.now() - start,
@@ -193,12 +198,17 @@ async function measureSample(
   const { limits } = backend;
   const obstacles: string[] = [];
   const { part, layers } = sampleLayers(weights, config.layers, SAMPLE_BYTES / bytes);
-  const paged = pagedBudget(backend, outline, memoryBudget, obstacles);
+  const paged = pagedBudget(outline, memoryBudget, obstacles);
   await reserve(backend, Math.min(memoryBytes, paged ?? Infinity), part, obstacles);
   const filled = await writeSyntheticWeights(backend, part, signal);
   const partConfig: Config = { ...config, vocabSize: rowsOf(part.head), layers };
   const partPlan = recordModel({ architecture, config: partConfig }, filled);
-  const { state, contextLength } = await compileWithFittingContext(backend, partPlan, { wanted, least: 1 });
+  const { state, contextLength } = await compileWithFittingContext(
+    backend,
+    partPlan,
+    { wanted, least: 1 },
+    { prefillBatch: limits.prefillBatch },
+  );
   const seconds = await secondsPerToken(
     state,
     partConfig,
@@ -207,7 +217,8 @@ async function measureSample(
     signal,
   );
   const info = { ...backend.info };
-  const options = { contextLength, prefillBatch: limits.prefillBatch };
+  const { prefillBatch } = paged === undefined ? limits : pagedBatches(limits, paged);
+  const options = { contextLength, prefillBatch };
   const cost = await planCost(backend, recordModel(outline, shapesOf(weights)), options);
   const { read } = await planCost(backend, partPlan, options);
   // of the memory that the model got: after dispose() the backend has none

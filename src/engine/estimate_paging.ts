@@ -1,24 +1,18 @@
 /** What the estimate says of a mixture of experts that is larger than its memory budget. */
-import type { Backend } from '../backend/backend';
 import type { Weights } from '../model/architecture';
 import { mapLeaves } from '../model/weights';
 import { formatMegabytes } from '../store/storage_space';
 import type { CheckpointOutline } from './checkpoint';
 import { pagesExperts } from './load_model';
 
-/** The budget of a model that is larger, if the backend can read its experts when they are needed. */
+/** The budget of a model that is larger, whose experts are read when they are needed. */
 export function pagedBudget(
-  backend: Backend,
   outline: CheckpointOutline,
   memoryBudget: number | undefined,
   obstacles: string[],
 ): number | undefined {
   try {
-    if (!pagesExperts(outline, memoryBudget)) return undefined;
-    if (backend.pagedMatrix) return memoryBudget;
-    obstacles.push(
-      `The model exceeds memoryBudget, ${formatMegabytes(memoryBudget!)}; only the backend wasm reads experts from storage.`,
-    );
+    return pagesExperts(outline, memoryBudget) ? memoryBudget : undefined;
   } catch (error) {
     obstacles.push((error as Error).message);
   }
@@ -57,5 +51,6 @@ export function pagedMemory(
       `memoryBudget is ${formatMegabytes(paged)}; the model needs at least ${formatMegabytes(outside + experts / layers)}.`,
     );
   const note = `${Math.floor(100 * share)} % of the experts fit into memoryBudget. The others are read from storage when a token needs them: the answer is the same, and slower than tokensPerSecond.`;
-  return { total: Math.min(weights + context, paged), notes: share < 1 ? [note] : [] };
+  const copy = `What was read from the browser's storage is kept there once more, at most ${formatMegabytes(experts)}.`;
+  return { total: Math.min(weights + context, paged), notes: share < 1 ? [note, copy] : [] };
 }

@@ -20,6 +20,7 @@ export { allocatedBytes, WasmHeap, megabytes } from '../backend/wasm/memory';
 export {
   attentionFields,
   convolutionFields,
+  linearFields,
   normFields,
   registerWasmLowerings,
   reserveCaches,
@@ -34,36 +35,51 @@ export {
   cacheRegions,
   closeConversation,
   encodeCopies,
+  makeReady,
+  nextStep,
   openConversation,
   roomFor,
 } from '../backend/webgpu/conversation';
+export { submitDispatches } from '../backend/webgpu/batches';
+export { encodeDispatches } from '../backend/webgpu/device';
 export { bufferBytes, reductionLibrary } from '../backend/webgpu/dispatch';
 export { attendCached, attendShape, convolutionRing, headPreparation } from '../backend/webgpu/lower';
 export { registerWebGpuLowerings, weightVectorRegion } from '../backend/webgpu/lower';
 export {
+  createMatrixWriter,
   maxBindingBytes,
   PACKED_FORMATS,
   packedMatrixBytes,
+  releaseMatrix,
   staging,
   unallocatedMatrixParts,
 } from '../backend/webgpu/repack';
-export { createWebGpuProgram } from '../backend/webgpu/program';
+export { createWebGpuProgram, registerGpuPagedExperts } from '../backend/webgpu/program';
 export { tilesOf } from '../backend/webgpu/expert_buffers';
 export { partDispatch, samePartition } from '../backend/webgpu/linear';
 export { createReadbackPool } from '../backend/webgpu/readback';
 export { registerPlanOfExperts } from '../backend/webgpu/self_test';
 export { registerShaders } from '../backend/webgpu/shader';
-export { createWebGpuState } from '../backend/webgpu/state';
-export { columnBytes, copyColumns } from '../backend/webgpu/state_buffers';
+export { createWebGpuState, decodeDispatches, submitWindow } from '../backend/webgpu/state';
+export { columnBytes, copyColumns, keyCacheBytes } from '../backend/webgpu/state_buffers';
 export { abortError, fail, show } from '../errors';
 export { parseGguf, MAX_NAME, readCounts, readMetadata, readTensors } from '../format/gguf';
 export { HeaderCursor, MAX_HEADER_BYTES, parseHead } from '../format/header_cursor';
 export { LFM2, registerArchitecture } from '../model/architecture';
 export { inLayer, lfm2Weights } from '../model/lfm2';
-export { checkedNumbers, configFromGguf, configFromJson, CURE, LIMITS, positive, refuseIf } from '../model/read_config';
+export {
+  checkedNumbers,
+  configFromGguf,
+  configFromJson,
+  CURE,
+  isRecord,
+  LIMITS,
+  positive,
+  refuseIf,
+} from '../model/read_config';
 export { mapLeaves, rowsOf, shapesOf } from '../model/weights';
 export { reportRoomForOpenModel, sum } from '../store/cached_models';
-export { matchesChecksum, sha256PartOfChecksum, sha256WithQuickChecksum } from '../store/checksum';
+export { matchesChecksum, quickChecksum, sha256PartOfChecksum, sha256WithQuickChecksum } from '../store/checksum';
 export { isLocalSource } from '../store/local_source';
 export {
   CHUNK_BYTES,
@@ -73,20 +89,26 @@ export {
   keysWithin,
   openModelCache,
   requireModelCache,
+  SWAP_FILES,
+  swapFileName,
 } from '../store/model_cache';
-export { acquireSharedLock, readLockName, withExclusiveLock } from '../store/model_locks';
+export { acquireSharedLock, copiesOf, readLockName, withExclusiveLock } from '../store/model_locks';
 export { openModel } from '../store/open_model';
 export { ProgressMeter } from '../store/progress';
-export { createSha256, toHex } from '../store/sha256';
+export { createSha256, equalBytes, toHex } from '../store/sha256';
 export { formatMegabytes, freeStorageBytes } from '../store/storage_space';
+export { dequantize } from '../tensor/dequant';
 export { DTYPES, rowBytes } from '../tensor/dtype';
 export { simpleRowBytes } from '../tensor/nibbles';
 export { findModel, outlineOfDirectory, outlineOfGguf, readHeaders } from './checkpoint';
 export { backendCandidates, createFallbackState, withWorkingBackend } from './choose_backend';
+export { registerConstraints } from './constraints';
 export { registerSavedConversations } from './conversations';
 export { yieldToEventLoop } from './event_loop';
 export { compileWithFittingContext, pagesExperts, registerPaging, resolveContextLength } from './load_model';
 export { matrixSpec } from './load_weights';
+export { registerSpeculation } from './generate';
 export { alignPromptToHistory, commonPrefixLength } from './prompt_reuse';
 export { historyLength, historyTokens, truncateHistory } from './token_history';
+export { registerVision } from './vision_hook';
 export { workerCalls } from './worker_calls';

@@ -1,10 +1,10 @@
-import { describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { BatchSizes, Program, State } from '../backend/backend';
 import { LFM2 } from '../model/architecture';
 import { createTokenizer } from '../text/tokenizer';
 import { Conversations } from './conversations';
 import { yieldToEventLoop } from './event_loop';
-import { generate, type GenerationSession } from './generate';
+import { generate, registerSpeculation, type GenerationSession } from './generate';
 import { historyTokens } from './token_history';
 import type { RecoverableModel, ModelOnBackend } from './recovery';
 import { samplingDefaults, resolveGenerateOptions, type GenerateOptions } from './generate_options';
@@ -104,7 +104,8 @@ const backend: ModelOnBackend['backend'] = {
   memory: () => 0,
   dispose: () => undefined,
 };
-const steady = (seat: ModelOnBackend): Pick<RecoverableModel, 'run' | 'reloadReason'> => ({
+const steady = (seat: ModelOnBackend): Pick<RecoverableModel, 'run' | 'reloadReason' | 'current'> => ({
+  current: undefined,
   run: (task) => task(seat, { wanted: false, pass: async () => (await yieldToEventLoop(), false) }),
   reloadReason: undefined,
 });
@@ -142,10 +143,30 @@ const sayFrom = (prompt: number[], text: string) => (position: number) =>
   [...utf8(text), END][position - prompt.length] ?? 0x2e;
 const prompt = [BOS, ...utf8('hello')];
 
-describe.each<[string, Partial<BatchSizes>]>([
+describe.each<[string, Partial<BatchSizes>, guessed?: number]>([
   ['one token at a time', {}],
   ['two windows under way', { decodesInFlight: 2, decodeSteps: 8 }],
-])('generate, %s', (_, pace) => {
+  ['guesses of two tokens', {}, 2],
+])('generate, %s', (_, pace, guessed) => {
+  beforeAll(() =>
+    registerSpeculation(
+      guessed ? (state) => ({ decode: (steps, sampling) => state.decode(steps + guessed, sampling) }) : undefined,
+    ),
+  );
+  afterAll(() => registerSpeculation(undefined));
+
+  it('ends an answer that repeats itself, if it is asked to', async () => {
+    const { state } = scripted(sayFrom(prompt, 'so')); // then full stops without end, with the end token left out
+    const endless: State = {
+      ...state,
+      decode: async (steps, sampling) => (await state.decode(steps, sampling)).map((id) => (id === END ? 0x2e : id)),
+    };
+    const on = await run(session(endless, pace, 2000), prompt, { stopRepetition: true });
+    expect(on.result).toMatchObject({ finish: 'repetition', tokens: 130, text: `so${'.'.repeat(128)}` });
+    const off = await run(session(endless, pace, 2000), prompt, { maxTokens: 500, reuse: false });
+    expect(off.result).toMatchObject({ finish: 'length', tokens: 500 });
+  });
+
   it('streams whole characters until the end token', async () => {
     const { state, calls } = scripted(sayFrom(prompt, 'a🦀b'));
     const { pieces, result } = await run(session(state, pace), prompt);
@@ -174,7 +195,7 @@ describe.each<[string, Partial<BatchSizes>]>([
     const { state, read } = scripted(sayFrom(prompt, 'one END'));
     const { result } = await run(session(state, pace), prompt, { stop: 'END', maxTokens: 5 });
     expect(result).toMatchObject({ text: 'one E', finish: 'length', tokens: 5 });
-    expect(read.length).toBeLessThanOrEqual(prompt.length + 4);
+    expect(read.length).toBeLessThanOrEqual(prompt.length + (guessed ? 5 : 4)); // a guess may read the last one, too
   });
 
   it('ends at the end of the context, and a cut character becomes U+FFFD', async () => {
@@ -208,8 +229,9 @@ describe.each<[string, Partial<BatchSizes>]>([
     const turn = [...prompt, ...utf8('abc'), END, ...utf8('more')];
     const { result } = await run(s, turn, { maxTokens: 1 });
     expect(result.reusedTokens).toBeGreaterThanOrEqual(prompt.length + 3);
-    expect(read).toEqual(turn);
-    expect(historyTokens(s.conversations.find(PROGRAM, [...turn, END], true).conversation!.history)).toEqual(turn);
+    const known = [...turn, ...(guessed ? [0x78] : [])]; // a guess has read the answer, too
+    expect(read).toEqual(known);
+    expect(historyTokens(s.conversations.find(PROGRAM, [...turn, END], true).conversation!.history)).toEqual(known);
   });
 
   it('fails with the state, and begins anew after that', async () => {

@@ -6,12 +6,15 @@ import type { State } from '../backend/backend';
 import { GREEDY_SAMPLING, type ChosenLogprob } from '../backend/sampling';
 import { abortError, fail } from '../errors';
 import { ProgressMeter, type Progress } from '../store/progress';
+import { createRepetitionDetector } from '../text/repetition';
 import { createStopFilter } from '../text/stop_strings';
 import { createThinkingSplitter, type EmitPart } from '../text/thinking';
 import type { Tokenizer } from '../text/tokenizer';
+import type { SchemaReport } from './constraints';
 import type { Conversation, Conversations, PromptStart, SavedConversations } from './conversations';
 import { yieldToEventLoop } from './event_loop';
 import type { ResolvedGenerateOptions } from './generate_options';
+import { checkPrompt } from './prompt_length';
 import type { ModelOnBackend, RecoverableModel, Turn } from './recovery';
 import {
   appendToHistory,
@@ -25,7 +28,7 @@ import {
 
 /** A model and what it has read. Generations take turns. */
 export interface GenerationSession {
-  readonly recoverable: Pick<RecoverableModel, 'run' | 'reloadReason'>;
+  readonly recoverable: Pick<RecoverableModel, 'run' | 'reloadReason' | 'current'>;
   readonly tokenizer: Tokenizer;
   readonly vocabSize: number;
   /** tokens that end a text */
@@ -40,16 +43,18 @@ export interface GenerationSession {
 
 export interface GenerationResult {
   text: string;
-  /**
-   * what the model thought before its answer, without the marks; absent if it did not think. Only `chat` separates it
-   * from the text
-   */
+  /** what the model thought before its answer, without the marks. Only `chat` separates it from the text */
   reasoning?: string;
-  /** `stop`: an end token or a stop string; `length`: maxTokens or the end of the context */
-  finish: 'stop' | 'length' | 'abort';
+  /**
+   * `stop`: an end token or a stop string; `length`: maxTokens or the end of the context; `repetition`: it said one
+   * thing over and over, and `stopRepetition` was set
+   */
+  finish: 'stop' | 'length' | 'abort' | 'repetition';
   promptTokens: number;
   /** tokens of the prompt that were still in the state */
   reusedTokens: number;
+  /** messages that `overflow` of chat() left out, because the conversation is longer than the context */
+  dropped?: number;
   /** number of chosen tokens, including the one that ended the text */
   tokens: number;
   seed: number;
@@ -63,7 +68,16 @@ export interface GenerationResult {
   tokensPerSecond: number;
   /** one for each token, in order, if the call asked for them */
   logprobs?: ChosenLogprob[];
+  /** of an answer that `strict: false` holds to a schema */
+  schemaReport?: SchemaReport;
 }
+
+/** Draws tokens as State.decode does; one call at a time may give more than `steps`. */
+export type Drawing = Pick<State, 'decode'>;
+
+let speculate: ((state: State) => Drawing | undefined) | undefined;
+/** The side file `speculation` has it. */
+export const registerSpeculation = (given: typeof speculate): void => void (speculate = given);
 
 /** When a text ends, decode calls in flight still have to finish. Together they may take this long. */
 const MAX_OVERRUN_MS = 50;
@@ -164,25 +178,6 @@ async function findStart(
   const restored = reuse && (await saved?.restore(model, prompt, found.kept, aligning));
   if (restored) conversations.add(restored.conversation!);
   return restored || found;
-}
-
-/** @throws ContextError, RequestError */
-export function checkPrompt(
-  { vocabSize }: GenerationSession,
-  { contextLength }: ModelOnBackend,
-  prompt: readonly number[],
-): void {
-  if (prompt.length === 0) fail('RequestError', { what: 'The prompt is empty', wanted: 'at least one token' });
-  if (prompt.length >= contextLength)
-    fail('ContextError', {
-      what: 'The prompt is too long for the context',
-      got: `${prompt.length} tokens`,
-      wanted: `fewer than ${contextLength}`,
-      cure: 'Shorten the prompt, or load the model with a larger contextLength.',
-    });
-  const wrong = prompt.find((id) => !Number.isInteger(id) || id < 0 || id >= vocabSize);
-  if (wrong !== undefined)
-    fail('RequestError', { what: 'The prompt has an unknown token id', got: wrong, wanted: `0 to ${vocabSize - 1}` });
 }
 
 /** A conversation on the device, in the turn of its call. */
@@ -301,7 +296,7 @@ interface Answer {
 
 function createAnswer(
   { tokenizer, eosIds, answerMarkers }: GenerationSession,
-  { stop, begun }: ResolvedGenerateOptions,
+  { stop, begun, stopRepetition }: ResolvedGenerateOptions,
   emit: EmitPart,
 ): Answer {
   const detokenizer = tokenizer.stream({ skipSpecial: true, keep: answerMarkers });
@@ -315,6 +310,7 @@ function createAnswer(
     (piece, type) => append(type === 'text' ? filter.push(piece) : piece, type),
     begun,
   );
+  const repeats = createRepetitionDetector();
   const answer: Answer = {
     text: '',
     reasoning: '',
@@ -328,6 +324,7 @@ function createAnswer(
       else splitter.push(detokenizer.push(id));
       if (filter.stopped !== undefined) answer.finish = 'stop';
       else if (answer.ids.length >= limit) answer.finish ??= 'length';
+      if (stopRepetition && repeats(id)) answer.finish ??= 'repetition';
     },
     close() {
       const finish = (answer.finish ??= 'abort');
@@ -351,8 +348,10 @@ async function decode(
   request: ResolvedGenerateOptions,
   answer: Answer,
 ): Promise<void> {
-  const { decodesInFlight, decodeSteps } =
-    request.logprobs === undefined ? batchSizes : { decodesInFlight: 1, decodeSteps: 1 };
+  const { constraint, logprobs } = request;
+  const free = logprobs === undefined && !constraint;
+  const { decodesInFlight, decodeSteps } = free ? batchSizes : { decodesInFlight: 1, decodeSteps: 1 };
+  const drawing = (free && speculate?.(state)) || state;
   const inFlight: Promise<Uint32Array>[] = [];
   let requested = answer.ids.length;
   let steps = 1;
@@ -361,15 +360,18 @@ async function decode(
   try {
     while (!answer.finish) {
       while (inFlight.length < (turn.wanted ? 1 : depth) && requested < limit) {
-        const call = state.decode(Math.min(steps, limit - requested), request.sampling);
+        const sampling = constraint ? { ...request.sampling, mask: constraint.mask() } : request.sampling;
+        const call = drawing.decode(Math.min(steps, limit - requested), sampling);
         call.catch(() => undefined); // it is awaited later; an earlier call may fail before that
         requested += Math.min(steps, limit - requested);
         inFlight.push(call);
       }
       const ids = await inFlight.shift()!;
-      if (request.logprobs !== undefined) answer.logprobs.push(await state.logprobs(ids[0], request.logprobs));
+      if (logprobs !== undefined) answer.logprobs.push(await state.logprobs(ids[0], logprobs));
       const now = performance.now();
       for (const id of ids) if (!answer.finish) answer.push(id, limit);
+      requested = Math.max(requested, answer.ids.length);
+      if (!answer.finish) constraint?.accept(ids[0]);
       if (answer.firstTokenAt) {
         const fitting = Math.floor(
           MAX_OVERRUN_MS / decodesInFlight / ((now - Math.max(since, answer.lastTokenAt)) / ids.length),

@@ -1,6 +1,7 @@
 /** The options of a generation, checked and completed with defaults. */
 import type { SamplingParams } from '../backend/sampling';
 import { fail } from '../errors';
+import type { Constraint, ResponseFormat } from './constraints';
 
 export interface GenerateOptions extends Partial<Omit<SamplingParams, 'mask' | 'bias'>> {
   /** added to the logits, by token id */
@@ -9,6 +10,10 @@ export interface GenerateOptions extends Partial<Omit<SamplingParams, 'mask' | '
   maxTokens?: number;
   /** the text ends before the first of these texts */
   stop?: string | readonly string[];
+  /** the text ends when it says one thing of up to 64 tokens over and over, at least eight times and 128 tokens long */
+  stopRepetition?: boolean;
+  /** the form to which the answer is held; the model needs `constraints` at its load */
+  responseFormat?: ResponseFormat;
   /**
    * Keep the state of earlier calls as far as the prompt begins with the same tokens. Rounding may then differ and
    * change a close choice, so the default is true without a seed and false with one.
@@ -26,8 +31,11 @@ export interface ResolvedGenerateOptions {
   sampling: SamplingParams;
   maxTokens: number;
   stop: readonly string[];
+  stopRepetition?: boolean;
   reuse: boolean;
   logprobs?: number;
+  /** which tokens may come */
+  constraint?: Constraint;
   /** the beginning of the answer that the prompt holds. Thinking is separated from the answer if it is given */
   begun?: string;
   /** the prompt may be split into tokens as an earlier answer was */
@@ -72,6 +80,7 @@ export function resolveGenerateOptions(
     reuse = options.seed === undefined,
     logprobs,
     stop = [],
+    stopRepetition,
   } = options;
   const biases =
     bias &&
@@ -91,6 +100,7 @@ export function resolveGenerateOptions(
     sampling: { ...defaults, ...chosen, seed, bias: biases },
     maxTokens,
     stop: typeof stop === 'string' ? [stop] : stop,
+    stopRepetition,
     reuse,
     logprobs,
   };

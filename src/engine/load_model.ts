@@ -1,15 +1,17 @@
 /** Loads a model from its source into a backend, and loads it again if the device is lost. */
 import { build } from 'virtual:rivulet-shaders';
-import { firstState, type Backend, type BackendInfo, type State } from '../backend/backend';
+import { firstState, type Backend, type BackendLimits, type BackendInfo } from '../backend/backend';
+import type { BatchSizes, CompileOptions, State } from '../backend/backend';
 import { recordModel } from '../backend/model_plan';
 import type { Plan } from '../backend/plan';
 import { GREEDY_SAMPLING } from '../backend/sampling';
 import { abortError, fail } from '../errors';
 import type { Config } from '../model/config';
 import type { ModelSource, OpenedModel, openModel, OpenOptions } from '../store/open_model';
+import { copiesOf } from '../store/model_locks';
 import { ProgressMeter, type Progress } from '../store/progress';
 import { compileChatTemplate, type ChatTemplate } from '../text/chat_template';
-import { createTokenizer } from '../text/tokenizer';
+import { createTokenizer, type Tokenizer } from '../text/tokenizer';
 import { openCheckpoint, type Checkpoint, type CheckpointOutline } from './checkpoint';
 import { Conversations, savedConversationsOf, stateBudget } from './conversations';
 import type { GenerationSession } from './generate';
@@ -20,6 +22,7 @@ import type { Matrix } from '../model/ops';
 import { yieldToEventLoop } from './event_loop';
 import { createFallbackState, type BackendOptions, type BackendCandidate } from './choose_backend';
 import { createRecoverableModel, MIN_CONTEXT_LENGTH, type RecoverableModel, type ModelOnBackend } from './recovery';
+import { prepareVision } from './vision_hook';
 import { samplingDefaults, type SamplingDefaults } from './generate_options';
 
 export interface LoadOptions extends BackendOptions, Omit<OpenOptions, 'signal' | 'onProgress' | 'peek'> {
@@ -113,6 +116,8 @@ export async function loadModel(
   /** set while the source is open for the first load */
   let firstCheckpoint: Checkpoint | undefined;
   try {
+    const copies = await copiesOf(opened.id);
+    if (copies.count) await report({ phase: 'resolve', bytes: 0, total: 0, rate: 0, copies });
     firstCheckpoint = await openCheckpoint(opened.files, signal);
     const identity = identityOf(firstCheckpoint);
     const {
@@ -137,6 +142,7 @@ export async function loadModel(
       signal?.addEventListener('abort', abort);
       const reopened = await openSource(own.signal);
       try {
+        if (budget) paging!.stored(reopened);
         const checkpoint = await openCheckpoint(reopened.files, signal);
         // another model would continue in the middle of a sentence
         if (identityOf(checkpoint) !== identity)
@@ -144,7 +150,7 @@ export async function loadModel(
             what: 'The model has changed at its source since it was loaded',
             cure: 'Load it again.',
           });
-        const loaded = await loadInto(backend, checkpoint, context, report, { signal, budget });
+        const loaded = await loadInto(backend, checkpoint, context, report, { signal, budget, tokenizer });
         if (!budget) return loaded;
         await reading?.close();
         reading = reopened;
@@ -160,7 +166,7 @@ export async function loadModel(
       fallback,
       async (backend, signal) =>
         (latest = firstCheckpoint
-          ? await loadInto(backend, firstCheckpoint, context, report, { signal, budget })
+          ? await loadInto(backend, firstCheckpoint, context, report, { signal, budget, tokenizer })
           : await loadAgain(backend, signal)),
       (program) => conversations.freeOne(program),
     );
@@ -228,28 +234,34 @@ async function loadInto(
   checkpoint: Checkpoint,
   context: ContextRange,
   report: OnProgress,
-  { signal, budget: memoryBudget }: { signal?: AbortSignal; budget?: number },
+  { signal, budget: memoryBudget, tokenizer }: { signal?: AbortSignal; budget?: number; tokenizer: Tokenizer },
 ): Promise<ModelOnBackend> {
   const { bytes, memoryBytes } = checkpoint;
-  const { limits } = backend;
+  let { limits }: { limits: BatchSizes } = backend;
   if (memoryBudget) {
-    if (!backend.pagedMatrix) failBudget(memoryBytes, memoryBudget);
     await paging!.reserve(backend, memoryBudget);
+    limits = paging!.batches(backend.limits, memoryBudget);
   } else await backend.reserve(memoryBytes);
-  backend.precompile?.(recordModel(checkpoint, shapesOf(checkpoint.weights)), {
-    contextLength: context.wanted,
-    prefillBatch: limits.prefillBatch,
-  });
+  // with a budget the kernels read frames
+  if (!memoryBudget)
+    backend.precompile?.(recordModel(checkpoint, shapesOf(checkpoint.weights)), {
+      contextLength: context.wanted,
+      prefillBatch: limits.prefillBatch,
+    });
   const meter = new ProgressMeter('load', bytes, report);
   let done = 0;
   const paged = memoryBudget
     ? (source: MatrixSource): Matrix => paging!.matrix(source, backend, checkpoint.files)
     : undefined;
   const weights = await loadWeights(checkpoint, backend, (n) => meter.update((done += n)), signal, paged);
+  await prepareVision({ checkpoint, weights, backend, tokenizer }, signal);
   report({ phase: 'compile', bytes, total: bytes, rate: 0 });
   await yieldUnlessAborted(signal);
   const plan = recordModel(checkpoint, weights);
-  const { state, contextLength } = await compileWithFittingContext(backend, plan, context, memoryBudget);
+  const { state, contextLength } = await compileWithFittingContext(backend, plan, context, {
+    prefillBatch: limits.prefillBatch,
+    memoryBudget,
+  });
   await yieldUnlessAborted(signal);
   const identity = `${build} ${checksum(await warmUp(state))}`;
   await yieldUnlessAborted(signal);
@@ -269,10 +281,12 @@ async function finishStoring(opened: OpenedModel, { cache }: LoadOptions, notes:
 
 /** What the side file `experts` does for a model that exceeds memoryBudget. */
 export interface Paging {
-  /** The same. @throws StorageError if experts cannot be read again */
+  /** The same; also to be called before its weights are loaded. @throws StorageError if experts cannot be read again */
   stored(opened: OpenedModel): OpenedModel;
   /** @throws MemoryError, SourceError */
   reserve(backend: Backend, bytes: number): Promise<void>;
+  /** How much one call takes where experts are paged. */
+  batches(limits: BackendLimits, budget: number): BatchSizes;
   /** A matrix whose segments are read when a token needs them: the files must stay open. */
   matrix(source: MatrixSource, backend: Backend, files: Checkpoint['files']): Matrix;
 }
@@ -289,7 +303,7 @@ function failBudget(got: number, wanted: number): never {
     what: 'The model exceeds memoryBudget',
     got,
     wanted,
-    cure: "Only mixtures of experts may be larger, with backend 'wasm'.",
+    cure: 'Only mixtures of experts may be larger.',
   });
 }
 
@@ -324,16 +338,12 @@ export async function compileWithFittingContext(
   backend: Backend,
   plan: Plan,
   { wanted, least }: ContextRange,
-  memoryBudget?: number,
+  options: Omit<CompileOptions, 'contextLength'>,
 ): Promise<{ state: State; contextLength: number }> {
   for (let contextLength = wanted; ; contextLength >>= 1) {
     try {
       return {
-        state: await firstState(backend, plan, {
-          contextLength,
-          prefillBatch: backend.limits.prefillBatch,
-          memoryBudget,
-        }),
+        state: await firstState(backend, plan, { ...options, contextLength }),
         contextLength,
       };
     } catch (error) {

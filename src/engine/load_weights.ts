@@ -44,7 +44,7 @@ export async function loadWeights(
         ? void matrices.set(source, paged(source))
         : void slices.push(...matrixSlices(source, backend, (matrix) => matrices.set(source, matrix))),
     (source) =>
-      void slices.push(vectorSlice(source, (values) => vectors.set(source, backend.vector(source.name, values)))),
+      void slices.push(...vectorSlices(source, (values) => vectors.set(source, backend.vector(source.name, values)))),
   );
   slices.sort((a, b) => a.tensor.file - b.tensor.file || a.offset - b.offset);
 
@@ -121,11 +121,22 @@ function checkFinite({ name }: TensorInfo, bytes: Uint8Array): void {
       });
 }
 
-function vectorSlice({ length, tensor }: VectorSource, done: (values: Float32Array) => void): Slice {
-  const write = (bytes: Uint8Array): void => {
-    const values = dequantize(tensor.dtype, bytes, length);
-    checkFinite(tensor, new Uint8Array(values.buffer));
-    done(values);
-  };
-  return { tensor, offset: tensor.offset, length: tensor.byteLength, write };
+function vectorSlices(
+  { length, tensor: first, rest = [] }: VectorSource,
+  done: (values: Float32Array) => void,
+): Slice[] {
+  const values = new Float32Array(length);
+  let [end, left] = [0, rest.length];
+  return [first, ...rest].map((tensor) => {
+    const begin = end;
+    const count = tensor.shape.reduce((a, b) => a * b);
+    end += count;
+    const write = (bytes: Uint8Array): void => {
+      const part = dequantize(tensor.dtype, bytes, count);
+      checkFinite(tensor, new Uint8Array(part.buffer));
+      values.set(part, begin);
+      if (!left--) done(values);
+    };
+    return { tensor, offset: tensor.offset, length: tensor.byteLength, write };
+  });
 }

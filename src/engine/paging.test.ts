@@ -2,7 +2,6 @@
 import '../modules/experts';
 import { describe, expect, test } from 'vitest';
 import { tinyGguf, type TinyOptions } from '../../e2e/tools/tiny';
-import { openReferenceBackend } from '../backend/reference/backend';
 import { openWasmBackend } from '../backend/wasm/backend';
 import { memorySource } from '../store/byte_source';
 import type { BackendCandidate } from './choose_backend';
@@ -22,7 +21,6 @@ const WASM: BackendCandidate = {
   label: 'WASM',
   open: () => openWasmBackend({ threads: 1, variant: 'simd' }),
 };
-const RESIDENT: BackendCandidate = { name: 'reference', label: 'A backend', open: openReferenceBackend };
 
 interface Opened {
   engine: EngineWorkerCalls;
@@ -100,7 +98,7 @@ describe('a mixture of experts beyond the memory budget', () => {
     await engine.load('test/tiny', { contextLength: 256, memoryBudget: 7e6 });
     const wanted = await engine.generate('Hello there', { ...greedy, reuse: false }, ignore);
     let text = '';
-    made.readsLeft = 200; // enough for the prompt and some tokens
+    made.readsLeft = 100; // enough for the prompt and some tokens
     const options = { temperature: 50, minP: 0, seed: 1, maxTokens: 200, bias: { 2: -1e6, 7: -1e6 } };
     const answer = engine.generate('What is a tide pool?', options, (part) => {
       text += part;
@@ -125,21 +123,4 @@ describe('a mixture of experts beyond the memory budget', () => {
     );
     expect(open.size).toBe(0);
   });
-
-  test('takes the next backend where the first holds all experts in memory', async () => {
-    const { engine } = opened([RESIDENT, WASM]);
-    const { backend, notes } = await engine.load('test/tiny', { contextLength: 256, memoryBudget: 7e6 });
-    expect(backend.name).toBe('wasm');
-    expect(notes.join()).toMatch(/A backend: The model exceeds memoryBudget: .* with backend 'wasm'/);
-  });
-});
-
-test('a dense model beyond the budget is refused before it loads; within it nothing changes', async () => {
-  const dense = { ...MODEL, experts: undefined };
-  await expect(opened([WASM], dense).engine.load('test/tiny', { memoryBudget: 1e5 })).rejects.toEqual(
-    error('MemoryError', /The model exceeds memoryBudget: got \d+, wanted 100000/),
-  );
-  const { engine, open } = opened([WASM], dense);
-  await engine.load('test/tiny', { memoryBudget: 1e9 });
-  expect([open.size, engine.status().paging]).toEqual([0, undefined]);
 });

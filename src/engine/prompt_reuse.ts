@@ -8,9 +8,9 @@ export function commonPrefixLength(a: readonly number[], b: readonly number[]): 
 }
 
 /**
- * Returns the prompt with the tokens of the history wherever both spell the same text between two special tokens. A
- * model rarely splits its answer into tokens as the tokenizer does, so without this the next turn would read the answer
- * again.
+ * Returns the prompt with the tokens of the history wherever both spell the same text between two special tokens, or
+ * up to the end of the history. A model rarely splits its answer into tokens as the tokenizer does, so without this the
+ * next turn would read the answer again.
  */
 export function alignPromptToHistory(
   prompt: readonly number[],
@@ -28,11 +28,17 @@ export function alignPromptToHistory(
     if (common === aligned.length || common === history.length) return aligned;
     const start = history.findLastIndex((id, i) => i < common && special.has(id)) + 1;
     const [historyEnd, promptEnd] = [end(history, common), end(aligned, common)];
-    if (
-      historyEnd === common ||
-      tokenizer.decode(history.slice(start, historyEnd)) !== tokenizer.decode(aligned.slice(start, promptEnd))
-    )
-      return aligned;
-    aligned = [...history.slice(0, historyEnd), ...aligned.slice(promptEnd)];
+    const textUpTo = (at: number): string => tokenizer.decode(aligned.slice(start, at));
+    const text = tokenizer.decode(history.slice(start, historyEnd));
+    let at = promptEnd;
+    // the last token of an answer that was cut is not read yet: the prompt goes on where the history ends
+    if (historyEnd === history.length && !text.endsWith('\uFFFD'))
+      for (let low = common; low < at;) {
+        const middle = (low + at) >> 1;
+        if (textUpTo(middle).length < text.length) low = middle + 1;
+        else at = middle;
+      }
+    if (historyEnd === common || textUpTo(at) !== text) return aligned;
+    aligned = [...history.slice(0, historyEnd), ...aligned.slice(at)];
   }
 }

@@ -9,7 +9,14 @@ import type { Backend } from '../backend/backend';
 import { WasmState } from '../backend/wasm/state';
 import { fail } from '../errors';
 import { deleteModel } from '../store/cached_models';
-import { listSavedStates, SAVED_STATE_BYTES, storeState, type SavedStateRecord } from '../store/saved_states';
+import {
+  forgetConversations,
+  listSavedStates,
+  SAVED_STATE_BYTES,
+  storeState,
+  type SavedStateRecord,
+} from '../store/saved_states';
+import type { Message } from '../text/history';
 import type { EngineWorkerCalls } from './engine';
 
 const prompt = Array.from({ length: 100 }, (_, i) => 8 + ((i * 37) % 256));
@@ -18,10 +25,10 @@ const greedy = { maxTokens: 8, temperature: 0, logprobs: 0, reuse: true };
 const opened = vi.fn((): Promise<Backend> => open(1));
 
 /** An engine on the WASM backend, as a worker has it with the side file. */
-async function loaded(source = MODEL): Promise<EngineWorkerCalls> {
+async function loaded(source = MODEL, contextLength = 512): Promise<EngineWorkerCalls> {
   await import('../modules/conversations');
   const engine = engineOn({ source }, [{ name: 'wasm', label: 'WASM', open: opened }]);
-  await engine.load('a/b', { contextLength: 512 });
+  await engine.load('a/b', { contextLength });
   return engine;
 }
 async function say(engine: EngineWorkerCalls, tokens: readonly number[]) {
@@ -47,8 +54,11 @@ it('without the side file saving is refused by its name, and texts go on', async
   const { ids } = await say(engine, prompt);
   await expect(engine.saveConversations()).rejects.toMatchObject({
     name: 'RequestError',
-    message: expect.stringMatching(/side file conversations/),
+    message: expect.stringMatching(/Load it with saveConversations: true/),
   });
+  const messages = [{ role: 'user', content: 'Hello' }];
+  for (const call of [engine.exportConversation(messages, {}), engine.importConversation(new Blob(['x']))])
+    await expect(call).rejects.toThrow(/Load it with saveConversations: true/);
   expect((await say(engine, [...prompt, ...ids, 33])).reusedTokens).toBe(107);
 });
 
@@ -144,18 +154,103 @@ describe('a saved conversation', () => {
   });
 });
 
+describe('what is forgotten during a save stays forgotten', () => {
+  const prompts = [0, 1, 2].map((n) => prompt.map((token) => 8 + ((token + n) % 256)));
+
+  it('at any moment of the save', async () => {
+    const engine = await loaded();
+    let during = 0;
+    for (let wait = 0; wait < 12; wait++) {
+      for (const tokens of prompts) await say(engine, tokens);
+      let saved = false;
+      const saving = engine.saveConversations().then(() => (saved = true));
+      for (let i = 0; i < wait; i++) await new Promise((resolve) => setTimeout(resolve));
+      if (!saved) during++;
+      // as the model of the page does
+      await engine.forgetConversations();
+      await forgetConversations('a/b');
+      await saving;
+      expect(await listSavedStates(), `after ${wait} ticks`).toEqual([]);
+      expect((await say(engine, prompts[0])).reusedTokens, `after ${wait} ticks`).toBe(0);
+      await engine.saveConversations();
+      expect(await listSavedStates(), 'the next save saves').toHaveLength(1);
+      await engine.forgetConversations();
+      await forgetConversations();
+    }
+    expect(during, 'a tick takes longer on a busy machine').toBeGreaterThan(1);
+  });
+
+  it('also where another tab forgets', async () => {
+    const engine = await loaded();
+    for (const tokens of prompts) await say(engine, tokens);
+    let forgotten: Promise<void> | undefined;
+    const { rewind } = WasmState.prototype;
+    const saved = vi.spyOn(WasmState.prototype, 'rewind').mockImplementation(function (this: WasmState, to) {
+      forgotten ??= forgetConversations();
+      return rewind.call(this, to);
+    });
+    await engine.saveConversations();
+    saved.mockRestore();
+    await forgotten;
+    expect(await listSavedStates()).toEqual([]);
+    await engine.saveConversations();
+    expect(await listSavedStates()).toHaveLength(3);
+  });
+});
+
+describe('ten conversations of 1,000 tokens, taken alternately', () => {
+  const user = (content: string): Message => ({ role: 'user', content });
+
+  it('read no more than what is new, also after a reload, and say what is said after reading all', async () => {
+    const read = vi.spyOn(WasmState.prototype, 'prefill');
+    const fresh = await loaded(MODEL, 2048);
+    const talks = Array.from({ length: 10 }, (_, n) => ({
+      messages: [user(`${n} ${'3.14159 '.repeat(125)}`)],
+      ids: [] as number[],
+    }));
+    /** A turn of each. @returns the most tokens that one of them read beyond what is new */
+    async function turn(engine: EngineWorkerCalls): Promise<number> {
+      let most = 0;
+      for (const talk of talks) {
+        read.mockClear();
+        const got = await engine.chat(talk.messages, greedy, () => undefined);
+        const fed = read.mock.calls.flatMap(([tokens]) => [...tokens]);
+        expect(got.promptTokens).toBe(got.reusedTokens + fed.length);
+        most = Math.max(most, fed.length - (got.promptTokens - talk.ids.length));
+        const chosen = got.logprobs!.map(({ id }) => id);
+        const whole = [...talk.ids.slice(0, got.reusedTokens), ...fed];
+        const again = await fresh.generate(whole, { ...greedy, reuse: false }, () => undefined);
+        expect(again.reusedTokens).toBe(0);
+        expect(again.logprobs).toEqual(got.logprobs);
+        talk.ids = [...whole, ...chosen];
+        talk.messages.push({ role: 'assistant', content: got.text }, user(`and ${talk.messages.length}?`));
+      }
+      return most;
+    }
+    const engine = await loaded(MODEL, 2048);
+    await turn(engine);
+    expect(Math.min(...talks.map(({ ids }) => ids.length))).toBeGreaterThanOrEqual(1000);
+    expect(await turn(engine), 'second turns').toBeLessThanOrEqual(3);
+    await engine.saveConversations();
+    expect(await turn(await loaded(MODEL, 2048)), 'after a reload').toBeLessThanOrEqual(3);
+    read.mockRestore();
+  });
+});
+
 describe('the budget of saved states', () => {
   const KB = 1 << 10;
   const save = (id: string, bytes: number, replaced: SavedStateRecord[] = []) =>
     storeState(
       { model: 'm', id, identity: '', backend: 'wasm', calls: [] },
       bytes,
-      () => ({
-        layout: '',
-        pieces: (async function* () {
-          yield new Uint8Array(bytes);
-        })(),
-      }),
+      {
+        read: () => ({
+          layout: '',
+          pieces: (async function* () {
+            yield new Uint8Array(bytes);
+          })(),
+        }),
+      },
       replaced,
       256 * KB,
     );
@@ -175,7 +270,7 @@ describe('the budget of saved states', () => {
   it('refuses a larger one by name before any work', async () => {
     const read = vi.fn();
     const record = { model: 'm', id: 'a', identity: '', backend: 'wasm', calls: [] };
-    const wanted = storeState(record, SAVED_STATE_BYTES + 1, read, []);
+    const wanted = storeState(record, SAVED_STATE_BYTES + 1, { read }, []);
     await expect(wanted).rejects.toMatchObject({ name: 'StorageError', message: expect.stringMatching(/too large/) });
     expect(read).not.toHaveBeenCalled();
   });

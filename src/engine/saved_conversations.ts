@@ -1,16 +1,21 @@
 /** Conversations of one model on disk: which of them a prompt continues. */
 import type { BackendName } from '../backend/backend';
 import { restoreState, saveState } from '../backend/saved_state';
-import { listSavedStates, storeState, useSavedState, type SavedStateRecord } from '../store/saved_states';
+import {
+  lastForgotten,
+  listSavedStates,
+  storeState,
+  useSavedState,
+  type SavedStateRecord,
+} from '../store/saved_states';
 import type { Tokenizer } from '../text/tokenizer';
 import { abortError } from '../errors';
 import type { Conversation, Conversations, PromptStart, SavedConversations } from './conversations';
 import { alignPromptToHistory, commonPrefixLength } from './prompt_reuse';
 import type { ModelOnBackend, RecoverableModel } from './recovery';
+import { isPictureToken } from './picture_tokens';
+import { exportFile, importFile, MIN_GAIN_TOKENS } from './transfer_conversation';
 import { historyLength, historyTokens, truncateHistory, type TokenHistory } from './token_history';
-
-/** Fewer tokens are read about as fast as a state is. */
-const MIN_GAIN_TOKENS = 64;
 
 export class ConversationsOnDisk implements SavedConversations {
   private list?: Promise<SavedStateRecord[]>;
@@ -48,6 +53,8 @@ export class ConversationsOnDisk implements SavedConversations {
     recoverable: Pick<RecoverableModel, 'run'>,
     signal: AbortSignal,
   ): Promise<void> {
+    this.list = undefined; // another tab may have saved or forgotten
+    const since = await lastForgotten();
     const error = await recoverable.run(async (model, turn) => {
       let first: Error | undefined;
       for (const conversation of conversations.idle()) {
@@ -55,7 +62,7 @@ export class ConversationsOnDisk implements SavedConversations {
         if (conversation.inUse) continue; // since another call had its turn
         conversation.inUse = true;
         try {
-          await this.save(model, conversation);
+          if (!(await this.save(model, conversation, since))) break;
         } catch (cause) {
           if ((cause as Error).name !== 'StorageError') throw cause;
           first ??= cause as Error;
@@ -69,23 +76,38 @@ export class ConversationsOnDisk implements SavedConversations {
     if (error) throw error;
   }
 
+  exportFile(...[model, messages, options, signal]: Parameters<SavedConversations['exportFile']>): Promise<Blob> {
+    const find = (on: ModelOnBackend, prompt: readonly number[], kept: number) =>
+      this.restore(on, prompt, kept, model.tokenizer);
+    return exportFile(model, messages, options, find, signal);
+  }
+
+  readonly importFile = importFile;
+
   /**
    * Saves a conversation in its turn, in place of those that it continues. Does nothing if it is saved or short.
+   * @returns false if conversations were forgotten since the save began
    * @throws StorageError if it is too large, or there is no storage
    */
-  private async save({ program, identity }: ModelOnBackend, { history, state }: Conversation): Promise<void> {
-    if (state?.program !== program) return;
+  private async save(
+    { program, identity }: ModelOnBackend,
+    { history, state }: Conversation,
+    since: unknown,
+  ): Promise<boolean> {
+    if (state?.program !== program) return true;
     const length = state.rewindTarget(Math.min(state.position, historyLength(history)));
-    if (length < MIN_GAIN_TOKENS) return;
+    if (length < MIN_GAIN_TOKENS) return true;
     const { backend, calls } = truncateHistory(history, length);
     const read = historyTokens({ calls });
+    // their pictures are not saved
+    if (read.some(isPictureToken)) return true;
     const earlier = (await this.all()).filter((record) => {
       const tokens = historyTokens(historyOf(record));
       return record.identity === identity && commonPrefixLength(tokens, read) === tokens.length;
     });
-    if (earlier.some((record) => historyLength(historyOf(record)) === length)) return;
+    if (earlier.some((record) => historyLength(historyOf(record)) === length)) return true;
     this.list = undefined;
-    await storeState(
+    return storeState(
       {
         model: this.model,
         id: `${Date.now()}-${Math.random()}`,
@@ -94,9 +116,12 @@ export class ConversationsOnDisk implements SavedConversations {
         calls: calls.map(({ ids, kept }) => [Uint32Array.from(ids), kept]),
       },
       state.bytes,
-      () => {
-        state.rewind(length);
-        return saveState(state);
+      {
+        since,
+        read() {
+          state.rewind(length);
+          return saveState(state);
+        },
       },
       earlier,
     );

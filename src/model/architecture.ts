@@ -4,36 +4,48 @@
  */
 import { RivuletError, show } from '../errors';
 import { refuseArchitecture } from '../other_kinds';
-import type { Config } from './config';
+import type { Config, VisionConfig } from './config';
 import { forward, lfm2Weights, ROPE_FACTORS, type Lfm2Sources } from './lfm2';
 import type { Act, Ops } from './ops';
 import { configFromGguf, configFromJson, isRecord } from './read_config';
+import type { VisionSources, VisionWeights } from './siglip2';
 import type { Loaded, ModuleNames, TensorIndex, WeightReader } from './weights';
 
-export type ArchitectureName = 'lfm2' | 'lfm2moe' | 'lfm3';
+export type ArchitectureName = 'lfm2' | 'lfm2moe' | 'lfm2vl' | 'lfm3';
 
 /** The tree of a model's weights: where each is stored, and with the handles of a backend. */
-export type Weights = Lfm2Sources;
+export type Weights = Lfm2Sources & { vision?: VisionSources };
 export type LoadedWeights = Loaded<Weights>;
 
 export interface Architecture {
-  /** in GGUF files, also as the prefix of its keys */
+  /** in GGUF files, also as the prefix of its keys; config.json has it with a hyphen or underscore */
   name: ArchitectureName;
-  /** in config.json, if it is another name */
-  modelType?: string;
   /** `architectures` in config.json */
   classes: readonly string[];
+  /** files of a Hugging Face directory that `configFromJson` gets under their names in config.json */
+  settings?: readonly string[];
   /**
    * @param notes gets what was assumed
+   * @param encoder the metadata of the file beside the text model, for the row of both
    * @throws CheckpointError
    */
-  configFromGguf(metadata: ReadonlyMap<string, unknown>, tensors: TensorIndex, notes: string[]): Config;
+  configFromGguf(
+    metadata: ReadonlyMap<string, unknown>,
+    tensors: TensorIndex,
+    notes: string[],
+    encoder?: ReadonlyMap<string, unknown>,
+  ): Config;
   configFromJson(json: Readonly<Record<string, unknown>>, tensors: TensorIndex, notes: string[]): Config;
   /** a tensor whose numbers are `ropeFactors` of the configuration */
   ropeFactors?: ModuleNames;
   weights(config: Config, read: WeightReader): Weights;
   /** The forward pass. */
   build(op: Ops, config: Config, weights: LoadedWeights): Act;
+  /** The vision encoder, from the patches of tiles to rows in place of tokens, in two plans. */
+  vision?: {
+    encode(op: Ops, config: VisionConfig, weights: VisionWeights): Act;
+    project(op: Ops, config: VisionConfig, weights: VisionWeights): Act;
+  };
   text: {
     /** as GGUF files name it; converters write the others for the first */
     preTokenizers: readonly string[];
@@ -48,9 +60,9 @@ export interface Architecture {
   };
 }
 
-/** An architecture whose row a side file registers: what its files are called, and the side file. */
-export interface ArchitectureOfSideFile extends Pick<Architecture, 'name' | 'modelType' | 'classes'> {
-  module: 'encoders' | 'experts';
+/** An architecture whose row a side file registers: its name, and the side files. */
+export interface ArchitectureOfSideFile extends Pick<Architecture, 'name'> {
+  modules: ('encoders' | 'experts' | 'vision')[];
 }
 
 /** What the template of LFM2.5 prints, without its treatment of past thinking. */
@@ -92,28 +104,32 @@ export const LFM3: Architecture = {
 
 const ARCHITECTURES: (Architecture | ArchitectureOfSideFile)[] = [
   LFM2,
-  { name: 'lfm2moe', modelType: 'lfm2_moe', classes: [], module: 'experts' }, // lfm2_moe.ts
+  { name: 'lfm2moe', modules: ['experts'] }, // lfm2_moe.ts
+  { name: 'lfm2vl', modules: ['encoders', 'vision'] }, // lfm2_vl.ts
   LFM3,
 ];
 
 /** Adds the row of a side file, before the one that names the side file. */
 export const registerArchitecture = (row: Architecture): void => void ARCHITECTURES.unshift(row);
 
-/** @throws SourceError with `sideFile`, from which the page knows what this worker lacks */
+/** @throws SourceError with `sideFiles`, from which the page knows what this worker lacks */
 function named(name: unknown): Architecture | undefined {
-  const row = ARCHITECTURES.find((one) => one.name === name || (name && one.modelType === name));
-  if (row && 'module' in row) {
-    const { module: sideFile } = row;
-    throw Object.assign(new RivuletError('SourceError', { what: 'The model needs a side file', got: sideFile }), {
-      sideFile,
-    });
+  const plain = show(name).replace(/[\W_]/g, '');
+  const row = ARCHITECTURES.find((one) => one.name === plain);
+  if (row && 'modules' in row) {
+    const { modules: sideFiles } = row;
+    const error = new RivuletError('SourceError', { what: 'The model needs a side file' });
+    throw Object.assign(error, { sideFiles });
   }
   return row;
 }
 
-/** @throws CheckpointError for a model of another architecture; SourceError for one of a side file */
-export function architectureOfGguf(metadata: ReadonlyMap<string, unknown>): Architecture {
-  const name = metadata.get('general.architecture');
+/**
+ * @param sees there is a vision encoder beside the text model
+ * @throws CheckpointError for a model of another architecture; SourceError for one of a side file
+ */
+export function architectureOfGguf(metadata: ReadonlyMap<string, unknown>, sees = false): Architecture {
+  const name = sees ? 'lfm2vl' : metadata.get('general.architecture');
   return named(name) ?? refuseArchitecture(name ?? metadata.get('general.type'));
 }
 
@@ -121,7 +137,7 @@ export function architectureOfGguf(metadata: ReadonlyMap<string, unknown>): Arch
 export function architectureOfJson(json: Readonly<Record<string, unknown>>): Architecture {
   const [cls] = Array.isArray(json.architectures) ? (json.architectures as unknown[]) : [];
   const row = named(json.model_type) ?? refuseArchitecture(json.model_type ?? cls);
-  if (isRecord(json.text_config)) refuseArchitecture('lfm2_vl', 'a text_config');
+  if (isRecord(json.text_config) && !row.vision) refuseArchitecture('lfm2_vl', 'a text_config');
   if (cls !== undefined && !row.classes.includes(cls as string)) refuseArchitecture(cls);
   return row;
 }

@@ -1,3 +1,5 @@
+import type { TensorInfo } from '../tensor/tensor';
+
 /**
  * The configuration of a model. Every number comes from the file, whose keys are those of transformers
  * (configuration_lfm2.py) or llama.cpp (gguf-py).
@@ -30,6 +32,49 @@ export interface Config {
     normalise: boolean;
     scale: number;
   };
+  /** in models that see pictures */
+  vision?: VisionConfig;
   /** positions that the model was trained for */
   contextLength: number;
+}
+
+/** The vision encoder (SigLIP2 NaFlex), the connector, and how pictures are prepared for them. */
+export interface VisionConfig {
+  hiddenSize: number; // D
+  ffnSize: number; // F
+  layers: number;
+  heads: number; // H
+  normEps: number;
+  /** side of a patch in pixels, P */
+  patchSize: number;
+  /** values of a patch are [3, P, P], as in GGUF files, and not [P, P, 3] */
+  channelsFirst: boolean;
+  /** patches of one image token, in each direction */
+  downsample: number;
+  /** between the two maps of the connector, and the text model's width */
+  projectorSize: number;
+  textSize: number;
+  /** the table of positions [side², D], resized for each picture */
+  positions: TensorInfo;
+  /** the id of the token that stands for an image token; undefined: the tokenizer tells */
+  imageToken?: number;
+  preparation: PicturePreparation;
+}
+
+/** As the processor of transformers names it (image_processing_lfm2_vl.py). */
+export interface PicturePreparation {
+  /** of the values 0 … 1 of red, green and blue */
+  mean: readonly number[];
+  std: readonly number[];
+  /** image tokens of a picture, or of its thumbnail */
+  minTokens: number;
+  maxTokens: number;
+  /** side of a tile in pixels, and how many a large picture has; `splits` false: every picture is one */
+  tileSize: number;
+  minTiles: number;
+  maxTiles: number;
+  splits: boolean;
+  thumbnail: boolean;
+  /** a picture is split above maxTokens times this */
+  tolerance: number;
 }

@@ -136,7 +136,7 @@ describe('the configuration of a GGUF file', () => {
     [
       'the vision part of a model',
       { 'general.architecture': 'clip', 'general.type': 'mmproj' },
-      /Vision or audio parts of a model \(mmproj\).* got "clip".* Choose the file of the text model/,
+      /the vision or audio part of a model \(mmproj\).* got "clip".* Choose the file of the text model, too/,
     ],
     [
       'a retrieval model',
@@ -227,8 +227,8 @@ describe('the configuration of a directory', () => {
   test.each<[string, Record<string, unknown>, RegExp]>([
     ['another architecture', { model_type: 'llama', architectures: ['LlamaForCausalLM'] }, /got "llama", wanted lfm2/],
     ['no model type', { model_type: undefined }, /got "Lfm2ForCausalLM"/],
-    ['vision', { model_type: 'lfm2_vl', text_config: {} }, /Vision and audio models are not supported yet/],
-    ['a text_config inside', { text_config: { model_type: 'lfm2' } }, /Vision and audio models/],
+    ['vision of LFM3', { model_type: 'lfm3_vl', text_config: {} }, /Audio models and other vision models are not supp/],
+    ['a text_config inside', { text_config: { model_type: 'lfm2' } }, /Audio models and other vision models/],
     ['retrieval', { architectures: ['Lfm2BidirectionalModel'] }, /Bidirectional/],
     [
       'bitsandbytes',

@@ -24,7 +24,6 @@ const [MAX_EXPERTS, MAX_TOP] = [256, 8];
 export const LFM2MOE: Architecture = {
   ...LFM2,
   name: 'lfm2moe',
-  modelType: 'lfm2_moe',
   classes: ['Lfm2MoeForCausalLM', 'Lfm2MoeModel'],
   configFromGguf: (metadata, tensors, notes) =>
     configFromGguf(PREFIX, metadata, tensors, notes, { experts: expertsOfGguf }),

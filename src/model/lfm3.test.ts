@@ -107,7 +107,7 @@ describe('refuses', () => {
     }).toThrow(checkpointError(/LFM3 as a Hugging Face directory is not supported yet: got "lfm3", .* as GGUF/));
     for (const name of ['lfm3_vl', 'lfm3-audio', 'lfm3omni'])
       expect(() => architectureOfGguf(new Map([['general.architecture', name]]))).toThrow(
-        checkpointError(/Vision and audio models are not supported yet/),
+        checkpointError(/Audio models and other vision models are not supported yet/),
       );
     expect(() => architectureOfJson({ model_type: 'lfm3_d1' })).toThrow(checkpointError(/Other kinds of LFM3/));
   });

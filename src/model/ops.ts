@@ -118,8 +118,10 @@ export interface Experts {
 export interface Ops {
   /** rows of the table, one a token: [T, D] */
   embed(table: Matrix): Act;
-  /** rows that `prefill` gets instead of tokens, for encoders: [T, D]. The first op of a plan. */
+  /** rows that `prefill` gets instead of tokens, for encoders: [T, D]. The first op of a plan, or the first ones. */
   input(D: number): Act;
+  /** norm(x): [T, cols of x] */
+  norm(x: Act, norm: LayerNorm): Act;
   /** y = post(act(W · norm(x) + bias)) + add: [T, rows of W] */
   linear(w: Matrix, x: Act, options?: Linear): Act;
   /** silu(W1 · norm(x)) ⊙ (W3 · norm(x)): [T, F] */

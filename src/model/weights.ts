@@ -21,6 +21,8 @@ export interface VectorSource {
   name: string;
   length: number;
   tensor: TensorInfo;
+  /** those that follow it, as the biases of k and v follow that of q */
+  rest?: TensorInfo[];
 }
 
 /** The names of a module: in Hugging Face files, in GGUF files, and how else converters spell it. */

@@ -49,6 +49,21 @@ describe('the models in the cache', () => {
     expect((await listModels()).map(({ id }) => id)).toEqual([first]);
   });
 
+  it('a vision encoder and its text model are one', async () => {
+    const encoder = 'mmproj-M-F16.gguf';
+    hub.repos['a/b'][encoder] = bytes.slice(0, 3 * CHUNK);
+    const id = await downloadModel('a/b', options());
+    await pinModel(id);
+    const storedBytes = bytes.length + 3 * CHUNK;
+    expect(await listModels()).toMatchObject([{ id, pinned: true, complete: true, storedBytes }]);
+    const opened = await openModel('a/b', options());
+    expect(opened.files.map(({ name }) => name)).toEqual([FILE, encoder]);
+    expect(opened.cached).toBe(true);
+    await opened.close();
+    await deleteModel(id);
+    expect(await storedModelBytes(id)).toBe(0);
+  });
+
   it('say what they need before they are downloaded', async () => {
     const room = await modelRoom('a/b', options());
     expect(room).toMatchObject({ bytes: bytes.length, needed: bytes.length, enough: true });

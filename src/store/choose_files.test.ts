@@ -1,4 +1,4 @@
-import { expect, it } from 'vitest';
+import { expect, it, test } from 'vitest';
 import { chooseFiles } from './choose_files';
 
 const DYNAMIC = [
@@ -85,6 +85,25 @@ it.each<[string, string[], string | undefined, string]>([
   ],
   ['no wish: what cannot be read where nothing else is', ['M-IQ1_S.gguf', 'M-IQ2_XXS.gguf'], undefined, 'M-IQ1_S.gguf'],
 ])('%s', (_, names, selector, wanted) => expect(chooseFiles(names, selector, 'the folder')[0]).toBe(wanted));
+
+test.each<[string, string[], string | undefined, string[]]>([
+  [
+    'the best one that is beside it',
+    ['V-Q4_0.gguf', 'mmproj-V-F16.gguf', 'mmproj-V-Q8_0.gguf', 'other/mmproj-Q4_0.gguf'],
+    undefined,
+    ['V-Q4_0.gguf', 'mmproj-V-Q8_0.gguf'],
+  ],
+  [
+    'also behind all shards, and where a file is chosen',
+    ['a/V-F16-00001-of-00002.gguf', 'a/V-F16-00002-of-00002.gguf', 'a/V.mmproj-BF16.gguf'],
+    'a/V-F16-00001-of-00002.gguf',
+    ['a/V-F16-00001-of-00002.gguf', 'a/V-F16-00002-of-00002.gguf', 'a/V.mmproj-BF16.gguf'],
+  ],
+  ['none in another folder', ['V-Q4_0.gguf', 'b/mmproj-F16.gguf'], 'Q4_0', ['V-Q4_0.gguf']],
+  ['itself, if it is chosen', ['V-Q4_0.gguf', 'mmproj-F16.gguf'], 'mmproj-F16.gguf', ['mmproj-F16.gguf']],
+])('a vision encoder goes with its text model: %s', (_, names, selector, wanted) =>
+  expect(chooseFiles(names, selector, 'the folder')).toEqual(wanted),
+);
 
 it.each(['Q5_K_M', 'M', '0', 'K_M', 'gguf', 'config.json'])(
   '%s is no model: the error lists those that are',

@@ -19,6 +19,9 @@ export const OPTIONAL_FILES = [
   'generation_config.json',
   'chat_template.jinja',
   'chat_template.json',
+  // of models that see
+  'preprocessor_config.json',
+  'processor_config.json',
 ];
 
 const isGguf = (name: string): boolean => /\.gguf$/i.test(name);
@@ -62,7 +65,12 @@ export function chooseFiles(names: string[], selector: string | undefined, where
         got: `no ${missing.join(', ')}`,
         wanted: `${all.length} parts`,
       });
-    return all;
+    // one model with the text model: its vision encoder
+    const folder = first.slice(0, first.lastIndexOf('/') + 1);
+    const [encoder = first] = names
+      .filter((name) => name === folder + baseName(name) && /mmproj.*\.gguf$/i.test(name))
+      .sort(byRank);
+    return [...new Set([...all, encoder])];
   };
   if (selector) {
     const named = names.find((name) => name === selector && isGguf(name));

@@ -155,6 +155,19 @@ export class ChunkStore {
     return this.#read(file, index).then((data) => data && retainBuffer(data)); // retained before anything can evict it
   }
 
+  /**
+   * Bytes of a stored chunk that was checked, without the rest of it; the caller must release them. Undefined if `get`
+   * must read it all.
+   */
+  async part(file: string, index: number, start: number, end: number): Promise<Uint8Array | undefined> {
+    const at = chunkKey(file, index);
+    if (this.check === 'full' || this.manifest.state === 'partial' || !this.#checked.has(at) || this.#memory.has(at))
+      return;
+    const part = await this.#cache?.chunk(this.manifest.id, file, index, start, end).catch(() => undefined);
+    if (part?.byteLength === end - start) return retainBuffer(new Uint8Array(part));
+    this.#checked.delete(at); // damaged since, or no Blob
+  }
+
   /** Starts to read a chunk that will be needed soon. */
   prefetch(file: string, index: number): void {
     if (!this.#closed && this.has(file, index)) this.#read(file, index).catch(() => {});

@@ -17,11 +17,9 @@ export function chunkedFileSource(
   download: ModelDownload,
   closed: AbortSignal,
 ): ByteSource {
-  // experts are read here and there, and then the next chunks are of no use
+  // experts are read here and there, and then the rest of a chunk and the next chunks are of no use
   let [last, inOrder] = [0, 2];
   const chunk = async (index: number, signal: AbortSignal | undefined): Promise<Uint8Array> => {
-    inOrder = index === last || index === last + 1 ? inOrder + 1 : 0;
-    last = index;
     for (let attempt = 0; attempt < MAX_READ_ATTEMPTS; attempt++) {
       if (signal?.aborted || closed.aborted) throw abortError();
       if (!download.isReadable(file, index)) {
@@ -67,17 +65,23 @@ export function chunkedFileSource(
       if (signal?.aborted || closed.aborted) throw abortError();
       checkRange(file, offset, length);
       const { chunkBytes } = chunks.manifest;
-      let index = Math.floor(offset / chunkBytes);
+      const part = async (at: number, most: number): Promise<Uint8Array> => {
+        const index = Math.floor(at / chunkBytes);
+        const start = at - index * chunkBytes;
+        const end = Math.min(start + most, chunkBytes);
+        const part = inOrder < 2 && (await chunks.part(file.name, index, start, end));
+        return part || (await chunk(index, signal)).subarray(start, end);
+      };
       if (length === 0) return new Uint8Array(0);
-      if (offset + length <= (index + 1) * chunkBytes)
-        return (await chunk(index, signal)).subarray(offset - index * chunkBytes, offset - index * chunkBytes + length);
+      const first = Math.floor(offset / chunkBytes);
+      inOrder = first === last || first === last + 1 ? inOrder + 1 : 0;
+      last = Math.floor((offset + length - 1) / chunkBytes);
+      if ((offset % chunkBytes) + length <= chunkBytes) return part(offset, length);
       const bytes = retainBuffer(new Uint8Array(length));
-      for (let at = 0; at < length; index++) {
-        const start = offset + at - index * chunkBytes;
-        const data = await chunk(index, signal);
-        const part = data.subarray(start, start + length - at);
-        bytes.set(part, at);
-        at += part.length;
+      for (let at = 0; at < length;) {
+        const data = await part(offset + at, length - at);
+        bytes.set(data, at);
+        at += data.length;
         releaseBuffer(data);
       }
       return bytes;

@@ -3,16 +3,18 @@
  *
  *   ['manifest', model]             the files of the model and whether all are stored, with a SHA-256 of this record
  *   ['hash', model, file, index]    checksum of a chunk (checksum.ts)
- *   ['chunk', model, file, index]   the chunk, an ArrayBuffer
+ *   ['chunk', model, file, index]   the chunk: a Blob, of which parts can be read, and which reads twice as fast as an
+ *                                   ArrayBuffer; that is what earlier versions stored, and where Blobs are refused
  *   ['state', model, id]            a saved state (saved_states.ts): what it has read
- *   ['pieces', model, id]           its bytes, an array of blobs, which are read twice as fast as buffers
+ *   ['pieces', model, id]           its bytes, an array of blobs
+ *
+ * and a file of the origin private file system for a model whose experts are paged (swap_file.ts).
  *
  * A chunk and its checksum are written in one transaction, so each stored checksum has a verified chunk. Only a
  * manifest with the state 'complete' counts as a cached model.
  */
 import { createStore, get, promisifyRequest, set, type UseStore } from 'idb-keyval';
 import { fail } from '../errors';
-import type { createIndexedDbWorkerReader } from './indexeddb_reader';
 import { toHex, Sha256, sha256BlocksInJavaScript } from './sha256';
 
 /**
@@ -73,7 +75,8 @@ export interface ModelCache {
   putManifest(manifest: ModelManifest): Promise<void>;
   /** Checksums of the stored chunks: checksums.get(file)?.get(index) */
   checksums(id: string): Promise<Map<string, Map<number, Uint8Array<ArrayBuffer>>>>;
-  chunk(id: string, file: string, index: number): Promise<ArrayBuffer | undefined>;
+  /** A chunk; of one that is a Blob, the bytes from `start` to `end` */
+  chunk(id: string, file: string, index: number, start?: number, end?: number): Promise<ArrayBuffer | undefined>;
   /** Writes a chunk with its checksum, and the manifest if none is stored. @throws StorageError if the disk is full */
   putChunk(manifest: ModelManifest, chunk: StoredChunk): Promise<void>;
   deleteChunk(id: string, file: string, index: number): Promise<void>;
@@ -106,14 +109,6 @@ export function openModelCache(): Promise<ModelCache | undefined> {
   }
 }
 
-let createValueReader: typeof createIndexedDbWorkerReader | undefined;
-
-/**
- * Who reads weights gives the reader before the first model opens. The page's part of the library reads only records,
- * and does without.
- */
-export const setValueReader = (create: typeof createIndexedDbWorkerReader): void => void (createValueReader = create);
-
 async function connect(): Promise<ModelCache | undefined> {
   try {
     const store = createStore(DATABASE, STORE);
@@ -127,8 +122,7 @@ async function connect(): Promise<ModelCache | undefined> {
         s.transaction.commit?.();
         return done;
       });
-    const readValue = (key: IDBValidKey): Promise<unknown> => get<unknown>(key, atOnce);
-    return createModelCache(atOnce, inTurns, createValueReader?.(DATABASE, STORE, readValue) ?? readValue);
+    return createModelCache(atOnce, inTurns);
   } catch {
     opened = undefined; // the next call tries again
     return undefined;
@@ -162,8 +156,8 @@ export function isQuotaError(error: unknown): boolean {
 const createModelCache = (
   store: UseStore,
   inTurns: UseStore,
-  readValue: (key: IDBValidKey) => Promise<unknown>,
   known = new Set<string>(),
+  takesBlobs = true,
 ): ModelCache => ({
   manifests: async () => {
     const [keys, all] = await store('readonly', (s) =>
@@ -208,19 +202,26 @@ const createModelCache = (
       });
       return files;
     }),
-  chunk: async (id, file, index) => {
-    const data = await readValue(['chunk', id, file, index]);
-    return data instanceof ArrayBuffer ? data : undefined;
+  chunk: async (id, file, index, start, end) => {
+    const data = await get<unknown>(['chunk', id, file, index], store);
+    return data instanceof Blob ? data.slice(start, end).arrayBuffer() : data instanceof ArrayBuffer ? data : undefined;
   },
   putChunk: async (manifest, { file, index, data, checksum }) => {
     const { id } = manifest;
     const isStored = known.has(id) || (await store('readonly', (s) => promisifyRequest(s.count(['manifest', id])))) > 0;
-    await store('readwrite', (s) => {
-      if (!isStored) s.put(withChecksum(manifest), ['manifest', id]);
-      s.put(checksum, ['hash', id, file, index]);
-      s.put(wholeBuffer(data), ['chunk', id, file, index]);
-      return promisifyRequest(s.transaction);
-    });
+    const put = (chunk: Blob | ArrayBuffer): Promise<void> =>
+      store('readwrite', (s) => {
+        if (!isStored) s.put(withChecksum(manifest), ['manifest', id]);
+        s.put(checksum, ['hash', id, file, index]);
+        s.put(chunk, ['chunk', id, file, index]);
+        return promisifyRequest(s.transaction);
+      });
+    if (takesBlobs)
+      await put(new Blob([data])).catch((error: unknown) => {
+        if (isQuotaError(error)) throw error;
+        takesBlobs = false; // as WebKitGTK
+      });
+    if (!takesBlobs) await put(wholeBuffer(data));
     known.add(id);
   },
   deleteChunk: (id, file, index) => remove(store, ['hash', id, file, index], ['chunk', id, file, index]),
@@ -239,8 +240,25 @@ const remove = (store: UseStore, ...what: (IDBKeyRange | IDBValidKey)[]): Promis
     return promisifyRequest(s.transaction);
   });
 
-const removeModel = (store: UseStore, id: string): Promise<void> =>
-  remove(store, ...['hash', 'chunk', 'state', 'pieces'].map((kind) => keysWithin(kind, id)), ['manifest', id]);
+async function removeModel(store: UseStore, id: string): Promise<void> {
+  await remove(store, ...['hash', 'chunk', 'state', 'pieces'].map((kind) => keysWithin(kind, id)), ['manifest', id]);
+  await deleteSwapFiles(swapFileName(id));
+}
+
+export const SWAP_FILES = 'rivulet-swap-';
+/** Of a model; ids have characters and lengths that names of files may not have. */
+export const swapFileName = (id: string): string => SWAP_FILES + manifestChecksum({ id });
+
+/** Deletes the swap files whose names begin so and that no page has open. */
+export async function deleteSwapFiles(prefix = SWAP_FILES): Promise<void> {
+  try {
+    const folder = await navigator.storage.getDirectory();
+    for await (const name of folder.keys())
+      if (name.startsWith(prefix)) await folder.removeEntry(name).catch(() => undefined);
+  } catch {
+    // no such storage
+  }
+}
 
 const wholeBuffer = (data: Uint8Array<ArrayBuffer>): ArrayBuffer =>
   data.byteLength === data.buffer.byteLength ? data.buffer : data.slice().buffer;

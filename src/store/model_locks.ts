@@ -69,3 +69,28 @@ export const acquireSharedLock = (name: string, signal?: AbortSignal): Promise<(
       () => new Promise<void>((release) => resolve(() => (release(), held))),
     ).catch(reject);
   });
+
+const loadedLockName = (model: string): string => `rivulet:loaded:${model}:`;
+
+/** Tells other tabs that this worker has a model in memory, as long as it lives. */
+export const announceModel = (model: string, memory: number): unknown =>
+  manager()
+    ?.request(loadedLockName(model) + memory, { mode: 'shared' }, () => new Promise(() => undefined))
+    .catch(() => undefined); // a sandboxed page has no locks
+
+/** Where a model is in memory on this site, in all tabs. */
+export interface ModelCopies {
+  /** how often */
+  count: number;
+  /** bytes of the largest of them; about so much takes another one */
+  memory: number;
+}
+
+export async function copiesOf(model: string): Promise<ModelCopies> {
+  const { held = [] } =
+    (await manager()
+      ?.query()
+      .catch(() => undefined)) ?? {};
+  const bytes = held.map(({ name }) => Number(name!.split(loadedLockName(model))[1])).filter(Boolean);
+  return { count: bytes.length, memory: Math.max(0, ...bytes) };
+}

@@ -1,3 +1,5 @@
+import type { ModelCopies } from './model_locks';
+
 export interface Progress {
   /** `replay`: after a reload the model reads its conversation again; `bytes` and `total` are then tokens */
   phase: 'resolve' | 'download' | 'read' | 'load' | 'compile' | 'replay' | 'ready';
@@ -10,6 +12,8 @@ export interface Progress {
   file?: string;
   /** why the model is loaded again (what happened to its device or memory), or why nothing arrives from the server */
   cause?: string;
+  /** before anything is read, if the model is in memory already, in this tab or in others of this site */
+  copies?: ModelCopies;
 }
 
 const RATE_WINDOW_MS = 5000;

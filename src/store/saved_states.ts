@@ -36,18 +36,25 @@ export async function listSavedStates(model?: string): Promise<SavedStateRecord[
   return (all ?? []).filter(isRecord).filter((record) => model === undefined || record.model === model);
 }
 
+interface StateReader {
+  read: () => { layout: string; pieces: AsyncIterable<Uint8Array> };
+  /** `lastForgotten` when the save began: nothing is stored where conversations were forgotten since */
+  since?: unknown;
+}
+
 /**
  * Stores a state; the least recently used ones go for it, and those in `replaced`.
  * @param bytes about how many there are
+ * @returns false if nothing was stored, because conversations were forgotten since the save began
  * @throws StorageError before any work if it is larger than all may be, or than what is free
  */
 export async function storeState(
   record: Omit<SavedStateRecord, 'layout' | 'bytes' | 'lastUsed'>,
   bytes: number,
-  read: () => { layout: string; pieces: AsyncIterable<Uint8Array> },
+  { read, since }: StateReader,
   replaced: readonly SavedStateRecord[],
   budget = SAVED_STATE_BYTES,
-): Promise<void> {
+): Promise<boolean> {
   const failTooLarge = (wanted: number): never =>
     fail('StorageError', {
       what: 'The conversation is too large to be saved',
@@ -72,7 +79,9 @@ export async function storeState(
     const blobs: Blob[] = [];
     for await (const piece of pieces) blobs.push(new Blob([piece as Uint8Array<ArrayBuffer>]));
     const saved: SavedStateRecord = { ...record, layout, bytes: bytesOf(blobs), lastUsed: Date.now() };
+    if ((await lastForgotten()) !== since) return false;
     await putState(store, saved, blobs);
+    return true;
   });
 }
 
@@ -97,6 +106,31 @@ export async function useSavedState<T>(
   if (store) await deleteState(store, record).catch(() => undefined);
   return undefined;
 }
+
+/**
+ * Deletes what is saved of conversations.
+ * @param model its id as listModels() gives it; by default of all models
+ * @throws StorageError
+ */
+export async function forgetConversations(model?: string): Promise<void> {
+  const store = (await openModelCache())?.store;
+  if (!store) return;
+  const within = model === undefined ? [] : [model];
+  await withExclusiveLock('rivulet:states', () =>
+    store('readwrite', (s) => {
+      for (const kind of ['state', 'pieces']) s.delete(keysWithin(kind, ...within));
+      s.put(Math.random(), FORGOTTEN); // a save that runs sees that it is another one
+      return promisifyRequest(s.transaction);
+    }),
+  );
+}
+
+/** Of the last time that conversations were forgotten, in any tab: another value is another time. */
+const FORGOTTEN = 'forgotten';
+export const lastForgotten = async (): Promise<unknown> => {
+  const store = (await openModelCache())?.store;
+  return store && get<unknown>(FORGOTTEN, store);
+};
 
 type StateId = Pick<SavedStateRecord, 'model' | 'id'>;
 

@@ -1,6 +1,6 @@
 /** Storage space: how much is free, how to make storage persistent, and which models may be deleted. */
 import { fail } from '../errors';
-import { chunkLength, type ModelCache, type ModelManifest } from './model_cache';
+import { chunkLength, deleteSwapFiles, type ModelCache, type ModelManifest } from './model_cache';
 import { withExclusiveLock, tryExclusiveLock, readLockName } from './model_locks';
 
 /**
@@ -110,8 +110,13 @@ export async function makeRoom(
   notes: string[],
   writeFailed = false,
 ): Promise<boolean> {
-  const free = await freeStorageBytes(needed);
-  const missing = free === undefined || free >= needed ? 0 : needed - free;
+  let free = await freeStorageBytes(needed);
+  const lacks = (): number => (free === undefined || free >= needed ? 0 : needed - free);
+  if (lacks() || writeFailed) {
+    await deleteSwapFiles();
+    free = await freeStorageBytes(needed);
+  }
+  const missing = lacks();
   if (missing === 0 && !writeFailed) return true;
   if (!consent) return false;
   const victims: EvictionRequest['victims'] = [];

@@ -53,8 +53,12 @@ function readPreTokenizers(part: Part | null | undefined): PreTokenize[] {
   return [(texts) => made.pre_tokenize(texts)];
 }
 
+/** Characters read between two looks at a limit. */
+const PIECE = 1 << 14;
+
 export interface ByteLevelBpe {
-  encode(text: string): number[];
+  /** @param limit of a text with far more tokens, some more than these are given, of its beginning and not exact */
+  encode(text: string, limit?: number): number[];
   tokenId(text: string): number | undefined;
 }
 
@@ -71,13 +75,22 @@ export function createByteLevelBpe(
   const preTokenizers = readPreTokenizers(preTokenizer);
   const bpe = new BPE(model as never);
   const tokenId = (token: string): number | undefined => bpe.tokens_to_ids.get(token);
+  function encode(text: string): number[] {
+    const normalized = normalizers.reduce((before, normalize) => normalize(before), text);
+    if (!normalized) return [];
+    const words = preTokenizers.reduce((before, split) => split(before), [normalized]);
+    return bpe._call(words).map((token) => tokenId(token) ?? bpe.unk_token_id!);
+  }
   return {
     tokenId,
-    encode(text) {
-      const normalized = normalizers.reduce((before, normalize) => normalize(before), text);
-      if (!normalized) return [];
-      const words = preTokenizers.reduce((before, split) => split(before), [normalized]);
-      return bpe._call(words).map((token) => tokenId(token) ?? bpe.unk_token_id!);
+    encode(text, limit = Infinity) {
+      // a megabyte takes a second: what is far too long is only counted, and up to the limit
+      const ids: number[] = [];
+      for (let at = 0; text.length > 4 * limit && at < text.length; at += PIECE) {
+        for (const id of encode(text.slice(at, at + PIECE))) ids.push(id);
+        if (ids.length >= limit) return ids;
+      }
+      return encode(text);
     },
   };
 }

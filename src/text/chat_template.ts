@@ -6,6 +6,15 @@ import { createTemplate } from './jinja/template';
 import { text, toJson, type Dict, type Named, type Value } from './jinja/values';
 import type { Tokenizer } from './tokenizer';
 
+/** How many tokens a picture gets; the model's own settings by default. */
+export interface ImageTokens {
+  /** of a picture that is not split, and of the thumbnail of one that is */
+  min?: number;
+  max?: number;
+  /** false: a large picture is not split into tiles */
+  tiling?: boolean;
+}
+
 export interface RenderOptions {
   /** JSON schemas of tools, or strings that the template uses unchanged */
   tools?: readonly (object | string)[];
@@ -15,6 +24,8 @@ export interface RenderOptions {
   continueFinalMessage?: boolean;
   /** further variables of the template, such as keep_past_thinking */
   variables?: Record<string, unknown>;
+  /** of the pictures in the messages */
+  imageTokens?: ImageTokens;
 }
 
 export interface ChatTemplate {
@@ -89,15 +100,17 @@ export function compileChatTemplate(config: object): ChatTemplate | undefined {
  * are encoded as ordinary text, except the markers of answers in the content of an assistant. Without special strings
  * the ids are those of the rendered text.
  * @param model with the special tokens that are part of an answer and not of the frame around turns
+ * @param limit of far more tokens, some more than these are given
  */
 export function encodeChat(
   model: { tokenizer: Tokenizer; answerMarkers: readonly string[] },
   template: ChatTemplate,
   messages: readonly Message[],
   options: RenderOptions = {},
+  limit = Infinity,
 ): number[] {
   const { tokenizer, answerMarkers } = model;
-  let guard: Guard;
+  let guard!: Guard;
   const guarded = template.render(messages, options, (prepared, tools) => {
     guard = createGuard(tokenizer.specials, [prepared, tools]);
     const all = prepared.map((message) => {
@@ -106,11 +119,13 @@ export function encodeChat(
     });
     return [all, guard.all(tools)];
   });
-  return tokenizer
-    .split(guarded)
-    .flatMap(({ text: part, id }) =>
-      id === undefined ? tokenizer.encode(guard.remove(part), { special: false }) : [id],
-    );
+  const ids: number[] = [];
+  for (const { text: part, id } of tokenizer.split(guarded)) {
+    if (ids.length >= limit) break;
+    const read = id === undefined ? tokenizer.encode(guard.remove(part), { special: false }, limit - ids.length) : [id];
+    for (const one of read) ids.push(one);
+  }
+  return ids;
 }
 
 /** The prompt up to the end of the last message's text, without the end-of-turn token that follows. */

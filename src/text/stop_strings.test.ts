@@ -31,4 +31,9 @@ it('does not depend on how the text is cut', () => {
   }
 });
 
+it('takes very many', () => {
+  const filter = createStopFilter(Array.from({ length: 200_000 }, (_, i) => `stop ${i}`));
+  expect(filter.push('and stop 12')).toBe('and ');
+});
+
 it('refuses an empty stop string', () => expect(() => createStopFilter([''])).toThrow(/empty/));

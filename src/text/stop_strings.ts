@@ -48,7 +48,10 @@ export function createStopFilter(stops: readonly string[]): StopFilter {
 
 /** The length of the longest end of `text` that is the beginning of a stop string. */
 export function longestPartialMatch(text: string, stops: readonly string[]): number {
-  const longest = Math.min(text.length, Math.max(0, ...stops.map((stop) => stop.length - 1)));
+  const longest = Math.min(
+    text.length,
+    stops.reduce((most, stop) => Math.max(most, stop.length - 1), 0),
+  );
   for (let n = longest; n > 0; n--)
     if (stops.some((stop) => n < stop.length && text.endsWith(stop.slice(0, n)))) return n;
   return 0;

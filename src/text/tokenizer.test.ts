@@ -78,6 +78,16 @@ describe('tokenizer', () => {
     expect(tokenizer.encode('a')).toEqual([97]);
   });
 
+  it('counts a text up to a limit that it goes far beyond, and reads any other', () => {
+    for (const text of ['ab cd<think>'.repeat(50_000), 'ab '.repeat(200_000)]) {
+      const { length } = tokenizer.encode(text, {}, 5000);
+      expect(length).toBeGreaterThanOrEqual(5000);
+      expect(length).toBeLessThan(5000 + (1 << 14) + 1);
+    }
+    const text = 'ab cd<think>'.repeat(500);
+    expect(tokenizer.encode(text, {}, 4000)).toEqual(tokenizer.encode(text));
+  });
+
   it('tells special tokens from other added ones', () => {
     expect(tokenizer.encode('<|end|><think>', { special: false })).toEqual([...utf8('<|end|>'), 258]);
     expect(tokenizer.encode('<|call|>', { special: false }), 'a marker by its form, though not flagged').toEqual(

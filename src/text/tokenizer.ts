@@ -35,11 +35,14 @@ export interface Tokenizer {
   readonly eosId?: number;
   /** prompts of this model begin with BOS */
   readonly addBos: boolean;
-  encode(text: string, options?: EncodeOptions): number[];
+  /** @param limit of a text with far more tokens, some more than these are given, of its beginning and not exact */
+  encode(text: string, options?: EncodeOptions, limit?: number): number[];
   decode(ids: ArrayLike<number>, options?: DecodeOptions): string;
   stream(options?: DecodeOptions): Detokenizer;
   /** the id of a token by its exact text */
   tokenId(text: string): number | undefined;
+  /** the bytes that a token writes; undefined for special and added tokens, and for ids without a token */
+  bytes(id: number): Uint8Array | undefined;
   /** the texts of the special tokens */
   readonly specials: readonly string[];
   /** Splits a text at its added tokens, special or not. */
@@ -114,11 +117,12 @@ export function createTokenizer(json: object, config: object): Tokenizer {
     token ? tokenId(typeof token === 'string' ? token : token.content) : undefined;
   const bosId = named(bos_token);
 
-  function encode(text: string, { special = true, bos = false }: EncodeOptions = {}): number[] {
+  function encode(text: string, { special = true, bos = false }: EncodeOptions = {}, limit = Infinity): number[] {
     const ids: number[] = [];
     for (const part of (special ? splitAll : splitPlain)(text)) {
+      if (ids.length >= limit) break;
       if (part.id !== undefined) ids.push(part.id);
-      else for (const id of bpe.encode(part.text)) ids.push(id);
+      else for (const id of bpe.encode(part.text, limit - ids.length)) ids.push(id);
     }
     if (bos && bosId !== undefined && ids[0] !== bosId) ids.unshift(bosId);
     return ids;
@@ -148,6 +152,7 @@ export function createTokenizer(json: object, config: object): Tokenizer {
     },
     stream,
     tokenId,
+    bytes: (id) => (addedIds.has(id) || texts[id] === undefined ? undefined : bytesOf(texts[id])),
     specials: [...specials.keys()],
     split: splitAll,
   };

@@ -29,13 +29,13 @@ export interface ReadCallsOptions {
   tools?: readonly (object | string)[];
 }
 
-const START = '<|tool_call_start|>';
-const END = '<|tool_call_end|>';
+export const CALLS_START = '<|tool_call_start|>';
+export const CALLS_END = '<|tool_call_end|>';
 /** the next block, or the next line that may be a list of calls */
 const NEXT = /(?:<\|tool_call_start\|>\s*)+|^[ \t]*\[.*/gm;
-const MARKS = [START, END];
+const MARKS = [CALLS_START, CALLS_END];
 /** what may stand around calls in a block: brackets, commas, comments, code fences */
-const BETWEEN = /[\s,;[\]]+|#.*|```\w*/y;
+export const BETWEEN_CALLS = /[\s,;[\]]+|#.*|```\w*/y;
 
 /** Values nested deeper than this are not read. */
 const MAX_DEPTH = 32;
@@ -46,10 +46,10 @@ const MAX_DEPTH = 32;
  */
 export function readCalls(answer: string, { tools = [] }: ReadCallsOptions = {}): ParsedAnswer {
   const source = withoutThinking(answer);
-  const known = tools.map(nameOf);
+  const known = tools.map(nameOfTool);
   let found: ParsedAnswer = { text: '', calls: [], broken: [] };
   let at = 0;
-  let firstEnd = source.indexOf(END);
+  let firstEnd = source.indexOf(CALLS_END);
 
   /** Text up to here. Before a lone end of thinking stands thinking that the template began: its calls do not count. */
   const addText = (to: number): void => {
@@ -63,9 +63,9 @@ export function readCalls(answer: string, { tools = [] }: ReadCallsOptions = {})
 
   NEXT.lastIndex = 0;
   for (let next = NEXT.exec(source); next; next = NEXT.exec(source)) {
-    const marked = next[0].startsWith(START);
+    const marked = next[0].startsWith(CALLS_START);
     const from = marked ? NEXT.lastIndex : next.index;
-    while (firstEnd >= 0 && firstEnd < from) firstEnd = source.indexOf(END, from);
+    while (firstEnd >= 0 && firstEnd < from) firstEnd = source.indexOf(CALLS_END, from);
     const { calls, broken, length } = marked
       ? readBlock(source.slice(from), firstEnd < 0 ? source.length : firstEnd - from)
       : readItems(next[0]);
@@ -77,17 +77,18 @@ export function readCalls(answer: string, { tools = [] }: ReadCallsOptions = {})
     for (const call of calls) found.calls.push(call);
     for (const part of broken) found.broken.push(part);
     at = from + length;
-    if (source.startsWith(END, at)) at += END.length;
+    if (source.startsWith(CALLS_END, at)) at += CALLS_END.length;
     NEXT.lastIndex = at;
   }
   addText(source.length);
   return { ...found, text: found.text.trim() };
 }
 
-function nameOf(tool: unknown): unknown {
+/** The name of a tool as `chat` takes it; undefined if it has none. */
+export function nameOfTool(tool: unknown): unknown {
   if (typeof tool === 'string') {
     try {
-      return nameOf(JSON.parse(tool));
+      return nameOfTool(JSON.parse(tool));
     } catch {
       return undefined;
     }
@@ -96,7 +97,7 @@ function nameOf(tool: unknown): unknown {
   return wrapped?.name ?? name;
 }
 
-interface Calls {
+export interface CallsRead {
   calls: ToolCall[];
   broken: string[];
   /** how much of the source they take */
@@ -107,24 +108,24 @@ interface Calls {
  * @param end where the first end marker stands. It ends the block, unless all of the block can be read if that marker
  * is part of a text.
  */
-function readBlock(source: string, end: number): Calls {
+export function readBlock(source: string, end: number): CallsRead {
   const block = readItems(source.slice(0, end));
   if (!block.broken.length || end === source.length) return block;
-  const next = source.indexOf(START, end);
+  const next = source.indexOf(CALLS_START, end);
   const longer = readItems(next < 0 ? source : source.slice(0, next));
-  return longer.broken.length || longer.length <= end || !source.startsWith(END, longer.length) ? block : longer;
+  return longer.broken.length || longer.length <= end || !source.startsWith(CALLS_END, longer.length) ? block : longer;
 }
 
 /** Reads calls up to a marker. Where none can be read, the whole is broken. */
-function readItems(source: string): Calls {
-  const reader = createReader(source);
+export function readItems(source: string): CallsRead {
+  const reader = createCallReader(source);
   const calls: ToolCall[] = [];
   const broken: string[] = [];
   for (;;) {
-    while (reader.skip(BETWEEN));
+    while (reader.skip(BETWEEN_CALLS));
     const start = reader.at;
     if (start === source.length || MARKS.some((mark) => source.startsWith(mark, start))) break;
-    const item = attempt(() => call(reader));
+    const item = attemptToRead(() => readCall(reader));
     if (item) calls.push(item);
     else {
       skipItem(reader, start, source);
@@ -134,14 +135,15 @@ function readItems(source: string): Calls {
   return { calls, broken: calls.length ? broken : [source.slice(0, reader.at)], length: reader.at };
 }
 
-/** Thrown inside and caught in `attempt`. */
+/** Thrown inside and caught in `attemptToRead`. */
 class ParseError extends Error {}
 
 const fail = (): never => {
   throw new ParseError();
 };
 
-function attempt<T>(read: () => T): T | undefined {
+/** What `read` gives; undefined if it finds something else than it reads. */
+export function attemptToRead<T>(read: () => T): T | undefined {
   try {
     return read();
   } catch (error) {
@@ -163,7 +165,7 @@ const AFTER_ITEM =
 const AFTER_ANY = /\s*[,)\]}:]/y;
 
 /** `name(key=value, **{…})`, or an object with a name. */
-function call(reader: Reader): ToolCall {
+export function readCall(reader: Reader): ToolCall {
   if (reader.peek() === '{') return callOf(value(reader, 0, AFTER_ITEM));
   const [name] = reader.match(CALL_NAME);
   if (!reader.take('(')) fail();
@@ -193,7 +195,7 @@ function callOf(written: unknown): ToolCall {
 
 /** The value of a whole text; {} of an empty one. */
 function literal(text: string): unknown {
-  const reader = createReader(text);
+  const reader = createCallReader(text);
   const read = reader.peek() ? value(reader, 0, AFTER_ITEM) : {};
   return reader.peek() ? fail() : read;
 }
@@ -258,7 +260,7 @@ interface Reader {
 const BLANK = /\s+|#.*/y;
 const ESCAPES: Record<string, string> = { n: '\n', t: '\t', r: '\r', b: '\b', f: '\f', '0': '\0', '\n': '' };
 
-function createReader(source: string): Reader {
+export function createCallReader(source: string): Reader {
   const test = (pattern: RegExp, at: number): boolean => {
     pattern.lastIndex = at;
     return pattern.test(source);
@@ -346,7 +348,7 @@ function skipItem(reader: Reader, start: number, source: string): void {
     )
       return;
     if (/["']/.test(c)) {
-      if (attempt(() => reader.string(AFTER_ANY)) === undefined) return;
+      if (attemptToRead(() => reader.string(AFTER_ANY)) === undefined) return;
     } else {
       reader.at++;
       if ('([{'.includes(c)) depth++;

@@ -1,12 +1,13 @@
-/** Text files that go with a message. */
+/** Files that go with a message. */
 import { bytes } from '../format';
 import type { AttachedFile } from '../history';
+import { keepPicture } from '../pictures/pictures';
+import { AttachError } from './attach_error';
 
 const MOST_BYTES = 2e6;
 
 /** What these files are called by people. */
 const KINDS: [RegExp, string][] = [
-  [/^image\//, 'a picture'],
   [/^audio\//, 'a sound'],
   [/^video\//, 'a video'],
   [/pdf$/, 'a PDF document'],
@@ -14,17 +15,16 @@ const KINDS: [RegExp, string][] = [
   [/officedocument|msword|ms-excel|ms-powerpoint|opendocument/, 'an office document'],
 ];
 
-/** A file that cannot go with a message. The text is for the person at the page. */
-export class AttachError extends Error {
-  override readonly name = 'AttachError';
-}
+/** A picture, or the text of a file. @throws AttachError */
+export const readAttached = (file: File): Promise<AttachedFile> =>
+  file.type.startsWith('image/') ? keepPicture(file) : readText(file);
 
 /** The text of a file in UTF-8, or in UTF-16 with its mark. @throws AttachError */
 export async function readText(file: File): Promise<AttachedFile> {
   const kind = KINDS.find(([type]) => type.test(file.type))?.[1];
   if (kind)
     throw new AttachError(
-      `${file.name} is ${kind}. Only text files can be attached, for example .txt, .md, .csv or source code.`,
+      `${file.name} is ${kind}. Only pictures and text files can be attached, for example .txt, .md, .csv or source code.`,
     );
   if (file.size > MOST_BYTES)
     throw new AttachError(
@@ -43,7 +43,7 @@ export async function readText(file: File): Promise<AttachedFile> {
   }
   if (text === undefined || text.includes('\0'))
     throw new AttachError(
-      `${file.name} is not a text file in UTF-8. Only text files can be attached, for example .txt, .md, .csv or source code.`,
+      `${file.name} is not a text file in UTF-8. Only pictures and text files can be attached, for example .txt, .md, .csv or source code.`,
     );
   if (!text.trim()) throw new AttachError(`${file.name} is empty.`);
   return { name: file.name, text };

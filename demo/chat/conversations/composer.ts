@@ -1,12 +1,18 @@
 /** The field in which a message is written: its draft, attached files, sending by Enter, and what is wrong with it. */
+import type { Model } from '../../../src/index';
 import { element, find } from '../dom';
 import { count } from '../format';
 import type { AttachedFile } from '../history';
 import { icon, iconButton } from '../icons';
-import { AttachError, readText } from './attach';
+import { createCameraButton } from '../pictures/camera_button';
+import { pictureImage } from '../pictures/show_picture';
+import { readAttached } from './attach';
+import { AttachError } from './attach_error';
 import { isEmpty, joined, keepDraft, keptDraft, type Draft } from './drafts';
 
 export interface Composer {
+  /** The form of the replies to what is sent from here; undefined: words. */
+  schema: string | undefined;
   /**
    * Shows the draft of another conversation, after the present one was kept.
    * @param keepTyped what has been typed stays
@@ -23,6 +29,8 @@ export interface Composer {
   say(problem: string): void;
   focus(): void;
   setReplying(replying: boolean): void;
+  /** Another model answers: it may see. */
+  setModel(model: Model | undefined): void;
 }
 
 export interface ComposerParts {
@@ -33,7 +41,11 @@ export interface ComposerParts {
   send(draft: Draft): Promise<string | undefined>;
   /** how many tokens fit, and how many the files have, where the model can say it */
   check(draft: Draft): Promise<string | undefined>;
+  /** how many tokens a picture has, where the model can say it */
+  pictureTokens(file: AttachedFile): Promise<number | undefined>;
   stop(): void;
+  /** the form of replies may have changed */
+  formShown(schema: string | undefined): void;
 }
 
 /** '5,012 tokens … 1,236 fit' */
@@ -42,22 +54,35 @@ export const tooLong = (what: string, tokens: number, fit: number): string =>
     ? `${what} ${count(tokens)} tokens. ${count(fit)} fit into what the model can read. Shorten it, or choose a model with a longer context.`
     : 'The system prompt and the tools fill what the model can read. Switch tools off in Settings, or set a longer context there.';
 
+/** '5,000,000 characters … About 16,000 fit' */
+export const farTooLong = (what: string, characters: number, fit: number): string =>
+  `${what} ${count(characters)} characters. About ${count(fit)} fit into what the model can read. Shorten it.`;
+
 const KEEP_MS = 300;
 
-export function createComposer({ id: first, waiting, send, check, stop }: ComposerParts): Composer {
+export function createComposer({
+  id: first,
+  waiting,
+  send,
+  check,
+  pictureTokens,
+  stop,
+  formShown,
+}: ComposerParts): Composer {
   const form = find('composer', HTMLFormElement);
   const prompt = find('prompt', HTMLTextAreaElement);
   const note = find('composer-note', HTMLElement);
   const [sendButton, stopButton] = [find('send', HTMLButtonElement), find('stop', HTMLButtonElement)];
   let id = first;
   let files: AttachedFile[] = [];
+  let schema: string | undefined;
   let sending = false;
   let replying = false;
   let typed = false;
   let late: ReturnType<typeof setTimeout> | undefined;
 
   const say = (problem: string): void => void (note.textContent = problem);
-  const draft = (): Draft => ({ text: prompt.value, files });
+  const draft = (): Draft => ({ text: prompt.value, files, ...(schema !== undefined && { schema }) });
   const keep = (): void => {
     clearTimeout(late);
     late = undefined;
@@ -82,7 +107,14 @@ export function createComposer({ id: first, waiting, send, check, stop }: Compos
           showFiles();
           prompt.focus();
         });
-        return element('li', {}, icon('file-text'), element('span', { dir: 'auto' }, file.name), remove);
+        const { picture } = file;
+        if (!picture) return element('li', {}, icon('file-text'), element('span', { dir: 'auto' }, file.name), remove);
+        const size = element('small');
+        void pictureTokens(file).then((tokens) => {
+          if (tokens !== undefined) size.textContent = `${count(tokens)} tokens`;
+        });
+        const thumbnail = pictureImage({ ...file, picture }, 'thumbnail');
+        return element('li', {}, thumbnail, element('span', { dir: 'auto' }, file.name), size, remove);
       }),
     );
     keep();
@@ -92,6 +124,8 @@ export function createComposer({ id: first, waiting, send, check, stop }: Compos
   const fill = (given: Draft): void => {
     prompt.value = given.text;
     files = given.files;
+    schema = given.schema;
+    formShown(schema);
     showFiles();
   };
   // what was typed before the script ran, on a slow connection, stays
@@ -105,8 +139,8 @@ export function createComposer({ id: first, waiting, send, check, stop }: Compos
     const problems: string[] = [];
     for (const file of given) {
       try {
-        const read = await readText(file);
-        const problem = await check({ text: '', files: [read] });
+        const read = await readAttached(file);
+        const problem = await check({ ...draft(), text: '', files: [read] });
         if (problem) problems.push(problem);
         else files = [...files, read];
       } catch (error) {
@@ -118,19 +152,27 @@ export function createComposer({ id: first, waiting, send, check, stop }: Compos
     prompt.focus();
   }
 
-  const file = element('input', { type: 'file', multiple: true, hidden: true, ariaLabel: 'Text files to attach' });
+  const file = element('input', { type: 'file', multiple: true, hidden: true, ariaLabel: 'Files to attach' });
   file.id = 'attach-file';
   file.addEventListener('change', () => {
     const chosen = [...(file.files ?? [])];
     file.value = '';
     void attach(chosen);
   });
-  const attachButton = iconButton('paperclip', 'Attach a text file', () => file.click());
+  const attachButton = iconButton('paperclip', 'Attach a picture or a text file', () => file.click());
   attachButton.id = 'attach';
   find('composer-tools', HTMLElement).prepend(attachButton, file);
+  const showCamera = createCameraButton((photo) => void attach([photo]));
+  prompt.addEventListener('paste', (event) => {
+    const pasted = [...(event.clipboardData?.files ?? [])];
+    // an office document brings its text and a picture of it
+    if (!pasted.length || event.clipboardData!.types.includes('text/plain')) return;
+    event.preventDefault();
+    void attach(pasted);
+  });
 
   const submit = async (): Promise<void> => {
-    const message = { text: prompt.value.trim(), files };
+    const message = { ...draft(), text: prompt.value.trim() };
     if (isEmpty(message) || sending) return;
     sending = true;
     say('');
@@ -158,6 +200,9 @@ export function createComposer({ id: first, waiting, send, check, stop }: Compos
   });
   prompt.addEventListener('input', () => {
     typed = true;
+    // laying out megabytes would hold up the page for many seconds
+    if (prompt.value.length === prompt.maxLength)
+      say(`The message field takes ${count(prompt.maxLength)} characters. What was beyond them was cut off.`);
     keepSoon();
     refresh();
   });
@@ -180,6 +225,14 @@ export function createComposer({ id: first, waiting, send, check, stop }: Compos
   });
 
   return {
+    get schema() {
+      return schema;
+    },
+    set schema(chosen) {
+      schema = chosen;
+      formShown(schema);
+      keep();
+    },
     open(next, keepTyped = false) {
       if (!(keepTyped && typed)) keep();
       id = next;
@@ -204,6 +257,10 @@ export function createComposer({ id: first, waiting, send, check, stop }: Compos
     attach,
     say,
     focus: () => prompt.focus(),
+    setModel(model) {
+      showCamera(model);
+      if (files.some(({ picture }) => picture)) showFiles();
+    },
     setReplying(now) {
       replying = now;
       refresh();

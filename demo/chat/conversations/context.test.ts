@@ -95,9 +95,33 @@ describe('counting', () => {
     ],
   ])('of %s is what the engine reads', async (_, messages) => {
     const counter = createTokenCounter(model);
-    const counts = await Promise.all(messages.map(counter.message));
+    const counts = await Promise.all(messages.map((message) => counter.message(message)));
     const sum = (await counter.base('', [])) + counts.reduce((all, tokens) => all + tokens, 0);
     expect(sum).toBe(encodeChat({ tokenizer, answerMarkers: LFM2.text.answerMarkers }, template, messages).length);
+  });
+
+  test('a text of megabytes is counted up to the limit, and says about how much of it fits', async () => {
+    let read = 0;
+    const counter = createTokenCounter({
+      ...model,
+      tokenize(text, options) {
+        read += text.length;
+        return model.tokenize(text, options);
+      },
+    });
+    const content = 'All work and no play. '.repeat(250_000);
+    expect(await counter.message({ role: 'user', content }, 500)).toBeGreaterThan(500);
+    const fit = await counter.characters(content, 500);
+    expect(read).toBeLessThan(20_000);
+    expect((await model.tokenize(content.slice(0, fit))).length).toBeGreaterThan(400);
+    expect((await model.tokenize(content.slice(0, fit))).length).toBeLessThan(600);
+    // what has long tokens is read on
+    const long = createTokenCounter({
+      ...model,
+      tokenize: async (text) => Array(Math.ceil(text.length / 100)).fill(0),
+    });
+    const blanks = { role: 'user', content: ' '.repeat(45_000) };
+    expect(await long.message(blanks, 500)).toBe(await long.message(blanks));
   });
 
   test('a template that refuses a message alone does not stop it', async () => {

@@ -52,11 +52,19 @@ export function roomIn(context: number, base: number, maxTokens = Infinity): Roo
 }
 
 export interface TokenCounter {
-  /** tokens of a message with its frame */
-  message(message: Message): Promise<number>;
+  /**
+   * Tokens of a message with its frame. Counting ends above a limit: the figure is then of a part of the text.
+   * @param atMost the limit; without it a text of megabytes is read whole
+   */
+  message(message: Message, atMost?: number): Promise<number>;
+  /** About how many characters of a text this many tokens have, by its beginning. */
+  characters(text: string, tokens: number): Promise<number>;
   /** tokens of a prompt without a conversation */
   base(system: string, tools: readonly object[]): Promise<number>;
 }
+
+/** Characters of a text that are read for each token of a limit; most tokens have fewer. */
+const CHARACTERS_OF_TOKEN = 8;
 
 /** A frame where the template does not render one message alone. */
 const USUAL_FRAME = 6;
@@ -64,6 +72,13 @@ const USUAL_FRAME = 6;
 export function createTokenCounter(model: Pick<Model, 'render' | 'tokenize'>): TokenCounter {
   const count = async (text: string, special = true): Promise<number> =>
     (await model.tokenize(text, { special })).length;
+  /** Reads longer and longer beginnings of a text, until they have more tokens than the limit or there is no more. */
+  const countUpTo = async (text: string, atMost: number, special: boolean): Promise<number> => {
+    for (let length = CHARACTERS_OF_TOKEN * (atMost + 1); ; length *= 4) {
+      const tokens = await count(text.slice(0, length), special);
+      if (tokens > atMost || length >= text.length) return tokens;
+    }
+  };
   const rendered = async (messages: Message[], options?: Parameters<Model['render']>[1]): Promise<number> =>
     count(await model.render(messages, options));
   const frames = new Map<string, Promise<number>>();
@@ -84,9 +99,14 @@ export function createTokenCounter(model: Pick<Model, 'render' | 'tokenize'>): T
   };
   let last: { key: string; tokens: Promise<number> } | undefined;
   return {
-    async message({ role, content }) {
+    async message({ role, content }, atMost = Infinity) {
       // the markers of calls are tokens of their own in a reply, and plain text elsewhere
-      return (await frame(role)) + (await count(String(content ?? ''), role === 'assistant'));
+      return (await frame(role)) + (await countUpTo(String(content ?? ''), atMost, role === 'assistant'));
+    },
+    async characters(text, tokens) {
+      const part = text.slice(0, CHARACTERS_OF_TOKEN * tokens);
+      const share = Math.min(1, tokens / (await count(part, false)));
+      return Number((part.length * share).toPrecision(2));
     },
     base(system, tools) {
       const key = JSON.stringify([system, tools]);

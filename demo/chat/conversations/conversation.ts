@@ -6,7 +6,7 @@ import { isObject, isText, oneOf, turnIn, type Fields, type Turn } from '../hist
 
 /** How a reply ended: by itself, at the length limit, by the user, after too many rounds of tools, or by an error. */
 export type Finish = (typeof FINISHES)[number];
-const FINISHES = ['stop', 'length', 'abort', 'rounds', 'failed'] as const;
+const FINISHES = ['stop', 'length', 'abort', 'repetition', 'rounds', 'failed'] as const;
 
 export interface ChatMessage extends Turn {
   id: string;

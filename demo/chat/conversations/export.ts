@@ -1,17 +1,20 @@
 /** Conversations as files: Markdown of the branch that is shown, or JSON of everything. */
 import { callText } from '../tool_cards';
+import { jsonBlock } from '../json/form';
 import { branch, type ChatMessage, type Conversation } from './conversation';
 
 export const FORMAT = 'rivulet-conversations';
 export const VERSION = 1;
 
-export function toJson(conversations: readonly Conversation[]): string {
+/** @param pictures data URLs by the ids of pictures */
+export function toJson(conversations: readonly Conversation[], pictures: Record<string, string> = {}): string {
   return JSON.stringify(
     {
       format: FORMAT,
       version: VERSION,
       exported: new Date().toISOString(),
       conversations: conversations.map(withoutDeleted),
+      ...(Object.keys(pictures).length && { pictures }),
     },
     undefined,
     1,
@@ -22,7 +25,7 @@ export function toJson(conversations: readonly Conversation[]): string {
 function withoutDeleted({ deleted: _, ...conversation }: Conversation): Conversation {
   const parents = new Set(Object.values(conversation.messages).map(({ parent }) => parent));
   const kept = Object.values(conversation.messages).filter(({ id, deleted }) => !deleted || parents.has(id));
-  const clean = ({ steps, files, note, offer, reasoning, ...message }: ChatMessage): ChatMessage =>
+  const clean = ({ steps, files, note, offer, reasoning, schema, json, ...message }: ChatMessage): ChatMessage =>
     message.deleted
       ? { ...message, content: '' }
       : {
@@ -32,6 +35,8 @@ function withoutDeleted({ deleted: _, ...conversation }: Conversation): Conversa
           ...(files && { files }),
           ...(note && { note }),
           ...(offer && { offer }),
+          ...(schema !== undefined && { schema }),
+          ...(json && { json }),
         };
   return { ...conversation, messages: Object.fromEntries(kept.map((message) => [message.id, clean(message)])) };
 }
@@ -52,16 +57,18 @@ function fenced(text: string): string {
 }
 
 export function toMarkdown(conversation: Conversation): string {
-  const parts = branch(conversation).flatMap(({ role, content, model, steps = [], files = [] }) => [
+  const parts = branch(conversation).flatMap(({ role, content, model, steps = [], files = [], json }) => [
     part(role, role === 'assistant' ? model : undefined),
     `## ${role === 'user' ? 'You' : (model ?? 'Rivulet')}`,
-    ...files.flatMap(({ name, text }) => [part('file', name), `**${name}**`, guarded(fenced(text)), part('end')]),
+    ...files.flatMap(({ name, text, picture }) =>
+      picture ? [`*Picture: ${name}*`] : [part('file', name), `**${name}**`, guarded(fenced(text)), part('end')],
+    ),
     ...steps.flatMap(({ calls }) =>
       calls.map(
         (call) => `${part('tools')}\n- **${call.title}** \`${callText(call)}\`: ${call.summary}\n${part('end')}`,
       ),
     ),
-    guarded(content),
+    guarded(json ? jsonBlock(content) : content),
   ]);
   return `${[part('conversation'), `# ${conversation.title}`, ...parts].filter(Boolean).join('\n\n')}\n`;
 }

@@ -14,7 +14,7 @@ export async function generate(
   onText: (text: string, reasoning: string) => void,
 ): Promise<{ text: string; reasoning: string; result: GenerationResult }> {
   for (let read = messages; ;) {
-    const stream = model.chat(read, options);
+    const stream = model.chat(read, { stopRepetition: true, ...options });
     const written = { text: '', reasoning: '' };
     try {
       for await (const { type, text } of stream.parts) {
@@ -27,7 +27,7 @@ export async function generate(
         read = shorter;
         continue;
       }
-      if (!options.signal.aborted) throw error;
+      if ((error as Error).name !== 'AbortError') throw error; // also where the model was unloaded
     }
     return { ...written, result: await stream.result };
   }
@@ -35,7 +35,12 @@ export async function generate(
 
 /** The line under a reply. */
 export function describeResult({ finish, tokens, tokensPerSecond, firstTokenMs }: GenerationResult): string {
-  const end = { stop: '', length: 'stopped at the length limit', abort: 'stopped' }[finish];
+  const end = {
+    stop: '',
+    length: 'stopped at the length limit',
+    abort: 'stopped',
+    repetition: 'stopped because it repeated itself',
+  }[finish];
   const figures =
     tokens > 1
       ? [`${count(tokens)} tokens`, speed(tokensPerSecond), `${duration(firstTokenMs / 1000)} to first token`]

@@ -37,8 +37,14 @@ function shown(value: unknown): string {
   return Array.isArray(value) ? `a list of ${value.length}` : 'an object';
 }
 
-/** @throws ImportError */
-export async function readConversations(file: File): Promise<Conversation[]> {
+/**
+ * @param onPictures gets the pictures of a file that has some
+ * @throws ImportError
+ */
+export async function readConversations(
+  file: File,
+  onPictures?: (pictures: Record<string, unknown>) => void,
+): Promise<Conversation[]> {
   if (file.size > MOST_BYTES)
     refuse(
       file.name,
@@ -49,7 +55,7 @@ export async function readConversations(file: File): Promise<Conversation[]> {
   const text = await file.text();
   return /\.(md|markdown)$/i.test(file.name) || text.trimStart().startsWith('<!-- rivulet ')
     ? [fromMarkdown(text, file.name)]
-    : fromJson(text, file.name);
+    : fromJson(text, file.name, onPictures);
 }
 
 /**
@@ -72,7 +78,11 @@ export function depthOf(text: string): number {
 }
 
 /** @throws ImportError */
-export function fromJson(text: string, name: string): Conversation[] {
+export function fromJson(
+  text: string,
+  name: string,
+  onPictures?: (pictures: Record<string, unknown>) => void,
+): Conversation[] {
   const wanted = 'conversations exported from this page, or a list of messages with role and content';
   const depth = depthOf(text);
   if (depth > MOST_DEPTH) refuse(name, `values nested ${depth} deep`, `at most ${MOST_DEPTH}`);
@@ -91,7 +101,9 @@ export function fromJson(text: string, name: string): Conversation[] {
         'Reload this page to get its newest version, and import the file again.',
       );
     if (!Array.isArray(given.conversations)) refuse(name, `conversations: ${shown(given.conversations)}`, 'a list');
-    return (given.conversations as unknown[]).map((value, i) => ours(value, i, name));
+    const conversations = (given.conversations as unknown[]).map((value, i) => ours(value, i, name));
+    if (isObject(given.pictures)) onPictures?.(given.pictures);
+    return conversations;
   }
   const list = isObject(given) ? given.messages : given;
   // a list of messages, or a list of such lists

@@ -1,12 +1,14 @@
 /** The conversations of the page: the list in the side bar, and what is done with a whole conversation. */
 import type { Chat } from '../chat';
 import { element, find } from '../dom';
-import { formerTurns, keep } from '../history';
+import { formerTurns, keep, type AttachedFile } from '../history';
+import { addPictureTexts, pictureTexts } from '../pictures/picture_texts';
+import { deleteUnusedPictures, picturesIn } from '../pictures/pictures';
 import { showToast } from '../toast';
 import { fromTurns, merge, newId, plainTitle, summaryOf, type Conversation, type Summary } from './conversation';
-import { NEW_CHAT } from './drafts';
+import { draftFiles, keepDraft, keptDraft, NEW_CHAT } from './drafts';
 import { fileName, FORMAT, saveFile, toJson, toMarkdown } from './export';
-import { ImportError, readConversations } from './import';
+import { ImportError, MOST_BYTES, readConversations } from './import';
 import { createConversationList } from './list';
 import { forgetUnsaved, lastOpen, recoverUnsaved } from './open_conversation';
 import { createSearch } from './search';
@@ -22,6 +24,10 @@ export interface Conversations {
 }
 
 const UNDO_MS = 10_000;
+const CLEAN_AFTER_MS = 30_000;
+
+const filesOf = (conversation?: Conversation): AttachedFile[] =>
+  Object.values(conversation?.messages ?? {}).flatMap(({ files = [] }) => files);
 /** longer than the undo of another tab can take */
 const FORGOTTEN_MS = 10 * 60_000;
 
@@ -111,6 +117,15 @@ export function createConversations(store: ConversationStore, chat: () => Chat):
     showToast('This conversation no longer exists.');
   }
 
+  async function usedPictures(): Promise<Set<string>> {
+    const used = new Set(picturesIn(draftFiles()));
+    for await (const group of store.all())
+      for (const conversation of group) for (const id of picturesIn(filesOf(conversation))) used.add(id);
+    return used;
+  }
+  // reads all conversations: not while the page starts
+  setTimeout(() => void deleteUnusedPictures(usedPictures), CLEAN_AFTER_MS);
+
   async function remove({ id, title }: Summary): Promise<void> {
     const open = chat().conversation.id === id;
     if (open) chat().newChat();
@@ -121,7 +136,12 @@ export function createConversations(store: ConversationStore, chat: () => Chat):
     } catch {
       return cannot('This cannot be deleted.');
     }
-    const forget = setTimeout(() => void store.remove(id), 2 * UNDO_MS);
+    const forget = setTimeout(async () => {
+      const pictures = picturesIn([...filesOf(await store.read(id)), ...keptDraft(id).files]);
+      keepDraft(id, { text: '', files: [] });
+      await store.remove(id);
+      void deleteUnusedPictures(usedPictures, pictures);
+    }, 2 * UNDO_MS);
     showToast(`“${title}” was deleted.`, {
       label: 'Undo',
       ms: UNDO_MS,
@@ -135,11 +155,17 @@ export function createConversations(store: ConversationStore, chat: () => Chat):
     });
   }
 
+  async function saveJson(name: string, all: readonly Conversation[]): Promise<void> {
+    const { pictures, left } = await pictureTexts(all.flatMap(filesOf), MOST_BYTES - toJson(all).length);
+    saveFile(name, toJson(all, pictures), 'application/json');
+    if (left) showToast(`The file has no room for ${left === 1 ? 'one picture' : `${left} pictures`}.`);
+  }
+
   async function exportOne(id: string, form: 'markdown' | 'json'): Promise<void> {
     await chat().save();
     const conversation = await store.read(id);
     if (!conversation) return gone(id);
-    if (form === 'json') saveFile(fileName(conversation.title, 'json'), toJson([conversation]), 'application/json');
+    if (form === 'json') await saveJson(fileName(conversation.title, 'json'), [conversation]);
     else saveFile(fileName(conversation.title, 'md'), toMarkdown(conversation), 'text/markdown');
   }
 
@@ -152,7 +178,7 @@ export function createConversations(store: ConversationStore, chat: () => Chat):
       // what is in memory is exported
     }
     if (!all.length) return void showToast('There is no conversation to export.');
-    saveFile(`Rivulet conversations ${new Date().toISOString().slice(0, 10)}.json`, toJson(all), 'application/json');
+    await saveJson(`Rivulet conversations ${new Date().toISOString().slice(0, 10)}.json`, all);
   }
 
   /** Adds a conversation of a file. One that is there already is not changed: what differs is added as another one. */
@@ -175,7 +201,10 @@ export function createConversations(store: ConversationStore, chat: () => Chat):
     const problems: string[] = [];
     for (const file of files) {
       try {
-        for (const conversation of await readConversations(file)) ids.push(await add(conversation));
+        let pictures: Record<string, unknown> = {};
+        const given = await readConversations(file, (all) => (pictures = all));
+        await addPictureTexts(pictures);
+        for (const conversation of given) ids.push(await add(conversation));
       } catch (error) {
         problems.push(error instanceof ImportError ? error.message : `${file.name} cannot be read.`);
       }

@@ -32,7 +32,8 @@ export function createMessageActions({
     current.messages().find(({ id }) => id === parent);
   return {
     async edit(message, content) {
-      const draft: Draft = { text: content, files: message.files ?? [] };
+      const { files = [], schema } = message;
+      const draft: Draft = { text: content, files, ...(schema !== undefined && { schema }) };
       const problem = await check(draft);
       if (problem) return problem;
       if (replying()) return 'Wait for the reply, or stop it.';

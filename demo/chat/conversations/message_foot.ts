@@ -1,6 +1,7 @@
 /** The line under a message: its figures, its versions, and what can be done with it. */
 import { element } from '../dom';
 import type { Turn } from '../history';
+import { formatJson } from '../json/form';
 import { copyButton, iconButton } from '../icons';
 import type { ChatMessage } from './conversation';
 import { figuresIn } from './generate';
@@ -141,7 +142,10 @@ export function createMessageFoot(actions: MessageActions): (line: MessageLine, 
           : message.note) ?? '';
     const speed = figuresIn(note);
     const end = note.slice(speed.length);
-    const copy = copyButton('Copy', () => message.content || summaries(message));
+    const copy = copyButton(
+      'Copy',
+      () => (message.json ? formatJson(message.content) : message.content) || summaries(message),
+    );
     copy.classList.add('copy');
     const buttons = [
       copy,

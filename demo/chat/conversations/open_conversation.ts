@@ -248,7 +248,7 @@ export async function recoverUnsaved(store: ConversationStore): Promise<void> {
 function wipe(message: ChatMessage): void {
   if (!message.content && !message.steps && !message.files) return;
   message.content = '';
-  for (const name of ['steps', 'files', 'note', 'offer'] as const) delete message[name];
+  for (const name of ['steps', 'files', 'note', 'offer', 'schema', 'json'] as const) delete message[name];
   message.revision++;
 }
 

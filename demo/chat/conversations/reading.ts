@@ -4,14 +4,16 @@
  */
 import type { Model } from '../../../src/index';
 import { find } from '../dom';
-import type { Turn } from '../history';
+import type { AttachedFile, Turn } from '../history';
 import type { ModelSession } from '../models/model_session';
+import { seesPictures } from '../pictures/pictures';
 import { turnMessages } from '../reply_loop';
+import { systemPrompt } from '../json/form';
 import type { Settings } from '../settings';
 import { createTokenCounter, firstRead, roomIn, type Cost, type Room, type TokenCounter } from './context';
 import type { ChatMessage } from './conversation';
 import type { Draft } from './drafts';
-import { tooLong } from './composer';
+import { farTooLong, tooLong } from './composer';
 
 export interface Reading {
   /** id of the first message that is read, where the model does not read them all */
@@ -20,6 +22,8 @@ export interface Reading {
   measure(messages: readonly ChatMessage[]): Promise<number>;
   /** @returns why a message cannot be sent */
   check(draft: Draft): Promise<string | undefined>;
+  /** How many tokens a picture has; undefined where the model does not see it, or is not there. */
+  pictureTokens(file: AttachedFile): Promise<number | undefined>;
 }
 
 export interface ReadingParts {
@@ -45,9 +49,16 @@ export function createReading({ session, settings, definitions }: ReadingParts):
     if (!models.has(model)) models.set(model, { counter: createTokenCounter(model), turns: new WeakMap() });
     return models.get(model)!;
   };
+  /** Counting ends above the context: the figure is then too small, and still too large for it. */
   const countTurn = async (model: Model, turn: Turn): Promise<number> => {
     const { counter } = countsOf(model);
-    const counts = await Promise.all(turnMessages(turn, session.isDemo()).map(counter.message));
+    const pictures = (turn.files ?? []).flatMap(({ picture }) => picture ?? []);
+    const seen = pictures.length && (await seesPictures(model)) ? pictures : [];
+    const read = seen.length ? { ...turn, files: turn.files!.filter(({ picture }) => !picture) } : turn;
+    const counts = await Promise.all([
+      ...turnMessages(read, session.isDemo()).map((message) => counter.message(message, model.info.contextLength)),
+      ...seen.map(async ({ width, height }) => (await model.estimateImage(width, height)).tokens),
+    ]);
     return counts.reduce((sum, tokens) => sum + tokens, 0);
   };
   const costOf = async (model: Model, message: ChatMessage): Promise<Cost> => {
@@ -57,9 +68,11 @@ export function createReading({ session, settings, definitions }: ReadingParts):
     if (known?.revision !== revision) turns.set(message, (known = { revision, tokens: countTurn(model, message) }));
     return { tokens: await known.tokens, user: role === 'user' };
   };
-  const room = async (model: Model): Promise<Room> => {
+  const room = async (model: Model, schema?: string): Promise<Room> => {
     const { system, maxTokens } = settings();
-    return roomIn(model.info.contextLength, await countsOf(model).counter.base(system, definitions()), maxTokens);
+    const asked = systemPrompt(system, schema, session.isDemo());
+    const base = await countsOf(model).counter.base(asked, schema === undefined ? definitions() : []);
+    return roomIn(model.info.contextLength, base, maxTokens);
   };
 
   function showGauge(full: number): void {
@@ -81,7 +94,10 @@ export function createReading({ session, settings, definitions }: ReadingParts):
       let full = 0;
       try {
         if (model && messages.length) {
-          const { context, base, budget, block } = await room(model);
+          const { context, base, budget, block } = await room(
+            model,
+            messages.findLast(({ role }) => role === 'user')?.schema,
+          );
           const costs: Cost[] = [];
           // a few at a time: each is a message to the worker, and a conversation may have thousands
           for (let i = 0; i < messages.length; i += AT_ONCE)
@@ -98,21 +114,34 @@ export function createReading({ session, settings, definitions }: ReadingParts):
       }
       return start;
     },
-    async check({ text, files }) {
+    async pictureTokens({ picture }) {
+      const { model } = session;
+      if (!model || !picture || !(await seesPictures(model))) return undefined;
+      return (await model.estimateImage(picture.width, picture.height).catch(() => undefined))?.tokens;
+    },
+    async check({ text, files, schema }) {
       const { model } = session;
       if (!model) return undefined;
       try {
-        const { budget } = await room(model);
+        const pictures = files.filter(({ picture }) => picture);
+        if (pictures.length && !(await seesPictures(model)))
+          return `${pictures[0].name} is a picture, and this model reads only text. Take the picture out, or choose a model that sees.`;
+        const { budget, context } = await room(model, schema);
         // a token has at least one byte
         const size =
           new Blob([text, ...files.flatMap((file) => [file.name, file.text])]).size + 20 * (files.length + 1);
-        if (size < budget) return undefined;
-        const tokens = await countTurn(model, { role: 'user', content: text, files });
-        return tokens <= budget
-          ? undefined
-          : tooLong(text || files.length !== 1 ? 'This message has' : `${files[0].name} has`, tokens, budget);
-      } catch {
-        return undefined; // the model has been unloaded meanwhile: the message waits for the next one
+        if (size < budget && !pictures.length) return undefined;
+        const turn: Turn = { role: 'user', content: text, files };
+        const tokens = await countTurn(model, turn);
+        if (tokens <= budget) return undefined;
+        const what = text || files.length !== 1 ? 'This message has' : `${files[0].name} has`;
+        if (tokens <= context || budget <= 0) return tooLong(what, tokens, budget);
+        if (pictures.length) return tooLong(what, tokens, budget);
+        const read = String(turnMessages(turn, session.isDemo())[0].content);
+        return farTooLong(what, read.length, await countsOf(model).counter.characters(read, budget));
+      } catch (error) {
+        // else the model has been unloaded meanwhile: the message waits for the next one
+        return (error as Error).name === 'ContextError' ? tooLong('This message has', 0, 0) : undefined;
       }
     },
   };

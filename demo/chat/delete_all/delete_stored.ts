@@ -1,7 +1,14 @@
 /** Deletes what the chat page and the library have stored. Each part is tried, whatever becomes of the others. */
 
 const PREFIX = 'rivulet-chat.';
-const DATABASES = ['rivulet-chat-conversations', 'rivulet-chat-tools', 'rivulet-bench', 'rivulet', 'rivulet-devices'];
+const DATABASES = [
+  'rivulet-chat-conversations',
+  'rivulet-chat-pictures',
+  'rivulet-chat-tools',
+  'rivulet-bench',
+  'rivulet',
+  'rivulet-devices',
+];
 /** of the library's locks: a tab that is frozen may still have a model open */
 const LOCKS = 'rivulet:';
 const PATIENCE_MS = 8000;
@@ -54,6 +61,14 @@ async function deleteCaches(scope: string): Promise<void> {
   for (const name of await caches.keys()) if (name.startsWith(`rivulet ${scope} `)) await caches.delete(name);
 }
 
+/** Copies of weights that the library keeps in the origin private file system. */
+async function deletePrivateFiles(): Promise<void> {
+  const folder = await navigator.storage?.getDirectory?.().catch(() => undefined); // private windows refuse it
+  if (!folder) return;
+  for await (const name of folder.keys())
+    if (name.startsWith('rivulet-')) await folder.removeEntry(name, { recursive: true });
+}
+
 /** @returns what could not be deleted */
 export async function deleteStored(): Promise<string[]> {
   const failed: string[] = [];
@@ -70,6 +85,7 @@ export async function deleteStored(): Promise<string[]> {
   const held = (await navigator.locks?.query().catch(() => undefined))?.held ?? [];
   const alone = !held.some(({ name }) => name?.startsWith(LOCKS));
   for (const name of DATABASES) await attempt(`the database “${name}”`, () => deleteDatabase(name, alone));
+  await attempt('the copies of experts', deletePrivateFiles);
   // an insecure page has neither
   if ('serviceWorker' in navigator)
     await attempt('the service worker', async () => {

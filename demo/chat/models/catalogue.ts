@@ -14,6 +14,8 @@ export interface Offer {
   description: string;
   /** the previous version of another one: never recommended */
   previous?: true;
+  /** sees pictures, with an encoder in Q8_0: never recommended, for its size is not of use to a text */
+  pictures?: true;
   /** the page of the model, with its licence */
   page?: string;
 }
@@ -38,7 +40,7 @@ const hub = (
   name: string,
   megabytes: number,
   description: string,
-  more: Pick<Offer, 'activeMegabytes' | 'about' | 'previous'> = {},
+  more: Pick<Offer, 'activeMegabytes' | 'about' | 'previous' | 'pictures'> = {},
 ): Offer => ({
   source: `LiquidAI/${name}-GGUF:Q4_0`,
   name,
@@ -52,6 +54,7 @@ export const HUB: Offer[] = [
   hub('LFM2.5-230M', 149, 'The smallest. For phones, short answers and extracting data.', { about: true }),
   hub('LFM2.5-350M', 219, 'Small and fast. Knows a little more than 230M.', { about: true }),
   hub('LFM2-350M', 219, 'The previous version of LFM2.5-350M.', { previous: true }),
+  hub('LFM2.5-VL-450M', 324, 'Sees pictures, and knows as much as 350M.', { about: true, pictures: true }),
   hub('LFM2-700M', 446, 'Slower than 350M, knows more.', { about: true }),
   hub('LFM2.5-1.2B-Instruct', 696, 'Better answers. Needs a GPU or a fast laptop.', { about: true }),
   hub('LFM2-1.2B', 696, 'The previous version of LFM2.5-1.2B.', { about: true, previous: true }),

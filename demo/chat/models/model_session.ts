@@ -1,5 +1,12 @@
 /** The model of the page: which one answers, loading the next one beside it, and where it runs. */
-import { load, type EstimateOptions, type EvictionConsent, type Model, type Progress } from '../../../src/index';
+import {
+  forgetConversations,
+  load,
+  type EstimateOptions,
+  type EvictionConsent,
+  type Model,
+  type Progress,
+} from '../../../src/index';
 import { element, find } from '../dom';
 import { explain, sentence, type Explanation } from '../explain';
 import { bytes, count } from '../format';
@@ -9,6 +16,7 @@ import { EMBEDDED, EMBEDDED_SAMPLING, firstModel } from './catalogue';
 import { choiceOfOffer, type Choice } from './choice';
 import { readDevice } from './device';
 import { createProgress } from './progress';
+import { askToCopy } from './questions';
 import { fitTogether } from './recommend';
 import type { ReplyMeter } from './reply_meter';
 import { whereItRuns } from './where_it_runs';
@@ -18,6 +26,8 @@ export interface ModelSession {
   readonly model: Model | undefined;
   /** the model that answers; while there is none, the one that is being loaded */
   readonly choice: Choice;
+  /** the answers of the model can be held to a form */
+  readonly constrained: boolean;
   /** the model that is being loaded beside the one that answers */
   readonly next: Choice | undefined;
   /** no model answers yet and one is being loaded, or the model moves to another device */
@@ -27,11 +37,18 @@ export interface ModelSession {
    * answers
    */
   open(chosen: Choice): Promise<boolean>;
+  /**
+   * Loads the model that answers again, if its answers cannot be held to a form, and each later one so that they can.
+   * @returns whether they can
+   */
+  constrain(): Promise<boolean>;
   /** The model that answers has another name and source now: its file was stored. */
   rename(choice: Choice): void;
   cancel(): void;
   /** a reply has ended: no move can go on, and a model that waits can take over */
   endMove(): void;
+  /** A conversation was deleted: nothing of its text may stay. */
+  forget(): Promise<void>;
   /** The options of a load: from the address, else from the settings. */
   placement(): EstimateOptions;
   /** who chose the backend */
@@ -59,9 +76,13 @@ export interface ModelSessionParts {
   showError(error: unknown, retry: () => void, instead?: Explanation): void;
 }
 
+/** A reply that is followed by another one soon need not be saved. */
+const SAVE_AFTER_MS = 10_000;
+
 interface Loaded {
   model: Model;
   choice: Choice;
+  constrained: boolean;
 }
 
 export function createModelSession({
@@ -83,7 +104,17 @@ export function createModelSession({
   let loading: AbortController | undefined;
   /** the model is being loaded again on another device */
   let moving = false;
+  /** models are loaded with the side file that holds answers to a form */
+  let constraints = false;
   let replyEnded = (): void => undefined;
+
+  // a conversation goes on after a reload without being read again; where it cannot be saved, it is read
+  let saving: ReturnType<typeof setTimeout> | undefined;
+  const save = (): void => {
+    clearTimeout(saving);
+    if (!replying()) void present?.model.saveConversations().catch(() => undefined);
+  };
+  document.addEventListener('visibilitychange', () => document.hidden && save());
 
   const progressShown = createProgress(announce);
   const note = find('loading-note', HTMLElement);
@@ -116,16 +147,22 @@ export function createModelSession({
 
   const loadOne = async (choice: Choice, mine: AbortController): Promise<Loaded> => {
     let loaded: Loaded | undefined = undefined;
+    const constrained = constraints || settings().holdCalls === true;
     const model = await load(choice.source, {
       ...placement(),
       makeRoom,
+      saveConversations: true,
+      // the one that is replaced here is a copy, too
+      confirmCopy: ({ count, memory }) =>
+        count === Number(present?.choice.name === choice.name) || askToCopy(choice.name, memory),
+      constraints: constrained,
       signal: mine.signal,
       onProgress: (progress) => {
         if (loaded && present === loaded) showMove(loaded, progress);
         else if (loading === mine && !loaded) progressShown(choice.name, progress);
       },
     });
-    loaded = { model: meter.watch(model), choice };
+    loaded = { model: meter.watch(model), choice, constrained };
     return loaded;
   };
 
@@ -138,7 +175,10 @@ export function createModelSession({
     present = undefined;
     moving = false;
     find('about', HTMLDetailsElement).hidden = true;
-    note.textContent = `This device has not the memory for two models, so ${choice.name} was unloaded first. It comes back if ${chosen.name} cannot be loaded.`;
+    note.textContent =
+      choice.name === chosen.name
+        ? `This device has not the memory for two models, so ${choice.name} was unloaded first.`
+        : `This device has not the memory for two models, so ${choice.name} was unloaded first. It comes back if ${chosen.name} cannot be loaded.`;
     announce(note.textContent);
     refresh();
     await model.unload();
@@ -269,6 +309,9 @@ export function createModelSession({
     get choice() {
       return present?.choice ?? next ?? former ?? choiceOfOffer(firstModel());
     },
+    get constrained() {
+      return present?.constrained === true;
+    },
     get next() {
       return present && next;
     },
@@ -276,6 +319,11 @@ export function createModelSession({
       return (loading !== undefined && !present) || moving;
     },
     open,
+    async constrain() {
+      constraints = true;
+      if (present && !present.constrained) await open(next ?? present.choice);
+      return session.constrained;
+    },
     rename(choice) {
       if (!present) return;
       present.choice = choice;
@@ -284,9 +332,16 @@ export function createModelSession({
       refresh();
     },
     cancel: () => loading?.abort(),
+    async forget() {
+      clearTimeout(saving);
+      await present?.model.forgetConversations().catch(() => undefined);
+      await forgetConversations().catch(() => undefined); // of other models
+    },
     endMove() {
       moving = false;
       replyEnded();
+      clearTimeout(saving);
+      saving = setTimeout(save, SAVE_AFTER_MS);
       refresh();
     },
     placement,

@@ -18,7 +18,7 @@ export function createProgress(announce: (text: string) => void): (name: string,
   /** the announced reason for loading the model again */
   let announcedCause: string | undefined;
 
-  return (name, { phase, bytes: done, total, rate, eta, cause }) => {
+  return (name, { phase, bytes: done, total, rate, eta, cause, copies }) => {
     const waits = phase === 'resolve' || phase === 'download';
     // the wait is shown below, as it changes every few seconds
     if (cause !== announcedCause && cause !== undefined && !waits)
@@ -39,6 +39,7 @@ export function createProgress(announce: (text: string) => void): (name: string,
       rate > 0 && phase !== 'replay' ? `${bytes(rate)}/s` : '',
       eta !== undefined && eta >= 1 ? `${duration(Math.round(eta))} left` : '',
       waits && cause ? sentence(cause) : '',
+      copies ? `another tab has it, too: this copy takes ${bytes(copies.memory)} of memory` : '',
     ]
       .filter(Boolean)
       .join(' · ');

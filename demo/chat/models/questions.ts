@@ -92,3 +92,17 @@ export function askToMakeRoom({ id, needed, free, victims }: EvictionRequest): P
     yes: 'Delete and go on',
   });
 }
+
+/** a smaller copy is not asked about */
+const ASKED_COPY_BYTES = 300e6;
+
+/** Asks before a model that another tab has in memory takes as much again in this one. */
+export const askToCopy = (name: string, memory: number): boolean | Promise<boolean> =>
+  memory < ASKED_COPY_BYTES ||
+  ask({
+    title: `Load ${name} once more?`,
+    body: [
+      `${name} is in the memory of another tab of this page. A copy in this tab takes ${bytes(memory)} more. You can go on in the other tab, or close it first.`,
+    ],
+    yes: 'Load a copy',
+  });

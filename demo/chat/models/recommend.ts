@@ -73,13 +73,13 @@ const isMixture = ({ megabytes, activeMegabytes = megabytes }: Sizes): boolean =
  * The largest of the offers that fits and is fast enough, else the smallest that fits. On phones no mixture of experts:
  * it would take the memory of all other pages.
  */
-export function recommend<T extends Sizes & Pick<Offer, 'previous'>>(
+export function recommend<T extends Sizes & Pick<Offer, 'previous' | 'pictures'>>(
   offers: readonly T[],
   device: Device,
 ): T | undefined {
   const modest = device.mobile || device.saveData || device.throughput === undefined;
   const fitting = offers
-    .filter((offer) => !offer.previous && !(device.mobile && isMixture(offer)))
+    .filter((offer) => !offer.previous && !offer.pictures && !(device.mobile && isMixture(offer)))
     .filter((offer) => fitOf(offer, device) !== 'too large')
     .sort((a, b) => a.megabytes - b.megabytes);
   const good = fitting.filter(

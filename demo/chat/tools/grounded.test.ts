@@ -173,7 +173,8 @@ test('calls of other dialogues are grounded only where both name the same value'
 });
 
 test('long hostile texts take little time', () => {
-  const started = performance.now();
+  // of this process alone: the machine may have other work
+  const { user: before } = process.cpuUsage();
   for (const piece of ['1 ', '(', 'a', '7:30 ', 'half an ', '1+', 'km ', 'subtract from ', '\u0130'])
     for (const [name, value] of [
       ['minutes', 5],
@@ -184,5 +185,5 @@ test('long hostile texts take little time', () => {
       ['source', 'km'],
     ] as const)
       grounded('any', { [name]: value }, piece.repeat(20_000));
-  expect(performance.now() - started).toBeLessThan(5000);
+  expect(process.cpuUsage().user - before).toBeLessThan(5e6);
 });

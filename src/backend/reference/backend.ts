@@ -6,7 +6,7 @@ import { fail } from '../../errors';
 import type { Matrix, Norm, Vector } from '../../model/ops';
 import { dequantize } from '../../tensor/dequant';
 import { rowBytes } from '../../tensor/dtype';
-import type { Backend, CompileOptions, PrefillOptions, Program, State } from '../backend';
+import type { Backend, CompileOptions, InputRows, Program, State } from '../backend';
 import {
   checkOps,
   headsOf,
@@ -93,7 +93,8 @@ interface StepContext {
   tokens: ArrayLike<number>;
   /** of each token's sequence, [T, 2], for the nodes that need them */
   bounds?: Uint32Array;
-  rows?: PrefillOptions['rows'];
+  /** one for each input */
+  rows?: InputRows[];
   acts: Map<PlanActivation, ActivationRows>;
   caches: Map<number, KeyValueCache>;
   columns: Map<number, number[][]>;
@@ -158,10 +159,10 @@ const OPS: Lowerings<StepContext, ActivationRows, PlanNode['op']> = {
     const y = new Float32Array(tokens.length * D);
     for (let t = 0; t < tokens.length; t++) y.set(valuesOf(table).subarray(tokens[t] * D, (tokens[t] + 1) * D), t * D);
     if (rows && out === plan.nodes[0].out)
-      rows.at.forEach((t, i) => y.set(rows.values.subarray(i * D, i * D + D), t * D));
+      rows[0].at.forEach((t, i) => y.set(rows[0].values.subarray(i * D, i * D + D), t * D));
     return tapped(table.name, y, D);
   },
-  input: (_, { rows }) => rows!.values.slice(),
+  input: (node, { plan, rows }) => rows![plan.nodes.indexOf(node)].values.slice(),
   linear({ w, x, norm, bias, add, out }, context) {
     const { plan, tapped } = context;
     const y = multiply(w, normed(x, norm, context), bias);

@@ -148,6 +148,7 @@ export async function openWasmBackend({
     info,
     limits: {
       prefillBatch: 64,
+      pagedBatch: 256,
       decodesInFlight: 1,
       decodeSteps: 1,
       get memory() {
@@ -213,8 +214,11 @@ export async function openWasmBackend({
         });
         return bytesRead;
       };
-      const paged = { weights, bytes: sizes, load };
-      matrices.set(handle, { address: weights, bytes: sizes.reduce((a, b) => a + b, 0), paged });
+      matrices.set(handle, {
+        address: weights,
+        bytes: sizes.reduce((a, b) => a + b, 0),
+        paged: { weights, bytes: sizes, load, packed: read.packed },
+      });
       return handle;
     },
 

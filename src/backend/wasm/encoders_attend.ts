@@ -1,20 +1,37 @@
 /** The attention of encoders on WASM (kernels/encoders_attend.h). */
 import { Pairs } from 'virtual:rivulet-kernels';
 import type { Norm } from '../../model/ops';
-import type { Lowerings, NodeOf } from '../plan';
+import type { Lowerings, NodeOf, Plan } from '../plan';
 import { attentionFields, reserveCaches, type WasmLoweringContext, type Op } from './lower';
+
+/** Whether the caller gives all rows, as those of pictures, and not tokens. */
+export const givesRows = ({ nodes: [first] }: Plan): boolean => !('table' in first);
 
 type EncoderAttention = 'attendInterleaved' | 'attendWithin';
 
-/** Where layers without a cache have keys and values, by shape: a call needs them for one layer at a time. */
-const placesOf = new WeakMap<WasmLoweringContext, Map<string, Op>>();
+/** What all layers of a shape use in turn: a call needs it for one layer at a time. */
+const sharedOf = new WeakMap<WasmLoweringContext, Map<string, Op>>();
 
-function sharedPlaces(context: WasmLoweringContext, node: NodeOf<'attendWithin'>): Op {
-  const known = placesOf.get(context) ?? new Map<string, Op>();
-  placesOf.set(context, known);
-  const shape = `${node.kvHeads} ${node.headDim}`;
-  if (!known.has(shape)) known.set(shape, reserveCaches({ ...context, cacheRows: [] }, node)); // a state saves none
+function shared(context: WasmLoweringContext, shape: string, make: () => Op): Op {
+  const known = sharedOf.get(context) ?? new Map<string, Op>();
+  sharedOf.set(context, known);
+  if (!known.has(shape)) known.set(shape, make());
   return known.get(shape)!;
+}
+
+/** Keys and values of layers without a cache; a state saves none. */
+const sharedPlaces = (context: WasmLoweringContext, node: NodeOf<'attendWithin'>): Op =>
+  shared(context, `${node.kvHeads} ${node.headDim}`, () => reserveCaches({ ...context, cacheRows: [] }, node));
+
+/** The scratch of plain heads, whose attention is int8 (kernels/encoders_attend_int8.h); undefined for others. */
+function int8Scratch(context: WasmLoweringContext, node: NodeOf<'attendWithin'>): Op | undefined {
+  const { heads, kvHeads, headDim, rope, qNorm, kNorm, gate } = node;
+  const { plan, int16, scope, kernels, pool, prefillBatch } = context;
+  if (!givesRows(plan) || !int16 || heads !== kvHeads || rope || qNorm || kNorm || gate) return undefined;
+  return shared(context, `int8 ${headDim}`, () => {
+    const length = kernels.within_bytes!(prefillBatch, headDim);
+    return { taps: scope.alloc(length * pool.size, 'scratch'), length };
+  });
 }
 
 /** Pairs are put in the order of halves before the norm, and so its weights are, too. */
@@ -38,7 +55,7 @@ export const WASM_ENCODER_ATTENTION: Lowerings<WasmLoweringContext, Op, EncoderA
   }),
   attendWithin: (node, context) => ({
     ...attentionFields(node, context),
-    ...sharedPlaces(context, node),
+    ...(int8Scratch(context, node) ?? sharedPlaces(context, node)),
     ...pairFields(node, context),
     bounds: context.bounds,
   }),

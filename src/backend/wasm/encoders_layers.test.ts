@@ -1,7 +1,8 @@
 /** The kernels of the side file `encoders` against the reference. */
 import { describe, expect, it } from 'vitest';
 import '../../modules/encoders';
-import { runConformanceCase } from '../conformance';
+import { compare } from '../../../e2e/measure';
+import { exceededErrorBound, runConformanceCase } from '../conformance';
 import { ENCODER_CASES } from '../conformance_encoders';
 import { recordPlan } from '../plan';
 import { openReferenceBackend } from '../reference/backend';
@@ -13,16 +14,19 @@ const open = (options = {}): Promise<Backend> =>
   openWasmBackend({ threads: 1, variant: 'simd', exact: true, ...options });
 
 describe('ops of encoders', () => {
-  it.each(ENCODER_CASES)('$name', async (one) => {
+  it.each(ENCODER_CASES)('$name, exact and with int8 activations', async (one) => {
     const wanted = await runConformanceCase(one, openReferenceBackend());
-    const backend = await open();
-    const got = await runConformanceCase(one, backend);
-    await backend.dispose();
-    wanted.forEach(({ run, values }, i) => {
-      const rms = Math.sqrt(values.reduce((sum, v) => sum + v * v, 0) / values.length);
-      const worst = values.reduce((max, v, j) => Math.max(max, Math.abs(v - got[i].values[j])), 0);
-      expect(worst / rms, run).toBeLessThan(1e-4);
-    });
+    for (const exact of [true, false]) {
+      const backend = await open({ exact });
+      const got = await runConformanceCase(one, backend);
+      await backend.dispose();
+      const reduced = exact ? {} : ({ int8Activations: true, cache: 'int16' } as const);
+      wanted.forEach((outcome, i) => {
+        const difference = compare(one.name, outcome, got[i]);
+        if (!exact && process.env.SHOW) console.log(one.name, outcome.run, difference.nmse);
+        expect(exceededErrorBound(one, reduced, difference), `${outcome.run}, exact: ${exact}`).toBeUndefined();
+      });
+    }
   });
 });
 

@@ -7,7 +7,7 @@ import type { SamplingParams } from '../sampling';
 import { cursorLimits, type CursorLimits } from '../state_cursor';
 import { lowerPlanToWasmOps, type LoweredPlan, type LoweringTarget, type WeightAddressLookup } from './lower';
 import type { HeapScope, WasmHeap } from './memory';
-import { fastestThreadCount, type ThreadPool } from './threads';
+import { fastestThreadCount } from './threads';
 
 /** The experts of a program with paged matrices. */
 export interface PagedExperts {
@@ -37,7 +37,6 @@ const MEASURED_BYTES = 48e6;
 const align = (bytes: number): number => Math.ceil(bytes / 64) * 64;
 
 export interface WasmProgramContext extends LoweringTarget {
-  pool: ThreadPool;
   /** packed bytes of the matrices that a node reads for a token */
   weightBytes(node: PlanNode): number;
   /** threads to use; undefined to measure */
@@ -92,7 +91,7 @@ export class Interpreter {
     readonly plan: Plan,
     { contextLength, prefillBatch, memoryBudget }: CompileOptions,
     readonly context: WasmProgramContext,
-    private readonly scope: HeapScope,
+    readonly scope: HeapScope,
   ) {
     const { heap, kernels, pool } = context;
     const alloc = (bytes: number, what: string): number => scope.alloc(bytes, what);
@@ -220,11 +219,13 @@ export class Interpreter {
     return this.heap.f32.subarray(first, first + T * cols);
   }
 
-  /** Rows in place of those that the first op writes. */
-  writeRows({ at, values }: InputRows, T: number): void {
-    const { out } = this.plan.nodes[0];
-    const rows = this.rowsOf(out, T);
-    at.forEach((t, i) => rows.set(values.subarray(i * out.cols, (i + 1) * out.cols), t * out.cols));
+  /** Rows in place of those that the first op writes, or that of the inputs. */
+  writeRows(given: InputRows[], T: number): void {
+    given.forEach(({ at, values }, n) => {
+      const { out } = this.plan.nodes[n];
+      const rows = this.rowsOf(out, T);
+      at.forEach((t, i) => rows.set(values.subarray(i * out.cols, (i + 1) * out.cols), t * out.cols));
+    });
   }
 
   /** Of the sequences of the next call, for a plan that needs them. */
@@ -279,7 +280,7 @@ export class Interpreter {
     this.scope.dispose();
   }
 
-  private set(values: Record<string, number>): void {
+  set(values: Record<string, number>): void {
     const { PLAN } = this.heap.build.structs;
     PLAN.write(this.heap, this.header, values);
   }

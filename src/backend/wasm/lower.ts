@@ -2,6 +2,7 @@
 import { CONV_RING_POSITIONS, KV_PAGE_POSITIONS, OpKind } from 'virtual:rivulet-kernels';
 import { fail } from '../../errors';
 import type { Matrix, Norm, Vector } from '../../model/ops';
+import type { SegmentReader } from '../backend';
 import {
   activationInputs,
   checkOps,
@@ -19,6 +20,7 @@ import {
 } from '../plan';
 import type { HeapScope, WasmHeap } from './memory';
 import type { KernelExports } from './module';
+import type { ThreadPool } from './threads';
 
 /** fields of the C struct Op; those that are absent are 0 */
 export type Op = Record<string, number | undefined>;
@@ -31,6 +33,7 @@ export interface PagedMatrix {
   bytes: number[];
   /** Reads a segment to where its Weight says. @returns the bytes read */
   load(segment: number): Promise<number>;
+  packed: SegmentReader['packed'];
 }
 
 /** The addresses of packed weights. */
@@ -93,6 +96,7 @@ const rowStride = (headDim: number): number => Math.ceil(headDim / 16) * 16;
 export interface LoweringTarget {
   heap: WasmHeap;
   kernels: KernelExports;
+  pool: ThreadPool;
   /** addresses of weights */
   at: WeightAddressLookup;
   /** store keys and values as int16 with a scale per row, not as f32 */
@@ -100,6 +104,9 @@ export interface LoweringTarget {
 }
 
 export interface WasmLoweringContext extends LoweringTarget {
+  plan: Plan;
+  /** most rows of a call */
+  prefillBatch: number;
   /** memory of this program */
   scope: HeapScope;
   /** the address of an activation */
@@ -119,6 +126,10 @@ export interface WasmLoweringContext extends LoweringTarget {
 
 export const normFields = (norm: Norm | undefined, at: WeightAddressLookup): Op | undefined =>
   norm && { norm: at.vector(norm.weight), eps: norm.eps };
+
+export const linearFields = ({ w, norm, bias, add }: NodeOf<'linear'>, { at, address }: WasmLoweringContext): Op => ({
+  w: at.matrix(w), segments: w.segments.length, ...normFields(norm, at), bias: bias && at.vector(bias), add: add && address(add),
+}); // prettier-ignore
 
 /** The fields of a convolution; its taps are transposed, and with state it has a ring. */
 export function convolutionFields(
@@ -187,9 +198,7 @@ export function attentionFields(
 const LOWERINGS: Lowerings<WasmLoweringContext, Op> = {
   embed: ({ table }, { at }) => ({ w: at.matrix(table), segments: table.segments.length, cols: table.cols }),
   input: () => ({}),
-  linear: ({ w, norm, bias, add }, { at, address }) => ({
-    w: at.matrix(w), segments: w.segments.length, ...normFields(norm, at), bias: bias && at.vector(bias), add: add && address(add),
-  }), // prettier-ignore
+  linear: linearFields,
   swiglu({ w1, w3, norm }, { at }) {
     if (w1.segments.length + w3.segments.length > 2)
       fail('DeviceError', { what: `${w1.name} or ${w3.name} has several segments`, wanted: 'one segment each' });
@@ -238,6 +247,8 @@ export function lowerPlanToWasmOps(
   const parts = { ropes: [] as RopeTableInPage[], cacheRows: [] as CacheRowsInPage[], convRings: [] as ConvRing[] };
   const context = {
     ...target,
+    plan,
+    prefillBatch,
     ...parts,
     scope,
     address,

@@ -36,7 +36,7 @@ describe('the width of the memory', () => {
   it('is 64 bits above that: the error names the side file for the page, and the cure for people', () => {
     stub(fakeMemory());
     expect(() => kernelsFor(MODEL, 'relaxed')).toThrow(
-      expect.objectContaining({ name: 'SourceError', sideFile: 'memory64', cure: expect.stringMatching(/'wasm'/) }),
+      expect.objectContaining({ name: 'SourceError', sideFiles: ['memory64'], cure: expect.stringMatching(/'wasm'/) }),
     );
   });
 

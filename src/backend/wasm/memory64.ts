@@ -6,7 +6,7 @@ import { kernelStructs } from './structs';
 type Call = (...values: unknown[]) => unknown;
 
 /** which arguments of an export are addresses; the browser takes these as BigInt */
-const ADDRESSES: Record<string, number[]> = { step: [0], pack: [0, 1], time_tiles: [1, 2, 3] };
+const ADDRESSES: Record<string, number[]> = { step: [0], pack: [0, 1], time_tiles: [1, 2, 3], round_to_q8: [0] };
 
 export const KERNELS_64: KernelBuild = {
   modules,

@@ -30,6 +30,10 @@ export interface KernelExports {
   time_tiles?(int16: number, panel: number, x: number, y: number, count: number): void;
   /** relaxed SIMD only: sets the accumulator width for all threads */
   use_int16_sums?(yes: number): void;
+  /** of encoders: rounds packed floats to Q8_0 in their place; 0 if it cannot, or for other formats */
+  round_to_q8?(weight: number): number;
+  /** of encoders: scratch of a thread for attention in int8 within so many rows */
+  within_bytes?(rows: number, headDim: number): number;
 }
 
 /** The kernels for memory of 32 or of 64 bits, and all that differs between these. */
@@ -76,7 +80,7 @@ function hasMemory64(): boolean {
 
 /**
  * The kernels for weights of so many bytes. Those for 64-bit memory come in one variant.
- * @throws SourceError with `sideFile`, from which the page knows what this worker lacks
+ * @throws SourceError with `sideFiles`, from which the page knows what this worker lacks
  */
 export function kernelsFor(bytes: number, variant: SimdVariant): KernelBuild {
   if (bytes <= KERNELS_32.maxBytes - LEAST_ROOM || variant !== 'relaxed' || !hasMemory64()) return KERNELS_32;
@@ -84,7 +88,7 @@ export function kernelsFor(bytes: number, variant: SimdVariant): KernelBuild {
   // `load` gets the file; a model that comes here while it is used, when its GPU is lost, shows the cure
   const cure = "Load the model again, with backend 'wasm'.";
   const error = new RivuletError('SourceError', { what: 'The model needs the kernels for 64-bit memory', cure });
-  throw Object.assign(error, { sideFile: 'memory64' });
+  throw Object.assign(error, { sideFiles: ['memory64'] });
 }
 
 /** Compiles the variant `wanted`, or the fastest one that the browser supports. @throws DeviceError */

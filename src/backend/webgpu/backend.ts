@@ -79,11 +79,18 @@ export async function openWebGpuBackend({
     else if (selfTest === 'known') await loadSavedTunings(opened, exact);
   }
 
+  const limits = { prefillBatch: 256, decodesInFlight: 2, decodeSteps: WINDOW_STEPS };
+
   return {
     info,
-    limits: { prefillBatch: 256, decodesInFlight: 2, decodeSteps: WINDOW_STEPS },
+    limits,
     reserve: () => undefined,
     matrix: (spec: Matrix) => createMatrixWriter(opened, spec),
+
+    pagedMatrix(spec, read) {
+      limits.decodesInFlight = limits.decodeSteps = 1;
+      return Object.assign({}, spec, { read });
+    },
 
     vector(name: string, values: Float32Array): Vector {
       const { buffer, ready } = opened.createBuffer(name, values.byteLength);

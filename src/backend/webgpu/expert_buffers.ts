@@ -8,6 +8,8 @@ export interface ExpertBuffers {
   sorted: BufferRegion;
   /** [T · top, D] f32, the results of all entries */
   results: BufferRegion;
+  /** of experts that lie in frames: how many a layer has, and the table of shaders/experts/frames_paged.wgsl */
+  paged?: { E: number; frames: BufferRegion };
 }
 
 /** The most tiles of so many tokens, each with entries of one expert, and where the list of entries begins. */

@@ -60,7 +60,7 @@ export function expertsSwigluDispatches(
   { w1, w3, x, chosen, norm, out }: NodeOf<'expertsSwiglu'>,
   { gpu, state, at, T }: ExpertsContext,
 ): Dispatch[] {
-  const shape = shapeOf(w1, chosen);
+  const shape = shapeOf(w1, chosen, state);
   const { rows: I, top } = shape;
   const gates = partsOf(w1, shape);
   const ups = partsOf(w3, shape);
@@ -87,7 +87,7 @@ export function expertsLinearDispatches(
   { w, x, chosen, add, out }: NodeOf<'expertsLinear'>,
   { gpu, state, at, T }: ExpertsContext,
 ): Dispatch[] {
-  const shape = shapeOf(w, chosen);
+  const shape = shapeOf(w, chosen, state);
   const { rows: D, top } = shape;
   const parts = partsOf(w, shape);
   const y = at(out);
@@ -125,17 +125,26 @@ export function expertsLinearDispatches(
 
 const vectorRegion = (vector: Vector): BufferRegion => (vector as GpuWeightVector).region;
 
-/** The experts of a matrix: E of them, of `rows` rows each, of which a token has `top`. */
+/** The experts of a layer: E of them, of `rows` rows each, of which a token has `top`. */
 interface ExpertShape {
   E: number;
   rows: number;
   top: number;
+  /** where each stands in the matrix */
+  frames: Pick<Dispatch, 'sources' | 'bindings'>;
 }
 
-const shapeOf = ({ rows, segments: { length: E } }: Matrix, chosen: PlanActivation): ExpertShape => ({
-  E,
-  rows: rows / E,
+const shapeOf = (
+  { rows, segments }: Matrix,
+  chosen: PlanActivation,
+  { experts }: ExpertsContext['state'],
+): ExpertShape => ({
+  E: experts?.paged?.E ?? segments.length,
+  rows: rows / segments.length,
   top: chosen.cols / 2,
+  frames: experts?.paged
+    ? { sources: ['experts/frames_paged'], bindings: { frames: experts.paged.frames } }
+    : { sources: ['experts/frames_all'], bindings: {} },
 });
 
 /** @throws DeviceError if kernels cannot read the experts of a matrix, MemoryError if a part has not all of one */
@@ -177,10 +186,10 @@ interface TokenOperands extends Pick<PartOperands, 'x' | 'y' | 'norm' | 'add' | 
 function tokenDispatch(
   gpu: DispatchContext,
   part: MatrixPart,
-  { E, rows: R, top }: ExpertShape,
+  { E, rows: R, top, frames }: ExpertShape,
   { op, rows, units, chosen, tuning = {}, ...map }: TokenOperands,
 ): Dispatch {
-  const libraries = ['experts/experts', 'experts/experts_chosen', `experts/${op}`];
+  const libraries = [...frames.sources, 'experts/experts', 'experts/experts_chosen', `experts/${op}`];
   const shape = `${top}/${E}·${R}×${map.cols}`;
   const assigned: PartRows = { op, shape, libraries, matrices: map.up ? 2 : 1, units };
   const made = partDispatch(gpu, { ...part, first: 0, rows }, { ...map, T: 1, rows: assigned, tuning });
@@ -190,7 +199,7 @@ function tokenDispatch(
     // experts/experts_down has the gains
     sources: units ? made.sources.filter((name) => name !== 'lib/norm_none') : made.sources,
     constants: { ...made.constants, E, top, ...expertConstants(part, R), ...(units && { x_units: units }) },
-    bindings: { ...made.bindings, chosen },
+    bindings: { ...made.bindings, ...frames.bindings, chosen },
   };
 }
 
@@ -202,18 +211,18 @@ interface TilesOperands extends Pick<PartOperands, 'x' | 'y' | 'T' | 'norm' | 'c
 function tilesDispatch(
   gpu: DispatchContext,
   part: MatrixPart,
-  { E, rows, top }: ExpertShape,
+  { E, rows, top, frames }: ExpertShape,
   { experts }: ExpertsContext['state'],
   { per_row, ...map }: TilesOperands,
 ): Dispatch {
-  const tiles = ['experts/experts', 'experts/tile_experts'];
+  const tiles = [...frames.sources, 'experts/experts', 'experts/tile_experts'];
   const { tiles: most, list_at } = tilesOf(map.T, top, E);
   const made = partDispatch(gpu, { ...part, first: 0, rows }, { ...map, tiles, tuning: {} });
   return {
     ...made,
     label: `experts_${made.label}`,
     constants: { ...made.constants, ...expertConstants(part, rows), list_at, per_row },
-    bindings: { ...made.bindings, sorted: experts!.sorted },
+    bindings: { ...made.bindings, ...frames.bindings, sorted: experts!.sorted },
     grid: [made.grid[0], most, 1],
   };
 }

@@ -1,9 +1,24 @@
 /** A change of a dispatch list changes the expected text: nothing may change it unnoticed. */
 import { expect, it } from 'vitest';
-import { fakeDevice, fakeGpuPlan, printByLayer, SIXTEEN_LAYERS, tinyCheckpoint } from '../../../e2e/fake_device';
+import {
+  fakeDevice,
+  fakeGpuPlan,
+  fakeGpuWeights,
+  printByLayer,
+  SIXTEEN_LAYERS,
+  tinyCheckpoint,
+} from '../../../e2e/fake_device';
 import type { BufferRegion, Dispatch } from './dispatch';
 import { lowerPlanToDispatches } from './lower';
 import { createWebGpuProgram } from './program';
+import '../../modules/encoders';
+import { ggufBytes, tinyModel } from '../../../e2e/tools/tiny';
+import { TEXT, tinyEncoder } from '../../../e2e/tools/tiny_vision';
+import { openCheckpoint } from '../../engine/checkpoint';
+import { registerArchitecture } from '../../model/architecture';
+import { LFM2VL } from '../../model/lfm2_vl';
+import { memorySource } from '../../store/byte_source';
+import { recordVision } from '../vision_plan';
 
 const region = ([name, { buffer, offset, size }]: [string, BufferRegion]): string =>
   `${name} = ${buffer.label}${offset || size !== buffer.size ? ` ${offset}+${size}` : ''}`;
@@ -42,4 +57,23 @@ it('lowers a 16-layer model to these dispatches: 73 of a greedy token, 74 of a s
     [draws.greedy, draws.sampled].map((draw) => prepared.decode.get(context)!.length + draw.length - skipped),
   );
   expect(counts).toEqual([[73, 74], [79, 80], [79, 80]]); // prettier-ignore
+});
+
+it('lowers a vision encoder of 12 layers to 98 dispatches and its projector to 4, for a tile of 1,024 patches', async () => {
+  registerArchitecture(LFM2VL);
+  const device = fakeDevice({ subgroups: true, limit: 2 ** 27 });
+  const files = [ggufBytes(tinyModel(TEXT)), ggufBytes(tinyEncoder({ layers: 12 }))];
+  const checkpoint = await openCheckpoint(files.map((bytes, i) => memorySource(`${i}.gguf`, bytes)));
+  const { encoder, projector } = recordVision(checkpoint, fakeGpuWeights(checkpoint, device));
+  const counts = [];
+  for (const [plan, T] of [
+    [encoder, 1024],
+    [projector, 256],
+  ] as const) {
+    const program = await createWebGpuProgram(device, plan, { contextLength: T, prefillBatch: T }, true);
+    const { scratch } = program.internals();
+    const { gpu, buffers } = (await program.newState()).internals();
+    counts.push(lowerPlanToDispatches(gpu, plan, { ...scratch, ...buffers }, T, 1).flat().length);
+  }
+  expect(counts).toEqual([98, 4]);
 });

@@ -1,10 +1,11 @@
 /** What a program and its states consist of on the GPU. */
-import type { CompileOptions } from '../backend';
+import type { CompileOptions, PagingStats } from '../backend';
 import type { Plan } from '../plan';
+import type { SamplingParams } from '../sampling';
 import type { CursorLimits, StateCursor } from '../state_cursor';
 import type { SubmitBatch } from './batches';
 import type { BufferGroup } from './buffer_group';
-import type { OpenedDevice } from './device';
+import type { OpenedDevice, PreparedDispatch } from './device';
 import type { BufferRegion } from './dispatch';
 import type { ComputeGpuLogprobs } from './logprobs';
 import type { PreparedDispatches, PreparedPlan } from './prepared';
@@ -12,6 +13,18 @@ import type { ReadbackPool } from './readback';
 import type { GpuTokenSampler } from './sampler';
 import type { ProgramScratch } from './scratch';
 import type { StateBuffers } from './state_buffers';
+
+/** Experts that are read when a token needs them. */
+export interface GpuPagedExperts {
+  /**
+   * Runs the dispatches of T tokens.
+   * @throws what reading throws, AbortError; then the state is at its position
+   */
+  run(one: StateParts, dispatches: PreparedDispatch[], T: number, signal?: AbortSignal): Promise<void>;
+  /** As State.decode, token by token. */
+  decode(one: StateParts, steps: number, sampling: SamplingParams): Promise<Uint32Array>;
+  stats(): PagingStats;
+}
 
 /** What the states of a program share. */
 export interface ProgramParts extends CompileOptions {
@@ -39,6 +52,8 @@ export interface ProgramParts extends CompileOptions {
   ids: ReadbackPool;
   rows: ReadbackPool;
   submitBatch: SubmitBatch;
+  /** of a program with a memory budget */
+  experts?: GpuPagedExperts;
   /** prepared dispatches that bind no buffer of a state */
   shared: PreparedDispatches;
   conversations: Set<StateParts>;

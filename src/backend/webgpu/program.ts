@@ -23,6 +23,10 @@ import { createWebGpuState, WINDOW_STEPS, type WebGpuState } from './state';
 import { MIN_KV_CACHE_POSITIONS } from './state_buffers';
 import { tuneKernels } from './tune';
 
+let pageExperts: ((parts: ProgramParts, held: (() => void)[]) => Promise<void>) | undefined;
+/** The side file `experts` reads experts when a token needs them. */
+export const registerGpuPagedExperts = (page: typeof pageExperts): void => void (pageExperts = page);
+
 export interface WebGpuProgram extends Program {
   newState(): Promise<WebGpuState>;
   /** for saved.ts, and for tools: describe_program.ts lists the dispatches of a decode step */
@@ -40,7 +44,12 @@ export async function createWebGpuProgram(
   const { contextLength } = options;
   const held: (() => void)[] = [];
   const release = (): void => held.forEach((free) => free());
-  const parts = await createParts(opened, plan, options, f16Cache, held).catch((error: unknown) => {
+  const make = async (): Promise<ProgramParts> => {
+    const made = await createParts(opened, plan, options, f16Cache, held);
+    if (options.memoryBudget !== undefined) await pageExperts!(made, held);
+    return made;
+  };
+  const parts = await make().catch((error: unknown) => {
     release();
     throw error;
   });
@@ -50,6 +59,7 @@ export async function createWebGpuProgram(
 
   async function tune({ isIdle = () => true, ...tuneOptions }: TuneOptions): Promise<ShapeTuningResult[]> {
     const wanted = { ...tuneOptions, isIdle: () => !disposed && isIdle() };
+    if (parts.experts) return [];
     const rows = await tuneKernels(opened, plan, f16Cache, exact, wanted);
     if (rows.some((row) => Object.keys(row.tuning).length > 0))
       for (const one of conversations) await prepareAgain(one);
@@ -64,6 +74,7 @@ export async function createWebGpuProgram(
         : ([contextLength, Math.min(contextLength, MIN_KV_CACHE_POSITIONS)] as const);
       return createWebGpuState(program, await openConversation(parts, new StateCursor(limits), room));
     },
+    paging: () => parts.experts?.stats(),
     tune: (tuneOptions = {}) => (tuning ??= tune(tuneOptions).finally(() => (tuning = undefined))),
     dispose() {
       disposed = true;

@@ -207,6 +207,11 @@ function rowRangeBytes({ dtype, rows }: RowRange, cols: number): number {
 export const packedMatrixBytes = (spec: Matrix, limit = Infinity): number =>
   rowRanges(spec, limit).reduce((sum, piece) => sum + rowRangeBytes(piece, spec.cols), 0);
 
+export interface GpuMatrixWriter extends MatrixWriter {
+  /** the matrix, with or without its rows. @throws MemoryError */
+  matrix(): Promise<GpuMatrix>;
+}
+
 export interface MatrixWriterOptions {
   /** most bytes of one part; by default the largest binding of the device */
   limit?: number;
@@ -225,7 +230,7 @@ export function createMatrixWriter(
   gpu: DispatchContext,
   spec: Matrix,
   { limit = maxBindingBytes(gpu) }: MatrixWriterOptions = {},
-): MatrixWriter {
+): GpuMatrixWriter {
   const parts = allocateParts(gpu, spec, limit);
   parts.catch(() => {}); // the first write reports the error
   const starts = spec.segments.map((_, i) => spec.segments.slice(0, i).reduce((sum, { rows }) => sum + rows, 0));
@@ -261,24 +266,22 @@ export function createMatrixWriter(
     written[segment] += rows;
   }
 
+  async function matrix(): Promise<GpuMatrix> {
+    const ready = await parts;
+    const { name, rows, cols, segments } = spec;
+    const bytes = ready.reduce((sum, part) => sum + part.w.buffer.size, 0);
+    return { name, rows, cols, segments, parts: ready, bytes };
+  }
+
   async function finish(): Promise<GpuMatrix> {
     spec.segments.forEach(({ name, rows }, i) => {
       if (written[i] !== rows)
         fail('CheckpointError', { what: `Rows of ${name} are missing`, got: written[i], wanted: rows });
     });
-    const ready = await parts;
-    const { name, rows, cols, segments } = spec;
-    return {
-      name,
-      rows,
-      cols,
-      segments,
-      parts: ready,
-      bytes: ready.reduce((sum, part) => sum + part.w.buffer.size, 0),
-    };
+    return matrix();
   }
 
-  return { write, finish };
+  return { write, matrix, finish };
 }
 
 export const maxBindingBytes = ({ device: { limits } }: DispatchContext): number =>

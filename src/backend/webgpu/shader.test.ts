@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { minifyWgsl } from '../../../shaders/plugin';
+import { shortenNames } from '../../../shaders/shorten_names';
 import { SECOND_COPY_SUFFIX, linkShader, shaderTexts } from './shader';
 
 const folder = new URL('../../../shaders/', import.meta.url);
@@ -13,6 +14,31 @@ describe('minified WGSL', () => {
     const source = readFileSync(new URL(file, folder), 'utf8').replace(/\b(vec\d|mat\dx\d)<([fui])32>/g, '$1$2');
     expect(tokens(minifyWgsl(source))).toEqual(tokens(source));
     expect(minifyWgsl(source).length).toBeLessThan(source.length);
+  });
+});
+
+describe('short names', () => {
+  const files = {
+    lib: 'override rows:u32;const WIDE=4u;fn load_row(row:u32)->u32{return row*rows+WIDE;}',
+    kernel:
+      '@group(0)@binding(0)var<storage,read_write> out:array<Unit>;struct Unit{value:f32}var<workgroup> total:f32;fn main(@builtin(local_invocation_index)lid:u32){for(var row=0u;row<rows;row++){out[row].value=total+f32(load_row(lid));}}',
+  };
+  const shorten = shortenNames(Object.values(files));
+
+  it('stand for what TypeScript does not read, the same in every file', () => {
+    const [lib, kernel] = Object.values(files).map(shorten);
+    for (const kept of ['override rows:', 'out:array<Unit>', 'struct Unit{value:f32}', '@builtin(', 'fn main(', 'f32('])
+      expect(lib + kernel).toContain(kept);
+    expect(lib + kernel).not.toMatch(/WIDE|load_row|\brow\b|total|lid/);
+    const [, load] = /fn (\w+)\(/.exec(lib)!;
+    expect(kernel).toContain(`f32(${load}(`);
+  });
+
+  it('are no names of the text', () => {
+    const words = (text: string): Set<string> => new Set(text.match(/[A-Za-z_]\w*/g));
+    const before = words(Object.values(files).join());
+    const fresh = [...words(Object.values(files).map(shorten).join())].filter((word) => !before.has(word));
+    expect(fresh.length).toBe([...before].filter((word) => /^(WIDE|load_row|row|total|lid)$/.test(word)).length);
   });
 });
 

@@ -48,7 +48,7 @@ export function createWebGpuState(program: Program, one: StateParts): WebGpuStat
       return group.bytes();
     },
     prefill: (tokens, options) => prefill(one, tokens, options),
-    decode: (steps, sampling) => decode(one, steps, sampling),
+    decode: (steps, sampling) => (one.program.experts ?? { decode }).decode(one, steps, sampling),
     mark: () => markPosition(one),
     rewindTarget: (position) => cursor.rewindTarget(position),
     rewind: (position) => rewindTo(one, position),
@@ -85,12 +85,13 @@ async function prefill(one: StateParts, tokens: Uint32Array, options?: PrefillOp
   queue.writeBuffer(program.step.buffer, 0, STEP.pack({ position, count: T, prompt: position + T }));
   if (bounds) queue.writeBuffer(scratch.slots[plan.bounds!].buffer, 0, bounds);
   history.set(tokens, position);
-  cursor.prefilled(T);
   one.promptCounted = false;
   const bucket = prefillBuckets(prefillBatch).find((size) => size >= T)!;
   const dispatches = bucket === 1 ? decodeDispatches(one, position + 1) : one.prepared.prefill.get(bucket)!;
   if (options?.rows) writeRows(program, dispatches, options.rows);
-  await submitBatch(options?.rows ? dispatches.slice(program.lookups) : dispatches, bucket, T);
+  const rest = options?.rows ? dispatches.slice(program.lookups) : dispatches;
+  await (program.experts?.run(one, rest, T, options?.signal) ?? submitBatch(rest, bucket, T));
+  cursor.prefilled(T);
   opened.throwIfFailed();
 }
 
@@ -98,21 +99,22 @@ async function prefill(one: StateParts, tokens: Uint32Array, options?: PrefillOp
 function writeRows(
   { opened, lookups, plan, scratch }: ProgramParts,
   dispatches: PreparedDispatch[],
-  rows: InputRows,
+  rows: InputRows[],
 ): void {
   const { device } = opened;
-  const { at, values } = rows;
-  const { slot, cols: D } = plan.nodes[0].out;
   if (lookups) submitDispatches(device, dispatches.slice(0, lookups));
-  for (let first = 0, end = 0; first < at.length; first = end) {
-    do end++;
-    while (at[end] === at[end - 1] + 1);
-    const { buffer, offset } = scratch.slots[slot];
-    device.queue.writeBuffer(buffer, offset + 4 * D * at[first], values, D * first, D * (end - first));
-  }
+  rows.forEach(({ at, values }, n) => {
+    const { slot, cols: D } = plan.nodes[n].out;
+    for (let first = 0, end = 0; first < at.length; first = end) {
+      do end++;
+      while (at[end] === at[end - 1] + 1);
+      const { buffer, offset } = scratch.slots[slot];
+      device.queue.writeBuffer(buffer, offset + 4 * D * at[first], values, D * first, D * (end - first));
+    }
+  });
 }
 
-const decodeDispatches = ({ prepared }: StateParts, positions: number): PreparedDispatch[] =>
+export const decodeDispatches = ({ prepared }: StateParts, positions: number): PreparedDispatch[] =>
   prepared.decode.get(contextBucket(positions, prepared.span))!;
 
 async function decode(one: StateParts, steps: number, sampling: SamplingParams): Promise<Uint32Array> {
@@ -152,7 +154,7 @@ interface DecodeWindow {
 }
 
 /** Encodes a window of decode steps in one pass and one submit; it creates nothing but the encoder. */
-function submitWindow(
+export function submitWindow(
   one: StateParts,
   { at, readsPending, steps }: DecodeWindow,
   sampler: GpuTokenSampler,

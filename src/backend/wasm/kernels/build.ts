@@ -113,8 +113,8 @@ async function compile(flags: string[], sources: Record<string, string>): Promis
   return (out as Record<string, Uint8Array>)['kernels.wasm'];
 }
 
-/** A file of the cache, which is made once for what the key holds. */
-async function cachedFile(
+/** A file of the cache in node_modules, which is made once for what the key holds. */
+export async function cachedFile(
   key: (string | Uint8Array)[],
   suffix: string,
   make: () => Promise<Uint8Array>,

@@ -217,7 +217,15 @@ static void run_op(const ThreadContext* s, const Op* op) {
   uint32_t T = op->single ? 1 : s->T, first, end;
   switch ((OpKind)op->kind) {
     case EMBED: return embed(s, op);
+#ifdef ENCODERS
+    case LINEAR: return op->mode ? run_linear_int8(s, op, T) : run_linear(s, op, T);
+    case ATTEND_WITHIN:
+      if (op->length) return run_attend_int8(s, op);
+    // fall through
+    case ATTEND_INTERLEAVED: return run_attend(s, op);
+#else
     case LINEAR: return run_linear(s, op, T);
+#endif
     case SWIGLU: return run_swiglu(s, op, T);
     case ATTEND: return run_attend(s, op);
     case SHORT_CONV:
@@ -233,8 +241,6 @@ static void run_op(const ThreadContext* s, const Op* op) {
     case EXPERTS_LINEAR: return run_experts_linear(s, op, T);
     case INPUT: return;  // the host wrote it
 #ifdef ENCODERS
-    case ATTEND_INTERLEAVED:
-    case ATTEND_WITHIN: return run_attend(s, op);
     case LAYER_NORM: return run_layer_norm(s, op, T);
     case ACTIVATE: return run_activate(s, op, T);
     case CONVOLVE: return run_convolve(s, op, T);

@@ -56,19 +56,23 @@ INLINE v128_t round8(const float* x, v128_t inverse) {
   return wasm_i16x8_narrow_i32x4(wasm_i32x4_trunc_sat_f32x4(a), wasm_i32x4_trunc_sat_f32x4(b));
 }
 
-// Quantizes one block of one token in a tile of n. If all values are below 1e-30 the block becomes zero; a NaN makes d
-// NaN.
-INLINE void quantize_block(const float* x, uint8_t* block, uint32_t n, uint32_t t) {
+// Rounds the 32 values of a block to q and returns d. If all are below 1e-30 the block becomes zero; a NaN makes d NaN.
+INLINE float round_block(const float* x, v128_t q[4]) {
   v128_t most = wasm_f32x4_abs(wasm_v128_load(x));
   for (int i = 1; i < 8; i++) most = wasm_f32x4_max(most, wasm_f32x4_abs(wasm_v128_load(x + 4 * i)));
   most = wasm_f32x4_max(most, wasm_i32x4_shuffle(most, most, 2, 3, 0, 1));
   most = wasm_f32x4_max(most, wasm_i32x4_shuffle(most, most, 1, 0, 3, 2));
   float largest = wasm_f32x4_extract_lane(most, 0);
   float d = largest < 1e-30f ? 0 : largest / 127, inverse = largest < 1e-30f ? 0 : 127 / largest;
-
-  v128_t q[4];
-  const v128_t ones = wasm_i16x8_splat(1);
   for (int i = 0; i < 4; i++) q[i] = round8(x + 8 * i, wasm_f32x4_splat(inverse));
+  return d;
+}
+
+// Quantizes one block of one token in a tile of n.
+INLINE void quantize_block(const float* x, uint8_t* block, uint32_t n, uint32_t t) {
+  v128_t q[4];
+  const float d = round_block(x, q);
+  const v128_t ones = wasm_i16x8_splat(1);
   int32_t first = sum_of(wasm_i32x4_dot_i16x8(wasm_i16x8_add(q[0], q[1]), ones));
   int32_t sum = first + sum_of(wasm_i32x4_dot_i16x8(wasm_i16x8_add(q[2], q[3]), ones));
   union {

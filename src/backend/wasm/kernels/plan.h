@@ -28,10 +28,10 @@ typedef struct {
   const float* bias;        // linear [rows], shortConv [channels], layerNorm [cols]
   const float* add;         // [T, rows]; may be y
   uint32_t int8;            // whether the weights read the int8 form of x
-  const float* taps;        // shortConv, transposed: [length, channels]
+  const float* taps;        // shortConv, transposed: [length, channels]; attendWithin with int8: scratch of the threads
   uint32_t ring;            // shortConv: byte offset in the rings of [CONV_RING_POSITIONS, channels], B ⊙ x by position
-  uint32_t length;
-  uint32_t mode;            // activate, convolve, attention of encoders
+  uint32_t length;          // attendWithin: bytes of each thread's scratch; 0: without int8
+  uint32_t mode;            // activate, convolve, attention of encoders; linear of encoders: 1 for Q8_0 alone
   uint32_t heads, kv_heads, head_dim;
   const float* k_norm;      // [d]
   float k_eps;
