@@ -33,7 +33,7 @@ export function startWorker<Calls>(name: string, scripts: string[]): StartedWork
         URL.createObjectURL(
           new Blob(
             [
-              `URL.revokeObjectURL(location.href);rivuletPage=${JSON.stringify(globalThis.document?.baseURI)};`,
+              `URL.revokeObjectURL(location.href);globalThis.rivuletPage=${JSON.stringify(globalThis.document?.baseURI)};`,
               ...scripts,
             ],
             { type: 'text/javascript' },

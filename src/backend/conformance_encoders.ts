@@ -39,7 +39,7 @@ const GIVEN: ConformanceCase[] = [
     [
       [3, 64],
       [2, 72],
-      [1, 36],
+      [1, 40],
     ] as const
   ).map(([heads, d]): ConformanceCase => ({
     name: `attend H ${heads} d ${d} within given rows`,
