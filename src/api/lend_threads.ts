@@ -8,7 +8,7 @@ import { trustedUrl } from './trusted_url';
 /** Starts threads when `engine` asks for them. @returns a function that ends them all */
 export function lendThreads(engine: Worker): () => void {
   const threads = new Map<number, Worker>();
-  engine.addEventListener('message', ({ data }: MessageEvent<ThreadLendingMessage | undefined>) => {
+  const lend = ({ data }: MessageEvent<ThreadLendingMessage | undefined>): void => {
     if (data?.rivuletThreads === 'start') {
       const { id, url, port } = data;
       const failed = (reason: string): void =>
@@ -25,7 +25,12 @@ export function lendThreads(engine: Worker): () => void {
       threads.get(data.id)?.terminate();
       threads.delete(data.id);
     }
-  });
+  };
+  engine.addEventListener('message', lend);
   engine.postMessage({ rivuletThreads: 'lent' } satisfies ThreadLendingMessage);
-  return () => threads.forEach((thread) => thread.terminate());
+  return () => {
+    // what holds the worker would hold what this function sees: once a minifier has inlined it, the caller's variables
+    engine.removeEventListener('message', lend);
+    threads.forEach((thread) => thread.terminate());
+  };
 }

@@ -9,7 +9,7 @@ type OnProgress = NonNullable<LoadCallOptions['onProgress']>;
 
 interface SharedModel {
   model: Promise<Model>;
-  users: Set<OnProgress>;
+  users: Map<OnProgress, ConfirmCopy>;
   abort: AbortController;
 }
 
@@ -28,12 +28,12 @@ export interface ModelUse {
 
 /**
  * @param onProgress told of this model's download and load while the use lasts
- * @param confirmCopy asked if this use loads the model, and another tab has it in memory
+ * @param confirmCopy asked if another tab has the model in memory, the oldest use first
  */
 export function useModel(source: string, options: Options, onProgress: OnProgress, confirmCopy: ConfirmCopy): ModelUse {
   const key = JSON.stringify([source, options]);
-  const shared = models.get(key) ?? start(key, source, { ...options, confirmCopy });
-  shared.users.add(onProgress);
+  const shared = models.get(key) ?? start(key, source, options);
+  shared.users.set(onProgress, confirmCopy);
   return {
     model: shared.model,
     release() {
@@ -48,12 +48,20 @@ export function useModel(source: string, options: Options, onProgress: OnProgres
   };
 }
 
-function start(key: string, source: string, options: LoadCallOptions): SharedModel {
-  const users = new Set<OnProgress>();
+function start(key: string, source: string, options: Options): SharedModel {
+  const users: SharedModel['users'] = new Map();
   const abort = new AbortController();
-  const onProgress: OnProgress = (progress) => users.forEach((tell) => void tell(progress));
+  const onProgress: OnProgress = (progress) => users.forEach((_, tell) => void tell(progress));
+  // taken from the users, which go: the worker's port holds this function long after
+  const confirmCopy: ConfirmCopy = async (copies) => {
+    for (const [use, confirm] of users) {
+      const answer = await confirm(copies);
+      if (answer || users.has(use)) return answer; // else it went with the question open
+    }
+    return false;
+  };
   const model = getEngine().then(async ({ load }) =>
-    load(await reachable(source), { ...options, onProgress, signal: abort.signal }),
+    load(await reachable(source), { ...options, onProgress, confirmCopy, signal: abort.signal }),
   );
   const shared: SharedModel = { model, users, abort };
   models.set(key, shared);
