@@ -26,8 +26,8 @@ export interface Scan {
 
 /** What is inside of a text that may be anything. */
 interface AnyText {
-  /** [node, token, `need`, …] in the order of the nodes */
-  tokens: Int32Array;
+  /** 1 + `need` of the tokens that end at a node, or 0 */
+  needs: Uint16Array;
   /** by `need` */
   masks: Uint32Array[];
   exits: Exit[];
@@ -68,11 +68,11 @@ export function scan(tree: Tree, top: number, piece: Piece, trie: TokenTrie, exa
   const any = whole ? (trie.anyText.get(whole) as AnyText | undefined) : undefined;
   const runs: AnyRun[] = [];
   const isAny = whole && lexer.isAny(piece.state);
-  const made = isAny && !any ? ([] as number[]) : undefined;
+  const made = isAny && !any ? new Uint16Array(trie.size) : undefined;
   function add(id: number, need: number, node: number): void {
     const mask = (masks[need] ??= new Uint32Array(trie.words));
     mask[id >>> 5] |= 1 << (id & 31);
-    made?.push(node, id, need);
+    if (made) made[node] = need + 1;
   }
 
   states[0] = piece.state;
@@ -125,7 +125,7 @@ export function scan(tree: Tree, top: number, piece: Piece, trie: TokenTrie, exa
   if (runs.length) lookUp(any!, runs, masks, exits, trie);
   if (made)
     trie.anyText.set(lexer.writing!, {
-      tokens: Int32Array.from(made),
+      needs: made,
       masks: masks.map((mask) => mask.slice()),
       exits,
     });
@@ -136,34 +136,22 @@ export function scan(tree: Tree, top: number, piece: Piece, trie: TokenTrie, exa
 
 /** Adds what is below some nodes, from what any text may be. */
 function lookUp(any: AnyText, runs: readonly AnyRun[], masks: Uint32Array[], exits: Exit[], trie: TokenTrie): void {
-  const { tokens } = any;
+  const { needs } = any;
   let r = 0;
   for (const exit of any.exits) {
     while (runs[r]?.to <= exit.node) r++;
     if (runs[r]?.from <= exit.node) exits.push({ ...exit, state: runs[r].state });
   }
   const size = runs.reduce((sum, { from, to }) => sum + to - from, 0);
-  // the fewer tokens are looked at: those of the runs, or all others
+  // the fewer nodes are looked at: those of the runs, or all others
   const others = 2 * size > trie.size;
   const own = any.masks.map((mask) => (others ? mask.slice() : new Uint32Array(trie.words)));
   const cuts = runs.flatMap(({ from, to }) => [from, to]);
-  const bounds = others ? [0, ...cuts, Infinity] : cuts;
+  const bounds = others ? [0, ...cuts, trie.size] : cuts;
   for (let b = 0; b < bounds.length; b += 2)
-    for (let i = firstFrom(tokens, bounds[b]); tokens[i] < bounds[b + 1]; i += 3)
-      own[tokens[i + 2]][tokens[i + 1] >>> 5] ^= 1 << (tokens[i + 1] & 31);
+    for (let i = bounds[b]; i < bounds[b + 1]; i++)
+      if (needs[i]) for (const id of tokensAt(trie, i)) own[needs[i] - 1][id >>> 5] ^= 1 << (id & 31);
   own.forEach((mask, need) => (masks[need] ? orInto(masks[need], mask) : (masks[need] = mask)));
-}
-
-/** Where the tokens of a node and those behind it begin. */
-function firstFrom(tokens: Int32Array, node: number): number {
-  let low = 0;
-  let high = tokens.length / 3;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (tokens[3 * middle] < node) low = middle + 1;
-    else high = middle;
-  }
-  return 3 * low;
 }
 
 /** Scans of large subtrees are kept: they depend on the lexer and its state only. */
