@@ -109,10 +109,11 @@ async function* cloudEvents(
   await parts.recorder.sent(record);
   attempt.bytesSent = bytes;
   const { environment, deadlines } = parts;
-  const joined = given.continues ? createJoin(before.slice(shown.length)) : createJoin(before);
+  const sent = given.continues || !shown ? '' : String(request.messages.at(-2)?.content ?? '');
   yield* restored(askCloud({ endpoint: given, body, deadlines, environment, signal }), {
     parts,
-    join: joined,
+    again: createJoin(sent),
+    tail: createJoin(before.slice(shown.length)),
     json: isJsonRequest(routed.request),
   });
 }
@@ -120,24 +121,33 @@ async function* cloudEvents(
 export const isJsonRequest = (request: ChatCompletionRequest): boolean =>
   request.response_format?.type?.startsWith('json') === true;
 
+interface Restoring {
+  parts: RouterParts;
+  /** takes away what the path says again of what it was sent */
+  again: Join;
+  /** and of what it was not sent, since it may be the beginning of a private text */
+  tail: Join;
+  json: boolean;
+}
+
 /** Puts private text back, and takes away what is said twice. */
 async function* restored(
   events: AsyncIterable<PathEvent>,
-  { parts: { redactor }, join, json }: { parts: RouterParts; join: Join; json: boolean },
+  { parts: { redactor }, again, tail, json }: Restoring,
 ): AsyncGenerator<PathEvent, void> {
   const content = redactor?.restorer(json);
   const reasoning = redactor?.restorer(false);
-  const through = (text: string): string => join.push(content ? content.push(text) : text);
+  const back = (text: string): string => tail.push(content ? content.push(text) : text);
   const rest = function* (): Generator<PathEvent> {
     const thought = reasoning?.flush() ?? '';
     if (thought) yield { type: 'reasoning', text: thought };
-    const text = join.push(content?.flush() ?? '') + join.flush();
+    const text = back(again.flush()) + tail.push(content?.flush() ?? '') + tail.flush();
     if (text) yield { type: 'text', text };
   };
   let open = true;
   for await (const event of events) {
     if (event.type === 'text') {
-      const text = through(event.text);
+      const text = back(again.push(event.text));
       if (text) yield { type: 'text', text };
     } else if (event.type === 'reasoning') {
       const text = reasoning ? reasoning.push(event.text) : event.text;

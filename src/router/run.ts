@@ -37,7 +37,8 @@ export async function* runRoute(
   const total = createTotal(parts, outer);
   const { signal } = total;
   const candidates = createCandidates(parts, routed.decision.sides, conversationOf(routed));
-  const json = isJsonRequest(routed.request) && routed.decision.sides.length > 1;
+  const onePath = !routed.decision.sides.includes('cloud') && parts.locals.length === 1;
+  const json = isJsonRequest(routed.request) && !onePath;
   let attempt: Attempt | undefined;
   let error: unknown;
   try {

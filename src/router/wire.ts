@@ -34,7 +34,7 @@ export interface WireAnswer {
 export async function openWire(call: WireCall): Promise<WireAnswer> {
   const { endpoint, environment, body } = call;
   const deadlines = { ...DEADLINES, ...call.deadlines };
-  const watch = createWatch(call.signal, environment);
+  const watch = createWatch(call.signal, environment, Math.min(OFFLINE_STALL_MS, deadlines.stallMs));
   try {
     watch.set(deadlines.connectMs, 'connect_timeout', 'The endpoint does not answer');
     const headers = await watch.race(headersOf(endpoint));
@@ -124,7 +124,7 @@ function retryAfterOf(headers: Headers, wall: number): number | undefined {
 }
 
 /** One deadline at a time; the request ends with it. */
-function createWatch(outer: AbortSignal, environment: Environment) {
+function createWatch(outer: AbortSignal, environment: Environment, offlineMs: number) {
   const controller = new AbortController();
   let failure: RouteError | undefined;
   let timer: ReturnType<typeof setTimeout> | undefined;
@@ -139,7 +139,7 @@ function createWatch(outer: AbortSignal, environment: Environment) {
   outer.addEventListener('abort', abort, { once: true });
   let begun = false;
   const offline = environment.onOnline((online) => {
-    if (!online) watch.set(OFFLINE_STALL_MS, 'network', 'The device is offline');
+    if (!online) watch.set(offlineMs, 'network', 'The device is offline');
   });
   const watch = {
     signal: controller.signal,

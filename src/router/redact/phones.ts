@@ -1,6 +1,6 @@
 /** Finds phone numbers: there is no check digit, so their form and the words before them decide. */
 
-const RUN = /(?<![\p{L}\d_.,:/#$€£=-]|\d )(?:\+ ?)?\(?\d[\d ()./-]{4,40}\d(?![\p{L}\d_%€$£]|[.,:]\d)/gu;
+const RUN = /(?<![\p{L}\d_.,:/#$€£=-])(?:\+ ?)?\(?\d[\d ()./-]{4,40}\d(?![\p{L}\d_%€$£]|[.,:]\d)/gu;
 const CONTEXT =
   /(?:\b(?:phone|telephone|tel|mobile|cell|call|fax|whatsapp|signal|sms|dial|ring|text|handy|telefon|mobil|numéro|teléfono|reach (?:me|him|her|us|them)|number is|contact)\b|телефон|电话|電話|☎|📞)[^\d\n]{0,24}$/iu;
 const DATE = /(?<!\d)(?:\d{4}[-./]\d{1,2}[-./]\d{1,2}|\d{1,2}[-./]\d{1,2}[-./](?:\d{4}|\d{2}))(?!\d)/;
