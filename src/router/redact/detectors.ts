@@ -66,12 +66,15 @@ function take(text: string, start: number, length: number): { value: string; end
   return { value, end: at };
 }
 
+/** of digits in the number of a card */
+const MOST_GROUPS = 5;
+
 const findCards: Find = function* (text) {
   for (const { 0: run, index } of text.matchAll(/(?<![\d\p{L}_]|\d[.,])\d(?:[ -]?\d){12,40}(?![\d\p{L}_]|[.,]\d)/gu)) {
     const groups = [...run.matchAll(/\d+/g)];
     // an expiry date or another number may stand beside it
     for (let first = 0; first < groups.length; first++) {
-      for (let last = groups.length - 1; last >= first; last--) {
+      for (let last = Math.min(groups.length, first + MOST_GROUPS) - 1; last >= first; last--) {
         const digits = groups.slice(first, last + 1).join('');
         if (!isCard(digits) || !isGrouping(groups.slice(first, last + 1).map(([group]) => group.length))) continue;
         const end = groups[last].index + groups[last][0].length;
@@ -136,7 +139,7 @@ const isSecret = (value: string): boolean =>
 
 const findSecrets: Find = function* (text) {
   for (const { start, end } of matches(text, NAMED, 1)) {
-    const value = text.slice(start, end).replace(/[.!?:]+$/, '');
+    const value = text.slice(start, end).replace(/[.:]+$/, '');
     if (value.length >= 6 && isSecret(value)) yield { start, end: start + value.length };
   }
   if (text.includes('://')) yield* matches(text, IN_ADDRESS, 1);
@@ -166,7 +169,7 @@ function isV6(found: string): boolean {
   const halves = text.split('::');
   if (halves.length > 2 || !/[0-9a-f]/i.test(text)) return false;
   const parts = halves.flatMap((half) => (half ? half.split(':') : []));
-  if (parts.some((part) => !/^[0-9a-f]{1,4}$/i.test(part))) return false;
+  if (parts.some((part) => !/^[0-9a-f]{1,4}$/i.test(part)) || !/\d/.test(found)) return false;
   // :: alone stands in many languages between names; ::1 is this machine
   return halves.length === 2 ? parts.length >= 2 && parts.length < 8 && text !== '::1' : parts.length === 8;
 }
@@ -188,7 +191,7 @@ export function termDetector(terms: readonly string[]): Detector | undefined {
     .map((term) =>
       term
         .split(/\s+/)
-        .map((word) => word.replace(/[\\^$.*+?()[\]{}|/-]/g, '\\$&'))
+        .map((word) => word.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&'))
         .join('\\s+'),
     );
   if (!parts.length) return undefined;

@@ -5,12 +5,15 @@ const CONTEXT =
   /(?:\b(?:phone|telephone|tel|mobile|cell|call|fax|whatsapp|signal|sms|dial|ring|text|handy|telefon|mobil|numéro|teléfono|reach (?:me|him|her|us|them)|number is|contact)\b|телефон|电话|電話|☎|📞)[^\d\n]{0,24}$/iu;
 const DATE = /(?<!\d)(?:\d{4}[-./]\d{1,2}[-./]\d{1,2}|\d{1,2}[-./]\d{1,2}[-./](?:\d{4}|\d{2}))(?!\d)/;
 
+/** of digits in a phone number */
+const MOST_GROUPS = 7;
+
 export function* findPhones(text: string): Generator<{ start: number; end: number }> {
   for (const { 0: run, index } of text.matchAll(RUN)) {
     const groups = [...run.matchAll(/\+? ?\(?\d+\)?/g)];
     // a date or another number may stand beside it: the longest part that is a phone number counts
     for (let first = 0; first < groups.length; first++) {
-      for (let last = groups.length - 1; last >= first; last--) {
+      for (let last = Math.min(groups.length, first + MOST_GROUPS) - 1; last >= first; last--) {
         const end = groups[last].index + groups[last][0].length;
         const start = groups[first].index + groups[first][0].search(/\S/);
         if (!isPhone(run.slice(start, end), text.slice(Math.max(0, index + start - 48), index + start))) continue;
