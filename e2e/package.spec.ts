@@ -71,6 +71,8 @@ test('the tarball holds the library, its side files, all in one, the element, in
     'dist/rivulet-openai.mjs',
     'dist/rivulet-prompt-api.d.mts',
     'dist/rivulet-prompt-api.mjs',
+    'dist/rivulet-router.d.mts',
+    'dist/rivulet-router.mjs',
     'dist/rivulet-session.d.mts',
     'dist/rivulet-session.mjs',
     'dist/rivulet-speculation.js',
