@@ -110,6 +110,9 @@ test('the engine reaches no side file, nor what only side files, the page, tools
     'src/engine/decode_picture.ts',
     'src/engine/pictures.ts',
     'src/engine/vision_calls.ts',
+    'src/engine/encode_texts.ts',
+    'src/backend/visible_rows.ts',
+    'src/model/lfm2_retrieval.ts',
     'src/engine/vision_encoder.ts',
     'src/backend/vision_plan.ts',
     'src/model/lfm2_vl.ts',
@@ -145,6 +148,7 @@ test('the name of an architecture stands in its files only', () => {
     'src/model/architecture.ts',
     'src/model/lfm2.ts',
     'src/model/lfm2_moe.ts',
+    'src/model/lfm2_retrieval.ts',
     'src/model/lfm2_vl.ts',
     'src/other_kinds.ts',
   ]);
