@@ -1,5 +1,5 @@
 /**
- * One configuration, ten builds:
+ * One configuration, eleven builds:
  *   --mode module   dist/rivulet.mjs and its types, and its side files, as rivulet-tools.mjs: the library for bundlers and <script type="module">
  *   --mode all      dist/rivulet-all.mjs: the same in one file
  *   --mode script   dist/rivulet.js and its types, and its side files: the same as classic scripts; rivulet.js sets the global `rivulet`. All in one file: rivulet-all.js. The demo model in dist/models
@@ -7,6 +7,7 @@
  *   --mode inspect  dist/rivulet-inspect.mjs and its types: looks inside a model, with the reference backend
  *   --mode openai   dist/rivulet-openai.mjs and its types: OpenAI's interfaces over loaded models
  *   --mode prompt-api  dist/rivulet-prompt-api.mjs and its types: the Prompt API over loaded models
+ *   --mode index    dist/rivulet-index.mjs and its types: a search index in the page
  *   --mode session  dist/rivulet-session.mjs and its types: a conversation as an object
  *   --mode site     dist/site: the pages of demo/ with public/ and rivulet.js beside them, the notices of their libraries, and their service worker
  *   --mode dawn     dist/dawn: the WebGPU backend's benchmark for Node (e2e/dawn)
@@ -26,7 +27,7 @@ import { minifyAssignment, minifyChunks } from './minify.ts';
 import { bundleScript, scriptTexts } from './script_texts.ts';
 import { wgslShadersPlugin } from './shaders/plugin.ts';
 import { SIDE_FILES } from './side_files.ts';
-import { wasmKernelsPlugin } from './src/backend/wasm/kernels/build.ts';
+import { maxSimPlugin, wasmKernelsPlugin } from './src/backend/wasm/kernels/build.ts';
 
 const isolation = { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp' };
 const here = dirname(fileURLToPath(import.meta.url));
@@ -45,6 +46,7 @@ const sideFile = (name: string): string => resolve(here, `src/modules/${name}.ts
 const entries = { rivulet: resolve(here, 'src/index.ts'), 'rivulet-element': resolve(here, 'src/element/module.ts') };
 const inspect = { 'rivulet-inspect': resolve(here, 'src/inspect/index.ts') };
 const openai = { 'rivulet-openai': resolve(here, 'src/openai/index.ts') };
+const searchIndex = { 'rivulet-index': resolve(here, 'src/search_index/index.ts') };
 const session = { 'rivulet-session': resolve(here, 'src/session/index.ts') };
 const promptApi = { 'rivulet-prompt-api': resolve(here, 'src/prompt_api/index.ts') };
 
@@ -75,6 +77,7 @@ const builds: Record<string, UserConfig> = {
   inspect: { ...library('es', inspect, '.mjs'), plugins: [declarations(inspect, dist)] },
   openai: { ...library('es', openai, '.mjs'), plugins: [declarations(openai, dist)] },
   'prompt-api': { ...library('es', promptApi, '.mjs'), plugins: [declarations(promptApi, dist)] },
+  index: { ...library('es', searchIndex, '.mjs'), plugins: [declarations(searchIndex, dist)] },
   session: { ...library('es', session, '.mjs'), plugins: [declarations(session, dist)] },
   element: {
     ...library('iife', { 'rivulet-element': resolve(here, 'src/element/script.ts') }, '.js'),
@@ -137,6 +140,7 @@ export default defineConfig(({ mode }) => {
     ...rest,
     build: { target: 'es2022', reportCompressedSize: false, chunkSizeWarningLimit: 1024, ...build },
     plugins: [
+      maxSimPlugin(),
       wasmKernelsPlugin(),
       wgslShadersPlugin(),
       scriptTexts(scriptPlugins),

@@ -32,6 +32,7 @@ const MAY: Record<string, string[]> = {
   'src/openai': ['src/index.ts', 'src/text'],
   'src/prompt_api': ['src/index.ts'],
   'src/session': ['src/index.ts'],
+  'src/search_index': ['src/index.ts'],
   'src/element': ['src/index.ts', 'src/script_beside.ts'],
   // makes up weights and measures kernels
   'demo/bench': [
