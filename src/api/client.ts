@@ -32,6 +32,7 @@ import {
 } from './options';
 import { withOverflow } from './overflow';
 import { persistOnDownload } from './persist_storage';
+import { encodeInParts } from './encode_documents';
 import { maxSim } from './max_sim';
 import { readChoices, readMessages, readPrompt, readTextList, readTokenIds } from './read_arguments';
 import { absoluteHub, readFile, readSource } from './resolve_source';
@@ -121,9 +122,6 @@ export interface Model {
 }
 
 type RunGeneration = Parameters<typeof createTextStream>[0];
-
-/** Documents of one call, between two reports. */
-const DOCUMENTS = 16;
 
 /** How long an unload may take before the worker is terminated. */
 const UNLOAD_MS = 3000;
@@ -262,14 +260,8 @@ function createModel(
     logits: async (tokens, prefillBatch) => guard(engine.logits(readTokenIds(tokens), prefillBatch)),
     estimateImage: (...size) => guard(engine.estimateImage(...size)),
     encodeQuery: async (text, options) => (await encode('tokens', [text], options))[0],
-    async *encodeDocuments(texts, { onProgress, ...options } = {}) {
-      const read = readTextList(texts);
-      for (let done = 0; done < read.length;) {
-        const part = await encode('tokens', read.slice(done, done + DOCUMENTS), { ...options, kind: 'document' });
-        onProgress?.((done += part.length), read.length);
-        yield* part;
-      }
-    },
+    encodeDocuments: (texts, { onProgress, ...options } = {}) =>
+      encodeInParts(texts, (part) => encode('tokens', part, { ...options, kind: 'document' }), onProgress),
     embed: (texts, options) => encode('text', texts, options),
     similarity: (query, document) => maxSim(query, document, info().config.retrieval?.size ?? query.length),
     status: () => guard(engine.status()),

@@ -42,12 +42,15 @@ export interface VectorStore {
   scores(query: Float32Array, ids: readonly string[]): Float32Array;
 }
 
-const QUERY_STEPS = 8191; // 14 bits: sums of 65,536 products with 7 bits fit into 36, and width · 2^20 into 32 up to 2048
+/** 14 bits with the sign: sums of MAX_SIZE products with 8 bits fit into 32. */
+const QUERY_STEPS = 8191;
+/** numbers of a vector */
+export const MAX_SIZE = 2048;
 const PAGE = 65_536;
 /** The part of the memory that may be dead before it is packed again. */
 const DEAD_SHARE = 0.25;
 
-const widthOf = (size: number): number => Math.ceil(size / 16) * 16;
+export const widthOf = (size: number): number => Math.ceil(size / 16) * 16;
 
 /** Rounds vectors [n, size]. A vector with a number that is none becomes zero. */
 export function packVectors(vectors: Float32Array, size: number): PackedVectors {
