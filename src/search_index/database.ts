@@ -1,4 +1,4 @@
-/** The documents of an index in IndexedDB: one record each, with its vectors and a checksum, written in one transaction. */
+/** The documents of an index in IndexedDB: a record each, with vectors and a checksum, written in one transaction. */
 import { fail, show } from '../errors';
 import type { IndexDocument } from './types';
 import type { PackedVectors } from './vector_store';

@@ -5,17 +5,8 @@ import { fail } from '../errors';
 interface Kernel {
   memory: WebAssembly.Memory;
   __heap_base: WebAssembly.Global;
-  max_sim(
-    ranges: number,
-    documents: number,
-    vectors: number,
-    scales: number,
-    queries: number,
-    queryScales: number,
-    count: number,
-    size: number,
-    scores: number,
-  ): void;
+  /** @param search the address of a Search (kernels/max_sim.c) */
+  max_sim(search: number): void;
 }
 
 /** Vectors rounded to 127 steps of the largest number of each. */
@@ -47,6 +38,8 @@ const QUERY_STEPS = 8191;
 /** numbers of a vector */
 export const MAX_SIZE = 2048;
 const PAGE = 65_536;
+/** of the struct with which the kernel is called */
+const SEARCH_BYTES = 64;
 /** The part of the memory that may be dead before it is packed again. */
 const DEAD_SHARE = 0.25;
 
@@ -77,6 +70,8 @@ export async function createVectorStore(size: number): Promise<VectorStore> {
   const { instance } = (await WebAssembly.instantiate(
     Uint8Array.from(atob(wasm), (c) => c.charCodeAt(0)),
   )) as unknown as { instance: { exports: Kernel } };
+  if (size > MAX_SIZE)
+    fail('RequestError', { what: 'The vectors are too long for an index', got: size, wanted: `at most ${MAX_SIZE}` });
   const { memory, __heap_base: heap, max_sim: maxSim } = instance.exports;
   const width = widthOf(size);
   const base = Math.ceil(Number(heap.value) / 64) * 64;
@@ -160,7 +155,8 @@ export async function createVectorStore(size: number): Promise<VectorStore> {
     },
     scores(query, ids) {
       const count = Math.ceil(query.length / size / 4) * 4;
-      const queries = scratchAt();
+      const search = scratchAt();
+      const queries = search + SEARCH_BYTES;
       const queryScales = queries + count * width * 2;
       const ranges = queryScales + count * 4;
       const scores = ranges + ids.length * 8;
@@ -180,7 +176,9 @@ export async function createVectorStore(size: number): Promise<VectorStore> {
         u32[2 * i] = first;
         u32[2 * i + 1] = end;
       });
-      maxSim(ranges, ids.length, base, scalesAt(), queries, queryScales, count, width, scores);
+      const fields = [ranges, ids.length, base, scalesAt(), queries, queryScales, count, width, scores];
+      new Uint32Array(memory.buffer, search, fields.length).set(fields);
+      maxSim(search);
       return new Float32Array(memory.buffer, scores, ids.length).slice();
     },
   };

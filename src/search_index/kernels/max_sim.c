@@ -1,5 +1,5 @@
-// MaxSim over int8 vectors: the score of a document is Σ over the query's vectors of the largest product with one of its
-// vectors. A query has 14 bits, so that only the document's rounding counts.
+// MaxSim over int8 vectors: the score of a document is Σ over the vectors of the query of the largest product with one
+// of its vectors. A query has 14 bits, so that only the rounding of documents counts.
 #include <stdint.h>
 #include <wasm_simd128.h>
 
@@ -25,21 +25,30 @@ static inline v128_t products(const int8_t* vector, float scale, const int16_t* 
   return wasm_f32x4_mul(wasm_f32x4_convert_i32x4(sums4(acc[0], acc[1], acc[2], acc[3])), wasm_f32x4_splat(scale));
 }
 
-// ranges: [documents, 2], first and end vector of each. vectors [n, size], scales [n]. queries [count, size], count a
-// multiple of 4, with query_scales [count]; size a multiple of 16. → scores [documents]; −inf for one without vectors
-__attribute__((export_name("max_sim"))) void max_sim(const uint32_t* ranges, uint32_t documents, const int8_t* vectors,
-    const float* scales, const int16_t* queries, const float* query_scales, uint32_t count, uint32_t size,
-    float* scores) {
-  for (uint32_t d = 0; d < documents; d++) {
-    const uint32_t first = ranges[2 * d], end = ranges[2 * d + 1];
+// vector_store.ts writes it as words, in this order.
+typedef struct {
+  const uint32_t* ranges;      // [documents, 2], first and end vector of each
+  uint32_t documents;
+  const int8_t* vectors;       // [n, size]
+  const float* scales;         // [n]
+  const int16_t* queries;      // [count, size]
+  const float* query_scales;   // [count]
+  uint32_t count, size;        // multiples of 4 and of 16
+  float* scores;               // [documents]; −inf for one without vectors
+} Search;
+
+__attribute__((export_name("max_sim"))) void max_sim(const Search* search) {
+  const Search s = *search;
+  for (uint32_t d = 0; d < s.documents; d++) {
+    const uint32_t first = s.ranges[2 * d], end = s.ranges[2 * d + 1];
     v128_t sum = wasm_f32x4_splat(0);
-    for (uint32_t q = 0; q < count; q += 4) {
+    for (uint32_t q = 0; q < s.count; q += 4) {
       v128_t best = wasm_f32x4_splat(-__builtin_inff());
       for (uint32_t v = first; v < end; v++)
-        best = wasm_f32x4_pmax(best, products(vectors + v * size, scales[v], queries + q * size, size));
-      sum = wasm_f32x4_add(sum, wasm_f32x4_mul(best, wasm_v128_load(query_scales + q)));
+        best = wasm_f32x4_pmax(best, products(s.vectors + v * s.size, s.scales[v], s.queries + q * s.size, s.size));
+      sum = wasm_f32x4_add(sum, wasm_f32x4_mul(best, wasm_v128_load(s.query_scales + q)));
     }
-    scores[d] = first == end ? -__builtin_inff()
+    s.scores[d] = first == end ? -__builtin_inff()
         : (wasm_f32x4_extract_lane(sum, 0) + wasm_f32x4_extract_lane(sum, 1)) +
           (wasm_f32x4_extract_lane(sum, 2) + wasm_f32x4_extract_lane(sum, 3));
   }
