@@ -4,6 +4,7 @@ export const SIDE_FILES = [
   'encoders',
   'experts',
   'vision',
+  'retrieval',
   'conversations',
   'grammar',
   'speculation',

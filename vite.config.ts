@@ -8,6 +8,7 @@
  *   --mode openai   dist/rivulet-openai.mjs and its types: OpenAI's interfaces over loaded models
  *   --mode prompt-api  dist/rivulet-prompt-api.mjs and its types: the Prompt API over loaded models
  *   --mode router   dist/rivulet-router.mjs and its types: routes between the device and the cloud
+ *   --mode index    dist/rivulet-index.mjs and its types: a search index in the page
  *   --mode session  dist/rivulet-session.mjs and its types: a conversation as an object
  *   --mode site     dist/site: the pages of demo/ with public/ and rivulet.js beside them, the notices of their libraries, and their service worker
  *   --mode dawn     dist/dawn: the WebGPU backend's benchmark for Node (e2e/dawn)
@@ -27,7 +28,7 @@ import { minifyAssignment, minifyChunks } from './minify.ts';
 import { bundleScript, scriptTexts } from './script_texts.ts';
 import { wgslShadersPlugin } from './shaders/plugin.ts';
 import { SIDE_FILES } from './side_files.ts';
-import { wasmKernelsPlugin } from './src/backend/wasm/kernels/build.ts';
+import { maxSimPlugin, wasmKernelsPlugin } from './src/backend/wasm/kernels/build.ts';
 
 const isolation = { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp' };
 const here = dirname(fileURLToPath(import.meta.url));
@@ -47,6 +48,7 @@ const entries = { rivulet: resolve(here, 'src/index.ts'), 'rivulet-element': res
 const inspect = { 'rivulet-inspect': resolve(here, 'src/inspect/index.ts') };
 const openai = { 'rivulet-openai': resolve(here, 'src/openai/index.ts') };
 const router = { 'rivulet-router': resolve(here, 'src/router/index.ts') };
+const searchIndex = { 'rivulet-index': resolve(here, 'src/search_index/index.ts') };
 const session = { 'rivulet-session': resolve(here, 'src/session/index.ts') };
 const promptApi = { 'rivulet-prompt-api': resolve(here, 'src/prompt_api/index.ts') };
 
@@ -78,6 +80,7 @@ const builds: Record<string, UserConfig> = {
   openai: { ...library('es', openai, '.mjs'), plugins: [declarations(openai, dist)] },
   'prompt-api': { ...library('es', promptApi, '.mjs'), plugins: [declarations(promptApi, dist)] },
   router: { ...library('es', router, '.mjs'), plugins: [declarations(router, dist)] },
+  index: { ...library('es', searchIndex, '.mjs'), plugins: [declarations(searchIndex, dist)] },
   session: { ...library('es', session, '.mjs'), plugins: [declarations(session, dist)] },
   element: {
     ...library('iife', { 'rivulet-element': resolve(here, 'src/element/script.ts') }, '.js'),
@@ -140,6 +143,7 @@ export default defineConfig(({ mode }) => {
     ...rest,
     build: { target: 'es2022', reportCompressedSize: false, chunkSizeWarningLimit: 1024, ...build },
     plugins: [
+      maxSimPlugin(),
       wasmKernelsPlugin(),
       wgslShadersPlugin(),
       scriptTexts(scriptPlugins),

@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { FIREFOX_WEBGPU } from './system';
 import { GOLDEN_DIRECTORY } from './tools/golden';
-import { verify, WHOLE, type Feed, type Line, type VerifyOptions } from './tools/verify';
+import { verify, WHOLE, type Line } from './tools/verify';
+import type { Feed, VerifyOptions } from './tools/verify_page';
 
 const expected = join(GOLDEN_DIRECTORY, 'dense');
 /** the formats of the published files that are downloaded most; between them Q4_0, Q4_K and Q6_K */

@@ -63,6 +63,8 @@ test('the tarball holds the library, its side files, all in one, the element, in
     'dist/rivulet-experts.mjs',
     'dist/rivulet-grammar.js',
     'dist/rivulet-grammar.mjs',
+    'dist/rivulet-index.d.mts',
+    'dist/rivulet-index.mjs',
     'dist/rivulet-inspect.d.mts',
     'dist/rivulet-inspect.mjs',
     'dist/rivulet-memory64.js',

@@ -19,6 +19,7 @@ export {
   verifyModel,
 } from './api/manage_models';
 export type { ChatCallOptions as ChatOptions, LoadCallOptions, DownloadOptions, Overflow } from './api/options';
+export type { EmbedOptions, EncodeDocumentsOptions, EncodeQueryOptions } from './api/options';
 export type { TextStream } from './api/text_stream';
 export type { BackendInfo } from './backend/backend';
 export type { ChosenLogprob, Logprob } from './backend/sampling';

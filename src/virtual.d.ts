@@ -67,3 +67,8 @@ declare module 'virtual:rivulet-shaders/encoders' {
   /** a version that changes with them */
   export const build: string;
 }
+
+declare module 'virtual:rivulet-max-sim' {
+  /** the module of search_index/kernels/max_sim.c in base64 */
+  export const wasm: string;
+}

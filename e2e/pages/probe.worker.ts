@@ -21,17 +21,20 @@ import { profileAt } from '../../src/backend/webgpu/profile';
 import { openCheckpoint, type Checkpoint } from '../../src/engine/checkpoint';
 import { loadWeights } from '../../src/engine/load_weights';
 import { registerArchitecture } from '../../src/model/architecture';
+import { LFM2RETRIEVAL } from '../../src/model/lfm2_retrieval';
 import { LFM2VL } from '../../src/model/lfm2_vl';
 import { freeBufferNow } from '../../src/store/buffer_references';
 import { blobSource, type ByteSource } from '../../src/store/byte_source';
 import { withExpertChoices, type ExpertChoices } from '../expert_choices';
 import { pagingCase } from '../paging_cases';
+import { createEncoder, type EncodeTexts } from '../retrieving';
 import { createSight, type Sight } from '../seeing';
 import { stateCases, stateProgram } from '../state_cases';
 import { checkAbove4GiB, openAbove4GiB } from './memory64';
 import { compare, macsPerToken, time, weightBytesOf, type Difference } from '../measure';
 
 registerArchitecture(LFM2VL);
+registerArchitecture(LFM2RETRIEVAL);
 
 export interface BackendOptions {
   backend: 'wasm' | 'webgpu' | 'reference';
@@ -84,6 +87,7 @@ async function remote(url: string): Promise<ByteSource> {
 /** of cases that have run: every variant is compared with the same */
 const references = new Map<string, CaseRunOutput[]>();
 
+let encoder: { encode: EncodeTexts; backend: Backend } | undefined;
 let loaded: { checkpoint: Checkpoint; backend: Backend; state: State; sight: Sight } | undefined;
 
 const probe = {
@@ -122,6 +126,16 @@ const probe = {
 
   /** What is wrong with experts that are read when a token needs them. */
   paging: (options: BackendOptions): Promise<string | undefined> => pagingCase(() => open(options)),
+
+  /** A model for retrieval, from served files by their names in its directory. */
+  async loadEncoder(sources: { name: string; url: string }[], options: BackendOptions): Promise<void> {
+    await encoder?.backend.dispose();
+    await import('../../src/modules/encoders');
+    const files = await Promise.all(sources.map(async ({ name, url }) => ({ ...(await remote(url)), name })));
+    const backend = await open(options);
+    encoder = { backend, encode: await createEncoder(await openCheckpoint(files), backend) };
+  },
+  encodeTexts: (...args: Parameters<EncodeTexts>) => encoder!.encode(...args),
 
   /**
    * From served files, or from files chosen in the page: under automation a browser keeps what it fetches, so memory is

@@ -2,16 +2,16 @@
  * Compares a backend with independently computed logits. `npm run verify -- --help` explains the options.
  *
  * DIR holds expected.json, logits/, model/ (a Hugging Face directory) and gguf/; of models with vision images/ and
- * features.safetensors, too (verify_vision.ts). Prints one JSON line for each file and
- * prompt. The exit code is 1 when a bound is missed. `--chunk N` feeds the prompts N tokens at a time; `--chunk
- * 256,3,1` feeds them in each of these ways.
+ * features.safetensors, too (verify_vision.ts), and of models for retrieval vectors.safetensors (verify_retrieval.ts).
+ * Prints one JSON line for each file and prompt. The exit code is 1 when a bound is missed. `--chunk N` feeds the
+ * prompts N tokens at a time; `--chunk 256,3,1` feeds them in each of these ways.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { openReferenceBackend } from '../../src/backend/reference/backend';
 import { recordModel } from '../../src/backend/model_plan';
 import { GREEDY_SAMPLING } from '../../src/backend/sampling';
-import { firstState, type Backend, type State } from '../../src/backend/backend';
+import { firstState, type State } from '../../src/backend/backend';
 import { openCheckpoint } from '../../src/engine/checkpoint';
 import { registerArchitecture } from '../../src/model/architecture';
 import { LFM2MOE } from '../../src/model/lfm2_moe';
@@ -23,9 +23,10 @@ import type { Probe } from '../probe';
 import { createSight } from '../seeing';
 import { file, flag, oneOf, startTool, texts, whole, wholes } from './options';
 import { difference, floats, hash, type ExpectedFile, type ExpectedSet } from './golden_set';
+import { readRetrievalSet, type RetrievalLine } from './verify_retrieval';
+import { openPage, type BackendName, type Feed, type VerifyOptions } from './verify_page';
+import { verifyTexts } from './verify_texts';
 import { plainSet, type SeenCase, type VisionSet } from './verify_vision';
-
-export type BackendName = 'wasm' | 'webgpu' | 'reference';
 
 export interface Line {
   file: string;
@@ -44,12 +45,6 @@ export interface Line {
   greedyMatch: boolean | null;
 }
 
-/** How prompts are fed: `chunk` tokens at a time, those of at most `longest` tokens. */
-export interface Feed {
-  chunk: number;
-  longest?: number;
-}
-
 /** A loaded model, in the page or here. */
 interface Model {
   logits(tokens: number[], piece: number): Promise<ArrayLike<number>>;
@@ -64,31 +59,6 @@ interface Model {
   greedy(tokens: number[], steps: number): Promise<number[]>;
   /** shows pictures to the prompts that follow; some rows of their features */
   see(pictures: readonly string[], rows?: number[]): Promise<ArrayLike<number>>;
-}
-
-export interface VerifyOptions {
-  expected: string;
-  backend: BackendName;
-  threads?: number;
-  exact?: boolean;
-  /** WASM in a page: with 64-bit memory */
-  memory64?: boolean;
-  /** default all */
-  files?: readonly string[];
-  /** by name, default all */
-  prompts?: readonly string[];
-  /**
-   * one after the other on the same loaded model, by default in one batch; of the later ones only what differs from the
-   * first
-   */
-  feeds?: readonly Feed[];
-  variant?: 'simd' | 'relaxed';
-  subgroups?: boolean;
-  /** WebGPU: the kernels that round activations to int8, everywhere */
-  int8?: boolean;
-  browser?: 'chromium' | 'firefox';
-  /** opens the backend in this process instead of a page */
-  open?: () => Promise<Backend>;
 }
 
 registerArchitecture(LFM2MOE);
@@ -242,13 +212,6 @@ function continuation(
   return { tokens: entry.greedy_from_T7, margins: entry.greedy_margins, margin: MARGIN };
 }
 
-/** A browser is imported by those who need one. */
-async function openPage({ expected, browser, backend }: VerifyOptions): Promise<Probe> {
-  const { openFirefoxProbe, openProbe } = await import('../probe');
-  const mounts = { '/expected': expected };
-  return browser === 'firefox' ? openFirefoxProbe({ mounts }) : openProbe({ webgpu: backend === 'webgpu' }, { mounts });
-}
-
 /** @property top experts of a token, in models that have some */
 type Loaded = { model: Model; f16Storage: boolean; top?: number };
 
@@ -364,15 +327,15 @@ async function main(): Promise<void> {
     browser: oneOf(['chromium', 'firefox'], 'the browser', 'chromium'),
     json: flag('no effect: the output is always JSON'),
   });
-  const missed = await verify(
-    {
-      ...values,
-      files: values.file,
-      feeds: values.chunk.map((chunk) => ({ chunk, longest: values.longest })),
-      subgroups: values['no-subgroups'] ? false : undefined,
-    },
-    (line) => console.log(JSON.stringify(line)),
-  );
+  const options: VerifyOptions = {
+    ...values,
+    files: values.file,
+    feeds: values.chunk.map((chunk) => ({ chunk, longest: values.longest })),
+    subgroups: values['no-subgroups'] ? false : undefined,
+  };
+  const print = (line: Line | RetrievalLine): void => console.log(JSON.stringify(line));
+  const set = readRetrievalSet(values.expected);
+  const missed = await (set ? verifyTexts(options, set, print) : verify(options, print));
   for (const line of missed) console.error(`missed: ${line}`);
   console.error(missed.length ? `${missed.length} bounds missed` : 'all bounds hold');
   process.exit(missed.length ? 1 : 0);

@@ -43,7 +43,7 @@ export function plainSet(
   const { cases, files, tensor_types: types = {} } = set;
   const byCase = <T>(of: (one: VisionCase, name: string) => T): Record<string, T> =>
     Object.fromEntries(Object.entries(cases).map(([name, one]) => [name, of(one, name)]));
-  const known = readFeatures(join(directory, 'features.safetensors'));
+  const known = readTensors(join(directory, 'features.safetensors'));
   return {
     prompts: byCase(({ input_ids }) => input_ids),
     files: Object.fromEntries(
@@ -75,7 +75,8 @@ function plainFile({ logits_file, logits_shape, cases }: VisionFile, types: Reco
 const typesOf = (name: string, types: Record<string, Record<string, string>>): Record<string, string> =>
   Object.assign({}, ...name.split('+').map((file) => types[file] ?? types[`${file}.gguf`]));
 
-function readFeatures(path: string): Map<string, Float32Array> {
+/** The tensors of a safetensors file in F32; none if it is not there. */
+export function readTensors(path: string): Map<string, Float32Array> {
   if (!existsSync(path)) return new Map();
   const bytes = readFileSync(path);
   const tensors = parseSafetensors(bytes, { name: path, size: bytes.length }, 0);

@@ -1,6 +1,6 @@
 // head_rows — q, k ← rope(rmsnorm_head(q, k)) in place, with positions from the begin of the row's sequence;
 // interleaved pairs (2i, 2i + 1) go to (i, i + d/2)
-// qkv [T, (H + 2K)·d, then gates] f32 · q_norm, k_norm [d] f32 · rope table · bounds [T, 2]
+// qkv [T, (H + 2K)·d, then gates] f32 · q_norm, k_norm [d] f32 · rope table · bounds [T, 4]
 // one workgroup per token and head of q, k; a thread holds a pair. Bound by: dispatch latency.
 override H: u32;
 override K: u32;
@@ -42,7 +42,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       b *= scale * select(k_norm[second], q_norm[second], h < H);
     }
     if (rotated) {
-      let r = rope_at(t - bounds[2u * t], i, half);
+      let r = rope_at(t - bounds[4u * t], i, half);
       let turned = a * r.x - b * r.y;
       b = b * r.x + a * r.y;
       a = turned;

@@ -1,6 +1,6 @@
-// Keys and values in the rows of qkv [T, (H + 2K)·d, then gates], in place of a cache. Row t attends to the rows of its
-// sequence, bounds[t].x … bounds[t].y − 1.
-@group(0) @binding(13) var<storage, read> bounds: array<vec2<u32>>;
+// Keys and values in the rows of qkv [T, (H + 2K)·d, then gates], in place of a cache. Row t attends to the rows
+// bounds[t].x … bounds[t].y − 1.
+@group(0) @binding(13) var<storage, read> bounds: array<vec4<u32>>;
 @group(0) @binding(15) var<uniform> step: Step;
 
 fn first_key(t: u32) -> u32 { return bounds[t].x; }

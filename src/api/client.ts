@@ -4,6 +4,7 @@ import type { EngineWorkerCalls, EngineStatus } from '../engine/engine';
 import type { WorkerModelCalls } from '../engine/worker_model_calls';
 import type { ModelInfo } from '../engine/load_model';
 import type { ScoredChoice } from '../engine/score';
+import type { EncodeRequest } from '../engine/retrieval_hook';
 import type { ImageEstimate } from '../engine/vision_hook';
 import type { ImportedConversation, StateUse } from '../engine/conversations';
 import type { GenerateOptions } from '../engine/generate_options';
@@ -23,12 +24,17 @@ import {
   readText,
   type Abortable,
   type ChatCallOptions,
+  type EmbedOptions,
+  type EncodeDocumentsOptions,
+  type EncodeQueryOptions,
   type LoadCallOptions,
   type RulesOf,
 } from './options';
 import { withOverflow } from './overflow';
 import { persistOnDownload } from './persist_storage';
-import { readChoices, readMessages, readPrompt, readTokenIds } from './read_arguments';
+import { encodeInParts } from './encode_documents';
+import { maxSim } from './max_sim';
+import { readChoices, readMessages, readPrompt, readTextList, readTokenIds } from './read_arguments';
 import { absoluteHub, readFile, readSource } from './resolve_source';
 import { withSideFiles, type SideFile } from './side_files';
 import { startWorker, type CallGuard, type StartedWorker } from './start_worker';
@@ -66,6 +72,21 @@ export interface Model {
    * @throws RequestError, also from a model without vision
    */
   estimateImage(width: number, height: number, imageTokens?: ImageTokens): Promise<ImageEstimate>;
+  /**
+   * A vector for each token of a query, of models for late interaction (ColBERT): [n, size], the rows one after the
+   * other; `info.config.retrieval` has the size. A longer query is cut. Vectors have the length 1.
+   * @throws RequestError, also from a model without such vectors; DeviceError, AbortError
+   */
+  encodeQuery(text: string, options?: EncodeQueryOptions): Promise<Float32Array>;
+  /** The same of documents, in their order, as they are done. Marks of punctuation have no vector. */
+  encodeDocuments(texts: readonly string[], options?: EncodeDocumentsOptions): AsyncIterable<Float32Array>;
+  /**
+   * One vector for each text, [size], of embedding models.
+   * @throws RequestError, also from a model without such vectors; DeviceError, AbortError
+   */
+  embed(texts: readonly string[], options?: EmbedOptions): Promise<Float32Array[]>;
+  /** MaxSim: the best product of each vector of the query with one of the document, added up. Of texts the cosine. */
+  similarity(query: Float32Array, document: Float32Array): number;
   /** The logits after these tokens, [V], read from the start in batches of at most `prefillBatch`. For tests. */
   logits(tokens: readonly number[], prefillBatch?: number): Promise<Float32Array>;
   status(): Promise<EngineStatus>;
@@ -199,6 +220,14 @@ function createModel(
       return guard(run(plain, proxy(emit), signal));
     }, options?.signal);
   };
+  const encode = async (
+    vectors: EncodeRequest['vectors'],
+    texts: readonly string[],
+    options?: EmbedOptions & EncodeQueryOptions,
+  ): Promise<Float32Array[]> => {
+    const { signal, ...plain } = readOptions<EmbedOptions & EncodeQueryOptions>(OPTIONS.encode, options);
+    return guard(engine.encode(readTextList(texts), { kind: 'query', ...plain, vectors }, signal));
+  };
   return {
     get info() {
       return info();
@@ -230,6 +259,11 @@ function createModel(
       guard(engine.render(readMessages(messages), readOptions<RenderOptions>(OPTIONS.render, options))),
     logits: async (tokens, prefillBatch) => guard(engine.logits(readTokenIds(tokens), prefillBatch)),
     estimateImage: (...size) => guard(engine.estimateImage(...size)),
+    encodeQuery: async (text, options) => (await encode('tokens', [text], options))[0],
+    encodeDocuments: (texts, { onProgress, ...options } = {}) =>
+      encodeInParts(texts, (part) => encode('tokens', part, { ...options, kind: 'document' }), onProgress),
+    embed: (texts, options) => encode('text', texts, options),
+    similarity: (query, document) => maxSim(query, document, info().config.retrieval?.size ?? query.length),
     status: () => guard(engine.status()),
     saveConversations: () => guard(engine.saveConversations()),
     exportConversation: async (messages, options) =>

@@ -53,6 +53,23 @@ export interface ChatCallOptions extends Omit<ChatOptions, 'keepRoom'>, Abortabl
   overflow?: Overflow;
 }
 
+export interface EmbedOptions extends Abortable {
+  /** texts are prepared as the model has learned it; 'query' by default */
+  kind?: 'query' | 'document';
+}
+
+export interface EncodeQueryOptions extends Abortable {
+  /**
+   * what convolutions make of the tokens that fill a query: by default what the model was trained with, 'zeroed' for
+   * causal ones and 'kept' for the others
+   */
+  padding?: 'zeroed' | 'kept';
+}
+
+export interface EncodeDocumentsOptions extends Abortable {
+  onProgress?: (done: number, total: number) => void;
+}
+
 export type RoomOptions = Pick<OpenOptions, 'id' | 'hub' | 'token' | 'policy'>;
 
 export type DownloadOptions = Pick<OpenOptions, 'id' | 'hub' | 'token' | 'refresh' | 'makeRoom' | 'sha256' | 'policy'> &
@@ -209,6 +226,11 @@ export const OPTIONS = {
   chat: { ...GENERATE, ...RENDER, overflow: OVERFLOW, toolChoice: CHOICE } satisfies RulesOf<Required<ChatCallOptions>>,
   render: RENDER,
   score: { ...CANCEL, ...RENDER } satisfies RulesOf<Required<RenderOptions & Abortable>>,
+  encode: {
+    ...CANCEL,
+    kind: among('query', 'document'),
+    padding: among('zeroed', 'kept'),
+  } satisfies RulesOf<Required<EmbedOptions & EncodeQueryOptions>>,
   importConversation: { state: CACHE },
   tokenize: { special: FLAG, bos: FLAG } satisfies RulesOf<Required<EncodeOptions>>,
   detokenize: { skipSpecial: FLAG, keep: rule('a list of texts', areTexts) } satisfies RulesOf<Required<DecodeOptions>>,

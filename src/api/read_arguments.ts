@@ -17,6 +17,10 @@ const CHOICES: Rule = {
     value.every((text) => typeof text === 'string' && text) &&
     new Set(value).size === value.length,
 };
+const TEXTS: Rule = {
+  wanted: 'a list of texts',
+  valid: (value) => Array.isArray(value) && value.every((text) => typeof text === 'string'),
+};
 const MAX_IDS_BYTES = 2 ** 22;
 
 /** Messages as plain data. @throws RequestError for what is no data, and for a role that does not exist */
@@ -41,5 +45,7 @@ const readList = <T>(name: string, value: T, rule: Rule): T => {
 /** @throws RequestError */
 export const readTokenIds = (ids: readonly number[]): readonly number[] => readList('token ids', ids, LIST);
 export const readChoices = (choices: readonly string[]): readonly string[] => readList('choices', choices, CHOICES);
+/** @throws RequestError */
+export const readTextList = (texts: readonly string[]): readonly string[] => readList('texts', texts, TEXTS);
 export const readPrompt = (prompt: string | readonly number[]): string | readonly number[] =>
   readList('prompt', prompt, PROMPT);

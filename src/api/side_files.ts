@@ -9,7 +9,7 @@ import { version } from '../worker?script';
 import { trustedUrl } from './trusted_url';
 
 export type SideFile =
-  'tools' | 'encoders' | 'experts' | 'vision' | 'conversations' | 'grammar' | 'speculation' | 'memory64';
+  'tools' | 'encoders' | 'experts' | 'vision' | 'retrieval' | 'conversations' | 'grammar' | 'speculation' | 'memory64';
 
 /**
  * set by the build of rivulet.js: the name under which a side file of the same version leaves its text in
@@ -37,6 +37,7 @@ const MODULES: Record<SideFile, () => Promise<{ default: string; version: string
   encoders: () => import('../modules/encoders?script'),
   experts: () => import('../modules/experts?script'),
   vision: () => import('../modules/vision?script'),
+  retrieval: () => import('../modules/retrieval?script'),
   conversations: () => import('../modules/conversations?script'),
   grammar: () => import('../modules/grammar?script'),
   speculation: () => import('../modules/speculation?script'),

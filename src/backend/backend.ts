@@ -268,10 +268,17 @@ export interface InputRows {
 
 export interface PrefillOptions {
   /**
-   * for a plan with nodes that read a sequence in both directions: the ends of the sequences among these tokens,
-   * ascending, the last one their number; by default all are one sequence
+   * for a plan with nodes that read a sequence and no state: the ends of the sequences among these tokens, ascending,
+   * the last one their number; by default all are one sequence
    */
   sequences?: Uint32Array;
+  /**
+   * in their place, for each token what it sees: begin and end of the rows that it attends to, then of those that its
+   * convolutions read, [T, 4]. Not checked: a token attends to some rows of this call, and from one token to the next
+   * begins and ends never fall. RoPE counts from the first begin. A token outside of the rows that its convolution
+   * would read gets zeros
+   */
+  bounds?: Uint32Array<ArrayBuffer>;
   /** one, or one for each op input with which a plan begins, in their order */
   rows?: InputRows[];
   /** ends the call with an AbortError where it waits for experts; the state stays at its position */

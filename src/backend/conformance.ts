@@ -5,7 +5,7 @@
  */
 import type { Attend, Matrix, Vector } from '../model/ops';
 import { DTYPES, type Dtype } from '../tensor/dtype';
-import { firstState, type Backend, type State } from './backend';
+import { firstState, type Backend, type PrefillOptions, type State } from './backend';
 import type { CaseTensorFactory, ConformanceCase } from './conformance_case';
 import { EXPERT_CASES } from './conformance_experts';
 import { recordPlan } from './plan';
@@ -331,19 +331,19 @@ export async function runConformanceCase(one: ConformanceCase, backend: Backend)
 
 async function runPieces(
   state: State,
-  { pieces, sequences, rows, output }: ConformanceCase,
+  { pieces, sequences, bounds, rows, output }: ConformanceCase,
   inputs: number[],
 ): Promise<CaseRunOutput[]> {
   const next = seededRandom('tokens');
   const tokens = Uint32Array.from({ length: pieces ? 1024 : LONGEST }, () => next() % VOCABULARY);
   const given = inputs.map((D) => Float32Array.from({ length: rows ? LONGEST * D : 0 }, () => next() / 2 ** 31 - 1));
   const outcomes: CaseRunOutput[] = [];
-  const read = async (first: number, end: number, ends?: number[]): Promise<void> => {
+  const read = async (first: number, end: number, seen: PrefillOptions = {}): Promise<void> => {
     const at = Uint32Array.from({ length: end - first }, (_, i) => i).filter((t) => rows === 'all' || t % 3 !== 1);
     const valuesOf = (D: number, n: number): Float32Array<ArrayBuffer> =>
       Float32Array.from([...at].flatMap((t) => [...given[n].subarray((first + t) * D, (first + t + 1) * D)]));
     await state.prefill(tokens.slice(first, end), {
-      ...(ends && { sequences: Uint32Array.from(ends) }),
+      ...seen,
       ...(rows && { rows: inputs.map((D, n) => ({ at, values: valuesOf(D, n) })) }),
     });
   };
@@ -364,8 +364,13 @@ async function runPieces(
   await add('pieces');
   if (sequences) {
     state.rewind(0);
-    await read(0, LONGEST, sequences);
+    await read(0, LONGEST, { sequences: Uint32Array.from(sequences) });
     await add('sequences');
+  }
+  if (bounds) {
+    state.rewind(0);
+    await read(0, LONGEST, { bounds });
+    await add('bounds');
   }
   return outcomes;
 }

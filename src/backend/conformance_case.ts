@@ -11,6 +11,8 @@ export interface ConformanceCase {
   pieces?: number[];
   /** also run LONGEST tokens as sequences with these ends */
   sequences?: number[];
+  /** with `sequences`: what each token sees, [T, 4], in place of its whole sequence */
+  bounds?: Uint32Array<ArrayBuffer>;
   /** rows in place of those of all tokens, or of two tokens of three */
   rows?: 'all' | 'some';
   /** the output that is compared, by its index */

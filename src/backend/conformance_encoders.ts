@@ -1,10 +1,18 @@
 /** The cases of conformance.ts that need the side file `encoders`. */
 import { attendCase, factors, LONGEST } from './conformance';
 import type { ConformanceCase } from './conformance_case';
+import { visibleRows, type Sight } from './visible_rows';
 
 const NO_NORMS = { qNorm: undefined, kNorm: undefined };
 const INTERLEAVED = { theta: 10000, pairs: 'interleaved' } as const;
 const ENDS = [1, 3, 40, 41, LONGEST];
+
+/** The sequences of ENDS, of which some have padding. */
+const seen = (sight: Sight): Uint32Array<ArrayBuffer> =>
+  visibleRows(
+    ENDS.map((end, i) => ({ length: end - (ENDS[i - 1] ?? 0), attended: [1, 1, 20, 1, 77][i] })),
+    sight,
+  );
 
 /** Of rows that the caller gives, as those of pictures: WASM rounds weights in floats, and heads, to 8 bits. */
 const GIVEN: ConformanceCase[] = [
@@ -125,6 +133,25 @@ export const ENCODER_CASES: ConformanceCase[] = [
         gated,
       }),
     sequences: D === 32 ? [67, LONGEST] : ENDS,
+    bounds: seen({ causal: false, zeroed: D % 2 === 0 }),
+  })),
+  ...(
+    [
+      [64, 3, true],
+      [33, 4, true],
+      [65, 3, false],
+    ] as const
+  ).map(([D, L, gated]): ConformanceCase => ({
+    // prettier-ignore
+    name: `shortConv causal within D ${D} L ${L}${gated ? '' : ' without gates'}`,
+    build: (op, make) =>
+      op.shortConv(make.input(op, gated ? 3 * D : D), make.vector('taps', D * L), undefined, {
+        bias: D === 33 ? make.vector('b', D) : undefined,
+        gated,
+        causal: true,
+      }),
+    sequences: ENDS,
+    bounds: seen({ causal: true, zeroed: D !== 33 }),
   })),
   ...(
     [
@@ -151,6 +178,14 @@ export const ENCODER_CASES: ConformanceCase[] = [
   }),
   attendCase(' within', [3, 3, 72], { ...NO_NORMS, rope: undefined }, { sequences: ENDS }),
   attendCase(' within norms rope gate', [8, 2, 64], { gate: true }, { sequences: [67, LONGEST] }),
+  ...[true, false].map((causal) =>
+    attendCase(
+      ` within, ${causal ? 'causal, ' : ''}padding`,
+      causal ? [8, 2, 64] : [4, 2, 64],
+      {},
+      { sequences: ENDS, bounds: seen({ causal, zeroed: true }) },
+    ),
+  ),
   attendCase(
     ' within norm of q, interleaved',
     [6, 2, 80],

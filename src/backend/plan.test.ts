@@ -156,7 +156,9 @@ describe('the table of ops', () => {
       ...{ qNorm: make.norm('q', 4), kNorm: make.norm('k', 4), heads: 12, kvHeads: 3 },
       ...{ rope: { theta: 10_000 }, window: 17, gate: true },
     };
-    const shortConv: Required<NonNullable<Parameters<Ops['shortConv']>[3]>> = { bias: vector('c', 8), gated: false };
+    const shortConv: Required<NonNullable<Parameters<Ops['shortConv']>[3]>> = {
+      ...{ bias: vector('c', 8), gated: false, causal: true },
+    };
     const given: object[] = [attend, shortConv];
     const { nodes } = recordPlan((op) => {
       const [x, qkv] = [op.embed(matrix('t', 9, 8)), op.embed(matrix('u', 9, 84))];

@@ -83,7 +83,7 @@ export type EncoderNode =
   | ({ op: 'attendInterleaved'; cache: KvCache; rope: Rope; window?: number } & Attention)
   /** without a cache, over the rows of a sequence */
   | ({ op: 'attendWithin'; kvHeads: number; headDim: number; rope?: Rope } & Attention)
-  /** shortConv without state, without gates or without both */
+  /** shortConv without state, without gates or without both; causal is one without state */
   | {
       op: 'convolve';
       x: PlanActivation;
@@ -91,6 +91,7 @@ export type EncoderNode =
       bias?: Vector;
       state?: ConvState;
       gated: boolean;
+      causal?: boolean;
       out: PlanActivation;
     };
 
@@ -228,7 +229,7 @@ export interface Plan {
   slots: ActivationSlot[];
   /** Their slots are never used again in the same step. A state draws from the first one, the logits [1, V]. */
   outputs: PlanActivation[];
-  /** the slot of the bounds of each row's sequence, u32 [T, 2], if a node reads a sequence in both directions */
+  /** the slot of what each row sees (PrefillOptions.bounds), u32 [T, 4], if a node reads sequences and no state */
   bounds?: number;
 }
 
@@ -258,7 +259,10 @@ export function recordPlan(build: (op: Ops) => Act | Act[]): Plan {
   const built = build({
     embed: (table) => push({ op: 'embed', table, out: act(table.name, 'T', table.cols) }),
     input: (D) => push({ op: 'input', out: act('input', 'T', D) }),
-    norm: (x, norm) => normed(x, norm).x,
+    norm: (x, norm) =>
+      norm.kind
+        ? normed(x, norm).x
+        : push({ op: 'normAdd', x: x as PlanActivation, norm, out: act(norm.weight.name, x.rows, x.cols) }),
     linear(w, x, { norm, bias, act: activation, post, add } = {}) {
       const rest = add as PlanActivation | undefined;
       const out = (): PlanActivation => act(w.name, x.rows, w.rows);
@@ -281,12 +285,12 @@ export function recordPlan(build: (op: Ops) => Act | Act[]): Plan {
       const rest = add as PlanActivation;
       return push({ op: 'expertsLinear', w: w2, x: g, chosen, add: rest, out: act(w2.name, x.rows, w2.rows / E) });
     },
-    shortConv(bcx, taps, state, { bias, gated = true } = {}) {
+    shortConv(bcx, taps, state, { bias, gated = true, causal } = {}) {
       const x = bcx as PlanActivation;
       const out = act(taps.name, x.rows, gated ? x.cols / 3 : x.cols);
       return state && gated
         ? push({ op: 'shortConv', bcx: x, taps, bias, state, out })
-        : push({ op: 'convolve', x, taps, bias, state, gated, out });
+        : push({ op: 'convolve', x, taps, bias, state, gated, causal, out });
     },
     attend(x, cache, { qNorm, kNorm, heads, kvHeads = heads, rope, window, gate }) {
       const headDim = cache?.headDim ?? (x.cols - (gate ? heads : 0)) / (heads + 2 * kvHeads);
@@ -307,7 +311,7 @@ export function recordPlan(build: (op: Ops) => Act | Act[]): Plan {
   const outputs = [built].flat() as PlanActivation[];
   const slots = assignSlots(nodes, outputs);
   const within = nodes.some((node) => 'kvHeads' in node || ('gated' in node && !node.state));
-  return { nodes, slots, outputs, ...(within && { bounds: slots.push({ rows: 'T', cols: 2 }) - 1 }) };
+  return { nodes, slots, outputs, ...(within && { bounds: slots.push({ rows: 'T', cols: 4 }) - 1 }) };
 }
 
 /** Linear scan: a slot is free after its last reader, that of an output never. */

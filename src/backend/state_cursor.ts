@@ -18,7 +18,7 @@ export interface CursorLimits extends CompileOptions {
   /** columns of the first activation or of all inputs, and whether they are rows alone, without a lookup */
   inputColumns: number[];
   rowsOnly: boolean;
-  /** nodes read the tokens of a call in both directions, so that it may have several sequences */
+  /** nodes read the tokens of a call and no state, so that it may have several sequences */
   within: boolean;
   /** a state holds nothing of the tokens that were read */
   stateless: boolean;
@@ -55,10 +55,13 @@ export class StateCursor {
   constructor(private readonly limits: CursorLimits) {}
 
   /**
-   * @returns the bounds of the sequences [T, 2], for a plan that needs them. The position may be 0 now.
+   * @returns the bounds of the tokens [T, 4], for a plan that needs them. The position may be 0 now.
    * @throws RequestError, ContextError; then nothing has changed
    */
-  checkPrefill(tokens: Uint32Array, { sequences, rows }: PrefillOptions = {}): Uint32Array<ArrayBuffer> | undefined {
+  checkPrefill(
+    tokens: Uint32Array,
+    { sequences, rows, bounds }: PrefillOptions = {},
+  ): Uint32Array<ArrayBuffer> | undefined {
     const { prefillBatch, vocabulary, within, stateless } = this.limits;
     const T = tokens.length;
     if (T < 1 || T > prefillBatch)
@@ -77,7 +80,7 @@ export class StateCursor {
     const { inputColumns, rowsOnly } = this.limits;
     if (rows || rowsOnly) inputColumns.forEach((D, i) => this.checkRows(T, D, rows?.[i]));
     if (sequences && !within) fail('RequestError', { what: 'The model does not take several sequences' });
-    const bounds = within ? sequenceBounds(T, sequences) : undefined;
+    bounds = within ? (bounds ?? sequenceBounds(T, sequences)) : undefined;
     this.checkContext(stateless ? T - this.position : T);
     if (stateless) this.rewound(0);
     return bounds;

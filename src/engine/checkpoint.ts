@@ -210,11 +210,13 @@ export async function outlineOfDirectory(
 ): Promise<{ outline: CheckpointOutline; settings: Record<string, unknown> }> {
   const { json, optional } = jsonReaders(files, signal);
   const settings = await json('config.json');
-  const architecture = architectureOfJson(settings);
+  const architecture = architectureOfJson(settings, files.has('modules.json'));
   refuseQuantized(settings);
   for (const name of architecture.settings ?? []) settings[name] = await optional(name);
   const list = await optional('model.safetensors.index.json');
   const shards = listShards(files, list);
+  const more = files.get(architecture.moreWeights!);
+  if (more) shards.push(more);
   const tensors: TensorInfo[] = [];
   for (const [i, shard] of shards.entries())
     for (const tensor of await readHeader(shard, i, parseSafetensors, signal, first)) tensors.push(tensor);
@@ -302,11 +304,13 @@ function parseObject(name: string, text: string): Record<string, unknown> {
   } catch (cause) {
     fail('CheckpointError', { what: `${name} is not JSON`, got: String(cause), cure: 'Get the file again.' }, cause);
   }
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
+  const list = name === 'modules.json';
+  if (typeof value === 'object' && value !== null && Array.isArray(value) === list)
+    return value as Record<string, unknown>;
   return fail('CheckpointError', {
     what: `${name} is not valid`,
     got: text.slice(0, 40),
-    wanted: 'a JSON object',
+    wanted: list ? 'a list in JSON' : 'a JSON object',
     cure: 'Get the file again.',
   });
 }

@@ -25,9 +25,11 @@ import {
   type EngineDependencies,
 } from './load_model';
 import { backendCandidates } from './choose_backend';
+import { aborted } from './event_loop';
 import type { ImportedConversation, ModelOfConversations, SavedConversations, StateUse } from './conversations';
 import { constraintOf, type ConstraintRequest, type ToolChoice } from './constraints';
 import { checkPrompt, checkRoom, tokensRead } from './prompt_length';
+import { encodeTexts, type EncodeRequest } from './retrieval_hook';
 import { failWithoutVision, refusePictures, type ImageEstimate } from './vision_hook';
 import { resolveGenerateOptions, type GenerateOptions } from './generate_options';
 
@@ -98,6 +100,8 @@ export interface EngineWorkerCalls {
    * @throws RequestError, also from a model without vision
    */
   estimateImage(width: number, height: number, tokens?: ImageTokens): ImageEstimate;
+  /** The vectors of each text, [n, size]. @throws RequestError, CheckpointError, DeviceError, AbortError */
+  encode(texts: readonly string[], request: EncodeRequest, signal?: AbortSignal): Promise<Float32Array[]>;
   /** The logits after these tokens, [V], read from the start in batches of at most `prefillBatch`. For tests. */
   logits(tokens: readonly number[], prefillBatch?: number): Promise<Float32Array>;
   status(): EngineStatus;
@@ -326,6 +330,8 @@ export function createEngine({
     tokenize: (text, options) => model().session.tokenizer.encode(text, options),
     detokenize: (ids, options) => model().session.tokenizer.decode(ids, options),
     estimateImage: failWithoutVision,
+    encode: (texts, request, signal) =>
+      enqueue((combined) => encodeTexts(model(), texts, request, combined), signal, 'shared'),
     render: (messages, options) => model().template().render(messages, options),
 
     logits: (tokens, prefillBatch = Infinity) =>
@@ -390,9 +396,3 @@ function pagingOf(program: Program | undefined): Pick<EngineStatus, 'paging'> {
     paging: { ...stats, hitRate: uses ? 1 - misses / uses : 0, bytesPerToken: tokens ? bytesRead / tokens : 0 },
   };
 }
-
-const aborted = (signal: AbortSignal): Promise<void> =>
-  new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener('abort', () => resolve(), { once: true });
-  });

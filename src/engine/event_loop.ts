@@ -14,3 +14,9 @@ export function yieldToEventLoop(): Promise<void> {
     port2.postMessage(0);
   });
 }
+
+export const aborted = (signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });

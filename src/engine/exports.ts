@@ -66,7 +66,7 @@ export { abortError, fail, show } from '../errors';
 export { parseGguf, MAX_NAME, readCounts, readMetadata, readTensors } from '../format/gguf';
 export { HeaderCursor, MAX_HEADER_BYTES, parseHead } from '../format/header_cursor';
 export { LFM2, registerArchitecture } from '../model/architecture';
-export { inLayer, lfm2Weights } from '../model/lfm2';
+export { inLayer, lfm2Weights, runLayers } from '../model/lfm2';
 export {
   checkedNumbers,
   configFromGguf,
@@ -110,5 +110,6 @@ export { matrixSpec } from './load_weights';
 export { registerSpeculation } from './generate';
 export { alignPromptToHistory, commonPrefixLength } from './prompt_reuse';
 export { historyLength, historyTokens, truncateHistory } from './token_history';
+export { registerRetrieval } from './retrieval_hook';
 export { registerVision } from './vision_hook';
 export { workerCalls } from './worker_calls';

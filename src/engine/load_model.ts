@@ -242,11 +242,14 @@ async function loadInto(
     await paging!.reserve(backend, memoryBudget);
     limits = paging!.batches(backend.limits, memoryBudget);
   } else await backend.reserve(memoryBytes);
+  const { retrieval } = checkpoint.config; // its texts are read in one call each
+  if (retrieval) limits = { ...limits, prefillBatch: context.wanted };
+  const compile = { prefillBatch: limits.prefillBatch, memoryBudget };
   // with a budget the kernels read frames
   if (!memoryBudget)
     backend.precompile?.(recordModel(checkpoint, shapesOf(checkpoint.weights)), {
+      ...compile,
       contextLength: context.wanted,
-      prefillBatch: limits.prefillBatch,
     });
   const meter = new ProgressMeter('load', bytes, report);
   let done = 0;
@@ -258,12 +261,9 @@ async function loadInto(
   report({ phase: 'compile', bytes, total: bytes, rate: 0 });
   await yieldUnlessAborted(signal);
   const plan = recordModel(checkpoint, weights);
-  const { state, contextLength } = await compileWithFittingContext(backend, plan, context, {
-    prefillBatch: limits.prefillBatch,
-    memoryBudget,
-  });
+  const { state, contextLength } = await compileWithFittingContext(backend, plan, context, compile);
   await yieldUnlessAborted(signal);
-  const identity = `${build} ${checksum(await warmUp(state))}`;
+  const identity = `${build} ${checksum(await warmUp(state, !retrieval))}`;
   await yieldUnlessAborted(signal);
   return { backend, program: state.program, identity, unusedState: state, batchSizes: limits, contextLength };
 }
@@ -377,7 +377,7 @@ async function yieldUnlessAborted(signal?: AbortSignal): Promise<void> {
  * The first run triggers lazy compilation, and shows whether the device computes at all.
  * @returns the logits, which differ for other weights and other kernels
  */
-async function warmUp(state: State): Promise<Float32Array> {
+async function warmUp(state: State, draws: boolean): Promise<Float32Array> {
   await state.prefill(Uint32Array.of(0, 0));
   const logits = await state.logits();
   if (!logits.every(Number.isFinite) || logits.every((v) => v === logits[0]))
@@ -387,7 +387,7 @@ async function warmUp(state: State): Promise<Float32Array> {
       wanted: 'finite, distinct numbers',
       cure: 'Try another backend, or update the browser and the graphics driver.',
     });
-  await state.decode(2, GREEDY_SAMPLING);
+  if (draws) await state.decode(2, GREEDY_SAMPLING);
   state.rewind(0);
   return logits;
 }

@@ -7,14 +7,18 @@ import { refuseArchitecture } from '../other_kinds';
 import type { Config, VisionConfig } from './config';
 import { forward, lfm2Weights, ROPE_FACTORS, type Lfm2Sources } from './lfm2';
 import type { Act, Ops } from './ops';
-import { configFromGguf, configFromJson, isRecord } from './read_config';
+import { configFromGguf, configFromJson, isRecord, positive } from './read_config';
 import type { VisionSources, VisionWeights } from './siglip2';
-import type { Loaded, ModuleNames, TensorIndex, WeightReader } from './weights';
+import type { Loaded, MatrixSource, ModuleNames, TensorIndex, VectorSource, WeightReader } from './weights';
 
-export type ArchitectureName = 'lfm2' | 'lfm2moe' | 'lfm2vl' | 'lfm3';
+export type ArchitectureName = 'lfm2' | 'lfm2moe' | 'lfm2vl' | 'lfm2retrieval' | 'lfm3';
 
 /** The tree of a model's weights: where each is stored, and with the handles of a backend. */
-export type Weights = Lfm2Sources & { vision?: VisionSources };
+export type Weights = Lfm2Sources & {
+  vision?: VisionSources;
+  /** from the width of the model to that of its vectors */
+  dense?: { w: MatrixSource; bias?: VectorSource };
+};
 export type LoadedWeights = Loaded<Weights>;
 
 export interface Architecture {
@@ -24,6 +28,8 @@ export interface Architecture {
   classes: readonly string[];
   /** files of a Hugging Face directory that `configFromJson` gets under their names in config.json */
   settings?: readonly string[];
+  /** a file of such a directory with weights beside those of the model */
+  moreWeights?: string;
   /**
    * @param notes gets what was assumed
    * @param encoder the metadata of the file beside the text model, for the row of both
@@ -62,7 +68,7 @@ export interface Architecture {
 
 /** An architecture whose row a side file registers: its name, and the side files. */
 export interface ArchitectureOfSideFile extends Pick<Architecture, 'name'> {
-  modules: ('encoders' | 'experts' | 'vision')[];
+  modules: ('encoders' | 'experts' | 'vision' | 'retrieval')[];
 }
 
 /** What the template of LFM2.5 prints, without its treatment of past thinking. */
@@ -106,6 +112,7 @@ const ARCHITECTURES: (Architecture | ArchitectureOfSideFile)[] = [
   LFM2,
   { name: 'lfm2moe', modules: ['experts'] }, // lfm2_moe.ts
   { name: 'lfm2vl', modules: ['encoders', 'vision'] }, // lfm2_vl.ts
+  { name: 'lfm2retrieval', modules: ['encoders', 'retrieval'] }, // lfm2_retrieval.ts
   LFM3,
 ];
 
@@ -129,14 +136,22 @@ function named(name: unknown): Architecture | undefined {
  * @throws CheckpointError for a model of another architecture; SourceError for one of a side file
  */
 export function architectureOfGguf(metadata: ReadonlyMap<string, unknown>, sees = false): Architecture {
-  const name = sees ? 'lfm2vl' : metadata.get('general.architecture');
+  const encodes =
+    metadata.get('lfm2.attention.causal') === false || positive(metadata.get('lfm2.embedding_length_out'));
+  const name = sees ? 'lfm2vl' : encodes ? 'lfm2retrieval' : metadata.get('general.architecture');
   return named(name) ?? refuseArchitecture(name ?? metadata.get('general.type'));
 }
 
-/** @param json config.json. @throws CheckpointError for a model of another architecture; SourceError as above */
-export function architectureOfJson(json: Readonly<Record<string, unknown>>): Architecture {
+/**
+ * @param json config.json
+ * @param encodes beside it is modules.json, the parts of a model for retrieval
+ * @throws CheckpointError for a model of another architecture; SourceError as above
+ */
+export function architectureOfJson(json: Readonly<Record<string, unknown>>, encodes = false): Architecture {
   const [cls] = Array.isArray(json.architectures) ? (json.architectures as unknown[]) : [];
-  const row = named(json.model_type) ?? refuseArchitecture(json.model_type ?? cls);
+  const row =
+    named(encodes && json.model_type === 'lfm2' ? 'lfm2retrieval' : json.model_type) ??
+    refuseArchitecture(json.model_type ?? cls);
   if (isRecord(json.text_config) && !row.vision) refuseArchitecture('lfm2_vl', 'a text_config');
   if (cls !== undefined && !row.classes.includes(cls as string)) refuseArchitecture(cls);
   return row;

@@ -34,7 +34,9 @@ export interface Config {
   };
   /** in models that see pictures */
   vision?: VisionConfig;
-  /** positions that the model was trained for */
+  /** in models that encode texts for a search */
+  retrieval?: RetrievalConfig;
+  /** positions that the model was trained for; of a text that is encoded */
   contextLength: number;
 }
 
@@ -77,4 +79,27 @@ export interface PicturePreparation {
   thumbnail: boolean;
   /** a picture is split above maxTokens times this */
   tolerance: number;
+}
+
+/** A model that makes vectors of texts, as pylate and sentence-transformers describe it. */
+export interface RetrievalConfig {
+  /**
+   * one for each token (ColBERT), compared by MaxSim; or one for a text, that of its first token. All have the length 1
+   */
+  vectors: 'tokens' | 'text';
+  /** numbers of a vector */
+  size: number;
+  causal: boolean;
+  /** most tokens of a query, the prefix among them; queries with vectors of tokens are filled up to it */
+  queryLength: number;
+  documentLength: number;
+  /** one token behind the first with vectors of tokens, else a text in front of the text */
+  queryPrefix: string;
+  documentPrefix: string;
+  expandQueries: boolean;
+  attendExpansion: boolean;
+  /** what queries are filled with: the first of these tokens that the vocabulary has, by text or id */
+  fillers: (string | number)[];
+  /** texts of tokens whose vectors a document leaves out */
+  skipped: readonly string[];
 }

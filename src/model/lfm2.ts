@@ -130,15 +130,19 @@ type Layer = Lfm2['layers'][number];
 type ConvLayer = Extract<Layer, { kind: 'conv' }>;
 type AttentionLayer = Exclude<Layer, ConvLayer>;
 
-/** Shapes at the right. */
-export function forward(op: Ops, config: Config, m: Lfm2): Act {
+/**
+ * All layers. Shapes at the right.
+ * @param encoder texts are encoded, as documents of a search: layers hold no state, and read the sequences of a call
+ */
+export function runLayers(op: Ops, config: Config, m: Lfm2, encoder?: { causal: boolean }): Act {
   const norm = (weight: Vector): Norm => ({ weight, eps: config.normEps });
   const post = (weight: Vector | undefined): Norm | undefined => weight && norm(weight);
 
   function shortConv(l: ConvLayer, x: Act, layer: number): Act {
-    const state: ConvState = { kind: 'conv', layer, channels: config.hiddenSize, length: config.convLength };
+    const own: ConvState = { kind: 'conv', layer, channels: config.hiddenSize, length: config.convLength };
+    const state = encoder ? undefined : own;
     const bcx = op.linear(l.inProj, x, { norm: norm(l.operatorNorm), bias: l.inBias }); // [T, 3D]
-    const y = op.shortConv(bcx, l.taps, state, { bias: l.convBias }); //                   [T, D]  C ⊙ conv(B ⊙ x)
+    const y = op.shortConv(bcx, l.taps, state, { bias: l.convBias, causal: encoder?.causal });
     return op.linear(l.outProj, y, { bias: l.outBias, post: post(l.operatorPostNorm), add: x }); // [T, D]
   }
 
@@ -149,11 +153,12 @@ export function forward(op: Ops, config: Config, m: Lfm2): Act {
   }
 
   function attention(l: AttentionLayer, x: Act, layer: number): Act {
-    const cache: KvCache = { kind: 'kv', layer, kvHeads: config.kvHeads, headDim: config.headDim };
-    const { heads, sliding } = config;
+    const { heads, kvHeads, headDim, sliding } = config;
+    const own: KvCache = { kind: 'kv', layer, kvHeads, headDim };
+    const cache = encoder ? undefined : own;
     const norms = { qNorm: norm(l.qNorm), kNorm: norm(l.kNorm) };
     const qkv = op.linear(l.qkvProj, x, { norm: norm(l.operatorNorm) }); //                [T, (H + 2K)·d + gates]
-    const y = op.attend(qkv, cache, { ...norms, heads, ...positions(l.kind), gate: sliding && true }); // [T, H·d]
+    const y = op.attend(qkv, cache, { ...norms, heads, kvHeads, ...positions(l.kind), gate: sliding && true });
     return op.linear(l.outProj, y, { post: post(l.operatorPostNorm), add: x }); //         [T, D]
   }
 
@@ -172,5 +177,9 @@ export function forward(op: Ops, config: Config, m: Lfm2): Act {
     x = l.kind === 'conv' ? shortConv(l, x, i) : attention(l, x, i);
     x = feedForward(l, x);
   });
-  return op.linear(m.head, op.last(x), { norm: norm(m.embeddingNorm) }); //                [1, V]
+  return x;
 }
+
+/** The logits of the last token, [1, V]. */
+export const forward = (op: Ops, config: Config, m: Lfm2): Act =>
+  op.linear(m.head, op.last(runLayers(op, config, m)), { norm: { weight: m.embeddingNorm, eps: config.normEps } });

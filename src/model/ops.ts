@@ -121,7 +121,7 @@ export interface Ops {
   /** rows that `prefill` gets instead of tokens, for encoders: [T, D]. The first op of a plan, or the first ones. */
   input(D: number): Act;
   /** norm(x): [T, cols of x] */
-  norm(x: Act, norm: LayerNorm): Act;
+  norm(x: Act, norm: Norm | LayerNorm): Act;
   /** y = post(act(W · norm(x) + bias)) + add: [T, rows of W] */
   linear(w: Matrix, x: Act, options?: Linear): Act;
   /** silu(W1 · norm(x)) ⊙ (W3 · norm(x)): [T, F] */
@@ -137,15 +137,21 @@ export interface Ops {
    * Gated short convolution (Lfm2ShortConv in transformers). bcx [T, 3D] holds B, C, x side by side; taps [D, L], the
    * last one for the current token:
    * y[t,c] = C[t,c] · (bias[c] + Σ_k taps[c,k] · (B⊙x)[t−(L−1)+k, c]): [T, D]
-   * Without state it is centred: it reads (B⊙x)[t−⌊(L−1)/2⌋+k, c] of the sequences of this call, and zeros outside.
+   * Without state it reads the sequences of this call, and zeros outside: if `causal` as above, else centred, from
+   * (B⊙x)[t−⌊(L−1)/2⌋+k, c].
    * With `gated` false the input is x alone, [T, D], and both products fall away.
    */
-  shortConv(bcx: Act, taps: Vector, state: ConvState | undefined, options?: { bias?: Vector; gated?: boolean }): Act;
+  shortConv(
+    bcx: Act,
+    taps: Vector,
+    state: ConvState | undefined,
+    options?: { bias?: Vector; gated?: boolean; causal?: boolean },
+  ): Act;
   /**
    * qkv [T, (H + 2K)·d], or [T, (H + 2K)·d + H] with gates: per-head norm of q and k, RoPE by position, append k and v
    * to the cache, causal softmax(q·k / √d)·v, query head h reading kv head ⌊h·K/H⌋: [T, H·d].
    * Without a cache all rows of a sequence attend to each other, and positions count from its begin; `prefill` gets the
-   * sequences.
+   * sequences, or what each row attends to.
    */
   attend(qkv: Act, cache: KvCache | undefined, options: Attend): Act;
   /** the row of the last token: [1, cols] */

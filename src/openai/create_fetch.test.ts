@@ -168,7 +168,7 @@ describe('streams', () => {
 
 describe('what is not served', () => {
   it.each<[string, string, RequestInit, number, string]>([
-    ['an unknown path', '/embeddings', post({}), 404, 'not_found'],
+    ['an unknown path', '/audio/speech', post({}), 404, 'not_found'],
     ['an unknown method', '/chat/completions', { method: 'GET' }, 405, 'method_not_allowed'],
     ['HEAD', '/models', { method: 'HEAD' }, 404, 'not_found'],
     ['no JSON', '/chat/completions', post('{'), 400, 'invalid_json'],

@@ -16,8 +16,8 @@ export const isOpenAI = (value: unknown): value is OpenAI =>
   isObject(value) && isObject(value.chat) && isObject(value.chat.completions) && isObject(value.responses);
 
 /**
- * A `fetch` for clients of OpenAI's API: it answers /v1/chat/completions, /v1/completions, /v1/responses and
- * /v1/models from loaded models, streams as server-sent events.
+ * A `fetch` for clients of OpenAI's API: it answers /v1/chat/completions, /v1/completions, /v1/responses,
+ * /v1/embeddings, /v1/rerank and /v1/models from loaded models, streams as server-sent events.
  * @param models as `createOpenAI` takes them, or what it returned
  */
 export function createFetch(

@@ -1,6 +1,7 @@
 /** The interface as an object, with the members of OpenAI's own client. */
 import { createChatCompletions, type ChatCompletions } from './chat_completions';
 import { createCompletions, type Completions } from './completions';
+import { createEmbeddings, createRerank, type Embeddings, type Rerank } from './embeddings';
 import { createModelTable } from './models';
 import { createResponses, type Responses } from './responses';
 import { runTools, type RunToolsOptions, type RunToolsRequest, type RunToolsResult } from './run_tools';
@@ -21,6 +22,8 @@ export interface OpenAI {
   };
   completions: Completions;
   responses: Responses;
+  embeddings: Embeddings;
+  rerank: Rerank;
   models: {
     list(): Promise<{ object: 'list'; data: ModelCard[] }>;
     /** @throws OpenAIError 404 */
@@ -42,6 +45,8 @@ export function createOpenAI(models: Models): OpenAI {
     },
     completions: createCompletions(table),
     responses: createResponses(table),
+    embeddings: createEmbeddings(table),
+    rerank: createRerank(table),
     models: {
       list: async () => ({ object: 'list', data: table.list() }),
       retrieve: async (id) =>

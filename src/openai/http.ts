@@ -32,6 +32,16 @@ const ROUTES: Route[] = [
   },
   {
     method: 'POST',
+    path: /^\/embeddings$/,
+    answer: ({ openai, body, signal }) => openai.embeddings.create(body, { signal }),
+  },
+  {
+    method: 'POST',
+    path: /^\/rerank$/,
+    answer: ({ openai, body, signal }) => openai.rerank.create(body, { signal }),
+  },
+  {
+    method: 'POST',
     path: /^\/responses$/,
     answer: ({ openai, body, signal }) => openai.responses.create(body, { signal }),
     named: true,

@@ -13,6 +13,7 @@ export {
 } from './service_worker';
 export type { ChatCompletions } from './chat_completions';
 export type { Completions } from './completions';
+export type { Embeddings, Rerank } from './embeddings';
 export type { Responses } from './responses';
 export type * from './responses_types';
 export type { RunnableTool, RunToolsOptions, RunToolsRequest, RunToolsResult, ToolRunCall } from './run_tools';

@@ -2,7 +2,8 @@
 import type { Model, SchemaReport } from '../index';
 
 /** What this interface needs of a loaded model. */
-export type OpenAIModel = Pick<Model, 'info' | 'chat' | 'generate' | 'detokenize'>;
+export type OpenAIModel = Pick<Model, 'info' | 'chat' | 'generate' | 'detokenize'> &
+  Partial<Pick<Model, 'tokenize' | 'embed' | 'encodeQuery' | 'encodeDocuments' | 'similarity'>>;
 
 /** A model, or a function that loads it when it is first asked for. */
 export type ModelEntry = OpenAIModel | PromiseLike<OpenAIModel> | (() => OpenAIModel | PromiseLike<OpenAIModel>);
@@ -245,4 +246,40 @@ export interface ModelCard {
   object: 'model';
   created: number;
   owned_by: string;
+}
+
+export interface EmbeddingRequest {
+  model: string;
+  input: string | string[];
+  encoding_format?: 'float' | 'base64' | null;
+  /** only the model's own */
+  dimensions?: number | null;
+  /** how the model prepares the texts; 'document' by default */
+  input_type?: 'query' | 'document' | null;
+  user?: string | null;
+}
+
+export interface CreateEmbeddingResponse {
+  object: 'list';
+  data: { object: 'embedding'; index: number; embedding: number[] | string }[];
+  model: string;
+  usage: { prompt_tokens: number; total_tokens: number };
+}
+
+export interface RerankRequest {
+  model: string;
+  query: string;
+  documents: (string | { text: string })[];
+  /** how many results, all by default */
+  top_n?: number | null;
+  return_documents?: boolean | null;
+  user?: string | null;
+}
+
+export interface RerankResponse {
+  object: 'list';
+  model: string;
+  /** the best first */
+  results: { index: number; relevance_score: number; document?: { text: string } }[];
+  usage: { prompt_tokens: number; total_tokens: number };
 }

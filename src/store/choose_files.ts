@@ -22,6 +22,13 @@ export const OPTIONAL_FILES = [
   // of models that see
   'preprocessor_config.json',
   'processor_config.json',
+  // of models for retrieval
+  'modules.json',
+  'config_sentence_transformers.json',
+  'sentence_bert_config.json',
+  '1_Dense/config.json',
+  '1_Dense/model.safetensors',
+  '1_Pooling/config.json',
 ];
 
 const isGguf = (name: string): boolean => /\.gguf$/i.test(name);

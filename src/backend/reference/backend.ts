@@ -91,7 +91,7 @@ type TapModule = (name: string, values: ActivationRows, cols: number) => Activat
 interface StepContext {
   plan: Plan;
   tokens: ArrayLike<number>;
-  /** of each token's sequence, [T, 2], for the nodes that need them */
+  /** what each token sees, [T, 4], for the nodes that need them */
   bounds?: Uint32Array;
   /** one for each input */
   rows?: InputRows[];
@@ -213,10 +213,10 @@ const OPS: Lowerings<StepContext, ActivationRows, PlanNode['op']> = {
     const convolution = { D: channels, taps: valuesOf(taps), L: length, bias: bias && valuesOf(bias), gated: true };
     return shortConv(acts.get(bcx)!, convolution, past);
   },
-  convolve({ x, taps, bias, state, gated, out: { cols: D } }, { acts, columns, bounds }) {
+  convolve({ x, taps, bias, state, gated, causal, out: { cols: D } }, { acts, columns, bounds }) {
     const past = state && ofLayer(columns, state.layer, () => []);
     const L = taps.length / D;
-    const convolution = { D, taps: valuesOf(taps), L, bias: bias && valuesOf(bias), gated };
+    const convolution = { D, taps: valuesOf(taps), L, bias: bias && valuesOf(bias), gated, causal };
     return shortConv(acts.get(x)!, convolution, past, bounds);
   },
   attend: attendCached,

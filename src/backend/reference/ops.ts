@@ -107,17 +107,19 @@ export interface Convolution {
   bias?: Float32Array;
   /** the input is [T, 3D]: B, C, x; else it is [T, D]: x, with B and C of ones */
   gated: boolean;
+  causal?: boolean;
 }
 
 /**
  * y[t, c] = C[t, c] · (bias[c] + Σ_k taps[c, k] · u[t − before + k, c]) with u = B ⊙ x.
  * @param past u of all earlier positions, [position, D]; that of these tokens is appended, and `before` is L − 1.
- * Without it `before` is ⌊(L − 1) / 2⌋, and u is zero outside of the token's sequence.
- * @param bounds begin and end of each token's sequence, [T, 2]
+ * Without it `before` is ⌊(L − 1) / 2⌋ unless it is causal, and u is zero outside of what the token reads.
+ * @param bounds begin and end of the rows that each token attends to, then of those that it reads here, [T, 4]; y of a
+ * token that is not among them is zero
  */
 export function shortConv(
   x: ActivationRows,
-  { D, taps, L, bias, gated }: Convolution,
+  { D, taps, L, bias, gated, causal }: Convolution,
   past?: number[][],
   bounds?: Uint32Array,
 ): ActivationRows {
@@ -129,8 +131,9 @@ export function shortConv(
     u.push(Array.from({ length: D }, (_, c) => (gated ? Math.fround(x[at + c] * x[at + 2 * D + c]) : x[at + c])));
   const y = new Float32Array(T * D);
   for (let t = 0; t < T; t++) {
-    const first = position + t - (past ? L - 1 : (L - 1) >> 1);
-    const [begin, end] = past ? [0, u.length] : bounds!.subarray(2 * t, 2 * t + 2);
+    const first = position + t - (past || causal ? L - 1 : (L - 1) >> 1);
+    const [begin, end] = past ? [0, u.length] : bounds!.subarray(4 * t + 2, 4 * t + 4);
+    if (!past && (t < begin || t >= end)) continue;
     for (let c = 0; c < D; c++) {
       let sum = bias ? bias[c] : 0;
       for (let k = Math.max(0, begin - first); k < Math.min(L, end - first); k++)
@@ -258,14 +261,14 @@ export function attend(
   return y;
 }
 
-/** Without a cache: row t attends to the rows bounds[t, 0] … bounds[t, 1] − 1; positions count from the first. */
+/** Without a cache: row t attends to rows bounds[t, 0] … bounds[t, 1] − 1 of [T, 4]; positions count from the first. */
 export function attendWithin(qkv: ActivationRows, bounds: Uint32Array, s: AttentionConfig): ActivationRows {
   const rows = rowsOf(qkv, s);
   const y = new Float32Array(rows.length * s.heads * s.headDim);
-  const heads = rows.map((row, t) => headsAt(row, t - bounds[2 * t], s));
+  const heads = rows.map((row, t) => headsAt(row, t - bounds[4 * t], s));
   const all = { k: heads.map(({ k }) => k), v: heads.map(({ v }) => v) };
   rows.forEach((row, t) => {
-    const attended = attendRow(heads[t].q, all, [bounds[2 * t], bounds[2 * t + 1]], s);
+    const attended = attendRow(heads[t].q, all, [bounds[4 * t], bounds[4 * t + 1]], s);
     applyGates(attended, row, s);
     y.set(attended, t * attended.length);
   });

@@ -32,6 +32,8 @@ export const WASM_ENCODER_LOWERINGS: Lowerings<WasmLoweringContext, Op, EncoderO
   convolve(node, context) {
     const { causal, centred, centredGated } = Convolution;
     const mode = node.state ? causal : node.gated ? centredGated : centred;
-    return { ...convolutionFields(node, context), mode, bounds: context.bounds };
+    const L = node.taps.length / node.out.cols;
+    const window = node.causal ? L - 1 : (L - 1) >> 1;
+    return { ...convolutionFields(node, context), mode, window, bounds: context.bounds };
   },
 };

@@ -35,7 +35,7 @@ export const WEBGPU_ENCODER_LOWERINGS: Lowerings<WebGpuLoweringContext, Dispatch
 };
 
 function convolveDispatches(
-  { x, taps, bias, state, gated, out }: NodeOf<'convolve'>,
+  { x, taps, bias, state, gated, causal, out }: NodeOf<'convolve'>,
   { gpu, state: { rings }, at, T, bounds }: WebGpuLoweringContext,
 ): Dispatch[] {
   const { cols: D } = out;
@@ -43,13 +43,13 @@ function convolveDispatches(
   const ring = state && convolutionRing(rings, state);
   const grid: Dispatch['grid'] = [Math.ceil(D / 64), T, 1];
   const convolve: Dispatch = {
-    label: `convolve.${ring ? 'causal' : 'centred'}`,
+    label: `convolve.${ring ? 'causal' : causal ? 'causal_within' : 'centred'}`,
     sources: ['lib/step', 'encoders/convolve'],
     constants: {
       D,
       L,
       R: CONV_RING_POSITIONS,
-      before: ring ? L - 1 : (L - 1) >> 1,
+      before: ring || causal ? L - 1 : (L - 1) >> 1,
       biased: Number(!!bias),
       gated: Number(gated),
       causal: Number(!!ring),

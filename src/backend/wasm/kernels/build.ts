@@ -95,13 +95,13 @@ export async function compileKernels(variant: SimdVariant, sideFile?: KernelSide
 }
 
 /** @throws Error with the messages of clang */
-async function compile(flags: string[], sources: Record<string, string>): Promise<Uint8Array> {
+async function compile(flags: string[], sources: Record<string, string>, main = 'kernels.c'): Promise<Uint8Array> {
   const { commands } = await import('@yowasp/clang');
   const messages: Uint8Array[] = [];
   const collect = (bytes: Uint8Array | null): void => void (bytes && messages.push(bytes));
   let out;
   try {
-    out = await commands.clang([...flags, '-o', 'kernels.wasm', 'kernels.c'], sources, {
+    out = await commands.clang([...flags, '-o', 'kernels.wasm', main], sources, {
       stdout: collect,
       stderr: collect,
       fetchProgress: () => undefined,
@@ -162,6 +162,31 @@ export function wasmKernelsPlugin(): Plugin {
         sideFile === 'encoders' ? '' : declarationsModule(kernelDeclarations(targetOf(sideFile).pointerBytes));
       return `export const modules = ${JSON.stringify(modules)};\n${declared}`;
     },
+  };
+}
+
+/** The kernel of the index, with a memory of its own that starts at 1 MiB and grows: the module in base64. */
+export async function packMaxSim(): Promise<string> {
+  const main = 'max_sim.c';
+  const sources = { [main]: readFileSync(join(here, '../../../search_index/kernels', main), 'utf8') };
+  const flags = [
+    ...OPTIMIZATION, '-nostdlib', '-ffreestanding', '-fno-vectorize', '-fno-slp-vectorize', '-Wall', '-Wextra',
+    '-msimd128', '--target=wasm32-unknown-unknown', '-Wl,--no-entry', '-Wl,--strip-all', '-Wl,-z,stack-size=16384',
+    '-Wl,--initial-memory=1048576', '-Wl,--max-memory=4294967296', '-Wl,--export=__heap_base',
+  ]; // prettier-ignore
+  const wasm = await cachedFile([JSON.stringify([flags, sources])], 'max_sim.wasm', () =>
+    compile(flags, sources, main),
+  );
+  return wasm.toString('base64');
+}
+
+const MAX_SIM = 'virtual:rivulet-max-sim';
+
+export function maxSimPlugin(): Plugin {
+  return {
+    name: 'rivulet-max-sim',
+    resolveId: (id) => (id === MAX_SIM ? `\0${id}` : undefined),
+    load: async (id) => (id === `\0${MAX_SIM}` ? `export const wasm = '${await packMaxSim()}';` : undefined),
   };
 }
 

@@ -5,13 +5,13 @@
 #pragma once
 
 static inline uint32_t first_visible(const Op* op, uint32_t position) {
-  return op->bounds ? op->bounds[2 * position] : window_begin(op, position);
+  return op->bounds ? op->bounds[4 * position] : window_begin(op, position);
 }
 static inline uint32_t end_visible(const Op* op, uint32_t position) {
-  return op->bounds ? op->bounds[2 * position + 1] : position + 1;
+  return op->bounds ? op->bounds[4 * position + 1] : position + 1;
 }
 static inline uint32_t rope_position(const Op* op, uint32_t position) {
-  return op->bounds ? position - op->bounds[2 * position] : position;
+  return op->bounds ? position - op->bounds[4 * position] : position;
 }
 // The position at which the first row of the call is stored.
 static inline uint32_t first_position(const Op* op, uint32_t position) {

@@ -192,7 +192,7 @@ static void run_attend_int8(const ThreadContext* s, const Op* op) {
   uint32_t parts = 1, unit = 0;
   while (op->heads * parts % s->threads) parts++;
   for (uint32_t begin = 0, end; begin < s->T; begin = end) {
-    end = op->bounds[2 * begin + 1];
+    end = op->bounds[4 * begin + 1];
     Within a = {.op = op, .offset = byte_offset(), .d = d, .n = end - begin};
     lay_out_within(&a, (uintptr_t)op->taps + s->thread * op->length, a.n, d);
     const float* x = op->x + begin * op->cols;

@@ -91,13 +91,18 @@ static void run_activate(const ThreadContext* s, const Op* op, uint32_t T) {
   }
 }
 
-// Channels from c on, as in conv_lanes; the input is zero outside of a token's sequence.
-static inline void centred_lanes(const Op* op, uint32_t T, uint32_t c, int lanes) {
-  const uint32_t D = op->rows, L = op->length, before = (L - 1) / 2;
+// Channels from c on, as in conv_lanes; the input is zero outside of what a token reads, and the output of a token that
+// is not among it.
+static inline void within_lanes(const Op* op, uint32_t T, uint32_t c, int lanes) {
+  const uint32_t D = op->rows, L = op->length, before = op->window;
   const int gated = op->mode == CENTRED_GATED;
   const float* x = op->x + c;
   for (uint32_t t = 0; t < T; t++) {
-    const uint32_t* own = op->bounds + 2 * t;
+    const uint32_t* own = op->bounds + 4 * t + 2;
+    if (t < own[0] || t >= own[1]) {
+      PUT(op->y + t * D + c, SPLAT(0));
+      continue;
+    }
     v128_t sum = op->bias ? GET(op->bias + c) : SPLAT(0);
     for (uint32_t k = 0; k < L; k++) {
       const uint32_t from = t + k - before;  // wraps below 0, which is past every end
@@ -113,6 +118,6 @@ static void run_convolve(const ThreadContext* s, const Op* op, uint32_t T) {
   uint32_t c, end;
   share(s, op->rows, 16, &c, &end);
   if (op->mode == CAUSAL) return short_conv(op, s->plan->rings, T, s->position, c, end);
-  for (; c + 4 <= end; c += 4) centred_lanes(op, T, c, 4);
-  for (; c < end; c++) centred_lanes(op, T, c, 1);
+  for (; c + 4 <= end; c += 4) within_lanes(op, T, c, 4);
+  for (; c < end; c++) within_lanes(op, T, c, 1);
 }

@@ -37,14 +37,14 @@ typedef struct {
   float k_eps;
   uint32_t rope, partials, keys, values;  // byte offsets in a page
   uint32_t int16;           // keys and values are int16 with scales, not f32
-  uint32_t window;          // positions that a token attends to; 0: all
+  uint32_t window;          // rows that a token attends to; 0: all. convolve without state: rows before its own
   uint32_t gate;            // the last `heads` columns of x are gates
   uint32_t top;             // experts of a token
   uint32_t normalise;       // selectExperts: divide the weights by their sum
   float scale;              // of the weights
   const float* chosen;      // of experts: [T, 2 · top], the numbers of a token's experts, ascending, and their weights
   uint32_t* last_used;      // expertsSwiglu, [segments]: the clock of the last step that took each; 0: all are here
-  const uint32_t* bounds;   // convolve, attendWithin: begin and end of each row's sequence, [T, 2]
+  const uint32_t* bounds;   // what each row sees, [T, 4] (PrefillOptions.bounds)
 } Op;
 
 // Positions that a convolution's ring holds, on WebGPU too, whose shaders need a power of two: L − 1 and at least 64
