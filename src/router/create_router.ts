@@ -102,7 +102,7 @@ export function createRouter(options: RouterOptions): Router {
     completions: { ...completions, runTools: (request, given) => runTools(completions, request, given) },
   };
   const models = modelList(name);
-  const openai = { chat, completions: onlyChat('completions'), responses: onlyChat('responses'), models } as OpenAI;
+  const openai: OpenAI = { chat, ...onlyChat('completions', 'responses', 'embeddings', 'rerank'), models };
   return {
     chat,
     fetch: createFetch(openai),
@@ -142,8 +142,9 @@ function modelList(name: string): OpenAI['models'] {
 }
 
 /** Interfaces that a route does not have: an answer of one side alone would not be on the policy's route. */
-const onlyChat = (name: string): object => {
-  const refuse = async (): Promise<never> =>
+const onlyChat = (...names: (keyof OpenAI)[]): Omit<OpenAI, 'chat' | 'models'> => {
+  const refuse = (name: string) => async (): Promise<never> =>
     failRoute('request_rejected', { what: `The router does not answer ${name}`, cure: 'Use chat completions.' });
-  return { create: refuse, retrieve: refuse, delete: refuse };
+  const calls = names.map((name) => [name, { create: refuse(name), retrieve: refuse(name), delete: refuse(name) }]);
+  return Object.fromEntries(calls) as Omit<OpenAI, 'chat' | 'models'>;
 };
