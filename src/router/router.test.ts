@@ -2,7 +2,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { createCloud, type Act, type CloudServer } from '../../e2e/cloud_server';
 import { collect, createScriptedModel, engineError } from '../../e2e/scripted_model';
 import type { ChatCompletionRequest } from '../openai/types';
-import { createRouter, RouteError, type Router, type RouterOptions } from './index';
+import { createRouter, type RouteError, type Router, type RouterOptions } from './index';
 
 const clouds: CloudServer[] = [];
 const routers: Router[] = [];
@@ -299,4 +299,58 @@ describe('a policy', () => {
       expect(() => createRouter({ cloud })).toThrow(/An endpoint in the cloud is not valid/);
     expect(() => createRouter({})).toThrow(/no path/);
   });
+});
+
+it('refuses requests that are none by their path, and asks nobody', async () => {
+  const cloud = await cloudOf(SAYS);
+  const local = createScriptedModel('a');
+  const circle: Record<string, unknown> = {};
+  circle.self = circle;
+  const wrong: object[] = [
+    { messages: [] },
+    { messages: 'Hi' },
+    { messages: [null] },
+    { messages: [{ role: 'user', content: 1n }] },
+    { tools: [circle] },
+    { n: 2 },
+    { logprobs: true },
+    { model: 'gpt' },
+    { model: undefined },
+  ];
+  for (const policy of ['PREFER_ON_DEVICE', 'PREFER_IN_CLOUD'] as const) {
+    const router = routerOf({ local, cloud: endpoint(cloud), policy });
+    for (const more of wrong)
+      expect(await failure(router.chat.completions.create({ ...ask('Hi'), ...more } as never))).toMatchObject({
+        name: 'OpenAIError',
+        status: expect.toSatisfy((status) => status === 400 || status === 404),
+      });
+    expect(await failure(router.chat.completions.create(null as never))).toMatchObject({ status: 400 });
+  }
+  expect([cloud.requests.length, local.calls.length]).toEqual([0, 0]);
+
+  // strange parts that are data are answered or refused by whoever is asked, with a named error
+  const strange: object[] = [
+    { messages: [{ role: 'user', content: { a: 1 } }] },
+    { messages: [{ role: 'user', content: [null, 'x', { type: 'text', text: 5 }] }] },
+    {
+      messages: [
+        { role: 'user', content: 'Hi', tool_calls: [null, { function: 3 }, { function: { arguments: '{' } }] },
+      ],
+    },
+    {
+      messages: [{ role: 'user', content: 'Hi', name: 7 }],
+      stop: [1],
+      tools: 'x',
+      response_format: 'json',
+      metadata: 3,
+    },
+  ];
+  const router = routerOf({ local, cloud: endpoint(cloud), policy: 'PREFER_ON_DEVICE' });
+  for (const more of strange) {
+    const told = await router.chat.completions.create({ ...ask('Hi'), ...more } as ReturnType<typeof ask>).then(
+      ({ route }) => route.source,
+      ({ name }: Error) => name,
+    );
+    expect(told).toMatch(/^(local|cloud|OpenAIError)$/);
+  }
 });
