@@ -198,9 +198,46 @@ describe('a route', () => {
     expect(await (await post('/chat/completions', { ...ask('Hi'), stream: true })).text()).toMatch(
       /data: \[DONE\]\n\n$/,
     );
+    expect((await post('/completions', { model: 'auto', prompt: 'a' })).status).toBe(400);
     expect((await post('/responses', {})).status).toBe(400);
     expect((await post('/chat/completions', { ...ask('Hi'), model: 'other' })).status).toBe(404);
     expect(await (await router.fetch('http://x/v1/models')).json()).toMatchObject({ data: [{ id: 'auto' }] });
+  });
+
+  it('is the Responses API and a model, with tools', async () => {
+    const calls = [{ name: 'now', arguments: '{"zone":"UTC, \\"x\\""}' }];
+    const cloud = await cloudOf(
+      { calls },
+      { say: ['It is ', 'noon.'] },
+      { say: ['Bye'], usage: { prompt_tokens: 5, completion_tokens: 1 } },
+    );
+    const router = routerOf({ cloud: endpoint(cloud) });
+    const parameters = { type: 'object', properties: { zone: { type: 'string' } } };
+    const tools = [{ type: 'function' as const, name: 'now', parameters }];
+    const first = await router.responses.create({ model: 'auto', input: 'What time?', tools });
+    const [call] = first.output;
+    expect(call).toMatchObject({ type: 'function_call', name: 'now', arguments: '{"zone":"UTC, \\"x\\""}' });
+    const output = [
+      { type: 'function_call_output' as const, call_id: (call as { call_id: string }).call_id, output: '12:00' },
+    ];
+    const second = await router.responses.create({
+      model: 'auto',
+      input: output,
+      previous_response_id: first.id,
+      tools,
+    });
+    expect(second.output_text).toBe('It is noon.');
+    expect(cloud.requests[1].body.messages.slice(-2)).toMatchObject([
+      { role: 'assistant', tool_calls: [{ function: { name: 'now', arguments: '{"zone":"UTC, \\"x\\""}' } }] },
+      { role: 'tool', content: '12:00' },
+    ]);
+    const sources: unknown[] = [];
+    const model = router.model({ onRoute: ({ source }) => sources.push(source) });
+    const result = await model.chat([{ role: 'user', content: 'Hi' }], { maxTokens: 9, topP: 0.5 }).result;
+    expect(result).toMatchObject({ text: 'Bye', finish: 'stop', promptTokens: 5, tokens: 1 });
+    expect(cloud.requests[2].body).toMatchObject({ max_tokens: 9, top_p: 0.5 });
+    expect(sources.at(-1)).toBe('cloud');
+    await expect(model.generate('a').result).rejects.toMatchObject({ name: 'RequestError' });
   });
 
   it('asks the user, and takes no for an answer', async () => {
