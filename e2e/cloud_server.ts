@@ -61,6 +61,13 @@ export interface CloudServer {
   close(): Promise<void>;
 }
 
+/** Pages of other origins may ask. */
+const FOR_PAGES = {
+  'access-control-allow-origin': '*',
+  'access-control-allow-headers': 'authorization, content-type',
+  'access-control-expose-headers': 'retry-after',
+};
+
 const wait = (ms: number | undefined): Promise<void> => new Promise((go) => (ms ? setTimeout(go, ms) : go()));
 
 export async function createCloud(...acts: Act[]): Promise<CloudServer> {
@@ -76,6 +83,8 @@ export async function createCloud(...acts: Act[]): Promise<CloudServer> {
   cloud.baseURL = `${cloud.origin}/v1`;
 
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    for (const [name, value] of Object.entries(FOR_PAGES)) response.setHeader(name, value);
+    if (request.method === 'OPTIONS') return void response.writeHead(204).end();
     const pieces: Buffer[] = [];
     for await (const piece of request) pieces.push(piece as Buffer);
     const text = Buffer.concat(pieces).toString('utf8');

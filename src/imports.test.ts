@@ -31,7 +31,7 @@ const MAY: Record<string, string[]> = {
   'src/inspect': ['src/api', 'src/engine', 'src/store', 'src/text', 'src/backend', 'src/model'],
   'src/openai': ['src/index.ts', 'src/text'],
   'src/prompt_api': ['src/index.ts'],
-  'src/router': ['src/index.ts', 'src/openai', 'src/store'],
+  'src/router': ['src/index.ts', 'src/api', 'src/openai', 'src/store'],
   'src/session': ['src/index.ts'],
   'src/search_index': ['src/index.ts'],
   'src/element': ['src/index.ts', 'src/script_beside.ts'],

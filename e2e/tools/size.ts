@@ -4,9 +4,9 @@
  * `files` are the files of a page with `<script src="rivulet.js">`, which is one: library, worker, shaders and WASM are
  * inlined in it, the WASM in two variants, of which a page uses one. `total` is what it takes to run: the file with the
  * larger variant alone. `parts` says what shaders and kernels weigh by themselves. `sideFiles` are loaded by the calls
- * or models that need them; `all` is the library and its side files in one.
+ * or models that need them; `all` is the library and its side files in one. `entries` are the interfaces beside it.
  */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import { brotliCompressSync, constants, gzipSync } from 'node:zlib';
 import { build } from 'vite';
@@ -27,6 +27,8 @@ export interface Sizes {
   files: NamedSize[];
   sideFiles: NamedSize[];
   all: NamedSize;
+  /** interfaces with a file of their own, where they were built */
+  entries: NamedSize[];
   parts: NamedSize[];
   total: Size;
 }
@@ -43,6 +45,8 @@ const measure = (content: string | Uint8Array): Size => ({
 });
 
 const read = (name: string): string => readFileSync(new URL(`../../dist/${name}`, import.meta.url), 'utf8');
+const ENTRIES = ['openai', 'prompt-api', 'router', 'session'].map((name) => `rivulet-${name}.mjs`);
+const isBuilt = (name: string): boolean => existsSync(new URL(`../../dist/${name}`, import.meta.url));
 const sizeOf = (name: string): NamedSize => ({ name, ...measure(read(name)) });
 
 /** Sizes of dist/rivulet.js and the scripts beside it as they were built last. */
@@ -58,6 +62,7 @@ export async function sizes(): Promise<Sizes> {
     files: [sizeOf('rivulet.js')],
     sideFiles: SIDE_FILES.map((name) => sizeOf(`rivulet-${name}.js`)),
     all: sizeOf('rivulet-all.js'),
+    entries: ENTRIES.filter(isBuilt).map(sizeOf),
     parts: [
       { name: 'shaders (WGSL)', ...measure(JSON.stringify(readShaders())) },
       { name: 'kernels (WASM, SIMD)', ...measure(variants[0]) },
@@ -77,7 +82,7 @@ if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) 
   const result = await sizes();
   if (json) console.log(JSON.stringify(result));
   else {
-    const { files, sideFiles, all, parts, total } = result;
+    const { files, sideFiles, all, entries, parts, total } = result;
     const row = (name: string, { raw, gzip, brotli }: Size): string =>
       name.padEnd(32) + [raw, gzip, brotli].map((n) => n.toLocaleString('en').padStart(12)).join('');
     console.log(`${' '.repeat(32)}${['raw', 'gzip -9', 'brotli'].map((head) => head.padStart(12)).join('')}`);
@@ -85,6 +90,8 @@ if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) 
     console.log(row('total, with one WASM variant', total));
     console.log(`\nbeside it:`);
     for (const file of [...sideFiles, all]) console.log(row(`  ${file.name}`, file));
+    if (entries.length) console.log(`\nentries of their own, as they were built last:`);
+    for (const entry of entries) console.log(row(`  ${entry.name}`, entry));
     console.log(`\nparts, each measured alone:`);
     for (const part of parts) console.log(row(`  ${part.name}`, part));
   }

@@ -35,10 +35,17 @@ export async function* askCloud(call: WireCall): AsyncGenerator<PathEvent, void>
   }
 }
 
+/** Characters of an answer that comes as a whole. */
+const MOST_JSON = 4 << 20;
+
 async function textOf(pieces: AsyncIterable<Uint8Array>): Promise<string> {
   const decoder = new TextDecoder();
   let text = '';
-  for await (const piece of pieces) text += decoder.decode(piece, { stream: true });
+  for await (const piece of pieces) {
+    text += decoder.decode(piece, { stream: true });
+    if (text.length > MOST_JSON)
+      failRoute('too_large', { what: 'The answer is too large', wanted: `at most ${MOST_JSON} characters` });
+  }
   return text + decoder.decode();
 }
 

@@ -4,9 +4,11 @@ import type { OpenAI } from '../openai/create_openai';
 import { createOpenAI } from '../openai/create_openai';
 import { createFetch, type FetchOptions } from '../openai/create_fetch';
 import { isAbort } from '../openai/openai_error';
+import { createModelTable } from '../openai/models';
+import { createResponses, type Responses } from '../openai/responses';
 import { runTools } from '../openai/run_tools';
 import { startStream } from '../openai/stream';
-import type { ChatCompletionRequest, ModelCard, Models } from '../openai/types';
+import type { ChatCompletionRequest, ModelCard, Models, OpenAIModel } from '../openai/types';
 import { chunksOf, completionOf } from './assemble';
 import { createEndpoints, type EndpointState } from './endpoints';
 import { platform } from './environment';
@@ -17,6 +19,7 @@ import { createMemoryStorage } from './ledger/storage';
 import type { LocalModel, RouterParts } from './parts';
 import { explainDecision, readPolicy } from './policy';
 import { createRecorder } from './recorder';
+import { createRouterModel } from './router_model';
 import { createRedactor } from './redact/redactor';
 import type { RouterOptions } from './router_options';
 import { failRoute } from './route_error';
@@ -26,7 +29,14 @@ import type { Facts, RoutedCompletions, RouteOptions } from './types';
 
 export interface Router {
   chat: { completions: RoutedCompletions & Pick<OpenAI['chat']['completions'], 'runTools'> };
-  /** A `fetch` that answers /v1/chat/completions and /v1/models on the route. */
+  /** The Responses API on the route. */
+  responses: Responses;
+  /**
+   * The router in the place of a loaded model, for `createSession` and other interfaces over `chat`.
+   * @param options of each call
+   */
+  model(options?: RouteOptions): OpenAIModel;
+  /** A `fetch` that answers /v1/chat/completions, /v1/responses and /v1/models on the route. */
   fetch: typeof globalThis.fetch;
   /** A `fetch` as above, below an address of its own. */
   createFetch(options?: FetchOptions): typeof globalThis.fetch;
@@ -101,10 +111,14 @@ export function createRouter(options: RouterOptions): Router {
   const chat: Router['chat'] = {
     completions: { ...completions, runTools: (request, given) => runTools(completions, request, given) },
   };
+  const model = (given?: RouteOptions): OpenAIModel => createRouterModel(completions, name, given);
+  const responses = createResponses(createModelTable({ [name]: model() }));
   const models = modelList(name);
-  const openai: OpenAI = { chat, ...onlyChat('completions', 'responses', 'embeddings', 'rerank'), models };
+  const openai: OpenAI = { chat, responses, ...onlyChat('completions', 'embeddings', 'rerank'), models };
   return {
     chat,
+    responses,
+    model,
     fetch: createFetch(openai),
     createFetch: (given) => createFetch(openai, given),
     facts: (request, given = {}) => reader.facts(request, given),
@@ -141,10 +155,11 @@ function modelList(name: string): OpenAI['models'] {
   };
 }
 
-/** Interfaces that a route does not have: an answer of one side alone would not be on the policy's route. */
-const onlyChat = (...names: (keyof OpenAI)[]): Omit<OpenAI, 'chat' | 'models'> => {
+type NotRouted = 'completions' | 'embeddings' | 'rerank';
+/** Interfaces that a route does not have. */
+const onlyChat = (...names: NotRouted[]): Pick<OpenAI, NotRouted> => {
   const refuse = (name: string) => async (): Promise<never> =>
     failRoute('request_rejected', { what: `The router does not answer ${name}`, cure: 'Use chat completions.' });
   const calls = names.map((name) => [name, { create: refuse(name), retrieve: refuse(name), delete: refuse(name) }]);
-  return Object.fromEntries(calls) as Omit<OpenAI, 'chat' | 'models'>;
+  return Object.fromEntries(calls) as Pick<OpenAI, NotRouted>;
 };

@@ -69,7 +69,7 @@ export function createEndpoints(
         host,
         model,
         breaker: own.state(),
-        waitMs: Math.round(own.waitMs()),
+        waitMs: Math.ceil(own.waitMs()),
         running,
       })),
     wake: () => all.forEach((one) => one.breaker.wake()),

@@ -34,6 +34,13 @@ export function platform(given: Partial<Environment> = {}): Environment {
   };
 }
 
+/** Browsers run a timer with a longer time at once. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
+/** A timer that also takes Infinity. */
+export const startTimer = (act: () => void, ms: number): ReturnType<typeof setTimeout> =>
+  setTimeout(act, Math.min(ms, LONGEST_TIMER_MS));
+
 /** A pause that an abort ends, with AbortError. */
 export const pause = (ms: number, signal: AbortSignal): Promise<void> =>
   new Promise((resolve, reject) => {

@@ -75,7 +75,7 @@ export function createFactReader(
         privateKinds: redactor?.kinds(request) ?? [],
         local: localState(own.promptTokens, own.maxTokens),
         localFirstTokenMs: rate === undefined ? null : Math.round(rate * own.promptTokens),
-        localTokensPerSecond: null,
+        localTokensPerSecond: ledger.figures.tokensPerSecond() ?? null,
         cloud: cloudState(own),
         cloudFirstTokenMs: cloudFirstTokenMs(),
         costToday: day.cost,

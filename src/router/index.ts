@@ -20,6 +20,7 @@ export { createDatabaseStorage, createMemoryStorage, type LedgerStorage } from '
 export { confidenceOf, type TokenChoice } from './local_path';
 export { DEFAULT_POLICY, PRESETS, type PresetName } from './policy';
 export type { Detector, PrivateSpan } from './redact/detectors';
+export { createModelJudge } from './redact/model_judge';
 export type { RedactionOptions } from './redact/redactor';
 export { RouteError, type RouteErrorCode } from './route_error';
 export type { RouterOptions } from './router_options';

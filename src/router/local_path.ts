@@ -2,6 +2,7 @@
 import type { ChatCompletions } from '../openai/chat_completions';
 import type { ChatCompletionChunk, ChatCompletionRequest, ToolCallError } from '../openai/types';
 import type { SchemaReport } from '../index';
+import { startTimer } from './environment';
 import { RouteError } from './route_error';
 import type { During, PathEvent } from './types';
 
@@ -191,7 +192,7 @@ function createLocalWatch(outer: AbortSignal, { firstTokenMs, answerMs }: During
   const within = (ms: number | undefined, what: string): void => {
     if (ms === undefined) return;
     timers.push(
-      setTimeout(() => {
+      startTimer(() => {
         failed = new RouteError('late', { what, got: `nothing within ${ms} ms` });
         controller.abort();
       }, ms),

@@ -1,7 +1,7 @@
 /** From a request to its route: everything that is decided before anybody is asked. */
 import { show } from '../errors';
 import { createId } from '../openai/models';
-import { isObject } from '../openai/fields';
+import { createFieldReader, isObject } from '../openai/fields';
 import { refuse, refuseUnsupported } from '../openai/openai_error';
 import type { ChatCompletionRequest } from '../openai/types';
 import type { RouterOptions } from './router_options';
@@ -65,9 +65,30 @@ function requireRequest(request: ChatCompletionRequest, name: string): void {
     );
   if (!Array.isArray(request.messages) || !request.messages.length || !request.messages.every(isObject))
     refuse('messages', { what: 'messages is not valid', got: show(request.messages), wanted: 'a list of messages' });
+  requireShape(request);
+  try {
+    JSON.stringify([request.messages, request.tools, request.response_format, request.stop, request.metadata]);
+  } catch {
+    refuse('', { what: 'The request is not valid', got: 'what is no JSON', wanted: 'data' });
+  }
   if (request.n !== undefined && request.n !== null && request.n !== 1)
     refuseUnsupported('n', 'n is 1 for a routed request');
   if (request.logprobs) refuseUnsupported('logprobs', 'logprobs are not given for a routed request');
+}
+
+/** What the facts and the detectors read; the rest is read by the path that is asked. */
+function requireShape(request: ChatCompletionRequest): void {
+  const reader = createFieldReader(request);
+  reader.object('response_format')?.requiredText('type');
+  reader.object('metadata');
+  if (reader.list('tools')?.every(isObject) === false) reader.refuse('tools', 'a list of objects');
+  for (const [i, message] of request.messages.entries()) {
+    const at = createFieldReader(message, `messages[${i}]`);
+    const content = at.value('content');
+    if (Array.isArray(content) ? !content.every(isObject) : !['string', 'undefined'].includes(typeof content))
+      at.refuse('content', 'a text or a list of parts');
+    if (at.list('tool_calls')?.every(isObject) === false) at.refuse('tool_calls', 'a list of objects');
+  }
 }
 
 /** What could not be judged stays. */
@@ -85,7 +106,8 @@ async function withJudge(
 }
 
 function withNotes({ metadata }: ChatCompletionRequest, options: RouteOptions): RouteOptions {
-  const tags = metadata?.[TAGS]?.split(',').map((tag) => tag.trim());
+  const noted: unknown = metadata?.[TAGS];
+  const tags = typeof noted === 'string' ? noted.split(',').map((tag) => tag.trim()) : undefined;
   return {
     ...options,
     ...(tags && !options.tags && { tags }),

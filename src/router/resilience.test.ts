@@ -68,6 +68,11 @@ const WRONG: [string, Act, string][] = [
   ['429 with a pause', { status: 429, headers: { 'retry-after': '120' } }, 'rate_limited'],
   ['500', { status: 500, body: KEY }, 'server_failed'],
   ['30 MB in one event', { hugeMb: 30 }, 'too_large'],
+  [
+    '30 MB of JSON',
+    { status: 200, body: `{"choices":[{"message":{"content":"${'x'.repeat(30 << 20)}"}}]}` },
+    'too_large',
+  ],
   ['no headers', { silent: true }, 'connect_timeout'],
   ['no first token', { ...SAYS, delays: { first: 5000 } }, 'first_token_timeout'],
   ['a stall', { ...SAYS, stallAfter: 1 }, 'stalled'],
@@ -293,6 +298,14 @@ describe('retries and breakers', () => {
     expect(sources[0]).toEqual(['local', 'hedged']);
     expect(sources.slice(1)).toEqual(Array(3).fill(['cloud', 'otherwise']));
     await expect.poll(() => cloud.requests[0].cancelled).toBe(true);
+  });
+
+  it('takes deadlines without an end', async () => {
+    const deadlines = { connectMs: Infinity, firstTokenMs: Infinity, stallMs: Infinity, totalMs: Infinity };
+    const cloud = await cloudOf({ ...SAYS, delays: { headers: 20, first: 20, pieces: 5 } });
+    const policy = { name: 'p', rules: [], otherwise: 'cloud' as const, hedge: { afterMs: Infinity } };
+    const { route } = await routerOf({ cloud: endpoint(cloud), deadlines, policy }).chat.completions.create(request);
+    expect(route.steps).toMatchObject([{ result: 'answered' }]);
   });
 
   it('keeps its deadlines when the clock of the device is set', async () => {

@@ -2,7 +2,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { createCloud, type Act, type CloudServer } from '../../e2e/cloud_server';
 import { collect, createScriptedModel, engineError } from '../../e2e/scripted_model';
 import type { ChatCompletionRequest } from '../openai/types';
-import { createRouter, RouteError, type Router, type RouterOptions } from './index';
+import { createRouter, type RouteError, type Router, type RouterOptions } from './index';
 
 const clouds: CloudServer[] = [];
 const routers: Router[] = [];
@@ -198,9 +198,46 @@ describe('a route', () => {
     expect(await (await post('/chat/completions', { ...ask('Hi'), stream: true })).text()).toMatch(
       /data: \[DONE\]\n\n$/,
     );
+    expect((await post('/completions', { model: 'auto', prompt: 'a' })).status).toBe(400);
     expect((await post('/responses', {})).status).toBe(400);
     expect((await post('/chat/completions', { ...ask('Hi'), model: 'other' })).status).toBe(404);
     expect(await (await router.fetch('http://x/v1/models')).json()).toMatchObject({ data: [{ id: 'auto' }] });
+  });
+
+  it('is the Responses API and a model, with tools', async () => {
+    const calls = [{ name: 'now', arguments: '{"zone":"UTC, \\"x\\""}' }];
+    const cloud = await cloudOf(
+      { calls },
+      { say: ['It is ', 'noon.'] },
+      { say: ['Bye'], usage: { prompt_tokens: 5, completion_tokens: 1 } },
+    );
+    const router = routerOf({ cloud: endpoint(cloud) });
+    const parameters = { type: 'object', properties: { zone: { type: 'string' } } };
+    const tools = [{ type: 'function' as const, name: 'now', parameters }];
+    const first = await router.responses.create({ model: 'auto', input: 'What time?', tools });
+    const [call] = first.output;
+    expect(call).toMatchObject({ type: 'function_call', name: 'now', arguments: '{"zone":"UTC, \\"x\\""}' });
+    const output = [
+      { type: 'function_call_output' as const, call_id: (call as { call_id: string }).call_id, output: '12:00' },
+    ];
+    const second = await router.responses.create({
+      model: 'auto',
+      input: output,
+      previous_response_id: first.id,
+      tools,
+    });
+    expect(second.output_text).toBe('It is noon.');
+    expect(cloud.requests[1].body.messages.slice(-2)).toMatchObject([
+      { role: 'assistant', tool_calls: [{ function: { name: 'now', arguments: '{"zone":"UTC, \\"x\\""}' } }] },
+      { role: 'tool', content: '12:00' },
+    ]);
+    const sources: unknown[] = [];
+    const model = router.model({ onRoute: ({ source }) => sources.push(source) });
+    const result = await model.chat([{ role: 'user', content: 'Hi' }], { maxTokens: 9, topP: 0.5 }).result;
+    expect(result).toMatchObject({ text: 'Bye', finish: 'stop', promptTokens: 5, tokens: 1 });
+    expect(cloud.requests[2].body).toMatchObject({ max_tokens: 9, top_p: 0.5 });
+    expect(sources.at(-1)).toBe('cloud');
+    await expect(model.generate('a').result).rejects.toMatchObject({ name: 'RequestError' });
   });
 
   it('asks the user, and takes no for an answer', async () => {
@@ -299,4 +336,58 @@ describe('a policy', () => {
       expect(() => createRouter({ cloud })).toThrow(/An endpoint in the cloud is not valid/);
     expect(() => createRouter({})).toThrow(/no path/);
   });
+});
+
+it('refuses requests that are none by their path, and asks nobody', async () => {
+  const cloud = await cloudOf(SAYS);
+  const local = createScriptedModel('a');
+  const circle: Record<string, unknown> = {};
+  circle.self = circle;
+  const wrong: object[] = [
+    { messages: [] },
+    { messages: 'Hi' },
+    { messages: [null] },
+    { messages: [{ role: 'user', content: 1n }] },
+    { tools: [circle] },
+    { n: 2 },
+    { logprobs: true },
+    { model: 'gpt' },
+    { model: undefined },
+  ];
+  for (const policy of ['PREFER_ON_DEVICE', 'PREFER_IN_CLOUD'] as const) {
+    const router = routerOf({ local, cloud: endpoint(cloud), policy });
+    for (const more of wrong)
+      expect(await failure(router.chat.completions.create({ ...ask('Hi'), ...more } as never))).toMatchObject({
+        name: 'OpenAIError',
+        status: expect.toSatisfy((status) => status === 400 || status === 404),
+      });
+    expect(await failure(router.chat.completions.create(null as never))).toMatchObject({ status: 400 });
+  }
+  expect([cloud.requests.length, local.calls.length]).toEqual([0, 0]);
+
+  // strange parts that are data are answered or refused by whoever is asked, with a named error
+  const strange: object[] = [
+    { messages: [{ role: 'user', content: { a: 1 } }] },
+    { messages: [{ role: 'user', content: [null, 'x', { type: 'text', text: 5 }] }] },
+    {
+      messages: [
+        { role: 'user', content: 'Hi', tool_calls: [null, { function: 3 }, { function: { arguments: '{' } }] },
+      ],
+    },
+    {
+      messages: [{ role: 'user', content: 'Hi', name: 7 }],
+      stop: [1],
+      tools: 'x',
+      response_format: 'json',
+      metadata: 3,
+    },
+  ];
+  const router = routerOf({ local, cloud: endpoint(cloud), policy: 'PREFER_ON_DEVICE' });
+  for (const more of strange) {
+    const told = await router.chat.completions.create({ ...ask('Hi'), ...more } as ReturnType<typeof ask>).then(
+      ({ route }) => route.source,
+      ({ name }: Error) => name,
+    );
+    expect(told).toMatch(/^(local|cloud|OpenAIError)$/);
+  }
 });

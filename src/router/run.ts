@@ -3,6 +3,7 @@ import { isAbort, OpenAIError, toOpenAIError } from '../openai/openai_error';
 import { isJsonRequest, startAttempt, type Attempt } from './attempts';
 import { createCandidates, type Candidate } from './candidates';
 import { costOf } from './endpoints';
+import { startTimer } from './environment';
 import type { RoutedRequest, RouterParts } from './parts';
 import { RouteError } from './route_error';
 import type { PathEnd, PathEvent, ReasonCode, RouteReport, RouteStep } from './types';
@@ -99,7 +100,7 @@ function createTotal({ deadlines }: RouterParts, outer: AbortSignal) {
   outer.addEventListener('abort', abort, { once: true });
   const ms = deadlines.totalMs ?? DEADLINES.totalMs;
   let failure: RouteError | undefined;
-  const timer = setTimeout(() => {
+  const timer = startTimer(() => {
     failure = new RouteError('total_timeout', { what: 'The answer is late', got: `not complete after ${ms} ms` });
     abort();
   }, ms);
@@ -230,7 +231,7 @@ async function withHedge(attempt: Attempt, { parts, routed, run, candidates, sig
   const { hedge } = routed;
   if (!hedge || run.text) return attempt;
   let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<'late'>((resolve) => (timer = setTimeout(resolve, hedge.afterMs, 'late')));
+  const late = new Promise<'late'>((resolve) => (timer = startTimer(() => resolve('late'), hedge.afterMs)));
   const settled = attempt.first.then(
     () => 'begun',
     () => 'failed',

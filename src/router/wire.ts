@@ -1,5 +1,5 @@
 /** One request to one endpoint: what is sent, what may come back, and how long it may take. */
-import type { Environment } from './environment';
+import { startTimer, type Environment } from './environment';
 import { failRoute, RouteError, type RouteErrorCode } from './route_error';
 import type { CloudEndpoint, Deadlines } from './types';
 
@@ -145,7 +145,7 @@ function createWatch(outer: AbortSignal, environment: Environment, offlineMs: nu
     signal: controller.signal,
     set(ms: number, code: RouteErrorCode, what: string): void {
       clearTimeout(timer);
-      timer = setTimeout(() => {
+      timer = startTimer(() => {
         failure = new RouteError(code, { what, got: `nothing within ${ms} ms` });
         stop(failure);
         controller.abort();

@@ -22,6 +22,8 @@ export interface LedgerFigures {
   paths(): Record<string, PathTimes>;
   /** median milliseconds to the first token for each token of the prompt, over the last answers of the device */
   msPerPromptToken(): number | undefined;
+  /** median speed of the device's answers; undefined before the third */
+  tokensPerSecond(): number | undefined;
   /** sums of the last 24 hours */
   day(now: number): { cost: number; cloudTokens: number; joules: number };
   /** share of the last 200 requests that asked a second path because the first was late */
@@ -37,6 +39,7 @@ export function percentile(values: readonly number[], q: number): number {
 export function createFigures(): LedgerFigures {
   const first = new Map<string, number[]>();
   const rates: number[] = [];
+  const speeds: number[] = [];
   const hedges: boolean[] = [];
   const spent: { time: number; cost: number; cloudTokens: number; joules: number }[] = [];
   const keep = <T>(list: T[], value: T, most = RECENT): void => {
@@ -54,6 +57,8 @@ export function createFigures(): LedgerFigures {
         if (!first.has(path)) first.set(path, []);
         keep(first.get(path)!, firstTokenMs);
         if (source === 'local' && promptTokens > 0) keep(rates, firstTokenMs / promptTokens, 20);
+        const decodeMs = (row.ms ?? 0) - firstTokenMs;
+        if (source === 'local' && tokens > 1 && decodeMs > 0) keep(speeds, ((tokens - 1) * 1000) / decodeMs, 20);
       }
       const cloudTokens = /(^|, )cloud /.test(row.steps ?? '') ? promptTokens + tokens : 0;
       if (cost || cloudTokens || joules) spent.push({ time: row.time, cost, cloudTokens, joules });
@@ -66,6 +71,7 @@ export function createFigures(): LedgerFigures {
     },
     paths: () => Object.fromEntries([...first.keys()].map((path) => [path, figures.times(path)!])),
     msPerPromptToken: () => (rates.length >= 3 ? percentile(rates, 0.5) : undefined),
+    tokensPerSecond: () => (speeds.length >= 3 ? percentile(speeds, 0.5) : undefined),
     day(now) {
       // a clock that was set back must not give a spent budget again: later rows count, too
       while (spent.length && spent[0].time <= now - DAY_MS) spent.shift();

@@ -1,9 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { seeded } from '../../../e2e/hub';
 import { makePrivateText, TERMS } from '../../../e2e/private_texts';
+import { createScriptedModel } from '../../../e2e/scripted_model';
 import type { ChatCompletionRequest } from '../../openai/types';
 import { isCard, passesLuhn, passesMod97 } from './check_digits';
 import { findPrivate, KINDS, termDetector } from './detectors';
+import { createModelJudge } from './model_judge';
 import { createRedactor, type RedactionOptions } from './redactor';
 
 const TEXTS = 3000;
@@ -163,6 +165,17 @@ describe('a request', () => {
     const request = requestOf('Rosebud drives B-XY 123');
     await redactor.learn(request);
     expect(redactor.redact(request).request.messages[0].content).toBe('[TERM_1] drives [PLATE_1]');
+  });
+
+  it('is judged by a model of the device', async () => {
+    const scripted = createScriptedModel('["Rosebud Kane", "nobody"]', '[]', '[]', '["Ros');
+    scripted.constrained = true;
+    const judge = createModelJudge(scripted);
+    expect(await judge('Rosebud Kane was here')).toEqual(['Rosebud Kane']);
+    expect(await judge('x'.repeat(5000))).toEqual([]);
+    expect(scripted.calls).toHaveLength(3);
+    expect(scripted.calls[0].options.responseFormat).toMatchObject({ type: 'json_schema' });
+    await expect(judge('Rosebud')).rejects.toMatchObject({ name: 'RequestError' });
   });
 
   it('is read in a time that grows with its length', () => {
