@@ -11,7 +11,7 @@ export async function find(query: string): Promise<string> {
   await Promise.all([index.close(), copy.close()]);
   await deleteIndex('copy');
   const [vectors] = await model.embed(['x'], { kind: 'document' });
-  return `${found[0]?.score} ${vectors.length} ${model.similarity(vectors, vectors)}`;
+  return `${found[0]?.score} ${vectors?.length}`;
 }
 
 // @ts-expect-error no model
