@@ -68,7 +68,12 @@ const builds: Record<string, UserConfig> = {
       { ...entries, ...Object.fromEntries(SIDE_FILES.map((name) => [`rivulet-${name}`, `${sideFile(name)}?script`])) },
       '.mjs',
     ),
-    plugins: [notices.collect(), notices.write(join(dist, 'notices.txt'), noticesText), declarations(entries, dist)],
+    // of rivulet-index.mjs, a build of its own
+    plugins: [
+      notices.collect(),
+      notices.write(join(dist, 'notices.txt'), noticesText, ['minisearch']),
+      declarations(entries, dist),
+    ],
   },
   all: allInOne(library('es', { [ALL]: entries.rivulet }, '.mjs')),
   script: {

@@ -73,6 +73,8 @@ test('the tarball holds the library, its side files, all in one, the element, in
     'dist/rivulet-openai.mjs',
     'dist/rivulet-prompt-api.d.mts',
     'dist/rivulet-prompt-api.mjs',
+    'dist/rivulet-retrieval.js',
+    'dist/rivulet-retrieval.mjs',
     'dist/rivulet-router.d.mts',
     'dist/rivulet-router.mjs',
     'dist/rivulet-session.d.mts',
@@ -90,7 +92,7 @@ test('the tarball holds the library, its side files, all in one, the element, in
     'package.json',
   ]);
   const notices = readFileSync(join(installed, 'dist/notices.txt'), 'utf8');
-  for (const name of ['comlink', 'idb-keyval', '@huggingface/tokenizers', 'marked', 'dompurify'])
+  for (const name of ['comlink', 'idb-keyval', '@huggingface/tokenizers', 'marked', 'dompurify', 'minisearch'])
     expect(notices).toMatch(new RegExp(`^${name} \\d`, 'm'));
 });
 

@@ -17,7 +17,7 @@ const KINDS: readonly [architectures: readonly string[], files: RegExp | undefin
   ],
   [['lfm3directory'], undefined, 'LFM3 as a Hugging Face directory is not supported yet', 'Take the model as GGUF.'],
   [['lfm3'], undefined, 'Other kinds of LFM3 than its text models are not supported yet', OTHER_MODEL],
-  [['lfm2bidir'], undefined, 'Bidirectional models run for retrieval only, with modules.json', OTHER_MODEL],
+  [['lfm2bidir'], undefined, 'Bidirectional models without modules.json are not supported yet', OTHER_MODEL],
   [
     ['adapter'],
     /^adapter_(config\.json|model\.)/,

@@ -22,6 +22,9 @@ import {
   type ChosenLogprob,
   type EvictionConsent,
   type DownloadOptions,
+  type EmbedOptions,
+  type EncodeDocumentsOptions,
+  type EncodeQueryOptions,
   type ErrorName,
   type ErrorParts,
   type LoadEstimate,
@@ -271,4 +274,16 @@ export async function pictures(model: Model, canvas: HTMLCanvasElement, photo: B
   const content = [canvas, photo, './photo.png'].map((image) => ({ type: 'image', image }));
   const messages = [{ role: 'user', content: [...content, { type: 'text', text: 'What?' }] }];
   return (await model.chat(messages, { imageTokens }).result).text;
+}
+
+export async function retrieve(model: Model, signal: AbortSignal): Promise<number> {
+  const padding: EncodeQueryOptions = { padding: 'kept', signal };
+  const watched: EncodeDocumentsOptions = { onProgress: (done, total) => void (done / total), signal };
+  const kind: EmbedOptions = { kind: 'query', signal };
+  const query: Float32Array = await model.encodeQuery('tide pools', padding);
+  let best = -Infinity;
+  for await (const document of model.encodeDocuments(['A tide pool'], watched))
+    best = Math.max(best, model.similarity(query, document));
+  const vectors: Float32Array[] = await model.embed(['A tide pool'], kind);
+  return best + vectors.length;
 }

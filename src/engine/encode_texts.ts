@@ -44,19 +44,21 @@ export function textReader(
       return { ids, attended: ids.length, kept: [0] };
     };
 
-  const needed = (id: number | undefined, what: string, wanted: string): number =>
-    id ?? fail('CheckpointError', { what, wanted, cure: 'The tokenizer belongs to another model.' });
-  const marker = needed(tokenizer.tokenId(prefix), 'The vocabulary lacks a token for retrieval', prefix);
+  const cure = 'The tokenizer belongs to another model.';
+  const marker =
+    tokenizer.tokenId(prefix) ??
+    fail('CheckpointError', { what: 'The vocabulary lacks a token for retrieval', wanted: prefix, cure });
   const skipped = new Set(config.skipped.map((word) => tokenizer.tokenId(word)));
   const expands = kind === 'query' && config.expandQueries;
   const [filler] = config.fillers.flatMap((one) => (typeof one === 'number' ? one : (tokenizer.tokenId(one) ?? [])));
-  const fill = expands ? needed(filler, 'No token fills queries', 'a mask, end or padding token') : 0;
+  if (expands && filler === undefined)
+    fail('CheckpointError', { what: 'No token fills queries', wanted: 'a mask, end or padding token', cure });
   return (text) => {
     // one is the marker
     const [first, ...rest] = read(text, length - 1);
     const ids = [first ?? marker, ...(first === undefined ? [] : [marker]), ...rest];
     const attended = ids.length;
-    while (expands && ids.length < length) ids.push(fill);
+    while (expands && ids.length < length) ids.push(filler);
     const kept = [...ids.keys()].filter((t) => kind === 'query' || !skipped.has(ids[t]));
     return { ids, attended: config.attendExpansion ? ids.length : attended, kept };
   };

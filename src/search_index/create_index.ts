@@ -3,7 +3,7 @@ import { abortError, fail, show } from '../errors';
 import { checksumOf, openIndexDatabase, requireSound, type IndexHead, type StoredDocument } from './database';
 import { readIndexFile, writeIndexFile } from './index_file';
 import { documentVectors, headOf, queryVectors, requireSameModel } from './model_vectors';
-import { fuse, readFilter, readK, topOf, type Ranked } from './rank';
+import { fuse, readFilter, readK, refuseOption, topOf, type Ranked } from './rank';
 import { readDocuments } from './read_documents';
 import type { AddOptions, IndexDocument, IndexOptions, SearchIndex, SearchOptions, SearchResult } from './types';
 import { createVectorStore, packVectors, widthOf } from './vector_store';
@@ -25,8 +25,7 @@ const CANDIDATES = 100;
  * one; MemoryError
  */
 export async function createIndex({ model, name }: IndexOptions): Promise<SearchIndex> {
-  if (typeof name !== 'string' || !name)
-    fail('RequestError', { what: 'The name of the index is not valid', got: show(name), wanted: 'a text' });
+  if (typeof name !== 'string' || !name) refuseOption('name', name, 'a text that is not empty');
   const own = await headOf(model);
   return openIndex({ model, name }, own);
 }
@@ -162,8 +161,7 @@ async function openIndex(
 
   async function search(query: string, options: SearchOptions = {}): Promise<SearchResult[]> {
     if (closed) return inTurn(async () => []); // fails
-    if (typeof query !== 'string' || !query.trim())
-      fail('RequestError', { what: 'The query is not valid', got: show(query), wanted: 'a text that is not empty' });
+    if (typeof query !== 'string' || !query.trim()) refuseOption('query', query, 'a text that is not empty');
     const k = readK(options.k);
     const { filter, by = 'hybrid', signal } = options;
     const accepts = readFilter(filter);
@@ -182,11 +180,7 @@ async function openIndex(
           ? await byVectors(query, ids, k, signal)
           : by === 'hybrid'
             ? fuse([await byVectors(query, ids, few, signal), byWords(query, allowed).slice(0, few)])
-            : fail('RequestError', {
-                what: 'The value of by is not valid',
-                got: show(by),
-                wanted: 'hybrid, vectors or words',
-              });
+            : refuseOption('by', by, 'hybrid, vectors or words');
     return ranked.slice(0, k).flatMap(({ id, score }) => {
       const one = documents.get(id);
       return one ? [{ ...one, score }] : [];

@@ -122,17 +122,17 @@ describe('bad input', () => {
     const index = await open(model());
     await index.add(POOL);
     for (const [documents, what] of [
-      ['text', /no list/],
-      [[null], /id of document 0/],
-      [[{ id: '', text: '' }], /id of document 0/],
-      [[{ id: 'a' }], /text of document 0/],
-      [[{ id: 'a', text: 'x', metadata: { deep: {} } }], /metadata of document 0/],
+      ['text', /documents is/],
+      [[null], /documents\[0\]\.id/],
+      [[{ id: '', text: '' }], /documents\[0\]\.id/],
+      [[{ id: 'a' }], /documents\[0\]\.text/],
+      [[{ id: 'a', text: 'x', metadata: { deep: {} } }], /documents\[0\]\.metadata/],
       [
         [
           { id: 'a', text: 'x' },
           { id: 'a', text: 'y' },
         ],
-        /id of document 1/,
+        /documents\[1\]\.id/,
       ],
       [[{ id: 'pool', text: 'x' }], /already/],
     ] as [never, RegExp][])

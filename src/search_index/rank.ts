@@ -21,24 +21,18 @@ export function fuse(lists: readonly (readonly Ranked[])[]): Ranked[] {
 }
 
 /** @throws RequestError */
-export function readK(k = 10): number {
-  if (Number.isInteger(k) && k >= 1) return k;
-  return fail('RequestError', {
-    what: 'The value of k is not valid',
-    got: show(k),
-    wanted: 'a whole number of at least 1',
-  });
-}
+export const refuseOption = (name: string, got: unknown, wanted: string): never =>
+  fail('RequestError', { what: `The value of ${name} is not valid`, got: show(got), wanted });
+
+/** @throws RequestError */
+export const readK = (k = 10): number =>
+  Number.isInteger(k) && k >= 1 ? k : refuseOption('k', k, 'a whole number of at least 1');
 
 /** @throws RequestError */
 export function readFilter(filter: SearchOptions['filter']): ((document: IndexDocument) => unknown) | undefined {
   if (filter === undefined || typeof filter === 'function') return filter;
   if (typeof filter !== 'object' || filter === null || Array.isArray(filter))
-    fail('RequestError', {
-      what: 'The filter is not valid',
-      got: show(filter),
-      wanted: 'a function, or values by name',
-    });
+    return refuseOption('filter', filter, 'a function, or values by name');
   const wanted = Object.entries(filter);
   return ({ metadata }) => wanted.every(([key, value]) => (metadata?.[key] ?? null) === (value ?? null));
 }

@@ -1,5 +1,5 @@
 /** Checks documents that a page or a file gives. */
-import { fail, show } from '../errors';
+import { refuseOption } from './rank';
 import type { IndexDocument, Metadata } from './types';
 
 /** Far above a document whose words are read: 512 tokens. */
@@ -13,19 +13,18 @@ const isMetadata = (value: unknown): value is Metadata =>
 
 /** Documents as plain data. @throws RequestError that names the document and what it should have */
 export function readDocuments(documents: readonly IndexDocument[]): IndexDocument[] {
-  if (!Array.isArray(documents))
-    fail('RequestError', { what: 'The documents are no list', got: show(documents), wanted: 'a list' });
+  if (!Array.isArray(documents)) refuseOption('documents', documents, 'a list');
   const known = new Set<string>();
   return documents.map((given: Partial<IndexDocument> | null, i) => {
     const { id, text, metadata } = given ?? {};
-    const refuse = (what: string, got: unknown, wanted: string): never =>
-      fail('RequestError', { what: `${what} of document ${i} is not valid`, got: show(got), wanted });
-    if (typeof id !== 'string' || !id) return refuse('The id', id, 'a text that is not empty');
-    if (known.has(id)) return refuse('The id', id, 'another one than those before');
-    if (typeof text !== 'string') return refuse('The text', text, 'a text');
-    if (text.length > MAX_TEXT) return refuse('The length', text.length, `at most ${MAX_TEXT} characters`);
+    const wrong = (what: string, got: unknown, wanted: string): never =>
+      refuseOption(`documents[${i}].${what}`, got, wanted);
+    if (typeof id !== 'string' || !id) return wrong('id', id, 'a text that is not empty');
+    if (known.has(id)) return wrong('id', id, 'another one than those before');
+    if (typeof text !== 'string') return wrong('text', text, 'a text');
+    if (text.length > MAX_TEXT) return wrong('text.length', text.length, `at most ${MAX_TEXT} characters`);
     if (metadata !== undefined && metadata !== null && !isMetadata(metadata))
-      return refuse('The metadata', metadata, 'texts, numbers, true, false or null by name');
+      return wrong('metadata', metadata, 'texts, numbers, true, false or null by name');
     known.add(id);
     return { id, text, ...(metadata && { metadata: { ...metadata } }) };
   });
