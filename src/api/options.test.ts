@@ -108,6 +108,7 @@ describe('a value', () => {
     ['chat', { stop: [''] }, /stop/],
     ['chat', { stop: [1] }, /stop/],
     ['chat', { bias: 5 }, /bias/],
+    ['chat', { bias: [1] }, /bias.*wanted numbers by token id/],
     ['chat', { reuse: 1 }, /reuse/],
     ['chat', { tools: { name: 'f' } }, /tools.*wanted a list of objects or texts/],
     ['chat', { tools: [5] }, /tools/],

@@ -159,7 +159,7 @@ const GENERATE = {
   frequencyPenalty: ANY_NUMBER,
   presencePenalty: ANY_NUMBER,
   seed: whole(0, 2 ** 32 - 1),
-  bias: rule('numbers by token id', isObject),
+  bias: rule('numbers by token id', OBJECT.valid),
   maxTokens: whole(1),
   stop: rule(
     'a text or a list of texts, none of them empty',

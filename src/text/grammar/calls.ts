@@ -150,7 +150,7 @@ function refuseName(name: string, what: string): never {
     what: `${what} cannot be written in the syntax of calls`,
     got: name,
     wanted: 'letters, digits, underscores, hyphens and dots',
-    cure: "Rename it, or use the syntax 'json'.",
+    cure: 'Rename it.',
   });
 }
 
