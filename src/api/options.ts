@@ -108,9 +108,8 @@ const DOWNLOAD: RulesOf<Required<DownloadOptions>> = {
   ...WATCH,
   policy: OBJECT,
   refresh: FLAG,
-  sha256: rule(
-    'a text, or texts by file name',
-    (value) => isText(value) || (isObject(value) && areTexts(Object.values(value))),
+  sha256: rule('64 hexadecimal digits, or those by file name', (value) =>
+    (isObject(value) ? Object.values(value) : [value]).every((hash) => /^[0-9a-f]{64}$/i.test(hash as string)),
   ),
   makeRoom: rule('true, false or a function', (value) => /^(boolean|function)$/.test(typeof value), true),
 };
