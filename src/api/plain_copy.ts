@@ -66,7 +66,11 @@ export function plainCopy(value: unknown, name: string): unknown {
       const { width, displayWidth, data } = value as Partial<ImageData & VideoFrame>;
       // closed or sent away: a call that carried it would fail without a name, or never end
       if ([width, displayWidth, data?.length].includes(0))
-        fail('RequestError', { what: 'The picture is empty', got: `${kind} without pixels` });
+        fail('RequestError', {
+          what: 'The picture is empty',
+          got: `${kind} without pixels`,
+          cure: 'Pass it before it is closed.',
+        });
       return /Canvas/.test(kind) ? bitmapOf(value as HTMLCanvasElement) : value;
     }
     const collection = value as Iterable<unknown> & { size: number };
