@@ -149,7 +149,7 @@ function refuseName(name: string, what: string): never {
   return failRequest({
     what: `${what} cannot be written in the syntax of calls`,
     got: name,
-    wanted: 'letters, digits, underscores, hyphens and dots',
+    wanted: 'letters, digits, underscores, hyphens and dots, with a letter or underscore first',
     cure: 'Rename it.',
   });
 }
