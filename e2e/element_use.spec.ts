@@ -53,6 +53,8 @@ test('a form that needs a message is not sent without one, and the browser says 
         matches: document.querySelector('rivulet-chat:invalid') !== null,
       };
     });
+  const silent = chat().evaluate((element) => (element as unknown as { send(): Promise<string> }).send());
+  await expect(silent).rejects.toThrow('The message is not sent');
   const missing = {
     missing: true,
     valid: false,

@@ -128,8 +128,10 @@ function resultOf(
 }
 
 /** An error as the page gets it from the worker. */
-export const engineError = (name: 'ContextError' | 'MemoryError' | 'DeviceError', what: string): Error =>
-  new RivuletError(name, { what });
+export const engineError = (
+  name: 'ContextError' | 'MemoryError' | 'DeviceError' | 'RequestError',
+  what: string,
+): Error => new RivuletError(name, { what });
 
 /** All that a stream gives. */
 export async function collect<T>(stream: AsyncIterable<T> | Promise<AsyncIterable<T>>): Promise<T[]> {

@@ -125,9 +125,8 @@ const DOWNLOAD: RulesOf<Required<DownloadOptions>> = {
   ...WATCH,
   policy: OBJECT,
   refresh: FLAG,
-  sha256: rule(
-    'a text, or texts by file name',
-    (value) => isText(value) || (isObject(value) && areTexts(Object.values(value))),
+  sha256: rule('64 hexadecimal digits, or those by file name', (value) =>
+    (isObject(value) ? Object.values(value) : [value]).every((hash) => /^[0-9a-f]{64}$/i.test(hash as string)),
   ),
   makeRoom: rule('true, false or a function', (value) => /^(boolean|function)$/.test(typeof value), true),
 };
@@ -176,7 +175,7 @@ const GENERATE = {
   frequencyPenalty: ANY_NUMBER,
   presencePenalty: ANY_NUMBER,
   seed: whole(0, 2 ** 32 - 1),
-  bias: rule('numbers by token id', isObject),
+  bias: rule('numbers by token id', OBJECT.valid),
   maxTokens: whole(1),
   stop: rule(
     'a text or a list of texts, none of them empty',

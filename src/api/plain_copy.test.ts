@@ -80,6 +80,19 @@ describe('plainCopy', () => {
     expect(performance.now() - began).toBeLessThan(1000); // 50 ms on an idle machine; reading it all takes seconds
   });
 
+  it.each<[string, () => unknown]>([
+    ['an ImageData whose bytes were sent away', () => ({ width: 2, height: 2, data: new Uint8ClampedArray() })],
+    ['an ImageBitmap that was closed', () => ({ width: 0, height: 0 })],
+    ['a VideoFrame that was closed', () => ({ displayWidth: 0, displayHeight: 0 })],
+    ['a canvas of 0 × 0 pixels', () => ({ width: 0, height: 0 })],
+  ])('refuses %s, which no message could carry', (name, make) => {
+    const kind = /ImageData|ImageBitmap|VideoFrame|OffscreenCanvas/.exec(`${name} OffscreenCanvas`)![0];
+    const image = Object.assign(make() as object, { [Symbol.toStringTag]: kind });
+    expect(() => copy([{ role: 'user', content: [{ type: 'image', image }] }])).toThrow(
+      expect.objectContaining({ name: 'RequestError', what: 'The picture is empty' }),
+    );
+  });
+
   it('leaves files in parts of messages as they are, and no others', () => {
     const image = new Blob(['x']);
     const messages = [{ role: 'user', content: [{ type: 'image', image }] }];

@@ -62,9 +62,16 @@ export function plainCopy(value: unknown, name: string): unknown {
     if (!ArrayBuffer.isView(value) && typeof toJSON === 'function') return inner(toJSON.call(value));
     const kind = kindOf(value);
     // the pictures in parts of messages
-    if (name === 'messages' && depth > 3) {
-      if (/^(Blob|File|Image|VideoF)/.test(kind)) return value;
-      if (/Canvas/.test(kind)) return bitmapOf(value as HTMLCanvasElement);
+    if (name === 'messages' && depth > 3 && /^(Blob|File|Image|VideoF)|Canvas/.test(kind)) {
+      const { width, displayWidth, data } = value as Partial<ImageData & VideoFrame>;
+      // closed or sent away: a call that carried it would fail without a name, or never end
+      if ([width, displayWidth, data?.length].includes(0))
+        fail('RequestError', {
+          what: 'The picture is empty',
+          got: `${kind} without pixels`,
+          cure: 'Pass it before it is closed.',
+        });
+      return /Canvas/.test(kind) ? bitmapOf(value as HTMLCanvasElement) : value;
     }
     const collection = value as Iterable<unknown> & { size: number };
     pay(128 + 16 * (Array.isArray(value) ? value.length : /^(Map|Set)$/.test(kind) ? collection.size : 0));

@@ -221,7 +221,7 @@ export class RivuletChat extends Base {
    * @throws a RequestError for a message without text; the errors of `load` and `chat`, which the element shows, too
    */
   send(text: string): Promise<string> {
-    const turn = this.#turn.then(() => this.#answer(String(text)));
+    const turn = this.#turn.then(() => this.#answer(String(text ?? '')));
     this.#turn = turn.catch(() => undefined);
     return turn;
   }

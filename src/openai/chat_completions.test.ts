@@ -287,6 +287,17 @@ it.each([
   },
 );
 
+it.each([
+  ['The schema is not valid at /type', 'response_format'],
+  ['The schema cannot be enforced at /not', 'response_format'],
+  ['No value fits the schema', 'response_format'],
+  ['No value fits the schema at tools[0].parameters', 'tools'],
+  ['The schema cannot be enforced at tools[1].parameters/properties/a/not', 'tools'],
+])('%s: the error names the field of the schema', async (what, param) => {
+  const error = await failure(complete(createScriptedModel([engineError('RequestError', what)]), {}));
+  expect(error).toMatchObject({ status: 400, param, code: 'invalid_value' });
+});
+
 function strict(rest: object): object {
   return { type: 'function', function: { name: 't', strict: true, parameters: { type: 'object', ...rest } } };
 }
@@ -358,6 +369,8 @@ describe('a stream', () => {
     });
     const unloaded = createScriptedModel([new RivuletError('RequestError', { what: 'No model is loaded' })]);
     expect(await failure(chunksOf(unloaded))).toMatchObject({ status: 503, code: 'model_not_loaded' });
+    const gone = createScriptedModel([engineError('RequestError', 'The model was unloaded')]);
+    expect(await failure(chunksOf(gone))).toMatchObject({ status: 503, code: 'model_unloaded' });
     const late = createScriptedModel(['Hi there', engineError('DeviceError', 'Lost')]);
     const stream = await createOpenAI({ m: late }).chat.completions.create({ model: 'm', messages, stream: true });
     let text = '';

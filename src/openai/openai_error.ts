@@ -53,6 +53,7 @@ const PARAMS: Record<string, string> = {
   responseFormat: 'response_format',
   toolChoice: 'tool_choice',
   bias: 'logit_bias',
+  tools: 'tools',
 };
 
 const CODES: Record<string, { status: number; code?: string }> = {
@@ -62,6 +63,11 @@ const CODES: Record<string, { status: number; code?: string }> = {
   DeviceError: { status: 500, code: 'device_error' },
 };
 
+const UNLOADED: { begins: string; status: number; code?: string }[] = [
+  { begins: 'No model is loaded', status: 503, code: 'model_not_loaded' },
+  { begins: 'The model was unloaded', status: 503, code: 'model_unloaded' },
+];
+
 /**
  * An error of the engine in OpenAI's form.
  * @param params what options of `chat` are called in the request, where it is not as in chat completions
@@ -69,8 +75,15 @@ const CODES: Record<string, { status: number; code?: string }> = {
 export function toOpenAIError(error: unknown, params: Record<string, string> = {}): OpenAIError {
   if (error instanceof OpenAIError) return error;
   const { name, message } = error instanceof Error ? error : { name: '', message: String(error) };
-  const option = /held to (\w+)/.exec(message)?.[1] ?? /^(?:The value of )?(\w+) is not valid/.exec(message)?.[1];
   const names = { ...PARAMS, ...params };
+  const option =
+    /held to (\w+)/.exec(message)?.[1] ??
+    /^(?:The value of )?(\w+) is not valid/.exec(message)?.[1] ??
+    (/^(?:The schema|No value fits the schema)\b/.test(message)
+      ? /\btools\[\d+\]/.test(message)
+        ? 'tools'
+        : 'responseFormat'
+      : undefined);
   const param = option && Object.hasOwn(names, option) ? names[option] : undefined;
   if (param && message.startsWith('This model cannot be held to'))
     return new OpenAIError(
@@ -82,8 +95,8 @@ export function toOpenAIError(error: unknown, params: Record<string, string> = {
       { param, code: 'unsupported_parameter' },
       error,
     );
-  const unloaded = message.startsWith('No model is loaded');
-  const { status, code } = unloaded ? { status: 503, code: 'model_not_loaded' } : (CODES[name] ?? { status: 500 });
+  const { status, code = param && 'invalid_value' } = UNLOADED.find(({ begins }) => message.startsWith(begins)) ??
+    CODES[name] ?? { status: 500 };
   return new OpenAIError(message, status, { ...(param && { param }), ...(code && { code }) }, error);
 }
 

@@ -121,7 +121,7 @@ async function openRemote(
   const { alias, resolve } = parseSource(source, options, { policy, signal, onWait, onProgress: report, peek });
   const notes: string[] = [];
   const hashOf: HashOf = ({ name, sha256 }) =>
-    typeof options.sha256 === 'string' ? options.sha256 : (options.sha256?.[name] ?? sha256);
+    (typeof options.sha256 === 'string' ? options.sha256 : (options.sha256?.[name] ?? sha256))?.toLowerCase();
   const cache = await cacheFor(options);
   if (!cache && options.cache !== false)
     notes.push('This browser window stores nothing: the model is downloaded again at each visit.');

@@ -254,6 +254,14 @@ it('reads what there is of an answer that is still being written, wherever it br
   expect(readCalls(answer)).toEqual({ text: 'Sure. \n[a link](b "say \\"hi\\"")', calls: whole, broken: [] });
 });
 
+it.each([undefined, null, 5, {}, ['[f()]']])('reads nothing in %j, which is no text', (answer) =>
+  expect(readCalls(answer as never)).toEqual({ text: '', calls: [], broken: [] }),
+);
+
+it.each([null, 5, 'x', { tools: null }, { tools: 'x' }, { tools: {} }])('takes %j as no tools', (options) =>
+  expect(readCalls('[f()]', options as never)).toEqual({ text: '[f()]', calls: [], broken: [] }),
+);
+
 it('takes hostile names as names', () => {
   const { calls } = readCalls(block('[__proto__(__proto__={"__proto__": 1}, constructor=2)]'));
   expect(Object.keys(calls[0].arguments)).toEqual(['__proto__', 'constructor']);

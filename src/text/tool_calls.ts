@@ -44,9 +44,10 @@ const MAX_DEPTH = 32;
  * Splits an answer into text and calls. Never throws: what cannot be read is listed in `broken`. Calls inside thinking
  * do not count. The time grows with the length of the answer, whatever it holds.
  */
-export function readCalls(answer: string, { tools = [] }: ReadCallsOptions = {}): ParsedAnswer {
-  const source = withoutThinking(answer);
-  const known = tools.map(nameOfTool);
+export function readCalls(answer: string, options?: ReadCallsOptions): ParsedAnswer {
+  const source = withoutThinking(typeof answer === 'string' ? answer : '');
+  const tools = options?.tools;
+  const known = Array.isArray(tools) ? tools.map(nameOfTool) : [];
   let found: ParsedAnswer = { text: '', calls: [], broken: [] };
   let at = 0;
   let firstEnd = source.indexOf(CALLS_END);

@@ -10,6 +10,12 @@ test('text in UTF-8 and UTF-16 is read, whatever its ending', async () => {
   });
 });
 
+test('a picture in SVG is a text, which no model sees', async () => {
+  const svg = '<svg xmlns="http://www.w3.org/2000/svg"/>';
+  const file = new File([svg], 'a.svg', { type: 'image/svg+xml' });
+  expect(await readAttached(file)).toEqual({ name: 'a.svg', text: svg });
+});
+
 test.each<[File, RegExp]>([
   // Node decodes no pictures
   [new File(['x'], 'cat.jpg', { type: 'image/jpeg' }), /^cat\.jpg cannot be shown\. It is damaged, or in a format/],

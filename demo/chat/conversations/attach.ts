@@ -15,9 +15,9 @@ const KINDS: [RegExp, string][] = [
   [/officedocument|msword|ms-excel|ms-powerpoint|opendocument/, 'an office document'],
 ];
 
-/** A picture, or the text of a file. @throws AttachError */
+/** A picture, or the text of a file: SVG is text, which the browser shows and no model sees. @throws AttachError */
 export const readAttached = (file: File): Promise<AttachedFile> =>
-  file.type.startsWith('image/') ? keepPicture(file) : readText(file);
+  file.type.startsWith('image/') && file.type !== 'image/svg+xml' ? keepPicture(file) : readText(file);
 
 /** The text of a file in UTF-8, or in UTF-16 with its mark. @throws AttachError */
 export async function readText(file: File): Promise<AttachedFile> {

@@ -149,8 +149,8 @@ function refuseName(name: string, what: string): never {
   return failRequest({
     what: `${what} cannot be written in the syntax of calls`,
     got: name,
-    wanted: 'letters, digits, underscores, hyphens and dots',
-    cure: "Rename it, or use the syntax 'json'.",
+    wanted: 'letters, digits, underscores, hyphens and dots, with a letter or underscore first',
+    cure: 'Rename it.',
   });
 }
 
