@@ -2,7 +2,7 @@
 
 usage: python make/retrieval.py retrieval dense/model
 Writes retrieval/{causal,centred,text}: the files of a model beside those of dense/model, expected.json, vectors.safetensors.
-Weights as stored (bfloat16). Tokens: the texts below are tokenised by `tokenizers`, or taken from an expected.json that is there already.
+Weights as stored (bfloat16). Tokens: those of `tokenizers`.
 """
 import json, pathlib, string, struct, sys
 import numpy as np
