@@ -1,5 +1,5 @@
 /**
- * One configuration, eleven builds:
+ * One configuration, twelve builds:
  *   --mode module   dist/rivulet.mjs and its types, and its side files, as rivulet-tools.mjs: the library for bundlers and <script type="module">
  *   --mode all      dist/rivulet-all.mjs: the same in one file
  *   --mode script   dist/rivulet.js and its types, and its side files: the same as classic scripts; rivulet.js sets the global `rivulet`. All in one file: rivulet-all.js. The demo model in dist/models
@@ -8,7 +8,7 @@
  *   --mode openai   dist/rivulet-openai.mjs and its types: OpenAI's interfaces over loaded models
  *   --mode prompt-api  dist/rivulet-prompt-api.mjs and its types: the Prompt API over loaded models
  *   --mode router   dist/rivulet-router.mjs and its types: routes between the device and the cloud
- *   --mode index    dist/rivulet-index.mjs and its types: a search index in the page
+ *   --mode search-index  dist/rivulet-search-index.mjs and its types: a search index in the page
  *   --mode session  dist/rivulet-session.mjs and its types: a conversation as an object
  *   --mode site     dist/site: the pages of demo/ with public/ and rivulet.js beside them, the notices of their libraries, and their service worker
  *   --mode dawn     dist/dawn: the WebGPU backend's benchmark for Node (e2e/dawn)
@@ -48,7 +48,7 @@ const entries = { rivulet: resolve(here, 'src/index.ts'), 'rivulet-element': res
 const inspect = { 'rivulet-inspect': resolve(here, 'src/inspect/index.ts') };
 const openai = { 'rivulet-openai': resolve(here, 'src/openai/index.ts') };
 const router = { 'rivulet-router': resolve(here, 'src/router/index.ts') };
-const searchIndex = { 'rivulet-index': resolve(here, 'src/search_index/index.ts') };
+const searchIndex = { 'rivulet-search-index': resolve(here, 'src/search_index/index.ts') };
 const session = { 'rivulet-session': resolve(here, 'src/session/index.ts') };
 const promptApi = { 'rivulet-prompt-api': resolve(here, 'src/prompt_api/index.ts') };
 
@@ -68,7 +68,7 @@ const builds: Record<string, UserConfig> = {
       { ...entries, ...Object.fromEntries(SIDE_FILES.map((name) => [`rivulet-${name}`, `${sideFile(name)}?script`])) },
       '.mjs',
     ),
-    // of rivulet-index.mjs, a build of its own
+    // of rivulet-search-index.mjs, a build of its own
     plugins: [
       notices.collect(),
       notices.write(join(dist, 'notices.txt'), noticesText, ['minisearch']),
@@ -85,7 +85,7 @@ const builds: Record<string, UserConfig> = {
   openai: { ...library('es', openai, '.mjs'), plugins: [declarations(openai, dist)] },
   'prompt-api': { ...library('es', promptApi, '.mjs'), plugins: [declarations(promptApi, dist)] },
   router: { ...library('es', router, '.mjs'), plugins: [declarations(router, dist)] },
-  index: { ...library('es', searchIndex, '.mjs'), plugins: [declarations(searchIndex, dist)] },
+  'search-index': { ...library('es', searchIndex, '.mjs'), plugins: [declarations(searchIndex, dist)] },
   session: { ...library('es', session, '.mjs'), plugins: [declarations(session, dist)] },
   element: {
     ...library('iife', { 'rivulet-element': resolve(here, 'src/element/script.ts') }, '.js'),

@@ -1,6 +1,6 @@
 /** A strict project that searches its documents. */
 import { load } from 'rivulet';
-import { createIndex, deleteIndex, importIndex, type SearchIndex, type SearchResult } from 'rivulet/index';
+import { createIndex, deleteIndex, importIndex, type SearchIndex, type SearchResult } from 'rivulet/search-index';
 
 export async function find(query: string): Promise<string> {
   const model = await load('./models/colbert/');

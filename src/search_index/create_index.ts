@@ -50,7 +50,7 @@ async function openIndex(
   const store = await createVectorStore(own.size);
   const documents = new Map<string, IndexDocument>();
   const lock = createWriterLock(name);
-  const channel = new BroadcastChannel(`rivulet-index:${name}`);
+  const channel = new BroadcastChannel(`rivulet-search-index:${name}`);
   let words: WordIndex | undefined;
   let revision = 0;
   let closed = false;

@@ -21,7 +21,7 @@ export interface StoredDocument extends IndexDocument, PackedVectors {
 export const VERSION = 1;
 const [HEAD, DOCUMENTS] = ['head', 'documents'];
 const REVISION = 'revision';
-export const databaseName = (name: string): string => `rivulet-index:${name}`;
+export const databaseName = (name: string): string => `rivulet-search-index:${name}`;
 
 /** FNV-1a over the words of the vectors and scales, and the texts. */
 export function checksumOf({ id, text, metadata, bytes, scales }: IndexDocument & PackedVectors): number {

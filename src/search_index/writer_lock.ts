@@ -14,7 +14,7 @@ export function createWriterLock(name: string): WriterLock {
       if (!locks || release) return true;
       return new Promise<boolean>((resolve, reject) => {
         locks
-          .request(`rivulet-index:${name}`, { ifAvailable: true }, (lock) => {
+          .request(`rivulet-search-index:${name}`, { ifAvailable: true }, (lock) => {
             resolve(lock !== null);
             return lock ? new Promise<void>((end) => (release = end)) : undefined;
           })
