@@ -117,6 +117,7 @@ export async function talk(source: ModelSource): Promise<Model> {
     info.cached,
     info.memory,
     info.chat,
+    info.vision,
     info.loadMs,
     ...info.notes,
   );

@@ -66,11 +66,12 @@ let [square, tiny]: ImageData[] = [];
 beforeAll(async () => {
   [square, tiny] = [await picture('square'), await picture('tiny')];
   const file = (name: string): File => new File([readFileSync(join(directory, 'gguf', name))], name);
-  const { config } = await calls.load(
+  const { config, vision } = await calls.load(
     { files: [file('tiny-Q8_0.gguf'), file('mmproj-F16.gguf')] },
     { backend: 'wasm', threads: 1, exact: true, contextLength: 2048 },
   );
   expect(config.vision).toMatchObject({ patchSize: 16 });
+  expect(vision).toBe(true);
 });
 afterAll(() => calls.unload());
 
