@@ -271,5 +271,5 @@ export async function pictures(model: Model, canvas: HTMLCanvasElement, photo: B
   show(tokens, columns, rows);
   const content = [canvas, photo, './photo.png'].map((image) => ({ type: 'image', image }));
   const messages = [{ role: 'user', content: [...content, { type: 'text', text: 'What?' }] }];
-  return (await model.chat(messages, { imageTokens }).result).text;
+  return (await model.chat(messages, { imageTokens, onTiles: (done, total) => show(done, total) }).result).text;
 }

@@ -23,7 +23,13 @@ vi.mock('./vision_encoder', async (original) => {
       ...encoder,
       encode(tiles, options) {
         encoded.count++;
-        return encoder.encode(tiles, { ...options, onTiles: () => encoded.onTiles() });
+        return encoder.encode(tiles, {
+          ...options,
+          async onTiles(count) {
+            await options?.onTiles?.(count);
+            encoded.onTiles();
+          },
+        });
       },
     };
   };
@@ -56,10 +62,17 @@ interface Options {
   maxTokens?: number;
   reuse?: boolean;
   signal?: AbortSignal;
+  onTiles?: (done: number, total: number) => unknown;
 }
 const chat = (messages: Message[], options: Options = {}) => {
-  const { signal, ...rest } = { maxTokens: 4, ...options };
-  return calls.chat(messages, { temperature: 0, repetitionPenalty: 1, ...rest } as never, () => undefined, signal);
+  const { signal, onTiles, ...rest } = { maxTokens: 4, ...options };
+  return calls.chat(
+    messages,
+    { temperature: 0, repetitionPenalty: 1, ...rest } as never,
+    () => undefined,
+    signal,
+    onTiles,
+  );
 };
 
 let [square, tiny]: ImageData[] = [];
@@ -133,6 +146,21 @@ test('imageTokens and estimateImage count the same', async () => {
 test('score reads pictures, too', async () => {
   const scored = await calls.score([user(image(square), text('Is it square?'))], ['yes', 'no'], {});
   expect(scored.map(({ text }) => text)).toEqual(['yes', 'no']);
+});
+
+test('other calls have turns between tiles, which are counted', async () => {
+  const heard: string[] = [];
+  const large = [user(image(imageData(1024, 1024)), image(tiny), text('a'))];
+  const tiles = async (done: number, total: number): Promise<void> => void heard.push(`${done} of ${total}`);
+  const both = [1, 2].map(() => chat(large, { onTiles: tiles, reuse: false }));
+  await chat([user(text('short'))], { maxTokens: 1 }).then(() => heard.push('short'));
+  await Promise.all(both);
+  const at = heard.indexOf('short');
+  expect(at).toBeGreaterThanOrEqual(0);
+  expect(at).toBeLessThan(heard.length - 4);
+  // both calls hear of each tile, which is encoded once
+  expect(heard.filter((one) => one !== 'short')).toEqual([1, 2, 3, 4, 5].flatMap((n) => Array(2).fill(`${n} of 5`)));
+  await chat(large, { onTiles: () => expect.unreachable(), reuse: false });
 });
 
 test('an abort ends a call between tiles', async () => {
