@@ -8,7 +8,7 @@ import type { VisionConfig } from '../model/config';
 import { createSha256, sha256 } from '../store/sha256';
 import type { ImageTokens } from '../text/chat_template';
 import type { Tokenizer } from '../text/tokenizer';
-import { layoutOf, type LayoutRules } from '../vision/layout';
+import { layoutOf, type LayoutRules, type PictureLayout } from '../vision/layout';
 import { IMAGE_TOKEN, pictureText } from '../vision/prompt';
 import type { Pixels, PixelStrips } from '../vision/resize';
 import { cutPicture, type TiledPicture } from '../vision/tiles';
@@ -43,6 +43,8 @@ export class Pictures {
   private readonly all = new Map<string, Picture>();
   private readonly places = new Map<number, { picture: Picture; row: number }>();
   private count = 0;
+  /** of the last call of the encoder */
+  secondsPerPatch?: number;
 
   /** @param split that of the tokenizer, for the special tokens alone */
   constructor(
@@ -99,7 +101,9 @@ export class Pictures {
       if (!Number.isInteger(side) || side < 1 || side > 2 ** 20)
         fail('RequestError', { what: 'The size of the picture is not valid', got: show(side), wanted: 'pixels' });
     const layout = layoutOf(width, height, this.rules(tokens));
-    return { tokens: this.split(pictureText(layout)).length, columns: layout.cols, rows: layout.rows };
+    const { cols: columns, rows } = layout;
+    const seconds = this.secondsPerPatch && this.secondsPerPatch * patchesOf(layout, this.config);
+    return { tokens: this.split(pictureText(layout)).length, columns, rows, ...(seconds && { seconds }) };
   }
 
   private find = (hash: Uint8Array): Picture | undefined => this.all.get(hash.join());
@@ -157,6 +161,11 @@ export class Pictures {
       });
     return { ...config, preparation: { ...config.preparation, minTokens: min, maxTokens: max, splits: tiling } };
   }
+}
+
+function patchesOf({ cols, rows, whole }: PictureLayout, { patchSize: P, preparation }: VisionConfig): number {
+  const tiles = cols * rows > 1 ? cols * rows * (preparation.tileSize / P) ** 2 : 0;
+  return tiles + (whole ? (whole.width * whole.height) / P ** 2 : 0);
 }
 
 const sizeOf = ({ tiles = [], parts, features }: Picture): number => {

@@ -39,6 +39,7 @@ export async function seePictures(
   const table = await readPositions(checkpoint, signal);
   if (loaded?.tokenizer !== tokenizer) loaded = { tokenizer, pictures: writePictures(tokenizer, config.vision) };
   const { pictures } = loaded;
+  pictures.secondsPerPatch = undefined; // it may be another backend
   const imageToken = config.vision.imageToken ?? tokenizer.tokenId(IMAGE_TOKEN)!;
   let encoder: VisionEncoder | undefined;
   /** Other calls have turns between tiles. */
@@ -51,7 +52,8 @@ export async function seePictures(
     const features = await encoder.encode(tiles!, {
       signal,
       parts,
-      onTiles(count) {
+      onTiles(count, secondsPerPatch) {
+        pictures.secondsPerPatch = secondsPerPatch;
         picture.encoded += count;
         for (const hear of watching) hear(count);
         return pass?.();

@@ -14,8 +14,8 @@ export interface EncodeTilesOptions {
   signal?: AbortSignal;
   /** the rows of the calls that are done: those of an earlier encode of these tiles, which goes on behind them */
   parts?: Float32Array[];
-  /** called after each call of the encoder, with its number of tiles; the next call waits for it */
-  onTiles?: (count: number) => unknown;
+  /** called after each call of the encoder, with its number of tiles and its time; the next call waits for it */
+  onTiles?: (count: number, secondsPerPatch: number) => unknown;
 }
 
 export interface VisionEncoder {
@@ -84,8 +84,10 @@ export async function createVisionEncoder(
         await yieldToEventLoop(); // an abort may arrive
         if (signal?.aborted) throw abortError();
         const call = calls[parts.length];
+        const start = performance.now();
         parts.push(await encodeCall(call));
-        await onTiles?.(call.length);
+        const patches = call.reduce((sum, tile) => sum + patchCount(tile), 0);
+        await onTiles?.(call.length, (performance.now() - start) / 1000 / patches);
       }
       return joined(parts);
     },
