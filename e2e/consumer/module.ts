@@ -120,6 +120,7 @@ export async function talk(source: ModelSource): Promise<Model> {
     info.cached,
     info.memory,
     info.chat,
+    info.vision,
     info.loadMs,
     ...info.notes,
   );
@@ -273,7 +274,7 @@ export async function pictures(model: Model, canvas: HTMLCanvasElement, photo: B
   show(tokens, columns, rows);
   const content = [canvas, photo, './photo.png'].map((image) => ({ type: 'image', image }));
   const messages = [{ role: 'user', content: [...content, { type: 'text', text: 'What?' }] }];
-  return (await model.chat(messages, { imageTokens }).result).text;
+  return (await model.chat(messages, { imageTokens, onTiles: (done, total) => show(done, total) }).result).text;
 }
 
 export async function retrieve(model: Model, signal: AbortSignal): Promise<number> {

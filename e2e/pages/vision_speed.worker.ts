@@ -53,7 +53,9 @@ const calls = {
     const backend = await openWasmBackend(options);
     const checkpoint = await openCheckpoint(files);
     await backend.reserve(checkpoint.memoryBytes);
-    const plans = recordVision(checkpoint, await loadWeights(checkpoint, backend, () => undefined));
+    const weights = await loadWeights(checkpoint, backend, () => undefined);
+    const plans = recordVision(checkpoint, weights);
+    const before = backend.memory();
     const random = generator(1);
     const rowsOf = (T: number, cols: number): Float32Array<ArrayBuffer> =>
       Float32Array.from({ length: T * cols }, () => 2 * random() - 1);
@@ -67,7 +69,9 @@ const calls = {
       parts.push({ program: state.program as WasmProgram, state, rows, T });
     }
     const { device, variant } = backend.info;
-    return `${device}, ${variant}, ${Math.round(backend.memory() / 1e6)} MB`;
+    const [all, held] = [backend.memory(), before].map((bytes) => Math.round(bytes / 1e6));
+    const encoderBytes = files[1].size / 1e6;
+    return `${device}, ${variant}, ${all} MB: ${held} MB before the encoder was compiled; its file has ${encoderBytes.toFixed(0)} MB`;
   },
 
   /** Encodes one tile. @returns milliseconds */

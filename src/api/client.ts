@@ -233,11 +233,11 @@ function createModel(
       return info();
     },
     chat: (messages, options) =>
-      stream<ChatCallOptions>(OPTIONS.chat, options, ({ overflow = 'error', ...plain }, emit, signal) =>
+      stream<ChatCallOptions>(OPTIONS.chat, options, ({ overflow = 'error', onTiles, ...plain }, emit, signal) =>
         withOverflow(
           readMessages(messages),
           overflow,
-          (read, room) => engine.chat(read, { ...plain, ...room }, emit, signal),
+          (read, room) => engine.chat(read, { ...plain, ...room }, emit, signal, onTiles && proxy(onTiles)),
           signal,
         ),
       ),

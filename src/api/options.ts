@@ -51,6 +51,8 @@ export type Overflow =
 export interface ChatCallOptions extends Omit<ChatOptions, 'keepRoom'>, Abortable {
   /** a conversation that is longer than the context; by default an error */
   overflow?: Overflow;
+  /** called after each tile of a picture that had to be encoded, with how many are done, and how many there are */
+  onTiles?: (done: number, total: number) => void;
 }
 
 export interface EmbedOptions extends Abortable {
@@ -222,7 +224,13 @@ export const OPTIONS = {
   cancel: CANCEL,
   delete: { ...CANCEL, wait: FLAG },
   generate: GENERATE,
-  chat: { ...GENERATE, ...RENDER, overflow: OVERFLOW, toolChoice: CHOICE } satisfies RulesOf<Required<ChatCallOptions>>,
+  chat: {
+    ...GENERATE,
+    ...RENDER,
+    overflow: OVERFLOW,
+    toolChoice: CHOICE,
+    onTiles: FUNCTION,
+  } satisfies RulesOf<Required<ChatCallOptions>>,
   render: RENDER,
   score: { ...CANCEL, ...RENDER } satisfies RulesOf<Required<RenderOptions & Abortable>>,
   encode: {

@@ -283,6 +283,8 @@ export interface PrefillOptions {
   rows?: InputRows[];
   /** ends the call with an AbortError where it waits for experts; the state stays at its position */
   signal?: AbortSignal;
+  /** lets other tasks run, before this call reads anything */
+  pass?: () => Promise<unknown>;
 }
 
 /** The first state of a new program. @throws MemoryError, DeviceError */

@@ -14,6 +14,8 @@ export interface PlanCost {
   weights: number;
   /** what all states share: activations, and what the backend holds without a model */
   scratch: number;
+  /** of that, what the backend holds without a model */
+  empty: number;
   /** what one state holds when its context is full: keys, values and convolution rings */
   state: number;
   /** of the weights, what a decode step reads */
@@ -36,6 +38,7 @@ export async function planCost(backend: Backend, plan: Plan, options: CompileOpt
   return {
     weights: sum(weightsOf, sizes.matrix) + vectors,
     scratch: sizes.empty + scratch,
+    empty: sizes.empty,
     state,
     read: read + vectors,
   };

@@ -102,6 +102,7 @@ describe('engine on the reference backend', () => {
       quantization,
       contextLength: 128,
       chat: true,
+      vision: false,
       backend: { name: 'reference' },
     });
     expect([...new Set(phases)]).toEqual(['load', 'compile', 'ready']);

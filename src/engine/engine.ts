@@ -74,6 +74,7 @@ export interface EngineWorkerCalls {
     options: ChatOptions,
     emit: EmitPart,
     signal?: AbortSignal,
+    onTiles?: (done: number, total: number) => unknown,
   ): Promise<GenerationResult>;
   /** Puts BOS before a text if the model expects it. Token ids are used unchanged. */
   generate(

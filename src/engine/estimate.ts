@@ -23,6 +23,7 @@ import { simpleRowBytes } from '../tensor/nibbles';
 import type { CheckpointOutline } from './checkpoint';
 import { openCheckpointOutline } from './checkpoint_outline';
 import { pagedBudget, pagedMemory } from './estimate_paging';
+import { visionMemory } from './estimate_vision';
 import { pagedBatches } from './paging';
 import { compileWithFittingContext, resolveContextLength, type LoadOptions } from './load_model';
 import { yieldToEventLoop } from './event_loop';
@@ -221,13 +222,15 @@ async function measureSample(
   const options = { contextLength, prefillBatch };
   const cost = await planCost(backend, recordModel(outline, shapesOf(weights)), options);
   const { read } = await planCost(backend, partPlan, options);
+  const vision = await visionMemory(backend, outline);
   // of the memory that the model got: after dispose() the backend has none
   const { memory: most } = limits;
   state.program.dispose();
   await backend.dispose();
 
-  const context = cost.scratch + cost.state;
-  const { total, notes } = pagedMemory(outline, paged, { weights: cost.weights, context }, obstacles);
+  const context = cost.scratch + cost.state + vision.context;
+  const held = { weights: cost.weights + vision.weights, context };
+  const { total, notes } = pagedMemory(outline, paged, held, obstacles);
   if (most !== undefined && total > most)
     obstacles.push(
       `The model needs ${formatMegabytes(total)} of memory; the backend ${info.name} has at most ${formatMegabytes(most)}.`,

@@ -95,7 +95,7 @@ export {
 export { acquireSharedLock, copiesOf, readLockName, withExclusiveLock } from '../store/model_locks';
 export { openModel } from '../store/open_model';
 export { ProgressMeter } from '../store/progress';
-export { createSha256, equalBytes, toHex } from '../store/sha256';
+export { createSha256, equalBytes, sha256, toHex } from '../store/sha256';
 export { formatMegabytes, freeStorageBytes } from '../store/storage_space';
 export { dequantize } from '../tensor/dequant';
 export { DTYPES, rowBytes } from '../tensor/dtype';

@@ -226,7 +226,7 @@ export async function prefill({ conversation, state, model, turn, signal }: Read
     if (signal?.aborted) throw abortError();
     if (at + batch >= prompt.length) state.mark();
     const call = historyCall(prompt.slice(at, at + batch));
-    await state.prefill(Uint32Array.from(call.ids), { signal });
+    await state.prefill(Uint32Array.from(call.ids), { signal, pass: () => turn.pass() });
     conversation.history = appendToHistory(conversation.history, [call]);
     if (at + batch >= prompt.length) state.mark();
     await turn.pass();

@@ -61,6 +61,8 @@ export interface ModelInfo {
   sampling: SamplingDefaults;
   /** the checkpoint has a chat template */
   chat: boolean;
+  /** it reads pictures: its encoder is there */
+  vision: boolean;
   loadMs: number;
 }
 
@@ -194,6 +196,7 @@ export async function loadModel(
           memory: model.current?.backend.memory() ?? 0,
           sampling: samplingDefaults(generationConfig, text.sampling),
           chat: Boolean((tokenizerConfig as { chat_template?: unknown }).chat_template),
+          vision: Boolean(config.vision),
           loadMs,
         };
       },
@@ -342,10 +345,7 @@ export async function compileWithFittingContext(
 ): Promise<{ state: State; contextLength: number }> {
   for (let contextLength = wanted; ; contextLength >>= 1) {
     try {
-      return {
-        state: await firstState(backend, plan, { ...options, contextLength }),
-        contextLength,
-      };
+      return { state: await firstState(backend, plan, { ...options, contextLength }), contextLength };
     } catch (error) {
       const { name, message } = error as Error;
       if (name !== 'MemoryError' || backend.lost?.()) throw error;

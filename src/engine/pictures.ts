@@ -5,10 +5,10 @@
  */
 import { fail, show } from '../errors';
 import type { VisionConfig } from '../model/config';
-import { createSha256 } from '../store/sha256';
+import { createSha256, sha256 } from '../store/sha256';
 import type { ImageTokens } from '../text/chat_template';
 import type { Tokenizer } from '../text/tokenizer';
-import { layoutOf, type LayoutRules } from '../vision/layout';
+import { layoutOf, type LayoutRules, type PictureLayout } from '../vision/layout';
 import { IMAGE_TOKEN, pictureText } from '../vision/prompt';
 import type { Pixels, PixelStrips } from '../vision/resize';
 import { cutPicture, type TiledPicture } from '../vision/tiles';
@@ -23,6 +23,12 @@ export interface Picture {
   readonly ids: readonly number[];
   /** until there are features */
   tiles?: TiledPicture['tiles'];
+  /** the features of the first of them, until all are there: other calls have turns in between */
+  parts: Float32Array[];
+  /** the number of these tiles */
+  encoded: number;
+  /** called with the number of tiles that were just encoded */
+  readonly watching: Set<(tiles: number) => void>;
   /** [n, D], of its own tokens in their order */
   features?: Float32Array<ArrayBuffer>;
   /** calls that use it */
@@ -37,6 +43,8 @@ export class Pictures {
   private readonly all = new Map<string, Picture>();
   private readonly places = new Map<number, { picture: Picture; row: number }>();
   private count = 0;
+  /** of the last call of the encoder */
+  secondsPerPatch?: number;
 
   /** @param split that of the tokenizer, for the special tokens alone */
   constructor(
@@ -51,14 +59,17 @@ export class Pictures {
   async take(image: WorkerImage, tokens: ImageTokens | undefined, signal?: AbortSignal): Promise<Picture> {
     const rules = this.rules(tokens);
     const cut = (pixels: Pixels | PixelStrips): TiledPicture => cutPicture(pixels, rules);
+    // to cut a picture takes longer than to hash it
+    const takePixels = (pixels: Pixels | PixelStrips): Picture => {
+      const hash = hashOf([rules.preparation, pixels.width, pixels.height], stripsOf(pixels));
+      return this.use(hash, this.find(hash) ?? this.add(hash, cut(pixels)));
+    };
     if (typeof image === 'string' || image instanceof Blob) {
       const bytes = await pictureBytes(image, signal);
-      const hash = hashOf(rules, [bytes]);
+      const hash = hashOf(rules.preparation, [await sha256(bytes)]);
       return this.use(hash, this.find(hash) ?? this.add(hash, await withDecodedFile(bytes, cut)));
     }
-    const picture = 'data' in image ? cut(pixelsOf(image)) : withBitmap(image, cut);
-    const hash = hashOf(rules, new Set(picture.tiles.map(({ pixels }) => pixels)));
-    return this.use(hash, this.find(hash) ?? this.add(hash, picture));
+    return 'data' in image ? takePixels(pixelsOf(image)) : withBitmap(image, takePixels);
   }
 
   /** Ends the use of a picture. */
@@ -90,7 +101,9 @@ export class Pictures {
       if (!Number.isInteger(side) || side < 1 || side > 2 ** 20)
         fail('RequestError', { what: 'The size of the picture is not valid', got: show(side), wanted: 'pixels' });
     const layout = layoutOf(width, height, this.rules(tokens));
-    return { tokens: this.split(pictureText(layout)).length, columns: layout.cols, rows: layout.rows };
+    const { cols: columns, rows } = layout;
+    const seconds = this.secondsPerPatch && this.secondsPerPatch * patchesOf(layout, this.config);
+    return { tokens: this.split(pictureText(layout)).length, columns, rows, ...(seconds && { seconds }) };
   }
 
   private find = (hash: Uint8Array): Picture | undefined => this.all.get(hash.join());
@@ -117,7 +130,7 @@ export class Pictures {
     const own = this.tokensOf(hash, count);
     let row = 0;
     const ids = parts.map(({ text, id }) => (text === IMAGE_TOKEN ? own[row++] : id!));
-    const picture: Picture = { number: this.count++, ids, tiles, uses: 0 };
+    const picture: Picture = { number: this.count++, ids, tiles, parts: [], encoded: 0, watching: new Set(), uses: 0 };
     own.forEach((id, i) => this.places.set(id, { picture, row: i }));
     return picture;
   }
@@ -150,12 +163,28 @@ export class Pictures {
   }
 }
 
-const sizeOf = ({ tiles = [], features }: Picture): number =>
-  [...new Set(tiles.map(({ pixels }) => pixels))].reduce((sum, { length }) => sum + length, features?.byteLength ?? 0);
+function patchesOf({ cols, rows, whole }: PictureLayout, { patchSize: P, preparation }: VisionConfig): number {
+  const tiles = cols * rows > 1 ? cols * rows * (preparation.tileSize / P) ** 2 : 0;
+  return tiles + (whole ? (whole.width * whole.height) / P ** 2 : 0);
+}
+
+const sizeOf = ({ tiles = [], parts, features }: Picture): number => {
+  const floats = [...parts, features].reduce((sum, one) => sum + (one?.byteLength ?? 0), 0);
+  return [...new Set(tiles.map(({ pixels }) => pixels))].reduce((sum, { length }) => sum + length, floats);
+};
+
+function* stripsOf(picture: Pixels | PixelStrips): Generator<Uint8Array> {
+  const { width, height, channels } = picture;
+  for (let row = 0; row < height;) {
+    const { data } = 'data' in picture ? picture : picture.strip(row);
+    yield new Uint8Array(data.buffer, data.byteOffset, data.length);
+    row += data.length / (channels * width);
+  }
+}
 
 /** Of a picture, and of how it is cut. */
-function hashOf({ preparation }: LayoutRules, parts: Iterable<Uint8Array>): Uint8Array {
-  const hash = createSha256().update(new TextEncoder().encode(JSON.stringify(preparation)));
+function hashOf(how: unknown, parts: Iterable<Uint8Array>): Uint8Array {
+  const hash = createSha256().update(new TextEncoder().encode(JSON.stringify(how)));
   for (const part of parts) hash.update(part);
   return hash.digest();
 }

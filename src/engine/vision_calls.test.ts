@@ -23,7 +23,13 @@ vi.mock('./vision_encoder', async (original) => {
       ...encoder,
       encode(tiles, options) {
         encoded.count++;
-        return encoder.encode(tiles, { ...options, onTiles: () => encoded.onTiles() });
+        return encoder.encode(tiles, {
+          ...options,
+          async onTiles(...call) {
+            await options?.onTiles?.(...call);
+            encoded.onTiles();
+          },
+        });
       },
     };
   };
@@ -56,21 +62,30 @@ interface Options {
   maxTokens?: number;
   reuse?: boolean;
   signal?: AbortSignal;
+  onTiles?: (done: number, total: number) => unknown;
 }
 const chat = (messages: Message[], options: Options = {}) => {
-  const { signal, ...rest } = { maxTokens: 4, ...options };
-  return calls.chat(messages, { temperature: 0, repetitionPenalty: 1, ...rest } as never, () => undefined, signal);
+  const { signal, onTiles, ...rest } = { maxTokens: 4, ...options };
+  return calls.chat(
+    messages,
+    { temperature: 0, repetitionPenalty: 1, ...rest } as never,
+    () => undefined,
+    signal,
+    onTiles,
+  );
 };
 
 let [square, tiny]: ImageData[] = [];
 beforeAll(async () => {
   [square, tiny] = [await picture('square'), await picture('tiny')];
   const file = (name: string): File => new File([readFileSync(join(directory, 'gguf', name))], name);
-  const { config } = await calls.load(
+  const { config, vision } = await calls.load(
     { files: [file('tiny-Q8_0.gguf'), file('mmproj-F16.gguf')] },
     { backend: 'wasm', threads: 1, exact: true, contextLength: 2048 },
   );
   expect(config.vision).toMatchObject({ patchSize: 16 });
+  expect(vision).toBe(true);
+  expect(calls.estimateImage(64, 64)).not.toHaveProperty('seconds');
 });
 afterAll(() => calls.unload());
 
@@ -125,13 +140,33 @@ test('imageTokens and estimateImage count the same', async () => {
     const counted = (await chat(with_, { imageTokens })).promptTokens - (await chat(without)).promptTokens;
     expect(tokens).toBe(counted);
   }
-  expect(calls.estimateImage(1024, 1024)).toEqual({ tokens: 4 * 257 + 257 + 2, columns: 2, rows: 2 });
-  expect(calls.estimateImage(1024, 1024, { tiling: false })).toEqual({ tokens: 258, columns: 1, rows: 1 });
+  const tiled = calls.estimateImage(1024, 1024);
+  const whole = calls.estimateImage(1024, 1024, { tiling: false });
+  expect(tiled).toMatchObject({ tokens: 4 * 257 + 257 + 2, columns: 2, rows: 2 });
+  expect(whole).toMatchObject({ tokens: 258, columns: 1, rows: 1 });
+  expect(whole.seconds).toBeGreaterThan(0);
+  expect(tiled.seconds! / whole.seconds!).toBeCloseTo(5);
 });
 
 test('score reads pictures, too', async () => {
   const scored = await calls.score([user(image(square), text('Is it square?'))], ['yes', 'no'], {});
   expect(scored.map(({ text }) => text)).toEqual(['yes', 'no']);
+});
+
+test('other calls have turns between tiles, which are counted', async () => {
+  const heard: string[] = [];
+  const pictures = [1, 2, 3, 4].map((n) => image(imageData(256, 256, new Uint8ClampedArray(4 * 256 ** 2).fill(n))));
+  const large = [user(...pictures, text('a'))];
+  const tiles = async (done: number, total: number): Promise<void> => void heard.push(`${done} of ${total}`);
+  const both = [1, 2].map(() => chat(large, { onTiles: tiles, reuse: false }));
+  await chat([user(text('short'))], { maxTokens: 1 }).then(() => heard.push('short'));
+  await Promise.all(both);
+  const at = heard.indexOf('short');
+  expect(at).toBeGreaterThanOrEqual(0);
+  expect(at).toBeLessThan(heard.length - 2);
+  // both calls hear of each tile, which is encoded once
+  expect(heard.filter((one) => one !== 'short')).toEqual([1, 2, 3, 4].flatMap((n) => Array(2).fill(`${n} of 4`)));
+  await chat(large, { onTiles: () => expect.unreachable(), reuse: false });
 });
 
 test('an abort ends a call between tiles', async () => {

@@ -2,7 +2,7 @@
  * Pictures in messages: the calls of the worker that take messages read the pictures first, and put tokens in their
  * place. It is the side file `vision`.
  */
-import type { Backend, State } from '../backend/backend';
+import type { Backend, PrefillOptions, State } from '../backend/backend';
 import { abortError, fail, show } from '../errors';
 import type { ImageTokens, RenderOptions } from '../text/chat_template';
 import type { Message } from '../text/history';
@@ -39,12 +39,27 @@ export async function seePictures(
   const table = await readPositions(checkpoint, signal);
   if (loaded?.tokenizer !== tokenizer) loaded = { tokenizer, pictures: writePictures(tokenizer, config.vision) };
   const { pictures } = loaded;
+  pictures.secondsPerPatch = undefined; // it may be another backend
   const imageToken = config.vision.imageToken ?? tokenizer.tokenId(IMAGE_TOKEN)!;
   let encoder: VisionEncoder | undefined;
-  const encode = async (picture: Picture, signal?: AbortSignal): Promise<Float32Array<ArrayBuffer>> => {
+  /** Other calls have turns between tiles. */
+  const encode = async (
+    picture: Picture,
+    { signal, pass }: PrefillOptions = {},
+  ): Promise<Float32Array<ArrayBuffer>> => {
     encoder ??= await createVisionEncoder({ architecture, config }, table, weights, backend);
-    const features = await encoder.encode(picture.tiles!, { signal });
-    picture.tiles = undefined;
+    const { tiles, parts, watching } = picture;
+    const features = await encoder.encode(tiles!, {
+      signal,
+      parts,
+      onTiles(count, secondsPerPatch) {
+        pictures.secondsPerPatch = secondsPerPatch;
+        picture.encoded += count;
+        for (const hear of watching) hear(count);
+        return pass?.();
+      },
+    });
+    Object.assign(picture, { tiles: undefined, parts: [] });
     return (picture.features = features);
   };
 
@@ -53,7 +68,7 @@ export async function seePictures(
     const fork = state.fork.bind(state);
     return Object.assign(state, {
       fork: async () => withPictureRows(await fork()),
-      async prefill(tokens: Uint32Array, options: Parameters<State['prefill']>[1]) {
+      async prefill(tokens: Uint32Array, options?: PrefillOptions) {
         const at = Uint32Array.from([...tokens.keys()].filter((i) => isPictureToken(tokens[i])));
         if (!at.length) return prefill(tokens, options);
         const D = config.hiddenSize;
@@ -62,7 +77,7 @@ export async function seePictures(
           // a picture that went is behind the part of a call that counts (TokenHistory)
           const { picture, row } = pictures.placeOf(tokens[position]) ?? {};
           if (!picture) continue;
-          const features = picture.features ?? (await encode(picture, options?.signal));
+          const features = picture.features ?? (await encode(picture, options));
           values.set(features.subarray(row! * D, (row! + 1) * D), i * D);
         }
         const read = tokens.map((token) => (isPictureToken(token) ? imageToken : token));
@@ -146,20 +161,33 @@ const isImage = (value: object): boolean =>
 async function withPictures<T>(
   messages: unknown,
   { imageTokens, ...options }: RenderOptions,
-  signal: AbortSignal | undefined,
+  { signal, onTiles }: { signal?: AbortSignal; onTiles?: (done: number, total: number) => unknown },
   call: (messages: readonly Message[], options: RenderOptions) => T | Promise<T>,
 ): Promise<T> {
   const model = loaded;
   if (!model || !Array.isArray(messages)) return call(messages as Message[], options);
   const { pictures } = model;
   const taken: Picture[] = [];
+  let heard: unknown;
+  let done = 0;
+  /** tiles of each that are to be encoded */
+  const waiting = new Map<Picture, number>();
+  const count = (tiles: number): void => {
+    heard = onTiles?.(
+      (done += tiles),
+      [...waiting.values()].reduce((a, b) => a + b),
+    );
+  };
   const { contextLength } = engine.info();
 
   async function readPart(part: Part): Promise<unknown> {
     const found = imageOf(part);
     if (!found) return part;
     if (signal?.aborted) throw abortError();
-    taken.push(await pictures.take(found.image, { ...imageTokens, ...found.tokens }, signal));
+    const picture = await pictures.take(found.image, { ...imageTokens, ...found.tokens }, signal);
+    taken.push(picture);
+    waiting.set(picture, picture.tiles ? picture.tiles.length - picture.encoded : 0);
+    picture.watching.add(count);
     const tokens = taken.reduce((sum, { ids }) => sum + ids.length, 0);
     if (tokens >= contextLength)
       fail('ContextError', {
@@ -168,7 +196,7 @@ async function withPictures<T>(
         wanted: `fewer than ${contextLength}`,
         cure: 'Send fewer pictures, lower imageTokens, or load the model with a larger contextLength.',
       });
-    return { type: 'text', text: placeOf(taken.at(-1)!) };
+    return { type: 'text', text: placeOf(picture) };
   }
 
   try {
@@ -179,9 +207,14 @@ async function withPictures<T>(
       if (Array.isArray(content)) for (const part of content as Part[]) parts.push(await readPart(part));
       read.push(Array.isArray(content) ? { ...message, content: parts } : message);
     }
-    return await call(read, options);
+    const result = await call(read, options);
+    await heard; // over Comlink, it must not arrive after the result
+    return result;
   } finally {
-    taken.forEach((picture) => pictures.release(picture));
+    taken.forEach((picture) => {
+      picture.watching.delete(count);
+      pictures.release(picture);
+    });
   }
 }
 
@@ -190,17 +223,23 @@ const engine = { ...workerCalls };
 /** The calls of the engine, for messages with pictures. */
 export const visionCalls: VisionCalls = {
   estimateImage: (...size) => loaded!.pictures.estimate(...size),
-  chat: (messages, options, emit, signal) =>
-    withPictures(messages, options, signal, (read, rest) => engine.chat(read, rest, emit, signal)).catch(
+  chat(messages, options, emit, signal, onTiles) {
+    const calledAt = performance.now();
+    return withPictures(messages, options, { signal, onTiles }, async (read, rest) => {
+      const readMs = performance.now() - calledAt;
+      const result = await engine.chat(read, rest, emit, signal);
+      return { ...result, firstTokenMs: result.firstTokenMs + readMs };
+    }).catch(
       // it ends like one that is aborted while it waits
       (error: Error) => (signal?.aborted ? engine.chat([], {}, emit, signal) : Promise.reject(error)),
-    ),
+    );
+  },
   score: (prompt, choices, options, signal) =>
-    withPictures(prompt, options, signal, (read, rest) =>
+    withPictures(prompt, options, { signal }, (read, rest) =>
       engine.score(read as Parameters<typeof engine.score>[0], choices, rest, signal),
     ),
   async render(messages, options = {}) {
-    const text = await withPictures(messages, options, undefined, engine.render);
+    const text = await withPictures(messages, options, {}, engine.render);
     return text.replaceAll(PLACE, IMAGE_TOKEN);
   },
   async exportConversation(messages, options) {

@@ -12,8 +12,10 @@ import { yieldToEventLoop } from './event_loop';
 export interface EncodeTilesOptions {
   /** ends the call with an AbortError before the next tiles */
   signal?: AbortSignal;
-  /** called after each call of the encoder, with the tiles that are done */
-  onTiles?: (done: number) => void;
+  /** the rows of the calls that are done: those of an earlier encode of these tiles, which goes on behind them */
+  parts?: Float32Array[];
+  /** called after each call of the encoder, with its number of tiles and its time; the next call waits for it */
+  onTiles?: (count: number, secondsPerPatch: number) => unknown;
 }
 
 export interface VisionEncoder {
@@ -76,14 +78,16 @@ export async function createVisionEncoder(
   }
 
   return {
-    async encode(tiles, options = {}) {
-      const parts: Float32Array[] = [];
-      let done = 0;
-      for (const call of callsOf(tiles, most)) {
+    async encode(tiles, { signal, parts = [], onTiles } = {}) {
+      // in the meantime another encode may add to the parts, too
+      for (const calls = callsOf(tiles, most); parts.length < calls.length;) {
         await yieldToEventLoop(); // an abort may arrive
-        if (options.signal?.aborted) throw abortError();
+        if (signal?.aborted) throw abortError();
+        const call = calls[parts.length];
+        const start = performance.now();
         parts.push(await encodeCall(call));
-        options.onTiles?.((done += call.length));
+        const patches = call.reduce((sum, tile) => sum + patchCount(tile), 0);
+        await onTiles?.(call.length, (performance.now() - start) / 1000 / patches);
       }
       return joined(parts);
     },

@@ -12,6 +12,8 @@ export interface ImageEstimate {
   /** tiles; 1 and 1: the picture is not split */
   columns: number;
   rows: number;
+  /** to encode it, as the last tiles took on this device; undefined before the first */
+  seconds?: number;
 }
 
 /** A model whose weights are in a backend and whose plan is not compiled yet. */

@@ -6,7 +6,6 @@ import type { Model } from '../../../src/index';
 import { find } from '../dom';
 import type { AttachedFile, Turn } from '../history';
 import type { ModelSession } from '../models/model_session';
-import { seesPictures } from '../pictures/pictures';
 import { turnMessages } from '../reply_loop';
 import { systemPrompt } from '../json/form';
 import type { Settings } from '../settings';
@@ -53,7 +52,7 @@ export function createReading({ session, settings, definitions }: ReadingParts):
   const countTurn = async (model: Model, turn: Turn): Promise<number> => {
     const { counter } = countsOf(model);
     const pictures = (turn.files ?? []).flatMap(({ picture }) => picture ?? []);
-    const seen = pictures.length && (await seesPictures(model)) ? pictures : [];
+    const seen = model.info.vision ? pictures : [];
     const read = seen.length ? { ...turn, files: turn.files!.filter(({ picture }) => !picture) } : turn;
     const counts = await Promise.all([
       ...turnMessages(read, session.isDemo()).map((message) => counter.message(message, model.info.contextLength)),
@@ -116,7 +115,7 @@ export function createReading({ session, settings, definitions }: ReadingParts):
     },
     async pictureTokens({ picture }) {
       const { model } = session;
-      if (!model || !picture || !(await seesPictures(model))) return undefined;
+      if (!model || !picture || !model.info.vision) return undefined;
       return (await model.estimateImage(picture.width, picture.height).catch(() => undefined))?.tokens;
     },
     async check({ text, files, schema }) {
@@ -124,7 +123,7 @@ export function createReading({ session, settings, definitions }: ReadingParts):
       if (!model) return undefined;
       try {
         const pictures = files.filter(({ picture }) => picture);
-        if (pictures.length && !(await seesPictures(model)))
+        if (pictures.length && !model.info.vision)
           return `${pictures[0].name} is a picture, and this model reads only text. Take the picture out, or choose a model that sees.`;
         const { budget, context } = await room(model, schema);
         // a token has at least one byte

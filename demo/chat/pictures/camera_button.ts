@@ -3,7 +3,6 @@ import type { Model } from '../../../src/index';
 import { find } from '../dom';
 import { iconButton } from '../icons';
 import { lazy } from '../lazy';
-import { seesPictures } from './pictures';
 
 /** @returns shows the button for a model that sees, and hides it for others */
 export function createCameraButton(take: (photo: File) => void): (model: Model | undefined) => void {
@@ -16,15 +15,8 @@ export function createCameraButton(take: (photo: File) => void): (model: Model |
   button.ariaHasPopup = 'dialog';
   button.hidden = true;
   find('attach', HTMLButtonElement).after(button);
-  let shown: Model | undefined;
   return (model) => {
-    if (model === shown) return;
-    shown = model;
-    button.hidden = true;
     // a page without a secure address has no cameras
-    if (model && navigator.mediaDevices)
-      void seesPictures(model).then((sees) => {
-        if (model === shown) button.hidden = !sees;
-      });
+    button.hidden = !model?.info.vision || !navigator.mediaDevices;
   };
 }

@@ -77,27 +77,13 @@ export async function holdPictures(attached: readonly AttachedFile[]): Promise<v
 /** What `holdPictures` has fetched; undefined if it is not there any more. */
 export const pictureFile = ({ id }: KeptPicture): Blob | undefined => files.get(id);
 
-const seeing = new WeakMap<Model, Promise<boolean>>();
-/** Whether a model sees pictures. */
-export function seesPictures(model: Model): Promise<boolean> {
-  if (!seeing.has(model))
-    seeing.set(
-      model,
-      model.estimateImage(64, 64).then(
-        () => true,
-        () => false,
-      ),
-    );
-  return seeing.get(model)!;
-}
-
 /** What gives a model the files of the pictures in these turns; undefined for a model that does not see. */
 export async function picturesFor(
   model: Model,
   turns: readonly { files?: AttachedFile[] }[],
 ): Promise<typeof pictureFile | undefined> {
   const attached = turns.flatMap(({ files: each = [] }) => each).filter(({ picture }) => picture);
-  if (!attached.length || !(await seesPictures(model))) return undefined;
+  if (!attached.length || !model.info.vision) return undefined;
   await holdPictures(attached);
   return pictureFile;
 }
