@@ -14,6 +14,7 @@ import { expectPrints, markPrints, runAndPrint, type Print } from './example_pri
 import { launchChromium } from './harness';
 import { createHub, type Hub } from './hub';
 import { BUILT_SITE, serveSite, type Site } from './site';
+import { GOLDEN_DIRECTORY } from './tools/golden';
 
 const root = resolve(import.meta.dirname, '..');
 const dist = resolve(BUILT_SITE, '..');
@@ -40,8 +41,13 @@ let hub: Hub;
 
 beforeAll(async () => {
   cpSync(join(root, 'public/models'), join(folder, 'models'), { recursive: true });
+  // a random model for retrieval
+  for (const part of ['dense/model', 'retrieval/causal/model'])
+    cpSync(join(GOLDEN_DIRECTORY, part), join(folder, 'models/colbert'), { recursive: true });
   for (const file of [
     ...Object.values(MODULES),
+    'rivulet-encoders.mjs',
+    'rivulet-retrieval.mjs',
     'rivulet-tools.mjs',
     'rivulet-conversations.mjs',
     'rivulet-grammar.mjs',
