@@ -45,7 +45,7 @@ const measure = (content: string | Uint8Array): Size => ({
 });
 
 const read = (name: string): string => readFileSync(new URL(`../../dist/${name}`, import.meta.url), 'utf8');
-const ENTRIES = ['openai', 'prompt-api', 'router', 'session'].map((name) => `rivulet-${name}.mjs`);
+const ENTRIES = ['openai', 'prompt-api', 'router', 'search-index', 'session'].map((name) => `rivulet-${name}.mjs`);
 const isBuilt = (name: string): boolean => existsSync(new URL(`../../dist/${name}`, import.meta.url));
 const sizeOf = (name: string): NamedSize => ({ name, ...measure(read(name)) });
 
